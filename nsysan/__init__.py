@@ -1,0 +1,38 @@
+"""nsysan: the Nsight Systems trace analyzer for tensor-parallel inference.
+
+    import nsysan
+
+    run = nsysan.analyze(nsysan.open_trace("trace.sqlite"))
+    run.ledger.to_pandas()
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nsysan._errors import ExitCode, NsysanError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nsysan.model.run import Run
+    from nsysan.trace.export import Trace
+
+__version__ = "0.1.0"
+__all__ = ["ExitCode", "NsysanError", "analyze", "open_trace"]
+
+
+def open_trace(path: str | Path) -> Trace:
+    """Open an nsys SQLite export, read-only; NsysanError says what is wrong with any other file."""
+    from pathlib import Path
+
+    from nsysan.trace.export import Trace
+
+    return Trace(Path(path))
+
+
+def analyze(trace: Trace, steps: str | None = None, **options: Any) -> Run:
+    """Find ranks, steps and collectives of a trace; see nsysan.model.run.analyze for the options."""
+    from nsysan.model.run import analyze
+
+    return analyze(trace, steps, **options)

@@ -1,0 +1,27 @@
+"""The one exception that a user can cause, and the exit codes that scripts can rely on."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """Exit codes of the command line; 1 and 2 keep their usual meaning (bug, usage)."""
+
+    NO_SUCH_FILE = 3
+    NOT_SQLITE = 4
+    NOT_NSYS = 5
+    NEEDS_EXPORT = 6
+    DAMAGED = 7
+    NOTHING_TO_ANALYSE = 8
+    OUTPUT_EXISTS = 9
+    OUTPUT_UNWRITABLE = 10
+    NO_STEPS = 11
+
+
+class NsysanError(Exception):
+    """What is wrong, with which file, and what to do about it, in one line."""
+
+    def __init__(self, message: str, code: ExitCode) -> None:
+        super().__init__(message)
+        self.exit_code = int(code)

@@ -1,0 +1,1 @@
+"""Tables that come with the package: kernels that communicate, engine step patterns, link speeds."""

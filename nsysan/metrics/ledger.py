@@ -1,0 +1,124 @@
+"""The ledger of a step: every nanosecond of every step on every rank, in exactly one line."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from nsysan.metrics.intervals import I64, atoms, line_of_mask
+from nsysan.model import classes
+
+#: Ledger lines in order of precedence: time that two lines could claim belongs to the earlier. Idle is the rest.
+LINES = ("compute", "wait", "fused", "wire", "comm_unsplit", "copy", "graph")
+IDLE = "idle"
+COMMUNICATION_LINES = ("wait", "fused", "wire", "comm_unsplit")
+#: Columns of the ledger that hold durations, as the JSON document names them.
+FIGURES = (
+    "period_ns",
+    *(f"{line}_ns" for line in (*LINES, IDLE)),
+    "comm_ns",
+    "overlap_ns",
+    "pdl_trimmed_ns",
+)
+_NUMBER = {line: number for number, line in enumerate(LINES)}
+_HIDDEN_BY_REPLAYS = tuple(f"{line}_ns" for line in LINES if line != "graph")
+
+
+def build_ledger(work: pl.DataFrame, windows: pl.DataFrame) -> pl.DataFrame:
+    """The ledger, one row per step and rank.
+
+    work: rank, begin, end, trimmed, cls, step (null outside steps) and last (last arrival at a matched
+    collective, null for any other). windows: step, rank, begin, finish, excluded.
+
+    Columns: step, rank, steady, start_ns, FIGURES, collectives (calls launched in the step). In a step with
+    replays of graph-level tracing, what is inside them is unknown: graph_ns holds their time, and the lines
+    that they may hide are null. wait and wire are null where no collective of the step could be split.
+    """
+    intervals = pl.concat([_plain(work), *_split(work)])
+    parts = [
+        _rank_ledger(intervals.filter(pl.col("rank") == rank), group)
+        for (rank,), group in windows.sort("rank", "begin").partition_by("rank", as_dict=True).items()
+    ]
+    counted = (
+        work.filter(pl.col("step").is_not_null())
+        .group_by("step", "rank")
+        .agg(
+            pdl_trimmed_ns=pl.sum("trimmed"),
+            collectives=pl.col("cls").is_in(list(classes.COMMUNICATION)).sum().cast(pl.Int64),
+            split=pl.col("last").count().cast(pl.Int64),
+        )
+    )
+    ledger = pl.concat(parts).join(counted, on=["step", "rank"], how="left").sort("step", "rank")
+    ledger = ledger.with_columns(pl.col("pdl_trimmed_ns", "collectives", "split").fill_null(0))
+    _check(ledger)
+    return _withhold(ledger).select("step", "rank", "steady", "start_ns", *FIGURES, "collectives")
+
+
+def _plain(work: pl.DataFrame) -> pl.DataFrame:
+    line = {
+        classes.COMPUTE: _NUMBER["compute"],
+        classes.COPY: _NUMBER["copy"],
+        classes.OPAQUE: _NUMBER["graph"],
+    }
+    return work.filter(pl.col("cls").is_in(list(line))).select(
+        "rank", "begin", "end", line=pl.col("cls").replace_strict(line, return_dtype=pl.Int64)
+    )
+
+
+def _split(work: pl.DataFrame) -> list[pl.DataFrame]:
+    """Communication cut at the last arrival: waiting before it, fused or wire after it, unsplit where unknown."""
+    communication = work.filter(pl.col("cls").is_in(list(classes.COMMUNICATION)))
+    matched = communication.filter(pl.col("last").is_not_null())
+    after = pl.when(pl.col("cls") == classes.FUSED).then(_NUMBER["fused"]).otherwise(_NUMBER["wire"])
+    return [
+        matched.select("rank", "begin", end="last", line=pl.lit(_NUMBER["wait"], dtype=pl.Int64)),
+        matched.select("rank", begin="last", end="end", line=after.cast(pl.Int64)),
+        communication.filter(pl.col("last").is_null()).select(
+            "rank", "begin", "end", line=pl.lit(_NUMBER["comm_unsplit"], dtype=pl.Int64)
+        ),
+    ]
+
+
+def _rank_ledger(intervals: pl.DataFrame, windows: pl.DataFrame) -> pl.DataFrame:
+    begins, finishes = windows["begin"].to_numpy(), windows["finish"].to_numpy()
+    table = atoms(
+        intervals["begin"].to_numpy(),
+        intervals["end"].to_numpy(),
+        intervals["line"].to_numpy(),
+        (begins, finishes),
+        len(LINES),
+    )
+    owner = line_of_mask(len(LINES))
+    lines = {f"{name}_ns": table[:, owner == i].sum(axis=1) for i, name in enumerate((*LINES, IDLE))}
+    masks = np.arange(table.shape[1])
+    return windows.select("step", "rank", steady=pl.col("excluded").is_null(), start_ns="begin").with_columns(
+        pl.Series("period_ns", finishes - begins),
+        *(pl.Series(name, values) for name, values in lines.items()),
+        pl.Series("comm_ns", _where(table, masks, COMMUNICATION_LINES)),
+        pl.Series("overlap_ns", _where(table, np.where(masks & 1, masks, 0), COMMUNICATION_LINES)),
+    )
+
+
+def _where(table: I64, masks: I64, lines: tuple[str, ...]) -> I64:
+    """Time for which any of the lines is active, over the given masks."""
+    bits = sum(1 << _NUMBER[line] for line in lines)
+    return np.asarray(table[:, masks & bits != 0].sum(axis=1))
+
+
+def _check(ledger: pl.DataFrame) -> None:
+    """The lines sum to the period in every row; anything else is a bug, not a property of a trace."""
+    lines = [f"{line}_ns" for line in (*LINES, IDLE)]
+    open_rows = ledger.filter(pl.sum_horizontal(lines) != pl.col("period_ns"))
+    if len(open_rows):
+        raise AssertionError(f"ledger does not close in {len(open_rows)} rows: {open_rows.head(1).to_dicts()}")
+
+
+def _withhold(ledger: pl.DataFrame) -> pl.DataFrame:
+    """Null what graph-level replays may hide, and the split of communication that was never matched."""
+    hidden = pl.col("graph_ns") > 0
+    columns = (*_HIDDEN_BY_REPLAYS, "comm_ns", "overlap_ns", "pdl_trimmed_ns", "collectives")
+    unsplit = (pl.col("collectives") > 0) & (pl.col("split") == 0)
+    split_lines = ("wait_ns", "fused_ns", "wire_ns")
+    return ledger.with_columns(pl.when(~unsplit).then(pl.col(c)).alias(c) for c in split_lines).with_columns(
+        pl.when(~hidden).then(pl.col(c)).alias(c) for c in columns
+    )

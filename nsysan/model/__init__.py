@@ -1,0 +1,1 @@
+"""What the rows of a trace mean: ranks, classes of work, decode steps, matched collectives."""

@@ -1,0 +1,205 @@
+"""What NCCL's NVTX ranges say of a collective: message bytes, communicator, rank.
+
+Each call pushes a range in domain NCCL with a payload. The kernel is launched inside that range, or inside the
+ncclGroupEnd that closes a group of calls. A kernel replayed by a CUDA graph has no range of its own: its payload
+is that of the call during whose range its node was created.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from nsysan.model.asof import join_nearest
+from nsysan.trace.export import Trace
+
+_GROUP_START = "GroupStart"
+_GROUP_END = "GroupEnd"
+_BYTES = "Message size [bytes]"
+_COMMUNICATOR = "NCCL communicator ID"
+_RANK = "Rank"
+_RANKS = "No. of ranks"
+_MAX_CLONES = 8
+
+#: Kind of collective by the call that asks for it, without the nccl prefix that newer tracing drops.
+CALL_KINDS = {
+    "AllReduce": "all_reduce",
+    "AllGather": "all_gather",
+    "ReduceScatter": "reduce_scatter",
+    "AlltoAll": "all_to_all",
+    "Broadcast": "broadcast",
+    "Bcast": "broadcast",
+    "Reduce": "reduce",
+    "Send": "send_recv",
+    "Recv": "send_recv",
+}
+
+
+@dataclass(frozen=True)
+class CommunicatorRank:
+    """The place of one process's device in a communicator."""
+
+    process: int
+    device: int | None
+    communicator: str
+    rank: int
+    size: int
+
+
+def communicator_ranks(trace: Trace) -> list[CommunicatorRank]:
+    """Every CommInit and CommSplit of the trace that names its rank."""
+    inits = trace.ranges.filter(
+        (pl.col("domain") == "NCCL") & pl.col("name").str.contains(r"^(?:nccl)?Comm(?:Init|Split)")
+    )
+    found = []
+    for process, text in inits.select("process", "json").iter_rows():
+        payload = _payload(text)
+        if _RANK in payload and _RANKS in payload:
+            communicator = next((str(v) for k, v in payload.items() if k.startswith(_COMMUNICATOR)), "")
+            device = payload.get("CUDA device")
+            found.append(
+                CommunicatorRank(process, device, communicator, int(payload[_RANK]), int(payload[_RANKS]))
+            )
+    return found
+
+
+def with_payloads(collectives: pl.DataFrame, trace: Trace) -> pl.DataFrame:
+    """Add message_bytes and communicator to collectives (row, process, thread, launch_start, graph_node, kind).
+
+    Both are null where the trace does not tell. Bytes are as the call passes them: per rank for all-gather
+    and reduce-scatter.
+    """
+    calls = _calls(trace)
+    issue = _issue_points(collectives, trace)
+    # No range encloses two launches of different calls but GroupEnd, so the innermost is the call.
+    inside = _innermost(issue, calls)
+    grouped = inside.filter(pl.col("call") == _GROUP_END)
+    direct = inside.filter(pl.col("call_kind") == pl.col("kind")).select("row", "message_bytes", "communicator")
+    resolved = pl.concat([direct, _from_groups(grouped, calls)]).unique("row", keep="first")
+    return collectives.join(resolved, on="row", how="left")
+
+
+def _payload(text: str | None) -> dict[str, Any]:
+    if not text:
+        return {}
+    try:
+        payload = json.loads(text)
+    except ValueError:
+        return {}
+    return payload if isinstance(payload, dict) else {}
+
+
+def _calls(trace: Trace) -> pl.DataFrame:
+    """NCCL's API ranges: call, call_kind, start, end, process, thread, message_bytes, communicator, range_id."""
+    ranges = trace.ranges.filter(pl.col("domain") == "NCCL").with_columns(
+        call=pl.col("name").str.replace("^nccl", "")
+    )
+    wanted = [*CALL_KINDS, _GROUP_START, _GROUP_END]
+    ranges = ranges.filter(pl.col("call").is_in(wanted)).sort("thread", "start", "end").with_row_index("range_id")
+    # Thousands of calls share a handful of payload texts.
+    texts = ranges["json"].drop_nulls().unique().to_list()
+    payloads = [_payload(text) for text in texts]
+    parsed = pl.DataFrame(
+        {
+            "json": texts,
+            "message_bytes": [_as_int(p.get(_BYTES)) for p in payloads],
+            "communicator": [str(p[_COMMUNICATOR]) if _COMMUNICATOR in p else None for p in payloads],
+        },
+        schema={"json": pl.String, "message_bytes": pl.Int64, "communicator": pl.String},
+    )
+    kind = pl.col("call").replace_strict(CALL_KINDS, default=None, return_dtype=pl.String)
+    return ranges.with_columns(call_kind=kind).join(parsed, on="json", how="left")
+
+
+def _as_int(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _issue_points(collectives: pl.DataFrame, trace: Trace) -> pl.DataFrame:
+    """row, kind, thread and time at which each collective's call was issued: its launch, or its node's creation."""
+    eager = collectives.filter(pl.col("graph_node").is_null() & pl.col("launch_start").is_not_null())
+    eager = eager.select("row", "kind", "thread", time="launch_start")
+    nodes = trace.graph_nodes
+    if nodes.is_empty():
+        return eager
+    created = _captured(nodes)
+    replayed = (
+        collectives.filter(pl.col("graph_node").is_not_null())
+        .select("row", "kind", "process", "graph_node")
+        .join(created, on=["process", "graph_node"])
+        .select("row", "kind", "thread", time="created")
+    )
+    return pl.concat([eager, replayed])
+
+
+def _captured(nodes: pl.DataFrame) -> pl.DataFrame:
+    """process, graph_node, thread, created: when and where each node's call was captured.
+
+    Instantiating a graph clones its nodes, and a clone may be cloned again: the first of the line was captured.
+    """
+    key = ["process", "node"]
+    parent = nodes.filter(pl.col("original").is_not_null()).unique(key, keep="first", maintain_order=True)
+    parent = parent.select(*key, "original")
+    line = nodes.select(*key).unique(maintain_order=True).with_columns(graph_node="node")
+    for _ in range(_MAX_CLONES):
+        line = line.join(parent, on=key, how="left", maintain_order="left")
+        cloned = line["original"].is_not_null().any()
+        line = line.with_columns(node=pl.coalesce("original", "node")).drop("original")
+        if not cloned:
+            break
+    captured = nodes.filter(pl.col("original").is_null()).sort("created").unique(key, keep="first", maintain_order=True)
+    return line.select(*key, "graph_node").join(captured, on=key).select("process", "graph_node", "thread", "created")
+
+
+def _innermost(points: pl.DataFrame, calls: pl.DataFrame) -> pl.DataFrame:
+    """The innermost range that holds each point (row, thread, time), if any, joined to it."""
+    # Ranges of one thread nest; those of one depth are disjoint, so the last begun is the only candidate.
+    closed_before = pl.col("end").sort().search_sorted(pl.col("start"), side="left")
+    depth = pl.int_range(pl.len(), dtype=pl.Int64) - closed_before.cast(pl.Int64)
+    levels = calls.with_columns(depth=depth.over("thread"))
+    found = []
+    for _, level in sorted(levels.partition_by("depth", as_dict=True).items(), reverse=True):
+        candidates = join_nearest(points, level, left_on="time", right_on="start", by="thread")
+        hits = candidates.filter(pl.col("end") >= pl.col("time"))
+        found.append(hits)
+        points = points.join(hits.select("row"), on="row", how="anti")
+    empty = points.head(0).join(levels.head(0), on="thread", how="left")
+    return pl.concat(found) if found else empty
+
+
+def _from_groups(grouped: pl.DataFrame, calls: pl.DataFrame) -> pl.DataFrame:
+    """Payloads of launches inside ncclGroupEnd: the calls between it and the last ncclGroupStart."""
+    ends = calls.filter(pl.col("call") == _GROUP_END).select("thread", group="range_id", time="start").sort("time")
+    starts = calls.filter(pl.col("call") == _GROUP_START).select("thread", opened="end", time="end").sort("time")
+    members = calls.filter(pl.col("call_kind").is_not_null())
+    members = join_nearest(members, ends, left_on="start", right_on="time", by="thread", strategy="forward")
+    members = join_nearest(members, starts, left_on="start", right_on="time", by="thread")
+    closed = ends.select("thread", group="group", closed="time")
+    closed = join_nearest(
+        closed, starts.select("thread", "time", last_opened="opened"), left_on="closed", right_on="time", by="thread"
+    )
+    # A call issued before the group's own GroupStart belongs to no group.
+    members = members.join(closed.select("group", "last_opened"), on="group").filter(
+        pl.col("opened") == pl.col("last_opened")
+    )
+    members = members.sort("start")
+    launches = grouped.sort("time").select("row", "kind", group="range_id")
+    nth = pl.int_range(pl.len(), dtype=pl.Int64)
+    members = members.with_columns(nth=nth.over("group", "call_kind"), of=pl.len().over("group", "call_kind"))
+    launches = launches.with_columns(nth=nth.over("group", "kind"), of=pl.len().over("group", "kind"))
+    one_each = launches.join(
+        members.select("group", "nth", "of", "message_bytes", "communicator", kind="call_kind"),
+        on=["group", "kind", "nth", "of"],
+    )
+    # One kernel for several calls moves them all.
+    whole = members.group_by("group", kind="call_kind").agg(
+        message_bytes=pl.when(pl.col("message_bytes").is_not_null().all()).then(pl.sum("message_bytes")),
+        communicator=pl.when(pl.n_unique("communicator") == 1).then(pl.first("communicator")),
+    )
+    single = launches.filter(pl.col("of") == 1).join(one_each.select("row"), on="row", how="anti")
+    merged = single.join(whole, on=["group", "kind"])
+    columns = ["row", "message_bytes", "communicator"]
+    return pl.concat([one_each.select(columns), merged.select(columns)])

@@ -1,0 +1,344 @@
+"""One nsys export as frames in one vocabulary, whatever nsys version wrote it.
+
+Nothing behind this module knows table or column names of nsys. Times are int64 nanoseconds as exported.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import polars as pl
+
+from nsysan._errors import ExitCode, NsysanError
+from nsysan.trace.sqlite import SqliteFile
+
+_I64 = pl.Int64()
+_TEXT = pl.String()
+_PROCESS_MASK = -(1 << 24)  # a globalTid without its thread: hardware, VM and process ids
+_NVTX_DOMAIN_CREATE = 75
+_NVTX_RANGES = (59, 60)
+_MEMCPY_KINDS = {1: "HtoD", 2: "DtoH", 8: "DtoD", 10: "PtoP"}
+_KERNELS = "CUPTI_ACTIVITY_KIND_KERNEL"
+_MEMCPY = "CUPTI_ACTIVITY_KIND_MEMCPY"
+_MEMSET = "CUPTI_ACTIVITY_KIND_MEMSET"
+_GRAPH_TRACE = "CUPTI_ACTIVITY_KIND_GRAPH_TRACE"
+_RUNTIME = "CUPTI_ACTIVITY_KIND_RUNTIME"
+_NVTX = "NVTX_EVENTS"
+_NSYS_TABLES = frozenset(
+    (
+        "ANALYSIS_DETAILS",
+        "ANALYSIS_FILE",
+        "EXPORT_META_DATA",
+        "META_DATA_EXPORT",
+        "META_DATA_CAPTURE",
+        "TARGET_INFO_GPU",
+        "TARGET_INFO_SYSTEM_ENV",
+        "TARGET_INFO_SESSION_START_TIME",
+        "DIAGNOSTIC_EVENT",
+        _KERNELS,
+        _MEMCPY,
+        _RUNTIME,
+        _NVTX,
+        _GRAPH_TRACE,
+    )
+)
+
+#: Columns of every frame of GPU work; `type` is kernel, memcpy, memset or graph.
+WORK = {
+    "start": _I64,
+    "end": _I64,
+    "process": _I64,
+    "device": _I64,
+    "context": _I64,
+    "stream": _I64,
+    "correlation": _I64,
+    "graph_node": _I64,
+    "graph": _I64,
+    "name": _TEXT,
+    "demangled": _TEXT,
+    "bytes": _I64,
+    "type": _TEXT,
+}
+_WORK_SOURCE = {
+    "start": _I64,
+    "end": _I64,
+    "globalPid": _I64,
+    "deviceId": _I64,
+    "contextId": _I64,
+    "streamId": _I64,
+    "correlationId": _I64,
+    "graphNodeId": _I64,
+}
+_WORK_NAMES = {
+    "globalPid": "process",
+    "deviceId": "device",
+    "contextId": "context",
+    "streamId": "stream",
+    "correlationId": "correlation",
+    "graphNodeId": "graph_node",
+}
+
+
+@dataclass(frozen=True)
+class Diagnostic:
+    """A message of the profiler; severity 1 info, 2 warning, 3 error; process is a globalPid."""
+
+    severity: int
+    text: str
+    process: int | None
+
+
+class Trace:
+    """One open nsys SQLite export. Frames are read when first asked for, and kept."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = SqliteFile(path)
+        if not _NSYS_TABLES & self._file.tables.keys():
+            self._file.close()
+            raise NsysanError(
+                f"{path}: an SQLite file, but not an nsys export (no nsys table in it); make one with "
+                f"`nsys export --type sqlite REPORT.nsys-rep`",
+                ExitCode.NOT_NSYS,
+            )
+
+    @property
+    def name(self) -> str:
+        """The file's name without its folder, which may say more than a report should."""
+        return self.path.name
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Names of the tables in the export."""
+        return tuple(self._file.tables)
+
+    def row_count(self, table: str) -> int:
+        """Number of rows of one of `tables`."""
+        return self._file.count(table)
+
+    @cached_property
+    def export_info(self) -> dict[str, str]:
+        """What nsys says of the export itself, by its own keys; empty for exports of 2021 and older."""
+        old, new = "EXPORT_META_DATA", "META_DATA_EXPORT"
+        frame = self._file.read(new if new in self._file.tables else old, {"name": _TEXT, "value": _TEXT})
+        return {name: value or "" for name, value in frame.iter_rows() if name}
+
+    @property
+    def nsys_version(self) -> str | None:
+        """Version of the nsys that exported; it can differ from the one that recorded."""
+        return self.export_info.get("EXPORT_PRODUCT_VERSION")
+
+    @property
+    def schema_version(self) -> str | None:
+        """Version of the export's schema, as nsys numbers it."""
+        return self.export_info.get("EXPORT_SCHEMA_VERSION")
+
+    @cached_property
+    def capture_options(self) -> list[tuple[str, str]]:
+        """Name and value of each capture option, in file order, the environment left out; names repeat."""
+        return [(name, value) for name, value in self._capture_rows if "ENVIRONMENT" not in name]
+
+    @cached_property
+    def environment(self) -> dict[str, str]:
+        """Environment of the launched command. It may hold secrets: never print it whole."""
+        entries = [value for name, value in self._capture_rows if name.endswith("ENVIRONMENT_VARIABLE")]
+        pairs = (entry.partition("=") for entry in entries)
+        return {name: value.strip('"') for name, _, value in pairs}
+
+    @cached_property
+    def _capture_rows(self) -> list[tuple[str, str]]:
+        frame = self._file.read("META_DATA_CAPTURE", {"name": _TEXT, "value": _TEXT})
+        return [(name or "", value or "") for name, value in frame.iter_rows()]
+
+    @cached_property
+    def graph_mode(self) -> str:
+        """How CUDA graphs were traced: "node", "graph", or "none" where no replay is in the trace."""
+        if _GRAPH_TRACE in self._file.tables:
+            return "graph"
+        has_nodes = self.kernels["graph_node"].is_not_null().any() or self.copies["graph_node"].is_not_null().any()
+        return "node" if has_nodes else "none"
+
+    @cached_property
+    def session_start_utc_ns(self) -> int | None:
+        """UTC of the trace's time 0, in ns since 1970."""
+        frame = self._file.read("TARGET_INFO_SESSION_START_TIME", {"utcEpochNs": _I64})
+        return frame["utcEpochNs"][0] if len(frame) else None
+
+    @cached_property
+    def kernels(self) -> pl.DataFrame:
+        """Every kernel: the columns of WORK, `name` being nsys' short name."""
+        frame = self._file.read(_KERNELS, {**_WORK_SOURCE, "shortName": _I64, "demangledName": _I64})
+        strings = self._strings
+        return (
+            frame.rename(_WORK_NAMES)
+            .join(strings.rename({"id": "shortName", "value": "name"}), on="shortName", how="left")
+            .join(strings.rename({"id": "demangledName", "value": "demangled"}), on="demangledName", how="left")
+            .pipe(_as_work, kind="kernel")
+        )
+
+    @cached_property
+    def copies(self) -> pl.DataFrame:
+        """Every memory copy and memory set: the columns of WORK."""
+        copies = self._file.read(_MEMCPY, {**_WORK_SOURCE, "bytes": _I64, "copyKind": _I64})
+        direction = pl.col("copyKind").replace_strict(_MEMCPY_KINDS, default="other", return_dtype=pl.String)
+        copies = copies.with_columns(name=pl.lit("memcpy ") + direction)
+        sets = self._file.read(_MEMSET, {**_WORK_SOURCE, "bytes": _I64})
+        sets = sets.with_columns(name=pl.lit("memset"))
+        return pl.concat(
+            (
+                copies.rename(_WORK_NAMES).pipe(_as_work, kind="memcpy"),
+                sets.rename(_WORK_NAMES).pipe(_as_work, kind="memset"),
+            )
+        )
+
+    @cached_property
+    def graph_replays(self) -> pl.DataFrame:
+        """CUDA graph replays recorded as one block (graph-level tracing): the columns of WORK."""
+        source = {name: dtype for name, dtype in _WORK_SOURCE.items() if name != "graphNodeId"}
+        frame = self._file.read(_GRAPH_TRACE, {**source, "graphId": _I64, "graphExecId": _I64})
+        return (
+            frame.rename({old: new for old, new in _WORK_NAMES.items() if old in source})
+            .with_columns(graph=pl.coalesce("graphExecId", "graphId"), name=pl.lit("CUDA graph replay"))
+            .pipe(_as_work, kind="graph")
+        )
+
+    @cached_property
+    def launches(self) -> pl.DataFrame:
+        """CUDA API calls, runtime and driver: start, end, process, thread, correlation, name.
+
+        (process, correlation) names one call; what else nsys files under the same correlation (backtraces
+        of schema 2) is left out.
+        """
+        columns = {
+            "start": _I64,
+            "end": _I64,
+            "globalTid": _I64,
+            "correlationId": _I64,
+            "nameId": _I64,
+            "eventClass": _I64,
+        }
+        known_class = "eventClass" in self._file.tables.get(_RUNTIME, ())
+        frame = self._file.read(_RUNTIME, columns, "eventClass IN (0, 1)" if known_class else "")
+        return (
+            frame.rename({"globalTid": "thread", "correlationId": "correlation"})
+            .join(self._strings.rename({"id": "nameId", "value": "name"}), on="nameId", how="left")
+            .with_columns(process=process_of("thread"), name=pl.col("name").str.replace(r"_v\d+$", ""))
+            .select("start", "end", "process", "thread", "correlation", "name")
+        )
+
+    @cached_property
+    def ranges(self) -> pl.DataFrame:
+        """Closed NVTX ranges: start, end, process, thread, end_thread, domain (null: default), name, json."""
+        events = self._nvtx
+        domains = (
+            events.filter(pl.col("eventType") == _NVTX_DOMAIN_CREATE)
+            .select("process", "domainId", domain="name")
+            .unique(["process", "domainId"], keep="first", maintain_order=True)
+        )
+        ranges = events.filter(pl.col("eventType").is_in(_NVTX_RANGES) & pl.col("end").is_not_null())
+        # A capture range that opens late, and a trimmed file, lack the row that names NCCL's domain.
+        by_prefix = pl.when((pl.col("domainId") != 0) & pl.col("name").str.contains(r"^nccl[A-Z]")).then(
+            pl.lit("NCCL")
+        )
+        return (
+            ranges.join(domains, on=["process", "domainId"], how="left")
+            .with_columns(domain=pl.coalesce("domain", by_prefix))
+            .select("start", "end", "process", "thread", "end_thread", "domain", "name", "json")
+        )
+
+    @cached_property
+    def open_range_count(self) -> int:
+        """NVTX ranges that never ended within the capture."""
+        is_range = pl.col("eventType").is_in(_NVTX_RANGES)
+        return self._nvtx.filter(is_range & pl.col("end").is_null()).height
+
+    @cached_property
+    def _nvtx(self) -> pl.DataFrame:
+        columns = {
+            "start": _I64,
+            "end": _I64,
+            "eventType": _I64,
+            "text": _TEXT,
+            "textId": _I64,
+            "globalTid": _I64,
+            "endGlobalTid": _I64,
+            "domainId": _I64,
+            "jsonText": _TEXT,
+        }
+        frame = self._file.read(_NVTX, columns)
+        return (
+            frame.join(self._strings.rename({"id": "textId", "value": "registered"}), on="textId", how="left")
+            .with_columns(
+                name=pl.coalesce("text", "registered"),
+                process=process_of("globalTid"),
+                domainId=pl.col("domainId").fill_null(0),
+            )
+            .rename({"globalTid": "thread", "endGlobalTid": "end_thread", "jsonText": "json"})
+        )
+
+    @cached_property
+    def graph_nodes(self) -> pl.DataFrame:
+        """Creation of CUDA graph nodes: created, process, thread, node, original (the node it was cloned from)."""
+        columns = {"start": _I64, "globalTid": _I64, "graphNodeId": _I64, "originalGraphNodeId": _I64}
+        source = "CUDA_GRAPH_NODE_EVENTS"
+        if source not in self._file.tables and "graphNodeId" in self._file.tables.get("CUDA_GRAPH_EVENTS", ()):
+            source = "CUDA_GRAPH_EVENTS"  # schema 2 kept node events under this name
+        return (
+            self._file.read(source, columns)
+            .rename(
+                {"start": "created", "globalTid": "thread", "graphNodeId": "node", "originalGraphNodeId": "original"}
+            )
+            .with_columns(process=process_of("thread"))
+        )
+
+    @cached_property
+    def gpus(self) -> pl.DataFrame:
+        """GPUs of the host: gpu (nsys' own number), cuda_device (0 everywhere in old recordings), model, bus."""
+        columns = {"id": _I64, "cuDevice": _I64, "name": _TEXT, "busLocation": _TEXT}
+        return self._file.read("TARGET_INFO_GPU", columns).rename(
+            {"id": "gpu", "cuDevice": "cuda_device", "name": "model", "busLocation": "bus"}
+        )
+
+    @cached_property
+    def cuda_devices(self) -> pl.DataFrame:
+        """Which GPU a CUDA ordinal means in a process: pid, device, gpu."""
+        columns = {"pid": _I64, "cudaId": _I64, "gpuId": _I64}
+        frame = self._file.read("TARGET_INFO_CUDA_DEVICE", columns)
+        return frame.rename({"cudaId": "device", "gpuId": "gpu"}).unique(maintain_order=True)
+
+    @cached_property
+    def process_names(self) -> dict[int, str]:
+        """Name of the program behind each globalPid."""
+        frame = self._file.read("PROCESSES", {"globalPid": _I64, "name": _TEXT})
+        return {process: name or "" for process, name in frame.iter_rows()}
+
+    @cached_property
+    def diagnostics(self) -> list[Diagnostic]:
+        """Messages of the profiler in file order."""
+        frame = self._file.read("DIAGNOSTIC_EVENT", {"severity": _I64, "text": _TEXT, "globalPid": _I64})
+        return [Diagnostic(severity or 1, text or "", process) for severity, text, process in frame.iter_rows()]
+
+    @cached_property
+    def _strings(self) -> pl.DataFrame:
+        return self._file.read("StringIds", {"id": _I64, "value": _TEXT}).unique("id", keep="first")
+
+
+def process_of(thread: str) -> pl.Expr:
+    """globalPid of a globalTid column."""
+    return pl.col(thread) & pl.lit(_PROCESS_MASK, dtype=pl.Int64)
+
+
+def pid_of(process: int) -> int:
+    """The operating system's process id in a globalPid or globalTid."""
+    return (process >> 24) & 0xFFFFFF
+
+
+def _as_work(frame: pl.DataFrame, kind: str) -> pl.DataFrame:
+    blank = [pl.lit(None, dtype=dtype).alias(name) for name, dtype in WORK.items() if name not in frame.columns]
+    return (
+        frame.with_columns(blank)
+        .with_columns(type=pl.lit(kind), process=pl.col("process").fill_null(0), name=pl.col("name").fill_null("?"))
+        .select(list(WORK))
+    )
