@@ -271,12 +271,12 @@ DEMANGLED: list[tuple[str, str, str | None]] = [
         "all_reduce",
     ),
     (
-        "void cutlass::device_kernel<cutlass::gemm::kernel::Sm90AGGemmUniversal<cute::tuple<int>>>(T1::Params)",
+        "void cutlass::device_kernel<cutlass::gemm::kernel::Sm90AGGemmUniversal<cute::tuple<int>>>(T1)",
         "fused",
         "all_gather",
     ),
     (
-        "void cutlass::device_kernel<cutlass::gemm::kernel::Sm90RSGemmUniversal<cute::tuple<int>>>(T1::Params)",
+        "void cutlass::device_kernel<cutlass::gemm::kernel::Sm90RSGemmUniversal<cute::tuple<int>>>(T1)",
         "fused",
         "reduce_scatter",
     ),
@@ -437,8 +437,8 @@ def test_ordinary_compute(catalogue: Catalogue, name: str) -> None:
 
 def test_plain_cutlass_gemm_is_compute(catalogue: Catalogue) -> None:
     demangled = (
-        "void cutlass::device_kernel<cutlass::gemm::kernel::GemmUniversal<cute::tuple<int, int, int, int>, "
-        "cutlass::gemm::collective::CollectiveMma<cutlass::gemm::MainloopSm90TmaGmmaWarpSpecialized<(int)4>>, "
+        "void cutlass::device_kernel<cutlass::gemm::kernel::GemmUniversal<cute::tuple<int, int, int>, "
+        "cutlass::gemm::collective::CollectiveMma<cutlass::gemm::MainloopSm90TmaGmmaWarpSpecialized<4>>, "
         "cutlass::epilogue::collective::CollectiveEpilogue<cutlass::epilogue::Sm90TmaWarpSpecialized<(int)4>>>>"
         "(T1::Params)"
     )

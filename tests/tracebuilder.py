@@ -364,7 +364,7 @@ class Process:
         launch: DEFAULT_LAUNCH, (start, end), the start of a call of 2 us, or None for no call.
         """
         api, event_class = ("cuLaunchKernelEx", 1) if driver_api else ("cudaLaunchKernel_v7000", 0)
-        correlation = self._launched_by(api, event_class, start, launch, correlation, tid)
+        correlation = self._launched_by(api, event_class, start, launch, correlation, tid=tid)
         name_id = self.builder.string_id(name)
         self._work(
             "CUPTI_ACTIVITY_KIND_KERNEL",
@@ -411,7 +411,7 @@ class Process:
         tid: int | None = None,
     ) -> int:
         """A copy and its call, as in kernel(); kind 1 HtoD, 2 DtoH, 8 DtoD, 10 PtoP."""
-        correlation = self._launched_by("cudaMemcpyAsync_v3020", 0, start, launch, correlation, tid)
+        correlation = self._launched_by("cudaMemcpyAsync_v3020", 0, start, launch, correlation, tid=tid)
         source, destination = _MEMCPY_KINDS.get(kind, (None, None))
         self._work(
             "CUPTI_ACTIVITY_KIND_MEMCPY",
@@ -443,7 +443,7 @@ class Process:
         tid: int | None = None,
     ) -> int:
         """A memset and its call, as in kernel()."""
-        correlation = self._launched_by("cudaMemsetAsync_v3020", 0, start, launch, correlation, tid)
+        correlation = self._launched_by("cudaMemsetAsync_v3020", 0, start, launch, correlation, tid=tid)
         self._work(
             "CUPTI_ACTIVITY_KIND_MEMSET",
             start,
@@ -613,6 +613,7 @@ class Process:
         start: int,
         launch: Launch,
         correlation: int | None,
+        *,
         tid: int | None,
     ) -> int:
         correlation = self._correlation(correlation)
@@ -712,7 +713,7 @@ def decode_loop(
     slack = max(delays)
     layer_ns = compute_ns + slack + wire_ns
     period = layers * layer_ns + gap_ns
-    setup = start_ns - 100_000 - (8_000 * layers if graph else 0)
+    setup = start_ns - 100_000 - (10_000 * layers if graph else 0)
     for rank, process in enumerate(processes):
         if message_bytes is not None:
             process.comm_init(
@@ -750,8 +751,7 @@ def decode_loop(
                         graph_node=None if node is None else node + 1,
                         demangled=ALLREDUCE_DEMANGLED,
                         driver_api=True,
-                        grid=(16, 1, 1),
-                        block=(512, 1, 1),
+                        grid=(1, 1, 1),
                     )
                     if not graph and message_bytes is not None:
                         process.nccl(

@@ -1,0 +1,1 @@
+"""A finished Report object, and one renderer per output."""

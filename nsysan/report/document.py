@@ -1,0 +1,91 @@
+"""The JSON document: one object, keys stable within a schema number."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import polars as pl
+
+from nsysan.metrics.ledger import FIGURES
+from nsysan.report.build import CollectiveFamily, Report
+
+SCHEMA = "nsysan.report/1"
+_PER_STEP = ("step", "rank", "steady", "start_ns", *FIGURES, "collectives")
+_PER_RANK = ("rank", *FIGURES, "collectives")
+
+
+def to_document(report: Report) -> dict[str, Any]:
+    """The report as JSON-ready data; durations in ns, null for what was not measured (see `quality`)."""
+    return {
+        "schema": SCHEMA,
+        "nsysan_version": report.version,
+        "inputs": [
+            {
+                "name": i.name,
+                "nsys_version": i.nsys_version,
+                "schema_version": i.schema_version,
+                "graph_trace": i.graph_trace,
+            }
+            for i in report.inputs
+        ],
+        "ranks": [
+            {
+                "rank": r.rank,
+                "report": r.report,
+                "process": r.process,
+                "pid": r.pid,
+                "device": r.device,
+                "gpu": r.gpu,
+                "gpu_model": r.model,
+                "rank_source": r.source,
+            }
+            for r in report.ranks
+        ],
+        "steps": {
+            "source": report.steps.source,
+            "method": report.steps.method,
+            "count": report.steps.count,
+            "steady": len(report.steps.steady),
+            "excluded": [{"step": step, "reason": why} for step, why in report.steps.excluded.items()],
+        },
+        "per_step": _rows(report.per_step, _PER_STEP),
+        "per_rank": _rows(report.per_rank, _PER_RANK),
+        "collectives": [_family(family) for family in report.collectives],
+        "lookalikes": [{"name": k.name, "calls": k.calls, "share": k.share} for k in report.lookalikes],
+        "straggler": None,
+        "gaps": None,
+        "what_if": None,
+        "verdict": None,
+        "findings": None,
+        "quality": [{"id": q.id, "status": q.status, "reason": q.reason} for q in report.quality],
+    }
+
+
+def to_json(report: Report) -> str:
+    """The document as text."""
+    return json.dumps(to_document(report), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _rows(frame: pl.DataFrame, columns: tuple[str, ...]) -> list[dict[str, Any]]:
+    return frame.select(columns).to_dicts()
+
+
+def _family(family: CollectiveFamily) -> dict[str, Any]:
+    return {
+        "name": family.name,
+        "kind": family.kind,
+        "library": family.library,
+        "class": family.op_class,
+        "bytes": family.message_bytes,
+        "ranks": family.ranks,
+        "count": family.count,
+        "matched": family.matched,
+        "unmatched": family.unmatched,
+        "rejected": family.rejected,
+        "wire_ns": family.wire,
+        "wait_ns": family.wait,
+        "floor_ns": None,
+        "algbw_gbps": None,
+        "busbw_gbps": None,
+    }

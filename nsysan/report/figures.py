@@ -1,0 +1,96 @@
+"""The plotly figures of the HTML report, made from finished data; nothing is computed here."""
+
+from __future__ import annotations
+
+from html import escape
+
+import plotly.graph_objects as go
+import polars as pl
+
+from nsysan.report.build import Report, visible_lines
+from nsysan.report.palette import COLOURS, NAMES
+from nsysan.report.text import plain
+from nsysan.report.timeline import Timeline
+
+_LANE_HEIGHT = 22
+_NAME_WIDTH = 90
+
+
+def ledger_bars(report: Report) -> go.Figure:
+    """The ledger per rank as stacked bars, us."""
+    ranks = [f"rank {rank}" for rank in report.per_rank["rank"]]
+    figure = go.Figure(
+        [
+            go.Bar(
+                y=ranks,
+                x=(report.per_rank[f"{line}_ns"] / 1e3).to_list(),
+                orientation="h",
+                name=NAMES[line],
+                legendgroup=line,
+                marker_color=COLOURS[line],
+                hovertemplate="%{y}: %{x:,.1f} us<extra>" + NAMES[line] + "</extra>",
+            )
+            for line in visible_lines(report)
+        ]
+    )
+    figure.update_layout(barmode="stack", height=110 + 34 * len(ranks))
+    figure.update_xaxes(title="us per step (median over the steady steps)")
+    figure.update_yaxes(autorange="reversed")
+    return figure
+
+
+def period_series(report: Report) -> go.Figure:
+    """Step period of every rank over the steps, ms; steps left out of the medians are hollow."""
+    figure = go.Figure()
+    for (rank,), steps in report.per_step.partition_by("rank", as_dict=True, maintain_order=True).items():
+        labels = [escape(plain(report.steps.labels[step], _NAME_WIDTH)) for step in steps["step"]]
+        figure.add_scatter(
+            x=steps["step"].to_list(),
+            y=(steps["period_ns"] / 1e6).to_list(),
+            name=f"rank {rank}",
+            mode="lines+markers",
+            marker_symbol=["circle" if steady else "circle-open" for steady in steps["steady"]],
+            customdata=labels,
+            hovertemplate="step %{x} (%{customdata}): %{y:.3f} ms<extra>rank " + str(rank) + "</extra>",
+        )
+    figure.update_layout(height=320)
+    figure.update_xaxes(title="step")
+    figure.update_yaxes(title="period, ms", rangemode="tozero")
+    return figure
+
+
+def timeline(data: Timeline) -> go.Figure:
+    """All ranks on one clock: the streams' work by ledger line and, under each rank, its launch calls."""
+    lanes = data.slices.select("rank", "lane").unique().sort("rank", "lane", descending=[False, True])
+    order = [_lane(rank, lane) for rank, lane in lanes.iter_rows()]
+    figure = go.Figure()
+    for (line,), slices in sorted(data.slices.partition_by("line", as_dict=True).items(), key=_precedence):
+        figure.add_bar(
+            y=[_lane(rank, lane) for rank, lane in slices.select("rank", "lane").iter_rows()],
+            base=(slices["begin"] / 1e3).to_list(),
+            x=((slices["end"] - slices["begin"]) / 1e3).to_list(),
+            orientation="h",
+            name=NAMES[str(line)],
+            marker_color=COLOURS[str(line)],
+            marker_line_width=0,
+            customdata=_hover(slices),
+            hovertemplate="<b>%{customdata[0]}</b><br>%{customdata[1]}<br>at %{base:,.2f} us<extra>%{y}</extra>",
+        )
+    span = (data.finish - data.origin) / 1e3
+    figure.update_layout(barmode="overlay", bargap=0.15, height=120 + _LANE_HEIGHT * len(order))
+    figure.update_xaxes(title="us since the step began on the first rank", range=[-0.01 * span, 1.01 * span])
+    figure.update_yaxes(categoryorder="array", categoryarray=order[::-1])
+    return figure
+
+
+def _precedence(item: tuple[tuple[object, ...], pl.DataFrame]) -> int:
+    return list(COLOURS).index(str(item[0][0]))
+
+
+def _lane(rank: int, lane: str) -> str:
+    return f"rank {rank} {lane}"
+
+
+def _hover(slices: pl.DataFrame) -> list[list[str]]:
+    rows = slices.select("name", "detail").iter_rows()
+    return [[escape(plain(name, _NAME_WIDTH)), escape(plain(detail, _NAME_WIDTH))] for name, detail in rows]

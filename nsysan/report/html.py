@@ -1,0 +1,167 @@
+"""The report as one HTML file that opens offline."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from html import escape
+from importlib.resources import files
+from string import Template
+
+from plotly.offline import get_plotlyjs
+
+from nsysan.report import figures
+from nsysan.report.build import Report, visible_lines
+from nsysan.report.palette import COLOURS, NAMES
+from nsysan.report.terminal import headline_sentence
+from nsysan.report.text import ms, percent, plain, size, us
+
+
+def to_html(report: Report) -> str:
+    """The page: plots, their tables, how steps were found, and how far each figure can be trusted.
+
+    Everything that comes from the trace is escaped, and only this page's own scripts may run.
+    """
+    plots: dict[str, str] = {}
+    body = "\n".join(
+        (
+            _lead(report),
+            _section("Ledger per rank", _LEDGER_NOTE, _plot(plots, "ledger", figures.ledger_bars(report)), _ledger_table(report)),
+            *(_timeline_section(plots, number, report) for number in range(len(report.timelines))),
+            _section("Step period", _PERIOD_NOTE, _plot(plots, "period", figures.period_series(report)), _steps_table(report)),
+            _collectives(report),
+            _quality(report),
+        )
+    )
+    plotly, script = get_plotlyjs(), _asset("page.js")
+    source = ", ".join(i.name for i in report.inputs)
+    return Template(_asset("page.html")).substitute(
+        title=_safe(f"nsysan: {source}"),
+        subtitle=_safe(_subtitle(report)),
+        policy=_policy(plotly, script),
+        style=_asset("page.css"),
+        body=body,
+        figures="\n".join(
+            f'<script type="application/json" id="figure-{name}">{text}</script>' for name, text in plots.items()
+        ),
+        plotly=plotly,
+        script=script,
+        version=_safe(report.version),
+    )
+
+
+_LEDGER_NOTE = (
+    "Every nanosecond of a step is in exactly one line. Communication is cut at the arrival of the last rank: before it "
+    "a rank waits, after it data moves. A rank with little wait and much idle or compute is the one the others wait for."
+)
+_PERIOD_NOTE = (
+    "From the first GPU work of a step to the first of the next, so the host's gap between tokens is in it. Hollow "
+    "points are left out of the medians."
+)
+
+
+def _lead(report: Report) -> str:
+    head = report.headline
+    period = head["period_ns"]
+    cards = [("period", ms(period), "per decode step", "var(--accent)")] if period else []
+    cards += [
+        (line, percent(head[f"{line}_ns"], period), NAMES[line], COLOURS[line])
+        for line in visible_lines(report)
+        if head[f"{line}_ns"] is not None
+    ]
+    shown = "".join(
+        f'<div class="card" style="--colour:{colour}"><b>{_safe(value)}</b><span>{_safe(name)}</span></div>'
+        for _, value, name, colour in cards
+    )
+    return f'<p class="lead">{_safe(headline_sentence(report))}</p><div class="cards">{shown}</div>'
+
+
+def _subtitle(report: Report) -> str:
+    source = report.inputs[0]
+    models = sorted({rank.model or "unknown GPU" for rank in report.ranks})
+    return (
+        f"{len(report.ranks)} ranks on {', '.join(models)}; {report.steps.count} steps by {report.steps.source}; "
+        f"nsys {source.nsys_version or 'of unknown version'}, graph trace: {source.graph_trace}"
+    )
+
+
+def _timeline_section(plots: dict[str, str], number: int, report: Report) -> str:
+    data = report.timelines[number]
+    note = (
+        f"{ms(data.finish - data.origin)} on all ranks' one clock. Drag to zoom, double-click to reset, click the "
+        f"legend to filter; launch calls that lie before the step are to the left."
+    )
+    title = f"Timeline of the {data.role}: step {data.step} ({plain(data.label, 60)})"
+    return _section(title, note, _plot(plots, f"timeline-{number}", figures.timeline(data), zoom="x"))
+
+
+def _section(title: str, note: str, *parts: str) -> str:
+    return f'<section><h2>{_safe(title)}</h2><p class="note">{_safe(note)}</p>{"".join(parts)}</section>'
+
+
+def _plot(plots: dict[str, str], name: str, figure: figures.go.Figure, zoom: str = "") -> str:
+    # "<" would end the script element that holds the figure.
+    plots[name] = str(figure.to_json()).replace("<", "\\u003c")
+    return f'<div class="plot" id="{name}" data-figure="figure-{name}" data-zoom="{zoom}" style="height:{figure.layout.height}px"></div>'
+
+
+def _ledger_table(report: Report) -> str:
+    lines = ["period", *visible_lines(report), "comm", "overlap"]
+    rows = [
+        [f"rank {row['rank']}", *(us(row[f"{line}_ns"]) for line in lines)]
+        for row in report.per_rank.iter_rows(named=True)
+    ]
+    return _table(["us per step", *lines], rows)
+
+
+def _steps_table(report: Report) -> str:
+    rows = [[str(step), plain(report.steps.labels[step], 60), reason] for step, reason in report.steps.excluded.items()]
+    return _table(["left out", "range", "reason"], rows, text=(1, 2)) if rows else ""
+
+
+def _collectives(report: Report) -> str:
+    header = ["kernel", "kind", "size", "ranks", "calls", "matched", "unmatched", "rejected",
+              "after last arrival p50", "p99", "wait p50", "p99"]
+    rows = []
+    for family in report.collectives:
+        spread = [us(v[q]) if v else "-" for v in (family.wire, family.wait) for q in ("p50", "p99")]
+        counts = map(str, (family.ranks, family.count, family.matched, family.unmatched, family.rejected))
+        rows.append([plain(family.name, 80), family.kind or family.op_class, size(family.message_bytes), *counts, *spread])
+    rows += [
+        [plain(k.name, 80), "not in the catalogue", "-", "-", str(k.calls), "-", "-", "-", "-", "-", "-", "-"]
+        for k in report.lookalikes
+    ]
+    note = "Calls of the steady steps, one call being one on every rank; us per rank and call, where all ranks matched."
+    if not rows:
+        note = "No communication kernel is visible in the steady steps."
+    return _section("Collectives", note, _table(header, rows, text=(0, 1)) if rows else "")
+
+
+def _quality(report: Report) -> str:
+    rows = [[q.id, q.status.replace("_", " "), q.reason] for q in report.quality]
+    note = "How far each figure can be trusted, and what this trace cannot tell."
+    return _section("Evidence", note, _table(["aspect", "status", "why"], rows, text=(0, 1, 2), wrap=2))
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]], text: tuple[int, ...] = (0,), wrap: int = -1) -> str:
+    def kind(column: int) -> str:
+        return ' class="text wrap"' if column == wrap else ' class="text"' if column in text else ""
+
+    head = "".join(f"<th{kind(i)}>{_safe(cell)}</th>" for i, cell in enumerate(header))
+    lines = ("".join(f"<td{kind(i)}>{_safe(cell)}</td>" for i, cell in enumerate(row)) for row in rows)
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _safe(text: str) -> str:
+    return escape(plain(text, 2_000))
+
+
+def _asset(name: str) -> str:
+    return files("nsysan.report").joinpath("assets", name).read_text("utf-8")
+
+
+def _policy(*scripts: str) -> str:
+    hashes = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(s.encode()).digest()).decode()}'" for s in scripts)
+    return f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'"

@@ -1,0 +1,52 @@
+"""Small pieces of plain text that the terminal outputs share: aligned tables, durations, sizes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def plain(text: str, width: int = 120) -> str:
+    """Text from a trace as one safe line: control characters replaced, cut at `width`."""
+    cleaned = _CONTROL.sub("?", text)
+    return cleaned if len(cleaned) <= width else cleaned[: width - 3] + "..."
+
+
+def us(value: float | None, digits: int = 1) -> str:
+    """Nanoseconds as microseconds; a dash where there is no value."""
+    return "-" if value is None else f"{value / 1e3:,.{digits}f}"
+
+
+def ms(value: float) -> str:
+    """Nanoseconds as milliseconds."""
+    return f"{value / 1e6:.3f} ms"
+
+
+def percent(part: float | None, whole: float | None) -> str:
+    """Share of a whole, as a per cent; a dash where it is unknown."""
+    return f"{100 * part / whole:.1f} %" if part is not None and whole else "-"
+
+
+def size(count: int | None) -> str:
+    """Bytes in binary units."""
+    if count is None:
+        return "size unknown"
+    value = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024 or unit == "GiB":
+            break
+        value /= 1024
+    return f"{value:.0f} {unit}" if value == int(value) else f"{value:.1f} {unit}"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> list[str]:
+    """Lines of an aligned table; the first `left` columns are left-aligned, the rest right-aligned."""
+    widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
+
+    def line(row: Sequence[str]) -> str:
+        cells = [cell.ljust(w) if i < left else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))]
+        return "  ".join(cells).rstrip()
+
+    return [line(header), *map(line, rows)]

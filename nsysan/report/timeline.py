@@ -1,0 +1,108 @@
+"""The slices of a timeline: what ran when on every rank in one step, and the calls that launched it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from nsysan.model import classes
+from nsysan.model.run import Run
+
+LAUNCH = "launch"
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """One step on all ranks.
+
+    role says why it is shown. origin: earliest begin over the ranks; finish: latest end (ns of the trace's
+    clock). slices: rank, lane (stream number, or "launches"), line (ledger line, or "launch"), begin, end (ns
+    after origin), name, detail.
+    """
+
+    step: int
+    label: str
+    role: str
+    origin: int
+    finish: int
+    slices: pl.DataFrame
+
+
+def build_timelines(run: Run) -> list[Timeline]:
+    """The median step and the slowest one, among the steady steps (all steps where none is steady)."""
+    periods = (
+        run.windows.filter(pl.col("step").is_in(run.steady_steps or run.windows["step"].unique().to_list()))
+        .group_by("step")
+        .agg(period=(pl.col("finish") - pl.col("begin")).median())
+        .sort("period", "step")
+    )
+    median = int(periods["step"][(len(periods) - 1) // 2])
+    slowest = int(periods["step"][-1])
+    roles = {median: "median step"}
+    roles[slowest] = "slowest step" if slowest != median else "median and slowest step"
+    return [_timeline(run, step, role) for step, role in roles.items()]
+
+
+def _timeline(run: Run, step: int, role: str) -> Timeline:
+    windows = run.windows.filter(pl.col("step") == step)
+    origin, finish = int(windows["begin"].min()), int(windows["finish"].max())  # type: ignore[arg-type]
+    inside = run.work.join(windows.select("rank", window_begin="begin", window_finish="finish"), on="rank").filter(
+        (pl.col("end") > pl.col("window_begin")) & (pl.col("begin") < pl.col("window_finish"))
+    )
+    slices = pl.concat([_work(inside), _launches(inside)])
+    relative = slices.with_columns(pl.col("begin") - origin, pl.col("end") - origin)
+    return Timeline(step, str(windows["label"][0]), role, origin, finish, relative.sort("rank", "lane", "begin", "line"))
+
+
+def _work(inside: pl.DataFrame) -> pl.DataFrame:
+    """Ledger lines on the streams; a matched collective becomes its waiting and what comes after."""
+    lane = ("stream " + pl.col("stream").cast(pl.String)).fill_null("stream")
+    us = (pl.col("end") - pl.col("begin")) / 1e3
+    detail = pl.format("{} us, {}", us.round(2), pl.coalesce("library", "type"))
+    columns = inside.with_columns(lane=lane, detail=detail)
+    communication = pl.col("cls").is_in(list(classes.COMMUNICATION))
+    matched = columns.filter(communication & pl.col("last").is_not_null())
+    split = matched.with_columns(
+        detail=pl.format(
+            "{} us: waits {} us, then {} us",
+            us.round(2),
+            ((pl.col("last") - pl.col("begin")) / 1e3).round(2),
+            ((pl.col("end") - pl.col("last")) / 1e3).round(2),
+        )
+    )
+    after = pl.when(pl.col("cls") == classes.FUSED).then(pl.lit("fused")).otherwise(pl.lit("wire"))
+    whole = columns.filter(~(communication & pl.col("last").is_not_null()))
+    line = (
+        pl.when(communication)
+        .then(pl.lit("comm_unsplit"))
+        .when(pl.col("cls") == classes.OPAQUE)
+        .then(pl.lit("graph"))
+        .otherwise(pl.col("cls"))
+    )
+    keep = ["rank", "lane", "line", "begin", "end", "name", "detail"]
+    return pl.concat(
+        [
+            whole.with_columns(line=line).select(keep),
+            split.filter(pl.col("last") > pl.col("begin"))
+            .with_columns(line=pl.lit("wait"), end="last")
+            .select(keep),
+            split.with_columns(line=after, begin="last").select(keep),
+        ]
+    )
+
+
+def _launches(inside: pl.DataFrame) -> pl.DataFrame:
+    calls = inside.filter(pl.col("launch_start").is_not_null())
+    grouped = calls.group_by("rank", "launch_start", "launch_end", "launch").agg(n=pl.len(), first=pl.first("name"))
+    return grouped.select(
+        "rank",
+        lane=pl.lit("launches"),
+        line=pl.lit(LAUNCH),
+        begin="launch_start",
+        end="launch_end",
+        name=pl.col("launch").fill_null("?"),
+        detail=pl.when(pl.col("n") > 1)
+        .then(pl.format("launches {} operations", "n"))
+        .otherwise(pl.format("launches {}", "first")),
+    )
