@@ -1,0 +1,6 @@
+"""`python -m nsysan`."""
+
+from nsysan.cli import main
+
+if __name__ == "__main__":
+    main()

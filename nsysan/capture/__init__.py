@@ -1,0 +1,1 @@
+"""Drive nsys: find it, ask what it can do, run it, check what came back."""

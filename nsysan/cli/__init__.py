@@ -1,0 +1,69 @@
+"""The command line: one module a command, loaded when it is called, so that --help stays fast."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+
+import click
+
+from nsysan import NsysanError, __version__
+
+_COMMANDS = {"report": "nsysan.cli.report", "info": "nsysan.cli.info"}
+_SUMMARIES = {
+    "report": "Account for every nanosecond of every decode step of a trace.",
+    "info": "Show what is in a trace: versions, ranks, ranges, collectives, warnings.",
+}
+
+
+class _Commands(click.Group):
+    """Commands by name, imported on use; their one-line help is known without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = import_module(_COMMANDS[cmd_name]).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _SUMMARIES[name]) for name in self.list_commands(ctx)])
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="nsysan")
+def cli() -> None:
+    """Nsight Systems trace analyzer for tensor-parallel inference.
+
+    Tells whether a slow decode step is compute, the wire, a late rank, or the host.
+
+    \b
+    Examples:
+      nsysan info trace.sqlite
+      nsysan report trace.sqlite -o report.html
+    """
+
+
+def main() -> None:
+    """Entry point: the only place where errors become text and exit codes."""
+    try:
+        cli(standalone_mode=False)
+    except NsysanError as error:
+        click.echo(f"nsysan: {error}", err=True)
+        sys.exit(error.exit_code)
+    except click.Abort:
+        click.echo("nsysan: interrupted", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # The reader of our output has gone; Python would complain once more while closing stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)

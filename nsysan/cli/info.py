@@ -1,0 +1,33 @@
+"""`nsysan info`: what is in a trace."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from nsysan.cli.source import opened
+from nsysan.report.info import build_info, to_info_document, to_info_text
+
+
+@click.command("info")
+@click.argument("trace", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+def command(trace: Path, as_json: bool) -> None:
+    """Show what is in a trace, before any analysis.
+
+    nsys and schema version, ranks and GPUs, how CUDA graphs were traced, communication kernels, step ranges,
+    the capture's options, warnings of the profiler about processes with GPU work, tables and row counts.
+
+    \b
+    Examples:
+      nsysan info trace.sqlite
+      nsysan info trace.sqlite --json | jq .ranks
+    """
+    with opened(trace) as source:
+        info = build_info(source)
+    if as_json:
+        click.echo(json.dumps(to_info_document(info), indent=1, ensure_ascii=False))
+    else:
+        click.echo(to_info_text(info), nl=False)

@@ -1,0 +1,72 @@
+"""`nsysan report`: the ledger of a trace as a summary, HTML and JSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+import nsysan
+from nsysan.cli.source import opened
+from nsysan.report.build import build_report
+from nsysan.report.output import check_writable, write_text
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command("report")
+@click.argument("trace", type=_PATH)
+@click.option("-o", "--output", type=_PATH, help="HTML file to write; by default TRACE's name with .html, here.")
+@click.option("--json", "json_output", type=_PATH, help="JSON file to write; - for standard output. No HTML unless -o.")
+@click.option("--steps", metavar="PATTERN", help="Regular expression for the NVTX ranges that mark decode steps.")
+@click.option("--no-nvtx", is_flag=True, help="Find steps by graph replays or kernel period, leaving ranges aside.")
+@click.option("--force", is_flag=True, help="Replace output files that exist.")
+@click.option("-q", "--quiet", is_flag=True, help="No summary; only errors.")
+def command(
+    trace: Path,
+    output: Path | None,
+    json_output: Path | None,
+    steps: str | None,
+    no_nvtx: bool,
+    force: bool,
+    quiet: bool,
+) -> None:
+    """Account for every nanosecond of every decode step.
+
+    TRACE is an export of `nsys export --type sqlite`, or an .nsys-rep where nsys is installed. It is only
+    read. The summary goes to standard output, the page to OUTPUT.
+
+    \b
+    Examples:
+      nsysan report trace.sqlite                        # summary, and trace.html here
+      nsysan report trace.sqlite -o report.html --force
+      nsysan report trace.sqlite --json -  | jq .per_rank
+      nsysan report trace.sqlite --steps '^generate_token'
+
+    Exit codes: 3 no such file, 4 not SQLite, 5 not nsys, 6 needs export, 7 damaged, 8 no GPU work,
+    9 output exists, 10 output not writable, 11 no such steps.
+    """
+    to_stdout = json_output is not None and str(json_output) == "-"
+    html = output or (None if json_output else Path(f"{trace.stem}.html"))
+    for path in (html, None if to_stdout else json_output):
+        if path is not None:
+            check_writable(path, force=force)
+    with opened(trace, quiet=quiet) as source:
+        report = build_report(nsysan.analyze(source, steps, use_nvtx=not no_nvtx), nsysan.__version__)
+    if json_output is not None:
+        from nsysan.report.document import to_json
+
+        if to_stdout:
+            click.echo(to_json(report), nl=False)
+        else:
+            write_text(json_output, to_json(report), force=force)
+    if html is not None:
+        from nsysan.report.html import to_html
+
+        write_text(html, to_html(report), force=force)
+    if not quiet and not to_stdout:
+        from nsysan.report.terminal import to_text
+
+        click.echo(to_text(report))
+        written = [str(p) for p in (html, json_output) if p is not None]
+        click.echo(f"wrote {' and '.join(written)}")
