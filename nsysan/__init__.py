@@ -1,14 +1,14 @@
 """nsysan: the Nsight Systems trace analyzer for tensor-parallel inference.
 
-    import nsysan
+import nsysan
 
-    run = nsysan.analyze(nsysan.open_trace("trace.sqlite"))
-    run.ledger.to_pandas()
+run = nsysan.analyze(nsysan.open_trace("trace.sqlite"))
+run.ledger.to_pandas()
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nsysan._errors import ExitCode, NsysanError
 
@@ -31,8 +31,8 @@ def open_trace(path: str | Path) -> Trace:
     return Trace(Path(path))
 
 
-def analyze(trace: Trace, steps: str | None = None, **options: Any) -> Run:
-    """Find ranks, steps and collectives of a trace; see nsysan.model.run.analyze for the options."""
+def analyze(trace: Trace, steps: str | None = None, *, use_nvtx: bool = True) -> Run:
+    """Find ranks, steps and collectives of a trace (see nsysan.model.run.analyze)."""
     from nsysan.model.run import analyze
 
-    return analyze(trace, steps, **options)
+    return analyze(trace, steps, use_nvtx=use_nvtx)

@@ -19,9 +19,7 @@ REAL_COLUMNS = {
     "StringIds": "id value",
     "TARGET_INFO_SESSION_START_TIME": "utcEpochNs utcTime localTime",
     "DIAGNOSTIC_EVENT": "timestamp timestampType source severity text globalPid",
-    "CUPTI_ACTIVITY_KIND_RUNTIME": (
-        "start end eventClass globalTid correlationId nameId returnValue callchainId"
-    ),
+    "CUPTI_ACTIVITY_KIND_RUNTIME": ("start end eventClass globalTid correlationId nameId returnValue callchainId"),
     "NVTX_EVENTS": """
         start end eventType rangeId category color text globalTid endGlobalTid textId domainId uint64Value
         int64Value doubleValue uint32Value int32Value floatValue jsonTextId jsonText binaryData""",
@@ -138,18 +136,14 @@ def test_copies_graphs_and_messages_come_back(tmp_path: Path) -> None:
     path = full_trace().write(tmp_path / "t.sqlite")
     (copy,) = query(path, "select start, end, bytes, copyKind, correlationId from CUPTI_ACTIVITY_KIND_MEMCPY")
     assert copy == (140_000, 141_000, 8, 1, 3)
-    assert query(path, "select start, end, correlationId from CUPTI_ACTIVITY_KIND_MEMSET") == [
-        (150_000, 151_000, 70)
-    ]
+    assert query(path, "select start, end, correlationId from CUPTI_ACTIVITY_KIND_MEMSET") == [(150_000, 151_000, 70)]
     replay = query(
         path,
         """select g.start, g.end, graphId, graphExecId, r.start from CUPTI_ACTIVITY_KIND_GRAPH_TRACE g
            join CUPTI_ACTIVITY_KIND_RUNTIME r using (correlationId)""",
     )
     assert replay == [(160_000, 170_000, 1, 2, 155_000)]
-    nodes = query(
-        path, "select start, eventClass, graphNodeId, originalGraphNodeId from CUDA_GRAPH_NODE_EVENTS"
-    )
+    nodes = query(path, "select start, eventClass, graphNodeId, originalGraphNodeId from CUDA_GRAPH_NODE_EVENTS")
     assert nodes == [(5_000, 77, 2 << 32, 1 << 32)]
     assert query(path, "select severity, globalPid >> 24 & 0xffffff from DIAGNOSTIC_EVENT") == [(2, 42)]
 
@@ -298,9 +292,7 @@ def test_tables_and_columns_can_be_dropped(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("graph", [False, True])
 @pytest.mark.parametrize("late", [None, {1: 3_000, 2: 500}])
-def test_decode_loop_is_what_its_docstring_says(
-    tmp_path: Path, graph: bool, late: dict[int, int] | None
-) -> None:
+def test_decode_loop_is_what_its_docstring_says(tmp_path: Path, graph: bool, late: dict[int, int] | None) -> None:
     builder = TraceBuilder()
     processes = decode_loop(builder, late=late, graph=graph, steps=3, layers=2)
     path = builder.write(tmp_path / "t.sqlite", shuffle=7)
@@ -392,9 +384,7 @@ def test_graph_level_tracing_has_one_row_per_replay(tmp_path: Path) -> None:
     decode_loop(builder, ranks=2, steps=3, layers=2, graph=True, nvtx=False, message_bytes=None)
     path = builder.write(tmp_path / "t.sqlite")
     assert tables(path).isdisjoint({"CUPTI_ACTIVITY_KIND_KERNEL", "CUDA_GRAPH_NODE_EVENTS", "NVTX_EVENTS"})
-    replays = query(
-        path, "select start, end from CUPTI_ACTIVITY_KIND_GRAPH_TRACE where deviceId = 1 order by 1"
-    )
+    replays = query(path, "select start, end from CUPTI_ACTIVITY_KIND_GRAPH_TRACE where deviceId = 1 order by 1")
     assert replays == [(1_000_000 + 38_000 * step, 1_036_000 + 38_000 * step) for step in range(3)]
 
 

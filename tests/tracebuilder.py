@@ -114,9 +114,7 @@ SCHEMA: Final[Mapping[str, Mapping[str, str]]] = {
         blockY! blockZ! staticSharedMemory! dynamicSharedMemory! localMemoryPerThread! localMemoryTotal!
         gridId! sharedMemoryExecuted graphNodeId sharedMemoryLimitConfig"""
     ),
-    "CUDA_GRAPH_NODE_EVENTS": _columns(
-        "start! end! eventClass! globalTid nameId! graphNodeId! originalGraphNodeId"
-    ),
+    "CUDA_GRAPH_NODE_EVENTS": _columns("start! end! eventClass! globalTid nameId! graphNodeId! originalGraphNodeId"),
     "CUPTI_ACTIVITY_KIND_GRAPH_TRACE": _columns(
         """start! end! deviceId! contextId! greenContextId streamId! correlationId globalPid graphId!
         graphExecId!"""
@@ -267,9 +265,7 @@ class TraceBuilder:
             whole.row("PROCESSES", globalPid=process.global_pid, pid=process.pid, name=process.name)
             # nsys lists every GPU that a process can see, not only those that it uses.
             seen = (
-                [(gpu.id, gpu.index) for gpu in gpus]
-                if process.gpu_id is None
-                else [(process.gpu_id, process.device)]
+                [(gpu.id, gpu.index) for gpu in gpus] if process.gpu_id is None else [(process.gpu_id, process.device)]
             )
             for gpu_id, ordinal in seen:
                 whole.row("TARGET_INFO_CUDA_DEVICE", gpuId=gpu_id, cudaId=ordinal, pid=process.pid)
@@ -705,9 +701,7 @@ def decode_loop(
     if not graph and min(compute_ns, wire_ns) < 4_000:
         raise ValueError("kernels shorter than 4_000 ns: the launch calls of a thread would overlap")
     processes = [
-        builder.process(
-            first_pid + rank, device=0 if same_device else rank, gpu_id=rank if same_device else None
-        )
+        builder.process(first_pid + rank, device=0 if same_device else rank, gpu_id=rank if same_device else None)
         for rank in range(ranks)
     ]
     slack = max(delays)
@@ -716,9 +710,7 @@ def decode_loop(
     setup = start_ns - 100_000 - (10_000 * layers if graph else 0)
     for rank, process in enumerate(processes):
         if message_bytes is not None:
-            process.comm_init(
-                comm=comm, nranks=ranks, rank=rank, device=process.device, start=setup, end=setup + 1_000
-            )
+            process.comm_init(comm=comm, nranks=ranks, rank=rank, device=process.device, start=setup, end=setup + 1_000)
         if graph:
             _capture(process, layers, setup + 10_000, message_bytes, comm)
         for step in range(steps):

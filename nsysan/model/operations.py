@@ -20,9 +20,7 @@ def load_operations(trace: Trace, catalogue: Catalogue) -> pl.DataFrame:
     """
     kernels = trace.kernels
     names = kernels.select("name", "demangled").unique(maintain_order=True)
-    kernels = kernels.join(
-        catalogue.classify_names(names), on=["name", "demangled"], how="left", nulls_equal=True
-    )
+    kernels = kernels.join(catalogue.classify_names(names), on=["name", "demangled"], how="left", nulls_equal=True)
     others = pl.concat([_plain(trace.copies, classes.COPY), _plain(trace.graph_replays, classes.OPAQUE)])
     work = pl.concat([kernels, others.select(kernels.columns)])
     work = work.filter(pl.col("start").is_not_null() & pl.col("end").is_not_null())

@@ -60,9 +60,7 @@ def communicator_ranks(trace: Trace) -> list[CommunicatorRank]:
         if _RANK in payload and _RANKS in payload:
             communicator = next((str(v) for k, v in payload.items() if k.startswith(_COMMUNICATOR)), "")
             device = payload.get("CUDA device")
-            found.append(
-                CommunicatorRank(process, device, communicator, int(payload[_RANK]), int(payload[_RANKS]))
-            )
+            found.append(CommunicatorRank(process, device, communicator, int(payload[_RANK]), int(payload[_RANKS])))
     return found
 
 
@@ -94,9 +92,7 @@ def _payload(text: str | None) -> dict[str, Any]:
 
 def _calls(trace: Trace) -> pl.DataFrame:
     """NCCL's API ranges: call, call_kind, start, end, process, thread, message_bytes, communicator, range_id."""
-    ranges = trace.ranges.filter(pl.col("domain") == "NCCL").with_columns(
-        call=pl.col("name").str.replace("^nccl", "")
-    )
+    ranges = trace.ranges.filter(pl.col("domain") == "NCCL").with_columns(call=pl.col("name").str.replace("^nccl", ""))
     wanted = [*CALL_KINDS, _GROUP_START, _GROUP_END]
     ranges = ranges.filter(pl.col("call").is_in(wanted)).sort("thread", "start", "end").with_row_index("range_id")
     # Thousands of calls share a handful of payload texts.

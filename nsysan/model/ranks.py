@@ -71,8 +71,9 @@ def _from_communicators(inits: list[CommunicatorRank], keys: list[tuple[int, int
 def _rank(trace: Trace, key: tuple[int, int], number: int, source: str) -> Rank:
     process, device = key
     gpu = _physical_gpu(trace, pid_of(process), device)
-    models = trace.gpus.filter(pl.col("gpu") == gpu)["model"] if gpu is not None else []
-    return Rank(number, trace.name, process, device, gpu, models[0] if len(models) else None, source)
+    models = trace.gpus.filter(pl.col("gpu").eq_missing(gpu))["model"]
+    model = str(models[0]) if len(models) and models[0] else None
+    return Rank(number, trace.name, process, device, gpu, model, source)
 
 
 def _physical_gpu(trace: Trace, pid: int, device: int) -> int | None:

@@ -273,7 +273,7 @@ def _in_loop(outside: pl.DataFrame, starts: _I64, ends: _I64) -> npt.NDArray[np.
     frequency = pl.Series(signature, dtype=pl.UInt64).to_frame("s").select(pl.len().over("s")).to_series().to_numpy()
     # With only two replays nothing repeats; an empty gap is a loop all the same.
     meets = (frequency >= 2) | (np.array(signature) == 0)
-    return np.concatenate(([False], meets, [False]))
+    return np.concatenate(([False], np.asarray(meets, dtype=np.bool_), [False]))
 
 
 # ---- the period of the kernel sequence
@@ -324,7 +324,9 @@ def _occurrences(symbols: _I64, pattern: _I64) -> _I64:
     heads = np.flatnonzero(symbols == pattern[anchor]) - anchor
     heads = heads[(heads >= 0) & (heads + len(pattern) <= len(symbols))]
     windows = np.lib.stride_tricks.sliding_window_view(symbols, len(pattern))
-    return heads[(windows[heads] == pattern).all(axis=1)]
+    heads = heads[np.asarray((windows[heads] == pattern).all(axis=1), dtype=np.bool_)]
+    apart = np.diff(heads, prepend=-len(pattern)) >= len(pattern)
+    return np.asarray(heads[apart], dtype=np.int64)
 
 
 def _whole(work: pl.DataFrame) -> _Found:
@@ -336,7 +338,7 @@ def _whole(work: pl.DataFrame) -> _Found:
 
 def _frame(rank_key: object, starts: _I64, ends: _I64, label: str) -> pl.DataFrame:
     columns = {"rank_key": np.full(len(starts), rank_key), "begin": starts, "finish": ends}
-    return pl.DataFrame(columns).with_columns(label=pl.lit(label)).cast(dict(_WINDOWS))
+    return pl.DataFrame(columns).with_columns(label=pl.lit(label)).cast(pl.Schema(_WINDOWS))
 
 
 def _members_by_time(work: pl.DataFrame, rank_key: object, starts: _I64, ends: _I64) -> pl.DataFrame:
@@ -412,15 +414,23 @@ def _unlike_the_rest(work: pl.DataFrame, candidates: list[int]) -> dict[int, str
     signatures = per_rank.group_by("step").agg(signature=pl.struct("rank_key", "hash").hash().sum())
     if signatures.is_empty():
         return {}
-    common = signatures.group_by("signature").agg(n=pl.len(), step=pl.min("step")).sort("n", "step", descending=[True, False])
+    common = (
+        signatures.group_by("signature")
+        .agg(n=pl.len(), step=pl.min("step"))
+        .sort("n", "step", descending=[True, False])
+    )
     model = counts.filter(pl.col("step") == common["step"][0]).drop("step")
     every = signatures.select("step").join(model, how="cross")
     compared = every.join(counts, on=["rank_key", "step", "name"], how="full", coalesce=True, suffix="_here")
-    distance = compared.fill_null(0).group_by("step").agg(
-        differ=(pl.col("n") - pl.col("n_here")).abs().sum(),
-        total=pl.sum("n"),
-        here=pl.sum("n_here"),
-        collectives=pl.sum("collectives") - pl.sum("collectives_here"),
+    distance = (
+        compared.fill_null(0)
+        .group_by("step")
+        .agg(
+            differ=(pl.col("n") - pl.col("n_here")).abs().sum(),
+            total=pl.sum("n"),
+            here=pl.sum("n_here"),
+            collectives=pl.sum("collectives") - pl.sum("collectives_here"),
+        )
     )
     unlike = distance.filter((pl.col("differ") > _SIMILAR * pl.col("total")) | (pl.col("collectives") != 0))
     return {
@@ -445,5 +455,7 @@ def _startup(windows: pl.DataFrame, candidates: list[int]) -> dict[int, str]:
     steady_from = int(np.argmin(slow))
     if steady_from > len(candidates) // 2:
         steady_from = 1
-    return {step: "start-up: first of the capture" if i == 0 else "start-up: still slow after the first"
-            for i, step in enumerate(candidates[:steady_from])}
+    return {
+        step: "start-up: first of the capture" if i == 0 else "start-up: still slow after the first"
+        for i, step in enumerate(candidates[:steady_from])
+    }

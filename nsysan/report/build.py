@@ -136,7 +136,10 @@ def _medians(ledger: pl.DataFrame) -> pl.DataFrame:
     figures = [*FIGURES, "collectives"]
     steady = ledger.filter(pl.col("steady"))
     return (
-        steady.group_by("rank").agg(pl.col(figures).median().round().cast(pl.Int64)).sort("rank").select("rank", *figures)
+        steady.group_by("rank")
+        .agg(pl.col(figures).median().round().cast(pl.Int64))
+        .sort("rank")
+        .select("rank", *figures)
     )
 
 
@@ -169,7 +172,9 @@ def _families(run: Run) -> list[CollectiveFamily]:
     )
     families = []
     for row in members.sort(["count", "name"], descending=[True, False]).iter_rows(named=True):
-        own = calls.filter(pl.all_horizontal(pl.col(k).eq_missing(row[k]) for k in key) & (pl.col("verdict") == MATCHED))
+        own = calls.filter(
+            pl.all_horizontal(pl.col(k).eq_missing(row[k]) for k in key) & (pl.col("verdict") == MATCHED)
+        )
         families.append(
             CollectiveFamily(
                 name=row["name"],

@@ -9,6 +9,7 @@ from html import escape
 from importlib.resources import files
 from string import Template
 
+import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
 from nsysan.report import figures
@@ -27,9 +28,16 @@ def to_html(report: Report) -> str:
     body = "\n".join(
         (
             _lead(report),
-            _section("Ledger per rank", _LEDGER_NOTE, _plot(plots, "ledger", figures.ledger_bars(report)), _ledger_table(report)),
+            _section(
+                "Ledger per rank",
+                _LEDGER_NOTE,
+                _plot(plots, "ledger", figures.ledger_bars(report)),
+                _ledger_table(report),
+            ),
             *(_timeline_section(plots, number, report) for number in range(len(report.timelines))),
-            _section("Step period", _PERIOD_NOTE, _plot(plots, "period", figures.period_series(report)), _steps_table(report)),
+            _section(
+                "Step period", _PERIOD_NOTE, _plot(plots, "period", figures.period_series(report)), _steps_table(report)
+            ),
             _collectives(report),
             _quality(report),
         )
@@ -52,8 +60,9 @@ def to_html(report: Report) -> str:
 
 
 _LEDGER_NOTE = (
-    "Every nanosecond of a step is in exactly one line. Communication is cut at the arrival of the last rank: before it "
-    "a rank waits, after it data moves. A rank with little wait and much idle or compute is the one the others wait for."
+    "Every nanosecond of a step is in exactly one line. Communication is cut at the arrival of the last rank: "
+    "before it a rank waits, after it data moves. A rank with little wait and much idle or compute is the one "
+    "the others wait for."
 )
 _PERIOD_NOTE = (
     "From the first GPU work of a step to the first of the next, so the host's gap between tokens is in it. Hollow "
@@ -100,10 +109,11 @@ def _section(title: str, note: str, *parts: str) -> str:
     return f'<section><h2>{_safe(title)}</h2><p class="note">{_safe(note)}</p>{"".join(parts)}</section>'
 
 
-def _plot(plots: dict[str, str], name: str, figure: figures.go.Figure, zoom: str = "") -> str:
+def _plot(plots: dict[str, str], name: str, figure: go.Figure, zoom: str = "") -> str:
     # "<" would end the script element that holds the figure.
     plots[name] = str(figure.to_json()).replace("<", "\\u003c")
-    return f'<div class="plot" id="{name}" data-figure="figure-{name}" data-zoom="{zoom}" style="height:{figure.layout.height}px"></div>'
+    height = f"height:{figure.layout.height}px"
+    return f'<div class="plot" id="{name}" data-figure="figure-{name}" data-zoom="{zoom}" style="{height}"></div>'
 
 
 def _ledger_table(report: Report) -> str:
@@ -121,13 +131,27 @@ def _steps_table(report: Report) -> str:
 
 
 def _collectives(report: Report) -> str:
-    header = ["kernel", "kind", "size", "ranks", "calls", "matched", "unmatched", "rejected",
-              "after last arrival p50", "p99", "wait p50", "p99"]
+    header = [
+        "kernel",
+        "kind",
+        "size",
+        "ranks",
+        "calls",
+        "matched",
+        "unmatched",
+        "rejected",
+        "after last arrival p50",
+        "p99",
+        "wait p50",
+        "p99",
+    ]
     rows = []
     for family in report.collectives:
         spread = [us(v[q]) if v else "-" for v in (family.wire, family.wait) for q in ("p50", "p99")]
         counts = map(str, (family.ranks, family.count, family.matched, family.unmatched, family.rejected))
-        rows.append([plain(family.name, 80), family.kind or family.op_class, size(family.message_bytes), *counts, *spread])
+        rows.append(
+            [plain(family.name, 80), family.kind or family.op_class, size(family.message_bytes), *counts, *spread]
+        )
     rows += [
         [plain(k.name, 80), "not in the catalogue", "-", "-", str(k.calls), "-", "-", "-", "-", "-", "-", "-"]
         for k in report.lookalikes
@@ -163,5 +187,10 @@ def _asset(name: str) -> str:
 
 
 def _policy(*scripts: str) -> str:
-    hashes = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(s.encode()).digest()).decode()}'" for s in scripts)
-    return f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'"
+    """A content security policy under which only these scripts run, and nothing is fetched."""
+    hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
+    allowed = " ".join(f"'sha256-{value}'" for value in hashes)
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
+        f"base-uri 'none'; form-action 'none'"
+    )

@@ -18,7 +18,16 @@ from nsysan.report.quality import NODE_FLAG
 from nsysan.report.text import percent, plain, table, us
 from nsysan.trace.export import Diagnostic, Trace, pid_of
 
-_SHOWN_OPTIONS = ("CAPTURE_EVENT_TYPE", "TRIGGER", "CUDA_GRAPH_TRACE", "COMMAND", "ARGUMENT", "GPU_METRICS", "DURATION", "NVTX")
+_SHOWN_OPTIONS = (
+    "CAPTURE_EVENT_TYPE",
+    "TRIGGER",
+    "CUDA_GRAPH_TRACE",
+    "COMMAND",
+    "ARGUMENT",
+    "GPU_METRICS",
+    "DURATION",
+    "NVTX",
+)
 _MAX_RANGES = 12
 
 
@@ -128,7 +137,9 @@ def to_info_text(info: Info) -> str:
         _rank_lines(info),
         _collective_lines(info),
         _range_lines(info),
-        ["captured with", *(f"  {plain(name)} = {plain(value)}" for name, value in info.capture)] if info.capture else [],
+        ["captured with", *(f"  {plain(name)} = {plain(value)}" for name, value in info.capture)]
+        if info.capture
+        else [],
         ["warnings of the profiler", *(f"  {who}: {plain(text, 200)}" for who, text in info.warnings)]
         if info.warnings
         else ["no warnings of the profiler about processes with GPU work"],
@@ -146,8 +157,15 @@ def _rank_lines(info: Info) -> list[str]:
         return ["no GPU work in this trace"]
     rows = [
         [
-            str(r.rank), str(r.pid), plain(r.program, 24), str(r.device), plain(r.gpu_model or "unknown", 32),
-            f"{r.kernels:,}", f"{r.collectives:,}", f"{r.first_ns / 1e9:.3f} s", f"{r.last_ns / 1e9:.3f} s",
+            str(r.rank),
+            str(r.pid),
+            plain(r.program, 24),
+            str(r.device),
+            plain(r.gpu_model or "unknown", 32),
+            f"{r.kernels:,}",
+            f"{r.collectives:,}",
+            f"{r.first_ns / 1e9:.3f} s",
+            f"{r.last_ns / 1e9:.3f} s",
         ]
         for r in info.ranks
     ]
@@ -177,9 +195,7 @@ def _collective_lines(info: Info) -> list[str]:
 def _range_lines(info: Info) -> list[str]:
     if not info.ranges:
         return ["no NVTX range outside NCCL: steps will be found by graph replays or by the period of the kernels"]
-    rows = [
-        [plain(r.template, 64), f"{r.count:,}", str(r.threads), r.engine or ""] for r in info.ranges[:_MAX_RANGES]
-    ]
+    rows = [[plain(r.template, 64), f"{r.count:,}", str(r.threads), r.engine or ""] for r in info.ranges[:_MAX_RANGES]]
     lines = ["NVTX ranges (# stands for a number)", *_indent(table(["name", "ranges", "threads", "known as"], rows))]
     if len(info.ranges) > _MAX_RANGES:
         lines.append(f"  and {len(info.ranges) - _MAX_RANGES} more names")
@@ -197,8 +213,13 @@ def _ranks(trace: Trace, work: pl.DataFrame, keys: list[tuple[int, int]]) -> lis
     counts = {
         (process, device): rest
         for process, device, *rest in work.group_by("process", "device")
-        .agg(pl.len(), (pl.col("type") == "kernel").sum().alias("k"), communication.sum().alias("c"),
-             pl.min("start"), pl.max("end"))
+        .agg(
+            pl.len(),
+            (pl.col("type") == "kernel").sum().alias("k"),
+            communication.sum().alias("c"),
+            pl.min("start"),
+            pl.max("end"),
+        )
         .iter_rows()
     }
     found = []
@@ -206,8 +227,20 @@ def _ranks(trace: Trace, work: pl.DataFrame, keys: list[tuple[int, int]]) -> lis
         operations, kernels, collectives, first, last = counts[rank.process, rank.device]
         program = trace.process_names.get(rank.process, "unknown")
         found.append(
-            RankInfo(rank.rank, rank.source, rank.pid, program, rank.device, rank.gpu, rank.model,
-                     operations, kernels, collectives, first, last)
+            RankInfo(
+                rank.rank,
+                rank.source,
+                rank.pid,
+                program,
+                rank.device,
+                rank.gpu,
+                rank.model,
+                operations,
+                kernels,
+                collectives,
+                first,
+                last,
+            )
         )
     return found
 
@@ -238,7 +271,9 @@ def _warnings(trace: Trace, processes: set[int]) -> list[tuple[str, str]]:
     A launcher or helper without CUDA always draws "no CUDA events collected", which is no warning.
     """
     named = set(trace.process_names) | processes
-    relevant = [m for m in trace.diagnostics if m.severity >= 2 and (m.process in processes or not _is_helper(m, named))]
+    relevant = [
+        m for m in trace.diagnostics if m.severity >= 2 and (m.process in processes or not _is_helper(m, named))
+    ]
     unique = dict.fromkeys((_who(m, processes), m.text.strip()) for m in relevant)
     return list(unique)
 

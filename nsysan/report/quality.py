@@ -61,9 +61,13 @@ def _steps(run: Run) -> Quality:
 def _ranks(run: Run) -> Quality:
     source = run.ranks[0].source
     guessed = source.startswith("order")
-    left_out = "".join(f"; pid {process >> 24 & 0xFFFFFF} on device {device} has no step and is left out"
-                       for process, device in run.bystanders)
-    return Quality("rank_numbers", ESTIMATED if guessed and len(run.ranks) > 1 else OK, f"numbered by {source}{left_out}")
+    left_out = "".join(
+        f"; pid {process >> 24 & 0xFFFFFF} on device {device} has no step and is left out"
+        for process, device in run.bystanders
+    )
+    return Quality(
+        "rank_numbers", ESTIMATED if guessed and len(run.ranks) > 1 else OK, f"numbered by {source}{left_out}"
+    )
 
 
 def _graphs(run: Run) -> Quality | None:
@@ -84,8 +88,10 @@ def _split(run: Run) -> Quality:
     total = len(calls)
     if total == 0:
         hidden = run.trace.graph_mode == "graph"
-        reason = f"communication inside graph replays is not visible; capture with {NODE_FLAG}" if hidden else (
-            "no communication kernel of the catalogue runs in these steps"
+        reason = (
+            f"communication inside graph replays is not visible; capture with {NODE_FLAG}"
+            if hidden
+            else ("no communication kernel of the catalogue runs in these steps")
         )
         return Quality("wait_wire", NOT_MEASURABLE if hidden else OK, reason)
     if counts.get(SINGLE, 0) == total:
@@ -117,7 +123,11 @@ def _bytes(run: Run) -> Quality | None:
         if inside
         else "the call's library passes no NVTX payload, or the export lacks --include-json=true"
     )
-    return Quality("message_bytes", NOT_MEASURABLE if known == 0 else ESTIMATED, f"unknown for {missing} of {len(calls)} calls: {why}")
+    return Quality(
+        "message_bytes",
+        NOT_MEASURABLE if known == 0 else ESTIMATED,
+        f"unknown for {missing} of {len(calls)} calls: {why}",
+    )
 
 
 def _launches(run: Run) -> Quality:
@@ -191,5 +201,6 @@ def _unknown_names(run: Run) -> Quality | None:
     return Quality(
         "unknown_collectives",
         ESTIMATED,
-        f"{len(unknown)} kernels look like collectives but are not in the catalogue and count as {classes.COMPUTE}: {names}",
+        f"{len(unknown)} kernels look like collectives but are not in the catalogue and count as "
+        f"{classes.COMPUTE}: {names}",
     )

@@ -45,7 +45,8 @@ def _capture(report: Report) -> str:
 
 def _steps(report: Report) -> str:
     steps = report.steps
-    lines = [f"steps     {steps.count} by {plain(steps.source)}; figures are medians over the {len(steps.steady)} steady ones"]
+    over = f"figures are medians over the {len(steps.steady)} steady ones"
+    lines = [f"steps     {steps.count} by {plain(steps.source)}; {over}"]
     by_reason: dict[str, list[int]] = {}
     for step, reason in steps.excluded.items():
         by_reason.setdefault(reason, []).append(step)
@@ -67,7 +68,9 @@ def _ledger(report: Report) -> str:
     header = ["rank", *(_LABEL.get(c, c) for c in columns)]
     rows = [[str(row["rank"]), *(us(row[f"{c}_ns"]) for c in columns)] for row in report.per_rank.iter_rows(named=True)]
     closed = f"every step of every rank sums to its period to 0 ns ({len(report.per_step)} ledgers checked)"
-    return "\n".join(["ledger, us per step (median over the steady steps; medians need not add up)", *table(header, rows), closed])
+    return "\n".join(
+        ["ledger, us per step (median over the steady steps; medians need not add up)", *table(header, rows), closed]
+    )
 
 
 def _collectives(report: Report) -> str:
@@ -87,8 +90,10 @@ def _family(family: CollectiveFamily, steps: int) -> str:
     if family.wire is None or family.wait is None:
         return text
     after = "fused" if family.op_class == "fused" else "wire"
-    spread = [f"{name} us p50 {us(v['p50'])}  p99 {us(v['p99'])}  max {us(v['max'])}"
-              for name, v in ((after, family.wire), ("wait", family.wait))]
+    spread = [
+        f"{name} us p50 {us(v['p50'])}  p99 {us(v['p99'])}  max {us(v['max'])}"
+        for name, v in ((after, family.wire), ("wait", family.wait))
+    ]
     return text + "\n    " + "    ".join(spread)
 
 
@@ -96,7 +101,9 @@ def _lookalikes(report: Report) -> str:
     if not report.lookalikes:
         return ""
     lines = ["not in the catalogue, but named like collectives (counted as compute)"]
-    lines += [f"  {plain(k.name, 80)}: {k.calls} calls, {100 * k.share:.1f} % of kernel time" for k in report.lookalikes[:10]]
+    lines += [
+        f"  {plain(k.name, 80)}: {k.calls} calls, {100 * k.share:.1f} % of kernel time" for k in report.lookalikes[:10]
+    ]
     return "\n".join(lines)
 
 
@@ -104,4 +111,6 @@ def _quality(report: Report) -> str:
     rows = [q for q in report.quality if q.status != OK]
     if not rows:
         return ""
-    return "\n".join(["read with care", *(f"  {q.id} ({q.status.replace('_', ' ')}): {plain(q.reason, 400)}" for q in rows)])
+    return "\n".join(
+        ["read with care", *(f"  {q.id} ({q.status.replace('_', ' ')}): {plain(q.reason, 400)}" for q in rows)]
+    )

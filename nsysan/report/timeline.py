@@ -52,7 +52,9 @@ def _timeline(run: Run, step: int, role: str) -> Timeline:
     )
     slices = pl.concat([_work(inside), _launches(inside)])
     relative = slices.with_columns(pl.col("begin") - origin, pl.col("end") - origin)
-    return Timeline(step, str(windows["label"][0]), role, origin, finish, relative.sort("rank", "lane", "begin", "line"))
+    return Timeline(
+        step, str(windows["label"][0]), role, origin, finish, relative.sort("rank", "lane", "begin", "line")
+    )
 
 
 def _work(inside: pl.DataFrame) -> pl.DataFrame:
@@ -84,9 +86,7 @@ def _work(inside: pl.DataFrame) -> pl.DataFrame:
     return pl.concat(
         [
             whole.with_columns(line=line).select(keep),
-            split.filter(pl.col("last") > pl.col("begin"))
-            .with_columns(line=pl.lit("wait"), end="last")
-            .select(keep),
+            split.filter(pl.col("last") > pl.col("begin")).with_columns(line=pl.lit("wait"), end="last").select(keep),
             split.with_columns(line=after, begin="last").select(keep),
         ]
     )

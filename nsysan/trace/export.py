@@ -239,9 +239,7 @@ class Trace:
         )
         ranges = events.filter(pl.col("eventType").is_in(_NVTX_RANGES) & pl.col("end").is_not_null())
         # A capture range that opens late, and a trimmed file, lack the row that names NCCL's domain.
-        by_prefix = pl.when((pl.col("domainId") != 0) & pl.col("name").str.contains(r"^nccl[A-Z]")).then(
-            pl.lit("NCCL")
-        )
+        by_prefix = pl.when((pl.col("domainId") != 0) & pl.col("name").str.contains(r"^nccl[A-Z]")).then(pl.lit("NCCL"))
         return (
             ranges.join(domains, on=["process", "domainId"], how="left")
             .with_columns(domain=pl.coalesce("domain", by_prefix))

@@ -99,9 +99,7 @@ def _check_header(path: Path) -> None:
         with path.open("rb") as file:
             header = file.read(_HEADER_SIZE)
     except IsADirectoryError:
-        raise NsysanError(
-            f"{path}: is a folder; name the .sqlite file in it", ExitCode.NO_SUCH_FILE
-        ) from None
+        raise NsysanError(f"{path}: is a folder; name the .sqlite file in it", ExitCode.NO_SUCH_FILE) from None
     except FileNotFoundError:
         raise NsysanError(f"{path}: no such file", ExitCode.NO_SUCH_FILE) from None
     except OSError as error:
