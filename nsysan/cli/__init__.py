@@ -9,12 +9,14 @@ from importlib import import_module
 import click
 
 from nsysan import NsysanError, __version__
+from nsysan.report.text import plain
 
 _COMMANDS = {"report": "nsysan.cli.report", "info": "nsysan.cli.info"}
 _SUMMARIES = {
     "report": "Account for every nanosecond of every decode step of a trace.",
     "info": "Show what is in a trace: versions, ranks, ranges, collectives, warnings.",
 }
+_MAX_ERROR = 8_000  # room for any path
 
 
 class _Commands(click.Group):
@@ -55,7 +57,8 @@ def main() -> None:
     try:
         cli(standalone_mode=False)
     except NsysanError as error:
-        click.echo(f"nsysan: {error}", err=True)
+        # Names and messages from a trace may hold line breaks; the error stays one line.
+        click.echo(f"nsysan: {plain(str(error), _MAX_ERROR)}", err=True)
         sys.exit(error.exit_code)
     except click.Abort:
         click.echo("nsysan: interrupted", err=True)

@@ -28,6 +28,6 @@ def command(trace: Path, as_json: bool) -> None:
     with opened(trace) as source:
         info = build_info(source)
     if as_json:
-        click.echo(json.dumps(to_info_document(info), indent=1, ensure_ascii=False))
+        click.echo(json.dumps(to_info_document(info), indent=1, allow_nan=False))
     else:
         click.echo(to_info_text(info), nl=False)

@@ -10,6 +10,7 @@ import nsysan
 from nsysan.cli.source import opened
 from nsysan.report.build import build_report
 from nsysan.report.output import check_writable, write_text
+from nsysan.report.text import plain
 
 _PATH = click.Path(path_type=Path)
 
@@ -48,9 +49,11 @@ def command(
     """
     to_stdout = json_output is not None and str(json_output) == "-"
     html = output or (None if json_output else Path(f"{trace.stem}.html"))
-    for path in (html, None if to_stdout else json_output):
-        if path is not None:
-            check_writable(path, force=force)
+    outputs = [path for path in (html, None if to_stdout else json_output) if path is not None]
+    for path in outputs:
+        check_writable(path, force=force, source=trace)
+    if len({path.resolve() for path in outputs}) < len(outputs):
+        raise click.UsageError(f"-o and --json both name {html}")
     with opened(trace, quiet=quiet) as source:
         report = build_report(nsysan.analyze(source, steps, use_nvtx=not no_nvtx), nsysan.__version__)
     if json_output is not None:
@@ -68,5 +71,4 @@ def command(
         from nsysan.report.terminal import to_text
 
         click.echo(to_text(report))
-        written = [str(p) for p in (html, json_output) if p is not None]
-        click.echo(f"wrote {' and '.join(written)}")
+        click.echo(f"wrote {' and '.join(plain(str(path), 4_096) for path in outputs)}")

@@ -63,8 +63,8 @@ def to_document(report: Report) -> dict[str, Any]:
 
 
 def to_json(report: Report) -> str:
-    """The document as text."""
-    return json.dumps(to_document(report), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    """The document as text, in ASCII: a name may hold what the terminal or UTF-8 cannot."""
+    return json.dumps(to_document(report), indent=1, allow_nan=False) + "\n"
 
 
 def _rows(frame: pl.DataFrame, columns: tuple[str, ...]) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from nsysan.report import figures
 from nsysan.report.build import Report, visible_lines
 from nsysan.report.palette import COLOURS, NAMES
 from nsysan.report.terminal import headline_sentence
-from nsysan.report.text import ms, percent, plain, size, us
+from nsysan.report.text import counted, ms, percent, plain, size, us
 
 
 def to_html(report: Report) -> str:
@@ -90,7 +90,7 @@ def _subtitle(report: Report) -> str:
     source = report.inputs[0]
     models = sorted({rank.model or "unknown GPU" for rank in report.ranks})
     return (
-        f"{len(report.ranks)} ranks on {', '.join(models)}; {report.steps.count} steps by {report.steps.source}; "
+        f"{counted(len(report.ranks), 'rank')} on {', '.join(models)}; {report.steps.count} steps by {report.steps.source}; "
         f"nsys {source.nsys_version or 'of unknown version'}, graph trace: {source.graph_trace}"
     )
 

@@ -126,12 +126,12 @@ def to_info_document(info: Info) -> dict[str, Any]:
 def to_info_text(info: Info) -> str:
     """The info for a terminal."""
     graph = {
-        "node": f"by node ({info.graph_replays} replays): kernels inside are visible",
-        "graph": f"as blocks ({info.graph_replays} replays): kernels inside are not visible; capture with {NODE_FLAG}",
+        "node": f"traced by node ({info.graph_replays} replays): kernels inside are visible",
+        "graph": f"traced as blocks ({info.graph_replays} replays): kernels inside are not visible; capture with {NODE_FLAG}",
         "none": "no replay in the trace",
     }
     version = f"nsys {info.nsys_version or 'of unknown version'}, schema {info.schema_version or 'unknown'}"
-    head = [plain(info.name), f"  {plain(version)}", f"  CUDA graphs {graph[info.graph_trace]}"]
+    head = [plain(info.name), f"  {plain(version)}", f"  CUDA graphs: {graph[info.graph_trace]}"]
     sections = [
         head,
         _rank_lines(info),
@@ -194,7 +194,8 @@ def _collective_lines(info: Info) -> list[str]:
 
 def _range_lines(info: Info) -> list[str]:
     if not info.ranges:
-        return ["no NVTX range outside NCCL: steps will be found by graph replays or by the period of the kernels"]
+        how = ": steps will be found by graph replays or by the period of the kernels" if info.ranks else ""
+        return [f"no NVTX range outside NCCL{how}"]
     rows = [[plain(r.template, 64), f"{r.count:,}", str(r.threads), r.engine or ""] for r in info.ranges[:_MAX_RANGES]]
     lines = ["NVTX ranges (# stands for a number)", *_indent(table(["name", "ranges", "threads", "known as"], rows))]
     if len(info.ranges) > _MAX_RANGES:

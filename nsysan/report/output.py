@@ -9,10 +9,14 @@ from pathlib import Path
 from nsysan._errors import ExitCode, NsysanError
 
 
-def check_writable(path: Path, *, force: bool) -> None:
-    """Raise NsysanError before the work is done, where writing afterwards would fail."""
+def check_writable(path: Path, *, force: bool, source: Path | None = None) -> None:
+    """Raise NsysanError before the work is done, where writing afterwards would fail or replace `source`."""
     if path.is_dir():
         raise NsysanError(f"{path}: is a folder; name a file in it", ExitCode.OUTPUT_UNWRITABLE)
+    if path.exists() and not path.is_file():
+        raise NsysanError(f"{path}: is a device or pipe; name a file", ExitCode.OUTPUT_UNWRITABLE)
+    if source is not None and path.exists() and source.exists() and path.samefile(source):
+        raise NsysanError(f"{path}: is the trace itself; name another output with -o", ExitCode.OUTPUT_UNWRITABLE)
     if path.exists() and not force:
         raise NsysanError(
             f"{path}: exists already; pass --force to replace it, or another name", ExitCode.OUTPUT_EXISTS

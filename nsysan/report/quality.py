@@ -170,7 +170,7 @@ def _events(run: Run) -> Quality:
 def _host_time(run: Run) -> Quality | None:
     steady = run.work.filter(pl.col("step").is_in(run.steady_steps) & (pl.col("type") == "kernel"))
     eager = int(steady["graph_node"].null_count())
-    if steady.is_empty() or eager < len(steady) / 2:
+    if steady.is_empty() or run.trace.graph_mode == "graph" or eager < len(steady) / 2:
         return None
     return Quality(
         "host_time",

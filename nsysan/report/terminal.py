@@ -6,7 +6,7 @@ from collections import Counter
 
 from nsysan.report.build import CollectiveFamily, Report, visible_lines
 from nsysan.report.quality import OK
-from nsysan.report.text import ms, percent, plain, size, table, us
+from nsysan.report.text import counted, ms, percent, plain, size, table, us
 
 _LABEL = {"comm_unsplit": "unsplit"}
 
@@ -38,7 +38,7 @@ def _capture(report: Report) -> str:
     lines = [f"nsysan {report.version}: {plain(source.name)}" for source in report.inputs]
     source = report.inputs[0]
     version = f"nsys {source.nsys_version or 'of unknown version'} (schema {source.schema_version or 'unknown'})"
-    ranks = f"{len(report.ranks)} rank{'s' if len(report.ranks) > 1 else ''}"
+    ranks = counted(len(report.ranks), "rank")
     lines.append(f"captured  {plain(version)}, {graphs[source.graph_trace]}; {ranks} on {gpus}")
     return "\n".join(lines)
 
@@ -83,7 +83,7 @@ def _collectives(report: Report) -> str:
 
 
 def _family(family: CollectiveFamily, steps: int) -> str:
-    what = f"{family.kind or family.op_class} of {size(family.message_bytes)} over {family.ranks} ranks"
+    what = f"{family.kind or family.op_class} of {size(family.message_bytes)} over {counted(family.ranks, 'rank')}"
     verdicts = [f"{family.matched} of {family.count} calls matched"]
     verdicts += [f"{n} {word}" for word, n in (("unmatched", family.unmatched), ("rejected", family.rejected)) if n]
     text = f"  {family.count / steps:g} a step  {what}: {', '.join(verdicts)}  [{plain(family.name, 60)}]"

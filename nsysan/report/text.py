@@ -5,13 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_BREAK = re.compile(r"[\t-\r\x85\u2028\u2029]+")
+#: Control characters, direction overrides, and what stands for undecodable bytes of a file name.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def plain(text: str, width: int = 120) -> str:
-    """Text from a trace as one safe line: control characters replaced, cut at `width`."""
-    cleaned = _CONTROL.sub("?", text)
+    """Text from a trace as one safe line: line breaks made spaces, control characters replaced, cut at `width`."""
+    cleaned = _CONTROL.sub("?", _BREAK.sub(" ", text))
     return cleaned if len(cleaned) <= width else cleaned[: width - 3] + "..."
+
+
+def counted(count: int, thing: str) -> str:
+    """A number of things: "1 rank", "4 ranks"."""
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
 def us(value: float | None, digits: int = 1) -> str:

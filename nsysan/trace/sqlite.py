@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -32,7 +33,7 @@ class SqliteFile:
         self.path = path
         _check_header(path)
         # immutable: no lock, no -wal or -shm file beside the trace, whatever its journal mode.
-        uri = f"file:{quote(str(path.absolute()))}?mode=ro&immutable=1"
+        uri = f"file:{quote(os.fsencode(path.absolute()))}?mode=ro&immutable=1"
         with self._reading("its schema"):
             self._connection = sqlite3.connect(uri, uri=True)
             # nsys writes host strings as they are, in whatever code page the host had.
@@ -87,7 +88,8 @@ class SqliteFile:
     def _reading(self, what: str) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
+        # A damaged schema can put bytes into SQLite's message that Python cannot decode.
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise self.damaged(f"{what}: {error}") from error
 
 

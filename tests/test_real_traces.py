@@ -1,0 +1,199 @@
+"""Real runs on H200: the ledger closes, and the figures are those of a program that shares nothing with this one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import polars as pl
+import pytest
+
+import nsysan
+from nsysan.model.classes import COLLECTIVE
+from nsysan.model.payloads import with_payloads
+from nsysan.model.run import Run
+from tests.conftest import REAL_TRACES
+
+Analyze = Callable[[str], Run]
+LINES = ("compute", "wait", "fused", "wire", "comm_unsplit", "copy", "graph", "idle")
+SEVERAL_RANKS = [name for name in REAL_TRACES if not name.startswith("rank_")]
+
+
+@pytest.fixture(scope="session")
+def analyzed(real_trace: Callable[[str], Path]) -> Analyze:
+    """The run of a real trace, analysed once."""
+    runs: dict[str, Run] = {}
+
+    def run(name: str) -> Run:
+        if name not in runs:
+            runs[name] = nsysan.analyze(nsysan.open_trace(real_trace(name)))
+        return runs[name]
+
+    return run
+
+
+def by_rank(run: Run, figure: str) -> list[float]:
+    """Median over the steady steps in ms, rank by rank."""
+    steady = run.ledger.filter("steady").group_by("rank").agg(pl.median(f"{figure}_ns") / 1e6).sort("rank")
+    return steady[f"{figure}_ns"].to_list()
+
+
+def over_ranks(run: Run, figure: str, digits: int) -> float:
+    return round(median(by_rank(run, figure)), digits)
+
+
+@pytest.mark.parametrize("name", REAL_TRACES)
+def test_every_nanosecond_of_every_step_is_in_one_line(analyzed: Analyze, name: str) -> None:
+    ledger = analyzed(name).ledger
+    total = sum(ledger[f"{line}_ns"].fill_null(0) for line in LINES)
+    assert (ledger["period_ns"] - total).abs().sum() == 0
+    assert min(ledger[f"{line}_ns"].fill_null(0).min() for line in LINES) == 0
+    assert len(ledger) == len(analyzed(name).ranks) * (16 if name == "tp4_fused" else 12)
+
+
+@pytest.mark.parametrize("name", REAL_TRACES)
+def test_steps_tile_time(analyzed: Analyze, name: str) -> None:
+    for _, windows in analyzed(name).windows.sort("begin").group_by("rank"):
+        assert windows["finish"][:-1].to_list() == windows["begin"][1:].to_list()
+        assert windows["step"].to_list() == list(range(len(windows)))
+
+
+@pytest.mark.parametrize("name", REAL_TRACES)
+def test_the_first_step_alone_is_left_out(analyzed: Analyze, name: str) -> None:
+    excluded = analyzed(name).windows.filter(pl.col("excluded").is_not_null())
+    assert excluded["step"].unique().to_list() == [0]
+    assert excluded["excluded"].unique().to_list() == ["start-up: first of the capture"]
+
+
+@pytest.mark.parametrize("name", REAL_TRACES)
+def test_a_stream_never_overlaps_itself(analyzed: Analyze, name: str) -> None:
+    for _, stream in analyzed(name).work.sort("begin", "end").group_by("process", "device", "context", "stream"):
+        assert ((stream["begin"][1:] - stream["end"][:-1]) >= 0).all()
+
+
+@pytest.mark.parametrize("name", SEVERAL_RANKS)
+def test_wait_and_wire_of_a_matched_collective_are_its_residency(analyzed: Analyze, name: str) -> None:
+    calls = analyzed(name).collectives
+    assert calls["verdict"].unique().to_list() == ["matched"]
+    assert (calls["wait"] + calls["wire"]).to_list() == (calls["end"] - calls["begin"]).to_list()
+    assert calls["wait"].min() == 0
+    assert min(calls["wire"]) >= 0
+
+
+@pytest.mark.parametrize("name", SEVERAL_RANKS)
+def test_no_matched_collective_ends_before_it_has_begun_everywhere(analyzed: Analyze, name: str) -> None:
+    run = analyzed(name)
+    calls = run.collectives.group_by("step", "name", "call").agg(
+        pl.n_unique("rank"), pl.len(), pl.max("begin"), pl.min("end"), pl.min("last"), latest=pl.max("last")
+    )
+    assert calls["rank"].unique().to_list() == calls["len"].unique().to_list() == [len(run.ranks)]
+    assert (calls["end"] >= calls["begin"]).all()
+    assert calls["last"].to_list() == calls["latest"].to_list() == calls["begin"].to_list()
+
+
+def test_tp4_graph_node(analyzed: Analyze) -> None:
+    run = analyzed("tp4_graph_node")
+    assert [(r.rank, r.source) for r in run.ranks] == [(rank, "NCCL CommInit") for rank in range(4)]
+    assert over_ranks(run, "period", 2) == 1.80
+    assert over_ranks(run, "compute", 2) == 1.30
+    assert over_ranks(run, "comm", 2) == 0.31
+    assert over_ranks(run, "wire", 3) == 0.285
+    assert over_ranks(run, "wait", 2) == 0.02
+    assert over_ranks(run, "idle", 2) == 0.19
+
+
+def test_tp4_graph_node_bytes_of_replayed_calls(analyzed: Analyze) -> None:
+    run = analyzed("tp4_graph_node")
+    assert run.collectives["graph_node"].null_count() == 0
+    assert run.collectives["message_bytes"].to_list() == [8192] * (4 * 12 * 32)
+    # The warm-up outside the steps ran the same layers, eagerly and in one replay.
+    outside = run.work.filter((pl.col("cls") == COLLECTIVE) & pl.col("step").is_null())
+    calls = with_payloads(outside, run.trace).filter(pl.col("message_bytes") == 8192)
+    assert calls["graph_node"].is_null().any()
+    assert calls["graph_node"].is_not_null().any()
+
+
+def test_tp4_eager(analyzed: Analyze) -> None:
+    run = analyzed("tp4_eager")
+    assert round(by_rank(run, "idle")[0], 1) == 16.6
+    assert by_rank(run, "wait")[0] == 0
+    assert [round(ms, 1) for ms in by_rank(run, "period")[1:]] == [18.2] * 3
+    assert [round(ms, 1) for ms in by_rank(run, "wait")[1:]] == [16.3] * 3
+    assert [round(ms, 2) for ms in by_rank(run, "wire")] == [0.28] * 4
+    assert [round(ms, 2) for ms in by_rank(run, "compute")[1:]] == [1.28] * 3
+    assert run.collectives["message_bytes"].unique().to_list() == [8192]
+
+
+def test_tp4_slow(analyzed: Analyze) -> None:
+    run = analyzed("tp4_slow")
+    waits = by_rank(run, "wait")
+    assert [round(waits[rank], 2) for rank in (0, 1, 3)] == [2.95] * 3
+    assert round(waits[2], 2) == 0
+    assert [round(ms, 2) for ms in by_rank(run, "period")] == [4.74] * 4
+    assert [round(ms, 2) for ms in by_rank(run, "wire")] == [0.30] * 4
+
+
+def test_tp2_graph(analyzed: Analyze) -> None:
+    run = analyzed("tp2_graph")
+    assert len(run.ranks) == 2
+    assert over_ranks(run, "period", 2) == 2.25
+    assert [round(ms, 3) for ms in by_rank(run, "wire")] == [0.197] * 2
+
+
+def test_tp4_symm(analyzed: Analyze) -> None:
+    run = analyzed("tp4_symm")
+    assert run.collectives["name"].unique().to_list() == ["one_shot_all_reduce_kernel"]
+    assert run.ledger["collectives"].unique().to_list() == [32]
+    assert over_ranks(run, "wire", 2) == 0.23
+    assert min(by_rank(run, "copy")) > 0
+
+
+def test_tp4_fused(analyzed: Analyze) -> None:
+    run = analyzed("tp4_fused")
+    assert run.collectives["cls"].unique().to_list() == ["fused"]
+    assert run.ledger["collectives"].unique().to_list() == [16]
+    assert over_ranks(run, "period", 3) == 0.545
+    assert over_ranks(run, "compute", 2) == 0.44
+    assert over_ranks(run, "wait", 2) == 0.01
+    assert over_ranks(run, "fused", 2) == 0.08
+    assert over_ranks(run, "idle", 3) == 0.015
+    assert run.ledger["overlap_ns"].unique().to_list() == [0]
+    assert run.ledger["wire_ns"].unique().to_list() == [0]
+    trimmed = run.ledger["pdl_trimmed_ns"].to_list()
+    assert min(trimmed) >= 16 * 60
+    assert max(trimmed) <= 16 * 640
+
+
+def test_tp4_graph_graph_says_nothing_of_what_is_inside_a_replay(analyzed: Analyze) -> None:
+    run = analyzed("tp4_graph_graph")
+    hidden = [f"{line}_ns" for line in LINES if line not in ("graph", "idle")]
+    assert run.ledger.select(pl.col(hidden, "comm_ns", "overlap_ns").is_null().all()).row(0) == (True,) * 8
+    assert run.trace.graph_mode == "graph"
+    ledger = run.ledger.filter("steady")
+    assert (ledger["graph_ns"] + ledger["idle_ns"]).to_list() == ledger["period_ns"].to_list()
+    assert (ledger["idle_ns"] < 0.01 * ledger["period_ns"]).all()
+    assert run.collectives.is_empty()
+
+
+@pytest.mark.parametrize("rank", range(4))
+def test_one_rank_alone_cannot_tell_waiting_from_transfer(analyzed: Analyze, rank: int) -> None:
+    run = analyzed(f"rank_{rank}")
+    assert [(r.rank, r.source) for r in run.ranks] == [(rank, "NCCL CommInit")]
+    assert run.ledger.select(pl.col("wait_ns", "wire_ns").is_null().all()).row(0) == (True, True)
+    assert run.ledger["comm_unsplit_ns"].to_list() == run.ledger["comm_ns"].to_list()
+    assert over_ranks(run, "comm_unsplit", 2) in (0.30, 0.31)
+    assert over_ranks(run, "period", 2) == 1.80
+    assert over_ranks(run, "compute", 2) in (1.30, 1.31)
+    assert run.collectives["verdict"].unique().to_list() == ["single"]
+    assert run.collectives["message_bytes"].unique().to_list() == [8192]
+
+
+def test_first_step_of_four_sessions_agrees_by_utc(analyzed: Analyze) -> None:
+    begins = []
+    for rank in range(4):
+        run = analyzed(f"rank_{rank}")
+        utc = run.trace.session_start_utc_ns
+        assert utc is not None
+        begins.append(utc + run.windows["begin"][0])
+    assert max(begins) - min(begins) <= 25_000
