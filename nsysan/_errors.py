@@ -17,6 +17,11 @@ class ExitCode(IntEnum):
     OUTPUT_EXISTS = 9
     OUTPUT_UNWRITABLE = 10
     NO_STEPS = 11
+    NO_NSYS = 20
+    NO_REPORT = 21
+    RANGE_NEVER_OPENED = 22
+    EXPORT_FAILED = 23
+    NSYS_DIED = 24
 
 
 class NsysanError(Exception):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,7 +57,7 @@ def test_every_nanosecond_is_in_the_atom_that_a_count_puts_it_in(rows: list[Inte
     st.lists(st.integers(-(2**61), 2**61), min_size=2, max_size=6, unique=True).map(sorted),
 )
 def test_rows_sum_to_their_windows_far_from_zero(rows: list[Interval], cuts: list[int]) -> None:
-    windows = list(zip(cuts, cuts[1:], strict=False))
+    windows = list(pairwise(cuts))
     assert sweep(rows, windows).sum(axis=1).tolist() == [finish - begin for begin, finish in windows]
 
 

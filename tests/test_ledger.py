@@ -17,6 +17,7 @@ from nsysan.model.run import Run
 from tests.tracebuilder import ALLREDUCE_KERNEL, COMPUTE_KERNEL, TraceBuilder, decode_loop
 
 PRECEDENCE = ("compute", "wait", "fused", "wire", "comm_unsplit", "copy", "graph")
+SPLIT = ("wait", "fused", "wire")
 COMMUNICATION = ("collective", "p2p", "fused")
 WORK = {
     "rank": pl.Int64,
@@ -105,15 +106,15 @@ def test_each_line_is_what_a_count_gives(work: list[Row], windows: list[Row]) ->
         window = expected[row["step"], row["rank"]]
         figures = counted(window, work)
         calls = [
-            w
-            for w in work
-            if w["cls"] in COMMUNICATION and (w["rank"], w["step"]) == (window["rank"], window["step"])
+            w for w in work if w["cls"] in COMMUNICATION and (w["rank"], w["step"]) == (window["rank"], window["step"])
         ]
-        if calls and all(call["last"] is None for call in calls):
+        nothing_split = all(call["last"] is None for call in calls) and not any(figures[line] for line in SPLIT)
+        if nothing_split and (calls or figures["comm_unsplit"]):
             assert row["wait_ns"] is row["fused_ns"] is row["wire_ns"] is None
-            figures = {line: ns for line, ns in figures.items() if line not in ("wait", "fused", "wire")}
+            figures = {line: ns for line, ns in figures.items() if line not in SPLIT}
         assert {line: row[f"{line}_ns"] for line in figures} == figures
         assert row["period_ns"] == window["finish"] - window["begin"]
+        assert row["period_ns"] == sum(row[f"{line}_ns"] or 0 for line in (*PRECEDENCE, "idle"))
         assert row["collectives"] == len(calls)
 
 
@@ -263,3 +264,22 @@ def test_an_operation_launched_outside_every_step_is_still_in_the_time_it_takes(
     process.memcpy(30_000, 34_000, launch=20_000)
     run = traced(tmp_path, builder)
     assert figures(run, "period", "compute", "copy", "idle")[0, 0] == (100_000, 10_000, 4_000, 86_000)
+
+
+def test_a_matched_call_that_reaches_into_a_step_without_one_keeps_its_lines(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    for rank in range(2):
+        process = builder.process(100 + rank, device=rank)
+        for step in range(2):
+            at = 20_000 * step
+            process.nvtx(f"decode_step_{step}", at - 60_000, at - 45_000)
+            process.kernel(COMPUTE_KERNEL, at, at + 4_000, launch=at - 59_000)
+            if step == 0:
+                process.kernel(ALLREDUCE_KERNEL, 10_000 + 2_000 * rank, 26_000, launch=-50_000, stream=20)
+            elif rank == 0:
+                process.kernel("ncclDevKernel_AllGather_RING_LL", 30_000, 33_000, launch=-30_000, stream=20)
+    run = traced(tmp_path, builder)
+    names = ("period", "compute", "wait", "wire", "comm_unsplit", "idle")
+    assert figures(run, *names)[0, 0] == (20_000, 4_000, 2_000, 8_000, 0, 6_000)
+    # Only the 2 us of the all-reduce after compute are known to be transfer; the all-gather has no partner.
+    assert figures(run, *names)[1, 0] == (13_000, 4_000, 0, 2_000, 3_000, 4_000)

@@ -6,7 +6,9 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
+from functools import cache
 from glob import glob
 from pathlib import Path
 
@@ -17,61 +19,125 @@ _INSTALLED = (
     "/opt/nvidia/nsight-systems*/*/bin/nsys",
     "/opt/nvidia/nsight-systems*/*/target-linux-*/nsys",
     "/usr/local/cuda*/nsight-systems*/bin/nsys",
+    "/usr/lib/nsight-systems/bin/nsys",
     # Nsight Compute brings a whole nsys, though not on PATH.
     "/opt/nvidia/nsight-compute/*/host/target-linux-*/nsys",
     "/usr/local/cuda*/nsight-compute*/host/target-linux-*/nsys",
+)
+_ASK_TIMEOUT_S = 60
+_OPTION = re.compile(r"^\s{0,8}(?:-\w,\s*)?(--[\w-]+)(?:[\s=\[<]|$)", re.MULTILINE)
+
+HOW_TO_GET = (
+    "install Nsight Systems (package nsight-systems-cli of the CUDA repositories, or the CUDA toolkit), "
+    "or name one with --nsys or NSYSAN_NSYS"
 )
 
 
 @dataclass(frozen=True)
 class Nsys:
-    """One nsys: its path, and its version as it prints it."""
+    """One nsys: its path, and its version as numbers."""
 
     path: Path
-    version: str
+    version: tuple[int, ...]
+
+    @property
+    def label(self) -> str:
+        """The version as people write it."""
+        return f"nsys {'.'.join(map(str, self.version))}"
 
 
-def find_nsys() -> Nsys | None:
-    """The nsys to use: NSYSAN_NSYS, else PATH, else the newest in the usual install folders."""
-    named = os.environ.get("NSYSAN_NSYS")
-    if named:
-        return _ask(Path(named))
+@dataclass(frozen=True)
+class Abilities:
+    """What one nsys can do, by its own help: values of --trace, options of `profile` and of `export`."""
+
+    trace: frozenset[str]
+    profile: frozenset[str]
+    export: frozenset[str]
+
+
+def find_nsys(named: str | None = None) -> Nsys | None:
+    """The nsys to use: the one named, else NSYSAN_NSYS, else PATH, else the newest in the usual folders.
+
+    NsysanError if one is named that does not answer; None if there is none.
+    """
+    for source, value in (("--nsys", named), ("NSYSAN_NSYS", os.environ.get("NSYSAN_NSYS"))):
+        if value:
+            asked = _ask(Path(value))
+            if asked is None:
+                raise NsysanError(f"{value}: named by {source}, but is no nsys that runs here", ExitCode.NO_NSYS)
+            return asked
     on_path = shutil.which("nsys")
-    candidates = [on_path] if on_path else []
-    candidates += sorted((p for pattern in _INSTALLED for p in glob(pattern)), key=_version_key, reverse=True)
-    found = (_ask(Path(candidate)) for candidate in candidates)
-    return next((nsys for nsys in found if nsys is not None), None)
+    if on_path and (found := _ask(Path(on_path))):
+        return found
+    installed = {Path(path) for pattern in _INSTALLED for path in glob(pattern)}
+    answers = [nsys for nsys in map(_ask, sorted(installed)) if nsys is not None]
+    return max(answers, key=lambda nsys: nsys.version, default=None)
 
 
-def export_sqlite(nsys: Nsys, recording: Path, target: Path) -> Path:
-    """Export a recording to SQLite with the payloads that nsysan reads; NsysanError if nothing came out."""
-    options = ["--type", "sqlite", "--force-overwrite", "true", "--output", str(target)]
-    known = _help(nsys, "export")
-    options += [word for flag in ("--include-json", "--include-blobs") if flag in known for word in (flag, "true")]
+def require_nsys(named: str | None = None) -> Nsys:
+    """The nsys to use, or NsysanError that says how to get one."""
+    nsys = find_nsys(named)
+    if nsys is None:
+        raise NsysanError(f"no nsys on PATH or in the usual folders: {HOW_TO_GET}", ExitCode.NO_NSYS)
+    return nsys
+
+
+@cache
+def abilities_of(nsys: Nsys) -> Abilities:
+    """What this nsys can do, asked once."""
+    return parse_abilities(_help(nsys, "profile"), _help(nsys, "export"))
+
+
+def parse_abilities(profile_help: str, export_help: str) -> Abilities:
+    """Abilities from the help texts of `nsys profile` and `nsys export`."""
+    trace = re.search(r"^\s*(?:-t,\s*)?--trace=.*?$(.*?)(?:^\s*\n\s*-|\n\s*\n\s*-|\Z)", profile_help, re.S | re.M)
+    values = re.findall(r"'([a-z][a-z0-9-]*)'", trace[1].split("Select the API")[0]) if trace else []
+    return Abilities(frozenset(values), _options(profile_help), _options(export_help))
+
+
+def export_command(nsys: Nsys, recording: Path, target: Path) -> list[str]:
+    """The command that exports a recording to SQLite with the payloads that nsysan reads."""
+    known = abilities_of(nsys).export
+    command = [str(nsys.path), "export", "--type", "sqlite", "--force-overwrite", "true", "--output", str(target)]
+    for flag in ("--include-json", "--include-blobs"):
+        command += [flag, "true"] if flag in known else []
+    return [*command, str(recording)]
+
+
+def export_sqlite(nsys: Nsys, recording: Path, target: Path, *, progress: bool = False) -> Path:
+    """Export a recording to SQLite; NsysanError if nothing came out. progress: let nsys show it on stderr."""
     result = subprocess.run(
-        [str(nsys.path), "export", *options, str(recording)], capture_output=True, text=True, check=False
+        export_command(nsys, recording, target),
+        stdout=sys.stderr if progress else subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        check=False,
     )
     if not target.exists() or target.stat().st_size == 0:
-        said = (result.stderr or result.stdout).strip().splitlines()
-        raise NsysanError(
-            f"{recording}: nsys could not export it ({said[-1] if said else 'no message'})", ExitCode.NEEDS_EXPORT
-        )
+        said = ((result.stderr or "") or (result.stdout or "")).strip().splitlines()
+        why = said[-1] if said else f"it ended with exit code {result.returncode} and no message"
+        raise NsysanError(f"{recording}: {nsys.label} could not export it: {why}", ExitCode.EXPORT_FAILED)
     return target
 
 
-def _version_key(path: str) -> list[int]:
-    return [int(number) for number in re.findall(r"\d+", path)]
+def _options(text: str) -> frozenset[str]:
+    return frozenset(_OPTION.findall(text))
 
 
 def _ask(path: Path) -> Nsys | None:
     try:
-        answer = subprocess.run([str(path), "--version"], capture_output=True, text=True, timeout=60, check=False)
+        answer = subprocess.run(
+            [str(path), "--version"], capture_output=True, text=True, timeout=_ASK_TIMEOUT_S, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    found = re.search(r"version\s+(\d+(?:\.\d+)+)", answer.stdout)
-    return Nsys(path, f"nsys {found[1]}") if found else None
+    found = re.search(r"Nsight Systems version\s+(\d+(?:\.\d+)+)", answer.stdout)
+    return Nsys(path, tuple(int(part) for part in found[1].split("."))) if found else None
 
 
 def _help(nsys: Nsys, command: str) -> str:
-    answer = subprocess.run([str(nsys.path), command, "--help"], capture_output=True, text=True, check=False)
+    answer = subprocess.run(
+        [str(nsys.path), command, "--help"], capture_output=True, text=True, timeout=_ASK_TIMEOUT_S, check=False
+    )
     return answer.stdout + answer.stderr

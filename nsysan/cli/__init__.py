@@ -11,8 +11,15 @@ import click
 from nsysan import NsysanError, __version__
 from nsysan.report.text import plain
 
-_COMMANDS = {"report": "nsysan.cli.report", "info": "nsysan.cli.info"}
+_COMMANDS = {
+    "doctor": "nsysan.cli.doctor",
+    "capture": "nsysan.cli.capture",
+    "info": "nsysan.cli.info",
+    "report": "nsysan.cli.report",
+}
 _SUMMARIES = {
+    "doctor": "Check this machine before a capture.",
+    "capture": "Run a workload under nsys, export the trace, check it.",
     "report": "Account for every nanosecond of every decode step of a trace.",
     "info": "Show what is in a trace: versions, ranks, ranges, collectives, warnings.",
 }
@@ -47,8 +54,9 @@ def cli() -> None:
 
     \b
     Examples:
-      nsysan info trace.sqlite
-      nsysan report trace.sqlite -o report.html
+      nsysan doctor
+      nsysan capture -- python decode.py --tp 8
+      nsysan report trace.sqlite
     """
 
 

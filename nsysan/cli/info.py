@@ -8,7 +8,6 @@ from pathlib import Path
 import click
 
 from nsysan.cli.source import opened
-from nsysan.report.info import build_info, to_info_document, to_info_text
 
 
 @click.command("info")
@@ -25,6 +24,8 @@ def command(trace: Path, as_json: bool) -> None:
       nsysan info trace.sqlite
       nsysan info trace.sqlite --json | jq .ranks
     """
+    from nsysan.report.info import build_info, to_info_document, to_info_text
+
     with opened(trace) as source:
         info = build_info(source)
     if as_json:

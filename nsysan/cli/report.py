@@ -8,7 +8,6 @@ import click
 
 import nsysan
 from nsysan.cli.source import opened
-from nsysan.report.build import build_report
 from nsysan.report.output import check_writable, write_text
 from nsysan.report.text import plain
 
@@ -47,6 +46,8 @@ def command(
     Exit codes: 3 no such file, 4 not SQLite, 5 not nsys, 6 needs export, 7 damaged, 8 no GPU work,
     9 output exists, 10 output not writable, 11 no such steps.
     """
+    from nsysan.report.build import build_report
+
     to_stdout = json_output is not None and str(json_output) == "-"
     html = output or (None if json_output else Path(f"{trace.stem}.html"))
     outputs = [path for path in (html, None if to_stdout else json_output) if path is not None]

@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import click
 
 import nsysan
 from nsysan._errors import ExitCode, NsysanError
-from nsysan.trace.export import Trace
+
+if TYPE_CHECKING:
+    from nsysan.trace.export import Trace
 
 _RECORDINGS = (".nsys-rep", ".qdrep")
 
@@ -37,5 +40,5 @@ def opened(path: Path, *, quiet: bool = False) -> Iterator[Trace]:
         )
     with TemporaryDirectory(prefix="nsysan-") as folder:
         if not quiet:
-            click.echo(f"exporting {path.name} with {nsys.version}", err=True)
+            click.echo(f"exporting {path.name} with {nsys.label}", err=True)
         yield nsysan.open_trace(export_sqlite(nsys, path, Path(folder) / target))

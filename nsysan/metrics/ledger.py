@@ -117,8 +117,11 @@ def _withhold(ledger: pl.DataFrame) -> pl.DataFrame:
     """Null what graph-level replays may hide, and the split of communication that was never matched."""
     hidden = pl.col("graph_ns") > 0
     columns = (*_HIDDEN_BY_REPLAYS, "comm_ns", "overlap_ns", "pdl_trimmed_ns", "collectives")
-    unsplit = (pl.col("collectives") > 0) & (pl.col("split") == 0)
     split_lines = ("wait_ns", "fused_ns", "wire_ns")
+    # A matched call of the step before may reach into this one: what is known stays, or the lines would not sum.
+    none_known = pl.sum_horizontal(split_lines) == 0
+    communicates = (pl.col("collectives") > 0) | (pl.col("comm_unsplit_ns") > 0)
+    unsplit = communicates & (pl.col("split") == 0) & none_known
     return ledger.with_columns(pl.when(~unsplit).then(pl.col(c)).alias(c) for c in split_lines).with_columns(
         pl.when(~hidden).then(pl.col(c)).alias(c) for c in columns
     )

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-import polars as pl
-
 COLLECTIVE = "collective"
 P2P = "p2p"
 FUSED = "fused"
@@ -62,16 +60,6 @@ class Catalogue:
             if row.matches(short, demangled):
                 return KernelClass(row.op_class, row.kind, row.library, known=True)
         return KernelClass(COMPUTE, lookalike=self.lookalike.search(short) is not None)
-
-    def classify_names(self, names: pl.DataFrame) -> pl.DataFrame:
-        """Add cls, kind, library and lookalike to a frame of distinct `name`, `demangled` pairs."""
-        found = [self.classify(name, demangled or name) for name, demangled in names.iter_rows()]
-        return names.with_columns(
-            pl.Series("cls", [f.op_class for f in found], dtype=pl.String),
-            pl.Series("kind", [f.kind for f in found], dtype=pl.String),
-            pl.Series("library", [f.library for f in found], dtype=pl.String),
-            pl.Series("lookalike", [f.lookalike for f in found], dtype=pl.Boolean),
-        )
 
 
 @cache

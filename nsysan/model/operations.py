@@ -20,12 +20,23 @@ def load_operations(trace: Trace, catalogue: Catalogue) -> pl.DataFrame:
     """
     kernels = trace.kernels
     names = kernels.select("name", "demangled").unique(maintain_order=True)
-    kernels = kernels.join(catalogue.classify_names(names), on=["name", "demangled"], how="left", nulls_equal=True)
+    kernels = kernels.join(_classified(names, catalogue), on=["name", "demangled"], how="left", nulls_equal=True)
     others = pl.concat([_plain(trace.copies, classes.COPY), _plain(trace.graph_replays, classes.OPAQUE)])
     work = pl.concat([kernels, others.select(kernels.columns)])
     work = work.filter(pl.col("start").is_not_null() & pl.col("end").is_not_null())
     work = work.sort("process", "device", "start", "end", "stream").with_row_index("row")
     return _trim_stream_overlap(_join_launches(work, trace))
+
+
+def _classified(names: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame:
+    """Distinct (name, demangled) pairs with their class; a trace has thousands of kernels and a hundred names."""
+    found = [catalogue.classify(name, demangled or name) for name, demangled in names.iter_rows()]
+    return names.with_columns(
+        pl.Series("cls", [f.op_class for f in found], dtype=pl.String),
+        pl.Series("kind", [f.kind for f in found], dtype=pl.String),
+        pl.Series("library", [f.library for f in found], dtype=pl.String),
+        pl.Series("lookalike", [f.lookalike for f in found], dtype=pl.Boolean),
+    )
 
 
 def _plain(frame: pl.DataFrame, cls: str) -> pl.DataFrame:

@@ -6,10 +6,7 @@ Every way ends in the same two things: windows that tile time on each rank, and 
 from __future__ import annotations
 
 import re
-import tomllib
 from dataclasses import dataclass, field
-from functools import cache
-from importlib.resources import files
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +15,7 @@ import polars as pl
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.model import classes
 from nsysan.model.asof import join_nearest
+from nsysan.model.engines import Engine, load_engines
 from nsysan.model.period import find_repetition
 from nsysan.trace.export import Trace
 
@@ -26,17 +24,6 @@ _SIMILAR = 0.1
 _STARTUP = 1.5
 _MIN_STEPS_FOR_STARTUP = 4
 _I64 = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Engine:
-    """How one engine names its step ranges, and which of them decode."""
-
-    name: str
-    range: re.Pattern[str]
-    decode: re.Pattern[str] | None
-    source: str
-    examples: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -64,22 +51,6 @@ class _Found:
     windows: pl.DataFrame
     membership: pl.DataFrame
     notes: tuple[str, ...] = ()
-
-
-@cache
-def load_engines() -> tuple[Engine, ...]:
-    """The engines of data/engines.toml, in the order they are tried."""
-    document = tomllib.loads(files("nsysan.data").joinpath("engines.toml").read_text("utf-8"))
-    return tuple(
-        Engine(
-            name=row["name"],
-            range=re.compile(row["range"]),
-            decode=re.compile(row["decode"]) if "decode" in row else None,
-            source=row["source"],
-            examples=tuple(row["examples"]),
-        )
-        for row in document["engine"]
-    )
 
 
 def find_steps(trace: Trace, work: pl.DataFrame, pattern: str | None = None, *, use_nvtx: bool = True) -> Steps:
@@ -180,22 +151,27 @@ def _outermost_repeated(ranges: pl.DataFrame, least: int) -> pl.DataFrame:
     """
     counts = ranges.group_by("thread", "template").agg(n=pl.len())
     repeated = counts.filter(pl.col("n") >= least)
-    ranges = ranges.join(repeated, on=["thread", "template"], how="semi").sort("thread", "start", "end")
-    # Sorted by start, a range is inside an earlier one if that one ends later.
+    ranges = ranges.join(repeated, on=["thread", "template"], how="semi")
+    # Sorted by start, a range is inside an earlier one if that one ends no sooner. Start/end ranges may also
+    # overlap without nesting, as those of consecutive steps do.
+    ranges = ranges.sort("thread", "start", "end", descending=[False, False, True])
     outer_end = pl.col("end").cum_max().shift(1).over("thread")
-    return ranges.filter((pl.col("start") >= outer_end).fill_null(True))
+    return ranges.filter((pl.col("end") > outer_end).fill_null(True))
 
 
 def _launched_inside(work: pl.DataFrame, ranges: pl.DataFrame) -> pl.DataFrame:
     """The operations launched inside each range, on its thread; by any thread of its process if there is none."""
     launched = work.filter(pl.col("launch_start").is_not_null())
-    for scope in ("thread", "process"):
-        opened = ranges.select(scope, "range_id", opened="start", closed="end")
-        candidates = join_nearest(launched, opened, left_on="launch_start", right_on="opened", by=scope)
-        inside = candidates.filter(pl.col("launch_start") <= pl.col("closed"))
-        if len(inside):
-            return inside
-    return launched.head(0).with_columns(range_id=pl.lit(None, dtype=pl.UInt32))
+    by_thread = _launched_while_open(launched, ranges, "thread")
+    # Each process on its own: an engine may launch from the range's thread in one and from a worker in another.
+    others = launched.join(by_thread, on="process", how="anti")
+    return pl.concat([by_thread, _launched_while_open(others, ranges, "process").select(by_thread.columns)])
+
+
+def _launched_while_open(launched: pl.DataFrame, ranges: pl.DataFrame, scope: str) -> pl.DataFrame:
+    opened = ranges.select(scope, "range_id", opened="start", closed="end")
+    candidates = join_nearest(launched, opened, left_on="launch_start", right_on="opened", by=scope)
+    return candidates.filter(pl.col("launch_start") <= pl.col("closed"))
 
 
 # ---- CUDA graph replays
@@ -366,11 +342,19 @@ def _number_across_ranks(windows: pl.DataFrame) -> pl.DataFrame:
     if named and windows["rank_key"].n_unique() > 1:
         order = windows.group_by("label").agg(pl.median("begin")).sort("begin").with_row_index("step")
         windows = windows.join(order.select("label", "step"), on="label", maintain_order="left")
-    elif windows.group_by("rank_key").len()["len"].n_unique() == 1:
-        windows = windows.with_columns(step=pl.int_range(pl.len()).over("rank_key"))
     else:
-        windows = _nearest_in_time(windows)
+        ordered = windows.with_columns(step=pl.int_range(pl.len()).over("rank_key"))
+        windows = ordered if _all_at_once(ordered) else _nearest_in_time(windows)
     return windows.with_columns(pl.col("step").cast(pl.Int64)).sort("step", "rank_key")
+
+
+def _all_at_once(windows: pl.DataFrame) -> bool:
+    """Whether every step is seen on every rank, and at one time: ranks may miss different ends of the capture."""
+    ranks = windows["rank_key"].n_unique()
+    steps = windows.group_by("step").agg(
+        seen=pl.len(), together=pl.min("finish") > pl.max("begin"), same=pl.n_unique("begin") == 1
+    )
+    return bool(((steps["seen"] == ranks) & (steps["together"] | steps["same"])).all())
 
 
 def _nearest_in_time(windows: pl.DataFrame) -> pl.DataFrame:

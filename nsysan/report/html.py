@@ -88,9 +88,10 @@ def _lead(report: Report) -> str:
 
 def _subtitle(report: Report) -> str:
     source = report.inputs[0]
-    models = sorted({rank.model or "unknown GPU" for rank in report.ranks})
+    models = ", ".join(sorted({rank.model or "unknown GPU" for rank in report.ranks}))
+    steps = f"{report.steps.count} steps by {report.steps.source}"
     return (
-        f"{counted(len(report.ranks), 'rank')} on {', '.join(models)}; {report.steps.count} steps by {report.steps.source}; "
+        f"{counted(len(report.ranks), 'rank')} on {models}; {steps}; "
         f"nsys {source.nsys_version or 'of unknown version'}, graph trace: {source.graph_trace}"
     )
 

@@ -9,10 +9,11 @@ import polars as pl
 
 from nsysan.model import classes
 from nsysan.model.classes import load_catalogue
+from nsysan.model.engines import load_engines
 from nsysan.model.operations import load_operations
 from nsysan.model.payloads import communicator_ranks
 from nsysan.model.ranks import identify_ranks
-from nsysan.model.steps import load_engines, range_templates
+from nsysan.model.steps import range_templates
 from nsysan.report.build import Lookalike, find_lookalikes
 from nsysan.report.quality import NODE_FLAG
 from nsysan.report.text import percent, plain, table, us
@@ -127,7 +128,7 @@ def to_info_text(info: Info) -> str:
     """The info for a terminal."""
     graph = {
         "node": f"traced by node ({info.graph_replays} replays): kernels inside are visible",
-        "graph": f"traced as blocks ({info.graph_replays} replays): kernels inside are not visible; capture with {NODE_FLAG}",
+        "graph": f"traced as blocks ({info.graph_replays} replays): contents hidden; capture with {NODE_FLAG}",
         "none": "no replay in the trace",
     }
     version = f"nsys {info.nsys_version or 'of unknown version'}, schema {info.schema_version or 'unknown'}"

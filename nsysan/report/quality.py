@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from nsysan.model import classes
+from nsysan.model.health import clocks_agree, says_events_lost
 from nsysan.model.matching import MATCHED, REJECTED, SINGLE, UNMATCHED
 from nsysan.model.run import Run
 
@@ -15,9 +16,6 @@ ESTIMATED = "estimated"
 NOT_MEASURABLE = "not_measurable"
 
 NODE_FLAG = "--cuda-graph-trace=node"
-_LOSS = ("Not all CUDA events", "were lost", "size limit on recording", "Couldn't allocate CUPTI")
-#: A kernel starts this long after its launch call began, at the least, on a machine whose clocks agree.
-_LAUNCH_LATENCY_NS = (0, 1_000_000)
 _PARTS_TO_COME = {
     "straggler": "who is late and why",
     "gaps": "causes of idle time",
@@ -142,8 +140,7 @@ def _clock(run: Run) -> Quality | None:
     if latency.is_empty():
         return None
     least = int(latency.min())  # type: ignore[arg-type]
-    low, high = _LAUNCH_LATENCY_NS
-    if low <= least <= high:
+    if clocks_agree(least):
         return Quality("cpu_gpu_clock", OK, f"shortest launch latency {least / 1e3:.1f} us")
     return Quality(
         "cpu_gpu_clock",
@@ -159,7 +156,7 @@ def _events(run: Run) -> Quality:
         {
             message.text.strip()
             for message in run.trace.diagnostics
-            if message.severity >= 2 and message.process in processes and any(text in message.text for text in _LOSS)
+            if message.severity >= 2 and message.process in processes and says_events_lost(message.text)
         }
     )
     if not lost:

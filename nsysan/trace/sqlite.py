@@ -62,7 +62,11 @@ class SqliteFile:
         with self._reading(f"table {table}"):
             rows = self._connection.execute(f"{sql} WHERE {where}" if where else sql).fetchall()
         try:
-            frame = pl.DataFrame(rows, schema={name: schema[name] for name in present}, orient="row", strict=True)
+            # Column by column: built from rows, polars turns 1.5 into 1 and numbers into text, strict or not.
+            values = zip(*rows, strict=True) if rows else ((),) * len(present)
+            frame = pl.DataFrame(
+                [pl.Series(name, v, dtype=schema[name], strict=True) for name, v in zip(present, values, strict=True)]
+            )
         except (TypeError, pl.exceptions.PolarsError, OverflowError) as error:
             raise self.damaged(f"table {table} holds values of a wrong type") from error
         missing = [pl.lit(None, dtype=schema[name]).alias(name) for name in columns if name not in present]

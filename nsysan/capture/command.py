@@ -1,0 +1,149 @@
+"""The nsys command for a capture of a decode workload, for whatever this nsys can do."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nsysan.capture.nsys import Abilities, Nsys
+
+#: Marks every process of one capture, so that none outlives it unseen.
+MARKER = "NSYSAN_CAPTURE"
+_LAUNCHERS = (
+    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
+    ("SLURM_PROCID", "SLURM_NTASKS"),
+    ("PMI_RANK", "PMI_SIZE"),
+    ("RANK", "WORLD_SIZE"),
+)
+_TP_OPTION = re.compile(r"^(?:--?tp|--?tp[-_]size|--tensor[-_]parallel[-_]size|--?nproc[-_]per[-_]node)(?:=(\d+))?$")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked to capture; names and meanings are those of nsys where it has one."""
+
+    command: tuple[str, ...]
+    capture_range: str | None = None
+    capture_range_end: str | None = None
+    nvtx_capture: str | None = None
+    delay: int | None = None
+    duration: int | None = None
+    gpu_metrics: str | None = None
+    gpu_metrics_frequency: int | None = None
+    cuda_graph_trace: str = "node"
+    extra: tuple[str, ...] = ()
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The command to run, what to add to its environment, and what the user should know about it."""
+
+    argv: list[str]
+    environment: dict[str, str]
+    notes: list[str]
+
+
+def plan_capture(request: Request, nsys: Nsys, abilities: Abilities, output: Path) -> Plan:
+    """The command that captures into `output` (a name without suffix)."""
+    notes: list[str] = []
+    environment = dict(request.environment)
+    argv = [str(nsys.path), "profile"]
+
+    def add(option: str, value: str, lost: str = "") -> None:
+        if option in abilities.profile:
+            argv.append(f"{option}={value}")
+        elif lost:
+            notes.append(f"{nsys.label} has no {option}: {lost}")
+
+    add("--trace", ",".join(_trace(nsys, abilities, notes)))
+    add("--cuda-graph-trace", request.cuda_graph_trace, "kernels inside CUDA graphs may stay invisible")
+    add("--trace-fork-before-exec", "true", "ranks that are forked may stay invisible")
+    add("--sample", "none")
+    add("--cpuctxsw", "none")
+    if request.capture_range is not None:
+        add("--capture-range", request.capture_range)
+        # By default nsys would end the workload with the range, and its exit code would be lost.
+        add("--capture-range-end", request.capture_range_end or "stop")
+    if request.nvtx_capture is not None:
+        add("--nvtx-capture", request.nvtx_capture)
+        # nsys looks at registered strings only, and PyTorch's ranges are not registered.
+        environment.setdefault("NSYS_NVTX_PROFILER_REGISTER_ONLY", "0")
+    if request.delay is not None:
+        add("--delay", str(request.delay))
+    if request.duration is not None:
+        add("--duration", str(request.duration))
+    if request.gpu_metrics is not None:
+        devices = "--gpu-metrics-devices" if "--gpu-metrics-devices" in abilities.profile else "--gpu-metrics-device"
+        add(devices, request.gpu_metrics, "no GPU metrics")
+        if request.gpu_metrics_frequency is not None:
+            add("--gpu-metrics-frequency", str(request.gpu_metrics_frequency))
+    if request.cuda_graph_trace != "node":
+        notes.append("graphs are traced as blocks: communication inside them will not be visible")
+    if any("vllm" in word for word in request.command[:4]) and "VLLM_WORKER_MULTIPROC_METHOD" not in os.environ:
+        environment.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
+        notes.append("set VLLM_WORKER_MULTIPROC_METHOD=spawn: forked vLLM workers would not be traced")
+    argv += [*request.extra, f"--output={output}", *request.command]
+    return Plan(argv, environment, notes)
+
+
+def _trace(nsys: Nsys, abilities: Abilities, notes: list[str]) -> list[str]:
+    if "nccl" in abilities.trace:
+        return ["cuda", "nvtx", "nccl"]
+    notes.append(
+        f"{nsys.label} cannot trace NCCL by itself (2025.6 and later can); NCCL's own NVTX ranges give call and size"
+    )
+    return ["cuda", "nvtx"]
+
+
+def launcher_rank(environment: dict[str, str]) -> tuple[int, int] | None:
+    """(rank, ranks) where this process is one of several that a launcher started."""
+    for rank, ranks in _LAUNCHERS:
+        if environment.get(rank, "").isdecimal() and environment.get(ranks, "").isdecimal():
+            found = int(environment[rank]), int(environment[ranks])
+            if found[1] > 1:
+                return found
+    return None
+
+
+def expected_ranks(command: tuple[str, ...], environment: dict[str, str]) -> int | None:
+    """How many ranks the command should show: its own tensor-parallel option, else WORLD_SIZE."""
+    for i, word in enumerate(command):
+        match = _TP_OPTION.match(word)
+        value = match and (match[1] or (command[i + 1] if i + 1 < len(command) else ""))
+        if value and value.isdecimal():
+            return int(value)
+    world = environment.get("WORLD_SIZE", "")
+    return int(world) if world.isdecimal() else None
+
+
+def expand_output(pattern: str, environment: dict[str, str]) -> Path:
+    """nsys' output patterns: %q{NAME} environment, %h host, %p this process, %n the first free number, %% itself."""
+
+    def replace(match: re.Match[str]) -> str:
+        token = match[0]
+        if token == "%%":
+            return "%"
+        if token == "%h":
+            return socket.gethostname()
+        if token == "%p":
+            return str(os.getpid())
+        return environment.get(match[1], "") if match[1] else token
+
+    expanded = re.sub(r"%q\{(\w+)\}|%h|%p|%%|%n", replace, pattern)
+    if "%n" not in expanded:
+        return _without_suffix(Path(expanded))
+    numbered = (_without_suffix(Path(expanded.replace("%n", str(n)))) for n in range(1, 100_000))
+    return next(path for path in numbered if not any(map(Path.exists, outputs_of(path))))
+
+
+def outputs_of(name: Path) -> tuple[Path, Path]:
+    """The recording and the export of a capture by that name."""
+    return name.with_name(name.name + ".nsys-rep"), name.with_name(name.name + ".sqlite")
+
+
+def _without_suffix(path: Path) -> Path:
+    return path.with_suffix("") if path.suffix in (".nsys-rep", ".sqlite", ".qdrep") else path

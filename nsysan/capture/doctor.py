@@ -1,0 +1,132 @@
+"""Checks before a capture: is there an nsys, what can it do, and what does the machine look like?"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from nsysan.capture.nsys import HOW_TO_GET, Nsys, abilities_of
+from nsysan.capture.postflight import FAIL, OK, WARN, Check
+
+_TIMEOUT_S = 30
+_ROOM_NEEDED = 5e9
+_DRIVER_PARAMETERS = Path("/proc/driver/nvidia/params")
+
+
+def examine(nsys: Nsys | None, folder: Path) -> list[Check]:
+    """All checks; `folder` is where traces will be written. A FAIL means that no capture is possible."""
+    checks = _nsys(nsys)
+    checks += _gpus()
+    checks.append(_metrics_permission())
+    checks += [_room(place, Path(path)) for place, path in (("output", folder), ("temporary", tempfile.gettempdir()))]
+    return checks
+
+
+def _nsys(nsys: Nsys | None) -> list[Check]:
+    if nsys is None:
+        return [Check("nsys", FAIL, "none on PATH or in the usual folders", HOW_TO_GET)]
+    abilities = abilities_of(nsys)
+    found = [Check("nsys", OK, f"{nsys.label} at {nsys.path}")]
+    missing = {
+        "--cuda-graph-trace": "kernels inside CUDA graphs stay invisible: use nsys 2022 or later",
+        "--trace-fork-before-exec": "forked ranks stay invisible: start them by exec or spawn",
+    }
+    found += [
+        Check(option, WARN, "not supported", remedy)
+        for option, remedy in missing.items()
+        if option not in abilities.profile
+    ]
+    found.append(
+        Check("NCCL trace", OK, "supported")
+        if "nccl" in abilities.trace
+        else Check("NCCL trace", OK, "not supported (2025.6 and later); NCCL's own NVTX ranges serve")
+    )
+    if "--include-json" in abilities.export:
+        found.append(Check("message sizes", OK, "this nsys exports NCCL's payloads"))
+    else:
+        found.append(
+            Check(
+                "message sizes",
+                WARN,
+                "this nsys drops NCCL's payloads on export",
+                "export with 2025 or later to have them",
+            )
+        )
+    return found
+
+
+def _gpus() -> list[Check]:
+    listing = _ask("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader")
+    if not listing:
+        return [Check("GPUs", WARN, "none seen (nvidia-smi gives nothing)", "NVTX can be traced all the same")]
+    rows = [line.split(", ") for line in listing.strip().splitlines()]
+    names = sorted({row[0] for row in rows})
+    checks = [Check("GPUs", OK, f"{len(rows)} x {', '.join(names)}, driver {rows[0][-1]}")]
+    if len(rows) > 1:
+        checks.append(_links(_ask("nvidia-smi", "topo", "-m")))
+        checks.append(_link_state(_ask("nvidia-smi", "nvlink", "--status")))
+    return checks
+
+
+def _links(topology: str) -> Check:
+    """How each pair of GPUs is connected, by the matrix of `nvidia-smi topo -m`."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", topology)
+    rows = [line.split() for line in plain.splitlines() if re.match(r"GPU\d+\s", line)]
+    count = len(rows)
+    pairs = [(i, j, rows[i][j + 1]) for i in range(count) for j in range(i + 1, count) if len(rows[i]) > j + 1]
+    if not pairs:
+        return Check("GPU links", WARN, "nvidia-smi topo -m gives no matrix")
+    kinds = sorted({kind for _, _, kind in pairs})
+    slow = [f"GPU{i}-GPU{j} {kind}" for i, j, kind in pairs if not kind.startswith("NV")]
+    if not slow:
+        return Check("GPU links", OK, f"{', '.join(kinds)} between all {len(pairs)} pairs")
+    shown = ", ".join(slow[:6]) + (" ..." if len(slow) > 6 else "")
+    return Check(
+        "GPU links", WARN, f"{len(slow)} of {len(pairs)} pairs without NVLink: {shown}", "collectives will cross PCIe"
+    )
+
+
+def _link_state(status: str) -> Check:
+    speeds = re.findall(r"Link \d+: ([\d.]+) GB/s", status)
+    inactive = len(re.findall(r"Link \d+: <?inactive>?", status, re.IGNORECASE))
+    if not speeds:
+        return Check("NVLink", WARN, "no active link", "")
+    seen = f"{len(speeds)} links active, {min(map(float, speeds)):g} GB/s each at the least"
+    return Check("NVLink", WARN if inactive else OK, seen + (f", {inactive} inactive" if inactive else ""))
+
+
+def _metrics_permission() -> Check:
+    restricted = True
+    if _DRIVER_PARAMETERS.exists():
+        restricted = "RmProfilingAdminOnly: 1" in _DRIVER_PARAMETERS.read_text(encoding="utf-8", errors="replace")
+    elif not shutil.which("nvidia-smi"):
+        return Check("GPU metrics", WARN, "no NVIDIA driver here")
+    if not restricted or os.geteuid() == 0:
+        return Check("GPU metrics", OK, "permitted")
+    return Check(
+        "GPU metrics",
+        WARN,
+        "for administrators only",
+        "set NVreg_RestrictProfilingToAdminUsers=0, or leave --gpu-metrics out",
+    )
+
+
+def _room(place: str, folder: Path) -> Check:
+    free = shutil.disk_usage(folder).free
+    seen = f"{free / 1e9:.0f} GB free in {folder}"
+    if not os.access(folder, os.W_OK):
+        return Check(f"{place} folder", FAIL, f"{folder} is not writable", "choose another with -o or TMPDIR")
+    if free < _ROOM_NEEDED:
+        return Check(f"{place} folder", WARN, seen, "a long capture takes gigabytes; shorten it with --duration")
+    return Check(f"{place} folder", OK, seen)
+
+
+def _ask(*command: str) -> str:
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return ""

@@ -1,0 +1,175 @@
+"""One capture from the request to checked files: plan, run, collect, export, check."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from nsysan._errors import ExitCode, NsysanError
+from nsysan.capture.command import Plan, Request, outputs_of, plan_capture
+from nsysan.capture.nsys import Nsys, abilities_of, export_sqlite
+from nsysan.capture.postflight import Check, check_export
+from nsysan.capture.runner import Outcome, run_capture
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Captured:
+    """One report of a capture: the recording, its export and what the checks say of it."""
+
+    recording: Path
+    export: Path
+    checks: list[Check]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a capture gave, and the exit code that tells how the workload ended."""
+
+    captured: list[Captured]
+    exit_code: int
+
+
+@dataclass(frozen=True)
+class Session:
+    """A capture to run: what, with which nsys, to which name (without suffix)."""
+
+    request: Request
+    nsys: Nsys
+    output: Path
+    expected_ranks: int | None = None
+    force: bool = False
+    kill_after: float = 30.0
+
+    @property
+    def staging(self) -> Path:
+        """Where nsys writes: beside the output, so that moving there is one rename, under a name of its own."""
+        return self.output.with_name(f".{self.output.name}.capture")
+
+    def plan(self, output: Path | None = None) -> Plan:
+        """The command that `run` starts; with its report going to `output`, if one is named."""
+        target = output or self.staging / self.output.name
+        return plan_capture(self.request, self.nsys, abilities_of(self.nsys), target)
+
+    def check_output(self) -> None:
+        """NsysanError where the results could not be put, before anything is started."""
+        folder = self.output.absolute().parent
+        if not folder.is_dir():
+            raise NsysanError(
+                f"{self.output}: there is no folder {self.output.parent}; create it first", ExitCode.OUTPUT_UNWRITABLE
+            )
+        existing = [path for path in outputs_of(self.output) if path.exists()]
+        if existing and not self.force:
+            raise NsysanError(
+                f"{existing[0]}: exists already; pass --force-overwrite to replace it, or another name with -o",
+                ExitCode.OUTPUT_EXISTS,
+            )
+        try:
+            self.staging.mkdir()
+        except FileExistsError:
+            raise NsysanError(
+                f"{self.staging}: a capture to this name is running, or was killed; see what is in it, then remove it",
+                ExitCode.OUTPUT_EXISTS,
+            ) from None
+        except OSError as error:
+            raise NsysanError(
+                f"{self.output}: cannot be written: {error.strerror}", ExitCode.OUTPUT_UNWRITABLE
+            ) from error
+
+    def run(self, say: Say, *, progress: bool = False) -> Result:
+        """Run the workload under nsys, and export and check what comes back."""
+        self.check_output()
+        try:
+            outcome = run_capture(
+                self.plan(), self.nsys, self.staging, ends_after=self._ends_after(), kill_after=self.kill_after
+            )
+            recordings = self._take(outcome, say)
+        finally:
+            # A folder that still holds something is the user's to look at.
+            with contextlib.suppress(OSError):
+                self.staging.rmdir()
+        captured = [self._exported(recording, say, progress=progress) for recording in recordings]
+        return Result(captured, self._exit_code(outcome, say))
+
+    def _ends_after(self) -> float | None:
+        if self.request.duration is None:
+            return None
+        return float(self.request.duration + (self.request.delay or 0))
+
+    def _take(self, outcome: Outcome, say: Say) -> list[Path]:
+        """Move the reports to their final names; NsysanError if there is none."""
+        if not outcome.reports:
+            raise self._no_report(outcome)
+        if outcome.rescued:
+            say("nsys left its report elsewhere; it was found and is kept")
+        recording, _ = outputs_of(self.output)
+        targets = [recording]
+        if len(outcome.reports) > 1:
+            targets = [
+                recording.with_name(f"{self.output.name}.{i}.nsys-rep") for i in range(1, len(outcome.reports) + 1)
+            ]
+        for source, target in zip(outcome.reports, targets, strict=True):
+            shutil.move(source, target)
+        return targets
+
+    def _no_report(self, outcome: Outcome) -> NsysanError:
+        how = f"nsys ended with {_ending(outcome.exit_code)}"
+        if self.request.capture_range and outcome.exit_code >= 0 and outcome.interrupted is None:
+            opener = (
+                f"NVTX range {self.request.nvtx_capture!r} never began"
+                if self.request.capture_range == "nvtx"
+                else "the workload never called cudaProfilerStart"
+            )
+            return NsysanError(
+                f"{self.output}: the capture range never opened ({opener}), so there is no report; the workload "
+                f"ended with {_ending(outcome.exit_code)}",
+                ExitCode.RANGE_NEVER_OPENED,
+            )
+        if outcome.exit_code < 0 and outcome.interrupted is None:
+            return NsysanError(f"{self.output}: {how} and left no report; run it again", ExitCode.NSYS_DIED)
+        return NsysanError(
+            f"{self.output}: no report came back; {how}; its own message is above (does the command start without "
+            f"nsys?)",
+            ExitCode.NO_REPORT,
+        )
+
+    def _exported(self, recording: Path, say: Say, *, progress: bool) -> Captured:
+        say(f"exporting {recording.name}")
+        target = recording.with_suffix(".sqlite")
+        unfinished = target.with_name(f".{target.name}.part")
+        try:
+            export_sqlite(self.nsys, recording, unfinished, progress=progress).replace(target)
+        finally:
+            unfinished.unlink(missing_ok=True)
+        checks = check_export(
+            target, expected=self.expected_ranks, capture_range=self.request.capture_range is not None
+        )
+        return Captured(recording, target, checks)
+
+    def _exit_code(self, outcome: Outcome, say: Say) -> int:
+        if outcome.interrupted is not None:
+            return 128 + outcome.interrupted
+        if outcome.exit_code < 0:
+            raise NsysanError(
+                f"{self.output}: {_ending(outcome.exit_code)} ended nsys; the report was saved, and how the workload "
+                f"ended is not known",
+                ExitCode.NSYS_DIED,
+            )
+        ended_by_nsys = self.request.duration is not None or self.request.capture_range is not None
+        if ended_by_nsys and outcome.exit_code in (128 + signal.SIGTERM, 128 + signal.SIGKILL):
+            say("the collection ended before the workload, which was then ended: that is not a failure")
+            return 0
+        return outcome.exit_code
+
+
+def _ending(exit_code: int) -> str:
+    if exit_code < 0:
+        return f"signal {signal.Signals(-exit_code).name}"
+    if exit_code > 128 and exit_code - 128 in {s.value for s in signal.Signals}:
+        return f"exit code {exit_code} ({signal.Signals(exit_code - 128).name})"
+    return f"exit code {exit_code}"

@@ -1,0 +1,192 @@
+"""`nsysan capture`: one command from a workload to a trace worth reading."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+
+import click
+
+from nsysan._errors import ExitCode, NsysanError
+from nsysan.capture.command import Request, expand_output, expected_ranks, launcher_rank
+from nsysan.capture.nsys import export_command, require_nsys
+from nsysan.capture.postflight import OK
+from nsysan.capture.session import Result, Session
+
+
+@click.command("capture", context_settings={"allow_interspersed_args": False})
+@click.option(
+    "-o", "--output", default="trace", show_default=True, help="Name of the trace; %q{ENV} %h %p %n as in nsys."
+)
+@click.option("-f", "--force-overwrite", is_flag=True, help="Replace a trace of that name.")
+@click.option("--nsys", metavar="PATH", help="The nsys to use. Otherwise NSYSAN_NSYS, PATH, the usual folders.")
+@click.option(
+    "-c", "--capture-range", type=click.Choice(("cudaProfilerApi", "nvtx")), help="Collect only in this range."
+)
+@click.option("--capture-range-end", metavar="HOW", help="What nsys does at its end.  [default: stop]")
+@click.option("-p", "--nvtx-capture", metavar="RANGE@DOMAIN", help="The NVTX range for -c nvtx; any domain: RANGE@*.")
+@click.option("-y", "--delay", type=click.IntRange(0), metavar="SECONDS", help="Start collecting after that long.")
+@click.option("-d", "--duration", type=click.IntRange(1), metavar="SECONDS", help="Stop collecting after that long.")
+@click.option(
+    "--kill-after",
+    type=click.FloatRange(0),
+    default=30.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Kill a workload that runs on so long after it was told to end.",
+)
+@click.option(
+    "--gpu-metrics",
+    is_flag=False,
+    flag_value="all",
+    metavar="DEVICES",
+    help="Sample GPU counters (NVLink, PCIe, DRAM, SMs), of all GPUs or of these.",
+)
+@click.option("--gpu-metrics-frequency", type=int, metavar="HZ", help="Samples a second.")
+@click.option(
+    "--cuda-graph-trace",
+    type=click.Choice(("node", "graph")),
+    default="node",
+    show_default=True,
+    help="Kernels inside CUDA graphs, or replays as blocks.",
+)
+@click.option(
+    "--nsys-arg", "nsys_args", multiple=True, metavar="ARG", help="Passed to nsys profile as it is; repeatable."
+)
+@click.option(
+    "-e", "--env", "environment", multiple=True, metavar="NAME=VALUE", help="Set for the workload; repeatable."
+)
+@click.option("--tp", type=click.IntRange(1), help="Ranks that the trace should show.  [default: from the command]")
+@click.option("--report", is_flag=True, help="Write the HTML report too.")
+@click.option("--dry-run", is_flag=True, help="Print the commands and run nothing.")
+@click.option("-q", "--quiet", is_flag=True, help="Only errors and checks that failed.")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def command(
+    output: str,
+    force_overwrite: bool,
+    nsys: str | None,
+    capture_range: str | None,
+    capture_range_end: str | None,
+    nvtx_capture: str | None,
+    delay: int | None,
+    duration: int | None,
+    kill_after: float,
+    gpu_metrics: str | None,
+    gpu_metrics_frequency: int | None,
+    cuda_graph_trace: str,
+    nsys_args: tuple[str, ...],
+    environment: tuple[str, ...],
+    tp: int | None,
+    report: bool,
+    dry_run: bool,
+    quiet: bool,
+    command: tuple[str, ...],
+) -> None:
+    """Run COMMAND under nsys, export the trace, check it.
+
+    Traces CUDA, NVTX and NCCL with kernels inside CUDA graphs visible, writes OUTPUT.nsys-rep and
+    OUTPUT.sqlite, and says whether everything that a report needs is in there. One trace holds all ranks that
+    COMMAND starts; inside torchrun, srun or mpirun each rank writes its own, OUTPUT_rank_<r>.
+
+    Ctrl-C ends the workload and keeps the trace; a second one ends everything.
+
+    \b
+    Examples:
+      nsysan capture -- python decode.py --tp 8
+      nsysan capture -o run1 --report -- torchrun --nproc-per-node=4 decode.py
+      nsysan capture -c cudaProfilerApi -- python decode.py
+      nsysan capture -y 60 -d 5 -- vllm serve MODEL -tp 8
+      srun nsysan capture -o run1 -- python decode.py
+
+    Exit codes: the workload's own; or 9 output exists, 10 output not writable, 20 no nsys, 21 no report came
+    back, 22 the capture range never opened, 23 export failed, 24 nsys died; 130 and 143 after a signal.
+    """
+    if nvtx_capture is not None and capture_range is None:
+        capture_range = "nvtx"
+    if capture_range == "nvtx" and nvtx_capture is None:
+        raise click.UsageError("-c nvtx needs the range's name: -p RANGE@*")
+    surroundings = dict(os.environ)
+    session = Session(
+        request=Request(
+            command=command,
+            capture_range=capture_range,
+            capture_range_end=capture_range_end,
+            nvtx_capture=nvtx_capture,
+            delay=delay,
+            duration=duration,
+            gpu_metrics=gpu_metrics,
+            gpu_metrics_frequency=gpu_metrics_frequency,
+            cuda_graph_trace=cuda_graph_trace,
+            extra=nsys_args,
+            environment=_pairs(environment),
+        ),
+        nsys=require_nsys(nsys),
+        output=_name(output, surroundings),
+        expected_ranks=tp or (1 if launcher_rank(surroundings) else expected_ranks(command, surroundings)),
+        force=force_overwrite,
+        kill_after=kill_after,
+    )
+
+    def say(text: str) -> None:
+        if not quiet:
+            click.echo(f"nsysan: {text}", err=True)
+
+    if dry_run:
+        plan = session.plan(session.output)
+        assignments = [f"{name}={shlex.quote(value)}" for name, value in plan.environment.items()]
+        click.echo(" ".join([*assignments, shlex.join(plan.argv)]))
+        recording = session.output.with_name(session.output.name + ".nsys-rep")
+        click.echo(shlex.join(export_command(session.nsys, recording, recording.with_suffix(".sqlite"))))
+        for note in plan.notes:
+            say(note)
+        return
+    for note in (f"{session.nsys.label} ({session.nsys.path})", *session.plan().notes):
+        say(note)
+    result = session.run(say, progress=not quiet and sys.stderr.isatty())
+    _show(result, quiet=quiet)
+    if report:
+        _write_reports(result, force=force_overwrite, quiet=quiet)
+    sys.exit(result.exit_code)
+
+
+def _name(output: str, environment: dict[str, str]) -> Path:
+    name = expand_output(output, environment)
+    rank = launcher_rank(environment)
+    return name if rank is None else name.with_name(f"{name.name}_rank_{rank[0]}")
+
+
+def _pairs(entries: tuple[str, ...]) -> dict[str, str]:
+    pairs = dict(entry.partition("=")[::2] for entry in entries)
+    if "" in pairs or any("=" not in entry for entry in entries):
+        raise click.UsageError("-e takes NAME=VALUE")
+    return pairs
+
+
+def _show(result: Result, *, quiet: bool) -> None:
+    for captured in result.captured:
+        lines = [check.line() for check in captured.checks if not quiet or check.status != OK]
+        if not quiet:
+            sizes = " and ".join(
+                f"{p} ({p.stat().st_size / 1e6:.1f} MB)" for p in (captured.recording, captured.export)
+            )
+            lines = [f"nsysan: wrote {sizes}", *lines]
+        for line in lines:
+            click.echo(line, err=True)
+    if not quiet:
+        exports = shlex.join(str(captured.export) for captured in result.captured)
+        click.echo(f"nsysan: next: nsysan report {exports}", err=True)
+
+
+def _write_reports(result: Result, *, force: bool, quiet: bool) -> None:
+    try:
+        from nsysan.cli.report import command as report
+    except ImportError as error:
+        raise NsysanError(
+            f"--report needs the whole of nsysan ({error.name} is missing): run `nsysan report` where it is installed",
+            ExitCode.NO_REPORT,
+        ) from error
+    for captured in result.captured:
+        options = ["--output", str(captured.export.with_suffix(".html")), *(["--force"] if force else [])]
+        report.main([str(captured.export), *options, *(["--quiet"] if quiet else [])], standalone_mode=False)

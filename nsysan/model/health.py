@@ -1,0 +1,20 @@
+"""What a sound recording looks like, shared by the checks after a capture and those of a report."""
+
+from __future__ import annotations
+
+#: Parts of the profiler's messages that say that events are missing.
+EVENT_LOSS = ("Not all CUDA events", "were lost", "size limit on recording", "Couldn't allocate CUPTI")
+#: The shortest time from launch call to kernel start lies in this range where CPU and GPU clocks agree. The
+#: minimum over a trace was 4.8 to 24 us in 50 of 53 public recordings, and off by 100 ms and more in the rest.
+LAUNCH_LATENCY_NS = (0, 1_000_000)
+
+
+def says_events_lost(message: str) -> bool:
+    """Whether a message of the profiler reports missing GPU events."""
+    return any(part in message for part in EVENT_LOSS)
+
+
+def clocks_agree(shortest_launch_ns: int) -> bool:
+    """Whether the shortest launch latency of a recording is plausible."""
+    low, high = LAUNCH_LATENCY_NS
+    return low <= shortest_launch_ns <= high

@@ -1,0 +1,49 @@
+"""Calling the command line in this process, and the traces with a known answer that its tests share."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+
+from nsysan.cli import main
+from tests.tracebuilder import TraceBuilder, decode_loop
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one call of the command line left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
+def run_cli(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> Result:
+    """Call `nsysan` with the arguments; any exception but its own exit is a failure of the test."""
+    capsys.readouterr()
+    code = 0
+    with patch.object(sys, "argv", ["nsysan", *map(str, arguments)]):
+        try:
+            main()
+        except SystemExit as exit_:
+            code = exit_.code if isinstance(exit_.code, int) else 0
+    captured = capsys.readouterr()
+    return Result(code, captured.out, captured.err)
+
+
+def paper_trace(path: Path, ranks: int = 4) -> Path:
+    """Rank 1 is 3 us late in each of two layers; see decode_loop for what follows from that."""
+    builder = TraceBuilder()
+    decode_loop(builder, ranks=ranks, late={1: 3_000} if ranks > 1 else {})
+    return builder.write(path)
+
+
+def graph_level_trace(path: Path) -> Path:
+    """The same loop in CUDA graphs that were traced as blocks."""
+    builder = TraceBuilder(graph_mode="Graph")
+    decode_loop(builder, graph=True)
+    return builder.write(path)

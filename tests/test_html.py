@@ -1,0 +1,321 @@
+"""The page: figures with data, nothing from a trace that acts, a timeline that agrees with the ledger."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+import nsysan
+from nsysan.report import figures
+from nsysan.report.build import Report, build_report
+from nsysan.report.html import to_html
+from nsysan.report.terminal import to_text
+from nsysan.report.timeline import Timeline
+from tests.clitools import graph_level_trace, paper_trace
+from tests.tracebuilder import TraceBuilder, decode_loop
+
+HOSTILE = (
+    "</script><script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "\"'><svg onload=alert(1)>",
+    "&lt;b&gt; ${policy} $figures %s {0} alert(1)",
+    "a\x00b\x07c\x1b[31m\u202ealert(1)",
+    "<!-- alert(1) --><![CDATA[<b>",
+    "alert(1)" + "A" * 10_000,
+)
+
+
+class Page(HTMLParser):
+    """The elements of a page, and the text of its scripts."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[tuple[dict[str, str | None], str]] = []
+        self.text: list[str] = []
+        self.styles: list[str] = []
+        self._inside = ""
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self._inside = tag
+        if tag == "script":
+            self.scripts.append((dict(attrs), ""))
+
+    def handle_endtag(self, tag: str) -> None:
+        del tag
+        self._inside = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._inside == "script":
+            attributes, text = self.scripts[-1]
+            self.scripts[-1] = (attributes, text + data)
+        elif self._inside == "style":
+            self.styles.append(data)
+        else:
+            self.text.append(data)
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        return {
+            str(attributes["id"]): json.loads(text)
+            for attributes, text in self.scripts
+            if attributes.get("type") == "application/json"
+        }
+
+    @property
+    def programs(self) -> list[str]:
+        return [text for attributes, text in self.scripts if "type" not in attributes]
+
+    @property
+    def policy(self) -> str:
+        (content,) = (
+            attributes["content"]
+            for tag, attributes in self.elements
+            if tag == "meta" and attributes.get("http-equiv") == "Content-Security-Policy"
+        )
+        return str(content)
+
+
+def report_of(trace: Path) -> Report:
+    return build_report(nsysan.analyze(nsysan.open_trace(trace)), nsysan.__version__)
+
+
+@pytest.fixture(scope="module")
+def paper(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    return report_of(paper_trace(tmp_path_factory.mktemp("html") / "paper.sqlite"))
+
+
+@pytest.fixture(scope="module")
+def paper_page(paper: Report) -> Page:
+    return Page(to_html(paper))
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """A trace whose every name is an attack."""
+    builder = TraceBuilder()
+    for rank, process in enumerate(decode_loop(builder, ranks=2, steps=6, nvtx=False)):
+        builder.gpu(rank, name=HOSTILE[rank])
+        for step in range(6):
+            begin = 1_000_000 + step * 38_000
+            process.nvtx(f"decode {HOSTILE[step]}", begin - 11_000, begin + 20_000)
+            for number, name in enumerate(HOSTILE):
+                process.kernel(f"{name} allreduce", begin + 100 * number, begin + 100 * number + 90, stream=9)
+        builder.diagnostic(f"were lost {HOSTILE[0]}", process=process)
+    trace = builder.write(tmp_path_factory.mktemp("html") / "<b>&alert(1).sqlite")
+    with closing(sqlite3.connect(trace)) as connection, connection:
+        connection.execute("UPDATE META_DATA_EXPORT SET value = ? WHERE name LIKE '%VERSION'", (HOSTILE[1],))
+    return report_of(trace)
+
+
+@pytest.fixture(scope="module")
+def hostile_page(hostile: Report) -> Page:
+    return Page(to_html(hostile))
+
+
+def strings(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, entry in value.items():
+            yield from strings(key)
+            yield from strings(entry)
+    elif isinstance(value, list):
+        for entry in value:
+            yield from strings(entry)
+
+
+# ---- figures
+
+
+@pytest.mark.parametrize("kind", ["paper", "one_rank", "graph_level", "hostile"])
+def test_every_plot_has_a_figure_with_data(tmp_path: Path, paper_page: Page, hostile_page: Page, kind: str) -> None:
+    if kind == "one_rank":
+        page = Page(to_html(report_of(paper_trace(tmp_path / "t.sqlite", ranks=1))))
+    elif kind == "graph_level":
+        page = Page(to_html(report_of(graph_level_trace(tmp_path / "t.sqlite"))))
+    else:
+        page = paper_page if kind == "paper" else hostile_page
+    plots = [attributes["data-figure"] for tag, attributes in page.elements if "data-figure" in attributes]
+    assert len(plots) >= 3
+    assert sorted(map(str, plots)) == sorted(page.figures)
+    for figure in page.figures.values():
+        assert figure["data"]
+        for series in figure["data"]:
+            assert len(series["x"]) > 0
+            assert len(series["x"]) == len(series["y"])
+
+
+def test_ledger_figure_shows_the_ledger(paper_page: Page) -> None:
+    bars = {series["name"]: series for series in paper_page.figures["figure-ledger"]["data"]}
+    assert {name: series["x"] for name, series in bars.items()} == {
+        "compute": [20.0, 26.0, 20.0, 20.0],
+        "wait (for the last rank)": [6.0, 0.0, 6.0, 6.0],
+        "wire (moving data)": [16.0, 16.0, 16.0, 16.0],
+        "idle": [2.0, 2.0, 2.0, 2.0],
+    }
+    assert bars["idle"]["y"] == ["rank 0", "rank 1", "rank 2", "rank 3"]
+
+
+def test_page_and_summary_open_with_the_same_sentence(paper: Report, paper_page: Page) -> None:
+    sentence = next(line for line in to_text(paper).splitlines() if line.startswith("period"))
+    assert sentence.removeprefix("period").strip() in "".join(paper_page.text)
+
+
+# ---- nothing from the trace acts
+
+
+def test_policy_allows_the_pages_own_scripts_and_nothing_else(paper_page: Page, hostile_page: Page) -> None:
+    for page in (paper_page, hostile_page):
+        allowed = set(re.findall(r"'sha256-([^']+)'", page.policy))
+        hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in page.programs]
+        assert sorted(hashes) == sorted(allowed)
+        assert len(hashes) == 2
+        directives = dict(part.strip().split(" ", 1) for part in page.policy.split(";"))
+        assert directives["default-src"] == "'none'"
+        assert "unsafe" not in directives["script-src"]
+    # A trace cannot add a script, so both pages run the same ones.
+    assert paper_page.programs == hostile_page.programs
+
+
+def test_hostile_names_make_no_elements(paper_page: Page, hostile_page: Page) -> None:
+    assert {tag for tag, _ in hostile_page.elements} <= {tag for tag, _ in paper_page.elements}
+    for tag, attributes in hostile_page.elements:
+        assert not [name for name in attributes if name.startswith("on")], tag
+        if tag != "meta":
+            assert "alert" not in "".join(value or "" for value in attributes.values())
+
+
+def test_hostile_names_are_in_the_page_as_text(hostile_page: Page) -> None:
+    # The other tests would hold for a page that shows no names at all.
+    shown = "".join(hostile_page.text)
+    assert "</script><script>alert(1)</script> allreduce" in shown
+    assert "<img src=x onerror=alert(1)>" in shown
+    assert "nsysan: <b>&alert(1).sqlite" in shown
+
+
+def test_hostile_names_are_escaped_for_plotlys_own_markup(hostile_page: Page) -> None:
+    found = [text for figure in hostile_page.figures.values() for text in strings(figure) if "alert" in text]
+    assert len(found) > len(HOSTILE)
+    for text in found:
+        assert not set("<>\"'") & set(text)
+        assert not re.search(r"&(?!amp;|lt;|gt;|quot;|#x27;)", text)
+
+
+def test_control_characters_and_endless_names_are_cut(hostile: Report, hostile_page: Page) -> None:
+    texts = ["".join(hostile_page.text), to_text(hostile)]
+    texts += [text for figure in hostile_page.figures.values() for text in strings(figure)]
+    for text in texts:
+        assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f\u202e]", text)
+        assert "A" * 2_001 not in text
+    assert "a?b?c?[31m?alert(1)" in texts[0]
+
+
+def test_figures_cannot_end_their_element(hostile: Report) -> None:
+    html = to_html(hostile)
+    for block in re.findall(r'<script type="application/json"[^>]*>(.*)</script>', html):
+        assert "<" not in block
+
+
+def test_page_refers_to_nothing_outside(paper_page: Page, hostile_page: Page) -> None:
+    for page in (paper_page, hostile_page):
+        assert not {tag for tag, _ in page.elements} & {"link", "iframe", "object", "embed", "base", "img", "form"}
+        for _, attributes in page.elements:
+            assert not {"src", "href", "srcset", "action", "data", "poster"} & attributes.keys()
+            assert not any("://" in (value or "") for value in attributes.values())
+        style = "".join(page.styles)
+        assert style
+        assert not re.search(r"@import|url\(|https?:", style)
+        # The page's own program; the other one is plotly.js.
+        assert not re.search(r"https?:|fetch\(|XMLHttpRequest|import\(", min(page.programs, key=len))
+
+
+# ---- the timeline
+
+
+def check_lanes(timeline: Timeline) -> None:
+    slices = timeline.slices
+    assert not slices.is_empty()
+    assert (slices["begin"] <= slices["end"]).all()
+    work = slices.filter(pl.col("line") != "launch")
+    assert (work["end"] > 0).all()
+    assert (work["begin"] < timeline.finish - timeline.origin).all()
+    assert (work["lane"].str.starts_with("stream")).all()
+    assert (slices.filter(pl.col("line") == "launch")["lane"] == "launches").all()
+    # One lane is one stream: what runs in it runs one after the other.
+    previous = work.sort("rank", "lane", "begin", "end").select(
+        "begin", before=pl.col("end").shift(1).over("rank", "lane")
+    )
+    assert previous.filter(pl.col("begin") < pl.col("before")).is_empty()
+
+    figure = figures.timeline(timeline)
+    lanes = list(figure.layout.yaxis.categoryarray)
+    assert len(set(lanes)) == len(lanes)
+    assert {lane for series in figure.data for lane in series.y} == set(lanes)
+    assert sum(len(series.y) for series in figure.data) == len(slices)
+
+
+def test_slices_lie_in_their_lanes(tmp_path: Path, paper: Report, hostile: Report) -> None:
+    graph_level = report_of(graph_level_trace(tmp_path / "g.sqlite"))
+    for report in (paper, hostile, graph_level):
+        assert report.timelines
+        for timeline in report.timelines:
+            check_lanes(timeline)
+
+
+def test_slices_of_a_step_add_up_to_its_ledger(paper: Report) -> None:
+    for timeline in paper.timelines:
+        sums = (
+            timeline.slices.filter(pl.col("line") != "launch")
+            .group_by("rank", "line")
+            .agg(ns=(pl.col("end") - pl.col("begin")).sum())
+        )
+        found = {(rank, line): ns for rank, line, ns in sums.iter_rows() if ns}
+        ledger = paper.per_step.filter(pl.col("step") == timeline.step)
+        expected = {
+            (row["rank"], line): row[f"{line}_ns"]
+            for row in ledger.iter_rows(named=True)
+            for line in ("compute", "wait", "fused", "wire", "comm_unsplit", "copy", "graph")
+            if row[f"{line}_ns"]
+        }
+        assert found == expected
+        assert len(found) == 11  # compute and wire on four ranks, wait on all but the late one
+
+
+def test_timelines_are_of_the_median_and_the_slowest_steady_step(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    process = builder.process(1)
+    # The first step is the slowest of all, but start-up.
+    begin = 1_000_000
+    for step, period in enumerate((200_000, 101_000, 130_000, 100_000, 102_000, 103_000)):
+        process.kernel("work", begin, begin + 90_000)
+        process.nvtx(f"step {step}", begin - 12_000, begin - 7_000)
+        begin += period
+    report = report_of(builder.write(tmp_path / "t.sqlite"))
+    # The last step has no successor and lasts 90 us, so the median of 90, 100, 101, 102, 130 is step 1.
+    assert [(timeline.role, timeline.step) for timeline in report.timelines] == [
+        ("median step", 1),
+        ("slowest step", 2),
+    ]
+
+
+def test_launch_slices_name_what_they_launch(paper: Report) -> None:
+    launches = paper.timelines[0].slices.filter(pl.col("line") == "launch")
+    assert len(launches) == 4 * 4
+    assert (launches["end"] - launches["begin"]).to_list() == [2_000] * 16
+    assert launches["begin"].min() == -10_000
+    assert set(launches["name"]) == {"cudaLaunchKernel", "cuLaunchKernelEx"}

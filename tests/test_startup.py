@@ -1,0 +1,62 @@
+"""Help and version answer without loading the libraries that only an analysis needs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import nsysan
+
+HEAVY = ("polars", "plotly", "pandas", "numpy", "pyarrow")
+
+_SCRIPT = """
+import sys
+{body}
+loaded = [name for name in {heavy!r} if name in sys.modules]
+print("loaded:", *loaded)
+"""
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=True)
+
+
+def loaded_after(body: str) -> tuple[str, list[str]]:
+    """What the body printed, and which of HEAVY it loaded in a fresh interpreter."""
+    output, _, names = run("-c", _SCRIPT.format(body=body, heavy=HEAVY)).stdout.rpartition("loaded:")
+    return output, names.split()
+
+
+def call(*arguments: str) -> str:
+    return f"""
+sys.argv = {["nsysan", *arguments]!r}
+from nsysan.cli import main
+try:
+    main()
+except SystemExit as exit_:
+    assert not exit_.code
+"""
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    assert loaded_after("import nsysan\nassert nsysan.analyze and nsysan.open_trace") == ("", [])
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("-h",), ("--version",), ("report", "--help"), ("info", "-h")])
+def test_help_loads_nothing_heavy(arguments: tuple[str, ...]) -> None:
+    output, loaded = loaded_after(call(*arguments))
+    assert "nsysan" in output
+    assert loaded == []
+
+
+def test_help_lists_the_commands() -> None:
+    text = run("-m", "nsysan", "--help").stdout
+    assert "Commands:" in text
+    for command in ("report", "info"):
+        assert f"\n  {command} " in text
+
+
+def test_version() -> None:
+    assert run("-m", "nsysan", "--version").stdout == f"nsysan, version {nsysan.__version__}\n"

@@ -1,0 +1,485 @@
+"""Every way of finding decode steps, on traces whose steps are known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import nsysan
+from nsysan import ExitCode, NsysanError
+from nsysan.model.engines import load_engines
+from nsysan.model.run import Run
+from tests.tracebuilder import ALLREDUCE_KERNEL, COMPUTE_KERNEL, Process, TraceBuilder, decode_loop
+
+STEP_NS = 100_000
+KERNEL_NS = 5_000
+KERNELS = ("gemm", "attention", "norm")
+
+
+def run_step(
+    process: Process,
+    index: int,
+    name: str | None,
+    *,
+    kernels: Sequence[str] = KERNELS,
+    tid: int | None = None,
+    range_tid: int | None = None,
+) -> None:
+    """Step `index` from index * STEP_NS on: kernels of 5 us, one after the other, and a range round their calls."""
+    begin = index * STEP_NS
+    for number, kernel in enumerate(kernels):
+        start = begin + KERNEL_NS * number
+        process.kernel(kernel, start, start + KERNEL_NS, tid=tid)
+    if name is not None:
+        process.nvtx(name, begin - 11_000, begin + KERNEL_NS * len(kernels) - 8_000, tid=range_tid)
+
+
+def analyzed(
+    tmp_path: Path, builder: TraceBuilder, pattern: str | None = None, *, use_nvtx: bool = True, name: str = "trace"
+) -> Run:
+    trace = nsysan.open_trace(builder.write(tmp_path / f"{name}.sqlite"))
+    return nsysan.analyze(trace, pattern, use_nvtx=use_nvtx)
+
+
+def bounds(run: Run, rank: int = 0) -> list[tuple[int, int]]:
+    """begin and finish of the steps of one rank, in step order."""
+    return list(run.windows.filter(pl.col("rank") == rank).sort("step").select("begin", "finish").iter_rows())
+
+
+def excluded(run: Run) -> dict[int, str]:
+    rows = run.windows.filter(pl.col("excluded").is_not_null()).select("step", "excluded").unique()
+    return dict(rows.iter_rows())
+
+
+def tiles(indices: Sequence[int], kernels: int = len(KERNELS)) -> list[tuple[int, int]]:
+    begins = [index * STEP_NS for index in indices]
+    return list(zip(begins, [*begins[1:], begins[-1] + KERNEL_NS * kernels], strict=True))
+
+
+# ---- NVTX ranges
+
+
+@pytest.mark.parametrize(
+    ("names", "engine"),
+    [
+        (["execute_context_0(0)_generation_8(8)"] * 3, "vLLM"),
+        (["execute_new_0_cached_8"] * 3, "vLLM"),
+        ([f"execute_{i}_context_0(0)_generation_8(8)" for i in range(3)], "vLLM"),
+        (["gpu_model_runner: forward"] * 3, "vLLM model runner"),
+        (["scheduler.run_batch"] * 3, "SGLang"),
+        ([f"[Executor] _forward_step {i}: 0 ctx reqs, 32 gen reqs" for i in range(3)], "TensorRT-LLM"),
+        ([f"decode_step_{i}" for i in range(3)], "decode range"),
+        (["decode"] * 3, "decode range"),
+        ([f"Step {i}" for i in range(3)], "step range"),
+    ],
+)
+def test_ranges_of_known_engines(tmp_path: Path, names: list[str], engine: str) -> None:
+    builder = TraceBuilder()
+    process = builder.process(1)
+    for index, name in enumerate(names):
+        run_step(process, index, name)
+    run = analyzed(tmp_path, builder)
+    assert (run.steps.method, engine in run.steps.source) == ("nvtx", True)
+    assert bounds(run) == tiles(range(3))
+    assert excluded(run) == {}
+
+
+@pytest.mark.parametrize(
+    ("decode", "prefill"),
+    [
+        ("execute_context_0(0)_generation_8(8)", "execute_context_1(512)_generation_3(3)"),
+        ("execute_new_0_cached_8", "execute_new_1_cached_3"),
+        (
+            "[Executor] _forward_step 17: 0 ctx reqs, 32 gen reqs",
+            "[Executor] _forward_step 16: 1 ctx reqs, 31 gen reqs",
+        ),
+        (
+            "[Executor] _forward_step 17: 0 ctx reqs, 0 ctx tokens, 32 gen reqs",
+            "[Executor] _forward_step 16: 2 ctx reqs, 512 ctx tokens, 31 gen reqs",
+        ),
+    ],
+)
+def test_prefill_is_told_by_the_engines_range(tmp_path: Path, decode: str, prefill: str) -> None:
+    builder = TraceBuilder()
+    process = builder.process(1)
+    for index in range(8):
+        # The same kernels, so that only the name can tell.
+        run_step(process, index, prefill if index == 3 else decode)
+    run = analyzed(tmp_path, builder)
+    assert bounds(run) == tiles(range(8))
+    assert excluded(run) == {0: "start-up: first of the capture", 3: "prefill"}
+
+
+@pytest.mark.parametrize("engine", load_engines(), ids=lambda engine: str(engine.name))
+def test_examples_of_an_engine_match_its_own_range_first(engine: object) -> None:
+    own = next(e for e in load_engines() if e is engine)
+    for example in own.examples:
+        matching = [e.name for e in load_engines() if e.range.search(example)]
+        assert matching[:1] == [own.name], example
+    assert own.examples
+    assert own.decode is None or any(own.decode.search(example) for example in own.examples)
+
+
+@pytest.mark.parametrize(
+    "name", ["decoder_layer_3", "decoding", "stepper", "my_step_3", "execute_model", "scheduler.run_batch_3"]
+)
+def test_no_engine_claims_an_ordinary_range(name: str) -> None:
+    assert [engine.name for engine in load_engines() if engine.range.search(name)] == []
+
+
+def test_a_range_round_the_loop_and_ranges_inside_a_step_are_no_steps(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    process = builder.process(1)
+    process.nvtx("decode", -50_000, 5 * STEP_NS)
+    for index in range(5):
+        run_step(process, index, f"decode_step_{index}")
+        call = index * STEP_NS + KERNEL_NS - 10_000
+        process.nvtx("decode_attention", call - 100, call + 2_100)
+    run = analyzed(tmp_path, builder)
+    assert bounds(run) == tiles(range(5))
+    assert run.windows["label"].to_list() == [f"decode_step_{index}" for index in range(5)]
+
+
+def test_ranges_that_overlap_without_nesting_are_each_a_step(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    process = builder.process(1)
+    for index in range(5):
+        begin = index * STEP_NS
+        process.kernel("gemm", begin, begin + KERNEL_NS)
+        process.nvtx(f"decode_step_{index}", begin - 11_000, begin + STEP_NS + 50_000, event_type=60)
+    assert bounds(analyzed(tmp_path, builder)) == tiles(range(5), kernels=1)
+
+
+def test_of_ranges_that_begin_together_the_longer_is_the_outer_one(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    process = builder.process(1)
+    for index in range(4):
+        begin = index * STEP_NS
+        run_step(process, index, f"decode_step_{index}")
+        process.nvtx("decode_attention", begin - 11_000, begin - 7_000)
+    run = analyzed(tmp_path, builder)
+    assert run.windows["label"].to_list() == [f"decode_step_{index}" for index in range(4)]
+
+
+def test_a_pattern_of_the_user_goes_before_engines(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    process = builder.process(1)
+    for index in range(4):
+        run_step(process, index, f"decode_step_{index}")
+    process.nvtx("token pair A", -20_000, STEP_NS + 20_000)
+    process.nvtx("token pair B", 2 * STEP_NS - 20_000, 3 * STEP_NS + 20_000)
+    run = analyzed(tmp_path, builder, r"^token pair [AB]$")
+    assert bounds(run) == [(0, 2 * STEP_NS), (2 * STEP_NS, 3 * STEP_NS + 15_000)]
+    assert "--steps" in run.steps.source
+
+
+def test_one_range_is_enough_for_a_pattern_of_the_user(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    run_step(builder.process(1), 0, "the only token")
+    assert bounds(analyzed(tmp_path, builder, "only")) == tiles([0])
+
+
+def test_a_pattern_that_matches_nothing_names_the_ranges_there(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    process = builder.process(1)
+    for index in range(3):
+        run_step(process, index, f"iteration {index}")
+    with pytest.raises(NsysanError, match=r"'decode_\\\\d'.*'iteration #'") as error:
+        analyzed(tmp_path, builder, r"decode_\d")
+    assert error.value.exit_code == ExitCode.NO_STEPS
+
+
+def test_a_pattern_whose_ranges_launched_nothing_is_refused(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    process = builder.process(1)
+    run_step(process, 0, None)
+    process.nvtx("load weights", -500_000, -400_000)
+    with pytest.raises(NsysanError, match="'load weights'") as error:
+        analyzed(tmp_path, builder, "load")
+    assert error.value.exit_code == ExitCode.NO_STEPS
+
+
+def test_a_pattern_that_is_no_regular_expression_is_refused(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    run_step(builder.process(1), 0, "step 1")
+    with pytest.raises(NsysanError, match=r"--steps 'step \('") as error:
+        analyzed(tmp_path, builder, "step (")
+    assert error.value.exit_code == ExitCode.NO_STEPS
+
+
+def test_nccl_ranges_are_no_steps(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    decode_loop(builder, nvtx=False, steps=1)
+    with pytest.raises(NsysanError, match="none outside NCCL"):
+        analyzed(tmp_path, builder, "AllReduce")
+
+
+def test_launches_of_another_thread_are_found_by_process(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    for rank in range(2):
+        process = builder.process(10 + rank, device=rank)
+        for index in range(4):
+            run_step(process, index, f"decode_step_{index}", tid=5000)
+    run = analyzed(tmp_path, builder)
+    assert [bounds(run, rank) for rank in range(2)] == [tiles(range(4))] * 2
+
+
+def test_each_process_has_its_own_threads(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    main, engine = builder.process(10, device=0), builder.process(11, device=1)
+    for index in range(4):
+        run_step(main, index, f"decode_step_{index}")
+        run_step(engine, index, f"decode_step_{index}", tid=5000)
+    run = analyzed(tmp_path, builder)
+    assert run.bystanders == []
+    assert [bounds(run, rank) for rank in range(2)] == [tiles(range(4))] * 2
+
+
+def test_work_of_another_thread_during_a_range_is_not_the_steps(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    process = builder.process(1)
+    for index in range(4):
+        run_step(process, index, f"decode_step_{index}")
+        at = index * STEP_NS - 2_000
+        process.kernel("prefetch", at, at + 500, launch=at - 1_000, tid=77, stream=9)
+    run = analyzed(tmp_path, builder)
+    assert bounds(run) == tiles(range(4))
+    assert run.work.filter(pl.col("name") == "prefetch")["step"].null_count() == 4
+
+
+def test_a_step_is_what_its_range_launched_wherever_it_ran(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    process = builder.process(1)
+    # The host is a whole step ahead of the GPU.
+    for index in range(3):
+        process.nvtx(f"decode_step_{index}", index * 10_000, index * 10_000 + 9_000)
+        for number in range(2):
+            start = 50_000 + index * 20_000 + number * 6_000
+            process.kernel(
+                "gemm", start, start + 6_000, launch=index * 10_000 + 3_000 * number + 500, stream=7 + number
+            )
+    run = analyzed(tmp_path, builder)
+    assert bounds(run) == [(50_000, 70_000), (70_000, 90_000), (90_000, 102_000)]
+    assert run.work.sort("begin")["step"].to_list() == [0, 0, 1, 1, 2, 2]
+
+
+# ---- graph replays
+
+
+def replay(process: Process, graph: int, begin: int, kernels: Sequence[str] = KERNELS) -> None:
+    launch = process.graph_launch(begin - 10_000)
+    for number, kernel in enumerate(kernels):
+        start = begin + KERNEL_NS * number
+        node = (graph << 32) + number
+        process.kernel(kernel, start, start + KERNEL_NS, launch=None, correlation=launch, graph_node=node)
+
+
+def test_one_replay_is_one_step(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    decode_loop(builder, graph=True, nvtx=False, late={1: 3_000}, steps=5)
+    run = analyzed(tmp_path, builder)
+    assert run.steps.method == "graph"
+    begins = [1_000_000 + 44_000 * step for step in range(6)]
+    expected = list(zip(begins, [*begins[1:5], begins[5] - 2_000], strict=False))
+    assert [bounds(run, rank) for rank in range(4)] == [expected] * 4
+
+
+def test_one_block_of_a_graph_level_trace_is_one_step(tmp_path: Path) -> None:
+    builder = TraceBuilder(graph_mode="Graph")
+    decode_loop(builder, graph=True, nvtx=False, steps=3)
+    run = analyzed(tmp_path, builder)
+    assert run.steps.method == "graph"
+    assert bounds(run) == [(1_000_000, 1_038_000), (1_038_000, 1_076_000), (1_076_000, 1_112_000)]
+
+
+def test_sampling_between_replays_belongs_to_the_step_before_it(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    process = builder.process(1)
+    for index in range(6):
+        replay(process, 2, index * STEP_NS)
+        process.kernel("sample", index * STEP_NS + 20_000, index * STEP_NS + 22_000)
+    run = analyzed(tmp_path, builder)
+    assert bounds(run)[:5] == tiles(range(6))[:5]
+    assert run.work.filter(pl.col("name") == "sample")["step"].to_list()[:5] == [0, 1, 2, 3, 4]
+
+
+def test_a_warm_up_replay_set_apart_by_other_work_is_no_step(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    process = builder.process(1)
+    replay(process, 2, -3 * STEP_NS)
+    process.kernel("barrier", -2 * STEP_NS, -2 * STEP_NS + 4_000)
+    for index in range(5):
+        replay(process, 2, index * STEP_NS)
+    run = analyzed(tmp_path, builder)
+    assert bounds(run) == tiles(range(5))
+    assert any("1 graph replays stand apart" in note for note in run.steps.notes)
+
+
+def test_three_graphs_in_turn_are_one_step(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    process = builder.process(1)
+    for index in range(4):
+        begin = index * STEP_NS
+        for piece in range(3):
+            replay(process, 10 + piece, begin + 20_000 * piece, ["gemm"])
+            if piece < 2:
+                start = begin + 20_000 * piece + 8_000
+                process.kernel("attention", start, start + 4_000)
+    run = analyzed(tmp_path, builder)
+    assert run.steps.method == "graph"
+    assert "3 CUDA graph replays a step" in run.steps.source
+    begins = [index * STEP_NS for index in range(4)]
+    assert bounds(run) == list(zip(begins, [*begins[1:], begins[-1] + 45_000], strict=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "steps"),
+    [("tp4_graph_node", 12), ("tp4_slow", 12), ("tp4_symm", 12), ("tp2_graph", 12), ("tp4_fused", 16)],
+)
+def test_replays_give_the_same_steps_as_ranges(real_trace: Callable[[str], Path], name: str, steps: int) -> None:
+    trace = nsysan.open_trace(real_trace(name))
+    by_ranges, by_replays = nsysan.analyze(trace), nsysan.analyze(trace, use_nvtx=False)
+    assert (by_ranges.steps.method, by_replays.steps.method) == ("nvtx", "graph")
+    columns = ["step", "rank", "begin", "finish", "excluded"]
+    assert by_replays.windows.select(columns).rows() == by_ranges.windows.select(columns).rows()
+    assert by_ranges.windows["step"].n_unique() == steps
+
+
+# ---- the period of the kernels
+
+
+def eager_loop(builder: TraceBuilder, *, steps: int, layers: int, ranks: int = 1) -> None:
+    """Steps 10 us apart: layers of compute and all-reduce, 5 us each without a pause, and one sampling kernel."""
+    length = KERNEL_NS * (2 * layers + 1)
+    for rank in range(ranks):
+        process = builder.process(1 + rank, device=rank)
+        for step in range(steps):
+            names = [COMPUTE_KERNEL, ALLREDUCE_KERNEL] * layers + ["sample"]
+            for number, name in enumerate(names):
+                start = step * (length + 10_000) + KERNEL_NS * number
+                process.kernel(name, start, start + KERNEL_NS)
+
+
+@pytest.mark.parametrize(("steps", "layers"), [(3, 2), (5, 16), (12, 4)])
+def test_the_period_is_the_step_and_not_the_layer(tmp_path: Path, steps: int, layers: int) -> None:
+    builder = TraceBuilder()
+    eager_loop(builder, steps=steps, layers=layers, ranks=2)
+    run = analyzed(tmp_path, builder)
+    assert run.steps.method == "period"
+    length = KERNEL_NS * (2 * layers + 1)
+    begins = [step * (length + 10_000) for step in range(steps)]
+    expected = list(zip(begins, [*begins[1:], begins[-1] + length], strict=True))
+    assert [bounds(run, rank) for rank in range(2)] == [expected] * 2
+    assert run.ledger["collectives"].unique().to_list() == [layers]
+
+
+def test_ranges_that_no_engine_knows_leave_the_period(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    process = builder.process(1)
+    for index in range(4):
+        run_step(process, index, f"iteration {index}")
+    run = analyzed(tmp_path, builder)
+    assert run.steps.method == "period"
+    assert bounds(run) == tiles(range(4))
+
+
+def test_without_any_repetition_the_capture_is_one_window(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    run_step(builder.process(1), 0, None, kernels=["a", "b", "c", "d"])
+    run = analyzed(tmp_path, builder)
+    assert run.steps.method == "window"
+    assert bounds(run) == tiles([0], kernels=4)
+    assert any("--steps" in note for note in run.steps.notes)
+
+
+# ---- the same step on every rank, and which steps count
+
+
+def test_ranks_that_miss_a_named_step_keep_the_numbers_of_the_others(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    for rank in range(2):
+        process = builder.process(10 + rank, device=rank)
+        for index in range(5):
+            if (rank, index) != (1, 2):
+                run_step(process, index, f"decode_step_{index}")
+    run = analyzed(tmp_path, builder)
+    assert run.windows.filter(pl.col("rank") == 1)["step"].to_list() == [0, 1, 3, 4]
+    assert excluded(run)[2] == "seen on 1 of 2 ranks"
+
+
+def test_steps_without_numbers_are_told_apart_by_time(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    for rank in range(2):
+        process = builder.process(10 + rank, device=rank)
+        for index in range(rank, 6):
+            run_step(process, index, "scheduler.run_batch")
+    run = analyzed(tmp_path, builder)
+    assert run.windows.filter(pl.col("rank") == 1)["step"].to_list() == [1, 2, 3, 4, 5]
+    assert bounds(run, 1) == tiles(range(1, 6))
+    assert excluded(run)[0] == "seen on 1 of 2 ranks"
+
+
+def test_as_many_steps_on_every_rank_need_not_be_the_same_steps(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    for rank in range(2):
+        process = builder.process(10 + rank, device=rank)
+        for index in range(rank, 6 + rank):
+            run_step(process, index, "scheduler.run_batch", kernels=["gemm", ALLREDUCE_KERNEL])
+    run = analyzed(tmp_path, builder)
+    assert bounds(run, 0) == tiles(range(6), kernels=2)
+    assert bounds(run, 1) == tiles(range(1, 7), kernels=2)[:5]
+    assert run.windows.filter(pl.col("rank") == 1)["step"].to_list() == [1, 2, 3, 4, 5]
+    assert run.collectives.filter(pl.col("step") > 0)["verdict"].unique().to_list() == ["matched"]
+
+
+def test_a_step_of_other_work_is_left_out(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    process = builder.process(1)
+    for index in range(7):
+        kernels = ["prefill_gemm", "flash_fwd", "flash_fwd", "norm"] if index == 4 else KERNELS
+        run_step(process, index, f"step_{index}", kernels=kernels)
+    run = analyzed(tmp_path, builder)
+    assert excluded(run) == {
+        0: "start-up: first of the capture",
+        4: "different work: 4 operations, 3 in the usual step",
+    }
+    assert run.steady_steps == [1, 2, 3, 5, 6]
+
+
+def test_a_missing_collective_makes_a_step_different_whatever_its_share(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    process = builder.process(1)
+    kernels = ["gemm"] * 14 + [ALLREDUCE_KERNEL]
+    for index in range(6):
+        run_step(process, index, f"step_{index}", kernels=kernels[:-1] if index == 3 else kernels)
+    assert set(excluded(analyzed(tmp_path, builder))) == {0, 3}
+
+
+def test_a_slow_step_is_a_decode_step_all_the_same(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    process = builder.process(1)
+    at = 0
+    for index, period in enumerate([STEP_NS, STEP_NS, STEP_NS, 5 * STEP_NS, STEP_NS, STEP_NS]):
+        process.nvtx(f"step_{index}", at - 12_000, at - 5_000)
+        process.kernel("gemm", at, at + KERNEL_NS)
+        at += period
+    run = analyzed(tmp_path, builder)
+    assert set(excluded(run)) == {0}
+
+
+def test_steps_that_are_still_slow_at_the_start_are_left_out(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    process = builder.process(1)
+    at = 0
+    for index, period in enumerate([9, 3, 2, 1, 1, 1, 1, 1, 1]):
+        process.nvtx(f"step_{index}", at - 12_000, at - 5_000)
+        process.kernel("gemm", at, at + KERNEL_NS)
+        at += period * STEP_NS
+    assert excluded(analyzed(tmp_path, builder)) == {
+        0: "start-up: first of the capture",
+        1: "start-up: still slow after the first",
+        2: "start-up: still slow after the first",
+    }
