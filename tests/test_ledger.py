@@ -34,8 +34,8 @@ Row = dict[str, Any]
 def operations(classes: tuple[str, ...]) -> st.SearchStrategy[list[Row]]:
     @st.composite
     def operation(draw: st.DrawFn) -> Row:
-        begin = draw(st.integers(-30, 50))
-        end = begin + draw(st.integers(0, 25))
+        begin = draw(st.integers(-30, 40))
+        end = begin + draw(st.integers(0, 60))
         cls = draw(st.sampled_from(classes))
         last = draw(st.none() | st.integers(begin, end)) if cls in COMMUNICATION else None
         step = draw(st.none() | st.integers(0, 2))
@@ -129,6 +129,29 @@ def test_what_a_replay_block_may_hide_is_null(work: list[Row], windows: list[Row
             assert {row[column] for column in hidden} == {None}
         else:
             assert row["compute_ns"] == figures["compute"]
+
+
+@pytest.mark.parametrize("first", range(len(PRECEDENCE)))
+def test_time_that_lines_share_belongs_to_the_earliest(first: int) -> None:
+    # One operation of every line from `first` on, all over the same 10 ns.
+    kinds = {
+        "compute": ("compute", None),
+        "wait": ("collective", 10),
+        "fused": ("fused", 0),
+        "wire": ("p2p", 0),
+        "comm_unsplit": ("collective", None),
+        "copy": ("copy", None),
+        "graph": ("opaque", None),
+    }
+    work = [
+        {"rank": 0, "begin": 0, "end": 10, "trimmed": 0, "cls": cls, "step": 0, "last": last}
+        for cls, last in (kinds[line] for line in PRECEDENCE[first:])
+    ]
+    window = {"step": 0, "rank": 0, "begin": 0, "finish": 12, "excluded": None}
+    (row,) = ledger_of(work, [window])
+    # What is under a whole replay is withheld, so only the replay alone can show its own line.
+    graph = 10 if PRECEDENCE[first] == "graph" else 0
+    assert (row[f"{PRECEDENCE[first]}_ns"], row["graph_ns"], row["idle_ns"]) == (10, graph, 2)
 
 
 def figures(run: Run, *names: str) -> dict[tuple[int, int], tuple[int, ...]]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import click
 import pytest
 
 import nsysan
+from nsysan.cli import cli
 
 HEAVY = ("polars", "plotly", "pandas", "numpy", "pyarrow")
+COMMANDS = tuple(cli.list_commands(click.Context(cli)))
 
 _SCRIPT = """
 import sys
@@ -44,7 +47,9 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     assert loaded_after("import nsysan\nassert nsysan.analyze and nsysan.open_trace") == ("", [])
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("-h",), ("--version",), ("report", "--help"), ("info", "-h")])
+@pytest.mark.parametrize(
+    "arguments", [("--help",), ("-h",), ("--version",), *((name, "--help") for name in COMMANDS)], ids=" ".join
+)
 def test_help_loads_nothing_heavy(arguments: tuple[str, ...]) -> None:
     output, loaded = loaded_after(call(*arguments))
     assert "nsysan" in output
@@ -54,7 +59,8 @@ def test_help_loads_nothing_heavy(arguments: tuple[str, ...]) -> None:
 def test_help_lists_the_commands() -> None:
     text = run("-m", "nsysan", "--help").stdout
     assert "Commands:" in text
-    for command in ("report", "info"):
+    assert {"report", "info"} <= set(COMMANDS)
+    for command in COMMANDS:
         assert f"\n  {command} " in text
 
 

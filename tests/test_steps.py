@@ -376,6 +376,19 @@ def test_the_period_is_the_step_and_not_the_layer(tmp_path: Path, steps: int, la
     assert run.ledger["collectives"].unique().to_list() == [layers]
 
 
+def test_a_capture_that_opens_within_a_step(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    process = builder.process(1)
+    for number, kernel in enumerate(KERNELS[1:]):
+        start = -STEP_NS + KERNEL_NS * (number + 1)
+        process.kernel(kernel, start, start + KERNEL_NS)
+    for index in range(5):
+        run_step(process, index, None)
+    run = analyzed(tmp_path, builder)
+    assert run.steps.method == "period"
+    assert bounds(run) == tiles(range(5))
+
+
 def test_ranges_that_no_engine_knows_leave_the_period(tmp_path: Path) -> None:
     builder = TraceBuilder()
     process = builder.process(1)

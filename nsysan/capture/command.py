@@ -12,12 +12,14 @@ from nsysan.capture.nsys import Abilities, Nsys
 
 #: Marks every process of one capture, so that none outlives it unseen.
 MARKER = "NSYSAN_CAPTURE"
+_VLLM_START = "VLLM_WORKER_MULTIPROC_METHOD"
 _LAUNCHERS = (
     ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
     ("SLURM_PROCID", "SLURM_NTASKS"),
     ("PMI_RANK", "PMI_SIZE"),
     ("RANK", "WORLD_SIZE"),
 )
+_SUFFIX = re.compile(r"(?<=[^/])\.(?:nsys-rep|sqlite|qdrep)$")
 _TP_OPTION = re.compile(r"^(?:--?tp|--?tp[-_]size|--tensor[-_]parallel[-_]size|--?nproc[-_]per[-_]node)(?:=(\d+))?$")
 
 
@@ -83,9 +85,9 @@ def plan_capture(request: Request, nsys: Nsys, abilities: Abilities, output: Pat
             add("--gpu-metrics-frequency", str(request.gpu_metrics_frequency))
     if request.cuda_graph_trace != "node":
         notes.append("graphs are traced as blocks: communication inside them will not be visible")
-    if any("vllm" in word for word in request.command[:4]) and "VLLM_WORKER_MULTIPROC_METHOD" not in os.environ:
-        environment.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
-        notes.append("set VLLM_WORKER_MULTIPROC_METHOD=spawn: forked vLLM workers would not be traced")
+    if any("vllm" in word for word in request.command[:4]) and not {_VLLM_START} & {*os.environ, *environment}:
+        environment[_VLLM_START] = "spawn"
+        notes.append(f"set {_VLLM_START}=spawn: forked vLLM workers would not be traced")
     argv += [*request.extra, f"--output={output}", *request.command]
     return Plan(argv, environment, notes)
 
@@ -120,8 +122,11 @@ def expected_ranks(command: tuple[str, ...], environment: dict[str, str]) -> int
     return int(world) if world.isdecimal() else None
 
 
-def expand_output(pattern: str, environment: dict[str, str]) -> Path:
-    """nsys' output patterns: %q{NAME} environment, %h host, %p this process, %n the first free number, %% itself."""
+def expand_output(pattern: str, environment: dict[str, str], ending: str = "") -> Path:
+    """nsys' output patterns: %q{NAME} environment, %h host, %p this process, %n the first free number, %% itself.
+
+    A suffix of a trace is taken off; ending: what to add to the name then.
+    """
 
     def replace(match: re.Match[str]) -> str:
         token = match[0]
@@ -131,19 +136,16 @@ def expand_output(pattern: str, environment: dict[str, str]) -> Path:
             return socket.gethostname()
         if token == "%p":
             return str(os.getpid())
-        return environment.get(match[1], "") if match[1] else token
+        return environment.get(match[1], "") if match[1] else "\0"
 
-    expanded = re.sub(r"%q\{(\w+)\}|%h|%p|%%|%n", replace, pattern)
-    if "%n" not in expanded:
-        return _without_suffix(Path(expanded))
-    numbered = (_without_suffix(Path(expanded.replace("%n", str(n)))) for n in range(1, 100_000))
-    return next(path for path in numbered if not any(map(Path.exists, outputs_of(path))))
+    # A null byte, which no name can hold, keeps the place of %n: %%n and a value with %n in it are not numbers.
+    expanded = _SUFFIX.sub("", re.sub(r"%q\{(\w+)\}|%h|%p|%%|%n", replace, pattern)) + ending
+    if "\0" not in expanded:
+        return Path(expanded)
+    numbered = (Path(expanded.replace("\0", str(n))) for n in range(1, 100_000))
+    return next(path for path in numbered if not any(map(os.path.lexists, outputs_of(path))))
 
 
 def outputs_of(name: Path) -> tuple[Path, Path]:
     """The recording and the export of a capture by that name."""
     return name.with_name(name.name + ".nsys-rep"), name.with_name(name.name + ".sqlite")
-
-
-def _without_suffix(path: Path) -> Path:
-    return path.with_suffix("") if path.suffix in (".nsys-rep", ".sqlite", ".qdrep") else path

@@ -126,7 +126,9 @@ def _room(place: str, folder: Path) -> Check:
 
 
 def _ask(*command: str) -> str:
+    """What a command prints; nothing if it fails, since nvidia-smi prints its errors to stdout."""
     try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False).stdout
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return ""
+    return "" if answer.returncode else answer.stdout

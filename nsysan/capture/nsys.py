@@ -62,7 +62,9 @@ def find_nsys(named: str | None = None) -> Nsys | None:
     """
     for source, value in (("--nsys", named), ("NSYSAN_NSYS", os.environ.get("NSYSAN_NSYS"))):
         if value:
-            asked = _ask(Path(value))
+            # Absolute, since "./nsys" as a Path is "nsys", which would be looked up on PATH.
+            runnable = shutil.which(value)
+            asked = _ask(Path(runnable).absolute()) if runnable else None
             if asked is None:
                 raise NsysanError(f"{value}: named by {source}, but is no nsys that runs here", ExitCode.NO_NSYS)
             return asked

@@ -29,6 +29,15 @@ def send(pids: list[int], number: signal.Signals) -> None:
             os.kill(pid, number)
 
 
+def open_files() -> set[Path]:
+    """The files that this user's processes hold open."""
+    found = set()
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        with contextlib.suppress(OSError):
+            found.add(link.readlink())
+    return found
+
+
 def _marked(mark: str) -> list[int]:
     entry = f"{MARKER}={mark}".encode()
     own = os.getpid()

@@ -17,11 +17,12 @@ from types import FrameType
 
 from nsysan.capture.command import MARKER, Plan
 from nsysan.capture.nsys import Nsys
-from nsysan.capture.processes import profiler_processes, send, workload_processes
+from nsysan.capture.processes import open_files, profiler_processes, send, workload_processes
 
 _POLL_S = 0.1
 #: How long nsys may take to end a collection and start to write, before a hung workload is what holds it up.
 _END_OF_COLLECTION_S = 10.0
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _RECORDINGS = ("*.nsys-rep", "*.qdrep", "*.qdstrm")
 
 
@@ -116,7 +117,9 @@ def run_capture(plan: Plan, nsys: Nsys, staging: Path, *, ends_after: float | No
 
 @contextmanager
 def _handling(run: _Run) -> Iterator[None]:
-    previous = {number: signal.signal(number, run.on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    # Not those that are ignored, as SIGHUP is under nohup.
+    handled = [number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN]
+    previous = {number: signal.signal(number, run.on_signal) for number in handled}
     try:
         yield
     finally:
@@ -151,7 +154,9 @@ def _left_in_temporary_folder() -> list[Path]:
 
 def _rescue(nsys: Nsys, staging: Path, before: set[Path]) -> list[Path]:
     """Recordings that nsys left in the temporary folder, or as a raw stream that was never imported."""
+    # A file that is open belongs to another capture, which goes on.
     mine = [p for p in _left_in_temporary_folder() if p not in before and p.stat().st_uid == os.getuid()]
+    mine = [p for p in mine if p not in open_files()] if mine else []
     for path in mine:
         shutil.move(path, staging / path.name)
     if not _recordings(staging):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import signal
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.capture.command import Plan, Request, outputs_of, plan_capture
@@ -63,7 +66,7 @@ class Session:
             raise NsysanError(
                 f"{self.output}: there is no folder {self.output.parent}; create it first", ExitCode.OUTPUT_UNWRITABLE
             )
-        existing = [path for path in outputs_of(self.output) if path.exists()]
+        existing = [path for path in self._possible_outputs() if os.path.lexists(path)]
         if existing and not self.force:
             raise NsysanError(
                 f"{existing[0]}: exists already; pass --force-overwrite to replace it, or another name with -o",
@@ -81,9 +84,30 @@ class Session:
                 f"{self.output}: cannot be written: {error.strerror}", ExitCode.OUTPUT_UNWRITABLE
             ) from error
 
+    def _possible_outputs(self) -> list[Path]:
+        """Every file that this capture may write; a range that repeats gives numbered ones."""
+        names = [self.output]
+        if "repeat" in " ".join((self.request.capture_range_end or "", *self.request.extra)):
+            names += [self._numbered(i) for i in range(1, len(list(self.output.absolute().parent.iterdir())) + 1)]
+        return [path for name in names for path in outputs_of(name)]
+
+    def _numbered(self, number: int) -> Path:
+        return self.output.with_name(f"{self.output.name}.{number}")
+
+    def check_command(self) -> None:
+        """NsysanError if there is no such command: with a capture range, nsys would blame the range."""
+        word = self.request.command[0]
+        if not shutil.which(word, path=self.request.environment.get("PATH")) and not Path(word).is_file():
+            raise NsysanError(f"{word}: no such command, so there is nothing to capture", ExitCode.NO_REPORT)
+
     def run(self, say: Say, *, progress: bool = False) -> Result:
         """Run the workload under nsys, and export and check what comes back."""
+        self.check_command()
         self.check_output()
+        with _exit_on(signal.SIGTERM, signal.SIGHUP):
+            return self._run(say, progress=progress)
+
+    def _run(self, say: Say, *, progress: bool) -> Result:
         try:
             outcome = run_capture(
                 self.plan(), self.nsys, self.staging, ends_after=self._ends_after(), kill_after=self.kill_after
@@ -101,6 +125,10 @@ class Session:
             return None
         return float(self.request.duration + (self.request.delay or 0))
 
+    def _nsys_ends_workload(self) -> bool:
+        ranged = self.request.capture_range is not None and "shutdown" in (self.request.capture_range_end or "")
+        return ranged or self.request.duration is not None
+
     def _take(self, outcome: Outcome, say: Say) -> list[Path]:
         """Move the reports to their final names; NsysanError if there is none."""
         if not outcome.reports:
@@ -110,11 +138,11 @@ class Session:
         recording, _ = outputs_of(self.output)
         targets = [recording]
         if len(outcome.reports) > 1:
-            targets = [
-                recording.with_name(f"{self.output.name}.{i}.nsys-rep") for i in range(1, len(outcome.reports) + 1)
-            ]
+            targets = [outputs_of(self._numbered(i))[0] for i in range(1, len(outcome.reports) + 1)]
         for source, target in zip(outcome.reports, targets, strict=True):
             shutil.move(source, target)
+            # An older export must not pass for one of this recording, should the export fail.
+            target.with_suffix(".sqlite").unlink(missing_ok=True)
         return targets
 
     def _no_report(self, outcome: Outcome) -> NsysanError:
@@ -132,6 +160,8 @@ class Session:
             )
         if outcome.exit_code < 0 and outcome.interrupted is None:
             return NsysanError(f"{self.output}: {how} and left no report; run it again", ExitCode.NSYS_DIED)
+        if outcome.interrupted is not None:
+            return NsysanError(f"{self.output}: interrupted before nsys could write a report", ExitCode.NO_REPORT)
         return NsysanError(
             f"{self.output}: no report came back; {how}; its own message is above (does the command start without "
             f"nsys?)",
@@ -160,11 +190,28 @@ class Session:
                 f"ended is not known",
                 ExitCode.NSYS_DIED,
             )
-        ended_by_nsys = self.request.duration is not None or self.request.capture_range is not None
-        if ended_by_nsys and outcome.exit_code in (128 + signal.SIGTERM, 128 + signal.SIGKILL):
+        # By nsys, or by nsysan if it had to be killed; SIGKILL from elsewhere is a failure (out of memory).
+        ended = (128 + signal.SIGTERM, *([128 + signal.SIGKILL] if outcome.killed else []))
+        if self._nsys_ends_workload() and outcome.exit_code in ended:
             say("the collection ended before the workload, which was then ended: that is not a failure")
             return 0
         return outcome.exit_code
+
+
+@contextlib.contextmanager
+def _exit_on(*numbers: signal.Signals) -> Iterator[None]:
+    """Leave in order on these signals, as on Ctrl-C, so that no child and no unfinished file stays."""
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        del frame
+        sys.exit(128 + number)
+
+    previous = {n: signal.signal(n, leave) for n in numbers if signal.getsignal(n) is not signal.SIG_IGN}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def _ending(exit_code: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -107,6 +108,14 @@ def command(
         capture_range = "nvtx"
     if capture_range == "nvtx" and nvtx_capture is None:
         raise click.UsageError("-c nvtx needs the range's name: -p RANGE@*")
+    if capture_range_end is not None and capture_range is None:
+        raise click.UsageError("--capture-range-end needs a capture range: -c or -p")
+    if gpu_metrics is not None and not re.fullmatch(r"all|cuda-visible|none|\d+(,\d+)*", gpu_metrics):
+        raise click.UsageError(
+            f"--gpu-metrics takes all, cuda-visible or numbers of GPUs, not {gpu_metrics!r}; put -- before the command"
+        )
+    if gpu_metrics_frequency is not None and gpu_metrics is None:
+        raise click.UsageError("--gpu-metrics-frequency needs --gpu-metrics")
     surroundings = dict(os.environ)
     session = Session(
         request=Request(
@@ -152,9 +161,11 @@ def command(
 
 
 def _name(output: str, environment: dict[str, str]) -> Path:
-    name = expand_output(output, environment)
     rank = launcher_rank(environment)
-    return name if rank is None else name.with_name(f"{name.name}_rank_{rank[0]}")
+    name = expand_output(output, environment, "" if rank is None else f"_rank_{rank[0]}")
+    if output.endswith("/") or name.name in ("", ".."):
+        raise click.UsageError(f"-o takes the name of a trace, not of a folder: {output or '.'!r}")
+    return name
 
 
 def _pairs(entries: tuple[str, ...]) -> dict[str, str]:

@@ -31,7 +31,7 @@ def build_ledger(work: pl.DataFrame, windows: pl.DataFrame) -> pl.DataFrame:
     collective, null for any other). windows: step, rank, begin, finish, excluded.
 
     Columns: step, rank, steady, start_ns, FIGURES, collectives (calls launched in the step). In a step with
-    replays of graph-level tracing, what is inside them is unknown: graph_ns holds their time, and the lines
+    replays of graph-level tracing, what is inside them is unknown: graph_ns holds all busy time, and the lines
     that they may hide are null. wait and wire are null where no collective of the step could be split.
     """
     intervals = pl.concat([_plain(work), *_split(work)])
@@ -122,6 +122,9 @@ def _withhold(ledger: pl.DataFrame) -> pl.DataFrame:
     none_known = pl.sum_horizontal(split_lines) == 0
     communicates = (pl.col("collectives") > 0) | (pl.col("comm_unsplit_ns") > 0)
     unsplit = communicates & (pl.col("split") == 0) & none_known
+    busy = pl.col("period_ns") - pl.col("idle_ns")
     return ledger.with_columns(pl.when(~unsplit).then(pl.col(c)).alias(c) for c in split_lines).with_columns(
-        pl.when(~hidden).then(pl.col(c)).alias(c) for c in columns
+        # What runs beside a replay is visible, but not how much more of its kind runs inside.
+        pl.when(hidden).then(busy).otherwise("graph_ns").alias("graph_ns"),
+        *(pl.when(~hidden).then(pl.col(c)).alias(c) for c in columns),
     )

@@ -78,7 +78,7 @@ def _rank(trace: Trace, key: tuple[int, int], number: int, source: str) -> Rank:
 
 def _physical_gpu(trace: Trace, pid: int, device: int) -> int | None:
     """nsys' number of the GPU behind a CUDA ordinal: by process, else by cuDevice, else the ordinal itself."""
-    mapped = trace.cuda_devices.filter((pl.col("pid") == pid) & (pl.col("device") == device))
+    mapped = trace.cuda_devices.filter((pl.col("pid") == pid) & (pl.col("device") == device)).drop_nulls("gpu")
     if len(mapped):
         return int(mapped["gpu"][0])
     gpus = trace.gpus

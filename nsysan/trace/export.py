@@ -17,6 +17,7 @@ from nsysan.trace.sqlite import SqliteFile
 _I64 = pl.Int64()
 _TEXT = pl.String()
 _PROCESS_MASK = -(1 << 24)  # a globalTid without its thread: hardware, VM and process ids
+_MAX_TIME = 1 << 61  # 73 years in ns; sums and differences of such times stay within int64
 _NVTX_DOMAIN_CREATE = 75
 _NVTX_RANGES = (59, 60)
 _MEMCPY_KINDS = {1: "HtoD", 2: "DtoH", 8: "DtoD", 10: "PtoP"}
@@ -175,7 +176,7 @@ class Trace:
             frame.rename(_WORK_NAMES)
             .join(strings.rename({"id": "shortName", "value": "name"}), on="shortName", how="left")
             .join(strings.rename({"id": "demangledName", "value": "demangled"}), on="demangledName", how="left")
-            .pipe(_as_work, kind="kernel")
+            .pipe(self._as_work, kind="kernel")
         )
 
     @cached_property
@@ -188,8 +189,8 @@ class Trace:
         sets = sets.with_columns(name=pl.lit("memset"))
         return pl.concat(
             (
-                copies.rename(_WORK_NAMES).pipe(_as_work, kind="memcpy"),
-                sets.rename(_WORK_NAMES).pipe(_as_work, kind="memset"),
+                copies.rename(_WORK_NAMES).pipe(self._as_work, kind="memcpy"),
+                sets.rename(_WORK_NAMES).pipe(self._as_work, kind="memset"),
             )
         )
 
@@ -201,7 +202,7 @@ class Trace:
         return (
             frame.rename({old: new for old, new in _WORK_NAMES.items() if old in source})
             .with_columns(graph=pl.coalesce("graphExecId", "graphId"), name=pl.lit("CUDA graph replay"))
-            .pipe(_as_work, kind="graph")
+            .pipe(self._as_work, kind="graph")
         )
 
     @cached_property
@@ -233,7 +234,7 @@ class Trace:
         """Closed NVTX ranges: start, end, process, thread, end_thread, domain (null: default), name, json."""
         events = self._nvtx
         domains = (
-            events.filter(pl.col("eventType") == _NVTX_DOMAIN_CREATE)
+            events.filter((pl.col("eventType") == _NVTX_DOMAIN_CREATE) & (pl.col("domainId") != 0))
             .select("process", "domainId", domain="name")
             .unique(["process", "domainId"], keep="first", maintain_order=True)
         )
@@ -318,6 +319,24 @@ class Trace:
         frame = self._file.read("DIAGNOSTIC_EVENT", {"severity": _I64, "text": _TEXT, "globalPid": _I64})
         return [Diagnostic(severity or 1, text or "", process) for severity, text, process in frame.iter_rows()]
 
+    def _as_work(self, frame: pl.DataFrame, kind: str) -> pl.DataFrame:
+        """The columns of WORK; NsysanError for times that no clock of a trace can show."""
+        times = pl.col("start", "end")
+        if (
+            frame.select((times.abs() > _MAX_TIME) | (times < -_MAX_TIME))
+            .select(pl.any_horizontal(pl.all().any()))
+            .item()
+        ):
+            raise self._file.damaged(f"impossible times of a {kind}")
+        blank = [pl.lit(None, dtype=dtype).alias(name) for name, dtype in WORK.items() if name not in frame.columns]
+        return (
+            frame.with_columns(blank)
+            .with_columns(
+                pl.col("process", "device").fill_null(0), type=pl.lit(kind), name=pl.col("name").fill_null("?")
+            )
+            .select(list(WORK))
+        )
+
     @cached_property
     def _strings(self) -> pl.DataFrame:
         return self._file.read("StringIds", {"id": _I64, "value": _TEXT}).unique("id", keep="first")
@@ -331,12 +350,3 @@ def process_of(thread: str) -> pl.Expr:
 def pid_of(process: int) -> int:
     """The operating system's process id in a globalPid or globalTid."""
     return (process >> 24) & 0xFFFFFF
-
-
-def _as_work(frame: pl.DataFrame, kind: str) -> pl.DataFrame:
-    blank = [pl.lit(None, dtype=dtype).alias(name) for name, dtype in WORK.items() if name not in frame.columns]
-    return (
-        frame.with_columns(blank)
-        .with_columns(type=pl.lit(kind), process=pl.col("process").fill_null(0), name=pl.col("name").fill_null("?"))
-        .select(list(WORK))
-    )
