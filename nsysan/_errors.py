@@ -17,6 +17,7 @@ class ExitCode(IntEnum):
     OUTPUT_EXISTS = 9
     OUTPUT_UNWRITABLE = 10
     NO_STEPS = 11
+    NOT_ONE_RUN = 12
     NO_NSYS = 20
     NO_REPORT = 21
     RANGE_NEVER_OPENED = 22

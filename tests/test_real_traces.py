@@ -109,7 +109,7 @@ def test_tp4_graph_node_bytes_of_replayed_calls(analyzed: Analyze) -> None:
     assert run.collectives["message_bytes"].to_list() == [8192] * (4 * 12 * 32)
     # The warm-up outside the steps ran the same layers, eagerly and in one replay.
     outside = run.work.filter((pl.col("cls") == COLLECTIVE) & pl.col("step").is_null())
-    calls = with_payloads(outside, run.trace).filter(pl.col("message_bytes") == 8192)
+    calls = with_payloads(outside, run.traces[0]).filter(pl.col("message_bytes") == 8192)
     assert calls["graph_node"].is_null().any()
     assert calls["graph_node"].is_not_null().any()
 
@@ -169,7 +169,7 @@ def test_tp4_graph_graph_says_nothing_of_what_is_inside_a_replay(analyzed: Analy
     run = analyzed("tp4_graph_graph")
     hidden = [f"{line}_ns" for line in (*LINES, "comm", "overlap") if line not in ("graph", "idle")]
     assert run.ledger.select(pl.col(hidden).is_null().all()).row(0) == (True,) * 8
-    assert run.trace.graph_mode == "graph"
+    assert run.traces[0].graph_mode == "graph"
     ledger = run.ledger.filter("steady")
     assert (ledger["graph_ns"] + ledger["idle_ns"]).to_list() == ledger["period_ns"].to_list()
     assert (ledger["idle_ns"] < 0.01 * ledger["period_ns"]).all()
@@ -193,7 +193,7 @@ def test_first_step_of_four_sessions_agrees_by_utc(analyzed: Analyze) -> None:
     begins = []
     for rank in range(4):
         run = analyzed(f"rank_{rank}")
-        utc = run.trace.session_start_utc_ns
+        utc = run.traces[0].session_start_utc_ns
         assert utc is not None
         begins.append(utc + run.windows["begin"][0])
     assert max(begins) - min(begins) <= 25_000

@@ -88,7 +88,9 @@ def plan_capture(request: Request, nsys: Nsys, abilities: Abilities, output: Pat
     if any("vllm" in word for word in request.command[:4]) and not {_VLLM_START} & {*os.environ, *environment}:
         environment[_VLLM_START] = "spawn"
         notes.append(f"set {_VLLM_START}=spawn: forked vLLM workers would not be traced")
-    argv += [*request.extra, f"--output={output}", *request.command]
+    # The name is expanded already; nsys must not do it again.
+    name = str(output).replace("%", "%%")
+    argv += [*request.extra, f"--output={name}", *request.command]
     return Plan(argv, environment, notes)
 
 

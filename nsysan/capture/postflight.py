@@ -60,7 +60,7 @@ def check_export(path: Path, *, expected: int | None, capture_range: bool) -> li
         _clock,
         _perturbation,
     ]
-    with closing(sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)) as connection:
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
         export = _Export(connection)
         found = []
         for check in checks:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
+import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -66,7 +68,7 @@ class Session:
             raise NsysanError(
                 f"{self.output}: there is no folder {self.output.parent}; create it first", ExitCode.OUTPUT_UNWRITABLE
             )
-        existing = [path for path in self._possible_outputs() if os.path.lexists(path)]
+        existing = self._existing()
         if existing and not self.force:
             raise NsysanError(
                 f"{existing[0]}: exists already; pass --force-overwrite to replace it, or another name with -o",
@@ -84,15 +86,13 @@ class Session:
                 f"{self.output}: cannot be written: {error.strerror}", ExitCode.OUTPUT_UNWRITABLE
             ) from error
 
-    def _possible_outputs(self) -> list[Path]:
-        """Every file that this capture may write; a range that repeats gives numbered ones."""
-        names = [self.output]
-        if "repeat" in " ".join((self.request.capture_range_end or "", *self.request.extra)):
-            names += [self._numbered(i) for i in range(1, len(list(self.output.absolute().parent.iterdir())) + 1)]
-        return [path for name in names for path in outputs_of(name)]
-
-    def _numbered(self, number: int) -> Path:
-        return self.output.with_name(f"{self.output.name}.{number}")
+    def _existing(self) -> list[Path]:
+        """Files that this capture would replace; a range that repeats gives numbered ones."""
+        found = [path for path in outputs_of(self.output) if os.path.lexists(path)]
+        if any("repeat" in word for word in (self.request.capture_range_end or "", *self.request.extra)):
+            numbered = re.compile(re.escape(self.output.name) + r"\.\d+\.(?:nsys-rep|sqlite)")
+            found += sorted(p for p in self.output.absolute().parent.iterdir() if numbered.fullmatch(p.name))
+        return found
 
     def check_command(self) -> None:
         """NsysanError if there is no such command: with a capture range, nsys would blame the range."""
@@ -138,7 +138,9 @@ class Session:
         recording, _ = outputs_of(self.output)
         targets = [recording]
         if len(outcome.reports) > 1:
-            targets = [outputs_of(self._numbered(i))[0] for i in range(1, len(outcome.reports) + 1)]
+            targets = [
+                recording.with_name(f"{self.output.name}.{i}.nsys-rep") for i in range(1, len(outcome.reports) + 1)
+            ]
         for source, target in zip(outcome.reports, targets, strict=True):
             shutil.move(source, target)
             # An older export must not pass for one of this recording, should the export fail.
@@ -176,9 +178,14 @@ class Session:
             export_sqlite(self.nsys, recording, unfinished, progress=progress).replace(target)
         finally:
             unfinished.unlink(missing_ok=True)
-        checks = check_export(
-            target, expected=self.expected_ranks, capture_range=self.request.capture_range is not None
-        )
+        try:
+            checks = check_export(
+                target, expected=self.expected_ranks, capture_range=self.request.capture_range is not None
+            )
+        except sqlite3.Error as error:
+            raise NsysanError(
+                f"{target}: {self.nsys.label} left an export that cannot be read: {error}", ExitCode.EXPORT_FAILED
+            ) from error
         return Captured(recording, target, checks)
 
     def _exit_code(self, outcome: Outcome, say: Say) -> int:

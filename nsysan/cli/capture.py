@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -151,6 +152,8 @@ def command(
         for note in plan.notes:
             say(note)
         return
+    if report:
+        _check_report(session.output, force=force_overwrite)
     for note in (f"{session.nsys.label} ({session.nsys.path})", *session.plan().notes):
         say(note)
     result = session.run(say, progress=not quiet and sys.stderr.isatty())
@@ -190,14 +193,26 @@ def _show(result: Result, *, quiet: bool) -> None:
         click.echo(f"nsysan: next: nsysan report {exports}", err=True)
 
 
-def _write_reports(result: Result, *, force: bool, quiet: bool) -> None:
-    try:
-        from nsysan.cli.report import command as report
-    except ImportError as error:
+def _check_report(trace: Path, *, force: bool) -> None:
+    """NsysanError, before the workload runs, where the report could not be written after it."""
+    missing = [name for name in ("numpy", "polars", "plotly") if find_spec(name) is None]
+    if missing:
         raise NsysanError(
-            f"--report needs the whole of nsysan ({error.name} is missing): run `nsysan report` where it is installed",
+            f"--report needs the whole of nsysan ({', '.join(missing)} missing): capture without it, and run "
+            f"`nsysan report` where it is installed",
             ExitCode.NO_REPORT,
-        ) from error
+        )
+    page = trace.with_name(trace.name + ".html")
+    if os.path.lexists(page) and not force:
+        raise NsysanError(
+            f"{page}: exists already; pass --force-overwrite to replace it, or another name with -o",
+            ExitCode.OUTPUT_EXISTS,
+        )
+
+
+def _write_reports(result: Result, *, force: bool, quiet: bool) -> None:
+    from nsysan.cli.report import command as report
+
     for captured in result.captured:
         options = ["--output", str(captured.export.with_suffix(".html")), *(["--force"] if force else [])]
         report.main([str(captured.export), *options, *(["--quiet"] if quiet else [])], standalone_mode=False)

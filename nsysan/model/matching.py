@@ -6,6 +6,8 @@ the last arrival is waiting and only the rest is transfer.
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from nsysan.model import classes
@@ -15,61 +17,181 @@ UNMATCHED = "unmatched"
 REJECTED = "rejected"
 SINGLE = "single"
 
+_I64 = npt.NDArray[np.int64]
+#: Rejections up to this share of a family's calls are mispairings, to be resynchronised; more are a clock's fault.
+_LOCAL = 0.2
+#: A call overlaps at most the tail of the one before, its own, and the head of the next on another rank.
+_NEIGHBOURS = 3
+
 
 def match_collectives(collectives: pl.DataFrame, ranks: int) -> pl.DataFrame:
     """Group the calls of a step over the ranks and find the last arrival of each group.
 
-    collectives: row, rank, step, name, kind, cls, communicator, begin, end. Added columns:
+    collectives: row, rank, step, name, kind, cls, library, communicator, correlation, graph_node, begin, end.
+    Added columns:
 
-    call: number of the call among those of the same family and communicator in its step on its rank.
-    verdict: matched; unmatched (a rank of the family has more or fewer calls in this step, or it is a
-      send/receive among more than two ranks); rejected (fails the gate); single (no other rank to match).
+    family: number of the calls that are of one kind, library and communicator.
+    call: number of the call within its step and family, the same on every rank.
+    verdict: matched; unmatched (some rank of the family lacks the call, or it is a send/receive among more
+      than two ranks); rejected (fails the gate); single (its communicator has one rank in the trace).
     last: when the last rank arrived; wait, wire: residency before and after it (ns); skew_free_wait: duration
       beyond the group's shortest, an estimate of wait free of clocks. All null unless matched.
 
-    The k-th call of a family on one rank is the k-th on the others. Where counts differ that is not known,
-    and the calls of that family and step stay unmatched rather than mispaired.
+    The k-th call of a family and step on one rank is the k-th on the others, in the order of graph nodes
+    inside a replay and of begin elsewhere. Where the numbers of calls differ, or a few pairs fail the gate,
+    calls are paired by their overlap in time instead: no rank can be one call ahead while another is in it.
     """
-    # Graph capture may hide the communicator of some calls; then it says nothing about the others either.
-    known = collectives["communicator"].is_not_null().all() if len(collectives) else False
-    family = ["name", "communicator"] if known else ["name"]
-    key = ["step", *family]
-    calls = collectives.with_columns(call=pl.int_range(pl.len()).over("rank", *key, order_by=["begin", "end"]))
-    members = calls.group_by(family).agg(members=pl.n_unique("rank"))
-    per_rank = calls.group_by("rank", *key).agg(n=pl.len())
-    even = per_rank.group_by(key).agg(present=pl.n_unique("rank"), even=pl.n_unique("n") == 1)
-    group = [*key, "call"]
-    calls = (
-        calls.join(members, on=family, how="left", nulls_equal=True)
-        .join(even, on=key, how="left", nulls_equal=True)
-        .with_columns(
-            last=pl.max("begin").over(group),
-            first_end=pl.min("end").over(group),
-            shortest=(pl.col("end") - pl.col("begin")).min().over(group),
-        )
+    if collectives.is_empty():
+        return _judged(_numbered(collectives), ranks)
+    calls = _numbered(collectives)
+    calls = _resynchronised(calls, _uneven(calls))
+    judged = _judged(calls, ranks)
+    local = (
+        judged.group_by("family")
+        .agg(share=(pl.col("verdict") == REJECTED).mean())
+        .filter((pl.col("share") > 0) & (pl.col("share") <= _LOCAL))
     )
+    failed = judged.filter(pl.col("verdict") == REJECTED).join(local, on="family", how="semi")
+    if failed.is_empty():
+        return judged
+    return _judged(_resynchronised(calls, failed.select("family", "step").unique()), ranks)
+
+
+def _numbered(collectives: pl.DataFrame) -> pl.DataFrame:
+    """Add family, members (ranks that have it anywhere) and call (by order)."""
+    # A communicator that only some calls of a kind tell cannot separate them.
+    known = pl.col("communicator").is_not_null().all().over("kind", "library", "cls")
+    key = pl.struct("kind", "library", "cls", communicator=pl.when(known).then("communicator"))
+    family = key.rank("dense").cast(pl.Int64)
+    replay_begin = (
+        pl.when(pl.col("graph_node").is_null())
+        .then("begin")
+        .otherwise(pl.col("begin").min().over("rank", "correlation"))
+    )
+    calls = collectives.with_columns(family=family, _replay=replay_begin)
+    order = ["_replay", "graph_node", "begin", "end"]
+    return calls.with_columns(
+        call=pl.int_range(pl.len(), dtype=pl.Int64).over("rank", "step", "family", order_by=order),
+        members=pl.n_unique("rank").over("family"),
+    ).drop("_replay")
+
+
+def _uneven(calls: pl.DataFrame) -> pl.DataFrame:
+    """The (family, step) whose ranks differ in their number of calls."""
+    per_rank = calls.group_by("family", "step", "rank").agg(n=pl.len(), members=pl.first("members"))
+    per_step = per_rank.group_by("family", "step").agg(
+        even=(pl.n_unique("n") == 1) & (pl.len() == pl.first("members")), present=pl.len()
+    )
+    return per_step.filter(~pl.col("even") & (pl.col("present") > 1)).select("family", "step")
+
+
+def _resynchronised(calls: pl.DataFrame, where: pl.DataFrame) -> pl.DataFrame:
+    """Number the calls of those (family, step) anew, by overlap with the rank that has most of them."""
+    key = ["family", "step"]
+    if where.is_empty():
+        return calls
+    affected = calls.join(where, on=key, how="semi").sort(*key, "begin")
+    counts = (
+        affected.group_by(*key, "rank").agg(n=pl.len()).sort(*key, "n", "rank", descending=[False, False, True, False])
+    )
+    reference = counts.unique(key, keep="first", maintain_order=True).select(*key, "rank")
+    theirs = affected.join(reference, on=[*key, "rank"], how="semi", maintain_order="left")
+    slots = theirs.with_columns(slot=pl.int_range(pl.len(), dtype=pl.Int64).over(key))
+    parts = [slots.select("row", "slot")]
+    rest = affected.join(reference, on=[*key, "rank"], how="anti", maintain_order="left")
+    # One family at a time, since its calls follow each other; steps follow each other too.
+    for (family,), own in rest.partition_by("family", as_dict=True, maintain_order=True).items():
+        target = slots.filter(pl.col("family") == family).sort("begin")
+        parts += [_paired(part, target) for part in own.partition_by("rank", maintain_order=True)]
+    numbered = pl.concat(parts)
+    return (
+        _with_leftovers(affected.join(numbered, on="row"), key)
+        .select("row", call="slot")
+        .pipe(lambda fresh: calls.join(fresh, on="row", how="left", suffix="_fresh", maintain_order="left"))
+        .with_columns(call=pl.coalesce("call_fresh", "call"))
+        .drop("call_fresh")
+    )
+
+
+def _paired(own: pl.DataFrame, target: pl.DataFrame) -> pl.DataFrame:
+    """row and slot of one rank's calls: the target call that each overlaps longest, null if none.
+
+    Of two calls that claim one slot the longer overlap wins.
+    """
+    begins, ends = own["begin"].to_numpy(), own["end"].to_numpy()
+    target_begins, target_ends = target["begin"].to_numpy(), target["end"].to_numpy()
+    best = np.full(len(own), -1, dtype=np.int64)
+    best_overlap = np.zeros(len(own), dtype=np.int64)
+    first = np.searchsorted(target_ends, begins, side="right")
+    for neighbour in range(_NEIGHBOURS):
+        index = first + neighbour
+        inside = index < len(target)
+        candidate = np.minimum(index, len(target) - 1)
+        overlap = np.minimum(ends, target_ends[candidate]) - np.maximum(begins, target_begins[candidate])
+        better = inside & (overlap > best_overlap)
+        best[better], best_overlap[better] = candidate[better], overlap[better]
+    found = (
+        own.select("row", "step")
+        .with_columns(index=pl.Series(best), overlap=pl.Series(best_overlap))
+        .with_columns(index=pl.when(pl.col("index") >= 0).then("index"))
+    )
+    places = target.select("slot", target_step="step").with_row_index("index").cast({"index": pl.Int64})
+    found = found.join(places, on="index", how="left", maintain_order="left")
+    wins = (pl.col("overlap") == pl.col("overlap").max().over("index")) & (pl.col("step") == pl.col("target_step"))
+    first_winner = wins & (pl.col("row") == pl.col("row").filter(wins).min().over("index"))
+    return found.select("row", slot=pl.when(first_winner).then("slot"))
+
+
+def _with_leftovers(calls: pl.DataFrame, key: list[str]) -> pl.DataFrame:
+    """Number what overlaps no call of the reference rank: calls that overlap each other are one."""
+    left = calls.filter(pl.col("slot").is_null()).sort(*key, "begin")
+    if left.is_empty():
+        return calls
+    running_end = pl.col("end").cum_max().shift(1).over(key)
+    cluster = ((pl.col("begin") >= running_end).fill_null(True)).cum_sum().cast(pl.Int64).over(key)
+    # A rank that holds two calls of a cluster was not in one call twice.
+    nth = pl.int_range(pl.len(), dtype=pl.Int64).over(*key, "rank", "_cluster")
+    left = left.with_columns(_cluster=cluster).with_columns(_nth=nth)
+    taken = calls.group_by(key).agg(taken=pl.max("slot").fill_null(-1))
+    numbered = left.join(taken, on=key, how="left", maintain_order="left").with_columns(
+        slot=pl.col("taken") + pl.struct("_cluster", "_nth").rank("dense").over(key).cast(pl.Int64)
+    )
+    return pl.concat([calls.filter(pl.col("slot").is_not_null()), numbered.select(calls.columns)])
+
+
+def _judged(calls: pl.DataFrame, ranks: int) -> pl.DataFrame:
+    """Add verdict, last, wait, wire and skew_free_wait to numbered calls."""
+    group = ["family", "step", "call"]
+    duration = pl.col("end") - pl.col("begin")
+    calls = calls.with_columns(
+        _present=pl.n_unique("rank").over(group),
+        _calls=pl.len().over(group),
+        _last=pl.max("begin").over(group),
+        _first_end=pl.min("end").over(group),
+        _shortest=duration.min().over(group),
+    )
+    alone = pl.lit(ranks == 1) | ((pl.col("members") == 1) & pl.col("communicator").is_not_null())
     pairwise = (pl.col("cls") != classes.P2P) | (pl.col("members") == 2)
-    complete = (pl.col("present") == pl.col("members")) & pl.col("even") & pairwise
+    complete = (pl.col("_present") == pl.col("members")) & (pl.col("_calls") == pl.col("_present")) & pairwise
     verdict = (
-        pl.when(pl.lit(ranks == 1) | (pl.col("members") == 1))
+        pl.when(alone)
         .then(pl.lit(SINGLE))
-        .when(~complete)
+        .when(~complete | (pl.col("members") == 1))
         .then(pl.lit(UNMATCHED))
         # An all-reduce cannot end anywhere before it has begun everywhere.
-        .when(pl.col("first_end") < pl.col("last"))
+        .when(pl.col("_first_end") < pl.col("_last"))
         .then(pl.lit(REJECTED))
         .otherwise(pl.lit(MATCHED))
     )
-    duration = pl.col("end") - pl.col("begin")
-    wait = pl.col("last") - pl.col("begin")
+    wait = pl.col("_last") - pl.col("begin")
     is_matched = pl.col("verdict") == MATCHED
     return (
         calls.with_columns(verdict=verdict)
         .with_columns(
-            last=pl.when(is_matched).then("last"),
+            last=pl.when(is_matched).then("_last"),
             wait=pl.when(is_matched).then(wait),
             wire=pl.when(is_matched).then(duration - wait),
-            skew_free_wait=pl.when(is_matched).then(duration - pl.col("shortest")),
+            skew_free_wait=pl.when(is_matched).then(duration - pl.col("_shortest")),
         )
-        .drop("members", "present", "even", "first_end", "shortest")
+        .drop("_present", "_calls", "_last", "_first_end", "_shortest")
     )

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 
 import polars as pl
 
+from nsysan._errors import ExitCode, NsysanError
 from nsysan.model.payloads import CommunicatorRank, communicator_ranks
 from nsysan.trace.export import Trace, pid_of
 
 _ENVIRONMENT = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK")
+BY_ORDER = "order of process and device"
 _IN_NAME = re.compile(r"rank[_.-]?(\d+)", re.IGNORECASE)
 
 
@@ -40,6 +43,24 @@ def identify_ranks(trace: Trace, keys: list[tuple[int, int]]) -> list[Rank]:
     return sorted(ranks, key=lambda rank: rank.rank)
 
 
+def merge_ranks(reports: list[list[tuple[int, Rank]]]) -> list[tuple[int, Rank]]:
+    """The ranks of all reports in rank order; ranks numbered by order alone are numbered over all reports.
+
+    NsysanError if two reports hold the same rank.
+    """
+    ranks = [entry for report in reports for entry in report]
+    if len(reports) > 1 and any(rank.source == BY_ORDER for _, rank in ranks):
+        ranks = [(key, replace(rank, rank=i, source=BY_ORDER)) for i, (key, rank) in enumerate(ranks)]
+    twice = [number for number, n in Counter(rank.rank for _, rank in ranks).items() if n > 1]
+    if twice:
+        names = [rank.report for _, rank in ranks if rank.rank == twice[0]]
+        raise NsysanError(
+            f"{names[1]}: is rank {twice[0]}, as {names[0]} is; these are not the reports of one run's ranks",
+            ExitCode.NOT_ONE_RUN,
+        )
+    return sorted(ranks, key=lambda entry: entry[1].rank)
+
+
 def _numbers(trace: Trace, keys: list[tuple[int, int]]) -> tuple[list[int], str]:
     by_init = _from_communicators(communicator_ranks(trace), keys)
     if by_init is not None:
@@ -50,7 +71,7 @@ def _numbers(trace: Trace, keys: list[tuple[int, int]]) -> tuple[list[int], str]
                 return [int(trace.environment[name])], f"environment {name}"
         if match := _IN_NAME.search(trace.name):
             return [int(match[1])], "file name"
-    return list(range(len(keys))), "order of process and device"
+    return list(range(len(keys))), BY_ORDER
 
 
 def _from_communicators(inits: list[CommunicatorRank], keys: list[tuple[int, int]]) -> list[int] | None:

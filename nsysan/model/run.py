@@ -1,8 +1,9 @@
-"""One analysed run: its ranks, operations, steps and collectives, and the ledger over them."""
+"""One analysed run, from one report or several: its ranks, operations, steps and collectives, and the ledger."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import polars as pl
@@ -11,11 +12,13 @@ from nsysan._errors import ExitCode, NsysanError
 from nsysan.metrics.ledger import build_ledger
 from nsysan.model import classes
 from nsysan.model.classes import load_catalogue
+from nsysan.model.clock import Clock, check_one_run, refine, shifted, utc_offsets
 from nsysan.model.matching import match_collectives
 from nsysan.model.operations import load_operations
-from nsysan.model.payloads import with_payloads
-from nsysan.model.ranks import Rank, identify_ranks
-from nsysan.model.steps import Steps, find_steps
+from nsysan.model.payloads import communicator_ranks, with_payloads
+from nsysan.model.ranks import Rank, identify_ranks, merge_ranks
+from nsysan.model.steps import Steps, combine_steps
+from nsysan.model.windows import Found, find_windows
 from nsysan.trace.export import Trace
 
 _KEY = ["process", "device"]
@@ -23,22 +26,32 @@ _KEY = ["process", "device"]
 
 @dataclass(frozen=True)
 class Run:
-    """The model of one trace.
+    """The model of one run.
 
-    ranks: in rank order. bystanders: (process, device) with GPU work but without a step.
-    work: all GPU operations of the ranks: the columns of operations.load_operations, and rank, step (null
-      outside steps), last (last arrival at a matched collective).
+    traces: its reports. ranks: in rank order. bystanders: (process, device) with GPU work but without a step.
+    size: ranks of the largest communicator, None where no report tells. clock: how several reports came onto
+    one clock, None for one report.
+    work: all GPU operations of the ranks: the columns of operations.load_operations, and report, rank, step
+      (null outside steps), message_bytes, communicator, last (last arrival at a matched collective).
     windows: step, rank, begin, finish, label, excluded (see steps.Steps).
-    collectives: calls inside steps with message_bytes, communicator, and the columns of match_collectives.
+    collectives: calls inside steps with the columns of match_collectives.
     """
 
-    trace: Trace
+    traces: list[Trace]
     ranks: list[Rank]
     bystanders: list[tuple[int, int]]
+    size: int | None
+    clock: Clock | None
     steps: Steps
     work: pl.DataFrame
     windows: pl.DataFrame
     collectives: pl.DataFrame
+
+    @property
+    def graph_mode(self) -> str:
+        """How CUDA graphs were traced: "graph" if so in any report, else "node" or "none"."""
+        modes = {trace.graph_mode for trace in self.traces}
+        return next(mode for mode in ("graph", "node", "none") if mode in modes)
 
     @property
     def kernels(self) -> pl.DataFrame:
@@ -55,33 +68,120 @@ class Run:
         """Numbers of the steps that the headline figures describe, ascending."""
         return self.windows.filter(pl.col("excluded").is_null())["step"].unique().sort().to_list()
 
+    @property
+    def missing_ranks(self) -> list[int]:
+        """Ranks of the largest communicator that no report shows."""
+        return sorted(set(range(self.size or 0)) - {rank.rank for rank in self.ranks})
 
-def analyze(trace: Trace, steps: str | None = None, *, use_nvtx: bool = True) -> Run:
-    """Build the model of a trace; NsysanError where it holds no GPU work or `steps` matches nothing.
+
+@dataclass(frozen=True)
+class _Part:
+    """One report's share of a run, on its own clock."""
+
+    trace: Trace
+    work: pl.DataFrame
+    found: Found
+    ranks: list[tuple[int, Rank]]
+    bystanders: list[tuple[int, int]]
+
+
+def analyze(traces: Trace | Sequence[Trace], steps: str | None = None, *, use_nvtx: bool = True) -> Run:
+    """Build the model of a run from its report, or from its reports (one a rank, or one a host).
 
     steps: regular expression for the NVTX ranges that mark steps. use_nvtx=False: find steps without ranges.
+    NsysanError where a report holds no GPU work, `steps` matches nothing, or the reports are not of one run.
     """
+    reports = [traces] if isinstance(traces, Trace) else list(traces)
+    parts: list[_Part] = []
+    for number, trace in enumerate(reports):
+        first_key = sum(len(part.ranks) + len(part.bystanders) for part in parts)
+        first_row = sum(len(part.work) for part in parts)
+        parts.append(_read(trace, number, first_key, first_row, steps, use_nvtx=use_nvtx))
+    ranks = merge_ranks([part.ranks for part in parts])
+    _check_communicators(reports)
+    offsets = utc_offsets(reports) if len(reports) > 1 else [0]
+    works = [shifted(part.work, offset) for part, offset in zip(parts, offsets, strict=True)]
+    if len(reports) > 1:
+        check_one_run([trace.name for trace in reports], works)
+    rank_of = pl.DataFrame(
+        {"rank_key": [key for key, _ in ranks], "rank": [rank.rank for _, rank in ranks]},
+        schema={"rank_key": pl.Int64, "rank": pl.Int64},
+    )
+    work = pl.concat(works).join(rank_of, on="rank_key", how="inner", maintain_order="left")
+    combined = combine_steps([_on_clock(part.found, o) for part, o in zip(parts, offsets, strict=True)], work)
+    work = work.join(combined.membership, on="row", how="left", maintain_order="left")
+    windows = combined.windows.join(rank_of, on="rank_key")
+    clock = None
+    if len(reports) > 1:
+        clock = refine(_communication(work), len(ranks), len(reports))
+        work, windows = _corrected(work, windows, clock)
+        clock = replace(clock, offsets=[a + b for a, b in zip(offsets, clock.offsets, strict=True)])
+    windows = windows.drop("rank_key").sort("step", "rank")
+    work = work.drop("rank_key")
+    collectives = match_collectives(_communication(work), len(ranks)).sort("rank", "begin")
+    work = work.join(collectives.select("row", "last"), on="row", how="left", maintain_order="left")
+    return Run(
+        traces=reports,
+        ranks=[rank for _, rank in ranks],
+        bystanders=[key for part in parts for key in part.bystanders],
+        size=max((init.size for trace in reports for init in communicator_ranks(trace)), default=None),
+        clock=clock,
+        steps=combined,
+        work=work,
+        windows=windows,
+        collectives=collectives,
+    )
+
+
+def _read(trace: Trace, number: int, first_key: int, first_row: int, steps: str | None, *, use_nvtx: bool) -> _Part:
     work = load_operations(trace, load_catalogue())
     if not (work["type"].is_in(["kernel", "graph"])).any():
         raise NsysanError(_nothing(trace), ExitCode.NOTHING_TO_ANALYSE)
-    keys = work.select(_KEY).unique().sort(_KEY).with_row_index("rank_key").cast({"rank_key": pl.Int64})
-    work = work.join(keys, on=_KEY, how="left", maintain_order="left")
-    found = find_steps(trace, work, steps, use_nvtx=use_nvtx)
+    keys = work.select(_KEY).unique().sort(_KEY).with_row_index("rank_key", first_key).cast({"rank_key": pl.Int64})
+    work = work.join(keys, on=_KEY, how="left", maintain_order="left").with_columns(
+        pl.col("row") + first_row, report=pl.lit(number, dtype=pl.Int64)
+    )
+    communication = work.filter(pl.col("cls").is_in(list(classes.COMMUNICATION)))
+    told = with_payloads(communication, trace).select("row", "message_bytes", "communicator")
+    work = work.join(told, on="row", how="left", maintain_order="left")
+    found = find_windows(trace, work, steps, use_nvtx=use_nvtx)
     stepped = keys.join(found.windows.select("rank_key").unique(), on="rank_key", how="semi").sort("rank_key")
-    ranks = identify_ranks(trace, list(stepped.select(_KEY).iter_rows()))
-    numbers = pl.DataFrame(
-        {"process": [r.process for r in ranks], "device": [r.device for r in ranks], "rank": [r.rank for r in ranks]},
-        schema={"process": pl.Int64, "device": pl.Int64, "rank": pl.Int64},
-    ).join(keys, on=_KEY)
+    identified = identify_ranks(trace, list(stepped.select(_KEY).iter_rows()))
+    key_of = {(process, device): key for key, process, device in stepped.select("rank_key", *_KEY).iter_rows()}
+    ranks = [(key_of[rank.process, rank.device], rank) for rank in identified]
     bystanders = list(keys.join(stepped, on="rank_key", how="anti").select(_KEY).iter_rows())
-    rank_of = numbers.select("rank_key", "rank")
-    work = work.join(rank_of, on="rank_key", how="inner", maintain_order="left")
-    work = work.join(found.membership, on="row", how="left", maintain_order="left").drop("rank_key")
-    windows = found.windows.join(rank_of, on="rank_key").drop("rank_key").sort("step", "rank")
-    communication = work.filter(pl.col("cls").is_in(list(classes.COMMUNICATION)) & pl.col("step").is_not_null())
-    collectives = match_collectives(with_payloads(communication, trace), len(ranks)).sort("rank", "begin")
-    work = work.join(collectives.select("row", "last"), on="row", how="left", maintain_order="left")
-    return Run(trace, ranks, bystanders, found, work, windows, collectives)
+    return _Part(trace, work, found, ranks, bystanders)
+
+
+def _on_clock(found: Found, offset: int) -> Found:
+    return replace(found, windows=shifted(found.windows, offset), membership=shifted(found.membership, offset))
+
+
+def _communication(work: pl.DataFrame) -> pl.DataFrame:
+    return work.filter(pl.col("cls").is_in(list(classes.COMMUNICATION)) & pl.col("step").is_not_null())
+
+
+def _corrected(work: pl.DataFrame, windows: pl.DataFrame, clock: Clock) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Work and windows with each report's correction added."""
+    report_of = work.select("rank", "report").unique()
+    works, parts = [], []
+    for report, correction in enumerate(clock.offsets):
+        own = report_of.filter(pl.col("report") == report)
+        works.append(shifted(work.filter(pl.col("report") == report), correction))
+        parts.append(shifted(windows.join(own, on="rank", how="semi"), correction))
+    return pl.concat(works), pl.concat(parts)
+
+
+def _check_communicators(traces: list[Trace]) -> None:
+    """NsysanError if two reports initialised communicators and share none."""
+    known = [(trace.name, {i.communicator for i in communicator_ranks(trace)}) for trace in traces]
+    known = [(name, ids) for name, ids in known if ids]
+    for name, ids in known[1:]:
+        if not ids & known[0][1]:
+            raise NsysanError(
+                f"{name}: shares no NCCL communicator with {known[0][0]}; these are not reports of one run",
+                ExitCode.NOT_ONE_RUN,
+            )
 
 
 def _nothing(trace: Trace) -> str:

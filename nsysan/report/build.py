@@ -94,10 +94,9 @@ class Report:
 def build_report(run: Run, version: str) -> Report:
     """The Report of a run."""
     per_rank = _medians(run.ledger)
-    trace = run.trace
     return Report(
         version=version,
-        inputs=[Input(trace.name, trace.nsys_version, trace.schema_version, trace.graph_mode)],
+        inputs=[Input(t.name, t.nsys_version, t.schema_version, t.graph_mode) for t in run.traces],
         ranks=run.ranks,
         steps=_steps(run),
         per_step=run.ledger,

@@ -13,7 +13,7 @@ from nsysan.model.engines import load_engines
 from nsysan.model.operations import load_operations
 from nsysan.model.payloads import communicator_ranks
 from nsysan.model.ranks import identify_ranks
-from nsysan.model.steps import range_templates
+from nsysan.model.windows import range_templates
 from nsysan.report.build import Lookalike, find_lookalikes
 from nsysan.report.quality import NODE_FLAG
 from nsysan.report.text import percent, plain, table, us

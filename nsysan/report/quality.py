@@ -69,9 +69,9 @@ def _ranks(run: Run) -> Quality:
 
 
 def _graphs(run: Run) -> Quality | None:
-    if run.trace.graph_mode != "graph":
+    if run.graph_mode != "graph":
         return None
-    replays = run.trace.graph_replays.height
+    replays = sum(trace.graph_replays.height for trace in run.traces)
     return Quality(
         "graph_contents",
         NOT_MEASURABLE,
@@ -85,7 +85,7 @@ def _split(run: Run) -> Quality:
     counts = dict(calls.group_by("verdict").len().iter_rows())
     total = len(calls)
     if total == 0:
-        hidden = run.trace.graph_mode == "graph"
+        hidden = run.graph_mode == "graph"
         reason = (
             f"communication inside graph replays is not visible; capture with {NODE_FLAG}"
             if hidden
@@ -155,7 +155,8 @@ def _events(run: Run) -> Quality:
     lost = sorted(
         {
             message.text.strip()
-            for message in run.trace.diagnostics
+            for trace in run.traces
+            for message in trace.diagnostics
             if message.severity >= 2 and message.process in processes and says_events_lost(message.text)
         }
     )
@@ -167,7 +168,7 @@ def _events(run: Run) -> Quality:
 def _host_time(run: Run) -> Quality | None:
     steady = run.work.filter(pl.col("step").is_in(run.steady_steps) & (pl.col("type") == "kernel"))
     eager = int(steady["graph_node"].null_count())
-    if steady.is_empty() or run.trace.graph_mode == "graph" or eager < len(steady) / 2:
+    if steady.is_empty() or run.graph_mode == "graph" or eager < len(steady) / 2:
         return None
     return Quality(
         "host_time",

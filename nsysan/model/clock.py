@@ -1,0 +1,95 @@
+"""One clock for several reports of one run: by UTC, then by the ends of the collectives they share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from nsysan._errors import ExitCode, NsysanError
+from nsysan.model.matching import match_collectives
+from nsysan.trace.export import Trace
+
+#: The clocks of one run differ by NTP's error at most; a larger correction would paper over a wrong match.
+MAX_CORRECTION_NS = 20_000_000
+#: Reports whose GPU work lies further apart than this are not of one run.
+_MAX_APART_NS = 2_000_000_000
+_TIMES = ("start", "end", "begin", "launch_start", "launch_end", "finish")
+
+
+@dataclass(frozen=True)
+class Clock:
+    """How several reports came onto one clock.
+
+    offsets: ns added to each report's times, by UTC and then by collectives. residual_p50, residual_p95:
+    distance of a collective's end from the median end of its group, after that (ns); None if nothing matched.
+    refined: whether the ends could be used; if not, `reason` says why.
+    """
+
+    offsets: list[int]
+    residual_p50: int | None
+    residual_p95: int | None
+    refined: bool
+    reason: str
+
+
+def utc_offsets(traces: list[Trace]) -> list[int]:
+    """ns to add to each report's times for all to count from the first report's start, by UTC."""
+    starts = [trace.session_start_utc_ns for trace in traces]
+    missing = [trace.name for trace, start in zip(traces, starts, strict=True) if start is None]
+    if missing:
+        raise NsysanError(
+            f"{missing[0]}: has no UTC start time, so it cannot be put on one clock with the other reports; "
+            f"analyse it alone",
+            ExitCode.NOT_ONE_RUN,
+        )
+    known = [start for start in starts if start is not None]
+    return [start - known[0] for start in known]
+
+
+def shifted(frame: pl.DataFrame, offset: int) -> pl.DataFrame:
+    """The frame with `offset` ns added to every column that holds a time."""
+    return frame.with_columns(pl.col(name) + offset for name in _TIMES if name in frame.columns)
+
+
+def check_one_run(names: list[str], parts: list[pl.DataFrame]) -> None:
+    """NsysanError if the reports' GPU work (already on one clock by UTC) does not lie together in time."""
+    spans = [(int(p["start"].min()), int(p["end"].max())) for p in parts]  # type: ignore[arg-type]
+    latest_begin, at = max((begin, i) for i, (begin, _) in enumerate(spans))
+    earliest_end, before = min((end, i) for i, (_, end) in enumerate(spans))
+    if latest_begin - earliest_end > _MAX_APART_NS:
+        raise NsysanError(
+            f"{names[at]}: its GPU work begins {(latest_begin - earliest_end) / 1e9:.1f} s after that of "
+            f"{names[before]} ends; these are not reports of one run",
+            ExitCode.NOT_ONE_RUN,
+        )
+
+
+def refine(collectives: pl.DataFrame, ranks: int, reports: int) -> Clock:
+    """Corrections of the reports' clocks from matched ends (column `report`), relative to the first report.
+
+    Ranks leave a collective together, to within its last hop, whatever their clocks say.
+    """
+    none = [0] * reports
+    group = ["family", "step", "call"]
+    calls = match_collectives(collectives, ranks)
+    whole = (pl.len().over(group) == pl.col("members")) & (pl.n_unique("rank").over(group) == pl.col("members"))
+    ends = calls.filter(whole & (pl.col("members") > 1)).with_columns(centre=pl.col("end").median().over(group))
+    if ends.is_empty():
+        return Clock(none, None, None, False, "no collective is in all reports")
+    apart = ends.with_columns(apart=pl.col("end") - pl.col("centre"))
+    by_report = dict(apart.group_by("report").agg(pl.median("apart")).iter_rows())
+    corrections = [-round(by_report.get(report, 0.0)) for report in range(reports)]
+    base = corrections[0]
+    corrections = [c - base for c in corrections]
+    largest = max(map(abs, corrections))
+    if largest > MAX_CORRECTION_NS:
+        reason = f"the collectives' ends differ by {largest / 1e6:.1f} ms between reports, more than clocks can"
+        return Clock(none, None, None, False, reason)
+    fixed = apart.join(
+        pl.DataFrame({"report": range(reports), "correction": corrections}, schema_overrides={"report": pl.Int64}),
+        on="report",
+    ).with_columns(end=pl.col("end") + pl.col("correction"))
+    residual = fixed.select((pl.col("end") - pl.col("end").median().over(group)).abs()).to_series()
+    p50, p95 = (round(residual.quantile(q) or 0) for q in (0.5, 0.95))
+    return Clock(corrections, p50, p95, True, "")

@@ -1,0 +1,77 @@
+"""A stand-in for nsys: it answers for its version and help like a given generation, and fails on request.
+
+FAKE_NSYS says what a capture does: "" writes the report where told; the others are the keys of the branches
+below. The help texts in data/nsys_help are those of real versions, reduced to their option lines; that of 2026.4
+is written from the documentation.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+HELP = Path(__file__).parent / "data" / "nsys_help"
+GENERATIONS = ("2022.4.2", "2023.4.4", "2024.2.3", "2025.3.1", "2026.4")
+
+_SCRIPT = """#!{python}
+import os, shutil, signal, subprocess, sys, tempfile, time
+
+arguments = sys.argv[1:]
+if arguments == ["--version"]:
+    print("NVIDIA Nsight Systems version {version}.99-0v0")
+    sys.exit(0)
+if arguments[1:] == ["--help"]:
+    print(open({help!r} + "/{version}_" + arguments[0] + ".txt").read())
+    sys.exit(0)
+behaviour = os.environ.get("FAKE_NSYS", "")
+if arguments[0] == "export":
+    target = arguments[arguments.index("--output") + 1]
+    if behaviour == "export fails":
+        print("Importer error status: broken.", file=sys.stderr)
+        sys.exit(1)
+    if behaviour == "export hangs":
+        open(target, "w").write("half")
+        time.sleep(60)
+    shutil.copy({export!r}, target)
+    sys.exit(0)
+split = next(i for i, word in enumerate(arguments) if word.startswith("--output="))
+output, command = arguments[split].partition("=")[2], arguments[split + 1:]
+suffixes = [".1", ".2"] if behaviour == "two ranges" else [".nsys-rep"]
+left = os.path.join(tempfile.gettempdir(), "nsys-report-" + str(os.getpid()))
+
+
+def write(path):
+    with open(path, "w") as file:
+        file.write("recording " + path)
+
+
+workload = subprocess.Popen(command)
+if behaviour == "dies":
+    write(left + ".nsys-rep")
+    os.kill(os.getpid(), signal.SIGKILL)
+code = workload.wait()
+if behaviour == "two ranges":
+    for number in (1, 2):
+        write(output + "." + str(number) + ".nsys-rep")
+        os.utime(output + "." + str(number) + ".nsys-rep", (number, number))
+elif behaviour == "elsewhere":
+    write(left + ".nsys-rep")
+elif behaviour == "raw stream":
+    write(left + ".qdstrm")
+elif behaviour == "ended at duration":
+    write(output + ".nsys-rep")
+    sys.exit(143)
+elif behaviour != "nothing":
+    write(output + ".nsys-rep")
+sys.exit(code if code >= 0 else 128 - code)
+"""
+
+
+def fake_nsys(folder: Path, version: str = "2024.2.3", export: Path | None = None) -> Path:
+    """An executable nsys of that version in `folder`; what it exports is a copy of `export`."""
+    script = folder / "nsys"
+    script.write_text(
+        _SCRIPT.format(python=sys.executable, version=version, help=str(HELP), export=str(export)), encoding="utf-8"
+    )
+    script.chmod(0o755)
+    return script

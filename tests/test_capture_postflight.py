@@ -1,0 +1,205 @@
+"""Checks after a capture, and that a capture needs nothing but click."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from nsysan.capture.postflight import FAIL, OK, WARN, Check, check_export
+from tests.fakensys import fake_nsys
+from tests.tracebuilder import ALLREDUCE_KERNEL, COMPUTE_KERNEL, TraceBuilder, decode_loop
+
+ORDER = ["ranks", "collectives", "CUDA graphs", "message sizes", "steps", "events", "clock", "perturbation"]
+
+
+def checked(
+    builder: TraceBuilder, folder: Path, *, expected: int | None = None, capture_range: bool = False
+) -> Mapping[str, Check]:
+    checks = check_export(builder.write(folder / "t.sqlite"), expected=expected, capture_range=capture_range)
+    found = {check.name: check for check in checks}
+    assert len(found) == len(checks)
+    assert list(found) == [name for name in ORDER if name in found]
+    return found
+
+
+def statuses(checks: Mapping[str, Check]) -> dict[str, str]:
+    return {name: check.status for name, check in checks.items() if check.status != OK}
+
+
+def loop(
+    *, ranks: int = 4, graph: bool = True, mode: str = "Node", sizes: bool = True, nvtx: bool = True
+) -> TraceBuilder:
+    builder = TraceBuilder(graph_mode=mode)
+    decode_loop(builder, ranks=ranks, graph=graph, nvtx=nvtx, message_bytes=8192 if sizes else None)
+    return builder
+
+
+def test_a_good_trace(tmp_path: Path) -> None:
+    checks = checked(loop(), tmp_path, expected=4)
+    assert list(checks) == ORDER
+    assert statuses(checks) == {}
+    assert checks["ranks"].seen == "4 with GPU work, 4 expected"
+    assert checks["collectives"].seen == "8 on every rank"  # 4 steps of 2 layers
+    assert checks["CUDA graphs"].seen == "64 kernels inside replays visible"
+    assert checks["message sizes"].seen == "8 NCCL calls carry theirs"  # once a layer and rank, at the capture
+    assert checks["steps"].seen.startswith("NVTX ranges decode_step_# ")
+    assert checks["clock"].seen == "shortest launch latency 10.0 us"
+
+
+def test_ranks_missing(tmp_path: Path) -> None:
+    checks = checked(loop(ranks=3), tmp_path, expected=4)
+    assert statuses(checks) == {"ranks": WARN}
+    assert checks["ranks"].seen == "3 with GPU work, 4 expected"
+    assert "VLLM_WORKER_MULTIPROC_METHOD=spawn" in checks["ranks"].line()
+
+
+def test_a_process_that_never_communicates_is_no_rank(tmp_path: Path) -> None:
+    builder = loop(ranks=3)
+    builder.process(9000, device=3).kernel(COMPUTE_KERNEL, 2_000_000, 2_010_000)
+    assert statuses(checked(builder, tmp_path, expected=4)) == {"ranks": WARN}
+
+
+def test_ranks_without_an_expectation(tmp_path: Path) -> None:
+    check = checked(loop(ranks=3), tmp_path)["ranks"]
+    assert (check.status, check.seen) == (OK, "3 with GPU work")
+
+
+def test_uneven_collectives(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    ranks = decode_loop(builder, graph=True)
+    ranks[2].kernel(ALLREDUCE_KERNEL, 5_000_000, 5_010_000, graph_node=(2 << 32) + 1)
+    checks = checked(builder, tmp_path, expected=4)
+    assert statuses(checks) == {"collectives": WARN}
+    assert checks["collectives"].seen == "8 to 9 a rank (1 of 4 differ from 8)"
+
+
+def test_no_collectives(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    process = builder.process(1)
+    process.kernel(COMPUTE_KERNEL, 100_000, 110_000)
+    check = checked(builder, tmp_path)["collectives"]
+    assert (check.status, check.remedy) == (WARN, "is the run tensor-parallel?")
+
+
+def test_graph_level_trace(tmp_path: Path) -> None:
+    checks = checked(loop(mode="Graph"), tmp_path, expected=4)
+    assert statuses(checks) == {"collectives": WARN, "CUDA graphs": WARN}
+    assert checks["CUDA graphs"].seen == "16 replays traced as blocks"
+    for name in ("collectives", "CUDA graphs"):
+        assert "--cuda-graph-trace=node" in checks[name].remedy
+
+
+def test_no_sizes(tmp_path: Path) -> None:
+    plain = checked(loop(sizes=False), tmp_path)
+    ranged = checked(loop(sizes=False), tmp_path, capture_range=True)
+    for checks in (plain, ranged):
+        assert statuses(checks) == {"message sizes": WARN}
+    assert "NCCL >= 2.18" in plain["message sizes"].remedy
+    assert "before the range opened" in ranged["message sizes"].remedy
+
+
+def test_no_step_ranges(tmp_path: Path) -> None:
+    check = checked(loop(nvtx=False), tmp_path)["steps"]
+    assert check.status == OK
+    assert "decode_step_<i>" in check.seen
+
+
+@pytest.mark.parametrize(
+    ("text", "of_rank", "status"),
+    [
+        ("Not all CUDA events might have been collected.", True, WARN),
+        ("Not all CUDA events might have been collected.", False, OK),
+        ("No CUDA events collected. Does the process use CUDA?", True, OK),
+    ],
+)
+def test_lost_events(tmp_path: Path, text: str, of_rank: bool, status: str) -> None:
+    builder = TraceBuilder()
+    ranks = decode_loop(builder, graph=True)
+    helper = builder.process(9000, name="launcher")
+    builder.diagnostic(text, process=ranks[1] if of_rank else helper)
+    checks = checked(builder, tmp_path)
+    assert statuses(checks) == ({} if status == OK else {"events": status})
+    assert (text in checks["events"].seen) == (status == WARN)
+
+
+@pytest.mark.parametrize(("latency", "status"), [(10_000, OK), (-5_000, WARN), (200_000_000, WARN)])
+def test_clocks(tmp_path: Path, latency: int, status: str) -> None:
+    builder = TraceBuilder()
+    for rank in range(2):
+        process = builder.process(rank + 1, device=rank)
+        process.kernel(ALLREDUCE_KERNEL, 300_000_000, 300_010_000, launch=300_000_000 - latency)
+    check = checked(builder, tmp_path)["clock"]
+    assert (check.status, check.seen) == (status, f"shortest launch latency {latency / 1e3:.1f} us")
+
+
+def test_kernels_without_calls(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    process = builder.process(1)
+    process.kernel(ALLREDUCE_KERNEL, 100_000, 110_000, launch=None)
+    process.api("cudaDeviceSynchronize", 0, 200_000)
+    assert checked(builder, tmp_path)["clock"].seen == "no kernel has its launch call"
+
+
+def test_eager_launches_are_said_to_be_perturbed(tmp_path: Path) -> None:
+    checks = checked(loop(graph=False), tmp_path, expected=4)
+    assert statuses(checks) == {"perturbation": WARN}
+    assert checks["perturbation"].remedy == "read idle and host-late figures as upper bounds"
+
+
+def test_no_kernels_fails_and_ends_the_checks(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    builder.process(1).nvtx("decode_step_0", 0, 1000)
+    checks = checked(builder, tmp_path, expected=4)
+    assert statuses(checks) == {"ranks": FAIL}
+    assert list(checks) == ["ranks"]
+
+
+# --- a machine that has only click -----------------------------------------------------------------------------
+
+# None makes every import of the name raise.
+_ONLY_CLICK = """
+import sys
+sys.modules.update(dict.fromkeys(["numpy", "pandas", "plotly", "polars", "pyarrow"]))
+from nsysan.cli import main
+main()
+"""
+
+
+def only_click(*arguments: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    return subprocess.run(
+        [sys.executable, "-c", _ONLY_CLICK, *map(str, arguments)],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_capture_needs_only_click(tmp_path: Path) -> None:
+    nsys = fake_nsys(tmp_path, export=loop().write(tmp_path / "prepared.sqlite"))
+    workload = (sys.executable, "-c", "raise SystemExit(3)")
+    planned = only_click("capture", "--nsys", nsys, "--dry-run", "--", *workload, folder=tmp_path)
+    assert (planned.returncode, planned.stdout.count("\n")) == (0, 2)
+    captured = only_click("capture", "--nsys", nsys, "--tp", "4", "--", *workload, folder=tmp_path)
+    assert captured.returncode == 3, captured.stderr
+    assert "  ok    collectives: 8 on every rank" in captured.stderr
+    assert (tmp_path / "trace.sqlite").read_bytes() == (tmp_path / "prepared.sqlite").read_bytes()
+    examined = only_click("doctor", "--nsys", nsys, folder=tmp_path)
+    assert examined.returncode == 0, examined.stderr
+    # An analysis does need more.
+    assert "import of polars halted" in only_click("report", "trace.sqlite", folder=tmp_path).stderr
+
+
+def test_a_report_is_refused_before_the_workload_runs_where_it_could_not_be_written(tmp_path: Path) -> None:
+    touch = (sys.executable, "-c", "open('ran', 'w')")
+    refused = only_click("capture", "--nsys", fake_nsys(tmp_path), "--report", "--", *touch, folder=tmp_path)
+    assert refused.returncode == 21
+    assert "--report needs the whole of nsysan (numpy, polars, plotly missing)" in refused.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["nsys"]
