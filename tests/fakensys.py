@@ -35,8 +35,7 @@ if arguments[0] == "export":
     shutil.copy({export!r}, target)
     sys.exit(0)
 split = next(i for i, word in enumerate(arguments) if word.startswith("--output="))
-output, command = arguments[split].partition("=")[2], arguments[split + 1:]
-suffixes = [".1", ".2"] if behaviour == "two ranges" else [".nsys-rep"]
+output, command = arguments[split].partition("=")[2].replace("%%", "%"), arguments[split + 1:]
 left = os.path.join(tempfile.gettempdir(), "nsys-report-" + str(os.getpid()))
 
 

@@ -268,8 +268,8 @@ def test_an_export_that_is_no_database(desk: Desk, tmp_path: Path) -> None:
 
 
 def test_nsys_died_and_its_report_is_rescued(desk: Desk) -> None:
-    ended = desk.capture("--kill-after", "0", *workload("import time; time.sleep(600)"), behaviour="dies")
-    assert (ended.code, desk.files()) == (24, WRITTEN)
+    ended = desk.capture("--kill-after", "0", *workload(_DEAF), behaviour="dies")
+    assert (ended.code, [name for name in desk.files() if name.startswith("trace")]) == (24, WRITTEN)
     assert "signal SIGKILL ended nsys; the report was saved" in ended.err
     assert list(Path(desk.environment["TMPDIR"]).iterdir()) == []
 
@@ -284,16 +284,14 @@ def test_report_left_in_the_temporary_folder_is_rescued(desk: Desk) -> None:
 def test_reports_of_others_are_left_alone(desk: Desk) -> None:
     temporary = Path(desk.environment["TMPDIR"])
     (temporary / "nsys-report-old.nsys-rep").write_text("of an earlier run")
-    (desk.folder / "go").touch()
-    # Made while this capture runs, and still written to when it has ended.
-    with (temporary / "nsys-report-open.qdstrm").open("w") as stream:
-        (temporary / "nsys-report-open.qdstrm").unlink()
-        made = f"open({str(temporary / 'nsys-report-open.qdstrm')!r}, 'w')"
-        process = desk.start(*workload(f"{made}; open('made', 'w')"), behaviour="nothing")
-        desk.wait_for("made")
-        stream.flush()
-    ended = finished(process)
-    assert ended.code == 21
+    waiting = "import os, time; open('started', 'w')\nwhile not os.path.exists('go'): time.sleep(0.02)"
+    process = desk.start(*workload(waiting), behaviour="nothing")
+    desk.wait_for("started")
+    with (temporary / "nsys-report-open.qdstrm").open("w"):
+        (desk.folder / "go").touch()
+        assert finished(process).code == 21
+    assert sorted(path.name for path in temporary.iterdir()) == ["nsys-report-old.nsys-rep", "nsys-report-open.qdstrm"]
+    assert desk.files() == ["go", "started"]
 
 
 def test_raw_stream_without_an_importer_stays_where_the_user_finds_it(desk: Desk) -> None:
@@ -301,7 +299,7 @@ def test_raw_stream_without_an_importer_stays_where_the_user_finds_it(desk: Desk
     assert (ended.code, desk.files()) == (21, [".trace.capture"])
     (stream,) = (desk.folder / ".trace.capture").iterdir()
     assert stream.suffix == ".qdstrm"
-    assert ".trace.capture" in ended.err
+    assert "nsys left only raw data, in .trace.capture" in ended.err
 
 
 def test_repeated_range_gives_numbered_reports(desk: Desk) -> None:
@@ -377,9 +375,10 @@ def test_nohup_is_respected(desk: Desk) -> None:
 _DEAF = """
 import signal, time
 for number in (signal.SIGINT, signal.SIGTERM):
-    signal.signal(number, signal.SIG_IGN)
+    signal.signal(number, lambda number, frame: open("told", "w"))
 open("started", "w")
-time.sleep(600)
+while True:
+    time.sleep(600)
 """
 
 
@@ -387,9 +386,10 @@ def test_a_second_signal_ends_everything(desk: Desk) -> None:
     process = desk.start(*workload(_DEAF))
     desk.wait_for("started")
     process.send_signal(signal.SIGINT)
-    process.send_signal(signal.SIGTERM)
+    desk.wait_for("told")
+    process.send_signal(signal.SIGINT)
     ended = finished(process)
-    assert (ended.code, desk.files()) == (21, ["started"])
+    assert (ended.code, desk.files()) == (21, ["started", "told"])
     assert "interrupted before nsys could write a report" in ended.err
     assert desk.processes() == []
 
@@ -399,7 +399,7 @@ def test_a_deaf_workload_is_killed_after_the_grace(desk: Desk) -> None:
     desk.wait_for("started")
     process.send_signal(signal.SIGTERM)
     assert finished(process).code == 143
-    assert desk.files() == ["started", *WRITTEN]
+    assert desk.files() == ["started", "told", *WRITTEN]
 
 
 def test_a_signal_during_the_export_leaves_the_recording_and_nothing_half_done(desk: Desk) -> None:
@@ -520,13 +520,15 @@ def test_real_second_signal_ends_everything(real_desk: Desk) -> None:
     process = real_desk.start(*workload(_DEAF))
     real_desk.wait_for("started")
     process.send_signal(signal.SIGINT)
+    real_desk.wait_for("told")
     process.send_signal(signal.SIGINT)
-    assert finished(process).code in (21, 130)
+    ended = finished(process)
+    assert (ended.code, real_desk.files()) == (21, ["started", "told"]), ended.err
     assert real_desk.processes() == []
 
 
 @real
 def test_real_duration_with_a_deaf_workload(real_desk: Desk) -> None:
     ended = real_desk.capture("-d", "1", "--kill-after", "1", *workload(_DEAF))
-    assert (ended.code, real_desk.files()) == (0, ["started", *WRITTEN]), ended.err
+    assert (ended.code, real_desk.files()) == (0, ["started", "told", *WRITTEN]), ended.err
     assert "that is not a failure" in ended.err

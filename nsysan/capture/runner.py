@@ -51,6 +51,8 @@ class _Run:
         self.interrupted: signal.Signals | None = None
         self.told_to_end: float | None = None
         self.killed = False
+        self.abandoned = False
+        self._told: signal.Signals | None = None
         self._signalled: set[int] = set()
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
@@ -58,16 +60,21 @@ class _Run:
         del frame
         if self.interrupted is None:
             self.interrupted = signal.Signals(number)
-            self.told_to_end = time.monotonic()
-            self.pass_on()
+            self.tell_to_end(self.interrupted)
         else:
             self.end_all()
 
+    def tell_to_end(self, number: signal.Signals | None) -> None:
+        """From now on the workload has `kill_after` seconds to end; None: nsys has told it so."""
+        self._told = number
+        self.told_to_end = time.monotonic()
+        self.pass_on()
+
     def pass_on(self) -> None:
-        """Send the user's signal to every process of the workload, once each."""
-        if self.interrupted is not None:
+        """Send the signal to end to every process of the workload, once each."""
+        if self._told is not None:
             fresh = [pid for pid in workload_processes(self.mark) if pid not in self._signalled]
-            send(fresh, self.interrupted)
+            send(fresh, self._told)
             self._signalled.update(fresh)
 
     def kill_if_overdue(self, deadline: float | None) -> None:
@@ -82,15 +89,18 @@ class _Run:
 
     def end_all(self) -> None:
         """Leave nothing behind, report or not."""
-        self.killed = True
-        send(workload_processes(self.mark), signal.SIGKILL)
+        self.killed = self.abandoned = True
         send(profiler_processes(self.mark), signal.SIGKILL)
+        send(workload_processes(self.mark), signal.SIGKILL)
 
 
-def run_capture(plan: Plan, nsys: Nsys, staging: Path, *, ends_after: float | None, kill_after: float) -> Outcome:
+def run_capture(
+    plan: Plan, nsys: Nsys, staging: Path, *, ends_after: float | None, ends_workload: bool, kill_after: float
+) -> Outcome:
     """Run the plan, whose reports go into the folder `staging`.
 
     ends_after: seconds from the start after which nsys itself ends the collection (delay + duration).
+    ends_workload: nsys ends the workload with the collection; it does not wait for that to succeed.
     kill_after: seconds that a workload may take to end once it was told to, or the collection ended.
     """
     run = _Run(kill_after)
@@ -105,11 +115,15 @@ def run_capture(plan: Plan, nsys: Nsys, staging: Path, *, ends_after: float | No
             time.sleep(_POLL_S)
             run.pass_on()
             run.kill_if_overdue(deadline)
-        if process.returncode < 0 or run.interrupted is not None:
+        if run.interrupted is None and process.returncode < 0:
+            run.tell_to_end(signal.SIGTERM)
+        elif run.interrupted is None and ends_workload:
+            run.tell_to_end(None)
+        if run.told_to_end is not None:
             _wait_for_rest(run)
     reports = _recordings(staging)
     rescued = False
-    if not reports:
+    if not reports and not run.abandoned:
         reports = _rescue(nsys, staging, before)
         rescued = bool(reports)
     return Outcome(process.returncode, run.interrupted, run.killed, reports, rescued)
@@ -129,12 +143,10 @@ def _handling(run: _Run) -> Iterator[None]:
 
 def _wait_for_rest(run: _Run) -> None:
     """nsys is gone: its agent still writes the report once the workload has ended; then nothing may stay."""
-    until = time.monotonic() + run.kill_after + _END_OF_COLLECTION_S
-    while workload_processes(run.mark) and time.monotonic() < until:
+    while workload_processes(run.mark):
         run.pass_on()
         run.kill_if_overdue(None)
         time.sleep(_POLL_S)
-    send(workload_processes(run.mark), signal.SIGKILL)
     until = time.monotonic() + run.kill_after + _END_OF_COLLECTION_S
     while profiler_processes(run.mark) and time.monotonic() < until:
         time.sleep(_POLL_S)

@@ -110,7 +110,12 @@ class Session:
     def _run(self, say: Say, *, progress: bool) -> Result:
         try:
             outcome = run_capture(
-                self.plan(), self.nsys, self.staging, ends_after=self._ends_after(), kill_after=self.kill_after
+                self.plan(),
+                self.nsys,
+                self.staging,
+                ends_after=self._ends_after(),
+                ends_workload=self._nsys_ends_workload(),
+                kill_after=self.kill_after,
             )
             recordings = self._take(outcome, say)
         finally:
@@ -127,7 +132,8 @@ class Session:
 
     def _nsys_ends_workload(self) -> bool:
         ranged = self.request.capture_range is not None and "shutdown" in (self.request.capture_range_end or "")
-        return ranged or self.request.duration is not None
+        spared = re.search(r"--kill[= ]none", " ".join(self.request.extra))
+        return (ranged or self.request.duration is not None) and not spared
 
     def _take(self, outcome: Outcome, say: Say) -> list[Path]:
         """Move the reports to their final names; NsysanError if there is none."""
@@ -164,6 +170,12 @@ class Session:
             return NsysanError(f"{self.output}: {how} and left no report; run it again", ExitCode.NSYS_DIED)
         if outcome.interrupted is not None:
             return NsysanError(f"{self.output}: interrupted before nsys could write a report", ExitCode.NO_REPORT)
+        if any(self.staging.iterdir()):
+            return NsysanError(
+                f"{self.output}: nsys left only raw data, in {self.staging}, and no importer here can make a report "
+                f"of it; {how}",
+                ExitCode.NO_REPORT,
+            )
         return NsysanError(
             f"{self.output}: no report came back; {how}; its own message is above (does the command start without "
             f"nsys?)",

@@ -1,0 +1,124 @@
+"""Every idle interval of a rank and step, and its one cause."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+BETWEEN_STEPS = "between_steps"
+HOST_LATE = "host_late"
+LAUNCH = "launch"
+GRAPH = "graph"
+DEPENDENCY = "dependency"
+SYNC = "sync"
+UNKNOWN = "unknown"
+
+#: Causes in words for people.
+MEANING = {
+    BETWEEN_STEPS: "between the last work of a step and the first of the next",
+    HOST_LATE: "the launch call of the next operation began after the GPU had run dry",
+    LAUNCH: "launched in time, on the stream that ran last, and started late all the same",
+    GRAPH: "between two nodes of one graph replay",
+    DEPENDENCY: "launched in time, but waited for work on another stream",
+    SYNC: "the host was waiting in a synchronise call when the GPU ran dry",
+    UNKNOWN: "the operation after it has no recorded launch call",
+}
+
+_SCHEMA = {
+    "rank": pl.Int64(),
+    "step": pl.Int64(),
+    "begin": pl.Int64(),
+    "ns": pl.Int64(),
+    "cause": pl.String(),
+    "row": pl.UInt32(),
+}
+_I64 = npt.NDArray[np.int64]
+
+
+def find_gaps(work: pl.DataFrame, windows: pl.DataFrame, syncs: pl.DataFrame) -> pl.DataFrame:
+    """All idle intervals inside the steps: rank, step, begin, ns, cause, row (of the operation that ends it).
+
+    work: rank, row, begin, end, stream, context, correlation, graph_node, launch_start, thread. windows: step,
+    rank, begin, finish. syncs: thread, start, end of the host's synchronise calls, on the same clock.
+    Their sum per step and rank is the ledger's idle line.
+    """
+    parts = [
+        _rank_gaps(work.filter(pl.col("rank") == rank).sort("begin", "end", "row"), own, syncs).with_columns(
+            rank=pl.lit(rank, dtype=pl.Int64)
+        )
+        for (rank,), own in windows.sort("rank", "begin")
+        .partition_by("rank", as_dict=True, maintain_order=True)
+        .items()
+    ]
+    return pl.concat([part.select(list(_SCHEMA)) for part in parts]) if parts else pl.DataFrame(schema=_SCHEMA)
+
+
+def _rank_gaps(work: pl.DataFrame, windows: pl.DataFrame, syncs: pl.DataFrame) -> pl.DataFrame:
+    begins, ends = work["begin"].to_numpy(), work["end"].to_numpy()
+    reach = np.maximum.accumulate(ends)
+    # The operation that was the last to run before index i: the one that set the reach.
+    setter = np.maximum.accumulate(np.where(ends == reach, np.arange(len(ends)), 0))
+    following = np.flatnonzero(begins[1:] > reach[:-1]) + 1
+    dry = reach[following - 1]
+    before = setter[following - 1]
+    starts, finishes = windows["begin"].to_numpy(), windows["finish"].to_numpy()
+    window = np.searchsorted(starts, dry, side="right") - 1
+    inside = (window >= 0) & (dry < finishes[np.maximum(window, 0)])
+    following, dry, before, window = following[inside], dry[inside], before[inside], window[inside]
+    until = np.minimum(begins[following], finishes[window])
+    leaves_step = begins[following] >= finishes[window]
+    after = work[following.tolist()].select(
+        "row", "stream", "context", "correlation", "graph_node", "launch_start", "thread"
+    )
+    last = work[before.tolist()].select("stream", "context", "correlation", "graph_node")
+    gaps = after.with_columns(
+        pl.Series("step", windows["step"].to_numpy()[window]),
+        pl.Series("begin", dry),
+        pl.Series("ns", until - dry),
+        pl.Series("leaves_step", leaves_step),
+        *(last[name].alias(f"last_{name}") for name in last.columns),
+    ).with_columns(in_sync=_in_sync(after["thread"], pl.Series(dry), syncs))
+    replay = pl.col("graph_node").is_not_null() & pl.col("last_graph_node").is_not_null()
+    same_stream = (pl.col("stream") == pl.col("last_stream")) & pl.col("context").eq_missing(pl.col("last_context"))
+    cause = (
+        pl.when("leaves_step")
+        .then(pl.lit(BETWEEN_STEPS))
+        .when(replay & (pl.col("correlation") == pl.col("last_correlation")))
+        .then(pl.lit(GRAPH))
+        .when(pl.col("launch_start").is_null())
+        .then(pl.lit(UNKNOWN))
+        .when((pl.col("launch_start") >= pl.col("begin")) & pl.col("in_sync"))
+        .then(pl.lit(SYNC))
+        .when(pl.col("launch_start") >= pl.col("begin"))
+        .then(pl.lit(HOST_LATE))
+        .when(~same_stream)
+        .then(pl.lit(DEPENDENCY))
+        .otherwise(pl.lit(LAUNCH))
+    )
+    return gaps.with_columns(cause=cause)
+
+
+def _in_sync(threads: pl.Series, times: pl.Series, syncs: pl.DataFrame) -> pl.Series:
+    """Whether the thread was inside a synchronise call at that time (calls of one thread do not overlap)."""
+    points = pl.DataFrame({"thread": threads, "time": times}).with_row_index("i").sort("time")
+    found = points.join_asof(
+        syncs.select("thread", "start", until="end").sort("start"),
+        left_on="time",
+        right_on="start",
+        by="thread",
+        strategy="backward",
+        check_sortedness=False,
+    )
+    inside = (found["until"] > found["time"]).fill_null(False)
+    return found.with_columns(inside=inside).sort("i")["inside"]
+
+
+def gap_medians(gaps: pl.DataFrame, ledger: pl.DataFrame) -> pl.DataFrame:
+    """rank, cause, ns: the median over the steady steps of each cause's idle time a step, largest first."""
+    steady = ledger.filter(pl.col("steady")).select("step", "rank")
+    summed = gaps.join(steady, on=["step", "rank"], how="semi").group_by("rank", "step", "cause").agg(pl.sum("ns"))
+    grid = steady.join(summed.select("rank", "cause").unique(), on="rank")
+    filled = grid.join(summed, on=["rank", "step", "cause"], how="left").with_columns(pl.col("ns").fill_null(0))
+    medians = filled.group_by("rank", "cause").agg(pl.median("ns").round().cast(pl.Int64))
+    return medians.sort(["rank", "ns", "cause"], descending=[False, True, False])

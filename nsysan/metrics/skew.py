@@ -1,0 +1,166 @@
+"""Who arrives last at the collectives, how much that costs, and what held that rank up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from nsysan.metrics.intervals import atoms, line_of_mask
+from nsysan.model import classes
+from nsysan.model.matching import MATCHED
+
+#: What can hold a rank up between two collectives, in the order in which time that several claim is given away.
+CAUSES = ("compute", "copy", "communication", "graph")
+#: Names of the parts of a lateness; host is idle time, previous the end of the collective before.
+PARTS = ("previous", "compute", "host", "copy", "communication", "graph")
+
+#: A straggler causes, net of what the others cause, this share of the period ...
+SHARE = 0.03
+#: ... in this share of the steps ...
+STEPS = 0.75
+#: ... so steadily that the mean of the net stands this many standard errors above zero.
+T_VALUE = 5.0
+#: Below this many steps no spread can be judged; then it takes this share in every step.
+FEW_STEPS = 5
+SHARE_OF_FEW = 0.10
+
+_CALL = ["family", "step", "call"]
+_CLASS_OF = {
+    classes.COMPUTE: 0,
+    classes.COPY: 1,
+    classes.COLLECTIVE: 2,
+    classes.P2P: 2,
+    classes.FUSED: 2,
+    classes.OPAQUE: 3,
+}
+
+
+@dataclass(frozen=True)
+class Straggler:
+    """The rank that the others wait for. caused: median ns a step; share: of the period; parts: ns a step by cause."""
+
+    rank: int
+    cause: str
+    caused: int
+    share: float
+    parts: dict[str, int]
+
+
+def arrivals(collectives: pl.DataFrame) -> pl.DataFrame:
+    """Matched calls, a row a rank: with lateness (ns after the first), position (1 = first) and ranks.
+
+    caused: on the last rank, the ns by which it came after the second last; 0 on the others.
+    """
+    matched = collectives.filter(pl.col("verdict") == MATCHED)
+    position = pl.struct("begin", "rank").rank("ordinal").over(_CALL).cast(pl.Int64)
+    ranked = matched.with_columns(
+        position=position,
+        ranks=pl.len().over(_CALL).cast(pl.Int64),
+        lateness=pl.col("begin") - pl.min("begin").over(_CALL),
+    )
+    is_last = pl.col("position") == pl.col("ranks")
+    second = pl.col("begin").filter(~is_last).max().over(_CALL)
+    caused = pl.when(is_last).then(pl.col("begin") - second).otherwise(0)
+    return ranked.with_columns(caused=caused)
+
+
+def late_calls(arrived: pl.DataFrame, work: pl.DataFrame) -> pl.DataFrame:
+    """One row a matched call: family, step, call, rank (the last), caused, lateness against the reference, PARTS.
+
+    The reference is the median of the other ranks (the earlier of two). Since the matched collective before,
+    each of the two ranks has spent its time in compute, copy, other communication, opaque graph replays, or
+    idle; the differences, with that of the previous ends, sum to the lateness exactly. The parts of a family's
+    first call are null: nothing is before it.
+    """
+    spent = pl.concat(
+        [_spent(own, work) for own in arrived.partition_by("rank", "family", maintain_order=True)]
+        or [_no_time(arrived)]
+    )
+    timed = arrived.join(spent, on="row", how="left")
+    late = timed.filter(pl.col("position") == pl.col("ranks"))
+    reference = timed.filter(pl.col("position") == pl.col("ranks") // 2)
+    times = ["begin", *PARTS]
+    pairs = late.join(reference.select(*_CALL, *times), on=_CALL, suffix="_reference")
+    return pairs.select(
+        *_CALL,
+        "rank",
+        "caused",
+        "row",
+        lateness=pl.col("begin") - pl.col("begin_reference"),
+        **{part: pl.col(part) - pl.col(f"{part}_reference") for part in PARTS},
+    ).sort(*_CALL)
+
+
+def find_straggler(late: pl.DataFrame, ledger: pl.DataFrame) -> Straggler | None:
+    """The rank that causes a stated share of the period in most steady steps, or None.
+
+    Net of the others: in a balanced run each rank is last by chance, and what one causes the next one does.
+    """
+    ranks = ledger["rank"].n_unique()
+    steady = ledger.filter(pl.col("steady")).group_by("step").agg(period=pl.median("period_ns"))
+    if ranks < 2 or steady.is_empty() or late.is_empty():
+        return None
+    caused = late.join(steady, on="step").group_by("step", "rank").agg(caused=pl.sum("caused"))
+    grid = steady.join(ledger.select("rank").unique(), how="cross").join(caused, on=["step", "rank"], how="left")
+    others = (pl.sum("caused").over("step") - pl.col("caused")) / (ranks - 1)
+    grid = grid.with_columns(pl.col("caused").fill_null(0)).with_columns(
+        net=(pl.col("caused") - others) / pl.col("period")
+    )
+    candidates = grid.group_by("rank").agg(total=pl.sum("caused")).sort("total", "rank", descending=[True, False])
+    rank = int(candidates["rank"][0])
+    own = grid.filter(pl.col("rank") == rank).sort("step")
+    if not _is_significant(own["net"].to_numpy()):
+        return None
+    parts = _parts(late.filter(pl.col("rank") == rank), steady)
+    median = own.select(pl.median("caused")).item()
+    return Straggler(
+        rank=rank,
+        cause=max(parts, key=lambda part: parts[part]),
+        caused=round(median),
+        share=float(own.select((pl.col("caused") / pl.col("period")).median()).item()),
+        parts=parts,
+    )
+
+
+def _is_significant(net: np.ndarray[tuple[int], np.dtype[np.float64]]) -> bool:
+    if len(net) < FEW_STEPS:
+        return len(net) > 1 and bool((net >= SHARE_OF_FEW).all())
+    if np.mean(net >= SHARE) < STEPS:
+        return False
+    error = np.std(net, ddof=1) / np.sqrt(len(net))
+    return bool(np.mean(net) > T_VALUE * error)
+
+
+def _parts(late: pl.DataFrame, steady: pl.DataFrame) -> dict[str, int]:
+    """Median over the steps of what each part adds to the rank's lateness."""
+    per_step = late.join(steady, on="step").group_by("step").agg(pl.sum(part) for part in PARTS)
+    filled = steady.join(per_step, on="step", how="left").fill_null(0)
+    return {part: round(filled.select(pl.median(part)).item()) for part in PARTS}
+
+
+def _spent(own: pl.DataFrame, work: pl.DataFrame) -> pl.DataFrame:
+    """row and PARTS of one rank's calls of one family: absolute times since the call before; `previous` is its end."""
+    own = own.sort("begin")
+    previous_end = np.minimum(own["end"].shift(1).fill_null(0).to_numpy(), own["begin"].to_numpy())
+    begins = own["begin"].to_numpy()
+    rank = own["rank"][0]
+    inside = work.filter((pl.col("rank") == rank) & (pl.col("end") > previous_end[1:].min(initial=begins[0])))
+    inside = inside.join(own.select("row"), on="row", how="anti")
+    numbers = inside["cls"].replace_strict(_CLASS_OF, return_dtype=pl.Int64).to_numpy()
+    table = atoms(
+        inside["begin"].to_numpy(), inside["end"].to_numpy(), numbers, (previous_end[1:], begins[1:]), len(CAUSES)
+    )
+    owner = line_of_mask(len(CAUSES))
+    columns = {name: table[:, owner == i].sum(axis=1) for i, name in enumerate((*CAUSES, "host"))}
+    columns["previous"] = previous_end[1:]
+    first_is_unknown = [
+        pl.Series(part, np.concatenate(([0], columns[part]))).set(pl.Series([True] + [False] * (len(own) - 1)), None)
+        for part in PARTS
+    ]
+    return own.select("row").with_columns(first_is_unknown)
+
+
+def _no_time(arrived: pl.DataFrame) -> pl.DataFrame:
+    return arrived.head(0).select("row").with_columns(pl.lit(None, dtype=pl.Int64).alias(part) for part in PARTS)

@@ -1,0 +1,110 @@
+"""What bounds the step, in one word and one sentence, with the thresholds that decided."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from nsysan.metrics.skew import SHARE, STEPS, T_VALUE, Straggler
+from nsysan.metrics.whatif import WhatIf
+
+#: One line bounds the step if it takes this share of it ...
+DOMINANT = 0.5
+#: ... or this share, and this many times the next.
+LEADING, LEAD = 0.3, 1.5
+#: With more communication than this left unsplit, nothing is concluded.
+UNSPLIT = 0.1
+
+THRESHOLDS = {
+    "dominant_share": DOMINANT,
+    "leading_share": LEADING,
+    "leading_ratio": LEAD,
+    "max_unsplit_share": UNSPLIT,
+    "straggler_share": SHARE,
+    "straggler_steps": STEPS,
+    "straggler_t": T_VALUE,
+}
+_WORDS = {
+    "compute": "compute bounds the step",
+    "wire": "the wire bounds the step: data moves for most of it",
+    "skew": "ranks arriving late bound the step",
+    "launch": "launching bounds the step: GPUs are idle for want of work",
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """kind: compute, wire, skew, launch, mixed or inconclusive; shares: of the period, what was weighed."""
+
+    kind: str
+    reason: str
+    shares: dict[str, float]
+
+
+def judge(ledger: pl.DataFrame, what: WhatIf | None, straggler: Straggler | None, missing: list[int]) -> Verdict:
+    """The verdict on the steady steps: shares of the period, the largest of which bounds the step.
+
+    compute, wire (with fused) and launch (idle) are medians over the ranks, skew what no_skew would save, and
+    the idle time of a straggler is not counted again under launch.
+    """
+    steady = ledger.filter(pl.col("steady"))
+    if what is None or steady.is_empty() or not what.period:
+        return Verdict("inconclusive", "there is no steady decode step to judge", {})
+    if steady["graph_ns"].sum() > 0:
+        return Verdict(
+            "inconclusive",
+            "CUDA graph replays were traced as blocks, so compute and communication cannot be told apart; capture "
+            "with --cuda-graph-trace=node",
+            {},
+        )
+    shares = _shares(steady, what, straggler)
+    if shares["unsplit"] > UNSPLIT:
+        return Verdict(
+            "inconclusive",
+            f"{shares['unsplit']:.0%} of the step is communication whose waiting cannot be told from its transfer; "
+            f"capture all ranks of the communicator in one session",
+            shares,
+        )
+    weighed = {name: shares[name] for name in _WORDS}
+    (first, top), (_, second) = sorted(weighed.items(), key=lambda item: -item[1])[:2]
+    leads = top >= DOMINANT or (top >= LEADING and top >= LEAD * second)
+    listed = ", ".join(f"{name} {share:.0%}" for name, share in sorted(weighed.items(), key=lambda item: -item[1]))
+    incomplete = (
+        f"; ranks {', '.join(map(str, missing))} are not in the trace and may be later still" if missing else ""
+    )
+    if not leads:
+        return Verdict("mixed", f"no single cause bounds the step: {listed}{incomplete}", shares)
+    who = ""
+    if straggler is not None and first == "skew":
+        who = f": rank {straggler.rank}, held up by {_HELD_UP[straggler.cause]}"
+    return Verdict(first, f"{_WORDS[first]}{who} ({listed}){incomplete}", shares)
+
+
+_HELD_UP = {
+    "compute": "more compute",
+    "host": "its host (idle GPU before it arrives)",
+    "copy": "more copying",
+    "previous": "leaving the collective before late",
+    "communication": "other communication",
+    "graph": "graph replays",
+}
+
+
+def _shares(steady: pl.DataFrame, what: WhatIf, straggler: Straggler | None) -> dict[str, float]:
+    period = what.period
+
+    def median(*lines: str, without: int | None = None) -> float:
+        rows = steady.filter(pl.col("rank") != (-1 if without is None else without))
+        total = rows.select("rank", ns=pl.sum_horizontal(pl.col(f"{line}_ns").fill_null(0) for line in lines))
+        per_rank = total.group_by("rank").agg(pl.median("ns"))["ns"].median()
+        return float(per_rank or 0) / period  # type: ignore[arg-type]
+
+    late = straggler.rank if straggler else None
+    return {
+        "compute": median("compute", without=late),
+        "wire": median("wire", "fused"),
+        "skew": (period - what.no_skew) / period if what.no_skew is not None else 0.0,
+        "launch": median("idle", without=late),
+        "unsplit": median("comm_unsplit"),
+    }

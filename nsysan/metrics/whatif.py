@@ -1,0 +1,91 @@
+"""What a step would take without skew, with the wire at its floor, without late hosts: closed forms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from nsysan.metrics.gaps import HOST_LATE
+from nsysan.model.matching import MATCHED
+
+#: The floor is this quantile of the shortest residency over the ranks, for one kernel, size and rank count.
+FLOOR_QUANTILE = 0.05
+
+
+@dataclass(frozen=True)
+class WhatIf:
+    """Periods in ns: as measured, and with each loss taken away. None where it cannot be told."""
+
+    period: int
+    no_skew: int | None
+    floor_wire: int | None
+    no_host_late: int | None
+    all: int | None
+
+
+def floors(collectives: pl.DataFrame, steady: list[int]) -> pl.DataFrame:
+    """name, message_bytes, members, floor: the least that such a call takes in this trace (ns)."""
+    key = ["name", "message_bytes", "members"]
+    matched = collectives.filter((pl.col("verdict") == MATCHED) & pl.col("step").is_in(steady))
+    shortest = matched.group_by(*key, "family", "step", "call").agg(ns=(pl.col("end") - pl.col("begin")).min())
+    return shortest.group_by(key).agg(floor=pl.col("ns").quantile(FLOOR_QUANTILE, "higher").cast(pl.Int64))
+
+
+def what_if(
+    ledger: pl.DataFrame, collectives: pl.DataFrame, gaps: pl.DataFrame, straggler: int | None
+) -> WhatIf | None:
+    """Medians over the steady steps; None where there is no steady step.
+
+    A rank's own time is its period less its waiting. The slowest own time paces a step. Without skew every
+    rank would take what the others take: the median own time over the ranks, the straggler left out. The
+    wire at its floor takes its excess over the floors out of the exposed wire; without late hosts, idle time
+    that began before the launch call goes from each rank's own time.
+    """
+    steady = ledger.filter(pl.col("steady"))
+    if steady.is_empty():
+        return None
+    period = round(steady.group_by("step").agg(pl.median("period_ns"))["period_ns"].median() or 0)  # type: ignore[arg-type]
+    if steady["period_ns"].is_null().any() or steady["graph_ns"].sum() > 0:
+        return WhatIf(period, None, None, None, None)
+    host_late = gaps.filter(pl.col("cause") == HOST_LATE).group_by("step", "rank").agg(host_late=pl.sum("ns"))
+    excess = _wire_excess(collectives, steady["step"].unique().to_list())
+    rows = (
+        steady.join(host_late, on=["step", "rank"], how="left")
+        .join(excess, on=["step", "rank"], how="left")
+        .with_columns(pl.col("host_late", "excess").fill_null(0))
+        .with_columns(own=pl.col("period_ns") - pl.col("wait_ns").fill_null(0))
+        .with_columns(
+            eager=pl.col("own") - pl.col("host_late"),
+            saved=pl.min_horizontal("excess", pl.col("wire_ns").fill_null(0) + pl.col("fused_ns").fill_null(0)),
+        )
+    )
+    typical = pl.col("rank") != (-1 if straggler is None else straggler)
+    splits = steady["wait_ns"].is_not_null().any()
+    per_step = rows.group_by("step").agg(
+        period=pl.median("period_ns"),
+        skew=pl.max("own") - pl.col("own").filter(typical).median(),
+        wire=pl.median("saved"),
+        host=pl.max("own") - pl.max("eager"),
+        everything=(pl.col("eager") - pl.col("saved")).filter(typical).median(),
+    )
+    saving = {name: round(per_step[name].median() or 0) for name in ("skew", "wire", "host")}  # type: ignore[arg-type]
+    communicates = steady["comm_ns"].sum() > 0
+    told = splits or not communicates
+    return WhatIf(
+        period=period,
+        no_skew=period - saving["skew"] if told else None,
+        floor_wire=period - saving["wire"] if told else None,
+        no_host_late=period - saving["host"] if told else None,
+        all=min(round(per_step["everything"].median() or 0), period) if told else None,  # type: ignore[arg-type]
+    )
+
+
+def _wire_excess(collectives: pl.DataFrame, steady: list[int]) -> pl.DataFrame:
+    """step, rank, excess: ns by which the calls' transfers exceed their floors."""
+    key = ["name", "message_bytes", "members"]
+    matched = collectives.filter((pl.col("verdict") == MATCHED) & pl.col("step").is_in(steady))
+    with_floor = matched.join(floors(collectives, steady), on=key, how="left", nulls_equal=True)
+    return with_floor.group_by("step", "rank").agg(
+        excess=pl.max_horizontal(pl.col("wire") - pl.col("floor"), pl.lit(0)).sum()
+    )
