@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from nsysan._errors import ExitCode, NsysanError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from nsysan.model.run import Run
@@ -31,8 +32,8 @@ def open_trace(path: str | Path) -> Trace:
     return Trace(Path(path))
 
 
-def analyze(trace: Trace, steps: str | None = None, *, use_nvtx: bool = True) -> Run:
-    """Find ranks, steps and collectives of a trace (see nsysan.model.run.analyze)."""
+def analyze(traces: Trace | Sequence[Trace], steps: str | None = None, *, use_nvtx: bool = True) -> Run:
+    """Find ranks, steps and collectives of a trace, or of a run's traces (see nsysan.model.run.analyze)."""
     from nsysan.model.run import analyze
 
-    return analyze(trace, steps, use_nvtx=use_nvtx)
+    return analyze(traces, steps, use_nvtx=use_nvtx)

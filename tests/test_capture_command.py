@@ -200,11 +200,14 @@ def test_named_nsys_is_taken_from_where_the_name_says(tmp_path: Path, monkeypatc
         ("%%n", "%n"),
         ("%q{PERCENT}", "%n"),
         ("50%", "50%"),
-        ("%h-%p", f"{socket.gethostname()}-{os.getpid()}"),
     ],
 )
 def test_output_patterns(pattern: str, expected: str) -> None:
     assert expand_output(pattern, {"NAME": "x", "PERCENT": "%n"}) == Path(expected)
+
+
+def test_output_names_the_host_and_the_process() -> None:
+    assert expand_output("%h-%p", {}) == Path(f"{socket.gethostname()}-{os.getpid()}")
 
 
 def test_output_numbers_are_the_first_free_ones(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ class Desk:
 
     def wait_for(self, name: str) -> None:
         """Until the workload has made that file."""
-        until(lambda: (self.folder / name).exists())
+        until((self.folder / name).exists)
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -531,4 +531,4 @@ def test_real_second_signal_ends_everything(real_desk: Desk) -> None:
 def test_real_duration_with_a_deaf_workload(real_desk: Desk) -> None:
     ended = real_desk.capture("-d", "1", "--kill-after", "1", *workload(_DEAF))
     assert (ended.code, real_desk.files()) == (0, ["started", "told", *WRITTEN]), ended.err
-    assert "that is not a failure" in ended.err
+    assert "the workload did not end by itself and was killed" in ended.err

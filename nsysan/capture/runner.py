@@ -143,7 +143,8 @@ def _handling(run: _Run) -> Iterator[None]:
 
 def _wait_for_rest(run: _Run) -> None:
     """nsys is gone: its agent still writes the report once the workload has ended; then nothing may stay."""
-    while workload_processes(run.mark):
+    until = time.monotonic() + run.kill_after + _END_OF_COLLECTION_S
+    while workload_processes(run.mark) and time.monotonic() < until:
         run.pass_on()
         run.kill_if_overdue(None)
         time.sleep(_POLL_S)

@@ -117,6 +117,8 @@ class Session:
                 ends_workload=self._nsys_ends_workload(),
                 kill_after=self.kill_after,
             )
+            if outcome.killed:
+                say("the workload did not end by itself and was killed")
             recordings = self._take(outcome, say)
         finally:
             # A folder that still holds something is the user's to look at.

@@ -103,7 +103,7 @@ def command(
       srun nsysan capture -o run1 -- python decode.py
 
     Exit codes: the workload's own; or 9 output exists, 10 output not writable, 20 no nsys, 21 no report came
-    back, 22 the capture range never opened, 23 export failed, 24 nsys died; 130 and 143 after a signal.
+    back, 22 the capture range never opened, 23 export failed, 24 nsys died; 129, 130 and 143 after a signal.
     """
     if nvtx_capture is not None and capture_range is None:
         capture_range = "nvtx"

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 import nsysan
-from nsysan.cli.source import opened
+from nsysan.cli.source import expand, opened_all
 from nsysan.report.output import check_writable, write_text
 from nsysan.report.text import plain
 
@@ -15,15 +15,15 @@ _PATH = click.Path(path_type=Path)
 
 
 @click.command("report")
-@click.argument("trace", type=_PATH)
-@click.option("-o", "--output", type=_PATH, help="HTML file to write; by default TRACE's name with .html, here.")
+@click.argument("traces", nargs=-1, required=True, metavar="TRACE...")
+@click.option("-o", "--output", type=_PATH, help="HTML file to write.  [default: TRACE's name with .html, here]")
 @click.option("--json", "json_output", type=_PATH, help="JSON file to write; - for standard output. No HTML unless -o.")
 @click.option("--steps", metavar="PATTERN", help="Regular expression for the NVTX ranges that mark decode steps.")
 @click.option("--no-nvtx", is_flag=True, help="Find steps by graph replays or kernel period, leaving ranges aside.")
 @click.option("--force", is_flag=True, help="Replace output files that exist.")
 @click.option("-q", "--quiet", is_flag=True, help="No summary; only errors.")
 def command(
-    trace: Path,
+    traces: tuple[str, ...],
     output: Path | None,
     json_output: Path | None,
     steps: str | None,
@@ -33,30 +33,35 @@ def command(
 ) -> None:
     """Account for every nanosecond of every decode step.
 
-    TRACE is an export of `nsys export --type sqlite`, or an .nsys-rep where nsys is installed. It is only
-    read. The summary goes to standard output, the page to OUTPUT.
+    TRACE is an export of `nsys export --type sqlite`, or an .nsys-rep where nsys is installed. Several (or a
+    folder, or a glob) are the reports of one run, one a rank or a host, and are put on one clock. They are
+    only read. The summary goes to standard output, the page to OUTPUT.
 
     \b
     Examples:
       nsysan report trace.sqlite                        # summary, and trace.html here
       nsysan report trace.sqlite -o report.html --force
+      nsysan report run1_rank_*.sqlite                  # one session a rank
       nsysan report trace.sqlite --json -  | jq .per_rank
       nsysan report trace.sqlite --steps '^generate_token'
 
     Exit codes: 3 no such file, 4 not SQLite, 5 not nsys, 6 needs export, 7 damaged, 8 no GPU work,
-    9 output exists, 10 output not writable, 11 no such steps.
+    9 output exists, 10 output not writable, 11 no such steps, 12 not reports of one run.
     """
     from nsysan.report.build import build_report
 
     to_stdout = json_output is not None and str(json_output) == "-"
-    html = output or (None if json_output else Path(f"{trace.stem}.html"))
+    paths = expand(traces)
+    default = f"{paths[0].stem}.html" if len(paths) == 1 else "nsysan-report.html"
+    html = output or (None if json_output else Path(default))
     outputs = [path for path in (html, None if to_stdout else json_output) if path is not None]
     for path in outputs:
-        check_writable(path, force=force, source=trace)
+        for source in paths:
+            check_writable(path, force=force, source=source)
     if len({path.resolve() for path in outputs}) < len(outputs):
         raise click.UsageError(f"-o and --json both name {html}")
-    with opened(trace, quiet=quiet) as source:
-        report = build_report(nsysan.analyze(source, steps, use_nvtx=not no_nvtx), nsysan.__version__)
+    with opened_all(paths, quiet=quiet) as reports:
+        report = build_report(nsysan.analyze(reports, steps, use_nvtx=not no_nvtx), nsysan.__version__)
     if json_output is not None:
         from nsysan.report.document import to_json
 

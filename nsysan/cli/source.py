@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -17,6 +18,33 @@ if TYPE_CHECKING:
     from nsysan.trace.export import Trace
 
 _RECORDINGS = (".nsys-rep", ".qdrep")
+
+
+def expand(names: tuple[str, ...]) -> list[Path]:
+    """Files that the user named: as they are, by glob pattern, or the exports in a folder, each once."""
+    found: list[Path] = []
+    for name in names:
+        path = Path(name)
+        if path.is_dir():
+            inside = sorted(path.glob("*.sqlite"))
+            if not inside:
+                raise NsysanError(f"{path}: a folder without any .sqlite export", ExitCode.NO_SUCH_FILE)
+            found += inside
+        elif not path.exists() and glob.has_magic(name):
+            matching = [Path(match) for match in sorted(glob.glob(name))]
+            if not matching:
+                raise NsysanError(f"{name}: no file matches", ExitCode.NO_SUCH_FILE)
+            found += matching
+        else:
+            found.append(path)
+    return list(dict.fromkeys(found))
+
+
+@contextmanager
+def opened_all(paths: list[Path], *, quiet: bool = False) -> Iterator[list[Trace]]:
+    """All traces, open until the end."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(opened(path, quiet=quiet)) for path in paths]
 
 
 @contextmanager

@@ -59,6 +59,16 @@ class Run:
         return self.work.filter(pl.col("type") == "kernel")
 
     @cached_property
+    def synchronise_calls(self) -> pl.DataFrame:
+        """The hosts' synchronise calls on the run's clock: thread, start, end."""
+        offsets = self.clock.offsets if self.clock else [0]
+        calls = [
+            shifted(trace.launches.filter(pl.col("name").str.contains("Synchronize")), offset)
+            for trace, offset in zip(self.traces, offsets, strict=True)
+        ]
+        return pl.concat(calls).select("thread", "start", "end")
+
+    @cached_property
     def ledger(self) -> pl.DataFrame:
         """The ledger per step and rank (see metrics.ledger.build_ledger)."""
         return build_ledger(self.work, self.windows)
@@ -114,7 +124,7 @@ def analyze(traces: Trace | Sequence[Trace], steps: str | None = None, *, use_nv
     clock = None
     if len(reports) > 1:
         clock = refine(_communication(work), len(ranks), len(reports))
-        work, windows = _corrected(work, windows, clock)
+        work, windows = _corrected(work, windows, clock.offsets)
         clock = replace(clock, offsets=[a + b for a, b in zip(offsets, clock.offsets, strict=True)])
     windows = windows.drop("rank_key").sort("step", "rank")
     work = work.drop("rank_key")
@@ -161,11 +171,11 @@ def _communication(work: pl.DataFrame) -> pl.DataFrame:
     return work.filter(pl.col("cls").is_in(list(classes.COMMUNICATION)) & pl.col("step").is_not_null())
 
 
-def _corrected(work: pl.DataFrame, windows: pl.DataFrame, clock: Clock) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _corrected(work: pl.DataFrame, windows: pl.DataFrame, corrections: list[int]) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Work and windows with each report's correction added."""
     report_of = work.select("rank", "report").unique()
     works, parts = [], []
-    for report, correction in enumerate(clock.offsets):
+    for report, correction in enumerate(corrections):
         own = report_of.filter(pl.col("report") == report)
         works.append(shifted(work.filter(pl.col("report") == report), correction))
         parts.append(shifted(windows.join(own, on="rank", how="semi"), correction))

@@ -10,10 +10,9 @@ from nsysan.metrics.ledger import FIGURES, IDLE, LINES
 from nsysan.model.matching import MATCHED, REJECTED, UNMATCHED
 from nsysan.model.ranks import Rank
 from nsysan.model.run import Run
+from nsysan.report.diagnosis import Diagnosis, diagnose, percentiles
 from nsysan.report.quality import Quality, assess
 from nsysan.report.timeline import Timeline, build_timelines
-
-_PERCENTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
 
 
 @dataclass(frozen=True)
@@ -76,17 +75,20 @@ class Report:
 
     per_step: the ledger (see metrics.ledger.build_ledger). per_rank: rank and the median of each figure over the
     steady steps, null where no steady step has it. headline: the median of per_rank over the ranks.
+    size: ranks of the largest communicator, None where the trace does not tell.
     """
 
     version: str
     inputs: list[Input]
     ranks: list[Rank]
+    size: int | None
     steps: StepsSummary
     per_step: pl.DataFrame
     per_rank: pl.DataFrame
     headline: dict[str, int | None]
     collectives: list[CollectiveFamily]
     lookalikes: list[Lookalike]
+    diagnosis: Diagnosis
     timelines: list[Timeline]
     quality: list[Quality]
 
@@ -94,18 +96,21 @@ class Report:
 def build_report(run: Run, version: str) -> Report:
     """The Report of a run."""
     per_rank = _medians(run.ledger)
+    diagnosis = diagnose(run)
     return Report(
         version=version,
         inputs=[Input(t.name, t.nsys_version, t.schema_version, t.graph_mode) for t in run.traces],
         ranks=run.ranks,
+        size=run.size,
         steps=_steps(run),
         per_step=run.ledger,
         per_rank=per_rank,
         headline={name: _rounded(per_rank[name].median()) for name in FIGURES},
         collectives=_families(run),
         lookalikes=find_lookalikes(run.kernels),
-        timelines=build_timelines(run),
-        quality=assess(run),
+        diagnosis=diagnosis,
+        timelines=build_timelines(run, diagnosis),
+        quality=assess(run, diagnosis),
     )
 
 
@@ -186,16 +191,8 @@ def _families(run: Run) -> list[CollectiveFamily]:
                 matched=row[MATCHED],
                 unmatched=row[UNMATCHED],
                 rejected=row[REJECTED],
-                wire=_percentiles(own["wire"]),
-                wait=_percentiles(own["wait"]),
+                wire=percentiles(own["wire"]),
+                wait=percentiles(own["wait"]),
             )
         )
     return families
-
-
-def _percentiles(values: pl.Series) -> dict[str, int] | None:
-    """Observed values at each percentile (nearest rank), None for no values."""
-    if values.is_empty():
-        return None
-    found = {name: values.quantile(q, interpolation="higher") for name, q in _PERCENTILES.items()}
-    return {name: int(value) for name, value in found.items() if value is not None}

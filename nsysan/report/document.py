@@ -8,7 +8,9 @@ from typing import Any
 import polars as pl
 
 from nsysan.metrics.ledger import FIGURES
+from nsysan.metrics.verdict import THRESHOLDS
 from nsysan.report.build import CollectiveFamily, Report
+from nsysan.report.diagnosis import Diagnosis
 
 SCHEMA = "nsysan.report/1"
 _PER_STEP = ("step", "rank", "steady", "start_ns", *FIGURES, "collectives")
@@ -53,12 +55,62 @@ def to_document(report: Report) -> dict[str, Any]:
         "per_rank": _rows(report.per_rank, _PER_RANK),
         "collectives": [_family(family) for family in report.collectives],
         "lookalikes": [{"name": k.name, "calls": k.calls, "share": k.share} for k in report.lookalikes],
-        "straggler": None,
-        "gaps": None,
-        "what_if": None,
-        "verdict": None,
+        **_diagnosis(report.diagnosis),
         "findings": None,
         "quality": [{"id": q.id, "status": q.status, "reason": q.reason} for q in report.quality],
+    }
+
+
+def _diagnosis(diagnosis: Diagnosis) -> dict[str, Any]:
+    late, what, verdict = diagnosis.straggler, diagnosis.what_if, diagnosis.verdict
+    return {
+        "straggler": late
+        and {
+            "rank": late.rank,
+            "cause": late.cause,
+            "caused_ns": late.caused,
+            "share": late.share,
+            "parts_ns": late.parts,
+        },
+        "gaps": diagnosis.gaps.to_dicts(),
+        "what_if": what
+        and {
+            "period_ns": what.period,
+            "no_skew_ns": what.no_skew,
+            "floor_wire_ns": what.floor_wire,
+            "no_host_late_ns": what.no_host_late,
+            "all_ns": what.all,
+        },
+        "verdict": {
+            "kind": verdict.kind,
+            "reason": verdict.reason,
+            "shares": verdict.shares,
+            "thresholds": THRESHOLDS,
+        },
+        "slowest_steps": [
+            {
+                "step": o.step,
+                "period_ns": o.period,
+                "excess_ns": o.excess,
+                "rank": o.rank,
+                "line": o.line,
+                "growth_ns": o.growth,
+                "call": o.call,
+                "lost_at_call_ns": o.lost_at_call,
+            }
+            for o in diagnosis.outliers
+        ],
+        "arrivals": [
+            {
+                "rank": s.rank,
+                "last_share": s.last_share,
+                "wait_ns": s.wait,
+                "wire_ns": s.wire,
+                "worst_wait_step": s.worst_wait_step,
+                "worst_wire_step": s.worst_wire_step,
+            }
+            for s in diagnosis.spreads
+        ],
     }
 
 

@@ -7,8 +7,9 @@ from html import escape
 import plotly.graph_objects as go
 import polars as pl
 
+from nsysan.metrics.gaps import MEANING
 from nsysan.report.build import Report, visible_lines
-from nsysan.report.palette import COLOURS, NAMES
+from nsysan.report.palette import COLOURS, GAP_COLOURS, NAMES
 from nsysan.report.text import plain
 from nsysan.report.timeline import Timeline
 
@@ -76,10 +77,83 @@ def timeline(data: Timeline) -> go.Figure:
             customdata=_hover(slices),
             hovertemplate="<b>%{customdata[0]}</b><br>%{customdata[1]}<br>at %{base:,.2f} us<extra>%{y}</extra>",
         )
+    last = data.arrivals.filter(pl.col("last"))
+    figure.add_scatter(
+        x=(last["time"] / 1e3).to_list(),
+        y=[_lane(rank, lane) for rank, lane in last.select("rank", "lane").iter_rows()],
+        mode="markers",
+        name=NAMES["last"],
+        marker={"symbol": "triangle-down", "size": 8, "color": COLOURS["last"], "line": {"width": 1, "color": "#fff"}},
+        customdata=[
+            [call, late / 1e3, escape(plain(name, _NAME_WIDTH))]
+            for call, late, name in last.select("call", "lateness", "name").iter_rows()
+        ],
+        hovertemplate="<b>last to arrive</b>, %{customdata[1]:,.2f} us after the first<br>collective %{customdata[0]}: "
+        "%{customdata[2]}<extra>%{y}</extra>",
+    )
     span = (data.finish - data.origin) / 1e3
     figure.update_layout(barmode="overlay", bargap=0.15, height=120 + _LANE_HEIGHT * len(order))
     figure.update_xaxes(title="us since the step began on the first rank", range=[-0.01 * span, 1.01 * span])
     figure.update_yaxes(categoryorder="array", categoryarray=order[::-1])
+    return figure
+
+
+def lateness_in_step(data: Timeline) -> go.Figure | None:
+    """Lateness of each rank at each collective of the step, us; None where nothing matched."""
+    if data.arrivals.is_empty():
+        return None
+    return _heat_map(data.arrivals.select("rank", "lateness", at="call"), "collective of the step", "lateness, us")
+
+
+def caused_by_step(report: Report) -> go.Figure | None:
+    """What each rank's late arrivals cost in each step, us; None where nothing matched."""
+    caused = report.diagnosis.caused
+    if caused.is_empty():
+        return None
+    return _heat_map(caused.select("rank", at="step", lateness="ns"), "step", "caused, us")
+
+
+def _heat_map(values: pl.DataFrame, axis: str, unit: str) -> go.Figure:
+    """values: rank, at, lateness (ns)."""
+    grid = values.group_by("rank", "at").agg(pl.max("lateness")).sort("at").pivot(on="at", index="rank").sort("rank")
+    columns = [int(name) for name in grid.columns[1:]]
+    figure = go.Figure(
+        go.Heatmap(
+            z=[[None if ns is None else ns / 1e3 for ns in row[1:]] for row in grid.iter_rows()],
+            x=columns,
+            y=[f"rank {rank}" for rank in grid["rank"]],
+            colorscale=[[0, "#F3EAD8"], [0.5, COLOURS["wait"]], [1, "#7A2E00"]],
+            colorbar={"title": {"text": unit}},
+            hovertemplate="%{y}, " + axis + " %{x}: %{z:,.2f} us<extra></extra>",
+        )
+    )
+    figure.update_layout(height=130 + 26 * len(grid))
+    figure.update_xaxes(title=axis)
+    figure.update_yaxes(autorange="reversed")
+    return figure
+
+
+def gap_bars(report: Report) -> go.Figure | None:
+    """Idle time by cause as stacked bars per rank, us; None where no GPU idles."""
+    gaps = report.diagnosis.gaps
+    causes = [cause for cause in MEANING if (gaps.filter(pl.col("cause") == cause)["ns"] > 0).any()]
+    if not causes:
+        return None
+    figure = go.Figure()
+    for cause in causes:
+        own = gaps.filter(pl.col("cause") == cause)
+        figure.add_bar(
+            y=[f"rank {rank}" for rank in own["rank"]],
+            x=(own["ns"] / 1e3).to_list(),
+            orientation="h",
+            name=cause.replace("_", " "),
+            marker_color=GAP_COLOURS[cause],
+            hovertemplate="%{y}: %{x:,.1f} us<extra>" + MEANING[cause] + "</extra>",
+        )
+    ranks = [f"rank {rank.rank}" for rank in report.ranks]
+    figure.update_layout(barmode="stack", height=110 + 30 * len(ranks))
+    figure.update_xaxes(title="idle us per step (median over the steady steps)")
+    figure.update_yaxes(categoryorder="array", categoryarray=ranks[::-1])
     return figure
 
 

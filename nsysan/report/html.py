@@ -10,12 +10,14 @@ from importlib.resources import files
 from string import Template
 
 import plotly.graph_objects as go
+import polars as pl
 from plotly.offline import get_plotlyjs
 
+from nsysan.metrics.gaps import MEANING
 from nsysan.report import figures
 from nsysan.report.build import Report, visible_lines
 from nsysan.report.palette import COLOURS, NAMES
-from nsysan.report.terminal import headline_sentence
+from nsysan.report.terminal import late_sentence, savings_sentence
 from nsysan.report.text import counted, ms, percent, plain, size, us
 
 
@@ -35,8 +37,16 @@ def to_html(report: Report) -> str:
                 _ledger_table(report),
             ),
             *(_timeline_section(plots, number, report) for number in range(len(report.timelines))),
+            _lateness(plots, report),
             _section(
-                "Step period", _PERIOD_NOTE, _plot(plots, "period", figures.period_series(report)), _steps_table(report)
+                "Steps",
+                _PERIOD_NOTE,
+                _plot(plots, "period", figures.period_series(report)),
+                _slowest_table(report),
+                _steps_table(report),
+            ),
+            _section(
+                "Idle time by cause", _GAP_NOTE, _plot(plots, "gaps", figures.gap_bars(report)), _gap_table(report)
             ),
             _collectives(report),
             _quality(report),
@@ -70,20 +80,36 @@ _PERIOD_NOTE = (
 )
 
 
+_LATENESS_NOTE = (
+    "How long after the first rank each rank arrived. caused: by how much the last rank came after the second last, "
+    "which is what the run would gain had that rank alone arrived with it. The longest communication time means "
+    "the least lateness."
+)
+_GAP_NOTE = "Every idle interval has one cause; they sum to the ledger's idle line."
+
+
 def _lead(report: Report) -> str:
+    verdict, what = report.diagnosis.verdict, report.diagnosis.what_if
+    sentences = (verdict.reason, f"late: {late_sentence(report)}", f"savings: {savings_sentence(report)}")
     head = report.headline
     period = head["period_ns"]
-    cards = [("period", ms(period), "per decode step", "var(--accent)")] if period else []
+    cards = [(ms(period), "per decode step", "var(--accent)")] if period else []
     cards += [
-        (line, percent(head[f"{line}_ns"], period), NAMES[line], COLOURS[line])
+        (percent(head[f"{line}_ns"], period), NAMES[line], COLOURS[line])
         for line in visible_lines(report)
         if head[f"{line}_ns"] is not None
     ]
+    if what is not None and what.all is not None:
+        cards.append((ms(what.all), "without skew, wire excess and late hosts", "var(--accent)"))
     shown = "".join(
         f'<div class="card" style="--colour:{colour}"><b>{_safe(value)}</b><span>{_safe(name)}</span></div>'
-        for _, value, name, colour in cards
+        for value, name, colour in cards
     )
-    return f'<p class="lead">{_safe(headline_sentence(report))}</p><div class="cards">{shown}</div>'
+    lines = "".join(f"<p>{_safe(sentence)}</p>" for sentence in sentences[1:])
+    return (
+        f'<div class="verdict"><p class="lead"><b>{_safe(verdict.kind)}</b>: {_safe(sentences[0])}</p>{lines}</div>'
+        f'<div class="cards">{shown}</div>'
+    )
 
 
 def _subtitle(report: Report) -> str:
@@ -100,17 +126,54 @@ def _timeline_section(plots: dict[str, str], number: int, report: Report) -> str
     data = report.timelines[number]
     note = (
         f"{ms(data.finish - data.origin)} on all ranks' one clock. Drag to zoom, double-click to reset, click the "
-        f"legend to filter; launch calls that lie before the step are to the left."
+        f"legend to filter; triangles mark the last rank to arrive; launch calls that lie before the step are to "
+        f"the left."
     )
-    title = f"Timeline of the {data.role}: step {data.step} ({plain(data.label, 60)})"
-    return _section(title, note, _plot(plots, f"timeline-{number}", figures.timeline(data), zoom="x"))
+    return _section(
+        f"Timeline: {data.role} step, {data.step} ({plain(data.label, 60)})",
+        note,
+        _plot(plots, f"timeline-{number}", figures.timeline(data), zoom="x"),
+        _plot(plots, f"lateness-{number}", figures.lateness_in_step(data)),
+        anchor=f"step-{data.step}",
+    )
 
 
-def _section(title: str, note: str, *parts: str) -> str:
-    return f'<section><h2>{_safe(title)}</h2><p class="note">{_safe(note)}</p>{"".join(parts)}</section>'
+def _lateness(plots: dict[str, str], report: Report) -> str:
+    spreads = report.diagnosis.spreads
+    if not spreads:
+        return ""
+    shown = {timeline.step for timeline in report.timelines}
+    header = [
+        "rank",
+        "last to arrive",
+        *(f"{what} {q}" for what in ("wait", "wire") for q in ("p50", "p95", "p99", "max")),
+    ]
+    rows = [
+        [
+            f"rank {s.rank}",
+            f"{s.last_share:.0%} of the calls",
+            *(us(values[q]) for values in (s.wait, s.wire) for q in ("p50", "p95", "p99", "max")),
+            *(_step_link(step, shown) for step in (s.worst_wait_step, s.worst_wire_step)),
+        ]
+        for s in spreads
+    ]
+    table = _table([*header, "most wait in", "most wire in"], rows, raw=(len(header), len(header) + 1))
+    return _section("Lateness", _LATENESS_NOTE, _plot(plots, "caused", figures.caused_by_step(report)), table)
 
 
-def _plot(plots: dict[str, str], name: str, figure: go.Figure, zoom: str = "") -> str:
+def _step_link(step: int, shown: set[int]) -> str:
+    """HTML: the step's number, a link where its timeline is on the page."""
+    return f'<a href="#step-{step}">step {step}</a>' if step in shown else f"step {step}"
+
+
+def _section(title: str, note: str, *parts: str, anchor: str = "") -> str:
+    name = f' id="{_safe(anchor)}"' if anchor else ""
+    return f'<section{name}><h2>{_safe(title)}</h2><p class="note">{_safe(note)}</p>{"".join(parts)}</section>'
+
+
+def _plot(plots: dict[str, str], name: str, figure: go.Figure | None, zoom: str = "") -> str:
+    if figure is None:
+        return ""
     # "<" would end the script element that holds the figure.
     plots[name] = str(figure.to_json()).replace("<", "\\u003c")
     height = f"height:{figure.layout.height}px"
@@ -129,6 +192,49 @@ def _ledger_table(report: Report) -> str:
 def _steps_table(report: Report) -> str:
     rows = [[str(step), plain(report.steps.labels[step], 60), reason] for step, reason in report.steps.excluded.items()]
     return _table(["left out", "range", "reason"], rows, text=(1, 2)) if rows else ""
+
+
+def _slowest_table(report: Report) -> str:
+    outliers = report.diagnosis.outliers
+    shown = {timeline.step for timeline in report.timelines}
+    rows = [
+        [
+            _step_link(o.step, shown),
+            plain(report.steps.labels[o.step], 60),
+            ms(o.period),
+            us(o.excess),
+            o.line,
+            f"rank {o.rank}",
+            us(o.growth),
+            "-" if o.call is None else str(o.call),
+            us(o.lost_at_call),
+        ]
+        for o in outliers
+    ]
+    header = [
+        "slowest",
+        "range",
+        "period",
+        "us over median",
+        "what grew",
+        "on",
+        "by us",
+        "most lost at collective",
+        "us",
+    ]
+    return _table(header, rows, text=(0, 1), raw=(0,)) if rows else ""
+
+
+def _gap_table(report: Report) -> str:
+    gaps = report.diagnosis.gaps.filter(pl.col("ns") > 0)
+    ns = {(rank, cause): value for rank, cause, value in gaps.select("rank", "cause", "ns").iter_rows()}
+    ranks = [rank.rank for rank in report.ranks]
+    causes = [cause for cause in MEANING if cause in set(gaps["cause"])]
+    rows = [
+        [cause.replace("_", " "), *(us(ns.get((rank, cause), 0)) for rank in ranks), MEANING[cause]] for cause in causes
+    ]
+    header = ["us per step", *(f"rank {rank}" for rank in ranks), "meaning"]
+    return _table(header, rows, text=(0, len(header) - 1), wrap=len(header) - 1) if rows else ""
 
 
 def _collectives(report: Report) -> str:
@@ -169,12 +275,22 @@ def _quality(report: Report) -> str:
     return _section("Evidence", note, _table(["aspect", "status", "why"], rows, text=(0, 1, 2), wrap=2))
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]], text: tuple[int, ...] = (0,), wrap: int = -1) -> str:
+def _table(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    text: tuple[int, ...] = (0,),
+    wrap: int = -1,
+    raw: tuple[int, ...] = (),
+) -> str:
+    """text: columns aligned left; wrap: a column that may break; raw: columns that hold HTML of our own making."""
+
     def kind(column: int) -> str:
         return ' class="text wrap"' if column == wrap else ' class="text"' if column in text else ""
 
     head = "".join(f"<th{kind(i)}>{_safe(cell)}</th>" for i, cell in enumerate(header))
-    lines = ("".join(f"<td{kind(i)}>{_safe(cell)}</td>" for i, cell in enumerate(row)) for row in rows)
+    lines = (
+        "".join(f"<td{kind(i)}>{cell if i in raw else _safe(cell)}</td>" for i, cell in enumerate(row)) for row in rows
+    )
     body = "".join(f"<tr>{line}</tr>" for line in lines)
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 

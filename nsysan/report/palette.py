@@ -12,6 +12,7 @@ COLOURS = {
     "graph": "#56B4E9",
     "idle": "#B8BCC2",
     "launch": "#7F8790",
+    "last": "#111111",
 }
 
 NAMES = {
@@ -24,4 +25,15 @@ NAMES = {
     "graph": "graph replay, contents not traced",
     "idle": "idle",
     "launch": "launch call (host)",
+    "last": "last rank to arrive",
+}
+
+GAP_COLOURS = {
+    "between_steps": "#B8BCC2",
+    "host_late": "#882255",
+    "launch": "#CC6677",
+    "graph": "#88CCEE",
+    "dependency": "#DDCC77",
+    "sync": "#117733",
+    "unknown": "#666666",
 }

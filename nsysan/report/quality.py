@@ -6,24 +6,19 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from nsysan.metrics.skew import SHARE, STEPS
 from nsysan.model import classes
 from nsysan.model.health import clocks_agree, says_events_lost
 from nsysan.model.matching import MATCHED, REJECTED, SINGLE, UNMATCHED
 from nsysan.model.run import Run
+from nsysan.report.diagnosis import MAX_REJECTED, Diagnosis
 
 OK = "ok"
 ESTIMATED = "estimated"
 NOT_MEASURABLE = "not_measurable"
 
 NODE_FLAG = "--cuda-graph-trace=node"
-_PARTS_TO_COME = {
-    "straggler": "who is late and why",
-    "gaps": "causes of idle time",
-    "what_if": "savings if skew, wire latency or host delays went",
-    "verdict": "the verdict",
-    "wire_speed": "latency floor, algbw and busbw",
-    "findings": "findings with a fix",
-}
+_EAGER_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -35,14 +30,16 @@ class Quality:
     reason: str
 
 
-def assess(run: Run) -> list[Quality]:
+def assess(run: Run, diagnosis: Diagnosis) -> list[Quality]:
     """Quality rows of a run, each aspect once."""
-    rows = [_steps(run), _ranks(run), _graphs(run), _split(run), _bytes(run), _launches(run), _clock(run)]
-    rows += [_events(run), _host_time(run), _overlap(run), _unknown_names(run)]
-    rows += [
-        Quality(aspect, NOT_MEASURABLE, f"{what}: not computed by this version of nsysan")
-        for aspect, what in _PARTS_TO_COME.items()
-    ]
+    rows = [_steps(run), _ranks(run), _missing(run), _one_clock(run), _graphs(run), _split(run, diagnosis), _bytes(run)]
+    rows += [_launches(run), _clock(run), _events(run), _host_time(run), _overlap(run), _unknown_names(run)]
+    rows += [_straggler(run, diagnosis), _gaps(run), _what_if(run, diagnosis)]
+    rows.append(
+        Quality(
+            "wire_speed", NOT_MEASURABLE, "algbw, busbw and the link's peak are not computed by this version of nsysan"
+        )
+    )
     return [row for row in rows if row is not None]
 
 
@@ -80,28 +77,73 @@ def _graphs(run: Run) -> Quality | None:
     )
 
 
-def _split(run: Run) -> Quality:
+def _missing(run: Run) -> Quality | None:
+    if not run.missing_ranks or run.size is None:
+        return None
+    names = ", ".join(map(str, run.missing_ranks))
+    which = f"rank {names} is" if len(run.missing_ranks) == 1 else f"ranks {names} are"
+    return Quality(
+        "missing_ranks",
+        ESTIMATED if len(run.ranks) > 1 else NOT_MEASURABLE,
+        f"{which} not in the trace, of {run.size}; where such a rank is the last to arrive, waiting for it reads as "
+        f"wire",
+    )
+
+
+def _one_clock(run: Run) -> Quality | None:
+    clock = run.clock
+    if clock is None:
+        return None
+    offsets = ", ".join(f"{offset / 1e6:+.3f}" for offset in clock.offsets)
+    if not clock.refined:
+        return Quality("clock", ESTIMATED, f"{len(run.traces)} reports aligned by UTC only: {clock.reason}")
+    return Quality(
+        "clock",
+        OK,
+        f"{len(run.traces)} reports on one clock by UTC and the collectives' ends (ms added: {offsets}); residual "
+        f"p50 {(clock.residual_p50 or 0) / 1e3:.2f} us, p95 {(clock.residual_p95 or 0) / 1e3:.2f} us, which is the "
+        f"error of any wait",
+    )
+
+
+def _split(run: Run, diagnosis: Diagnosis) -> Quality:
     calls = run.collectives.filter(pl.col("step").is_in(run.steady_steps))
     counts = dict(calls.group_by("verdict").len().iter_rows())
     total = len(calls)
     if total == 0:
-        hidden = run.graph_mode == "graph"
-        reason = (
-            f"communication inside graph replays is not visible; capture with {NODE_FLAG}"
-            if hidden
-            else ("no communication kernel of the catalogue runs in these steps")
-        )
-        return Quality("wait_wire", NOT_MEASURABLE if hidden else OK, reason)
+        if run.graph_mode == "graph":
+            return Quality(
+                "wait_wire",
+                NOT_MEASURABLE,
+                f"communication inside graph replays is not visible; capture with {NODE_FLAG}",
+            )
+        return Quality("wait_wire", OK, "no communication kernel of the catalogue runs in the steady steps")
     if counts.get(SINGLE, 0) == total:
         return Quality(
             "wait_wire",
             NOT_MEASURABLE,
-            "only one rank of the communicator is in the trace, so waiting and transfer cannot be told apart; "
-            "capture all ranks in one nsys session",
+            "only one rank of the communicator is in the trace, so waiting and transfer cannot be told apart; capture "
+            "all ranks in one nsys session, or name all ranks' reports together",
         )
+    if diagnosis.rejected > MAX_REJECTED:
+        return Quality(
+            "wait_wire",
+            NOT_MEASURABLE,
+            f"{counts.get(REJECTED, 0)} of {total} collective kernels end on one rank before another has begun them: "
+            f"the clocks of the ranks disagree, so nobody is called late",
+        )
+    error = run.collectives.filter(pl.col("verdict") == MATCHED).select(
+        (pl.col("wait") - pl.col("skew_free_wait")).abs()
+    )
+    bar = error.to_series().quantile(0.95) or 0.0
     bad = {verdict: counts[verdict] for verdict in (UNMATCHED, REJECTED, SINGLE) if verdict in counts}
     if not bad:
-        return Quality("wait_wire", OK, f"all {total} collective kernels of the steady steps matched across the ranks")
+        return Quality(
+            "wait_wire",
+            OK,
+            f"all {total} collective kernels of the steady steps matched across the ranks; the two estimates of wait "
+            f"differ by {bar / 1e3:.1f} us at p95",
+        )
     detail = ", ".join(f"{n} {verdict}" for verdict, n in bad.items())
     status = ESTIMATED if counts.get(MATCHED) else NOT_MEASURABLE
     return Quality("wait_wire", status, f"of {total} collective kernels {detail}; their time is the line comm_unsplit")
@@ -165,10 +207,16 @@ def _events(run: Run) -> Quality:
     return Quality("events", ESTIMATED, f"the profiler says of the ranks: {'; '.join(lost)}")
 
 
-def _host_time(run: Run) -> Quality | None:
+def _is_eager(run: Run) -> bool:
+    """Whether kernels are launched one by one, so that tracing each launch weighs on the host."""
     steady = run.work.filter(pl.col("step").is_in(run.steady_steps) & (pl.col("type") == "kernel"))
-    eager = int(steady["graph_node"].null_count())
-    if steady.is_empty() or run.graph_mode == "graph" or eager < len(steady) / 2:
+    if steady.is_empty() or run.graph_mode == "graph":
+        return False
+    return steady["graph_node"].null_count() >= _EAGER_SHARE * len(steady)
+
+
+def _host_time(run: Run) -> Quality | None:
+    if not _is_eager(run):
         return None
     return Quality(
         "host_time",
@@ -176,6 +224,33 @@ def _host_time(run: Run) -> Quality | None:
         "kernels are launched one by one, and tracing each launch inflates host time (threefold in a measured case): "
         "idle time, and waiting caused by a late host, are shorter without the profiler",
     )
+
+
+def _straggler(run: Run, diagnosis: Diagnosis) -> Quality:
+    if diagnosis.arrived.is_empty() or diagnosis.rejected > MAX_REJECTED:
+        return Quality("straggler", NOT_MEASURABLE, "no collective could be matched across the ranks")
+    found = diagnosis.straggler
+    if found is None:
+        return Quality(
+            "straggler", OK, f"no rank causes, net of the others, {SHARE:.0%} of the period in {STEPS:.0%} of the steps"
+        )
+    if found.cause == "host" and _is_eager(run):
+        return Quality("straggler", ESTIMATED, "held up by its host, whose time the profiler inflates (see host_time)")
+    return Quality("straggler", OK, f"net of the others, {SHARE:.0%} of the period or more in {STEPS:.0%} of the steps")
+
+
+def _gaps(run: Run) -> Quality:
+    if _is_eager(run):
+        return Quality("gaps", ESTIMATED, "idle time that the host causes is inflated by the profiler (see host_time)")
+    return Quality("gaps", OK, "every idle interval has one cause, and they sum to the ledger's idle line")
+
+
+def _what_if(run: Run, diagnosis: Diagnosis) -> Quality:
+    if diagnosis.what_if is None or diagnosis.what_if.no_skew is None:
+        return Quality("what_if", NOT_MEASURABLE, "needs steady steps in which waiting and transfer are told apart")
+    if _is_eager(run):
+        return Quality("what_if", ESTIMATED, "savings on the host's side are upper bounds (see host_time)")
+    return Quality("what_if", OK, "closed forms on the ledger of each step, medians over the steps")
 
 
 def _overlap(run: Run) -> Quality | None:

@@ -4,42 +4,101 @@ from __future__ import annotations
 
 from collections import Counter
 
+import polars as pl
+
+from nsysan.metrics.gaps import MEANING
+from nsysan.metrics.outliers import Outlier
 from nsysan.report.build import CollectiveFamily, Report, visible_lines
+from nsysan.report.diagnosis import MAX_REJECTED
 from nsysan.report.quality import OK
 from nsysan.report.text import counted, ms, percent, plain, size, table, us
 
 _LABEL = {"comm_unsplit": "unsplit"}
+_VISIBLE = 0.0005
+_SPREAD = 0.05
+_NOTABLE = 0.01
 
 
 def to_text(report: Report) -> str:
-    """The summary as plain text, at most about 110 columns wide."""
-    parts = [_capture(report), _steps(report), _headline(report), _ledger(report), _collectives(report)]
+    """The summary as plain text: the verdict, the late rank and the savings first."""
+    parts = [answers(report), _capture(report), _ledger(report), _collectives(report), _gaps(report), _slowest(report)]
     return "\n\n".join(part for part in (*parts, _lookalikes(report), _quality(report)) if part) + "\n"
 
 
+def answers(report: Report) -> str:
+    """What bounds the step, which rank and why, and what fixing it would save: three lines."""
+    return "\n".join(
+        (
+            f"verdict   {report.diagnosis.verdict.kind}: {report.diagnosis.verdict.reason}",
+            f"late      {late_sentence(report)}",
+            f"savings   {savings_sentence(report)}",
+        )
+    )
+
+
+def late_sentence(report: Report) -> str:
+    """Who is late, by how much, and why; or why nobody is named."""
+    late = report.diagnosis.straggler
+    if late is None:
+        reason = next((q.reason for q in report.quality if q.id == "straggler"), "")
+        named = report.diagnosis.arrived.is_empty() or report.diagnosis.rejected > MAX_REJECTED
+        return f"cannot be told: {reason}" if named else f"nobody: {reason}"
+    parts = sorted(late.parts.items(), key=lambda part: -abs(part[1]))
+    shown = ", ".join(f"{name} {ns / 1e3:+,.0f} us" for name, ns in parts if abs(ns) >= 1_000) or "no part stands out"
+    return (
+        f"rank {late.rank} arrives last and costs the others {ms(late.caused)} a step ({late.share:.0%}); "
+        f"cause {late.cause} (against the median rank: {shown})"
+    )
+
+
+def savings_sentence(report: Report) -> str:
+    """What a step takes, and would take without each loss."""
+    what = report.diagnosis.what_if
+    if what is None:
+        return "no steady decode step"
+    forms = (
+        ("without skew", what.no_skew),
+        ("with the wire at its floor", what.floor_wire),
+        ("without late hosts", what.no_host_late),
+        ("with all three", what.all),
+    )
+    told = [f"{name} {ms(ns)} ({(ns - what.period) / 1e3:+,.0f} us)" for name, ns in forms if ns is not None]
+    return f"{ms(what.period)} a step now; " + (", ".join(told) or "what could be saved cannot be told from this trace")
+
+
 def headline_sentence(report: Report) -> str:
-    """What the step is made of, in one sentence; what an NCCL sum would have said beside it."""
+    """What the step is made of, with the range over the ranks where they differ."""
     head = report.headline
     period = head["period_ns"]
     if not period:
-        return "No steady decode step: nothing to summarise."
-    shares = [
-        f"{_LABEL.get(line, line)} {percent(head[f'{line}_ns'], period)}"
-        for line in visible_lines(report)
-        if head[f"{line}_ns"] is not None
-    ]
-    return f"{ms(period)} a step: {', '.join(shares)} (median over ranks)"
+        return "no steady decode step: nothing to summarise"
+    shares = []
+    for line in visible_lines(report):
+        ns = report.per_rank[f"{line}_ns"].drop_nulls()
+        if ns.is_empty() or int(ns.max()) < _VISIBLE * period:  # type: ignore[arg-type]
+            continue
+        low, high = int(ns.min()), int(ns.max())  # type: ignore[arg-type]
+        spread = f" ({percent(low, period)} to {percent(high, period)})" if high - low > _SPREAD * period else ""
+        shares.append(f"{_LABEL.get(line, line)} {percent(head[f'{line}_ns'], period)}{spread}")
+    over = "median (and range) over the ranks" if len(report.per_rank) > 1 else "one rank"
+    return f"{ms(period)} a step: {', '.join(shares)}; {over}"
 
 
 def _capture(report: Report) -> str:
     models = Counter(rank.model or "unknown GPU" for rank in report.ranks)
     gpus = ", ".join(f"{n} x {plain(model)}" for model, n in models.items())
     graphs = {"node": "CUDA graphs by node", "graph": "CUDA graphs as blocks", "none": "no CUDA graph replays"}
-    lines = [f"nsysan {report.version}: {plain(source.name)}" for source in report.inputs]
     source = report.inputs[0]
+    names = ", ".join(plain(i.name) for i in report.inputs[:8]) + (" ..." if len(report.inputs) > 8 else "")
     version = f"nsys {source.nsys_version or 'of unknown version'} (schema {source.schema_version or 'unknown'})"
     ranks = counted(len(report.ranks), "rank")
-    lines.append(f"captured  {plain(version)}, {graphs[source.graph_trace]}; {ranks} on {gpus}")
+    of_all = f" of {report.size}" if report.size and report.size != len(report.ranks) else ""
+    lines = [
+        f"trace     {names}, exported by {plain(version)}",
+        f"captured  {ranks}{of_all} on {gpus}; {graphs[source.graph_trace]}",
+        _steps(report),
+        f"period    {headline_sentence(report)}",
+    ]
     return "\n".join(lines)
 
 
@@ -54,10 +113,6 @@ def _steps(report: Report) -> str:
         shown = ", ".join(map(str, numbers[:8])) + (f" and {len(numbers) - 8} more" if len(numbers) > 8 else "")
         lines.append(f"          left out: step {shown} ({plain(reason)})")
     return "\n".join(lines)
-
-
-def _headline(report: Report) -> str:
-    return f"period    {headline_sentence(report)}"
 
 
 def _ledger(report: Report) -> str:
@@ -95,6 +150,35 @@ def _family(family: CollectiveFamily, steps: int) -> str:
         for name, v in ((after, family.wire), ("wait", family.wait))
     ]
     return text + "\n    " + "    ".join(spread)
+
+
+def _gaps(report: Report) -> str:
+    """Idle time by cause, a column a cause."""
+    gaps = report.diagnosis.gaps
+    causes = [cause for cause in MEANING if (gaps.filter(pl.col("cause") == cause)["ns"] > 0).any()]
+    if not causes:
+        return ""
+    ns = {(rank, cause): value for rank, cause, value in gaps.select("rank", "cause", "ns").iter_rows()}
+    rows = [[str(rank.rank), *(us(ns.get((rank.rank, cause), 0)) for cause in causes)] for rank in report.ranks]
+    return "\n".join(["idle by cause, us per step (median over the steady steps)", *table(["rank", *causes], rows)])
+
+
+def _slowest(report: Report) -> str:
+    """The slowest steps, and what was different in them."""
+    outliers = [o for o in report.diagnosis.outliers if o.excess >= _NOTABLE * (o.period - o.excess)][:5]
+    if not outliers:
+        return ""
+    return "\n".join(["slowest steps", *(f"  {outlier_sentence(report, o)}" for o in outliers)])
+
+
+def outlier_sentence(report: Report, outlier: Outlier) -> str:
+    """One slow step: by how much, and where it went."""
+    label = plain(report.steps.labels[outlier.step], 40)
+    at = "" if outlier.call is None else f"; most lost at its collective {outlier.call}: {us(outlier.lost_at_call)} us"
+    return (
+        f"step {outlier.step} ({label}): {ms(outlier.period)}, {us(outlier.excess)} us over the median; "
+        f"{_LABEL.get(outlier.line, outlier.line)} on rank {outlier.rank} grew by {us(outlier.growth)} us{at}"
+    )
 
 
 def _lookalikes(report: Report) -> str:

@@ -8,6 +8,7 @@ import polars as pl
 
 from nsysan.model import classes
 from nsysan.model.run import Run
+from nsysan.report.diagnosis import Diagnosis
 
 LAUNCH = "launch"
 
@@ -18,7 +19,8 @@ class Timeline:
 
     role says why it is shown. origin: earliest begin over the ranks; finish: latest end (ns of the trace's
     clock). slices: rank, lane (stream number, or "launches"), line (ledger line, or "launch"), begin, end (ns
-    after origin), name, detail.
+    after origin), name, detail. arrivals: rank, lane, call, time (ns after origin), lateness (ns after the first
+    rank), last (whether this rank was the last), name: of the matched collectives.
     """
 
     step: int
@@ -27,24 +29,33 @@ class Timeline:
     origin: int
     finish: int
     slices: pl.DataFrame
+    arrivals: pl.DataFrame
 
 
-def build_timelines(run: Run) -> list[Timeline]:
-    """The median step and the slowest one, among the steady steps (all steps where none is steady)."""
+def build_timelines(run: Run, diagnosis: Diagnosis) -> list[Timeline]:
+    """The median step, the slowest, and those with most waiting and most wire, among the steady steps.
+
+    All steps are candidates where none is steady. A step that is several of these is shown once.
+    """
+    candidates = run.steady_steps or run.windows["step"].unique().sort().to_list()
     periods = (
-        run.windows.filter(pl.col("step").is_in(run.steady_steps or run.windows["step"].unique().to_list()))
+        run.windows.filter(pl.col("step").is_in(candidates))
         .group_by("step")
         .agg(period=(pl.col("finish") - pl.col("begin")).median())
         .sort("period", "step")
     )
-    median = int(periods["step"][(len(periods) - 1) // 2])
-    slowest = int(periods["step"][-1])
-    roles = {median: "median step"}
-    roles[slowest] = "slowest step" if slowest != median else "median and slowest step"
-    return [_timeline(run, step, role) for step, role in roles.items()]
+    roles: dict[int, list[str]] = {}
+    roles.setdefault(int(periods["step"][(len(periods) - 1) // 2]), []).append("median")
+    roles.setdefault(int(periods["step"][-1]), []).append("slowest")
+    if diagnosis.spreads:
+        waits = max(diagnosis.spreads, key=lambda spread: spread.wait["max"])
+        wires = max(diagnosis.spreads, key=lambda spread: spread.wire["max"])
+        roles.setdefault(waits.worst_wait_step, []).append("most waiting")
+        roles.setdefault(wires.worst_wire_step, []).append("most wire")
+    return [_timeline(run, diagnosis, step, " and ".join(names)) for step, names in roles.items()]
 
 
-def _timeline(run: Run, step: int, role: str) -> Timeline:
+def _timeline(run: Run, diagnosis: Diagnosis, step: int, role: str) -> Timeline:
     windows = run.windows.filter(pl.col("step") == step)
     origin, finish = int(windows["begin"].min()), int(windows["finish"].max())  # type: ignore[arg-type]
     inside = run.work.join(windows.select("rank", window_begin="begin", window_finish="finish"), on="rank").filter(
@@ -52,17 +63,32 @@ def _timeline(run: Run, step: int, role: str) -> Timeline:
     )
     slices = pl.concat([_work(inside), _launches(inside)])
     relative = slices.with_columns(pl.col("begin") - origin, pl.col("end") - origin)
-    return Timeline(
-        step, str(windows["label"][0]), role, origin, finish, relative.sort("rank", "lane", "begin", "line")
+    arrived = diagnosis.arrived.filter(pl.col("step") == step).select(
+        "rank",
+        "call",
+        "lateness",
+        "name",
+        lane=_lane(),
+        time=pl.col("begin") - origin,
+        last=pl.col("position") == pl.col("ranks"),
     )
+    label = str(windows["label"][0])
+    ordered = relative.sort("rank", "lane", "begin", "line")
+    return Timeline(step, label, role, origin, finish, ordered, arrived.sort("rank", "time"))
+
+
+def _lane() -> pl.Expr:
+    return ("stream " + pl.col("stream").cast(pl.String)).fill_null("stream")
 
 
 def _work(inside: pl.DataFrame) -> pl.DataFrame:
     """Ledger lines on the streams; a matched collective becomes its waiting and what comes after."""
-    lane = ("stream " + pl.col("stream").cast(pl.String)).fill_null("stream")
     us = (pl.col("end") - pl.col("begin")) / 1e3
-    detail = pl.format("{} us, {}", us.round(2), pl.coalesce("library", "type"))
-    columns = inside.with_columns(lane=lane, detail=detail)
+    ahead = pl.format(", launched {} us ahead", ((pl.col("start") - pl.col("launch_start")) / 1e3).round(1)).fill_null(
+        ""
+    )
+    detail = pl.format("{} us, {}{}", us.round(2), pl.coalesce("library", "type"), ahead)
+    columns = inside.with_columns(lane=_lane(), detail=detail)
     communication = pl.col("cls").is_in(list(classes.COMMUNICATION))
     matched = columns.filter(communication & pl.col("last").is_not_null())
     split = matched.with_columns(
