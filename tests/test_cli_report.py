@@ -129,7 +129,8 @@ def test_summary_accounts_for_the_paper_trace(tmp_path: Path, capsys: Capsys) ->
 
     assert result.code == 0
     assert result.err == ""
-    assert f"nsysan {nsysan.__version__}: paper.sqlite" in result.out
+    assert "trace     paper.sqlite" in result.out
+    assert f"nsysan {nsysan.__version__}" in result.out
     assert "nsys 2025.3.2.0 (schema 3.20.3)" in result.out
     assert "4 ranks on 4 x NVIDIA H200" in result.out
     assert "4 by NVTX ranges 'decode_step_#'" in result.out
@@ -415,7 +416,7 @@ def interrupted_export(folder: Path) -> Path:
 
 BAD_INPUTS: tuple[tuple[Callable[[Path], Path], ExitCode, str], ...] = (
     (missing, ExitCode.NO_SUCH_FILE, "no such file"),
-    (a_folder, ExitCode.NO_SUCH_FILE, "name the .sqlite file in it"),
+    (a_folder, ExitCode.NO_SUCH_FILE, "is a folder"),
     (below_a_file, ExitCode.NO_SUCH_FILE, "cannot be read"),
     (text_file, ExitCode.NOT_SQLITE, "nsys export --type sqlite"),
     (other_database, ExitCode.NOT_NSYS, "nsys export --type sqlite"),

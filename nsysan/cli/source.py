@@ -28,7 +28,10 @@ def expand(names: tuple[str, ...]) -> list[Path]:
         if path.is_dir():
             inside = sorted(path.glob("*.sqlite"))
             if not inside:
-                raise NsysanError(f"{path}: a folder without any .sqlite export", ExitCode.NO_SUCH_FILE)
+                raise NsysanError(
+                    f"{path}: is a folder, with no .sqlite export in it; name the file",
+                    ExitCode.NO_SUCH_FILE,
+                )
             found += inside
         elif not path.exists() and glob.has_magic(name):
             matching = [Path(match) for match in sorted(glob.glob(name))]

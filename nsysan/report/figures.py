@@ -78,7 +78,18 @@ def timeline(data: Timeline) -> go.Figure:
             hovertemplate="<b>%{customdata[0]}</b><br>%{customdata[1]}<br>at %{base:,.2f} us<extra>%{y}</extra>",
         )
     last = data.arrivals.filter(pl.col("last"))
-    figure.add_scatter(
+    if not last.is_empty():
+        figure.add_trace(_last_arrivals(last))
+    span = (data.finish - data.origin) / 1e3
+    figure.update_layout(barmode="overlay", bargap=0.15, height=120 + _LANE_HEIGHT * len(order))
+    figure.update_xaxes(title="us since the step began on the first rank", range=[-0.01 * span, 1.01 * span])
+    figure.update_yaxes(categoryorder="array", categoryarray=order[::-1])
+    return figure
+
+
+def _last_arrivals(last: pl.DataFrame) -> go.Scatter:
+    """Marks where the last rank of each collective arrived; last: rows of Timeline.arrivals."""
+    return go.Scatter(
         x=(last["time"] / 1e3).to_list(),
         y=[_lane(rank, lane) for rank, lane in last.select("rank", "lane").iter_rows()],
         mode="markers",
@@ -91,11 +102,6 @@ def timeline(data: Timeline) -> go.Figure:
         hovertemplate="<b>last to arrive</b>, %{customdata[1]:,.2f} us after the first<br>collective %{customdata[0]}: "
         "%{customdata[2]}<extra>%{y}</extra>",
     )
-    span = (data.finish - data.origin) / 1e3
-    figure.update_layout(barmode="overlay", bargap=0.15, height=120 + _LANE_HEIGHT * len(order))
-    figure.update_xaxes(title="us since the step began on the first rank", range=[-0.01 * span, 1.01 * span])
-    figure.update_yaxes(categoryorder="array", categoryarray=order[::-1])
-    return figure
 
 
 def lateness_in_step(data: Timeline) -> go.Figure | None:

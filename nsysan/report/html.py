@@ -17,7 +17,7 @@ from nsysan.metrics.gaps import MEANING
 from nsysan.report import figures
 from nsysan.report.build import Report, visible_lines
 from nsysan.report.palette import COLOURS, NAMES
-from nsysan.report.terminal import late_sentence, savings_sentence
+from nsysan.report.terminal import headline_sentence, late_sentence, savings_sentence
 from nsysan.report.text import counted, ms, percent, plain, size, us
 
 
@@ -90,7 +90,7 @@ _GAP_NOTE = "Every idle interval has one cause; they sum to the ledger's idle li
 
 def _lead(report: Report) -> str:
     verdict, what = report.diagnosis.verdict, report.diagnosis.what_if
-    sentences = (verdict.reason, f"late: {late_sentence(report)}", f"savings: {savings_sentence(report)}")
+    sentences = (late_sentence(report), savings_sentence(report), headline_sentence(report))
     head = report.headline
     period = head["period_ns"]
     cards = [(ms(period), "per decode step", "var(--accent)")] if period else []
@@ -105,9 +105,10 @@ def _lead(report: Report) -> str:
         f'<div class="card" style="--colour:{colour}"><b>{_safe(value)}</b><span>{_safe(name)}</span></div>'
         for value, name, colour in cards
     )
-    lines = "".join(f"<p>{_safe(sentence)}</p>" for sentence in sentences[1:])
+    names = ("late", "savings", "period")
+    lines = "".join(f"<p><b>{name}</b>: {_safe(text)}</p>" for name, text in zip(names, sentences, strict=True))
     return (
-        f'<div class="verdict"><p class="lead"><b>{_safe(verdict.kind)}</b>: {_safe(sentences[0])}</p>{lines}</div>'
+        f'<div class="verdict"><p class="lead"><b>{_safe(verdict.kind)}</b>: {_safe(verdict.reason)}</p>{lines}</div>'
         f'<div class="cards">{shown}</div>'
     )
 

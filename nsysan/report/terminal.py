@@ -94,7 +94,7 @@ def _capture(report: Report) -> str:
     ranks = counted(len(report.ranks), "rank")
     of_all = f" of {report.size}" if report.size and report.size != len(report.ranks) else ""
     lines = [
-        f"trace     {names}, exported by {plain(version)}",
+        f"trace     {names}, exported by {plain(version)}, read by nsysan {report.version}",
         f"captured  {ranks}{of_all} on {gpus}; {graphs[source.graph_trace]}",
         _steps(report),
         f"period    {headline_sentence(report)}",
