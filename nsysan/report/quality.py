@@ -227,6 +227,8 @@ def _host_time(run: Run) -> Quality | None:
 
 
 def _straggler(run: Run, diagnosis: Diagnosis) -> Quality:
+    if run.collectives.is_empty() and run.graph_mode != "graph":
+        return Quality("straggler", OK, "no collective ties the ranks together in these steps")
     if diagnosis.arrived.is_empty() or diagnosis.rejected > MAX_REJECTED:
         return Quality("straggler", NOT_MEASURABLE, "no collective could be matched across the ranks")
     found = diagnosis.straggler

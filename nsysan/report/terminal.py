@@ -9,7 +9,6 @@ import polars as pl
 from nsysan.metrics.gaps import MEANING
 from nsysan.metrics.outliers import Outlier
 from nsysan.report.build import CollectiveFamily, Report, visible_lines
-from nsysan.report.diagnosis import MAX_REJECTED
 from nsysan.report.quality import OK
 from nsysan.report.text import counted, ms, percent, plain, size, table, us
 
@@ -40,9 +39,8 @@ def late_sentence(report: Report) -> str:
     """Who is late, by how much, and why; or why nobody is named."""
     late = report.diagnosis.straggler
     if late is None:
-        reason = next((q.reason for q in report.quality if q.id == "straggler"), "")
-        named = report.diagnosis.arrived.is_empty() or report.diagnosis.rejected > MAX_REJECTED
-        return f"cannot be told: {reason}" if named else f"nobody: {reason}"
+        found = next(q for q in report.quality if q.id == "straggler")
+        return f"{'nobody' if found.status == OK else 'cannot be told'}: {found.reason}"
     parts = sorted(late.parts.items(), key=lambda part: -abs(part[1]))
     shown = ", ".join(f"{name} {ns / 1e3:+,.0f} us" for name, ns in parts if abs(ns) >= 1_000) or "no part stands out"
     return (
