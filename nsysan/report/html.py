@@ -130,6 +130,8 @@ def _timeline_section(plots: dict[str, str], number: int, report: Report) -> str
         f"legend to filter; triangles mark the last rank to arrive; launch calls that lie before the step are to "
         f"the left."
     )
+    if data.total > len(data.slices):
+        note += f" The longest {len(data.slices):,} of {data.total:,} slices are shown; the figures count them all."
     return _section(
         f"Timeline: {data.role} step, {data.step} ({plain(data.label, 60)})",
         note,

@@ -11,6 +11,8 @@ from nsysan.model.run import Run
 from nsysan.report.diagnosis import Diagnosis
 
 LAUNCH = "launch"
+#: A browser draws this many slices smoothly; of more, the longest are kept.
+MAX_SLICES = 8_000
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,8 @@ class Timeline:
     role says why it is shown. origin: earliest begin over the ranks; finish: latest end (ns of the trace's
     clock). slices: rank, lane (stream number, or "launches"), line (ledger line, or "launch"), begin, end (ns
     after origin), name, detail. arrivals: rank, lane, call, time (ns after origin), lateness (ns after the first
-    rank), last (whether this rank was the last), name: of the matched collectives.
+    rank), last (whether this rank was the last), name: of the matched collectives. total: slices that there are,
+    of which `slices` holds the longest MAX_SLICES.
     """
 
     step: int
@@ -30,6 +33,7 @@ class Timeline:
     finish: int
     slices: pl.DataFrame
     arrivals: pl.DataFrame
+    total: int
 
 
 def build_timelines(run: Run, diagnosis: Diagnosis) -> list[Timeline]:
@@ -73,8 +77,9 @@ def _timeline(run: Run, diagnosis: Diagnosis, step: int, role: str) -> Timeline:
         last=pl.col("position") == pl.col("ranks"),
     )
     label = str(windows["label"][0])
-    ordered = relative.sort("rank", "lane", "begin", "line")
-    return Timeline(step, label, role, origin, finish, ordered, arrived.sort("rank", "time"))
+    longest = relative.sort(pl.col("end") - pl.col("begin"), descending=True, maintain_order=True).head(MAX_SLICES)
+    ordered = longest.sort("rank", "lane", "begin", "line")
+    return Timeline(step, label, role, origin, finish, ordered, arrived.sort("rank", "time"), len(relative))
 
 
 def _lane() -> pl.Expr:
