@@ -14,6 +14,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 import torch
 import torch.distributed as dist
@@ -60,7 +61,7 @@ def timed(call: Callable[[], object], repeats: int) -> list[float]:
         call()
         event.record()
     torch.cuda.synchronize()
-    return [1e3 * a.elapsed_time(b) for a, b in zip(events[:-1], events[1:], strict=True)]
+    return [1e3 * a.elapsed_time(b) for a, b in pairwise(events)]
 
 
 def run(rank: int, args: argparse.Namespace) -> None:

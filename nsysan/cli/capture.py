@@ -14,7 +14,7 @@ import click
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.capture.command import Request, expand_output, expected_ranks, launcher_rank
 from nsysan.capture.nsys import export_command, require_nsys
-from nsysan.capture.postflight import OK
+from nsysan.capture.postflight import FAIL, OK
 from nsysan.capture.session import Result, Session
 
 
@@ -188,8 +188,9 @@ def _show(result: Result, *, quiet: bool) -> None:
             lines = [f"nsysan: wrote {sizes}", *lines]
         for line in lines:
             click.echo(line, err=True)
-    if not quiet:
-        exports = shlex.join(str(captured.export) for captured in result.captured)
+    usable = [c for c in result.captured if all(check.status != FAIL for check in c.checks)]
+    if usable and not quiet:
+        exports = shlex.join(str(captured.export) for captured in usable)
         click.echo(f"nsysan: next: nsysan report {exports}", err=True)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from nsysan.metrics.intervals import atoms, line_of_mask
@@ -20,9 +22,9 @@ PARTS = ("previous", "compute", "host", "copy", "communication", "graph")
 SHARE = 0.03
 #: ... in this share of the steps ...
 STEPS = 0.75
-#: ... so steadily that the mean of the net stands this many standard errors above zero.
-T_VALUE = 5.0
-#: Below this many steps no spread can be judged; then it takes this share in every step.
+#: ... so steadily that chance would give such a mean as rarely as this many standard deviations of a normal.
+Z_VALUE = 3.5
+#: Below this many steps it takes this share, in every step.
 FEW_STEPS = 5
 SHARE_OF_FEW = 0.10
 
@@ -124,13 +126,25 @@ def find_straggler(late: pl.DataFrame, ledger: pl.DataFrame) -> Straggler | None
     )
 
 
-def _is_significant(net: np.ndarray[tuple[int], np.dtype[np.float64]]) -> bool:
+def _is_significant(net: npt.NDArray[np.float64]) -> bool:
     if len(net) < FEW_STEPS:
-        return len(net) > 1 and bool((net >= SHARE_OF_FEW).all())
-    if np.mean(net >= SHARE) < STEPS:
-        return False
-    error = np.std(net, ddof=1) / np.sqrt(len(net))
-    return bool(np.mean(net) > T_VALUE * error)
+        large = len(net) > 1 and bool((net >= SHARE_OF_FEW).all())
+    else:
+        large = bool(np.mean(net >= SHARE) >= STEPS)
+    return large and _z_of_mean(net) > Z_VALUE
+
+
+def _z_of_mean(values: npt.NDArray[np.float64]) -> float:
+    """Student's t of the mean (above zero) as a normal deviate of the same probability, after Wallace (1959).
+
+    A bound on t itself would let chance through where steps are few and keep a straggler out where they are many.
+    """
+    mean, spread = float(np.mean(values)), float(np.std(values, ddof=1))
+    if mean <= 0 or spread == 0:
+        return math.inf if mean > 0 else 0.0
+    freedom = len(values) - 1
+    t_squared = len(values) * (mean / spread) ** 2
+    return (8 * freedom + 1) / (8 * freedom + 3) * math.sqrt(freedom * math.log1p(t_squared / freedom))
 
 
 def _parts(late: pl.DataFrame, steady: pl.DataFrame) -> dict[str, int]:

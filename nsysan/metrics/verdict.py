@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from nsysan.metrics.skew import SHARE, STEPS, T_VALUE, Straggler
+from nsysan.metrics.skew import SHARE, STEPS, Z_VALUE, Straggler
 from nsysan.metrics.whatif import WhatIf
 
 #: One line bounds the step if it takes this share of it ...
@@ -23,7 +23,7 @@ THRESHOLDS = {
     "max_unsplit_share": UNSPLIT,
     "straggler_share": SHARE,
     "straggler_steps": STEPS,
-    "straggler_t": T_VALUE,
+    "straggler_z": Z_VALUE,
 }
 _WORDS = {
     "compute": "compute bounds the step",

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from nsysan.model import classes
+from nsysan.model.asof import join_nearest
 from nsysan.model.windows import WINDOWS, Found
 
 _SIMILAR = 0.1
@@ -41,6 +42,7 @@ def combine_steps(found: Sequence[Found], work: pl.DataFrame) -> Steps:
         .join(windows.select("rank_key", "begin", "step"), on=["rank_key", "begin"], how="inner")
         .select("row", "step")
     )
+    membership = pl.concat([membership, _in_passing(work, windows, membership)])
     windows = _exclude(windows, work, membership, first.method)
     sources = list(dict.fromkeys(part.source for part in found))
     notes = list(dict.fromkeys(note for part in found for note in part.notes))
@@ -48,6 +50,18 @@ def combine_steps(found: Sequence[Found], work: pl.DataFrame) -> Steps:
 
 
 # ---- the same step on every rank, and which steps count
+
+
+def _in_passing(work: pl.DataFrame, windows: pl.DataFrame, membership: pl.DataFrame) -> pl.DataFrame:
+    """row, step of communication that no range claims but that begins inside a step's window.
+
+    It is not the step's work, but its time is in the step's ledger, so it has to be matched over the ranks.
+    """
+    communication = work.filter(pl.col("cls").is_in(list(classes.COMMUNICATION)))
+    rest = communication.join(membership, on="row", how="anti").select("row", "rank_key", "begin")
+    opened = windows.select("rank_key", "step", "finish", opened="begin")
+    found = join_nearest(rest, opened, left_on="begin", right_on="opened", by="rank_key")
+    return found.filter(pl.col("begin") < pl.col("finish")).select("row", "step")
 
 
 def _number_across_ranks(windows: pl.DataFrame) -> pl.DataFrame:
