@@ -2,8 +2,9 @@
 
 usage: python scripts/sweep.py --tp 2 [--smallest 1024] [--largest 268435456] [--repeats 20]
 
-Starts its own ranks. Each size of each collective is one NVTX range step_<i> of `--repeats` calls; rank 0 prints a
-JSON line a size: the median and mean time of a call by events, and algbw and busbw as nccl-tests has them.
+Starts its own ranks. Each size of each collective is one NVTX range step_<i> of five replays of a CUDA graph of
+`--repeats` calls; rank 0 prints a JSON line a size: the median and mean time of a call by events, and algbw and busbw
+as nccl-tests has them.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 
 import torch
 import torch.distributed as dist
 
+REPLAYS = 5
 KINDS = ("all_reduce", "all_gather", "reduce_scatter")
 
 
@@ -53,15 +54,26 @@ def calls(kind: str, size: int, ranks: int) -> Callable[[], object]:
     return lambda: dist.reduce_scatter_tensor(small, large)
 
 
-def timed(call: Callable[[], object], repeats: int) -> list[float]:
-    """us of each call by events; the ranks start together, and the device is never idle between calls."""
-    events = [torch.cuda.Event(enable_timing=True) for _ in range(repeats + 1)]
-    events[0].record()
-    for event in events[1:]:
-        call()
-        event.record()
-    torch.cuda.synchronize()
-    return [1e3 * a.elapsed_time(b) for a, b in pairwise(events)]
+def captured(call: Callable[[], object], repeats: int) -> torch.cuda.CUDAGraph:
+    """A graph of the calls: launched one by one, small calls would be timed by the host."""
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        for _ in range(repeats):
+            call()
+    return graph
+
+
+def timed(graph: torch.cuda.CUDAGraph, repeats: int) -> list[float]:
+    """us of one call in each of several replays, by events."""
+    times = []
+    for _ in range(REPLAYS):
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        begin.record()
+        graph.replay()
+        end.record()
+        torch.cuda.synchronize()
+        times.append(1e3 * begin.elapsed_time(end) / repeats)
+    return times
 
 
 def run(rank: int, args: argparse.Namespace) -> None:
@@ -76,9 +88,15 @@ def run(rank: int, args: argparse.Namespace) -> None:
                 call()
             dist.barrier()
             torch.cuda.synchronize()
+            graph = captured(call, args.repeats)
+            graph.replay()
+            torch.cuda.synchronize()
+            dist.barrier()
+            torch.cuda.synchronize()
             torch.cuda.nvtx.range_push(f"step_{step}")
-            times = sorted(timed(call, args.repeats))
+            times = sorted(timed(graph, args.repeats))
             torch.cuda.nvtx.range_pop()
+            graph.reset()
             step += 1
             if rank == 0:
                 median = times[len(times) // 2]
