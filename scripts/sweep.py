@@ -2,8 +2,8 @@
 
 usage: python scripts/sweep.py --tp 2 [--smallest 1024] [--largest 268435456] [--repeats 20]
 
-Starts its own ranks. Each size of each collective is one NVTX range step_<i> of five replays of a CUDA graph of
-`--repeats` calls; rank 0 prints a JSON line a size: the median and mean time of a call by events, and algbw and busbw
+Starts its own ranks. Each size of each collective is one NVTX range step_<i> of five rounds of `--repeats` calls,
+enqueued while the GPU spins so that they follow each other at once; rank 0 prints a JSON line a size: the median and mean time of a call by events, and algbw and busbw
 as nccl-tests has them.
 """
 
@@ -19,7 +19,8 @@ from collections.abc import Callable, Iterator
 import torch
 import torch.distributed as dist
 
-REPLAYS = 5
+ROUNDS = 5
+SPIN_CYCLES = 8_000_000  # about 4 ms
 KINDS = ("all_reduce", "all_gather", "reduce_scatter")
 
 
@@ -54,22 +55,18 @@ def calls(kind: str, size: int, ranks: int) -> Callable[[], object]:
     return lambda: dist.reduce_scatter_tensor(small, large)
 
 
-def captured(call: Callable[[], object], repeats: int) -> torch.cuda.CUDAGraph:
-    """A graph of the calls: launched one by one, small calls would be timed by the host."""
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+def timed(call: Callable[[], object], repeats: int) -> list[float]:
+    """us of one call in each of several rounds, by events.
+
+    A spinning kernel holds the GPU while the host enqueues the round, or small calls would be timed by the host.
+    """
+    times = []
+    for _ in range(ROUNDS):
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        torch.cuda._sleep(SPIN_CYCLES)
+        begin.record()
         for _ in range(repeats):
             call()
-    return graph
-
-
-def timed(graph: torch.cuda.CUDAGraph, repeats: int) -> list[float]:
-    """us of one call in each of several replays, by events."""
-    times = []
-    for _ in range(REPLAYS):
-        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        begin.record()
-        graph.replay()
         end.record()
         torch.cuda.synchronize()
         times.append(1e3 * begin.elapsed_time(end) / repeats)
@@ -88,15 +85,9 @@ def run(rank: int, args: argparse.Namespace) -> None:
                 call()
             dist.barrier()
             torch.cuda.synchronize()
-            graph = captured(call, args.repeats)
-            graph.replay()
-            torch.cuda.synchronize()
-            dist.barrier()
-            torch.cuda.synchronize()
             torch.cuda.nvtx.range_push(f"step_{step}")
-            times = sorted(timed(graph, args.repeats))
+            times = sorted(timed(call, args.repeats))
             torch.cuda.nvtx.range_pop()
-            graph.reset()
             step += 1
             if rank == 0:
                 median = times[len(times) // 2]

@@ -1,4 +1,4 @@
-"""Fixtures: the real traces of fixtures/, unpacked once a session."""
+"""Fixtures: the real traces of fixtures/, unpacked and analysed once a session."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+import nsysan
+from nsysan.model.run import Run
+
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 #: Traces with kernels inside their steps.
 REAL_TRACES = (
@@ -18,6 +21,11 @@ REAL_TRACES = (
     "tp2_graph",
     "tp4_symm",
     "tp4_fused",
+    "tp4_slow3",
+    "tp4_late1",
+    "tp2_slow0",
+    "tp2_late1",
+    "tp4_overlap",
     "rank_0",
     "rank_1",
     "rank_2",
@@ -42,3 +50,16 @@ def real_trace(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
         return target
 
     return unpack
+
+
+@pytest.fixture(scope="session")
+def analyzed(real_trace: Callable[[str], Path]) -> Callable[[str], Run]:
+    """The run of a real trace by its name, or of several reports, e.g. analyzed("rank_0 rank_1")."""
+    runs: dict[str, Run] = {}
+
+    def run(names: str) -> Run:
+        if names not in runs:
+            runs[names] = nsysan.analyze([nsysan.open_trace(real_trace(name)) for name in names.split()])
+        return runs[names]
+
+    return run

@@ -3,34 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from statistics import median
 
 import polars as pl
 import pytest
 
-import nsysan
 from nsysan.model.classes import COLLECTIVE
 from nsysan.model.payloads import with_payloads
 from nsysan.model.run import Run
+from nsysan.report.build import Report, build_report
+from nsysan.report.terminal import to_text
 from tests.conftest import REAL_TRACES
 
 Analyze = Callable[[str], Run]
 LINES = ("compute", "wait", "fused", "wire", "comm_unsplit", "copy", "graph", "idle")
+#: Decode steps, of which the first is start-up.
+STEPS = dict.fromkeys(REAL_TRACES, 12) | dict.fromkeys(REAL_TRACES[6:11], 24) | {"tp4_fused": 16}
 SEVERAL_RANKS = [name for name in REAL_TRACES if not name.startswith("rank_")]
-
-
-@pytest.fixture(scope="session")
-def analyzed(real_trace: Callable[[str], Path]) -> Analyze:
-    """The run of a real trace, analysed once."""
-    runs: dict[str, Run] = {}
-
-    def run(name: str) -> Run:
-        if name not in runs:
-            runs[name] = nsysan.analyze(nsysan.open_trace(real_trace(name)))
-        return runs[name]
-
-    return run
 
 
 def by_rank(run: Run, figure: str) -> list[float]:
@@ -49,7 +38,7 @@ def test_every_nanosecond_of_every_step_is_in_one_line(analyzed: Analyze, name: 
     total = sum(ledger[f"{line}_ns"].fill_null(0) for line in LINES)
     assert (ledger["period_ns"] - total).abs().sum() == 0
     assert min(ns for line in LINES for ns in ledger[f"{line}_ns"].drop_nulls().to_list()) == 0
-    assert len(ledger) == len(analyzed(name).ranks) * (16 if name == "tp4_fused" else 12)
+    assert len(ledger) == len(analyzed(name).ranks) * STEPS[name]
 
 
 @pytest.mark.parametrize("name", REAL_TRACES)
@@ -197,3 +186,85 @@ def test_first_step_of_four_sessions_agrees_by_utc(analyzed: Analyze) -> None:
         assert utc is not None
         begins.append(utc + run.windows["begin"][0])
     assert max(begins) - min(begins) <= 25_000
+
+
+# ---- who is late
+
+MERGED = "rank_0 rank_1 rank_2 rank_3"
+#: Rank, cause, and what it costs the others a step in us; planted, or measured by the program that shares nothing.
+LATE = {
+    "tp4_slow": (2, "compute", 2_950, 0.02),
+    "tp4_eager": (0, "host", 16_300, 0.02),
+    "tp4_slow3": (3, "compute", 960, 0.05),
+    "tp4_late1": (1, "host", 700, 0.05),
+    "tp2_slow0": (0, "compute", 640, 0.05),
+    "tp2_late1": (1, "host", 400, 0.05),
+}
+BALANCED = ("tp4_graph_node", "tp2_graph", "tp4_symm", "tp4_fused", "tp4_overlap", MERGED)
+
+
+@pytest.fixture(scope="module")
+def reported(analyzed: Analyze) -> Callable[[str], Report]:
+    reports: dict[str, Report] = {}
+
+    def report(name: str) -> Report:
+        if name not in reports:
+            reports[name] = build_report(analyzed(name), "0")
+        return reports[name]
+
+    return report
+
+
+def status(report: Report, aspect: str) -> str:
+    (row,) = [row for row in report.quality if row.id == aspect]
+    return row.status
+
+
+@pytest.mark.parametrize("name", LATE)
+def test_the_late_rank_its_cause_and_its_cost(reported: Callable[[str], Report], name: str) -> None:
+    rank, cause, cost, tolerance = LATE[name]
+    late = reported(name).diagnosis.straggler
+    assert late is not None
+    assert (late.rank, late.cause) == (rank, cause)
+    assert late.caused == pytest.approx(1_000 * cost, rel=tolerance)
+    # The cause explains nearly all of it, and the parts have no room for another.
+    assert late.parts[cause] == pytest.approx(late.caused, rel=0.05)
+    assert status(reported(name), "straggler") == ("estimated" if name == "tp4_eager" else "ok")
+
+
+@pytest.mark.parametrize("name", LATE)
+def test_without_the_late_rank_a_step_saves_what_it_costs(reported: Callable[[str], Report], name: str) -> None:
+    what = reported(name).diagnosis.what_if
+    assert what is not None
+    assert what.no_skew is not None
+    assert what.period - what.no_skew == pytest.approx(1_000 * LATE[name][2], rel=LATE[name][3])
+
+
+@pytest.mark.parametrize("name", BALANCED)
+def test_balanced_runs_name_nobody(reported: Callable[[str], Report], name: str) -> None:
+    report = reported(name)
+    assert report.diagnosis.straggler is None
+    assert report.diagnosis.verdict.kind == "compute"
+    assert status(report, "straggler") == "ok"
+    assert status(report, "wait_wire") == "ok"
+
+
+def test_tp4_overlap_hides_its_communication(analyzed: Analyze) -> None:
+    ledger = analyzed("tp4_overlap").ledger.filter("steady")
+    assert (ledger["overlap_ns"] > 0.8 * ledger["comm_ns"]).all()
+
+
+@pytest.mark.parametrize("name", [*LATE, *BALANCED])
+def test_the_summary_begins_with_verdict_late_rank_and_savings(reported: Callable[[str], Report], name: str) -> None:
+    report = reported(name)
+    verdict, late, savings = to_text(report).splitlines()[:3]
+    assert verdict.startswith(f"verdict   {report.diagnosis.verdict.kind}: ")
+    if name in LATE:
+        rank, cause, _, _ = LATE[name]
+        assert late.startswith(f"late      rank {rank} arrives last and costs the others ")
+        assert f"; cause {cause} (" in late
+    else:
+        assert late.startswith("late      nobody: ")
+    assert savings.startswith("savings   ")
+    for phrase in (" a step now", "without skew ", "with the wire at its floor ", "without late hosts "):
+        assert phrase in savings
