@@ -3,8 +3,8 @@
 usage: python scripts/sweep.py --tp 2 [--smallest 1024] [--largest 268435456] [--repeats 20]
 
 Starts its own ranks. Each size of each collective is one NVTX range step_<i> of five rounds of `--repeats` calls,
-enqueued while the GPU spins so that they follow each other at once; rank 0 prints a JSON line a size: the median and mean time of a call by events, and algbw and busbw
-as nccl-tests has them.
+enqueued while the GPU spins so that they follow each other at once; rank 0 prints a JSON line a size: the median and
+mean time of a call by events, and algbw and busbw as nccl-tests has them.
 """
 
 from __future__ import annotations

@@ -1,0 +1,298 @@
+"""Several reports of one run: put on one clock, they read like one report, and what is not one run is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+import nsysan
+from nsysan.model.run import Run
+from nsysan.report.build import Report, build_report
+from tests.clitools import run_cli
+from tests.tracebuilder import ALLREDUCE_KERNEL, TraceBuilder, decode_loop
+
+Capsys = pytest.CaptureFixture[str]
+Analyze = Callable[[str], Run]
+RealTrace = Callable[[str], Path]
+RANKS = tuple(f"rank_{rank}" for rank in range(4))
+MERGED = " ".join(RANKS)
+LEDGER = ("step", "rank", "period_ns", "compute_ns", "wait_ns", "wire_ns", "copy_ns", "idle_ns", "comm_ns", "overlap_ns")
+TABLES = (
+    "CUPTI_ACTIVITY_KIND_KERNEL",
+    "CUPTI_ACTIVITY_KIND_MEMCPY",
+    "CUPTI_ACTIVITY_KIND_MEMSET",
+    "CUPTI_ACTIVITY_KIND_RUNTIME",
+    "CUDA_GRAPH_NODE_EVENTS",
+    "NVTX_EVENTS",
+)
+
+
+def edited(source: Path, target: Path, *statements: str) -> Path:
+    shutil.copyfile(source, target)
+    with closing(sqlite3.connect(target)) as connection, connection:
+        for statement in statements:
+            connection.execute(statement)
+    return target
+
+
+def shifted(source: Path, target: Path, ns: int) -> Path:
+    """A copy whose every time is later, as of a host whose clock is off."""
+    move = f"SET start = start + ({ns}), end = end + ({ns})"
+    return edited(source, target, *(f"UPDATE {table} {move}" for table in TABLES))
+
+
+def analyzed_files(paths: Sequence[Path]) -> Run:
+    return nsysan.analyze([nsysan.open_trace(path) for path in paths])
+
+
+def ledger_of(run: Run) -> pl.DataFrame:
+    return run.ledger.select(LEDGER).sort("step", "rank")
+
+
+def medians(run: Run, line: str) -> list[float]:
+    steady = run.ledger.filter("steady").group_by("rank").agg(pl.median(f"{line}_ns") / 1e6).sort("rank")
+    return steady[f"{line}_ns"].to_list()
+
+
+def quality(report: Report) -> dict[str, tuple[str, str]]:
+    return {row.id: (row.status, row.reason) for row in report.quality}
+
+
+# ---- the four sessions of one real run
+
+
+@pytest.mark.parametrize("rank", range(4))
+def test_a_merged_rank_has_the_ledger_of_its_own_report(analyzed: Analyze, rank: int) -> None:
+    columns = ["step", "period_ns", "compute_ns", "copy_ns", "idle_ns", "comm_ns", "overlap_ns", "collectives"]
+    single = analyzed(f"rank_{rank}").ledger.sort("step")
+    merged = analyzed(MERGED).ledger.filter(pl.col("rank") == rank).sort("step")
+    assert merged.select(columns).equals(single.select(columns))
+    assert (merged["wait_ns"] + merged["wire_ns"]).to_list() == single["comm_unsplit_ns"].to_list()
+    assert merged["comm_unsplit_ns"].unique().to_list() == [0]
+
+
+def test_merged_figures_are_those_of_one_session(analyzed: Analyze) -> None:
+    run = analyzed(MERGED)
+    assert [round(ms, 2) for ms in medians(run, "period")] == [1.80] * 4
+    assert {round(ms, 2) for ms in medians(run, "compute")} == {1.30, 1.31}
+    assert medians(run, "wire") == pytest.approx([0.285] * 4, abs=0.002)
+    assert medians(run, "wait") == pytest.approx([0.02] * 4, abs=0.01)
+    assert {round(ms, 2) for ms in medians(run, "idle")} == {0.18, 0.19}
+    assert run.collectives["verdict"].unique().to_list() == ["matched"]
+    assert run.missing_ranks == []
+
+
+def test_the_residual_is_small_and_printed(analyzed: Analyze) -> None:
+    run = analyzed(MERGED)
+    assert run.clock is not None
+    assert run.clock.refined
+    assert run.clock.residual_p50 is not None
+    assert run.clock.residual_p95 is not None
+    assert 0 < run.clock.residual_p50 <= run.clock.residual_p95 < 30_000
+    status, reason = quality(build_report(run, "0"))["clock"]
+    assert status == "ok"
+    assert f"p50 {run.clock.residual_p50 / 1e3:.2f} us, p95 {run.clock.residual_p95 / 1e3:.2f} us" in reason
+
+
+@pytest.mark.parametrize("rank", [0, 2])
+@pytest.mark.parametrize("ns", [200_000, -3_000_000])
+def test_a_clock_that_is_off_by_a_constant_changes_nothing(
+    analyzed: Analyze, real_trace: RealTrace, tmp_path: Path, ns: int, rank: int
+) -> None:
+    paths = [real_trace(name) for name in RANKS]
+    paths[rank] = shifted(paths[rank], tmp_path / paths[rank].name, ns)
+    run, plain = analyzed_files(paths), analyzed(MERGED)
+    assert ledger_of(run).equals(ledger_of(plain))
+    assert run.clock is not None
+    assert plain.clock is not None
+    # Only differences between the reports' clocks can be told, and the first report's is the run's.
+    moved = [a - b for a, b in zip(run.clock.offsets, plain.clock.offsets, strict=True)]
+    assert moved == ([0] + [ns] * 3 if rank == 0 else [0, 0, -ns, 0])
+
+
+def test_a_clock_that_jumps_names_nobody(real_trace: RealTrace, tmp_path: Path) -> None:
+    like = "SELECT id FROM StringIds WHERE value LIKE 'ncclDevKernel_AllReduce%'"
+    numbered = (
+        f"SELECT rowid AS r, row_number() OVER (ORDER BY start) AS n FROM CUPTI_ACTIVITY_KIND_KERNEL "
+        f"WHERE shortName IN ({like})"
+    )
+    # Every second collective of rank 2 is 200 us late, which is more than three layers.
+    jumping = edited(
+        real_trace("rank_2"),
+        tmp_path / "rank_2.sqlite",
+        f"UPDATE CUPTI_ACTIVITY_KIND_KERNEL SET start = start + 200000, end = end + 200000 "
+        f"WHERE rowid IN (SELECT r FROM ({numbered}) WHERE n % 2 = 0)",
+    )
+    run = analyzed_files([real_trace("rank_0"), real_trace("rank_1"), jumping, real_trace("rank_3")])
+    report = build_report(run, "0")
+    assert report.diagnosis.straggler is None
+    assert (run.collectives["verdict"] == "rejected").mean() == pytest.approx(0.5, abs=0.1)
+    rows = quality(report)
+    assert rows["wait_wire"][0] == "not_measurable"
+    assert "clocks of the ranks disagree" in rows["wait_wire"][1]
+    assert rows["straggler"][0] == "not_measurable"
+    assert report.diagnosis.verdict.kind == "inconclusive"
+
+
+def test_the_order_of_the_reports_does_not_matter(analyzed: Analyze) -> None:
+    run, plain = analyzed("rank_3 rank_1 rank_0 rank_2"), analyzed(MERGED)
+    assert [rank.rank for rank in run.ranks] == [0, 1, 2, 3]
+    assert [rank.report for rank in run.ranks] == [f"{name}.sqlite" for name in RANKS]
+    assert ledger_of(run).equals(ledger_of(plain))
+
+
+def test_a_missing_rank_is_named_and_the_rest_analysed(analyzed: Analyze) -> None:
+    run = analyzed("rank_0 rank_1 rank_3")
+    assert run.missing_ranks == [2]
+    assert run.collectives["verdict"].unique().to_list() == ["matched"]
+    assert run.collectives["members"].unique().to_list() == [3]
+    report = build_report(run, "0")
+    status, reason = quality(report)["missing_ranks"]
+    assert status == "estimated"
+    assert reason.startswith("rank 2 is not in the trace, of 4")
+    assert "ranks 2 are not in the trace" in report.diagnosis.verdict.reason
+    plain = analyzed(MERGED).ledger.filter(pl.col("rank") != 2)
+    same = ["step", "rank", "compute_ns", "idle_ns", "comm_ns"]
+    assert run.ledger.select(same).equals(plain.select(same))
+    # Without rank 2 the last arrival can only be earlier.
+    assert (run.ledger["wait_ns"] <= plain["wait_ns"]).all()
+
+
+# ---- refused
+
+
+def one_rank(path: Path, rank: int, *, comm: int | None = 5, utc: int = 1_795_224_063_000_000_000, **kw: Any) -> Path:
+    """The report of one rank of two, with `comm` as its communicator."""
+    builder = TraceBuilder(utc_epoch_ns=utc)
+    (process,) = decode_loop(builder, ranks=1, message_bytes=None, first_pid=100 + rank, **kw)
+    if comm is not None:
+        process.comm_init(comm=comm, nranks=2, rank=rank, device=0)
+    return builder.write(path)
+
+
+def refused(capsys: Capsys, tmp_path: Path, *paths: Path) -> str:
+    result = run_cli(capsys, "report", *paths, "-o", tmp_path / "out.html")
+    assert result.code == nsysan.ExitCode.NOT_ONE_RUN == 12
+    assert result.out == ""
+    assert result.err.count("\n") == 1
+    assert not (tmp_path / "out.html").exists()
+    return result.err
+
+
+def test_reports_of_two_real_runs_are_refused(real_trace: RealTrace, tmp_path: Path, capsys: Capsys) -> None:
+    assert "tp2_graph" in refused(capsys, tmp_path, real_trace("rank_0"), real_trace("tp2_graph"))
+
+
+def test_two_reports_of_one_rank_are_refused(tmp_path: Path, capsys: Capsys) -> None:
+    first, second = one_rank(tmp_path / "a.sqlite", 1), one_rank(tmp_path / "b.sqlite", 1)
+    assert "b.sqlite: is rank 1, as a.sqlite is" in refused(capsys, tmp_path, first, second)
+
+
+def test_reports_without_a_common_communicator_are_refused(tmp_path: Path, capsys: Capsys) -> None:
+    first, second = one_rank(tmp_path / "a.sqlite", 0), one_rank(tmp_path / "b.sqlite", 1, comm=6)
+    assert "b.sqlite: shares no NCCL communicator with a.sqlite" in refused(capsys, tmp_path, first, second)
+
+
+def test_reports_far_apart_in_time_are_refused(tmp_path: Path, capsys: Capsys) -> None:
+    first = one_rank(tmp_path / "a.sqlite", 0)
+    second = one_rank(tmp_path / "b.sqlite", 1, utc=1_795_224_063_000_000_000 + 60_000_000_000)
+    assert "b.sqlite: its GPU work begins 60.0 s after" in refused(capsys, tmp_path, first, second)
+
+
+@pytest.mark.parametrize("drop", ["TARGET_INFO_SESSION_START_TIME"])
+def test_reports_without_utc_are_refused(tmp_path: Path, capsys: Capsys, drop: str) -> None:
+    first = one_rank(tmp_path / "a.sqlite", 0)
+    second = edited(one_rank(tmp_path / "whole.sqlite", 1), tmp_path / "b.sqlite", f"DROP TABLE {drop}")
+    message = refused(capsys, tmp_path, first, second)
+    assert "b.sqlite: has no UTC start time" in message
+
+
+# ---- generated reports
+
+
+def pair(tmp_path: Path, offsets: Mapping[int, int], late: int = 3_000) -> list[Path]:
+    """Rank 1 is late in each of two layers; each rank its own report, its clock ahead by offsets[rank].
+
+    A step takes 44 us; see decode_loop. The clock errors are those of the hosts, so UTC does not tell them.
+    """
+    paths = []
+    for rank in range(2):
+        builder = TraceBuilder()
+        process = builder.process(100 + rank)
+        process.comm_init(comm=5, nranks=2, rank=rank, device=0)
+        for step in range(8):
+            at = 1_000_000 + 44_000 * step + offsets[rank]
+            process.nvtx(f"decode_step_{step}", at - 50_000, at - 44_000 + 36_000)
+            for layer in range(2):
+                begin = at + 21_000 * layer
+                arrival = begin + 10_000 + (late if rank == 1 else 0)
+                process.kernel("gemm", begin, arrival, launch=at - 49_000 + 10_000 * layer)
+                process.kernel(ALLREDUCE_KERNEL, arrival, begin + 21_000, launch=at - 46_000 + 10_000 * layer)
+        paths.append(builder.write(tmp_path / f"r{rank}.sqlite"))
+    return paths
+
+
+@pytest.mark.parametrize("offset", [0, 1_000, -7_000, 150_000, -2_000_000])
+def test_waits_on_paper_whatever_the_clocks_say(tmp_path: Path, offset: int) -> None:
+    run = analyzed_files(pair(tmp_path, {0: 0, 1: offset}))
+    assert run.clock is not None
+    assert run.clock.offsets == [0, -offset]
+    assert (run.clock.residual_p50, run.clock.residual_p95) == (0, 0)
+    waits = run.collectives.select("rank", "verdict", "wait", "wire").unique().sort("rank").rows()
+    assert waits == [(0, "matched", 3_000, 8_000), (1, "matched", 0, 8_000)]
+
+
+def test_clocks_further_apart_than_clocks_can_be_are_left_alone(tmp_path: Path) -> None:
+    run = analyzed_files(pair(tmp_path, {0: 0, 1: 30_000_000}))
+    assert run.clock is not None
+    assert not run.clock.refined
+    status, reason = quality(build_report(run, "0"))["clock"]
+    assert status == "estimated"
+    assert "aligned by UTC only" in reason
+    assert run.collectives["verdict"].unique().to_list() == ["rejected"]
+
+
+# ---- how reports are named on the command line
+
+
+def document(capsys: Capsys, *names: str | Path) -> dict[str, Any]:
+    result = run_cli(capsys, "report", *names, "--json", "-")
+    assert result.code == 0, result.err
+    loaded: dict[str, Any] = json.loads(result.out)
+    return loaded
+
+
+def test_files_a_folder_and_a_glob_are_the_same_run(tmp_path: Path, capsys: Capsys) -> None:
+    paths = pair(tmp_path, {0: 0, 1: 5_000})
+    by_file = document(capsys, *paths)
+    assert [i["name"] for i in by_file["inputs"]] == ["r0.sqlite", "r1.sqlite"]
+    assert {(row["rank"], row["wait_ns"]) for row in by_file["per_rank"]} == {(0, 6_000), (1, 0)}
+    assert by_file["straggler"]["rank"] == 1
+    assert document(capsys, tmp_path) == by_file
+    assert document(capsys, f"{tmp_path}/r?.sqlite") == by_file
+    # A file that is named twice is read once.
+    assert document(capsys, tmp_path, paths[1]) == by_file
+
+
+def test_a_folder_without_exports_and_a_glob_without_files(tmp_path: Path, capsys: Capsys) -> None:
+    (tmp_path / "empty").mkdir()
+    for name in (tmp_path / "empty", f"{tmp_path}/nothing_*.sqlite"):
+        result = run_cli(capsys, "report", name)
+        assert result.code == nsysan.ExitCode.NO_SUCH_FILE
+        assert result.err.count("\n") == 1
+
+
+def test_the_summary_names_the_reports(tmp_path: Path, capsys: Capsys) -> None:
+    pair(tmp_path, {0: 0, 1: 0})
+    result = run_cli(capsys, "report", tmp_path, "-o", tmp_path / "out.html")
+    assert result.code == 0, result.err
+    assert "r0.sqlite, r1.sqlite" in result.out
+    assert "late      rank 1 arrives last" in result.out
