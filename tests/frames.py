@@ -1,15 +1,19 @@
-"""Runs as frames, for tests that need thousands of them: ranks that compute with jitter and then meet."""
+"""Ranks that compute and then meet, time by time: as frames, for tests that need thousands of runs, or as a trace."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+import nsysan
 from nsysan.metrics.skew import Straggler, arrivals, find_straggler, late_calls
 from nsysan.model.matching import MATCHED
+from nsysan.model.run import Run
+from tests.tracebuilder import ALLREDUCE_KERNEL, COMPUTE_KERNEL, TraceBuilder
 
 I64 = npt.NDArray[np.int64]
 
@@ -73,3 +77,35 @@ def lockstep(compute: I64, *, wire: int = 8_000, gap: int = 2_000, idle: I64 | N
     )
     columns = ["rank", "row", "cls", "begin", "end"]
     return Frames(pl.concat([kernels.select(columns), collectives.select(columns)]), collectives, ledger)
+
+
+def lockstep_run(path: Path, compute: I64, *, wire: I64 | int = 8_000, gap: int = 2_000, idle: I64 | None = None) -> Run:
+    """The same through the whole pipeline; wire[step, call] may differ from call to call.
+
+    Idle before a kernel is its host's fault: its launch call begins halfway through. All other calls are early.
+    """
+    ranks, steps, calls = compute.shape
+    idle = np.zeros_like(compute) if idle is None else idle
+    wires = np.broadcast_to(np.asarray(wire), (steps, calls))
+    builder = TraceBuilder()
+    processes = [builder.process(100 + rank, device=rank) for rank in range(ranks)]
+    ready = 1_000_000
+    for step in range(steps):
+        begin = ready
+        latest = [begin - 500] * ranks
+        for call in range(calls):
+            last = ready + int((idle + compute)[:, step, call].max())
+            done = last + int(wires[step, call])
+            for rank, process in enumerate(processes):
+                early = begin - 7_000 + 100 * call
+                pause = int(idle[rank, step, call])
+                launch = ready + pause // 2 if pause else early
+                latest[rank] = max(latest[rank], launch + 50)
+                arrival = ready + pause + int(compute[rank, step, call])
+                process.kernel(COMPUTE_KERNEL, ready + pause, arrival, launch=(launch, launch + 40))
+                process.kernel(ALLREDUCE_KERNEL, arrival, done, launch=(early + 50, early + 90))
+            ready = done
+        for rank, process in enumerate(processes):
+            process.nvtx(f"decode_step_{step}", begin - 7_100, latest[rank])
+        ready += gap
+    return nsysan.analyze(nsysan.open_trace(builder.write(path)))

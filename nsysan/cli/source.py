@@ -72,4 +72,9 @@ def opened(path: Path, *, quiet: bool = False) -> Iterator[Trace]:
     with TemporaryDirectory(prefix="nsysan-") as folder:
         if not quiet:
             click.echo(f"exporting {path.name} with {nsys.label}", err=True)
-        yield nsysan.open_trace(export_sqlite(nsys, path, Path(folder) / target))
+        exported = export_sqlite(nsys, path, Path(folder) / target)
+        try:
+            yield nsysan.open_trace(exported)
+        except NsysanError as error:
+            # The export is gone by the time that the message is read; the recording is what the user knows.
+            raise NsysanError(str(error).replace(str(exported), str(path)), ExitCode(error.exit_code)) from error

@@ -14,8 +14,8 @@ _LINES = ("compute", "fused", "wire", "comm_unsplit", "copy", "idle")
 class Outlier:
     """One step against the median step: excess of its period (ns), the line that grew most and where (ns).
 
-    call: name of the collective with most time lost at it beyond its median, and its number in the step; None
-    where no collective was matched.
+    call: number in the step of the collective with most time lost at it beyond its median, and that time; None
+    where none lost any.
     """
 
     step: int
@@ -75,7 +75,8 @@ def _lost(late: pl.DataFrame) -> pl.DataFrame:
     """step, call, lost: for each step the collective with most time caused at it beyond its own median."""
     beyond = late.with_columns(lost=pl.col("caused") - pl.median("caused").over("family", "call"))
     return (
-        beyond.sort(["lost", "call"], descending=[True, False])
+        beyond.filter(pl.col("lost") > 0)
+        .sort(["lost", "call"], descending=[True, False])
         .unique("step", keep="first", maintain_order=True)
         .select("step", "call", "lost")
     )

@@ -13,14 +13,15 @@ from nsysan.metrics.whatif import WhatIf
 DOMINANT = 0.5
 #: ... or this share, and this many times the next.
 LEADING, LEAD = 0.3, 1.5
-#: With more communication than this left unsplit, nothing is concluded.
-UNSPLIT = 0.1
+#: With more communication than this left unsplit, in this share of the steps, nothing is concluded.
+UNSPLIT, UNSPLIT_STEPS = 0.1, 0.2
 
 THRESHOLDS = {
     "dominant_share": DOMINANT,
     "leading_share": LEADING,
     "leading_ratio": LEAD,
     "max_unsplit_share": UNSPLIT,
+    "max_unsplit_steps": UNSPLIT_STEPS,
     "straggler_share": SHARE,
     "straggler_steps": STEPS,
     "straggler_z": Z_VALUE,
@@ -46,7 +47,8 @@ def judge(ledger: pl.DataFrame, what: WhatIf | None, straggler: Straggler | None
     """The verdict on the steady steps: shares of the period, the largest of which bounds the step.
 
     compute, wire (with fused) and launch (idle) are medians over the ranks, skew what no_skew would save, and
-    the idle time of a straggler is not counted again under launch.
+    the idle time of a straggler is not counted again under launch. unsplit is no median over the steps: where it
+    is in some of them, as after a clock's jump, what the others show is not the whole.
     """
     steady = ledger.filter(pl.col("steady"))
     if what is None or steady.is_empty() or not what.period:
@@ -106,5 +108,11 @@ def _shares(steady: pl.DataFrame, what: WhatIf, straggler: Straggler | None) -> 
         "wire": median("wire", "fused"),
         "skew": (period - what.no_skew) / period if what.no_skew is not None else 0.0,
         "launch": median("idle", without=late),
-        "unsplit": median("comm_unsplit"),
+        "unsplit": _unsplit(steady) / period,
     }
+
+
+def _unsplit(steady: pl.DataFrame) -> float:
+    """What the worst steps of the median rank have of unsplit communication, in ns."""
+    worst = pl.col("comm_unsplit_ns").fill_null(0).quantile(1 - UNSPLIT_STEPS, "higher")
+    return float(steady.group_by("rank").agg(ns=worst)["ns"].median() or 0)  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import polars as pl
@@ -14,6 +15,7 @@ from nsysan.trace.export import Trace
 MAX_CORRECTION_NS = 20_000_000
 #: Reports whose GPU work lies further apart than this are not of one run.
 _MAX_APART_NS = 2_000_000_000
+_INTEGERS = {"report": pl.Int64(), "correction": pl.Int64()}
 _TIMES = ("start", "end", "begin", "launch_start", "launch_end", "finish")
 
 
@@ -74,22 +76,61 @@ def refine(collectives: pl.DataFrame, ranks: int, reports: int) -> Clock:
     group = ["family", "step", "call"]
     calls = match_collectives(collectives, ranks)
     whole = (pl.len().over(group) == pl.col("members")) & (pl.n_unique("rank").over(group) == pl.col("members"))
-    ends = calls.filter(whole & (pl.col("members") > 1)).with_columns(centre=pl.col("end").median().over(group))
+    ends = calls.filter(whole & (pl.col("members") > 1)).sort(*group, "rank")
     if ends.is_empty():
         return Clock(none, None, None, False, "no collective is in all reports")
-    apart = ends.with_columns(apart=pl.col("end") - pl.col("centre"))
+    # One after the other first: the median end of a group moves with a clock that is off, if it is off by much.
+    corrections = _one_by_one(ends, reports)
+    apart = _with(ends, corrections).with_columns(apart=pl.col("end") - pl.col("end").median().over(group))
     by_report = dict(apart.group_by("report").agg(pl.median("apart")).iter_rows())
-    corrections = [-round(by_report.get(report, 0.0)) for report in range(reports)]
+    corrections = [c - _rounded(by_report.get(report, 0.0)) for report, c in enumerate(corrections)]
     base = corrections[0]
     corrections = [c - base for c in corrections]
     largest = max(map(abs, corrections))
     if largest > MAX_CORRECTION_NS:
         reason = f"the collectives' ends differ by {largest / 1e6:.1f} ms between reports, more than clocks can"
         return Clock(none, None, None, False, reason)
-    fixed = apart.join(
-        pl.DataFrame({"report": range(reports), "correction": corrections}, schema_overrides={"report": pl.Int64}),
-        on="report",
-    ).with_columns(end=pl.col("end") + pl.col("correction"))
+    fixed = _with(ends, corrections)
     residual = fixed.select((pl.col("end") - pl.col("end").median().over(group)).abs()).to_series()
     p50, p95 = (round(residual.quantile(q) or 0) for q in (0.5, 0.95))
     return Clock(corrections, p50, p95, True, "")
+
+
+def _one_by_one(ends: pl.DataFrame, reports: int) -> list[int]:
+    """Corrections that put each report on the clock of one before it with which it shares collectives.
+
+    The report with the lowest rank comes first, whatever the order in which reports were named.
+    """
+    group = ["family", "step", "call"]
+    by_report = ends.group_by(*group, "report").agg(pl.min("end"), pl.min("rank"))
+    lowest = by_report.group_by("report").agg(pl.min("rank")).sort("rank")
+    waiting = lowest["report"].to_list()
+    corrections = [0] * reports
+    while waiting:
+        # What shares nothing with the reports before it starts a clock of its own.
+        known = by_report.filter(pl.col("report") == waiting.pop(0))
+        found = True
+        while found:
+            found = False
+            for report in list(waiting):
+                own = by_report.filter(pl.col("report") == report)
+                apart = own.join(known, on=group, suffix="_known").select(pl.col("end_known") - pl.col("end"))
+                median = apart.to_series().median()
+                if not isinstance(median, int | float):
+                    continue
+                corrections[report] = _rounded(median)
+                own = own.with_columns(pl.col("end") + corrections[report])
+                known = pl.concat([known, own.join(known, on=group, how="anti")])
+                waiting.remove(report)
+                found = True
+    return corrections
+
+
+def _with(ends: pl.DataFrame, corrections: list[int]) -> pl.DataFrame:
+    table = pl.DataFrame({"report": range(len(corrections)), "correction": corrections}, schema_overrides=_INTEGERS)
+    return ends.join(table, on="report", maintain_order="left").with_columns(pl.col("end") + pl.col("correction"))
+
+
+def _rounded(ns: float) -> int:
+    """Halves upwards, so that a clock that is off by a whole number of ns is corrected by exactly that."""
+    return math.floor(ns + 0.5)

@@ -34,8 +34,8 @@ def ledger_bars(report: Report) -> go.Figure:
             for line in visible_lines(report)
         ]
     )
-    figure.update_layout(barmode="stack", height=110 + 34 * len(ranks))
-    figure.update_xaxes(title="us per step (median over the steady steps)")
+    figure.update_layout(barmode="stack", height=110 + 34 * len(ranks), legend_traceorder="normal")
+    figure.update_xaxes(title="us per step")
     figure.update_yaxes(autorange="reversed")
     return figure
 
@@ -82,7 +82,7 @@ def timeline(data: Timeline) -> go.Figure:
         figure.add_trace(_last_arrivals(last))
     span = (data.finish - data.origin) / 1e3
     figure.update_layout(barmode="overlay", bargap=0.15, height=120 + _LANE_HEIGHT * len(order))
-    figure.update_xaxes(title="us since the step began on the first rank", range=[-0.01 * span, 1.01 * span])
+    figure.update_xaxes(title="us since the first rank began the step", range=[-0.01 * span, 1.01 * span])
     figure.update_yaxes(categoryorder="array", categoryarray=order[::-1])
     return figure
 
@@ -157,8 +157,8 @@ def gap_bars(report: Report) -> go.Figure | None:
             hovertemplate="%{y}: %{x:,.1f} us<extra>" + MEANING[cause] + "</extra>",
         )
     ranks = [f"rank {rank.rank}" for rank in report.ranks]
-    figure.update_layout(barmode="stack", height=110 + 30 * len(ranks))
-    figure.update_xaxes(title="idle us per step (median over the steady steps)")
+    figure.update_layout(barmode="stack", height=110 + 30 * len(ranks), legend_traceorder="normal")
+    figure.update_xaxes(title="idle, us per step")
     figure.update_yaxes(categoryorder="array", categoryarray=ranks[::-1])
     return figure
 

@@ -82,8 +82,8 @@ _PERIOD_NOTE = (
 
 _LATENESS_NOTE = (
     "How long after the first rank each rank arrived. caused: by how much the last rank came after the second last, "
-    "which is what the run would gain had that rank alone arrived with it. The longest communication time means "
-    "the least lateness."
+    "which is what the run would gain had that rank alone arrived with it. The rank that waits longest is the one "
+    "that is least late."
 )
 _GAP_NOTE = "Every idle interval has one cause; they sum to the ledger's idle line."
 
@@ -126,7 +126,8 @@ def _subtitle(report: Report) -> str:
 def _timeline_section(plots: dict[str, str], number: int, report: Report) -> str:
     data = report.timelines[number]
     note = (
-        f"{ms(data.finish - data.origin)} on all ranks' one clock. Drag to zoom, double-click to reset, click the "
+        f"All ranks on one clock, from the first to begin the step to the last to end it: "
+        f"{ms(data.finish - data.origin)}. Drag to zoom, double-click to reset, click the "
         f"legend to filter; triangles mark the last rank to arrive; launch calls that lie before the step are to "
         f"the left."
     )

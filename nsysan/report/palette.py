@@ -24,16 +24,16 @@ NAMES = {
     "copy": "copy",
     "graph": "graph replay, contents not traced",
     "idle": "idle",
-    "launch": "launch call (host)",
+    "launch": "API call that launched it (host)",
     "last": "last rank to arrive",
 }
 
 GAP_COLOURS = {
-    "between_steps": "#B8BCC2",
+    "between_steps": "#44AA99",
     "host_late": "#882255",
     "launch": "#CC6677",
     "graph": "#88CCEE",
     "dependency": "#DDCC77",
     "sync": "#117733",
-    "unknown": "#666666",
+    "unknown": "#999999",
 }

@@ -13,6 +13,8 @@ from nsysan.report.diagnosis import Diagnosis
 LAUNCH = "launch"
 #: A browser draws this many slices smoothly; of more, the longest are kept.
 MAX_SLICES = 8_000
+#: More streams than this on a rank share lanes.
+MAX_STREAMS = 4
 
 
 @dataclass(frozen=True)
@@ -65,14 +67,17 @@ def _timeline(run: Run, diagnosis: Diagnosis, step: int, role: str) -> Timeline:
     inside = run.work.join(windows.select("rank", window_begin="begin", window_finish="finish"), on="rank").filter(
         (pl.col("end") > pl.col("window_begin")) & (pl.col("begin") < pl.col("window_finish"))
     )
+    lanes = _lanes(inside)
+    inside = inside.join(lanes, on=["rank", "context", "stream"], nulls_equal=True, maintain_order="left")
     slices = pl.concat([_work(inside), _launches(inside)])
     relative = slices.with_columns(pl.col("begin") - origin, pl.col("end") - origin)
-    arrived = diagnosis.arrived.filter(pl.col("step") == step).select(
+    arrived = diagnosis.arrived.filter(pl.col("step") == step)
+    arrived = arrived.join(lanes, on=["rank", "context", "stream"], nulls_equal=True).select(
         "rank",
         "call",
         "lateness",
         "name",
-        lane=_lane(),
+        "lane",
         time=pl.col("begin") - origin,
         last=pl.col("position") == pl.col("ranks"),
     )
@@ -82,8 +87,24 @@ def _timeline(run: Run, diagnosis: Diagnosis, step: int, role: str) -> Timeline:
     return Timeline(step, label, role, origin, finish, ordered, arrived.sort("rank", "time"), len(relative))
 
 
-def _lane() -> pl.Expr:
-    return ("stream " + pl.col("stream").cast(pl.String)).fill_null("stream")
+def _lanes(work: pl.DataFrame) -> pl.DataFrame:
+    """rank, context, stream, lane: a lane a stream; of many streams, those never busy at one time share a lane.
+
+    A CUDA graph that forks gives every branch a stream of its own, and a lane for each would fill pages.
+    """
+    key = ["rank", "context", "stream"]
+    extents = work.group_by(key).agg(pl.min("begin"), pl.max("end")).sort("rank", "begin", "context", "stream")
+    names = []
+    for own in extents.partition_by("rank", maintain_order=True):
+        if len(own) <= MAX_STREAMS:
+            names += ["stream" if stream is None else f"stream {stream}" for stream in own["stream"]]
+            continue
+        until: list[int] = []
+        for begin, end in own.select("begin", "end").iter_rows():
+            lane = next((i for i, busy_until in enumerate(until) if busy_until <= begin), len(until))
+            until[lane : lane + 1] = [end]
+            names.append(f"streams {lane + 1}")
+    return extents.select(key).with_columns(lane=pl.Series(names, dtype=pl.String))
 
 
 def _work(inside: pl.DataFrame) -> pl.DataFrame:
@@ -93,7 +114,7 @@ def _work(inside: pl.DataFrame) -> pl.DataFrame:
         ""
     )
     detail = pl.format("{} us, {}{}", us.round(2), pl.coalesce("library", "type"), ahead)
-    columns = inside.with_columns(lane=_lane(), detail=detail)
+    columns = inside.with_columns(detail=detail)
     communication = pl.col("cls").is_in(list(classes.COMMUNICATION))
     matched = columns.filter(communication & pl.col("last").is_not_null())
     split = matched.with_columns(
