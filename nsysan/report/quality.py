@@ -203,8 +203,8 @@ def _events(run: Run) -> Quality:
         }
     )
     if not lost:
-        return Quality("events", OK, "the profiler reports no lost events for the ranks")
-    return Quality("events", ESTIMATED, f"the profiler says of the ranks: {'; '.join(lost)}")
+        return Quality("events", OK, "nsys reports no lost events for the ranks")
+    return Quality("events", ESTIMATED, f"nsys warns of the ranks: {'; '.join(lost)}")
 
 
 def _is_eager(run: Run) -> bool:

@@ -60,8 +60,18 @@ def savings_sentence(report: Report) -> str:
         ("without late hosts", what.no_host_late),
         ("with all three", what.all),
     )
-    told = [f"{name} {ms(ns)} ({(ns - what.period) / 1e3:+,.0f} us)" for name, ns in forms if ns is not None]
-    return f"{ms(what.period)} a step now; " + (", ".join(told) or "what could be saved cannot be told from this trace")
+    if what.all is None:
+        return f"{ms(what.period)} a step now; what could be saved cannot be told from this trace"
+    told = [
+        f"{name} {ms(ns)} ({(ns - what.period) / 1e3:+,.0f} us)"
+        for name, ns in forms
+        if ns is not None and what.period - ns >= _NOTABLE * what.period
+    ]
+    bound = any(q.id == "what_if" and q.status != OK for q in report.quality)
+    listed = (
+        ", ".join(told) if told else f"less than {_NOTABLE:.0%} to gain from skew, the wire's excess and late hosts"
+    )
+    return f"{ms(what.period)} a step now; {listed}" + (" (upper bounds: the profiler slows the host)" if bound else "")
 
 
 def headline_sentence(report: Report) -> str:
@@ -78,7 +88,8 @@ def headline_sentence(report: Report) -> str:
         low, high = int(ns.min()), int(ns.max())  # type: ignore[arg-type]
         spread = f" ({percent(low, period)} to {percent(high, period)})" if high - low > _SPREAD * period else ""
         shares.append(f"{_LABEL.get(line, line)} {percent(head[f'{line}_ns'], period)}{spread}")
-    over = "median (and range) over the ranks" if len(report.per_rank) > 1 else "one rank"
+    ranged = " and range" if any("(" in share for share in shares) else ""
+    over = f"median{ranged} over the ranks" if len(report.per_rank) > 1 else "one rank"
     return f"{ms(period)} a step: {', '.join(shares)}; {over}"
 
 
@@ -94,6 +105,7 @@ def _capture(report: Report) -> str:
     lines = [
         f"trace     {names}, exported by {plain(version)}, read by nsysan {report.version}",
         f"captured  {ranks}{of_all} on {gpus}; {graphs[source.graph_trace]}",
+        *(f"clock     {q.reason}" for q in report.quality if q.id == "clock"),
         _steps(report),
         f"period    {headline_sentence(report)}",
     ]
