@@ -79,7 +79,9 @@ def lockstep(compute: I64, *, wire: int = 8_000, gap: int = 2_000, idle: I64 | N
     return Frames(pl.concat([kernels.select(columns), collectives.select(columns)]), collectives, ledger)
 
 
-def lockstep_run(path: Path, compute: I64, *, wire: I64 | int = 8_000, gap: int = 2_000, idle: I64 | None = None) -> Run:
+def lockstep_run(
+    path: Path, compute: I64, *, wire: I64 | int = 8_000, gap: int = 2_000, idle: I64 | None = None
+) -> Run:
     """The same through the whole pipeline; wire[step, call] may differ from call to call.
 
     Idle before a kernel is its host's fault: its launch call begins halfway through. All other calls are early.

@@ -164,9 +164,7 @@ TP_IN_DP = {0: (11, 21), 1: (11, 22), 2: (12, 21), 3: (12, 22)}
 @pytest.mark.parametrize(
     ("lost", "unmatched"), [(set(), 0), ({(2, 2, 2)}, 1), ({(2, 2, 3)}, 1), ({(0, 2, 0), (3, 2, 4), (1, 3, 1)}, 3)]
 )
-def test_communicators_with_other_members_lose_only_their_own(
-    tmp_path: Path, lost: set[Where], unmatched: int
-) -> None:
+def test_communicators_with_other_members_lose_only_their_own(tmp_path: Path, lost: set[Where], unmatched: int) -> None:
     plan = Plan(skew=(0, 30_000, 10_000, 20_000), communicators=TP_IN_DP, lost=frozenset(lost))
     run = plan.write(tmp_path / "comms.sqlite")
     assert split(run) == expected(plan)
@@ -199,43 +197,56 @@ def test_send_and_receive_among_three_ranks_stay_unmatched(tmp_path: Path) -> No
     assert len(figures) == 3 * STEPS * CALLS - 1
 
 
-@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
-def test_nodes_on_two_streams_are_paired_by_node(tmp_path: Path, order: tuple[int, int]) -> None:
-    """Node 1 (stream 7) and node 2 (stream 20) run at once; on rank 0 node 1 begins first, on rank 1 as `order` has it.
+def two_streams(path: Path, begins: Mapping[int, tuple[int, int]], lost: frozenset[Where] = frozenset()) -> Run:
+    """Replays in which node 1 (stream 7, until 40 us) and node 2 (stream 20, until 50 us) run at once.
 
-    Node 1 lasts until 40 us and node 2 until 50 us.
+    begins: of both nodes, by rank. lost: (rank, step, node) that are not in the trace.
     """
     builder = TraceBuilder()
-    begins = {0: (0, 5_000), 1: ((0, 5_000), (12_000, 3_000))[order != (0, 1)]}
     for rank, starts in begins.items():
         process = builder.process(100 + rank, device=rank)
-        for step in range(4):
+        for step in range(6):
             at = STEP_NS * step
             replay = process.graph_launch(at - 20_000)
-            process.kernel(COMPUTE_KERNEL, at - 5_000, at, launch=None, correlation=replay, graph_node=(2 + rank) << 32)
-            for node, (begin, end) in enumerate(zip(starts, (40_000, 50_000), strict=True), 1):
-                process.kernel(
-                    ALLREDUCE_KERNEL,
-                    at + begin,
-                    at + end,
-                    launch=None,
-                    correlation=replay,
-                    graph_node=(2 + rank) << 32 | node,
-                    stream=(7, 20)[node - 1],
-                )
-    run = nsysan.analyze(nsysan.open_trace(builder.write(tmp_path / "nodes.sqlite")))
-    wait = {
-        (rank, stream): wait
-        for rank, stream, wait in run.collectives.filter(pl.col("step") == 2)
-        .join(run.work.select("row", "stream"), on="row", suffix="_work")
-        .select("rank", "stream", "wait")
-        .iter_rows()
-    }
+            # The number of the graph differs between the processes, those of its nodes do not.
+            graph = (2 + rank) << 32
+            process.kernel(COMPUTE_KERNEL, at - 5_000, at, launch=None, correlation=replay, graph_node=graph)
+            for node, begin, end, stream in ((1, starts[0], 40_000, 7), (2, starts[1], 50_000, 20)):
+                if (rank, step, node) not in lost:
+                    process.kernel(
+                        ALLREDUCE_KERNEL,
+                        at + begin,
+                        at + end,
+                        launch=None,
+                        correlation=replay,
+                        graph_node=graph | node,
+                        stream=stream,
+                    )
+    return nsysan.analyze(nsysan.open_trace(builder.write(path)))
+
+
+def waits_by_node(run: Run, step: int) -> dict[tuple[int, int], int | None]:
+    """{(rank, node): wait}."""
+    own = run.collectives.filter(pl.col("step") == step).select("rank", pl.col("graph_node") % (1 << 32), "wait")
+    return {(rank, node): wait for rank, node, wait in own.iter_rows()}
+
+
+def test_nodes_on_two_streams_are_paired_by_node(tmp_path: Path) -> None:
+    # Rank 0 begins node 1 first, rank 1 node 2.
+    run = two_streams(tmp_path / "nodes.sqlite", {0: (0, 5_000), 1: (12_000, 3_000)})
     assert set(run.collectives["verdict"]) == {"matched"}
-    if order == (0, 1):
-        assert wait == {(0, 7): 0, (1, 7): 0, (0, 20): 0, (1, 20): 0}
-    else:
-        assert wait == {(0, 7): 12_000, (1, 7): 0, (0, 20): 0, (1, 20): 2_000}
+    assert waits_by_node(run, 2) == {(0, 1): 12_000, (1, 1): 0, (0, 2): 0, (1, 2): 2_000}
+
+
+@pytest.mark.parametrize("node", [1, 2])
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_lost_node_is_not_replaced_by_the_one_beside_it(tmp_path: Path, rank: int, node: int) -> None:
+    lost = frozenset({(rank, 2, node)})
+    run = two_streams(tmp_path / "nodes.sqlite", {0: (0, 5_000), 1: (12_000, 3_000)}, lost)
+    whole = {(0, 1): 12_000, (1, 1): 0, (0, 2): 0, (1, 2): 2_000}
+    assert waits_by_node(run, 3) == whole
+    left = {key: wait if key[1] != node else None for key, wait in whole.items() if key != (rank, node)}
+    assert waits_by_node(run, 2) == left
 
 
 # ---- any deletions
@@ -250,7 +261,7 @@ def meetings(draw: st.DrawFn, steps: int) -> pl.DataFrame:
     ranks, calls = draw(st.integers(2, 4)), draw(st.integers(1, 5))
     own_time = st.integers(4, 60)
     free = [0] * ranks
-    rows = []
+    rows: list[tuple[int, ...]] = []
     for step in range(steps):
         for call in range(calls):
             begins = [at + draw(own_time) for at in free]

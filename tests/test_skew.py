@@ -140,7 +140,8 @@ _CLASSES = ("compute", "copy", "collective", "fused", "opaque")
 def calls_and_work(draw: st.DrawFn) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Matched calls of one or two families, and any work between and around them, before time zero too."""
     ranks, families = draw(st.integers(2, 4)), draw(st.integers(1, 2))
-    rows, work = [], []
+    rows: list[tuple[int, ...]] = []
+    work: list[tuple[int, int, str, int, int]] = []
     for family in range(families):
         done = draw(st.integers(-200, 0))
         for call in range(draw(st.integers(1, 5))):

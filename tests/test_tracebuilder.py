@@ -38,6 +38,8 @@ REAL_COLUMNS = {
     "CUDA_GRAPH_NODE_EVENTS": "start end eventClass globalTid nameId graphNodeId originalGraphNodeId",
     "CUPTI_ACTIVITY_KIND_GRAPH_TRACE": """
         start end deviceId contextId greenContextId streamId correlationId globalPid graphId graphExecId""",
+    "TARGET_INFO_GPU_METRICS": "typeId sourceId typeName metricId metricName",
+    "GPU_METRICS": "rawTimestamp timestamp typeId metricId value",
     "PROCESSES": "globalPid pid name",
     "TARGET_INFO_GPU": """
         vmId id name busLocation isDiscrete l2CacheSize totalMemory memoryBandwidth clockRate smCount pwGpuId
@@ -99,6 +101,7 @@ def full_trace() -> TraceBuilder:
     rank.nvtx("step", 90_000, 96_000)
     rank.nccl("ncclAllReduce", 91_000, 94_000, bytes=8192, comm=7)
     builder.diagnostic("Not all CUDA events might have been collected.", process=rank)
+    builder.gpu_metric(1, "SMs Active [Throughput %]", [(100_000, 50)])
     return builder
 
 

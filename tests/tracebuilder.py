@@ -28,6 +28,7 @@ ALLREDUCE_KERNEL: Final = "ncclDevKernel_AllReduce_Sum_bf16_RING_LL"
 ALLREDUCE_DEMANGLED: Final = f"{ALLREDUCE_KERNEL}(ncclDevKernelArgsStorage<(unsigned long)4096>)"
 
 _VM: Final = 1 << 48
+_GPU_METRICS: Final = _VM | 1 << 32  # a typeId is this and nsys' number of the GPU
 _SESSION_PID: Final = -144115188075855872  # what nsys writes for messages about the session as a whole
 _MEMCPY_KINDS: Final[Mapping[int, tuple[int, int]]] = {1: (0, 2), 2: (2, 0), 8: (2, 2), 10: (2, 2)}
 _ALWAYS: Final = frozenset(
@@ -119,6 +120,8 @@ SCHEMA: Final[Mapping[str, Mapping[str, str]]] = {
         """start! end! deviceId! contextId! greenContextId streamId! correlationId globalPid graphId!
         graphExecId!"""
     ),
+    "TARGET_INFO_GPU_METRICS": _columns("typeId! sourceId! typeName:TEXT! metricId! metricName:TEXT!"),
+    "GPU_METRICS": _columns("rawTimestamp! timestamp! typeId! metricId! value!"),
     "PROCESSES": _columns("globalPid pid name:TEXT"),
     "TARGET_INFO_GPU": _columns(
         """vmId! id! name:TEXT busLocation:TEXT isDiscrete l2CacheSize totalMemory memoryBandwidth clockRate
@@ -160,6 +163,7 @@ class TraceBuilder:
         self._strings: dict[str, int] = {"GpuMetrics": 0, "SocMetrics": 1}
         self._processes: dict[int, Process] = {}
         self._gpus: list[_Gpu] = []
+        self._metrics: dict[tuple[int, str], int] = {}
 
     def process(
         self,
@@ -197,6 +201,24 @@ class TraceBuilder:
         """A GPU with CUDA ordinal `index`; id is nsys' own number of it. One call turns off the rows
         that are otherwise made up for the devices of the processes."""
         self._gpus.append(_Gpu(index, index if id is None else id, name))
+
+    def gpu_metric(self, gpu: int, name: str, samples: Iterable[tuple[int, int]]) -> None:
+        """Samples (time, value) of a counter; gpu is nsys' own number. A metric's id differs from GPU to GPU."""
+        type_id = _GPU_METRICS | gpu
+        if (gpu, name) not in self._metrics:
+            self._metrics[gpu, name] = gpu + sum(known == gpu for known, _ in self._metrics)
+            self.row(
+                "TARGET_INFO_GPU_METRICS",
+                typeId=type_id,
+                sourceId=_GPU_METRICS,
+                typeName="",
+                metricId=self._metrics[gpu, name],
+                metricName=name,
+            )
+        metric_id = self._metrics[gpu, name]
+        self._rows.setdefault("GPU_METRICS", []).extend(
+            (time, time, type_id, metric_id, value) for time, value in samples
+        )
 
     def row(self, table: str, **values: Value) -> None:
         """One raw row; columns that are not given are NULL."""

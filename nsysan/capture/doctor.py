@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
 from nsysan.capture.nsys import HOW_TO_GET, Nsys, abilities_of
 from nsysan.capture.postflight import FAIL, OK, WARN, Check
+from nsysan.capture.topology import Topology, ask, parse_topology
 
-_TIMEOUT_S = 30
 _ROOM_NEEDED = 5e9
 _DRIVER_PARAMETERS = Path("/proc/driver/nvidia/params")
 
@@ -60,42 +58,37 @@ def _nsys(nsys: Nsys | None) -> list[Check]:
 
 
 def _gpus() -> list[Check]:
-    listing = _ask("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader")
+    listing = ask("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader")
     if not listing:
         return [Check("GPUs", WARN, "none seen (nvidia-smi gives nothing)", "NVTX can be traced all the same")]
     rows = [line.split(", ") for line in listing.strip().splitlines()]
     names = sorted({row[0] for row in rows})
     checks = [Check("GPUs", OK, f"{len(rows)} x {', '.join(names)}, driver {rows[0][-1]}")]
     if len(rows) > 1:
-        checks.append(_links(_ask("nvidia-smi", "topo", "-m")))
-        checks.append(_link_state(_ask("nvidia-smi", "nvlink", "--status")))
+        topology = parse_topology(ask("nvidia-smi", "topo", "-m") + "\n" + ask("nvidia-smi", "nvlink", "--status"))
+        checks += [_links(topology), _link_state(topology)]
     return checks
 
 
-def _links(topology: str) -> Check:
-    """How each pair of GPUs is connected, by the matrix of `nvidia-smi topo -m`."""
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", topology)
-    rows = [line.split() for line in plain.splitlines() if re.match(r"GPU\d+\s", line)]
-    count = len(rows)
-    pairs = [(i, j, rows[i][j + 1]) for i in range(count) for j in range(i + 1, count) if len(rows[i]) > j + 1]
+def _links(topology: Topology) -> Check:
+    """How each pair of GPUs is connected."""
+    pairs = topology.pairs
     if not pairs:
         return Check("GPU links", WARN, "nvidia-smi topo -m gives no matrix")
-    kinds = sorted({kind for _, _, kind in pairs})
-    slow = [f"GPU{i}-GPU{j} {kind}" for i, j, kind in pairs if not kind.startswith("NV")]
+    slow = [f"GPU{i}-GPU{j} {kind}" for i, j, kind in topology.without_nvlink]
     if not slow:
-        return Check("GPU links", OK, f"{', '.join(kinds)} between all {len(pairs)} pairs")
+        return Check("GPU links", OK, f"{', '.join(topology.kinds)} between all {len(pairs)} pairs")
     shown = ", ".join(slow[:6]) + (" ..." if len(slow) > 6 else "")
     return Check(
         "GPU links", WARN, f"{len(slow)} of {len(pairs)} pairs without NVLink: {shown}", "collectives will cross PCIe"
     )
 
 
-def _link_state(status: str) -> Check:
-    speeds = re.findall(r"Link \d+: ([\d.]+) GB/s", status)
-    inactive = len(re.findall(r"Link \d+: <?inactive>?", status, re.IGNORECASE))
+def _link_state(topology: Topology) -> Check:
+    speeds, inactive = topology.speeds, topology.inactive
     if not speeds:
         return Check("NVLink", WARN, "no active link", "")
-    seen = f"{len(speeds)} links active, {min(map(float, speeds)):g} GB/s each at the least"
+    seen = f"{len(speeds)} links active, {min(speeds):g} GB/s each at the least"
     return Check("NVLink", WARN if inactive else OK, seen + (f", {inactive} inactive" if inactive else ""))
 
 
@@ -123,12 +116,3 @@ def _room(place: str, folder: Path) -> Check:
     if free < _ROOM_NEEDED:
         return Check(f"{place} folder", WARN, seen, "a long capture takes gigabytes; shorten it with --duration")
     return Check(f"{place} folder", OK, seen)
-
-
-def _ask(*command: str) -> str:
-    """What a command prints; nothing if it fails, since nvidia-smi prints its errors to stdout."""
-    try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return "" if answer.returncode else answer.stdout

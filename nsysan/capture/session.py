@@ -19,6 +19,7 @@ from nsysan.capture.command import Plan, Request, outputs_of, plan_capture
 from nsysan.capture.nsys import Nsys, abilities_of, export_sqlite
 from nsysan.capture.postflight import Check, check_export
 from nsysan.capture.runner import Outcome, run_capture
+from nsysan.capture.topology import record_topology, topology_file
 
 Say = Callable[[str], None]
 
@@ -124,6 +125,7 @@ class Session:
             # A folder that still holds something is the user's to look at.
             with contextlib.suppress(OSError):
                 self.staging.rmdir()
+        self._note_topology(recordings, say)
         captured = [self._exported(recording, say, progress=progress) for recording in recordings]
         return Result(captured, self._exit_code(outcome, say))
 
@@ -155,7 +157,19 @@ class Session:
             target.with_suffix(".sqlite").unlink(missing_ok=True)
         return targets
 
-    def _no_report(self, outcome: Outcome) -> NsysanError:
+    def _note_topology(self, recordings: list[Path], say: Say) -> None:
+        """Record the links between the GPUs beside each report, where nvidia-smi tells them."""
+        first, *others = [topology_file(recording) for recording in recordings]
+        for path in (first, *others):
+            # Of an earlier capture to this name, perhaps on another machine.
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+        if not record_topology(first):
+            return
+        for path in others:
+            with contextlib.suppress(OSError):
+                shutil.copyfile(first, path)
+        say(f"the links between the GPUs are in {first.name}")
         how = f"nsys ended with {_ending(outcome.exit_code)}"
         if self.request.capture_range and outcome.exit_code >= 0 and outcome.interrupted is None:
             opener = (

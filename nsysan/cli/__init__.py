@@ -16,11 +16,15 @@ _COMMANDS = {
     "capture": "nsysan.cli.capture",
     "info": "nsysan.cli.info",
     "report": "nsysan.cli.report",
+    "check": "nsysan.cli.check",
+    "history": "nsysan.cli.history",
 }
 _SUMMARIES = {
     "doctor": "Check this machine before a capture.",
     "capture": "Run a workload under nsys, export the trace, check it.",
     "report": "Account for every nanosecond of every decode step of a trace.",
+    "check": "Hold a run against limits, for CI.",
+    "history": "Keep runs in a database, and show how they develop.",
     "info": "Show what is in a trace: versions, ranks, ranges, collectives, warnings.",
 }
 _MAX_ERROR = 8_000  # room for any path

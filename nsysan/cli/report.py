@@ -20,6 +20,17 @@ _PATH = click.Path(path_type=Path)
 @click.option("--json", "json_output", type=_PATH, help="JSON file to write; - for standard output. No HTML unless -o.")
 @click.option("--steps", metavar="PATTERN", help="Regular expression for the NVTX ranges that mark decode steps.")
 @click.option("--no-nvtx", is_flag=True, help="Find steps by graph replays or kernel period, leaving ranges aside.")
+@click.option("--layers", type=click.IntRange(1), metavar="N", help="Layers of the model: two all-reduces each.")
+@click.option("--model", metavar="SHAPE", help="hidden=4096,layers=32,batch=1,dtype=bf16: what to expect.")
+@click.option(
+    "--message-bytes", type=click.IntRange(1), metavar="N", help="Size of an all-reduce, where the trace tells none."
+)
+@click.option(
+    "--link-gbps",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="GBPS",
+    help="Peak of the link between GPUs, GB/s per GPU and direction.  [default: by GPU model]",
+)
 @click.option("--force", is_flag=True, help="Replace output files that exist.")
 @click.option("-q", "--quiet", is_flag=True, help="No summary; only errors.")
 def command(
@@ -28,6 +39,10 @@ def command(
     json_output: Path | None,
     steps: str | None,
     no_nvtx: bool,
+    layers: int | None,
+    model: str | None,
+    message_bytes: int | None,
+    link_gbps: float | None,
     force: bool,
     quiet: bool,
 ) -> None:
@@ -44,11 +59,18 @@ def command(
       nsysan report run1_rank_*.sqlite                  # one session a rank
       nsysan report trace.sqlite --json -  | jq .per_rank
       nsysan report trace.sqlite --steps '^generate_token'
+      nsysan report trace.sqlite --model hidden=4096,layers=32,batch=8,dtype=bf16
 
     Exit codes: 3 no such file, 4 not SQLite, 5 not nsys, 6 needs export, 7 damaged, 8 no GPU work,
     9 output exists, 10 output not writable, 11 no such steps, 12 not reports of one run.
     """
+    from nsysan.model.expectation import expectation
     from nsysan.report.build import build_report
+
+    try:
+        expected = expectation(layers, model, message_bytes)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
 
     to_stdout = json_output is not None and str(json_output) == "-"
     paths = expand(traces)
@@ -61,7 +83,8 @@ def command(
     if len({path.resolve() for path in outputs}) < len(outputs):
         raise click.UsageError(f"-o and --json both name {html}")
     with opened_all(paths, quiet=quiet) as reports:
-        report = build_report(nsysan.analyze(reports, steps, use_nvtx=not no_nvtx), nsysan.__version__)
+        run = nsysan.analyze(reports, steps, use_nvtx=not no_nvtx)
+        report = build_report(run, nsysan.__version__, expected, link_gbps=link_gbps)
     if json_output is not None:
         from nsysan.report.document import to_json
 

@@ -48,27 +48,8 @@ def what_if(
     period = round(steady.group_by("step").agg(pl.median("period_ns"))["period_ns"].median() or 0)  # type: ignore[arg-type]
     if steady["period_ns"].is_null().any() or steady["graph_ns"].sum() > 0:
         return WhatIf(period, None, None, None, None)
-    host_late = gaps.filter(pl.col("cause") == HOST_LATE).group_by("step", "rank").agg(host_late=pl.sum("ns"))
-    excess = _wire_excess(collectives, steady["step"].unique().to_list())
-    rows = (
-        steady.join(host_late, on=["step", "rank"], how="left")
-        .join(excess, on=["step", "rank"], how="left")
-        .with_columns(pl.col("host_late", "excess").fill_null(0))
-        .with_columns(own=pl.col("period_ns") - pl.col("wait_ns").fill_null(0))
-        .with_columns(
-            eager=pl.col("own") - pl.col("host_late"),
-            saved=pl.min_horizontal("excess", pl.col("wire_ns").fill_null(0) + pl.col("fused_ns").fill_null(0)),
-        )
-    )
-    typical = pl.col("rank") != (-1 if straggler is None else straggler)
+    per_step = losses_by_step(ledger, collectives, gaps, straggler)
     splits = steady["wait_ns"].is_not_null().any()
-    per_step = rows.group_by("step").agg(
-        period=pl.median("period_ns"),
-        skew=pl.max("own") - pl.col("own").filter(typical).median(),
-        wire=pl.median("saved"),
-        host=pl.max("own") - pl.max("eager"),
-        everything=(pl.col("eager") - pl.col("saved")).filter(typical).median(),
-    )
     saving = {name: round(per_step[name].median() or 0) for name in ("skew", "wire", "host")}  # type: ignore[arg-type]
     communicates = steady["comm_ns"].sum() > 0
     told = splits or not communicates
@@ -83,6 +64,36 @@ def what_if(
         no_host_late=each["host"],
         # Medians of differences need not agree: less is never lost by taking more away.
         all=min(everything, *each.values()),
+    )
+
+
+def losses_by_step(
+    ledger: pl.DataFrame, collectives: pl.DataFrame, gaps: pl.DataFrame, straggler: int | None
+) -> pl.DataFrame:
+    """step, period, skew, wire, host (ns that each loss takes of it), everything (the period without all three).
+
+    Of the steady steps; `what_if` says what the losses are.
+    """
+    steady = ledger.filter(pl.col("steady"))
+    host_late = gaps.filter(pl.col("cause") == HOST_LATE).group_by("step", "rank").agg(host_late=pl.sum("ns"))
+    excess = _wire_excess(collectives, steady["step"].unique().to_list())
+    rows = (
+        steady.join(host_late, on=["step", "rank"], how="left")
+        .join(excess, on=["step", "rank"], how="left")
+        .with_columns(pl.col("host_late", "excess").fill_null(0))
+        .with_columns(own=pl.col("period_ns") - pl.col("wait_ns").fill_null(0))
+        .with_columns(
+            eager=pl.col("own") - pl.col("host_late"),
+            saved=pl.min_horizontal("excess", pl.col("wire_ns").fill_null(0) + pl.col("fused_ns").fill_null(0)),
+        )
+    )
+    typical = pl.col("rank") != (-1 if straggler is None else straggler)
+    return rows.group_by("step").agg(
+        period=pl.median("period_ns"),
+        skew=pl.max("own") - pl.col("own").filter(typical).median(),
+        wire=pl.median("saved"),
+        host=pl.max("own") - pl.max("eager"),
+        everything=(pl.col("eager") - pl.col("saved")).filter(typical).median(),
     )
 
 

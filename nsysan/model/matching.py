@@ -22,6 +22,8 @@ _I64 = npt.NDArray[np.int64]
 _LOCAL = 0.2
 #: A call overlaps at most the tail of the one before, its own, and the head of the next on another rank.
 _NEIGHBOURS = 3
+#: Number of a node within its graph; graphs are numbered process by process.
+_NODE = pl.col("graph_node") % (1 << 32)
 
 
 def match_collectives(collectives: pl.DataFrame, ranks: int) -> pl.DataFrame:
@@ -39,7 +41,8 @@ def match_collectives(collectives: pl.DataFrame, ranks: int) -> pl.DataFrame:
 
     The k-th call of a family and step on one rank is the k-th on the others, in the order of graph nodes
     inside a replay and of begin elsewhere. Where the numbers of calls differ, or a few pairs fail the gate,
-    calls are paired by their overlap in time instead: no rank can be one call ahead while another is in it.
+    calls of one replay are paired by node if the ranks number nodes alike, and others by their overlap in time:
+    no rank can be one call ahead while another is in it.
     """
     if collectives.is_empty():
         return _judged(_numbered(collectives), ranks)
@@ -86,10 +89,41 @@ def _uneven(calls: pl.DataFrame) -> pl.DataFrame:
 
 
 def _resynchronised(calls: pl.DataFrame, where: pl.DataFrame) -> pl.DataFrame:
-    """Number the calls of those (family, step) anew, by overlap with the rank that has most of them."""
-    key = ["family", "step"]
+    """Number the calls of those (family, step) anew: by node, or by overlap with the rank that has most of them."""
     if where.is_empty():
         return calls
+    by_node = _told_by_node(calls, where)
+    slots = [calls.join(by_node, on=["family", "step"], how="semi").select("row", slot=_NODE)]
+    rest = where.join(by_node, on=["family", "step"], how="anti")
+    if not rest.is_empty():
+        slots.append(_by_overlap(calls, rest))
+    return (
+        calls.join(pl.concat(slots), on="row", how="left", maintain_order="left")
+        .with_columns(call=pl.coalesce("slot", "call"))
+        .drop("slot")
+    )
+
+
+def _told_by_node(calls: pl.DataFrame, where: pl.DataFrame) -> pl.DataFrame:
+    """Those (family, step) in which each rank has one replay, of a family whose ranks all have the same nodes."""
+    families = calls.join(where, on="family", how="semi")
+    nodes = families.group_by("family").agg(nodes=_NODE.n_unique(), all_known=pl.col("graph_node").is_not_null().all())
+    alike = (
+        families.group_by("family", "rank")
+        .agg(own=_NODE.n_unique())
+        .join(nodes, on="family")
+        .group_by("family")
+        .agg(alike=(pl.col("own") == pl.col("nodes")).all() & pl.col("all_known").all())
+        .filter("alike")
+    )
+    replays = calls.join(where, on=["family", "step"], how="semi").group_by("family", "step", "rank")
+    one = replays.agg(n=pl.n_unique("correlation")).group_by("family", "step").agg(most=pl.max("n"))
+    return one.filter(pl.col("most") == 1).join(alike, on="family", how="semi").select("family", "step")
+
+
+def _by_overlap(calls: pl.DataFrame, where: pl.DataFrame) -> pl.DataFrame:
+    """row, slot: number of each call of those (family, step) by overlap with the rank that has most of them."""
+    key = ["family", "step"]
     affected = calls.join(where, on=key, how="semi").sort(*key, "begin")
     counts = (
         affected.group_by(*key, "rank").agg(n=pl.len()).sort(*key, "n", "rank", descending=[False, False, True, False])
@@ -103,14 +137,7 @@ def _resynchronised(calls: pl.DataFrame, where: pl.DataFrame) -> pl.DataFrame:
     for (family,), own in rest.partition_by("family", as_dict=True, maintain_order=True).items():
         target = slots.filter(pl.col("family") == family).sort("begin")
         parts += [_paired(part, target) for part in own.partition_by("rank", maintain_order=True)]
-    numbered = pl.concat(parts)
-    return (
-        _with_leftovers(affected.join(numbered, on="row"), key)
-        .select("row", call="slot")
-        .pipe(lambda fresh: calls.join(fresh, on="row", how="left", suffix="_fresh", maintain_order="left"))
-        .with_columns(call=pl.coalesce("call_fresh", "call"))
-        .drop("call_fresh")
-    )
+    return _with_leftovers(affected.join(pl.concat(parts), on="row"), key).select("row", "slot")
 
 
 def _paired(own: pl.DataFrame, target: pl.DataFrame) -> pl.DataFrame:

@@ -14,15 +14,13 @@ from typing import Any
 import polars as pl
 
 from nsysan.model.asof import join_nearest
+from nsysan.model.binary import BYTES, COMMUNICATOR, DEVICE, RANK, RANKS, Schemas, decode, schemas_of
 from nsysan.trace.export import Trace
 
 _GROUP_START = "GroupStart"
 _GROUP_END = "GroupEnd"
-_BYTES = "Message size [bytes]"
-_COMMUNICATOR = "NCCL communicator ID"
-_RANK = "Rank"
-_RANKS = "No. of ranks"
 _MAX_CLONES = 8
+_MAX_BYTES = 1 << 63
 
 #: Kind of collective by the call that asks for it, without the nccl prefix that newer tracing drops.
 CALL_KINDS = {
@@ -55,12 +53,13 @@ def communicator_ranks(trace: Trace) -> list[CommunicatorRank]:
         (pl.col("domain") == "NCCL") & pl.col("name").str.contains(r"^(?:nccl)?Comm(?:Init|Split)")
     )
     found = []
-    for process, text in inits.select("process", "json").iter_rows():
-        payload = _payload(text)
-        if _RANK in payload and _RANKS in payload:
-            communicator = next((str(v) for k, v in payload.items() if k.startswith(_COMMUNICATOR)), "")
-            device = payload.get("CUDA device")
-            found.append(CommunicatorRank(process, device, communicator, int(payload[_RANK]), int(payload[_RANKS])))
+    schemas = _schemas(trace)
+    for process, name, text, blob in inits.select("process", "name", "json", "binary").iter_rows():
+        payload = _payload(name.removeprefix("nccl"), text, blob, schemas)
+        if RANK in payload and RANKS in payload:
+            communicator = next((str(v) for k, v in payload.items() if k.startswith(COMMUNICATOR)), "")
+            device = payload.get(DEVICE)
+            found.append(CommunicatorRank(process, device, communicator, int(payload[RANK]), int(payload[RANKS])))
     return found
 
 
@@ -80,9 +79,15 @@ def with_payloads(collectives: pl.DataFrame, trace: Trace) -> pl.DataFrame:
     return collectives.join(resolved, on="row", how="left")
 
 
-def _payload(text: str | None) -> dict[str, Any]:
+def _schemas(trace: Trace) -> Schemas:
+    columns = ("domain", "schema", "index", "type", "label", "offset")
+    return schemas_of(trace.payload_entries.select(columns).iter_rows())
+
+
+def _payload(call: str, text: str | None, blob: bytes | None, schemas: Schemas) -> dict[str, Any]:
+    """The payload of a range by label: in words where the export has them, else from its bytes."""
     if not text:
-        return {}
+        return decode(call, blob, schemas)
     try:
         payload = json.loads(text)
     except ValueError:
@@ -95,23 +100,25 @@ def _calls(trace: Trace) -> pl.DataFrame:
     ranges = trace.ranges.filter(pl.col("domain") == "NCCL").with_columns(call=pl.col("name").str.replace("^nccl", ""))
     wanted = [*CALL_KINDS, _GROUP_START, _GROUP_END]
     ranges = ranges.filter(pl.col("call").is_in(wanted)).sort("thread", "start", "end").with_row_index("range_id")
-    # Thousands of calls share a handful of payload texts.
-    texts = ranges["json"].drop_nulls().unique().to_list()
-    payloads = [_payload(text) for text in texts]
-    parsed = pl.DataFrame(
-        {
-            "json": texts,
-            "message_bytes": [_as_int(p.get(_BYTES)) for p in payloads],
-            "communicator": [str(p[_COMMUNICATOR]) if _COMMUNICATOR in p else None for p in payloads],
-        },
-        schema={"json": pl.String, "message_bytes": pl.Int64, "communicator": pl.String},
+    # Thousands of calls share a handful of payload texts; their bytes differ by what pads them.
+    key = ["call", "json", "binary"]
+    has_text = pl.col("json").is_not_null() & (pl.col("json") != "")
+    ranges = ranges.with_columns(binary=pl.when(~has_text.fill_null(False)).then("binary"))
+    told = ranges.select(key).unique()
+    schemas = _schemas(trace)
+    payloads = [_payload(*row, schemas) for row in told.iter_rows()]
+    parsed = told.with_columns(
+        pl.Series("message_bytes", [_as_int(p.get(BYTES)) for p in payloads], dtype=pl.Int64),
+        pl.Series(
+            "communicator", [str(p[COMMUNICATOR]) if COMMUNICATOR in p else None for p in payloads], dtype=pl.String
+        ),
     )
     kind = pl.col("call").replace_strict(CALL_KINDS, default=None, return_dtype=pl.String)
-    return ranges.with_columns(call_kind=kind).join(parsed, on="json", how="left")
+    return ranges.with_columns(call_kind=kind).join(parsed, on=key, how="left", nulls_equal=True, maintain_order="left")
 
 
 def _as_int(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    return value if type(value) is int and 0 <= value < _MAX_BYTES else None
 
 
 def _issue_points(collectives: pl.DataFrame, trace: Trace) -> pl.DataFrame:

@@ -6,13 +6,18 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from nsysan.metrics.counters import Counter, summarise
 from nsysan.metrics.ledger import FIGURES, IDLE, LINES
-from nsysan.model.matching import MATCHED, REJECTED, UNMATCHED
+from nsysan.metrics.wire import Link
+from nsysan.model.expectation import Compared, Expectation, compare_with, fill_bytes
 from nsysan.model.ranks import Rank
 from nsysan.model.run import Run
-from nsysan.report.diagnosis import Diagnosis, diagnose, percentiles
-from nsysan.report.quality import Quality, assess
-from nsysan.report.timeline import Timeline, build_timelines
+from nsysan.model.samples import load_samples
+from nsysan.report.diagnosis import Diagnosis, diagnose
+from nsysan.report.families import CollectiveFamily, find_families, find_link, with_peaks
+from nsysan.report.findings import Finding, find
+from nsysan.report.quality import Quality, assess, assess_counters, assess_wire
+from nsysan.report.timeline import Timeline, build_timelines, counter_lanes
 
 
 @dataclass(frozen=True)
@@ -39,28 +44,6 @@ class StepsSummary:
 
 
 @dataclass(frozen=True)
-class CollectiveFamily:
-    """The calls of one kernel family, size and rank count within the steady steps.
-
-    count, matched, unmatched, rejected: calls, one call being one on every rank. wire, wait: ns per rank and
-    matched call, by p50, p95, p99 and max; None where none matched.
-    """
-
-    name: str
-    kind: str | None
-    library: str | None
-    op_class: str
-    message_bytes: int | None
-    ranks: int
-    count: int
-    matched: int
-    unmatched: int
-    rejected: int
-    wire: dict[str, int] | None
-    wait: dict[str, int] | None
-
-
-@dataclass(frozen=True)
 class Lookalike:
     """A kernel that is named like a collective but is not in the catalogue, with its share of kernel time."""
 
@@ -75,7 +58,10 @@ class Report:
 
     per_step: the ledger (see metrics.ledger.build_ledger). per_rank: rank and the median of each figure over the
     steady steps, null where no steady step has it. headline: the median of per_rank over the ranks.
-    size: ranks of the largest communicator, None where the trace does not tell.
+    size: ranks of the largest communicator, None where the trace does not tell. expectation: what the user states
+    of the model, beside the measured. findings: most severe first.
+    counters: empty where no GPU metrics were captured. counter_lanes: one frame a timeline (see
+    timeline.counter_lanes), none without GPU metrics.
     """
 
     version: str
@@ -87,16 +73,38 @@ class Report:
     per_rank: pl.DataFrame
     headline: dict[str, int | None]
     collectives: list[CollectiveFamily]
+    link: Link
     lookalikes: list[Lookalike]
     diagnosis: Diagnosis
+    expectation: Compared | None
+    findings: list[Finding]
     timelines: list[Timeline]
     quality: list[Quality]
+    counters: list[Counter]
+    counter_lanes: list[pl.DataFrame]
 
 
-def build_report(run: Run, version: str) -> Report:
-    """The Report of a run."""
+def build_report(
+    run: Run, version: str, expected: Expectation | None = None, *, link_gbps: float | None = None
+) -> Report:
+    """The Report of a run.
+
+    expected: gives message sizes where the trace does not, and is held against the rest. link_gbps: peak of the
+    link between the GPUs, in place of the table's.
+    """
+    compared = compare_with(run, expected)
+    run = fill_bytes(run, expected)
     per_rank = _medians(run.ledger)
     diagnosis = diagnose(run)
+    families = find_families(run)
+    link = find_link(run, families, link_gbps)
+    timelines = build_timelines(run, diagnosis)
+    quality = assess(run, diagnosis, compared) + assess_wire(families, link)
+    counters, lanes = [], []
+    if (samples := load_samples(run)) is not None:
+        counters = _counters(run, samples)
+        lanes = [counter_lanes(samples, timeline) for timeline in timelines]
+        quality.append(assess_counters(run, counters))
     return Report(
         version=version,
         inputs=[Input(t.name, t.nsys_version, t.schema_version, t.graph_mode) for t in run.traces],
@@ -106,11 +114,16 @@ def build_report(run: Run, version: str) -> Report:
         per_step=run.ledger,
         per_rank=per_rank,
         headline={name: _rounded(per_rank[name].median()) for name in FIGURES},
-        collectives=_families(run),
+        collectives=with_peaks(families, link.peak_gbps),
+        link=link,
         lookalikes=find_lookalikes(run.kernels),
         diagnosis=diagnosis,
-        timelines=build_timelines(run, diagnosis),
-        quality=assess(run, diagnosis),
+        expectation=compared,
+        findings=find(run, diagnosis, compared, link),
+        timelines=timelines,
+        quality=quality,
+        counters=counters,
+        counter_lanes=lanes,
     )
 
 
@@ -147,6 +160,11 @@ def _medians(ledger: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def _counters(run: Run, samples: pl.DataFrame) -> list[Counter]:
+    steady = pl.col("step").is_in(run.steady_steps)
+    return summarise(samples, run.windows.filter(steady), run.collectives.filter(steady))
+
+
 def _steps(run: Run) -> StepsSummary:
     windows = run.windows
     excluded = windows.filter(pl.col("excluded").is_not_null()).unique("step").sort("step")
@@ -160,39 +178,3 @@ def _steps(run: Run) -> StepsSummary:
         labels=dict(labels.select("step", "label").iter_rows()),
         notes=run.steps.notes,
     )
-
-
-def _families(run: Run) -> list[CollectiveFamily]:
-    """One row a kernel family, size and rank count, most frequent first."""
-    calls = run.collectives.filter(pl.col("step").is_in(run.steady_steps))
-    key = ["name", "kind", "library", "cls", "message_bytes"]
-    per_call = calls.group_by([*key, "communicator", "step", "call"]).agg(
-        verdict=pl.first("verdict"), members=pl.n_unique("rank")
-    )
-    members = per_call.group_by(key).agg(
-        ranks=pl.max("members"),
-        count=pl.len(),
-        **{v: (pl.col("verdict") == v).sum() for v in (MATCHED, UNMATCHED, REJECTED)},
-    )
-    families = []
-    for row in members.sort(["count", "name"], descending=[True, False]).iter_rows(named=True):
-        own = calls.filter(
-            pl.all_horizontal(pl.col(k).eq_missing(row[k]) for k in key) & (pl.col("verdict") == MATCHED)
-        )
-        families.append(
-            CollectiveFamily(
-                name=row["name"],
-                kind=row["kind"],
-                library=row["library"],
-                op_class=row["cls"],
-                message_bytes=row["message_bytes"],
-                ranks=row["ranks"],
-                count=row["count"],
-                matched=row[MATCHED],
-                unmatched=row[UNMATCHED],
-                rejected=row[REJECTED],
-                wire=percentiles(own["wire"]),
-                wait=percentiles(own["wait"]),
-            )
-        )
-    return families

@@ -7,10 +7,15 @@ from typing import Any
 
 import polars as pl
 
+from nsysan.metrics.counters import Counter, Part
 from nsysan.metrics.ledger import FIGURES
 from nsysan.metrics.verdict import THRESHOLDS
-from nsysan.report.build import CollectiveFamily, Report
+from nsysan.metrics.wire import THRESHOLDS as LINK_THRESHOLDS
+from nsysan.model.expectation import Compared
+from nsysan.report.build import Report
 from nsysan.report.diagnosis import Diagnosis
+from nsysan.report.families import CollectiveFamily
+from nsysan.report.findings import Finding
 
 SCHEMA = "nsysan.report/1"
 _PER_STEP = ("step", "rank", "steady", "start_ns", *FIGURES, "collectives")
@@ -54,9 +59,20 @@ def to_document(report: Report) -> dict[str, Any]:
         "per_step": _rows(report.per_step, _PER_STEP),
         "per_rank": _rows(report.per_rank, _PER_RANK),
         "collectives": [_family(family) for family in report.collectives],
+        "link": {
+            "model": report.link.model,
+            "kind": report.link.kind,
+            "looks_like": report.link.looks_like,
+            "peak_gbps": report.link.peak_gbps,
+            "source": report.link.source,
+            "evidence": list(report.link.evidence),
+            "thresholds": LINK_THRESHOLDS,
+        },
         "lookalikes": [{"name": k.name, "calls": k.calls, "share": k.share} for k in report.lookalikes],
         **_diagnosis(report.diagnosis),
-        "findings": None,
+        "counters": [_counter(counter) for counter in report.counters],
+        "expectation": _expectation(report.expectation),
+        "findings": [_finding(finding) for finding in report.findings],
         "quality": [{"id": q.id, "status": q.status, "reason": q.reason} for q in report.quality],
     }
 
@@ -114,6 +130,40 @@ def _diagnosis(diagnosis: Diagnosis) -> dict[str, Any]:
     }
 
 
+def _expectation(compared: Compared | None) -> dict[str, Any] | None:
+    if compared is None:
+        return None
+    return {
+        "source": compared.expected.source,
+        "all_reduces": {
+            "expected": compared.expected.calls,
+            "measured": compared.calls,
+            "differs": compared.calls_differ,
+        },
+        "bytes": {
+            "expected": compared.expected.message_bytes,
+            "measured": [{"bytes": size, "calls": calls} for size, calls in compared.sizes.items()],
+            "differs": compared.bytes_differ,
+            "filled_in": compared.filled,
+        },
+    }
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {
+        "id": finding.id,
+        "severity": finding.severity,
+        "title": finding.title,
+        "evidence": finding.evidence,
+        "fix": finding.fix,
+        "saving_ns": finding.saving,
+        "ranks": finding.ranks,
+        "steps": finding.steps,
+        "figures": finding.figures,
+        "thresholds": finding.thresholds,
+    }
+
+
 def to_json(report: Report) -> str:
     """The document as text, in ASCII: a name may hold what the terminal or UTF-8 cannot."""
     return json.dumps(to_document(report), indent=1, allow_nan=False) + "\n"
@@ -121,6 +171,27 @@ def to_json(report: Report) -> str:
 
 def _rows(frame: pl.DataFrame, columns: tuple[str, ...]) -> list[dict[str, Any]]:
     return frame.select(columns).to_dicts()
+
+
+def _counter(counter: Counter) -> dict[str, Any]:
+    named = (
+        ("in_collectives_", counter.in_collectives),
+        ("in_transfer_", counter.in_transfer),
+        ("outside_", counter.outside),
+    )
+    return {
+        "rank": counter.rank,
+        "metric": counter.metric,
+        "unit": counter.unit,
+        "interval_ns": counter.interval,
+        **_part("", counter.steps),
+        **{key: value for prefix, part in named for key, value in _part(prefix, part).items()},
+        "reason": counter.reason,
+    }
+
+
+def _part(prefix: str, part: Part) -> dict[str, Any]:
+    return {f"{prefix}mean": part.mean, f"{prefix}peak": part.peak, f"{prefix}samples": part.samples}
 
 
 def _family(family: CollectiveFamily) -> dict[str, Any]:
@@ -137,7 +208,9 @@ def _family(family: CollectiveFamily) -> dict[str, Any]:
         "rejected": family.rejected,
         "wire_ns": family.wire,
         "wait_ns": family.wait,
-        "floor_ns": None,
-        "algbw_gbps": None,
-        "busbw_gbps": None,
+        "floor_ns": family.floor,
+        "excess_ns": family.excess,
+        "algbw_gbps": family.algbw,
+        "busbw_gbps": family.busbw,
+        "peak_share": family.peak_share,
     }

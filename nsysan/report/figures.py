@@ -6,10 +6,12 @@ from html import escape
 
 import plotly.graph_objects as go
 import polars as pl
+from plotly.subplots import make_subplots
 
 from nsysan.metrics.gaps import MEANING
 from nsysan.report.build import Report, visible_lines
-from nsysan.report.palette import COLOURS, GAP_COLOURS, NAMES
+from nsysan.report.families import size_series
+from nsysan.report.palette import COLOURS, COUNTER_COLOURS, GAP_COLOURS, NAMES, SERIES
 from nsysan.report.text import plain
 from nsysan.report.timeline import Timeline
 
@@ -87,6 +89,48 @@ def timeline(data: Timeline) -> go.Figure:
     return figure
 
 
+def counters(lanes: pl.DataFrame, data: Timeline) -> go.Figure | None:
+    """A small line a rank and counter under the timeline, on its x axis; each is drawn to its own peak.
+
+    lanes: see timeline.counter_lanes.
+    """
+    if lanes.is_empty():
+        return None
+    figure = go.Figure()
+    labels, seen = [], set()
+    parts = lanes.partition_by("rank", "metric", "unit", as_dict=True, maintain_order=True)
+    for number, ((rank, metric, unit), points) in enumerate(parts.items()):
+        peak, kind = int(points["peak"][0]), _kind(str(metric))
+        labels.append(f"rank {rank} {metric} (to {peak:,}{'' if unit is None else f' {unit}'})")
+        figure.add_scatter(
+            x=(points["time"] / 1e3).to_list(),
+            y=(0.8 * points["value"] / max(peak, 1) - number - 0.4).to_list(),
+            mode="lines",
+            line={"shape": "hv", "width": 1, "color": COUNTER_COLOURS[kind]},
+            name=kind,
+            legendgroup=kind,
+            showlegend=kind not in seen,
+            customdata=points["value"].to_list(),
+            hovertemplate=f"{escape(labels[-1])}: %{{customdata:,}} at %{{x:,.2f}} us<extra></extra>",
+        )
+        seen.add(kind)
+    span = (data.finish - data.origin) / 1e3
+    figure.update_layout(height=100 + _LANE_HEIGHT * len(labels))
+    figure.update_xaxes(title="us since the step began on the first rank", range=[-0.01 * span, 1.01 * span])
+    figure.update_yaxes(
+        tickmode="array",
+        tickvals=[-number for number in range(len(labels))],
+        ticktext=[escape(label) for label in labels],
+        range=[0.6 - len(labels), 0.6],
+        fixedrange=True,
+    )
+    return figure
+
+
+def _kind(metric: str) -> str:
+    return next(kind for kind in COUNTER_COLOURS if kind in metric.split())
+
+
 def _last_arrivals(last: pl.DataFrame) -> go.Scatter:
     """Marks where the last rank of each collective arrived; last: rows of Timeline.arrivals."""
     return go.Scatter(
@@ -160,6 +204,56 @@ def gap_bars(report: Report) -> go.Figure | None:
     figure.update_layout(barmode="stack", height=110 + 30 * len(ranks), legend_traceorder="normal")
     figure.update_xaxes(title="idle, us per step")
     figure.update_yaxes(categoryorder="array", categoryarray=ranks[::-1])
+    return figure
+
+
+def speed_by_size(report: Report) -> go.Figure | None:
+    """Latency and busbw of the collectives against message size, with floor, NCCL's model and the link's peak.
+
+    None where no size is known.
+    """
+    series = size_series(report.collectives, report.link)
+    if not series:
+        return None
+    figure = make_subplots(rows=1, cols=2, horizontal_spacing=0.1)
+    for number, one in enumerate(series):
+        colour = SERIES[number % len(SERIES)]
+        lines = (
+            (1, one.latency, "wire p50", "solid", "lines+markers"),
+            (1, one.floor, "floor", "dot", "lines+markers"),
+            (1, one.model, "NCCL's model", "dash", "lines"),
+            (2, one.busbw, "busbw", "solid", "lines+markers"),
+        )
+        for column, values, what, dash, mode in lines:
+            if all(value is None for value in values):
+                continue
+            figure.add_scatter(
+                x=one.sizes,
+                y=values,
+                row=1,
+                col=column,
+                name=f"{one.name}: {what}",
+                mode=mode,
+                line={"color": colour, "dash": dash},
+                marker={"color": colour, "symbol": "circle-open" if what == "floor" else "circle"},
+                hovertemplate="%{x:,} B: %{y:,.4~g}<extra>" + escape(f"{one.name}: {what}") + "</extra>",
+            )
+    if report.link.peak_gbps is not None:
+        known = [size for one in series for size in one.sizes]
+        figure.add_scatter(
+            x=[min(known), max(known)],
+            y=[report.link.peak_gbps] * 2,
+            row=1,
+            col=2,
+            name="link's peak",
+            mode="lines+markers",
+            line={"color": COLOURS["last"], "dash": "dash"},
+            marker={"size": 3, "color": COLOURS["last"]},
+        )
+    figure.update_layout(height=380)
+    figure.update_xaxes(title="message, bytes", type="log")
+    figure.update_yaxes(title="us after the last arrival", type="log", row=1, col=1)
+    figure.update_yaxes(title="busbw, GB/s", type="log", row=1, col=2)
     return figure
 
 

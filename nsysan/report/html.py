@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from collections.abc import Sequence
-from html import escape
-from importlib.resources import files
-from string import Template
-
-import plotly.graph_objects as go
 import polars as pl
-from plotly.offline import get_plotlyjs
 
 from nsysan.metrics.gaps import MEANING
 from nsysan.report import figures
 from nsysan.report.build import Report, visible_lines
+from nsysan.report.page import plot as _plot
+from nsysan.report.page import render
+from nsysan.report.page import safe as _safe
+from nsysan.report.page import section as _section
+from nsysan.report.page import table as _table
 from nsysan.report.palette import COLOURS, NAMES
-from nsysan.report.terminal import headline_sentence, late_sentence, savings_sentence
-from nsysan.report.text import counted, ms, percent, plain, size, us
+from nsysan.report.terminal import expectation_sentence, headline_sentence, late_sentence, savings_sentence
+from nsysan.report.text import counted, ms, number, percent, plain, size, us
 
 
 def to_html(report: Report) -> str:
@@ -30,6 +26,7 @@ def to_html(report: Report) -> str:
     body = "\n".join(
         (
             _lead(report),
+            _findings(report),
             _section(
                 "Ledger per rank",
                 _LEDGER_NOTE,
@@ -48,25 +45,13 @@ def to_html(report: Report) -> str:
             _section(
                 "Idle time by cause", _GAP_NOTE, _plot(plots, "gaps", figures.gap_bars(report)), _gap_table(report)
             ),
-            _collectives(report),
+            _collectives(plots, report),
+            _counters(report),
             _quality(report),
         )
     )
-    plotly, script = get_plotlyjs(), _asset("page.js")
     source = ", ".join(i.name for i in report.inputs)
-    return Template(_asset("page.html")).substitute(
-        title=_safe(f"nsysan: {source}"),
-        subtitle=_safe(_subtitle(report)),
-        policy=_policy(plotly, script),
-        style=_asset("page.css"),
-        body=body,
-        figures="\n".join(
-            f'<script type="application/json" id="figure-{name}">{text}</script>' for name, text in plots.items()
-        ),
-        plotly=plotly,
-        script=script,
-        version=_safe(report.version),
-    )
+    return render(f"nsysan: {source}", _subtitle(report), body, plots, report.version)
 
 
 _LEDGER_NOTE = (
@@ -85,7 +70,22 @@ _LATENESS_NOTE = (
     "which is what the run would gain had that rank alone arrived with it. The rank that waits longest is the one "
     "that is least late."
 )
+_FINDINGS_NOTE = (
+    "What to change, most severe first. Each saving is a period without that loss alone, so several need not add up."
+)
+_COLLECTIVES_NOTE = (
+    "Calls of all steps but prefill and the first, one call being one on every rank; us per rank and call, where all "
+    "ranks matched. The floor is the least that such a call takes in this trace; algbw and busbw are those of "
+    "nccl-tests, from the time after the last arrival. NCCL's model is what NCCL reckons with, no hard floor."
+)
 _GAP_NOTE = "Every idle interval has one cause; they sum to the ledger's idle line."
+
+
+_COUNTER_NOTE = (
+    "Sampled by the GPU over the steady steps. A sample counts as inside or outside collectives only if all the time "
+    "it stands for lies there; most collectives of decode are shorter than that, and then there is a dash, not a zero "
+    "(see counters under Evidence). NVLink is user data, requests and responses together, of the links' peak."
+)
 
 
 def _lead(report: Report) -> str:
@@ -113,6 +113,22 @@ def _lead(report: Report) -> str:
     )
 
 
+def _findings(report: Report) -> str:
+    """What to change, most severe first."""
+    expected = expectation_sentence(report)
+    if not report.findings and not expected:
+        return ""
+    entries = [f"<p>{_safe(expected)}.</p>"] if expected else []
+    for finding in report.findings:
+        saves = "" if finding.saving is None else f" <span>saves {_safe(ms(finding.saving))} a step</span>"
+        entries.append(
+            f'<div class="finding {_safe(finding.severity)}"><p><b>{_safe(finding.severity)}</b> '
+            f"{_safe(finding.title)}{saves}</p><p>{_safe(finding.evidence)}.</p>"
+            f"<p><b>Fix</b>: {_safe(finding.fix)}.</p></div>"
+        )
+    return _section("Findings", _FINDINGS_NOTE, *entries)
+
+
 def _subtitle(report: Report) -> str:
     source = report.inputs[0]
     models = ", ".join(sorted({rank.model or "unknown GPU" for rank in report.ranks}))
@@ -138,6 +154,7 @@ def _timeline_section(plots: dict[str, str], number: int, report: Report) -> str
         note,
         _plot(plots, f"timeline-{number}", figures.timeline(data), zoom="x"),
         _plot(plots, f"lateness-{number}", figures.lateness_in_step(data)),
+        _counter_lanes(plots, number, report),
         anchor=f"step-{data.step}",
     )
 
@@ -168,20 +185,6 @@ def _lateness(plots: dict[str, str], report: Report) -> str:
 def _step_link(step: int, shown: set[int]) -> str:
     """HTML: the step's number, a link where its timeline is on the page."""
     return f'<a href="#step-{step}">step {step}</a>' if step in shown else f"step {step}"
-
-
-def _section(title: str, note: str, *parts: str, anchor: str = "") -> str:
-    name = f' id="{_safe(anchor)}"' if anchor else ""
-    return f'<section{name}><h2>{_safe(title)}</h2><p class="note">{_safe(note)}</p>{"".join(parts)}</section>'
-
-
-def _plot(plots: dict[str, str], name: str, figure: go.Figure | None, zoom: str = "") -> str:
-    if figure is None:
-        return ""
-    # "<" would end the script element that holds the figure.
-    plots[name] = str(figure.to_json()).replace("<", "\\u003c")
-    height = f"height:{figure.layout.height}px"
-    return f'<div class="plot" id="{name}" data-figure="figure-{name}" data-zoom="{zoom}" style="{height}"></div>'
 
 
 def _ledger_table(report: Report) -> str:
@@ -241,7 +244,7 @@ def _gap_table(report: Report) -> str:
     return _table(header, rows, text=(0, len(header) - 1), wrap=len(header) - 1) if rows else ""
 
 
-def _collectives(report: Report) -> str:
+def _collectives(plots: dict[str, str], report: Report) -> str:
     header = [
         "kernel",
         "kind",
@@ -255,63 +258,56 @@ def _collectives(report: Report) -> str:
         "p99",
         "wait p50",
         "p99",
+        "floor",
+        "p50 over it",
+        "algbw GB/s",
+        "busbw GB/s",
+        "of peak",
     ]
     rows = []
     for family in report.collectives:
         spread = [us(v[q]) if v else "-" for v in (family.wire, family.wait) for q in ("p50", "p99")]
         counts = map(str, (family.ranks, family.count, family.matched, family.unmatched, family.rejected))
-        rows.append(
-            [plain(family.name, 80), family.kind or family.op_class, size(family.message_bytes), *counts, *spread]
-        )
+        speeds = ["-" if gbps is None else f"{gbps:.3g}" for gbps in (family.algbw, family.busbw)]
+        share = "-" if family.peak_share is None else f"{family.peak_share:.0%}"
+        told = [plain(family.name, 80), family.kind or family.op_class, size(family.message_bytes), *counts]
+        rows.append([*told, *spread, us(family.floor), us(family.excess), *speeds, share])
     rows += [
-        [plain(k.name, 80), "not in the catalogue", "-", "-", str(k.calls), "-", "-", "-", "-", "-", "-", "-"]
+        [plain(k.name, 80), "not in the catalogue", "-", "-", str(k.calls), *["-"] * (len(header) - 5)]
         for k in report.lookalikes
     ]
-    note = "Calls of the steady steps, one call being one on every rank; us per rank and call, where all ranks matched."
     if not rows:
-        note = "No communication kernel is visible in the steady steps."
-    return _section("Collectives", note, _table(header, rows, text=(0, 1)) if rows else "")
+        return _section("Collectives", "No communication kernel is visible in the decode steps.")
+    return _section(
+        "Collectives",
+        f"{_COLLECTIVES_NOTE} The link: {report.link.sentence}.",
+        _plot(plots, "sizes", figures.speed_by_size(report)),
+        _table(header, rows, text=(0, 1)),
+    )
+
+
+def _counter_lanes(plots: dict[str, str], number: int, report: Report) -> str:
+    if not report.counter_lanes or report.counter_lanes[number].is_empty():
+        return ""
+    figure = figures.counters(report.counter_lanes[number], report.timelines[number])
+    note = "GPU counters in this step; a value holds until the next sample, and each line is drawn to its own peak."
+    return f'<p class="note">{_safe(note)}</p>' + _plot(plots, f"counters-{number}", figure, zoom="x")
+
+
+def _counters(report: Report) -> str:
+    if not report.counters:
+        return ""
+    parts = ("steps", "in collectives", "after last arrival", "outside")
+    header = ["rank", "counter", "unit", *(f"{part}: {what}" for part in parts for what in ("mean", "peak", "samples"))]
+    rows = []
+    for counter in report.counters:
+        figures_of = (counter.steps, counter.in_collectives, counter.in_transfer, counter.outside)
+        cells = [cell for part in figures_of for cell in (number(part.mean), number(part.peak), f"{part.samples:,}")]
+        rows.append([f"rank {counter.rank}", counter.metric, counter.unit or "", *cells])
+    return _section("GPU counters", _COUNTER_NOTE, _table(header, rows, text=(0, 1, 2)))
 
 
 def _quality(report: Report) -> str:
     rows = [[q.id, q.status.replace("_", " "), q.reason] for q in report.quality]
     note = "How far each figure can be trusted, and what this trace cannot tell."
     return _section("Evidence", note, _table(["aspect", "status", "why"], rows, text=(0, 1, 2), wrap=2))
-
-
-def _table(
-    header: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    text: tuple[int, ...] = (0,),
-    wrap: int = -1,
-    raw: tuple[int, ...] = (),
-) -> str:
-    """text: columns aligned left; wrap: a column that may break; raw: columns that hold HTML of our own making."""
-
-    def kind(column: int) -> str:
-        return ' class="text wrap"' if column == wrap else ' class="text"' if column in text else ""
-
-    head = "".join(f"<th{kind(i)}>{_safe(cell)}</th>" for i, cell in enumerate(header))
-    lines = (
-        "".join(f"<td{kind(i)}>{cell if i in raw else _safe(cell)}</td>" for i, cell in enumerate(row)) for row in rows
-    )
-    body = "".join(f"<tr>{line}</tr>" for line in lines)
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-
-
-def _safe(text: str) -> str:
-    return escape(plain(text, 2_000))
-
-
-def _asset(name: str) -> str:
-    return files("nsysan.report").joinpath("assets", name).read_text("utf-8")
-
-
-def _policy(*scripts: str) -> str:
-    """A content security policy under which only these scripts run, and nothing is fetched."""
-    hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
-    allowed = " ".join(f"'sha256-{value}'" for value in hashes)
-    return (
-        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
-        f"base-uri 'none'; form-action 'none'"
-    )

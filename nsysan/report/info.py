@@ -13,6 +13,7 @@ from nsysan.model.engines import load_engines
 from nsysan.model.operations import load_operations
 from nsysan.model.payloads import communicator_ranks
 from nsysan.model.ranks import identify_ranks
+from nsysan.model.samples import METRICS, known_metrics
 from nsysan.model.windows import range_templates
 from nsysan.report.build import Lookalike, find_lookalikes
 from nsysan.report.quality import NODE_FLAG
@@ -73,6 +74,16 @@ class RangeInfo:
 
 
 @dataclass(frozen=True)
+class MetricsInfo:
+    """GPU metrics of a capture: all names, the counters that a report reads, nsys' GPU numbers, and Hz as asked for."""
+
+    names: list[str]
+    counters: list[str]
+    gpus: list[int]
+    rate_hz: int | None
+
+
+@dataclass(frozen=True)
 class Info:
     """Contents of one export, as far as they can be told without analysing it."""
 
@@ -91,6 +102,7 @@ class Info:
     capture: list[tuple[str, str]]
     warnings: list[tuple[str, str]]
     tables: list[tuple[str, int]]
+    gpu_metrics: MetricsInfo | None
 
 
 def build_info(trace: Trace) -> Info:
@@ -116,6 +128,7 @@ def build_info(trace: Trace) -> Info:
         capture=[(n, v) for n, v in trace.capture_options if any(word in n for word in _SHOWN_OPTIONS)],
         warnings=_warnings(trace, {process for process, _ in keys}),
         tables=sorted((name, trace.row_count(name)) for name in trace.tables if not name.startswith("ENUM_")),
+        gpu_metrics=_gpu_metrics(trace),
     )
 
 
@@ -138,6 +151,7 @@ def to_info_text(info: Info) -> str:
         _rank_lines(info),
         _collective_lines(info),
         _range_lines(info),
+        _metric_lines(info.gpu_metrics),
         ["captured with", *(f"  {plain(name)} = {plain(value)}" for name, value in info.capture)]
         if info.capture
         else [],
@@ -204,6 +218,25 @@ def _range_lines(info: Info) -> list[str]:
     if info.open_ranges:
         lines.append(f"  {info.open_ranges} ranges never end within the capture")
     return lines
+
+
+def _gpu_metrics(trace: Trace) -> MetricsInfo | None:
+    metrics = trace.gpu_metrics
+    if metrics.is_empty():
+        return None
+    names = metrics["metric"].unique(maintain_order=True).to_list()
+    known = set(known_metrics(trace)["counter"])
+    counters = [name for name in METRICS if name in known]
+    return MetricsInfo(names, counters, metrics["gpu"].unique().sort().to_list(), trace.gpu_metrics_rate)
+
+
+def _metric_lines(metrics: MetricsInfo | None) -> list[str]:
+    if metrics is None:
+        return []
+    rate = "an unknown rate" if metrics.rate_hz is None else f"{metrics.rate_hz:,} Hz"
+    gpus = ", ".join(map(str, metrics.gpus))
+    read = ", ".join(metrics.counters) or "none"
+    return [f"GPU metrics of GPU {gpus} at {rate}: {len(metrics.names)} metrics, of which the report reads {read}"]
 
 
 def _node_replays(work: pl.DataFrame) -> int:

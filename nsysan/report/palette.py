@@ -28,6 +28,14 @@ NAMES = {
     "last": "last rank to arrive",
 }
 
+COUNTER_COLOURS = {
+    "RX": "#6A5ACD",
+    "TX": "#AA4499",
+    "read": "#6A5ACD",
+    "write": "#AA4499",
+    "active": "#8A8D00",
+}
+
 GAP_COLOURS = {
     "between_steps": "#44AA99",
     "host_late": "#882255",
@@ -37,3 +45,6 @@ GAP_COLOURS = {
     "sync": "#117733",
     "unknown": "#999999",
 }
+
+#: For lines that are no class: told apart by every reader, in this order.
+SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")

@@ -6,19 +6,24 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from nsysan.metrics.counters import Counter
 from nsysan.metrics.skew import SHARE, STEPS
+from nsysan.metrics.wire import Link
 from nsysan.model import classes
+from nsysan.model.expectation import Compared
 from nsysan.model.health import clocks_agree, says_events_lost
 from nsysan.model.matching import MATCHED, REJECTED, SINGLE, UNMATCHED
 from nsysan.model.run import Run
 from nsysan.report.diagnosis import MAX_REJECTED, Diagnosis
+from nsysan.report.families import CollectiveFamily
 
 OK = "ok"
 ESTIMATED = "estimated"
 NOT_MEASURABLE = "not_measurable"
 
 NODE_FLAG = "--cuda-graph-trace=node"
-_EAGER_SHARE = 0.5
+#: Kernels launched one by one from this share on: a step that is half in graphs is not eager.
+EAGER_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -30,17 +35,54 @@ class Quality:
     reason: str
 
 
-def assess(run: Run, diagnosis: Diagnosis) -> list[Quality]:
-    """Quality rows of a run, each aspect once."""
-    rows = [_steps(run), _ranks(run), _missing(run), _one_clock(run), _graphs(run), _split(run, diagnosis), _bytes(run)]
+def assess(run: Run, diagnosis: Diagnosis, compared: Compared | None = None) -> list[Quality]:
+    """Quality rows of a run, each aspect once; compared: what the user states of the model."""
+    rows = [_steps(run), _ranks(run), _missing(run), _one_clock(run), _graphs(run), _split(run, diagnosis)]
+    rows.append(_bytes(run, compared))
     rows += [_launches(run), _clock(run), _events(run), _host_time(run), _overlap(run), _unknown_names(run)]
     rows += [_straggler(run, diagnosis), _gaps(run), _what_if(run, diagnosis)]
-    rows.append(
-        Quality(
-            "wire_speed", NOT_MEASURABLE, "algbw, busbw and the link's peak are not computed by this version of nsysan"
-        )
-    )
     return [row for row in rows if row is not None]
+
+
+def assess_counters(run: Run, counters: list[Counter]) -> Quality:
+    """How far the sampled GPU counters can be trusted, where some were captured."""
+    without = sorted({rank.rank for rank in run.ranks} - {counter.rank for counter in counters})
+    which = ", ".join(map(str, without))
+    missing = f"no sample of a known counter on the GPU of rank {which} within the steps" if without else ""
+    if not counters:
+        return Quality("counters", NOT_MEASURABLE, missing)
+    # The first of each counter's reasons will do: one sampling misses the collectives of every rank.
+    by_metric = {counter.metric: counter.reason for counter in reversed(counters) if counter.reason}
+    reasons = list(dict.fromkeys(by_metric.values()))
+    interval = max(counter.interval for counter in counters)
+    shown = "; ".join([*reasons, *([missing] if missing else [])])
+    status = ESTIMATED if shown else OK
+    if all(counter.steps.mean is None for counter in counters):
+        status = NOT_MEASURABLE
+    return Quality(
+        "counters",
+        status,
+        f"one sample each {interval / 1e3:,.1f} us{f'; {shown}' if shown else ''}; nsys keeps whole numbers, so 1 % "
+        f"may be much less",
+    )
+
+
+def assess_wire(families: list[CollectiveFamily], link: Link) -> list[Quality]:
+    """How far speeds, and what link they show, can be trusted; nothing where no collective is seen."""
+    if not families:
+        return []
+    unknown = sum(f.busbw is None for f in families)
+    why = "size or kind is unknown, ranks are missing, nothing matched, or the kernel computes too"
+    speeds = Quality("wire_speed", OK, "algbw and busbw from the wire's median, by the formulas of nccl-tests")
+    if unknown:
+        status = NOT_MEASURABLE if unknown == len(families) else ESTIMATED
+        speeds = Quality("wire_speed", status, f"no algbw and busbw for {unknown} of {len(families)} families: {why}")
+    if link.peak_gbps is None:
+        return [speeds, Quality("link", NOT_MEASURABLE, f"{link.sentence}; give its peak with --link-gbps")]
+    if link.looks_like is None:
+        why = "; ".join(link.evidence) or "no all-reduce of NCCL of 4 to 64 KB and no large message of a known size"
+        return [speeds, Quality("link", ESTIMATED, f"the link is told by the GPU's model alone: {why}")]
+    return [speeds, Quality("link", ESTIMATED if link.wrong else OK, link.sentence)]
 
 
 def _steps(run: Run) -> Quality:
@@ -149,11 +191,18 @@ def _split(run: Run, diagnosis: Diagnosis) -> Quality:
     return Quality("wait_wire", status, f"of {total} collective kernels {detail}; their time is the line comm_unsplit")
 
 
-def _bytes(run: Run) -> Quality | None:
+def _bytes(run: Run, compared: Compared | None) -> Quality | None:
     calls = run.collectives
     if calls.is_empty():
         return None
     known = int(calls["message_bytes"].count())
+    if compared is not None and compared.filled:
+        return Quality(
+            "message_bytes",
+            ESTIMATED,
+            f"{compared.filled} of {len(calls)} calls have the size that {compared.expected.source} states"
+            + (f", and {len(calls) - known} none" if known < len(calls) else ""),
+        )
     if known == len(calls):
         return Quality("message_bytes", OK, "from the NCCL payload of every call")
     missing = len(calls) - known
@@ -207,16 +256,16 @@ def _events(run: Run) -> Quality:
     return Quality("events", ESTIMATED, f"nsys warns of the ranks: {'; '.join(lost)}")
 
 
-def _is_eager(run: Run) -> bool:
+def is_eager(run: Run) -> bool:
     """Whether kernels are launched one by one, so that tracing each launch weighs on the host."""
     steady = run.work.filter(pl.col("step").is_in(run.steady_steps) & (pl.col("type") == "kernel"))
     if steady.is_empty() or run.graph_mode == "graph":
         return False
-    return steady["graph_node"].null_count() >= _EAGER_SHARE * len(steady)
+    return steady["graph_node"].null_count() >= EAGER_SHARE * len(steady)
 
 
 def _host_time(run: Run) -> Quality | None:
-    if not _is_eager(run):
+    if not is_eager(run):
         return None
     return Quality(
         "host_time",
@@ -236,13 +285,13 @@ def _straggler(run: Run, diagnosis: Diagnosis) -> Quality:
         return Quality(
             "straggler", OK, f"no rank causes, net of the others, {SHARE:.0%} of the period in {STEPS:.0%} of the steps"
         )
-    if found.cause == "host" and _is_eager(run):
+    if found.cause == "host" and is_eager(run):
         return Quality("straggler", ESTIMATED, "held up by its host, whose time the profiler inflates (see host_time)")
     return Quality("straggler", OK, f"net of the others, {SHARE:.0%} of the period or more in {STEPS:.0%} of the steps")
 
 
 def _gaps(run: Run) -> Quality:
-    if _is_eager(run):
+    if is_eager(run):
         return Quality("gaps", ESTIMATED, "idle time that the host causes is inflated by the profiler (see host_time)")
     return Quality("gaps", OK, "every idle interval has one cause, and they sum to the ledger's idle line")
 
@@ -250,7 +299,7 @@ def _gaps(run: Run) -> Quality:
 def _what_if(run: Run, diagnosis: Diagnosis) -> Quality:
     if diagnosis.what_if is None or diagnosis.what_if.no_skew is None:
         return Quality("what_if", NOT_MEASURABLE, "needs steady steps in which waiting and transfer are told apart")
-    if _is_eager(run):
+    if is_eager(run):
         return Quality("what_if", ESTIMATED, "savings on the host's side are upper bounds (see host_time)")
     return Quality("what_if", OK, "closed forms on the ledger of each step, medians over the steps")
 

@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 from collections import Counter
+from statistics import median
 
 import polars as pl
 
 from nsysan.metrics.gaps import MEANING
 from nsysan.metrics.outliers import Outlier
-from nsysan.report.build import CollectiveFamily, Report, visible_lines
+from nsysan.report.build import Report, visible_lines
+from nsysan.report.families import CollectiveFamily
 from nsysan.report.quality import OK
-from nsysan.report.text import counted, ms, percent, plain, size, table, us
+from nsysan.report.text import counted, ms, number, percent, plain, size, table, us
 
 _LABEL = {"comm_unsplit": "unsplit"}
 _VISIBLE = 0.0005
 _SPREAD = 0.05
 _NOTABLE = 0.01
+_FINDINGS = 5
 
 
 def to_text(report: Report) -> str:
     """The summary as plain text: the verdict, the late rank and the savings first."""
-    parts = [answers(report), _capture(report), _ledger(report), _collectives(report), _gaps(report), _slowest(report)]
+    parts = [
+        answers(report),
+        _findings(report),
+        _capture(report),
+        _ledger(report),
+        _collectives(report),
+        expectation_sentence(report),
+        _gaps(report),
+        _slowest(report),
+    ]
     return "\n\n".join(part for part in (*parts, _lookalikes(report), _quality(report)) if part) + "\n"
 
 
@@ -33,6 +45,41 @@ def answers(report: Report) -> str:
             f"savings   {savings_sentence(report)}",
         )
     )
+
+
+def _findings(report: Report) -> str:
+    """The findings that matter most: what, how much, and what to do."""
+    if not report.findings:
+        return ""
+    shown = report.findings[:_FINDINGS]
+    more = (
+        f"; {len(report.findings) - len(shown)} more in the JSON and on the page" if report.findings[_FINDINGS:] else ""
+    )
+    lines = [f"findings (savings of several need not add up{more})"]
+    for finding in shown:
+        saves = "" if finding.saving is None else f"  [saves {ms(finding.saving)} a step]"
+        lines += [
+            f"  {finding.severity:<6}  {plain(finding.title, 200)}{saves}",
+            f"          {plain(finding.fix, 400)}",
+        ]
+    return "\n".join(lines)
+
+
+def expectation_sentence(report: Report) -> str:
+    """What the user states of the model beside the measured; nothing where nothing is stated."""
+    compared = report.expectation
+    if compared is None:
+        return ""
+    wanted = compared.expected
+    told = []
+    if wanted.calls is not None:
+        measured = "none visible" if compared.calls is None else str(compared.calls)
+        told.append(f"{wanted.calls} all-reduces a step, measured {measured}")
+    if wanted.message_bytes is not None:
+        sizes = ", ".join(f"{size(n)} ({counted(calls, 'call')})" for n, calls in compared.sizes.items())
+        filled = f"; taken for the {counted(compared.filled, 'kernel')} without a size" if compared.filled else ""
+        told.append(f"{size(wanted.message_bytes)} each, measured {plain(sizes) or 'none'}{filled}")
+    return f"expected  {'; '.join(told)} (by {plain(wanted.source)})"
 
 
 def late_sentence(report: Report) -> str:
@@ -108,8 +155,22 @@ def _capture(report: Report) -> str:
         *(f"clock     {q.reason}" for q in report.quality if q.id == "clock"),
         _steps(report),
         f"period    {headline_sentence(report)}",
+        *_counters(report),
     ]
     return "\n".join(lines)
+
+
+def _counters(report: Report) -> list[str]:
+    """One line, where GPU metrics were captured: mean and peak of each counter over the steady steps."""
+    told = []
+    for metric in dict.fromkeys(counter.metric for counter in report.counters):
+        own = [c for c in report.counters if c.metric == metric and c.steps.mean is not None]
+        mean = median(c.steps.mean for c in own if c.steps.mean is not None) if own else None
+        if mean is not None:
+            unit = f" {plain(own[0].unit)}" if own[0].unit else ""
+            told.append(f"{metric} {number(mean)}{unit} (peak {number(max(c.steps.peak or 0 for c in own))})")
+    over = "mean over the steady steps, median over the ranks"
+    return [f"counters  {', '.join(told)}; {over}"] if told else []
 
 
 def _steps(report: Report) -> str:
@@ -141,17 +202,25 @@ def _ledger(report: Report) -> str:
 def _collectives(report: Report) -> str:
     if not report.collectives:
         return ""
-    steady = max(len(report.steps.steady), 1)
-    lines = ["collectives in the steady steps"]
-    lines += [_family(family, steady) for family in report.collectives]
-    return "\n".join(lines)
+    lines = ["collectives in all steps but prefill and the first", *map(_family, report.collectives)]
+    return "\n".join([*lines, f"  link: {plain(report.link.sentence, 1_000)}"])
 
 
-def _family(family: CollectiveFamily, steps: int) -> str:
+def speed_words(family: CollectiveFamily) -> list[str]:
+    """Floor, bandwidths and their share of the link's peak, as far as they are known."""
+    words = [] if family.floor is None else [f"floor {us(family.floor)} us (p50 {us(family.excess)} over it)"]
+    if family.algbw is not None and family.busbw is not None:
+        share = "" if family.peak_share is None else f" ({family.peak_share:.0%} of peak)"
+        words.append(f"algbw {family.algbw:.3g}  busbw {family.busbw:.3g} GB/s{share}")
+    return words
+
+
+def _family(family: CollectiveFamily) -> str:
     what = f"{family.kind or family.op_class} of {size(family.message_bytes)} over {counted(family.ranks, 'rank')}"
     verdicts = [f"{family.matched} of {family.count} calls matched"]
     verdicts += [f"{n} {word}" for word, n in (("unmatched", family.unmatched), ("rejected", family.rejected)) if n]
-    text = f"  {family.count / steps:g} a step  {what}: {', '.join(verdicts)}  [{plain(family.name, 60)}]"
+    often = f"{family.count} calls" if family.a_step is None else f"{family.a_step} a step"
+    text = f"  {often}  {what}: {', '.join(verdicts)}  [{plain(family.name, 60)}]"
     if family.wire is None or family.wait is None:
         return text
     after = "fused" if family.op_class == "fused" else "wire"
@@ -159,7 +228,7 @@ def _family(family: CollectiveFamily, steps: int) -> str:
         f"{name} us p50 {us(v['p50'])}  p99 {us(v['p99'])}  max {us(v['max'])}"
         for name, v in ((after, family.wire), ("wait", family.wait))
     ]
-    return text + "\n    " + "    ".join(spread)
+    return text + "\n    " + "    ".join([*spread, *speed_words(family)])
 
 
 def _gaps(report: Report) -> str:

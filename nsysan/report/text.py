@@ -31,6 +31,11 @@ def ms(value: float) -> str:
     return f"{value / 1e6:.3f} ms"
 
 
+def number(value: float | None) -> str:
+    """A figure with one decimal at most; a dash where there is no value."""
+    return "-" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
+
+
 def percent(part: float | None, whole: float | None) -> str:
     """Share of a whole, as a per cent; a dash where it is unknown."""
     return f"{100 * part / whole:.1f} %" if part is not None and whole else "-"

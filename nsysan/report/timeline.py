@@ -8,11 +8,14 @@ import polars as pl
 
 from nsysan.model import classes
 from nsysan.model.run import Run
+from nsysan.model.samples import METRICS
 from nsysan.report.diagnosis import Diagnosis
 
 LAUNCH = "launch"
 #: A browser draws this many slices smoothly; of more, the longest are kept.
 MAX_SLICES = 8_000
+#: A line of more points looks the same; of each stretch the largest is kept.
+MAX_POINTS = 2_000
 #: More streams than this on a rank share lanes.
 MAX_STREAMS = 4
 
@@ -59,6 +62,26 @@ def build_timelines(run: Run, diagnosis: Diagnosis) -> list[Timeline]:
         roles.setdefault(waits.worst_wait_step, []).append("most waiting")
         roles.setdefault(wires.worst_wire_step, []).append("most wire")
     return [_timeline(run, diagnosis, step, " and ".join(names)) for step, names in roles.items()]
+
+
+def counter_lanes(samples: pl.DataFrame, timeline: Timeline) -> pl.DataFrame:
+    """The counters within a timeline: rank, metric, unit, time (ns after its origin), value, peak (of the lane).
+
+    samples: as model.samples.load_samples gives them. A value holds from its time to the next time of its lane.
+    """
+    inside = samples.filter((pl.col("end") > timeline.origin) & (pl.col("begin") < timeline.finish))
+    lane = ["rank", "metric", "unit"]
+    position = pl.int_range(pl.len()).over(lane)
+    # One point of a line ends it, so a line has room for one stretch less.
+    stretch = position // ((pl.len().over(lane) + MAX_POINTS - 2) // (MAX_POINTS - 1))
+    drawn = inside.group_by(*lane, stretch=stretch, maintain_order=True).agg(
+        pl.min("begin"), pl.max("end"), pl.max("value")
+    )
+    ends = drawn.group_by(lane, maintain_order=True).agg(time=pl.max("end"), value=pl.last("value"))
+    points = pl.concat([drawn.select(*lane, "value", time="begin"), ends.select(*lane, "value", "time")])
+    return points.with_columns(
+        time=pl.col("time").clip(timeline.origin, timeline.finish) - timeline.origin, peak=pl.max("value").over(lane)
+    ).sort("rank", pl.col("metric").cast(pl.Enum(METRICS)), "time", maintain_order=True)
 
 
 def _timeline(run: Run, diagnosis: Diagnosis, step: int, role: str) -> Timeline:

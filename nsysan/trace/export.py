@@ -16,6 +16,7 @@ from nsysan.trace.sqlite import SqliteFile
 
 _I64 = pl.Int64()
 _TEXT = pl.String()
+_BYTES = pl.Binary()
 _PROCESS_MASK = -(1 << 24)  # a globalTid without its thread: hardware, VM and process ids
 _MAX_TIME = 1 << 61  # 73 years in ns; sums and differences of such times stay within int64
 _NVTX_DOMAIN_CREATE = 75
@@ -27,6 +28,8 @@ _MEMSET = "CUPTI_ACTIVITY_KIND_MEMSET"
 _GRAPH_TRACE = "CUPTI_ACTIVITY_KIND_GRAPH_TRACE"
 _RUNTIME = "CUPTI_ACTIVITY_KIND_RUNTIME"
 _NVTX = "NVTX_EVENTS"
+_GPU_METRICS = "GPU_METRICS"
+_GPU_MASK = 0xFF  # a typeId of GPU_METRICS ends in nsys' own number of the GPU
 _NSYS_TABLES = frozenset(
     (
         "ANALYSIS_DETAILS",
@@ -231,7 +234,10 @@ class Trace:
 
     @cached_property
     def ranges(self) -> pl.DataFrame:
-        """Closed NVTX ranges: start, end, process, thread, end_thread, domain (null: default), name, json."""
+        """Closed NVTX ranges: start, end, process, thread, end_thread, domain (null: default), name, json, binary.
+
+        json, binary: the payload in words and as bytes, null where the export lacks it.
+        """
         events = self._nvtx
         domains = (
             events.filter((pl.col("eventType") == _NVTX_DOMAIN_CREATE) & (pl.col("domainId") != 0))
@@ -244,7 +250,7 @@ class Trace:
         return (
             ranges.join(domains, on=["process", "domainId"], how="left")
             .with_columns(domain=pl.coalesce("domain", by_prefix))
-            .select("start", "end", "process", "thread", "end_thread", "domain", "name", "json")
+            .select("start", "end", "process", "thread", "end_thread", "domain", "name", "json", "binary")
         )
 
     @cached_property
@@ -265,6 +271,7 @@ class Trace:
             "endGlobalTid": _I64,
             "domainId": _I64,
             "jsonText": _TEXT,
+            "binaryData": _BYTES,
         }
         frame = self._file.read(_NVTX, columns)
         return (
@@ -274,8 +281,22 @@ class Trace:
                 process=process_of("globalTid"),
                 domainId=pl.col("domainId").fill_null(0),
             )
-            .rename({"globalTid": "thread", "endGlobalTid": "end_thread", "jsonText": "json"})
+            .rename({"globalTid": "thread", "endGlobalTid": "end_thread", "jsonText": "json", "binaryData": "binary"})
         )
+
+    @cached_property
+    def payload_entries(self) -> pl.DataFrame:
+        """What NVTX payloads are made of: domain, schema, index, type, label, offset; processes are not told apart."""
+        names = {
+            "domainId": "domain",
+            "schemaId": "schema",
+            "idx": "index",
+            "type": "type",
+            "name": "label",
+            "offset": "offset",
+        }
+        columns = {name: _TEXT if name == "name" else _I64 for name in names}
+        return self._file.read("NVTX_PAYLOAD_SCHEMA_ENTRIES", columns).rename(names).unique(maintain_order=True)
 
     @cached_property
     def graph_nodes(self) -> pl.DataFrame:
@@ -294,11 +315,21 @@ class Trace:
 
     @cached_property
     def gpus(self) -> pl.DataFrame:
-        """GPUs of the host: gpu (nsys' own number), cuda_device (0 everywhere in old recordings), model, bus."""
-        columns = {"id": _I64, "cuDevice": _I64, "name": _TEXT, "busLocation": _TEXT}
-        return self._file.read("TARGET_INFO_GPU", columns).rename(
-            {"id": "gpu", "cuDevice": "cuda_device", "name": "model", "busLocation": "bus"}
-        )
+        """GPUs of the host: gpu (nsys' own number), cuda_device (0 everywhere in old recordings), model, bus,
+        chip, memory_bandwidth (bytes/s), sms; the last three are null or 0 in old recordings.
+        """
+        names = {
+            "id": "gpu",
+            "cuDevice": "cuda_device",
+            "name": "model",
+            "busLocation": "bus",
+            "chipName": "chip",
+            "memoryBandwidth": "memory_bandwidth",
+            "smCount": "sms",
+        }
+        texts = ("name", "busLocation", "chipName")
+        columns = {name: _TEXT if name in texts else _I64 for name in names}
+        return self._file.read("TARGET_INFO_GPU", columns).rename(names)
 
     @cached_property
     def cuda_devices(self) -> pl.DataFrame:
@@ -306,6 +337,51 @@ class Trace:
         columns = {"pid": _I64, "cudaId": _I64, "gpuId": _I64}
         frame = self._file.read("TARGET_INFO_CUDA_DEVICE", columns)
         return frame.rename({"cudaId": "device", "gpuId": "gpu"}).unique(maintain_order=True)
+
+    @cached_property
+    def gpu_metrics(self) -> pl.DataFrame:
+        """Sampled counters that the export names: gpu (nsys' own number), metric, and the ids of its samples.
+
+        nsys does not keep metric ids from one version, or one GPU, to the next: a metric is known by its name.
+        """
+        frame = self._file.read("TARGET_INFO_GPU_METRICS", {"typeId": _I64, "metricId": _I64, "metricName": _TEXT})
+        if _GPU_METRICS not in self._file.tables:
+            frame = frame.clear()
+        return (
+            frame.drop_nulls()
+            .rename({"typeId": "type_id", "metricId": "metric_id", "metricName": "metric"})
+            .select("type_id", "metric_id", "metric", gpu=pl.col("type_id") & pl.lit(_GPU_MASK, dtype=pl.Int64))
+            .unique(["type_id", "metric_id"], keep="first", maintain_order=True)
+        )
+
+    @property
+    def gpu_metrics_rate(self) -> int | None:
+        """Samples a second of the GPU metrics, as the capture was asked for."""
+        asked = [value for name, value in self._capture_rows if name.endswith("GPU_METRICS_OPTIONS:SAMPLING_FREQUENCY")]
+        return int(asked[0]) if asked and asked[0].isdecimal() and int(asked[0]) > 0 else None
+
+    def gpu_metric_samples(self, wanted: pl.DataFrame, begin: int, end: int) -> pl.DataFrame:
+        """Samples of some rows of `gpu_metrics` with begin <= time < end: gpu, metric, time, value; by time.
+
+        Only these rows leave the file, which may hold tens of millions.
+        """
+        types = ", ".join(str(int(number)) for number in wanted["type_id"].unique().sort())
+        metrics = ", ".join(str(int(number)) for number in wanted["metric_id"].unique().sort())
+        columns = {"timestamp": _I64, "typeId": _I64, "metricId": _I64, "value": _I64}
+        schema = {"gpu": _I64, "metric": _TEXT, "time": _I64, "value": _I64}
+        if wanted.is_empty() or not columns.keys() <= set(self._file.tables.get(_GPU_METRICS, ())):
+            return pl.DataFrame(schema=schema)
+        frame = self._file.read(
+            _GPU_METRICS,
+            columns,
+            f"timestamp >= {int(begin)} AND timestamp < {int(end)} AND metricId IN ({metrics}) AND typeId IN ({types})",
+        )
+        return (
+            frame.rename({"timestamp": "time", "typeId": "type_id", "metricId": "metric_id"})
+            .join(wanted, on=["type_id", "metric_id"], how="inner")
+            .select(list(schema))
+            .sort("gpu", "metric", "time")
+        )
 
     @cached_property
     def process_names(self) -> dict[int, str]:

@@ -15,6 +15,7 @@ from nsysan._errors import ExitCode, NsysanError
 
 MAGIC = b"SQLite format 3\x00"
 _HEADER_SIZE = 100
+_BATCH = 100_000
 
 
 def quoted(identifier: str) -> str:
@@ -58,19 +59,31 @@ class SqliteFile:
         present = [name for name in columns if name in self.tables.get(table, ())]
         if not present:
             return pl.DataFrame(schema=schema)
-        sql = f"SELECT {', '.join(map(quoted, present))} FROM {quoted(table)}"
+        # Bytes in a column that is declared as text: read as text, what is not UTF-8 would be lost.
+        wanted = [f"CAST({quoted(n)} AS BLOB)" if schema[n] == pl.Binary() else quoted(n) for n in present]
+        sql = f"SELECT {', '.join(wanted)} FROM {quoted(table)}"
+        frames = []
         with self._reading(f"table {table}"):
-            rows = self._connection.execute(f"{sql} WHERE {where}" if where else sql).fetchall()
+            cursor = self._connection.execute(f"{sql} WHERE {where}" if where else sql)
+            # In batches: as Python objects, millions of rows take ten times the memory of their frame.
+            while True:
+                rows = cursor.fetchmany(_BATCH)
+                frames.append(self._frame(table, rows, {name: schema[name] for name in present}))
+                if len(rows) < _BATCH:
+                    break
+        frame = pl.concat(frames)
+        missing = [pl.lit(None, dtype=schema[name]).alias(name) for name in columns if name not in present]
+        return frame.with_columns(missing).select(list(columns))
+
+    def _frame(self, table: str, rows: list[tuple[object, ...]], schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
         try:
             # Column by column: built from rows, polars turns 1.5 into 1 and numbers into text, strict or not.
-            values = zip(*rows, strict=True) if rows else ((),) * len(present)
-            frame = pl.DataFrame(
-                [pl.Series(name, v, dtype=schema[name], strict=True) for name, v in zip(present, values, strict=True)]
+            values = zip(*rows, strict=True) if rows else ((),) * len(schema)
+            return pl.DataFrame(
+                [pl.Series(name, v, dtype=schema[name], strict=True) for name, v in zip(schema, values, strict=True)]
             )
         except (TypeError, pl.exceptions.PolarsError, OverflowError) as error:
             raise self.damaged(f"table {table} holds values of a wrong type") from error
-        missing = [pl.lit(None, dtype=schema[name]).alias(name) for name in columns if name not in present]
-        return frame.with_columns(missing).select(list(columns))
 
     def count(self, table: str) -> int:
         """Number of rows of a table."""

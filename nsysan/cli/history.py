@@ -1,0 +1,187 @@
+"""`nsysan history`: runs over time."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from nsysan.report.output import check_writable, write_text
+from nsysan.report.text import plain, table
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+_DEFAULT = Path("nsysan-history.db")
+
+
+def _db_option(function: _Command) -> _Command:
+    option = click.option(
+        "--db", type=click.Path(path_type=Path, dir_okay=False), default=_DEFAULT, show_default=True, help="Database."
+    )
+    return option(function)
+
+
+def _format_option(function: _Command) -> _Command:
+    kinds = click.Choice(("table", "json", "csv"))
+    return click.option("--format", "kind", type=kinds, default="table", show_default=True, help="How to print.")(
+        function
+    )
+
+
+@click.group("history")
+def command() -> None:
+    """Keep runs in a database, and show how they develop.
+
+    One SQLite file holds a row a run (tables runs, per_rank, collectives), where Datasette or any SQL can read it.
+
+    \b
+    Examples:
+      nsysan history add trace.sqlite --commit "$(git rev-parse --short HEAD)" --tag nightly
+      nsysan history list
+      nsysan history plot --tag nightly -o trend.html
+    """
+
+
+@command.command("add")
+@click.argument("traces", nargs=-1, required=True, metavar="TRACE...")
+@_db_option
+@click.option("--name", help="Name of the run.  [default: the trace's]")
+@click.option("--host", metavar="ALIAS", help="Where it ran, by a name of your choice.")
+@click.option("--commit", help="Commit that ran.")
+@click.option("--tag", "tags", multiple=True, help="A word to find it by; repeatable.")
+@click.option("-q", "--quiet", is_flag=True, help="Only errors.")
+def add(
+    traces: tuple[str, ...],
+    db: Path,
+    name: str | None,
+    host: str | None,
+    commit: str | None,
+    tags: tuple[str, ...],
+    quiet: bool,
+) -> None:
+    """Add a run: its trace (or traces), or the JSON that `nsysan report --json` wrote.
+
+    The same report is kept once; adding it again changes nothing.
+
+    \b
+    Examples:
+      nsysan history add trace.sqlite --tag nightly --host node7
+      nsysan history add report.json --commit 1a2b3c4
+    """
+    from nsysan.cli.documents import document_of
+    from nsysan.history.store import Labels, add_run, opened_history
+
+    document = document_of(traces, quiet=quiet)
+    with opened_history(db, create=True) as database:
+        run, new = add_run(database, document, Labels(name, host, commit, tags))
+    if not quiet:
+        click.echo(f"{'added run' if new else 'already there as run'} {run} in {plain(str(db), 4_096)}")
+
+
+@command.command("list")
+@_db_option
+@click.option("--tag", "tags", multiple=True, help="Only runs with this tag; repeatable.")
+@_format_option
+def list_(db: Path, tags: tuple[str, ...], kind: str) -> None:
+    """List the runs, oldest first; durations are in ns in JSON and CSV.
+
+    \b
+    Examples:
+      nsysan history list --tag nightly
+      nsysan history list --format csv > runs.csv
+    """
+    from nsysan.history.store import LISTED, list_runs, opened_history
+
+    with opened_history(db) as database:
+        runs = list_runs(database, tags)
+    if kind == "table":
+        header = [column.removesuffix("_ns") + (", us" if column.endswith("_ns") else "") for column in LISTED]
+        rows = [[_cell(column, run[column]) for column in LISTED] for run in runs]
+        click.echo("\n".join(table(header, rows, left=6)) if rows else "no runs")
+    else:
+        _print(runs, kind)
+
+
+@command.command("show")
+@click.argument("run", type=click.IntRange(1))
+@_db_option
+@_format_option
+def show(run: int, db: Path, kind: str) -> None:
+    """Show all that is kept of one RUN, by its number.
+
+    \b
+    Examples:
+      nsysan history show 3
+      nsysan history show 3 --format json | jq .per_rank
+    """
+    from nsysan.history.store import get_run, opened_history
+
+    with opened_history(db) as database:
+        found = get_run(database, run)
+    if kind == "json":
+        click.echo(json.dumps(_decoded(found), indent=1))
+        return
+    parts = {name: found.pop(name) for name in ("per_rank", "collectives")}
+    if kind == "csv":
+        _print([found], kind)
+        return
+    click.echo("\n".join(table(("of the run", ""), [[key, _cell(key, value)] for key, value in found.items()], left=2)))
+    for name, rows in parts.items():
+        if rows:
+            cells = [[_cell(key, value) for key, value in row.items()] for row in rows]
+            header = [key.removesuffix("_ns") + (", us" if key.endswith("_ns") else "") for key in rows[0]]
+            click.echo(f"\n{name}\n" + "\n".join(table(header, cells)))
+
+
+@command.command("plot")
+@_db_option
+@click.option("--tag", "tags", multiple=True, help="Only runs with this tag; repeatable.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("nsysan-history.html"), show_default=True)
+@click.option("--force", is_flag=True, help="Replace the page if it exists.")
+def plot(db: Path, tags: tuple[str, ...], output: Path, force: bool) -> None:
+    """Write a page with the trend of every figure over the runs.
+
+    \b
+    Examples:
+      nsysan history plot
+      nsysan history plot --tag nightly -o trend.html --force
+    """
+    from nsysan.history.plot import to_html
+    from nsysan.history.store import list_runs, opened_history
+
+    check_writable(output, force=force, source=db)
+    with opened_history(db) as database:
+        runs = list_runs(database, tags)
+    write_text(output, to_html(runs, db.name), force=force)
+    click.echo(f"wrote {plain(str(output), 4_096)}")
+
+
+def _decoded(row: dict[str, Any]) -> dict[str, Any]:
+    """Lists that a column keeps as JSON, as lists."""
+    return {key: json.loads(value) if key in ("tags", "findings") and value else value for key, value in row.items()}
+
+
+def _print(rows: list[dict[str, Any]], kind: str) -> None:
+    if kind == "json":
+        click.echo(json.dumps([_decoded(row) for row in rows], indent=1))
+        return
+    text = io.StringIO()
+    if rows:
+        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    click.echo(text.getvalue(), nl=False)
+
+
+def _cell(column: str, value: object) -> str:
+    if value is None:
+        return "-"
+    if column.endswith("_ns") and isinstance(value, int | float):
+        return f"{value / 1e3:,.1f}"
+    if column in ("tags", "findings"):
+        return plain(" ".join(json.loads(str(value))), 120) or "-"
+    return plain(str(value), 120 if column == "verdict_reason" else 60)

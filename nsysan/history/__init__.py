@@ -1,0 +1,1 @@
+"""Runs over time, in one SQLite database that Datasette can open."""

@@ -1,0 +1,112 @@
+"""Trends over the runs of a history, as one HTML page."""
+
+from __future__ import annotations
+
+import json
+from html import escape
+from typing import Any
+
+import plotly.graph_objects as go
+
+from nsysan import __version__
+from nsysan.report.page import plot, render, section, table
+from nsysan.report.palette import COLOURS, NAMES
+from nsysan.report.text import counted, ms, plain, us
+
+_LINES = ("compute", "wait", "fused", "wire", "comm_unsplit", "copy", "idle")
+_CALLS = (("wire", "p50"), ("wire", "p99"), ("wait", "p50"), ("wait", "p99"))
+_WHAT_IF = {
+    "no_skew": "without skew",
+    "floor_wire": "wire at its floor",
+    "no_host_late": "without late hosts",
+    "all": "all three",
+}
+_NOTE = "One point a run, in the order in which runs were added; {what}."
+
+
+def to_html(runs: list[dict[str, Any]], source: str) -> str:
+    """The page of these runs (rows of the table `runs`); everything from the database is escaped."""
+    plots: dict[str, str] = {}
+    sections = (
+        ("Period", "median over the ranks of a rank's median step", _period(runs)),
+        ("Ledger", "the same of every line that a run has", _lines(runs)),
+        ("The hottest collective", "p50 and p99 of its calls, after and before the last arrival", _calls(runs)),
+        ("What if", "the period with a loss taken away", _what_if(runs)),
+    )
+    body = "\n".join(
+        section(title, _NOTE.format(what=what), plot(plots, f"trend-{number}", figure))
+        for number, (title, what, figure) in enumerate(sections)
+        if figure is not None
+    )
+    body += section("Runs", "What is kept of each; `nsysan history show` has the rest.", _table(runs))
+    return render(f"nsysan: {source}", f"{counted(len(runs), 'run')} of the history", body, plots, __version__)
+
+
+def _label(run: dict[str, Any]) -> str:
+    return f"{run['id']}: {run['commit'] or run['name']}"
+
+
+def _hover(run: dict[str, Any]) -> str:
+    told = (run["added"], run["name"], run["host"], " ".join(json.loads(run["tags"])), run["verdict"])
+    return escape(plain(", ".join(str(part) for part in told if part), 200))
+
+
+def _trend(runs: list[dict[str, Any]], series: dict[str, tuple[str, str | None]], unit: str) -> go.Figure | None:
+    """Lines over the runs; series: column by name and colour. Columns that no run has are left out."""
+    scale = {"us": 1e3, "ms": 1e6}[unit]
+    figure = go.Figure()
+    for name, (column, colour) in series.items():
+        values = [run.get(column) for run in runs]
+        if not any(values):
+            continue
+        figure.add_scatter(
+            x=[run["id"] for run in runs],
+            y=[None if value is None else value / scale for value in values],
+            name=name,
+            mode="lines+markers",
+            line_color=colour,
+            customdata=[_hover(run) for run in runs],
+            hovertemplate="%{y:,.3f} " + unit + "<br>%{customdata}<extra>" + escape(name) + "</extra>",
+        )
+    if not figure.data:
+        return None
+    figure.update_layout(height=340)
+    labels = [escape(plain(_label(run), 24)) for run in runs]
+    figure.update_xaxes(tickvals=[run["id"] for run in runs], ticktext=labels, title="run")
+    figure.update_yaxes(title=unit, rangemode="tozero")
+    return figure
+
+
+def _period(runs: list[dict[str, Any]]) -> go.Figure | None:
+    return _trend(runs, {"period": ("period_ns", None)}, "ms")
+
+
+def _lines(runs: list[dict[str, Any]]) -> go.Figure | None:
+    return _trend(runs, {NAMES[line]: (f"{line}_ns", COLOURS[line]) for line in _LINES}, "us")
+
+
+def _calls(runs: list[dict[str, Any]]) -> go.Figure | None:
+    return _trend(runs, {f"{what} {q}": (f"{what}_{q}_ns", None) for what, q in _CALLS}, "us")
+
+
+def _what_if(runs: list[dict[str, Any]]) -> go.Figure | None:
+    series: dict[str, tuple[str, str | None]] = {"as measured": ("period_ns", COLOURS["last"])}
+    return _trend(runs, series | {name: (f"{key}_ns", None) for key, name in _WHAT_IF.items()}, "ms")
+
+
+def _table(runs: list[dict[str, Any]]) -> str:
+    header = ["run", "added", "name", "host", "commit", "tags", "verdict", "ranks", "period", "wire, us", "wait, us"]
+    rows = [
+        [
+            str(run["id"]),
+            *(str(run[key] or "-") for key in ("added", "name", "host", "commit")),
+            " ".join(json.loads(run["tags"])) or "-",
+            str(run["verdict"] or "-"),
+            str(run["ranks"]),
+            "-" if run["period_ns"] is None else ms(run["period_ns"]),
+            us(run["wire_ns"]),
+            us(run["wait_ns"]),
+        ]
+        for run in runs
+    ]
+    return table(header, rows, text=tuple(range(7)))

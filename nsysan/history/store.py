@@ -1,0 +1,198 @@
+"""The database of runs: a row a run, with its ranks and collectives beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nsysan._errors import ExitCode, NsysanError
+from nsysan.report.check import DURATIONS, metric_of
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+_PER_RANK = (
+    "period",
+    "compute",
+    "wait",
+    "fused",
+    "wire",
+    "comm_unsplit",
+    "copy",
+    "graph",
+    "idle",
+    "comm",
+    "overlap",
+)
+_COLLECTIVE = ("name", "kind", "library", "bytes", "ranks", "count", "matched", "unmatched", "rejected", "floor_ns")
+_TABLES = ("runs", "per_rank", "collectives")
+#: Columns of `runs` that a list shows.
+LISTED = ("id", "added", "name", "host", "commit", "tags", "ranks", "period_ns", "wire_ns", "wait_ns", "verdict")
+_TYPES = {
+    "id": int,
+    "added": str,
+    "name": str,
+    "host": str,
+    "commit": str,
+    "tags": str,
+    "trace": str,
+    "nsys_version": str,
+    "nsysan_version": str,
+    "gpu": str,
+    "ranks": int,
+    "graph_trace": str,
+    "steps_source": str,
+    "steps": int,
+    "steady": int,
+    **{f"{metric}_ns": float for metric in DURATIONS},
+    "verdict": str,
+    "verdict_reason": str,
+    "straggler_rank": int,
+    "straggler_cause": str,
+    "no_skew_ns": int,
+    "floor_wire_ns": int,
+    "no_host_late_ns": int,
+    "all_ns": int,
+    "findings": str,
+    "hash": str,
+}
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What the user says of a run; name: None for that of the trace."""
+
+    name: str | None = None
+    host: str | None = None
+    commit: str | None = None
+    tags: tuple[str, ...] = ()
+
+
+@contextmanager
+def opened_history(path: Path, *, create: bool = False) -> Iterator[Database]:
+    """The database at `path`; NsysanError if it is missing (unless `create`) or not a history."""
+    import sqlite_utils
+
+    if not path.exists() and not create:
+        raise NsysanError(f"{path}: no history there; `nsysan history add` starts one", ExitCode.NO_SUCH_FILE)
+    database = None
+    try:
+        database = sqlite_utils.Database(path)
+        tables = set(database.table_names())
+        if tables and not tables.issuperset(_TABLES):
+            raise NsysanError(f"{path}: a database, but not a history of nsysan", ExitCode.OUTPUT_UNWRITABLE)
+        if create and not tables:
+            _create(database)
+        yield database
+    except (sqlite3.Error, OSError) as error:
+        raise NsysanError(f"{path}: cannot be used as a history: {error}", ExitCode.OUTPUT_UNWRITABLE) from error
+    finally:
+        if database is not None:
+            database.conn.close()
+
+
+def add_run(database: Database, document: dict[str, Any], labels: Labels) -> tuple[int, bool]:
+    """The run's number, and whether it is new: the same document is kept once, under its first labels."""
+    digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+    known = list(database.query("select id from runs where hash = ?", [digest]))
+    if known:
+        return int(known[0]["id"]), False
+    with database.conn:
+        table = database.table("runs")
+        table.insert({**_run_row(document, labels), "hash": digest}, alter=True)
+        run = int(next(iter(database.query("select id from runs where hash = ?", [digest])))["id"])
+        database.table("per_rank").insert_all(
+            [
+                {"run": run, "rank": row["rank"], **{f"{line}_ns": row.get(f"{line}_ns") for line in _PER_RANK}}
+                for row in document["per_rank"]
+            ]
+        )
+        database.table("collectives").insert_all(
+            [{"run": run, **_collective_row(row)} for row in document.get("collectives") or []]
+        )
+    return run, True
+
+
+def list_runs(database: Database, tags: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+    """All runs that carry every one of the tags, in the order they were added."""
+    if not database.table_names():
+        return []
+    rows = [dict(row) for row in database.query("select * from runs order by id")]
+    return [row for row in rows if set(tags) <= set(json.loads(row["tags"]))]
+
+
+def get_run(database: Database, run: int) -> dict[str, Any]:
+    """One run with its ranks and collectives; NsysanError if there is none of that number."""
+    found = [row for row in list_runs(database) if row["id"] == run]
+    if not found:
+        raise NsysanError(f"run {run}: not in the history; `nsysan history list` shows what is", ExitCode.NO_SUCH_FILE)
+    parts = {
+        table: [
+            {key: value for key, value in row.items() if key != "run"}
+            for row in database.query(f"select * from {table} where run = ? order by rowid", [run])
+        ]
+        for table in ("per_rank", "collectives")
+    }
+    return {**found[0], **parts}
+
+
+def _create(database: Database) -> None:
+    database.table("runs").create(_TYPES, pk="id", not_null={"added", "hash"})
+    database.table("runs").create_index(["hash"], unique=True)
+    database.table("per_rank").create(
+        {"run": int, "rank": int, **{f"{line}_ns": int for line in _PER_RANK}},
+        pk=("run", "rank"),
+        foreign_keys=[("run", "runs", "id")],
+    )
+    spreads = {f"{what}_{q}_ns": int for what in ("wire", "wait") for q in ("p50", "p95", "p99", "max")}
+    text = {"name", "kind", "library"}
+    database.table("collectives").create(
+        {"run": int, **{name: str if name in text else int for name in _COLLECTIVE}, **spreads},
+        foreign_keys=[("run", "runs", "id")],
+    )
+
+
+def _run_row(document: dict[str, Any], labels: Labels) -> dict[str, Any]:
+    sources = document.get("inputs") or [{}]
+    late, what, verdict = (document.get(key) or {} for key in ("straggler", "what_if", "verdict"))
+    ranks, steps = document.get("ranks") or [], document.get("steps") or {}
+    trace = ", ".join(str(source.get("name")) for source in sources)
+    return {
+        "added": datetime.now(UTC).isoformat(timespec="seconds"),
+        "name": labels.name or trace,
+        "host": labels.host,
+        "commit": labels.commit,
+        "tags": json.dumps(list(dict.fromkeys(labels.tags))),
+        "trace": trace,
+        "nsys_version": sources[0].get("nsys_version"),
+        "nsysan_version": document.get("nsysan_version"),
+        "gpu": ", ".join(sorted({str(rank.get("gpu_model") or "unknown GPU") for rank in ranks})),
+        "ranks": len(ranks),
+        "graph_trace": sources[0].get("graph_trace"),
+        "steps_source": steps.get("source"),
+        "steps": steps.get("count"),
+        "steady": steps.get("steady"),
+        **{f"{metric}_ns": metric_of(document, metric) for metric in DURATIONS},
+        "verdict": verdict.get("kind"),
+        "verdict_reason": verdict.get("reason"),
+        "straggler_rank": late.get("rank"),
+        "straggler_cause": late.get("cause"),
+        **{key: what.get(key) for key in ("no_skew_ns", "floor_wire_ns", "no_host_late_ns", "all_ns")},
+        "findings": json.dumps([finding["id"] for finding in document.get("findings") or []]),
+    }
+
+
+def _collective_row(row: dict[str, Any]) -> dict[str, Any]:
+    spreads = {
+        f"{what}_{q}_ns": (row.get(f"{what}_ns") or {}).get(q)
+        for what in ("wire", "wait")
+        for q in ("p50", "p95", "p99", "max")
+    }
+    return {**{name: row.get(name) for name in _COLLECTIVE}, **spreads}

@@ -1,0 +1,146 @@
+"""The verdict: each kind once, at its thresholds, and never where the evidence is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+import nsysan
+from nsysan.metrics.verdict import THRESHOLDS, Verdict, judge
+from nsysan.metrics.whatif import WhatIf
+from nsysan.report.build import build_report
+from nsysan.report.document import to_document
+from tests.clitools import graph_level_trace
+from tests.frames import lockstep_run
+from tests.tracebuilder import COMPUTE_KERNEL, TraceBuilder, decode_loop
+
+
+def verdict_of(path: Path) -> Verdict:
+    return build_report(nsysan.analyze(nsysan.open_trace(path)), "0").diagnosis.verdict
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        pytest.param("compute", {"compute_ns": 50_000}, id="compute"),
+        pytest.param("wire", {"compute_ns": 4_000, "wire_ns": 30_000}, id="wire"),
+        pytest.param("skew", {"late": {1: 30_000}}, id="skew"),
+        pytest.param("launch", {"gap_ns": 60_000}, id="launch"),
+        pytest.param("mixed", {"wire_ns": 10_000, "gap_ns": 8_000}, id="mixed"),
+    ],
+)
+def test_each_kind_on_paper(tmp_path: Path, kind: str, options: dict[str, Any]) -> None:
+    builder = TraceBuilder()
+    decode_loop(builder, steps=8, **options)
+    verdict = verdict_of(builder.write(tmp_path / "trace.sqlite"))
+    assert verdict.kind == kind
+    period = 2 * (options.get("compute_ns", 10_000) + options.get("late", {}).get(1, 0)) + 2 * options.get(
+        "wire_ns", 8_000
+    )
+    period += options.get("gap_ns", 2_000)
+    assert verdict.shares == pytest.approx(
+        {
+            "compute": 2 * options.get("compute_ns", 10_000) / period,
+            "wire": 2 * options.get("wire_ns", 8_000) / period,
+            "skew": 2 * options.get("late", {}).get(1, 0) / period,
+            "launch": options.get("gap_ns", 2_000) / period,
+            "unsplit": 0,
+        }
+    )
+    for name in ("compute", "wire", "skew", "launch"):
+        assert f"{name} {verdict.shares[name]:.0%}" in verdict.reason
+    assert ("rank 1, held up by more compute" in verdict.reason) == (kind == "skew")
+
+
+def unsplit_trace(path: Path) -> Path:
+    """Three ranks that send and receive among each other for half of each step."""
+    builder = TraceBuilder()
+    for rank in range(3):
+        process = builder.process(100 + rank, device=rank)
+        for step in range(6):
+            at = 1_000_000 + 20_000 * step
+            process.nvtx(f"decode_step_{step}", at - 10_000, at - 5_000)
+            process.kernel(COMPUTE_KERNEL, at, at + 10_000, launch=at - 9_000)
+            process.kernel("ncclDevKernel_SendRecv", at + 10_000, at + 20_000, launch=at - 7_500)
+    return builder.write(path)
+
+
+def single_rank(path: Path) -> Path:
+    builder = TraceBuilder()
+    decode_loop(builder, ranks=1, steps=8)
+    return builder.write(path)
+
+
+@pytest.mark.parametrize(
+    ("write", "said"),
+    [
+        pytest.param(graph_level_trace, "--cuda-graph-trace=node", id="graph level"),
+        pytest.param(unsplit_trace, "50% of the step is communication whose waiting cannot be told", id="unsplit"),
+        pytest.param(single_rank, "42% of the step is communication whose waiting cannot be told", id="single rank"),
+    ],
+)
+def test_inconclusive_says_what_is_missing(tmp_path: Path, write: Callable[[Path], Path], said: str) -> None:
+    verdict = verdict_of(write(tmp_path / "trace.sqlite"))
+    assert verdict.kind == "inconclusive"
+    assert said in verdict.reason
+
+
+def ledger(steps: int = 10, **lines: int) -> pl.DataFrame:
+    """Two ranks alike, of 1000 ns a step."""
+    names = ("compute", "wait", "fused", "wire", "comm_unsplit", "copy", "graph", "idle")
+    row = {f"{name}_ns": lines.get(name, 0) for name in names}
+    rows = [{"step": s, "rank": r, "steady": True, "period_ns": 1_000, **row} for s in range(steps) for r in range(2)]
+    return pl.DataFrame(rows)
+
+
+WHAT = WhatIf(1_000, 1_000, 1_000, 1_000, 1_000)
+
+
+@pytest.mark.parametrize(
+    ("lines", "kind"),
+    [
+        ({"compute": 500, "wire": 500}, "compute"),
+        ({"compute": 499, "wire": 499}, "mixed"),
+        ({"compute": 300, "wire": 199}, "compute"),
+        ({"compute": 300, "wire": 201}, "mixed"),
+        ({"compute": 299, "wire": 100}, "mixed"),
+        ({"wire": 100, "fused": 250, "compute": 200}, "wire"),
+        ({"idle": 600, "compute": 400}, "launch"),
+        ({"compute": 900, "comm_unsplit": 100}, "compute"),
+        ({"compute": 899, "comm_unsplit": 101}, "inconclusive"),
+        ({"graph": 900, "idle": 100}, "inconclusive"),
+    ],
+)
+def test_thresholds(lines: dict[str, int], kind: str) -> None:
+    assert judge(ledger(**lines), WHAT, None, []).kind == kind
+
+
+@pytest.mark.parametrize(("steps", "kind"), [(1, "compute"), (2, "inconclusive"), (10, "inconclusive")])
+def test_unsplit_communication_in_some_steps(steps: int, kind: str) -> None:
+    whole = ledger(compute=800, wire=200)
+    partly = ledger(compute=800, comm_unsplit=200)
+    both = pl.concat([whole.filter(pl.col("step") >= steps), partly.filter(pl.col("step") < steps)])
+    assert judge(both, WHAT, None, []).kind == kind
+
+
+def test_no_steady_step_is_inconclusive() -> None:
+    none = ledger(compute=1_000).with_columns(steady=pl.lit(False))
+    assert judge(none, None, None, []).kind == "inconclusive"
+
+
+def test_ranks_that_are_not_there_are_mentioned() -> None:
+    reason = judge(ledger(compute=1_000), WHAT, None, [2, 5]).reason
+    assert "ranks 2, 5 are not in the trace" in reason
+
+
+def test_thresholds_are_in_the_document(tmp_path: Path) -> None:
+    run = lockstep_run(tmp_path / "trace.sqlite", np.full((2, 6, 2), 10_000))
+    document = to_document(build_report(run, "0"))
+    assert document["verdict"]["thresholds"] == THRESHOLDS
+    assert set(THRESHOLDS) >= {"dominant_share", "leading_share", "leading_ratio", "straggler_share", "straggler_z"}
+    assert set(document["verdict"]["shares"]) == {"compute", "wire", "skew", "launch", "unsplit"}

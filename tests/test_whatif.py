@@ -1,0 +1,118 @@
+"""Savings in closed form: on paper, and never more than a step takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+import nsysan
+from nsysan.metrics.whatif import WhatIf, floors, what_if
+from nsysan.model.run import Run
+from nsysan.report.build import build_report
+from tests.clitools import graph_level_trace
+from tests.conftest import REAL_TRACES
+from tests.frames import lockstep_run
+from tests.tracebuilder import TraceBuilder, decode_loop
+
+SHAPE = (3, 8, 4)
+
+
+def answer(run: Run) -> WhatIf:
+    found = build_report(run, "0").diagnosis.what_if
+    assert found is not None
+    return found
+
+
+def test_nothing_to_save(tmp_path: Path) -> None:
+    run = lockstep_run(tmp_path / "trace.sqlite", np.full(SHAPE, 10_000))
+    # Four layers of 18 us, and 2 us between steps.
+    assert answer(run) == WhatIf(74_000, 74_000, 74_000, 74_000, 74_000)
+
+
+def test_without_skew(tmp_path: Path) -> None:
+    compute = np.full(SHAPE, 10_000)
+    compute[1] += 3_000
+    run = lockstep_run(tmp_path / "trace.sqlite", compute)
+    assert answer(run) == WhatIf(86_000, 74_000, 86_000, 86_000, 74_000)
+
+
+def test_with_the_wire_at_its_floor(tmp_path: Path) -> None:
+    wire = np.full(SHAPE[1:], 8_000)
+    wire[:, 2] += 5_000
+    run = lockstep_run(tmp_path / "trace.sqlite", np.full(SHAPE, 10_000), wire=wire)
+    assert floors(run.collectives, run.steady_steps)["floor"].to_list() == [8_000]
+    assert answer(run) == WhatIf(79_000, 79_000, 74_000, 79_000, 74_000)
+
+
+def test_without_late_hosts(tmp_path: Path) -> None:
+    idle = np.zeros(SHAPE, dtype=np.int64)
+    idle[:, :, 1] = 6_000
+    # All hosts are late alike: that is no skew.
+    assert answer(lockstep_run(tmp_path / "all.sqlite", np.full(SHAPE, 10_000), idle=idle)) == WhatIf(
+        80_000, 80_000, 80_000, 74_000, 74_000
+    )
+    idle[1:] = 0
+    assert answer(lockstep_run(tmp_path / "one.sqlite", np.full(SHAPE, 10_000), idle=idle)) == WhatIf(
+        80_000, 74_000, 80_000, 74_000, 74_000
+    )
+
+
+def test_all_three_at_once(tmp_path: Path) -> None:
+    compute = np.full(SHAPE, 10_000)
+    compute[2] += 3_000
+    idle = np.zeros(SHAPE, dtype=np.int64)
+    idle[:, :, 3] = 6_000
+    wire = np.full(SHAPE[1:], 8_000)
+    wire[:, 2] += 5_000
+    run = lockstep_run(tmp_path / "trace.sqlite", compute, wire=wire, idle=idle)
+    period = 74_000 + 12_000 + 6_000 + 5_000
+    assert answer(run) == WhatIf(period, period - 12_000, period - 5_000, period - 6_000, 74_000)
+
+
+@pytest.mark.parametrize("kind", ["one rank", "graph level"])
+def test_what_cannot_be_told_is_none(tmp_path: Path, kind: str) -> None:
+    if kind == "one rank":
+        builder = TraceBuilder()
+        decode_loop(builder, ranks=1, steps=8)
+        path = builder.write(tmp_path / "trace.sqlite")
+    else:
+        path = graph_level_trace(tmp_path / "trace.sqlite")
+    what = answer(nsysan.analyze(nsysan.open_trace(path)))
+    assert what.period > 0
+    assert (what.no_skew, what.floor_wire, what.no_host_late, what.all) == (None,) * 4
+
+
+def test_no_steady_step_no_answer(tmp_path: Path) -> None:
+    run = lockstep_run(tmp_path / "trace.sqlite", np.full(SHAPE, 10_000))
+    none = run.ledger.with_columns(steady=pl.lit(False))
+    gaps = pl.DataFrame(schema={"step": pl.Int64, "rank": pl.Int64, "ns": pl.Int64, "cause": pl.String})
+    assert what_if(none, run.collectives, gaps, None) is None
+
+
+def within_the_period(what: WhatIf) -> None:
+    forms = (what.no_skew, what.floor_wire, what.no_host_late, what.all)
+    told = [ns for ns in forms if ns is not None]
+    assert len(told) in (0, 4)
+    # Medians are rounded each.
+    assert all(0 < ns <= what.period + 1 for ns in told)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_nothing_saves_more_than_there_is(tmp_path: Path, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    shape = (int(rng.integers(2, 5)), int(rng.integers(3, 8)), int(rng.integers(1, 6)))
+    compute = rng.integers(4_000, 20_000, shape)
+    idle = rng.integers(0, 9_000, shape) * (rng.random(shape) < 0.3)
+    idle[:, :, 0] = 0
+    wire = rng.integers(8_000, 30_000, shape[1:])
+    run = lockstep_run(tmp_path / "trace.sqlite", compute, wire=wire, idle=idle, gap=int(rng.integers(0, 50_000)))
+    within_the_period(answer(run))
+
+
+@pytest.mark.parametrize("names", [*REAL_TRACES, "rank_0 rank_1 rank_2 rank_3"])
+def test_nothing_saves_more_than_there_is_in_real_runs(analyzed: Callable[[str], Run], names: str) -> None:
+    within_the_period(answer(analyzed(names)))
