@@ -17,7 +17,13 @@ ROOT = Path(__file__).parent.parent
 def commands() -> dict[str, click.Command]:
     context = click.Context(cli)
     found = {name: cli.get_command(context, name) for name in cli.list_commands(context)}
-    return {name: command for name, command in found.items() if command is not None}
+    flat: dict[str, click.Command] = {}
+    for name, command in found.items():
+        if isinstance(command, click.Group):
+            flat |= {f"{name} {sub}": of_group for sub, of_group in command.commands.items()}
+        elif command is not None:
+            flat[name] = command
+    return flat
 
 
 @pytest.fixture(scope="module")

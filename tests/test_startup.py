@@ -11,7 +11,7 @@ import pytest
 import nsysan
 from nsysan.cli import cli
 
-HEAVY = ("polars", "plotly", "pandas", "numpy", "pyarrow")
+HEAVY = ("polars", "plotly", "pandas", "numpy", "pyarrow", "sqlite_utils")
 COMMANDS = tuple(cli.list_commands(click.Context(cli)))
 
 _SCRIPT = """

@@ -170,6 +170,8 @@ class Session:
             with contextlib.suppress(OSError):
                 shutil.copyfile(first, path)
         say(f"the links between the GPUs are in {first.name}")
+
+    def _no_report(self, outcome: Outcome) -> NsysanError:
         how = f"nsys ended with {_ending(outcome.exit_code)}"
         if self.request.capture_range and outcome.exit_code >= 0 and outcome.interrupted is None:
             opener = (

@@ -16,6 +16,7 @@ _COMMANDS = {
     "capture": "nsysan.cli.capture",
     "info": "nsysan.cli.info",
     "report": "nsysan.cli.report",
+    "compare": "nsysan.cli.compare",
     "check": "nsysan.cli.check",
     "history": "nsysan.cli.history",
 }
@@ -25,6 +26,7 @@ _SUMMARIES = {
     "report": "Account for every nanosecond of every decode step of a trace.",
     "check": "Hold a run against limits, for CI.",
     "history": "Keep runs in a database, and show how they develop.",
+    "compare": "Tell what differs between runs, and what more GPUs bought, from noise.",
     "info": "Show what is in a trace: versions, ranks, ranges, collectives, warnings.",
 }
 _MAX_ERROR = 8_000  # room for any path

@@ -31,13 +31,16 @@ _SCHEMA = {
     "begin": pl.Int64(),
     "ns": pl.Int64(),
     "cause": pl.String(),
+    "host": pl.Boolean(),
     "row": pl.UInt32(),
 }
 _I64 = npt.NDArray[np.int64]
 
 
 def find_gaps(work: pl.DataFrame, windows: pl.DataFrame, syncs: pl.DataFrame) -> pl.DataFrame:
-    """All idle intervals inside the steps: rank, step, begin, ns, cause, row (of the operation that ends it).
+    """All idle intervals inside the steps: rank, step, begin, ns, cause, host, row (of the operation that ends it).
+
+    host: whether that operation's launch call began after the GPU ran dry, whatever the cause is called.
 
     work: rank, row, begin, end, stream, context, correlation, graph_node, launch_start, thread. windows: step,
     rank, begin, finish. syncs: thread, start, end of the host's synchronise calls, on the same clock.
@@ -96,7 +99,7 @@ def _rank_gaps(work: pl.DataFrame, windows: pl.DataFrame, syncs: pl.DataFrame) -
         .then(pl.lit(DEPENDENCY))
         .otherwise(pl.lit(LAUNCH))
     )
-    return gaps.with_columns(cause=cause)
+    return gaps.with_columns(cause=cause, host=(pl.col("launch_start") >= pl.col("begin")).fill_null(False))
 
 
 def _in_sync(threads: pl.Series, times: pl.Series, syncs: pl.DataFrame) -> pl.Series:

@@ -65,24 +65,27 @@ def judge(ledger: pl.DataFrame, what: WhatIf | None, straggler: Straggler | None
         return Verdict(
             "inconclusive",
             f"{shares['unsplit']:.0%} of the step is communication whose waiting cannot be told from its transfer; "
-            f"capture all ranks of the communicator in one session",
+            f"capture all ranks in one session, or name all ranks' reports together",
             shares,
         )
-    weighed = {name: shares[name] for name in _WORDS}
-    (first, top), (_, second) = sorted(weighed.items(), key=lambda item: -item[1])[:2]
-    leads = top >= DOMINANT or (top >= LEADING and top >= LEAD * second)
-    listed = ", ".join(f"{name} {share:.0%}" for name, share in sorted(weighed.items(), key=lambda item: -item[1]))
+    weighed = {name: shares[name] for name in (*_WORDS, "copy")}
+    ordered = sorted(weighed.items(), key=lambda item: -item[1])
+    (first, top), (_, second) = ordered[:2]
+    leads = first in _WORDS and (top >= DOMINANT or (top >= LEADING and top >= LEAD * second))
+    listed = ", ".join(f"{_SHOWN.get(name, name)} {share:.0%}" for name, share in ordered)
     incomplete = (
         f"; ranks {', '.join(map(str, missing))} are not in the trace and may be later still" if missing else ""
     )
-    if not leads:
-        return Verdict("mixed", f"no single cause bounds the step: {listed}{incomplete}", shares)
+    what_bounds = _WORDS[first] if leads else "no single cause bounds the step"
     who = ""
-    if straggler is not None and first == "skew":
-        who = f": rank {straggler.rank}, held up by {_HELD_UP[straggler.cause]}"
-    return Verdict(first, f"{_WORDS[first]}{who} ({listed}){incomplete}", shares)
+    if straggler is not None:
+        held_up = f"rank {straggler.rank}, held up by {_HELD_UP[straggler.cause]}"
+        who = f": {held_up}" if leads and first == "skew" else f", and {held_up}, costs {straggler.share:.0%} of it"
+    return Verdict(first if leads else "mixed", f"{what_bounds}{who} ({listed}){incomplete}", shares)
 
 
+#: A share's name where it differs from the verdict's: launch is weighed by idle time.
+_SHOWN = {"launch": "idle"}
 _HELD_UP = {
     "compute": "more compute",
     "host": "its host (idle GPU before it arrives)",
@@ -108,6 +111,7 @@ def _shares(steady: pl.DataFrame, what: WhatIf, straggler: Straggler | None) -> 
         "wire": median("wire", "fused"),
         "skew": (period - what.no_skew) / period if what.no_skew is not None else 0.0,
         "launch": median("idle", without=late),
+        "copy": median("copy", without=late),
         "unsplit": _unsplit(steady) / period,
     }
 

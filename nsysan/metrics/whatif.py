@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from nsysan.metrics.gaps import HOST_LATE
+from nsysan.metrics.gaps import BETWEEN_STEPS, HOST_LATE
 from nsysan.model.matching import MATCHED
 
 #: The floor is this quantile of the shortest residency over the ranks, for one kernel, size and rank count.
@@ -37,45 +37,45 @@ def what_if(
 ) -> WhatIf | None:
     """Medians over the steady steps; None where there is no steady step.
 
-    A rank's own time is its period less its waiting. The slowest own time paces a step. Without skew every
-    rank would take what the others take: the median own time over the ranks, the straggler left out. The
-    wire at its floor takes its excess over the floors out of the exposed wire; without late hosts, idle time
-    that began before the launch call goes from each rank's own time.
+    A rank's own time is its period less its waiting. Without skew every rank would take what the others take:
+    the median own time over the ranks, the straggler left out. The wire at its floor takes its excess over the
+    floors out of the exposed wire. Without late hosts, idle time that began before the launch call that ended
+    it, within a step or between two, goes from each rank's own time, and the slowest of those paces the step.
     """
     steady = ledger.filter(pl.col("steady"))
     if steady.is_empty():
         return None
-    period = round(steady.group_by("step").agg(pl.median("period_ns"))["period_ns"].median() or 0)  # type: ignore[arg-type]
+    period = round(steady.group_by("rank").agg(pl.median("period_ns"))["period_ns"].median() or 0)  # type: ignore[arg-type]
     if steady["period_ns"].is_null().any() or steady["graph_ns"].sum() > 0:
         return WhatIf(period, None, None, None, None)
     per_step = losses_by_step(ledger, collectives, gaps, straggler)
     splits = steady["wait_ns"].is_not_null().any()
-    saving = {name: round(per_step[name].median() or 0) for name in ("skew", "wire", "host")}  # type: ignore[arg-type]
+    saving = {name: round(per_step[name].median() or 0) for name in ("skew", "wire", "host", "all")}  # type: ignore[arg-type]
     communicates = steady["comm_ns"].sum() > 0
     told = splits or not communicates
     if not told:
         return WhatIf(period, None, None, None, None)
     each = {name: period - ns for name, ns in saving.items()}
-    everything = round(per_step["everything"].median() or 0)  # type: ignore[arg-type]
     return WhatIf(
         period=period,
         no_skew=each["skew"],
         floor_wire=each["wire"],
         no_host_late=each["host"],
         # Medians of differences need not agree: less is never lost by taking more away.
-        all=min(everything, *each.values()),
+        all=min(each.values()),
     )
 
 
 def losses_by_step(
     ledger: pl.DataFrame, collectives: pl.DataFrame, gaps: pl.DataFrame, straggler: int | None
 ) -> pl.DataFrame:
-    """step, period, skew, wire, host (ns that each loss takes of it), everything (the period without all three).
+    """step, period, skew, wire, host, all: the step's period, and the ns of it that each loss and all three take.
 
     Of the steady steps; `what_if` says what the losses are.
     """
     steady = ledger.filter(pl.col("steady"))
-    host_late = gaps.filter(pl.col("cause") == HOST_LATE).group_by("step", "rank").agg(host_late=pl.sum("ns"))
+    by_host = pl.col("host") & pl.col("cause").is_in([HOST_LATE, BETWEEN_STEPS])
+    host_late = gaps.filter(by_host).group_by("step", "rank").agg(host_late=pl.sum("ns"))
     excess = _wire_excess(collectives, steady["step"].unique().to_list())
     rows = (
         steady.join(host_late, on=["step", "rank"], how="left")
@@ -90,10 +90,10 @@ def losses_by_step(
     typical = pl.col("rank") != (-1 if straggler is None else straggler)
     return rows.group_by("step").agg(
         period=pl.median("period_ns"),
-        skew=pl.max("own") - pl.col("own").filter(typical).median(),
+        skew=pl.median("period_ns") - pl.col("own").filter(typical).median(),
         wire=pl.median("saved"),
         host=pl.max("own") - pl.max("eager"),
-        everything=(pl.col("eager") - pl.col("saved")).filter(typical).median(),
+        all=pl.median("period_ns") - (pl.col("eager") - pl.col("saved")).filter(typical).median(),
     )
 
 

@@ -106,7 +106,7 @@ def _calls(trace: Trace) -> pl.DataFrame:
     ranges = ranges.with_columns(binary=pl.when(~has_text.fill_null(False)).then("binary"))
     told = ranges.select(key).unique()
     schemas = _schemas(trace)
-    payloads = [_payload(*row, schemas) for row in told.iter_rows()]
+    payloads = [_payload(call, text, blob, schemas) for call, text, blob in told.iter_rows()]
     parsed = told.with_columns(
         pl.Series("message_bytes", [_as_int(p.get(BYTES)) for p in payloads], dtype=pl.Int64),
         pl.Series(

@@ -13,8 +13,8 @@ from nsysan.model.expectation import Compared, Expectation, compare_with, fill_b
 from nsysan.model.ranks import Rank
 from nsysan.model.run import Run
 from nsysan.model.samples import load_samples
+from nsysan.report.collectives import CollectiveFamily, find_families, find_link, with_peaks
 from nsysan.report.diagnosis import Diagnosis, diagnose
-from nsysan.report.families import CollectiveFamily, find_families, find_link, with_peaks
 from nsysan.report.findings import Finding, find
 from nsysan.report.quality import Quality, assess, assess_counters, assess_wire
 from nsysan.report.timeline import Timeline, build_timelines, counter_lanes

@@ -13,8 +13,8 @@ from nsysan.metrics.verdict import THRESHOLDS
 from nsysan.metrics.wire import THRESHOLDS as LINK_THRESHOLDS
 from nsysan.model.expectation import Compared
 from nsysan.report.build import Report
+from nsysan.report.collectives import CollectiveFamily
 from nsysan.report.diagnosis import Diagnosis
-from nsysan.report.families import CollectiveFamily
 from nsysan.report.findings import Finding
 
 SCHEMA = "nsysan.report/1"

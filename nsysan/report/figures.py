@@ -10,7 +10,7 @@ from plotly.subplots import make_subplots
 
 from nsysan.metrics.gaps import MEANING
 from nsysan.report.build import Report, visible_lines
-from nsysan.report.families import size_series
+from nsysan.report.collectives import size_series
 from nsysan.report.palette import COLOURS, COUNTER_COLOURS, GAP_COLOURS, NAMES, SERIES
 from nsysan.report.text import plain
 from nsysan.report.timeline import Timeline
@@ -101,7 +101,8 @@ def counters(lanes: pl.DataFrame, data: Timeline) -> go.Figure | None:
     parts = lanes.partition_by("rank", "metric", "unit", as_dict=True, maintain_order=True)
     for number, ((rank, metric, unit), points) in enumerate(parts.items()):
         peak, kind = int(points["peak"][0]), _kind(str(metric))
-        labels.append(f"rank {rank} {metric} (to {peak:,}{'' if unit is None else f' {unit}'})")
+        named = f"rank {rank} {metric} (to {peak:,}{'' if unit is None else f' {unit}'})"
+        labels.append(escape(plain(named, _NAME_WIDTH)))
         figure.add_scatter(
             x=(points["time"] / 1e3).to_list(),
             y=(0.8 * points["value"] / max(peak, 1) - number - 0.4).to_list(),
@@ -111,16 +112,16 @@ def counters(lanes: pl.DataFrame, data: Timeline) -> go.Figure | None:
             legendgroup=kind,
             showlegend=kind not in seen,
             customdata=points["value"].to_list(),
-            hovertemplate=f"{escape(labels[-1])}: %{{customdata:,}} at %{{x:,.2f}} us<extra></extra>",
+            hovertemplate=f"{labels[-1]}: %{{customdata:,}} at %{{x:,.2f}} us<extra></extra>",
         )
         seen.add(kind)
     span = (data.finish - data.origin) / 1e3
     figure.update_layout(height=100 + _LANE_HEIGHT * len(labels))
-    figure.update_xaxes(title="us since the step began on the first rank", range=[-0.01 * span, 1.01 * span])
+    figure.update_xaxes(title="us since the first rank began the step", range=[-0.01 * span, 1.01 * span])
     figure.update_yaxes(
         tickmode="array",
         tickvals=[-number for number in range(len(labels))],
-        ticktext=[escape(label) for label in labels],
+        ticktext=labels,
         range=[0.6 - len(labels), 0.6],
         fixedrange=True,
     )

@@ -153,8 +153,8 @@ def _timeline_section(plots: dict[str, str], number: int, report: Report) -> str
         f"Timeline: {data.role} step, {data.step} ({plain(data.label, 60)})",
         note,
         _plot(plots, f"timeline-{number}", figures.timeline(data), zoom="x"),
-        _plot(plots, f"lateness-{number}", figures.lateness_in_step(data)),
         _counter_lanes(plots, number, report),
+        _plot(plots, f"lateness-{number}", figures.lateness_in_step(data)),
         anchor=f"step-{data.step}",
     )
 

@@ -48,3 +48,6 @@ GAP_COLOURS = {
 
 #: For lines that are no class: told apart by every reader, in this order.
 SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+
+#: Sides of a comparison, in order: Tol's bright palette, which is apart from that of the classes.
+SIDE_COLOURS = ("#4477AA", "#EE6677", "#228833", "#AA3377", "#CCBB44", "#66CCEE")

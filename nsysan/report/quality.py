@@ -14,8 +14,8 @@ from nsysan.model.expectation import Compared
 from nsysan.model.health import clocks_agree, says_events_lost
 from nsysan.model.matching import MATCHED, REJECTED, SINGLE, UNMATCHED
 from nsysan.model.run import Run
+from nsysan.report.collectives import CollectiveFamily
 from nsysan.report.diagnosis import MAX_REJECTED, Diagnosis
-from nsysan.report.families import CollectiveFamily
 
 OK = "ok"
 ESTIMATED = "estimated"

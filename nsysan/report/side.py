@@ -92,8 +92,9 @@ def build_side(label: str, run: Run, version: str, batch: int = 1) -> Side:
     transfer = steady.with_columns(ns=pl.col("wire_ns") + pl.col("fused_ns"))
     figures["ledger.transfer"] = _figure(transfer, "ns")
     figures["skew.caused"] = _caused(report, steady)
-    figures.update(_idle(run, steady))
-    figures.update(_what_if(run, report))
+    gaps = find_gaps(run.work, run.windows, run.synchronise_calls)
+    figures.update(_idle(gaps, steady))
+    figures.update(_what_if(run, report, gaps))
     return Side(
         label=label,
         name=name,
@@ -131,8 +132,7 @@ def _caused(report: Report, steady: pl.DataFrame) -> Measured:
     return Measured(float(values.median()), values.to_numpy().astype(np.float64))  # type: ignore[arg-type]
 
 
-def _idle(run: Run, steady: pl.DataFrame) -> dict[str, Measured]:
-    gaps = find_gaps(run.work, run.windows, run.synchronise_calls)
+def _idle(gaps: pl.DataFrame, steady: pl.DataFrame) -> dict[str, Measured]:
     summed = gaps.group_by("step", "rank", "cause").agg(pl.sum("ns"))
     found = {}
     for cause in summed["cause"].unique().sort():
@@ -142,17 +142,16 @@ def _idle(run: Run, steady: pl.DataFrame) -> dict[str, Measured]:
     return found
 
 
-def _what_if(run: Run, report: Report) -> dict[str, Measured]:
+def _what_if(run: Run, report: Report, gaps: pl.DataFrame) -> dict[str, Measured]:
     what, late = report.diagnosis.what_if, report.diagnosis.straggler
     if what is None or what.all is None:
         return {}
-    gaps = find_gaps(run.work, run.windows, run.synchronise_calls)
     losses = losses_by_step(run.ledger, run.collectives, gaps, late.rank if late else None).sort("step")
     named = {
         "no_skew": (what.no_skew, pl.col("period") - pl.col("skew")),
         "floor_wire": (what.floor_wire, pl.col("period") - pl.col("wire")),
         "no_host_late": (what.no_host_late, pl.col("period") - pl.col("host")),
-        "all": (what.all, pl.col("everything")),
+        "all": (what.all, pl.col("period") - pl.col("all")),
     }
     return {
         f"whatif.{name}": Measured(value, losses.select(ns=form)["ns"].drop_nulls().to_numpy().astype(np.float64))

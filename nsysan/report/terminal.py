@@ -10,7 +10,7 @@ import polars as pl
 from nsysan.metrics.gaps import MEANING
 from nsysan.metrics.outliers import Outlier
 from nsysan.report.build import Report, visible_lines
-from nsysan.report.families import CollectiveFamily
+from nsysan.report.collectives import CollectiveFamily
 from nsysan.report.quality import OK
 from nsysan.report.text import counted, ms, number, percent, plain, size, table, us
 

@@ -1,0 +1,148 @@
+"""`nsysan history`: runs in a database, once each, as lists and as a page."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nsysan import ExitCode
+from tests.clitools import graph_level_trace, paper_trace, run_cli
+
+Capsys = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def _in_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def rows(query: str, path: str = "nsysan-history.db") -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(query).fetchall()
+
+
+def test_add_keeps_a_row_a_run_with_its_ranks_and_collectives(tmp_path: Path, capsys: Capsys) -> None:
+    result = run_cli(
+        capsys, "history", "add", paper_trace(tmp_path / "t.sqlite"),
+        "--host", "node7", "--commit", "abc", "--tag", "nightly", "--tag", "tp4", "--tag", "tp4",
+    )  # fmt: skip
+    assert (result.code, result.out) == (0, "added run 1 in nsysan-history.db\n")
+    columns = 'id, name, host, "commit", tags, trace, nsys_version, gpu, ranks, steps, steady, period_ns, wait_ns'
+    assert rows(f"select {columns} from runs") == [
+        (1, "t.sqlite", "node7", "abc", '["nightly", "tp4"]', "t.sqlite", "2025.3.2.0", "NVIDIA H200", 4, 4, 3)
+        + (44_000, 6_000)
+    ]
+    assert rows("select straggler_rank, straggler_cause, caused_ns, wire_p50_ns from runs") == [
+        (1, "compute", 6_000, 8_000)
+    ]
+    assert rows("select run, rank, compute_ns, wait_ns from per_rank order by rank") == [
+        (1, rank, 26_000 if rank == 1 else 20_000, 0 if rank == 1 else 6_000) for rank in range(4)
+    ]
+    assert rows("select run, kind, bytes, count, wire_p50_ns, wait_max_ns from collectives") == [
+        (1, "all_reduce", 8_192, 6, 8_000, 3_000)
+    ]
+    assert rows("pragma foreign_key_check") == []
+
+
+def test_the_same_report_is_kept_once(tmp_path: Path, capsys: Capsys) -> None:
+    trace = paper_trace(tmp_path / "t.sqlite")
+    run_cli(capsys, "report", trace, "--json", "t.json")
+    for source in (trace, trace, "t.json"):
+        result = run_cli(capsys, "history", "add", source, "--tag", "x")
+        assert result.code == 0
+    assert result.out == "already there as run 1 in nsysan-history.db\n"
+    run_cli(capsys, "history", "add", paper_trace(tmp_path / "u.sqlite", ranks=2))
+    assert rows("select count(*) from runs") == [(2,)]
+    assert rows("select run, count(*) from per_rank group by run") == [(1, 4), (2, 2)]
+
+
+def test_list_in_every_format(tmp_path: Path, capsys: Capsys) -> None:
+    run_cli(capsys, "history", "add", paper_trace(tmp_path / "a.sqlite"), "--tag", "x", "--tag", "y", "--db", "h.db")
+    run_cli(capsys, "history", "add", graph_level_trace(tmp_path / "b.sqlite"), "--tag", "x", "--db", "h.db")
+    text = run_cli(capsys, "history", "list", "--db", "h.db").out.splitlines()
+    assert text[0].split()[:4] == ["id", "added", "name", "host"]
+    assert [line.split()[0] for line in text[1:]] == ["1", "2"]
+    assert "44.0" in text[1]
+    listed = json.loads(run_cli(capsys, "history", "list", "--db", "h.db", "--format", "json").out)
+    assert [(run["id"], run["tags"], run["period_ns"]) for run in listed] == [
+        (1, ["x", "y"], 44_000),
+        (2, ["x"], 38_000),
+    ]
+    assert (listed[0]["wire_ns"], listed[1]["wire_ns"]) == (16_000, None)
+    table = list(csv.DictReader(io.StringIO(run_cli(capsys, "history", "list", "--db", "h.db", "--format", "csv").out)))
+    assert [(run["id"], run["wire_ns"]) for run in table] == [("1", "16000.0"), ("2", "")]
+    chosen = json.loads(
+        run_cli(capsys, "history", "list", "--db", "h.db", "--tag", "x", "--tag", "y", "--format", "json").out
+    )
+    assert [run["id"] for run in chosen] == [1]
+    assert run_cli(capsys, "history", "list", "--db", "h.db", "--tag", "z").out == "no runs\n"
+
+
+def test_show_has_all_of_one_run(tmp_path: Path, capsys: Capsys) -> None:
+    run_cli(capsys, "history", "add", paper_trace(tmp_path / "a.sqlite"))
+    shown = json.loads(run_cli(capsys, "history", "show", "1", "--format", "json").out)
+    assert shown["verdict"] == "compute"
+    assert [row["rank"] for row in shown["per_rank"]] == [0, 1, 2, 3]
+    assert shown["collectives"][0]["wait_p50_ns"] == 3_000
+    text = run_cli(capsys, "history", "show", "1").out
+    assert "per_rank" in text
+    assert "straggler_rank  " in text
+    assert run_cli(capsys, "history", "show", "1", "--format", "csv").out.startswith("id,added,name")
+    missing = run_cli(capsys, "history", "show", "9")
+    assert (missing.code, "run 9" in missing.err) == (ExitCode.NO_SUCH_FILE, True)
+
+
+def test_names_from_outside_are_harmless(tmp_path: Path, capsys: Capsys) -> None:
+    evil = "</script><script>alert(1)</script>\x1b[31m"
+    trace = paper_trace(tmp_path / "t.sqlite")
+    run_cli(capsys, "history", "add", trace, "--name", evil, "--tag", evil, "--commit", evil, "--host", evil)
+    for arguments in (("list",), ("show", "1")):
+        assert "\x1b" not in run_cli(capsys, "history", *arguments).out
+    assert run_cli(capsys, "history", "plot").out == "wrote nsysan-history.html\n"
+    page = Path("nsysan-history.html").read_text("utf-8")
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert" in page
+
+
+def test_plot_draws_trends(tmp_path: Path, capsys: Capsys) -> None:
+    for number, ranks in enumerate((4, 2)):
+        run_cli(
+            capsys, "history", "add", paper_trace(tmp_path / f"{number}.sqlite", ranks=ranks), "--commit", f"c{number}"
+        )
+    assert run_cli(capsys, "history", "plot", "-o", "trend.html").code == 0
+    page = Path("trend.html").read_text("utf-8")
+    for part in ("Period", "Ledger", "The hottest collective", "What if", "1: c0", "2: c1", "Content-Security-Policy"):
+        assert part in page
+    refused = run_cli(capsys, "history", "plot", "-o", "trend.html")
+    assert (refused.code, "--force" in refused.err) == (ExitCode.OUTPUT_EXISTS, True)
+    assert run_cli(capsys, "history", "plot", "-o", "trend.html", "--force").code == 0
+    own = run_cli(capsys, "history", "plot", "-o", "nsysan-history.db", "--force")
+    assert own.code == ExitCode.OUTPUT_UNWRITABLE
+
+
+def test_what_is_no_history_is_refused_and_left_alone(tmp_path: Path, capsys: Capsys) -> None:
+    trace = paper_trace(tmp_path / "t.sqlite")
+    Path("text.db").write_text("precious " * 100)
+    for name in ("t.sqlite", "text.db"):
+        data = Path(name).read_bytes()
+        for arguments in (("add", trace), ("list",), ("plot",)):
+            result = run_cli(capsys, "history", *arguments, "--db", name)
+            assert (result.code, result.err.count("\n")) == (ExitCode.OUTPUT_UNWRITABLE, 1)
+        assert Path(name).read_bytes() == data
+    for arguments in (("list",), ("show", "1"), ("plot",)):
+        assert run_cli(capsys, "history", *arguments, "--db", "none.db").code == ExitCode.NO_SUCH_FILE
+    assert run_cli(capsys, "history", "add", trace, "--db", "none/h.db").code == ExitCode.OUTPUT_UNWRITABLE
+    assert sorted(os.listdir(tmp_path)) == ["t.sqlite", "text.db"]
+
+
+def test_a_trace_that_cannot_be_read_starts_no_history(tmp_path: Path, capsys: Capsys) -> None:
+    assert run_cli(capsys, "history", "add", tmp_path / "none.sqlite").code == ExitCode.NO_SUCH_FILE
+    assert os.listdir(tmp_path) == []
