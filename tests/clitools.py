@@ -35,10 +35,10 @@ def run_cli(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> Resul
     return Result(code, captured.out, captured.err)
 
 
-def paper_trace(path: Path, ranks: int = 4) -> Path:
+def paper_trace(path: Path, ranks: int = 4, steps: int = 4) -> Path:
     """Rank 1 is 3 us late in each of two layers; see decode_loop for what follows from that."""
     builder = TraceBuilder()
-    decode_loop(builder, ranks=ranks, late={1: 3_000} if ranks > 1 else {})
+    decode_loop(builder, ranks=ranks, steps=steps, late={1: 3_000} if ranks > 1 else {})
     return builder.write(path)
 
 

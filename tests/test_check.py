@@ -66,20 +66,20 @@ def test_rule(text: str, metric: str, operator: str, limit: float, relative: boo
 def test_what_is_no_rule_is_a_usage_error(tmp_path: Path, capsys: Capsys, text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         parse_rule(text)
-    result = run_cli(capsys, "check", paper_trace(tmp_path / "t.sqlite"), "--fail-on", text)
+    result = run_cli(capsys, "check", paper_trace(tmp_path / "t.sqlite", steps=8), "--fail-on", text)
     assert (result.code, result.out) == (2, "")
     assert "Usage:" in result.err
 
 
 def test_a_rule_is_required(tmp_path: Path, capsys: Capsys) -> None:
-    assert run_cli(capsys, "check", paper_trace(tmp_path / "t.sqlite")).code == 2
+    assert run_cli(capsys, "check", paper_trace(tmp_path / "t.sqlite", steps=8)).code == 2
 
 
 # ---- figures
 
 
 def test_figures_of_the_paper_trace(tmp_path: Path, capsys: Capsys) -> None:
-    document = json.loads(run_cli(capsys, "report", paper_trace(tmp_path / "t.sqlite"), "--json", "-").out)
+    document = json.loads(run_cli(capsys, "report", paper_trace(tmp_path / "t.sqlite", steps=8), "--json", "-").out)
     told = {name: metric_of(document, name) for name in METRICS}
     # Rank 1 is 3 us late in both layers of 44 us steps; figures are medians over four ranks.
     assert {name: value for name, value in told.items() if value} == {
@@ -151,7 +151,7 @@ def test_changes_against_a_baseline(rule: str, before: int, verdict: str, change
 )
 def test_exit_code_is_that_of_the_worst_rule(tmp_path: Path, capsys: Capsys, rules: list[str], code: int) -> None:
     options = [part for rule in rules for part in ("--fail-on", rule)]
-    result = run_cli(capsys, "check", paper_trace(tmp_path / "t.sqlite"), *options)
+    result = run_cli(capsys, "check", paper_trace(tmp_path / "t.sqlite", steps=8), *options)
     assert result.code == code
     assert len(result.out.splitlines()) == len(rules)
     for line, rule in zip(result.out.splitlines(), rules, strict=True):
@@ -159,7 +159,7 @@ def test_exit_code_is_that_of_the_worst_rule(tmp_path: Path, capsys: Capsys, rul
 
 
 def test_lines_hold_both_numbers(tmp_path: Path, capsys: Capsys) -> None:
-    run_cli(capsys, "report", paper_trace(tmp_path / "a.sqlite"), "--json", "a.json")
+    run_cli(capsys, "report", paper_trace(tmp_path / "a.sqlite", steps=8), "--json", "a.json")
     rules = ("--fail-on", "wire_p50>+15%", "--fail-on", "period>43us", "--fail-on", "straggler")
     result = run_cli(capsys, "check", "a.sqlite", *rules, "--baseline", "a.json")
     assert result.code == 1
@@ -173,7 +173,7 @@ def test_lines_hold_both_numbers(tmp_path: Path, capsys: Capsys) -> None:
 
 
 def test_a_report_stands_for_its_trace(tmp_path: Path, capsys: Capsys) -> None:
-    trace = paper_trace(tmp_path / "a.sqlite")
+    trace = paper_trace(tmp_path / "a.sqlite", steps=8)
     run_cli(capsys, "report", trace, "--json", "a.json")
     rules = ("--fail-on", "wire_p50>1us", "--fail-on", "period>1ms")
     assert run_cli(capsys, "check", "a.json", *rules) == run_cli(capsys, "check", trace, *rules)
@@ -190,7 +190,7 @@ def test_what_a_trace_cannot_tell_is_neither(tmp_path: Path, capsys: Capsys) -> 
 
 def test_a_baseline_without_the_figure_cannot_tell(tmp_path: Path, capsys: Capsys) -> None:
     run_cli(capsys, "report", graph_level_trace(tmp_path / "g.sqlite"), "--json", "g.json")
-    trace = paper_trace(tmp_path / "t.sqlite")
+    trace = paper_trace(tmp_path / "t.sqlite", steps=8)
     result = run_cli(capsys, "check", trace, "--fail-on", "wire_p50>+5%", "--baseline", "g.json")
     assert (result.code, "not known in the baseline" in result.out) == (2, True)
 
@@ -208,7 +208,7 @@ def test_a_baseline_without_the_figure_cannot_tell(tmp_path: Path, capsys: Capsy
 def test_what_is_no_baseline(tmp_path: Path, capsys: Capsys, text: str | None, code: ExitCode) -> None:
     if text is not None:
         Path("b.json").write_text(text)
-    trace = paper_trace(tmp_path / "t.sqlite")
+    trace = paper_trace(tmp_path / "t.sqlite", steps=8)
     result = run_cli(capsys, "check", trace, "--fail-on", "period>+5%", "--baseline", "b.json")
     assert (result.code, result.out, result.err.count("\n")) == (code, "", 1)
 

@@ -71,7 +71,7 @@ SHAPE: dict[str, Any] = {
     "gaps": [dict.fromkeys(("rank", "cause", "ns"))],
     "what_if": dict.fromkeys(("period_ns", "no_skew_ns", "floor_wire_ns", "no_host_late_ns", "all_ns")),
     "verdict": dict.fromkeys(("kind", "reason", "thresholds")),
-    "findings": [dict.fromkeys(("id", "severity", "title", "evidence", "fix"))],
+    "findings": [dict.fromkeys(("id", "severity", "title", "evidence", "fix", "saving_ns", "thresholds"))],
     "quality": [dict.fromkeys(("id", "status", "reason"))],
 }
 #: Parts that may be null, or without entries, in a trace where they have nothing to say.

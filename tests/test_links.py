@@ -241,5 +241,5 @@ def test_paper_traces(tmp_path: Path, wire: int, expected: str | None) -> None:
 
 
 def test_real_traces_ran_over_nvlink(analyzed: Callable[[str], Run]) -> None:
-    for name in ("tp4_graph_node", "tp2_graph", "tp4_eager", "tp4_slow3", "tp2_late1"):
+    for name in ("tp4_graph_node", "tp4_eager", "tp4_slow3", "tp2_slow0", "tp2_late1"):
         assert build_report(analyzed(name), "0").link.looks_like == "nvlink", name

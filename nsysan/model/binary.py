@@ -24,6 +24,8 @@ DEVICE = "CUDA device"
 
 #: label, type and offset of one entry of a payload.
 Entry = tuple[str, int, int]
+#: domain, schema, index, type, label, offset (None: 0) of one entry, as the export has them.
+Row = tuple[int | None, int | None, int | None, int | None, str | None, int | None]
 #: The entries of each payload, by domain and schema.
 Schemas = Mapping[tuple[int, int], tuple[Entry, ...]]
 
@@ -35,9 +37,7 @@ _ONLY_BYTES = ("AllGather", "AlltoAll")
 _WITH_MORE = ("AllReduce", "ReduceScatter", "Broadcast", "Bcast", "Reduce", "Send", "Recv", "Gather", "Scatter")
 
 
-def schemas_of(
-    rows: Iterable[tuple[int | None, int | None, int | None, int | None, str | None, int | None]],
-) -> Schemas:
+def schemas_of(rows: Iterable[Row]) -> Schemas:
     """Schemas from the rows (domain, schema, index, type, label, offset) of all processes.
 
     The rows do not say whose they are: a schema of which two processes tell different things is left out.

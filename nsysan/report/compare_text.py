@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from nsysan.report.compare import CHANGED, FEW, INCOMPARABLE, NOISE, Change, Comparison, Figure
+from nsysan.report.compare import (
+    ALPHA,
+    CHANGED,
+    FEW,
+    INCOMPARABLE,
+    LEAST_OF_PERIOD,
+    NOISE,
+    SHARE_OF_FIGURE,
+    SHARE_OF_PERIOD,
+    SMALL,
+    Change,
+    Comparison,
+    Figure,
+)
 from nsysan.report.scaling import lost_sentence, replicas_sentence, widening_sentence
 from nsysan.report.side import Side
 from nsysan.report.side_families import part_sentence
@@ -16,10 +29,12 @@ TITLES = {
     "idle": "idle by cause, us a step",
     "whatif": "what if, us a step",
 }
-WORDS = {CHANGED: "changed", NOISE: "noise", FEW: "too few steps", INCOMPARABLE: "not comparable"}
+WORDS = {CHANGED: "changed", SMALL: "small", NOISE: "noise", FEW: "too few steps", INCOMPARABLE: "not comparable"}
 LEGEND = (
-    "medians over the steady steps and the ranks; changed: p < 0.01 by the spread over the steps (Mann-Whitney, "
-    "corrected within each table), and 1 % of the period, or 3 % of the figure and 0.5 % of the period; noise: less"
+    f"medians over the steady steps and the ranks; changed: p < {ALPHA:g} by the spread over the steps (Mann-Whitney, "
+    f"corrected within each table), and {SHARE_OF_PERIOD:.0%} of the period, or {SHARE_OF_FIGURE:.0%} of the figure "
+    f"and {LEAST_OF_PERIOD:.2%} of the period; small: p < {ALPHA:g}, but no more than two captures of one workload may "
+    f"differ by; noise: neither"
 )
 
 
@@ -81,7 +96,11 @@ def _answer(comparison: Comparison, number: int) -> str:
         word = "faster" if side.period < first.period else "slower"
         return f"{head}{word}, {went}, beyond noise{': ' + listed if listed else ''}"
     rest = f"; within the step {listed}" if listed else ", and nothing in the step differs beyond noise"
-    return f"{head}the same within noise, {went}{rest}"
+    unknown = [
+        figure.name for figure in comparison.group("ledger") if figure.changes[number - 1].verdict == INCOMPARABLE
+    ]
+    but = f" ({', '.join(unknown)}: not comparable)" if unknown else ""
+    return f"{head}the same within noise, {went}{rest}{but}"
 
 
 def percent(change: Change) -> str:
@@ -158,14 +177,10 @@ def to_markdown(comparison: Comparison) -> str:
         figures = comparison.group(name)
         if figures and name != "step":
             lines.append(_line([f"**{title}**", *[""] * (len(columns) - 1)]))
-        lines += [_line([_escaped(cell) for cell in _emphasised(figure)]) for figure in figures]
+        lines += [_line([_escaped(cell) for cell in cells(figure)]) for figure in figures]
     lines += ["", *(f"- not comparable: {_escaped(text)}" for text in reasons(comparison))]
     lines += [f"- {_escaped(text)}" for text in comparison.notes]
     return "\n".join([*lines, "", f"<sub>nsysan {comparison.version}; {_escaped(LEGEND)}</sub>", ""])
-
-
-def _emphasised(figure: Figure) -> list[str]:
-    return cells(figure)
 
 
 def _line(cells_: list[str]) -> str:

@@ -352,7 +352,10 @@ def _wire(case: Case) -> Iterator[Finding]:
 
 def _not_custom(case: Case, calls: pl.DataFrame) -> Iterator[Finding]:
     """NCCL's own kernels for all-reduces that an engine would give to a custom kernel."""
-    limit = custom_all_reduce_limit({rank.model or "" for rank in case.run.ranks}, len(case.run.ranks))
+    if calls.is_empty():
+        return
+    members = case.run.size if case.run.missing_ranks and case.run.size else int(calls["members"].max())  # type: ignore[arg-type]
+    limit = custom_all_reduce_limit({rank.model or "" for rank in case.run.ranks}, members)
     plain = calls.filter((pl.col("library") == "NCCL") & ~pl.col("name").str.contains("^ncclSym"))
     small = plain.filter(pl.col("message_bytes") <= (limit or 0))
     # Custom kernels reach into their peers' memory: not over a host or a network, and over PCIe for two GPUs only.
@@ -368,7 +371,7 @@ def _not_custom(case: Case, calls: pl.DataFrame) -> Iterator[Finding]:
         # What runs beside compute costs nothing.
         MEDIUM if min(wire, case.line("wire")) >= MEDIUM_SHARE * case.period else LOW,
         "all-reduces use NCCL's kernels where engines use a custom one",
-        f"all-reduces of up to {size(largest)} over {len(case.run.ranks)} ranks take {us(float(p50 or 0))} us each "
+        f"all-reduces of up to {size(largest)} over {members} ranks take {us(float(p50 or 0))} us each "
         f"(p50) and {us(wire)} us a step in NCCL kernels; engines use a custom kernel up to {size(limit)}",
         "let the engine use its custom all-reduce (vLLM without --disable-custom-all-reduce, SGLang likewise), "
         "FlashInfer's or symmetric memory; it is refused without peer access between all GPUs, inside containers "

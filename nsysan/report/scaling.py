@@ -9,7 +9,9 @@ from nsysan.report.side import Side
 from nsysan.report.text import ms
 
 _ALL_LINES = (*LINES, IDLE)
-_HALF = 0.005
+#: Parts below this share of the period, or of what is lost, go without saying.
+_LISTED = 0.002
+_LISTED_LOST = 0.005
 
 
 @dataclass(frozen=True)
@@ -100,23 +102,20 @@ def _widening(narrow: tuple[Side, Width], wide: tuple[Side, Width]) -> Widening:
 def widening_sentence(step: Widening) -> str:
     """What the additional GPUs bought, and what they cost."""
     narrow, wide = step.narrow, step.wide
-    gained = narrow.period - wide.period
     speed_up = narrow.period / wide.period
-    efficiency = speed_up * narrow.ranks / wide.ranks
-    what = f"bought {ms(gained)} a token" if gained > 0 else f"bought nothing: a token takes {ms(-gained)} longer"
-    head = (
-        f"{_more(narrow.ranks, wide.ranks)} {what} ({ms(narrow.period)} to {ms(wide.period)}, {speed_up:.2f}x, "
-        f"efficiency {efficiency:.0%})"
+    went = (
+        f"{ms(narrow.period)} to {ms(wide.period)} a token, {speed_up:.2f}x as fast, "
+        f"efficiency {speed_up * narrow.ranks / wide.ranks:.0%}"
     )
+    more = _more(narrow.ranks, wide.ranks)
     if not step.changed:
-        return f"{head}; where it went cannot be told: a ledger line is not measured"
-    least = _HALF * narrow.period
-    gains = {line: ns for line, ns in step.changed.items() if ns < 0}
+        gained = narrow.period - wide.period
+        what = f"bought {ms(gained)}" if gained > 0 else f"cost {ms(-gained)}"
+        return f"{more} {what}: {went}; where it went cannot be told, as a ledger line is not measured"
+    gains = {line: -ns for line, ns in step.changed.items() if ns < 0}
     costs = {line: ns for line, ns in step.changed.items() if ns > 0}
-    saved, spent = _listed(gains, least), _listed(costs, least)
-    parts = [f"{ms(-sum(gains.values()))} less ({saved})"] if saved else []
-    parts += [f"cost {ms(sum(costs.values()))} ({spent})"] if spent else ["cost next to nothing"]
-    return f"{head}: {' and '.join(parts)}"
+    least = _LISTED * narrow.period
+    return f"{more} bought {_listed(gains, '-', least)} and cost {_listed(costs, '+', least)}: {went}"
 
 
 def lost_sentence(step: Widening) -> str:
@@ -131,7 +130,7 @@ def lost_sentence(step: Widening) -> str:
     parts = [
         f"{_LOST.get(line, line)} {ms(ns)} ({ns / above:.0%})"
         for line, ns in sorted(step.lost.items(), key=lambda item: -item[1])
-        if ns >= _HALF * above
+        if ns >= _LISTED_LOST * above
     ]
     return f"{head}; the {ms(above)} above that are {', '.join(parts)}"
 
@@ -172,7 +171,9 @@ def _more(narrow: int, wide: int) -> str:
 _SECOND = {1: "GPU", 2: "pair of GPUs", 4: "four GPUs", 8: "eight GPUs"}
 
 
-def _listed(changes: dict[str, float], least: float) -> str:
-    """Changes of at least so much by size, largest first."""
-    shown = sorted(((line, ns) for line, ns in changes.items() if abs(ns) >= least), key=lambda item: -abs(item[1]))
-    return ", ".join(f"{line} {ns / 1e6:+.3f}" for line, ns in shown)
+def _listed(amounts: dict[str, float], sign: str, least: float) -> str:
+    """Their sum, and those of at least so much, largest first."""
+    shown = sorted(((line, ns) for line, ns in amounts.items() if ns >= least), key=lambda item: -item[1])
+    if not shown:
+        return "next to nothing"
+    return f"{ms(sum(amounts.values()))} ({', '.join(f'{line} {sign}{ns / 1e6:.3f}' for line, ns in shown)})"

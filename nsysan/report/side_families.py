@@ -70,6 +70,8 @@ def match_families(sides: list[Side]) -> list[Family]:
 
 def _scoped(calls: pl.DataFrame) -> pl.DataFrame:
     """With scope: empty for calls of the widest group, else the number of their ranks."""
+    if calls["members"].null_count() == len(calls):
+        return calls.with_columns(scope=pl.lit(""))
     widest = calls["members"].max()
     scope = (
         pl.when(pl.col("members") == widest)

@@ -1,0 +1,273 @@
+"""Findings: each drawn by what it is about, on paper or on a real trace, and by nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import nsysan
+from nsysan.metrics.wire import Link
+from nsysan.model.run import Run
+from nsysan.report.diagnosis import diagnose
+from nsysan.report.findings import HIGH, LOW, MEDIUM, SEVERITIES, Finding, custom_all_reduce_limit, find, wrong_wire
+from tests.clitools import graph_level_trace, paper_trace, run_cli
+from tests.tracebuilder import ALLREDUCE_KERNEL, COMPUTE_KERNEL, TraceBuilder, decode_loop
+
+Analyzed = Callable[[str], Run]
+
+
+def found_in(run: Run, link: Link | None = None) -> dict[str, Finding]:
+    findings = find(run, diagnose(run), None, link)
+    by_id = {finding.id: finding for finding in findings}
+    assert len(by_id) == len(findings), "a finding twice"
+    return by_id
+
+
+def built(builder: TraceBuilder, path: Path) -> Run:
+    return nsysan.analyze(nsysan.open_trace(builder.write(path)))
+
+
+# ---- real traces
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("tp4_graph_node", {"graph_gaps": MEDIUM, "nccl_for_small": MEDIUM, "no_overlap": LOW}),
+        ("tp4_eager", {"graphs_off": HIGH, "late_host": HIGH, "nccl_for_small": LOW, "lost_events": LOW}),
+        ("tp4_slow", {"straggler": HIGH, "graph_gaps": LOW, "lost_events": LOW}),
+        ("tp4_late1", {"late_host": HIGH, "graph_gaps": LOW, "nccl_for_small": MEDIUM, "no_overlap": LOW}),
+        ("tp4_overlap", {"graph_gaps": MEDIUM, "nccl_for_small": LOW}),
+        ("tp4_symm", {"graph_gaps": LOW, "no_overlap": LOW, "lost_events": LOW}),
+        ("tp4_fused", {}),
+        ("tp2_graph", {"graph_gaps": LOW, "lost_events": LOW}),
+        ("tp4_graph_graph", {"graph_level_trace": HIGH}),
+        ("rank_2", {"missing_ranks": HIGH, "graph_gaps": LOW}),
+        (
+            "rank_0 rank_1 rank_2",
+            {"missing_ranks": MEDIUM, "graph_gaps": MEDIUM, "nccl_for_small": MEDIUM, "no_overlap": LOW},
+        ),
+    ],
+)
+def test_findings_of_real_traces(analyzed: Analyzed, name: str, expected: dict[str, str]) -> None:
+    found = found_in(analyzed(name))
+    assert {finding.id: finding.severity for finding in found.values()} == expected
+
+
+def test_savings_are_those_of_the_what_if(analyzed: Analyzed) -> None:
+    for name, finding in (("tp4_slow", "straggler"), ("tp4_late1", "late_host")):
+        run = analyzed(name)
+        what = diagnose(run).what_if
+        assert what is not None
+        assert what.no_skew is not None
+        assert found_in(run)[finding].saving == what.period - what.no_skew
+    assert found_in(analyzed("tp4_slow"))["straggler"].ranks == [2]
+    assert found_in(analyzed("tp4_late1"))["late_host"].ranks == [1]
+
+
+def test_most_severe_first_then_what_saves_most(analyzed: Analyzed) -> None:
+    for name in ("tp4_eager", "tp4_graph_node", "tp4_late1"):
+        run = analyzed(name)
+        findings = find(run, diagnose(run), None)
+        keys = [(SEVERITIES.index(f.severity), -(f.saving or 0)) for f in findings]
+        assert keys == sorted(keys)
+
+
+# ---- on paper
+
+
+@pytest.mark.parametrize(
+    ("message_bytes", "wire_ns", "wide"),
+    [
+        (8_192, 8_000, True),
+        (65_536, 8_000, True),
+        (65_537, 8_000, False),
+        (None, 8_000, False),
+        # 2 x 4 us of a step of 58 us.
+        (8_192, 4_000, False),
+    ],
+)
+def test_wide_is_small_messages_at_their_floor(
+    tmp_path: Path, message_bytes: int | None, wire_ns: int, wide: bool
+) -> None:
+    builder = TraceBuilder()
+    compute_ns = 10_000 if wire_ns == 8_000 else 24_000
+    decode_loop(builder, steps=6, message_bytes=message_bytes, wire_ns=wire_ns, compute_ns=compute_ns)
+    finding = found_in(built(builder, tmp_path / "t.sqlite")).get("tp_too_wide")
+    assert (finding is not None) == wide
+    if finding is not None:
+        assert finding.figures["wire_ns"] == 16_000
+        assert finding.figures["wire_p50_ns"] == finding.figures["floor_ns"] == 8_000
+        assert "TP=2" in finding.fix
+
+
+@pytest.mark.parametrize(("more", "uneven"), [(0, False), (200, False), (400, True), (3_000, True)])
+def test_the_same_kernels_longer_by_the_same_ratio(tmp_path: Path, more: int, uneven: bool) -> None:
+    builder = TraceBuilder()
+    decode_loop(builder, steps=6, late={1: more})
+    found = found_in(built(builder, tmp_path / "t.sqlite"))
+    assert ("uneven_split" in found) == uneven
+    if uneven:
+        assert found["uneven_split"].ranks == [1]
+        assert found["uneven_split"].figures == {"ratio": 1 + more / 10_000, "more_ns": 2 * more}
+
+
+def test_a_rank_with_kernels_of_its_own_is_no_uneven_split(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    late = decode_loop(builder, steps=6, gap_ns=20_000)[1]
+    for step in range(6):
+        # In the gap after each step of 36 us.
+        late.kernel(COMPUTE_KERNEL, 1_036_000 + 56_000 * step, 1_046_000 + 56_000 * step)
+    assert "uneven_split" not in found_in(built(builder, tmp_path / "t.sqlite"))
+
+
+def in_pieces(path: Path, *, pieces: int, late: bool) -> Run:
+    """Steps of 60 us on two ranks: replays of 15 us each, 5 us apart, the last a layer with an all-reduce.
+
+    late: each is launched when the GPU has run dry, else all are well ahead.
+    """
+    builder = TraceBuilder()
+    for rank in range(2):
+        process = builder.process(100 + rank, device=rank)
+        for step in range(8):
+            at = 1_000_000 + 60_000 * step
+            process.nvtx(f"decode_step_{step}", at - 20_500, at + 18_000)
+            for piece in range(pieces):
+                begin = at + 20_000 * piece
+                replay = process.graph_launch(begin - (3_000 if late and piece else 20_000 - 3_000 * piece))
+                node = (2 << 32) + 10 * piece
+                process.kernel(COMPUTE_KERNEL, begin, begin + 10_000, launch=None, correlation=replay, graph_node=node)
+                process.kernel(
+                    ALLREDUCE_KERNEL, begin + 10_000, begin + 15_000, launch=None, correlation=replay,
+                    graph_node=node + 1,
+                )  # fmt: skip
+    return built(builder, path)
+
+
+def test_a_step_in_pieces_with_idle_time_between(tmp_path: Path) -> None:
+    found = found_in(in_pieces(tmp_path / "t.sqlite", pieces=3, late=True))
+    finding = found["piecewise_graphs"]
+    assert finding.figures == {"replays": 3, "idle_ns": 10_000, "share": 10_000 / 60_000}
+    assert (finding.severity, finding.saving) == (MEDIUM, 10_000)
+    # Nobody is later than the others, and there is one graph or more: the host is late on all.
+    assert found["late_host"].saving == 10_000
+    assert "graphs_off" not in found
+
+
+def test_one_replay_a_step_is_whole(tmp_path: Path) -> None:
+    found = found_in(in_pieces(tmp_path / "t.sqlite", pieces=1, late=True))
+    assert not {"piecewise_graphs", "late_host", "graphs_off"} & set(found)
+
+
+def test_other_work_between_decode_steps(tmp_path: Path) -> None:
+    for mixed in (1, 3):
+        builder = TraceBuilder()
+        processes = decode_loop(builder, steps=20, gap_ns=20_000)
+        for step in range(5, 5 + mixed):
+            for process in processes:
+                begin = 1_036_000 + 56_000 * step
+                process.kernel("prefill_attention", begin, begin + 10_000, launch=begin - 26_000)
+        finding = found_in(built(builder, tmp_path / f"{mixed}.sqlite")).get("prefill_mixed_in")
+        # More than one step in ten.
+        assert (finding is not None) == (mixed > 2)
+        if finding is not None:
+            assert finding.steps == [5, 6, 7]
+
+
+def test_lookalikes_by_their_share(tmp_path: Path) -> None:
+    for length, severity in ((100, LOW), (10_000, MEDIUM)):
+        builder = TraceBuilder()
+        for process in decode_loop(builder, ranks=2):
+            process.kernel("my_custom_allreduce_kernel", 2_000_000, 2_000_000 + length)
+        finding = found_in(built(builder, tmp_path / f"{length}.sqlite"))["unknown_collectives"]
+        assert (finding.severity, finding.figures["calls"]) == (severity, 2)
+        assert "my_custom_allreduce_kernel" in finding.evidence
+
+
+def test_graph_blocks_are_one_finding(tmp_path: Path) -> None:
+    run = nsysan.analyze(nsysan.open_trace(graph_level_trace(tmp_path / "g.sqlite")))
+    assert list(found_in(run)) == ["graph_level_trace"]
+
+
+# ---- what engines would use
+
+
+@pytest.mark.parametrize(
+    ("models", "ranks", "limit"),
+    [
+        ({"NVIDIA H200"}, 4, 32 << 20),
+        ({"NVIDIA H100 80GB HBM3"}, 8, 256 << 10),
+        ({"NVIDIA B200"}, 2, 2 << 20),
+        ({"NVIDIA H200", "NVIDIA B200"}, 8, 256 << 10),
+        ({"NVIDIA H200"}, 3, None),
+        ({"NVIDIA A100-SXM4-80GB"}, 4, None),
+        ({"NVIDIA H200", "NVIDIA L40S"}, 4, None),
+        ({""}, 4, None),
+        (set(), 4, None),
+    ],
+)
+def test_limits_of_custom_all_reduces(models: set[str], ranks: int, limit: int | None) -> None:
+    assert custom_all_reduce_limit(models, ranks) == limit
+
+
+@pytest.mark.parametrize(("message_bytes", "drawn"), [(8_192, True), (32 << 20, True), (33 << 20, False)])
+def test_nccl_up_to_the_limit(tmp_path: Path, message_bytes: int, drawn: bool) -> None:
+    builder = TraceBuilder()
+    decode_loop(builder, message_bytes=message_bytes)
+    assert ("nccl_for_small" in found_in(built(builder, tmp_path / "t.sqlite"))) == drawn
+
+
+def link(kind: str, looks_like: str | None) -> Link:
+    return Link("NVIDIA H200", kind, 450.0, "a table", looks_like, ("8 KiB take 40 us",))
+
+
+def test_wrong_wire(tmp_path: Path) -> None:
+    run = nsysan.analyze(nsysan.open_trace(paper_trace(tmp_path / "t.sqlite")))
+    (finding,) = wrong_wire(link("nvlink", "pcie"))
+    assert (finding.severity, finding.title) == (HIGH, "collectives run over PCIe, not over NVLink")
+    assert "8 KiB take 40 us" in finding.evidence
+    assert "wrong_wire" in found_in(run, link("nvlink", "pcie"))
+    # A custom all-reduce needs the right wire first.
+    assert "nccl_for_small" not in found_in(run, link("nvlink", "pcie"))
+    for right in (None, link("nvlink", "nvlink"), link("nvlink", None)):
+        found = found_in(run, right)
+        assert "wrong_wire" not in found
+        assert "nccl_for_small" in found
+
+
+# ---- where they are shown
+
+
+@pytest.mark.parametrize("name", ["tp4_slow", "tp4_eager"])
+def test_document_summary_and_page_show_them(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    real_trace: Callable[[str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run_cli(capsys, "report", real_trace(name), "--json", "r.json", "-o", "r.html")
+    findings = json.loads(Path("r.json").read_text("utf-8"))["findings"]
+    page = Path("r.html").read_text("utf-8")
+    for finding in findings:
+        assert set(finding) >= {"id", "severity", "title", "evidence", "fix", "saving_ns", "figures", "thresholds"}
+        assert f"  {finding['severity']:<6}  {finding['title']}" in result.out
+        assert finding["title"] in page
+    assert result.out.index("savings   ") < result.out.index("findings (") < result.out.index("\ntrace ")
+    assert "<h2>Findings</h2>" in page
+
+
+def test_nothing_to_find_is_no_section(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    real_trace: Callable[[str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run_cli(capsys, "report", real_trace("tp4_fused"), "-o", "r.html")
+    assert "findings (" not in result.out
+    assert "<h2>Findings</h2>" not in Path("r.html").read_text("utf-8")
