@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from html import escape
 from pathlib import Path
 
 import pytest
@@ -256,7 +257,7 @@ def test_document_summary_and_page_show_them(
     for finding in findings:
         assert set(finding) >= {"id", "severity", "title", "evidence", "fix", "saving_ns", "figures", "thresholds"}
         assert f"  {finding['severity']:<6}  {finding['title']}" in result.out
-        assert finding["title"] in page
+        assert escape(finding["title"]) in page
     assert result.out.index("savings   ") < result.out.index("findings (") < result.out.index("\ntrace ")
     assert "<h2>Findings</h2>" in page
 

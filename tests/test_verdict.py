@@ -49,11 +49,12 @@ def test_each_kind_on_paper(tmp_path: Path, kind: str, options: dict[str, Any]) 
             "wire": 2 * options.get("wire_ns", 8_000) / period,
             "skew": 2 * options.get("late", {}).get(1, 0) / period,
             "launch": options.get("gap_ns", 2_000) / period,
+            "copy": 0,
             "unsplit": 0,
         }
     )
-    for name in ("compute", "wire", "skew", "launch"):
-        assert f"{name} {verdict.shares[name]:.0%}" in verdict.reason
+    for name, shown in (("compute", "compute"), ("wire", "wire"), ("skew", "skew"), ("launch", "idle")):
+        assert f"{shown} {verdict.shares[name]:.0%}" in verdict.reason
     assert ("rank 1, held up by more compute" in verdict.reason) == (kind == "skew")
 
 
@@ -143,4 +144,25 @@ def test_thresholds_are_in_the_document(tmp_path: Path) -> None:
     document = to_document(build_report(run, "0"))
     assert document["verdict"]["thresholds"] == THRESHOLDS
     assert set(THRESHOLDS) >= {"dominant_share", "leading_share", "leading_ratio", "straggler_share", "straggler_z"}
-    assert set(document["verdict"]["shares"]) == {"compute", "wire", "skew", "launch", "unsplit"}
+    assert set(document["verdict"]["shares"]) == {"compute", "wire", "skew", "launch", "copy", "unsplit"}
+
+
+def test_a_straggler_is_named_whatever_bounds_the_step(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    decode_loop(builder, steps=8, compute_ns=30_000, late={2: 10_000})
+    # Two layers of 30 + 10 compute and 8 wire on rank 2, and a gap of 2: 98 us, of which its lateness is 20.
+    verdict = verdict_of(builder.write(tmp_path / "trace.sqlite"))
+    assert verdict.kind == "compute"
+    assert "rank 2, held up by more compute, costs 20% of it" in verdict.reason
+
+
+def test_copying_is_no_verdict_of_its_own(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    for process in decode_loop(builder, steps=6, gap_ns=80_000):
+        for step in range(6):
+            # decode_loop begins at 1 ms; a step is 2 * (10 + 8) us of work and the gap of 80, which a copy fills.
+            begin = 1_000_000 + step * 116_000 + 36_000
+            process.memcpy(begin, begin + 79_000, launch=begin - 30_000)
+    verdict = verdict_of(builder.write(tmp_path / "trace.sqlite"))
+    assert verdict.kind == "mixed"
+    assert verdict.shares["copy"] > 0.6

@@ -129,9 +129,12 @@ def _lead(comparison: Comparison) -> str:
 
 
 def _kernels(comparison: Comparison) -> str:
-    rows = [[family.title, *(part_sentence(part) for part in family.parts)] for family in comparison.families]
-    labels = [side.label for side in comparison.sides]
-    return table(["collective", *labels], rows, text=tuple(range(len(labels) + 1))) if rows else ""
+    rows = [
+        [family.title, side.label, part_sentence(part)]
+        for family in comparison.families
+        for side, part in zip(comparison.sides, family.parts, strict=True)
+    ]
+    return table(["collective", "side", "what it is there"], rows, text=(0, 1, 2), wrap=2) if rows else ""
 
 
 def _notes(comparison: Comparison) -> str:

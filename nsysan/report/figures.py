@@ -251,7 +251,7 @@ def speed_by_size(report: Report) -> go.Figure | None:
             line={"color": COLOURS["last"], "dash": "dash"},
             marker={"size": 3, "color": COLOURS["last"]},
         )
-    figure.update_layout(height=380)
+    figure.update_layout(height=340 + 8 * len(figure.data))
     figure.update_xaxes(title="message, bytes", type="log")
     figure.update_yaxes(title="us after the last arrival", type="log", row=1, col=1)
     figure.update_yaxes(title="busbw, GB/s", type="log", row=1, col=2)

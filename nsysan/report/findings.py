@@ -494,7 +494,7 @@ def _of_the_capture(case: Case) -> Iterator[Finding]:
         )
     processes = {rank.process for rank in run.ranks}
     lost = {m.text.strip() for t in run.traces for m in t.diagnostics if m.severity >= 2 and m.process in processes}
-    lost = {text for text in lost if says_events_lost(text)}
+    lost = {text.rstrip(".") for text in lost if says_events_lost(text)}
     if lost:
         yield Finding(
             "lost_events",

@@ -14,6 +14,7 @@
     const axis = { gridcolor: line, zerolinecolor: line, linecolor: line };
     return { axis, layout: { "font.color": ink, "legend.font.color": ink } };
   };
+  const axes = (layout) => ["xaxis", "yaxis", ...Object.keys(layout).filter((name) => /^[xy]axis\d+$/.test(name))];
   const plots = [...document.querySelectorAll(".plot")];
   const draw = (element) => {
     const figure = JSON.parse(document.getElementById(element.dataset.figure).textContent);
@@ -27,8 +28,9 @@
       legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 },
       hoverlabel: { namelength: -1, align: "left" },
     });
-    layout.xaxis = { ...layout.xaxis, ...axis };
-    layout.yaxis = { automargin: true, ...layout.yaxis, ...axis };
+    for (const name of axes(layout)) {
+      layout[name] = { ...(name.startsWith("y") && { automargin: true }), ...layout[name], ...axis };
+    }
     return Plotly.newPlot(element, figure.data, layout, {
       responsive: true, displaylogo: false, scrollZoom: element.dataset.zoom === "x",
     });
@@ -37,7 +39,7 @@
     const { axis, layout } = themed();
     for (const element of plots) {
       const update = { ...layout };
-      for (const name of ["xaxis", "yaxis"]) for (const key of Object.keys(axis)) update[`${name}.${key}`] = axis[key];
+      for (const name of axes(element.layout)) for (const key of Object.keys(axis)) update[`${name}.${key}`] = axis[key];
       Plotly.relayout(element, update);
     }
   };

@@ -1,0 +1,555 @@
+"""`nsysan compare`: noise is called noise, a planted change is not, and more GPUs are told what they cost."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import re
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import nsysan
+from nsysan import ExitCode
+from nsysan.metrics.significance import holm, mann_whitney
+from nsysan.model.run import Run
+from nsysan.report import compare as compare_module
+from nsysan.report.compare import CHANGED, FEW, INCOMPARABLE, NOISE, Comparison, Figure, compare
+from nsysan.report.compare_document import to_document, to_json
+from nsysan.report.compare_html import to_html
+from nsysan.report.compare_text import to_markdown, to_text
+from nsysan.report.scaling import lost_sentence, replicas_sentence, widening_sentence
+from nsysan.report.side import Side, build_side
+from tests.clitools import graph_level_trace, run_cli
+from tests.test_html import HOSTILE, Page, strings
+from tests.tracebuilder import COMPUTE_KERNEL, TraceBuilder, decode_loop
+
+Capsys = pytest.CaptureFixture[str]
+Analyze = Callable[[str], Run]
+SYMMETRIC = "void one_shot_all_reduce_kernel<c10::BFloat16, 16, 4, true>(c10::BFloat16**)"
+
+
+@pytest.fixture(autouse=True)
+def _in_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def side(path: Path, label: str = "A", batch: int = 1) -> Side:
+    return build_side(label, nsysan.analyze(nsysan.open_trace(path)), nsysan.__version__, batch)
+
+
+def loop(path: Path, *, steps: int = 12, **options: Any) -> Path:
+    builder = TraceBuilder()
+    decode_loop(builder, steps=steps, **options)
+    return builder.write(path)
+
+
+def jittered(path: Path, rng: random.Random, *, jitter: float, slower: float = 1.0, steps: int = 14) -> Path:
+    """Two ranks that compute for 100 us and reduce for 40 us in each of two layers, give or take `jitter`."""
+    builder = TraceBuilder()
+    processes = [builder.process(1000 + rank, device=rank) for rank in range(2)]
+    time = 1_000_000
+    for step in range(steps):
+        for process in processes:
+            process.nvtx(f"decode_step_{step}", time - 12_000, time + 200_000)
+        for _ in range(2):
+            computed = [time + round(100_000 * slower * (1 + jitter * rng.uniform(-1, 1))) for _ in processes]
+            end = max(computed) + round(40_000 * (1 + jitter * rng.uniform(-1, 1)))
+            for process, arrived in zip(processes, computed, strict=True):
+                process.kernel(COMPUTE_KERNEL, time, arrived)
+                process.kernel("ncclDevKernel_AllReduce_Sum_bf16_RING_LL", arrived, end)
+            time = end
+        time += 5_000
+    return builder.write(path)
+
+
+def verdicts(comparison: Comparison) -> dict[str, str]:
+    return {figure.id: figure.changes[0].verdict for figure in comparison.figures}
+
+
+def of_fixtures(analyzed: Analyze, *names: str) -> Comparison:
+    sides = [build_side("ABC"[i], analyzed(name), nsysan.__version__) for i, name in enumerate(names)]
+    return compare(sides, nsysan.__version__)
+
+
+# ---- the test of significance
+
+
+def test_rank_test_by_hand() -> None:
+    # No pair in order: U = 0, mean 18, variance 6 * 6 * 13 / 12 = 39; (18 - 0.5) / sqrt(39) = 2.802.
+    low, high = np.arange(6.0), np.arange(6.0) + 10
+    assert mann_whitney(low, high) == pytest.approx(math.erfc(17.5 / math.sqrt(39) / math.sqrt(2)))
+    assert mann_whitney(low, high) == mann_whitney(high, low)
+    assert mann_whitney(low, low) == 1.0
+    assert mann_whitney(np.ones(9), np.ones(9)) == 1.0
+    assert mann_whitney(np.zeros(0), low) == 1.0
+
+
+@pytest.mark.parametrize("count", [11, 23])
+def test_rank_test_is_wrong_as_rarely_as_it_says(count: int) -> None:
+    rng = np.random.default_rng(7)
+    alarms = [mann_whitney(rng.normal(size=count), rng.normal(size=count)) < 0.01 for _ in range(4_000)]
+    assert np.mean(alarms) < 0.013
+
+
+def test_correction_for_asking_often_by_hand() -> None:
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.6, 0.9]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+# ---- noise and change
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 2**32), jitter=st.floats(0, 0.3), steps=st.integers(3, 16))
+def test_a_trace_against_itself_differs_in_nothing(tmp_path: Path, seed: int, jitter: float, steps: int) -> None:
+    path = jittered(tmp_path / "t.sqlite", random.Random(seed), jitter=jitter, steps=steps)
+    comparison = compare([side(path), side(path, "B")], nsysan.__version__)
+    told = {change.verdict for figure in comparison.figures for change in figure.changes}
+    assert told <= {NOISE, FEW}
+    assert all(change.difference == 0 for figure in comparison.figures for change in figure.changes)
+    assert "the same within noise" in to_text(comparison) or "nothing is told from noise" in to_text(comparison)
+
+
+def test_two_captures_of_one_workload_differ_by_noise(tmp_path: Path) -> None:
+    alarms = 0
+    for seed in range(12):
+        rng = random.Random(seed)
+        paths = [jittered(tmp_path / f"{seed}{name}.sqlite", rng, jitter=0.05) for name in "ab"]
+        found = verdicts(compare([side(paths[0]), side(paths[1], "B")], nsysan.__version__))
+        alarms += CHANGED in found.values()
+    assert alarms == 0
+
+
+@pytest.mark.parametrize("slower", [1.03, 0.97])
+def test_a_planted_change_of_three_per_cent_is_found(tmp_path: Path, slower: float) -> None:
+    rng = random.Random(3)
+    before = jittered(tmp_path / "a.sqlite", rng, jitter=0.005)
+    after = jittered(tmp_path / "b.sqlite", rng, jitter=0.005, slower=slower)
+    comparison = compare([side(before), side(after, "B")], nsysan.__version__)
+    found = verdicts(comparison)
+    assert found["ledger.period"] == found["ledger.compute"] == CHANGED
+    assert found["ledger.wire"] == found["ledger.idle"] == NOISE
+    change = comparison.figure("ledger.compute").changes[0]
+    assert change.percent == pytest.approx(100 * (slower - 1), abs=0.5)
+    assert ("slower" if slower > 1 else "faster") in to_text(comparison)
+
+
+def test_few_steps_tell_nothing(tmp_path: Path) -> None:
+    paths = [loop(tmp_path / f"{ns}.sqlite", steps=5, compute_ns=ns) for ns in (10_000, 20_000)]
+    comparison = compare([side(paths[0]), side(paths[1], "B")], nsysan.__version__)
+    assert set(verdicts(comparison).values()) == {FEW}
+    assert "fewer than 8 steady steps" in to_text(comparison)
+
+
+def test_figures_of_the_paper_loop(tmp_path: Path) -> None:
+    """Period 38 us against 2 * (10 + 3 + 12) + 2 = 52: compute 20, wire 16 to 24, wait 0 to 6 on three of four."""
+    a = loop(tmp_path / "a.sqlite")
+    b = loop(tmp_path / "b.sqlite", wire_ns=12_000, late={1: 3_000})
+    comparison = compare([side(a), side(b, "B", batch=4)], nsysan.__version__)
+
+    def row(id_: str) -> tuple[Any, ...]:
+        figure = comparison.figure(id_)
+        change = figure.changes[0]
+        return (*figure.values, change.difference, change.verdict)
+
+    assert row("ledger.period") == (38_000, 52_000, 14_000, CHANGED)
+    assert row("ledger.compute") == (20_000, 20_000, 0, NOISE)
+    assert row("ledger.wire") == (16_000, 24_000, 8_000, CHANGED)
+    assert row("ledger.wait") == (0, 6_000, 6_000, CHANGED)
+    assert row("ledger.idle") == (2_000, 2_000, 0, NOISE)
+    assert row("skew.caused") == (0, 6_000, 6_000, CHANGED)
+    assert row("idle.between_steps") == (2_000, 2_000, 0, NOISE)
+    assert row("whatif.no_skew") == (38_000, 46_000, 8_000, CHANGED)
+    assert row("collective.0.per_call") == (8_000, 12_000, 4_000, CHANGED)
+    assert row("collective.0.per_step") == (16_000, 24_000, 8_000, CHANGED)
+    assert comparison.figure("ledger.wait").changes[0].percent is None
+    tokens = comparison.figure("throughput.tokens").values
+    assert tokens == [pytest.approx(1e9 / 38_000), pytest.approx(4e9 / 52_000)]
+    assert comparison.scaling is None
+    assert comparison.notes == ["not the same batch: A 1, B 4"]
+
+
+# ---- scaling
+
+
+def widths(folder: Path) -> Comparison:
+    """TP=1: 2 * 40 + 2 = 82 us. TP=2: 2 * (22 + 8) + 2 = 62. TP=4: 2 * (12 + 12) + 2 = 50."""
+    builder = TraceBuilder()
+    process = builder.process(1000)
+    for step in range(12):
+        begin = 1_000_000 + 82_000 * step
+        process.nvtx(f"decode_step_{step}", begin - 11_000, begin + 70_000)
+        process.kernel(COMPUTE_KERNEL, begin, begin + 80_000)
+    one = builder.write(folder / "tp1.sqlite")
+    two = loop(folder / "tp2.sqlite", ranks=2, compute_ns=22_000, wire_ns=8_000)
+    four = loop(folder / "tp4.sqlite", ranks=4, compute_ns=12_000, wire_ns=12_000)
+    return compare([side(four), side(one, "B"), side(two, "C")], nsysan.__version__)
+
+
+def test_scaling_on_paper(tmp_path: Path) -> None:
+    comparison = widths(tmp_path)
+    found = comparison.scaling
+    assert found is not None
+    assert [(w.label, w.ranks, w.period) for w in found.widths] == [
+        ("B", 1, 82_000),
+        ("C", 2, 62_000),
+        ("A", 4, 50_000),
+    ]
+    assert [w.speed_up for w in found.widths] == pytest.approx([1, 82 / 62, 82 / 50])
+    assert [w.efficiency for w in found.widths] == pytest.approx([1, 82 / 124, 82 / 200])
+    assert [w.tokens_per_second_per_gpu for w in found.widths] == pytest.approx([1e6 / 82, 1e6 / 124, 1e6 / 200])
+    first, second = found.steps
+    assert first.changed == {"compute": -36_000, "wire": 16_000, "idle": 0}
+    assert second.changed == {"compute": -20_000, "wire": 8_000, "idle": 0}
+    # Half of the narrower run's is free; what is beyond is lost, and sums to what the period lacks.
+    assert second.lost == {"compute": 2_000, "wire": 16_000, "idle": 1_000}
+    assert sum(second.lost.values()) == second.wide.period - second.ideal == 50_000 - 31_000
+    assert second.replicas == pytest.approx((1e6 / 124) / (1e6 / 200))
+    assert (
+        "the second pair of GPUs bought 0.020 ms (compute -0.020) and cost 0.008 ms (wire +0.008)"
+        in widening_sentence(second)
+    )
+    assert "0.019 ms above that are wire 0.016 ms (84%), compute" in lost_sentence(second)
+    assert "2 replicas of TP=2 serve 32,258 tokens/s (8,065 a GPU) against 20,000 (5,000 a GPU)" in replicas_sentence(
+        second
+    )
+    assert "1.61x as many, and each token takes 0.012 ms longer" in replicas_sentence(second)
+    # One rank does not communicate: no kernel to compare with, and the wire is all new.
+    alone = comparison.figure("collective.0.per_call").changes[0]
+    assert (alone.verdict, alone.reason) == (INCOMPARABLE, "B has no such all_reduce")
+    assert comparison.figure("ledger.wire").values == [24_000, 0, 16_000]
+
+
+@pytest.mark.parametrize(
+    ("narrow", "wide", "words"), [(1, 2, "second GPU"), (2, 3, "1 more GPU "), (3, 5, "2 more GPUs")]
+)
+def test_what_is_bought_has_a_name(tmp_path: Path, narrow: int, wide: int, words: str) -> None:
+    a, b = (loop(tmp_path / f"{n}.sqlite", ranks=n) for n in (narrow, wide))
+    found = compare([side(a), side(b, "B")], nsysan.__version__).scaling
+    assert found is not None
+    assert words in widening_sentence(found.steps[0])
+    assert "1.00x as fast" in widening_sentence(found.steps[0])
+
+
+# ---- real traces
+
+
+def test_two_gpus_against_four(analyzed: Analyze) -> None:
+    comparison = of_fixtures(analyzed, "tp2_graph", "tp4_graph_node")
+    shown = {
+        name: tuple(round((ns or 0) / 1e6, 3) for ns in comparison.figure(f"ledger.{name}").values)
+        for name in ("period", "compute", "wire")
+    }
+    assert shown == {"period": (2.247, 1.799), "compute": (1.857, 1.301), "wire": (0.197, 0.285)}
+    assert {verdicts(comparison)[f"ledger.{name}"] for name in shown} == {CHANGED}
+    text = to_text(comparison)
+    assert "the second pair of GPUs bought 0.556 ms (compute -0.556) and cost 0.108 ms (wire +0.088" in text
+    assert "1.25x as fast, efficiency 62%" in text
+    assert "2 replicas of TP=2 serve 890 tokens/s (223 a GPU) against 556 (139 a GPU)" in text
+    assert comparison.scaling is not None
+    (step,) = comparison.scaling.steps
+    assert sum(step.lost.values()) == pytest.approx(step.wide.period - step.ideal, rel=0.01)
+
+
+@pytest.mark.parametrize("name", ["tp4_graph_node", "tp4_eager", "tp4_fused", "tp4_late1"])
+def test_a_real_trace_against_itself(analyzed: Analyze, name: str) -> None:
+    assert set(verdicts(of_fixtures(analyzed, name, name)).values()) == {NOISE}
+
+
+def test_communication_by_another_library_has_not_vanished(analyzed: Analyze) -> None:
+    comparison = of_fixtures(analyzed, "tp4_graph_node", "tp4_symm")
+    (family,) = comparison.families
+    nccl, symmetric = family.parts
+    assert nccl is not None
+    assert symmetric is not None
+    assert (nccl.kernels, nccl.sizes) == (["ncclDevKernel_AllReduce_Sum_bf16_RING_LL"], [8192])
+    assert (symmetric.kernels, symmetric.sizes) == (["one_shot_all_reduce_kernel"], [None])
+    wire = comparison.figure("collective.0.per_step")
+    assert wire.values == pytest.approx([285_000, 226_100], rel=0.001)
+    assert wire.changes[0].percent == pytest.approx(-20.7, abs=0.1)
+    for figure in comparison.figures:
+        percent = figure.changes[0].percent
+        assert percent is None or percent > -70, figure.id
+
+
+def test_communication_fused_with_compute_has_not_vanished(analyzed: Analyze) -> None:
+    comparison = of_fixtures(analyzed, "tp4_graph_node", "tp4_fused")
+    for line, where in (("wire", "in B communication is in the line fused"), ("fused", "in A communication is in")):
+        change = comparison.figure(f"ledger.{line}").changes[0]
+        assert (change.verdict, change.percent) == (INCOMPARABLE, None)
+        assert where in str(change.reason)
+    both = comparison.figure("ledger.transfer")
+    assert all(both.values)
+    assert both.changes[0].verdict == CHANGED
+
+
+def test_kernels_that_the_catalogue_does_not_know_are_not_an_end_of_communication(tmp_path: Path) -> None:
+    known = loop(tmp_path / "a.sqlite")
+    unknown = loop(tmp_path / "b.sqlite")
+    with closing(sqlite3.connect(unknown)) as connection, connection:
+        connection.execute("UPDATE StringIds SET value = 'my_allreduce' WHERE value LIKE 'ncclDevKernel%'")
+    comparison = compare([side(known), side(unknown, "B")], nsysan.__version__)
+    change = comparison.figure("ledger.wire").changes[0]
+    assert (change.verdict, change.percent) == (INCOMPARABLE, None)
+    assert "no communication kernel of the catalogue runs in B, which has 4 ranks" in str(change.reason)
+
+
+@pytest.mark.parametrize(
+    ("other", "lines", "reason"),
+    [
+        ("tp4_graph_graph", {"compute", "wait", "wire", "comm", "idle", "graph"}, "--cuda-graph-trace=node"),
+        ("rank_0", {"wait", "wire", "comm_unsplit"}, "only one rank of the communicator is in the trace"),
+    ],
+)
+def test_what_one_side_does_not_tell_is_not_compared(
+    analyzed: Analyze, other: str, lines: set[str], reason: str
+) -> None:
+    comparison = of_fixtures(analyzed, "tp4_graph_node", other)
+    found = {figure.id.removeprefix("ledger.") for figure in comparison.group("ledger") if is_null(figure)}
+    assert found == lines
+    assert reason in str(comparison.figure("ledger.wire").changes[0].reason)
+    assert reason in str(comparison.figure("collective.0.per_call").changes[0].reason)
+    assert not is_null(comparison.figure("ledger.period"))
+    assert reason in to_text(comparison)
+    assert reason.replace("_", "\\_") in to_markdown(comparison)
+
+
+def is_null(figure: Figure) -> bool:
+    return figure.changes[0].verdict == INCOMPARABLE
+
+
+# ---- collectives side by side
+
+
+NCCL = "ncclDevKernel_AllReduce_Sum_bf16_RING_LL"
+GATHER = "ncclDevKernel_AllGather_RING_LL"
+Layers = tuple[tuple[str, int | None], ...]
+Shown = list[tuple[str, bool, list[float | None]]]
+
+
+def families_of(folder: Path, *layers: Layers) -> tuple[Shown, Comparison]:
+    """Two ranks that make these calls in every step, a tuple a side: kernel and bytes, None for no payload."""
+    sides = []
+    for number, of_side in enumerate(layers):
+        builder = TraceBuilder()
+        ranks = [builder.process(1000 + rank, device=rank) for rank in range(2)]
+        for step in range(10):
+            begin = 1_000_000 + step * 200_000
+            for process in ranks:
+                process.nvtx(f"decode_step_{step}", begin - 30_000, begin + 90_000)
+                for layer, (kernel, bytes_) in enumerate(of_side):
+                    start = begin + 20_000 * layer
+                    process.kernel(COMPUTE_KERNEL, start, start + 10_000, launch=start - 20_000)
+                    call = "ncclAllGather" if kernel == GATHER else "ncclAllReduce"
+                    if bytes_ is not None:
+                        process.nccl(call, start - 15_000, start - 11_000, comm=0x1234, bytes=bytes_)
+                    process.kernel(kernel, start + 10_000, start + 18_000, launch=start - 14_000)
+        sides.append(side(builder.write(folder / f"{number}.sqlite"), "ABC"[number]))
+    comparison = compare(sides, nsysan.__version__)
+    shown = [
+        (family.title, family.same, [None if part is None else part.calls for part in family.parts])
+        for family in comparison.families
+    ]
+    return shown, comparison
+
+
+def test_calls_of_a_size_that_all_have_are_a_family(tmp_path: Path) -> None:
+    shown, comparison = families_of(
+        tmp_path, ((NCCL, 8192), (NCCL, 8192), (NCCL, 4096)), ((NCCL, 4096), (NCCL, 8192), (GATHER, 512))
+    )
+    assert shown == [
+        ("all_gather of 512 B", False, [None, 1]),
+        ("all_reduce of 4 KiB", True, [1, 1]),
+        ("all_reduce of 8 KiB", True, [2, 1]),
+    ]
+    change = comparison.figure("collective.0.per_step").changes[0]
+    assert (change.verdict, change.reason, change.percent) == (INCOMPARABLE, "A has no such all_gather", None)
+    assert comparison.notes == ["calls a step differ: all_reduce of 8 KiB: A 2, B 1"]
+
+
+def test_unknown_sizes_meet_what_is_left_of_their_kind(tmp_path: Path) -> None:
+    shown, _ = families_of(
+        tmp_path, ((NCCL, 8192), (NCCL, 4096)), ((SYMMETRIC, None), (NCCL, 4096)), ((NCCL, 4096), (SYMMETRIC, None))
+    )
+    assert shown == [
+        ("all_reduce of 4 KiB", True, [1, 1, 1]),
+        ("all_reduce of 8 KiB or unknown size", False, [1, 1, 1]),
+    ]
+
+
+def test_other_sizes_are_compared_with_a_warning(tmp_path: Path) -> None:
+    shown, comparison = families_of(tmp_path, ((NCCL, 8192),), ((NCCL, 262_144),))
+    assert shown == [("all_reduce of 8 KiB, 256 KiB", False, [1, 1])]
+    assert comparison.notes == ["sizes differ, so these are not like for like: all_reduce of 8 KiB, 256 KiB"]
+
+
+# ---- output
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+    """Two traces whose every name is an attack."""
+    folder = tmp_path_factory.mktemp("compare")
+    sides = []
+    for number in range(2):
+        builder = TraceBuilder()
+        for rank, process in enumerate(decode_loop(builder, ranks=2, steps=10, nvtx=False)):
+            builder.gpu(rank, name=HOSTILE[rank])
+            for step in range(10):
+                begin = 1_000_000 + step * 38_000
+                process.nvtx(f"decode {HOSTILE[step % len(HOSTILE)]}", begin - 11_000, begin + 20_000)
+            builder.diagnostic(f"were lost {HOSTILE[0]} | [x](javascript:alert(1)) ![y](http://z)", process=process)
+        path = builder.write(folder / f"<b>&alert(1)|`{number}`[a](b).sqlite")
+        with closing(sqlite3.connect(path)) as connection, connection:
+            name = f"ncclDevKernel_AllReduce_{HOSTILE[number]}|`"
+            connection.execute("UPDATE StringIds SET value = ? WHERE value LIKE 'ncclDevKernel%'", (name,))
+        sides.append(side(path, "AB"[number]))
+    return compare(sides, nsysan.__version__)
+
+
+def test_hostile_names_stay_text_in_the_page(hostile: Comparison) -> None:
+    page = Page(to_html(hostile))
+    tags = {tag for tag, _ in page.elements}
+    assert not tags & {"img", "svg", "b>", "iframe", "link"}
+    assert not [name for _, attributes in page.elements for name in attributes if name.startswith("on")]
+    assert len(page.programs) == 2
+    assert "alert(1)" in "".join(page.text)
+    names = [text for figure in page.figures.values() for text in strings(figure["data"]) if "alert" in text]
+    assert names
+    assert not [text for text in names if "<" in text.replace("<extra>", "").replace("</extra>", "")]
+    directives = dict(part.strip().split(" ", 1) for part in page.policy.split(";"))
+    assert directives["default-src"] == "'none'"
+    assert len(directives["script-src"].split()) == 2
+
+
+def test_hostile_names_stay_text_in_markdown_and_on_the_terminal(hostile: Comparison) -> None:
+    markdown = to_markdown(hostile)
+    assert "alert" in markdown
+    assert not re.search(r"<(?!sub>|/sub>)", markdown)
+    assert not re.search(r"(?<!\\)\]\(", markdown)
+    rows = [line for line in markdown.splitlines() if line.startswith("|")]
+    assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows}) == 1
+    for text in (markdown, to_text(hostile)):
+        assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f\u202a-\u202e]", text)
+
+
+def test_page_shows_every_side(analyzed: Analyze) -> None:
+    comparison = of_fixtures(analyzed, "tp2_graph", "tp4_graph_node", "tp4_symm")
+    page = Page(to_html(comparison))
+    assert set(page.figures) == {"figure-ledger", "figure-periods", "figure-wire"}
+    bars = {series["name"]: series for series in page.figures["figure-ledger"]["data"]}
+    assert bars["compute"]["x"] == pytest.approx([1857.4, 1301.0, 1295.9], rel=1e-4)
+    assert bars["copy"]["x"] == pytest.approx([0, 0, 31.5], rel=1e-2)
+    boxes = page.figures["figure-periods"]["data"]
+    assert [len(box["x"]) for box in boxes] == [11, 11, 11]
+    assert len({box["marker"]["color"] for box in boxes}) == 3
+    assert "the second pair of GPUs bought" in "".join(page.text)
+
+
+def refuse_constant(name: str) -> float:
+    raise AssertionError(f"{name} in a JSON document")
+
+
+@pytest.mark.parametrize("names", ["tp2_graph tp4_graph_node tp4_symm", "tp4_graph_node tp4_graph_graph"])
+def test_document_is_complete(analyzed: Analyze, names: str) -> None:
+    comparison = of_fixtures(analyzed, *names.split())
+    document = json.loads(to_json(comparison), parse_constant=refuse_constant)
+    assert document["schema"] == "nsysan.compare/1"
+    assert set(document) == {
+        *("schema", "nsysan_version", "sides", "answers", "figures", "collectives", "scaling", "notes", "thresholds")
+    }
+    labels = [entry["label"] for entry in document["sides"]]
+    assert labels == ["A", "B", "C"][: len(names.split())]
+    for figure in document["figures"]:
+        assert list(figure["values"]) == labels
+        assert [change["side"] for change in figure["changes"]] == labels[1:]
+        for change in figure["changes"]:
+            assert (change["reason"] is None) == (change["verdict"] not in {INCOMPARABLE, FEW})
+            assert (change["difference"] is None) == (change["verdict"] == INCOMPARABLE)
+    assert document["thresholds"] == compare_module.THRESHOLDS
+    assert (document["scaling"] is None) == ("tp2" not in names)
+    assert document == json.loads(json.dumps(to_document(comparison)))
+
+
+# ---- the command
+
+
+def test_command_writes_what_it_was_asked_for(tmp_path: Path, capsys: Capsys) -> None:
+    a = loop(tmp_path / "a.sqlite", ranks=2)
+    b = loop(tmp_path / "b.sqlite", ranks=2, wire_ns=16_000)
+    result = run_cli(capsys, "compare", a, b, "-o", "c.html", "--json", "c.json", "--markdown", "c.md")
+    assert (result.code, result.err) == (0, "")
+    assert "B vs A    slower, 0.038 ms to 0.054 ms a token (+42.1 %), beyond noise: wire +16.0 us" in result.out
+    assert "wrote c.html and c.json and c.md" in result.out
+    assert Path("c.md").read_text("utf-8").startswith("### nsysan: a.sqlite against b.sqlite\n")
+
+    again = run_cli(capsys, "compare", a, b, "-o", "c.html")
+    assert again.code == ExitCode.OUTPUT_EXISTS
+    quiet = run_cli(capsys, "compare", a, b, "-o", "c.html", "--force", "-q")
+    assert (quiet.code, quiet.out) == (0, "")
+    assert run_cli(capsys, "compare", a, b, "--markdown", "-").out == Path("c.md").read_text("utf-8")
+    document = json.loads(run_cli(capsys, "compare", a, b, "--batch", "2", "--batch", "8", "--json", "-").out)
+    assert [entry["batch"] for entry in document["sides"]] == [2, 8]
+    assert run_cli(capsys, "compare", a, b, "-o", a, "--force").code == ExitCode.OUTPUT_UNWRITABLE
+
+
+def test_a_folder_is_one_side(tmp_path: Path, capsys: Capsys, real_trace: Callable[[str], Path]) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for name in ("rank_0", "rank_1", "rank_2", "rank_3"):
+        (folder / f"{name}.sqlite").symlink_to(real_trace(name))
+    result = run_cli(capsys, "compare", folder, real_trace("tp4_graph_node"))
+    assert result.code == 0
+    assert "A  rank_0.sqlite, rank_1.sqlite, rank_2.sqlite, rank_3.sqlite: TP=4" in result.out
+    assert "B  tp4_graph_node.sqlite: TP=4" in result.out
+
+
+def single_kernel(folder: Path) -> Path:
+    builder = TraceBuilder()
+    builder.process(1).kernel(COMPUTE_KERNEL, 100_000, 101_000)
+    return builder.write(folder / "one.sqlite")
+
+
+def test_without_steady_steps_there_is_nothing_to_compare(tmp_path: Path, capsys: Capsys) -> None:
+    good, bad = loop(tmp_path / "a.sqlite"), single_kernel(tmp_path)
+    for pair in ((good, bad), (bad, good)):
+        result = run_cli(capsys, "compare", *pair)
+        assert (result.code, result.out) == (ExitCode.NOTHING_TO_ANALYSE, "")
+        assert result.err.startswith("nsysan: one.sqlite: nothing to compare: ")
+        assert result.err.count("\n") == 1
+
+
+def test_graph_level_traces_can_still_be_compared(tmp_path: Path, capsys: Capsys) -> None:
+    path = graph_level_trace(tmp_path / "g.sqlite")
+    assert run_cli(capsys, "compare", path, path).code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["a.sqlite"], "compare takes 2 to 26 traces, not 1"),
+        (["a.sqlite", "a.sqlite", "--batch", "1", "--batch", "2", "--batch", "3"], "--batch is given once"),
+        (["a.sqlite", "a.sqlite", "--json", "-", "--markdown", "-"], "--json and --markdown both name standard output"),
+        (["a.sqlite", "a.sqlite", "--json", "x", "-o", "x"], "-o and --json name one file"),
+    ],
+)
+def test_usage_errors(tmp_path: Path, capsys: Capsys, arguments: list[str], words: str) -> None:
+    loop(tmp_path / "a.sqlite", steps=4)
+    result = run_cli(capsys, "compare", *arguments)
+    assert result.code == 2
+    assert words in result.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.sqlite"]
+
+
+def test_a_side_that_is_missing(capsys: Capsys) -> None:
+    assert run_cli(capsys, "compare", "none.sqlite", "none.sqlite").code == ExitCode.NO_SUCH_FILE
