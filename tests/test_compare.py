@@ -34,7 +34,7 @@ from tests.tracebuilder import COMPUTE_KERNEL, TraceBuilder, decode_loop
 
 Capsys = pytest.CaptureFixture[str]
 Analyze = Callable[[str], Run]
-SYMMETRIC = "void one_shot_all_reduce_kernel<c10::BFloat16, 16, 4, true>(c10::BFloat16**)"
+SYMMETRIC = "one_shot_all_reduce_kernel"
 
 
 @pytest.fixture(autouse=True)
@@ -42,13 +42,27 @@ def _in_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+EAGER = (
+    "kernels are launched one by one, and tracing each launch inflates host time (threefold in a measured case): idle "
+    "time, and waiting caused by a late host, are shorter without the profiler"
+)
+
+
 def side(path: Path, label: str = "A", batch: int = 1) -> Side:
     return build_side(label, nsysan.analyze(nsysan.open_trace(path)), nsysan.__version__, batch)
 
 
-def loop(path: Path, *, steps: int = 12, **options: Any) -> Path:
+def loop(
+    path: Path,
+    *,
+    steps: int = 12,
+    ranks: int = 4,
+    compute_ns: int = 10_000,
+    wire_ns: int = 8_000,
+    late: dict[int, int] | None = None,
+) -> Path:
     builder = TraceBuilder()
-    decode_loop(builder, steps=steps, **options)
+    decode_loop(builder, steps=steps, ranks=ranks, compute_ns=compute_ns, wire_ns=wire_ns, late=late)
     return builder.write(path)
 
 
@@ -176,7 +190,7 @@ def test_figures_of_the_paper_loop(tmp_path: Path) -> None:
     tokens = comparison.figure("throughput.tokens").values
     assert tokens == [pytest.approx(1e9 / 38_000), pytest.approx(4e9 / 52_000)]
     assert comparison.scaling is None
-    assert comparison.notes == ["not the same batch: A 1, B 4"]
+    assert comparison.notes == ["not the same batch: A 1, B 4", f"A, B: {EAGER}"]
 
 
 # ---- scaling
@@ -368,13 +382,13 @@ def test_calls_of_a_size_that_all_have_are_a_family(tmp_path: Path) -> None:
         tmp_path, ((NCCL, 8192), (NCCL, 8192), (NCCL, 4096)), ((NCCL, 4096), (NCCL, 8192), (GATHER, 512))
     )
     assert shown == [
-        ("all_gather of 512 B", False, [None, 1]),
+        ("all_gather of 512 B", True, [None, 1]),
         ("all_reduce of 4 KiB", True, [1, 1]),
         ("all_reduce of 8 KiB", True, [2, 1]),
     ]
     change = comparison.figure("collective.0.per_step").changes[0]
     assert (change.verdict, change.reason, change.percent) == (INCOMPARABLE, "A has no such all_gather", None)
-    assert comparison.notes == ["calls a step differ: all_reduce of 8 KiB: A 2, B 1"]
+    assert comparison.notes == ["calls a step differ: all_reduce of 8 KiB: A 2, B 1", f"A, B: {EAGER}"]
 
 
 def test_unknown_sizes_meet_what_is_left_of_their_kind(tmp_path: Path) -> None:
@@ -390,7 +404,7 @@ def test_unknown_sizes_meet_what_is_left_of_their_kind(tmp_path: Path) -> None:
 def test_other_sizes_are_compared_with_a_warning(tmp_path: Path) -> None:
     shown, comparison = families_of(tmp_path, ((NCCL, 8192),), ((NCCL, 262_144),))
     assert shown == [("all_reduce of 8 KiB, 256 KiB", False, [1, 1])]
-    assert comparison.notes == ["sizes differ, so these are not like for like: all_reduce of 8 KiB, 256 KiB"]
+    assert comparison.notes[0] == "sizes differ, so these are not like for like: all_reduce of 8 KiB, 256 KiB"
 
 
 # ---- output

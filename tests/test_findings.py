@@ -39,7 +39,7 @@ def built(builder: TraceBuilder, path: Path) -> Run:
     [
         ("tp4_graph_node", {"graph_gaps": MEDIUM, "nccl_for_small": MEDIUM, "no_overlap": LOW}),
         ("tp4_eager", {"graphs_off": HIGH, "late_host": HIGH, "nccl_for_small": LOW, "lost_events": LOW}),
-        ("tp4_slow", {"straggler": HIGH, "graph_gaps": LOW, "lost_events": LOW}),
+        ("tp4_slow", {"straggler": HIGH, "lost_events": LOW}),
         ("tp4_late1", {"late_host": HIGH, "graph_gaps": LOW, "nccl_for_small": MEDIUM, "no_overlap": LOW}),
         ("tp4_overlap", {"graph_gaps": MEDIUM, "nccl_for_small": LOW}),
         ("tp4_symm", {"graph_gaps": LOW, "no_overlap": LOW, "lost_events": LOW}),

@@ -21,6 +21,8 @@ _WHAT_IF = {
     "no_host_late": "without late hosts",
     "all": "all three",
 }
+#: More names than this along an axis cover each other.
+_LABELS = 15
 _NOTE = "One point a run, in the order in which runs were added; {what}."
 
 
@@ -71,8 +73,9 @@ def _trend(runs: list[dict[str, Any]], series: dict[str, tuple[str, str | None]]
     if not figure.data:
         return None
     figure.update_layout(height=340)
-    labels = [escape(plain(_label(run), 24)) for run in runs]
-    figure.update_xaxes(tickvals=[run["id"] for run in runs], ticktext=labels, title="run")
+    named = runs[:: max(1, len(runs) // _LABELS)]
+    labels = [escape(plain(_label(run), 24)) for run in named]
+    figure.update_xaxes(tickvals=[run["id"] for run in named], ticktext=labels, title="run")
     figure.update_yaxes(title=unit, rangemode="tozero")
     return figure
 
@@ -90,7 +93,7 @@ def _calls(runs: list[dict[str, Any]]) -> go.Figure | None:
 
 
 def _what_if(runs: list[dict[str, Any]]) -> go.Figure | None:
-    series: dict[str, tuple[str, str | None]] = {"as measured": ("period_ns", COLOURS["last"])}
+    series: dict[str, tuple[str, str | None]] = {"as measured": ("period_ns", None)}
     return _trend(runs, series | {name: (f"{key}_ns", None) for key, name in _WHAT_IF.items()}, "ms")
 
 

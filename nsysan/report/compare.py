@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from nsysan.metrics.gaps import MEANING
 from nsysan.metrics.ledger import IDLE, LINES
 from nsysan.metrics.significance import holm, mann_whitney
+from nsysan.report.quality import OK
 from nsysan.report.scaling import Scaling, scaling
 from nsysan.report.side import Measured, Side
 from nsysan.report.side_families import Family, Part, match_families
@@ -36,6 +37,8 @@ THRESHOLDS = {
 }
 _COMMUNICATION = ("wait", "fused", "wire", "comm_unsplit", "transfer", "comm")
 _LABEL = {"comm_unsplit": "unsplit", "transfer": "wire + fused", "comm": "comm resident"}
+#: Quality rows that bear on every figure of a side.
+_SLOWED = ("host_time", "events", "cpu_gpu_clock", "missing_ranks")
 _GRAPHS = {"node": "traced by node", "graph": "traced as blocks", "none": "none"}
 _WHAT_IF = {
     "no_skew": "without skew",
@@ -279,14 +282,16 @@ def _notes(sides: list[Side], families: list[Family]) -> list[str]:
         known = [part.sizes for part in parts if None not in part.sizes]
         if not family.same and len(known) == len(parts) > 1:
             notes.append(f"sizes differ, so these are not like for like: {family.title}")
-    slowed = ("host_time", "events", "cpu_gpu_clock", "missing_ranks")
     for side in sides:
         few = len(side.report.steps.steady)
         if few < FEWEST_STEPS:
             notes.append(f"{side.label} has {counted(few, 'steady step')}: too few to tell a difference from noise")
-        notes += [
-            f"{side.label}: {row.reason}" for row in side.report.quality if row.id in slowed and row.status != "ok"
-        ]
+    by_reason: dict[str, list[str]] = {}
+    for side in sides:
+        for row in side.report.quality:
+            if row.id in _SLOWED and row.status != OK:
+                by_reason.setdefault(row.reason, []).append(side.label)
+    notes += [f"{', '.join(labels)}: {reason}" for reason, labels in by_reason.items()]
     return notes
 
 

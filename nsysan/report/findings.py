@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
+from statistics import median
 
 import polars as pl
 
@@ -194,20 +195,19 @@ def _graphs(case: Case) -> Iterator[Finding]:
             figures={"replays": replays, "idle_ns": between, "share": between / case.period},
             thresholds={"idle_share": IDLE_SHARE, **_severity_limits()},
         )
-    rank, inside = case.worst_idle(gaps.GRAPH)
+    inside = round(median(case.idle.get((rank.rank, gaps.GRAPH), 0) for rank in case.run.ranks))
     if inside >= IDLE_SHARE * case.period:
-        kernels = _kernels_a_step(case.run, rank)
+        kernels = _kernels_a_step(case.run)
         yield Finding(
             "graph_gaps",
             # Gaps between nodes are the hardware's: they shrink with fewer kernels and do not go.
             MEDIUM if inside >= 2 * IDLE_SHARE * case.period else LOW,
             "many small kernels: the GPU idles between the nodes of the graph",
-            f"rank {rank} idles for {us(inside)} us of {ms(case.period)} ({inside / case.period:.0%}) between the "
-            f"{kernels} kernels of a step, {us(inside / max(kernels, 1), 2)} us a kernel",
+            f"{us(inside)} us of {ms(case.period)} ({inside / case.period:.0%}, median over the ranks) are idle "
+            f"between the {kernels} kernels of a step, {us(inside / max(kernels, 1), 2)} us a kernel",
             "fewer kernels (fuse norm, rotary embedding, activation and quantisation; torch.compile) or programmatic "
             "dependent launch, which prepares the next kernel while one ends",
             None,
-            [rank],
             figures={"graph_idle_ns": inside, "share": inside / case.period, "kernels": kernels},
             thresholds={"idle_share": IDLE_SHARE, "medium_share": 2 * IDLE_SHARE},
         )
@@ -223,10 +223,10 @@ def _replays_a_step(run: Run) -> int:
     return round(most) if isinstance(most, int | float) else 0
 
 
-def _kernels_a_step(run: Run, rank: int) -> int:
-    own = run.kernels.filter(pl.col("step").is_in(run.steady_steps) & (pl.col("rank") == rank))
-    median = own.group_by("step").len()["len"].median()
-    return round(median) if isinstance(median, int | float) else 0
+def _kernels_a_step(run: Run) -> int:
+    kernels = run.kernels.filter(pl.col("step").is_in(run.steady_steps))
+    per_step = kernels.group_by("rank", "step").len()["len"].median()
+    return round(per_step) if isinstance(per_step, int | float) else 0
 
 
 # ---- ranks that differ
