@@ -97,7 +97,8 @@ class Comparison:
 
 @dataclass(frozen=True)
 class _Row:
-    """A figure before it is tested. basis: periods of the sides, None where a share of the period says nothing."""
+    """A figure before it is tested. reasons: why a side's cannot be compared; by_period: a share of the period tells
+    whether its change is large."""
 
     id: str
     name: str

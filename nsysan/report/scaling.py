@@ -56,7 +56,7 @@ class Scaling:
 
 
 def scaling(sides: list[Side]) -> Scaling | None:
-    """None where all sides have the same number of ranks; of several with the same number, the first counts."""
+    """None where all sides have the same number of ranks; of several with one number, the first counts."""
     by_ranks: dict[int, Side] = {}
     for side in sides:
         by_ranks.setdefault(side.ranks, side)
