@@ -77,7 +77,7 @@ def judge(ledger: pl.DataFrame, what: WhatIf | None, straggler: Straggler | None
         f"; ranks {', '.join(map(str, missing))} are not in the trace and may be later still" if missing else ""
     )
     what_bounds = _WORDS[first] if leads else "no single cause bounds the step"
-    who = ""
+    who = ", now one and now another" if leads and first == "skew" else ""
     if straggler is not None:
         held_up = f"rank {straggler.rank}, held up by {_HELD_UP[straggler.cause]}"
         who = f": {held_up}" if leads and first == "skew" else f", and {held_up}, costs {straggler.share:.0%} of it"

@@ -12,7 +12,7 @@ from nsysan.metrics.outliers import Outlier
 from nsysan.report.build import Report, visible_lines
 from nsysan.report.collectives import CollectiveFamily
 from nsysan.report.quality import OK
-from nsysan.report.text import counted, ms, number, percent, plain, size, table, us
+from nsysan.report.text import counted, ms, number, percent, plain, size, table, us, wrapped
 
 _LABEL = {"comm_unsplit": "unsplit"}
 _VISIBLE = 0.0005
@@ -60,7 +60,7 @@ def _findings(report: Report) -> str:
         saves = "" if finding.saving is None else f"  [saves {ms(finding.saving)} a step]"
         lines += [
             f"  {finding.severity:<6}  {plain(finding.title, 200)}{saves}",
-            f"          {plain(finding.fix, 400)}",
+            f"          {wrapped(finding.fix, ' ' * 10, 100)}",
         ]
     return "\n".join(lines)
 
@@ -203,7 +203,7 @@ def _collectives(report: Report) -> str:
     if not report.collectives:
         return ""
     lines = ["collectives in all steps but prefill and the first", *map(_family, report.collectives)]
-    return "\n".join([*lines, f"  link: {plain(report.link.sentence, 1_000)}"])
+    return "\n".join([*lines, wrapped(f"  link: {report.link.sentence}", " " * 8)])
 
 
 def speed_words(family: CollectiveFamily) -> list[str]:
@@ -275,5 +275,5 @@ def _quality(report: Report) -> str:
     if not rows:
         return ""
     return "\n".join(
-        ["read with care", *(f"  {q.id} ({q.status.replace('_', ' ')}): {plain(q.reason, 400)}" for q in rows)]
+        ["read with care", *(wrapped(f"  {q.id} ({q.status.replace('_', ' ')}): {q.reason}", " " * 6) for q in rows)]
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Sequence
 
 _BREAK = re.compile(r"[\t-\r\x85\u2028\u2029]+")
@@ -51,6 +52,13 @@ def size(count: int | None) -> str:
             break
         value /= 1024
     return f"{value:.0f} {unit}" if value == int(value) else f"{value:.1f} {unit}"
+
+
+def wrapped(text: str, indent: str, width: int = 110) -> str:
+    """Text in lines of at most `width` columns; those after the first begin with the indent."""
+    return textwrap.fill(
+        plain(text, 2_000), width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> list[str]:
