@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import click
@@ -23,11 +24,14 @@ _PATH = click.Path(path_type=Path)
 @click.option("--layers", type=click.IntRange(1), metavar="N", help="Layers of the model: two all-reduces each.")
 @click.option("--model", metavar="SHAPE", help="hidden=4096,layers=32,batch=1,dtype=bf16: what to expect.")
 @click.option(
-    "--message-bytes", type=click.IntRange(1), metavar="N", help="Size of an all-reduce, where the trace tells none."
+    "--message-bytes",
+    type=click.IntRange(1, 1 << 50),
+    metavar="N",
+    help="Size of an all-reduce, where the trace tells none.",
 )
 @click.option(
     "--link-gbps",
-    type=click.FloatRange(min=0, min_open=True),
+    type=click.FloatRange(min=0.001, max=1e6),
     metavar="GBPS",
     help="Peak of the link between GPUs, GB/s per GPU and direction.  [default: by GPU model]",
 )
@@ -73,6 +77,8 @@ def command(
         raise click.UsageError(str(error)) from error
 
     to_stdout = json_output is not None and str(json_output) == "-"
+    if link_gbps is not None and math.isnan(link_gbps):
+        raise click.UsageError("--link-gbps takes a number of GB/s")
     paths = expand(traces)
     default = f"{paths[0].stem}.html" if len(paths) == 1 else "nsysan-report.html"
     html = output or (None if json_output else Path(default))

@@ -68,6 +68,20 @@ def arrivals(collectives: pl.DataFrame) -> pl.DataFrame:
     return ranked.with_columns(caused=caused)
 
 
+def caused_by_step(calls: pl.DataFrame) -> pl.DataFrame:
+    """step, rank, caused: ns for which the others waited for this rank alone, of calls with caused and begin.
+
+    A rank that keeps two collectives waiting at one time costs that time once.
+    """
+    since = pl.col("begin") - pl.col("caused")
+    lasting = calls.filter(pl.col("caused") > 0).sort("step", "rank", since)
+    before = pl.col("begin").cum_max().shift(1).over("step", "rank")
+    fresh = (pl.col("begin") - pl.max_horizontal(since, before)).clip(lower_bound=0)
+    costs = lasting.with_columns(fresh=fresh).group_by("step", "rank").agg(caused=pl.sum("fresh"))
+    everybody = calls.select("step", "rank").unique()
+    return everybody.join(costs, on=["step", "rank"], how="left").sort("step", "rank").fill_null(0)
+
+
 def late_calls(arrived: pl.DataFrame, work: pl.DataFrame) -> pl.DataFrame:
     """One row a matched call: family, step, call, rank (the last), caused, lateness against the reference, PARTS.
 
@@ -89,6 +103,7 @@ def late_calls(arrived: pl.DataFrame, work: pl.DataFrame) -> pl.DataFrame:
         *_CALL,
         "rank",
         "caused",
+        "begin",
         "row",
         lateness=pl.col("begin") - pl.col("begin_reference"),
         **{part: pl.col(part) - pl.col(f"{part}_reference") for part in PARTS},
@@ -104,7 +119,7 @@ def find_straggler(late: pl.DataFrame, ledger: pl.DataFrame) -> Straggler | None
     steady = ledger.filter(pl.col("steady")).group_by("step").agg(period=pl.median("period_ns"))
     if ranks < 2 or steady.is_empty() or late.is_empty():
         return None
-    caused = late.join(steady, on="step").group_by("step", "rank").agg(caused=pl.sum("caused"))
+    caused = caused_by_step(late).join(steady.select("step"), on="step", how="semi")
     grid = steady.join(ledger.select("rank").unique(), how="cross").join(caused, on=["step", "rank"], how="left")
     others = (pl.sum("caused").over("step") - pl.col("caused")) / (ranks - 1)
     grid = grid.with_columns(pl.col("caused").fill_null(0)).with_columns(
@@ -115,7 +130,9 @@ def find_straggler(late: pl.DataFrame, ledger: pl.DataFrame) -> Straggler | None
     own = grid.filter(pl.col("rank") == rank).sort("step")
     if not _is_significant(own["net"].to_numpy()):
         return None
-    parts = _parts(late.filter(pl.col("rank") == rank), steady)
+    # Families that wait for the rank at one time wait for one cause: the costliest tells it.
+    costs = late.filter(pl.col("rank") == rank).group_by("family").agg(pl.sum("caused")).sort("caused", "family")
+    parts = _parts(late.filter((pl.col("rank") == rank) & (pl.col("family") == costs["family"][-1])), steady)
     median = own.select(pl.median("caused")).item()
     return Straggler(
         rank=rank,

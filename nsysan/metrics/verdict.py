@@ -40,7 +40,7 @@ class Verdict:
 
     kind: str
     reason: str
-    shares: dict[str, float]
+    shares: dict[str, float | None]
 
 
 def judge(ledger: pl.DataFrame, what: WhatIf | None, straggler: Straggler | None, missing: list[int]) -> Verdict:
@@ -61,18 +61,20 @@ def judge(ledger: pl.DataFrame, what: WhatIf | None, straggler: Straggler | None
             {},
         )
     shares = _shares(steady, what, straggler)
-    if shares["unsplit"] > UNSPLIT:
+    unsplit = shares["unsplit"] or 0.0
+    if unsplit > UNSPLIT:
         return Verdict(
             "inconclusive",
-            f"{shares['unsplit']:.0%} of the step is communication whose waiting cannot be told from its transfer; "
+            f"{unsplit:.0%} of the step is communication whose waiting cannot be told from its transfer; "
             f"capture all ranks in one session, or name all ranks' reports together",
             shares,
         )
-    weighed = {name: shares[name] for name in (*_WORDS, "copy")}
+    weighed = {name: share for name in (*_WORDS, "copy") if (share := shares[name]) is not None}
     ordered = sorted(weighed.items(), key=lambda item: -item[1])
     (first, top), (_, second) = ordered[:2]
     leads = first in _WORDS and (top >= DOMINANT or (top >= LEADING and top >= LEAD * second))
     listed = ", ".join(f"{_SHOWN.get(name, name)} {share:.0%}" for name, share in ordered)
+    listed += f", not split {unsplit:.0%}" if unsplit else ""
     incomplete = (
         f"; ranks {', '.join(map(str, missing))} are not in the trace and may be later still" if missing else ""
     )
@@ -96,20 +98,22 @@ _HELD_UP = {
 }
 
 
-def _shares(steady: pl.DataFrame, what: WhatIf, straggler: Straggler | None) -> dict[str, float]:
+def _shares(steady: pl.DataFrame, what: WhatIf, straggler: Straggler | None) -> dict[str, float | None]:
+    """Shares of the period, None where the lines could not be told."""
     period = what.period
 
-    def median(*lines: str, without: int | None = None) -> float:
+    def median(*lines: str, without: int | None = None) -> float | None:
         rows = steady.filter(pl.col("rank") != (-1 if without is None else without))
-        total = rows.select("rank", ns=pl.sum_horizontal(pl.col(f"{line}_ns").fill_null(0) for line in lines))
+        rows = rows.filter(pl.all_horizontal(pl.col(f"{line}_ns").is_not_null() for line in lines))
+        total = rows.select("rank", ns=pl.sum_horizontal(f"{line}_ns" for line in lines))
         per_rank = total.group_by("rank").agg(pl.median("ns"))["ns"].median()
-        return float(per_rank or 0) / period  # type: ignore[arg-type]
+        return None if per_rank is None else float(per_rank) / period  # type: ignore[arg-type]
 
     late = straggler.rank if straggler else None
     return {
         "compute": median("compute", without=late),
         "wire": median("wire", "fused"),
-        "skew": (period - what.no_skew) / period if what.no_skew is not None else 0.0,
+        "skew": None if what.no_skew is None else (period - what.no_skew) / period,
         "launch": median("idle", without=late),
         "copy": median("copy", without=late),
         "unsplit": _unsplit(steady) / period,

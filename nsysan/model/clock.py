@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import polars as pl
@@ -67,14 +68,14 @@ def check_one_run(names: list[str], parts: list[pl.DataFrame]) -> None:
         )
 
 
-def refine(collectives: pl.DataFrame, ranks: int, reports: int) -> Clock:
+def refine(collectives: pl.DataFrame, ranks: int, reports: int, groups: Mapping[int, str] | None = None) -> Clock:
     """Corrections of the reports' clocks from matched ends (column `report`), relative to the first report.
 
     Ranks leave a collective together, to within its last hop, whatever their clocks say.
     """
     none = [0] * reports
     group = ["family", "step", "call"]
-    calls = match_collectives(collectives, ranks)
+    calls = match_collectives(collectives, ranks, groups)
     whole = (pl.len().over(group) == pl.col("members")) & (pl.n_unique("rank").over(group) == pl.col("members"))
     ends = calls.filter(whole & (pl.col("members") > 1)).sort(*group, "rank")
     if ends.is_empty():

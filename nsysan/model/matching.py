@@ -6,6 +6,8 @@ the last arrival is waiting and only the rest is transfer.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 import polars as pl
@@ -16,6 +18,10 @@ MATCHED = "matched"
 UNMATCHED = "unmatched"
 REJECTED = "rejected"
 SINGLE = "single"
+#: The group of a rank that is in several.
+AMBIGUOUS = "ambiguous"
+#: Kinds of which no rank may leave before all have come; a broadcast's root and an eager send may.
+_ALL_TO_ALL_MEET = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all", "barrier")
 
 _I64 = npt.NDArray[np.int64]
 #: Rejections up to this share of a family's calls are mispairings, to be resynchronised; more are a clock's fault.
@@ -26,16 +32,19 @@ _NEIGHBOURS = 3
 _NODE = pl.col("graph_node") % (1 << 32)
 
 
-def match_collectives(collectives: pl.DataFrame, ranks: int) -> pl.DataFrame:
+def match_collectives(collectives: pl.DataFrame, ranks: int, groups: Mapping[int, str] | None = None) -> pl.DataFrame:
     """Group the calls of a step over the ranks and find the last arrival of each group.
 
+    groups: the name of the group that each rank is in, where its communicators tell but one; AMBIGUOUS where they
+    tell several. It stands in for a call's communicator where the call has no payload.
     collectives: row, rank, step, name, kind, cls, library, communicator, correlation, graph_node, begin, end.
     Added columns:
 
     family: number of the calls that are of one kind, library and communicator.
     call: number of the call within its step and family, the same on every rank.
     verdict: matched; unmatched (some rank of the family lacks the call, or it is a send/receive among more
-      than two ranks); rejected (fails the gate); single (its communicator has one rank in the trace).
+      than two ranks, or its group is not known); rejected (fails the gate); single (its communicator has one
+      rank in the trace).
     last: when the last rank arrived; wait, wire: residency before and after it (ns); skew_free_wait: duration
       beyond the group's shortest, an estimate of wait free of clocks. All null unless matched.
 
@@ -45,8 +54,8 @@ def match_collectives(collectives: pl.DataFrame, ranks: int) -> pl.DataFrame:
     no rank can be one call ahead while another is in it.
     """
     if collectives.is_empty():
-        return _judged(_numbered(collectives), ranks)
-    calls = _numbered(collectives)
+        return _judged(_numbered(collectives, groups or {}), ranks)
+    calls = _numbered(collectives, groups or {})
     calls = _resynchronised(calls, _uneven(calls))
     judged = _judged(calls, ranks)
     local = (
@@ -60,12 +69,23 @@ def match_collectives(collectives: pl.DataFrame, ranks: int) -> pl.DataFrame:
     return _judged(_resynchronised(calls, failed.select("family", "step").unique()), ranks)
 
 
-def _numbered(collectives: pl.DataFrame) -> pl.DataFrame:
-    """Add family, members (ranks that have it anywhere) and call (by order)."""
-    # A communicator that only some calls of a kind tell cannot separate them.
-    known = pl.col("communicator").is_not_null().all().over("kind", "library", "cls")
-    key = pl.struct("kind", "library", "cls", communicator=pl.when(known).then("communicator"))
-    family = key.rank("dense").cast(pl.Int64)
+def _numbered(collectives: pl.DataFrame, groups: Mapping[int, str]) -> pl.DataFrame:
+    """Add family, members (ranks that have it anywhere), call (by order), and ambiguous (of no group for sure)."""
+    of_kind = ["kind", "library", "cls"]
+    only = pl.col("communicator").drop_nulls().first().over(of_kind)
+    several = pl.col("communicator").drop_nulls().n_unique().over(of_kind) > 1
+    told = pl.col("communicator").is_not_null()
+    # Without a payload a call is of its rank's only group, else of the only communicator of its kind.
+    homes = pl.DataFrame(
+        {"rank": list(groups), "_home": list(groups.values())}, schema={"rank": pl.Int64, "_home": pl.String}
+    )
+    collectives = collectives.join(homes, on="rank", how="left", maintain_order="left")
+    home = pl.when(pl.col("_home") != AMBIGUOUS).then("_home")
+    group = pl.when(several).then(pl.coalesce("communicator", home)).otherwise(pl.coalesce(home, only))
+    homeless = pl.when(several).then(home.is_null()).otherwise(pl.col("_home").eq_missing(AMBIGUOUS) & only.is_null())
+    lost = ~told & homeless
+    collectives = collectives.with_columns(_group=group, ambiguous=lost)
+    family = pl.struct(*of_kind, "_group", "ambiguous").rank("dense").cast(pl.Int64)
     replay_begin = (
         pl.when(pl.col("graph_node").is_null())
         .then("begin")
@@ -76,7 +96,7 @@ def _numbered(collectives: pl.DataFrame) -> pl.DataFrame:
     return calls.with_columns(
         call=pl.int_range(pl.len(), dtype=pl.Int64).over("rank", "step", "family", order_by=order),
         members=pl.n_unique("rank").over("family"),
-    ).drop("_replay")
+    ).drop("_replay", "_group", "_home")
 
 
 def _uneven(calls: pl.DataFrame) -> pl.DataFrame:
@@ -203,7 +223,9 @@ def _judged(calls: pl.DataFrame, ranks: int) -> pl.DataFrame:
     verdict = (
         pl.when(alone)
         .then(pl.lit(SINGLE))
-        .when(~complete | (pl.col("members") == 1))
+        .when(~complete | (pl.col("members") == 1) | pl.col("ambiguous"))
+        .then(pl.lit(UNMATCHED))
+        .when((pl.col("_first_end") < pl.col("_last")) & ~pl.col("kind").is_in(list(_ALL_TO_ALL_MEET)).fill_null(False))
         .then(pl.lit(UNMATCHED))
         # An all-reduce cannot end anywhere before it has begun everywhere.
         .when(pl.col("_first_end") < pl.col("_last"))
@@ -220,5 +242,5 @@ def _judged(calls: pl.DataFrame, ranks: int) -> pl.DataFrame:
             wire=pl.when(is_matched).then(duration - wait),
             skew_free_wait=pl.when(is_matched).then(duration - pl.col("_shortest")),
         )
-        .drop("_present", "_calls", "_last", "_first_end", "_shortest")
+        .drop("_present", "_calls", "_last", "_first_end", "_shortest", "ambiguous")
     )

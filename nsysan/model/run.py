@@ -13,7 +13,7 @@ from nsysan.metrics.ledger import build_ledger
 from nsysan.model import classes
 from nsysan.model.classes import load_catalogue
 from nsysan.model.clock import Clock, check_one_run, refine, shifted, utc_offsets
-from nsysan.model.matching import match_collectives
+from nsysan.model.matching import AMBIGUOUS, match_collectives
 from nsysan.model.operations import load_operations
 from nsysan.model.payloads import communicator_ranks, with_payloads
 from nsysan.model.ranks import Rank, identify_ranks, merge_ranks
@@ -121,14 +121,15 @@ def analyze(traces: Trace | Sequence[Trace], steps: str | None = None, *, use_nv
     combined = combine_steps([_on_clock(part.found, o) for part, o in zip(parts, offsets, strict=True)], work)
     work = work.join(combined.membership, on="row", how="left", maintain_order="left")
     windows = combined.windows.join(rank_of, on="rank_key")
+    groups = _groups(reports, [rank for _, rank in ranks])
     clock = None
     if len(reports) > 1:
-        clock = refine(_communication(work), len(ranks), len(reports))
+        clock = refine(_communication(work), len(ranks), len(reports), groups)
         work, windows = _corrected(work, windows, clock.offsets)
         clock = replace(clock, offsets=[a + b for a, b in zip(offsets, clock.offsets, strict=True)])
     windows = windows.drop("rank_key").sort("step", "rank")
     work = work.drop("rank_key")
-    collectives = match_collectives(_communication(work), len(ranks)).sort("rank", "begin")
+    collectives = match_collectives(_communication(work), len(ranks), groups).sort("rank", "begin")
     work = work.join(collectives.select("row", "last"), on="row", how="left", maintain_order="left")
     return Run(
         traces=reports,
@@ -182,16 +183,44 @@ def _corrected(work: pl.DataFrame, windows: pl.DataFrame, corrections: list[int]
     return pl.concat(works), pl.concat(parts)
 
 
+def _groups(traces: list[Trace], ranks: list[Rank]) -> dict[int, str]:
+    """For each rank the group of ranks that its communicators are of, or AMBIGUOUS where they are of several."""
+    members: dict[str, set[int]] = {}
+    own: dict[int, set[str]] = {}
+    for trace in traces:
+        for init in communicator_ranks(trace):
+            if init.size < 2:
+                continue
+            of_process = [r for r in ranks if r.report == trace.name and r.process == init.process]
+            for rank in of_process:
+                if len(of_process) == 1 or init.device in (None, rank.device):
+                    members.setdefault(init.communicator, set()).add(rank.rank)
+                    own.setdefault(rank.rank, set()).add(init.communicator)
+    groups: dict[int, str] = {}
+    for number, communicators in own.items():
+        names = {",".join(map(str, sorted(members[communicator]))) for communicator in communicators}
+        groups[number] = names.pop() if len(names) == 1 else AMBIGUOUS
+    # A rank whose initialisation is not in the trace is in the one group that there is, if it is one.
+    elsewhere = set(groups.values())
+    rest = elsewhere.pop() if len(elsewhere) == 1 else AMBIGUOUS
+    return {r.rank: groups.get(r.rank, rest) for r in ranks} if groups else {}
+
+
 def _check_communicators(traces: list[Trace]) -> None:
-    """NsysanError if two reports initialised communicators and share none."""
+    """NsysanError if the reports fall into parts that share no communicator."""
     known = [(trace.name, {i.communicator for i in communicator_ranks(trace)}) for trace in traces]
-    known = [(name, ids) for name, ids in known if ids]
-    for name, ids in known[1:]:
-        if not ids & known[0][1]:
-            raise NsysanError(
-                f"{name}: shares no NCCL communicator with {known[0][0]}; these are not reports of one run",
-                ExitCode.NOT_ONE_RUN,
-            )
+    rest = [(name, ids) for name, ids in known if ids]
+    if not rest:
+        return
+    first, reached = rest.pop(0)
+    while linked := [entry for entry in rest if entry[1] & reached]:
+        reached |= set().union(*(ids for _, ids in linked))
+        rest = [entry for entry in rest if entry not in linked]
+    if rest:
+        raise NsysanError(
+            f"{rest[0][0]}: shares no NCCL communicator with {first}; these are not reports of one run",
+            ExitCode.NOT_ONE_RUN,
+        )
 
 
 def _nothing(trace: Trace) -> str:

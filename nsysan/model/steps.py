@@ -67,7 +67,7 @@ def _in_passing(work: pl.DataFrame, windows: pl.DataFrame, membership: pl.DataFr
 def _number_across_ranks(windows: pl.DataFrame) -> pl.DataFrame:
     """Add `step`: the same number on every rank for the same step of the run."""
     windows = windows.sort("rank_key", "begin")
-    named = windows.select(pl.struct("rank_key", "label").is_unique().all()).item()
+    named = windows.select(pl.struct("rank_key", "label").is_unique().all()).item() and _shared_labels(windows)
     if named and windows["rank_key"].n_unique() > 1:
         order = windows.group_by("label").agg(pl.median("begin")).sort("begin").with_row_index("step")
         windows = windows.join(order.select("label", "step"), on="label", maintain_order="left")
@@ -75,6 +75,12 @@ def _number_across_ranks(windows: pl.DataFrame) -> pl.DataFrame:
         ordered = windows.with_columns(step=pl.int_range(pl.len()).over("rank_key"))
         windows = ordered if _all_at_once(ordered) else _nearest_in_time(windows)
     return windows.with_columns(pl.col("step").cast(pl.Int64)).sort("step", "rank_key")
+
+
+def _shared_labels(windows: pl.DataFrame) -> bool:
+    """Whether ranks name a step alike: a label that holds the rank's own number does not tell which step it is."""
+    most = windows.group_by("rank_key").len()["len"].max()
+    return bool(windows["label"].n_unique() < 1.5 * most)  # type: ignore[operator]
 
 
 def _all_at_once(windows: pl.DataFrame) -> bool:

@@ -8,9 +8,10 @@ import polars as pl
 
 from nsysan.metrics.gaps import find_gaps, gap_medians
 from nsysan.metrics.outliers import Outlier, slowest_steps
-from nsysan.metrics.skew import Straggler, arrivals, find_straggler, late_calls
+from nsysan.metrics.skew import Straggler, arrivals, caused_by_step, find_straggler, late_calls
 from nsysan.metrics.verdict import Verdict, judge
 from nsysan.metrics.whatif import WhatIf, what_if
+from nsysan.model import classes
 from nsysan.model.matching import REJECTED
 from nsysan.model.run import Run
 
@@ -53,7 +54,9 @@ def diagnose(run: Run) -> Diagnosis:
     """The diagnosis of a run, from its steady steps."""
     rejected = float((run.collectives["verdict"] == REJECTED).mean() or 0.0)  # type: ignore[arg-type]
     arrived = arrivals(run.collectives)
-    late = late_calls(arrived, run.work)
+    # A receive that waits for data depends on its sender: that is the pipeline, not skew.
+    meeting = arrived.filter(pl.col("cls") != classes.P2P)
+    late = late_calls(meeting, run.work)
     straggler = None if rejected > MAX_REJECTED else find_straggler(late, run.ledger)
     gaps = find_gaps(run.work, run.windows, run.synchronise_calls)
     what = what_if(run.ledger, run.collectives, gaps, straggler.rank if straggler else None)
@@ -64,7 +67,7 @@ def diagnose(run: Run) -> Diagnosis:
         verdict=judge(run.ledger, what, straggler, run.missing_ranks),
         outliers=slowest_steps(run.ledger, late),
         spreads=_spreads(arrived.filter(pl.col("step").is_in(run.steady_steps))),
-        caused=arrived.group_by("step", "rank").agg(ns=pl.sum("caused")).sort("step", "rank"),
+        caused=caused_by_step(meeting).rename({"caused": "ns"}),
         arrived=arrived,
         rejected=rejected,
     )

@@ -168,11 +168,12 @@ def _split(run: Run, diagnosis: Diagnosis) -> Quality:
             "all ranks in one nsys session, or name all ranks' reports together",
         )
     if diagnosis.rejected > MAX_REJECTED:
+        whose = "the clocks of the ranks disagree" if len(run.traces) > 1 else "the pairs or the clocks are wrong"
         return Quality(
             "wait_wire",
             NOT_MEASURABLE,
             f"{counts.get(REJECTED, 0)} of {total} collective kernels end on one rank before another has begun them: "
-            f"the clocks of the ranks disagree, so nobody is called late",
+            f"{whose}, so nobody is called late",
         )
     error = run.collectives.filter(pl.col("verdict") == MATCHED).select(
         (pl.col("wait") - pl.col("skew_free_wait")).abs()

@@ -148,7 +148,7 @@ def _capture(report: Report) -> str:
     names = ", ".join(plain(i.name) for i in report.inputs[:8]) + (" ..." if len(report.inputs) > 8 else "")
     version = f"nsys {source.nsys_version or 'of unknown version'} (schema {source.schema_version or 'unknown'})"
     ranks = counted(len(report.ranks), "rank")
-    of_all = f" of {report.size}" if report.size and report.size != len(report.ranks) else ""
+    of_all = f" of {report.size}" if report.size and report.size > len(report.ranks) else ""
     lines = [
         f"trace     {names}, exported by {plain(version)}, read by nsysan {report.version}",
         f"captured  {ranks}{of_all} on {gpus}; {graphs[source.graph_trace]}",
