@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -41,13 +41,18 @@ _CLASS_OF = {
 
 @dataclass(frozen=True)
 class Straggler:
-    """The rank that the others wait for. caused: median ns a step; share: of the period; parts: ns a step by cause."""
+    """The rank that the others wait for. caused: median ns a step; share: of the period; parts: ns a step by cause.
+
+    The cause host is idle time before the rank arrives; idle: how much more than the median rank it idles, ns a
+    step by cause of the gap.
+    """
 
     rank: int
     cause: str
     caused: int
     share: float
     parts: dict[str, int]
+    idle: dict[str, int] = field(default_factory=dict)
 
 
 def arrivals(collectives: pl.DataFrame) -> pl.DataFrame:

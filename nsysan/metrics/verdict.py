@@ -90,7 +90,7 @@ def judge(ledger: pl.DataFrame, what: WhatIf | None, straggler: Straggler | None
 _SHOWN = {"launch": "idle"}
 _HELD_UP = {
     "compute": "more compute",
-    "host": "its host (idle GPU before it arrives)",
+    "host": "idle time before it arrives",
     "copy": "more copying",
     "previous": "leaving the collective before late",
     "communication": "other communication",

@@ -62,8 +62,12 @@ def merge_ranks(reports: list[list[tuple[int, Rank]]]) -> list[tuple[int, Rank]]
 
 
 def _numbers(trace: Trace, keys: list[tuple[int, int]]) -> tuple[list[int], str]:
-    by_init = _from_communicators(communicator_ranks(trace), keys)
-    if by_init is not None:
+    inits = communicator_ranks(trace)
+    by_init = _from_communicators(inits, keys)
+    world = trace.environment.get("WORLD_SIZE", "")
+    # With data parallelism every group has a rank 0; the launcher's number is the run's.
+    is_part = len(keys) == 1 and world.isdecimal() and int(world) > max((init.size for init in inits), default=0)
+    if by_init is not None and not (is_part and trace.environment.get("RANK", "").isdecimal()):
         return by_init, "NCCL CommInit"
     if len(keys) == 1:
         for name in _ENVIRONMENT:

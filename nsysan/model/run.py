@@ -210,7 +210,9 @@ def _check_communicators(traces: list[Trace]) -> None:
     """NsysanError if the reports fall into parts that share no communicator."""
     known = [(trace.name, {i.communicator for i in communicator_ranks(trace)}) for trace in traces]
     rest = [(name, ids) for name, ids in known if ids]
-    if not rest:
+    numbers = {(t.environment.get("WORLD_SIZE"), t.environment.get("RANK")) for t in traces}
+    launched_together = len({world for world, _ in numbers}) == 1 and len(numbers) == len(traces)
+    if not rest or (launched_together and None not in {rank for _, rank in numbers}):
         return
     first, reached = rest.pop(0)
     while linked := [entry for entry in rest if entry[1] & reached]:

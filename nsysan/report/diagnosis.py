@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -59,10 +59,13 @@ def diagnose(run: Run) -> Diagnosis:
     late = late_calls(meeting, run.work)
     straggler = None if rejected > MAX_REJECTED else find_straggler(late, run.ledger)
     gaps = find_gaps(run.work, run.windows, run.synchronise_calls)
+    medians = gap_medians(gaps, run.ledger)
+    if straggler is not None:
+        straggler = replace(straggler, idle=_more_idle(medians, straggler.rank))
     what = what_if(run.ledger, run.collectives, gaps, straggler.rank if straggler else None)
     return Diagnosis(
         straggler=straggler,
-        gaps=gap_medians(gaps, run.ledger),
+        gaps=medians,
         what_if=what,
         verdict=judge(run.ledger, what, straggler, run.missing_ranks),
         outliers=slowest_steps(run.ledger, late),
@@ -71,6 +74,14 @@ def diagnose(run: Run) -> Diagnosis:
         arrived=arrived,
         rejected=rejected,
     )
+
+
+def _more_idle(gaps: pl.DataFrame, rank: int) -> dict[str, int]:
+    """Idle ns a step of a rank by cause, beyond the median of the others; largest first."""
+    others = gaps.filter(pl.col("rank") != rank).group_by("cause").agg(usual=pl.median("ns"))
+    own = gaps.filter(pl.col("rank") == rank).join(others, on="cause", how="left")
+    more = own.select("cause", more=(pl.col("ns") - pl.col("usual").fill_null(0)).round().cast(pl.Int64))
+    return dict(more.filter(pl.col("more") > 0).sort(["more", "cause"], descending=[True, False]).iter_rows())
 
 
 def percentiles(values: pl.Series) -> dict[str, int] | None:

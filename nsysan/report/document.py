@@ -87,6 +87,7 @@ def _diagnosis(diagnosis: Diagnosis) -> dict[str, Any]:
             "caused_ns": late.caused,
             "share": late.share,
             "parts_ns": late.parts,
+            "idle_ns": late.idle,
         },
         "gaps": diagnosis.gaps.to_dicts(),
         "what_if": what

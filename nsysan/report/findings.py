@@ -13,6 +13,7 @@ from statistics import median
 import polars as pl
 
 from nsysan.metrics import gaps
+from nsysan.metrics.gaps import BETWEEN_STEPS, HOST_LATE, SYNC
 from nsysan.metrics.whatif import WhatIf, floors
 from nsysan.metrics.wire import THRESHOLDS as LINK_THRESHOLDS
 from nsysan.metrics.wire import Link
@@ -244,11 +245,13 @@ def _late_rank(case: Case) -> Iterator[Finding]:
     saving = case.saving(what.no_skew if what else None)
     parts = ", ".join(f"{name} {ns / 1e3:+,.0f} us" for name, ns in late.parts.items() if abs(ns) >= 1_000)
     figures: dict[str, float | int | str | None] = {"caused_ns": late.caused, "share": late.share, "cause": late.cause}
-    by_host = late.cause == "host"
+    idles = next(iter(late.idle), "") if late.cause == "host" else ""
+    by_host = late.cause == "host" and idles in ("", HOST_LATE, SYNC, BETWEEN_STEPS)
+    why = _CAUSE[late.cause] if by_host or not idles else f"it idles longer ({idles.replace('_', ' ')})"
     yield Finding(
         "late_host" if by_host else "straggler",
         by_share(saving or late.caused, case.period),
-        f"rank {late.rank} arrives last: {_CAUSE[late.cause]}",
+        f"rank {late.rank} arrives last: {why}",
         f"it costs the others {ms(late.caused)} a step of {ms(case.period)} ({late.share:.0%}); against the median "
         f"rank {parts or 'no part stands out'}",
         _HOST_FIX if by_host else _STRAGGLER_FIX[late.cause],
@@ -278,6 +281,7 @@ _STRAGGLER_FIX = {
     "copy": "take the copies off the step: pinned memory, a stream of their own, or once for several steps",
     "previous": _LINK_FIX,
     "communication": _LINK_FIX,
+    "host": "look at what that rank waits for between its kernels: its clocks, other work on its streams, its graph",
 }
 
 

@@ -90,9 +90,11 @@ def late_sentence(report: Report) -> str:
         return f"{'nobody' if found.status == OK else 'cannot be told'}: {found.reason}"
     parts = sorted(late.parts.items(), key=lambda part: -abs(part[1]))
     shown = ", ".join(f"{name} {ns / 1e3:+,.0f} us" for name, ns in parts if abs(ns) >= 1_000) or "no part stands out"
+    largest = next(iter(late.idle.items()), None) if late.cause == "host" else None
+    idle = f"; idle {largest[0].replace('_', ' ')} {largest[1] / 1e3:+,.0f} us" if largest else ""
     return (
         f"rank {late.rank} arrives last and costs the others {ms(late.caused)} a step ({late.share:.0%}); "
-        f"cause {late.cause} (against the median rank: {shown})"
+        f"cause {late.cause} (against the median rank: {shown}{idle})"
     )
 
 
