@@ -54,13 +54,12 @@ class CollectiveFamily:
 
 def find_families(run: Run) -> list[CollectiveFamily]:
     """One row a kernel family, size and rank count, most frequent first; without peak_share."""
-    steps = counted_steps(run)
-    calls = run.collectives.filter(pl.col("step").is_in(steps))
+    calls = _counted_calls(run)
     per_call = calls.group_by([*_KEY, "communicator", "step", "call"]).agg(verdict=pl.first("verdict"))
     counts = per_call.group_by(_KEY).agg(
         count=pl.len(), **{v: (pl.col("verdict") == v).sum() for v in (MATCHED, UNMATCHED, REJECTED)}
     )
-    shortest = floors(run.collectives, steps)
+    shortest = floors(calls, calls["step"].unique().to_list())
     rows = counts.join(shortest, on=["name", "message_bytes", "members"], how="left", nulls_equal=True)
     rows = rows.sort(["count", "name", "message_bytes", "members"], descending=[True, False, False, False])
     partial = _partial_communicators(run)
@@ -153,6 +152,14 @@ def size_series(families: list[CollectiveFamily], link: Link) -> list[SizeSeries
             )
         )
     return series
+
+
+def _counted_calls(run: Run) -> pl.DataFrame:
+    """Calls of the counted steps, and those of a start-up step of which there are none elsewhere: a sweep's first."""
+    counted = run.collectives.filter(pl.col("step").is_in(counted_steps(run)))
+    starting = run.windows.filter(pl.col("excluded").fill_null("").str.starts_with("start-up"))["step"].unique()
+    first = run.collectives.filter(pl.col("step").is_in(starting.to_list()))
+    return pl.concat([counted, first.join(counted.select(_KEY).unique(), on=_KEY, how="anti", nulls_equal=True)])
 
 
 def counted_steps(run: Run) -> list[int]:
