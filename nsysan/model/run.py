@@ -13,6 +13,7 @@ from nsysan.metrics.ledger import build_ledger
 from nsysan.model import classes
 from nsysan.model.classes import load_catalogue
 from nsysan.model.clock import Clock, check_one_run, refine, shifted, utc_offsets
+from nsysan.model.health import says_events_lost
 from nsysan.model.matching import AMBIGUOUS, match_collectives
 from nsysan.model.operations import load_operations
 from nsysan.model.payloads import communicator_ranks, with_payloads
@@ -77,6 +78,13 @@ class Run:
     def steady_steps(self) -> list[int]:
         """Numbers of the steps that the headline figures describe, ascending."""
         return self.windows.filter(pl.col("excluded").is_null())["step"].unique().sort().to_list()
+
+    @property
+    def lost_events(self) -> list[str]:
+        """What the profiler says of events lost on the ranks, each text once; a helper's losses are none."""
+        processes = {rank.process for rank in self.ranks}
+        said = (m for trace in self.traces for m in trace.diagnostics if m.severity >= 2 and m.process in processes)
+        return sorted({m.text.strip() for m in said if says_events_lost(m.text)})
 
     @property
     def missing_ranks(self) -> list[int]:

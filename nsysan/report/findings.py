@@ -19,7 +19,6 @@ from nsysan.metrics.wire import THRESHOLDS as LINK_THRESHOLDS
 from nsysan.metrics.wire import Link
 from nsysan.model import classes
 from nsysan.model.expectation import ALL_REDUCE, EMBEDDING, Compared
-from nsysan.model.health import says_events_lost
 from nsysan.model.links import HOST_MEMORY, NETWORK, NVLINK, PCIE
 from nsysan.model.matching import MATCHED
 from nsysan.model.run import Run
@@ -496,9 +495,7 @@ def _of_the_capture(case: Case) -> Iterator[Finding]:
             "name all ranks' reports together, or capture all ranks in one session (nsysan capture -- LAUNCHER ...)",
             ranks=run.missing_ranks,
         )
-    processes = {rank.process for rank in run.ranks}
-    lost = {m.text.strip() for t in run.traces for m in t.diagnostics if m.severity >= 2 and m.process in processes}
-    lost = {text.rstrip(".") for text in lost if says_events_lost(text)}
+    lost = {text.rstrip(".") for text in run.lost_events}
     if lost:
         yield Finding(
             "lost_events",

@@ -11,7 +11,7 @@ from nsysan.metrics.skew import SHARE, STEPS
 from nsysan.metrics.wire import Link
 from nsysan.model import classes
 from nsysan.model.expectation import Compared
-from nsysan.model.health import clocks_agree, says_events_lost
+from nsysan.model.health import clocks_agree
 from nsysan.model.matching import MATCHED, REJECTED, SINGLE, UNMATCHED
 from nsysan.model.run import Run
 from nsysan.report.collectives import CollectiveFamily
@@ -243,15 +243,7 @@ def _clock(run: Run) -> Quality | None:
 
 
 def _events(run: Run) -> Quality:
-    processes = {rank.process for rank in run.ranks}
-    lost = sorted(
-        {
-            message.text.strip()
-            for trace in run.traces
-            for message in trace.diagnostics
-            if message.severity >= 2 and message.process in processes and says_events_lost(message.text)
-        }
-    )
+    lost = run.lost_events
     if not lost:
         return Quality("events", OK, "nsys reports no lost events for the ranks")
     return Quality("events", ESTIMATED, f"nsys warns of the ranks: {'; '.join(lost)}")
