@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,8 @@ from nsysan.report.html import to_html
 from nsysan.report.terminal import to_text
 from nsysan.report.timeline import MAX_POINTS, Timeline, counter_lanes
 from nsysan.trace.sqlite import SqliteFile
+from nsysan.trace.store import Where
+from nsysan.trace.store import Where
 from tests.clitools import paper_trace, run_cli
 from tests.tracebuilder import ALLREDUCE_DEMANGLED, ALLREDUCE_KERNEL, COMPUTE_KERNEL, Process, TraceBuilder
 
@@ -211,7 +213,7 @@ def test_only_the_steps_and_the_known_counters_leave_the_file(tmp_path: Path, mo
     rows = []
     read = SqliteFile.read
 
-    def counting(self: SqliteFile, table: str, columns: Mapping[str, pl.DataType], where: str = "") -> pl.DataFrame:
+    def counting(self: SqliteFile, table: str, columns: Mapping[str, pl.DataType], where: Sequence[Where] = ()) -> pl.DataFrame:
         frame = read(self, table, columns, where)
         rows.append((table, len(frame)))
         return frame

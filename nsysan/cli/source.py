@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from nsysan.trace.export import Trace
 
 _RECORDINGS = (".nsys-rep", ".qdrep")
+_COLUMNAR = (".parquet", ".arrow")
 
 
 def expand(names: tuple[str, ...]) -> list[Path]:
@@ -26,13 +27,7 @@ def expand(names: tuple[str, ...]) -> list[Path]:
     for name in names:
         path = Path(name)
         if path.is_dir():
-            inside = sorted(path.glob("*.sqlite"))
-            if not inside:
-                raise NsysanError(
-                    f"{path}: is a folder, with no .sqlite export in it; name the file",
-                    ExitCode.NO_SUCH_FILE,
-                )
-            found += inside
+            found += _exports_in(path)
         elif not path.exists() and glob.has_magic(name):
             matching = [Path(match) for match in sorted(glob.glob(name))]
             if not matching:
@@ -41,6 +36,23 @@ def expand(names: tuple[str, ...]) -> list[Path]:
         else:
             found.append(path)
     return list(dict.fromkeys(found))
+
+
+def _exports_in(folder: Path) -> list[Path]:
+    """The folder itself if it is an export of one file a table, else the exports that lie in it."""
+    if _is_columnar(folder):
+        return [folder]
+    inside = sorted(folder.glob("*.sqlite")) or sorted(path for path in folder.iterdir() if _is_columnar(path))
+    if not inside:
+        raise NsysanError(
+            f"{folder}: is a folder with no export in it (no .sqlite, no table as .parquet or .arrow); name it",
+            ExitCode.NO_SUCH_FILE,
+        )
+    return inside
+
+
+def _is_columnar(path: Path) -> bool:
+    return path.is_dir() and any(next(path.glob(f"*{suffix}"), None) for suffix in _COLUMNAR)
 
 
 @contextmanager

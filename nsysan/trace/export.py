@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from nsysan._errors import ExitCode, NsysanError
-from nsysan.trace.sqlite import SqliteFile
+from nsysan.trace.store import Store, Where
 
 _I64 = pl.Int64()
 _TEXT = pl.String()
@@ -29,6 +29,9 @@ _GRAPH_TRACE = "CUPTI_ACTIVITY_KIND_GRAPH_TRACE"
 _RUNTIME = "CUPTI_ACTIVITY_KIND_RUNTIME"
 _NVTX = "NVTX_EVENTS"
 _GPU_METRICS = "GPU_METRICS"
+_CUDA_API_CLASSES = (0, 1)  # runtime and driver; other rows of the table share their correlation ids
+#: Calls that give work to a GPU or wait for it. The rest, nine of ten in eager PyTorch, asks for events and devices.
+_CALLS_OF_INTEREST = r"^cu(da)?[A-Z]\w*(Launch|Memcpy|Memset|Memory2D|Synchronize|Prefetch|BatchMemOp|Value32|Value64)"
 _GPU_MASK = 0xFF  # a typeId of GPU_METRICS ends in nsys' own number of the GPU
 _NSYS_TABLES = frozenset(
     (
@@ -95,15 +98,15 @@ class Diagnostic:
 
 
 class Trace:
-    """One open nsys SQLite export. Frames are read when first asked for, and kept."""
+    """One open nsys export. Frames are read when first asked for, and kept."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file = SqliteFile(path)
+        self._file = _open(path)
         if not _NSYS_TABLES & self._file.tables.keys():
             self._file.close()
             raise NsysanError(
-                f"{path}: an SQLite file, but not an nsys export (no nsys table in it); make one with "
+                f"{path}: not an nsys export (no table of nsys in it); make one with "
                 f"`nsys export --type sqlite REPORT.nsys-rep`",
                 ExitCode.NOT_NSYS,
             )
@@ -210,7 +213,7 @@ class Trace:
 
     @cached_property
     def launches(self) -> pl.DataFrame:
-        """CUDA API calls, runtime and driver: start, end, process, thread, correlation, name.
+        """CUDA API calls that give work to a GPU or wait for it: start, end, process, thread, correlation, name.
 
         (process, correlation) names one call; what else nsys files under the same correlation (backtraces
         of schema 2) is left out.
@@ -223,8 +226,9 @@ class Trace:
             "nameId": _I64,
             "eventClass": _I64,
         }
-        known_class = "eventClass" in self._file.tables.get(_RUNTIME, ())
-        frame = self._file.read(_RUNTIME, columns, "eventClass IN (0, 1)" if known_class else "")
+        calls = self._strings.filter(pl.col("value").str.contains(_CALLS_OF_INTEREST))["id"].sort().to_list()
+        wanted = [Where("eventClass", one_of=_CUDA_API_CLASSES), Where("nameId", one_of=calls)]
+        frame = self._file.read(_RUNTIME, columns, wanted)
         return (
             frame.rename({"globalTid": "thread", "correlationId": "correlation"})
             .join(self._strings.rename({"id": "nameId", "value": "name"}), on="nameId", how="left")
@@ -365,8 +369,6 @@ class Trace:
 
         Only these rows leave the file, which may hold tens of millions.
         """
-        types = ", ".join(str(int(number)) for number in wanted["type_id"].unique().sort())
-        metrics = ", ".join(str(int(number)) for number in wanted["metric_id"].unique().sort())
         columns = {"timestamp": _I64, "typeId": _I64, "metricId": _I64, "value": _I64}
         schema = {"gpu": _I64, "metric": _TEXT, "time": _I64, "value": _I64}
         if wanted.is_empty() or not columns.keys() <= set(self._file.tables.get(_GPU_METRICS, ())):
@@ -374,7 +376,11 @@ class Trace:
         frame = self._file.read(
             _GPU_METRICS,
             columns,
-            f"timestamp >= {int(begin)} AND timestamp < {int(end)} AND metricId IN ({metrics}) AND typeId IN ({types})",
+            [
+                Where("timestamp", at_least=begin, below=end),
+                Where("metricId", one_of=wanted["metric_id"].unique().sort().to_list()),
+                Where("typeId", one_of=wanted["type_id"].unique().sort().to_list()),
+            ],
         )
         return (
             frame.rename({"timestamp": "time", "typeId": "type_id", "metricId": "metric_id"})
@@ -416,6 +422,16 @@ class Trace:
     @cached_property
     def _strings(self) -> pl.DataFrame:
         return self._file.read("StringIds", {"id": _I64, "value": _TEXT}).unique("id", keep="first")
+
+
+def _open(path: Path) -> Store:
+    if path.is_dir():
+        from nsysan.trace.columnar import ColumnarFolder
+
+        return ColumnarFolder(path)
+    from nsysan.trace.sqlite import SqliteFile
+
+    return SqliteFile(path)
 
 
 def process_of(thread: str) -> pl.Expr:

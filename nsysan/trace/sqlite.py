@@ -4,18 +4,32 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import quote
 
 import polars as pl
 
 from nsysan._errors import ExitCode, NsysanError
+from nsysan.trace import bulk
+from nsysan.trace.store import Where, applicable, completed, damaged
 
 MAGIC = b"SQLite format 3\x00"
 _HEADER_SIZE = 100
 _BATCH = 100_000
+#: Larger tables of numbers are read column by column in threads, which smaller ones are not worth.
+BULK_ROWS = 50_000
+#: A value of nsys is a name, a message, a payload, or an environment in one string.
+_MAX_VALUE = 16 << 20
+_MAX_TABLES = 5_000
+#: A cell of a leaf page takes this many bytes at least, so a file cannot hold more rows than that.
+_LEAST_ROW = 4
+#: Instructions of SQLite's virtual machine per row and column; a statement that needs more runs in circles.
+_OPCODES = 20
+_OPCODES_STEP = 1_000_000
+_ALLOWED = frozenset((sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION))
 
 
 def quoted(identifier: str) -> str:
@@ -26,54 +40,110 @@ def quoted(identifier: str) -> str:
 class SqliteFile:
     """One SQLite database, opened so that neither it nor its folder is ever written to.
 
-    ``tables`` maps each plain table (no view, no virtual table) to its columns in file order.
+    ``tables`` maps each plain table (no view, no virtual table, no generated column) to its columns in file order.
+    Statements can only read tables, and are bounded by what a file of this size can hold.
     Raises NsysanError for a missing, empty, foreign or damaged file.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        _check_header(path)
+        self._size = _check_header(path)
+        self._text_left = 0
+        self._steps_left = 0
         # immutable: no lock, no -wal or -shm file beside the trace, whatever its journal mode.
-        uri = f"file:{quote(os.fsencode(path.absolute()))}?mode=ro&immutable=1"
+        self._uri = f"file:{quote(os.fsencode(path.absolute()))}?mode=ro&immutable=1"
         with self._reading("its schema"):
-            self._connection = sqlite3.connect(uri, uri=True)
-            # nsys writes host strings as they are, in whatever code page the host had.
-            self._connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
+            # A result is fetched by whichever thread asks, one at a time.
+            self._connection = sqlite3.connect(self._uri, uri=True, check_same_thread=False)
+            self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_VALUE)
+            self._connection.text_factory = self._text
+            self._connection.set_progress_handler(self._step, _OPCODES_STEP)
+            self._start_statement(columns=10)
             self._connection.execute("PRAGMA trusted_schema = OFF")
             self._connection.execute("PRAGMA query_only = ON")
-            names = self._connection.execute(
-                "SELECT name FROM sqlite_master WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL%'"
-            ).fetchall()
-            self.tables: dict[str, tuple[str, ...]] = {name: self._columns(name) for (name,) in names}
+            self._connection.execute("PRAGMA cell_size_check = ON")
+            self.tables: dict[str, tuple[str, ...]] = {name: self._columns(name) for name in self._plain_tables()}
+            self._connection.set_authorizer(_authorize)
 
     def close(self) -> None:
         """Close the connection; the frames already read stay valid."""
         self._connection.close()
 
-    def read(self, table: str, columns: Mapping[str, pl.DataType], where: str = "") -> pl.DataFrame:
-        """The named columns of a table, all null where the file lacks the column, no rows where it lacks the table.
-
-        `where` is an SQL condition over columns that the caller has checked.
-        """
+    def read(self, table: str, columns: Mapping[str, pl.DataType], where: Sequence[Where] = ()) -> pl.DataFrame:
+        """The named columns of a table (see store.Store.read)."""
         schema = dict(columns)
-        present = [name for name in columns if name in self.tables.get(table, ())]
+        there = self.tables.get(table, ())
+        present = [name for name in columns if name in there]
         if not present:
             return pl.DataFrame(schema=schema)
-        # Bytes in a column that is declared as text: read as text, what is not UTF-8 would be lost.
-        wanted = [f"CAST({quoted(n)} AS BLOB)" if schema[n] == pl.Binary() else quoted(n) for n in present]
-        sql = f"SELECT {', '.join(wanted)} FROM {quoted(table)}"
-        frames = []
+        own = {name: schema[name] for name in present}
+        conditions = applicable(where, there)
         with self._reading(f"table {table}"):
-            cursor = self._connection.execute(f"{sql} WHERE {where}" if where else sql)
-            # In batches: as Python objects, millions of rows take ten times the memory of their frame.
-            while True:
-                rows = cursor.fetchmany(_BATCH)
-                frames.append(self._frame(table, rows, {name: schema[name] for name in present}))
-                if len(rows) < _BATCH:
-                    break
-        frame = pl.concat(frames)
-        missing = [pl.lit(None, dtype=schema[name]).alias(name) for name in columns if name not in present]
-        return frame.with_columns(missing).select(list(columns))
+            numbers = {name: dtype for name, dtype in own.items() if dtype == pl.Int64()}
+            if numbers and self._last_row(table) >= BULK_ROWS:
+                frame = self._read_large(table, own, numbers, conditions)
+            else:
+                frame = self._read_rows(table, own, conditions)
+        return completed(frame, schema)
+
+    def count(self, table: str) -> int:
+        """Number of rows of a table."""
+        with self._reading(f"table {table}"):
+            most = self._most_rows()
+            self._start_statement(columns=1)
+            sql = f"SELECT count(*) FROM (SELECT 1 FROM {quoted(table)} LIMIT {most + 1})"
+            return self._checked_rows(table, int(self._connection.execute(sql).fetchone()[0]))
+
+    def damaged(self, what: str) -> NsysanError:
+        """The error for content that cannot be what nsys wrote."""
+        return damaged(self.path, what, "sqlite")
+
+    # ---- reading
+
+    def _read_large(
+        self, table: str, schema: Mapping[str, pl.DataType], numbers: Mapping[str, pl.DataType], where: Sequence[Where]
+    ) -> pl.DataFrame:
+        """Numbers in bulk; of texts and blobs, of which most rows have none, the rows that have one."""
+        others = [name for name in schema if name not in numbers]
+        key = _free_name("rowid", schema)
+        names = {key: "rowid"} if others else {}
+        names |= {name: quoted(name) for name in numbers}
+        self._check_types(table, list(numbers))
+        sql = ", ".join(f"{source} AS {quoted(name)}" for name, source in names.items())
+        statement = f"SELECT {sql} FROM {quoted(table)} WHERE rowid > ? AND rowid <= ?{_and(where)}"
+        frame = bulk.read(self._uri, statement, list(names), self._row_bounds(table), self._most_rows())
+        if frame is None:
+            raise self.damaged(f"table {table} holds values of a wrong type, or more rows than its pages can")
+        for name in others:
+            only = [*where, Where(name)]
+            some = self._read_rows(table, {name: schema[name]}, only, key=key)
+            frame = frame.join(some, on=key, how="left", maintain_order="left")
+        return frame.select(list(schema))
+
+    def _read_rows(
+        self, table: str, schema: Mapping[str, pl.DataType], where: Sequence[Where], key: str | None = None
+    ) -> pl.DataFrame:
+        """Rows through Python objects, with their rowid as column `key` if one is named."""
+        # Bytes in a column that is declared as text: read as text, what is not UTF-8 would be lost.
+        wanted = [f"CAST({quoted(n)} AS BLOB)" if dtype == pl.Binary() else quoted(n) for n, dtype in schema.items()]
+        types = {**({key: pl.Int64()} if key else {}), **schema}
+        columns = ", ".join([*(["rowid"] if key else []), *wanted])
+        sql = f"SELECT {columns} FROM {quoted(table)} WHERE TRUE{_and(where)} LIMIT {self._most_rows() + 1}"
+        self._start_statement(len(types))
+        has_bytes = pl.Binary() in schema.values()
+        batch = 1_000 if has_bytes else _BATCH
+        cursor = self._connection.execute(sql)
+        frames, read, spent = [], 0, 0
+        # In batches: as Python objects, millions of rows take ten times the memory of their frame.
+        while True:
+            rows = cursor.fetchmany(batch)
+            frames.append(self._frame(table, rows, types))
+            read = self._checked_rows(table, read + len(rows))
+            spent += int(frames[-1].estimated_size()) if has_bytes else 0
+            if spent > 2 * self._size + _MAX_VALUE:
+                raise self.damaged(f"table {table} holds more than the file")
+            if len(rows) < batch:
+                return pl.concat(frames)
 
     def _frame(self, table: str, rows: list[tuple[object, ...]], schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
         try:
@@ -85,21 +155,77 @@ class SqliteFile:
         except (TypeError, pl.exceptions.PolarsError, OverflowError) as error:
             raise self.damaged(f"table {table} holds values of a wrong type") from error
 
-    def count(self, table: str) -> int:
-        """Number of rows of a table."""
-        with self._reading(f"table {table}"):
-            return int(self._connection.execute(f"SELECT count(*) FROM {quoted(table)}").fetchone()[0])
+    def _check_types(self, table: str, numbers: Sequence[str]) -> None:
+        """The first rows of each part have numbers only, by which the bulk reader tells a column's type."""
+        wrong = " OR ".join(f"typeof({quoted(name)}) NOT IN ('integer', 'null')" for name in numbers)
+        for begin, end in self._row_bounds(table):
+            self._start_statement(len(numbers) + 5)
+            first = f"SELECT * FROM {quoted(table)} WHERE rowid > ? AND rowid <= ? LIMIT {bulk.BATCH}"
+            if self._connection.execute(f"SELECT 1 FROM ({first}) WHERE {wrong} LIMIT 1", (begin, end)).fetchone():
+                raise self.damaged(f"table {table} holds values of a wrong type")
 
-    def damaged(self, what: str) -> NsysanError:
-        """The error for content that cannot be what nsys wrote."""
-        return NsysanError(
-            f"{self.path}: the file is damaged or cut off ({what}); copy it again, or export it again with "
-            f"`nsys export --type sqlite`",
-            ExitCode.DAMAGED,
-        )
+    def _row_bounds(self, table: str) -> list[tuple[int, int]]:
+        """Ranges of rowid, after the first number and up to the second, with about as many rows each."""
+        self._start_statement(columns=1)
+        sql = f"SELECT min(rowid), max(rowid) FROM {quoted(table)}"
+        # SQLite seeks one end where only that is asked for.
+        first = self._connection.execute(sql.replace(", max(rowid)", "")).fetchone()[0] or 0
+        last = self._last_row(table)
+        parts = bulk.parts()
+        cuts = [first - 1 + (last - first + 1) * part // parts for part in range(parts + 1)]
+        return [(max(a, -(1 << 63)), b) for a, b in pairwise(cuts)]
+
+    def _last_row(self, table: str) -> int:
+        self._start_statement(columns=1)
+        try:
+            last: int | None = self._connection.execute(f"SELECT max(rowid) FROM {quoted(table)}").fetchone()[0]
+        except sqlite3.OperationalError as error:
+            if "no such column" in str(error):  # WITHOUT ROWID, which nsys never writes
+                return 0
+            raise
+        return last or 0
+
+    # ---- guards
+
+    def _plain_tables(self) -> list[str]:
+        rows = self._connection.execute("PRAGMA table_list").fetchmany(_MAX_TABLES + 1)
+        if rows:
+            names = [name for schema, name, kind, *_ in rows if (schema, kind) == ("main", "table")]
+            names = [name for name in names if not name.startswith("sqlite_")]
+        else:  # SQLite before 3.37
+            sql = "SELECT name FROM sqlite_master WHERE type = 'table' AND sql NOT LIKE 'CREATE%VIRTUAL%'"
+            names = [name for (name,) in self._connection.execute(sql).fetchmany(_MAX_TABLES + 1)]
+        if len(rows) > _MAX_TABLES or len(names) > _MAX_TABLES:
+            raise self.damaged(f"more than {_MAX_TABLES} tables")
+        return sorted(names)
 
     def _columns(self, table: str) -> tuple[str, ...]:
+        # table_info leaves generated columns out: what they compute is the sender's, and may never end.
         return tuple(row[1] for row in self._connection.execute(f"PRAGMA table_info({quoted(table)})"))
+
+    def _most_rows(self) -> int:
+        return self._size // _LEAST_ROW
+
+    def _checked_rows(self, table: str, rows: int) -> int:
+        if rows > self._most_rows():
+            raise self.damaged(f"table {table} has more rows than its pages can hold")
+        return rows
+
+    def _start_statement(self, columns: int) -> None:
+        """A new budget: what the largest table that this file could hold would need."""
+        self._text_left = 2 * self._size + _MAX_VALUE
+        self._steps_left = 1 + self._most_rows() * (columns + 2) * _OPCODES // _OPCODES_STEP
+
+    def _step(self) -> int:
+        self._steps_left -= 1
+        return int(self._steps_left < 0)
+
+    def _text(self, raw: bytes) -> str:
+        """nsys writes host strings as they are, in whatever code page the host had."""
+        self._text_left -= len(raw)
+        if self._text_left < 0:
+            raise sqlite3.DataError("more text than the file can hold")
+        return raw.decode("utf-8", "replace")
 
     @contextmanager
     def _reading(self, what: str) -> Iterator[None]:
@@ -110,15 +236,38 @@ class SqliteFile:
             raise self.damaged(f"{what}: {error}") from error
 
 
-def _check_header(path: Path) -> None:
+def _authorize(action: int, first: str | None, *_: str | None) -> int:
+    return sqlite3.SQLITE_OK if action in _ALLOWED and first != "load_extension" else sqlite3.SQLITE_DENY
+
+
+def _and(where: Sequence[Where]) -> str:
+    """Conditions as SQL after a WHERE clause; their numbers are integers and need no quoting."""
+    parts = []
+    for condition in where:
+        name = quoted(condition.column)
+        if condition.one_of is not None:
+            parts.append(f"{name} IN ({', '.join(str(int(value)) for value in condition.one_of)})")
+        if condition.at_least is not None:
+            parts.append(f"{name} >= {int(condition.at_least)}")
+        if condition.below is not None:
+            parts.append(f"{name} < {int(condition.below)}")
+        if condition == Where(condition.column):
+            parts.append(f"{name} IS NOT NULL")
+    return "".join(f" AND {part}" for part in parts)
+
+
+def _free_name(name: str, taken: Mapping[str, object]) -> str:
+    while name in taken:
+        name += "_"
+    return name
+
+
+def _check_header(path: Path) -> int:
+    """Size of the file in bytes; NsysanError where it is none, or no SQLite file."""
     try:
         size = path.stat().st_size
-        if path.is_dir():
-            raise IsADirectoryError
         with path.open("rb") as file:
             header = file.read(_HEADER_SIZE)
-    except IsADirectoryError:
-        raise NsysanError(f"{path}: is a folder; name the .sqlite file in it", ExitCode.NO_SUCH_FILE) from None
     except FileNotFoundError:
         raise NsysanError(f"{path}: no such file", ExitCode.NO_SUCH_FILE) from None
     except OSError as error:
@@ -131,7 +280,8 @@ def _check_header(path: Path) -> None:
         )
     if not header.startswith(MAGIC):
         raise NsysanError(
-            f"{path}: not an SQLite file; nsysan reads what `nsys export --type sqlite` writes",
+            f"{path}: not an SQLite file; nsysan reads what `nsys export --type sqlite` writes, and folders of "
+            f"`--type parquetdir` and `arrowdir`",
             ExitCode.NOT_SQLITE,
         )
     _check_length(path, header, size)
@@ -140,6 +290,7 @@ def _check_header(path: Path) -> None:
             f"{path}: an export into it was interrupted (there is a -journal file beside it); export it again",
             ExitCode.DAMAGED,
         )
+    return size
 
 
 def _check_length(path: Path, header: bytes, size: int) -> None:

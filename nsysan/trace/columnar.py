@@ -1,0 +1,153 @@
+"""A folder of Parquet or Arrow files, one a table, as `nsys export --type parquetdir` or `arrowdir` writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from nsysan._errors import ExitCode, NsysanError
+from nsysan.trace.store import Where, applicable, completed, damaged
+
+SUFFIXES = {".parquet": "parquetdir", ".arrow": "arrowdir"}
+_FILE_FORMAT = b"ARROW1"
+_T = TypeVar("_T")
+_MAX_TABLES = 5_000
+#: Compressed, a file of one column of one value holds far more rows than bytes; nsys writes at most about ten.
+_MOST_ROWS_A_BYTE = 1_000
+
+
+class ColumnarFolder:
+    """The tables of a folder, opened read-only; `tables` maps each to its columns in file order.
+
+    Raises NsysanError for a folder without tables, and for a damaged file in it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            files = sorted(file for file in path.iterdir() if file.suffix in SUFFIXES and file.is_file())
+        except OSError as error:
+            raise NsysanError(f"{path}: cannot be read: {error.strerror}", ExitCode.NO_SUCH_FILE) from error
+        if not files or len(files) > _MAX_TABLES:
+            what = f"with {len(files)} tables" if files else "with no .parquet and no .arrow file in it"
+            raise NsysanError(f"{path}: is a folder {what}, not an export of nsys", ExitCode.NOT_NSYS)
+        self._kind = SUFFIXES[files[0].suffix]
+        self._files = {file.stem: file for file in files if SUFFIXES[file.suffix] == self._kind}
+        self.tables = {name: self._reading(name, lambda file: tuple(_schema(file).names)) for name in self._files}
+
+    def close(self) -> None:
+        """Nothing is held open between reads."""
+
+    def count(self, table: str) -> int:
+        """Number of rows of a table."""
+        return self._reading(table, _rows)
+
+    def damaged(self, what: str) -> NsysanError:
+        """The error for content that cannot be what nsys wrote."""
+        return damaged(self.path, what, self._kind)
+
+    def read(self, table: str, columns: Mapping[str, pl.DataType], where: Sequence[Where] = ()) -> pl.DataFrame:
+        """The named columns of a table (see store.Store.read)."""
+        there = self.tables.get(table, ())
+        present = [name for name in columns if name in there]
+        if not present:
+            return pl.DataFrame(schema=dict(columns))
+        conditions = applicable(where, there)
+
+        def frame(file: Path) -> pl.DataFrame:
+            if _rows(file) > _MOST_ROWS_A_BYTE * file.stat().st_size:
+                raise pa.ArrowInvalid("more rows than its bytes can hold")
+            rows = _table(file, list(dict.fromkeys([*present, *(c.column for c in conditions)])))
+            if conditions:
+                rows = rows.filter(_expression(conditions))
+            return pl.DataFrame([_series(name, rows.column(name), columns[name]) for name in present])
+
+        return completed(self._reading(table, frame), columns)
+
+    def _reading(self, table: str, read: Callable[[Path], _T]) -> _T:
+        try:
+            return read(self._files[table])
+        except (pa.ArrowException, OSError, pl.exceptions.PolarsError, ValueError, KeyError, OverflowError) as error:
+            said = str(error).splitlines()
+            raise self.damaged(f"table {table}: {said[0] if said else type(error).__name__}") from error
+
+
+def _schema(file: Path) -> pa.Schema:
+    if file.suffix == ".parquet":
+        return pq.read_schema(file, memory_map=False)
+    with _arrow(file) as reader:
+        return reader.schema
+
+
+def _rows(file: Path) -> int:
+    if file.suffix == ".parquet":
+        return int(pq.ParquetFile(file).metadata.num_rows)
+    return int(_table(file, _schema(file).names[:1]).num_rows)
+
+
+def _table(file: Path, columns: list[str]) -> pa.Table:
+    if file.suffix == ".parquet":
+        return pq.read_table(file, columns=columns, partitioning=None)
+    with _arrow(file) as reader:
+        table = reader.read_all()
+    table.validate()
+    return table.select(columns)
+
+
+def _arrow(file: Path) -> pa.RecordBatchReader:
+    """A reader of an Arrow file; nsys 2025.3 writes the stream format under the name of the other."""
+    with file.open("rb") as head:
+        is_file_format = head.read(len(_FILE_FORMAT)) == _FILE_FORMAT
+    source = pa.OSFile(str(file))
+    return pa.ipc.open_file(source) if is_file_format else pa.ipc.open_stream(source)
+
+
+def _expression(where: Sequence[Where]) -> pc.Expression:
+    """All conditions in one."""
+    parts = []
+    for condition in where:
+        field = pc.field(condition.column)
+        if condition.one_of is not None:
+            parts.append(field.isin(list(condition.one_of)))
+        if condition.at_least is not None:
+            parts.append(field >= condition.at_least)
+        if condition.below is not None:
+            parts.append(field < condition.below)
+        if condition == Where(condition.column):
+            parts.append(field.is_valid())
+    whole = parts[0]
+    for part in parts[1:]:
+        whole &= part
+    return whole
+
+
+def _series(name: str, column: pa.ChunkedArray, dtype: pl.DataType) -> pl.Series:
+    if dtype == pl.Int64():
+        # Ids are unsigned in these formats and signed in SQLite; the bits are the same.
+        if not pa.types.is_integer(column.type) and not pa.types.is_boolean(column.type):
+            raise pa.ArrowInvalid(f"column {name} holds {column.type}, not integers")
+        return pl.Series(name, column.cast(pa.int64(), safe=False))
+    if not (pa.types.is_large_string(column.type) or pa.types.is_string(column.type) or _is_bytes(column.type)):
+        raise pa.ArrowInvalid(f"column {name} holds {column.type}, not text")
+    # Payloads are bytes in a column that is declared as text, and host strings are in any code page.
+    data = column.cast(pa.large_binary())
+    if dtype == pl.Binary():
+        # What has no payload has one of no length here, and null in SQLite.
+        return pl.Series(name, data).to_frame().select(pl.when(pl.col(name).bin.size() > 0).then(name)).to_series()
+    try:
+        text = data.cast(pa.large_string())
+        text.validate(full=True)
+        return pl.Series(name, text)
+    except pa.ArrowInvalid:
+        decoded = [None if value is None else value.decode("utf-8", "replace") for value in data.to_pylist()]
+        return pl.Series(name, decoded, dtype=pl.String)
+
+
+def _is_bytes(dtype: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(dtype) or pa.types.is_large_binary(dtype))

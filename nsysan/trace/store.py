@@ -1,0 +1,65 @@
+"""What every kind of export gives: the names of its tables and columns, and their rows as polars."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import polars as pl
+
+from nsysan._errors import ExitCode, NsysanError
+
+
+@dataclass(frozen=True)
+class Where:
+    """Rows to read: those whose `column` is in `one_of`, at least `at_least` and below `below`, as far as given."""
+
+    column: str
+    one_of: Sequence[int] | None = None
+    at_least: int | None = None
+    below: int | None = None
+
+
+class Store(Protocol):
+    """An export on disk that is never written to."""
+
+    @property
+    def tables(self) -> Mapping[str, tuple[str, ...]]:
+        """Each table with its columns in file order."""
+
+    def read(self, table: str, columns: Mapping[str, pl.DataType], where: Sequence[Where] = ()) -> pl.DataFrame:
+        """The named columns of a table, all null where the file lacks the column, no rows where it lacks the table.
+
+        Rows come in file order. Conditions on columns that the file lacks are left out.
+        """
+
+    def count(self, table: str) -> int:
+        """Number of rows of a table."""
+
+    def damaged(self, what: str) -> NsysanError:
+        """The error for content that cannot be what nsys wrote."""
+
+    def close(self) -> None:
+        """Let go of the file; the frames already read stay valid."""
+
+
+def damaged(path: Path, what: str, kind: str) -> NsysanError:
+    """The error for a file whose content cannot be what nsys wrote; kind: as `nsys export --type` names it."""
+    return NsysanError(
+        f"{path}: the file is damaged or cut off ({what}); copy it again, or export it again with "
+        f"`nsys export --type {kind}`",
+        ExitCode.DAMAGED,
+    )
+
+
+def applicable(where: Sequence[Where], present: Sequence[str]) -> list[Where]:
+    """The conditions on columns that are present."""
+    return [condition for condition in where if condition.column in present]
+
+
+def completed(frame: pl.DataFrame, columns: Mapping[str, pl.DataType]) -> pl.DataFrame:
+    """The frame with null columns for what the file lacks, in the order asked for."""
+    missing = [pl.lit(None, dtype=dtype).alias(name) for name, dtype in columns.items() if name not in frame.columns]
+    return frame.with_columns(missing).select(list(columns))
