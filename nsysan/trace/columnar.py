@@ -18,8 +18,8 @@ SUFFIXES = {".parquet": "parquetdir", ".arrow": "arrowdir"}
 _FILE_FORMAT = b"ARROW1"
 _T = TypeVar("_T")
 _MAX_TABLES = 5_000
-#: Compressed, a file of one column of one value holds far more rows than bytes; nsys writes at most about ten.
-_MOST_ROWS_A_BYTE = 1_000
+#: Compressed, a file of one column of one value holds far more rows than bytes; nsys' own have less than one.
+_MOST_ROWS_A_BYTE = 100
 
 
 class ColumnarFolder:

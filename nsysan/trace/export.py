@@ -31,7 +31,7 @@ _NVTX = "NVTX_EVENTS"
 _GPU_METRICS = "GPU_METRICS"
 _CUDA_API_CLASSES = (0, 1)  # runtime and driver; other rows of the table share their correlation ids
 #: Calls that give work to a GPU or wait for it. The rest, nine of ten in eager PyTorch, asks for events and devices.
-_CALLS_OF_INTEREST = r"^cu(da)?[A-Z]\w*(Launch|Memcpy|Memset|Memory2D|Synchronize|Prefetch|BatchMemOp|Value32|Value64)"
+_CALLS_OF_INTEREST = r"^cu(da)?\w*(Launch|Memcpy|Memset|Memory2D|Synchronize|Prefetch|BatchMemOp|Value32|Value64)"
 _GPU_MASK = 0xFF  # a typeId of GPU_METRICS ends in nsys' own number of the GPU
 _NSYS_TABLES = frozenset(
     (

@@ -14,6 +14,7 @@ import polars as pl
 
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.trace import bulk
+from nsysan.trace.btree import is_tree
 from nsysan.trace.store import Where, applicable, completed, damaged
 
 MAGIC = b"SQLite format 3\x00"
@@ -110,7 +111,10 @@ class SqliteFile:
         names |= {name: quoted(name) for name in numbers}
         self._check_types(table, list(numbers))
         sql = ", ".join(f"{source} AS {quoted(name)}" for name, source in names.items())
-        statement = f"SELECT {sql} FROM {quoted(table)} WHERE rowid > ? AND rowid <= ?{_and(where)}"
+        statement = f"SELECT {sql} FROM {quoted(table)} WHERE rowid BETWEEN ? AND ?{_and(where)}"
+        # Rows that a condition drops are not counted by anyone.
+        if where and not is_tree(self.path, self._root(table)):
+            raise self.damaged(f"table {table}: its pages form no tree")
         frame = bulk.read(self._uri, statement, list(names), self._row_bounds(table), self._most_rows())
         if frame is None:
             raise self.damaged(f"table {table} holds values of a wrong type, or more rows than its pages can")
@@ -160,20 +164,23 @@ class SqliteFile:
         wrong = " OR ".join(f"typeof({quoted(name)}) NOT IN ('integer', 'null')" for name in numbers)
         for begin, end in self._row_bounds(table):
             self._start_statement(len(numbers) + 5)
-            first = f"SELECT * FROM {quoted(table)} WHERE rowid > ? AND rowid <= ? LIMIT {bulk.BATCH}"
+            first = f"SELECT * FROM {quoted(table)} WHERE rowid BETWEEN ? AND ? LIMIT {bulk.BATCH}"
             if self._connection.execute(f"SELECT 1 FROM ({first}) WHERE {wrong} LIMIT 1", (begin, end)).fetchone():
                 raise self.damaged(f"table {table} holds values of a wrong type")
 
     def _row_bounds(self, table: str) -> list[tuple[int, int]]:
-        """Ranges of rowid, after the first number and up to the second, with about as many rows each."""
+        """First and last rowid of each part of a table."""
         self._start_statement(columns=1)
-        sql = f"SELECT min(rowid), max(rowid) FROM {quoted(table)}"
-        # SQLite seeks one end where only that is asked for.
-        first = self._connection.execute(sql.replace(", max(rowid)", "")).fetchone()[0] or 0
+        first = self._connection.execute(f"SELECT min(rowid) FROM {quoted(table)}").fetchone()[0] or 0
         last = self._last_row(table)
         parts = bulk.parts()
-        cuts = [first - 1 + (last - first + 1) * part // parts for part in range(parts + 1)]
-        return [(max(a, -(1 << 63)), b) for a, b in pairwise(cuts)]
+        cuts = [first + (last + 1 - first) * part // parts for part in range(parts + 1)]
+        return [(begin, end - 1) for begin, end in pairwise(cuts)]
+
+    def _root(self, table: str) -> int:
+        self._start_statement(columns=5)
+        sql = "SELECT rootpage FROM sqlite_master WHERE type = 'table' AND name = ?"
+        return int(self._connection.execute(sql, (table,)).fetchone()[0])
 
     def _last_row(self, table: str) -> int:
         self._start_statement(columns=1)

@@ -1,0 +1,144 @@
+"""Folders of Parquet and Arrow files: the same report, exported three ways by one nsys, reads alike."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tarfile
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import nsysan
+from nsysan import ExitCode, NsysanError
+from nsysan.trace.columnar import ColumnarFolder
+from nsysan.trace.store import Where
+from tests.clitools import run_cli
+from tests.conftest import FIXTURES
+
+I64, TEXT, BYTES = pl.Int64(), pl.String(), pl.Binary()
+FOLDERS = ("tp2_pqtdir", "tp2_arwdir")
+
+
+@pytest.fixture(scope="module")
+def exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """tp2.sqlite, tp2_pqtdir and tp2_arwdir: one real report, exported by one nsys."""
+    folder = tmp_path_factory.mktemp("exports")
+    with tarfile.open(FIXTURES / "tp2_exports.tar.xz") as archive:
+        archive.extractall(folder, filter="data")
+    return folder
+
+
+Capsys = pytest.CaptureFixture[str]
+
+
+def document(capsys: Capsys, path: Path) -> dict[str, object]:
+    outcome = run_cli(capsys, "report", path, "--json", "-", "-q")
+    assert outcome.code == 0, outcome.err
+    found: dict[str, object] = json.loads(outcome.out)
+    return found
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_report_of_a_folder_is_that_of_the_sqlite_export(exports: Path, capsys: Capsys, name: str) -> None:
+    expected = document(capsys, exports / "tp2.sqlite")
+    found = document(capsys, exports / name)
+    text = json.dumps(found).replace(name, "tp2.sqlite")
+    assert json.loads(text) == expected
+    assert len(expected["per_step"]) > 20  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_reading_leaves_the_folder_as_it_is(exports: Path, name: str) -> None:
+    before = {file: (file.stat().st_size, file.stat().st_mtime_ns) for file in (exports / name).iterdir()}
+    nsysan.analyze(nsysan.open_trace(exports / name))
+    assert {file: (file.stat().st_size, file.stat().st_mtime_ns) for file in (exports / name).iterdir()} == before
+
+
+def test_info_of_a_folder(exports: Path, capsys: Capsys) -> None:
+    outcome = run_cli(capsys, "info", exports / "tp2_pqtdir")
+    assert outcome.code == 0
+    assert "tp2_pqtdir" in outcome.out
+
+
+def test_a_folder_of_folders_is_several_reports(exports: Path, tmp_path: Path, capsys: Capsys) -> None:
+    for name in ("a_pqtdir", "b_pqtdir"):
+        shutil.copytree(exports / "tp2_pqtdir", tmp_path / name)
+    outcome = run_cli(capsys, "report", tmp_path, "--json", "-")
+    # Both are the same ranks of the same run.
+    assert outcome.code == ExitCode.NOT_ONE_RUN, outcome.err
+
+
+def parquet(path: Path, **columns: pa.Array) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    pq.write_table(pa.table(columns), path)
+    return path.parent
+
+
+def test_conditions_and_missing_columns(tmp_path: Path) -> None:
+    folder = ColumnarFolder(
+        parquet(tmp_path / "x" / "T.parquet", a=pa.array([1, 2, 3, None]), b=pa.array([5, 6, 7, 8]))
+    )
+    assert folder.read("T", {"a": I64}, [Where("b", at_least=6, below=8)])["a"].to_list() == [2, 3]
+    assert folder.read("T", {"b": I64}, [Where("a", one_of=[3, 9]), Where("none", one_of=[1])])["b"].to_list() == [7]
+    assert folder.read("T", {"b": I64}, [Where("a")])["b"].to_list() == [5, 6, 7]
+    assert folder.read("T", {"c": TEXT, "a": I64}).rows() == [(None, 1), (None, 2), (None, 3), (None, None)]
+    assert folder.read("none", {"a": I64}).is_empty()
+    assert folder.count("T") == 4
+
+
+def test_unsigned_ids_have_the_bits_of_sqlite(tmp_path: Path) -> None:
+    ids = pa.array([2**63 + 5, 7], pa.uint64())
+    folder = ColumnarFolder(parquet(tmp_path / "x" / "T.parquet", a=ids))
+    assert folder.read("T", {"a": I64})["a"].to_list() == [5 - 2**63, 7]
+
+
+def test_text_that_is_not_utf8_and_bytes_declared_as_text(tmp_path: Path) -> None:
+    raw = pa.array([b"caf\xe9", b"", b"ok"], pa.large_binary()).view(pa.large_string())
+    folder = ColumnarFolder(parquet(tmp_path / "x" / "T.parquet", a=raw))
+    assert folder.read("T", {"a": TEXT})["a"].to_list() == ["caf\ufffd", "", "ok"]
+    assert folder.read("T", {"a": BYTES})["a"].to_list() == [b"caf\xe9", None, b"ok"]
+
+
+@pytest.mark.parametrize("values", [pa.array(["x"]), pa.array([1.5]), pa.array([[1]])])
+def test_wrong_type_in_a_number_column_is_damage(tmp_path: Path, values: pa.Array) -> None:
+    folder = ColumnarFolder(parquet(tmp_path / "x" / "T.parquet", a=values))
+    with pytest.raises(NsysanError, match="table T") as refused:
+        folder.read("T", {"a": I64})
+    assert refused.value.exit_code == ExitCode.DAMAGED
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+@pytest.mark.parametrize("kept", [0, 7, 100, 2_000])
+def test_truncated_table_is_damage(exports: Path, tmp_path: Path, capsys: Capsys, name: str, kept: int) -> None:
+    folder = tmp_path / name
+    shutil.copytree(exports / name, folder)
+    table = next(folder.glob("CUPTI_ACTIVITY_KIND_KERNEL.*"))
+    table.write_bytes(table.read_bytes()[:kept])
+    outcome = run_cli(capsys, "report", folder, "--json", "-")
+    assert outcome.code == ExitCode.DAMAGED, outcome.err
+    assert "CUPTI_ACTIVITY_KIND_KERNEL" in outcome.err
+
+
+def test_a_file_of_few_bytes_and_endless_rows_is_refused(tmp_path: Path) -> None:
+    many = pa.array([0] * 20_000_000, pa.int8())
+    folder = parquet(tmp_path / "x" / "T.parquet", a=many)
+    with pytest.raises(NsysanError, match="more rows than its bytes can hold"):
+        ColumnarFolder(folder).read("T", {"a": I64})
+
+
+@pytest.mark.parametrize("content", [{}, {"notes.txt": b"x"}, {"other.parquet": None}])
+def test_a_folder_that_is_no_export(tmp_path: Path, capsys: Capsys, content: dict[str, bytes | None]) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name, data in content.items():
+        if data is None:
+            parquet(folder / name, a=pa.array([1]))
+        else:
+            (folder / name).write_bytes(data)
+    outcome = run_cli(capsys, "report", folder)
+    assert outcome.code in (ExitCode.NO_SUCH_FILE, ExitCode.NOT_NSYS)
+    assert outcome.err.count("\n") == 1
