@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from nsysan.model.run import Run
+    from nsysan.metrics.run import Run
     from nsysan.trace.export import Trace
 
 __version__ = "0.1.0"
@@ -33,7 +33,7 @@ def open_trace(path: str | Path) -> Trace:
 
 
 def analyze(traces: Trace | Sequence[Trace], steps: str | None = None, *, use_nvtx: bool = True) -> Run:
-    """Find ranks, steps and collectives of a trace, or of a run's traces (see nsysan.model.run.analyze)."""
-    from nsysan.model.run import analyze
+    """Find ranks, steps and collectives of a trace, or of a run's traces (see nsysan.model.run.build_model)."""
+    from nsysan.metrics.run import analyze
 
     return analyze(traces, steps, use_nvtx=use_nvtx)

@@ -23,6 +23,7 @@ class ExitCode(IntEnum):
     RANGE_NEVER_OPENED = 22
     EXPORT_FAILED = 23
     NSYS_DIED = 24
+    NOT_CLEAN = 30
 
 
 class NsysanError(Exception):

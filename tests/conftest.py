@@ -8,9 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 import nsysan
-from nsysan.model.run import Run
+from nsysan.metrics.run import Run
+
+# How long an example takes says more of the machine than of the code.
+settings.register_profile("nsysan", deadline=None)
+settings.load_profile("nsysan")
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 #: Traces with kernels inside their steps.

@@ -10,7 +10,7 @@ import pytest
 
 import nsysan
 from nsysan.metrics.bandwidth import Speed, peak_share, speed, total_bytes
-from nsysan.model.run import Run
+from nsysan.metrics.run import Run
 from nsysan.report import figures
 from nsysan.report.build import Report, build_report
 from nsysan.report.collectives import counted_steps
@@ -89,7 +89,30 @@ def test_speed_is_that_of_the_wire_not_of_the_residency(tmp_path: Path) -> None:
     assert family.algbw == pytest.approx(250)
     assert family.busbw == pytest.approx(375)
     assert family.peak_share == pytest.approx(375 / 450)
-    assert "floor 8.0 us (p50 0.0 over it)    algbw 250  busbw 375 GB/s (83% of peak)" in to_text(report)
+    assert "floor 8.0 us (median call 0.0 over it)    algbw 250  busbw 375 GB/s (83% of peak)" in to_text(report)
+
+
+def test_ranks_that_leave_one_after_another_have_less_wire_than_the_floor(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    # Rank 1 arrives 8 us late and stays 12, in every second step 15; the others left 6 us before it.
+    for rank in range(3):
+        process = builder.process(100 + rank, device=rank)
+        for step in range(9):
+            at = 1_000_000 + 40_000 * step
+            begin, end = (
+                (at + 8_000, at + 20_000 + step % 2 * 3_000) if rank == 1 else (at, at + 14_000 + step % 2 * 3_000)
+            )
+            process.nvtx(f"decode_step_{step}", at - 10_000, at - 1_000)
+            process.kernel(ALLREDUCE_KERNEL, begin, end, launch=at - 9_000)
+    report = report_of(builder.write(tmp_path / "early.sqlite"))
+    (family,) = report.collectives
+    assert family.wire is not None
+    assert (family.wire["p50"], family.floor, family.excess) == (9_000, 12_000, 3_000)
+    assert "floor 12.0 us (median call 3.0 over it; above p50, since ranks leave one after another)" in to_text(report)
+    what = report.diagnosis.what_if
+    assert what is not None
+    # The median step, of eight steady ones, is half an excess of 3 us.
+    assert what.floor_wire == what.period - 1_500
 
 
 def test_without_sizes_there_is_a_floor_and_no_speed(tmp_path: Path) -> None:
@@ -156,7 +179,7 @@ def test_the_chart_shows_floor_model_and_peak_over_the_sizes(tmp_path: Path) -> 
     # Ring LL: 6.6 us and two hops of 0.6, and 8 KiB at half of 0.8 * 450 GB/s.
     assert lines["NCCL's model"].y[1] == pytest.approx(7.8 + 8.192 / 180)
     assert list(lines["link's peak"].y) == [450, 450]
-    assert 'id="figure-sizes"' in to_html(report)
+    assert 'data-figure="sizes"' in to_html(report)
 
 
 def test_link_gbps_overrides_the_peak(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 
 from nsysan import ExitCode
-from nsysan.report.check import METRICS, check, metric_of, parse_rule
+from nsysan.model.classes import load_catalogue
+from nsysan.report.check import check, metric_of
+from nsysan.report.rules import KINDS, METRICS, Address, parse_rule
 from tests.clitools import graph_level_trace, paper_trace, run_cli
+from tests.tracebuilder import TraceBuilder, decode_loop
 
 Capsys = pytest.CaptureFixture[str]
 
@@ -19,6 +22,10 @@ Capsys = pytest.CaptureFixture[str]
 @pytest.fixture(autouse=True)
 def _in_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+
+
+#: The collective of the paper traces.
+CALL = "all_reduce of 8 KiB over 4 ranks [ncclDevKernel_AllReduce_Sum_bf16_RING_LL]"
 
 
 # ---- grammar
@@ -46,6 +53,23 @@ def test_rule(text: str, metric: str, operator: str, limit: float, relative: boo
 
 
 @pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("all_reduce.wire_p50>+15%", Address("all_reduce", None)),
+        (" all_reduce[8192].wire_p50 > 12us", Address("all_reduce", 8192)),
+        ("all_gather[0].wait_max<-3%", Address("all_gather", 0)),
+        ("wire_p50>+15%", None),
+    ],
+)
+def test_a_rule_may_name_a_collective(text: str, address: Address | None) -> None:
+    assert parse_rule(text).address == address
+
+
+def test_every_kind_of_the_catalogue_can_be_named() -> None:
+    assert set(KINDS) == {kernel.kind for kernel in load_catalogue().rows if kernel.kind} - {"unknown"}
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", "is no rule"),
@@ -61,6 +85,11 @@ def test_rule(text: str, metric: str, operator: str, limit: float, relative: boo
         ("wire_p42>3ms", "no metric"),
         ("period>1e3ms", "is no rule"),
         ("period>2ms; rm", "is no rule"),
+        ("all_reduce.period>2ms", "period is not of one collective"),
+        ("allreduce.wire_p50>2us", "no collective 'allreduce'; there are all_reduce, all_gather"),
+        ("all_reduce[8k].wire_p50>2us", "is no rule"),
+        ("all_reduce[].wire_p50>2us", "is no rule"),
+        ("all_reduce.straggler", "is no rule"),
     ],
 )
 def test_what_is_no_rule_is_a_usage_error(tmp_path: Path, capsys: Capsys, text: str, message: str) -> None:
@@ -130,6 +159,130 @@ def test_changes_against_a_baseline(rule: str, before: int, verdict: str, change
     assert change in outcome.line
 
 
+# ---- of one collective, against the same one
+
+
+def row(
+    p50: int,
+    *,
+    matched: int = 32,
+    kind: str = "all_reduce",
+    bytes: int | None = 8192,
+    ranks: int = 4,
+    name: str = "ncclDevKernel_AllReduce_Sum_bf16_RING_LL",
+    library: str | None = "NCCL",
+) -> dict[str, Any]:
+    times = {"p50": p50, "p95": p50, "p99": p50, "max": p50}
+    named = {"name": name, "library": library, "class": "collective", "kind": kind, "bytes": bytes, "ranks": ranks}
+    return {**named, "matched": matched, "wire_ns": times, "wait_ns": times}
+
+
+def told(rule: str, now: list[dict[str, Any]], before: list[dict[str, Any]] | None = None) -> tuple[str, str]:
+    """Verdict, and what is told behind the rule."""
+    base = None if before is None else {"collectives": before}
+    outcome = check(parse_rule(rule), {"collectives": now}, base)
+    return outcome.verdict, outcome.line.split(": ", 1)[1]
+
+
+LARGE = row(60_000, bytes=262_144)
+GATHER = row(5_000, kind="all_gather", name="ncclDevKernel_AllGather_RING_LL")
+SYMM = row(7_000, bytes=None, name="one_shot_all_reduce_kernel", library="PyTorch")
+
+
+def test_the_hot_collective_is_held_against_the_same_one() -> None:
+    # The hottest of the baseline is another size, and slower than anything here.
+    verdict, line = told("wire_p50>+15%", [row(12_000)], [LARGE, row(10_000), GATHER])
+    assert (verdict, line) == ("fail", f"wire_p50 of {CALL} is 12.0 us, +20.0 % against 10.0 us")
+    assert told("wire_p50>+15%", [row(11_000)], [LARGE, row(10_000)])[0] == "pass"
+
+
+@pytest.mark.parametrize(
+    ("before", "other"),
+    [
+        (LARGE, "all_reduce of 256 KiB over 4 ranks [ncclDevKernel_AllReduce_Sum_bf16_RING_LL]"),
+        (GATHER, "all_gather of 8 KiB over 4 ranks [ncclDevKernel_AllGather_RING_LL]"),
+        (row(6_000, ranks=2), "all_reduce of 8 KiB over 2 ranks [ncclDevKernel_AllReduce_Sum_bf16_RING_LL]"),
+        (SYMM, "all_reduce of unknown size over 4 ranks [one_shot_all_reduce_kernel]"),
+        (row(6_000, name="cross_device_reduce_1stage", library="vLLM"), "all_reduce of 8 KiB over 4 ranks [cross_"),
+    ],
+)
+@pytest.mark.parametrize("rule", ["wire_p50>+15%", "wire_p50<+900%", "all_reduce[8192].wire_p50>+15%"])
+def test_another_collective_is_no_baseline(rule: str, before: dict[str, Any], other: str) -> None:
+    verdict, line = told(rule, [row(9_000)], [before])
+    assert verdict == "cannot tell"
+    assert line.startswith(f"wire_p50 of {CALL} is 9.0 us; the baseline has no such call; its hottest is {other}")
+
+
+def test_a_kernel_of_the_same_library_is_the_same_but_the_same_kernel_goes_first() -> None:
+    float32 = row(20_000, name="ncclDevKernel_AllReduce_Sum_f32_RING_LL")
+    assert "+100.0 % against 5.0 us" in told("wire_p50>+15%", [row(10_000)], [float32, row(5_000)])[1]
+    assert "-50.0 % against 20.0 us" in told("wire_p50>+15%", [row(10_000)], [float32])[1]
+    # Of unknown size only the kernel itself is known to do the same.
+    other = row(7_000, bytes=None, name="two_shot_all_reduce_kernel", library="PyTorch")
+    assert told("wire_p50>+15%", [SYMM], [other])[0] == "cannot tell"
+    assert told("wire_p50>+15%", [SYMM], [SYMM]) == (
+        "pass",
+        "wire_p50 of all_reduce of unknown size over 4 ranks [one_shot_all_reduce_kernel] is 7.0 us, "
+        "+0.0 % against 7.0 us",
+    )
+
+
+def test_a_baseline_that_is_not_split_says_so() -> None:
+    unsplit = row(1) | {"matched": 0, "wire_ns": None, "wait_ns": None}
+    assert told("wire_p50>+15%", [row(9_000)], [unsplit]) == (
+        "cannot tell",
+        f"wire_p50 of {CALL} is 9.0 us; the baseline's {CALL} is not split into wait and wire",
+    )
+    assert told("wire_p50>+15%", [row(9_000)], [])[1].endswith("no collective that is split into wait and wire")
+
+
+def test_a_rule_finds_the_collective_that_it_names() -> None:
+    now = [LARGE, row(9_000), GATHER]
+    assert told("wire_p50>12us", now)[0] == "fail"
+    assert told("all_reduce.wire_p50>12us", now)[0] == "fail"
+    assert told("all_reduce[8192].wire_p50>12us", now) == ("pass", f"wire_p50 of {CALL} is 9.0 us")
+    assert told("all_gather.wait_p99>4us", now)[0] == "fail"
+    assert told("all_gather.wire_p50>+15%", now, [LARGE, row(1), row(4_000, kind="all_gather")])[1].endswith(
+        "+25.0 % against 4.0 us"
+    )
+    verdict, line = told("reduce_scatter[64].wire_p50>1us", [GATHER])
+    assert (verdict, line) == (
+        "cannot tell",
+        "wire_p50 of reduce_scatter of 64 B is not known in this run; there is all_gather of 8 KiB over 4 ranks "
+        "[ncclDevKernel_AllGather_RING_LL]",
+    )
+
+
+@pytest.mark.parametrize(
+    ("rule", "code"),
+    [
+        ("all_reduce[8192].wire_p50>+15%", 0),
+        ("all_reduce[8192].wire_p50>7us", 1),
+        ("all_reduce[4096].wire_p50>7us", 2),
+        ("all_gather.wire_p50>7us", 2),
+    ],
+)
+def test_exit_codes_of_rules_on_a_collective(tmp_path: Path, capsys: Capsys, rule: str, code: int) -> None:
+    trace = paper_trace(tmp_path / "t.sqlite", steps=8)
+    run_cli(capsys, "report", trace, "--json", "base.json")
+    assert run_cli(capsys, "check", trace, "--fail-on", rule, "--baseline", "base.json").code == code
+
+
+def test_another_size_in_the_baseline_is_told_from_a_slower_link(tmp_path: Path, capsys: Capsys) -> None:
+    builder = TraceBuilder()
+    decode_loop(builder, steps=8, message_bytes=65_536, wire_ns=24_000)
+    run_cli(capsys, "report", builder.write(tmp_path / "b.sqlite"), "--json", "base.json")
+    trace = paper_trace(tmp_path / "t.sqlite", steps=8)
+    result = run_cli(capsys, "check", trace, "--fail-on", "wire_p50>+15%", "--baseline", "base.json")
+    assert result.code == 2
+    assert CALL in result.out
+    assert "its hottest is all_reduce of 64 KiB over 4 ranks" in result.out
+
+
+def test_help_names_the_rule_of_one_collective(capsys: Capsys) -> None:
+    assert "--fail-on 'all_reduce[8192].wire_p50>+15%'" in run_cli(capsys, "check", "--help").out
+
+
 # ---- exit codes
 
 
@@ -164,7 +317,7 @@ def test_lines_hold_both_numbers(tmp_path: Path, capsys: Capsys) -> None:
     result = run_cli(capsys, "check", "a.sqlite", *rules, "--baseline", "a.json")
     assert result.code == 1
     assert result.out.splitlines() == [
-        "pass         wire_p50>+15%: wire_p50 is 8.0 us, +0.0 % against 8.0 us",
+        f"pass         wire_p50>+15%: wire_p50 of {CALL} is 8.0 us, +0.0 % against 8.0 us",
         "fail         period>43us: period is 44.0 us",
         "fail         straggler: rank 1 arrives last and costs the others 6.0 us a step (14%); cause compute",
     ]
@@ -213,9 +366,34 @@ def test_what_is_no_baseline(tmp_path: Path, capsys: Capsys, text: str | None, c
     assert (result.code, result.out, result.err.count("\n")) == (code, "", 1)
 
 
+@pytest.mark.parametrize(
+    ("rule", "code"), [("all_reduce[8192].wire_p50>12us", 0), ("wire_p50>5us", 1), ("all_gather.wire_p50>1us", 2)]
+)
+def test_exit_codes_of_a_real_trace(capsys: Capsys, real_trace: Callable[[str], Path], rule: str, code: int) -> None:
+    assert run_cli(capsys, "check", real_trace("tp4_graph_node"), "--fail-on", rule).code == code
+
+
+def test_another_library_cannot_be_told_from_a_faster_link(capsys: Capsys, real_trace: Callable[[str], Path]) -> None:
+    run_cli(capsys, "report", real_trace("tp4_graph_node"), "--json", "base.json")
+    rule = ("--fail-on", "wire_p50>+15%", "--baseline", "base.json")
+    result = run_cli(capsys, "check", real_trace("tp4_symm"), *rule)
+    assert result.code == 2
+    assert "[one_shot_all_reduce_kernel] is 7.0 us; the baseline has no such call" in result.out
+    assert CALL in result.out
+
+
+def test_sizes_that_a_trace_does_not_hold_can_be_given(capsys: Capsys, real_trace: Callable[[str], Path]) -> None:
+    run_cli(capsys, "report", real_trace("tp4_graph_node"), "--json", "base.json")
+    rule = ("--fail-on", "wire_p50>+15%", "--baseline", "base.json")
+    result = run_cli(capsys, "check", real_trace("tp4_slow"), *rule)
+    assert (result.code, "unknown size" in result.out, "--message-bytes" in result.out) == (2, True, True)
+    run_cli(capsys, "report", real_trace("tp4_slow"), "--message-bytes", "8192", "--json", "slow.json")
+    assert run_cli(capsys, "check", "slow.json", *rule).code == 0
+
+
 def test_real_traces(capsys: Capsys, real_trace: Callable[[str], Path]) -> None:
     run_cli(capsys, "report", real_trace("tp4_graph_node"), "--json", "base.json")
     rules = ("--fail-on", "wire_p50>+15%", "--fail-on", "straggler", "--fail-on", "period>+15%")
-    result = run_cli(capsys, "check", real_trace("tp4_slow"), *rules, "--baseline", "base.json")
+    result = run_cli(capsys, "check", real_trace("tp4_slow3"), *rules, "--baseline", "base.json")
     assert [line.split()[0] for line in result.out.splitlines()] == ["pass", "fail", "fail"]
     assert run_cli(capsys, "check", "base.json", *rules, "--baseline", "base.json").code == 0

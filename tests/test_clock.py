@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 
 import nsysan
-from nsysan.model.run import Run
+from nsysan.metrics.run import Run
 from nsysan.report.build import Report, build_report
 from tests.clitools import run_cli
 from tests.tracebuilder import ALLREDUCE_KERNEL, TraceBuilder, decode_loop
@@ -163,7 +163,7 @@ def test_a_missing_rank_is_named_and_the_rest_analysed(analyzed: Analyze) -> Non
     status, reason = quality(report)["missing_ranks"]
     assert status == "estimated"
     assert reason.startswith("rank 2 is not in the trace, of 4")
-    assert "ranks 2 are not in the trace" in report.diagnosis.verdict.reason
+    assert "rank 2 is not in the trace" in report.diagnosis.verdict.reason
     plain = analyzed(MERGED).ledger.filter(pl.col("rank") != 2)
     same = ["step", "rank", "period_ns", "compute_ns", "copy_ns", "idle_ns", "comm_ns"]
     assert run.ledger.select(same).equals(plain.select(same))

@@ -9,18 +9,20 @@ import re
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import nsysan
 from nsysan import ExitCode
+from nsysan.metrics.run import Run
 from nsysan.metrics.significance import holm, mann_whitney
-from nsysan.model.run import Run
 from nsysan.report import compare as compare_module
 from nsysan.report.compare import CHANGED, FEW, INCOMPARABLE, NOISE, Comparison, Figure, compare
 from nsysan.report.compare_document import to_document, to_json
@@ -28,6 +30,7 @@ from nsysan.report.compare_html import to_html
 from nsysan.report.compare_text import to_markdown, to_text
 from nsysan.report.scaling import lost_sentence, replicas_sentence, widening_sentence
 from nsysan.report.side import Side, build_side
+from nsysan.report.side_families import match_families
 from tests.clitools import graph_level_trace, run_cli
 from tests.test_html import HOSTILE, Page, strings
 from tests.tracebuilder import COMPUTE_KERNEL, TraceBuilder, decode_loop
@@ -60,9 +63,21 @@ def loop(
     compute_ns: int = 10_000,
     wire_ns: int = 8_000,
     late: dict[int, int] | None = None,
+    message_bytes: int | None = 8192,
+    gpu: str | None = None,
 ) -> Path:
     builder = TraceBuilder()
-    decode_loop(builder, steps=steps, ranks=ranks, compute_ns=compute_ns, wire_ns=wire_ns, late=late)
+    for rank in range(ranks if gpu else 0):
+        builder.gpu(rank, name=gpu or "")
+    decode_loop(
+        builder,
+        steps=steps,
+        ranks=ranks,
+        compute_ns=compute_ns,
+        wire_ns=wire_ns,
+        late=late,
+        message_bytes=message_bytes,
+    )
     return builder.write(path)
 
 
@@ -190,7 +205,9 @@ def test_figures_of_the_paper_loop(tmp_path: Path) -> None:
     tokens = comparison.figure("throughput.tokens").values
     assert tokens == [pytest.approx(1e9 / 38_000), pytest.approx(4e9 / 52_000)]
     assert comparison.scaling is None
-    assert comparison.notes == ["not the same batch: A 1, B 4", f"A, B: {EAGER}"]
+    batch, link, eager = comparison.notes
+    assert (batch, eager) == ("not the same batch: A 1, B 4", f"A, B: {EAGER}")
+    assert "what B ran over cannot be told" in link
 
 
 # ---- scaling
@@ -275,7 +292,7 @@ def test_two_gpus_against_four(analyzed: Analyze) -> None:
     assert sum(step.lost.values()) == pytest.approx(step.wide.period - step.ideal, rel=0.01)
 
 
-@pytest.mark.parametrize("name", ["tp4_graph_node", "tp4_eager", "tp4_fused", "tp4_late1"])
+@pytest.mark.parametrize("name", ["tp2_graph", "tp4_graph_node", "tp4_eager", "tp4_fused", "tp4_symm", "tp4_late1"])
 def test_a_real_trace_against_itself(analyzed: Analyze, name: str) -> None:
     assert set(verdicts(of_fixtures(analyzed, name, name)).values()) == {NOISE}
 
@@ -407,6 +424,188 @@ def test_other_sizes_are_compared_with_a_warning(tmp_path: Path) -> None:
     assert comparison.notes[0] == "sizes differ, so these are not like for like: all_reduce of 8 KiB, 256 KiB"
 
 
+@pytest.mark.parametrize(
+    ("members", "title"),
+    [
+        ([2, 1], ["all_reduce of 8 KiB", "all_reduce of 8 KiB within 1 rank"]),
+        ([4, 2], ["all_reduce of 8 KiB", "all_reduce of 8 KiB within 2 ranks"]),
+        ([2, None], ["all_reduce of 8 KiB", "all_reduce of 8 KiB within an unknown number of ranks"]),
+        ([None], ["all_reduce of 8 KiB"]),
+    ],
+)
+def test_groups_of_ranks_have_a_name(tmp_path: Path, members: list[int | None], title: list[str]) -> None:
+    whole = side(loop(tmp_path / "a.sqlite", ranks=2, steps=10))
+    groups = pl.concat([whole.calls.with_columns(members=pl.lit(n, pl.Int64)) for n in members])
+    grouped = replace(whole, calls=groups)
+    assert [family.title for family in match_families([grouped, grouped])] == title
+
+
+# ---- the link
+
+#: ns of all-reduces of 8 KiB over 4 ranks, as data/links.toml has them for NVLink 4 and with NCCL_P2P_DISABLE=1,
+#: and one between the two.
+NVLINK, HOST_MEMORY, BETWEEN = 8_900, 14_800, 11_900
+
+
+def two_links(folder: Path, *wires: int, message_bytes: int = 8192) -> Comparison:
+    sides = [
+        side(loop(folder / f"{n}.sqlite", wire_ns=ns, message_bytes=message_bytes), "ABC"[n])
+        for n, ns in enumerate(wires)
+    ]
+    return compare(sides, nsysan.__version__)
+
+
+def head(text: str) -> str:
+    """What stands above the first table."""
+    return text.partition("us a step")[0]
+
+
+@pytest.mark.parametrize(
+    ("message_bytes", "wires", "evidence"),
+    [
+        (8_192, (NVLINK, HOST_MEMORY), ("takes 8.9 us at its floor", "takes 14.8 us at its floor, 1.66 of NVLink's")),
+        # 16 MB over 4 ranks: 1.5 times 200 and 20 GB/s are carried.
+        (16_000_000, (80_000, 800_000), ("busbw 300.0 GB/s at 16.0 MB", "busbw 30.0 GB/s at 16.0 MB, 0.47 of PCIe's")),
+    ],
+)
+def test_a_link_that_changed_is_told_first(
+    tmp_path: Path, message_bytes: int, wires: tuple[int, int], evidence: tuple[str, str]
+) -> None:
+    comparison = two_links(tmp_path, *wires, message_bytes=message_bytes)
+    words = (
+        "by the speed of the collectives A ran over NVLink, B over host memory, though B's GPUs have NVLink of 450 GB/s"
+    )
+    text, markdown = head(to_text(comparison)), head(to_markdown(comparison))
+    lead = "".join(Page(to_html(comparison)).text).partition("Ledger")[0]
+    document = json.loads(to_json(comparison))
+    for shown in (text, lead, "\n".join(document["answers"])):
+        assert words in shown
+        assert all(told in shown for told in evidence)
+    assert words in markdown
+    assert document["link_differs"] is True
+    assert [entry["link"]["looks_like"] for entry in document["sides"]] == ["nvlink", "host_memory"]
+    assert all(told in entry["link"]["evidence"][0] for told, entry in zip(evidence, document["sides"], strict=True))
+
+
+def test_a_link_that_came_back_is_told_likewise(tmp_path: Path) -> None:
+    text = head(to_text(two_links(tmp_path, HOST_MEMORY, NVLINK, HOST_MEMORY)))
+    assert "A and C ran over host memory, B over NVLink, though A's GPUs have NVLink of 450 GB/s and C's" in text
+
+
+@pytest.mark.parametrize("wire", [NVLINK, HOST_MEMORY])
+def test_one_link_is_no_change(tmp_path: Path, wire: int) -> None:
+    comparison = two_links(tmp_path, wire, wire)
+    assert not any(line.startswith("link") for line in to_text(comparison).splitlines())
+    assert to_document(comparison)["link_differs"] is False
+    wrong = "A and B ran over host memory, though the GPUs have NVLink of 450 GB/s: all-reduce of 8192 B"
+    assert any(wrong in note for note in comparison.notes) == (wire == HOST_MEMORY)
+
+
+def test_a_link_that_cannot_be_told_is_no_change_but_a_note(tmp_path: Path) -> None:
+    comparison = two_links(tmp_path, NVLINK, BETWEEN)
+    assert to_document(comparison)["link_differs"] is False
+    (note,) = [note for note in comparison.notes if "ran over" in note]
+    assert "A ran over NVLink; what B ran over cannot be told: all-reduce of 8192 B" in note
+    assert "1.34 of NVLink's 8.9 us" in note
+
+
+def test_other_links_in_the_machine_are_a_note(tmp_path: Path) -> None:
+    a = loop(tmp_path / "a.sqlite", message_bytes=None)
+    b = loop(tmp_path / "b.sqlite", message_bytes=None, gpu="NVIDIA L40S")
+    comparison = compare([side(a), side(b, "B")], nsysan.__version__)
+    assert "not the same link between the GPUs: A NVLink of 450 GB/s, B PCIe of 32 GB/s" in comparison.notes
+    assert "not the same GPU: A NVIDIA H200, B NVIDIA L40S" in comparison.notes
+    assert not any("ran over" in note for note in comparison.notes)
+
+
+def test_real_traces_ran_over_one_link(analyzed: Analyze) -> None:
+    comparison = of_fixtures(analyzed, "tp4_graph_node", "tp4_slow3", "tp4_symm")
+    assert to_document(comparison)["link_differs"] is False
+    assert not any("ran over" in note for note in comparison.notes)
+
+
+# ---- bandwidth
+
+
+def speeds(comparison: Comparison) -> dict[str, tuple[Any, str]]:
+    return {
+        figure.id.rpartition(".")[2]: (figure.values, figure.changes[0].verdict)
+        for figure in comparison.group("bandwidth")
+    }
+
+
+def test_bandwidth_by_the_formulas_of_nccl_tests(tmp_path: Path) -> None:
+    """2 MB over 2 ranks in 10 us are 200 GB/s, over 4 ranks in 16 us 125; the bus carries 1 and 1.5 times that."""
+    a = loop(tmp_path / "a.sqlite", ranks=2, wire_ns=10_000, message_bytes=2_000_000)
+    b = loop(tmp_path / "b.sqlite", ranks=4, wire_ns=16_000, message_bytes=2_000_000)
+    comparison = compare([side(a), side(b, "B")], nsysan.__version__)
+    assert speeds(comparison) == {
+        "algbw": (pytest.approx([200, 125]), CHANGED),
+        "busbw": (pytest.approx([200, 187.5]), CHANGED),
+        "peak_share": (pytest.approx([100 * 200 / 450, 100 * 187.5 / 450]), CHANGED),
+    }
+    text, markdown, page = to_text(comparison), to_markdown(comparison), "".join(Page(to_html(comparison)).text)
+    for shown in (text, markdown, page):
+        assert "busbw, % of the link's peak" in shown
+        assert "187.50" in shown
+    for shown in (text, page):
+        assert "over 4 ranks, algbw 125 busbw 188 GB/s (42% of peak) [" in shown
+    (family,) = to_document(comparison)["collectives"]
+    told = family["sides"]["B"]
+    assert (told["algbw_gbps"], told["busbw_gbps"], told["no_bandwidth"]) == (125, 187.5, None)
+    assert told["peak_share"] == pytest.approx(187.5 / 450)
+
+
+def test_bandwidth_of_what_passes_one_ranks_part(tmp_path: Path) -> None:
+    # 2 ranks, 512 B each, 8 us: algbw counts both parts.
+    _, comparison = families_of(tmp_path, ((GATHER, 512),), ((GATHER, 512),))
+    assert speeds(comparison) == {
+        "algbw": (pytest.approx([0.128, 0.128]), NOISE),
+        "busbw": (pytest.approx([0.064, 0.064]), NOISE),
+    }
+
+
+def test_below_a_megabyte_no_share_of_the_peak(tmp_path: Path) -> None:
+    for bytes_, told in ((999_999, {"algbw", "busbw"}), (1_000_000, {"algbw", "busbw", "peak_share"})):
+        assert set(speeds(two_links(tmp_path, 8_000, 8_000, message_bytes=bytes_))) == told
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "reason"),
+    [
+        (((NCCL, 8192),), ((SYMMETRIC, None),), "the size of its messages is not known"),
+        (((NCCL, 8192), (NCCL, 4096)), ((NCCL, 64), (NCCL, 32)), "several sizes"),
+    ],
+)
+def test_no_bandwidth_without_one_known_size(tmp_path: Path, first: Layers, second: Layers, reason: str) -> None:
+    _, comparison = families_of(tmp_path, first, second)
+    assert speeds(comparison) == {}
+    (family,) = to_document(comparison)["collectives"]
+    told = family["sides"]["B"]
+    assert (told["algbw_gbps"], told["busbw_gbps"], told["peak_share"]) == (None, None, None)
+    assert reason in told["no_bandwidth"]
+    assert "nccl-tests" not in to_text(comparison)
+
+
+def test_a_third_side_without_a_size_has_no_bandwidth(tmp_path: Path) -> None:
+    _, comparison = families_of(tmp_path, ((NCCL, 8192),), ((NCCL, 8192),), ((SYMMETRIC, None),))
+    busbw = comparison.figure("collective.0.busbw")
+    assert busbw.values == [pytest.approx(1.024), pytest.approx(1.024), None]
+    assert (busbw.changes[1].verdict, busbw.changes[1].percent) == (INCOMPARABLE, None)
+    assert busbw.changes[1].reason == "no bandwidth in C: the size of its messages is not known"
+
+
+def test_kernels_that_compute_have_no_bandwidth(analyzed: Analyze) -> None:
+    comparison = of_fixtures(analyzed, "tp4_fused", "tp4_fused")
+    assert speeds(comparison) == {}
+
+
+def test_bandwidth_is_that_of_the_reports(analyzed: Analyze) -> None:
+    comparison = of_fixtures(analyzed, "tp4_graph_node", "tp4_slow3")
+    busbw = comparison.figure("collective.0.busbw").values
+    assert busbw == [pytest.approx(one.report.collectives[0].busbw) for one in comparison.sides]
+
+
 # ---- output
 
 
@@ -480,7 +679,18 @@ def test_document_is_complete(analyzed: Analyze, names: str) -> None:
     document = json.loads(to_json(comparison), parse_constant=refuse_constant)
     assert document["schema"] == "nsysan.compare/1"
     assert set(document) == {
-        *("schema", "nsysan_version", "sides", "answers", "figures", "collectives", "scaling", "notes", "thresholds")
+        *(
+            "schema",
+            "nsysan_version",
+            "sides",
+            "answers",
+            "link_differs",
+            "figures",
+            "collectives",
+            "scaling",
+            "notes",
+            "thresholds",
+        )
     }
     labels = [entry["label"] for entry in document["sides"]]
     assert labels == ["A", "B", "C"][: len(names.split())]

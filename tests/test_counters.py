@@ -13,7 +13,7 @@ import pytest
 import nsysan
 from nsysan.metrics.counters import MIN_SAMPLES, Counter, Part
 from nsysan.metrics.intervals import atoms
-from nsysan.model.run import Run
+from nsysan.metrics.run import Run
 from nsysan.model.samples import METRICS, known_metrics, load_samples
 from nsysan.report.build import Report, build_report
 from nsysan.report.html import to_html
@@ -21,8 +21,8 @@ from nsysan.report.terminal import to_text
 from nsysan.report.timeline import MAX_POINTS, Timeline, counter_lanes
 from nsysan.trace.sqlite import SqliteFile
 from nsysan.trace.store import Where
-from nsysan.trace.store import Where
 from tests.clitools import paper_trace, run_cli
+from tests.test_html import Page
 from tests.tracebuilder import ALLREDUCE_DEMANGLED, ALLREDUCE_KERNEL, COMPUTE_KERNEL, Process, TraceBuilder
 
 Capsys = pytest.CaptureFixture[str]
@@ -184,6 +184,8 @@ def test_a_link_that_is_not_there_has_no_figure(tmp_path: Path) -> None:
     link = counter(report_of(builder, tmp_path), 0, "NVLink RX")
     assert [link.steps.mean, link.in_transfer.peak, link.outside.mean] == [None, None, None]
     assert link.steps.samples == 205
+    step = link.per_step.row(3, named=True)
+    assert (step["mean"], step["in_collectives_peak"], step["outside_mean"], step["samples"]) == (None, None, None, 30)
     assert link.reason == "reads 100 % throughout, as a link that is not there does"
 
 
@@ -213,7 +215,9 @@ def test_only_the_steps_and_the_known_counters_leave_the_file(tmp_path: Path, mo
     rows = []
     read = SqliteFile.read
 
-    def counting(self: SqliteFile, table: str, columns: Mapping[str, pl.DataType], where: Sequence[Where] = ()) -> pl.DataFrame:
+    def counting(
+        self: SqliteFile, table: str, columns: Mapping[str, pl.DataType], where: Sequence[Where] = ()
+    ) -> pl.DataFrame:
         frame = read(self, table, columns, where)
         rows.append((table, len(frame)))
         return frame
@@ -251,7 +255,7 @@ def test_metrics_of_other_gpus_only(tmp_path: Path) -> None:
     assert report.counters == []
     assert quality(report)["counters"] == (
         "not_measurable",
-        "no sample of a known counter on the GPU of rank 0, 1 within the steps",
+        "no sample of a known counter on the GPUs of ranks 0 and 1 within the steps",
     )
     to_html(report)
 
@@ -309,9 +313,21 @@ def test_page_and_documents_of_the_real_run(real_trace: Callable[[str], Path], t
     assert 38 < dram[0]["mean"] <= dram[0]["peak"] == 43
     assert dram[0]["in_collectives_mean"] is dram[0]["in_transfer_mean"] is dram[0]["outside_mean"] is None
     assert dram[0]["samples"] == 51
+    # 2.15 ms a step and one sample each ms: two or three in a step, none within an all-reduce of 6 us.
+    for row in rows:
+        steps = row["per_step"]
+        assert [step["step"] for step in steps] == list(range(24))
+        assert {step["samples"] for step in steps} <= {2, 3}
+        assert {step["in_collectives_mean"] for step in steps} == {step["outside_peak"] for step in steps} == {None}
+        assert max(step["peak"] for step in steps if step["steady"]) == row["peak"]
+    means = [step["mean"] for step in dram[0]["per_step"]]
+    assert min(means) > 38
+    assert max(means) < 43
     html = page.read_text()
     assert "<h2>GPU counters</h2>" in html
-    assert html.count('id="figure-counters-') == html.count('id="figure-timeline-') > 0
+    drawn = Page(html).data["report"]["steps"]
+    assert drawn
+    assert all(step["counters"] for step in drawn if step["role"])
     info = run_cli(capsys, "info", trace).out
     assert "GPU metrics of GPU 0, 1, 2, 3 at 1,000 Hz: 14 metrics, of which the report reads NVLink RX," in info
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import nsysan
+from nsysan.metrics.run import Run
 from nsysan.metrics.wire import Link
-from nsysan.model.run import Run
 from nsysan.report.diagnosis import diagnose
 from nsysan.report.findings import HIGH, LOW, MEDIUM, SEVERITIES, Finding, custom_all_reduce_limit, find, wrong_wire
 from tests.clitools import graph_level_trace, paper_trace, run_cli
@@ -178,6 +178,24 @@ def test_other_work_between_decode_steps(tmp_path: Path) -> None:
             assert finding.steps == [5, 6, 7]
 
 
+def test_a_sweep_of_collectives_has_no_prefill_in_it(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    gather = "ncclDevKernel_AllGather_RING_LL(ncclDevKernelArgsStorage<4096ul>)"
+    for rank in range(2):
+        process = builder.process(100 + rank, device=rank)
+        for step in range(10):
+            at = 1_000_000 + 100_000 * step
+            process.nvtx(f"step_{step}", at - 20_000, at - 1_000)
+            for call in range(3):
+                name = gather if step in (5, 6) else ALLREDUCE_KERNEL
+                process.kernel(name, at + 20_000 * call, at + 20_000 * call + 8_000, launch=at - 10_000 + call)
+    found = found_in(built(builder, tmp_path / "sweep.sqlite"))
+    assert "prefill_mixed_in" not in found
+    finding = found["other_steps"]
+    assert (finding.severity, finding.steps, finding.title) == (LOW, [5, 6], "2 steps of 10 unlike the usual one")
+    assert "3 of ncclDevKernel_AllGather_RING_LL (usually 0)" in finding.evidence
+
+
 def test_lookalikes_by_their_share(tmp_path: Path) -> None:
     for length, severity in ((100, LOW), (10_000, MEDIUM)):
         builder = TraceBuilder()
@@ -262,7 +280,7 @@ def test_document_summary_and_page_show_them(
     assert "<h2>Findings</h2>" in page
 
 
-def test_nothing_to_find_is_no_section(
+def test_nothing_to_find_is_said_on_the_page_alone(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     real_trace: Callable[[str], Path],
@@ -271,4 +289,4 @@ def test_nothing_to_find_is_no_section(
     monkeypatch.chdir(tmp_path)
     result = run_cli(capsys, "report", real_trace("tp4_fused"), "-o", "r.html")
     assert "findings (" not in result.out
-    assert "<h2>Findings</h2>" not in Path("r.html").read_text("utf-8")
+    assert "None: nothing in this trace crosses a threshold" in Path("r.html").read_text("utf-8")

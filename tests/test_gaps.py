@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import nsysan
 from nsysan.metrics.gaps import MEANING, find_gaps, gap_medians
 from nsysan.metrics.ledger import build_ledger
-from nsysan.model.run import Run
+from nsysan.metrics.run import Run
 from tests.conftest import REAL_TRACES
 from tests.tracebuilder import COMPUTE_KERNEL, Process, TraceBuilder
 

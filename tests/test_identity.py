@@ -8,9 +8,9 @@ import polars as pl
 import pytest
 
 import nsysan
+from nsysan.metrics.run import Run
 from nsysan.model.classes import load_catalogue
 from nsysan.model.operations import load_operations
-from nsysan.model.run import Run
 from tests.tracebuilder import ALLREDUCE_KERNEL, COMPUTE_KERNEL, Process, TraceBuilder, decode_loop
 
 COMM = 0xABCDEF

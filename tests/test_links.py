@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 import nsysan
-from nsysan.capture.topology import Topology, parse_topology
+from nsysan.metrics.run import Run
 from nsysan.metrics.wire import Link, Message, judge_link
 from nsysan.model.links import GpuLink, load_links
-from nsysan.model.run import Run
 from nsysan.report.build import build_report
 from nsysan.report.document import to_document
 from nsysan.report.terminal import to_text
+from nsysan.trace.topology import Topology, parse_topology
 from tests.tracebuilder import TraceBuilder, decode_loop
 
 TABLE = load_links()
@@ -36,6 +36,7 @@ H200, A100, L40S, H100_PCIE = map(gpu, ("NVIDIA H200", "NVIDIA A100-SXM4-80GB", 
 def test_every_row_is_found_by_its_examples_and_has_a_source(row: GpuLink) -> None:
     assert row.examples
     assert row.source
+    assert not any(word in row.source for word in ("assumed", "third-party")), "say what it is derived from"
     assert [TABLE.find(name) for name in row.examples] == [row] * len(row.examples)
     assert row.kind in ("nvlink", "pcie")
     assert (row.kind == "nvlink") == (row.links is not None) == (row.generation is not None)
@@ -61,6 +62,13 @@ def test_every_row_is_found_by_its_examples_and_has_a_source(row: GpuLink) -> No
         ("", "", 0, 0, None),
         (None, None, None, None, None),
         ("NVIDIA GeForce RTX 4090", "AD102", 1_008_000_000_000, 128, None),
+        ("NVIDIA H800", "GH100", 3_352_320_000_000, 132, "H800 SXM"),
+        ("NVIDIA GH200 480GB", "GH100", 4_022_784_000_000, 132, "GH200"),
+        ("NVIDIA A100-PCIE-40GB", "GA100", 1_555_200_000_000, 108, "A100 PCIe"),
+        ("NVIDIA A800-SXM4-40GB", "GA100", 1_555_200_000_000, 108, "A800 SXM"),
+        ("NVIDIA B300 SXM6 AC", None, None, None, "B300"),
+        ("NVIDIA GB300", None, None, None, "GB200"),
+        ("NVIDIA H100 NVL", "GH100", 3_938_000_000_000, 132, "H100 NVL"),
     ],
 )
 def test_gpus_as_traces_show_them(
@@ -221,7 +229,7 @@ def test_a_report_reads_the_topology_beside_the_trace(tmp_path: Path) -> None:
     (tmp_path / "run.topology.txt").write_text("GPU0\tX\tNV6\nGPU1\tNV6\tX\n", encoding="utf-8")
     link = build_report(nsysan.analyze(nsysan.open_trace(path)), "0").link
     assert (link.peak_gbps, link.kind) == (150, "nvlink")
-    assert link.evidence[0] == "the capture's topology shows NV6 between all 1 pairs of GPUs"
+    assert link.evidence[0] == "the capture's topology shows NV6 between the GPUs"
 
 
 # ---- in a report

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from nsysan.metrics.outliers import Outlier
-from nsysan.model.run import Run
+from nsysan.metrics.run import Run
 from nsysan.report.build import build_report
 from nsysan.report.terminal import to_text
 from tests.frames import lockstep_run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,8 +11,8 @@ import pytest
 
 import nsysan
 from nsysan import ExitCode, NsysanError
+from nsysan.metrics.run import Run
 from nsysan.model.engines import load_engines
-from nsysan.model.run import Run
 from tests.tracebuilder import ALLREDUCE_KERNEL, COMPUTE_KERNEL, Process, TraceBuilder, decode_loop
 
 STEP_NS = 100_000
@@ -315,7 +316,7 @@ def test_a_warm_up_replay_set_apart_by_other_work_is_no_step(tmp_path: Path) -> 
         replay(process, 2, index * STEP_NS)
     run = analyzed(tmp_path, builder)
     assert bounds(run) == tiles(range(5))
-    assert any("1 graph replays stand apart" in note for note in run.steps.notes)
+    assert any("1 graph replay stands apart" in note for note in run.steps.notes)
 
 
 def test_three_graphs_in_turn_are_one_step(tmp_path: Path) -> None:
@@ -374,6 +375,66 @@ def test_the_period_is_the_step_and_not_the_layer(tmp_path: Path, steps: int, la
     expected = list(zip(begins, [*begins[1:], begins[-1] + length], strict=True))
     assert [bounds(run, rank) for rank in range(2)] == [expected] * 2
     assert run.ledger["collectives"].unique().to_list() == [layers]
+
+
+def layer_loop(builder: TraceBuilder, gaps: list[int], *, rank: int = 0) -> list[int]:
+    """Layers of two kernels of 5 us, so long apart (us); the begin of each."""
+    process = builder.process(1 + rank, device=rank)
+    begins, at = [], 0
+    for gap in gaps:
+        at += 1_000 * gap
+        begins.append(at)
+        for name in (COMPUTE_KERNEL, ALLREDUCE_KERNEL):
+            process.kernel(name, at, at + KERNEL_NS)
+            at += KERNEL_NS
+    return begins
+
+
+def test_steps_of_layers_alone_are_told_by_the_larger_gap_between_them(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    # Four layers a step; the capture opens at the last layer of one and closes at the second of another.
+    gaps = [1, *[20, 2, 1, 3] * 5, 25, 1]
+    begins = layer_loop(builder, gaps)
+    layer_loop(builder, gaps, rank=1)
+    run = analyzed(tmp_path, builder)
+    assert (
+        run.steps.source == "the repeating sequence of kernels, 4 repetitions a step by the larger gap before each step"
+    )
+    heads = begins[1::4]
+    assert [bounds(run, rank) for rank in range(2)] == [list(itertools.pairwise(heads))] * 2
+    assert run.ledger["collectives"].unique().to_list() == [4]
+
+
+@pytest.mark.parametrize(
+    "gaps",
+    [
+        pytest.param([1, 1, 1, 1] * 6, id="none stands out"),
+        pytest.param([4, 2, 2, 2] * 6, id="twice the others"),
+        pytest.param([20, 1, 1, 1] * 3 + [20, 1, 1] + [20, 1, 1, 1] * 2, id="once sooner"),
+        pytest.param([20, 1, 1, 1] * 3 + [20, 1, 1, 30] + [20, 1, 1, 1] * 2, id="one more"),
+        pytest.param([20, 1, 1, 1] * 3 + [1, 1, 1, 1] * 3, id="not throughout"),
+        pytest.param([20, 1, 1, 1] * 2 + [20], id="too few"),
+    ],
+)
+def test_larger_gaps_that_do_not_recur_evenly_part_no_steps(tmp_path: Path, gaps: list[int]) -> None:
+    builder = TraceBuilder()
+    begins = layer_loop(builder, gaps)
+    run = analyzed(tmp_path, builder)
+    assert run.steps.source == "the repeating sequence of kernels"
+    assert run.windows["begin"].to_list() == begins
+
+
+def test_ranks_that_disagree_on_the_larger_gaps_keep_the_repetition(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    layer_loop(builder, [20, 1, 1, 1] * 6)
+    layer_loop(builder, [7, 5, 6, 5] * 6, rank=1)
+    run = analyzed(tmp_path, builder)
+    assert run.windows["step"].n_unique() == 24
+
+
+def test_an_eager_trace_has_no_larger_gap_between_its_steps(real_trace: Callable[[str], Path]) -> None:
+    run = nsysan.analyze(nsysan.open_trace(real_trace("tp4_eager")), use_nvtx=False)
+    assert run.steps.source == "the repeating sequence of kernels"
 
 
 def test_a_capture_that_opens_within_a_step(tmp_path: Path) -> None:
@@ -457,9 +518,30 @@ def test_a_step_of_other_work_is_left_out(tmp_path: Path) -> None:
     run = analyzed(tmp_path, builder)
     assert excluded(run) == {
         0: "start-up: first of the capture",
-        4: "different work: 4 operations, 3 in the usual step",
+        4: "different work: 4 operations (usually 3), 2 of flash_fwd (usually 0), 0 of attention (usually 1), "
+        "and 2 more kernels",
     }
     assert run.steady_steps == [1, 2, 3, 5, 6]
+
+
+def test_a_step_of_as_many_operations_is_told_by_its_kernel_and_message_size(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    process = builder.process(1)
+    for index in range(6):
+        at = 1_000_000 + 100_000 * index
+        other = index == 3
+        for number in range(3):
+            start = at + 10_000 * number
+            call = "ncclAllGather" if other else "ncclAllReduce"
+            process.nccl(call, start - 50_000, start - 45_000, bytes=65_536 if other else 8_192, comm=7)
+            kernel = ALLREDUCE_KERNEL.replace("AllReduce_Sum_bf16", "AllGather") if other else ALLREDUCE_KERNEL
+            process.kernel(kernel, start, start + 5_000, launch=start - 48_000)
+        process.nvtx(f"step_{index}", at - 60_000, at - 20_000)
+    run = analyzed(tmp_path, builder)
+    assert excluded(run)[3] == (
+        "different work: 3 of ncclDevKernel_AllGather_RING_LL (usually 0), 0 of "
+        "ncclDevKernel_AllReduce_Sum_bf16_RING_LL (usually 3), messages of 65536 bytes (usually 8192 bytes)"
+    )
 
 
 def test_a_missing_collective_makes_a_step_different_whatever_its_share(tmp_path: Path) -> None:

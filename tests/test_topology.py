@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from nsysan.capture import topology
-from nsysan.capture.topology import parse_topology, read_topology, record_topology, topology_file
+from nsysan.capture.topology import record_topology
+from nsysan.trace.topology import parse_topology, read_topology, topology_file
 from tests.clitools import paper_trace, run_cli
 from tests.fakensys import fake_nsys
 from tests.test_doctor import _BROKEN, _LINKS, _NVSWITCH, _PCIE, smi

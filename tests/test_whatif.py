@@ -10,15 +10,16 @@ import polars as pl
 import pytest
 
 import nsysan
+from nsysan.metrics.run import Run
 from nsysan.metrics.whatif import WhatIf, floors, what_if
-from nsysan.model.run import Run
 from nsysan.report.build import build_report
 from tests.clitools import graph_level_trace
 from tests.conftest import REAL_TRACES
 from tests.frames import lockstep_run
-from tests.tracebuilder import TraceBuilder, decode_loop
+from tests.tracebuilder import COMPUTE_KERNEL, TraceBuilder, decode_loop
 
 SHAPE = (3, 8, 4)
+SENDRECV_KERNEL = "ncclDevKernel_SendRecv(ncclDevKernelArgsStorage<4096ul>)"
 
 
 def answer(run: Run) -> WhatIf:
@@ -38,6 +39,39 @@ def test_without_skew(tmp_path: Path) -> None:
     compute[1] += 3_000
     run = lockstep_run(tmp_path / "trace.sqlite", compute)
     assert answer(run) == WhatIf(86_000, 74_000, 86_000, 86_000, 74_000)
+
+
+@pytest.mark.parametrize("always", [True, False])
+def test_skew_between_two_ranks_is_what_it_is_whoever_is_late(tmp_path: Path, always: bool) -> None:
+    compute = np.full((2, 9, 4), 10_000)
+    for step in range(9):
+        compute[0 if always else step % 2, step] += 3_000
+    run = lockstep_run(tmp_path / "trace.sqlite", compute)
+    late = build_report(run, "0").diagnosis.straggler
+    assert (late is not None) == always
+    assert answer(run) == WhatIf(86_000, 74_000, 86_000, 86_000, 74_000)
+
+
+def test_waiting_for_data_in_a_pipeline_is_no_skew(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    # Rank 1 waits 20 us for what rank 0 computes, and computes while rank 0 is done.
+    kernels = (
+        ((COMPUTE_KERNEL, 0, 20_000), (SENDRECV_KERNEL, 20_000, 24_000)),
+        ((SENDRECV_KERNEL, 0, 24_000), (COMPUTE_KERNEL, 24_000, 44_000)),
+    )
+    for rank, own in enumerate(kernels):
+        process = builder.process(100 + rank, device=rank)
+        for step in range(9):
+            at = 1_000_000 + 50_000 * step
+            process.nvtx(f"decode_step_{step}", at - 10_000, at - 1_000)
+            for number, (name, begin, end) in enumerate(own):
+                process.kernel(name, at + begin, at + end, launch=at - 9_000 + 1_000 * number)
+    run = nsysan.analyze(nsysan.open_trace(builder.write(tmp_path / "pipeline.sqlite")))
+    report = build_report(run, "0")
+    waits = dict(report.per_rank.select("rank", "wait_ns").iter_rows())
+    assert waits == {0: 0, 1: 20_000}
+    assert report.diagnosis.straggler is None
+    assert answer(run).no_skew == answer(run).period == 50_000
 
 
 def test_with_the_wire_at_its_floor(tmp_path: Path) -> None:
@@ -90,7 +124,7 @@ def test_no_steady_step_no_answer(tmp_path: Path) -> None:
     run = lockstep_run(tmp_path / "trace.sqlite", np.full(SHAPE, 10_000))
     none = run.ledger.with_columns(steady=pl.lit(False))
     gaps = pl.DataFrame(schema={"step": pl.Int64, "rank": pl.Int64, "ns": pl.Int64, "cause": pl.String})
-    assert what_if(none, run.collectives, gaps, None) is None
+    assert what_if(none, run.collectives, gaps) is None
 
 
 def within_the_period(what: WhatIf) -> None:

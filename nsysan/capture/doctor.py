@@ -9,7 +9,8 @@ from pathlib import Path
 
 from nsysan.capture.nsys import HOW_TO_GET, Nsys, abilities_of
 from nsysan.capture.postflight import FAIL, OK, WARN, Check
-from nsysan.capture.topology import Topology, ask, parse_topology
+from nsysan.capture.topology import ask
+from nsysan.trace.topology import Topology, parse_topology
 
 _ROOM_NEEDED = 5e9
 _DRIVER_PARAMETERS = Path("/proc/driver/nvidia/params")

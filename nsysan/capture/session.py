@@ -19,7 +19,8 @@ from nsysan.capture.command import Plan, Request, outputs_of, plan_capture
 from nsysan.capture.nsys import Nsys, abilities_of, export_sqlite
 from nsysan.capture.postflight import Check, check_export
 from nsysan.capture.runner import Outcome, run_capture
-from nsysan.capture.topology import record_topology, topology_file
+from nsysan.capture.topology import record_topology
+from nsysan.trace.topology import topology_file
 
 Say = Callable[[str], None]
 

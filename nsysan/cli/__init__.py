@@ -16,16 +16,20 @@ _COMMANDS = {
     "capture": "nsysan.cli.capture",
     "info": "nsysan.cli.info",
     "report": "nsysan.cli.report",
+    "export": "nsysan.cli.export",
     "compare": "nsysan.cli.compare",
     "check": "nsysan.cli.check",
     "history": "nsysan.cli.history",
+    "redact": "nsysan.cli.redact",
 }
 _SUMMARIES = {
     "doctor": "Check this machine before a capture.",
     "capture": "Run a workload under nsys, export the trace, check it.",
     "report": "Account for every nanosecond of every decode step of a trace.",
+    "export": "Write steps of a trace for ui.perfetto.dev and trace_processor.",
     "check": "Hold a run against limits, for CI.",
     "history": "Keep runs in a database, and show how they develop.",
+    "redact": "Write a copy of a trace that can be given away.",
     "compare": "Tell what differs between runs, and what more GPUs bought, from noise.",
     "info": "Show what is in a trace: versions, ranks, ranges, collectives, warnings.",
 }

@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from nsysan.cli.documents import document_of, read_document
-from nsysan.report.check import check, exit_code, parse_rule
+from nsysan.report.check import check, exit_code
+from nsysan.report.rules import parse_rule
 from nsysan.report.text import plain
 
 
@@ -29,9 +30,12 @@ def command(traces: tuple[str, ...], rules: tuple[str, ...], baseline: Path | No
                           comm, overlap (median over the ranks of a rank's median step); wire_ or
                           wait_ with p50, p95, p99, max (per call of the hottest collective);
                           caused (what the late rank costs)
+      all_reduce.wire_p50>12us, all_reduce[8192].wire_p50>12us
+                          wire_ or wait_ of the hottest call of a kind, or of a kind and size in bytes
       wait_share>20%      any ledger line, or caused, in per cent of the period
       tokens<500          steps a second, which is tokens a second of one sequence
-      wire_p50>+15%       a change against the baseline, of any of these
+      wire_p50>+15%       a change against the baseline, of any of these; of a collective against the
+                          same one there: kind, bytes, ranks, and kernel or library
       straggler           a rank that the others wait for
 
     \b
@@ -39,6 +43,7 @@ def command(traces: tuple[str, ...], rules: tuple[str, ...], baseline: Path | No
       nsysan check trace.sqlite --fail-on 'period>2.0ms' --fail-on straggler
       nsysan report main.sqlite --json base.json
       nsysan check trace.sqlite --fail-on 'wire_p50>+15%' --baseline base.json
+      nsysan check trace.sqlite --fail-on 'all_reduce[8192].wire_p50>+15%' --baseline base.json
 
     Exit codes: 0 all rules pass, 1 one fails, 2 none fails but one cannot be told (a figure that the run or
     the baseline does not have, no baseline) or a rule is not one; from 3 on as for report.
@@ -53,5 +58,5 @@ def command(traces: tuple[str, ...], rules: tuple[str, ...], baseline: Path | No
     code = exit_code(outcomes)
     for outcome in outcomes:
         if not quiet or outcome.verdict != "pass":
-            click.echo(plain(outcome.line, 400))
+            click.echo(plain(outcome.line, 600))
     sys.exit(code)

@@ -46,8 +46,9 @@ def command(
     """Compare decode steps of two runs or more, each against the first.
 
     A, B and so on are traces; a folder, or a quoted glob, is one side made of the reports of one run. Says which
-    differences are beyond the noise of the steps, and for runs over different numbers of ranks what the
-    additional GPUs bought, what they cost, and whether replicas would serve more.
+    differences are beyond the noise of the steps, whether the collectives ran over another link, and for runs
+    over different numbers of ranks what the additional GPUs bought, what they cost, and whether replicas would
+    serve more.
 
     \b
     Examples:

@@ -1,16 +1,20 @@
-"""`nsysan report`: the ledger of a trace as a summary, HTML and JSON."""
+"""`nsysan report`: the ledger of a trace as a summary, HTML, JSON, Markdown and PNG."""
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 import nsysan
 from nsysan.cli.source import expand, opened_all
-from nsysan.report.output import check_writable, write_text
+from nsysan.report.output import check_writable, write_bytes, write_text
 from nsysan.report.text import plain
+
+if TYPE_CHECKING:
+    from nsysan.report.build import Report
 
 _PATH = click.Path(path_type=Path)
 
@@ -19,6 +23,10 @@ _PATH = click.Path(path_type=Path)
 @click.argument("traces", nargs=-1, required=True, metavar="TRACE...")
 @click.option("-o", "--output", type=_PATH, help="HTML file to write.  [default: TRACE's name with .html, here]")
 @click.option("--json", "json_output", type=_PATH, help="JSON file to write; - for standard output. No HTML unless -o.")
+@click.option("--markdown", type=_PATH, help="Markdown file for a ticket; - for standard output. No HTML unless -o.")
+@click.option(
+    "--png", type=_PATH, metavar="PREFIX", help="PNGs of the key charts: PREFIX-ledger.png, or in folder PREFIX."
+)
 @click.option("--steps", metavar="PATTERN", help="Regular expression for the NVTX ranges that mark decode steps.")
 @click.option("--no-nvtx", is_flag=True, help="Find steps by graph replays or kernel period, leaving ranges aside.")
 @click.option("--layers", type=click.IntRange(1), metavar="N", help="Layers of the model: two all-reduces each.")
@@ -35,18 +43,22 @@ _PATH = click.Path(path_type=Path)
     metavar="GBPS",
     help="Peak of the link between GPUs, GB/s per GPU and direction.  [default: by GPU model]",
 )
+@click.option("--redact", is_flag=True, help="Mask file, host and user names, paths and addresses in all outputs.")
 @click.option("--force", is_flag=True, help="Replace output files that exist.")
 @click.option("-q", "--quiet", is_flag=True, help="No summary; only errors.")
 def command(
     traces: tuple[str, ...],
     output: Path | None,
     json_output: Path | None,
+    markdown: Path | None,
+    png: Path | None,
     steps: str | None,
     no_nvtx: bool,
     layers: int | None,
     model: str | None,
     message_bytes: int | None,
     link_gbps: float | None,
+    redact: bool,
     force: bool,
     quiet: bool,
 ) -> None:
@@ -62,6 +74,8 @@ def command(
       nsysan report trace.sqlite -o report.html --force
       nsysan report run1_rank_*.sqlite                  # one session a rank
       nsysan report trace.sqlite --json -  | jq .per_rank
+      nsysan report trace.sqlite --markdown - >> ticket.md
+      nsysan report trace.sqlite --png charts           # charts-ledger.png, ...; needs a browser or kaleido
       nsysan report trace.sqlite --steps '^generate_token'
       nsysan report trace.sqlite --model hidden=4096,layers=32,batch=8,dtype=bf16
 
@@ -70,40 +84,72 @@ def command(
     """
     from nsysan.model.expectation import expectation
     from nsysan.report.build import build_report
+    from nsysan.report.png import find_painter, to_png
+    from nsysan.report.png import paths as png_paths
 
     try:
         expected = expectation(layers, model, message_bytes)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
 
-    to_stdout = json_output is not None and str(json_output) == "-"
     if link_gbps is not None and math.isnan(link_gbps):
         raise click.UsageError("--link-gbps takes a number of GB/s")
     paths = expand(traces)
     default = f"{paths[0].stem}.html" if len(paths) == 1 else "nsysan-report.html"
-    html = output or (None if json_output else Path(default))
-    outputs = [path for path in (html, None if to_stdout else json_output) if path is not None]
-    for path in outputs:
+    html = output or (None if json_output or markdown or png else Path(default))
+    named = {"-o": html, "--json": json_output, "--markdown": markdown}
+    to_stdout = [name for name, path in named.items() if name != "-o" and str(path) == "-"]
+    files = {name: path for name, path in named.items() if path is not None and name not in to_stdout}
+    charts = png_paths(png) if png else {}
+    if len(to_stdout) > 1:
+        raise click.UsageError(f"{' and '.join(to_stdout)} both name standard output")
+    for path in (*files.values(), *charts.values()):
         for source in paths:
             check_writable(path, force=force, source=source)
-    if len({path.resolve() for path in outputs}) < len(outputs):
-        raise click.UsageError(f"-o and --json both name {html}")
+    if twice := _same(files):
+        raise click.UsageError(f"{' and '.join(twice)} both name {files[twice[0]]}")
+    painter = find_painter() if charts else None
     with opened_all(paths, quiet=quiet) as reports:
         run = nsysan.analyze(reports, steps, use_nvtx=not no_nvtx)
         report = build_report(run, nsysan.__version__, expected, link_gbps=link_gbps)
-    if json_output is not None:
-        from nsysan.report.document import to_json
+        if redact:
+            from nsysan.redact.report import redact_report
 
-        if to_stdout:
-            click.echo(to_json(report), nl=False)
-        else:
-            write_text(json_output, to_json(report), force=force)
-    if html is not None:
-        from nsysan.report.html import to_html
-
-        write_text(html, to_html(report), force=force)
-    if not quiet and not to_stdout:
+            report = redact_report(report, [trace.path for trace in reports])
+    for name, path in files.items():
+        write_text(path, _text(name, report), force=force)
+    drawn = to_png(report, painter) if painter else {}
+    for chart, content in drawn.items():
+        write_bytes(charts[chart], content, force=force)
+    if to_stdout:
+        click.echo(_text(to_stdout[0], report), nl=False)
+    elif not quiet:
         from nsysan.report.terminal import to_text
 
         click.echo(to_text(report))
-        click.echo(f"wrote {' and '.join(plain(str(path), 4_096) for path in outputs)}")
+        written = [*files.values(), *(charts[chart] for chart in drawn)]
+        click.echo(f"wrote {' and '.join(plain(str(path), 4_096) for path in written)}")
+
+
+def _same(files: dict[str, Path]) -> list[str]:
+    """The options that name one file, if two do."""
+    for name, path in files.items():
+        same = [other for other in files if files[other].resolve() == path.resolve()]
+        if len(same) > 1:
+            return [name, same[1]]
+    return []
+
+
+def _text(name: str, report: Report) -> str:
+    """The content of the file that an option names."""
+    if name == "--json":
+        from nsysan.report.document import to_json
+
+        return to_json(report)
+    if name == "--markdown":
+        from nsysan.report.markdown import to_markdown
+
+        return to_markdown(report)
+    from nsysan.report.html import to_html
+
+    return to_html(report)

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nsysan._errors import ExitCode, NsysanError
-from nsysan.report.check import DURATIONS, metric_of
+from nsysan.report.check import metric_of
+from nsysan.report.rules import DURATIONS
 
 if TYPE_CHECKING:
     from sqlite_utils import Database

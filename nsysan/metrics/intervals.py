@@ -18,13 +18,28 @@ def atoms(starts: I64, ends: I64, classes: I64, windows: tuple[I64, I64], class_
     is active exactly for the bits c of mask. Every row sums to its window's length, exactly.
     """
     window_begins, window_ends = windows
+    times, masks = sweep(starts, ends, classes, np.concatenate((window_begins, window_ends)), class_count)
+    segments = np.diff(times)
+    # Window bounds are among the times, so no segment straddles one.
+    window = np.searchsorted(window_begins, times[:-1], side="right") - 1
+    inside = (window >= 0) & (segments > 0)
+    inside[inside] &= times[:-1][inside] < window_ends[window[inside]]
+    table = np.zeros((len(window_begins), 1 << class_count), dtype=np.int64)
+    np.add.at(table, (window[inside], masks[inside]), segments[inside])
+    return table
+
+
+def sweep(starts: I64, ends: I64, classes: I64, cuts: I64, class_count: int) -> tuple[I64, I64]:
+    """times, masks: from times[i] to times[i + 1] class c is active exactly for the bits c of masks[i].
+
+    starts, ends, classes: as for `atoms`. cuts: further times to be among `times`, which ascend and may repeat.
+    """
     lengths = ends - starts
     starts, ends, classes = starts[lengths > 0], ends[lengths > 0], classes[lengths > 0]
-    times = np.concatenate((starts, ends, window_begins, window_ends))
+    times = np.concatenate((starts, ends, cuts))
     order = np.argsort(times, kind="stable")
     times = times[order]
-    segments = np.diff(times)
-    masks = np.zeros(len(segments), dtype=np.int64)
+    masks = np.zeros(max(len(times) - 1, 0), dtype=np.int64)
     n = len(starts)
     for cls in range(class_count):
         steps = np.zeros(len(times), dtype=np.int64)
@@ -33,13 +48,7 @@ def atoms(starts: I64, ends: I64, classes: I64, windows: tuple[I64, I64], class_
         steps[n + own] = -1
         active = np.cumsum(steps[order])[:-1] > 0
         masks |= active.astype(np.int64) << cls
-    # Window bounds are among the times, so no segment straddles one.
-    window = np.searchsorted(window_begins, times[:-1], side="right") - 1
-    inside = (window >= 0) & (segments > 0)
-    inside[inside] &= times[:-1][inside] < window_ends[window[inside]]
-    table = np.zeros((len(window_begins), 1 << class_count), dtype=np.int64)
-    np.add.at(table, (window[inside], masks[inside]), segments[inside])
-    return table
+    return times, masks
 
 
 def line_of_mask(class_count: int) -> I64:

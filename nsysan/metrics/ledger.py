@@ -34,7 +34,7 @@ def build_ledger(work: pl.DataFrame, windows: pl.DataFrame) -> pl.DataFrame:
     replays of graph-level tracing, what is inside them is unknown: graph_ns holds all busy time, and the lines
     that they may hide are null. wait and wire are null where no collective of the step could be split.
     """
-    intervals = pl.concat([_plain(work), *_split(work)])
+    intervals = line_intervals(work)
     parts = [
         _rank_ledger(intervals.filter(pl.col("rank") == rank), group)
         for (rank,), group in windows.sort("rank", "begin").partition_by("rank", as_dict=True).items()
@@ -52,6 +52,11 @@ def build_ledger(work: pl.DataFrame, windows: pl.DataFrame) -> pl.DataFrame:
     ledger = ledger.with_columns(pl.col("pdl_trimmed_ns", "collectives", "split").fill_null(0))
     _check(ledger)
     return _withhold(ledger).select("step", "rank", "steady", "start_ns", *FIGURES, "collectives")
+
+
+def line_intervals(work: pl.DataFrame) -> pl.DataFrame:
+    """rank, begin, end, line (position in LINES): what each operation of `work` claims; claims overlap at will."""
+    return pl.concat([_plain(work), *_split(work)])
 
 
 def _plain(work: pl.DataFrame) -> pl.DataFrame:

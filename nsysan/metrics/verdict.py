@@ -75,9 +75,8 @@ def judge(ledger: pl.DataFrame, what: WhatIf | None, straggler: Straggler | None
     leads = first in _WORDS and (top >= DOMINANT or (top >= LEADING and top >= LEAD * second))
     listed = ", ".join(f"{_SHOWN.get(name, name)} {share:.0%}" for name, share in ordered)
     listed += f", not split {unsplit:.0%}" if unsplit else ""
-    incomplete = (
-        f"; ranks {', '.join(map(str, missing))} are not in the trace and may be later still" if missing else ""
-    )
+    absent = f"ranks {', '.join(map(str, missing))} are" if len(missing) > 1 else f"rank {(missing or [0])[0]} is"
+    incomplete = f"; {absent} not in the trace and may be later still" if missing else ""
     what_bounds = _WORDS[first] if leads else "no single cause bounds the step"
     who = ", now one and now another" if leads and first == "skew" else ""
     if straggler is not None:

@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from nsysan.capture.topology import Topology
 from nsysan.model import classes
 from nsysan.model.links import HOST_MEMORY, NETWORK, NVLINK, PCIE, GpuLink, LinkTable, bridged, carried
+from nsysan.trace.topology import Topology
 
 #: A small all-reduce: large enough to be timed against the table's 8 KB, small enough for latency to count.
 SMALL_BYTES = (4_096, 65_536)
@@ -45,7 +45,7 @@ THRESHOLDS = {
     "detour_share": list(DETOUR_SHARE),
 }
 
-_SAID = {NVLINK: "NVLink", PCIE: "PCIe", HOST_MEMORY: "host memory", NETWORK: "a network"}
+LINK_NAMES = {NVLINK: "NVLink", PCIE: "PCIe", HOST_MEMORY: "host memory", NETWORK: "a network"}
 _LARGE_KINDS = ("all_reduce", "all_gather", "reduce_scatter")
 
 
@@ -89,12 +89,12 @@ class Link:
         """The link, its peak, and what the collectives say of it."""
         if self.peak_gbps is None:
             return "; ".join(("the link between the GPUs is not known", *self.evidence))
-        has = f"{_SAID[self.kind] if self.kind else 'a link'} of {self.peak_gbps:g} GB/s in one direction"
+        has = f"{LINK_NAMES[self.kind] if self.kind else 'a link'} of {self.peak_gbps:g} GB/s in one direction"
         owner = f"{self.model} has {has}" if self.model else has
         if self.looks_like is None:
             told = "what the collectives ran over cannot be told"
         elif self.wrong:
-            told = f"but the collectives look like {_SAID[self.looks_like]}"
+            told = f"but the collectives look like {LINK_NAMES[self.looks_like]}"
         else:
             told = "and the collectives look like it"
         return f"{owner} ({self.source}), {told}: {'; '.join(self.evidence) or 'no collective of a known size'}"
@@ -136,7 +136,8 @@ def _connected(row: GpuLink, topology: Topology | None) -> tuple[GpuLink, str]:
     count, pairs = topology.bonded, len(topology.pairs)
     kinds = ", ".join(topology.kinds)
     if count is not None:
-        told = f"the capture's topology shows {kinds} between all {pairs} pairs of GPUs"
+        between = "the GPUs" if pairs == 1 else f"all {pairs} pairs of GPUs"
+        told = f"the capture's topology shows {kinds} between {between}"
         return bridged(row, count, min(topology.speeds, default=None)), told
     slow = len(topology.without_nvlink)
     if slow < pairs:
@@ -193,8 +194,8 @@ def _by_latency(row: GpuLink, messages: Sequence[Message], table: LinkTable) -> 
     basis = "measured" if reference.measured else "NCCL's model"
     told = (
         f"all-reduce of {own.bytes} B over {own.ranks} ranks takes {floor / 1e3:.1f} us at its floor, {ratio:.2f} of "
-        f"{_SAID[row.kind]}'s {reference.ns / 1e3:.1f} us ({basis}; the same link up to {SAME_RATIO}, another from "
-        f"{other})"
+        f"{LINK_NAMES[row.kind]}'s {reference.ns / 1e3:.1f} us ({basis}; the same link up to {SAME_RATIO}, another "
+        f"from {other})"
     )
     if ratio <= SAME_RATIO:
         return row.kind, told
@@ -203,7 +204,7 @@ def _by_latency(row: GpuLink, messages: Sequence[Message], table: LinkTable) -> 
     others = [_detour(row) if row.kind == NVLINK else HOST_MEMORY, NETWORK]
     off = {kind: abs(math.log(floor / expected(kind))) for kind in others}
     nearest = min(off, key=lambda kind: off[kind])
-    listed = ", ".join(f"{_SAID[kind]} {expected(kind) / 1e3:.1f} us" for kind in others)
+    listed = ", ".join(f"{LINK_NAMES[kind]} {expected(kind) / 1e3:.1f} us" for kind in others)
     return (nearest if off[nearest] <= math.log(MAX_OFF) else None), f"{told}; {listed} would be expected"
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import polars as pl
 
-from nsysan.model.run import Run
+from nsysan.model.run import Model
+
+_M = TypeVar("_M", bound=Model)
 
 ALL_REDUCE = "all_reduce"
 #: Tensor parallelism of a dense transformer: one all-reduce after attention, one after the MLP.
@@ -88,7 +91,7 @@ def expectation(layers: int | None, model: str | None, message_bytes: int | None
     return Expectation(None if layers is None else PER_LAYER * layers, size, source)
 
 
-def fill_bytes(run: Run, expected: Expectation | None) -> Run:
+def fill_bytes(run: _M, expected: Expectation | None) -> _M:
     """The run with the stated bytes for all-reduces of which the trace tells none."""
     if expected is None or expected.message_bytes is None:
         return run
@@ -98,7 +101,7 @@ def fill_bytes(run: Run, expected: Expectation | None) -> Run:
     return replace(run, work=run.work.with_columns(filled), collectives=run.collectives.with_columns(filled))
 
 
-def compare_with(run: Run, expected: Expectation | None) -> Compared | None:
+def compare_with(run: Model, expected: Expectation | None) -> Compared | None:
     """The expectation beside what the run measured; `run` as analysed, before fill_bytes."""
     if expected is None:
         return None

@@ -35,6 +35,7 @@ class GpuLink:
     pcie_gbps: float
     source: str
     examples: tuple[str, ...]
+    pcie_source: str | None = None
     chip: str | None = None
     memory_gbps: tuple[float, float] = (0.0, 0.0)
     sms: tuple[int, int] = (0, 0)
@@ -129,7 +130,7 @@ def bridged(row: GpuLink, count: int, per_link: float | None) -> GpuLink:
     if row.kind == NVLINK and row.links == count:
         return row
     each = row.gbps / row.links if row.kind == NVLINK and row.links else (per_link or 25.0)
-    told = f"{count} NVLinks by the capture's topology, {each:g} GB/s each"
+    told = f"{count} {'NVLink' if count == 1 else 'NVLinks'} by the capture's topology, {each:g} GB/s each"
     return replace(row, kind=NVLINK, links=count, gbps=round(each * count, 1), source=told)
 
 

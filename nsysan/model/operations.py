@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from nsysan.model import classes
 from nsysan.model.classes import Catalogue
 from nsysan.trace.export import Trace
 
+_CATEGORY = pl.Categorical()
+_I64 = npt.NDArray[np.int64]
+_CORRELATIONS = 1 << 32  # CUPTI counts calls in 32 bits
 _STREAM = ["process", "device", "context", "stream"]
 
 
 def load_operations(trace: Trace, catalogue: Catalogue) -> pl.DataFrame:
     """Kernels, copies and graph blocks, one row each, ordered by process, device and start.
 
-    Columns, beside those of trace.export.WORK: row (unique), cls, kind, library, lookalike (see Catalogue);
-    begin (the effective start, see `_trim_stream_overlap`), trimmed (begin - start, ns); thread,
+    Columns, beside those of trace.export.WORK: row (unique), cls, kind, library (categories), lookalike (see
+    Catalogue); begin (the effective start, see `_trim_stream_overlap`), trimmed (begin - start, ns); thread,
     launch_start, launch_end, launch (of the API call, null where none is recorded).
     """
     kernels = trace.kernels
@@ -28,37 +33,54 @@ def load_operations(trace: Trace, catalogue: Catalogue) -> pl.DataFrame:
     return _trim_stream_overlap(_join_launches(work, trace))
 
 
+def in_words(work: pl.DataFrame) -> pl.DataFrame:
+    """The operations with texts in place of categories, which only a frame of millions of rows needs."""
+    return work.with_columns(pl.col(pl.Categorical).cast(pl.String))
+
+
 def _classified(names: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame:
     """Distinct (name, demangled) pairs with their class; a trace has thousands of kernels and a hundred names."""
     found = [catalogue.classify(name, demangled or name) for name, demangled in names.iter_rows()]
     return names.with_columns(
-        pl.Series("cls", [f.op_class for f in found], dtype=pl.String),
-        pl.Series("kind", [f.kind for f in found], dtype=pl.String),
-        pl.Series("library", [f.library for f in found], dtype=pl.String),
+        pl.Series("cls", [f.op_class for f in found], dtype=_CATEGORY),
+        pl.Series("kind", [f.kind for f in found], dtype=_CATEGORY),
+        pl.Series("library", [f.library for f in found], dtype=_CATEGORY),
         pl.Series("lookalike", [f.lookalike for f in found], dtype=pl.Boolean),
     )
 
 
 def _plain(frame: pl.DataFrame, cls: str) -> pl.DataFrame:
     return frame.with_columns(
-        cls=pl.lit(cls),
-        kind=pl.lit(None, dtype=pl.String),
-        library=pl.lit(None, dtype=pl.String),
+        cls=pl.lit(cls, _CATEGORY),
+        kind=pl.lit(None, dtype=_CATEGORY),
+        library=pl.lit(None, dtype=_CATEGORY),
         lookalike=pl.lit(False),
     )
 
 
 def _join_launches(work: pl.DataFrame, trace: Trace) -> pl.DataFrame:
     """The API call of each operation; a graph launch is that of all operations of its replay."""
-    wanted = work.select("process", "correlation").unique()
-    calls = (
-        trace.launches.join(wanted, on=["process", "correlation"], how="semi")
-        # A runtime call may nest the driver call that does its work: the outer one is what the program waited for.
-        .sort("start")
-        .unique(["process", "correlation"], keep="first", maintain_order=True)
-        .rename({"start": "launch_start", "end": "launch_end", "name": "launch"})
-    )
-    return work.join(calls, on=["process", "correlation"], how="left", maintain_order="left")
+    calls = trace.launches
+    processes = np.unique(np.concatenate((work["process"].unique().to_numpy(), calls["process"].unique().to_numpy())))
+    keys, starts = _call_keys(calls, processes), calls["start"].to_numpy()
+    # A runtime call may nest the driver call that does its work: the outer one is what the program waited for.
+    order = np.lexsort((starts, keys))
+    order = order[np.diff(keys[order], prepend=-1) != 0]
+    known = keys[order]
+    wanted = _call_keys(work, processes)
+    place = np.minimum(np.searchsorted(known, wanted), max(len(known) - 1, 0))
+    found = (known[place] == wanted) & (wanted >= 0) if len(known) else np.zeros(len(work), dtype=np.bool_)
+    index = pl.select(pl.when(pl.Series(found)).then(pl.Series(order[place] if len(known) else place))).to_series()
+    told = calls.select("thread", launch_start="start", launch_end="end", launch="name")
+    return work.with_columns(told.select(pl.all().gather(index)).get_columns())
+
+
+def _call_keys(frame: pl.DataFrame, processes: _I64) -> _I64:
+    """One number for each (process, correlation), negative where there is no such call."""
+    process = np.searchsorted(processes, frame["process"].to_numpy())
+    correlation = frame["correlation"].fill_null(-1).to_numpy()
+    known = (correlation >= 0) & (correlation < _CORRELATIONS)
+    return np.where(known, process * _CORRELATIONS + correlation, -1)
 
 
 def _trim_stream_overlap(work: pl.DataFrame) -> pl.DataFrame:

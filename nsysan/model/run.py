@@ -1,4 +1,4 @@
-"""One analysed run, from one report or several: its ranks, operations, steps and collectives, and the ledger."""
+"""One analysed run, from one report or several: its ranks, operations, steps and collectives."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from functools import cached_property
 import polars as pl
 
 from nsysan._errors import ExitCode, NsysanError
-from nsysan.metrics.ledger import build_ledger
-from nsysan.model import classes
-from nsysan.model.classes import load_catalogue
+from nsysan.model.attach import attach
+from nsysan.model.classes import COMMUNICATION, load_catalogue
 from nsysan.model.clock import Clock, check_one_run, refine, shifted, utc_offsets
+from nsysan.model.found import Found
 from nsysan.model.health import says_events_lost
 from nsysan.model.matching import AMBIGUOUS, match_collectives
-from nsysan.model.operations import load_operations
+from nsysan.model.operations import in_words, load_operations
 from nsysan.model.payloads import communicator_ranks, with_payloads
 from nsysan.model.ranks import Rank, identify_ranks, merge_ranks
 from nsysan.model.steps import Steps, combine_steps
-from nsysan.model.windows import Found, find_windows
+from nsysan.model.windows import find_windows
 from nsysan.trace.export import Trace
 
 _KEY = ["process", "device"]
 
 
 @dataclass(frozen=True)
-class Run:
+class Model:
     """The model of one run.
 
     traces: its reports. ranks: in rank order. bystanders: (process, device) with GPU work but without a step.
@@ -63,16 +63,8 @@ class Run:
     def synchronise_calls(self) -> pl.DataFrame:
         """The hosts' synchronise calls on the run's clock: thread, start, end."""
         offsets = self.clock.offsets if self.clock else [0]
-        calls = [
-            shifted(trace.launches.filter(pl.col("name").str.contains("Synchronize")), offset)
-            for trace, offset in zip(self.traces, offsets, strict=True)
-        ]
+        calls = [shifted(trace.synchronise_calls, offset) for trace, offset in zip(self.traces, offsets, strict=True)]
         return pl.concat(calls).select("thread", "start", "end")
-
-    @cached_property
-    def ledger(self) -> pl.DataFrame:
-        """The ledger per step and rank (see metrics.ledger.build_ledger)."""
-        return build_ledger(self.work, self.windows)
 
     @property
     def steady_steps(self) -> list[int]:
@@ -103,7 +95,7 @@ class _Part:
     bystanders: list[tuple[int, int]]
 
 
-def analyze(traces: Trace | Sequence[Trace], steps: str | None = None, *, use_nvtx: bool = True) -> Run:
+def build_model(traces: Trace | Sequence[Trace], steps: str | None = None, *, use_nvtx: bool = True) -> Model:
     """Build the model of a run from its report, or from its reports (one a rank, or one a host).
 
     steps: regular expression for the NVTX ranges that mark steps. use_nvtx=False: find steps without ranges.
@@ -127,7 +119,7 @@ def analyze(traces: Trace | Sequence[Trace], steps: str | None = None, *, use_nv
     )
     work = pl.concat(works).join(rank_of, on="rank_key", how="inner", maintain_order="left")
     combined = combine_steps([_on_clock(part.found, o) for part, o in zip(parts, offsets, strict=True)], work)
-    work = work.join(combined.membership, on="row", how="left", maintain_order="left")
+    work = attach(work, combined.membership)
     windows = combined.windows.join(rank_of, on="rank_key")
     groups = _groups(reports, [rank for _, rank in ranks])
     clock = None
@@ -138,8 +130,8 @@ def analyze(traces: Trace | Sequence[Trace], steps: str | None = None, *, use_nv
     windows = windows.drop("rank_key").sort("step", "rank")
     work = work.drop("rank_key")
     collectives = match_collectives(_communication(work), len(ranks), groups).sort("rank", "begin")
-    work = work.join(collectives.select("row", "last"), on="row", how="left", maintain_order="left")
-    return Run(
+    work = attach(work, collectives.select("row", "last"))
+    return Model(
         traces=reports,
         ranks=[rank for _, rank in ranks],
         bystanders=[key for part in parts for key in part.bystanders],
@@ -160,9 +152,8 @@ def _read(trace: Trace, number: int, first_key: int, first_row: int, steps: str 
     work = work.join(keys, on=_KEY, how="left", maintain_order="left").with_columns(
         pl.col("row") + first_row, report=pl.lit(number, dtype=pl.Int64)
     )
-    communication = work.filter(pl.col("cls").is_in(list(classes.COMMUNICATION)))
-    told = with_payloads(communication, trace).select("row", "message_bytes", "communicator")
-    work = work.join(told, on="row", how="left", maintain_order="left")
+    told = with_payloads(in_words(work.filter(_is_communication())), trace)
+    work = attach(work, told.select("row", "message_bytes", pl.col("communicator").cast(pl.Categorical())))
     found = find_windows(trace, work, steps, use_nvtx=use_nvtx)
     stepped = keys.join(found.windows.select("rank_key").unique(), on="rank_key", how="semi").sort("rank_key")
     identified = identify_ranks(trace, list(stepped.select(_KEY).iter_rows()))
@@ -176,8 +167,12 @@ def _on_clock(found: Found, offset: int) -> Found:
     return replace(found, windows=shifted(found.windows, offset), membership=shifted(found.membership, offset))
 
 
+def _is_communication() -> pl.Expr:
+    return pl.col("cls").is_in(list(COMMUNICATION))
+
+
 def _communication(work: pl.DataFrame) -> pl.DataFrame:
-    return work.filter(pl.col("cls").is_in(list(classes.COMMUNICATION)) & pl.col("step").is_not_null())
+    return in_words(work.filter(_is_communication() & pl.col("step").is_not_null()))
 
 
 def _corrected(work: pl.DataFrame, windows: pl.DataFrame, corrections: list[int]) -> tuple[pl.DataFrame, pl.DataFrame]:

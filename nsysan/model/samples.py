@@ -7,7 +7,7 @@ import re
 import polars as pl
 
 from nsysan.model.clock import shifted
-from nsysan.model.run import Run
+from nsysan.model.run import Model
 from nsysan.trace.export import Trace
 
 #: Counter and the names nsys gave it: A100 and H200 exports; "bytes received" of H100 includes the protocol.
@@ -36,7 +36,7 @@ SAMPLES = {
 }
 
 
-def load_samples(run: Run) -> pl.DataFrame | None:
+def load_samples(run: Model) -> pl.DataFrame | None:
     """Counters of the ranks' GPUs over the steps: rank, metric, unit, begin, end, value; None where none were captured.
 
     A sample holds from its time to the next sample's: on the H200 of fixtures/tp2_metrics (nsys 2025.3.2) the

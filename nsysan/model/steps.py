@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -10,9 +11,12 @@ import polars as pl
 
 from nsysan.model import classes
 from nsysan.model.asof import join_nearest
-from nsysan.model.windows import WINDOWS, Found
+from nsysan.model.found import WINDOWS, Found
 
 _SIMILAR = 0.1
+#: Kernels that are named where a step differs, and letters of a name.
+_SHOWN = 2
+_NAME = 60
 _STARTUP = 1.5
 _MIN_STEPS_FOR_STARTUP = 4
 
@@ -150,21 +154,52 @@ def _unlike_the_rest(work: pl.DataFrame, candidates: list[int]) -> dict[int, str
     model = counts.filter(pl.col("step") == common["step"][0]).drop("step")
     every = signatures.select("step").join(model, how="cross")
     compared = every.join(counts, on=["rank_key", "step", "name"], how="full", coalesce=True, suffix="_here")
-    distance = (
-        compared.fill_null(0)
-        .group_by("step")
-        .agg(
-            differ=(pl.col("n") - pl.col("n_here")).abs().sum(),
-            total=pl.sum("n"),
-            here=pl.sum("n_here"),
-            collectives=pl.sum("collectives") - pl.sum("collectives_here"),
-        )
+    compared = compared.fill_null(0)
+    distance = compared.group_by("step").agg(
+        differ=(pl.col("n") - pl.col("n_here")).abs().sum(),
+        total=pl.sum("n"),
+        here=pl.sum("n_here"),
+        collectives=pl.sum("collectives") - pl.sum("collectives_here"),
     )
     unlike = distance.filter((pl.col("differ") > _SIMILAR * pl.col("total")) | (pl.col("collectives") != 0))
-    return {
-        step: f"different work: {here} operations, {total} in the usual step"
-        for step, here, total in unlike.sort("step").select("step", "here", "total").iter_rows()
-    }
+    sizes = _message_sizes(kernels)
+    usual = sizes.get(common["step"][0], [])
+    reasons = {}
+    for step, here, total in unlike.sort("step").select("step", "here", "total").iter_rows():
+        told = [f"{here} operations (usually {total})"] if here != total else []
+        told += _other_kernels(compared.filter(pl.col("step") == step))
+        own = sizes.get(step, [])
+        told += [f"messages of {_listed(own)} (usually {_listed(usual)})"] if own != usual and own and usual else []
+        reasons[step] = f"different work: {', '.join(told)}"
+    return reasons
+
+
+def _other_kernels(compared: pl.DataFrame) -> list[str]:
+    """The kernels that one step has more or fewer of, on the rank where they differ most; the largest two."""
+    apart = compared.with_columns(apart=(pl.col("n") - pl.col("n_here")).abs()).filter(pl.col("apart") > 0)
+    largest = apart.sort("apart", "name", "rank_key", descending=[True, False, False]).unique(
+        "name", keep="first", maintain_order=True
+    )
+    shown = largest.head(_SHOWN).select("name", "n_here", "n").iter_rows()
+    told = [f"{here} of {_short(name)} (usually {usual})" for name, here, usual in shown]
+    more = len(largest) - len(told)
+    return told + ([f"and {more} more {'kernel' if more == 1 else 'kernels'}"] if more else [])
+
+
+def _short(name: str) -> str:
+    """A kernel's name without its parameters."""
+    bare = re.split(r"[<(]", name, maxsplit=1)[0].strip() or name
+    return bare if len(bare) <= _NAME else f"{bare[: _NAME - 3]}..."
+
+
+def _message_sizes(work: pl.DataFrame) -> dict[int, list[int]]:
+    """The sizes of the messages of each step, bytes, ascending."""
+    known = work.filter(pl.col("message_bytes").is_not_null())
+    return dict(known.group_by("step").agg(pl.col("message_bytes").unique().sort()).iter_rows())
+
+
+def _listed(sizes: list[int]) -> str:
+    return f"{sizes[0]} bytes" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]} bytes"
 
 
 def _startup(windows: pl.DataFrame, candidates: list[int]) -> dict[int, str]:

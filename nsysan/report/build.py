@@ -8,15 +8,17 @@ import polars as pl
 
 from nsysan.metrics.counters import Counter, summarise
 from nsysan.metrics.ledger import FIGURES, IDLE, LINES
+from nsysan.metrics.run import Run
 from nsysan.metrics.wire import Link
 from nsysan.model.expectation import Compared, Expectation, compare_with, fill_bytes
 from nsysan.model.ranks import Rank
-from nsysan.model.run import Run
 from nsysan.model.samples import load_samples
 from nsysan.report.collectives import CollectiveFamily, find_families, find_link, with_peaks
 from nsysan.report.diagnosis import Diagnosis, diagnose
 from nsysan.report.findings import Finding, find
-from nsysan.report.quality import Quality, assess, assess_counters, assess_wire
+from nsysan.report.lookalikes import Lookalike, find_lookalikes
+from nsysan.report.quality import Quality, assess
+from nsysan.report.quality_wire import assess_counters, assess_wire
 from nsysan.report.timeline import Timeline, build_timelines, counter_lanes
 
 
@@ -41,15 +43,6 @@ class StepsSummary:
     excluded: dict[int, str]
     labels: dict[int, str]
     notes: list[str]
-
-
-@dataclass(frozen=True)
-class Lookalike:
-    """A kernel that is named like a collective but is not in the catalogue, with its share of kernel time."""
-
-    name: str
-    calls: int
-    share: float
 
 
 @dataclass(frozen=True)
@@ -133,18 +126,6 @@ def visible_lines(report: Report) -> list[str]:
     return [*present, IDLE]
 
 
-def find_lookalikes(kernels: pl.DataFrame) -> list[Lookalike]:
-    """Unknown kernels named like collectives, longest first."""
-    total = int((kernels["end"] - kernels["start"]).sum())
-    found = (
-        kernels.filter(pl.col("lookalike"))
-        .group_by("name")
-        .agg(calls=pl.len(), ns=(pl.col("end") - pl.col("start")).sum())
-        .sort(["ns", "name"], descending=[True, False])
-    )
-    return [Lookalike(name, calls, ns / total) for name, calls, ns in found.iter_rows()]
-
-
 def _rounded(value: object) -> int | None:
     return round(value) if isinstance(value, int | float) else None
 
@@ -161,8 +142,7 @@ def _medians(ledger: pl.DataFrame) -> pl.DataFrame:
 
 
 def _counters(run: Run, samples: pl.DataFrame) -> list[Counter]:
-    steady = pl.col("step").is_in(run.steady_steps)
-    return summarise(samples, run.windows.filter(steady), run.collectives.filter(steady))
+    return summarise(samples, run.windows.with_columns(steady=pl.col("excluded").is_null()), run.collectives)
 
 
 def _steps(run: Run) -> StepsSummary:

@@ -1,50 +1,28 @@
-"""Rules that a run has to keep: limits on its figures, absolute or against another run's.
+"""Hold a run against rules: limits on its figures, absolute or against another run's.
 
-A rule says when to fail: `period>2.0ms`, `wait_share>20%`, `wire_p50>+15%` (against the baseline), `straggler`.
 Figures are read from the JSON document, so that a run and a baseline are read alike.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
 from typing import Any
+
+from nsysan.report.check_collective import collective_words, hot_collective, is_alike, percentile, rows, same_collective
+from nsysan.report.rules import PERCENTILES, SHARES, STRAGGLER, TOKENS, Rule
 
 PASS, FAIL, CANNOT_TELL = "pass", "fail", "cannot tell"
 #: Exit codes by verdict; the worst rule decides, and a failure is worse than what cannot be told.
 EXIT_CODES = {PASS: 0, FAIL: 1, CANNOT_TELL: 2}
 
-_LINES = ("compute", "wait", "wire", "fused", "comm_unsplit", "copy", "idle", "comm", "overlap")
-_PERCENTILES = tuple(f"{what}_{q}" for what in ("wire", "wait") for q in ("p50", "p95", "p99", "max"))
-DURATIONS = ("period", *_LINES, *_PERCENTILES, "caused")
-SHARES = tuple(f"{name}_share" for name in (*_LINES, "caused"))
-TOKENS = "tokens"
-STRAGGLER = "straggler"
-METRICS = (*DURATIONS, *SHARES, TOKENS)
-
-_NS = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}
-_RULE = re.compile(
-    r"\s*(?P<metric>[a-z][a-z0-9_]*)\s*(?P<operator>>=|<=|>|<)\s*"
-    r"(?P<sign>[+-]?)(?P<number>\d+(?:\.\d*)?|\.\d+)\s*(?P<unit>%|ns|us|ms|s|)\s*"
-)
 _COMPARE = {
     ">": lambda a, b: a > b,
     ">=": lambda a, b: a >= b,
     "<": lambda a, b: a < b,
     "<=": lambda a, b: a <= b,
 }
-
-
-@dataclass(frozen=True)
-class Rule:
-    """When to fail: metric beyond `limit`, which is in ns, per cent or tokens/s; or, relative, per cent of change."""
-
-    text: str
-    metric: str
-    operator: str
-    limit: float
-    relative: bool
+_SIZES = "`nsysan report --message-bytes N --json FILE` gives a trace the sizes that it does not hold"
 
 
 @dataclass(frozen=True)
@@ -56,50 +34,58 @@ class Outcome:
     line: str
 
 
-def parse_rule(text: str) -> Rule:
-    """The rule; ValueError says what is wrong with it."""
-    if text.strip() == STRAGGLER:
-        return Rule(STRAGGLER, STRAGGLER, "", 0.0, relative=False)
-    found = _RULE.fullmatch(text)
-    if found is None:
-        raise ValueError(f"{text!r} is no rule; rules are like 'wire_p50>+15%', 'period>2.0ms' or 'straggler'")
-    metric, sign, unit = found["metric"], found["sign"], found["unit"]
-    if metric not in METRICS:
-        raise ValueError(f"{text!r}: there is no metric {metric!r}; there are {', '.join(METRICS)} and {STRAGGLER}")
-    number = float(found["number"])
-    if sign:
-        if unit != "%":
-            raise ValueError(f"{text!r}: a change against the baseline is in per cent, like +15%")
-        return Rule(text.strip(), metric, found["operator"], -number if sign == "-" else number, relative=True)
-    units = {"%"} if metric in SHARES else {""} if metric == TOKENS else set(_NS)
-    if unit not in units:
-        wanted = {"%": "per cent of the period, like 20%", "": "tokens a second, like 500"}
-        hint = wanted.get(next(iter(units)), "ns, us, ms or s, like 2.0ms; of a baseline, like +15%")
-        raise ValueError(f"{text!r}: {metric} is in {hint}")
-    return Rule(text.strip(), metric, found["operator"], number * _NS.get(unit, 1.0), relative=False)
-
-
 def check(rule: Rule, document: dict[str, Any], baseline: dict[str, Any] | None) -> Outcome:
     """Hold the document against the rule."""
     if rule.metric == STRAGGLER:
         return _check_straggler(rule, document)
-    value = metric_of(document, rule.metric)
+    if rule.metric in PERCENTILES:
+        return _check_collective(rule, document, baseline)
+    before = None if baseline is None else metric_of(baseline, rule.metric)
+    why = "it is not known in the baseline"
+    return _judged(rule, rule.metric, metric_of(document, rule.metric), before, why if baseline is not None else None)
+
+
+def _judged(rule: Rule, what: str, value: float | None, before: float | None, why_not: str | None) -> Outcome:
+    """why_not: why there is no figure before, None for no baseline."""
     if value is None:
-        return _outcome(rule, CANNOT_TELL, f"{rule.metric} is not known in this run")
-    shown = show_value(rule.metric, value)
+        return _outcome(rule, CANNOT_TELL, f"{what} is not known in this run")
+    told = f"{what} is {show_value(rule.metric, value)}"
     if not rule.relative:
-        failed = _COMPARE[rule.operator](value, rule.limit)
-        return _outcome(rule, _verdict(failed), f"{rule.metric} is {shown}")
-    if baseline is None:
-        return _outcome(rule, CANNOT_TELL, f"{rule.metric} is {shown}; there is no --baseline to hold it against")
-    before = metric_of(baseline, rule.metric)
+        return _outcome(rule, _verdict(_COMPARE[rule.operator](value, rule.limit)), told)
     if before is None:
-        return _outcome(rule, CANNOT_TELL, f"{rule.metric} is {shown}; it is not known in the baseline")
+        return _outcome(rule, CANNOT_TELL, f"{told}; {why_not or 'there is no --baseline to hold it against'}")
     change = _change(before, value)
     failed = _COMPARE[rule.operator](change, rule.limit)
-    return _outcome(
-        rule, _verdict(failed), f"{rule.metric} is {shown}, {change:+.1f} % against {show_value(rule.metric, before)}"
-    )
+    return _outcome(rule, _verdict(failed), f"{told}, {change:+.1f} % against {show_value(rule.metric, before)}")
+
+
+def _check_collective(rule: Rule, document: dict[str, Any], baseline: dict[str, Any] | None) -> Outcome:
+    """A call of the hottest collective, or of the one that the rule names, against the same one's in the baseline."""
+    row = hot_collective(document, rule.address)
+    if row is None:
+        which = f" of {rule.address.words}" if rule.address else ""
+        there = ", ".join(dict.fromkeys(collective_words(r) for r in rows(document)[:4]))
+        among = f"; there is {there}" if there and rule.address else ""
+        return _outcome(rule, CANNOT_TELL, f"{rule.metric}{which} is not known in this run{among}")
+    what = f"{rule.metric} of {collective_words(row)}"
+    value = percentile(row, rule.metric)
+    if baseline is None:
+        return _judged(rule, what, value, None, None)
+    same = same_collective(row, baseline)
+    before = None if same is None else percentile(same, rule.metric)
+    return _judged(rule, what, value, before, _why_no_other(row, rule, baseline))
+
+
+def _why_no_other(row: dict[str, Any], rule: Rule, baseline: dict[str, Any]) -> str:
+    alike = next((other for other in rows(baseline) if is_alike(row, other)), None)
+    if alike is not None:
+        return f"the baseline's {collective_words(alike)} is not split into wait and wire"
+    hottest = hot_collective(baseline, rule.address) or hot_collective(baseline)
+    if hottest is None:
+        return "it is not known in the baseline, which has no collective that is split into wait and wire"
+    one_size = (row.get("bytes") is None) != (hottest.get("bytes") is None)
+    hint = f"; {_SIZES}" if one_size and row.get("kind") == hottest.get("kind") else ""
+    return f"the baseline has no such call; its hottest is {collective_words(hottest)}{hint}"
 
 
 def exit_code(outcomes: list[Outcome]) -> int:
@@ -122,17 +108,10 @@ def metric_of(document: dict[str, Any], name: str) -> float | None:
         return 100 * part / period if part is not None and period else None
     if name == "caused":
         return _caused(document)
-    if name in _PERCENTILES:
-        what, _, percentile = name.rpartition("_")
+    if name in PERCENTILES:
         hot = hot_collective(document)
-        return None if hot is None else _number(hot[f"{what}_ns"].get(percentile))
+        return None if hot is None else percentile(hot, name)
     return _median(document, name)
-
-
-def hot_collective(document: dict[str, Any]) -> dict[str, Any] | None:
-    """The collective with most time after the last arrival, among those that matched across the ranks."""
-    split = [row for row in document.get("collectives") or [] if row.get("wire_ns") and row.get("wait_ns")]
-    return max(split, key=lambda row: row["matched"] * row["wire_ns"]["p50"], default=None)
 
 
 def show_value(metric: str, value: float) -> str:

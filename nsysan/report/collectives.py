@@ -6,16 +6,17 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from nsysan.capture.topology import read_topology
 from nsysan.metrics.bandwidth import Speed, peak_share, speed, total_bytes
+from nsysan.metrics.run import Run
 from nsysan.metrics.whatif import floors
 from nsysan.metrics.wire import Link, Message, judge_link
 from nsysan.model import classes
 from nsysan.model.links import GpuLink, load_links
 from nsysan.model.matching import MATCHED, REJECTED, UNMATCHED
 from nsysan.model.payloads import communicator_ranks
-from nsysan.model.run import Run
 from nsysan.report.diagnosis import percentiles
+from nsysan.report.text import counted
+from nsysan.trace.topology import read_topology
 
 _KEY = ["name", "kind", "library", "cls", "message_bytes", "members"]
 _NOT_DECODE = ("start-up", "prefill")
@@ -25,9 +26,14 @@ _NOT_DECODE = ("start-up", "prefill")
 class CollectiveFamily:
     """The calls of one kernel family, size and rank count within all steps but prefill and those of the start.
 
-    count, matched, unmatched, rejected: calls, one call being one on every rank. a_step: calls in each steady
-    step, None where steps differ. wire, wait: ns per rank and matched call, by p50, p95, p99 and max; None where
-    none matched. floor: least ns that such a call takes here; excess: of wire p50 over it.
+    ranks: those of the trace that make the call; communicator_size: those of its communicator, None where the
+    trace does not tell. count, matched, unmatched, rejected: calls, one call being one on every rank. a_step:
+    calls in each steady step, None where steps differ.
+    wire, wait: ns per rank and matched call, by p50, p95, p99 and max; None where none matched. wait_clock_free:
+    waiting by the estimate that needs no common clock; wait_error: how far the two estimates differ, over the
+    steady steps alone, None where no such call matched in them. floor: least ns that such a call takes here,
+    on the rank that it holds least; excess: that of the median call over it, by the same measure. Wire p50 may be
+    below both where ranks leave one after another.
     algbw, busbw: GB/s from wire p50; None where size or kind is not known, ranks are missing, or compute is in
     the kernel. peak_share: busbw over the link's peak, for large messages.
     """
@@ -50,6 +56,15 @@ class CollectiveFamily:
     algbw: float | None = None
     busbw: float | None = None
     peak_share: float | None = None
+    communicator_size: int | None = None
+    wait_clock_free: dict[str, int] | None = None
+    wait_error: dict[str, int] | None = None
+
+    @property
+    def over(self) -> str:
+        """The ranks in words: "4 ranks", or "1 of 4 ranks" where the trace lacks some."""
+        size = self.communicator_size
+        return f"{self.ranks} of {size} ranks" if size and size > self.ranks else counted(self.ranks, "rank")
 
 
 def find_families(run: Run) -> list[CollectiveFamily]:
@@ -62,7 +77,8 @@ def find_families(run: Run) -> list[CollectiveFamily]:
     shortest = floors(calls, calls["step"].unique().to_list())
     rows = counts.join(shortest, on=["name", "message_bytes", "members"], how="left", nulls_equal=True)
     rows = rows.sort(["count", "name", "message_bytes", "members"], descending=[True, False, False, False])
-    partial = _partial_communicators(run)
+    partial, sizes = _partial_communicators(run), _communicator_sizes(run)
+    steady = pl.col("step").is_in(run.steady_steps)
     families = []
     for row in rows.iter_rows(named=True):
         same = pl.all_horizontal(pl.col(k).eq_missing(row[k]) for k in _KEY)
@@ -70,9 +86,13 @@ def find_families(run: Run) -> list[CollectiveFamily]:
         matched = own.filter(pl.col("verdict") == MATCHED)
         wire = percentiles(matched["wire"])
         floor = row["floor"]
+        members = row["members"]
+        size = _size_of(own, sizes, members)
+        error = (pl.col("wait") - pl.col("skew_free_wait")).abs()
         # A fused kernel computes after the last arrival; a missing rank may arrive later still.
-        whole = row["cls"] != classes.FUSED and not set(own["communicator"]) & partial
-        found = speed(row["kind"], row["message_bytes"], row["members"], wire["p50"]) if wire and whole else None
+        complete = not set(own["communicator"]) & partial and (size is None or members >= size)
+        whole = row["cls"] != classes.FUSED and complete
+        found = speed(row["kind"], row["message_bytes"], size or members, wire["p50"]) if wire and whole else None
         families.append(
             CollectiveFamily(
                 name=row["name"],
@@ -80,7 +100,7 @@ def find_families(run: Run) -> list[CollectiveFamily]:
                 library=row["library"],
                 op_class=row["cls"],
                 message_bytes=row["message_bytes"],
-                ranks=row["members"],
+                ranks=members,
                 count=row["count"],
                 matched=row[MATCHED],
                 unmatched=row[UNMATCHED],
@@ -89,9 +109,12 @@ def find_families(run: Run) -> list[CollectiveFamily]:
                 wait=percentiles(matched["wait"]),
                 a_step=_a_step(per_call.filter(same), run.steady_steps),
                 floor=floor,
-                excess=None if wire is None or floor is None else max(wire["p50"] - floor, 0),
+                excess=None if floor is None else row["typical"] - floor,
                 algbw=found.algbw if found else None,
                 busbw=found.busbw if found else None,
+                communicator_size=size,
+                wait_clock_free=percentiles(matched["skew_free_wait"]),
+                wait_error=percentiles(matched.filter(steady).select(error).to_series()),
             )
         )
     return families
@@ -133,17 +156,17 @@ class SizeSeries:
 
 def size_series(families: list[CollectiveFamily], link: Link) -> list[SizeSeries]:
     """Speed against size, for the families whose size is known and that matched; of one size, the most frequent."""
-    chosen: dict[tuple[str, str, int], dict[int, CollectiveFamily]] = {}
+    chosen: dict[tuple[str, str, str], dict[int, CollectiveFamily]] = {}
     for family in sorted(families, key=lambda family: -family.matched):
         if family.kind and family.message_bytes and family.wire and family.op_class != classes.FUSED:
-            key = (family.kind, family.library or "unknown library", family.ranks)
+            key = (family.kind, family.library or "unknown library", family.over)
             chosen.setdefault(key, {}).setdefault(family.message_bytes, family)
     series = []
-    for (kind, library, ranks), by_size in chosen.items():
+    for (kind, library, over), by_size in chosen.items():
         own = [by_size[n] for n in sorted(by_size)]
         series.append(
             SizeSeries(
-                name=f"{kind} over {ranks} ranks ({library})",
+                name=f"{kind} over {over} ({library})",
                 sizes=sorted(by_size),
                 latency=[f.wire["p50"] / 1e3 for f in own if f.wire],
                 floor=[None if f.floor is None else f.floor / 1e3 for f in own],
@@ -173,8 +196,9 @@ def _model(family: CollectiveFamily, link: Link) -> float | None:
     """NCCL's model in us, for NCCL over the link that the GPUs have."""
     if family.library != "NCCL" or not family.kind or not family.message_bytes or not link.kind or not link.peak_gbps:
         return None
-    total = total_bytes(family.kind, family.message_bytes, family.ranks)
-    ns = load_links().ring(family.kind, link.kind, family.ranks, total, link.peak_gbps)
+    ranks = family.communicator_size or family.ranks
+    total = total_bytes(family.kind, family.message_bytes, ranks)
+    ns = load_links().ring(family.kind, link.kind, ranks, total, link.peak_gbps)
     return None if ns is None else ns / 1e3
 
 
@@ -191,6 +215,21 @@ def _partial_communicators(run: Run) -> set[str]:
     for init in inits:
         seen.setdefault(init.communicator, set()).add(init.rank)
     return {init.communicator for init in inits if len(seen[init.communicator]) < init.size}
+
+
+def _communicator_sizes(run: Run) -> dict[str | None, int]:
+    """Ranks of each communicator; under None those of the only size there is, where ranks are missing."""
+    inits = [init for trace in run.traces for init in communicator_ranks(trace)]
+    sizes: dict[str | None, int] = {init.communicator: init.size for init in inits}
+    several = {size for size in sizes.values() if size > 1}
+    return sizes | ({None: several.pop()} if run.missing_ranks and len(several) == 1 else {})
+
+
+def _size_of(calls: pl.DataFrame, sizes: dict[str | None, int], members: int) -> int | None:
+    """Ranks of the communicators of calls, where they are told and alike."""
+    told = {sizes.get(communicator) for communicator in calls["communicator"].unique()}
+    size = told.pop() if len(told) == 1 else None
+    return size if size is not None and size >= members else None
 
 
 def _gpu_link(run: Run) -> GpuLink | None:

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from nsysan.report.compare import THRESHOLDS, Comparison, Figure
+from nsysan.report.compare_link import link_lines
 from nsysan.report.compare_text import answers
 from nsysan.report.scaling import Scaling, Widening, Width
 from nsysan.report.side import Side
@@ -21,6 +22,7 @@ def to_document(comparison: Comparison) -> dict[str, Any]:
         "nsysan_version": comparison.version,
         "sides": [_side(side) for side in comparison.sides],
         "answers": [" ".join(line.split()) for line in answers(comparison)],
+        "link_differs": bool(link_lines(comparison.sides)),
         "figures": [_figure(comparison, figure) for figure in comparison.figures],
         "collectives": [_family(comparison, family) for family in comparison.families],
         "scaling": comparison.scaling and _scaling(comparison.scaling),
@@ -50,6 +52,13 @@ def _side(side: Side) -> dict[str, Any]:
         },
         "verdict": report.diagnosis.verdict.kind,
         "straggler": late and {"rank": late.rank, "cause": late.cause, "caused_ns": late.caused, "share": late.share},
+        "link": {
+            "model": report.link.model,
+            "kind": report.link.kind,
+            "peak_gbps": report.link.peak_gbps,
+            "looks_like": report.link.looks_like,
+            "evidence": list(report.link.evidence),
+        },
         "quality": [{"id": q.id, "status": q.status, "reason": q.reason} for q in report.quality],
     }
 
@@ -94,6 +103,10 @@ def _part(part: Part) -> dict[str, Any]:
         "calls_per_step": part.calls,
         "wire_per_call_ns": part.per_call.value,
         "wire_per_step_ns": part.per_step.value,
+        "algbw_gbps": part.speed.algbw.value,
+        "busbw_gbps": part.speed.busbw.value,
+        "peak_share": None if part.speed.peak.value is None else part.speed.peak.value / 100,
+        "no_bandwidth": part.speed.reason,
     }
 
 

@@ -17,7 +17,8 @@ _LEDGER_NOTE = "Where a step's time is on each side: medians over the steady ste
 _PERIOD_NOTE = "Every steady step of each side: what overlaps here, no median sets apart."
 _WIRE_NOTE = (
     "The same communication whatever kernel does it: by kind, size and share of the ranks; calls of unknown size "
-    "meet those of their kind that have no other counterpart. Wire is the time after the last rank has arrived."
+    "meet those of their kind that have no other counterpart. Wire is the time after the last rank has arrived. algbw "
+    "and busbw are those of nccl-tests (GB = 1e9) from the wire of a call, against the link's peak from 1 MB up."
 )
 
 
@@ -39,6 +40,7 @@ def to_html(comparison: Comparison) -> str:
                 _WIRE_NOTE if comparison.families else "No communication in the steady steps of any side.",
                 plot(plots, "wire", wire_bars(comparison)),
                 tables.get("collectives", ""),
+                tables.get("bandwidth", ""),
                 _kernels(comparison),
             ),
             section("Skew, idle time, what if", LEGEND, *(tables.get(name, "") for name in ("skew", "idle", "whatif"))),
@@ -67,6 +69,7 @@ def ledger_bars(comparison: Comparison) -> go.Figure:
         ]
     )
     figure.update_layout(barmode="stack", height=110 + 44 * len(names), legend_traceorder="normal")
+    figure.update_layout(title="Where a step's time goes on each side (median step)")
     figure.update_xaxes(title="us per step")
     figure.update_yaxes(autorange="reversed")
     return figure
@@ -86,6 +89,7 @@ def periods(comparison: Comparison) -> go.Figure:
             hovertemplate="%{x:.3f} ms<extra>" + _name(side) + "</extra>",
         )
     figure.update_layout(height=120 + 60 * len(comparison.sides), showlegend=False)
+    figure.update_layout(title="Period of every steady step")
     figure.update_xaxes(title="period, ms")
     figure.update_yaxes(autorange="reversed")
     return figure
@@ -108,6 +112,7 @@ def wire_bars(comparison: Comparison) -> go.Figure | None:
         )
     bars = len(titles) * len(comparison.sides)
     figure.update_layout(barmode="group", height=130 + 26 * bars, legend_traceorder="normal")
+    figure.update_layout(title="Wire of each collective (median step)")
     figure.update_xaxes(title="wire, us per step")
     figure.update_yaxes(autorange="reversed")
     return figure

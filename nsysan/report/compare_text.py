@@ -16,6 +16,8 @@ from nsysan.report.compare import (
     Comparison,
     Figure,
 )
+from nsysan.report.compare_link import link_lines
+from nsysan.report.compare_rows import GBPS, NS
 from nsysan.report.scaling import lost_sentence, replicas_sentence, widening_sentence
 from nsysan.report.side import Side
 from nsysan.report.side_families import part_sentence
@@ -25,6 +27,7 @@ TITLES = {
     "step": "a step",
     "ledger": "ledger, us a step",
     "collectives": "collectives, us after the last arrival",
+    "bandwidth": "collectives, GB/s as in nccl-tests",
     "skew": "skew, us a step",
     "idle": "idle by cause, us a step",
     "whatif": "what if, us a step",
@@ -62,8 +65,9 @@ def side_sentence(side: Side) -> str:
 
 
 def answers(comparison: Comparison) -> list[str]:
-    """What came out, a line each: every side against the first, then what more GPUs bought."""
+    """What came out, a line each: every side against the first, a link that changed, what more GPUs bought."""
     lines = [_answer(comparison, number) for number in range(1, len(comparison.sides))]
+    lines += link_lines(comparison.sides)
     if comparison.scaling is None:
         return lines
     widths = ", ".join(
@@ -109,10 +113,12 @@ def percent(change: Change) -> str:
 
 
 def value(number: float | None, figure: Figure) -> str:
-    """A figure's value in the unit that people read: us, or tokens/s."""
+    """A figure's value in the unit that people read: us, tokens/s, GB/s or per cent."""
     if number is None:
         return "-"
-    return f"{number / 1e3:,.1f}" if figure.unit == "ns" else f"{number:,.1f}"
+    if figure.unit == GBPS:
+        return f"{number:,.2f}"
+    return f"{number / 1e3:,.1f}" if figure.unit == NS else f"{number:,.1f}"
 
 
 def header(comparison: Comparison, title: str) -> list[str]:

@@ -8,12 +8,12 @@ import polars as pl
 
 from nsysan.metrics.gaps import find_gaps, gap_medians
 from nsysan.metrics.outliers import Outlier, slowest_steps
+from nsysan.metrics.run import Run
 from nsysan.metrics.skew import Straggler, arrivals, caused_by_step, find_straggler, late_calls
 from nsysan.metrics.verdict import Verdict, judge
 from nsysan.metrics.whatif import WhatIf, what_if
 from nsysan.model import classes
 from nsysan.model.matching import REJECTED
-from nsysan.model.run import Run
 
 _PERCENTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
 #: With more of the collectives failing the gate than this, the pairs that pass it prove nothing.
@@ -62,7 +62,7 @@ def diagnose(run: Run) -> Diagnosis:
     medians = gap_medians(gaps, run.ledger)
     if straggler is not None:
         straggler = replace(straggler, idle=_more_idle(medians, straggler.rank))
-    what = what_if(run.ledger, run.collectives, gaps, straggler.rank if straggler else None)
+    what = what_if(run.ledger, run.collectives, gaps)
     return Diagnosis(
         straggler=straggler,
         gaps=medians,

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from nsysan.metrics.counters import Counter, Part
+from nsysan.metrics.counters import STEP_FIGURES, Counter, Part
 from nsysan.metrics.ledger import FIGURES
 from nsysan.metrics.verdict import THRESHOLDS
 from nsysan.metrics.wire import THRESHOLDS as LINK_THRESHOLDS
@@ -188,6 +188,7 @@ def _counter(counter: Counter) -> dict[str, Any]:
         **_part("", counter.steps),
         **{key: value for prefix, part in named for key, value in _part(prefix, part).items()},
         "reason": counter.reason,
+        "per_step": _rows(counter.per_step, ("step", "steady", *STEP_FIGURES)),
     }
 
 
@@ -203,12 +204,15 @@ def _family(family: CollectiveFamily) -> dict[str, Any]:
         "class": family.op_class,
         "bytes": family.message_bytes,
         "ranks": family.ranks,
+        "communicator_size": family.communicator_size,
         "count": family.count,
         "matched": family.matched,
         "unmatched": family.unmatched,
         "rejected": family.rejected,
         "wire_ns": family.wire,
         "wait_ns": family.wait,
+        "wait_clock_free_ns": family.wait_clock_free,
+        "wait_error_ns": family.wait_error,
         "floor_ns": family.floor,
         "excess_ns": family.excess,
         "algbw_gbps": family.algbw,

@@ -13,10 +13,14 @@ from nsysan.report.build import Report, visible_lines
 from nsysan.report.collectives import size_series
 from nsysan.report.palette import COLOURS, COUNTER_COLOURS, GAP_COLOURS, NAMES, SERIES
 from nsysan.report.text import plain
-from nsysan.report.timeline import Timeline
+from nsysan.report.timeline import Timeline, decimated
 
 _LANE_HEIGHT = 22
 _NAME_WIDTH = 90
+#: More bars than this take a browser seconds; the page's own timeline draws them all.
+_MAX_BARS = 8_000
+#: Steps left out that are this much longer than the steady ones would flatten them.
+_FLATTENS = 2.0
 
 
 def ledger_bars(report: Report) -> go.Figure:
@@ -37,6 +41,7 @@ def ledger_bars(report: Report) -> go.Figure:
         ]
     )
     figure.update_layout(barmode="stack", height=110 + 34 * len(ranks), legend_traceorder="normal")
+    _entitle(figure, "Where a step's time goes, by rank (median step)")
     figure.update_xaxes(title="us per step")
     figure.update_yaxes(autorange="reversed")
     return figure
@@ -57,13 +62,51 @@ def period_series(report: Report) -> go.Figure:
             hovertemplate="step %{x} (%{customdata}): %{y:.3f} ms<extra>rank " + str(rank) + "</extra>",
         )
     figure.update_layout(height=320)
+    beyond = _axis_end(report.per_step)
+    _entitle(figure, "Period of each step, by rank" + (" (start-up lies beyond the axis)" if beyond else ""))
     figure.update_xaxes(title="step")
-    figure.update_yaxes(title="period, ms", rangemode="tozero")
+    figure.update_yaxes(title="period, ms", rangemode="tozero", range=None if beyond is None else [0, beyond / 1e6])
+    return figure
+
+
+def _axis_end(per_step: pl.DataFrame) -> float | None:
+    """Where an axis of periods ends (ns) so that steps left out do not flatten the others; None: where they end."""
+    steady = per_step.filter("steady")["period_ns"].max()
+    longest = per_step["period_ns"].max()
+    if not isinstance(steady, int) or not isinstance(longest, int) or longest <= _FLATTENS * steady:
+        return None
+    return 1.15 * steady
+
+
+def lines_by_step(report: Report) -> go.Figure | None:
+    """The ledger of each steady step as stacked areas, us, medians over the ranks; None where no step is steady."""
+    lines = visible_lines(report)
+    steady = report.per_step.filter("steady")
+    if steady.is_empty():
+        return None
+    medians = steady.group_by("step").agg(pl.median(f"{line}_ns") for line in lines).sort("step")
+    figure = go.Figure()
+    for line in lines:
+        figure.add_scatter(
+            x=medians["step"].to_list(),
+            y=(medians[f"{line}_ns"].fill_null(0) / 1e3).to_list(),
+            name=NAMES[line],
+            mode="lines",
+            stackgroup="ledger",
+            line={"width": 0.5, "color": COLOURS[line], "shape": "hvh"},
+            fillcolor=COLOURS[line],
+            hovertemplate="step %{x}: %{y:,.1f} us<extra>" + NAMES[line] + "</extra>",
+        )
+    figure.update_layout(height=300, legend_traceorder="normal")
+    _entitle(figure, "What the steady steps are made of (median over the ranks)")
+    figure.update_xaxes(title="step")
+    figure.update_yaxes(title="us per step", rangemode="tozero")
     return figure
 
 
 def timeline(data: Timeline) -> go.Figure:
     """All ranks on one clock: the streams' work by ledger line and, under each rank, its launch calls."""
+    data = decimated(data, _MAX_BARS)
     lanes = data.slices.select("rank", "lane").unique().sort("rank", "lane", descending=[False, True])
     order = [_lane(rank, lane) for rank, lane in lanes.iter_rows()]
     figure = go.Figure()
@@ -76,14 +119,15 @@ def timeline(data: Timeline) -> go.Figure:
             name=NAMES[str(line)],
             marker_color=COLOURS[str(line)],
             marker_line_width=0,
-            customdata=_hover(slices),
-            hovertemplate="<b>%{customdata[0]}</b><br>%{customdata[1]}<br>at %{base:,.2f} us<extra>%{y}</extra>",
+            customdata=[escape(plain(name, _NAME_WIDTH)) for name in slices["name"]],
+            hovertemplate="<b>%{customdata}</b><br>%{x:,.2f} us at %{base:,.2f} us<extra>%{y}</extra>",
         )
     last = data.arrivals.filter(pl.col("last"))
     if not last.is_empty():
         figure.add_trace(_last_arrivals(last))
     span = (data.finish - data.origin) / 1e3
     figure.update_layout(barmode="overlay", bargap=0.15, height=120 + _LANE_HEIGHT * len(order))
+    _entitle(figure, f"Timeline of step {data.step} ({data.role})")
     figure.update_xaxes(title="us since the first rank began the step", range=[-0.01 * span, 1.01 * span])
     figure.update_yaxes(categoryorder="array", categoryarray=order[::-1])
     return figure
@@ -117,6 +161,7 @@ def counters(lanes: pl.DataFrame, data: Timeline) -> go.Figure | None:
         seen.add(kind)
     span = (data.finish - data.origin) / 1e3
     figure.update_layout(height=100 + _LANE_HEIGHT * len(labels))
+    _entitle(figure, f"GPU counters in step {data.step}, each to its own peak")
     figure.update_xaxes(title="us since the first rank began the step", range=[-0.01 * span, 1.01 * span])
     figure.update_yaxes(
         tickmode="array",
@@ -153,7 +198,8 @@ def lateness_in_step(data: Timeline) -> go.Figure | None:
     """Lateness of each rank at each collective of the step, us; None where nothing matched."""
     if data.arrivals.is_empty():
         return None
-    return _heat_map(data.arrivals.select("rank", "lateness", at="call"), "collective of the step", "lateness, us")
+    figure = _heat_map(data.arrivals.select("rank", "lateness", at="call"), "collective of the step", "lateness, us")
+    return _entitle(figure, f"Lateness at each collective of step {data.step} ({data.role})")
 
 
 def caused_by_step(report: Report) -> go.Figure | None:
@@ -161,7 +207,8 @@ def caused_by_step(report: Report) -> go.Figure | None:
     caused = report.diagnosis.caused
     if caused.is_empty():
         return None
-    return _heat_map(caused.select("rank", at="step", lateness="ns"), "step", "caused, us")
+    figure = _heat_map(caused.select("rank", at="step", lateness="ns"), "step", "caused, us")
+    return _entitle(figure, "What each rank's late arrivals cost the others, by step")
 
 
 def _heat_map(values: pl.DataFrame, axis: str, unit: str) -> go.Figure:
@@ -203,6 +250,7 @@ def gap_bars(report: Report) -> go.Figure | None:
         )
     ranks = [f"rank {rank.rank}" for rank in report.ranks]
     figure.update_layout(barmode="stack", height=110 + 30 * len(ranks), legend_traceorder="normal")
+    _entitle(figure, "Idle time by cause and rank (median step)")
     figure.update_xaxes(title="idle, us per step")
     figure.update_yaxes(categoryorder="array", categoryarray=ranks[::-1])
     return figure
@@ -252,10 +300,16 @@ def speed_by_size(report: Report) -> go.Figure | None:
             marker={"size": 3, "color": COLOURS["last"]},
         )
     figure.update_layout(height=340 + 8 * len(figure.data))
+    _entitle(figure, "Latency and bandwidth of the collectives against their size")
     figure.update_xaxes(title="message, bytes", type="log")
     figure.update_yaxes(title="us after the last arrival", type="log", row=1, col=1)
     figure.update_yaxes(title="busbw, GB/s", type="log", row=1, col=2)
     return figure
+
+
+def _entitle(figure: go.Figure, title: str) -> go.Figure:
+    """With its title; text is ours, or escaped by us, as plotly reads markup in it."""
+    return figure.update_layout(title={"text": escape(title), "x": 0, "font": {"size": 15}})
 
 
 def _precedence(item: tuple[tuple[object, ...], pl.DataFrame]) -> int:
@@ -264,8 +318,3 @@ def _precedence(item: tuple[tuple[object, ...], pl.DataFrame]) -> int:
 
 def _lane(rank: int, lane: str) -> str:
     return f"rank {rank} {lane}"
-
-
-def _hover(slices: pl.DataFrame) -> list[list[str]]:
-    rows = slices.select("name", "detail").iter_rows()
-    return [[escape(plain(name, _NAME_WIDTH)), escape(plain(detail, _NAME_WIDTH))] for name, detail in rows]

@@ -15,7 +15,7 @@ from nsysan.model.payloads import communicator_ranks
 from nsysan.model.ranks import identify_ranks
 from nsysan.model.samples import METRICS, known_metrics
 from nsysan.model.windows import range_templates
-from nsysan.report.build import Lookalike, find_lookalikes
+from nsysan.report.lookalikes import Lookalike, find_lookalikes
 from nsysan.report.quality import NODE_FLAG
 from nsysan.report.text import percent, plain, table, us
 from nsysan.trace.export import Diagnostic, Trace, pid_of

@@ -29,15 +29,18 @@ def check_writable(path: Path, *, force: bool, source: Path | None = None) -> No
 
 
 def write_text(path: Path, text: str, *, force: bool) -> None:
+    """Write the file as UTF-8, in one step (see write_bytes)."""
+    write_bytes(path, text.encode("utf-8"), force=force)
+
+
+def write_bytes(path: Path, content: bytes, *, force: bool) -> None:
     """Write the file in one step: under its name there is the old content or all of the new."""
     check_writable(path, force=force)
     temporary = None
     try:
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", newline="\n", dir=path.absolute().parent, prefix=f".{path.name}.", delete=False
-        ) as file:
+        with tempfile.NamedTemporaryFile(dir=path.absolute().parent, prefix=f".{path.name}.", delete=False) as file:
             temporary = Path(file.name)
-            file.write(text)
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         # Temporary files are private; a report is as readable as any new file of the user's.

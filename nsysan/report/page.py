@@ -2,32 +2,48 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from string import Template
 
 import plotly.graph_objects as go
-from plotly.offline import get_plotlyjs
 
+from nsysan.report.pack import INLINE, library, packed, source_hash
 from nsysan.report.text import plain
 
+_SCRIPTS = ("page.js", "tables.js", "timeline.js", "start.js")
 
-def render(title: str, subtitle: str, body: str, plots: dict[str, str], version: str) -> str:
-    """The page; only its own scripts may run. body: HTML of our own making; plots: as `plot` filled it."""
-    plotly, script = get_plotlyjs(), _asset("page.js")
+
+def render(
+    title: str,
+    subtitle: str,
+    body: str,
+    plots: dict[str, str],
+    version: str,
+    *,
+    links: Sequence[tuple[str, str]] = (),
+    data: str = "null",
+    plotlyjs: str = INLINE,
+) -> str:
+    """The page; only its own scripts may run.
+
+    body: HTML of our own making; plots: as `plot` filled it; links: anchor and title of the navigation; data: JSON
+    for the page's timeline; plotlyjs: pack.INLINE or pack.CDN.
+    """
+    script = "".join(_asset(name) for name in _SCRIPTS)
+    plotly = library(plotlyjs)
+    figures = ",".join(f'"{name}":{text}' for name, text in plots.items())
+    entries = "".join(f'<a href="#{safe(anchor)}">{safe(name)}</a>' for anchor, name in links)
     return Template(_asset("page.html")).substitute(
         title=safe(title),
         subtitle=safe(subtitle),
-        policy=_policy(plotly, script),
+        policy=_policy(f"'{source_hash(script)}'", plotly.allowed),
         style=_asset("page.css"),
+        navigation=f'<nav aria-label="sections">{entries}</nav>' if entries else "",
         body=body,
-        figures="\n".join(
-            f'<script type="application/json" id="figure-{name}">{text}</script>' for name, text in plots.items()
-        ),
-        plotly=plotly,
+        data=packed(f'{{"figures":{{{figures}}},"report":{data}}}'),
+        plotly=plotly.element,
         script=script,
         version=safe(version),
     )
@@ -39,14 +55,20 @@ def section(title: str, note: str, *parts: str, anchor: str = "") -> str:
     return f'<section{name}><h2>{safe(title)}</h2><p class="note">{safe(note)}</p>{"".join(parts)}</section>'
 
 
-def plot(plots: dict[str, str], name: str, figure: go.Figure | None, zoom: str = "") -> str:
-    """The place of a figure, whose data goes to `plots`; nothing where there is no figure."""
+def plot(plots: dict[str, str], name: str, figure: go.Figure | None) -> str:
+    """The place of a figure, whose data goes to `plots`; nothing where there is no figure.
+
+    The figure's title stands above it as text, which a narrow screen can break.
+    """
     if figure is None:
         return ""
-    # "<" would end the script element that holds the figure.
-    plots[name] = str(figure.to_json()).replace("<", "\\u003c")
-    height = f"height:{figure.layout.height}px"
-    return f'<div class="plot" id="{name}" data-figure="figure-{name}" data-zoom="{zoom}" style="{height}"></div>'
+    plots[name] = str(figure.to_json())
+    title = str(figure.layout.title.text or name)
+    return (
+        f'<figure class="chart"><figcaption>{title}</figcaption>'
+        f'<div class="plot" id="{name}" data-figure="{name}" style="height:{figure.layout.height}px" role="img" '
+        f'aria-label="{title}; the tables hold its figures"></div></figure>'
+    )
 
 
 def table(
@@ -55,18 +77,32 @@ def table(
     text: tuple[int, ...] = (0,),
     wrap: int = -1,
     raw: tuple[int, ...] = (),
+    *,
+    caption: str = "",
+    terms: Mapping[str, str] | None = None,
+    marks: Sequence[str] = (),
 ) -> str:
-    """text: columns aligned left; wrap: a column that may break; raw: columns that hold HTML of our own making."""
+    """A table that the reader can copy.
+
+    text: columns aligned left; wrap: a column that may break; raw: columns that hold HTML of our own making; terms:
+    HTML of headers by their text; marks: attributes of each row, of our own making.
+    """
 
     def kind(column: int) -> str:
         return ' class="text wrap"' if column == wrap else ' class="text"' if column in text else ""
 
-    head = "".join(f"<th{kind(i)}>{safe(cell)}</th>" for i, cell in enumerate(header))
+    named = terms or {}
+    head = "".join(f'<th scope="col"{kind(i)}>{named.get(cell) or safe(cell)}</th>' for i, cell in enumerate(header))
     lines = (
         "".join(f"<td{kind(i)}>{cell if i in raw else safe(cell)}</td>" for i, cell in enumerate(row)) for row in rows
     )
-    body = "".join(f"<tr>{line}</tr>" for line in lines)
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    attributes = [f" {mark}" for mark in marks] or [""] * len(rows)
+    body = "".join(f"<tr{mark}>{line}</tr>" for mark, line in zip(attributes, lines, strict=True))
+    title = f"<caption>{safe(caption)}</caption>" if caption else ""
+    return (
+        f'<div class="scroll" tabindex="0"><table>{title}<thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
 
 
 def safe(text: str) -> str:
@@ -79,10 +115,8 @@ def _asset(name: str) -> str:
 
 
 def _policy(*scripts: str) -> str:
-    """A content security policy under which only these scripts run, and nothing is fetched."""
-    hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
-    allowed = " ".join(f"'sha256-{value}'" for value in hashes)
+    """A content security policy under which only these scripts run, and nothing else is fetched."""
     return (
-        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
+        f"default-src 'none'; script-src {' '.join(scripts)}; style-src 'unsafe-inline'; img-src data: blob:; "
         f"base-uri 'none'; form-action 'none'"
     )

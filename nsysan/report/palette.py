@@ -12,6 +12,8 @@ COLOURS = {
     "graph": "#56B4E9",
     "idle": "#B8BCC2",
     "launch": "#7F8790",
+    "nvtx": "#9C89B8",
+    # Stands for the colour of the text, in the light theme as in the dark one.
     "last": "#111111",
 }
 
@@ -24,7 +26,8 @@ NAMES = {
     "copy": "copy",
     "graph": "graph replay, contents not traced",
     "idle": "idle",
-    "launch": "API call that launched it (host)",
+    "launch": "launch calls (host)",
+    "nvtx": "NVTX ranges (host)",
     "last": "last rank to arrive",
 }
 

@@ -6,16 +6,15 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from nsysan.metrics.counters import Counter
+from nsysan.metrics.run import Run
 from nsysan.metrics.skew import SHARE, STEPS
-from nsysan.metrics.wire import Link
 from nsysan.model import classes
 from nsysan.model.expectation import Compared
 from nsysan.model.health import clocks_agree
 from nsysan.model.matching import MATCHED, REJECTED, SINGLE, UNMATCHED
-from nsysan.model.run import Run
-from nsysan.report.collectives import CollectiveFamily
 from nsysan.report.diagnosis import MAX_REJECTED, Diagnosis
+from nsysan.report.lookalikes import find_lookalikes, named
+from nsysan.report.text import counted, numbered
 
 OK = "ok"
 ESTIMATED = "estimated"
@@ -42,47 +41,6 @@ def assess(run: Run, diagnosis: Diagnosis, compared: Compared | None = None) -> 
     rows += [_launches(run), _clock(run), _events(run), _host_time(run), _overlap(run), _unknown_names(run)]
     rows += [_straggler(run, diagnosis), _gaps(run), _what_if(run, diagnosis)]
     return [row for row in rows if row is not None]
-
-
-def assess_counters(run: Run, counters: list[Counter]) -> Quality:
-    """How far the sampled GPU counters can be trusted, where some were captured."""
-    without = sorted({rank.rank for rank in run.ranks} - {counter.rank for counter in counters})
-    which = ", ".join(map(str, without))
-    missing = f"no sample of a known counter on the GPU of rank {which} within the steps" if without else ""
-    if not counters:
-        return Quality("counters", NOT_MEASURABLE, missing)
-    # The first of each counter's reasons will do: one sampling misses the collectives of every rank.
-    by_metric = {counter.metric: counter.reason for counter in reversed(counters) if counter.reason}
-    reasons = list(dict.fromkeys(by_metric.values()))
-    interval = max(counter.interval for counter in counters)
-    shown = "; ".join([*reasons, *([missing] if missing else [])])
-    status = ESTIMATED if shown else OK
-    if all(counter.steps.mean is None for counter in counters):
-        status = NOT_MEASURABLE
-    return Quality(
-        "counters",
-        status,
-        f"one sample each {interval / 1e3:,.1f} us{f'; {shown}' if shown else ''}; nsys keeps whole numbers, so 1 % "
-        f"may be much less",
-    )
-
-
-def assess_wire(families: list[CollectiveFamily], link: Link) -> list[Quality]:
-    """How far speeds, and what link they show, can be trusted; nothing where no collective is seen."""
-    if not families:
-        return []
-    unknown = sum(f.busbw is None for f in families)
-    why = "size or kind is unknown, ranks are missing, nothing matched, or the kernel computes too"
-    speeds = Quality("wire_speed", OK, "algbw and busbw from the wire's median, by the formulas of nccl-tests")
-    if unknown:
-        status = NOT_MEASURABLE if unknown == len(families) else ESTIMATED
-        speeds = Quality("wire_speed", status, f"no algbw and busbw for {unknown} of {len(families)} families: {why}")
-    if link.peak_gbps is None:
-        return [speeds, Quality("link", NOT_MEASURABLE, f"{link.sentence}; give its peak with --link-gbps")]
-    if link.looks_like is None:
-        why = "; ".join(link.evidence) or "no all-reduce of NCCL of 4 to 64 KB and no large message of a known size"
-        return [speeds, Quality("link", ESTIMATED, f"the link is told by the GPU's model alone: {why}")]
-    return [speeds, Quality("link", ESTIMATED if link.wrong else OK, link.sentence)]
 
 
 def _steps(run: Run) -> Quality:
@@ -114,16 +72,15 @@ def _graphs(run: Run) -> Quality | None:
     return Quality(
         "graph_contents",
         NOT_MEASURABLE,
-        f"{replays} CUDA graph replays were traced as one block each, so kernels and communication inside them are "
-        f"not visible: they count as busy (graph), and what they may hide is null; capture with {NODE_FLAG}",
+        f"{counted(replays, 'CUDA graph replay')}, traced as one block each: kernels and communication inside are not "
+        f"visible, their time counts as busy (graph), and what it may hide is null; capture with {NODE_FLAG}",
     )
 
 
 def _missing(run: Run) -> Quality | None:
     if not run.missing_ranks or run.size is None:
         return None
-    names = ", ".join(map(str, run.missing_ranks))
-    which = f"rank {names} is" if len(run.missing_ranks) == 1 else f"ranks {names} are"
+    which = f"{numbered('rank', run.missing_ranks)} {'is' if len(run.missing_ranks) == 1 else 'are'}"
     return Quality(
         "missing_ranks",
         ESTIMATED if len(run.ranks) > 1 else NOT_MEASURABLE,
@@ -172,24 +129,23 @@ def _split(run: Run, diagnosis: Diagnosis) -> Quality:
         return Quality(
             "wait_wire",
             NOT_MEASURABLE,
-            f"{counts.get(REJECTED, 0)} of {total} collective kernels end on one rank before another has begun them: "
-            f"{whose}, so nobody is called late",
+            f"of {counted(total, 'collective kernel')}, {counts.get(REJECTED, 0)} ended on one rank before another had "
+            f"begun: {whose}, so nobody is called late",
         )
-    error = run.collectives.filter(pl.col("verdict") == MATCHED).select(
-        (pl.col("wait") - pl.col("skew_free_wait")).abs()
-    )
-    bar = error.to_series().quantile(0.95) or 0.0
+    error = calls.filter(pl.col("verdict") == MATCHED).select((pl.col("wait") - pl.col("skew_free_wait")).abs())
+    bar = error.to_series().quantile(0.95)
+    differ = "" if bar is None else f"; the two estimates of wait differ by {bar / 1e3:.1f} us at p95"
     bad = {verdict: counts[verdict] for verdict in (UNMATCHED, REJECTED, SINGLE) if verdict in counts}
     if not bad:
         return Quality(
             "wait_wire",
             OK,
-            f"all {total} collective kernels of the steady steps matched across the ranks; the two estimates of wait "
-            f"differ by {bar / 1e3:.1f} us at p95",
+            f"all {total} collective kernels of the steady steps matched across the ranks{differ}",
         )
     detail = ", ".join(f"{n} {verdict}" for verdict, n in bad.items())
     status = ESTIMATED if counts.get(MATCHED) else NOT_MEASURABLE
-    return Quality("wait_wire", status, f"of {total} collective kernels {detail}; their time is the line comm_unsplit")
+    whole = counted(total, "collective kernel")
+    return Quality("wait_wire", status, f"of {whole} {detail}; the time of these is the line comm_unsplit{differ}")
 
 
 def _bytes(run: Run, compared: Compared | None) -> Quality | None:
@@ -201,8 +157,8 @@ def _bytes(run: Run, compared: Compared | None) -> Quality | None:
         return Quality(
             "message_bytes",
             ESTIMATED,
-            f"{compared.filled} of {len(calls)} calls have the size that {compared.expected.source} states"
-            + (f", and {len(calls) - known} none" if known < len(calls) else ""),
+            f"for {compared.filled} of {counted(len(calls), 'call')} the size that {compared.expected.source} states"
+            + (f"; for {len(calls) - known} it is unknown" if known < len(calls) else ""),
         )
     if known == len(calls):
         return Quality("message_bytes", OK, "from the NCCL payload of every call")
@@ -216,7 +172,7 @@ def _bytes(run: Run, compared: Compared | None) -> Quality | None:
     return Quality(
         "message_bytes",
         NOT_MEASURABLE if known == 0 else ESTIMATED,
-        f"unknown for {missing} of {len(calls)} calls: {why}",
+        f"unknown for {missing} of {counted(len(calls), 'call')}: {why}",
     )
 
 
@@ -224,7 +180,9 @@ def _launches(run: Run) -> Quality:
     missing = int(run.work.filter(pl.col("type") != "graph")["launch_start"].null_count())
     if missing == 0:
         return Quality("launches", OK, "every operation has the API call that launched it")
-    return Quality("launches", ESTIMATED, f"{missing} of {len(run.work)} operations have no recorded API call")
+    return Quality(
+        "launches", ESTIMATED, f"no recorded API call for {missing} of {counted(len(run.work), 'operation')}"
+    )
 
 
 def _clock(run: Run) -> Quality | None:
@@ -304,20 +262,18 @@ def _overlap(run: Run) -> Quality | None:
     return Quality(
         "pdl",
         OK,
-        f"{len(trimmed)} operations start before their predecessor on the stream ends (programmatic dependent launch); "
-        f"they count from its end, {int(trimmed['trimmed'].sum()) / 1e3:.1f} us trimmed in all",
+        f"{counted(len(trimmed), 'operation')} began before the predecessor on the stream ended (programmatic "
+        f"dependent launch) and counted from its end, {int(trimmed['trimmed'].sum()) / 1e3:.1f} us trimmed in all",
     )
 
 
 def _unknown_names(run: Run) -> Quality | None:
-    kernels = run.kernels
-    unknown = kernels.filter(pl.col("lookalike"))
-    if unknown.is_empty():
+    unknown = find_lookalikes(run.kernels)
+    if not unknown:
         return None
-    names = ", ".join(sorted(unknown["name"].unique().to_list())[:5])
     return Quality(
         "unknown_collectives",
         ESTIMATED,
-        f"{len(unknown)} kernels look like collectives but are not in the catalogue and count as "
-        f"{classes.COMPUTE}: {names}",
+        f"{counted(sum(kernel.calls for kernel in unknown), 'kernel')} named like a collective but not in the "
+        f"catalogue, counted as {classes.COMPUTE}: {named(unknown)}",
     )

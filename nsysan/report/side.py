@@ -11,12 +11,13 @@ import polars as pl
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.metrics.gaps import find_gaps
 from nsysan.metrics.ledger import FIGURES
+from nsysan.metrics.run import Run
 from nsysan.metrics.significance import F64
 from nsysan.metrics.whatif import losses_by_step
 from nsysan.model.matching import MATCHED
-from nsysan.model.run import Run
 from nsysan.report.build import Report, build_report
 from nsysan.report.quality import NOT_MEASURABLE
+from nsysan.report.text import counted
 
 #: Quality rows that tell why a figure is null, by the first word of its id; the most telling first.
 _REASONS = {
@@ -84,7 +85,8 @@ def build_side(label: str, run: Run, version: str, batch: int = 1) -> Side:
     if run.steps.method == "window":
         why = "no decode steps found in it; mark them with NVTX ranges, and name those with --steps"
     elif not report.steps.steady or not report.headline["period_ns"]:
-        why = f"none of its {report.steps.count} steps by {report.steps.source} is a steady decode step"
+        found = counted(report.steps.count, "step")
+        why = f"none of the {found} by {report.steps.source} in it is a steady decode step"
     if why is not None:
         raise NsysanError(f"{name}: nothing to compare: {why}", ExitCode.NOTHING_TO_ANALYSE)
     steady = run.ledger.filter(pl.col("steady"))
@@ -143,10 +145,10 @@ def _idle(gaps: pl.DataFrame, steady: pl.DataFrame) -> dict[str, Measured]:
 
 
 def _what_if(run: Run, report: Report, gaps: pl.DataFrame) -> dict[str, Measured]:
-    what, late = report.diagnosis.what_if, report.diagnosis.straggler
+    what = report.diagnosis.what_if
     if what is None or what.all is None:
         return {}
-    losses = losses_by_step(run.ledger, run.collectives, gaps, late.rank if late else None).sort("step")
+    losses = losses_by_step(run.ledger, run.collectives, gaps).sort("step")
     named = {
         "no_skew": (what.no_skew, pl.col("period") - pl.col("skew")),
         "floor_wire": (what.floor_wire, pl.col("period") - pl.col("wire")),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from nsysan.report.side import Measured, Side, over_ranks
+from nsysan.report.side_bandwidth import Bandwidth, bandwidth
 from nsysan.report.text import counted, plain, size
 
 
@@ -14,7 +15,7 @@ from nsysan.report.text import counted, plain, size
 class Part:
     """One side's share of a family. sizes: bytes, None for unknown; kernels: names; calls: a step and rank.
 
-    per_call, per_step: ns after the last arrival.
+    per_call, per_step: ns after the last arrival. speed: GB/s of a call.
     """
 
     sizes: list[int | None]
@@ -23,6 +24,7 @@ class Part:
     calls: float
     per_call: Measured
     per_step: Measured
+    speed: Bandwidth
 
 
 @dataclass(frozen=True)
@@ -60,50 +62,61 @@ def match_families(sides: list[Side]) -> list[Family]:
         sizes = [set(frame["message_bytes"].drop_nulls()) for frame in own if not frame.is_empty()]
         common = sorted(set.intersection(*sizes))
         for bytes_ in common:
-            parts = [_part(frame.filter(pl.col("message_bytes") == bytes_)) for frame in own]
+            parts = [
+                _part(side, kind, frame.filter(pl.col("message_bytes") == bytes_))
+                for side, frame in zip(sides, own, strict=True)
+            ]
             families.append(Family(kind, scope, parts, same=True))
         left = [frame.filter(~pl.col("message_bytes").is_in(common).fill_null(False)) for frame in own]
         if any(not frame.is_empty() for frame in left):
-            families.append(Family(kind, scope, [_part(frame) for frame in left], same=False))
+            parts = [_part(side, kind, frame) for side, frame in zip(sides, left, strict=True)]
+            families.append(Family(kind, scope, parts, same=False))
     return families
 
 
 def _scoped(calls: pl.DataFrame) -> pl.DataFrame:
     """With scope: empty for calls of the widest group, else the number of their ranks."""
-    if calls["members"].null_count() == len(calls):
-        return calls.with_columns(scope=pl.lit(""))
     widest = calls["members"].max()
-    scope = (
-        pl.when(pl.col("members") == widest)
-        .then(pl.lit(""))
-        .otherwise(pl.format("{} ranks", pl.col("members").fill_null(0)))
-    )
+    scopes = {n: "" if n == widest else counted(n, "rank") for n in calls["members"].unique().drop_nulls()}
+    unknown = "" if widest is None else "an unknown number of ranks"
+    scope = pl.col("members").replace_strict(scopes, default=unknown, return_dtype=pl.String)
     return calls.with_columns(scope=scope)
 
 
-def _part(calls: pl.DataFrame) -> Part | None:
+def _part(side: Side, kind: str, calls: pl.DataFrame) -> Part | None:
     if calls.is_empty():
         return None
     matched = calls.filter(pl.col("wire").is_not_null())
     p50 = matched["wire"].quantile(0.5, interpolation="higher")
-    per_step = over_ranks(matched.group_by("step", "rank").agg(pl.sum("wire")), "wire")
     each = matched.group_by("step").agg(pl.median("wire")).sort("step")["wire"].to_numpy()
+    per_call = Measured(None if p50 is None else float(p50), each)
     counts = calls.group_by("step", "rank").len()
+    sizes = sorted(calls["message_bytes"].unique().to_list(), key=lambda n: (n is None, n or 0))
+    ranks = calls["members"].drop_nulls().unique().sort().to_list()
+    kernels = calls["name"].unique().sort().to_list()
     return Part(
-        sizes=sorted(calls["message_bytes"].unique().to_list(), key=lambda n: (n is None, n or 0)),
-        ranks=calls["members"].drop_nulls().unique().sort().to_list(),
-        kernels=calls["name"].unique().sort().to_list(),
+        sizes=sizes,
+        ranks=ranks,
+        kernels=kernels,
         calls=float(counts["len"].median() or 0),  # type: ignore[arg-type]
-        per_call=Measured(None if p50 is None else float(p50), each),
-        per_step=per_step,
+        per_call=per_call,
+        per_step=over_ranks(matched.group_by("step", "rank").agg(pl.sum("wire")), "wire"),
+        speed=bandwidth(side.report, kind, sizes, ranks, kernels, per_call),
     )
 
 
 def part_sentence(part: Part | None) -> str:
-    """A family on one side: calls a step, size, ranks, kernels."""
+    """A family on one side: calls a step, size, ranks, speed, kernels."""
     if part is None:
         return "none"
     sizes = ", ".join(size(n) for n in part.sizes[:4]) + (" ..." if len(part.sizes) > 4 else "")
-    over = ", ".join(counted(n, "rank") for n in part.ranks)
+    over = ", ".join(counted(n, "rank") for n in part.ranks) or "an unknown number of ranks"
     names = ", ".join(plain(name, 60) for name in part.kernels[:3]) + (" ..." if len(part.kernels) > 3 else "")
-    return f"{part.calls:g} a step, {sizes}, over {over} [{names}]"
+    return f"{part.calls:g} a step, {sizes}, over {over}{_speed_words(part.speed)} [{names}]"
+
+
+def _speed_words(found: Bandwidth) -> str:
+    if found.algbw.value is None or found.busbw.value is None:
+        return ""
+    share = "" if found.peak.value is None else f" ({found.peak.value:.0f}% of peak)"
+    return f", algbw {found.algbw.value:.3g} busbw {found.busbw.value:.3g} GB/s{share}"

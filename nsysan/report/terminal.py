@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from statistics import median
 
 import polars as pl
 
@@ -11,8 +10,9 @@ from nsysan.metrics.gaps import MEANING
 from nsysan.metrics.outliers import Outlier
 from nsysan.report.build import Report, visible_lines
 from nsysan.report.collectives import CollectiveFamily
+from nsysan.report.counter_text import counter_lines
 from nsysan.report.quality import OK
-from nsysan.report.text import counted, ms, number, percent, plain, size, table, us, wrapped
+from nsysan.report.text import counted, ms, numbered, percent, plain, size, table, us, wrapped
 
 _LABEL = {"comm_unsplit": "unsplit"}
 _VISIBLE = 0.0005
@@ -157,34 +157,22 @@ def _capture(report: Report) -> str:
         *(f"clock     {q.reason}" for q in report.quality if q.id == "clock"),
         _steps(report),
         f"period    {headline_sentence(report)}",
-        *_counters(report),
+        *counter_lines(report.counters),
     ]
     return "\n".join(lines)
 
 
-def _counters(report: Report) -> list[str]:
-    """One line, where GPU metrics were captured: mean and peak of each counter over the steady steps."""
-    told = []
-    for metric in dict.fromkeys(counter.metric for counter in report.counters):
-        own = [c for c in report.counters if c.metric == metric and c.steps.mean is not None]
-        mean = median(c.steps.mean for c in own if c.steps.mean is not None) if own else None
-        if mean is not None:
-            unit = f" {plain(own[0].unit)}" if own[0].unit else ""
-            told.append(f"{metric} {number(mean)}{unit} (peak {number(max(c.steps.peak or 0 for c in own))})")
-    over = "mean over the steady steps, median over the ranks"
-    return [f"counters  {', '.join(told)}; {over}"] if told else []
-
-
 def _steps(report: Report) -> str:
     steps = report.steps
-    over = f"figures are medians over the {len(steps.steady)} steady ones"
-    lines = [f"steps     {steps.count} by {plain(steps.source)}; {over}"]
+    steady = len(steps.steady)
+    over = f"medians over the {steady} steady ones" if steady > 1 else "of the only steady one"
+    figures = f"figures are {over}" if steady else "none of them is steady"
+    lines = [f"steps     {steps.count} by {plain(steps.source)}; {figures}"]
     by_reason: dict[str, list[int]] = {}
     for step, reason in steps.excluded.items():
         by_reason.setdefault(reason, []).append(step)
     for reason, numbers in by_reason.items():
-        shown = ", ".join(map(str, numbers[:8])) + (f" and {len(numbers) - 8} more" if len(numbers) > 8 else "")
-        lines.append(f"          left out: step {shown} ({plain(reason)})")
+        lines.append(f"          left out: {numbered('step', numbers)} ({plain(reason)})")
     return "\n".join(lines)
 
 
@@ -195,7 +183,7 @@ def _ledger(report: Report) -> str:
     columns = ["period", *lines, "comm", "overlap"]
     header = ["rank", *(_LABEL.get(c, c) for c in columns)]
     rows = [[str(row["rank"]), *(us(row[f"{c}_ns"]) for c in columns)] for row in report.per_rank.iter_rows(named=True)]
-    closed = f"every step of every rank sums to its period to 0 ns ({len(report.per_step)} ledgers checked)"
+    closed = f"every step of every rank sums to its period to 0 ns ({counted(len(report.per_step), 'ledger')} checked)"
     return "\n".join(
         ["ledger, us per step (median over the steady steps; medians need not add up)", *table(header, rows), closed]
     )
@@ -210,18 +198,26 @@ def _collectives(report: Report) -> str:
 
 def speed_words(family: CollectiveFamily) -> list[str]:
     """Floor, bandwidths and their share of the link's peak, as far as they are known."""
-    words = [] if family.floor is None else [f"floor {us(family.floor)} us (p50 {us(family.excess)} over it)"]
+    words = [] if family.floor is None else [f"floor {us(family.floor)} us ({floor_words(family)})"]
     if family.algbw is not None and family.busbw is not None:
         share = "" if family.peak_share is None else f" ({family.peak_share:.0%} of peak)"
         words.append(f"algbw {family.algbw:.3g}  busbw {family.busbw:.3g} GB/s{share}")
     return words
 
 
+def floor_words(family: CollectiveFamily) -> str:
+    """How far the median call is above its floor, and why the floor may be above the wire's p50."""
+    above = family.wire is not None and family.floor is not None and family.floor > family.wire["p50"]
+    return f"median call {us(family.excess)} over it" + (
+        "; above p50, since ranks leave one after another" if above else ""
+    )
+
+
 def _family(family: CollectiveFamily) -> str:
-    what = f"{family.kind or family.op_class} of {size(family.message_bytes)} over {counted(family.ranks, 'rank')}"
-    verdicts = [f"{family.matched} of {family.count} calls matched"]
+    what = f"{family.kind or family.op_class} of {size(family.message_bytes)} over {family.over}"
+    verdicts = [f"{family.matched} of {counted(family.count, 'call')} matched"]
     verdicts += [f"{n} {word}" for word, n in (("unmatched", family.unmatched), ("rejected", family.rejected)) if n]
-    often = f"{family.count} calls" if family.a_step is None else f"{family.a_step} a step"
+    often = counted(family.count, "call") if family.a_step is None else f"{family.a_step} a step"
     text = f"  {often}  {what}: {', '.join(verdicts)}  [{plain(family.name, 60)}]"
     if family.wire is None or family.wait is None:
         return text
@@ -267,7 +263,8 @@ def _lookalikes(report: Report) -> str:
         return ""
     lines = ["not in the catalogue, but named like collectives (counted as compute)"]
     lines += [
-        f"  {plain(k.name, 80)}: {k.calls} calls, {100 * k.share:.1f} % of kernel time" for k in report.lookalikes[:10]
+        f"  {plain(k.name, 80)}: {counted(k.calls, 'call')}, {100 * k.share:.1f} % of kernel time"
+        for k in report.lookalikes[:10]
     ]
     return "\n".join(lines)
 

@@ -22,6 +22,13 @@ def counted(count: int, thing: str) -> str:
     return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
+def numbered(thing: str, numbers: Sequence[int], most: int = 8) -> str:
+    """Things by their numbers: "rank 3", "steps 0, 1 and 2"; beyond `most`, how many more there are."""
+    shown = [str(n) for n in numbers[:most]]
+    more = f"{len(numbers) - most} more" if len(numbers) > most else shown.pop() if len(shown) > 1 else ""
+    return f"{thing}{'s' if len(numbers) != 1 else ''} {', '.join(shown)}{f' and {more}' if more else ''}"
+
+
 def us(value: float | None, digits: int = 1) -> str:
     """Nanoseconds as microseconds; a dash where there is no value."""
     return "-" if value is None else f"{value / 1e3:,.{digits}f}"

@@ -1,34 +1,41 @@
-"""The slices of a timeline: what ran when on every rank in one step, and the calls that launched it."""
+"""The slices of a timeline: what ran when on every rank in one step, the calls that launched it, and NVTX ranges."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
+from nsysan.metrics.run import Run
 from nsysan.model import classes
-from nsysan.model.run import Run
+from nsysan.model.clock import shifted
+from nsysan.model.operations import in_words
 from nsysan.model.samples import METRICS
 from nsysan.report.diagnosis import Diagnosis
 
 LAUNCH = "launch"
-#: A browser draws this many slices smoothly; of more, the longest are kept.
-MAX_SLICES = 8_000
+RANGE = "nvtx"
+#: What the timelines of a page hold together: about 10 bytes a slice, and 40 000 are drawn in a few ms.
+MAX_SLICES = 80_000
 #: A line of more points looks the same; of each stretch the largest is kept.
-MAX_POINTS = 2_000
+MAX_POINTS = 400
 #: More streams than this on a rank share lanes.
 MAX_STREAMS = 4
+#: Ranges nest; deeper ones than this many lanes hold are left out.
+MAX_RANGE_LANES = 4
 
 
 @dataclass(frozen=True)
 class Timeline:
     """One step on all ranks.
 
-    role says why it is shown. origin: earliest begin over the ranks; finish: latest end (ns of the trace's
-    clock). slices: rank, lane (stream number, or "launches"), line (ledger line, or "launch"), begin, end (ns
-    after origin), name, detail. arrivals: rank, lane, call, time (ns after origin), lateness (ns after the first
-    rank), last (whether this rank was the last), name: of the matched collectives. total: slices that there are,
-    of which `slices` holds the longest MAX_SLICES.
+    role says why it is shown, "" for a step at the reader's choice. origin: earliest begin over the ranks; finish:
+    latest end (ns of the trace's clock). slices: rank, lane (stream number, "launches" or "NVTX <n>"), line (ledger
+    line, "launch" or "nvtx"), begin, end (ns after origin), name, call (number of the launch call, null where none is
+    recorded; the call's own slice has it too). arrivals: rank, lane, call, time (ns after origin), lateness (ns after
+    the first rank), last (whether this rank was the last), name: of the matched collectives. total: slices that there
+    are; merged: of those shorter than this (ns) on a lane, `slices` holds the longest in each stretch of that length.
     """
 
     step: int
@@ -39,13 +46,65 @@ class Timeline:
     slices: pl.DataFrame
     arrivals: pl.DataFrame
     total: int
+    merged: int
 
 
 def build_timelines(run: Run, diagnosis: Diagnosis) -> list[Timeline]:
-    """The median step, the slowest, and those with most waiting and most wire, among the steady steps.
+    """The steps worth a look, and then as many others as MAX_SLICES allows, each with the role "".
 
-    All steps are candidates where none is steady. A step that is several of these is shown once.
+    Among the steady steps: the median, p99 and slowest, and those with most waiting and most wire. All steps are
+    candidates where none is steady. A step that is several of these is shown once.
     """
+    roles = _roles(run, diagnosis)
+    ranges = _ranges(run)
+    whole = [_timeline(run, diagnosis, ranges, step, " and ".join(names)) for step, names in roles.items()]
+    limit = fair_limit([timeline.total for timeline in whole], MAX_SLICES)
+    shown = [decimated(timeline, limit) for timeline in whole]
+    room = MAX_SLICES - sum(len(timeline.slices) for timeline in shown)
+    # A step has at most one call for each operation; ranges make it more, and room is then used up sooner.
+    sizes = dict(run.work.drop_nulls("step").group_by("step").agg(n=2 * pl.len()).sort("step").iter_rows())
+    for step in sorted(sizes.keys() - roles.keys()):
+        if sizes[step] > room:
+            break
+        other = _timeline(run, diagnosis, ranges, step, "")
+        if other.total > room:
+            break
+        shown.append(other)
+        room -= other.total
+    return shown
+
+
+def fair_limit(sizes: Sequence[int], room: int) -> int:
+    """The most that each may have so that all together have at most `room`; who needs less leaves it to the others."""
+    rest = room
+    for number, size in enumerate(sorted(sizes)):
+        share = rest // (len(sizes) - number)
+        if size > share:
+            return share
+        rest -= size
+    return max(sizes, default=0)
+
+
+def decimated(timeline: Timeline, limit: int) -> Timeline:
+    """With at most `limit` slices: of those shorter than some length, the longest in each stretch of that length."""
+    slices = timeline.slices
+    length = pl.col("end") - pl.col("begin")
+    kept, merged = slices, 0
+    while len(kept) > limit:
+        merged = 2 * merged if merged else 256
+        short = slices.filter(length < merged)
+        stretch = pl.col("begin").floordiv(merged)
+        longest = short.filter(
+            pl.int_range(pl.len()).over("rank", "lane", stretch, order_by=-length) == 0,
+        )
+        kept = pl.concat([slices.filter(length >= merged), longest])
+        if merged > timeline.finish - timeline.origin:
+            kept = slices.sort(length, descending=True, maintain_order=True).head(limit)
+    ordered = kept.sort("rank", "lane", "begin", "line", "end", "name")
+    return Timeline(**{**vars(timeline), "slices": ordered, "merged": merged})
+
+
+def _roles(run: Run, diagnosis: Diagnosis) -> dict[int, list[str]]:
     candidates = run.steady_steps or run.windows["step"].unique().sort().to_list()
     periods = (
         run.windows.filter(pl.col("step").is_in(candidates))
@@ -53,15 +112,19 @@ def build_timelines(run: Run, diagnosis: Diagnosis) -> list[Timeline]:
         .agg(period=(pl.col("finish") - pl.col("begin")).median())
         .sort("period", "step")
     )
+    count = len(periods)
     roles: dict[int, list[str]] = {}
-    roles.setdefault(int(periods["step"][(len(periods) - 1) // 2]), []).append("median")
-    roles.setdefault(int(periods["step"][-1]), []).append("slowest")
+    roles.setdefault(int(periods["step"][(count - 1) // 2]), []).append("median")
+    if count > 1:
+        # By nearest rank, which of fewer than 100 steps is the slowest.
+        roles.setdefault(int(periods["step"][-(-99 * count // 100) - 1]), []).append("p99")
+        roles.setdefault(int(periods["step"][-1]), []).append("slowest")
     if diagnosis.spreads:
         waits = max(diagnosis.spreads, key=lambda spread: spread.wait["max"])
         wires = max(diagnosis.spreads, key=lambda spread: spread.wire["max"])
         roles.setdefault(waits.worst_wait_step, []).append("most waiting")
         roles.setdefault(wires.worst_wire_step, []).append("most wire")
-    return [_timeline(run, diagnosis, step, " and ".join(names)) for step, names in roles.items()]
+    return roles
 
 
 def counter_lanes(samples: pl.DataFrame, timeline: Timeline) -> pl.DataFrame:
@@ -84,16 +147,35 @@ def counter_lanes(samples: pl.DataFrame, timeline: Timeline) -> pl.DataFrame:
     ).sort("rank", pl.col("metric").cast(pl.Enum(METRICS)), "time", maintain_order=True)
 
 
-def _timeline(run: Run, diagnosis: Diagnosis, step: int, role: str) -> Timeline:
+def _ranges(run: Run) -> pl.DataFrame:
+    """rank, start, end, name of every NVTX range of the ranks' processes, on the run's clock."""
+    offsets = run.clock.offsets if run.clock else [0]
+    owners = run.work.select("report", "process", "rank").unique()
+    parts = [
+        shifted(trace.ranges.select("start", "end", "process", "name"), offset)
+        .with_columns(report=pl.lit(number, dtype=pl.Int64))
+        .join(owners, on=["report", "process"])
+        for number, (trace, offset) in enumerate(zip(run.traces, offsets, strict=True))
+    ]
+    return pl.concat(parts).select("rank", "start", "end", "name").sort("rank", "start", "end", "name")
+
+
+def _timeline(run: Run, diagnosis: Diagnosis, ranges: pl.DataFrame, step: int, role: str) -> Timeline:
     windows = run.windows.filter(pl.col("step") == step)
     origin, finish = int(windows["begin"].min()), int(windows["finish"].max())  # type: ignore[arg-type]
-    inside = run.work.join(windows.select("rank", window_begin="begin", window_finish="finish"), on="rank").filter(
+    near = in_words(run.work.filter((pl.col("end") > origin) & (pl.col("begin") < finish)))
+    inside = near.join(windows.select("rank", window_begin="begin", window_finish="finish"), on="rank").filter(
         (pl.col("end") > pl.col("window_begin")) & (pl.col("begin") < pl.col("window_finish"))
     )
     lanes = _lanes(inside)
     inside = inside.join(lanes, on=["rank", "context", "stream"], nulls_equal=True, maintain_order="left")
-    slices = pl.concat([_work(inside), _launches(inside)])
-    relative = slices.with_columns(pl.col("begin") - origin, pl.col("end") - origin)
+    calls = _calls(inside)
+    inside = inside.join(calls, on=_CALL, how="left", maintain_order="left")
+    first_call = int(calls["launch_start"].min()) if len(calls) else origin  # type: ignore[arg-type]
+    hosts = ranges.filter((pl.col("end") > min(origin, first_call)) & (pl.col("start") < finish))
+    relative = pl.concat([_work(inside), _launches(inside), _range_slices(hosts)]).with_columns(
+        pl.col("begin") - origin, pl.col("end") - origin
+    )
     arrived = diagnosis.arrived.filter(pl.col("step") == step)
     arrived = arrived.join(lanes, on=["rank", "context", "stream"], nulls_equal=True).select(
         "rank",
@@ -104,10 +186,9 @@ def _timeline(run: Run, diagnosis: Diagnosis, step: int, role: str) -> Timeline:
         time=pl.col("begin") - origin,
         last=pl.col("position") == pl.col("ranks"),
     )
+    ordered = relative.sort("rank", "lane", "begin", "line", "end", "name")
     label = str(windows["label"][0])
-    longest = relative.sort(pl.col("end") - pl.col("begin"), descending=True, maintain_order=True).head(MAX_SLICES)
-    ordered = longest.sort("rank", "lane", "begin", "line")
-    return Timeline(step, label, role, origin, finish, ordered, arrived.sort("rank", "time"), len(relative))
+    return Timeline(step, label, role, origin, finish, ordered, arrived.sort("rank", "time"), len(relative), 0)
 
 
 def _lanes(work: pl.DataFrame) -> pl.DataFrame:
@@ -130,26 +211,22 @@ def _lanes(work: pl.DataFrame) -> pl.DataFrame:
     return extents.select(key).with_columns(lane=pl.Series(names, dtype=pl.String))
 
 
+_KEEP = ("rank", "lane", "line", "begin", "end", "name", "call")
+_CALL = ("rank", "launch_start", "launch_end", "launch")
+
+
+def _calls(inside: pl.DataFrame) -> pl.DataFrame:
+    """The launch calls of these operations, numbered."""
+    found = inside.drop_nulls("launch_start").select(_CALL).unique().sort(_CALL)
+    return found.with_row_index("call").cast({"call": pl.Int64})
+
+
 def _work(inside: pl.DataFrame) -> pl.DataFrame:
     """Ledger lines on the streams; a matched collective becomes its waiting and what comes after."""
-    us = (pl.col("end") - pl.col("begin")) / 1e3
-    ahead = pl.format(", launched {} us ahead", ((pl.col("start") - pl.col("launch_start")) / 1e3).round(1)).fill_null(
-        ""
-    )
-    detail = pl.format("{} us, {}{}", us.round(2), pl.coalesce("library", "type"), ahead)
-    columns = inside.with_columns(detail=detail)
     communication = pl.col("cls").is_in(list(classes.COMMUNICATION))
-    matched = columns.filter(communication & pl.col("last").is_not_null())
-    split = matched.with_columns(
-        detail=pl.format(
-            "{} us: waits {} us, then {} us",
-            us.round(2),
-            ((pl.col("last") - pl.col("begin")) / 1e3).round(2),
-            ((pl.col("end") - pl.col("last")) / 1e3).round(2),
-        )
-    )
+    split = inside.filter(communication & pl.col("last").is_not_null())
     after = pl.when(pl.col("cls") == classes.FUSED).then(pl.lit("fused")).otherwise(pl.lit("wire"))
-    whole = columns.filter(~(communication & pl.col("last").is_not_null()))
+    whole = inside.filter(~(communication & pl.col("last").is_not_null()))
     line = (
         pl.when(communication)
         .then(pl.lit("comm_unsplit"))
@@ -157,27 +234,48 @@ def _work(inside: pl.DataFrame) -> pl.DataFrame:
         .then(pl.lit("graph"))
         .otherwise(pl.col("cls"))
     )
-    keep = ["rank", "lane", "line", "begin", "end", "name", "detail"]
+    waits = split.filter(pl.col("last") > pl.col("begin")).with_columns(line=pl.lit("wait"), end="last")
     return pl.concat(
         [
-            whole.with_columns(line=line).select(keep),
-            split.filter(pl.col("last") > pl.col("begin")).with_columns(line=pl.lit("wait"), end="last").select(keep),
-            split.with_columns(line=after, begin="last").select(keep),
+            whole.with_columns(line=line).select(_KEEP),
+            waits.select(_KEEP),
+            split.with_columns(line=after, begin="last").select(_KEEP),
         ]
     )
 
 
 def _launches(inside: pl.DataFrame) -> pl.DataFrame:
-    calls = inside.filter(pl.col("launch_start").is_not_null())
-    grouped = calls.group_by("rank", "launch_start", "launch_end", "launch").agg(n=pl.len(), first=pl.first("name"))
-    return grouped.select(
-        "rank",
+    calls = inside.drop_nulls("call").unique("call", keep="first", maintain_order=True)
+    return calls.with_columns(
         lane=pl.lit("launches"),
         line=pl.lit(LAUNCH),
         begin="launch_start",
         end="launch_end",
         name=pl.col("launch").fill_null("?"),
-        detail=pl.when(pl.col("n") > 1)
-        .then(pl.format("launches {} operations", "n"))
-        .otherwise(pl.format("launches {}", "first")),
+    ).select(_KEEP)
+
+
+def _range_slices(hosts: pl.DataFrame) -> pl.DataFrame:
+    """NVTX ranges; those that nest or overlap lie in different lanes, the outer ones first."""
+    parts = [hosts.clear().with_columns(lane=pl.lit("", dtype=pl.String))]
+    for own in hosts.partition_by("rank", maintain_order=True):
+        ordered = own.sort("start", "end", descending=[False, True], maintain_order=True)
+        until: list[int] = []
+        lanes = []
+        for begin, end in ordered.select("start", "end").iter_rows():
+            lane = next((i for i, busy_until in enumerate(until) if busy_until <= begin), len(until))
+            until[lane : lane + 1] = [end]
+            lanes.append(lane)
+        numbered = ordered.with_columns(number=pl.Series(lanes, dtype=pl.Int64))
+        few = numbered.filter(pl.col("number") < MAX_RANGE_LANES)
+        parts.append(few.with_columns(lane=pl.format("NVTX {}", pl.col("number") + 1)).drop("number"))
+    return (
+        pl.concat(parts)
+        .with_columns(
+            line=pl.lit(RANGE),
+            begin="start",
+            name=pl.col("name").fill_null("?"),
+            call=pl.lit(None, dtype=pl.Int64),
+        )
+        .select(_KEEP)
     )

@@ -34,9 +34,11 @@ class ColumnarFolder:
             files = sorted(file for file in path.iterdir() if file.suffix in SUFFIXES and file.is_file())
         except OSError as error:
             raise NsysanError(f"{path}: cannot be read: {error.strerror}", ExitCode.NO_SUCH_FILE) from error
-        if not files or len(files) > _MAX_TABLES:
-            what = f"with {len(files)} tables" if files else "with no .parquet and no .arrow file in it"
-            raise NsysanError(f"{path}: is a folder {what}, not an export of nsys", ExitCode.NOT_NSYS)
+        if not files:
+            what = "is a folder with no .parquet and no .arrow file in it; name the export"
+            raise NsysanError(f"{path}: {what}", ExitCode.NO_SUCH_FILE)
+        if len(files) > _MAX_TABLES:
+            raise NsysanError(f"{path}: a folder of {len(files)} tables is no export of nsys", ExitCode.NOT_NSYS)
         self._kind = SUFFIXES[files[0].suffix]
         self._files = {file.stem: file for file in files if SUFFIXES[file.suffix] == self._kind}
         self.tables = {name: self._reading(name, lambda file: tuple(_schema(file).names)) for name in self._files}

@@ -17,6 +17,8 @@ from nsysan.trace.store import Store, Where
 _I64 = pl.Int64()
 _TEXT = pl.String()
 _BYTES = pl.Binary()
+#: Few names, and millions of rows that have one.
+_NAME = pl.Categorical()
 _PROCESS_MASK = -(1 << 24)  # a globalTid without its thread: hardware, VM and process ids
 _MAX_TIME = 1 << 61  # 73 years in ns; sums and differences of such times stay within int64
 _NVTX_DOMAIN_CREATE = 75
@@ -52,7 +54,7 @@ _NSYS_TABLES = frozenset(
     )
 )
 
-#: Columns of every frame of GPU work; `type` is kernel, memcpy, memset or graph.
+#: Columns of every frame of GPU work; `type` is kernel, memcpy, memset or graph. Texts are categories.
 WORK = {
     "start": _I64,
     "end": _I64,
@@ -63,10 +65,10 @@ WORK = {
     "correlation": _I64,
     "graph_node": _I64,
     "graph": _I64,
-    "name": _TEXT,
-    "demangled": _TEXT,
+    "name": _NAME,
+    "demangled": _NAME,
     "bytes": _I64,
-    "type": _TEXT,
+    "type": _NAME,
 }
 _WORK_SOURCE = {
     "start": _I64,
@@ -177,11 +179,10 @@ class Trace:
     def kernels(self) -> pl.DataFrame:
         """Every kernel: the columns of WORK, `name` being nsys' short name."""
         frame = self._file.read(_KERNELS, {**_WORK_SOURCE, "shortName": _I64, "demangledName": _I64})
-        strings = self._strings
         return (
             frame.rename(_WORK_NAMES)
-            .join(strings.rename({"id": "shortName", "value": "name"}), on="shortName", how="left")
-            .join(strings.rename({"id": "demangledName", "value": "demangled"}), on="demangledName", how="left")
+            .pipe(self._named, "shortName", "name")
+            .pipe(self._named, "demangledName", "demangled")
             .pipe(self._as_work, kind="kernel")
         )
 
@@ -190,9 +191,9 @@ class Trace:
         """Every memory copy and memory set: the columns of WORK."""
         copies = self._file.read(_MEMCPY, {**_WORK_SOURCE, "bytes": _I64, "copyKind": _I64})
         direction = pl.col("copyKind").replace_strict(_MEMCPY_KINDS, default="other", return_dtype=pl.String)
-        copies = copies.with_columns(name=pl.lit("memcpy ") + direction)
+        copies = copies.with_columns(name=(pl.lit("memcpy ") + direction).cast(_NAME))
         sets = self._file.read(_MEMSET, {**_WORK_SOURCE, "bytes": _I64})
-        sets = sets.with_columns(name=pl.lit("memset"))
+        sets = sets.with_columns(name=pl.lit("memset", _NAME))
         return pl.concat(
             (
                 copies.rename(_WORK_NAMES).pipe(self._as_work, kind="memcpy"),
@@ -207,13 +208,14 @@ class Trace:
         frame = self._file.read(_GRAPH_TRACE, {**source, "graphId": _I64, "graphExecId": _I64})
         return (
             frame.rename({old: new for old, new in _WORK_NAMES.items() if old in source})
-            .with_columns(graph=pl.coalesce("graphExecId", "graphId"), name=pl.lit("CUDA graph replay"))
+            .with_columns(graph=pl.coalesce("graphExecId", "graphId"), name=pl.lit("CUDA graph replay", _NAME))
             .pipe(self._as_work, kind="graph")
         )
 
     @cached_property
     def launches(self) -> pl.DataFrame:
-        """CUDA API calls that give work to a GPU or wait for it: start, end, process, thread, correlation, name.
+        """CUDA API calls that give work to a GPU or wait for it: start, end, process, thread, correlation, name (a
+        category).
 
         (process, correlation) names one call; what else nsys files under the same correlation (backtraces
         of schema 2) is left out.
@@ -231,10 +233,15 @@ class Trace:
         frame = self._file.read(_RUNTIME, columns, wanted)
         return (
             frame.rename({"globalTid": "thread", "correlationId": "correlation"})
-            .join(self._strings.rename({"id": "nameId", "value": "name"}), on="nameId", how="left")
-            .with_columns(process=process_of("thread"), name=pl.col("name").str.replace(r"_v\d+$", ""))
+            .pipe(self._named, "nameId", "name", pl.col("name").str.replace(r"_v\d+$", ""))
+            .with_columns(process=process_of("thread"))
             .select("start", "end", "process", "thread", "correlation", "name")
         )
+
+    @cached_property
+    def synchronise_calls(self) -> pl.DataFrame:
+        """CUDA API calls in which the host waits for a GPU: the columns of `launches`."""
+        return self.launches.filter(pl.col("name").cast(_TEXT).str.contains("Synchronize"))
 
     @cached_property
     def ranges(self) -> pl.DataFrame:
@@ -414,10 +421,23 @@ class Trace:
         return (
             frame.with_columns(blank)
             .with_columns(
-                pl.col("process", "device").fill_null(0), type=pl.lit(kind), name=pl.col("name").fill_null("?")
+                pl.col("process", "device").fill_null(0),
+                type=pl.lit(kind, _NAME),
+                name=pl.col("name").fill_null(pl.lit("?", _NAME)),
             )
             .select(list(WORK))
         )
+
+    def _named(self, frame: pl.DataFrame, id_: str, name: str, form: pl.Expr | None = None) -> pl.DataFrame:
+        """The frame with `name` (in that form) in place of the id of a string."""
+        used = self._strings.rename({"id": id_, "value": name}).join(frame.select(id_).unique(), on=id_, how="semi")
+        used = used.with_columns((form if form is not None else pl.col(name)).cast(_NAME))
+        return frame.join(used, on=id_, how="left", maintain_order="left").drop(id_)
+
+    def release(self) -> None:
+        """Forget the largest frames; they are read again if asked for again."""
+        for name in ("kernels", "launches"):
+            self.__dict__.pop(name, None)
 
     @cached_property
     def _strings(self) -> pl.DataFrame:

@@ -1,50 +1,85 @@
 "use strict";
-(() => {
-  const root = document.documentElement;
-  const prefersDark = window.matchMedia("(prefers-color-scheme: dark)");
-  const setTheme = (dark) => { root.dataset.theme = dark ? "dark" : "light"; };
-  const colours = () => {
-    const style = getComputedStyle(root);
-    const ink = style.getPropertyValue("--ink").trim();
-    const line = style.getPropertyValue("--line").trim();
-    return { ink, line };
-  };
-  const themed = () => {
-    const { ink, line } = colours();
+// What all parts of the page share: theme, unpacking, plots.
+const root = document.documentElement;
+const nsysan = { drawn: [], onTheme: [] };
+const create = (tag, text = "", attributes = {}) => {
+  const element = document.createElement(tag);
+  element.textContent = text;
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  return element;
+};
+const colour = (name) => getComputedStyle(root).getPropertyValue(name).trim();
+const unpack = async (id) => {
+  const text = atob(document.getElementById(id).textContent);
+  const bytes = Uint8Array.from(text, (character) => character.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Response(stream).text();
+};
+const pause = () => new Promise((resolve) => { setTimeout(resolve); });
+const loadPlotly = async () => {
+  if (document.getElementById("plotly")) {
+    // The policy knows this script by the hash of its text.
+    const text = await unpack("plotly");
+    await pause();
+    document.head.append(create("script", text));
+  } else if (document.readyState !== "complete") {
+    await new Promise((resolve) => { window.addEventListener("load", resolve); });
+  }
+  if (typeof Plotly === "undefined") throw new Error("plotly.js did not load");
+};
+
+const INK = /#111111/g;
+const styled = (source) => {
+  const ink = colour("--ink");
+  const line = colour("--line");
+  const { data, layout } = JSON.parse(source.replace(INK, ink));
+  delete layout.title;
+  Object.assign(layout, {
+    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+    font: { color: ink, family: "system-ui, sans-serif", size: 13 },
+    margin: { l: 10, r: 10, t: 10, b: 45 },
+    legend: { ...layout.legend, orientation: "h", y: 1.02, yanchor: "bottom", x: 0, itemwidth: 30 },
+    hoverlabel: { namelength: -1, align: "left" },
+  });
+  for (const name of ["xaxis", "yaxis", ...Object.keys(layout).filter((key) => /^[xy]axis\d+$/.test(key))]) {
     const axis = { gridcolor: line, zerolinecolor: line, linecolor: line };
-    return { axis, layout: { "font.color": ink, "legend.font.color": ink } };
-  };
-  const axes = (layout) => ["xaxis", "yaxis", ...Object.keys(layout).filter((name) => /^[xy]axis\d+$/.test(name))];
-  const plots = [...document.querySelectorAll(".plot")];
-  const draw = (element) => {
-    const figure = JSON.parse(document.getElementById(element.dataset.figure).textContent);
-    const { ink } = colours();
-    const { axis } = themed();
-    const layout = figure.layout;
-    Object.assign(layout, {
-      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
-      font: { color: ink, family: "system-ui, sans-serif", size: 13 },
-      margin: { l: 10, r: 10, t: 10, b: 45 },
-      legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 },
-      hoverlabel: { namelength: -1, align: "left" },
-    });
-    for (const name of axes(layout)) {
-      layout[name] = { ...(name.startsWith("y") && { automargin: true }), ...layout[name], ...axis };
-    }
-    return Plotly.newPlot(element, figure.data, layout, {
-      responsive: true, displaylogo: false, scrollZoom: element.dataset.zoom === "x",
-    });
-  };
-  const retheme = () => {
-    const { axis, layout } = themed();
-    for (const element of plots) {
-      const update = { ...layout };
-      for (const name of axes(element.layout)) for (const key of Object.keys(axis)) update[`${name}.${key}`] = axis[key];
-      Plotly.relayout(element, update);
-    }
-  };
-  setTheme(prefersDark.matches);
-  document.getElementById("theme").addEventListener("click", () => { setTheme(root.dataset.theme !== "dark"); retheme(); });
-  prefersDark.addEventListener("change", (event) => { setTheme(event.matches); retheme(); });
-  Promise.all(plots.map(draw)).then(() => { root.dataset.ready = "true"; });
-})();
+    layout[name] = { ...(name.startsWith("y") && { automargin: true }), ...layout[name], ...axis };
+  }
+  return { data, layout };
+};
+const drawPlot = (element, source) => {
+  const { data, layout } = styled(source);
+  return Plotly.react(element, data, layout, { responsive: true, displaylogo: false, displayModeBar: "hover" });
+};
+const drawPlots = async (figures) => {
+  for (const element of document.querySelectorAll(".plot")) {
+    const source = JSON.stringify(figures[element.dataset.figure]);
+    await drawPlot(element, source);
+    nsysan.drawn.push({ element, source });
+    await pause();
+  }
+};
+
+const prefersDark = window.matchMedia("(prefers-color-scheme: dark)");
+const setTheme = (dark) => {
+  root.dataset.theme = dark ? "dark" : "light";
+  for (const { element, source } of nsysan.drawn) drawPlot(element, source);
+  for (const redraw of nsysan.onTheme) redraw();
+};
+setTheme(prefersDark.matches);
+document.getElementById("theme").addEventListener("click", () => setTheme(root.dataset.theme !== "dark"));
+prefersDark.addEventListener("change", (event) => setTheme(event.matches));
+
+// Paper is light, and as wide as it is.
+const PAPER = 980;
+let before = "light";
+const onPaper = (printing) => {
+  if (printing === root.classList.contains("printing")) return;
+  root.classList.toggle("printing", printing);
+  if (printing) before = root.dataset.theme;
+  for (const { element } of nsysan.drawn) element.style.width = printing ? `${PAPER}px` : "";
+  setTheme(!printing && before === "dark");
+  for (const { element } of nsysan.drawn) Plotly.Plots.resize(element);
+};
+window.addEventListener("beforeprint", () => onPaper(true));
+window.addEventListener("afterprint", () => onPaper(false));

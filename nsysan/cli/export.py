@@ -1,0 +1,75 @@
+"""`nsysan export`: chosen steps of a trace in the format of another tool."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+import nsysan
+from nsysan.cli.source import expand, opened_all
+from nsysan.report.output import check_writable, write_bytes
+from nsysan.report.text import counted, plain
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command("export")
+@click.argument("traces", nargs=-1, required=True, metavar="TRACE...")
+@click.option(
+    "--perfetto", "output", type=_PATH, required=True, metavar="FILE", help="Write FILE.json or FILE.json.gz."
+)
+@click.option(
+    "--trace-steps",
+    metavar="STEPS",
+    help="Steps by number, ranges with both ends: 17 or 3,10:20.  [default: median, p99 and slowest steady step]",
+)
+@click.option("--steps", metavar="PATTERN", help="Regular expression for the NVTX ranges that mark decode steps.")
+@click.option("--no-nvtx", is_flag=True, help="Find steps by graph replays or kernel period, leaving ranges aside.")
+@click.option("--force", is_flag=True, help="Replace FILE if it exists.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing; only errors.")
+def command(
+    traces: tuple[str, ...],
+    output: Path,
+    trace_steps: str | None,
+    steps: str | None,
+    no_nvtx: bool,
+    force: bool,
+    quiet: bool,
+) -> None:
+    """Write decode steps as a Chrome trace, to look around in with ui.perfetto.dev or to query.
+
+    A process a rank: its steps, its ledger drawn out in time, its streams with every collective cut into wait and
+    wire, the host threads that launch, and GPU counters where they were captured. Times are exact to the
+    nanosecond: the slices of category "ledger" sum to the figures of `nsysan report`. A name that ends in .gz is
+    packed.
+
+    \b
+    Examples:
+      nsysan export --perfetto steps.json.gz trace.sqlite
+      nsysan export --perfetto slow.json trace.sqlite --trace-steps 10:20
+      nsysan export --perfetto run.json.gz run1_rank_*.sqlite --trace-steps 3,17
+
+    Exit codes: those of `nsysan report`; 11 where no such step is in the trace.
+    """
+    paths = expand(traces)
+    for source in paths:
+        check_writable(output, force=force, source=source)
+
+    from nsysan.report.perfetto import choose_steps, packed, parse_steps, to_perfetto
+
+    try:
+        wanted = None if trace_steps is None else parse_steps(trace_steps)
+    except ValueError as error:
+        raise click.UsageError(f"--trace-steps: {error}") from error
+    with opened_all(paths, quiet=quiet) as reports:
+        run = nsysan.analyze(reports, steps, use_nvtx=not no_nvtx)
+        chosen = choose_steps(run, wanted)
+        text = to_perfetto(run, chosen, nsysan.__version__)
+    write_bytes(output, packed(text) if output.suffix == ".gz" else text.encode("utf-8"), force=force)
+    if not quiet:
+        listed = ", ".join(map(str, chosen[:8])) + (f" and {len(chosen) - 8} more" if len(chosen) > 8 else "")
+        click.echo(
+            f"wrote {plain(str(output), 4_096)}: step {listed} of {counted(len(run.ranks), 'rank')}; "
+            f"open it at https://ui.perfetto.dev"
+        )

@@ -1,0 +1,123 @@
+"""What a trace tells of people, machines and places, as a list to mask by and to search the copy for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from nsysan.redact.vocabulary import GENERIC, OURS, SETTINGS
+
+ENVIRONMENT, HOST, USER, PLACE = "environment value", "host name", "user name", "path"
+PROCESS, DEVICE = "process name", "device name"
+
+_SECRET = re.compile(
+    r"KEY|TOKEN|SECRET|PASS|PWD|AUTH|CRED|USER|LOGNAME|HOST|HOME|MAIL|ACCOUNT|NODENAME|NODELIST|MASTER_ADDR",
+    re.IGNORECASE,
+)
+_WORDLIKE = re.compile(r"\w+")
+_NUMBER = re.compile(r"[\d.,:;+-]*")
+_SHORTEST = {HOST: 3, USER: 3}
+_HOME = re.compile(r"(?:/home/|/Users/|[A-Za-z]:[\\/]Users[\\/])([^\s/\\\"':;,]+)")
+_ENTRY = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Secret:
+    """A text that must not be in a copy, and of what kind it is."""
+
+    text: str
+    kind: str
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """The text as such; a word only where it is not part of a longer one."""
+        literal = re.escape(self.text)
+        if self.kind == PLACE:
+            literal = rf"(?<![\w.-]){literal}(?![\w-])"
+        elif _WORDLIKE.fullmatch(self.text) and not self._is_telling:
+            literal = rf"(?<![^\W_]){literal}(?![^\W_])"
+        return re.compile(literal, re.IGNORECASE if self.kind in (HOST, USER) else 0)
+
+    @property
+    def _is_telling(self) -> bool:
+        mixed = any(c.isdigit() for c in self.text) and any(c.isalpha() for c in self.text)
+        return len(self.text) >= 10 and mixed
+
+    def is_in(self, text: str, lowered: str) -> bool:
+        """Whether the text, of which `lowered` is the lower case, holds the secret."""
+        found = self.text.lower() in lowered if self.kind in (HOST, USER) else self.text in text
+        return found and self.pattern.search(text) is not None
+
+
+class Secrets:
+    """Collects secrets from the texts of a trace; `code` holds names of kernels and calls, whose words tell nothing."""
+
+    def __init__(self, code: Iterable[str] = ()) -> None:
+        self._code = "\n".join(code)
+        self._found: dict[str, Secret] = {}
+        self._ordered: list[Secret] | None = None
+
+    def add(self, kind: str, text: str) -> None:
+        """Take a host, user, path or name; what is too short or too common to tell anything is left out."""
+        text = text.strip().strip("\"'").strip("\0")
+        lowered = text.lower()
+        if len(text) < _SHORTEST.get(kind, 4) or (_NUMBER.fullmatch(text) and len(text) < 6):
+            return
+        if lowered in GENERIC or lowered in OURS:
+            return
+        self._found.setdefault(text, Secret(text, kind))
+        self._ordered = None
+        if kind == HOST and "." in text:
+            self.add(HOST, text.partition(".")[0])
+
+    def add_setting(self, name: str, value: str) -> None:
+        """Take the value of an environment variable, unless it is a word that the code itself uses."""
+        value = value.strip().strip("\"'")
+        self.add_homes(value)
+        if re.fullmatch(r"HOST(?:NAME)?|COMPUTERNAME|SLURMD_NODENAME", name, re.IGNORECASE):
+            self.add(HOST, value)
+        elif re.fullmatch(r"USER(?:NAME)?|LOGNAME|SUDO_USER|SLURM_JOB_USER", name, re.IGNORECASE):
+            self.add(USER, value)
+        elif _SECRET.search(name) or not self._is_common(value):
+            self.add(ENVIRONMENT, value)
+            # Lists of paths leak each entry.
+            for part in re.split(r"[:;,]", value):
+                if part != value and "/" in part and len(part) >= 8 and not self._is_common(part):
+                    self.add(PLACE, part)
+
+    def add_name(self, kind: str, name: str) -> None:
+        """Take the name of a program or device, unless the code itself uses that word."""
+        if len(name) >= 6 and not self._is_common(name):
+            self.add(kind, name)
+
+    def add_homes(self, text: str) -> None:
+        """Take the user names that home directories in the text tell."""
+        for name in _HOME.findall(text):
+            self.add(USER, name)
+
+    def add_environment(self, text: str) -> int:
+        """Take the values of an environment kept as one text, entries parted by NUL, line ends or blanks; how many."""
+        entries = [_ENTRY.fullmatch(entry.strip()) for entry in re.split(r"[\0\n]|[\s;](?=[A-Za-z_]\w*=)", text)]
+        pairs = [(match[1], match[2]) for match in entries if match]
+        for name, value in pairs:
+            self.add_setting(name, value)
+        return len(pairs)
+
+    def __iter__(self) -> Iterator[Secret]:
+        """Longest first, so that a secret within another does not leave its rest behind."""
+        if self._ordered is None:
+            self._ordered = sorted(self._found.values(), key=lambda secret: (-len(secret.text), secret.text))
+        return iter(self._ordered)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def _is_common(self, value: str) -> bool:
+        if _NUMBER.fullmatch(value):
+            return True
+        words = re.findall(r"[^\W_]+", value.lower())
+        if all(word in SETTINGS or word in GENERIC for word in words):
+            return True
+        return _WORDLIKE.fullmatch(value) is not None and value in self._code

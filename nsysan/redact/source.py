@@ -1,0 +1,201 @@
+"""The trace that is redacted: which processes belong to the run, which names are code, and what must not get out."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from nsysan.redact import plan
+from nsysan.redact.secrets import DEVICE, HOST, PLACE, PROCESS, USER, Secrets
+from nsysan.trace.sqlite import quoted
+
+_THREADLESS = -(1 << 24)
+_PID = f"& {_THREADLESS}"
+_MAX_VALUE = 64_000_000  # bytes of one text; nsys' longest known has 60 kB
+LEAST_ROW = 4  # bytes that a row takes at least: a page that is read for ever has more rows than that
+_OPCODES, _STEP = 20, 1_000_000  # instructions of SQLite's virtual machine a row and column; between two checks
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What has to be known of a trace before it can be copied.
+
+    processes: globalPids of the run: they did GPU work or joined an NCCL communicator; without GPU work, those that
+    called CUDA. others: how many more the trace names. environment: entries of environments found.
+    """
+
+    tables: Mapping[str, tuple[str, ...]]
+    processes: frozenset[int]
+    others: int
+    code_ids: frozenset[int]
+    label_ids: frozenset[int]
+    secrets: Secrets
+    environment: int
+
+
+def source_uri(path: Path) -> str:
+    """URI under which SQLite neither writes to the file nor beside it."""
+    return f"file:{quote(str(path.absolute()), errors='surrogateescape')}?mode=ro&immutable=1"
+
+
+class Guarded:
+    """A connection in which nothing in a schema runs code of its own, no value takes all memory, and no damaged
+    page is read in circles: a statement may take as many steps as a file of `size` bytes can need."""
+
+    def __init__(self, connection: sqlite3.Connection, size: int) -> None:
+        self._connection = connection
+        self._most_steps = size // LEAST_ROW * _OPCODES // _STEP + 10
+        self._left = 0
+        connection.execute("PRAGMA trusted_schema = OFF")
+        connection.execute("PRAGMA cell_size_check = ON")
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_VALUE)
+        connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
+        connection.set_progress_handler(self._step, _STEP)
+
+    def execute(self, sql: str, values: Sequence[object] = (), *, columns: int = 2) -> sqlite3.Cursor:
+        """Run one statement that looks at so many columns of each row; sqlite3.Error if it runs too long."""
+        self._left = self._most_steps * columns
+        return self._connection.execute(sql, values)
+
+    def _step(self) -> bool:
+        self._left -= 1
+        return self._left < 0
+
+
+def examine(path: Path, tables: Mapping[str, tuple[str, ...]]) -> Origin:
+    """Read what a redacted copy depends on; sqlite3.Error where the file is damaged."""
+    with closing(sqlite3.connect(source_uri(path), uri=True)) as connection:
+        guarded = Guarded(connection, path.stat().st_size)
+        connection.execute("PRAGMA query_only = ON")
+        return _Reader(guarded, tables).origin()
+
+
+class _Reader:
+    def __init__(self, connection: Guarded, tables: Mapping[str, tuple[str, ...]]) -> None:
+        self._connection = connection
+        self._tables = tables
+
+    def origin(self) -> Origin:
+        processes = self._processes()
+        code, labels = self._ids(plan.CODE_ID, processes), self._ids(plan.LABEL_ID, processes)
+        names = {i: v for i, v in self._rows(plan.STRINGS, "id", "value") if isinstance(v, str)}
+        secrets = Secrets(names[i].partition("\0")[0] for i in code if i in names)
+        environment = self._collect(secrets)
+        others = {p for (p,) in self._rows("PROCESSES", "globalPid")} - processes - {None}
+        for process, name in self._rows("PROCESSES", "globalPid", "name"):
+            if process not in processes and isinstance(name, str):
+                secrets.add_name(PROCESS, name)
+        return Origin(self._tables, processes, len(others), code, labels, secrets, environment)
+
+    def _rows(self, table: str, *columns: str, where: str = "1") -> Iterator[tuple[object, ...]]:
+        """Rows of the columns; none where the file lacks the table or one of them."""
+        if not set(columns) <= set(self._tables.get(table, ())):
+            return iter(())
+        return iter(
+            self._connection.execute(f"SELECT {', '.join(map(quoted, columns))} FROM {quoted(table)} WHERE {where}")
+        )
+
+    def _distinct(self, table: str, column: str, expression: str, where: str = "1") -> set[int]:
+        if column not in self._tables.get(table, ()):
+            return set()
+        found = self._connection.execute(f"SELECT DISTINCT {expression} FROM {quoted(table)} WHERE {where}")
+        return {value for (value,) in found if isinstance(value, int)}
+
+    def _processes(self) -> frozenset[int]:
+        working = set[int]().union(*(self._distinct(table, "globalPid", "globalPid") for table in plan.GPU_WORK))
+        if not working:
+            return frozenset(self._distinct(plan.API, "globalTid", f"globalTid {_PID}"))
+        return frozenset(working | self._communicating())
+
+    def _communicating(self) -> set[int]:
+        """Processes with a range of NCCL's communicators: ranks of the run, even where their GPU work is missing."""
+        columns = ("text", "textId", "globalTid")
+        if not set(columns) <= set(self._tables.get(plan.NVTX, ())):
+            return set()
+        inits = {
+            i for i, v in self._rows(plan.STRINGS, "id", "value") if re.match(r"(?:nccl)?Comm(?:Init|Split)", str(v))
+        }
+        return {
+            thread & _THREADLESS
+            for text, text_id, thread in self._rows(plan.NVTX, *columns)
+            if isinstance(thread, int) and (text_id in inits or re.match(r"(?:nccl)?Comm(?:Init|Split)", str(text)))
+        }
+
+    def _ids(self, kind: str, processes: frozenset[int]) -> frozenset[int]:
+        found: set[int] = set()
+        for table, columns in plan.TABLES.items():
+            present = self._tables.get(table, ())
+            condition = owned(present, processes, table)
+            for column, treatment in columns.items():
+                if treatment == kind and column in present:
+                    found |= self._distinct(table, column, quoted(column), condition)
+        return frozenset(found)
+
+    def _collect(self, secrets: Secrets) -> int:
+        count = 0
+        for name, value in self._rows(plan.CAPTURE, "name", "value"):
+            count += _collect_option(secrets, str(name), str(value))
+        for table in plan.EXPORTS:
+            for name, value in self._rows(table, "name", "value"):
+                _collect_option(secrets, str(name), str(value))
+        for name, value in self._rows("TARGET_INFO_SYSTEM_ENV", "name", "value"):
+            if name == "Hostname":
+                secrets.add(HOST, str(value))
+            count += secrets.add_environment(str(value)) if "=" in str(value) else 0
+        for (name,) in self._rows("TARGET_INFO_NIC_INFO", "name"):
+            secrets.add_name(DEVICE, str(name))
+        for table in ("TARGET_INFO_GPU", "TARGET_INFO_CUDA_DEVICE"):
+            for (uuid,) in self._rows(table, "uuid"):
+                secrets.add_name(DEVICE, str(uuid))
+        return count + sum(self._collect_texts(secrets, table) for table in self._tables)
+
+    def _collect_texts(self, secrets: Secrets, table: str) -> int:
+        """Home directories and environments in any text of a table, be it known or not."""
+        count = 0
+        for column in self._tables[table]:
+            name = quoted(column)
+            tells = f"instr({name}, '/home/') OR instr({name}, 'Users') OR instr(CAST({name} AS BLOB), x'00')"
+            texts = self._connection.execute(
+                f"SELECT DISTINCT CAST({name} AS TEXT) FROM {quoted(table)} "
+                f"WHERE typeof({name}) IN ('text', 'blob') AND ({tells})"
+            )
+            for (text,) in texts:
+                secrets.add_homes(text)
+                if "\0" in text and "=" in text:
+                    count += secrets.add_environment(text)
+        return count
+
+
+def owned(present: tuple[str, ...], processes: frozenset[int], table: str) -> str:
+    """SQL condition for the rows of the run's processes; rows that name no process belong to all."""
+    conditions = ["1"]
+    listed = ", ".join(map(str, sorted(processes)))
+    for column in plan.OWNERS:
+        if column in present and table != plan.DIAGNOSTICS:
+            conditions.append(f"({column} IS NULL OR ({column} {_PID}) IN ({listed}))")
+    if table.startswith("TARGET_INFO_CUDA"):
+        pids = ", ".join(str(process >> 24 & 0xFFFFFF) for process in sorted(processes))
+        conditions += [f"({column} IS NULL OR {column} IN ({pids}))" for column in plan.PIDS if column in present]
+    if table == plan.NVTX and "eventType" in present:
+        conditions.append(f"eventType IN ({', '.join(map(str, plan.NVTX_EVENT_TYPES))})")
+    return " AND ".join(conditions)
+
+
+def _collect_option(secrets: Secrets, name: str, value: str) -> int:
+    if "ENVIRONMENT" in name:
+        variable, _, setting = value.partition("=")
+        secrets.add_setting(variable, setting)
+        return 1
+    if name.endswith("_HOST"):
+        secrets.add(HOST, value)
+    elif name.endswith(("USER_NAME", "EXPORT_USER")):
+        secrets.add(USER, value)
+    elif name.endswith(("WORKING_DIR", "_PATH", "_PATH_ABS")) or (name.endswith("COMMAND") and "/" in value):
+        # The name of a folder alone may be a word of the code.
+        (secrets.add if "/" in value or "\\" in value else secrets.add_name)(PLACE, value)
+    return 0

@@ -1,0 +1,19 @@
+// Text first, then the timeline, which needs nothing else, then the charts.
+(async () => {
+  try {
+    const { figures, report } = await unpack("data").then(JSON.parse);
+    if (report) startTimeline(report);
+    root.dataset.timeline = "ready";
+    await pause();
+    if (document.querySelector(".plot")) {
+      await loadPlotly();
+      await drawPlots(figures);
+    }
+    root.dataset.ready = "true";
+  } catch (error) {
+    const trouble = document.getElementById("trouble");
+    trouble.textContent = `The charts could not be drawn (${error.message}); the tables hold their figures.`;
+    trouble.hidden = false;
+    root.dataset.ready = "failed";
+  }
+})();

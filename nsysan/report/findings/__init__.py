@@ -1,0 +1,27 @@
+"""What to change: ranked findings, each with its evidence, the thresholds that drew it, the saving and the fix."""
+
+from __future__ import annotations
+
+from nsysan.metrics.run import Run
+from nsysan.metrics.wire import Link
+from nsysan.model.expectation import Compared
+from nsysan.report.diagnosis import Diagnosis
+from nsysan.report.findings.capture import of_the_capture
+from nsysan.report.findings.finding import HIGH, LOW, MEDIUM, SEVERITIES, Case, Finding
+from nsysan.report.findings.host import graph_gaps, late_host
+from nsysan.report.findings.model import differing_from_model, mixed_steps
+from nsysan.report.findings.skew import late_rank, uneven_split
+from nsysan.report.findings.wire import custom_all_reduce_limit, slow_wire, wrong_wire
+
+__all__ = ["HIGH", "LOW", "MEDIUM", "SEVERITIES", "Finding", "custom_all_reduce_limit", "find", "wrong_wire"]
+
+
+def find(run: Run, diagnosis: Diagnosis, compared: Compared | None, link: Link | None = None) -> list[Finding]:
+    """All findings of a run, most severe first, then by what they save."""
+    what = diagnosis.what_if
+    rows = diagnosis.gaps.select("rank", "cause", "ns").iter_rows()
+    case = Case(run, diagnosis, compared, link, what.period if what else 0, {(r, c): ns for r, c, ns in rows})
+    found = [*of_the_capture(case), *differing_from_model(case), *mixed_steps(case), *wrong_wire(link)]
+    if case.period:
+        found += [*late_host(case), *graph_gaps(case), *late_rank(case), *uneven_split(case), *slow_wire(case)]
+    return sorted(found, key=lambda f: (SEVERITIES.index(f.severity), -(f.saving or 0), f.id))

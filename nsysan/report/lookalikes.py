@@ -1,0 +1,36 @@
+"""Kernels that are named like a collective, but are not in the catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Lookalike:
+    """A kernel that is named like a collective but is not in the catalogue, with its share of kernel time."""
+
+    name: str
+    calls: int
+    share: float
+
+
+def find_lookalikes(kernels: pl.DataFrame) -> list[Lookalike]:
+    """Unknown kernels named like collectives, longest first."""
+    total = int((kernels["end"] - kernels["start"]).sum())
+    found = (
+        kernels.filter(pl.col("lookalike"))
+        .group_by("name")
+        .agg(calls=pl.len(), ns=(pl.col("end") - pl.col("start")).sum())
+        .sort(["ns", "name"], descending=[True, False])
+    )
+    return [Lookalike(name, calls, ns / max(total, 1)) for name, calls, ns in found.iter_rows()]
+
+
+def named(kernels: Sequence[Lookalike]) -> str:
+    """The names of the longest."""
+    return ", ".join(kernel.name for kernel in kernels[:_NAMED])

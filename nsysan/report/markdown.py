@@ -1,0 +1,154 @@
+"""The summary for a ticket, as Markdown that GitHub, GitLab and Jira render: no HTML, no nested tables."""
+
+from __future__ import annotations
+
+from nsysan.report.build import Report, visible_lines
+from nsysan.report.collectives import CollectiveFamily
+from nsysan.report.lead import numbers
+from nsysan.report.markup import code, escaped, rows
+from nsysan.report.quality import OK
+from nsysan.report.terminal import expectation_sentence, late_sentence, savings_sentence
+from nsysan.report.text import counted, ms, plain, size, us
+
+_COLLECTIVES = 8
+_NAMED = 8
+
+
+def to_markdown(report: Report) -> str:
+    """The answer first, then the figures it rests on, the findings, and how far to trust it all."""
+    parts = (
+        _lead(report),
+        _ledger(report),
+        _what_if(report),
+        _findings(report),
+        _collectives(report),
+        _quality(report),
+        _method(report),
+    )
+    return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
+
+
+def _lead(report: Report) -> list[str]:
+    verdict = report.diagnosis.verdict
+    expected = expectation_sentence(report)
+    return [
+        f"### nsysan: {_names(report)}",
+        "",
+        f"**{escaped(verdict.kind)}**: {escaped(verdict.reason)}",
+        "",
+        *(f"- **{escaped(value)}** {escaped(name)}" for value, name, _ in numbers(report)),
+        f"- late: {escaped(late_sentence(report))}",
+        f"- savings: {escaped(savings_sentence(report))}",
+        *([f"- {escaped(' '.join(expected.split()))}"] if expected else []),
+    ]
+
+
+def _ledger(report: Report) -> list[str]:
+    if report.per_rank.is_empty():
+        return []
+    columns = ["period", *visible_lines(report)]
+    body = [
+        [str(row["rank"]), *(us(row[f"{column}_ns"]) for column in columns)]
+        for row in report.per_rank.iter_rows(named=True)
+    ]
+    return [
+        "#### Ledger, us a step",
+        "",
+        *rows(["rank", *(column.replace("_", " ") for column in columns)], body, left=0),
+        "",
+        "Medians over the steady steps. In every step of every rank the lines sum to the period; wait is a collective "
+        "before its last rank has arrived, wire after it.",
+    ]
+
+
+def _what_if(report: Report) -> list[str]:
+    what = report.diagnosis.what_if
+    if what is None or what.all is None:
+        return []
+    forms = (
+        ("without skew", what.no_skew),
+        ("with the wire at its floor", what.floor_wire),
+        ("without late hosts", what.no_host_late),
+        ("with all three", what.all),
+    )
+    body = [
+        [name, ms(ns), us(what.period - ns), f"{(what.period - ns) / what.period:.1%}"]
+        for name, ns in forms
+        if ns is not None
+    ]
+    return ["#### What if", "", *rows([f"{ms(what.period)} a step now", "a step", "saves us", "saves"], body)]
+
+
+def _findings(report: Report) -> list[str]:
+    if not report.findings:
+        return []
+    lines = ["#### Findings", ""]
+    for number, finding in enumerate(report.findings, 1):
+        saves = "" if finding.saving is None else f" (saves {ms(finding.saving)} a step)"
+        lines += [
+            f"{number}. **{escaped(finding.severity)}**: {escaped(finding.title)}{saves}",
+            f"    - evidence: {escaped(finding.evidence)}",
+            f"    - fix: {escaped(finding.fix)}",
+        ]
+    return lines
+
+
+def _collectives(report: Report) -> list[str]:
+    if not report.collectives:
+        return []
+    header = ["kernel", "kind", "bytes", "ranks", "a step", "wire p50 us", "p99", "wait p50 us", "p99", "busbw GB/s"]
+    shown = report.collectives[:_COLLECTIVES]
+    more = len(report.collectives) - len(shown)
+    return [
+        "#### Collectives",
+        "",
+        *rows(header, [_family(family) for family in shown], left=2),
+        "",
+        escaped(f"{f'{more} more on the page and in the JSON. ' if more else ''}Link: {report.link.sentence}"),
+    ]
+
+
+def _family(family: CollectiveFamily) -> list[str]:
+    wire, wait = family.wire or {}, family.wait or {}
+    return [
+        code(family.name, 60, cell=True),
+        escaped(family.kind or family.op_class),
+        size(family.message_bytes),
+        str(family.ranks),
+        "-" if family.a_step is None else str(family.a_step),
+        *(us(spread.get(name)) for spread in (wire, wait) for name in ("p50", "p99")),
+        "-" if family.busbw is None else f"{family.busbw:.3g}",
+    ]
+
+
+def _quality(report: Report) -> list[str]:
+    bad = [row for row in report.quality if row.status != OK]
+    if not bad:
+        return ["#### Read with care", "", "Nothing: every figure above was measured."]
+    told = (f"- {escaped(row.id)} ({row.status.replace('_', ' ')}): {escaped(row.reason)}" for row in bad)
+    return ["#### Read with care", "", *told]
+
+
+def _method(report: Report) -> list[str]:
+    source, steps = report.inputs[0], report.steps
+    models = ", ".join(sorted({plain(rank.model or "unknown GPU", 40) for rank in report.ranks}))
+    version = f"nsys {source.nsys_version or 'of unknown version'}, schema {source.schema_version or 'unknown'}"
+    excluded: dict[str, int] = {}
+    for reason in steps.excluded.values():
+        excluded[reason] = excluded.get(reason, 0) + 1
+    left_out = "".join(f"; left out: {counted(n, 'step')} ({reason})" for reason, n in excluded.items())
+    ranks, found = counted(len(report.ranks), "rank"), counted(steps.count, "step")
+    return [
+        "#### Inputs and method",
+        "",
+        f"- {_names(report)}, exported by {escaped(version)}; CUDA graphs: {escaped(source.graph_trace)}",
+        f"- {escaped(f'{ranks} on {models}, numbered by {report.ranks[0].source}')}",
+        f"- {escaped(f'{found} by {steps.source}, {len(steps.steady)} steady{left_out}')}",
+        f"- read by nsysan {escaped(report.version)}; `nsysan report` writes the page with everything behind it",
+    ]
+
+
+def _names(report: Report) -> str:
+    shown = ", ".join(code(source.name) for source in report.inputs[:_NAMED])
+    more = len(report.inputs) - _NAMED
+    return f"{shown} and {more} more" if more > 0 else shown

@@ -1,0 +1,405 @@
+"""The report in a real Chromium: drawn whole, alone on the wire, and answering to links, filters and keys."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+from plotly.offline import get_plotlyjs
+
+import nsysan
+from nsysan.report.build import Report, build_report
+from nsysan.report.html import to_html
+from nsysan.report.palette import COLOURS
+from tests.browser import Opened, launched, opened
+from tests.clitools import graph_level_trace, paper_trace
+from tests.test_html import attacked
+from tests.tracebuilder import TraceBuilder, decode_loop
+
+MEGABYTE = 1_000_000
+RealTrace = Callable[[str], Path]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with launched() as chromium:
+        yield chromium
+
+
+def report_of(*traces: Path) -> Report:
+    return build_report(nsysan.analyze([nsysan.open_trace(trace) for trace in traces]), nsysan.__version__)
+
+
+def page_of(folder: Path, *traces: Path) -> Path:
+    page = folder / "report.html"
+    page.write_text(to_html(report_of(*traces)), "utf-8")
+    return page
+
+
+@pytest.fixture(scope="module")
+def slow(real_trace: RealTrace, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a real run: four ranks, rank 2 computes longer, twelve steps."""
+    return page_of(tmp_path_factory.mktemp("slow"), real_trace("tp4_slow"))
+
+
+def check_sound(page: Opened) -> None:
+    assert page.said == []
+    assert page.requests == [page.address]
+    assert page.dialogs == []
+    assert page.page.evaluate("document.documentElement.dataset.ready") == "true"
+
+
+# ---- drawn whole, and alone
+
+
+@pytest.mark.parametrize("kind", ["tp4_slow", "tp4_symm", "tp2_metrics", "merged", "one_rank", "graph_level", "paper"])
+def test_every_chart_is_drawn_without_errors_and_requests(
+    browser: Browser, real_trace: RealTrace, tmp_path: Path, kind: str
+) -> None:
+    if kind == "paper":
+        traces = [paper_trace(tmp_path / "t.sqlite")]
+    elif kind == "graph_level":
+        traces = [graph_level_trace(tmp_path / "t.sqlite")]
+    else:
+        names = {"merged": [f"rank_{rank}" for rank in range(4)], "one_rank": ["rank_0"]}.get(kind, [kind])
+        traces = [real_trace(name) for name in names]
+    with opened(browser, page_of(tmp_path, *traces)) as page:
+        check_sound(page)
+        plots = page.plots()
+        assert len(plots) >= 3
+        for plot in plots:
+            assert plot["drawn"] > 0, plot
+            assert plot["points"], plot
+            assert min(plot["points"]) > 0, plot
+            assert all(plot["titles"]), plot
+            assert len(plot["caption"]) > 10, plot
+        assert {COLOURS["graph" if kind == "graph_level" else "compute"].lower()} <= page.colours().keys()
+
+
+def test_tables_hold_what_the_charts_show_and_every_section_is_linked(browser: Browser, slow: Path) -> None:
+    with opened(browser, slow) as page:
+        links = page.page.eval_on_selector_all("nav a", "links => links.map(link => link.hash.slice(1))")
+        sections = page.page.eval_on_selector_all("main section", "all => all.map(section => section.id)")
+        assert links == sections
+        assert len(sections) >= 9
+        # Every section with a chart has a table that can be read without it.
+        without = page.page.eval_on_selector_all(
+            "main section:has(.plot, canvas)",
+            "all => all.filter(s => !s.querySelector('table caption')).map(s => s.id)",
+        )
+        assert without == []
+
+
+def test_every_word_with_a_definition_leads_to_it(browser: Browser, slow: Path) -> None:
+    with opened(browser, slow) as page:
+        broken = page.page.eval_on_selector_all(
+            "a.term", "all => all.filter(a => !a.title || !document.getElementById(a.hash.slice(1))).map(a => a.hash)"
+        )
+        assert broken == []
+        page.page.click("#ledger a.term[href='#def-wait']")
+        assert "spins" in page.page.inner_text("#def-wait + dd")
+        assert page.page.evaluate("location.hash") == "#def-wait"
+
+
+# ---- deep links, filters, keys
+
+
+def test_a_link_opens_a_step_and_marks_a_rank(browser: Browser, slow: Path) -> None:
+    with opened(browser, slow, "#step=5&rank=2") as page:
+        check_sound(page)
+        assert page.dataset()["step"] == "5"
+        assert page.page.input_value("#rank") == "2"
+        assert page.page.inner_text("#step-ledger caption").startswith("Ledger of step 5 (decode_step_5)")
+        chosen = page.page.eval_on_selector_all("tr.chosen", "rows => rows.map(row => row.dataset.rank)")
+        assert set(chosen) == {"2"}
+        assert page.page.evaluate("document.getElementById('timeline').getBoundingClientRect().top") < 200
+        page.go("#step=7&rank=0&from=100&to=300")
+        shown = page.dataset()
+        assert (shown["step"], shown["begin"], shown["end"]) == ("7", "100000", "300000")
+        page.go("#step=999")
+        assert "no step 999" in page.page.inner_text("#timeline-status")
+        assert page.dataset()["step"] == "7"
+
+
+def test_the_address_follows_the_view_and_opens_it_again(browser: Browser, slow: Path) -> None:
+    with opened(browser, slow) as page:
+        page.page.select_option("#step", "5")
+        page.page.select_option("#rank", "3")
+        page.page.focus("#canvas")
+        page.page.keyboard.press("+")
+        page.settle()
+        fragment = page.page.evaluate("location.hash")
+        seen = page.dataset()
+    assert fragment.startswith("#step=5&rank=3&from=")
+    with opened(browser, slow, fragment) as again:
+        assert again.dataset() == seen
+
+
+def test_steps_are_links_to_their_timeline(browser: Browser, slow: Path) -> None:
+    with opened(browser, slow) as page:
+        page.page.evaluate("document.querySelector('#steps details').open = true")
+        page.page.click("#steps details a[href='#step=9']")
+        page.settle()
+        assert page.dataset()["step"] == "9"
+
+
+def test_the_legend_filters(browser: Browser, slow: Path) -> None:
+    wait, compute = COLOURS["wait"].lower(), COLOURS["compute"].lower()
+    with opened(browser, slow) as page:
+        before = page.colours()
+        assert before[wait] > 1_000
+        page.page.click("#legend [data-line=wait]")
+        page.settle()
+        hidden = page.colours()
+        assert wait not in hidden
+        assert hidden[compute] >= before[compute]
+        assert page.page.get_attribute("#legend [data-line=wait]", "aria-pressed") == "false"
+        page.page.click("#legend [data-line=wait]")
+        page.settle()
+        assert page.colours()[wait] == before[wait]
+        page.page.dblclick("#legend [data-line=wait]")
+        page.settle()
+        alone = page.colours()
+        assert alone[wait] == before[wait]
+        assert compute not in alone
+
+
+def test_the_keyboard_zooms_pans_and_changes_the_step(browser: Browser, slow: Path) -> None:
+    with opened(browser, slow) as page:
+        page.page.focus("#canvas")
+
+        def after(*keys: str) -> tuple[int, int]:
+            for key in keys:
+                page.page.keyboard.press(key)
+            page.settle()
+            shown = page.dataset()
+            return int(shown["begin"]), int(shown["end"])
+
+        whole = after("0")
+        begin, end = after("+")
+        assert end - begin == pytest.approx((whole[1] - whole[0]) / 2, abs=2)
+        assert begin + end == pytest.approx(sum(whole), abs=4)
+        assert after("ArrowRight") == pytest.approx((begin + 0.2 * (end - begin), end + 0.2 * (end - begin)), abs=2)
+        assert after("ArrowLeft", "-") == pytest.approx(whole, abs=4)
+        step = page.dataset()["step"]
+        after("]")
+        assert int(page.dataset()["step"]) > int(step)
+        after("[")
+        assert page.dataset()["step"] == step
+
+
+def test_the_mouse_zooms_and_tells_what_it_points_at(browser: Browser, slow: Path) -> None:
+    with opened(browser, slow, "#step=5&from=0&to=400") as page:
+        frame = page.page.locator("#canvas").bounding_box()
+        assert frame is not None
+        # The streams' lane of rank 0: below ranges and calls.
+        y = frame["y"] + 4 + 15 + 15 + 10
+        page.page.mouse.move(frame["x"] + 132 + 0.35 * (frame["width"] - 136), y)
+        page.settle()
+        told = page.page.inner_text(".tip")
+        assert "wait (for the last rank)" in told
+        assert "then moves data for" in told
+        assert "launched by cudaGraphLaunch" in told
+        page.page.mouse.down()
+        page.page.mouse.move(frame["x"] + 132 + 0.6 * (frame["width"] - 136), y, steps=4)
+        page.page.mouse.up()
+        page.settle()
+        shown = page.dataset()
+        assert int(shown["begin"]) == pytest.approx(140_000, abs=2_000)
+        assert int(shown["end"]) == pytest.approx(240_000, abs=2_000)
+        page.page.mouse.dblclick(frame["x"] + 400, y)
+        page.settle()
+        assert page.dataset()["begin"] == "0"
+
+
+def test_tables_are_copied_as_tsv_and_markdown(browser: Browser, slow: Path) -> None:
+    with opened(browser, slow, permissions=["clipboard-read", "clipboard-write"]) as page:
+        for number, first in enumerate(("rank\tperiod\tcompute", "| rank | period | compute")):
+            page.page.locator("#ledger .copies").first.locator("button").nth(number).click()
+            page.page.wait_for_timeout(0)
+            text = page.page.evaluate("navigator.clipboard.readText()")
+            lines = text.splitlines()
+            assert lines[0].startswith(first)
+            assert len(lines) == 5 + number
+            assert "4,176.5" in text
+
+
+# ---- themes, phones, paper
+
+
+def test_light_and_dark(browser: Browser, slow: Path) -> None:
+    for scheme, paper, ink in (
+        ("light", "rgb(255, 255, 255)", "rgb(28, 33, 38)"),
+        ("dark", "rgb(20, 23, 26)", "rgb(230, 233, 236)"),
+    ):
+        with opened(browser, slow, color_scheme=scheme) as page:
+            check_sound(page)
+            background = "getComputedStyle(document.body).backgroundColor"
+            assert page.page.evaluate(background) == paper
+            assert {plot["ink"] for plot in page.plots()} == {ink}
+            classes = [COLOURS[line].lower() for line in ("compute", "wait", "wire")]
+            assert set(classes) <= page.colours().keys()
+            page.page.click("#theme")
+            page.settle()
+            assert page.page.evaluate(background) != paper
+            assert ink not in {plot["ink"] for plot in page.plots()}
+            assert page.said == []
+
+
+def test_a_phone_scrolls_tables_and_not_the_page(browser: Browser, slow: Path) -> None:
+    with opened(browser, slow, viewport={"width": 420, "height": 800}, has_touch=True) as page:
+        check_sound(page)
+        assert page.page.evaluate("document.documentElement.scrollWidth") <= 420
+        assert all(plot["width"] <= 420 for plot in page.plots())
+        assert COLOURS["wait"].lower() in page.colours()
+
+
+def test_prints_light_and_within_the_paper(browser: Browser, slow: Path) -> None:
+    with opened(browser, slow, color_scheme="dark") as page:
+        page.page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+        page.settle()
+        assert page.page.evaluate("document.documentElement.dataset.theme") == "light"
+        assert all(plot["width"] <= 1_000 for plot in page.plots())
+        page.page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+        page.settle()
+        assert page.page.evaluate("document.documentElement.dataset.theme") == "dark"
+        pdf = page.page.pdf(prefer_css_page_size=True)
+        assert pdf.startswith(b"%PDF")
+        assert page.said == []
+
+
+# ---- what a trace can do to it
+
+
+def test_attack_a_trace_of_hostile_strings_runs_nothing_in_a_browser(browser: Browser, tmp_path: Path) -> None:
+    """Issue 6: every string of the trace is an attack, and none runs, asks for anything or becomes an element."""
+    file = tmp_path / "hostile.html"
+    report = attacked(tmp_path)
+    file.write_text(to_html(report), "utf-8")
+    with opened(browser, file, "#step=3&rank=1") as page:
+        # Whatever the policy stops would be said on the console.
+        check_sound(page)
+        assert "default-src 'none'" in str(page.page.get_attribute("meta[http-equiv]", "content"))
+        assert page.page.eval_on_selector_all("img, iframe, object, embed, link, base, form", "all => all.length") == 0
+        assert page.page.eval_on_selector_all("svg image, svg a, svg script", "all => all.length") == 0
+        handlers = "all => all.filter(e => [...e.attributes].some(a => a.name.startsWith('on'))).length"
+        assert page.page.eval_on_selector_all("*", handlers) == 0
+        # Names that the page writes as it is used: the tip, the choice of steps, the ledger of a step.
+        frame = page.page.locator("#canvas").bounding_box()
+        assert frame is not None
+        tips = set()
+        for y in range(8, int(frame["height"]) - 30, 6):
+            for share in (0.3, 0.6, 0.9):
+                page.page.mouse.move(frame["x"] + 136 + share * (frame["width"] - 140), frame["y"] + y)
+                tips.add(page.page.inner_text(".tip"))
+        assert any("alert(1)" in tip for tip in tips)
+        for plot in page.page.query_selector_all(".plot"):
+            plot.hover()
+        page.settle()
+        check_sound(page)
+
+
+def test_the_policy_stops_a_script_that_is_not_ours(browser: Browser, slow: Path, tmp_path: Path) -> None:
+    # The other tests would hold with a policy that a browser does not understand.
+    html = slow.read_text("utf-8")
+    file = tmp_path / "tampered.html"
+    file.write_text(html.replace("<main>", "<main><script>alert(1)</script><img src=x onerror=alert(2)>"), "utf-8")
+    with opened(browser, file) as page:
+        assert page.dialogs == []
+        assert any("Content Security Policy" in said for said in page.said)
+
+
+# ---- budgets and bytes
+
+
+def build(path: Path, layers: int, steps: int) -> Path:
+    builder = TraceBuilder()
+    decode_loop(builder, ranks=8, layers=layers, steps=steps, late={3: 1_000}, graph=True, message_bytes=None)
+    return builder.write(path)
+
+
+def test_eight_ranks_and_a_hundred_steps_fit_in_three_megabytes(
+    browser: Browser, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = page_of(tmp_path, build(tmp_path / "t.sqlite", 32, 100))
+    assert page.stat().st_size <= 3 * MEGABYTE
+    with opened(browser, page) as shown:
+        check_sound(shown)
+        steps = shown.page.eval_on_selector_all("#step option", "all => all.length")
+        with capsys.disabled():
+            print(
+                f"\n8 ranks, 100 steps: {page.stat().st_size / MEGABYTE:.2f} MB, timelines of {steps} steps", end="; "
+            )
+            print(f"first paint {paint(shown):.0f} ms")
+        assert steps >= 10
+
+
+def test_eight_ranks_of_five_thousand_operations_stay_smooth(
+    browser: Browser, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = page_of(tmp_path, build(tmp_path / "t.sqlite", 2_500, 2))
+    assert page.stat().st_size <= 8 * MEGABYTE
+    with opened(browser, page) as shown:
+        check_sound(shown)
+        zooms = sorted(zoomed(shown) for _ in range(9))
+        draws = shown.page.evaluate("performance.getEntriesByName('timeline').map(entry => entry.duration)")
+        with capsys.disabled():
+            print(f"\n8 ranks of 5,000 operations: {page.stat().st_size / MEGABYTE:.2f} MB", end="; ")
+            print(f"first paint {paint(shown):.0f} ms (budget 1,500), a zoom {zooms[4]:.0f} ms (budget 100)", end="; ")
+            print(f"slowest drawing {max(draws):.0f} ms of {len(draws)}")
+        # No measure of speed, but of sanity: a redraw that takes a second is no longer one.
+        assert min(draws) < 1_000
+
+
+def paint(page: Opened) -> float:
+    return float(page.page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime"))
+
+
+def zoomed(page: Opened) -> float:
+    """ms from a turn of the wheel to the frame that shows it."""
+    return float(
+        page.page.evaluate(
+            """() => new Promise((done) => {
+              const box = document.getElementById("canvas");
+              const frame = box.getBoundingClientRect();
+              const begin = performance.now();
+              box.dispatchEvent(new WheelEvent("wheel", {
+                deltaY: -100, ctrlKey: true, bubbles: true, cancelable: true,
+                clientX: frame.left + frame.width / 2, clientY: frame.top + 20,
+              }));
+              requestAnimationFrame(() => requestAnimationFrame(() => done(performance.now() - begin)));
+            })"""
+        )
+    )
+
+
+def test_the_same_bytes_in_two_processes(tmp_path: Path, real_trace: RealTrace) -> None:
+    trace = real_trace("tp4_slow")
+    program = "import sys; from nsysan.cli import main; sys.exit(main())"
+    pages = []
+    for seed in ("1", "2"):
+        output = tmp_path / f"{seed}.html"
+        command = [sys.executable, "-c", program, "report", str(trace), "-o", str(output), "-q"]
+        subprocess.run(command, check=True, env={**os.environ, "PYTHONHASHSEED": seed})
+        pages.append(output.read_bytes())
+    assert pages[0] == pages[1]
+
+
+@pytest.mark.parametrize(("answer", "ready"), [(get_plotlyjs(), "true"), ("alert(1)", "failed")])
+def test_plotly_from_its_cdn_is_held_to_its_hash(browser: Browser, tmp_path: Path, answer: str, ready: str) -> None:
+    file = tmp_path / "cdn.html"
+    file.write_text(to_html(report_of(paper_trace(tmp_path / "t.sqlite")), plotlyjs="cdn"), "utf-8")
+    assert file.stat().st_size < 0.5 * MEGABYTE
+    headers = {"Access-Control-Allow-Origin": "*", "Content-Type": "text/javascript"}
+    with opened(browser, file, answers={"https://**": {"body": answer, "headers": headers}}) as page:
+        assert page.page.evaluate("document.documentElement.dataset.ready") == ready
+        assert [url.startswith("https://cdn.plot.ly/plotly-") for url in page.requests[1:]] == [True]
+        assert page.dialogs == []
+        assert page.page.is_visible("#trouble") == (ready == "failed")
+        # The timeline needs no plotly.
+        assert COLOURS["compute"].lower() in page.colours()

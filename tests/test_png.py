@@ -1,0 +1,155 @@
+"""`nsysan report --png`: real pictures by a real browser, and what is said where there is none."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import struct
+import zlib
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+import nsysan
+from nsysan import ExitCode
+from nsysan.report.build import build_report
+from nsysan.report.palette import COLOURS
+from nsysan.report.png import BROWSER, CHARTS, find_painter, paths
+from tests.clitools import paper_trace, run_cli
+
+Bytes = npt.NDArray[np.uint8]
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+
+
+@pytest.fixture
+def browser(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A browser that NSYSAN_BROWSER names."""
+    found = os.environ.get(BROWSER) or next(filter(None, map(shutil.which, NAMES)), None)
+    if found is None:
+        pytest.skip(f"no Chromium or Chrome on PATH, and {BROWSER} names none")
+    monkeypatch.setenv(BROWSER, found)
+    return found
+
+
+def colours(png: bytes) -> tuple[int, int, dict[tuple[int, ...], int]]:
+    """Width, height, and how many pixels there are of each colour: 8 bits a channel, not interlaced."""
+    assert png.startswith(b"\x89PNG\r\n\x1a\n")
+    at, packed, header = 8, b"", b""
+    while at < len(png):
+        (length,), kind = struct.unpack(">I", png[at : at + 4]), png[at + 4 : at + 8]
+        body = png[at + 8 : at + 8 + length]
+        header, packed = (body, packed) if kind == b"IHDR" else (header, packed + body if kind == b"IDAT" else packed)
+        at += 12 + length
+    width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", header)
+    assert (depth, interlaced) == (8, 0)
+    channels = {2: 3, 6: 4}[colour]
+    lines = np.frombuffer(zlib.decompress(packed), dtype=np.uint8).reshape(height, -1)
+    picture = np.zeros((height + 1, width, channels), dtype=np.uint8)
+    for y, line in enumerate(lines):
+        picture[y + 1] = _unfiltered(line[0], line[1:].reshape(width, channels), picture[y])
+    found, counts = np.unique(picture[1:, :, :3].reshape(-1, 3), axis=0, return_counts=True)
+    return width, height, dict(zip(map(tuple, found.tolist()), counts.tolist(), strict=True))
+
+
+def _unfiltered(kind: int, line: Bytes, above: Bytes) -> Bytes:
+    """One line of pixels without its filter: none, left, above, their mean, or Paeth's choice."""
+    if kind < 2:
+        return line if kind == 0 else np.cumsum(line, axis=0, dtype=np.uint8)
+    if kind == 2:
+        return line + above
+    left, corner, done = [0] * line.shape[1], [0] * line.shape[1], []
+    for values, over in zip(line.tolist(), above.tolist(), strict=True):
+        guess = [_mean(a, b) if kind == 3 else _paeth(a, b, c) for a, b, c in zip(left, over, corner, strict=True)]
+        left, corner = [(value + known) & 255 for value, known in zip(values, guess, strict=True)], over
+        done.append(left)
+    return np.array(done, dtype=np.uint8)
+
+
+def _mean(left: int, above: int) -> int:
+    return (left + above) // 2
+
+
+def _paeth(left: int, above: int, corner: int) -> int:
+    return min((left, above, corner), key=lambda value: abs(left + above - corner - value))
+
+
+def rgb(line: str) -> tuple[int, ...]:
+    return tuple(bytes.fromhex(COLOURS[line].removeprefix("#")))
+
+
+def test_pictures_show_the_ledger(tmp_path: Path, capsys: pytest.CaptureFixture[str], browser: str) -> None:
+    trace = paper_trace(tmp_path / "t.sqlite")
+    result = run_cli(capsys, "report", trace, "--png", tmp_path / "charts")
+    assert (result.code, result.err) == (0, "")
+    assert not (tmp_path / "t.html").exists()
+    assert sorted(path.name for path in tmp_path.glob("*.png")) == sorted(f"charts-{chart}.png" for chart in CHARTS)
+    for path in tmp_path.glob("*.png"):
+        assert str(path) in result.out
+    width, _, counts = colours((tmp_path / "charts-ledger.png").read_bytes())
+    assert width == 2_400
+    # 20 to 26 of 44 us compute, 16 wire, 6 wait on three of four ranks: the areas of the bars, but for their edges.
+    compute, wire, wait = (counts.get(rgb(line), 0) for line in ("compute", "wire", "wait"))
+    assert compute / wire == pytest.approx(86 / 64, rel=0.1)
+    assert wait / wire == pytest.approx(18 / 64, rel=0.1)
+    assert browser == find_painter().name
+
+
+def test_nothing_is_replaced_unasked(tmp_path: Path, capsys: pytest.CaptureFixture[str], browser: str) -> None:
+    assert browser
+    trace = paper_trace(tmp_path / "t.sqlite")
+    (tmp_path / "timeline.png").write_text("mine")
+    result = run_cli(capsys, "report", trace, "--png", tmp_path)
+    assert result.code == ExitCode.OUTPUT_EXISTS
+    assert "timeline.png: exists already" in result.err
+    assert [path.name for path in tmp_path.glob("*.png")] == ["timeline.png"]
+
+
+def test_a_folder_gets_plain_names(tmp_path: Path) -> None:
+    assert paths(tmp_path)["ledger"] == tmp_path / "ledger.png"
+    assert paths(tmp_path / "run1")["ledger"] == tmp_path / "run1-ledger.png"
+
+
+@pytest.mark.parametrize("named", ["no-such-browser", ""])
+def test_without_a_browser_it_says_what_to_install(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv(BROWSER, named)
+    if not named:
+        monkeypatch.setattr("nsysan.report.png.find_spec", lambda name: None if name == "kaleido" else find_spec(name))
+    result = run_cli(capsys, "report", paper_trace(tmp_path / "t.sqlite"), "--png", tmp_path / "c")
+    assert result.code == ExitCode.OUTPUT_UNWRITABLE
+    assert ("NSYSAN_BROWSER names no-such-browser" if named else "install Chromium or Chrome") in result.err
+    assert result.out == ""
+
+
+def test_a_program_that_draws_nothing_is_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = shutil.which("true")
+    assert program is not None
+    monkeypatch.setenv(BROWSER, program)
+    result = run_cli(capsys, "report", paper_trace(tmp_path / "t.sqlite"), "--png", tmp_path / "c")
+    assert result.code == ExitCode.OUTPUT_UNWRITABLE
+    assert "drew nothing" in result.err
+    assert not list(tmp_path.glob("*.png"))
+
+
+def test_kaleido_draws_where_there_is_no_browser_of_ones_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, browser: str
+) -> None:
+    pytest.importorskip("kaleido", reason="needs PyPI kaleido")
+    monkeypatch.delenv(BROWSER)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("BROWSER_PATH", browser)
+    painter = find_painter()
+    assert painter.name == "kaleido"
+    from nsysan.report.figures import ledger_bars
+
+    report = build_report(nsysan.analyze(nsysan.open_trace(paper_trace(tmp_path / "t.sqlite"))), "0")
+    width, height, counts = colours(painter.draw(ledger_bars(report), 600, 300))
+    assert (width, height) == (1_200, 600)
+    assert counts.get(rgb("compute"), 0) > 10_000
