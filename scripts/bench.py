@@ -27,8 +27,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from grow_trace import bytes_of, grow
-
 SCRIPT = Path(__file__).resolve()
 SOURCE = SCRIPT.parent.parent / "fixtures" / "tp4_eager.sqlite.xz"
 SIZES = ("10MB", "100MB", "1GB", "4GB")
@@ -172,24 +170,29 @@ def grown(cache: Path, source: Path, text: str) -> Path:
     path = cache / f"{source.name.partition('.')[0]}_{text}.sqlite"
     if not path.exists():
         unfinished = path.with_suffix(".part")
-        grow(source, unfinished, size=bytes_of(text))
+        grow = [sys.executable, str(SCRIPT.with_name("grow_trace.py")), "--force", "--size", text]
+        subprocess.run([*grow, str(source), str(unfinished)], check=True, stdout=subprocess.DEVNULL)
         unfinished.rename(path)
     return path
 
 
 def parquetdir(trace: Path) -> Path:
-    """The trace as a folder with a Parquet file a table, made once, as nsys exports it."""
+    """The trace as a folder with a Parquet file a table, from the cache where it is there already."""
     folder = trace.with_suffix(".pqtdir")
-    if folder.exists():
-        return folder
-    unfinished = trace.with_suffix(".pqtdir.part")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir()
+    if not folder.exists():
+        unfinished = trace.with_suffix(".pqtdir.part")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir()
+        subprocess.run([sys.executable, str(SCRIPT), "--convert", str(trace), str(unfinished)], check=True)
+        unfinished.rename(folder)
+    return folder
+
+
+def convert(trace: Path, folder: Path) -> None:
+    """Write each table that has rows as nsys exports it."""
     with closing(sqlite3.connect(f"{trace.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as database:
         for (table,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
-            _to_parquet(database, table, unfinished / f"{table}.parquet")
-    unfinished.rename(folder)
-    return folder
+            _to_parquet(database, table, folder / f"{table}.parquet")
 
 
 def _to_parquet(database: sqlite3.Connection, table: str, target: Path) -> None:
@@ -262,12 +265,8 @@ def run(task: Task, limit: float) -> None:
     if task.failed:
         return
     before = time.perf_counter()
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(filter(None, [str(SCRIPT.parent.parent), os.environ.get("PYTHONPATH")])),
-    }
     process = subprocess.Popen(
-        task.command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
+        task.command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=_environment()
     )
     while True:
         pid, status, usage = os.wait4(process.pid, os.WNOHANG)
@@ -288,6 +287,12 @@ def run(task: Task, limit: float) -> None:
     task.costs.append(Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit))
 
 
+def _environment() -> dict[str, str]:
+    """The environment in which Python finds the nsysan of this checkout first."""
+    path = [str(SCRIPT.parent.parent), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))}
+
+
 def measure(trace: Path, *, runs: int, limit: float, peers: bool, parquet: bool) -> Measured:
     """All tasks on a trace, in turns."""
     with tempfile.TemporaryDirectory() as name:
@@ -301,7 +306,11 @@ def measure(trace: Path, *, runs: int, limit: float, peers: bool, parquet: bool)
         fastest: dict[str, list[float]] = {}
         for _ in range(runs if not tasks[0].failed else 0):
             text = subprocess.run(
-                [sys.executable, str(SCRIPT), "--stages", str(trace)], check=True, stdout=subprocess.PIPE, text=True
+                [sys.executable, str(SCRIPT), "--stages", str(trace)],
+                check=True,
+                stdout=subprocess.PIPE,
+                text=True,
+                env=_environment(),
             ).stdout
             for stage, (seconds, peak) in json.loads(text).items():
                 known = fastest.setdefault(stage, [seconds, peak])
@@ -322,7 +331,8 @@ def growth(points: Sequence[tuple[float, float]]) -> float | None:
         return None
     logs = [(math.log(x), math.log(y)) for x, y in points]
     mean_x, mean_y = (sum(values) / len(logs) for values in zip(*logs, strict=True))
-    return sum((x - mean_x) * (y - mean_y) for x, y in logs) / sum((x - mean_x) ** 2 for x, _ in logs)
+    slope: float = sum((x - mean_x) * (y - mean_y) for x, y in logs) / sum((x - mean_x) ** 2 for x, _ in logs)
+    return slope
 
 
 def markdown(source: Path, found: Sequence[Measured], runs: int) -> str:
@@ -332,7 +342,8 @@ def markdown(source: Path, found: Sequence[Measured], runs: int) -> str:
     versions = f"Python {platform.python_version()}, polars {importlib.metadata.version('polars')}"
     lines = [
         f"{datetime.now(UTC):%Y-%m-%d}, {cores} cores, {memory:.0f} GB memory, {versions}; traces grown from "
-        f"`{source.name.partition('.')[0]}`; best of {runs}; seconds (GB of memory at most)",
+        f"`{source.name.partition('.')[0]}`; best of {runs}; seconds by the clock / of processor time "
+        "(GB of memory at most)",
         "",
         _row("", [f"{m.size / 1e6:,.0f} MB, {m.rows:,} rows" for m in found]),
         _row("---", ["---:"] * len(found)),
@@ -368,7 +379,8 @@ def _cell(measured: Measured, name: str) -> str:
     task = next((task for task in measured.tasks if task.name == name), None)
     if task is None:
         return ""
-    return f"{task.best.wall:.2f} ({task.best.peak / 1e9:.2f})" if task.best else task.failed
+    best = task.best
+    return f"{best.wall:.2f} / {best.cpu:.2f} ({best.peak / 1e9:.2f})" if best else task.failed
 
 
 def _ratio(measured: Measured, above: str, below: str) -> str:
@@ -396,9 +408,13 @@ def main() -> None:
     parser.add_argument("--limit", type=float, default=900, help="seconds after which a run is ended")
     parser.add_argument("--no-peers", action="store_true", help="nsysan, cat and SQLite only")
     parser.add_argument("--no-parquet", action="store_true", help="no parquetdir: making one takes long")
+    parser.add_argument("--convert", type=Path, nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--scan", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--stages", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.convert:
+        convert(*options.convert)
+        return
     if options.scan:
         scan(options.scan)
         return

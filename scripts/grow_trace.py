@@ -48,9 +48,9 @@ CREATE TABLE IF NOT EXISTS TARGET_INFO_GPU_METRICS (typeId INTEGER NOT NULL, sou
     typeName TEXT NOT NULL, metricId INTEGER NOT NULL, metricName TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS GPU_METRICS (rawTimestamp INTEGER, timestamp INTEGER, typeId INTEGER NOT NULL,
     metricId INTEGER NOT NULL, value INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS OSRT_API (start INTEGER NOT NULL, end INTEGER, eventClass INTEGER NOT NULL, globalTid INTEGER,
-    correlationId INTEGER, nameId INTEGER NOT NULL, returnValue INTEGER NOT NULL, nestingLevel INTEGER,
-    callchainId INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS OSRT_API (start INTEGER NOT NULL, end INTEGER, eventClass INTEGER NOT NULL,
+    globalTid INTEGER, correlationId INTEGER, nameId INTEGER NOT NULL, returnValue INTEGER NOT NULL,
+    nestingLevel INTEGER, callchainId INTEGER NOT NULL);
 """
 
 
@@ -331,7 +331,7 @@ def _clone_ranks(database: sqlite3.Connection, ranks: int) -> None:
             _clone_table(database, table, columns, where, copies, apart, gpus, len(processes))
     gpu = _columns(database, "TARGET_INFO_GPU")
     for copy in range(1, copies):
-        values = {name: f'"{name}" + {copy * gpus}' for name in ("id", "cuDevice") if name in gpu}
+        values = {name: f'"{name}" + {copy * gpus}' for name in gpu if name in ("id", "cuDevice")}
         database.execute(_insert("TARGET_INFO_GPU", gpu, values, f"(SELECT * FROM TARGET_INFO_GPU WHERE id < {gpus})"))
     _tell_ranks(database, len(processes), ranks)
 

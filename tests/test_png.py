@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import struct
+import sys
 import zlib
 from importlib.util import find_spec
 from pathlib import Path
@@ -153,3 +154,18 @@ def test_kaleido_draws_where_there_is_no_browser_of_ones_own(
     width, height, counts = colours(painter.draw(ledger_bars(report), 600, 300))
     assert (width, height) == (1_200, 600)
     assert counts.get(rgb("compute"), 0) > 10_000
+
+
+def test_a_picture_of_an_error_page_is_not_taken_for_a_chart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, browser: str
+) -> None:
+    # A browser in a sandbox of its own does not see the file that it is to show.
+    blind = tmp_path / "blind"
+    script = f"import os, sys\nos.execv({browser!r}, [{browser!r}, *sys.argv[1:-1], sys.argv[-1] + '.is-not-there'])\n"
+    blind.write_text(f"#!{sys.executable}\n{script}")
+    blind.chmod(0o755)
+    monkeypatch.setenv(BROWSER, str(blind))
+    result = run_cli(capsys, "report", paper_trace(tmp_path / "t.sqlite"), "--png", tmp_path / "c")
+    assert result.code == ExitCode.OUTPUT_UNWRITABLE
+    assert "could not show the chart" in result.err
+    assert not list(tmp_path.glob("*.png"))

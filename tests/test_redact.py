@@ -348,6 +348,18 @@ def test_a_trace_without_gpu_work_can_be_copied(tmp_path: Path) -> None:
     assert len(column(tmp_path / "clean.sqlite", "SELECT start FROM CUPTI_ACTIVITY_KIND_RUNTIME")) == 1
 
 
+def test_a_rank_without_gpu_work_still_counts_as_missing(tmp_path: Path) -> None:
+    """It joined the communicator, so it is of the run, although none of its kernels is in the trace."""
+    builder = TraceBuilder()
+    decode_loop(builder, ranks=2, comm=5)
+    silent = builder.process(77)
+    silent.comm_init(comm=6, nranks=3, rank=2, device=2, start=1, end=2)
+    done = redact_file(builder.write(tmp_path / "t.sqlite"), tmp_path / "clean.sqlite")
+    assert done.changed == []
+    threads = column(tmp_path / "clean.sqlite", "SELECT globalTid FROM NVTX_EVENTS")
+    assert 77 in {thread >> 24 & 0xFFFFFF for thread in threads}
+
+
 def test_a_redacted_report_tells_nothing_and_says_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = planted(tmp_path / f"{PERSON}.sqlite")
     html, data = tmp_path / "r.html", tmp_path / "r.json"

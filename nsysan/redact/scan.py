@@ -47,10 +47,8 @@ def scan(copy: Path, secrets: Secrets, code_ids: frozenset[int]) -> list[Leak]:
 
 
 def _leaks(secrets: Secrets, text: str, where: str, *, code: bool) -> Iterator[Leak]:
-    lowered = text.lower()
-    for secret in secrets:
-        if secret.is_in(text, lowered):
-            yield Leak(secret.kind, where)
+    for secret in secrets.within(text):
+        yield Leak(secret.kind, where)
     # A version of four numbers reads like an address.
     if where not in plan.EXPORTS and (kind := telling_kind(text, code=code)) is not None:
         yield Leak(kind, where)

@@ -167,11 +167,8 @@ class Scrubber:
         else:
             for pattern, mark, kind in _TELLING if _HINT.search(text) else ():
                 text = self._replace(pattern, mark, kind, text)
-        lowered = text.lower()
-        for secret in self.secrets:
-            if secret.is_in(text, lowered):
-                text = self._replace(secret.pattern, _MARKS.get(secret.kind, "<removed>"), secret.kind, text)
-                lowered = text.lower()
+        for secret in self.secrets.within(text):
+            text = self._replace(secret.pattern, _MARKS.get(secret.kind, "<removed>"), secret.kind, text)
         return text
 
     def _replace(self, pattern: re.Pattern[str], mark: str, kind: str, text: str) -> str:

@@ -18,6 +18,7 @@ _SECRET = re.compile(
 )
 _WORDLIKE = re.compile(r"\w+")
 _NUMBER = re.compile(r"[\d.,:;+-]*")
+_BEGIN = 3  # characters; no secret is shorter
 _SHORTEST = {HOST: 3, USER: 3}
 _HOME = re.compile(r"(?:/home/|/Users/|[A-Za-z]:[\\/]Users[\\/])([^\s/\\\"':;,]+)")
 _ENTRY = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
@@ -58,6 +59,7 @@ class Secrets:
         self._code = "\n".join(code)
         self._found: dict[str, Secret] = {}
         self._ordered: list[Secret] | None = None
+        self._by_begin: dict[str, list[Secret]] = {}
 
     def add(self, kind: str, text: str) -> None:
         """Take a host, user, path or name; what is too short or too common to tell anything is left out."""
@@ -69,6 +71,7 @@ class Secrets:
             return
         self._found.setdefault(text, Secret(text, kind))
         self._ordered = None
+        self._by_begin = {}
         if kind == HOST and "." in text:
             self.add(HOST, text.partition(".")[0])
 
@@ -108,8 +111,24 @@ class Secrets:
     def __iter__(self) -> Iterator[Secret]:
         """Longest first, so that a secret within another does not leave its rest behind."""
         if self._ordered is None:
-            self._ordered = sorted(self._found.values(), key=lambda secret: (-len(secret.text), secret.text))
+            self._ordered = sorted(self._found.values(), key=_longest_first)
         return iter(self._ordered)
+
+    def within(self, text: str) -> list[Secret]:
+        """The secrets that a text holds, longest first."""
+        lowered = text.lower()
+        begins = {lowered[i : i + _BEGIN] for i in range(len(lowered) - _BEGIN + 1)}
+        candidates = [secret for begin in begins & self._index.keys() for secret in self._index[begin]]
+        found = [secret for secret in candidates if secret.is_in(text, lowered)]
+        return sorted(found, key=_longest_first)
+
+    @property
+    def _index(self) -> dict[str, list[Secret]]:
+        """Secrets by how they begin: hundreds of them need not be looked for in each of a million texts."""
+        if not self._by_begin:
+            for secret in self:
+                self._by_begin.setdefault(secret.text.lower()[:_BEGIN], []).append(secret)
+        return self._by_begin
 
     def __len__(self) -> int:
         return len(self._found)
@@ -121,3 +140,7 @@ class Secrets:
         if all(word in SETTINGS or word in GENERIC for word in words):
             return True
         return _WORDLIKE.fullmatch(value) is not None and value in self._code
+
+
+def _longest_first(secret: Secret) -> tuple[int, str]:
+    return -len(secret.text), secret.text

@@ -27,10 +27,13 @@ _WIDTH = 1_200
 _SCALE = 2
 _TIMEOUT_S = 120
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
+#: What the page says when the chart is there; without it the picture is that of an error.
+_DRAWN = "chart drawn"
 _PAGE = """<!doctype html><meta charset="utf-8"><style>body {{ margin: 0; background: #fff }}</style>
 <div id="chart" style="width:{width}px;height:{height}px"></div><script>{plotly}</script>
 <script>const figure = {figure};
-Plotly.newPlot("chart", figure.data, figure.layout, {{staticPlot: true}});</script>"""
+Plotly.newPlot("chart", figure.data, figure.layout, {{staticPlot: true}})
+  .then(() => console.log("{drawn}"));</script>"""
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ def _by_browser(browser: str, figure: go.Figure, width: int, height: int) -> byt
 
     # "<" could end the script element that holds the figure.
     data = str(figure.to_json()).replace("<", "\\u003c")
-    page = _PAGE.format(width=width, height=height, plotly=get_plotlyjs(), figure=data)
+    page = _PAGE.format(width=width, height=height, plotly=get_plotlyjs(), figure=data, drawn=_DRAWN)
     with TemporaryDirectory(prefix="nsysan-png-", ignore_cleanup_errors=True) as folder:
         source, target = Path(folder, "chart.html"), Path(folder, "chart.png")
         source.write_text(page, "utf-8")
@@ -103,6 +106,7 @@ def _by_browser(browser: str, figure: go.Figure, width: int, height: int) -> byt
             "--disable-gpu",
             "--hide-scrollbars",
             "--no-first-run",
+            "--enable-logging=stderr",
             "--virtual-time-budget=10000",
             f"--force-device-scale-factor={_SCALE}",
             f"--window-size={width},{height}",
@@ -112,10 +116,13 @@ def _by_browser(browser: str, figure: go.Figure, width: int, height: int) -> byt
             *(["--no-sandbox"] if os.geteuid() == 0 else []),
         ]
         try:
-            subprocess.run([browser, *arguments, source.as_uri()], capture_output=True, timeout=_TIMEOUT_S, check=True)
+            command = [browser, *arguments, source.as_uri()]
+            said = subprocess.run(command, capture_output=True, timeout=_TIMEOUT_S, check=True).stderr
             content = target.read_bytes()
         except (OSError, subprocess.SubprocessError) as error:
             raise _impossible(f"{browser} drew nothing ({type(error).__name__}); name another in {BROWSER}") from error
+    if _DRAWN.encode() not in said:
+        raise _impossible(f"{browser} could not show the chart; if it may not read {source.parent}, set TMPDIR")
     return _checked(content, browser)
 
 
