@@ -3,7 +3,8 @@
 
 Traces are grown from a real one (see grow_trace.py) into --cache, once. Every run is a process of its own, import
 included, the file in the page cache; runs of the different programs take turns, and the fastest of each counts. Peers
-that are not installed are left out. Prints Markdown.
+that are not installed are left out; what they prepare in one run they may use in the next. The parquetdir is made here
+from the SQLite file, with the tables and columns that nsys writes. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -246,16 +247,20 @@ def tasks_on(trace: Path, scratch: Path, *, peers: bool, parquet: bool) -> list[
 
 def _peers(trace: Path, folder: Path | None, scratch: Path) -> list[Task]:
     tasks = []
-    # Some write beside their input: give them a folder of their own.
-    link = scratch / trace.name
-    link.symlink_to(trace.absolute())
-    if nsys := shutil.which("nsys"):
+    nsys = shutil.which("nsys")
+    nsys_ai = shutil.which("nsys-ai") or shutil.which("nsys-ai", path=str(Path(sys.executable).parent))
+    if not nsys and not nsys_ai:
+        return []
+    # Some write into their input (nsys-ai adds indexes) or beside it: give them one of their own.
+    copy = scratch / trace.name
+    shutil.copyfile(trace, copy)
+    if nsys:
         stats = [nsys, "stats", "--format", "csv", "--output", str(scratch / "stats"), "--force-overwrite", "true"]
-        tasks += [Task(f"`nsys stats -r {name}`", [*stats, "-r", name, str(link)]) for name in NSYS_REPORTS]
+        tasks += [Task(f"`nsys stats -r {name}`", [*stats, "-r", name, str(copy)]) for name in NSYS_REPORTS]
         recipe = [nsys, "recipe", RECIPE, "--force-overwrite", "--output", str(scratch / "recipe"), "--input"]
-        tasks.append(Task(f"`nsys recipe {RECIPE}`", [*recipe, str(folder or link)]))
-    if nsys_ai := shutil.which("nsys-ai") or shutil.which("nsys-ai", path=str(Path(sys.executable).parent)):
-        skill = [nsys_ai, "skill", "run", NSYS_AI_SKILL, str(link), "--format", "json"]
+        tasks.append(Task(f"`nsys recipe {RECIPE}`", [*recipe, str(folder or copy)]))
+    if nsys_ai:
+        skill = [nsys_ai, "skill", "run", NSYS_AI_SKILL, str(copy), "--format", "json"]
         tasks.append(Task(f"`nsys-ai skill run {NSYS_AI_SKILL}`", skill))
     return tasks
 

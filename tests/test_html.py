@@ -22,9 +22,10 @@ import nsysan
 from nsysan.report import figures
 from nsysan.report.build import Report, build_report
 from nsysan.report.html import to_html
+from nsysan.report.lanes import decimation_note
 from nsysan.report.terminal import to_text
-from nsysan.report.timeline import Timeline
-from tests.clitools import graph_level_trace, paper_trace
+from nsysan.report.timeline import Timeline, decimated, fair_limit
+from tests.clitools import graph_level_trace, paper_trace, run_cli
 from tests.tracebuilder import TraceBuilder, decode_loop
 
 HOSTILE = (
@@ -346,3 +347,105 @@ def test_launch_slices_name_what_they_launch(paper: Report) -> None:
     assert (launches["end"] - launches["begin"]).to_list() == [2_000] * 16
     assert launches["begin"].min() == -10_000
     assert set(launches["name"]) == {"cudaLaunchKernel", "cuLaunchKernelEx"}
+
+
+def test_plotlyjs_is_inside_unless_asked_otherwise(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    trace = paper_trace(tmp_path / "t.sqlite")
+    sizes = {}
+    for source in ("inline", "cdn"):
+        output = tmp_path / f"{source}.html"
+        assert run_cli(capsys, "report", trace, "-o", output, "--plotlyjs", source, "-q").code == 0
+        text = output.read_text("utf-8")
+        sizes[source] = len(text)
+        assert ('<script src="https://cdn.plot.ly/plotly-' in text) == (source == "cdn")
+    assert sizes["cdn"] < 200_000
+    assert sizes["inline"] > 1_800_000
+
+
+# ---- which slices, where not all
+
+
+@pytest.mark.parametrize(
+    ("sizes", "room", "limit"),
+    [([10, 20, 30], 100, 30), ([10, 20, 30], 60, 30), ([10, 20, 30], 50, 20), ([40, 40], 50, 25), ([], 10, 0)],
+)
+def test_who_needs_less_leaves_room_to_the_others(sizes: list[int], room: int, limit: int) -> None:
+    assert fair_limit(sizes, room) == limit
+    assert sum(min(size, limit) for size in sizes) <= room
+
+
+def test_decimation_keeps_what_is_long_and_of_the_rest_the_longest() -> None:
+    begins = [1_000 * n for n in range(64)]
+    lengths = [900 if n == 20 else 100 + n for n in range(64)]
+    slices = pl.DataFrame(
+        {
+            "rank": [0] * 64,
+            "lane": ["stream 7"] * 64,
+            "line": ["compute"] * 64,
+            "begin": begins,
+            "end": [begin + length for begin, length in zip(begins, lengths, strict=True)],
+            "name": [f"kernel {n}" for n in range(64)],
+            "call": [None] * 64,
+        }
+    )
+    arrivals = pl.DataFrame(schema={"rank": pl.Int64, "lane": pl.String, "time": pl.Int64, "last": pl.Boolean})
+    whole = Timeline(3, "decode", "median", 0, 64_000, slices, arrivals, 64, 0)
+    assert decimated(whole, 64).slices.equals(slices)
+    few = decimated(whole, 16)
+    # Stretches of 2,048 ns hold 2 or 3 kernels, of 4,096 ns 4 or 5: 16 of these, the long one being in its own.
+    assert (few.merged, len(few.slices), few.total) == (4_096, 16, 64)
+    assert "kernel 20" in few.slices["name"].to_list()
+    # The later kernel is the longer one: of each stretch the last, and in that of kernels 17 to 20 the long one.
+    assert few.slices["name"].to_list()[:3] == ["kernel 4", "kernel 8", "kernel 12"]
+    assert decimation_note(whole) == ""
+    assert decimation_note(few).startswith("16 of 64 slices are in this file: of those shorter than 4.1 us")
+
+
+def test_a_big_run_is_decimated_to_the_pages_room(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("nsysan.report.timeline.MAX_SLICES", 60)
+    report = report_of(paper_trace(tmp_path / "t.sqlite"))
+    assert [timeline.role for timeline in report.timelines] != []
+    assert all(timeline.role for timeline in report.timelines)
+    assert sum(len(timeline.slices) for timeline in report.timelines) <= 60
+    assert all(len(timeline.slices) < timeline.total for timeline in report.timelines)
+    page = Page(to_html(report))
+    assert all("slices are in this file" in step["note"] for step in page.data["report"]["steps"])
+    # The figures stay exact.
+    assert page.figures["figure-ledger"]["data"][0]["x"] == [20.0, 26.0, 20.0, 20.0]
+
+
+def test_nvtx_ranges_nest_in_lanes(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    for process in decode_loop(builder, ranks=2, steps=3):
+        for step in range(3):
+            begin = 1_000_000 + 38_000 * step - 10_900
+            process.nvtx("layer 0", begin, begin + 9_000)
+            process.nvtx("layer 1", begin + 9_000, begin + 12_000)
+            process.nvtx("attention", begin + 1_000, begin + 4_000)
+    timeline = report_of(builder.write(tmp_path / "t.sqlite")).timelines[0]
+    ranges = timeline.slices.filter((pl.col("line") == "nvtx") & (pl.col("rank") == 1))
+    lanes = {name: set(own["lane"]) for (name,), own in ranges.partition_by("name", as_dict=True).items()}
+    assert lanes[f"decode_step_{timeline.step}"] == {"NVTX 1"}
+    assert lanes["layer 0"] == lanes["layer 1"] == {"NVTX 2"}
+    assert lanes["attention"] == {"NVTX 3"}
+
+
+def test_the_pages_data_tell_the_timeline(paper: Report, paper_page: Page) -> None:
+    data = paper_page.data["report"]
+    step, timeline = data["steps"][0], paper.timelines[0]
+    begin, found = 0, []
+    for number, after in enumerate(step["begin"]):
+        begin += after
+        rank, lane = step["lanes"][step["lane"][number]]
+        line = data["lines"][step["line"][number]]["id"]
+        name = data["names"][step["name"][number]]
+        found.append((rank, lane, line, begin, begin + step["length"][number], name))
+    expected = timeline.slices.select("rank", "lane", "line", "begin", "end", "name").iter_rows()
+    assert sorted(found) == sorted(expected)
+    launch = [line["id"] for line in data["lines"]].index("launch")
+    calls = [call for call, line in zip(step["call"], step["line"], strict=True) if line == launch]
+    joined = [call for call, line in zip(step["call"], step["line"], strict=True) if line != launch and call >= 0]
+    # 2 layers of a kernel and an all-reduce on each of 4 ranks, a call each.
+    assert sorted(calls) == list(range(16))
+    assert set(joined) == set(calls)
+    assert data["ledger"]["values"][0][:4] == [44_000] * 4

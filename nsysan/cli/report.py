@@ -43,6 +43,12 @@ _PATH = click.Path(path_type=Path)
     metavar="GBPS",
     help="Peak of the link between GPUs, GB/s per GPU and direction.  [default: by GPU model]",
 )
+@click.option(
+    "--plotlyjs",
+    type=click.Choice(["inline", "cdn"]),
+    default="inline",
+    help="In the HTML file: opens offline; or from plotly's CDN: 2 MB less.  [default: inline]",
+)
 @click.option("--redact", is_flag=True, help="Mask file, host and user names, paths and addresses in all outputs.")
 @click.option("--force", is_flag=True, help="Replace output files that exist.")
 @click.option("-q", "--quiet", is_flag=True, help="No summary; only errors.")
@@ -58,6 +64,7 @@ def command(
     model: str | None,
     message_bytes: int | None,
     link_gbps: float | None,
+    plotlyjs: str,
     redact: bool,
     force: bool,
     quiet: bool,
@@ -117,12 +124,12 @@ def command(
 
             report = redact_report(report, [trace.path for trace in reports])
     for name, path in files.items():
-        write_text(path, _text(name, report), force=force)
+        write_text(path, _text(name, report, plotlyjs), force=force)
     drawn = to_png(report, painter) if painter else {}
     for chart, content in drawn.items():
         write_bytes(charts[chart], content, force=force)
     if to_stdout:
-        click.echo(_text(to_stdout[0], report), nl=False)
+        click.echo(_text(to_stdout[0], report, plotlyjs), nl=False)
     elif not quiet:
         from nsysan.report.terminal import to_text
 
@@ -140,7 +147,7 @@ def _same(files: dict[str, Path]) -> list[str]:
     return []
 
 
-def _text(name: str, report: Report) -> str:
+def _text(name: str, report: Report, plotlyjs: str) -> str:
     """The content of the file that an option names."""
     if name == "--json":
         from nsysan.report.document import to_json
@@ -152,4 +159,4 @@ def _text(name: str, report: Report) -> str:
         return to_markdown(report)
     from nsysan.report.html import to_html
 
-    return to_html(report)
+    return to_html(report, plotlyjs)

@@ -34,6 +34,17 @@ _SCHEMA = {
     "host": pl.Boolean(),
     "row": pl.UInt32(),
 }
+_OF_WORK = (
+    "row",
+    "begin",
+    "end",
+    "stream",
+    "context",
+    "correlation",
+    "graph_node",
+    "launch_start",
+    "thread",
+)
 _I64 = npt.NDArray[np.int64]
 
 
@@ -46,6 +57,7 @@ def find_gaps(work: pl.DataFrame, windows: pl.DataFrame, syncs: pl.DataFrame) ->
     rank, begin, finish. syncs: thread, start, end of the host's synchronise calls, on the same clock.
     Their sum per step and rank is the ledger's idle line.
     """
+    work = work.select("rank", *_OF_WORK)
     parts = [
         _rank_gaps(work.filter(pl.col("rank") == rank).sort("begin", "end", "row"), own, syncs).with_columns(
             rank=pl.lit(rank, dtype=pl.Int64)
@@ -71,10 +83,8 @@ def _rank_gaps(work: pl.DataFrame, windows: pl.DataFrame, syncs: pl.DataFrame) -
     following, dry, before, window = following[inside], dry[inside], before[inside], window[inside]
     until = np.minimum(begins[following], finishes[window])
     leaves_step = begins[following] >= finishes[window]
-    after = work[following.tolist()].select(
-        "row", "stream", "context", "correlation", "graph_node", "launch_start", "thread"
-    )
-    last = work[before.tolist()].select("stream", "context", "correlation", "graph_node")
+    after = work[following].select("row", "stream", "context", "correlation", "graph_node", "launch_start", "thread")
+    last = work[before].select("stream", "context", "correlation", "graph_node")
     gaps = after.with_columns(
         pl.Series("step", windows["step"].to_numpy()[window]),
         pl.Series("begin", dry),

@@ -40,7 +40,8 @@ def build_ledger(work: pl.DataFrame, windows: pl.DataFrame) -> pl.DataFrame:
         for (rank,), group in windows.sort("rank", "begin").partition_by("rank", as_dict=True).items()
     ]
     counted = (
-        work.filter(pl.col("step").is_not_null())
+        work.select("step", "rank", "trimmed", "cls", "last")
+        .filter(pl.col("step").is_not_null())
         .group_by("step", "rank")
         .agg(
             pdl_trimmed_ns=pl.sum("trimmed"),
@@ -56,7 +57,8 @@ def build_ledger(work: pl.DataFrame, windows: pl.DataFrame) -> pl.DataFrame:
 
 def line_intervals(work: pl.DataFrame) -> pl.DataFrame:
     """rank, begin, end, line (position in LINES): what each operation of `work` claims; claims overlap at will."""
-    return pl.concat([_plain(work), *_split(work)])
+    claims = work.select("rank", "begin", "end", "cls", "last")
+    return pl.concat([_plain(claims), *_split(claims)])
 
 
 def _plain(work: pl.DataFrame) -> pl.DataFrame:

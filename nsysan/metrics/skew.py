@@ -95,6 +95,7 @@ def late_calls(arrived: pl.DataFrame, work: pl.DataFrame) -> pl.DataFrame:
     idle; the differences, with that of the previous ends, sum to the lateness exactly. The parts of a family's
     first call are null: nothing is before it.
     """
+    work = work.select("row", "rank", "begin", "end", "cls")
     spent = pl.concat(
         [_spent(own, work) for own in arrived.partition_by("rank", "family", maintain_order=True)]
         or [_no_time(arrived)]

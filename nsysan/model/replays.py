@@ -6,7 +6,6 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from nsysan.model import classes
 from nsysan.model.found import Found, frame, members_by_time
 from nsysan.model.period import find_repetition
 
@@ -15,7 +14,7 @@ _I64 = npt.NDArray[np.int64]
 
 def by_replays(work: pl.DataFrame) -> Found | None:
     """Steps from CUDA graph replays: one each, or as many as a piecewise capture has pieces."""
-    replayed = work.filter(pl.col("graph_node").is_not_null() | (pl.col("cls") == classes.OPAQUE))
+    replayed = work.filter(pl.col("graph_node").is_not_null() | (pl.col("type") == "graph"))
     replays = (
         replayed.with_columns(graph_id=pl.coalesce("graph", pl.col("graph_node") // (1 << 32)))
         .group_by("rank_key", "correlation")
@@ -53,7 +52,7 @@ def _replay_steps(replays: pl.DataFrame, work: pl.DataFrame) -> tuple[_I64, _I64
     ends = last_ends[per_step - 1 : whole : per_step]
     if len(starts) < 2:
         return starts[:0], ends[:0], per_step
-    outside = work.filter(pl.col("graph_node").is_null() & (pl.col("cls") != classes.OPAQUE))
+    outside = work.filter(pl.col("graph_node").is_null() & (pl.col("type") != "graph"))
     loop = _in_loop(outside, starts, ends)
     finish = np.concatenate((np.where(loop[1:-1], starts[1:], ends[:-1]), ends[-1:]))
     in_run = loop[:-1] | loop[1:]

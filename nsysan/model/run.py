@@ -54,11 +54,6 @@ class Model:
         modes = {trace.graph_mode for trace in self.traces}
         return next(mode for mode in ("graph", "node", "none") if mode in modes)
 
-    @property
-    def kernels(self) -> pl.DataFrame:
-        """Every kernel of the ranks, one row each (see `work`)."""
-        return self.work.filter(pl.col("type") == "kernel")
-
     @cached_property
     def synchronise_calls(self) -> pl.DataFrame:
         """The hosts' synchronise calls on the run's clock: thread, start, end."""
@@ -111,14 +106,19 @@ def build_model(traces: Trace | Sequence[Trace], steps: str | None = None, *, us
     _check_communicators(reports)
     offsets = utc_offsets(reports) if len(reports) > 1 else [0]
     works = [shifted(part.work, offset) for part, offset in zip(parts, offsets, strict=True)]
+    found = [_on_clock(part.found, offset) for part, offset in zip(parts, offsets, strict=True)]
+    bystanders = [key for part in parts for key in part.bystanders]
     if len(reports) > 1:
         check_one_run([trace.name for trace in reports], works)
     rank_of = pl.DataFrame(
         {"rank_key": [key for key, _ in ranks], "rank": [rank.rank for _, rank in ranks]},
         schema={"rank_key": pl.Int64, "rank": pl.Int64},
     )
-    work = pl.concat(works).join(rank_of, on="rank_key", how="inner", maintain_order="left")
-    combined = combine_steps([_on_clock(part.found, o) for part, o in zip(parts, offsets, strict=True)], work)
+    work = attach(pl.concat(works), rank_of, on="rank_key")
+    del parts[:], works
+    if work["rank"].null_count():
+        work = work.filter(pl.col("rank").is_not_null())
+    combined = combine_steps(found, work)
     work = attach(work, combined.membership)
     windows = combined.windows.join(rank_of, on="rank_key")
     groups = _groups(reports, [rank for _, rank in ranks])
@@ -134,7 +134,7 @@ def build_model(traces: Trace | Sequence[Trace], steps: str | None = None, *, us
     return Model(
         traces=reports,
         ranks=[rank for _, rank in ranks],
-        bystanders=[key for part in parts for key in part.bystanders],
+        bystanders=bystanders,
         size=max((init.size for trace in reports for init in communicator_ranks(trace)), default=None),
         clock=clock,
         steps=combined,
@@ -146,12 +146,14 @@ def build_model(traces: Trace | Sequence[Trace], steps: str | None = None, *, us
 
 def _read(trace: Trace, number: int, first_key: int, first_row: int, steps: str | None, *, use_nvtx: bool) -> _Part:
     work = load_operations(trace, load_catalogue())
+    # What is wanted of the largest frames is known by now, and each is as large as `work`.
+    _ = trace.graph_mode, trace.synchronise_calls
+    trace.release()
     if not (work["type"].is_in(["kernel", "graph"])).any():
         raise NsysanError(_nothing(trace), ExitCode.NOTHING_TO_ANALYSE)
     keys = work.select(_KEY).unique().sort(_KEY).with_row_index("rank_key", first_key).cast({"rank_key": pl.Int64})
-    work = work.join(keys, on=_KEY, how="left", maintain_order="left").with_columns(
-        pl.col("row") + first_row, report=pl.lit(number, dtype=pl.Int64)
-    )
+    key = work.select(_KEY).join(keys, on=_KEY, how="left", maintain_order="left")["rank_key"]
+    work = work.with_columns(pl.col("row") + first_row, key, report=pl.lit(number, dtype=pl.Int64))
     told = with_payloads(in_words(work.filter(_is_communication())), trace)
     work = attach(work, told.select("row", "message_bytes", pl.col("communicator").cast(pl.Categorical())))
     found = find_windows(trace, work, steps, use_nvtx=use_nvtx)

@@ -11,6 +11,7 @@ import polars as pl
 
 from nsysan.model import classes
 from nsysan.model.asof import join_nearest
+from nsysan.model.attach import attach
 from nsysan.model.found import WINDOWS, Found
 
 _SIMILAR = 0.1
@@ -61,8 +62,9 @@ def _in_passing(work: pl.DataFrame, windows: pl.DataFrame, membership: pl.DataFr
 
     It is not the step's work, but its time is in the step's ledger, so it has to be matched over the ranks.
     """
-    communication = work.filter(pl.col("cls").is_in(list(classes.COMMUNICATION)))
-    rest = communication.join(membership, on="row", how="anti").select("row", "rank_key", "begin")
+    columns = work.select("row", "rank_key", "begin", "cls")
+    communication = columns.filter(pl.col("cls").is_in(list(classes.COMMUNICATION))).drop("cls")
+    rest = communication.join(membership, on="row", how="anti")
     opened = windows.select("rank_key", "step", "finish", opened="begin")
     found = join_nearest(rest, opened, left_on="begin", right_on="opened", by="rank_key")
     return found.filter(pl.col("begin") < pl.col("finish")).select("row", "step")
@@ -123,7 +125,8 @@ def _exclude(windows: pl.DataFrame, work: pl.DataFrame, membership: pl.DataFrame
         reasons.update(dict.fromkeys(prefill, "prefill"))
     if method != "window":
         candidates = [step for step in steps if step not in reasons]
-        reasons.update(_unlike_the_rest(work.join(membership, on="row"), candidates))
+        columns = ("row", "rank_key", "type", "name", "cls", "message_bytes")
+        reasons.update(_unlike_the_rest(attach(work.select(columns), membership), candidates))
         reasons.update(_startup(windows, [step for step in steps if step not in reasons]))
     excluded = pl.col("step").replace_strict(reasons, default=None, return_dtype=pl.String)
     return windows.with_columns(excluded=excluded).select("step", *WINDOWS, "excluded")

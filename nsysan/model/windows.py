@@ -117,7 +117,8 @@ def _outermost_repeated(ranges: pl.DataFrame, least: int) -> pl.DataFrame:
 
 def _launched_inside(work: pl.DataFrame, ranges: pl.DataFrame) -> pl.DataFrame:
     """The operations launched inside each range, on its thread; by any thread of its process if there is none."""
-    launched = work.filter(pl.col("launch_start").is_not_null())
+    columns = ("row", "rank_key", "begin", "end", "process", "thread", "launch_start")
+    launched = work.select(columns).filter(pl.col("launch_start").is_not_null())
     by_thread = _launched_while_open(launched, ranges, "thread")
     # Each process on its own: an engine may launch from the range's thread in one and from a worker in another.
     others = launched.join(by_thread, on="process", how="anti")

@@ -109,7 +109,7 @@ def build_report(
         headline={name: _rounded(per_rank[name].median()) for name in FIGURES},
         collectives=with_peaks(families, link.peak_gbps),
         link=link,
-        lookalikes=find_lookalikes(run.kernels),
+        lookalikes=find_lookalikes(run.work),
         diagnosis=diagnosis,
         expectation=compared,
         findings=find(run, diagnosis, compared, link),

@@ -19,6 +19,7 @@ _LANE_HEIGHT = 22
 _NAME_WIDTH = 90
 #: More bars than this take a browser seconds; the page's own timeline draws them all.
 _MAX_BARS = 8_000
+_DASHES = ("solid", "dash", "dot")
 #: Steps left out that are this much longer than the steady ones would flatten them.
 _FLATTENS = 2.0
 
@@ -50,13 +51,15 @@ def ledger_bars(report: Report) -> go.Figure:
 def period_series(report: Report) -> go.Figure:
     """Step period of every rank over the steps, ms; steps left out of the medians are hollow."""
     figure = go.Figure()
-    for (rank,), steps in report.per_step.partition_by("rank", as_dict=True, maintain_order=True).items():
+    parts = report.per_step.partition_by("rank", as_dict=True, maintain_order=True)
+    for number, ((rank,), steps) in enumerate(parts.items()):
         labels = [escape(plain(report.steps.labels[step], _NAME_WIDTH)) for step in steps["step"]]
         figure.add_scatter(
             x=steps["step"].to_list(),
             y=(steps["period_ns"] / 1e6).to_list(),
             name=f"rank {rank}",
             mode="lines+markers",
+            line={"color": SERIES[number % len(SERIES)], "dash": _DASHES[number // len(SERIES) % len(_DASHES)]},
             marker_symbol=["circle" if steady else "circle-open" for steady in steps["steady"]],
             customdata=labels,
             hovertemplate="step %{x} (%{customdata}): %{y:.3f} ms<extra>rank " + str(rank) + "</extra>",

@@ -19,13 +19,18 @@ class Lookalike:
     share: float
 
 
-def find_lookalikes(kernels: pl.DataFrame) -> list[Lookalike]:
-    """Unknown kernels named like collectives, longest first."""
-    total = int((kernels["end"] - kernels["start"]).sum())
+def find_lookalikes(work: pl.DataFrame) -> list[Lookalike]:
+    """Unknown kernels named like collectives, longest first; work: that of a run."""
+    columns = work.select("name", "type", "lookalike", ns=pl.col("end") - pl.col("start"))
+    unknown = columns.filter("lookalike")
+    if unknown.is_empty():
+        return []
+    total = int(columns.filter(pl.col("type") == "kernel")["ns"].sum())
     found = (
-        kernels.filter(pl.col("lookalike"))
+        unknown.with_columns(pl.col("name").cast(pl.String))
         .group_by("name")
-        .agg(calls=pl.len(), ns=(pl.col("end") - pl.col("start")).sum())
+        .agg(pl.sum("ns"), calls=pl.len())
+        .select("name", "calls", "ns")
         .sort(["ns", "name"], descending=[True, False])
     )
     return [Lookalike(name, calls, ns / max(total, 1)) for name, calls, ns in found.iter_rows()]

@@ -177,7 +177,8 @@ def _bytes(run: Run, compared: Compared | None) -> Quality | None:
 
 
 def _launches(run: Run) -> Quality:
-    missing = int(run.work.filter(pl.col("type") != "graph")["launch_start"].null_count())
+    untold = (pl.col("type") != "graph") & pl.col("launch_start").is_null()
+    missing = int(run.work.select(untold.sum()).item())
     if missing == 0:
         return Quality("launches", OK, "every operation has the API call that launched it")
     return Quality(
@@ -209,10 +210,13 @@ def _events(run: Run) -> Quality:
 
 def is_eager(run: Run) -> bool:
     """Whether kernels are launched one by one, so that tracing each launch weighs on the host."""
-    steady = run.work.filter(pl.col("step").is_in(run.steady_steps) & (pl.col("type") == "kernel"))
-    if steady.is_empty() or run.graph_mode == "graph":
+    if run.graph_mode == "graph":
         return False
-    return steady["graph_node"].null_count() >= EAGER_SHARE * len(steady)
+    of_steps = pl.col("step").is_in(run.steady_steps) & (pl.col("type") == "kernel")
+    alone, kernels = run.work.select(
+        alone=(of_steps & pl.col("graph_node").is_null()).sum(), kernels=of_steps.sum()
+    ).row(0)
+    return bool(kernels) and alone >= EAGER_SHARE * kernels
 
 
 def _host_time(run: Run) -> Quality | None:
@@ -256,7 +260,9 @@ def _what_if(run: Run, diagnosis: Diagnosis) -> Quality:
 
 
 def _overlap(run: Run) -> Quality | None:
-    trimmed = run.work.filter(pl.col("step").is_in(run.steady_steps) & (pl.col("trimmed") > 0))
+    trimmed = run.work.select("step", "trimmed").filter(
+        pl.col("step").is_in(run.steady_steps) & (pl.col("trimmed") > 0)
+    )
     if trimmed.is_empty():
         return None
     return Quality(
@@ -268,7 +274,7 @@ def _overlap(run: Run) -> Quality | None:
 
 
 def _unknown_names(run: Run) -> Quality | None:
-    unknown = find_lookalikes(run.kernels)
+    unknown = find_lookalikes(run.work)
     if not unknown:
         return None
     return Quality(

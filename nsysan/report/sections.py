@@ -133,7 +133,7 @@ def gaps(report: Report) -> str:
 def collectives(report: Report) -> str:
     """One row a family of collectives, then what is named like one but is in no catalogue."""
     header = ["kernel", "kind", "size", "ranks", "calls", "matched", "unmatched", "rejected"]
-    header += ["after last arrival p50", "p99", "wait p50", "p99", "floor", "p50 over it"]
+    header += ["after last arrival p50", "after p99", "wait p50", "wait p99", "floor", "p50 over floor"]
     header += ["algbw GB/s", "busbw GB/s", "of peak"]
     rows = []
     for family in report.collectives:

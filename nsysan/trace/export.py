@@ -21,6 +21,12 @@ _BYTES = pl.Binary()
 _NAME = pl.Categorical()
 _PROCESS_MASK = -(1 << 24)  # a globalTid without its thread: hardware, VM and process ids
 _MAX_TIME = 1 << 61  # 73 years in ns; sums and differences of such times stay within int64
+#: What no recording holds: an operation of the GPU of more than an hour, or a hundred days away from the others.
+_LONGEST_NS = 3_600 * 10**9
+_WIDEST_NS = 100 * 86_400 * 10**9
+_MOST_DEVICES = 1 << 16
+#: With a larger share of unusable rows, the rest is no account of the run.
+_MAX_UNUSABLE = 0.01
 _NVTX_DOMAIN_CREATE = 75
 _NVTX_RANGES = (59, 60)
 _MEMCPY_KINDS = {1: "HtoD", 2: "DtoH", 8: "DtoD", 10: "PtoP"}
@@ -35,6 +41,8 @@ _CUDA_API_CLASSES = (0, 1)  # runtime and driver; other rows of the table share 
 #: Calls that give work to a GPU or wait for it. The rest, nine of ten in eager PyTorch, asks for events and devices.
 _CALLS_OF_INTEREST = r"^cu(da)?\w*(Launch|Memcpy|Memset|Memory2D|Synchronize|Prefetch|BatchMemOp|Value32|Value64)"
 _GPU_MASK = 0xFF  # a typeId of GPU_METRICS ends in nsys' own number of the GPU
+#: Stands for the name of a kernel whose name is not in the export.
+UNNAMED = "?"
 _NSYS_TABLES = frozenset(
     (
         "ANALYSIS_DETAILS",
@@ -112,6 +120,23 @@ class Trace:
                 f"`nsys export --type sqlite REPORT.nsys-rep`",
                 ExitCode.NOT_NSYS,
             )
+        self._unusable: dict[str, int] = {}
+
+    @property
+    def unusable_rows(self) -> dict[str, int]:
+        """Rows of the frames read so far that are left out, by what they would be: their times or ids cannot be."""
+        return {what: n for what, n in self._unusable.items() if n}
+
+    @property
+    def has_processes(self) -> bool:
+        """Whether GPU work names the process that it is of; some tools strip that from an export."""
+        work = [table for table in (_KERNELS, _MEMCPY, _GRAPH_TRACE) if table in self._file.tables]
+        return not work or any("globalPid" in self._file.tables[table] for table in work)
+
+    @property
+    def has_launch_calls(self) -> bool:
+        """Whether CUDA API calls are in the export at all."""
+        return _RUNTIME in self._file.tables
 
     @property
     def name(self) -> str:
@@ -182,7 +207,9 @@ class Trace:
         return (
             frame.rename(_WORK_NAMES)
             .pipe(self._named, "shortName", "name")
+            .with_columns(longName="demangledName")
             .pipe(self._named, "demangledName", "demangled")
+            .pipe(self._with_short_names)
             .pipe(self._as_work, kind="kernel")
         )
 
@@ -229,12 +256,15 @@ class Trace:
             "eventClass": _I64,
         }
         calls = self._strings.filter(pl.col("value").str.contains(_CALLS_OF_INTEREST))["id"].sort().to_list()
-        wanted = [Where("eventClass", one_of=_CUDA_API_CLASSES), Where("nameId", one_of=calls)]
+        wanted = [Where("eventClass", one_of=_CUDA_API_CLASSES)]
+        # Without names a call is still known by the work that it gave.
+        wanted += [Where("nameId", one_of=calls)] if len(self._strings) else []
         frame = self._file.read(_RUNTIME, columns, wanted)
         return (
             frame.rename({"globalTid": "thread", "correlationId": "correlation"})
             .pipe(self._named, "nameId", "name", pl.col("name").str.replace(r"_v\d+$", ""))
-            .with_columns(process=process_of("thread"))
+            .with_columns(process=process_of("thread").fill_null(0))
+            .pipe(self._timed, "launch calls")
             .select("start", "end", "process", "thread", "correlation", "name")
         )
 
@@ -259,7 +289,8 @@ class Trace:
         # A capture range that opens late, and a trimmed file, lack the row that names NCCL's domain.
         by_prefix = pl.when((pl.col("domainId") != 0) & pl.col("name").str.contains(r"^nccl[A-Z]")).then(pl.lit("NCCL"))
         return (
-            ranges.join(domains, on=["process", "domainId"], how="left")
+            ranges.pipe(self._timed, "NVTX ranges")
+            .join(domains, on=["process", "domainId"], how="left")
             .with_columns(domain=pl.coalesce("domain", by_prefix))
             .select("start", "end", "process", "thread", "end_thread", "domain", "name", "json", "binary")
         )
@@ -322,6 +353,7 @@ class Trace:
                 {"start": "created", "globalTid": "thread", "graphNodeId": "node", "originalGraphNodeId": "original"}
             )
             .with_columns(process=process_of("thread"))
+            .pipe(self._timed, "graph nodes", begin="created", end="created")
         )
 
     @cached_property
@@ -409,30 +441,55 @@ class Trace:
         return [Diagnostic(severity or 1, text or "", process) for severity, text, process in frame.iter_rows()]
 
     def _as_work(self, frame: pl.DataFrame, kind: str) -> pl.DataFrame:
-        """The columns of WORK; NsysanError for times that no clock of a trace can show."""
-        times = pl.col("start", "end")
-        if (
-            frame.select((times.abs() > _MAX_TIME) | (times < -_MAX_TIME))
-            .select(pl.any_horizontal(pl.all().any()))
-            .item()
-        ):
-            raise self._file.damaged(f"impossible times of a {kind}")
+        """The columns of WORK; rows whose time or device cannot be are left out, NsysanError if they are many."""
         blank = [pl.lit(None, dtype=dtype).alias(name) for name, dtype in WORK.items() if name not in frame.columns]
-        return (
-            frame.with_columns(blank)
-            .with_columns(
-                pl.col("process", "device").fill_null(0),
-                type=pl.lit(kind, _NAME),
-                name=pl.col("name").fill_null(pl.lit("?", _NAME)),
-            )
-            .select(list(WORK))
-        )
+        frame = frame.with_columns(blank)
+        # A column that is missing, or empty throughout, is a lesser export; a gap in one is damage.
+        told = [name for name in ("process", "device") if frame[name].null_count() < len(frame)]
+        usable = self._timed(frame.filter(*(_is_id(name) for name in told)), f"{kind} rows", _LONGEST_NS)
+        if len(usable):
+            middle = pl.col("start").median().cast(_I64)
+            usable = usable.filter((pl.col("start") - middle).abs() < _WIDEST_NS)
+        lost = self._unusable[f"{kind} rows"] = len(frame) - len(usable)
+        if lost > _MAX_UNUSABLE * len(frame):
+            raise self._file.damaged(f"{lost} of {len(frame)} {kind} rows have impossible times, processes or devices")
+        return usable.with_columns(
+            pl.col("process").fill_null(self._lone_process if "process" not in told and len(frame) else 0),
+            pl.col("device").fill_null(0),
+            type=pl.lit(kind, _NAME),
+            name=pl.col("name").fill_null(pl.lit(UNNAMED, _NAME)),
+        ).select(list(WORK))
+
+    def _timed(
+        self, frame: pl.DataFrame, what: str, longest: int | None = None, begin: str = "start", end: str = "end"
+    ) -> pl.DataFrame:
+        """The rows that begin and end at times that a clock can show; the others are counted as `what`."""
+        possible = pl.all_horizontal(pl.col(begin, end).is_between(-_MAX_TIME, _MAX_TIME))
+        lasted = pl.col(end) - pl.col(begin)
+        usable = frame.filter(possible).filter(lasted >= 0, lasted <= (2 * _MAX_TIME if longest is None else longest))
+        self._unusable[what] = len(frame) - len(usable)
+        return usable
+
+    @cached_property
+    def _lone_process(self) -> int:
+        """The process of the CUDA calls if they are of one, else 0: GPU work that names no process may be its."""
+        processes = self.launches["process"].unique()
+        return int(processes[0]) if len(processes) == 1 else 0
 
     def _named(self, frame: pl.DataFrame, id_: str, name: str, form: pl.Expr | None = None) -> pl.DataFrame:
         """The frame with `name` (in that form) in place of the id of a string."""
         used = self._strings.rename({"id": id_, "value": name}).join(frame.select(id_).unique(), on=id_, how="semi")
         used = used.with_columns((form if form is not None else pl.col(name)).cast(_NAME))
         return frame.join(used, on=id_, how="left", maintain_order="left").drop(id_)
+
+    def _with_short_names(self, kernels: pl.DataFrame) -> pl.DataFrame:
+        """Kernels without a short name get it from the demangled one; drops `longName`."""
+        if not kernels["name"].null_count():
+            return kernels.drop("longName")
+        bare = pl.col("short").str.replace_all("(anonymous namespace)::", "", literal=True)
+        bare = bare.str.replace(r"[<(].*$", "").str.extract(r"(\w+)\s*$")
+        named = self._named(kernels, "longName", "short", bare)
+        return named.with_columns(name=pl.coalesce("name", "short")).drop("short")
 
     def release(self) -> None:
         """Forget the largest frames; they are read again if asked for again."""
@@ -452,6 +509,13 @@ def _open(path: Path) -> Store:
     from nsysan.trace.sqlite import SqliteFile
 
     return SqliteFile(path)
+
+
+def _is_id(name: str) -> pl.Expr:
+    """Whether a column holds what nsys writes for a process (a globalPid) or a device (a small number)."""
+    if name == "process":
+        return pl.col(name).is_not_null() & (pl.col(name) & pl.lit(~_PROCESS_MASK, dtype=_I64) == 0)
+    return pl.col(name).is_between(0, _MOST_DEVICES - 1)
 
 
 def process_of(thread: str) -> pl.Expr:

@@ -188,6 +188,20 @@ const startTimeline = (report) => {
     }
   };
 
+  // Calls and ranges of the host run ahead of the GPU: say where they are, if out of sight.
+  const drawElsewhere = ({ row, y, height }) => {
+    if (row.counter || !row.slices.length) return;
+    const before = row.slices[0].begin + row.longest < state.begin && row.slices[row.slices.length - 1].end < state.begin;
+    const after = row.slices[0].begin > state.end;
+    if (!before && !after) return;
+    pen.fillStyle = colour("--soft");
+    pen.textAlign = before ? "left" : "right";
+    const by = before ? state.begin - row.slices[row.slices.length - 1].end : row.slices[0].begin - state.end;
+    const text = before ? `\u25c2 ${us(by, 0)} us before` : `${us(by, 0)} us after \u25b8`;
+    pen.fillText(text, before ? layout.left + 3 : layout.width - 6, y + height / 2);
+    pen.textAlign = "left";
+  };
+
   const drawMarks = () => {
     if (hidden.has("last")) return;
     pen.fillStyle = colour("--ink");
@@ -245,7 +259,10 @@ const startTimeline = (report) => {
     drawAxis();
     pen.save();
     pen.beginPath(); pen.rect(layout.left, 0, layout.width - layout.left, layout.bottom); pen.clip();
-    for (const place of layout.rows) (place.row.counter ? drawCounter : drawSlices)(place);
+    for (const place of layout.rows) {
+      (place.row.counter ? drawCounter : drawSlices)(place);
+      drawElsewhere(place);
+    }
     drawMarks();
     drawJoins();
     if (state.drag && state.drag.select) {

@@ -43,7 +43,7 @@ def of_the_capture(case: Case) -> Iterator[Finding]:
             "; ".join(sorted(lost)),
             "capture a shorter window; let the workload end by itself, so that buffers are flushed",
         )
-    unknown = find_lookalikes(run.kernels)
+    unknown = find_lookalikes(run.work)
     if unknown:
         calls, share = sum(kernel.calls for kernel in unknown), sum(kernel.share for kernel in unknown)
         yield Finding(

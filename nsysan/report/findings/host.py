@@ -104,7 +104,7 @@ def late_by_host(case: Case) -> int | None:
 
 def _replays_a_step(run: Run) -> int:
     """Graph replays a step on the rank that has most, median over its steady steps."""
-    replayed = run.work.filter(
+    replayed = run.work.select("rank", "step", "type", "correlation", "graph_node").filter(
         pl.col("step").is_in(run.steady_steps) & ((pl.col("type") == "graph") | pl.col("graph_node").is_not_null())
     )
     per_step = replayed.group_by("rank", "step").agg(n=pl.n_unique("correlation"))
@@ -113,6 +113,8 @@ def _replays_a_step(run: Run) -> int:
 
 
 def _kernels_a_step(run: Run) -> int:
-    kernels = run.kernels.filter(pl.col("step").is_in(run.steady_steps))
+    kernels = run.work.select("rank", "step", "type").filter(
+        pl.col("step").is_in(run.steady_steps) & (pl.col("type") == "kernel")
+    )
     per_step = kernels.group_by("rank", "step").len()["len"].median()
     return round(per_step) if isinstance(per_step, int | float) else 0

@@ -69,7 +69,8 @@ def uneven_split(case: Case) -> Iterator[Finding]:
     """Ranks that run the same kernels and need longer by the same ratio in every step."""
     steady = case.steady.drop_nulls("compute_ns")
     counts = (
-        case.run.kernels.filter(pl.col("step").is_in(case.run.steady_steps) & (pl.col("cls") == classes.COMPUTE))
+        case.run.work.select("rank", "step", "cls")
+        .filter(pl.col("step").is_in(case.run.steady_steps) & (pl.col("cls") == classes.COMPUTE))
         .group_by("step", "rank")
         .len()
     )
