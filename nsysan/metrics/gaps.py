@@ -22,7 +22,7 @@ MEANING = {
     GRAPH: "between two nodes of one graph replay",
     DEPENDENCY: "launched in time, but waited for work on another stream",
     SYNC: "the host was waiting in a synchronise call when the GPU ran dry",
-    UNKNOWN: "the operation after it has no recorded launch call",
+    UNKNOWN: "the operation after it has no recorded launch call, or one on a clock that disagrees",
 }
 
 _SCHEMA = {
@@ -51,7 +51,8 @@ _I64 = npt.NDArray[np.int64]
 def find_gaps(work: pl.DataFrame, windows: pl.DataFrame, syncs: pl.DataFrame) -> pl.DataFrame:
     """All idle intervals inside the steps: rank, step, begin, ns, cause, host, row (of the operation that ends it).
 
-    host: whether that operation's launch call began after the GPU ran dry, whatever the cause is called.
+    host: whether that operation's launch call began after the GPU ran dry, whatever the cause is called; null
+    where there is no launch call.
 
     work: rank, row, begin, end, stream, context, correlation, graph_node, launch_start, thread. windows: step,
     rank, begin, finish. syncs: thread, start, end of the host's synchronise calls, on the same clock.
@@ -109,7 +110,7 @@ def _rank_gaps(work: pl.DataFrame, windows: pl.DataFrame, syncs: pl.DataFrame) -
         .then(pl.lit(DEPENDENCY))
         .otherwise(pl.lit(LAUNCH))
     )
-    return gaps.with_columns(cause=cause, host=(pl.col("launch_start") >= pl.col("begin")).fill_null(False))
+    return gaps.with_columns(cause=cause, host=pl.col("launch_start") >= pl.col("begin"))
 
 
 def _in_sync(threads: pl.Series, times: pl.Series, syncs: pl.DataFrame) -> pl.Series:

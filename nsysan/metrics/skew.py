@@ -43,12 +43,12 @@ _CLASS_OF = {
 class Straggler:
     """The rank that the others wait for. caused: median ns a step; share: of the period; parts: ns a step by cause.
 
-    The cause host is idle time before the rank arrives; idle: how much more than the median rank it idles, ns a
-    step by cause of the gap.
+    The cause host is idle time before the rank arrives, None such time of which nothing tells whether the host is to
+    blame; idle: how much more than the median rank it idles, ns a step by cause of the gap.
     """
 
     rank: int
-    cause: str
+    cause: str | None
     caused: int
     share: float
     parts: dict[str, int]

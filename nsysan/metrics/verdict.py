@@ -56,8 +56,8 @@ def judge(ledger: pl.DataFrame, what: WhatIf | None, straggler: Straggler | None
     if steady["graph_ns"].sum() > 0:
         return Verdict(
             "inconclusive",
-            "CUDA graph replays were traced as blocks, so compute and communication cannot be told apart; capture "
-            "with --cuda-graph-trace=node",
+            "compute and communication cannot be told apart: CUDA graph replays were traced as blocks (capture with "
+            "--cuda-graph-trace=node), or kernels have no name",
             {},
         )
     shares = _shares(steady, what, straggler)
@@ -80,7 +80,7 @@ def judge(ledger: pl.DataFrame, what: WhatIf | None, straggler: Straggler | None
     what_bounds = _WORDS[first] if leads else "no single cause bounds the step"
     who = ", now one and now another" if leads and first == "skew" else ""
     if straggler is not None:
-        held_up = f"rank {straggler.rank}, held up by {_HELD_UP[straggler.cause]}"
+        held_up = f"rank {straggler.rank}, held up by {_HELD_UP[straggler.cause or 'host']}"
         who = f": {held_up}" if leads and first == "skew" else f", and {held_up}, costs {straggler.share:.0%} of it"
     return Verdict(first if leads else "mixed", f"{what_bounds}{who} ({listed}){incomplete}", shares)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from nsysan.metrics.gaps import BETWEEN_STEPS, HOST_LATE
+from nsysan.metrics.gaps import BETWEEN_STEPS, HOST_LATE, UNKNOWN
 from nsysan.model import classes
 from nsysan.model.matching import MATCHED
 
@@ -14,6 +14,8 @@ from nsysan.model.matching import MATCHED
 KEY = ["name", "message_bytes", "members"]
 #: The floor is this quantile of the shortest residency over the ranks, for one kernel, size and rank count.
 FLOOR_QUANTILE = 0.05
+#: With a larger share of the period idle for an unknown cause, what late hosts cost is not known either.
+MAX_UNKNOWN = 0.01
 
 
 @dataclass(frozen=True)
@@ -76,32 +78,36 @@ def what_if(ledger: pl.DataFrame, collectives: pl.DataFrame, gaps: pl.DataFrame)
     if not told:
         return WhatIf(period, None, None, None, None)
     each = {name: period - ns for name, ns in saving.items()}
+    host_told = (per_step["unknown"].median() or 0) <= MAX_UNKNOWN * period  # type: ignore[operator]
     return WhatIf(
         period=period,
         no_skew=each["skew"],
         floor_wire=each["wire"],
-        no_host_late=each["host"],
+        no_host_late=each["host"] if host_told else None,
         # Medians of differences need not agree: less is never lost by taking more away.
-        all=min(each.values()),
+        all=min(each.values()) if host_told else None,
     )
 
 
 def losses_by_step(ledger: pl.DataFrame, collectives: pl.DataFrame, gaps: pl.DataFrame) -> pl.DataFrame:
     """step, period, skew, wire, host, all: the step's period, and the ns of it that each loss and all three take.
 
-    Of the steady steps; `what_if` says what the losses are.
+    And unknown: the most that a rank idles for want of something launched, with no launch call to tell whether the
+    host was late. Of the steady steps; `what_if` says what the losses are.
     """
     steady = ledger.filter(pl.col("steady"))
     steps = steady["step"].unique().to_list()
     by_host = pl.col("host") & pl.col("cause").is_in([HOST_LATE, BETWEEN_STEPS])
     host_late = gaps.filter(by_host).group_by("step", "rank").agg(host_late=pl.sum("ns"))
+    may_be_host = pl.col("host").is_null() & pl.col("cause").is_in([UNKNOWN, BETWEEN_STEPS])
+    unknown = gaps.filter(may_be_host).group_by("step", "rank").agg(unknown=pl.sum("ns"))
     rows = steady
-    for found in (host_late, _wire_excess(collectives, steps), _pipeline_wait(collectives, steps)):
+    for found in (host_late, unknown, _wire_excess(collectives, steps), _pipeline_wait(collectives, steps)):
         rows = rows.join(found, on=["step", "rank"], how="left")
     # Where a send or receive waits beside compute or a collective its wait counts in full: skew is rather less.
     skewed = (pl.col("wait_ns").fill_null(0) - pl.col("pipeline")).clip(lower_bound=0)
     rows = (
-        rows.with_columns(pl.col("host_late", "excess", "pipeline").fill_null(0))
+        rows.with_columns(pl.col("host_late", "unknown", "excess", "pipeline").fill_null(0))
         .with_columns(own=pl.col("period_ns") - skewed)
         .with_columns(
             eager=pl.col("own") - pl.col("host_late"),
@@ -113,6 +119,7 @@ def losses_by_step(ledger: pl.DataFrame, collectives: pl.DataFrame, gaps: pl.Dat
         skew=pl.median("period_ns") - _of_the_others(pl.col("own")),
         wire=pl.median("saved"),
         host=pl.max("own") - pl.max("eager"),
+        unknown=pl.max("unknown"),
         all=pl.median("period_ns") - _of_the_others(pl.col("eager") - pl.col("saved")),
     )
 

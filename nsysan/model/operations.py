@@ -8,11 +8,13 @@ import polars as pl
 
 from nsysan.model import classes
 from nsysan.model.classes import Catalogue
-from nsysan.trace.export import Trace
+from nsysan.trace.export import UNNAMED, Trace
 
 _CATEGORY = pl.Categorical()
 _I64 = npt.NDArray[np.int64]
 _CORRELATIONS = 1 << 32  # CUPTI counts calls in 32 bits
+#: Up to this share of kernels without a name is counted with the rest.
+_FEW_UNNAMED = 0.01
 _STREAM = ["process", "device", "context", "stream"]
 
 
@@ -26,6 +28,7 @@ def load_operations(trace: Trace, catalogue: Catalogue) -> pl.DataFrame:
     kernels = trace.kernels
     names = kernels.select("name", "demangled").unique(maintain_order=True)
     kernels = kernels.join(_classified(names, catalogue), on=["name", "demangled"], how="left", nulls_equal=True)
+    kernels = kernels.with_columns(_unknown_if_unnamed(kernels))
     others = pl.concat([_plain(trace.copies, classes.COPY), _plain(trace.graph_replays, classes.OPAQUE)])
     work = pl.concat([kernels, others.select(kernels.columns)])
     work = work.filter(pl.col("start").is_not_null() & pl.col("end").is_not_null())
@@ -47,6 +50,15 @@ def _classified(names: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame:
         pl.Series("library", [f.library for f in found], dtype=_CATEGORY),
         pl.Series("lookalike", [f.lookalike for f in found], dtype=pl.Boolean),
     )
+
+
+def _unknown_if_unnamed(kernels: pl.DataFrame) -> pl.Expr:
+    """The class of each kernel: opaque where it has no name, unless so few have none that they count for nothing."""
+    unnamed = (pl.col("name") == UNNAMED) & pl.col("demangled").is_null()
+    few = kernels.select(unnamed.mean()).item() or 0.0
+    if few <= _FEW_UNNAMED:
+        return pl.col("cls")
+    return pl.when(unnamed).then(pl.lit(classes.OPAQUE, _CATEGORY)).otherwise("cls").alias("cls")
 
 
 def _plain(frame: pl.DataFrame, cls: str) -> pl.DataFrame:

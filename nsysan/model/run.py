@@ -14,6 +14,7 @@ from nsysan.model.classes import COMMUNICATION, load_catalogue
 from nsysan.model.clock import Clock, check_one_run, refine, shifted, utc_offsets
 from nsysan.model.found import Found
 from nsysan.model.health import says_events_lost
+from nsysan.model.host_clock import HostClock, host_clocks
 from nsysan.model.matching import AMBIGUOUS, match_collectives
 from nsysan.model.operations import in_words, load_operations
 from nsysan.model.payloads import communicator_ranks, with_payloads
@@ -54,12 +55,31 @@ class Model:
         modes = {trace.graph_mode for trace in self.traces}
         return next(mode for mode in ("graph", "node", "none") if mode in modes)
 
+    @property
+    def kernels(self) -> pl.DataFrame:
+        """Every kernel of the ranks, one row each (see `work`, of which this is a copy)."""
+        return self.work.filter(pl.col("type") == "kernel")
+
     @cached_property
     def synchronise_calls(self) -> pl.DataFrame:
         """The hosts' synchronise calls on the run's clock: thread, start, end."""
         offsets = self.clock.offsets if self.clock else [0]
         calls = [shifted(trace.synchronise_calls, offset) for trace, offset in zip(self.traces, offsets, strict=True)]
         return pl.concat(calls).select("thread", "start", "end")
+
+    @cached_property
+    def host_clocks(self) -> dict[int, HostClock]:
+        """Whether launch calls and GPU work of each rank are on one clock."""
+        return host_clocks(self.work)
+
+    @property
+    def clocked_work(self) -> pl.DataFrame:
+        """`work`, without the launch calls of ranks whose GPU's clock does not agree with their CPU's."""
+        off = [rank for rank, clock in self.host_clocks.items() if not clock.agrees]
+        if not off:
+            return self.work
+        times = ("launch_start", "launch_end")
+        return self.work.with_columns(pl.when(~pl.col("rank").is_in(off)).then(pl.col(t)).alias(t) for t in times)
 
     @property
     def steady_steps(self) -> list[int]:

@@ -18,6 +18,7 @@ from nsysan.report.diagnosis import Diagnosis, diagnose
 from nsysan.report.findings import Finding, find
 from nsysan.report.lookalikes import Lookalike, find_lookalikes
 from nsysan.report.quality import Quality, assess
+from nsysan.report.quality_export import assess_export
 from nsysan.report.quality_wire import assess_counters, assess_wire
 from nsysan.report.timeline import Timeline, build_timelines, counter_lanes
 
@@ -92,7 +93,7 @@ def build_report(
     families = find_families(run)
     link = find_link(run, families, link_gbps)
     timelines = build_timelines(run, diagnosis)
-    quality = assess(run, diagnosis, compared) + assess_wire(families, link)
+    quality = assess(run, diagnosis, compared) + assess_export(run) + assess_wire(families, link)
     counters, lanes = [], []
     if (samples := load_samples(run)) is not None:
         counters = _counters(run, samples)

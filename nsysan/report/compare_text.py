@@ -56,7 +56,7 @@ def side_sentence(side: Side) -> str:
     models = ", ".join(sorted({plain(rank.model or "unknown GPU", 40) for rank in side.report.ranks}))
     steps = side.report.steps
     late = side.report.diagnosis.straggler
-    who = f", rank {late.rank} late by {ms(late.caused)} ({late.cause})" if late else ""
+    who = f", rank {late.rank} late by {ms(late.caused)} ({late.cause or 'cause unknown'})" if late else ""
     return (
         f"{side.label}  {plain(side.name, 80)}: TP={side.ranks} on {models}, batch {side.batch}, "
         f"{counted(len(steps.steady), 'steady step')} by {plain(steps.source, 60)}; "

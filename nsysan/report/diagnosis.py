@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from nsysan.metrics.gaps import find_gaps, gap_medians
+from nsysan.metrics.gaps import UNKNOWN, find_gaps, gap_medians
 from nsysan.metrics.outliers import Outlier, slowest_steps
 from nsysan.metrics.run import Run
 from nsysan.metrics.skew import Straggler, arrivals, caused_by_step, find_straggler, late_calls
@@ -58,10 +58,13 @@ def diagnose(run: Run) -> Diagnosis:
     meeting = arrived.filter(pl.col("cls") != classes.P2P)
     late = late_calls(meeting, run.work)
     straggler = None if rejected > MAX_REJECTED else find_straggler(late, run.ledger)
-    gaps = find_gaps(run.work, run.windows, run.synchronise_calls)
+    gaps = find_gaps(run.clocked_work, run.windows, run.synchronise_calls)
     medians = gap_medians(gaps, run.ledger)
     if straggler is not None:
-        straggler = replace(straggler, idle=_more_idle(medians, straggler.rank))
+        idle = _more_idle(medians, straggler.rank)
+        clocked = run.host_clocks[straggler.rank].agrees
+        untold = straggler.cause == "host" and (next(iter(idle), None) == UNKNOWN or not clocked)
+        straggler = replace(straggler, idle=idle, cause=None if untold else straggler.cause)
     what = what_if(run.ledger, run.collectives, gaps)
     return Diagnosis(
         straggler=straggler,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import polars as pl
+
 from nsysan.report.build import Report, visible_lines
 from nsysan.report.glossary import term
 from nsysan.report.page import safe, table
@@ -68,14 +70,16 @@ def _bound(report: Report, period: int) -> Number:
 
 def _saving(report: Report) -> Number:
     what = report.diagnosis.what_if
-    if what is None or what.all is None:
+    if what is None or what.no_skew is None:
         return "?", "to save: cannot be told from this trace (see Evidence)", _ACCENT
     forms = [(name, ns) for name, key in _FORMS if (ns := getattr(what, key)) is not None]
-    name, least = min(forms[:3], key=lambda form: form[1], default=("all three", what.all))
-    if what.period - what.all < _NOTABLE * what.period:
-        return "< 1 %", "to gain from skew, the wire's excess and late hosts together", _ACCENT
+    told = "skew, the wire's excess and late hosts" if what.all is not None else "skew and the wire's excess"
+    together = min(ns for _, ns in forms)
+    name, least = min((form for form in forms if form[0] != "all three"), key=lambda form: form[1])
+    if what.period - together < _NOTABLE * what.period:
+        return "< 1 %", f"to gain from {told} together", _ACCENT
     if what.period - least < _NOTABLE * what.period:
-        name, least = "without skew, wire excess and late hosts", what.all
+        name, least = "without skew, wire excess and late hosts", together
     return f"{ms(least)} ({(least - what.period) / what.period:+.0%})", f"a step {_worded(name)}", _ACCENT
 
 
@@ -96,28 +100,37 @@ def _advice(report: Report) -> str:
 
 
 def _strip(report: Report) -> str:
-    """The median step as one bar; the ledger's figures are in its table."""
+    """The median step as a bar, and that of a late rank beside it; the ledger's figures are in its table."""
+    lines = visible_lines(report)
+    rows = [("median rank", report.headline)]
+    late = report.diagnosis.straggler
+    if late is not None:
+        own = report.per_rank.row(by_predicate=pl.col("rank") == late.rank, named=True)
+        rows = [("median rank", report.headline), (f"rank {late.rank}, the late one", own)]
+    bars = "".join(_bar(name, [(line, own[f"{line}_ns"] or 0) for line in lines]) for name, own in rows)
     period = report.headline["period_ns"]
-    shares = [(line, report.headline[f"{line}_ns"]) for line in visible_lines(report)]
-    total = sum(ns or 0 for _, ns in shares)
-    if not period or not total:
-        return ""
+    words = "".join(
+        f'<span><i style="background:{COLOURS[line]}"></i>{term(line, NAMES[line])} {safe(percent(ns, period))}</span>'
+        for line in lines
+        if (ns := report.headline[f"{line}_ns"]) is not None
+    )
+    return f'{bars}<p class="key">{words}</p>' if bars and period else ""
+
+
+def _bar(name: str, shares: list[tuple[str, int]]) -> str:
+    total = sum(ns for _, ns in shares)
     parts = "".join(
-        f'<span style="flex-grow:{(ns or 0) / total:.4f};background:{COLOURS[line]}"></span>'
+        f'<span style="flex-grow:{ns / total:.4f};background:{COLOURS[line]}" title="{safe(NAMES[line])}: '
+        f'{safe(percent(ns, total))}"></span>'
         for line, ns in shares
         if ns
     )
-    words = "".join(
-        f'<span><i style="background:{COLOURS[line]}"></i>{term(line, NAMES[line])} {safe(percent(ns, period))}</span>'
-        for line, ns in shares
-        if ns is not None
-    )
-    return f'<div class="strip" aria-hidden="true">{parts}</div><p class="key">{words}</p>'
+    return f'<p class="of">{safe(name)}</p><div class="strip" aria-hidden="true">{parts}</div>' if parts else ""
 
 
 def _what_if(report: Report) -> str:
     what = report.diagnosis.what_if
-    if what is None or what.all is None:
+    if what is None or what.no_skew is None:
         return ""
     rows = [["as measured", ms(what.period), "", "", _gauge(1.0)]]
     for name, key in _FORMS:

@@ -63,7 +63,7 @@ def _ledger(report: Report) -> list[str]:
 
 def _what_if(report: Report) -> list[str]:
     what = report.diagnosis.what_if
-    if what is None or what.all is None:
+    if what is None or what.no_skew is None:
         return []
     forms = (
         ("without skew", what.no_skew),

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from nsysan.metrics.gaps import UNKNOWN
 from nsysan.metrics.run import Run
 from nsysan.metrics.skew import SHARE, STEPS
 from nsysan.model import classes
 from nsysan.model.expectation import Compared
-from nsysan.model.health import clocks_agree
 from nsysan.model.matching import MATCHED, REJECTED, SINGLE, UNMATCHED
 from nsysan.report.diagnosis import MAX_REJECTED, Diagnosis
 from nsysan.report.lookalikes import find_lookalikes, named
@@ -38,8 +38,8 @@ def assess(run: Run, diagnosis: Diagnosis, compared: Compared | None = None) -> 
     """Quality rows of a run, each aspect once; compared: what the user states of the model."""
     rows = [_steps(run), _ranks(run), _missing(run), _one_clock(run), _graphs(run), _split(run, diagnosis)]
     rows.append(_bytes(run, compared))
-    rows += [_launches(run), _clock(run), _events(run), _host_time(run), _overlap(run), _unknown_names(run)]
-    rows += [_straggler(run, diagnosis), _gaps(run), _what_if(run, diagnosis)]
+    rows += [_events(run), _host_time(run), _overlap(run), _unknown_names(run)]
+    rows += [_straggler(run, diagnosis), _gaps(run, diagnosis), _what_if(run, diagnosis)]
     return [row for row in rows if row is not None]
 
 
@@ -176,31 +176,6 @@ def _bytes(run: Run, compared: Compared | None) -> Quality | None:
     )
 
 
-def _launches(run: Run) -> Quality:
-    untold = (pl.col("type") != "graph") & pl.col("launch_start").is_null()
-    missing = int(run.work.select(untold.sum()).item())
-    if missing == 0:
-        return Quality("launches", OK, "every operation has the API call that launched it")
-    return Quality(
-        "launches", ESTIMATED, f"no recorded API call for {missing} of {counted(len(run.work), 'operation')}"
-    )
-
-
-def _clock(run: Run) -> Quality | None:
-    latency = run.work.select(pl.col("start") - pl.col("launch_start")).to_series().drop_nulls()
-    if latency.is_empty():
-        return None
-    least = int(latency.min())  # type: ignore[arg-type]
-    if clocks_agree(least):
-        return Quality("cpu_gpu_clock", OK, f"shortest launch latency {least / 1e3:.1f} us")
-    return Quality(
-        "cpu_gpu_clock",
-        ESTIMATED,
-        f"shortest launch latency {least / 1e3:.1f} us: CPU and GPU clocks of this recording disagree, so launch calls "
-        f"and NVTX ranges may not line up with GPU work",
-    )
-
-
 def _events(run: Run) -> Quality:
     lost = run.lost_events
     if not lost:
@@ -240,12 +215,22 @@ def _straggler(run: Run, diagnosis: Diagnosis) -> Quality:
         return Quality(
             "straggler", OK, f"no rank causes, net of the others, {SHARE:.0%} of the period in {STEPS:.0%} of the steps"
         )
+    if found.cause is None:
+        why = "the rank idles before it arrives; whether its host is late cannot be told (see launches, cpu_gpu_clock)"
+        return Quality("straggler", ESTIMATED, why)
     if found.cause == "host" and is_eager(run):
         return Quality("straggler", ESTIMATED, "held up by its host, whose time the profiler inflates (see host_time)")
     return Quality("straggler", OK, f"net of the others, {SHARE:.0%} of the period or more in {STEPS:.0%} of the steps")
 
 
-def _gaps(run: Run) -> Quality:
+def _gaps(run: Run, diagnosis: Diagnosis) -> Quality:
+    idle = diagnosis.gaps
+    if len(idle) and idle["ns"].sum() and (idle["cause"] == UNKNOWN).all():
+        return Quality("gaps", NOT_MEASURABLE, "no idle interval has a known cause (see launches, cpu_gpu_clock)")
+    if not all(clock.agrees for clock in run.host_clocks.values()):
+        return Quality(
+            "gaps", ESTIMATED, "unknown where it takes the host's clock to tell the cause (see cpu_gpu_clock)"
+        )
     if is_eager(run):
         return Quality("gaps", ESTIMATED, "idle time that the host causes is inflated by the profiler (see host_time)")
     return Quality("gaps", OK, "every idle interval has one cause, and they sum to the ledger's idle line")
@@ -254,6 +239,9 @@ def _gaps(run: Run) -> Quality:
 def _what_if(run: Run, diagnosis: Diagnosis) -> Quality:
     if diagnosis.what_if is None or diagnosis.what_if.no_skew is None:
         return Quality("what_if", NOT_MEASURABLE, "needs steady steps in which waiting and transfer are told apart")
+    if diagnosis.what_if.no_host_late is None:
+        why = "what late hosts cost cannot be told, nor all savings together (see launches, cpu_gpu_clock)"
+        return Quality("what_if", ESTIMATED, why)
     if is_eager(run):
         return Quality("what_if", ESTIMATED, "savings on the host's side are upper bounds (see host_time)")
     return Quality("what_if", OK, "closed forms on the ledger of each step, medians over the steps")

@@ -76,15 +76,15 @@ def slowest(report: Report) -> str:
             plain(report.steps.labels[o.step], 60),
             ms(o.period),
             us(o.excess),
-            o.line,
+            o.line.replace("comm_unsplit", "communication"),
             f"rank {o.rank}",
             us(o.growth),
             "-" if o.call is None else str(o.call),
-            us(o.lost_at_call),
+            "-" if o.call is None else us(o.lost_at_call),
         ]
         for o in report.diagnosis.outliers
     ]
-    header = ["step", "range", "period", "us over median", "what grew", "on", "by us", "most lost at collective", "us"]
+    header = ["step", "range", "period", "us over median", "what grew", "on", "by us", "most lost at call", "lost, us"]
     return table(header, rows, text=(0, 1), raw=(0,), caption="Slowest steps") if rows else ""
 
 

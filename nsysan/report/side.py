@@ -94,7 +94,7 @@ def build_side(label: str, run: Run, version: str, batch: int = 1) -> Side:
     transfer = steady.with_columns(ns=pl.col("wire_ns") + pl.col("fused_ns"))
     figures["ledger.transfer"] = _figure(transfer, "ns")
     figures["skew.caused"] = _caused(report, steady)
-    gaps = find_gaps(run.work, run.windows, run.synchronise_calls)
+    gaps = find_gaps(run.clocked_work, run.windows, run.synchronise_calls)
     figures.update(_idle(gaps, steady))
     figures.update(_what_if(run, report, gaps))
     return Side(
@@ -146,7 +146,7 @@ def _idle(gaps: pl.DataFrame, steady: pl.DataFrame) -> dict[str, Measured]:
 
 def _what_if(run: Run, report: Report, gaps: pl.DataFrame) -> dict[str, Measured]:
     what = report.diagnosis.what_if
-    if what is None or what.all is None:
+    if what is None or what.no_skew is None:
         return {}
     losses = losses_by_step(run.ledger, run.collectives, gaps).sort("step")
     named = {

@@ -90,11 +90,11 @@ def late_sentence(report: Report) -> str:
         return f"{'nobody' if found.status == OK else 'cannot be told'}: {found.reason}"
     parts = sorted(late.parts.items(), key=lambda part: -abs(part[1]))
     shown = ", ".join(f"{name} {ns / 1e3:+,.0f} us" for name, ns in parts if abs(ns) >= 1_000) or "no part stands out"
-    largest = next(iter(late.idle.items()), None) if late.cause == "host" else None
+    largest = next(iter(late.idle.items()), None) if late.cause in ("host", None) else None
     idle = f"; idle {largest[0].replace('_', ' ')} {largest[1] / 1e3:+,.0f} us" if largest else ""
     return (
         f"rank {late.rank} arrives last and costs the others {ms(late.caused)} a step ({late.share:.0%}); "
-        f"cause {late.cause} (against the median rank: {shown}{idle})"
+        f"cause {late.cause or 'cannot be told'} (against the median rank: {shown}{idle})"
     )
 
 
@@ -109,17 +109,18 @@ def savings_sentence(report: Report) -> str:
         ("without late hosts", what.no_host_late),
         ("with all three", what.all),
     )
-    if what.all is None:
+    if what.no_skew is None:
         return f"{ms(what.period)} a step now; what could be saved cannot be told from this trace"
     told = [
         f"{name} {ms(ns)} ({(ns - what.period) / 1e3:+,.0f} us)"
         for name, ns in forms
         if ns is not None and what.period - ns >= _NOTABLE * what.period
     ]
-    bound = any(q.id == "what_if" and q.status != OK for q in report.quality)
-    listed = (
-        ", ".join(told) if told else f"less than {_NOTABLE:.0%} to gain from skew, the wire's excess and late hosts"
-    )
+    bound = what.no_host_late is not None and any(q.id == "what_if" and q.status != OK for q in report.quality)
+    losses = "skew, the wire's excess and late hosts" if what.all is not None else "skew and the wire's excess"
+    listed = ", ".join(told) if told else f"less than {_NOTABLE:.0%} to gain from {losses}"
+    if what.no_host_late is None:
+        listed += "; what late hosts cost cannot be told"
     return f"{ms(what.period)} a step now; {listed}" + (" (upper bounds: the profiler slows the host)" if bound else "")
 
 

@@ -163,7 +163,7 @@ def _ranges(run: Run) -> pl.DataFrame:
 def _timeline(run: Run, diagnosis: Diagnosis, ranges: pl.DataFrame, step: int, role: str) -> Timeline:
     windows = run.windows.filter(pl.col("step") == step)
     origin, finish = int(windows["begin"].min()), int(windows["finish"].max())  # type: ignore[arg-type]
-    near = in_words(run.work.filter((pl.col("end") > origin) & (pl.col("begin") < finish)))
+    near = in_words(run.clocked_work.filter((pl.col("end") > origin) & (pl.col("begin") < finish)))
     inside = near.join(windows.select("rank", window_begin="begin", window_finish="finish"), on="rank").filter(
         (pl.col("end") > pl.col("window_begin")) & (pl.col("begin") < pl.col("window_finish"))
     )

@@ -139,6 +139,11 @@ class Trace:
         return _RUNTIME in self._file.tables
 
     @property
+    def has_ranges(self) -> bool:
+        """Whether NVTX events are in the export at all."""
+        return _NVTX in self._file.tables
+
+    @property
     def name(self) -> str:
         """The file's name without its folder, which may say more than a report should."""
         return self.path.name

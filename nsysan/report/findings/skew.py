@@ -24,6 +24,7 @@ _CAUSE = {
     "previous": "it leaves the collective before late",
     "communication": "other communication holds it up",
     "graph": "its graph replays take longer",
+    "unknown": "it idles longer, and nothing tells whether its host is late",
 }
 _COMPUTE_FIX = (
     "compare that GPU with its peers: clocks and throttling (nvidia-smi -q -d CLOCK,PERFORMANCE,POWER), other "
@@ -36,6 +37,7 @@ _STRAGGLER_FIX = {
     "copy": "take the copies off the step: pinned memory, a stream of their own, or once for several steps",
     "previous": _LINK_FIX,
     "communication": _LINK_FIX,
+    "unknown": "capture its launch calls (--trace=cuda,nvtx), with a newer nsys and driver: is its host late?",
     "host": "look at what that rank waits for between its kernels: its clocks, other work on its streams, its graph",
 }
 
@@ -49,15 +51,16 @@ def late_rank(case: Case) -> Iterator[Finding]:
     parts = ", ".join(f"{name} {ns / 1e3:+,.0f} us" for name, ns in late.parts.items() if abs(ns) >= 1_000)
     figures: Figures = {"caused_ns": late.caused, "share": late.share, "cause": late.cause}
     idles = next(iter(late.idle), "") if late.cause == "host" else ""
+    cause = late.cause or "unknown"
     by_host = late.cause == "host" and idles in ("", HOST_LATE, SYNC, BETWEEN_STEPS)
-    why = _CAUSE[late.cause] if by_host or not idles else f"it idles longer ({idles.replace('_', ' ')})"
+    why = _CAUSE[cause] if by_host or not idles else f"it idles longer ({idles.replace('_', ' ')})"
     yield Finding(
         "late_host" if by_host else "straggler",
         by_share(saving or late.caused, case.period),
         f"rank {late.rank} arrives last: {why}",
         f"it costs the others {ms(late.caused)} a step of {ms(case.period)} ({late.share:.0%}); against the median "
         f"rank {parts or 'no part stands out'}",
-        HOST_FIX if by_host else _STRAGGLER_FIX[late.cause],
+        HOST_FIX if by_host else _STRAGGLER_FIX[cause],
         saving,
         [late.rank],
         figures=figures,
@@ -67,7 +70,7 @@ def late_rank(case: Case) -> Iterator[Finding]:
 
 def uneven_split(case: Case) -> Iterator[Finding]:
     """Ranks that run the same kernels and need longer by the same ratio in every step."""
-    steady = case.steady.drop_nulls("compute_ns")
+    steady = case.steady.filter(pl.col("compute_ns") > 0)
     counts = (
         case.run.work.select("rank", "step", "cls")
         .filter(pl.col("step").is_in(case.run.steady_steps) & (pl.col("cls") == classes.COMPUTE))
