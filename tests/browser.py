@@ -126,11 +126,12 @@ _COUNT_COLOURS = """() => {
   return Object.fromEntries(Object.entries(counts).filter(([, count]) => count >= 8));
 }"""
 _PLOTS = """() => [...document.querySelectorAll(".plot")].map((element) => {
-  const axes = Object.keys(element.layout).filter((key) => /^[xy]axis\\d*$/.test(key));
+  const axes = Object.keys(element.layout).filter((key) => /^xaxis\\d*$/.test(key));
+  const layouts = axes.map((axis) => element.layout[axis]).filter((axis) => axis.showticklabels !== false);
   return {
     id: element.id,
     points: element.data.map((series) => (series.z ? series.z.flat() : series.x || series.y || []).length),
-    titles: axes.filter((axis) => axis.startsWith("x")).map((axis) => (element.layout[axis].title || {}).text || ""),
+    titles: layouts.map((axis) => (axis.title || {}).text || ""),
     drawn: element.querySelectorAll(".main-svg .trace, .main-svg .point, .main-svg .hm").length,
     caption: element.closest("figure").querySelector("figcaption").textContent,
     ink: element.querySelector(".xtick text") ? getComputedStyle(element.querySelector(".xtick text")).fill : "",

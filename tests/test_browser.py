@@ -149,6 +149,22 @@ def test_steps_are_links_to_their_timeline(browser: Browser, slow: Path) -> None
         assert page.dataset()["step"] == "9"
 
 
+def test_a_click_in_a_chart_over_the_steps_opens_the_step(browser: Browser, slow: Path) -> None:
+    with opened(browser, slow) as page:
+        plot = page.page.locator("#caused .nsewdrag")
+        plot.scroll_into_view_if_needed()
+        frame = plot.bounding_box()
+        assert frame is not None
+        # Twelve steps and four ranks: the middle of the cell of step 6 and rank 2.
+        x, y = frame["x"] + frame["width"] * 6.5 / 12, frame["y"] + frame["height"] * 2.5 / 4
+        page.page.mouse.move(x, y)
+        page.page.wait_for_selector("#caused .hoverlayer .hovertext")
+        page.page.mouse.click(x, y)
+        page.settle()
+        assert page.page.evaluate("location.hash") == "#step=6&rank=2"
+        assert page.dataset()["step"] == "6"
+
+
 def test_the_legend_filters(browser: Browser, slow: Path) -> None:
     wait, compute = COLOURS["wait"].lower(), COLOURS["compute"].lower()
     with opened(browser, slow) as page:

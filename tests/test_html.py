@@ -131,6 +131,11 @@ def attacked(folder: Path) -> Report:
     trace = builder.write(folder / "<b>&alert(1).sqlite")
     with closing(sqlite3.connect(trace)) as connection, connection:
         connection.execute("UPDATE META_DATA_EXPORT SET value = ? WHERE name LIKE '%VERSION'", (HOSTILE[1],))
+        # And every other text of the trace, but the keys by which nsys names its own values.
+        for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+            for _, column, kind, *_ in connection.execute(f"PRAGMA table_info({table})").fetchall():
+                if kind.startswith("TEXT") and not (table.startswith("META_DATA") and column == "name"):
+                    connection.execute(f"UPDATE {table} SET {column} = {column} || ?", (HOSTILE[-1],))
     return report_of(trace, "decode")
 
 

@@ -36,7 +36,11 @@ def to_html(runs: list[dict[str, Any]], source: str) -> str:
         ("What if", "the period with a loss taken away", _what_if(runs)),
     )
     body = "\n".join(
-        section(title, _NOTE.format(what=what), plot(plots, f"trend-{number}", figure))
+        section(
+            title,
+            _NOTE.format(what=what),
+            plot(plots, f"trend-{number}", figure.update_layout(title=f"{title}, by run")),
+        )
         for number, (title, what, figure) in enumerate(sections)
         if figure is not None
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nsysan.report import figures, sections
+from nsysan.report import figures, sections, step_figures
 from nsysan.report.build import Report
 from nsysan.report.glossary import definitions
 from nsysan.report.lanes import timeline_data
@@ -27,7 +27,7 @@ def to_html(report: Report, plotlyjs: str = INLINE) -> str:
         ("steps", "Steps", _steps(plots, report)),
         ("collectives", "Collectives", _collectives(plots, report)),
         ("gaps", "Idle time", _gaps(plots, report)),
-        ("counters", "Counters", _counters(report)),
+        ("counters", "Counters", _counters(plots, report)),
         ("findings", "Findings", section("Findings", _FINDINGS_NOTE, sections.findings(report), anchor="findings")),
         ("evidence", "Evidence", section("Evidence", _EVIDENCE_NOTE, sections.quality(report), anchor="evidence")),
         ("method", "Method", section("Capture and method", _METHOD_NOTE, *_method(report), anchor="method")),
@@ -63,7 +63,7 @@ _LATENESS_NOTE = (
 )
 _PERIOD_NOTE = (
     "From the first GPU work of a step to the first of the next, so the host's gap between tokens is in it. Hollow "
-    "points are left out of the medians."
+    "points are left out of the medians. A click on a step opens it in the timeline."
 )
 _COLLECTIVES_NOTE = (
     "Calls of all steps but prefill and the first, one call being one on every rank; us per rank and call, where all "
@@ -136,7 +136,7 @@ def _lateness(plots: dict[str, str], report: Report) -> str:
         for number, timeline in enumerate(report.timelines)
         if timeline.role and ("median" in timeline.role or "slowest" in timeline.role)
     ]
-    chart = plot(plots, "caused", figures.caused_by_step(report))
+    chart = plot(plots, "caused", figures.caused_by_step(report), steps=True)
     return section("Lateness", _LATENESS_NOTE, chart, sections.lateness(report), *calls, anchor="lateness")
 
 
@@ -144,8 +144,8 @@ def _steps(plots: dict[str, str], report: Report) -> str:
     return section(
         "Steps",
         _PERIOD_NOTE,
-        plot(plots, "period", figures.period_series(report)),
-        plot(plots, "lines", figures.lines_by_step(report)),
+        plot(plots, "period", step_figures.period_series(report), steps=True),
+        plot(plots, "lines", step_figures.lines_by_step(report), steps=True),
         sections.slowest(report),
         sections.left_out(report),
         sections.steps(report),
@@ -171,10 +171,12 @@ def _gaps(plots: dict[str, str], report: Report) -> str:
     return section("Idle time by cause", _GAP_NOTE, chart, sections.gaps(report), anchor="gaps")
 
 
-def _counters(report: Report) -> str:
+def _counters(plots: dict[str, str], report: Report) -> str:
     if not report.counters:
         return ""
-    return section("GPU counters", _COUNTER_NOTE, sections.counters(report), anchor="counters")
+    chart = plot(plots, "counters", step_figures.counters_by_step(report), steps=True)
+    tables = sections.counters(report), sections.counters_by_step(report)
+    return section("GPU counters", _COUNTER_NOTE, chart, *tables, anchor="counters")
 
 
 def _method(report: Report) -> tuple[str, ...]:

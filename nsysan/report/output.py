@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 from pathlib import Path
 
 from nsysan._errors import ExitCode, NsysanError
@@ -36,23 +36,16 @@ def write_text(path: Path, text: str, *, force: bool) -> None:
 def write_bytes(path: Path, content: bytes, *, force: bool) -> None:
     """Write the file in one step: under its name there is the old content or all of the new."""
     check_writable(path, force=force)
-    temporary = None
+    # Named here and not by tempfile: an interrupt between its making and its naming would leave it behind.
+    temporary = path.absolute().with_name(f".nsysan-{secrets.token_hex(8)}")
     try:
-        with tempfile.NamedTemporaryFile(dir=path.absolute().parent, prefix=f".{path.name}.", delete=False) as file:
-            temporary = Path(file.name)
+        with temporary.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        # Temporary files are private; a report is as readable as any new file of the user's.
-        temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
-    except OSError as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-        raise NsysanError(f"{path}: cannot be written: {error.strerror}", ExitCode.OUTPUT_UNWRITABLE) from error
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    except BaseException as error:
+        temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise NsysanError(f"{path}: cannot be written: {error.strerror}", ExitCode.OUTPUT_UNWRITABLE) from error
+        raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
+from html import escape, unescape
 from importlib.resources import files
 from string import Template
 
@@ -55,19 +55,22 @@ def section(title: str, note: str, *parts: str, anchor: str = "") -> str:
     return f'<section{name}><h2>{safe(title)}</h2><p class="note">{safe(note)}</p>{"".join(parts)}</section>'
 
 
-def plot(plots: dict[str, str], name: str, figure: go.Figure | None) -> str:
+def plot(plots: dict[str, str], name: str, figure: go.Figure | None, *, steps: bool = False) -> str:
     """The place of a figure, whose data goes to `plots`; nothing where there is no figure.
 
-    The figure's title stands above it as text, which a narrow screen can break.
+    The figure's title stands above it as text, which a narrow screen can break. steps: its x axis is that of the
+    steps, and a click on one opens it in the timeline.
     """
     if figure is None:
         return ""
     plots[name] = str(figure.to_json())
-    title = str(figure.layout.title.text or name)
+    # A figure's title is escaped already, as plotly reads markup in it.
+    title = safe(unescape(str(figure.layout.title.text or name)))
+    over_steps = " data-steps" if steps else ""
     return (
         f'<figure class="chart"><figcaption>{title}</figcaption>'
-        f'<div class="plot" id="{name}" data-figure="{name}" style="height:{figure.layout.height}px" role="img" '
-        f'aria-label="{title}; the tables hold its figures"></div></figure>'
+        f'<div class="plot" id="{name}" data-figure="{name}"{over_steps} style="height:{figure.layout.height}px" '
+        f'role="img" aria-label="{title}; the tables hold its figures"></div></figure>'
     )
 
 

@@ -91,7 +91,7 @@ def _processes(run: Run) -> Quality | None:
 
 def _names(run: Run) -> Quality | None:
     kernels = pl.col("type") == "kernel"
-    unnamed, total = run.work.select((kernels & (pl.col("name") == UNNAMED)).sum(), kernels.sum()).row(0)
+    unnamed, total = run.work.select((kernels & (pl.col("name") == UNNAMED)).sum(), kernels.sum().alias("all")).row(0)
     if not unnamed:
         return None
     hidden = bool(run.ledger.select((pl.col("graph_ns") > 0).any()).item()) and run.graph_mode != "graph"

@@ -162,6 +162,26 @@ def counters(report: Report) -> str:
     return table(header, rows, text=(0, 1, 2), caption="GPU counters over the steady steps")
 
 
+def counters_by_step(report: Report) -> str:
+    """The GPU counters of each step: mean (median over the ranks) and peak (largest of the ranks)."""
+    told = pl.concat([c.per_step.select("step", "metric", "mean", "peak") for c in report.counters])
+    metrics = list(dict.fromkeys(counter.metric for counter in report.counters))
+    rows = []
+    for (step,), own in told.partition_by("step", as_dict=True, maintain_order=True).items():
+        found = {m: of for (m,), of in own.partition_by("metric", as_dict=True).items()}
+        cells = [
+            f"{_shown(found[m]['mean'].median())} ({_shown(found[m]['peak'].max())})" if m in found else "-"
+            for m in metrics
+        ]
+        rows.append([step_link(int(str(step))), *cells])
+    body = table(["step", *metrics], rows[:MAX_ROWS], raw=(0,), caption="GPU counters by step: mean (peak)")
+    return f"<details><summary>GPU counters of {len(rows)} steps</summary>{body}</details>"
+
+
+def _shown(value: object) -> str:
+    return number(value if isinstance(value, int | float) else None)
+
+
 def findings(report: Report) -> str:
     """What to change, most severe first."""
     expected = expectation_sentence(report)

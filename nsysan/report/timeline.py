@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -86,22 +87,29 @@ def fair_limit(sizes: Sequence[int], room: int) -> int:
 
 
 def decimated(timeline: Timeline, limit: int) -> Timeline:
-    """With at most `limit` slices: of those shorter than some length, the longest in each stretch of that length."""
+    """With at most `limit` slices, but two a lane: of those shorter than some power of two ns, the longest in each
+    stretch of that length.
+    """
     slices = timeline.slices
+    if len(slices) <= limit:
+        return timeline
+    # The least power that suffices: a larger one never keeps more.
+    power = bisect_left(range(_LEAST, _MOST), True, key=lambda n: int(_kept(slices, 1 << n).sum()) <= limit)
+    merged = 1 << (_LEAST + power)
+    return replace(timeline, slices=slices.filter(_kept(slices, merged)), merged=merged)
+
+
+#: Powers of two ns: from what no screen resolves to what no step lasts.
+_LEAST, _MOST = 8, 61
+
+
+def _kept(slices: pl.DataFrame, merged: int) -> pl.Series:
+    """For each slice whether it is kept, where those shorter than `merged` ns share stretches of that length."""
     length = pl.col("end") - pl.col("begin")
-    kept, merged = slices, 0
-    while len(kept) > limit:
-        merged = 2 * merged if merged else 256
-        short = slices.filter(length < merged)
-        stretch = pl.col("begin").floordiv(merged)
-        longest = short.filter(
-            pl.int_range(pl.len()).over("rank", "lane", stretch, order_by=-length) == 0,
-        )
-        kept = pl.concat([slices.filter(length >= merged), longest])
-        if merged > timeline.finish - timeline.origin:
-            kept = slices.sort(length, descending=True, maintain_order=True).head(limit)
-    ordered = kept.sort("rank", "lane", "begin", "line", "end", "name")
-    return Timeline(**{**vars(timeline), "slices": ordered, "merged": merged})
+    short = length < merged
+    stretch = pl.col("begin").floordiv(merged)
+    first = length.rank("ordinal", descending=True).over("rank", "lane", stretch, short) == 1
+    return slices.select(kept=~short | first)["kept"]
 
 
 def _roles(run: Run, diagnosis: Diagnosis) -> dict[int, list[str]]:

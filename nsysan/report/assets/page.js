@@ -49,12 +49,25 @@ const styled = (source) => {
 };
 const drawPlot = (element, source) => {
   const { data, layout } = styled(source);
-  return Plotly.react(element, data, layout, { responsive: true, displaylogo: false, displayModeBar: "hover" });
+  // A narrow legend is a tall one.
+  const entries = data.filter((series) => series.showlegend !== false && series.name).length;
+  const tall = element.clientWidth < 640 && layout.showlegend !== false && entries > 1 ? 18 * entries : 0;
+  layout.height += tall;
+  element.style.height = `${layout.height}px`;
+  return Plotly.react(element, data, layout, {
+    responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "sendDataToCloud"],
+  });
+};
+// A step in a chart is a way to its timeline.
+const followPoint = ({ points: [point] }) => {
+  const rank = /^rank (\d+)$/.exec(String(point.data.z ? point.y : point.data.name));
+  location.hash = `step=${point.x}${rank ? `&rank=${rank[1]}` : ""}`;
 };
 const drawPlots = async (figures) => {
   for (const element of document.querySelectorAll(".plot")) {
     const source = JSON.stringify(figures[element.dataset.figure]);
     await drawPlot(element, source);
+    if ("steps" in element.dataset) element.on("plotly_click", followPoint);
     nsysan.drawn.push({ element, source });
     await pause();
   }

@@ -137,16 +137,20 @@ const startTimeline = (report) => {
     flush();
   };
 
+  // A share is drawn of 100 %, what has another unit of its peak; a value holds until the next sample.
   const drawCounter = ({ row, y, height }) => {
-    pen.strokeStyle = report.counters[kindOf(row.name)];
-    pen.beginPath();
-    const level = (value) => y + height - (height - 2) * (value / Math.max(row.peak, 1));
-    for (let i = 0; i < row.time.length; i += 1) {
-      const at = Math.min(Math.max(x(row.time[i]), layout.left), layout.width);
-      if (i === 0) pen.moveTo(at, level(row.value[i]));
-      else { pen.lineTo(at, level(row.value[i - 1])); pen.lineTo(at, level(row.value[i])); }
+    const top = row.unit === "%" ? Math.max(row.peak, 100) : Math.max(row.peak, 1);
+    const base = y + height;
+    const level = (value) => base - 1 - (height - 3) * (value / top);
+    const place = (time) => Math.min(Math.max(x(time), layout.left), layout.width);
+    pen.fillStyle = report.counters[kindOf(row.name)];
+    for (let i = 0; i + 1 < row.time.length; i += 1) {
+      const left = place(row.time[i]);
+      const right = place(row.time[i + 1]);
+      if (right > left) pen.fillRect(left, level(row.value[i]), right - left, base - level(row.value[i]));
     }
-    pen.stroke();
+    pen.strokeStyle = colour("--line");
+    pen.beginPath(); pen.moveTo(layout.left, base); pen.lineTo(layout.width, base); pen.stroke();
   };
 
   const drawAxis = () => {
@@ -453,7 +457,7 @@ const startTimeline = (report) => {
       let i = counter.time.findIndex((at) => at > time) - 1;
       if (i < -1) i = counter.time.length - 1;
       const value = counter.value[Math.max(i, 0)];
-      return [counter.name, `${value.toLocaleString("en-US")} ${counter.unit} (peak in view of this step ${counter.peak.toLocaleString("en-US")})`, `rank ${counter.rank}`];
+      return [counter.name, `${value.toLocaleString("en-US")} ${counter.unit} (peak of the step ${counter.peak.toLocaleString("en-US")})`, `rank ${counter.rank}`];
     }
     const line = report.lines[slice.line];
     const lines = [report.names[slice.name], `${line.name}: ${us(slice.end - slice.begin, 2)} us, at ${us(slice.begin, 2)} us`];
