@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 import nsysan
+from nsysan import progress
 from nsysan._errors import ExitCode, NsysanError
 
 if TYPE_CHECKING:
@@ -57,8 +58,10 @@ def _is_columnar(path: Path) -> bool:
 
 @contextmanager
 def opened_all(paths: list[Path], *, quiet: bool = False) -> Iterator[list[Trace]]:
-    """All traces, open until the end."""
+    """All traces, open until the end; meanwhile a terminal shows what the work is at."""
     with ExitStack() as stack:
+        if not quiet:
+            stack.enter_context(progress.shown())
         yield [stack.enter_context(opened(path, quiet=quiet)) for path in paths]
 
 

@@ -103,7 +103,8 @@ def _trim_stream_overlap(work: pl.DataFrame) -> pl.DataFrame:
     """
     # Replay blocks of graph-level tracing queue behind each other; they are clipped by the same rule.
     predecessor_end = pl.col("end").cum_max().shift(1).over(_STREAM, order_by=["start", "end"])
-    begin = pl.max_horizontal("start", predecessor_end)
+    # Without streams nothing tells a predecessor from work beside it.
+    begin = pl.when(pl.col("stream").is_null()).then("start").otherwise(pl.max_horizontal("start", predecessor_end))
     return work.with_columns(begin=pl.min_horizontal(begin, "end")).with_columns(
         trimmed=pl.col("begin") - pl.col("start")
     )

@@ -8,6 +8,7 @@ from functools import cached_property
 
 import polars as pl
 
+from nsysan import progress
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.model.attach import attach
 from nsysan.model.classes import COMMUNICATION, load_catalogue
@@ -122,6 +123,7 @@ def build_model(traces: Trace | Sequence[Trace], steps: str | None = None, *, us
         first_key = sum(len(part.ranks) + len(part.bystanders) for part in parts)
         first_row = sum(len(part.work) for part in parts)
         parts.append(_read(trace, number, first_key, first_row, steps, use_nvtx=use_nvtx))
+    progress.stage("finding steps")
     ranks = merge_ranks([part.ranks for part in parts])
     _check_communicators(reports)
     offsets = utc_offsets(reports) if len(reports) > 1 else [0]
@@ -149,6 +151,7 @@ def build_model(traces: Trace | Sequence[Trace], steps: str | None = None, *, us
         clock = replace(clock, offsets=[a + b for a, b in zip(offsets, clock.offsets, strict=True)])
     windows = windows.drop("rank_key").sort("step", "rank")
     work = work.drop("rank_key")
+    progress.stage("matching collectives")
     collectives = match_collectives(_communication(work), len(ranks), groups).sort("rank", "begin")
     work = attach(work, collectives.select("row", "last"))
     return Model(

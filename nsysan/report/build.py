@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from nsysan import progress
 from nsysan.metrics.counters import Counter, summarise
 from nsysan.metrics.ledger import FIGURES, IDLE, LINES
 from nsysan.metrics.run import Run
@@ -86,6 +87,7 @@ def build_report(
     expected: gives message sizes where the trace does not, and is held against the rest. link_gbps: peak of the
     link between the GPUs, in place of the table's.
     """
+    progress.stage("accounting for every nanosecond")
     compared = compare_with(run, expected)
     run = fill_bytes(run, expected)
     per_rank = _medians(run.ledger)

@@ -128,15 +128,21 @@ class Trace:
         return {what: n for what, n in self._unusable.items() if n}
 
     @property
-    def has_processes(self) -> bool:
-        """Whether GPU work names the process that it is of; some tools strip that from an export."""
-        work = [table for table in (_KERNELS, _MEMCPY, _GRAPH_TRACE) if table in self._file.tables]
-        return not work or any("globalPid" in self._file.tables[table] for table in work)
+    def lacking(self) -> list[str]:
+        """What GPU work does not tell of itself, having lost the column: process, device, stream, graph_node."""
+        columns = self._file.tables.get(_KERNELS) or self._file.tables.get(_GRAPH_TRACE, tuple(_WORK_NAMES))
+        wanted = ("globalPid", "deviceId", "streamId", *(("graphNodeId",) if _KERNELS in self._file.tables else ()))
+        return [_WORK_NAMES[name] for name in wanted if name not in columns]
 
     @property
     def has_launch_calls(self) -> bool:
         """Whether CUDA API calls are in the export at all."""
         return _RUNTIME in self._file.tables
+
+    @property
+    def has_messages(self) -> bool:
+        """Whether messages of the profiler are in the export; every recording has some."""
+        return "DIAGNOSTIC_EVENT" in self._file.tables
 
     @property
     def has_ranges(self) -> bool:
