@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ class Terminal(io.StringIO):
 
 
 def test_line_names_stage_rows_and_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress.time, "monotonic", lambda: 100.0)
+    monkeypatch.setattr(time, "monotonic", lambda: 100.0)
     progress.stage("reading kernels", 4_000_000)
     assert progress.line(103.0, 99.0) == "   4 s  reading kernels: 0.0 of 4.0 million rows"
     progress.advance(1_000_000)

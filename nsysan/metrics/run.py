@@ -9,6 +9,7 @@ from functools import cached_property
 import polars as pl
 
 from nsysan.metrics.ledger import build_ledger
+from nsysan.model.narrow import WHOLE, Narrow
 from nsysan.model.run import Model, build_model
 from nsysan.trace.export import Trace
 
@@ -22,7 +23,9 @@ class Run(Model):
         return build_ledger(self.work, self.windows)
 
 
-def analyze(traces: Trace | Sequence[Trace], steps: str | None = None, *, use_nvtx: bool = True) -> Run:
+def analyze(
+    traces: Trace | Sequence[Trace], steps: str | None = None, *, use_nvtx: bool = True, narrow: Narrow = WHOLE
+) -> Run:
     """Analyse a run from its report, or from its reports; arguments and errors are those of build_model."""
-    model = build_model(traces, steps, use_nvtx=use_nvtx)
+    model = build_model(traces, steps, use_nvtx=use_nvtx, narrow=narrow)
     return Run(**{field.name: getattr(model, field.name) for field in fields(model)})

@@ -17,6 +17,7 @@ from nsysan.model.found import Found
 from nsysan.model.health import says_events_lost
 from nsysan.model.host_clock import HostClock, host_clocks
 from nsysan.model.matching import AMBIGUOUS, match_collectives
+from nsysan.model.narrow import WHOLE, Narrow
 from nsysan.model.operations import in_words, load_operations
 from nsysan.model.payloads import communicator_ranks, with_payloads
 from nsysan.model.ranks import Rank, identify_ranks, merge_ranks
@@ -111,10 +112,13 @@ class _Part:
     bystanders: list[tuple[int, int]]
 
 
-def build_model(traces: Trace | Sequence[Trace], steps: str | None = None, *, use_nvtx: bool = True) -> Model:
+def build_model(
+    traces: Trace | Sequence[Trace], steps: str | None = None, *, use_nvtx: bool = True, narrow: Narrow = WHOLE
+) -> Model:
     """Build the model of a run from its report, or from its reports (one a rank, or one a host).
 
     steps: regular expression for the NVTX ranges that mark steps. use_nvtx=False: find steps without ranges.
+    narrow: which part of the run.
     NsysanError where a report holds no GPU work, `steps` matches nothing, or the reports are not of one run.
     """
     reports = [traces] if isinstance(traces, Trace) else list(traces)
@@ -122,6 +126,7 @@ def build_model(traces: Trace | Sequence[Trace], steps: str | None = None, *, us
     for number, trace in enumerate(reports):
         first_key = sum(len(part.ranks) + len(part.bystanders) for part in parts)
         first_row = sum(len(part.work) for part in parts)
+        narrow.apply_to(trace)
         parts.append(_read(trace, number, first_key, first_row, steps, use_nvtx=use_nvtx))
     progress.stage("finding steps")
     ranks = merge_ranks([part.ranks for part in parts])
@@ -140,8 +145,8 @@ def build_model(traces: Trace | Sequence[Trace], steps: str | None = None, *, us
     del parts[:], works
     if work["rank"].null_count():
         work = work.filter(pl.col("rank").is_not_null())
-    combined = combine_steps(found, work)
-    work = attach(work, combined.membership)
+    combined = narrow.of_steps(combine_steps(found, work))
+    work = narrow.of_work(attach(work, combined.membership), combined.windows)
     windows = combined.windows.join(rank_of, on="rank_key")
     groups = _groups(reports, [rank for _, rank in ranks])
     clock = None

@@ -114,7 +114,7 @@ def _strip(report: Report) -> str:
     lines = visible_lines(report)
     rows = [("median rank", report.headline)]
     late = report.diagnosis.straggler
-    if late is not None:
+    if late is not None and late.rank in report.per_rank["rank"]:
         own = report.per_rank.row(by_predicate=pl.col("rank") == late.rank, named=True)
         rows = [("median rank", report.headline), (f"rank {late.rank}, the late one", own)]
     bars = "".join(_bar(name, [(line, own[f"{line}_ns"] or 0) for line in lines]) for name, own in rows)

@@ -121,6 +121,21 @@ class Trace:
                 ExitCode.NOT_NSYS,
             )
         self._unusable: dict[str, int] = {}
+        self._begin: int | None = None
+        self._end: int | None = None
+
+    def narrow(self, begin: int | None = None, end: int | None = None) -> None:
+        """Read only GPU work that starts from `begin` to before `end` (ns)."""
+        if (begin, end) == (self._begin, self._end):
+            return
+        self._begin, self._end = begin, end
+        self.release()
+        for name in ("copies", "graph_replays"):
+            self.__dict__.pop(name, None)
+
+    def _work_wanted(self) -> list[Where]:
+        whole = self._begin is None and self._end is None
+        return [] if whole else [Where("start", at_least=self._begin, below=self._end)]
 
     @property
     def unusable_rows(self) -> dict[str, int]:
@@ -214,7 +229,8 @@ class Trace:
     @cached_property
     def kernels(self) -> pl.DataFrame:
         """Every kernel: the columns of WORK, `name` being nsys' short name."""
-        frame = self._file.read(_KERNELS, {**_WORK_SOURCE, "shortName": _I64, "demangledName": _I64})
+        source = {**_WORK_SOURCE, "shortName": _I64, "demangledName": _I64}
+        frame = self._file.read(_KERNELS, source, self._work_wanted())
         return (
             frame.rename(_WORK_NAMES)
             .pipe(self._named, "shortName", "name")
@@ -227,10 +243,10 @@ class Trace:
     @cached_property
     def copies(self) -> pl.DataFrame:
         """Every memory copy and memory set: the columns of WORK."""
-        copies = self._file.read(_MEMCPY, {**_WORK_SOURCE, "bytes": _I64, "copyKind": _I64})
+        copies = self._file.read(_MEMCPY, {**_WORK_SOURCE, "bytes": _I64, "copyKind": _I64}, self._work_wanted())
         direction = pl.col("copyKind").replace_strict(_MEMCPY_KINDS, default="other", return_dtype=pl.String)
         copies = copies.with_columns(name=(pl.lit("memcpy ") + direction).cast(_NAME))
-        sets = self._file.read(_MEMSET, {**_WORK_SOURCE, "bytes": _I64})
+        sets = self._file.read(_MEMSET, {**_WORK_SOURCE, "bytes": _I64}, self._work_wanted())
         sets = sets.with_columns(name=pl.lit("memset", _NAME))
         return pl.concat(
             (
@@ -243,7 +259,7 @@ class Trace:
     def graph_replays(self) -> pl.DataFrame:
         """CUDA graph replays recorded as one block (graph-level tracing): the columns of WORK."""
         source = {name: dtype for name, dtype in _WORK_SOURCE.items() if name != "graphNodeId"}
-        frame = self._file.read(_GRAPH_TRACE, {**source, "graphId": _I64, "graphExecId": _I64})
+        frame = self._file.read(_GRAPH_TRACE, {**source, "graphId": _I64, "graphExecId": _I64}, self._work_wanted())
         return (
             frame.rename({old: new for old, new in _WORK_NAMES.items() if old in source})
             .with_columns(graph=pl.coalesce("graphExecId", "graphId"), name=pl.lit("CUDA graph replay", _NAME))
@@ -270,6 +286,8 @@ class Trace:
         wanted = [Where("eventClass", one_of=_CUDA_API_CLASSES)]
         # Without names a call is still known by the work that it gave.
         wanted += [Where("nameId", one_of=calls)] if len(self._strings) else []
+        # Work may have been launched long before it starts, but not after.
+        wanted += [Where("start", below=self._end)] if self._end is not None else []
         frame = self._file.read(_RUNTIME, columns, wanted)
         return (
             frame.rename({"globalTid": "thread", "correlationId": "correlation"})
