@@ -135,7 +135,7 @@ def command(
         pattern, chosen = steps_of(steps)
         narrow = Narrow(begin, end, chosen)
         run = nsysan.analyze(reports, pattern, use_nvtx=not no_nvtx, narrow=narrow)
-        report = build_report(run, nsysan.__version__, expected, link_gbps=link_gbps)
+        report = build_report(run, nsysan.__version__, expected, link_gbps=link_gbps, timelines=bool(html or charts))
         if ranks is not None:
             report = of_ranks(report, ranks)
         if redact:

@@ -9,6 +9,7 @@ import polars as pl
 from nsysan.model import classes
 from nsysan.model.classes import Catalogue
 from nsysan.trace.export import UNNAMED, Trace
+from nsysan.trace.rows import kept
 
 _CATEGORY = pl.Categorical()
 _I64 = npt.NDArray[np.int64]
@@ -16,6 +17,8 @@ _CORRELATIONS = 1 << 32  # CUPTI counts calls in 32 bits
 #: Up to this share of kernels without a name is counted with the rest.
 _FEW_UNNAMED = 0.01
 _STREAM = ["process", "device", "context", "stream"]
+#: What no two operations share: one call gives a stream one piece of work at a time.
+_IDENTITY = (*_STREAM, "start", "end", "correlation", "graph_node", "name", "type")
 
 
 def load_operations(trace: Trace, catalogue: Catalogue) -> pl.DataFrame:
@@ -26,14 +29,32 @@ def load_operations(trace: Trace, catalogue: Catalogue) -> pl.DataFrame:
     launch_start, launch_end, launch (of the API call, null where none is recorded).
     """
     kernels = trace.kernels
+    # What is wanted of the largest frames is known, and each copy of one is as large as what is made of it.
+    _ = trace.graph_mode
+    trace.release()
     names = kernels.select("name", "demangled").unique(maintain_order=True)
     kernels = kernels.join(_classified(names, catalogue), on=["name", "demangled"], how="left", nulls_equal=True)
     kernels = kernels.with_columns(_unknown_if_unnamed(kernels))
     others = pl.concat([_plain(trace.copies, classes.COPY), _plain(trace.graph_replays, classes.OPAQUE)])
     work = pl.concat([kernels, others.select(kernels.columns)])
-    work = work.filter(pl.col("start").is_not_null() & pl.col("end").is_not_null())
-    work = work.sort("process", "device", "start", "end", "stream").with_row_index("row")
-    return _trim_stream_overlap(_join_launches(work, trace))
+    del kernels, others
+    work = kept(work, pl.col("start", "end").is_not_null())
+    work = _each_once(work.sort("process", "device", "start", "end", "stream"), trace).with_row_index("row")
+    work = _join_launches(work, trace)
+    _ = trace.synchronise_calls
+    trace.release()
+    return _trim_stream_overlap(work)
+
+
+def _each_once(work: pl.DataFrame, trace: Trace) -> pl.DataFrame:
+    """The rows, in order, without those that repeat the one before: a tool that merges files can write them twice."""
+    told = pl.col("stream").is_not_null() & pl.col("correlation").is_not_null()
+    again = told & pl.all_horizontal(pl.col(name).eq_missing(pl.col(name).shift(1)) for name in _IDENTITY)
+    repeated = work.select(again.fill_null(False)).to_series()
+    if not repeated.any():
+        return work
+    trace.leave_out("operations that occur twice", int(repeated.sum()))
+    return work.filter(~repeated)
 
 
 def in_words(work: pl.DataFrame) -> pl.DataFrame:

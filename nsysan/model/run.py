@@ -132,9 +132,11 @@ def build_model(
     ranks = merge_ranks([part.ranks for part in parts])
     _check_communicators(reports)
     offsets = utc_offsets(reports) if len(reports) > 1 else [0]
-    works = [shifted(part.work, offset) for part, offset in zip(parts, offsets, strict=True)]
     found = [_on_clock(part.found, offset) for part, offset in zip(parts, offsets, strict=True)]
     bystanders = [key for part in parts for key in part.bystanders]
+    works: list[pl.DataFrame] = []
+    while parts:
+        works.append(shifted(parts.pop(0).work, offsets[len(works)]))
     if len(reports) > 1:
         check_one_run([trace.name for trace in reports], works)
     rank_of = pl.DataFrame(
@@ -142,7 +144,7 @@ def build_model(
         schema={"rank_key": pl.Int64, "rank": pl.Int64},
     )
     work = attach(pl.concat(works), rank_of, on="rank_key")
-    del parts[:], works
+    del works
     if work["rank"].null_count():
         work = work.filter(pl.col("rank").is_not_null())
     combined = narrow.of_steps(combine_steps(found, work))
@@ -174,9 +176,6 @@ def build_model(
 
 def _read(trace: Trace, number: int, first_key: int, first_row: int, steps: str | None, *, use_nvtx: bool) -> _Part:
     work = load_operations(trace, load_catalogue())
-    # What is wanted of the largest frames is known by now, and each is as large as `work`.
-    _ = trace.graph_mode, trace.synchronise_calls
-    trace.release()
     if not (work["type"].is_in(["kernel", "graph"])).any():
         raise NsysanError(_nothing(trace), ExitCode.NOTHING_TO_ANALYSE)
     keys = work.select(_KEY).unique().sort(_KEY).with_row_index("rank_key", first_key).cast({"rank_key": pl.Int64})

@@ -80,12 +80,17 @@ class Report:
 
 
 def build_report(
-    run: Run, version: str, expected: Expectation | None = None, *, link_gbps: float | None = None
+    run: Run,
+    version: str,
+    expected: Expectation | None = None,
+    *,
+    link_gbps: float | None = None,
+    timelines: bool = True,
 ) -> Report:
     """The Report of a run.
 
     expected: gives message sizes where the trace does not, and is held against the rest. link_gbps: peak of the
-    link between the GPUs, in place of the table's.
+    link between the GPUs, in place of the table's. timelines: whether it is to show single steps.
     """
     progress.stage("accounting for every nanosecond")
     compared = compare_with(run, expected)
@@ -94,12 +99,12 @@ def build_report(
     diagnosis = diagnose(run)
     families = find_families(run)
     link = find_link(run, families, link_gbps)
-    timelines = build_timelines(run, diagnosis)
+    drawn = build_timelines(run, diagnosis) if timelines else []
     quality = assess(run, diagnosis, compared) + assess_export(run) + assess_wire(families, link)
     counters, lanes = [], []
     if (samples := load_samples(run)) is not None:
         counters = _counters(run, samples)
-        lanes = [counter_lanes(samples, timeline) for timeline in timelines]
+        lanes = [counter_lanes(samples, timeline) for timeline in drawn]
         quality.append(assess_counters(run, counters))
     return Report(
         version=version,
@@ -116,7 +121,7 @@ def build_report(
         diagnosis=diagnosis,
         expectation=compared,
         findings=find(run, diagnosis, compared, link),
-        timelines=timelines,
+        timelines=drawn,
         quality=quality,
         counters=counters,
         counter_lanes=lanes,

@@ -46,7 +46,13 @@ def assess_export(run: Run) -> list[Quality]:
 
 def _launches(run: Run) -> Quality:
     untold = (pl.col("type") != "graph") & pl.col("launch_start").is_null()
-    missing, known = run.work.select(untold.sum(), pl.col("launch_start").count()).row(0)
+    calls = pl.col("launch_start").count().alias("calls"), pl.col("launch").count().alias("named")
+    missing, known, named = run.work.select(untold.sum(), *calls).row(0)
+    if known and not named:
+        why = (
+            "CUDA API calls have no names in the export, so that a host that waits in a synchronise call reads as late"
+        )
+        return Quality("launches", ESTIMATED, f"{why}; {_AGAIN}")
     if missing == 0:
         return Quality("launches", OK, "every operation has the API call that launched it")
     if known == 0:
@@ -96,7 +102,7 @@ def _unusable(run: Run) -> Quality | None:
     return Quality(
         "unusable_rows",
         ESTIMATED,
-        f"left out, since their times or ids cannot be: {listed}; the file is damaged: copy it again, or {_AGAIN}",
+        f"left out, since such rows cannot be: {listed}; the file is damaged: copy it again, or {_AGAIN}",
     )
 
 

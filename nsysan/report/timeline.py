@@ -63,7 +63,8 @@ def build_timelines(run: Run, diagnosis: Diagnosis) -> list[Timeline]:
     shown = [decimated(timeline, limit) for timeline in whole]
     room = MAX_SLICES - sum(len(timeline.slices) for timeline in shown)
     # A step has at most one call for each operation; ranges make it more, and room is then used up sooner.
-    sizes = dict(run.work.drop_nulls("step").group_by("step").agg(n=2 * pl.len()).sort("step").iter_rows())
+    steps = run.work.select(pl.col("step").drop_nulls())
+    sizes = dict(steps.group_by("step").agg(n=2 * pl.len()).sort("step").iter_rows())
     for step in sorted(sizes.keys() - roles.keys()):
         if sizes[step] > room:
             break

@@ -12,6 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from nsysan._errors import ExitCode, NsysanError
+from nsysan.trace.rows import kept
 from nsysan.trace.store import Store, Where
 
 _I64 = pl.Int64()
@@ -141,6 +142,10 @@ class Trace:
     def unusable_rows(self) -> dict[str, int]:
         """Rows of the frames read so far that are left out, by what they would be: their times or ids cannot be."""
         return {what: n for what, n in self._unusable.items() if n}
+
+    def leave_out(self, what: str, rows: int) -> None:
+        """Count rows that a reader of the frames leaves out."""
+        self._unusable[what] = rows
 
     @property
     def lacking(self) -> list[str]:
@@ -475,10 +480,11 @@ class Trace:
         frame = frame.with_columns(blank)
         # A column that is missing, or empty throughout, is a lesser export; a gap in one is damage.
         told = [name for name in ("process", "device") if frame[name].null_count() < len(frame)]
-        usable = self._timed(frame.filter(*(_is_id(name) for name in told)), f"{kind} rows", _LONGEST_NS)
+        ids = [_is_id(name) for name in told]
+        usable = self._timed(kept(frame, *ids) if ids else frame, f"{kind} rows", _LONGEST_NS)
         if len(usable):
             middle = pl.col("start").median().cast(_I64)
-            usable = usable.filter((pl.col("start") - middle).abs() < _WIDEST_NS)
+            usable = kept(usable, (pl.col("start") - middle).abs() < _WIDEST_NS)
         lost = self._unusable[f"{kind} rows"] = len(frame) - len(usable)
         if lost > _MAX_UNUSABLE * len(frame):
             raise self._file.damaged(f"{lost} of {len(frame)} {kind} rows have impossible times, processes or devices")
@@ -495,7 +501,7 @@ class Trace:
         """The rows that begin and end at times that a clock can show; the others are counted as `what`."""
         possible = pl.all_horizontal(pl.col(begin, end).is_between(-_MAX_TIME, _MAX_TIME))
         lasted = pl.col(end) - pl.col(begin)
-        usable = frame.filter(possible).filter(lasted >= 0, lasted <= (2 * _MAX_TIME if longest is None else longest))
+        usable = kept(kept(frame, possible), lasted >= 0, lasted <= (2 * _MAX_TIME if longest is None else longest))
         self._unusable[what] = len(frame) - len(usable)
         return usable
 
