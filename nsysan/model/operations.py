@@ -43,7 +43,7 @@ def load_operations(trace: Trace, catalogue: Catalogue) -> pl.DataFrame:
     work = _join_launches(work, trace)
     _ = trace.synchronise_calls
     trace.release()
-    return _trim_stream_overlap(work)
+    return _narrowed(_trim_stream_overlap(work))
 
 
 def _each_once(work: pl.DataFrame, trace: Trace) -> pl.DataFrame:
@@ -114,6 +114,24 @@ def _call_keys(frame: pl.DataFrame, processes: _I64) -> _I64:
     correlation = frame["correlation"].fill_null(-1).to_numpy()
     known = (correlation >= 0) & (correlation < _CORRELATIONS)
     return np.where(known, process * _CORRELATIONS + correlation, -1)
+
+
+def _narrowed(work: pl.DataFrame) -> pl.DataFrame:
+    """The same numbers in fewer bytes: a column that has nothing takes none, and ids are small."""
+    small = {"device": pl.Int32, "context": pl.Int32, "stream": pl.Int32, "correlation": pl.UInt32, "trimmed": pl.Int32}
+    fitting = [name for name, dtype in small.items() if _fits(work[name], dtype)]
+    empty = [name for name in ("graph", "bytes") if work[name].null_count() == len(work)]
+    return work.with_columns(
+        *(pl.col(name).cast(small[name]) for name in fitting), *(pl.lit(None).alias(name) for name in empty)
+    )
+
+
+def _fits(values: pl.Series, dtype: type[pl.Int32] | type[pl.UInt32]) -> bool:
+    least, most = values.min(), values.max()
+    if not isinstance(least, int) or not isinstance(most, int):
+        return True
+    lowest, highest = (0, (1 << 32) - 1) if dtype is pl.UInt32 else (-(1 << 31), (1 << 31) - 1)
+    return lowest <= least and most <= highest
 
 
 def _trim_stream_overlap(work: pl.DataFrame) -> pl.DataFrame:

@@ -26,6 +26,19 @@ from nsysan.model.windows import find_windows
 from nsysan.trace.export import Trace
 
 _KEY = ["process", "device"]
+#: Columns of the work that say nothing of a collective across ranks.
+_NOT_OF_CALLS = (
+    "start",
+    "device",
+    "graph",
+    "bytes",
+    "demangled",
+    "type",
+    "lookalike",
+    "launch",
+    "launch_end",
+    "trimmed",
+)
 
 
 @dataclass(frozen=True)
@@ -143,7 +156,8 @@ def build_model(
         {"rank_key": [key for key, _ in ranks], "rank": [rank.rank for _, rank in ranks]},
         schema={"rank_key": pl.Int64, "rank": pl.Int64},
     )
-    work = attach(pl.concat(works), rank_of, on="rank_key")
+    # A column of which a report has nothing is of no type in it.
+    work = attach(pl.concat(works, how="vertical_relaxed"), rank_of, on="rank_key")
     del works
     if work["rank"].null_count():
         work = work.filter(pl.col("rank").is_not_null())
@@ -184,6 +198,7 @@ def _read(trace: Trace, number: int, first_key: int, first_row: int, steps: str 
     told = with_payloads(in_words(work.filter(_is_communication())), trace)
     work = attach(work, told.select("row", "message_bytes", pl.col("communicator").cast(pl.Categorical())))
     found = find_windows(trace, work, steps, use_nvtx=use_nvtx)
+    trace.release()
     stepped = keys.join(found.windows.select("rank_key").unique(), on="rank_key", how="semi").sort("rank_key")
     identified = identify_ranks(trace, list(stepped.select(_KEY).iter_rows()))
     key_of = {(process, device): key for key, process, device in stepped.select("rank_key", *_KEY).iter_rows()}
@@ -201,7 +216,9 @@ def _is_communication() -> pl.Expr:
 
 
 def _communication(work: pl.DataFrame) -> pl.DataFrame:
-    return in_words(work.filter(_is_communication() & pl.col("step").is_not_null()))
+    """The communication of the steps, with texts in place of categories."""
+    wanted = _is_communication() & pl.col("step").is_not_null()
+    return in_words(work.select(pl.exclude(_NOT_OF_CALLS)).filter(wanted))
 
 
 def _corrected(work: pl.DataFrame, windows: pl.DataFrame, corrections: list[int]) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -528,6 +528,9 @@ class Trace:
 
     def release(self) -> None:
         """Forget the largest frames; they are read again if asked for again."""
+        if "ranges" in self.__dict__:
+            _ = self.open_range_count
+            self.__dict__.pop("_nvtx", None)
         for name in ("kernels", "launches"):
             self.__dict__.pop(name, None)
 
