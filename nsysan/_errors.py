@@ -32,3 +32,6 @@ class NsysanError(Exception):
     def __init__(self, message: str, code: ExitCode) -> None:
         super().__init__(message)
         self.exit_code = int(code)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return NsysanError, (str(self), self.exit_code)

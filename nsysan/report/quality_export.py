@@ -10,7 +10,6 @@ from nsysan.metrics.run import Run
 from nsysan.model.host_clock import MAX_LATENCY_NS
 from nsysan.report.quality import ESTIMATED, NOT_MEASURABLE, OK, Quality
 from nsysan.report.text import counted, numbered
-from nsysan.trace.export import UNNAMED
 
 _AGAIN = "export the .nsys-rep again with `nsys export --type sqlite`"
 
@@ -22,8 +21,7 @@ def assess_export(run: Run) -> list[Quality]:
 
 
 def _launches(run: Run) -> Quality:
-    untold = (pl.col("type") != "graph") & pl.col("launch_start").is_null()
-    missing, known = run.work.select(untold.sum(), pl.col("launch_start").count()).row(0)
+    missing, known = run.tally.untold, run.tally.launched
     if missing == 0:
         return Quality("launches", OK, "every operation has the API call that launched it")
     if known == 0:
@@ -35,12 +33,12 @@ def _launches(run: Run) -> Quality:
             f"with --trace=cuda,nvtx, and {_AGAIN}",
         )
     return Quality(
-        "launches", ESTIMATED, f"no recorded API call for {missing} of {counted(len(run.work), 'operation')}"
+        "launches", ESTIMATED, f"no recorded API call for {missing} of {counted(run.tally.operations, 'operation')}"
     )
 
 
 def _have_calls(run: Run) -> bool:
-    return any(trace.has_launch_calls for trace in run.traces)
+    return any(report.has_launch_calls for report in run.reports)
 
 
 def _clock(run: Run) -> Quality | None:
@@ -65,7 +63,7 @@ def _clock(run: Run) -> Quality | None:
 
 def _unusable(run: Run) -> Quality | None:
     lost: Counter[str] = Counter()
-    for trace in run.traces:
+    for trace in run.reports:
         lost.update(trace.unusable_rows)
     if not lost:
         return None
@@ -78,7 +76,7 @@ def _unusable(run: Run) -> Quality | None:
 
 
 def _processes(run: Run) -> Quality | None:
-    without = [trace for trace in run.traces if not trace.has_processes]
+    without = [trace for trace in run.reports if not trace.has_processes]
     if not without:
         return None
     return Quality(
@@ -90,8 +88,7 @@ def _processes(run: Run) -> Quality | None:
 
 
 def _names(run: Run) -> Quality | None:
-    kernels = pl.col("type") == "kernel"
-    unnamed, total = run.work.select((kernels & (pl.col("name") == UNNAMED)).sum(), kernels.sum().alias("all")).row(0)
+    unnamed, total = run.tally.unnamed, run.tally.kernels
     if not unnamed:
         return None
     hidden = bool(run.ledger.select((pl.col("graph_ns") > 0).any()).item()) and run.graph_mode != "graph"
@@ -110,10 +107,10 @@ def _names(run: Run) -> Quality | None:
 
 
 def _ranges(run: Run) -> Quality | None:
-    without = [trace.name for trace in run.traces if not trace.has_ranges]
+    without = [trace.name for trace in run.reports if not trace.has_ranges]
     if not without:
         return None
-    where = "" if len(without) == len(run.traces) else f" of {', '.join(without)}"
+    where = "" if len(without) == len(run.reports) else f" of {', '.join(without)}"
     return Quality(
         "ranges",
         ESTIMATED,
@@ -135,7 +132,7 @@ def _gpus(run: Run) -> Quality | None:
 
 
 def _versions(run: Run) -> Quality | None:
-    without = [trace for trace in run.traces if trace.schema_version is None]
+    without = [trace for trace in run.reports if trace.schema_version is None]
     if not without:
         return None
     return Quality(
