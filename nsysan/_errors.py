@@ -18,6 +18,7 @@ class ExitCode(IntEnum):
     OUTPUT_UNWRITABLE = 10
     NO_STEPS = 11
     NOT_ONE_RUN = 12
+    NO_WORKERS = 13
     NO_NSYS = 20
     NO_REPORT = 21
     RANGE_NEVER_OPENED = 22

@@ -47,7 +47,9 @@ def merge(summaries: Sequence[Summary]) -> Merged:
         check_one_run([report.name for report in facts], spans)
     places = list(zip(summaries, first_keys, first_rows, offsets, strict=True))
     found = [_found(s.found, key, offset) for s, key, _, offset in places]
-    counts = pl.concat([shifted(s.counts, offset).with_columns(pl.col("rank_key") + key) for s, key, _, offset in places])
+    counts = pl.concat(
+        [shifted(s.counts, offset).with_columns(pl.col("rank_key") + key) for s, key, _, offset in places]
+    )
     calls = pl.concat([_calls(*place, report) for report, place in enumerate(places)])
     steps = combine_steps(found, calls, counts)
     rank_of = {key: rank.rank for key, rank in ranks}

@@ -25,9 +25,10 @@ class Placement:
     """What a report is told of its run.
 
     number: of the report. offset: ns from its clock to the run's. first_row: number of its first operation.
-    ranks: those that it shows, keys: the rank_key of each. opened: rank_key, begin (report's clock), step of its windows. passing: row (in the report), step
-    of communication that no range claims but that begins inside a step. last: row (in the report), last: last
-    arrival at a matched collective. windows: those of its ranks, as the run has them.
+    ranks: those that it shows; keys: the rank_key of each. opened: rank_key, begin (report's clock), step of its
+    windows. passing: row (in the report), step of communication that no range claims but that begins inside a step.
+    last: row (in the report), last: last arrival at a matched collective. windows: those of its ranks, as the run has
+    them.
     """
 
     number: int
@@ -45,11 +46,9 @@ class Placement:
 class Part:
     """One report's part in a run.
 
-    work: operations of its ranks (see model.run.Model.work). windows: those of its ranks. Pickled it is the recipe
-    and the placement, so that no trace is ever sent.
+    work: operations of its ranks (see model.run.Model.work).
     """
 
-    recipe: Recipe
     placement: Placement
     trace: Trace
     work: pl.DataFrame
@@ -83,12 +82,6 @@ class Part:
         times = ("launch_start", "launch_end")
         return self.work.with_columns(pl.when(~pl.col("rank").is_in(off)).then(pl.col(t)).alias(t) for t in times)
 
-    def __reduce__(self) -> tuple[object, ...]:
-        return _again, (self.recipe, self.placement)
-
-    def __sizeof__(self) -> int:
-        return int(self.work.estimated_size())
-
 
 def place(reading: Reading, placement: Placement) -> Part:
     """The part of a reading in a run."""
@@ -105,11 +98,7 @@ def place(reading: Reading, placement: Placement) -> Part:
         work = work.filter(pl.col("rank").is_not_null())
     if placement.offset:
         work = shifted(work, placement.offset)
-    return Part(reading.recipe, placement, reading.trace, work)
-
-
-def _again(recipe: Recipe, placement: Placement) -> Part:
-    return place(read(recipe), placement)
+    return Part(placement, reading.trace, work)
 
 
 class Parts(Protocol):
@@ -137,12 +126,11 @@ class Here:
 
     def read(self, recipes: Sequence[Recipe]) -> list[Summary | NsysanError]:
         """Read each report; its summary, or why it cannot be read."""
-        found = []
+        found: list[Summary | NsysanError] = []
         for recipe in recipes:
-            reading = attempt(read, recipe)
-            failed = isinstance(reading, NsysanError)
-            self._readings.append(None if failed else reading)
-            found.append(reading if failed else summarise(reading))
+            reading = attempt(recipe)
+            self._readings.append(reading if isinstance(reading, Reading) else None)
+            found.append(summarise(reading) if isinstance(reading, Reading) else reading)
         return found
 
     def place(self, placements: Mapping[int, Placement]) -> None:
@@ -158,9 +146,9 @@ class Here:
         return [question(part, *own) for part, own in zip(self._parts, arguments, strict=True)]
 
 
-def attempt(function: Callable[[Recipe], _T], recipe: Recipe) -> _T | NsysanError:
-    """What the function makes of the recipe, or the error that a user can cause, as a value."""
+def attempt(recipe: Recipe) -> Reading | NsysanError:
+    """The report, or why it cannot be read, as a value."""
     try:
-        return function(recipe)
+        return read(recipe)
     except NsysanError as error:
         return error

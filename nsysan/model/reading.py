@@ -51,8 +51,7 @@ class Recipe:
 class Reading:
     """One report as it was read: its operations, with row and rank_key (number of the process and device) from 0 up.
 
-    found: its steps. ranks: by rank_key. bystanders: (process, device) without a step. keys: how many there are of
-    both. Pickled it is its recipe, so that no trace is ever sent: whoever receives it reads the file.
+    found: its steps. ranks: by rank_key. bystanders: (process, device) without a step.
     """
 
     recipe: Recipe
@@ -61,17 +60,6 @@ class Reading:
     found: Found
     ranks: list[tuple[int, Rank]]
     bystanders: list[tuple[int, int]]
-
-    @property
-    def keys(self) -> int:
-        """Number of (process, device) with GPU work."""
-        return len(self.ranks) + len(self.bystanders)
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return read, (self.recipe,)
-
-    def __sizeof__(self) -> int:
-        return int(self.work.estimated_size())
 
 
 @dataclass(frozen=True)

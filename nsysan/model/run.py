@@ -46,9 +46,9 @@ class Model:
     """The model of one run.
 
     parts: its reports, wherever they are held. reports: what is known of each; failures: those that could not be
-    read. ranks: in rank order; report_of: number of the report that shows a rank. bystanders: (process, device) with GPU work but without a step.
-    size: ranks of the largest communicator, None where no report tells. clock: how several reports came onto
-    one clock, None for one report.
+    read. ranks: in rank order; report_of: number of the report that shows a rank. bystanders: (process, device) with
+    GPU work but without a step. size: ranks of the largest communicator, None where no report tells. clock: how
+    several reports came onto one clock, None for one report.
     windows: step, rank, begin, finish, label, excluded (see steps.Steps).
     collectives: calls inside steps with the columns of match_collectives.
     stated_bytes: size of all-reduces of which no report tells one, where the user states it.

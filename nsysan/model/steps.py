@@ -53,7 +53,9 @@ def combine_steps(found: Sequence[Found], calls: pl.DataFrame, counts: pl.DataFr
     membership = pl.concat([membership, passing])
     numbered = calls.join(membership, on="row", maintain_order="left")
     counts = counts.join(opened, on=["rank_key", "begin"]).drop("begin")
-    windows = _exclude(windows, pl.concat([counts, *_counted(numbered, passing)], how="diagonal"), numbered, first.method)
+    windows = _exclude(
+        windows, pl.concat([counts, *_counted(numbered, passing)], how="diagonal"), numbered, first.method
+    )
     sources = list(dict.fromkeys(part.source for part in found))
     notes = list(dict.fromkeys(note for part in found for note in part.notes))
     return Steps(first.method, "; ".join(sources), windows, membership, passing, notes)

@@ -36,7 +36,15 @@ class Quality:
 
 def assess(run: Run, diagnosis: Diagnosis, compared: Compared | None = None) -> list[Quality]:
     """Quality rows of a run, each aspect once; compared: what the user states of the model."""
-    rows = [_reports(run), _steps(run), _ranks(run), _missing(run), _one_clock(run), _graphs(run), _split(run, diagnosis)]
+    rows = [
+        _reports(run),
+        _steps(run),
+        _ranks(run),
+        _missing(run),
+        _one_clock(run),
+        _graphs(run),
+        _split(run, diagnosis),
+    ]
     rows.append(_bytes(run, compared))
     rows += [_events(run), _host_time(run), _overlap(run), _unknown_names(run)]
     rows += [_straggler(run, diagnosis), _gaps(run, diagnosis), _what_if(run, diagnosis)]

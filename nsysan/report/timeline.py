@@ -5,7 +5,6 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import takewhile
 
 import polars as pl
 
@@ -70,7 +69,7 @@ def build_timelines(run: Run, diagnosis: Diagnosis) -> list[Timeline]:
     others = sorted(sizes.keys() - roles.keys())
     for first in range(0, len(others), _AT_ONCE):
         wanted = others[first : first + _AT_ONCE]
-        batch = list(takewhile(lambda step, room=room: sizes[step] <= room, wanted))
+        batch = wanted[: next((n for n, step in enumerate(wanted) if sizes[step] > room), len(wanted))]
         for timeline in _timelines(run, diagnosis, dict.fromkeys(batch, "")):
             if max(sizes[timeline.step], timeline.total) > room:
                 return shown
