@@ -32,7 +32,7 @@ def open_trace(path: str | Path) -> Trace:
     return Trace(Path(path))
 
 
-def analyze(traces: Trace | Sequence[Trace], steps: str | None = None, *, use_nvtx: bool = True) -> Run:
+def analyze(traces: Trace | Path | Sequence[Trace | Path], steps: str | None = None, *, use_nvtx: bool = True) -> Run:
     """Find ranks, steps and collectives of a trace, or of a run's traces (see nsysan.model.run.build_model)."""
     from nsysan.metrics.run import analyze
 

@@ -89,7 +89,9 @@ class Model:
     @property
     def traces(self) -> list[Trace]:
         """The reports themselves; of a run that is held elsewhere they are opened anew."""
-        return [part.trace for part in self.ask(_itself)]
+        if isinstance(self.parts, Here):
+            return [part.trace for part in self.ask(_itself)]
+        return [Trace(Path(report.path)) for report in self.reports]
 
     @cached_property
     def work(self) -> pl.DataFrame:
@@ -98,7 +100,7 @@ class Model:
         The columns of operations.load_operations, and report, rank, step (null outside steps), message_bytes,
         communicator, last (last arrival at a matched collective).
         """
-        work = pl.concat([part.work for part in self.ask(_itself)])
+        work = pl.concat(self.ask(_work))
         return work if self.stated_bytes is None else work.with_columns(stated(self.stated_bytes))
 
     @property
@@ -109,7 +111,7 @@ class Model:
     @cached_property
     def synchronise_calls(self) -> pl.DataFrame:
         """The hosts' synchronise calls on the run's clock: thread, start, end."""
-        return pl.concat([part.synchronise_calls for part in self.ask(_itself)])
+        return pl.concat(self.ask(_synchronise_calls))
 
     @cached_property
     def host_clocks(self) -> dict[int, HostClock]:
@@ -185,6 +187,14 @@ def stated(message_bytes: int) -> pl.Expr:
 
 def _itself(part: Part) -> Part:
     return part
+
+
+def _work(part: Part) -> pl.DataFrame:
+    return part.work
+
+
+def _synchronise_calls(part: Part) -> pl.DataFrame:
+    return part.synchronise_calls
 
 
 def _host_clocks(part: Part) -> dict[int, HostClock]:

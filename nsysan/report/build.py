@@ -54,6 +54,7 @@ class Report:
 
     per_step: the ledger (see metrics.ledger.build_ledger). per_rank: rank and the median of each figure over the
     steady steps, null where no steady step has it. headline: the median of per_rank over the ranks.
+    left_out: names of reports that could not be read (the quality row `reports` says why).
     size: ranks of the largest communicator, None where the trace does not tell. expectation: what the user states
     of the model, beside the measured. findings: most severe first.
     counters: empty where no GPU metrics were captured. counter_lanes: one frame a timeline (see
@@ -62,6 +63,7 @@ class Report:
 
     version: str
     inputs: list[Input]
+    left_out: list[str]
     ranks: list[Rank]
     size: int | None
     steps: StepsSummary
@@ -102,6 +104,7 @@ def build_report(
     return Report(
         version=version,
         inputs=[Input(t.name, t.nsys_version, t.schema_version, t.graph_mode) for t in run.reports],
+        left_out=[failure.name for failure in run.failures],
         ranks=run.ranks,
         size=run.size,
         steps=_steps(run),

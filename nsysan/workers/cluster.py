@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
 _T = TypeVar("_T")
-_WAIT = 20  # seconds for a scheduler to answer, and for a worker to be there
+#: Seconds for a scheduler to answer, and for a worker to be there.
+WAIT = 20
 
 
 class Cluster:
@@ -30,9 +31,8 @@ class Cluster:
     workers, so far.
     """
 
-    def __init__(self, address: str, wait: float = _WAIT) -> None:
-        self._address = address
-        self._client = _connected(address, wait)
+    def __init__(self, address: str) -> None:
+        self._client = _connected(address)
         self._run = uuid4().hex[:12]
         self._round = 0
         self._recipes: list[Recipe] = []
@@ -99,18 +99,18 @@ class Cluster:
         return _unpacked(message)
 
 
-def _connected(address: str, wait: float) -> Client:
+def _connected(address: str) -> Client:
     """A client of a scheduler that has workers with this version of nsysan."""
     try:
         from distributed import Client
     except ImportError as error:
         raise NsysanError("--scheduler needs Dask: pip install 'nsysan[cluster]'", ExitCode.NO_WORKERS) from error
     try:
-        client = Client(address, timeout=wait, set_as_default=False)
+        client = Client(address, timeout=WAIT, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
         raise NsysanError(f"{address}: no Dask scheduler answers ({error})", ExitCode.NO_WORKERS) from error
     try:
-        client.wait_for_workers(1, timeout=wait)
+        client.wait_for_workers(1, timeout=WAIT)
         _check_versions(client, address)
     except TimeoutError as error:
         client.close()
