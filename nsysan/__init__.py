@@ -34,7 +34,11 @@ def open_trace(path: str | Path) -> Trace:
 
 
 def analyze(
-    traces: Trace | Sequence[Trace], steps: str | None = None, *, use_nvtx: bool = True, narrow: Narrow | None = None
+    traces: Trace | Path | Sequence[Trace | Path],
+    steps: str | None = None,
+    *,
+    use_nvtx: bool = True,
+    narrow: Narrow | None = None,
 ) -> Run:
     """Find ranks, steps and collectives of a trace, or of a run's traces (see nsysan.model.run.build_model)."""
     from nsysan.metrics.run import analyze

@@ -18,6 +18,7 @@ class ExitCode(IntEnum):
     OUTPUT_UNWRITABLE = 10
     NO_STEPS = 11
     NOT_ONE_RUN = 12
+    NO_WORKERS = 13
     NO_NSYS = 20
     NO_REPORT = 21
     RANGE_NEVER_OPENED = 22
@@ -32,3 +33,6 @@ class NsysanError(Exception):
     def __init__(self, message: str, code: ExitCode) -> None:
         super().__init__(message)
         self.exit_code = int(code)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return NsysanError, (str(self), self.exit_code)

@@ -275,7 +275,7 @@ def test_lanes_keep_their_peaks_when_thinned(tmp_path: Path) -> None:
             "value": [99 if number == 2_345 else number % 3 for number in range(len(times))],
         }
     )
-    lanes = counter_lanes(samples, timeline)
+    lanes = counter_lanes(samples, timeline.origin, timeline.finish)
     assert len(times) > 2 * MAX_POINTS
     assert MAX_POINTS / 2 < len(lanes) <= MAX_POINTS
     assert lanes["value"].max() == 99

@@ -17,6 +17,7 @@ BELOW: dict[str, set[str]] = {
     "model": {"trace"},
     "metrics": {"trace", "model"},
     "report": {"trace", "model", "metrics"},
+    "workers": {"trace", "model"},
 }
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 import nsysan
-from nsysan.cli.source import expand, opened_all
+from nsysan.cli.source import analysed, expand, spread
 from nsysan.report.output import check_writable, write_text
 from nsysan.report.text import plain
 
@@ -30,6 +30,7 @@ _MOST = 26
 )
 @click.option("--steps", metavar="PATTERN", help="Regular expression for the NVTX ranges that mark decode steps.")
 @click.option("--no-nvtx", is_flag=True, help="Find steps by graph replays or kernel period, leaving ranges aside.")
+@spread
 @click.option("--force", is_flag=True, help="Replace output files that exist.")
 @click.option("-q", "--quiet", is_flag=True, help="No text; only errors.")
 def command(
@@ -40,6 +41,8 @@ def command(
     batches: tuple[int, ...],
     steps: str | None,
     no_nvtx: bool,
+    jobs: int | None,
+    scheduler: str | None,
     force: bool,
     quiet: bool,
 ) -> None:
@@ -81,8 +84,7 @@ def command(
     each = batches if len(batches) == len(sides) else (batches or (1,)) * len(sides)
     built: list[Side] = []
     for label, inputs, batch in zip(letters(len(sides)), paths, each, strict=True):
-        with opened_all(inputs, quiet=quiet) as reports:
-            run = nsysan.analyze(reports, steps, use_nvtx=not no_nvtx)
+        with analysed(inputs, steps, use_nvtx=not no_nvtx, quiet=quiet, jobs=jobs, scheduler=scheduler) as run:
             built.append(build_side(label, run, nsysan.__version__, batch))
     comparison = compare(built, nsysan.__version__)
 

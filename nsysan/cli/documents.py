@@ -8,7 +8,7 @@ from typing import Any
 
 import nsysan
 from nsysan._errors import ExitCode, NsysanError
-from nsysan.cli.source import expand, opened_all
+from nsysan.cli.source import analysed, expand
 
 _SCHEMA_FAMILY = "nsysan.report/"
 
@@ -26,8 +26,8 @@ def document_of(names: tuple[str, ...], *, quiet: bool = False) -> dict[str, Any
     from nsysan.report.build import build_report
     from nsysan.report.document import to_json
 
-    with opened_all(paths, quiet=quiet) as traces:
-        text = to_json(build_report(nsysan.analyze(traces), nsysan.__version__, timelines=False))
+    with analysed(paths, quiet=quiet) as run:
+        text = to_json(build_report(run, nsysan.__version__, timelines=False))
     # As a reader of the file would have it: whole numbers stay whole, tuples become lists.
     document: dict[str, Any] = json.loads(text)
     return document

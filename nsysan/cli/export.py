@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 import nsysan
-from nsysan.cli.source import expand, opened_all
+from nsysan.cli.source import analysed, expand
 from nsysan.report.output import check_writable, write_bytes
 from nsysan.report.text import counted, plain
 
@@ -62,8 +62,7 @@ def command(
         wanted = None if trace_steps is None else parse_steps(trace_steps)
     except ValueError as error:
         raise click.UsageError(f"--trace-steps: {error}") from error
-    with opened_all(paths, quiet=quiet) as reports:
-        run = nsysan.analyze(reports, steps, use_nvtx=not no_nvtx)
+    with analysed(paths, steps, use_nvtx=not no_nvtx, quiet=quiet, jobs=1) as run:
         chosen = choose_steps(run, wanted)
         text = to_perfetto(run, chosen, nsysan.__version__)
     write_bytes(output, packed(text) if output.suffix == ".gz" else text.encode("utf-8"), force=force)

@@ -10,7 +10,7 @@ import click
 
 import nsysan
 from nsysan.cli.options import NUMBERS, TIME, steps_of
-from nsysan.cli.source import expand, opened_all
+from nsysan.cli.source import analysed, expand, spread
 from nsysan.report.output import check_writable, write_bytes, write_text
 from nsysan.report.text import plain
 
@@ -58,6 +58,7 @@ _PATH = click.Path(path_type=Path)
     default="inline",
     help="In the HTML file: opens offline; or from plotly's CDN: 2 MB less.  [default: inline]",
 )
+@spread
 @click.option("--redact", is_flag=True, help="Mask file, host and user names, paths and addresses in all outputs.")
 @click.option("--force", is_flag=True, help="Replace output files that exist.")
 @click.option("-q", "--quiet", is_flag=True, help="No summary; only errors.")
@@ -77,6 +78,8 @@ def command(
     message_bytes: int | None,
     link_gbps: float | None,
     plotlyjs: str,
+    jobs: int | None,
+    scheduler: str | None,
     redact: bool,
     force: bool,
     quiet: bool,
@@ -84,14 +87,15 @@ def command(
     """Account for every nanosecond of every decode step.
 
     TRACE is an export of `nsys export --type sqlite`, or an .nsys-rep where nsys is installed. Several (or a
-    folder, or a glob) are the reports of one run, one a rank or a host, and are put on one clock. They are
-    only read. The summary goes to standard output, the page to OUTPUT.
+    folder, or a glob) are the reports of one run, one a rank or a host, and are put on one clock; one that
+    cannot be read is named and left out. They are only read. The summary goes to standard output, the page to OUTPUT.
 
     \b
     Examples:
       nsysan report trace.sqlite                        # summary, and trace.html here
       nsysan report trace.sqlite -o report.html --force
       nsysan report run1_rank_*.sqlite                  # one session a rank
+      nsysan report run1_rank_*.sqlite --scheduler tcp://head:8786
       nsysan report trace.sqlite --json -  | jq .per_rank
       nsysan report trace.sqlite --markdown - >> ticket.md
       nsysan report trace.sqlite --png charts           # charts-ledger.png, ...; needs a browser or kaleido
@@ -100,7 +104,7 @@ def command(
       nsysan report trace.sqlite --model hidden=4096,layers=32,batch=8,dtype=bf16
 
     Exit codes: 3 no such file, 4 not SQLite, 5 not nsys, 6 needs export, 7 damaged, 8 no GPU work,
-    9 output exists, 10 output not writable, 11 no such steps, 12 not reports of one run.
+    9 output exists, 10 output not writable, 11 no such steps, 12 not reports of one run, 13 no workers.
     """
     from nsysan.model.expectation import expectation
     from nsysan.model.narrow import Narrow
@@ -131,17 +135,18 @@ def command(
     if twice := _same(files):
         raise click.UsageError(f"{' and '.join(twice)} both name {files[twice[0]]}")
     painter = find_painter() if charts else None
-    with opened_all(paths, quiet=quiet) as reports:
-        pattern, chosen = steps_of(steps)
-        narrow = Narrow(begin, end, chosen)
-        run = nsysan.analyze(reports, pattern, use_nvtx=not no_nvtx, narrow=narrow)
+    pattern, chosen = steps_of(steps)
+    narrow = Narrow(begin, end, chosen)
+    with analysed(
+        paths, pattern, use_nvtx=not no_nvtx, quiet=quiet, jobs=jobs, scheduler=scheduler, narrow=narrow
+    ) as run:
         report = build_report(run, nsysan.__version__, expected, link_gbps=link_gbps, timelines=bool(html or charts))
         if ranks is not None:
             report = of_ranks(report, ranks)
         if redact:
             from nsysan.redact.report import redact_report
 
-            report = redact_report(report, [trace.path for trace in reports])
+            report = redact_report(report, [Path(source.path) for source in run.reports])
     for name, path in files.items():
         write_text(path, _text(name, report, plotlyjs), force=force)
     drawn = to_png(report, painter) if painter else {}

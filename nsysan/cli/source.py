@@ -3,23 +3,43 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 import nsysan
 from nsysan import progress
 from nsysan._errors import ExitCode, NsysanError
+from nsysan.report.text import plain
 
 if TYPE_CHECKING:
+    from nsysan.metrics.run import Run
+    from nsysan.model.narrow import Narrow
     from nsysan.trace.export import Trace
 
+_Command = TypeVar("_Command", bound=Callable[..., None])
 _RECORDINGS = (".nsys-rep", ".qdrep")
 _COLUMNAR = (".parquet", ".arrow")
+
+
+def spread(command: _Command) -> _Command:
+    """The options --jobs and --scheduler."""
+    jobs = click.option(
+        "--jobs",
+        type=click.IntRange(1, 1024),
+        metavar="N",
+        help="Processes to read several reports in.  [default: one for each processor, where that pays]",
+    )
+    scheduler = click.option(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="Read reports on the workers of this Dask scheduler, which find them by the same paths.",
+    )
+    return jobs(scheduler(command))
 
 
 def expand(names: tuple[str, ...]) -> list[Path]:
@@ -57,19 +77,79 @@ def _is_columnar(path: Path) -> bool:
 
 
 @contextmanager
-def opened_all(paths: list[Path], *, quiet: bool = False) -> Iterator[list[Trace]]:
-    """All traces, open until the end; meanwhile a terminal shows what the work is at."""
+def analysed(
+    paths: list[Path],
+    steps: str | None = None,
+    *,
+    use_nvtx: bool = True,
+    quiet: bool = False,
+    jobs: int | None = None,
+    scheduler: str | None = None,
+    narrow: Narrow | None = None,
+) -> Iterator[Run]:
+    """The run of these reports, which stay open until the end; those that cannot be read are named on stderr.
+
+    jobs, scheduler: as for workers.parts_for; narrow: which part of the run. A terminal shows what the work is at.
+    NsysanError if none can be read.
+    """
+    from dataclasses import replace
+
+    from nsysan.metrics.run import analyze
+    from nsysan.model.narrow import WHOLE
+    from nsysan.model.run import Failure
+    from nsysan.workers import parts_for
+
     with ExitStack() as stack:
         if not quiet:
             stack.enter_context(progress.shown())
-        yield [stack.enter_context(opened(path, quiet=quiet)) for path in paths]
+        exports: dict[Path, Path] = {}
+        failures = []
+        for path in paths:
+            try:
+                # A cluster's workers name files as they see them.
+                exports[path] = path if scheduler else stack.enter_context(exported(path, quiet=quiet))
+            except NsysanError as error:
+                failures.append(Failure(path.name, str(path), error))
+        if not exports:
+            raise failures[0].error
+        parts = stack.enter_context(parts_for(list(exports.values()), jobs, scheduler))
+        with named(exports):
+            run = analyze(list(exports.values()), steps, use_nvtx=use_nvtx, parts=parts, narrow=narrow or WHOLE)
+        failures += [replace(failure, error=renamed(failure.error, exports)) for failure in run.failures]
+        for failure in failures:
+            click.echo(f"nsysan: left out: {plain(str(failure.error), 4_096)}", err=True)
+        yield replace(run, failures=failures)
 
 
 @contextmanager
 def opened(path: Path, *, quiet: bool = False) -> Iterator[Trace]:
     """The trace at `path`; a recording is exported first, into a folder that is gone afterwards."""
+    with exported(path, quiet=quiet) as export, named({path: export}):
+        yield nsysan.open_trace(export)
+
+
+@contextmanager
+def named(exports: dict[Path, Path]) -> Iterator[None]:
+    """Errors inside name what the user knows: the export of a recording is gone by the time that they are read."""
+    try:
+        yield
+    except NsysanError as error:
+        raise renamed(error, exports) from error
+
+
+def renamed(error: NsysanError, exports: dict[Path, Path]) -> NsysanError:
+    """The error with the recordings in place of their exports."""
+    text = str(error)
+    for path, export in exports.items():
+        text = text.replace(str(export), str(path))
+    return NsysanError(text, ExitCode(error.exit_code))
+
+
+@contextmanager
+def exported(path: Path, *, quiet: bool = False) -> Iterator[Path]:
+    """An export of `path`: itself, or what a recording gives, in a folder that is gone afterwards."""
     if path.suffix not in _RECORDINGS:
-        yield nsysan.open_trace(path)
+        yield path
         return
     if not path.exists():
         raise NsysanError(f"{path}: no such file", ExitCode.NO_SUCH_FILE)
@@ -87,9 +167,4 @@ def opened(path: Path, *, quiet: bool = False) -> Iterator[Trace]:
     with TemporaryDirectory(prefix="nsysan-") as folder:
         if not quiet:
             click.echo(f"exporting {path.name} with {nsys.label}", err=True)
-        exported = export_sqlite(nsys, path, Path(folder) / target)
-        try:
-            yield nsysan.open_trace(exported)
-        except NsysanError as error:
-            # The export is gone by the time that the message is read; the recording is what the user knows.
-            raise NsysanError(str(error).replace(str(exported), str(path)), ExitCode(error.exit_code)) from error
+        yield export_sqlite(nsys, path, Path(folder) / target)

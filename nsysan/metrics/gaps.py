@@ -128,6 +128,11 @@ def _in_sync(threads: pl.Series, times: pl.Series, syncs: pl.DataFrame) -> pl.Se
     return found.with_columns(inside=inside).sort("i")["inside"]
 
 
+def summed(gaps: pl.DataFrame) -> pl.DataFrame:
+    """rank, step, cause, host, ns: all idle time of a kind in one row, which is as much as figures are made of."""
+    return gaps.group_by("rank", "step", "cause", "host").agg(pl.sum("ns")).sort("rank", "step", "cause", "host")
+
+
 def gap_medians(gaps: pl.DataFrame, ledger: pl.DataFrame) -> pl.DataFrame:
     """rank, cause, ns: the median over the steady steps of each cause's idle time a step, largest first."""
     steady = ledger.filter(pl.col("steady")).select("step", "rank")

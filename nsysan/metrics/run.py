@@ -1,31 +1,68 @@
-"""One analysed run: its model, and the ledger of its steps."""
+"""One analysed run: its model, and the figures that are made of all its operations, report by report."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import add
+from pathlib import Path
 
 import polars as pl
 
+from nsysan.metrics.gaps import find_gaps, summed
 from nsysan.metrics.ledger import build_ledger
+from nsysan.metrics.skew import against_reference, boundaries, spent
+from nsysan.metrics.tally import Tally, tally
 from nsysan.model.narrow import WHOLE, Narrow
+from nsysan.model.part import Part, Parts
 from nsysan.model.run import Model, build_model
 from nsysan.trace.export import Trace
 
 
 class Run(Model):
-    """The model of a run (see there for its frames), with the ledger that all other figures rest on."""
+    """The model of a run (see there for its frames), with the figures that all others rest on."""
 
     @cached_property
     def ledger(self) -> pl.DataFrame:
         """The ledger per step and rank (see metrics.ledger.build_ledger)."""
-        return build_ledger(self.work, self.windows)
+        return pl.concat(self.ask(_ledger)).sort("step", "rank")
+
+    @cached_property
+    def gaps(self) -> pl.DataFrame:
+        """Idle time inside the steps: rank, step, cause, host, ns (see metrics.gaps.find_gaps), summed."""
+        return pl.concat(self.ask(_gaps))
+
+    @cached_property
+    def tally(self) -> Tally:
+        """What is counted of all operations."""
+        return reduce(add, self.ask(tally))
+
+    def late(self, arrived: pl.DataFrame) -> pl.DataFrame:
+        """skew.late_calls of these calls."""
+        return against_reference(arrived, pl.concat(self.ask_each(_spent, self.by_report(boundaries(arrived)))))
 
 
 def analyze(
-    traces: Trace | Sequence[Trace], steps: str | None = None, *, use_nvtx: bool = True, narrow: Narrow = WHOLE
+    traces: Trace | Path | Sequence[Trace | Path],
+    steps: str | None = None,
+    *,
+    use_nvtx: bool = True,
+    parts: Parts | None = None,
+    narrow: Narrow = WHOLE,
 ) -> Run:
     """Analyse a run from its report, or from its reports; arguments and errors are those of build_model."""
-    model = build_model(traces, steps, use_nvtx=use_nvtx, narrow=narrow)
+    model = build_model(traces, steps, use_nvtx=use_nvtx, parts=parts, narrow=narrow)
     return Run(**{field.name: getattr(model, field.name) for field in fields(model)})
+
+
+def _ledger(part: Part) -> pl.DataFrame:
+    return build_ledger(part.work, part.windows)
+
+
+def _gaps(part: Part) -> pl.DataFrame:
+    return summed(find_gaps(part.clocked_work, part.windows, part.synchronise_calls))
+
+
+def _spent(part: Part, calls: pl.DataFrame) -> pl.DataFrame:
+    return spent(calls, part.work)

@@ -95,11 +95,27 @@ def late_calls(arrived: pl.DataFrame, work: pl.DataFrame) -> pl.DataFrame:
     idle; the differences, with that of the previous ends, sum to the lateness exactly. The parts of a family's
     first call are null: nothing is before it.
     """
+    return against_reference(arrived, spent(boundaries(arrived), work))
+
+
+def boundaries(arrived: pl.DataFrame) -> pl.DataFrame:
+    """Those columns of the calls that `spent` takes; wanted: whether the call is its group's last or reference."""
+    wanted = (pl.col("position") == pl.col("ranks")) | (pl.col("position") == pl.col("ranks") // 2)
+    return arrived.select("row", "rank", "family", "begin", "end", wanted=wanted)
+
+
+def spent(calls: pl.DataFrame, work: pl.DataFrame) -> pl.DataFrame:
+    """row and PARTS of the wanted calls: ns since the call of the family before it on the rank; previous: its end.
+
+    calls: as `boundaries` gives them, of ranks whose `work` (row, rank, begin, end, cls) is all there.
+    """
     work = work.select("row", "rank", "begin", "end", "cls")
-    spent = pl.concat(
-        [_spent(own, work) for own in arrived.partition_by("rank", "family", maintain_order=True)]
-        or [_no_time(arrived)]
-    )
+    parts = [_spent(own, work) for own in calls.partition_by("rank", "family", maintain_order=True)]
+    return pl.concat(parts or [_no_time(calls)])
+
+
+def against_reference(arrived: pl.DataFrame, spent: pl.DataFrame) -> pl.DataFrame:
+    """late_calls, of the time that the calls' ranks spent."""
     timed = arrived.join(spent, on="row", how="left")
     late = timed.filter(pl.col("position") == pl.col("ranks"))
     reference = timed.filter(pl.col("position") == pl.col("ranks") // 2)
@@ -196,7 +212,7 @@ def _spent(own: pl.DataFrame, work: pl.DataFrame) -> pl.DataFrame:
         pl.Series(part, np.concatenate(([0], columns[part]))).set(pl.Series([True] + [False] * (len(own) - 1)), None)
         for part in PARTS
     ]
-    return own.select("row").with_columns(first_is_unknown)
+    return own.select("row", "wanted").with_columns(first_is_unknown).filter("wanted").drop("wanted")
 
 
 def _no_time(arrived: pl.DataFrame) -> pl.DataFrame:

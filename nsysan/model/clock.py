@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
 from nsysan._errors import ExitCode, NsysanError
+from nsysan.model.facts import ReportFacts
 from nsysan.model.matching import match_collectives
-from nsysan.trace.export import Trace
 
 #: The clocks of one run differ by NTP's error at most; a larger correction would paper over a wrong match.
 MAX_CORRECTION_NS = 20_000_000
@@ -36,10 +36,10 @@ class Clock:
     reason: str
 
 
-def utc_offsets(traces: list[Trace]) -> list[int]:
+def utc_offsets(reports: Sequence[ReportFacts]) -> list[int]:
     """ns to add to each report's times for all to count from the first report's start, by UTC."""
-    starts = [trace.session_start_utc_ns for trace in traces]
-    missing = [trace.name for trace, start in zip(traces, starts, strict=True) if start is None]
+    starts = [report.session_start_utc_ns for report in reports]
+    missing = [report.name for report, start in zip(reports, starts, strict=True) if start is None]
     if missing:
         raise NsysanError(
             f"{missing[0]}: has no UTC start time, so it cannot be put on one clock with the other reports; "
@@ -57,9 +57,11 @@ def shifted(frame: pl.DataFrame, offset: int) -> pl.DataFrame:
     return frame.with_columns(pl.col(name) + offset for name in _TIMES if name in frame.columns)
 
 
-def check_one_run(names: list[str], parts: list[pl.DataFrame]) -> None:
-    """NsysanError if the reports' GPU work (already on one clock by UTC) does not lie together in time."""
-    spans = [(int(p["start"].min()), int(p["end"].max())) for p in parts]  # type: ignore[arg-type]
+def check_one_run(names: list[str], spans: list[tuple[int, int]]) -> None:
+    """NsysanError if the reports' GPU work does not lie together in time.
+
+    spans: start of the first and end of the last operation, already on one clock by UTC.
+    """
     latest_begin, at = max((begin, i) for i, (begin, _) in enumerate(spans))
     earliest_end, before = min((end, i) for i, (_, end) in enumerate(spans))
     if latest_begin - earliest_end > _MAX_APART_NS:

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import polars as pl
 
-from nsysan.model.run import Model
+from nsysan.model.run import Model, stated
 
 _M = TypeVar("_M", bound=Model)
 
@@ -95,10 +95,8 @@ def fill_bytes(run: _M, expected: Expectation | None) -> _M:
     """The run with the stated bytes for all-reduces of which the trace tells none."""
     if expected is None or expected.message_bytes is None:
         return run
-    untold = (pl.col("kind") == ALL_REDUCE) & pl.col("message_bytes").is_null()
-    size = pl.when(untold).then(pl.lit(expected.message_bytes, dtype=pl.Int64)).otherwise("message_bytes")
-    filled = size.alias("message_bytes")
-    return replace(run, work=run.work.with_columns(filled), collectives=run.collectives.with_columns(filled))
+    filled = run.collectives.with_columns(stated(expected.message_bytes))
+    return replace(run, stated_bytes=expected.message_bytes, collectives=filled)
 
 
 def compare_with(run: Model, expected: Expectation | None) -> Compared | None:

@@ -47,6 +47,7 @@ class Narrow:
             steps,
             windows=chosen,
             membership=steps.membership.filter(pl.col("step").is_between(first, last)),
+            passing=steps.passing.filter(pl.col("step").is_between(first, last)),
             notes=[*steps.notes, f"steps {first} to {last} of {windows['step'].n_unique()}, as asked for"],
         )
 

@@ -116,13 +116,22 @@ def _call_keys(frame: pl.DataFrame, processes: _I64) -> _I64:
     return np.where(known, process * _CORRELATIONS + correlation, -1)
 
 
+#: Ids that CUDA gives in 32 bits, and times that are short.
+_SMALL: dict[str, type[pl.Int32] | type[pl.UInt32]] = {
+    "device": pl.Int32,
+    "context": pl.Int32,
+    "stream": pl.Int32,
+    "correlation": pl.UInt32,
+    "trimmed": pl.Int32,
+}
+
+
 def _narrowed(work: pl.DataFrame) -> pl.DataFrame:
     """The same numbers in fewer bytes: a column that has nothing takes none, and ids are small."""
-    small = {"device": pl.Int32, "context": pl.Int32, "stream": pl.Int32, "correlation": pl.UInt32, "trimmed": pl.Int32}
-    fitting = [name for name, dtype in small.items() if _fits(work[name], dtype)]
+    fitting = [name for name, dtype in _SMALL.items() if _fits(work[name], dtype)]
     empty = [name for name in ("graph", "bytes") if work[name].null_count() == len(work)]
     return work.with_columns(
-        *(pl.col(name).cast(small[name]) for name in fitting), *(pl.lit(None).alias(name) for name in empty)
+        *(pl.col(name).cast(_SMALL[name]) for name in fitting), *(pl.lit(None).alias(name) for name in empty)
     )
 
 

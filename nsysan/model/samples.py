@@ -7,6 +7,7 @@ import re
 import polars as pl
 
 from nsysan.model.clock import shifted
+from nsysan.model.part import Part
 from nsysan.model.run import Model
 from nsysan.trace.export import Trace
 
@@ -43,36 +44,43 @@ def load_samples(run: Model) -> pl.DataFrame | None:
     samples follow the kernels with a correlation of 0.997 so, and of 0.96 from the sample before.
     Requests and responses on NVLink are shares of one peak, and summed.
     """
-    offsets = run.clock.offsets if run.clock else [0]
-    report_of = dict(run.work.select("rank", "report").unique().iter_rows())
-    captured = False
-    parts = [pl.DataFrame(schema=SAMPLES)]
-    for number, (trace, offset) in enumerate(zip(run.traces, offsets, strict=True)):
-        known = known_metrics(trace)
-        captured |= not known.is_empty()
-        gpu_of = pl.DataFrame(
-            [(rank.rank, rank.gpu) for rank in run.ranks if report_of[rank.rank] == number and rank.gpu is not None],
-            schema={"rank": pl.Int64, "gpu": pl.Int64},
-            orient="row",
-        )
-        windows = run.windows.filter(pl.col("rank").is_in(gpu_of["rank"].to_list()))
-        wanted = known.filter(pl.col("gpu").is_in(gpu_of["gpu"].to_list()))
-        if wanted.is_empty() or windows.is_empty():
-            continue
-        rate = trace.gpu_metrics_rate
-        margin = 2_000_000_000 // rate if rate else 2 * _SLOWEST_NS
-        begin = int(windows["begin"].min()) - offset - margin  # type: ignore[arg-type]
-        finish = int(windows["finish"].max()) - offset + margin  # type: ignore[arg-type]
-        read = trace.gpu_metric_samples(wanted.select("type_id", "metric_id", "gpu", "metric"), begin, finish)
-        named = read.join(wanted.select("gpu", "metric", "counter", "unit"), on=["gpu", "metric"])
-        summed = named.group_by("gpu", "counter", "unit", "time").agg(pl.sum("value"))
-        lasting = _lasting(summed).rename({"counter": "metric"})
-        own = shifted(gpu_of.join(lasting, on="gpu"), offset).select(list(SAMPLES))
-        inside = own.join(
-            windows.group_by("rank").agg(first=pl.min("begin"), last=pl.max("finish")), on="rank", how="inner"
-        ).filter((pl.col("end") > pl.col("first")) & (pl.col("begin") < pl.col("last")))
-        parts.append(inside.select(list(SAMPLES)))
-    return pl.concat(parts).sort("rank", pl.col("metric").cast(pl.Enum(METRICS)), "begin") if captured else None
+    found = [own for own in run.ask(samples_of) if own is not None]
+    return in_order(pl.concat(found)) if found else None
+
+
+def samples_of(part: Part) -> pl.DataFrame | None:
+    """load_samples of one report."""
+    trace, offset = part.trace, part.placement.offset
+    known = known_metrics(trace)
+    if known.is_empty():
+        return None
+    gpu_of = pl.DataFrame(
+        [(rank.rank, rank.gpu) for rank in part.placement.ranks if rank.gpu is not None],
+        schema={"rank": pl.Int64, "gpu": pl.Int64},
+        orient="row",
+    )
+    windows = part.windows.filter(pl.col("rank").is_in(gpu_of["rank"].to_list()))
+    wanted = known.filter(pl.col("gpu").is_in(gpu_of["gpu"].to_list()))
+    if wanted.is_empty() or windows.is_empty():
+        return pl.DataFrame(schema=SAMPLES)
+    rate = trace.gpu_metrics_rate
+    margin = 2_000_000_000 // rate if rate else 2 * _SLOWEST_NS
+    begin = int(windows["begin"].min()) - offset - margin  # type: ignore[arg-type]
+    finish = int(windows["finish"].max()) - offset + margin  # type: ignore[arg-type]
+    read = trace.gpu_metric_samples(wanted.select("type_id", "metric_id", "gpu", "metric"), begin, finish)
+    named = read.join(wanted.select("gpu", "metric", "counter", "unit"), on=["gpu", "metric"])
+    summed = named.group_by("gpu", "counter", "unit", "time").agg(pl.sum("value"))
+    lasting = _lasting(summed).rename({"counter": "metric"})
+    own = shifted(gpu_of.join(lasting, on="gpu"), offset).select(list(SAMPLES))
+    inside = own.join(
+        windows.group_by("rank").agg(first=pl.min("begin"), last=pl.max("finish")), on="rank", how="inner"
+    ).filter((pl.col("end") > pl.col("first")) & (pl.col("begin") < pl.col("last")))
+    return in_order(inside.select(list(SAMPLES)))
+
+
+def in_order(samples: pl.DataFrame) -> pl.DataFrame:
+    """The samples by rank, then counter, then time."""
+    return samples.sort("rank", pl.col("metric").cast(pl.Enum(METRICS)), "begin")
 
 
 def known_metrics(trace: Trace) -> pl.DataFrame:

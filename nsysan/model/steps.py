@@ -11,7 +11,6 @@ import polars as pl
 
 from nsysan.model import classes
 from nsysan.model.asof import join_nearest
-from nsysan.model.attach import attach
 from nsysan.model.found import WINDOWS, Found
 
 _SIMILAR = 0.1
@@ -27,7 +26,7 @@ class Steps:
     """The steps of a run.
 
     windows: step, rank_key, begin, finish, label, excluded (null: a steady decode step; else why it is not).
-    membership: row, step of each operation that belongs to one.
+    membership: row, step of each call that belongs to one; passing: the same of those that no range claims.
     method: nvtx, graph, period or window; source: the same in words, for people.
     """
 
@@ -35,23 +34,40 @@ class Steps:
     source: str
     windows: pl.DataFrame
     membership: pl.DataFrame
+    passing: pl.DataFrame
     notes: list[str] = field(default_factory=list)
 
 
-def combine_steps(found: Sequence[Found], work: pl.DataFrame) -> Steps:
-    """One set of steps from what was found in each trace, on one clock; work: the operations of all traces."""
+def combine_steps(found: Sequence[Found], calls: pl.DataFrame, counts: pl.DataFrame) -> Steps:
+    """One set of steps from what was found in each trace, on one clock.
+
+    calls, counts: of all traces, as in reading.Summary.
+    """
     first = found[0]
     windows = _number_across_ranks(pl.concat([part.windows for part in found], how="diagonal"))
+    opened = windows.select("rank_key", "begin", "step")
     membership = (
-        pl.concat([part.membership for part in found])
-        .join(windows.select("rank_key", "begin", "step"), on=["rank_key", "begin"], how="inner")
-        .select("row", "step")
+        calls.select("row", "rank_key", begin="member").join(opened, on=["rank_key", "begin"]).select("row", "step")
     )
-    membership = pl.concat([membership, _in_passing(work, windows, membership)])
-    windows = _exclude(windows, work, membership, first.method)
+    passing = _in_passing(calls, windows, membership)
+    membership = pl.concat([membership, passing])
+    numbered = calls.join(membership, on="row", maintain_order="left")
+    counts = counts.join(opened, on=["rank_key", "begin"]).drop("begin")
+    windows = _exclude(
+        windows, pl.concat([counts, *_counted(numbered, passing)], how="diagonal"), numbered, first.method
+    )
     sources = list(dict.fromkeys(part.source for part in found))
     notes = list(dict.fromkeys(note for part in found for note in part.notes))
-    return Steps(first.method, "; ".join(sources), windows, membership, notes)
+    return Steps(first.method, "; ".join(sources), windows, membership, passing, notes)
+
+
+def _counted(calls: pl.DataFrame, passing: pl.DataFrame) -> list[pl.DataFrame]:
+    """Counts, as in reading.Summary, of the calls that no range claims."""
+    if passing.is_empty():
+        return []
+    rest = calls.join(passing.select("row"), on="row", how="semi")
+    one = pl.lit(1, dtype=pl.Int64)
+    return [rest.select("rank_key", "name", "step", n=one, collectives=one)]
 
 
 # ---- the same step on every rank, and which steps count
@@ -109,8 +125,11 @@ def _nearest_in_time(windows: pl.DataFrame) -> pl.DataFrame:
     return pl.concat(numbered).unique(["rank_key", "step"], keep="first", maintain_order=True)
 
 
-def _exclude(windows: pl.DataFrame, work: pl.DataFrame, membership: pl.DataFrame, method: str) -> pl.DataFrame:
-    """Add `excluded`: why a step is not one of the steady decode steps that the headline figures describe."""
+def _exclude(windows: pl.DataFrame, counts: pl.DataFrame, calls: pl.DataFrame, method: str) -> pl.DataFrame:
+    """Add `excluded`: why a step is not one of the steady decode steps that the headline figures describe.
+
+    counts: rank_key, step, name, n, collectives. calls: step, message_bytes of each call.
+    """
     reasons: dict[int, str] = {}
     steps = windows["step"].unique().sort().to_list()
     ranks = windows["rank_key"].n_unique()
@@ -125,8 +144,7 @@ def _exclude(windows: pl.DataFrame, work: pl.DataFrame, membership: pl.DataFrame
         reasons.update(dict.fromkeys(prefill, "prefill"))
     if method != "window":
         candidates = [step for step in steps if step not in reasons]
-        columns = ("row", "rank_key", "type", "name", "cls", "message_bytes")
-        reasons.update(_unlike_the_rest(attach(work.select(columns), membership), candidates))
+        reasons.update(_unlike_the_rest(counts, _message_sizes(calls), candidates))
         reasons.update(_startup(windows, [step for step in steps if step not in reasons]))
     excluded = pl.col("step").replace_strict(reasons, default=None, return_dtype=pl.String)
     return windows.with_columns(excluded=excluded).select("step", *WINDOWS, "excluded")
@@ -139,12 +157,10 @@ def _before_a_gap(windows: pl.DataFrame) -> list[int]:
     return found
 
 
-def _unlike_the_rest(work: pl.DataFrame, candidates: list[int]) -> dict[int, str]:
+def _unlike_the_rest(counts: pl.DataFrame, sizes: dict[int, list[int]], candidates: list[int]) -> dict[int, str]:
     """Steps whose kernels differ from those of the most frequent kind of step on any rank."""
-    kernels = work.filter(pl.col("step").is_in(candidates) & (pl.col("type") != "memset"))
-    counts = kernels.group_by("rank_key", "step", "name").agg(
-        n=pl.len().cast(pl.Int64), collectives=pl.col("cls").is_in(list(classes.COMMUNICATION)).sum().cast(pl.Int64)
-    )
+    counts = counts.filter(pl.col("step").is_in(candidates))
+    counts = counts.group_by("rank_key", "step", "name").agg(pl.sum("n", "collectives"))
     per_rank = counts.group_by("rank_key", "step").agg(hash=pl.struct("name", "n").hash().sum())
     signatures = per_rank.group_by("step").agg(signature=pl.struct("rank_key", "hash").hash().sum())
     if signatures.is_empty():
@@ -165,7 +181,6 @@ def _unlike_the_rest(work: pl.DataFrame, candidates: list[int]) -> dict[int, str
         collectives=pl.sum("collectives") - pl.sum("collectives_here"),
     )
     unlike = distance.filter((pl.col("differ") > _SIMILAR * pl.col("total")) | (pl.col("collectives") != 0))
-    sizes = _message_sizes(kernels)
     usual = sizes.get(common["step"][0], [])
     reasons = {}
     for step, here, total in unlike.sort("step").select("step", "here", "total").iter_rows():
@@ -195,9 +210,9 @@ def _short(name: str) -> str:
     return bare if len(bare) <= _NAME else f"{bare[: _NAME - 3]}..."
 
 
-def _message_sizes(work: pl.DataFrame) -> dict[int, list[int]]:
+def _message_sizes(calls: pl.DataFrame) -> dict[int, list[int]]:
     """The sizes of the messages of each step, bytes, ascending."""
-    known = work.filter(pl.col("message_bytes").is_not_null())
+    known = calls.filter(pl.col("message_bytes").is_not_null())
     return dict(known.group_by("step").agg(pl.col("message_bytes").unique().sort()).iter_rows())
 
 

@@ -22,7 +22,10 @@ def redact_report(report: Report, traces: Iterable[Path]) -> Report:
     NsysanError for a trace whose secrets cannot be listed, which is one that is not an SQLite file.
     """
     scrubbers = [_scrubber(path) for path in traces]
-    names = {name: f"trace {i}" for i, name in enumerate(dict.fromkeys(i.name for i in report.inputs), 1)}
+    names = {
+        name: f"trace {i}"
+        for i, name in enumerate(dict.fromkeys([*(i.name for i in report.inputs), *report.left_out]), 1)
+    }
     any_name = re.compile("|".join(re.escape(name) for name in sorted(names, key=len, reverse=True)))
 
     def scrub(text: str) -> str:

@@ -12,8 +12,10 @@ from nsysan.metrics.ledger import FIGURES, IDLE, LINES
 from nsysan.metrics.run import Run
 from nsysan.metrics.wire import Link
 from nsysan.model.expectation import Compared, Expectation, compare_with, fill_bytes
+from nsysan.model.part import Part
 from nsysan.model.ranks import Rank
-from nsysan.model.samples import load_samples
+from nsysan.model.reading import is_communication
+from nsysan.model.samples import samples_of
 from nsysan.report.collectives import CollectiveFamily, find_families, find_link, with_peaks
 from nsysan.report.diagnosis import Diagnosis, diagnose
 from nsysan.report.findings import Finding, find
@@ -21,7 +23,7 @@ from nsysan.report.lookalikes import Lookalike, find_lookalikes
 from nsysan.report.quality import Quality, assess
 from nsysan.report.quality_export import assess_export
 from nsysan.report.quality_wire import assess_counters, assess_wire
-from nsysan.report.timeline import Timeline, build_timelines, counter_lanes
+from nsysan.report.timeline import Timeline, build_timelines, counter_lanes, lanes_in_order
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class Report:
 
     per_step: the ledger (see metrics.ledger.build_ledger). per_rank: rank and the median of each figure over the
     steady steps, null where no steady step has it. headline: the median of per_rank over the ranks.
+    left_out: names of reports that could not be read (the quality row `reports` says why).
     size: ranks of the largest communicator, None where the trace does not tell. expectation: what the user states
     of the model, beside the measured. findings: most severe first.
     counters: empty where no GPU metrics were captured. counter_lanes: one frame a timeline (see
@@ -61,6 +64,7 @@ class Report:
 
     version: str
     inputs: list[Input]
+    left_out: list[str]
     ranks: list[Rank]
     size: int | None
     steps: StepsSummary
@@ -101,14 +105,13 @@ def build_report(
     link = find_link(run, families, link_gbps)
     drawn = build_timelines(run, diagnosis) if timelines else []
     quality = assess(run, diagnosis, compared) + assess_export(run) + assess_wire(families, link)
-    counters, lanes = [], []
-    if (samples := load_samples(run)) is not None:
-        counters = _counters(run, samples)
-        lanes = [counter_lanes(samples, timeline) for timeline in drawn]
+    counters, lanes = _counters(run, drawn)
+    if lanes is not None:
         quality.append(assess_counters(run, counters))
     return Report(
         version=version,
-        inputs=[Input(t.name, t.nsys_version, t.schema_version, t.graph_mode) for t in run.traces],
+        inputs=[Input(t.name, t.nsys_version, t.schema_version, t.graph_mode) for t in run.reports],
+        left_out=[failure.name for failure in run.failures],
         ranks=run.ranks,
         size=run.size,
         steps=_steps(run),
@@ -117,14 +120,14 @@ def build_report(
         headline={name: _rounded(per_rank[name].median()) for name in FIGURES},
         collectives=with_peaks(families, link.peak_gbps),
         link=link,
-        lookalikes=find_lookalikes(run.work),
+        lookalikes=find_lookalikes(run),
         diagnosis=diagnosis,
         expectation=compared,
         findings=find(run, diagnosis, compared, link),
         timelines=drawn,
         quality=quality,
         counters=counters,
-        counter_lanes=lanes,
+        counter_lanes=lanes or [],
     )
 
 
@@ -149,8 +152,24 @@ def _medians(ledger: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _counters(run: Run, samples: pl.DataFrame) -> list[Counter]:
-    return summarise(samples, run.windows.with_columns(steady=pl.col("excluded").is_null()), run.collectives)
+def _counters(run: Run, timelines: list[Timeline]) -> tuple[list[Counter], list[pl.DataFrame] | None]:
+    """The counters of all ranks, and their lanes in each timeline, None where none were captured."""
+    spans = [(timeline.origin, timeline.finish) for timeline in timelines]
+    found = [own for own in run.ask(counters_of, spans) if own is not None]
+    if not found:
+        return [], None
+    counters = sorted((counter for own, _ in found for counter in own), key=lambda counter: counter.rank)
+    return counters, [lanes_in_order(pl.concat(parts)) for parts in zip(*(own for _, own in found), strict=True)]
+
+
+def counters_of(part: Part, spans: list[tuple[int, int]]) -> tuple[list[Counter], list[pl.DataFrame]] | None:
+    """The counters of one report's ranks, and their lanes in each span of time; None where none were captured."""
+    samples = samples_of(part)
+    if samples is None:
+        return None
+    calls = part.work.filter(is_communication() & pl.col("step").is_not_null())
+    windows = part.windows.with_columns(steady=pl.col("excluded").is_null())
+    return summarise(samples, windows, calls), [counter_lanes(samples, *span) for span in spans]
 
 
 def _steps(run: Run) -> StepsSummary:

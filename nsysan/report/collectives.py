@@ -13,10 +13,8 @@ from nsysan.metrics.wire import Link, Message, judge_link
 from nsysan.model import classes
 from nsysan.model.links import GpuLink, load_links
 from nsysan.model.matching import MATCHED, REJECTED, UNMATCHED
-from nsysan.model.payloads import communicator_ranks
 from nsysan.report.diagnosis import percentiles
 from nsysan.report.text import counted
-from nsysan.trace.topology import read_topology
 
 _KEY = ["name", "kind", "library", "cls", "message_bytes", "members"]
 _NOT_DECODE = ("start-up", "prefill")
@@ -127,8 +125,7 @@ def find_link(run: Run, families: list[CollectiveFamily], link_gbps: float | Non
         for f in families
         if f.message_bytes is not None and f.busbw is not None
     ]
-    recorded = (read_topology(trace.path) for trace in run.traces)
-    topology = next((found for found in recorded if found), None)
+    topology = next((report.topology for report in run.reports if report.topology), None)
     return judge_link(_gpu_link(run), messages, load_links(), topology, link_gbps)
 
 
@@ -210,7 +207,7 @@ def _a_step(calls: pl.DataFrame, steady: list[int]) -> int | None:
 
 def _partial_communicators(run: Run) -> set[str]:
     """Communicators that have ranks which the trace does not show."""
-    inits = [init for trace in run.traces for init in communicator_ranks(trace)]
+    inits = [init for report in run.reports for init in report.inits]
     seen: dict[str, set[int]] = {}
     for init in inits:
         seen.setdefault(init.communicator, set()).add(init.rank)
@@ -219,7 +216,7 @@ def _partial_communicators(run: Run) -> set[str]:
 
 def _communicator_sizes(run: Run) -> dict[str | None, int]:
     """Ranks of each communicator; under None those of the only size there is, where ranks are missing."""
-    inits = [init for trace in run.traces for init in communicator_ranks(trace)]
+    inits = [init for report in run.reports for init in report.inits]
     sizes: dict[str | None, int] = {init.communicator: init.size for init in inits}
     several = {size for size in sizes.values() if size > 1}
     return sizes | ({None: several.pop()} if run.missing_ranks and len(several) == 1 else {})
@@ -237,8 +234,7 @@ def _gpu_link(run: Run) -> GpuLink | None:
     table = load_links()
     rows = []
     for rank in run.ranks:
-        trace = next(trace for trace in run.traces if trace.name == rank.report)
-        gpus = trace.gpus.filter(pl.col("gpu").eq_missing(rank.gpu))
+        gpus = run.reports[run.report_of[rank.rank]].gpus.filter(pl.col("gpu").eq_missing(rank.gpu))
         row = None
         if not gpus.is_empty():
             row = table.find(*gpus.select("model", "chip", "memory_bandwidth", "sms").row(0))

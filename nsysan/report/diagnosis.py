@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from nsysan.metrics.gaps import UNKNOWN, find_gaps, gap_medians
+from nsysan.metrics.gaps import UNKNOWN, gap_medians
 from nsysan.metrics.outliers import Outlier, slowest_steps
 from nsysan.metrics.run import Run
-from nsysan.metrics.skew import Straggler, arrivals, caused_by_step, find_straggler, late_calls
+from nsysan.metrics.skew import Straggler, arrivals, caused_by_step, find_straggler
 from nsysan.metrics.verdict import Verdict, judge
 from nsysan.metrics.whatif import WhatIf, what_if
 from nsysan.model import classes
@@ -56,16 +56,15 @@ def diagnose(run: Run) -> Diagnosis:
     arrived = arrivals(run.collectives)
     # A receive that waits for data depends on its sender: that is the pipeline, not skew.
     meeting = arrived.filter(pl.col("cls") != classes.P2P)
-    late = late_calls(meeting, run.work)
+    late = run.late(meeting)
     straggler = None if rejected > MAX_REJECTED else find_straggler(late, run.ledger)
-    gaps = find_gaps(run.clocked_work, run.windows, run.synchronise_calls)
-    medians = gap_medians(gaps, run.ledger)
+    medians = gap_medians(run.gaps, run.ledger)
     if straggler is not None:
         idle = _more_idle(medians, straggler.rank)
         clocked = run.host_clocks[straggler.rank].agrees
         untold = straggler.cause == "host" and (next(iter(idle), None) == UNKNOWN or not clocked)
         straggler = replace(straggler, idle=idle, cause=None if untold else straggler.cause)
-    what = what_if(run.ledger, run.collectives, gaps)
+    what = what_if(run.ledger, run.collectives, run.gaps)
     return Diagnosis(
         straggler=straggler,
         gaps=medians,

@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from nsysan.metrics.tally import lookalike_sums
 from nsysan.model import classes
 from nsysan.model.classes import load_catalogue
 from nsysan.model.engines import load_engines
@@ -15,7 +16,7 @@ from nsysan.model.payloads import communicator_ranks
 from nsysan.model.ranks import identify_ranks
 from nsysan.model.samples import METRICS, known_metrics
 from nsysan.model.windows import range_templates
-from nsysan.report.lookalikes import Lookalike, find_lookalikes
+from nsysan.report.lookalikes import Lookalike, ranked
 from nsysan.report.quality import NODE_FLAG
 from nsysan.report.text import percent, plain, table, us
 from nsysan.trace.export import Diagnostic, Trace, pid_of
@@ -122,7 +123,7 @@ def build_info(trace: Trace) -> Info:
         gpus=[f"{gpu}: {model}" for gpu, model in trace.gpus.sort("gpu").select("gpu", "model").iter_rows()],
         communicators=sorted({(init.communicator, init.size) for init in inits}),
         collectives=_collectives(kernels),
-        lookalikes=find_lookalikes(kernels),
+        lookalikes=ranked(lookalike_sums(kernels), int((kernels["end"] - kernels["start"]).sum())),
         ranges=_ranges(trace),
         open_ranges=trace.open_range_count,
         capture=[(n, v) for n, v in trace.capture_options if any(word in n for word in _SHOWN_OPTIONS)],

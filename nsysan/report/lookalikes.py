@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from nsysan.metrics.run import Run
+
 _NAMED = 5
 
 
@@ -19,21 +21,15 @@ class Lookalike:
     share: float
 
 
-def find_lookalikes(work: pl.DataFrame) -> list[Lookalike]:
-    """Unknown kernels named like collectives, longest first; work: that of a run."""
-    columns = work.select("name", "type", "lookalike", ns=pl.col("end") - pl.col("start"))
-    unknown = columns.filter("lookalike")
-    if unknown.is_empty():
-        return []
-    total = int(columns.filter(pl.col("type") == "kernel")["ns"].sum())
-    found = (
-        unknown.with_columns(pl.col("name").cast(pl.String))
-        .group_by("name")
-        .agg(pl.sum("ns"), calls=pl.len())
-        .select("name", "calls", "ns")
-        .sort(["ns", "name"], descending=[True, False])
-    )
-    return [Lookalike(name, calls, ns / max(total, 1)) for name, calls, ns in found.iter_rows()]
+def find_lookalikes(run: Run) -> list[Lookalike]:
+    """Unknown kernels of a run that are named like collectives, longest first."""
+    return ranked(run.tally.lookalikes, run.tally.kernel_ns)
+
+
+def ranked(sums: pl.DataFrame, kernel_ns: int) -> list[Lookalike]:
+    """The same from their sums (see tally.lookalike_sums) and the ns of all kernels."""
+    found = sums.select("name", "calls", "ns").sort(["ns", "name"], descending=[True, False])
+    return [Lookalike(name, calls, ns / max(kernel_ns, 1)) for name, calls, ns in found.iter_rows()]
 
 
 def named(kernels: Sequence[Lookalike]) -> str:

@@ -36,11 +36,27 @@ class Quality:
 
 def assess(run: Run, diagnosis: Diagnosis, compared: Compared | None = None) -> list[Quality]:
     """Quality rows of a run, each aspect once; compared: what the user states of the model."""
-    rows = [_steps(run), _ranks(run), _missing(run), _one_clock(run), _graphs(run), _split(run, diagnosis)]
+    rows = [
+        _reports(run),
+        _steps(run),
+        _ranks(run),
+        _missing(run),
+        _one_clock(run),
+        _graphs(run),
+        _split(run, diagnosis),
+    ]
     rows.append(_bytes(run, compared))
     rows += [_events(run), _host_time(run), _overlap(run), _unknown_names(run)]
     rows += [_straggler(run, diagnosis), _gaps(run, diagnosis), _what_if(run, diagnosis)]
     return [row for row in rows if row is not None]
+
+
+def _reports(run: Run) -> Quality | None:
+    if not run.failures:
+        return None
+    why = "; ".join(f"{failure.name}: {failure.why}" for failure in run.failures)
+    total = len(run.failures) + len(run.reports)
+    return Quality("reports", ESTIMATED, f"{len(run.failures)} of {counted(total, 'report')} left out: {why}")
 
 
 def _steps(run: Run) -> Quality:
@@ -68,7 +84,7 @@ def _ranks(run: Run) -> Quality:
 def _graphs(run: Run) -> Quality | None:
     if run.graph_mode != "graph":
         return None
-    replays = sum(trace.graph_replays.height for trace in run.traces)
+    replays = sum(report.replays for report in run.reports)
     return Quality(
         "graph_contents",
         NOT_MEASURABLE,
@@ -95,11 +111,11 @@ def _one_clock(run: Run) -> Quality | None:
         return None
     offsets = ", ".join(f"{offset / 1e6:+.3f}" for offset in clock.offsets)
     if not clock.refined:
-        return Quality("clock", ESTIMATED, f"{len(run.traces)} reports aligned by UTC only: {clock.reason}")
+        return Quality("clock", ESTIMATED, f"{len(run.reports)} reports aligned by UTC only: {clock.reason}")
     return Quality(
         "clock",
         OK,
-        f"{len(run.traces)} reports on one clock by UTC and the collectives' ends (ms added: {offsets}); residual "
+        f"{len(run.reports)} reports on one clock by UTC and the collectives' ends (ms added: {offsets}); residual "
         f"p50 {(clock.residual_p50 or 0) / 1e3:.2f} us, p95 {(clock.residual_p95 or 0) / 1e3:.2f} us, which is the "
         f"error of any wait",
     )
@@ -125,7 +141,7 @@ def _split(run: Run, diagnosis: Diagnosis) -> Quality:
             "all ranks in one nsys session, or name all ranks' reports together",
         )
     if diagnosis.rejected > MAX_REJECTED:
-        whose = "the clocks of the ranks disagree" if len(run.traces) > 1 else "the pairs or the clocks are wrong"
+        whose = "the clocks of the ranks disagree" if len(run.reports) > 1 else "the pairs or the clocks are wrong"
         return Quality(
             "wait_wire",
             NOT_MEASURABLE,
@@ -189,10 +205,8 @@ def is_eager(run: Run) -> bool:
     """Whether kernels are launched one by one, so that tracing each launch weighs on the host."""
     if run.graph_mode == "graph":
         return False
-    of_steps = pl.col("step").is_in(run.steady_steps) & (pl.col("type") == "kernel")
-    alone, kernels = run.work.select(
-        alone=(of_steps & pl.col("graph_node").is_null()).sum(), kernels=of_steps.sum()
-    ).row(0)
+    steady = run.tally.by_step.filter(pl.col("step").is_in(run.steady_steps))
+    alone, kernels = steady.select(pl.sum("alone", "kernels")).row(0)
     return bool(kernels) and alone >= EAGER_SHARE * kernels
 
 
@@ -250,21 +264,20 @@ def _what_if(run: Run, diagnosis: Diagnosis) -> Quality:
 
 
 def _overlap(run: Run) -> Quality | None:
-    trimmed = run.work.select("step", "trimmed").filter(
-        pl.col("step").is_in(run.steady_steps) & (pl.col("trimmed") > 0)
-    )
-    if trimmed.is_empty():
+    steady = run.tally.by_step.filter(pl.col("step").is_in(run.steady_steps))
+    trimmed, ns = steady.select(pl.sum("trimmed", "trimmed_ns")).row(0)
+    if not trimmed:
         return None
     return Quality(
         "pdl",
         OK,
-        f"{counted(len(trimmed), 'operation')} began before the predecessor on the stream ended (programmatic "
-        f"dependent launch) and counted from its end, {int(trimmed['trimmed'].sum()) / 1e3:.1f} us trimmed in all",
+        f"{counted(trimmed, 'operation')} began before the predecessor on the stream ended (programmatic "
+        f"dependent launch) and counted from its end, {ns / 1e3:.1f} us trimmed in all",
     )
 
 
 def _unknown_names(run: Run) -> Quality | None:
-    unknown = find_lookalikes(run.work)
+    unknown = find_lookalikes(run)
     if not unknown:
         return None
     return Quality(

@@ -10,7 +10,6 @@ from nsysan.metrics.run import Run
 from nsysan.model.host_clock import MAX_LATENCY_NS
 from nsysan.report.quality import ESTIMATED, NOT_MEASURABLE, OK, Quality
 from nsysan.report.text import counted, numbered
-from nsysan.trace.export import UNNAMED
 
 _AGAIN = "export the .nsys-rep again with `nsys export --type sqlite`"
 #: What follows from a column that some tool took out: the id of a quality row, and its reason.
@@ -45,10 +44,8 @@ def assess_export(run: Run) -> list[Quality]:
 
 
 def _launches(run: Run) -> Quality:
-    untold = (pl.col("type") != "graph") & pl.col("launch_start").is_null()
-    calls = pl.col("launch_start").count().alias("calls"), pl.col("launch").count().alias("named")
-    missing, known, named = run.work.select(untold.sum(), *calls).row(0)
-    if known and not named:
+    missing, known = run.tally.untold, run.tally.launched
+    if known and not run.tally.named:
         why = (
             "CUDA API calls have no names in the export, so that a host that waits in a synchronise call reads as late"
         )
@@ -64,12 +61,12 @@ def _launches(run: Run) -> Quality:
             f"with --trace=cuda,nvtx, and {_AGAIN}",
         )
     return Quality(
-        "launches", ESTIMATED, f"no recorded API call for {missing} of {counted(len(run.work), 'operation')}"
+        "launches", ESTIMATED, f"no recorded API call for {missing} of {counted(run.tally.operations, 'operation')}"
     )
 
 
 def _have_calls(run: Run) -> bool:
-    return any(trace.has_launch_calls for trace in run.traces)
+    return any(report.has_launch_calls for report in run.reports)
 
 
 def _clock(run: Run) -> Quality | None:
@@ -94,7 +91,7 @@ def _clock(run: Run) -> Quality | None:
 
 def _unusable(run: Run) -> Quality | None:
     lost: Counter[str] = Counter()
-    for trace in run.traces:
+    for trace in run.reports:
         lost.update(trace.unusable_rows)
     if not lost:
         return None
@@ -108,15 +105,14 @@ def _unusable(run: Run) -> Quality | None:
 
 def _columns(run: Run) -> list[Quality]:
     """A row for each column that some tool took out of the export."""
-    lacking = {column for trace in run.traces for column in trace.lacking}
+    lacking = {column for report in run.reports for column in report.lacking}
     return [
         Quality(id_, ESTIMATED, f"{what}; {_AGAIN}") for column, (id_, what) in _LACKING.items() if column in lacking
     ]
 
 
 def _names(run: Run) -> Quality | None:
-    kernels = pl.col("type") == "kernel"
-    unnamed, total = run.work.select((kernels & (pl.col("name") == UNNAMED)).sum(), kernels.sum().alias("all")).row(0)
+    unnamed, total = run.tally.unnamed, run.tally.kernels
     if not unnamed:
         return None
     hidden = bool(run.ledger.select((pl.col("graph_ns") > 0).any()).item()) and run.graph_mode != "graph"
@@ -135,10 +131,10 @@ def _names(run: Run) -> Quality | None:
 
 
 def _ranges(run: Run) -> Quality | None:
-    without = [trace.name for trace in run.traces if not trace.has_ranges]
+    without = [trace.name for trace in run.reports if not trace.has_ranges]
     if not without:
         return None
-    where = "" if len(without) == len(run.traces) else f" of {', '.join(without)}"
+    where = "" if len(without) == len(run.reports) else f" of {', '.join(without)}"
     return Quality(
         "ranges",
         ESTIMATED,
@@ -160,7 +156,7 @@ def _gpus(run: Run) -> Quality | None:
 
 
 def _versions(run: Run) -> Quality | None:
-    without = [trace for trace in run.traces if trace.schema_version is None]
+    without = [trace for trace in run.reports if trace.schema_version is None]
     if not without:
         return None
     return Quality(

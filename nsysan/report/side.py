@@ -9,7 +9,6 @@ import numpy as np
 import polars as pl
 
 from nsysan._errors import ExitCode, NsysanError
-from nsysan.metrics.gaps import find_gaps
 from nsysan.metrics.ledger import FIGURES
 from nsysan.metrics.run import Run
 from nsysan.metrics.significance import F64
@@ -94,9 +93,8 @@ def build_side(label: str, run: Run, version: str, batch: int = 1) -> Side:
     transfer = steady.with_columns(ns=pl.col("wire_ns") + pl.col("fused_ns"))
     figures["ledger.transfer"] = _figure(transfer, "ns")
     figures["skew.caused"] = _caused(report, steady)
-    gaps = find_gaps(run.clocked_work, run.windows, run.synchronise_calls)
-    figures.update(_idle(gaps, steady))
-    figures.update(_what_if(run, report, gaps))
+    figures.update(_idle(run.gaps, steady))
+    figures.update(_what_if(run, report))
     return Side(
         label=label,
         name=name,
@@ -144,11 +142,11 @@ def _idle(gaps: pl.DataFrame, steady: pl.DataFrame) -> dict[str, Measured]:
     return found
 
 
-def _what_if(run: Run, report: Report, gaps: pl.DataFrame) -> dict[str, Measured]:
+def _what_if(run: Run, report: Report) -> dict[str, Measured]:
     what = report.diagnosis.what_if
     if what is None or what.no_skew is None:
         return {}
-    losses = losses_by_step(run.ledger, run.collectives, gaps).sort("step")
+    losses = losses_by_step(run.ledger, run.collectives, run.gaps).sort("step")
     named = {
         "no_skew": (what.no_skew, pl.col("period") - pl.col("skew")),
         "floor_wire": (what.floor_wire, pl.col("period") - pl.col("wire")),

@@ -12,6 +12,7 @@ from nsysan.metrics.run import Run
 from nsysan.model import classes
 from nsysan.model.clock import shifted
 from nsysan.model.operations import in_words
+from nsysan.model.part import Part
 from nsysan.model.samples import METRICS
 from nsysan.report.diagnosis import Diagnosis
 
@@ -23,6 +24,8 @@ MAX_SLICES = 80_000
 MAX_POINTS = 400
 #: More streams than this on a rank share lanes.
 MAX_STREAMS = 4
+#: Steps whose operations are asked for together.
+_AT_ONCE = 16
 #: Ranges nest; deeper ones than this many lanes hold are left out.
 MAX_RANGE_LANES = 4
 
@@ -57,22 +60,23 @@ def build_timelines(run: Run, diagnosis: Diagnosis) -> list[Timeline]:
     candidates where none is steady. A step that is several of these is shown once.
     """
     roles = _roles(run, diagnosis)
-    ranges = _ranges(run)
-    whole = [_timeline(run, diagnosis, ranges, step, " and ".join(names)) for step, names in roles.items()]
+    whole = _timelines(run, diagnosis, {step: " and ".join(names) for step, names in roles.items()})
     limit = fair_limit([timeline.total for timeline in whole], MAX_SLICES)
     shown = [decimated(timeline, limit) for timeline in whole]
     room = MAX_SLICES - sum(len(timeline.slices) for timeline in shown)
     # A step has at most one call for each operation; ranges make it more, and room is then used up sooner.
-    steps = run.work.select(pl.col("step").drop_nulls())
-    sizes = dict(steps.group_by("step").agg(n=2 * pl.len()).sort("step").iter_rows())
-    for step in sorted(sizes.keys() - roles.keys()):
-        if sizes[step] > room:
+    sizes = dict(run.tally.by_step.group_by("step").agg(2 * pl.sum("operations")).iter_rows())
+    others = sorted(sizes.keys() - roles.keys())
+    for first in range(0, len(others), _AT_ONCE):
+        wanted = others[first : first + _AT_ONCE]
+        batch = wanted[: next((n for n, step in enumerate(wanted) if sizes[step] > room), len(wanted))]
+        for timeline in _timelines(run, diagnosis, dict.fromkeys(batch, "")):
+            if max(sizes[timeline.step], timeline.total) > room:
+                return shown
+            shown.append(timeline)
+            room -= timeline.total
+        if len(batch) < len(wanted):
             break
-        other = _timeline(run, diagnosis, ranges, step, "")
-        if other.total > room:
-            break
-        shown.append(other)
-        room -= other.total
     return shown
 
 
@@ -136,12 +140,12 @@ def _roles(run: Run, diagnosis: Diagnosis) -> dict[int, list[str]]:
     return roles
 
 
-def counter_lanes(samples: pl.DataFrame, timeline: Timeline) -> pl.DataFrame:
-    """The counters within a timeline: rank, metric, unit, time (ns after its origin), value, peak (of the lane).
+def counter_lanes(samples: pl.DataFrame, origin: int, finish: int) -> pl.DataFrame:
+    """The counters from origin to finish: rank, metric, unit, time (ns after origin), value, peak (of the lane).
 
     samples: as model.samples.load_samples gives them. A value holds from its time to the next time of its lane.
     """
-    inside = samples.filter((pl.col("end") > timeline.origin) & (pl.col("begin") < timeline.finish))
+    inside = samples.filter((pl.col("end") > origin) & (pl.col("begin") < finish))
     lane = ["rank", "metric", "unit"]
     position = pl.int_range(pl.len()).over(lane)
     # One point of a line ends it, so a line has room for one stretch less.
@@ -151,37 +155,72 @@ def counter_lanes(samples: pl.DataFrame, timeline: Timeline) -> pl.DataFrame:
     )
     ends = drawn.group_by(lane, maintain_order=True).agg(time=pl.max("end"), value=pl.last("value"))
     points = pl.concat([drawn.select(*lane, "value", time="begin"), ends.select(*lane, "value", "time")])
-    return points.with_columns(
-        time=pl.col("time").clip(timeline.origin, timeline.finish) - timeline.origin, peak=pl.max("value").over(lane)
-    ).sort("rank", pl.col("metric").cast(pl.Enum(METRICS)), "time", maintain_order=True)
+    return lanes_in_order(
+        points.with_columns(time=pl.col("time").clip(origin, finish) - origin, peak=pl.max("value").over(lane))
+    )
 
 
-def _ranges(run: Run) -> pl.DataFrame:
-    """rank, start, end, name of every NVTX range of the ranks' processes, on the run's clock."""
-    offsets = run.clock.offsets if run.clock else [0]
-    owners = run.work.select("report", "process", "rank").unique()
-    parts = [
-        shifted(trace.ranges.select("start", "end", "process", "name"), offset)
-        .with_columns(report=pl.lit(number, dtype=pl.Int64))
-        .join(owners, on=["report", "process"])
-        for number, (trace, offset) in enumerate(zip(run.traces, offsets, strict=True))
+def lanes_in_order(lanes: pl.DataFrame) -> pl.DataFrame:
+    """Points of lanes by rank, counter and time."""
+    return lanes.sort("rank", pl.col("metric").cast(pl.Enum(METRICS)), "time", maintain_order=True)
+
+
+def _timelines(run: Run, diagnosis: Diagnosis, roles: dict[int, str]) -> list[Timeline]:
+    """The timelines of these steps, whose operations and ranges are asked for together."""
+    steps = list(roles)
+    found = [pl.concat(parts) for parts in zip(*run.ask(operations_of, steps), strict=True)]
+    spans = [_span(run.windows.filter(pl.col("step") == step), own) for step, own in zip(steps, found, strict=True)]
+    ranges = [pl.concat(parts) for parts in zip(*run.ask(ranges_of, spans), strict=True)]
+    return [
+        _timeline(run, diagnosis, inside, hosts, step)
+        for step, inside, hosts in zip(roles.items(), found, ranges, strict=True)
     ]
-    return pl.concat(parts).select("rank", "start", "end", "name").sort("rank", "start", "end", "name")
 
 
-def _timeline(run: Run, diagnosis: Diagnosis, ranges: pl.DataFrame, step: int, role: str) -> Timeline:
-    windows = run.windows.filter(pl.col("step") == step)
-    origin, finish = int(windows["begin"].min()), int(windows["finish"].max())  # type: ignore[arg-type]
-    near = in_words(run.clocked_work.filter((pl.col("end") > origin) & (pl.col("begin") < finish)))
-    inside = near.join(windows.select("rank", window_begin="begin", window_finish="finish"), on="rank").filter(
+def operations_of(part: Part, steps: list[int]) -> list[pl.DataFrame]:
+    """For each step those columns of the operations in its windows that a timeline shows."""
+    work = part.clocked_work.select(_OPERATION)
+    return [in_words(_inside(work, part.windows.filter(pl.col("step") == step))) for step in steps]
+
+
+def _inside(work: pl.DataFrame, windows: pl.DataFrame) -> pl.DataFrame:
+    near = work.filter((pl.col("end") > windows["begin"].min()) & (pl.col("begin") < windows["finish"].max()))
+    bounds = windows.select("rank", window_begin="begin", window_finish="finish")
+    return near.join(bounds, on="rank", maintain_order="left").filter(
         (pl.col("end") > pl.col("window_begin")) & (pl.col("begin") < pl.col("window_finish"))
     )
+
+
+def ranges_of(part: Part, spans: list[tuple[int, int]]) -> list[pl.DataFrame]:
+    """For each span of time rank, start, end, name of the NVTX ranges of the ranks' processes in it."""
+    owners = pl.DataFrame(
+        [(rank.process, rank.rank) for rank in part.placement.ranks],
+        schema={"process": pl.Int64, "rank": pl.Int64},
+        orient="row",
+    )
+    ranges = part.trace.ranges.select("start", "end", "process", "name").join(owners, on="process")
+    ranges = shifted(ranges, part.placement.offset).select("rank", "start", "end", "name")
+    return [ranges.filter((pl.col("end") > begin) & (pl.col("start") < finish)) for begin, finish in spans]
+
+
+def _span(windows: pl.DataFrame, inside: pl.DataFrame) -> tuple[int, int]:
+    """From the first launch of a step's operations, or its begin if that is earlier, to its end."""
+    origin, finish = int(windows["begin"].min()), int(windows["finish"].max())  # type: ignore[arg-type]
+    first = inside["launch_start"].min()
+    return min(origin, int(first)) if first is not None else origin, finish  # type: ignore[arg-type]
+
+
+def _timeline(
+    run: Run, diagnosis: Diagnosis, inside: pl.DataFrame, hosts: pl.DataFrame, named: tuple[int, str]
+) -> Timeline:
+    step, role = named
+    windows = run.windows.filter(pl.col("step") == step)
+    origin, finish = int(windows["begin"].min()), int(windows["finish"].max())  # type: ignore[arg-type]
     lanes = _lanes(inside)
     inside = inside.join(lanes, on=["rank", "context", "stream"], nulls_equal=True, maintain_order="left")
     calls = _calls(inside)
     inside = inside.join(calls, on=_CALL, how="left", maintain_order="left")
-    first_call = int(calls["launch_start"].min()) if len(calls) else origin  # type: ignore[arg-type]
-    hosts = ranges.filter((pl.col("end") > min(origin, first_call)) & (pl.col("start") < finish))
+    hosts = hosts.sort("rank", "start", "end", "name")
     relative = pl.concat([_work(inside), _launches(inside), _range_slices(hosts)]).with_columns(
         pl.col("begin") - origin, pl.col("end") - origin
     )
@@ -220,6 +259,19 @@ def _lanes(work: pl.DataFrame) -> pl.DataFrame:
     return extents.select(key).with_columns(lane=pl.Series(names, dtype=pl.String))
 
 
+_OPERATION = (
+    "rank",
+    "context",
+    "stream",
+    "cls",
+    "name",
+    "begin",
+    "end",
+    "last",
+    "launch_start",
+    "launch_end",
+    "launch",
+)
 _KEEP = ("rank", "lane", "line", "begin", "end", "name", "call")
 _CALL = ("rank", "launch_start", "launch_end", "launch")
 

@@ -20,7 +20,7 @@ def of_the_capture(case: Case) -> Iterator[Finding]:
             "graph_level_trace",
             HIGH,
             "CUDA graphs were traced as blocks: what happens inside is not visible",
-            f"{counted(sum(trace.graph_replays.height for trace in run.traces), 'replay')}, each one row",
+            f"{counted(sum(report.replays for report in run.reports), 'replay')}, each one row",
             "capture again with --cuda-graph-trace=node (nsysan capture does)",
         )
     if run.missing_ranks:
@@ -43,7 +43,7 @@ def of_the_capture(case: Case) -> Iterator[Finding]:
             "; ".join(sorted(lost)),
             "capture a shorter window; let the workload end by itself, so that buffers are flushed",
         )
-    unknown = find_lookalikes(run.work)
+    unknown = find_lookalikes(run)
     if unknown:
         calls, share = sum(kernel.calls for kernel in unknown), sum(kernel.share for kernel in unknown)
         yield Finding(

@@ -104,17 +104,12 @@ def late_by_host(case: Case) -> int | None:
 
 def _replays_a_step(run: Run) -> int:
     """Graph replays a step on the rank that has most, median over its steady steps."""
-    replayed = run.work.select("rank", "step", "type", "correlation", "graph_node").filter(
-        pl.col("step").is_in(run.steady_steps) & ((pl.col("type") == "graph") | pl.col("graph_node").is_not_null())
-    )
-    per_step = replayed.group_by("rank", "step").agg(n=pl.n_unique("correlation"))
-    most = per_step.group_by("rank").agg(pl.median("n"))["n"].max()
+    steady = run.tally.by_step.filter(pl.col("step").is_in(run.steady_steps) & (pl.col("replays") > 0))
+    most = steady.group_by("rank").agg(pl.median("replays"))["replays"].max()
     return round(most) if isinstance(most, int | float) else 0
 
 
 def _kernels_a_step(run: Run) -> int:
-    kernels = run.work.select("rank", "step", "type").filter(
-        pl.col("step").is_in(run.steady_steps) & (pl.col("type") == "kernel")
-    )
-    per_step = kernels.group_by("rank", "step").len()["len"].median()
+    steady = run.tally.by_step.filter(pl.col("step").is_in(run.steady_steps) & (pl.col("kernels") > 0))
+    per_step = steady["kernels"].median()
     return round(per_step) if isinstance(per_step, int | float) else 0

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import polars as pl
 
 from nsysan.metrics.gaps import BETWEEN_STEPS, HOST_LATE, SYNC
-from nsysan.model import classes
 from nsysan.report.findings.finding import Case, Figures, Finding, by_share, severity_limits
 from nsysan.report.findings.host import HOST_FIX
 from nsysan.report.text import counted, ms
@@ -71,13 +70,8 @@ def late_rank(case: Case) -> Iterator[Finding]:
 def uneven_split(case: Case) -> Iterator[Finding]:
     """Ranks that run the same kernels and need longer by the same ratio in every step."""
     steady = case.steady.filter(pl.col("compute_ns") > 0)
-    counts = (
-        case.run.work.select("rank", "step", "cls")
-        .filter(pl.col("step").is_in(case.run.steady_steps) & (pl.col("cls") == classes.COMPUTE))
-        .group_by("step", "rank")
-        .len()
-    )
-    same = counts.group_by("step").agg(pl.n_unique("len"))["len"]
+    counts = case.run.tally.by_step.filter(pl.col("step").is_in(case.run.steady_steps) & (pl.col("compute") > 0))
+    same = counts.group_by("step").agg(pl.n_unique("compute"))["compute"]
     if steady["rank"].n_unique() < 2 or steady["step"].n_unique() < 2 or same.is_empty() or (same != 1).any():
         return
     ratios = steady.with_columns(ratio=pl.col("compute_ns") / pl.min("compute_ns").over("step"))

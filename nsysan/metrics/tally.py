@@ -1,0 +1,92 @@
+"""What is counted of all operations of a run: by step and rank, of launches, of names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from nsysan.model import classes
+from nsysan.model.part import Part
+from nsysan.trace.export import UNNAMED
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Counts of operations.
+
+    operations: all; launched: those whose launch call is recorded; named: those of which its name is; untold: those of
+    which the call should be recorded and is not (a replay traced as one block has none). kernels, unnamed: kernels,
+    and those without a name.
+    kernel_ns: ns of all kernels. lookalikes: name, calls, ns of kernels that are named like a collective but are not in
+    the catalogue. by_step: step, rank, operations, kernels, alone (kernels that no graph replayed), replays (CUDA
+    graph launches), compute (operations), trimmed (operations) and trimmed_ns, a row for each step and rank.
+    """
+
+    operations: int
+    launched: int
+    named: int
+    untold: int
+    kernels: int
+    unnamed: int
+    kernel_ns: int
+    lookalikes: pl.DataFrame
+    by_step: pl.DataFrame
+
+    def __add__(self, other: Tally) -> Tally:
+        both = pl.concat([self.lookalikes, other.lookalikes]).group_by("name").agg(pl.sum("calls", "ns"))
+        return Tally(
+            self.operations + other.operations,
+            self.launched + other.launched,
+            self.named + other.named,
+            self.untold + other.untold,
+            self.kernels + other.kernels,
+            self.unnamed + other.unnamed,
+            self.kernel_ns + other.kernel_ns,
+            both,
+            pl.concat([self.by_step, other.by_step]),
+        )
+
+
+def tally(part: Part) -> Tally:
+    """The counts of one report."""
+    work = part.work
+    kernel = pl.col("type") == "kernel"
+    launched = pl.col("launch_start").is_not_null()
+    counts = work.select(
+        launched.sum().alias("launched"),
+        named=pl.col("launch").count(),
+        untold=((pl.col("type") != "graph") & ~launched).sum(),
+        kernels=kernel.sum(),
+        unnamed=(kernel & (pl.col("name") == UNNAMED)).sum(),
+        kernel_ns=(pl.col("end") - pl.col("start")).filter(kernel).sum(),
+    ).row(0, named=True)
+    return Tally(operations=len(work), **counts, lookalikes=lookalike_sums(work), by_step=_by_step(work))
+
+
+def lookalike_sums(work: pl.DataFrame) -> pl.DataFrame:
+    """name, calls, ns of the kernels that are named like a collective but are not in the catalogue."""
+    columns = work.select("lookalike", "name", ns=pl.col("end") - pl.col("start"))
+    unknown = columns.filter("lookalike").with_columns(pl.col("name").cast(pl.String))
+    return unknown.group_by("name").agg(pl.len().cast(pl.Int64).alias("calls"), pl.sum("ns"))
+
+
+def _by_step(work: pl.DataFrame) -> pl.DataFrame:
+    kernel = pl.col("type") == "kernel"
+    in_graph = pl.col("graph_node").is_not_null()
+    columns = ("step", "rank", "type", "cls", "graph_node", "correlation", "trimmed")
+    of_steps = work.select(columns).filter(pl.col("step").is_not_null())
+    trimmed = pl.col("trimmed").filter(pl.col("trimmed") > 0)
+    return (
+        of_steps.group_by("step", "rank")
+        .agg(
+            operations=pl.len().cast(pl.Int64),
+            kernels=kernel.sum().cast(pl.Int64),
+            alone=(kernel & ~in_graph).sum().cast(pl.Int64),
+            replays=pl.col("correlation").filter((pl.col("type") == "graph") | in_graph).n_unique().cast(pl.Int64),
+            compute=(pl.col("cls") == classes.COMPUTE).sum().cast(pl.Int64),
+            trimmed=trimmed.len().cast(pl.Int64),
+            trimmed_ns=trimmed.sum(),
+        )
+        .sort("step", "rank")
+    )

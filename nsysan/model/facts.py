@@ -1,0 +1,62 @@
+"""What a run needs to know of each of its reports besides operations: small, and free of the file itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from nsysan.model.payloads import CommunicatorRank, communicator_ranks
+from nsysan.trace.export import Diagnostic, Trace
+from nsysan.trace.topology import Topology, read_topology
+
+#: Of the environment, which may hold secrets, only these are kept.
+_KEPT = ("RANK", "WORLD_SIZE")
+
+
+@dataclass(frozen=True)
+class ReportFacts:
+    """One report of a run: as Trace has them by the same names, once its operations are read.
+
+    path: where it was read. inits: the places of its processes in communicators. replays: CUDA graph replays that
+    were traced as one block. topology: what was recorded beside the trace.
+    """
+
+    name: str
+    path: str
+    nsys_version: str | None
+    schema_version: str | None
+    graph_mode: str
+    session_start_utc_ns: int | None
+    environment: dict[str, str]
+    diagnostics: list[Diagnostic]
+    unusable_rows: dict[str, int]
+    lacking: list[str]
+    has_launch_calls: bool
+    has_ranges: bool
+    gpus: pl.DataFrame
+    inits: list[CommunicatorRank]
+    replays: int
+    topology: Topology | None
+
+
+def facts_of(trace: Trace) -> ReportFacts:
+    """The facts of a trace whose operations were read."""
+    return ReportFacts(
+        name=trace.name,
+        path=str(trace.path),
+        nsys_version=trace.nsys_version,
+        schema_version=trace.schema_version,
+        graph_mode=trace.graph_mode,
+        session_start_utc_ns=trace.session_start_utc_ns,
+        environment={name: value for name, value in trace.environment.items() if name in _KEPT},
+        diagnostics=trace.diagnostics,
+        unusable_rows=trace.unusable_rows,
+        lacking=trace.lacking,
+        has_launch_calls=trace.has_launch_calls,
+        has_ranges=trace.has_ranges,
+        gpus=trace.gpus,
+        inits=communicator_ranks(trace),
+        replays=trace.graph_replays.height,
+        topology=read_topology(trace.path),
+    )

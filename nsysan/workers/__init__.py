@@ -1,0 +1,56 @@
+"""Where the reports of a run are read and held: in this process, in several of this machine, or on a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nsysan.model.part import Parts
+
+#: Less than this to read for each process takes no longer than starting it.
+WORTH_BYTES = 50_000_000
+
+
+@contextmanager
+def parts_for(paths: Sequence[Path], jobs: int | None = None, scheduler: str | None = None) -> Iterator[Parts]:
+    """Where to read and hold these reports, until the end.
+
+    scheduler: address of a Dask cluster. jobs: processes of this machine; by default as many as there are processors
+    and reports, if that pays.
+    """
+    if scheduler is not None:
+        from nsysan.workers.cluster import Cluster
+
+        cluster = Cluster(scheduler)
+        try:
+            yield cluster
+        finally:
+            cluster.close()
+        return
+    from nsysan.workers.pool import Pool, processors
+
+    processes = min(len(paths), jobs or processors())
+    if jobs is None and sum(map(_size, paths)) < processes * WORTH_BYTES:
+        processes = 1
+    if processes < 2:
+        from nsysan.model.part import Here
+
+        yield Here()
+        return
+    pool = Pool(processes)
+    try:
+        yield pool
+    finally:
+        pool.close()
+
+
+def _size(path: Path) -> int:
+    """Bytes of an export, 0 where it cannot be told."""
+    try:
+        files = list(path.iterdir()) if path.is_dir() else [path]
+        return sum(file.stat().st_size for file in files)
+    except OSError:
+        return 0

@@ -1,0 +1,163 @@
+"""The reports of a run read and held by the workers of a Dask cluster; only summaries and figures travel."""
+
+from __future__ import annotations
+
+import pickle
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, TypeVar, cast
+from uuid import uuid4
+
+import nsysan
+from nsysan._errors import ExitCode, NsysanError
+from nsysan.model.part import Placement
+from nsysan.model.reading import Recipe, Summary
+from nsysan.workers.held import Held, version
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+_T = TypeVar("_T")
+#: Seconds for a scheduler to answer, and for a worker to be there.
+WAIT = 20
+
+
+class Cluster:
+    """The reports of a run on the workers of a scheduler; to be closed.
+
+    A report is named by a path as the workers see it. Each stays on the worker that read it; where that worker is lost
+    the scheduler has another read it again. sent, received: bytes of what travelled between this process and the
+    workers, so far.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._client = _connected(address)
+        self._run = uuid4().hex[:12]
+        self._round = 0
+        self._recipes: list[Recipe] = []
+        self._held: dict[int, Future] = {}
+        self.sent = self.received = 0
+
+    def read(self, recipes: Sequence[Recipe]) -> list[Summary | NsysanError]:
+        """Read each report; its summary, or why it cannot be read."""
+        self._recipes = list(recipes)
+        numbers = range(len(recipes))
+        readings = {n: self._submit("read", n, _read, self._packed(recipes[n])) for n in numbers}
+        summaries = {n: self._submit("summary", n, _summary, future) for n, future in readings.items()}
+        found = {n: self._answer(n, future) for n, future in summaries.items()}
+        self._held = {n: readings[n] for n in numbers if isinstance(found[n], Summary)}
+        return cast("list[Summary | NsysanError]", list(found.values()))
+
+    def place(self, placements: Mapping[int, Placement]) -> None:
+        """Give the reports their places; what they were before stays known to the scheduler, but not in memory."""
+        self._held = {
+            n: self._submit("place", n, _place, self._held[n], self._packed(placement))
+            for n, placement in placements.items()
+        }
+
+    def ask(self, question: Callable[..., _T], arguments: Sequence[tuple[object, ...]]) -> list[_T]:
+        """The answer of each placed report."""
+        self._round += 1
+        name = f"ask-{self._round}-{getattr(question, '__name__', '')}"
+        asked = {
+            n: self._submit(name, n, _ask, held, self._packed((question, own)))
+            for (n, held), own in zip(self._held.items(), arguments, strict=True)
+        }
+        answers = [self._answer(n, future) for n, future in asked.items()]
+        lost = next((answer for answer in answers if isinstance(answer, NsysanError)), None)
+        if lost is not None:
+            raise lost
+        return cast("list[_T]", answers)
+
+    def close(self) -> None:
+        """Let go of the reports, and of the scheduler."""
+        self._held = {}
+        self._client.close()
+
+    def _submit(self, name: str, number: int, function: Callable[..., object], *arguments: object) -> Future:
+        key = f"nsysan-{name}-{number}-{self._run}"
+        return self._client.submit(function, *arguments, key=key, pure=False)
+
+    def _packed(self, value: object) -> bytes:
+        message = _packed(value)
+        self.sent += len(message)
+        return message
+
+    def _answer(self, number: int, future: Future) -> object:
+        """What a report answers, or that it takes its workers down."""
+        from distributed import KilledWorker
+
+        try:
+            message = future.result()
+        except KilledWorker:
+            return NsysanError(
+                f"{self._recipes[number].source}: every worker that was given it was lost; for want of memory?",
+                ExitCode.NO_WORKERS,
+            )
+        self.received += len(message)
+        return _unpacked(message)
+
+
+def _connected(address: str) -> Client:
+    """A client of a scheduler that has workers with this version of nsysan."""
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise NsysanError("--scheduler needs Dask: pip install 'nsysan[cluster]'", ExitCode.NO_WORKERS) from error
+    try:
+        client = Client(address, timeout=WAIT, set_as_default=False)
+    except (OSError, ValueError, TimeoutError) as error:
+        raise NsysanError(f"{address}: no Dask scheduler answers ({error})", ExitCode.NO_WORKERS) from error
+    try:
+        client.wait_for_workers(1, timeout=WAIT)
+        _check_versions(client, address)
+    except TimeoutError as error:
+        client.close()
+        raise NsysanError(f"{address}: the scheduler has no workers", ExitCode.NO_WORKERS) from error
+    except BaseException:
+        client.close()
+        raise
+    return client
+
+
+def _check_versions(client: Client, address: str) -> None:
+    there = client.run(import_module, "nsysan.workers.held", on_error="return")
+    without = [worker for worker, found in there.items() if isinstance(found, BaseException)]
+    if not without:
+        versions = client.run(version)
+        without = [worker for worker, found in versions.items() if found != nsysan.__version__]
+    if without:
+        raise NsysanError(
+            f"{address}: worker {without[0]} does not have nsysan {nsysan.__version__}; install it there",
+            ExitCode.NO_WORKERS,
+        )
+
+
+# ---- what workers do
+
+
+def _read(recipe: bytes) -> tuple[Held, bytes]:
+    held = Held(cast(Recipe, _unpacked(recipe)))
+    return held, _packed(held.read())
+
+
+def _summary(read: tuple[Held, bytes]) -> bytes:
+    return read[1]
+
+
+def _place(read: tuple[Held, bytes], placement: bytes) -> Held:
+    return read[0].placed(cast(Placement, _unpacked(placement)))
+
+
+def _ask(held: Held, message: bytes) -> bytes:
+    question, arguments = cast("tuple[Callable[..., object], tuple[object, ...]]", _unpacked(message))
+    return _packed(held.ask(question, arguments))
+
+
+def _packed(value: object) -> bytes:
+    return zlib.compress(pickle.dumps(value), 1)
+
+
+def _unpacked(message: bytes) -> object:
+    return pickle.loads(zlib.decompress(message))

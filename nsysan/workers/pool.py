@@ -1,0 +1,212 @@
+"""The reports of a run read and held by several processes of this machine, each report by one of them."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnContext
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from nsysan._errors import ExitCode, NsysanError
+
+if TYPE_CHECKING:
+    from nsysan.model.part import Placement
+    from nsysan.model.reading import Recipe, Summary
+    from nsysan.workers.held import Held
+
+_T = TypeVar("_T")
+#: A process that is lost with a report twice will be lost with it again.
+_MOST_LOSSES = 2
+_LOST = object()
+Request = tuple[str, tuple[object, ...]]
+
+
+def processors() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Pool:
+    """The reports of a run, which are files, in so many processes of this machine; to be closed.
+
+    A process that is lost (for want of memory, say) is replaced, and reads its reports again. NsysanError if the next
+    is lost too.
+    """
+
+    def __init__(self, processes: int) -> None:
+        # polars has threads, which do not survive a fork.
+        self._context = get_context("spawn")
+        self._threads = max(1, processors() // processes)
+        self._processes = [_Process(self._context, self._threads) for _ in range(processes)]
+        self._home: dict[int, _Process] = {}
+        self._recipes: dict[int, Recipe] = {}
+        self._placements: dict[int, Placement] = {}
+
+    def read(self, recipes: Sequence[Recipe]) -> list[Summary | NsysanError]:
+        """Read each report; its summary, or why it cannot be read."""
+        self._recipes = dict(enumerate(recipes))
+        found = self._answers({number: ("read", (number, recipe)) for number, recipe in self._recipes.items()})
+        for number, recipe in self._recipes.items():
+            if found[number] is _LOST:
+                found[number] = NsysanError(
+                    f"{recipe.source}: the process that read it was killed, twice; for want of memory? (try --jobs 1)",
+                    ExitCode.NO_WORKERS,
+                )
+        return cast("list[Summary | NsysanError]", [found[number] for number in self._recipes])
+
+    def place(self, placements: Mapping[int, Placement]) -> None:
+        """Give the reports their places."""
+        self._placements = dict(placements)
+        self._required({number: ("place", (number, placement)) for number, placement in placements.items()})
+
+    def ask(self, question: Callable[..., _T], arguments: Sequence[tuple[object, ...]]) -> list[_T]:
+        """The answer of each placed report."""
+        numbers = list(self._placements)
+        own = zip(numbers, arguments, strict=True)
+        found = self._required({number: ("ask", (number, question, values)) for number, values in own})
+        return cast("list[_T]", [found[number] for number in numbers])
+
+    def close(self) -> None:
+        """End the processes."""
+        for process in self._processes:
+            process.stop()
+
+    def _required(self, requests: Mapping[int, Request]) -> dict[int, object]:
+        found = self._answers(requests)
+        lost = [str(self._recipes[number].source) for number, answer in found.items() if answer is _LOST]
+        if lost:
+            raise NsysanError(
+                f"{lost[0]}: the process that held it was killed, twice; for want of memory? (try --jobs 1)",
+                ExitCode.NO_WORKERS,
+            )
+        return found
+
+    def _answers(self, requests: Mapping[int, Request]) -> dict[int, object]:
+        """The answer to each report's request, _LOST where its process was lost each time.
+
+        A process has one request at a time, so that neither side waits to send while the other does.
+        """
+        waiting = list(requests)
+        busy: dict[_Process, int] = {}
+        losses: Counter[int] = Counter()
+        found: dict[int, object] = {}
+        while waiting or busy:
+            for process in [process for process in self._processes if process not in busy]:
+                number = next((n for n in waiting if self._home.get(n, process) is process), None)
+                if number is not None:
+                    waiting.remove(number)
+                    self._home[number] = process
+                    process.send(requests[number])
+                    busy[process] = number
+            ready = set(wait([process.connection for process in busy]))
+            for process in [process for process in busy if process.connection in ready]:
+                number = busy.pop(process)
+                answer = process.receive()
+                if answer is not _LOST:
+                    found[number] = answer
+                    continue
+                losses[number] += 1
+                self._replace(process)
+                if losses[number] < _MOST_LOSSES:
+                    waiting.insert(0, number)
+                else:
+                    found[number] = _LOST
+        return found
+
+    def _replace(self, process: _Process) -> None:
+        """Start the process anew, with the reports that it held; they are read when they are asked next."""
+        process.stop()
+        process.start()
+        for number in (number for number, home in self._home.items() if home is process):
+            process.send(("hold", (number, self._recipes[number], self._placements.get(number))))
+            process.receive()
+
+
+class _Process:
+    """One process, and the connection to it."""
+
+    def __init__(self, context: SpawnContext, threads: int) -> None:
+        self._context, self._threads = context, threads
+        self.start()
+
+    def start(self) -> None:
+        self.connection, theirs = self._context.Pipe()
+        self._process = self._context.Process(target=_serve, args=(theirs, self._threads), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    def send(self, request: Request) -> None:
+        """Send a request; if the process is lost, `receive` says so."""
+        try:
+            self.connection.send(request)
+        except (BrokenPipeError, ConnectionResetError):
+            return
+
+    def receive(self) -> object:
+        """The answer, or _LOST; the error that it is, raised."""
+        try:
+            answer = self.connection.recv()
+        except (EOFError, ConnectionResetError):
+            return _LOST
+        if isinstance(answer, _Raised):
+            raise answer.error
+        return answer
+
+    def stop(self) -> None:
+        self.connection.close()
+        self._process.terminate()
+        self._process.join()
+
+
+class _Raised:
+    """An error on its way from a process."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
+def _serve(connection: Connection, threads: int) -> None:
+    """Answer the requests of a Pool until it closes the connection."""
+    # Ctrl-C reaches all processes of a terminal; the first ends the others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ.setdefault("POLARS_MAX_THREADS", str(threads))
+    holder = _Holder()
+    while True:
+        try:
+            name, arguments = connection.recv()
+        except (EOFError, ConnectionResetError):
+            return
+        try:
+            answer = getattr(holder, name)(*arguments)
+        except Exception as error:
+            answer = _Raised(error)
+        try:
+            connection.send(answer)
+        except Exception as error:
+            connection.send(_Raised(RuntimeError(f"cannot be sent: {error}")))
+
+
+class _Holder:
+    """The reports that one process holds, by number."""
+
+    def __init__(self) -> None:
+        self._held: dict[int, Held] = {}
+
+    def hold(self, number: int, recipe: Recipe, placement: Placement | None) -> None:
+        from nsysan.workers.held import Held
+
+        self._held[number] = Held(recipe, placement)
+
+    def read(self, number: int, recipe: Recipe) -> Summary | NsysanError:
+        self.hold(number, recipe, None)
+        return self._held[number].read()
+
+    def place(self, number: int, placement: Placement) -> None:
+        self._held[number] = self._held[number].placed(placement)
+
+    def ask(self, number: int, question: Callable[..., _T], arguments: tuple[object, ...]) -> _T:
+        return self._held[number].ask(question, arguments)

@@ -1,0 +1,331 @@
+"""Reports read in other processes: the same figures, whatever is lost on the way, and little that travels."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("distributed")
+
+import distributed
+
+import nsysan
+from nsysan import ExitCode, NsysanError
+from nsysan.metrics.run import Run, analyze
+from nsysan.model.part import Here, Part, Parts
+from nsysan.report.build import build_report
+from nsysan.report.document import to_json
+from nsysan.workers import WORTH_BYTES, parts_for
+from nsysan.workers.cluster import Cluster
+from nsysan.workers.pool import Pool
+from tests.clitools import run_cli
+from tests.tracebuilder import TraceBuilder, decode_loop
+
+Capsys = pytest.CaptureFixture[str]
+RealTrace = Callable[[str], Path]
+RANKS = 4
+#: Of the bytes of the traces, what a report of these few steps may send from its workers; most of it is timelines.
+MOST_SENT, MOST_OF_SUMMARIES = 0.08, 0.02
+
+
+@pytest.fixture(scope="module")
+def paths(real_trace: RealTrace) -> list[Path]:
+    return [real_trace(f"rank_{rank}") for rank in range(RANKS)]
+
+
+@pytest.fixture(scope="module")
+def expected(paths: list[Path]) -> str:
+    """The report of the four ranks, all of it made in this process."""
+    return document(analyze(paths))
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[distributed.LocalCluster]:
+    """Two workers in processes of their own, which come back when they are lost."""
+    with distributed.LocalCluster(
+        processes=True, n_workers=2, threads_per_worker=1, dashboard_address=None, scheduler_port=0
+    ) as local:
+        yield local
+
+
+def document(run: Run) -> str:
+    return to_json(build_report(run, nsysan.__version__))
+
+
+def damaged(path: Path, target: Path) -> Path:
+    """A copy that breaks off in the middle."""
+    content = path.read_bytes()
+    target.write_bytes(content[: len(content) // 2])
+    return target
+
+
+def lose_process_once(part: Part, marker: Path) -> int:
+    """The number of the report; the first to be asked takes its process down."""
+    if not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return part.number
+
+
+def lose_process(part: Part) -> int:
+    if part.number == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return part.number
+
+
+def fail(part: Part) -> None:
+    raise ZeroDivisionError(part.number)
+
+
+# ---- several processes
+
+
+@pytest.fixture
+def pool() -> Iterator[Pool]:
+    pool = Pool(2)
+    yield pool
+    pool.close()
+
+
+def test_processes_make_the_same_report(pool: Pool, paths: list[Path], expected: str) -> None:
+    assert document(analyze(paths, parts=pool)) == expected
+
+
+def test_a_lost_process_reads_its_reports_again(pool: Pool, paths: list[Path], expected: str, tmp_path: Path) -> None:
+    run = analyze(paths, parts=pool)
+    assert run.ask(lose_process_once, tmp_path / "lost") == list(range(RANKS))
+    assert (tmp_path / "lost").exists()
+    assert document(run) == expected
+
+
+def test_a_report_that_takes_every_process_down_is_named(pool: Pool, paths: list[Path], expected: str) -> None:
+    run = analyze(paths, parts=pool)
+    with pytest.raises(NsysanError, match=r"rank_1\.sqlite: the process that held it was killed, twice") as error:
+        run.ask(lose_process)
+    assert error.value.exit_code == ExitCode.NO_WORKERS
+    assert document(run) == expected
+
+
+def test_an_error_in_a_process_is_raised_here(pool: Pool, paths: list[Path]) -> None:
+    run = analyze(paths[:1], parts=pool)
+    with pytest.raises(ZeroDivisionError):
+        run.ask(fail)
+
+
+def test_closing_ends_the_processes(paths: list[Path]) -> None:
+    pool = Pool(2)
+    run = analyze(paths[:2], parts=pool)
+    pids = run.ask(process_of)
+    pool.close()
+    assert os.getpid() not in pids
+    assert len(set(pids)) == 2
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+#: The whole command line, interrupted when its reports are read; prints the ids of its processes before.
+_INTERRUPTED = """
+import multiprocessing, os, signal, sys
+from nsysan.cli import main
+from nsysan.workers.pool import Pool
+def place(*arguments):
+    print(*(process.pid for process in multiprocessing.active_children()), flush=True)
+    os.kill(os.getpid(), signal.SIGINT)
+Pool.place = place
+main()
+"""
+
+
+def test_an_interrupt_ends_all_processes(paths: list[Path]) -> None:
+    arguments = ["report", *map(str, paths), "--json", "-", "--jobs", "2"]
+    command = [sys.executable, "-c", _INTERRUPTED, *arguments]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr.strip()) == (130, "nsysan: interrupted")
+    pids = [int(pid) for pid in result.stdout.split()]
+    assert len(pids) == 2
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def test_frames_can_be_had_from_processes(pool: Pool, paths: list[Path]) -> None:
+    run, here = analyze(paths[:2], parts=pool), analyze(paths[:2])
+    assert run.work.equals(here.work)
+    assert run.synchronise_calls.equals(here.synchronise_calls)
+    assert [trace.name for trace in run.traces] == ["rank_0.sqlite", "rank_1.sqlite"]
+
+
+def process_of(part: Part) -> int:
+    assert part.work.height
+    return os.getpid()
+
+
+@pytest.mark.parametrize("jobs", [None, 1])
+def test_small_reports_are_read_here(paths: list[Path], jobs: int | None) -> None:
+    with parts_for(paths, jobs) as parts:
+        assert isinstance(parts, Here)
+
+
+def test_large_reports_are_read_in_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nsysan.workers.pool.processors", lambda: 2)
+    large = [tmp_path / f"{n}.sqlite" for n in range(2)]
+    for path in large:
+        with path.open("wb") as file:
+            file.truncate(WORTH_BYTES)
+    with parts_for(large) as parts:
+        assert isinstance(parts, Pool)
+
+
+# ---- a cluster
+
+
+def test_a_cluster_makes_the_same_report_of_little_that_travels(
+    cluster: distributed.LocalCluster, paths: list[Path], expected: str
+) -> None:
+    parts = Cluster(cluster.scheduler_address)
+    try:
+        run = analyze(paths, parts=parts)
+        summaries = parts.sent + parts.received
+        assert document(run) == expected
+    finally:
+        parts.close()
+    traces, travelled = sum(path.stat().st_size for path in paths), parts.sent + parts.received
+    print(f"{traces} bytes of traces, of which {summaries} for one clock and matching, {travelled} in all")
+    assert summaries < MOST_OF_SUMMARIES * traces
+    assert travelled < MOST_SENT * traces
+
+
+class LostOnce(distributed.WorkerPlugin):  # type: ignore[misc]
+    """The first worker that begins a task of that kind is gone."""
+
+    def __init__(self, kind: str, marker: Path) -> None:
+        self.kind, self.marker = kind, marker
+
+    def setup(self, worker: object) -> None:
+        """Nothing to prepare."""
+
+    def transition(self, key: str, start: str, finish: str, **_: object) -> None:
+        """Called by the worker for each task that goes from one state to the next."""
+        begins = (start, finish) == ("ready", "executing") and str(key).startswith(f"nsysan-{self.kind}-")
+        if begins and not self.marker.exists():
+            self.marker.touch()
+            os._exit(1)
+
+
+@pytest.mark.parametrize("kind", ["read", "place", "ask-2"])
+def test_a_worker_lost_on_the_way_is_made_up_for(
+    cluster: distributed.LocalCluster, paths: list[Path], expected: str, tmp_path: Path, kind: str
+) -> None:
+    marker = tmp_path / "lost"
+    with distributed.Client(cluster.scheduler_address, set_as_default=False) as client:
+        client.wait_for_workers(2)
+        client.register_plugin(LostOnce(kind, marker), name="lost-once")
+        parts = Cluster(cluster.scheduler_address)
+        try:
+            found = document(analyze(paths, parts=parts))
+        finally:
+            parts.close()
+            client.unregister_worker_plugin("lost-once")
+    assert marker.exists()
+    assert found == expected
+
+
+def test_the_command_line_reads_on_a_cluster(
+    cluster: distributed.LocalCluster, capsys: Capsys, paths: list[Path], expected: str
+) -> None:
+    result = run_cli(capsys, "report", *paths, "--json", "-", "--scheduler", cluster.scheduler_address)
+    assert (result.code, result.out) == (0, expected)
+
+
+def test_no_scheduler_is_one_line(capsys: Capsys, paths: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nsysan.workers.cluster.WAIT", 1)
+    result = run_cli(capsys, "report", *paths, "--json", "-", "--scheduler", "tcp://127.0.0.1:9")
+    assert (result.code, result.out) == (ExitCode.NO_WORKERS, "")
+    assert result.err.startswith("nsysan: tcp://127.0.0.1:9: no Dask scheduler answers")
+    assert result.err.count("\n") == 1
+
+
+def test_an_address_that_is_none_is_one_line(capsys: Capsys, paths: list[Path]) -> None:
+    result = run_cli(capsys, "report", *paths, "--json", "-", "--scheduler", "gopher://x:1")
+    assert (result.code, result.out) == (ExitCode.NO_WORKERS, "")
+
+
+def test_without_dask_the_extra_is_named(capsys: Capsys, paths: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    result = run_cli(capsys, "report", *paths, "--json", "-", "--scheduler", "tcp://127.0.0.1:9")
+    assert result.code == ExitCode.NO_WORKERS
+    assert "pip install 'nsysan[cluster]'" in result.err
+
+
+# ---- reports that cannot be read
+
+
+@pytest.fixture(params=["here", "pool", "cluster"])
+def anywhere(request: pytest.FixtureRequest) -> Iterator[Parts]:
+    """Every place where reports can be read."""
+    if request.param == "here":
+        yield Here()
+        return
+    parts = Pool(2) if request.param == "pool" else Cluster(request.getfixturevalue("cluster").scheduler_address)
+    yield parts
+    parts.close()
+
+
+def test_a_report_that_cannot_be_read_is_named_and_the_rest_delivered(
+    anywhere: Parts, paths: list[Path], tmp_path: Path
+) -> None:
+    broken = damaged(paths[2], tmp_path / "rank_2.sqlite")
+    run = analyze([*paths[:2], broken, paths[3]], parts=anywhere)
+    assert [rank.rank for rank in run.ranks] == [0, 1, 3]
+    assert run.missing_ranks == [2]
+    assert [(failure.name, failure.error.exit_code) for failure in run.failures] == [
+        ("rank_2.sqlite", ExitCode.DAMAGED)
+    ]
+    report = build_report(run, nsysan.__version__)
+    row = next(row for row in report.quality if row.id == "reports")
+    assert row.status == "estimated"
+    assert row.reason.startswith("1 of 4 reports left out: rank_2.sqlite: the file is cut off")
+    assert str(tmp_path) not in row.reason
+    without = build_report(analyze([paths[0], paths[1], paths[3]]), nsysan.__version__)
+    assert report.per_step.equals(without.per_step)
+    assert report.headline == without.headline
+
+
+def test_if_none_can_be_read_the_first_says_why(anywhere: Parts, tmp_path: Path) -> None:
+    with pytest.raises(NsysanError, match=r"gone_0\.sqlite: no such file") as error:
+        analyze([tmp_path / f"gone_{n}.sqlite" for n in range(2)], parts=anywhere)
+    assert error.value.exit_code == ExitCode.NO_SUCH_FILE
+
+
+def test_the_command_line_names_what_it_leaves_out(capsys: Capsys, paths: list[Path], tmp_path: Path) -> None:
+    broken = damaged(paths[1], tmp_path / "rank_1.sqlite")
+    result = run_cli(capsys, "report", paths[0], broken, paths[2], paths[3], "--json", "-")
+    assert result.code == 0
+    assert result.err.startswith(f"nsysan: left out: {broken}: the file is cut off")
+    assert '"reports"' in result.out
+
+
+def test_what_is_left_out_is_masked_too(capsys: Capsys, paths: list[Path], tmp_path: Path) -> None:
+    broken = damaged(paths[1], tmp_path / "secretproject.sqlite")
+    result = run_cli(capsys, "report", paths[0], broken, "--json", "-", "--redact")
+    assert result.code == 0
+    assert "secretproject" not in result.out
+    assert "left out" in result.out
+
+
+def test_a_report_without_gpu_work_is_left_out(capsys: Capsys, tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    decode_loop(builder)
+    good = builder.write(tmp_path / "good.sqlite")
+    shutil.copyfile(TraceBuilder().write(tmp_path / "none.sqlite"), tmp_path / "empty.sqlite")
+    result = run_cli(capsys, "report", good, tmp_path / "empty.sqlite", "--json", "-")
+    assert result.code == 0
+    assert "empty.sqlite: no CUDA kernel" in result.err
