@@ -6,6 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from nsysan.metrics.threads import each_of
+
 BETWEEN_STEPS = "between_steps"
 HOST_LATE = "host_late"
 LAUNCH = "launch"
@@ -59,15 +61,15 @@ def find_gaps(work: pl.DataFrame, windows: pl.DataFrame, syncs: pl.DataFrame) ->
     Their sum per step and rank is the ledger's idle line.
     """
     work = work.select("rank", *_OF_WORK)
-    parts = [
-        _rank_gaps(work.filter(pl.col("rank") == rank).sort("begin", "end", "row"), own, syncs).with_columns(
-            rank=pl.lit(rank, dtype=pl.Int64)
-        )
-        for (rank,), own in windows.sort("rank", "begin")
-        .partition_by("rank", as_dict=True, maintain_order=True)
-        .items()
-    ]
-    return pl.concat([part.select(list(_SCHEMA)) for part in parts]) if parts else pl.DataFrame(schema=_SCHEMA)
+
+    def of_rank(own: pl.DataFrame) -> pl.DataFrame:
+        rank = own["rank"][0]
+        ordered = work.filter(pl.col("rank") == rank).sort("begin", "end", "row")
+        gaps = _rank_gaps(ordered, own, syncs).with_columns(rank=pl.lit(rank, dtype=pl.Int64))
+        return gaps.select(list(_SCHEMA))
+
+    parts = each_of(of_rank, windows.sort("rank", "begin").partition_by("rank", maintain_order=True))
+    return pl.concat(parts) if parts else pl.DataFrame(schema=_SCHEMA)
 
 
 def _rank_gaps(work: pl.DataFrame, windows: pl.DataFrame, syncs: pl.DataFrame) -> pl.DataFrame:

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 
 from nsysan.metrics.intervals import I64, atoms, line_of_mask
+from nsysan.metrics.threads import each_of
 from nsysan.model import classes
 
 #: Ledger lines in order of precedence: time that two lines could claim belongs to the earlier. Idle is the rest.
@@ -35,10 +36,8 @@ def build_ledger(work: pl.DataFrame, windows: pl.DataFrame) -> pl.DataFrame:
     that they may hide are null. wait and wire are null where no collective of the step could be split.
     """
     intervals = line_intervals(work)
-    parts = [
-        _rank_ledger(intervals.filter(pl.col("rank") == rank), group)
-        for (rank,), group in windows.sort("rank", "begin").partition_by("rank", as_dict=True).items()
-    ]
+    groups = windows.sort("rank", "begin").partition_by("rank")
+    parts = each_of(lambda own: _rank_ledger(intervals.filter(pl.col("rank") == own["rank"][0]), own), groups)
     counted = (
         work.select("step", "rank", "trimmed", "cls", "last")
         .filter(pl.col("step").is_not_null())

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 from nsysan.metrics.intervals import atoms, line_of_mask
+from nsysan.metrics.threads import each_of
 from nsysan.model import classes
 from nsysan.model.matching import MATCHED
 
@@ -110,7 +111,7 @@ def spent(calls: pl.DataFrame, work: pl.DataFrame) -> pl.DataFrame:
     calls: as `boundaries` gives them, of ranks whose `work` (row, rank, begin, end, cls) is all there.
     """
     work = work.select("row", "rank", "begin", "end", "cls")
-    parts = [_spent(own, work) for own in calls.partition_by("rank", "family", maintain_order=True)]
+    parts = each_of(lambda own: _spent(own, work), calls.partition_by("rank", "family", maintain_order=True))
     return pl.concat(parts or [_no_time(calls)])
 
 

@@ -17,6 +17,8 @@ _CORRELATIONS = 1 << 32  # CUPTI counts calls in 32 bits
 #: Up to this share of kernels without a name is counted with the rest.
 _FEW_UNNAMED = 0.01
 _STREAM = ["process", "device", "context", "stream"]
+_NO_STREAM = -(1 << 62)
+_NAMES = ("name", "demangled")
 #: What no two operations share: one call gives a stream one piece of work at a time.
 _IDENTITY = (*_STREAM, "start", "end", "correlation", "graph_node", "name", "type")
 
@@ -32,29 +34,53 @@ def load_operations(trace: Trace, catalogue: Catalogue) -> pl.DataFrame:
     # What is wanted of the largest frames is known, and each copy of one is as large as what is made of it.
     _ = trace.graph_mode
     trace.release()
-    names = kernels.select("name", "demangled").unique(maintain_order=True)
-    kernels = kernels.join(_classified(names, catalogue), on=["name", "demangled"], how="left", nulls_equal=True)
+    kernels = _with_classes(kernels, catalogue)
     kernels = kernels.with_columns(_unknown_if_unnamed(kernels))
     others = pl.concat([_plain(trace.copies, classes.COPY), _plain(trace.graph_replays, classes.OPAQUE)])
     work = pl.concat([kernels, others.select(kernels.columns)])
     del kernels, others
     work = kept(work, pl.col("start", "end").is_not_null())
-    work = _each_once(work.sort("process", "device", "start", "end", "stream"), trace).with_row_index("row")
+    work = _each_once(_in_order(work), trace).with_row_index("row")
     work = _join_launches(work, trace)
     _ = trace.synchronise_calls
     trace.release()
     return _narrowed(_trim_stream_overlap(work))
 
 
+def _with_classes(kernels: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame:
+    """The kernels with the class of each; a pair of names is looked up by one number."""
+    short, long = (kernels[name].to_physical().cast(pl.Int64).fill_null(-1).to_numpy() + 1 for name in _NAMES)
+    number = short * (int(long.max(initial=0)) + 1) + long
+    pairs, first = np.unique(number, return_index=True)
+    table = _classified(kernels.select(_NAMES)[first], catalogue).drop(_NAMES)
+    return kernels.with_columns(table.select(pl.all().gather(np.searchsorted(pairs, number))).get_columns())
+
+
+def _in_order(work: pl.DataFrame) -> pl.DataFrame:
+    """The rows by process, device, start, end and stream."""
+    device, start = work["device"].to_numpy(), work["start"].to_numpy()
+    process = work["process"].to_numpy()
+    owner = np.searchsorted(np.unique(process), process) * (device.max(initial=0) + 1) + device
+    order = np.lexsort((start, owner))
+    if ((np.diff(start[order]) == 0) & (np.diff(owner[order]) == 0)).any():
+        order = np.lexsort((work["stream"].fill_null(_NO_STREAM).to_numpy(), work["end"].to_numpy(), start, owner))
+    return work[order]
+
+
 def _each_once(work: pl.DataFrame, trace: Trace) -> pl.DataFrame:
     """The rows, in order, without those that repeat the one before: a tool that merges files can write them twice."""
-    told = pl.col("stream").is_not_null() & pl.col("correlation").is_not_null()
-    again = told & pl.all_horizontal(pl.col(name).eq_missing(pl.col(name).shift(1)) for name in _IDENTITY)
-    repeated = work.select(again.fill_null(False)).to_series()
-    if not repeated.any():
+    begun = work["start"].to_numpy()
+    after = np.flatnonzero(np.diff(begun) == 0) + 1
+    own, before = work.select(_IDENTITY)[after], work.select(_IDENTITY)[after - 1]
+    told = own["stream"].is_not_null() & own["correlation"].is_not_null()
+    for name in _IDENTITY:
+        told &= own[name].eq_missing(before[name])
+    if not told.any():
         return work
-    trace.leave_out("operations that occur twice", int(repeated.sum()))
-    return work.filter(~repeated)
+    trace.leave_out("operations that occur twice", int(told.sum()))
+    kept_rows = np.ones(len(work), dtype=np.bool_)
+    kept_rows[after[told.to_numpy()]] = False
+    return work.filter(pl.Series(kept_rows))
 
 
 def in_words(work: pl.DataFrame) -> pl.DataFrame:
