@@ -32,7 +32,7 @@ Capsys = pytest.CaptureFixture[str]
 RealTrace = Callable[[str], Path]
 RANKS = 4
 #: Of the bytes of the traces, what a report of these few steps may send from its workers; most of it is timelines.
-MOST_SENT, MOST_OF_SUMMARIES = 0.08, 0.02
+MOST_SENT, MOST_OF_SUMMARIES = 0.04, 0.01
 
 
 @pytest.fixture(scope="module")

@@ -40,7 +40,8 @@ class Run(Model):
 
     def late(self, arrived: pl.DataFrame) -> pl.DataFrame:
         """skew.late_calls of these calls."""
-        return against_reference(arrived, pl.concat(self.ask_each(_spent, self.by_report(boundaries(arrived)))))
+        told = boundaries(arrived).select("row", "rank", "family", "wanted")
+        return against_reference(arrived, pl.concat(self.ask_each(_spent, self.by_report(told))))
 
 
 def analyze(
@@ -65,4 +66,6 @@ def _gaps(part: Part) -> pl.DataFrame:
 
 
 def _spent(part: Part, calls: pl.DataFrame) -> pl.DataFrame:
-    return spent(calls, part.work)
+    # Its times the report knows itself.
+    timed = part.work.select("row", "begin", "end").join(calls, on="row", maintain_order="right")
+    return spent(timed, part.work)

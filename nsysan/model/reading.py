@@ -125,6 +125,7 @@ def summarise(reading: Reading) -> Summary:
         .group_by("rank_key", "name", begin="member")
         .agg(n=pl.len().cast(pl.Int64), collectives=is_communication().sum().cast(pl.Int64))
         .select("rank_key", "begin", pl.col("name").cast(pl.String), "n", "collectives")
+        .sort("rank_key", "name", "begin")
     )
     stepped = [key for key, _ in reading.ranks]
     calls = in_words(work.select(CALL).filter(is_communication() & pl.col("rank_key").is_in(stepped)))

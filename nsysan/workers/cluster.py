@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, TypeVar, cast
@@ -14,6 +12,7 @@ from nsysan._errors import ExitCode, NsysanError
 from nsysan.model.part import Placement
 from nsysan.model.reading import Recipe, Summary
 from nsysan.workers.held import Held, version
+from nsysan.workers.packing import packed, unpacked
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -80,7 +79,7 @@ class Cluster:
         return self._client.submit(function, *arguments, key=key, pure=False)
 
     def _packed(self, value: object) -> bytes:
-        message = _packed(value)
+        message = packed(value)
         self.sent += len(message)
         return message
 
@@ -96,7 +95,7 @@ class Cluster:
                 ExitCode.NO_WORKERS,
             )
         self.received += len(message)
-        return _unpacked(message)
+        return unpacked(message)
 
 
 def _connected(address: str) -> Client:
@@ -138,8 +137,8 @@ def _check_versions(client: Client, address: str) -> None:
 
 
 def _read(recipe: bytes) -> tuple[Held, bytes]:
-    held = Held(cast(Recipe, _unpacked(recipe)))
-    return held, _packed(held.read())
+    held = Held(cast(Recipe, unpacked(recipe)))
+    return held, packed(held.read())
 
 
 def _summary(read: tuple[Held, bytes]) -> bytes:
@@ -147,17 +146,9 @@ def _summary(read: tuple[Held, bytes]) -> bytes:
 
 
 def _place(read: tuple[Held, bytes], placement: bytes) -> Held:
-    return read[0].placed(cast(Placement, _unpacked(placement)))
+    return read[0].placed(cast(Placement, unpacked(placement)))
 
 
 def _ask(held: Held, message: bytes) -> bytes:
-    question, arguments = cast("tuple[Callable[..., object], tuple[object, ...]]", _unpacked(message))
-    return _packed(held.ask(question, arguments))
-
-
-def _packed(value: object) -> bytes:
-    return zlib.compress(pickle.dumps(value), 1)
-
-
-def _unpacked(message: bytes) -> object:
-    return pickle.loads(zlib.decompress(message))
+    question, arguments = cast("tuple[Callable[..., object], tuple[object, ...]]", unpacked(message))
+    return packed(held.ask(question, arguments))
