@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from nsysan.metrics.run import Run
     from nsysan.model.narrow import Narrow
     from nsysan.trace.export import Trace
+
+# polars reads this when it is loaded. By default it keeps what it has freed for ten seconds, a third of all memory.
+os.environ.setdefault("_RJEM_MALLOC_CONF", "dirty_decay_ms:50,muzzy_decay_ms:0")
 
 _Command = TypeVar("_Command", bound=Callable[..., None])
 _RECORDINGS = (".nsys-rep", ".qdrep")
