@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from nsysan.model.narrow import Narrow
     from nsysan.trace.export import Trace
 
-# polars reads this when it is loaded. By default it keeps what it has freed for ten seconds, a third of all memory.
-os.environ.setdefault("_RJEM_MALLOC_CONF", "dirty_decay_ms:50,muzzy_decay_ms:0")
+# polars reads this when it is loaded: large pages, and what it has freed given back at once and not after ten seconds.
+os.environ.setdefault("_RJEM_MALLOC_CONF", "thp:always,dirty_decay_ms:50,muzzy_decay_ms:0")
 
 _Command = TypeVar("_Command", bound=Callable[..., None])
 _RECORDINGS = (".nsys-rep", ".qdrep")
