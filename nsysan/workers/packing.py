@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import pickle
 import zlib
+from collections.abc import Callable
 
 import polars as pl
 
@@ -15,9 +16,9 @@ _DIFFERENT = 0.5
 
 
 class _Pickler(pickle.Pickler):
-    def reducer_override(self, value: object) -> object:
+    def reducer_override(self, value: object) -> tuple[Callable[..., object], tuple[object, ...]]:
         if not isinstance(value, pl.DataFrame):
-            return NotImplemented
+            return NotImplemented  # type: ignore[return-value]
         return _frame, ([_short(column) for column in value.get_columns()], dict(value.schema))
 
 
