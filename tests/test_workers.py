@@ -50,7 +50,7 @@ def expected(paths: list[Path]) -> str:
 def cluster() -> Iterator[distributed.LocalCluster]:
     """Two workers in processes of their own, which come back when they are lost."""
     with distributed.LocalCluster(
-        processes=True, n_workers=2, threads_per_worker=1, dashboard_address=None, scheduler_port=0
+        processes=True, n_workers=2, threads_per_worker=1, dashboard_address=":0", scheduler_port=0
     ) as local:
         yield local
 
@@ -243,6 +243,22 @@ def test_the_command_line_reads_on_a_cluster(
 ) -> None:
     result = run_cli(capsys, "report", *paths, "--json", "-", "--scheduler", cluster.scheduler_address)
     assert (result.code, result.out) == (0, expected)
+
+
+def test_the_end_of_all_workers_and_then_of_the_scheduler_is_said(
+    paths: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with distributed.LocalCluster(processes=False, n_workers=1, dashboard_address=":0") as local:
+        parts = Cluster(local.scheduler_address)
+        monkeypatch.setattr("nsysan.workers.cluster.WAIT", 0.2)
+        run = analyze(paths[:1], parts=parts)
+        local.scale(0)
+        with pytest.raises(NsysanError, match="all workers were lost") as lost:
+            run.ask(process_of)
+    with pytest.raises(NsysanError, match="the scheduler was lost") as gone:
+        run.ask(process_of)
+    parts.close()
+    assert lost.value.exit_code == gone.value.exit_code == ExitCode.NO_WORKERS
 
 
 def test_no_scheduler_is_one_line(capsys: Capsys, paths: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:

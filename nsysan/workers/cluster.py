@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import CancelledError
 from importlib import import_module
 from typing import TYPE_CHECKING, TypeVar, cast
 from uuid import uuid4
@@ -31,6 +32,7 @@ class Cluster:
     """
 
     def __init__(self, address: str) -> None:
+        self._address = address
         self._client = _connected(address)
         self._run = uuid4().hex[:12]
         self._round = 0
@@ -88,14 +90,29 @@ class Cluster:
         from distributed import KilledWorker
 
         try:
-            message = future.result()
+            message = self._result(future)
         except KilledWorker:
             return NsysanError(
                 f"{self._recipes[number].source}: every worker that was given it was lost; for want of memory?",
                 ExitCode.NO_WORKERS,
             )
+        except CancelledError as error:
+            raise NsysanError(f"{self._address}: the scheduler was lost", ExitCode.NO_WORKERS) from error
         self.received += len(message)
         return unpacked(message)
+
+    def _result(self, future: Future) -> bytes:
+        """What a task returns, however long it takes, as long as there are workers."""
+        while True:
+            try:
+                return cast(bytes, future.result(timeout=WAIT))
+            except TimeoutError:
+                if future.done():
+                    raise
+                if self._client.status != "running":
+                    raise CancelledError from None
+                if not self._client.scheduler_info().get("workers"):
+                    raise NsysanError(f"{self._address}: all workers were lost", ExitCode.NO_WORKERS) from None
 
 
 def _connected(address: str) -> Client:

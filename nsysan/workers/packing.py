@@ -18,7 +18,7 @@ _DIFFERENT = 0.5
 class _Pickler(pickle.Pickler):
     def reducer_override(self, value: object) -> tuple[Callable[..., object], tuple[object, ...]]:
         if not isinstance(value, pl.DataFrame):
-            return NotImplemented  # type: ignore[return-value]
+            return NotImplemented  # type: ignore[no-any-return]
         return _frame, ([_short(column) for column in value.get_columns()], dict(value.schema))
 
 
