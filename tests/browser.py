@@ -82,11 +82,12 @@ def opened(
     file: Path,
     fragment: str = "",
     answers: Mapping[str, Mapping[str, Any]] | None = None,
+    script: str = "",
     **options: object,
 ) -> Iterator[Opened]:
     """The file in a page of its own, drawn; options as those of playwright's new_context.
 
-    answers: what requests get, by pattern of their address, as route.fulfill takes it.
+    answers: what requests get, by pattern of their address, as route.fulfill takes it. script: runs before the page's.
     """
     chosen: dict[str, Any] = {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light", **options}
     context = browser.new_context(**chosen)
@@ -103,6 +104,8 @@ def opened(
     page.on("dialog", dismiss)
     for pattern, answer in (answers or {}).items():
         page.route(pattern, partial(_fulfil, answer))
+    if script:
+        page.add_init_script(script)
     page.goto(here.address + fragment, timeout=PATIENCE_MS)
     here.wait()
     here.settle()

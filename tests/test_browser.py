@@ -49,6 +49,14 @@ def slow(real_trace: RealTrace, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return page_of(tmp_path_factory.mktemp("slow"), real_trace("tp4_slow"))
 
 
+@pytest.fixture(scope="module")
+def bare(slow: Path) -> Path:
+    """The same page with no place for charts, so that it does not load plotly: for what needs none."""
+    page = slow.with_name("bare.html")
+    page.write_text(slow.read_text("utf-8").replace('<div class="plot"', '<div class="no-plot"'), "utf-8")
+    return page
+
+
 def check_sound(page: Opened) -> None:
     assert page.said == []
     assert page.requests == [page.address]
@@ -59,7 +67,7 @@ def check_sound(page: Opened) -> None:
 # ---- drawn whole, and alone
 
 
-@pytest.mark.parametrize("kind", ["tp4_slow", "tp4_symm", "tp2_metrics", "merged", "one_rank", "graph_level", "paper"])
+@pytest.mark.parametrize("kind", ["tp4_slow", "tp2_metrics", "merged", "one_rank", "graph_level", "paper"])
 def test_every_chart_is_drawn_without_errors_and_requests(
     browser: Browser, real_trace: RealTrace, tmp_path: Path, kind: str
 ) -> None:
@@ -80,6 +88,9 @@ def test_every_chart_is_drawn_without_errors_and_requests(
             assert min(plot["points"]) > 0, plot
             assert all(plot["titles"]), plot
             assert len(plot["caption"]) > 10, plot
+        offered = page.page.eval_on_selector_all(".modebar-btn", "all => all.map(button => button.dataset.title)")
+        assert "Download plot as a PNG" in offered
+        assert not [title for title in offered if re.search("cloud|share|upload|studio", title, re.IGNORECASE)]
         drawn = {COLOURS["graph" if kind == "graph_level" else "compute"]}
         if kind == "tp2_metrics":
             assert "counters" in [plot["id"] for plot in plots]
@@ -87,29 +98,22 @@ def test_every_chart_is_drawn_without_errors_and_requests(
         assert {colour.lower() for colour in drawn} <= page.colours().keys()
 
 
-def test_tables_hold_what_the_charts_show_and_every_section_is_linked(browser: Browser, slow: Path) -> None:
-    with opened(browser, slow) as page:
+def test_tables_hold_what_the_charts_show_and_every_section_is_linked(browser: Browser, bare: Path) -> None:
+    with opened(browser, bare) as page:
         links = page.page.eval_on_selector_all("nav a", "links => links.map(link => link.hash.slice(1))")
         sections = page.page.eval_on_selector_all("main section", "all => all.map(section => section.id)")
         assert links == sections
         assert len(sections) >= 9
         # Every section with a chart has a table that can be read without it.
         without = page.page.eval_on_selector_all(
-            "main section:has(.plot, canvas)",
+            "main section:has(.no-plot, canvas)",
             "all => all.filter(s => !s.querySelector('table caption')).map(s => s.id)",
         )
         assert without == []
 
 
-def test_no_chart_offers_to_upload_itself(browser: Browser, slow: Path) -> None:
-    with opened(browser, slow) as page:
-        offered = page.page.eval_on_selector_all(".modebar-btn", "all => all.map(button => button.dataset.title)")
-        assert "Download plot as a PNG" in offered
-        assert not [title for title in offered if re.search("cloud|share|upload|studio", title, re.IGNORECASE)]
-
-
-def test_every_word_with_a_definition_leads_to_it(browser: Browser, slow: Path) -> None:
-    with opened(browser, slow) as page:
+def test_every_word_with_a_definition_leads_to_it(browser: Browser, bare: Path) -> None:
+    with opened(browser, bare) as page:
         broken = page.page.eval_on_selector_all(
             "a.term", "all => all.filter(a => !a.title || !document.getElementById(a.hash.slice(1))).map(a => a.hash)"
         )
@@ -122,8 +126,8 @@ def test_every_word_with_a_definition_leads_to_it(browser: Browser, slow: Path) 
 # ---- deep links, filters, keys
 
 
-def test_a_link_opens_a_step_and_marks_a_rank(browser: Browser, slow: Path) -> None:
-    with opened(browser, slow, "#step=5&rank=2") as page:
+def test_a_link_opens_a_step_and_marks_a_rank(browser: Browser, bare: Path) -> None:
+    with opened(browser, bare, "#step=5&rank=2") as page:
         check_sound(page)
         assert page.dataset()["step"] == "5"
         assert page.page.input_value("#rank") == "2"
@@ -137,10 +141,14 @@ def test_a_link_opens_a_step_and_marks_a_rank(browser: Browser, slow: Path) -> N
         page.go("#step=999")
         assert "no step 999" in page.page.inner_text("#timeline-status")
         assert page.dataset()["step"] == "7"
+        page.go("#step=abc")
+        assert "no step of that number" in page.page.inner_text("#timeline-status")
+        page.go("#step=5&rank=77")
+        assert page.page.inner_text("#timeline-status").startswith("There is no rank 77 in this report.")
 
 
-def test_the_address_follows_the_view_and_opens_it_again(browser: Browser, slow: Path) -> None:
-    with opened(browser, slow) as page:
+def test_the_address_follows_the_view_and_opens_it_again(browser: Browser, bare: Path) -> None:
+    with opened(browser, bare) as page:
         page.page.select_option("#step", "5")
         page.page.select_option("#rank", "3")
         page.page.focus("#canvas")
@@ -149,12 +157,12 @@ def test_the_address_follows_the_view_and_opens_it_again(browser: Browser, slow:
         fragment = page.page.evaluate("location.hash")
         seen = page.dataset()
     assert fragment.startswith("#step=5&rank=3&from=")
-    with opened(browser, slow, fragment) as again:
+    with opened(browser, bare, fragment) as again:
         assert again.dataset() == seen
 
 
-def test_steps_are_links_to_their_timeline(browser: Browser, slow: Path) -> None:
-    with opened(browser, slow) as page:
+def test_steps_are_links_to_their_timeline(browser: Browser, bare: Path) -> None:
+    with opened(browser, bare) as page:
         page.page.evaluate("document.querySelector('#steps details').open = true")
         page.page.click("#steps details a[href='#step=9']")
         page.settle()
@@ -177,9 +185,9 @@ def test_a_click_in_a_chart_over_the_steps_opens_the_step(browser: Browser, slow
         assert page.dataset()["step"] == "6"
 
 
-def test_the_legend_filters(browser: Browser, slow: Path) -> None:
+def test_the_legend_filters(browser: Browser, bare: Path) -> None:
     wait, compute = COLOURS["wait"].lower(), COLOURS["compute"].lower()
-    with opened(browser, slow) as page:
+    with opened(browser, bare) as page:
         before = page.colours()
         assert before[wait] > 1_000
         page.page.click("#legend [data-line=wait]")
@@ -198,8 +206,8 @@ def test_the_legend_filters(browser: Browser, slow: Path) -> None:
         assert compute not in alone
 
 
-def test_the_keyboard_zooms_pans_and_changes_the_step(browser: Browser, slow: Path) -> None:
-    with opened(browser, slow) as page:
+def test_the_keyboard_zooms_pans_and_changes_the_step(browser: Browser, bare: Path) -> None:
+    with opened(browser, bare) as page:
         page.page.focus("#canvas")
 
         def after(*keys: str) -> tuple[int, int]:
@@ -216,14 +224,15 @@ def test_the_keyboard_zooms_pans_and_changes_the_step(browser: Browser, slow: Pa
         assert after("ArrowRight") == pytest.approx((begin + 0.2 * (end - begin), end + 0.2 * (end - begin)), abs=2)
         assert after("ArrowLeft", "-") == pytest.approx(whole, abs=4)
         step = page.dataset()["step"]
-        after("]")
+        seen = after("0", "+")
+        assert after("]") == seen
         assert int(page.dataset()["step"]) > int(step)
-        after("[")
+        assert after("[") == seen
         assert page.dataset()["step"] == step
 
 
-def test_the_mouse_zooms_and_tells_what_it_points_at(browser: Browser, slow: Path) -> None:
-    with opened(browser, slow, "#step=5&from=0&to=400") as page:
+def test_the_mouse_zooms_and_tells_what_it_points_at(browser: Browser, bare: Path) -> None:
+    with opened(browser, bare, "#step=5&from=0&to=400") as page:
         frame = page.page.locator("#canvas").bounding_box()
         assert frame is not None
         # The streams' lane of rank 0: below ranges and calls.
@@ -246,8 +255,8 @@ def test_the_mouse_zooms_and_tells_what_it_points_at(browser: Browser, slow: Pat
         assert page.dataset()["begin"] == "0"
 
 
-def test_tables_are_copied_as_tsv_and_markdown(browser: Browser, slow: Path) -> None:
-    with opened(browser, slow, permissions=["clipboard-read", "clipboard-write"]) as page:
+def test_tables_are_copied_as_tsv_and_markdown(browser: Browser, bare: Path) -> None:
+    with opened(browser, bare, permissions=["clipboard-read", "clipboard-write"]) as page:
         for number, first in enumerate(("rank\tperiod\tcompute", "| rank | period | compute")):
             page.page.locator("#ledger .copies").first.locator("button").nth(number).click()
             page.page.wait_for_timeout(0)
@@ -256,28 +265,30 @@ def test_tables_are_copied_as_tsv_and_markdown(browser: Browser, slow: Path) -> 
             assert lines[0].startswith(first)
             assert len(lines) == 5 + number
             assert "4,176.5" in text
+        # A gauge has no text, so its column is not copied.
+        page.page.locator("#verdict .copies button").first.click()
+        page.page.wait_for_timeout(0)
+        assert "of the step" in page.page.inner_text("#verdict thead")
+        assert page.page.evaluate("navigator.clipboard.readText()").startswith("what if\ta step\tsaved, us\tsaved\nas ")
 
 
 # ---- themes, phones, paper
 
 
-def test_light_and_dark(browser: Browser, slow: Path) -> None:
-    for scheme, paper, ink in (
-        ("light", "rgb(255, 255, 255)", "rgb(28, 33, 38)"),
-        ("dark", "rgb(20, 23, 26)", "rgb(230, 233, 236)"),
-    ):
-        with opened(browser, slow, color_scheme=scheme) as page:
+def test_light_and_dark(browser: Browser, slow: Path, bare: Path) -> None:
+    background = "getComputedStyle(document.body).backgroundColor"
+    classes = {COLOURS[line].lower() for line in ("compute", "wait", "wire")}
+    themes = {"light": ("rgb(255, 255, 255)", "rgb(28, 33, 38)"), "dark": ("rgb(20, 23, 26)", "rgb(230, 233, 236)")}
+    with opened(browser, slow) as page:
+        for name, (paper, ink) in themes.items():
             check_sound(page)
-            background = "getComputedStyle(document.body).backgroundColor"
-            assert page.page.evaluate(background) == paper
+            assert page.page.evaluate(background) == paper, name
             assert {plot["ink"] for plot in page.plots()} == {ink}
-            classes = [COLOURS[line].lower() for line in ("compute", "wait", "wire")]
-            assert set(classes) <= page.colours().keys()
+            assert classes <= page.colours().keys()
             page.page.click("#theme")
             page.settle()
-            assert page.page.evaluate(background) != paper
-            assert ink not in {plot["ink"] for plot in page.plots()}
-            assert page.said == []
+    with opened(browser, bare, color_scheme="dark") as page:
+        assert page.page.evaluate(background) == themes["dark"][0]
 
 
 def test_a_phone_scrolls_tables_and_not_the_page(browser: Browser, slow: Path) -> None:
@@ -300,6 +311,51 @@ def test_prints_light_and_within_the_paper(browser: Browser, slow: Path) -> None
         pdf = page.page.pdf(prefer_css_page_size=True)
         assert pdf.startswith(b"%PDF")
         assert page.said == []
+
+
+_PRINT_AT_ONCE = """
+const drawn = () => document.querySelectorAll(".plot .main-svg").length;
+window.addEventListener("DOMContentLoaded", () => {
+  new MutationObserver((changes, observer) => {
+    if (typeof Plotly === "undefined" || !drawn()) return;
+    observer.disconnect();
+    window.before = document.querySelectorAll(".plot:empty").length;
+    window.dispatchEvent(new Event("beforeprint"));
+    window.after = document.querySelectorAll(".plot:empty").length;
+  }).observe(document.querySelector("main"), { childList: true, subtree: true });
+});
+"""
+
+
+def test_printing_draws_the_charts_that_are_not_drawn_yet(browser: Browser, slow: Path) -> None:
+    with opened(browser, slow, script=_PRINT_AT_ONCE) as page:
+        assert page.page.evaluate("window.before") > 0
+        assert page.page.evaluate("window.after") == 0
+        check_sound(page)
+
+
+def test_what_belongs_to_another_step_is_shaded(browser: Browser, real_trace: RealTrace, tmp_path: Path) -> None:
+    # Rank 1 begins and ends each step 0.7 ms after the others.
+    file = page_of(tmp_path, real_trace("tp4_late1"))
+    html = file.read_text("utf-8")
+    file.write_text(html.replace('<div class="plot"', '<div class="no-plot"'), "utf-8")
+    with opened(browser, file) as page:
+        assert "2.498 ms" in page.page.inner_text("#step option:checked")
+        frame = page.page.locator("#canvas").bounding_box()
+        assert frame is not None
+        shade = """(share) => {
+          const canvas = document.querySelector("#canvas canvas");
+          const scale = canvas.width / canvas.getBoundingClientRect().width;
+          const at = 132 + share * (canvas.getBoundingClientRect().width - 136);
+          const lanes = [4 + 15 + 15 + 3, 4 + 52 + 8 + 15 + 15 + 3];
+          return lanes.map((y) => [...canvas.getContext("2d").getImageData(at * scale, y * scale, 1, 1).data][3]);
+        }"""
+        # At the end of the drawn range, and at its begin: the lanes of ranks 0 and 1.
+        shaded = round(0.16 * 255)
+        assert page.page.evaluate(shade, 0.98)[0] == shaded
+        assert page.page.evaluate(shade, 0.98)[1] != shaded
+        assert page.page.evaluate(shade, 0.18)[1] == shaded
+        assert page.page.evaluate(shade, 0.18)[0] != shaded
 
 
 # ---- what a trace can do to it

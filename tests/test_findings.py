@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 import nsysan
 from nsysan.metrics.run import Run
-from nsysan.metrics.wire import Link
+from nsysan.metrics.wire import Link, Reference
 from nsysan.report.diagnosis import diagnose
 from nsysan.report.findings import HIGH, LOW, MEDIUM, SEVERITIES, Finding, custom_all_reduce_limit, find, wrong_wire
 from tests.clitools import graph_level_trace, paper_trace, run_cli
@@ -255,6 +256,69 @@ def test_wrong_wire(tmp_path: Path) -> None:
         found = found_in(run, right)
         assert "wrong_wire" not in found
         assert "nccl_for_small" in found
+
+
+def test_the_wrong_wire_costs_what_the_calls_take_beyond_the_right_one(tmp_path: Path) -> None:
+    # Two all-reduces of 8 KiB a step, 8 us each on the wire.
+    run = nsysan.analyze(nsysan.open_trace(paper_trace(tmp_path / "t.sqlite")))
+    slow = replace(link("nvlink", "host_memory"), reference=Reference(8_192, 4, 5_000.0))
+    finding = found_in(run, slow)["wrong_wire"]
+    assert (finding.saving, finding.saving_is) == (2 * 3_000, "estimate")
+    assert finding.saves == "saves about 0.006 ms a step, an estimate"
+    assert "2 calls a step, each 8.0 us at p50 instead of 5.0 us over NVLink" in finding.evidence
+    # Of other sizes, or where the right link would not be faster, nothing is known.
+    for reference in (Reference(4_096, 4, 5_000.0), Reference(8_192, 2, 5_000.0), Reference(8_192, 4, 9_000.0)):
+        finding = found_in(run, replace(slow, reference=reference))["wrong_wire"]
+        assert (finding.saving, finding.saves) == (None, "")
+
+
+@pytest.mark.parametrize(("gap", "drawn"), [(1_000, False), (2_000, True)])
+def test_hosts_that_launch_the_next_step_late(tmp_path: Path, gap: int, drawn: bool) -> None:
+    builder = TraceBuilder()
+    for rank in range(2):
+        process = builder.process(100 + rank, device=rank)
+        for step in range(8):
+            at = 1_000_000 + (46_000 + gap) * step
+            # Called 0.9 us before it begins: the GPU has run dry by then.
+            replay = process.graph_launch(at - 900)
+            process.nvtx(f"decode_step_{step}", at - 950, at + 20_000)
+            node = 2 << 32
+            process.kernel(COMPUTE_KERNEL, at, at + 30_000, launch=None, correlation=replay, graph_node=node)
+            process.kernel(
+                ALLREDUCE_KERNEL, at + 30_000, at + 46_000, launch=None, correlation=replay, graph_node=node + 1
+            )
+    found = found_in(built(builder, tmp_path / "t.sqlite"))
+    assert ("late_between_steps" in found) == drawn
+    if drawn:
+        finding = found["late_between_steps"]
+        assert (finding.severity, finding.saving, finding.saving_is) == (LOW, 2_000, "closed form")
+        assert finding.figures == {"between_steps_ns": 2_000, "share": 2_000 / 48_000}
+
+
+def test_a_late_rank_has_its_collective_and_its_kernel(tmp_path: Path, analyzed: Analyzed) -> None:
+    builder = TraceBuilder()
+    processes = decode_loop(builder, ranks=3, steps=8, late={1: 4_000}, gap_ns=30_000)
+    for step in range(8):
+        # In the gap of 30 us after a step of 2 * (14 + 8) us, called within its range: a kernel of rank 1 alone.
+        begin = 1_000_000 + 74_000 * step
+        processes[1].kernel("sampling", begin + 49_000, begin + 69_000, launch=begin + 26_500)
+    figures = found_in(built(builder, tmp_path / "t.sqlite"))["straggler"].figures
+    assert (figures["kernel"], figures["kernel_more_ns"], figures["kernel_more_calls"]) == ("sampling", 20_000, 1)
+    assert (figures["calls"], figures["call_share"]) == (2, 0.5)
+
+    late = found_in(analyzed("tp4_late1"))["late_host"]
+    assert (late.figures["call"], late.figures["kernel"]) == (0, None)
+    assert late.figures["call_share"] == pytest.approx(0.99, abs=0.01)
+    assert "99% of it at the step's first collective" in late.evidence
+    slow = found_in(analyzed("tp4_slow"))["straggler"]
+    assert (slow.figures["calls"], slow.figures["kernel_more_calls"]) == (32, 16)
+    assert "spread over 32 collectives of the step; most in one kernel: nvjet_" in slow.evidence
+
+
+def test_what_a_loss_is_at_most_is_told_as_that(analyzed: Analyzed) -> None:
+    gaps = found_in(analyzed("tp4_graph_node"))["graph_gaps"]
+    assert (gaps.saving, gaps.saving_is) == (gaps.figures["graph_idle_ns"], "at most")
+    assert gaps.saves.startswith("saves at most 0.1")
 
 
 # ---- where they are shown

@@ -8,8 +8,10 @@ import hashlib
 import json
 import re
 import sqlite3
-from collections.abc import Iterator
+import statistics
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from functools import cached_property
 from html.parser import HTMLParser
 from pathlib import Path
@@ -19,10 +21,13 @@ import polars as pl
 import pytest
 
 import nsysan
+from nsysan.metrics.run import Run
 from nsysan.report import figures
 from nsysan.report.build import Report, build_report
+from nsysan.report.glossary import linked
 from nsysan.report.html import to_html
 from nsysan.report.lanes import decimation_note
+from nsysan.report.lead import numbers
 from nsysan.report.terminal import to_text
 from nsysan.report.timeline import Timeline, decimated, fair_limit
 from tests.clitools import graph_level_trace, paper_trace, run_cli
@@ -199,6 +204,71 @@ def test_ledger_figure_shows_the_ledger(paper_page: Page) -> None:
 def test_page_and_summary_open_with_the_same_sentence(paper: Report, paper_page: Page) -> None:
     sentence = next(line for line in to_text(paper).splitlines() if line.startswith("period"))
     assert sentence.removeprefix("period").strip() in "".join(paper_page.text)
+
+
+def test_the_top_tells_the_first_findings_saving(analyzed: Callable[[str], Run]) -> None:
+    for name, value, text in (
+        ("tp4_late1", "0.714 ms (29%)", "a step saved: rank 1 arrives last: its host launches late"),
+        (
+            "tp4_graph_node",
+            "at most 0.184 ms (10%)",
+            "a step saved: many small kernels: the GPU idles ",
+        ),
+        ("tp4_fused", "0.018 ms (3%)", "a step saved at most, without skew, the wire's excess and late hosts"),
+        ("rank_0", "?", "to save: cannot be told from this trace"),
+    ):
+        report = build_report(analyzed(name), "0")
+        shown, said, _ = numbers(report)[2]
+        assert shown.startswith(value)
+        assert said.startswith(text)
+    report = build_report(analyzed("tp4_late1"), "0")
+    untold = [replace(finding, saving=None) for finding in report.findings]
+    assert numbers(replace(report, findings=untold))[2][:2] == (
+        "untold",
+        f"what the first finding saves: {report.findings[0].title}",
+    )
+
+
+def test_heat_maps_are_dark_for_what_is_large(analyzed: Callable[[str], Run]) -> None:
+    quiet = build_report(analyzed("tp2_graph"), "0")
+    figure = figures.caused_by_step(quiet)
+    assert figure is not None
+    # 1 % of a step of 2.247 ms, whatever start-up took.
+    assert figure.data[0].zmax == pytest.approx(22.47, abs=0.3)
+    page = Page(to_html(quiet))
+    assert "figure-caused" in page.figures
+    assert not [name for name in page.figures if name.startswith("figure-lateness")]
+    late = Page(to_html(build_report(analyzed("tp4_late1"), "0")))
+    (scale,) = {round(late.figures[name]["data"][0]["zmax"]) for name in ("figure-lateness-0",)}
+    assert scale > 600
+
+
+def test_speed_is_drawn_against_size_where_there_are_sizes(analyzed: Callable[[str], Run]) -> None:
+    report = build_report(analyzed("tp4_late1"), "0")
+    assert figures.speed_by_size(report) is None
+    family = next(family for family in report.collectives if family.message_bytes)
+    sizes = [replace(family, message_bytes=size) for size in (8_192, 16_384)]
+    figure = figures.speed_by_size(replace(report, collectives=sizes))
+    assert figure is not None
+    assert list(figure.data[0].x) == [8_192, 16_384]
+
+
+def test_terms_are_links_once_a_sentence() -> None:
+    text = linked("skew <b> skew; without skew 1 ms, late hosts, awaited")
+    assert text.count("def-skew") == 1
+    assert text.count("def-without-skew") == 1
+    assert "&lt;b&gt; skew;" in text
+    assert "def-wait" not in text
+
+
+def test_a_steps_windows_are_those_of_its_ranks(analyzed: Callable[[str], Run]) -> None:
+    report = build_report(analyzed("tp4_late1"), "0")
+    for timeline in report.timelines[:2]:
+        own = report.per_step.filter(pl.col("step") == timeline.step).sort("rank")
+        assert [end - begin for _, begin, end in timeline.windows] == own["period_ns"].to_list()
+        assert timeline.period == round(statistics.median(own["period_ns"].to_list()))
+        # Rank 1 begins a step 0.7 ms after the others.
+        assert timeline.windows[1][1] > 600_000
 
 
 # ---- nothing from the trace acts

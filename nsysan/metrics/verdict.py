@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from nsysan.metrics.gaps import BETWEEN_STEPS, HOST_LATE, SYNC
 from nsysan.metrics.skew import SHARE, STEPS, Z_VALUE, Straggler
 from nsysan.metrics.whatif import WhatIf
 
@@ -78,23 +79,38 @@ def judge(ledger: pl.DataFrame, what: WhatIf | None, straggler: Straggler | None
     absent = f"ranks {', '.join(map(str, missing))} are" if len(missing) > 1 else f"rank {(missing or [0])[0]} is"
     incomplete = f"; {absent} not in the trace and may be later still" if missing else ""
     what_bounds = _WORDS[first] if leads else "no single cause bounds the step"
-    who = ", now one and now another" if leads and first == "skew" else ""
     if straggler is not None:
-        held_up = f"rank {straggler.rank}, held up by {_HELD_UP[straggler.cause or 'host']}"
-        who = f": {held_up}" if leads and first == "skew" else f", and {held_up}, costs {straggler.share:.0%} of it"
-    return Verdict(first if leads else "mixed", f"{what_bounds}{who} ({listed}){incomplete}", shares)
+        waited = f"the others wait for rank {straggler.rank}, as {why_late(straggler)}"
+        what_bounds = waited if leads and first == "skew" else f"{waited}; apart from that {what_bounds}"
+    elif leads and first == "skew":
+        what_bounds += ", now one and now another"
+    return Verdict(first if leads else "mixed", f"{what_bounds} ({listed}){incomplete}", shares)
 
 
 #: A share's name where it differs from the verdict's: launch is weighed by idle time.
 _SHOWN = {"launch": "idle"}
-_HELD_UP = {
-    "compute": "more compute",
-    "host": "idle time before it arrives",
-    "copy": "more copying",
-    "previous": "leaving the collective before late",
-    "communication": "other communication",
-    "graph": "graph replays",
+_WHY_LATE = {
+    "compute": "it computes longer",
+    "host": "its host launches late",
+    "copy": "it copies longer",
+    "previous": "it leaves the collective before late",
+    "communication": "other communication holds it up",
+    "graph": "its graph replays take longer",
 }
+
+
+def by_host(straggler: Straggler) -> bool:
+    """Whether the rank is late for its host: it idles, and not for its own work on the GPU."""
+    return straggler.cause == "host" and next(iter(straggler.idle), HOST_LATE) in (HOST_LATE, SYNC, BETWEEN_STEPS)
+
+
+def why_late(straggler: Straggler) -> str:
+    """What holds the rank up, as a clause."""
+    if straggler.cause is None:
+        return "it idles longer, and nothing tells whether its host is late"
+    if straggler.cause == "host" and not by_host(straggler):
+        return f"it idles longer ({next(iter(straggler.idle)).replace('_', ' ')})"
+    return _WHY_LATE[straggler.cause]
 
 
 def _shares(steady: pl.DataFrame, what: WhatIf, straggler: Straggler | None) -> dict[str, float | None]:

@@ -64,12 +64,22 @@ class Message:
 
 
 @dataclass(frozen=True)
+class Reference:
+    """What an all-reduce of bytes over ranks should take on the link that the GPUs have, ns."""
+
+    bytes: int
+    ranks: int
+    ns: float
+
+
+@dataclass(frozen=True)
 class Link:
     """The link between the GPUs of a run.
 
     model: the GPU's row in the table. kind, peak_gbps (GB/s per GPU and direction), source: the link that they
     have. looks_like: the link that the collectives ran over, None where the trace does not tell.
-    evidence: sentences, with the thresholds that they were held against.
+    evidence: sentences, with the thresholds that they were held against. reference: of the small all-reduces whose
+    latency told, None where none did.
     """
 
     model: str | None
@@ -78,6 +88,7 @@ class Link:
     source: str | None
     looks_like: str | None
     evidence: tuple[str, ...]
+    reference: Reference | None = None
 
     @property
     def wrong(self) -> bool:
@@ -117,7 +128,8 @@ def judge_link(
     by_size, large = _by_bandwidth(row, messages)
     by_time, small = _by_latency(row, messages, table)
     evidence = tuple(sentence for sentence in (told, small, large) if sentence)
-    return Link(row.name, row.kind, row.gbps, row.source, _combined(by_size, by_time), evidence)
+    looks_like = _combined(by_size, by_time)
+    return Link(row.name, row.kind, row.gbps, row.source, looks_like, evidence, _reference(row, messages, table))
 
 
 def _combined(by_size: str | None, by_time: str | None) -> str | None:
@@ -171,17 +183,9 @@ def _by_bandwidth(row: GpuLink, messages: Sequence[Message]) -> tuple[str | None
 
 
 def _by_latency(row: GpuLink, messages: Sequence[Message], table: LinkTable) -> tuple[str | None, str]:
-    low, high = SMALL_BYTES
-    small = [
-        m
-        for m in messages
-        if low <= m.bytes <= high and m.kind == "all_reduce" and m.library == "NCCL" and _plain(m) and m.floor
-        if m.calls >= MIN_CALLS
-    ]
-    if not small:
+    own = _telling(messages)
+    if own is None:
         return None, ""
-    # The larger, the further apart the links are.
-    own = max(small, key=lambda m: (m.bytes, m.ranks))
     floor = float(own.floor or 0)
 
     def expected(kind: str) -> float:
@@ -194,7 +198,7 @@ def _by_latency(row: GpuLink, messages: Sequence[Message], table: LinkTable) -> 
     basis = "measured" if reference.measured else "NCCL's model"
     told = (
         f"all-reduce of {own.bytes} B over {own.ranks} ranks takes {floor / 1e3:.1f} us at its floor, {ratio:.2f} of "
-        f"{LINK_NAMES[row.kind]}'s {reference.ns / 1e3:.1f} us ({basis}; the same link up to {SAME_RATIO}, another "
+        f"{LINK_NAMES[row.kind]}'s {reference.ns / 1e3:.1f} us ({basis}; it is that link up to {SAME_RATIO}, another "
         f"from {other})"
     )
     if ratio <= SAME_RATIO:
@@ -205,7 +209,28 @@ def _by_latency(row: GpuLink, messages: Sequence[Message], table: LinkTable) -> 
     off = {kind: abs(math.log(floor / expected(kind))) for kind in others}
     nearest = min(off, key=lambda kind: off[kind])
     listed = ", ".join(f"{LINK_NAMES[kind]} {expected(kind) / 1e3:.1f} us" for kind in others)
-    return (nearest if off[nearest] <= math.log(MAX_OFF) else None), f"{told}; {listed} would be expected"
+    return (nearest if off[nearest] <= math.log(MAX_OFF) else None), f"{told}; to be expected of {listed}"
+
+
+def _telling(messages: Sequence[Message]) -> Message | None:
+    """Of the small all-reduces the one by whose latency the links are told apart; None where there is none."""
+    low, high = SMALL_BYTES
+    small = [
+        m
+        for m in messages
+        if low <= m.bytes <= high and m.kind == "all_reduce" and m.library == "NCCL" and _plain(m) and m.floor
+        if m.calls >= MIN_CALLS
+    ]
+    # The larger, the further apart the links are.
+    return max(small, key=lambda m: (m.bytes, m.ranks), default=None)
+
+
+def _reference(row: GpuLink, messages: Sequence[Message], table: LinkTable) -> Reference | None:
+    own = _telling(messages)
+    if own is None:
+        return None
+    expected = table.small_latency(row.kind, row.generation, own.ranks, own.bytes, row.gbps)
+    return Reference(own.bytes, own.ranks, expected.ns)
 
 
 def _plain(message: Message) -> bool:

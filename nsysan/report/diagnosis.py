@@ -14,6 +14,7 @@ from nsysan.metrics.verdict import Verdict, judge
 from nsysan.metrics.whatif import WhatIf, what_if
 from nsysan.model import classes
 from nsysan.model.matching import REJECTED
+from nsysan.report.culprit import Culprit, find_culprit
 
 _PERCENTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
 #: With more of the collectives failing the gate than this, the pairs that pass it prove nothing.
@@ -36,7 +37,8 @@ class RankSpread:
 class Diagnosis:
     """gaps: rank, cause, ns (median a step). caused: step, rank, ns that the rank's late arrivals cost.
 
-    arrived: as skew.arrivals gives it. rejected: share of the collectives that failed the gate.
+    arrived: as skew.arrivals gives it. rejected: share of the collectives that failed the gate. culprit: where and by
+    which kernel the straggler falls behind.
     """
 
     straggler: Straggler | None
@@ -48,6 +50,7 @@ class Diagnosis:
     caused: pl.DataFrame
     arrived: pl.DataFrame
     rejected: float
+    culprit: Culprit | None = None
 
 
 def diagnose(run: Run) -> Diagnosis:
@@ -75,6 +78,7 @@ def diagnose(run: Run) -> Diagnosis:
         caused=caused_by_step(meeting).rename({"caused": "ns"}),
         arrived=arrived,
         rejected=rejected,
+        culprit=None if straggler is None else find_culprit(straggler, late, run),
     )
 
 

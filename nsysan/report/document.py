@@ -158,6 +158,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "evidence": finding.evidence,
         "fix": finding.fix,
         "saving_ns": finding.saving,
+        "saving_is": finding.saving_is if finding.saving is not None else None,
         "ranks": finding.ranks,
         "steps": finding.steps,
         "figures": finding.figures,

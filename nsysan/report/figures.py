@@ -11,11 +11,13 @@ from plotly.subplots import make_subplots
 from nsysan.metrics.gaps import MEANING
 from nsysan.report.build import Report, visible_lines
 from nsysan.report.collectives import size_series
-from nsysan.report.palette import COLOURS, GAP_COLOURS, NAMES, SERIES
+from nsysan.report.palette import COLOURS, GAP_COLOURS, HEAT_HIGH, HEAT_LOW, NAMES, SERIES
 from nsysan.report.text import plain
 from nsysan.report.timeline import Timeline, decimated
 
 _LANE_HEIGHT = 22
+#: Colours of a heat map end at this share of the step or more: steps vary by as much.
+LEAST_SHARE = 0.01
 _NAME_WIDTH = 90
 #: More points of a chart over the steps would weigh more than the rest of the page.
 MAX_POINTS = 40_000
@@ -102,7 +104,12 @@ def lateness_in_step(data: Timeline) -> go.Figure | None:
     """Lateness of each rank at each collective of the step, us; None where nothing matched."""
     if data.arrivals.is_empty():
         return None
-    figure = _heat_map(data.arrivals.select("rank", "lateness", at="call"), "collective of the step", "lateness, us")
+    figure = _heat_map(
+        data.arrivals.select("rank", "lateness", at="call"),
+        "collective of the step",
+        "lateness, us",
+        least=LEAST_SHARE * data.period,
+    )
     return entitled(figure, f"Lateness at each collective of step {data.step} ({data.role})")
 
 
@@ -112,7 +119,14 @@ def caused_by_step(report: Report) -> go.Figure | None:
     if caused.is_empty():
         return None
     shown, which = thinned(caused)
-    figure = _heat_map(shown.select("rank", at="step", lateness="ns"), "step", "caused, us")
+    steady = caused.filter(pl.col("step").is_in(report.steps.steady))
+    figure = _heat_map(
+        shown.select("rank", at="step", lateness="ns"),
+        "step",
+        "cost, us",
+        least=LEAST_SHARE * (report.headline["period_ns"] or 0),
+        most=int(steady["ns"].max() or 0) if len(steady) else None,  # type: ignore[arg-type]
+    )
     return entitled(figure, f"What each rank's late arrivals cost the others, by step{which}")
 
 
@@ -124,8 +138,11 @@ def thinned(rows: pl.DataFrame) -> tuple[pl.DataFrame, str]:
     return rows.filter(pl.col("step") % every == 0), f" (one step in {every})"
 
 
-def _heat_map(values: pl.DataFrame, axis: str, unit: str) -> go.Figure:
-    """values: rank, at, lateness (ns)."""
+def _heat_map(values: pl.DataFrame, axis: str, unit: str, *, least: float, most: int | None = None) -> go.Figure:
+    """values: rank, at, lateness (ns). The colours end at `most` (by default the largest), but not below `least`: what
+    is noise looks like it, and start-up does not pale the rest.
+    """
+    top = max(least, int(values["lateness"].max() or 0) if most is None else most, 1)  # type: ignore[arg-type]
     grid = values.group_by("rank", "at").agg(pl.max("lateness")).sort("at").pivot(on="at", index="rank").sort("rank")
     columns = [int(name) for name in grid.columns[1:]]
     figure = go.Figure(
@@ -133,7 +150,9 @@ def _heat_map(values: pl.DataFrame, axis: str, unit: str) -> go.Figure:
             z=[[None if ns is None else ns / 1e3 for ns in row[1:]] for row in grid.iter_rows()],
             x=columns,
             y=[f"rank {rank}" for rank in grid["rank"]],
-            colorscale=[[0, "#F3EAD8"], [0.5, COLOURS["wait"]], [1, "#7A2E00"]],
+            colorscale=[[0, HEAT_LOW], [0.5, COLOURS["wait"]], [1, HEAT_HIGH]],
+            zmin=0,
+            zmax=top / 1e3,
             colorbar={"title": {"text": unit}},
             hovertemplate="%{y}, " + axis + " %{x}: %{z:,.2f} us<extra></extra>",
         )
@@ -172,12 +191,12 @@ def gap_bars(report: Report) -> go.Figure | None:
 def speed_by_size(report: Report) -> go.Figure | None:
     """Latency and busbw of the collectives against message size, with floor, NCCL's model and the link's peak.
 
-    None where no size is known.
+    None where fewer than two sizes are known: the table holds what one point would show.
     """
     series = size_series(report.collectives, report.link)
-    if not series:
+    if len({size for one in series for size in one.sizes}) < 2:
         return None
-    figure = make_subplots(rows=1, cols=2, horizontal_spacing=0.1)
+    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.08)
     for number, one in enumerate(series):
         colour = SERIES[number % len(SERIES)]
         lines = (
@@ -186,14 +205,14 @@ def speed_by_size(report: Report) -> go.Figure | None:
             (1, one.model, "NCCL's model", "dash", "lines"),
             (2, one.busbw, "busbw", "solid", "lines+markers"),
         )
-        for column, values, what, dash, mode in lines:
+        for row, values, what, dash, mode in lines:
             if all(value is None for value in values):
                 continue
             figure.add_scatter(
                 x=one.sizes,
                 y=values,
-                row=1,
-                col=column,
+                row=row,
+                col=1,
                 name=f"{one.name}: {what}",
                 mode=mode,
                 line={"color": colour, "dash": dash},
@@ -205,18 +224,19 @@ def speed_by_size(report: Report) -> go.Figure | None:
         figure.add_scatter(
             x=[min(known), max(known)],
             y=[report.link.peak_gbps] * 2,
-            row=1,
-            col=2,
+            row=2,
+            col=1,
             name="link's peak",
             mode="lines+markers",
             line={"color": COLOURS["last"], "dash": "dash"},
             marker={"size": 3, "color": COLOURS["last"]},
         )
-    figure.update_layout(height=340 + 8 * len(figure.data))
+    figure.update_layout(height=520 + 8 * len(figure.data))
     entitled(figure, "Latency and bandwidth of the collectives against their size")
-    figure.update_xaxes(title="message, bytes", type="log")
+    figure.update_xaxes(type="log")
+    figure.update_xaxes(title="message, bytes", row=2, col=1)
     figure.update_yaxes(title="us after the last arrival", type="log", row=1, col=1)
-    figure.update_yaxes(title="busbw, GB/s", type="log", row=1, col=2)
+    figure.update_yaxes(title="busbw, GB/s", type="log", row=2, col=1)
     return figure
 
 

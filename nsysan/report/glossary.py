@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from nsysan.metrics.gaps import MEANING
 from nsysan.report.page import safe
 
@@ -46,6 +48,15 @@ GLOSSARY = {
         "reduce-scatter and all-to-all (n-1)/n; others 1."
     ),
     "of peak": "busbw by the link's peak per GPU and direction; shown from 1 MB up, as small messages are latency.",
+    "skew": (
+        "What a step would save if no rank came late (see without skew), as a share of the period. Close to the wait "
+        "of the median rank, but not the same: ranks also wait in turn for one another."
+    ),
+    "wire's excess": "What collectives take after the last arrival beyond their floor.",
+    "late hosts": (
+        "Hosts whose launch call for the next operation begins only after their GPU has run dry, within a step or "
+        "between two."
+    ),
     "without skew": "The period if every rank took, besides waiting, what the others take.",
     "wire at its floor": "The period if each collective took its floor after the last arrival.",
     "without late hosts": "The period if no GPU ran dry before the launch call of its next operation began.",
@@ -63,9 +74,40 @@ def term(name: str, shown: str = "") -> str:
     return f'<a class="term" href="#def-{anchor(name)}" title="{safe(GLOSSARY[name])}">{safe(shown or name)}</a>'
 
 
+#: Terms that sentences use, by how they say them; each is told once a sentence.
+_IN_SENTENCES = {
+    "without skew": "without skew",
+    "with the wire at its floor": "wire at its floor",
+    "wire&#x27;s excess": "wire's excess",
+    "without late hosts": "without late hosts",
+    "late hosts": "late hosts",
+    "all three": "all three",
+    "skew": "skew",
+    "unsplit": "comm_unsplit",
+    "wait": "wait",
+    "idle": "idle",
+}
+_SAID = re.compile("|".join(rf"(?<![\w-]){re.escape(said)}(?![\w-])" for said in _IN_SENTENCES))
+
+
+def linked(text: str) -> str:
+    """HTML: a sentence, each of its terms once with its definition."""
+    told: set[str] = set()
+
+    def once(match: re.Match[str]) -> str:
+        said = match.group()
+        if said in told:
+            return said
+        told.add(said)
+        name = _IN_SENTENCES[said]
+        return f'<a class="term" href="#def-{anchor(name)}" title="{safe(GLOSSARY[name])}">{said}</a>'
+
+    return _SAID.sub(once, safe(text))
+
+
 def anchor(name: str) -> str:
     """A term's name in addresses."""
-    return name.replace(" ", "-").replace("_", "-")
+    return name.replace(" ", "-").replace("_", "-").replace("'", "")
 
 
 def definitions() -> str:
@@ -86,5 +128,8 @@ HEADS = {
     "wire p50": term("wire", "wire p50"),
     "algbw GB/s": term("algbw", "algbw GB/s"),
     "busbw GB/s": term("busbw", "busbw GB/s"),
+    "costs the others": term("caused", "costs the others"),
     "last to arrive": term("late", "last to arrive"),
+    "wire p99": term("wire", "wire p99"),
+    "wait p99": term("wait", "wait p99"),
 }

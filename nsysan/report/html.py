@@ -52,18 +52,25 @@ _LEDGER_NOTE = (
     "the others wait for."
 )
 _TIMELINE_NOTE = (
-    "All ranks on one clock. Triangles mark the last rank to arrive at a collective; pointing at work shows the call "
-    "that launched it. Drag to zoom, Shift and drag to pan, double-click to reset, Ctrl and wheel to zoom; with the "
+    "All ranks on one clock. Triangles mark the last rank to arrive at a collective, large where that was 1 % of the "
+    "step or more after the first. Ranks begin and end a step apart: what is shaded belongs to a rank's step before or "
+    "after, and its work is not drawn. The host runs ahead of its GPU, so its calls and ranges may be those of other "
+    "steps. Pointing at work shows the call that launched it."
+)
+_TIMELINE_HELP = (
+    "Drag to zoom, Shift and drag to pan, double-click to reset, Ctrl and wheel to zoom; with the "
     "timeline in focus + - arrows 0 and [ ] (other step). The legend hides and shows: double-click for one alone."
 )
 _LATENESS_NOTE = (
-    "How late each rank is at the collectives, and what that costs. caused: by how much the last rank came after the "
-    "second last, which is what the run would gain had that rank alone arrived with it. The rank that waits longest "
-    "is the one that is least late."
+    "How late each rank is at the collectives, and what that costs the others: by how much the last rank came after "
+    "the second last, which is what the run would gain had that rank alone arrived with it. Look at the cost, not at "
+    "how often a rank is last: in every call some rank is. The rank that waits longest is the one that is least late. "
+    "Colours of the maps end at 1 % of the step or above."
 )
 _PERIOD_NOTE = (
     "From the first GPU work of a step to the first of the next, so the host's gap between tokens is in it. Hollow "
-    "points are left out of the medians. A click on a step opens it in the timeline."
+    "points are left out of the medians. The last step ends with its own last work, so it is shorter, most so on a "
+    "rank that began it late. A click on a step opens it in the timeline."
 )
 _COLLECTIVES_NOTE = (
     "Calls of all steps but prefill and the first, one call being one on every rank; us per rank and call, where all "
@@ -102,7 +109,10 @@ def _ledger(plots: dict[str, str], report: Report) -> str:
 
 
 def _timeline(report: Report) -> str:
-    return section("Timeline", _TIMELINE_NOTE, _STAGE, anchor="timeline") if report.timelines else ""
+    if not report.timelines:
+        return ""
+    help_ = f'<p class="note screen">{_TIMELINE_HELP}</p>'
+    return section("Timeline", _TIMELINE_NOTE, help_, _STAGE, anchor="timeline")
 
 
 _STAGE = """
@@ -134,7 +144,10 @@ def _lateness(plots: dict[str, str], report: Report) -> str:
     calls = [
         plot(plots, f"lateness-{number}", figures.lateness_in_step(timeline))
         for number, timeline in enumerate(report.timelines)
-        if timeline.role and ("median" in timeline.role or "slowest" in timeline.role)
+        # In a run without a late rank these are maps of chance.
+        if report.diagnosis.straggler is not None
+        and timeline.role
+        and ("median" in timeline.role or "slowest" in timeline.role)
     ]
     chart = plot(plots, "caused", figures.caused_by_step(report), steps=True)
     return section("Lateness", _LATENESS_NOTE, chart, sections.lateness(report), *calls, anchor="lateness")

@@ -84,7 +84,7 @@ def _findings(report: Report) -> list[str]:
         return []
     lines = ["#### Findings", ""]
     for number, finding in enumerate(report.findings, 1):
-        saves = "" if finding.saving is None else f" (saves {ms(finding.saving)} a step)"
+        saves = f" ({finding.saves})" if finding.saves else ""
         lines += [
             f"{number}. **{escaped(finding.severity)}**: {escaped(finding.title)}{saves}",
             f"    - evidence: {escaped(finding.evidence)}",

@@ -17,6 +17,9 @@ COLOURS = {
     "last": "#111111",
 }
 
+#: Ends of the scale of heat maps; the page swaps them for others in its dark theme.
+HEAT_LOW, HEAT_HIGH = "#F3EAD8", "#7A2E00"
+
 NAMES = {
     "compute": "compute",
     "wait": "wait (for the last rank)",

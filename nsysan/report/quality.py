@@ -228,15 +228,14 @@ def _straggler(run: Run, diagnosis: Diagnosis) -> Quality:
         return Quality("straggler", NOT_MEASURABLE, "no collective could be matched across the ranks")
     found = diagnosis.straggler
     if found is None:
-        return Quality(
-            "straggler", OK, f"no rank causes, net of the others, {SHARE:.0%} of the period in {STEPS:.0%} of the steps"
-        )
+        return Quality("straggler", OK, f"no rank costs the others {SHARE:.0%} of the step or more, steadily")
     if found.cause is None:
         why = "the rank idles before it arrives; whether its host is late cannot be told (see launches, cpu_gpu_clock)"
         return Quality("straggler", ESTIMATED, why)
     if found.cause == "host" and is_eager(run):
         return Quality("straggler", ESTIMATED, "held up by its host, whose time the profiler inflates (see host_time)")
-    return Quality("straggler", OK, f"net of the others, {SHARE:.0%} of the period or more in {STEPS:.0%} of the steps")
+    steady = f"{SHARE:.0%} of the step or more in {STEPS:.0%} of the steps"
+    return Quality("straggler", OK, f"the rank costs the others {steady}, what they cost it subtracted")
 
 
 def _gaps(run: Run, diagnosis: Diagnosis) -> Quality:

@@ -12,9 +12,12 @@ from nsysan.report.build import Report, visible_lines
 from nsysan.report.glossary import HEADS
 from nsysan.report.page import safe
 from nsysan.report.page import table as _table
-from nsysan.report.terminal import expectation_sentence
+from nsysan.report.quality import ESTIMATED, NOT_MEASURABLE, OK
+from nsysan.report.terminal import NOTABLE, expectation_sentence
 from nsysan.report.text import ms, number, percent, plain, size, us
 
+#: What a status is called on the page.
+STATUS = {OK: "measured", ESTIMATED: "estimated", NOT_MEASURABLE: "not measurable"}
 #: More rows than this are for the JSON.
 MAX_ROWS = 400
 table = partial(_table, terms=HEADS)
@@ -37,12 +40,12 @@ def lateness(report: Report) -> str:
     """Waiting and wire of each rank's calls, and what its lateness costs."""
     caused = report.diagnosis.caused
     costs = dict(caused.group_by("rank").agg(pl.median("ns")).iter_rows())
-    header = ["rank", "last to arrive", "caused", *(f"{w} {q}" for w in ("wait", "wire") for q in _QUANTILES)]
+    header = ["rank", "costs the others", "last to arrive", *(f"{w} {q}" for w in ("wait", "wire") for q in _QUANTILES)]
     rows = [
         [
             f"rank {s.rank}",
-            f"{s.last_share:.0%} of the calls",
             us(costs.get(s.rank)),
+            f"{s.last_share:.0%}",
             *(us(values[q]) for values in (s.wait, s.wire) for q in _QUANTILES),
             step_link(s.worst_wait_step, s.rank),
             step_link(s.worst_wire_step, s.rank),
@@ -54,7 +57,8 @@ def lateness(report: Report) -> str:
         [*header, "most wait in", "most wire in"],
         rows,
         raw=(len(header), len(header) + 1),
-        caption="Waiting and wire, us per call; caused, us per step (median)",
+        caption="What each rank costs the others, us per step (median); share of the calls to which it came last; "
+        "waiting and wire, us per call",
         marks=marks,
     )
 
@@ -83,9 +87,15 @@ def slowest(report: Report) -> str:
             "-" if o.call is None else us(o.lost_at_call),
         ]
         for o in report.diagnosis.outliers
+        if o.excess >= NOTABLE * (o.period - o.excess)
     ]
-    header = ["step", "range", "period", "us over median", "what grew", "on", "by us", "most lost at call", "lost, us"]
-    return table(header, rows, text=(0, 1), raw=(0,), caption="Slowest steps") if rows else ""
+    header = ["step", "range", "period", "over the median, us", "line that grew most", "on", "grew by, us"]
+    header += ["collective that lost most", "lost there, us"]
+    caption = f"Slowest steps: those {NOTABLE:.0%} or more over the median"
+    return table(header, rows, text=(0, 1), raw=(0,), caption=caption) if rows else _STEADY
+
+
+_STEADY = f"<p>No steady step is {NOTABLE:.0%} or more over the median.</p>"
 
 
 def steps(report: Report) -> str:
@@ -132,22 +142,23 @@ def gaps(report: Report) -> str:
 
 def collectives(report: Report) -> str:
     """One row a family of collectives, then what is named like one but is in no catalogue."""
-    header = ["kernel", "kind", "size", "ranks", "calls", "matched", "unmatched", "rejected"]
-    header += ["after last arrival p50", "after p99", "wait p50", "wait p99", "floor", "p50 over floor"]
-    header += ["algbw GB/s", "busbw GB/s", "of peak"]
+    header = ["kernel", "kind", "size", "ranks", "calls", "after last arrival p50", "after p99"]
+    header += ["wait p50", "wait p99", "floor", "p50 over floor", "algbw GB/s", "busbw GB/s", "of peak"]
+    header += ["matched", "unmatched", "rejected"]
     rows = []
     for family in report.collectives:
         spread = [us(v[q]) if v else "-" for v in (family.wire, family.wait) for q in ("p50", "p99")]
-        counts = map(str, (family.ranks, family.count, family.matched, family.unmatched, family.rejected))
+        verdicts = map(str, (family.matched, family.unmatched, family.rejected))
         speeds = ["-" if gbps is None else f"{gbps:.3g}" for gbps in (family.algbw, family.busbw)]
         share = "-" if family.peak_share is None else f"{family.peak_share:.0%}"
-        told = [plain(family.name, 80), family.kind or family.op_class, size(family.message_bytes), *counts]
-        rows.append([*told, *spread, us(family.floor), us(family.excess), *speeds, share])
+        told = [plain(family.name, 80), family.kind or family.op_class, size(family.message_bytes)]
+        told += [str(family.ranks), str(family.count)]
+        rows.append([*told, *spread, us(family.floor), us(family.excess), *speeds, share, *verdicts])
     rows += [
         [plain(k.name, 80), "not in the catalogue", "-", "-", str(k.calls), *["-"] * (len(header) - 5)]
         for k in report.lookalikes
     ]
-    return table(header, rows, text=(0, 1), caption="Collectives, us per rank and call") if rows else ""
+    return table(header, rows, text=(0, 1), wrap=0, caption="Collectives, us per rank and call") if rows else ""
 
 
 def counters(report: Report) -> str:
@@ -187,7 +198,7 @@ def findings(report: Report) -> str:
     expected = expectation_sentence(report)
     entries = [f"<p>{safe(expected)}.</p>"] if expected else []
     for finding in report.findings:
-        saves = "" if finding.saving is None else f" <span>saves {safe(ms(finding.saving))} a step</span>"
+        saves = f" <span>{safe(finding.saves)}</span>" if finding.saves else ""
         held = "".join(
             f"<li>{safe(name.replace('_', ' '))}: {safe(str(value))}</li>"
             for name, value in (*finding.figures.items(), *finding.thresholds.items())
@@ -230,7 +241,7 @@ def capture(report: Report) -> str:
 
 def quality(report: Report) -> str:
     """How far each figure can be trusted, a row each."""
-    rows = [[q.id.replace("_", " "), q.status.replace("_", " "), q.reason] for q in report.quality]
+    rows = [[q.id.replace("_", " "), STATUS[q.status], q.reason] for q in report.quality]
     marks = [f'id="quality-{safe(q.id)}" class="{safe(q.status)}"' for q in report.quality]
     return table(["aspect", "status", "why"], rows, text=(0, 1, 2), wrap=2, caption="Evidence", marks=marks)
 

@@ -6,8 +6,10 @@ from collections import Counter
 
 import polars as pl
 
-from nsysan.metrics.gaps import MEANING
+from nsysan.metrics.gaps import BETWEEN_STEPS, MEANING, SYNC
 from nsysan.metrics.outliers import Outlier
+from nsysan.metrics.skew import Straggler
+from nsysan.metrics.verdict import by_host, why_late
 from nsysan.report.build import Report, visible_lines
 from nsysan.report.collectives import CollectiveFamily
 from nsysan.report.counter_text import counter_lines
@@ -17,7 +19,7 @@ from nsysan.report.text import counted, ms, numbered, percent, plain, size, tabl
 _LABEL = {"comm_unsplit": "unsplit"}
 _VISIBLE = 0.0005
 _SPREAD = 0.05
-_NOTABLE = 0.01
+NOTABLE = 0.01
 _FINDINGS = 5
 
 
@@ -57,7 +59,7 @@ def _findings(report: Report) -> str:
     )
     lines = [f"findings (savings of several need not add up{more})"]
     for finding in shown:
-        saves = "" if finding.saving is None else f"  [saves {ms(finding.saving)} a step]"
+        saves = f"  [{finding.saves}]" if finding.saves else ""
         lines += [
             f"  {finding.severity:<6}  {plain(finding.title, 200)}{saves}",
             f"          {wrapped(finding.fix, ' ' * 10, 100)}",
@@ -87,15 +89,39 @@ def late_sentence(report: Report) -> str:
     late = report.diagnosis.straggler
     if late is None:
         found = next(q for q in report.quality if q.id == "straggler")
-        return f"{'nobody' if found.status == OK else 'cannot be told'}: {found.reason}"
+        if found.status != OK:
+            return f"cannot be told: {found.reason}"
+        return f"nobody: {found.reason}{nearest_sentence(report)}"
     parts = sorted(late.parts.items(), key=lambda part: -abs(part[1]))
     shown = ", ".join(f"{name} {ns / 1e3:+,.0f} us" for name, ns in parts if abs(ns) >= 1_000) or "no part stands out"
-    largest = next(iter(late.idle.items()), None) if late.cause in ("host", None) else None
-    idle = f"; idle {largest[0].replace('_', ' ')} {largest[1] / 1e3:+,.0f} us" if largest else ""
+    culprit = report.diagnosis.culprit
+    where = f", {culprit.where()}" if culprit else ""
+    which = f"; kernel {culprit.which()}" if culprit and culprit.kernel else ""
     return (
-        f"rank {late.rank} arrives last and costs the others {ms(late.caused)} a step ({late.share:.0%}); "
-        f"cause {late.cause or 'cannot be told'} (against the median rank: {shown}{idle})"
+        f"rank {late.rank} arrives last and costs the others {ms(late.caused)} a step ({late.share:.0%}){where}; "
+        f"cause {late.cause or 'cannot be told'} ({why_late(late)}{_idles(late)}; against the median rank: "
+        f"{shown}{which})"
     )
+
+
+def _idles(late: Straggler) -> str:
+    """Which idle time grew on a rank whose host is late."""
+    cause = next(iter(late.idle), "") if by_host(late) else ""
+    return {BETWEEN_STEPS: ", between the steps", SYNC: ", after waiting for the GPU"}.get(cause, "")
+
+
+def nearest_sentence(report: Report) -> str:
+    """Of a run without a late rank: the rank that comes nearest to being one, if any stands out; else ""."""
+    period = report.headline["period_ns"]
+    caused = report.diagnosis.caused.filter(pl.col("step").is_in(report.steps.steady))
+    if not period or caused.is_empty():
+        return ""
+    costs = caused.group_by("rank").agg(pl.median("ns")).sort(["ns", "rank"], descending=[True, False])
+    rank, ns = costs.row(0)
+    second = float(costs["ns"][1]) if len(costs) > 1 else 0.0
+    if ns < NOTABLE * period or ns < 2 * second:
+        return ""
+    return f"; rank {rank} comes nearest, with {ms(ns)} a step ({ns / period:.1%})"
 
 
 def savings_sentence(report: Report) -> str:
@@ -114,11 +140,11 @@ def savings_sentence(report: Report) -> str:
     told = [
         f"{name} {ms(ns)} ({(ns - what.period) / 1e3:+,.0f} us)"
         for name, ns in forms
-        if ns is not None and what.period - ns >= _NOTABLE * what.period
+        if ns is not None and what.period - ns >= NOTABLE * what.period
     ]
     bound = what.no_host_late is not None and any(q.id == "what_if" and q.status != OK for q in report.quality)
     losses = "skew, the wire's excess and late hosts" if what.all is not None else "skew and the wire's excess"
-    listed = ", ".join(told) if told else f"less than {_NOTABLE:.0%} to gain from {losses}"
+    listed = ", ".join(told) if told else f"less than {NOTABLE:.0%} to gain from {losses}"
     if what.no_host_late is None:
         listed += "; what late hosts cost cannot be told"
     return f"{ms(what.period)} a step now; {listed}" + (" (upper bounds: the profiler slows the host)" if bound else "")
@@ -243,7 +269,7 @@ def _gaps(report: Report) -> str:
 
 def _slowest(report: Report) -> str:
     """The slowest steps, and what was different in them."""
-    outliers = [o for o in report.diagnosis.outliers if o.excess >= _NOTABLE * (o.period - o.excess)][:5]
+    outliers = [o for o in report.diagnosis.outliers if o.excess >= NOTABLE * (o.period - o.excess)][:5]
     if not outliers:
         return ""
     return "\n".join(["slowest steps", *(f"  {outlier_sentence(report, o)}" for o in outliers)])

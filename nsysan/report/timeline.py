@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import median
 
 import polars as pl
 
@@ -39,7 +40,9 @@ class Timeline:
     line, "launch" or "nvtx"), begin, end (ns after origin), name, call (number of the launch call, null where none is
     recorded; the call's own slice has it too). arrivals: rank, lane, call, time (ns after origin), lateness (ns after
     the first rank), last (whether this rank was the last), name: of the matched collectives. total: slices that there
-    are; merged: of those shorter than this (ns) on a lane, `slices` holds the longest in each stretch of that length.
+    are; windows: rank, begin, end of each rank's own step (ns after origin): ranks begin and end a step apart, and the
+    work of other steps is not in `slices`. merged: of those shorter than this (ns) on a lane, `slices` holds the
+    longest in each stretch of that length.
     """
 
     step: int
@@ -51,6 +54,12 @@ class Timeline:
     arrivals: pl.DataFrame
     total: int
     merged: int
+    windows: tuple[tuple[int, int, int], ...] = ()
+
+    @property
+    def period(self) -> int:
+        """Duration of the step: median over the ranks, ns."""
+        return round(median(end - begin for _, begin, end in self.windows)) if self.windows else 0
 
 
 def build_timelines(run: Run, diagnosis: Diagnosis) -> list[Timeline]:
@@ -236,7 +245,9 @@ def _timeline(
     )
     ordered = relative.sort("rank", "lane", "begin", "line", "end", "name")
     label = str(windows["label"][0])
-    return Timeline(step, label, role, origin, finish, ordered, arrived.sort("rank", "time"), len(relative), 0)
+    own = windows.sort("rank").select("rank", pl.col("begin") - origin, pl.col("finish") - origin)
+    arrivals = arrived.sort("rank", "time")
+    return Timeline(step, label, role, origin, finish, ordered, arrivals, len(relative), 0, tuple(own.iter_rows()))
 
 
 def _lanes(work: pl.DataFrame) -> pl.DataFrame:

@@ -29,10 +29,13 @@ const loadPlotly = async () => {
 };
 
 const INK = /#111111/g;
+// Ends of the heat maps' scale, and idle: on a dark page the least is dark.
+const THEMED = { "#F3EAD8": "--heat-low", "#7A2E00": "--heat-high", "#B8BCC2": "--idle" };
 const styled = (source) => {
   const ink = colour("--ink");
   const line = colour("--line");
-  const { data, layout } = JSON.parse(source.replace(INK, ink));
+  const painted = source.replace(/#F3EAD8|#7A2E00|#B8BCC2/g, (found) => colour(THEMED[found]));
+  const { data, layout } = JSON.parse(painted.replace(INK, ink));
   delete layout.title;
   Object.assign(layout, {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
@@ -67,12 +70,17 @@ const followPoint = ({ points: [point] }) => {
   const rank = /^rank (\d+)$/.exec(String(point.data.z ? point.y : point.data.name));
   location.hash = `step=${point.x}${rank ? `&rank=${rank[1]}` : ""}`;
 };
-const drawPlots = async (figures) => {
+const drawOnce = (element) => {
+  if (nsysan.drawn.some((drawn) => drawn.element === element)) return null;
+  const source = JSON.stringify(nsysan.figures[element.dataset.figure]);
+  nsysan.drawn.push({ element, source });
+  const drawing = drawPlot(element, source);
+  if ("steps" in element.dataset) element.on("plotly_click", followPoint);
+  return drawing;
+};
+const drawPlots = async () => {
   for (const element of document.querySelectorAll(".plot")) {
-    const source = JSON.stringify(figures[element.dataset.figure]);
-    await drawPlot(element, source);
-    if ("steps" in element.dataset) element.on("plotly_click", followPoint);
-    nsysan.drawn.push({ element, source });
+    await drawOnce(element);
     await pause();
   }
 };
@@ -92,6 +100,10 @@ const PAPER = 980;
 let before = "light";
 const onPaper = (printing) => {
   if (printing === root.classList.contains("printing")) return;
+  // Charts are drawn one after the other; paper does not wait for them.
+  if (printing && nsysan.figures && typeof Plotly !== "undefined") {
+    for (const element of document.querySelectorAll(".plot")) drawOnce(element);
+  }
   root.classList.toggle("printing", printing);
   if (printing) before = root.dataset.theme;
   for (const { element } of nsysan.drawn) element.style.width = printing ? `${PAPER}px` : "";

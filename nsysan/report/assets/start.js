@@ -7,7 +7,8 @@
     await pause();
     if (document.querySelector(".plot")) {
       await loadPlotly();
-      await drawPlots(figures);
+      nsysan.figures = figures;
+      await drawPlots();
     }
     root.dataset.ready = "true";
   } catch (error) {

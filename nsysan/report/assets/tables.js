@@ -1,6 +1,10 @@
 // Tables that can be copied.
 const cells = (row) => [...row.cells].map((cell) => cell.textContent.trim());
-const rowsOf = (table) => [...table.rows].filter((row) => row.getClientRects().length).map(cells);
+// A column of gauges has no text to copy.
+const rowsOf = (table) => {
+  const rows = [...table.rows].filter((row) => row.getClientRects().length).map(cells);
+  return rows.map((row) => row.filter((_, column) => rows.length < 2 || rows.slice(1).some((other) => other[column])));
+};
 const asTsv = (rows) => rows.map((row) => row.join("\t")).join("\n");
 const asMarkdown = ([header, ...rows]) => {
   const line = (row) => `| ${row.map((cell) => cell.replace(/[\\|]/g, "\\$&").replace(/</g, "&lt;")).join(" | ")} |`;

@@ -106,7 +106,8 @@ const startTimeline = (report) => {
     if (room < 28) return;
     const line = report.lines[slice.line].id;
     const text = line === "wait" || line === "wire" ? line : report.names[slice.name];
-    const shown = text.slice(0, Math.floor(room / 6.2));
+    const fits = Math.floor(room / 6.2);
+    const shown = text.length > fits ? `${text.slice(0, fits - 1)}\u2026` : text;
     pen.fillStyle = ["wait", "graph", "fused", "nvtx"].includes(line) ? "#111" : "#fff";
     pen.fillText(shown, from, y + height / 2 + 0.5);
   };
@@ -153,6 +154,26 @@ const startTimeline = (report) => {
     pen.beginPath(); pen.moveTo(layout.left, base); pen.lineTo(layout.width, base); pen.stroke();
   };
 
+  // What lies before or after a rank's own step is not drawn: shaded, so that it is not taken for idle time.
+  const drawBeyond = () => {
+    pen.font = "11px system-ui, sans-serif";
+    for (const [rank, begin, end] of current.windows) {
+      const places = layout.rows.filter(({ row }) => row.rank === rank && row.name.startsWith("stream"));
+      for (const { y, height } of places) {
+        for (const [from, to, name] of [[state.begin, begin, "step before"], [end, state.end, "next step"]]) {
+          const left = Math.max(x(from), layout.left);
+          const right = Math.min(x(to), layout.width);
+          if (right - left < 1) continue;
+          pen.fillStyle = colour("--beyond");
+          pen.fillRect(left, y, right - left, height);
+          if (right - left < 90) continue;
+          pen.fillStyle = colour("--soft");
+          pen.fillText(`${name}, not drawn`, left + 4, y + height / 2 + 0.5);
+        }
+      }
+    }
+  };
+
   const drawAxis = () => {
     pen.strokeStyle = colour("--line");
     pen.fillStyle = colour("--soft");
@@ -180,7 +201,8 @@ const startTimeline = (report) => {
       pen.fillStyle = state.rank === row.rank ? colour("--accent") : colour("--ink");
       pen.font = "600 11px system-ui, sans-serif";
       if (layout.narrow) {
-        if (first) pen.fillText(`rank ${rank}`, 4, y - SMALL / 2);
+        const names = () => layout.rows.filter((place) => place.row.rank === rank).map((place) => place.row.name);
+        if (first) pen.fillText(`rank ${rank}: ${names().join(", ")}`, 4, y - SMALL / 2);
         continue;
       }
       if (first) pen.fillText(`rank ${rank}`, 4, y + height / 2);
@@ -201,7 +223,9 @@ const startTimeline = (report) => {
     pen.fillStyle = colour("--soft");
     pen.textAlign = before ? "left" : "right";
     const by = before ? state.begin - row.slices[row.slices.length - 1].end : row.slices[0].begin - state.end;
-    const text = before ? `\u25c2 ${us(by, 0)} us before` : `${us(by, 0)} us after \u25b8`;
+    // Calls for this step that end before it begins: the host is ahead of its GPU.
+    const what = row.name === "launches" ? "last call" : "ends";
+    const text = before ? `\u25c2 ${what} ${us(by, 0)} us before: host is ahead` : `begins ${us(by, 0)} us after \u25b8`;
     pen.fillText(text, before ? layout.left + 3 : layout.width - 6, y + height / 2);
     pen.textAlign = "left";
   };
@@ -214,8 +238,10 @@ const startTimeline = (report) => {
       const place = layout.rows.find((entry) => entry.row === mark.row);
       if (!place || mark.time < state.begin || mark.time > state.end) continue;
       const at = x(mark.time);
+      // What is within the noise of a step is no culprit.
+      const size = mark.late >= 0.01 * current.span ? 5.5 : 2.5;
       pen.beginPath();
-      pen.moveTo(at - 4, place.y - 2); pen.lineTo(at + 4, place.y - 2); pen.lineTo(at, place.y + 6);
+      pen.moveTo(at - size, place.y - 2); pen.lineTo(at + size, place.y - 2); pen.lineTo(at, place.y - 2 + 1.8 * size);
       pen.closePath(); pen.fill(); pen.stroke();
     }
   };
@@ -263,6 +289,7 @@ const startTimeline = (report) => {
     drawAxis();
     pen.save();
     pen.beginPath(); pen.rect(layout.left, 0, layout.width - layout.left, layout.bottom); pen.clip();
+    drawBeyond();
     for (const place of layout.rows) {
       (place.row.counter ? drawCounter : drawSlices)(place);
       drawElsewhere(place);
@@ -339,15 +366,18 @@ const startTimeline = (report) => {
       row.classList.toggle("chosen", Number(row.dataset.rank) === state.rank);
     }
   };
-  const say = (number) => {
+  const say = (number, rank) => {
     const step = steps.get(number);
     const known = ledgerOf(number);
-    if (step) status.textContent = step.note;
+    if (step) {
+      const absent = rank !== null && !report.ranks.includes(rank);
+      status.textContent = [absent ? `There is no rank ${rank} in this report.` : "", step.note].join(" ").trim();
+    }
     else if (known) {
       status.textContent = `Step ${number} has no timeline in this file (${steps.size} steps have); its ledger is below, the timeline shows step ${state.step}.`;
     } else if (number >= 0 && number < report.ledger.count) {
       status.textContent = `Step ${number} is not in this file, which would be too large; the JSON document has its figures.`;
-    } else status.textContent = `There is no step ${number} in this report; the timeline shows step ${state.step}.`;
+    } else status.textContent = `There is no step ${Number.isNaN(number) ? "of that number" : number} in this report; the timeline shows step ${state.step}.`;
   };
   const show = (number, rank, from, to) => {
     if (steps.has(number)) state.step = number;
@@ -358,7 +388,7 @@ const startTimeline = (report) => {
     chooseStep.value = String(state.step);
     markRank();
     arrange();
-    say(number);
+    say(number, rank);
     box.dataset.step = state.step;
     state.begin = 0;
     state.end = current.span;
@@ -389,7 +419,13 @@ const startTimeline = (report) => {
   group("worth a look", report.steps.filter((step) => step.role));
   group("others", report.steps.filter((step) => !step.role));
   for (const rank of report.ranks) chooseRank.append(create("option", `rank ${rank}`, { value: rank }));
-  chooseStep.addEventListener("change", () => { show(Number(chooseStep.value), state.rank); writeAddress(); });
+  // Another step is looked at as closely as the one before.
+  const change = (number) => {
+    const zoomed = state.begin !== 0 || state.end !== current.span;
+    show(number, state.rank, ...(zoomed ? [state.begin, state.end] : []));
+    writeAddress();
+  };
+  chooseStep.addEventListener("change", () => change(Number(chooseStep.value)));
   chooseRank.addEventListener("change", () => {
     state.rank = chooseRank.value === "" ? null : Number(chooseRank.value);
     markRank();
@@ -399,7 +435,7 @@ const startTimeline = (report) => {
   const stepBy = (by) => {
     const order = [...steps.keys()].sort((a, b) => a - b);
     const next = order[order.indexOf(state.step) + by];
-    if (next !== undefined) { show(next, state.rank); writeAddress(); }
+    if (next !== undefined) change(next);
   };
 
   const present = new Set(report.steps.flatMap((step) => step.line));
@@ -561,7 +597,8 @@ const startTimeline = (report) => {
   const link = document.getElementById("link");
   link.addEventListener("click", async () => {
     writeAddress();
-    await copyText(location.href);
+    // A file's address is of no use to others.
+    await copyText(location.protocol === "file:" ? location.hash : location.href);
     link.textContent = "copied";
     setTimeout(() => { link.textContent = "copy link"; }, 1500);
   });

@@ -21,7 +21,7 @@ def find(run: Run, diagnosis: Diagnosis, compared: Compared | None, link: Link |
     what = diagnosis.what_if
     rows = diagnosis.gaps.select("rank", "cause", "ns").iter_rows()
     case = Case(run, diagnosis, compared, link, what.period if what else 0, {(r, c): ns for r, c, ns in rows})
-    found = [*of_the_capture(case), *differing_from_model(case), *mixed_steps(case), *wrong_wire(link)]
+    found = [*of_the_capture(case), *differing_from_model(case), *mixed_steps(case), *wrong_wire(link, case)]
     if case.period:
         found += [*late_host(case), *graph_gaps(case), *late_rank(case), *uneven_split(case), *slow_wire(case)]
     return sorted(found, key=lambda f: (SEVERITIES.index(f.severity), -(f.saving or 0), f.id))

@@ -11,6 +11,7 @@ from nsysan.metrics.whatif import WhatIf
 from nsysan.metrics.wire import Link
 from nsysan.model.expectation import Compared
 from nsysan.report.diagnosis import Diagnosis
+from nsysan.report.text import ms
 
 HIGH, MEDIUM, LOW = "high", "medium", "low"
 SEVERITIES = (HIGH, MEDIUM, LOW)
@@ -20,13 +21,17 @@ HIGH_SHARE = 0.20
 #: ... of this share a change of configuration; less is a note. Steps vary by 1 to 2 % in a quiet run.
 MEDIUM_SHARE = 0.05
 
+CLOSED_FORM, ESTIMATE, AT_MOST = "closed form", "estimate", "at most"
+_SAVES = {CLOSED_FORM: "{} a step", ESTIMATE: "about {} a step, an estimate", AT_MOST: "at most {} a step"}
+
 Figures = dict[str, float | int | str | None]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing to change. saving: ns a step, from the what-if; None where it cannot be told.
+    """One thing to change. saving: ns a step; None where it cannot be told.
 
+    saving_is: CLOSED_FORM (from the what-if), ESTIMATE, or AT_MOST (all of the loss, of which a fix takes a part).
     figures: what was measured, by name; thresholds: the constants of this module it was held against.
     """
 
@@ -40,6 +45,12 @@ class Finding:
     steps: list[int] = field(default_factory=list)
     figures: Figures = field(default_factory=dict)
     thresholds: dict[str, float] = field(default_factory=dict)
+    saving_is: str = CLOSED_FORM
+
+    @property
+    def saves(self) -> str:
+        """What it saves, in words; "" where that cannot be told."""
+        return "" if self.saving is None else f"saves {_SAVES[self.saving_is].format(ms(self.saving))}"
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,24 @@ import polars as pl
 
 from nsysan.metrics import gaps
 from nsysan.metrics.run import Run
-from nsysan.report.findings.finding import LOW, MEDIUM, Case, Figures, Finding, by_share, severity_limits
+from nsysan.report.findings.finding import (
+    AT_MOST,
+    CLOSED_FORM,
+    LOW,
+    MEDIUM,
+    Case,
+    Figures,
+    Finding,
+    by_share,
+    severity_limits,
+)
 from nsysan.report.quality import EAGER_SHARE, is_eager
 from nsysan.report.text import counted, ms, us
 
 #: Idle time below this share of the period is what launching and ending a graph replay takes.
 IDLE_SHARE = 0.05
+#: Steps vary by 1 to 2 % in a quiet run; what late hosts cost beyond that is told.
+BETWEEN_SHARE = 0.03
 
 HOST_FIX = (
     "keep the host ahead: overlap scheduling with the GPU (vLLM --async-scheduling, SGLang's overlap scheduler), pin "
@@ -27,6 +39,7 @@ def late_host(case: Case) -> Iterator[Finding]:
     rank, late = case.worst_idle(gaps.HOST_LATE)
     eager = is_eager(case.run)
     if late < IDLE_SHARE * case.period:
+        yield from _late_between_steps(case, eager)
         return
     what = case.what
     saving = case.saving(what.no_host_late if what else None)
@@ -46,6 +59,7 @@ def late_host(case: Case) -> Iterator[Finding]:
             [rank],
             figures=figures,
             thresholds=limits,
+            saving_is=AT_MOST,
         )
     elif late_by_host(case) is None:
         yield Finding(
@@ -59,6 +73,28 @@ def late_host(case: Case) -> Iterator[Finding]:
             figures=figures,
             thresholds=limits,
         )
+
+
+def _late_between_steps(case: Case, eager: bool) -> Iterator[Finding]:
+    """The GPUs wait between two steps for the launch of the next; nothing where one rank's host is the finding."""
+    rank, between = case.worst_idle(gaps.BETWEEN_STEPS)
+    what = case.what
+    saving = case.saving(what.no_host_late if what else None)
+    if late_by_host(case) is not None or saving is None or saving < BETWEEN_SHARE * case.period:
+        return
+    yield Finding(
+        "late_between_steps",
+        by_share(saving, case.period),
+        "the host launches the next step late",
+        f"rank {rank} is idle for {us(between)} us of a step of {ms(case.period)} between two steps, most of all "
+        f"ranks; what counts as saved is idle time that began before the launch call that ended it",
+        HOST_FIX,
+        saving,
+        [rank],
+        figures={"between_steps_ns": between, "share": saving / case.period},
+        thresholds={"between_share": BETWEEN_SHARE, **severity_limits()},
+        saving_is=AT_MOST if eager else CLOSED_FORM,
+    )
 
 
 def graph_gaps(case: Case) -> Iterator[Finding]:
@@ -91,9 +127,10 @@ def graph_gaps(case: Case) -> Iterator[Finding]:
             f"between the {counted(kernels, 'kernel')} of a step, {us(inside / max(kernels, 1), 2)} us a kernel",
             "fewer kernels (fuse norm, rotary embedding, activation and quantisation; torch.compile) or programmatic "
             "dependent launch, which prepares the next kernel while one ends",
-            None,
+            inside,
             figures={"graph_idle_ns": inside, "share": inside / case.period, "kernels": kernels},
             thresholds={"idle_share": IDLE_SHARE, "medium_share": 2 * IDLE_SHARE},
+            saving_is=AT_MOST,
         )
 
 

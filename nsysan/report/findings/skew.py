@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from nsysan.metrics.gaps import BETWEEN_STEPS, HOST_LATE, SYNC
+from nsysan.metrics.verdict import by_host, why_late
 from nsysan.report.findings.finding import Case, Figures, Finding, by_share, severity_limits
 from nsysan.report.findings.host import HOST_FIX
 from nsysan.report.text import counted, ms
@@ -16,15 +16,6 @@ UNEVEN_RATIO = 1.03
 #: The split is the same in every step; clocks and neighbours are not.
 UNEVEN_SPREAD = 0.02
 
-_CAUSE = {
-    "compute": "it computes longer",
-    "host": "its host launches late",
-    "copy": "it copies longer",
-    "previous": "it leaves the collective before late",
-    "communication": "other communication holds it up",
-    "graph": "its graph replays take longer",
-    "unknown": "it idles longer, and nothing tells whether its host is late",
-}
 _COMPUTE_FIX = (
     "compare that GPU with its peers: clocks and throttling (nvidia-smi -q -d CLOCK,PERFORMANCE,POWER), other "
     "processes on it, and kernels that only this rank runs (sampling, logits, experts, a LoRA); spread or move them"
@@ -49,17 +40,19 @@ def late_rank(case: Case) -> Iterator[Finding]:
     saving = case.saving(what.no_skew if what else None)
     parts = ", ".join(f"{name} {ns / 1e3:+,.0f} us" for name, ns in late.parts.items() if abs(ns) >= 1_000)
     figures: Figures = {"caused_ns": late.caused, "share": late.share, "cause": late.cause}
-    idles = next(iter(late.idle), "") if late.cause == "host" else ""
-    cause = late.cause or "unknown"
-    by_host = late.cause == "host" and idles in ("", HOST_LATE, SYNC, BETWEEN_STEPS)
-    why = _CAUSE[cause] if by_host or not idles else f"it idles longer ({idles.replace('_', ' ')})"
+    where = case.diagnosis.culprit
+    told = ""
+    if where is not None:
+        figures |= where.figures()
+        told = "".join(f"; {sentence}" for sentence in where.sentences())
+    host = by_host(late)
     yield Finding(
-        "late_host" if by_host else "straggler",
+        "late_host" if host else "straggler",
         by_share(saving or late.caused, case.period),
-        f"rank {late.rank} arrives last: {why}",
+        f"rank {late.rank} arrives last: {why_late(late)}",
         f"it costs the others {ms(late.caused)} a step of {ms(case.period)} ({late.share:.0%}); against the median "
-        f"rank {parts or 'no part stands out'}",
-        HOST_FIX if by_host else _STRAGGLER_FIX[cause],
+        f"rank {parts or 'no part stands out'}{told}",
+        HOST_FIX if host else _STRAGGLER_FIX[late.cause or "unknown"],
         saving,
         [late.rank],
         figures=figures,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.resources import files
 
@@ -16,8 +17,19 @@ from nsysan.metrics.wire import THRESHOLDS as LINK_THRESHOLDS
 from nsysan.model.expectation import ALL_REDUCE
 from nsysan.model.links import NVLINK
 from nsysan.model.matching import MATCHED
-from nsysan.report.findings.finding import HIGH, HIGH_SHARE, LOW, MEDIUM, MEDIUM_SHARE, Case, Finding, by_share
-from nsysan.report.text import size, us
+from nsysan.report.findings.finding import (
+    AT_MOST,
+    ESTIMATE,
+    HIGH,
+    HIGH_SHARE,
+    LOW,
+    MEDIUM,
+    MEDIUM_SHARE,
+    Case,
+    Finding,
+    by_share,
+)
+from nsysan.report.text import counted, size, us
 
 #: Exposed wire below this share of the period would not pay for restructuring the layers.
 EXPOSED_SHARE = 0.10
@@ -41,13 +53,13 @@ def slow_wire(case: Case) -> Iterator[Finding]:
             "no_overlap",
             MEDIUM if wire >= HIGH_SHARE * case.period else LOW,
             "no communication runs beside compute",
-            f"{us(wire)} us of transfer a step ({wire / case.period:.0%}) are exposed, {us(overlap)} us overlap; "
-            f"hiding all of it would save that much at most",
+            f"{us(wire)} us of transfer a step ({wire / case.period:.0%}) are exposed, {us(overlap)} us overlap",
             "fuse all-reduce with the norm after it, or GEMM with communication (vLLM's compilation passes, "
             "FlashInfer, TensorRT-LLM), or run two half batches alternately where the batch is large enough",
-            None,
+            wire,
             figures={"exposed_ns": wire, "overlap_ns": overlap, "share": wire / case.period},
             thresholds={"exposed_share": EXPOSED_SHARE, "overlap_share": OVERLAP_SHARE},
+            saving_is=AT_MOST,
         )
     calls = case.run.collectives.filter(
         (pl.col("verdict") == MATCHED)
@@ -129,18 +141,57 @@ def _too_wide(case: Case, calls: pl.DataFrame, wire: int) -> Iterator[Finding]:
     )
 
 
-def wrong_wire(link: Link | None) -> Iterator[Finding]:
+def wrong_wire(link: Link | None, case: Case | None = None) -> Iterator[Finding]:
     """The link is not the one that the GPUs have; nothing where no link was assessed."""
     if link is None or not link.wrong:
         return
+    detour = None if case is None else _detour(link, case)
+    told = f"; {detour.sentence(link)}" if detour else ""
     yield Finding(
         "wrong_wire",
         HIGH,
         f"collectives run over {LINK_NAMES[link.looks_like or '']}, not over {LINK_NAMES[link.kind or '']}",
-        link.sentence,
+        f"{link.sentence}{told}",
         "check the path between the GPUs (nvidia-smi topo -m, nvidia-smi nvlink --status; NCCL_DEBUG=INFO says what "
         "NCCL chose), NCCL_P2P_DISABLE and NCCL_P2P_LEVEL, IOMMU and ACS, and whether the container shares /dev/shm "
         "and the devices of its peers",
-        figures={"looks_like": link.looks_like, "expected": link.kind},
+        detour.saving if detour else None,
+        figures={"looks_like": link.looks_like, "expected": link.kind, **(asdict(detour) if detour else {})},
         thresholds={name: value for name, value in LINK_THRESHOLDS.items() if isinstance(value, int | float)},
+        saving_is=ESTIMATE,
     )
+
+
+@dataclass(frozen=True)
+class _Detour:
+    """Calls a step of the size that was held against the link, their wire p50 and what the link should take, ns."""
+
+    calls: int
+    wire_p50_ns: int
+    expected_wire_ns: int
+
+    @property
+    def saving(self) -> int:
+        return self.calls * (self.wire_p50_ns - self.expected_wire_ns)
+
+    def sentence(self, link: Link) -> str:
+        each = f"{us(self.wire_p50_ns)} us at p50 instead of {us(self.expected_wire_ns)} us over"
+        return f"estimated saving: {counted(self.calls, 'call')} a step, each {each} {LINK_NAMES[link.kind or '']}"
+
+
+def _detour(link: Link, case: Case) -> _Detour | None:
+    """None where the link was not told by latency, or the calls would not be shorter over it."""
+    if link.reference is None:
+        return None
+    calls = case.run.collectives.filter(
+        (pl.col("verdict") == MATCHED)
+        & pl.col("step").is_in(case.run.steady_steps)
+        & (pl.col("kind") == ALL_REDUCE)
+        & (pl.col("message_bytes") == link.reference.bytes)
+        & (pl.col("members") == link.reference.ranks)
+    )
+    per_step = calls.group_by("rank", "step").len()["len"].median()
+    p50 = calls["wire"].quantile(0.5, "higher")
+    if not isinstance(per_step, int | float) or p50 is None or p50 <= link.reference.ns:
+        return None
+    return _Detour(round(per_step), int(p50), round(link.reference.ns))
