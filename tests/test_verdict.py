@@ -15,6 +15,7 @@ from nsysan.metrics.verdict import THRESHOLDS, Verdict, judge
 from nsysan.metrics.whatif import WhatIf
 from nsysan.report.build import build_report
 from nsysan.report.document import to_document
+from nsysan.report.terminal import late_sentence
 from tests.clitools import graph_level_trace
 from tests.frames import lockstep_run
 from tests.tracebuilder import COMPUTE_KERNEL, TraceBuilder, decode_loop
@@ -168,3 +169,14 @@ def test_copying_is_no_verdict_of_its_own(tmp_path: Path) -> None:
     verdict = verdict_of(builder.write(tmp_path / "trace.sqlite"))
     assert verdict.kind == "mixed"
     assert (verdict.shares["copy"] or 0) > 0.6
+
+
+@pytest.mark.parametrize(
+    ("late_ns", "nearest"), [(100, ""), (300, "; rank 1 comes nearest, with 0.001 ms a step (1.6%)")]
+)
+def test_of_a_balanced_run_the_nearest_to_late_is_told(tmp_path: Path, late_ns: int, nearest: str) -> None:
+    # Two layers of 10.3 + 8 us and a gap of 2 us, of which the others wait 0.6 us.
+    builder = TraceBuilder()
+    decode_loop(builder, steps=8, late={1: late_ns})
+    report = build_report(nsysan.analyze(nsysan.open_trace(builder.write(tmp_path / "trace.sqlite"))), "0")
+    assert late_sentence(report) == f"nobody: no rank costs the others 3% of the step or more, steadily{nearest}"
