@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nsysan.metrics.run import Run
+    from nsysan.model.narrow import Narrow
     from nsysan.trace.export import Trace
 
 __version__ = "0.1.0"
@@ -32,8 +33,15 @@ def open_trace(path: str | Path) -> Trace:
     return Trace(Path(path))
 
 
-def analyze(traces: Trace | Path | Sequence[Trace | Path], steps: str | None = None, *, use_nvtx: bool = True) -> Run:
+def analyze(
+    traces: Trace | Path | Sequence[Trace | Path],
+    steps: str | None = None,
+    *,
+    use_nvtx: bool = True,
+    narrow: Narrow | None = None,
+) -> Run:
     """Find ranks, steps and collectives of a trace, or of a run's traces (see nsysan.model.run.build_model)."""
     from nsysan.metrics.run import analyze
+    from nsysan.model.narrow import WHOLE
 
-    return analyze(traces, steps, use_nvtx=use_nvtx)
+    return analyze(traces, steps, use_nvtx=use_nvtx, narrow=narrow or WHOLE)

@@ -1,49 +1,28 @@
-"""Read thousands of damaged exports: each must give a report or one line of error, in time, and touch nothing else.
+"""Damage thousands of exports: each must give a report or one line of error, in time, and touch nothing else.
 
     python scripts/fuzz.py --count 2000             # on the traces of fixtures/
     python scripts/fuzz.py --only 1234 --keep DIR   # one of them again, with its files kept
 
-Prints each traceback, hang, changed input and stray file with the number that makes it again; exits with 1 if any.
+Truncations, flips, wrong types and values, dropped tables and columns, in SQLite files, folders of tables and one of
+several reports, under all commands that read. Prints each traceback, hang, changed input and stray file with the
+number that makes it again; exits with 1 if any.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
-import lzma
 import multiprocessing
 import sys
 import tempfile
 import time
-import traceback
 from collections import Counter
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.mutations import mutate  # noqa: E402
-
-TRACES = ("tp2_graph", "tp4_slow", "tp4_symm", "rank_0", "tp2_metrics", "tp4_fused", "tp2_late1")
-HANG_S = 10.0
-_COMMANDS = (
-    ("report", "--json", "out.json", "-o", "out.html", "-q"),
-    ("report", "--json", "out.json", "-q"),
-    ("info", "--json"),
-)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one damaged export. trouble: None, or what must not be."""
-
-    number: int
-    mutation: str
-    exit_code: int | None
-    trouble: str | None
-    seconds: float
+from tests.attempt import HANG_S, Outcome, WriteGuard, attempt, unpack  # noqa: E402
 
 
 def main() -> int:
@@ -51,8 +30,9 @@ def main() -> int:
     options = _options()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(options.keep or scratch)
-        folder.mkdir(parents=True, exist_ok=True)
-        sources = [_unpacked(name, folder) for name in TRACES]
+        sources = folder / "sources"
+        sources.mkdir(parents=True, exist_ok=True)
+        unpack(sources)
         numbers = options.only or range(options.first, options.first + options.count)
         outcomes = _run(list(numbers), sources, folder, options.jobs)
     troubles = [outcome for outcome in outcomes if outcome.trouble]
@@ -73,15 +53,7 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _unpacked(name: str, folder: Path) -> Path:
-    target = folder / f"{name}.sqlite"
-    plain = ROOT / "fixtures" / target.name
-    packed = plain.with_name(f"{plain.name}.xz")
-    target.write_bytes(plain.read_bytes() if plain.exists() else lzma.decompress(packed.read_bytes()))
-    return target
-
-
-def _run(numbers: list[int], sources: list[Path], folder: Path, jobs: int) -> list[Outcome]:
+def _run(numbers: list[int], sources: Path, folder: Path, jobs: int) -> list[Outcome]:
     """All outcomes, by as many workers as asked for; one that hangs is killed and replaced."""
     context = multiprocessing.get_context("spawn")
     waiting = list(reversed(numbers))
@@ -104,7 +76,7 @@ def _run(numbers: list[int], sources: list[Path], folder: Path, jobs: int) -> li
 class _Worker:
     """A process that damages and reads one export after the other, and the end of a pipe to it."""
 
-    def __init__(self, context: multiprocessing.context.SpawnContext, sources: list[Path], folder: Path) -> None:
+    def __init__(self, context: multiprocessing.context.SpawnContext, sources: Path, folder: Path) -> None:
         self.number: int | None = None
         self._context, self._sources, self._folder = context, sources, folder
         self._since = 0.0
@@ -144,47 +116,21 @@ class _Worker:
         return Outcome(number, "", None, lost, seconds)
 
 
-def _work(pipe: Connection, sources: list[Path], folder: Path) -> None:
-    import contextlib
-    import io
+def _work(pipe: Connection, sources: Path, folder: Path) -> None:
     import os
-
-    from nsysan.cli import main as nsysan_main
 
     folder.mkdir(exist_ok=True)
     os.chdir(folder)
+    sys.dont_write_bytecode = True
+    guard = WriteGuard(folder)
     pipe.send("ready")
     while True:
-        number = pipe.recv()
-        for file in folder.iterdir():
-            file.unlink()
-        source = sources[(number // 19) % len(sources)]
-        trace = folder / "damaged.sqlite"
-        mutation = f"{source.stem} {mutate(source, trace, number)}"
-        before = hashlib.sha256(trace.read_bytes()).digest()
-        command, *arguments = _COMMANDS[number % len(_COMMANDS)]
-        sys.argv = ["nsysan", command, trace.name, *arguments]
-        said = io.StringIO()
-        begun, code, trouble = time.monotonic(), 0, None
-        try:
-            with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(said):
-                nsysan_main()
-        except SystemExit as exit_:
-            code = exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
-        except BaseException:
-            trouble = traceback.format_exc()
-        seconds = time.monotonic() - begun
-        stray = {file.name for file in folder.iterdir()} - {"damaged.sqlite", "out.json", "out.html"}
-        lines = said.getvalue().strip().splitlines()
-        if seconds > HANG_S:
-            trouble = trouble or f"took {seconds:.1f} s"
-        elif code and code not in range(3, 13):
-            trouble = trouble or f"exit code {code}: {lines[-1:]}"
-        elif code and len(lines) != 1:
-            trouble = trouble or f"{len(lines)} lines of error: {lines[:3]}"
-        elif stray or hashlib.sha256(trace.read_bytes()).digest() != before:
-            trouble = trouble or f"wrote what it should not: {sorted(stray) or 'the input'}"
-        pipe.send(Outcome(number, mutation, code, trouble, seconds))
+        outcome = attempt(sources, folder, pipe.recv())
+        if guard.outside and not outcome.trouble:
+            wrote = f"wrote outside its folder: {guard.outside[:3]}"
+            outcome = Outcome(outcome.number, outcome.mutation, outcome.exit_code, wrote, outcome.seconds)
+        guard.outside.clear()
+        pipe.send(outcome)
 
 
 if __name__ == "__main__":

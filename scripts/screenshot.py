@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-SIZE = "1280,1180"
+SIZE = "1280,1340"
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
 #: One file each; RANKS are four reports of one run.
 TRACES = ("tp2_graph", "tp4_slow", "tp4_symm", "rank_0", "tp2_metrics", "tp4_fused", "tp2_late1")
 RANKS = ("rank_0", "rank_1", "rank_2", "rank_3")
-FOLDERS = ("tp2_exports",)
+FOLDERS = ("tp2_pqtdir", "tp2_arwdir")
 HANG_S = 10.0
 
 _DAMAGED = "damaged.sqlite"
@@ -68,9 +68,8 @@ def unpack(folder: Path) -> None:
         plain = FIXTURES / target.name
         packed = plain.with_name(f"{plain.name}.xz")
         target.write_bytes(plain.read_bytes() if plain.exists() else lzma.decompress(packed.read_bytes()))
-    for name in FOLDERS:
-        with tarfile.open(FIXTURES / f"{name}.tar.xz") as archive:
-            archive.extractall(folder / name, filter="data")
+    with tarfile.open(FIXTURES / "tp2_exports.tar.xz") as archive:
+        archive.extractall(folder, filter="data")
 
 
 def attempt(sources: Path, folder: Path, number: int, command: Sequence[str] | None = None) -> Outcome:
@@ -111,9 +110,8 @@ def _damage(sources: Path, folder: Path, number: int, chance: random.Random, com
     """The names of what the command is to read, and what was done to one of them."""
     form = chance.random()
     if form < 0.1 and command != "redact":
-        kinds = sorted(path for path in (sources / FOLDERS[0]).rglob("*") if path.is_dir() and any(path.glob("*.*ro*")))
-        source = chance.choice(kinds or [sources / FOLDERS[0]])
-        return [_FOLDER], f"{source.name} {mutate_folder(source, folder / _FOLDER, number)}"
+        name = chance.choice(FOLDERS)
+        return [_FOLDER], f"{name} {mutate_folder(sources / name, folder / _FOLDER, number)}"
     if form < 0.2 and command in ("report", "check"):
         victim = chance.choice(RANKS)
         for name in RANKS:

@@ -48,6 +48,34 @@ def mutate(source: Path, target: Path, number: int) -> str:
         return f"{mutation.__name__.strip('_')}: {error}"
 
 
+def mutate_folder(source: Path, target: Path, number: int) -> str:
+    """Write a damaged copy of a folder of tables and say what was done to it."""
+    chance = random.Random(f"{source.name} {number}")
+    shutil.copytree(source, target)
+    files = sorted(target.iterdir())
+    told = [file for file in files if file.stem.startswith(_TOLD)]
+    file, other = chance.choice(told), chance.choice(told)
+    data = bytearray(file.read_bytes())
+    what = chance.choice(("truncated", "flipped", "flipped", "flipped at an end", "dropped", "swapped", "emptied"))
+    if what == "truncated":
+        file.write_bytes(data[: chance.randrange(len(data))])
+    elif what.startswith("flipped"):
+        at_ends = what != "flipped"
+        for _ in range(chance.choice((1, 3, 30))):
+            place = chance.randrange(len(data))
+            place = chance.choice((place % 64, -1 - place % 1_024)) if at_ends else place
+            data[place % len(data)] ^= 1 << chance.randrange(8)
+        file.write_bytes(data)
+    elif what == "dropped":
+        file.unlink()
+    elif what == "swapped":
+        file.write_bytes(other.read_bytes())
+        what = f"swapped for {other.stem}"
+    else:
+        file.write_bytes(b"")
+    return f"{file.stem} {what}"
+
+
 def _truncated(path: Path, chance: random.Random) -> str:
     data = path.read_bytes()
     kept = chance.choice((0, 1, 16, 99, 100, 512, 4095, 4096, chance.randrange(len(data)), len(data) - 1))

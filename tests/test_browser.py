@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from plotly.offline import get_plotlyjs
 import nsysan
 from nsysan.report.build import Report, build_report
 from nsysan.report.html import to_html
-from nsysan.report.palette import COLOURS
+from nsysan.report.palette import COLOURS, COUNTER_COLOURS
 from tests.browser import Opened, launched, opened
 from tests.clitools import graph_level_trace, paper_trace
 from tests.test_html import attacked
@@ -79,7 +80,11 @@ def test_every_chart_is_drawn_without_errors_and_requests(
             assert min(plot["points"]) > 0, plot
             assert all(plot["titles"]), plot
             assert len(plot["caption"]) > 10, plot
-        assert {COLOURS["graph" if kind == "graph_level" else "compute"].lower()} <= page.colours().keys()
+        drawn = {COLOURS["graph" if kind == "graph_level" else "compute"]}
+        if kind == "tp2_metrics":
+            assert "counters" in [plot["id"] for plot in plots]
+            drawn |= {COUNTER_COLOURS["read"], COUNTER_COLOURS["active"]}
+        assert {colour.lower() for colour in drawn} <= page.colours().keys()
 
 
 def test_tables_hold_what_the_charts_show_and_every_section_is_linked(browser: Browser, slow: Path) -> None:
@@ -94,6 +99,13 @@ def test_tables_hold_what_the_charts_show_and_every_section_is_linked(browser: B
             "all => all.filter(s => !s.querySelector('table caption')).map(s => s.id)",
         )
         assert without == []
+
+
+def test_no_chart_offers_to_upload_itself(browser: Browser, slow: Path) -> None:
+    with opened(browser, slow) as page:
+        offered = page.page.eval_on_selector_all(".modebar-btn", "all => all.map(button => button.dataset.title)")
+        assert "Download plot as a PNG" in offered
+        assert not [title for title in offered if re.search("cloud|share|upload|studio", title, re.IGNORECASE)]
 
 
 def test_every_word_with_a_definition_leads_to_it(browser: Browser, slow: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 import nsysan
 from nsysan import ExitCode, NsysanError
 from nsysan.trace import bulk, sqlite
-from nsysan.trace.btree import is_tree
+from nsysan.trace.btree import is_tree, page_kinds
 from nsysan.trace.sqlite import SqliteFile
 from nsysan.trace.store import Where
 from tests.clitools import paper_trace, run_cli
@@ -176,9 +176,10 @@ def test_tables_of_real_traces_are_trees(real_trace: Callable[[str], Path]) -> N
     with closing(sqlite3.connect(path)) as connection:
         roots = dict(connection.execute("SELECT name, rootpage FROM sqlite_master WHERE type = 'table'"))
     assert len(roots) > 10
-    assert all(is_tree(path, root) for root in roots.values())
-    assert not is_tree(path, 0)
-    assert not is_tree(path, 10**9)
+    kinds = page_kinds(path)
+    assert all(is_tree(path, root, kinds) for root in roots.values())
+    assert not is_tree(path, 0, kinds)
+    assert not is_tree(path, 10**9, kinds)
 
 
 @pytest.mark.parametrize("name", REAL_TRACES[:6])

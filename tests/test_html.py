@@ -454,3 +454,21 @@ def test_the_pages_data_tell_the_timeline(paper: Report, paper_page: Page) -> No
     assert sorted(calls) == list(range(16))
     assert set(joined) == set(calls)
     assert data["ledger"]["values"][0][:4] == [44_000] * 4
+
+
+def test_a_page_stays_small_whatever_the_trace(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    report = report_of(paper_trace(tmp_path / "t.sqlite"))
+    monkeypatch.setattr("nsysan.report.figures.MAX_POINTS", 8)
+    monkeypatch.setattr("nsysan.report.lanes._MAX_NAMES", 2)
+    monkeypatch.setattr("nsysan.report.lanes._MAX_LEDGERS", 8)
+    page = Page(to_html(report))
+    # 4 ranks and 4 steps are 16 points, so every second step is shown, and the page says so.
+    period = page.figures["figure-period"]
+    assert [series["x"] for series in period["data"]] == [[0, 2]] * 4
+    assert "one step in 2" in period["layout"]["title"]["text"]
+    assert len(page.data["report"]["names"]) == 3
+    assert page.data["report"]["names"][-1].startswith("(one of more names")
+    assert set(page.data["report"]["ledger"]["step"]) == {0, 1}
+    assert page.data["report"]["ledger"]["count"] == 4
+    # What is left out of a chart is left out of no figure.
+    assert page.figures["figure-ledger"]["data"][0]["x"] == [20.0, 26.0, 20.0, 20.0]

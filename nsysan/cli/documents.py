@@ -27,7 +27,7 @@ def document_of(names: tuple[str, ...], *, quiet: bool = False) -> dict[str, Any
     from nsysan.report.document import to_json
 
     with analysed(paths, quiet=quiet) as run:
-        text = to_json(build_report(run, nsysan.__version__))
+        text = to_json(build_report(run, nsysan.__version__, timelines=False))
     # As a reader of the file would have it: whole numbers stay whole, tuples become lists.
     document: dict[str, Any] = json.loads(text)
     return document

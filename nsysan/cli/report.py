@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 import nsysan
+from nsysan.cli.options import NUMBERS, TIME, steps_of
 from nsysan.cli.source import analysed, expand, spread
 from nsysan.report.output import check_writable, write_bytes, write_text
 from nsysan.report.text import plain
@@ -27,7 +28,15 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "--png", type=_PATH, metavar="PREFIX", help="PNGs of the key charts: PREFIX-ledger.png, or in folder PREFIX."
 )
-@click.option("--steps", metavar="PATTERN", help="Regular expression for the NVTX ranges that mark decode steps.")
+@click.option(
+    "--steps",
+    multiple=True,
+    metavar="PATTERN|A:B",
+    help="Regular expression for the NVTX ranges that mark decode steps; or which steps, A to B.",
+)
+@click.option("--from", "begin", type=TIME, help="Read GPU work from here on: 1.5s, 200ms after the session's start.")
+@click.option("--to", "end", type=TIME, help="Read GPU work up to here.")
+@click.option("--ranks", type=NUMBERS, metavar="N,N...", help="Show these ranks only.")
 @click.option("--no-nvtx", is_flag=True, help="Find steps by graph replays or kernel period, leaving ranges aside.")
 @click.option("--layers", type=click.IntRange(1), metavar="N", help="Layers of the model: two all-reduces each.")
 @click.option("--model", metavar="SHAPE", help="hidden=4096,layers=32,batch=1,dtype=bf16: what to expect.")
@@ -59,7 +68,10 @@ def command(
     json_output: Path | None,
     markdown: Path | None,
     png: Path | None,
-    steps: str | None,
+    steps: tuple[str, ...],
+    begin: int | None,
+    end: int | None,
+    ranks: frozenset[int] | None,
     no_nvtx: bool,
     layers: int | None,
     model: str | None,
@@ -88,13 +100,16 @@ def command(
       nsysan report trace.sqlite --markdown - >> ticket.md
       nsysan report trace.sqlite --png charts           # charts-ledger.png, ...; needs a browser or kaleido
       nsysan report trace.sqlite --steps '^generate_token'
+      nsysan report trace.sqlite --from 2s --to 3s --steps 10:20 --ranks 0,3
       nsysan report trace.sqlite --model hidden=4096,layers=32,batch=8,dtype=bf16
 
     Exit codes: 3 no such file, 4 not SQLite, 5 not nsys, 6 needs export, 7 damaged, 8 no GPU work,
     9 output exists, 10 output not writable, 11 no such steps, 12 not reports of one run, 13 no workers.
     """
     from nsysan.model.expectation import expectation
+    from nsysan.model.narrow import Narrow
     from nsysan.report.build import build_report
+    from nsysan.report.narrow import of_ranks
     from nsysan.report.png import find_painter, to_png
     from nsysan.report.png import paths as png_paths
 
@@ -120,8 +135,14 @@ def command(
     if twice := _same(files):
         raise click.UsageError(f"{' and '.join(twice)} both name {files[twice[0]]}")
     painter = find_painter() if charts else None
-    with analysed(paths, steps, use_nvtx=not no_nvtx, quiet=quiet, jobs=jobs, scheduler=scheduler) as run:
-        report = build_report(run, nsysan.__version__, expected, link_gbps=link_gbps)
+    pattern, chosen = steps_of(steps)
+    narrow = Narrow(begin, end, chosen)
+    with analysed(
+        paths, pattern, use_nvtx=not no_nvtx, narrow=narrow, quiet=quiet, jobs=jobs, scheduler=scheduler
+    ) as run:
+        report = build_report(run, nsysan.__version__, expected, link_gbps=link_gbps, timelines=bool(html or charts))
+        if ranks is not None:
+            report = of_ranks(report, ranks)
         if redact:
             from nsysan.redact.report import redact_report
 

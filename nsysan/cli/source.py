@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 import nsysan
+from nsysan import progress
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.report.text import plain
 
 if TYPE_CHECKING:
     from nsysan.metrics.run import Run
+    from nsysan.model.narrow import Narrow
     from nsysan.trace.export import Trace
 
 _Command = TypeVar("_Command", bound=Callable[..., None])
@@ -80,6 +82,7 @@ def analysed(
     steps: str | None = None,
     *,
     use_nvtx: bool = True,
+    narrow: Narrow | None = None,
     quiet: bool = False,
     jobs: int | None = None,
     scheduler: str | None = None,
@@ -91,10 +94,13 @@ def analysed(
     from dataclasses import replace
 
     from nsysan.metrics.run import analyze
+    from nsysan.model.narrow import WHOLE
     from nsysan.model.run import Failure
     from nsysan.workers import parts_for
 
     with ExitStack() as stack:
+        if not quiet:
+            stack.enter_context(progress.shown())
         exports: dict[Path, Path] = {}
         failures = []
         for path in paths:
@@ -107,7 +113,7 @@ def analysed(
             raise failures[0].error
         parts = stack.enter_context(parts_for(list(exports.values()), jobs, scheduler))
         with named(exports):
-            run = analyze(list(exports.values()), steps, use_nvtx=use_nvtx, parts=parts)
+            run = analyze(list(exports.values()), steps, use_nvtx=use_nvtx, narrow=narrow or WHOLE, parts=parts)
         failures += [replace(failure, error=renamed(failure.error, exports)) for failure in run.failures]
         for failure in failures:
             click.echo(f"nsysan: left out: {plain(str(failure.error), 4_096)}", err=True)

@@ -30,7 +30,7 @@ _SCHEMA = {
     "step": pl.Int64(),
     "begin": pl.Int64(),
     "ns": pl.Int64(),
-    "cause": pl.String(),
+    "cause": pl.Enum(tuple(MEANING)),
     "host": pl.Boolean(),
     "row": pl.UInt32(),
 }
@@ -110,7 +110,7 @@ def _rank_gaps(work: pl.DataFrame, windows: pl.DataFrame, syncs: pl.DataFrame) -
         .then(pl.lit(DEPENDENCY))
         .otherwise(pl.lit(LAUNCH))
     )
-    return gaps.with_columns(cause=cause, host=pl.col("launch_start") >= pl.col("begin"))
+    return gaps.with_columns(cause=cause.cast(_SCHEMA["cause"]), host=pl.col("launch_start") >= pl.col("begin"))
 
 
 def _in_sync(threads: pl.Series, times: pl.Series, syncs: pl.DataFrame) -> pl.Series:
@@ -136,7 +136,8 @@ def summed(gaps: pl.DataFrame) -> pl.DataFrame:
 def gap_medians(gaps: pl.DataFrame, ledger: pl.DataFrame) -> pl.DataFrame:
     """rank, cause, ns: the median over the steady steps of each cause's idle time a step, largest first."""
     steady = ledger.filter(pl.col("steady")).select("step", "rank")
-    summed = gaps.join(steady, on=["step", "rank"], how="semi").group_by("rank", "step", "cause").agg(pl.sum("ns"))
+    summed = gaps.group_by("rank", "step", "cause").agg(pl.sum("ns")).join(steady, on=["step", "rank"], how="semi")
+    summed = summed.with_columns(pl.col("cause").cast(pl.String))
     grid = steady.join(summed.select("rank", "cause").unique(), on="rank")
     filled = grid.join(summed, on=["rank", "step", "cause"], how="left").with_columns(pl.col("ns").fill_null(0))
     medians = filled.group_by("rank", "cause").agg(pl.median("ns").round().cast(pl.Int64))

@@ -14,6 +14,7 @@ from nsysan.metrics.gaps import find_gaps, summed
 from nsysan.metrics.ledger import build_ledger
 from nsysan.metrics.skew import against_reference, boundaries, spent
 from nsysan.metrics.tally import Tally, tally
+from nsysan.model.narrow import WHOLE, Narrow
 from nsysan.model.part import Part, Parts
 from nsysan.model.run import Model, build_model
 from nsysan.trace.export import Trace
@@ -48,10 +49,11 @@ def analyze(
     steps: str | None = None,
     *,
     use_nvtx: bool = True,
+    narrow: Narrow = WHOLE,
     parts: Parts | None = None,
 ) -> Run:
     """Analyse a run from its report, or from its reports; arguments and errors are those of build_model."""
-    model = build_model(traces, steps, use_nvtx=use_nvtx, parts=parts)
+    model = build_model(traces, steps, use_nvtx=use_nvtx, narrow=narrow, parts=parts)
     return Run(**{field.name: getattr(model, field.name) for field in fields(model)})
 
 

@@ -15,8 +15,9 @@ from nsysan.trace.export import UNNAMED
 class Tally:
     """Counts of operations.
 
-    operations: all; launched: those whose launch call is recorded; untold: those of which it should be and is not
-    (a replay traced as one block has none). kernels, unnamed: kernels, and those without a name.
+    operations: all; launched: those whose launch call is recorded; named: those whose call has a name; untold: those
+    whose call should be recorded and is not (a replay traced as one block has none). kernels, unnamed: kernels, and
+    those without a name.
     kernel_ns: ns of all kernels. lookalikes: name, calls, ns of kernels that are named like a collective but are not in
     the catalogue. by_step: step, rank, operations, kernels, alone (kernels that no graph replayed), replays (CUDA
     graph launches), compute (operations), trimmed (operations) and trimmed_ns, a row for each step and rank.
@@ -24,6 +25,7 @@ class Tally:
 
     operations: int
     launched: int
+    named: int
     untold: int
     kernels: int
     unnamed: int
@@ -36,6 +38,7 @@ class Tally:
         return Tally(
             self.operations + other.operations,
             self.launched + other.launched,
+            self.named + other.named,
             self.untold + other.untold,
             self.kernels + other.kernels,
             self.unnamed + other.unnamed,
@@ -52,6 +55,7 @@ def tally(part: Part) -> Tally:
     launched = pl.col("launch_start").is_not_null()
     counts = work.select(
         launched.sum().alias("launched"),
+        named=pl.col("launch").count(),
         untold=((pl.col("type") != "graph") & ~launched).sum(),
         kernels=kernel.sum(),
         unnamed=(kernel & (pl.col("name") == UNNAMED)).sum(),

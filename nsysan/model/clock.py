@@ -52,6 +52,8 @@ def utc_offsets(reports: Sequence[ReportFacts]) -> list[int]:
 
 def shifted(frame: pl.DataFrame, offset: int) -> pl.DataFrame:
     """The frame with `offset` ns added to every column that holds a time."""
+    if not offset:
+        return frame
     return frame.with_columns(pl.col(name) + offset for name in _TIMES if name in frame.columns)
 
 

@@ -31,7 +31,8 @@ class ReportFacts:
     environment: dict[str, str]
     diagnostics: list[Diagnostic]
     unusable_rows: dict[str, int]
-    has_processes: bool
+    lacking: list[str]
+    has_messages: bool
     has_launch_calls: bool
     has_ranges: bool
     gpus: pl.DataFrame
@@ -52,7 +53,8 @@ def facts_of(trace: Trace) -> ReportFacts:
         environment={name: value for name, value in trace.environment.items() if name in _KEPT},
         diagnostics=trace.diagnostics,
         unusable_rows=trace.unusable_rows,
-        has_processes=trace.has_processes,
+        lacking=trace.lacking,
+        has_messages=trace.has_messages,
         has_launch_calls=trace.has_launch_calls,
         has_ranges=trace.has_ranges,
         gpus=trace.gpus,

@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
+from nsysan import progress
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.model.clock import Clock, check_one_run, refine, shifted, utc_offsets
 from nsysan.model.facts import ReportFacts
 from nsysan.model.found import Found
 from nsysan.model.matching import AMBIGUOUS, match_collectives
+from nsysan.model.narrow import WHOLE, Narrow
 from nsysan.model.part import Placement
 from nsysan.model.ranks import Rank, merge_ranks
 from nsysan.model.reading import Summary
@@ -32,7 +34,7 @@ class Merged:
     placements: list[Placement]
 
 
-def merge(summaries: Sequence[Summary]) -> Merged:
+def merge(summaries: Sequence[Summary], narrow: Narrow = WHOLE) -> Merged:
     """The run that these are the reports of; NsysanError where they are not of one."""
     facts = [summary.facts for summary in summaries]
     first_keys = _running([summary.keys for summary in summaries])
@@ -50,8 +52,9 @@ def merge(summaries: Sequence[Summary]) -> Merged:
     counts = pl.concat(
         [shifted(s.counts, offset).with_columns(pl.col("rank_key") + key) for s, key, _, offset in places]
     )
-    calls = pl.concat([_calls(*place, report) for report, place in enumerate(places)])
-    steps = combine_steps(found, calls, counts)
+    # A column of which a report has nothing is of no type in it.
+    calls = pl.concat([_calls(*place, report) for report, place in enumerate(places)], how="vertical_relaxed")
+    steps = narrow.of_steps(combine_steps(found, calls, counts))
     rank_of = {key: rank.rank for key, rank in ranks}
     report_of = {key: report for report, own in enumerate(keyed) for key, _ in own}
     known = {"rank": _mapped(rank_of), "report": _mapped(report_of)}
@@ -64,6 +67,7 @@ def merge(summaries: Sequence[Summary]) -> Merged:
         clock = refine(calls, len(ranks), len(facts), groups)
         calls, windows = _corrected(calls, clock.offsets), _corrected(windows, clock.offsets)
         clock = replace(clock, offsets=[a + b for a, b in zip(offsets, clock.offsets, strict=True)])
+    progress.stage("matching collectives")
     collectives = match_collectives(calls, len(ranks), groups).sort("rank", "begin")
     final = windows.drop("rank_key").sort("step", "rank")
     placements = [

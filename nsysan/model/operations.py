@@ -9,6 +9,7 @@ import polars as pl
 from nsysan.model import classes
 from nsysan.model.classes import Catalogue
 from nsysan.trace.export import UNNAMED, Trace
+from nsysan.trace.rows import kept
 
 _CATEGORY = pl.Categorical()
 _I64 = npt.NDArray[np.int64]
@@ -16,6 +17,8 @@ _CORRELATIONS = 1 << 32  # CUPTI counts calls in 32 bits
 #: Up to this share of kernels without a name is counted with the rest.
 _FEW_UNNAMED = 0.01
 _STREAM = ["process", "device", "context", "stream"]
+#: What no two operations share: one call gives a stream one piece of work at a time.
+_IDENTITY = (*_STREAM, "start", "end", "correlation", "graph_node", "name", "type")
 
 
 def load_operations(trace: Trace, catalogue: Catalogue) -> pl.DataFrame:
@@ -26,14 +29,32 @@ def load_operations(trace: Trace, catalogue: Catalogue) -> pl.DataFrame:
     launch_start, launch_end, launch (of the API call, null where none is recorded).
     """
     kernels = trace.kernels
+    # What is wanted of the largest frames is known, and each copy of one is as large as what is made of it.
+    _ = trace.graph_mode
+    trace.release()
     names = kernels.select("name", "demangled").unique(maintain_order=True)
     kernels = kernels.join(_classified(names, catalogue), on=["name", "demangled"], how="left", nulls_equal=True)
     kernels = kernels.with_columns(_unknown_if_unnamed(kernels))
     others = pl.concat([_plain(trace.copies, classes.COPY), _plain(trace.graph_replays, classes.OPAQUE)])
     work = pl.concat([kernels, others.select(kernels.columns)])
-    work = work.filter(pl.col("start").is_not_null() & pl.col("end").is_not_null())
-    work = work.sort("process", "device", "start", "end", "stream").with_row_index("row")
-    return _trim_stream_overlap(_join_launches(work, trace))
+    del kernels, others
+    work = kept(work, pl.col("start", "end").is_not_null())
+    work = _each_once(work.sort("process", "device", "start", "end", "stream"), trace).with_row_index("row")
+    work = _join_launches(work, trace)
+    _ = trace.synchronise_calls
+    trace.release()
+    return _narrowed(_trim_stream_overlap(work))
+
+
+def _each_once(work: pl.DataFrame, trace: Trace) -> pl.DataFrame:
+    """The rows, in order, without those that repeat the one before: a tool that merges files can write them twice."""
+    told = pl.col("stream").is_not_null() & pl.col("correlation").is_not_null()
+    again = told & pl.all_horizontal(pl.col(name).eq_missing(pl.col(name).shift(1)) for name in _IDENTITY)
+    repeated = work.select(again.fill_null(False)).to_series()
+    if not repeated.any():
+        return work
+    trace.leave_out("operations that occur twice", int(repeated.sum()))
+    return work.filter(~repeated)
 
 
 def in_words(work: pl.DataFrame) -> pl.DataFrame:
@@ -95,6 +116,24 @@ def _call_keys(frame: pl.DataFrame, processes: _I64) -> _I64:
     return np.where(known, process * _CORRELATIONS + correlation, -1)
 
 
+def _narrowed(work: pl.DataFrame) -> pl.DataFrame:
+    """The same numbers in fewer bytes: a column that has nothing takes none, and ids are small."""
+    small = {"device": pl.Int32, "context": pl.Int32, "stream": pl.Int32, "correlation": pl.UInt32, "trimmed": pl.Int32}
+    fitting = [name for name, dtype in small.items() if _fits(work[name], dtype)]
+    empty = [name for name in ("graph", "bytes") if work[name].null_count() == len(work)]
+    return work.with_columns(
+        *(pl.col(name).cast(small[name]) for name in fitting), *(pl.lit(None).alias(name) for name in empty)
+    )
+
+
+def _fits(values: pl.Series, dtype: type[pl.Int32] | type[pl.UInt32]) -> bool:
+    least, most = values.min(), values.max()
+    if not isinstance(least, int) or not isinstance(most, int):
+        return True
+    lowest, highest = (0, (1 << 32) - 1) if dtype is pl.UInt32 else (-(1 << 31), (1 << 31) - 1)
+    return lowest <= least and most <= highest
+
+
 def _trim_stream_overlap(work: pl.DataFrame) -> pl.DataFrame:
     """Let work begin no earlier than its predecessor on the same stream ends.
 
@@ -103,7 +142,8 @@ def _trim_stream_overlap(work: pl.DataFrame) -> pl.DataFrame:
     """
     # Replay blocks of graph-level tracing queue behind each other; they are clipped by the same rule.
     predecessor_end = pl.col("end").cum_max().shift(1).over(_STREAM, order_by=["start", "end"])
-    begin = pl.max_horizontal("start", predecessor_end)
+    # Without streams nothing tells a predecessor from work beside it.
+    begin = pl.when(pl.col("stream").is_null()).then("start").otherwise(pl.max_horizontal("start", predecessor_end))
     return work.with_columns(begin=pl.min_horizontal(begin, "end")).with_columns(
         trimmed=pl.col("begin") - pl.col("start")
     )

@@ -12,6 +12,7 @@ from nsysan.model.attach import attach
 from nsysan.model.classes import COMMUNICATION, load_catalogue
 from nsysan.model.facts import ReportFacts, facts_of
 from nsysan.model.found import Found
+from nsysan.model.narrow import WHOLE, Narrow
 from nsysan.model.operations import in_words, load_operations
 from nsysan.model.payloads import with_payloads
 from nsysan.model.ranks import Rank, identify_ranks
@@ -40,11 +41,15 @@ CALL = (
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to read a report. steps: regular expression for ranges that mark steps; use_nvtx: whether ranges may."""
+    """How to read a report. steps: regular expression for ranges that mark steps; use_nvtx: whether ranges may.
+
+    narrow: which part of it is wanted.
+    """
 
     source: Path | Trace
     steps: str | None = None
     use_nvtx: bool = True
+    narrow: Narrow = WHOLE
 
 
 @dataclass(frozen=True)
@@ -90,10 +95,8 @@ class Summary:
 def read(recipe: Recipe) -> Reading:
     """Read a report; NsysanError where it cannot be, or holds no GPU work, or `steps` matches nothing."""
     trace = recipe.source if isinstance(recipe.source, Trace) else Trace(recipe.source)
+    recipe.narrow.apply_to(trace)
     work = load_operations(trace, load_catalogue())
-    # What is wanted of the largest frames is known by now, and each is as large as `work`.
-    _ = trace.graph_mode, trace.synchronise_calls
-    trace.release()
     if not (work["type"].is_in(["kernel", "graph"])).any():
         raise NsysanError(_nothing(trace), ExitCode.NOTHING_TO_ANALYSE)
     keys = work.select(_KEY).unique().sort(_KEY).with_row_index("rank_key").cast({"rank_key": pl.Int64})
@@ -102,6 +105,7 @@ def read(recipe: Recipe) -> Reading:
     told = with_payloads(in_words(work.filter(is_communication())), trace)
     work = attach(work, told.select("row", "message_bytes", pl.col("communicator").cast(pl.Categorical())))
     found = find_windows(trace, work, recipe.steps, use_nvtx=recipe.use_nvtx)
+    trace.release()
     stepped = keys.join(found.windows.select("rank_key").unique(), on="rank_key", how="semi").sort("rank_key")
     identified = identify_ranks(trace, list(stepped.select(_KEY).iter_rows()))
     key_of = {(process, device): key for key, process, device in stepped.select("rank_key", *_KEY).iter_rows()}

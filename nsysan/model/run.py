@@ -10,12 +10,14 @@ from typing import TypeVar, TypeVarTuple
 
 import polars as pl
 
+from nsysan import progress
 from nsysan._errors import NsysanError
 from nsysan.model.clock import Clock
 from nsysan.model.facts import ReportFacts
 from nsysan.model.health import says_events_lost
 from nsysan.model.host_clock import HostClock
 from nsysan.model.merge import merge
+from nsysan.model.narrow import WHOLE, Narrow
 from nsysan.model.part import Here, Part, Parts
 from nsysan.model.ranks import Rank
 from nsysan.model.reading import Recipe, Summary
@@ -100,7 +102,7 @@ class Model:
         The columns of operations.load_operations, and report, rank, step (null outside steps), message_bytes,
         communicator, last (last arrival at a matched collective).
         """
-        work = pl.concat(self.ask(_work))
+        work = pl.concat(self.ask(_work), how="vertical_relaxed")
         return work if self.stated_bytes is None else work.with_columns(stated(self.stated_bytes))
 
     @property
@@ -142,18 +144,20 @@ def build_model(
     steps: str | None = None,
     *,
     use_nvtx: bool = True,
+    narrow: Narrow = WHOLE,
     parts: Parts | None = None,
 ) -> Model:
     """Build the model of a run from its report, or from its reports (one a rank, or one a host).
 
     steps: regular expression for the NVTX ranges that mark steps. use_nvtx=False: find steps without ranges.
-    parts: where reports are read and held, by default in this process; anywhere else they are given as paths.
+    narrow: which part of the run. parts: where reports are read and held, by default in this process; anywhere else
+    they are given as paths.
     A report that cannot be read, holds no GPU work or no range that `steps` matches is left out (`failures`);
     NsysanError if that leaves none, or the reports are not of one run.
     """
     sources = [traces] if isinstance(traces, Trace | Path) else list(traces)
     parts = Here() if parts is None else parts
-    found = parts.read([Recipe(source, steps, use_nvtx) for source in sources])
+    found = parts.read([Recipe(source, steps, use_nvtx, narrow) for source in sources])
     summaries = {number: summary for number, summary in enumerate(found) if isinstance(summary, Summary)}
     failures = [
         Failure(source.name, str(source.path if isinstance(source, Trace) else source), summary)
@@ -162,7 +166,8 @@ def build_model(
     ]
     if not summaries:
         raise failures[0].error
-    merged = merge(list(summaries.values()))
+    progress.stage("finding steps")
+    merged = merge(list(summaries.values()), narrow)
     parts.place(dict(zip(summaries, merged.placements, strict=True)))
     return Model(
         parts=parts,

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from nsysan._errors import ExitCode, NsysanError
-from nsysan.model.asof import join_nearest
 from nsysan.model.engines import Engine, load_engines
 from nsysan.model.found import Found
 from nsysan.model.repeats import by_period
 from nsysan.model.replays import by_replays
 from nsysan.trace.export import Trace
+
+_I64 = npt.NDArray[np.int64]
+#: Before any time, and the id of no thread and no process.
+_NEVER = -(1 << 62)
 
 
 def find_windows(trace: Trace, work: pl.DataFrame, pattern: str | None = None, *, use_nvtx: bool = True) -> Found:
@@ -81,13 +86,16 @@ def _by_ranges(trace: Trace, work: pl.DataFrame, engine: Engine, least: int) -> 
     inside = _launched_inside(work, ranges)
     if inside.is_empty():
         return None
-    begins = inside.group_by("rank_key", "range_id").agg(begin=pl.min("begin"), last=pl.max("end"))
+    at = inside["at"]
+    times = inside.select("rank_key", "range_id", begin=work["begin"].gather(at), end=work["end"].gather(at))
+    begins = times.group_by("rank_key", "range_id").agg(begin=pl.min("begin"), last=pl.max("end"))
     windows = begins.join(ranges.select("range_id", label="name"), on="range_id").sort("rank_key", "begin")
     windows = windows.unique(["rank_key", "begin"], keep="first", maintain_order=True)
     windows = windows.with_columns(
         finish=pl.coalesce(pl.col("begin").shift(-1).over("rank_key"), pl.max_horizontal("last", "begin"))
     )
-    membership = inside.join(windows.select("rank_key", "range_id", first="begin"), on=["rank_key", "range_id"])
+    first = windows.select("rank_key", "range_id", begin="begin")
+    membership = inside.with_columns(row=work["row"].gather(at)).join(first, on=["rank_key", "range_id"])
     if engine.decode is not None:
         prefill = [label for label in windows["label"].unique() if not engine.decode.search(label)]
         windows = windows.with_columns(prefill=pl.col("label").is_in(prefill))
@@ -96,7 +104,7 @@ def _by_ranges(trace: Trace, work: pl.DataFrame, engine: Engine, least: int) -> 
         "nvtx",
         f"NVTX ranges {shown!r} ({engine.name})",
         windows.drop("range_id", "last"),
-        membership.select("row", "rank_key", begin="first"),
+        membership.select("row", "rank_key", "begin"),
     )
 
 
@@ -116,19 +124,32 @@ def _outermost_repeated(ranges: pl.DataFrame, least: int) -> pl.DataFrame:
 
 
 def _launched_inside(work: pl.DataFrame, ranges: pl.DataFrame) -> pl.DataFrame:
-    """The operations launched inside each range, on its thread; by any thread of its process if there is none."""
-    columns = ("row", "rank_key", "begin", "end", "process", "thread", "launch_start")
-    launched = work.select(columns).filter(pl.col("launch_start").is_not_null())
-    by_thread = _launched_while_open(launched, ranges, "thread")
+    """at (index in work), rank_key, range_id: the operations launched inside each range, on its thread.
+
+    By any thread of its process, where none was launched on a thread that has ranges.
+    """
+    time = work["launch_start"].fill_null(_NEVER).to_numpy()
+    thread, process = (work[scope].fill_null(_NEVER).to_numpy() for scope in ("thread", "process"))
+    found = _open_range(time, thread, ranges, "thread")
     # Each process on its own: an engine may launch from the range's thread in one and from a worker in another.
-    others = launched.join(by_thread, on="process", how="anti")
-    return pl.concat([by_thread, _launched_while_open(others, ranges, "process").select(by_thread.columns)])
+    others = ~np.isin(process, np.unique(process[found >= 0]))
+    found = np.where(others, _open_range(time, np.where(others, process, _NEVER), ranges, "process"), found)
+    at = np.flatnonzero(found >= 0)
+    return pl.DataFrame(
+        {"at": at, "rank_key": work["rank_key"].gather(at), "range_id": found[at]},
+        schema={"at": pl.Int64, "rank_key": pl.Int64, "range_id": pl.UInt32},
+    )
 
 
-def _launched_while_open(launched: pl.DataFrame, ranges: pl.DataFrame, scope: str) -> pl.DataFrame:
-    opened = ranges.select(scope, "range_id", opened="start", closed="end")
-    candidates = join_nearest(launched, opened, left_on="launch_start", right_on="opened", by=scope)
-    return candidates.filter(pl.col("launch_start") <= pl.col("closed"))
+def _open_range(time: _I64, scope: _I64, ranges: pl.DataFrame, by: str) -> _I64:
+    """For each time the id of the last range of its scope (thread or process) begun by then, -1 if it has ended."""
+    found = np.full(len(time), -1, dtype=np.int64)
+    for (owner,), own in ranges.sort("start").partition_by(by, as_dict=True, maintain_order=True).items():
+        at = np.flatnonzero(scope == owner)
+        index = np.searchsorted(own["start"].to_numpy(), time[at], side="right") - 1
+        inside = (index >= 0) & (time[at] <= own["end"].to_numpy()[np.maximum(index, 0)])
+        found[at[inside]] = own["range_id"].to_numpy()[index[inside]]
+    return found
 
 
 def _whole(work: pl.DataFrame) -> Found:

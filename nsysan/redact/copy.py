@@ -157,6 +157,9 @@ class _Copier:
         table, present = plan.DIAGNOSTICS, self._origin.tables[plan.DIAGNOSTICS]
         kinds = {"timestamp", "timestampType", "source", "severity", "text", "globalPid"}
         columns = {c: "message" if c == "text" else plan.NUMBER for c in present if c in kinds}
+        if not columns:
+            self._copied.dropped.append(table)
+            return
         self._create(table, columns)
         others = "1"
         if "globalPid" in columns:
@@ -171,6 +174,9 @@ class _Copier:
             yield str(name or ""), str(value or "")
 
     def _write_named(self, table: str, rows: list[tuple[str, str]]) -> None:
+        if not {"name", "value"} <= set(self._origin.tables[table]):
+            self._copied.dropped.append(table)
+            return
         self._create(table, {"name": plan.WORD, "value": plan.WORD})
         self._raw.executemany(f"INSERT INTO main.{quoted(table)} VALUES (?, ?)", rows)
         self._copied.tables[table] = len(rows), self._count(table)

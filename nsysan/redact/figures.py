@@ -22,7 +22,9 @@ def _document(path: Path) -> dict[str, Any]:
     from nsysan.report.document import to_document
 
     try:
-        document = to_document(build_report(nsysan.analyze([nsysan.open_trace(path)]), nsysan.__version__))
+        document = to_document(
+            build_report(nsysan.analyze([nsysan.open_trace(path)]), nsysan.__version__, timelines=False)
+        )
     except NsysanError as error:
         return {"error": error.exit_code}
     for named in document["inputs"]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from nsysan import progress
 from nsysan.metrics.counters import Counter, summarise
 from nsysan.metrics.ledger import FIGURES, IDLE, LINES
 from nsysan.metrics.run import Run
@@ -83,22 +84,28 @@ class Report:
 
 
 def build_report(
-    run: Run, version: str, expected: Expectation | None = None, *, link_gbps: float | None = None
+    run: Run,
+    version: str,
+    expected: Expectation | None = None,
+    *,
+    link_gbps: float | None = None,
+    timelines: bool = True,
 ) -> Report:
     """The Report of a run.
 
     expected: gives message sizes where the trace does not, and is held against the rest. link_gbps: peak of the
-    link between the GPUs, in place of the table's.
+    link between the GPUs, in place of the table's. timelines: whether it is to show single steps.
     """
+    progress.stage("accounting for every nanosecond")
     compared = compare_with(run, expected)
     run = fill_bytes(run, expected)
     per_rank = _medians(run.ledger)
     diagnosis = diagnose(run)
     families = find_families(run)
     link = find_link(run, families, link_gbps)
-    timelines = build_timelines(run, diagnosis)
+    drawn = build_timelines(run, diagnosis) if timelines else []
     quality = assess(run, diagnosis, compared) + assess_export(run) + assess_wire(families, link)
-    counters, lanes = _counters(run, timelines)
+    counters, lanes = _counters(run, drawn)
     if lanes is not None:
         quality.append(assess_counters(run, counters))
     return Report(
@@ -117,7 +124,7 @@ def build_report(
         diagnosis=diagnosis,
         expectation=compared,
         findings=find(run, diagnosis, compared, link),
-        timelines=timelines,
+        timelines=drawn,
         quality=quality,
         counters=counters,
         counter_lanes=lanes or [],

@@ -17,6 +17,8 @@ from nsysan.report.timeline import Timeline, decimated
 
 _LANE_HEIGHT = 22
 _NAME_WIDTH = 90
+#: More points of a chart over the steps would weigh more than the rest of the page.
+MAX_POINTS = 40_000
 #: More bars than this take a browser seconds; the page's own timeline draws them all.
 _MAX_BARS = 8_000
 
@@ -109,8 +111,17 @@ def caused_by_step(report: Report) -> go.Figure | None:
     caused = report.diagnosis.caused
     if caused.is_empty():
         return None
-    figure = _heat_map(caused.select("rank", at="step", lateness="ns"), "step", "caused, us")
-    return entitled(figure, "What each rank's late arrivals cost the others, by step")
+    shown, which = thinned(caused)
+    figure = _heat_map(shown.select("rank", at="step", lateness="ns"), "step", "caused, us")
+    return entitled(figure, f"What each rank's late arrivals cost the others, by step{which}")
+
+
+def thinned(rows: pl.DataFrame) -> tuple[pl.DataFrame, str]:
+    """Rows of one step in so many that they are about MAX_POINTS, and words for that; the figures count all steps."""
+    every = -(-len(rows) // MAX_POINTS)
+    if every <= 1:
+        return rows, ""
+    return rows.filter(pl.col("step") % every == 0), f" (one step in {every})"
 
 
 def _heat_map(values: pl.DataFrame, axis: str, unit: str) -> go.Figure:

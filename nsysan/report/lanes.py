@@ -17,6 +17,8 @@ from nsysan.report.timeline import LAUNCH, RANGE, Timeline
 _NAME_WIDTH = 160
 #: More rows than this of steps and ranks would weigh more than the rest of the page.
 _MAX_LEDGERS = 20_000
+#: So many names differ in no real trace; further ones are not told apart.
+_MAX_NAMES = 20_000
 
 
 def timeline_data(report: Report) -> str:
@@ -77,14 +79,22 @@ def _step(timeline: Timeline, lines: list[str], names: dict[str, int], counters:
         "line": [lines.index(line) for line in ordered["line"]],
         "begin": (ordered["begin"] - ordered["begin"].shift(1, fill_value=0)).to_list(),
         "length": (ordered["end"] - ordered["begin"]).to_list(),
-        "name": [names.setdefault(plain(name, _NAME_WIDTH), len(names)) for name in ordered["name"]],
+        "name": [_number(names, name) for name in ordered["name"]],
         "call": ordered["call"].fill_null(-1).to_list(),
         "last": [
-            [lane, time, late, call, names.setdefault(plain(name, _NAME_WIDTH), len(names))]
+            [lane, time, late, call, _number(names, name)]
             for lane, time, late, call, name in marks.select("number", "time", "lateness", "call", "name").iter_rows()
         ],
         "counters": [] if counters is None else _counters(counters),
     }
+
+
+def _number(names: dict[str, int], name: str) -> int:
+    """Position of a name, which is added where it is new."""
+    shown = plain(name, _NAME_WIDTH)
+    if len(names) >= _MAX_NAMES and shown not in names:
+        shown = "(one of more names than this file holds)"
+    return names.setdefault(shown, len(names))
 
 
 def _position(rank_and_lane: tuple[int, str]) -> tuple[int, int, int, str]:
@@ -115,12 +125,14 @@ def _ledger(report: Report) -> dict[str, Any]:
     shown = list(dict.fromkeys([*visible_lines(report), *present]))
     shown = [line for line in (*LINES, IDLE) if line in shown]
     rows = report.per_step.head(_MAX_LEDGERS)
+    kept = rows["step"].unique().sort().to_list()
     return {
         "lines": ["period", *shown],
         "names": ["period", *(NAMES[line] for line in shown)],
+        "count": report.steps.count,
         "step": rows["step"].to_list(),
         "rank": rows["rank"].to_list(),
         "values": [rows[f"{line}_ns"].to_list() for line in ("period", *shown)],
-        "labels": {str(step): plain(label, 60) for step, label in report.steps.labels.items()},
-        "excluded": {str(step): reason for step, reason in report.steps.excluded.items()},
+        "labels": {str(step): plain(report.steps.labels[step], 60) for step in kept},
+        "excluded": {str(step): report.steps.excluded[step] for step in kept if step in report.steps.excluded},
     }

@@ -12,16 +12,44 @@ from nsysan.report.quality import ESTIMATED, NOT_MEASURABLE, OK, Quality
 from nsysan.report.text import counted, numbered
 
 _AGAIN = "export the .nsys-rep again with `nsys export --type sqlite`"
+#: What follows from a column that some tool took out: the id of a quality row, and its reason.
+_LACKING = {
+    "process": (
+        "processes",
+        "GPU work names no process (globalPid was stripped from the export): ranks are the devices, and the calls of "
+        "several processes cannot be told apart",
+    ),
+    "device": (
+        "devices",
+        "GPU work names no device (deviceId was stripped from the export): a process counts as one rank, whatever "
+        "GPUs it used",
+    ),
+    "stream": (
+        "streams",
+        "GPU work names no stream (streamId was stripped from the export): an early start by programmatic dependent "
+        "launch reads as overlap, and which stream an idle GPU waits for is not known",
+    ),
+    "graph_node": (
+        "graph_nodes",
+        "kernels do not tell whether a CUDA graph replayed them (graphNodeId was stripped from the export): they count "
+        "as launched one by one, and idle time inside a replay has another cause",
+    ),
+}
 
 
 def assess_export(run: Run) -> list[Quality]:
     """Quality rows of what every trace should have, a row each where it does not; launches and clocks always."""
-    rows = [_launches(run), _clock(run), _unusable(run), _processes(run), _names(run), _ranges(run), _gpus(run)]
+    rows = [_launches(run), _clock(run), _unusable(run), *_columns(run), _names(run), _ranges(run), _gpus(run)]
     return [row for row in [*rows, _versions(run)] if row is not None]
 
 
 def _launches(run: Run) -> Quality:
     missing, known = run.tally.untold, run.tally.launched
+    if known and not run.tally.named:
+        why = (
+            "CUDA API calls have no names in the export, so that a host that waits in a synchronise call reads as late"
+        )
+        return Quality("launches", ESTIMATED, f"{why}; {_AGAIN}")
     if missing == 0:
         return Quality("launches", OK, "every operation has the API call that launched it")
     if known == 0:
@@ -71,20 +99,16 @@ def _unusable(run: Run) -> Quality | None:
     return Quality(
         "unusable_rows",
         ESTIMATED,
-        f"left out, since their times or ids cannot be: {listed}; the file is damaged: copy it again, or {_AGAIN}",
+        f"left out, since such rows cannot be: {listed}; the file is damaged: copy it again, or {_AGAIN}",
     )
 
 
-def _processes(run: Run) -> Quality | None:
-    without = [trace for trace in run.reports if not trace.has_processes]
-    if not without:
-        return None
-    return Quality(
-        "processes",
-        ESTIMATED,
-        "GPU work names no process (globalPid was stripped from the export): ranks are the devices, and the calls of "
-        f"several processes cannot be told apart; {_AGAIN}",
-    )
+def _columns(run: Run) -> list[Quality]:
+    """A row for each column that some tool took out of the export."""
+    lacking = {column for report in run.reports for column in report.lacking}
+    return [
+        Quality(id_, ESTIMATED, f"{what}; {_AGAIN}") for column, (id_, what) in _LACKING.items() if column in lacking
+    ]
 
 
 def _names(run: Run) -> Quality | None:

@@ -78,7 +78,7 @@ class Side:
 
 def build_side(label: str, run: Run, version: str, batch: int = 1) -> Side:
     """A side from its run; NsysanError where there is no steady decode step in it."""
-    report = build_report(run, version)
+    report = build_report(run, version, timelines=False)
     name = ", ".join(source.name for source in report.inputs)
     why = None
     if run.steps.method == "window":
@@ -133,7 +133,7 @@ def _caused(report: Report, steady: pl.DataFrame) -> Measured:
 
 
 def _idle(gaps: pl.DataFrame, steady: pl.DataFrame) -> dict[str, Measured]:
-    summed = gaps.group_by("step", "rank", "cause").agg(pl.sum("ns"))
+    summed = gaps.group_by("step", "rank", "cause").agg(pl.sum("ns")).with_columns(pl.col("cause").cast(pl.String))
     found = {}
     for cause in summed["cause"].unique().sort():
         own = summed.filter(pl.col("cause") == cause)
@@ -156,6 +156,7 @@ def _what_if(run: Run, report: Report) -> dict[str, Measured]:
     return {
         f"whatif.{name}": Measured(value, losses.select(ns=form)["ns"].drop_nulls().to_numpy().astype(np.float64))
         for name, (value, form) in named.items()
+        if value is not None
     }
 
 

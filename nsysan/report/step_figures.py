@@ -10,12 +10,14 @@ from plotly.subplots import make_subplots
 
 from nsysan.metrics.counters import Counter
 from nsysan.report.build import Report, visible_lines
-from nsysan.report.figures import entitled
+from nsysan.report.figures import entitled, thinned
 from nsysan.report.palette import COLOURS, NAMES, SERIES
 from nsysan.report.text import plain
 
 _NAME_WIDTH = 90
 _DASHES = ("solid", "dash", "dot")
+#: More points than this are slow to draw, and cover each other.
+_MARKED = 6_000
 #: Steps left out that are this much longer than the steady ones would flatten them.
 _FLATTENS = 2.0
 
@@ -23,14 +25,15 @@ _FLATTENS = 2.0
 def period_series(report: Report) -> go.Figure:
     """Step period of every rank over the steps, ms; steps left out of the medians are hollow."""
     figure = go.Figure()
-    parts = report.per_step.partition_by("rank", as_dict=True, maintain_order=True)
+    shown, which = thinned(report.per_step)
+    parts = shown.partition_by("rank", as_dict=True, maintain_order=True)
     for number, ((rank,), steps) in enumerate(parts.items()):
         labels = [escape(plain(report.steps.labels[step], _NAME_WIDTH)) for step in steps["step"]]
         figure.add_scatter(
             x=steps["step"].to_list(),
             y=(steps["period_ns"] / 1e6).to_list(),
             name=f"rank {rank}",
-            mode="lines+markers",
+            mode="lines+markers" if len(shown) <= _MARKED else "lines",
             line=_line(number),
             marker_symbol=["circle" if steady else "circle-open" for steady in steps["steady"]],
             customdata=labels,
@@ -38,7 +41,7 @@ def period_series(report: Report) -> go.Figure:
         )
     figure.update_layout(height=320)
     beyond = _axis_end(report.per_step)
-    entitled(figure, "Period of each step, by rank" + (" (start-up lies beyond the axis)" if beyond else ""))
+    entitled(figure, f"Period of each step, by rank{which}" + (" (start-up lies beyond the axis)" if beyond else ""))
     figure.update_xaxes(title="step")
     figure.update_yaxes(title="period, ms", rangemode="tozero", range=None if beyond is None else [0, beyond / 1e6])
     return figure
@@ -59,7 +62,7 @@ def lines_by_step(report: Report) -> go.Figure | None:
     steady = report.per_step.filter("steady")
     if steady.is_empty():
         return None
-    medians = steady.group_by("step").agg(pl.median(f"{line}_ns") for line in lines).sort("step")
+    medians, which = thinned(steady.group_by("step").agg(pl.median(f"{line}_ns") for line in lines).sort("step"))
     figure = go.Figure()
     for line in lines:
         figure.add_scatter(
@@ -73,7 +76,7 @@ def lines_by_step(report: Report) -> go.Figure | None:
             hovertemplate="step %{x}: %{y:,.1f} us<extra>" + NAMES[line] + "</extra>",
         )
     figure.update_layout(height=300, legend_traceorder="normal")
-    entitled(figure, "What the steady steps are made of (median over the ranks)")
+    entitled(figure, f"What the steady steps are made of (median over the ranks){which}")
     figure.update_xaxes(title="step")
     figure.update_yaxes(title="us per step", rangemode="tozero")
     return figure
@@ -95,10 +98,11 @@ def counters_by_step(report: Report) -> go.Figure | None:
     for row, own in enumerate(by_metric.values(), start=1):
         for counter in own:
             number = ranks.index(counter.rank)
+            steps, _ = thinned(counter.per_step)
             figure.add_scatter(
-                x=counter.per_step["step"].to_list(),
-                y=counter.per_step["mean"].to_list(),
-                customdata=counter.per_step["peak"].to_list(),
+                x=steps["step"].to_list(),
+                y=steps["mean"].to_list(),
+                customdata=steps["peak"].to_list(),
                 row=row,
                 col=1,
                 name=f"rank {counter.rank}",

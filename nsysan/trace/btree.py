@@ -5,6 +5,7 @@ The layout is that of https://www.sqlite.org/fileformat2.html#b_tree_pages.
 
 from __future__ import annotations
 
+import mmap
 import os
 from pathlib import Path
 
@@ -13,22 +14,44 @@ import numpy.typing as npt
 
 _INNER, _LEAF = 5, 13
 _DEPTH = 20
+_MAPPED = 64 << 20
+_Kinds = npt.NDArray[np.uint8]
 
 
-def is_tree(path: Path, root: int) -> bool:
-    """Whether the table that begins at page `root` reaches each of its pages once; False also for a damaged one."""
+def page_kinds(path: Path) -> _Kinds:
+    """First byte of each page of an SQLite file, by page number; entry 0, and a page's kind that it has not, is 0."""
+    with path.open("rb") as file:
+        size = _page_size(file.read(32))
+        pages = os.fstat(file.fileno()).st_size // size
+        kinds = np.zeros(pages + 1, dtype=np.uint8)
+        # A part at a time: of a file that is mapped whole, every page touched counts as the process's memory.
+        step = _MAPPED // size
+        for first in range(0, pages, step):
+            count = min(step, pages - first)
+            with mmap.mmap(file.fileno(), count * size, access=mmap.ACCESS_READ, offset=first * size) as part:
+                kinds[first + 1 : first + count + 1] = np.frombuffer(part[::size], dtype=np.uint8)
+    return kinds
+
+
+def _page_size(header: bytes) -> int:
+    size = int.from_bytes(header[16:18], "big")
+    return 65_536 if size == 1 else max(size, 512)
+
+
+def is_tree(path: Path, root: int, kinds: _Kinds) -> bool:
+    """Whether the table that begins at page `root` reaches each of its pages once; False also for a damaged one.
+
+    kinds: as page_kinds gives them.
+    """
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        header = os.pread(descriptor, 32, 0)
-        size = int.from_bytes(header[16:18], "big")
-        size = 65_536 if size == 1 else size
-        pages = os.fstat(descriptor).st_size // max(size, 1)
-        return size >= 512 and _reaches_each_once(descriptor, root, size, pages)
+        return _reaches_each_once(descriptor, root, _page_size(os.pread(descriptor, 32, 0)), kinds)
     finally:
         os.close(descriptor)
 
 
-def _reaches_each_once(descriptor: int, root: int, size: int, pages: int) -> bool:
+def _reaches_each_once(descriptor: int, root: int, size: int, kinds: _Kinds) -> bool:
+    pages = len(kinds) - 1
     seen = np.zeros(pages + 1, dtype=np.bool_)
     level = np.array([root], dtype=np.int64)
     for _ in range(_DEPTH):
@@ -38,19 +61,14 @@ def _reaches_each_once(descriptor: int, root: int, size: int, pages: int) -> boo
         if not within or len(np.unique(level)) < len(level) or seen[level].any():
             return False
         seen[level] = True
-        kinds = np.array([_byte(descriptor, (int(page) - 1) * size) for page in level])
-        if not np.isin(kinds, (_INNER, _LEAF)).all():
+        own = kinds[level]
+        if not np.isin(own, (_INNER, _LEAF)).all():
             return False
-        inner = [_children(os.pread(descriptor, size, (int(page) - 1) * size)) for page in level[kinds == _INNER]]
+        inner = [_children(os.pread(descriptor, size, (int(page) - 1) * size)) for page in level[own == _INNER]]
         if any(children is None for children in inner):
             return False
         level = np.concatenate([children for children in inner if children is not None] or [level[:0]])
     return False
-
-
-def _byte(descriptor: int, at: int) -> int:
-    found = os.pread(descriptor, 1, at)
-    return found[0] if found else 0
 
 
 def _children(page: bytes) -> npt.NDArray[np.int64] | None:

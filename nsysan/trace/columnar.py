@@ -99,7 +99,12 @@ def _table(file: Path, columns: list[str]) -> pa.Table:
     with _arrow(file) as reader:
         table = reader.read_all()
     table.validate()
-    return table.select(columns)
+    selected = table.select(columns)
+    for column in selected.columns:
+        # Offsets that lie outside of the text would be followed, into whatever memory is there.
+        plain = column.cast(pa.binary()) if pa.types.is_string(column.type) else column
+        (plain.cast(pa.large_binary()) if pa.types.is_large_string(plain.type) else plain).validate(full=True)
+    return selected
 
 
 def _arrow(file: Path) -> pa.RecordBatchReader:

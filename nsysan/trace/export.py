@@ -12,6 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from nsysan._errors import ExitCode, NsysanError
+from nsysan.trace.rows import kept
 from nsysan.trace.store import Store, Where
 
 _I64 = pl.Int64()
@@ -121,22 +122,47 @@ class Trace:
                 ExitCode.NOT_NSYS,
             )
         self._unusable: dict[str, int] = {}
+        self._begin: int | None = None
+        self._end: int | None = None
+
+    def narrow(self, begin: int | None = None, end: int | None = None) -> None:
+        """Read only GPU work that starts from `begin` to before `end` (ns)."""
+        if (begin, end) == (self._begin, self._end):
+            return
+        self._begin, self._end = begin, end
+        self.release()
+        for name in ("copies", "graph_replays"):
+            self.__dict__.pop(name, None)
+
+    def _work_wanted(self) -> list[Where]:
+        whole = self._begin is None and self._end is None
+        return [] if whole else [Where("start", at_least=self._begin, below=self._end)]
 
     @property
     def unusable_rows(self) -> dict[str, int]:
         """Rows of the frames read so far that are left out, by what they would be: their times or ids cannot be."""
         return {what: n for what, n in self._unusable.items() if n}
 
+    def leave_out(self, what: str, rows: int) -> None:
+        """Count rows that a reader of the frames leaves out."""
+        self._unusable[what] = rows
+
     @property
-    def has_processes(self) -> bool:
-        """Whether GPU work names the process that it is of; some tools strip that from an export."""
-        work = [table for table in (_KERNELS, _MEMCPY, _GRAPH_TRACE) if table in self._file.tables]
-        return not work or any("globalPid" in self._file.tables[table] for table in work)
+    def lacking(self) -> list[str]:
+        """What GPU work does not tell of itself, having lost the column: process, device, stream, graph_node."""
+        columns = self._file.tables.get(_KERNELS) or self._file.tables.get(_GRAPH_TRACE, tuple(_WORK_NAMES))
+        wanted = ("globalPid", "deviceId", "streamId", *(("graphNodeId",) if _KERNELS in self._file.tables else ()))
+        return [_WORK_NAMES[name] for name in wanted if name not in columns]
 
     @property
     def has_launch_calls(self) -> bool:
         """Whether CUDA API calls are in the export at all."""
         return _RUNTIME in self._file.tables
+
+    @property
+    def has_messages(self) -> bool:
+        """Whether messages of the profiler are in the export; every recording has some."""
+        return "DIAGNOSTIC_EVENT" in self._file.tables
 
     @property
     def has_ranges(self) -> bool:
@@ -208,7 +234,8 @@ class Trace:
     @cached_property
     def kernels(self) -> pl.DataFrame:
         """Every kernel: the columns of WORK, `name` being nsys' short name."""
-        frame = self._file.read(_KERNELS, {**_WORK_SOURCE, "shortName": _I64, "demangledName": _I64})
+        source = {**_WORK_SOURCE, "shortName": _I64, "demangledName": _I64}
+        frame = self._file.read(_KERNELS, source, self._work_wanted())
         return (
             frame.rename(_WORK_NAMES)
             .pipe(self._named, "shortName", "name")
@@ -221,10 +248,10 @@ class Trace:
     @cached_property
     def copies(self) -> pl.DataFrame:
         """Every memory copy and memory set: the columns of WORK."""
-        copies = self._file.read(_MEMCPY, {**_WORK_SOURCE, "bytes": _I64, "copyKind": _I64})
+        copies = self._file.read(_MEMCPY, {**_WORK_SOURCE, "bytes": _I64, "copyKind": _I64}, self._work_wanted())
         direction = pl.col("copyKind").replace_strict(_MEMCPY_KINDS, default="other", return_dtype=pl.String)
         copies = copies.with_columns(name=(pl.lit("memcpy ") + direction).cast(_NAME))
-        sets = self._file.read(_MEMSET, {**_WORK_SOURCE, "bytes": _I64})
+        sets = self._file.read(_MEMSET, {**_WORK_SOURCE, "bytes": _I64}, self._work_wanted())
         sets = sets.with_columns(name=pl.lit("memset", _NAME))
         return pl.concat(
             (
@@ -237,7 +264,7 @@ class Trace:
     def graph_replays(self) -> pl.DataFrame:
         """CUDA graph replays recorded as one block (graph-level tracing): the columns of WORK."""
         source = {name: dtype for name, dtype in _WORK_SOURCE.items() if name != "graphNodeId"}
-        frame = self._file.read(_GRAPH_TRACE, {**source, "graphId": _I64, "graphExecId": _I64})
+        frame = self._file.read(_GRAPH_TRACE, {**source, "graphId": _I64, "graphExecId": _I64}, self._work_wanted())
         return (
             frame.rename({old: new for old, new in _WORK_NAMES.items() if old in source})
             .with_columns(graph=pl.coalesce("graphExecId", "graphId"), name=pl.lit("CUDA graph replay", _NAME))
@@ -264,6 +291,8 @@ class Trace:
         wanted = [Where("eventClass", one_of=_CUDA_API_CLASSES)]
         # Without names a call is still known by the work that it gave.
         wanted += [Where("nameId", one_of=calls)] if len(self._strings) else []
+        # Work may have been launched long before it starts, but not after.
+        wanted += [Where("start", below=self._end)] if self._end is not None else []
         frame = self._file.read(_RUNTIME, columns, wanted)
         return (
             frame.rename({"globalTid": "thread", "correlationId": "correlation"})
@@ -451,10 +480,11 @@ class Trace:
         frame = frame.with_columns(blank)
         # A column that is missing, or empty throughout, is a lesser export; a gap in one is damage.
         told = [name for name in ("process", "device") if frame[name].null_count() < len(frame)]
-        usable = self._timed(frame.filter(*(_is_id(name) for name in told)), f"{kind} rows", _LONGEST_NS)
+        ids = [_is_id(name) for name in told]
+        usable = self._timed(kept(frame, *ids) if ids else frame, f"{kind} rows", _LONGEST_NS)
         if len(usable):
             middle = pl.col("start").median().cast(_I64)
-            usable = usable.filter((pl.col("start") - middle).abs() < _WIDEST_NS)
+            usable = kept(usable, (pl.col("start") - middle).abs() < _WIDEST_NS)
         lost = self._unusable[f"{kind} rows"] = len(frame) - len(usable)
         if lost > _MAX_UNUSABLE * len(frame):
             raise self._file.damaged(f"{lost} of {len(frame)} {kind} rows have impossible times, processes or devices")
@@ -471,7 +501,7 @@ class Trace:
         """The rows that begin and end at times that a clock can show; the others are counted as `what`."""
         possible = pl.all_horizontal(pl.col(begin, end).is_between(-_MAX_TIME, _MAX_TIME))
         lasted = pl.col(end) - pl.col(begin)
-        usable = frame.filter(possible).filter(lasted >= 0, lasted <= (2 * _MAX_TIME if longest is None else longest))
+        usable = kept(kept(frame, possible), lasted >= 0, lasted <= (2 * _MAX_TIME if longest is None else longest))
         self._unusable[what] = len(frame) - len(usable)
         return usable
 
@@ -498,6 +528,9 @@ class Trace:
 
     def release(self) -> None:
         """Forget the largest frames; they are read again if asked for again."""
+        if "ranges" in self.__dict__:
+            _ = self.open_range_count
+            self.__dict__.pop("_nvtx", None)
         for name in ("kernels", "launches"):
             self.__dict__.pop(name, None)
 

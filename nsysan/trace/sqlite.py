@@ -6,15 +6,19 @@ import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from urllib.parse import quote
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
+from nsysan import progress
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.trace import bulk
-from nsysan.trace.btree import is_tree
+from nsysan.trace.btree import is_tree, page_kinds
 from nsysan.trace.store import Where, applicable, completed, damaged
 
 MAGIC = b"SQLite format 3\x00"
@@ -113,16 +117,40 @@ class SqliteFile:
         sql = ", ".join(f"{source} AS {quoted(name)}" for name, source in names.items())
         statement = f"SELECT {sql} FROM {quoted(table)} WHERE rowid BETWEEN ? AND ?{_and(where)}"
         # Rows that a condition drops are not counted by anyone.
-        if where and not is_tree(self.path, self._root(table)):
+        if where and not is_tree(self.path, self._root(table), self._page_kinds):
             raise self.damaged(f"table {table}: its pages form no tree")
-        frame = bulk.read(self._uri, statement, list(names), self._row_bounds(table), self._most_rows())
+        types = dict.fromkeys(names, bulk.INTEGER)
+        progress.stage(f"reading {table}", 0 if where else self._last_row(table))
+        frame = bulk.read(self._uri, statement, types, self._row_bounds(table), self._most_rows())
         if frame is None:
             raise self.damaged(f"table {table} holds values of a wrong type, or more rows than its pages can")
         for name in others:
-            only = [*where, Where(name)]
-            some = self._read_rows(table, {name: schema[name]}, only, key=key)
-            frame = frame.join(some, on=key, how="left", maintain_order="left")
+            frame = frame.join(self._read_some(table, name, schema[name], where, key), on=key, how="left")
         return frame.select(list(schema))
+
+    def _read_some(self, table: str, name: str, dtype: pl.DataType, where: Sequence[Where], key: str) -> pl.DataFrame:
+        """rowid and value of one column of texts or blobs, of the rows that have one."""
+        column, conditions = quoted(name), [*where, Where(name)]
+        self._start_statement(columns=4)
+        fitting = "'text'" if dtype == pl.String() else "'text', 'blob'"
+        size = f"length(CAST({column} AS BLOB))"
+        rows, odd, longest, total = self._connection.execute(
+            f"SELECT count({column}), total(typeof({column}) NOT IN ({fitting})), max({size}), total({size}) "
+            f"FROM {quoted(table)} WHERE TRUE{_and(conditions)}"
+        ).fetchone()
+        if rows < BULK_ROWS or not rows or odd:
+            return self._read_rows(table, {name: dtype}, conditions, key=key)
+        if longest > _MAX_VALUE or total > 2 * self._size + _MAX_VALUE:
+            raise self.damaged(f"table {table} holds more than the file")
+        # As bytes, which cannot be anything but what they are; text is decoded below.
+        sql = f"SELECT rowid AS {quoted(key)}, CAST({column} AS BLOB) AS value FROM {quoted(table)}"
+        statement = f"{sql} WHERE rowid BETWEEN ? AND ?{_and(conditions)}"
+        types = {key: bulk.INTEGER, "value": bulk.BYTES}
+        frame = bulk.read(self._uri, statement, types, self._row_bounds(table), self._most_rows())
+        if frame is None:
+            raise self.damaged(f"table {table} holds values of a wrong type, or more rows than its pages can")
+        value = frame["value"] if dtype == pl.Binary() else _decoded(frame["value"])
+        return frame.select(key, value.alias(name))
 
     def _read_rows(
         self, table: str, schema: Mapping[str, pl.DataType], where: Sequence[Where], key: str | None = None
@@ -164,7 +192,8 @@ class SqliteFile:
         wrong = " OR ".join(f"typeof({quoted(name)}) NOT IN ('integer', 'null')" for name in numbers)
         for begin, end in self._row_bounds(table):
             self._start_statement(len(numbers) + 5)
-            first = f"SELECT * FROM {quoted(table)} WHERE rowid BETWEEN ? AND ? LIMIT {bulk.BATCH}"
+            columns = ", ".join(map(quoted, numbers))
+            first = f"SELECT {columns} FROM {quoted(table)} WHERE rowid BETWEEN ? AND ? LIMIT {bulk.BATCH}"
             if self._connection.execute(f"SELECT 1 FROM ({first}) WHERE {wrong} LIMIT 1", (begin, end)).fetchone():
                 raise self.damaged(f"table {table} holds values of a wrong type")
 
@@ -191,6 +220,10 @@ class SqliteFile:
                 return 0
             raise
         return last or 0
+
+    @cached_property
+    def _page_kinds(self) -> npt.NDArray[np.uint8]:
+        return page_kinds(self.path)
 
     # ---- guards
 
@@ -241,6 +274,14 @@ class SqliteFile:
         # A damaged schema can put bytes into SQLite's message that Python cannot decode.
         except (sqlite3.Error, UnicodeDecodeError) as error:
             raise self.damaged(f"{what}: {error}") from error
+
+
+def _decoded(value: pl.Series) -> pl.Series:
+    """Bytes as text; what is not UTF-8 with a sign in its place."""
+    try:
+        return value.cast(pl.String)
+    except pl.exceptions.PolarsError:
+        return value.map_elements(lambda raw: raw.decode("utf-8", "replace"), return_dtype=pl.String)
 
 
 def _authorize(action: int, first: str | None, *_: str | None) -> int:

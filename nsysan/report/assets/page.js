@@ -40,6 +40,7 @@ const styled = (source) => {
     margin: { l: 10, r: 10, t: 10, b: 45 },
     legend: { ...layout.legend, orientation: "h", y: 1.02, yanchor: "bottom", x: 0, itemwidth: 30 },
     hoverlabel: { namelength: -1, align: "left" },
+    modebar: { bgcolor: "rgba(0,0,0,0)", color: line, activecolor: ink },
   });
   for (const name of ["xaxis", "yaxis", ...Object.keys(layout).filter((key) => /^[xy]axis\d+$/.test(key))]) {
     const axis = { gridcolor: line, zerolinecolor: line, linecolor: line };
@@ -55,7 +56,10 @@ const drawPlot = (element, source) => {
   layout.height += tall;
   element.style.height = `${layout.height}px`;
   return Plotly.react(element, data, layout, {
-    responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "sendDataToCloud"],
+    responsive: true, displaylogo: false,
+    // A report leaves this file by its reader's hand only: plotly offers to upload a chart.
+    showSendToCloud: false, plotlyServerURL: "",
+    modeBarButtonsToRemove: ["sendChartToCloud", "select2d", "lasso2d"],
   });
 };
 // A step in a chart is a way to its timeline.

@@ -345,6 +345,8 @@ const startTimeline = (report) => {
     if (step) status.textContent = step.note;
     else if (known) {
       status.textContent = `Step ${number} has no timeline in this file (${steps.size} steps have); its ledger is below, the timeline shows step ${state.step}.`;
+    } else if (number >= 0 && number < report.ledger.count) {
+      status.textContent = `Step ${number} is not in this file, which would be too large; the JSON document has its figures.`;
     } else status.textContent = `There is no step ${number} in this report; the timeline shows step ${state.step}.`;
   };
   const show = (number, rank, from, to) => {

@@ -1,0 +1,57 @@
+"""Kinds of values that options take."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import click
+
+_NS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
+_TIME = re.compile(r"([+-]?(?:\d+(?:\.\d*)?|\.\d+))\s*(ns|us|ms|s)?")
+_CHOSEN = re.compile(r"(\d+)(?::(\d+))?")
+_LARGEST_NS = 1 << 62
+
+
+class _Time(click.ParamType[int]):
+    """A time with its unit, seconds if it has none; ns."""
+
+    name = "time"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        found = _TIME.fullmatch(str(value).strip())
+        ns = float(found[1]) * _NS[found[2] or "s"] if found else None
+        if ns is None or abs(ns) > _LARGEST_NS:
+            self.fail(f"{value!r} is no time; times are like 1.5s, 200ms or 3", param, ctx)
+        return round(ns)
+
+
+class _Numbers(click.ParamType[frozenset[int]]):
+    """Numbers with commas between them."""
+
+    name = "numbers"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> frozenset[int]:
+        parts = [part.strip() for part in str(value).split(",")]
+        if not all(part.isdecimal() and len(part) < 10 for part in parts):
+            self.fail(f"{value!r} is no list of numbers, like 0,3", param, ctx)
+        return frozenset(int(part) for part in parts)
+
+
+TIME = _Time()
+NUMBERS = _Numbers()
+
+
+def steps_of(values: Sequence[str]) -> tuple[str | None, tuple[int, int] | None]:
+    """The pattern and the numbers of steps among the values of --steps, each at most once."""
+    chosen = [found for value in values if (found := _CHOSEN.fullmatch(value.strip()))]
+    patterns = [value for value in values if not _CHOSEN.fullmatch(value.strip())]
+    if len(chosen) > 1 or len(patterns) > 1:
+        raise click.UsageError("--steps takes one pattern, and one A:B")
+    numbers = None
+    if chosen:
+        first = int(chosen[0][1])
+        numbers = (first, int(chosen[0][2] or first))
+        if numbers[0] > numbers[1]:
+            raise click.UsageError(f"--steps {chosen[0][0]}: the first step comes first")
+    return (patterns[0] if patterns else None), numbers
