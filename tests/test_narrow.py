@@ -31,6 +31,13 @@ def test_chosen_steps_are_those_of_the_whole(real_trace: Real, name: str) -> Non
     assert part.equals(whole.filter(pl.col("step").is_between(3, 6)))
 
 
+@pytest.mark.parametrize("name", ["tp4_slow", "tp4_eager"])
+def test_idle_time_of_chosen_steps_is_that_of_the_whole(real_trace: Real, name: str) -> None:
+    runs = [nsysan.analyze(real_trace(name), narrow=narrow) for narrow in (WHOLE, Narrow(steps=(3, 6)))]
+    whole, part = (run.gaps.filter(pl.col("step").is_between(3, 6)) for run in runs)
+    assert part.equals(whole)
+
+
 def test_only_the_chosen_steps_are_kept(real_trace: Real) -> None:
     run = nsysan.analyze(nsysan.open_trace(real_trace("tp4_slow")), narrow=Narrow(steps=(5, 5)))
     assert run.steady_steps == [5]

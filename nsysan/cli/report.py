@@ -138,7 +138,7 @@ def command(
     pattern, chosen = steps_of(steps)
     narrow = Narrow(begin, end, chosen)
     with analysed(
-        paths, pattern, use_nvtx=not no_nvtx, quiet=quiet, jobs=jobs, scheduler=scheduler, narrow=narrow
+        paths, pattern, use_nvtx=not no_nvtx, narrow=narrow, quiet=quiet, jobs=jobs, scheduler=scheduler
     ) as run:
         report = build_report(run, nsysan.__version__, expected, link_gbps=link_gbps, timelines=bool(html or charts))
         if ranks is not None:

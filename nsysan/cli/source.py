@@ -86,10 +86,10 @@ def analysed(
     steps: str | None = None,
     *,
     use_nvtx: bool = True,
+    narrow: Narrow | None = None,
     quiet: bool = False,
     jobs: int | None = None,
     scheduler: str | None = None,
-    narrow: Narrow | None = None,
 ) -> Iterator[Run]:
     """The run of these reports, which stay open until the end; those that cannot be read are named on stderr.
 
@@ -118,7 +118,7 @@ def analysed(
             raise failures[0].error
         parts = stack.enter_context(parts_for(list(exports.values()), jobs, scheduler))
         with named(exports):
-            run = analyze(list(exports.values()), steps, use_nvtx=use_nvtx, parts=parts, narrow=narrow or WHOLE)
+            run = analyze(list(exports.values()), steps, use_nvtx=use_nvtx, narrow=narrow or WHOLE, parts=parts)
         failures += [replace(failure, error=renamed(failure.error, exports)) for failure in run.failures]
         for failure in failures:
             click.echo(f"nsysan: left out: {plain(str(failure.error), 4_096)}", err=True)

@@ -49,11 +49,11 @@ def analyze(
     steps: str | None = None,
     *,
     use_nvtx: bool = True,
-    parts: Parts | None = None,
     narrow: Narrow = WHOLE,
+    parts: Parts | None = None,
 ) -> Run:
     """Analyse a run from its report, or from its reports; arguments and errors are those of build_model."""
-    model = build_model(traces, steps, use_nvtx=use_nvtx, parts=parts, narrow=narrow)
+    model = build_model(traces, steps, use_nvtx=use_nvtx, narrow=narrow, parts=parts)
     return Run(**{field.name: getattr(model, field.name) for field in fields(model)})
 
 

@@ -15,9 +15,9 @@ from nsysan.trace.export import UNNAMED
 class Tally:
     """Counts of operations.
 
-    operations: all; launched: those whose launch call is recorded; named: those of which its name is; untold: those of
-    which the call should be recorded and is not (a replay traced as one block has none). kernels, unnamed: kernels,
-    and those without a name.
+    operations: all; launched: those whose launch call is recorded; named: those whose call has a name; untold: those
+    whose call should be recorded and is not (a replay traced as one block has none). kernels, unnamed: kernels, and
+    those without a name.
     kernel_ns: ns of all kernels. lookalikes: name, calls, ns of kernels that are named like a collective but are not in
     the catalogue. by_step: step, rank, operations, kernels, alone (kernels that no graph replayed), replays (CUDA
     graph launches), compute (operations), trimmed (operations) and trimmed_ns, a row for each step and rank.

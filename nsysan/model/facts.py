@@ -32,6 +32,7 @@ class ReportFacts:
     diagnostics: list[Diagnostic]
     unusable_rows: dict[str, int]
     lacking: list[str]
+    has_messages: bool
     has_launch_calls: bool
     has_ranges: bool
     gpus: pl.DataFrame
@@ -53,6 +54,7 @@ def facts_of(trace: Trace) -> ReportFacts:
         diagnostics=trace.diagnostics,
         unusable_rows=trace.unusable_rows,
         lacking=trace.lacking,
+        has_messages=trace.has_messages,
         has_launch_calls=trace.has_launch_calls,
         has_ranges=trace.has_ranges,
         gpus=trace.gpus,

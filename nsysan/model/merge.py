@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
+from nsysan import progress
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.model.clock import Clock, check_one_run, refine, shifted, utc_offsets
 from nsysan.model.facts import ReportFacts
@@ -34,7 +35,7 @@ class Merged:
 
 
 def merge(summaries: Sequence[Summary], narrow: Narrow = WHOLE) -> Merged:
-    """The run that these are the reports of, or its steps asked for; NsysanError where they are not of one."""
+    """The run that these are the reports of; NsysanError where they are not of one."""
     facts = [summary.facts for summary in summaries]
     first_keys = _running([summary.keys for summary in summaries])
     first_rows = _running([summary.rows for summary in summaries])
@@ -51,7 +52,8 @@ def merge(summaries: Sequence[Summary], narrow: Narrow = WHOLE) -> Merged:
     counts = pl.concat(
         [shifted(s.counts, offset).with_columns(pl.col("rank_key") + key) for s, key, _, offset in places]
     )
-    calls = pl.concat([_calls(*place, report) for report, place in enumerate(places)])
+    # A column of which a report has nothing is of no type in it.
+    calls = pl.concat([_calls(*place, report) for report, place in enumerate(places)], how="vertical_relaxed")
     steps = narrow.of_steps(combine_steps(found, calls, counts))
     rank_of = {key: rank.rank for key, rank in ranks}
     report_of = {key: report for report, own in enumerate(keyed) for key, _ in own}
@@ -65,6 +67,7 @@ def merge(summaries: Sequence[Summary], narrow: Narrow = WHOLE) -> Merged:
         clock = refine(calls, len(ranks), len(facts), groups)
         calls, windows = _corrected(calls, clock.offsets), _corrected(windows, clock.offsets)
         clock = replace(clock, offsets=[a + b for a, b in zip(offsets, clock.offsets, strict=True)])
+    progress.stage("matching collectives")
     collectives = match_collectives(calls, len(ranks), groups).sort("rank", "begin")
     final = windows.drop("rank_key").sort("step", "rank")
     placements = [

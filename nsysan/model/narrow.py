@@ -56,7 +56,8 @@ class Narrow:
         if self.steps is None:
             return work
         begin, finish = windows["begin"].min(), windows["finish"].max()
-        return work.filter((pl.col("end") > begin) & (pl.col("begin") < finish) | pl.col("step").is_not_null())
+        # The operation that ends the last step's idle time begins where the window ends.
+        return work.filter((pl.col("end") > begin) & (pl.col("begin") <= finish) | pl.col("step").is_not_null())
 
 
 #: All of a run.

@@ -98,7 +98,8 @@ def place(reading: Reading, placement: Placement) -> Part:
         work = work.filter(pl.col("rank").is_not_null())
     if placement.offset:
         work = shifted(work, placement.offset)
-    return Part(placement, reading.trace, reading.recipe.narrow.of_work(work, placement.windows))
+    work = reading.recipe.narrow.of_work(work, placement.windows)
+    return Part(placement, reading.trace, work)
 
 
 class Parts(Protocol):

@@ -42,9 +42,9 @@ CALL = (
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to read a report.
+    """How to read a report. steps: regular expression for ranges that mark steps; use_nvtx: whether ranges may.
 
-    steps: regular expression for ranges that mark steps; use_nvtx: whether ranges may. narrow: which part of it.
+    narrow: which part of it is wanted.
     """
 
     source: Path | Trace

@@ -102,7 +102,6 @@ class Model:
         The columns of operations.load_operations, and report, rank, step (null outside steps), message_bytes,
         communicator, last (last arrival at a matched collective).
         """
-        # A column of which a report has nothing is of no type in it.
         work = pl.concat(self.ask(_work), how="vertical_relaxed")
         return work if self.stated_bytes is None else work.with_columns(stated(self.stated_bytes))
 
@@ -145,14 +144,14 @@ def build_model(
     steps: str | None = None,
     *,
     use_nvtx: bool = True,
-    parts: Parts | None = None,
     narrow: Narrow = WHOLE,
+    parts: Parts | None = None,
 ) -> Model:
     """Build the model of a run from its report, or from its reports (one a rank, or one a host).
 
     steps: regular expression for the NVTX ranges that mark steps. use_nvtx=False: find steps without ranges.
-    narrow: which part of the run.
-    parts: where reports are read and held, by default in this process; anywhere else they are given as paths.
+    narrow: which part of the run. parts: where reports are read and held, by default in this process; anywhere else
+    they are given as paths.
     A report that cannot be read, holds no GPU work or no range that `steps` matches is left out (`failures`);
     NsysanError if that leaves none, or the reports are not of one run.
     """
@@ -167,7 +166,7 @@ def build_model(
     ]
     if not summaries:
         raise failures[0].error
-    progress.stage("matching collectives")
+    progress.stage("finding steps")
     merged = merge(list(summaries.values()), narrow)
     parts.place(dict(zip(summaries, merged.placements, strict=True)))
     return Model(

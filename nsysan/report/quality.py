@@ -194,7 +194,7 @@ def _bytes(run: Run, compared: Compared | None) -> Quality | None:
 
 def _events(run: Run) -> Quality:
     lost = run.lost_events
-    if not lost and not all(trace.has_messages for trace in run.traces):
+    if not lost and not all(report.has_messages for report in run.reports):
         return Quality("events", OK, "no message of the profiler is in the export (none, too old, or stripped)")
     if not lost:
         return Quality("events", OK, "nsys reports no lost events for the ranks")

@@ -177,7 +177,7 @@ def lanes_in_order(lanes: pl.DataFrame) -> pl.DataFrame:
 def _timelines(run: Run, diagnosis: Diagnosis, roles: dict[int, str]) -> list[Timeline]:
     """The timelines of these steps, whose operations and ranges are asked for together."""
     steps = list(roles)
-    found = [pl.concat(parts) for parts in zip(*run.ask(operations_of, steps), strict=True)]
+    found = [pl.concat(parts, how="vertical_relaxed") for parts in zip(*run.ask(operations_of, steps), strict=True)]
     spans = [_span(run.windows.filter(pl.col("step") == step), own) for step, own in zip(steps, found, strict=True)]
     ranges = [pl.concat(parts) for parts in zip(*run.ask(ranges_of, spans), strict=True)]
     return [
