@@ -28,6 +28,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
+from nsysan.processors import processors
+from nsysan.trace.guard import read_only_uri
+
 SCRIPT = Path(__file__).resolve()
 SOURCE = SCRIPT.parent.parent / "fixtures" / "tp4_eager.sqlite.xz"
 SIZES = ("10MB", "100MB", "1GB", "4GB")
@@ -100,7 +103,7 @@ class Measured:
 
 def scan(path: Path) -> None:
     """Let SQLite step over the columns that an analysis needs; nothing becomes a Python object."""
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as database:
+    with closing(sqlite3.connect(read_only_uri(path), uri=True)) as database:
         for table, columns in NEEDED.items():
             counts = ", ".join(f'count("{name}")' for name in columns)
             database.execute(f"SELECT {counts} FROM {table}").fetchone()
@@ -191,7 +194,7 @@ def parquetdir(trace: Path) -> Path:
 
 def convert(trace: Path, folder: Path) -> None:
     """Write each table that has rows as nsys exports it."""
-    with closing(sqlite3.connect(f"{trace.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as database:
+    with closing(sqlite3.connect(read_only_uri(trace), uri=True)) as database:
         for (table,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
             _to_parquet(database, table, folder / f"{table}.parquet")
 
@@ -221,7 +224,7 @@ def _to_parquet(database: sqlite3.Connection, table: str, target: Path) -> None:
 
 def rows_of(trace: Path) -> int:
     """Kernels, API calls and NVTX events."""
-    with closing(sqlite3.connect(f"{trace.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as database:
+    with closing(sqlite3.connect(read_only_uri(trace), uri=True)) as database:
         return sum(int(database.execute(f"SELECT count(*) FROM {table}").fetchone()[0]) for table in NEEDED)
 
 
@@ -343,10 +346,9 @@ def growth(points: Sequence[tuple[float, float]]) -> float | None:
 def markdown(source: Path, found: Sequence[Measured], runs: int) -> str:
     """The tables: whole runs, what they are against SQLite's scan, stages."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     versions = f"Python {platform.python_version()}, polars {importlib.metadata.version('polars')}"
     lines = [
-        f"{datetime.now(UTC):%Y-%m-%d}, {cores} cores, {memory:.0f} GB memory, {versions}; traces grown from "
+        f"{datetime.now(UTC):%Y-%m-%d}, {processors()} cores, {memory:.0f} GB memory, {versions}; traces grown from "
         f"`{source.name.partition('.')[0]}`; best of {runs}; seconds by the clock / of processor time "
         "(GB of memory at most)",
         "",

@@ -5,11 +5,12 @@ usage: python scripts/screenshot.py [REPORT.html [PICTURE.png]]
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+from nsysan.report.png import find_browser
 
 ROOT = Path(__file__).parent.parent
 SIZE = "1280,1340"
@@ -18,9 +19,9 @@ SIZE = "1280,1340"
 def main() -> None:
     """Render the report given, or make one, and save the top of its page."""
     picture = Path(sys.argv[2]) if len(sys.argv) > 2 else ROOT / ".github" / "report.png"
-    browser = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
+    browser = find_browser()
     if browser is None:
-        sys.exit("screenshot: no Chromium on PATH")
+        sys.exit("screenshot: no browser on PATH, and NSYSAN_BROWSER names none")
     picture.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         page = Path(sys.argv[1]) if len(sys.argv) > 1 else _report(Path(scratch))

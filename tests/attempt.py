@@ -5,12 +5,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-import lzma
 import os
 import random
 import shutil
 import sys
-import tarfile
 import time
 import traceback
 from collections.abc import Sequence
@@ -18,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nsysan.cli import main as nsysan_main
+from tests.fixtures import unpack_exports, unpacked
 from tests.mutations import mutate, mutate_folder
 
-FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
 #: One file each; RANKS are four reports of one run.
 TRACES = ("tp2_graph", "tp4_slow", "tp4_symm", "rank_0", "tp2_metrics", "tp4_fused", "tp2_late1")
 RANKS = ("rank_0", "rank_1", "rank_2", "rank_3")
@@ -64,12 +62,8 @@ class Outcome:
 def unpack(folder: Path) -> None:
     """Put the traces that are damaged, and folders of tables, into a folder."""
     for name in {*TRACES, *RANKS}:
-        target = folder / f"{name}.sqlite"
-        plain = FIXTURES / target.name
-        packed = plain.with_name(f"{plain.name}.xz")
-        target.write_bytes(plain.read_bytes() if plain.exists() else lzma.decompress(packed.read_bytes()))
-    with tarfile.open(FIXTURES / "tp2_exports.tar.xz") as archive:
-        archive.extractall(folder, filter="data")
+        unpacked(name, folder)
+    unpack_exports(folder)
 
 
 def attempt(sources: Path, folder: Path, number: int, command: Sequence[str] | None = None) -> Outcome:

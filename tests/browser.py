@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,23 +12,18 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Dialog, Page, Route, sync_playwright
 
-_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+from nsysan.report.png import find_browser
+
 #: A machine that runs many things at once takes its time; what is never drawn is drawn no later.
 PATIENCE_MS = 120_000
-
-
-def chromium() -> str | None:
-    """Path of a Chromium: NSYSAN_BROWSER, or the first on PATH."""
-    named = os.environ.get("NSYSAN_BROWSER")
-    return named or next((path for name in _NAMES if (path := shutil.which(name))), None)
 
 
 @contextmanager
 def launched() -> Iterator[Browser]:
     """A headless Chromium; skips the test where there is none."""
-    path = chromium()
+    path = find_browser()
     if path is None:
-        pytest.skip(f"no Chromium: none of {', '.join(_NAMES)} on PATH, and NSYSAN_BROWSER is not set")
+        pytest.skip("no Chromium on PATH, and NSYSAN_BROWSER is not set")
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield browser

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import lzma
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,12 +10,12 @@ from hypothesis import settings
 
 import nsysan
 from nsysan.metrics.run import Run
+from tests.fixtures import unpacked
 
 # How long an example takes says more of the machine than of the code.
 settings.register_profile("nsysan", deadline=None)
 settings.load_profile("nsysan")
 
-FIXTURES = Path(__file__).parent.parent / "fixtures"
 #: Traces with kernels inside their steps.
 REAL_TRACES = (
     "tp4_graph_node",
@@ -43,18 +41,7 @@ def real_trace(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
     """Path of a real trace by its name, e.g. real_trace("tp4_eager")."""
     folder = tmp_path_factory.mktemp("traces")
 
-    def unpack(name: str) -> Path:
-        target = folder / f"{name}.sqlite"
-        if not target.exists():
-            plain = FIXTURES / f"{name}.sqlite"
-            packed = FIXTURES / f"{name}.sqlite.xz"
-            if plain.exists():
-                shutil.copyfile(plain, target)
-            else:
-                target.write_bytes(lzma.decompress(packed.read_bytes()))
-        return target
-
-    return unpack
+    return lambda name: unpacked(name, folder)
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tarfile
 from pathlib import Path
 
 import polars as pl
@@ -17,7 +16,7 @@ from nsysan import ExitCode, NsysanError
 from nsysan.trace.columnar import ColumnarFolder
 from nsysan.trace.store import Where
 from tests.clitools import run_cli
-from tests.conftest import FIXTURES
+from tests.fixtures import unpack_exports
 
 I64, TEXT, BYTES = pl.Int64(), pl.String(), pl.Binary()
 FOLDERS = ("tp2_pqtdir", "tp2_arwdir")
@@ -27,8 +26,7 @@ FOLDERS = ("tp2_pqtdir", "tp2_arwdir")
 def exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """tp2.sqlite, tp2_pqtdir and tp2_arwdir: one real report, exported by one nsys."""
     folder = tmp_path_factory.mktemp("exports")
-    with tarfile.open(FIXTURES / "tp2_exports.tar.xz") as archive:
-        archive.extractall(folder, filter="data")
+    unpack_exports(folder)
     return folder
 
 

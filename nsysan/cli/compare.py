@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 import nsysan
+from nsysan.cli.outputs import alike, outputs_of, written
 from nsysan.cli.source import analysed, expand, spread
-from nsysan.report.output import check_writable, write_text
-from nsysan.report.text import plain
+from nsysan.report.output import write_text
 
 _PATH = click.Path(path_type=Path)
 _MOST = 26
@@ -66,16 +66,10 @@ def command(
         raise click.UsageError(f"compare takes 2 to {_MOST} traces, not {len(sides)}")
     if len(batches) not in (0, 1, len(sides)):
         raise click.UsageError(f"--batch is given once, or once for each of the {len(sides)} sides")
-    written = {"-o": output, "--json": json_output, "--markdown": markdown}
-    files = {name: path for name, path in written.items() if path is not None and (name == "-o" or str(path) != "-")}
-    to_stdout = [name for name, path in written.items() if path is not None and name not in files]
-    if len(to_stdout) > 1:
-        raise click.UsageError(f"{' and '.join(to_stdout)} both name standard output")
+    named = {"-o": output, "--json": json_output, "--markdown": markdown}
     paths = [expand((name,)) for name in sides]
-    for path in files.values():
-        for source in (path for side in paths for path in side):
-            check_writable(path, force=force, source=source)
-    if len({path.resolve() for path in files.values()}) < len(files):
+    files, to_stdout = outputs_of(named, (path for side in paths for path in side), force=force)
+    if alike(files):
         raise click.UsageError(f"{' and '.join(files)} name one file")
 
     from nsysan.report.compare import compare
@@ -98,9 +92,9 @@ def command(
         texts["-o"] = to_html
     for name, path in files.items():
         write_text(path, texts[name](comparison), force=force)
-    if to_stdout:
-        click.echo(texts[to_stdout[0]](comparison), nl=False)
+    if to_stdout is not None:
+        click.echo(texts[to_stdout](comparison), nl=False)
     elif not quiet:
         click.echo(to_text(comparison), nl=False)
         if files:
-            click.echo(f"\nwrote {' and '.join(plain(str(path), 4_096) for path in files.values())}")
+            click.echo(f"\n{written(files.values())}")

@@ -10,9 +10,9 @@ import click
 
 import nsysan
 from nsysan.cli.options import NUMBERS, TIME, steps_of
+from nsysan.cli.outputs import alike, outputs_of, written
 from nsysan.cli.source import analysed, expand, spread
-from nsysan.report.output import check_writable, write_bytes, write_text
-from nsysan.report.text import plain
+from nsysan.report.output import write_bytes, write_text
 
 if TYPE_CHECKING:
     from nsysan.report.build import Report
@@ -124,15 +124,9 @@ def command(
     default = f"{paths[0].stem}.html" if len(paths) == 1 else "nsysan-report.html"
     html = output or (None if json_output or markdown or png else Path(default))
     named = {"-o": html, "--json": json_output, "--markdown": markdown}
-    to_stdout = [name for name, path in named.items() if name != "-o" and str(path) == "-"]
-    files = {name: path for name, path in named.items() if path is not None and name not in to_stdout}
     charts = png_paths(png) if png else {}
-    if len(to_stdout) > 1:
-        raise click.UsageError(f"{' and '.join(to_stdout)} both name standard output")
-    for path in (*files.values(), *charts.values()):
-        for source in paths:
-            check_writable(path, force=force, source=source)
-    if twice := _same(files):
+    files, to_stdout = outputs_of(named, paths, force=force, others=charts.values())
+    if twice := alike(files):
         raise click.UsageError(f"{' and '.join(twice)} both name {files[twice[0]]}")
     painter = find_painter() if charts else None
     pattern, chosen = steps_of(steps)
@@ -152,23 +146,13 @@ def command(
     drawn = to_png(report, painter) if painter else {}
     for chart, content in drawn.items():
         write_bytes(charts[chart], content, force=force)
-    if to_stdout:
-        click.echo(_text(to_stdout[0], report, plotlyjs), nl=False)
+    if to_stdout is not None:
+        click.echo(_text(to_stdout, report, plotlyjs), nl=False)
     elif not quiet:
         from nsysan.report.terminal import to_text
 
         click.echo(to_text(report))
-        written = [*files.values(), *(charts[chart] for chart in drawn)]
-        click.echo(f"wrote {' and '.join(plain(str(path), 4_096) for path in written)}")
-
-
-def _same(files: dict[str, Path]) -> list[str]:
-    """The options that name one file, if two do."""
-    for name, path in files.items():
-        same = [other for other in files if files[other].resolve() == path.resolve()]
-        if len(same) > 1:
-            return [name, same[1]]
-    return []
+        click.echo(written([*files.values(), *(charts[chart] for chart in drawn)]))
 
 
 def _text(name: str, report: Report, plotlyjs: str) -> str:

@@ -8,6 +8,7 @@ import polars as pl
 from nsysan.metrics.intervals import I64, atoms, line_of_mask
 from nsysan.metrics.threads import each_of
 from nsysan.model import classes
+from nsysan.model.operations import is_communication
 
 #: Ledger lines in order of precedence: time that two lines could claim belongs to the earlier. Idle is the rest.
 LINES = ("compute", "wait", "fused", "wire", "comm_unsplit", "copy", "graph")
@@ -44,7 +45,7 @@ def build_ledger(work: pl.DataFrame, windows: pl.DataFrame) -> pl.DataFrame:
         .group_by("step", "rank")
         .agg(
             pdl_trimmed_ns=pl.sum("trimmed"),
-            collectives=pl.col("cls").is_in(list(classes.COMMUNICATION)).sum().cast(pl.Int64),
+            collectives=is_communication().sum().cast(pl.Int64),
             split=pl.col("last").count().cast(pl.Int64),
         )
     )
@@ -73,7 +74,7 @@ def _plain(work: pl.DataFrame) -> pl.DataFrame:
 
 def _split(work: pl.DataFrame) -> list[pl.DataFrame]:
     """Communication cut at the last arrival: waiting before it, fused or wire after it, unsplit where unknown."""
-    communication = work.filter(pl.col("cls").is_in(list(classes.COMMUNICATION)))
+    communication = work.filter(is_communication())
     matched = communication.filter(pl.col("last").is_not_null())
     after = pl.when(pl.col("cls") == classes.FUSED).then(_NUMBER["fused"]).otherwise(_NUMBER["wire"])
     return [

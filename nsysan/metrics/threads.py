@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
+
+from nsysan.processors import processors
 
 _A = TypeVar("_A")
 _B = TypeVar("_B")
@@ -15,8 +16,7 @@ _MOST = 4
 
 def each_of(function: Callable[[_A], _B], values: Sequence[_A]) -> list[_B]:
     """The function of each value, in their order."""
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = min(_MOST, processors, len(values))
+    threads = min(_MOST, processors(), len(values))
     if threads < 2:
         return [function(value) for value in values]
     with ThreadPoolExecutor(threads) as pool:

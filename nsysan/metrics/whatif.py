@@ -97,8 +97,6 @@ def losses_by_step(ledger: pl.DataFrame, collectives: pl.DataFrame, gaps: pl.Dat
     """
     steady = ledger.filter(pl.col("steady"))
     steps = steady["step"].unique().to_list()
-    # A row for each idle interval is a thousand times as many as there are steps and ranks.
-    gaps = gaps.group_by("step", "rank", "cause", "host").agg(pl.sum("ns"))
     by_host = pl.col("host") & pl.col("cause").is_in([HOST_LATE, BETWEEN_STEPS])
     host_late = gaps.filter(by_host).group_by("step", "rank").agg(host_late=pl.sum("ns"))
     may_be_host = pl.col("host").is_null() & pl.col("cause").is_in([UNKNOWN, BETWEEN_STEPS])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 
@@ -14,6 +15,10 @@ def attach(frame: pl.DataFrame, told: pl.DataFrame, on: str = "row") -> pl.DataF
     size = 1 + max((int(part[on].max() or 0) for part in (frame, told)), default=0)  # type: ignore[arg-type]
     place = np.full(size, -1, dtype=np.int64)
     place[told[on].to_numpy()] = np.arange(len(told))
-    index = pl.Series("index", place[frame[on].to_numpy()])
-    index = index.to_frame().select(pl.when(pl.col("index") >= 0).then("index")).to_series()
-    return frame.with_columns(told.drop(on).select(pl.all().gather(index)).get_columns())
+    return beside(frame, told.drop(on), place[frame[on].to_numpy()])
+
+
+def beside(frame: pl.DataFrame, told: pl.DataFrame, index: npt.NDArray[np.int64]) -> pl.DataFrame:
+    """`frame` with the columns of `told`, in each row those of the row that `index` says; null where it is negative."""
+    rows = pl.select(index=pl.Series(index)).select(pl.when(pl.col("index") >= 0).then("index")).to_series()
+    return frame.with_columns(told.select(pl.all().gather(rows)).get_columns())

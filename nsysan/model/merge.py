@@ -22,7 +22,13 @@ from nsysan.model.steps import Steps, combine_steps
 
 @dataclass(frozen=True)
 class Merged:
-    """A run as its reports' summaries tell it (see model.run.Model); placements: one a report."""
+    """A run as its reports' summaries tell it.
+
+    ranks: in rank order. bystanders: (process, device) with GPU work but without a step. size: ranks of the largest
+    communicator, None where no report tells. clock: how several reports came onto one clock, None for one report.
+    windows: step, rank, begin, finish, label, excluded (see steps.Steps).
+    collectives: calls inside steps with the columns of match_collectives.
+    """
 
     ranks: list[Rank]
     bystanders: list[tuple[int, int]]
@@ -31,11 +37,10 @@ class Merged:
     steps: Steps
     windows: pl.DataFrame
     collectives: pl.DataFrame
-    placements: list[Placement]
 
 
-def merge(summaries: Sequence[Summary], narrow: Narrow = WHOLE) -> Merged:
-    """The run that these are the reports of; NsysanError where they are not of one."""
+def merge(summaries: Sequence[Summary], narrow: Narrow = WHOLE) -> tuple[Merged, list[Placement]]:
+    """The run that these are the reports of, and the place of each; NsysanError where they are not of one."""
     facts = [summary.facts for summary in summaries]
     first_keys = _running([summary.keys for summary in summaries])
     first_rows = _running([summary.rows for summary in summaries])
@@ -84,7 +89,7 @@ def merge(summaries: Sequence[Summary], narrow: Narrow = WHOLE) -> Merged:
         )
         for report, (summary, key, row, offset) in enumerate(places)
     ]
-    return Merged(
+    merged = Merged(
         ranks=[rank for _, rank in ranks],
         bystanders=[key for summary in summaries for key in summary.bystanders],
         size=max((init.size for report in facts for init in report.inits), default=None),
@@ -92,8 +97,8 @@ def merge(summaries: Sequence[Summary], narrow: Narrow = WHOLE) -> Merged:
         steps=steps,
         windows=final.drop("report"),
         collectives=collectives,
-        placements=placements,
     )
+    return merged, placements
 
 
 def _running(sizes: list[int]) -> list[int]:

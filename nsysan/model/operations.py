@@ -7,6 +7,7 @@ import numpy.typing as npt
 import polars as pl
 
 from nsysan.model import classes
+from nsysan.model.attach import beside
 from nsysan.model.classes import Catalogue
 from nsysan.trace.export import UNNAMED, Trace
 from nsysan.trace.rows import kept
@@ -53,7 +54,7 @@ def _with_classes(kernels: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame:
     number = short * (int(long.max(initial=0)) + 1) + long
     pairs, first = np.unique(number, return_index=True)
     table = _classified(kernels.select(_NAMES)[first], catalogue).drop(_NAMES)
-    return kernels.with_columns(table.select(pl.all().gather(np.searchsorted(pairs, number))).get_columns())
+    return beside(kernels, table, np.searchsorted(pairs, number))
 
 
 def _in_order(work: pl.DataFrame) -> pl.DataFrame:
@@ -81,6 +82,11 @@ def _each_once(work: pl.DataFrame, trace: Trace) -> pl.DataFrame:
     kept_rows = np.ones(len(work), dtype=np.bool_)
     kept_rows[after[told.to_numpy()]] = False
     return work.filter(pl.Series(kept_rows))
+
+
+def is_communication() -> pl.Expr:
+    """Whether an operation communicates, by its class."""
+    return pl.col("cls").is_in(list(classes.COMMUNICATION))
 
 
 def in_words(work: pl.DataFrame) -> pl.DataFrame:
@@ -127,11 +133,12 @@ def _join_launches(work: pl.DataFrame, trace: Trace) -> pl.DataFrame:
     order = order[np.diff(keys[order], prepend=-1) != 0]
     known = keys[order]
     wanted = _call_keys(work, processes)
-    place = np.minimum(np.searchsorted(known, wanted), max(len(known) - 1, 0))
-    found = (known[place] == wanted) & (wanted >= 0) if len(known) else np.zeros(len(work), dtype=np.bool_)
-    index = pl.select(pl.when(pl.Series(found)).then(pl.Series(order[place] if len(known) else place))).to_series()
-    told = calls.select("thread", launch_start="start", launch_end="end", launch="name")
-    return work.with_columns(told.select(pl.all().gather(index)).get_columns())
+    index = np.full(len(work), -1, dtype=np.int64)
+    if len(known):
+        place = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
+        found = (known[place] == wanted) & (wanted >= 0)
+        index[found] = order[place[found]]
+    return beside(work, calls.select("thread", launch_start="start", launch_end="end", launch="name"), index)
 
 
 def _call_keys(frame: pl.DataFrame, processes: _I64) -> _I64:

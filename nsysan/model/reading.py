@@ -9,11 +9,11 @@ import polars as pl
 
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.model.attach import attach
-from nsysan.model.classes import COMMUNICATION, load_catalogue
+from nsysan.model.classes import load_catalogue
 from nsysan.model.facts import ReportFacts, facts_of
 from nsysan.model.found import Found
 from nsysan.model.narrow import WHOLE, Narrow
-from nsysan.model.operations import in_words, load_operations
+from nsysan.model.operations import in_words, is_communication, load_operations
 from nsysan.model.payloads import with_payloads
 from nsysan.model.ranks import Rank, identify_ranks
 from nsysan.model.windows import find_windows
@@ -139,11 +139,6 @@ def summarise(reading: Reading) -> Summary:
         calls=attach(calls, members.join(calls.select("row"), on="row", how="semi")),
         counts=counts,
     )
-
-
-def is_communication() -> pl.Expr:
-    """Whether an operation communicates, by its class."""
-    return pl.col("cls").is_in(list(COMMUNICATION))
 
 
 def _nothing(trace: Trace) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar, TypeVarTuple
@@ -12,16 +12,13 @@ import polars as pl
 
 from nsysan import progress
 from nsysan._errors import NsysanError
-from nsysan.model.clock import Clock
 from nsysan.model.facts import ReportFacts
 from nsysan.model.health import says_events_lost
 from nsysan.model.host_clock import HostClock
-from nsysan.model.merge import merge
+from nsysan.model.merge import Merged, merge
 from nsysan.model.narrow import WHOLE, Narrow
 from nsysan.model.part import Here, Part, Parts
-from nsysan.model.ranks import Rank
 from nsysan.model.reading import Recipe, Summary
-from nsysan.model.steps import Steps
 from nsysan.trace.export import Trace
 
 _A = TypeVarTuple("_A")
@@ -44,29 +41,18 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Model:
-    """The model of one run.
+class Model(Merged):
+    """The model of one run (see Merged for its tables).
 
     parts: its reports, wherever they are held. reports: what is known of each; failures: those that could not be
-    read. ranks: in rank order; report_of: number of the report that shows a rank. bystanders: (process, device) with
-    GPU work but without a step. size: ranks of the largest communicator, None where no report tells. clock: how
-    several reports came onto one clock, None for one report.
-    windows: step, rank, begin, finish, label, excluded (see steps.Steps).
-    collectives: calls inside steps with the columns of match_collectives.
-    stated_bytes: size of all-reduces of which no report tells one, where the user states it.
+    read. report_of: number of the report that shows a rank. stated_bytes: size of all-reduces of which no report tells
+    one, where the user states it.
     """
 
     parts: Parts
     reports: list[ReportFacts]
     failures: list[Failure]
-    ranks: list[Rank]
     report_of: dict[int, int]
-    bystanders: list[tuple[int, int]]
-    size: int | None
-    clock: Clock | None
-    steps: Steps
-    windows: pl.DataFrame
-    collectives: pl.DataFrame
     stated_bytes: int | None = None
 
     def ask(self, question: Callable[[Part, *_A], _T], *args: *_A) -> list[_T]:
@@ -167,20 +153,14 @@ def build_model(
     if not summaries:
         raise failures[0].error
     progress.stage("finding steps")
-    merged = merge(list(summaries.values()), narrow)
-    parts.place(dict(zip(summaries, merged.placements, strict=True)))
+    merged, placements = merge(list(summaries.values()), narrow)
+    parts.place(dict(zip(summaries, placements, strict=True)))
     return Model(
+        **{field.name: getattr(merged, field.name) for field in fields(merged)},
         parts=parts,
         reports=[summary.facts for summary in summaries.values()],
         failures=failures,
-        ranks=merged.ranks,
-        report_of={rank.rank: p.number for p in merged.placements for rank in p.ranks},
-        bystanders=merged.bystanders,
-        size=merged.size,
-        clock=merged.clock,
-        steps=merged.steps,
-        windows=merged.windows,
-        collectives=merged.collectives,
+        report_of={rank.rank: placement.number for placement in placements for rank in placement.ranks},
     )
 
 

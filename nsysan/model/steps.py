@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 
-from nsysan.model import classes
 from nsysan.model.asof import join_nearest
 from nsysan.model.found import WINDOWS, Found
+from nsysan.model.operations import is_communication
 
 _SIMILAR = 0.1
 #: Kernels that are named where a step differs, and letters of a name.
@@ -79,7 +79,7 @@ def _in_passing(work: pl.DataFrame, windows: pl.DataFrame, membership: pl.DataFr
     It is not the step's work, but its time is in the step's ledger, so it has to be matched over the ranks.
     """
     columns = work.select("row", "rank_key", "begin", "cls")
-    communication = columns.filter(pl.col("cls").is_in(list(classes.COMMUNICATION))).drop("cls")
+    communication = columns.filter(is_communication()).drop("cls")
     rest = communication.join(membership, on="row", how="anti")
     opened = windows.select("rank_key", "step", "finish", opened="begin")
     found = join_nearest(rest, opened, left_on="begin", right_on="opened", by="rank_key")

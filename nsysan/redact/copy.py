@@ -11,7 +11,8 @@ from pathlib import Path
 
 from nsysan.redact import plan
 from nsysan.redact.scrub import Scrubber
-from nsysan.redact.source import LEAST_ROW, Guarded, Origin, owned, source_uri
+from nsysan.redact.source import Guarded, Origin, owned
+from nsysan.trace.guard import LEAST_ROW, read_only_uri
 from nsysan.trace.sqlite import quoted
 
 _DECLARED = ("INTEGER", "TEXT", "REAL", "BLOB")
@@ -46,7 +47,7 @@ def write_copy(source: Path, target: Path, origin: Origin) -> Copied:
         connection.execute("PRAGMA synchronous = OFF")
         size = source.stat().st_size
         guarded = Guarded(connection, size)
-        connection.execute("ATTACH ? AS src", (source_uri(source),))
+        connection.execute("ATTACH ? AS src", (read_only_uri(source),))
         copier = _Copier(connection, guarded, origin, size // LEAST_ROW)
         with _transaction(connection):
             copier.copy_all()

@@ -8,8 +8,6 @@ from typing import Any
 import nsysan
 from nsysan._errors import NsysanError
 
-FILE_NAME = "file name"
-
 
 def differences(original: Path, copy: Path) -> list[str]:
     """Top-level keys of the JSON reports that differ between two traces; names of the files may."""

@@ -17,6 +17,7 @@ from nsysan.report.output import check_writable
 from nsysan.report.text import counted
 from nsysan.trace.export import Trace
 from nsysan.trace.sqlite import SqliteFile
+from nsysan.trace.store import damaged
 from nsysan.trace.topology import Topology, read_topology, topology_file
 
 _WRITING_FAILED = frozenset(
@@ -91,11 +92,7 @@ def _copied(source: Path, copy: Path, origin: Origin) -> Copied:
             raise NsysanError(
                 f"{copy.name}: cannot be written: {error}; is the disk full?", ExitCode.OUTPUT_UNWRITABLE
             ) from error
-        raise NsysanError(
-            f"{source}: the file is damaged or cut off ({error}); copy it again, or export it again with "
-            f"`nsys export --type sqlite`",
-            ExitCode.DAMAGED,
-        ) from error
+        raise damaged(source, str(error), "sqlite") from error
 
 
 def _check_clean(source: Path, leaks: list[Leak]) -> None:

@@ -13,7 +13,8 @@ from pathlib import Path
 from nsysan.redact import plan
 from nsysan.redact.scrub import telling_kind
 from nsysan.redact.secrets import PLACE, Secrets
-from nsysan.redact.source import Guarded, source_uri
+from nsysan.redact.source import Guarded
+from nsysan.trace.guard import read_only_uri
 from nsysan.trace.sqlite import quoted
 
 _LEAST = 6  # characters: shorter runs of letters are in any file of numbers
@@ -56,7 +57,7 @@ def _leaks(secrets: Secrets, text: str, where: str, *, code: bool) -> Iterator[L
 
 def _values(copy: Path, code_ids: frozenset[int]) -> Iterator[tuple[str, str, bool]]:
     """Table, text and whether it is code, of every text and blob."""
-    with closing(sqlite3.connect(source_uri(copy), uri=True)) as connection:
+    with closing(sqlite3.connect(read_only_uri(copy), uri=True)) as connection:
         guarded = Guarded(connection, copy.stat().st_size)
         # The schema itself was made from the plan alone, and its bytes are searched with the file's.
         for (table,) in guarded.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():

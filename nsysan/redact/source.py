@@ -8,17 +8,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
 
 from nsysan.redact import plan
 from nsysan.redact.secrets import DEVICE, HOST, PLACE, PROCESS, USER, Secrets
+from nsysan.trace.guard import LEAST_ROW, OPCODES, STEP, Guard, read_only_uri
 from nsysan.trace.sqlite import quoted
 
 _THREADLESS = -(1 << 24)
 _PID = f"& {_THREADLESS}"
 _MAX_VALUE = 64_000_000  # bytes of one text; nsys' longest known has 60 kB
-LEAST_ROW = 4  # bytes that a row takes at least: a page that is read for ever has more rows than that
-_OPCODES, _STEP = 20, 1_000_000  # instructions of SQLite's virtual machine a row and column; between two checks
 
 
 @dataclass(frozen=True)
@@ -38,38 +36,23 @@ class Origin:
     environment: int
 
 
-def source_uri(path: Path) -> str:
-    """URI under which SQLite neither writes to the file nor beside it."""
-    return f"file:{quote(str(path.absolute()), errors='surrogateescape')}?mode=ro&immutable=1"
-
-
 class Guarded:
-    """A connection in which nothing in a schema runs code of its own, no value takes all memory, and no damaged
-    page is read in circles: a statement may take as many steps as a file of `size` bytes can need."""
+    """A guarded connection of which a statement may take as many steps as a file of `size` bytes can need."""
 
     def __init__(self, connection: sqlite3.Connection, size: int) -> None:
         self._connection = connection
-        self._most_steps = size // LEAST_ROW * _OPCODES // _STEP + 10
-        self._left = 0
-        connection.execute("PRAGMA trusted_schema = OFF")
-        connection.execute("PRAGMA cell_size_check = ON")
-        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_VALUE)
-        connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
-        connection.set_progress_handler(self._step, _STEP)
+        self._guard = Guard(connection, _MAX_VALUE)
+        self._most_steps = size // LEAST_ROW * OPCODES // STEP + 10
 
     def execute(self, sql: str, values: Sequence[object] = (), *, columns: int = 2) -> sqlite3.Cursor:
         """Run one statement that looks at so many columns of each row; sqlite3.Error if it runs too long."""
-        self._left = self._most_steps * columns
+        self._guard.allow(self._most_steps * columns)
         return self._connection.execute(sql, values)
-
-    def _step(self) -> bool:
-        self._left -= 1
-        return self._left < 0
 
 
 def examine(path: Path, tables: Mapping[str, tuple[str, ...]]) -> Origin:
     """Read what a redacted copy depends on; sqlite3.Error where the file is damaged."""
-    with closing(sqlite3.connect(source_uri(path), uri=True)) as connection:
+    with closing(sqlite3.connect(read_only_uri(path), uri=True)) as connection:
         guarded = Guarded(connection, path.stat().st_size)
         connection.execute("PRAGMA query_only = ON")
         return _Reader(guarded, tables).origin()

@@ -12,9 +12,9 @@ from nsysan.metrics.ledger import FIGURES, IDLE, LINES
 from nsysan.metrics.run import Run
 from nsysan.metrics.wire import Link
 from nsysan.model.expectation import Compared, Expectation, compare_with, fill_bytes
+from nsysan.model.operations import is_communication
 from nsysan.model.part import Part
 from nsysan.model.ranks import Rank
-from nsysan.model.reading import is_communication
 from nsysan.model.samples import samples_of
 from nsysan.report.collectives import CollectiveFamily, find_families, find_link, with_peaks
 from nsysan.report.diagnosis import Diagnosis, diagnose

@@ -8,10 +8,9 @@ from typing import Any
 import polars as pl
 
 from nsysan.metrics.tally import lookalike_sums
-from nsysan.model import classes
 from nsysan.model.classes import load_catalogue
 from nsysan.model.engines import load_engines
-from nsysan.model.operations import load_operations
+from nsysan.model.operations import is_communication, load_operations
 from nsysan.model.payloads import communicator_ranks
 from nsysan.model.ranks import identify_ranks
 from nsysan.model.samples import METRICS, known_metrics
@@ -245,7 +244,7 @@ def _node_replays(work: pl.DataFrame) -> int:
 
 
 def _ranks(trace: Trace, work: pl.DataFrame, keys: list[tuple[int, int]]) -> list[RankInfo]:
-    communication = pl.col("cls").is_in(list(classes.COMMUNICATION))
+    communication = is_communication()
     counts = {
         (process, device): rest
         for process, device, *rest in work.group_by("process", "device")
@@ -283,7 +282,7 @@ def _ranks(trace: Trace, work: pl.DataFrame, keys: list[tuple[int, int]]) -> lis
 
 def _collectives(kernels: pl.DataFrame) -> list[CollectiveInfo]:
     rows = (
-        kernels.filter(pl.col("cls").is_in(list(classes.COMMUNICATION)))
+        kernels.filter(is_communication())
         .group_by("name", "kind", "library", "cls")
         .agg(kernels=pl.len(), ns=(pl.col("end") - pl.col("start")).sum())
         .sort(["kernels", "name"], descending=[True, False])

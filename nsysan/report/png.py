@@ -51,15 +51,19 @@ def paths(prefix: Path) -> dict[str, Path]:
     return {chart: prefix.with_name(f"{prefix.name}-{chart}.png") for chart in CHARTS}
 
 
-def find_painter() -> Painter:
-    """The browser that NSYSAN_BROWSER names, one on PATH, or kaleido; NsysanError where there is none."""
+def find_browser() -> str | None:
+    """Path of the browser that NSYSAN_BROWSER names, or of one on PATH; NsysanError if what it names is no program."""
     if named := os.environ.get(BROWSER):
         browser = shutil.which(named)
         if browser is None:
             raise _impossible(f"{BROWSER} names {named}, which is no program")
-    else:
-        browser = next((found for name in _ON_PATH if (found := shutil.which(name))), None)
-    if browser is not None:
+        return browser
+    return next((found for name in _ON_PATH if (found := shutil.which(name))), None)
+
+
+def find_painter() -> Painter:
+    """A browser (see find_browser), or kaleido; NsysanError where there is neither."""
+    if (browser := find_browser()) is not None:
         return Painter(browser, lambda figure, width, height: _by_browser(browser, figure, width, height))
     if find_spec("kaleido") is not None:
         return Painter("kaleido", _by_kaleido)

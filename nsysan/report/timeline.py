@@ -12,7 +12,7 @@ import polars as pl
 from nsysan.metrics.run import Run
 from nsysan.model import classes
 from nsysan.model.clock import shifted
-from nsysan.model.operations import in_words
+from nsysan.model.operations import in_words, is_communication
 from nsysan.model.part import Part
 from nsysan.model.samples import METRICS
 from nsysan.report.diagnosis import Diagnosis
@@ -295,7 +295,7 @@ def _calls(inside: pl.DataFrame) -> pl.DataFrame:
 
 def _work(inside: pl.DataFrame) -> pl.DataFrame:
     """Ledger lines on the streams; a matched collective becomes its waiting and what comes after."""
-    communication = pl.col("cls").is_in(list(classes.COMMUNICATION))
+    communication = is_communication()
     split = inside.filter(communication & pl.col("last").is_not_null())
     after = pl.when(pl.col("cls") == classes.FUSED).then(pl.lit("fused")).otherwise(pl.lit("wire"))
     whole = inside.filter(~(communication & pl.col("last").is_not_null()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from queue import SimpleQueue
 from threading import Event, Thread
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from nsysan import progress
+from nsysan.processors import processors
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,7 +25,7 @@ INTEGER, BYTES = "int64", "binary"
 
 def parts() -> int:
     """How many parts of a table are read at once."""
-    return max(1, min(_MOST_THREADS, len(os.sched_getaffinity(0))))
+    return min(_MOST_THREADS, processors())
 
 
 def read(

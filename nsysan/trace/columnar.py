@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from nsysan._errors import ExitCode, NsysanError
-from nsysan.trace.store import Where, applicable, completed, damaged
+from nsysan.trace.store import Where, applicable, completed, damaged, decoded
 
 SUFFIXES = {".parquet": "parquetdir", ".arrow": "arrowdir"}
 _FILE_FORMAT = b"ARROW1"
@@ -147,13 +147,7 @@ def _series(name: str, column: pa.ChunkedArray, dtype: pl.DataType) -> pl.Series
     if dtype == pl.Binary():
         # What has no payload has one of no length here, and null in SQLite.
         return pl.Series(name, data).to_frame().select(pl.when(pl.col(name).bin.size() > 0).then(name)).to_series()
-    try:
-        text = data.cast(pa.large_string())
-        text.validate(full=True)
-        return pl.Series(name, text)
-    except pa.ArrowInvalid:
-        decoded = [None if value is None else value.decode("utf-8", "replace") for value in data.to_pylist()]
-        return pl.Series(name, decoded, dtype=pl.String)
+    return decoded(pl.Series(name, data))
 
 
 def _is_bytes(dtype: pa.DataType) -> bool:

@@ -131,8 +131,7 @@ class Trace:
             return
         self._begin, self._end = begin, end
         self.release()
-        for name in ("copies", "graph_replays"):
-            self.__dict__.pop(name, None)
+        self._forget("copies", "graph_replays")
 
     def _work_wanted(self) -> list[Where]:
         whole = self._begin is None and self._end is None
@@ -530,8 +529,11 @@ class Trace:
         """Forget the largest frames; they are read again if asked for again."""
         if "ranges" in self.__dict__:
             _ = self.open_range_count
-            self.__dict__.pop("_nvtx", None)
-        for name in ("kernels", "launches"):
+            self._forget("_nvtx")
+        self._forget("kernels", "launches")
+
+    def _forget(self, *frames: str) -> None:
+        for name in frames:
             self.__dict__.pop(name, None)
 
     @cached_property

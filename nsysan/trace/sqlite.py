@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from urllib.parse import quote
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +17,8 @@ from nsysan import progress
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.trace import bulk
 from nsysan.trace.btree import is_tree, page_kinds
-from nsysan.trace.store import Where, applicable, completed, damaged
+from nsysan.trace.guard import LEAST_ROW, OPCODES, STEP, Guard, read_only_uri
+from nsysan.trace.store import Where, applicable, completed, damaged, decoded
 
 MAGIC = b"SQLite format 3\x00"
 _HEADER_SIZE = 100
@@ -29,11 +28,6 @@ BULK_ROWS = 50_000
 #: A value of nsys is a name, a message, a payload, or an environment in one string.
 _MAX_VALUE = 16 << 20
 _MAX_TABLES = 5_000
-#: A cell of a leaf page takes this many bytes at least, so a file cannot hold more rows than that.
-_LEAST_ROW = 4
-#: Instructions of SQLite's virtual machine per row and column; a statement that needs more runs in circles.
-_OPCODES = 20
-_OPCODES_STEP = 1_000_000
 _ALLOWED = frozenset((sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION))
 
 
@@ -53,20 +47,13 @@ class SqliteFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._size = _check_header(path)
-        self._text_left = 0
-        self._steps_left = 0
-        # immutable: no lock, no -wal or -shm file beside the trace, whatever its journal mode.
-        self._uri = f"file:{quote(os.fsencode(path.absolute()))}?mode=ro&immutable=1"
+        self._uri = read_only_uri(path)
         with self._reading("its schema"):
             # A result is fetched by whichever thread asks, one at a time.
             self._connection = sqlite3.connect(self._uri, uri=True, check_same_thread=False)
-            self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_VALUE)
-            self._connection.text_factory = self._text
-            self._connection.set_progress_handler(self._step, _OPCODES_STEP)
+            self._guard = Guard(self._connection, _MAX_VALUE)
             self._start_statement(columns=10)
-            self._connection.execute("PRAGMA trusted_schema = OFF")
             self._connection.execute("PRAGMA query_only = ON")
-            self._connection.execute("PRAGMA cell_size_check = ON")
             self.tables: dict[str, tuple[str, ...]] = {name: self._columns(name) for name in self._plain_tables()}
             self._connection.set_authorizer(_authorize)
 
@@ -111,19 +98,11 @@ class SqliteFile:
         """Numbers in bulk; of texts and blobs, of which most rows have none, the rows that have one."""
         others = [name for name in schema if name not in numbers]
         key = _free_name("rowid", schema)
-        names = {key: "rowid"} if others else {}
-        names |= {name: quoted(name) for name in numbers}
+        sources = {key: "rowid"} if others else {}
+        sources |= {name: quoted(name) for name in numbers}
         self._check_types(table, list(numbers))
-        sql = ", ".join(f"{source} AS {quoted(name)}" for name, source in names.items())
-        statement = f"SELECT {sql} FROM {quoted(table)} WHERE rowid BETWEEN ? AND ?{_and(where)}"
-        # Rows that a condition drops are not counted by anyone.
-        if where and not is_tree(self.path, self._root(table), self._page_kinds):
-            raise self.damaged(f"table {table}: its pages form no tree")
-        types = dict.fromkeys(names, bulk.INTEGER)
         progress.stage(f"reading {table}", 0 if where else self._last_row(table))
-        frame = bulk.read(self._uri, statement, types, self._row_bounds(table), self._most_rows())
-        if frame is None:
-            raise self.damaged(f"table {table} holds values of a wrong type, or more rows than its pages can")
+        frame = self._in_bulk(table, sources, dict.fromkeys(sources, bulk.INTEGER), where)
         for name in others:
             frame = frame.join(self._read_some(table, name, schema[name], where, key), on=key, how="left")
         return frame.select(list(schema))
@@ -142,15 +121,24 @@ class SqliteFile:
             return self._read_rows(table, {name: dtype}, conditions, key=key)
         if longest > _MAX_VALUE or total > 2 * self._size + _MAX_VALUE:
             raise self.damaged(f"table {table} holds more than the file")
-        # As bytes, which cannot be anything but what they are; text is decoded below.
-        sql = f"SELECT rowid AS {quoted(key)}, CAST({column} AS BLOB) AS value FROM {quoted(table)}"
-        statement = f"{sql} WHERE rowid BETWEEN ? AND ?{_and(conditions)}"
-        types = {key: bulk.INTEGER, "value": bulk.BYTES}
+        # As bytes, which cannot be anything but what they are.
+        sources = {key: "rowid", name: f"CAST({column} AS BLOB)"}
+        frame = self._in_bulk(table, sources, {key: bulk.INTEGER, name: bulk.BYTES}, conditions)
+        return frame if dtype == pl.Binary() else frame.with_columns(decoded(frame[name]))
+
+    def _in_bulk(
+        self, table: str, sources: Mapping[str, str], types: Mapping[str, str], where: Sequence[Where]
+    ) -> pl.DataFrame:
+        """Columns by name, each with its SQL expression and its type in bulk's words."""
+        # Rows that a condition drops are not counted by anyone.
+        if where and not is_tree(self.path, self._root(table), self._page_kinds):
+            raise self.damaged(f"table {table}: its pages form no tree")
+        columns = ", ".join(f"{source} AS {quoted(name)}" for name, source in sources.items())
+        statement = f"SELECT {columns} FROM {quoted(table)} WHERE rowid BETWEEN ? AND ?{_and(where)}"
         frame = bulk.read(self._uri, statement, types, self._row_bounds(table), self._most_rows())
         if frame is None:
             raise self.damaged(f"table {table} holds values of a wrong type, or more rows than its pages can")
-        value = frame["value"] if dtype == pl.Binary() else _decoded(frame["value"])
-        return frame.select(key, value.alias(name))
+        return frame
 
     def _read_rows(
         self, table: str, schema: Mapping[str, pl.DataType], where: Sequence[Where], key: str | None = None
@@ -244,7 +232,7 @@ class SqliteFile:
         return tuple(row[1] for row in self._connection.execute(f"PRAGMA table_info({quoted(table)})"))
 
     def _most_rows(self) -> int:
-        return self._size // _LEAST_ROW
+        return self._size // LEAST_ROW
 
     def _checked_rows(self, table: str, rows: int) -> int:
         if rows > self._most_rows():
@@ -253,19 +241,7 @@ class SqliteFile:
 
     def _start_statement(self, columns: int) -> None:
         """A new budget: what the largest table that this file could hold would need."""
-        self._text_left = 2 * self._size + _MAX_VALUE
-        self._steps_left = 1 + self._most_rows() * (columns + 2) * _OPCODES // _OPCODES_STEP
-
-    def _step(self) -> int:
-        self._steps_left -= 1
-        return int(self._steps_left < 0)
-
-    def _text(self, raw: bytes) -> str:
-        """nsys writes host strings as they are, in whatever code page the host had."""
-        self._text_left -= len(raw)
-        if self._text_left < 0:
-            raise sqlite3.DataError("more text than the file can hold")
-        return raw.decode("utf-8", "replace")
+        self._guard.allow(1 + self._most_rows() * (columns + 2) * OPCODES // STEP, 2 * self._size + _MAX_VALUE)
 
     @contextmanager
     def _reading(self, what: str) -> Iterator[None]:
@@ -274,14 +250,6 @@ class SqliteFile:
         # A damaged schema can put bytes into SQLite's message that Python cannot decode.
         except (sqlite3.Error, UnicodeDecodeError) as error:
             raise self.damaged(f"{what}: {error}") from error
-
-
-def _decoded(value: pl.Series) -> pl.Series:
-    """Bytes as text; what is not UTF-8 with a sign in its place."""
-    try:
-        return value.cast(pl.String)
-    except pl.exceptions.PolarsError:
-        return value.map_elements(lambda raw: raw.decode("utf-8", "replace"), return_dtype=pl.String)
 
 
 def _authorize(action: int, first: str | None, *_: str | None) -> int:

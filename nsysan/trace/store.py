@@ -54,6 +54,14 @@ def damaged(path: Path, what: str, kind: str) -> NsysanError:
     )
 
 
+def decoded(data: pl.Series) -> pl.Series:
+    """Bytes as text; what is not UTF-8 with a sign in its place."""
+    try:
+        return data.cast(pl.String)
+    except pl.exceptions.PolarsError:
+        return data.map_elements(lambda raw: raw.decode("utf-8", "replace"), return_dtype=pl.String)
+
+
 def applicable(where: Sequence[Where], present: Sequence[str]) -> list[Where]:
     """The conditions on columns that are present."""
     return [condition for condition in where if condition.column in present]

@@ -30,7 +30,8 @@ def parts_for(paths: Sequence[Path], jobs: int | None = None, scheduler: str | N
         finally:
             cluster.close()
         return
-    from nsysan.workers.pool import Pool, processors
+    from nsysan.processors import processors
+    from nsysan.workers.pool import Pool
 
     processes = min(len(paths), jobs or processors())
     if jobs is None and sum(map(_size, paths)) < processes * WORTH_BYTES:

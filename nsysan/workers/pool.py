@@ -12,6 +12,7 @@ from multiprocessing.context import SpawnContext
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from nsysan._errors import ExitCode, NsysanError
+from nsysan.processors import processors
 
 if TYPE_CHECKING:
     from nsysan.model.part import Placement
@@ -23,11 +24,6 @@ _T = TypeVar("_T")
 _MOST_LOSSES = 2
 _LOST = object()
 Request = tuple[str, tuple[object, ...]]
-
-
-def processors() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Pool:

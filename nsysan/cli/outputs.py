@@ -1,0 +1,46 @@
+"""Where the results of a command go: files that options name, one of them perhaps standard output."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+
+from nsysan.report.output import check_writable
+from nsysan.report.text import plain
+
+_PAGE = "-o"  # a page is always a file
+
+
+def outputs_of(
+    named: dict[str, Path | None], sources: Iterable[Path], *, force: bool, others: Iterable[Path] = ()
+) -> tuple[dict[str, Path], str | None]:
+    """Files by option, and the option whose result goes to standard output.
+
+    named: what each option was given. sources: what must not be replaced. others: further files to be written.
+    UsageError where two name standard output, NsysanError where a file cannot be written.
+    """
+    to_stdout = [option for option, path in named.items() if option != _PAGE and str(path) == "-"]
+    if len(to_stdout) > 1:
+        raise click.UsageError(f"{' and '.join(to_stdout)} both name standard output")
+    files = {option: path for option, path in named.items() if path is not None and option not in to_stdout}
+    sources = list(sources)
+    for path in (*files.values(), *others):
+        for source in sources:
+            check_writable(path, force=force, source=source)
+    return files, (to_stdout[0] if to_stdout else None)
+
+
+def alike(files: dict[str, Path]) -> list[str]:
+    """The options that name one file, if two do."""
+    for option, path in files.items():
+        same = [other for other in files if files[other].resolve() == path.resolve()]
+        if len(same) > 1:
+            return [option, same[1]]
+    return []
+
+
+def written(paths: Iterable[Path]) -> str:
+    """What was written, for people."""
+    return f"wrote {' and '.join(plain(str(path), 4_096) for path in paths)}"

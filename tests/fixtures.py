@@ -1,0 +1,25 @@
+"""The real traces of fixtures/, most of them packed."""
+
+from __future__ import annotations
+
+import lzma
+import tarfile
+from pathlib import Path
+
+FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
+
+
+def unpacked(name: str, folder: Path) -> Path:
+    """The trace of that name in a folder, put there unless it is there."""
+    target = folder / f"{name}.sqlite"
+    if not target.exists():
+        plain = FIXTURES / target.name
+        packed = plain.with_name(f"{plain.name}.xz")
+        target.write_bytes(plain.read_bytes() if plain.exists() else lzma.decompress(packed.read_bytes()))
+    return target
+
+
+def unpack_exports(folder: Path) -> None:
+    """tp2.sqlite, tp2_pqtdir and tp2_arwdir in a folder: one real report, exported three ways by one nsys."""
+    with tarfile.open(FIXTURES / "tp2_exports.tar.xz") as archive:
+        archive.extractall(folder, filter="data")
