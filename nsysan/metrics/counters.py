@@ -9,6 +9,8 @@ import polars as pl
 
 from nsysan.metrics.intervals import atoms
 
+#: Columns of the calls that samples are held against.
+OF_CALLS = ("step", "rank", "begin", "end", "last")
 _COLLECTIVE, _TRANSFER = range(2)
 #: A sample belongs to what fills this share of the time it stands for; one that straddles proves nothing.
 PURE = 0.98

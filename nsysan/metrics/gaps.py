@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from nsysan.metrics.threads import each_of
+from nsysan.threads import each_of
 
 BETWEEN_STEPS = "between_steps"
 HOST_LATE = "host_late"
@@ -36,7 +36,9 @@ _SCHEMA = {
     "host": pl.Boolean(),
     "row": pl.UInt32(),
 }
-_OF_WORK = (
+#: Columns of the operations that gaps are found by.
+OF_GAPS = (
+    "rank",
     "row",
     "begin",
     "end",
@@ -60,7 +62,7 @@ def find_gaps(work: pl.DataFrame, windows: pl.DataFrame, syncs: pl.DataFrame) ->
     rank, begin, finish. syncs: thread, start, end of the host's synchronise calls, on the same clock.
     Their sum per step and rank is the ledger's idle line.
     """
-    work = work.select("rank", *_OF_WORK)
+    work = work.select(OF_GAPS)
 
     def of_rank(own: pl.DataFrame) -> pl.DataFrame:
         rank = own["rank"][0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from functools import cached_property, reduce
 from operator import add
@@ -10,13 +10,14 @@ from pathlib import Path
 
 import polars as pl
 
-from nsysan.metrics.gaps import find_gaps, summed
+from nsysan.metrics.gaps import OF_GAPS, find_gaps, summed
 from nsysan.metrics.ledger import build_ledger
 from nsysan.metrics.skew import against_reference, boundaries, spent
-from nsysan.metrics.tally import Tally, tally
+from nsysan.metrics.tally import TALLIED, Tally, tally
 from nsysan.model.narrow import WHOLE, Narrow
 from nsysan.model.part import Part, Parts
 from nsysan.model.run import Model, build_model
+from nsysan.threads import each_of
 from nsysan.trace.export import Trace
 
 
@@ -36,7 +37,7 @@ class Run(Model):
     @cached_property
     def tally(self) -> Tally:
         """What is counted of all operations."""
-        return reduce(add, self.ask(tally))
+        return reduce(add, self.ask(_tally))
 
     def late(self, arrived: pl.DataFrame) -> pl.DataFrame:
         """skew.late_calls of these calls."""
@@ -58,14 +59,35 @@ def analyze(
 
 
 def _ledger(part: Part) -> pl.DataFrame:
-    return build_ledger(part.work, part.windows)
+    names = ("rank", "begin", "end", "trimmed", "cls", "step", "last")
+    return _of_ranks(part, lambda rank: build_ledger(part.frame(names, rank), _of_rank(part.windows, rank)))
 
 
 def _gaps(part: Part) -> pl.DataFrame:
-    return summed(find_gaps(part.clocked_work, part.windows, part.synchronise_calls))
+    calls = part.synchronise_calls
+    _ = part.host_clocks
+    return _of_ranks(
+        part, lambda rank: summed(find_gaps(part.clocked(OF_GAPS, rank), _of_rank(part.windows, rank), calls))
+    )
 
 
 def _spent(part: Part, calls: pl.DataFrame) -> pl.DataFrame:
-    # Its times the report knows itself.
-    timed = part.work.select("row", "begin", "end").join(calls, on="row", maintain_order="right")
-    return spent(timed, part.work)
+    def of_rank(rank: int) -> pl.DataFrame:
+        work = part.frame(("row", "rank", "begin", "end", "cls"), rank)
+        # Its times the report knows itself.
+        timed = work.select("row", "begin", "end").join(_of_rank(calls, rank), on="row", maintain_order="right")
+        return spent(timed, work)
+
+    return _of_ranks(part, of_rank)
+
+
+def _tally(part: Part) -> Tally:
+    return reduce(add, each_of(lambda rank: tally(part.frame(TALLIED, rank)), part.ranks))
+
+
+def _of_rank(frame: pl.DataFrame, rank: int) -> pl.DataFrame:
+    return frame.filter(pl.col("rank") == rank)
+
+
+def _of_ranks(part: Part, figures: Callable[[int], pl.DataFrame]) -> pl.DataFrame:
+    return pl.concat(each_of(figures, part.ranks))

@@ -10,9 +10,9 @@ import numpy.typing as npt
 import polars as pl
 
 from nsysan.metrics.intervals import atoms, line_of_mask
-from nsysan.metrics.threads import each_of
 from nsysan.model import classes
 from nsysan.model.matching import MATCHED
+from nsysan.threads import each_of
 
 #: What can hold a rank up between two collectives, in the order in which time that several claim is given away.
 CAUSES = ("compute", "copy", "communication", "graph")

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import polars as pl
 
 from nsysan.model import classes
-from nsysan.model.part import Part
 from nsysan.trace.export import UNNAMED
 
 
@@ -48,9 +47,26 @@ class Tally:
         )
 
 
-def tally(part: Part) -> Tally:
-    """The counts of one report."""
-    work = part.work
+#: Columns of the operations that are counted.
+TALLIED = (
+    "rank",
+    "step",
+    "type",
+    "cls",
+    "name",
+    "lookalike",
+    "start",
+    "end",
+    "graph_node",
+    "correlation",
+    "trimmed",
+    "launch_start",
+    "launch",
+)
+
+
+def tally(work: pl.DataFrame) -> Tally:
+    """The counts of some ranks' operations, with the columns TALLIED."""
     kernel = pl.col("type") == "kernel"
     launched = pl.col("launch_start").is_not_null()
     counts = work.select(

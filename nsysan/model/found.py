@@ -3,28 +3,56 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+if TYPE_CHECKING:
+    from nsysan.model.operations import Operations
+
 WINDOWS = {"rank_key": pl.Int64(), "begin": pl.Int64(), "finish": pl.Int64(), "label": pl.String()}
 _I64 = npt.NDArray[np.int64]
+Members = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True)
 class Found:
-    """What one way of finding steps came up with, rank by rank.
+    """What one way of finding steps came up with.
 
-    windows: the columns of WINDOWS, and prefill where ranges tell. membership: row, rank_key and begin (of its
-    window) of each operation in a step. method: nvtx, graph, period or window; source: the same for people.
+    windows: the columns of WINDOWS, by rank_key and begin, and prefill where ranges tell. member: for each operation
+    the row of the window that it is of, -1 for none. method: nvtx, graph, period or window; source: the same for
+    people.
     """
 
     method: str
     source: str
     windows: pl.DataFrame
-    membership: pl.DataFrame
+    member: Members
     notes: tuple[str, ...] = ()
+
+
+class Membership:
+    """Windows of one owner after the other, and the operations in them."""
+
+    def __init__(self, work: Operations) -> None:
+        self._work = work
+        self._parts = [pl.DataFrame(schema=WINDOWS)]
+        self._count = 0
+        self.member: Members = np.full(len(work), -1, dtype=np.int32)
+
+    def add(self, windows: pl.DataFrame, key: int, window: npt.NDArray[np.integer]) -> None:
+        """Windows of an owner, by begin; window: for each of its operations which of them it is of, -1 for none."""
+        first, last = self._work.rows(key)
+        self.member[first:last] = np.where(window >= 0, window + self._count, -1)
+        self._parts.append(windows)
+        self._count += len(windows)
+
+    @property
+    def windows(self) -> pl.DataFrame:
+        """All windows."""
+        return pl.concat(self._parts)
 
 
 def frame(rank_key: object, starts: _I64, ends: _I64, label: str) -> pl.DataFrame:
@@ -33,16 +61,8 @@ def frame(rank_key: object, starts: _I64, ends: _I64, label: str) -> pl.DataFram
     return pl.DataFrame(columns).with_columns(label=pl.lit(label)).cast(pl.Schema(WINDOWS))
 
 
-def members_by_time(work: pl.DataFrame, rank_key: object, starts: _I64, ends: _I64) -> pl.DataFrame:
-    """The operations that begin inside the windows of one rank."""
-    begun = work["begin"].to_numpy()
+def by_time(begun: _I64, starts: _I64, ends: _I64) -> _I64:
+    """For each time the number of the window in which it lies, -1 for none."""
     window = np.searchsorted(starts, begun, side="right") - 1
     inside = (window >= 0) & (begun < ends[np.maximum(window, 0)])
-    return pl.DataFrame(
-        {
-            "row": work["row"].to_numpy()[inside],
-            "rank_key": np.full(int(inside.sum()), rank_key),
-            "begin": starts[window[inside]],
-        },
-        schema={"row": work.schema["row"], "rank_key": pl.Int64(), "begin": pl.Int64()},
-    )
+    return np.where(inside, window, -1)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from nsysan._errors import ExitCode, NsysanError
@@ -51,13 +53,19 @@ class Narrow:
             notes=[*steps.notes, f"steps {first} to {last} of {windows['step'].n_unique()}, as asked for"],
         )
 
-    def of_work(self, work: pl.DataFrame, windows: pl.DataFrame) -> pl.DataFrame:
-        """The operations that can matter to these windows."""
+    def of_work(
+        self, work: pl.DataFrame, in_step: npt.NDArray[np.bool_], windows: pl.DataFrame, offset: int
+    ) -> npt.NDArray[np.int64] | None:
+        """Which of the operations (begin, end, on a clock that is `offset` ns behind) can matter to these windows.
+
+        None for all.
+        """
         if self.steps is None:
-            return work
-        begin, finish = windows["begin"].min(), windows["finish"].max()
+            return None
+        begin, finish = windows.select(pl.min("begin") - offset, pl.max("finish") - offset).row(0)
         # The operation that ends the last step's idle time begins where the window ends.
-        return work.filter((pl.col("end") > begin) & (pl.col("begin") <= finish) | pl.col("step").is_not_null())
+        near = (work["end"].to_numpy() > begin) & (work["begin"].to_numpy() <= finish)
+        return np.flatnonzero(near | in_step)
 
 
 #: All of a run.

@@ -1,87 +1,259 @@
-"""All GPU work of a trace as one frame: its class, the call that launched it, its effective start."""
+"""All GPU work of a trace: its class, the call that launched it, its effective start."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from nsysan.model import classes
-from nsysan.model.attach import beside
 from nsysan.model.classes import Catalogue
-from nsysan.trace.export import UNNAMED, Trace
-from nsysan.trace.rows import kept
+from nsysan.trace.codes import codes
+from nsysan.trace.export import UNNAMED, WORK, Trace
+from nsysan.trace.narrow import fitted
 
 _CATEGORY = pl.Categorical()
 _I64 = npt.NDArray[np.int64]
+_Codes = npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
 _CORRELATIONS = 1 << 32  # CUPTI counts calls in 32 bits
+#: A place for every correlation, where there are at most so many for each call that is wanted, and some.
+_PLACES_A_CALL, _PLACES = 32, 1 << 20
 #: Up to this share of kernels without a name is counted with the rest.
 _FEW_UNNAMED = 0.01
-_STREAM = ["process", "device", "context", "stream"]
 _NO_STREAM = -(1 << 62)
-_NAMES = ("name", "demangled")
+_WHAT = ("name", "demangled", "type")
+_QUEUE = ("context", "stream")
 #: What no two operations share: one call gives a stream one piece of work at a time.
-_IDENTITY = (*_STREAM, "start", "end", "correlation", "graph_node", "name", "type")
+_IDENTITY = ("owner", "queue", "start", "end", "correlation", "graph_node", "what")
+#: The columns that Operations.frame makes.
+OPERATION = {
+    "row": pl.UInt32(),
+    "rank_key": pl.Int64(),
+    **WORK,
+    "cls": _CATEGORY,
+    "kind": _CATEGORY,
+    "library": _CATEGORY,
+    "lookalike": pl.Boolean(),
+    "begin": pl.Int64(),
+    "trimmed": pl.Int64(),
+    "thread": pl.Int64(),
+    "launch_start": pl.Int64(),
+    "launch_end": pl.Int64(),
+    "launch": _CATEGORY,
+}
 
 
-def load_operations(trace: Trace, catalogue: Catalogue) -> pl.DataFrame:
-    """Kernels, copies and graph blocks, one row each, ordered by process, device and start.
+@dataclass(frozen=True)
+class Operations:
+    """Kernels, copies and graph blocks of one trace, ordered by process, device, start and end, in few bytes each.
 
-    Columns, beside those of trace.export.WORK: row (unique), cls, kind, library (categories), lookalike (see
-    Catalogue); begin (the effective start, see `_trim_stream_overlap`), trimmed (begin - start, ns); thread,
-    launch_start, launch_end, launch (of the API call, null where none is recorded).
+    A trace has millions of them: what a question needs is made as a frame (`frame`), best of one owner at a time.
+
+    owners: process, device; an owner's number is its rank_key. first: row of each owner's first, and the number of all.
+    stored: columns by name, none where it is null throughout (trimmed: 0); what, queue, caller: rows of the tables of
+    these names. whats: name, demangled, type, cls, kind, library, lookalike. queues: context, stream. callers: thread,
+    launch.
     """
-    kernels = trace.kernels
+
+    owners: pl.DataFrame
+    first: _I64
+    stored: dict[str, pl.Series]
+    whats: pl.DataFrame
+    queues: pl.DataFrame
+    callers: pl.DataFrame
+
+    def __len__(self) -> int:
+        return int(self.first[-1])
+
+    @property
+    def keys(self) -> range:
+        """The rank_key of every owner."""
+        return range(len(self.owners))
+
+    @property
+    def size(self) -> int:
+        """Bytes of memory."""
+        return sum(int(column.estimated_size()) for column in self.stored.values())
+
+    def rows(self, key: int) -> tuple[int, int]:
+        """First row of an owner, and that after its last."""
+        return int(self.first[key]), int(self.first[key + 1])
+
+    def frame(self, names: Iterable[str], key: int | None = None, at: _I64 | None = None) -> pl.DataFrame:
+        """These columns (see OPERATION) of all operations, of those of an owner, or of the rows `at`, ascending.
+
+        row: number in the trace. Those of WORK are as exported. cls, kind, library, lookalike: see Catalogue. begin:
+        the effective start (see `_trimmed`); trimmed: begin - start, ns. thread, launch_start, launch_end, launch: of
+        the API call, null where none is recorded.
+        """
+        chosen = _Rows(self, (0, len(self)) if key is None else self.rows(key), at)
+        return pl.DataFrame([chosen.column(name).alias(name) for name in names])
+
+    def of_class(self, wanted: Sequence[str], key: int | None = None) -> _I64:
+        """Rows of the operations of these classes."""
+        is_wanted = self.whats["cls"].is_in(list(wanted)).fill_null(False).to_numpy()
+        begin, end = (0, len(self)) if key is None else self.rows(key)
+        return np.flatnonzero(is_wanted[self.stored["what"].slice(begin, end - begin).to_numpy()]) + begin
+
+
+class _Rows:
+    """Columns of some rows of Operations."""
+
+    def __init__(self, work: Operations, bounds: tuple[int, int], at: _I64 | None) -> None:
+        self._work, self._begin, self._count = work, bounds[0], bounds[1] - bounds[0]
+        self._at = None if at is None else pl.Series(at)
+        self.count = self._count if at is None else len(at)
+
+    def column(self, name: str) -> pl.Series:
+        """The column, as OPERATION has it."""
+        made: dict[str, Callable[[], pl.Series]] = {
+            "row": self._row,
+            "rank_key": self._owner,
+            "begin": self._effective,
+            "launch_end": lambda: self._number("launch_start") + self._number("launch_ns"),
+            "trimmed": lambda: self._number("trimmed").fill_null(0),
+        }
+        if name in made:
+            return made[name]().cast(OPERATION[name])
+        for table, code in ((self._work.whats, "what"), (self._work.queues, "queue"), (self._work.callers, "caller")):
+            if name in table.columns:
+                number = self._stored(code)
+                return self._blank(name) if number is None else table[name].gather(number)
+        if name in self._work.owners.columns:
+            return self._work.owners[name].gather(self._owner())
+        return self._number(name)
+
+    def _stored(self, name: str) -> pl.Series | None:
+        column = self._work.stored.get(name)
+        if column is None:
+            return None
+        return column.slice(self._begin, self._count) if self._at is None else column.gather(self._at)
+
+    def _number(self, name: str) -> pl.Series:
+        column = self._stored(name)
+        return self._blank(name) if column is None else column.cast(pl.Int64)
+
+    def _blank(self, name: str) -> pl.Series:
+        return pl.repeat(None, self.count, dtype=OPERATION.get(name, pl.Int64()), eager=True)
+
+    def _row(self) -> pl.Series:
+        if self._at is not None:
+            return self._at
+        return pl.int_range(self._begin, self._begin + self._count, dtype=pl.UInt32, eager=True)
+
+    def _owner(self) -> pl.Series:
+        first = self._work.first
+        if self._at is None:
+            inside = np.clip(first, self._begin, self._begin + self._count) - self._begin
+            return pl.Series(np.repeat(np.arange(len(first) - 1), np.diff(inside)))
+        return pl.Series(np.searchsorted(first, self._at.to_numpy(), side="right") - 1)
+
+    def _effective(self) -> pl.Series:
+        trimmed = self._stored("trimmed")
+        start = self._number("start")
+        return start if trimmed is None else start + trimmed
+
+
+def load_operations(trace: Trace, catalogue: Catalogue) -> Operations:
+    """The GPU work of a trace, with the class of each operation by the catalogue."""
+    frames = [trace.kernels, trace.copies, trace.graph_replays]
     # What is wanted of the largest frames is known, and each copy of one is as large as what is made of it.
     _ = trace.graph_mode
     trace.release()
-    kernels = _with_classes(kernels, catalogue)
-    kernels = kernels.with_columns(_unknown_if_unnamed(kernels))
-    others = pl.concat([_plain(trace.copies, classes.COPY), _plain(trace.graph_replays, classes.OPAQUE)])
-    work = pl.concat([kernels, others.select(kernels.columns)])
-    del kernels, others
-    work = kept(work, pl.col("start", "end").is_not_null())
-    work = _each_once(_in_order(work), trace).with_row_index("row")
-    work = _join_launches(work, trace)
+    columns = _side_by_side([frame for frame in frames if len(frame)] or frames[:1])
+    del frames
+    what, whats = codes([columns.pop(name) for name in _WHAT])
+    queue, queues = codes([columns.pop(name) for name in _QUEUE])
+    owner, owners = codes([columns.pop(name) for name in ("process", "device")])
+    columns |= {"what": pl.Series(what), "queue": pl.Series(queue)}
+    owner, owners = _numbered_in_order(owner, owners)
+    streams = queues["stream"].fill_null(_NO_STREAM).to_numpy()
+    order = _order(owner, columns["start"].to_numpy(), columns["end"].to_numpy(), lambda: streams[queue])
+    if order is not None:
+        owner, at = owner[order], pl.Series(order)
+        for name in list(columns):
+            columns[name] = columns[name].gather(at)
+        del at, order
+    once = _each_once({**columns, "owner": pl.Series(owner)}, queues, trace)
+    if once is not None:
+        owner = owner[once]
+        columns = {name: column.gather(pl.Series(once)) for name, column in columns.items()}
+    first = np.searchsorted(owner, np.arange(len(owners) + 1)).astype(np.int64)
+    del owner
+    columns["trimmed"] = _trimmed(columns, first, queues)
+    calls = trace.calls
+    columns |= _launches(columns["correlation"], owners, first, calls.table, calls.callers)
+    callers = calls.callers.select("thread", launch="name")
+    del calls
     _ = trace.synchronise_calls
     trace.release()
-    return _narrowed(_trim_stream_overlap(work))
+    stored = {name: column for name, column in columns.items() if column.null_count() < len(column)}
+    return Operations(owners, first, stored, _classified(whats, what, catalogue), queues, callers)
 
 
-def _with_classes(kernels: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame:
-    """The kernels with the class of each; a pair of names is looked up by one number."""
-    short, long = (kernels[name].to_physical().cast(pl.Int64).fill_null(-1).to_numpy() + 1 for name in _NAMES)
-    number = short * (int(long.max(initial=0)) + 1) + long
-    pairs, first = np.unique(number, return_index=True)
-    table = _classified(kernels.select(_NAMES)[first], catalogue).drop(_NAMES)
-    return beside(kernels, table, np.searchsorted(pairs, number))
+def _side_by_side(frames: list[pl.DataFrame]) -> dict[str, pl.Series]:
+    """The columns of WORK of all frames, each behind the other."""
+    if len(frames) == 1:
+        return {name: frames[0][name] for name in WORK}
+    return {
+        name: pl.concat([frame.select(name) for frame in frames], how="vertical_relaxed")[name].rechunk()
+        for name in WORK
+    }
 
 
-def _in_order(work: pl.DataFrame) -> pl.DataFrame:
-    """The rows by process, device, start, end and stream."""
-    device, start = work["device"].to_numpy(), work["start"].to_numpy()
-    process = work["process"].to_numpy()
-    owner = np.searchsorted(np.unique(process), process) * (device.max(initial=0) + 1) + device
-    order = np.lexsort((start, owner))
-    if ((np.diff(start[order]) == 0) & (np.diff(owner[order]) == 0)).any():
-        order = np.lexsort((work["stream"].fill_null(_NO_STREAM).to_numpy(), work["end"].to_numpy(), start, owner))
-    return work[order]
+def _numbered_in_order(owner: _Codes, owners: pl.DataFrame) -> tuple[_Codes, pl.DataFrame]:
+    """Owners, and the owner of each operation, numbered by process and device."""
+    ordered = owners.with_row_index("was").sort("process", "device")
+    number = np.empty(len(owners), dtype=owner.dtype)
+    number[ordered["was"].to_numpy()] = np.arange(len(owners))
+    return number[owner], ordered.select(pl.col("process", "device").cast(pl.Int64))
 
 
-def _each_once(work: pl.DataFrame, trace: Trace) -> pl.DataFrame:
-    """The rows, in order, without those that repeat the one before: a tool that merges files can write them twice."""
-    begun = work["start"].to_numpy()
-    after = np.flatnonzero(np.diff(begun) == 0) + 1
-    own, before = work.select(_IDENTITY)[after], work.select(_IDENTITY)[after - 1]
-    told = own["stream"].is_not_null() & own["correlation"].is_not_null()
+def _order(owner: _Codes, start: _I64, end: _I64, stream: Callable[[], _I64]) -> _I64 | None:
+    """The rows by owner, start, end and stream; None if they are in that order."""
+    same = owner[1:] == owner[:-1]
+    if ((owner[1:] > owner[:-1]) | same & (start[1:] > start[:-1])).all():
+        return None
+    order = np.argsort(owner, kind="stable")
+    bounds = np.searchsorted(owner[order], np.arange(int(owner.max()) + 2))
+    for first, last in pairwise(bounds):
+        own = order[first:last]
+        begun = start[own]
+        if (begun[1:] > begun[:-1]).all():
+            continue
+        own = own[np.argsort(begun, kind="stable")]
+        begun = start[own]
+        if (begun[1:] == begun[:-1]).any():
+            own = np.sort(own)
+            own = own[np.lexsort((stream()[own], end[own], start[own]))]
+        order[first:last] = own
+    return order
+
+
+def _each_once(columns: dict[str, pl.Series], queues: pl.DataFrame, trace: Trace) -> _I64 | None:
+    """Rows, which are in order, that do not repeat the one before: a tool that merges files can write them twice.
+
+    None if no row does.
+    """
+    begun = columns["start"].to_numpy()
+    after = np.flatnonzero(begun[1:] == begun[:-1]) + 1
+    if not len(after):
+        return None
+    own, before = pl.Series(after), pl.Series(after - 1)
+    streams = queues["stream"].gather(columns["queue"].gather(own))
+    told = streams.is_not_null() & columns["correlation"].gather(own).is_not_null()
     for name in _IDENTITY:
-        told &= own[name].eq_missing(before[name])
+        told &= columns[name].gather(own).eq_missing(columns[name].gather(before))
     if not told.any():
-        return work
+        return None
     trace.leave_out("operations that occur twice", int(told.sum()))
-    kept_rows = np.ones(len(work), dtype=np.bool_)
+    kept_rows = np.ones(len(begun), dtype=np.bool_)
     kept_rows[after[told.to_numpy()]] = False
-    return work.filter(pl.Series(kept_rows))
+    return np.flatnonzero(kept_rows)
 
 
 def is_communication() -> pl.Expr:
@@ -94,98 +266,107 @@ def in_words(work: pl.DataFrame) -> pl.DataFrame:
     return work.with_columns(pl.col(pl.Categorical).cast(pl.String))
 
 
-def _classified(names: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame:
-    """Distinct (name, demangled) pairs with their class; a trace has thousands of kernels and a hundred names."""
-    found = [catalogue.classify(name, demangled or name) for name, demangled in names.iter_rows()]
-    return names.with_columns(
-        pl.Series("cls", [f.op_class for f in found], dtype=_CATEGORY),
-        pl.Series("kind", [f.kind for f in found], dtype=_CATEGORY),
-        pl.Series("library", [f.library for f in found], dtype=_CATEGORY),
-        pl.Series("lookalike", [f.lookalike for f in found], dtype=pl.Boolean),
+def _classified(whats: pl.DataFrame, what: _Codes, catalogue: Catalogue) -> pl.DataFrame:
+    """The distinct operations with their class; a trace has millions and a hundred names.
+
+    Opaque are the kernels without a name, unless so few have none that they count for nothing.
+    """
+    found = [
+        catalogue.classify(name, demangled or name) if type_ == "kernel" else None
+        for name, demangled, type_ in whats.select(_WHAT).iter_rows()
+    ]
+    plain = {"graph": classes.OPAQUE}
+    types = whats["type"].to_list()
+    kernels = np.array([type_ == "kernel" for type_ in types], dtype=np.bool_)
+    unnamed = kernels & (whats["name"].cast(pl.String) == UNNAMED).to_numpy() & whats["demangled"].is_null().to_numpy()
+    counts = np.bincount(what, minlength=len(whats))
+    few = counts[unnamed].sum() <= _FEW_UNNAMED * counts[kernels].sum()
+    told = [
+        classes.OPAQUE if hidden and not few else f.op_class if f else plain.get(type_, classes.COPY)
+        for f, type_, hidden in zip(found, types, unnamed, strict=True)
+    ]
+    return whats.with_columns(
+        pl.Series("cls", told, dtype=_CATEGORY),
+        pl.Series("kind", [f.kind if f else None for f in found], dtype=_CATEGORY),
+        pl.Series("library", [f.library if f else None for f in found], dtype=_CATEGORY),
+        pl.Series("lookalike", [f.lookalike if f else False for f in found], dtype=pl.Boolean),
     )
 
 
-def _unknown_if_unnamed(kernels: pl.DataFrame) -> pl.Expr:
-    """The class of each kernel: opaque where it has no name, unless so few have none that they count for nothing."""
-    unnamed = (pl.col("name") == UNNAMED) & pl.col("demangled").is_null()
-    few = kernels.select(unnamed.mean()).item() or 0.0
-    if few <= _FEW_UNNAMED:
-        return pl.col("cls")
-    return pl.when(unnamed).then(pl.lit(classes.OPAQUE, _CATEGORY)).otherwise("cls").alias("cls")
+def _launches(
+    correlation: pl.Series, owners: pl.DataFrame, first: _I64, calls: pl.DataFrame, callers: pl.DataFrame
+) -> dict[str, pl.Series]:
+    """launch_start, launch_ns, caller: of the API call of each operation; a graph launch is that of all of a replay."""
+    wanted = correlation.cast(pl.Int64).fill_null(-1).to_numpy()
+    index = np.full(len(wanted), -1, dtype=np.int32)
+    known = calls["correlation"].cast(pl.Int64).fill_null(-1).to_numpy()
+    caller = calls["caller"].to_numpy()
+    process_of_caller = callers["process"].to_numpy()
+    for process in owners["process"].unique():
+        is_own = process_of_caller == process
+        own = np.flatnonzero(is_own[caller]) if not is_own.all() else np.arange(len(caller))
+        starts = calls["start"].gather(pl.Series(own)).to_numpy()
+        for key in np.flatnonzero(owners["process"].to_numpy() == process):
+            rows = slice(int(first[key]), int(first[key + 1]))
+            index[rows] = _call_of(wanted[rows], known[own], starts, own)
+    found = pl.Series(index)
+    if (index < 0).any():
+        found = pl.select(index=found).select(pl.when(pl.col("index") >= 0).then("index")).to_series()
+    return {
+        "launch_start": calls["start"].gather(found),
+        "launch_ns": calls["duration"].gather(found),
+        "caller": calls["caller"].gather(found),
+    }
 
 
-def _plain(frame: pl.DataFrame, cls: str) -> pl.DataFrame:
-    return frame.with_columns(
-        cls=pl.lit(cls, _CATEGORY),
-        kind=pl.lit(None, dtype=_CATEGORY),
-        library=pl.lit(None, dtype=_CATEGORY),
-        lookalike=pl.lit(False),
-    )
+def _call_of(wanted: _I64, known: _I64, starts: _I64, numbers: _I64) -> _I64:
+    """For each wanted correlation the number of the call that has it, the first of several; -1 where there is none.
+
+    A runtime call may nest the driver call that does its work: the outer one is what the program waited for.
+    """
+    possible = (known >= 0) & (known < _CORRELATIONS)
+    if not possible.all():
+        known, starts, numbers = known[possible], starts[possible], numbers[possible]
+    if not len(known):
+        return np.full(len(wanted), -1, dtype=np.int64)
+    if (starts[1:] < starts[:-1]).any():
+        order = np.argsort(starts, kind="stable")
+        known, numbers = known[order], numbers[order]
+    least, most = int(known.min()), int(known.max())
+    inside = (wanted >= least) & (wanted <= most)
+    if most - least < _PLACES_A_CALL * len(known) + _PLACES:
+        # Of several the last one written stays, so the first call is written last.
+        table = np.full(most - least + 1, -1, dtype=np.int32)
+        table[known[::-1] - least] = numbers[::-1]
+        return np.where(inside, table[np.where(inside, wanted - least, 0)], -1)
+    order = np.argsort(known, kind="stable")
+    nearest = order[np.minimum(np.searchsorted(known, wanted, sorter=order), len(known) - 1)]
+    return np.where(known[nearest] == wanted, numbers[nearest], -1)
 
 
-def _join_launches(work: pl.DataFrame, trace: Trace) -> pl.DataFrame:
-    """The API call of each operation; a graph launch is that of all operations of its replay."""
-    calls = trace.launches
-    processes = np.unique(np.concatenate((work["process"].unique().to_numpy(), calls["process"].unique().to_numpy())))
-    keys, starts = _call_keys(calls, processes), calls["start"].to_numpy()
-    # A runtime call may nest the driver call that does its work: the outer one is what the program waited for.
-    order = np.lexsort((starts, keys))
-    order = order[np.diff(keys[order], prepend=-1) != 0]
-    known = keys[order]
-    wanted = _call_keys(work, processes)
-    index = np.full(len(work), -1, dtype=np.int64)
-    if len(known):
-        place = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
-        found = (known[place] == wanted) & (wanted >= 0)
-        index[found] = order[place[found]]
-    return beside(work, calls.select("thread", launch_start="start", launch_end="end", launch="name"), index)
-
-
-def _call_keys(frame: pl.DataFrame, processes: _I64) -> _I64:
-    """One number for each (process, correlation), negative where there is no such call."""
-    process = np.searchsorted(processes, frame["process"].to_numpy())
-    correlation = frame["correlation"].fill_null(-1).to_numpy()
-    known = (correlation >= 0) & (correlation < _CORRELATIONS)
-    return np.where(known, process * _CORRELATIONS + correlation, -1)
-
-
-#: Ids that CUDA gives in 32 bits, and times that are short.
-_SMALL: dict[str, type[pl.Int32] | type[pl.UInt32]] = {
-    "device": pl.Int32,
-    "context": pl.Int32,
-    "stream": pl.Int32,
-    "correlation": pl.UInt32,
-    "trimmed": pl.Int32,
-}
-
-
-def _narrowed(work: pl.DataFrame) -> pl.DataFrame:
-    """The same numbers in fewer bytes: a column that has nothing takes none, and ids are small."""
-    fitting = [name for name, dtype in _SMALL.items() if _fits(work[name], dtype)]
-    empty = [name for name in ("graph", "bytes") if work[name].null_count() == len(work)]
-    return work.with_columns(
-        *(pl.col(name).cast(_SMALL[name]) for name in fitting), *(pl.lit(None).alias(name) for name in empty)
-    )
-
-
-def _fits(values: pl.Series, dtype: type[pl.Int32] | type[pl.UInt32]) -> bool:
-    least, most = values.min(), values.max()
-    if not isinstance(least, int) or not isinstance(most, int):
-        return True
-    lowest, highest = (0, (1 << 32) - 1) if dtype is pl.UInt32 else (-(1 << 31), (1 << 31) - 1)
-    return lowest <= least and most <= highest
-
-
-def _trim_stream_overlap(work: pl.DataFrame) -> pl.DataFrame:
-    """Let work begin no earlier than its predecessor on the same stream ends.
+def _trimmed(columns: dict[str, pl.Series], first: _I64, queues: pl.DataFrame) -> pl.Series:
+    """How much later work begins than it starts, ns: no earlier than its predecessor on the same stream ends.
 
     With programmatic dependent launch a kernel is resident before its predecessor is done; a stream being
-    serial, the time until then is the predecessor's, not overlap.
+    serial, the time until then is the predecessor's, not overlap. Replay blocks of graph-level tracing queue behind
+    each other; they are clipped by the same rule. Null throughout where nothing is trimmed.
     """
-    # Replay blocks of graph-level tracing queue behind each other; they are clipped by the same rule.
-    predecessor_end = pl.col("end").cum_max().shift(1).over(_STREAM, order_by=["start", "end"])
+    queue = columns["queue"].to_numpy()
+    starts, ends = columns["start"].to_numpy(), columns["end"].to_numpy()
     # Without streams nothing tells a predecessor from work beside it.
-    begin = pl.when(pl.col("stream").is_null()).then("start").otherwise(pl.max_horizontal("start", predecessor_end))
-    return work.with_columns(begin=pl.min_horizontal(begin, "end")).with_columns(
-        trimmed=pl.col("begin") - pl.col("start")
-    )
+    serial = queues["stream"].is_not_null().to_numpy()
+    trimmed: _I64 | None = None
+    for begin, end in pairwise(first):
+        order = np.argsort(queue[begin:end], kind="stable") + begin
+        own = queue[order]
+        alike = own[1:] == own[:-1]
+        early = alike & serial[own[1:]] & (starts[order[1:]] < ends[order[:-1]])
+        for number in np.unique(own[1:][early]):
+            rows = order[slice(*np.searchsorted(own, [number, int(number) + 1]))]
+            before = np.maximum.accumulate(ends[rows])[:-1]
+            began = np.minimum(np.maximum(starts[rows][1:], before), ends[rows][1:])
+            trimmed = np.zeros(len(queue), dtype=np.int64) if trimmed is None else trimmed
+            trimmed[rows[1:]] = began - starts[rows][1:]
+    if trimmed is None:
+        return pl.repeat(None, len(queue), dtype=pl.Int32, eager=True)
+    return fitted(pl.Series(trimmed))

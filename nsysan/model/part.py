@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol, TypeVar
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from nsysan._errors import NsysanError
-from nsysan.model.attach import attach
 from nsysan.model.clock import shifted
 from nsysan.model.host_clock import HostClock, host_clocks
+from nsysan.model.operations import OPERATION, Operations
 from nsysan.model.ranks import Rank
 from nsysan.model.reading import Reading, Recipe, Summary, read, summarise
+from nsysan.threads import each_of
 from nsysan.trace.export import Trace
 
 _T = TypeVar("_T")
@@ -42,16 +45,35 @@ class Placement:
     windows: pl.DataFrame
 
 
+#: What Part.frame tells beside the columns of operations.OPERATION.
+_OF_RUN = {
+    "report": pl.Int64(),
+    "rank": pl.Int64(),
+    "step": pl.Int64(),
+    "message_bytes": pl.Int64(),
+    "communicator": pl.Categorical(),
+    "last": pl.Int64(),
+}
+_ON_CLOCK = ("start", "end", "begin", "launch_start", "launch_end", "last")
+_LAUNCH_TIMES = ("launch_start", "launch_end")
+_CLOCKED = ("rank", "row", "start", "begin", "end", "correlation", "launch_start", "launch_end")
+
+
 @dataclass(frozen=True)
 class Part:
     """One report's part in a run.
 
-    work: operations of its ranks (see model.run.Model.work).
+    operations: of the report, with its owners and its clock. steps: the step of each, -1 outside of steps. rows: those
+    that are of the part, by rank_key, where it has not all of an owner. told: row (in the report), message_bytes,
+    communicator.
     """
 
     placement: Placement
     trace: Trace
-    work: pl.DataFrame
+    operations: Operations
+    steps: npt.NDArray[np.int32]
+    rows: dict[int, npt.NDArray[np.int64]]
+    told: pl.DataFrame
 
     @property
     def windows(self) -> pl.DataFrame:
@@ -63,6 +85,52 @@ class Part:
         """The report's number in the run."""
         return self.placement.number
 
+    @property
+    def ranks(self) -> list[int]:
+        """Its ranks, in the order of their operations."""
+        return [rank for _, rank in sorted(self._numbers)]
+
+    @property
+    def _numbers(self) -> list[tuple[int, int]]:
+        """rank_key and rank."""
+        return [(key, rank.rank) for key, rank in zip(self.placement.keys, self.placement.ranks, strict=True)]
+
+    def frame(self, names: Sequence[str], rank: int, where: Sequence[str] | None = None) -> pl.DataFrame:
+        """These columns of a rank's operations, on the run's clock: those of OPERATION but rank_key, with row numbered
+        through the run, and report, rank, step (null outside steps), message_bytes, communicator, last (last arrival at
+        a matched collective).
+
+        where: classes of operations; the others are left out.
+        """
+        key = next(key for key, number in self._numbers if number == rank)
+        first, last = self.operations.rows(key)
+        at = self.rows.get(key)
+        if where is not None:
+            chosen = self.operations.of_class(where, key)
+            at = chosen if at is None else np.intersect1d(chosen, at, assume_unique=True)
+        own = [name for name in names if name not in _OF_RUN]
+        found = {column.name: column for column in self.operations.frame(own, key, at).get_columns()}
+        count = last - first if at is None else len(at)
+        for name in set(names) & _OF_RUN.keys():
+            found[name] = self._of_run(name, rank, slice(first, last) if at is None else at, count)
+        offset = self.placement.offset
+        for name in _ON_CLOCK if offset else ():
+            if name in found and name != "last":
+                found[name] = found[name] + offset
+        if "row" in found and self.placement.first_row:
+            found["row"] = found["row"] + self.placement.first_row
+        return pl.DataFrame([found[name].alias(name) for name in names])
+
+    def _of_run(self, name: str, rank: int, rows: slice | npt.NDArray[np.int64], count: int) -> pl.Series:
+        dtype = _OF_RUN[name]
+        if name in ("report", "rank"):
+            return pl.repeat(self.number if name == "report" else rank, count, dtype=dtype, eager=True)
+        if name == "step":
+            step = pl.Series(self.steps[rows])
+            return pl.select(step=step).select(pl.when(pl.col("step") >= 0).then("step").cast(dtype)).to_series()
+        table = self.placement.last if name == "last" else self.told
+        return _sparse(table, name, rows).cast(dtype)
+
     @cached_property
     def synchronise_calls(self) -> pl.DataFrame:
         """The host's synchronise calls on the run's clock: thread, start, end."""
@@ -71,35 +139,58 @@ class Part:
     @cached_property
     def host_clocks(self) -> dict[int, HostClock]:
         """Whether launch calls and GPU work of each rank are on one clock."""
-        return host_clocks(self.work)
+        found = each_of(lambda rank: host_clocks(self.frame(_CLOCKED, rank)), self.ranks)
+        return dict(sorted((rank, clock) for own in found for rank, clock in own.items()))
+
+    def clocked(self, names: Sequence[str], rank: int) -> pl.DataFrame:
+        """`frame`, without the launch calls of a rank whose GPU's clock does not agree with its CPU's."""
+        frame = self.frame(names, rank)
+        if self.host_clocks[rank].agrees:
+            return frame
+        return frame.with_columns(pl.lit(None, dtype=pl.Int64).alias(t) for t in _LAUNCH_TIMES if t in names)
 
     @property
-    def clocked_work(self) -> pl.DataFrame:
-        """`work`, without the launch calls of ranks whose GPU's clock does not agree with their CPU's."""
-        off = [rank for rank, clock in self.host_clocks.items() if not clock.agrees]
-        if not off:
-            return self.work
-        times = ("launch_start", "launch_end")
-        return self.work.with_columns(pl.when(~pl.col("rank").is_in(off)).then(pl.col(t)).alias(t) for t in times)
+    def work(self) -> pl.DataFrame:
+        """All columns of the operations of all its ranks; large, and made anew each time."""
+        names = [name for name in OPERATION if name != "rank_key"]
+        return pl.concat([self.frame([*names, *_OF_RUN], rank) for rank in self.ranks])
+
+
+def _sparse(table: pl.DataFrame, name: str, rows: slice | npt.NDArray[np.int64]) -> pl.Series:
+    """A column of a table that tells it of some rows, ascending, for these rows; null for the others."""
+    known = table["row"].to_numpy()
+    if isinstance(rows, slice):
+        first, last = np.searchsorted(known, [rows.start, rows.stop])
+        place = np.full(rows.stop - rows.start, -1, dtype=np.int64)
+        place[known[first:last].astype(np.int64) - rows.start] = np.arange(first, last)
+    elif len(known):
+        nearest = np.minimum(np.searchsorted(known, rows), len(known) - 1)
+        place = np.where(known[nearest] == rows, nearest, -1)
+    else:
+        place = np.full(len(rows), -1, dtype=np.int64)
+    index = pl.select(n=pl.Series(place)).select(pl.when(pl.col("n") >= 0).then("n")).to_series()
+    return table[name].gather(index)
 
 
 def place(reading: Reading, placement: Placement) -> Part:
     """The part of a reading in a run."""
-    work = reading.work
-    members = reading.found.membership.join(placement.opened, on=["rank_key", "begin"], how="inner")
-    steps = pl.concat([members.select("row", "step"), placement.passing.cast({"row": members.schema["row"]})])
-    work = attach(attach(work, steps), placement.last)
-    rank_of = {"rank_key": placement.keys, "rank": [rank.rank for rank in placement.ranks]}
-    work = attach(work, pl.DataFrame(rank_of, schema={"rank_key": pl.Int64, "rank": pl.Int64}), on="rank_key")
-    work = work.drop("rank_key").with_columns(
-        pl.col("row") + placement.first_row, report=pl.lit(placement.number, dtype=pl.Int64)
+    work, windows = reading.work, reading.found.windows
+    numbered = windows.select("rank_key", "begin").join(
+        placement.opened, on=["rank_key", "begin"], how="left", maintain_order="left"
     )
-    if work["rank"].null_count():
-        work = work.filter(pl.col("rank").is_not_null())
-    if placement.offset:
-        work = shifted(work, placement.offset)
-    work = reading.recipe.narrow.of_work(work, placement.windows)
-    return Part(placement, reading.trace, work)
+    # The last place is that of no window.
+    step_of = np.append(numbered["step"].fill_null(-1).to_numpy(), -1).astype(np.int32)
+    steps = step_of[reading.found.member]
+    steps[placement.passing["row"].to_numpy()] = placement.passing["step"].to_numpy()
+    rows = {}
+    for key in placement.keys:
+        first, last = work.rows(key)
+        chosen = reading.recipe.narrow.of_work(
+            work.frame(["begin", "end"], key), steps[first:last] >= 0, placement.windows, placement.offset
+        )
+        if chosen is not None:
+            rows[key] = chosen + first
+    return Part(placement, reading.trace, work, steps, rows, reading.told)
 
 
 class Parts(Protocol):

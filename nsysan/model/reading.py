@@ -5,21 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from nsysan._errors import ExitCode, NsysanError
-from nsysan.model.attach import attach
+from nsysan.model import classes
 from nsysan.model.classes import load_catalogue
 from nsysan.model.facts import ReportFacts, facts_of
 from nsysan.model.found import Found
 from nsysan.model.narrow import WHOLE, Narrow
-from nsysan.model.operations import in_words, is_communication, load_operations
+from nsysan.model.operations import OPERATION, Operations, in_words, is_communication, load_operations
 from nsysan.model.payloads import with_payloads
 from nsysan.model.ranks import Rank, identify_ranks
 from nsysan.model.windows import find_windows
+from nsysan.threads import each_of
 from nsysan.trace.export import Trace
 
-_KEY = ["process", "device"]
+#: Up to this many pairs of a window and a kind of operation have a place each; more are looked for.
+_PLACES = 1 << 22
 _OF_CALLS = ("row", "process", "thread", "launch_start", "graph_node", "kind", "cls")
 #: What of a call is needed to number steps, to match it over the ranks and to tell its speed.
 CALL = (
@@ -55,14 +58,16 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Reading:
-    """One report as it was read: its operations, with row and rank_key (number of the process and device) from 0 up.
+    """One report as it was read: its operations.
 
-    found: its steps. ranks: by rank_key. bystanders: (process, device) without a step.
+    told: row, message_bytes, communicator of its communication. found: its steps. ranks: by rank_key. bystanders:
+    (process, device) without a step.
     """
 
     recipe: Recipe
     trace: Trace
-    work: pl.DataFrame
+    work: Operations
+    told: pl.DataFrame
     found: Found
     ranks: list[tuple[int, Rank]]
     bystanders: list[tuple[int, int]]
@@ -72,7 +77,7 @@ class Reading:
 class Summary:
     """What the run needs of a reading, on the report's own clock.
 
-    rows: of its operations. span: earliest start and latest end of them. found: without membership.
+    rows: of its operations. span: earliest start and latest end of them. found: without members.
     calls: its communication, columns CALL, and member: begin of the window that the call is of, null where none.
     counts: rank_key, begin (of a window), name, n, collectives: operations of that name in the window but memory
       sets, and how many of them communicate.
@@ -98,47 +103,73 @@ def read(recipe: Recipe) -> Reading:
     trace = recipe.source if isinstance(recipe.source, Trace) else Trace(recipe.source)
     recipe.narrow.apply_to(trace)
     work = load_operations(trace, load_catalogue())
-    if not (work["type"].is_in(["kernel", "graph"])).any():
+    if not work.whats["type"].is_in(["kernel", "graph"]).any():
         raise NsysanError(_nothing(trace), ExitCode.NOTHING_TO_ANALYSE)
-    keys = work.select(_KEY).unique().sort(_KEY).with_row_index("rank_key").cast({"rank_key": pl.Int64})
-    key = work.select(_KEY).join(keys, on=_KEY, how="left", maintain_order="left")["rank_key"]
-    work = work.with_columns(key)
-    told = with_payloads(in_words(work.select(_OF_CALLS).filter(is_communication())), trace)
-    work = attach(work, told.select("row", "message_bytes", pl.col("communicator").cast(pl.Categorical())))
+    calls = in_words(work.frame(_OF_CALLS, at=work.of_class(classes.COMMUNICATION)))
+    told = with_payloads(calls, trace).select("row", "message_bytes", "communicator").sort("row")
     found = find_windows(trace, work, recipe.steps, use_nvtx=recipe.use_nvtx)
     trace.release()
-    stepped = keys.join(found.windows.select("rank_key").unique(), on="rank_key", how="semi").sort("rank_key")
-    identified = identify_ranks(trace, list(stepped.select(_KEY).iter_rows()))
-    key_of = {(process, device): key for key, process, device in stepped.select("rank_key", *_KEY).iter_rows()}
+    owners = list(work.owners.iter_rows())
+    stepped = sorted(found.windows["rank_key"].unique())
+    key_of = {owners[key]: key for key in stepped}
+    identified = identify_ranks(trace, list(key_of))
     ranks = [(key_of[rank.process, rank.device], rank) for rank in identified]
-    bystanders = list(keys.join(stepped, on="rank_key", how="anti").select(_KEY).iter_rows())
-    return Reading(recipe, trace, work, found, ranks, bystanders)
+    bystanders = [owner for owner in owners if owner not in key_of]
+    return Reading(recipe, trace, work, told, found, ranks, bystanders)
 
 
 def summarise(reading: Reading) -> Summary:
     """The summary of a reading."""
     work, found = reading.work, reading.found
-    members = found.membership.select("row", member="begin")
-    columns = attach(work.select("row", "rank_key", "type", "name", "cls"), members)
-    counts = (
-        columns.filter(pl.col("member").is_not_null() & (pl.col("type") != "memset"))
-        .group_by("rank_key", "name", begin="member")
-        .agg(n=pl.len().cast(pl.Int64), collectives=is_communication().sum().cast(pl.Int64))
-        .select("rank_key", "begin", pl.col("name").cast(pl.String), "n", "collectives")
-        .sort("rank_key", "name", "begin")
+    begins = found.windows["begin"]
+    stepped = np.zeros(len(work.keys), dtype=np.bool_)
+    stepped[[key for key, _ in reading.ranks]] = True
+    at = work.of_class(classes.COMMUNICATION)
+    calls = work.frame([name for name in CALL if name in OPERATION], at=at)
+    member = pl.select(n=pl.Series(found.member[at])).select(pl.when(pl.col("n") >= 0).then("n")).to_series()
+    calls = calls.with_columns(begins.gather(member).alias("member")).filter(
+        pl.Series(stepped[calls["rank_key"].to_numpy()])
     )
-    stepped = [key for key, _ in reading.ranks]
-    calls = in_words(work.select(CALL).filter(is_communication() & pl.col("rank_key").is_in(stepped)))
+    calls = in_words(calls).join(reading.told, on="row", how="left", maintain_order="left")
+    starts, ends = work.stored["start"], work.stored["end"]
     return Summary(
         facts=facts_of(reading.trace),
         ranks=reading.ranks,
         bystanders=reading.bystanders,
         rows=len(work),
-        span=work.select(pl.min("start"), pl.max("end")).row(0),
-        found=Found(found.method, found.source, found.windows, found.membership.clear(), found.notes),
-        calls=attach(calls, members.join(calls.select("row"), on="row", how="semi")),
-        counts=counts,
+        span=(starts.min(), ends.max()),  # type: ignore[arg-type]
+        found=Found(found.method, found.source, found.windows, found.member[:0], found.notes),
+        calls=calls.select(*CALL, "member"),
+        counts=pl.concat(each_of(lambda key: _counts(work, found, key), work.keys)).sort("rank_key", "name", "begin"),
     )
+
+
+def _counts(work: Operations, found: Found, key: int) -> pl.DataFrame:
+    """Summary.counts of one owner."""
+    own = slice(*work.rows(key))
+    member, what = found.member[own].astype(np.int64), work.stored["what"].to_numpy()[own]
+    kinds = len(work.whats)
+    counted = (work.whats["type"] != "memset").to_numpy()
+    first = int(np.searchsorted(found.windows["rank_key"].to_numpy(), key))
+    number = (member - first) * kinds + what
+    number = number[(member >= 0) & counted[what]]
+    most = int(number.max(initial=-1)) + 1
+    if most <= _PLACES:
+        n = np.bincount(number, minlength=most)
+        which = np.flatnonzero(n)
+        n = n[which]
+    else:
+        which, n = np.unique(number, return_counts=True)
+    whats = work.whats.select("name", is_communication().alias("communicates"))[which % kinds]
+    counts = whats.with_columns(
+        found.windows["begin"].gather(first + which // kinds).alias("begin"),
+        pl.col("name").cast(pl.String),
+        pl.Series("n", n, dtype=pl.Int64),
+        rank_key=pl.lit(key, dtype=pl.Int64),
+    )
+    collectives = pl.col("n").filter("communicates").sum()
+    sums = counts.group_by("rank_key", "begin", "name").agg(pl.sum("n"), collectives=collectives)
+    return sums.select("rank_key", "begin", "name", "n", "collectives")
 
 
 def _nothing(trace: Trace) -> str:

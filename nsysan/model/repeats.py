@@ -6,40 +6,44 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from nsysan.model.found import Found, frame, members_by_time
+from nsysan.model.found import Found, Membership, by_time, frame
+from nsysan.model.operations import Operations
 from nsysan.model.period import Repetition, find_repetition, step_marks
 
 _I64 = npt.NDArray[np.int64]
+_OF_KERNELS = ("begin", "end", "context", "stream", "type", "name")
 
 
-def by_period(work: pl.DataFrame) -> Found | None:
+def by_period(work: Operations) -> Found | None:
     """Steps from the repeating sequence of kernels on each rank's busiest stream.
 
     Where every rank has a larger gap before each k-th repetition, for one k, what repeats is a layer, and k make
     a step.
     """
-    kernels = work.filter(pl.col("type") == "kernel").sort("rank_key", "begin")
     streams = {}
-    for (rank_key,), group in kernels.partition_by("rank_key", as_dict=True, maintain_order=True).items():
-        busiest = group.group_by("context", "stream").agg(n=pl.len()).sort("n", "stream", descending=[True, False])
-        streams[rank_key] = _Stream(
-            group.join(busiest.head(1), on=["context", "stream"], how="semi", maintain_order="left")
+    for key in work.keys:
+        kernels = work.frame(_OF_KERNELS, key).filter(pl.col("type") == "kernel").sort("begin")
+        if kernels.is_empty():
+            continue
+        busiest = kernels.group_by("context", "stream").agg(n=pl.len()).sort("n", "stream", descending=[True, False])
+        streams[key] = _Stream(
+            kernels.join(busiest.head(1), on=["context", "stream"], how="semi", maintain_order="left")
         )
     repeats = {stream.repetitions_a_step for stream in streams.values() if stream.repetition is not None}
     layers = repeats.pop() if len(repeats) == 1 else 1
-    parts, members = [], []
-    for rank_key, stream in streams.items():
+    found = Membership(work)
+    for key, stream in streams.items():
         starts, ends = stream.marked_steps() if layers > 1 else stream.repeated_steps()
         if len(starts) >= 2:
-            own = work.filter(pl.col("rank_key") == rank_key)
-            parts.append(frame(rank_key, starts, ends, "period"))
-            members.append(members_by_time(own, rank_key, starts, ends))
-    if not parts:
+            begun = work.frame(["begin"], key)["begin"].to_numpy()
+            found.add(frame(key, starts, ends, "period"), key, by_time(begun, starts, ends))
+    windows = found.windows
+    if windows.is_empty():
         return None
     source = "the repeating sequence of kernels"
     if layers > 1:
         source += f", {layers} repetitions a step by the larger gap before each step"
-    return Found("period", source, pl.concat(parts), pl.concat(members))
+    return Found("period", source, windows, found.member)
 
 
 class _Stream:

@@ -6,36 +6,48 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from nsysan.model.found import Found, frame, members_by_time
+from nsysan.model.found import Found, Membership, by_time, frame
+from nsysan.model.operations import Operations
 from nsysan.model.period import find_repetition
 
 _I64 = npt.NDArray[np.int64]
+_OF_REPLAYS = ("begin", "end", "correlation", "graph", "graph_node", "type", "name")
 
 
-def by_replays(work: pl.DataFrame) -> Found | None:
+def by_replays(work: Operations) -> Found | None:
     """Steps from CUDA graph replays: one each, or as many as a piecewise capture has pieces."""
-    replayed = work.filter(pl.col("graph_node").is_not_null() | (pl.col("type") == "graph"))
-    replays = (
-        replayed.with_columns(graph_id=pl.coalesce("graph", pl.col("graph_node") // (1 << 32)))
-        .group_by("rank_key", "correlation")
-        .agg(pl.min("begin"), pl.max("end"), pl.first("graph_id"))
-        .sort("rank_key", "begin")
-    )
-    parts, members, pieces = [], [], set()
-    for (rank_key,), group in replays.partition_by("rank_key", as_dict=True, maintain_order=True).items():
-        own = work.filter(pl.col("rank_key") == rank_key)
+    if "graph_node" not in work.stored and not (work.whats["type"] == "graph").any():
+        return None
+    found, pieces, replays = Membership(work), set(), 0
+    for key in work.keys:
+        own = work.frame(_OF_REPLAYS, key)
+        group = _replays(own)
+        if group.is_empty():
+            continue
+        replays += len(group)
         starts, ends, per_step = _replay_steps(group, own)
         pieces.add(per_step)
         if len(starts) >= 2:
-            parts.append(frame(rank_key, starts, ends, "replay"))
-            members.append(members_by_time(own, rank_key, starts, ends))
-    if not parts:
+            found.add(frame(key, starts, ends, "replay"), key, by_time(own["begin"].to_numpy(), starts, ends))
+    windows = found.windows
+    if windows.is_empty():
         return None
     many = f"{max(pieces)} CUDA graph replays a step (piecewise graphs)" if max(pieces) > 1 else "CUDA graph replays"
-    left_out = len(replays) - sum(len(p) for p in parts) * max(pieces)
+    left_out = replays - len(windows) * max(pieces)
     stand = "replay stands" if left_out == 1 else "replays stand"
     notes = (f"{left_out} graph {stand} apart from the decode loop: no step",) if left_out > 0 else ()
-    return Found("graph", many, pl.concat(parts), pl.concat(members), notes)
+    return Found("graph", many, windows, found.member, notes)
+
+
+def _replays(own: pl.DataFrame) -> pl.DataFrame:
+    """begin, end, graph_id of each replay of one owner, in order."""
+    replayed = own.filter(pl.col("graph_node").is_not_null() | (pl.col("type") == "graph"))
+    return (
+        replayed.with_columns(graph_id=pl.coalesce("graph", pl.col("graph_node") // (1 << 32)))
+        .group_by("correlation")
+        .agg(pl.min("begin"), pl.max("end"), pl.first("graph_id"))
+        .sort("begin")
+    )
 
 
 def _replay_steps(replays: pl.DataFrame, work: pl.DataFrame) -> tuple[_I64, _I64, int]:

@@ -10,9 +10,11 @@ import polars as pl
 
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.model.engines import Engine, load_engines
-from nsysan.model.found import Found
+from nsysan.model.found import WINDOWS, Found, Members, Membership, frame
+from nsysan.model.operations import Operations
 from nsysan.model.repeats import by_period
 from nsysan.model.replays import by_replays
+from nsysan.threads import each_of
 from nsysan.trace.export import Trace
 
 _I64 = npt.NDArray[np.int64]
@@ -20,8 +22,8 @@ _I64 = npt.NDArray[np.int64]
 _NEVER = -(1 << 62)
 
 
-def find_windows(trace: Trace, work: pl.DataFrame, pattern: str | None = None, *, use_nvtx: bool = True) -> Found:
-    """The steps in `work` (operations of one trace, with rank_key), by the first way that finds any.
+def find_windows(trace: Trace, work: Operations, pattern: str | None = None, *, use_nvtx: bool = True) -> Found:
+    """The steps in the operations of one trace, by the first way that finds any.
 
     pattern is a regular expression for range names; NsysanError if it matches no range that launched GPU work.
     use_nvtx=False leaves all ranges aside.
@@ -66,7 +68,7 @@ def range_templates(trace: Trace) -> pl.DataFrame:
 # ---- NVTX
 
 
-def _by_engines(trace: Trace, work: pl.DataFrame) -> Found | None:
+def _by_engines(trace: Trace, work: Operations) -> Found | None:
     for engine in load_engines():
         found = _by_ranges(trace, work, engine, least=2)
         if found is not None:
@@ -74,7 +76,7 @@ def _by_engines(trace: Trace, work: pl.DataFrame) -> Found | None:
     return None
 
 
-def _by_ranges(trace: Trace, work: pl.DataFrame, engine: Engine, least: int) -> Found | None:
+def _by_ranges(trace: Trace, work: Operations, engine: Engine, least: int) -> Found | None:
     """Steps from ranges whose name the engine's pattern finds; None if fewer than `least` on every thread."""
     named = trace.ranges.filter(pl.col("name").is_not_null() & (pl.col("domain").fill_null("") != "NCCL"))
     names = named["name"].unique().to_list()
@@ -84,18 +86,22 @@ def _by_ranges(trace: Trace, work: pl.DataFrame, engine: Engine, least: int) -> 
         return None
     ranges = ranges.sort("start").with_row_index("range_id")
     inside = _launched_inside(work, ranges)
-    if inside.is_empty():
+    begins = pl.concat(each_of(lambda key: _extents(work, key, inside), work.keys))
+    if begins.is_empty():
         return None
-    at = inside["at"]
-    times = inside.select("rank_key", "range_id", begin=work["begin"].gather(at), end=work["end"].gather(at))
-    begins = times.group_by("rank_key", "range_id").agg(begin=pl.min("begin"), last=pl.max("end"))
-    windows = begins.join(ranges.select("range_id", label="name"), on="range_id").sort("rank_key", "begin")
+    windows = begins.join(ranges.select("range_id", label="name"), on="range_id").sort("rank_key", "begin", "range_id")
     windows = windows.unique(["rank_key", "begin"], keep="first", maintain_order=True)
     windows = windows.with_columns(
         finish=pl.coalesce(pl.col("begin").shift(-1).over("rank_key"), pl.max_horizontal("last", "begin"))
     )
-    first = windows.select("rank_key", "range_id", begin="begin")
-    membership = inside.with_columns(row=work["row"].gather(at)).join(first, on=["rank_key", "range_id"])
+    bounds = np.searchsorted(windows["rank_key"].to_numpy(), np.arange(len(work.keys) + 1))
+    range_ids = windows["range_id"].to_numpy()
+    for key in work.keys:
+        # A range whose window begins with that of another has none; nor has -1, the last place.
+        number = np.full(len(ranges) + 1, -1, dtype=np.int32)
+        number[range_ids[bounds[key] : bounds[key + 1]]] = np.arange(bounds[key], bounds[key + 1])
+        own = slice(*work.rows(key))
+        inside[own] = number[inside[own]]
     if engine.decode is not None:
         prefill = [label for label in windows["label"].unique() if not engine.decode.search(label)]
         windows = windows.with_columns(prefill=pl.col("label").is_in(prefill))
@@ -103,8 +109,8 @@ def _by_ranges(trace: Trace, work: pl.DataFrame, engine: Engine, least: int) -> 
     return Found(
         "nvtx",
         f"NVTX ranges {shown!r} ({engine.name})",
-        windows.drop("range_id", "last"),
-        membership.select("row", "rank_key", "begin"),
+        windows.select(*WINDOWS, *(["prefill"] if "prefill" in windows.columns else [])),
+        inside,
     )
 
 
@@ -123,37 +129,57 @@ def _outermost_repeated(ranges: pl.DataFrame, least: int) -> pl.DataFrame:
     return ranges.filter((pl.col("end") > outer_end).fill_null(True))
 
 
-def _launched_inside(work: pl.DataFrame, ranges: pl.DataFrame) -> pl.DataFrame:
-    """at (index in work), rank_key, range_id: the operations launched inside each range, on its thread.
+def _extents(work: Operations, key: int, inside: Members) -> pl.DataFrame:
+    """rank_key, range_id, begin, last: the first begin and the last end of the operations of each range."""
+    own = work.frame(["begin", "end"], key).with_columns(range_id=pl.Series(inside[slice(*work.rows(key))]))
+    extents = own.filter(pl.col("range_id") >= 0).group_by("range_id").agg(pl.min("begin"), last=pl.max("end"))
+    rank_key = pl.lit(key, dtype=pl.Int64).alias("rank_key")
+    return extents.select(rank_key, pl.col("range_id").cast(pl.Int64), "begin", "last")
+
+
+def _launched_inside(work: Operations, ranges: pl.DataFrame) -> Members:
+    """range_id of the range inside which each operation was launched, on its thread; -1 for none.
 
     By any thread of its process, where none was launched on a thread that has ranges.
     """
-    time = work["launch_start"].fill_null(_NEVER).to_numpy()
-    thread, process = (work[scope].fill_null(_NEVER).to_numpy() for scope in ("thread", "process"))
-    found = _open_range(time, thread, ranges, "thread")
-    # Each process on its own: an engine may launch from the range's thread in one and from a worker in another.
-    others = ~np.isin(process, np.unique(process[found >= 0]))
-    found = np.where(others, _open_range(time, np.where(others, process, _NEVER), ranges, "process"), found)
-    at = np.flatnonzero(found >= 0)
-    return pl.DataFrame(
-        {"at": at, "rank_key": work["rank_key"].gather(at), "range_id": found[at]},
-        schema={"at": pl.Int64, "rank_key": pl.Int64, "range_id": pl.UInt32},
+    found: Members = np.full(len(work), -1, dtype=np.int32)
+    by_thread, by_process = (
+        {int(str(owner)): own for (owner,), own in ranges.partition_by(by, as_dict=True, maintain_order=True).items()}
+        for by in ("thread", "process")
     )
 
+    def on_threads(key: int) -> None:
+        own = found[slice(*work.rows(key))]
+        launched = work.frame(["launch_start", "thread"], key).fill_null(_NEVER)
+        time, thread = launched["launch_start"].to_numpy(), launched["thread"].to_numpy()
+        for one in launched["thread"].unique():
+            if one in by_thread:
+                at = np.flatnonzero(thread == one)
+                own[at] = _open_range(time[at], by_thread[one])
 
-def _open_range(time: _I64, scope: _I64, ranges: pl.DataFrame, by: str) -> _I64:
-    """For each time the id of the last range of its scope (thread or process) begun by then, -1 if it has ended."""
-    found = np.full(len(time), -1, dtype=np.int64)
-    for (owner,), own in ranges.sort("start").partition_by(by, as_dict=True, maintain_order=True).items():
-        at = np.flatnonzero(scope == owner)
-        index = np.searchsorted(own["start"].to_numpy(), time[at], side="right") - 1
-        inside = (index >= 0) & (time[at] <= own["end"].to_numpy()[np.maximum(index, 0)])
-        found[at[inside]] = own["range_id"].to_numpy()[index[inside]]
+    each_of(on_threads, work.keys)
+    processes = work.owners["process"].to_list()
+    # Each process on its own: an engine may launch from the range's thread in one and from a worker in another.
+    told = {processes[key] for key in work.keys if (found[slice(*work.rows(key))] >= 0).any()}
+    for key in work.keys:
+        if processes[key] not in told and processes[key] in by_process:
+            time = work.frame(["launch_start"], key)["launch_start"].fill_null(_NEVER).to_numpy()
+            found[slice(*work.rows(key))] = _open_range(time, by_process[processes[key]])
     return found
 
 
-def _whole(work: pl.DataFrame) -> Found:
-    windows = work.group_by("rank_key").agg(pl.min("begin"), finish=pl.max("end")).with_columns(label=pl.lit("capture"))
-    membership = work.select("row", "rank_key").join(windows.select("rank_key", "begin"), on="rank_key")
+def _open_range(time: _I64, ranges: pl.DataFrame) -> _I64:
+    """For each time the id of the last of the ranges, which are by start, begun by then; -1 if it has ended."""
+    index = np.searchsorted(ranges["start"].to_numpy(), time, side="right") - 1
+    inside = (index >= 0) & (time <= ranges["end"].to_numpy()[np.maximum(index, 0)])
+    return np.where(inside, ranges["range_id"].to_numpy().astype(np.int64)[index], -1)
+
+
+def _whole(work: Operations) -> Found:
+    found = Membership(work)
+    for key in work.keys:
+        begin, last = work.frame(["begin", "end"], key).select(pl.min("begin"), pl.max("end")).row(0)
+        window = frame(key, np.array([begin]), np.array([last]), "capture")
+        found.add(window, key, np.zeros(work.rows(key)[1] - work.rows(key)[0], dtype=np.int64))
     note = "no step was found: give a pattern with --steps, or mark steps with NVTX ranges named decode_step_<i>"
-    return Found("window", "the whole capture as one window", windows, membership, (note,))
+    return Found("window", "the whole capture as one window", found.windows, found.member, (note,))

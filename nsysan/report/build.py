@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import polars as pl
 
 from nsysan import progress
-from nsysan.metrics.counters import Counter, summarise
+from nsysan.metrics.counters import OF_CALLS, Counter, summarise
 from nsysan.metrics.ledger import FIGURES, IDLE, LINES
 from nsysan.metrics.run import Run
 from nsysan.metrics.wire import Link
+from nsysan.model import classes
 from nsysan.model.expectation import Compared, Expectation, compare_with, fill_bytes
-from nsysan.model.operations import is_communication
 from nsysan.model.part import Part
 from nsysan.model.ranks import Rank
 from nsysan.model.samples import samples_of
@@ -167,7 +167,8 @@ def counters_of(part: Part, spans: list[tuple[int, int]]) -> tuple[list[Counter]
     samples = samples_of(part)
     if samples is None:
         return None
-    calls = part.work.filter(is_communication() & pl.col("step").is_not_null())
+    calls = pl.concat(part.frame(OF_CALLS, rank, where=classes.COMMUNICATION) for rank in part.ranks)
+    calls = calls.filter(pl.col("step").is_not_null())
     windows = part.windows.with_columns(steady=pl.col("excluded").is_null())
     return summarise(samples, windows, calls), [counter_lanes(samples, *span) for span in spans]
 

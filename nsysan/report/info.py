@@ -18,7 +18,8 @@ from nsysan.model.windows import range_templates
 from nsysan.report.lookalikes import Lookalike, ranked
 from nsysan.report.quality import NODE_FLAG
 from nsysan.report.text import percent, plain, table, us
-from nsysan.trace.export import Diagnostic, Trace, pid_of
+from nsysan.trace.export import Diagnostic, Trace
+from nsysan.trace.globals import pid_of
 
 _SHOWN_OPTIONS = (
     "CAPTURE_EVENT_TYPE",
@@ -31,6 +32,22 @@ _SHOWN_OPTIONS = (
     "NVTX",
 )
 _MAX_RANGES = 12
+
+
+_OPERATION = (
+    "process",
+    "device",
+    "type",
+    "graph_node",
+    "correlation",
+    "start",
+    "end",
+    "name",
+    "cls",
+    "kind",
+    "library",
+    "lookalike",
+)
 
 
 @dataclass(frozen=True)
@@ -107,7 +124,7 @@ class Info:
 
 def build_info(trace: Trace) -> Info:
     """Look through an export; nothing in it is required to be there."""
-    work = load_operations(trace, load_catalogue())
+    work = load_operations(trace, load_catalogue()).frame(_OPERATION)
     keys = list(work.select("process", "device").unique().sort("process", "device").drop_nulls().iter_rows())
     replays = trace.graph_replays.height or _node_replays(work)
     kernels = work.filter(pl.col("type") == "kernel")

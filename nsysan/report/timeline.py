@@ -16,6 +16,7 @@ from nsysan.model.operations import in_words, is_communication
 from nsysan.model.part import Part
 from nsysan.model.samples import METRICS
 from nsysan.report.diagnosis import Diagnosis
+from nsysan.threads import each_of
 
 LAUNCH = "launch"
 RANGE = "nvtx"
@@ -188,16 +189,19 @@ def _timelines(run: Run, diagnosis: Diagnosis, roles: dict[int, str]) -> list[Ti
 
 def operations_of(part: Part, steps: list[int]) -> list[pl.DataFrame]:
     """For each step those columns of the operations in its windows that a timeline shows."""
-    work = part.clocked_work.select(_OPERATION)
-    return [in_words(_inside(work, part.windows.filter(pl.col("step") == step))) for step in steps]
+    _ = part.host_clocks
+
+    def of_rank(rank: int) -> list[pl.DataFrame]:
+        work, windows = part.clocked(_OPERATION, rank), part.windows.filter(pl.col("rank") == rank)
+        return [_inside(work, windows.filter(pl.col("step") == step)) for step in steps]
+
+    return [in_words(pl.concat(parts)) for parts in zip(*each_of(of_rank, part.ranks), strict=True)]
 
 
 def _inside(work: pl.DataFrame, windows: pl.DataFrame) -> pl.DataFrame:
-    near = work.filter((pl.col("end") > windows["begin"].min()) & (pl.col("begin") < windows["finish"].max()))
-    bounds = windows.select("rank", window_begin="begin", window_finish="finish")
-    return near.join(bounds, on="rank", maintain_order="left").filter(
-        (pl.col("end") > pl.col("window_begin")) & (pl.col("begin") < pl.col("window_finish"))
-    )
+    """The operations of a rank that are inside its window, if it has one."""
+    begin, finish = windows["begin"].min(), windows["finish"].max()
+    return work.filter((pl.col("end") > begin) & (pl.col("begin") < finish)) if len(windows) else work.clear()
 
 
 def ranges_of(part: Part, spans: list[tuple[int, int]]) -> list[pl.DataFrame]:

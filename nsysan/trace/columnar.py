@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from nsysan._errors import ExitCode, NsysanError
-from nsysan.trace.store import Where, applicable, completed, damaged, decoded
+from nsysan.trace.narrow import fitted
+from nsysan.trace.store import Where, applicable, completed, damaged, decoded, is_number
 
 SUFFIXES = {".parquet": "parquetdir", ".arrow": "arrowdir"}
 _FILE_FORMAT = b"ARROW1"
@@ -135,11 +136,12 @@ def _expression(where: Sequence[Where]) -> pc.Expression:
 
 
 def _series(name: str, column: pa.ChunkedArray, dtype: pl.DataType) -> pl.Series:
-    if dtype == pl.Int64():
+    if is_number(dtype):
         # Ids are unsigned in these formats and signed in SQLite; the bits are the same.
         if not pa.types.is_integer(column.type) and not pa.types.is_boolean(column.type):
             raise pa.ArrowInvalid(f"column {name} holds {column.type}, not integers")
-        return pl.Series(name, column.cast(pa.int64(), safe=False))
+        numbers = pl.Series(name, column.cast(pa.int64(), safe=False))
+        return numbers if dtype == pl.Int64() else fitted(numbers)
     if not (pa.types.is_large_string(column.type) or pa.types.is_string(column.type) or _is_bytes(column.type)):
         raise pa.ArrowInvalid(f"column {name} holds {column.type}, not text")
     # Payloads are bytes in a column that is declared as text, and host strings are in any code page.

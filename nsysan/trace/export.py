@@ -12,15 +12,19 @@ from pathlib import Path
 import polars as pl
 
 from nsysan._errors import ExitCode, NsysanError
+from nsysan.trace.calls import Calls, calls_of
+from nsysan.trace.codes import looked_up
+from nsysan.trace.globals import PROCESS_MASK, process_of
 from nsysan.trace.rows import kept
 from nsysan.trace.store import Store, Where
 
 _I64 = pl.Int64()
+#: Of numbers that are mostly small; Int64 where one is not.
+_SMALL = pl.Int32()
 _TEXT = pl.String()
 _BYTES = pl.Binary()
 #: Few names, and millions of rows that have one.
 _NAME = pl.Categorical()
-_PROCESS_MASK = -(1 << 24)  # a globalTid without its thread: hardware, VM and process ids
 _MAX_TIME = 1 << 61  # 73 years in ns; sums and differences of such times stay within int64
 #: What no recording holds: an operation of the GPU of more than an hour, or a hundred days away from the others.
 _LONGEST_NS = 3_600 * 10**9
@@ -79,15 +83,15 @@ WORK = {
     "bytes": _I64,
     "type": _NAME,
 }
-_WORK_SOURCE = {
+_WORK_SOURCE: dict[str, pl.DataType] = {
     "start": _I64,
     "end": _I64,
     "globalPid": _I64,
-    "deviceId": _I64,
-    "contextId": _I64,
-    "streamId": _I64,
-    "correlationId": _I64,
-    "graphNodeId": _I64,
+    "deviceId": _SMALL,
+    "contextId": _SMALL,
+    "streamId": _SMALL,
+    "correlationId": _SMALL,
+    "graphNodeId": _SMALL,
 }
 _WORK_NAMES = {
     "globalPid": "process",
@@ -233,7 +237,7 @@ class Trace:
     @cached_property
     def kernels(self) -> pl.DataFrame:
         """Every kernel: the columns of WORK, `name` being nsys' short name."""
-        source = {**_WORK_SOURCE, "shortName": _I64, "demangledName": _I64}
+        source = {**_WORK_SOURCE, "shortName": _SMALL, "demangledName": _SMALL}
         frame = self._file.read(_KERNELS, source, self._work_wanted())
         return (
             frame.rename(_WORK_NAMES)
@@ -256,7 +260,8 @@ class Trace:
             (
                 copies.rename(_WORK_NAMES).pipe(self._as_work, kind="memcpy"),
                 sets.rename(_WORK_NAMES).pipe(self._as_work, kind="memset"),
-            )
+            ),
+            how="vertical_relaxed",
         )
 
     @cached_property
@@ -270,7 +275,7 @@ class Trace:
             .pipe(self._as_work, kind="graph")
         )
 
-    @cached_property
+    @property
     def launches(self) -> pl.DataFrame:
         """CUDA API calls that give work to a GPU or wait for it: start, end, process, thread, correlation, name (a
         category).
@@ -278,14 +283,12 @@ class Trace:
         (process, correlation) names one call; what else nsys files under the same correlation (backtraces
         of schema 2) is left out.
         """
-        columns = {
-            "start": _I64,
-            "end": _I64,
-            "globalTid": _I64,
-            "correlationId": _I64,
-            "nameId": _I64,
-            "eventClass": _I64,
-        }
+        return self.calls.frame()
+
+    @cached_property
+    def calls(self) -> Calls:
+        """The same calls in fewer bytes."""
+        columns = {"start": _I64, "end": _I64, "globalTid": _I64, "correlationId": _SMALL, "nameId": _SMALL}
         calls = self._strings.filter(pl.col("value").str.contains(_CALLS_OF_INTEREST))["id"].sort().to_list()
         wanted = [Where("eventClass", one_of=_CUDA_API_CLASSES)]
         # Without names a call is still known by the work that it gave.
@@ -293,18 +296,16 @@ class Trace:
         # Work may have been launched long before it starts, but not after.
         wanted += [Where("start", below=self._end)] if self._end is not None else []
         frame = self._file.read(_RUNTIME, columns, wanted)
-        return (
+        return calls_of(
             frame.rename({"globalTid": "thread", "correlationId": "correlation"})
             .pipe(self._named, "nameId", "name", pl.col("name").str.replace(r"_v\d+$", ""))
-            .with_columns(process=process_of("thread").fill_null(0))
             .pipe(self._timed, "launch calls")
-            .select("start", "end", "process", "thread", "correlation", "name")
         )
 
     @cached_property
     def synchronise_calls(self) -> pl.DataFrame:
         """CUDA API calls in which the host waits for a GPU: the columns of `launches`."""
-        return self.launches.filter(pl.col("name").cast(_TEXT).str.contains("Synchronize"))
+        return self.calls.frame(pl.col("name").cast(_TEXT).str.contains("Synchronize"))
 
     @cached_property
     def ranges(self) -> pl.DataFrame:
@@ -507,20 +508,20 @@ class Trace:
     @cached_property
     def _lone_process(self) -> int:
         """The process of the CUDA calls if they are of one, else 0: GPU work that names no process may be its."""
-        processes = self.launches["process"].unique()
+        processes = self.calls.callers["process"].unique()
         return int(processes[0]) if len(processes) == 1 else 0
 
     def _named(self, frame: pl.DataFrame, id_: str, name: str, form: pl.Expr | None = None) -> pl.DataFrame:
         """The frame with `name` (in that form) in place of the id of a string."""
-        used = self._strings.rename({"id": id_, "value": name}).join(frame.select(id_).unique(), on=id_, how="semi")
-        used = used.with_columns((form if form is not None else pl.col(name)).cast(_NAME))
-        return frame.join(used, on=id_, how="left", maintain_order="left").drop(id_)
+        used = self._strings.filter(pl.col("id").is_in(frame[id_].unique().to_list()))
+        values = used.select(name="value").select((form if form is not None else pl.col("name")).cast(_NAME))
+        return frame.drop(id_).with_columns(looked_up(frame[id_], used["id"], values.to_series()).alias(name))
 
     def _with_short_names(self, kernels: pl.DataFrame) -> pl.DataFrame:
         """Kernels without a short name get it from the demangled one; drops `longName`."""
         if not kernels["name"].null_count():
             return kernels.drop("longName")
-        bare = pl.col("short").str.replace_all("(anonymous namespace)::", "", literal=True)
+        bare = pl.col("name").str.replace_all("(anonymous namespace)::", "", literal=True)
         bare = bare.str.replace(r"[<(].*$", "").str.extract(r"(\w+)\s*$")
         named = self._named(kernels, "longName", "short", bare)
         return named.with_columns(name=pl.coalesce("name", "short")).drop("short")
@@ -530,7 +531,7 @@ class Trace:
         if "ranges" in self.__dict__:
             _ = self.open_range_count
             self._forget("_nvtx")
-        self._forget("kernels", "launches")
+        self._forget("kernels", "calls")
 
     def _forget(self, *frames: str) -> None:
         for name in frames:
@@ -554,15 +555,5 @@ def _open(path: Path) -> Store:
 def _is_id(name: str) -> pl.Expr:
     """Whether a column holds what nsys writes for a process (a globalPid) or a device (a small number)."""
     if name == "process":
-        return pl.col(name).is_not_null() & (pl.col(name) & pl.lit(~_PROCESS_MASK, dtype=_I64) == 0)
+        return pl.col(name).is_not_null() & (pl.col(name) & pl.lit(~PROCESS_MASK, dtype=_I64) == 0)
     return pl.col(name).is_between(0, _MOST_DEVICES - 1)
-
-
-def process_of(thread: str) -> pl.Expr:
-    """globalPid of a globalTid column."""
-    return pl.col(thread) & pl.lit(_PROCESS_MASK, dtype=pl.Int64)
-
-
-def pid_of(process: int) -> int:
-    """The operating system's process id in a globalPid or globalTid."""
-    return (process >> 24) & 0xFFFFFF

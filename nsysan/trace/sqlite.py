@@ -18,7 +18,8 @@ from nsysan._errors import ExitCode, NsysanError
 from nsysan.trace import bulk
 from nsysan.trace.btree import is_tree, page_kinds
 from nsysan.trace.guard import LEAST_ROW, OPCODES, STEP, Guard, read_only_uri
-from nsysan.trace.store import Where, applicable, completed, damaged, decoded
+from nsysan.trace.narrow import fitted
+from nsysan.trace.store import Where, applicable, completed, damaged, decoded, is_number
 
 MAGIC = b"SQLite format 3\x00"
 _HEADER_SIZE = 100
@@ -71,11 +72,12 @@ class SqliteFile:
         own = {name: schema[name] for name in present}
         conditions = applicable(where, there)
         with self._reading(f"table {table}"):
-            numbers = {name: dtype for name, dtype in own.items() if dtype == pl.Int64()}
+            numbers = {name: dtype for name, dtype in own.items() if is_number(dtype)}
             if numbers and self._last_row(table) >= BULK_ROWS:
                 frame = self._read_large(table, own, numbers, conditions)
             else:
-                frame = self._read_rows(table, own, conditions)
+                frame = self._read_rows(table, own | dict.fromkeys(numbers, pl.Int64()), conditions)
+                frame = frame.with_columns(fitted(frame[name]) for name, dtype in own.items() if dtype == pl.Int32())
         return completed(frame, schema)
 
     def count(self, table: str) -> int:
@@ -102,7 +104,7 @@ class SqliteFile:
         sources |= {name: quoted(name) for name in numbers}
         self._check_types(table, list(numbers))
         progress.stage(f"reading {table}", 0 if where else self._last_row(table))
-        frame = self._in_bulk(table, sources, dict.fromkeys(sources, bulk.INTEGER), where)
+        frame = self._in_bulk(table, sources, {key: pl.Int64(), **numbers} if others else numbers, where)
         for name in others:
             frame = frame.join(self._read_some(table, name, schema[name], where, key), on=key, how="left")
         return frame.select(list(schema))
@@ -123,13 +125,13 @@ class SqliteFile:
             raise self.damaged(f"table {table} holds more than the file")
         # As bytes, which cannot be anything but what they are.
         sources = {key: "rowid", name: f"CAST({column} AS BLOB)"}
-        frame = self._in_bulk(table, sources, {key: bulk.INTEGER, name: bulk.BYTES}, conditions)
+        frame = self._in_bulk(table, sources, {key: pl.Int64(), name: pl.Binary()}, conditions)
         return frame if dtype == pl.Binary() else frame.with_columns(decoded(frame[name]))
 
     def _in_bulk(
-        self, table: str, sources: Mapping[str, str], types: Mapping[str, str], where: Sequence[Where]
+        self, table: str, sources: Mapping[str, str], types: Mapping[str, pl.DataType], where: Sequence[Where]
     ) -> pl.DataFrame:
-        """Columns by name, each with its SQL expression and its type in bulk's words."""
+        """Columns by name, each with its SQL expression and its type as for bulk.read."""
         # Rows that a condition drops are not counted by anyone.
         if where and not is_tree(self.path, self._root(table), self._page_kinds):
             raise self.damaged(f"table {table}: its pages form no tree")

@@ -32,7 +32,8 @@ class Store(Protocol):
     def read(self, table: str, columns: Mapping[str, pl.DataType], where: Sequence[Where] = ()) -> pl.DataFrame:
         """The named columns of a table, all null where the file lacks the column, no rows where it lacks the table.
 
-        Rows come in file order. Conditions on columns that the file lacks are left out.
+        Rows come in file order. Conditions on columns that the file lacks are left out. A column asked for as Int32
+        comes as Int64 where a number does not fit.
         """
 
     def count(self, table: str) -> int:
@@ -52,6 +53,11 @@ def damaged(path: Path, what: str, kind: str) -> NsysanError:
         f"`nsys export --type {kind}`",
         ExitCode.DAMAGED,
     )
+
+
+def is_number(dtype: pl.DataType) -> bool:
+    """Whether a column is asked for as whole numbers."""
+    return dtype in (pl.Int64(), pl.Int32())
 
 
 def decoded(data: pl.Series) -> pl.Series:

@@ -28,7 +28,8 @@ class Held:
         return Held, (self._recipe, self._placement)
 
     def __sizeof__(self) -> int:
-        return 0 if self._value is None else int(self._value.work.estimated_size())
+        value = self._value
+        return 0 if value is None else (value.work if isinstance(value, Reading) else value.operations).size
 
     def read(self) -> Summary | NsysanError:
         """Read it; its summary, or why it cannot be read."""

@@ -12,7 +12,7 @@ from nsysan.model.clock import shifted
 from nsysan.report.perfetto.device import stream_name
 from nsysan.report.perfetto.events import Event, Tracks, known
 from nsysan.report.text import plain
-from nsysan.trace.export import pid_of
+from nsysan.trace.globals import pid_of
 
 API, NVTX, FLOW = "cuda_api", "nvtx", "launch"
 _COLUMNS = ("start", "end", "thread", pl.col("name").cast(pl.String))

@@ -1,4 +1,4 @@
-"""Ranks worked on at the same time: numpy and polars let go of the interpreter while they compute."""
+"""Parts of the work done at the same time: numpy and polars let go of the interpreter while they compute."""
 
 from __future__ import annotations
 
