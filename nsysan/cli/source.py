@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ import click
 import nsysan
 from nsysan import progress
 from nsysan._errors import ExitCode, NsysanError
+from nsysan.memory import settle
 from nsysan.report.text import plain
 
 if TYPE_CHECKING:
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from nsysan.model.narrow import Narrow
     from nsysan.trace.export import Trace
 
-# polars reads this when it is loaded: large pages, and what it has freed given back at once and not after ten seconds.
-os.environ.setdefault("_RJEM_MALLOC_CONF", "thp:always,dirty_decay_ms:50,muzzy_decay_ms:0")
+settle()
 
 _Command = TypeVar("_Command", bound=Callable[..., None])
 _RECORDINGS = (".nsys-rep", ".qdrep")

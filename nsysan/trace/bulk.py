@@ -16,8 +16,8 @@ from nsysan.trace.narrow import Chunks
 if TYPE_CHECKING:
     import pyarrow as pa
 
-#: Rows at a time; the reader tells a column's type from the first ones.
-BATCH = 65_536
+#: Rows at a time, few enough to stay in a processor's cache; the reader tells a column's type from the first ones.
+BATCH = 8_192
 _BATCH_OPTION = "adbc.sqlite.query.batch_rows"
 _MOST_THREADS = 4
 #: Types of a column in the file, as pyarrow names them.

@@ -12,6 +12,7 @@ from multiprocessing.context import SpawnContext
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from nsysan._errors import ExitCode, NsysanError
+from nsysan.memory import settle
 from nsysan.processors import processors
 
 if TYPE_CHECKING:
@@ -170,6 +171,7 @@ def _serve(connection: Connection, threads: int) -> None:
     # Ctrl-C reaches all processes of a terminal; the first ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.setdefault("POLARS_MAX_THREADS", str(threads))
+    settle()
     holder = _Holder()
     while True:
         try:
