@@ -66,12 +66,21 @@ def find_gaps(work: pl.DataFrame, windows: pl.DataFrame, syncs: pl.DataFrame) ->
 
     def of_rank(own: pl.DataFrame) -> pl.DataFrame:
         rank = own["rank"][0]
-        ordered = work.filter(pl.col("rank") == rank).sort("begin", "end", "row")
+        ordered = by_begin(work.filter(pl.col("rank") == rank))
         gaps = _rank_gaps(ordered, own, syncs).with_columns(rank=pl.lit(rank, dtype=pl.Int64))
         return gaps.select(list(_SCHEMA))
 
     parts = each_of(of_rank, windows.sort("rank", "begin").partition_by("rank", maintain_order=True))
     return pl.concat(parts) if parts else pl.DataFrame(schema=_SCHEMA)
+
+
+def by_begin(work: pl.DataFrame) -> pl.DataFrame:
+    """Operations by begin, end and row, in which order they mostly are."""
+    begin, end, row = (work[name].to_numpy() for name in ("begin", "end", "row"))
+    same = begin[1:] == begin[:-1]
+    same_end = same & (end[1:] == end[:-1])
+    later = (begin[1:] > begin[:-1]) | same & (end[1:] > end[:-1]) | same_end & (row[1:] > row[:-1])
+    return work if later.all() else work[np.lexsort((row, end, begin))]
 
 
 def _rank_gaps(work: pl.DataFrame, windows: pl.DataFrame, syncs: pl.DataFrame) -> pl.DataFrame:
@@ -97,24 +106,26 @@ def _rank_gaps(work: pl.DataFrame, windows: pl.DataFrame, syncs: pl.DataFrame) -
         pl.Series("leaves_step", leaves_step),
         *(last[name].alias(f"last_{name}") for name in last.columns),
     ).with_columns(in_sync=_in_sync(after["thread"], pl.Series(dry), syncs))
+    # As texts they would take more memory than all the rest.
+    named = {name: pl.lit(name, dtype=_SCHEMA["cause"]) for name in MEANING}
     replay = pl.col("graph_node").is_not_null() & pl.col("last_graph_node").is_not_null()
     same_stream = (pl.col("stream") == pl.col("last_stream")) & pl.col("context").eq_missing(pl.col("last_context"))
     cause = (
         pl.when("leaves_step")
-        .then(pl.lit(BETWEEN_STEPS))
+        .then(named[BETWEEN_STEPS])
         .when(replay & (pl.col("correlation") == pl.col("last_correlation")))
-        .then(pl.lit(GRAPH))
+        .then(named[GRAPH])
         .when(pl.col("launch_start").is_null())
-        .then(pl.lit(UNKNOWN))
+        .then(named[UNKNOWN])
         .when((pl.col("launch_start") >= pl.col("begin")) & pl.col("in_sync"))
-        .then(pl.lit(SYNC))
+        .then(named[SYNC])
         .when(pl.col("launch_start") >= pl.col("begin"))
-        .then(pl.lit(HOST_LATE))
+        .then(named[HOST_LATE])
         .when(~same_stream)
-        .then(pl.lit(DEPENDENCY))
-        .otherwise(pl.lit(LAUNCH))
+        .then(named[DEPENDENCY])
+        .otherwise(named[LAUNCH])
     )
-    return gaps.with_columns(cause=cause.cast(_SCHEMA["cause"]), host=pl.col("launch_start") >= pl.col("begin"))
+    return gaps.with_columns(cause=cause, host=pl.col("launch_start") >= pl.col("begin"))
 
 
 def _in_sync(threads: pl.Series, times: pl.Series, syncs: pl.DataFrame) -> pl.Series:

@@ -9,6 +9,7 @@ from nsysan.metrics.intervals import I64, atoms, line_of_mask
 from nsysan.model import classes
 from nsysan.model.operations import is_communication
 from nsysan.threads import each_of
+from nsysan.trace.codes import numbered
 
 #: Ledger lines in order of precedence: time that two lines could claim belongs to the earlier. Idle is the rest.
 LINES = ("compute", "wait", "fused", "wire", "comm_unsplit", "copy", "graph")
@@ -56,34 +57,26 @@ def build_ledger(work: pl.DataFrame, windows: pl.DataFrame) -> pl.DataFrame:
 
 
 def line_intervals(work: pl.DataFrame) -> pl.DataFrame:
-    """rank, begin, end, line (position in LINES): what each operation of `work` claims; claims overlap at will."""
-    claims = work.select("rank", "begin", "end", "cls", "last")
-    return pl.concat([_plain(claims), *_split(claims)])
+    """rank, begin, end, line (position in LINES): what each operation of `work` claims; claims overlap at will.
 
-
-def _plain(work: pl.DataFrame) -> pl.DataFrame:
-    line = {
-        classes.COMPUTE: _NUMBER["compute"],
-        classes.COPY: _NUMBER["copy"],
-        classes.OPAQUE: _NUMBER["graph"],
-    }
-    return work.filter(pl.col("cls").is_in(list(line))).select(
-        "rank", "begin", "end", line=pl.col("cls").replace_strict(line, return_dtype=pl.Int64)
+    Communication is cut at the last arrival: waiting before it, fused or wire after it, unsplit where it is unknown.
+    """
+    plain = {classes.COMPUTE: "compute", classes.COPY: "copy", classes.OPAQUE: "graph"}
+    whole = {cls: _NUMBER[plain.get(cls, "comm_unsplit")] for cls in (*plain, *classes.COMMUNICATION)}
+    line = numbered(work["cls"], whole)
+    last = work["last"]
+    split = ((line == _NUMBER["comm_unsplit"]) & last.is_not_null().to_numpy()).nonzero()[0]
+    until = last.gather(split).to_numpy()
+    line[split] = _NUMBER["wait"]
+    ends = work["end"].to_numpy().copy()
+    ends[split] = until
+    after = {cls: _NUMBER["fused" if cls == classes.FUSED else "wire"] for cls in classes.COMMUNICATION}
+    cut = work.select("rank", "cls", "end").select(pl.all().gather(split))
+    claims = pl.DataFrame({"rank": work["rank"], "begin": work["begin"], "end": ends, "line": line})
+    rest = pl.DataFrame(
+        {"rank": cut["rank"], "begin": until, "end": cut["end"], "line": numbered(cut["cls"], after)}
     )
-
-
-def _split(work: pl.DataFrame) -> list[pl.DataFrame]:
-    """Communication cut at the last arrival: waiting before it, fused or wire after it, unsplit where unknown."""
-    communication = work.filter(is_communication())
-    matched = communication.filter(pl.col("last").is_not_null())
-    after = pl.when(pl.col("cls") == classes.FUSED).then(_NUMBER["fused"]).otherwise(_NUMBER["wire"])
-    return [
-        matched.select("rank", "begin", end="last", line=pl.lit(_NUMBER["wait"], dtype=pl.Int64)),
-        matched.select("rank", begin="last", end="end", line=after.cast(pl.Int64)),
-        communication.filter(pl.col("last").is_null()).select(
-            "rank", "begin", "end", line=pl.lit(_NUMBER["comm_unsplit"], dtype=pl.Int64)
-        ),
-    ]
+    return pl.concat([claims.filter(pl.col("line") >= 0) if (line < 0).any() else claims, rest])
 
 
 def _rank_ledger(intervals: pl.DataFrame, windows: pl.DataFrame) -> pl.DataFrame:

@@ -13,6 +13,7 @@ from nsysan.metrics.intervals import atoms, line_of_mask
 from nsysan.model import classes
 from nsysan.model.matching import MATCHED
 from nsysan.threads import each_of
+from nsysan.trace.codes import numbered
 
 #: What can hold a rank up between two collectives, in the order in which time that several claim is given away.
 CAUSES = ("compute", "copy", "communication", "graph")
@@ -201,10 +202,13 @@ def _spent(own: pl.DataFrame, work: pl.DataFrame) -> pl.DataFrame:
     begins = own["begin"].to_numpy()
     rank = own["rank"][0]
     inside = work.filter((pl.col("rank") == rank) & (pl.col("end") > previous_end[1:].min(initial=begins[0])))
-    inside = inside.join(own.select("row"), on="row", how="anti")
-    numbers = inside["cls"].replace_strict(_CLASS_OF, return_dtype=pl.Int64).to_numpy()
+    other = ~np.isin(inside["row"].to_numpy(), own["row"].to_numpy())
     table = atoms(
-        inside["begin"].to_numpy(), inside["end"].to_numpy(), numbers, (previous_end[1:], begins[1:]), len(CAUSES)
+        inside["begin"].to_numpy()[other],
+        inside["end"].to_numpy()[other],
+        numbered(inside["cls"], _CLASS_OF)[other],
+        (previous_end[1:], begins[1:]),
+        len(CAUSES),
     )
     owner = line_of_mask(len(CAUSES))
     columns = {name: table[:, owner == i].sum(axis=1) for i, name in enumerate((*CAUSES, "host"))}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from math import prod
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ _I64 = npt.NDArray[np.int64]
 _Codes = npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
 #: Up to this many possible numbers have a place each in a table; more are looked for.
 _TABLE = 1 << 22
-_MOST = 1 << 62
+_AT_ONCE = 1 << 16
 _NULL = -(1 << 62) - 1
 
 
@@ -21,35 +22,84 @@ def codes(columns: Sequence[pl.Series]) -> tuple[_Codes, pl.DataFrame]:
 
     columns: of equal length, at least one; numbers or categories.
     """
-    key, size = np.zeros(len(columns[0]), dtype=np.int64), 1
-    for column in columns:
-        place, count = _places(column)
-        if size * count > _MOST:
-            key, size = _dense(key, size)[:2]
-        key, size = (place, count) if size == 1 else (key * count + place, size * count)
-    found, _, first = _dense(key, size)
-    rows = pl.Series(first)
-    return found.astype(np.uint16 if len(first) <= 1 << 16 else np.uint32), pl.DataFrame(
-        [column.gather(rows) for column in columns]
-    )
+    places = [_Places(column) for column in columns]
+    rows, size = len(columns[0]), prod(place.count for place in places)
+    if size <= _TABLE:
+        number, first = _from_table(places, rows, size)
+    else:
+        number, first = _from_search(places, rows)
+    at = pl.Series(first)
+    return number, pl.DataFrame([column.gather(at) for column in columns])
+
+
+def _from_table(places: Sequence[_Places], rows: int, size: int) -> tuple[_Codes, _I64]:
+    """Codes, and a row that has each: every combination has a place in a table."""
+    key, row = np.empty(rows, dtype=np.uint32), np.full(size, -1, dtype=np.int64)
+    # A part at a time stays in a processor's cache.
+    for first in range(0, rows, _AT_ONCE):
+        own = key[first : first + _AT_ONCE]
+        own[:] = _combined([(place.of(first, len(own)), place.count) for place in places])
+        row[own] = np.arange(first, first + len(own))
+    used = np.flatnonzero(row >= 0)
+    number = np.zeros(size, dtype=_code_type(len(used)))
+    number[used] = np.arange(len(used))
+    return number[key], row[used]
+
+
+def _from_search(places: Sequence[_Places], rows: int) -> tuple[_Codes, _I64]:
+    """The same of combinations that are too many for a table."""
+    key, count, first = np.zeros(rows, dtype=np.int64), 1, np.zeros(0, dtype=np.int64)
+    for place in places:
+        # Numbered anew after each column, so that the product stays small.
+        _, first, key = np.unique(_combined([(key, count), (place.of(0, rows), place.count)]), True, True)
+        count = len(first)
+    return key.astype(_code_type(count)), first
+
+
+def _combined(parts: Sequence[tuple[_I64, int]]) -> _I64:
+    key = parts[0][0]
+    for number, count in parts[1:]:
+        key = key * count + number
+    return key
+
+
+def _code_type(count: int) -> type[np.uint16] | type[np.uint32]:
+    return np.uint16 if count <= 1 << 16 else np.uint32
 
 
 def looked_up(ids: pl.Series, known: pl.Series, values: pl.Series) -> pl.Series:
     """For each id the value of the known one that it is, null where it is none; known: distinct, without nulls."""
-    wanted, keys = _numbers(ids), known.cast(pl.Int64).to_numpy()
-    if not len(keys):
-        return pl.repeat(None, len(ids), dtype=values.dtype, eager=True)
-    least, most = int(keys.min()), int(keys.max())
-    if least >= 0 and most < _TABLE:
-        table = np.full(most + 2, len(keys), dtype=np.uint32)
+    return values.extend_constant(None, 1).gather(pl.Series(_positions(ids, known)))
+
+
+def numbered(values: pl.Series, numbers: Mapping[str, int]) -> npt.NDArray[np.int8]:
+    """The number (-1 to 127) of each text or category, -1 for one that has none."""
+    if values.dtype != pl.Categorical:
+        values = values.cast(pl.Categorical)
+    distinct = values.unique().drop_nulls()
+    number = np.array([*(numbers.get(str(value), -1) for value in distinct), -1], dtype=np.int8)
+    return number[_positions(values.to_physical(), distinct.to_physical())]
+
+
+def _positions(ids: pl.Series, known: pl.Series) -> npt.NDArray[np.uint32]:
+    """Where in `known` each id is, and behind its end for one that is not there."""
+    keys = known.cast(pl.Int64).to_numpy()
+    least, most = int(keys.min(initial=0)), int(keys.max(initial=-1))
+    small = least >= 0 and most < _TABLE
+    # What lies outside is at the end of the table, from either side.
+    table = np.full(most + 2 if small else 0, len(keys), dtype=np.uint32)
+    order = np.argsort(keys)
+    if small:
         table[keys] = np.arange(len(keys))
-        # What lies outside is at the end of the table, from either side.
-        place = table[np.clip(wanted, -1, most + 1)]
-    else:
-        order = np.argsort(keys)
-        nearest = order[np.minimum(np.searchsorted(keys, wanted, sorter=order), len(keys) - 1)]
-        place = np.where(keys[nearest] == wanted, nearest, len(keys)).astype(np.uint32)
-    return values.extend_constant(None, 1).gather(pl.Series(place))
+    found = np.empty(len(ids), dtype=np.uint32)
+    for first in range(0, len(ids), _AT_ONCE):
+        wanted = _numbers(ids.slice(first, _AT_ONCE))
+        if small:
+            found[first : first + _AT_ONCE] = table[np.clip(wanted, -1, most + 1)]
+        else:
+            nearest = order[np.minimum(np.searchsorted(keys, wanted, sorter=order), len(keys) - 1)]
+            found[first : first + _AT_ONCE] = np.where(keys[nearest] == wanted, nearest, len(keys))
+    return found
 
 
 def _numbers(column: pl.Series) -> _I64:
@@ -57,28 +107,27 @@ def _numbers(column: pl.Series) -> _I64:
     return numbers.cast(pl.Int64).fill_null(_NULL).to_numpy()
 
 
-def _places(column: pl.Series) -> tuple[_I64, int]:
-    """A number from 0 up for each value, equal for equal ones, and a number above all of them."""
-    physical = column.to_physical() if column.dtype == pl.Categorical else column
-    least, most = physical.min(), physical.max()
-    if not isinstance(least, int) or not isinstance(most, int):
-        return np.zeros(len(column), dtype=np.int64), 1
-    if most - least < 1 << 16:
-        shifted = (physical.cast(pl.Int64) - least).fill_null(most - least + 1)
-        return shifted.to_numpy(), most - least + 2
-    values = _numbers(column)
-    distinct = np.sort(pl.Series(values).unique().to_numpy())
-    return np.searchsorted(distinct, values), len(distinct)
+class _Places:
+    """A number from 0 up to `count` for each value of a column, the same for equal ones."""
 
+    def __init__(self, column: pl.Series) -> None:
+        self._column = column.to_physical() if column.dtype == pl.Categorical else column
+        least, most = self._column.min(), self._column.max()
+        self._least = least if isinstance(least, int) else 0
+        self._distinct: _I64 | None = None
+        if not isinstance(least, int) or not isinstance(most, int):
+            self.count = 1
+        elif most - least < 1 << 16:
+            self.count = most - least + 2  # the last is that of null
+        else:
+            self._distinct = np.sort(_numbers(self._column.unique()))
+            self.count = len(self._distinct)
 
-def _dense(key: _I64, size: int) -> tuple[_I64, int, _I64]:
-    """The keys (0 <= key < size) numbered without gaps, how many there are, and a row that has each."""
-    if size <= _TABLE:
-        row = np.full(size, -1, dtype=np.int64)
-        row[key] = np.arange(len(key))
-        used = np.flatnonzero(row >= 0)
-        number = np.zeros(size, dtype=np.int64)
-        number[used] = np.arange(len(used))
-        return number[key], len(used), row[used]
-    used, first, number = np.unique(key, return_index=True, return_inverse=True)
-    return number, len(used), first
+    def of(self, first: int, rows: int) -> _I64:
+        """The numbers of some rows."""
+        column = self._column.slice(first, rows)
+        if self._distinct is not None:
+            return np.searchsorted(self._distinct, _numbers(column))
+        if self.count == 1:
+            return np.zeros(len(column), dtype=np.int64)
+        return (column.cast(pl.Int64) - self._least).fill_null(self.count - 1).to_numpy()
