@@ -123,7 +123,7 @@ def test_bytes_of_a_real_trace_say_what_its_words_say(real_trace: Callable[[str]
     trace = nsysan.open_trace(real_trace("tp4_graph_node"))
     columns = ("domain", "schema", "index", "type", "label", "offset")
     schemas = schemas_of(trace.payload_entries.select(columns).iter_rows())
-    both = trace.ranges.filter(pl.col("json").is_not_null() & pl.col("binary").is_not_null())
+    both = trace._nvtx.filter(pl.col("json").is_not_null() & pl.col("binary").is_not_null())
     assert len(both) > 1_000
     for name, text, raw in both.select("name", "json", "binary").iter_rows():
         words = {label: value for label, value in json.loads(text).items() if isinstance(value, int)}

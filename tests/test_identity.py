@@ -10,7 +10,7 @@ import pytest
 import nsysan
 from nsysan.metrics.run import Run
 from nsysan.model.classes import load_catalogue
-from nsysan.model.operations import load_operations
+from nsysan.model.operations import OPERATION, load_operations
 from tests.tracebuilder import ALLREDUCE_KERNEL, COMPUTE_KERNEL, Process, TraceBuilder, decode_loop
 
 COMM = 0xABCDEF
@@ -47,7 +47,7 @@ def test_colliding_correlation_ids_do_not_multiply_kernels(tmp_path: Path, same_
     decode_loop(builder, ranks=4, steps=3, layers=2, same_device=same_device)
     trace = nsysan.open_trace(builder.write(tmp_path / "trace.sqlite"))
     assert trace.kernels["correlation"].value_counts()["count"].unique().to_list() == [4]
-    work = load_operations(trace, load_catalogue())
+    work = load_operations(trace, load_catalogue()).frame(OPERATION)
     assert len(work) == len(trace.kernels) == 4 * 3 * 2 * 2
     # Every call begins 10 us before its kernel, on the main thread of the kernel's own process.
     assert (work["start"] - work["launch_start"]).unique().to_list() == [10_000]

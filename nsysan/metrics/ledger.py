@@ -73,9 +73,7 @@ def line_intervals(work: pl.DataFrame) -> pl.DataFrame:
     after = {cls: _NUMBER["fused" if cls == classes.FUSED else "wire"] for cls in classes.COMMUNICATION}
     cut = work.select("rank", "cls", "end").select(pl.all().gather(split))
     claims = pl.DataFrame({"rank": work["rank"], "begin": work["begin"], "end": ends, "line": line})
-    rest = pl.DataFrame(
-        {"rank": cut["rank"], "begin": until, "end": cut["end"], "line": numbered(cut["cls"], after)}
-    )
+    rest = pl.DataFrame({"rank": cut["rank"], "begin": until, "end": cut["end"], "line": numbered(cut["cls"], after)})
     return pl.concat([claims.filter(pl.col("line") >= 0) if (line < 0).any() else claims, rest])
 
 

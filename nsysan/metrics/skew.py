@@ -13,7 +13,7 @@ from nsysan.metrics.intervals import atoms, line_of_mask
 from nsysan.model import classes
 from nsysan.model.matching import MATCHED
 from nsysan.threads import each_of
-from nsysan.trace.codes import numbered
+from nsysan.trace.codes import codes, numbered
 
 #: What can hold a rank up between two collectives, in the order in which time that several claim is given away.
 CAUSES = ("compute", "copy", "communication", "graph")
@@ -63,16 +63,25 @@ def arrivals(collectives: pl.DataFrame) -> pl.DataFrame:
     caused: on the last rank, the ns by which it came after the second last; 0 on the others.
     """
     matched = collectives.filter(pl.col("verdict") == MATCHED)
-    position = pl.struct("begin", "rank").rank("ordinal").over(_CALL).cast(pl.Int64)
-    ranked = matched.with_columns(
-        position=position,
-        ranks=pl.len().over(_CALL).cast(pl.Int64),
-        lateness=pl.col("begin") - pl.min("begin").over(_CALL),
-    )
-    is_last = pl.col("position") == pl.col("ranks")
-    second = pl.col("begin").filter(~is_last).max().over(_CALL)
-    caused = pl.when(is_last).then(pl.col("begin") - second).otherwise(0)
-    return ranked.with_columns(caused=caused)
+    call, _ = codes([matched[name] for name in _CALL])
+    begin = matched["begin"].to_numpy()
+    order = np.lexsort((matched["rank"].to_numpy(), begin, call))
+    begun = begin[order]
+    first = np.flatnonzero(np.diff(call[order], prepend=-1))
+    count = np.diff(first, append=len(order))
+    nth = np.arange(len(order)) - np.repeat(first, count)
+    last = first + count - 1
+    caused = np.zeros(len(order), dtype=np.int64)
+    caused[last] = begun[last] - begun[np.maximum(last - 1, first)]
+    told = {
+        "position": nth + 1,
+        "ranks": np.repeat(count, count),
+        "lateness": begun - np.repeat(begun[first], count),
+        "caused": caused,
+    }
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.arange(len(order))
+    return matched.with_columns(pl.Series(name, values[place], dtype=pl.Int64) for name, values in told.items())
 
 
 def caused_by_step(calls: pl.DataFrame) -> pl.DataFrame:

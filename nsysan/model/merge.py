@@ -84,7 +84,7 @@ def merge(summaries: Sequence[Summary], narrow: Narrow = WHOLE) -> tuple[Merged,
             ranks=[rank for k, rank in ranks if report_of[k] == report],
             opened=_opened(steps.windows, [k for k, _ in keyed[report]], key, offset),
             passing=_own_rows(steps.passing, row, summary.rows),
-            last=_own_rows(collectives.select("row", "last").drop_nulls(), row, summary.rows),
+            last=_own_rows(collectives.select("row", "last").drop_nulls().sort("row"), row, summary.rows),
             windows=final.filter(pl.col("report") == report).drop("report"),
         )
         for report, (summary, key, row, offset) in enumerate(places)

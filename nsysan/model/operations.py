@@ -22,6 +22,8 @@ _Codes = npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
 _CORRELATIONS = 1 << 32  # CUPTI counts calls in 32 bits
 #: A place for every correlation, where there are at most so many for each call that is wanted, and some.
 _PLACES_A_CALL, _PLACES = 32, 1 << 20
+#: Operations at a time, few enough to stay in a processor's cache.
+_AT_ONCE = 1 << 16
 #: Up to this share of kernels without a name is counted with the rest.
 _FEW_UNNAMED = 0.01
 _NO_STREAM = -(1 << 62)
@@ -297,18 +299,19 @@ def _launches(
     correlation: pl.Series, owners: pl.DataFrame, first: _I64, calls: pl.DataFrame, callers: pl.DataFrame
 ) -> dict[str, pl.Series]:
     """launch_start, launch_ns, caller: of the API call of each operation; a graph launch is that of all of a replay."""
-    wanted = correlation.cast(pl.Int64).fill_null(-1).to_numpy()
-    index = np.full(len(wanted), -1, dtype=np.int32)
+    index = np.full(len(correlation), -1, dtype=np.int32)
     known = calls["correlation"].cast(pl.Int64).fill_null(-1).to_numpy()
-    caller = calls["caller"].to_numpy()
+    caller, starts = calls["caller"].to_numpy(), calls["start"].to_numpy()
     process_of_caller = callers["process"].to_numpy()
     for process in owners["process"].unique():
         is_own = process_of_caller == process
-        own = np.flatnonzero(is_own[caller]) if not is_own.all() else np.arange(len(caller))
-        starts = calls["start"].gather(pl.Series(own)).to_numpy()
+        own = np.flatnonzero(is_own[caller] & (known >= 0) & (known < _CORRELATIONS))
+        # A runtime call may nest the driver call that does its work: the outer one is what the program waited for.
+        if (np.diff(starts[own]) < 0).any():
+            own = own[np.argsort(starts[own], kind="stable")]
         for key in np.flatnonzero(owners["process"].to_numpy() == process):
             rows = slice(int(first[key]), int(first[key + 1]))
-            index[rows] = _call_of(wanted[rows], known[own], starts, own)
+            _look_up(correlation[rows], known[own], own, index[rows])
     found = pl.Series(index)
     if (index < 0).any():
         found = pl.select(index=found).select(pl.when(pl.col("index") >= 0).then("index")).to_series()
@@ -319,29 +322,23 @@ def _launches(
     }
 
 
-def _call_of(wanted: _I64, known: _I64, starts: _I64, numbers: _I64) -> _I64:
-    """For each wanted correlation the number of the call that has it, the first of several; -1 where there is none.
-
-    A runtime call may nest the driver call that does its work: the outer one is what the program waited for.
-    """
-    possible = (known >= 0) & (known < _CORRELATIONS)
-    if not possible.all():
-        known, starts, numbers = known[possible], starts[possible], numbers[possible]
+def _look_up(wanted: pl.Series, known: _I64, numbers: _I64, found: npt.NDArray[np.int32]) -> None:
+    """Write into `found`, for each wanted correlation that is known, the number of the first call that has it."""
     if not len(known):
-        return np.full(len(wanted), -1, dtype=np.int64)
-    if (starts[1:] < starts[:-1]).any():
-        order = np.argsort(starts, kind="stable")
-        known, numbers = known[order], numbers[order]
+        return
     least, most = int(known.min()), int(known.max())
-    inside = (wanted >= least) & (wanted <= most)
     if most - least < _PLACES_A_CALL * len(known) + _PLACES:
-        # Of several the last one written stays, so the first call is written last.
-        table = np.full(most - least + 1, -1, dtype=np.int32)
+        # The last place is for what is not there. Of several calls the last one written stays, so the first comes last.
+        table = np.full(most - least + 2, -1, dtype=np.int32)
         table[known[::-1] - least] = numbers[::-1]
-        return np.where(inside, table[np.where(inside, wanted - least, 0)], -1)
+        for begin in range(0, len(found), _AT_ONCE):
+            place = wanted.slice(begin, _AT_ONCE).cast(pl.Int64).fill_null(-1).to_numpy() - least
+            found[begin : begin + _AT_ONCE] = table[np.where((place >= 0) & (place <= most - least), place, -1)]
+        return
     order = np.argsort(known, kind="stable")
-    nearest = order[np.minimum(np.searchsorted(known, wanted, sorter=order), len(known) - 1)]
-    return np.where(known[nearest] == wanted, numbers[nearest], -1)
+    values = wanted.cast(pl.Int64).fill_null(-1).to_numpy()
+    nearest = order[np.minimum(np.searchsorted(known, values, sorter=order), len(known) - 1)]
+    found[:] = np.where(known[nearest] == values, numbers[nearest], -1)
 
 
 def _trimmed(columns: dict[str, pl.Series], first: _I64, queues: pl.DataFrame) -> pl.Series:

@@ -11,15 +11,18 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from nsysan.model.asof import join_nearest
 from nsysan.model.binary import BYTES, COMMUNICATOR, DEVICE, RANK, RANKS, Schemas, decode, schemas_of
+from nsysan.trace.codes import codes
 from nsysan.trace.export import Trace
 
 _GROUP_START = "GroupStart"
 _GROUP_END = "GroupEnd"
 _MAX_CLONES = 8
+_NO_THREAD = -(1 << 62)
 _MAX_BYTES = 1 << 63
 
 #: Kind of collective by the call that asks for it, without the nccl prefix that newer tracing drops.
@@ -99,22 +102,25 @@ def _calls(trace: Trace) -> pl.DataFrame:
     """NCCL's API ranges: call, call_kind, start, end, process, thread, message_bytes, communicator, range_id."""
     ranges = trace.ranges.filter(pl.col("domain") == "NCCL").with_columns(call=pl.col("name").str.replace("^nccl", ""))
     wanted = [*CALL_KINDS, _GROUP_START, _GROUP_END]
-    ranges = ranges.filter(pl.col("call").is_in(wanted)).sort("thread", "start", "end").with_row_index("range_id")
+    ranges = ranges.filter(pl.col("call").is_in(wanted))
     # Thousands of calls share a handful of payload texts; their bytes differ by what pads them.
-    key = ["call", "json", "binary"]
-    has_text = pl.col("json").is_not_null() & (pl.col("json") != "")
-    ranges = ranges.with_columns(binary=pl.when(~has_text.fill_null(False)).then("binary"))
-    told = ranges.select(key).unique()
+    texts = ranges.select("call", "json", pl.col("binary").bin.encode("hex")).cast(pl.Categorical)
+    number, told = codes(texts.get_columns())
     schemas = _schemas(trace)
-    payloads = [_payload(call, text, blob, schemas) for call, text, blob in told.iter_rows()]
-    parsed = told.with_columns(
+    payloads = [
+        _payload(call, text, None if blob is None else bytes.fromhex(blob), schemas)
+        for call, text, blob in told.iter_rows()
+    ]
+    told = told.select(
         pl.Series("message_bytes", [_as_int(p.get(BYTES)) for p in payloads], dtype=pl.Int64),
         pl.Series(
             "communicator", [str(p[COMMUNICATOR]) if COMMUNICATOR in p else None for p in payloads], dtype=pl.String
         ),
     )
     kind = pl.col("call").replace_strict(CALL_KINDS, default=None, return_dtype=pl.String)
-    return ranges.with_columns(call_kind=kind).join(parsed, on=key, how="left", nulls_equal=True, maintain_order="left")
+    parsed = told.select(pl.all().gather(pl.Series(number)))
+    calls = ranges.select("call", "start", "end", "process", "thread", *parsed.get_columns(), call_kind=kind)
+    return calls.sort("thread", "start", "end").with_row_index("range_id")
 
 
 def _as_int(value: object) -> int | None:
@@ -159,18 +165,25 @@ def _captured(nodes: pl.DataFrame) -> pl.DataFrame:
 
 def _innermost(points: pl.DataFrame, calls: pl.DataFrame) -> pl.DataFrame:
     """The innermost range that holds each point (row, thread, time), if any, joined to it."""
-    # Ranges of one thread nest; those of one depth are disjoint, so the last begun is the only candidate.
-    closed_before = pl.col("end").sort().search_sorted(pl.col("start"), side="left")
-    depth = pl.int_range(pl.len(), dtype=pl.Int64) - closed_before.cast(pl.Int64)
-    levels = calls.with_columns(depth=depth.over("thread"))
-    found = []
-    for _, level in sorted(levels.partition_by("depth", as_dict=True).items(), reverse=True):
-        candidates = join_nearest(points, level, left_on="time", right_on="start", by="thread")
-        hits = candidates.filter(pl.col("end") >= pl.col("time"))
-        found.append(hits)
-        points = points.join(hits.select("row"), on="row", how="anti")
-    empty = points.head(0).join(levels.head(0), on="thread", how="left")
-    return pl.concat(found) if found else empty
+    time, thread = points["time"].to_numpy(), points["thread"].fill_null(_NO_THREAD).to_numpy()
+    found = np.full(len(points), -1, dtype=np.int64)
+    threads = calls["thread"].fill_null(_NO_THREAD).to_numpy()
+    starts, ends = calls["start"].to_numpy(), calls["end"].to_numpy()
+    for one in np.intersect1d(thread, threads):
+        if one == _NO_THREAD:
+            continue
+        at, own = np.flatnonzero(thread == one), np.flatnonzero(threads == one)
+        own = own[np.argsort(starts[own], kind="stable")]
+        # Ranges of one thread nest; those of one depth are disjoint, so the last begun is the only candidate.
+        depth = np.arange(len(own)) - np.searchsorted(np.sort(ends[own]), starts[own])
+        for level in np.unique(depth)[::-1]:
+            candidates, left = own[depth == level], at[found[at] < 0]
+            last = np.searchsorted(starts[candidates], time[left], side="right") - 1
+            inside = (last >= 0) & (ends[candidates[last]] >= time[left])
+            found[left[inside]] = candidates[last[inside]]
+    held = found >= 0
+    rest = calls.drop("thread").select(pl.all().gather(pl.Series(found[held])))
+    return pl.concat([points.filter(pl.Series(held)), rest], how="horizontal")
 
 
 def _from_groups(grouped: pl.DataFrame, calls: pl.DataFrame) -> pl.DataFrame:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 #: Rows at a time, few enough to stay in a processor's cache; the reader tells a column's type from the first ones.
 BATCH = 8_192
-_BATCH_OPTION = "adbc.sqlite.query.batch_rows"
 _MOST_THREADS = 4
 #: Types of a column in the file, as pyarrow names them.
 _IN_FILE = {pl.Int64(): "int64", pl.Int32(): "int64", pl.Binary(): "binary"}
@@ -30,19 +29,19 @@ def parts() -> int:
 
 
 def read(
-    uri: str, statement: str, types: Mapping[str, pl.DataType], bounds: Sequence[tuple[int, int]], most_rows: int
+    uri: str, statement: str, types: Mapping[str, pl.DataType], bounds: Sequence[tuple[int, int]], most: tuple[int, int]
 ) -> pl.DataFrame | None:
-    """The columns of a statement with two parameters, once for each of the bounds, in their order.
+    """The columns of a statement with two places for numbers, {} and {}, once for each of the bounds, in their order.
 
     types: Int64, Int32 (see store.Store.read) or Binary by column. None where a value is of another type and not null,
-    the file cannot be read on, or there are more than `most_rows` rows.
+    the file cannot be read on, or there are more rows, or bytes of Binary columns, than `most`.
     """
     stop = Event()
     results: SimpleQueue[tuple[int, Chunks | None]] = SimpleQueue()
 
     def work(number: int) -> None:
         try:
-            results.put((number, _chunks(uri, statement, types, bounds[number], most_rows, stop)))
+            results.put((number, _chunks(uri, statement, types, bounds[number], most, stop)))
         except Exception:  # a thread has nobody to tell but the one that waits for its result
             results.put((number, None))
 
@@ -61,28 +60,42 @@ def read(
     whole = Chunks(types)
     for number in sorted(found):
         whole.extend(found.pop(number))
-    return whole.frame() if whole.rows <= most_rows else None
+    return None if whole.exceeds(*most) else whole.frame()
 
 
 def _chunks(
-    uri: str, statement: str, types: Mapping[str, pl.DataType], bound: tuple[int, int], most_rows: int, stop: Event
+    uri: str,
+    statement: str,
+    types: Mapping[str, pl.DataType],
+    bound: tuple[int, int],
+    most: tuple[int, int],
+    stop: Event,
 ) -> Chunks | None:
-    import adbc_driver_sqlite.dbapi as adbc
+    # The driver's DBAPI would import pandas.
+    import adbc_driver_sqlite
+    import pyarrow as pa
+    from adbc_driver_manager import AdbcConnection, AdbcStatement
 
     schema = _schema(types)
     chunks = Chunks(types)
-    with adbc.connect(uri) as connection, connection.cursor() as cursor:
+    with (
+        adbc_driver_sqlite.connect(uri) as database,
+        AdbcConnection(database) as connection,
+        AdbcStatement(connection) as query,
+    ):
         for pragma in ("trusted_schema = OFF", "query_only = ON", "cell_size_check = ON"):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.adbc_statement.set_options(**{_BATCH_OPTION: str(BATCH)})
-        cursor.execute(statement, bound)
-        for batch in cursor.fetch_record_batch():
+            query.set_sql_query(f"PRAGMA {pragma}")
+            query.execute_update()
+        query.set_options(**{adbc_driver_sqlite.StatementOptions.BATCH_ROWS.value: str(BATCH)})
+        query.set_sql_query(statement.format(*bound))
+        stream, _ = query.execute_query()
+        for batch in pa.RecordBatchReader.from_stream(stream):
             if batch.num_rows and batch.schema != schema:
                 return None
             if batch.num_rows:
                 progress.advance(batch.num_rows)
                 chunks.add(batch.columns)
-            if stop.is_set() or chunks.rows > most_rows:
+            if stop.is_set() or chunks.exceeds(*most):
                 return None
     return chunks
 

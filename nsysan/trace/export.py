@@ -311,7 +311,7 @@ class Trace:
     def ranges(self) -> pl.DataFrame:
         """Closed NVTX ranges: start, end, process, thread, end_thread, domain (null: default), name, json, binary.
 
-        json, binary: the payload in words and as bytes, null where the export lacks it.
+        json: the payload in words, a category; binary: as bytes where there are no words. Null where there is none.
         """
         events = self._nvtx
         domains = (
@@ -325,7 +325,11 @@ class Trace:
         return (
             ranges.pipe(self._timed, "NVTX ranges")
             .join(domains, on=["process", "domainId"], how="left")
-            .with_columns(domain=pl.coalesce("domain", by_prefix))
+            .with_columns(
+                domain=pl.coalesce("domain", by_prefix),
+                json=pl.col("json").cast(_NAME),
+                binary=pl.when(pl.col("json").fill_null("") == "").then("binary"),
+            )
             .select("start", "end", "process", "thread", "end_thread", "domain", "name", "json", "binary")
         )
 
@@ -340,25 +344,22 @@ class Trace:
         columns = {
             "start": _I64,
             "end": _I64,
-            "eventType": _I64,
+            "eventType": _SMALL,
             "text": _TEXT,
-            "textId": _I64,
+            "textId": _SMALL,
             "globalTid": _I64,
             "endGlobalTid": _I64,
-            "domainId": _I64,
+            "domainId": _SMALL,
             "jsonText": _TEXT,
             "binaryData": _BYTES,
         }
         frame = self._file.read(_NVTX, columns)
-        return (
-            frame.join(self._strings.rename({"id": "textId", "value": "registered"}), on="textId", how="left")
-            .with_columns(
-                name=pl.coalesce("text", "registered"),
-                process=process_of("globalTid"),
-                domainId=pl.col("domainId").fill_null(0),
-            )
-            .rename({"globalTid": "thread", "endGlobalTid": "end_thread", "jsonText": "json", "binaryData": "binary"})
-        )
+        registered = looked_up(frame["textId"], self._strings["id"], self._strings["value"])
+        return frame.with_columns(
+            name=pl.coalesce("text", registered),
+            process=process_of("globalTid"),
+            domainId=pl.col("domainId").fill_null(0),
+        ).rename({"globalTid": "thread", "endGlobalTid": "end_thread", "jsonText": "json", "binaryData": "binary"})
 
     @cached_property
     def payload_entries(self) -> pl.DataFrame:
@@ -539,7 +540,7 @@ class Trace:
 
     @cached_property
     def _strings(self) -> pl.DataFrame:
-        return self._file.read("StringIds", {"id": _I64, "value": _TEXT}).unique("id", keep="first")
+        return self._file.read("StringIds", {"id": _I64, "value": _TEXT}).drop_nulls("id").unique("id", keep="first")
 
 
 def _open(path: Path) -> Store:

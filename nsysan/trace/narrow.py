@@ -36,6 +36,10 @@ class Chunks:
         for own, column in zip(self._columns.values(), columns, strict=True):
             own.add(column)
 
+    def exceeds(self, rows: int, size: int) -> bool:
+        """Whether there are more rows, or more bytes in columns of bytes."""
+        return self.rows > rows or sum(own.size for own in self._columns.values() if isinstance(own, _Bytes)) > size
+
     def extend(self, others: Chunks) -> None:
         """The rows of another, behind the own."""
         self.rows += others.rows
@@ -56,12 +60,15 @@ class _Column(Protocol):
 class _Bytes:
     def __init__(self) -> None:
         self._parts: list[pa.Array] = []
+        self.size = 0
 
     def add(self, column: pa.Array) -> None:
         self._parts.append(column)
+        self.size += column.nbytes
 
     def extend(self, other: _Column) -> None:
         assert isinstance(other, _Bytes)
+        self.size += other.size
         self._parts += other._parts
 
     def series(self) -> pl.Series:
@@ -83,9 +90,12 @@ class _Numbers:
         if column.null_count == rows:
             self._add_nulls(rows)
             return
-        values = np.frombuffer(column.buffers()[1], dtype=np.int64, count=rows + column.offset)[column.offset :]
+        # By their buffers: pyarrow's own ways to numpy, and from it, import pandas.
+        told, data = column.buffers()
+        values = np.frombuffer(data, dtype=np.int64, count=rows + column.offset)[column.offset :]
         if column.null_count:
-            valid = column.is_valid().to_numpy(zero_copy_only=False)
+            bits = np.unpackbits(np.frombuffer(told, dtype=np.uint8), bitorder="little")
+            valid = bits[column.offset : column.offset + rows].astype(np.bool_)
             values = np.where(valid, values, 0)
         small = self._dtype is np.int32 and values.min() >= _INT32.min and values.max() <= _INT32.max
         block = self._room(rows, np.dtype(np.int32 if small else np.int64))
@@ -138,7 +148,9 @@ class _Numbers:
                     valid[first + filled : first + filled + len(part)] = part
             values[first : first + size] = 0 if block is None else block[:size]
             first += size
-        return pl.Series(pa.array(values, mask=None if valid is None else ~valid))
+        told = None if valid is None else pa.py_buffer(np.packbits(valid, bitorder="little"))
+        whole = pa.Array.from_buffers(pa.from_numpy_dtype(dtype), total, [told, pa.py_buffer(values)])
+        return pl.Series(whole)
 
 
 def fitted(values: pl.Series) -> pl.Series:

@@ -30,6 +30,9 @@ BULK_ROWS = 50_000
 _MAX_VALUE = 16 << 20
 _MAX_TABLES = 5_000
 _FEW = 8
+#: Longer texts and blobs are read one by one: a file can name one thousands of times.
+_LONG = 16_384
+_ABSENT, _TOLD, _ODD = range(3)
 _ALLOWED = frozenset((sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION))
 
 
@@ -98,36 +101,24 @@ class SqliteFile:
     def _read_large(
         self, table: str, schema: Mapping[str, pl.DataType], numbers: Mapping[str, pl.DataType], where: Sequence[Where]
     ) -> pl.DataFrame:
-        """Numbers in bulk; of texts and blobs, of which most rows have none, the rows that have one."""
-        others = [name for name in schema if name not in numbers]
-        key = _free_name("rowid", schema)
-        sources = {key: "rowid"} if others else {}
-        sources |= {name: quoted(name) for name in numbers}
+        """Columns in bulk, unless there are values that only the guarded connection may read."""
+        others = {name: dtype for name, dtype in schema.items() if name not in numbers}
+        sources = {name: quoted(name) for name in numbers}
+        types = dict(numbers)
+        states = {}
+        for name, dtype in others.items():
+            states[name] = _free_name(f"state of {name}", {**schema, **types})
+            sources |= {name: _first_bytes(name), states[name]: _state(name, dtype)}
+            types |= {name: pl.Binary(), states[name]: pl.Int32()}
         self._check_types(table, list(numbers))
         progress.stage(f"reading {table}", 0 if where else self._last_row(table))
-        frame = self._in_bulk(table, sources, {key: pl.Int64(), **numbers} if others else numbers, where)
-        for name in others:
-            frame = frame.join(self._read_some(table, name, schema[name], where, key), on=key, how="left")
-        return frame.select(list(schema))
-
-    def _read_some(self, table: str, name: str, dtype: pl.DataType, where: Sequence[Where], key: str) -> pl.DataFrame:
-        """rowid and value of one column of texts or blobs, of the rows that have one."""
-        column, conditions = quoted(name), [*where, Where(name)]
-        self._start_statement(columns=4)
-        fitting = "'text'" if dtype == pl.String() else "'text', 'blob'"
-        size = f"length(CAST({column} AS BLOB))"
-        rows, odd, longest, total = self._connection.execute(
-            f"SELECT count({column}), total(typeof({column}) NOT IN ({fitting})), max({size}), total({size}) "
-            f"FROM {quoted(table)} WHERE TRUE{_and(conditions)}"
-        ).fetchone()
-        if rows < BULK_ROWS or not rows or odd:
-            return self._read_rows(table, {name: dtype}, conditions, key=key)
-        if longest > _MAX_VALUE or total > 2 * self._size + _MAX_VALUE:
-            raise self.damaged(f"table {table} holds more than the file")
-        # As bytes, which cannot be anything but what they are.
-        sources = {key: "rowid", name: f"CAST({column} AS BLOB)"}
-        frame = self._in_bulk(table, sources, {key: pl.Int64(), name: pl.Binary()}, conditions)
-        return frame if dtype == pl.Binary() else frame.with_columns(decoded(frame[name]))
+        frame = self._in_bulk(table, sources, types, where)
+        long = any((frame[name].bin.size() > _LONG).any() for name in others)
+        if long or any((frame[state] == _ODD).any() for state in states.values()):
+            return self._read_rows(table, schema | dict.fromkeys(numbers, pl.Int64()), where)
+        told = frame.select(pl.when(pl.col(states[name]) != _ABSENT).then(name).alias(name) for name in others)
+        texts = [name for name, dtype in others.items() if dtype == pl.String()]
+        return frame.with_columns(told).with_columns(decoded(told[name]) for name in texts).select(list(schema))
 
     def _in_bulk(
         self, table: str, sources: Mapping[str, str], types: Mapping[str, pl.DataType], where: Sequence[Where]
@@ -137,22 +128,20 @@ class SqliteFile:
         if where and not is_tree(self.path, self._root(table), self._page_kinds):
             raise self.damaged(f"table {table}: its pages form no tree")
         columns = ", ".join(f"{source} AS {quoted(name)}" for name, source in sources.items())
-        statement = f"SELECT {columns} FROM {quoted(table)} WHERE rowid BETWEEN ? AND ?{_and(where)}"
-        frame = bulk.read(self._uri, statement, types, self._row_bounds(table), self._most_rows())
+        statement = f"SELECT {columns} FROM {quoted(table)}".replace("{", "{{").replace("}", "}}")
+        statement += " WHERE rowid BETWEEN {} AND {}" + _and(where).replace("{", "{{").replace("}", "}}")
+        most = (self._most_rows(), 2 * self._size + _MAX_VALUE)
+        frame = bulk.read(self._uri, statement, types, self._row_bounds(table), most)
         if frame is None:
-            raise self.damaged(f"table {table} holds values of a wrong type, or more rows than its pages can")
+            raise self.damaged(f"table {table} holds values of a wrong type, or more than its pages can")
         return frame
 
-    def _read_rows(
-        self, table: str, schema: Mapping[str, pl.DataType], where: Sequence[Where], key: str | None = None
-    ) -> pl.DataFrame:
-        """Rows through Python objects, with their rowid as column `key` if one is named."""
+    def _read_rows(self, table: str, schema: Mapping[str, pl.DataType], where: Sequence[Where]) -> pl.DataFrame:
+        """Rows through Python objects."""
         # Bytes in a column that is declared as text: read as text, what is not UTF-8 would be lost.
         wanted = [f"CAST({quoted(n)} AS BLOB)" if dtype == pl.Binary() else quoted(n) for n, dtype in schema.items()]
-        types = {**({key: pl.Int64()} if key else {}), **schema}
-        columns = ", ".join([*(["rowid"] if key else []), *wanted])
-        sql = f"SELECT {columns} FROM {quoted(table)} WHERE TRUE{_and(where)} LIMIT {self._most_rows() + 1}"
-        self._start_statement(len(types))
+        sql = f"SELECT {', '.join(wanted)} FROM {quoted(table)} WHERE TRUE{_and(where)} LIMIT {self._most_rows() + 1}"
+        self._start_statement(len(schema))
         has_bytes = pl.Binary() in schema.values()
         batch = 1_000 if has_bytes else _BATCH
         cursor = self._connection.execute(sql)
@@ -160,7 +149,7 @@ class SqliteFile:
         # In batches: as Python objects, millions of rows take ten times the memory of their frame.
         while True:
             rows = cursor.fetchmany(batch)
-            frames.append(self._frame(table, rows, types))
+            frames.append(self._frame(table, rows, schema))
             read = self._checked_rows(table, read + len(rows))
             spent += int(frames[-1].estimated_size()) if has_bytes else 0
             if spent > 2 * self._size + _MAX_VALUE:
@@ -257,6 +246,20 @@ class SqliteFile:
 
 def _authorize(action: int, first: str | None, *_: str | None) -> int:
     return sqlite3.SQLITE_OK if action in _ALLOWED and first != "load_extension" else sqlite3.SQLITE_DENY
+
+
+def _first_bytes(name: str) -> str:
+    """SQL for a text or blob as bytes, which cannot be anything but what they are; no more than tell that it is long.
+
+    Never NULL: the bulk reader tells a column's type from its first values.
+    """
+    return f"IFNULL(substr(CAST({quoted(name)} AS BLOB), 1, {_LONG + 1}), x'')"
+
+
+def _state(name: str, dtype: pl.DataType) -> str:
+    """SQL for what a column of texts (or of bytes, which may be texts) holds: nothing, one, or something else."""
+    blob = "" if dtype == pl.String() else f" WHEN 'blob' THEN {_TOLD}"
+    return f"CASE typeof({quoted(name)}) WHEN 'null' THEN {_ABSENT} WHEN 'text' THEN {_TOLD}{blob} ELSE {_ODD} END"
 
 
 def _and(where: Sequence[Where]) -> str:
