@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Event, Lock, Thread
@@ -18,11 +18,16 @@ _LEAST_SHARE = 0.1
 
 @dataclass
 class _State:
-    """The stage that runs, and how many of its rows are done; written by any thread."""
+    """The stage that runs, and how much of it is done; written by any thread.
+
+    told: called with the rows that are done beside those that this process shows.
+    """
 
     stage: str = ""
     done: int = 0
     total: int = 0
+    in_reports: bool = False
+    told: Callable[[int], None] | None = None
     since: float = 0.0
     lock: Lock = field(default_factory=Lock)
 
@@ -30,27 +35,42 @@ class _State:
 _state = _State()
 
 
-def stage(name: str, total: int = 0) -> None:
-    """Begin a stage, of so many rows where that is known."""
+def stage(name: str, total: int = 0, *, in_reports: bool = False) -> None:
+    """Begin a stage, of so many rows (or reports) where that is known."""
     with _state.lock:
         _state.stage, _state.done, _state.total, _state.since = name, 0, total, time.monotonic()
+        _state.in_reports = in_reports
 
 
-def advance(rows: int) -> None:
-    """So many rows more of the stage are done."""
+def advance(count: int) -> None:
+    """So many rows (or reports) more of the stage are done."""
     with _state.lock:
-        _state.done += rows
+        _state.done += count
+        if _state.told is not None:
+            _state.told(count)
+
+
+def done(count: int) -> None:
+    """So many rows of the stage are done by now."""
+    with _state.lock:
+        _state.done = count
+
+
+def tell(listener: Callable[[int], None]) -> None:
+    """Have all further rows told to another process, say, that shows them."""
+    _state.told = listener
 
 
 def line(now: float, begun: float) -> str:
     """What is shown at `now` of work that began at `begun`, both by the monotonic clock."""
     with _state.lock:
         name, done, total, since = _state.stage, _state.done, _state.total, _state.since
+        in_reports = _state.in_reports
     text = f"{now - begun:4.0f} s  {name}"
     if not total:
-        return text
+        return text if not done else f"{text}: {done / 1e6:.1f} million rows"
     done = min(done, total)
-    text += f": {done / 1e6:.1f} of {total / 1e6:.1f} million rows"
+    text += f": {done} of {total}" if in_reports else f": {done / 1e6:.1f} of {total / 1e6:.1f} million rows"
     if done >= _LEAST_SHARE * total:
         text += f", {(now - since) * (total - done) / done:.0f} s left"
     return text

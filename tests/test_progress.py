@@ -29,6 +29,16 @@ def test_line_names_stage_rows_and_rest(monkeypatch: pytest.MonkeyPatch) -> None
     assert progress.line(103.0, 99.0) == "   4 s  matching collectives"
 
 
+def test_line_of_several_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "monotonic", lambda: 100.0)
+    progress.stage("reading 8 reports")
+    progress.done(2_500_000)
+    assert progress.line(103.0, 99.0) == "   4 s  reading 8 reports: 2.5 million rows"
+    progress.stage("reading reports", 64, in_reports=True)
+    progress.advance(16)
+    assert progress.line(103.0, 99.0) == "   4 s  reading reports: 16 of 64, 9 s left"
+
+
 def test_a_terminal_gets_a_line_that_is_gone_at_the_end() -> None:
     terminal = Terminal()
     with progress.shown(terminal, after=0.0):

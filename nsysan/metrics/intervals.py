@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -9,7 +11,9 @@ I64 = npt.NDArray[np.int64]
 _EXACT = 1 << 53
 
 
-def atoms(starts: I64, ends: I64, classes: I64, windows: tuple[I64, I64], class_count: int) -> I64:
+def atoms(
+    starts: I64, ends: I64, classes: npt.NDArray[np.integer[Any]], windows: tuple[I64, I64], class_count: int
+) -> I64:
     """Time for which exactly each set of classes is active, per window.
 
     starts, ends: half-open intervals [start, end) in ns, in any order, overlapping at will; an interval that
@@ -42,7 +46,9 @@ def _summed(place: I64, lengths: I64, places: int) -> I64:
     return sums
 
 
-def sweep(starts: I64, ends: I64, classes: I64, cuts: I64, class_count: int) -> tuple[I64, I64]:
+def sweep(
+    starts: I64, ends: I64, classes: npt.NDArray[np.integer[Any]], cuts: I64, class_count: int
+) -> tuple[I64, I64]:
     """times, masks: from times[i] to times[i + 1] class c is active exactly for the bits c of masks[i].
 
     starts, ends, classes: as for `atoms`. cuts: further times to be among `times`, which ascend and may repeat.
@@ -53,7 +59,7 @@ def sweep(starts: I64, ends: I64, classes: I64, cuts: I64, class_count: int) -> 
     times = np.concatenate((starts, ends, cuts))
     order = np.argsort(times, kind="stable")
     times = times[order]
-    masks = np.zeros(max(len(times) - 1, 0), dtype=np.uint8 if class_count <= 8 else np.int64)
+    masks: npt.NDArray[Any] = np.zeros(max(len(times) - 1, 0), dtype=np.uint8 if class_count <= 8 else np.int64)
     n = len(starts)
     for cls in range(class_count):
         own = classes == cls

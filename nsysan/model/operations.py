@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,7 @@ from nsysan.trace.narrow import fitted
 
 _CATEGORY = pl.Categorical()
 _I64 = npt.NDArray[np.int64]
-_Codes = npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
+_Codes = npt.NDArray[Any]
 _CORRELATIONS = 1 << 32  # CUPTI counts calls in 32 bits
 #: A place for every correlation, where there are at most so many for each call that is wanted, and some.
 _PLACES_A_CALL, _PLACES = 32, 1 << 20

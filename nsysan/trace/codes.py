@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import prod
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 _I64 = npt.NDArray[np.int64]
-_Codes = npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
+_Codes = npt.NDArray[Any]
 #: Up to this many possible numbers have a place each in a table; more are looked for.
 _TABLE = 1 << 22
 _AT_ONCE = 1 << 16

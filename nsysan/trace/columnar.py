@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from nsysan import progress
 from nsysan._errors import ExitCode, NsysanError
-from nsysan.trace.narrow import fitted
+from nsysan.threads import each_of
+from nsysan.trace.narrow import Chunks, fitted
 from nsysan.trace.store import Where, applicable, completed, damaged, decoded, is_number
 
 SUFFIXES = {".parquet": "parquetdir", ".arrow": "arrowdir"}
 _FILE_FORMAT = b"ARROW1"
 _T = TypeVar("_T")
 _MAX_TABLES = 5_000
+#: Larger tables are read in parts.
+BULK_ROWS = 50_000
+_BATCH = 65_536
 #: Compressed, a file of one column of one value holds far more rows than bytes; nsys' own have less than one.
 _MOST_ROWS_A_BYTE = 100
 
@@ -66,10 +73,14 @@ class ColumnarFolder:
         def frame(file: Path) -> pl.DataFrame:
             if _rows(file) > _MOST_ROWS_A_BYTE * file.stat().st_size:
                 raise pa.ArrowInvalid("more rows than its bytes can hold")
-            rows = _table(file, list(dict.fromkeys([*present, *(c.column for c in conditions)])))
+            wanted = {name: columns[name] for name in present}
+            if file.suffix == ".parquet" and _rows(file) >= BULK_ROWS:
+                progress.stage(f"reading {table}", _rows(file))
+                return _in_parts(file, wanted, conditions)
+            rows = _table(file, _needed(wanted, conditions))
             if conditions:
-                rows = rows.filter(_expression(conditions))
-            return pl.DataFrame([_series(name, rows.column(name), columns[name]) for name in present])
+                rows = rows.filter(_mask(rows, conditions))
+            return pl.DataFrame([_series(name, rows.column(name), dtype) for name, dtype in wanted.items()])
 
         return completed(self._reading(table, frame), columns)
 
@@ -96,7 +107,7 @@ def _rows(file: Path) -> int:
 
 def _table(file: Path, columns: list[str]) -> pa.Table:
     if file.suffix == ".parquet":
-        return pq.read_table(file, columns=columns, partitioning=None)
+        return pq.ParquetFile(file).read(columns)
     with _arrow(file) as reader:
         table = reader.read_all()
     table.validate()
@@ -116,40 +127,82 @@ def _arrow(file: Path) -> pa.RecordBatchReader:
     return pa.ipc.open_file(source) if is_file_format else pa.ipc.open_stream(source)
 
 
-def _expression(where: Sequence[Where]) -> pc.Expression:
-    """All conditions in one."""
-    parts = []
+def _needed(wanted: Iterable[str], where: Sequence[Where]) -> list[str]:
+    return list(dict.fromkeys([*wanted, *(condition.column for condition in where)]))
+
+
+def _in_parts(file: Path, wanted: Mapping[str, pl.DataType], where: Sequence[Where]) -> pl.DataFrame:
+    """Columns of a large file, read in threads, of which never more than a few thousand rows are there as they are."""
+    types = {name: dtype if is_number(dtype) else pl.Binary() for name, dtype in wanted.items()}
+    metadata = pq.ParquetFile(file).metadata
+
+    def of_group(group: int) -> Chunks:
+        chunks = Chunks(types)
+        parts = pq.ParquetFile(file, metadata=metadata)
+        for batch in parts.iter_batches(_BATCH, [group], _needed(wanted, where), use_threads=False):
+            rows = batch.filter(_mask(batch, where)) if where else batch
+            progress.advance(batch.num_rows)
+            if rows.num_rows:
+                chunks.add([_plain(name, rows.column(name), dtype) for name, dtype in wanted.items()])
+        return chunks
+
+    whole = Chunks(types)
+    for chunks in each_of(of_group, range(metadata.num_row_groups)):
+        whole.extend(chunks)
+    frame = whole.frame()
+    return frame.with_columns(_told(frame[name], dtype) for name, dtype in wanted.items() if not is_number(dtype))
+
+
+def _mask(rows: pa.Table | pa.RecordBatch, where: Sequence[Where]) -> pa.Array | pa.ChunkedArray:
+    """Whether all conditions hold, row by row."""
+    masks = []
     for condition in where:
-        field = pc.field(condition.column)
+        column = rows.column(condition.column)
         if condition.one_of is not None:
-            parts.append(field.isin(list(condition.one_of)))
+            masks.append(pc.is_in(column, _plain_values(condition.one_of, column.type)))
         if condition.at_least is not None:
-            parts.append(field >= condition.at_least)
+            masks.append(pc.greater_equal(column, condition.at_least))
         if condition.below is not None:
-            parts.append(field < condition.below)
+            masks.append(pc.less(column, condition.below))
         if condition == Where(condition.column):
-            parts.append(field.is_valid())
-    whole = parts[0]
-    for part in parts[1:]:
-        whole &= part
-    return whole
+            masks.append(pc.is_valid(column))
+    return reduce(pc.and_, masks)
+
+
+def _plain_values(values: Sequence[int], dtype: pa.DataType) -> pa.Array:
+    """The numbers as an array of a column's type; those that it cannot hold are in no row."""
+    # pa.array would import pandas.
+    numbers = pa.Array.from_buffers(pa.int64(), len(values), [None, pa.py_buffer(np.array(values, dtype=np.int64))])
+    return numbers.cast(dtype, safe=False)
 
 
 def _series(name: str, column: pa.ChunkedArray, dtype: pl.DataType) -> pl.Series:
+    values = pl.Series(name, _plain(name, column, dtype))
+    if is_number(dtype):
+        return values if dtype == pl.Int64() else fitted(values)
+    return _told(values, dtype)
+
+
+def _plain(name: str, column: pa.Array | pa.ChunkedArray, dtype: pl.DataType) -> pa.Array | pa.ChunkedArray:
+    """Numbers as int64, texts and payloads as bytes."""
     if is_number(dtype):
         # Ids are unsigned in these formats and signed in SQLite; the bits are the same.
         if not pa.types.is_integer(column.type) and not pa.types.is_boolean(column.type):
             raise pa.ArrowInvalid(f"column {name} holds {column.type}, not integers")
-        numbers = pl.Series(name, column.cast(pa.int64(), safe=False))
-        return numbers if dtype == pl.Int64() else fitted(numbers)
+        return column.cast(pa.int64(), safe=False)
     if not (pa.types.is_large_string(column.type) or pa.types.is_string(column.type) or _is_bytes(column.type)):
         raise pa.ArrowInvalid(f"column {name} holds {column.type}, not text")
     # Payloads are bytes in a column that is declared as text, and host strings are in any code page.
-    data = column.cast(pa.large_binary())
+    return column.cast(pa.large_binary())
+
+
+def _told(data: pl.Series, dtype: pl.DataType) -> pl.Series:
+    """Bytes as what they are: texts, or payloads."""
     if dtype == pl.Binary():
         # What has no payload has one of no length here, and null in SQLite.
-        return pl.Series(name, data).to_frame().select(pl.when(pl.col(name).bin.size() > 0).then(name)).to_series()
-    return decoded(pl.Series(name, data))
+        name = data.name
+        return data.to_frame().select(pl.when(pl.col(name).bin.size() > 0).then(name)).to_series()
+    return decoded(data)
 
 
 def _is_bytes(dtype: pa.DataType) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -74,7 +74,7 @@ class _Bytes:
     def series(self) -> pl.Series:
         import pyarrow as pa
 
-        return pl.Series(pa.chunked_array(self._parts, pa.binary())).rechunk()
+        return pl.Series(pa.chunked_array(self._parts, self._parts[0].type if self._parts else pa.binary())).rechunk()
 
 
 class _Numbers:
@@ -112,7 +112,7 @@ class _Numbers:
         self._blocks.append(None)
         self._sizes.append(rows)
 
-    def _room(self, rows: int, dtype: np.dtype[np.int32] | np.dtype[np.int64]) -> npt.NDArray[np.int64]:
+    def _room(self, rows: int, dtype: np.dtype[Any]) -> npt.NDArray[np.int64]:
         """The last block, if it has room for so many more rows of the type, else a new one."""
         last = self._blocks[-1] if self._blocks else None
         if last is None or last.dtype != dtype or self._sizes[-1] + rows > len(last):

@@ -115,7 +115,7 @@ class SqliteFile:
         frame = self._in_bulk(table, sources, types, where)
         long = any((frame[name].bin.size() > _LONG).any() for name in others)
         if long or any((frame[state] == _ODD).any() for state in states.values()):
-            return self._read_rows(table, schema | dict.fromkeys(numbers, pl.Int64()), where)
+            return self._read_rows(table, {**schema, **dict.fromkeys(numbers, pl.Int64())}, where)
         told = frame.select(pl.when(pl.col(states[name]) != _ABSENT).then(name).alias(name) for name in others)
         texts = [name for name, dtype in others.items() if dtype == pl.String()]
         return frame.with_columns(told).with_columns(decoded(told[name]) for name in texts).select(list(schema))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from uuid import uuid4
 
 import nsysan
+from nsysan import progress
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.model.part import Placement
 from nsysan.model.reading import Recipe, Summary
@@ -44,9 +45,13 @@ class Cluster:
         """Read each report; its summary, or why it cannot be read."""
         self._recipes = list(recipes)
         numbers = range(len(recipes))
+        progress.stage("reading reports", len(recipes), in_reports=True)
         readings = {n: self._submit("read", n, _read, self._packed(recipes[n])) for n in numbers}
         summaries = {n: self._submit("summary", n, _summary, future) for n, future in readings.items()}
-        found = {n: self._answer(n, future) for n, future in summaries.items()}
+        found = {}
+        for n, future in summaries.items():
+            found[n] = self._answer(n, future)
+            progress.advance(1)
         self._held = {n: readings[n] for n in numbers if isinstance(found[n], Summary)}
         return cast("list[Summary | NsysanError]", list(found.values()))
 

@@ -6,11 +6,13 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from ctypes import c_longlong
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnContext
 from typing import TYPE_CHECKING, TypeVar, cast
 
+from nsysan import progress
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.memory import settle
 from nsysan.processors import processors
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 #: A process that is lost with a report twice will be lost with it again.
 _MOST_LOSSES = 2
+_SHOWN_EVERY_S = 0.25
 _LOST = object()
 Request = tuple[str, tuple[object, ...]]
 
@@ -46,6 +49,7 @@ class Pool:
     def read(self, recipes: Sequence[Recipe]) -> list[Summary | NsysanError]:
         """Read each report; its summary, or why it cannot be read."""
         self._recipes = dict(enumerate(recipes))
+        progress.stage(f"reading {len(recipes)} reports")
         found = self._answers({number: ("read", (number, recipe)) for number, recipe in self._recipes.items()})
         for number, recipe in self._recipes.items():
             if found[number] is _LOST:
@@ -99,7 +103,8 @@ class Pool:
                     self._home[number] = process
                     process.send(requests[number])
                     busy[process] = number
-            ready = set(wait([process.connection for process in busy]))
+            ready = set(wait([process.connection for process in busy], _SHOWN_EVERY_S))
+            progress.done(sum(process.rows.value for process in self._processes))
             for process in [process for process in busy if process.connection in ready]:
                 number = busy.pop(process)
                 answer = process.receive()
@@ -128,11 +133,13 @@ class _Process:
 
     def __init__(self, context: SpawnContext, threads: int) -> None:
         self._context, self._threads = context, threads
+        # Without a lock, which a process that is killed could keep.
+        self.rows = context.RawValue("q", 0)
         self.start()
 
     def start(self) -> None:
         self.connection, theirs = self._context.Pipe()
-        self._process = self._context.Process(target=_serve, args=(theirs, self._threads), daemon=True)
+        self._process = self._context.Process(target=_serve, args=(theirs, self._threads, self.rows), daemon=True)
         self._process.start()
         theirs.close()
 
@@ -166,8 +173,13 @@ class _Raised:
         self.error = error
 
 
-def _serve(connection: Connection, threads: int) -> None:
-    """Answer the requests of a Pool until it closes the connection."""
+def _serve(connection: Connection, threads: int, rows: c_longlong) -> None:
+    """Answer the requests of a Pool until it closes the connection, and count the rows that are read."""
+
+    def count(read: int) -> None:
+        rows.value += read
+
+    progress.tell(count)
     # Ctrl-C reaches all processes of a terminal; the first ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.setdefault("POLARS_MAX_THREADS", str(threads))
