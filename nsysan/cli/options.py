@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    _OfNumber = click.ParamType[int]
+    _OfNumbers = click.ParamType[frozenset[int]]
+else:  # click is generic from 8.3 on only
+    _OfNumber = _OfNumbers = click.ParamType
 
 _NS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 _TIME = re.compile(r"([+-]?(?:\d+(?:\.\d*)?|\.\d+))\s*(ns|us|ms|s)?")
@@ -13,7 +20,7 @@ _CHOSEN = re.compile(r"(\d+)(?::(\d+))?")
 _LARGEST_NS = 1 << 62
 
 
-class _Time(click.ParamType[int]):
+class _Time(_OfNumber):
     """A time with its unit, seconds if it has none; ns."""
 
     name = "time"
@@ -26,7 +33,7 @@ class _Time(click.ParamType[int]):
         return round(ns)
 
 
-class _Numbers(click.ParamType[frozenset[int]]):
+class _Numbers(_OfNumbers):
     """Numbers with commas between them."""
 
     name = "numbers"

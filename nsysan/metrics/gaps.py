@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from nsysan.model.order import by_begin
 from nsysan.threads import each_of
 
 BETWEEN_STEPS = "between_steps"
@@ -36,19 +39,12 @@ _SCHEMA = {
     "host": pl.Boolean(),
     "row": pl.UInt32(),
 }
-#: Columns of the operations that gaps are found by.
-OF_GAPS = (
-    "rank",
-    "row",
-    "begin",
-    "end",
-    "stream",
-    "context",
-    "correlation",
-    "graph_node",
-    "launch_start",
-    "thread",
-)
+#: Columns of the operations that gaps are found by, and those that tell their causes.
+TIMES = ("begin", "end", "row")
+AROUND_GAPS = ("row", "stream", "context", "correlation", "graph_node", "launch_start", "thread")
+#: Gaps whose operations are looked at together.
+_AT_ONCE = 1 << 18
+_NO_THREAD = -(1 << 62)
 _I64 = npt.NDArray[np.int64]
 
 
@@ -62,50 +58,64 @@ def find_gaps(work: pl.DataFrame, windows: pl.DataFrame, syncs: pl.DataFrame) ->
     rank, begin, finish. syncs: thread, start, end of the host's synchronise calls, on the same clock.
     Their sum per step and rank is the ledger's idle line.
     """
-    work = work.select(OF_GAPS)
 
     def of_rank(own: pl.DataFrame) -> pl.DataFrame:
         rank = own["rank"][0]
-        ordered = by_begin(work.filter(pl.col("rank") == rank))
-        gaps = _rank_gaps(ordered, own, syncs).with_columns(rank=pl.lit(rank, dtype=pl.Int64))
-        return gaps.select(list(_SCHEMA))
+        ops = work.filter(pl.col("rank") == rank)
+        gaps = pl.concat(rank_gaps(ops.select(TIMES), lambda at: ops[at].select(AROUND_GAPS), own, syncs))
+        return gaps.with_columns(rank=pl.lit(rank, dtype=pl.Int64)).select(list(_SCHEMA))
 
     parts = each_of(of_rank, windows.sort("rank", "begin").partition_by("rank", maintain_order=True))
     return pl.concat(parts) if parts else pl.DataFrame(schema=_SCHEMA)
 
 
-def by_begin(work: pl.DataFrame) -> pl.DataFrame:
-    """Operations by begin, end and row, in which order they mostly are."""
-    begin, end, row = (work[name].to_numpy() for name in ("begin", "end", "row"))
-    same = begin[1:] == begin[:-1]
-    same_end = same & (end[1:] == end[:-1])
-    later = (begin[1:] > begin[:-1]) | same & (end[1:] > end[:-1]) | same_end & (row[1:] > row[:-1])
-    return work if later.all() else work[np.lexsort((row, end, begin))]
+def rank_gaps(
+    times: pl.DataFrame, told: Callable[[_I64], pl.DataFrame], windows: pl.DataFrame, syncs: pl.DataFrame
+) -> Iterator[pl.DataFrame]:
+    """find_gaps of one rank, without its number, some at a time: their operations need not all be there at once.
 
-
-def _rank_gaps(work: pl.DataFrame, windows: pl.DataFrame, syncs: pl.DataFrame) -> pl.DataFrame:
-    begins, ends = work["begin"].to_numpy(), work["end"].to_numpy()
+    times: TIMES of its operations. told: AROUND_GAPS of those in these rows of `times`. windows: by begin.
+    """
+    begins, ends, rows = (times[name].to_numpy() for name in TIMES)
+    order = by_begin(begins, ends, rows)
+    if order is not None:
+        begins, ends = begins[order], ends[order]
     reach = np.maximum.accumulate(ends)
-    # The operation that was the last to run before index i: the one that set the reach.
-    setter = np.maximum.accumulate(np.where(ends == reach, np.arange(len(ends)), 0))
     following = np.flatnonzero(begins[1:] > reach[:-1]) + 1
-    dry = reach[following - 1]
-    before = setter[following - 1]
+    # The operation that was the last to run before index i: the one that set the reach.
+    setter = np.maximum.accumulate(np.where(ends == reach, np.arange(len(ends)), 0))[following - 1]
+    dry, until = reach[following - 1], begins[following]
+    del begins, ends, reach
+    for first in range(0, max(len(following), 1), _AT_ONCE):
+        some = slice(first, first + _AT_ONCE)
+        after, last = (at[some] if order is None else order[at[some]] for at in (following, setter))
+        yield _caused(dry[some], until[some], told, after, last, windows, syncs)
+
+
+def _caused(
+    dry: _I64,
+    begun: _I64,
+    told: Callable[[_I64], pl.DataFrame],
+    following: _I64,
+    before: _I64,
+    windows: pl.DataFrame,
+    syncs: pl.DataFrame,
+) -> pl.DataFrame:
+    """The idle intervals from `dry` to `begun` inside the windows, with their causes."""
     starts, finishes = windows["begin"].to_numpy(), windows["finish"].to_numpy()
     window = np.searchsorted(starts, dry, side="right") - 1
     inside = (window >= 0) & (dry < finishes[np.maximum(window, 0)])
-    following, dry, before, window = following[inside], dry[inside], before[inside], window[inside]
-    until = np.minimum(begins[following], finishes[window])
-    leaves_step = begins[following] >= finishes[window]
-    after = work[following].select("row", "stream", "context", "correlation", "graph_node", "launch_start", "thread")
-    last = work[before].select("stream", "context", "correlation", "graph_node")
+    dry, begun, window = dry[inside], begun[inside], window[inside]
+    after = told(following[inside])
+    last = told(before[inside]).select("stream", "context", "correlation", "graph_node")
     gaps = after.with_columns(
         pl.Series("step", windows["step"].to_numpy()[window]),
         pl.Series("begin", dry),
-        pl.Series("ns", until - dry),
-        pl.Series("leaves_step", leaves_step),
+        pl.Series("ns", np.minimum(begun, finishes[window]) - dry),
+        pl.Series("leaves_step", begun >= finishes[window]),
         *(last[name].alias(f"last_{name}") for name in last.columns),
-    ).with_columns(in_sync=_in_sync(after["thread"], pl.Series(dry), syncs))
+        pl.Series("in_sync", _in_sync(after["thread"], dry, syncs)),
+    )
     # As texts they would take more memory than all the rest.
     named = {name: pl.lit(name, dtype=_SCHEMA["cause"]) for name in MEANING}
     replay = pl.col("graph_node").is_not_null() & pl.col("last_graph_node").is_not_null()
@@ -125,22 +135,20 @@ def _rank_gaps(work: pl.DataFrame, windows: pl.DataFrame, syncs: pl.DataFrame) -
         .then(named[DEPENDENCY])
         .otherwise(named[LAUNCH])
     )
-    return gaps.with_columns(cause=cause, host=pl.col("launch_start") >= pl.col("begin"))
+    host = pl.col("launch_start") >= pl.col("begin")
+    return gaps.select("step", "begin", "ns", "row", cause=cause, host=host)
 
 
-def _in_sync(threads: pl.Series, times: pl.Series, syncs: pl.DataFrame) -> pl.Series:
+def _in_sync(threads: pl.Series, times: _I64, syncs: pl.DataFrame) -> npt.NDArray[np.bool_]:
     """Whether the thread was inside a synchronise call at that time (calls of one thread do not overlap)."""
-    points = pl.DataFrame({"thread": threads, "time": times}).with_row_index("i").sort("time")
-    found = points.join_asof(
-        syncs.select("thread", "start", until="end").sort("start"),
-        left_on="time",
-        right_on="start",
-        by="thread",
-        strategy="backward",
-        check_sortedness=False,
-    )
-    inside = (found["until"] > found["time"]).fill_null(False)
-    return found.with_columns(inside=inside).sort("i")["inside"]
+    thread = threads.fill_null(_NO_THREAD).to_numpy()
+    inside = np.zeros(len(times), dtype=np.bool_)
+    for (owner,), own in syncs.partition_by("thread", as_dict=True).items():
+        at = np.flatnonzero(thread == owner)
+        begun = own.sort("start")
+        last = np.searchsorted(begun["start"].to_numpy(), times[at], side="right") - 1
+        inside[at] = (last >= 0) & (begun["end"].to_numpy()[last] > times[at])
+    return inside
 
 
 def summed(gaps: pl.DataFrame) -> pl.DataFrame:

@@ -9,6 +9,9 @@ import numpy.typing as npt
 
 I64 = npt.NDArray[np.int64]
 _EXACT = 1 << 53
+#: More intervals than this are looked at in parts.
+_AT_ONCE = 1 << 19
+_SMALLER = 0.75
 
 
 def atoms(
@@ -24,6 +27,16 @@ def atoms(
     """
     window_begins, window_ends = windows
     count, combinations = len(window_begins), 1 << class_count
+    if len(starts) > _AT_ONCE and count > 1:
+        halves = slice(0, count // 2), slice(count // 2, count)
+        parts = [(half, _near(starts, ends, window_begins[half], window_ends[half])) for half in halves]
+        # Intervals that reach into all windows would be looked at in each part.
+        if all(near.sum() <= _SMALLER * len(starts) for _, near in parts):
+            found = [
+                atoms(starts[near], ends[near], classes[near], (window_begins[half], window_ends[half]), class_count)
+                for half, near in parts
+            ]
+            return np.concatenate(found)
     times, masks = sweep(starts, ends, classes, np.concatenate((window_begins, window_ends)), class_count)
     if not count:
         return np.zeros((0, combinations), dtype=np.int64)
@@ -34,6 +47,11 @@ def atoms(
     bounds = np.concatenate(([0], np.maximum.accumulate(np.minimum(first, len(masks))), [len(masks)]))
     place = np.repeat(owner * combinations, np.diff(bounds)) + masks
     return _summed(place, np.diff(times), (count + 1) * combinations).reshape(count + 1, combinations)[:count]
+
+
+def _near(starts: I64, ends: I64, window_begins: I64, window_ends: I64) -> npt.NDArray[np.bool_]:
+    """Which intervals are not all before or all behind the windows."""
+    return np.asarray((ends > window_begins.min()) & (starts < window_ends.max()))
 
 
 def _summed(place: I64, lengths: I64, places: int) -> I64:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import polars as pl
 
-from nsysan.metrics.gaps import OF_GAPS, find_gaps, summed
+from nsysan.metrics.gaps import AROUND_GAPS, TIMES, rank_gaps, summed
 from nsysan.metrics.ledger import build_ledger
 from nsysan.metrics.skew import against_reference, boundaries, spent
 from nsysan.metrics.tally import TALLIED, Tally, tally
@@ -66,9 +66,18 @@ def _ledger(part: Part) -> pl.DataFrame:
 def _gaps(part: Part) -> pl.DataFrame:
     calls = part.synchronise_calls
     _ = part.host_clocks
-    return _of_ranks(
-        part, lambda rank: summed(find_gaps(part.clocked(OF_GAPS, rank), _of_rank(part.windows, rank), calls))
-    )
+
+    def of_rank(rank: int) -> pl.DataFrame:
+        gaps = rank_gaps(
+            part.frame(TIMES, rank),
+            lambda at: part.clocked(AROUND_GAPS, rank, at),
+            _of_rank(part.windows, rank).sort("begin"),
+            calls,
+        )
+        number = pl.lit(rank, dtype=pl.Int64).alias("rank")
+        return summed(pl.concat(summed(some.with_columns(number)) for some in gaps))
+
+    return _of_ranks(part, of_rank)
 
 
 def _spent(part: Part, calls: pl.DataFrame) -> pl.DataFrame:

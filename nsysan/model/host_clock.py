@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
+
+from nsysan.model.order import by_begin
+
+#: Columns of the operations that tell of clocks.
+CLOCKED = ("row", "start", "begin", "end", "correlation", "launch_start", "launch_end")
 
 #: A GPU that idles starts what it is given within 5 to 25 us; in 53 public recordings nothing took this long.
 MAX_LATENCY_NS = 300_000
@@ -40,37 +46,30 @@ class HostClock:
         return self.shortest if self.shortest is not None and self.shortest < 0 else self.late or 0
 
 
-def host_clocks(work: pl.DataFrame) -> dict[int, HostClock]:
-    """The clock of each rank, from all its operations: rank, start, begin, end, correlation, launch_start, launch_end.
+def host_clock(work: pl.DataFrame) -> HostClock:
+    """The clock of one rank, from all its operations: the columns CLOCKED.
 
     A shift shows in the shortest launch latency, or, where a queue of launches would hide it, in how late work
     starts on an idle GPU. A drift shows in that of some part of the recording.
     """
-    launched = pl.col("launch_start").is_not_null()
-    latency = (pl.col("start") - pl.col("launch_start")).filter(launched)
-    shortest = work.group_by("rank").agg(latency.quantile(_STRAY, "lower").cast(pl.Int64))
-    found: dict[int, int | None] = dict(shortest.iter_rows())
-    late = _after_idle(work)
-    return {rank: HostClock(found[rank], late.get(rank)) for rank in sorted(found)}
+    latency = work.select(latency=pl.col("start") - pl.col("launch_start"))["latency"].drop_nulls()
+    shortest = latency.quantile(_STRAY, "lower")
+    return HostClock(None if shortest is None else int(shortest), _after_idle(work))
 
 
-def _after_idle(work: pl.DataFrame) -> dict[int, int]:
-    """Per rank the largest of the shortest latencies that parts of the recording show on an idle GPU."""
-    columns = ("rank", "row", "start", "begin", "end", "correlation", "launch_end")
-    ordered = work.select(columns).sort("rank", "begin", "end", "row")
-    ordered = ordered.with_columns(
-        dry=pl.col("begin") - pl.col("end").cum_max().shift(1).over("rank"),
-        same_call=(pl.col("correlation") == pl.col("correlation").shift(1).over("rank")).fill_null(False),
-    )
-    idle = ordered.filter(
-        (pl.col("dry") >= _IDLE_NS) & ~pl.col("same_call") & pl.col("launch_end").is_not_null()
-    ).with_columns(latency=pl.col("start") - pl.col("launch_end"), n=pl.len().over("rank"))
-    parts = pl.min_horizontal(_PARTS, pl.col("n") // _FEW)
-    number = pl.int_range(pl.len(), dtype=pl.Int64).over("rank")
-    shortest = (
-        idle.filter(pl.col("n") >= _FEW)
-        .with_columns(part=number * parts // pl.col("n"))
-        .group_by("rank", "part")
-        .agg(pl.min("latency"))
-    )
-    return dict(shortest.group_by("rank").agg(pl.max("latency")).iter_rows())
+def _after_idle(work: pl.DataFrame) -> int | None:
+    """The largest of the shortest latencies that parts of the recording show on an idle GPU."""
+    begins, ends, rows = (work[name].to_numpy() for name in ("begin", "end", "row"))
+    order = by_begin(begins, ends, rows)
+    if order is not None:
+        begins, ends = begins[order], ends[order]
+    after = np.flatnonzero(begins[1:] - np.maximum.accumulate(ends)[:-1] >= _IDLE_NS) + 1
+    own, before = (work[at if order is None else order[at]] for at in (after, after - 1))
+    same_call = (own["correlation"] == before["correlation"]).fill_null(False)
+    idle = own.filter(~same_call & own["launch_end"].is_not_null())
+    if len(idle) < _FEW:
+        return None
+    parts = min(_PARTS, len(idle) // _FEW)
+    number = pl.int_range(len(idle), eager=True) * parts // len(idle)
+    shortest = idle.group_by(number.alias("part")).agg((pl.col("start") - pl.col("launch_end")).min().alias("latency"))
+    return int(shortest["latency"].max())  # type: ignore[arg-type]

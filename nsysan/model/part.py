@@ -13,7 +13,7 @@ import polars as pl
 
 from nsysan._errors import NsysanError
 from nsysan.model.clock import shifted
-from nsysan.model.host_clock import HostClock, host_clocks
+from nsysan.model.host_clock import CLOCKED, HostClock, host_clock
 from nsysan.model.operations import OPERATION, Operations
 from nsysan.model.ranks import Rank
 from nsysan.model.reading import Reading, Recipe, Summary, read, summarise
@@ -56,7 +56,6 @@ _OF_RUN = {
 }
 _ON_CLOCK = ("start", "end", "begin", "launch_start", "launch_end", "last")
 _LAUNCH_TIMES = ("launch_start", "launch_end")
-_CLOCKED = ("rank", "row", "start", "begin", "end", "correlation", "launch_start", "launch_end")
 
 
 @dataclass(frozen=True)
@@ -95,24 +94,32 @@ class Part:
         """rank_key and rank."""
         return [(key, rank.rank) for key, rank in zip(self.placement.keys, self.placement.ranks, strict=True)]
 
-    def frame(self, names: Sequence[str], rank: int, where: Sequence[str] | None = None) -> pl.DataFrame:
+    def frame(
+        self,
+        names: Sequence[str],
+        rank: int,
+        where: Sequence[str] | None = None,
+        at: npt.NDArray[np.int64] | None = None,
+    ) -> pl.DataFrame:
         """These columns of a rank's operations, on the run's clock: those of OPERATION but rank_key, with row numbered
         through the run, and report, rank, step (null outside steps), message_bytes, communicator, last (last arrival at
         a matched collective).
 
-        where: classes of operations; the others are left out.
+        where: classes of operations; the others are left out. at: of all operations of the rank, those in these rows.
         """
         key = next(key for key, number in self._numbers if number == rank)
         first, last = self.operations.rows(key)
-        at = self.rows.get(key)
+        rows = self.rows.get(key)
+        if at is not None:
+            rows = first + at if rows is None else rows[at]
         if where is not None:
             chosen = self.operations.of_class(where, key)
-            at = chosen if at is None else np.intersect1d(chosen, at, assume_unique=True)
+            rows = chosen if rows is None else np.intersect1d(chosen, rows, assume_unique=True)
         own = [name for name in names if name not in _OF_RUN]
-        found = {column.name: column for column in self.operations.frame(own, key, at).get_columns()}
-        count = last - first if at is None else len(at)
+        found = {column.name: column for column in self.operations.frame(own, key, rows).get_columns()}
+        count = last - first if rows is None else len(rows)
         for name in set(names) & _OF_RUN.keys():
-            found[name] = self._of_run(name, rank, slice(first, last) if at is None else at, count)
+            found[name] = self._of_run(name, rank, slice(first, last) if rows is None else rows, count)
         offset = self.placement.offset
         for name in _ON_CLOCK if offset else ():
             if name in found and name != "last":
@@ -139,12 +146,12 @@ class Part:
     @cached_property
     def host_clocks(self) -> dict[int, HostClock]:
         """Whether launch calls and GPU work of each rank are on one clock."""
-        found = each_of(lambda rank: host_clocks(self.frame(_CLOCKED, rank)), self.ranks)
-        return dict(sorted((rank, clock) for own in found for rank, clock in own.items()))
+        found = each_of(lambda rank: host_clock(self.frame(CLOCKED, rank)), self.ranks)
+        return dict(sorted(zip(self.ranks, found, strict=True)))
 
-    def clocked(self, names: Sequence[str], rank: int) -> pl.DataFrame:
+    def clocked(self, names: Sequence[str], rank: int, at: npt.NDArray[np.int64] | None = None) -> pl.DataFrame:
         """`frame`, without the launch calls of a rank whose GPU's clock does not agree with its CPU's."""
-        frame = self.frame(names, rank)
+        frame = self.frame(names, rank, at=at)
         if self.host_clocks[rank].agrees:
             return frame
         return frame.with_columns(pl.lit(None, dtype=pl.Int64).alias(t) for t in _LAUNCH_TIMES if t in names)
