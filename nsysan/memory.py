@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import sys
 
@@ -15,6 +16,8 @@ def settle() -> None:
     All threads share one heap, or each would keep what it once needed; what polars has not used for half a second goes
     back, not after ten.
     """
+    # Millions of rows are no Python objects: what there are of these need not be looked through over and over.
+    gc.set_threshold(100_000)
     if sys.platform != "linux":
         return
     options = "narenas:1,background_thread:true,dirty_decay_ms:500,muzzy_decay_ms:0"

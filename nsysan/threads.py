@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from queue import SimpleQueue
+from threading import Thread
+from typing import TypeVar, cast
 
 from nsysan.processors import processors
 
@@ -21,3 +23,25 @@ def each_of(function: Callable[[_A], _B], values: Sequence[_A]) -> list[_B]:
         return [function(value) for value in values]
     with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(function, values))
+
+
+def begun(function: Callable[[], _B]) -> Callable[[], _B]:
+    """Begin the function beside what comes next; what is returned waits for its result, or raises its error."""
+    results: SimpleQueue[tuple[_B | None, BaseException | None]] = SimpleQueue()
+
+    def work() -> None:
+        try:
+            results.put((function(), None))
+        except BaseException as error:  # a thread has nobody to tell but the one that waits for its result
+            results.put((None, error))
+
+    # A daemon: an interrupt must not wait for it.
+    Thread(target=work, daemon=True).start()
+
+    def result() -> _B:
+        value, error = results.get()
+        if error is not None:
+            raise error
+        return cast(_B, value)
+
+    return result

@@ -13,6 +13,7 @@ import polars as pl
 
 from nsysan.model import classes
 from nsysan.model.classes import Catalogue
+from nsysan.threads import begun, each_of
 from nsysan.trace.codes import codes
 from nsysan.trace.export import UNNAMED, WORK, Trace
 from nsysan.trace.narrow import fitted
@@ -167,11 +168,13 @@ def load_operations(trace: Trace, catalogue: Catalogue) -> Operations:
     # What is wanted of the largest frames is known, and each copy of one is as large as what is made of it.
     _ = trace.graph_mode
     trace.release()
+    # The file is read on while what was read is put in order.
+    reading = begun(lambda: trace.calls)
     columns = _side_by_side([frame for frame in frames if len(frame)] or frames[:1])
     del frames
-    what, whats = codes([columns.pop(name) for name in _WHAT])
-    queue, queues = codes([columns.pop(name) for name in _QUEUE])
-    owner, owners = codes([columns.pop(name) for name in ("process", "device")])
+    keys = [[columns.pop(name) for name in names] for names in (_WHAT, _QUEUE, ("process", "device"))]
+    (what, whats), (queue, queues), (owner, owners) = each_of(codes, keys)
+    del keys
     columns |= {"what": pl.Series(what), "queue": pl.Series(queue)}
     owner, owners = _numbered_in_order(owner, owners)
     streams = queues["stream"].fill_null(_NO_STREAM).to_numpy()
@@ -188,12 +191,14 @@ def load_operations(trace: Trace, catalogue: Catalogue) -> Operations:
     first = np.searchsorted(owner, np.arange(len(owners) + 1)).astype(np.int64)
     del owner
     columns["trimmed"] = _trimmed(columns, first, queues)
-    calls = trace.calls
+    calls = reading()
+    _ = trace.synchronise_calls
+    trace.release()
+    ranges = begun(lambda: trace.ranges)
     columns |= _launches(columns["correlation"], owners, first, calls.table, calls.callers)
     callers = calls.callers.select("thread", launch="name")
     del calls
-    _ = trace.synchronise_calls
-    trace.release()
+    _ = ranges()
     stored = {name: column for name, column in columns.items() if column.null_count() < len(column)}
     return Operations(owners, first, stored, _classified(whats, what, catalogue), queues, callers)
 
@@ -304,7 +309,8 @@ def _launches(
     known = calls["correlation"].cast(pl.Int64).fill_null(-1).to_numpy()
     caller, starts = calls["caller"].to_numpy(), calls["start"].to_numpy()
     process_of_caller = callers["process"].to_numpy()
-    for process in owners["process"].unique():
+
+    def of_process(process: int) -> None:
         is_own = process_of_caller == process
         own = np.flatnonzero(is_own[caller] & (known >= 0) & (known < _CORRELATIONS))
         # A runtime call may nest the driver call that does its work: the outer one is what the program waited for.
@@ -313,6 +319,8 @@ def _launches(
         for key in np.flatnonzero(owners["process"].to_numpy() == process):
             rows = slice(int(first[key]), int(first[key + 1]))
             _look_up(correlation[rows], known[own], own, index[rows])
+
+    each_of(of_process, owners["process"].unique().to_list())
     found = pl.Series(index)
     if (index < 0).any():
         found = pl.select(index=found).select(pl.when(pl.col("index") >= 0).then("index")).to_series()

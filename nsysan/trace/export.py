@@ -12,6 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from nsysan._errors import ExitCode, NsysanError
+from nsysan.threads import each_of
 from nsysan.trace.calls import Calls, calls_of
 from nsysan.trace.codes import looked_up
 from nsysan.trace.globals import PROCESS_MASK, process_of
@@ -239,14 +240,9 @@ class Trace:
         """Every kernel: the columns of WORK, `name` being nsys' short name."""
         source = {**_WORK_SOURCE, "shortName": _SMALL, "demangledName": _SMALL}
         frame = self._file.read(_KERNELS, source, self._work_wanted())
-        return (
-            frame.rename(_WORK_NAMES)
-            .pipe(self._named, "shortName", "name")
-            .with_columns(longName="demangledName")
-            .pipe(self._named, "demangledName", "demangled")
-            .pipe(self._with_short_names)
-            .pipe(self._as_work, kind="kernel")
-        )
+        named = each_of(lambda id_: self._named(frame[id_]), ("shortName", "demangledName"))
+        kernels = frame.rename(_WORK_NAMES).with_columns(name=named[0], demangled=named[1])
+        return kernels.pipe(self._with_short_names).pipe(self._as_work, kind="kernel")
 
     @cached_property
     def copies(self) -> pl.DataFrame:
@@ -290,15 +286,15 @@ class Trace:
         """The same calls in fewer bytes."""
         columns = {"start": _I64, "end": _I64, "globalTid": _I64, "correlationId": _SMALL, "nameId": _SMALL}
         calls = self._strings.filter(pl.col("value").str.contains(_CALLS_OF_INTEREST))["id"].sort().to_list()
-        wanted = [Where("eventClass", one_of=_CUDA_API_CLASSES)]
-        # Without names a call is still known by the work that it gave.
-        wanted += [Where("nameId", one_of=calls)] if len(self._strings) else []
+        # Without names a call is still known by the work that it gave. First what drops most rows.
+        wanted = [Where("nameId", one_of=calls)] if len(self._strings) else []
+        wanted += [Where("eventClass", one_of=_CUDA_API_CLASSES)]
         # Work may have been launched long before it starts, but not after.
         wanted += [Where("start", below=self._end)] if self._end is not None else []
         frame = self._file.read(_RUNTIME, columns, wanted)
         return calls_of(
             frame.rename({"globalTid": "thread", "correlationId": "correlation"})
-            .pipe(self._named, "nameId", "name", pl.col("name").str.replace(r"_v\d+$", ""))
+            .with_columns(name=self._named(frame["nameId"], pl.col("value").str.replace(r"_v\d+$", "")))
             .pipe(self._timed, "launch calls")
         )
 
@@ -512,20 +508,20 @@ class Trace:
         processes = self.calls.callers["process"].unique()
         return int(processes[0]) if len(processes) == 1 else 0
 
-    def _named(self, frame: pl.DataFrame, id_: str, name: str, form: pl.Expr | None = None) -> pl.DataFrame:
-        """The frame with `name` (in that form) in place of the id of a string."""
-        used = self._strings.filter(pl.col("id").is_in(frame[id_].unique().to_list()))
-        values = used.select(name="value").select((form if form is not None else pl.col("name")).cast(_NAME))
-        return frame.drop(id_).with_columns(looked_up(frame[id_], used["id"], values.to_series()).alias(name))
+    def _named(self, ids: pl.Series, form: pl.Expr | None = None) -> pl.Series:
+        """The strings (in that form of `value`) that have these ids, as categories."""
+        used = self._strings.filter(pl.col("id").is_in(ids.unique().to_list()))
+        values = used.select((form if form is not None else pl.col("value")).cast(_NAME)).to_series()
+        return looked_up(ids, used["id"], values)
 
     def _with_short_names(self, kernels: pl.DataFrame) -> pl.DataFrame:
-        """Kernels without a short name get it from the demangled one; drops `longName`."""
+        """Kernels without a short name get it from the demangled one."""
         if not kernels["name"].null_count():
-            return kernels.drop("longName")
-        bare = pl.col("name").str.replace_all("(anonymous namespace)::", "", literal=True)
+            return kernels
+        bare = pl.col("value").str.replace_all("(anonymous namespace)::", "", literal=True)
         bare = bare.str.replace(r"[<(].*$", "").str.extract(r"(\w+)\s*$")
-        named = self._named(kernels, "longName", "short", bare)
-        return named.with_columns(name=pl.coalesce("name", "short")).drop("short")
+        short = self._named(kernels["demangledName"], bare)
+        return kernels.with_columns(name=pl.coalesce("name", short))
 
     def release(self) -> None:
         """Forget the largest frames; they are read again if asked for again."""
