@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -307,20 +307,30 @@ def _launches(
     """launch_start, launch_ns, caller: of the API call of each operation; a graph launch is that of all of a replay."""
     index = np.full(len(correlation), -1, dtype=np.int32)
     known = calls["correlation"].cast(pl.Int64).fill_null(-1).to_numpy()
-    caller, starts = calls["caller"].to_numpy(), calls["start"].to_numpy()
+    starts = calls["start"].to_numpy()
+    processes, process_of_key = np.unique(owners["process"].to_numpy(), return_inverse=True)
     process_of_caller = callers["process"].to_numpy()
+    number = np.searchsorted(processes, process_of_caller)
+    number[~np.isin(process_of_caller, processes)] = len(processes)
+    of_call = number.astype(np.uint16 if len(processes) < 1 << 16 else np.uint32)[calls["caller"].to_numpy()]
+    by_process = np.argsort(of_call, kind="stable")
+    bounds = np.searchsorted(of_call[by_process], np.arange(len(processes) + 1))
 
-    def of_process(process: int) -> None:
-        is_own = process_of_caller == process
-        own = np.flatnonzero(is_own[caller] & (known >= 0) & (known < _CORRELATIONS))
+    def of_process(place: int) -> None:
+        own = by_process[bounds[place] : bounds[place + 1]]
+        correlations, begun = known[own], starts[own]
+        possible = (correlations >= 0) & (correlations < _CORRELATIONS)
+        if not possible.all():
+            own, correlations, begun = own[possible], correlations[possible], begun[possible]
         # A runtime call may nest the driver call that does its work: the outer one is what the program waited for.
-        if (np.diff(starts[own]) < 0).any():
-            own = own[np.argsort(starts[own], kind="stable")]
-        for key in np.flatnonzero(owners["process"].to_numpy() == process):
+        if (begun[1:] < begun[:-1]).any():
+            order = np.argsort(begun, kind="stable")
+            own, correlations = own[order], correlations[order]
+        for key in np.flatnonzero(process_of_key == place):
             rows = slice(int(first[key]), int(first[key + 1]))
-            _look_up(correlation[rows], known[own], own, index[rows])
+            _look_up(correlation[rows], correlations, own, index[rows])
 
-    each_of(of_process, owners["process"].unique().to_list())
+    each_of(of_process, range(len(processes)))
     found = pl.Series(index)
     if (index < 0).any():
         found = pl.select(index=found).select(pl.when(pl.col("index") >= 0).then("index")).to_series()
@@ -363,16 +373,30 @@ def _trimmed(columns: dict[str, pl.Series], first: _I64, queues: pl.DataFrame) -
     serial = queues["stream"].is_not_null().to_numpy()
     trimmed: _I64 | None = None
     for begin, end in pairwise(first):
-        order = np.argsort(queue[begin:end], kind="stable") + begin
-        own = queue[order]
-        alike = own[1:] == own[:-1]
-        early = alike & serial[own[1:]] & (starts[order[1:]] < ends[order[:-1]])
-        for number in np.unique(own[1:][early]):
-            rows = order[slice(*np.searchsorted(own, [number, int(number) + 1]))]
-            before = np.maximum.accumulate(ends[rows])[:-1]
-            began = np.minimum(np.maximum(starts[rows][1:], before), ends[rows][1:])
+        for number, rows in _by_queue(queue[begin:end]):
+            begun, ended = (
+                (starts[begin:end], ends[begin:end]) if rows is None else (starts[rows + begin], ends[rows + begin])
+            )
+            if not serial[number] or not (begun[1:] < ended[:-1]).any():
+                continue
+            before = np.maximum.accumulate(ended)[:-1]
+            began = np.minimum(np.maximum(begun[1:], before), ended[1:])
             trimmed = np.zeros(len(queue), dtype=np.int64) if trimmed is None else trimmed
-            trimmed[rows[1:]] = began - starts[rows][1:]
+            own = slice(begin + 1, end) if rows is None else rows[1:] + begin
+            trimmed[own] = began - begun[1:]
     if trimmed is None:
         return pl.repeat(None, len(queue), dtype=pl.Int32, eager=True)
     return fitted(pl.Series(trimmed))
+
+
+def _by_queue(queue: _Codes) -> Iterator[tuple[int, _I64 | None]]:
+    """Each queue and the rows that are of it, None for all."""
+    if not len(queue):
+        return
+    if (queue == queue[0]).all():
+        yield int(queue[0]), None
+        return
+    order = np.argsort(queue, kind="stable")
+    bounds = np.flatnonzero(np.diff(queue[order])) + 1
+    for rows in np.split(order, bounds):
+        yield int(queue[rows[0]]), rows
