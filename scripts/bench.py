@@ -4,7 +4,9 @@
 Traces are grown from a real one (see grow_trace.py) into --cache, once. Every run is a process of its own, import
 included, the file in the page cache; runs of the different programs take turns, and the fastest of each counts. Peers
 that are not installed are left out; what they prepare in one run they may use in the next. The parquetdir is made here
-from the SQLite file, with the tables and columns that nsys writes. Prints Markdown.
+from the SQLite file, with the tables and columns that nsys writes, unless there is one beside it. NVIDIA's recipe reads
+recordings only: it takes part where one lies beside the trace, so give it a large one of your own with --traces. Prints
+Markdown.
 """
 
 from __future__ import annotations
@@ -244,11 +246,11 @@ def tasks_on(trace: Path, scratch: Path, *, peers: bool, parquet: bool) -> list[
     if folder:
         tasks.append(Task(PARQUET_RUN, [*report, str(folder)]))
     if peers:
-        tasks += _peers(trace, folder, scratch)
+        tasks += _peers(trace, scratch)
     return tasks
 
 
-def _peers(trace: Path, folder: Path | None, scratch: Path) -> list[Task]:
+def _peers(trace: Path, scratch: Path) -> list[Task]:
     tasks = []
     nsys = shutil.which("nsys")
     nsys_ai = shutil.which("nsys-ai") or shutil.which("nsys-ai", path=str(Path(sys.executable).parent))
@@ -260,8 +262,10 @@ def _peers(trace: Path, folder: Path | None, scratch: Path) -> list[Task]:
     if nsys:
         stats = [nsys, "stats", "--format", "csv", "--output", str(scratch / "stats"), "--force-overwrite", "true"]
         tasks += [Task(f"`nsys stats -r {name}`", [*stats, "-r", name, str(copy)]) for name in NSYS_REPORTS]
+    recording = trace.with_suffix(".nsys-rep")
+    if nsys and recording.exists():
         recipe = [nsys, "recipe", RECIPE, "--force-overwrite", "--output", str(scratch / "recipe"), "--input"]
-        tasks.append(Task(f"`nsys recipe {RECIPE}`", [*recipe, str(folder or copy)]))
+        tasks.append(Task(f"`nsys recipe {RECIPE}`", [*recipe, str(recording)]))
     if nsys_ai:
         skill = [nsys_ai, "skill", "run", NSYS_AI_SKILL, str(copy), "--format", "json"]
         tasks.append(Task(f"`nsys-ai skill run {NSYS_AI_SKILL}`", skill))
@@ -343,14 +347,13 @@ def growth(points: Sequence[tuple[float, float]]) -> float | None:
     return slope
 
 
-def markdown(source: Path, found: Sequence[Measured], runs: int) -> str:
-    """The tables: whole runs, what they are against SQLite's scan, stages."""
+def markdown(traces: str, found: Sequence[Measured], runs: int) -> str:
+    """The tables: whole runs, what they are against SQLite's scan, stages. traces: what they are, in words."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     versions = f"Python {platform.python_version()}, polars {importlib.metadata.version('polars')}"
     lines = [
-        f"{datetime.now(UTC):%Y-%m-%d}, {processors()} cores, {memory:.0f} GB memory, {versions}; traces grown from "
-        f"`{source.name.partition('.')[0]}`; best of {runs}; seconds by the clock / of processor time "
-        "(GB of memory at most)",
+        f"{datetime.now(UTC):%Y-%m-%d}, {processors()} cores, {memory:.0f} GB memory, {versions}; {traces}; "
+        f"best of {runs}; seconds by the clock / of processor time (GB of memory at most)",
         "",
         _row("", [f"{m.size / 1e6:,.0f} MB, {m.rows:,} rows" for m in found]),
         _row("---", ["---:"] * len(found)),
@@ -411,6 +414,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path("bench-traces"), help="folder for the grown traces")
     parser.add_argument("--source", type=Path, default=SOURCE, help="the real trace (default tp4_eager)")
     parser.add_argument("--sizes", nargs="+", default=SIZES, metavar="SIZE", help="e.g. 10MB 100MB")
+    parser.add_argument("--traces", type=Path, nargs="+", metavar="TRACE", help="these as they are, no grown ones")
     parser.add_argument("--runs", type=int, default=3, help="runs of each program (default 3)")
     parser.add_argument("--limit", type=float, default=900, help="seconds after which a run is ended")
     parser.add_argument("--no-peers", action="store_true", help="nsysan, cat and SQLite only")
@@ -428,18 +432,15 @@ def main() -> None:
     if options.stages:
         print(json.dumps(stages(options.stages)))
         return
-    options.cache.mkdir(parents=True, exist_ok=True)
-    found = [
-        measure(
-            grown(options.cache, options.source, size),
-            runs=options.runs,
-            limit=options.limit,
-            peers=not options.no_peers,
-            parquet=not options.no_parquet,
-        )
-        for size in options.sizes
-    ]
-    print(markdown(options.source, found, options.runs))
+    if options.traces:
+        traces, what = iter(options.traces), "real traces"
+    else:
+        options.cache.mkdir(parents=True, exist_ok=True)
+        traces = (grown(options.cache, options.source, size) for size in options.sizes)
+        what = f"traces grown from `{options.source.name.partition('.')[0]}`"
+    wanted = {"peers": not options.no_peers, "parquet": not options.no_parquet}
+    found = [measure(trace, runs=options.runs, limit=options.limit, **wanted) for trace in traces]
+    print(markdown(what, found, options.runs))
 
 
 if __name__ == "__main__":

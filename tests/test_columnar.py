@@ -13,6 +13,7 @@ import pytest
 
 import nsysan
 from nsysan import ExitCode, NsysanError
+from nsysan.trace import columnar
 from nsysan.trace.columnar import ColumnarFolder
 from nsysan.trace.store import Where
 from tests.clitools import run_cli
@@ -140,3 +141,38 @@ def test_a_folder_that_is_no_export(tmp_path: Path, capsys: Capsys, content: dic
     outcome = run_cli(capsys, "report", folder)
     assert outcome.code in (ExitCode.NO_SUCH_FILE, ExitCode.NOT_NSYS)
     assert outcome.err.count("\n") == 1
+
+
+def test_large_tables_in_parts_give_the_same_frames(exports: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = ("kernels", "copies", "launches", "ranges", "graph_nodes")
+    whole = [getattr(nsysan.open_trace(exports / "tp2_pqtdir"), frame) for frame in frames]
+    monkeypatch.setattr(columnar, "BULK_ROWS", 0)
+    monkeypatch.setattr(columnar, "_BATCH", 1_000)
+    parts = [getattr(nsysan.open_trace(exports / "tp2_pqtdir"), frame) for frame in frames]
+    assert len(whole[0]) > 1_000
+    for one, other in zip(whole, parts, strict=True):
+        assert one.equals(other)
+
+
+@pytest.mark.parametrize("bulk_rows", [0, 50_000])
+def test_numbers_of_any_width_and_texts_of_any_kind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bulk_rows: int
+) -> None:
+    monkeypatch.setattr(columnar, "BULK_ROWS", bulk_rows)
+    table = pa.table(
+        {
+            "a": pa.array([1, None, 2**64 - 1], pa.uint64()),
+            "b": pa.array([7, -7, None], pa.int16()),
+            "c": pa.array(["x", None, ""]),
+            "d": pa.array([b"\x00", b"", None], pa.large_binary()),
+        }
+    )
+    pq.write_table(table, tmp_path / "t.parquet", row_group_size=2)
+    folder = ColumnarFolder(tmp_path)
+    wanted = {"a": I64, "b": pl.Int32(), "c": TEXT, "d": BYTES}
+    found = folder.read("t", wanted)
+    assert found.rows() == [(1, 7, "x", b"\x00"), (None, -7, None, None), (-1, None, "", None)]
+    assert found.schema == wanted
+    assert folder.read("t", {"b": I64}, [Where("b", at_least=-7, below=7)])["b"].to_list() == [-7]
+    assert folder.read("t", {"c": TEXT}, [Where("b", one_of=[7, 70_000])])["c"].to_list() == ["x"]
+    assert folder.read("t", {"c": TEXT}, [Where("b", one_of=[])])["c"].to_list() == []

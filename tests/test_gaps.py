@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nsysan
+from nsysan.metrics import gaps as finding
 from nsysan.metrics.gaps import MEANING, find_gaps, gap_medians
 from nsysan.metrics.ledger import build_ledger
 from nsysan.metrics.run import Run
@@ -183,3 +184,12 @@ def test_causes_of_any_work_sum_to_the_idle_line(frames: tuple[pl.DataFrame, pl.
     summed = {(step, rank): ns for step, rank, ns in gaps.group_by("step", "rank").agg(pl.sum("ns")).iter_rows()}
     idle = {(step, rank): ns for step, rank, ns in ledger.select("step", "rank", "idle_ns").iter_rows() if ns}
     assert summed == idle
+
+
+@pytest.mark.parametrize("name", ["tp4_eager", "tp4_overlap"])
+def test_gaps_found_some_at_a_time_are_the_same(analyzed: Analyze, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = analyzed(name)
+    whole = gaps_of(run)
+    monkeypatch.setattr(finding, "_AT_ONCE", 7)
+    assert gaps_of(run).equals(whole)
+    assert len(whole) > 100

@@ -5,9 +5,11 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nsysan.metrics import intervals as algebra
 from nsysan.metrics.intervals import I64, atoms, line_of_mask
 
 CLASSES = 3
@@ -72,3 +74,34 @@ def test_no_windows_no_rows() -> None:
 def test_the_first_class_of_a_mask_owns_it() -> None:
     # The classes of each mask: none, 0, 1, 0 and 1, 2, 0 and 2, 1 and 2, all.
     assert line_of_mask(3).tolist() == [3, 0, 1, 0, 2, 0, 1, 0]
+
+
+def test_many_intervals_in_parts_are_what_they_are_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    chance = np.random.default_rng(7)
+    starts = chance.integers(0, 1_000_000, 5_000)
+    # Some reach over all windows, which no part may do without.
+    ends = starts + chance.choice([1, 30, 400, 1_000_000], 5_000, p=[0.3, 0.3, 0.399, 0.001])
+    classes = chance.integers(0, CLASSES, 5_000)
+    cuts = np.sort(chance.choice(1_100_000, 101, replace=False))
+    windows = cuts[:-1][::2], cuts[1:][::2]
+    whole = atoms(starts, ends, classes, windows, CLASSES)
+    monkeypatch.setattr(algebra, "_AT_ONCE", 50)
+    np.testing.assert_array_equal(atoms(starts, ends, classes, windows, CLASSES), whole)
+    np.testing.assert_array_equal(whole.sum(axis=1), windows[1] - windows[0])
+
+
+def test_intervals_that_reach_over_everything_are_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(algebra, "_AT_ONCE", 10)
+    rows = [(-(10**6) - n, 10**6 + n, n % CLASSES) for n in range(500)]
+    windows = [(begin, begin + 10) for begin in range(0, 100_000, 10)]
+    calls: list[int] = []
+    sweep_of = algebra.sweep
+
+    def counted(starts: I64, ends: I64, kinds: I64, cuts: I64, count: int) -> tuple[I64, I64]:
+        calls.append(len(starts))
+        return sweep_of(starts, ends, kinds, cuts, count)
+
+    monkeypatch.setattr(algebra, "sweep", counted)
+    found = sweep(rows, windows)
+    assert calls == [500]
+    assert (found[:, (1 << CLASSES) - 1] == 10).all()

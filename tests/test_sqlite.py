@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
+from threading import Thread
 
 import polars as pl
 import pytest
@@ -200,3 +201,23 @@ def test_column_that_other_nsys_versions_lack(tmp_path: Path, table: str, column
     steady = ledger.filter("steady")
     assert steady["period_ns"].median() == 38_000
     assert steady["compute_ns"].median() == 20_000
+
+
+def test_threads_that_read_at_once_do_not_wait_for_each_other_for_ever(tmp_path: Path) -> None:
+    file = SqliteFile(paper_trace(tmp_path / "t.sqlite"))
+    columns = {"id": pl.Int64(), "value": pl.String()}
+    expected = file.read("StringIds", columns)
+    found: list[pl.DataFrame] = []
+
+    def read() -> None:
+        for _ in range(100):
+            found.append(file.read("StringIds", columns))
+
+    threads = [Thread(target=read, daemon=True) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=120)
+    assert not any(thread.is_alive() for thread in threads)
+    assert len(found) == 400
+    assert all(frame.equals(expected) for frame in found)

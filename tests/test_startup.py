@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
 
 import nsysan
 from nsysan.cli import cli
+from tests.clitools import paper_trace
 
 HEAVY = ("polars", "plotly", "pandas", "numpy", "pyarrow", "sqlite_utils")
 COMMANDS = tuple(cli.list_commands(click.Context(cli)))
@@ -66,3 +68,12 @@ def test_help_lists_the_commands() -> None:
 
 def test_version() -> None:
     assert run("-m", "nsysan", "--version").stdout == f"nsysan, version {nsysan.__version__}\n"
+
+
+def test_large_tables_are_read_without_pandas(tmp_path: Path) -> None:
+    # Importing it takes longer than reading a trace of 100 MB.
+    trace = paper_trace(tmp_path / "t.sqlite")
+    large = "import nsysan.trace.sqlite\nnsysan.trace.sqlite.BULK_ROWS = 0"
+    _, loaded = loaded_after(large + call("report", str(trace), "--json", str(tmp_path / "t.json"), "-q"))
+    assert "pyarrow" in loaded
+    assert "pandas" not in loaded

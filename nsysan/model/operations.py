@@ -177,6 +177,7 @@ def load_operations(trace: Trace, catalogue: Catalogue) -> Operations:
     del keys
     columns |= {"what": pl.Series(what), "queue": pl.Series(queue)}
     owner, owners = _numbered_in_order(owner, owners)
+    queues = queues.cast(pl.Int64)
     streams = queues["stream"].fill_null(_NO_STREAM).to_numpy()
     order = _order(owner, columns["start"].to_numpy(), columns["end"].to_numpy(), lambda: streams[queue])
     if order is not None:

@@ -240,6 +240,7 @@ class Trace:
         """Every kernel: the columns of WORK, `name` being nsys' short name."""
         source = {**_WORK_SOURCE, "shortName": _SMALL, "demangledName": _SMALL}
         frame = self._file.read(_KERNELS, source, self._work_wanted())
+        _ = self._strings  # once, for both
         named = each_of(lambda id_: self._named(frame[id_]), ("shortName", "demangledName"))
         kernels = frame.rename(_WORK_NAMES).with_columns(name=named[0], demangled=named[1])
         return kernels.pipe(self._with_short_names).pipe(self._as_work, kind="kernel")

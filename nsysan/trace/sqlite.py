@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
+from threading import RLock
 
 import numpy as np
 import numpy.typing as npt
@@ -53,8 +54,9 @@ class SqliteFile:
         self.path = path
         self._size = _check_header(path)
         self._uri = read_only_uri(path)
+        self._lock = RLock()
         with self._reading("its schema"):
-            # A result is fetched by whichever thread asks, one at a time.
+            # Whichever thread asks, one at a time (see _reading).
             self._connection = sqlite3.connect(self._uri, uri=True, check_same_thread=False)
             self._guard = Guard(self._connection, _MAX_VALUE)
             self._start_statement(columns=10)
@@ -237,8 +239,10 @@ class SqliteFile:
 
     @contextmanager
     def _reading(self, what: str) -> Iterator[None]:
+        # SQLite waits for its connection with Python's lock held, and its guard waits for that lock.
         try:
-            yield
+            with self._lock:
+                yield
         # A damaged schema can put bytes into SQLite's message that Python cannot decode.
         except (sqlite3.Error, UnicodeDecodeError) as error:
             raise self.damaged(f"{what}: {error}") from error

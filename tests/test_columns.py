@@ -1,0 +1,102 @@
+"""Columns in few bytes: numbers for values, parts of a table put together, and whole tables in large and small."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nsysan.trace import codes as coding
+from nsysan.trace.codes import codes, looked_up, numbered
+from nsysan.trace.narrow import Chunks, fitted
+
+I64, I32, BYTES = pl.Int64(), pl.Int32(), pl.Binary()
+#: Few values, near each other and far apart, as ids of threads are.
+VALUES = st.one_of(st.none(), st.sampled_from([0, 1, 5, -3, 70_000, 2**40, -(2**62)]))
+ROWS = st.lists(st.tuples(VALUES, VALUES, st.sampled_from(["a", "b", None])), max_size=40)
+
+
+def columns_of(rows: list[tuple[int | None, int | None, str | None]]) -> list[pl.Series]:
+    one, two, text = zip(*rows, strict=True) if rows else ((), (), ())
+    return [pl.Series("one", one, I64), pl.Series("two", two, I64), pl.Series("text", text, pl.Categorical())]
+
+
+@pytest.mark.parametrize("table", [coding._TABLE, 4])
+@given(rows=ROWS)
+def test_codes_name_each_distinct_row_once(table: int, rows: list[tuple[int | None, int | None, str | None]]) -> None:
+    before, coding._TABLE = coding._TABLE, table
+    try:
+        number, distinct = codes(columns_of(rows))
+    finally:
+        coding._TABLE = before
+    told = distinct.with_columns(pl.col("text").cast(pl.String)).rows()
+    assert [told[n] for n in number] == rows
+    assert sorted(set(number.tolist())) == list(range(len(set(rows)))) == list(range(len(told)))
+
+
+@given(
+    known=st.lists(st.sampled_from([0, 1, 2, 9, 70_000, 2**40, -7]), unique=True),
+    ids=st.lists(st.one_of(st.none(), st.integers(-10, 12), st.sampled_from([70_000, 2**40, -7, 2**62, -(2**62)]))),
+)
+def test_ids_are_looked_up(known: list[int], ids: list[int | None]) -> None:
+    texts = [f"of {value}" for value in known]
+    values = pl.Series(texts, dtype=pl.String())
+    found = looked_up(pl.Series(ids, dtype=I64), pl.Series(known, dtype=I64), values)
+    table = dict(zip(known, texts, strict=True))
+    assert found.to_list() == [None if value is None else table.get(value) for value in ids]
+    assert values.to_list() == texts
+
+
+@pytest.mark.parametrize("dtype", [pl.String(), pl.Categorical()])
+def test_texts_become_their_numbers(dtype: pl.DataType) -> None:
+    values = pl.Series(["b", None, "a", "c", "b"], dtype=dtype)
+    assert numbered(values, {"a": 0, "b": 3}).tolist() == [3, -1, 0, -1, 3]
+    assert numbered(values.clear(), {"a": 0}).tolist() == []
+
+
+NUMBERS = st.one_of(st.none(), st.integers(-5, 5), st.sampled_from([2**31 - 1, 2**31, -(2**31), -(2**31) - 1, 2**62]))
+
+
+@given(parts=st.lists(st.lists(NUMBERS, min_size=1, max_size=6), max_size=6), cut=st.integers(0, 6))
+def test_parts_make_the_column_that_they_are_of(parts: list[list[int | None]], cut: int) -> None:
+    types = {"wide": I64, "small": I32, "raw": BYTES}
+    whole, rest = Chunks(types), Chunks(types)
+    for number, part in enumerate(parts):
+        # A slice has its values, and its nulls, somewhere inside of its buffers.
+        values = pa.array([7, *part, None], pa.int64()).slice(1, len(part))
+        raw = pa.array([None if value is None else str(value).encode() for value in part], pa.binary())
+        (whole if number < cut else rest).add([values, values, raw])
+    whole.extend(rest)
+    frame = whole.frame()
+    flat = [value for part in parts for value in part]
+    assert frame["wide"].to_list() == frame["small"].to_list() == flat
+    assert frame["raw"].to_list() == [None if value is None else str(value).encode() for value in flat]
+    fits = all(value is None or -(2**31) <= value < 2**31 for value in flat)
+    assert frame.schema == {"wide": I64, "small": I32 if fits else I64, "raw": BYTES}
+
+
+def test_blocks_are_joined_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nsysan.trace.narrow._BLOCK", 1_000)
+    chunks = Chunks({"a": I32})
+    rows = np.arange(10_000)
+    for part in np.array_split(rows, 33):
+        chunks.add([pa.array(part)])
+    assert chunks.rows == 10_000
+    assert chunks.frame()["a"].to_list() == rows.tolist()
+
+
+def test_bytes_count_against_the_most() -> None:
+    chunks = Chunks({"raw": BYTES})
+    chunks.add([pa.array([b"x" * 1_000] * 10)])
+    assert not chunks.exceeds(rows=10, size=100_000)
+    assert chunks.exceeds(rows=9, size=100_000)
+    assert chunks.exceeds(rows=10, size=9_000)
+
+
+@pytest.mark.parametrize(("values", "dtype"), [([1, None], I32), ([2**31], I64), ([None], I32), ([-(2**31)], I32)])
+def test_numbers_take_as_little_as_they_can(values: list[int | None], dtype: pl.DataType) -> None:
+    found = fitted(pl.Series(values, dtype=I64))
+    assert (found.dtype, found.to_list()) == (dtype, values)

@@ -1,0 +1,35 @@
+"""Work done beside other work: its results, and its errors, reach who waits for them."""
+
+from __future__ import annotations
+
+from threading import Event, current_thread
+
+import pytest
+
+from nsysan.threads import begun, each_of
+
+
+def test_what_is_begun_runs_beside_and_gives_its_result() -> None:
+    go = Event()
+    result = begun(lambda: (go.wait(60), current_thread().name))
+    go.set()
+    waited, thread = result()
+    assert waited
+    assert thread != current_thread().name
+
+
+def test_an_error_is_raised_where_the_result_is_asked_for() -> None:
+    def fail() -> int:
+        raise KeyError("x")
+
+    result = begun(fail)
+    with pytest.raises(KeyError):
+        result()
+
+
+def test_each_keeps_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    for processors in (1, 8):
+        monkeypatch.setattr("nsysan.threads.processors", lambda n=processors: n)
+        assert each_of(lambda n: n * n, range(50)) == [n * n for n in range(50)]
+    with pytest.raises(ZeroDivisionError):
+        each_of(lambda n: 1 // n, [1, 0, 2])
