@@ -16,9 +16,9 @@ _B = TypeVar("_B")
 _MOST = 4
 
 
-def each_of(function: Callable[[_A], _B], values: Sequence[_A]) -> list[_B]:
-    """The function of each value, in their order."""
-    threads = min(_MOST, processors(), len(values))
+def each_of(function: Callable[[_A], _B], values: Sequence[_A], most: int = _MOST) -> list[_B]:
+    """The function of each value, in their order; `most`: of how many at a time."""
+    threads = min(most, _MOST, processors(), len(values))
     if threads < 2:
         return [function(value) for value in values]
     with ThreadPoolExecutor(threads) as pool:

@@ -10,7 +10,8 @@ import pytest
 import nsysan
 from nsysan.metrics.run import Run
 from nsysan.model.classes import load_catalogue
-from nsysan.model.operations import OPERATION, load_operations
+from nsysan.model.load import load_operations
+from nsysan.model.operations import OPERATION
 from tests.tracebuilder import ALLREDUCE_KERNEL, COMPUTE_KERNEL, Process, TraceBuilder, decode_loop
 
 COMM = 0xABCDEF

@@ -11,10 +11,11 @@ import pytest
 
 import nsysan
 from nsysan.metrics.run import Run
-from nsysan.model import classes, operations
+from nsysan.model import classes, load
 from nsysan.model.classes import load_catalogue
+from nsysan.model.load import load_operations
 from nsysan.model.narrow import Narrow
-from nsysan.model.operations import OPERATION, load_operations
+from nsysan.model.operations import OPERATION
 from nsysan.model.part import Part
 from tests.tracebuilder import TraceBuilder, decode_loop
 
@@ -87,7 +88,7 @@ def test_calls_are_found_by_search_where_their_numbers_are_far_apart(
     path = real_trace("tp4_eager")
     told = ("row", "thread", "launch_start", "launch_end", "launch")
     by_table = load_operations(nsysan.open_trace(path), load_catalogue()).frame(told)
-    monkeypatch.setattr(operations, "_PLACES_A_CALL", 0)
-    monkeypatch.setattr(operations, "_PLACES", 0)
+    monkeypatch.setattr(load, "_PLACES_A_CALL", 0)
+    monkeypatch.setattr(load, "_PLACES", 0)
     assert load_operations(nsysan.open_trace(path), load_catalogue()).frame(told).equals(by_table)
     assert by_table["launch_start"].null_count() < len(by_table)

@@ -20,6 +20,9 @@ from nsysan.model.run import Model, build_model
 from nsysan.threads import each_of
 from nsysan.trace.export import Trace
 
+#: So many operations at a time are there as frames, which take several times as much as they do otherwise.
+_AT_ONCE = 4_000_000
+
 
 class Run(Model):
     """The model of a run (see there for its frames), with the figures that all others rest on."""
@@ -99,4 +102,5 @@ def _of_rank(frame: pl.DataFrame, rank: int) -> pl.DataFrame:
 
 
 def _of_ranks(part: Part, figures: Callable[[int], pl.DataFrame]) -> pl.DataFrame:
-    return pl.concat(each_of(figures, part.ranks))
+    a_rank = max(1, len(part.operations) // len(part.ranks))
+    return pl.concat(each_of(figures, part.ranks, max(1, _AT_ONCE // a_rank)))

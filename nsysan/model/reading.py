@@ -13,8 +13,9 @@ from nsysan.model import classes
 from nsysan.model.classes import load_catalogue
 from nsysan.model.facts import ReportFacts, facts_of
 from nsysan.model.found import Found
+from nsysan.model.load import load_operations
 from nsysan.model.narrow import WHOLE, Narrow
-from nsysan.model.operations import OPERATION, Operations, in_words, is_communication, load_operations
+from nsysan.model.operations import OPERATION, Operations, in_words, is_communication
 from nsysan.model.payloads import with_payloads
 from nsysan.model.ranks import Rank, identify_ranks
 from nsysan.model.windows import find_windows
@@ -108,7 +109,7 @@ def read(recipe: Recipe) -> Reading:
     calls = in_words(work.frame(_OF_CALLS, at=work.of_class(classes.COMMUNICATION)))
     told = with_payloads(calls, trace).select("row", "message_bytes", "communicator").sort("row")
     found = find_windows(trace, work, recipe.steps, use_nvtx=recipe.use_nvtx)
-    trace.release()
+    trace.release("calls")
     owners = list(work.owners.iter_rows())
     stepped = sorted(found.windows["rank_key"].unique())
     key_of = {owners[key]: key for key in stepped}

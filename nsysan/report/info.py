@@ -10,7 +10,8 @@ import polars as pl
 from nsysan.metrics.tally import lookalike_sums
 from nsysan.model.classes import load_catalogue
 from nsysan.model.engines import load_engines
-from nsysan.model.operations import is_communication, load_operations
+from nsysan.model.load import load_operations
+from nsysan.model.operations import is_communication
 from nsysan.model.payloads import communicator_ranks
 from nsysan.model.ranks import identify_ranks
 from nsysan.model.samples import METRICS, known_metrics

@@ -135,8 +135,7 @@ class Trace:
         if (begin, end) == (self._begin, self._end):
             return
         self._begin, self._end = begin, end
-        self.release()
-        self._forget("copies", "graph_replays")
+        self._forget("_kernel_rows", "kernels", "copies", "graph_replays", "calls")
 
     def _work_wanted(self) -> list[Where]:
         whole = self._begin is None and self._end is None
@@ -238,12 +237,21 @@ class Trace:
     @cached_property
     def kernels(self) -> pl.DataFrame:
         """Every kernel: the columns of WORK, `name` being nsys' short name."""
-        source = {**_WORK_SOURCE, "shortName": _SMALL, "demangledName": _SMALL}
-        frame = self._file.read(_KERNELS, source, self._work_wanted())
+        frame = self._kernel_rows
+        self._forget("_kernel_rows")
         _ = self._strings  # once, for both
         named = each_of(lambda id_: self._named(frame[id_]), ("shortName", "demangledName"))
         kernels = frame.rename(_WORK_NAMES).with_columns(name=named[0], demangled=named[1])
         return kernels.pipe(self._with_short_names).pipe(self._as_work, kind="kernel")
+
+    @cached_property
+    def _kernel_rows(self) -> pl.DataFrame:
+        source = {**_WORK_SOURCE, "shortName": _SMALL, "demangledName": _SMALL}
+        return self._file.read(_KERNELS, source, self._work_wanted())
+
+    def read_work(self) -> None:
+        """Read from the file what `kernels`, `copies` and `graph_replays` are made of."""
+        _ = self.copies, self.graph_replays, self._strings, self._kernel_rows
 
     @cached_property
     def copies(self) -> pl.DataFrame:
@@ -524,12 +532,12 @@ class Trace:
         short = self._named(kernels["demangledName"], bare)
         return kernels.with_columns(name=pl.coalesce("name", short))
 
-    def release(self) -> None:
-        """Forget the largest frames; they are read again if asked for again."""
+    def release(self, *frames: str) -> None:
+        """Forget these frames; they are read again if asked for again."""
         if "ranges" in self.__dict__:
             _ = self.open_range_count
             self._forget("_nvtx")
-        self._forget("kernels", "calls")
+        self._forget(*frames)
 
     def _forget(self, *frames: str) -> None:
         for name in frames:

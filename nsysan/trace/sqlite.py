@@ -32,7 +32,7 @@ _MAX_VALUE = 16 << 20
 _MAX_TABLES = 5_000
 _FEW = 8
 #: Longer texts and blobs are read one by one: a file can name one thousands of times.
-_LONG = 16_384
+_LONG = 4_096
 _ABSENT, _TOLD, _ODD = range(3)
 _ALLOWED = frozenset((sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION))
 
