@@ -25,23 +25,40 @@ def each_of(function: Callable[[_A], _B], values: Sequence[_A], most: int = _MOS
         return list(pool.map(function, values))
 
 
-def begun(function: Callable[[], _B]) -> Callable[[], _B]:
-    """Begin the function beside what comes next; what is returned waits for its result, or raises its error."""
-    results: SimpleQueue[tuple[_B | None, BaseException | None]] = SimpleQueue()
+class Beside:
+    """Work begun beside what comes next. An error on the way waits for what was begun, or the process could end while
+    its threads are at work; an interrupt does not.
+    """
 
-    def work() -> None:
-        try:
-            results.put((function(), None))
-        except BaseException as error:  # a thread has nobody to tell but the one that waits for its result
-            results.put((None, error))
+    def __init__(self) -> None:
+        self._threads: list[Thread] = []
 
-    # A daemon: an interrupt must not wait for it.
-    Thread(target=work, daemon=True).start()
+    def __enter__(self) -> Beside:
+        return self
 
-    def result() -> _B:
-        value, error = results.get()
-        if error is not None:
-            raise error
-        return cast(_B, value)
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None or issubclass(kind, Exception):
+            for thread in self._threads:
+                thread.join()
 
-    return result
+    def begin(self, function: Callable[[], _B]) -> Callable[[], _B]:
+        """Begin the function; what is returned waits for its result, or raises its error."""
+        results: SimpleQueue[tuple[_B | None, BaseException | None]] = SimpleQueue()
+
+        def work() -> None:
+            try:
+                results.put((function(), None))
+            except BaseException as error:  # a thread has nobody to tell but the one that waits for its result
+                results.put((None, error))
+
+        # A daemon, or an interrupt would wait for it after all.
+        self._threads.append(Thread(target=work, daemon=True))
+        self._threads[-1].start()
+
+        def result() -> _B:
+            value, error = results.get()
+            if error is not None:
+                raise error
+            return cast(_B, value)
+
+        return result

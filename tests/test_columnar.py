@@ -15,6 +15,7 @@ import nsysan
 from nsysan import ExitCode, NsysanError
 from nsysan.trace import columnar
 from nsysan.trace.columnar import ColumnarFolder
+from nsysan.trace.narrow import Chunks
 from nsysan.trace.store import Where
 from tests.clitools import run_cli
 from tests.fixtures import unpack_exports
@@ -176,3 +177,29 @@ def test_numbers_of_any_width_and_texts_of_any_kind(
     assert folder.read("t", {"b": I64}, [Where("b", at_least=-7, below=7)])["b"].to_list() == [-7]
     assert folder.read("t", {"c": TEXT}, [Where("b", one_of=[7, 70_000])])["c"].to_list() == ["x"]
     assert folder.read("t", {"c": TEXT}, [Where("b", one_of=[])])["c"].to_list() == []
+
+
+@pytest.mark.parametrize("bulk_rows", [0, 50_000])
+def test_conditions_compare_numbers_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bulk_rows: int
+) -> None:
+    monkeypatch.setattr(columnar, "BULK_ROWS", bulk_rows)
+    pq.write_table(pa.table({"k": pa.array([5, 7], pa.int32()), "t": pa.array(["5", "7"])}), tmp_path / "t.parquet")
+    folder = ColumnarFolder(tmp_path)
+    assert folder.read("t", {"k": I64}, [Where("k", one_of=[2**32 + 5, 7])])["k"].to_list() == [7]
+    with pytest.raises(NsysanError, match="not integers"):
+        folder.read("t", {"k": I64}, [Where("t", one_of=[5])])
+
+
+def test_many_small_row_groups_take_no_more_than_few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(columnar, "BULK_ROWS", 0)
+    made: list[int] = []
+
+    def counted(types: dict[str, pl.DataType]) -> Chunks:
+        made.append(1)
+        return Chunks(types)
+
+    monkeypatch.setattr(columnar, "Chunks", counted)
+    pq.write_table(pa.table({"a": range(5_000)}), tmp_path / "t.parquet", row_group_size=2)
+    assert ColumnarFolder(tmp_path).read("t", {"a": I64})["a"].to_list() == list(range(5_000))
+    assert len(made) <= 10

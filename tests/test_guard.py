@@ -232,3 +232,16 @@ def test_texts_and_bytes_of_a_large_table(tmp_path: Path, monkeypatch: pytest.Mo
     expected = [("x", 7, None), (None, 8, b"\x00\xff"), ("", 9, b""), ("\ufffd", 10, None)]
     assert SqliteFile(path).read("t", wanted).rows() == expected
     assert SqliteFile(path).read("t", wanted, [Where("rowid", at_least=8, below=10)]).rows() == expected[1:3]
+
+
+def test_a_long_text_leaves_the_others_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = changed(
+        tmp_path / "t.sqlite",
+        "CREATE TABLE t (a INTEGER, b TEXT, c TEXT)",
+        f"INSERT INTO t VALUES (1, 'z', 'x'), (2, '{'long' * 5_000}', NULL), (3, 'a', 'y')",
+        # An index tempts SQLite to read the texts in its order.
+        "CREATE INDEX i ON t (b)",
+    )
+    monkeypatch.setattr(sqlite, "BULK_ROWS", 0)
+    found = SqliteFile(path).read("t", {"a": I64, "b": TEXT, "c": TEXT})
+    assert found.rows() == [(1, "z", "x"), (2, "long" * 5_000, None), (3, "a", "y")]

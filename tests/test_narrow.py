@@ -14,6 +14,7 @@ from nsysan import ExitCode, NsysanError
 from nsysan.cli.options import steps_of
 from nsysan.model.narrow import WHOLE, Narrow
 from tests.clitools import paper_trace, run_cli
+from tests.tracebuilder import COMPUTE_KERNEL, TraceBuilder
 
 Capsys = pytest.CaptureFixture[str]
 Real = Callable[[str], Path]
@@ -122,3 +123,67 @@ def test_unknown_rank_of_a_report_is_an_error(real_trace: Real, capsys: Capsys) 
     assert (result.code, result.err) == (8, "nsysan: --ranks: no rank 9 here; there are 0, 1\n")
     with pytest.raises(NsysanError, match="no step 99:99"):
         nsysan.analyze(nsysan.open_trace(real_trace("tp2_graph")), narrow=Narrow(steps=(99, 99)))
+
+
+def test_times_of_several_reports_are_those_of_the_first(real_trace: Real) -> None:
+    paths = [real_trace(f"rank_{n}") for n in range(4)]
+    whole = nsysan.analyze(paths)
+    # Their sessions started up to half a second apart, which is as long as the whole decode loop.
+    begins = whole.windows.filter(pl.col("rank") == 0).sort("step")["begin"]
+    part = nsysan.analyze(paths, narrow=Narrow(begin=begins[2] + 1_000, end=begins[9] + 1_000))
+    assert not part.failures
+    assert len(part.ranks) == 4
+    # By name: a clock made of fewer collectives may differ by some ns.
+    named = [
+        run.ledger.join(run.windows.select("step", "rank", "label"), on=["step", "rank"]) for run in (part, whole)
+    ]
+    both = named[0].filter("steady").join(named[1], on=["rank", "label"], suffix="_whole")
+    assert len(both) == part.ledger["steady"].sum() >= 4 * 4
+    assert both["period_ns"].to_list() == both["period_ns_whole"].to_list()
+    assert any("of the session" in note for note in part.steps.notes)
+
+
+def test_steps_at_a_cut_say_so_and_the_next_counts(real_trace: Real) -> None:
+    path = real_trace("tp4_slow")
+    whole = nsysan.analyze(path)
+    begins = whole.windows.group_by("step").agg(pl.min("begin"), last=pl.max("begin")).sort("step")
+    # Rank by rank the end falls into another step.
+    cut = (begins["begin"][9] + begins["last"][9]) // 2
+    part = nsysan.analyze(path, narrow=Narrow(begin=begins["begin"][3] + 50_000, end=cut))
+    reasons = dict(part.windows.filter(pl.col("excluded").is_not_null()).select("step", "excluded").iter_rows())
+    assert set(reasons.values()) == {"may be cut by --from", "may be cut by --to"}
+    steady = part.ledger.filter("steady").join(whole.ledger, on=["rank", "start_ns"], suffix="_whole")
+    assert len(steady) == part.ledger["steady"].sum() > 0
+    assert steady["period_ns"].to_list() == steady["period_ns_whole"].to_list()
+
+
+def test_an_empty_time_names_the_trace_s(real_trace: Real, capsys: Capsys) -> None:
+    result = run_cli(capsys, "report", real_trace("tp4_slow"), "--from", "100s", "--json", "-")
+    assert result.code == ExitCode.NOTHING_TO_ANALYSE
+    assert "no GPU work from 100 s; the trace has it from " in result.err
+    for times in (("--from", "2s", "--to", "1s"), ("--from", "-1s"), ("--to", "0")):
+        assert run_cli(capsys, "report", real_trace("tp4_slow"), *times, "--json", "-").code == 2
+
+
+def test_one_step_tells_nothing_of_whether_it_is_always_so(real_trace: Real, capsys: Capsys) -> None:
+    result = run_cli(capsys, "report", real_trace("tp4_slow"), "--steps", "5", "--ranks", "0,3", "--json", "-")
+    told = json.loads(result.out)
+    assert "now one and now another" not in json.dumps(told["verdict"])
+    assert {row["id"]: row["status"] for row in told["quality"]}["straggler"] == "not_measurable"
+    assert "ranks 0 and 3 of 4 shown, as asked for" in json.dumps(told["quality"])
+
+
+@pytest.mark.parametrize("reports", [1, 2])
+def test_a_rank_without_the_chosen_steps_is_left_out(tmp_path: Path, reports: int) -> None:
+    builders = [TraceBuilder() for _ in range(reports)]
+    for rank, steps in enumerate((8, 4)):
+        process = builders[rank % reports].process(100 + rank)
+        for step in range(steps):
+            at = 1_000_000 + 100_000 * step
+            process.nvtx(f"decode_step_{step}", at - 20_000, at + 30_000)
+            process.kernel(COMPUTE_KERNEL, at, at + 40_000)
+    paths = [builder.write(tmp_path / f"{n}.sqlite") for n, builder in enumerate(builders)]
+    run = nsysan.analyze(paths, narrow=Narrow(steps=(5, 7)))
+    assert run.ledger.select("step", "rank").rows() == [(5, 0), (6, 0), (7, 0)]
+    assert set(run.gaps["step"]) == {5, 6}
+    assert run.tally.operations > 0

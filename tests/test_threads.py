@@ -6,14 +6,15 @@ from threading import Event, current_thread
 
 import pytest
 
-from nsysan.threads import begun, each_of
+from nsysan.threads import Beside, each_of
 
 
 def test_what_is_begun_runs_beside_and_gives_its_result() -> None:
     go = Event()
-    result = begun(lambda: (go.wait(60), current_thread().name))
-    go.set()
-    waited, thread = result()
+    with Beside() as beside:
+        result = beside.begin(lambda: (go.wait(60), current_thread().name))
+        go.set()
+        waited, thread = result()
     assert waited
     assert thread != current_thread().name
 
@@ -22,9 +23,35 @@ def test_an_error_is_raised_where_the_result_is_asked_for() -> None:
     def fail() -> int:
         raise KeyError("x")
 
-    result = begun(fail)
+    with Beside() as beside:
+        result = beside.begin(fail)
+        with pytest.raises(KeyError):
+            result()
+
+
+def test_an_error_waits_for_what_was_begun_and_an_interrupt_does_not() -> None:
+    go, done = Event(), Event()
+
+    def work() -> None:
+        go.wait(60)
+        done.set()
+
+    def fail(error: BaseException, *, first: bool) -> None:
+        with Beside() as beside:
+            beside.begin(work)
+            if first:
+                go.set()
+            raise error
+
     with pytest.raises(KeyError):
-        result()
+        fail(KeyError("x"), first=True)
+    assert done.is_set()
+    go.clear()
+    done.clear()
+    with pytest.raises(KeyboardInterrupt):
+        fail(KeyboardInterrupt(), first=False)
+    assert not done.is_set()
+    go.set()
 
 
 def test_each_keeps_the_order(monkeypatch: pytest.MonkeyPatch) -> None:

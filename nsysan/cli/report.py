@@ -34,7 +34,12 @@ _PATH = click.Path(path_type=Path)
     metavar="PATTERN|A:B",
     help="Regular expression for the NVTX ranges that mark decode steps; or which steps, A to B.",
 )
-@click.option("--from", "begin", type=TIME, help="Read GPU work from here on: 1.5s, 200ms after the session's start.")
+@click.option(
+    "--from",
+    "begin",
+    type=TIME,
+    help="Read GPU work from here on: 1.5s, 200ms after the session's start (that of the first report).",
+)
 @click.option("--to", "end", type=TIME, help="Read GPU work up to here.")
 @click.option("--ranks", type=NUMBERS, metavar="N,N...", help="Show these ranks only.")
 @click.option("--no-nvtx", is_flag=True, help="Find steps by graph replays or kernel period, leaving ranges aside.")
@@ -129,6 +134,8 @@ def command(
     if twice := alike(files):
         raise click.UsageError(f"{' and '.join(twice)} both name {files[twice[0]]}")
     painter = find_painter() if charts else None
+    if (begin or 0) < 0 or (end is not None and end <= (begin or 0)):
+        raise click.UsageError("--from and --to take times from 0 up, the second after the first")
     pattern, chosen = steps_of(steps)
     narrow = Narrow(begin, end, chosen)
     with analysed(

@@ -12,7 +12,7 @@ import polars as pl
 
 from nsysan.metrics.gaps import AROUND_GAPS, TIMES, rank_gaps, summed
 from nsysan.metrics.ledger import build_ledger
-from nsysan.metrics.skew import against_reference, boundaries, spent
+from nsysan.metrics.skew import against_reference, boundaries, no_time, spent
 from nsysan.metrics.tally import TALLIED, Tally, tally
 from nsysan.model.narrow import WHOLE, Narrow
 from nsysan.model.part import Part, Parts
@@ -30,12 +30,12 @@ class Run(Model):
     @cached_property
     def ledger(self) -> pl.DataFrame:
         """The ledger per step and rank (see metrics.ledger.build_ledger)."""
-        return pl.concat(self.ask(_ledger)).sort("step", "rank")
+        return _together(self.ask(_ledger)).sort("step", "rank")
 
     @cached_property
     def gaps(self) -> pl.DataFrame:
         """Idle time inside the steps: rank, step, cause, host, ns (see metrics.gaps.find_gaps), summed."""
-        return pl.concat(self.ask(_gaps))
+        return _together(self.ask(_gaps))
 
     @cached_property
     def tally(self) -> Tally:
@@ -44,8 +44,9 @@ class Run(Model):
 
     def late(self, arrived: pl.DataFrame) -> pl.DataFrame:
         """skew.late_calls of these calls."""
-        told = boundaries(arrived).select("row", "rank", "family", "wanted")
-        return against_reference(arrived, pl.concat(self.ask_each(_spent, self.by_report(told))))
+        told = boundaries(arrived)
+        found = self.ask_each(_spent, self.by_report(told.select("row", "rank", "family", "wanted")))
+        return against_reference(arrived, _together([no_time(told), *found]))
 
 
 def analyze(
@@ -61,46 +62,52 @@ def analyze(
     return Run(**{field.name: getattr(model, field.name) for field in fields(model)})
 
 
-def _ledger(part: Part) -> pl.DataFrame:
+def _ledger(part: Part) -> pl.DataFrame | None:
     names = ("rank", "begin", "end", "trimmed", "cls", "step", "last")
-    return _of_ranks(part, lambda rank: build_ledger(part.frame(names, rank), _of_rank(part.windows, rank)))
+    return _of_ranks(
+        part, part.windows, lambda rank, windows: build_ledger(part.frame(names, rank), windows.sort("begin"))
+    )
 
 
-def _gaps(part: Part) -> pl.DataFrame:
+def _gaps(part: Part) -> pl.DataFrame | None:
     calls = part.synchronise_calls
     _ = part.host_clocks
 
-    def of_rank(rank: int) -> pl.DataFrame:
+    def of_rank(rank: int, windows: pl.DataFrame) -> pl.DataFrame:
         gaps = rank_gaps(
-            part.frame(TIMES, rank),
-            lambda at: part.clocked(AROUND_GAPS, rank, at),
-            _of_rank(part.windows, rank).sort("begin"),
-            calls,
+            part.frame(TIMES, rank), lambda at: part.clocked(AROUND_GAPS, rank, at), windows.sort("begin"), calls
         )
         number = pl.lit(rank, dtype=pl.Int64).alias("rank")
         return summed(pl.concat(summed(some.with_columns(number)) for some in gaps))
 
-    return _of_ranks(part, of_rank)
+    return _of_ranks(part, part.windows, of_rank)
 
 
-def _spent(part: Part, calls: pl.DataFrame) -> pl.DataFrame:
-    def of_rank(rank: int) -> pl.DataFrame:
+def _spent(part: Part, calls: pl.DataFrame) -> pl.DataFrame | None:
+    def of_rank(rank: int, own: pl.DataFrame) -> pl.DataFrame:
         work = part.frame(("row", "rank", "begin", "end", "cls"), rank)
         # Its times the report knows itself.
-        timed = work.select("row", "begin", "end").join(_of_rank(calls, rank), on="row", maintain_order="right")
+        timed = work.select("row", "begin", "end").join(own, on="row", maintain_order="right")
         return spent(timed, work)
 
-    return _of_ranks(part, of_rank)
+    return _of_ranks(part, calls, of_rank)
 
 
 def _tally(part: Part) -> Tally:
     return reduce(add, each_of(lambda rank: tally(part.frame(TALLIED, rank)), part.ranks))
 
 
-def _of_rank(frame: pl.DataFrame, rank: int) -> pl.DataFrame:
-    return frame.filter(pl.col("rank") == rank)
+def _of_ranks(
+    part: Part, told: pl.DataFrame, figures: Callable[[int, pl.DataFrame], pl.DataFrame]
+) -> pl.DataFrame | None:
+    """The figures of each rank of which something is told, by that; None where there is none of them."""
+    own = {int(str(rank)): rows for (rank,), rows in told.partition_by("rank", as_dict=True).items()}
+    ranks = [rank for rank in part.ranks if rank in own]
+    if not ranks:
+        return None
+    at_once = max(1, _AT_ONCE * len(part.ranks) // max(1, len(part.operations)))
+    return pl.concat(each_of(lambda rank: figures(rank, own[rank]), ranks, at_once))
 
 
-def _of_ranks(part: Part, figures: Callable[[int], pl.DataFrame]) -> pl.DataFrame:
-    a_rank = max(1, len(part.operations) // len(part.ranks))
-    return pl.concat(each_of(figures, part.ranks, max(1, _AT_ONCE // a_rank)))
+def _together(found: Sequence[pl.DataFrame | None]) -> pl.DataFrame:
+    return pl.concat(frame for frame in found if frame is not None)

@@ -29,6 +29,8 @@ Z_VALUE = 3.5
 #: Below this many steps it takes this share, in every step.
 FEW_STEPS = 5
 SHARE_OF_FEW = 0.10
+#: Of fewer steps than this nothing is said of what is always so.
+TELLING_STEPS = 3
 
 _CALL = ["family", "step", "call"]
 _CLASS_OF = {
@@ -122,7 +124,7 @@ def spent(calls: pl.DataFrame, work: pl.DataFrame) -> pl.DataFrame:
     """
     work = work.select("row", "rank", "begin", "end", "cls")
     parts = each_of(lambda own: _spent(own, work), calls.partition_by("rank", "family", maintain_order=True))
-    return pl.concat(parts or [_no_time(calls)])
+    return pl.concat(parts or [no_time(calls)])
 
 
 def against_reference(arrived: pl.DataFrame, spent: pl.DataFrame) -> pl.DataFrame:
@@ -229,5 +231,6 @@ def _spent(own: pl.DataFrame, work: pl.DataFrame) -> pl.DataFrame:
     return own.select("row", "wanted").with_columns(first_is_unknown).filter("wanted").drop("wanted")
 
 
-def _no_time(arrived: pl.DataFrame) -> pl.DataFrame:
+def no_time(arrived: pl.DataFrame) -> pl.DataFrame:
+    """What `spent` gives of no calls; arrived: any with a row."""
     return arrived.head(0).select("row").with_columns(pl.lit(None, dtype=pl.Int64).alias(part) for part in PARTS)

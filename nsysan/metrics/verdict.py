@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from nsysan.metrics.gaps import BETWEEN_STEPS, HOST_LATE, SYNC
-from nsysan.metrics.skew import SHARE, STEPS, Z_VALUE, Straggler
+from nsysan.metrics.skew import SHARE, STEPS, TELLING_STEPS, Z_VALUE, Straggler
 from nsysan.metrics.whatif import WhatIf
 
 #: One line bounds the step if it takes this share of it ...
@@ -83,7 +83,9 @@ def judge(ledger: pl.DataFrame, what: WhatIf | None, straggler: Straggler | None
         waited = f"the others wait for rank {straggler.rank}, as {why_late(straggler)}"
         what_bounds = waited if leads and first == "skew" else f"{waited}; apart from that {what_bounds}"
     elif leads and first == "skew":
-        what_bounds += ", now one and now another"
+        steps = steady["step"].n_unique()
+        few = f", and {steps} {'step tells' if steps == 1 else 'steps tell'} nothing of whether it is always the same"
+        what_bounds += few if steps < TELLING_STEPS else ", now one and now another"
     return Verdict(first if leads else "mixed", f"{what_bounds} ({listed}){incomplete}", shares)
 
 

@@ -13,7 +13,7 @@ import polars as pl
 from nsysan.model import classes
 from nsysan.model.classes import Catalogue
 from nsysan.model.operations import Operations
-from nsysan.threads import begun, each_of
+from nsysan.threads import Beside, each_of
 from nsysan.trace.codes import codes
 from nsysan.trace.export import UNNAMED, WORK, Trace
 from nsysan.trace.narrow import fitted
@@ -29,6 +29,8 @@ _AT_ONCE = 1 << 16
 #: Up to this share of kernels without a name is counted with the rest.
 _FEW_UNNAMED = 0.01
 _NO_STREAM = -(1 << 62)
+#: More pairs of a process and a device than any host has.
+_MOST_OWNERS = 1_024
 _WHAT = ("name", "demangled", "type")
 _QUEUE = ("context", "stream")
 _OWNER = ("process", "device")
@@ -39,8 +41,13 @@ _IDENTITY = ("owner", "queue", "start", "end", "correlation", "graph_node", "wha
 def load_operations(trace: Trace, catalogue: Catalogue) -> Operations:
     """The GPU work of a trace, with the class of each operation by the catalogue."""
     trace.read_work()
+    with Beside() as beside:
+        return _loaded(trace, catalogue, beside)
+
+
+def _loaded(trace: Trace, catalogue: Catalogue, beside: Beside) -> Operations:
     # The file is read on while what was read is put in order.
-    reading = begun(lambda: trace.calls)
+    reading = beside.begin(lambda: trace.calls)
     frames = [trace.kernels, trace.copies, trace.graph_replays]
     # What is wanted of the largest frame is known, and each copy of it is as large as what is made of it.
     _ = trace.graph_mode
@@ -51,6 +58,8 @@ def load_operations(trace: Trace, catalogue: Catalogue) -> Operations:
     (what, whats), (queue, queues), (owner, owners) = each_of(codes, keys)
     del keys
     columns |= {"what": pl.Series(what), "queue": pl.Series(queue)}
+    if len(owners) > _MOST_OWNERS:
+        raise trace.damaged(f"GPU work of {len(owners)} processes and devices")
     owner, owners = _numbered_in_order(owner, owners)
     queues = queues.cast(pl.Int64)
     streams = queues["stream"].fill_null(_NO_STREAM).to_numpy()
@@ -70,7 +79,7 @@ def load_operations(trace: Trace, catalogue: Catalogue) -> Operations:
     calls = reading()
     _ = trace.synchronise_calls
     trace.release("calls")
-    ranges = begun(lambda: trace.ranges)
+    ranges = beside.begin(lambda: trace.ranges)
     columns |= _launches(columns["correlation"], owners, first, calls.table, calls.callers)
     callers = calls.callers.select("thread", launch="name")
     del calls

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import polars as pl
 
 from nsysan._errors import ExitCode, NsysanError
-from nsysan.model.steps import Steps
+from nsysan.model.steps import FIRST, Steps
 from nsysan.trace.export import Trace
 
 
@@ -17,27 +17,50 @@ from nsysan.trace.export import Trace
 class Narrow:
     """What of a run to analyse; None: all of it.
 
-    begin, end: ns from the start of each trace's session; GPU work that starts outside is not read.
-    steps: first and last number, both included.
+    begin, end: ns from `origin`; GPU work that starts outside is not read. origin: ns since 1970, by default where each
+    trace's session starts. steps: first and last number, both included.
     """
 
     begin: int | None = None
     end: int | None = None
     steps: tuple[int, int] | None = None
+    origin: int | None = None
+
+    @property
+    def in_time(self) -> bool:
+        """Whether it is a part by time."""
+        return (self.begin, self.end) != (None, None)
+
+    @property
+    def span(self) -> str:
+        """The time from begin to end in words."""
+        said = [f"{word} {ns / 1e9:g} s" for word, ns in (("from", self.begin), ("to", self.end)) if ns is not None]
+        return " ".join(said)
 
     def apply_to(self, trace: Trace) -> None:
         """Let the trace read no more than is needed."""
-        trace.narrow(self.begin, self.end)
+        started = trace.session_start_utc_ns if self.origin is not None else None
+        later = 0 if self.origin is None or started is None else self.origin - started
+        trace.narrow(*(None if bound is None else bound + later for bound in (self.begin, self.end)))
 
     def of_steps(self, steps: Steps) -> Steps:
         """The steps asked for, and those at a cut not among the steady ones; NsysanError if none is left."""
         windows = steps.windows
+        notes = list(steps.notes)
+        if self.in_time:
+            notes.append(f"read {self.span} of the session, and numbered from the first that was read")
+        if self.begin is not None:
+            # The first that was read is not the capture's.
+            started = pl.col("excluded") == FIRST
+            windows = windows.with_columns(excluded=pl.when(~started.fill_null(False)).then("excluded"))
         cuts = [(self.begin, pl.min("step"), "--from"), (self.end, pl.max("step"), "--to")]
         for bound, number, option in cuts:
             if bound is not None:
-                at_cut = (pl.col("step") == number) & pl.col("excluded").is_null()
+                # A rank may have been cut a step before the others.
+                at_cut = pl.col("step").is_in(windows.group_by("rank_key").agg(number)["step"].unique().to_list())
                 excluded = pl.when(at_cut).then(pl.lit(f"may be cut by {option}")).otherwise("excluded")
                 windows = windows.with_columns(excluded=excluded)
+        steps = replace(steps, notes=notes)
         if self.steps is None:
             return replace(steps, windows=windows)
         first, last = self.steps
@@ -62,6 +85,8 @@ class Narrow:
         """
         if self.steps is None:
             return None
+        if windows.is_empty():
+            return np.flatnonzero(in_step)
         begin, finish = windows.select(pl.min("begin") - offset, pl.max("finish") - offset).row(0)
         # The operation that ends the last step's idle time begins where the window ends.
         near = (work["end"].to_numpy() > begin) & (work["begin"].to_numpy() <= finish)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -54,7 +55,7 @@ _OF_RUN = {
     "communicator": pl.Categorical(),
     "last": pl.Int64(),
 }
-_ON_CLOCK = ("start", "end", "begin", "launch_start", "launch_end", "last")
+_ON_CLOCK = ("start", "end", "begin", "launch_start", "launch_end")
 _LAUNCH_TIMES = ("launch_start", "launch_end")
 
 
@@ -84,15 +85,14 @@ class Part:
         """The report's number in the run."""
         return self.placement.number
 
-    @property
+    @cached_property
     def ranks(self) -> list[int]:
         """Its ranks, in the order of their operations."""
-        return [rank for _, rank in sorted(self._numbers)]
+        return sorted(self._key_of, key=lambda rank: self._key_of[rank])
 
-    @property
-    def _numbers(self) -> list[tuple[int, int]]:
-        """rank_key and rank."""
-        return [(key, rank.rank) for key, rank in zip(self.placement.keys, self.placement.ranks, strict=True)]
+    @cached_property
+    def _key_of(self) -> dict[int, int]:
+        return {rank.rank: key for key, rank in zip(self.placement.keys, self.placement.ranks, strict=True)}
 
     def frame(
         self,
@@ -107,7 +107,7 @@ class Part:
 
         where: classes of operations; the others are left out. at: of all operations of the rank, those in these rows.
         """
-        key = next(key for key, number in self._numbers if number == rank)
+        key = self._key_of[rank]
         first, last = self.operations.rows(key)
         rows = self.rows.get(key)
         if at is not None:
@@ -122,7 +122,7 @@ class Part:
             found[name] = self._of_run(name, rank, slice(first, last) if rows is None else rows, count)
         offset = self.placement.offset
         for name in _ON_CLOCK if offset else ():
-            if name in found and name != "last":
+            if name in found:
                 found[name] = found[name] + offset
         if "row" in found and self.placement.first_row:
             found["row"] = found["row"] + self.placement.first_row
@@ -203,6 +203,9 @@ def place(reading: Reading, placement: Placement) -> Part:
 class Parts(Protocol):
     """The reports of a run wherever they are held: read and placed once, and then asked."""
 
+    def started(self, source: Path | Trace) -> int | None:
+        """When a report's session started, ns since 1970; None where it does not tell or cannot be read."""
+
     def read(self, recipes: Sequence[Recipe]) -> list[Summary | NsysanError]:
         """Read each report; its summary, or why it cannot be read."""
 
@@ -222,6 +225,10 @@ class Here:
     def __init__(self) -> None:
         self._readings: list[Reading | None] = []
         self._parts: list[Part] = []
+
+    def started(self, source: Path | Trace) -> int | None:
+        """When a report's session started."""
+        return started(source)
 
     def read(self, recipes: Sequence[Recipe]) -> list[Summary | NsysanError]:
         """Read each report; its summary, or why it cannot be read."""
@@ -243,6 +250,14 @@ class Here:
     def ask(self, question: Callable[..., _T], arguments: Sequence[tuple[object, ...]]) -> list[_T]:
         """The answer of each placed report."""
         return [question(part, *own) for part, own in zip(self._parts, arguments, strict=True)]
+
+
+def started(source: Path | Trace) -> int | None:
+    """When a report's session started, ns since 1970; None where it does not tell or cannot be read."""
+    try:
+        return (source if isinstance(source, Trace) else Trace(source)).session_start_utc_ns
+    except NsysanError:
+        return None
 
 
 def attempt(recipe: Recipe) -> Reading | NsysanError:

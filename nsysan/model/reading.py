@@ -105,7 +105,7 @@ def read(recipe: Recipe) -> Reading:
     recipe.narrow.apply_to(trace)
     work = load_operations(trace, load_catalogue())
     if not work.whats["type"].is_in(["kernel", "graph"]).any():
-        raise NsysanError(_nothing(trace), ExitCode.NOTHING_TO_ANALYSE)
+        raise NsysanError(_nothing(trace, recipe.narrow), ExitCode.NOTHING_TO_ANALYSE)
     calls = in_words(work.frame(_OF_CALLS, at=work.of_class(classes.COMMUNICATION)))
     told = with_payloads(calls, trace).select("row", "message_bytes", "communicator").sort("row")
     found = find_windows(trace, work, recipe.steps, use_nvtx=recipe.use_nvtx)
@@ -173,7 +173,10 @@ def _counts(work: Operations, found: Found, key: int) -> pl.DataFrame:
     return sums.select("rank_key", "begin", "name", "n", "collectives")
 
 
-def _nothing(trace: Trace) -> str:
+def _nothing(trace: Trace, narrow: Narrow) -> str:
+    if narrow.in_time and (extent := trace.extent()) is not None:
+        first, last = (ns / 1e9 for ns in extent)
+        return f"{trace.path}: no GPU work {narrow.span}; the trace has it from {first:.3f} s to {last:.3f} s"
     why = "; ".join(
         sorted({d.text for d in trace.diagnostics if d.severity >= 2 and ("CUDA" in d.text or "Protected" in d.text)})
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar, TypeVarTuple
@@ -143,6 +143,9 @@ def build_model(
     """
     sources = [traces] if isinstance(traces, Trace | Path) else list(traces)
     parts = Here() if parts is None else parts
+    if narrow.in_time and len(sources) > 1:
+        known = (start for source in sources if (start := parts.started(source)) is not None)
+        narrow = replace(narrow, origin=next(known, None))
     found = parts.read([Recipe(source, steps, use_nvtx, narrow) for source in sources])
     summaries = {number: summary for number, summary in enumerate(found) if isinstance(summary, Summary)}
     failures = [

@@ -18,6 +18,8 @@ _SIMILAR = 0.1
 _SHOWN = 2
 _NAME = 60
 _STARTUP = 1.5
+#: Why the first step of a capture is left out.
+FIRST = "start-up: first of the capture"
 _MIN_STEPS_FOR_STARTUP = 4
 
 
@@ -237,6 +239,6 @@ def _startup(windows: pl.DataFrame, candidates: list[int]) -> dict[int, str]:
     if steady_from > len(candidates) // 2:
         steady_from = 1
     return {
-        step: "start-up: first of the capture" if i == 0 else "start-up: still slow after the first"
+        step: FIRST if i == 0 else "start-up: still slow after the first"
         for i, step in enumerate(candidates[:steady_from])
     }

@@ -10,6 +10,7 @@ import polars as pl
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.report.build import Report
 from nsysan.report.diagnosis import Diagnosis
+from nsysan.report.text import numbered
 from nsysan.report.timeline import Timeline
 
 
@@ -25,8 +26,11 @@ def of_ranks(report: Report, ranks: Collection[int]) -> Report:
         asked = ", ".join(map(str, sorted(unknown)))
         raise NsysanError(f"--ranks: no rank {asked} here; there are {there}", ExitCode.NOTHING_TO_ANALYSE)
     own = pl.col("rank").is_in(sorted(ranks))
+    shown = f"{numbered('rank', sorted(ranks))} of {len(report.ranks)} shown, as asked for"
     return replace(
         report,
+        steps=replace(report.steps, notes=[*report.steps.notes, shown]),
+        quality=[replace(q, reason=f"{q.reason}; {shown}") if q.id == "steps" else q for q in report.quality],
         ranks=[rank for rank in report.ranks if rank.rank in ranks],
         per_step=report.per_step.filter(own),
         per_rank=report.per_rank.filter(own),

@@ -8,7 +8,7 @@ import polars as pl
 
 from nsysan.metrics.gaps import UNKNOWN
 from nsysan.metrics.run import Run
-from nsysan.metrics.skew import SHARE, STEPS
+from nsysan.metrics.skew import SHARE, STEPS, TELLING_STEPS
 from nsysan.model import classes
 from nsysan.model.expectation import Compared
 from nsysan.model.matching import MATCHED, REJECTED, SINGLE, UNMATCHED
@@ -221,6 +221,12 @@ def _host_time(run: Run) -> Quality | None:
     )
 
 
+def _nobody(steps: int) -> Quality:
+    if steps < TELLING_STEPS:
+        return Quality("straggler", NOT_MEASURABLE, f"{counted(steps, 'steady step')}: too few to tell who is late")
+    return Quality("straggler", OK, f"no rank costs the others {SHARE:.0%} of the step or more, steadily")
+
+
 def _straggler(run: Run, diagnosis: Diagnosis) -> Quality:
     if run.collectives.is_empty() and run.graph_mode != "graph":
         return Quality("straggler", OK, "no collective ties the ranks together in these steps")
@@ -228,7 +234,7 @@ def _straggler(run: Run, diagnosis: Diagnosis) -> Quality:
         return Quality("straggler", NOT_MEASURABLE, "no collective could be matched across the ranks")
     found = diagnosis.straggler
     if found is None:
-        return Quality("straggler", OK, f"no rank costs the others {SHARE:.0%} of the step or more, steadily")
+        return _nobody(len(run.steady_steps))
     if found.cause is None:
         why = "the rank idles before it arrives; whether its host is late cannot be told (see launches, cpu_gpu_clock)"
         return Quality("straggler", ESTIMATED, why)

@@ -195,6 +195,7 @@ def _steps(report: Report) -> str:
     over = f"medians over the {steady} steady ones" if steady > 1 else "of the only steady one"
     figures = f"figures are {over}" if steady else "none of them is steady"
     lines = [f"steps     {steps.count} by {plain(steps.source)}; {figures}"]
+    lines += [f"          {plain(note, 200)}" for note in steps.notes]
     by_reason: dict[str, list[int]] = {}
     for step, reason in steps.excluded.items():
         by_reason.setdefault(reason, []).append(step)

@@ -46,13 +46,17 @@ def read(
             results.put((number, None))
 
     # Daemons: an interrupted read must not keep the process from ending.
-    for number in range(len(bounds)):
-        Thread(target=work, args=(number,), daemon=True).start()
+    threads = [Thread(target=work, args=(number,), daemon=True) for number in range(len(bounds))]
+    for thread in threads:
+        thread.start()
     found: dict[int, Chunks] = {}
     try:
         for _ in bounds:
             number, chunks = results.get()
             if chunks is None:
+                stop.set()
+                for thread in threads:
+                    thread.join()
                 return None
             found[number] = chunks
     finally:

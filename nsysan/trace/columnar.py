@@ -26,6 +26,7 @@ _MAX_TABLES = 5_000
 #: Larger tables are read in parts.
 BULK_ROWS = 50_000
 _BATCH = 65_536
+_PARTS = 8
 #: Compressed, a file of one column of one value holds far more rows than bytes; nsys' own have less than one.
 _MOST_ROWS_A_BYTE = 100
 
@@ -136,10 +137,10 @@ def _in_parts(file: Path, wanted: Mapping[str, pl.DataType], where: Sequence[Whe
     types = {name: dtype if is_number(dtype) else pl.Binary() for name, dtype in wanted.items()}
     metadata = pq.ParquetFile(file).metadata
 
-    def of_group(group: int) -> Chunks:
+    def of_groups(groups: Sequence[int]) -> Chunks:
         chunks = Chunks(types)
         parts = pq.ParquetFile(file, metadata=metadata)
-        for batch in parts.iter_batches(_BATCH, [group], _needed(wanted, where), use_threads=False):
+        for batch in parts.iter_batches(_BATCH, groups, _needed(wanted, where), use_threads=False):
             rows = batch.filter(_mask(batch, where)) if where else batch
             progress.advance(batch.num_rows)
             if rows.num_rows:
@@ -147,7 +148,8 @@ def _in_parts(file: Path, wanted: Mapping[str, pl.DataType], where: Sequence[Whe
         return chunks
 
     whole = Chunks(types)
-    for chunks in each_of(of_group, range(metadata.num_row_groups)):
+    parts = np.array_split(np.arange(metadata.num_row_groups), _PARTS)
+    for chunks in each_of(of_groups, [part.tolist() for part in parts if len(part)]):
         whole.extend(chunks)
     frame = whole.frame()
     return frame.with_columns(_told(frame[name], dtype) for name, dtype in wanted.items() if not is_number(dtype))
@@ -158,22 +160,22 @@ def _mask(rows: pa.Table | pa.RecordBatch, where: Sequence[Where]) -> pa.Array |
     masks = []
     for condition in where:
         column = rows.column(condition.column)
-        if condition.one_of is not None:
-            masks.append(pc.is_in(column, _plain_values(condition.one_of, column.type)))
-        if condition.at_least is not None:
-            masks.append(pc.greater_equal(column, condition.at_least))
-        if condition.below is not None:
-            masks.append(pc.less(column, condition.below))
         if condition == Where(condition.column):
             masks.append(pc.is_valid(column))
+            continue
+        numbers = _plain(condition.column, column, pl.Int64())
+        if condition.one_of is not None:
+            masks.append(pc.is_in(numbers, _int64(condition.one_of)))
+        if condition.at_least is not None:
+            masks.append(pc.greater_equal(numbers, condition.at_least))
+        if condition.below is not None:
+            masks.append(pc.less(numbers, condition.below))
     return reduce(pc.and_, masks)
 
 
-def _plain_values(values: Sequence[int], dtype: pa.DataType) -> pa.Array:
-    """The numbers as an array of a column's type; those that it cannot hold are in no row."""
+def _int64(values: Sequence[int]) -> pa.Array:
     # pa.array would import pandas.
-    numbers = pa.Array.from_buffers(pa.int64(), len(values), [None, pa.py_buffer(np.array(values, dtype=np.int64))])
-    return numbers.cast(dtype, safe=False)
+    return pa.Array.from_buffers(pa.int64(), len(values), [None, pa.py_buffer(np.array(values, dtype=np.int64))])
 
 
 def _series(name: str, column: pa.ChunkedArray, dtype: pl.DataType) -> pl.Series:

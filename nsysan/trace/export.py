@@ -30,7 +30,7 @@ _MAX_TIME = 1 << 61  # 73 years in ns; sums and differences of such times stay w
 #: What no recording holds: an operation of the GPU of more than an hour, or a hundred days away from the others.
 _LONGEST_NS = 3_600 * 10**9
 _WIDEST_NS = 100 * 86_400 * 10**9
-_MOST_DEVICES = 1 << 16
+_MOST_DEVICES = 1 << 8
 #: With a larger share of unusable rows, the rest is no account of the run.
 _MAX_UNUSABLE = 0.01
 _NVTX_DOMAIN_CREATE = 75
@@ -137,6 +137,12 @@ class Trace:
         self._begin, self._end = begin, end
         self._forget("_kernel_rows", "kernels", "copies", "graph_replays", "calls")
 
+    def extent(self) -> tuple[int, int] | None:
+        """Start of the first kernel or replay, and of the last, whatever `narrow` says; None without any (ns)."""
+        starts = pl.concat([self._file.read(table, {"start": _I64}) for table in (_KERNELS, _GRAPH_TRACE)])["start"]
+        first, last = starts.min(), starts.max()
+        return None if first is None or last is None else (int(first), int(last))  # type: ignore[arg-type]
+
     def _work_wanted(self) -> list[Where]:
         whole = self._begin is None and self._end is None
         return [] if whole else [Where("start", at_least=self._begin, below=self._end)]
@@ -145,6 +151,10 @@ class Trace:
     def unusable_rows(self) -> dict[str, int]:
         """Rows of the frames read so far that are left out, by what they would be: their times or ids cannot be."""
         return {what: n for what, n in self._unusable.items() if n}
+
+    def damaged(self, what: str) -> NsysanError:
+        """The error for content that cannot be what nsys wrote."""
+        return self._file.damaged(what)
 
     def leave_out(self, what: str, rows: int) -> None:
         """Count rows that a reader of the frames leaves out."""

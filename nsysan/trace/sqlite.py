@@ -31,7 +31,7 @@ BULK_ROWS = 50_000
 _MAX_VALUE = 16 << 20
 _MAX_TABLES = 5_000
 _FEW = 8
-#: Longer texts and blobs are read one by one: a file can name one thousands of times.
+#: Columns with longer texts or blobs are left to the guarded connection: a file can name one thousands of times.
 _LONG = 4_096
 _ABSENT, _TOLD, _ODD = range(3)
 _ALLOWED = frozenset((sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION))
@@ -103,7 +103,7 @@ class SqliteFile:
     def _read_large(
         self, table: str, schema: Mapping[str, pl.DataType], numbers: Mapping[str, pl.DataType], where: Sequence[Where]
     ) -> pl.DataFrame:
-        """Columns in bulk, unless there are values that only the guarded connection may read."""
+        """Columns in bulk, but for those with values that only the guarded connection may read."""
         others = {name: dtype for name, dtype in schema.items() if name not in numbers}
         sources = {name: quoted(name) for name in numbers}
         types = dict(numbers)
@@ -115,12 +115,14 @@ class SqliteFile:
         self._check_types(table, list(numbers))
         progress.stage(f"reading {table}", 0 if where else self._last_row(table))
         frame = self._in_bulk(table, sources, types, where)
-        long = any((frame[name].bin.size() > _LONG).any() for name in others)
-        if long or any((frame[state] == _ODD).any() for state in states.values()):
-            return self._read_rows(table, {**schema, **dict.fromkeys(numbers, pl.Int64())}, where)
-        told = frame.select(pl.when(pl.col(states[name]) != _ABSENT).then(name).alias(name) for name in others)
-        texts = [name for name, dtype in others.items() if dtype == pl.String()]
-        return frame.with_columns(told).with_columns(decoded(told[name]) for name in texts).select(list(schema))
+        columns = []
+        for name, dtype in others.items():
+            if (frame[name].bin.size() > _LONG).any() or (frame[states[name]] == _ODD).any():
+                columns.append(self._read_rows(table, {name: dtype}, where)[name])
+                continue
+            told = frame.select(pl.when(pl.col(states[name]) != _ABSENT).then(name).alias(name))[name]
+            columns.append(decoded(told) if dtype == pl.String() else told)
+        return frame.with_columns(columns).select(list(schema))
 
     def _in_bulk(
         self, table: str, sources: Mapping[str, str], types: Mapping[str, pl.DataType], where: Sequence[Where]
@@ -142,7 +144,9 @@ class SqliteFile:
         """Rows through Python objects."""
         # Bytes in a column that is declared as text: read as text, what is not UTF-8 would be lost.
         wanted = [f"CAST({quoted(n)} AS BLOB)" if dtype == pl.Binary() else quoted(n) for n, dtype in schema.items()]
-        sql = f"SELECT {', '.join(wanted)} FROM {quoted(table)} WHERE TRUE{_and(where)} LIMIT {self._most_rows() + 1}"
+        # By row, not in the order of an index that a tool has added.
+        source = f"{quoted(table)} NOT INDEXED WHERE TRUE{_and(where)} LIMIT {self._most_rows() + 1}"
+        sql = f"SELECT {', '.join(wanted)} FROM {source}"
         self._start_statement(len(schema))
         has_bytes = pl.Binary() in schema.values()
         batch = 1_000 if has_bytes else _BATCH

@@ -11,13 +11,17 @@ from uuid import uuid4
 import nsysan
 from nsysan import progress
 from nsysan._errors import ExitCode, NsysanError
-from nsysan.model.part import Placement
+from nsysan.model.part import Placement, started
 from nsysan.model.reading import Recipe, Summary
 from nsysan.workers.held import Held, version
 from nsysan.workers.packing import packed, unpacked
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from distributed import Client, Future
+
+    from nsysan.trace.export import Trace
 
 _T = TypeVar("_T")
 #: Seconds for a scheduler to answer, and for a worker to be there.
@@ -40,6 +44,10 @@ class Cluster:
         self._recipes: list[Recipe] = []
         self._held: dict[int, Future] = {}
         self.sent = self.received = 0
+
+    def started(self, source: Path | Trace) -> int | None:
+        """When a report's session started."""
+        return cast("int | None", self._client.submit(started, source, pure=False).result(timeout=WAIT))
 
     def read(self, recipes: Sequence[Recipe]) -> list[Summary | NsysanError]:
         """Read each report; its summary, or why it cannot be read."""

@@ -18,8 +18,11 @@ from nsysan.memory import settle
 from nsysan.processors import processors
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from nsysan.model.part import Placement
     from nsysan.model.reading import Recipe, Summary
+    from nsysan.trace.export import Trace
     from nsysan.workers.held import Held
 
 _T = TypeVar("_T")
@@ -45,6 +48,12 @@ class Pool:
         self._home: dict[int, _Process] = {}
         self._recipes: dict[int, Recipe] = {}
         self._placements: dict[int, Placement] = {}
+
+    def started(self, source: Path | Trace) -> int | None:
+        """When a report's session started."""
+        from nsysan.model.part import started
+
+        return started(source)
 
     def read(self, recipes: Sequence[Recipe]) -> list[Summary | NsysanError]:
         """Read each report; its summary, or why it cannot be read."""
