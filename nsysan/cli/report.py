@@ -91,9 +91,10 @@ def command(
 ) -> None:
     """Account for every nanosecond of every decode step.
 
-    TRACE is an export of `nsys export --type sqlite`, or an .nsys-rep where nsys is installed. Several (or a
-    folder, or a glob) are the reports of one run, one a rank or a host, and are put on one clock; one that
-    cannot be read is named and left out. They are only read. The summary goes to standard output, the page to OUTPUT.
+    TRACE is an export of `nsys export --type sqlite`, a folder of `--type parquetdir` or `arrowdir`, or an .nsys-rep
+    where nsys is installed. Several (or a folder, or a glob) are the reports of one run, one a rank or a host, and are
+    put on one clock; one that cannot be read is named and left out. They are only read. The summary goes to standard
+    output, the page to OUTPUT.
 
     \b
     Examples:
