@@ -134,9 +134,7 @@ def test_times_of_several_reports_are_those_of_the_first(real_trace: Real) -> No
     assert not part.failures
     assert len(part.ranks) == 4
     # By name: a clock made of fewer collectives may differ by some ns.
-    named = [
-        run.ledger.join(run.windows.select("step", "rank", "label"), on=["step", "rank"]) for run in (part, whole)
-    ]
+    named = [run.ledger.join(run.windows.select("step", "rank", "label"), on=["step", "rank"]) for run in (part, whole)]
     both = named[0].filter("steady").join(named[1], on=["rank", "label"], suffix="_whole")
     assert len(both) == part.ledger["steady"].sum() >= 4 * 4
     assert both["period_ns"].to_list() == both["period_ns_whole"].to_list()
