@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from nsysan.model.order import by_begin
+from nsysan.model.times import by_begin, by_time
 from nsysan.threads import each_of
 
 BETWEEN_STEPS = "between_steps"
@@ -103,8 +103,8 @@ def _caused(
 ) -> pl.DataFrame:
     """The idle intervals from `dry` to `begun` inside the windows, with their causes."""
     starts, finishes = windows["begin"].to_numpy(), windows["finish"].to_numpy()
-    window = np.searchsorted(starts, dry, side="right") - 1
-    inside = (window >= 0) & (dry < finishes[np.maximum(window, 0)])
+    window = by_time(dry, starts, finishes)
+    inside = window >= 0
     dry, begun, window = dry[inside], begun[inside], window[inside]
     after = told(following[inside])
     last = told(before[inside]).select("stream", "context", "correlation", "graph_node")
@@ -146,8 +146,7 @@ def _in_sync(threads: pl.Series, times: _I64, syncs: pl.DataFrame) -> npt.NDArra
     for (owner,), own in syncs.partition_by("thread", as_dict=True).items():
         at = np.flatnonzero(thread == owner)
         begun = own.sort("start")
-        last = np.searchsorted(begun["start"].to_numpy(), times[at], side="right") - 1
-        inside[at] = (last >= 0) & (begun["end"].to_numpy()[last] > times[at])
+        inside[at] = by_time(times[at], begun["start"].to_numpy(), begun["end"].to_numpy()) >= 0
     return inside
 
 

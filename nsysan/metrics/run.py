@@ -17,11 +17,7 @@ from nsysan.metrics.tally import TALLIED, Tally, tally
 from nsysan.model.narrow import WHOLE, Narrow
 from nsysan.model.part import Part, Parts
 from nsysan.model.run import Model, build_model
-from nsysan.threads import each_of
 from nsysan.trace.export import Trace
-
-#: So many operations at a time are there as frames, which take several times as much as they do otherwise.
-_AT_ONCE = 4_000_000
 
 
 class Run(Model):
@@ -64,9 +60,7 @@ def analyze(
 
 def _ledger(part: Part) -> pl.DataFrame | None:
     names = ("rank", "begin", "end", "trimmed", "cls", "step", "last")
-    return _of_ranks(
-        part, part.windows, lambda rank, windows: build_ledger(part.frame(names, rank), windows.sort("begin"))
-    )
+    return _of_ranks(part, part.windows, lambda rank, windows: build_ledger(part.frame(names, rank), windows))
 
 
 def _gaps(part: Part) -> pl.DataFrame | None:
@@ -94,7 +88,7 @@ def _spent(part: Part, calls: pl.DataFrame) -> pl.DataFrame | None:
 
 
 def _tally(part: Part) -> Tally:
-    return reduce(add, each_of(lambda rank: tally(part.frame(TALLIED, rank)), part.ranks))
+    return reduce(add, part.each(lambda rank: tally(part.frame(TALLIED, rank))))
 
 
 def _of_ranks(
@@ -105,8 +99,7 @@ def _of_ranks(
     ranks = [rank for rank in part.ranks if rank in own]
     if not ranks:
         return None
-    at_once = max(1, _AT_ONCE * len(part.ranks) // max(1, len(part.operations)))
-    return pl.concat(each_of(lambda rank: figures(rank, own[rank]), ranks, at_once))
+    return pl.concat(part.each(lambda rank: figures(rank, own[rank]), ranks))
 
 
 def _together(found: Sequence[pl.DataFrame | None]) -> pl.DataFrame:

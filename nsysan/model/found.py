@@ -59,10 +59,3 @@ def frame(rank_key: object, starts: _I64, ends: _I64, label: str) -> pl.DataFram
     """Windows of one rank, with the columns of WINDOWS."""
     columns = {"rank_key": np.full(len(starts), rank_key), "begin": starts, "finish": ends}
     return pl.DataFrame(columns).with_columns(label=pl.lit(label)).cast(pl.Schema(WINDOWS))
-
-
-def by_time(begun: _I64, starts: _I64, ends: _I64) -> _I64:
-    """For each time the number of the window in which it lies, -1 for none."""
-    window = np.searchsorted(starts, begun, side="right") - 1
-    inside = (window >= 0) & (begun < ends[np.maximum(window, 0)])
-    return np.where(inside, window, -1)

@@ -14,9 +14,10 @@ from nsysan.model import classes
 from nsysan.model.classes import Catalogue
 from nsysan.model.operations import Operations
 from nsysan.threads import Beside, each_of
+from nsysan.trace.chunks import fitted
 from nsysan.trace.codes import codes
 from nsysan.trace.export import UNNAMED, WORK, Trace
-from nsysan.trace.narrow import fitted
+from nsysan.trace.rows import none_if_negative
 
 _CATEGORY = pl.Categorical()
 _I64 = npt.NDArray[np.int64]
@@ -206,9 +207,7 @@ def _launches(
             _look_up(correlation[rows], correlations, own, index[rows])
 
     each_of(of_process, range(len(processes)))
-    found = pl.Series(index)
-    if (index < 0).any():
-        found = pl.select(index=found).select(pl.when(pl.col("index") >= 0).then("index")).to_series()
+    found = none_if_negative(index) if (index < 0).any() else pl.Series(index)
     return {
         "launch_start": calls["start"].gather(found),
         "launch_ns": calls["duration"].gather(found),

@@ -78,13 +78,8 @@ class Narrow:
 
     def of_work(
         self, work: pl.DataFrame, in_step: npt.NDArray[np.bool_], windows: pl.DataFrame, offset: int
-    ) -> npt.NDArray[np.int64] | None:
-        """Which of the operations (begin, end, on a clock that is `offset` ns behind) can matter to these windows.
-
-        None for all.
-        """
-        if self.steps is None:
-            return None
+    ) -> npt.NDArray[np.int64]:
+        """Which of the operations (begin, end, on a clock that is `offset` ns behind) can matter to these windows."""
         if windows.is_empty():
             return np.flatnonzero(in_step)
         begin, finish = windows.select(pl.min("begin") - offset, pl.max("finish") - offset).row(0)

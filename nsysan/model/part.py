@@ -20,6 +20,7 @@ from nsysan.model.ranks import Rank
 from nsysan.model.reading import Reading, Recipe, Summary, read, summarise
 from nsysan.threads import each_of
 from nsysan.trace.export import Trace
+from nsysan.trace.rows import none_if_negative
 
 _T = TypeVar("_T")
 
@@ -56,6 +57,8 @@ _OF_RUN = {
     "last": pl.Int64(),
 }
 _ON_CLOCK = ("start", "end", "begin", "launch_start", "launch_end")
+#: So many operations at a time are there as frames, which take several times as much as they do otherwise.
+_AT_ONCE = 4_000_000
 _LAUNCH_TIMES = ("launch_start", "launch_end")
 
 
@@ -133,10 +136,14 @@ class Part:
         if name in ("report", "rank"):
             return pl.repeat(self.number if name == "report" else rank, count, dtype=dtype, eager=True)
         if name == "step":
-            step = pl.Series(self.steps[rows])
-            return pl.select(step=step).select(pl.when(pl.col("step") >= 0).then("step").cast(dtype)).to_series()
+            return none_if_negative(self.steps[rows]).cast(dtype)
         table = self.placement.last if name == "last" else self.told
         return _sparse(table, name, rows).cast(dtype)
+
+    def each(self, function: Callable[[int], _T], ranks: Sequence[int] | None = None) -> list[_T]:
+        """The function of each of its ranks, or of these, as many at a time as their frames may take memory."""
+        at_once = _AT_ONCE * len(self.ranks) // max(1, len(self.operations))
+        return each_of(function, self.ranks if ranks is None else ranks, max(1, at_once))
 
     @cached_property
     def synchronise_calls(self) -> pl.DataFrame:
@@ -146,7 +153,7 @@ class Part:
     @cached_property
     def host_clocks(self) -> dict[int, HostClock]:
         """Whether launch calls and GPU work of each rank are on one clock."""
-        found = each_of(lambda rank: host_clock(self.frame(CLOCKED, rank)), self.ranks)
+        found = self.each(lambda rank: host_clock(self.frame(CLOCKED, rank)))
         return dict(sorted(zip(self.ranks, found, strict=True)))
 
     def clocked(self, names: Sequence[str], rank: int, at: npt.NDArray[np.int64] | None = None) -> pl.DataFrame:
@@ -175,8 +182,7 @@ def _sparse(table: pl.DataFrame, name: str, rows: slice | npt.NDArray[np.int64])
         place = np.where(known[nearest] == rows, nearest, -1)
     else:
         place = np.full(len(rows), -1, dtype=np.int64)
-    index = pl.select(n=pl.Series(place)).select(pl.when(pl.col("n") >= 0).then("n")).to_series()
-    return table[name].gather(index)
+    return table[name].gather(none_if_negative(place))
 
 
 def place(reading: Reading, placement: Placement) -> Part:
@@ -190,13 +196,11 @@ def place(reading: Reading, placement: Placement) -> Part:
     steps = step_of[reading.found.member]
     steps[placement.passing["row"].to_numpy()] = placement.passing["step"].to_numpy()
     rows = {}
-    for key in placement.keys:
+    narrow = reading.recipe.narrow
+    for key in placement.keys if narrow.steps is not None else ():
         first, last = work.rows(key)
-        chosen = reading.recipe.narrow.of_work(
-            work.frame(["begin", "end"], key), steps[first:last] >= 0, placement.windows, placement.offset
-        )
-        if chosen is not None:
-            rows[key] = chosen + first
+        times = work.frame(["begin", "end"], key)
+        rows[key] = first + narrow.of_work(times, steps[first:last] >= 0, placement.windows, placement.offset)
     return Part(placement, reading.trace, work, steps, rows, reading.told)
 
 

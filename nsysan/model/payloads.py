@@ -16,6 +16,7 @@ import polars as pl
 
 from nsysan.model.asof import join_nearest
 from nsysan.model.binary import BYTES, COMMUNICATOR, DEVICE, RANK, RANKS, Schemas, decode, schemas_of
+from nsysan.model.times import by_time
 from nsysan.trace.codes import codes
 from nsysan.trace.export import Trace
 
@@ -178,9 +179,9 @@ def _innermost(points: pl.DataFrame, calls: pl.DataFrame) -> pl.DataFrame:
         depth = np.arange(len(own)) - np.searchsorted(np.sort(ends[own]), starts[own])
         for level in np.unique(depth)[::-1]:
             candidates, left = own[depth == level], at[found[at] < 0]
-            last = np.searchsorted(starts[candidates], time[left], side="right") - 1
-            inside = (last >= 0) & (ends[candidates[last]] >= time[left])
-            found[left[inside]] = candidates[last[inside]]
+            # A range's last ns is still inside.
+            number = by_time(time[left], starts[candidates], ends[candidates] + 1)
+            found[left[number >= 0]] = candidates[number[number >= 0]]
     held = found >= 0
     rest = calls.drop("thread").select(pl.all().gather(pl.Series(found[held])))
     return pl.concat([points.filter(pl.Series(held)), rest], how="horizontal")

@@ -21,6 +21,7 @@ from nsysan.model.ranks import Rank, identify_ranks
 from nsysan.model.windows import find_windows
 from nsysan.threads import each_of
 from nsysan.trace.export import Trace
+from nsysan.trace.rows import none_if_negative
 
 #: Up to this many pairs of a window and a kind of operation have a place each; more are looked for.
 _PLACES = 1 << 22
@@ -127,8 +128,7 @@ def summarise(reading: Reading) -> Summary:
     stepped[[key for key, _ in reading.ranks]] = True
     at = work.of_class(classes.COMMUNICATION)
     calls = work.frame([name for name in CALL if name in OPERATION], at=at)
-    member = pl.select(n=pl.Series(found.member[at])).select(pl.when(pl.col("n") >= 0).then("n")).to_series()
-    calls = calls.with_columns(begins.gather(member).alias("member")).filter(
+    calls = calls.with_columns(begins.gather(none_if_negative(found.member[at])).alias("member")).filter(
         pl.Series(stepped[calls["rank_key"].to_numpy()])
     )
     calls = in_words(calls).join(reading.told, on="row", how="left", maintain_order="left")

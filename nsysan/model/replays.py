@@ -6,9 +6,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from nsysan.model.found import Found, Membership, by_time, frame
+from nsysan.model.found import Found, Membership, frame
 from nsysan.model.operations import Operations
 from nsysan.model.period import find_repetition
+from nsysan.model.times import by_time
 
 _I64 = npt.NDArray[np.int64]
 _OF_REPLAYS = ("begin", "end", "correlation", "graph", "graph_node", "type", "name")

@@ -14,6 +14,7 @@ from nsysan.model.found import WINDOWS, Found, Members, Membership, frame
 from nsysan.model.operations import Operations
 from nsysan.model.repeats import by_period
 from nsysan.model.replays import by_replays
+from nsysan.model.times import by_time
 from nsysan.threads import each_of
 from nsysan.trace.export import Trace
 
@@ -170,9 +171,9 @@ def _launched_inside(work: Operations, ranges: pl.DataFrame) -> Members:
 
 def _open_range(time: _I64, ranges: pl.DataFrame) -> _I64:
     """For each time the id of the last of the ranges, which are by start, begun by then; -1 if it has ended."""
-    index = np.searchsorted(ranges["start"].to_numpy(), time, side="right") - 1
-    inside = (index >= 0) & (time <= ranges["end"].to_numpy()[np.maximum(index, 0)])
-    return np.where(inside, ranges["range_id"].to_numpy().astype(np.int64)[index], -1)
+    # A range's last ns is still inside.
+    index = by_time(time, ranges["start"].to_numpy(), ranges["end"].to_numpy() + 1)
+    return np.where(index >= 0, ranges["range_id"].to_numpy().astype(np.int64)[index], -1)
 
 
 def _whole(work: Operations) -> Found:

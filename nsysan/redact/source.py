@@ -11,11 +11,11 @@ from pathlib import Path
 
 from nsysan.redact import plan
 from nsysan.redact.secrets import DEVICE, HOST, PLACE, PROCESS, USER, Secrets
+from nsysan.trace.globals import PROCESS_MASK
 from nsysan.trace.guard import LEAST_ROW, OPCODES, STEP, Guard, read_only_uri
 from nsysan.trace.sqlite import quoted
 
-_THREADLESS = -(1 << 24)
-_PID = f"& {_THREADLESS}"
+_PID = f"& {PROCESS_MASK}"
 _MAX_VALUE = 64_000_000  # bytes of one text; nsys' longest known has 60 kB
 
 
@@ -104,7 +104,7 @@ class _Reader:
             i for i, v in self._rows(plan.STRINGS, "id", "value") if re.match(r"(?:nccl)?Comm(?:Init|Split)", str(v))
         }
         return {
-            thread & _THREADLESS
+            thread & PROCESS_MASK
             for text, text_id, thread in self._rows(plan.NVTX, *columns)
             if isinstance(thread, int) and (text_id in inits or re.match(r"(?:nccl)?Comm(?:Init|Split)", str(text)))
         }

@@ -11,7 +11,6 @@ from nsysan.metrics.skew import Straggler
 from nsysan.model import classes
 from nsysan.model.part import Part
 from nsysan.report.text import counted, plain
-from nsysan.threads import each_of
 
 _OF_COMPUTE = ("rank", "step", "name", "begin", "end")
 #: One collective is named if it has this share of what the rank causes, one kernel if it has it of the compute.
@@ -99,7 +98,7 @@ def _longer_kernel(straggler: Straggler, run: Run) -> tuple[str, int, int] | Non
 
 def _usual_compute(part: Part, steps: list[int]) -> pl.DataFrame:
     """rank, name, ns, calls: what a rank's compute kernels of that name take in a step, median over these steps."""
-    compute = each_of(lambda rank: part.frame(_OF_COMPUTE, rank, where=(classes.COMPUTE,)), part.ranks)
+    compute = part.each(lambda rank: part.frame(_OF_COMPUTE, rank, where=(classes.COMPUTE,)))
     kernels = pl.concat(compute).filter(pl.col("step").is_in(steps))
     per_step = kernels.group_by("rank", "step", "name").agg(ns=(pl.col("end") - pl.col("begin")).sum(), calls=pl.len())
     # Nor does one that a step does not run.

@@ -16,7 +16,6 @@ from nsysan.model.operations import in_words, is_communication
 from nsysan.model.part import Part
 from nsysan.model.samples import METRICS
 from nsysan.report.diagnosis import Diagnosis
-from nsysan.threads import each_of
 
 LAUNCH = "launch"
 RANGE = "nvtx"
@@ -195,7 +194,7 @@ def operations_of(part: Part, steps: list[int]) -> list[pl.DataFrame]:
         work, windows = part.clocked(_OPERATION, rank), part.windows.filter(pl.col("rank") == rank)
         return [_inside(work, windows.filter(pl.col("step") == step)) for step in steps]
 
-    return [in_words(pl.concat(parts)) for parts in zip(*each_of(of_rank, part.ranks), strict=True)]
+    return [in_words(pl.concat(parts)) for parts in zip(*part.each(of_rank), strict=True)]
 
 
 def _inside(work: pl.DataFrame, windows: pl.DataFrame) -> pl.DataFrame:

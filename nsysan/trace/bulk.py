@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from queue import SimpleQueue
-from threading import Event, Thread
+from functools import partial
+from threading import Event
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from nsysan import progress
 from nsysan.processors import processors
-from nsysan.trace.narrow import Chunks
+from nsysan.threads import Beside
+from nsysan.trace.chunks import Chunks
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,41 +30,35 @@ def parts() -> int:
 
 
 def read(
-    uri: str, statement: str, types: Mapping[str, pl.DataType], bounds: Sequence[tuple[int, int]], most: tuple[int, int]
+    uri: str, statements: Sequence[str], types: Mapping[str, pl.DataType], most: tuple[int, int]
 ) -> pl.DataFrame | None:
-    """The columns of a statement with two places for numbers, {} and {}, once for each of the bounds, in their order.
+    """The columns of all statements, which are read at the same time, behind each other.
 
     types: Int64, Int32 (see store.Store.read) or Binary by column. None where a value is of another type and not null,
     the file cannot be read on, or there are more rows, or bytes of Binary columns, than `most`.
     """
     stop = Event()
-    results: SimpleQueue[tuple[int, Chunks | None]] = SimpleQueue()
 
-    def work(number: int) -> None:
+    def part(statement: str) -> Chunks | None:
         try:
-            results.put((number, _chunks(uri, statement, types, bounds[number], most, stop)))
-        except Exception:  # a thread has nobody to tell but the one that waits for its result
-            results.put((number, None))
+            chunks = _chunks(uri, statement, types, most, stop)
+        except Exception:  # whatever the driver raises, the file cannot be read on
+            chunks = None
+        if chunks is None:
+            stop.set()
+        return chunks
 
-    # Daemons: an interrupted read must not keep the process from ending.
-    threads = [Thread(target=work, args=(number,), daemon=True) for number in range(len(bounds))]
-    for thread in threads:
-        thread.start()
-    found: dict[int, Chunks] = {}
-    try:
-        for _ in bounds:
-            number, chunks = results.get()
-            if chunks is None:
-                stop.set()
-                for thread in threads:
-                    thread.join()
-                return None
-            found[number] = chunks
-    finally:
-        stop.set()
     whole = Chunks(types)
-    for number in sorted(found):
-        whole.extend(found.pop(number))
+    with Beside() as beside:
+        results = [beside.begin(partial(part, statement)) for statement in statements]
+        try:
+            for result in results:
+                chunks = result()
+                if chunks is None:
+                    return None
+                whole.extend(chunks)
+        finally:
+            stop.set()
     return None if whole.exceeds(*most) else whole.frame()
 
 
@@ -71,7 +66,6 @@ def _chunks(
     uri: str,
     statement: str,
     types: Mapping[str, pl.DataType],
-    bound: tuple[int, int],
     most: tuple[int, int],
     stop: Event,
 ) -> Chunks | None:
@@ -91,7 +85,7 @@ def _chunks(
             query.set_sql_query(f"PRAGMA {pragma}")
             query.execute_update()
         query.set_options(**{adbc_driver_sqlite.StatementOptions.BATCH_ROWS.value: str(BATCH)})
-        query.set_sql_query(statement.format(*bound))
+        query.set_sql_query(statement)
         stream, _ = query.execute_query()
         for batch in pa.RecordBatchReader.from_stream(stream):
             if batch.num_rows and batch.schema != schema:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from nsysan.trace.chunks import fitted
 from nsysan.trace.codes import codes
 from nsysan.trace.globals import process_of
-from nsysan.trace.narrow import fitted
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,12 @@ class Calls:
         told = self.callers.select(pl.all().gather(table["caller"]))
         return table.select(
             "start",
+            (pl.col("start") + pl.col("duration")).alias("end"),
             told["process"],
             told["thread"],
             pl.col("correlation").cast(pl.Int64),
             told["name"],
-            end=pl.col("start") + pl.col("duration"),
-        ).select("start", "end", "process", "thread", "correlation", "name")
+        )
 
 
 def calls_of(frame: pl.DataFrame) -> Calls:

@@ -109,7 +109,7 @@ def _numbers(column: pl.Series) -> _I64:
 
 
 class _Places:
-    """A number from 0 up to `count` for each value of a column, the same for equal ones."""
+    """A number from 0 up, below `count`, for each value of a column, the same for equal ones."""
 
     def __init__(self, column: pl.Series) -> None:
         self._column = column.to_physical() if column.dtype == pl.Categorical else column

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from nsysan import progress
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.threads import each_of
-from nsysan.trace.narrow import Chunks, fitted
+from nsysan.trace.chunks import Chunks, fitted
 from nsysan.trace.store import Where, applicable, completed, damaged, decoded, is_number
 
 SUFFIXES = {".parquet": "parquetdir", ".arrow": "arrowdir"}
@@ -72,11 +72,12 @@ class ColumnarFolder:
         conditions = applicable(where, there)
 
         def frame(file: Path) -> pl.DataFrame:
-            if _rows(file) > _MOST_ROWS_A_BYTE * file.stat().st_size:
+            count = _rows(file)
+            if count > _MOST_ROWS_A_BYTE * file.stat().st_size:
                 raise pa.ArrowInvalid("more rows than its bytes can hold")
             wanted = {name: columns[name] for name in present}
-            if file.suffix == ".parquet" and _rows(file) >= BULK_ROWS:
-                progress.stage(f"reading {table}", _rows(file))
+            if file.suffix == ".parquet" and count >= BULK_ROWS:
+                progress.stage(f"reading {table}", count)
                 return _in_parts(file, wanted, conditions)
             rows = _table(file, _needed(wanted, conditions))
             if conditions:

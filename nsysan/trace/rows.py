@@ -1,8 +1,15 @@
-"""Rows of large frames without a copy where none is needed."""
+"""Rows of large frames: those that are kept, and those that are pointed at."""
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
+
+
+def none_if_negative(numbers: npt.NDArray[np.integer]) -> pl.Series:
+    """The numbers, null where they are negative: what an index that finds nothing is gathered by."""
+    return pl.Series(numbers).to_frame("n").select(pl.when(pl.col("n") >= 0).then("n")).to_series()
 
 
 def kept(frame: pl.DataFrame, *predicates: pl.Expr) -> pl.DataFrame:

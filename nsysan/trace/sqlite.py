@@ -18,8 +18,8 @@ from nsysan import progress
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.trace import bulk
 from nsysan.trace.btree import is_tree, page_kinds
+from nsysan.trace.chunks import fitted
 from nsysan.trace.guard import LEAST_ROW, OPCODES, STEP, Guard, read_only_uri
-from nsysan.trace.narrow import fitted
 from nsysan.trace.store import Where, applicable, completed, damaged, decoded, is_number
 
 MAGIC = b"SQLite format 3\x00"
@@ -132,10 +132,11 @@ class SqliteFile:
         if where and not is_tree(self.path, self._root(table), self._page_kinds):
             raise self.damaged(f"table {table}: its pages form no tree")
         columns = ", ".join(f"{source} AS {quoted(name)}" for name, source in sources.items())
-        statement = f"SELECT {columns} FROM {quoted(table)}".replace("{", "{{").replace("}", "}}")
-        statement += " WHERE rowid BETWEEN {} AND {}" + _and(where).replace("{", "{{").replace("}", "}}")
-        most = (self._most_rows(), 2 * self._size + _MAX_VALUE)
-        frame = bulk.read(self._uri, statement, types, self._row_bounds(table), most)
+        statements = [
+            f"SELECT {columns} FROM {quoted(table)} WHERE rowid BETWEEN {first} AND {last}{_and(where)}"
+            for first, last in self._row_bounds(table)
+        ]
+        frame = bulk.read(self._uri, statements, types, (self._most_rows(), 2 * self._size + _MAX_VALUE))
         if frame is None:
             raise self.damaged(f"table {table} holds values of a wrong type, or more than its pages can")
         return frame

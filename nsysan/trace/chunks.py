@@ -41,10 +41,10 @@ class Chunks:
         return self.rows > rows or sum(own.size for own in self._columns.values() if isinstance(own, _Bytes)) > size
 
     def extend(self, others: Chunks) -> None:
-        """The rows of another, behind the own."""
+        """The rows of another, behind the own; it is left without its columns, or their memory would be held twice."""
         self.rows += others.rows
         for name, own in self._columns.items():
-            own.extend(others._columns[name])
+            own.extend(others._columns.pop(name))
 
     def frame(self) -> pl.DataFrame:
         """All rows, which are no longer held here: a column is let go when the next is made."""

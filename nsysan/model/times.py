@@ -1,4 +1,4 @@
-"""Operations in the order in which they begin to count."""
+"""Times: the order of operations, and the intervals in which times lie."""
 
 from __future__ import annotations
 
@@ -14,3 +14,10 @@ def by_begin(begins: _I64, ends: _I64, rows: npt.NDArray[np.uint32]) -> _I64 | N
     same_end = same & (ends[1:] == ends[:-1])
     later = (begins[1:] > begins[:-1]) | same & (ends[1:] > ends[:-1]) | same_end & (rows[1:] > rows[:-1])
     return None if later.all() else np.lexsort((rows, ends, begins))
+
+
+def by_time(begun: _I64, starts: _I64, ends: _I64) -> _I64:
+    """For each time the number of the last interval begun by then, if it lies in it, else -1; starts: ascending."""
+    window = np.searchsorted(starts, begun, side="right") - 1
+    inside = (window >= 0) & (begun < ends[np.maximum(window, 0)])
+    return np.where(inside, window, -1)
