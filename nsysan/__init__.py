@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from nsysan.model.selection import Narrow
+    from nsysan.model.selection import Selection
     from nsysan.run.run import Run
     from nsysan.trace.export import Trace
 
@@ -38,10 +38,10 @@ def analyze(
     steps: str | None = None,
     *,
     use_nvtx: bool = True,
-    narrow: Narrow | None = None,
+    selection: Selection | None = None,
 ) -> Run:
-    """Find ranks, steps and collectives of a trace, or of a run's traces (see nsysan.run.model.build_model)."""
+    """Find ranks, steps and collectives of a trace, or of a run's traces (see nsysan.run.analyze)."""
     from nsysan.model.selection import WHOLE
-    from nsysan.run.run import analyze
+    from nsysan.run.analyze import analyze
 
-    return analyze(traces, steps, use_nvtx=use_nvtx, narrow=narrow or WHOLE)
+    return analyze(traces, steps, use_nvtx=use_nvtx, selection=selection or WHOLE)

@@ -22,12 +22,12 @@ from hypothesis import strategies as st
 import nsysan
 from nsysan import ExitCode
 from nsysan.compare import comparison as compare_module
+from nsysan.compare.compared_run import ComparedRun, compared_run
 from nsysan.compare.comparison import CHANGED, FEW, INCOMPARABLE, NOISE, Comparison, Figure, compare
 from nsysan.compare.document_of import to_document, to_json
 from nsysan.compare.families import match_families
 from nsysan.compare.page_of import to_html
 from nsysan.compare.scaling import lost_sentence, replicas_sentence, widening_sentence
-from nsysan.compare.side import Side, build_side
 from nsysan.compare.significance import holm, mann_whitney
 from nsysan.compare.text_of import to_markdown, to_text
 from nsysan.run.run import Run
@@ -51,8 +51,8 @@ EAGER = (
 )
 
 
-def side(path: Path, label: str = "A", batch: int = 1) -> Side:
-    return build_side(label, nsysan.analyze(nsysan.open_trace(path)), nsysan.__version__, batch)
+def side(path: Path, label: str = "A", batch: int = 1) -> ComparedRun:
+    return compared_run(label, nsysan.analyze(nsysan.open_trace(path)), nsysan.__version__, batch)
 
 
 def loop(
@@ -105,7 +105,7 @@ def verdicts(comparison: Comparison) -> dict[str, str]:
 
 
 def of_fixtures(analyzed: Analyze, *names: str) -> Comparison:
-    sides = [build_side("ABC"[i], analyzed(name), nsysan.__version__) for i, name in enumerate(names)]
+    sides = [compared_run("ABC"[i], analyzed(name), nsysan.__version__) for i, name in enumerate(names)]
     return compare(sides, nsysan.__version__)
 
 
@@ -264,8 +264,8 @@ def test_scaling_on_paper(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("narrow", "wide", "words"), [(1, 2, "second GPU"), (2, 3, "1 more GPU "), (3, 5, "2 more GPUs")]
 )
-def test_what_is_bought_has_a_name(tmp_path: Path, narrow: int, wide: int, words: str) -> None:
-    a, b = (loop(tmp_path / f"{n}.sqlite", ranks=n) for n in (narrow, wide))
+def test_what_is_bought_has_a_name(tmp_path: Path, selection: int, wide: int, words: str) -> None:
+    a, b = (loop(tmp_path / f"{n}.sqlite", ranks=n) for n in (selection, wide))
     found = compare([side(a), side(b, "B")], nsysan.__version__).scaling
     assert found is not None
     assert words in widening_sentence(found.steps[0])

@@ -140,7 +140,7 @@ def test_paths_with_special_characters(tmp_path: Path, name: str) -> None:
     folder = tmp_path / name
     folder.mkdir()
     trace = paper_trace(folder / f"{name}.sqlite", ranks=1)
-    assert nsysan.analyze(nsysan.open_trace(trace)).ranks[0].report == f"{name}.sqlite"
+    assert nsysan.analyze(nsysan.open_trace(trace)).ranks[0].trace == f"{name}.sqlite"
     assert os.listdir(folder) == [f"{name}.sqlite"]
 
 

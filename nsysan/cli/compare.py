@@ -72,14 +72,14 @@ def command(
     if alike(files):
         raise click.UsageError(f"{' and '.join(files)} name one file")
 
+    from nsysan.compare.compared_run import ComparedRun, compared_run, letters
     from nsysan.compare.comparison import compare
-    from nsysan.compare.side import Side, build_side, letters
 
     each = batches if len(batches) == len(sides) else (batches or (1,)) * len(sides)
-    built: list[Side] = []
+    built: list[ComparedRun] = []
     for label, inputs, batch in zip(letters(len(sides)), paths, each, strict=True):
         with analysed(inputs, steps, use_nvtx=not no_nvtx, quiet=quiet, jobs=jobs, scheduler=scheduler) as run:
-            built.append(build_side(label, run, nsysan.__version__, batch))
+            built.append(compared_run(label, run, nsysan.__version__, batch))
     comparison = compare(built, nsysan.__version__)
 
     from nsysan.compare.document_of import to_json

@@ -7,7 +7,7 @@ from nsysan.page.elements import plot, render, section
 from nsysan.page.glossary import definitions
 from nsysan.page.lanes import timeline_data
 from nsysan.page.pack import INLINE
-from nsysan.page.top import lead
+from nsysan.page.verdict_section import lead
 from nsysan.report.build import Report
 from nsysan.text import counted
 

@@ -130,7 +130,7 @@ class Trace:
         self._begin: int | None = None
         self._end: int | None = None
 
-    def narrow(self, begin: int | None = None, end: int | None = None) -> None:
+    def limit_time(self, begin: int | None = None, end: int | None = None) -> None:
         """Read only GPU work that starts from `begin` to before `end` (ns)."""
         if (begin, end) == (self._begin, self._end):
             return
@@ -138,7 +138,7 @@ class Trace:
         self._forget("_kernel_rows", "kernels", "copies", "graph_replays", "calls")
 
     def extent(self) -> tuple[int, int] | None:
-        """Start of the first kernel or replay, and of the last, whatever `narrow` says; None without any (ns)."""
+        """Start of the first kernel or replay, and of the last, whatever `limit_time` says; None without any (ns)."""
         starts = pl.concat([self._file.read(table, {"start": _I64}) for table in (_KERNELS, _GRAPH_TRACE)])["start"]
         first, last = starts.min(), starts.max()
         return None if first is None or last is None else (int(first), int(last))  # type: ignore[arg-type]
