@@ -40,6 +40,8 @@ CALL = (
     "cls",
     "kind",
     "library",
+    "group_size",
+    "barrier",
     "message_bytes",
     "communicator",
 )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -87,6 +87,18 @@ class PlacedTrace:
     def number(self) -> int:
         """The trace's number in the run."""
         return self.placement.number
+
+    def of_ranks(self, ranks: Collection[int]) -> PlacedTrace:
+        """The same trace with these of its ranks alone."""
+        place = self.placement
+        kept = [(key, rank) for key, rank in zip(place.keys, place.ranks, strict=True) if rank.rank in ranks]
+        own = replace(
+            place,
+            keys=[key for key, _ in kept],
+            ranks=[rank for _, rank in kept],
+            windows=place.windows.filter(pl.col("rank").is_in(list(ranks))),
+        )
+        return replace(self, placement=own)
 
     @cached_property
     def ranks(self) -> list[int]:
@@ -254,6 +266,34 @@ class LocalTraces:
     def ask(self, question: Callable[..., _T], arguments: Sequence[tuple[object, ...]]) -> list[_T]:
         """The answer of each placed trace."""
         return [question(placed, *own) for placed, own in zip(self._placed, arguments, strict=True)]
+
+
+class OfRanks:
+    """Some ranks of the traces of a run, wherever these are held."""
+
+    def __init__(self, held: TraceSet, ranks: frozenset[int]) -> None:
+        self._held = held
+        self._ranks = ranks
+
+    def started(self, source: Path | Trace) -> int | None:
+        """When a trace's session started."""
+        return self._held.started(source)
+
+    def read(self, requests: Sequence[ReadRequest]) -> list[TraceSummary | NsysanError]:
+        """Read each trace; its summary, or why it cannot be read."""
+        return self._held.read(requests)
+
+    def place(self, placements: Mapping[int, Placement]) -> None:
+        """Give the traces their places."""
+        self._held.place(placements)
+
+    def ask(self, question: Callable[..., _T], arguments: Sequence[tuple[object, ...]]) -> list[_T]:
+        """The answer of these ranks of each placed trace."""
+        return self._held.ask(_asked, [(self._ranks, question, own) for own in arguments])
+
+
+def _asked(placed: PlacedTrace, ranks: frozenset[int], question: Callable[..., _T], own: tuple[object, ...]) -> _T:
+    return question(placed.of_ranks(ranks), *own)
 
 
 def started(source: Path | Trace) -> int | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from operator import add
 from pathlib import Path
@@ -20,8 +20,9 @@ from nsysan.model.metadata import TraceMetadata
 from nsysan.model.ranks import Rank
 from nsysan.model.steps.numbering import Steps
 from nsysan.run.clock import Clock
+from nsysan.run.groups import Group, Members
 from nsysan.run.figures import gaps_of, ledger_of, spent_of, tally_of, together
-from nsysan.run.placed import LocalTraces, PlacedTrace, TraceSet
+from nsysan.run.placed import LocalTraces, OfRanks, PlacedTrace, TraceSet
 from nsysan.trace.export import Trace
 
 _A = TypeVarTuple("_A")
@@ -49,7 +50,9 @@ class Run:
 
     ranks: in rank order. bystanders: (process, device) with GPU work but without a step. size: ranks of the largest
     communicator, None where no trace tells. clock: how several traces came onto one clock, None for one trace.
-    windows: step, rank, begin, finish, label, excluded (see model.steps.numbering.Steps).
+    groups: who communicates with whom. steps_of: the steps of each replica, by its ranks.
+    windows: step, rank, begin, finish, label, excluded (see model.steps.numbering.Steps); steps are numbered within
+    each replica.
     collectives: calls inside steps with the columns of run.matching.match_collectives.
     trace_set: its traces, wherever they are held. metadata: what is known of each; failures: those that could not be
     read. trace_of: number of the trace that shows a rank. stated_bytes: size of all-reduces of which no trace tells
@@ -60,7 +63,8 @@ class Run:
     bystanders: list[tuple[int, int]]
     size: int | None
     clock: Clock | None
-    steps: Steps
+    groups: list[Group]
+    steps_of: dict[Members, Steps]
     windows: pl.DataFrame
     collectives: pl.DataFrame
     trace_set: TraceSet
@@ -68,6 +72,31 @@ class Run:
     trace_of: dict[int, int]
     failures: list[Failure] = field(default_factory=list)
     stated_bytes: int | None = None
+
+    @property
+    def steps(self) -> Steps:
+        """The steps of the first replica, which is all of the run where there is one."""
+        return next(iter(self.steps_of.values()))
+
+    @cached_property
+    def replicas(self) -> list[Run]:
+        """Each replica as a run of its own: its ranks, windows and calls, and figures of these alone."""
+        if len(self.steps_of) == 1:
+            return [self]
+        return [self._of_ranks(ranks, steps) for ranks, steps in self.steps_of.items()]
+
+    def _of_ranks(self, ranks: Members, steps: Steps) -> Run:
+        own = pl.col("rank").is_in(list(ranks))
+        return replace(
+            self,
+            ranks=[rank for rank in self.ranks if rank.rank in ranks],
+            groups=[group for group in self.groups if set(group.ranks) & set(ranks)],
+            steps_of={ranks: steps},
+            windows=self.windows.filter(own),
+            collectives=self.collectives.filter(own),
+            trace_set=OfRanks(self.trace_set, frozenset(ranks)),
+            trace_of={rank: trace for rank, trace in self.trace_of.items() if rank in ranks},
+        )
 
     @cached_property
     def ledger(self) -> pl.DataFrame:
