@@ -264,8 +264,8 @@ def test_scaling_on_paper(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("narrow", "wide", "words"), [(1, 2, "second GPU"), (2, 3, "1 more GPU "), (3, 5, "2 more GPUs")]
 )
-def test_what_is_bought_has_a_name(tmp_path: Path, selection: int, wide: int, words: str) -> None:
-    a, b = (loop(tmp_path / f"{n}.sqlite", ranks=n) for n in (selection, wide))
+def test_what_is_bought_has_a_name(tmp_path: Path, narrow: int, wide: int, words: str) -> None:
+    a, b = (loop(tmp_path / f"{n}.sqlite", ranks=n) for n in (narrow, wide))
     found = compare([side(a), side(b, "B")], nsysan.__version__).scaling
     assert found is not None
     assert words in widening_sentence(found.steps[0])
