@@ -19,8 +19,9 @@ from nsysan.model.steps.engines import load_engines
 from nsysan.model.steps.finding import range_templates
 from nsysan.run.samples import METRICS, known_metrics
 from nsysan.text import percent, plain, table, us
-from nsysan.trace.export import Diagnostic, Trace
 from nsysan.trace.globals import pid_of
+from nsysan.trace.provenance import Diagnostic
+from nsysan.trace.trace import Trace
 
 _SHOWN_OPTIONS = (
     "CAPTURE_EVENT_TYPE",

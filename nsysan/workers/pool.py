@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from nsysan.model.loaded import ReadRequest, TraceSummary
     from nsysan.run.placed import Placement
-    from nsysan.trace.export import Trace
+    from nsysan.trace.trace import Trace
     from nsysan.workers.remote import RemoteTrace
 
 _T = TypeVar("_T")
