@@ -16,7 +16,7 @@ from nsysan.model.operations import is_communication
 from nsysan.model.payloads import communicator_ranks
 from nsysan.model.ranks import identify_ranks
 from nsysan.model.steps.engines import load_engines
-from nsysan.model.steps.finding import range_templates
+from nsysan.model.steps.search import range_templates
 from nsysan.run.samples import METRICS, known_metrics
 from nsysan.text import percent, plain, table, us
 from nsysan.trace.globals import pid_of

@@ -19,7 +19,7 @@ from nsysan.model.operations import OPERATION, Operations, in_words, is_communic
 from nsysan.model.payloads import with_payloads
 from nsysan.model.ranks import Rank, identify_ranks
 from nsysan.model.selection import WHOLE, Selection
-from nsysan.model.steps.finding import find_windows
+from nsysan.model.steps.search import find_windows
 from nsysan.model.steps.step_windows import StepWindows
 from nsysan.trace.trace import Trace
 

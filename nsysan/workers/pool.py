@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from nsysan import progress
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.columns.memory import settle
-from nsysan.columns.processors import processors
+from nsysan.columns.threads import processors
 
 if TYPE_CHECKING:
     from pathlib import Path
