@@ -11,7 +11,7 @@ import pytest
 import nsysan
 from nsysan.diagnosis.collectives import counted_steps
 from nsysan.metrics.bandwidth import Speed, peak_share, speed, total_bytes
-from nsysan.page import figures
+from nsysan.page import charts
 from nsysan.page.html import to_html
 from nsysan.report.build import Report, build_report
 from nsysan.report.document import to_document
@@ -121,7 +121,7 @@ def test_without_sizes_there_is_a_floor_and_no_speed(tmp_path: Path) -> None:
     report = trace_of(builder.write(tmp_path / "old.sqlite"))
     (family,) = report.collectives
     assert (family.floor, family.algbw, family.busbw, family.peak_share) == (8_000, None, None, None)
-    assert figures.speed_by_size(report) is None
+    assert charts.speed_by_size(report) is None
     status = {q.id: q.status for q in report.quality}
     assert status["wire_speed"] == "not_measurable"
     entry = to_document(report)["collectives"][0]
@@ -170,7 +170,7 @@ def test_a_sweep_counts_the_calls_of_every_step(tmp_path: Path) -> None:
 
 def test_the_chart_shows_floor_model_and_peak_over_the_sizes(tmp_path: Path) -> None:
     report = trace_of(sweep(tmp_path / "sweep.sqlite"))
-    figure = figures.speed_by_size(report)
+    figure = charts.speed_by_size(report)
     assert figure is not None
     lines = {trace.name.rpartition(": ")[2]: trace for trace in figure.data}
     assert set(lines) == {"wire p50", "floor", "NCCL's model", "busbw", "link's peak"}
