@@ -14,10 +14,10 @@ from nsysan.metrics.bandwidth import Speed, peak_share, speed, total_bytes
 from nsysan.page import charts
 from nsysan.page.html import to_html
 from nsysan.report.build import Report, build_report
-from nsysan.report.document import to_document
 from nsysan.report.terminal import to_text
 from nsysan.run.run import Run
 from tests.clitools import paper_trace, run_cli
+from tests.documents import document_of
 from tests.tracebuilder import ALLREDUCE_KERNEL, TraceBuilder, decode_loop
 
 KINDS = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all", "broadcast", "reduce", "send_recv")
@@ -124,7 +124,7 @@ def test_without_sizes_there_is_a_floor_and_no_speed(tmp_path: Path) -> None:
     assert charts.speed_by_size(report) is None
     status = {q.id: q.status for q in report.quality}
     assert status["wire_speed"] == "not_measurable"
-    entry = to_document(report)["collectives"][0]
+    entry = document_of(report)["collectives"][0]
     assert (entry["floor_ns"], entry["algbw_gbps"], entry["busbw_gbps"], entry["peak_share"]) == (
         8000,
         None,

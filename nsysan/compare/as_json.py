@@ -1,4 +1,4 @@
-"""A comparison as a JSON document: one object, keys stable within a schema number."""
+"""A comparison as a JSON document: one object, keys stable within a schema number (nsysan/data/compare.schema.json)."""
 
 from __future__ import annotations
 

@@ -34,6 +34,7 @@ _SHOWN_OPTIONS = (
     "NVTX",
 )
 _MAX_RANGES = 12
+SCHEMA = "nsysan.info/1"
 
 
 _OPERATION = (
@@ -152,8 +153,8 @@ def build_info(trace: Trace) -> Info:
 
 
 def to_info_document(info: Info) -> dict[str, Any]:
-    """The info as JSON-ready data."""
-    return {"schema": "nsysan.info/1", **asdict(info)}
+    """The info as JSON-ready data (see nsysan/data/info.schema.json)."""
+    return {"schema": SCHEMA, **asdict(info)}
 
 
 def to_info_text(info: Info) -> str:
