@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 import nsysan
+from nsysan.cli.inputs import analysed, expand, spread
 from nsysan.cli.outputs import alike, outputs_of, written
-from nsysan.cli.source import analysed, expand, spread
 from nsysan.output import write_text
 
 _PATH = click.Path(path_type=Path)
@@ -82,12 +82,12 @@ def command(
             built.append(compared_run(label, run, nsysan.__version__, batch))
     comparison = compare(built, nsysan.__version__)
 
-    from nsysan.compare.document_of import to_json
-    from nsysan.compare.text_of import to_markdown, to_text
+    from nsysan.compare.as_json import to_json
+    from nsysan.compare.as_text import to_markdown, to_text
 
     texts = {"--json": to_json, "--markdown": to_markdown}
     if output is not None:
-        from nsysan.compare.page_of import to_html
+        from nsysan.compare.as_page import to_html
 
         texts["-o"] = to_html
     for name, path in files.items():

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 import nsysan
+from nsysan.cli.inputs import analysed, expand, spread
 from nsysan.cli.options import NUMBERS, TIME, steps_of
 from nsysan.cli.outputs import alike, outputs_of, written
-from nsysan.cli.source import analysed, expand, spread
 from nsysan.output import write_bytes, write_text
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def command(
         if ranks is not None:
             report = of_ranks(report, ranks)
         if redact:
-            from nsysan.redact.report import redact_report
+            from nsysan.redact.masked_report import redact_report
 
             report = redact_report(report, [Path(source.path) for source in run.metadata])
     for name, path in files.items():

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 from nsysan.model import classes
-from nsysan.trace.export import WORK
+from nsysan.trace.vocabulary import WORK
 
 _CATEGORY = pl.Categorical()
 _I64 = npt.NDArray[np.int64]
@@ -74,9 +74,9 @@ class Operations:
     def frame(self, names: Iterable[str], key: int | None = None, at: _I64 | None = None) -> pl.DataFrame:
         """These columns (see OPERATION) of all operations, of those of an owner, or of the rows `at`.
 
-        row: number in the trace. Those of WORK are as exported. cls, kind, library, lookalike, group_size, barrier: see Catalogue. begin:
-        the effective start (see load._trimmed); trimmed: begin - start, ns. thread, launch_start, launch_end, launch:
-        of the API call, null where none is recorded.
+        row: number in the trace. Those of WORK are as exported. cls, kind, library, lookalike, group_size, barrier: see
+        Catalogue. begin: the effective start (see load._trimmed); trimmed: begin - start, ns. thread, launch_start,
+        launch_end, launch: of the API call, null where none is recorded.
         """
         chosen = _Rows(self, (0, len(self)) if key is None else self.rows(key), at)
         return pl.DataFrame([chosen.column(name).alias(name) for name in names])

@@ -10,8 +10,8 @@ import polars as pl
 
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.model.payloads import CommunicatorRank, communicator_ranks
-from nsysan.trace.export import Trace
 from nsysan.trace.globals import pid_of
+from nsysan.trace.trace import Trace
 
 _ENVIRONMENT = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK")
 BY_ORDER = "order of process and device"

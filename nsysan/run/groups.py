@@ -106,7 +106,8 @@ def find_groups(
     if not found:
         return calls, sorted(groups.values(), key=lambda g: g.ranks)
     rows = pl.concat(
-        own.filter(pl.col("rank").is_in(list(ranks))).select("row", _group=pl.lit(group.id)) for own, group, ranks in found
+        own.filter(pl.col("rank").is_in(list(ranks))).select("row", _group=pl.lit(group.id))
+        for own, group, ranks in found
     )
     calls = calls.join(rows, on="row", how="left", maintain_order="left")
     calls = calls.with_columns(group=pl.coalesce("group", "_group")).drop("_group")
@@ -144,17 +145,18 @@ def _of_kind(
     if size is not None and size >= len(ranks):
         # Some of its ranks may be in no trace.
         return [(Group(ranks, GroupSource.NAME, size), ranks)]
+    whole = [(Group(ranks, GroupSource.INFERRED, len(ranks)), ranks)]
+    if calls["cls"][0] == P2P:
+        # A send tells nothing of with whom it is; two ranks leave no choice.
+        return whole if len(ranks) == 2 else []
     fitting = sorted({(own, n) for own, n in known if n > 1 and size in (None, n) and set(own) & set(ranks)})
     distance = _distances(calls, ranks) if clocked and barrier else np.zeros((len(ranks), len(ranks)))
     made = _of_communicators(ranks, fitting, distance)
-    if made:
-        return made
-    if not barrier:
-        # A send tells nothing of with whom it is; two ranks leave no choice.
-        return [] if calls["cls"][0] == P2P and len(ranks) != 2 else [(Group(ranks, GroupSource.INFERRED, len(ranks)), ranks)]
+    if made or not barrier:
+        return made or whole
     found = inferred(distance, size)
     if not found:
-        return [(Group(ranks, GroupSource.INFERRED, len(ranks)), ranks)]
+        return whole
     own = [tuple(ranks[i] for i in place) for place in found]
     return [(Group(members, GroupSource.INFERRED, len(members)), members) for members in own]
 

@@ -96,8 +96,10 @@ def _lanes(collectives: pl.DataFrame) -> pl.Series:
     streams = streams.with_columns(lane=pl.col("first").rank("ordinal").over(*key, "rank").cast(pl.Int64) - 1)
     per_lane = streams.group_by(*key, "lane").agg(seen=pl.len(), alike=pl.n_unique("n") == 1)
     ranks = eager.group_by(key).agg(ranks=pl.n_unique("rank"))
-    even = per_lane.join(ranks, on=key, nulls_equal=True).group_by(key).agg(
-        even=(pl.col("alike") & (pl.col("seen") == pl.col("ranks"))).all()
+    even = (
+        per_lane.join(ranks, on=key, nulls_equal=True)
+        .group_by(key)
+        .agg(even=(pl.col("alike") & (pl.col("seen") == pl.col("ranks"))).all())
     )
     lanes = streams.join(even.filter("even"), on=key, how="semi", nulls_equal=True)
     columns = [*key, "rank", "context", "stream"]

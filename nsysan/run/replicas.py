@@ -12,14 +12,18 @@ from nsysan.run.groups import Group, Members
 CALLS_A_STEP = 0.5
 
 
-def find_replicas(ranks: Sequence[int], calls: pl.DataFrame, windows: pl.DataFrame, groups: Iterable[Group]) -> list[Members]:
+def find_replicas(
+    ranks: Sequence[int], calls: pl.DataFrame, windows: pl.DataFrame, groups: Iterable[Group]
+) -> list[Members]:
     """The replicas, each by its ranks, in the order of their first.
 
     calls: rank, begin, group. windows: rank, begin, finish of each rank's steps. Ranks whose calls are of no known
     group stay together: nothing tells them apart.
     """
     spans = windows.group_by("rank").agg(first=pl.min("begin"), last=pl.max("finish"), steps=pl.len())
-    inside = calls.join(spans, on="rank").filter((pl.col("begin") >= pl.col("first")) & (pl.col("begin") < pl.col("last")))
+    inside = calls.join(spans, on="rank").filter(
+        (pl.col("begin") >= pl.col("first")) & (pl.col("begin") < pl.col("last"))
+    )
     often = inside.group_by("rank", "group").agg(n=pl.len(), steps=pl.first("steps"))
     often = often.filter(pl.col("n") >= CALLS_A_STEP * pl.col("steps"))
     joined = {str(group): own for group, own in often.drop_nulls("group").group_by("group").agg("rank").iter_rows()}

@@ -21,9 +21,9 @@ from nsysan.model.ranks import Rank
 from nsysan.model.steps.numbering import Steps
 from nsysan.run.clock import Clock
 from nsysan.run.groups import Group, Members
-from nsysan.run.figures import gaps_of, ledger_of, spent_of, tally_of, together
 from nsysan.run.placed import LocalTraces, OfRanks, PlacedTrace, TraceSet
-from nsysan.trace.export import Trace
+from nsysan.run.questions import gaps_of, ledger_of, spent_of, tally_of, together
+from nsysan.trace.trace import Trace
 
 _A = TypeVarTuple("_A")
 _B = TypeVar("_B")

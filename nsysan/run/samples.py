@@ -9,7 +9,7 @@ import polars as pl
 from nsysan.run.clock import shifted
 from nsysan.run.placed import PlacedTrace
 from nsysan.run.run import Run
-from nsysan.trace.export import Trace
+from nsysan.trace.trace import Trace
 
 #: Counter and the names nsys gave it: A100 and H200 exports; "bytes received" of H100 includes the protocol.
 _KNOWN = (
