@@ -64,7 +64,7 @@ class ReadRequest:
 class LoadedTrace:
     """One trace as it was read: its operations.
 
-    payloads: row, message_bytes, communicator of its communication. step_windows: its steps. ranks: by rank_key.
+    payloads: row, message_bytes, communicator, asked of its communication. step_windows: its steps. ranks: by rank_key.
     bystanders: (process, device) without a step.
     """
 
@@ -83,6 +83,7 @@ class TraceSummary:
 
     rows: of its operations. span: earliest start and latest end of them. step_windows: without members.
     calls: its communication, columns CALL, and member: begin of the window that the call is of, null where none.
+    opaque: rank_keys whose work is in part not known, so that they may communicate unseen.
     counts: rank_key, begin (of a window), name, n, collectives: operations of that name in the window but memory
       sets, and how many of them communicate.
     """
@@ -95,6 +96,7 @@ class TraceSummary:
     step_windows: StepWindows
     calls: pl.DataFrame
     counts: pl.DataFrame
+    opaque: list[int]
 
     @property
     def keys(self) -> int:
@@ -110,7 +112,7 @@ def read(request: ReadRequest) -> LoadedTrace:
     if not work.whats["type"].is_in(["kernel", "graph"]).any():
         raise NsysanError(_nothing(trace, request.selection), ExitCode.NOTHING_TO_ANALYSE)
     calls = in_words(work.frame(_OF_CALLS, at=work.of_class(classes.COMMUNICATION)))
-    payloads = with_payloads(calls, trace).select("row", "message_bytes", "communicator").sort("row")
+    payloads = with_payloads(calls, trace).select("row", "message_bytes", "communicator", "asked").sort("row")
     step_windows = find_windows(trace, work, request.steps, use_nvtx=request.use_nvtx)
     trace.release("calls")
     owners = list(work.owners.iter_rows())
@@ -133,7 +135,7 @@ def summarise(loaded: LoadedTrace) -> TraceSummary:
     calls = calls.with_columns(begins.gather(none_if_negative(step_windows.member[at])).alias("member")).filter(
         pl.Series(stepped[calls["rank_key"].to_numpy()])
     )
-    calls = in_words(calls).join(loaded.payloads, on="row", how="left", maintain_order="left")
+    calls = _as_asked(in_words(calls).join(loaded.payloads, on="row", how="left", maintain_order="left"))
     starts, ends = work.stored["start"], work.stored["end"]
     return TraceSummary(
         metadata=metadata_of(loaded.trace),
@@ -145,9 +147,20 @@ def summarise(loaded: LoadedTrace) -> TraceSummary:
             step_windows.method, step_windows.source, step_windows.windows, step_windows.member[:0], step_windows.notes
         ),
         calls=calls.select(*CALL, "member"),
+        opaque=[key for key, _ in loaded.ranks if len(work.of_class((classes.OPAQUE,), key))],
         counts=pl.concat(each_of(lambda key: _counts(work, step_windows, key), work.keys)).sort(
             "rank_key", "name", "begin"
         ),
+    )
+
+
+def _as_asked(calls: pl.DataFrame) -> pl.DataFrame:
+    """The calls, those that are made of sends and receives as the collective that was asked for."""
+    other = pl.col("asked").is_not_null()
+    return calls.with_columns(
+        kind=pl.coalesce("asked", "kind"),
+        cls=pl.when(other).then(pl.lit(classes.COLLECTIVE)).otherwise("cls"),
+        barrier=other | pl.col("barrier"),
     )
 
 

@@ -98,6 +98,7 @@ class _Frames:
     found: list[StepWindows]
     calls: pl.DataFrame
     counts: pl.DataFrame
+    opaque: list[int]
 
     @classmethod
     def of(cls, summaries: Sequence[TraceSummary], offsets: Sequence[int]) -> _Frames:
@@ -111,6 +112,7 @@ class _Frames:
             # A column of which a trace has nothing is of no type in it.
             calls=pl.concat([_calls(*place, trace) for trace, place in enumerate(places)], how="vertical_relaxed"),
             counts=pl.concat(counts),
+            opaque=[first + key for s, first in zip(summaries, first_keys, strict=True) for key in s.opaque],
         )
 
 
@@ -127,10 +129,12 @@ class _Numbered:
 
 def _matched(frames: _Frames, told: _Told, *, clocked: bool) -> _Numbered:
     """Groups, replicas and the steps of each. clocked: whether all times are on one clock."""
-    rank_of = pl.col("rank_key").replace_strict({k: r.rank for k, r in told.ranks}, return_dtype=pl.Int64).alias("rank")
+    number = {key: rank.rank for key, rank in told.ranks}
+    rank_of = pl.col("rank_key").replace_strict(number, return_dtype=pl.Int64).alias("rank")
     calls, groups = find_groups(frames.calls.with_columns(rank_of), told.communicators, clocked=clocked)
     opened = pl.concat([part.windows for part in frames.found], how="diagonal").with_columns(rank_of)
-    replicas = find_replicas([rank.rank for _, rank in told.ranks], calls, opened, groups)
+    opaque = [number[key] for key in frames.opaque]
+    replicas = find_replicas(list(number.values()), calls, opened, groups, opaque)
     steps_of = {}
     for own in replicas:
         keys = pl.col("rank_key").is_in([key for key, rank in told.ranks if rank.rank in own])

@@ -13,12 +13,17 @@ CALLS_A_STEP = 0.5
 
 
 def find_replicas(
-    ranks: Sequence[int], calls: pl.DataFrame, windows: pl.DataFrame, groups: Iterable[Group]
+    ranks: Sequence[int],
+    calls: pl.DataFrame,
+    windows: pl.DataFrame,
+    groups: Iterable[Group],
+    opaque: Iterable[int] = (),
 ) -> list[Members]:
     """The replicas, each by its ranks, in the order of their first.
 
-    calls: rank, begin, group. windows: rank, begin, finish of each rank's steps. Ranks whose calls are of no known
-    group stay together: nothing tells them apart.
+    calls: rank, begin, group. windows: rank, begin, finish of each rank's steps. opaque: ranks
+    that may communicate unseen. Those and ranks whose calls are of no known group stay together: nothing tells them
+    apart.
     """
     spans = windows.group_by("rank").agg(first=pl.min("begin"), last=pl.max("finish"), steps=pl.len())
     inside = calls.join(spans, on="rank").filter(
@@ -28,7 +33,7 @@ def find_replicas(
     often = often.filter(pl.col("n") >= CALLS_A_STEP * pl.col("steps"))
     joined = {str(group): own for group, own in often.drop_nulls("group").group_by("group").agg("rank").iter_rows()}
     sets = [set(group.ranks) & set(joined.get(group.id, ())) for group in groups]
-    untold = set(often.filter(pl.col("group").is_null())["rank"])
+    untold = set(often.filter(pl.col("group").is_null())["rank"]) | set(opaque)
     sets.append(untold)
     return _components(ranks, [own for own in sets if len(own) > 1])
 
