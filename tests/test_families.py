@@ -9,8 +9,9 @@ import pytest
 
 import nsysan
 from nsysan.diagnosis.collectives import size_series
-from nsysan.report.build import Report, build_report
+from nsysan.report.build import build_report
 from nsysan.report.document import to_document
+from nsysan.report.report import Report
 from nsysan.report.terminal import to_text
 from nsysan.run.run import Run
 from tests.tracebuilder import ALLREDUCE_KERNEL, COMPUTE_KERNEL, TraceBuilder, decode_loop

@@ -15,7 +15,7 @@ from nsysan.diagnosis.verdict import THRESHOLDS, Verdict, judge
 from nsysan.metrics.whatif import WhatIf
 from nsysan.report.build import build_report
 from nsysan.report.document import to_document
-from nsysan.report.terminal import late_sentence
+from nsysan.report.sentences import late_sentence
 from tests.clitools import graph_level_trace
 from tests.frames import lockstep_run
 from tests.tracebuilder import COMPUTE_KERNEL, TraceBuilder, decode_loop

@@ -9,7 +9,7 @@ import numpy as np
 from nsysan.compare.compared_run import Measured
 from nsysan.compare.significance import F64
 from nsysan.metrics.bandwidth import Speed, peak_share, speed
-from nsysan.report.build import Report
+from nsysan.report.report import Report
 
 _UNKNOWN = Measured(None, np.zeros(0))
 

@@ -10,10 +10,11 @@ import polars as pl
 
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.compare.significance import F64
-from nsysan.diagnosis.quality import NOT_MEASURABLE
+from nsysan.diagnosis.evidence import NOT_MEASURABLE
 from nsysan.metrics.ledger import FIGURES
 from nsysan.metrics.whatif import losses_by_step
-from nsysan.report.build import Report, build_report
+from nsysan.report.build import build_report
+from nsysan.report.report import Report
 from nsysan.run.matching import MATCHED
 from nsysan.run.run import Run
 from nsysan.text import counted

@@ -11,7 +11,7 @@ from nsysan.compare.figure_rows import TOKENS, Row, find_rows
 from nsysan.compare.link_change import link_notes
 from nsysan.compare.scaling import Scaling, scaling
 from nsysan.compare.significance import holm, mann_whitney
-from nsysan.diagnosis.quality import OK
+from nsysan.diagnosis.evidence import OK
 from nsysan.text import counted, plain
 
 CHANGED, SMALL, NOISE, FEW, INCOMPARABLE = "changed", "small", "noise", "few_steps", "not_comparable"
