@@ -72,8 +72,9 @@ def command(
     if alike(files):
         raise click.UsageError(f"{' and '.join(files)} name one file")
 
-    from nsysan.compare.compared_run import ComparedRun, compared_run, letters
-    from nsysan.compare.comparison import compare
+    from nsysan.compare.changes import compare
+    from nsysan.compare.compared_run import compared_run, letters
+    from nsysan.compare.comparison import ComparedRun
 
     each = batches if len(batches) == len(sides) else (batches or (1,)) * len(sides)
     built: list[ComparedRun] = []
@@ -83,7 +84,8 @@ def command(
     comparison = compare(built, nsysan.__version__)
 
     from nsysan.compare.as_json import to_json
-    from nsysan.compare.as_text import to_markdown, to_text
+    from nsysan.compare.as_markdown import to_markdown
+    from nsysan.compare.as_text import to_text
 
     texts = {"--json": to_json, "--markdown": to_markdown}
     if output is not None:

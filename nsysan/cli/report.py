@@ -15,7 +15,7 @@ from nsysan.cli.outputs import alike, outputs_of, written
 from nsysan.output import write_bytes, write_text
 
 if TYPE_CHECKING:
-    from nsysan.report.build import Report
+    from nsysan.report.report import Report
 
 _PATH = click.Path(path_type=Path)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+#: How nsys is told to trace what is inside CUDA graphs.
+NODE_FLAG = "--cuda-graph-trace=node"
 #: Parts of the profiler's messages that say that events are missing.
 EVENT_LOSS = ("Not all CUDA events", "were lost", "size limit on recording", "Couldn't allocate CUPTI")
 #: The shortest time from launch call to kernel start lies in this range where CPU and GPU clocks agree. The
