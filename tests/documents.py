@@ -11,8 +11,8 @@ from jsonschema import Draft202012Validator
 
 from nsysan.compare.as_json import to_json as comparison_json
 from nsysan.compare.comparison import Comparison
-from nsysan.report.build import Report
 from nsysan.report.document import to_json as report_json
+from nsysan.report.report import Report
 
 #: Schema files in nsysan/data, by the schema that a document names.
 SCHEMAS = {
