@@ -9,8 +9,8 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
+from nsysan.compare.as_json import to_json as comparison_json
 from nsysan.compare.comparison import Comparison
-from nsysan.compare.document_of import to_json as comparison_json
 from nsysan.report.build import Report
 from nsysan.report.document import to_json as report_json
 

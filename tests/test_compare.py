@@ -22,13 +22,13 @@ from hypothesis import strategies as st
 import nsysan
 from nsysan import ExitCode
 from nsysan.compare import comparison as compare_module
+from nsysan.compare.as_page import to_html
+from nsysan.compare.as_text import to_markdown, to_text
+from nsysan.compare.compared_run import ComparedRun, compared_run
 from nsysan.compare.comparison import CHANGED, FEW, INCOMPARABLE, NOISE, Comparison, Figure, compare
 from nsysan.compare.families import match_families
-from nsysan.compare.page_of import to_html
 from nsysan.compare.scaling import lost_sentence, replicas_sentence, widening_sentence
-from nsysan.compare.side import Side, build_side
 from nsysan.compare.significance import holm, mann_whitney
-from nsysan.compare.text_of import to_markdown, to_text
 from nsysan.run.run import Run
 from tests.clitools import graph_level_trace, run_cli
 from tests.documents import document_of
@@ -51,8 +51,8 @@ EAGER = (
 )
 
 
-def side(path: Path, label: str = "A", batch: int = 1) -> Side:
-    return build_side(label, nsysan.analyze(nsysan.open_trace(path)), nsysan.__version__, batch)
+def side(path: Path, label: str = "A", batch: int = 1) -> ComparedRun:
+    return compared_run(label, nsysan.analyze(nsysan.open_trace(path)), nsysan.__version__, batch)
 
 
 def loop(
@@ -105,7 +105,7 @@ def verdicts(comparison: Comparison) -> dict[str, str]:
 
 
 def of_fixtures(analyzed: Analyze, *names: str) -> Comparison:
-    sides = [build_side("ABC"[i], analyzed(name), nsysan.__version__) for i, name in enumerate(names)]
+    sides = [compared_run("ABC"[i], analyzed(name), nsysan.__version__) for i, name in enumerate(names)]
     return compare(sides, nsysan.__version__)
 
 

@@ -15,7 +15,7 @@ from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.expectation import Compared
 from nsysan.diagnosis.findings import Finding
 from nsysan.diagnosis.verdict import THRESHOLDS
-from nsysan.metrics.counters import STEP_FIGURES, Counter, Part
+from nsysan.metrics.counters import STEP_FIGURES, Counter, SampleStats
 from nsysan.metrics.ledger import FIGURES
 from nsysan.metrics.link import THRESHOLDS as LINK_THRESHOLDS
 from nsysan.report.build import Report
@@ -42,7 +42,7 @@ def to_document(report: Report) -> dict[str, Any]:
         "ranks": [
             {
                 "rank": r.rank,
-                "report": r.report,
+                "report": r.trace,
                 "process": r.process,
                 "pid": r.pid,
                 "device": r.device,
@@ -196,7 +196,7 @@ def _counter(counter: Counter) -> dict[str, Any]:
     }
 
 
-def _part(prefix: str, part: Part) -> dict[str, Any]:
+def _part(prefix: str, part: SampleStats) -> dict[str, Any]:
     return {f"{prefix}mean": part.mean, f"{prefix}peak": part.peak, f"{prefix}samples": part.samples}
 
 
