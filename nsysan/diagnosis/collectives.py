@@ -1,4 +1,7 @@
-"""Collectives by kernel family, size and rank count: how often, how long, how fast; and the link they ran over."""
+"""Collectives by kernel family, size and rank count: how often, how long, how fast; and the link they ran over.
+
+DEFINITIONS.md, sections 6, 9 and 10.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Everything that needs matched collectives: who is late, why GPUs idle, what could be saved, the verdict."""
+"""Everything that needs matched collectives: who is late, why GPUs idle, what could be saved, the verdict.
+
+DEFINITIONS.md, section 7.
+"""
 
 from __future__ import annotations
 

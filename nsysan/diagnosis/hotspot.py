@@ -1,4 +1,7 @@
-"""Where a late rank falls behind: at which collectives of the step, and, where it computes longer, in which kernel."""
+"""Where a late rank falls behind: at which collectives of the step, and, where it computes longer, in which kernel.
+
+DEFINITIONS.md, section 7.
+"""
 
 from __future__ import annotations
 

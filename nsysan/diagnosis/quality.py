@@ -1,4 +1,4 @@
-"""How far each figure can be trusted: ok, estimated or not measurable, and why."""
+"""How far each figure can be trusted: ok, estimated or not measurable, and why (DEFINITIONS.md, section 1)."""
 
 from __future__ import annotations
 

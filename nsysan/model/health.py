@@ -1,4 +1,7 @@
-"""What a sound recording looks like, shared by the checks after a capture and those of a report."""
+"""What a sound recording looks like, shared by the checks after a capture and those of a report.
+
+DEFINITIONS.md, section 8.
+"""
 
 from __future__ import annotations
 
