@@ -24,12 +24,12 @@ def host_events(run: Run, work: pl.DataFrame, windows: pl.DataFrame, tracks: Tra
     A thread that launches for several ranks is shown in the process of the first. Ranges that overlap without
     one being inside the other get a track each.
     """
-    threads = work.filter(pl.col("thread").is_not_null()).group_by("thread").agg(pl.min("rank"), pl.first("report"))
+    threads = work.filter(pl.col("thread").is_not_null()).group_by("thread").agg(pl.min("rank"), pl.first("trace"))
     spans = _spans(work, windows)
     events: list[Event] = []
     calls: dict[tuple[int, int], Event] = {}
-    for rank, report, thread in threads.sort("rank", "thread").select("rank", "report", "thread").iter_rows():
-        found = _on_thread(run, report, thread, spans)
+    for rank, trace, thread in threads.sort("rank", "thread").select("rank", "trace", "thread").iter_rows():
+        found = _on_thread(run, trace, thread, spans)
         for row, lane in zip(found.iter_rows(named=True), nested_lanes(found), strict=True):
             event = _slice(row, rank, f"host thread {thread & 0xFFFFFF} of pid {pid_of(thread)}", lane, tracks)
             events.append(event)
