@@ -74,7 +74,7 @@ def test_of_many_writers_of_one_new_file_one_writes(tmp_path: Path) -> None:
         ("export", "-q", "--perfetto", "out"),
         ("redact", "-q", "-o", "out"),
     ],
-    ids=lambda arguments: " ".join(arguments),
+    ids=" ".join,
 )
 def test_of_two_commands_with_one_new_file_one_fails(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     paper_trace(tmp_path / "t.sqlite")

@@ -58,7 +58,8 @@ def attach() -> None:
 
 def detach() -> None:
     """Let go of what standard output did not take: Python would try once more when it ends."""
-    if isinstance(sys.stdout, io.TextIOWrapper) and getattr(sys.stdout.buffer.raw, "failed", False):
+    raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    if isinstance(raw, _Output) and raw.failed:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
