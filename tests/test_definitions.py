@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 
 import nsysan
-from nsysan.diagnosis import diagnosis, quality, verdict
-from nsysan.metrics import bandwidth, counters, gaps, ledger, skew, whatif
+from nsysan.diagnosis import diagnosis, verdict
+from nsysan.metrics import bandwidth, counters, gaps, ledger, skew, tally, whatif
 from nsysan.model import classes, host_clock, load, ranks
 from nsysan.model.steps import numbering, period
 from nsysan.run import clock, matching
@@ -83,7 +83,7 @@ NUMBERS = [
     ("9", f"a figure of fewer than {counters.MIN_SAMPLES} samples is null"),
     ("10", f"the floor is the {100 * whatif.FLOOR_QUANTILE:g}th percentile of the shortest residency"),
     ("10", f"where over {percent(whatif.MAX_UNKNOWN)} of the period is idle for want of a launch record"),
-    ("10", f"eager where at least {percent(quality.EAGER_SHARE)} of the kernels"),
+    ("10", f"eager where at least {percent(tally.EAGER_SHARE)} of the kernels"),
     ("11", f"the {100 * (1 - verdict.UNSPLIT_STEPS):g}th percentile of each rank's steady steps"),
     ("11", f"or where `unsplit` is over {percent(verdict.UNSPLIT)}."),
     (

@@ -15,10 +15,10 @@ from jsonschema import Draft202012Validator
 
 import nsysan
 from nsysan.compare import comparison as compared
-from nsysan.compare import figure_rows
+from nsysan.compare.changes import compare
 from nsysan.compare.compared_run import compared_run
-from nsysan.compare.comparison import Comparison, compare
-from nsysan.diagnosis import quality, verdict
+from nsysan.compare.comparison import Comparison
+from nsysan.diagnosis import evidence, verdict
 from nsysan.diagnosis.expectation import expectation
 from nsysan.diagnosis.findings import finding
 from nsysan.info.info import build_info, to_info_document
@@ -80,17 +80,17 @@ WORDS = [
     (REPORT, "link.looks_like", (*link.LINK_NAMES, None)),
     (REPORT, "findings[].severity", finding.SEVERITIES),
     (REPORT, "findings[].saving_is", (*finding._SAVES, None)),
-    (REPORT, "quality[].status", (quality.OK, quality.ESTIMATED, quality.NOT_MEASURABLE)),
+    (REPORT, "quality[].status", (evidence.OK, evidence.ESTIMATED, evidence.NOT_MEASURABLE)),
     (COMPARE, "sides[].verdict", (*verdict._WORDS, "mixed", "inconclusive")),
     (COMPARE, "sides[].straggler.cause", (*skew.PARTS, None)),
     (COMPARE, "sides[].link.looks_like", (*link.LINK_NAMES, None)),
-    (COMPARE, "sides[].quality[].status", (quality.OK, quality.ESTIMATED, quality.NOT_MEASURABLE)),
+    (COMPARE, "sides[].quality[].status", (evidence.OK, evidence.ESTIMATED, evidence.NOT_MEASURABLE)),
     (
         COMPARE,
         "figures[].changes[].verdict",
         (compared.CHANGED, compared.SMALL, compared.NOISE, compared.FEW, compared.INCOMPARABLE),
     ),
-    (COMPARE, "figures[].unit", (figure_rows.NS, figure_rows.TOKENS, figure_rows.GBPS, figure_rows.PERCENT)),
+    (COMPARE, "figures[].unit", (compared.NS, compared.TOKENS, compared.GBPS, compared.PERCENT)),
     (INFO, "collectives[].op_class", classes.COMMUNICATION),
 ]
 #: Objects with a key for each word that the code has.

@@ -69,8 +69,8 @@ def command(
     named = {"-o": output, "--json": json_output, "--markdown": markdown}
     paths = [expand((name,)) for name in sides]
     files, to_stdout = outputs_of(named, (path for side in paths for path in side), force=force)
-    if alike(files):
-        raise click.UsageError(f"{' and '.join(files)} name one file")
+    if twice := alike(files):
+        raise click.UsageError(f"{' and '.join(twice)} name one file")
 
     from nsysan.compare.changes import compare
     from nsysan.compare.compared_run import compared_run, letters

@@ -132,8 +132,9 @@ def command(
     named = {"-o": html, "--json": json_output, "--markdown": markdown}
     charts = png_paths(png) if png else {}
     files, to_stdout = outputs_of(named, paths, force=force, others=charts.values())
-    if twice := alike(files):
-        raise click.UsageError(f"{' and '.join(twice)} both name {files[twice[0]]}")
+    everything = files | {f"--png ({chart})": path for chart, path in charts.items()}
+    if twice := alike(everything):
+        raise click.UsageError(f"{' and '.join(twice)} both name {everything[twice[0]]}")
     painter = find_painter() if charts else None
     if (begin or 0) < 0 or (end is not None and end <= (begin or 0)):
         raise click.UsageError("--from and --to take times from 0 up, the second after the first")
