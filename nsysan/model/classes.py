@@ -16,8 +16,9 @@ COPY = "copy"
 #: A whole CUDA graph replay of graph-level tracing: busy, with nothing known of what is inside.
 OPAQUE = "opaque"
 COMMUNICATION = (COLLECTIVE, P2P, FUSED)
-#: Kinds in which some rank may leave before all have come: an eager send, a root that has given its data away.
-ONE_SIDED = ("send_recv", "broadcast", "reduce")
+#: Kinds in which some rank may leave before all have come: an eager send, a root that has given its data away, and
+#: what nothing tells of.
+ONE_SIDED = ("send_recv", "broadcast", "reduce", "unknown")
 #: More ranks than any kernel's template names.
 _MOST_RANKS = 1 << 16
 

@@ -134,11 +134,8 @@ def speed_words(family: CollectiveFamily) -> list[str]:
 
 
 def floor_words(family: CollectiveFamily) -> str:
-    """How far the median call is above its floor, and why the floor may be above the wire's p50."""
-    above = family.wire is not None and family.floor is not None and family.floor > family.wire["p50"]
-    return f"median call {us(family.excess)} over it" + (
-        "; above p50, since ranks leave one after another" if above else ""
-    )
+    """How far the median call is above its floor."""
+    return f"median call {us(family.excess)} over it"
 
 
 def _family(family: CollectiveFamily) -> str:

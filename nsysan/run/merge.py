@@ -69,10 +69,12 @@ def merge(
             zip(summaries, first_keys, _running([s.rows for s in summaries]), offsets, strict=True)
         )
     ]
+    size = max((init.size for trace in metadata for init in trace.inits), default=None)
     run = Run(
         ranks=[rank for _, rank in ranks],
         bystanders=[key for summary in summaries for key in summary.bystanders],
-        size=max((init.size for trace in metadata for init in trace.inits), default=None),
+        size=size,
+        missing_ranks=sorted(set(range(size or 0)) - {rank.rank for _, rank in ranks}),
         clock=clock,
         groups=found.groups,
         steps_of=found.steps_of,

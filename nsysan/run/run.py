@@ -55,7 +55,8 @@ class Run:
     each replica.
     collectives: calls inside steps with the columns of run.matching.match_collectives.
     trace_set: its traces, wherever they are held. metadata: what is known of each; failures: those that could not be
-    read. trace_of: number of the trace that shows a rank. stated_bytes: size of all-reduces of which no trace tells
+    read. trace_of: number of the trace that shows a rank. missing_ranks: those of the largest
+    communicator that no trace shows. stated_bytes: size of all-reduces of which no trace tells
     one, where the user states it.
     """
 
@@ -70,6 +71,7 @@ class Run:
     trace_set: TraceSet
     metadata: list[TraceMetadata]
     trace_of: dict[int, int]
+    missing_ranks: list[int] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     stated_bytes: int | None = None
 
@@ -87,10 +89,14 @@ class Run:
 
     def _of_ranks(self, ranks: Members, steps: Steps) -> Run:
         own = pl.col("rank").is_in(list(ranks))
+        groups = [group for group in self.groups if set(group.ranks) & set(ranks)]
+        whole = all(group.size <= len(group.ranks) for group in groups)
         return replace(
             self,
             ranks=[rank for rank in self.ranks if rank.rank in ranks],
-            groups=[group for group in self.groups if set(group.ranks) & set(ranks)],
+            size=max((group.size for group in groups), default=None),
+            groups=groups,
+            missing_ranks=[] if whole else self.missing_ranks,
             steps_of={ranks: steps},
             windows=self.windows.filter(own),
             collectives=self.collectives.filter(own),
@@ -191,11 +197,6 @@ class Run:
         processes = {rank.process for rank in self.ranks}
         said = (m for trace in self.metadata for m in trace.diagnostics if m.severity >= 2 and m.process in processes)
         return sorted({m.text.strip() for m in said if says_events_lost(m.text)})
-
-    @property
-    def missing_ranks(self) -> list[int]:
-        """Ranks of the largest communicator that no trace shows."""
-        return sorted(set(range(self.size or 0)) - {rank.rank for rank in self.ranks})
 
 
 def stated(message_bytes: int) -> pl.Expr:
