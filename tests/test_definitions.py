@@ -82,7 +82,7 @@ NUMBERS = [
     ("9", f"busbw against the link's peak is shown from {bandwidth.PEAK_FROM_BYTES / 1e6:g} MB up"),
     ("9", f"if at least {percent(counters.PURE)} of the time that it stands for is"),
     ("9", f"a figure of fewer than {counters.MIN_SAMPLES} samples is null"),
-    ("10", f"the floor is the {100 * whatif.FLOOR_QUANTILE:g}th percentile of the shortest residency"),
+    ("10", f"the {100 * whatif.FLOOR_QUANTILE:g}th percentile of the wire of calls"),
     ("10", f"where over {percent(whatif.MAX_UNKNOWN)} of the period is idle for want of a launch record"),
     ("10", f"eager where at least {percent(tally.EAGER_SHARE)} of the kernels"),
     ("11", f"the {100 * (1 - verdict.UNSPLIT_STEPS):g}th percentile of each rank's steady steps"),

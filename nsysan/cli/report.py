@@ -72,6 +72,12 @@ _PATH = click.Path(path_type=Path)
     metavar="N,N...",
     help="Show these ranks only; who waits for whom is still told among all.  [default: all]",
 )
+@click.option(
+    "--replica",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Show this replica: ranks that communicate in decode steps are one.  [default: the slowest; all are listed]",
+)
 @click.option("--no-nvtx", is_flag=True, help=NO_NVTX)
 @click.option("--layers", type=click.IntRange(1), metavar="N", help="Layers of the model: two all-reduces each.")
 @click.option(
@@ -111,6 +117,7 @@ def command(
     begin: int | None,
     end: int | None,
     ranks: frozenset[int] | None,
+    replica: int | None,
     no_nvtx: bool,
     layers: int | None,
     model: str | None,
@@ -174,7 +181,14 @@ def command(
     with analysed(
         paths, pattern, use_nvtx=not no_nvtx, selection=selection, quiet=quiet, jobs=jobs, scheduler=scheduler
     ) as run:
-        report = build_report(run, nsysan.__version__, expected, link_gbps=link_gbps, timelines=bool(html or charts))
+        report = build_report(
+            run,
+            nsysan.__version__,
+            expected,
+            link_gbps=link_gbps,
+            timelines=bool(html or charts),
+            replica=replica,
+        )
         if ranks is not None:
             report = of_ranks(report, ranks)
         if redact:

@@ -16,6 +16,7 @@ from nsysan.metrics.counters import Counter
 from nsysan.metrics.ledger import IDLE, LINES
 from nsysan.metrics.link import Link
 from nsysan.model.ranks import Rank
+from nsysan.report.replicas import GroupRow, Replica
 from nsysan.report.timeline import Timeline
 
 
@@ -53,6 +54,7 @@ class Report:
     of the model, beside the measured. findings: most severe first.
     counters: empty where no GPU metrics were captured. counter_lanes: one frame a timeline (see
     counter_lanes.counter_lanes), none without GPU metrics.
+    replica: number of the one that all of this is of; replicas: every one, which has its own. groups: of all of them.
     """
 
     version: str
@@ -74,6 +76,9 @@ class Report:
     quality: list[Quality]
     counters: list[Counter]
     counter_lanes: list[pl.DataFrame]
+    replica: int
+    replicas: list[Replica]
+    groups: list[GroupRow]
 
 
 def visible_lines(report: Report) -> list[str]:

@@ -10,6 +10,7 @@ from nsysan.diagnosis.collectives import CollectiveFamily
 from nsysan.diagnosis.evidence import OK
 from nsysan.metrics.gaps import MEANING
 from nsysan.report.counter_text import counter_lines
+from nsysan.report.replicas import layout_sentence
 from nsysan.report.report import Report, visible_lines
 from nsysan.report.sentences import (
     LABEL,
@@ -81,12 +82,25 @@ def _capture(report: Report) -> str:
     lines = [
         f"trace     {names}, exported by {plain(version)}, read by nsysan {report.version}",
         f"captured  {ranks}{of_all} on {gpus}; {graphs[source.graph_trace]}",
+        *_layout(report),
         *(f"clock     {q.reason}" for q in report.quality if q.id == "clock"),
         _steps(report),
         f"period    {headline_sentence(report)}",
         *counter_lines(report.counters),
     ]
     return "\n".join(lines)
+
+
+def _layout(report: Report) -> list[str]:
+    """How the ranks are laid out, where that is more than one group; the replica that the rest is of comes first."""
+    head, others = report.replicas[report.replica], [r for r in report.replicas if r.id != report.replica]
+    if not others and len(head.layout.stages) == 1 and head.layout.experts == 1:
+        return []
+    lines = [f"layout    {layout_sentence(report.replicas)}"]
+    if others:
+        lines.append(f"          shown: {head.sentence}")
+        lines += [f"          {other.sentence}" for other in others]
+    return lines
 
 
 def _steps(report: Report) -> str:

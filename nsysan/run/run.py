@@ -22,7 +22,7 @@ from nsysan.model.steps.numbering import Steps
 from nsysan.run.clock import Clock
 from nsysan.run.groups import Group, Members
 from nsysan.run.placed import LocalTraces, OfRanks, PlacedTrace, TraceSet
-from nsysan.run.questions import gaps_of, ledger_of, spent_of, tally_of, together, usual_compute_of
+from nsysan.run.questions import extent_of, gaps_of, ledger_of, spent_of, tally_of, together, usual_compute_of
 from nsysan.trace.trace import Trace
 
 _A = TypeVarTuple("_A")
@@ -113,6 +113,11 @@ class Run:
     def gaps(self) -> pl.DataFrame:
         """Idle time inside the steps: rank, step, cause, host, ns (see metrics.gaps.find_gaps), summed."""
         return together(self.ask(gaps_of))
+
+    @cached_property
+    def extents(self) -> pl.DataFrame:
+        """rank, span, busy: of all GPU work of each rank, in steps or not, ns."""
+        return together(self.ask(extent_of))
 
     @cached_property
     def tally(self) -> Tally:

@@ -1,0 +1,82 @@
+"""The replicas of a run, each with its own steps, period, late rank and verdict (DEFINITIONS.md, section 4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from nsysan.diagnosis.collectives import CollectiveFamily
+from nsysan.diagnosis.diagnosis import Diagnosis
+from nsysan.metrics.percentiles import Spread
+from nsysan.model.ranks import Rank
+from nsysan.run.groups import Members
+from nsysan.run.layout import Layout
+from nsysan.text import counted, ms, numbered
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Shares that the steady steps cover: span of the ranks' time, busy of the time in which their GPUs work.
+
+    Medians over the ranks.
+    """
+
+    span: float
+    busy: float
+
+
+@dataclass(frozen=True)
+class GroupRow:
+    """A group as the report tells it; calls_per_step: None where no step makes any."""
+
+    id: str
+    kind: str
+    ranks: Members
+    source: str
+    size: int
+    calls_per_step: float | None
+
+
+@dataclass(frozen=True)
+class Replica:
+    """One replica. id: its number; steps: how many, steady: how many of them count.
+
+    period: ns, over the steady steps, None without any. per_step, per_rank, collectives: as Report has them.
+    """
+
+    id: int
+    ranks: list[Rank]
+    layout: Layout
+    steps: int
+    steady: int
+    coverage: Coverage | None
+    period: Spread | None
+    diagnosis: Diagnosis
+    per_step: pl.DataFrame
+    per_rank: pl.DataFrame
+    collectives: list[CollectiveFamily]
+
+    @property
+    def sentence(self) -> str:
+        """What it is and takes, in words."""
+        of = numbered("rank", [rank.rank for rank in self.ranks], most=16)
+        if self.period is None:
+            return f"replica {self.id} ({of}): no steady decode step"
+        return (
+            f"replica {self.id} ({of}): {ms(self.period.mean)} a step (mean of {counted(self.steady, 'steady step')}), "
+            f"{self.diagnosis.verdict.kind}"
+        )
+
+
+def slowest(replicas: list[Replica]) -> int:
+    """Place of the replica with the longest mean period; of the first if none has a steady step."""
+    means = [replica.period.mean if replica.period else -1.0 for replica in replicas]
+    return means.index(max(means))
+
+
+def layout_sentence(replicas: list[Replica]) -> str:
+    """Such as "TP=4, 2 replicas"; layouts that differ are each told."""
+    names = [replica.layout.name for replica in replicas]
+    told = [f"{name}, {counted(names.count(name), 'replica')}" for name in dict.fromkeys(names)]
+    return "; ".join(told)
