@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import polars as pl
 
+from nsysan.columns.times import shifted
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.model import classes
 from nsysan.model.operations import in_words, is_communication
 from nsysan.report.timeline import LAUNCH, RANGE, Timeline, decimated, fair_limit
-from nsysan.run.clock import shifted
 from nsysan.run.placed import PlacedTrace
 from nsysan.run.run import Run
 
