@@ -21,8 +21,9 @@ from nsysan import ExitCode, NsysanError
 from nsysan.report.build import build_report
 from nsysan.report.document import to_json
 from nsysan.run.analyze import analyze
-from nsysan.run.placed import LocalTraces, PlacedTrace, TraceSet
+from nsysan.run.placed import PlacedTrace
 from nsysan.run.run import Run
+from nsysan.run.trace_set import LocalTraces, TraceSet
 from nsysan.workers import WORTH_BYTES, trace_set_for
 from nsysan.workers.cluster import Cluster
 from nsysan.workers.pool import Pool
