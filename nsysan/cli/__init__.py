@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from importlib import import_module
 
 import click
 
 from nsysan import NsysanError, __version__
+from nsysan.cli import streams
 from nsysan.cli.exits import all_codes
 from nsysan.text import plain
 
@@ -69,6 +69,7 @@ def cli() -> None:
 
 def main() -> None:
     """Entry point: the only place where errors become text and exit codes."""
+    streams.attach()
     try:
         cli(standalone_mode=False)
     except NsysanError as error:
@@ -81,7 +82,7 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        # The reader of our output has gone; Python would complain once more while closing stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except streams.ReaderGone:
         sys.exit(141)
+    finally:
+        streams.detach()

@@ -9,9 +9,9 @@ import click
 import nsysan
 from nsysan._errors import ExitCode
 from nsysan.cli.exits import OUTPUT, RUN, exit_codes
+from nsysan.cli.inputs import analysed, expand, spread
 from nsysan.cli.options import NO_NVTX, STEPS
 from nsysan.cli.outputs import alike, outputs_of, written
-from nsysan.cli.source import analysed, expand, spread
 from nsysan.output import write_text
 
 _PATH = click.Path(path_type=Path)
@@ -86,11 +86,12 @@ def command(
     named = {"-o": output, "--json": json_output, "--markdown": markdown}
     paths = [expand((name,)) for name in sides]
     files, to_stdout = outputs_of(named, (path for side in paths for path in side), force=force)
-    if alike(files):
-        raise click.UsageError(f"{' and '.join(files)} name one file")
+    if twice := alike(files):
+        raise click.UsageError(f"{' and '.join(twice)} name one file")
 
-    from nsysan.compare.compared_run import ComparedRun, compared_run, letters
-    from nsysan.compare.comparison import compare
+    from nsysan.compare.changes import compare
+    from nsysan.compare.compared_run import compared_run, letters
+    from nsysan.compare.comparison import ComparedRun
 
     each = batches if len(batches) == len(sides) else (batches or (1,)) * len(sides)
     built: list[ComparedRun] = []
@@ -99,12 +100,13 @@ def command(
             built.append(compared_run(label, run, nsysan.__version__, batch))
     comparison = compare(built, nsysan.__version__)
 
-    from nsysan.compare.document_of import to_json
-    from nsysan.compare.text_of import to_markdown, to_text
+    from nsysan.compare.as_json import to_json
+    from nsysan.compare.as_markdown import to_markdown
+    from nsysan.compare.as_text import to_text
 
     texts = {"--json": to_json, "--markdown": to_markdown}
     if output is not None:
-        from nsysan.compare.page_of import to_html
+        from nsysan.compare.as_page import to_html
 
         texts["-o"] = to_html
     for name, path in files.items():

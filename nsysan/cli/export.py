@@ -9,8 +9,8 @@ import click
 import nsysan
 from nsysan._errors import ExitCode
 from nsysan.cli.exits import OUTPUT, RUN, exit_codes
+from nsysan.cli.inputs import analysed, expand
 from nsysan.cli.options import NO_NVTX, STEPS
-from nsysan.cli.source import analysed, expand
 from nsysan.output import check_writable, write_bytes
 from nsysan.text import counted, plain
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from nsysan.cli.exits import TRACE, exit_codes
-from nsysan.cli.source import opened
+from nsysan.cli.inputs import opened
 
 
 @click.command("info", epilog=exit_codes(*TRACE))

@@ -9,7 +9,7 @@ import click
 
 from nsysan._errors import ExitCode
 from nsysan.cli.exits import OUTPUT, TRACE, exit_codes
-from nsysan.cli.source import opened
+from nsysan.cli.inputs import opened
 from nsysan.text import counted, plain
 
 if TYPE_CHECKING:

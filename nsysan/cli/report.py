@@ -11,13 +11,13 @@ import click
 import nsysan
 from nsysan._errors import ExitCode
 from nsysan.cli.exits import OUTPUT, RUN, exit_codes
+from nsysan.cli.inputs import analysed, expand, spread
 from nsysan.cli.options import NO_NVTX, NUMBERS, TIME, steps_of
 from nsysan.cli.outputs import alike, outputs_of, written
-from nsysan.cli.source import analysed, expand, spread
 from nsysan.output import write_bytes, write_text
 
 if TYPE_CHECKING:
-    from nsysan.report.build import Report
+    from nsysan.report.report import Report
 
 _PATH = click.Path(path_type=Path)
 
@@ -163,8 +163,9 @@ def command(
     named = {"-o": html, "--json": json_output, "--markdown": markdown}
     charts = png_paths(png) if png else {}
     files, to_stdout = outputs_of(named, paths, force=force, others=charts.values())
-    if twice := alike(files):
-        raise click.UsageError(f"{' and '.join(twice)} both name {files[twice[0]]}")
+    everything = files | {f"--png ({chart})": path for chart, path in charts.items()}
+    if twice := alike(everything):
+        raise click.UsageError(f"{' and '.join(twice)} both name {everything[twice[0]]}")
     painter = find_painter() if charts else None
     if (begin or 0) < 0 or (end is not None and end <= (begin or 0)):
         raise click.UsageError("--from and --to take times from 0 up, the second after the first")
@@ -177,7 +178,7 @@ def command(
         if ranks is not None:
             report = of_ranks(report, ranks)
         if redact:
-            from nsysan.redact.report import redact_report
+            from nsysan.redact.masked_report import redact_report
 
             report = redact_report(report, [Path(source.path) for source in run.metadata])
     for name, path in files.items():

@@ -1,4 +1,7 @@
-"""The GPU work of a trace put in order, each operation with its class, its launch call and its effective start."""
+"""The GPU work of a trace put in order, each operation with its class, its launch call and its effective start.
+
+DEFINITIONS.md, sections 2, 3 and 5.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,8 @@ from nsysan.columns.threads import Beside, each_of
 from nsysan.model import classes
 from nsysan.model.classes import Catalogue
 from nsysan.model.operations import Operations
-from nsysan.trace.export import UNNAMED, WORK, Trace
+from nsysan.trace.trace import Trace
+from nsysan.trace.vocabulary import UNNAMED, WORK
 
 _CATEGORY = pl.Categorical()
 _I64 = npt.NDArray[np.int64]

@@ -20,7 +20,7 @@ from nsysan.text import plain
 if TYPE_CHECKING:
     from nsysan.model.selection import Selection
     from nsysan.run.run import Run
-    from nsysan.trace.export import Trace
+    from nsysan.trace.trace import Trace
 
 settle()
 
