@@ -10,12 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from nsysan.metrics.arrival import MATCHED, REJECTED, SINGLE, UNMATCHED
 from nsysan.model import classes
 
-MATCHED = "matched"
-UNMATCHED = "unmatched"
-REJECTED = "rejected"
-SINGLE = "single"
 #: Halves of an exchange that is two kernels of one name.
 SENDS, RECEIVES = 0, 1
 #: Of the calls of an exchange that is one kernel so many at least pass the gate.

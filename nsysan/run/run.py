@@ -21,8 +21,9 @@ from nsysan.model.ranks import Rank
 from nsysan.model.steps.numbering import Steps
 from nsysan.run.clock import Clock
 from nsysan.run.groups import Group, Members
-from nsysan.run.placed import LocalTraces, OfRanks, PlacedTrace, TraceSet
+from nsysan.run.placed import PlacedTrace
 from nsysan.run.questions import extent_of, gaps_of, ledger_of, spent_of, tally_of, together, usual_compute_of
+from nsysan.run.trace_set import LocalTraces, OfRanks, TraceSet
 from nsysan.trace.trace import Trace
 
 _A = TypeVarTuple("_A")
