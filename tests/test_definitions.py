@@ -14,7 +14,7 @@ from nsysan.diagnosis import diagnosis, verdict
 from nsysan.metrics import bandwidth, counters, gaps, ledger, skew, tally, whatif
 from nsysan.model import classes, host_clock, load, ranks
 from nsysan.model.classes import load_catalogue
-from nsysan.model.steps import numbering, period
+from nsysan.model.steps import numbering, period, populations
 from nsysan.run import clock, matching
 from nsysan.run.run import Run
 from nsysan.trace import gpu_work
@@ -63,7 +63,7 @@ NUMBERS = [
     ("3", f"kernels without a name, where they are more than {percent(load._FEW_UNNAMED)} of the kernels"),
     ("4", f"repeats at least {period.MIN_REPEATS} times and whose unbroken run is longest"),
     ("4", f"a gap at least {period._STANDS_OUT:g} times all others"),
-    ("4", f"differ from the most frequent kind's in more than {percent(numbering._SIMILAR)} or whose"),
+    ("4", f"differ from the most frequent kind's in more than {percent(populations.SIMILAR)} or whose"),
     ("4", f"of {numbering._MIN_STEPS_FOR_STARTUP} steps or more the first"),
     ("4", f"still take more than {numbering._STARTUP:g} times the median"),
     ("6", f"or up to {percent(matching._LOCAL)} of a family's calls fail the gate"),

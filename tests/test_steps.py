@@ -113,7 +113,8 @@ def test_prefill_is_told_by_the_engines_range(tmp_path: Path, decode: str, prefi
         run_step(process, index, prefill if index == 3 else decode)
     run = analyzed(tmp_path, builder)
     assert bounds(run) == tiles(range(8))
-    assert excluded(run) == {0: "start-up: first of the capture", 3: "prefill"}
+    assert excluded(run) == {0: "start-up: first of the capture", 3: "mixed: prefill and decode in one step"}
+    assert {one.kind: one.steps for one in run.steps.populations} == {"decode": (0, 1, 2, 4, 5, 6, 7), "mixed": (3,)}
 
 
 @pytest.mark.parametrize("engine", load_engines(), ids=lambda engine: str(engine.name))

@@ -20,7 +20,7 @@ from nsysan.run.run import Run
 from nsysan.text import counted
 
 _KEY = ["name", "kind", "library", "cls", "message_bytes", "group", "members"]
-_NOT_DECODE = ("start-up", "prefill")
+_NOT_DECODE = ("start-up", "prefill", "mixed")
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ class TraceSummary:
     rows: of its operations. span: earliest start and latest end of them. step_windows: without members.
     calls: its communication, columns CALL, and member: begin of the window that the call is of, null where none.
     opaque: rank_keys whose work is in part not known, so that they may communicate unseen.
-    counts: rank_key, begin (of a window), name, n, collectives: operations of that name in the window but memory
+    counts: rank_key, begin (of a window), name, n, collectives, ns: operations of that name in the window but memory
       sets, and how many of them communicate.
     """
 
@@ -172,24 +172,29 @@ def _counts(work: Operations, step_windows: StepWindows, key: int) -> pl.DataFra
     counted = (work.whats["type"] != "memset").to_numpy()
     first = int(np.searchsorted(step_windows.windows["rank_key"].to_numpy(), key))
     number = (member - first) * kinds + what
-    number = number[(member >= 0) & counted[what]]
+    chosen = (member >= 0) & counted[what]
+    number = number[chosen]
+    # Sums of ns are whole and far below 2**53, so that floating point holds them exactly.
+    lasted = (work.stored["end"].to_numpy()[own] - work.stored["start"].to_numpy()[own])[chosen].astype(np.float64)
     most = int(number.max(initial=-1)) + 1
     if most <= _PLACES:
-        n = np.bincount(number, minlength=most)
+        n, ns = np.bincount(number, minlength=most), np.bincount(number, weights=lasted, minlength=most)
         which = np.flatnonzero(n)
-        n = n[which]
+        n, ns = n[which], ns[which]
     else:
-        which, n = np.unique(number, return_counts=True)
+        which, place, n = np.unique(number, return_inverse=True, return_counts=True)
+        ns = np.bincount(place, weights=lasted)
     whats = work.whats.select("name", is_communication().alias("communicates"))[which % kinds]
     counts = whats.with_columns(
         step_windows.windows["begin"].gather(first + which // kinds).alias("begin"),
         pl.col("name").cast(pl.String),
         pl.Series("n", n, dtype=pl.Int64),
+        pl.Series("ns", ns.astype(np.int64), dtype=pl.Int64),
         rank_key=pl.lit(key, dtype=pl.Int64),
     )
     collectives = pl.col("n").filter("communicates").sum()
-    sums = counts.group_by("rank_key", "begin", "name").agg(pl.sum("n"), collectives=collectives)
-    return sums.select("rank_key", "begin", "name", "n", "collectives")
+    sums = counts.group_by("rank_key", "begin", "name").agg(pl.sum("n", "ns"), collectives=collectives)
+    return sums.select("rank_key", "begin", "name", "n", "collectives", "ns")
 
 
 def _nothing(trace: Trace, selection: Selection) -> str:

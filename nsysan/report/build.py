@@ -20,8 +20,9 @@ from nsysan.metrics.counters import OF_CALLS, Counter, summarise
 from nsysan.metrics.ledger import FIGURES
 from nsysan.metrics.percentiles import spread
 from nsysan.model import classes
+from nsysan.model.steps.populations import StepKind
 from nsysan.report.counter_lanes import counter_lanes, lanes_in_order
-from nsysan.report.replicas import Coverage, GroupRow, Replica, slowest
+from nsysan.report.replicas import Coverage, GroupRow, PopulationRow, Replica, slowest
 from nsysan.report.report import Input, Report, StepsSummary
 from nsysan.report.slices import build_timelines
 from nsysan.report.timeline import Timeline
@@ -105,13 +106,47 @@ def _replica(number: int, own: Run, run: Run) -> Replica:
         layout=layout_of(ranks, own.groups, kinds, own.collectives),
         steps=own.windows["step"].n_unique(),
         steady=len(own.steady_steps),
+        populations=_populations(own),
         coverage=_coverage(own, steady),
         period=spread(steady.group_by("step").agg(pl.median("period_ns"))["period_ns"]),
         diagnosis=diagnose(own),
-        per_step=own.ledger,
+        per_step=own.ledger.join(_population_of(own), on="step", how="left", maintain_order="left"),
         per_rank=_medians(own.ledger),
         collectives=find_families(own),
     )
+
+
+def _population_of(own: Run) -> pl.DataFrame:
+    """step, population: the id of the population that each step is of."""
+    return own.windows.select("step", "population").unique("step", keep="first", maintain_order=True)
+
+
+def _populations(own: Run) -> list[PopulationRow]:
+    steps = own.windows.group_by("step").agg(
+        period=(pl.col("finish") - pl.col("begin")).median(),
+        population=pl.first("population"),
+        why=pl.first("left_out"),
+    )
+    whole = float(steps["period"].sum()) or 1.0
+    rows = []
+    for number, one in enumerate(own.steps.populations):
+        mine = steps.filter(pl.col("population") == one.id)
+        period = spread(mine.filter(pl.col("why").is_null())["period"])
+        decodes = one.kind is StepKind.DECODE and period is not None and period.mean > 0
+        rows.append(
+            PopulationRow(
+                id=one.id,
+                kind=one.kind.value,
+                batch=one.batch,
+                count=len(mine),
+                steady=len(mine.filter(pl.col("why").is_null())),
+                period=period,
+                tokens_per_s=(one.batch or 1) * 1e9 / period.mean if decodes and period else None,
+                share_of_time=float(mine["period"].sum()) / whole,
+                headline=number == 0,
+            )
+        )
+    return rows
 
 
 def _coverage(own: Run, steady: pl.DataFrame) -> Coverage | None:

@@ -19,11 +19,11 @@ from nsysan.diagnosis.verdict import THRESHOLDS
 from nsysan.metrics.counters import STEP_FIGURES, Counter, SampleStats
 from nsysan.metrics.ledger import FIGURES
 from nsysan.metrics.link import THRESHOLDS as LINK_THRESHOLDS
-from nsysan.report.replicas import GroupRow, Replica
+from nsysan.report.replicas import GroupRow, PopulationRow, Replica
 from nsysan.report.report import Report
 
 SCHEMA = "nsysan.report/2"
-_PER_STEP = ("replica", "step", "rank", "steady", "start_ns", *FIGURES, "collectives")
+_PER_STEP = ("replica", "population", "step", "rank", "steady", "start_ns", *FIGURES, "collectives")
 _PER_RANK = ("rank", *FIGURES, "collectives")
 
 
@@ -67,6 +67,7 @@ def to_document(report: Report) -> dict[str, Any]:
             "coverage": _coverage(report.replicas[report.replica]),
         },
         "replicas": [_replica(replica, headline=replica.id == report.replica) for replica in report.replicas],
+        "populations": [_population(one, r.id) for r in report.replicas for one in r.populations],
         "per_step": [row for r in report.replicas for row in _rows(_of_replica(r.per_step, r), _PER_STEP)],
         "per_rank": [row for r in report.replicas for row in _rows(r.per_rank, _PER_RANK)],
         "collectives": [_family(family, r.id) for r in report.replicas for family in r.collectives],
@@ -117,6 +118,21 @@ def _replica(replica: Replica, *, headline: bool) -> dict[str, Any]:
         "coverage": _coverage(replica),
         "period_ns": period and asdict(period),
         **{key: told[key] for key in ("straggler", "what_if", "verdict")},
+    }
+
+
+def _population(one: PopulationRow, replica: int) -> dict[str, Any]:
+    return {
+        "replica": replica,
+        "id": one.id,
+        "kind": one.kind,
+        "batch": one.batch,
+        "count": one.count,
+        "steady": one.steady,
+        "period_ns": one.period and asdict(one.period),
+        "tokens_per_s": one.tokens_per_s,
+        "share_of_time": one.share_of_time,
+        "headline": one.headline,
     }
 
 

@@ -39,10 +39,36 @@ class GroupRow:
 
 
 @dataclass(frozen=True)
+class PopulationRow:
+    """Steps of one kind of work. count: all, steady: those that its period is of (ns, None without any).
+
+    tokens_per_s: of all sequences of the batch, or of one where the batch is not known, from the mean period; None for
+    steps that are not decode steps. share_of_time: of the time of all steps of the replica.
+    """
+
+    id: str
+    kind: str
+    batch: int | None
+    count: int
+    steady: int
+    period: Spread | None
+    tokens_per_s: float | None
+    share_of_time: float
+    headline: bool
+
+    @property
+    def sentence(self) -> str:
+        """What they are and take, in words."""
+        takes = "none of them steady" if self.period is None else f"{ms(self.period.p50)} (median)"
+        return f"{self.id}: {counted(self.count, 'step')}, {self.share_of_time:.0%} of the time, {takes}"
+
+
+@dataclass(frozen=True)
 class Replica:
     """One replica. id: its number; steps: how many, steady: how many of them count.
 
-    period: ns, over the steady steps, None without any. per_step, per_rank, collectives: as Report has them.
+    populations: the headline first. period: ns, over its steady steps, None without any. per_step, per_rank,
+    collectives: as Report has them.
     """
 
     id: int
@@ -50,6 +76,7 @@ class Replica:
     layout: Layout
     steps: int
     steady: int
+    populations: list[PopulationRow]
     coverage: Coverage | None
     period: Spread | None
     diagnosis: Diagnosis

@@ -110,6 +110,9 @@ def _steps(report: Report) -> str:
     figures = f"figures are {over}" if steady else "none of them is steady"
     lines = [f"steps     {steps.count} by {plain(steps.source)}; {figures}"]
     lines += [f"          {plain(note, 200)}" for note in steps.notes]
+    populations = report.replicas[report.replica].populations
+    if len(populations) > 1:
+        lines += [f"          {one.sentence}{', shown' if one.headline else ''}" for one in populations]
     by_reason: dict[str, list[int]] = {}
     for step, reason in steps.excluded.items():
         by_reason.setdefault(reason, []).append(step)

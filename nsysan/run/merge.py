@@ -142,14 +142,20 @@ def _matched(frames: _Frames, told: _Told, *, clocked: bool) -> _Numbered:
     opened = pl.concat([part.windows for part in frames.found], how="diagonal").with_columns(rank_of)
     opaque = [number[key] for key in frames.opaque]
     replicas = find_replicas(list(number.values()), calls, opened, groups, opaque)
-    steps_of = {}
+    steps_of: dict[Members, Steps] = {}
+    missing: NsysanError | None = None
     for own in replicas:
         keys = pl.col("rank_key").is_in([key for key, rank in told.ranks if rank.rank in own])
         found = [replace(part, windows=part.windows.filter(keys)) for part in frames.found]
         # A trace that has no rank of the replica has no say in how its steps are found.
         found = [part for part in found if len(part.windows)] or found[:1]
-        steps = combine_steps(found, calls.filter(keys), frames.counts.filter(keys))
-        steps_of[own] = told.selection.of_steps(steps)
+        steps = combine_steps(found, calls.filter(keys), frames.counts.filter(keys), told.selection.choice)
+        try:
+            steps_of[own] = told.selection.of_steps(steps)
+        except NsysanError as error:
+            missing = missing or error
+    if not steps_of and missing is not None:
+        raise missing
     membership = pl.concat([steps.membership for steps in steps_of.values()])
     return _Numbered(
         calls=calls.drop("rank_key", "member").join(membership, on="row", maintain_order="left"),
