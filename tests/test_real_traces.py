@@ -8,7 +8,7 @@ from statistics import median
 import polars as pl
 import pytest
 
-from nsysan.model.classes import COLLECTIVE
+from nsysan.model.classes import WorkClass
 from nsysan.report.build import Report, build_report
 from nsysan.report.terminal import to_text
 from nsysan.run.run import Run
@@ -96,7 +96,7 @@ def test_tp4_graph_node_bytes_of_replayed_calls(analyzed: Analyze) -> None:
     assert run.collectives["graph_node"].null_count() == 0
     assert run.collectives["message_bytes"].to_list() == [8192] * (4 * 12 * 32)
     # The warm-up outside the steps ran the same layers, eagerly and in one replay.
-    outside = run.work.filter((pl.col("cls") == COLLECTIVE) & pl.col("step").is_null())
+    outside = run.work.filter((pl.col("cls") == WorkClass.COLLECTIVE) & pl.col("step").is_null())
     calls = outside.filter(pl.col("message_bytes") == 8192)
     assert calls["graph_node"].is_null().any()
     assert calls["graph_node"].is_not_null().any()

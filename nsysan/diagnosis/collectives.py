@@ -10,7 +10,7 @@ from nsysan.diagnosis.diagnosis import percentiles
 from nsysan.metrics.bandwidth import Speed, peak_share, speed, total_bytes
 from nsysan.metrics.link import Link, Message, judge_link
 from nsysan.metrics.whatif import floors
-from nsysan.model import classes
+from nsysan.model.classes import WorkClass
 from nsysan.model.gpu_links import GpuLink, load_links
 from nsysan.run.matching import MATCHED, REJECTED, UNMATCHED
 from nsysan.run.run import Run
@@ -89,7 +89,7 @@ def find_families(run: Run) -> list[CollectiveFamily]:
         error = (pl.col("wait") - pl.col("skew_free_wait")).abs()
         # A fused kernel computes after the last arrival; a missing rank may arrive later still.
         complete = not set(own["communicator"]) & partial and (size is None or members >= size)
-        whole = row["cls"] != classes.FUSED and complete
+        whole = row["cls"] != WorkClass.FUSED and complete
         found = speed(row["kind"], row["message_bytes"], size or members, wire["p50"]) if wire and whole else None
         families.append(
             CollectiveFamily(
@@ -155,7 +155,7 @@ def size_series(families: list[CollectiveFamily], link: Link) -> list[SizeSeries
     """Speed against size, for the families whose size is known and that matched; of one size, the most frequent."""
     chosen: dict[tuple[str, str, str], dict[int, CollectiveFamily]] = {}
     for family in sorted(families, key=lambda family: -family.matched):
-        if family.kind and family.message_bytes and family.wire and family.op_class != classes.FUSED:
+        if family.kind and family.message_bytes and family.wire and family.op_class != WorkClass.FUSED:
             key = (family.kind, family.library or "unknown library", family.over)
             chosen.setdefault(key, {}).setdefault(family.message_bytes, family)
     series = []

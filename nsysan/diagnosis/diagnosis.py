@@ -12,7 +12,7 @@ from nsysan.metrics.gaps import UNKNOWN, gap_medians
 from nsysan.metrics.outliers import Outlier, slowest_steps
 from nsysan.metrics.skew import Straggler, arrivals, caused_by_step, find_straggler
 from nsysan.metrics.whatif import WhatIf, what_if
-from nsysan.model import classes
+from nsysan.model.classes import WorkClass
 from nsysan.run.matching import REJECTED
 from nsysan.run.run import Run
 
@@ -58,7 +58,7 @@ def diagnose(run: Run) -> Diagnosis:
     rejected = float((run.collectives["verdict"] == REJECTED).mean() or 0.0)  # type: ignore[arg-type]
     arrived = arrivals(run.collectives)
     # A receive that waits for data depends on its sender: that is the pipeline, not skew.
-    meeting = arrived.filter(pl.col("cls") != classes.P2P)
+    meeting = arrived.filter(pl.col("cls") != WorkClass.P2P)
     late = run.late(meeting)
     straggler = None if rejected > MAX_REJECTED else find_straggler(late, run.ledger)
     medians = gap_medians(run.gaps, run.ledger)

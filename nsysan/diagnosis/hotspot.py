@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from nsysan.metrics.skew import Straggler
-from nsysan.model import classes
+from nsysan.model.classes import WorkClass
 from nsysan.run.placed import PlacedTrace
 from nsysan.run.run import Run
 from nsysan.text import counted, plain
@@ -98,7 +98,7 @@ def _longer_kernel(straggler: Straggler, run: Run) -> tuple[str, int, int] | Non
 
 def _usual_compute(placed: PlacedTrace, steps: list[int]) -> pl.DataFrame:
     """rank, name, ns, calls: what a rank's compute kernels of that name take in a step, median over these steps."""
-    compute = placed.each(lambda rank: placed.frame(_OF_COMPUTE, rank, where=(classes.COMPUTE,)))
+    compute = placed.each(lambda rank: placed.frame(_OF_COMPUTE, rank, where=(WorkClass.COMPUTE,)))
     kernels = pl.concat(compute).filter(pl.col("step").is_in(steps))
     per_step = kernels.group_by("rank", "step", "name").agg(ns=(pl.col("end") - pl.col("begin")).sum(), calls=pl.len())
     # Nor does one that a step does not run.

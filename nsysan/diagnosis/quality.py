@@ -11,7 +11,7 @@ from nsysan.diagnosis.expectation import Compared
 from nsysan.diagnosis.lookalikes import find_lookalikes, named
 from nsysan.metrics.gaps import UNKNOWN
 from nsysan.metrics.skew import SHARE, STEPS, TELLING_STEPS
-from nsysan.model import classes
+from nsysan.model.classes import WorkClass
 from nsysan.run.matching import MATCHED, REJECTED, SINGLE, UNMATCHED
 from nsysan.run.run import Run
 from nsysan.text import counted, numbered
@@ -289,5 +289,5 @@ def _unknown_names(run: Run) -> Quality | None:
         "unknown_collectives",
         ESTIMATED,
         f"{counted(sum(kernel.calls for kernel in unknown), 'kernel')} named like a collective but not in the "
-        f"catalogue, counted as {classes.COMPUTE}: {named(unknown)}",
+        f"catalogue, counted as {WorkClass.COMPUTE}: {named(unknown)}",
     )

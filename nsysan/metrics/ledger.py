@@ -8,7 +8,7 @@ import polars as pl
 from nsysan.columns.codes import numbered
 from nsysan.columns.intervals import I64, atoms, line_of_mask
 from nsysan.columns.threads import each_of
-from nsysan.model import classes
+from nsysan.model.classes import COMMUNICATION, WorkClass
 from nsysan.model.operations import is_communication
 
 #: Ledger lines in order of precedence: time that two lines could claim belongs to the earlier. Idle is the rest.
@@ -61,8 +61,8 @@ def line_intervals(work: pl.DataFrame) -> pl.DataFrame:
 
     Communication is cut at the last arrival: waiting before it, fused or wire after it, unsplit where it is unknown.
     """
-    plain = {classes.COMPUTE: "compute", classes.COPY: "copy", classes.OPAQUE: "graph"}
-    whole = {cls: _NUMBER[plain.get(cls, "comm_unsplit")] for cls in (*plain, *classes.COMMUNICATION)}
+    plain = {WorkClass.COMPUTE: "compute", WorkClass.COPY: "copy", WorkClass.OPAQUE: "graph"}
+    whole = {cls: _NUMBER[plain.get(cls, "comm_unsplit")] for cls in (*plain, *COMMUNICATION)}
     line = numbered(work["cls"], whole)
     last = work["last"]
     split = ((line == _NUMBER["comm_unsplit"]) & last.is_not_null().to_numpy()).nonzero()[0]
@@ -70,7 +70,7 @@ def line_intervals(work: pl.DataFrame) -> pl.DataFrame:
     line[split] = _NUMBER["wait"]
     ends = work["end"].to_numpy().copy()
     ends[split] = until
-    after = {cls: _NUMBER["fused" if cls == classes.FUSED else "wire"] for cls in classes.COMMUNICATION}
+    after = {cls: _NUMBER["fused" if cls == WorkClass.FUSED else "wire"] for cls in COMMUNICATION}
     cut = work.select("rank", "cls", "end").select(pl.all().gather(split))
     claims = pl.DataFrame({"rank": work["rank"], "begin": work["begin"], "end": ends, "line": line})
     rest = pl.DataFrame({"rank": cut["rank"], "begin": until, "end": cut["end"], "line": numbered(cut["cls"], after)})

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from nsysan.model import classes
+from nsysan.model.classes import WorkClass
 from nsysan.model.gpu_links import HOST_MEMORY, NETWORK, NVLINK, PCIE, GpuLink, LinkTable, bridged, carried
 from nsysan.trace.topology import Topology
 
@@ -234,4 +234,4 @@ def _reference(row: GpuLink, messages: Sequence[Message], table: LinkTable) -> R
 
 
 def _plain(message: Message) -> bool:
-    return message.op_class == classes.COLLECTIVE
+    return message.op_class == WorkClass.COLLECTIVE

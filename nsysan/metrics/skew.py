@@ -12,7 +12,7 @@ import polars as pl
 from nsysan.columns.codes import codes, numbered
 from nsysan.columns.intervals import atoms, line_of_mask
 from nsysan.columns.threads import each_of
-from nsysan.model import classes
+from nsysan.model.classes import WorkClass
 from nsysan.run.matching import MATCHED
 
 #: What can hold a rank up between two collectives, in the order in which time that several claim is given away.
@@ -34,12 +34,12 @@ TELLING_STEPS = 3
 
 _CALL = ["family", "step", "call"]
 _CLASS_OF = {
-    classes.COMPUTE: 0,
-    classes.COPY: 1,
-    classes.COLLECTIVE: 2,
-    classes.P2P: 2,
-    classes.FUSED: 2,
-    classes.OPAQUE: 3,
+    WorkClass.COMPUTE: 0,
+    WorkClass.COPY: 1,
+    WorkClass.COLLECTIVE: 2,
+    WorkClass.P2P: 2,
+    WorkClass.FUSED: 2,
+    WorkClass.OPAQUE: 3,
 }
 
 

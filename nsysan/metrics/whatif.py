@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from nsysan.metrics.gaps import BETWEEN_STEPS, HOST_LATE, UNKNOWN
-from nsysan.model import classes
+from nsysan.model.classes import WorkClass
 from nsysan.run.matching import MATCHED
 
 #: What calls have in common that share a floor.
@@ -132,7 +132,7 @@ def _of_the_others(ns: pl.Expr) -> pl.Expr:
 def _pipeline_wait(collectives: pl.DataFrame, steps: list[int]) -> pl.DataFrame:
     """step, rank, pipeline: ns that sends and receives wait for their other side."""
     matched = collectives.filter((pl.col("verdict") == MATCHED) & pl.col("step").is_in(steps))
-    return matched.filter(pl.col("cls") == classes.P2P).group_by("step", "rank").agg(pipeline=pl.sum("wait"))
+    return matched.filter(pl.col("cls") == WorkClass.P2P).group_by("step", "rank").agg(pipeline=pl.sum("wait"))
 
 
 def _wire_excess(collectives: pl.DataFrame, steps: list[int]) -> pl.DataFrame:

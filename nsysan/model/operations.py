@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from nsysan.model import classes
+from nsysan.model.classes import COMMUNICATION
 from nsysan.trace.export import WORK
 
 _CATEGORY = pl.Categorical()
@@ -145,7 +145,7 @@ class _Rows:
 
 def is_communication() -> pl.Expr:
     """Whether an operation communicates, by its class."""
-    return pl.col("cls").is_in(list(classes.COMMUNICATION))
+    return pl.col("cls").is_in(list(COMMUNICATION))
 
 
 def in_words(work: pl.DataFrame) -> pl.DataFrame:

@@ -18,7 +18,7 @@ from nsysan.diagnosis.quality_wire import assess_counters, assess_wire
 from nsysan.metrics.counters import OF_CALLS, Counter, summarise
 from nsysan.metrics.ledger import FIGURES, IDLE, LINES
 from nsysan.metrics.link import Link
-from nsysan.model import classes
+from nsysan.model.classes import COMMUNICATION
 from nsysan.model.ranks import Rank
 from nsysan.report.timeline import Timeline, build_timelines, counter_lanes, lanes_in_order
 from nsysan.run.placed import PlacedTrace
@@ -167,7 +167,7 @@ def counters_of(placed: PlacedTrace, spans: list[tuple[int, int]]) -> tuple[list
     samples = samples_of(placed)
     if samples is None:
         return None
-    calls = pl.concat(placed.frame(OF_CALLS, rank, where=classes.COMMUNICATION) for rank in placed.ranks)
+    calls = pl.concat(placed.frame(OF_CALLS, rank, where=COMMUNICATION) for rank in placed.ranks)
     calls = calls.filter(pl.col("step").is_not_null())
     windows = placed.windows.with_columns(steady=pl.col("excluded").is_null())
     return summarise(samples, windows, calls), [counter_lanes(samples, *span) for span in spans]

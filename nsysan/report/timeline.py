@@ -10,7 +10,7 @@ from statistics import median
 import polars as pl
 
 from nsysan.diagnosis.diagnosis import Diagnosis
-from nsysan.model import classes
+from nsysan.model.classes import WorkClass
 from nsysan.model.operations import in_words, is_communication
 from nsysan.run.clock import shifted
 from nsysan.run.placed import PlacedTrace
@@ -300,12 +300,12 @@ def _work(inside: pl.DataFrame) -> pl.DataFrame:
     """Ledger lines on the streams; a matched collective becomes its waiting and what comes after."""
     communication = is_communication()
     split = inside.filter(communication & pl.col("last").is_not_null())
-    after = pl.when(pl.col("cls") == classes.FUSED).then(pl.lit("fused")).otherwise(pl.lit("wire"))
+    after = pl.when(pl.col("cls") == WorkClass.FUSED).then(pl.lit("fused")).otherwise(pl.lit("wire"))
     whole = inside.filter(~(communication & pl.col("last").is_not_null()))
     line = (
         pl.when(communication)
         .then(pl.lit("comm_unsplit"))
-        .when(pl.col("cls") == classes.OPAQUE)
+        .when(pl.col("cls") == WorkClass.OPAQUE)
         .then(pl.lit("graph"))
         .otherwise(pl.col("cls"))
     )

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from nsysan.model import classes
+from nsysan.model.classes import WorkClass
 
 MATCHED = "matched"
 UNMATCHED = "unmatched"
@@ -218,7 +218,7 @@ def _judged(calls: pl.DataFrame, ranks: int) -> pl.DataFrame:
         _shortest=duration.min().over(group),
     )
     alone = pl.lit(ranks == 1) | ((pl.col("members") == 1) & pl.col("communicator").is_not_null())
-    pairwise = (pl.col("cls") != classes.P2P) | (pl.col("members") == 2)
+    pairwise = (pl.col("cls") != WorkClass.P2P) | (pl.col("members") == 2)
     complete = (pl.col("_present") == pl.col("members")) & (pl.col("_calls") == pl.col("_present")) & pairwise
     verdict = (
         pl.when(alone)
