@@ -19,7 +19,8 @@ from nsysan.metrics.gaps import find_gaps
 from nsysan.metrics.ledger import build_ledger
 from nsysan.metrics.skew import arrivals, find_straggler, late_calls
 from nsysan.model.classes import WorkClass
-from nsysan.run.matching import MATCHED, match_collectives
+from nsysan.model.matches import Match
+from nsysan.run.matching import match_collectives
 
 COMPUTE_NS, JITTER_NS, LAUNCH_NS, WIRE_NS, STEP_GAP_NS = 8_000, 2_000, 500, 7_000, 50_000
 
@@ -117,7 +118,7 @@ def timed(size: Size, *, missing: bool) -> dict[str, float]:
     calls = work.filter(pl.col("cls") == WorkClass.COLLECTIVE)
     matched = watch("matching", lambda: match_collectives(calls, size.ranks))
     lost = 0 if not missing else -(-(size.steps - 5) // 10) * (size.ranks - 1)
-    if (matched["verdict"] != MATCHED).sum() != lost:
+    if (matched["verdict"] != Match.MATCHED).sum() != lost:
         raise AssertionError("the run that was made up has another number of unmatched calls")
     work = work.join(matched.select("row", "last"), on="row", how="left", maintain_order="left")
     ledger = watch("ledger", lambda: build_ledger(work, windows))

@@ -54,7 +54,7 @@ def test_rows_and_columns_are_those_of_the_whole(analyzed: Analyze, name: str) -
         at = np.random.default_rng(rank).integers(0, len(whole), 500)
         assert placed.frame(NAMES, rank, at=at).equals(whole[at])
         calls = placed.frame(NAMES, rank, where=COMMUNICATION)
-        assert calls.equals(whole.filter(pl.col("cls").is_in(list(COMMUNICATION))))
+        assert calls.equals(whole.filter(pl.col("cls").is_in(list(map(str, COMMUNICATION)))))
         assert len(calls) > 100
 
 

@@ -10,21 +10,23 @@ import polars as pl
 
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.compare.significance import F64
-from nsysan.diagnosis.quality import NOT_MEASURABLE
+from nsysan.diagnosis.quality_row import Aspect, Status
 from nsysan.metrics.ledger import FIGURES
+from nsysan.metrics.scenarios import Scenario
 from nsysan.metrics.whatif import losses_by_step
+from nsysan.model.matches import Match
+from nsysan.model.steps.step_windows import StepMethod
 from nsysan.report.build import Report, build_report
-from nsysan.run.matching import MATCHED
 from nsysan.run.run import Run
 from nsysan.text import counted
 
 #: Quality rows that tell why a figure is null, by the first word of its id; the most telling first.
 _REASONS = {
-    "ledger": ("graph_contents", "wait_wire", "missing_ranks"),
-    "skew": ("graph_contents", "wait_wire", "straggler"),
-    "idle": ("gaps", "graph_contents"),
-    "whatif": ("graph_contents", "wait_wire", "what_if"),
-    "collective": ("graph_contents", "wait_wire"),
+    "ledger": (Aspect.GRAPH_CONTENTS, Aspect.WAIT_WIRE, Aspect.MISSING_RANKS),
+    "skew": (Aspect.GRAPH_CONTENTS, Aspect.WAIT_WIRE, Aspect.STRAGGLER),
+    "idle": (Aspect.GAPS, Aspect.GRAPH_CONTENTS),
+    "whatif": (Aspect.GRAPH_CONTENTS, Aspect.WAIT_WIRE, Aspect.WHAT_IF),
+    "collective": (Aspect.GRAPH_CONTENTS, Aspect.WAIT_WIRE),
 }
 _NOTHING: F64 = np.zeros(0)
 
@@ -72,7 +74,7 @@ class ComparedRun:
         """The reason for a null figure, from the report's quality rows."""
         rows = {row.id: row for row in self.report.quality}
         named = [rows[name] for name in _REASONS[id_.partition(".")[0]] if name in rows]
-        chosen = next((row for row in named if row.status == NOT_MEASURABLE), None)
+        chosen = next((row for row in named if row.status == Status.NOT_MEASURABLE), None)
         return chosen.reason if chosen else "it was not measured"
 
 
@@ -81,7 +83,7 @@ def compared_run(label: str, run: Run, version: str, batch: int = 1) -> Compared
     report = build_report(run, version, timelines=False)
     name = ", ".join(source.name for source in report.inputs)
     why = None
-    if run.steps.method == "window":
+    if run.steps.method == StepMethod.WINDOW:
         why = "no decode steps found in it; mark them with NVTX ranges, and name those with --steps"
     elif not report.steps.steady or not report.headline["period_ns"]:
         found = counted(report.steps.count, "step")
@@ -144,25 +146,23 @@ def _idle(gaps: pl.DataFrame, steady: pl.DataFrame) -> dict[str, Measured]:
 
 def _what_if(run: Run, report: Report) -> dict[str, Measured]:
     what = report.diagnosis.what_if
-    if what is None or what.no_skew is None:
+    if what is None or not what.told:
         return {}
     losses = losses_by_step(run.ledger, run.collectives, run.gaps).sort("step")
-    named = {
-        "no_skew": (what.no_skew, pl.col("period") - pl.col("skew")),
-        "floor_wire": (what.floor_wire, pl.col("period") - pl.col("wire")),
-        "no_host_late": (what.no_host_late, pl.col("period") - pl.col("host")),
-        "all": (what.all, pl.col("period") - pl.col("all")),
-    }
     return {
-        f"whatif.{name}": Measured(value, losses.select(ns=form)["ns"].drop_nulls().to_numpy().astype(np.float64))
-        for name, (value, form) in named.items()
-        if value is not None
+        f"whatif.{scenario}": Measured(what[scenario], _left(losses, scenario).drop_nulls().to_numpy())
+        for scenario in what.told
     }
+
+
+def _left(losses: pl.DataFrame, scenario: Scenario) -> pl.Series:
+    """What each step would take, ns."""
+    return (losses["period"] - losses[scenario]).cast(pl.Float64)
 
 
 def _calls(run: Run) -> pl.DataFrame:
     calls = run.collectives.filter(pl.col("step").is_in(run.steady_steps))
-    matched = pl.col("verdict") == MATCHED
+    matched = pl.col("verdict") == Match.MATCHED
     return calls.select(
         "step",
         "rank",

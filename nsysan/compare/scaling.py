@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nsysan.compare.compared_run import ComparedRun
-from nsysan.metrics.ledger import IDLE, LINES
+from nsysan.metrics.lines import LINES, Line
 from nsysan.text import ms
 
-_ALL_LINES = (*LINES, IDLE)
 #: Parts below this share of the period, or of what is lost, go without saying.
 _LISTED = 0.002
 _LISTED_LOST = 0.005
@@ -38,8 +37,8 @@ class Widening:
     narrow: Width
     wide: Width
     ideal: float
-    changed: dict[str, float]
-    lost: dict[str, float]
+    changed: dict[Line, float]
+    lost: dict[Line, float]
 
     @property
     def replicas(self) -> float:
@@ -84,11 +83,11 @@ def _width(side: ComparedRun, base: ComparedRun) -> Width:
 
 def _widening(narrow: tuple[ComparedRun, Width], wide: tuple[ComparedRun, Width]) -> Widening:
     share = narrow[1].ranks / wide[1].ranks
-    changed: dict[str, float] = {}
-    lost: dict[str, float] = {}
-    before = {line: narrow[0].value(f"ledger.{line}") for line in _ALL_LINES}
-    after = {line: wide[0].value(f"ledger.{line}") for line in _ALL_LINES}
-    for line in _ALL_LINES:
+    changed: dict[Line, float] = {}
+    lost: dict[Line, float] = {}
+    before = {line: narrow[0].value(f"ledger.{line}") for line in LINES}
+    after = {line: wide[0].value(f"ledger.{line}") for line in LINES}
+    for line in LINES:
         old, new = before[line], after[line]
         if old is None or new is None:
             changed, lost = {}, {}
@@ -128,7 +127,7 @@ def lost_sentence(step: Widening) -> str:
     if not step.lost:
         return f"{head}; {ms(above)} are lost"
     parts = [
-        f"{_LOST.get(line, line)} {ms(ns)} ({ns / above:.0%})"
+        f"{_LOST[line]} {ms(ns)} ({ns / above:.0%})"
         for line, ns in sorted(step.lost.items(), key=lambda item: -item[1])
         if ns >= _LISTED_LOST * above
     ]
@@ -136,11 +135,14 @@ def lost_sentence(step: Widening) -> str:
 
 
 _LOST = {
-    "compute": "compute that did not shrink by that",
-    "wait": "waiting",
-    "fused": "fused communication",
-    "comm_unsplit": "communication",
-    "idle": "idle time",
+    Line.COMPUTE: "compute that did not shrink by that",
+    Line.WAIT: "waiting",
+    Line.FUSED: "fused communication",
+    Line.WIRE: "wire",
+    Line.COMM_UNSPLIT: "comm_unsplit",
+    Line.COPY: "copy",
+    Line.GRAPH: "graph",
+    Line.IDLE: "idle time",
 }
 
 
@@ -171,7 +173,7 @@ def _more(narrow: int, wide: int) -> str:
 _SECOND = {1: "GPU", 2: "pair of GPUs", 4: "four GPUs", 8: "eight GPUs"}
 
 
-def _listed(amounts: dict[str, float], sign: str, least: float) -> str:
+def _listed(amounts: dict[Line, float], sign: str, least: float) -> str:
     """Their sum, and those of at least so much, largest first."""
     shown = sorted(((line, ns) for line, ns in amounts.items() if ns >= least), key=lambda item: -item[1])
     if not shown:

@@ -12,7 +12,7 @@ from nsysan.metrics.link import Link, Message, judge_link
 from nsysan.metrics.whatif import floors
 from nsysan.model.classes import WorkClass
 from nsysan.model.gpu_links import GpuLink, load_links
-from nsysan.run.matching import MATCHED, REJECTED, UNMATCHED
+from nsysan.model.matches import Match
 from nsysan.run.run import Run
 from nsysan.text import counted
 
@@ -39,7 +39,7 @@ class CollectiveFamily:
     name: str
     kind: str | None
     library: str | None
-    op_class: str
+    op_class: WorkClass
     message_bytes: int | None
     ranks: int
     count: int
@@ -70,7 +70,7 @@ def find_families(run: Run) -> list[CollectiveFamily]:
     calls = _counted_calls(run)
     per_call = calls.group_by([*_KEY, "communicator", "step", "call"]).agg(verdict=pl.first("verdict"))
     counts = per_call.group_by(_KEY).agg(
-        count=pl.len(), **{v: (pl.col("verdict") == v).sum() for v in (MATCHED, UNMATCHED, REJECTED)}
+        count=pl.len(), **{v: (pl.col("verdict") == v).sum() for v in (Match.MATCHED, Match.UNMATCHED, Match.REJECTED)}
     )
     shortest = floors(calls, calls["step"].unique().to_list())
     rows = counts.join(shortest, on=["name", "message_bytes", "members"], how="left", nulls_equal=True)
@@ -81,7 +81,7 @@ def find_families(run: Run) -> list[CollectiveFamily]:
     for row in rows.iter_rows(named=True):
         same = pl.all_horizontal(pl.col(k).eq_missing(row[k]) for k in _KEY)
         own = calls.filter(same)
-        matched = own.filter(pl.col("verdict") == MATCHED)
+        matched = own.filter(pl.col("verdict") == Match.MATCHED)
         wire = percentiles(matched["wire"])
         floor = row["floor"]
         members = row["members"]
@@ -96,13 +96,13 @@ def find_families(run: Run) -> list[CollectiveFamily]:
                 name=row["name"],
                 kind=row["kind"],
                 library=row["library"],
-                op_class=row["cls"],
+                op_class=WorkClass(row["cls"]),
                 message_bytes=row["message_bytes"],
                 ranks=members,
                 count=row["count"],
-                matched=row[MATCHED],
-                unmatched=row[UNMATCHED],
-                rejected=row[REJECTED],
+                matched=row[Match.MATCHED],
+                unmatched=row[Match.UNMATCHED],
+                rejected=row[Match.REJECTED],
                 wire=wire,
                 wait=percentiles(matched["wait"]),
                 a_step=_a_step(per_call.filter(same), run.steady_steps),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from nsysan.metrics.causes import LateCause
 from nsysan.metrics.skew import Straggler
 from nsysan.model.classes import WorkClass
 from nsysan.run.placed import PlacedTrace
@@ -66,7 +67,7 @@ def find_hotspot(straggler: Straggler, late: pl.DataFrame, run: Run) -> Hotspot 
     if own.is_empty():
         return None
     costs = own.group_by("family", "call").agg(pl.sum("caused")).sort("caused", "family", "call")
-    longer = _longer_kernel(straggler, run) if straggler.cause == "compute" else None
+    longer = _longer_kernel(straggler, run) if straggler.cause == LateCause.COMPUTE else None
     kernel, more, more_calls = longer or (None, 0, 0)
     return Hotspot(
         rank=straggler.rank,
@@ -91,7 +92,7 @@ def _longer_kernel(straggler: Straggler, run: Run) -> tuple[str, int, int] | Non
     if more.is_empty():
         return None
     name, ns, calls = more.sort("ns", "name").row(-1)
-    if ns < MAJOR_SHARE * straggler.parts["compute"] or ns <= 0:
+    if ns < MAJOR_SHARE * straggler.parts[LateCause.COMPUTE] or ns <= 0:
         return None
     return str(name), round(ns), round(calls)
 

@@ -8,9 +8,8 @@ from typing import Any
 import polars as pl
 
 from nsysan.diagnosis.lookalikes import Lookalike, ranked
-from nsysan.diagnosis.quality import NODE_FLAG
 from nsysan.metrics.tally import lookalike_sums
-from nsysan.model.classes import load_catalogue
+from nsysan.model.classes import WorkClass, load_catalogue
 from nsysan.model.load import load_operations
 from nsysan.model.operations import is_communication
 from nsysan.model.payloads import communicator_ranks
@@ -21,6 +20,7 @@ from nsysan.run.samples import METRICS, known_metrics
 from nsysan.text import percent, plain, table, us
 from nsysan.trace.export import Diagnostic, Trace
 from nsysan.trace.globals import pid_of
+from nsysan.trace.graph_mode import NODE_FLAG, GraphMode
 
 _SHOWN_OPTIONS = (
     "CAPTURE_EVENT_TYPE",
@@ -33,6 +33,11 @@ _SHOWN_OPTIONS = (
     "NVTX",
 )
 _MAX_RANGES = 12
+_GRAPHS = {
+    GraphMode.NODE: "traced by node ({} replays): kernels inside are visible",
+    GraphMode.GRAPH: f"traced as blocks ({{}} replays): contents hidden; capture with {NODE_FLAG}",
+    GraphMode.NONE: "no replay in the trace",
+}
 
 
 _OPERATION = (
@@ -76,7 +81,7 @@ class CollectiveInfo:
     name: str
     kind: str | None
     library: str | None
-    op_class: str
+    op_class: WorkClass
     kernels: int
     resident_ns: int
 
@@ -108,7 +113,7 @@ class Info:
     name: str
     nsys_version: str | None
     schema_version: str | None
-    graph_trace: str
+    graph_trace: GraphMode
     graph_replays: int
     ranks: list[RankInfo]
     gpus: list[str]
@@ -157,13 +162,12 @@ def to_info_document(info: Info) -> dict[str, Any]:
 
 def to_info_text(info: Info) -> str:
     """The info for a terminal."""
-    graph = {
-        "node": f"traced by node ({info.graph_replays} replays): kernels inside are visible",
-        "graph": f"traced as blocks ({info.graph_replays} replays): contents hidden; capture with {NODE_FLAG}",
-        "none": "no replay in the trace",
-    }
     version = f"nsys {info.nsys_version or 'of unknown version'}, schema {info.schema_version or 'unknown'}"
-    head = [plain(info.name), f"  {plain(version)}", f"  CUDA graphs: {graph[info.graph_trace]}"]
+    head = [
+        plain(info.name),
+        f"  {plain(version)}",
+        f"  CUDA graphs: {_GRAPHS[info.graph_trace].format(info.graph_replays)}",
+    ]
     sections = [
         head,
         _rank_lines(info),

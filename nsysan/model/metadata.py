@@ -8,6 +8,7 @@ import polars as pl
 
 from nsysan.model.payloads import CommunicatorRank, communicator_ranks
 from nsysan.trace.export import Diagnostic, Trace
+from nsysan.trace.graph_mode import GraphMode
 from nsysan.trace.topology import Topology, read_topology
 
 #: Of the environment, which may hold secrets, only these are kept.
@@ -26,7 +27,7 @@ class TraceMetadata:
     path: str
     nsys_version: str | None
     schema_version: str | None
-    graph_mode: str
+    graph_mode: GraphMode
     session_start_utc_ns: int | None
     environment: dict[str, str]
     diagnostics: list[Diagnostic]

@@ -8,8 +8,9 @@ from typing import Any
 import polars as pl
 
 from nsysan.metrics.ledger import FIGURES
+from nsysan.metrics.lines import AFTER, BEFORE
 from nsysan.metrics.partition import partition
-from nsysan.model.classes import COMMUNICATION, WorkClass
+from nsysan.model.classes import COMMUNICATION
 from nsysan.perfetto.events import MAX_NAME, Event, Tracks, known
 from nsysan.run.run import Run
 from nsysan.run.samples import load_samples
@@ -47,8 +48,7 @@ def operation_slices(work: pl.DataFrame, tracks: Tracks) -> Iterator[Event]:
         yield _slice(tracks, row["rank"], thread, plain(row["name"]), row["cls"], begin, end, _args(row))
         if last is None:
             continue
-        after = "fused" if row["cls"] == WorkClass.FUSED else "wire"
-        for name, first, until in (("wait", begin, last), (after, last, end)):
+        for name, first, until in ((BEFORE[row["cls"]], begin, last), (AFTER[row["cls"]], last, end)):
             if until > first:
                 yield _slice(tracks, row["rank"], thread, name, PART, first, until, known(step=row["step"]))
 

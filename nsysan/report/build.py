@@ -12,18 +12,22 @@ from nsysan.diagnosis.diagnosis import Diagnosis, diagnose
 from nsysan.diagnosis.expectation import Compared, Expectation, compare_with, fill_bytes
 from nsysan.diagnosis.findings import Finding, find
 from nsysan.diagnosis.lookalikes import Lookalike, find_lookalikes
-from nsysan.diagnosis.quality import Quality, assess
+from nsysan.diagnosis.quality import assess
 from nsysan.diagnosis.quality_export import assess_export
+from nsysan.diagnosis.quality_row import Quality
 from nsysan.diagnosis.quality_wire import assess_counters, assess_wire
 from nsysan.metrics.counters import OF_CALLS, Counter, summarise
-from nsysan.metrics.ledger import FIGURES, IDLE, LINES
+from nsysan.metrics.ledger import FIGURES
+from nsysan.metrics.lines import CLAIMED, Line
 from nsysan.metrics.link import Link
 from nsysan.model.classes import COMMUNICATION
 from nsysan.model.ranks import Rank
+from nsysan.model.steps.step_windows import StepMethod
 from nsysan.report.timeline import Timeline, build_timelines, counter_lanes, lanes_in_order
 from nsysan.run.placed import PlacedTrace
 from nsysan.run.run import Run
 from nsysan.run.samples import samples_of
+from nsysan.trace.graph_mode import GraphMode
 
 
 @dataclass(frozen=True)
@@ -33,14 +37,14 @@ class Input:
     name: str
     nsys_version: str | None
     schema_version: str | None
-    graph_trace: str
+    graph_trace: GraphMode
 
 
 @dataclass(frozen=True)
 class StepsSummary:
     """How steps were found and which of them count; excluded maps a step to its reason."""
 
-    method: str
+    method: StepMethod
     source: str
     count: int
     steady: list[int]
@@ -131,10 +135,10 @@ def build_report(
     )
 
 
-def visible_lines(report: Report) -> list[str]:
+def visible_lines(report: Report) -> list[Line]:
     """The ledger lines that some rank has, in ledger order; idle always."""
-    present = [line for line in LINES if (report.per_rank[f"{line}_ns"].fill_null(0) > 0).any()]
-    return [*present, IDLE]
+    present = [line for line in CLAIMED if (report.per_rank[line.column].fill_null(0) > 0).any()]
+    return [*present, Line.IDLE]
 
 
 def _rounded(value: object) -> int | None:

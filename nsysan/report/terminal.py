@@ -7,20 +7,27 @@ from collections import Counter
 import polars as pl
 
 from nsysan.diagnosis.collectives import CollectiveFamily
-from nsysan.diagnosis.quality import OK
+from nsysan.diagnosis.quality_row import Aspect, Status
 from nsysan.diagnosis.verdict import by_host, why_late
-from nsysan.metrics.gaps import BETWEEN_STEPS, MEANING, SYNC
+from nsysan.metrics.causes import GapCause
+from nsysan.metrics.lines import AFTER, BESIDE, Line
 from nsysan.metrics.outliers import Outlier
+from nsysan.metrics.scenarios import SCENARIOS, Scenario, losses
 from nsysan.metrics.skew import Straggler
 from nsysan.report.build import Report, visible_lines
 from nsysan.report.counter_text import counter_lines
 from nsysan.text import counted, ms, numbered, percent, plain, size, table, us, wrapped
+from nsysan.trace.graph_mode import GraphMode
 
-_LABEL = {"comm_unsplit": "unsplit"}
 _VISIBLE = 0.0005
 _SPREAD = 0.05
 NOTABLE = 0.01
 _FINDINGS = 5
+_GRAPHS = {
+    GraphMode.NODE: "CUDA graphs by node",
+    GraphMode.GRAPH: "CUDA graphs as blocks",
+    GraphMode.NONE: "no CUDA graph replays",
+}
 
 
 def to_text(report: Report) -> str:
@@ -88,8 +95,8 @@ def late_sentence(report: Report) -> str:
     """Who is late, by how much, and why; or why nobody is named."""
     late = report.diagnosis.straggler
     if late is None:
-        found = next(q for q in report.quality if q.id == "straggler")
-        if found.status != OK:
+        found = next(q for q in report.quality if q.id == Aspect.STRAGGLER)
+        if found.status != Status.OK:
             return f"cannot be told: {found.reason}"
         return f"nobody: {found.reason}{nearest_sentence(report)}"
     parts = sorted(late.parts.items(), key=lambda part: -abs(part[1]))
@@ -106,8 +113,13 @@ def late_sentence(report: Report) -> str:
 
 def _idles(late: Straggler) -> str:
     """Which idle time grew on a rank whose host is late."""
-    cause = next(iter(late.idle), "") if by_host(late) else ""
-    return {BETWEEN_STEPS: ", between the steps", SYNC: ", after waiting for the GPU"}.get(cause, "")
+    match next(iter(late.idle), None) if by_host(late) else None:
+        case GapCause.BETWEEN_STEPS:
+            return ", between the steps"
+        case GapCause.SYNC:
+            return ", after waiting for the GPU"
+        case _:
+            return ""
 
 
 def nearest_sentence(report: Report) -> str:
@@ -129,24 +141,18 @@ def savings_sentence(report: Report) -> str:
     what = report.diagnosis.what_if
     if what is None:
         return "no steady decode step"
-    forms = (
-        ("without skew", what.no_skew),
-        ("with the wire at its floor", what.floor_wire),
-        ("without late hosts", what.no_host_late),
-        ("with all three", what.all),
-    )
-    if what.no_skew is None:
+    if not what.told:
         return f"{ms(what.period)} a step now; what could be saved cannot be told from this trace"
     told = [
-        f"{name} {ms(ns)} ({(ns - what.period) / 1e3:+,.0f} us)"
-        for name, ns in forms
+        f"{SCENARIOS[scenario].title} {ms(ns)} ({(ns - what.period) / 1e3:+,.0f} us)"
+        for scenario, ns in what.without.items()
         if ns is not None and what.period - ns >= NOTABLE * what.period
     ]
-    bound = what.no_host_late is not None and any(q.id == "what_if" and q.status != OK for q in report.quality)
-    losses = "skew, the wire's excess and late hosts" if what.all is not None else "skew and the wire's excess"
-    listed = ", ".join(told) if told else f"less than {NOTABLE:.0%} to gain from {losses}"
-    if what.no_host_late is None:
-        listed += "; what late hosts cost cannot be told"
+    host_told = Scenario.NO_HOST_LATE in what.told
+    bound = host_told and any(q.id == Aspect.WHAT_IF and q.status != Status.OK for q in report.quality)
+    listed = ", ".join(told) if told else f"less than {NOTABLE:.0%} to gain from {losses(what.told)}"
+    if not host_told:
+        listed += f"; what {SCENARIOS[Scenario.NO_HOST_LATE].loss} cost cannot be told"
     return f"{ms(what.period)} a step now; {listed}" + (" (upper bounds: the profiler slows the host)" if bound else "")
 
 
@@ -158,12 +164,12 @@ def headline_sentence(report: Report) -> str:
         return "no steady decode step: nothing to summarise"
     shares = []
     for line in visible_lines(report):
-        ns = report.per_rank[f"{line}_ns"].drop_nulls()
+        ns = report.per_rank[line.column].drop_nulls()
         if ns.is_empty() or int(ns.max()) < _VISIBLE * period:  # type: ignore[arg-type]
             continue
         low, high = int(ns.min()), int(ns.max())  # type: ignore[arg-type]
         spread = f" ({percent(low, period)} to {percent(high, period)})" if high - low > _SPREAD * period else ""
-        shares.append(f"{_LABEL.get(line, line)} {percent(head[f'{line}_ns'], period)}{spread}")
+        shares.append(f"{line} {percent(head[line.column], period)}{spread}")
     ranged = " and range" if any("(" in share for share in shares) else ""
     over = f"median{ranged} over the ranks" if len(report.per_rank) > 1 else "one rank"
     return f"{ms(period)} a step: {', '.join(shares)}; {over}"
@@ -172,7 +178,6 @@ def headline_sentence(report: Report) -> str:
 def _capture(report: Report) -> str:
     models = Counter(rank.model or "unknown GPU" for rank in report.ranks)
     gpus = ", ".join(f"{n} x {plain(model)}" for model, n in models.items())
-    graphs = {"node": "CUDA graphs by node", "graph": "CUDA graphs as blocks", "none": "no CUDA graph replays"}
     source = report.inputs[0]
     names = ", ".join(plain(i.name) for i in report.inputs[:8]) + (" ..." if len(report.inputs) > 8 else "")
     version = f"nsys {source.nsys_version or 'of unknown version'} (schema {source.schema_version or 'unknown'})"
@@ -180,8 +185,8 @@ def _capture(report: Report) -> str:
     of_all = f" of {report.size}" if report.size and report.size > len(report.ranks) else ""
     lines = [
         f"trace     {names}, exported by {plain(version)}, read by nsysan {report.version}",
-        f"captured  {ranks}{of_all} on {gpus}; {graphs[source.graph_trace]}",
-        *(f"clock     {q.reason}" for q in report.quality if q.id == "clock"),
+        f"captured  {ranks}{of_all} on {gpus}; {_GRAPHS[source.graph_trace]}",
+        *(f"clock     {q.reason}" for q in report.quality if q.id == Aspect.CLOCK),
         _steps(report),
         f"period    {headline_sentence(report)}",
         *counter_lines(report.counters),
@@ -208,8 +213,8 @@ def _ledger(report: Report) -> str:
     if report.per_rank.is_empty():
         return ""
     lines = visible_lines(report)
-    columns = ["period", *lines, "comm", "overlap"]
-    header = ["rank", *(_LABEL.get(c, c) for c in columns)]
+    columns = ["period", *lines, *BESIDE]
+    header = ["rank", *columns]
     rows = [[str(row["rank"]), *(us(row[f"{c}_ns"]) for c in columns)] for row in report.per_rank.iter_rows(named=True)]
     closed = f"every step of every rank sums to its period to 0 ns ({counted(len(report.per_step), 'ledger')} checked)"
     return "\n".join(
@@ -249,10 +254,10 @@ def _family(family: CollectiveFamily) -> str:
     text = f"  {often}  {what}: {', '.join(verdicts)}  [{plain(family.name, 60)}]"
     if family.wire is None or family.wait is None:
         return text
-    after = "fused" if family.op_class == "fused" else "wire"
+    after = AFTER[family.op_class]
     spread = [
         f"{name} us p50 {us(v['p50'])}  p99 {us(v['p99'])}  max {us(v['max'])}"
-        for name, v in ((after, family.wire), ("wait", family.wait))
+        for name, v in ((after, family.wire), (Line.WAIT, family.wait))
     ]
     return text + "\n    " + "    ".join([*spread, *speed_words(family)])
 
@@ -260,7 +265,7 @@ def _family(family: CollectiveFamily) -> str:
 def _gaps(report: Report) -> str:
     """Idle time by cause, a column a cause."""
     gaps = report.diagnosis.gaps
-    causes = [cause for cause in MEANING if (gaps.filter(pl.col("cause") == cause)["ns"] > 0).any()]
+    causes = [cause for cause in GapCause if (gaps.filter(pl.col("cause") == cause)["ns"] > 0).any()]
     if not causes:
         return ""
     ns = {(rank, cause): value for rank, cause, value in gaps.select("rank", "cause", "ns").iter_rows()}
@@ -282,7 +287,7 @@ def outlier_sentence(report: Report, outlier: Outlier) -> str:
     at = "" if outlier.call is None else f"; most lost at its collective {outlier.call}: {us(outlier.lost_at_call)} us"
     return (
         f"step {outlier.step} ({label}): {ms(outlier.period)}, {us(outlier.excess)} us over the median; "
-        f"{_LABEL.get(outlier.line, outlier.line)} on rank {outlier.rank} grew by {us(outlier.growth)} us{at}"
+        f"{outlier.line} on rank {outlier.rank} grew by {us(outlier.growth)} us{at}"
     )
 
 
@@ -298,9 +303,7 @@ def _lookalikes(report: Report) -> str:
 
 
 def _quality(report: Report) -> str:
-    rows = [q for q in report.quality if q.status != OK]
+    rows = [q for q in report.quality if q.status != Status.OK]
     if not rows:
         return ""
-    return "\n".join(
-        ["read with care", *(wrapped(f"  {q.id} ({q.status.replace('_', ' ')}): {q.reason}", " " * 6) for q in rows)]
-    )
+    return "\n".join(["read with care", *(wrapped(f"  {q.id} ({q.status.words}): {q.reason}", " " * 6) for q in rows)])

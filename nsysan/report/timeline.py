@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
 import polars as pl
 
 from nsysan.diagnosis.diagnosis import Diagnosis
+from nsysan.metrics.lines import AFTER, BEFORE, WHOLE, Line
 from nsysan.model.classes import WorkClass
 from nsysan.model.operations import in_words, is_communication
 from nsysan.run.clock import shifted
@@ -300,23 +301,19 @@ def _work(inside: pl.DataFrame) -> pl.DataFrame:
     """Ledger lines on the streams; a matched collective becomes its waiting and what comes after."""
     communication = is_communication()
     split = inside.filter(communication & pl.col("last").is_not_null())
-    after = pl.when(pl.col("cls") == WorkClass.FUSED).then(pl.lit("fused")).otherwise(pl.lit("wire"))
     whole = inside.filter(~(communication & pl.col("last").is_not_null()))
-    line = (
-        pl.when(communication)
-        .then(pl.lit("comm_unsplit"))
-        .when(pl.col("cls") == WorkClass.OPAQUE)
-        .then(pl.lit("graph"))
-        .otherwise(pl.col("cls"))
-    )
-    waits = split.filter(pl.col("last") > pl.col("begin")).with_columns(line=pl.lit("wait"), end="last")
+    waits = split.filter(pl.col("last") > pl.col("begin")).with_columns(line=_line(BEFORE), end="last")
     return pl.concat(
         [
-            whole.with_columns(line=line).select(_KEEP),
+            whole.with_columns(line=_line(WHOLE)).select(_KEEP),
             waits.select(_KEEP),
-            split.with_columns(line=after, begin="last").select(_KEEP),
+            split.with_columns(line=_line(AFTER), begin="last").select(_KEEP),
         ]
     )
+
+
+def _line(lines: Mapping[WorkClass, Line]) -> pl.Expr:
+    return pl.col("cls").replace_strict(lines, return_dtype=pl.String)
 
 
 def _launches(inside: pl.DataFrame) -> pl.DataFrame:

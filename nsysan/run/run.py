@@ -23,6 +23,7 @@ from nsysan.run.clock import Clock
 from nsysan.run.figures import gaps_of, ledger_of, spent_of, tally_of, together
 from nsysan.run.placed import LocalTraces, PlacedTrace, TraceSet
 from nsysan.trace.export import Trace
+from nsysan.trace.graph_mode import GraphMode
 
 _A = TypeVarTuple("_A")
 _B = TypeVar("_B")
@@ -104,10 +105,10 @@ class Run:
         return [frame.filter(pl.col("rank").is_in(own)) for own in ranks]
 
     @property
-    def graph_mode(self) -> str:
-        """How CUDA graphs were traced: "graph" if so in any trace, else "node" or "none"."""
+    def graph_mode(self) -> GraphMode:
+        """How CUDA graphs were traced; as blocks if so in any trace."""
         modes = {trace.graph_mode for trace in self.metadata}
-        return next(mode for mode in ("graph", "node", "none") if mode in modes)
+        return next(mode for mode in GraphMode if mode in modes)
 
     @property
     def traces(self) -> list[Trace]:

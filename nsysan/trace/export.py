@@ -17,6 +17,7 @@ from nsysan.columns.rows import kept
 from nsysan.columns.threads import each_of
 from nsysan.trace.calls import Calls, calls_of
 from nsysan.trace.globals import PROCESS_MASK, process_of
+from nsysan.trace.graph_mode import GraphMode
 from nsysan.trace.store import Store, Where
 
 _I64 = pl.Int64()
@@ -231,12 +232,12 @@ class Trace:
         return [(name or "", value or "") for name, value in frame.iter_rows()]
 
     @cached_property
-    def graph_mode(self) -> str:
-        """How CUDA graphs were traced: "node", "graph", or "none" where no replay is in the trace."""
+    def graph_mode(self) -> GraphMode:
+        """How CUDA graphs were traced."""
         if _GRAPH_TRACE in self._file.tables:
-            return "graph"
+            return GraphMode.GRAPH
         has_nodes = self.kernels["graph_node"].is_not_null().any() or self.copies["graph_node"].is_not_null().any()
-        return "node" if has_nodes else "none"
+        return GraphMode.NODE if has_nodes else GraphMode.NONE
 
     @cached_property
     def session_start_utc_ns(self) -> int | None:

@@ -8,21 +8,24 @@ import polars as pl
 
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.expectation import Compared
+from nsysan.diagnosis.findings.kinds import FindingId, SavingIs, Severity
+from nsysan.metrics.causes import GapCause
 from nsysan.metrics.link import Link
+from nsysan.metrics.scenarios import Scenario
 from nsysan.metrics.whatif import WhatIf
 from nsysan.run.run import Run
 from nsysan.text import ms
-
-HIGH, MEDIUM, LOW = "high", "medium", "low"
-SEVERITIES = (HIGH, MEDIUM, LOW)
 
 #: A loss of this share of the period is worth dropping other work for ...
 HIGH_SHARE = 0.20
 #: ... of this share a change of configuration; less is a note. Steps vary by 1 to 2 % in a quiet run.
 MEDIUM_SHARE = 0.05
 
-CLOSED_FORM, ESTIMATE, AT_MOST = "closed form", "estimate", "at most"
-_SAVES = {CLOSED_FORM: "{} a step", ESTIMATE: "about {} a step, an estimate", AT_MOST: "at most {} a step"}
+_SAVES = {
+    SavingIs.CLOSED_FORM: "{} a step",
+    SavingIs.ESTIMATE: "about {} a step, an estimate",
+    SavingIs.AT_MOST: "at most {} a step",
+}
 
 Figures = dict[str, float | int | str | None]
 
@@ -31,12 +34,11 @@ Figures = dict[str, float | int | str | None]
 class Finding:
     """One thing to change. saving: ns a step; None where it cannot be told.
 
-    saving_is: CLOSED_FORM (from the what-if), ESTIMATE, or AT_MOST (all of the loss, of which a fix takes a part).
     figures: what was measured, by name; thresholds: the constants of this module it was held against.
     """
 
-    id: str
-    severity: str
+    id: FindingId
+    severity: Severity
     title: str
     evidence: str
     fix: str
@@ -45,7 +47,7 @@ class Finding:
     steps: list[int] = field(default_factory=list)
     figures: Figures = field(default_factory=dict)
     thresholds: dict[str, float] = field(default_factory=dict)
-    saving_is: str = CLOSED_FORM
+    saving_is: SavingIs = SavingIs.CLOSED_FORM
 
     @property
     def saves(self) -> str:
@@ -62,7 +64,7 @@ class Case:
     compared: Compared | None
     link: Link | None
     period: int
-    idle: dict[tuple[int, str], int]
+    idle: dict[tuple[int, GapCause], int]
 
     @property
     def what(self) -> WhatIf | None:
@@ -72,8 +74,9 @@ class Case:
     def steady(self) -> pl.DataFrame:
         return self.run.ledger.filter(pl.col("steady"))
 
-    def saving(self, without: int | None) -> int | None:
+    def saving(self, scenario: Scenario) -> int | None:
         """What a period without a loss saves, None where it cannot be told or is nothing."""
+        without = None if self.what is None else self.what[scenario]
         return None if without is None or without >= self.period else self.period - without
 
     def line(self, name: str) -> int:
@@ -81,7 +84,7 @@ class Case:
         per_rank = self.steady.group_by("rank").agg(pl.median(f"{name}_ns"))[f"{name}_ns"].median()
         return round(per_rank) if isinstance(per_rank, int | float) else 0
 
-    def worst_idle(self, *causes: str) -> tuple[int, int]:
+    def worst_idle(self, *causes: GapCause) -> tuple[int, int]:
         """The rank with most idle time of these causes, and how much."""
         ranks = [rank.rank for rank in self.run.ranks]
         totals = {rank: sum(self.idle.get((rank, cause), 0) for cause in causes) for rank in ranks}
@@ -89,10 +92,10 @@ class Case:
         return worst, totals[worst]
 
 
-def by_share(ns: int, period: int) -> str:
+def by_share(ns: int, period: int) -> Severity:
     """Severity of a loss by its share of the period."""
     share = ns / period
-    return HIGH if share >= HIGH_SHARE else MEDIUM if share >= MEDIUM_SHARE else LOW
+    return Severity.HIGH if share >= HIGH_SHARE else Severity.MEDIUM if share >= MEDIUM_SHARE else Severity.LOW
 
 
 def severity_limits() -> dict[str, float]:

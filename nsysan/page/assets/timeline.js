@@ -104,11 +104,11 @@ const startTimeline = (report) => {
     const from = Math.max(left, layout.left) + 4;
     const room = Math.min(right, layout.width) - from - 4;
     if (room < 28) return;
-    const line = report.lines[slice.line].id;
-    const text = line === "wait" || line === "wire" ? line : report.names[slice.name];
+    const line = report.lines[slice.line];
+    const text = line.captioned ? line.id : report.names[slice.name];
     const fits = Math.floor(room / 6.2);
     const shown = text.length > fits ? `${text.slice(0, fits - 1)}\u2026` : text;
-    pen.fillStyle = ["wait", "graph", "fused", "nvtx"].includes(line) ? "#111" : "#fff";
+    pen.fillStyle = line.ink;
     pen.fillText(shown, from, y + height / 2 + 0.5);
   };
 
@@ -499,12 +499,12 @@ const startTimeline = (report) => {
     }
     const line = report.lines[slice.line];
     const lines = [report.names[slice.name], `${line.name}: ${us(slice.end - slice.begin, 2)} us, at ${us(slice.begin, 2)} us`];
-    if (line.id === "wait") {
+    if (line.cut === "before") {
       const then = partner(slice, false);
       if (then) lines.push(`waits ${us(slice.end - slice.begin, 2)} us for the last rank, then moves data for ${us(then.end - then.begin, 2)} us`);
-    } else if (line.id === "wire" || line.id === "fused") {
+    } else if (line.cut === "after") {
       const waited = partner(slice, true);
-      if (waited && report.lines[waited.line].id === "wait") lines.push(`after waiting ${us(waited.end - waited.begin, 2)} us for the last rank`);
+      if (waited && report.lines[waited.line].cut === "before") lines.push(`after waiting ${us(waited.end - waited.begin, 2)} us for the last rank`);
     }
     const joined = current.calls.get(slice.call);
     if (joined && line.id === "launch") lines.push(`launches ${joined.to.length === 1 ? report.names[joined.to[0].name] : `${new Set(joined.to.map((other) => `${other.name} ${other.begin}`)).size} operations`}`);
