@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from nsysan.model.selection import Selection
     from nsysan.run.run import Run
-    from nsysan.trace.export import Trace
+    from nsysan.trace.trace import Trace
 
 __version__ = "0.1.0"
 __all__ = ["ExitCode", "NsysanError", "analyze", "open_trace"]
@@ -28,7 +28,7 @@ def open_trace(path: str | Path) -> Trace:
     """Open an nsys SQLite export, read-only; NsysanError says what is wrong with any other file."""
     from pathlib import Path
 
-    from nsysan.trace.export import Trace
+    from nsysan.trace.trace import Trace
 
     return Trace(Path(path))
 

@@ -12,13 +12,14 @@ import nsysan
 from nsysan.diagnosis.collectives import counted_steps
 from nsysan.metrics.bandwidth import Speed, peak_share, speed, total_bytes
 from nsysan.metrics.scenarios import Scenario
-from nsysan.page import figures
+from nsysan.page import charts
 from nsysan.page.html import to_html
-from nsysan.report.build import Report, build_report
-from nsysan.report.document import to_document
+from nsysan.report.build import build_report
+from nsysan.report.report import Report
 from nsysan.report.terminal import to_text
 from nsysan.run.run import Run
 from tests.clitools import paper_trace, run_cli
+from tests.documents import document_of
 from tests.tracebuilder import ALLREDUCE_KERNEL, TraceBuilder, decode_loop
 
 KINDS = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all", "broadcast", "reduce", "send_recv")
@@ -122,10 +123,10 @@ def test_without_sizes_there_is_a_floor_and_no_speed(tmp_path: Path) -> None:
     report = trace_of(builder.write(tmp_path / "old.sqlite"))
     (family,) = report.collectives
     assert (family.floor, family.algbw, family.busbw, family.peak_share) == (8_000, None, None, None)
-    assert figures.speed_by_size(report) is None
+    assert charts.speed_by_size(report) is None
     (status,) = (q.status for q in report.quality if q.id == "wire_speed")
     assert status == "not_measurable"
-    entry = to_document(report)["collectives"][0]
+    entry = document_of(report)["collectives"][0]
     assert (entry["floor_ns"], entry["algbw_gbps"], entry["busbw_gbps"], entry["peak_share"]) == (
         8000,
         None,
@@ -171,7 +172,7 @@ def test_a_sweep_counts_the_calls_of_every_step(tmp_path: Path) -> None:
 
 def test_the_chart_shows_floor_model_and_peak_over_the_sizes(tmp_path: Path) -> None:
     report = trace_of(sweep(tmp_path / "sweep.sqlite"))
-    figure = figures.speed_by_size(report)
+    figure = charts.speed_by_size(report)
     assert figure is not None
     lines = {trace.name.rpartition(": ")[2]: trace for trace in figure.data}
     assert set(lines) == {"wire p50", "floor", "NCCL's model", "busbw", "link's peak"}

@@ -17,7 +17,8 @@ from plotly.offline import get_plotlyjs
 import nsysan
 from nsysan.page.html import to_html
 from nsysan.page.palette import COLOURS, COUNTER_COLOURS
-from nsysan.report.build import Report, build_report
+from nsysan.report.build import build_report
+from nsysan.report.report import Report
 from tests.browser import Opened, launched, opened
 from tests.clitools import graph_level_trace, paper_trace
 from tests.test_html import attacked
@@ -33,13 +34,13 @@ def browser() -> Iterator[Browser]:
         yield chromium
 
 
-def trace_of(*traces: Path) -> Report:
+def report_of(*traces: Path) -> Report:
     return build_report(nsysan.analyze([nsysan.open_trace(trace) for trace in traces]), nsysan.__version__)
 
 
 def page_of(folder: Path, *traces: Path) -> Path:
     page = folder / "report.html"
-    page.write_text(to_html(trace_of(*traces)), "utf-8")
+    page.write_text(to_html(report_of(*traces)), "utf-8")
     return page
 
 
@@ -499,7 +500,7 @@ def test_the_same_bytes_in_two_processes(tmp_path: Path, real_trace: RealTrace) 
 @pytest.mark.parametrize(("answer", "ready"), [(get_plotlyjs(), "true"), ("alert(1)", "failed")])
 def test_plotly_from_its_cdn_is_held_to_its_hash(browser: Browser, tmp_path: Path, answer: str, ready: str) -> None:
     file = tmp_path / "cdn.html"
-    file.write_text(to_html(trace_of(paper_trace(tmp_path / "t.sqlite")), plotlyjs="cdn"), "utf-8")
+    file.write_text(to_html(report_of(paper_trace(tmp_path / "t.sqlite")), plotlyjs="cdn"), "utf-8")
     assert file.stat().st_size < 0.5 * MEGABYTE
     headers = {"Access-Control-Allow-Origin": "*", "Content-Type": "text/javascript"}
     with opened(browser, file, answers={"https://cdn.plot.ly/**": {"body": answer, "headers": headers}}) as page:

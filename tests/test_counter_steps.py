@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from nsysan.metrics.counters import STEP_FIGURES, Counter
-from nsysan.report.document import to_document
 from nsysan.report.terminal import to_text
-from tests.test_counters import BEGIN, DRAM, LEVELS, PERIOD, STEPS, US, counter, quality, sampled, trace_of, two_ranks
+from tests.documents import document_of
+from tests.test_counters import BEGIN, DRAM, LEVELS, PERIOD, STEPS, US, counter, quality, report_of, sampled, two_ranks
 
 
 def by_step(found: Counter) -> dict[int, tuple[object, ...]]:
@@ -21,7 +21,7 @@ def test_every_figure_of_every_step_on_paper(tmp_path: Path) -> None:
     rising = [(time, value + max(0, (time - BEGIN) // PERIOD)) for time, value in sampled(0, LEVELS)]
     builder.gpu_metric(1, DRAM, rising)
     builder.gpu_metric(0, DRAM, sampled(1, {**LEVELS, "compute": 60}))
-    report = trace_of(builder, tmp_path)
+    report = report_of(builder, tmp_path)
 
     found = counter(report, 0, "DRAM read")
     assert found.per_step.columns == ["step", "rank", "metric", "steady", *STEP_FIGURES]
@@ -42,7 +42,7 @@ def test_a_step_has_the_samples_that_are_mostly_in_it(tmp_path: Path) -> None:
     builder = two_ranks()
     times = range(0, BEGIN + STEPS * PERIOD + 8_000 * US, 4_000 * US)
     builder.gpu_metric(1, DRAM, [(time, 10 + number) for number, time in enumerate(times)])
-    report = trace_of(builder, tmp_path)
+    report = report_of(builder, tmp_path)
     steps = by_step(counter(report, 0, "DRAM read"))
     nothing = (None, None, 0)
     assert steps[0][:3] == (10.0, 10, 1)
@@ -60,15 +60,15 @@ def test_a_sample_within_a_collective_weighs_by_its_time(tmp_path: Path) -> None
     """250 us apart: samples of 1,000 to 1,500 and to 2,500 us are inside, those to 1,000 and beyond outside."""
     builder = two_ranks()
     builder.gpu_metric(1, DRAM, sampled(0, LEVELS, every=250 * US))
-    steps = by_step(counter(trace_of(builder, tmp_path), 0, "DRAM read"))
+    steps = by_step(counter(report_of(builder, tmp_path), 0, "DRAM read"))
     assert steps[2] == (30.333, 80, 12, 6.667, 10, 6, 54.0, 80, 6)
 
 
 def test_the_documents_figures_of_steps(tmp_path: Path) -> None:
     builder = two_ranks()
     builder.gpu_metric(1, DRAM, sampled(0, LEVELS))
-    report = trace_of(builder, tmp_path)
-    (row,) = to_document(report)["counters"]
+    report = report_of(builder, tmp_path)
+    (row,) = document_of(report)["counters"]
     assert row["per_step"][6] == {
         "step": 6,
         "steady": True,
@@ -91,7 +91,7 @@ def test_the_summary_tells_inside_from_outside_and_uneven_steps(tmp_path: Path) 
     builder = two_ranks()
     levels = [(time, value if time < BEGIN + 5 * PERIOD else value // 2) for time, value in sampled(0, LEVELS)]
     builder.gpu_metric(1, DRAM, levels)
-    text = to_text(trace_of(builder, tmp_path))
+    text = to_text(report_of(builder, tmp_path))
     assert "\n          in collectives and outside: DRAM read 5.2 % (peak 10) and 44.5 % (peak 80)\n" in text
     # From step 5 on half: (10 * 40 + 10 * 5 + 5 * 1) / 30, and above 18 in the last step, which has no idle time.
     assert "\n          means of single steps: DRAM read 15.2 to 30.3 %\n" in text

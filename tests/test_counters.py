@@ -14,9 +14,11 @@ import nsysan
 from nsysan.columns.intervals import atoms
 from nsysan.metrics.counters import MIN_SAMPLES, Counter, SampleStats
 from nsysan.page.html import to_html
-from nsysan.report.build import Report, build_report
+from nsysan.report.build import build_report
+from nsysan.report.counter_lanes import MAX_POINTS, counter_lanes
+from nsysan.report.report import Report
 from nsysan.report.terminal import to_text
-from nsysan.report.timeline import MAX_POINTS, Timeline, counter_lanes
+from nsysan.report.timeline import Timeline
 from nsysan.run.run import Run
 from nsysan.run.samples import METRICS, known_metrics, load_samples
 from nsysan.trace.sqlite import SqliteFile
@@ -75,7 +77,7 @@ def analyzed_file(path: Path) -> Run:
     return nsysan.analyze(nsysan.open_trace(path))
 
 
-def trace_of(builder: TraceBuilder, path: Path) -> Report:
+def report_of(builder: TraceBuilder, path: Path) -> Report:
     return build_report(analyzed_file(builder.write(path / "t.sqlite")), "0")
 
 
@@ -91,7 +93,7 @@ def test_every_figure_on_paper(tmp_path: Path) -> None:
     builder = two_ranks()
     builder.gpu_metric(1, DRAM, sampled(0, LEVELS))
     builder.gpu_metric(0, DRAM, sampled(1, {**LEVELS, "compute": 60}))
-    report = trace_of(builder, tmp_path)
+    report = report_of(builder, tmp_path)
 
     # Steps 1 to 7 are steady, and the last ends with its all-reduce: 6 idle stretches of 5 samples.
     assert report.steps.steady == list(range(1, STEPS))
@@ -113,7 +115,7 @@ def test_every_figure_on_paper(tmp_path: Path) -> None:
 def test_a_sample_that_straddles_is_in_neither(tmp_path: Path) -> None:
     builder = two_ranks()
     builder.gpu_metric(1, DRAM, sampled(0, LEVELS, every=400 * US))
-    dram = counter(trace_of(builder, tmp_path), 0, "DRAM read")
+    dram = counter(report_of(builder, tmp_path), 0, "DRAM read")
     # From 1,000 us of each step: stretches of 400 us meet the phases anew in every step.
     inside = outside = touched = 0
     for time in range(0, BEGIN + STEPS * PERIOD, 400 * US):
@@ -130,7 +132,7 @@ def test_a_sample_that_straddles_is_in_neither(tmp_path: Path) -> None:
 def test_too_few_samples_are_null_and_never_zero(tmp_path: Path) -> None:
     builder = two_ranks()
     builder.gpu_metric(1, DRAM, sampled(0, LEVELS, every=2_000 * US))
-    report = trace_of(builder, tmp_path)
+    report = report_of(builder, tmp_path)
     dram = counter(report, 0, "DRAM read")
     assert dram.steps.mean is not None
     assert (dram.in_collectives, dram.in_transfer) == (SampleStats(0, None, None), SampleStats(0, None, None))
@@ -154,7 +156,7 @@ def test_requests_and_responses_are_one_counter(tmp_path: Path) -> None:
     builder.gpu_metric(0, RESPONSES, sampled(1, nothing))
     builder.gpu_metric(0, REQUESTS, sampled(1, {**nothing, "wire": 7}))
     builder.gpu_metric(0, "NVLink RX Requests Protocol Data [Throughput %]", sampled(1, dict.fromkeys(LEVELS, 99)))
-    report = trace_of(builder, tmp_path)
+    report = report_of(builder, tmp_path)
     assert [(c.rank, c.metric) for c in report.counters] == [(0, "NVLink RX"), (1, "NVLink RX")]
     assert counter(report, 0, "NVLink RX").in_transfer == SampleStats(70, 42.0, 42)
     assert counter(report, 1, "NVLink RX").in_transfer == SampleStats(70, 7.0, 7)
@@ -181,7 +183,7 @@ def test_metrics_are_known_by_name(tmp_path: Path, names: list[str], known: int)
 def test_a_link_that_is_not_there_has_no_figure(tmp_path: Path) -> None:
     builder = two_ranks()
     builder.gpu_metric(1, REQUESTS, sampled(0, dict.fromkeys(LEVELS, 100)))
-    link = counter(trace_of(builder, tmp_path), 0, "NVLink RX")
+    link = counter(report_of(builder, tmp_path), 0, "NVLink RX")
     assert [link.steps.mean, link.in_transfer.peak, link.outside.mean] == [None, None, None]
     assert link.steps.samples == 205
     step = link.per_step.row(3, named=True)
@@ -251,7 +253,7 @@ def test_half_of_the_tables_is_none(tmp_path: Path, drop: str) -> None:
 def test_metrics_of_other_gpus_only(tmp_path: Path) -> None:
     builder = two_ranks()
     builder.gpu_metric(5, DRAM, sampled(0, LEVELS))
-    report = trace_of(builder, tmp_path)
+    report = report_of(builder, tmp_path)
     assert report.counters == []
     assert quality(report)["counters"] == (
         "not_measurable",
@@ -261,7 +263,7 @@ def test_metrics_of_other_gpus_only(tmp_path: Path) -> None:
 
 
 def test_lanes_keep_their_peaks_when_thinned(tmp_path: Path) -> None:
-    report = trace_of(two_ranks(), tmp_path)
+    report = report_of(two_ranks(), tmp_path)
     timeline = report.timelines[0]
     every = 500
     times = list(range(timeline.origin, timeline.finish, every))
@@ -286,7 +288,7 @@ def test_lanes_keep_their_peaks_when_thinned(tmp_path: Path) -> None:
 def test_a_lane_of_few_samples_is_whole(tmp_path: Path) -> None:
     builder = two_ranks()
     builder.gpu_metric(1, DRAM, sampled(0, LEVELS))
-    report = trace_of(builder, tmp_path)
+    report = report_of(builder, tmp_path)
     timeline: Timeline = report.timelines[0]
     lane = report.counter_lanes[0].filter(pl.col("rank") == 0)
     expected = [80] * 10 + [0] * 5 + [10] * 10

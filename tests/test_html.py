@@ -21,12 +21,13 @@ import polars as pl
 import pytest
 
 import nsysan
-from nsysan.page import figures
+from nsysan.page import charts
 from nsysan.page.glossary import linked
 from nsysan.page.html import to_html
 from nsysan.page.lanes import decimation_note
 from nsysan.page.verdict_section import numbers
-from nsysan.report.build import Report, build_report
+from nsysan.report.build import build_report
+from nsysan.report.report import Report
 from nsysan.report.terminal import to_text
 from nsysan.report.timeline import Timeline, decimated, fair_limit
 from nsysan.run.run import Run
@@ -231,7 +232,7 @@ def test_the_top_tells_the_first_findings_saving(analyzed: Callable[[str], Run])
 
 def test_heat_maps_are_dark_for_what_is_large(analyzed: Callable[[str], Run]) -> None:
     quiet = build_report(analyzed("tp2_graph"), "0")
-    figure = figures.caused_by_step(quiet)
+    figure = charts.caused_by_step(quiet)
     assert figure is not None
     # 1 % of a step of 2.247 ms, whatever start-up took.
     assert figure.data[0].zmax == pytest.approx(22.47, abs=0.3)
@@ -245,10 +246,10 @@ def test_heat_maps_are_dark_for_what_is_large(analyzed: Callable[[str], Run]) ->
 
 def test_speed_is_drawn_against_size_where_there_are_sizes(analyzed: Callable[[str], Run]) -> None:
     report = build_report(analyzed("tp4_late1"), "0")
-    assert figures.speed_by_size(report) is None
+    assert charts.speed_by_size(report) is None
     family = next(family for family in report.collectives if family.message_bytes)
     sizes = [replace(family, message_bytes=size) for size in (8_192, 16_384)]
-    figure = figures.speed_by_size(replace(report, collectives=sizes))
+    figure = charts.speed_by_size(replace(report, collectives=sizes))
     assert figure is not None
     assert list(figure.data[0].x) == [8_192, 16_384]
 
@@ -360,7 +361,7 @@ def check_lanes(timeline: Timeline) -> None:
     )
     assert previous.filter(pl.col("begin") < pl.col("before")).is_empty()
 
-    figure = figures.timeline(timeline)
+    figure = charts.timeline(timeline)
     lanes = list(figure.layout.yaxis.categoryarray)
     assert len(set(lanes)) == len(lanes)
     assert {lane for series in figure.data for lane in series.y} == set(lanes)
@@ -477,7 +478,7 @@ def test_decimation_keeps_what_is_long_and_of_the_rest_the_longest() -> None:
 
 
 def test_a_big_run_is_decimated_to_the_pages_room(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("nsysan.report.timeline.MAX_SLICES", 60)
+    monkeypatch.setattr("nsysan.report.slices.MAX_SLICES", 60)
     report = trace_of(paper_trace(tmp_path / "t.sqlite"))
     assert [timeline.role for timeline in report.timelines] != []
     assert all(timeline.role for timeline in report.timelines)
@@ -528,7 +529,7 @@ def test_the_pages_data_tell_the_timeline(paper: Report, paper_page: Page) -> No
 
 def test_a_page_stays_small_whatever_the_trace(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     report = trace_of(paper_trace(tmp_path / "t.sqlite"))
-    monkeypatch.setattr("nsysan.page.figures.MAX_POINTS", 8)
+    monkeypatch.setattr("nsysan.page.charts.MAX_POINTS", 8)
     monkeypatch.setattr("nsysan.page.lanes._MAX_NAMES", 2)
     monkeypatch.setattr("nsysan.page.lanes._MAX_LEDGERS", 8)
     page = Page(to_html(report))

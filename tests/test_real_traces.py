@@ -11,7 +11,8 @@ import pytest
 from nsysan.metrics.causes import LateCause
 from nsysan.metrics.scenarios import Scenario
 from nsysan.model.classes import WorkClass
-from nsysan.report.build import Report, build_report
+from nsysan.report.build import build_report
+from nsysan.report.report import Report
 from nsysan.report.terminal import to_text
 from nsysan.run.run import Run
 from tests.conftest import REAL_TRACES

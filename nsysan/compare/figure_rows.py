@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from nsysan.compare.bandwidth_rows import Bandwidth
-from nsysan.compare.compared_run import ComparedRun, Measured
-from nsysan.compare.families import Family, FamilyOnSide
+from nsysan.compare.comparison import (
+    GBPS,
+    NS,
+    PERCENT,
+    TOKENS,
+    Bandwidth,
+    ComparedRun,
+    Family,
+    FamilyOnSide,
+    Measured,
+)
 from nsysan.metrics.causes import GapCause
 from nsysan.metrics.lines import BESIDE, COMMUNICATION_LINES, LINES, ROW, Kind, Line
 from nsysan.metrics.scenarios import SCENARIOS
 from nsysan.text import plain
-
-NS, TOKENS, GBPS, PERCENT = "ns", "tokens/s", "GB/s", "%"
 
 _COMMUNICATION = (*COMMUNICATION_LINES, "transfer", "comm")
 #: Lines that one call or another may be in, by the kernel that does it and by what can be told of it.

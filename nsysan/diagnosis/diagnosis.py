@@ -1,4 +1,7 @@
-"""Everything that needs matched collectives: who is late, why GPUs idle, what could be saved, the verdict."""
+"""Everything that needs matched collectives: who is late, why GPUs idle, what could be saved, the verdict.
+
+DEFINITIONS.md, section 7.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,13 @@ from nsysan.diagnosis.verdict import Verdict, judge
 from nsysan.metrics.causes import GapCause, LateCause
 from nsysan.metrics.gaps import gap_medians
 from nsysan.metrics.outliers import Outlier, slowest_steps
+from nsysan.metrics.percentiles import percentiles
 from nsysan.metrics.skew import Straggler, arrivals, caused_by_step, find_straggler
 from nsysan.metrics.whatif import WhatIf, what_if
 from nsysan.model.classes import WorkClass
 from nsysan.model.matches import Match
 from nsysan.run.run import Run
 
-_PERCENTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
 #: With more of the collectives failing the gate than this, the pairs that pass it prove nothing.
 MAX_REJECTED = 0.2
 
@@ -79,7 +82,7 @@ def diagnose(run: Run) -> Diagnosis:
         caused=caused_by_step(meeting).rename({"caused": "ns"}),
         arrived=arrived,
         rejected=rejected,
-        hotspot=None if straggler is None else find_hotspot(straggler, late, run),
+        hotspot=None if straggler is None else find_hotspot(straggler, late, run.steady_steps, run.usual_compute),
     )
 
 
@@ -90,14 +93,6 @@ def _more_idle(gaps: pl.DataFrame, rank: int) -> dict[GapCause, int]:
     more = own.select("cause", more=(pl.col("ns") - pl.col("usual").fill_null(0)).round().cast(pl.Int64))
     largest = more.filter(pl.col("more") > 0).sort(["more", "cause"], descending=[True, False])
     return {GapCause(cause): ns for cause, ns in largest.iter_rows()}
-
-
-def percentiles(values: pl.Series) -> dict[str, int] | None:
-    """Observed values at each percentile (nearest rank), None for no values."""
-    if values.is_empty():
-        return None
-    found = {name: values.quantile(q, interpolation="higher") for name, q in _PERCENTILES.items()}
-    return {name: int(value) for name, value in found.items() if value is not None}
 
 
 def _spreads(arrived: pl.DataFrame) -> list[RankSpread]:

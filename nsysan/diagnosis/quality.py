@@ -1,24 +1,24 @@
-"""How far each figure can be trusted: ok, estimated or not measurable, and why."""
+"""How far each figure can be trusted: ok, estimated or not measurable, and why (DEFINITIONS.md, section 1)."""
 
 from __future__ import annotations
 
 import polars as pl
 
 from nsysan.diagnosis.diagnosis import MAX_REJECTED, Diagnosis
-from nsysan.diagnosis.eager import is_eager
+from nsysan.diagnosis.evidence import Aspect, Quality, Status
 from nsysan.diagnosis.expectation import Compared
 from nsysan.diagnosis.lookalikes import find_lookalikes, named
-from nsysan.diagnosis.quality_row import Aspect, Quality, Status
 from nsysan.metrics.causes import GapCause, LateCause
 from nsysan.metrics.lines import Line
 from nsysan.metrics.scenarios import Scenario
 from nsysan.metrics.skew import SHARE, STEPS, TELLING_STEPS
 from nsysan.model.classes import WorkClass
+from nsysan.model.health import NODE_FLAG
 from nsysan.model.matches import Match
 from nsysan.model.steps.step_windows import StepMethod
 from nsysan.run.run import Run
 from nsysan.text import counted, numbered
-from nsysan.trace.graph_mode import NODE_FLAG, GraphMode
+from nsysan.trace.graph_mode import GraphMode
 
 
 def assess(run: Run, diagnosis: Diagnosis, compared: Compared | None = None) -> list[Quality]:
@@ -55,9 +55,8 @@ def _steps(run: Run) -> Quality:
         return Quality(Aspect.STEPS, Status.NOT_MEASURABLE, f"{run.steps.notes[0]}; figures are of the whole capture")
     if not run.steady_steps:
         return Quality(Aspect.STEPS, Status.NOT_MEASURABLE, f"{found}, but none is a steady decode step{notes}")
-    return Quality(
-        Aspect.STEPS, Status.ESTIMATED if run.steps.method == StepMethod.PERIOD else Status.OK, found + notes
-    )
+    status = Status.ESTIMATED if run.steps.method == StepMethod.PERIOD else Status.OK
+    return Quality(Aspect.STEPS, status, found + notes)
 
 
 def _ranks(run: Run) -> Quality:
@@ -155,10 +154,8 @@ def _split(run: Run, diagnosis: Diagnosis) -> Quality:
         )
     detail = ", ".join(f"{n} {verdict}" for verdict, n in bad.items())
     status = Status.ESTIMATED if counts.get(Match.MATCHED) else Status.NOT_MEASURABLE
-    told = (
-        f"of {counted(total, 'collective kernel')} {detail}; the time of these is the line {Line.COMM_UNSPLIT}{differ}"
-    )
-    return Quality(Aspect.WAIT_WIRE, status, told)
+    told = f"of {counted(total, 'collective kernel')} {detail}; the time of these is the line {Line.COMM_UNSPLIT}"
+    return Quality(Aspect.WAIT_WIRE, status, told + differ)
 
 
 def _bytes(run: Run, compared: Compared | None) -> Quality | None:
@@ -201,7 +198,7 @@ def _events(run: Run) -> Quality:
 
 
 def _host_time(run: Run) -> Quality | None:
-    if not is_eager(run):
+    if not run.is_eager:
         return None
     return Quality(
         Aspect.HOST_TIME,
@@ -230,7 +227,7 @@ def _straggler(run: Run, diagnosis: Diagnosis) -> Quality:
     if found.cause is None:
         why = "the rank idles before it arrives; whether its host is late cannot be told (see launches, cpu_gpu_clock)"
         return Quality(Aspect.STRAGGLER, Status.ESTIMATED, why)
-    if found.cause == LateCause.HOST and is_eager(run):
+    if found.cause == LateCause.HOST and run.is_eager:
         return Quality(
             Aspect.STRAGGLER, Status.ESTIMATED, "held up by its host, whose time the profiler inflates (see host_time)"
         )
@@ -250,7 +247,7 @@ def _gaps(run: Run, diagnosis: Diagnosis) -> Quality:
             Status.ESTIMATED,
             "unknown where it takes the host's clock to tell the cause (see cpu_gpu_clock)",
         )
-    if is_eager(run):
+    if run.is_eager:
         return Quality(
             Aspect.GAPS, Status.ESTIMATED, "idle time that the host causes is inflated by the profiler (see host_time)"
         )
@@ -265,7 +262,7 @@ def _what_if(run: Run, diagnosis: Diagnosis) -> Quality:
     if Scenario.NO_HOST_LATE not in diagnosis.what_if.told:
         why = "what late hosts cost cannot be told, nor all savings together (see launches, cpu_gpu_clock)"
         return Quality(Aspect.WHAT_IF, Status.ESTIMATED, why)
-    if is_eager(run):
+    if run.is_eager:
         return Quality(Aspect.WHAT_IF, Status.ESTIMATED, "savings on the host's side are upper bounds (see host_time)")
     return Quality(Aspect.WHAT_IF, Status.OK, "closed forms on the ledger of each step, medians over the steps")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from nsysan.diagnosis.collectives import CollectiveFamily
-from nsysan.diagnosis.quality_row import Aspect, Quality, Status
+from nsysan.diagnosis.evidence import Aspect, Quality, Status
 from nsysan.metrics.counters import Counter
 from nsysan.metrics.link import Link
 from nsysan.run.run import Run

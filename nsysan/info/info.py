@@ -10,17 +10,19 @@ import polars as pl
 from nsysan.diagnosis.lookalikes import Lookalike, ranked
 from nsysan.metrics.tally import lookalike_sums
 from nsysan.model.classes import WorkClass, load_catalogue
+from nsysan.model.health import NODE_FLAG
 from nsysan.model.load import load_operations
 from nsysan.model.operations import is_communication
 from nsysan.model.payloads import communicator_ranks
 from nsysan.model.ranks import identify_ranks
 from nsysan.model.steps.engines import load_engines
-from nsysan.model.steps.finding import range_templates
+from nsysan.model.steps.search import range_templates
 from nsysan.run.samples import METRICS, known_metrics
 from nsysan.text import percent, plain, table, us
-from nsysan.trace.export import Diagnostic, Trace
 from nsysan.trace.globals import pid_of
-from nsysan.trace.graph_mode import NODE_FLAG, GraphMode
+from nsysan.trace.graph_mode import GraphMode
+from nsysan.trace.provenance import Diagnostic
+from nsysan.trace.trace import Trace
 
 _SHOWN_OPTIONS = (
     "CAPTURE_EVENT_TYPE",
@@ -38,6 +40,7 @@ _GRAPHS = {
     GraphMode.GRAPH: f"traced as blocks ({{}} replays): contents hidden; capture with {NODE_FLAG}",
     GraphMode.NONE: "no replay in the trace",
 }
+SCHEMA = "nsysan.info/1"
 
 
 _OPERATION = (
@@ -156,18 +159,15 @@ def build_info(trace: Trace) -> Info:
 
 
 def to_info_document(info: Info) -> dict[str, Any]:
-    """The info as JSON-ready data."""
-    return {"schema": "nsysan.info/1", **asdict(info)}
+    """The info as JSON-ready data (see nsysan/data/info.schema.json)."""
+    return {"schema": SCHEMA, **asdict(info)}
 
 
 def to_info_text(info: Info) -> str:
     """The info for a terminal."""
     version = f"nsys {info.nsys_version or 'of unknown version'}, schema {info.schema_version or 'unknown'}"
-    head = [
-        plain(info.name),
-        f"  {plain(version)}",
-        f"  CUDA graphs: {_GRAPHS[info.graph_trace].format(info.graph_replays)}",
-    ]
+    graphs = _GRAPHS[info.graph_trace].format(info.graph_replays)
+    head = [plain(info.name), f"  {plain(version)}", f"  CUDA graphs: {graphs}"]
     sections = [
         head,
         _rank_lines(info),

@@ -1,4 +1,7 @@
-"""The GPU work of a trace put in order, each operation with its class, its launch call and its effective start."""
+"""The GPU work of a trace put in order, each operation with its class, its launch call and its effective start.
+
+DEFINITIONS.md, sections 2, 3 and 5.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,8 @@ from nsysan.columns.rows import none_if_negative
 from nsysan.columns.threads import Beside, each_of
 from nsysan.model.classes import Catalogue, WorkClass
 from nsysan.model.operations import Operations
-from nsysan.trace.export import UNNAMED, WORK, Trace
+from nsysan.trace.trace import Trace
+from nsysan.trace.vocabulary import UNNAMED, WORK
 
 _CATEGORY = pl.Categorical()
 _I64 = npt.NDArray[np.int64]

@@ -18,9 +18,9 @@ from nsysan.model.operations import OPERATION, Operations, in_words, is_communic
 from nsysan.model.payloads import with_payloads
 from nsysan.model.ranks import Rank, identify_ranks
 from nsysan.model.selection import WHOLE, Selection
-from nsysan.model.steps.finding import find_windows
+from nsysan.model.steps.search import find_windows
 from nsysan.model.steps.step_windows import StepWindows
-from nsysan.trace.export import Trace
+from nsysan.trace.trace import Trace
 
 #: Up to this many pairs of a window and a kind of operation have a place each; more are looked for.
 _PLACES = 1 << 22

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import polars as pl
 
 from nsysan.model.payloads import CommunicatorRank, communicator_ranks
-from nsysan.trace.export import Diagnostic, Trace
 from nsysan.trace.graph_mode import GraphMode
+from nsysan.trace.provenance import Diagnostic
 from nsysan.trace.topology import Topology, read_topology
+from nsysan.trace.trace import Trace
 
 #: Of the environment, which may hold secrets, only these are kept.
 _KEPT = ("RANK", "WORLD_SIZE")

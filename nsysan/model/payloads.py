@@ -1,4 +1,4 @@
-"""What NCCL's NVTX ranges say of a collective: message bytes, communicator, rank.
+"""What NCCL's NVTX ranges say of a collective: message bytes, communicator, rank (DEFINITIONS.md, sections 6 and 9).
 
 Each call pushes a range in domain NCCL with a payload. The kernel is launched inside that range, or inside the
 ncclGroupEnd that closes a group of calls. A kernel replayed by a CUDA graph has no range of its own: its payload
@@ -18,7 +18,7 @@ from nsysan.columns.asof import join_nearest
 from nsysan.columns.codes import codes
 from nsysan.columns.times import by_time
 from nsysan.model.binary import BYTES, COMMUNICATOR, DEVICE, RANK, RANKS, Schemas, decode, schemas_of
-from nsysan.trace.export import Trace
+from nsysan.trace.trace import Trace
 
 _GROUP_START = "GroupStart"
 _GROUP_END = "GroupEnd"

@@ -1,4 +1,4 @@
-"""Which rank each (process, device) of a trace is, and on which GPU it ran."""
+"""Which rank each (process, device) of a trace is, and on which GPU it ran (DEFINITIONS.md, section 2)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import polars as pl
 
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.model.payloads import CommunicatorRank, communicator_ranks
-from nsysan.trace.export import Trace
 from nsysan.trace.globals import pid_of
+from nsysan.trace.trace import Trace
 
 _ENVIRONMENT = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK")
 BY_ORDER = "order of process and device"

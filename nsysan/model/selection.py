@@ -10,7 +10,7 @@ import polars as pl
 
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.model.steps.numbering import FIRST, Steps
-from nsysan.trace.export import Trace
+from nsysan.trace.trace import Trace
 
 
 @dataclass(frozen=True)

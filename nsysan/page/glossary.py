@@ -10,7 +10,7 @@ from nsysan.page.elements import safe
 
 #: What the scenarios take away, by its name without an article.
 _LOSSES = {row.loss.removeprefix("the "): row for row in SCENARIOS.values() if row.loss is not None}
-#: Definitions by term; METRICS in the words of a reader.
+#: Definitions by term: DEFINITIONS.md in the words of a reader.
 GLOSSARY: dict[str, str] = {
     "decode step": (
         "The work of one token on all ranks: from a rank's first GPU work of the step to its first of the next, so the "

@@ -8,15 +8,13 @@ from typing import Any
 import polars as pl
 
 from nsysan.metrics.lines import CLAIMED, LINES, ROW, Line
-from nsysan.page.palette import COLOURS, COUNTER_COLOURS, NAMES
-from nsysan.report.build import Report, visible_lines
+from nsysan.page.palette import COLOURS, COUNTER_COLOURS, INKS, NAMES
+from nsysan.report.report import Report, visible_lines
 from nsysan.report.timeline import LAUNCH, RANGE, Timeline
 from nsysan.text import ms, plain, us
 
 #: A name is cut at this; what tells two kernels apart may be at its end.
 _NAME_WIDTH = 160
-#: Of text on what is no ledger line.
-_INK = "#111"
 #: More rows than this of steps and ranks would weigh more than the rest of the page.
 _MAX_LEDGERS = 20_000
 #: So many names differ in no real trace; further ones are not told apart.
@@ -55,7 +53,7 @@ def _line(line: str) -> dict[str, Any]:
         "id": line,
         "name": NAMES[line],
         "colour": COLOURS[line],
-        "ink": row.ink if row else _INK,
+        "ink": INKS[line],
         "captioned": row is not None and row.captioned,
         "cut": "" if row is None else "before" if row.before else "after" if row.after else "",
     }

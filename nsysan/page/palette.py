@@ -20,6 +20,8 @@ NAMES: dict[str, str] = {
     "nvtx": "NVTX ranges (host)",
     "last": "last rank to arrive",
 }
+#: Of text on the colour.
+INKS: dict[str, str] = {**{row.id: row.ink for row in LEDGER}, "launch": "#fff", "nvtx": "#111", "last": "#fff"}
 
 #: Ends of the scale of heat maps.
 HEAT_LOW, HEAT_HIGH = "#F3EAD8", "#7A2E00"

@@ -6,15 +6,15 @@ from functools import partial
 
 import polars as pl
 
-from nsysan.diagnosis.quality_row import Status
+from nsysan.diagnosis.evidence import Status
 from nsysan.diagnosis.verdict import THRESHOLDS
 from nsysan.metrics.causes import GAPS, GapCause
 from nsysan.metrics.lines import BESIDE
 from nsysan.page.elements import safe
 from nsysan.page.elements import table as _table
 from nsysan.page.glossary import HEADS
-from nsysan.report.build import Report, visible_lines
-from nsysan.report.terminal import NOTABLE, expectation_sentence
+from nsysan.report.report import Report, visible_lines
+from nsysan.report.sentences import NOTABLE, expectation_sentence
 from nsysan.text import ms, number, percent, plain, size, us
 
 #: What a status is called on the page.

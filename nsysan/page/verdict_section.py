@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import polars as pl
 
-from nsysan.diagnosis.findings import Finding
+from nsysan.diagnosis.evidence import UNDER_THE_VERDICT, Status
+from nsysan.diagnosis.findings.finding import Finding
 from nsysan.diagnosis.findings.kinds import SavingIs, Severity
-from nsysan.diagnosis.quality_row import UNDER_THE_VERDICT, Status
 from nsysan.diagnosis.verdict import BOUNDS, VerdictKind, by_host
 from nsysan.metrics.lines import Line
 from nsysan.metrics.scenarios import SCENARIOS, Scenario, losses
@@ -14,8 +14,8 @@ from nsysan.page.elements import safe, table
 from nsysan.page.glossary import linked, term
 from nsysan.page.palette import COLOURS, NAMES, paint
 from nsysan.page.sections import STATUS
-from nsysan.report.build import Report, visible_lines
-from nsysan.report.terminal import headline_sentence, late_sentence, savings_sentence
+from nsysan.report.report import Report, visible_lines
+from nsysan.report.sentences import headline_sentence, late_sentence, savings_sentence
 from nsysan.text import counted, ms, percent, us
 
 _ACCENT = "var(--accent)"
@@ -66,11 +66,8 @@ def numbers(report: Report) -> list[Number]:
 def _bound(report: Report, period: int) -> Number:
     late = report.diagnosis.straggler
     if late is not None:
-        return (
-            f"{late.share:.0%}",
-            f"of it the others wait for rank {late.rank} ({ms(late.caused)})",
-            COLOURS[Line.WAIT],
-        )
+        wait = COLOURS[Line.WAIT]
+        return f"{late.share:.0%}", f"of it the others wait for rank {late.rank} ({ms(late.caused)})", wait
     shares = {line: report.headline[line.column] or 0 for line in visible_lines(report)}
     line = BOUNDS[report.diagnosis.verdict.kind].line
     if line is None or line not in shares:

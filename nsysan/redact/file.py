@@ -9,16 +9,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from nsysan._errors import ExitCode, NsysanError
-from nsysan.output import check_writable
+from nsysan.output import check_writable, put
 from nsysan.redact.copy import Copied, write_copy
 from nsysan.redact.figures import differences
 from nsysan.redact.scan import Leak, scan
 from nsysan.redact.source import Origin, examine
 from nsysan.text import counted
-from nsysan.trace.export import Trace
 from nsysan.trace.sqlite import SqliteFile
 from nsysan.trace.store import damaged
 from nsysan.trace.topology import Topology, read_topology, topology_file
+from nsysan.trace.trace import Trace
 
 _WRITING_FAILED = frozenset(
     (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
@@ -58,7 +58,7 @@ def redact_file(source: Path, output: Path, *, force: bool = False) -> Redacted:
             _check_clean(source, scan(copy, origin.secrets, origin.code_ids))
             sizes = source.stat().st_size, copy.stat().st_size
             changed = differences(source, copy)
-            outputs = _put(copy, output)
+            outputs = _put(copy, output, force=force)
     except OSError as error:
         raise NsysanError(f"{output}: cannot be written: {error.strerror}", ExitCode.OUTPUT_UNWRITABLE) from error
     return Redacted(origin, copied, sizes, changed, outputs)
@@ -119,7 +119,7 @@ def _topology_text(topology: Topology) -> str:
     return "\n".join(rows) + "\n"
 
 
-def _put(copy: Path, output: Path) -> list[Path]:
+def _put(copy: Path, output: Path, *, force: bool) -> list[Path]:
     """Move the finished files to their names, the trace last."""
     umask = os.umask(0)
     os.umask(umask)
@@ -131,6 +131,6 @@ def _put(copy: Path, output: Path) -> list[Path]:
         with made.open("rb") as file:
             os.fsync(file.fileno())
         made.chmod(0o666 & ~umask)
-        made.replace(final)
+        put(made, final, force=force)
         done.append(final)
     return done[::-1]

@@ -15,7 +15,7 @@ from nsysan.redact.scrub import telling_kind
 from nsysan.redact.secrets import PLACE, Secrets
 from nsysan.redact.source import Guarded
 from nsysan.trace.guard import read_only_uri
-from nsysan.trace.sqlite import quoted
+from nsysan.trace.sql import quoted
 
 _LEAST = 6  # characters: shorter runs of letters are in any file of numbers
 _RUN = re.compile(rb"[\x20-\x7e\x80-\xff]{%d,}" % _LEAST)

@@ -1,4 +1,7 @@
-"""The JSON document: one object, keys stable within a schema number."""
+"""The JSON document: one object, keys stable within a schema number (DEFINITIONS.md, section 12).
+
+Every key is in nsysan/data/report.schema.json, with its unit.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,14 @@ import polars as pl
 from nsysan.diagnosis.collectives import CollectiveFamily
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.expectation import Compared
-from nsysan.diagnosis.findings import Finding
+from nsysan.diagnosis.findings.finding import Finding
 from nsysan.diagnosis.verdict import THRESHOLDS
 from nsysan.metrics.counters import STEP_FIGURES, Counter, SampleStats
 from nsysan.metrics.ledger import FIGURES
 from nsysan.metrics.link import THRESHOLDS as LINK_THRESHOLDS
-from nsysan.report.build import Report
+from nsysan.report.report import Report
 
-SCHEMA = "nsysan.report/1"
+SCHEMA = "nsysan.report/2"
 _PER_STEP = ("step", "rank", "steady", "start_ns", *FIGURES, "collectives")
 _PER_RANK = ("rank", *FIGURES, "collectives")
 
@@ -154,7 +157,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "title": finding.title,
         "evidence": finding.evidence,
         "fix": finding.fix,
-        "saving_ns": finding.saving,
+        "saves_ns": finding.saving,
         "saving_is": finding.saving_is if finding.saving is not None else None,
         "ranks": finding.ranks,
         "steps": finding.steps,

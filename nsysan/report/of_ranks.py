@@ -9,8 +9,8 @@ import polars as pl
 
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.diagnosis.diagnosis import Diagnosis
-from nsysan.diagnosis.quality_row import Aspect
-from nsysan.report.build import Report
+from nsysan.diagnosis.evidence import Aspect
+from nsysan.report.report import Report
 from nsysan.report.timeline import Timeline
 from nsysan.text import numbered
 

@@ -13,7 +13,7 @@ from nsysan.model.selection import WHOLE, Selection
 from nsysan.run.merge import merge
 from nsysan.run.placed import LocalTraces, TraceSet
 from nsysan.run.run import Failure, Run
-from nsysan.trace.export import Trace
+from nsysan.trace.trace import Trace
 
 
 def analyze(

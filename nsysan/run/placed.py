@@ -20,7 +20,7 @@ from nsysan.model.loaded import LoadedTrace, ReadRequest, TraceSummary, read, su
 from nsysan.model.operations import OPERATION, Operations
 from nsysan.model.ranks import Rank
 from nsysan.run.clock import shifted
-from nsysan.trace.export import Trace
+from nsysan.trace.trace import Trace
 
 _T = TypeVar("_T")
 

@@ -1,4 +1,7 @@
-"""Sampled GPU counters of the ranks, under the names that people know, on the run's clock."""
+"""Sampled GPU counters of the ranks, under the names that people know, on the run's clock.
+
+DEFINITIONS.md, section 9.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import polars as pl
 from nsysan.run.clock import shifted
 from nsysan.run.placed import PlacedTrace
 from nsysan.run.run import Run
-from nsysan.trace.export import Trace
+from nsysan.trace.trace import Trace
 
 #: Counter and the names nsys gave it: A100 and H200 exports; "bytes received" of H100 includes the protocol.
 _KNOWN = (

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-#: The option of nsys under which kernels inside graphs are visible.
-NODE_FLAG = "--cuda-graph-trace=node"
-
 
 class GraphMode(StrEnum):
     """The words of nsys' --cuda-graph-trace, and one for no replay; the first of several traces' holds for a run."""

@@ -30,7 +30,7 @@ def trace_set_for(paths: Sequence[Path], jobs: int | None = None, scheduler: str
         finally:
             cluster.close()
         return
-    from nsysan.columns.processors import processors
+    from nsysan.columns.threads import processors
     from nsysan.workers.pool import Pool
 
     processes = min(len(paths), jobs or processors())

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from distributed import Client, Future
 
-    from nsysan.trace.export import Trace
+    from nsysan.trace.trace import Trace
 
 _T = TypeVar("_T")
 #: Seconds for a scheduler to answer, and for a worker to be there.

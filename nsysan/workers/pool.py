@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from nsysan import progress
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.columns.memory import settle
-from nsysan.columns.processors import processors
+from nsysan.columns.threads import processors
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from nsysan.model.loaded import ReadRequest, TraceSummary
     from nsysan.run.placed import Placement
-    from nsysan.trace.export import Trace
+    from nsysan.trace.trace import Trace
     from nsysan.workers.remote import RemoteTrace
 
 _T = TypeVar("_T")

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from nsysan.diagnosis.findings.finding import Case, Figures, Finding, by_share, severity_limits
+from nsysan.diagnosis.findings.case import HOST_FIX, Case
+from nsysan.diagnosis.findings.finding import Figures, Finding, by_share, severity_limits
 from nsysan.diagnosis.findings.kinds import FindingId
-from nsysan.diagnosis.findings.launching import HOST_FIX
 from nsysan.diagnosis.verdict import by_host, why_late
 from nsysan.metrics.causes import LateCause
 from nsysan.metrics.scenarios import Scenario

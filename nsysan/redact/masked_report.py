@@ -14,7 +14,7 @@ import polars as pl
 from nsysan.metrics.link import Link
 from nsysan.redact.file import check_is_file, examined
 from nsysan.redact.scrub import Scrubber
-from nsysan.report.build import Report
+from nsysan.report.report import Report
 
 
 def redact_report(report: Report, traces: Iterable[Path]) -> Report:

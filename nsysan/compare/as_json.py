@@ -1,16 +1,23 @@
-"""A comparison as a JSON document: one object, keys stable within a schema number."""
+"""A comparison as a JSON document: one object, keys stable within a schema number (nsysan/data/compare.schema.json)."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-from nsysan.compare.compared_run import ComparedRun
-from nsysan.compare.comparison import THRESHOLDS, Comparison, Figure
-from nsysan.compare.families import Family, FamilyOnSide
+from nsysan.compare.comparison import (
+    THRESHOLDS,
+    ComparedRun,
+    Comparison,
+    Family,
+    FamilyOnSide,
+    Figure,
+    Scaling,
+    Widening,
+    Width,
+)
 from nsysan.compare.link_change import link_lines
-from nsysan.compare.scaling import Scaling, Widening, Width
-from nsysan.compare.text_of import answers
+from nsysan.compare.wording import answers
 
 SCHEMA = "nsysan.compare/1"
 

@@ -1,4 +1,7 @@
-"""Where the steps of one trace begin and end: by NVTX ranges, graph replays, the kernels' period, or one window."""
+"""Where the steps of one trace begin and end: by NVTX ranges, graph replays, the kernels' period, or one window.
+
+DEFINITIONS.md, section 4.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from nsysan.model.steps.engines import Engine, load_engines
 from nsysan.model.steps.repeats import by_period
 from nsysan.model.steps.replays import by_replays
 from nsysan.model.steps.step_windows import WINDOWS, Members, Membership, StepMethod, StepWindows, frame
-from nsysan.trace.export import Trace
+from nsysan.trace.trace import Trace
 
 _I64 = npt.NDArray[np.int64]
 #: Before any time, and the id of no thread and no process.

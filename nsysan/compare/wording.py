@@ -1,27 +1,29 @@
-"""A comparison as text for a terminal, and as Markdown for a ticket."""
+"""What a comparison says: its words, tables and sentences, the same in every output."""
 
 from __future__ import annotations
 
-from nsysan.compare.compared_run import ComparedRun
 from nsysan.compare.comparison import (
     ALPHA,
     CHANGED,
     FEW,
+    GBPS,
     INCOMPARABLE,
     LEAST_OF_PERIOD,
     NOISE,
+    NS,
     SHARE_OF_FIGURE,
     SHARE_OF_PERIOD,
     SMALL,
+    Bandwidth,
     Change,
+    ComparedRun,
     Comparison,
+    FamilyOnSide,
     Figure,
 )
-from nsysan.compare.families import part_sentence
-from nsysan.compare.figure_rows import GBPS, NS
 from nsysan.compare.link_change import link_lines
-from nsysan.compare.scaling import lost_sentence, replicas_sentence, widening_sentence
-from nsysan.text import counted, ms, plain, table
+from nsysan.compare.scaling_sentences import lost_sentence, replicas_sentence, widening_sentence
+from nsysan.text import counted, ms, plain, size
 
 TITLES = {
     "step": "a step",
@@ -39,16 +41,6 @@ LEGEND = (
     f"and {LEAST_OF_PERIOD:.2%} of the period; small: p < {ALPHA:g}, but no more than two captures of one workload may "
     f"differ by; noise: neither"
 )
-
-
-def to_text(comparison: Comparison) -> str:
-    """The comparison as plain text: the answer first."""
-    parts = ["\n".join(side_sentence(side) for side in comparison.sides), "\n".join(answers(comparison))]
-    parts += [_group(comparison, name) for name in TITLES]
-    parts.append(_kernels(comparison))
-    parts.append("\n".join(f"not comparable  {text}" for text in reasons(comparison)))
-    parts.append("\n".join(f"note  {plain(text, 400)}" for text in comparison.notes))
-    return "\n\n".join(part for part in parts if part) + f"\n\n{LEGEND}\n"
 
 
 def side_sentence(side: ComparedRun) -> str:
@@ -152,50 +144,18 @@ def reasons(comparison: Comparison) -> list[str]:
     return [f"{', '.join(names)}: {plain(reason, 400)}" for reason, names in found.items()]
 
 
-def _group(comparison: Comparison, name: str) -> str:
-    figures = comparison.group(name)
-    if not figures:
+def part_sentence(part: FamilyOnSide | None) -> str:
+    """A family on one side: calls a step, size, ranks, speed, kernels."""
+    if part is None:
+        return "none"
+    sizes = ", ".join(size(n) for n in part.sizes[:4]) + (" ..." if len(part.sizes) > 4 else "")
+    over = ", ".join(counted(n, "rank") for n in part.ranks) or "an unknown number of ranks"
+    names = ", ".join(plain(name, 60) for name in part.kernels[:3]) + (" ..." if len(part.kernels) > 3 else "")
+    return f"{part.calls:g} a step, {sizes}, over {over}{_speed_words(part.speed)} [{names}]"
+
+
+def _speed_words(found: Bandwidth) -> str:
+    if found.algbw.value is None or found.busbw.value is None:
         return ""
-    title = "us a step, tokens/s" if name == "step" else TITLES[name]
-    return "\n".join(table(header(comparison, title), [cells(figure) for figure in figures]))
-
-
-def _kernels(comparison: Comparison) -> str:
-    lines = []
-    for family in comparison.families:
-        lines.append(family.title)
-        lines += [
-            f"  {side.label}  {part_sentence(part)}" for side, part in zip(comparison.sides, family.parts, strict=True)
-        ]
-    return "\n".join(lines)
-
-
-def to_markdown(comparison: Comparison) -> str:
-    """The comparison as Markdown that GitHub and GitLab render."""
-    columns = header(comparison, "")
-    columns = [name or "verdict" for name in columns]
-    columns[0] = "us a step"
-    lines = [f"### nsysan: {_escaped(' against '.join(side.name for side in comparison.sides))}", ""]
-    lines += [f"- {_escaped(side_sentence(side))}" for side in comparison.sides]
-    lines += ["", *(f"- {_escaped(' '.join(line.split()))}" for line in answers(comparison)), ""]
-    lines += [_line(columns), _line(["---", *["---:"] * (len(columns) - 1)])]
-    for name, title in TITLES.items():
-        figures = comparison.group(name)
-        if figures and name != "step":
-            lines.append(_line([f"**{title}**", *[""] * (len(columns) - 1)]))
-        lines += [_line([_escaped(cell) for cell in cells(figure)]) for figure in figures]
-    lines += ["", *(f"- not comparable: {_escaped(text)}" for text in reasons(comparison))]
-    lines += [f"- {_escaped(text)}" for text in comparison.notes]
-    return "\n".join([*lines, "", f"<sub>nsysan {comparison.version}; {_escaped(LEGEND)}</sub>", ""])
-
-
-def _line(cells_: list[str]) -> str:
-    return f"| {' | '.join(cells_)} |"
-
-
-_MARKUP = str.maketrans({c: f"\\{c}" for c in "\\`*_[]|#~$@"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"})
-
-
-def _escaped(text: str) -> str:
-    """Text that Markdown shows as it is: names in a trace may hold its marks, links and HTML."""
-    return plain(text, 2_000).translate(_MARKUP)
+    share = "" if found.peak.value is None else f" ({found.peak.value:.0f}% of peak)"
+    return f", algbw {found.algbw.value:.3g} busbw {found.busbw.value:.3g} GB/s{share}"

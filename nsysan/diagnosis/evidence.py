@@ -1,4 +1,4 @@
-"""One row of the evidence: which aspect, how far it can be trusted, and why."""
+"""How far one aspect of a figure can be trusted: the aspects, and a row of the evidence."""
 
 from __future__ import annotations
 
