@@ -8,7 +8,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from nsysan import __version__
+from nsysan._version import __version__
 from nsysan.metrics.lines import LEDGER
 from nsysan.metrics.scenarios import SCENARIOS
 from nsysan.page.elements import plot, render, section, table

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from nsysan.diagnosis.evidence import Status
 from nsysan.metrics.lines import BESIDE, LEDGER, LINES, Line
 from nsysan.metrics.scenarios import SCENARIOS
 from nsysan.page.elements import safe
@@ -40,6 +41,9 @@ GLOSSARY: dict[str, str] = {
     "matched": "A collective is the same call on every rank; matched calls were found on all of their ranks.",
     "rejected": "Calls paired up although one rank ended before another had begun: not believed, and left unsplit.",
 }
+
+#: What a status of the evidence is called.
+STATUS = {Status.OK: "measured", Status.ESTIMATED: "estimated", Status.NOT_MEASURABLE: "not measurable"}
 
 
 def term(name: str, shown: str = "") -> str:

@@ -11,9 +11,8 @@ from nsysan.diagnosis.verdict import BOUNDS, VerdictKind, by_host
 from nsysan.metrics.lines import Line
 from nsysan.metrics.scenarios import SCENARIOS, Scenario, losses
 from nsysan.page.elements import safe, table
-from nsysan.page.glossary import linked, term
+from nsysan.page.glossary import STATUS, linked, term
 from nsysan.page.palette import COLOURS, NAMES, paint
-from nsysan.page.sections import STATUS
 from nsysan.report.report import Report, visible_lines
 from nsysan.report.sentences import headline_sentence, late_sentence, savings_sentence
 from nsysan.text import counted, ms, percent, us

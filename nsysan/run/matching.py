@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from nsysan.metrics.arrival import Match
 from nsysan.model.classes import WorkClass
-from nsysan.model.matches import Match
 
 #: The group of a rank that is in several.
 AMBIGUOUS = "ambiguous"
