@@ -28,7 +28,7 @@ from nsysan.run.trace_set import LocalTraces, TraceSet
 from nsysan.workers import WORTH_BYTES, trace_set_for
 from nsysan.workers.cluster import Cluster
 from nsysan.workers.pool import Pool
-from tests.clitools import run_cli
+from tests.clitools import run_cli, signalled
 from tests.tracebuilder import TraceBuilder, decode_loop
 
 Capsys = pytest.CaptureFixture[str]
@@ -155,7 +155,7 @@ main()
 
 def test_an_interrupt_ends_all_processes(paths: list[Path]) -> None:
     arguments = ["report", *map(str, paths), "--json", "-", "--jobs", "2"]
-    command = [sys.executable, "-c", _INTERRUPTED, *arguments]
+    command = signalled(sys.executable, "-c", _INTERRUPTED, *arguments)
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (result.returncode, result.stderr.strip()) == (130, "nsysan: interrupted")
     pids = [int(pid) for pid in result.stdout.split()]
