@@ -15,7 +15,7 @@ import pytest
 
 import nsysan
 from nsysan import ExitCode
-from nsysan.metrics.ledger import IDLE, LINES
+from nsysan.metrics.lines import LINES
 from nsysan.metrics.partition import partition
 from nsysan.perfetto import choose_steps, packed, to_perfetto
 from nsysan.perfetto.host import nested_lanes
@@ -36,7 +36,6 @@ REAL = (
     "tp4_graph_graph",
     "rank_0",
 )
-ALL_LINES = (*LINES, IDLE)
 
 
 class Exported:
@@ -73,7 +72,7 @@ def ns(us: Decimal | int) -> int:
 
 def ledger_of(run: Run, steps: list[int]) -> Sums:
     rows = run.ledger.filter(pl.col("step").is_in(steps)).iter_rows(named=True)
-    return {(r["rank"], r["step"], line): r[f"{line}_ns"] for r in rows for line in ALL_LINES if r[f"{line}_ns"]}
+    return {(r["rank"], r["step"], line): r[f"{line}_ns"] for r in rows for line in LINES if r[f"{line}_ns"]}
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from nsysan.metrics.lines import Line
 from nsysan.metrics.outliers import Outlier
 from nsysan.report.build import build_report
 from nsysan.report.terminal import to_text
@@ -32,7 +33,7 @@ def test_longer_compute_of_one_rank(tmp_path: Path) -> None:
     compute = np.full(SHAPE, 10_000)
     compute[2, 5, 3] += 20_000
     run = lockstep_run(tmp_path / "trace.sqlite", compute)
-    assert outliers(run) == [Outlier(5, PERIOD + 20_000, 20_000, 2, "compute", 20_000, 3, 20_000)]
+    assert outliers(run) == [Outlier(5, PERIOD + 20_000, 20_000, 2, Line.COMPUTE, 20_000, 3, 20_000)]
     text = to_text(build_report(run, "0"))
     assert "compute on rank 2 grew by 20.0 us; most lost at its collective 3: 20.0 us" in text
 
@@ -41,7 +42,7 @@ def test_a_late_host(tmp_path: Path) -> None:
     idle = np.zeros(SHAPE, dtype=np.int64)
     idle[1, 4, 2] = 9_000
     found = outliers(lockstep_run(tmp_path / "trace.sqlite", np.full(SHAPE, 10_000), idle=idle))
-    assert found == [Outlier(4, PERIOD + 9_000, 9_000, 1, "idle", 9_000, 2, 9_000)]
+    assert found == [Outlier(4, PERIOD + 9_000, 9_000, 1, Line.IDLE, 9_000, 2, 9_000)]
 
 
 def test_a_slow_transfer_has_no_rank_that_is_late_for_it(tmp_path: Path) -> None:

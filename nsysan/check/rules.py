@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from nsysan.metrics.lines import BESIDE, LINES
 from nsysan.text import size
 
-_LINES = ("compute", "wait", "wire", "fused", "comm_unsplit", "copy", "idle", "comm", "overlap")
+_LINES = (*LINES, *BESIDE)
 #: Figures of the calls of one collective.
 PERCENTILES = tuple(f"{what}_{q}" for what in ("wire", "wait") for q in ("p50", "p95", "p99", "max"))
 DURATIONS = ("period", *_LINES, *PERCENTILES, "caused")

@@ -15,23 +15,13 @@ from typing import TYPE_CHECKING, Any
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.check.judge import metric_of
 from nsysan.check.rules import DURATIONS
+from nsysan.metrics.lines import BESIDE, LINES
+from nsysan.metrics.scenarios import Scenario
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-_PER_RANK = (
-    "period",
-    "compute",
-    "wait",
-    "fused",
-    "wire",
-    "comm_unsplit",
-    "copy",
-    "graph",
-    "idle",
-    "comm",
-    "overlap",
-)
+_PER_RANK = ("period", *LINES, *BESIDE)
 _COLLECTIVE = ("name", "kind", "library", "bytes", "ranks", "count", "matched", "unmatched", "rejected", "floor_ns")
 _TABLES = ("runs", "per_rank", "collectives")
 #: Columns of `runs` that a list shows.
@@ -57,10 +47,7 @@ _TYPES = {
     "verdict_reason": str,
     "straggler_rank": int,
     "straggler_cause": str,
-    "no_skew_ns": int,
-    "floor_wire_ns": int,
-    "no_host_late_ns": int,
-    "all_ns": int,
+    **{scenario.column: int for scenario in Scenario},
     "findings": str,
     "hash": str,
 }
@@ -185,7 +172,7 @@ def _run_row(document: dict[str, Any], labels: Labels) -> dict[str, Any]:
         "verdict_reason": verdict.get("reason"),
         "straggler_rank": late.get("rank"),
         "straggler_cause": late.get("cause"),
-        **{key: what.get(key) for key in ("no_skew_ns", "floor_wire_ns", "no_host_late_ns", "all_ns")},
+        **{scenario.column: what.get(scenario.column) for scenario in Scenario},
         "findings": json.dumps([finding["id"] for finding in document.get("findings") or []]),
     }
 

@@ -9,18 +9,12 @@ from typing import Any
 import plotly.graph_objects as go
 
 from nsysan._version import __version__
+from nsysan.metrics.lines import LEDGER
+from nsysan.metrics.scenarios import SCENARIOS
 from nsysan.page.elements import plot, render, section, table
-from nsysan.page.palette import COLOURS, NAMES
 from nsysan.text import counted, ms, plain, us
 
-_LINES = ("compute", "wait", "fused", "wire", "comm_unsplit", "copy", "idle")
 _CALLS = (("wire", "p50"), ("wire", "p99"), ("wait", "p50"), ("wait", "p99"))
-_WHAT_IF = {
-    "no_skew": "without skew",
-    "floor_wire": "wire at its floor",
-    "no_host_late": "without late hosts",
-    "all": "all three",
-}
 #: More names than this along an axis cover each other.
 _LABELS = 15
 _NOTE = "One point a run, in the order in which runs were added; {what}."
@@ -89,7 +83,7 @@ def _period(runs: list[dict[str, Any]]) -> go.Figure | None:
 
 
 def _lines(runs: list[dict[str, Any]]) -> go.Figure | None:
-    return _trend(runs, {NAMES[line]: (f"{line}_ns", COLOURS[line]) for line in _LINES}, "us")
+    return _trend(runs, {row.title: (row.id.column, row.colour) for row in LEDGER}, "us")
 
 
 def _calls(runs: list[dict[str, Any]]) -> go.Figure | None:
@@ -98,7 +92,7 @@ def _calls(runs: list[dict[str, Any]]) -> go.Figure | None:
 
 def _what_if(runs: list[dict[str, Any]]) -> go.Figure | None:
     series: dict[str, tuple[str, str | None]] = {"as measured": ("period_ns", None)}
-    return _trend(runs, series | {name: (f"{key}_ns", None) for key, name in _WHAT_IF.items()}, "ms")
+    return _trend(runs, series | {row.title: (scenario.column, None) for scenario, row in SCENARIOS.items()}, "ms")
 
 
 def _table(runs: list[dict[str, Any]]) -> str:

@@ -9,8 +9,9 @@ import numpy as np
 import polars as pl
 
 from nsysan.metrics.ledger import FIGURES
+from nsysan.metrics.lines import AFTER, BEFORE
 from nsysan.metrics.partition import partition
-from nsysan.model import classes
+from nsysan.model.classes import COMMUNICATION
 from nsysan.model.operations import in_words
 from nsysan.perfetto.events import MAX_NAME, Event, Tracks, known
 from nsysan.run.placed import PlacedTrace
@@ -100,8 +101,7 @@ def operation_slices(work: pl.DataFrame, tracks: Tracks) -> Iterator[Event]:
         yield _slice(tracks, row["rank"], thread, plain(row["name"]), row["cls"], begin, end, _args(row))
         if last is None:
             continue
-        after = "fused" if row["cls"] == classes.FUSED else "wire"
-        for name, first, until in (("wait", begin, last), (after, last, end)):
+        for name, first, until in ((BEFORE[row["cls"]], begin, last), (AFTER[row["cls"]], last, end)):
             if until > first:
                 yield _slice(tracks, row["rank"], thread, name, PART, first, until, known(step=row["step"]))
 
@@ -135,7 +135,7 @@ def _args(row: dict[str, Any]) -> dict[str, Any]:
         library=row["library"],
         bytes=row["bytes"] if row["message_bytes"] is None else row["message_bytes"],
         communicator=None if row["communicator"] is None else plain(str(row["communicator"])),
-        matched=row["last"] is not None if row["cls"] in classes.COMMUNICATION else None,
+        matched=row["last"] is not None if row["cls"] in COMMUNICATION else None,
         correlation=row["correlation"],
         graph_node=row["graph_node"],
         launch=None if row["launch"] is None else plain(row["launch"]),

@@ -15,7 +15,7 @@ from nsysan.diagnosis.quality_export import assess_export
 from nsysan.diagnosis.quality_wire import assess_counters, assess_wire
 from nsysan.metrics.counters import OF_CALLS, Counter, summarise
 from nsysan.metrics.ledger import FIGURES
-from nsysan.model import classes
+from nsysan.model.classes import COMMUNICATION
 from nsysan.report.counter_lanes import counter_lanes, lanes_in_order
 from nsysan.report.report import Input, Report, StepsSummary
 from nsysan.report.slices import build_timelines
@@ -103,7 +103,7 @@ def counters_of(placed: PlacedTrace, spans: list[tuple[int, int]]) -> tuple[list
     samples = samples_of(placed)
     if samples is None:
         return None
-    calls = pl.concat(placed.frame(OF_CALLS, rank, where=classes.COMMUNICATION) for rank in placed.ranks)
+    calls = pl.concat(placed.frame(OF_CALLS, rank, where=COMMUNICATION) for rank in placed.ranks)
     calls = calls.filter(pl.col("step").is_not_null())
     windows = placed.windows.with_columns(steady=pl.col("excluded").is_null())
     return summarise(samples, windows, calls), [counter_lanes(samples, *span) for span in spans]

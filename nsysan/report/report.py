@@ -13,10 +13,12 @@ from nsysan.diagnosis.expectation import Compared
 from nsysan.diagnosis.findings.finding import Finding
 from nsysan.diagnosis.lookalikes import Lookalike
 from nsysan.metrics.counters import Counter
-from nsysan.metrics.ledger import IDLE, LINES
+from nsysan.metrics.lines import CLAIMED, Line
 from nsysan.metrics.link import Link
 from nsysan.model.ranks import Rank
+from nsysan.model.steps.step_windows import StepMethod
 from nsysan.report.timeline import Timeline
+from nsysan.trace.graph_mode import GraphMode
 
 
 @dataclass(frozen=True)
@@ -26,14 +28,14 @@ class Input:
     name: str
     nsys_version: str | None
     schema_version: str | None
-    graph_trace: str
+    graph_trace: GraphMode
 
 
 @dataclass(frozen=True)
 class StepsSummary:
     """How steps were found and which of them count; excluded maps a step to its reason."""
 
-    method: str
+    method: StepMethod
     source: str
     count: int
     steady: list[int]
@@ -76,7 +78,7 @@ class Report:
     counter_lanes: list[pl.DataFrame]
 
 
-def visible_lines(report: Report) -> list[str]:
+def visible_lines(report: Report) -> list[Line]:
     """The ledger lines that some rank has, in ledger order; idle always."""
-    present = [line for line in LINES if (report.per_rank[f"{line}_ns"].fill_null(0) > 0).any()]
-    return [*present, IDLE]
+    present = [line for line in CLAIMED if (report.per_rank[line.column].fill_null(0) > 0).any()]
+    return [*present, Line.IDLE]

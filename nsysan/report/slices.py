@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import polars as pl
 
 from nsysan.columns.times import shifted
 from nsysan.diagnosis.diagnosis import Diagnosis
-from nsysan.model import classes
+from nsysan.metrics.lines import AFTER, BEFORE, WHOLE, Line
+from nsysan.model.classes import WorkClass
 from nsysan.model.operations import in_words, is_communication
 from nsysan.report.timeline import LAUNCH, RANGE, Timeline, decimated, fair_limit
 from nsysan.run.placed import PlacedTrace
@@ -198,23 +201,19 @@ def _work(inside: pl.DataFrame) -> pl.DataFrame:
     """Ledger lines on the streams; a matched collective becomes its waiting and what comes after."""
     communication = is_communication()
     split = inside.filter(communication & pl.col("last").is_not_null())
-    after = pl.when(pl.col("cls") == classes.FUSED).then(pl.lit("fused")).otherwise(pl.lit("wire"))
     whole = inside.filter(~(communication & pl.col("last").is_not_null()))
-    line = (
-        pl.when(communication)
-        .then(pl.lit("comm_unsplit"))
-        .when(pl.col("cls") == classes.OPAQUE)
-        .then(pl.lit("graph"))
-        .otherwise(pl.col("cls"))
-    )
-    waits = split.filter(pl.col("last") > pl.col("begin")).with_columns(line=pl.lit("wait"), end="last")
+    waits = split.filter(pl.col("last") > pl.col("begin")).with_columns(line=_line(BEFORE), end="last")
     return pl.concat(
         [
-            whole.with_columns(line=line).select(_KEEP),
+            whole.with_columns(line=_line(WHOLE)).select(_KEEP),
             waits.select(_KEEP),
-            split.with_columns(line=after, begin="last").select(_KEEP),
+            split.with_columns(line=_line(AFTER), begin="last").select(_KEEP),
         ]
     )
+
+
+def _line(lines: Mapping[WorkClass, Line]) -> pl.Expr:
+    return pl.col("cls").replace_strict(lines, return_dtype=pl.String)
 
 
 def _launches(inside: pl.DataFrame) -> pl.DataFrame:

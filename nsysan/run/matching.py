@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from nsysan.metrics.arrival import MATCHED, REJECTED, SINGLE, UNMATCHED
-from nsysan.model import classes
+from nsysan.model.classes import WorkClass
+from nsysan.model.matches import Match
 
 #: The group of a rank that is in several.
 AMBIGUOUS = "ambiguous"
@@ -57,10 +57,10 @@ def match_collectives(collectives: pl.DataFrame, ranks: int, groups: Mapping[int
     judged = _judged(calls, ranks)
     local = (
         judged.group_by("family")
-        .agg(share=(pl.col("verdict") == REJECTED).mean())
+        .agg(share=(pl.col("verdict") == Match.REJECTED).mean())
         .filter((pl.col("share") > 0) & (pl.col("share") <= _LOCAL))
     )
-    failed = judged.filter(pl.col("verdict") == REJECTED).join(local, on="family", how="semi")
+    failed = judged.filter(pl.col("verdict") == Match.REJECTED).join(local, on="family", how="semi")
     if failed.is_empty():
         return judged
     return _judged(_resynchronised(calls, failed.select("family", "step").unique()), ranks)
@@ -215,22 +215,22 @@ def _judged(calls: pl.DataFrame, ranks: int) -> pl.DataFrame:
         _shortest=duration.min().over(group),
     )
     alone = pl.lit(ranks == 1) | ((pl.col("members") == 1) & pl.col("communicator").is_not_null())
-    pairwise = (pl.col("cls") != classes.P2P) | (pl.col("members") == 2)
+    pairwise = (pl.col("cls") != WorkClass.P2P) | (pl.col("members") == 2)
     complete = (pl.col("_present") == pl.col("members")) & (pl.col("_calls") == pl.col("_present")) & pairwise
     verdict = (
         pl.when(alone)
-        .then(pl.lit(SINGLE))
+        .then(pl.lit(Match.SINGLE))
         .when(~complete | (pl.col("members") == 1) | pl.col("ambiguous"))
-        .then(pl.lit(UNMATCHED))
+        .then(pl.lit(Match.UNMATCHED))
         .when((pl.col("_first_end") < pl.col("_last")) & ~pl.col("kind").is_in(list(_ALL_TO_ALL_MEET)).fill_null(False))
-        .then(pl.lit(UNMATCHED))
+        .then(pl.lit(Match.UNMATCHED))
         # An all-reduce cannot end anywhere before it has begun everywhere.
         .when(pl.col("_first_end") < pl.col("_last"))
-        .then(pl.lit(REJECTED))
-        .otherwise(pl.lit(MATCHED))
+        .then(pl.lit(Match.REJECTED))
+        .otherwise(pl.lit(Match.MATCHED))
     )
     wait = pl.col("_last") - pl.col("begin")
-    is_matched = pl.col("verdict") == MATCHED
+    is_matched = pl.col("verdict") == Match.MATCHED
     return (
         calls.with_columns(verdict=verdict)
         .with_columns(

@@ -23,6 +23,7 @@ from nsysan.run.clock import Clock
 from nsysan.run.placed import PlacedTrace
 from nsysan.run.questions import gaps_of, ledger_of, spent_of, tally_of, together, usual_compute_of
 from nsysan.run.trace_set import LocalTraces, TraceSet
+from nsysan.trace.graph_mode import GraphMode
 from nsysan.trace.trace import Trace
 
 _A = TypeVarTuple("_A")
@@ -109,10 +110,10 @@ class Run:
         return [frame.filter(pl.col("rank").is_in(own)) for own in ranks]
 
     @property
-    def graph_mode(self) -> str:
-        """How CUDA graphs were traced: "graph" if so in any trace, else "node" or "none"."""
+    def graph_mode(self) -> GraphMode:
+        """How CUDA graphs were traced; as blocks if so in any trace."""
         modes = {trace.graph_mode for trace in self.metadata}
-        return next(mode for mode in ("graph", "node", "none") if mode in modes)
+        return next(mode for mode in GraphMode if mode in modes)
 
     @property
     def traces(self) -> list[Trace]:
@@ -158,7 +159,7 @@ class Run:
     @property
     def is_eager(self) -> bool:
         """Whether kernels are launched one by one, so that tracing each launch weighs on the host."""
-        return self.graph_mode != "graph" and launched_one_by_one(self.tally.by_step, self.steady_steps)
+        return self.graph_mode != GraphMode.GRAPH and launched_one_by_one(self.tally.by_step, self.steady_steps)
 
     @property
     def lost_events(self) -> list[str]:

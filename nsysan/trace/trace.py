@@ -13,6 +13,7 @@ import polars as pl
 from nsysan._errors import NsysanError
 from nsysan.trace import gpu_work, machine, nvtx, provenance
 from nsysan.trace.calls import RUNTIME, Calls, graph_nodes, read_calls
+from nsysan.trace.graph_mode import GraphMode
 from nsysan.trace.opening import open_store
 from nsysan.trace.tables import Tables
 
@@ -136,12 +137,12 @@ class Trace:
     # ---- GPU work
 
     @cached_property
-    def graph_mode(self) -> str:
-        """How CUDA graphs were traced: "node", "graph", or "none" where no replay is in the trace."""
+    def graph_mode(self) -> GraphMode:
+        """How CUDA graphs were traced."""
         if gpu_work.GRAPH_TRACE in self._tables:
-            return "graph"
+            return GraphMode.GRAPH
         has_nodes = self.kernels["graph_node"].is_not_null().any() or self.copies["graph_node"].is_not_null().any()
-        return "node" if has_nodes else "none"
+        return GraphMode.NODE if has_nodes else GraphMode.NONE
 
     def read_work(self) -> None:
         """Read from the file what `kernels`, `copies` and `graph_replays` are made of."""
