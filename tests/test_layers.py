@@ -26,7 +26,7 @@ ROOMS: dict[str, set[str]] = {
     "diagnosis": {"trace", "model", "metrics", "run"},
     "report": {"columns", "trace", "model", "metrics", "run", "diagnosis"},
     "page": {"metrics", "diagnosis", "report"},
-    "compare": {"trace", "metrics", "run", "diagnosis", "report", "page"},
+    "compare": {"trace", "model", "metrics", "run", "diagnosis", "report", "page"},
     "check": {"metrics", "diagnosis", "report"},
     "history": {"metrics", "report", "check", "page"},
     "perfetto": {"columns", "trace", "model", "metrics", "run"},
