@@ -39,6 +39,8 @@ CALL = "all_reduce of 8 KiB over 4 ranks [ncclDevKernel_AllReduce_Sum_bf16_RING_
         ("wire_p99<.5us", "wire_p99", "<", 500, False),
         ("caused>100ns", "caused", ">", 100, False),
         ("idle>1s", "idle", ">", 1e9, False),
+        ("graph>1.5ms", "graph", ">", 1.5e6, False),
+        ("graph_share>90%", "graph_share", ">", 90, False),
         ("wait_share>20%", "wait_share", ">", 20, False),
         ("tokens<500", "tokens", "<", 500, False),
         ("wire_p50>+15%", "wire_p50", ">", 15, True),
@@ -339,6 +341,12 @@ def test_what_a_trace_cannot_tell_is_neither(tmp_path: Path, capsys: Capsys) -> 
     for rule in ("wire_p50>1us", "wait>1us", "wait_share>1%", "caused>1us", "straggler"):
         result = run_cli(capsys, "check", trace, "--fail-on", rule)
         assert (result.code, result.out[:11]) == (2, "cannot tell")
+
+
+@pytest.mark.parametrize(("rule", "code"), [("graph_share>50%", 1), ("graph_share>99%", 0), ("graph<1ns", 0)])
+def test_replays_that_are_blocks_have_a_limit(tmp_path: Path, capsys: Capsys, rule: str, code: int) -> None:
+    trace = graph_level_trace(tmp_path / "t.sqlite")
+    assert run_cli(capsys, "check", trace, "--fail-on", rule).code == code
 
 
 def test_a_baseline_without_the_figure_cannot_tell(tmp_path: Path, capsys: Capsys) -> None:

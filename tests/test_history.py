@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from nsysan import ExitCode
+from nsysan.metrics.lines import ROW, Line
 from tests.clitools import graph_level_trace, paper_trace, run_cli
 from tests.test_html import Page
 
@@ -128,6 +129,31 @@ def test_plot_draws_trends(tmp_path: Path, capsys: Capsys) -> None:
     assert run_cli(capsys, "history", "plot", "-o", "trend.html", "--force").code == 0
     own = run_cli(capsys, "history", "plot", "-o", "nsysan-history.db", "--force")
     assert own.code == ExitCode.OUTPUT_UNWRITABLE
+
+
+def test_plot_draws_replays_that_are_blocks(tmp_path: Path, capsys: Capsys) -> None:
+    for number in range(2):
+        run_cli(capsys, "history", "add", graph_level_trace(tmp_path / f"{number}.sqlite"), "--commit", f"c{number}")
+    run_cli(capsys, "history", "plot", "-o", "trend.html")
+    figures = Page(Path("trend.html").read_text("utf-8")).data["figures"]
+    drawn = {line["name"]: (line["y"], line["line"]["color"]) for line in figures["trend-1"]["data"]}
+    graph = ROW[Line.GRAPH]
+    busy = rows("select graph_ns from runs")[0][0]
+    assert busy > 0
+    assert drawn[graph.title] == ([busy / 1e3] * 2, graph.colour)
+
+
+def test_a_history_of_before_a_line_was_kept_takes_runs_with_it(tmp_path: Path, capsys: Capsys) -> None:
+    trace = graph_level_trace(tmp_path / "t.sqlite")
+    run_cli(capsys, "history", "add", paper_trace(tmp_path / "old.sqlite"))
+    with closing(sqlite3.connect("nsysan-history.db")) as database:
+        database.execute("alter table runs drop column graph_ns")
+        database.commit()
+    assert run_cli(capsys, "history", "add", trace).code == 0
+    before, now = (row[0] for row in rows("select graph_ns from runs order by id"))
+    assert before is None
+    assert now > 0
+    assert run_cli(capsys, "history", "plot").code == 0
 
 
 def test_what_is_no_history_is_refused_and_left_alone(tmp_path: Path, capsys: Capsys) -> None:

@@ -9,12 +9,14 @@ import numpy as np
 import polars as pl
 import pytest
 
+import nsysan
 from nsysan.metrics.lines import Line
 from nsysan.metrics.outliers import Outlier
 from nsysan.report.build import build_report
 from nsysan.report.terminal import to_text
 from nsysan.run.run import Run
 from tests.frames import lockstep_run
+from tests.tracebuilder import TraceBuilder
 
 SHAPE = (3, 9, 4)
 #: Four layers of 18 us, and 2 us between steps.
@@ -75,3 +77,18 @@ def test_real_slow_steps_are_the_longest(analyzed: Callable[[str], Run], name: s
     assert isinstance(middle, float)
     # Two ranks have half nanoseconds as their median.
     assert all(abs(o.excess - (o.period - middle)) <= 1 and o.excess > 0 for o in found)
+
+
+def test_a_replay_that_is_one_block_and_takes_longer(tmp_path: Path) -> None:
+    builder = TraceBuilder(graph_mode="Graph")
+    process = builder.process(100)
+    at = 1_000_000
+    for step in range(9):
+        longer = 20_000 if step == 4 else 0
+        process.nvtx(f"decode_step_{step}", at - 10_000, at - 1_000)
+        process.graph_trace(at, at + 60_000 + longer, correlation=process.graph_launch(at - 9_000))
+        at += 62_000 + longer
+    run = nsysan.analyze(nsysan.open_trace(builder.write(tmp_path / "blocks.sqlite")))
+    (found,) = outliers(run)
+    assert found == Outlier(4, 82_000, 20_000, 0, Line.GRAPH, 20_000, None, 0)
+    assert "graph on rank 0 grew by 20.0 us" in to_text(build_report(run, "0"))

@@ -43,11 +43,11 @@ def command(traces: tuple[str, ...], rules: tuple[str, ...], baseline: Path | No
 
     \b
       period>2.0ms
-          a duration in ns, us, ms or s. period, compute, wait, wire, fused,
-          comm_unsplit, copy, idle, comm, overlap: median over the ranks of a
-          rank's median step; wire_p50, wire_p95, wire_p99, wire_max and the same
-          of wait_: calls of the hottest collective; caused: what the late rank
-          costs
+          a duration in ns, us, ms or s. period, compute, wait, fused, wire,
+          comm_unsplit, copy, graph, idle, comm, overlap: median over the ranks
+          of a rank's median step; wire_p50, wire_p95, wire_p99, wire_max and the
+          same of wait_: calls of the hottest collective; caused: what the late
+          rank costs
       wait_share>20%
           compute to overlap, or caused, in per cent of the period
       tokens<500

@@ -15,7 +15,6 @@ from nsysan.diagnosis.findings.kinds import FindingId, Severity
 from nsysan.diagnosis.findings.late_ranks import late_rank, uneven_split
 from nsysan.diagnosis.findings.launching import graph_gaps, late_host
 from nsysan.diagnosis.findings.recording import of_the_capture
-from nsysan.metrics.causes import GapCause
 from nsysan.metrics.link import Link
 from nsysan.run.run import Run
 
@@ -55,10 +54,7 @@ FINDERS = (
 
 def find(run: Run, diagnosis: Diagnosis, compared: Compared | None, link: Link | None = None) -> list[Finding]:
     """All findings of a run, most severe first, then by what they save."""
-    what = diagnosis.what_if
-    rows = diagnosis.gaps.select("rank", "cause", "ns").iter_rows()
-    idle = {(rank, GapCause(cause)): ns for rank, cause, ns in rows}
-    case = Case(run, diagnosis, compared, link, what.period if what else 0, idle)
+    case = Case.of(run, diagnosis, compared, link)
     asked = [finder for finder in FINDERS if case.period or not finder.of_steps]
     found = [finding for finder in asked for finding in finder.draw(case)]
     return sorted(found, key=lambda f: (f.severity.place, -(f.saving or 0), f.id))

@@ -32,6 +32,14 @@ class Case:
     period: int
     idle: dict[tuple[int, GapCause], int]
 
+    @classmethod
+    def of(cls, run: Run, diagnosis: Diagnosis, compared: Compared | None, link: Link | None) -> Case:
+        """From what is known of a run; the period is 0 where no step is steady."""
+        what = diagnosis.what_if
+        rows = diagnosis.gaps.select("rank", "cause", "ns").iter_rows()
+        idle = {(rank, GapCause(cause)): ns for rank, cause, ns in rows}
+        return cls(run, diagnosis, compared, link, what.period if what else 0, idle)
+
     @property
     def what(self) -> WhatIf | None:
         return self.diagnosis.what_if
