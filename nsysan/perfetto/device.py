@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from nsysan.metrics.cut import cut_at_arrival, line_names
 from nsysan.metrics.ledger import FIGURES
-from nsysan.metrics.lines import AFTER, BEFORE
 from nsysan.metrics.partition import partition
 from nsysan.model.classes import COMMUNICATION
 from nsysan.model.operations import in_words
@@ -95,15 +95,15 @@ def ledger_slices(lines: pl.DataFrame, tracks: Tracks) -> Iterator[Event]:
 
 def operation_slices(work: pl.DataFrame, tracks: Tracks) -> Iterator[Event]:
     """Operations on their streams, whole; a matched collective holds its waiting and what comes after."""
+    matched = work.drop_nulls("last")
+    parts = cut_at_arrival(matched).parts(matched, ("row",)).filter(pl.col("end") > pl.col("begin"))
+    parts = parts.with_columns(line=line_names(parts["line"]))
+    parts_of = parts.sort("begin").rows_by_key("row", include_key=False, named=False)
     for row in work.sort("rank", "context", "stream", "begin", "end", "row").iter_rows(named=True):
         thread = stream_name(row["context"], row["stream"])
-        begin, last, end = row["begin"], row["last"], row["end"]
-        yield _slice(tracks, row["rank"], thread, plain(row["name"]), row["cls"], begin, end, _args(row))
-        if last is None:
-            continue
-        for name, first, until in ((BEFORE[row["cls"]], begin, last), (AFTER[row["cls"]], last, end)):
-            if until > first:
-                yield _slice(tracks, row["rank"], thread, name, PART, first, until, known(step=row["step"]))
+        yield _slice(tracks, row["rank"], thread, plain(row["name"]), row["cls"], row["begin"], row["end"], _args(row))
+        for begin, end, line in parts_of.get(row["row"], ()):
+            yield _slice(tracks, row["rank"], thread, line, PART, begin, end, known(step=row["step"]))
 
 
 def counters(run: Run, windows: pl.DataFrame, tracks: Tracks) -> Iterator[Event]:
