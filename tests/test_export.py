@@ -151,6 +151,20 @@ def test_host_tracks_show_ranges_round_their_calls(paper: Run) -> None:
         )
 
 
+def test_hosts_that_number_their_threads_alike_are_told_apart(tmp_path: Path) -> None:
+    paths = []
+    for rank in range(2):
+        builder = TraceBuilder()
+        decode_loop(builder, ranks=1, message_bytes=None)
+        paths.append(builder.write(tmp_path / f"rank_{rank}.sqlite"))
+    exported = Exported(to_perfetto(nsysan.analyze(paths), [2], "0"))
+    calls = [exported.rank(event) for event in exported.slices("cuda_api")]
+    assert calls.count(0) == calls.count(1) >= 4
+    # Two layers of a kernel and an all-reduce.
+    arrows = [exported.rank(event) for event in exported.events if event["ph"] == "s"]
+    assert arrows.count(0) == arrows.count(1) == 4
+
+
 def test_graph_level_steps_are_graph_and_idle(tmp_path: Path) -> None:
     run = nsysan.analyze(nsysan.open_trace(graph_level_trace(tmp_path / "g.sqlite")))
     exported = Exported(to_perfetto(run, [1], "0"))

@@ -6,7 +6,7 @@ import ast
 import importlib
 import pkgutil
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from enum import StrEnum
 from pathlib import Path
 
@@ -74,11 +74,11 @@ def keyed_by_members() -> dict[str, tuple[type[StrEnum], set[StrEnum]]]:
 
 
 #: Tables that are of some members by what they are: which.
-PARTIAL: Mapping[str, set[StrEnum]] = {
+PARTIAL: Mapping[str, Set[StrEnum]] = {
     "WHOLE": set(WorkClass),
     "BEFORE": set(COMMUNICATION),
     "AFTER": set(COMMUNICATION),
-    "_NUMBER": set(CLAIMED),
+    "NUMBER": set(CLAIMED),
 }
 
 

@@ -5,16 +5,13 @@ DEFINITIONS.md, section 5.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import polars as pl
 
-from nsysan.columns.codes import numbered
 from nsysan.columns.intervals import I64, atoms, line_of_mask
 from nsysan.columns.threads import each_of
-from nsysan.metrics.lines import AFTER, BEFORE, CLAIMED, COMMUNICATION_LINES, LINES, WHOLE, Line
-from nsysan.model.classes import WorkClass
+from nsysan.metrics.cut import NUMBER, cut_at_arrival
+from nsysan.metrics.lines import CLAIMED, COMMUNICATION_LINES, LINES, Line
 from nsysan.model.operations import is_communication
 
 #: Columns of the ledger that hold durations, as the JSON document names them.
@@ -25,7 +22,6 @@ FIGURES = (
     "overlap_ns",
     "pdl_trimmed_ns",
 )
-_NUMBER = {line: number for number, line in enumerate(CLAIMED)}
 _HIDDEN_BY_REPLAYS = tuple(line.column for line in CLAIMED if line != Line.GRAPH)
 
 
@@ -39,9 +35,9 @@ def build_ledger(work: pl.DataFrame, windows: pl.DataFrame) -> pl.DataFrame:
     replays of graph-level tracing, what is inside them is unknown: graph_ns holds all busy time, and the lines
     that they may hide are null. wait and wire are null where no collective of the step could be split.
     """
-    intervals = line_intervals(work)
+    claims = cut_at_arrival(work).parts(work, ("rank",))
     groups = windows.sort("rank", "begin").partition_by("rank")
-    parts = each_of(lambda own: _rank_ledger(intervals.filter(pl.col("rank") == own["rank"][0]), own), groups)
+    parts = each_of(lambda own: _rank_ledger(claims.filter(pl.col("rank") == own["rank"][0]), own), groups)
     counted = (
         work.select("step", "rank", "trimmed", "cls", "last")
         .filter(pl.col("step").is_not_null())
@@ -58,41 +54,18 @@ def build_ledger(work: pl.DataFrame, windows: pl.DataFrame) -> pl.DataFrame:
     return _withhold(ledger).select("step", "rank", "steady", "start_ns", *FIGURES, "collectives")
 
 
-def line_intervals(work: pl.DataFrame) -> pl.DataFrame:
-    """rank, begin, end, line (position in CLAIMED): what each operation of `work` claims; claims overlap at will.
-
-    Communication is cut at the last arrival: waiting before it, fused or wire after it, unsplit where it is unknown.
-    """
-    line = numbered(work["cls"], _numbers(WHOLE))
-    last = work["last"]
-    split = last.is_not_null().to_numpy().nonzero()[0]
-    until = last.gather(split).to_numpy()
-    cut = work.select("rank", "cls", "end").select(pl.all().gather(split))
-    line[split] = numbered(cut["cls"], _numbers(BEFORE))
-    ends = work["end"].to_numpy().copy()
-    ends[split] = until
-    claims = pl.DataFrame({"rank": work["rank"], "begin": work["begin"], "end": ends, "line": line})
-    after = numbered(cut["cls"], _numbers(AFTER))
-    rest = pl.DataFrame({"rank": cut["rank"], "begin": until, "end": cut["end"], "line": after})
-    return pl.concat([claims.filter(pl.col("line") >= 0) if (line < 0).any() else claims, rest])
-
-
-def _numbers(lines: Mapping[WorkClass, Line]) -> dict[str, int]:
-    return {cls: _NUMBER[line] for cls, line in lines.items()}
-
-
-def _rank_ledger(intervals: pl.DataFrame, windows: pl.DataFrame) -> pl.DataFrame:
+def _rank_ledger(claims: pl.DataFrame, windows: pl.DataFrame) -> pl.DataFrame:
     begins, finishes = windows["begin"].to_numpy(), windows["finish"].to_numpy()
     table = atoms(
-        intervals["begin"].to_numpy(),
-        intervals["end"].to_numpy(),
-        intervals["line"].to_numpy(),
+        claims["begin"].to_numpy(),
+        claims["end"].to_numpy(),
+        claims["line"].to_numpy(),
         (begins, finishes),
         len(CLAIMED),
     )
     owner = line_of_mask(len(CLAIMED))
     lines = {line.column: table[:, owner == i].sum(axis=1) for i, line in enumerate(LINES)}
-    masks, compute = np.arange(table.shape[1]), 1 << _NUMBER[Line.COMPUTE]
+    masks, compute = np.arange(table.shape[1]), 1 << NUMBER[Line.COMPUTE]
     return windows.select("step", "rank", steady=pl.col("excluded").is_null(), start_ns="begin").with_columns(
         pl.Series("period_ns", finishes - begins),
         *(pl.Series(name, values) for name, values in lines.items()),
@@ -103,7 +76,7 @@ def _rank_ledger(intervals: pl.DataFrame, windows: pl.DataFrame) -> pl.DataFrame
 
 def _where(table: I64, masks: I64, lines: tuple[Line, ...]) -> I64:
     """Time for which any of the lines is active, over the given masks."""
-    bits = sum(1 << _NUMBER[line] for line in lines)
+    bits = sum(1 << NUMBER[line] for line in lines)
     return np.asarray(table[:, masks & bits != 0].sum(axis=1))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from nsysan.columns.intervals import line_of_mask, sweep
-from nsysan.metrics.ledger import line_intervals
+from nsysan.metrics.cut import cut_at_arrival
 from nsysan.metrics.lines import CLAIMED, LINES, Line
 
 _SCHEMA = {"step": pl.Int64, "rank": pl.Int64, "line": pl.String, "begin": pl.Int64, "end": pl.Int64}
@@ -18,7 +18,7 @@ def partition(work: pl.DataFrame, windows: pl.DataFrame) -> pl.DataFrame:
     work, windows: as for ledger.build_ledger; neighbours of one line are one slice. In a step with replays of
     graph-level tracing all busy time is of the line graph, as in the ledger.
     """
-    claims = line_intervals(work)
+    claims = cut_at_arrival(work).parts(work, ("rank",))
     parts = [pl.DataFrame(schema=_SCHEMA)]
     for (rank,), own in windows.sort("rank", "begin").partition_by("rank", as_dict=True, maintain_order=True).items():
         parts.append(_of_rank(claims.filter(pl.col("rank") == rank), own))

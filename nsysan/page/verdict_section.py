@@ -6,19 +6,18 @@ import polars as pl
 
 from nsysan.diagnosis.evidence import UNDER_THE_VERDICT, Status
 from nsysan.diagnosis.findings.finding import Finding
-from nsysan.diagnosis.findings.kinds import SavingIs, Severity
-from nsysan.diagnosis.verdict import BOUNDS, VerdictKind, by_host
+from nsysan.diagnosis.verdict import VerdictKind, by_host
 from nsysan.metrics.lines import Line
-from nsysan.metrics.scenarios import SCENARIOS, Scenario, losses
+from nsysan.metrics.scenarios import SCENARIOS, Scenario
 from nsysan.page.elements import safe, table
 from nsysan.page.glossary import STATUS, linked, term
 from nsysan.page.palette import COLOURS, NAMES, paint
+from nsysan.report.key_numbers import KeyNumber, first_finding, key_numbers
 from nsysan.report.report import Report, visible_lines
 from nsysan.report.sentences import headline_sentence, late_sentence, savings_sentence
-from nsysan.text import counted, ms, percent, us
+from nsysan.text import ms, percent, us
 
 _ACCENT = "var(--accent)"
-_NOTABLE = 0.01
 #: So many findings are named beside the first.
 _ALSO = 4
 _FASTER = (
@@ -27,16 +26,11 @@ _FASTER = (
     "and nsysan compare tells what more GPUs would buy."
 )
 
-Number = tuple[str, str, str]
-
 
 def lead(report: Report) -> str:
     """HTML of the verdict and what belongs to it."""
     verdict = report.diagnosis.verdict
-    cards = "".join(
-        f'<div class="card" style="--colour:{colour}"><b>{safe(value)}</b><span>{safe(name)}</span></div>'
-        for value, name, colour in numbers(report)
-    )
+    cards = "".join(map(_card, key_numbers(report)))
     told = (
         ("late", late_sentence(report)),
         ("savings", savings_sentence(report)),
@@ -53,49 +47,11 @@ def lead(report: Report) -> str:
     )
 
 
-def numbers(report: Report) -> list[Number]:
-    """The three numbers that matter: value, what it is, colour."""
-    period = report.headline["period_ns"]
-    if not period:
-        return [(str(report.steps.count), "steps, none of them a steady decode step", _ACCENT)]
-    steady = counted(len(report.steps.steady), "steady step")
-    return [(ms(period), f"per decode step, median of {steady}", _ACCENT), _bound(report, period), _saving(report)]
-
-
-def _bound(report: Report, period: int) -> Number:
-    late = report.diagnosis.straggler
-    if late is not None:
-        wait = COLOURS[Line.WAIT]
-        return f"{late.share:.0%}", f"of it the others wait for rank {late.rank} ({ms(late.caused)})", wait
-    shares = {line: report.headline[line.column] or 0 for line in visible_lines(report)}
-    line = BOUNDS[report.diagnosis.verdict.kind].line
-    if line is None or line not in shares:
-        line = max(shares, key=lambda name: shares[name])
-    return percent(shares[line], period), f"of it is {NAMES[line]}", COLOURS[line]
-
-
-def _saving(report: Report) -> Number:
-    """What the finding to act on first saves; without one, what the what-if saves at most."""
-    what = report.diagnosis.what_if
-    first = first_finding(report)
-    if first is not None and first.saving is not None and what is not None:
-        how = {SavingIs.ESTIMATE: "about ", SavingIs.AT_MOST: "at most "}.get(first.saving_is, "")
-        share = first.saving / what.period
-        return f"{how}{ms(first.saving)} ({share:.0%})", f"a step saved: {first.title}", _ACCENT
-    if what is None or not what.told:
-        return "?", "to save: cannot be told from this trace (see Evidence)", _ACCENT
-    told = losses(what.told)
-    saved = what.period - min(ns for ns in what.without.values() if ns is not None)
-    if first is not None:
-        return "untold", f"what the first finding saves: {first.title}", _ACCENT
-    if saved < _NOTABLE * what.period:
-        return "< 1%", f"of a step to gain from {told} together", _ACCENT
-    return f"{ms(saved)} ({saved / what.period:.0%})", f"a step saved at most, without {told}", _ACCENT
-
-
-def first_finding(report: Report) -> Finding | None:
-    """The finding to act on first; None where none is of weight."""
-    return next((finding for finding in report.findings if finding.severity != Severity.LOW), None)
+def _card(number: KeyNumber) -> str:
+    colour = _ACCENT if number.line is None else COLOURS[number.line]
+    return (
+        f'<div class="card" style="--colour:{colour}"><b>{safe(number.value)}</b><span>{safe(number.of)}</span></div>'
+    )
 
 
 def _advice(report: Report) -> str:

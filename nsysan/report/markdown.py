@@ -5,7 +5,7 @@ from __future__ import annotations
 from nsysan.diagnosis.collectives import CollectiveFamily
 from nsysan.diagnosis.evidence import Status
 from nsysan.metrics.scenarios import SCENARIOS
-from nsysan.page.verdict_section import numbers
+from nsysan.report.key_numbers import key_numbers
 from nsysan.report.markup import code, escaped, rows
 from nsysan.report.report import Report, visible_lines
 from nsysan.report.sentences import expectation_sentence, late_sentence, savings_sentence
@@ -37,7 +37,7 @@ def _lead(report: Report) -> list[str]:
         "",
         f"**{escaped(verdict.kind)}**: {escaped(verdict.reason)}",
         "",
-        *(f"- **{escaped(value)}** {escaped(name)}" for value, name, _ in numbers(report)),
+        *(f"- **{escaped(number.value)}** {escaped(number.of)}" for number in key_numbers(report)),
         f"- late: {escaped(late_sentence(report))}",
         f"- savings: {escaped(savings_sentence(report))}",
         *([f"- {escaped(' '.join(expected.split()))}"] if expected else []),

@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from nsysan.metrics.arrival import Match
+from nsysan.metrics.cut import cut_at_arrival
 from nsysan.model.classes import WorkClass
+from nsysan.model.matches import Match
 
 #: The group of a rank that is in several.
 AMBIGUOUS = "ambiguous"
@@ -229,15 +230,10 @@ def _judged(calls: pl.DataFrame, ranks: int) -> pl.DataFrame:
         .then(pl.lit(Match.REJECTED))
         .otherwise(pl.lit(Match.MATCHED))
     )
-    wait = pl.col("_last") - pl.col("begin")
     is_matched = pl.col("verdict") == Match.MATCHED
-    return (
-        calls.with_columns(verdict=verdict)
-        .with_columns(
-            last=pl.when(is_matched).then("_last"),
-            wait=pl.when(is_matched).then(wait),
-            wire=pl.when(is_matched).then(duration - wait),
-            skew_free_wait=pl.when(is_matched).then(duration - pl.col("_shortest")),
-        )
-        .drop("_present", "_calls", "_last", "_first_end", "_shortest", "ambiguous")
+    calls = calls.with_columns(verdict=verdict).with_columns(last=pl.when(is_matched).then("_last"))
+    waited, moved = cut_at_arrival(calls).lengths()
+    free_of_clocks = pl.when(is_matched).then(duration - pl.col("_shortest"))
+    return calls.with_columns(wait=waited, wire=moved, skew_free_wait=free_of_clocks).drop(
+        "_present", "_calls", "_last", "_first_end", "_shortest", "ambiguous"
     )

@@ -129,7 +129,10 @@ class Run:
         The columns of operations.load_operations, and trace, rank, step (null outside steps), message_bytes,
         communicator, last (last arrival at a matched collective).
         """
-        work = pl.concat(self.ask(_work), how="vertical_relaxed")
+        return self.with_stated_bytes(pl.concat(self.ask(_work), how="vertical_relaxed"))
+
+    def with_stated_bytes(self, work: pl.DataFrame) -> pl.DataFrame:
+        """Operations with the stated size where the user states one, and no trace tells it."""
         return work if self.stated_bytes is None else work.with_columns(stated(self.stated_bytes))
 
     @property
