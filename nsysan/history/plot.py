@@ -6,7 +6,7 @@ from html import escape
 
 import plotly.graph_objects as go
 
-from nsysan import __version__
+from nsysan._version import __version__
 from nsysan.history.rows import Row, measured, words
 from nsysan.page.elements import plot, render, section, table
 from nsysan.page.palette import COLOURS, NAMES
