@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from nsysan import notebook
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.report.file_content import content_of
 from nsysan.report.json_values import MOST_BYTES, Fields, UnusableJson, parse
+from nsysan.text import counted, plain
 
 #: What documents of older schemas call a key of this one (see Fields.names), by the schema's number.
 _OLD_NAMES: dict[int, dict[str, str]] = {
@@ -96,7 +98,7 @@ class Finding:
     saves_ns: int | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ReportDocument:
     """What is read of a report's JSON, named as in its schema (nsysan/data/report.schema.json).
 
@@ -121,6 +123,13 @@ class ReportDocument:
     findings: list[Finding]
     quality: Mapping[str, str]
     digest: str
+
+    def __repr__(self) -> str:
+        of = notebook.names(source.name for source in self.inputs)
+        told = (
+            f"{counted(len(self.gpu_models), 'rank')}, {plain(self.verdict, 40)}, {counted(self.steady, 'steady step')}"
+        )
+        return f"<nsysan.ReportDocument of {of}: {told}>"
 
 
 def read_report(path: str | Path) -> ReportDocument:
