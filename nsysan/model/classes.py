@@ -5,17 +5,25 @@ from __future__ import annotations
 import re
 import tomllib
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cache
 from importlib.resources import files
 
-COLLECTIVE = "collective"
-P2P = "p2p"
-FUSED = "fused"
-COMPUTE = "compute"
-COPY = "copy"
-#: A whole CUDA graph replay of graph-level tracing: busy, with nothing known of what is inside.
-OPAQUE = "opaque"
-COMMUNICATION = (COLLECTIVE, P2P, FUSED)
+
+class WorkClass(StrEnum):
+    """What an operation of a GPU is; each has one."""
+
+    COLLECTIVE = "collective"
+    P2P = "p2p"
+    #: Communication and compute in one kernel.
+    FUSED = "fused"
+    COMPUTE = "compute"
+    COPY = "copy"
+    #: A whole CUDA graph replay of graph-level tracing: busy, with nothing known of what is inside.
+    OPAQUE = "opaque"
+
+
+COMMUNICATION = (WorkClass.COLLECTIVE, WorkClass.P2P, WorkClass.FUSED)
 #: Kinds in which some rank may leave before all have come: an eager send, a root that has given its data away, and
 #: what nothing tells of.
 ONE_SIDED = ("send_recv", "broadcast", "reduce", "unknown")
@@ -32,7 +40,7 @@ class CatalogueRow:
 
     pattern: re.Pattern[str]
     on: str
-    op_class: str
+    op_class: WorkClass
     kind: str | None
     library: str
     source: str
@@ -59,7 +67,7 @@ class KernelClass:
     group_size: ranks that take part, None where the name does not tell. barrier: see CatalogueRow.
     """
 
-    op_class: str
+    op_class: WorkClass
     kind: str | None = None
     library: str | None = None
     known: bool = False
@@ -87,7 +95,7 @@ class Catalogue:
                     group_size=row.group_size(demangled),
                     barrier=row.barrier,
                 )
-        return KernelClass(COMPUTE, lookalike=self.lookalike.search(short) is not None)
+        return KernelClass(WorkClass.COMPUTE, lookalike=self.lookalike.search(short) is not None)
 
 
 @cache
@@ -98,7 +106,7 @@ def load_catalogue() -> Catalogue:
         CatalogueRow(
             pattern=re.compile(row["pattern"]),
             on=row.get("on", "short"),
-            op_class=row["class"],
+            op_class=WorkClass(row["class"]),
             kind=row.get("kind"),
             library=row["library"],
             source=row["source"],

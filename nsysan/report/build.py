@@ -19,7 +19,7 @@ from nsysan.diagnosis.quality_wire import assess_counters, assess_wire
 from nsysan.metrics.counters import OF_CALLS, Counter, summarise
 from nsysan.metrics.ledger import FIGURES
 from nsysan.metrics.percentiles import spread
-from nsysan.model import classes
+from nsysan.model.classes import COMMUNICATION
 from nsysan.model.steps.populations import StepKind
 from nsysan.report.counter_lanes import counter_lanes, lanes_in_order
 from nsysan.report.replicas import Coverage, GroupRow, PopulationRow, Replica, slowest
@@ -111,7 +111,7 @@ def _replica(number: int, own: Run, run: Run) -> Replica:
         period=spread(steady.group_by("step").agg(pl.median("period_ns"))["period_ns"]),
         diagnosis=diagnose(own),
         per_step=own.ledger.join(_population_of(own), on="step", how="left", maintain_order="left"),
-        per_rank=_medians(own.ledger),
+        per_rank=own.per_rank,
         collectives=find_families(own),
     )
 
@@ -177,17 +177,6 @@ def _rounded(value: object) -> int | None:
     return round(value) if isinstance(value, int | float) else None
 
 
-def _medians(ledger: pl.DataFrame) -> pl.DataFrame:
-    figures = [*FIGURES, "collectives"]
-    steady = ledger.filter(pl.col("steady"))
-    return (
-        steady.group_by("rank")
-        .agg(pl.col(figures).median().round().cast(pl.Int64))
-        .sort("rank")
-        .select("rank", *figures)
-    )
-
-
 def _counters(run: Run, timelines: list[Timeline]) -> tuple[list[Counter], list[pl.DataFrame] | None]:
     """The counters of all ranks, and their lanes in each timeline, None where none were captured."""
     spans = [(timeline.origin, timeline.finish) for timeline in timelines]
@@ -203,7 +192,7 @@ def counters_of(placed: PlacedTrace, spans: list[tuple[int, int]]) -> tuple[list
     samples = samples_of(placed)
     if samples is None:
         return None
-    calls = pl.concat(placed.frame(OF_CALLS, rank, where=classes.COMMUNICATION) for rank in placed.ranks)
+    calls = pl.concat(placed.frame(OF_CALLS, rank, where=COMMUNICATION) for rank in placed.ranks)
     calls = calls.filter(pl.col("step").is_not_null())
     windows = placed.windows.with_columns(steady=pl.col("excluded").is_null())
     return summarise(samples, windows, calls), [counter_lanes(samples, *span) for span in spans]

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from nsysan.model.classes import P2P
+from nsysan.model.classes import WorkClass
 
 _I64 = npt.NDArray[np.int64]
 _F64 = npt.NDArray[np.float64]
@@ -146,7 +146,7 @@ def _of_kind(
         # Some of its ranks may be in no trace.
         return [(Group(ranks, GroupSource.NAME, size), ranks)]
     whole = [(Group(ranks, GroupSource.INFERRED, len(ranks)), ranks)]
-    if calls["cls"][0] == P2P:
+    if calls["cls"][0] == WorkClass.P2P:
         # A send tells nothing of with whom it is; two ranks leave no choice.
         return whole if len(ranks) == 2 else []
     fitting = sorted({(own, n) for own, n in known if n > 1 and size in (None, n) and set(own) & set(ranks)})

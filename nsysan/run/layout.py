@@ -8,7 +8,7 @@ from enum import StrEnum
 
 import polars as pl
 
-from nsysan.model.classes import P2P
+from nsysan.model.classes import WorkClass
 from nsysan.run.groups import Group, Members
 
 
@@ -64,7 +64,7 @@ def _kind(
 ) -> GroupKind:
     if not calls:
         return GroupKind.OTHER
-    if any(cls == P2P for _, cls in calls):
+    if any(cls == WorkClass.P2P for _, cls in calls):
         return GroupKind.PP
     if _count(calls, "all_to_all"):
         return GroupKind.EP

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from nsysan.metrics.arrival import MATCHED, REJECTED, SINGLE, UNMATCHED
-from nsysan.model import classes
+from nsysan.metrics.cut import cut_at_arrival
+from nsysan.model.classes import WorkClass
+from nsysan.model.matches import Match
 
 #: Halves of an exchange that is two kernels of one name.
 SENDS, RECEIVES = 0, 1
@@ -58,10 +59,10 @@ def match_collectives(collectives: pl.DataFrame, ranks: int) -> pl.DataFrame:
     judged = _judged(calls, ranks)
     local = (
         judged.group_by("family")
-        .agg(share=(pl.col("verdict") == REJECTED).mean())
+        .agg(share=(pl.col("verdict") == Match.REJECTED).mean())
         .filter((pl.col("share") > 0) & (pl.col("share") <= _LOCAL))
     )
-    failed = judged.filter(pl.col("verdict") == REJECTED).join(local, on="family", how="semi")
+    failed = judged.filter(pl.col("verdict") == Match.REJECTED).join(local, on="family", how="semi")
     if failed.is_empty():
         return judged
     return _judged(_resynchronised(calls, failed.select("family", "step").unique()), ranks)
@@ -118,7 +119,7 @@ def _in_sequence(calls: pl.DataFrame) -> pl.DataFrame:
     Both are of the later of their steps.
     """
     numbered = []
-    pairs = calls.filter((pl.col("cls") == classes.P2P) & (pl.col("members") == 2) & pl.col("group").is_not_null())
+    pairs = calls.filter((pl.col("cls") == WorkClass.P2P) & (pl.col("members") == 2) & pl.col("group").is_not_null())
     for _, own in pairs.sort("begin").partition_by("family", as_dict=True, maintain_order=True).items():
         one, other = own.partition_by("rank", maintain_order=True)
         numbered.append(_paired_off(one, other))
@@ -294,32 +295,27 @@ def _judged(calls: pl.DataFrame, ranks: int) -> pl.DataFrame:
     )
     grouped = pl.col("group").is_not_null()
     alone = pl.lit(ranks == 1) | ((pl.col("members") == 1) & grouped)
-    pairwise = (pl.col("cls") != classes.P2P) | (pl.col("members") == 2)
+    pairwise = (pl.col("cls") != WorkClass.P2P) | (pl.col("members") == 2)
     complete = (pl.col("_present") == pl.col("members")) & (pl.col("_calls") == pl.col("_present")) & pairwise
     verdict = (
         pl.when(alone)
-        .then(pl.lit(SINGLE))
+        .then(pl.lit(Match.SINGLE))
         .when(~complete | ~grouped)
-        .then(pl.lit(UNMATCHED))
+        .then(pl.lit(Match.UNMATCHED))
         # An all-reduce cannot end anywhere before it has begun everywhere.
         .when(pl.col("barrier") & (pl.col("_first_end") < pl.col("_last")))
-        .then(pl.lit(REJECTED))
-        .otherwise(pl.lit(MATCHED))
+        .then(pl.lit(Match.REJECTED))
+        .otherwise(pl.lit(Match.MATCHED))
     )
     # A send that has ended before its receiver came, a root that has given its data away: they waited for nobody.
     left_before = pl.col("end") < pl.col("_last")
     last = pl.when(left_before | (pl.col("half") == SENDS)).then("begin").otherwise("_last")
     last = pl.coalesce(pl.when(pl.col("half") == RECEIVES).then(pl.max_horizontal("_sent", "begin")), last)
     last = pl.min_horizontal(last, pl.max_horizontal("end", "begin"))
-    is_matched = pl.col("verdict") == MATCHED
-    wait = pl.col("last") - pl.col("begin")
-    return (
-        calls.with_columns(verdict=verdict)
-        .with_columns(last=pl.when(is_matched).then(last))
-        .with_columns(
-            wait=wait,
-            wire=duration - wait,
-            skew_free_wait=pl.when(is_matched).then(duration - pl.col("_shortest")),
-        )
-        .drop("_present", "_calls", "_last", "_first_end", "_shortest", "_sent", "half")
+    is_matched = pl.col("verdict") == Match.MATCHED
+    calls = calls.with_columns(verdict=verdict).with_columns(last=pl.when(is_matched).then(last))
+    waited, moved = cut_at_arrival(calls).lengths()
+    free_of_clocks = pl.when(is_matched).then(duration - pl.col("_shortest"))
+    return calls.with_columns(wait=waited, wire=moved, skew_free_wait=free_of_clocks).drop(
+        "_present", "_calls", "_last", "_first_end", "_shortest", "_sent", "half"
     )

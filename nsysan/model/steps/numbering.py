@@ -14,7 +14,7 @@ import polars as pl
 from nsysan.columns.asof import join_nearest
 from nsysan.model.operations import is_communication
 from nsysan.model.steps.populations import DEFAULT, Choice, Population, StepKind, find_populations
-from nsysan.model.steps.step_windows import WINDOWS, StepWindows
+from nsysan.model.steps.step_windows import WINDOWS, StepMethod, StepWindows
 
 _STARTUP = 1.5
 #: Why the first step of a capture is left out.
@@ -29,10 +29,10 @@ class Steps:
     windows: step, rank_key, begin, finish, label, population (id), left_out (null: a steady step of its population;
     else why it is not), excluded (the same of the headline population). populations: the headline first.
     membership: row, step of each call that belongs to one; passing: the same of those that no range claims.
-    method: nvtx, graph, period or window; source: the same in words, for people.
+    source: the method in words, for people.
     """
 
-    method: str
+    method: StepMethod
     source: str
     windows: pl.DataFrame
     membership: pl.DataFrame
@@ -130,7 +130,7 @@ def _nearest_in_time(windows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _exclude(
-    windows: pl.DataFrame, counts: pl.DataFrame, calls: pl.DataFrame, method: str, choice: Choice
+    windows: pl.DataFrame, counts: pl.DataFrame, calls: pl.DataFrame, method: StepMethod, choice: Choice
 ) -> tuple[pl.DataFrame, list[Population]]:
     """The windows with `population` (id, null for none), `left_out` and `excluded`, and the populations.
 
@@ -149,7 +149,7 @@ def _exclude(
         left_out.setdefault(step, "a rank misses the step after it, so its end there is not known")
     candidates = [step for step in steps if step not in left_out]
     populations = []
-    if method != "window":
+    if method != StepMethod.WINDOW:
         populations = find_populations(windows, counts, _message_sizes(calls), candidates, choice)
     if begun := _first_decoding(populations):
         left_out.update(_startup(windows, list(begun.steps)))

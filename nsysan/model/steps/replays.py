@@ -11,7 +11,7 @@ import polars as pl
 from nsysan.columns.times import by_time
 from nsysan.model.operations import Operations
 from nsysan.model.steps.period import MIN_REPEATS, Repetition, find_repetition
-from nsysan.model.steps.step_windows import Membership, StepWindows, frame
+from nsysan.model.steps.step_windows import Membership, StepMethod, StepWindows, frame
 
 _I64 = npt.NDArray[np.int64]
 #: Of more stretches than this, each of which repeats something else, the replays are steps of their own.
@@ -44,7 +44,7 @@ def by_replays(work: Operations) -> StepWindows | None:
     left_out = replays - stepped
     stand = "replay stands" if left_out == 1 else "replays stand"
     notes = (f"{left_out} graph {stand} apart from the decode loop: no step",) if left_out > 0 else ()
-    return StepWindows("graph", source, windows, found.member, notes)
+    return StepWindows(StepMethod.GRAPH, source, windows, found.member, notes)
 
 
 def _replays(own: pl.DataFrame) -> pl.DataFrame:
