@@ -22,7 +22,7 @@ from nsysan.metrics.percentiles import spread
 from nsysan.model.classes import COMMUNICATION
 from nsysan.model.steps.populations import StepKind
 from nsysan.report.counter_lanes import counter_lanes, lanes_in_order
-from nsysan.report.replicas import Coverage, GroupRow, PopulationRow, Replica, slowest
+from nsysan.report.replica import Coverage, GroupRow, PopulationRow, Replica, slowest
 from nsysan.report.report import Input, Report, StepsSummary
 from nsysan.report.slices import build_timelines
 from nsysan.report.timeline import Timeline

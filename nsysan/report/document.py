@@ -19,7 +19,7 @@ from nsysan.diagnosis.verdict import THRESHOLDS
 from nsysan.metrics.counters import STEP_FIGURES, Counter, SampleStats
 from nsysan.metrics.ledger import FIGURES
 from nsysan.metrics.link import THRESHOLDS as LINK_THRESHOLDS
-from nsysan.report.replicas import GroupRow, PopulationRow, Replica
+from nsysan.report.replica import GroupRow, PopulationRow, Replica
 from nsysan.report.report import Report
 
 SCHEMA = "nsysan.report/2"

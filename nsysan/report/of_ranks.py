@@ -10,7 +10,7 @@ import polars as pl
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.evidence import Aspect
-from nsysan.report.replicas import Replica
+from nsysan.report.replica import Replica
 from nsysan.report.report import Report
 from nsysan.report.timeline import Timeline
 from nsysan.text import numbered

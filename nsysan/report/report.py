@@ -18,7 +18,7 @@ from nsysan.metrics.lines import CLAIMED, Line
 from nsysan.metrics.link import Link
 from nsysan.model.ranks import Rank
 from nsysan.model.steps.step_windows import StepMethod
-from nsysan.report.replicas import GroupRow, Replica
+from nsysan.report.replica import GroupRow, Replica
 from nsysan.report.timeline import Timeline
 from nsysan.text import counted, ms
 from nsysan.trace.graph_mode import GraphMode

@@ -11,7 +11,7 @@ from nsysan.diagnosis.evidence import Aspect, Status
 from nsysan.metrics.causes import GapCause
 from nsysan.metrics.lines import AFTER, BESIDE, Line
 from nsysan.report.counter_text import counter_lines
-from nsysan.report.replicas import layout_sentence
+from nsysan.report.replica import layout_sentence
 from nsysan.report.report import Report, visible_lines
 from nsysan.report.sentences import (
     NOTABLE,
