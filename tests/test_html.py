@@ -25,8 +25,8 @@ from nsysan.page import charts
 from nsysan.page.glossary import linked
 from nsysan.page.html import to_html
 from nsysan.page.lanes import decimation_note
-from nsysan.page.verdict_section import numbers
 from nsysan.report.build import build_report
+from nsysan.report.key_numbers import KeyNumber, key_numbers
 from nsysan.report.report import Report
 from nsysan.report.terminal import to_text
 from nsysan.report.timeline import Timeline, decimated, fair_limit
@@ -219,14 +219,13 @@ def test_the_top_tells_the_first_findings_saving(analyzed: Callable[[str], Run])
         ("rank_0", "?", "to save: cannot be told from this trace"),
     ):
         report = build_report(analyzed(name), "0")
-        shown, said, _ = numbers(report)[2]
-        assert shown.startswith(value)
-        assert said.startswith(text)
+        saving = key_numbers(report)[2]
+        assert saving.value.startswith(value)
+        assert saving.of.startswith(text)
     report = build_report(analyzed("tp4_late1"), "0")
     untold = [replace(finding, saving=None) for finding in report.findings]
-    assert numbers(replace(report, findings=untold))[2][:2] == (
-        "untold",
-        f"what the first finding saves: {report.findings[0].title}",
+    assert key_numbers(replace(report, findings=untold))[2] == KeyNumber(
+        "untold", f"what the first finding saves: {report.findings[0].title}"
     )
 
 

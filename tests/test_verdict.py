@@ -12,6 +12,7 @@ import pytest
 
 import nsysan
 from nsysan.diagnosis.verdict import THRESHOLDS, Verdict, judge
+from nsysan.metrics.scenarios import Scenario
 from nsysan.metrics.whatif import WhatIf
 from nsysan.report.build import build_report
 from nsysan.report.sentences import late_sentence
@@ -100,7 +101,7 @@ def ledger(steps: int = 10, **lines: int) -> pl.DataFrame:
     return pl.DataFrame(rows)
 
 
-WHAT = WhatIf(1_000, 1_000, 1_000, 1_000, 1_000)
+WHAT = WhatIf(1_000, dict.fromkeys(Scenario, 1_000))
 
 
 @pytest.mark.parametrize(

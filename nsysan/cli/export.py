@@ -9,7 +9,7 @@ import click
 import nsysan
 from nsysan._errors import ExitCode
 from nsysan.cli.exits import OUTPUT, RUN, exit_codes
-from nsysan.cli.inputs import analysed, expand
+from nsysan.cli.inputs import analysed, expand, spread
 from nsysan.cli.options import NO_NVTX, STEPS
 from nsysan.output import check_writable, write_bytes
 from nsysan.text import counted, plain
@@ -34,6 +34,7 @@ _PATH = click.Path(path_type=Path)
 )
 @click.option("--steps", metavar="PATTERN", help=STEPS)
 @click.option("--no-nvtx", is_flag=True, help=NO_NVTX)
+@spread
 @click.option("--force", is_flag=True, help="Replace a file that exists.")
 @click.option("-q", "--quiet", is_flag=True, help="Only errors.")
 def command(
@@ -42,6 +43,8 @@ def command(
     trace_steps: str | None,
     steps: str | None,
     no_nvtx: bool,
+    jobs: int | None,
+    scheduler: str | None,
     force: bool,
     quiet: bool,
 ) -> None:
@@ -68,7 +71,7 @@ def command(
         wanted = None if trace_steps is None else parse_steps(trace_steps)
     except ValueError as error:
         raise click.UsageError(f"--trace-steps: {error}") from error
-    with analysed(paths, steps, use_nvtx=not no_nvtx, quiet=quiet, jobs=1) as run:
+    with analysed(paths, steps, use_nvtx=not no_nvtx, quiet=quiet, jobs=jobs, scheduler=scheduler) as run:
         chosen = choose_steps(run, wanted)
         text = to_perfetto(run, chosen, nsysan.__version__)
     write_bytes(output, packed(text) if output.suffix == ".gz" else text.encode("utf-8"), force=force)

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from nsysan.metrics.arrival import MATCHED, REJECTED, UNMATCHED
 from nsysan.metrics.bandwidth import Speed, peak_share, speed, total_bytes
 from nsysan.metrics.link import Link, Message, judge_link
 from nsysan.metrics.percentiles import percentiles
 from nsysan.metrics.whatif import floors
-from nsysan.model import classes
+from nsysan.model.classes import WorkClass
 from nsysan.model.gpu_links import GpuLink, load_links
+from nsysan.model.matches import Match
 from nsysan.run.run import Run
 from nsysan.text import counted
 
@@ -42,7 +42,7 @@ class CollectiveFamily:
     name: str
     kind: str | None
     library: str | None
-    op_class: str
+    op_class: WorkClass
     message_bytes: int | None
     ranks: int
     count: int
@@ -73,7 +73,7 @@ def find_families(run: Run) -> list[CollectiveFamily]:
     calls = _counted_calls(run)
     per_call = calls.group_by([*_KEY, "communicator", "step", "call"]).agg(verdict=pl.first("verdict"))
     counts = per_call.group_by(_KEY).agg(
-        count=pl.len(), **{v: (pl.col("verdict") == v).sum() for v in (MATCHED, UNMATCHED, REJECTED)}
+        count=pl.len(), **{v: (pl.col("verdict") == v).sum() for v in (Match.MATCHED, Match.UNMATCHED, Match.REJECTED)}
     )
     shortest = floors(calls, calls["step"].unique().to_list())
     rows = counts.join(shortest, on=["name", "message_bytes", "members"], how="left", nulls_equal=True)
@@ -84,7 +84,7 @@ def find_families(run: Run) -> list[CollectiveFamily]:
     for row in rows.iter_rows(named=True):
         same = pl.all_horizontal(pl.col(k).eq_missing(row[k]) for k in _KEY)
         own = calls.filter(same)
-        matched = own.filter(pl.col("verdict") == MATCHED)
+        matched = own.filter(pl.col("verdict") == Match.MATCHED)
         wire = percentiles(matched["wire"])
         floor = row["floor"]
         members = row["members"]
@@ -92,20 +92,20 @@ def find_families(run: Run) -> list[CollectiveFamily]:
         error = (pl.col("wait") - pl.col("skew_free_wait")).abs()
         # A fused kernel computes after the last arrival; a missing rank may arrive later still.
         complete = not set(own["communicator"]) & partial and (size is None or members >= size)
-        whole = row["cls"] != classes.FUSED and complete
+        whole = row["cls"] != WorkClass.FUSED and complete
         found = speed(row["kind"], row["message_bytes"], size or members, wire["p50"]) if wire and whole else None
         families.append(
             CollectiveFamily(
                 name=row["name"],
                 kind=row["kind"],
                 library=row["library"],
-                op_class=row["cls"],
+                op_class=WorkClass(row["cls"]),
                 message_bytes=row["message_bytes"],
                 ranks=members,
                 count=row["count"],
-                matched=row[MATCHED],
-                unmatched=row[UNMATCHED],
-                rejected=row[REJECTED],
+                matched=row[Match.MATCHED],
+                unmatched=row[Match.UNMATCHED],
+                rejected=row[Match.REJECTED],
                 wire=wire,
                 wait=percentiles(matched["wait"]),
                 a_step=_a_step(per_call.filter(same), run.steady_steps),
@@ -158,7 +158,7 @@ def size_series(families: list[CollectiveFamily], link: Link) -> list[SizeSeries
     """Speed against size, for the families whose size is known and that matched; of one size, the most frequent."""
     chosen: dict[tuple[str, str, str], dict[int, CollectiveFamily]] = {}
     for family in sorted(families, key=lambda family: -family.matched):
-        if family.kind and family.message_bytes and family.wire and family.op_class != classes.FUSED:
+        if family.kind and family.message_bytes and family.wire and family.op_class != WorkClass.FUSED:
             key = (family.kind, family.library or "unknown library", family.over)
             chosen.setdefault(key, {}).setdefault(family.message_bytes, family)
     series = []

@@ -5,17 +5,25 @@ from __future__ import annotations
 import re
 import tomllib
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cache
 from importlib.resources import files
 
-COLLECTIVE = "collective"
-P2P = "p2p"
-FUSED = "fused"
-COMPUTE = "compute"
-COPY = "copy"
-#: A whole CUDA graph replay of graph-level tracing: busy, with nothing known of what is inside.
-OPAQUE = "opaque"
-COMMUNICATION = (COLLECTIVE, P2P, FUSED)
+
+class WorkClass(StrEnum):
+    """What an operation of a GPU is; each has one."""
+
+    COLLECTIVE = "collective"
+    P2P = "p2p"
+    #: Communication and compute in one kernel.
+    FUSED = "fused"
+    COMPUTE = "compute"
+    COPY = "copy"
+    #: A whole CUDA graph replay of graph-level tracing: busy, with nothing known of what is inside.
+    OPAQUE = "opaque"
+
+
+COMMUNICATION = (WorkClass.COLLECTIVE, WorkClass.P2P, WorkClass.FUSED)
 
 
 @dataclass(frozen=True)
@@ -24,7 +32,7 @@ class CatalogueRow:
 
     pattern: re.Pattern[str]
     on: str
-    op_class: str
+    op_class: WorkClass
     kind: str | None
     library: str
     source: str
@@ -40,7 +48,7 @@ class CatalogueRow:
 class KernelClass:
     """What the catalogue says of one kernel; a lookalike is unknown but named like a collective."""
 
-    op_class: str
+    op_class: WorkClass
     kind: str | None = None
     library: str | None = None
     known: bool = False
@@ -59,7 +67,7 @@ class Catalogue:
         for row in self.rows:
             if row.matches(short, demangled):
                 return KernelClass(row.op_class, row.kind, row.library, known=True)
-        return KernelClass(COMPUTE, lookalike=self.lookalike.search(short) is not None)
+        return KernelClass(WorkClass.COMPUTE, lookalike=self.lookalike.search(short) is not None)
 
 
 @cache
@@ -70,7 +78,7 @@ def load_catalogue() -> Catalogue:
         CatalogueRow(
             pattern=re.compile(row["pattern"]),
             on=row.get("on", "short"),
-            op_class=row["class"],
+            op_class=WorkClass(row["class"]),
             kind=row.get("kind"),
             library=row["library"],
             source=row["source"],

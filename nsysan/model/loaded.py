@@ -11,8 +11,7 @@ import polars as pl
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.columns.rows import none_if_negative
 from nsysan.columns.threads import each_of
-from nsysan.model import classes
-from nsysan.model.classes import load_catalogue
+from nsysan.model.classes import COMMUNICATION, load_catalogue
 from nsysan.model.load import load_operations
 from nsysan.model.metadata import TraceMetadata, metadata_of
 from nsysan.model.operations import OPERATION, Operations, in_words, is_communication
@@ -107,7 +106,7 @@ def read(request: ReadRequest) -> LoadedTrace:
     work = load_operations(trace, load_catalogue())
     if not work.whats["type"].is_in(["kernel", "graph"]).any():
         raise NsysanError(_nothing(trace, request.selection), ExitCode.NOTHING_TO_ANALYSE)
-    calls = in_words(work.frame(_OF_CALLS, at=work.of_class(classes.COMMUNICATION)))
+    calls = in_words(work.frame(_OF_CALLS, at=work.of_class(COMMUNICATION)))
     payloads = with_payloads(calls, trace).select("row", "message_bytes", "communicator").sort("row")
     step_windows = find_windows(trace, work, request.steps, use_nvtx=request.use_nvtx)
     trace.release("calls")
@@ -126,7 +125,7 @@ def summarise(loaded: LoadedTrace) -> TraceSummary:
     begins = step_windows.windows["begin"]
     stepped = np.zeros(len(work.keys), dtype=np.bool_)
     stepped[[key for key, _ in loaded.ranks]] = True
-    at = work.of_class(classes.COMMUNICATION)
+    at = work.of_class(COMMUNICATION)
     calls = work.frame([name for name in CALL if name in OPERATION], at=at)
     calls = calls.with_columns(begins.gather(none_if_negative(step_windows.member[at])).alias("member")).filter(
         pl.Series(stepped[calls["rank_key"].to_numpy()])

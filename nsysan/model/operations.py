@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from nsysan.model import classes
+from nsysan.model.classes import COMMUNICATION
 from nsysan.trace.vocabulary import WORK
 
 _CATEGORY = pl.Categorical()
@@ -80,7 +80,7 @@ class Operations:
 
     def of_class(self, wanted: Sequence[str], key: int | None = None) -> _I64:
         """Rows of the operations of these classes."""
-        is_wanted = self.whats["cls"].is_in(list(wanted)).fill_null(False).to_numpy()
+        is_wanted = self.whats["cls"].is_in(list(map(str, wanted))).fill_null(False).to_numpy()
         begin, end = (0, len(self)) if key is None else self.rows(key)
         return np.flatnonzero(is_wanted[self.stored["what"].slice(begin, end - begin).to_numpy()]) + begin
 
@@ -145,7 +145,7 @@ class _Rows:
 
 def is_communication() -> pl.Expr:
     """Whether an operation communicates, by its class."""
-    return pl.col("cls").is_in(list(classes.COMMUNICATION))
+    return pl.col("cls").is_in(list(map(str, COMMUNICATION)))
 
 
 def in_words(work: pl.DataFrame) -> pl.DataFrame:

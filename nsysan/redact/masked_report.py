@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable, Iterable
+from enum import StrEnum
 from pathlib import Path
 from typing import cast
 
@@ -46,7 +47,7 @@ def _masked(value: object, scrub: Callable[[str], str]) -> object:
     """The value with every text in it masked, however deep; what nsysan's own tables say stays."""
     masked: object = value
     if isinstance(value, str):
-        masked = scrub(value)
+        masked = value if isinstance(value, StrEnum) else scrub(value)
     elif isinstance(value, pl.DataFrame):
         texts = [name for name, dtype in value.schema.items() if dtype == pl.String]
         masked = value.with_columns(_column(value[name], scrub) for name in texts)

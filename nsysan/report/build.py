@@ -15,7 +15,7 @@ from nsysan.diagnosis.quality_export import assess_export
 from nsysan.diagnosis.quality_wire import assess_counters, assess_wire
 from nsysan.metrics.counters import OF_CALLS, Counter, summarise
 from nsysan.metrics.ledger import FIGURES
-from nsysan.model import classes
+from nsysan.model.classes import COMMUNICATION
 from nsysan.report.counter_lanes import counter_lanes, lanes_in_order
 from nsysan.report.report import Input, Report, StepsSummary
 from nsysan.report.slices import build_timelines
@@ -41,7 +41,7 @@ def build_report(
     progress.stage("accounting for every nanosecond")
     compared = compare_with(run, expected)
     run = fill_bytes(run, expected)
-    per_rank = _medians(run.ledger)
+    per_rank = run.per_rank
     diagnosis = diagnose(run)
     families = find_families(run)
     link = find_link(run, families, link_gbps)
@@ -77,17 +77,6 @@ def _rounded(value: object) -> int | None:
     return round(value) if isinstance(value, int | float) else None
 
 
-def _medians(ledger: pl.DataFrame) -> pl.DataFrame:
-    figures = [*FIGURES, "collectives"]
-    steady = ledger.filter(pl.col("steady"))
-    return (
-        steady.group_by("rank")
-        .agg(pl.col(figures).median().round().cast(pl.Int64))
-        .sort("rank")
-        .select("rank", *figures)
-    )
-
-
 def _counters(run: Run, timelines: list[Timeline]) -> tuple[list[Counter], list[pl.DataFrame] | None]:
     """The counters of all ranks, and their lanes in each timeline, None where none were captured."""
     spans = [(timeline.origin, timeline.finish) for timeline in timelines]
@@ -103,7 +92,7 @@ def counters_of(placed: PlacedTrace, spans: list[tuple[int, int]]) -> tuple[list
     samples = samples_of(placed)
     if samples is None:
         return None
-    calls = pl.concat(placed.frame(OF_CALLS, rank, where=classes.COMMUNICATION) for rank in placed.ranks)
+    calls = pl.concat(placed.frame(OF_CALLS, rank, where=COMMUNICATION) for rank in placed.ranks)
     calls = calls.filter(pl.col("step").is_not_null())
     windows = placed.windows.with_columns(steady=pl.col("excluded").is_null())
     return summarise(samples, windows, calls), [counter_lanes(samples, *span) for span in spans]

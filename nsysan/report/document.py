@@ -96,10 +96,7 @@ def _diagnosis(diagnosis: Diagnosis) -> dict[str, Any]:
         "what_if": what
         and {
             "period_ns": what.period,
-            "no_skew_ns": what.no_skew,
-            "floor_wire_ns": what.floor_wire,
-            "no_host_late_ns": what.no_host_late,
-            "all_ns": what.all,
+            **{scenario.column: ns for scenario, ns in what.without.items()},
         },
         "verdict": {
             "kind": verdict.kind,

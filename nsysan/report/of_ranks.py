@@ -9,6 +9,7 @@ import polars as pl
 
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.diagnosis.diagnosis import Diagnosis
+from nsysan.diagnosis.evidence import Aspect
 from nsysan.report.report import Report
 from nsysan.report.timeline import Timeline
 from nsysan.text import numbered
@@ -30,7 +31,7 @@ def of_ranks(report: Report, ranks: Collection[int]) -> Report:
     return replace(
         report,
         steps=replace(report.steps, notes=[*report.steps.notes, shown]),
-        quality=[replace(q, reason=f"{q.reason}; {shown}") if q.id == "steps" else q for q in report.quality],
+        quality=[replace(q, reason=f"{q.reason}; {shown}") if q.id == Aspect.STEPS else q for q in report.quality],
         ranks=[rank for rank in report.ranks if rank.rank in ranks],
         per_step=report.per_step.filter(own),
         per_rank=report.per_rank.filter(own),

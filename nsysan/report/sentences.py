@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import polars as pl
 
-from nsysan.diagnosis.evidence import OK
+from nsysan.diagnosis.evidence import Aspect, Status
 from nsysan.diagnosis.verdict import by_host, why_late
-from nsysan.metrics.gaps import BETWEEN_STEPS, SYNC
+from nsysan.metrics.causes import GapCause
 from nsysan.metrics.outliers import Outlier
+from nsysan.metrics.scenarios import SCENARIOS, Scenario, losses
 from nsysan.metrics.skew import Straggler
 from nsysan.report.report import Report, visible_lines
 from nsysan.text import counted, ms, percent, plain, size, us
 
-#: Ledger lines that sentences and narrow tables call by another name.
-LABEL = {"comm_unsplit": "unsplit"}
 #: Less than this share of the period goes without saying.
 NOTABLE = 0.01
 _VISIBLE = 0.0005
@@ -41,8 +40,8 @@ def late_sentence(report: Report) -> str:
     """Who is late, by how much, and why; or why nobody is named."""
     late = report.diagnosis.straggler
     if late is None:
-        found = next(q for q in report.quality if q.id == "straggler")
-        if found.status != OK:
+        found = next(q for q in report.quality if q.id == Aspect.STRAGGLER)
+        if found.status != Status.OK:
             return f"cannot be told: {found.reason}"
         return f"nobody: {found.reason}{nearest_sentence(report)}"
     parts = sorted(late.parts.items(), key=lambda part: -abs(part[1]))
@@ -59,8 +58,13 @@ def late_sentence(report: Report) -> str:
 
 def _idles(late: Straggler) -> str:
     """Which idle time grew on a rank whose host is late."""
-    cause = next(iter(late.idle), "") if by_host(late) else ""
-    return {BETWEEN_STEPS: ", between the steps", SYNC: ", after waiting for the GPU"}.get(cause, "")
+    match next(iter(late.idle), None) if by_host(late) else None:
+        case GapCause.BETWEEN_STEPS:
+            return ", between the steps"
+        case GapCause.SYNC:
+            return ", after waiting for the GPU"
+        case _:
+            return ""
 
 
 def nearest_sentence(report: Report) -> str:
@@ -82,24 +86,18 @@ def savings_sentence(report: Report) -> str:
     what = report.diagnosis.what_if
     if what is None:
         return "no steady decode step"
-    forms = (
-        ("without skew", what.no_skew),
-        ("with the wire at its floor", what.floor_wire),
-        ("without late hosts", what.no_host_late),
-        ("with all three", what.all),
-    )
-    if what.no_skew is None:
+    if not what.told:
         return f"{ms(what.period)} a step now; what could be saved cannot be told from this trace"
     told = [
-        f"{name} {ms(ns)} ({(ns - what.period) / 1e3:+,.0f} us)"
-        for name, ns in forms
+        f"{SCENARIOS[scenario].title} {ms(ns)} ({(ns - what.period) / 1e3:+,.0f} us)"
+        for scenario, ns in what.without.items()
         if ns is not None and what.period - ns >= NOTABLE * what.period
     ]
-    bound = what.no_host_late is not None and any(q.id == "what_if" and q.status != OK for q in report.quality)
-    losses = "skew, the wire's excess and late hosts" if what.all is not None else "skew and the wire's excess"
-    listed = ", ".join(told) if told else f"less than {NOTABLE:.0%} to gain from {losses}"
-    if what.no_host_late is None:
-        listed += "; what late hosts cost cannot be told"
+    host_told = Scenario.NO_HOST_LATE in what.told
+    bound = host_told and any(q.id == Aspect.WHAT_IF and q.status != Status.OK for q in report.quality)
+    listed = ", ".join(told) if told else f"less than {NOTABLE:.0%} to gain from {losses(what.told)}"
+    if not host_told:
+        listed += f"; what {SCENARIOS[Scenario.NO_HOST_LATE].loss} cost cannot be told"
     return f"{ms(what.period)} a step now; {listed}" + (" (upper bounds: the profiler slows the host)" if bound else "")
 
 
@@ -111,12 +109,12 @@ def headline_sentence(report: Report) -> str:
         return "no steady decode step: nothing to summarise"
     shares = []
     for line in visible_lines(report):
-        ns = report.per_rank[f"{line}_ns"].drop_nulls()
+        ns = report.per_rank[line.column].drop_nulls()
         if ns.is_empty() or int(ns.max()) < _VISIBLE * period:  # type: ignore[arg-type]
             continue
         low, high = int(ns.min()), int(ns.max())  # type: ignore[arg-type]
         spread = f" ({percent(low, period)} to {percent(high, period)})" if high - low > _SPREAD * period else ""
-        shares.append(f"{LABEL.get(line, line)} {percent(head[f'{line}_ns'], period)}{spread}")
+        shares.append(f"{line} {percent(head[line.column], period)}{spread}")
     ranged = " and range" if any("(" in share for share in shares) else ""
     over = f"median{ranged} over the ranks" if len(report.per_rank) > 1 else "one rank"
     return f"{ms(period)} a step: {', '.join(shares)}; {over}"
@@ -128,5 +126,5 @@ def outlier_sentence(report: Report, outlier: Outlier) -> str:
     at = "" if outlier.call is None else f"; most lost at its collective {outlier.call}: {us(outlier.lost_at_call)} us"
     return (
         f"step {outlier.step} ({label}): {ms(outlier.period)}, {us(outlier.excess)} us over the median; "
-        f"{LABEL.get(outlier.line, outlier.line)} on rank {outlier.rank} grew by {us(outlier.growth)} us{at}"
+        f"{outlier.line} on rank {outlier.rank} grew by {us(outlier.growth)} us{at}"
     )

@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from nsysan.metrics.arrival import MATCHED, REJECTED, SINGLE, UNMATCHED
-from nsysan.model import classes
+from nsysan.metrics.cut import cut_at_arrival
+from nsysan.model.classes import WorkClass
+from nsysan.model.matches import Match
 
 #: The group of a rank that is in several.
 AMBIGUOUS = "ambiguous"
@@ -57,10 +58,10 @@ def match_collectives(collectives: pl.DataFrame, ranks: int, groups: Mapping[int
     judged = _judged(calls, ranks)
     local = (
         judged.group_by("family")
-        .agg(share=(pl.col("verdict") == REJECTED).mean())
+        .agg(share=(pl.col("verdict") == Match.REJECTED).mean())
         .filter((pl.col("share") > 0) & (pl.col("share") <= _LOCAL))
     )
-    failed = judged.filter(pl.col("verdict") == REJECTED).join(local, on="family", how="semi")
+    failed = judged.filter(pl.col("verdict") == Match.REJECTED).join(local, on="family", how="semi")
     if failed.is_empty():
         return judged
     return _judged(_resynchronised(calls, failed.select("family", "step").unique()), ranks)
@@ -215,29 +216,24 @@ def _judged(calls: pl.DataFrame, ranks: int) -> pl.DataFrame:
         _shortest=duration.min().over(group),
     )
     alone = pl.lit(ranks == 1) | ((pl.col("members") == 1) & pl.col("communicator").is_not_null())
-    pairwise = (pl.col("cls") != classes.P2P) | (pl.col("members") == 2)
+    pairwise = (pl.col("cls") != WorkClass.P2P) | (pl.col("members") == 2)
     complete = (pl.col("_present") == pl.col("members")) & (pl.col("_calls") == pl.col("_present")) & pairwise
     verdict = (
         pl.when(alone)
-        .then(pl.lit(SINGLE))
+        .then(pl.lit(Match.SINGLE))
         .when(~complete | (pl.col("members") == 1) | pl.col("ambiguous"))
-        .then(pl.lit(UNMATCHED))
+        .then(pl.lit(Match.UNMATCHED))
         .when((pl.col("_first_end") < pl.col("_last")) & ~pl.col("kind").is_in(list(_ALL_TO_ALL_MEET)).fill_null(False))
-        .then(pl.lit(UNMATCHED))
+        .then(pl.lit(Match.UNMATCHED))
         # An all-reduce cannot end anywhere before it has begun everywhere.
         .when(pl.col("_first_end") < pl.col("_last"))
-        .then(pl.lit(REJECTED))
-        .otherwise(pl.lit(MATCHED))
+        .then(pl.lit(Match.REJECTED))
+        .otherwise(pl.lit(Match.MATCHED))
     )
-    wait = pl.col("_last") - pl.col("begin")
-    is_matched = pl.col("verdict") == MATCHED
-    return (
-        calls.with_columns(verdict=verdict)
-        .with_columns(
-            last=pl.when(is_matched).then("_last"),
-            wait=pl.when(is_matched).then(wait),
-            wire=pl.when(is_matched).then(duration - wait),
-            skew_free_wait=pl.when(is_matched).then(duration - pl.col("_shortest")),
-        )
-        .drop("_present", "_calls", "_last", "_first_end", "_shortest", "ambiguous")
+    is_matched = pl.col("verdict") == Match.MATCHED
+    calls = calls.with_columns(verdict=verdict).with_columns(last=pl.when(is_matched).then("_last"))
+    waited, moved = cut_at_arrival(calls).lengths()
+    free_of_clocks = pl.when(is_matched).then(duration - pl.col("_shortest"))
+    return calls.with_columns(wait=waited, wire=moved, skew_free_wait=free_of_clocks).drop(
+        "_present", "_calls", "_last", "_first_end", "_shortest", "ambiguous"
     )

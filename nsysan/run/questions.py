@@ -12,7 +12,7 @@ from nsysan.metrics.gaps import AROUND_GAPS, TIMES, rank_gaps, summed
 from nsysan.metrics.ledger import build_ledger
 from nsysan.metrics.skew import spent
 from nsysan.metrics.tally import TALLIED, Tally, tally
-from nsysan.model import classes
+from nsysan.model.classes import WorkClass
 from nsysan.run.placed import PlacedTrace
 
 _OF_COMPUTE = ("rank", "step", "name", "begin", "end")
@@ -53,7 +53,7 @@ def tally_of(placed: PlacedTrace) -> Tally:
 
 def usual_compute_of(placed: PlacedTrace, steps: list[int]) -> pl.DataFrame:
     """rank, name, ns, calls: what a rank's compute kernels of that name take in a step, median over these steps."""
-    compute = placed.each(lambda rank: placed.frame(_OF_COMPUTE, rank, where=(classes.COMPUTE,)))
+    compute = placed.each(lambda rank: placed.frame(_OF_COMPUTE, rank, where=(WorkClass.COMPUTE,)))
     kernels = pl.concat(compute).filter(pl.col("step").is_in(steps))
     per_step = kernels.group_by("rank", "step", "name").agg(ns=(pl.col("end") - pl.col("begin")).sum(), calls=pl.len())
     # Nor does one that a step does not run.

@@ -14,7 +14,7 @@ import polars as pl
 
 from nsysan.columns.asof import join_nearest
 from nsysan.model.operations import is_communication
-from nsysan.model.steps.step_windows import WINDOWS, StepWindows
+from nsysan.model.steps.step_windows import WINDOWS, StepMethod, StepWindows
 
 _SIMILAR = 0.1
 #: Kernels that are named where a step differs, and letters of a name.
@@ -32,10 +32,10 @@ class Steps:
 
     windows: step, rank_key, begin, finish, label, excluded (null: a steady decode step; else why it is not).
     membership: row, step of each call that belongs to one; passing: the same of those that no range claims.
-    method: nvtx, graph, period or window; source: the same in words, for people.
+    source: the method in words, for people.
     """
 
-    method: str
+    method: StepMethod
     source: str
     windows: pl.DataFrame
     membership: pl.DataFrame
@@ -130,7 +130,7 @@ def _nearest_in_time(windows: pl.DataFrame) -> pl.DataFrame:
     return pl.concat(numbered).unique(["rank_key", "step"], keep="first", maintain_order=True)
 
 
-def _exclude(windows: pl.DataFrame, counts: pl.DataFrame, calls: pl.DataFrame, method: str) -> pl.DataFrame:
+def _exclude(windows: pl.DataFrame, counts: pl.DataFrame, calls: pl.DataFrame, method: StepMethod) -> pl.DataFrame:
     """Add `excluded`: why a step is not one of the steady decode steps that the headline figures describe.
 
     counts: rank_key, step, name, n, collectives. calls: step, message_bytes of each call.
@@ -147,7 +147,7 @@ def _exclude(windows: pl.DataFrame, counts: pl.DataFrame, calls: pl.DataFrame, m
     if "prefill" in windows.columns:
         prefill = windows.filter(pl.col("prefill"))["step"].unique()
         reasons.update(dict.fromkeys(prefill, "prefill"))
-    if method != "window":
+    if method != StepMethod.WINDOW:
         candidates = [step for step in steps if step not in reasons]
         reasons.update(_unlike_the_rest(counts, _message_sizes(calls), candidates))
         reasons.update(_startup(windows, [step for step in steps if step not in reasons]))

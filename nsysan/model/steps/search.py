@@ -18,7 +18,7 @@ from nsysan.model.operations import Operations
 from nsysan.model.steps.engines import Engine, load_engines
 from nsysan.model.steps.repeats import by_period
 from nsysan.model.steps.replays import by_replays
-from nsysan.model.steps.step_windows import WINDOWS, Members, Membership, StepWindows, frame
+from nsysan.model.steps.step_windows import WINDOWS, Members, Membership, StepMethod, StepWindows, frame
 from nsysan.trace.trace import Trace
 
 _I64 = npt.NDArray[np.int64]
@@ -111,7 +111,7 @@ def _by_ranges(trace: Trace, work: Operations, engine: Engine, least: int) -> St
         windows = windows.with_columns(prefill=pl.col("label").is_in(prefill))
     shown = ", ".join(sorted(ranges["template"].unique()))
     return StepWindows(
-        "nvtx",
+        StepMethod.NVTX,
         f"NVTX ranges {shown!r} ({engine.name})",
         windows.select(*WINDOWS, *(["prefill"] if "prefill" in windows.columns else [])),
         inside,
@@ -186,4 +186,4 @@ def _whole(work: Operations) -> StepWindows:
         window = frame(key, np.array([begin]), np.array([last]), "capture")
         found.add(window, key, np.zeros(work.rows(key)[1] - work.rows(key)[0], dtype=np.int64))
     note = "no step was found: give a pattern with --steps, or mark steps with NVTX ranges named decode_step_<i>"
-    return StepWindows("window", "the whole capture as one window", found.windows, found.member, (note,))
+    return StepWindows(StepMethod.WINDOW, "the whole capture as one window", found.windows, found.member, (note,))
