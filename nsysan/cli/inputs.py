@@ -1,4 +1,4 @@
-"""Open what the user named: an export, or a report of nsys that an nsys at hand can export."""
+"""Open what the user named: an export, or a recording that an nsys at hand can export."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def analysed(
     jobs: int | None = None,
     scheduler: str | None = None,
 ) -> Iterator[Run]:
-    """The run of these reports, which stay open until the end; those that cannot be read are named on stderr.
+    """The run of these traces, which stay open until the end; those that cannot be read are named on stderr.
 
     jobs, scheduler: as for workers.trace_set_for; selection: which part of the run. A terminal shows what the work is
     at. NsysanError if none can be read.

@@ -226,7 +226,7 @@ def capture(report: Report) -> str:
         for r in report.ranks
     ]
     marks = [f'data-rank="{r.rank}"' for r in report.ranks]
-    return table(["file", "nsys", "schema", "CUDA graphs"], files, text=(0, 1, 2, 3), caption="Reports") + table(
+    return table(["file", "nsys", "schema", "CUDA graphs"], files, text=(0, 1, 2, 3), caption="Traces") + table(
         ["rank", "GPU", "CUDA device", "pid", "in", "numbered by"],
         ranks,
         text=(0, 1, 4, 5),
