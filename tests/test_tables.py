@@ -86,7 +86,9 @@ def test_a_table_keyed_by_an_enum_has_a_row_for_each_member() -> None:
     tables = keyed_by_members()
     # What is looked for is found: tables of several rooms, with texts, colours and rows.
     assert {kind.__name__ for kind, _ in tables.values()} >= {"Line", "Scenario", "GapCause", "LateCause", "GraphMode"}
-    wanted = {name: PARTIAL.get(name.rpartition(".")[2], set(kind)) for name, (kind, _) in tables.items()}
+    wanted: dict[str, set[StrEnum]] = {
+        name: PARTIAL.get(name.rpartition(".")[2], set(kind)) for name, (kind, _) in tables.items()
+    }
     missing = {name: sorted(wanted[name] ^ keys) for name, (_, keys) in tables.items()}
     assert {name: words for name, words in missing.items() if words} == {}
 

@@ -12,7 +12,6 @@ from nsysan.compare.comparison import F64, ComparedRun, Measured
 from nsysan.metrics.ledger import FIGURES
 from nsysan.metrics.scenarios import Scenario
 from nsysan.metrics.whatif import losses_by_step
-from nsysan.model.matches import Match
 from nsysan.model.steps.step_windows import StepMethod
 from nsysan.report.build import build_report
 from nsysan.report.report import Report
