@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from nsysan.model.matches import Match
 
+from nsysan.metrics.arrival import Match
 from nsysan.metrics.gaps import find_gaps
 from nsysan.metrics.ledger import build_ledger
 from nsysan.metrics.skew import arrivals, find_straggler, late_calls

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from nsysan.model.matches import Match
 
 import nsysan
+from nsysan.metrics.arrival import Match
 from nsysan.metrics.skew import Straggler, arrivals, find_straggler, late_calls
 from nsysan.run.run import Run
 from tests.tracebuilder import ALLREDUCE_KERNEL, COMPUTE_KERNEL, TraceBuilder

@@ -86,7 +86,7 @@ def test_a_table_keyed_by_an_enum_has_a_row_for_each_member() -> None:
     tables = keyed_by_members()
     # What is looked for is found: tables of several rooms, with texts, colours and rows.
     assert {kind.__name__ for kind, _ in tables.values()} >= {"Line", "Scenario", "GapCause", "LateCause", "GraphMode"}
-    wanted: dict[str, set[StrEnum]] = {
+    wanted: dict[str, Set[StrEnum]] = {
         name: PARTIAL.get(name.rpartition(".")[2], set(kind)) for name, (kind, _) in tables.items()
     }
     missing = {name: sorted(wanted[name] ^ keys) for name, (_, keys) in tables.items()}

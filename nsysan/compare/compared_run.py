@@ -9,6 +9,7 @@ import polars as pl
 
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.compare.comparison import F64, ComparedRun, Measured
+from nsysan.metrics.arrival import Match
 from nsysan.metrics.ledger import FIGURES
 from nsysan.metrics.scenarios import Scenario
 from nsysan.metrics.whatif import losses_by_step
