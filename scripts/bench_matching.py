@@ -15,11 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from nsysan.metrics.arrival import Match
 from nsysan.metrics.gaps import find_gaps
 from nsysan.metrics.ledger import build_ledger
 from nsysan.metrics.skew import arrivals, find_straggler, late_calls
 from nsysan.model.classes import WorkClass
+from nsysan.model.matches import Match
 from nsysan.run.matching import match_collectives
 
 COMPUTE_NS, JITTER_NS, LAUNCH_NS, WIRE_NS, STEP_GAP_NS = 8_000, 2_000, 500, 7_000, 50_000

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -238,6 +239,15 @@ def test_quoted_comparison_is_what_compare_prints(capsys: pytest.CaptureFixture[
     head = fragments(DOCUMENTS[READING], "B vs A", "bought", "lost", "replicas")
     rows = fragments(DOCUMENTS[READING], "compute", "wait", "wire", "idle")
     assert [piece for piece in (*head, *rows) if piece not in out] == []
+
+
+def test_python_of_the_readme_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    snippet = re.search(r"^```python\n(.*?)^```", DOCUMENTS[README], re.M | re.S)
+    assert snippet is not None
+    monkeypatch.chdir(ROOT)
+    names: dict[str, Any] = {}
+    exec(compile(snippet[1], README, "exec"), names)
+    assert all(len(getattr(names["run"], frame)) for frame in re.findall(r"run\.(\w+)", snippet[1]))
 
 
 # ---- issue forms

@@ -9,10 +9,10 @@ import polars as pl
 
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.compare.comparison import F64, ComparedRun, Measured
-from nsysan.metrics.arrival import Match
 from nsysan.metrics.ledger import FIGURES
 from nsysan.metrics.scenarios import Scenario
 from nsysan.metrics.whatif import losses_by_step
+from nsysan.model.matches import Match
 from nsysan.model.steps.step_windows import StepMethod
 from nsysan.report.build import build_report
 from nsysan.report.report import Report

@@ -11,7 +11,6 @@ import polars as pl
 
 from nsysan.diagnosis.hotspot import Hotspot, find_hotspot
 from nsysan.diagnosis.verdict import Verdict, judge
-from nsysan.metrics.arrival import Match
 from nsysan.metrics.causes import GapCause, LateCause
 from nsysan.metrics.gaps import gap_medians
 from nsysan.metrics.outliers import Outlier, slowest_steps
@@ -19,6 +18,7 @@ from nsysan.metrics.percentiles import percentiles
 from nsysan.metrics.skew import Straggler, arrivals, caused_by_step, find_straggler
 from nsysan.metrics.whatif import WhatIf, what_if
 from nsysan.model.classes import WorkClass
+from nsysan.model.matches import Match
 from nsysan.run.run import Run
 
 #: With more of the collectives failing the gate than this, the pairs that pass it prove nothing.

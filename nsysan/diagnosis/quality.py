@@ -8,13 +8,13 @@ from nsysan.diagnosis.diagnosis import MAX_REJECTED, Diagnosis
 from nsysan.diagnosis.evidence import Aspect, Quality, Status
 from nsysan.diagnosis.expectation import Compared
 from nsysan.diagnosis.lookalikes import find_lookalikes, named
-from nsysan.metrics.arrival import Match
 from nsysan.metrics.causes import GapCause, LateCause
 from nsysan.metrics.lines import Line
 from nsysan.metrics.scenarios import Scenario
 from nsysan.metrics.skew import SHARE, STEPS, TELLING_STEPS
 from nsysan.model.classes import WorkClass
 from nsysan.model.health import NODE_FLAG
+from nsysan.model.matches import Match
 from nsysan.model.steps.step_windows import StepMethod
 from nsysan.run.run import Run
 from nsysan.text import counted, numbered

@@ -103,3 +103,15 @@ def _withhold(ledger: pl.DataFrame) -> pl.DataFrame:
         pl.when(hidden).then(busy).otherwise("graph_ns").alias("graph_ns"),
         *(pl.when(~hidden).then(pl.col(c)).alias(c) for c in columns),
     )
+
+
+def rank_medians(ledger: pl.DataFrame) -> pl.DataFrame:
+    """rank, FIGURES, collectives: the median of each over the rank's steady steps; null where none of them has it."""
+    figures = [*FIGURES, "collectives"]
+    steady = ledger.filter(pl.col("steady"))
+    return (
+        steady.group_by("rank")
+        .agg(pl.col(figures).median().round().cast(pl.Int64))
+        .sort("rank")
+        .select("rank", *figures)
+    )

@@ -12,8 +12,8 @@ import polars as pl
 from nsysan.columns.codes import codes, numbered
 from nsysan.columns.intervals import atoms, line_of_mask
 from nsysan.columns.threads import each_of
-from nsysan.metrics.arrival import Match
 from nsysan.metrics.causes import LATENESS, OF_OPERATIONS, GapCause, LateCause
+from nsysan.model.matches import Match
 
 #: Columns of the parts of a lateness.
 PARTS = tuple(LateCause)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from nsysan.metrics.arrival import Match
 from nsysan.metrics.causes import GapCause
 from nsysan.metrics.scenarios import Scenario
 from nsysan.model.classes import WorkClass
+from nsysan.model.matches import Match
 
 #: What calls have in common that share a floor.
 KEY = ["name", "message_bytes", "members"]

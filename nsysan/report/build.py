@@ -41,7 +41,7 @@ def build_report(
     progress.stage("accounting for every nanosecond")
     compared = compare_with(run, expected)
     run = fill_bytes(run, expected)
-    per_rank = _medians(run.ledger)
+    per_rank = run.per_rank
     diagnosis = diagnose(run)
     families = find_families(run)
     link = find_link(run, families, link_gbps)
@@ -75,17 +75,6 @@ def build_report(
 
 def _rounded(value: object) -> int | None:
     return round(value) if isinstance(value, int | float) else None
-
-
-def _medians(ledger: pl.DataFrame) -> pl.DataFrame:
-    figures = [*FIGURES, "collectives"]
-    steady = ledger.filter(pl.col("steady"))
-    return (
-        steady.group_by("rank")
-        .agg(pl.col(figures).median().round().cast(pl.Int64))
-        .sort("rank")
-        .select("rank", *figures)
-    )
 
 
 def _counters(run: Run, timelines: list[Timeline]) -> tuple[list[Counter], list[pl.DataFrame] | None]:

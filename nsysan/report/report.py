@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from nsysan import notebook
 from nsysan.diagnosis.collectives import CollectiveFamily
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.evidence import Quality
@@ -18,7 +19,11 @@ from nsysan.metrics.link import Link
 from nsysan.model.ranks import Rank
 from nsysan.model.steps.step_windows import StepMethod
 from nsysan.report.timeline import Timeline
+from nsysan.text import counted, ms
 from nsysan.trace.graph_mode import GraphMode
+
+#: Findings that a notebook shows.
+_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class StepsSummary:
     notes: list[str]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """Everything a report shows. Frames hold ns.
 
@@ -76,6 +81,30 @@ class Report:
     quality: list[Quality]
     counters: list[Counter]
     counter_lanes: list[pl.DataFrame]
+
+    def __repr__(self) -> str:
+        late, period = self.diagnosis.straggler, self.headline["period_ns"]
+        told = [
+            counted(len(self.ranks), "rank"),
+            self.diagnosis.verdict.kind,
+            "no steady step" if period is None else f"{ms(period)} a step",
+            *([] if late is None else [f"rank {late.rank} late"]),
+            counted(len(self.findings), "finding"),
+        ]
+        return f"<nsysan.Report of {notebook.names(source.name for source in self.inputs)}: {', '.join(told)}>"
+
+    def _repr_html_(self) -> str:
+        from nsysan.report.sentences import late_sentence, savings_sentence
+
+        verdict = self.diagnosis.verdict
+        lines = [
+            ("verdict", f"{verdict.kind}: {verdict.reason}"),
+            ("late", late_sentence(self)),
+            ("savings", savings_sentence(self)),
+            *((finding.severity, finding.title) for finding in self.findings[:_SHOWN]),
+        ]
+        title = f"Report of {notebook.names(source.name for source in self.inputs)}"
+        return notebook.summary(title, lines, self.per_rank)
 
 
 def visible_lines(report: Report) -> list[Line]:

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from nsysan.metrics.arrival import Match
 from nsysan.metrics.cut import cut_at_arrival
 from nsysan.model.classes import WorkClass
+from nsysan.model.matches import Match
 
 #: The group of a rank that is in several.
 AMBIGUOUS = "ambiguous"

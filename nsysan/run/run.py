@@ -11,7 +11,9 @@ from typing import TypeVar, TypeVarTuple
 
 import polars as pl
 
+from nsysan import notebook
 from nsysan._errors import NsysanError
+from nsysan.metrics.ledger import rank_medians
 from nsysan.metrics.skew import against_reference, boundaries, no_time
 from nsysan.metrics.tally import Tally, launched_one_by_one
 from nsysan.model.health import says_events_lost
@@ -23,6 +25,7 @@ from nsysan.run.clock import Clock
 from nsysan.run.placed import PlacedTrace
 from nsysan.run.questions import gaps_of, ledger_of, spent_of, tally_of, together, usual_compute_of
 from nsysan.run.trace_set import LocalTraces, TraceSet
+from nsysan.text import counted, plain
 from nsysan.trace.graph_mode import GraphMode
 from nsysan.trace.trace import Trace
 
@@ -45,9 +48,9 @@ class Failure:
         return str(self.error).removeprefix(f"{self.path}: ").replace(self.path, self.name)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
-    """A run: what its traces tell together, and the figures made of their operations.
+    """A run: what its traces tell together, and the figures made of their operations. Times are int64 ns.
 
     ranks: in rank order. bystanders: (process, device) with GPU work but without a step. size: ranks of the largest
     communicator, None where no trace tells. clock: how several traces came onto one clock, None for one trace.
@@ -71,10 +74,34 @@ class Run:
     failures: list[Failure] = field(default_factory=list)
     stated_bytes: int | None = None
 
+    def __repr__(self) -> str:
+        return f"<nsysan.Run of {notebook.names(trace.name for trace in self.metadata)}: {self._found}>"
+
+    def _repr_html_(self) -> str:
+        title = f"Run of {notebook.names(trace.name for trace in self.metadata)}"
+        return notebook.summary(title, [("found", self._found)], self.per_rank)
+
+    @property
+    def _found(self) -> str:
+        steps = counted(self.windows["step"].n_unique(), "step")
+        left_out = f"; {counted(len(self.failures), 'trace')} left out" if self.failures else ""
+        source = plain(self.steps.source, 80)
+        return f"{counted(len(self.ranks), 'rank')}, {steps} by {source}, {len(self.steady_steps)} steady{left_out}"
+
     @cached_property
     def ledger(self) -> pl.DataFrame:
-        """The ledger per step and rank (see metrics.ledger.build_ledger)."""
+        """A row a step and rank: where its time went.
+
+        step, rank; steady (whether the medians are of it); start_ns, period_ns, a column a line of the ledger
+        (compute_ns, wait_ns, ..., idle_ns), which sum to period_ns, comm_ns, overlap_ns and pdl_trimmed_ns (int64 ns,
+        null where it cannot be told); collectives (calls of the step). See metrics.ledger.build_ledger.
+        """
         return together(self.ask(ledger_of)).sort("step", "rank")
+
+    @cached_property
+    def per_rank(self) -> pl.DataFrame:
+        """A row a rank: rank, and the median of each figure of the ledger over its steady steps."""
+        return rank_medians(self.ledger)
 
     @cached_property
     def gaps(self) -> pl.DataFrame:

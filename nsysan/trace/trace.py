@@ -10,7 +10,9 @@ from pathlib import Path
 
 import polars as pl
 
+from nsysan import notebook
 from nsysan._errors import NsysanError
+from nsysan.text import counted
 from nsysan.trace import gpu_work, machine, nvtx, provenance
 from nsysan.trace.calls import RUNTIME, Calls, graph_nodes, read_calls
 from nsysan.trace.graph_mode import GraphMode
@@ -27,6 +29,19 @@ class Trace:
         self._tables = Tables(self._file)
         self._begin: int | None = None
         self._end: int | None = None
+
+    def __repr__(self) -> str:
+        return f"<nsysan.Trace {notebook.names([self.name])}: {counted(len(self.tables), 'table')}>"
+
+    def __enter__(self) -> Trace:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file; frames that were read stay valid, others cannot be read any more."""
+        self._file.close()
 
     def limit_time(self, begin: int | None = None, end: int | None = None) -> None:
         """Read only GPU work that starts from `begin` to before `end` (ns)."""

@@ -15,11 +15,11 @@ from nsysan.diagnosis.expectation import ALL_REDUCE
 from nsysan.diagnosis.findings.case import Case
 from nsysan.diagnosis.findings.finding import HIGH_SHARE, MEDIUM_SHARE, Finding, by_share
 from nsysan.diagnosis.findings.kinds import FindingId, SavingIs, Severity
-from nsysan.metrics.arrival import Match
 from nsysan.metrics.link import THRESHOLDS as LINK_THRESHOLDS
 from nsysan.metrics.link import Link
 from nsysan.metrics.whatif import floors
 from nsysan.model.gpu_links import LinkKind
+from nsysan.model.matches import Match
 from nsysan.text import counted, size, us
 
 #: Exposed wire below this share of the period would not pay for restructuring the layers.

@@ -1,4 +1,4 @@
-"""The last arrival at a collective, and what a call is when it is held against the other ranks'."""
+"""Whether a collective call found its counterparts on the other ranks."""
 
 from __future__ import annotations
 
