@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-import nsysan
 from nsysan import progress
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.columns.memory import settle
@@ -130,8 +129,10 @@ def analysed(
 @contextmanager
 def opened(path: Path, *, quiet: bool = False) -> Iterator[Trace]:
     """The trace at `path`; a recording is exported first, into a folder that is gone afterwards."""
+    from nsysan.trace.trace import Trace
+
     with exported(path, quiet=quiet) as export, named({path: export}):
-        yield nsysan.open_trace(export)
+        yield Trace(export)
 
 
 @contextmanager
