@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-import nsysan
 from nsysan._errors import ExitCode
+from nsysan._version import __version__
 from nsysan.cli.exits import OUTPUT, RUN, exit_codes
 from nsysan.cli.inputs import analysed, expand, spread
 from nsysan.cli.options import NO_NVTX, NUMBERS, TIME, steps_of
@@ -174,7 +174,7 @@ def command(
     with analysed(
         paths, pattern, use_nvtx=not no_nvtx, selection=selection, quiet=quiet, jobs=jobs, scheduler=scheduler
     ) as run:
-        report = build_report(run, nsysan.__version__, expected, link_gbps=link_gbps, timelines=bool(html or charts))
+        report = build_report(run, __version__, expected, link_gbps=link_gbps, timelines=bool(html or charts))
         if ranks is not None:
             report = of_ranks(report, ranks)
         if redact:
