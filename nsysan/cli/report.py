@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-import nsysan
 from nsysan._errors import ExitCode
+from nsysan._version import __version__
 from nsysan.cli.exits import OUTPUT, RUN, exit_codes
 from nsysan.cli.inputs import analysed, expand, spread
 from nsysan.cli.options import NO_NVTX, NUMBERS, TIME, steps_of
@@ -193,7 +193,7 @@ def command(
     ) as run:
         report = build_report(
             run,
-            nsysan.__version__,
+            __version__,
             expected,
             link_gbps=link_gbps,
             timelines=bool(html or charts),

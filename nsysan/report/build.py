@@ -188,7 +188,7 @@ def _counters(run: Run, timelines: list[Timeline]) -> tuple[list[Counter], list[
 
 
 def counters_of(placed: PlacedTrace, spans: list[tuple[int, int]]) -> tuple[list[Counter], list[pl.DataFrame]] | None:
-    """The counters of one report's ranks, and their lanes in each span of time; None where none were captured."""
+    """The counters of one trace's ranks, and their lanes in each span of time; None where none were captured."""
     samples = samples_of(placed)
     if samples is None:
         return None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from nsysan import notebook
+from nsysan.diagnosis.answers import late_sentence, savings_sentence
 from nsysan.diagnosis.collectives import CollectiveFamily
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.evidence import Quality
@@ -87,6 +88,14 @@ class Report:
     replicas: list[Replica]
     groups: list[GroupRow]
 
+    def late_sentence(self) -> str:
+        """Who is late, by how much, and why; or why nobody is named."""
+        return late_sentence(self.diagnosis, self.quality, self.headline["period_ns"], self.steps.steady)
+
+    def savings_sentence(self) -> str:
+        """What a step takes, and would take without each loss."""
+        return savings_sentence(self.diagnosis.what_if, self.quality)
+
     def __repr__(self) -> str:
         late, period = self.diagnosis.straggler, self.headline["period_ns"]
         told = [
@@ -99,13 +108,11 @@ class Report:
         return f"<nsysan.Report of {notebook.names(source.name for source in self.inputs)}: {', '.join(told)}>"
 
     def _repr_html_(self) -> str:
-        from nsysan.report.sentences import late_sentence, savings_sentence
-
         verdict = self.diagnosis.verdict
         lines = [
             ("verdict", f"{verdict.kind}: {verdict.reason}"),
-            ("late", late_sentence(self)),
-            ("savings", savings_sentence(self)),
+            ("late", self.late_sentence()),
+            ("savings", self.savings_sentence()),
             *((finding.severity, finding.title) for finding in self.findings[:_SHOWN]),
         ]
         title = f"Report of {notebook.names(source.name for source in self.inputs)}"

@@ -6,6 +6,7 @@ from collections import Counter
 
 import polars as pl
 
+from nsysan.diagnosis.answers import NOTABLE
 from nsysan.diagnosis.collectives import CollectiveFamily
 from nsysan.diagnosis.evidence import Aspect, Status
 from nsysan.metrics.causes import GapCause
@@ -14,12 +15,9 @@ from nsysan.report.counter_text import counter_lines
 from nsysan.report.replica import layout_sentence
 from nsysan.report.report import Report, visible_lines
 from nsysan.report.sentences import (
-    NOTABLE,
     expectation_sentence,
     headline_sentence,
-    late_sentence,
     outlier_sentence,
-    savings_sentence,
 )
 from nsysan.text import counted, numbered, plain, size, table, us, wrapped
 from nsysan.trace.graph_mode import GraphMode
@@ -52,8 +50,8 @@ def answers(report: Report) -> str:
     return "\n".join(
         (
             f"verdict   {report.diagnosis.verdict.kind}: {report.diagnosis.verdict.reason}",
-            f"late      {late_sentence(report)}",
-            f"savings   {savings_sentence(report)}",
+            f"late      {report.late_sentence()}",
+            f"savings   {report.savings_sentence()}",
         )
     )
 

@@ -17,7 +17,7 @@ from nsysan.run.matching import match_collectives
 
 #: The clocks of one run differ by NTP's error at most; a larger correction would paper over a wrong match.
 MAX_CORRECTION_NS = 20_000_000
-#: Reports whose GPU work lies further apart than this are not of one run.
+#: Traces whose GPU work lies further apart than this are not of one run.
 _MAX_APART_NS = 2_000_000_000
 _INTEGERS = {"trace": pl.Int64(), "correction": pl.Int64()}
 
