@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 import polars as pl
 
 from nsysan._errors import ExitCode, NsysanError
+from nsysan.model.steps.kinds import StepKind
 
 #: Steps of one population differ in no more than this share of their operations, and in no communication.
 SIMILAR = 0.1
@@ -22,14 +22,6 @@ _MOST = 12
 #: Kernels that are named where a step differs, and letters of a name.
 _SHOWN = 2
 _NAME = 60
-
-
-class StepKind(StrEnum):
-    """What a step does for its sequences."""
-
-    DECODE = "decode"
-    PREFILL = "prefill"
-    MIXED = "mixed"
 
 
 @dataclass(frozen=True)
