@@ -111,7 +111,8 @@ def read(request: ReadRequest) -> LoadedTrace:
     if not work.whats["type"].is_in(["kernel", "graph"]).any():
         raise NsysanError(_nothing(trace, request.selection), ExitCode.NOTHING_TO_ANALYSE)
     calls = in_words(work.frame(_OF_CALLS, at=work.of_class(COMMUNICATION)))
-    payloads = with_payloads(calls, trace).select("row", "message_bytes", "communicator", "asked").sort("row")
+    payloads = with_payloads(calls, trace.ranges, trace.graph_nodes, trace.payload_entries)
+    payloads = payloads.select("row", "message_bytes", "communicator", "asked").sort("row")
     step_windows = find_windows(trace, work, request.steps, use_nvtx=request.use_nvtx)
     trace.release("calls")
     owners = list(work.owners.iter_rows())
