@@ -17,7 +17,7 @@ from nsysan.metrics.scenarios import Scenario
 from nsysan.model import classes, host_clock, load, ranks
 from nsysan.model.classes import load_catalogue
 from nsysan.model.steps import numbering, period, populations
-from nsysan.run import clock, matching
+from nsysan.run import clock, groups, matching, messages
 from nsysan.run.run import Run
 from nsysan.trace import gpu_work
 from tests.documents import leaves, schema_of
@@ -65,8 +65,11 @@ NUMBERS = [
     ("3", f"kernels without a name, where they are more than {percent(load._FEW_UNNAMED)} of the kernels"),
     ("4", f"repeats at least {period.MIN_REPEATS} times and whose unbroken run is longest"),
     ("4", f"a gap at least {period._STANDS_OUT:g} times all others"),
-    ("4", f"differ from the most frequent kind's in more than {percent(populations.SIMILAR)} or whose"),
-    ("4", f"of {numbering._MIN_STEPS_FOR_STARTUP} steps or more the first"),
+    ("4", f"differ from the most frequent kind's in no more than {percent(populations.SIMILAR)}, whose number"),
+    ("4", f"whose compute takes {populations.LONGER:g} times the usual or more on every rank"),
+    ("6", f"is at most {percent(groups.TOGETHER)} of the shorter duration"),
+    ("6", f"where less than {percent(messages._WHOLE_SHARE)} of the calls of a kernel pass the gate"),
+    ("4", f"of {numbering._MIN_STEPS_FOR_STARTUP} steps or more with which decoding begins the first"),
     ("4", f"still take more than {numbering._STARTUP:g} times the median"),
     ("6", f"or up to {percent(matching._LOCAL)} of a family's calls fail the gate"),
     ("6", f"nobody is called late where more than {percent(diagnosis.MAX_REJECTED)} of all communication kernels are"),
