@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from nsysan.page import charts, sections, step_charts
+from nsysan.page import charts, replica_tables, sections, step_charts
 from nsysan.page.elements import plot, render, section
 from nsysan.page.glossary import definitions
 from nsysan.page.lanes import timeline_data
 from nsysan.page.pack import INLINE
 from nsysan.page.verdict_section import lead
+from nsysan.report.replica import coverage_words, layout_sentence
 from nsysan.report.report import Report
 from nsysan.text import counted
 
@@ -24,6 +25,7 @@ def to_html(report: Report, plotlyjs: str = INLINE) -> str:
         ("ledger", "Ledger", _ledger(plots, report)),
         ("timeline", "Timeline", _timeline(report)),
         ("lateness", "Lateness", _lateness(plots, report)),
+        ("replicas", "Replicas", _replicas(report)),
         ("steps", "Steps", _steps(plots, report)),
         ("collectives", "Collectives", _collectives(plots, report)),
         ("gaps", "Idle time", _gaps(plots, report)),
@@ -67,6 +69,11 @@ _LATENESS_NOTE = (
     "how often a rank is last: in every call some rank is. The rank that waits longest is the one that is least late. "
     "Colours of the maps end at 1 % of the step or above."
 )
+_REPLICAS_NOTE = (
+    "A replica is a set of ranks that communication joins in most decode steps; ranks of two replicas never wait for "
+    "one another. The rest of this page is of one replica and one kind of its steps: --replica, --population and --batch "
+    "show another."
+)
 _PERIOD_NOTE = (
     "From the first GPU work of a step to the first of the next, so the host's gap between tokens is in it. Hollow "
     "points are left out of the medians. The last step ends with its own last work, so it is shorter, most so on a "
@@ -95,10 +102,18 @@ def _subtitle(report: Report) -> str:
     models = ", ".join(sorted({rank.model or "unknown GPU" for rank in report.ranks}))
     of = f" of {report.size}" if report.size and report.size > len(report.ranks) else ""
     steps = f"{report.steps.count} steps by {report.steps.source}"
+    head = report.replicas[report.replica]
+    shown = f"; {layout_sentence(report.replicas)}, replica {head.id} shown" if len(report.replicas) > 1 else ""
     return (
-        f"{counted(len(report.ranks), 'rank')}{of} on {models}; {steps}; "
+        f"{counted(len(report.ranks), 'rank')}{of} on {models}{shown}; {steps}{coverage_words(head)}; "
         f"nsys {source.nsys_version or 'of unknown version'}, graph trace: {source.graph_trace}"
     )
+
+
+def _replicas(report: Report) -> str:
+    if replica_tables.is_plain(report):
+        return ""
+    return section("Replicas and kinds of steps", _REPLICAS_NOTE, replica_tables.tables(report), anchor="replicas")
 
 
 def _ledger(plots: dict[str, str], report: Report) -> str:

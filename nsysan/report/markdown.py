@@ -7,6 +7,7 @@ from nsysan.diagnosis.evidence import Status
 from nsysan.metrics.scenarios import SCENARIOS
 from nsysan.report.key_numbers import key_numbers
 from nsysan.report.markup import code, escaped, rows
+from nsysan.report.replica import coverage_words, layout_sentence
 from nsysan.report.report import Report, visible_lines
 from nsysan.report.sentences import expectation_sentence
 from nsysan.text import counted, ms, plain, size, us
@@ -133,14 +134,25 @@ def _method(report: Report) -> list[str]:
         excluded[reason] = excluded.get(reason, 0) + 1
     left_out = "".join(f"; left out: {counted(n, 'step')} ({reason})" for reason, n in excluded.items())
     ranks, found = counted(len(report.ranks), "rank"), counted(steps.count, "step")
+    covered = coverage_words(report.replicas[report.replica])
     return [
         "#### Inputs and method",
         "",
         f"- {_names(report)}, exported by {escaped(version)}; CUDA graphs: {escaped(source.graph_trace)}",
         f"- {escaped(f'{ranks} on {models}, numbered by {report.ranks[0].source}')}",
-        f"- {escaped(f'{found} by {steps.source}, {len(steps.steady)} steady{left_out}')}",
+        *_replicas(report),
+        f"- {escaped(f'{found} by {steps.source}, {len(steps.steady)} steady{covered}{left_out}')}",
         f"- read by nsysan {escaped(report.version)}; `nsysan report` writes the page with everything behind it",
     ]
+
+
+def _replicas(report: Report) -> list[str]:
+    """The replicas and kinds of steps, where there are several."""
+    told = [one.sentence for one in report.replicas] if len(report.replicas) > 1 else []
+    told = [layout_sentence(report.replicas), *told] if told else []
+    populations = report.replicas[report.replica].populations
+    told += [one.sentence for one in populations] if len(populations) > 1 else []
+    return [f"- {escaped(line)}" for line in told]
 
 
 def _names(report: Report) -> str:

@@ -96,6 +96,13 @@ class Replica:
         )
 
 
+def coverage_words(replica: Replica) -> str:
+    """What the steady steps cover, as the end of a sentence; "" where there are none."""
+    if replica.coverage is None:
+        return ""
+    return f", covering {replica.coverage.span:.0%} of the time and {replica.coverage.busy:.0%} of the GPUs' busy time"
+
+
 def slowest(replicas: list[Replica]) -> int:
     """Place of the replica with the longest mean period; of the first if none has a steady step."""
     means = [replica.period.mean if replica.period else -1.0 for replica in replicas]

@@ -12,7 +12,7 @@ from nsysan.diagnosis.evidence import Aspect, Status
 from nsysan.metrics.causes import GapCause
 from nsysan.metrics.lines import AFTER, BESIDE, Line
 from nsysan.report.counter_text import counter_lines
-from nsysan.report.replica import layout_sentence
+from nsysan.report.replica import coverage_words, layout_sentence
 from nsysan.report.report import Report, visible_lines
 from nsysan.report.sentences import (
     expectation_sentence,
@@ -111,7 +111,8 @@ def _steps(report: Report) -> str:
     steady = len(steps.steady)
     over = f"medians over the {steady} steady ones" if steady > 1 else "of the only steady one"
     figures = f"figures are {over}" if steady else "none of them is steady"
-    lines = [f"steps     {steps.count} by {plain(steps.source)}; {figures}"]
+    covered = coverage_words(report.replicas[report.replica])
+    lines = [f"steps     {steps.count} by {plain(steps.source)}; {figures}{covered}"]
     lines += [f"          {plain(note, 200)}" for note in steps.notes]
     populations = report.replicas[report.replica].populations
     if len(populations) > 1:

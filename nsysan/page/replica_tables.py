@@ -1,0 +1,87 @@
+"""The tables of a run's replicas, of the kinds of steps in them, and of who communicates with whom."""
+
+from __future__ import annotations
+
+from nsysan.metrics.percentiles import Spread
+from nsysan.page.elements import table
+from nsysan.report.replica import PopulationRow, Replica
+from nsysan.report.report import Report
+from nsysan.text import numbered, us
+
+_SPREAD = ("median", "mean", "p90", "p99", "longest")
+
+
+def is_plain(report: Report) -> bool:
+    """Whether there is one replica of one group and one kind of step, of which the page tells everything already."""
+    one = len(report.replicas) == 1 and len(report.replicas[0].populations) <= 1
+    return one and len(report.replicas[0].layout.stages) == 1 and report.replicas[0].layout.experts == 1
+
+
+def tables(report: Report) -> str:
+    """Replicas, populations and groups."""
+    return _replicas(report.replicas) + _populations(report) + _groups(report)
+
+
+def _replicas(replicas: list[Replica]) -> str:
+    header = ["replica", "ranks", "layout", "verdict", "late", "steady steps", *_SPREAD, "of the time", "of busy time"]
+    rows = [
+        [
+            str(one.id),
+            numbered("rank", [rank.rank for rank in one.ranks], most=16),
+            one.layout.name,
+            one.diagnosis.verdict.kind.value,
+            f"rank {one.diagnosis.straggler.rank}" if one.diagnosis.straggler else "nobody",
+            f"{one.steady} of {one.steps}",
+            *_spread(one.period),
+            _share(one.coverage.span if one.coverage else None),
+            _share(one.coverage.busy if one.coverage else None),
+        ]
+        for one in replicas
+    ]
+    caption = "Replicas; period in us, and what of the ranks' time the steady steps cover"
+    return table(header, rows, text=(0, 1, 2, 3, 4), caption=caption)
+
+
+def _populations(report: Report) -> str:
+    header = ["replica", "steps", "kind", "batch", "count", "steady", *_SPREAD, "tokens/s", "of all steps"]
+    rows = [_population(replica.id, one) for replica in report.replicas for one in replica.populations]
+    return table(header, rows, text=(0, 1, 2), caption="Kinds of steps, never pooled; period in us") if rows else ""
+
+
+def _population(replica: int, one: PopulationRow) -> list[str]:
+    return [
+        str(replica),
+        f"{one.id}{' (shown)' if one.headline else ''}",
+        one.kind,
+        "-" if one.batch is None else str(one.batch),
+        str(one.count),
+        str(one.steady),
+        *_spread(one.period),
+        "-" if one.tokens_per_s is None else f"{one.tokens_per_s:,.0f}",
+        _share(one.share_of_time),
+    ]
+
+
+def _groups(report: Report) -> str:
+    header = ["group", "kind", "known by", "ranks of the communicator", "calls a step"]
+    rows = [
+        [
+            numbered("rank", list(group.ranks), most=16),
+            group.kind,
+            group.source.replace("_", " "),
+            str(group.size),
+            "-" if group.calls_per_step is None else f"{group.calls_per_step:g}",
+        ]
+        for group in report.groups
+    ]
+    return table(header, rows, text=(0, 1, 2), caption="Who communicates with whom") if rows else ""
+
+
+def _spread(period: Spread | None) -> list[str]:
+    if period is None:
+        return ["-"] * len(_SPREAD)
+    return [us(ns) for ns in (period.p50, period.mean, period.p90, period.p99, period.max)]
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f} %"
