@@ -71,8 +71,8 @@ _LATENESS_NOTE = (
 )
 _REPLICAS_NOTE = (
     "A replica is a set of ranks that communication joins in most decode steps; ranks of two replicas never wait for "
-    "one another. The rest of this page is of one replica and one kind of its steps: --replica, --population and --batch "
-    "show another."
+    "one another. The rest of this page is of one replica and one kind of its steps: --replica, --population and "
+    "--batch show another."
 )
 _PERIOD_NOTE = (
     "From the first GPU work of a step to the first of the next, so the host's gap between tokens is in it. Hollow "
