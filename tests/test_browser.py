@@ -485,16 +485,17 @@ def zoomed(page: Opened) -> float:
     )
 
 
-def test_the_same_bytes_in_two_processes(tmp_path: Path, real_trace: RealTrace) -> None:
-    trace = real_trace("tp4_slow")
-    program = "import sys; from nsysan.cli import main; sys.exit(main())"
-    pages = []
-    for seed in ("1", "2"):
-        output = tmp_path / f"{seed}.html"
-        command = [sys.executable, "-c", program, "report", str(trace), "-o", str(output), "-q"]
-        subprocess.run(command, check=True, env={**os.environ, "PYTHONHASHSEED": seed})
-        pages.append(output.read_bytes())
-    assert pages[0] == pages[1]
+@pytest.mark.parametrize("name", ["tp4_slow", "tp4_graph_node"])
+def test_the_same_bytes_in_two_processes(tmp_path: Path, real_trace: RealTrace, name: str) -> None:
+    """Whatever order sets have, and in whatever order threads end."""
+    outputs = []
+    for seed, threads in (("1", "1"), ("2", "4")):
+        page, document = tmp_path / f"{seed}.html", tmp_path / f"{seed}.json"
+        command = [sys.executable, "-m", "nsysan", "report", str(real_trace(name)), "-o", str(page)]
+        command += ["--json", str(document), "-q"]
+        subprocess.run(command, check=True, env={**os.environ, "PYTHONHASHSEED": seed, "POLARS_MAX_THREADS": threads})
+        outputs.append((page.read_bytes(), document.read_bytes()))
+    assert outputs[0] == outputs[1]
 
 
 @pytest.mark.parametrize(("answer", "ready"), [(get_plotlyjs(), "true"), ("alert(1)", "failed")])

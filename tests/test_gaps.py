@@ -187,10 +187,12 @@ def test_causes_of_any_work_sum_to_the_idle_line(frames: tuple[pl.DataFrame, pl.
     assert summed == idle
 
 
-@pytest.mark.parametrize("name", ["tp4_eager", "tp4_overlap"])
-def test_gaps_found_some_at_a_time_are_the_same(analyzed: Analyze, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("name", "some"), [("tp4_eager", 7), ("tp4_overlap", 41)])
+def test_gaps_found_some_at_a_time_are_the_same(
+    analyzed: Analyze, name: str, some: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = analyzed(name)
     whole = gaps_of(run)
-    monkeypatch.setattr(finding, "_AT_ONCE", 7)
+    monkeypatch.setattr(finding, "_AT_ONCE", some)
     assert gaps_of(run).equals(whole)
     assert len(whole) > 100

@@ -198,7 +198,7 @@ def test_parts_are_what_a_count_gives(frames: tuple[pl.DataFrame, pl.DataFrame])
         assert row["rank"] == sorted_ranks[-1]
         spent = []
         for rank in (row["rank"], sorted_ranks[len(sorted_ranks) // 2 - 1]):
-            own = arrived.filter((pl.col("family") == row["family"]) & (pl.col("rank") == rank)).sort("begin", "end")
+            own = arrived.filter((pl.col("family") == row["family"]) & (pl.col("rank") == rank)).sort("begin", "row")
             at = own["row"].to_list().index(here.filter(pl.col("rank") == rank)["row"][0])
             begin = own["begin"][at]
             previous = min(own["end"][at - 1], begin)
@@ -239,9 +239,9 @@ def test_balanced_runs_name_nobody(kind: str) -> None:
         shape = shape_of(rng)
         jitter = rng.uniform(0, 0.3) * JITTER[kind](rng, shape)
         compute: I64 = (50_000 * (1 + jitter)).astype(np.int64)
-        late = lockstep(compute, wire=int(rng.integers(2_000, 20_000))).straggler()
-        if late is not None:
-            named.append((seed, shape, late))
+        rank = lockstep(compute, wire=int(rng.integers(2_000, 20_000))).latecomer()
+        if rank is not None:
+            named.append((seed, shape, rank))
     assert named == []
 
 
@@ -259,6 +259,7 @@ def test_a_persistent_straggler_is_named_in_every_run() -> None:
         late = frames.straggler()
         assert late is not None, (seed, shape)
         assert (late.rank, late.cause) == (hotspot, cause), (seed, shape)
+        assert frames.latecomer() == hotspot
         # It is the one that communicates least.
         communicates = frames.collectives.group_by("rank").agg(ns=(pl.col("end") - pl.col("begin")).sum()).sort("ns")
         assert communicates["rank"][0] == hotspot

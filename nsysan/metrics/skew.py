@@ -202,7 +202,7 @@ def _parts(late: pl.DataFrame, steady: pl.DataFrame) -> dict[LateCause, int]:
 
 def _spent(own: pl.DataFrame, work: pl.DataFrame) -> pl.DataFrame:
     """row and PARTS of one rank's calls of one family: absolute times since the call before; `previous` is its end."""
-    own = own.sort("begin")
+    own = own.sort("begin", "row")
     previous_end = np.minimum(own["end"].shift(1).fill_null(0).to_numpy(), own["begin"].to_numpy())
     begins = own["begin"].to_numpy()
     rank = own["rank"][0]
