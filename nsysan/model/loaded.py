@@ -104,7 +104,7 @@ def read(request: ReadRequest) -> LoadedTrace:
     trace = request.source if isinstance(request.source, Trace) else Trace(request.source)
     request.selection.apply_to(trace)
     work = load_operations(trace, load_catalogue())
-    if not work.whats["type"].is_in(["kernel", "graph"]).any():
+    if not work.descriptions["type"].is_in(["kernel", "graph"]).any():
         raise NsysanError(_nothing(trace, request.selection), ExitCode.NOTHING_TO_ANALYSE)
     calls = in_words(work.frame(_OF_CALLS, at=work.of_class(COMMUNICATION)))
     payloads = with_payloads(calls, trace.ranges, trace.graph_nodes, trace.payload_entries)
@@ -152,12 +152,12 @@ def summarise(loaded: LoadedTrace) -> TraceSummary:
 def _counts(work: Operations, step_windows: StepWindows, key: int) -> pl.DataFrame:
     """Summary.counts of one owner."""
     own = slice(*work.rows(key))
-    member, what = step_windows.member[own].astype(np.int64), work.stored["what"].to_numpy()[own]
-    kinds = len(work.whats)
-    counted = (work.whats["type"] != "memset").to_numpy()
+    member, description = step_windows.member[own].astype(np.int64), work.stored["description"].to_numpy()[own]
+    kinds = len(work.descriptions)
+    counted = (work.descriptions["type"] != "memset").to_numpy()
     first = int(np.searchsorted(step_windows.windows["rank_key"].to_numpy(), key))
-    number = (member - first) * kinds + what
-    number = number[(member >= 0) & counted[what]]
+    number = (member - first) * kinds + description
+    number = number[(member >= 0) & counted[description]]
     most = int(number.max(initial=-1)) + 1
     if most <= _PLACES:
         n = np.bincount(number, minlength=most)
@@ -165,8 +165,8 @@ def _counts(work: Operations, step_windows: StepWindows, key: int) -> pl.DataFra
         n = n[which]
     else:
         which, n = np.unique(number, return_counts=True)
-    whats = work.whats.select("name", is_communication().alias("communicates"))[which % kinds]
-    counts = whats.with_columns(
+    descriptions = work.descriptions.select("name", is_communication().alias("communicates"))[which % kinds]
+    counts = descriptions.with_columns(
         step_windows.windows["begin"].gather(first + which // kinds).alias("begin"),
         pl.col("name").cast(pl.String),
         pl.Series("n", n, dtype=pl.Int64),

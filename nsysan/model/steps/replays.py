@@ -17,7 +17,7 @@ _OF_REPLAYS = ("begin", "end", "correlation", "graph", "graph_node", "type", "na
 
 def by_replays(work: Operations) -> StepWindows | None:
     """Steps from CUDA graph replays: one each, or as many as a piecewise capture has pieces."""
-    if "graph_node" not in work.stored and not (work.whats["type"] == "graph").any():
+    if "graph_node" not in work.stored and not (work.descriptions["type"] == "graph").any():
         return None
     found, pieces, replays = Membership(work), set(), 0
     for key in work.keys:
