@@ -178,6 +178,8 @@ def _classified(descriptions: pl.DataFrame, description: _Codes, catalogue: Cata
         pl.Series("kind", [f.kind if f else None for f in found], dtype=_CATEGORY),
         pl.Series("library", [f.library if f else None for f in found], dtype=_CATEGORY),
         pl.Series("lookalike", [f.lookalike if f else False for f in found], dtype=pl.Boolean),
+        pl.Series("group_size", [f.group_size if f else None for f in found], dtype=pl.Int64),
+        pl.Series("barrier", [f.barrier if f else False for f in found], dtype=pl.Boolean),
     )
 
 

@@ -31,12 +31,17 @@ CALL_KINDS = {
     "AllGather": "all_gather",
     "ReduceScatter": "reduce_scatter",
     "AlltoAll": "all_to_all",
+    "AllToAll": "all_to_all",
     "Broadcast": "broadcast",
     "Bcast": "broadcast",
     "Reduce": "reduce",
     "Send": "send_recv",
     "Recv": "send_recv",
 }
+
+
+#: Kinds that NCCL makes of sends and receives, in kernels that are named after these.
+_MADE_OF_SENDS = ("all_to_all",)
 
 
 @dataclass(frozen=True)
@@ -67,19 +72,23 @@ def communicator_ranks(ranges: pl.DataFrame, entries: pl.DataFrame) -> list[Comm
 def with_payloads(
     collectives: pl.DataFrame, ranges: pl.DataFrame, nodes: pl.DataFrame, entries: pl.DataFrame
 ) -> pl.DataFrame:
-    """Add message_bytes and communicator to collectives (row, process, thread, launch_start, graph_node, kind).
+    """Add message_bytes, communicator and asked to collectives (row, process, thread, launch_start, graph_node, kind).
 
     ranges, nodes, entries: ranges, graph_nodes and payload_entries of the Trace.
-    Both are null where the trace does not tell. Bytes are as the call passes them: per rank for all-gather
-    and reduce-scatter.
+    All are null where the trace does not tell. Bytes are as the call passes them: per rank for all-gather
+    and reduce-scatter. asked: the kind of collective that was asked for, where the kernel is named after what it is
+    made of.
     """
     calls = _calls(ranges, entries)
     issue = _issue_points(collectives, nodes)
     # No range encloses two launches of different calls but GroupEnd, so the innermost is the call.
     inside = _innermost(issue, calls)
     grouped = inside.filter(pl.col("call") == _GROUP_END)
-    direct = inside.filter(pl.col("call_kind") == pl.col("kind")).select("row", "message_bytes", "communicator")
-    resolved = pl.concat([direct, _from_groups(grouped, calls)]).unique("row", keep="first")
+    made_of_sends = (pl.col("kind") == "send_recv") & pl.col("call_kind").is_in(_MADE_OF_SENDS)
+    direct = inside.filter((pl.col("call_kind") == pl.col("kind")) | made_of_sends).select(
+        "row", "message_bytes", "communicator", asked=pl.when(made_of_sends).then("call_kind")
+    )
+    resolved = pl.concat([direct, _from_groups(grouped, calls)], how="diagonal").unique("row", keep="first")
     return collectives.join(resolved, on="row", how="left")
 
 

@@ -19,6 +19,7 @@ from nsysan.metrics.lines import CLAIMED, Line
 from nsysan.metrics.link import Link
 from nsysan.model.ranks import Rank
 from nsysan.model.steps.step_windows import StepMethod
+from nsysan.report.replica import GroupRow, Replica
 from nsysan.report.timeline import Timeline
 from nsysan.text import counted, ms
 from nsysan.trace.graph_mode import GraphMode
@@ -61,6 +62,7 @@ class Report:
     of the model, beside the measured. findings: most severe first.
     counters: empty where no GPU metrics were captured. counter_lanes: one frame a timeline (see
     counter_lanes.counter_lanes), none without GPU metrics.
+    replica: number of the one that all of this is of; replicas: every one, which has its own. groups: of all of them.
     """
 
     version: str
@@ -82,6 +84,9 @@ class Report:
     quality: list[Quality]
     counters: list[Counter]
     counter_lanes: list[pl.DataFrame]
+    replica: int
+    replicas: list[Replica]
+    groups: list[GroupRow]
 
     def late_sentence(self) -> str:
         """Who is late, by how much, and why; or why nobody is named."""
