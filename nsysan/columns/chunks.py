@@ -91,10 +91,10 @@ class _Numbers:
             self._add_nulls(rows)
             return
         # By their buffers: pyarrow's own ways to numpy, and from it, import pandas.
-        told, data = column.buffers()
+        validity, data = column.buffers()
         values = np.frombuffer(data, dtype=np.int64, count=rows + column.offset)[column.offset :]
         if column.null_count:
-            bits = np.unpackbits(np.frombuffer(told, dtype=np.uint8), bitorder="little")
+            bits = np.unpackbits(np.frombuffer(validity, dtype=np.uint8), bitorder="little")
             valid = bits[column.offset : column.offset + rows].astype(np.bool_)
             values = np.where(valid, values, 0)
         small = self._dtype is np.int32 and values.min() >= _INT32.min and values.max() <= _INT32.max
@@ -148,8 +148,8 @@ class _Numbers:
                     valid[first + filled : first + filled + len(part)] = part
             values[first : first + size] = 0 if block is None else block[:size]
             first += size
-        told = None if valid is None else pa.py_buffer(np.packbits(valid, bitorder="little"))
-        whole = pa.Array.from_buffers(pa.from_numpy_dtype(dtype), total, [told, pa.py_buffer(values)])
+        validity = None if valid is None else pa.py_buffer(np.packbits(valid, bitorder="little"))
+        whole = pa.Array.from_buffers(pa.from_numpy_dtype(dtype), total, [validity, pa.py_buffer(values)])
         return pl.Series(whole)
 
 

@@ -52,11 +52,11 @@ def find_gaps(work: pl.DataFrame, windows: pl.DataFrame, syncs: pl.DataFrame) ->
 
 
 def rank_gaps(
-    times: pl.DataFrame, told: Callable[[_I64], pl.DataFrame], windows: pl.DataFrame, syncs: pl.DataFrame
+    times: pl.DataFrame, around: Callable[[_I64], pl.DataFrame], windows: pl.DataFrame, syncs: pl.DataFrame
 ) -> Iterator[pl.DataFrame]:
     """find_gaps of one rank, without its number, some at a time: their operations need not all be there at once.
 
-    times: TIMES of its operations. told: AROUND_GAPS of those in these rows of `times`. windows: by begin.
+    times: TIMES of its operations. around: AROUND_GAPS of those in these rows of `times`. windows: by begin.
     """
     begins, ends, rows = (times[name].to_numpy() for name in TIMES)
     order = by_begin(begins, ends, rows)
@@ -71,13 +71,13 @@ def rank_gaps(
     for first in range(0, max(len(following), 1), _AT_ONCE):
         some = slice(first, first + _AT_ONCE)
         after, last = (at[some] if order is None else order[at[some]] for at in (following, setter))
-        yield _caused(dry[some], until[some], told, after, last, windows, syncs)
+        yield _caused(dry[some], until[some], around, after, last, windows, syncs)
 
 
 def _caused(
     dry: _I64,
     begun: _I64,
-    told: Callable[[_I64], pl.DataFrame],
+    around: Callable[[_I64], pl.DataFrame],
     following: _I64,
     before: _I64,
     windows: pl.DataFrame,
@@ -88,8 +88,8 @@ def _caused(
     window = by_time(dry, starts, finishes)
     inside = window >= 0
     dry, begun, window = dry[inside], begun[inside], window[inside]
-    after = told(following[inside])
-    last = told(before[inside]).select("stream", "context", "correlation", "graph_node")
+    after = around(following[inside])
+    last = around(before[inside]).select("stream", "context", "correlation", "graph_node")
     gaps = after.with_columns(
         pl.Series("step", windows["step"].to_numpy()[window]),
         pl.Series("begin", dry),

@@ -69,7 +69,7 @@ def arrivals(collectives: pl.DataFrame) -> pl.DataFrame:
     last = first + count - 1
     caused = np.zeros(len(order), dtype=np.int64)
     caused[last] = begun[last] - begun[np.maximum(last - 1, first)]
-    told = {
+    columns = {
         "position": nth + 1,
         "ranks": np.repeat(count, count),
         "lateness": begun - np.repeat(begun[first], count),
@@ -77,7 +77,7 @@ def arrivals(collectives: pl.DataFrame) -> pl.DataFrame:
     }
     place = np.empty(len(order), dtype=np.int64)
     place[order] = np.arange(len(order))
-    return matched.with_columns(pl.Series(name, values[place], dtype=pl.Int64) for name, values in told.items())
+    return matched.with_columns(pl.Series(name, values[place], dtype=pl.Int64) for name, values in columns.items())
 
 
 def caused_by_step(calls: pl.DataFrame) -> pl.DataFrame:

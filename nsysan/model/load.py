@@ -35,11 +35,11 @@ _FEW_UNNAMED = 0.01
 _NO_STREAM = -(1 << 62)
 #: More pairs of a process and a device than any host has.
 _MOST_OWNERS = 1_024
-_WHAT = ("name", "demangled", "type")
+_DESCRIPTION = ("name", "demangled", "type")
 _QUEUE = ("context", "stream")
 _OWNER = ("process", "device")
 #: What no two operations share: one call gives a stream one piece of work at a time.
-_IDENTITY = ("owner", "queue", "start", "end", "correlation", "graph_node", "what")
+_IDENTITY = ("owner", "queue", "start", "end", "correlation", "graph_node", "description")
 
 
 def load_operations(trace: Trace, catalogue: Catalogue) -> Operations:
@@ -58,10 +58,10 @@ def _loaded(trace: Trace, catalogue: Catalogue, beside: Beside) -> Operations:
     trace.release("kernels")
     columns = _side_by_side([frame for frame in frames if len(frame)] or frames[:1])
     del frames
-    keys = [[columns.pop(name) for name in names] for names in (_WHAT, _QUEUE, _OWNER)]
-    (what, whats), (queue, queues), (owner, owners) = each_of(codes, keys)
+    keys = [[columns.pop(name) for name in names] for names in (_DESCRIPTION, _QUEUE, _OWNER)]
+    (description, descriptions), (queue, queues), (owner, owners) = each_of(codes, keys)
     del keys
-    columns |= {"what": pl.Series(what), "queue": pl.Series(queue)}
+    columns |= {"description": pl.Series(description), "queue": pl.Series(queue)}
     if len(owners) > _MOST_OWNERS:
         raise trace.damaged(f"GPU work of {len(owners)} processes and devices")
     owner, owners = _numbered_in_order(owner, owners)
@@ -89,7 +89,7 @@ def _loaded(trace: Trace, catalogue: Catalogue, beside: Beside) -> Operations:
     del calls
     _ = ranges()
     stored = {name: column for name, column in columns.items() if column.null_count() < len(column)}
-    return Operations(owners, first, stored, _classified(whats, what, catalogue), queues, callers)
+    return Operations(owners, first, stored, _classified(descriptions, description, catalogue), queues, callers)
 
 
 def _side_by_side(frames: list[pl.DataFrame]) -> dict[str, pl.Series]:
@@ -142,38 +142,39 @@ def _each_once(columns: dict[str, pl.Series], queues: pl.DataFrame, trace: Trace
         return None
     own, before = pl.Series(after), pl.Series(after - 1)
     streams = queues["stream"].gather(columns["queue"].gather(own))
-    told = streams.is_not_null() & columns["correlation"].gather(own).is_not_null()
+    repeats = streams.is_not_null() & columns["correlation"].gather(own).is_not_null()
     for name in _IDENTITY:
-        told &= columns[name].gather(own).eq_missing(columns[name].gather(before))
-    if not told.any():
+        repeats &= columns[name].gather(own).eq_missing(columns[name].gather(before))
+    if not repeats.any():
         return None
-    trace.leave_out("operations that occur twice", int(told.sum()))
+    trace.leave_out("operations that occur twice", int(repeats.sum()))
     kept_rows = np.ones(len(begun), dtype=np.bool_)
-    kept_rows[after[told.to_numpy()]] = False
+    kept_rows[after[repeats.to_numpy()]] = False
     return np.flatnonzero(kept_rows)
 
 
-def _classified(whats: pl.DataFrame, what: _Codes, catalogue: Catalogue) -> pl.DataFrame:
+def _classified(descriptions: pl.DataFrame, description: _Codes, catalogue: Catalogue) -> pl.DataFrame:
     """The distinct operations with their class; a trace has millions and a hundred names.
 
     Opaque are the kernels without a name, unless so few have none that they count for nothing.
     """
     found = [
         catalogue.classify(name, demangled or name) if type_ == "kernel" else None
-        for name, demangled, type_ in whats.select(_WHAT).iter_rows()
+        for name, demangled, type_ in descriptions.select(_DESCRIPTION).iter_rows()
     ]
     plain = {"graph": WorkClass.OPAQUE}
-    types = whats["type"].to_list()
+    types = descriptions["type"].to_list()
     kernels = np.array([type_ == "kernel" for type_ in types], dtype=np.bool_)
-    unnamed = kernels & (whats["name"].cast(pl.String) == UNNAMED).to_numpy() & whats["demangled"].is_null().to_numpy()
-    counts = np.bincount(what, minlength=len(whats))
+    nameless = (descriptions["name"].cast(pl.String) == UNNAMED) & descriptions["demangled"].is_null()
+    unnamed = kernels & nameless.to_numpy()
+    counts = np.bincount(description, minlength=len(descriptions))
     few = counts[unnamed].sum() <= _FEW_UNNAMED * counts[kernels].sum()
-    told = [
+    op_classes = [
         WorkClass.OPAQUE if hidden and not few else f.op_class if f else plain.get(type_, WorkClass.COPY)
         for f, type_, hidden in zip(found, types, unnamed, strict=True)
     ]
-    return whats.with_columns(
-        pl.Series("cls", told, dtype=_CATEGORY),
+    return descriptions.with_columns(
+        pl.Series("cls", op_classes, dtype=_CATEGORY),
         pl.Series("kind", [f.kind if f else None for f in found], dtype=_CATEGORY),
         pl.Series("library", [f.library if f else None for f in found], dtype=_CATEGORY),
         pl.Series("lookalike", [f.lookalike if f else False for f in found], dtype=pl.Boolean),

@@ -108,7 +108,7 @@ def read(request: ReadRequest) -> LoadedTrace:
     trace = request.source if isinstance(request.source, Trace) else Trace(request.source)
     request.selection.apply_to(trace)
     work = load_operations(trace, load_catalogue())
-    if not work.whats["type"].is_in(["kernel", "graph"]).any():
+    if not work.descriptions["type"].is_in(["kernel", "graph"]).any():
         raise NsysanError(_nothing(trace, request.selection), ExitCode.NOTHING_TO_ANALYSE)
     calls = in_words(work.frame(_OF_CALLS, at=work.of_class(COMMUNICATION)))
     payloads = with_payloads(calls, trace.ranges, trace.graph_nodes, trace.payload_entries)
@@ -167,12 +167,12 @@ def _as_asked(calls: pl.DataFrame) -> pl.DataFrame:
 def _counts(work: Operations, step_windows: StepWindows, key: int) -> pl.DataFrame:
     """Summary.counts of one owner."""
     own = slice(*work.rows(key))
-    member, what = step_windows.member[own].astype(np.int64), work.stored["what"].to_numpy()[own]
-    kinds = len(work.whats)
-    counted = (work.whats["type"] != "memset").to_numpy()
+    member, description = step_windows.member[own].astype(np.int64), work.stored["description"].to_numpy()[own]
+    kinds = len(work.descriptions)
+    counted = (work.descriptions["type"] != "memset").to_numpy()
     first = int(np.searchsorted(step_windows.windows["rank_key"].to_numpy(), key))
-    number = (member - first) * kinds + what
-    chosen = (member >= 0) & counted[what]
+    number = (member - first) * kinds + description
+    chosen = (member >= 0) & counted[description]
     number = number[chosen]
     # Sums of ns are whole and far below 2**53, so that floating point holds them exactly.
     lasted = (work.stored["end"].to_numpy()[own] - work.stored["start"].to_numpy()[own])[chosen].astype(np.float64)
@@ -184,8 +184,8 @@ def _counts(work: Operations, step_windows: StepWindows, key: int) -> pl.DataFra
     else:
         which, place, n = np.unique(number, return_inverse=True, return_counts=True)
         ns = np.bincount(place, weights=lasted)
-    whats = work.whats.select("name", is_communication().alias("communicates"))[which % kinds]
-    counts = whats.with_columns(
+    descriptions = work.descriptions.select("name", is_communication().alias("communicates"))[which % kinds]
+    counts = descriptions.with_columns(
         step_windows.windows["begin"].gather(first + which // kinds).alias("begin"),
         pl.col("name").cast(pl.String),
         pl.Series("n", n, dtype=pl.Int64),

@@ -41,16 +41,15 @@ class Operations:
     A trace has millions of them: what a question needs is made as a frame (`frame`), best of one owner at a time.
 
     owners: process, device; an owner's number is its rank_key. first: row of each owner's first, and the number of all.
-    stored: columns by name, none where it is null throughout (trimmed: 0); what, queue, caller: rows of the tables of
-    these names. whats: name, demangled, type, cls, kind, library, lookalike, group_size,
-    barrier. queues: context, stream. callers: thread,
-    launch.
+    stored: columns by name, none where it is null throughout (trimmed: 0); description, queue, caller: rows of the
+    tables of these names. descriptions: name, demangled, type, cls, kind, library, lookalike, group_size,
+    barrier. queues: context, stream. callers: thread, launch.
     """
 
     owners: pl.DataFrame
     first: _I64
     stored: dict[str, pl.Series]
-    whats: pl.DataFrame
+    descriptions: pl.DataFrame
     queues: pl.DataFrame
     callers: pl.DataFrame
 
@@ -83,9 +82,9 @@ class Operations:
 
     def of_class(self, wanted: Sequence[str], key: int | None = None) -> _I64:
         """Rows of the operations of these classes."""
-        is_wanted = self.whats["cls"].is_in(list(map(str, wanted))).fill_null(False).to_numpy()
+        is_wanted = self.descriptions["cls"].is_in(list(map(str, wanted))).fill_null(False).to_numpy()
         begin, end = (0, len(self)) if key is None else self.rows(key)
-        return np.flatnonzero(is_wanted[self.stored["what"].slice(begin, end - begin).to_numpy()]) + begin
+        return np.flatnonzero(is_wanted[self.stored["description"].slice(begin, end - begin).to_numpy()]) + begin
 
 
 class _Rows:
@@ -107,7 +106,11 @@ class _Rows:
         }
         if name in made:
             return made[name]().cast(OPERATION[name])
-        for table, code in ((self._work.whats, "what"), (self._work.queues, "queue"), (self._work.callers, "caller")):
+        for table, code in (
+            (self._work.descriptions, "description"),
+            (self._work.queues, "queue"),
+            (self._work.callers, "caller"),
+        ):
             if name in table.columns:
                 number = self._stored(code)
                 return self._blank(name) if number is None else table[name].gather(number)

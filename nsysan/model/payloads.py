@@ -115,20 +115,20 @@ def _calls(ranges: pl.DataFrame, entries: pl.DataFrame) -> pl.DataFrame:
     ranges = ranges.filter(pl.col("call").is_in(wanted))
     # Thousands of calls share a handful of payload texts; their bytes differ by what pads them.
     texts = ranges.select("call", "json", pl.col("binary").bin.encode("hex")).cast(pl.Categorical)
-    number, told = codes(texts.get_columns())
+    number, distinct = codes(texts.get_columns())
     schemas = _schemas(entries)
     payloads = [
         _payload(call, text, None if blob is None else bytes.fromhex(blob), schemas)
-        for call, text, blob in told.iter_rows()
+        for call, text, blob in distinct.iter_rows()
     ]
-    told = told.select(
+    parsed = distinct.select(
         pl.Series("message_bytes", [_as_int(p.get(BYTES)) for p in payloads], dtype=pl.Int64),
         pl.Series(
             "communicator", [str(p[COMMUNICATOR]) if COMMUNICATOR in p else None for p in payloads], dtype=pl.String
         ),
     )
     kind = pl.col("call").replace_strict(CALL_KINDS, default=None, return_dtype=pl.String)
-    parsed = told.select(pl.all().gather(pl.Series(number)))
+    parsed = parsed.select(pl.all().gather(pl.Series(number)))
     calls = ranges.select("call", "start", "end", "process", "thread", *parsed.get_columns(), call_kind=kind)
     return calls.sort("thread", "start", "end").with_row_index("range_id")
 

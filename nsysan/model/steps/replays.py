@@ -21,7 +21,7 @@ _OF_REPLAYS = ("begin", "end", "correlation", "graph", "graph_node", "type", "na
 
 def by_replays(work: Operations) -> StepWindows | None:
     """Steps from CUDA graph replays: the whole cycle that ends in a token, which may be one replay or many."""
-    if "graph_node" not in work.stored and not (work.whats["type"] == "graph").any():
+    if "graph_node" not in work.stored and not (work.descriptions["type"] == "graph").any():
         return None
     found, lengths, replays, stepped = Membership(work), set(), 0, 0
     for key in work.keys:
