@@ -1,0 +1,137 @@
+"""What is written in another way: percent signs, escapes, base64, hexadecimal, characters without width; and noise."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import html
+import re
+import unicodedata
+from collections.abc import Callable
+from urllib.parse import unquote
+
+_INVISIBLE = re.compile("[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e007f]")
+_ESCAPED_TOKEN = re.compile(r"[^\s\"'<>(),]{3,65536}")
+_PERCENT = re.compile(r"%[0-9A-Fa-f]{2}")
+_ESCAPE = re.compile(r"\\u\{?[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|\\[nrt/\"']|\\[0-7]{3}|&#?\w{2,8};")
+_HEX = re.compile(r"(?<![A-Za-z0-9])(?:0x)?((?:[0-9A-Fa-f]{2}){8,32768})(?![A-Za-z0-9])")
+_HEX_SPACED = re.compile(r"(?<![\w:])(?:(?:0x|\\x)?[0-9A-Fa-f]{2}[ :,-]{1,2}){7,4096}(?:0x|\\x)?[0-9A-Fa-f]{2}(?![\w:])")
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{16,65536}={0,2}")
+_DIGEST = re.compile(r"(?<![A-Za-z0-9])(?<!0[xX])[0-9A-Fa-f]{32,128}(?![A-Za-z0-9])")
+_NOISE = re.compile(r"(?<![A-Za-z0-9+/=_$.])[A-Za-z0-9+/]{24,4096}={0,2}(?![A-Za-z0-9+/=])")
+_PRINTABLE = re.compile(rb"[\x20-\x7e\s]*")
+_RUN = re.compile(rb"[\x20-\x7e]{12,}")
+#: Bytes of printable text that no name holds by chance when it is decoded.
+_LONG = 24
+#: Shares of neighbours in a text that are of unlike kind (upper case, lower case, digit): 0.62 in noise.
+_UNLIKE = 0.45
+MASKED = "<encoded>"
+
+
+def visible(text: str) -> str:
+    """The text without characters that are not seen, and with the usual ones for their look-alikes in Unicode."""
+    return text if text.isascii() else unicodedata.normalize("NFKC", _INVISIBLE.sub("", text))
+
+
+def mask_encoded(text: str, telling: Callable[[str], bool]) -> str:
+    """The text without words that, decoded, tell something; telling: whether a plain text does."""
+    if "%" in text or "\\" in text or "&" in text:
+        text = _ESCAPED_TOKEN.sub(lambda match: MASKED if _escaped_tells(match[0], telling) else match[0], text)
+    text = _HEX.sub(lambda match: MASKED if _is_text(bytes.fromhex(match[1])) else match[0], text)
+    text = _HEX_SPACED.sub(_spaced, text)
+    return _BASE64.sub(lambda match: MASKED if _base64_tells(match[0], telling) else match[0], text)
+
+
+def mask_noise(text: str) -> str:
+    """The text without digests and without words too mixed to be anybody's names: keys of unknown form."""
+    text = _DIGEST.sub(lambda match: "<hash>" if _is_digest(match[0]) else match[0], text)
+    return _NOISE.sub(lambda match: "<key>" if is_noise(match[0]) else match[0], text)
+
+
+def is_noise(word: str) -> bool:
+    """Whether upper case, lower case and digits are as mixed as chance mixes them."""
+    if word.startswith("_Z") or "//" in word:
+        return False
+    kinds = [_kind(character) for character in word]
+    if min(kinds.count(kind) for kind in "Aa0") < 3:
+        return False
+    unlike = sum(a != b for a, b in zip(kinds, kinds[1:], strict=False))
+    return unlike >= _UNLIKE * (len(word) - 1)
+
+
+def _kind(character: str) -> str:
+    return "0" if character.isdigit() else "A" if character.isupper() else "a" if character.islower() else "+"
+
+
+def _is_digest(word: str) -> bool:
+    """Triton once named its arguments 0d1d2de3: few letters; a digest has many."""
+    lowered = set(word.lower())
+    return len(lowered & set("abcdef")) >= 4 and len(lowered & set("0123456789")) >= 4
+
+
+def _escaped_tells(token: str, telling: Callable[[str], bool]) -> bool:
+    found = token
+    for _ in range(3):
+        plain = unescaped(found)
+        if plain == found:
+            return False
+        if telling(plain):
+            return True
+        found = plain
+    return False
+
+
+def unescaped(text: str) -> str:
+    """The text with percent signs, backslashes and entities resolved once."""
+    if _PERCENT.search(text):
+        text = unquote(text)
+    if "\\" in text and _ESCAPE.search(text):
+        text = _ESCAPE.sub(_character, text)
+    return html.unescape(text) if "&" in text else text
+
+
+def _character(match: re.Match[str]) -> str:
+    body = match[0][1:]
+    if body[0] in "ux":
+        return chr(int(body[1:].strip("{"), 16))
+    if body[0].isdigit():
+        return chr(int(body, 8))
+    return {"n": "\n", "r": "\r", "t": "\t"}.get(body[0], body[0] if match[0][0] == "\\" else match[0])
+
+
+def _spaced(match: re.Match[str]) -> str:
+    pairs = re.findall(r"(?<![0-9A-Fa-f])[0-9A-Fa-f]{2}(?![0-9A-Fa-f])", match[0].replace("0x", " ").replace("\\x", " "))
+    return MASKED if _is_text(bytes(int(pair, 16) for pair in pairs)) else match[0]
+
+
+def _base64_tells(token: str, telling: Callable[[str], bool]) -> bool:
+    """Whether a word, read as base64 from any of its letters on, holds a text that tells, or any that is long."""
+    body = token.rstrip("=").replace("-", "+").replace("_", "/")
+    if any(_is_text(_decoded(part)) for part in (body, *re.split("[_-]", token.rstrip("="))) if len(part) >= 16):
+        return True
+    for begin in range(4):
+        for run in _RUN.findall(_decoded(body[begin:])):
+            if len(run) >= _LONG or telling(run.decode("ascii")):
+                return True
+    return False
+
+
+def _decoded(word: str) -> bytes:
+    """The bytes of base64; letters at its end that make no byte are left out."""
+    word = word[: len(word) - (len(word) % 4 == 1)]
+    try:
+        return base64.b64decode(word + "=" * (-len(word) % 4))
+    except (binascii.Error, ValueError):
+        return b""
+
+
+def _is_text(data: bytes) -> bool:
+    """Whether bytes are a text in ASCII or in UTF-16: a name that is decoded by mistake gives none."""
+    if len(data) < 8:
+        return False
+    if _PRINTABLE.fullmatch(data):
+        return True
+    for low, zero in ((data[::2], data[1::2]), (data[1::2], data[::2])):
+        if not any(zero) and _PRINTABLE.fullmatch(low):
+            return True
+    return False

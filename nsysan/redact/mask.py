@@ -1,0 +1,68 @@
+"""The pass that masks: every kind of secret that can be told by its form, in the order in which they may overlap."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from nsysan.redact.addresses import mask_cards, mask_ips, mask_uuids
+from nsysan.redact.encoded import mask_encoded, mask_noise, visible
+from nsysan.redact.hosts import mask_hosts
+from nsysan.redact.keys import mask_keys
+from nsysan.redact.paths import mask_mail, mask_paths, mask_rooted, mask_urls
+from nsysan.redact.settings import mask_certificates, mask_settings, mask_tokens
+
+
+@dataclass(frozen=True)
+class Step:
+    """One kind of secret: what it is called, and the function that masks it."""
+
+    kind: str
+    mask: Callable[[str], str]
+
+
+_FIRST = (
+    Step("key or certificate", mask_certificates),
+    Step("URL", mask_urls),
+    Step("key or token", mask_keys),
+    Step("setting", mask_settings),
+    Step("key or token", mask_tokens),
+    Step("mail address", mask_mail),
+)
+_LAST = (
+    Step("UUID", mask_uuids),
+    Step("card address", mask_cards),
+    Step("host name", mask_hosts),
+    Step("IP address", mask_ips),
+    Step("key or token", mask_noise),
+)
+_OF_LABELS = (*_FIRST, Step("path", mask_paths), *_LAST)
+_OF_CODE = (*_FIRST, Step("path", mask_rooted), *_LAST)
+
+
+def masked(text: str, *, code: bool = False) -> tuple[str, list[str]]:
+    """The text without what its form gives away, and the kinds of what was masked.
+
+    code: it is the name of a kernel or call, in which slashes and colons mean something else.
+    """
+    seen = visible(text)
+    done, kinds = _through(seen, _OF_CODE if code else _OF_LABELS)
+    decoded = mask_encoded(done, _tells)
+    if decoded != done:
+        kinds.append("encoded text")
+    # Where nothing is masked, the text stays as it was written.
+    return (decoded, kinds) if kinds else (text, [])
+
+
+def _through(text: str, steps: tuple[Step, ...]) -> tuple[str, list[str]]:
+    kinds = []
+    for step in steps:
+        done = step.mask(text)
+        if done != text:
+            kinds.append(step.kind)
+            text = done
+    return text, kinds
+
+
+def _tells(text: str) -> bool:
+    return bool(_through(text, _OF_LABELS)[1])
