@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from nsysan.metrics.run import Run
-    from nsysan.model.narrow import Narrow
+    from nsysan.model.selection import Narrow
+    from nsysan.run.run import Run
     from nsysan.trace.export import Trace
 
 __version__ = "0.1.0"
@@ -40,8 +40,8 @@ def analyze(
     use_nvtx: bool = True,
     narrow: Narrow | None = None,
 ) -> Run:
-    """Find ranks, steps and collectives of a trace, or of a run's traces (see nsysan.model.run.build_model)."""
-    from nsysan.metrics.run import analyze
-    from nsysan.model.narrow import WHOLE
+    """Find ranks, steps and collectives of a trace, or of a run's traces (see nsysan.run.model.build_model)."""
+    from nsysan.model.selection import WHOLE
+    from nsysan.run.run import analyze
 
     return analyze(traces, steps, use_nvtx=use_nvtx, narrow=narrow or WHOLE)

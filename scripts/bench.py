@@ -30,7 +30,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from nsysan.processors import processors
+from nsysan.columns.processors import processors
 from nsysan.trace.guard import read_only_uri
 
 SCRIPT = Path(__file__).resolve()
@@ -123,16 +123,14 @@ def stages(path: Path) -> dict[str, list[float]]:
         return result
 
     def load() -> None:
-        import nsysan.report.build
-        import nsysan.report.document
-        import nsysan.report.html  # noqa: F401
+        pass
 
     timed("import", load)
     import nsysan
+    from nsysan.diagnosis.diagnosis import diagnose
+    from nsysan.page.html import to_html
     from nsysan.report.build import build_report
-    from nsysan.report.diagnosis import diagnose
     from nsysan.report.document import to_json
-    from nsysan.report.html import to_html
 
     trace = timed("open", lambda: nsysan.open_trace(path))
     store = trace._file

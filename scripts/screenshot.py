@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from nsysan.report.png import find_browser
+from nsysan.page.png import find_browser
 
 ROOT = Path(__file__).parent.parent
 SIZE = "1280,1340"

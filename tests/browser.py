@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Dialog, Page, Route, sync_playwright
 
-from nsysan.report.png import find_browser
+from nsysan.page.png import find_browser
 
 #: A machine that runs many things at once takes its time; what is never drawn is drawn no later.
 PATIENCE_MS = 120_000

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import settings
 
 import nsysan
-from nsysan.metrics.run import Run
+from nsysan.run.run import Run
 from tests.fixtures import unpacked
 
 # How long an example takes says more of the machine than of the code.

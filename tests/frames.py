@@ -10,9 +10,9 @@ import numpy.typing as npt
 import polars as pl
 
 import nsysan
-from nsysan.metrics.run import Run
 from nsysan.metrics.skew import Straggler, arrivals, find_straggler, late_calls
-from nsysan.model.matching import MATCHED
+from nsysan.run.matching import MATCHED
+from nsysan.run.run import Run
 from tests.tracebuilder import ALLREDUCE_KERNEL, COMPUTE_KERNEL, TraceBuilder
 
 I64 = npt.NDArray[np.int64]

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 import nsysan
+from nsysan.diagnosis.collectives import counted_steps
 from nsysan.metrics.bandwidth import Speed, peak_share, speed, total_bytes
-from nsysan.metrics.run import Run
-from nsysan.report import figures
+from nsysan.page import figures
+from nsysan.page.html import to_html
 from nsysan.report.build import Report, build_report
-from nsysan.report.collectives import counted_steps
 from nsysan.report.document import to_document
-from nsysan.report.html import to_html
 from nsysan.report.terminal import to_text
+from nsysan.run.run import Run
 from tests.clitools import paper_trace, run_cli
 from tests.tracebuilder import ALLREDUCE_KERNEL, TraceBuilder, decode_loop
 

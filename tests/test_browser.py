@@ -15,9 +15,9 @@ from playwright.sync_api import Browser
 from plotly.offline import get_plotlyjs
 
 import nsysan
+from nsysan.page.html import to_html
+from nsysan.page.palette import COLOURS, COUNTER_COLOURS
 from nsysan.report.build import Report, build_report
-from nsysan.report.html import to_html
-from nsysan.report.palette import COLOURS, COUNTER_COLOURS
 from tests.browser import Opened, launched, opened
 from tests.clitools import graph_level_trace, paper_trace
 from tests.test_html import attacked

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from nsysan import ExitCode
+from nsysan.check.judge import check, metric_of
+from nsysan.check.rules import KINDS, METRICS, Address, parse_rule
 from nsysan.model.classes import load_catalogue
-from nsysan.report.check import check, metric_of
-from nsysan.report.rules import KINDS, METRICS, Address, parse_rule
 from tests.clitools import graph_level_trace, paper_trace, run_cli
 from tests.tracebuilder import TraceBuilder, decode_loop
 

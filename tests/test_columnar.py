@@ -13,8 +13,8 @@ import pytest
 
 import nsysan
 from nsysan import ExitCode, NsysanError
+from nsysan.columns.chunks import Chunks
 from nsysan.trace import columnar
-from nsysan.trace.chunks import Chunks
 from nsysan.trace.columnar import ColumnarFolder
 from nsysan.trace.store import Where
 from tests.clitools import run_cli

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nsysan.trace import codes as coding
-from nsysan.trace.chunks import Chunks, fitted
-from nsysan.trace.codes import codes, looked_up, numbered
+from nsysan.columns import codes as coding
+from nsysan.columns.chunks import Chunks, fitted
+from nsysan.columns.codes import codes, looked_up, numbered
 
 I64, I32, BYTES = pl.Int64(), pl.Int32(), pl.Binary()
 #: Few values, near each other and far apart, as ids of threads are.
@@ -79,7 +79,7 @@ def test_parts_make_the_column_that_they_are_of(parts: list[list[int | None]], c
 
 
 def test_blocks_are_joined_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nsysan.trace.chunks._BLOCK", 1_000)
+    monkeypatch.setattr("nsysan.columns.chunks._BLOCK", 1_000)
     chunks = Chunks({"a": I32})
     rows = np.arange(10_000)
     for part in np.array_split(rows, 33):

@@ -21,16 +21,16 @@ from hypothesis import strategies as st
 
 import nsysan
 from nsysan import ExitCode
-from nsysan.metrics.run import Run
-from nsysan.metrics.significance import holm, mann_whitney
-from nsysan.report import compare as compare_module
-from nsysan.report.compare import CHANGED, FEW, INCOMPARABLE, NOISE, Comparison, Figure, compare
-from nsysan.report.compare_document import to_document, to_json
-from nsysan.report.compare_html import to_html
-from nsysan.report.compare_text import to_markdown, to_text
-from nsysan.report.scaling import lost_sentence, replicas_sentence, widening_sentence
-from nsysan.report.side import Side, build_side
-from nsysan.report.side_families import match_families
+from nsysan.compare import comparison as compare_module
+from nsysan.compare.comparison import CHANGED, FEW, INCOMPARABLE, NOISE, Comparison, Figure, compare
+from nsysan.compare.document_of import to_document, to_json
+from nsysan.compare.families import match_families
+from nsysan.compare.page_of import to_html
+from nsysan.compare.scaling import lost_sentence, replicas_sentence, widening_sentence
+from nsysan.compare.side import Side, build_side
+from nsysan.compare.significance import holm, mann_whitney
+from nsysan.compare.text_of import to_markdown, to_text
+from nsysan.run.run import Run
 from tests.clitools import graph_level_trace, run_cli
 from tests.test_html import HOSTILE, Page, strings
 from tests.tracebuilder import COMPUTE_KERNEL, TraceBuilder, decode_loop

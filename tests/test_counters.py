@@ -11,14 +11,14 @@ import polars as pl
 import pytest
 
 import nsysan
+from nsysan.columns.intervals import atoms
 from nsysan.metrics.counters import MIN_SAMPLES, Counter, Part
-from nsysan.metrics.intervals import atoms
-from nsysan.metrics.run import Run
-from nsysan.model.samples import METRICS, known_metrics, load_samples
+from nsysan.page.html import to_html
 from nsysan.report.build import Report, build_report
-from nsysan.report.html import to_html
 from nsysan.report.terminal import to_text
 from nsysan.report.timeline import MAX_POINTS, Timeline, counter_lanes
+from nsysan.run.run import Run
+from nsysan.run.samples import METRICS, known_metrics, load_samples
 from nsysan.trace.sqlite import SqliteFile
 from nsysan.trace.store import Where
 from tests.clitools import paper_trace, run_cli

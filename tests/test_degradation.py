@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 import nsysan
 from nsysan import ExitCode, NsysanError
+from nsysan.page.html import to_html
 from nsysan.report.build import build_report
 from nsysan.report.document import to_document, to_json
-from nsysan.report.html import to_html
 from nsysan.report.terminal import to_text
 from tests.tracebuilder import ALLREDUCE_KERNEL, COMPUTE_KERNEL, SCHEMA, TraceBuilder, decode_loop
 

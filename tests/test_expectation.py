@@ -11,8 +11,8 @@ import polars as pl
 import pytest
 
 import nsysan
-from nsysan.metrics.run import Run
-from nsysan.model.expectation import Expectation, compare_with, expectation, fill_bytes
+from nsysan.diagnosis.expectation import Expectation, compare_with, expectation, fill_bytes
+from nsysan.run.run import Run
 from tests.clitools import paper_trace, run_cli
 from tests.tracebuilder import TraceBuilder, decode_loop
 

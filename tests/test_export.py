@@ -17,9 +17,9 @@ import nsysan
 from nsysan import ExitCode
 from nsysan.metrics.ledger import IDLE, LINES
 from nsysan.metrics.partition import partition
-from nsysan.metrics.run import Run
-from nsysan.report.perfetto import choose_steps, packed, to_perfetto
-from nsysan.report.perfetto.host import nested_lanes
+from nsysan.perfetto import choose_steps, packed, to_perfetto
+from nsysan.perfetto.host import nested_lanes
+from nsysan.run.run import Run
 from tests.clitools import graph_level_trace, paper_trace, run_cli
 from tests.tracebuilder import ALLREDUCE_KERNEL, COMPUTE_KERNEL, TraceBuilder, decode_loop
 from tests.traceprocessor import ask

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 import nsysan
-from nsysan.metrics.run import Run
+from nsysan.diagnosis.collectives import size_series
 from nsysan.report.build import Report, build_report
-from nsysan.report.collectives import size_series
 from nsysan.report.document import to_document
 from nsysan.report.terminal import to_text
+from nsysan.run.run import Run
 from tests.tracebuilder import ALLREDUCE_KERNEL, COMPUTE_KERNEL, TraceBuilder, decode_loop
 
 COMM = 0x77

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 import nsysan
-from nsysan.metrics.run import Run
-from nsysan.metrics.wire import Link, Reference
-from nsysan.report.diagnosis import diagnose
-from nsysan.report.findings import HIGH, LOW, MEDIUM, SEVERITIES, Finding, custom_all_reduce_limit, find, wrong_wire
+from nsysan.diagnosis.diagnosis import diagnose
+from nsysan.diagnosis.findings import HIGH, LOW, MEDIUM, SEVERITIES, Finding, custom_all_reduce_limit, find, wrong_wire
+from nsysan.metrics.link import Link, Reference
+from nsysan.run.run import Run
 from tests.clitools import graph_level_trace, paper_trace, run_cli
 from tests.tracebuilder import ALLREDUCE_KERNEL, COMPUTE_KERNEL, TraceBuilder, decode_loop
 

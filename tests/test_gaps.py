@@ -14,7 +14,7 @@ import nsysan
 from nsysan.metrics import gaps as finding
 from nsysan.metrics.gaps import MEANING, find_gaps, gap_medians
 from nsysan.metrics.ledger import build_ledger
-from nsysan.metrics.run import Run
+from nsysan.run.run import Run
 from tests.conftest import REAL_TRACES
 from tests.tracebuilder import COMPUTE_KERNEL, Process, TraceBuilder
 

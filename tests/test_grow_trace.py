@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 
 import nsysan
-from nsysan.metrics.run import Run
+from nsysan.run.run import Run
 
 SCRIPT = Path(__file__).parent.parent / "scripts" / "grow_trace.py"
 NOT_FIGURES = ("step", "rank", "start_ns")

@@ -21,15 +21,15 @@ import polars as pl
 import pytest
 
 import nsysan
-from nsysan.metrics.run import Run
-from nsysan.report import figures
+from nsysan.page import figures
+from nsysan.page.glossary import linked
+from nsysan.page.html import to_html
+from nsysan.page.lanes import decimation_note
+from nsysan.page.top import numbers
 from nsysan.report.build import Report, build_report
-from nsysan.report.glossary import linked
-from nsysan.report.html import to_html
-from nsysan.report.lanes import decimation_note
-from nsysan.report.lead import numbers
 from nsysan.report.terminal import to_text
 from nsysan.report.timeline import Timeline, decimated, fair_limit
+from nsysan.run.run import Run
 from tests.clitools import graph_level_trace, paper_trace, run_cli
 from tests.tracebuilder import TraceBuilder, decode_loop
 
@@ -528,9 +528,9 @@ def test_the_pages_data_tell_the_timeline(paper: Report, paper_page: Page) -> No
 
 def test_a_page_stays_small_whatever_the_trace(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     report = report_of(paper_trace(tmp_path / "t.sqlite"))
-    monkeypatch.setattr("nsysan.report.figures.MAX_POINTS", 8)
-    monkeypatch.setattr("nsysan.report.lanes._MAX_NAMES", 2)
-    monkeypatch.setattr("nsysan.report.lanes._MAX_LEDGERS", 8)
+    monkeypatch.setattr("nsysan.page.figures.MAX_POINTS", 8)
+    monkeypatch.setattr("nsysan.page.lanes._MAX_NAMES", 2)
+    monkeypatch.setattr("nsysan.page.lanes._MAX_LEDGERS", 8)
     page = Page(to_html(report))
     # 4 ranks and 4 steps are 16 points, so every second step is shown, and the page says so.
     period = page.figures["figure-period"]

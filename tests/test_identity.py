@@ -8,10 +8,10 @@ import polars as pl
 import pytest
 
 import nsysan
-from nsysan.metrics.run import Run
 from nsysan.model.classes import load_catalogue
 from nsysan.model.load import load_operations
 from nsysan.model.operations import OPERATION
+from nsysan.run.run import Run
 from tests.tracebuilder import ALLREDUCE_KERNEL, COMPUTE_KERNEL, Process, TraceBuilder, decode_loop
 
 COMM = 0xABCDEF

@@ -16,7 +16,7 @@ _MOMENTS = 60
 _AT_A_LINE = """
 import os, signal, sys
 from pathlib import Path
-from nsysan.report import output
+from nsysan import output
 which, moment, path = signal.Signals(int(sys.argv[1])), int(sys.argv[2]), Path(sys.argv[3])
 lines = 0
 def line(frame, event, argument):

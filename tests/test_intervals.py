@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nsysan.metrics import intervals as algebra
-from nsysan.metrics.intervals import I64, atoms, line_of_mask
+from nsysan.columns import intervals as algebra
+from nsysan.columns.intervals import I64, atoms, line_of_mask
 
 CLASSES = 3
 Interval = tuple[int, int, int]

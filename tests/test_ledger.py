@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import nsysan
 from nsysan.metrics.ledger import build_ledger
-from nsysan.metrics.run import Run
+from nsysan.run.run import Run
 from tests.tracebuilder import ALLREDUCE_KERNEL, COMPUTE_KERNEL, TraceBuilder, decode_loop
 
 PRECEDENCE = ("compute", "wait", "fused", "wire", "comm_unsplit", "copy", "graph")

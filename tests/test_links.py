@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 import nsysan
-from nsysan.metrics.run import Run
-from nsysan.metrics.wire import Link, Message, judge_link
-from nsysan.model.links import GpuLink, load_links
+from nsysan.metrics.link import Link, Message, judge_link
+from nsysan.model.gpu_links import GpuLink, load_links
 from nsysan.report.build import build_report
 from nsysan.report.document import to_document
 from nsysan.report.terminal import to_text
+from nsysan.run.run import Run
 from nsysan.trace.topology import Topology, parse_topology
 from tests.tracebuilder import TraceBuilder, decode_loop
 

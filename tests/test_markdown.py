@@ -11,10 +11,10 @@ import pytest
 
 import nsysan
 from nsysan import ExitCode
-from nsysan.metrics.run import Run
 from nsysan.report.build import build_report
 from nsysan.report.markdown import to_markdown
 from nsysan.report.markup import code, escaped, rows
+from nsysan.run.run import Run
 from tests.clitools import paper_trace, run_cli
 from tests.tracebuilder import TraceBuilder, decode_loop
 

@@ -12,7 +12,7 @@ import pytest
 import nsysan
 from nsysan import ExitCode, NsysanError
 from nsysan.cli.options import steps_of
-from nsysan.model.narrow import WHOLE, Narrow
+from nsysan.model.selection import WHOLE, Narrow
 from tests.clitools import paper_trace, run_cli
 from tests.tracebuilder import COMPUTE_KERNEL, TraceBuilder
 

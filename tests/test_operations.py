@@ -10,13 +10,13 @@ import polars as pl
 import pytest
 
 import nsysan
-from nsysan.metrics.run import Run
 from nsysan.model import classes, load
 from nsysan.model.classes import load_catalogue
 from nsysan.model.load import load_operations
-from nsysan.model.narrow import Narrow
 from nsysan.model.operations import OPERATION
-from nsysan.model.part import Part
+from nsysan.model.selection import Narrow
+from nsysan.run.placed import Part
+from nsysan.run.run import Run
 from tests.tracebuilder import TraceBuilder, decode_loop
 
 Analyze = Callable[[str], Run]

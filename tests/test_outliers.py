@@ -10,9 +10,9 @@ import polars as pl
 import pytest
 
 from nsysan.metrics.outliers import Outlier
-from nsysan.metrics.run import Run
 from nsysan.report.build import build_report
 from nsysan.report.terminal import to_text
+from nsysan.run.run import Run
 from tests.frames import lockstep_run
 
 SHAPE = (3, 9, 4)

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 import nsysan
-from nsysan.metrics.run import Run
+from nsysan.run.run import Run
 from tests.tracebuilder import ALLREDUCE_KERNEL, Process, TraceBuilder, decode_loop
 
 ALLGATHER_KERNEL = "ncclDevKernel_AllGather_RING_LL"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nsysan.model.period import Repetition, find_repetition
+from nsysan.model.steps.period import Repetition, find_repetition
 
 LAYER = [1, 2, 3]
 SAMPLE = [9]

@@ -16,9 +16,9 @@ import pytest
 
 import nsysan
 from nsysan import ExitCode
+from nsysan.page.palette import COLOURS
+from nsysan.page.png import BROWSER, CHARTS, find_painter, paths
 from nsysan.report.build import build_report
-from nsysan.report.palette import COLOURS
-from nsysan.report.png import BROWSER, CHARTS, find_painter, paths
 from tests.clitools import paper_trace, run_cli
 
 Bytes = npt.NDArray[np.uint8]
@@ -120,7 +120,7 @@ def test_without_a_browser_it_says_what_to_install(
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv(BROWSER, named)
     if not named:
-        monkeypatch.setattr("nsysan.report.png.find_spec", lambda name: None if name == "kaleido" else find_spec(name))
+        monkeypatch.setattr("nsysan.page.png.find_spec", lambda name: None if name == "kaleido" else find_spec(name))
     result = run_cli(capsys, "report", paper_trace(tmp_path / "t.sqlite"), "--png", tmp_path / "c")
     assert result.code == ExitCode.OUTPUT_UNWRITABLE
     assert ("NSYSAN_BROWSER names no-such-browser" if named else "install Chromium or Chrome") in result.err
@@ -148,7 +148,7 @@ def test_kaleido_draws_where_there_is_no_browser_of_ones_own(
     monkeypatch.setenv("BROWSER_PATH", browser)
     painter = find_painter()
     assert painter.name == "kaleido"
-    from nsysan.report.figures import ledger_bars
+    from nsysan.page.figures import ledger_bars
 
     report = build_report(nsysan.analyze(nsysan.open_trace(paper_trace(tmp_path / "t.sqlite"))), "0")
     width, height, counts = colours(painter.draw(ledger_bars(report), 600, 300))

@@ -8,10 +8,10 @@ from statistics import median
 import polars as pl
 import pytest
 
-from nsysan.metrics.run import Run
 from nsysan.model.classes import COLLECTIVE
 from nsysan.report.build import Report, build_report
 from nsysan.report.terminal import to_text
+from nsysan.run.run import Run
 from tests.conftest import REAL_TRACES
 
 Analyze = Callable[[str], Run]

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nsysan
-from nsysan.metrics.run import Run
-from nsysan.model.matching import match_collectives
+from nsysan.run.matching import match_collectives
+from nsysan.run.run import Run
 from tests.tracebuilder import ALLREDUCE_KERNEL, COMPUTE_KERNEL, Process, TraceBuilder
 
 STEPS, CALLS = 6, 5

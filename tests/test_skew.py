@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nsysan
-from nsysan.metrics.run import Run
 from nsysan.metrics.skew import PARTS, Straggler, arrivals, find_straggler, late_calls
+from nsysan.run.run import Run
 from tests.frames import I64, lockstep
 from tests.tracebuilder import ALLREDUCE_KERNEL, COMPUTE_KERNEL, TraceBuilder, decode_loop
 

@@ -11,8 +11,8 @@ import pytest
 
 import nsysan
 from nsysan import ExitCode, NsysanError
-from nsysan.metrics.run import Run
-from nsysan.model.engines import load_engines
+from nsysan.model.steps.engines import load_engines
+from nsysan.run.run import Run
 from tests.tracebuilder import ALLREDUCE_KERNEL, COMPUTE_KERNEL, Process, TraceBuilder, decode_loop
 
 STEP_NS = 100_000

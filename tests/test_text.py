@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 import nsysan
+from nsysan.diagnosis.quality import OK
 from nsysan.report.build import build_report
-from nsysan.report.quality import OK
 from nsysan.report.terminal import to_text
-from nsysan.report.text import counted, numbered
+from nsysan.text import counted, numbered
 from tests.tracebuilder import ALLREDUCE_KERNEL, COMPUTE_KERNEL, TraceBuilder
 
 #: "1 calls", "ranks 1 are", but not "of 1 ranks" of a larger number, "0.1 calls" or "1 of 4 calls".

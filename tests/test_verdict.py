@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 import nsysan
-from nsysan.metrics.verdict import THRESHOLDS, Verdict, judge
+from nsysan.diagnosis.verdict import THRESHOLDS, Verdict, judge
 from nsysan.metrics.whatif import WhatIf
 from nsysan.report.build import build_report
 from nsysan.report.document import to_document

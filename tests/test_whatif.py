@@ -10,9 +10,9 @@ import polars as pl
 import pytest
 
 import nsysan
-from nsysan.metrics.run import Run
 from nsysan.metrics.whatif import WhatIf, floors, what_if
 from nsysan.report.build import build_report
+from nsysan.run.run import Run
 from tests.clitools import graph_level_trace
 from tests.conftest import REAL_TRACES
 from tests.frames import lockstep_run

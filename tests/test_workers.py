@@ -18,10 +18,10 @@ import distributed
 
 import nsysan
 from nsysan import ExitCode, NsysanError
-from nsysan.metrics.run import Run, analyze
-from nsysan.model.part import Here, Part, Parts
 from nsysan.report.build import build_report
 from nsysan.report.document import to_json
+from nsysan.run.placed import Here, Part, Parts
+from nsysan.run.run import Run, analyze
 from nsysan.workers import WORTH_BYTES, parts_for
 from nsysan.workers.cluster import Cluster
 from nsysan.workers.pool import Pool

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nsysan.model.classes import COMMUNICATION, load_catalogue
-from nsysan.model.engines import load_engines
 from nsysan.model.health import clocks_agree, says_events_lost
+from nsysan.model.steps.engines import load_engines
 
 OK = "ok"
 WARN = "warn"

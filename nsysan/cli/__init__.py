@@ -9,7 +9,7 @@ from importlib import import_module
 import click
 
 from nsysan import NsysanError, __version__
-from nsysan.report.text import plain
+from nsysan.text import plain
 
 _COMMANDS = {
     "doctor": "nsysan.cli.doctor",

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
+from nsysan.check.judge import check, exit_code
+from nsysan.check.rules import parse_rule
 from nsysan.cli.documents import document_of, read_document
-from nsysan.report.check import check, exit_code
-from nsysan.report.rules import parse_rule
-from nsysan.report.text import plain
+from nsysan.text import plain
 
 
 @click.command("check")

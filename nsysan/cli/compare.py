@@ -9,7 +9,7 @@ import click
 import nsysan
 from nsysan.cli.outputs import alike, outputs_of, written
 from nsysan.cli.source import analysed, expand, spread
-from nsysan.report.output import write_text
+from nsysan.output import write_text
 
 _PATH = click.Path(path_type=Path)
 _MOST = 26
@@ -72,8 +72,8 @@ def command(
     if alike(files):
         raise click.UsageError(f"{' and '.join(files)} name one file")
 
-    from nsysan.report.compare import compare
-    from nsysan.report.side import Side, build_side, letters
+    from nsysan.compare.comparison import compare
+    from nsysan.compare.side import Side, build_side, letters
 
     each = batches if len(batches) == len(sides) else (batches or (1,)) * len(sides)
     built: list[Side] = []
@@ -82,12 +82,12 @@ def command(
             built.append(build_side(label, run, nsysan.__version__, batch))
     comparison = compare(built, nsysan.__version__)
 
-    from nsysan.report.compare_document import to_json
-    from nsysan.report.compare_text import to_markdown, to_text
+    from nsysan.compare.document_of import to_json
+    from nsysan.compare.text_of import to_markdown, to_text
 
     texts = {"--json": to_json, "--markdown": to_markdown}
     if output is not None:
-        from nsysan.report.compare_html import to_html
+        from nsysan.compare.page_of import to_html
 
         texts["-o"] = to_html
     for name, path in files.items():

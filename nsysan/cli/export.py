@@ -8,8 +8,8 @@ import click
 
 import nsysan
 from nsysan.cli.source import analysed, expand
-from nsysan.report.output import check_writable, write_bytes
-from nsysan.report.text import counted, plain
+from nsysan.output import check_writable, write_bytes
+from nsysan.text import counted, plain
 
 _PATH = click.Path(path_type=Path)
 
@@ -56,7 +56,7 @@ def command(
     for source in paths:
         check_writable(output, force=force, source=source)
 
-    from nsysan.report.perfetto import choose_steps, packed, parse_steps, to_perfetto
+    from nsysan.perfetto import choose_steps, packed, parse_steps, to_perfetto
 
     try:
         wanted = None if trace_steps is None else parse_steps(trace_steps)

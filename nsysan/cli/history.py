@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 import click
 
-from nsysan.report.output import check_writable, write_text
-from nsysan.report.text import plain, table
+from nsysan.output import check_writable, write_text
+from nsysan.text import plain, table
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _DEFAULT = Path("nsysan-history.db")

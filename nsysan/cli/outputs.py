@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from nsysan.report.output import check_writable
-from nsysan.report.text import plain
+from nsysan.output import check_writable
+from nsysan.text import plain
 
 _PAGE = "-o"  # a page is always a file
 

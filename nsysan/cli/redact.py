@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nsysan.cli.source import opened
-from nsysan.report.text import counted, plain
+from nsysan.text import counted, plain
 
 if TYPE_CHECKING:
     from nsysan.redact.file import Redacted

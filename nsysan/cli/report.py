@@ -12,7 +12,7 @@ import nsysan
 from nsysan.cli.options import NUMBERS, TIME, steps_of
 from nsysan.cli.outputs import alike, outputs_of, written
 from nsysan.cli.source import analysed, expand, spread
-from nsysan.report.output import write_bytes, write_text
+from nsysan.output import write_bytes, write_text
 
 if TYPE_CHECKING:
     from nsysan.report.build import Report
@@ -112,12 +112,12 @@ def command(
     Exit codes: 3 no such file, 4 not SQLite, 5 not nsys, 6 needs export, 7 damaged, 8 no GPU work,
     9 output exists, 10 output not writable, 11 no such steps, 12 not reports of one run, 13 no workers.
     """
-    from nsysan.model.expectation import expectation
-    from nsysan.model.narrow import Narrow
+    from nsysan.diagnosis.expectation import expectation
+    from nsysan.model.selection import Narrow
+    from nsysan.page.png import find_painter, to_png
+    from nsysan.page.png import paths as png_paths
     from nsysan.report.build import build_report
-    from nsysan.report.narrow import of_ranks
-    from nsysan.report.png import find_painter, to_png
-    from nsysan.report.png import paths as png_paths
+    from nsysan.report.of_ranks import of_ranks
 
     try:
         expected = expectation(layers, model, message_bytes)
@@ -173,6 +173,6 @@ def _text(name: str, report: Report, plotlyjs: str) -> str:
         from nsysan.report.markdown import to_markdown
 
         return to_markdown(report)
-    from nsysan.report.html import to_html
+    from nsysan.page.html import to_html
 
     return to_html(report, plotlyjs)

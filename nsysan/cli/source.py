@@ -14,12 +14,12 @@ import click
 import nsysan
 from nsysan import progress
 from nsysan._errors import ExitCode, NsysanError
-from nsysan.memory import settle
-from nsysan.report.text import plain
+from nsysan.columns.memory import settle
+from nsysan.text import plain
 
 if TYPE_CHECKING:
-    from nsysan.metrics.run import Run
-    from nsysan.model.narrow import Narrow
+    from nsysan.model.selection import Narrow
+    from nsysan.run.run import Run
     from nsysan.trace.export import Trace
 
 settle()
@@ -97,9 +97,9 @@ def analysed(
     """
     from dataclasses import replace
 
-    from nsysan.metrics.run import analyze
-    from nsysan.model.narrow import WHOLE
-    from nsysan.model.run import Failure
+    from nsysan.model.selection import WHOLE
+    from nsysan.run.model import Failure
+    from nsysan.run.run import analyze
     from nsysan.workers import parts_for
 
     with ExitStack() as stack:

@@ -9,9 +9,9 @@ from typing import Any
 import plotly.graph_objects as go
 
 from nsysan import __version__
-from nsysan.report.page import plot, render, section, table
-from nsysan.report.palette import COLOURS, NAMES
-from nsysan.report.text import counted, ms, plain, us
+from nsysan.page.elements import plot, render, section, table
+from nsysan.page.palette import COLOURS, NAMES
+from nsysan.text import counted, ms, plain, us
 
 _LINES = ("compute", "wait", "fused", "wire", "comm_unsplit", "copy", "idle")
 _CALLS = (("wire", "p50"), ("wire", "p99"), ("wait", "p50"), ("wait", "p99"))

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nsysan._errors import ExitCode, NsysanError
-from nsysan.report.check import metric_of
-from nsysan.report.rules import DURATIONS
+from nsysan.check.judge import metric_of
+from nsysan.check.rules import DURATIONS
 
 if TYPE_CHECKING:
     from sqlite_utils import Database

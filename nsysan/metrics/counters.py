@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 
-from nsysan.metrics.intervals import atoms
+from nsysan.columns.intervals import atoms
 
 #: Columns of the calls that samples are held against.
 OF_CALLS = ("step", "rank", "begin", "end", "last")

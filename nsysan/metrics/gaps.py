@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from nsysan.model.times import by_begin, by_time
-from nsysan.threads import each_of
+from nsysan.columns.threads import each_of
+from nsysan.columns.times import by_begin, by_time
 
 BETWEEN_STEPS = "between_steps"
 HOST_LATE = "host_late"

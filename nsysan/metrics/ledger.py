@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from nsysan.metrics.intervals import I64, atoms, line_of_mask
+from nsysan.columns.codes import numbered
+from nsysan.columns.intervals import I64, atoms, line_of_mask
+from nsysan.columns.threads import each_of
 from nsysan.model import classes
 from nsysan.model.operations import is_communication
-from nsysan.threads import each_of
-from nsysan.trace.codes import numbered
 
 #: Ledger lines in order of precedence: time that two lines could claim belongs to the earlier. Idle is the rest.
 LINES = ("compute", "wait", "fused", "wire", "comm_unsplit", "copy", "graph")

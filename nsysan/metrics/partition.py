@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from nsysan.metrics.intervals import line_of_mask, sweep
+from nsysan.columns.intervals import line_of_mask, sweep
 from nsysan.metrics.ledger import IDLE, LINES, line_intervals
 
 _NAMES = (*LINES, IDLE)

@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from nsysan.metrics.intervals import atoms, line_of_mask
+from nsysan.columns.codes import codes, numbered
+from nsysan.columns.intervals import atoms, line_of_mask
+from nsysan.columns.threads import each_of
 from nsysan.model import classes
-from nsysan.model.matching import MATCHED
-from nsysan.threads import each_of
-from nsysan.trace.codes import codes, numbered
+from nsysan.run.matching import MATCHED
 
 #: What can hold a rank up between two collectives, in the order in which time that several claim is given away.
 CAUSES = ("compute", "copy", "communication", "graph")

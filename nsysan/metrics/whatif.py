@@ -8,7 +8,7 @@ import polars as pl
 
 from nsysan.metrics.gaps import BETWEEN_STEPS, HOST_LATE, UNKNOWN
 from nsysan.model import classes
-from nsysan.model.matching import MATCHED
+from nsysan.run.matching import MATCHED
 
 #: What calls have in common that share a floor.
 KEY = ["name", "message_bytes", "members"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from nsysan.model.times import by_begin
+from nsysan.columns.times import by_begin
 
 #: Columns of the operations that tell of clocks.
 CLOCKED = ("row", "start", "begin", "end", "correlation", "launch_start", "launch_end")

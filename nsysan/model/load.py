@@ -10,14 +10,14 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from nsysan.columns.chunks import fitted
+from nsysan.columns.codes import codes
+from nsysan.columns.rows import none_if_negative
+from nsysan.columns.threads import Beside, each_of
 from nsysan.model import classes
 from nsysan.model.classes import Catalogue
 from nsysan.model.operations import Operations
-from nsysan.threads import Beside, each_of
-from nsysan.trace.chunks import fitted
-from nsysan.trace.codes import codes
 from nsysan.trace.export import UNNAMED, WORK, Trace
-from nsysan.trace.rows import none_if_negative
 
 _CATEGORY = pl.Categorical()
 _I64 = npt.NDArray[np.int64]

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from nsysan.model.asof import join_nearest
+from nsysan.columns.asof import join_nearest
+from nsysan.columns.codes import codes
+from nsysan.columns.times import by_time
 from nsysan.model.binary import BYTES, COMMUNICATOR, DEVICE, RANK, RANKS, Schemas, decode, schemas_of
-from nsysan.model.times import by_time
-from nsysan.trace.codes import codes
 from nsysan.trace.export import Trace
 
 _GROUP_START = "GroupStart"

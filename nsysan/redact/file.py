@@ -9,12 +9,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from nsysan._errors import ExitCode, NsysanError
+from nsysan.output import check_writable
 from nsysan.redact.copy import Copied, write_copy
 from nsysan.redact.figures import differences
 from nsysan.redact.scan import Leak, scan
 from nsysan.redact.source import Origin, examine
-from nsysan.report.output import check_writable
-from nsysan.report.text import counted
+from nsysan.text import counted
 from nsysan.trace.export import Trace
 from nsysan.trace.sqlite import SqliteFile
 from nsysan.trace.store import damaged

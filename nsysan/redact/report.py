@@ -10,7 +10,7 @@ from typing import cast
 
 import polars as pl
 
-from nsysan.metrics.wire import Link
+from nsysan.metrics.link import Link
 from nsysan.redact.file import check_is_file, examined
 from nsysan.redact.scrub import Scrubber
 from nsysan.report.build import Report

@@ -7,23 +7,23 @@ from dataclasses import dataclass
 import polars as pl
 
 from nsysan import progress
+from nsysan.diagnosis.collectives import CollectiveFamily, find_families, find_link, with_peaks
+from nsysan.diagnosis.diagnosis import Diagnosis, diagnose
+from nsysan.diagnosis.expectation import Compared, Expectation, compare_with, fill_bytes
+from nsysan.diagnosis.findings import Finding, find
+from nsysan.diagnosis.lookalikes import Lookalike, find_lookalikes
+from nsysan.diagnosis.quality import Quality, assess
+from nsysan.diagnosis.quality_export import assess_export
+from nsysan.diagnosis.quality_wire import assess_counters, assess_wire
 from nsysan.metrics.counters import OF_CALLS, Counter, summarise
 from nsysan.metrics.ledger import FIGURES, IDLE, LINES
-from nsysan.metrics.run import Run
-from nsysan.metrics.wire import Link
+from nsysan.metrics.link import Link
 from nsysan.model import classes
-from nsysan.model.expectation import Compared, Expectation, compare_with, fill_bytes
-from nsysan.model.part import Part
 from nsysan.model.ranks import Rank
-from nsysan.model.samples import samples_of
-from nsysan.report.collectives import CollectiveFamily, find_families, find_link, with_peaks
-from nsysan.report.diagnosis import Diagnosis, diagnose
-from nsysan.report.findings import Finding, find
-from nsysan.report.lookalikes import Lookalike, find_lookalikes
-from nsysan.report.quality import Quality, assess
-from nsysan.report.quality_export import assess_export
-from nsysan.report.quality_wire import assess_counters, assess_wire
 from nsysan.report.timeline import Timeline, build_timelines, counter_lanes, lanes_in_order
+from nsysan.run.placed import Part
+from nsysan.run.run import Run
+from nsysan.run.samples import samples_of
 
 
 @dataclass(frozen=True)

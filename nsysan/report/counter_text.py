@@ -8,7 +8,7 @@ from statistics import median
 import polars as pl
 
 from nsysan.metrics.counters import Counter, Part
-from nsysan.report.text import number, plain, wrapped
+from nsysan.text import number, plain, wrapped
 
 #: Steps whose means differ by this share, and by more than nsys' rounding to whole numbers, are told.
 _UNEVEN = 0.2

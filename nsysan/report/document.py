@@ -7,15 +7,15 @@ from typing import Any
 
 import polars as pl
 
+from nsysan.diagnosis.collectives import CollectiveFamily
+from nsysan.diagnosis.diagnosis import Diagnosis
+from nsysan.diagnosis.expectation import Compared
+from nsysan.diagnosis.findings import Finding
+from nsysan.diagnosis.verdict import THRESHOLDS
 from nsysan.metrics.counters import STEP_FIGURES, Counter, Part
 from nsysan.metrics.ledger import FIGURES
-from nsysan.metrics.verdict import THRESHOLDS
-from nsysan.metrics.wire import THRESHOLDS as LINK_THRESHOLDS
-from nsysan.model.expectation import Compared
+from nsysan.metrics.link import THRESHOLDS as LINK_THRESHOLDS
 from nsysan.report.build import Report
-from nsysan.report.collectives import CollectiveFamily
-from nsysan.report.diagnosis import Diagnosis
-from nsysan.report.findings import Finding
 
 SCHEMA = "nsysan.report/1"
 _PER_STEP = ("step", "rank", "steady", "start_ns", *FIGURES, "collectives")

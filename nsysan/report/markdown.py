@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from nsysan.diagnosis.collectives import CollectiveFamily
+from nsysan.diagnosis.quality import OK
+from nsysan.page.top import numbers
 from nsysan.report.build import Report, visible_lines
-from nsysan.report.collectives import CollectiveFamily
-from nsysan.report.lead import numbers
 from nsysan.report.markup import code, escaped, rows
-from nsysan.report.quality import OK
 from nsysan.report.terminal import expectation_sentence, late_sentence, savings_sentence
-from nsysan.report.text import counted, ms, plain, size, us
+from nsysan.text import counted, ms, plain, size, us
 
 _COLLECTIVES = 8
 _NAMED = 8

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from nsysan.report.text import plain
+from nsysan.text import plain
 
 _MARKS = str.maketrans({c: f"\\{c}" for c in "\\`*[]|~$"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"})
 #: Marks at some places only, addresses, and mentions, which an invisible word joiner keeps from being ones.

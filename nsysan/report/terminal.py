@@ -6,15 +6,15 @@ from collections import Counter
 
 import polars as pl
 
+from nsysan.diagnosis.collectives import CollectiveFamily
+from nsysan.diagnosis.quality import OK
+from nsysan.diagnosis.verdict import by_host, why_late
 from nsysan.metrics.gaps import BETWEEN_STEPS, MEANING, SYNC
 from nsysan.metrics.outliers import Outlier
 from nsysan.metrics.skew import Straggler
-from nsysan.metrics.verdict import by_host, why_late
 from nsysan.report.build import Report, visible_lines
-from nsysan.report.collectives import CollectiveFamily
 from nsysan.report.counter_text import counter_lines
-from nsysan.report.quality import OK
-from nsysan.report.text import counted, ms, numbered, percent, plain, size, table, us, wrapped
+from nsysan.text import counted, ms, numbered, percent, plain, size, table, us, wrapped
 
 _LABEL = {"comm_unsplit": "unsplit"}
 _VISIBLE = 0.0005

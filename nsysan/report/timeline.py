@@ -9,13 +9,13 @@ from statistics import median
 
 import polars as pl
 
-from nsysan.metrics.run import Run
+from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.model import classes
-from nsysan.model.clock import shifted
 from nsysan.model.operations import in_words, is_communication
-from nsysan.model.part import Part
-from nsysan.model.samples import METRICS
-from nsysan.report.diagnosis import Diagnosis
+from nsysan.run.clock import shifted
+from nsysan.run.placed import Part
+from nsysan.run.run import Run
+from nsysan.run.samples import METRICS
 
 LAUNCH = "launch"
 RANGE = "nvtx"

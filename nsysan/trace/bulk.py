@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from nsysan import progress
-from nsysan.processors import processors
-from nsysan.threads import Beside
-from nsysan.trace.chunks import Chunks
+from nsysan.columns.chunks import Chunks
+from nsysan.columns.processors import processors
+from nsysan.columns.threads import Beside
 
 if TYPE_CHECKING:
     import pyarrow as pa

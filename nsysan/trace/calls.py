@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from nsysan.trace.chunks import fitted
-from nsysan.trace.codes import codes
+from nsysan.columns.chunks import fitted
+from nsysan.columns.codes import codes
 from nsysan.trace.globals import process_of
 
 

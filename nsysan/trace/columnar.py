@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 
 from nsysan import progress
 from nsysan._errors import ExitCode, NsysanError
-from nsysan.threads import each_of
-from nsysan.trace.chunks import Chunks, fitted
+from nsysan.columns.chunks import Chunks, fitted
+from nsysan.columns.threads import each_of
 from nsysan.trace.store import Where, applicable, completed, damaged, decoded, is_number
 
 SUFFIXES = {".parquet": "parquetdir", ".arrow": "arrowdir"}

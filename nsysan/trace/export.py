@@ -12,11 +12,11 @@ from pathlib import Path
 import polars as pl
 
 from nsysan._errors import ExitCode, NsysanError
-from nsysan.threads import each_of
+from nsysan.columns.codes import looked_up
+from nsysan.columns.rows import kept
+from nsysan.columns.threads import each_of
 from nsysan.trace.calls import Calls, calls_of
-from nsysan.trace.codes import looked_up
 from nsysan.trace.globals import PROCESS_MASK, process_of
-from nsysan.trace.rows import kept
 from nsysan.trace.store import Store, Where
 
 _I64 = pl.Int64()

@@ -16,9 +16,9 @@ import polars as pl
 
 from nsysan import progress
 from nsysan._errors import ExitCode, NsysanError
+from nsysan.columns.chunks import fitted
 from nsysan.trace import bulk
 from nsysan.trace.btree import is_tree, page_kinds
-from nsysan.trace.chunks import fitted
 from nsysan.trace.guard import LEAST_ROW, OPCODES, STEP, Guard, read_only_uri
 from nsysan.trace.store import Where, applicable, completed, damaged, decoded, is_number
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nsysan.model.part import Parts
+    from nsysan.run.placed import Parts
 
 #: Less than this to read for each process takes no longer than starting it.
 WORTH_BYTES = 50_000_000
@@ -30,14 +30,14 @@ def parts_for(paths: Sequence[Path], jobs: int | None = None, scheduler: str | N
         finally:
             cluster.close()
         return
-    from nsysan.processors import processors
+    from nsysan.columns.processors import processors
     from nsysan.workers.pool import Pool
 
     processes = min(len(paths), jobs or processors())
     if jobs is None and sum(map(_size, paths)) < processes * WORTH_BYTES:
         processes = 1
     if processes < 2:
-        from nsysan.model.part import Here
+        from nsysan.run.placed import Here
 
         yield Here()
         return

@@ -11,10 +11,10 @@ from uuid import uuid4
 import nsysan
 from nsysan import progress
 from nsysan._errors import ExitCode, NsysanError
-from nsysan.model.part import Placement, started
-from nsysan.model.reading import Recipe, Summary
-from nsysan.workers.held import Held, version
+from nsysan.model.loaded import Recipe, Summary
+from nsysan.run.placed import Placement, started
 from nsysan.workers.packing import packed, unpacked
+from nsysan.workers.remote import Held, version
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -151,7 +151,7 @@ def _connected(address: str) -> Client:
 
 
 def _check_versions(client: Client, address: str) -> None:
-    there = client.run(import_module, "nsysan.workers.held", on_error="return")
+    there = client.run(import_module, "nsysan.workers.remote", on_error="return")
     without = [worker for worker, found in there.items() if isinstance(found, BaseException)]
     if not without:
         versions = client.run(version)

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from nsysan import progress
 from nsysan._errors import ExitCode, NsysanError
-from nsysan.memory import settle
-from nsysan.processors import processors
+from nsysan.columns.memory import settle
+from nsysan.columns.processors import processors
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from nsysan.model.part import Placement
-    from nsysan.model.reading import Recipe, Summary
+    from nsysan.model.loaded import Recipe, Summary
+    from nsysan.run.placed import Placement
     from nsysan.trace.export import Trace
-    from nsysan.workers.held import Held
+    from nsysan.workers.remote import Held
 
 _T = TypeVar("_T")
 #: A process that is lost with a report twice will be lost with it again.
@@ -51,7 +51,7 @@ class Pool:
 
     def started(self, source: Path | Trace) -> int | None:
         """When a report's session started."""
-        from nsysan.model.part import started
+        from nsysan.run.placed import started
 
         return started(source)
 
@@ -216,7 +216,7 @@ class _Holder:
         self._held: dict[int, Held] = {}
 
     def hold(self, number: int, recipe: Recipe, placement: Placement | None) -> None:
-        from nsysan.workers.held import Held
+        from nsysan.workers.remote import Held
 
         self._held[number] = Held(recipe, placement)
 

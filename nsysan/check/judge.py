@@ -1,0 +1,176 @@
+"""Hold a run against rules: limits on its figures, absolute or against another run's.
+
+Figures are read from the JSON document, so that a run and a baseline are read alike.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from nsysan.check.collective import collective_words, hot_collective, is_alike, percentile, rows, same_collective
+from nsysan.check.rules import PERCENTILES, SHARES, STRAGGLER, TOKENS, Rule
+
+PASS, FAIL, CANNOT_TELL = "pass", "fail", "cannot tell"
+#: Exit codes by verdict; the worst rule decides, and a failure is worse than what cannot be told.
+EXIT_CODES = {PASS: 0, FAIL: 1, CANNOT_TELL: 2}
+
+_COMPARE = {
+    ">": lambda a, b: a > b,
+    ">=": lambda a, b: a >= b,
+    "<": lambda a, b: a < b,
+    "<=": lambda a, b: a <= b,
+}
+_SIZES = "`nsysan report --message-bytes N --json FILE` gives a trace the sizes that it does not hold"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one rule; line: one line for people, with both numbers."""
+
+    rule: Rule
+    verdict: str
+    line: str
+
+
+def check(rule: Rule, document: dict[str, Any], baseline: dict[str, Any] | None) -> Outcome:
+    """Hold the document against the rule."""
+    if rule.metric == STRAGGLER:
+        return _check_straggler(rule, document)
+    if rule.metric in PERCENTILES:
+        return _check_collective(rule, document, baseline)
+    before = None if baseline is None else metric_of(baseline, rule.metric)
+    why = "it is not known in the baseline"
+    return _judged(rule, rule.metric, metric_of(document, rule.metric), before, why if baseline is not None else None)
+
+
+def _judged(rule: Rule, what: str, value: float | None, before: float | None, why_not: str | None) -> Outcome:
+    """why_not: why there is no figure before, None for no baseline."""
+    if value is None:
+        return _outcome(rule, CANNOT_TELL, f"{what} is not known in this run")
+    told = f"{what} is {show_value(rule.metric, value)}"
+    if not rule.relative:
+        return _outcome(rule, _verdict(_COMPARE[rule.operator](value, rule.limit)), told)
+    if before is None:
+        return _outcome(rule, CANNOT_TELL, f"{told}; {why_not or 'there is no --baseline to hold it against'}")
+    change = _change(before, value)
+    failed = _COMPARE[rule.operator](change, rule.limit)
+    return _outcome(rule, _verdict(failed), f"{told}, {change:+.1f} % against {show_value(rule.metric, before)}")
+
+
+def _check_collective(rule: Rule, document: dict[str, Any], baseline: dict[str, Any] | None) -> Outcome:
+    """A call of the hottest collective, or of the one that the rule names, against the same one's in the baseline."""
+    row = hot_collective(document, rule.address)
+    if row is None:
+        which = f" of {rule.address.words}" if rule.address else ""
+        there = ", ".join(dict.fromkeys(collective_words(r) for r in rows(document)[:4]))
+        among = f"; there is {there}" if there and rule.address else ""
+        return _outcome(rule, CANNOT_TELL, f"{rule.metric}{which} is not known in this run{among}")
+    what = f"{rule.metric} of {collective_words(row)}"
+    value = percentile(row, rule.metric)
+    if baseline is None:
+        return _judged(rule, what, value, None, None)
+    same = same_collective(row, baseline)
+    before = None if same is None else percentile(same, rule.metric)
+    return _judged(rule, what, value, before, _why_no_other(row, rule, baseline))
+
+
+def _why_no_other(row: dict[str, Any], rule: Rule, baseline: dict[str, Any]) -> str:
+    alike = next((other for other in rows(baseline) if is_alike(row, other)), None)
+    if alike is not None:
+        return f"the baseline's {collective_words(alike)} is not split into wait and wire"
+    hottest = hot_collective(baseline, rule.address) or hot_collective(baseline)
+    if hottest is None:
+        return "it is not known in the baseline, which has no collective that is split into wait and wire"
+    one_size = (row.get("bytes") is None) != (hottest.get("bytes") is None)
+    hint = f"; {_SIZES}" if one_size and row.get("kind") == hottest.get("kind") else ""
+    return f"the baseline has no such call; its hottest is {collective_words(hottest)}{hint}"
+
+
+def exit_code(outcomes: list[Outcome]) -> int:
+    """0 if all rules pass, 1 if one fails, else 2."""
+    verdicts = {outcome.verdict for outcome in outcomes}
+    worst = next(v for v in (FAIL, CANNOT_TELL, PASS) if v in verdicts or v == PASS)
+    return EXIT_CODES[worst]
+
+
+def metric_of(document: dict[str, Any], name: str) -> float | None:
+    """A figure of a report's document by its name: ns, per cent of the period, or tokens/s; None if not known.
+
+    Ledger lines are medians over the ranks; percentiles are those of the hot collective (see hot_collective).
+    """
+    if name == TOKENS:
+        period = _median(document, "period")
+        return 1e9 / period if period else None
+    if name in SHARES:
+        part, period = metric_of(document, name.removesuffix("_share")), _median(document, "period")
+        return 100 * part / period if part is not None and period else None
+    if name == "caused":
+        return _caused(document)
+    if name in PERCENTILES:
+        hot = hot_collective(document)
+        return None if hot is None else percentile(hot, name)
+    return _median(document, name)
+
+
+def show_value(metric: str, value: float) -> str:
+    """A figure with its unit."""
+    if metric in SHARES:
+        return f"{value:.1f} %"
+    if metric == TOKENS:
+        return f"{value:,.1f} tokens/s"
+    return f"{value / 1e3:,.1f} us" if value < 1e6 else f"{value / 1e6:,.3f} ms"
+
+
+def _outcome(rule: Rule, verdict: str, what: str) -> Outcome:
+    return Outcome(rule, verdict, f"{verdict:<11}  {rule.text}: {what}")
+
+
+def _verdict(failed: bool) -> str:
+    return FAIL if failed else PASS
+
+
+def _change(before: float, now: float) -> float:
+    """Per cent; what was nothing before and is not now has grown without bound."""
+    if before == 0:
+        return 0.0 if now == 0 else math.inf
+    return 100 * (now - before) / before
+
+
+def _check_straggler(rule: Rule, document: dict[str, Any]) -> Outcome:
+    late = document.get("straggler")
+    if late:
+        cost = f"costs the others {late['caused_ns'] / 1e3:,.1f} us a step ({late['share']:.0%})"
+        return _outcome(rule, FAIL, f"rank {late['rank']} arrives last and {cost}; cause {late['cause']}")
+    if _status(document, "straggler") != "ok":
+        return _outcome(rule, CANNOT_TELL, "whether a rank is late is not known in this run")
+    return _outcome(rule, PASS, "no rank is late")
+
+
+def _caused(document: dict[str, Any]) -> float | None:
+    late = document.get("straggler")
+    if late:
+        return _number(late.get("caused_ns"))
+    return 0.0 if _status(document, "straggler") == "ok" else None
+
+
+def _status(document: dict[str, Any], aspect: str) -> str | None:
+    return next((row["status"] for row in document.get("quality") or [] if row.get("id") == aspect), None)
+
+
+def _median(document: dict[str, Any], line: str) -> float | None:
+    """Median over the ranks of what a rank's median step has of this line."""
+    values = sorted(
+        value
+        for value in (_number(row.get(f"{line}_ns")) for row in document.get("per_rank") or [])
+        if value is not None
+    )
+    if not values:
+        return None
+    middle = len(values) // 2
+    return values[middle] if len(values) % 2 else (values[middle - 1] + values[middle]) / 2
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

@@ -1,0 +1,95 @@
+"""The grammar of the rules that a run has to keep.
+
+A rule says when to fail: `period>2.0ms`, `wait_share>20%`, `wire_p50>+15%` (against the baseline), `straggler`; or,
+of one collective, `all_reduce.wire_p50>+15%` and `all_reduce[8192].wire_p50>12us`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from nsysan.text import size
+
+_LINES = ("compute", "wait", "wire", "fused", "comm_unsplit", "copy", "idle", "comm", "overlap")
+#: Figures of the calls of one collective.
+PERCENTILES = tuple(f"{what}_{q}" for what in ("wire", "wait") for q in ("p50", "p95", "p99", "max"))
+DURATIONS = ("period", *_LINES, *PERCENTILES, "caused")
+SHARES = tuple(f"{name}_share" for name in (*_LINES, "caused"))
+TOKENS = "tokens"
+STRAGGLER = "straggler"
+METRICS = (*DURATIONS, *SHARES, TOKENS)
+#: Kinds of collectives that a rule may name.
+KINDS = (
+    *("all_reduce", "all_gather", "reduce_scatter", "all_to_all"),
+    *("broadcast", "reduce", "send_recv", "barrier"),
+)
+
+_NS = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}
+_RULE = re.compile(
+    r"\s*(?:(?P<kind>[a-z_]+)(?:\[(?P<bytes>\d+)\])?\.)?(?P<metric>[a-z][a-z0-9_]*)\s*(?P<operator>>=|<=|>|<)\s*"
+    r"(?P<sign>[+-]?)(?P<number>\d+(?:\.\d*)?|\.\d+)\s*(?P<unit>%|ns|us|ms|s|)\s*"
+)
+
+
+@dataclass(frozen=True)
+class Address:
+    """The collective that a rule is about: its kind, and bytes as the call passes them, None for any size."""
+
+    kind: str
+    bytes: int | None
+
+    @property
+    def words(self) -> str:
+        """Such as "all_reduce of 8 KiB"."""
+        return self.kind if self.bytes is None else f"{self.kind} of {size(self.bytes)}"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """When to fail: metric beyond `limit`, which is in ns, per cent or tokens/s; or, relative, per cent of change.
+
+    address: of which collective; None for the hottest.
+    """
+
+    text: str
+    metric: str
+    operator: str
+    limit: float
+    relative: bool
+    address: Address | None = None
+
+
+def parse_rule(text: str) -> Rule:
+    """The rule; ValueError says what is wrong with it."""
+    if text.strip() == STRAGGLER:
+        return Rule(STRAGGLER, STRAGGLER, "", 0.0, relative=False)
+    found = _RULE.fullmatch(text)
+    if found is None:
+        raise ValueError(f"{text!r} is no rule; rules are like 'wire_p50>+15%', 'period>2.0ms' or 'straggler'")
+    metric, sign, unit = found["metric"], found["sign"], found["unit"]
+    if metric not in METRICS:
+        raise ValueError(f"{text!r}: there is no metric {metric!r}; there are {', '.join(METRICS)} and {STRAGGLER}")
+    address = _address(text, metric, found["kind"], found["bytes"])
+    number = float(found["number"])
+    if sign:
+        if unit != "%":
+            raise ValueError(f"{text!r}: a change against the baseline is in per cent, like +15%")
+        limit = -number if sign == "-" else number
+        return Rule(text.strip(), metric, found["operator"], limit, relative=True, address=address)
+    units = {"%"} if metric in SHARES else {""} if metric == TOKENS else set(_NS)
+    if unit not in units:
+        wanted = {"%": "per cent of the period, like 20%", "": "tokens a second, like 500"}
+        hint = wanted.get(next(iter(units)), "ns, us, ms or s, like 2.0ms; of a baseline, like +15%")
+        raise ValueError(f"{text!r}: {metric} is in {hint}")
+    return Rule(text.strip(), metric, found["operator"], number * _NS.get(unit, 1.0), relative=False, address=address)
+
+
+def _address(text: str, metric: str, kind: str | None, bytes_: str | None) -> Address | None:
+    if kind is None:
+        return None
+    if kind not in KINDS:
+        raise ValueError(f"{text!r}: there is no collective {kind!r}; there are {', '.join(KINDS)}")
+    if metric not in PERCENTILES:
+        raise ValueError(f"{text!r}: {metric} is not of one collective; {', '.join(PERCENTILES)} are")
+    return Address(kind, None if bytes_ is None else int(bytes_))

@@ -1,0 +1,1 @@
+"""Columns of numbers, intervals and threads: what everything above is computed with."""

@@ -1,0 +1,1 @@
+"""Two runs or more, like for like."""

@@ -1,0 +1,157 @@
+"""What a comparison compares: a row a figure, with each side's value or the reason why it has none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from nsysan.compare.bandwidth_rows import Bandwidth
+from nsysan.compare.families import Family, Part
+from nsysan.compare.side import Measured, Side
+from nsysan.metrics.gaps import MEANING
+from nsysan.metrics.ledger import IDLE, LINES
+from nsysan.text import plain
+
+NS, TOKENS, GBPS, PERCENT = "ns", "tokens/s", "GB/s", "%"
+
+_COMMUNICATION = ("wait", "fused", "wire", "comm_unsplit", "transfer", "comm")
+_LABEL = {"comm_unsplit": "unsplit", "transfer": "wire + fused", "comm": "comm resident"}
+_WHAT_IF = {
+    "no_skew": "without skew",
+    "floor_wire": "with the wire at its floor",
+    "no_host_late": "without late hosts",
+    "all": "with all three",
+}
+_SPEEDS: dict[str, tuple[str, str, Callable[[Bandwidth], Measured]]] = {
+    "algbw": ("algbw", GBPS, lambda found: found.algbw),
+    "busbw": ("busbw", GBPS, lambda found: found.busbw),
+    "peak_share": ("busbw, % of the link's peak", PERCENT, lambda found: found.peak),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A figure before it is tested. reasons: why a side's cannot be compared, None where it can. by_period: a share
+    of the period tells whether its change is large."""
+
+    id: str
+    name: str
+    unit: str
+    sides: list[Measured | None]
+    reasons: list[str | None]
+    by_period: bool = True
+
+
+def find_rows(sides: list[Side], families: list[Family]) -> dict[str, list[Row]]:
+    """Rows by group: those of a group are tested together."""
+    return {
+        "step": _step_rows(sides),
+        "ledger": _ledger_rows(sides),
+        "collectives": [row for n, family in enumerate(families) for row in _family_rows(n, family, sides)],
+        "bandwidth": [row for n, family in enumerate(families) for row in _bandwidth_rows(n, family, sides)],
+        "skew": [_row(sides, "skew.caused", "caused by late ranks")],
+        "idle": _idle_rows(sides),
+        "whatif": [_row(sides, f"whatif.{name}", words) for name, words in _WHAT_IF.items()],
+    }
+
+
+def _step_rows(sides: list[Side]) -> list[Row]:
+    """Period, and tokens a second, which is another way to say it."""
+    none: list[str | None] = [None] * len(sides)
+    speeds: list[Measured | None] = [
+        Measured(side.tokens_per_second, side.batch * 1e9 / side.figures["ledger.period"].steps) for side in sides
+    ]
+    per_gpu: list[Measured | None] = [
+        Measured(side.tokens_per_second / side.ranks, speed.steps / side.ranks)
+        for side, speed in zip(sides, speeds, strict=True)
+        if speed is not None
+    ]
+    return [
+        _row(sides, "ledger.period", "period, a token of each sequence"),
+        Row("throughput.tokens", "tokens/s", TOKENS, speeds, none, by_period=False),
+        Row("throughput.tokens_per_gpu", "tokens/s a GPU", TOKENS, per_gpu, none, by_period=False),
+    ]
+
+
+def _ledger_rows(sides: list[Side]) -> list[Row]:
+    fused = any(side.value("ledger.fused") for side in sides)
+    names = [*LINES, IDLE, *(["transfer"] if fused else []), "comm", "overlap"]
+    shown = [name for name in names if any(side.value(f"ledger.{name}") for side in sides)]
+    return [_row(sides, f"ledger.{name}", _LABEL.get(name, name)) for name in shown]
+
+
+def _idle_rows(sides: list[Side]) -> list[Row]:
+    shown = [cause for cause in MEANING if any(side.value(f"idle.{cause}") for side in sides)]
+    return [_row(sides, f"idle.{cause}", cause.replace("_", " ")) for cause in shown]
+
+
+def _row(sides: list[Side], id_: str, name: str) -> Row:
+    measured = [_measured(side, id_) for side in sides]
+    return Row(id_, name, NS, measured, [_why_not(side, id_, sides) for side in sides])
+
+
+def _measured(side: Side, id_: str) -> Measured | None:
+    if id_ in side.figures:
+        return side.figures[id_]
+    # A cause that no idle interval has took no time.
+    return Measured(0.0, 0 * side.figures["ledger.period"].steps) if id_.startswith("idle.") else None
+
+
+def _why_not(side: Side, id_: str, sides: list[Side]) -> str | None:
+    """Why a side's figure cannot be held against the others', None where it can."""
+    measured = _measured(side, id_)
+    if measured is None or measured.value is None:
+        return f"not measured in {side.label}: {side.why_null(id_)}"
+    line = id_.removeprefix("ledger.")
+    if line in ("idle", "graph") or id_.startswith("idle."):
+        hidden = side.value("ledger.graph") and not all(other.value("ledger.graph") for other in sides)
+        return f"in {side.label} graph replays are blocks, which hide idle time" if hidden else None
+    if line not in _COMMUNICATION or measured.value or not any(other.value(id_) for other in sides):
+        return None
+    elsewhere = [_LABEL.get(name, name) for name in _COMMUNICATION[1:4] if side.value(f"ledger.{name}")]
+    if line in _COMMUNICATION[1:4] and elsewhere:
+        return f"in {side.label} communication is in the line {' and '.join(elsewhere)}"
+    if side.ranks > 1 and not side.value("ledger.comm"):
+        names = ", ".join(plain(k.name, 60) for k in side.report.lookalikes[:3])
+        like = f"; named like one: {names}" if names else ""
+        return f"no communication kernel of the catalogue runs in {side.label}, which has {side.ranks} ranks{like}"
+    return None
+
+
+def _family_rows(number: int, family: Family, sides: list[Side]) -> list[Row]:
+    reasons = [_why_no_part(part, side, family) for part, side in zip(family.parts, sides, strict=True)]
+    per_call = [None if part is None else part.per_call for part in family.parts]
+    per_step = [None if part is None else part.per_step for part in family.parts]
+    where = f"collective.{number}"
+    return [
+        Row(f"{where}.per_call", f"{family.title}: wire a call", NS, per_call, reasons, by_period=False),
+        Row(f"{where}.per_step", f"{family.title}: wire a step", NS, per_step, reasons),
+    ]
+
+
+def _why_no_part(part: Part | None, side: Side, family: Family) -> str | None:
+    if part is None and side.value("ledger.comm") is not None:
+        return f"{side.label} has no such {plain(family.kind, 40)}"
+    if part is None or part.per_call.value is None:
+        return f"not measured in {side.label}: {side.why_null('collective.wire')}"
+    return None
+
+
+def _bandwidth_rows(number: int, family: Family, sides: list[Side]) -> list[Row]:
+    """Where two sides have a bandwidth at least: one alone is held against nothing."""
+    rows = []
+    for name, (words, unit, of) in _SPEEDS.items():
+        told = [None if part is None else of(part.speed) for part in family.parts]
+        if sum(one is not None and one.value is not None for one in told) < 2:
+            continue
+        reasons = [_why_no_speed(part, side, family, of) for part, side in zip(family.parts, sides, strict=True)]
+        id_ = f"collective.{number}.{name}"
+        rows.append(Row(id_, f"{family.title}: {words}", unit, told, reasons, by_period=False))
+    return rows
+
+
+def _why_no_speed(part: Part | None, side: Side, family: Family, of: Callable[[Bandwidth], Measured]) -> str | None:
+    missing = _why_no_part(part, side, family)
+    if missing or part is None or of(part.speed).value is not None:
+        return missing
+    return f"no bandwidth in {side.label}: {part.speed.reason or 'the link has no known peak, or messages are small'}"

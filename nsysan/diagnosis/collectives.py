@@ -1,0 +1,244 @@
+"""Collectives by kernel family, size and rank count: how often, how long, how fast; and the link they ran over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import polars as pl
+
+from nsysan.diagnosis.diagnosis import percentiles
+from nsysan.metrics.bandwidth import Speed, peak_share, speed, total_bytes
+from nsysan.metrics.link import Link, Message, judge_link
+from nsysan.metrics.whatif import floors
+from nsysan.model import classes
+from nsysan.model.gpu_links import GpuLink, load_links
+from nsysan.run.matching import MATCHED, REJECTED, UNMATCHED
+from nsysan.run.run import Run
+from nsysan.text import counted
+
+_KEY = ["name", "kind", "library", "cls", "message_bytes", "members"]
+_NOT_DECODE = ("start-up", "prefill")
+
+
+@dataclass(frozen=True)
+class CollectiveFamily:
+    """The calls of one kernel family, size and rank count within all steps but prefill and those of the start.
+
+    ranks: those of the trace that make the call; communicator_size: those of its communicator, None where the
+    trace does not tell. count, matched, unmatched, rejected: calls, one call being one on every rank. a_step:
+    calls in each steady step, None where steps differ.
+    wire, wait: ns per rank and matched call, by p50, p95, p99 and max; None where none matched. wait_clock_free:
+    waiting by the estimate that needs no common clock; wait_error: how far the two estimates differ, over the
+    steady steps alone, None where no such call matched in them. floor: least ns that such a call takes here,
+    on the rank that it holds least; excess: that of the median call over it, by the same measure. Wire p50 may be
+    below both where ranks leave one after another.
+    algbw, busbw: GB/s from wire p50; None where size or kind is not known, ranks are missing, or compute is in
+    the kernel. peak_share: busbw over the link's peak, for large messages.
+    """
+
+    name: str
+    kind: str | None
+    library: str | None
+    op_class: str
+    message_bytes: int | None
+    ranks: int
+    count: int
+    matched: int
+    unmatched: int
+    rejected: int
+    wire: dict[str, int] | None
+    wait: dict[str, int] | None
+    a_step: int | None = None
+    floor: int | None = None
+    excess: int | None = None
+    algbw: float | None = None
+    busbw: float | None = None
+    peak_share: float | None = None
+    communicator_size: int | None = None
+    wait_clock_free: dict[str, int] | None = None
+    wait_error: dict[str, int] | None = None
+
+    @property
+    def over(self) -> str:
+        """The ranks in words: "4 ranks", or "1 of 4 ranks" where the trace lacks some."""
+        size = self.communicator_size
+        return f"{self.ranks} of {size} ranks" if size and size > self.ranks else counted(self.ranks, "rank")
+
+
+def find_families(run: Run) -> list[CollectiveFamily]:
+    """One row a kernel family, size and rank count, most frequent first; without peak_share."""
+    calls = _counted_calls(run)
+    per_call = calls.group_by([*_KEY, "communicator", "step", "call"]).agg(verdict=pl.first("verdict"))
+    counts = per_call.group_by(_KEY).agg(
+        count=pl.len(), **{v: (pl.col("verdict") == v).sum() for v in (MATCHED, UNMATCHED, REJECTED)}
+    )
+    shortest = floors(calls, calls["step"].unique().to_list())
+    rows = counts.join(shortest, on=["name", "message_bytes", "members"], how="left", nulls_equal=True)
+    rows = rows.sort(["count", "name", "message_bytes", "members"], descending=[True, False, False, False])
+    partial, sizes = _partial_communicators(run), _communicator_sizes(run)
+    steady = pl.col("step").is_in(run.steady_steps)
+    families = []
+    for row in rows.iter_rows(named=True):
+        same = pl.all_horizontal(pl.col(k).eq_missing(row[k]) for k in _KEY)
+        own = calls.filter(same)
+        matched = own.filter(pl.col("verdict") == MATCHED)
+        wire = percentiles(matched["wire"])
+        floor = row["floor"]
+        members = row["members"]
+        size = _size_of(own, sizes, members)
+        error = (pl.col("wait") - pl.col("skew_free_wait")).abs()
+        # A fused kernel computes after the last arrival; a missing rank may arrive later still.
+        complete = not set(own["communicator"]) & partial and (size is None or members >= size)
+        whole = row["cls"] != classes.FUSED and complete
+        found = speed(row["kind"], row["message_bytes"], size or members, wire["p50"]) if wire and whole else None
+        families.append(
+            CollectiveFamily(
+                name=row["name"],
+                kind=row["kind"],
+                library=row["library"],
+                op_class=row["cls"],
+                message_bytes=row["message_bytes"],
+                ranks=members,
+                count=row["count"],
+                matched=row[MATCHED],
+                unmatched=row[UNMATCHED],
+                rejected=row[REJECTED],
+                wire=wire,
+                wait=percentiles(matched["wait"]),
+                a_step=_a_step(per_call.filter(same), run.steady_steps),
+                floor=floor,
+                excess=None if floor is None else row["typical"] - floor,
+                algbw=found.algbw if found else None,
+                busbw=found.busbw if found else None,
+                communicator_size=size,
+                wait_clock_free=percentiles(matched["skew_free_wait"]),
+                wait_error=percentiles(matched.filter(steady).select(error).to_series()),
+            )
+        )
+    return families
+
+
+def find_link(run: Run, families: list[CollectiveFamily], link_gbps: float | None = None) -> Link:
+    """The link between the GPUs of the run and what its collectives say of it; link_gbps: its peak, if given."""
+    messages = [
+        Message(f.kind, f.library, f.op_class, f.message_bytes, f.ranks, f.matched, f.floor, f.busbw)
+        for f in families
+        if f.message_bytes is not None and f.busbw is not None
+    ]
+    topology = next((report.topology for report in run.reports if report.topology), None)
+    return judge_link(_gpu_link(run), messages, load_links(), topology, link_gbps)
+
+
+def with_peaks(families: list[CollectiveFamily], peak_gbps: float | None) -> list[CollectiveFamily]:
+    """The families with busbw held against the link's peak."""
+    return [
+        f
+        if f.algbw is None or f.busbw is None
+        else replace(f, peak_share=peak_share(Speed(f.algbw, f.busbw), f.message_bytes, peak_gbps))
+        for f in families
+    ]
+
+
+@dataclass(frozen=True)
+class SizeSeries:
+    """One kind of call over one number of ranks, by ascending size (bytes as the calls pass them); us and GB/s."""
+
+    name: str
+    sizes: list[int]
+    latency: list[float]
+    floor: list[float | None]
+    model: list[float | None]
+    busbw: list[float | None]
+
+
+def size_series(families: list[CollectiveFamily], link: Link) -> list[SizeSeries]:
+    """Speed against size, for the families whose size is known and that matched; of one size, the most frequent."""
+    chosen: dict[tuple[str, str, str], dict[int, CollectiveFamily]] = {}
+    for family in sorted(families, key=lambda family: -family.matched):
+        if family.kind and family.message_bytes and family.wire and family.op_class != classes.FUSED:
+            key = (family.kind, family.library or "unknown library", family.over)
+            chosen.setdefault(key, {}).setdefault(family.message_bytes, family)
+    series = []
+    for (kind, library, over), by_size in chosen.items():
+        own = [by_size[n] for n in sorted(by_size)]
+        series.append(
+            SizeSeries(
+                name=f"{kind} over {over} ({library})",
+                sizes=sorted(by_size),
+                latency=[f.wire["p50"] / 1e3 for f in own if f.wire],
+                floor=[None if f.floor is None else f.floor / 1e3 for f in own],
+                model=[_model(f, link) for f in own],
+                busbw=[f.busbw for f in own],
+            )
+        )
+    return series
+
+
+def _counted_calls(run: Run) -> pl.DataFrame:
+    """Calls of the counted steps, and those of a start-up step of which there are none elsewhere: a sweep's first."""
+    counted = run.collectives.filter(pl.col("step").is_in(counted_steps(run)))
+    starting = run.windows.filter(pl.col("excluded").fill_null("").str.starts_with("start-up"))["step"].unique()
+    first = run.collectives.filter(pl.col("step").is_in(starting.to_list()))
+    return pl.concat([counted, first.join(counted.select(_KEY).unique(), on=_KEY, how="anti", nulls_equal=True)])
+
+
+def counted_steps(run: Run) -> list[int]:
+    """All steps but prefill and those of the start: steps of other work hold collectives of other sizes."""
+    reason = pl.col("excluded").fill_null("")
+    wanted = [~reason.str.starts_with(word) for word in _NOT_DECODE]
+    return run.windows.filter(pl.all_horizontal(wanted))["step"].unique().sort().to_list()
+
+
+def _model(family: CollectiveFamily, link: Link) -> float | None:
+    """NCCL's model in us, for NCCL over the link that the GPUs have."""
+    if family.library != "NCCL" or not family.kind or not family.message_bytes or not link.kind or not link.peak_gbps:
+        return None
+    ranks = family.communicator_size or family.ranks
+    total = total_bytes(family.kind, family.message_bytes, ranks)
+    ns = load_links().ring(family.kind, link.kind, ranks, total, link.peak_gbps)
+    return None if ns is None else ns / 1e3
+
+
+def _a_step(calls: pl.DataFrame, steady: list[int]) -> int | None:
+    per_step = calls.filter(pl.col("step").is_in(steady)).group_by("step").len()["len"]
+    alike = len(per_step) == len(steady) and per_step.n_unique() == 1
+    return int(per_step[0]) if alike else None
+
+
+def _partial_communicators(run: Run) -> set[str]:
+    """Communicators that have ranks which the trace does not show."""
+    inits = [init for report in run.reports for init in report.inits]
+    seen: dict[str, set[int]] = {}
+    for init in inits:
+        seen.setdefault(init.communicator, set()).add(init.rank)
+    return {init.communicator for init in inits if len(seen[init.communicator]) < init.size}
+
+
+def _communicator_sizes(run: Run) -> dict[str | None, int]:
+    """Ranks of each communicator; under None those of the only size there is, where ranks are missing."""
+    inits = [init for report in run.reports for init in report.inits]
+    sizes: dict[str | None, int] = {init.communicator: init.size for init in inits}
+    several = {size for size in sizes.values() if size > 1}
+    return sizes | ({None: several.pop()} if run.missing_ranks and len(several) == 1 else {})
+
+
+def _size_of(calls: pl.DataFrame, sizes: dict[str | None, int], members: int) -> int | None:
+    """Ranks of the communicators of calls, where they are told and alike."""
+    told = {sizes.get(communicator) for communicator in calls["communicator"].unique()}
+    size = told.pop() if len(told) == 1 else None
+    return size if size is not None and size >= members else None
+
+
+def _gpu_link(run: Run) -> GpuLink | None:
+    """The row of the ranks' GPUs; of the slowest, where they differ; None if one of them is not in the table."""
+    table = load_links()
+    rows = []
+    for rank in run.ranks:
+        gpus = run.reports[run.report_of[rank.rank]].gpus.filter(pl.col("gpu").eq_missing(rank.gpu))
+        row = None
+        if not gpus.is_empty():
+            row = table.find(*gpus.select("model", "chip", "memory_bandwidth", "sms").row(0))
+        if row is None:
+            return None
+        rows.append(row)
+    return min(rows, key=lambda row: row.gbps, default=None)

@@ -1,0 +1,118 @@
+"""Everything that needs matched collectives: who is late, why GPUs idle, what could be saved, the verdict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import polars as pl
+
+from nsysan.diagnosis.late_place import Culprit, find_culprit
+from nsysan.diagnosis.verdict import Verdict, judge
+from nsysan.metrics.gaps import UNKNOWN, gap_medians
+from nsysan.metrics.outliers import Outlier, slowest_steps
+from nsysan.metrics.skew import Straggler, arrivals, caused_by_step, find_straggler
+from nsysan.metrics.whatif import WhatIf, what_if
+from nsysan.model import classes
+from nsysan.run.matching import REJECTED
+from nsysan.run.run import Run
+
+_PERCENTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
+#: With more of the collectives failing the gate than this, the pairs that pass it prove nothing.
+MAX_REJECTED = 0.2
+
+
+@dataclass(frozen=True)
+class RankSpread:
+    """One rank's matched calls of the steady steps: wait and wire (ns by percentile), and how often it was last."""
+
+    rank: int
+    wait: dict[str, int]
+    wire: dict[str, int]
+    last_share: float
+    worst_wait_step: int
+    worst_wire_step: int
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """gaps: rank, cause, ns (median a step). caused: step, rank, ns that the rank's late arrivals cost.
+
+    arrived: as skew.arrivals gives it. rejected: share of the collectives that failed the gate. culprit: where and by
+    which kernel the straggler falls behind.
+    """
+
+    straggler: Straggler | None
+    gaps: pl.DataFrame
+    what_if: WhatIf | None
+    verdict: Verdict
+    outliers: list[Outlier]
+    spreads: list[RankSpread]
+    caused: pl.DataFrame
+    arrived: pl.DataFrame
+    rejected: float
+    culprit: Culprit | None = None
+
+
+def diagnose(run: Run) -> Diagnosis:
+    """The diagnosis of a run, from its steady steps."""
+    rejected = float((run.collectives["verdict"] == REJECTED).mean() or 0.0)  # type: ignore[arg-type]
+    arrived = arrivals(run.collectives)
+    # A receive that waits for data depends on its sender: that is the pipeline, not skew.
+    meeting = arrived.filter(pl.col("cls") != classes.P2P)
+    late = run.late(meeting)
+    straggler = None if rejected > MAX_REJECTED else find_straggler(late, run.ledger)
+    medians = gap_medians(run.gaps, run.ledger)
+    if straggler is not None:
+        idle = _more_idle(medians, straggler.rank)
+        clocked = run.host_clocks[straggler.rank].agrees
+        untold = straggler.cause == "host" and (next(iter(idle), None) == UNKNOWN or not clocked)
+        straggler = replace(straggler, idle=idle, cause=None if untold else straggler.cause)
+    what = what_if(run.ledger, run.collectives, run.gaps)
+    return Diagnosis(
+        straggler=straggler,
+        gaps=medians,
+        what_if=what,
+        verdict=judge(run.ledger, what, straggler, run.missing_ranks),
+        outliers=slowest_steps(run.ledger, late),
+        spreads=_spreads(arrived.filter(pl.col("step").is_in(run.steady_steps))),
+        caused=caused_by_step(meeting).rename({"caused": "ns"}),
+        arrived=arrived,
+        rejected=rejected,
+        culprit=None if straggler is None else find_culprit(straggler, late, run),
+    )
+
+
+def _more_idle(gaps: pl.DataFrame, rank: int) -> dict[str, int]:
+    """Idle ns a step of a rank by cause, beyond the median of the others; largest first."""
+    others = gaps.filter(pl.col("rank") != rank).group_by("cause").agg(usual=pl.median("ns"))
+    own = gaps.filter(pl.col("rank") == rank).join(others, on="cause", how="left")
+    more = own.select("cause", more=(pl.col("ns") - pl.col("usual").fill_null(0)).round().cast(pl.Int64))
+    return dict(more.filter(pl.col("more") > 0).sort(["more", "cause"], descending=[True, False]).iter_rows())
+
+
+def percentiles(values: pl.Series) -> dict[str, int] | None:
+    """Observed values at each percentile (nearest rank), None for no values."""
+    if values.is_empty():
+        return None
+    found = {name: values.quantile(q, interpolation="higher") for name, q in _PERCENTILES.items()}
+    return {name: int(value) for name, value in found.items() if value is not None}
+
+
+def _spreads(arrived: pl.DataFrame) -> list[RankSpread]:
+    found = []
+    for (rank,), own in arrived.partition_by("rank", as_dict=True, maintain_order=True).items():
+        per_step = own.group_by("step").agg(pl.sum("wait"), pl.sum("wire"))
+        wait, wire = percentiles(own["wait"]), percentiles(own["wire"])
+        if wait is None or wire is None:
+            continue
+        found.append(
+            RankSpread(
+                rank=int(str(rank)),
+                wait=wait,
+                wire=wire,
+                last_share=float(own.select((pl.col("position") == pl.col("ranks")).mean()).item()),
+                worst_wait_step=int(per_step.sort(["wait", "step"], descending=[True, False])["step"][0]),
+                worst_wire_step=int(per_step.sort(["wire", "step"], descending=[True, False])["step"][0]),
+            )
+        )
+    return sorted(found, key=lambda spread: spread.rank)

@@ -1,0 +1,197 @@
+"""The wire: the wrong one, nothing beside it, the wrong kernel, and too many ranks for the messages."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib.resources import files
+
+import polars as pl
+
+from nsysan.diagnosis.expectation import ALL_REDUCE
+from nsysan.diagnosis.findings.finding import (
+    AT_MOST,
+    ESTIMATE,
+    HIGH,
+    HIGH_SHARE,
+    LOW,
+    MEDIUM,
+    MEDIUM_SHARE,
+    Case,
+    Finding,
+    by_share,
+)
+from nsysan.metrics.link import LINK_NAMES, Link
+from nsysan.metrics.link import THRESHOLDS as LINK_THRESHOLDS
+from nsysan.metrics.whatif import floors
+from nsysan.model.gpu_links import NVLINK
+from nsysan.run.matching import MATCHED
+from nsysan.text import counted, size, us
+
+#: Exposed wire below this share of the period would not pay for restructuring the layers.
+EXPOSED_SHARE = 0.10
+#: Less of the communication than this beside compute is chance, at the edges of kernels.
+OVERLAP_SHARE = 0.05
+#: Wire within this multiple of its floor is latency: more bytes would cost little, fewer ranks would save.
+LATENCY_RATIO = 1.5
+#: Above this size the transfer itself takes as long as the latency on NVLink (64 KiB at 10 GB/s are 7 us).
+LATENCY_BYTES = 65_536
+#: Wire above this share of the period: a replica of half the ranks is worth trying.
+WIDE_SHARE = 0.20
+
+
+def slow_wire(case: Case) -> Iterator[Finding]:
+    """What the exposed transfer could do without; nothing where it is not told from waiting."""
+    if case.steady["wire_ns"].null_count() == len(case.steady):
+        return
+    wire, comm, overlap = case.line("wire"), case.line("comm"), case.line("overlap")
+    if wire >= EXPOSED_SHARE * case.period and overlap < OVERLAP_SHARE * max(comm, 1):
+        yield Finding(
+            "no_overlap",
+            MEDIUM if wire >= HIGH_SHARE * case.period else LOW,
+            "no communication runs beside compute",
+            f"{us(wire)} us of transfer a step ({wire / case.period:.0%}) are exposed, {us(overlap)} us overlap",
+            "fuse all-reduce with the norm after it, or GEMM with communication (vLLM's compilation passes, "
+            "FlashInfer, TensorRT-LLM), or run two half batches alternately where the batch is large enough",
+            wire,
+            figures={"exposed_ns": wire, "overlap_ns": overlap, "share": wire / case.period},
+            thresholds={"exposed_share": EXPOSED_SHARE, "overlap_share": OVERLAP_SHARE},
+            saving_is=AT_MOST,
+        )
+    calls = case.run.collectives.filter(
+        (pl.col("verdict") == MATCHED)
+        & pl.col("step").is_in(case.run.steady_steps)
+        & (pl.col("kind") == ALL_REDUCE)
+        & pl.col("message_bytes").is_not_null()
+    )
+    yield from _not_custom(case, calls)
+    yield from _too_wide(case, calls, wire)
+
+
+def _not_custom(case: Case, calls: pl.DataFrame) -> Iterator[Finding]:
+    """NCCL's own kernels for all-reduces that an engine would give to a custom kernel."""
+    if calls.is_empty():
+        return
+    members = case.run.size if case.run.missing_ranks and case.run.size else int(calls["members"].max())  # type: ignore[arg-type]
+    limit = custom_all_reduce_limit({rank.model or "" for rank in case.run.ranks}, members)
+    plain = calls.filter((pl.col("library") == "NCCL") & ~pl.col("name").str.contains("^ncclSym"))
+    small = plain.filter(pl.col("message_bytes") <= (limit or 0))
+    # Custom kernels reach into their peers' memory: not over a host or a network, and over PCIe for two GPUs only.
+    reachable = case.link is None or case.link.looks_like in (None, NVLINK)
+    if limit is None or small.is_empty() or not reachable:
+        return
+    per_step = small.group_by("rank", "step").agg(pl.sum("wire"))["wire"].median()
+    wire = round(per_step) if isinstance(per_step, int | float) else 0
+    p50 = small["wire"].quantile(0.5, "higher")
+    largest = int(small["message_bytes"].max())  # type: ignore[arg-type]
+    yield Finding(
+        "nccl_for_small",
+        # What runs beside compute costs nothing.
+        MEDIUM if min(wire, case.line("wire")) >= MEDIUM_SHARE * case.period else LOW,
+        "all-reduces use NCCL's kernels where engines use a custom one",
+        f"all-reduces of up to {size(largest)} over {members} ranks take {us(float(p50 or 0))} us each "
+        f"(p50) and {us(wire)} us a step in NCCL kernels; engines use a custom kernel up to {size(limit)}",
+        "let the engine use its custom all-reduce (vLLM without --disable-custom-all-reduce, SGLang likewise), "
+        "FlashInfer's or symmetric memory; it is refused without peer access between all GPUs, inside containers "
+        "without shared IPC, and for sizes that are not multiples of 16 bytes",
+        None,
+        figures={"largest_bytes": largest, "limit_bytes": limit, "wire_ns": wire, "wire_p50_ns": p50},
+        thresholds={"limit_bytes": limit, "medium_share": MEDIUM_SHARE},
+    )
+
+
+@cache
+def _limits() -> list[tuple[re.Pattern[str], dict[int, int]]]:
+    document = tomllib.loads(files("nsysan.data").joinpath("allreduce_limits.toml").read_text("utf-8"))
+    return [(re.compile(row["gpus"]), {int(n): size for n, size in row["ranks"].items()}) for row in document["limit"]]
+
+
+def custom_all_reduce_limit(models: set[str], ranks: int) -> int | None:
+    """Largest message for which engines prefer a custom all-reduce on these GPUs; None where no table says."""
+    limits = [of.get(ranks) for model in models for pattern, of in _limits() if pattern.search(model)]
+    known = [limit for limit in limits if limit is not None]
+    return min(known) if known and len(known) == len(models) else None
+
+
+def _too_wide(case: Case, calls: pl.DataFrame, wire: int) -> Iterator[Finding]:
+    """All-reduces at their latency that take much of the step."""
+    if calls.is_empty() or wire < WIDE_SHARE * case.period:
+        return
+    key = ["name", "message_bytes", "members"]
+    usual = calls.group_by(key).len().sort("len", "message_bytes", descending=[True, False]).head(1)
+    floor = floors(calls.join(usual, on=key, how="semi"), case.run.steady_steps)["floor"][0]
+    p50 = calls.join(usual, on=key, how="semi")["wire"].quantile(0.5, "higher") or 0
+    message, members = int(usual["message_bytes"][0]), int(usual["members"][0])
+    if message > LATENCY_BYTES or p50 > LATENCY_RATIO * floor or members < 2:
+        return
+    yield Finding(
+        "tp_too_wide",
+        by_share(wire, case.period),
+        f"TP={members} is wide for messages of {size(message)}: the wire is latency, and much of the step",
+        f"the wire takes {wire / case.period:.0%} of the step; an all-reduce takes {us(p50)} us (p50), its floor is "
+        f"{us(floor)} us, and neither would shrink with a faster link",
+        f"replicas of TP={max(members // 2, 1)} (compare one: nsysan capture, then the two reports), larger batches, "
+        f"or a kernel with less latency (custom or fused all-reduce)",
+        None,
+        figures={"wire_ns": wire, "wire_p50_ns": p50, "floor_ns": floor, "bytes": message, "ranks": members},
+        thresholds={"ratio": LATENCY_RATIO, "max_bytes": LATENCY_BYTES, "share": WIDE_SHARE},
+    )
+
+
+def wrong_wire(link: Link | None, case: Case | None = None) -> Iterator[Finding]:
+    """The link is not the one that the GPUs have; nothing where no link was assessed."""
+    if link is None or not link.wrong:
+        return
+    detour = None if case is None else _detour(link, case)
+    told = f"; {detour.sentence(link)}" if detour else ""
+    yield Finding(
+        "wrong_wire",
+        HIGH,
+        f"collectives run over {LINK_NAMES[link.looks_like or '']}, not over {LINK_NAMES[link.kind or '']}",
+        f"{link.sentence}{told}",
+        "check the path between the GPUs (nvidia-smi topo -m, nvidia-smi nvlink --status; NCCL_DEBUG=INFO says what "
+        "NCCL chose), NCCL_P2P_DISABLE and NCCL_P2P_LEVEL, IOMMU and ACS, and whether the container shares /dev/shm "
+        "and the devices of its peers",
+        detour.saving if detour else None,
+        figures={"looks_like": link.looks_like, "expected": link.kind, **(asdict(detour) if detour else {})},
+        thresholds={name: value for name, value in LINK_THRESHOLDS.items() if isinstance(value, int | float)},
+        saving_is=ESTIMATE,
+    )
+
+
+@dataclass(frozen=True)
+class _Detour:
+    """Calls a step of the size that was held against the link, their wire p50 and what the link should take, ns."""
+
+    calls: int
+    wire_p50_ns: int
+    expected_wire_ns: int
+
+    @property
+    def saving(self) -> int:
+        return self.calls * (self.wire_p50_ns - self.expected_wire_ns)
+
+    def sentence(self, link: Link) -> str:
+        each = f"{us(self.wire_p50_ns)} us at p50 instead of {us(self.expected_wire_ns)} us over"
+        return f"estimated saving: {counted(self.calls, 'call')} a step, each {each} {LINK_NAMES[link.kind or '']}"
+
+
+def _detour(link: Link, case: Case) -> _Detour | None:
+    """None where the link was not told by latency, or the calls would not be shorter over it."""
+    if link.reference is None:
+        return None
+    calls = case.run.collectives.filter(
+        (pl.col("verdict") == MATCHED)
+        & pl.col("step").is_in(case.run.steady_steps)
+        & (pl.col("kind") == ALL_REDUCE)
+        & (pl.col("message_bytes") == link.reference.bytes)
+        & (pl.col("members") == link.reference.ranks)
+    )
+    per_step = calls.group_by("rank", "step").len()["len"].median()
+    p50 = calls["wire"].quantile(0.5, "higher")
+    if not isinstance(per_step, int | float) or p50 is None or p50 <= link.reference.ns:
+        return None
+    return _Detour(round(per_step), int(p50), round(link.reference.ns))

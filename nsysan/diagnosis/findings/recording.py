@@ -1,0 +1,57 @@
+"""What is wrong with the capture itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from nsysan.diagnosis.findings.finding import HIGH, LOW, MEDIUM, Case, Finding
+from nsysan.diagnosis.lookalikes import find_lookalikes, named
+from nsysan.text import counted
+
+#: Unknown kernels with less of the kernel time than this cannot change the verdict.
+UNKNOWN_SHARE = 0.01
+
+
+def of_the_capture(case: Case) -> Iterator[Finding]:
+    """Graphs traced as blocks, ranks and events that are missing, kernels that the catalogue does not know."""
+    run = case.run
+    if run.graph_mode == "graph":
+        yield Finding(
+            "graph_level_trace",
+            HIGH,
+            "CUDA graphs were traced as blocks: what happens inside is not visible",
+            f"{counted(sum(report.replays for report in run.reports), 'replay')}, each one row",
+            "capture again with --cuda-graph-trace=node (nsysan capture does)",
+        )
+    if run.missing_ranks:
+        alone = len(run.ranks) == 1
+        yield Finding(
+            "missing_ranks",
+            HIGH if alone else MEDIUM,
+            f"{counted(len(run.missing_ranks), 'rank')} of {run.size} not in the trace",
+            f"missing: {', '.join(map(str, run.missing_ranks))}; "
+            + ("waiting cannot be told from transfer" if alone else "waiting for them reads as wire"),
+            "name all ranks' reports together, or capture all ranks in one session (nsysan capture -- LAUNCHER ...)",
+            ranks=run.missing_ranks,
+        )
+    lost = {text.rstrip(".") for text in run.lost_events}
+    if lost:
+        yield Finding(
+            "lost_events",
+            LOW,
+            "the profiler says that events may be missing",
+            "; ".join(sorted(lost)),
+            "capture a shorter window; let the workload end by itself, so that buffers are flushed",
+        )
+    unknown = find_lookalikes(run)
+    if unknown:
+        calls, share = sum(kernel.calls for kernel in unknown), sum(kernel.share for kernel in unknown)
+        yield Finding(
+            "unknown_collectives",
+            MEDIUM if share >= UNKNOWN_SHARE else LOW,
+            "kernels that look like collectives are not in the catalogue",
+            f"{counted(calls, 'call')}, {share:.1%} of kernel time, counted as compute: {named(unknown)}",
+            "add them to nsysan/data/kernels.toml",
+            figures={"share": share, "calls": calls},
+            thresholds={"medium_share": UNKNOWN_SHARE},
+        )

@@ -1,0 +1,110 @@
+"""Where a late rank falls behind: at which collectives of the step, and, where it computes longer, in which kernel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from nsysan.metrics.skew import Straggler
+from nsysan.model import classes
+from nsysan.run.placed import Part
+from nsysan.run.run import Run
+from nsysan.text import counted, plain
+
+_OF_COMPUTE = ("rank", "step", "name", "begin", "end")
+#: One collective is named if it has this share of what the rank causes, one kernel if it has it of the compute.
+MAJOR_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class Culprit:
+    """A late rank's worst collective, and the kernel that it runs longer than the others.
+
+    call: number in the step (0 = first) of the collective with most caused; call_share: its share of what the rank
+    causes over the steady steps; calls: collectives of a step at which it causes any. kernel: None where no kernel
+    accounts for most of the compute; more, more_calls: ns and calls a step beyond the median of the other ranks.
+    """
+
+    rank: int
+    call: int
+    call_share: float
+    calls: int
+    kernel: str | None
+    more: int
+    more_calls: int
+
+    def where(self) -> str:
+        """Clause: at which collectives the rank is waited for."""
+        if self.call_share < MAJOR_SHARE:
+            return f"spread over {counted(self.calls, 'collective')} of the step"
+        which = "the step's first collective" if self.call == 0 else f"collective {self.call} of the step"
+        return f"{self.call_share:.0%} of it at {which}"
+
+    def which(self) -> str:
+        """Clause: the kernel that takes longer; "" where none was found."""
+        if self.kernel is None:
+            return ""
+        often = f", {self.more_calls:+} calls" if self.more_calls else ", as many calls"
+        return f"{plain(self.kernel, 60)} {self.more / 1e3:+,.0f} us{often}"
+
+    def sentences(self) -> list[str]:
+        """What a finding says of it."""
+        kernel = [] if self.kernel is None else [f"most in one kernel: {self.which()} a step"]
+        return [self.where(), *kernel]
+
+    def figures(self) -> dict[str, float | int | str | None]:
+        """The same as figures of a finding."""
+        place = {"call": self.call, "call_share": self.call_share, "calls": self.calls}
+        return {**place, "kernel": self.kernel, "kernel_more_ns": self.more, "kernel_more_calls": self.more_calls}
+
+
+def find_culprit(straggler: Straggler, late: pl.DataFrame, run: Run) -> Culprit | None:
+    """Of a straggler; late: as skew.late_calls gives it. None where it causes nothing in the steady steps."""
+    steps = run.steady_steps
+    own = late.filter((pl.col("rank") == straggler.rank) & pl.col("step").is_in(steps) & (pl.col("caused") > 0))
+    if own.is_empty():
+        return None
+    costs = own.group_by("family", "call").agg(pl.sum("caused")).sort("caused", "family", "call")
+    longer = _longer_kernel(straggler, run) if straggler.cause == "compute" else None
+    kernel, more, more_calls = longer or (None, 0, 0)
+    return Culprit(
+        rank=straggler.rank,
+        call=int(costs["call"][-1]),
+        call_share=float(costs["caused"][-1]) / float(costs["caused"].sum()),
+        calls=len(costs),
+        kernel=kernel,
+        more=more,
+        more_calls=more_calls,
+    )
+
+
+def _longer_kernel(straggler: Straggler, run: Run) -> tuple[str, int, int] | None:
+    """Name, ns and calls a step beyond the median of the other ranks; None where no kernel has most of it."""
+    known = pl.concat(run.ask(_usual_compute, run.steady_steps))
+    # A kernel that a rank does not run takes none of its time.
+    grid = known.select("rank").unique().join(known.select("name").unique(), how="cross")
+    usual = grid.join(known, on=["rank", "name"], how="left").with_columns(pl.col("ns", "calls").fill_null(0))
+    others = usual.filter(pl.col("rank") != straggler.rank).group_by("name").agg(pl.median("ns", "calls"))
+    more = usual.filter(pl.col("rank") == straggler.rank).join(others, on="name", suffix="_others")
+    more = more.select("name", ns=pl.col("ns") - pl.col("ns_others"), calls=pl.col("calls") - pl.col("calls_others"))
+    if more.is_empty():
+        return None
+    name, ns, calls = more.sort("ns", "name").row(-1)
+    if ns < MAJOR_SHARE * straggler.parts["compute"] or ns <= 0:
+        return None
+    return str(name), round(ns), round(calls)
+
+
+def _usual_compute(part: Part, steps: list[int]) -> pl.DataFrame:
+    """rank, name, ns, calls: what a rank's compute kernels of that name take in a step, median over these steps."""
+    compute = part.each(lambda rank: part.frame(_OF_COMPUTE, rank, where=(classes.COMPUTE,)))
+    kernels = pl.concat(compute).filter(pl.col("step").is_in(steps))
+    per_step = kernels.group_by("rank", "step", "name").agg(ns=(pl.col("end") - pl.col("begin")).sum(), calls=pl.len())
+    # Nor does one that a step does not run.
+    grid = per_step.select("rank", "name").unique().join(per_step.select("step").unique(), how="cross")
+    filled = grid.join(per_step, on=["rank", "step", "name"], how="left").with_columns(
+        pl.col("ns", "calls").fill_null(0)
+    )
+    usual = filled.group_by("rank", "name").agg(pl.median("ns"), pl.median("calls"))
+    return usual.with_columns(pl.col("name").cast(pl.String))

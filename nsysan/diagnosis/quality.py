@@ -1,0 +1,293 @@
+"""How far each figure can be trusted: ok, estimated or not measurable, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from nsysan.diagnosis.diagnosis import MAX_REJECTED, Diagnosis
+from nsysan.diagnosis.expectation import Compared
+from nsysan.diagnosis.lookalikes import find_lookalikes, named
+from nsysan.metrics.gaps import UNKNOWN
+from nsysan.metrics.skew import SHARE, STEPS, TELLING_STEPS
+from nsysan.model import classes
+from nsysan.run.matching import MATCHED, REJECTED, SINGLE, UNMATCHED
+from nsysan.run.run import Run
+from nsysan.text import counted, numbered
+
+OK = "ok"
+ESTIMATED = "estimated"
+NOT_MEASURABLE = "not_measurable"
+
+NODE_FLAG = "--cuda-graph-trace=node"
+#: Kernels launched one by one from this share on: a step that is half in graphs is not eager.
+EAGER_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Status of one aspect of the evidence; the reason is a sentence for people."""
+
+    id: str
+    status: str
+    reason: str
+
+
+def assess(run: Run, diagnosis: Diagnosis, compared: Compared | None = None) -> list[Quality]:
+    """Quality rows of a run, each aspect once; compared: what the user states of the model."""
+    rows = [
+        _reports(run),
+        _steps(run),
+        _ranks(run),
+        _missing(run),
+        _one_clock(run),
+        _graphs(run),
+        _split(run, diagnosis),
+    ]
+    rows.append(_bytes(run, compared))
+    rows += [_events(run), _host_time(run), _overlap(run), _unknown_names(run)]
+    rows += [_straggler(run, diagnosis), _gaps(run, diagnosis), _what_if(run, diagnosis)]
+    return [row for row in rows if row is not None]
+
+
+def _reports(run: Run) -> Quality | None:
+    if not run.failures:
+        return None
+    why = "; ".join(f"{failure.name}: {failure.why}" for failure in run.failures)
+    total = len(run.failures) + len(run.reports)
+    return Quality("reports", ESTIMATED, f"{len(run.failures)} of {counted(total, 'report')} left out: {why}")
+
+
+def _steps(run: Run) -> Quality:
+    found = f"steps found by {run.steps.source}"
+    notes = "".join(f"; {note}" for note in run.steps.notes)
+    if run.steps.method == "window":
+        return Quality("steps", NOT_MEASURABLE, f"{run.steps.notes[0]}; figures are of the whole capture")
+    if not run.steady_steps:
+        return Quality("steps", NOT_MEASURABLE, f"{found}, but none is a steady decode step{notes}")
+    return Quality("steps", ESTIMATED if run.steps.method == "period" else OK, found + notes)
+
+
+def _ranks(run: Run) -> Quality:
+    source = run.ranks[0].source
+    guessed = source.startswith("order")
+    left_out = "".join(
+        f"; pid {process >> 24 & 0xFFFFFF} on device {device} has no step and is left out"
+        for process, device in run.bystanders
+    )
+    return Quality(
+        "rank_numbers", ESTIMATED if guessed and len(run.ranks) > 1 else OK, f"numbered by {source}{left_out}"
+    )
+
+
+def _graphs(run: Run) -> Quality | None:
+    if run.graph_mode != "graph":
+        return None
+    replays = sum(report.replays for report in run.reports)
+    return Quality(
+        "graph_contents",
+        NOT_MEASURABLE,
+        f"{counted(replays, 'CUDA graph replay')}, traced as one block each: kernels and communication inside are not "
+        f"visible, their time counts as busy (graph), and what it may hide is null; capture with {NODE_FLAG}",
+    )
+
+
+def _missing(run: Run) -> Quality | None:
+    if not run.missing_ranks or run.size is None:
+        return None
+    which = f"{numbered('rank', run.missing_ranks)} {'is' if len(run.missing_ranks) == 1 else 'are'}"
+    return Quality(
+        "missing_ranks",
+        ESTIMATED if len(run.ranks) > 1 else NOT_MEASURABLE,
+        f"{which} not in the trace, of {run.size}; where such a rank is the last to arrive, waiting for it reads as "
+        f"wire",
+    )
+
+
+def _one_clock(run: Run) -> Quality | None:
+    clock = run.clock
+    if clock is None:
+        return None
+    offsets = ", ".join(f"{offset / 1e6:+.3f}" for offset in clock.offsets)
+    if not clock.refined:
+        return Quality("clock", ESTIMATED, f"{len(run.reports)} reports aligned by UTC only: {clock.reason}")
+    return Quality(
+        "clock",
+        OK,
+        f"{len(run.reports)} reports on one clock by UTC and the collectives' ends (ms added: {offsets}); residual "
+        f"p50 {(clock.residual_p50 or 0) / 1e3:.2f} us, p95 {(clock.residual_p95 or 0) / 1e3:.2f} us, which is the "
+        f"error of any wait",
+    )
+
+
+def _split(run: Run, diagnosis: Diagnosis) -> Quality:
+    calls = run.collectives.filter(pl.col("step").is_in(run.steady_steps))
+    counts = dict(calls.group_by("verdict").len().iter_rows())
+    total = len(calls)
+    if total == 0:
+        if run.graph_mode == "graph":
+            return Quality(
+                "wait_wire",
+                NOT_MEASURABLE,
+                f"communication inside graph replays is not visible; capture with {NODE_FLAG}",
+            )
+        return Quality("wait_wire", OK, "no communication kernel of the catalogue runs in the steady steps")
+    if counts.get(SINGLE, 0) == total:
+        return Quality(
+            "wait_wire",
+            NOT_MEASURABLE,
+            "only one rank of the communicator is in the trace, so waiting and transfer cannot be told apart; capture "
+            "all ranks in one nsys session, or name all ranks' reports together",
+        )
+    if diagnosis.rejected > MAX_REJECTED:
+        whose = "the clocks of the ranks disagree" if len(run.reports) > 1 else "the pairs or the clocks are wrong"
+        return Quality(
+            "wait_wire",
+            NOT_MEASURABLE,
+            f"of {counted(total, 'collective kernel')}, {counts.get(REJECTED, 0)} ended on one rank before another had "
+            f"begun: {whose}, so nobody is called late",
+        )
+    error = calls.filter(pl.col("verdict") == MATCHED).select((pl.col("wait") - pl.col("skew_free_wait")).abs())
+    bar = error.to_series().quantile(0.95)
+    differ = "" if bar is None else f"; the two estimates of wait differ by {bar / 1e3:.1f} us at p95"
+    bad = {verdict: counts[verdict] for verdict in (UNMATCHED, REJECTED, SINGLE) if verdict in counts}
+    if not bad:
+        return Quality(
+            "wait_wire",
+            OK,
+            f"all {total} collective kernels of the steady steps matched across the ranks{differ}",
+        )
+    detail = ", ".join(f"{n} {verdict}" for verdict, n in bad.items())
+    status = ESTIMATED if counts.get(MATCHED) else NOT_MEASURABLE
+    whole = counted(total, "collective kernel")
+    return Quality("wait_wire", status, f"of {whole} {detail}; the time of these is the line comm_unsplit{differ}")
+
+
+def _bytes(run: Run, compared: Compared | None) -> Quality | None:
+    calls = run.collectives
+    if calls.is_empty():
+        return None
+    known = int(calls["message_bytes"].count())
+    if compared is not None and compared.filled:
+        return Quality(
+            "message_bytes",
+            ESTIMATED,
+            f"for {compared.filled} of {counted(len(calls), 'call')} the size that {compared.expected.source} states"
+            + (f"; for {len(calls) - known} it is unknown" if known < len(calls) else ""),
+        )
+    if known == len(calls):
+        return Quality("message_bytes", OK, "from the NCCL payload of every call")
+    missing = len(calls) - known
+    inside = calls.filter(pl.col("message_bytes").is_null())["graph_node"].is_not_null().any()
+    why = (
+        "the capture opened after the CUDA graph was built, or the library passes no payload"
+        if inside
+        else "the call's library passes no NVTX payload, or the export lacks --include-json=true"
+    )
+    return Quality(
+        "message_bytes",
+        NOT_MEASURABLE if known == 0 else ESTIMATED,
+        f"unknown for {missing} of {counted(len(calls), 'call')}: {why}",
+    )
+
+
+def _events(run: Run) -> Quality:
+    lost = run.lost_events
+    if not lost and not all(report.has_messages for report in run.reports):
+        return Quality("events", OK, "no message of the profiler is in the export (none, too old, or stripped)")
+    if not lost:
+        return Quality("events", OK, "nsys reports no lost events for the ranks")
+    return Quality("events", ESTIMATED, f"nsys warns of the ranks: {'; '.join(lost)}")
+
+
+def is_eager(run: Run) -> bool:
+    """Whether kernels are launched one by one, so that tracing each launch weighs on the host."""
+    if run.graph_mode == "graph":
+        return False
+    steady = run.tally.by_step.filter(pl.col("step").is_in(run.steady_steps))
+    alone, kernels = steady.select(pl.sum("alone", "kernels")).row(0)
+    return bool(kernels) and alone >= EAGER_SHARE * kernels
+
+
+def _host_time(run: Run) -> Quality | None:
+    if not is_eager(run):
+        return None
+    return Quality(
+        "host_time",
+        ESTIMATED,
+        "kernels are launched one by one, and tracing each launch inflates host time (threefold in a measured case): "
+        "idle time, and waiting caused by a late host, are shorter without the profiler",
+    )
+
+
+def _nobody(steps: int) -> Quality:
+    if steps < TELLING_STEPS:
+        return Quality("straggler", NOT_MEASURABLE, f"{counted(steps, 'steady step')}: too few to tell who is late")
+    return Quality("straggler", OK, f"no rank costs the others {SHARE:.0%} of the step or more, steadily")
+
+
+def _straggler(run: Run, diagnosis: Diagnosis) -> Quality:
+    if run.collectives.is_empty() and run.graph_mode != "graph":
+        return Quality("straggler", OK, "no collective ties the ranks together in these steps")
+    if diagnosis.arrived.is_empty() or diagnosis.rejected > MAX_REJECTED:
+        return Quality("straggler", NOT_MEASURABLE, "no collective could be matched across the ranks")
+    found = diagnosis.straggler
+    if found is None:
+        return _nobody(len(run.steady_steps))
+    if found.cause is None:
+        why = "the rank idles before it arrives; whether its host is late cannot be told (see launches, cpu_gpu_clock)"
+        return Quality("straggler", ESTIMATED, why)
+    if found.cause == "host" and is_eager(run):
+        return Quality("straggler", ESTIMATED, "held up by its host, whose time the profiler inflates (see host_time)")
+    steady = f"{SHARE:.0%} of the step or more in {STEPS:.0%} of the steps"
+    return Quality("straggler", OK, f"the rank costs the others {steady}, what they cost it subtracted")
+
+
+def _gaps(run: Run, diagnosis: Diagnosis) -> Quality:
+    idle = diagnosis.gaps
+    if len(idle) and idle["ns"].sum() and (idle["cause"] == UNKNOWN).all():
+        return Quality("gaps", NOT_MEASURABLE, "no idle interval has a known cause (see launches, cpu_gpu_clock)")
+    if not all(clock.agrees for clock in run.host_clocks.values()):
+        return Quality(
+            "gaps", ESTIMATED, "unknown where it takes the host's clock to tell the cause (see cpu_gpu_clock)"
+        )
+    if is_eager(run):
+        return Quality("gaps", ESTIMATED, "idle time that the host causes is inflated by the profiler (see host_time)")
+    return Quality("gaps", OK, "every idle interval has one cause, and they sum to the ledger's idle line")
+
+
+def _what_if(run: Run, diagnosis: Diagnosis) -> Quality:
+    if diagnosis.what_if is None or diagnosis.what_if.no_skew is None:
+        return Quality("what_if", NOT_MEASURABLE, "needs steady steps in which waiting and transfer are told apart")
+    if diagnosis.what_if.no_host_late is None:
+        why = "what late hosts cost cannot be told, nor all savings together (see launches, cpu_gpu_clock)"
+        return Quality("what_if", ESTIMATED, why)
+    if is_eager(run):
+        return Quality("what_if", ESTIMATED, "savings on the host's side are upper bounds (see host_time)")
+    return Quality("what_if", OK, "closed forms on the ledger of each step, medians over the steps")
+
+
+def _overlap(run: Run) -> Quality | None:
+    steady = run.tally.by_step.filter(pl.col("step").is_in(run.steady_steps))
+    trimmed, ns = steady.select(pl.sum("trimmed", "trimmed_ns")).row(0)
+    if not trimmed:
+        return None
+    return Quality(
+        "pdl",
+        OK,
+        f"{counted(trimmed, 'operation')} began before the predecessor on the stream ended (programmatic "
+        f"dependent launch) and counted from its end, {ns / 1e3:.1f} us trimmed in all",
+    )
+
+
+def _unknown_names(run: Run) -> Quality | None:
+    unknown = find_lookalikes(run)
+    if not unknown:
+        return None
+    return Quality(
+        "unknown_collectives",
+        ESTIMATED,
+        f"{counted(sum(kernel.calls for kernel in unknown), 'kernel')} named like a collective but not in the "
+        f"catalogue, counted as {classes.COMPUTE}: {named(unknown)}",
+    )

@@ -1,0 +1,187 @@
+"""One report read on its own clock, and the little of it that its run is put together from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from nsysan._errors import ExitCode, NsysanError
+from nsysan.columns.rows import none_if_negative
+from nsysan.columns.threads import each_of
+from nsysan.model import classes
+from nsysan.model.classes import load_catalogue
+from nsysan.model.load import load_operations
+from nsysan.model.operations import OPERATION, Operations, in_words, is_communication
+from nsysan.model.payloads import with_payloads
+from nsysan.model.ranks import Rank, identify_ranks
+from nsysan.model.selection import WHOLE, Narrow
+from nsysan.model.steps.finding import find_windows
+from nsysan.model.steps.step_windows import Found
+from nsysan.model.trace_facts import ReportFacts, facts_of
+from nsysan.trace.export import Trace
+
+#: Up to this many pairs of a window and a kind of operation have a place each; more are looked for.
+_PLACES = 1 << 22
+_OF_CALLS = ("row", "process", "thread", "launch_start", "graph_node", "kind", "cls")
+#: What of a call is needed to number steps, to match it over the ranks and to tell its speed.
+CALL = (
+    "row",
+    "rank_key",
+    "begin",
+    "end",
+    "context",
+    "stream",
+    "correlation",
+    "graph_node",
+    "name",
+    "cls",
+    "kind",
+    "library",
+    "message_bytes",
+    "communicator",
+)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to read a report. steps: regular expression for ranges that mark steps; use_nvtx: whether ranges may.
+
+    narrow: which part of it is wanted.
+    """
+
+    source: Path | Trace
+    steps: str | None = None
+    use_nvtx: bool = True
+    narrow: Narrow = WHOLE
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One report as it was read: its operations.
+
+    told: row, message_bytes, communicator of its communication. found: its steps. ranks: by rank_key. bystanders:
+    (process, device) without a step.
+    """
+
+    recipe: Recipe
+    trace: Trace
+    work: Operations
+    told: pl.DataFrame
+    found: Found
+    ranks: list[tuple[int, Rank]]
+    bystanders: list[tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What the run needs of a reading, on the report's own clock.
+
+    rows: of its operations. span: earliest start and latest end of them. found: without members.
+    calls: its communication, columns CALL, and member: begin of the window that the call is of, null where none.
+    counts: rank_key, begin (of a window), name, n, collectives: operations of that name in the window but memory
+      sets, and how many of them communicate.
+    """
+
+    facts: ReportFacts
+    ranks: list[tuple[int, Rank]]
+    bystanders: list[tuple[int, int]]
+    rows: int
+    span: tuple[int, int]
+    found: Found
+    calls: pl.DataFrame
+    counts: pl.DataFrame
+
+    @property
+    def keys(self) -> int:
+        """Number of (process, device) with GPU work."""
+        return len(self.ranks) + len(self.bystanders)
+
+
+def read(recipe: Recipe) -> Reading:
+    """Read a report; NsysanError where it cannot be, or holds no GPU work, or `steps` matches nothing."""
+    trace = recipe.source if isinstance(recipe.source, Trace) else Trace(recipe.source)
+    recipe.narrow.apply_to(trace)
+    work = load_operations(trace, load_catalogue())
+    if not work.whats["type"].is_in(["kernel", "graph"]).any():
+        raise NsysanError(_nothing(trace, recipe.narrow), ExitCode.NOTHING_TO_ANALYSE)
+    calls = in_words(work.frame(_OF_CALLS, at=work.of_class(classes.COMMUNICATION)))
+    told = with_payloads(calls, trace).select("row", "message_bytes", "communicator").sort("row")
+    found = find_windows(trace, work, recipe.steps, use_nvtx=recipe.use_nvtx)
+    trace.release("calls")
+    owners = list(work.owners.iter_rows())
+    stepped = sorted(found.windows["rank_key"].unique())
+    key_of = {owners[key]: key for key in stepped}
+    identified = identify_ranks(trace, list(key_of))
+    ranks = [(key_of[rank.process, rank.device], rank) for rank in identified]
+    bystanders = [owner for owner in owners if owner not in key_of]
+    return Reading(recipe, trace, work, told, found, ranks, bystanders)
+
+
+def summarise(reading: Reading) -> Summary:
+    """The summary of a reading."""
+    work, found = reading.work, reading.found
+    begins = found.windows["begin"]
+    stepped = np.zeros(len(work.keys), dtype=np.bool_)
+    stepped[[key for key, _ in reading.ranks]] = True
+    at = work.of_class(classes.COMMUNICATION)
+    calls = work.frame([name for name in CALL if name in OPERATION], at=at)
+    calls = calls.with_columns(begins.gather(none_if_negative(found.member[at])).alias("member")).filter(
+        pl.Series(stepped[calls["rank_key"].to_numpy()])
+    )
+    calls = in_words(calls).join(reading.told, on="row", how="left", maintain_order="left")
+    starts, ends = work.stored["start"], work.stored["end"]
+    return Summary(
+        facts=facts_of(reading.trace),
+        ranks=reading.ranks,
+        bystanders=reading.bystanders,
+        rows=len(work),
+        span=(starts.min(), ends.max()),  # type: ignore[arg-type]
+        found=Found(found.method, found.source, found.windows, found.member[:0], found.notes),
+        calls=calls.select(*CALL, "member"),
+        counts=pl.concat(each_of(lambda key: _counts(work, found, key), work.keys)).sort("rank_key", "name", "begin"),
+    )
+
+
+def _counts(work: Operations, found: Found, key: int) -> pl.DataFrame:
+    """Summary.counts of one owner."""
+    own = slice(*work.rows(key))
+    member, what = found.member[own].astype(np.int64), work.stored["what"].to_numpy()[own]
+    kinds = len(work.whats)
+    counted = (work.whats["type"] != "memset").to_numpy()
+    first = int(np.searchsorted(found.windows["rank_key"].to_numpy(), key))
+    number = (member - first) * kinds + what
+    number = number[(member >= 0) & counted[what]]
+    most = int(number.max(initial=-1)) + 1
+    if most <= _PLACES:
+        n = np.bincount(number, minlength=most)
+        which = np.flatnonzero(n)
+        n = n[which]
+    else:
+        which, n = np.unique(number, return_counts=True)
+    whats = work.whats.select("name", is_communication().alias("communicates"))[which % kinds]
+    counts = whats.with_columns(
+        found.windows["begin"].gather(first + which // kinds).alias("begin"),
+        pl.col("name").cast(pl.String),
+        pl.Series("n", n, dtype=pl.Int64),
+        rank_key=pl.lit(key, dtype=pl.Int64),
+    )
+    collectives = pl.col("n").filter("communicates").sum()
+    sums = counts.group_by("rank_key", "begin", "name").agg(pl.sum("n"), collectives=collectives)
+    return sums.select("rank_key", "begin", "name", "n", "collectives")
+
+
+def _nothing(trace: Trace, narrow: Narrow) -> str:
+    if narrow.in_time and (extent := trace.extent()) is not None:
+        first, last = (ns / 1e9 for ns in extent)
+        return f"{trace.path}: no GPU work {narrow.span}; the trace has it from {first:.3f} s to {last:.3f} s"
+    why = "; ".join(
+        sorted({d.text for d in trace.diagnostics if d.severity >= 2 and ("CUDA" in d.text or "Protected" in d.text)})
+    )
+    said = f" (the profiler said: {why})" if why else ""
+    return (
+        f"{trace.path}: no CUDA kernel and no graph replay in it{said}; capture with "
+        f"`nsys profile --trace=cuda,nvtx --trace-fork-before-exec=true --cuda-graph-trace=node`"
+    )

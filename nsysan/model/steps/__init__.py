@@ -1,0 +1,1 @@
+"""Which work belongs to which step of one trace."""

@@ -1,0 +1,125 @@
+"""The parts that every HTML page shares: sections, plots, tables, escaping, and a page that opens offline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape, unescape
+from importlib.resources import files
+from string import Template
+
+import plotly.graph_objects as go
+
+from nsysan.page.pack import INLINE, library, packed, source_hash
+from nsysan.text import plain
+
+_SCRIPTS = ("page.js", "tables.js", "timeline.js", "start.js")
+
+
+def render(
+    title: str,
+    subtitle: str,
+    body: str,
+    plots: dict[str, str],
+    version: str,
+    *,
+    links: Sequence[tuple[str, str]] = (),
+    data: str = "null",
+    plotlyjs: str = INLINE,
+) -> str:
+    """The page; only its own scripts may run.
+
+    body: HTML of our own making; plots: as `plot` filled it; links: anchor and title of the navigation; data: JSON
+    for the page's timeline; plotlyjs: pack.INLINE or pack.CDN.
+    """
+    script = "".join(_asset(name) for name in _SCRIPTS)
+    plotly = library(plotlyjs)
+    figures = ",".join(f'"{name}":{text}' for name, text in plots.items())
+    entries = "".join(f'<a href="#{safe(anchor)}">{safe(name)}</a>' for anchor, name in links)
+    return Template(_asset("page.html")).substitute(
+        title=safe(title),
+        subtitle=safe(subtitle),
+        policy=_policy(f"'{source_hash(script)}'", plotly.allowed),
+        style=_asset("page.css"),
+        navigation=f'<nav aria-label="sections">{entries}</nav>' if entries else "",
+        body=body,
+        data=packed(f'{{"figures":{{{figures}}},"report":{data}}}'),
+        plotly=plotly.element,
+        script=script,
+        version=safe(version),
+    )
+
+
+def section(title: str, note: str, *parts: str, anchor: str = "") -> str:
+    """A headed section; parts: HTML of our own making."""
+    name = f' id="{safe(anchor)}"' if anchor else ""
+    return f'<section{name}><h2>{safe(title)}</h2><p class="note">{safe(note)}</p>{"".join(parts)}</section>'
+
+
+def plot(plots: dict[str, str], name: str, figure: go.Figure | None, *, steps: bool = False) -> str:
+    """The place of a figure, whose data goes to `plots`; nothing where there is no figure.
+
+    The figure's title stands above it as text, which a narrow screen can break. steps: its x axis is that of the
+    steps, and a click on one opens it in the timeline.
+    """
+    if figure is None:
+        return ""
+    plots[name] = str(figure.to_json())
+    # A figure's title is escaped already, as plotly reads markup in it.
+    title = safe(unescape(str(figure.layout.title.text or name)))
+    over_steps = " data-steps" if steps else ""
+    return (
+        f'<figure class="chart"><figcaption>{title}</figcaption>'
+        f'<div class="plot" id="{name}" data-figure="{name}"{over_steps} style="height:{figure.layout.height}px" '
+        f'role="img" aria-label="{title}; the tables hold its figures"></div></figure>'
+    )
+
+
+def table(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    text: tuple[int, ...] = (0,),
+    wrap: int = -1,
+    raw: tuple[int, ...] = (),
+    *,
+    caption: str = "",
+    terms: Mapping[str, str] | None = None,
+    marks: Sequence[str] = (),
+) -> str:
+    """A table that the reader can copy.
+
+    text: columns aligned left; wrap: a column that may break; raw: columns that hold HTML of our own making; terms:
+    HTML of headers by their text; marks: attributes of each row, of our own making.
+    """
+
+    def kind(column: int) -> str:
+        return ' class="text wrap"' if column == wrap else ' class="text"' if column in text else ""
+
+    named = terms or {}
+    head = "".join(f'<th scope="col"{kind(i)}>{named.get(cell) or safe(cell)}</th>' for i, cell in enumerate(header))
+    lines = (
+        "".join(f"<td{kind(i)}>{cell if i in raw else safe(cell)}</td>" for i, cell in enumerate(row)) for row in rows
+    )
+    attributes = [f" {mark}" for mark in marks] or [""] * len(rows)
+    body = "".join(f"<tr{mark}>{line}</tr>" for mark, line in zip(attributes, lines, strict=True))
+    title = f"<caption>{safe(caption)}</caption>" if caption else ""
+    return (
+        f'<div class="scroll" tabindex="0"><table>{title}<thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def safe(text: str) -> str:
+    """Text as HTML that shows it."""
+    return escape(plain(text, 2_000))
+
+
+def _asset(name: str) -> str:
+    return files("nsysan.page").joinpath("assets", name).read_text("utf-8")
+
+
+def _policy(*scripts: str) -> str:
+    """A content security policy under which only these scripts run, and nothing else is fetched."""
+    return (
+        f"default-src 'none'; script-src {' '.join(scripts)}; style-src 'unsafe-inline'; img-src data: blob:; "
+        f"base-uri 'none'; form-action 'none'"
+    )

@@ -1,0 +1,197 @@
+"""The report as one HTML file that opens offline."""
+
+from __future__ import annotations
+
+from nsysan.page import figures, sections, step_figures
+from nsysan.page.elements import plot, render, section
+from nsysan.page.glossary import definitions
+from nsysan.page.lanes import timeline_data
+from nsysan.page.pack import INLINE
+from nsysan.page.top import lead
+from nsysan.report.build import Report
+from nsysan.text import counted
+
+
+def to_html(report: Report, plotlyjs: str = INLINE) -> str:
+    """The page: the answer, its figures with their tables, and how far each can be trusted.
+
+    plotlyjs: pack.INLINE (opens offline) or pack.CDN (smaller, loads plotly.js from its CDN). Everything that comes
+    from the trace is escaped, and only this page's own scripts may run.
+    """
+    plots: dict[str, str] = {}
+    parts = [
+        ("verdict", "Verdict", lead(report)),
+        ("ledger", "Ledger", _ledger(plots, report)),
+        ("timeline", "Timeline", _timeline(report)),
+        ("lateness", "Lateness", _lateness(plots, report)),
+        ("steps", "Steps", _steps(plots, report)),
+        ("collectives", "Collectives", _collectives(plots, report)),
+        ("gaps", "Idle time", _gaps(plots, report)),
+        ("counters", "Counters", _counters(plots, report)),
+        ("findings", "Findings", section("Findings", _FINDINGS_NOTE, sections.findings(report), anchor="findings")),
+        ("evidence", "Evidence", section("Evidence", _EVIDENCE_NOTE, sections.quality(report), anchor="evidence")),
+        ("method", "Method", section("Capture and method", _METHOD_NOTE, *_method(report), anchor="method")),
+    ]
+    shown = [part for part in parts if part[2]]
+    source = ", ".join(i.name for i in report.inputs)
+    return render(
+        f"nsysan: {source}",
+        _subtitle(report),
+        "\n".join(body for _, _, body in shown),
+        plots,
+        report.version,
+        links=[(anchor, title) for anchor, title, _ in shown],
+        data=timeline_data(report) if report.timelines else "null",
+        plotlyjs=plotlyjs,
+    )
+
+
+_LEDGER_NOTE = (
+    "Every nanosecond of a step is in exactly one line. Communication is cut at the arrival of the last rank: "
+    "before it a rank waits, after it data moves. A rank with little wait and much idle or compute is the one "
+    "the others wait for."
+)
+_TIMELINE_NOTE = (
+    "All ranks on one clock. Triangles mark the last rank to arrive at a collective, large where that was 1 % of the "
+    "step or more after the first. Ranks begin and end a step apart: what is shaded belongs to a rank's step before or "
+    "after, and its work is not drawn. The host runs ahead of its GPU, so its calls and ranges may be those of other "
+    "steps. Pointing at work shows the call that launched it."
+)
+_TIMELINE_HELP = (
+    "Drag to zoom, Shift and drag to pan, double-click to reset, Ctrl and wheel to zoom; with the "
+    "timeline in focus + - arrows 0 and [ ] (other step). The legend hides and shows: double-click for one alone."
+)
+_LATENESS_NOTE = (
+    "How late each rank is at the collectives, and what that costs the others: by how much the last rank came after "
+    "the second last, which is what the run would gain had that rank alone arrived with it. Look at the cost, not at "
+    "how often a rank is last: in every call some rank is. The rank that waits longest is the one that is least late. "
+    "Colours of the maps end at 1 % of the step or above."
+)
+_PERIOD_NOTE = (
+    "From the first GPU work of a step to the first of the next, so the host's gap between tokens is in it. Hollow "
+    "points are left out of the medians. The last step ends with its own last work, so it is shorter, most so on a "
+    "rank that began it late. A click on a step opens it in the timeline."
+)
+_COLLECTIVES_NOTE = (
+    "Calls of all steps but prefill and the first, one call being one on every rank; us per rank and call, where all "
+    "ranks matched. The floor is the least that such a call takes in this trace; algbw and busbw are those of "
+    "nccl-tests, from the time after the last arrival. NCCL's model is what NCCL reckons with, no hard floor."
+)
+_GAP_NOTE = "Every idle interval has one cause; they sum to the ledger's idle line."
+_COUNTER_NOTE = (
+    "Sampled by the GPU over the steady steps. A sample counts as inside or outside collectives only if all the time "
+    "it stands for lies there; most collectives of decode are shorter than that, and then there is a dash, not a zero "
+    "(see counters under Evidence). NVLink is user data, requests and responses together, of the links' peak."
+)
+_FINDINGS_NOTE = (
+    "What to change, most severe first. Each saving is a period without that loss alone, so several need not add up."
+)
+_EVIDENCE_NOTE = "How far each figure can be trusted, and what this trace cannot tell."
+_METHOD_NOTE = "What was captured, and what the words of this page mean."
+
+
+def _subtitle(report: Report) -> str:
+    source = report.inputs[0]
+    models = ", ".join(sorted({rank.model or "unknown GPU" for rank in report.ranks}))
+    of = f" of {report.size}" if report.size and report.size > len(report.ranks) else ""
+    steps = f"{report.steps.count} steps by {report.steps.source}"
+    return (
+        f"{counted(len(report.ranks), 'rank')}{of} on {models}; {steps}; "
+        f"nsys {source.nsys_version or 'of unknown version'}, graph trace: {source.graph_trace}"
+    )
+
+
+def _ledger(plots: dict[str, str], report: Report) -> str:
+    if report.per_rank.is_empty():
+        return ""
+    chart = plot(plots, "ledger", figures.ledger_bars(report))
+    return section("Ledger per rank", _LEDGER_NOTE, chart, sections.ledger(report), anchor="ledger")
+
+
+def _timeline(report: Report) -> str:
+    if not report.timelines:
+        return ""
+    help_ = f'<p class="note screen">{_TIMELINE_HELP}</p>'
+    return section("Timeline", _TIMELINE_NOTE, help_, _STAGE, anchor="timeline")
+
+
+_STAGE = """
+<div id="stage">
+<div class="tools">
+<label>step <select id="step"></select></label>
+<button type="button" data-key="[" aria-label="previous step">&lsaquo;</button>
+<button type="button" data-key="]" aria-label="next step">&rsaquo;</button>
+<label>rank <select id="rank"><option value="">all</option></select></label>
+<button type="button" data-key="+" aria-label="zoom in">+</button>
+<button type="button" data-key="-" aria-label="zoom out">&minus;</button>
+<button type="button" data-key="ArrowLeft" aria-label="pan left">&larr;</button>
+<button type="button" data-key="ArrowRight" aria-label="pan right">&rarr;</button>
+<button type="button" data-key="0">reset</button>
+<button type="button" id="link">copy link</button>
+</div>
+<div class="legend" id="legend" role="group" aria-label="what the timeline shows"></div>
+<div class="canvas" id="canvas" tabindex="0" role="application"
+ aria-label="timeline of one step on all ranks; the ledger below holds its sums">
+<canvas></canvas><div class="tip" hidden></div></div>
+<p class="note" id="timeline-status" aria-live="polite"></p>
+<div id="step-ledger"></div>
+</div>"""
+
+
+def _lateness(plots: dict[str, str], report: Report) -> str:
+    if not report.diagnosis.spreads:
+        return ""
+    calls = [
+        plot(plots, f"lateness-{number}", figures.lateness_in_step(timeline))
+        for number, timeline in enumerate(report.timelines)
+        # In a run without a late rank these are maps of chance.
+        if report.diagnosis.straggler is not None
+        and timeline.role
+        and ("median" in timeline.role or "slowest" in timeline.role)
+    ]
+    chart = plot(plots, "caused", figures.caused_by_step(report), steps=True)
+    return section("Lateness", _LATENESS_NOTE, chart, sections.lateness(report), *calls, anchor="lateness")
+
+
+def _steps(plots: dict[str, str], report: Report) -> str:
+    return section(
+        "Steps",
+        _PERIOD_NOTE,
+        plot(plots, "period", step_figures.period_series(report), steps=True),
+        plot(plots, "lines", step_figures.lines_by_step(report), steps=True),
+        sections.slowest(report),
+        sections.left_out(report),
+        sections.steps(report),
+        anchor="steps",
+    )
+
+
+def _collectives(plots: dict[str, str], report: Report) -> str:
+    table = sections.collectives(report)
+    if not table:
+        return section("Collectives", "No communication kernel is visible in the decode steps.", anchor="collectives")
+    return section(
+        "Collectives",
+        f"{_COLLECTIVES_NOTE} The link: {report.link.sentence}.",
+        plot(plots, "sizes", figures.speed_by_size(report)),
+        table,
+        anchor="collectives",
+    )
+
+
+def _gaps(plots: dict[str, str], report: Report) -> str:
+    chart = plot(plots, "gaps", figures.gap_bars(report))
+    return section("Idle time by cause", _GAP_NOTE, chart, sections.gaps(report), anchor="gaps")
+
+
+def _counters(plots: dict[str, str], report: Report) -> str:
+    if not report.counters:
+        return ""
+    chart = plot(plots, "counters", step_figures.counters_by_step(report), steps=True)
+    tables = sections.counters(report), sections.counters_by_step(report)
+    return section("GPU counters", _COUNTER_NOTE, chart, *tables, anchor="counters")
+
+
+def _method(report: Report) -> tuple[str, ...]:
+    notes = "".join(f"<li>{note}</li>" for note in sections.notes(report))
+    return sections.capture(report), f"<ul>{notes}</ul>", definitions()

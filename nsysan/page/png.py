@@ -1,0 +1,149 @@
+"""The key charts as PNG files, drawn by a browser of the user's or by kaleido; both are optional."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from nsysan._errors import ExitCode, NsysanError
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+    from nsysan.report.build import Report
+
+#: Files of a report, by what they show; a chart without data is left out.
+CHARTS = ("ledger", "caused", "timeline")
+BROWSER = "NSYSAN_BROWSER"
+_ON_PATH = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "microsoft-edge")
+_WIDTH = 1_200
+_SCALE = 2
+_TIMEOUT_S = 120
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+#: What the page says when the chart is there; without it the picture is that of an error.
+_DRAWN = "chart drawn"
+_PAGE = """<!doctype html><meta charset="utf-8"><style>body {{ margin: 0; background: #fff }}</style>
+<div id="chart" style="width:{width}px;height:{height}px"></div><script>{plotly}</script>
+<script>const figure = {figure};
+Plotly.newPlot("chart", figure.data, figure.layout, {{staticPlot: true}})
+  .then(() => console.log("{drawn}"));</script>"""
+
+
+@dataclass(frozen=True)
+class Painter:
+    """Something that draws; draw(figure, width, height in CSS pixels) gives the bytes of a PNG."""
+
+    name: str
+    draw: Callable[[go.Figure, int, int], bytes]
+
+
+def paths(prefix: Path) -> dict[str, Path]:
+    """The file of each of CHARTS: in the folder that `prefix` is, else beside it under names that begin so."""
+    if prefix.is_dir():
+        return {chart: prefix / f"{chart}.png" for chart in CHARTS}
+    return {chart: prefix.with_name(f"{prefix.name}-{chart}.png") for chart in CHARTS}
+
+
+def find_browser() -> str | None:
+    """Path of the browser that NSYSAN_BROWSER names, or of one on PATH; NsysanError if what it names is no program."""
+    if named := os.environ.get(BROWSER):
+        browser = shutil.which(named)
+        if browser is None:
+            raise _impossible(f"{BROWSER} names {named}, which is no program")
+        return browser
+    return next((found for name in _ON_PATH if (found := shutil.which(name))), None)
+
+
+def find_painter() -> Painter:
+    """A browser (see find_browser), or kaleido; NsysanError where there is neither."""
+    if (browser := find_browser()) is not None:
+        return Painter(browser, lambda figure, width, height: _by_browser(browser, figure, width, height))
+    if find_spec("kaleido") is not None:
+        return Painter("kaleido", _by_kaleido)
+    raise _impossible(
+        f"needs a browser: install Chromium or Chrome, name one in {BROWSER}, or `pip install kaleido` and run "
+        f"kaleido_get_chrome"
+    )
+
+
+def to_png(report: Report, painter: Painter) -> dict[str, bytes]:
+    """The PNG of each of CHARTS that has data; NsysanError where the painter fails."""
+    return {
+        name: painter.draw(figure, _WIDTH, int(figure.layout.height or 400))
+        for name, figure in figures_of(report).items()
+    }
+
+
+def figures_of(report: Report) -> dict[str, go.Figure]:
+    """The figures behind CHARTS, without those that have no data."""
+    from nsysan.page import figures
+
+    found = {
+        "ledger": None if report.per_rank.is_empty() else figures.ledger_bars(report),
+        "caused": figures.caused_by_step(report),
+        "timeline": figures.timeline(report.timelines[0]) if report.timelines else None,
+    }
+    drawn = {name: figure for name, figure in found.items() if figure is not None}
+    for figure in drawn.values():
+        figure.update_layout(template="plotly_white", margin={"l": 130, "r": 20, "t": 60, "b": 50}, title_x=0.01)
+    return drawn
+
+
+def _by_browser(browser: str, figure: go.Figure, width: int, height: int) -> bytes:
+    from plotly.offline import get_plotlyjs
+
+    # "<" could end the script element that holds the figure.
+    data = str(figure.to_json()).replace("<", "\\u003c")
+    page = _PAGE.format(width=width, height=height, plotly=get_plotlyjs(), figure=data, drawn=_DRAWN)
+    with TemporaryDirectory(prefix="nsysan-png-", ignore_cleanup_errors=True) as folder:
+        source, target = Path(folder, "chart.html"), Path(folder, "chart.png")
+        source.write_text(page, "utf-8")
+        arguments = [
+            "--headless",
+            "--disable-gpu",
+            "--hide-scrollbars",
+            "--no-first-run",
+            "--enable-logging=stderr",
+            "--virtual-time-budget=10000",
+            f"--force-device-scale-factor={_SCALE}",
+            f"--window-size={width},{height}",
+            f"--user-data-dir={folder}/profile",
+            f"--screenshot={target}",
+            # Chromium's sandbox refuses to run as root; the page is ours and loads nothing.
+            *(["--no-sandbox"] if os.geteuid() == 0 else []),
+        ]
+        try:
+            command = [browser, *arguments, source.as_uri()]
+            said = subprocess.run(command, capture_output=True, timeout=_TIMEOUT_S, check=True).stderr
+            content = target.read_bytes()
+        except (OSError, subprocess.SubprocessError) as error:
+            raise _impossible(f"{browser} drew nothing ({type(error).__name__}); name another in {BROWSER}") from error
+    if _DRAWN.encode() not in said:
+        raise _impossible(f"{browser} could not show the chart; if it may not read {source.parent}, set TMPDIR")
+    return _checked(content, browser)
+
+
+def _by_kaleido(figure: go.Figure, width: int, height: int) -> bytes:
+    # Kaleido and the plotly that drives it raise what they like where Chrome is missing or broken.
+    try:
+        content = figure.to_image("png", width=width, height=height, scale=_SCALE)
+    except Exception as error:
+        raise _impossible(f"kaleido drew nothing ({type(error).__name__}); run kaleido_get_chrome") from error
+    return _checked(bytes(content), "kaleido")
+
+
+def _checked(content: bytes, painter: str) -> bytes:
+    if not content.startswith(_SIGNATURE):
+        raise _impossible(f"{painter} gave something else than a PNG")
+    return content
+
+
+def _impossible(why: str) -> NsysanError:
+    return NsysanError(f"--png: {why}", ExitCode.OUTPUT_UNWRITABLE)

@@ -1,0 +1,52 @@
+"""A report that shows some of its ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+import polars as pl
+
+from nsysan._errors import ExitCode, NsysanError
+from nsysan.diagnosis.diagnosis import Diagnosis
+from nsysan.report.build import Report
+from nsysan.report.timeline import Timeline
+from nsysan.text import numbered
+
+
+def of_ranks(report: Report, ranks: Collection[int]) -> Report:
+    """The report with the tables and timelines of these ranks alone; NsysanError if one is not there.
+
+    What is told of all ranks (verdict, who is late, medians over ranks, collectives) stays: a rank's waiting cannot be
+    told without the ranks that it waits for.
+    """
+    unknown = set(ranks) - {rank.rank for rank in report.ranks}
+    if unknown:
+        there = ", ".join(str(rank.rank) for rank in report.ranks)
+        asked = ", ".join(map(str, sorted(unknown)))
+        raise NsysanError(f"--ranks: no rank {asked} here; there are {there}", ExitCode.NOTHING_TO_ANALYSE)
+    own = pl.col("rank").is_in(sorted(ranks))
+    shown = f"{numbered('rank', sorted(ranks))} of {len(report.ranks)} shown, as asked for"
+    return replace(
+        report,
+        steps=replace(report.steps, notes=[*report.steps.notes, shown]),
+        quality=[replace(q, reason=f"{q.reason}; {shown}") if q.id == "steps" else q for q in report.quality],
+        ranks=[rank for rank in report.ranks if rank.rank in ranks],
+        per_step=report.per_step.filter(own),
+        per_rank=report.per_rank.filter(own),
+        diagnosis=_diagnosis(report.diagnosis, own),
+        timelines=[_timeline(timeline, own) for timeline in report.timelines],
+        counters=[counter for counter in report.counters if counter.rank in ranks],
+        counter_lanes=[lanes.filter(own) for lanes in report.counter_lanes],
+    )
+
+
+def _diagnosis(diagnosis: Diagnosis, own: pl.Expr) -> Diagnosis:
+    spreads = [spread for spread in diagnosis.spreads if pl.select(rank=spread.rank).select(own).item()]
+    return replace(diagnosis, gaps=diagnosis.gaps.filter(own), caused=diagnosis.caused.filter(own), spreads=spreads)
+
+
+def _timeline(timeline: Timeline, own: pl.Expr) -> Timeline:
+    slices = timeline.slices.filter(own)
+    total = timeline.total - (len(timeline.slices) - len(slices))
+    return replace(timeline, slices=slices, arrivals=timeline.arrivals.filter(own), total=total)

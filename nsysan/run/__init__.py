@@ -1,0 +1,1 @@
+"""Many traces on one clock: their ranks, steps and collectives are those of one run."""

@@ -1,0 +1,272 @@
+"""One report's part in a run: its operations on the run's clock, with ranks and steps, and what is asked of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from nsysan._errors import NsysanError
+from nsysan.columns.rows import none_if_negative
+from nsysan.columns.threads import each_of
+from nsysan.model.host_clock import CLOCKED, HostClock, host_clock
+from nsysan.model.loaded import Reading, Recipe, Summary, read, summarise
+from nsysan.model.operations import OPERATION, Operations
+from nsysan.model.ranks import Rank
+from nsysan.run.clock import shifted
+from nsysan.trace.export import Trace
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Placement:
+    """What a report is told of its run.
+
+    number: of the report. offset: ns from its clock to the run's. first_row: number of its first operation.
+    ranks: those that it shows; keys: the rank_key of each. opened: rank_key, begin (report's clock), step of its
+    windows. passing: row (in the report), step of communication that no range claims but that begins inside a step.
+    last: row (in the report), last: last arrival at a matched collective. windows: those of its ranks, as the run has
+    them.
+    """
+
+    number: int
+    offset: int
+    first_row: int
+    keys: list[int]
+    ranks: list[Rank]
+    opened: pl.DataFrame
+    passing: pl.DataFrame
+    last: pl.DataFrame
+    windows: pl.DataFrame
+
+
+#: What Part.frame tells beside the columns of operations.OPERATION.
+_OF_RUN = {
+    "report": pl.Int64(),
+    "rank": pl.Int64(),
+    "step": pl.Int64(),
+    "message_bytes": pl.Int64(),
+    "communicator": pl.Categorical(),
+    "last": pl.Int64(),
+}
+_ON_CLOCK = ("start", "end", "begin", "launch_start", "launch_end")
+#: So many operations at a time are there as frames, which take several times as much as they do otherwise.
+_AT_ONCE = 4_000_000
+_LAUNCH_TIMES = ("launch_start", "launch_end")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One report's part in a run.
+
+    operations: of the report, with its owners and its clock. steps: the step of each, -1 outside of steps. rows: those
+    that are of the part, by rank_key, where it has not all of an owner. told: row (in the report), message_bytes,
+    communicator.
+    """
+
+    placement: Placement
+    trace: Trace
+    operations: Operations
+    steps: npt.NDArray[np.int32]
+    rows: dict[int, npt.NDArray[np.int64]]
+    told: pl.DataFrame
+
+    @property
+    def windows(self) -> pl.DataFrame:
+        """The windows of its ranks, as the run has them."""
+        return self.placement.windows
+
+    @property
+    def number(self) -> int:
+        """The report's number in the run."""
+        return self.placement.number
+
+    @cached_property
+    def ranks(self) -> list[int]:
+        """Its ranks, in the order of their operations."""
+        return sorted(self._key_of, key=lambda rank: self._key_of[rank])
+
+    @cached_property
+    def _key_of(self) -> dict[int, int]:
+        return {rank.rank: key for key, rank in zip(self.placement.keys, self.placement.ranks, strict=True)}
+
+    def frame(
+        self,
+        names: Sequence[str],
+        rank: int,
+        where: Sequence[str] | None = None,
+        at: npt.NDArray[np.int64] | None = None,
+    ) -> pl.DataFrame:
+        """These columns of a rank's operations, on the run's clock: those of OPERATION but rank_key, with row numbered
+        through the run, and report, rank, step (null outside steps), message_bytes, communicator, last (last arrival at
+        a matched collective).
+
+        where: classes of operations; the others are left out. at: of all operations of the rank, those in these rows.
+        """
+        key = self._key_of[rank]
+        first, last = self.operations.rows(key)
+        rows = self.rows.get(key)
+        if at is not None:
+            rows = first + at if rows is None else rows[at]
+        if where is not None:
+            chosen = self.operations.of_class(where, key)
+            rows = chosen if rows is None else np.intersect1d(chosen, rows, assume_unique=True)
+        own = [name for name in names if name not in _OF_RUN]
+        found = {column.name: column for column in self.operations.frame(own, key, rows).get_columns()}
+        count = last - first if rows is None else len(rows)
+        for name in set(names) & _OF_RUN.keys():
+            found[name] = self._of_run(name, rank, slice(first, last) if rows is None else rows, count)
+        offset = self.placement.offset
+        for name in _ON_CLOCK if offset else ():
+            if name in found:
+                found[name] = found[name] + offset
+        if "row" in found and self.placement.first_row:
+            found["row"] = found["row"] + self.placement.first_row
+        return pl.DataFrame([found[name].alias(name) for name in names])
+
+    def _of_run(self, name: str, rank: int, rows: slice | npt.NDArray[np.int64], count: int) -> pl.Series:
+        dtype = _OF_RUN[name]
+        if name in ("report", "rank"):
+            return pl.repeat(self.number if name == "report" else rank, count, dtype=dtype, eager=True)
+        if name == "step":
+            return none_if_negative(self.steps[rows]).cast(dtype)
+        table = self.placement.last if name == "last" else self.told
+        return _sparse(table, name, rows).cast(dtype)
+
+    def each(self, function: Callable[[int], _T], ranks: Sequence[int] | None = None) -> list[_T]:
+        """The function of each of its ranks, or of these, as many at a time as their frames may take memory."""
+        at_once = _AT_ONCE * len(self.ranks) // max(1, len(self.operations))
+        return each_of(function, self.ranks if ranks is None else ranks, max(1, at_once))
+
+    @cached_property
+    def synchronise_calls(self) -> pl.DataFrame:
+        """The host's synchronise calls on the run's clock: thread, start, end."""
+        return shifted(self.trace.synchronise_calls, self.placement.offset).select("thread", "start", "end")
+
+    @cached_property
+    def host_clocks(self) -> dict[int, HostClock]:
+        """Whether launch calls and GPU work of each rank are on one clock."""
+        found = self.each(lambda rank: host_clock(self.frame(CLOCKED, rank)))
+        return dict(sorted(zip(self.ranks, found, strict=True)))
+
+    def clocked(self, names: Sequence[str], rank: int, at: npt.NDArray[np.int64] | None = None) -> pl.DataFrame:
+        """`frame`, without the launch calls of a rank whose GPU's clock does not agree with its CPU's."""
+        frame = self.frame(names, rank, at=at)
+        if self.host_clocks[rank].agrees:
+            return frame
+        return frame.with_columns(pl.lit(None, dtype=pl.Int64).alias(t) for t in _LAUNCH_TIMES if t in names)
+
+    @property
+    def work(self) -> pl.DataFrame:
+        """All columns of the operations of all its ranks; large, and made anew each time."""
+        names = [name for name in OPERATION if name != "rank_key"]
+        return pl.concat([self.frame([*names, *_OF_RUN], rank) for rank in self.ranks])
+
+
+def _sparse(table: pl.DataFrame, name: str, rows: slice | npt.NDArray[np.int64]) -> pl.Series:
+    """A column of a table that tells it of some rows, ascending, for these rows; null for the others."""
+    known = table["row"].to_numpy()
+    if isinstance(rows, slice):
+        first, last = np.searchsorted(known, [rows.start, rows.stop])
+        place = np.full(rows.stop - rows.start, -1, dtype=np.int64)
+        place[known[first:last].astype(np.int64) - rows.start] = np.arange(first, last)
+    elif len(known):
+        nearest = np.minimum(np.searchsorted(known, rows), len(known) - 1)
+        place = np.where(known[nearest] == rows, nearest, -1)
+    else:
+        place = np.full(len(rows), -1, dtype=np.int64)
+    return table[name].gather(none_if_negative(place))
+
+
+def place(reading: Reading, placement: Placement) -> Part:
+    """The part of a reading in a run."""
+    work, windows = reading.work, reading.found.windows
+    numbered = windows.select("rank_key", "begin").join(
+        placement.opened, on=["rank_key", "begin"], how="left", maintain_order="left"
+    )
+    # The last place is that of no window.
+    step_of = np.append(numbered["step"].fill_null(-1).to_numpy(), -1).astype(np.int32)
+    steps = step_of[reading.found.member]
+    steps[placement.passing["row"].to_numpy()] = placement.passing["step"].to_numpy()
+    rows = {}
+    narrow = reading.recipe.narrow
+    for key in placement.keys if narrow.steps is not None else ():
+        first, last = work.rows(key)
+        times = work.frame(["begin", "end"], key)
+        rows[key] = first + narrow.of_work(times, steps[first:last] >= 0, placement.windows, placement.offset)
+    return Part(placement, reading.trace, work, steps, rows, reading.told)
+
+
+class Parts(Protocol):
+    """The reports of a run wherever they are held: read and placed once, and then asked."""
+
+    def started(self, source: Path | Trace) -> int | None:
+        """When a report's session started, ns since 1970; None where it does not tell or cannot be read."""
+
+    def read(self, recipes: Sequence[Recipe]) -> list[Summary | NsysanError]:
+        """Read each report; its summary, or why it cannot be read."""
+
+    def place(self, placements: Mapping[int, Placement]) -> None:
+        """Give the reports their places, by the position of their recipe; the others are let go."""
+
+    def ask(self, question: Callable[..., _T], arguments: Sequence[tuple[object, ...]]) -> list[_T]:
+        """The answer of each placed report, in their order.
+
+        question: a function at the top of a module, called with the Part and the report's arguments.
+        """
+
+
+class Here:
+    """The reports held in this process."""
+
+    def __init__(self) -> None:
+        self._readings: list[Reading | None] = []
+        self._parts: list[Part] = []
+
+    def started(self, source: Path | Trace) -> int | None:
+        """When a report's session started."""
+        return started(source)
+
+    def read(self, recipes: Sequence[Recipe]) -> list[Summary | NsysanError]:
+        """Read each report; its summary, or why it cannot be read."""
+        found: list[Summary | NsysanError] = []
+        for recipe in recipes:
+            reading = attempt(recipe)
+            self._readings.append(reading if isinstance(reading, Reading) else None)
+            found.append(summarise(reading) if isinstance(reading, Reading) else reading)
+        return found
+
+    def place(self, placements: Mapping[int, Placement]) -> None:
+        """Give the reports their places; what they were before is let go one by one."""
+        readings, self._readings = self._readings, []
+        for number, placement in placements.items():
+            reading, readings[number] = readings[number], None
+            if reading is not None:
+                self._parts.append(place(reading, placement))
+
+    def ask(self, question: Callable[..., _T], arguments: Sequence[tuple[object, ...]]) -> list[_T]:
+        """The answer of each placed report."""
+        return [question(part, *own) for part, own in zip(self._parts, arguments, strict=True)]
+
+
+def started(source: Path | Trace) -> int | None:
+    """When a report's session started, ns since 1970; None where it does not tell or cannot be read."""
+    try:
+        return (source if isinstance(source, Trace) else Trace(source)).session_start_utc_ns
+    except NsysanError:
+        return None
+
+
+def attempt(recipe: Recipe) -> Reading | NsysanError:
+    """The report, or why it cannot be read, as a value."""
+    try:
+        return read(recipe)
+    except NsysanError as error:
+        return error
