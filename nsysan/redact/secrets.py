@@ -11,6 +11,9 @@ from nsysan.redact.vocabulary import GENERIC, OURS, SETTINGS
 
 ENVIRONMENT, HOST, USER, PLACE = "environment value", "host name", "user name", "path"
 PROCESS, DEVICE = "process name", "device name"
+#: Letters of a host's name, to which other hosts have other numbers.
+SIBLINGS = "host name by its letters"
+_FOLDED = (HOST, USER, SIBLINGS)
 
 _SECRET = re.compile(
     r"KEY|TOKEN|SECRET|PASS|PWD|AUTH|CRED|USER|LOGNAME|HOST|HOME|MAIL|ACCOUNT|NODENAME|NODELIST|MASTER_ADDR",
@@ -37,9 +40,11 @@ class Secret:
         literal = re.escape(self.text)
         if self.kind == PLACE:
             literal = rf"(?<![\w.-]){literal}(?![\w-])"
+        elif self.kind == SIBLINGS:
+            literal = rf"(?<![^\W_]){literal}\d{{1,6}}(?![^\W_])"
         elif _WORDLIKE.fullmatch(self.text) and not self._is_telling:
             literal = rf"(?<![^\W_]){literal}(?![^\W_])"
-        return re.compile(literal, re.IGNORECASE if self.kind in (HOST, USER) else 0)
+        return re.compile(literal, re.IGNORECASE if self.kind in _FOLDED else 0)
 
     @property
     def _is_telling(self) -> bool:
@@ -48,7 +53,7 @@ class Secret:
 
     def is_in(self, text: str, lowered: str) -> bool:
         """Whether the text, of which `lowered` is the lower case, holds the secret."""
-        found = self.text.lower() in lowered if self.kind in (HOST, USER) else self.text in text
+        found = self.text.lower() in lowered if self.kind in _FOLDED else self.text in text
         return found and self.pattern.search(text) is not None
 
 
@@ -67,13 +72,26 @@ class Secrets:
         lowered = text.lower()
         if len(text) < _SHORTEST.get(kind, 4) or (_NUMBER.fullmatch(text) and len(text) < 6):
             return
-        if lowered in GENERIC or lowered in OURS:
+        # Somebody may be called step: then step_3 stays a step, and only the folder of that name goes.
+        if lowered in GENERIC or lowered in OURS or (kind in (USER, HOST) and lowered in SETTINGS):
             return
         self._found.setdefault(text, Secret(text, kind))
         self._ordered = None
         self._by_begin = {}
-        if kind == HOST and "." in text:
-            self.add(HOST, text.partition(".")[0])
+        if kind == HOST:
+            self._add_relatives(text)
+
+    def _add_relatives(self, host: str) -> None:
+        """The host without its domain, the domain without its host, and by the letters of its name the others beside."""
+        name, _, domain = host.partition(".")
+        if domain:
+            self.add(HOST, name)
+        if "." in domain:
+            self.add(HOST, domain)
+        stem = name.rstrip("0123456789")
+        told = stem.strip("-_").lower()
+        if stem != name and len(told) >= 4 and told not in SETTINGS | GENERIC | OURS:
+            self._found.setdefault(stem, Secret(stem, SIBLINGS))
 
     def add_setting(self, name: str, value: str) -> None:
         """Take the value of an environment variable, unless it is a word that the code itself uses."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from nsysan.redact.keys import MASKED
+from nsysan.redact.masks.keys import MASKED
 
 _QUOTE = r"(?:\\{0,2}[\"'])"
 _VALUE = r"(?:\\{0,2}\"[^\"]{0,4096}\"|\\{0,2}'[^']{0,4096}'|[^\s\"'&;,<>(){}\[\]|]{1,4096})"
@@ -52,7 +52,7 @@ _SLURM_VARIABLE = re.compile(rf"(?<![A-Za-z0-9_])(SLURM[A-Z]?_[A-Z0-9_]{{1,60}}=
 _SERIAL = re.compile(
     r"(serial(?![a-z])(?:[ _-]?(?:number|num|no|nr))?\.?\\?[\"']?\s{0,3}[:=#]{0,2}\s{0,3}\\?[\"']?)(?=[A-Z-]{0,8}\d[\d-]{4})[A-Z0-9-]{6,32}", re.IGNORECASE
 )
-_PHONE = re.compile(r"(?<![\w+])\+\d{1,3}[ .-]?\(?\d{1,4}\)?(?:[ .-]\d{2,5}){1,4}(?!\w)")
+_PHONE = re.compile(r"(?<![A-Za-z0-9+])\+\d{1,3}[ .-]?\(?\d{1,4}\)?(?:[ .-]\d{2,5}){1,4}(?![A-Za-z0-9])")
 
 
 def mask_certificates(text: str) -> str:

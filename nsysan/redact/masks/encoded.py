@@ -18,7 +18,8 @@ _HEX = re.compile(r"(?<![A-Za-z0-9])(?:0x)?((?:[0-9A-Fa-f]{2}){8,32768})(?![A-Za
 _HEX_SPACED = re.compile(r"(?<![\w:])(?:(?:0x|\\x)?[0-9A-Fa-f]{2}[ :,-]{1,2}){7,4096}(?:0x|\\x)?[0-9A-Fa-f]{2}(?![\w:])")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{16,65536}={0,2}")
 _DIGEST = re.compile(r"(?<![A-Za-z0-9])(?<!0[xX])[0-9A-Fa-f]{32,128}(?![A-Za-z0-9])")
-_NOISE = re.compile(r"(?<![A-Za-z0-9+/=_$.])[A-Za-z0-9+/]{24,4096}={0,2}(?![A-Za-z0-9+/=])")
+_WORD = re.compile(r"[\w$.+/-]{24,65536}={0,2}")
+_PIECE = re.compile(r"[A-Za-z0-9+/]{24,}={0,2}")
 _PRINTABLE = re.compile(rb"[\x20-\x7e\s]*")
 _RUN = re.compile(rb"[\x20-\x7e]{12,}")
 #: Bytes of printable text that no name holds by chance when it is decoded.
@@ -45,13 +46,18 @@ def mask_encoded(text: str, telling: Callable[[str], bool]) -> str:
 def mask_noise(text: str) -> str:
     """The text without digests and without words too mixed to be anybody's names: keys of unknown form."""
     text = _DIGEST.sub(lambda match: "<hash>" if _is_digest(match[0]) else match[0], text)
-    return _NOISE.sub(lambda match: "<key>" if is_noise(match[0]) else match[0], text)
+    return _WORD.sub(_without_noise, text)
+
+
+def _without_noise(match: re.Match[str]) -> str:
+    # Names that a compiler mangled are as mixed.
+    if match[0].startswith("_Z"):
+        return match[0]
+    return _PIECE.sub(lambda piece: "<key>" if is_noise(piece[0]) else piece[0], match[0])
 
 
 def is_noise(word: str) -> bool:
     """Whether upper case, lower case and digits are as mixed as chance mixes them."""
-    if word.startswith("_Z") or "//" in word:
-        return False
     kinds = [_kind(character) for character in word]
     if min(kinds.count(kind) for kind in "Aa0") < 3:
         return False

@@ -10,15 +10,15 @@ _ROOTS = (
     "lib|lib64|fsx|shared|projects?|work|dev|sys|bin|private|Volumes|export|raid|nvme\\d*|local|net|beegfs|weka|efs"
 )
 #: In names of code a path has to begin at one of the usual roots: C++ has slashes of its own.
-_ROOTED = re.compile(rf"(?<![\w./>)\]])/(?:{_ROOTS})(?:/{_NAME})+/?")
+_ROOTED = re.compile(rf"(?<![A-Za-z0-9./>)\]])/(?:{_ROOTS})(?:/{_NAME})+/?")
 _WINDOWS = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]:\\{1,4}[^\"'<>|*?\n]+")
 _WINDOWS_SLASH = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]:/[^\"'<>|*?\n]+")
 _UNC = re.compile(r"(?<!\\)\\{2,4}[\w.$-]+\\{1,2}[^\"'<>|*?\n\s]+")
-_HOME = re.compile(rf"(?<![\w./>)\]])~\w{{0,32}}/{_NAME}(?:/{_NAME})*/?")
-_ANY = re.compile(rf"(?<![\w./>)\]])~?/(?:{_NAME}/)+(?:{_NAME})?")
-_ROOT = re.compile(rf"(?<![\w./>)\]])/(?:{_ROOTS})(?![\w/])")
+_HOME = re.compile(rf"(?<![A-Za-z0-9./>)\]])~\w{{0,32}}/{_NAME}(?:/{_NAME})*/?")
+_ANY = re.compile(rf"(?<![A-Za-z0-9./>)\]])~?/(?:{_NAME}/)+(?:{_NAME})?")
+_ROOT = re.compile(rf"(?<![A-Za-z0-9./>)\]])/(?:{_ROOTS})(?![\w/])")
 _FILE = re.compile(
-    r"(?<![\w./-])((?:[\w.-]+/)+)[\w-]+\.(?:py|pyc|sh|so|cpp|cc|cu|cuh|h|json|ya?ml|toml|txt|log|rs|bin|pt|safetensors)\b"
+    r"(?<![A-Za-z0-9./-])((?:[\w.-]+/)+)[\w-]+\.(?:py|pyc|sh|so|cpp|cc|cu|cuh|h|json|ya?ml|toml|txt|log|rs|bin|pt|safetensors)\b"
 )
 #: Packages that everybody has: their files tell which library ran, not whose.
 _PUBLIC = frozenset(

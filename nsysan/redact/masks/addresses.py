@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_IPV4 = re.compile(r"(?<![\w.])((?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\.(?:25[0-5]|2[0-4]\d|1?\d?\d)){3})(?![\w]|\.\d)")
+_IPV4 = re.compile(r"(?<![A-Za-z0-9.])((?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\.(?:25[0-5]|2[0-4]\d|1?\d?\d)){3})(?![A-Za-z0-9]|\.\d)")
 _PORT = re.compile(r":\d{2,5}(?!\d)|/\d{1,2}(?![\d.])")
 _VERSIONED = re.compile(
     r"(?:(?<![A-Za-z])(?:v|ver|version|release|driver|toolkit|firmware|fw|cuda|cudart|cudnn|cublas\w*|cufft\w*|cusparse\w*|"
@@ -14,12 +14,12 @@ _VERSIONED = re.compile(
     re.IGNORECASE,
 )
 _NEAR = 48  # characters before a number that can say that it is a version
-_IPV6 = re.compile(r"(?<![\w:.])[0-9A-Fa-f:]{3,39}(?:%\w{1,16})?(?![\w:])")
-_MAC = re.compile(r"(?<![\w:-])[0-9A-Fa-f]{2}(?:[:-][0-9A-Fa-f]{2}){5}(?![\w:-])")
-_MAC_DOTTED = re.compile(r"(?<![\w.])[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}(?![\w.])")
+_IPV6 = re.compile(r"(?<![A-Za-z0-9:.])[0-9A-Fa-f:]{3,39}(?:%\w{1,16})?(?![A-Za-z0-9:])")
+_MAC = re.compile(r"(?<![A-Za-z0-9:-])[0-9A-Fa-f]{2}(?:[:-][0-9A-Fa-f]{2}){5}(?![A-Za-z0-9:-])")
+_MAC_DOTTED = re.compile(r"(?<![A-Za-z0-9.])[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}(?![A-Za-z0-9.])")
 _OF_A_CARD = re.compile(r"(?:mac|ether|hwaddr|lladdr|nic)\W{0,3}(?:addr(?:ess)?)?\W{0,3}$", re.IGNORECASE)
-_WIDE_MAC = re.compile(r"(?<![\w:-])[0-9A-Fa-f]{2}(?:[:-][0-9A-Fa-f]{2}){7,19}(?![\w:-])")
-_GUID = re.compile(r"(?<![\w:])[0-9A-Fa-f]{4}(?::[0-9A-Fa-f]{4}){3}(?![\w:])")
+_WIDE_MAC = re.compile(r"(?<![A-Za-z0-9:-])[0-9A-Fa-f]{2}(?:[:-][0-9A-Fa-f]{2}){7,19}(?![A-Za-z0-9:-])")
+_GUID = re.compile(r"(?<![A-Za-z0-9:])[0-9A-Fa-f]{4}(?::[0-9A-Fa-f]{4}){3}(?![A-Za-z0-9:])")
 _GUID_TOLD = re.compile(
     r"(guid[\"']?\s{0,3}[:=]?\s{0,3})(?:0x)?[0-9a-f]{2}(?:[0-9a-f:.-]{10,46})[0-9a-f](?!\w)", re.IGNORECASE
 )

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from nsysan.redact.addresses import mask_cards, mask_ips, mask_uuids
-from nsysan.redact.encoded import mask_encoded, mask_noise, visible
-from nsysan.redact.hosts import mask_hosts
-from nsysan.redact.keys import mask_keys
-from nsysan.redact.paths import mask_mail, mask_paths, mask_rooted, mask_urls
-from nsysan.redact.settings import mask_certificates, mask_settings, mask_tokens
+from nsysan.redact.masks.addresses import mask_cards, mask_ips, mask_uuids
+from nsysan.redact.masks.encoded import mask_encoded, mask_noise, visible
+from nsysan.redact.masks.hosts import mask_hosts
+from nsysan.redact.masks.keys import mask_keys
+from nsysan.redact.masks.paths import mask_mail, mask_paths, mask_rooted, mask_urls
+from nsysan.redact.masks.settings import mask_certificates, mask_settings, mask_tokens
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,13 @@ class Step:
 
     kind: str
     mask: Callable[[str], str]
+
+
+Mask = Callable[[str], tuple[str, list[str]]]
+
+
+def _nothing(text: str) -> tuple[str, list[str]]:
+    return text, []
 
 
 _FIRST = (
@@ -40,29 +47,32 @@ _OF_LABELS = (*_FIRST, Step("path", mask_paths), *_LAST)
 _OF_CODE = (*_FIRST, Step("path", mask_rooted), *_LAST)
 
 
-def masked(text: str, *, code: bool = False) -> tuple[str, list[str]]:
-    """The text without what its form gives away, and the kinds of what was masked.
+def masked(text: str, known: Mask = _nothing, *, code: bool = False) -> tuple[str, list[str]]:
+    """The text without what its form gives away, nor what is known to be secret, and the kinds of what was masked.
 
-    code: it is the name of a kernel or call, in which slashes and colons mean something else.
+    known: masks what this trace tells of people and machines, and says the kinds. code: the text is the name of a
+    kernel or call, in which slashes and colons mean something else.
     """
     seen = visible(text)
-    done, kinds = _through(seen, _OF_CODE if code else _OF_LABELS)
-    decoded = mask_encoded(done, _tells)
+    steps = _OF_CODE if code else _OF_LABELS
+
+    def tells(plain: str) -> bool:
+        return bool(_through(plain, _OF_LABELS, known)[1])
+
+    done, kinds = _through(seen, steps, known)
+    decoded = mask_encoded(done, tells)
     if decoded != done:
         kinds.append("encoded text")
     # Where nothing is masked, the text stays as it was written.
     return (decoded, kinds) if kinds else (text, [])
 
 
-def _through(text: str, steps: tuple[Step, ...]) -> tuple[str, list[str]]:
+def _through(text: str, steps: tuple[Step, ...], known: Mask) -> tuple[str, list[str]]:
     kinds = []
     for step in steps:
         done = step.mask(text)
         if done != text:
             kinds.append(step.kind)
             text = done
-    return text, kinds
-
-
-def _tells(text: str) -> bool:
-    return bool(_through(text, _OF_LABELS)[1])
+    text, more = known(text)
+    return text, kinds + more

@@ -64,7 +64,7 @@ def _is_domain(labels: list[str]) -> bool:
     if any(label.isdigit() for label in labels[1:]) or len(labels) > 10:
         return False
     if "svc" in labels[1:] or last in _DOMAINS:
-        return any(character.isalpha() for character in labels[0])
+        return any(character.isalpha() for label in labels[:-1] for character in label)
     # Names of Python have no hyphen.
     return last in _ALSO_WORDS and any("-" in label for label in labels)
 
