@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from nsysan.model.selection import Narrow
+    from nsysan.model.selection import Selection
     from nsysan.run.run import Run
-    from nsysan.trace.export import Trace
+    from nsysan.trace.trace import Trace
 
 __version__ = "0.1.0"
 __all__ = ["ExitCode", "NsysanError", "analyze", "open_trace"]
@@ -28,7 +28,7 @@ def open_trace(path: str | Path) -> Trace:
     """Open an nsys SQLite export, read-only; NsysanError says what is wrong with any other file."""
     from pathlib import Path
 
-    from nsysan.trace.export import Trace
+    from nsysan.trace.trace import Trace
 
     return Trace(Path(path))
 
@@ -38,10 +38,10 @@ def analyze(
     steps: str | None = None,
     *,
     use_nvtx: bool = True,
-    narrow: Narrow | None = None,
+    selection: Selection | None = None,
 ) -> Run:
-    """Find ranks, steps and collectives of a trace, or of a run's traces (see nsysan.run.model.build_model)."""
+    """Find ranks, steps and collectives of a trace, or of a run's traces (see nsysan.run.analyze)."""
     from nsysan.model.selection import WHOLE
-    from nsysan.run.run import analyze
+    from nsysan.run.analyze import analyze
 
-    return analyze(traces, steps, use_nvtx=use_nvtx, narrow=narrow or WHOLE)
+    return analyze(traces, steps, use_nvtx=use_nvtx, selection=selection or WHOLE)

@@ -30,7 +30,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from nsysan.columns.processors import processors
+from nsysan.columns.threads import processors
 from nsysan.trace.guard import read_only_uri
 
 SCRIPT = Path(__file__).resolve()

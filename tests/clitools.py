@@ -10,6 +10,7 @@ from unittest.mock import patch
 import pytest
 
 from nsysan.cli import main
+from tests.documents import held
 from tests.tracebuilder import TraceBuilder, decode_loop
 
 
@@ -23,15 +24,22 @@ class Result:
 
 
 def run_cli(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> Result:
-    """Call `nsysan` with the arguments; any exception but its own exit is a failure of the test."""
+    """Call `nsysan` with the arguments; any exception but its own exit is a failure of the test.
+
+    So is a JSON document that is not as its schema says.
+    """
     capsys.readouterr()
     code = 0
-    with patch.object(sys, "argv", ["nsysan", *map(str, arguments)]):
+    words = [str(argument) for argument in arguments]
+    with patch.object(sys, "argv", ["nsysan", *words]):
         try:
             main()
         except SystemExit as exit_:
             code = exit_.code if isinstance(exit_.code, int) else 0
     captured = capsys.readouterr()
+    if code == 0 and "--json" in words:
+        target = "-" if words[0] == "info" else words[words.index("--json") + 1]
+        held(captured.out if target == "-" else Path(target).read_text("utf-8"))
     return Result(code, captured.out, captured.err)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from nsysan.trace.sqlite import quoted
+from nsysan.trace.sql import quoted
 
 #: Values that no nsys writes where they are put.
 STRANGE: tuple[object, ...] = (

@@ -11,13 +11,13 @@ import pytest
 import nsysan
 from nsysan.diagnosis.collectives import counted_steps
 from nsysan.metrics.bandwidth import Speed, peak_share, speed, total_bytes
-from nsysan.page import figures
+from nsysan.page import charts
 from nsysan.page.html import to_html
 from nsysan.report.build import Report, build_report
-from nsysan.report.document import to_document
 from nsysan.report.terminal import to_text
 from nsysan.run.run import Run
 from tests.clitools import paper_trace, run_cli
+from tests.documents import document_of
 from tests.tracebuilder import ALLREDUCE_KERNEL, TraceBuilder, decode_loop
 
 KINDS = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all", "broadcast", "reduce", "send_recv")
@@ -75,7 +75,7 @@ def test_a_share_of_the_peak_from_1_mb_on() -> None:
 # ---- reports
 
 
-def report_of(path: Path) -> Report:
+def trace_of(path: Path) -> Report:
     return build_report(nsysan.analyze(nsysan.open_trace(path)), "0")
 
 
@@ -83,7 +83,7 @@ def test_speed_is_that_of_the_wire_not_of_the_residency(tmp_path: Path) -> None:
     builder = TraceBuilder()
     # Ranks wait 30 us for rank 3, and the wire takes 8: 2 MB in 8 us are 250 GB/s, times 2 * 3 / 4.
     decode_loop(builder, late={3: 30_000}, message_bytes=2_000_000)
-    report = report_of(builder.write(tmp_path / "late.sqlite"))
+    report = trace_of(builder.write(tmp_path / "late.sqlite"))
     (family,) = report.collectives
     assert (family.floor, family.excess) == (8_000, 0)
     assert family.algbw == pytest.approx(250)
@@ -104,7 +104,7 @@ def test_ranks_that_leave_one_after_another_have_less_wire_than_the_floor(tmp_pa
             )
             process.nvtx(f"decode_step_{step}", at - 10_000, at - 1_000)
             process.kernel(ALLREDUCE_KERNEL, begin, end, launch=at - 9_000)
-    report = report_of(builder.write(tmp_path / "early.sqlite"))
+    report = trace_of(builder.write(tmp_path / "early.sqlite"))
     (family,) = report.collectives
     assert family.wire is not None
     assert (family.wire["p50"], family.floor, family.excess) == (9_000, 12_000, 3_000)
@@ -118,13 +118,13 @@ def test_ranks_that_leave_one_after_another_have_less_wire_than_the_floor(tmp_pa
 def test_without_sizes_there_is_a_floor_and_no_speed(tmp_path: Path) -> None:
     builder = TraceBuilder()
     decode_loop(builder, message_bytes=None)
-    report = report_of(builder.write(tmp_path / "old.sqlite"))
+    report = trace_of(builder.write(tmp_path / "old.sqlite"))
     (family,) = report.collectives
     assert (family.floor, family.algbw, family.busbw, family.peak_share) == (8_000, None, None, None)
-    assert figures.speed_by_size(report) is None
+    assert charts.speed_by_size(report) is None
     status = {q.id: q.status for q in report.quality}
     assert status["wire_speed"] == "not_measurable"
-    entry = to_document(report)["collectives"][0]
+    entry = document_of(report)["collectives"][0]
     assert (entry["floor_ns"], entry["algbw_gbps"], entry["busbw_gbps"], entry["peak_share"]) == (
         8000,
         None,
@@ -156,7 +156,7 @@ def sweep(path: Path, *, gbps: float = 100.0) -> Path:
 
 
 def test_a_sweep_counts_the_calls_of_every_step(tmp_path: Path) -> None:
-    report = report_of(sweep(tmp_path / "sweep.sqlite"))
+    report = trace_of(sweep(tmp_path / "sweep.sqlite"))
     by_size = {family.message_bytes: family for family in report.collectives}
     # The first step is start-up, but no other has calls of its size.
     assert {size: family.count for size, family in by_size.items()} == {64: 30, **SWEPT}
@@ -169,8 +169,8 @@ def test_a_sweep_counts_the_calls_of_every_step(tmp_path: Path) -> None:
 
 
 def test_the_chart_shows_floor_model_and_peak_over_the_sizes(tmp_path: Path) -> None:
-    report = report_of(sweep(tmp_path / "sweep.sqlite"))
-    figure = figures.speed_by_size(report)
+    report = trace_of(sweep(tmp_path / "sweep.sqlite"))
+    figure = charts.speed_by_size(report)
     assert figure is not None
     lines = {trace.name.rpartition(": ")[2]: trace for trace in figure.data}
     assert set(lines) == {"wire p50", "floor", "NCCL's model", "busbw", "link's peak"}
@@ -195,7 +195,7 @@ def test_link_gbps_overrides_the_peak(tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 def test_the_paper_trace_has_its_rate_a_step(tmp_path: Path) -> None:
-    (family,) = report_of(paper_trace(tmp_path / "paper.sqlite")).collectives
+    (family,) = trace_of(paper_trace(tmp_path / "paper.sqlite")).collectives
     assert (family.a_step, family.count) == (2, 6)
 
 

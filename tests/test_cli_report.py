@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import shutil
@@ -13,14 +12,15 @@ import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import nsysan
 from nsysan import ExitCode
 from nsysan.capture import nsys as nsys_module
+from nsysan.report.document import SCHEMA
 from tests.clitools import graph_level_trace, paper_trace, run_cli
+from tests.documents import held
 from tests.tracebuilder import COMPUTE_KERNEL, TraceBuilder, decode_loop
 
 Capsys = pytest.CaptureFixture[str]
@@ -50,64 +50,11 @@ LEDGER_LINES = (
     "idle_ns",
 )
 PER_KERNEL = ("compute_ns", "fused_ns", "wait_ns", "wire_ns", "comm_unsplit_ns", "comm_ns", "overlap_ns", "collectives")
-SPREAD = {"p50": None, "p95": None, "p99": None, "max": None}
-#: Keys that the document promises: a list's one entry is the shape of each of its entries.
-SHAPE: dict[str, Any] = {
-    "schema": None,
-    "inputs": [dict.fromkeys(("name", "nsys_version", "schema_version", "graph_trace"))],
-    "ranks": [dict.fromkeys(("rank", "report", "pid", "device", "gpu", "rank_source"))],
-    "steps": {"source": None, "count": None, "steady": None, "excluded": [dict.fromkeys(("step", "reason"))]},
-    "per_step": [dict.fromkeys(("step", "rank", "steady", "start_ns", *FIGURES))],
-    "per_rank": [dict.fromkeys(("rank", *FIGURES))],
-    "collectives": [
-        {
-            **dict.fromkeys(("name", "kind", "bytes", "ranks", "count", "matched", "unmatched", "rejected")),
-            "wire_ns": SPREAD,
-            "wait_ns": SPREAD,
-            **dict.fromkeys(("floor_ns", "algbw_gbps", "busbw_gbps")),
-        }
-    ],
-    "straggler": dict.fromkeys(("rank", "cause", "caused_ns", "share")),
-    "gaps": [dict.fromkeys(("rank", "cause", "ns"))],
-    "what_if": dict.fromkeys(("period_ns", "no_skew_ns", "floor_wire_ns", "no_host_late_ns", "all_ns")),
-    "verdict": dict.fromkeys(("kind", "reason", "thresholds")),
-    "findings": [dict.fromkeys(("id", "severity", "title", "evidence", "fix", "saving_ns", "thresholds"))],
-    "quality": [dict.fromkeys(("id", "status", "reason"))],
-}
-#: Parts that may be null, or without entries, in a trace where they have nothing to say.
-MAY_BE_NULL = frozenset({"straggler", "gaps", "what_if", "verdict", "findings"})
 
 
 @pytest.fixture(autouse=True)
 def _in_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-
-
-def refuse_constant(name: str) -> float:
-    raise AssertionError(f"{name} in a JSON document")
-
-
-def parse(text: str) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(text, parse_constant=refuse_constant)
-    return document
-
-
-def missing_keys(shape: object, value: object, path: str = "") -> list[str]:
-    if isinstance(shape, dict):
-        if value is None and path.strip(".") in MAY_BE_NULL:
-            return []
-        if not isinstance(value, dict):
-            return [f"{path}: no object"]
-        absent = [f"{path}.{key}" for key in shape if key not in value]
-        return absent + [
-            gap for key in shape if key in value for gap in missing_keys(shape[key], value[key], f"{path}.{key}")
-        ]
-    if isinstance(shape, list):
-        if not value:
-            return [] if path.strip(".") in MAY_BE_NULL else [f"{path}: nothing in it to check"]
-        assert isinstance(value, list)
-        return [gap for entry in value for gap in missing_keys(shape[0], entry, path)]
-    return []
 
 
 def ledger_rows(text: str) -> list[list[str]]:
@@ -191,7 +138,7 @@ def test_steps_option_overrides_the_ranges_that_are_known(tmp_path: Path, capsys
     trace = builder.write(tmp_path / "t.sqlite")
     result = run_cli(capsys, "report", trace, "--steps", "^my pair", "--json", "-")
 
-    document = parse(result.out)
+    document = held(result.out)
     assert "'my pair #'" in document["steps"]["source"]
     assert document["steps"]["count"] == 2
     assert document["per_step"][0]["period_ns"] == 2 * 38_000
@@ -199,7 +146,7 @@ def test_steps_option_overrides_the_ranges_that_are_known(tmp_path: Path, capsys
 
 def test_no_nvtx_leaves_ranges_aside(tmp_path: Path, capsys: Capsys) -> None:
     result = run_cli(capsys, "report", paper_trace(tmp_path / "t.sqlite"), "--no-nvtx", "--json", "-")
-    assert parse(result.out)["steps"]["method"] == "period"
+    assert held(result.out)["steps"]["method"] == "period"
 
 
 # ---- what it writes
@@ -220,18 +167,14 @@ def test_html_goes_to_the_working_directory_by_default(
 
 
 @pytest.mark.parametrize("kind", ["paper", "one_rank"])
-def test_json_has_every_key_and_its_ledger_closes(tmp_path: Path, capsys: Capsys, kind: str) -> None:
+def test_json_is_as_its_schema_says_and_its_ledger_closes(tmp_path: Path, capsys: Capsys, kind: str) -> None:
     trace = paper_trace(tmp_path / "t.sqlite", ranks=4 if kind == "paper" else 1)
     result = run_cli(capsys, "report", trace, "--json", "out.json")
 
     assert result.code == 0
     assert sorted(os.listdir(tmp_path)) == ["out.json", "t.sqlite"]
-    document = parse((tmp_path / "out.json").read_text("utf-8"))
-    assert document["schema"] == "nsysan.report/1"
-    found = missing_keys(SHAPE, document)
-    # With one rank there is no split, so its percentiles are null as a whole.
-    allowed = [".collectives.wire_ns: no object", ".collectives.wait_ns: no object"] if kind == "one_rank" else []
-    assert found == allowed
+    document = held((tmp_path / "out.json").read_text("utf-8"))
+    assert document["schema"] == SCHEMA
     assert len(document["per_step"]) == (16 if kind == "paper" else 4)
     for row in document["per_step"]:
         assert sum(row[line] or 0 for line in LEDGER_LINES) == row["period_ns"]
@@ -240,7 +183,7 @@ def test_json_has_every_key_and_its_ledger_closes(tmp_path: Path, capsys: Capsys
 
 
 def test_json_holds_the_paper_traces_figures_in_ns(tmp_path: Path, capsys: Capsys) -> None:
-    document = parse(run_cli(capsys, "report", paper_trace(tmp_path / "t.sqlite"), "--json", "-").out)
+    document = held(run_cli(capsys, "report", paper_trace(tmp_path / "t.sqlite"), "--json", "-").out)
 
     late = next(row for row in document["per_rank"] if row["rank"] == 1)
     assert {name: late[name] for name in FIGURES} == {
@@ -269,7 +212,7 @@ def test_json_holds_the_paper_traces_figures_in_ns(tmp_path: Path, capsys: Capsy
 def test_ledger_of_real_traces_closes_in_the_document(
     capsys: Capsys, real_trace: Callable[[str], Path], name: str
 ) -> None:
-    document = parse(run_cli(capsys, "report", real_trace(name), "--json", "-").out)
+    document = held(run_cli(capsys, "report", real_trace(name), "--json", "-").out)
     assert {row["rank"] for row in document["per_step"]} == {rank["rank"] for rank in document["ranks"]}
     for row in document["per_step"]:
         assert sum(row[line] or 0 for line in LEDGER_LINES) == row["period_ns"]
@@ -278,14 +221,14 @@ def test_ledger_of_real_traces_closes_in_the_document(
 def test_json_to_stdout_is_nothing_but_json(tmp_path: Path, capsys: Capsys) -> None:
     result = run_cli(capsys, "report", paper_trace(tmp_path / "t.sqlite"), "--json", "-")
 
-    assert isinstance(parse(result.out), dict)
+    assert isinstance(held(result.out), dict)
     assert result.err == ""
     assert os.listdir(tmp_path) == ["t.sqlite"]
 
 
 def test_json_to_stdout_beside_html(tmp_path: Path, capsys: Capsys) -> None:
     result = run_cli(capsys, "report", paper_trace(tmp_path / "t.sqlite"), "--json", "-", "-o", "p.html")
-    assert isinstance(parse(result.out), dict)
+    assert isinstance(held(result.out), dict)
     assert (tmp_path / "p.html").exists()
 
 
@@ -322,7 +265,7 @@ def test_graph_level_replays_are_busy_and_their_contents_unknown(graph_level: Pa
     assert "compute 0.0 %" not in result.out
     # What launches the replays one by one is no tracing overhead of kernels.
     assert "kernels are launched one by one" not in result.out
-    document = parse(Path("out.json").read_text("utf-8"))
+    document = held(Path("out.json").read_text("utf-8"))
     assert [source["graph_trace"] for source in document["inputs"]] == ["graph"]
     for row in (*document["per_step"], *document["per_rank"]):
         assert row["graph_ns"] > 0
@@ -588,7 +531,7 @@ def test_json_survives_a_terminal_without_unicode(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONIOENCODING": "ascii"},
     )
     assert (result.returncode, result.stderr) == (0, b"")
-    assert isinstance(parse(result.stdout.decode("ascii")), dict)
+    assert isinstance(held(result.stdout.decode("ascii")), dict)
 
 
 # ---- the trace is left alone

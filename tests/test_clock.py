@@ -150,7 +150,7 @@ def test_a_clock_that_jumps_names_nobody(analyzed: Analyze, real_trace: RealTrac
 def test_the_order_of_the_reports_does_not_matter(analyzed: Analyze) -> None:
     run, plain = analyzed("rank_3 rank_1 rank_0 rank_2"), analyzed(MERGED)
     assert [rank.rank for rank in run.ranks] == [0, 1, 2, 3]
-    assert [rank.report for rank in run.ranks] == [f"{name}.sqlite" for name in RANKS]
+    assert [rank.trace for rank in run.ranks] == [f"{name}.sqlite" for name in RANKS]
     assert ledger_of(run).equals(ledger_of(plain))
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from nsysan.metrics.counters import STEP_FIGURES, Counter
-from nsysan.report.document import to_document
 from nsysan.report.terminal import to_text
+from tests.documents import document_of
 from tests.test_counters import BEGIN, DRAM, LEVELS, PERIOD, STEPS, US, counter, quality, report_of, sampled, two_ranks
 
 
@@ -68,7 +68,7 @@ def test_the_documents_figures_of_steps(tmp_path: Path) -> None:
     builder = two_ranks()
     builder.gpu_metric(1, DRAM, sampled(0, LEVELS))
     report = report_of(builder, tmp_path)
-    (row,) = to_document(report)["counters"]
+    (row,) = document_of(report)["counters"]
     assert row["per_step"][6] == {
         "step": 6,
         "steady": True,

@@ -12,7 +12,7 @@ import pytest
 
 import nsysan
 from nsysan.columns.intervals import atoms
-from nsysan.metrics.counters import MIN_SAMPLES, Counter, Part
+from nsysan.metrics.counters import MIN_SAMPLES, Counter, SampleStats
 from nsysan.page.html import to_html
 from nsysan.report.build import Report, build_report
 from nsysan.report.terminal import to_text
@@ -98,15 +98,15 @@ def test_every_figure_on_paper(tmp_path: Path) -> None:
     first = counter(report, 0, "DRAM read")
     assert first.unit == "%"
     assert first.interval == 100 * US
-    assert first.steps == Part(205, round((70 * 80 + 35 * 0 + 70 * 10 + 30 * 2) / 205, 3), 80)
-    assert first.in_collectives == Part(105, round((35 * 0 + 70 * 10) / 105, 3), 10)
-    assert first.in_transfer == Part(70, 10.0, 10)
-    assert first.outside == Part(100, round((70 * 80 + 30 * 2) / 100, 3), 80)
+    assert first.steps == SampleStats(205, round((70 * 80 + 35 * 0 + 70 * 10 + 30 * 2) / 205, 3), 80)
+    assert first.in_collectives == SampleStats(105, round((35 * 0 + 70 * 10) / 105, 3), 10)
+    assert first.in_transfer == SampleStats(70, 10.0, 10)
+    assert first.outside == SampleStats(100, round((70 * 80 + 30 * 2) / 100, 3), 80)
     assert first.reason is None
 
     second = counter(report, 1, "DRAM read")
-    assert second.in_collectives == second.in_transfer == Part(70, 10.0, 10)
-    assert second.outside == Part(135, round((105 * 60 + 30 * 2) / 135, 3), 60)
+    assert second.in_collectives == second.in_transfer == SampleStats(70, 10.0, 10)
+    assert second.outside == SampleStats(135, round((105 * 60 + 30 * 2) / 135, 3), 60)
     assert quality(report)["counters"][0] == "ok"
 
 
@@ -133,7 +133,7 @@ def test_too_few_samples_are_null_and_never_zero(tmp_path: Path) -> None:
     report = report_of(builder, tmp_path)
     dram = counter(report, 0, "DRAM read")
     assert dram.steps.mean is not None
-    assert (dram.in_collectives, dram.in_transfer) == (Part(0, None, None), Part(0, None, None))
+    assert (dram.in_collectives, dram.in_transfer) == (SampleStats(0, None, None), SampleStats(0, None, None))
     assert dram.reason is not None
     assert "a sample stands for 2,000 us and a collective lasts 1,500.0 us" in dram.reason
     assert f"0 in collectives, 0 in their transfer, 0 outside, fewer than {MIN_SAMPLES}" in dram.reason
@@ -156,8 +156,8 @@ def test_requests_and_responses_are_one_counter(tmp_path: Path) -> None:
     builder.gpu_metric(0, "NVLink RX Requests Protocol Data [Throughput %]", sampled(1, dict.fromkeys(LEVELS, 99)))
     report = report_of(builder, tmp_path)
     assert [(c.rank, c.metric) for c in report.counters] == [(0, "NVLink RX"), (1, "NVLink RX")]
-    assert counter(report, 0, "NVLink RX").in_transfer == Part(70, 42.0, 42)
-    assert counter(report, 1, "NVLink RX").in_transfer == Part(70, 7.0, 7)
+    assert counter(report, 0, "NVLink RX").in_transfer == SampleStats(70, 42.0, 42)
+    assert counter(report, 1, "NVLink RX").in_transfer == SampleStats(70, 7.0, 7)
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_samples_come_onto_the_clock_of_the_run(tmp_path: Path, shift: int) -> N
         paths.append(builder.write(tmp_path / f"rank_{rank}.sqlite"))
     report = build_report(nsysan.analyze([nsysan.open_trace(path) for path in paths]), "0")
     for rank in range(2):
-        assert counter(report, rank, "DRAM read").in_transfer == Part(70, 10.0, 10)
+        assert counter(report, rank, "DRAM read").in_transfer == SampleStats(70, 10.0, 10)
     assert counter(report, 0, "DRAM read").outside.samples == 100
 
 

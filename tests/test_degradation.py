@@ -19,8 +19,9 @@ import nsysan
 from nsysan import ExitCode, NsysanError
 from nsysan.page.html import to_html
 from nsysan.report.build import build_report
-from nsysan.report.document import to_document, to_json
+from nsysan.report.document import to_json
 from nsysan.report.terminal import to_text
+from tests.documents import document_of
 from tests.tracebuilder import ALLREDUCE_KERNEL, COMPUTE_KERNEL, SCHEMA, TraceBuilder, decode_loop
 
 KERNELS, RUNTIME, NVTX = "CUPTI_ACTIVITY_KIND_KERNEL", "CUPTI_ACTIVITY_KIND_RUNTIME", "NVTX_EVENTS"
@@ -66,7 +67,7 @@ WORDS = {"quality", "findings", "report", "name", "link"}
 
 
 def document(path: Path) -> Document:
-    return to_document(build_report(nsysan.analyze(nsysan.open_trace(path)), "0"))
+    return document_of(build_report(nsysan.analyze(nsysan.open_trace(path)), "0"))
 
 
 def figures(document: Document) -> dict[tuple[str | int, ...], object]:
@@ -434,7 +435,7 @@ def test_a_device_that_is_off_against_all_others_is_named(tmp_path: Path, by: in
     run = nsysan.analyze(nsysan.open_trace(path))
     assert [rank for rank, clock in run.host_clocks.items() if not clock.agrees] == [3]
     report = build_report(run, "0")
-    reason = quality(to_document(report))["cpu_gpu_clock"][1]
+    reason = quality(document_of(report))["cpu_gpu_clock"][1]
     assert f"rank 3 {(by + (10_000 if by < 0 else 8_000)) / 1e3:+,.1f} us" in reason
     assert reason in to_html(report)
     assert to_text(report)

@@ -10,9 +10,9 @@ import pytest
 import nsysan
 from nsysan.diagnosis.collectives import size_series
 from nsysan.report.build import Report, build_report
-from nsysan.report.document import to_document
 from nsysan.report.terminal import to_text
 from nsysan.run.run import Run
+from tests.documents import document_of
 from tests.tracebuilder import ALLREDUCE_KERNEL, COMPUTE_KERNEL, TraceBuilder, decode_loop
 
 COMM = 0x77
@@ -57,7 +57,7 @@ def test_ranks_of_the_trace_and_of_the_communicator(
     # A rank that is not there may have arrived later still: a speed would be a guess.
     assert (family.algbw, family.busbw) == (None, None)
     assert f"over {words}:" in to_text(report)
-    (row,) = to_document(report)["collectives"]
+    (row,) = document_of(report)["collectives"]
     assert (row["ranks"], row["communicator_size"]) == (len(shown), 4)
 
 
@@ -116,7 +116,7 @@ def unequal_ends(path: Path) -> Report:
 def test_both_estimates_of_waiting_and_their_difference_in_steady_steps(tmp_path: Path) -> None:
     report = unequal_ends(tmp_path / "t.sqlite")
     assert report.steps.excluded.keys() == {0, 4}
-    (row,) = to_document(report)["collectives"]
+    (row,) = document_of(report)["collectives"]
     # By the clock rank 0 waits 2 us. Rank 1 is inside 9 us and rank 0 10, so by durations it waits 1; in step 4 they
     # are inside 28 and 10 us, and rank 1 seems to wait 18.
     assert row["wait_ns"] == {"p50": 2 * US, "p95": 2 * US, "p99": 2 * US, "max": 2 * US}
@@ -127,6 +127,6 @@ def test_both_estimates_of_waiting_and_their_difference_in_steady_steps(tmp_path
 
 def test_the_error_of_a_real_run_is_small(analyzed: Callable[[str], Run]) -> None:
     """Ranks of one session leave an all-reduce together, so both estimates agree within a microsecond."""
-    (row,) = to_document(build_report(analyzed("tp4_graph_node"), "0"))["collectives"]
+    (row,) = document_of(build_report(analyzed("tp4_graph_node"), "0"))["collectives"]
     assert 0 < row["wait_error_ns"]["p95"] < 1_500
     assert row["wait_clock_free_ns"]["p95"] == pytest.approx(row["wait_ns"]["p95"], abs=1_000)

@@ -337,7 +337,7 @@ def test_document_summary_and_page_show_them(
     findings = json.loads(Path("r.json").read_text("utf-8"))["findings"]
     page = Path("r.html").read_text("utf-8")
     for finding in findings:
-        assert set(finding) >= {"id", "severity", "title", "evidence", "fix", "saving_ns", "figures", "thresholds"}
+        assert set(finding) >= {"id", "severity", "title", "evidence", "fix", "saves_ns", "figures", "thresholds"}
         assert f"  {finding['severity']:<6}  {finding['title']}" in result.out
         assert escape(finding["title"]) in page
     assert result.out.index("savings   ") < result.out.index("findings (") < result.out.index("\ntrace ")

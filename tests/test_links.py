@@ -11,10 +11,10 @@ import nsysan
 from nsysan.metrics.link import Link, Message, judge_link
 from nsysan.model.gpu_links import GpuLink, load_links
 from nsysan.report.build import build_report
-from nsysan.report.document import to_document
 from nsysan.report.terminal import to_text
 from nsysan.run.run import Run
 from nsysan.trace.topology import Topology, parse_topology
+from tests.documents import document_of
 from tests.tracebuilder import TraceBuilder, decode_loop
 
 TABLE = load_links()
@@ -240,7 +240,7 @@ def test_paper_traces(tmp_path: Path, wire: int, expected: str | None) -> None:
     builder = TraceBuilder()
     decode_loop(builder, ranks=2, steps=16, wire_ns=wire)
     report = build_report(nsysan.analyze(nsysan.open_trace(builder.write(tmp_path / "run.sqlite"))), "0")
-    told = to_document(report)["link"]
+    told = document_of(report)["link"]
     assert (told["kind"], told["looks_like"], told["peak_gbps"]) == ("nvlink", expected, 450)
     assert told["thresholds"]["other_ratio"] == 1.4
     assert told["evidence"]

@@ -12,7 +12,7 @@ import pytest
 import nsysan
 from nsysan import ExitCode, NsysanError
 from nsysan.cli.options import steps_of
-from nsysan.model.selection import WHOLE, Narrow
+from nsysan.model.selection import WHOLE, Selection
 from tests.clitools import paper_trace, run_cli
 from tests.tracebuilder import COMPUTE_KERNEL, TraceBuilder
 
@@ -20,27 +20,27 @@ Capsys = pytest.CaptureFixture[str]
 Real = Callable[[str], Path]
 
 
-def ledger(path: Path, narrow: Narrow = WHOLE) -> pl.DataFrame:
-    return nsysan.analyze(nsysan.open_trace(path), narrow=narrow).ledger.drop("steady")
+def ledger(path: Path, selection: Selection = WHOLE) -> pl.DataFrame:
+    return nsysan.analyze(nsysan.open_trace(path), selection=selection).ledger.drop("steady")
 
 
 @pytest.mark.parametrize("name", ["tp4_slow", "tp4_graph_node", "tp4_fused"])
 def test_chosen_steps_are_those_of_the_whole(real_trace: Real, name: str) -> None:
     path = real_trace(name)
-    whole, part = ledger(path), ledger(path, Narrow(steps=(3, 6)))
+    whole, part = ledger(path), ledger(path, Selection(steps=(3, 6)))
     assert part["step"].unique().sort().to_list() == [3, 4, 5, 6]
     assert part.equals(whole.filter(pl.col("step").is_between(3, 6)))
 
 
 @pytest.mark.parametrize("name", ["tp4_slow", "tp4_eager"])
 def test_idle_time_of_chosen_steps_is_that_of_the_whole(real_trace: Real, name: str) -> None:
-    runs = [nsysan.analyze(real_trace(name), narrow=narrow) for narrow in (WHOLE, Narrow(steps=(3, 6)))]
+    runs = [nsysan.analyze(real_trace(name), selection=selection) for selection in (WHOLE, Selection(steps=(3, 6)))]
     whole, part = (run.gaps.filter(pl.col("step").is_between(3, 6)) for run in runs)
     assert part.equals(whole)
 
 
 def test_only_the_chosen_steps_are_kept(real_trace: Real) -> None:
-    run = nsysan.analyze(nsysan.open_trace(real_trace("tp4_slow")), narrow=Narrow(steps=(5, 5)))
+    run = nsysan.analyze(nsysan.open_trace(real_trace("tp4_slow")), selection=Selection(steps=(5, 5)))
     assert run.steady_steps == [5]
     assert len(run.work) < 1_500
     assert "steps 5 to 5 of 12, as asked for" in run.steps.notes
@@ -53,7 +53,7 @@ def test_steps_between_two_times_are_those_of_the_whole(real_trace: Real, name: 
     begins = run.windows.group_by("step").agg(pl.min("begin")).sort("step")["begin"]
     # From the middle of step 2 to the middle of step 9: steps 3 to 7 are whole, and end where the next begins.
     middle = [(begins[i] + begins[i + 1]) // 2 for i in (2, 9)]
-    part = nsysan.analyze(nsysan.open_trace(path), narrow=Narrow(begin=middle[0], end=middle[1]))
+    part = nsysan.analyze(nsysan.open_trace(path), selection=Selection(begin=middle[0], end=middle[1]))
     assert part.work["start"].min() >= middle[0]
     assert part.work["start"].max() < middle[1]
     columns = [name for name in run.ledger.columns if name not in ("step", "steady")]
@@ -122,7 +122,7 @@ def test_unknown_rank_of_a_report_is_an_error(real_trace: Real, capsys: Capsys) 
     result = run_cli(capsys, "report", real_trace("tp2_graph"), "--ranks", "0,9", "--json", "-")
     assert (result.code, result.err) == (8, "nsysan: --ranks: no rank 9 here; there are 0, 1\n")
     with pytest.raises(NsysanError, match="no step 99:99"):
-        nsysan.analyze(nsysan.open_trace(real_trace("tp2_graph")), narrow=Narrow(steps=(99, 99)))
+        nsysan.analyze(nsysan.open_trace(real_trace("tp2_graph")), selection=Selection(steps=(99, 99)))
 
 
 def test_times_of_several_reports_are_those_of_the_first(real_trace: Real) -> None:
@@ -130,7 +130,7 @@ def test_times_of_several_reports_are_those_of_the_first(real_trace: Real) -> No
     whole = nsysan.analyze(paths)
     # Their sessions started up to half a second apart, which is as long as the whole decode loop.
     begins = whole.windows.filter(pl.col("rank") == 0).sort("step")["begin"]
-    part = nsysan.analyze(paths, narrow=Narrow(begin=begins[2] + 1_000, end=begins[9] + 1_000))
+    part = nsysan.analyze(paths, selection=Selection(begin=begins[2] + 1_000, end=begins[9] + 1_000))
     assert not part.failures
     assert len(part.ranks) == 4
     # By name: a clock made of fewer collectives may differ by some ns.
@@ -147,7 +147,7 @@ def test_steps_at_a_cut_say_so_and_the_next_counts(real_trace: Real) -> None:
     begins = whole.windows.group_by("step").agg(pl.min("begin"), last=pl.max("begin")).sort("step")
     # Rank by rank the end falls into another step.
     cut = (begins["begin"][9] + begins["last"][9]) // 2
-    part = nsysan.analyze(path, narrow=Narrow(begin=begins["begin"][3] + 50_000, end=cut))
+    part = nsysan.analyze(path, selection=Selection(begin=begins["begin"][3] + 50_000, end=cut))
     reasons = dict(part.windows.filter(pl.col("excluded").is_not_null()).select("step", "excluded").iter_rows())
     assert set(reasons.values()) == {"may be cut by --from", "may be cut by --to"}
     steady = part.ledger.filter("steady").join(whole.ledger, on=["rank", "start_ns"], suffix="_whole")
@@ -181,7 +181,7 @@ def test_a_rank_without_the_chosen_steps_is_left_out(tmp_path: Path, reports: in
             process.nvtx(f"decode_step_{step}", at - 20_000, at + 30_000)
             process.kernel(COMPUTE_KERNEL, at, at + 40_000)
     paths = [builder.write(tmp_path / f"{n}.sqlite") for n, builder in enumerate(builders)]
-    run = nsysan.analyze(paths, narrow=Narrow(steps=(5, 7)))
+    run = nsysan.analyze(paths, selection=Selection(steps=(5, 7)))
     assert run.ledger.select("step", "rank").rows() == [(5, 0), (6, 0), (7, 0)]
     assert set(run.gaps["step"]) == {5, 6}
     assert run.tally.operations > 0

@@ -14,8 +14,8 @@ from nsysan.model import classes, load
 from nsysan.model.classes import load_catalogue
 from nsysan.model.load import load_operations
 from nsysan.model.operations import OPERATION
-from nsysan.model.selection import Narrow
-from nsysan.run.placed import Part
+from nsysan.model.selection import Selection
+from nsysan.run.placed import PlacedTrace
 from nsysan.run.run import Run
 from tests.tracebuilder import TraceBuilder, decode_loop
 
@@ -36,24 +36,24 @@ NAMES = (
 )
 
 
-def part_of(run: Run) -> Part:
-    (part,) = run.ask(_itself)
-    return part
+def part_of(run: Run) -> PlacedTrace:
+    (placed,) = run.ask(_itself)
+    return placed
 
 
-def _itself(part: Part) -> Part:
-    return part
+def _itself(placed: PlacedTrace) -> PlacedTrace:
+    return placed
 
 
 @pytest.mark.parametrize("name", ["tp4_overlap", "tp4_graph_node", "tp4_symm"])
 def test_rows_and_columns_are_those_of_the_whole(analyzed: Analyze, name: str) -> None:
-    part = part_of(analyzed(name))
-    for rank in part.ranks:
-        whole = part.frame(NAMES, rank)
-        assert whole.equals(part.work.filter(pl.col("rank") == rank).select(NAMES))
+    placed = part_of(analyzed(name))
+    for rank in placed.ranks:
+        whole = placed.frame(NAMES, rank)
+        assert whole.equals(placed.work.filter(pl.col("rank") == rank).select(NAMES))
         at = np.random.default_rng(rank).integers(0, len(whole), 500)
-        assert part.frame(NAMES, rank, at=at).equals(whole[at])
-        calls = part.frame(NAMES, rank, where=classes.COMMUNICATION)
+        assert placed.frame(NAMES, rank, at=at).equals(whole[at])
+        calls = placed.frame(NAMES, rank, where=classes.COMMUNICATION)
         assert calls.equals(whole.filter(pl.col("cls").is_in(list(classes.COMMUNICATION))))
         assert len(calls) > 100
 
@@ -73,10 +73,10 @@ def test_steps_asked_for_keep_what_can_matter_to_them(tmp_path: Path) -> None:
     builder = TraceBuilder()
     decode_loop(builder, ranks=2, steps=6)
     trace = nsysan.open_trace(builder.write(tmp_path / "t.sqlite"))
-    part = part_of(nsysan.analyze(trace, narrow=Narrow(steps=(2, 3))))
+    placed = part_of(nsysan.analyze(trace, selection=Selection(steps=(2, 3))))
     whole = part_of(nsysan.analyze(nsysan.open_trace(trace.path)))
-    for rank in part.ranks:
-        few, many = part.frame(NAMES, rank), whole.frame(NAMES, rank)
+    for rank in placed.ranks:
+        few, many = placed.frame(NAMES, rank), whole.frame(NAMES, rank)
         assert 0 < len(few) < len(many)
         assert set(few["step"].drop_nulls()) == {2, 3}
         assert few.filter(pl.col("step").is_not_null()).equals(many.filter(pl.col("step").is_in([2, 3])))

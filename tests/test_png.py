@@ -148,7 +148,7 @@ def test_kaleido_draws_where_there_is_no_browser_of_ones_own(
     monkeypatch.setenv("BROWSER_PATH", browser)
     painter = find_painter()
     assert painter.name == "kaleido"
-    from nsysan.page.figures import ledger_bars
+    from nsysan.page.charts import ledger_bars
 
     report = build_report(nsysan.analyze(nsysan.open_trace(paper_trace(tmp_path / "t.sqlite"))), "0")
     width, height, counts = colours(painter.draw(ledger_bars(report), 600, 300))

@@ -252,12 +252,12 @@ def test_a_persistent_straggler_is_named_in_every_run() -> None:
         shape = (ranks, max(steps, 8), calls)
         compute: I64 = (50_000 * (1 + rng.uniform(0, 0.05) * rng.uniform(-1, 1, shape))).astype(np.int64)
         idle = np.zeros_like(compute)
-        culprit, cause = int(rng.integers(ranks)), str(rng.choice(["compute", "host"]))
-        (compute if cause == "compute" else idle)[culprit] += int(rng.integers(10_000, 40_000))
+        hotspot, cause = int(rng.integers(ranks)), str(rng.choice(["compute", "host"]))
+        (compute if cause == "compute" else idle)[hotspot] += int(rng.integers(10_000, 40_000))
         frames = lockstep(compute, idle=idle)
         late = frames.straggler()
         assert late is not None, (seed, shape)
-        assert (late.rank, late.cause) == (culprit, cause), (seed, shape)
+        assert (late.rank, late.cause) == (hotspot, cause), (seed, shape)
         # It is the one that communicates least.
         communicates = frames.collectives.group_by("rank").agg(ns=(pl.col("end") - pl.col("begin")).sum()).sort("ns")
-        assert communicates["rank"][0] == culprit
+        assert communicates["rank"][0] == hotspot

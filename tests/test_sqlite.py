@@ -14,7 +14,8 @@ import pytest
 
 import nsysan
 from nsysan import ExitCode, NsysanError
-from nsysan.trace.sqlite import SqliteFile, quoted
+from nsysan.trace.sql import quoted
+from nsysan.trace.sqlite import SqliteFile
 from nsysan.trace.store import Where
 from tests.clitools import paper_trace
 from tests.tracebuilder import TraceBuilder, decode_loop
@@ -140,7 +141,7 @@ def test_paths_with_special_characters(tmp_path: Path, name: str) -> None:
     folder = tmp_path / name
     folder.mkdir()
     trace = paper_trace(folder / f"{name}.sqlite", ranks=1)
-    assert nsysan.analyze(nsysan.open_trace(trace)).ranks[0].report == f"{name}.sqlite"
+    assert nsysan.analyze(nsysan.open_trace(trace)).ranks[0].trace == f"{name}.sqlite"
     assert os.listdir(folder) == [f"{name}.sqlite"]
 
 

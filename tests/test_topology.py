@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from nsysan.capture import topology
-from nsysan.capture.topology import record_topology
+from nsysan.capture import nvidia_smi
+from nsysan.capture.nvidia_smi import record_topology
 from nsysan.trace.topology import parse_topology, read_topology, topology_file
 from tests.clitools import paper_trace, run_cli
 from tests.fakensys import fake_nsys
@@ -65,7 +65,7 @@ def test_an_nvidia_smi_that_hangs_is_not_waited_for(
     programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(programs, "#!/bin/sh\nexec sleep 60\n")
-    monkeypatch.setattr(topology, "_CAPTURE_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(nvidia_smi, "_CAPTURE_TIMEOUT_S", 0.2)
     began = time.monotonic()
     assert not record_topology(tmp_path / "run.topology.txt")
     assert time.monotonic() - began < 10

@@ -14,9 +14,9 @@ import nsysan
 from nsysan.diagnosis.verdict import THRESHOLDS, Verdict, judge
 from nsysan.metrics.whatif import WhatIf
 from nsysan.report.build import build_report
-from nsysan.report.document import to_document
 from nsysan.report.terminal import late_sentence
 from tests.clitools import graph_level_trace
+from tests.documents import document_of
 from tests.frames import lockstep_run
 from tests.tracebuilder import COMPUTE_KERNEL, TraceBuilder, decode_loop
 
@@ -142,7 +142,7 @@ def test_ranks_that_are_not_there_are_mentioned() -> None:
 
 def test_thresholds_are_in_the_document(tmp_path: Path) -> None:
     run = lockstep_run(tmp_path / "trace.sqlite", np.full((2, 6, 2), 10_000))
-    document = to_document(build_report(run, "0"))
+    document = document_of(build_report(run, "0"))
     assert document["verdict"]["thresholds"] == THRESHOLDS
     assert set(THRESHOLDS) >= {"dominant_share", "leading_share", "leading_ratio", "straggler_share", "straggler_z"}
     assert set(document["verdict"]["shares"]) == {"compute", "wire", "skew", "launch", "copy", "unsplit"}

@@ -20,9 +20,10 @@ import nsysan
 from nsysan import ExitCode, NsysanError
 from nsysan.report.build import build_report
 from nsysan.report.document import to_json
-from nsysan.run.placed import Here, Part, Parts
-from nsysan.run.run import Run, analyze
-from nsysan.workers import WORTH_BYTES, parts_for
+from nsysan.run.analyze import analyze
+from nsysan.run.placed import LocalTraces, PlacedTrace, TraceSet
+from nsysan.run.run import Run
+from nsysan.workers import WORTH_BYTES, trace_set_for
 from nsysan.workers.cluster import Cluster
 from nsysan.workers.pool import Pool
 from tests.clitools import run_cli
@@ -66,22 +67,22 @@ def damaged(path: Path, target: Path) -> Path:
     return target
 
 
-def lose_process_once(part: Part, marker: Path) -> int:
+def lose_process_once(placed: PlacedTrace, marker: Path) -> int:
     """The number of the report; the first to be asked takes its process down."""
     if not marker.exists():
         marker.touch()
         os.kill(os.getpid(), signal.SIGKILL)
-    return part.number
+    return placed.number
 
 
-def lose_process(part: Part) -> int:
-    if part.number == 1:
+def lose_process(placed: PlacedTrace) -> int:
+    if placed.number == 1:
         os.kill(os.getpid(), signal.SIGKILL)
-    return part.number
+    return placed.number
 
 
-def fail(part: Part) -> None:
-    raise ZeroDivisionError(part.number)
+def fail(placed: PlacedTrace) -> None:
+    raise ZeroDivisionError(placed.number)
 
 
 # ---- several processes
@@ -95,18 +96,18 @@ def pool() -> Iterator[Pool]:
 
 
 def test_processes_make_the_same_report(pool: Pool, paths: list[Path], expected: str) -> None:
-    assert document(analyze(paths, parts=pool)) == expected
+    assert document(analyze(paths, trace_set=pool)) == expected
 
 
 def test_a_lost_process_reads_its_reports_again(pool: Pool, paths: list[Path], expected: str, tmp_path: Path) -> None:
-    run = analyze(paths, parts=pool)
+    run = analyze(paths, trace_set=pool)
     assert run.ask(lose_process_once, tmp_path / "lost") == list(range(RANKS))
     assert (tmp_path / "lost").exists()
     assert document(run) == expected
 
 
 def test_a_report_that_takes_every_process_down_is_named(pool: Pool, paths: list[Path], expected: str) -> None:
-    run = analyze(paths, parts=pool)
+    run = analyze(paths, trace_set=pool)
     with pytest.raises(NsysanError, match=r"rank_1\.sqlite: the process that held it was killed, twice") as error:
         run.ask(lose_process)
     assert error.value.exit_code == ExitCode.NO_WORKERS
@@ -114,14 +115,14 @@ def test_a_report_that_takes_every_process_down_is_named(pool: Pool, paths: list
 
 
 def test_an_error_in_a_process_is_raised_here(pool: Pool, paths: list[Path]) -> None:
-    run = analyze(paths[:1], parts=pool)
+    run = analyze(paths[:1], trace_set=pool)
     with pytest.raises(ZeroDivisionError):
         run.ask(fail)
 
 
 def test_closing_ends_the_processes(paths: list[Path]) -> None:
     pool = Pool(2)
-    run = analyze(paths[:2], parts=pool)
+    run = analyze(paths[:2], trace_set=pool)
     pids = run.ask(process_of)
     pool.close()
     assert os.getpid() not in pids
@@ -157,21 +158,21 @@ def test_an_interrupt_ends_all_processes(paths: list[Path]) -> None:
 
 
 def test_frames_can_be_had_from_processes(pool: Pool, paths: list[Path]) -> None:
-    run, here = analyze(paths[:2], parts=pool), analyze(paths[:2])
+    run, here = analyze(paths[:2], trace_set=pool), analyze(paths[:2])
     assert run.work.equals(here.work)
     assert run.synchronise_calls.equals(here.synchronise_calls)
     assert [trace.name for trace in run.traces] == ["rank_0.sqlite", "rank_1.sqlite"]
 
 
-def process_of(part: Part) -> int:
-    assert part.work.height
+def process_of(placed: PlacedTrace) -> int:
+    assert placed.work.height
     return os.getpid()
 
 
 @pytest.mark.parametrize("jobs", [None, 1])
 def test_small_reports_are_read_here(paths: list[Path], jobs: int | None) -> None:
-    with parts_for(paths, jobs) as parts:
-        assert isinstance(parts, Here)
+    with trace_set_for(paths, jobs) as trace_set:
+        assert isinstance(trace_set, LocalTraces)
 
 
 def test_large_reports_are_read_in_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,8 +181,8 @@ def test_large_reports_are_read_in_processes(tmp_path: Path, monkeypatch: pytest
     for path in large:
         with path.open("wb") as file:
             file.truncate(WORTH_BYTES)
-    with parts_for(large) as parts:
-        assert isinstance(parts, Pool)
+    with trace_set_for(large) as trace_set:
+        assert isinstance(trace_set, Pool)
 
 
 # ---- a cluster
@@ -190,14 +191,14 @@ def test_large_reports_are_read_in_processes(tmp_path: Path, monkeypatch: pytest
 def test_a_cluster_makes_the_same_report_of_little_that_travels(
     cluster: distributed.LocalCluster, paths: list[Path], expected: str
 ) -> None:
-    parts = Cluster(cluster.scheduler_address)
+    trace_set = Cluster(cluster.scheduler_address)
     try:
-        run = analyze(paths, parts=parts)
-        summaries = parts.sent + parts.received
+        run = analyze(paths, trace_set=trace_set)
+        summaries = trace_set.sent + trace_set.received
         assert document(run) == expected
     finally:
-        parts.close()
-    traces, travelled = sum(path.stat().st_size for path in paths), parts.sent + parts.received
+        trace_set.close()
+    traces, travelled = sum(path.stat().st_size for path in paths), trace_set.sent + trace_set.received
     print(f"{traces} bytes of traces, of which {summaries} for one clock and matching, {travelled} in all")
     assert summaries < MOST_OF_SUMMARIES * traces
     assert travelled < MOST_SENT * traces
@@ -228,11 +229,11 @@ def test_a_worker_lost_on_the_way_is_made_up_for(
     with distributed.Client(cluster.scheduler_address, set_as_default=False) as client:
         client.wait_for_workers(2)
         client.register_plugin(LostOnce(kind, marker), name="lost-once")
-        parts = Cluster(cluster.scheduler_address)
+        trace_set = Cluster(cluster.scheduler_address)
         try:
-            found = document(analyze(paths, parts=parts))
+            found = document(analyze(paths, trace_set=trace_set))
         finally:
-            parts.close()
+            trace_set.close()
             client.unregister_worker_plugin("lost-once")
     assert marker.exists()
     assert found == expected
@@ -249,15 +250,15 @@ def test_the_end_of_all_workers_and_then_of_the_scheduler_is_said(
     paths: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with distributed.LocalCluster(processes=False, n_workers=1, dashboard_address=":0") as local:
-        parts = Cluster(local.scheduler_address)
+        trace_set = Cluster(local.scheduler_address)
         monkeypatch.setattr("nsysan.workers.cluster.WAIT", 0.2)
-        run = analyze(paths[:1], parts=parts)
+        run = analyze(paths[:1], trace_set=trace_set)
         local.scale(0)
         with pytest.raises(NsysanError, match="all workers were lost") as lost:
             run.ask(process_of)
     with pytest.raises(NsysanError, match="the scheduler was lost") as gone:
         run.ask(process_of)
-    parts.close()
+    trace_set.close()
     assert lost.value.exit_code == gone.value.exit_code == ExitCode.NO_WORKERS
 
 
@@ -285,21 +286,21 @@ def test_without_dask_the_extra_is_named(capsys: Capsys, paths: list[Path], monk
 
 
 @pytest.fixture(params=["here", "pool", "cluster"])
-def anywhere(request: pytest.FixtureRequest) -> Iterator[Parts]:
+def anywhere(request: pytest.FixtureRequest) -> Iterator[TraceSet]:
     """Every place where reports can be read."""
     if request.param == "here":
-        yield Here()
+        yield LocalTraces()
         return
-    parts = Pool(2) if request.param == "pool" else Cluster(request.getfixturevalue("cluster").scheduler_address)
-    yield parts
-    parts.close()
+    trace_set = Pool(2) if request.param == "pool" else Cluster(request.getfixturevalue("cluster").scheduler_address)
+    yield trace_set
+    trace_set.close()
 
 
 def test_a_report_that_cannot_be_read_is_named_and_the_rest_delivered(
-    anywhere: Parts, paths: list[Path], tmp_path: Path
+    anywhere: TraceSet, paths: list[Path], tmp_path: Path
 ) -> None:
     broken = damaged(paths[2], tmp_path / "rank_2.sqlite")
-    run = analyze([*paths[:2], broken, paths[3]], parts=anywhere)
+    run = analyze([*paths[:2], broken, paths[3]], trace_set=anywhere)
     assert [rank.rank for rank in run.ranks] == [0, 1, 3]
     assert run.missing_ranks == [2]
     assert [(failure.name, failure.error.exit_code) for failure in run.failures] == [
@@ -315,9 +316,9 @@ def test_a_report_that_cannot_be_read_is_named_and_the_rest_delivered(
     assert report.headline == without.headline
 
 
-def test_if_none_can_be_read_the_first_says_why(anywhere: Parts, tmp_path: Path) -> None:
+def test_if_none_can_be_read_the_first_says_why(anywhere: TraceSet, tmp_path: Path) -> None:
     with pytest.raises(NsysanError, match=r"gone_0\.sqlite: no such file") as error:
-        analyze([tmp_path / f"gone_{n}.sqlite" for n in range(2)], parts=anywhere)
+        analyze([tmp_path / f"gone_{n}.sqlite" for n in range(2)], trace_set=anywhere)
     assert error.value.exit_code == ExitCode.NO_SUCH_FILE
 
 

@@ -17,9 +17,9 @@ from types import FrameType
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.capture.command import Plan, Request, outputs_of, plan_capture
 from nsysan.capture.nsys import Nsys, abilities_of, export_sqlite
+from nsysan.capture.nvidia_smi import record_topology
 from nsysan.capture.postflight import Check, check_export
 from nsysan.capture.runner import Outcome, run_capture
-from nsysan.capture.topology import record_topology
 from nsysan.trace.topology import topology_file
 
 Say = Callable[[str], None]

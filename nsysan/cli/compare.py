@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 import nsysan
+from nsysan.cli.inputs import analysed, expand, spread
 from nsysan.cli.outputs import alike, outputs_of, written
-from nsysan.cli.source import analysed, expand, spread
 from nsysan.output import write_text
 
 _PATH = click.Path(path_type=Path)
@@ -72,22 +72,22 @@ def command(
     if alike(files):
         raise click.UsageError(f"{' and '.join(files)} name one file")
 
+    from nsysan.compare.compared_run import ComparedRun, compared_run, letters
     from nsysan.compare.comparison import compare
-    from nsysan.compare.side import Side, build_side, letters
 
     each = batches if len(batches) == len(sides) else (batches or (1,)) * len(sides)
-    built: list[Side] = []
+    built: list[ComparedRun] = []
     for label, inputs, batch in zip(letters(len(sides)), paths, each, strict=True):
         with analysed(inputs, steps, use_nvtx=not no_nvtx, quiet=quiet, jobs=jobs, scheduler=scheduler) as run:
-            built.append(build_side(label, run, nsysan.__version__, batch))
+            built.append(compared_run(label, run, nsysan.__version__, batch))
     comparison = compare(built, nsysan.__version__)
 
-    from nsysan.compare.document_of import to_json
-    from nsysan.compare.text_of import to_markdown, to_text
+    from nsysan.compare.as_json import to_json
+    from nsysan.compare.as_text import to_markdown, to_text
 
     texts = {"--json": to_json, "--markdown": to_markdown}
     if output is not None:
-        from nsysan.compare.page_of import to_html
+        from nsysan.compare.as_page import to_html
 
         texts["-o"] = to_html
     for name, path in files.items():

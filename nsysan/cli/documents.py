@@ -8,7 +8,7 @@ from typing import Any
 
 import nsysan
 from nsysan._errors import ExitCode, NsysanError
-from nsysan.cli.source import analysed, expand
+from nsysan.cli.inputs import analysed, expand
 
 _SCHEMA_FAMILY = "nsysan.report/"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 import nsysan
-from nsysan.cli.source import analysed, expand
+from nsysan.cli.inputs import analysed, expand
 from nsysan.output import check_writable, write_bytes
 from nsysan.text import counted, plain
 

@@ -73,7 +73,7 @@ def add(
       nsysan history add report.json --commit 1a2b3c4
     """
     from nsysan.cli.documents import document_of
-    from nsysan.history.store import Labels, add_run, opened_history
+    from nsysan.history.database import Labels, add_run, opened_history
 
     document = document_of(traces, quiet=quiet)
     with opened_history(db, create=True) as database:
@@ -94,7 +94,7 @@ def list_(db: Path, tags: tuple[str, ...], kind: str) -> None:
       nsysan history list --tag nightly
       nsysan history list --format csv > runs.csv
     """
-    from nsysan.history.store import LISTED, list_runs, opened_history
+    from nsysan.history.database import LISTED, list_runs, opened_history
 
     with opened_history(db) as database:
         runs = list_runs(database, tags)
@@ -118,7 +118,7 @@ def show(run: int, db: Path, kind: str) -> None:
       nsysan history show 3
       nsysan history show 3 --format json | jq .per_rank
     """
-    from nsysan.history.store import get_run, opened_history
+    from nsysan.history.database import get_run, opened_history
 
     with opened_history(db) as database:
         found = get_run(database, run)
@@ -150,8 +150,8 @@ def plot(db: Path, tags: tuple[str, ...], output: Path, force: bool) -> None:
       nsysan history plot
       nsysan history plot --tag nightly -o trend.html --force
     """
+    from nsysan.history.database import list_runs, opened_history
     from nsysan.history.plot import to_html
-    from nsysan.history.store import list_runs, opened_history
 
     check_writable(output, force=force, source=db)
     with opened_history(db) as database:

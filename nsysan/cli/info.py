@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from nsysan.cli.source import opened
+from nsysan.cli.inputs import opened
 
 
 @click.command("info")

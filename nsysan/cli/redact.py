@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nsysan.cli.source import opened
+from nsysan.cli.inputs import opened
 from nsysan.text import counted, plain
 
 if TYPE_CHECKING:

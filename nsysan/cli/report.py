@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 import nsysan
+from nsysan.cli.inputs import analysed, expand, spread
 from nsysan.cli.options import NUMBERS, TIME, steps_of
 from nsysan.cli.outputs import alike, outputs_of, written
-from nsysan.cli.source import analysed, expand, spread
 from nsysan.output import write_bytes, write_text
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def command(
     9 output exists, 10 output not writable, 11 no such steps, 12 not reports of one run, 13 no workers.
     """
     from nsysan.diagnosis.expectation import expectation
-    from nsysan.model.selection import Narrow
+    from nsysan.model.selection import Selection
     from nsysan.page.png import find_painter, to_png
     from nsysan.page.png import paths as png_paths
     from nsysan.report.build import build_report
@@ -138,17 +138,17 @@ def command(
     if (begin or 0) < 0 or (end is not None and end <= (begin or 0)):
         raise click.UsageError("--from and --to take times from 0 up, the second after the first")
     pattern, chosen = steps_of(steps)
-    narrow = Narrow(begin, end, chosen)
+    selection = Selection(begin, end, chosen)
     with analysed(
-        paths, pattern, use_nvtx=not no_nvtx, narrow=narrow, quiet=quiet, jobs=jobs, scheduler=scheduler
+        paths, pattern, use_nvtx=not no_nvtx, selection=selection, quiet=quiet, jobs=jobs, scheduler=scheduler
     ) as run:
         report = build_report(run, nsysan.__version__, expected, link_gbps=link_gbps, timelines=bool(html or charts))
         if ranks is not None:
             report = of_ranks(report, ranks)
         if redact:
-            from nsysan.redact.report import redact_report
+            from nsysan.redact.masked_report import redact_report
 
-            report = redact_report(report, [Path(source.path) for source in run.reports])
+            report = redact_report(report, [Path(source.path) for source in run.metadata])
     for name, path in files.items():
         write_text(path, _text(name, report, plotlyjs), force=force)
     drawn = to_png(report, painter) if painter else {}

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from threading import Thread
 from typing import TypeVar, cast
 
-from nsysan.columns.processors import processors
-
 _A = TypeVar("_A")
 _B = TypeVar("_B")
 #: More at a time would hold more in memory than it gains.
 _MOST = 4
+
+
+def processors() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def each_of(function: Callable[[_A], _B], values: Sequence[_A], most: int = _MOST) -> list[_B]:

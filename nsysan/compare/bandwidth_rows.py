@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nsysan.compare.side import Measured
+from nsysan.compare.compared_run import Measured
 from nsysan.compare.significance import F64
 from nsysan.metrics.bandwidth import Speed, peak_share, speed
 from nsysan.report.build import Report

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from nsysan.compare.families import Family, Part, match_families
+from nsysan.compare.compared_run import ComparedRun
+from nsysan.compare.families import Family, FamilyOnSide, match_families
 from nsysan.compare.figure_rows import TOKENS, Row, find_rows
 from nsysan.compare.link_change import link_notes
 from nsysan.compare.scaling import Scaling, scaling
-from nsysan.compare.side import Side
 from nsysan.compare.significance import holm, mann_whitney
 from nsysan.diagnosis.quality import OK
 from nsysan.text import counted, plain
@@ -72,7 +72,7 @@ class Comparison:
     """Everything that a comparison shows. notes: what keeps it from being like for like."""
 
     version: str
-    sides: list[Side]
+    sides: list[ComparedRun]
     figures: list[Figure]
     families: list[Family]
     scaling: Scaling | None
@@ -87,7 +87,7 @@ class Comparison:
         return [figure for figure in self.figures if figure.group == name]
 
 
-def compare(sides: list[Side], version: str) -> Comparison:
+def compare(sides: list[ComparedRun], version: str) -> Comparison:
     """The Comparison of sides, each against the first."""
     families = match_families(sides)
     period = sides[0].period
@@ -152,7 +152,7 @@ def _change(row: Row, side: int, p: float | None, period: float) -> Change:
     return Change(difference, percent, p, NOISE if p >= ALPHA else CHANGED if large else SMALL)
 
 
-def _notes(sides: list[Side], families: list[Family]) -> list[str]:
+def _notes(sides: list[ComparedRun], families: list[Family]) -> list[str]:
     """What the sides do not have in common beside what is compared."""
     notes = []
     told = {
@@ -186,6 +186,6 @@ def _notes(sides: list[Side], families: list[Family]) -> list[str]:
     return notes
 
 
-def _of_each(family: Family, sides: list[Side], tell: Callable[[Part], str]) -> str:
+def _of_each(family: Family, sides: list[ComparedRun], tell: Callable[[FamilyOnSide], str]) -> str:
     shown = [f"{side.label} {tell(part)}" for side, part in zip(sides, family.parts, strict=True) if part is not None]
     return f"{family.title}: {', '.join(shown)}"

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import polars as pl
 
 from nsysan.compare.bandwidth_rows import Bandwidth, bandwidth
-from nsysan.compare.side import Measured, Side, over_ranks
+from nsysan.compare.compared_run import ComparedRun, Measured, over_ranks
 from nsysan.text import counted, plain, size
 
 
 @dataclass(frozen=True)
-class Part:
+class FamilyOnSide:
     """One side's share of a family. sizes: bytes, None for unknown; kernels: names; calls: a step and rank.
 
     per_call, per_step: ns after the last arrival. speed: GB/s of a call.
@@ -33,7 +33,7 @@ class Family:
 
     kind: str
     scope: str
-    parts: list[Part | None]
+    parts: list[FamilyOnSide | None]
     same: bool
 
     @property
@@ -48,7 +48,7 @@ class Family:
         return f"{plain(self.kind, 40)} of {told}{within}"
 
 
-def match_families(sides: list[Side]) -> list[Family]:
+def match_families(sides: list[ComparedRun]) -> list[Family]:
     """By kind, share of the ranks, and size: a size that all have is a row, what is left of a kind is another.
 
     So a kernel that does not tell its size meets the calls of that kind whose size has no other counterpart.
@@ -83,7 +83,7 @@ def _scoped(calls: pl.DataFrame) -> pl.DataFrame:
     return calls.with_columns(scope=scope)
 
 
-def _part(side: Side, kind: str, calls: pl.DataFrame) -> Part | None:
+def _part(side: ComparedRun, kind: str, calls: pl.DataFrame) -> FamilyOnSide | None:
     if calls.is_empty():
         return None
     matched = calls.filter(pl.col("wire").is_not_null())
@@ -94,7 +94,7 @@ def _part(side: Side, kind: str, calls: pl.DataFrame) -> Part | None:
     sizes = sorted(calls["message_bytes"].unique().to_list(), key=lambda n: (n is None, n or 0))
     ranks = calls["members"].drop_nulls().unique().sort().to_list()
     kernels = calls["name"].unique().sort().to_list()
-    return Part(
+    return FamilyOnSide(
         sizes=sizes,
         ranks=ranks,
         kernels=kernels,
@@ -105,7 +105,7 @@ def _part(side: Side, kind: str, calls: pl.DataFrame) -> Part | None:
     )
 
 
-def part_sentence(part: Part | None) -> str:
+def part_sentence(part: FamilyOnSide | None) -> str:
     """A family on one side: calls a step, size, ranks, speed, kernels."""
     if part is None:
         return "none"

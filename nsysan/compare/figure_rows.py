@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from nsysan.compare.bandwidth_rows import Bandwidth
-from nsysan.compare.families import Family, Part
-from nsysan.compare.side import Measured, Side
+from nsysan.compare.compared_run import ComparedRun, Measured
+from nsysan.compare.families import Family, FamilyOnSide
 from nsysan.metrics.gaps import MEANING
 from nsysan.metrics.ledger import IDLE, LINES
 from nsysan.text import plain
@@ -42,7 +42,7 @@ class Row:
     by_period: bool = True
 
 
-def find_rows(sides: list[Side], families: list[Family]) -> dict[str, list[Row]]:
+def find_rows(sides: list[ComparedRun], families: list[Family]) -> dict[str, list[Row]]:
     """Rows by group: those of a group are tested together."""
     return {
         "step": _step_rows(sides),
@@ -55,7 +55,7 @@ def find_rows(sides: list[Side], families: list[Family]) -> dict[str, list[Row]]
     }
 
 
-def _step_rows(sides: list[Side]) -> list[Row]:
+def _step_rows(sides: list[ComparedRun]) -> list[Row]:
     """Period, and tokens a second, which is another way to say it."""
     none: list[str | None] = [None] * len(sides)
     speeds: list[Measured | None] = [
@@ -73,31 +73,31 @@ def _step_rows(sides: list[Side]) -> list[Row]:
     ]
 
 
-def _ledger_rows(sides: list[Side]) -> list[Row]:
+def _ledger_rows(sides: list[ComparedRun]) -> list[Row]:
     fused = any(side.value("ledger.fused") for side in sides)
     names = [*LINES, IDLE, *(["transfer"] if fused else []), "comm", "overlap"]
     shown = [name for name in names if any(side.value(f"ledger.{name}") for side in sides)]
     return [_row(sides, f"ledger.{name}", _LABEL.get(name, name)) for name in shown]
 
 
-def _idle_rows(sides: list[Side]) -> list[Row]:
+def _idle_rows(sides: list[ComparedRun]) -> list[Row]:
     shown = [cause for cause in MEANING if any(side.value(f"idle.{cause}") for side in sides)]
     return [_row(sides, f"idle.{cause}", cause.replace("_", " ")) for cause in shown]
 
 
-def _row(sides: list[Side], id_: str, name: str) -> Row:
+def _row(sides: list[ComparedRun], id_: str, name: str) -> Row:
     measured = [_measured(side, id_) for side in sides]
     return Row(id_, name, NS, measured, [_why_not(side, id_, sides) for side in sides])
 
 
-def _measured(side: Side, id_: str) -> Measured | None:
+def _measured(side: ComparedRun, id_: str) -> Measured | None:
     if id_ in side.figures:
         return side.figures[id_]
     # A cause that no idle interval has took no time.
     return Measured(0.0, 0 * side.figures["ledger.period"].steps) if id_.startswith("idle.") else None
 
 
-def _why_not(side: Side, id_: str, sides: list[Side]) -> str | None:
+def _why_not(side: ComparedRun, id_: str, sides: list[ComparedRun]) -> str | None:
     """Why a side's figure cannot be held against the others', None where it can."""
     measured = _measured(side, id_)
     if measured is None or measured.value is None:
@@ -118,7 +118,7 @@ def _why_not(side: Side, id_: str, sides: list[Side]) -> str | None:
     return None
 
 
-def _family_rows(number: int, family: Family, sides: list[Side]) -> list[Row]:
+def _family_rows(number: int, family: Family, sides: list[ComparedRun]) -> list[Row]:
     reasons = [_why_no_part(part, side, family) for part, side in zip(family.parts, sides, strict=True)]
     per_call = [None if part is None else part.per_call for part in family.parts]
     per_step = [None if part is None else part.per_step for part in family.parts]
@@ -129,7 +129,7 @@ def _family_rows(number: int, family: Family, sides: list[Side]) -> list[Row]:
     ]
 
 
-def _why_no_part(part: Part | None, side: Side, family: Family) -> str | None:
+def _why_no_part(part: FamilyOnSide | None, side: ComparedRun, family: Family) -> str | None:
     if part is None and side.value("ledger.comm") is not None:
         return f"{side.label} has no such {plain(family.kind, 40)}"
     if part is None or part.per_call.value is None:
@@ -137,7 +137,7 @@ def _why_no_part(part: Part | None, side: Side, family: Family) -> str | None:
     return None
 
 
-def _bandwidth_rows(number: int, family: Family, sides: list[Side]) -> list[Row]:
+def _bandwidth_rows(number: int, family: Family, sides: list[ComparedRun]) -> list[Row]:
     """Where two sides have a bandwidth at least: one alone is held against nothing."""
     rows = []
     for name, (words, unit, of) in _SPEEDS.items():
@@ -150,7 +150,9 @@ def _bandwidth_rows(number: int, family: Family, sides: list[Side]) -> list[Row]
     return rows
 
 
-def _why_no_speed(part: Part | None, side: Side, family: Family, of: Callable[[Bandwidth], Measured]) -> str | None:
+def _why_no_speed(
+    part: FamilyOnSide | None, side: ComparedRun, family: Family, of: Callable[[Bandwidth], Measured]
+) -> str | None:
     missing = _why_no_part(part, side, family)
     if missing or part is None or of(part.speed).value is not None:
         return missing

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from nsysan.compare.side import Side
+from nsysan.compare.compared_run import ComparedRun
 from nsysan.metrics.link import LARGE_BYTES, LINK_NAMES, SMALL_BYTES, Link
 from nsysan.text import plain
 
 
-def link_lines(sides: list[Side]) -> list[str]:
+def link_lines(sides: list[ComparedRun]) -> list[str]:
     """Which side ran over which link and the evidence of each, a line each; none where no two are told apart."""
     told = [side for side in sides if side.report.link.looks_like is not None]
     if len({side.report.link.looks_like for side in told}) < 2:
@@ -18,7 +18,7 @@ def link_lines(sides: list[Side]) -> list[str]:
     return [f"link      {_ran(told)}{though}", *evidence]
 
 
-def link_notes(sides: list[Side]) -> list[str]:
+def link_notes(sides: list[ComparedRun]) -> list[str]:
     """What else is to be known of the links: other ones in the machine, all over the wrong one, one not told."""
     has = {side.label: _has(side.report.link) for side in sides}
     notes = []
@@ -34,7 +34,7 @@ def link_notes(sides: list[Side]) -> list[str]:
     return notes
 
 
-def _ran(sides: list[Side]) -> str:
+def _ran(sides: list[ComparedRun]) -> str:
     """Such as "by the speed of the collectives A and C ran over NVLink, B over host memory"."""
     by_link: dict[str, list[str]] = {}
     for side in sides:
@@ -51,11 +51,11 @@ def _has(link: Link) -> str:
     return f"{LINK_NAMES[link.kind]} of {link.peak_gbps:g} GB/s"
 
 
-def _evidence(side: Side) -> str:
+def _evidence(side: ComparedRun) -> str:
     return plain("; ".join(side.report.link.evidence), 600)
 
 
-def _speaks(side: Side) -> bool:
+def _speaks(side: ComparedRun) -> bool:
     """Whether there are messages of sizes that links are told by."""
     low, high = SMALL_BYTES
     sizes = [f.message_bytes or 0 for f in side.report.collectives if f.busbw is not None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nsysan.compare.side import Side
+from nsysan.compare.compared_run import ComparedRun
 from nsysan.metrics.ledger import IDLE, LINES
 from nsysan.text import ms
 
@@ -55,9 +55,9 @@ class Scaling:
     steps: list[Widening]
 
 
-def scaling(sides: list[Side]) -> Scaling | None:
+def scaling(sides: list[ComparedRun]) -> Scaling | None:
     """None where all sides have the same number of ranks; of several with one number, the first counts."""
-    by_ranks: dict[int, Side] = {}
+    by_ranks: dict[int, ComparedRun] = {}
     for side in sides:
         by_ranks.setdefault(side.ranks, side)
     if len(by_ranks) < 2:
@@ -69,7 +69,7 @@ def scaling(sides: list[Side]) -> Scaling | None:
     return Scaling(widths, [_widening(narrow, wide) for narrow, wide in pairs])
 
 
-def _width(side: Side, base: Side) -> Width:
+def _width(side: ComparedRun, base: ComparedRun) -> Width:
     speed_up = base.period / side.period
     return Width(
         label=side.label,
@@ -82,7 +82,7 @@ def _width(side: Side, base: Side) -> Width:
     )
 
 
-def _widening(narrow: tuple[Side, Width], wide: tuple[Side, Width]) -> Widening:
+def _widening(narrow: tuple[ComparedRun, Width], wide: tuple[ComparedRun, Width]) -> Widening:
     share = narrow[1].ranks / wide[1].ranks
     changed: dict[str, float] = {}
     lost: dict[str, float] = {}

@@ -125,7 +125,7 @@ def find_link(run: Run, families: list[CollectiveFamily], link_gbps: float | Non
         for f in families
         if f.message_bytes is not None and f.busbw is not None
     ]
-    topology = next((report.topology for report in run.reports if report.topology), None)
+    topology = next((report.topology for report in run.metadata if report.topology), None)
     return judge_link(_gpu_link(run), messages, load_links(), topology, link_gbps)
 
 
@@ -207,7 +207,7 @@ def _a_step(calls: pl.DataFrame, steady: list[int]) -> int | None:
 
 def _partial_communicators(run: Run) -> set[str]:
     """Communicators that have ranks which the trace does not show."""
-    inits = [init for report in run.reports for init in report.inits]
+    inits = [init for report in run.metadata for init in report.inits]
     seen: dict[str, set[int]] = {}
     for init in inits:
         seen.setdefault(init.communicator, set()).add(init.rank)
@@ -216,7 +216,7 @@ def _partial_communicators(run: Run) -> set[str]:
 
 def _communicator_sizes(run: Run) -> dict[str | None, int]:
     """Ranks of each communicator; under None those of the only size there is, where ranks are missing."""
-    inits = [init for report in run.reports for init in report.inits]
+    inits = [init for report in run.metadata for init in report.inits]
     sizes: dict[str | None, int] = {init.communicator: init.size for init in inits}
     several = {size for size in sizes.values() if size > 1}
     return sizes | ({None: several.pop()} if run.missing_ranks and len(several) == 1 else {})
@@ -234,7 +234,7 @@ def _gpu_link(run: Run) -> GpuLink | None:
     table = load_links()
     rows = []
     for rank in run.ranks:
-        gpus = run.reports[run.report_of[rank.rank]].gpus.filter(pl.col("gpu").eq_missing(rank.gpu))
+        gpus = run.metadata[run.trace_of[rank.rank]].gpus.filter(pl.col("gpu").eq_missing(rank.gpu))
         row = None
         if not gpus.is_empty():
             row = table.find(*gpus.select("model", "chip", "memory_bandwidth", "sms").row(0))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from nsysan.diagnosis.late_place import Culprit, find_culprit
+from nsysan.diagnosis.hotspot import Hotspot, find_hotspot
 from nsysan.diagnosis.verdict import Verdict, judge
 from nsysan.metrics.gaps import UNKNOWN, gap_medians
 from nsysan.metrics.outliers import Outlier, slowest_steps
@@ -37,7 +37,7 @@ class RankSpread:
 class Diagnosis:
     """gaps: rank, cause, ns (median a step). caused: step, rank, ns that the rank's late arrivals cost.
 
-    arrived: as skew.arrivals gives it. rejected: share of the collectives that failed the gate. culprit: where and by
+    arrived: as skew.arrivals gives it. rejected: share of the collectives that failed the gate. hotspot: where and by
     which kernel the straggler falls behind.
     """
 
@@ -50,7 +50,7 @@ class Diagnosis:
     caused: pl.DataFrame
     arrived: pl.DataFrame
     rejected: float
-    culprit: Culprit | None = None
+    hotspot: Hotspot | None = None
 
 
 def diagnose(run: Run) -> Diagnosis:
@@ -78,7 +78,7 @@ def diagnose(run: Run) -> Diagnosis:
         caused=caused_by_step(meeting).rename({"caused": "ns"}),
         arrived=arrived,
         rejected=rejected,
-        culprit=None if straggler is None else find_culprit(straggler, late, run),
+        hotspot=None if straggler is None else find_hotspot(straggler, late, run),
     )
 
 

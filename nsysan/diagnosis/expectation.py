@@ -7,9 +7,9 @@ from typing import TypeVar
 
 import polars as pl
 
-from nsysan.run.model import Model, stated
+from nsysan.run.run import Run, stated
 
-_M = TypeVar("_M", bound=Model)
+_M = TypeVar("_M", bound=Run)
 
 ALL_REDUCE = "all_reduce"
 #: Tensor parallelism of a dense transformer: one all-reduce after attention, one after the MLP.
@@ -99,7 +99,7 @@ def fill_bytes(run: _M, expected: Expectation | None) -> _M:
     return replace(run, stated_bytes=expected.message_bytes, collectives=filled)
 
 
-def compare_with(run: Model, expected: Expectation | None) -> Compared | None:
+def compare_with(run: Run, expected: Expectation | None) -> Compared | None:
     """The expectation beside what the run measured; `run` as analysed, before fill_bytes."""
     if expected is None:
         return None

@@ -55,7 +55,7 @@ def _reports(run: Run) -> Quality | None:
     if not run.failures:
         return None
     why = "; ".join(f"{failure.name}: {failure.why}" for failure in run.failures)
-    total = len(run.failures) + len(run.reports)
+    total = len(run.failures) + len(run.metadata)
     return Quality("reports", ESTIMATED, f"{len(run.failures)} of {counted(total, 'report')} left out: {why}")
 
 
@@ -84,7 +84,7 @@ def _ranks(run: Run) -> Quality:
 def _graphs(run: Run) -> Quality | None:
     if run.graph_mode != "graph":
         return None
-    replays = sum(report.replays for report in run.reports)
+    replays = sum(report.replays for report in run.metadata)
     return Quality(
         "graph_contents",
         NOT_MEASURABLE,
@@ -111,11 +111,11 @@ def _one_clock(run: Run) -> Quality | None:
         return None
     offsets = ", ".join(f"{offset / 1e6:+.3f}" for offset in clock.offsets)
     if not clock.refined:
-        return Quality("clock", ESTIMATED, f"{len(run.reports)} reports aligned by UTC only: {clock.reason}")
+        return Quality("clock", ESTIMATED, f"{len(run.metadata)} reports aligned by UTC only: {clock.reason}")
     return Quality(
         "clock",
         OK,
-        f"{len(run.reports)} reports on one clock by UTC and the collectives' ends (ms added: {offsets}); residual "
+        f"{len(run.metadata)} reports on one clock by UTC and the collectives' ends (ms added: {offsets}); residual "
         f"p50 {(clock.residual_p50 or 0) / 1e3:.2f} us, p95 {(clock.residual_p95 or 0) / 1e3:.2f} us, which is the "
         f"error of any wait",
     )
@@ -141,7 +141,7 @@ def _split(run: Run, diagnosis: Diagnosis) -> Quality:
             "all ranks in one nsys session, or name all ranks' reports together",
         )
     if diagnosis.rejected > MAX_REJECTED:
-        whose = "the clocks of the ranks disagree" if len(run.reports) > 1 else "the pairs or the clocks are wrong"
+        whose = "the clocks of the ranks disagree" if len(run.metadata) > 1 else "the pairs or the clocks are wrong"
         return Quality(
             "wait_wire",
             NOT_MEASURABLE,
@@ -194,7 +194,7 @@ def _bytes(run: Run, compared: Compared | None) -> Quality | None:
 
 def _events(run: Run) -> Quality:
     lost = run.lost_events
-    if not lost and not all(report.has_messages for report in run.reports):
+    if not lost and not all(report.has_messages for report in run.metadata):
         return Quality("events", OK, "no message of the profiler is in the export (none, too old, or stripped)")
     if not lost:
         return Quality("events", OK, "nsys reports no lost events for the ranks")

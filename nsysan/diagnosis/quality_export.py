@@ -66,7 +66,7 @@ def _launches(run: Run) -> Quality:
 
 
 def _have_calls(run: Run) -> bool:
-    return any(report.has_launch_calls for report in run.reports)
+    return any(report.has_launch_calls for report in run.metadata)
 
 
 def _clock(run: Run) -> Quality | None:
@@ -91,7 +91,7 @@ def _clock(run: Run) -> Quality | None:
 
 def _unusable(run: Run) -> Quality | None:
     lost: Counter[str] = Counter()
-    for trace in run.reports:
+    for trace in run.metadata:
         lost.update(trace.unusable_rows)
     if not lost:
         return None
@@ -105,7 +105,7 @@ def _unusable(run: Run) -> Quality | None:
 
 def _columns(run: Run) -> list[Quality]:
     """A row for each column that some tool took out of the export."""
-    lacking = {column for report in run.reports for column in report.lacking}
+    lacking = {column for report in run.metadata for column in report.lacking}
     return [
         Quality(id_, ESTIMATED, f"{what}; {_AGAIN}") for column, (id_, what) in _LACKING.items() if column in lacking
     ]
@@ -131,10 +131,10 @@ def _names(run: Run) -> Quality | None:
 
 
 def _ranges(run: Run) -> Quality | None:
-    without = [trace.name for trace in run.reports if not trace.has_ranges]
+    without = [trace.name for trace in run.metadata if not trace.has_ranges]
     if not without:
         return None
-    where = "" if len(without) == len(run.reports) else f" of {', '.join(without)}"
+    where = "" if len(without) == len(run.metadata) else f" of {', '.join(without)}"
     return Quality(
         "ranges",
         ESTIMATED,
@@ -156,7 +156,7 @@ def _gpus(run: Run) -> Quality | None:
 
 
 def _versions(run: Run) -> Quality | None:
-    without = [trace for trace in run.reports if trace.schema_version is None]
+    without = [trace for trace in run.metadata if trace.schema_version is None]
     if not without:
         return None
     return Quality(

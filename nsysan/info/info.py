@@ -16,11 +16,12 @@ from nsysan.model.operations import is_communication
 from nsysan.model.payloads import communicator_ranks
 from nsysan.model.ranks import identify_ranks
 from nsysan.model.steps.engines import load_engines
-from nsysan.model.steps.finding import range_templates
+from nsysan.model.steps.search import range_templates
 from nsysan.run.samples import METRICS, known_metrics
 from nsysan.text import percent, plain, table, us
-from nsysan.trace.export import Diagnostic, Trace
 from nsysan.trace.globals import pid_of
+from nsysan.trace.provenance import Diagnostic
+from nsysan.trace.trace import Trace
 
 _SHOWN_OPTIONS = (
     "CAPTURE_EVENT_TYPE",
@@ -33,6 +34,7 @@ _SHOWN_OPTIONS = (
     "NVTX",
 )
 _MAX_RANGES = 12
+SCHEMA = "nsysan.info/1"
 
 
 _OPERATION = (
@@ -151,8 +153,8 @@ def build_info(trace: Trace) -> Info:
 
 
 def to_info_document(info: Info) -> dict[str, Any]:
-    """The info as JSON-ready data."""
-    return {"schema": "nsysan.info/1", **asdict(info)}
+    """The info as JSON-ready data (see nsysan/data/info.schema.json)."""
+    return {"schema": SCHEMA, **asdict(info)}
 
 
 def to_info_text(info: Info) -> str:

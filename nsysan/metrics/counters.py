@@ -25,7 +25,7 @@ STEP_FIGURES = tuple(
 
 
 @dataclass(frozen=True)
-class Part:
+class SampleStats:
     """Samples of one kind of time; mean and peak are None where they are fewer than MIN_SAMPLES."""
 
     samples: int
@@ -48,16 +48,16 @@ class Counter:
     metric: str
     unit: str | None
     interval: int
-    steps: Part
-    in_collectives: Part
-    in_transfer: Part
-    outside: Part
+    steps: SampleStats
+    in_collectives: SampleStats
+    in_transfer: SampleStats
+    outside: SampleStats
     reason: str | None
     per_step: pl.DataFrame = field(compare=False, repr=False)
 
 
 def summarise(samples: pl.DataFrame, windows: pl.DataFrame, collectives: pl.DataFrame) -> list[Counter]:
-    """A Counter for each rank and metric of `samples` (see model.samples.load_samples).
+    """A Counter for each rank and metric of `samples` (see run.samples.load_samples).
 
     windows: step, rank, begin, finish, steady of all steps; collectives: step, rank, begin, end, last (null: not
     matched) of the calls in them.
@@ -170,21 +170,27 @@ def _counter(
     _, metric, unit = name
     if unit == "%" and metric.startswith("NVLink") and len(inside) and (values["value"] >= _FULL).all():
         nothing = [pl.lit(None).cast(per_step.schema[k]).alias(k) for k in STEP_FIGURES if not k.endswith("samples")]
-        steps, calls, transfers, outside = (Part(part.samples, None, None) for part in parts)
+        steps, calls, transfers, outside = (SampleStats(part.samples, None, None) for part in parts)
         parts, per_step = (steps, calls, transfers, outside), per_step.with_columns(nothing)
         reason = "reads 100 % throughout, as a link that is not there does"
     return Counter(*name, interval, *parts, reason, per_step)
 
 
-def _part(values: pl.DataFrame) -> Part:
+def _part(values: pl.DataFrame) -> SampleStats:
     if len(values) < MIN_SAMPLES:
-        return Part(len(values), None, None)
+        return SampleStats(len(values), None, None)
     mean = np.average(values["value"].to_numpy(), weights=values["steady"].to_numpy())
-    return Part(len(values), round(float(mean), 3), int(values["value"].max()))  # type: ignore[arg-type]
+    return SampleStats(len(values), round(float(mean), 3), int(values["value"].max()))  # type: ignore[arg-type]
 
 
 def _reason(
-    steps: Part, in_collectives: Part, in_transfer: Part, outside: Part, *, interval: int, call: float | None
+    steps: SampleStats,
+    in_collectives: SampleStats,
+    in_transfer: SampleStats,
+    outside: SampleStats,
+    *,
+    interval: int,
+    call: float | None,
 ) -> str | None:
     if steps.mean is None:
         return (

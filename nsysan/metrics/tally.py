@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from nsysan.model import classes
-from nsysan.trace.export import UNNAMED
+from nsysan.trace.vocabulary import UNNAMED
 
 
 @dataclass(frozen=True)

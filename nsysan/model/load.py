@@ -17,7 +17,8 @@ from nsysan.columns.threads import Beside, each_of
 from nsysan.model import classes
 from nsysan.model.classes import Catalogue
 from nsysan.model.operations import Operations
-from nsysan.trace.export import UNNAMED, WORK, Trace
+from nsysan.trace.trace import Trace
+from nsysan.trace.vocabulary import UNNAMED, WORK
 
 _CATEGORY = pl.Categorical()
 _I64 = npt.NDArray[np.int64]

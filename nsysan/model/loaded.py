@@ -1,4 +1,4 @@
-"""One report read on its own clock, and the little of it that its run is put together from."""
+"""One trace read on its own clock, and the little of it that its run is put together from."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from nsysan.columns.threads import each_of
 from nsysan.model import classes
 from nsysan.model.classes import load_catalogue
 from nsysan.model.load import load_operations
+from nsysan.model.metadata import TraceMetadata, metadata_of
 from nsysan.model.operations import OPERATION, Operations, in_words, is_communication
 from nsysan.model.payloads import with_payloads
 from nsysan.model.ranks import Rank, identify_ranks
-from nsysan.model.selection import WHOLE, Narrow
-from nsysan.model.steps.finding import find_windows
-from nsysan.model.steps.step_windows import Found
-from nsysan.model.trace_facts import ReportFacts, facts_of
-from nsysan.trace.export import Trace
+from nsysan.model.selection import WHOLE, Selection
+from nsysan.model.steps.search import find_windows
+from nsysan.model.steps.step_windows import StepWindows
+from nsysan.trace.trace import Trace
 
 #: Up to this many pairs of a window and a kind of operation have a place each; more are looked for.
 _PLACES = 1 << 22
@@ -46,51 +46,51 @@ CALL = (
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How to read a report. steps: regular expression for ranges that mark steps; use_nvtx: whether ranges may.
+class ReadRequest:
+    """How to read a trace. steps: regular expression for ranges that mark steps; use_nvtx: whether ranges may.
 
-    narrow: which part of it is wanted.
+    selection: which part of it is wanted.
     """
 
     source: Path | Trace
     steps: str | None = None
     use_nvtx: bool = True
-    narrow: Narrow = WHOLE
+    selection: Selection = WHOLE
 
 
 @dataclass(frozen=True)
-class Reading:
-    """One report as it was read: its operations.
+class LoadedTrace:
+    """One trace as it was read: its operations.
 
-    told: row, message_bytes, communicator of its communication. found: its steps. ranks: by rank_key. bystanders:
-    (process, device) without a step.
+    payloads: row, message_bytes, communicator of its communication. step_windows: its steps. ranks: by rank_key.
+    bystanders: (process, device) without a step.
     """
 
-    recipe: Recipe
+    request: ReadRequest
     trace: Trace
     work: Operations
-    told: pl.DataFrame
-    found: Found
+    payloads: pl.DataFrame
+    step_windows: StepWindows
     ranks: list[tuple[int, Rank]]
     bystanders: list[tuple[int, int]]
 
 
 @dataclass(frozen=True)
-class Summary:
-    """What the run needs of a reading, on the report's own clock.
+class TraceSummary:
+    """What the run needs of a trace that was read, on the trace's own clock.
 
-    rows: of its operations. span: earliest start and latest end of them. found: without members.
+    rows: of its operations. span: earliest start and latest end of them. step_windows: without members.
     calls: its communication, columns CALL, and member: begin of the window that the call is of, null where none.
     counts: rank_key, begin (of a window), name, n, collectives: operations of that name in the window but memory
       sets, and how many of them communicate.
     """
 
-    facts: ReportFacts
+    metadata: TraceMetadata
     ranks: list[tuple[int, Rank]]
     bystanders: list[tuple[int, int]]
     rows: int
     span: tuple[int, int]
-    found: Found
+    step_windows: StepWindows
     calls: pl.DataFrame
     counts: pl.DataFrame
 
@@ -100,58 +100,62 @@ class Summary:
         return len(self.ranks) + len(self.bystanders)
 
 
-def read(recipe: Recipe) -> Reading:
-    """Read a report; NsysanError where it cannot be, or holds no GPU work, or `steps` matches nothing."""
-    trace = recipe.source if isinstance(recipe.source, Trace) else Trace(recipe.source)
-    recipe.narrow.apply_to(trace)
+def read(request: ReadRequest) -> LoadedTrace:
+    """Read a trace; NsysanError where it cannot be, or holds no GPU work, or `steps` matches nothing."""
+    trace = request.source if isinstance(request.source, Trace) else Trace(request.source)
+    request.selection.apply_to(trace)
     work = load_operations(trace, load_catalogue())
     if not work.whats["type"].is_in(["kernel", "graph"]).any():
-        raise NsysanError(_nothing(trace, recipe.narrow), ExitCode.NOTHING_TO_ANALYSE)
+        raise NsysanError(_nothing(trace, request.selection), ExitCode.NOTHING_TO_ANALYSE)
     calls = in_words(work.frame(_OF_CALLS, at=work.of_class(classes.COMMUNICATION)))
-    told = with_payloads(calls, trace).select("row", "message_bytes", "communicator").sort("row")
-    found = find_windows(trace, work, recipe.steps, use_nvtx=recipe.use_nvtx)
+    payloads = with_payloads(calls, trace).select("row", "message_bytes", "communicator").sort("row")
+    step_windows = find_windows(trace, work, request.steps, use_nvtx=request.use_nvtx)
     trace.release("calls")
     owners = list(work.owners.iter_rows())
-    stepped = sorted(found.windows["rank_key"].unique())
+    stepped = sorted(step_windows.windows["rank_key"].unique())
     key_of = {owners[key]: key for key in stepped}
     identified = identify_ranks(trace, list(key_of))
     ranks = [(key_of[rank.process, rank.device], rank) for rank in identified]
     bystanders = [owner for owner in owners if owner not in key_of]
-    return Reading(recipe, trace, work, told, found, ranks, bystanders)
+    return LoadedTrace(request, trace, work, payloads, step_windows, ranks, bystanders)
 
 
-def summarise(reading: Reading) -> Summary:
-    """The summary of a reading."""
-    work, found = reading.work, reading.found
-    begins = found.windows["begin"]
+def summarise(loaded: LoadedTrace) -> TraceSummary:
+    """The summary of a trace that was read."""
+    work, step_windows = loaded.work, loaded.step_windows
+    begins = step_windows.windows["begin"]
     stepped = np.zeros(len(work.keys), dtype=np.bool_)
-    stepped[[key for key, _ in reading.ranks]] = True
+    stepped[[key for key, _ in loaded.ranks]] = True
     at = work.of_class(classes.COMMUNICATION)
     calls = work.frame([name for name in CALL if name in OPERATION], at=at)
-    calls = calls.with_columns(begins.gather(none_if_negative(found.member[at])).alias("member")).filter(
+    calls = calls.with_columns(begins.gather(none_if_negative(step_windows.member[at])).alias("member")).filter(
         pl.Series(stepped[calls["rank_key"].to_numpy()])
     )
-    calls = in_words(calls).join(reading.told, on="row", how="left", maintain_order="left")
+    calls = in_words(calls).join(loaded.payloads, on="row", how="left", maintain_order="left")
     starts, ends = work.stored["start"], work.stored["end"]
-    return Summary(
-        facts=facts_of(reading.trace),
-        ranks=reading.ranks,
-        bystanders=reading.bystanders,
+    return TraceSummary(
+        metadata=metadata_of(loaded.trace),
+        ranks=loaded.ranks,
+        bystanders=loaded.bystanders,
         rows=len(work),
         span=(starts.min(), ends.max()),  # type: ignore[arg-type]
-        found=Found(found.method, found.source, found.windows, found.member[:0], found.notes),
+        step_windows=StepWindows(
+            step_windows.method, step_windows.source, step_windows.windows, step_windows.member[:0], step_windows.notes
+        ),
         calls=calls.select(*CALL, "member"),
-        counts=pl.concat(each_of(lambda key: _counts(work, found, key), work.keys)).sort("rank_key", "name", "begin"),
+        counts=pl.concat(each_of(lambda key: _counts(work, step_windows, key), work.keys)).sort(
+            "rank_key", "name", "begin"
+        ),
     )
 
 
-def _counts(work: Operations, found: Found, key: int) -> pl.DataFrame:
+def _counts(work: Operations, step_windows: StepWindows, key: int) -> pl.DataFrame:
     """Summary.counts of one owner."""
     own = slice(*work.rows(key))
-    member, what = found.member[own].astype(np.int64), work.stored["what"].to_numpy()[own]
+    member, what = step_windows.member[own].astype(np.int64), work.stored["what"].to_numpy()[own]
     kinds = len(work.whats)
     counted = (work.whats["type"] != "memset").to_numpy()
-    first = int(np.searchsorted(found.windows["rank_key"].to_numpy(), key))
+    first = int(np.searchsorted(step_windows.windows["rank_key"].to_numpy(), key))
     number = (member - first) * kinds + what
     number = number[(member >= 0) & counted[what]]
     most = int(number.max(initial=-1)) + 1
@@ -163,7 +167,7 @@ def _counts(work: Operations, found: Found, key: int) -> pl.DataFrame:
         which, n = np.unique(number, return_counts=True)
     whats = work.whats.select("name", is_communication().alias("communicates"))[which % kinds]
     counts = whats.with_columns(
-        found.windows["begin"].gather(first + which // kinds).alias("begin"),
+        step_windows.windows["begin"].gather(first + which // kinds).alias("begin"),
         pl.col("name").cast(pl.String),
         pl.Series("n", n, dtype=pl.Int64),
         rank_key=pl.lit(key, dtype=pl.Int64),
@@ -173,10 +177,10 @@ def _counts(work: Operations, found: Found, key: int) -> pl.DataFrame:
     return sums.select("rank_key", "begin", "name", "n", "collectives")
 
 
-def _nothing(trace: Trace, narrow: Narrow) -> str:
-    if narrow.in_time and (extent := trace.extent()) is not None:
+def _nothing(trace: Trace, selection: Selection) -> str:
+    if selection.in_time and (extent := trace.extent()) is not None:
         first, last = (ns / 1e9 for ns in extent)
-        return f"{trace.path}: no GPU work {narrow.span}; the trace has it from {first:.3f} s to {last:.3f} s"
+        return f"{trace.path}: no GPU work {selection.span}; the trace has it from {first:.3f} s to {last:.3f} s"
     why = "; ".join(
         sorted({d.text for d in trace.diagnostics if d.severity >= 2 and ("CUDA" in d.text or "Protected" in d.text)})
     )

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 from nsysan.model import classes
-from nsysan.trace.export import WORK
+from nsysan.trace.vocabulary import WORK
 
 _CATEGORY = pl.Categorical()
 _I64 = npt.NDArray[np.int64]

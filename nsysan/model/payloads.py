@@ -18,7 +18,7 @@ from nsysan.columns.asof import join_nearest
 from nsysan.columns.codes import codes
 from nsysan.columns.times import by_time
 from nsysan.model.binary import BYTES, COMMUNICATOR, DEVICE, RANK, RANKS, Schemas, decode, schemas_of
-from nsysan.trace.export import Trace
+from nsysan.trace.trace import Trace
 
 _GROUP_START = "GroupStart"
 _GROUP_END = "GroupEnd"

@@ -10,8 +10,8 @@ import polars as pl
 
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.model.payloads import CommunicatorRank, communicator_ranks
-from nsysan.trace.export import Trace
 from nsysan.trace.globals import pid_of
+from nsysan.trace.trace import Trace
 
 _ENVIRONMENT = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK")
 BY_ORDER = "order of process and device"
@@ -23,7 +23,7 @@ class Rank:
     """One rank of the run; `source` says how its number is known, `device` is the CUDA ordinal it used."""
 
     rank: int
-    report: str
+    trace: str
     process: int
     device: int
     gpu: int | None
@@ -44,19 +44,19 @@ def identify_ranks(trace: Trace, keys: list[tuple[int, int]]) -> list[Rank]:
     return sorted(ranks, key=lambda rank: rank.rank)
 
 
-def merge_ranks(reports: list[list[tuple[int, Rank]]]) -> list[tuple[int, Rank]]:
-    """The ranks of all reports in rank order; ranks numbered by order alone are numbered over all reports.
+def merge_ranks(traces: list[list[tuple[int, Rank]]]) -> list[tuple[int, Rank]]:
+    """The ranks of all traces in rank order; ranks numbered by order alone are numbered over all traces.
 
-    NsysanError if two reports hold the same rank.
+    NsysanError if two traces hold the same rank.
     """
-    ranks = [entry for report in reports for entry in report]
-    if len(reports) > 1 and any(rank.source == BY_ORDER for _, rank in ranks):
+    ranks = [entry for trace in traces for entry in trace]
+    if len(traces) > 1 and any(rank.source == BY_ORDER for _, rank in ranks):
         ranks = [(key, replace(rank, rank=i, source=BY_ORDER)) for i, (key, rank) in enumerate(ranks)]
     twice = [number for number, n in Counter(rank.rank for _, rank in ranks).items() if n > 1]
     if twice:
-        names = [rank.report for _, rank in ranks if rank.rank == twice[0]]
+        names = [rank.trace for _, rank in ranks if rank.rank == twice[0]]
         raise NsysanError(
-            f"{names[1]}: is rank {twice[0]}, as {names[0]} is; these are not the reports of one run's ranks",
+            f"{names[1]}: is rank {twice[0]}, as {names[0]} is; these are not the traces of one run's ranks",
             ExitCode.NOT_ONE_RUN,
         )
     return sorted(ranks, key=lambda entry: entry[1].rank)

@@ -10,11 +10,11 @@ import polars as pl
 
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.model.steps.numbering import FIRST, Steps
-from nsysan.trace.export import Trace
+from nsysan.trace.trace import Trace
 
 
 @dataclass(frozen=True)
-class Narrow:
+class Selection:
     """What of a run to analyse; None: all of it.
 
     begin, end: ns from `origin`; GPU work that starts outside is not read. origin: ns since 1970, by default where each
@@ -41,7 +41,7 @@ class Narrow:
         """Let the trace read no more than is needed."""
         started = trace.session_start_utc_ns if self.origin is not None else None
         later = 0 if self.origin is None or started is None else self.origin - started
-        trace.narrow(*(None if bound is None else bound + later for bound in (self.begin, self.end)))
+        trace.limit_time(*(None if bound is None else bound + later for bound in (self.begin, self.end)))
 
     def of_steps(self, steps: Steps) -> Steps:
         """The steps asked for, and those at a cut not among the steady ones; NsysanError if none is left."""
@@ -89,4 +89,4 @@ class Narrow:
 
 
 #: All of a run.
-WHOLE = Narrow()
+WHOLE = Selection()

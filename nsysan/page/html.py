@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from nsysan.page import figures, sections, step_figures
+from nsysan.page import charts, sections, step_charts
 from nsysan.page.elements import plot, render, section
 from nsysan.page.glossary import definitions
 from nsysan.page.lanes import timeline_data
 from nsysan.page.pack import INLINE
-from nsysan.page.top import lead
+from nsysan.page.verdict_section import lead
 from nsysan.report.build import Report
 from nsysan.text import counted
 
@@ -104,7 +104,7 @@ def _subtitle(report: Report) -> str:
 def _ledger(plots: dict[str, str], report: Report) -> str:
     if report.per_rank.is_empty():
         return ""
-    chart = plot(plots, "ledger", figures.ledger_bars(report))
+    chart = plot(plots, "ledger", charts.ledger_bars(report))
     return section("Ledger per rank", _LEDGER_NOTE, chart, sections.ledger(report), anchor="ledger")
 
 
@@ -142,14 +142,14 @@ def _lateness(plots: dict[str, str], report: Report) -> str:
     if not report.diagnosis.spreads:
         return ""
     calls = [
-        plot(plots, f"lateness-{number}", figures.lateness_in_step(timeline))
+        plot(plots, f"lateness-{number}", charts.lateness_in_step(timeline))
         for number, timeline in enumerate(report.timelines)
         # In a run without a late rank these are maps of chance.
         if report.diagnosis.straggler is not None
         and timeline.role
         and ("median" in timeline.role or "slowest" in timeline.role)
     ]
-    chart = plot(plots, "caused", figures.caused_by_step(report), steps=True)
+    chart = plot(plots, "caused", charts.caused_by_step(report), steps=True)
     return section("Lateness", _LATENESS_NOTE, chart, sections.lateness(report), *calls, anchor="lateness")
 
 
@@ -157,8 +157,8 @@ def _steps(plots: dict[str, str], report: Report) -> str:
     return section(
         "Steps",
         _PERIOD_NOTE,
-        plot(plots, "period", step_figures.period_series(report), steps=True),
-        plot(plots, "lines", step_figures.lines_by_step(report), steps=True),
+        plot(plots, "period", step_charts.period_series(report), steps=True),
+        plot(plots, "lines", step_charts.lines_by_step(report), steps=True),
         sections.slowest(report),
         sections.left_out(report),
         sections.steps(report),
@@ -173,21 +173,21 @@ def _collectives(plots: dict[str, str], report: Report) -> str:
     return section(
         "Collectives",
         f"{_COLLECTIVES_NOTE} The link: {report.link.sentence}.",
-        plot(plots, "sizes", figures.speed_by_size(report)),
+        plot(plots, "sizes", charts.speed_by_size(report)),
         table,
         anchor="collectives",
     )
 
 
 def _gaps(plots: dict[str, str], report: Report) -> str:
-    chart = plot(plots, "gaps", figures.gap_bars(report))
+    chart = plot(plots, "gaps", charts.gap_bars(report))
     return section("Idle time by cause", _GAP_NOTE, chart, sections.gaps(report), anchor="gaps")
 
 
 def _counters(plots: dict[str, str], report: Report) -> str:
     if not report.counters:
         return ""
-    chart = plot(plots, "counters", step_figures.counters_by_step(report), steps=True)
+    chart = plot(plots, "counters", step_charts.counters_by_step(report), steps=True)
     tables = sections.counters(report), sections.counters_by_step(report)
     return section("GPU counters", _COUNTER_NOTE, chart, *tables, anchor="counters")
 

@@ -83,12 +83,12 @@ def to_png(report: Report, painter: Painter) -> dict[str, bytes]:
 
 def figures_of(report: Report) -> dict[str, go.Figure]:
     """The figures behind CHARTS, without those that have no data."""
-    from nsysan.page import figures
+    from nsysan.page import charts
 
     found = {
-        "ledger": None if report.per_rank.is_empty() else figures.ledger_bars(report),
-        "caused": figures.caused_by_step(report),
-        "timeline": figures.timeline(report.timelines[0]) if report.timelines else None,
+        "ledger": None if report.per_rank.is_empty() else charts.ledger_bars(report),
+        "caused": charts.caused_by_step(report),
+        "timeline": charts.timeline(report.timelines[0]) if report.timelines else None,
     }
     drawn = {name: figure for name, figure in found.items() if figure is not None}
     for figure in drawn.values():

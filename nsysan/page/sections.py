@@ -224,7 +224,7 @@ def capture(report: Report) -> str:
             plain(r.model or "unknown GPU", 60),
             str(r.device),
             str(r.pid),
-            plain(r.report, 80),
+            plain(r.trace, 80),
             r.source,
         ]
         for r in report.ranks

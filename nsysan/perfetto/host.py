@@ -24,12 +24,12 @@ def host_events(run: Run, work: pl.DataFrame, windows: pl.DataFrame, tracks: Tra
     A thread that launches for several ranks is shown in the process of the first. Ranges that overlap without
     one being inside the other get a track each.
     """
-    threads = work.filter(pl.col("thread").is_not_null()).group_by("thread").agg(pl.min("rank"), pl.first("report"))
+    threads = work.filter(pl.col("thread").is_not_null()).group_by("thread").agg(pl.min("rank"), pl.first("trace"))
     spans = _spans(work, windows)
     events: list[Event] = []
     calls: dict[tuple[int, int], Event] = {}
-    for rank, report, thread in threads.sort("rank", "thread").select("rank", "report", "thread").iter_rows():
-        found = _on_thread(run, report, thread, spans)
+    for rank, number, thread in threads.sort("rank", "thread").select("rank", "trace", "thread").iter_rows():
+        found = _on_thread(run, number, thread, spans)
         for row, lane in zip(found.iter_rows(named=True), nested_lanes(found), strict=True):
             event = _slice(row, rank, f"host thread {thread & 0xFFFFFF} of pid {pid_of(thread)}", lane, tracks)
             events.append(event)
@@ -91,9 +91,9 @@ def _spans(work: pl.DataFrame, windows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _on_thread(run: Run, report: int, thread: int, spans: pl.DataFrame) -> pl.DataFrame:
+def _on_thread(run: Run, number: int, thread: int, spans: pl.DataFrame) -> pl.DataFrame:
     """start, end, name, domain, category, clipped of a thread's slices in the spans, the outer before the inner."""
-    trace, offset = run.traces[report], run.clock.offsets[report] if run.clock else 0
+    trace, offset = run.traces[number], run.clock.offsets[number] if run.clock else 0
     own = pl.col("thread") == thread
     calls = trace.launches.filter(own).select(*_COLUMNS, domain=pl.lit(None, dtype=pl.String), category=pl.lit(API))
     ranges = trace.ranges.filter(own).select(*_COLUMNS, "domain", category=pl.lit(NVTX))

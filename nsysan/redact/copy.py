@@ -13,7 +13,7 @@ from nsysan.redact import plan
 from nsysan.redact.scrub import Scrubber
 from nsysan.redact.source import Guarded, Origin, owned
 from nsysan.trace.guard import LEAST_ROW, read_only_uri
-from nsysan.trace.sqlite import quoted
+from nsysan.trace.sql import quoted
 
 _DECLARED = ("INTEGER", "TEXT", "REAL", "BLOB")
 _NUMERIC = (plan.NUMBER, plan.CODE_ID, plan.LABEL_ID)

@@ -15,10 +15,10 @@ from nsysan.redact.figures import differences
 from nsysan.redact.scan import Leak, scan
 from nsysan.redact.source import Origin, examine
 from nsysan.text import counted
-from nsysan.trace.export import Trace
 from nsysan.trace.sqlite import SqliteFile
 from nsysan.trace.store import damaged
 from nsysan.trace.topology import Topology, read_topology, topology_file
+from nsysan.trace.trace import Trace
 
 _WRITING_FAILED = frozenset(
     (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)

@@ -13,7 +13,7 @@ from nsysan.redact import plan
 from nsysan.redact.secrets import DEVICE, HOST, PLACE, PROCESS, USER, Secrets
 from nsysan.trace.globals import PROCESS_MASK
 from nsysan.trace.guard import LEAST_ROW, OPCODES, STEP, Guard, read_only_uri
-from nsysan.trace.sqlite import quoted
+from nsysan.trace.sql import quoted
 
 _PID = f"& {PROCESS_MASK}"
 _MAX_VALUE = 64_000_000  # bytes of one text; nsys' longest known has 60 kB

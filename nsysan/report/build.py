@@ -21,7 +21,7 @@ from nsysan.metrics.link import Link
 from nsysan.model import classes
 from nsysan.model.ranks import Rank
 from nsysan.report.timeline import Timeline, build_timelines, counter_lanes, lanes_in_order
-from nsysan.run.placed import Part
+from nsysan.run.placed import PlacedTrace
 from nsysan.run.run import Run
 from nsysan.run.samples import samples_of
 
@@ -110,7 +110,7 @@ def build_report(
         quality.append(assess_counters(run, counters))
     return Report(
         version=version,
-        inputs=[Input(t.name, t.nsys_version, t.schema_version, t.graph_mode) for t in run.reports],
+        inputs=[Input(t.name, t.nsys_version, t.schema_version, t.graph_mode) for t in run.metadata],
         left_out=[failure.name for failure in run.failures],
         ranks=run.ranks,
         size=run.size,
@@ -162,14 +162,14 @@ def _counters(run: Run, timelines: list[Timeline]) -> tuple[list[Counter], list[
     return counters, [lanes_in_order(pl.concat(parts)) for parts in zip(*(own for _, own in found), strict=True)]
 
 
-def counters_of(part: Part, spans: list[tuple[int, int]]) -> tuple[list[Counter], list[pl.DataFrame]] | None:
+def counters_of(placed: PlacedTrace, spans: list[tuple[int, int]]) -> tuple[list[Counter], list[pl.DataFrame]] | None:
     """The counters of one report's ranks, and their lanes in each span of time; None where none were captured."""
-    samples = samples_of(part)
+    samples = samples_of(placed)
     if samples is None:
         return None
-    calls = pl.concat(part.frame(OF_CALLS, rank, where=classes.COMMUNICATION) for rank in part.ranks)
+    calls = pl.concat(placed.frame(OF_CALLS, rank, where=classes.COMMUNICATION) for rank in placed.ranks)
     calls = calls.filter(pl.col("step").is_not_null())
-    windows = part.windows.with_columns(steady=pl.col("excluded").is_null())
+    windows = placed.windows.with_columns(steady=pl.col("excluded").is_null())
     return summarise(samples, windows, calls), [counter_lanes(samples, *span) for span in spans]
 
 

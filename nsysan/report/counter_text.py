@@ -7,7 +7,7 @@ from statistics import median
 
 import polars as pl
 
-from nsysan.metrics.counters import Counter, Part
+from nsysan.metrics.counters import Counter, SampleStats
 from nsysan.text import number, plain, wrapped
 
 #: Steps whose means differ by this share, and by more than nsys' rounding to whole numbers, are told.
@@ -49,7 +49,7 @@ def _split(own: list[Counter]) -> str | None:
     return f"{inside} and {outside}" if inside and outside else None
 
 
-def _mean_and_peak(own: list[Counter], parts: list[Part]) -> str | None:
+def _mean_and_peak(own: list[Counter], parts: list[SampleStats]) -> str | None:
     """Median over the ranks of the mean, and the highest peak; None where no rank has them."""
     means = [part.mean for part in parts if part.mean is not None]
     if not means:

@@ -1,4 +1,7 @@
-"""The JSON document: one object, keys stable within a schema number."""
+"""The JSON document: one object, keys stable within a schema number (DEFINITIONS.md, section 12).
+
+Every key is in nsysan/data/report.schema.json, with its unit.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,12 @@ from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.expectation import Compared
 from nsysan.diagnosis.findings import Finding
 from nsysan.diagnosis.verdict import THRESHOLDS
-from nsysan.metrics.counters import STEP_FIGURES, Counter, Part
+from nsysan.metrics.counters import STEP_FIGURES, Counter, SampleStats
 from nsysan.metrics.ledger import FIGURES
 from nsysan.metrics.link import THRESHOLDS as LINK_THRESHOLDS
 from nsysan.report.build import Report
 
-SCHEMA = "nsysan.report/1"
+SCHEMA = "nsysan.report/2"
 _PER_STEP = ("step", "rank", "steady", "start_ns", *FIGURES, "collectives")
 _PER_RANK = ("rank", *FIGURES, "collectives")
 
@@ -39,7 +42,7 @@ def to_document(report: Report) -> dict[str, Any]:
         "ranks": [
             {
                 "rank": r.rank,
-                "report": r.report,
+                "report": r.trace,
                 "process": r.process,
                 "pid": r.pid,
                 "device": r.device,
@@ -157,7 +160,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "title": finding.title,
         "evidence": finding.evidence,
         "fix": finding.fix,
-        "saving_ns": finding.saving,
+        "saves_ns": finding.saving,
         "saving_is": finding.saving_is if finding.saving is not None else None,
         "ranks": finding.ranks,
         "steps": finding.steps,
@@ -193,7 +196,7 @@ def _counter(counter: Counter) -> dict[str, Any]:
     }
 
 
-def _part(prefix: str, part: Part) -> dict[str, Any]:
+def _part(prefix: str, part: SampleStats) -> dict[str, Any]:
     return {f"{prefix}mean": part.mean, f"{prefix}peak": part.peak, f"{prefix}samples": part.samples}
 
 

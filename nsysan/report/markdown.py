@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nsysan.diagnosis.collectives import CollectiveFamily
 from nsysan.diagnosis.quality import OK
-from nsysan.page.top import numbers
+from nsysan.page.verdict_section import numbers
 from nsysan.report.build import Report, visible_lines
 from nsysan.report.markup import code, escaped, rows
 from nsysan.report.terminal import expectation_sentence, late_sentence, savings_sentence

@@ -94,9 +94,9 @@ def late_sentence(report: Report) -> str:
         return f"nobody: {found.reason}{nearest_sentence(report)}"
     parts = sorted(late.parts.items(), key=lambda part: -abs(part[1]))
     shown = ", ".join(f"{name} {ns / 1e3:+,.0f} us" for name, ns in parts if abs(ns) >= 1_000) or "no part stands out"
-    culprit = report.diagnosis.culprit
-    where = f", {culprit.where()}" if culprit else ""
-    which = f"; kernel {culprit.which()}" if culprit and culprit.kernel else ""
+    hotspot = report.diagnosis.hotspot
+    where = f", {hotspot.where()}" if hotspot else ""
+    which = f"; kernel {hotspot.which()}" if hotspot and hotspot.kernel else ""
     return (
         f"rank {late.rank} arrives last and costs the others {ms(late.caused)} a step ({late.share:.0%}){where}; "
         f"cause {late.cause or 'cannot be told'} ({why_late(late)}{_idles(late)}; against the median rank: "

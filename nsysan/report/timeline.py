@@ -13,7 +13,7 @@ from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.model import classes
 from nsysan.model.operations import in_words, is_communication
 from nsysan.run.clock import shifted
-from nsysan.run.placed import Part
+from nsysan.run.placed import PlacedTrace
 from nsysan.run.run import Run
 from nsysan.run.samples import METRICS
 
@@ -186,15 +186,15 @@ def _timelines(run: Run, diagnosis: Diagnosis, roles: dict[int, str]) -> list[Ti
     ]
 
 
-def operations_of(part: Part, steps: list[int]) -> list[pl.DataFrame]:
+def operations_of(placed: PlacedTrace, steps: list[int]) -> list[pl.DataFrame]:
     """For each step those columns of the operations in its windows that a timeline shows."""
-    _ = part.host_clocks
+    _ = placed.host_clocks
 
     def of_rank(rank: int) -> list[pl.DataFrame]:
-        work, windows = part.clocked(_OPERATION, rank), part.windows.filter(pl.col("rank") == rank)
+        work, windows = placed.clocked(_OPERATION, rank), placed.windows.filter(pl.col("rank") == rank)
         return [_inside(work, windows.filter(pl.col("step") == step)) for step in steps]
 
-    return [in_words(pl.concat(parts)) for parts in zip(*part.each(of_rank), strict=True)]
+    return [in_words(pl.concat(parts)) for parts in zip(*placed.each(of_rank), strict=True)]
 
 
 def _inside(work: pl.DataFrame, windows: pl.DataFrame) -> pl.DataFrame:
@@ -203,15 +203,15 @@ def _inside(work: pl.DataFrame, windows: pl.DataFrame) -> pl.DataFrame:
     return work.filter((pl.col("end") > begin) & (pl.col("begin") < finish)) if len(windows) else work.clear()
 
 
-def ranges_of(part: Part, spans: list[tuple[int, int]]) -> list[pl.DataFrame]:
+def ranges_of(placed: PlacedTrace, spans: list[tuple[int, int]]) -> list[pl.DataFrame]:
     """For each span of time rank, start, end, name of the NVTX ranges of the ranks' processes in it."""
     owners = pl.DataFrame(
-        [(rank.process, rank.rank) for rank in part.placement.ranks],
+        [(rank.process, rank.rank) for rank in placed.placement.ranks],
         schema={"process": pl.Int64, "rank": pl.Int64},
         orient="row",
     )
-    ranges = part.trace.ranges.select("start", "end", "process", "name").join(owners, on="process")
-    ranges = shifted(ranges, part.placement.offset).select("rank", "start", "end", "name")
+    ranges = placed.trace.ranges.select("start", "end", "process", "name").join(owners, on="process")
+    ranges = shifted(ranges, placed.placement.offset).select("rank", "start", "end", "name")
     return [ranges.filter((pl.col("end") > begin) & (pl.col("start") < finish)) for begin, finish in spans]
 
 

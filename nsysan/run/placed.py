@@ -1,4 +1,4 @@
-"""One report's part in a run: its operations on the run's clock, with ranks and steps, and what is asked of them."""
+"""A trace placed in its run: its operations on the run's clock, with ranks and steps, and what is asked of them."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from nsysan._errors import NsysanError
 from nsysan.columns.rows import none_if_negative
 from nsysan.columns.threads import each_of
 from nsysan.model.host_clock import CLOCKED, HostClock, host_clock
-from nsysan.model.loaded import Reading, Recipe, Summary, read, summarise
+from nsysan.model.loaded import LoadedTrace, ReadRequest, TraceSummary, read, summarise
 from nsysan.model.operations import OPERATION, Operations
 from nsysan.model.ranks import Rank
 from nsysan.run.clock import shifted
-from nsysan.trace.export import Trace
+from nsysan.trace.trace import Trace
 
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
 class Placement:
-    """What a report is told of its run.
+    """What a trace is told of its run.
 
-    number: of the report. offset: ns from its clock to the run's. first_row: number of its first operation.
-    ranks: those that it shows; keys: the rank_key of each. opened: rank_key, begin (report's clock), step of its
-    windows. passing: row (in the report), step of communication that no range claims but that begins inside a step.
-    last: row (in the report), last: last arrival at a matched collective. windows: those of its ranks, as the run has
+    number: of the trace. offset: ns from its clock to the run's. first_row: number of its first operation.
+    ranks: those that it shows; keys: the rank_key of each. opened: rank_key, begin (trace's clock), step of its
+    windows. passing: row (in the trace), step of communication that no range claims but that begins inside a step.
+    last: row (in the trace), last: last arrival at a matched collective. windows: those of its ranks, as the run has
     them.
     """
 
@@ -49,7 +49,7 @@ class Placement:
 
 #: What Part.frame tells beside the columns of operations.OPERATION.
 _OF_RUN = {
-    "report": pl.Int64(),
+    "trace": pl.Int64(),
     "rank": pl.Int64(),
     "step": pl.Int64(),
     "message_bytes": pl.Int64(),
@@ -63,11 +63,11 @@ _LAUNCH_TIMES = ("launch_start", "launch_end")
 
 
 @dataclass(frozen=True)
-class Part:
-    """One report's part in a run.
+class PlacedTrace:
+    """A trace placed in its run.
 
-    operations: of the report, with its owners and its clock. steps: the step of each, -1 outside of steps. rows: those
-    that are of the part, by rank_key, where it has not all of an owner. told: row (in the report), message_bytes,
+    operations: of the trace, with its owners and its clock. steps: the step of each, -1 outside of steps. rows: those
+    that are of the part, by rank_key, where it has not all of an owner. told: row (in the trace), message_bytes,
     communicator.
     """
 
@@ -76,7 +76,7 @@ class Part:
     operations: Operations
     steps: npt.NDArray[np.int32]
     rows: dict[int, npt.NDArray[np.int64]]
-    told: pl.DataFrame
+    payloads: pl.DataFrame
 
     @property
     def windows(self) -> pl.DataFrame:
@@ -85,7 +85,7 @@ class Part:
 
     @property
     def number(self) -> int:
-        """The report's number in the run."""
+        """The trace's number in the run."""
         return self.placement.number
 
     @cached_property
@@ -105,7 +105,7 @@ class Part:
         at: npt.NDArray[np.int64] | None = None,
     ) -> pl.DataFrame:
         """These columns of a rank's operations, on the run's clock: those of OPERATION but rank_key, with row numbered
-        through the run, and report, rank, step (null outside steps), message_bytes, communicator, last (last arrival at
+        through the run, and trace, rank, step (null outside steps), message_bytes, communicator, last (last arrival at
         a matched collective).
 
         where: classes of operations; the others are left out. at: of all operations of the rank, those in these rows.
@@ -133,11 +133,11 @@ class Part:
 
     def _of_run(self, name: str, rank: int, rows: slice | npt.NDArray[np.int64], count: int) -> pl.Series:
         dtype = _OF_RUN[name]
-        if name in ("report", "rank"):
-            return pl.repeat(self.number if name == "report" else rank, count, dtype=dtype, eager=True)
+        if name in ("trace", "rank"):
+            return pl.repeat(self.number if name == "trace" else rank, count, dtype=dtype, eager=True)
         if name == "step":
             return none_if_negative(self.steps[rows]).cast(dtype)
-        table = self.placement.last if name == "last" else self.told
+        table = self.placement.last if name == "last" else self.payloads
         return _sparse(table, name, rows).cast(dtype)
 
     def each(self, function: Callable[[int], _T], ranks: Sequence[int] | None = None) -> list[_T]:
@@ -185,88 +185,88 @@ def _sparse(table: pl.DataFrame, name: str, rows: slice | npt.NDArray[np.int64])
     return table[name].gather(none_if_negative(place))
 
 
-def place(reading: Reading, placement: Placement) -> Part:
-    """The part of a reading in a run."""
-    work, windows = reading.work, reading.found.windows
+def place(loaded: LoadedTrace, placement: Placement) -> PlacedTrace:
+    """The trace as part of a run."""
+    work, windows = loaded.work, loaded.step_windows.windows
     numbered = windows.select("rank_key", "begin").join(
         placement.opened, on=["rank_key", "begin"], how="left", maintain_order="left"
     )
     # The last place is that of no window.
     step_of = np.append(numbered["step"].fill_null(-1).to_numpy(), -1).astype(np.int32)
-    steps = step_of[reading.found.member]
+    steps = step_of[loaded.step_windows.member]
     steps[placement.passing["row"].to_numpy()] = placement.passing["step"].to_numpy()
     rows = {}
-    narrow = reading.recipe.narrow
-    for key in placement.keys if narrow.steps is not None else ():
+    selection = loaded.request.selection
+    for key in placement.keys if selection.steps is not None else ():
         first, last = work.rows(key)
         times = work.frame(["begin", "end"], key)
-        rows[key] = first + narrow.of_work(times, steps[first:last] >= 0, placement.windows, placement.offset)
-    return Part(placement, reading.trace, work, steps, rows, reading.told)
+        rows[key] = first + selection.of_work(times, steps[first:last] >= 0, placement.windows, placement.offset)
+    return PlacedTrace(placement, loaded.trace, work, steps, rows, loaded.payloads)
 
 
-class Parts(Protocol):
-    """The reports of a run wherever they are held: read and placed once, and then asked."""
+class TraceSet(Protocol):
+    """The traces of a run wherever they are held: read and placed once, and then asked."""
 
     def started(self, source: Path | Trace) -> int | None:
-        """When a report's session started, ns since 1970; None where it does not tell or cannot be read."""
+        """When a trace's session started, ns since 1970; None where it does not tell or cannot be read."""
 
-    def read(self, recipes: Sequence[Recipe]) -> list[Summary | NsysanError]:
-        """Read each report; its summary, or why it cannot be read."""
+    def read(self, requests: Sequence[ReadRequest]) -> list[TraceSummary | NsysanError]:
+        """Read each trace; its summary, or why it cannot be read."""
 
     def place(self, placements: Mapping[int, Placement]) -> None:
-        """Give the reports their places, by the position of their recipe; the others are let go."""
+        """Give the traces their places, by the position of their request; the others are let go."""
 
     def ask(self, question: Callable[..., _T], arguments: Sequence[tuple[object, ...]]) -> list[_T]:
-        """The answer of each placed report, in their order.
+        """The answer of each placed trace, in their order.
 
-        question: a function at the top of a module, called with the Part and the report's arguments.
+        question: a function at the top of a module, called with the Part and the trace's arguments.
         """
 
 
-class Here:
-    """The reports held in this process."""
+class LocalTraces:
+    """The traces held in this process."""
 
     def __init__(self) -> None:
-        self._readings: list[Reading | None] = []
-        self._parts: list[Part] = []
+        self._loaded: list[LoadedTrace | None] = []
+        self._placed: list[PlacedTrace] = []
 
     def started(self, source: Path | Trace) -> int | None:
-        """When a report's session started."""
+        """When a trace's session started."""
         return started(source)
 
-    def read(self, recipes: Sequence[Recipe]) -> list[Summary | NsysanError]:
-        """Read each report; its summary, or why it cannot be read."""
-        found: list[Summary | NsysanError] = []
-        for recipe in recipes:
-            reading = attempt(recipe)
-            self._readings.append(reading if isinstance(reading, Reading) else None)
-            found.append(summarise(reading) if isinstance(reading, Reading) else reading)
+    def read(self, requests: Sequence[ReadRequest]) -> list[TraceSummary | NsysanError]:
+        """Read each trace; its summary, or why it cannot be read."""
+        found: list[TraceSummary | NsysanError] = []
+        for request in requests:
+            loaded = attempt(request)
+            self._loaded.append(loaded if isinstance(loaded, LoadedTrace) else None)
+            found.append(summarise(loaded) if isinstance(loaded, LoadedTrace) else loaded)
         return found
 
     def place(self, placements: Mapping[int, Placement]) -> None:
-        """Give the reports their places; what they were before is let go one by one."""
-        readings, self._readings = self._readings, []
+        """Give the traces their places; what they were before is let go one by one."""
+        readings, self._loaded = self._loaded, []
         for number, placement in placements.items():
-            reading, readings[number] = readings[number], None
-            if reading is not None:
-                self._parts.append(place(reading, placement))
+            loaded, readings[number] = readings[number], None
+            if loaded is not None:
+                self._placed.append(place(loaded, placement))
 
     def ask(self, question: Callable[..., _T], arguments: Sequence[tuple[object, ...]]) -> list[_T]:
-        """The answer of each placed report."""
-        return [question(part, *own) for part, own in zip(self._parts, arguments, strict=True)]
+        """The answer of each placed trace."""
+        return [question(placed, *own) for placed, own in zip(self._placed, arguments, strict=True)]
 
 
 def started(source: Path | Trace) -> int | None:
-    """When a report's session started, ns since 1970; None where it does not tell or cannot be read."""
+    """When a trace's session started, ns since 1970; None where it does not tell or cannot be read."""
     try:
         return (source if isinstance(source, Trace) else Trace(source)).session_start_utc_ns
     except NsysanError:
         return None
 
 
-def attempt(recipe: Recipe) -> Reading | NsysanError:
-    """The report, or why it cannot be read, as a value."""
+def attempt(request: ReadRequest) -> LoadedTrace | NsysanError:
+    """The trace, or why it cannot be read, as a value."""
     try:
-        return read(recipe)
+        return read(request)
     except NsysanError as error:
         return error

@@ -1,106 +1,182 @@
-"""One analysed run: its model, and the figures that are made of all its operations, report by report."""
+"""One analysed run, from one trace or several: its ranks, steps, collectives, and the figures all others rest on."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, field
 from functools import cached_property, reduce
 from operator import add
 from pathlib import Path
+from typing import TypeVar, TypeVarTuple
 
 import polars as pl
 
-from nsysan.metrics.gaps import AROUND_GAPS, TIMES, rank_gaps, summed
-from nsysan.metrics.ledger import build_ledger
-from nsysan.metrics.skew import against_reference, boundaries, no_time, spent
-from nsysan.metrics.tally import TALLIED, Tally, tally
-from nsysan.model.selection import WHOLE, Narrow
-from nsysan.run.model import Model, build_model
-from nsysan.run.placed import Part, Parts
-from nsysan.trace.export import Trace
+from nsysan._errors import NsysanError
+from nsysan.metrics.skew import against_reference, boundaries, no_time
+from nsysan.metrics.tally import Tally
+from nsysan.model.health import says_events_lost
+from nsysan.model.host_clock import HostClock
+from nsysan.model.metadata import TraceMetadata
+from nsysan.model.ranks import Rank
+from nsysan.model.steps.numbering import Steps
+from nsysan.run.clock import Clock
+from nsysan.run.placed import LocalTraces, PlacedTrace, TraceSet
+from nsysan.run.questions import gaps_of, ledger_of, spent_of, tally_of, together
+from nsysan.trace.trace import Trace
+
+_A = TypeVarTuple("_A")
+_B = TypeVar("_B")
+_T = TypeVar("_T")
 
 
-class Run(Model):
-    """The model of a run (see there for its frames), with the figures that all others rest on."""
+@dataclass(frozen=True)
+class Failure:
+    """A trace that could not be read, and why."""
+
+    name: str
+    path: str
+    error: NsysanError
+
+    @property
+    def why(self) -> str:
+        """The error without the file and its folder, which may say more than a report should."""
+        return str(self.error).removeprefix(f"{self.path}: ").replace(self.path, self.name)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run: what its traces tell together, and the figures made of their operations.
+
+    ranks: in rank order. bystanders: (process, device) with GPU work but without a step. size: ranks of the largest
+    communicator, None where no trace tells. clock: how several traces came onto one clock, None for one trace.
+    windows: step, rank, begin, finish, label, excluded (see model.steps.numbering.Steps).
+    collectives: calls inside steps with the columns of run.matching.match_collectives.
+    trace_set: its traces, wherever they are held. metadata: what is known of each; failures: those that could not be
+    read. trace_of: number of the trace that shows a rank. stated_bytes: size of all-reduces of which no trace tells
+    one, where the user states it.
+    """
+
+    ranks: list[Rank]
+    bystanders: list[tuple[int, int]]
+    size: int | None
+    clock: Clock | None
+    steps: Steps
+    windows: pl.DataFrame
+    collectives: pl.DataFrame
+    trace_set: TraceSet
+    metadata: list[TraceMetadata]
+    trace_of: dict[int, int]
+    failures: list[Failure] = field(default_factory=list)
+    stated_bytes: int | None = None
 
     @cached_property
     def ledger(self) -> pl.DataFrame:
         """The ledger per step and rank (see metrics.ledger.build_ledger)."""
-        return _together(self.ask(_ledger)).sort("step", "rank")
+        return together(self.ask(ledger_of)).sort("step", "rank")
 
     @cached_property
     def gaps(self) -> pl.DataFrame:
         """Idle time inside the steps: rank, step, cause, host, ns (see metrics.gaps.find_gaps), summed."""
-        return _together(self.ask(_gaps))
+        return together(self.ask(gaps_of))
 
     @cached_property
     def tally(self) -> Tally:
         """What is counted of all operations."""
-        return reduce(add, self.ask(_tally))
+        return reduce(add, self.ask(tally_of))
 
     def late(self, arrived: pl.DataFrame) -> pl.DataFrame:
-        """skew.late_calls of these calls."""
-        told = boundaries(arrived)
-        found = self.ask_each(_spent, self.by_report(told.select("row", "rank", "family", "wanted")))
-        return against_reference(arrived, _together([no_time(told), *found]))
+        """metrics.skew.late_calls of these calls."""
+        bounds = boundaries(arrived)
+        found = self.ask_each(spent_of, self.by_trace(bounds.select("row", "rank", "family", "wanted")))
+        return against_reference(arrived, together([no_time(bounds), *found]))
+
+    def ask(self, question: Callable[[PlacedTrace, *_A], _T], *args: *_A) -> list[_T]:
+        """The answer of each trace, given where it is held; question: a function at the top of a module."""
+        return self.trace_set.ask(question, [args] * len(self.metadata))
+
+    def ask_each(self, question: Callable[[PlacedTrace, _B], _T], values: Sequence[_B]) -> list[_T]:
+        """The same, with a value of its own for each trace."""
+        return self.trace_set.ask(question, [(value,) for value in values])
+
+    def by_trace(self, frame: pl.DataFrame) -> list[pl.DataFrame]:
+        """The rows of a frame with a column `rank`, by the trace that shows the rank."""
+        ranks = [[rank for rank, trace in self.trace_of.items() if trace == n] for n in range(len(self.metadata))]
+        return [frame.filter(pl.col("rank").is_in(own)) for own in ranks]
+
+    @property
+    def graph_mode(self) -> str:
+        """How CUDA graphs were traced: "graph" if so in any trace, else "node" or "none"."""
+        modes = {trace.graph_mode for trace in self.metadata}
+        return next(mode for mode in ("graph", "node", "none") if mode in modes)
+
+    @property
+    def traces(self) -> list[Trace]:
+        """The traces themselves; of a run that is held elsewhere they are opened anew."""
+        if isinstance(self.trace_set, LocalTraces):
+            return [placed.trace for placed in self.ask(_itself)]
+        return [Trace(Path(trace.path)) for trace in self.metadata]
+
+    @cached_property
+    def work(self) -> pl.DataFrame:
+        """All GPU operations of the ranks, for reading in notebooks; figures are made trace by trace (`ask`).
+
+        The columns of operations.load_operations, and trace, rank, step (null outside steps), message_bytes,
+        communicator, last (last arrival at a matched collective).
+        """
+        work = pl.concat(self.ask(_work), how="vertical_relaxed")
+        return work if self.stated_bytes is None else work.with_columns(stated(self.stated_bytes))
+
+    @property
+    def kernels(self) -> pl.DataFrame:
+        """Every kernel of the ranks, one row each (see `work`, of which this is a copy)."""
+        return self.work.filter(pl.col("type") == "kernel")
+
+    @cached_property
+    def synchronise_calls(self) -> pl.DataFrame:
+        """The hosts' synchronise calls on the run's clock: thread, start, end."""
+        return pl.concat(self.ask(_synchronise_calls))
+
+    @cached_property
+    def host_clocks(self) -> dict[int, HostClock]:
+        """Whether launch calls and GPU work of each rank are on one clock, by rank."""
+        found = {rank: clock for own in self.ask(_host_clocks) for rank, clock in own.items()}
+        return dict(sorted(found.items()))
+
+    @property
+    def steady_steps(self) -> list[int]:
+        """Numbers of the steps that the headline figures describe, ascending."""
+        return self.windows.filter(pl.col("excluded").is_null())["step"].unique().sort().to_list()
+
+    @property
+    def lost_events(self) -> list[str]:
+        """What the profiler says of events lost on the ranks, each text once; a helper's losses are none."""
+        processes = {rank.process for rank in self.ranks}
+        said = (m for trace in self.metadata for m in trace.diagnostics if m.severity >= 2 and m.process in processes)
+        return sorted({m.text.strip() for m in said if says_events_lost(m.text)})
+
+    @property
+    def missing_ranks(self) -> list[int]:
+        """Ranks of the largest communicator that no trace shows."""
+        return sorted(set(range(self.size or 0)) - {rank.rank for rank in self.ranks})
 
 
-def analyze(
-    traces: Trace | Path | Sequence[Trace | Path],
-    steps: str | None = None,
-    *,
-    use_nvtx: bool = True,
-    narrow: Narrow = WHOLE,
-    parts: Parts | None = None,
-) -> Run:
-    """Analyse a run from its report, or from its reports; arguments and errors are those of build_model."""
-    model = build_model(traces, steps, use_nvtx=use_nvtx, narrow=narrow, parts=parts)
-    return Run(**{field.name: getattr(model, field.name) for field in fields(model)})
+def stated(message_bytes: int) -> pl.Expr:
+    """message_bytes, with the stated size for all-reduces of which the trace tells none."""
+    untold = (pl.col("kind") == "all_reduce") & pl.col("message_bytes").is_null()
+    return pl.when(untold).then(pl.lit(message_bytes, dtype=pl.Int64)).otherwise("message_bytes").alias("message_bytes")
 
 
-def _ledger(part: Part) -> pl.DataFrame | None:
-    names = ("rank", "begin", "end", "trimmed", "cls", "step", "last")
-    return _of_ranks(part, part.windows, lambda rank, windows: build_ledger(part.frame(names, rank), windows))
+def _itself(placed: PlacedTrace) -> PlacedTrace:
+    return placed
 
 
-def _gaps(part: Part) -> pl.DataFrame | None:
-    calls = part.synchronise_calls
-    _ = part.host_clocks
-
-    def of_rank(rank: int, windows: pl.DataFrame) -> pl.DataFrame:
-        gaps = rank_gaps(
-            part.frame(TIMES, rank), lambda at: part.clocked(AROUND_GAPS, rank, at), windows.sort("begin"), calls
-        )
-        number = pl.lit(rank, dtype=pl.Int64).alias("rank")
-        return summed(pl.concat(summed(some.with_columns(number)) for some in gaps))
-
-    return _of_ranks(part, part.windows, of_rank)
+def _work(placed: PlacedTrace) -> pl.DataFrame:
+    return placed.work
 
 
-def _spent(part: Part, calls: pl.DataFrame) -> pl.DataFrame | None:
-    def of_rank(rank: int, own: pl.DataFrame) -> pl.DataFrame:
-        work = part.frame(("row", "rank", "begin", "end", "cls"), rank)
-        # Its times the report knows itself.
-        timed = work.select("row", "begin", "end").join(own, on="row", maintain_order="right")
-        return spent(timed, work)
-
-    return _of_ranks(part, calls, of_rank)
+def _synchronise_calls(placed: PlacedTrace) -> pl.DataFrame:
+    return placed.synchronise_calls
 
 
-def _tally(part: Part) -> Tally:
-    return reduce(add, part.each(lambda rank: tally(part.frame(TALLIED, rank))))
-
-
-def _of_ranks(
-    part: Part, told: pl.DataFrame, figures: Callable[[int, pl.DataFrame], pl.DataFrame]
-) -> pl.DataFrame | None:
-    """The figures of each rank of which something is told, by that; None where there is none of them."""
-    own = {int(str(rank)): rows for (rank,), rows in told.partition_by("rank", as_dict=True).items()}
-    ranks = [rank for rank in part.ranks if rank in own]
-    if not ranks:
-        return None
-    return pl.concat(part.each(lambda rank: figures(rank, own[rank]), ranks))
-
-
-def _together(found: Sequence[pl.DataFrame | None]) -> pl.DataFrame:
-    return pl.concat(frame for frame in found if frame is not None)
+def _host_clocks(placed: PlacedTrace) -> dict[int, HostClock]:
+    return placed.host_clocks

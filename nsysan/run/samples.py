@@ -7,9 +7,9 @@ import re
 import polars as pl
 
 from nsysan.run.clock import shifted
-from nsysan.run.model import Model
-from nsysan.run.placed import Part
-from nsysan.trace.export import Trace
+from nsysan.run.placed import PlacedTrace
+from nsysan.run.run import Run
+from nsysan.trace.trace import Trace
 
 #: Counter and the names nsys gave it: A100 and H200 exports; "bytes received" of H100 includes the protocol.
 _KNOWN = (
@@ -37,7 +37,7 @@ SAMPLES = {
 }
 
 
-def load_samples(run: Model) -> pl.DataFrame | None:
+def load_samples(run: Run) -> pl.DataFrame | None:
     """Counters of the ranks' GPUs over the steps: rank, metric, unit, begin, end, value; None where none were captured.
 
     A sample holds from its time to the next sample's: on the H200 of fixtures/tp2_metrics (nsys 2025.3.2) the
@@ -48,18 +48,18 @@ def load_samples(run: Model) -> pl.DataFrame | None:
     return in_order(pl.concat(found)) if found else None
 
 
-def samples_of(part: Part) -> pl.DataFrame | None:
-    """load_samples of one report."""
-    trace, offset = part.trace, part.placement.offset
+def samples_of(placed: PlacedTrace) -> pl.DataFrame | None:
+    """load_samples of one trace."""
+    trace, offset = placed.trace, placed.placement.offset
     known = known_metrics(trace)
     if known.is_empty():
         return None
     gpu_of = pl.DataFrame(
-        [(rank.rank, rank.gpu) for rank in part.placement.ranks if rank.gpu is not None],
+        [(rank.rank, rank.gpu) for rank in placed.placement.ranks if rank.gpu is not None],
         schema={"rank": pl.Int64, "gpu": pl.Int64},
         orient="row",
     )
-    windows = part.windows.filter(pl.col("rank").is_in(gpu_of["rank"].to_list()))
+    windows = placed.windows.filter(pl.col("rank").is_in(gpu_of["rank"].to_list()))
     wanted = known.filter(pl.col("gpu").is_in(gpu_of["gpu"].to_list()))
     if wanted.is_empty() or windows.is_empty():
         return pl.DataFrame(schema=SAMPLES)

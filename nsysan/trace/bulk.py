@@ -11,8 +11,7 @@ import polars as pl
 
 from nsysan import progress
 from nsysan.columns.chunks import Chunks
-from nsysan.columns.processors import processors
-from nsysan.columns.threads import Beside
+from nsysan.columns.threads import Beside, processors
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -1,4 +1,4 @@
-"""CUDA API calls, of which a trace has millions, in few bytes each."""
+"""CUDA API calls, of which a trace has millions, in few bytes each; and where the nodes of graphs were made."""
 
 from __future__ import annotations
 
@@ -9,6 +9,13 @@ import polars as pl
 from nsysan.columns.chunks import fitted
 from nsysan.columns.codes import codes
 from nsysan.trace.globals import process_of
+from nsysan.trace.store import Where
+from nsysan.trace.tables import I64, SMALL, Tables
+
+RUNTIME = "CUPTI_ACTIVITY_KIND_RUNTIME"
+_CUDA_API_CLASSES = (0, 1)  # runtime and driver; other rows of the table share their correlation ids
+#: Calls that give work to a GPU or wait for it. The rest, nine of ten in eager PyTorch, asks for events and devices.
+_OF_INTEREST = r"^cu(da)?\w*(Launch|Memcpy|Memset|Memory2D|Synchronize|Prefetch|BatchMemOp|Value32|Value64)"
 
 
 @dataclass(frozen=True)
@@ -46,3 +53,29 @@ def calls_of(frame: pl.DataFrame) -> Calls:
         ),
         callers.select("thread", process_of("thread").fill_null(0).alias("process"), "name"),
     )
+
+
+def read_calls(tables: Tables, end: int | None) -> Calls:
+    """The calls that give work to a GPU or wait for it; end: of those that begin before it (ns)."""
+    columns = {"start": I64, "end": I64, "globalTid": I64, "correlationId": SMALL, "nameId": SMALL}
+    names = tables.strings.filter(pl.col("value").str.contains(_OF_INTEREST))["id"].sort().to_list()
+    # Without names a call is still known by the work that it gave. First what drops most rows.
+    wanted = [Where("nameId", one_of=names)] if len(tables.strings) else []
+    wanted += [Where("eventClass", one_of=_CUDA_API_CLASSES)]
+    # Work may have been launched long before it starts, but not after.
+    wanted += [Where("start", below=end)] if end is not None else []
+    frame = tables.read(RUNTIME, columns, wanted)
+    named = tables.named(frame["nameId"], pl.col("value").str.replace(r"_v\d+$", ""))
+    frame = frame.rename({"globalTid": "thread", "correlationId": "correlation"}).with_columns(name=named)
+    return calls_of(tables.timed(frame, "launch calls"))
+
+
+def graph_nodes(tables: Tables) -> pl.DataFrame:
+    """Creation of CUDA graph nodes: created, process, thread, node, original (the node it was cloned from)."""
+    names = {"start": "created", "globalTid": "thread", "graphNodeId": "node", "originalGraphNodeId": "original"}
+    source = "CUDA_GRAPH_NODE_EVENTS"
+    if source not in tables and "graphNodeId" in tables.columns("CUDA_GRAPH_EVENTS"):
+        source = "CUDA_GRAPH_EVENTS"  # schema 2 kept node events under this name
+    frame = tables.read(source, dict.fromkeys(names, I64)).rename(names)
+    frame = frame.with_columns(process=process_of("thread"))
+    return tables.timed(frame, "graph nodes", begin="created", end="created")

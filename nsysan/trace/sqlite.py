@@ -15,31 +15,22 @@ import numpy.typing as npt
 import polars as pl
 
 from nsysan import progress
-from nsysan._errors import ExitCode, NsysanError
+from nsysan._errors import NsysanError
 from nsysan.columns.chunks import fitted
 from nsysan.trace import bulk
 from nsysan.trace.btree import is_tree, page_kinds
 from nsysan.trace.guard import LEAST_ROW, OPCODES, STEP, Guard, read_only_uri
+from nsysan.trace.sql import ABSENT, LONG, ODD, conditions_sql, first_bytes, free_name, quoted, state_of
+from nsysan.trace.sqlite_header import checked_size
 from nsysan.trace.store import Where, applicable, completed, damaged, decoded, is_number
 
-MAGIC = b"SQLite format 3\x00"
-_HEADER_SIZE = 100
 _BATCH = 100_000
 #: Larger tables of numbers are read column by column in threads, which smaller ones are not worth.
 BULK_ROWS = 50_000
 #: A value of nsys is a name, a message, a payload, or an environment in one string.
 _MAX_VALUE = 16 << 20
 _MAX_TABLES = 5_000
-_FEW = 8
-#: Columns with longer texts or blobs are left to the guarded connection: a file can name one thousands of times.
-_LONG = 4_096
-_ABSENT, _TOLD, _ODD = range(3)
 _ALLOWED = frozenset((sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION))
-
-
-def quoted(identifier: str) -> str:
-    """An SQL identifier that keeps any character it has."""
-    return '"' + identifier.replace('"', '""') + '"'
 
 
 class SqliteFile:
@@ -52,7 +43,7 @@ class SqliteFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._size = _check_header(path)
+        self._size = checked_size(path)
         self._uri = read_only_uri(path)
         self._lock = RLock()
         with self._reading("its schema"):
@@ -109,19 +100,19 @@ class SqliteFile:
         types = dict(numbers)
         states = {}
         for name, dtype in others.items():
-            states[name] = _free_name(f"state of {name}", {**schema, **types})
-            sources |= {name: _first_bytes(name), states[name]: _state(name, dtype)}
+            states[name] = free_name(f"state of {name}", {**schema, **types})
+            sources |= {name: first_bytes(name), states[name]: state_of(name, dtype)}
             types |= {name: pl.Binary(), states[name]: pl.Int32()}
         self._check_types(table, list(numbers))
         progress.stage(f"reading {table}", 0 if where else self._last_row(table))
         frame = self._in_bulk(table, sources, types, where)
         columns = []
         for name, dtype in others.items():
-            if (frame[name].bin.size() > _LONG).any() or (frame[states[name]] == _ODD).any():
+            if (frame[name].bin.size() > LONG).any() or (frame[states[name]] == ODD).any():
                 columns.append(self._read_rows(table, {name: dtype}, where)[name])
                 continue
-            told = frame.select(pl.when(pl.col(states[name]) != _ABSENT).then(name).alias(name))[name]
-            columns.append(decoded(told) if dtype == pl.String() else told)
+            values = frame.select(pl.when(pl.col(states[name]) != ABSENT).then(name).alias(name))[name]
+            columns.append(decoded(values) if dtype == pl.String() else values)
         return frame.with_columns(columns).select(list(schema))
 
     def _in_bulk(
@@ -133,7 +124,7 @@ class SqliteFile:
             raise self.damaged(f"table {table}: its pages form no tree")
         columns = ", ".join(f"{source} AS {quoted(name)}" for name, source in sources.items())
         statements = [
-            f"SELECT {columns} FROM {quoted(table)} WHERE rowid BETWEEN {first} AND {last}{_and(where)}"
+            f"SELECT {columns} FROM {quoted(table)} WHERE rowid BETWEEN {first} AND {last}{conditions_sql(where)}"
             for first, last in self._row_bounds(table)
         ]
         frame = bulk.read(self._uri, statements, types, (self._most_rows(), 2 * self._size + _MAX_VALUE))
@@ -146,7 +137,7 @@ class SqliteFile:
         # Bytes in a column that is declared as text: read as text, what is not UTF-8 would be lost.
         wanted = [f"CAST({quoted(n)} AS BLOB)" if dtype == pl.Binary() else quoted(n) for n, dtype in schema.items()]
         # By row, not in the order of an index that a tool has added.
-        source = f"{quoted(table)} NOT INDEXED WHERE TRUE{_and(where)} LIMIT {self._most_rows() + 1}"
+        source = f"{quoted(table)} NOT INDEXED WHERE TRUE{conditions_sql(where)} LIMIT {self._most_rows() + 1}"
         sql = f"SELECT {', '.join(wanted)} FROM {source}"
         self._start_statement(len(schema))
         has_bytes = pl.Binary() in schema.values()
@@ -255,90 +246,3 @@ class SqliteFile:
 
 def _authorize(action: int, first: str | None, *_: str | None) -> int:
     return sqlite3.SQLITE_OK if action in _ALLOWED and first != "load_extension" else sqlite3.SQLITE_DENY
-
-
-def _first_bytes(name: str) -> str:
-    """SQL for a text or blob as bytes, which cannot be anything but what they are; no more than tell that it is long.
-
-    Never NULL: the bulk reader tells a column's type from its first values.
-    """
-    return f"IFNULL(substr(CAST({quoted(name)} AS BLOB), 1, {_LONG + 1}), x'')"
-
-
-def _state(name: str, dtype: pl.DataType) -> str:
-    """SQL for what a column of texts (or of bytes, which may be texts) holds: nothing, one, or something else."""
-    blob = "" if dtype == pl.String() else f" WHEN 'blob' THEN {_TOLD}"
-    return f"CASE typeof({quoted(name)}) WHEN 'null' THEN {_ABSENT} WHEN 'text' THEN {_TOLD}{blob} ELSE {_ODD} END"
-
-
-def _and(where: Sequence[Where]) -> str:
-    """Conditions as SQL after a WHERE clause; their numbers are integers and need no quoting."""
-    parts = []
-    for condition in where:
-        name = quoted(condition.column)
-        if condition.one_of is not None:
-            parts.append(_one_of(name, [int(value) for value in condition.one_of]))
-        if condition.at_least is not None:
-            parts.append(f"{name} >= {int(condition.at_least)}")
-        if condition.below is not None:
-            parts.append(f"{name} < {int(condition.below)}")
-        if condition == Where(condition.column):
-            parts.append(f"{name} IS NOT NULL")
-    return "".join(f" AND {part}" for part in parts)
-
-
-def _one_of(name: str, values: Sequence[int]) -> str:
-    """Whether a column has one of the values; SQLite looks each up in a table, which a few comparisons undercut."""
-    if not 0 < len(values) <= _FEW:
-        return f"{name} IN ({', '.join(map(str, values))})"
-    return f"({' OR '.join(f'{name} = {value}' for value in values)})"
-
-
-def _free_name(name: str, taken: Mapping[str, object]) -> str:
-    while name in taken:
-        name += "_"
-    return name
-
-
-def _check_header(path: Path) -> int:
-    """Size of the file in bytes; NsysanError where it is none, or no SQLite file."""
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            header = file.read(_HEADER_SIZE)
-    except FileNotFoundError:
-        raise NsysanError(f"{path}: no such file", ExitCode.NO_SUCH_FILE) from None
-    except OSError as error:
-        raise NsysanError(f"{path}: cannot be read: {error.strerror}", ExitCode.NO_SUCH_FILE) from error
-    if size == 0:
-        raise NsysanError(
-            f"{path}: the file is empty (an export that was interrupted?); export it again with "
-            f"`nsys export --type sqlite`",
-            ExitCode.DAMAGED,
-        )
-    if not header.startswith(MAGIC):
-        raise NsysanError(
-            f"{path}: not an SQLite file; nsysan reads what `nsys export --type sqlite` writes, and folders of "
-            f"`--type parquetdir` and `arrowdir`",
-            ExitCode.NOT_SQLITE,
-        )
-    _check_length(path, header, size)
-    if path.with_name(path.name + "-journal").exists():
-        raise NsysanError(
-            f"{path}: an export into it was interrupted (there is a -journal file beside it); export it again",
-            ExitCode.DAMAGED,
-        )
-    return size
-
-
-def _check_length(path: Path, header: bytes, size: int) -> None:
-    """Compare the size in the SQLite header with the file's; a short read further on would be less clear."""
-    page_size = int.from_bytes(header[16:18], "big")
-    size_is_current = header[24:28] == header[92:96]
-    pages = int.from_bytes(header[28:32], "big") if size_is_current else 1
-    expected = (65536 if page_size == 1 else page_size) * pages
-    if size < max(expected, _HEADER_SIZE):
-        raise NsysanError(
-            f"{path}: the file is cut off ({size} of {max(expected, _HEADER_SIZE)} bytes); copy it again",
-            ExitCode.DAMAGED,
-        )

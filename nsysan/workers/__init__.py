@@ -1,4 +1,4 @@
-"""Where the reports of a run are read and held: in this process, in several of this machine, or on a cluster."""
+"""Where the traces of a run are read and held: in this process, in several of this machine, or on a cluster."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nsysan.run.placed import Parts
+    from nsysan.run.placed import TraceSet
 
 #: Less than this to read for each process takes no longer than starting it.
 WORTH_BYTES = 50_000_000
 
 
 @contextmanager
-def parts_for(paths: Sequence[Path], jobs: int | None = None, scheduler: str | None = None) -> Iterator[Parts]:
-    """Where to read and hold these reports, until the end.
+def trace_set_for(paths: Sequence[Path], jobs: int | None = None, scheduler: str | None = None) -> Iterator[TraceSet]:
+    """Where to read and hold these traces, until the end.
 
     scheduler: address of a Dask cluster. jobs: processes of this machine; by default as many as there are processors
-    and reports, if that pays.
+    and traces, if that pays.
     """
     if scheduler is not None:
         from nsysan.workers.cluster import Cluster
@@ -30,16 +30,16 @@ def parts_for(paths: Sequence[Path], jobs: int | None = None, scheduler: str | N
         finally:
             cluster.close()
         return
-    from nsysan.columns.processors import processors
+    from nsysan.columns.threads import processors
     from nsysan.workers.pool import Pool
 
     processes = min(len(paths), jobs or processors())
     if jobs is None and sum(map(_size, paths)) < processes * WORTH_BYTES:
         processes = 1
     if processes < 2:
-        from nsysan.run.placed import Here
+        from nsysan.run.placed import LocalTraces
 
-        yield Here()
+        yield LocalTraces()
         return
     pool = Pool(processes)
     try:

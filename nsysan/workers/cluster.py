@@ -1,4 +1,4 @@
-"""The reports of a run read and held by the workers of a Dask cluster; only summaries and figures travel."""
+"""The traces of a run read and held by the workers of a Dask cluster; only summaries and figures travel."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from uuid import uuid4
 import nsysan
 from nsysan import progress
 from nsysan._errors import ExitCode, NsysanError
-from nsysan.model.loaded import Recipe, Summary
+from nsysan.model.loaded import ReadRequest, TraceSummary
 from nsysan.run.placed import Placement, started
 from nsysan.workers.packing import packed, unpacked
-from nsysan.workers.remote import Held, version
+from nsysan.workers.remote import RemoteTrace, version
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from distributed import Client, Future
 
-    from nsysan.trace.export import Trace
+    from nsysan.trace.trace import Trace
 
 _T = TypeVar("_T")
 #: Seconds for a scheduler to answer, and for a worker to be there.
@@ -29,9 +29,9 @@ WAIT = 20
 
 
 class Cluster:
-    """The reports of a run on the workers of a scheduler; to be closed.
+    """The traces of a run on the workers of a scheduler; to be closed.
 
-    A report is named by a path as the workers see it. Each stays on the worker that read it; where that worker is lost
+    A trace is named by a path as the workers see it. Each stays on the worker that read it; where that worker is lost
     the scheduler has another read it again. sent, received: bytes of what travelled between this process and the
     workers, so far.
     """
@@ -41,37 +41,37 @@ class Cluster:
         self._client = _connected(address)
         self._run = uuid4().hex[:12]
         self._round = 0
-        self._recipes: list[Recipe] = []
+        self._requests: list[ReadRequest] = []
         self._held: dict[int, Future] = {}
         self.sent = self.received = 0
 
     def started(self, source: Path | Trace) -> int | None:
-        """When a report's session started."""
+        """When a trace's session started."""
         return cast("int | None", self._client.submit(started, source, pure=False).result(timeout=WAIT))
 
-    def read(self, recipes: Sequence[Recipe]) -> list[Summary | NsysanError]:
-        """Read each report; its summary, or why it cannot be read."""
-        self._recipes = list(recipes)
-        numbers = range(len(recipes))
-        progress.stage("reading reports", len(recipes), in_reports=True)
-        readings = {n: self._submit("read", n, _read, self._packed(recipes[n])) for n in numbers}
+    def read(self, requests: Sequence[ReadRequest]) -> list[TraceSummary | NsysanError]:
+        """Read each trace; its summary, or why it cannot be read."""
+        self._requests = list(requests)
+        numbers = range(len(requests))
+        progress.stage("reading traces", len(requests), in_reports=True)
+        readings = {n: self._submit("read", n, _read, self._packed(requests[n])) for n in numbers}
         summaries = {n: self._submit("summary", n, _summary, future) for n, future in readings.items()}
         found = {}
         for n, future in summaries.items():
             found[n] = self._answer(n, future)
             progress.advance(1)
-        self._held = {n: readings[n] for n in numbers if isinstance(found[n], Summary)}
-        return cast("list[Summary | NsysanError]", list(found.values()))
+        self._held = {n: readings[n] for n in numbers if isinstance(found[n], TraceSummary)}
+        return cast("list[TraceSummary | NsysanError]", list(found.values()))
 
     def place(self, placements: Mapping[int, Placement]) -> None:
-        """Give the reports their places; what they were before stays known to the scheduler, but not in memory."""
+        """Give the traces their places; what they were before stays known to the scheduler, but not in memory."""
         self._held = {
             n: self._submit("place", n, _place, self._held[n], self._packed(placement))
             for n, placement in placements.items()
         }
 
     def ask(self, question: Callable[..., _T], arguments: Sequence[tuple[object, ...]]) -> list[_T]:
-        """The answer of each placed report."""
+        """The answer of each placed trace."""
         self._round += 1
         name = f"ask-{self._round}-{getattr(question, '__name__', '')}"
         asked = {
@@ -85,7 +85,7 @@ class Cluster:
         return cast("list[_T]", answers)
 
     def close(self) -> None:
-        """Let go of the reports, and of the scheduler."""
+        """Let go of the traces, and of the scheduler."""
         self._held = {}
         self._client.close()
 
@@ -99,14 +99,14 @@ class Cluster:
         return message
 
     def _answer(self, number: int, future: Future) -> object:
-        """What a report answers, or that it takes its workers down."""
+        """What a trace answers, or that it takes its workers down."""
         from distributed import KilledWorker
 
         try:
             message = self._result(future)
         except KilledWorker:
             return NsysanError(
-                f"{self._recipes[number].source}: every worker that was given it was lost; for want of memory?",
+                f"{self._requests[number].source}: every worker that was given it was lost; for want of memory?",
                 ExitCode.NO_WORKERS,
             )
         except CancelledError as error:
@@ -166,19 +166,19 @@ def _check_versions(client: Client, address: str) -> None:
 # ---- what workers do
 
 
-def _read(recipe: bytes) -> tuple[Held, bytes]:
-    held = Held(cast(Recipe, unpacked(recipe)))
+def _read(request: bytes) -> tuple[RemoteTrace, bytes]:
+    held = RemoteTrace(cast(ReadRequest, unpacked(request)))
     return held, packed(held.read())
 
 
-def _summary(read: tuple[Held, bytes]) -> bytes:
+def _summary(read: tuple[RemoteTrace, bytes]) -> bytes:
     return read[1]
 
 
-def _place(read: tuple[Held, bytes], placement: bytes) -> Held:
+def _place(read: tuple[RemoteTrace, bytes], placement: bytes) -> RemoteTrace:
     return read[0].placed(cast(Placement, unpacked(placement)))
 
 
-def _ask(held: Held, message: bytes) -> bytes:
+def _ask(held: RemoteTrace, message: bytes) -> bytes:
     question, arguments = cast("tuple[Callable[..., object], tuple[object, ...]]", unpacked(message))
     return packed(held.ask(question, arguments))

@@ -1,4 +1,4 @@
-"""The reports of a run read and held by several processes of this machine, each report by one of them."""
+"""The traces of a run read and held by several processes of this machine, each trace by one of them."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from nsysan import progress
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.columns.memory import settle
-from nsysan.columns.processors import processors
+from nsysan.columns.threads import processors
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from nsysan.model.loaded import Recipe, Summary
+    from nsysan.model.loaded import ReadRequest, TraceSummary
     from nsysan.run.placed import Placement
-    from nsysan.trace.export import Trace
-    from nsysan.workers.remote import Held
+    from nsysan.trace.trace import Trace
+    from nsysan.workers.remote import RemoteTrace
 
 _T = TypeVar("_T")
-#: A process that is lost with a report twice will be lost with it again.
+#: A process that is lost with a trace twice will be lost with it again.
 _MOST_LOSSES = 2
 _SHOWN_EVERY_S = 0.25
 _LOST = object()
@@ -34,9 +34,9 @@ Request = tuple[str, tuple[object, ...]]
 
 
 class Pool:
-    """The reports of a run, which are files, in so many processes of this machine; to be closed.
+    """The traces of a run, which are files, in so many processes of this machine; to be closed.
 
-    A process that is lost (for want of memory, say) is replaced, and reads its reports again. NsysanError if the next
+    A process that is lost (for want of memory, say) is replaced, and reads its traces again. NsysanError if the next
     is lost too.
     """
 
@@ -46,35 +46,35 @@ class Pool:
         self._threads = max(1, processors() // processes)
         self._processes = [_Process(self._context, self._threads) for _ in range(processes)]
         self._home: dict[int, _Process] = {}
-        self._recipes: dict[int, Recipe] = {}
+        self._requests: dict[int, ReadRequest] = {}
         self._placements: dict[int, Placement] = {}
 
     def started(self, source: Path | Trace) -> int | None:
-        """When a report's session started."""
+        """When a trace's session started."""
         from nsysan.run.placed import started
 
         return started(source)
 
-    def read(self, recipes: Sequence[Recipe]) -> list[Summary | NsysanError]:
-        """Read each report; its summary, or why it cannot be read."""
-        self._recipes = dict(enumerate(recipes))
-        progress.stage(f"reading {len(recipes)} reports")
-        found = self._answers({number: ("read", (number, recipe)) for number, recipe in self._recipes.items()})
-        for number, recipe in self._recipes.items():
+    def read(self, requests: Sequence[ReadRequest]) -> list[TraceSummary | NsysanError]:
+        """Read each trace; its summary, or why it cannot be read."""
+        self._requests = dict(enumerate(requests))
+        progress.stage(f"reading {len(requests)} traces")
+        found = self._answers({number: ("read", (number, request)) for number, request in self._requests.items()})
+        for number, request in self._requests.items():
             if found[number] is _LOST:
                 found[number] = NsysanError(
-                    f"{recipe.source}: the process that read it was killed, twice; for want of memory? (try --jobs 1)",
+                    f"{request.source}: the process that read it was killed, twice; for want of memory? (try --jobs 1)",
                     ExitCode.NO_WORKERS,
                 )
-        return cast("list[Summary | NsysanError]", [found[number] for number in self._recipes])
+        return cast("list[TraceSummary | NsysanError]", [found[number] for number in self._requests])
 
     def place(self, placements: Mapping[int, Placement]) -> None:
-        """Give the reports their places."""
+        """Give the traces their places."""
         self._placements = dict(placements)
         self._required({number: ("place", (number, placement)) for number, placement in placements.items()})
 
     def ask(self, question: Callable[..., _T], arguments: Sequence[tuple[object, ...]]) -> list[_T]:
-        """The answer of each placed report."""
+        """The answer of each placed trace."""
         numbers = list(self._placements)
         own = zip(numbers, arguments, strict=True)
         found = self._required({number: ("ask", (number, question, values)) for number, values in own})
@@ -87,7 +87,7 @@ class Pool:
 
     def _required(self, requests: Mapping[int, Request]) -> dict[int, object]:
         found = self._answers(requests)
-        lost = [str(self._recipes[number].source) for number, answer in found.items() if answer is _LOST]
+        lost = [str(self._requests[number].source) for number, answer in found.items() if answer is _LOST]
         if lost:
             raise NsysanError(
                 f"{lost[0]}: the process that held it was killed, twice; for want of memory? (try --jobs 1)",
@@ -96,7 +96,7 @@ class Pool:
         return found
 
     def _answers(self, requests: Mapping[int, Request]) -> dict[int, object]:
-        """The answer to each report's request, _LOST where its process was lost each time.
+        """The answer to each trace's request, _LOST where its process was lost each time.
 
         A process has one request at a time, so that neither side waits to send while the other does.
         """
@@ -129,11 +129,11 @@ class Pool:
         return found
 
     def _replace(self, process: _Process) -> None:
-        """Start the process anew, with the reports that it held; they are read when they are asked next."""
+        """Start the process anew, with the traces that it held; they are read when they are asked next."""
         process.stop()
         process.start()
         for number in (number for number, home in self._home.items() if home is process):
-            process.send(("hold", (number, self._recipes[number], self._placements.get(number))))
+            process.send(("hold", (number, self._requests[number], self._placements.get(number))))
             process.receive()
 
 
@@ -210,18 +210,18 @@ def _serve(connection: Connection, threads: int, rows: c_longlong) -> None:
 
 
 class _Holder:
-    """The reports that one process holds, by number."""
+    """The traces that one process holds, by number."""
 
     def __init__(self) -> None:
-        self._held: dict[int, Held] = {}
+        self._held: dict[int, RemoteTrace] = {}
 
-    def hold(self, number: int, recipe: Recipe, placement: Placement | None) -> None:
-        from nsysan.workers.remote import Held
+    def hold(self, number: int, request: ReadRequest, placement: Placement | None) -> None:
+        from nsysan.workers.remote import RemoteTrace
 
-        self._held[number] = Held(recipe, placement)
+        self._held[number] = RemoteTrace(request, placement)
 
-    def read(self, number: int, recipe: Recipe) -> Summary | NsysanError:
-        self.hold(number, recipe, None)
+    def read(self, number: int, request: ReadRequest) -> TraceSummary | NsysanError:
+        self.hold(number, request, None)
         return self._held[number].read()
 
     def place(self, number: int, placement: Placement) -> None:

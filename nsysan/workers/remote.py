@@ -1,4 +1,4 @@
-"""One report where it is held; it travels as its recipe, never as what was read."""
+"""One trace where it is held; it travels as its read request, never as what was read."""
 
 from __future__ import annotations
 
@@ -7,64 +7,64 @@ from typing import TypeVar
 
 import nsysan
 from nsysan._errors import NsysanError
-from nsysan.model.loaded import Reading, Recipe, Summary, summarise
-from nsysan.run.placed import Part, Placement, attempt, place
+from nsysan.model.loaded import LoadedTrace, ReadRequest, TraceSummary, summarise
+from nsysan.run.placed import PlacedTrace, Placement, attempt, place
 
 _T = TypeVar("_T")
 
 
-class Held:
-    """A report that was read, or its part in a run once it has a place.
+class RemoteTrace:
+    """A trace that was read, or its part in a run once it has a place.
 
     Pickled it is empty, and reads the file again when it is asked.
     """
 
-    def __init__(self, recipe: Recipe, placement: Placement | None = None) -> None:
-        self._recipe = recipe
+    def __init__(self, request: ReadRequest, placement: Placement | None = None) -> None:
+        self._request = request
         self._placement = placement
-        self._value: Reading | Part | None = None
+        self._value: LoadedTrace | PlacedTrace | None = None
 
     def __reduce__(self) -> tuple[object, ...]:
-        return Held, (self._recipe, self._placement)
+        return RemoteTrace, (self._request, self._placement)
 
     def __sizeof__(self) -> int:
         value = self._value
-        return 0 if value is None else (value.work if isinstance(value, Reading) else value.operations).size
+        return 0 if value is None else (value.work if isinstance(value, LoadedTrace) else value.operations).size
 
-    def read(self) -> Summary | NsysanError:
+    def read(self) -> TraceSummary | NsysanError:
         """Read it; its summary, or why it cannot be read."""
-        reading = attempt(self._recipe)
-        if isinstance(reading, NsysanError):
-            return reading
-        self._value = reading
-        return summarise(reading)
+        loaded = attempt(self._request)
+        if isinstance(loaded, NsysanError):
+            return loaded
+        self._value = loaded
+        return summarise(loaded)
 
-    def placed(self, placement: Placement) -> Held:
-        """The same report with a place in a run."""
-        held = Held(self._recipe, placement)
-        held._value = place(self._reading(), placement)
+    def placed(self, placement: Placement) -> RemoteTrace:
+        """The same trace with a place in a run."""
+        held = RemoteTrace(self._request, placement)
+        held._value = place(self._loaded(), placement)
         return held
 
     def ask(self, question: Callable[..., _T], arguments: tuple[object, ...]) -> _T:
         """The answer of its part."""
         return question(self._part(), *arguments)
 
-    def _reading(self) -> Reading:
-        if not isinstance(self._value, Reading):
+    def _loaded(self) -> LoadedTrace:
+        if not isinstance(self._value, LoadedTrace):
             self._value = self._again()
         return self._value
 
-    def _part(self) -> Part:
-        if not isinstance(self._value, Part):
+    def _part(self) -> PlacedTrace:
+        if not isinstance(self._value, PlacedTrace):
             assert self._placement is not None
             self._value = place(self._again(), self._placement)
         return self._value
 
-    def _again(self) -> Reading:
-        reading = attempt(self._recipe)
-        if isinstance(reading, NsysanError):
-            raise reading
-        return reading
+    def _again(self) -> LoadedTrace:
+        loaded = attempt(self._request)
+        if isinstance(loaded, NsysanError):
+            raise loaded
+        return loaded
 
 
 def version() -> str:

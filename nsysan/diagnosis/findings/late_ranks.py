@@ -40,7 +40,7 @@ def late_rank(case: Case) -> Iterator[Finding]:
     saving = case.saving(what.no_skew if what else None)
     parts = ", ".join(f"{name} {ns / 1e3:+,.0f} us" for name, ns in late.parts.items() if abs(ns) >= 1_000)
     figures: Figures = {"caused_ns": late.caused, "share": late.share, "cause": late.cause}
-    where = case.diagnosis.culprit
+    where = case.diagnosis.hotspot
     told = ""
     if where is not None:
         figures |= where.figures()

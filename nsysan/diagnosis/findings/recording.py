@@ -20,7 +20,7 @@ def of_the_capture(case: Case) -> Iterator[Finding]:
             "graph_level_trace",
             HIGH,
             "CUDA graphs were traced as blocks: what happens inside is not visible",
-            f"{counted(sum(report.replays for report in run.reports), 'replay')}, each one row",
+            f"{counted(sum(report.replays for report in run.metadata), 'replay')}, each one row",
             "capture again with --cuda-graph-trace=node (nsysan capture does)",
         )
     if run.missing_ranks:

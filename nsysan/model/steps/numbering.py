@@ -11,7 +11,7 @@ import polars as pl
 
 from nsysan.columns.asof import join_nearest
 from nsysan.model.operations import is_communication
-from nsysan.model.steps.step_windows import WINDOWS, Found
+from nsysan.model.steps.step_windows import WINDOWS, StepWindows
 
 _SIMILAR = 0.1
 #: Kernels that are named where a step differs, and letters of a name.
@@ -40,10 +40,10 @@ class Steps:
     notes: list[str] = field(default_factory=list)
 
 
-def combine_steps(found: Sequence[Found], calls: pl.DataFrame, counts: pl.DataFrame) -> Steps:
+def combine_steps(found: Sequence[StepWindows], calls: pl.DataFrame, counts: pl.DataFrame) -> Steps:
     """One set of steps from what was found in each trace, on one clock.
 
-    calls, counts: of all traces, as in reading.Summary.
+    calls, counts: of all traces, as in model.loaded.TraceSummary.
     """
     first = found[0]
     windows = _number_across_ranks(pl.concat([part.windows for part in found], how="diagonal"))
@@ -64,7 +64,7 @@ def combine_steps(found: Sequence[Found], calls: pl.DataFrame, counts: pl.DataFr
 
 
 def _counted(calls: pl.DataFrame, passing: pl.DataFrame) -> list[pl.DataFrame]:
-    """Counts, as in reading.Summary, of the calls that no range claims."""
+    """Counts, as in model.loaded.TraceSummary, of the calls that no range claims."""
     if passing.is_empty():
         return []
     rest = calls.join(passing.select("row"), on="row", how="semi")

@@ -9,13 +9,13 @@ import polars as pl
 from nsysan.columns.times import by_time
 from nsysan.model.operations import Operations
 from nsysan.model.steps.period import Repetition, find_repetition, step_marks
-from nsysan.model.steps.step_windows import Found, Membership, frame
+from nsysan.model.steps.step_windows import Membership, StepWindows, frame
 
 _I64 = npt.NDArray[np.int64]
 _OF_KERNELS = ("begin", "end", "context", "stream", "type", "name")
 
 
-def by_period(work: Operations) -> Found | None:
+def by_period(work: Operations) -> StepWindows | None:
     """Steps from the repeating sequence of kernels on each rank's busiest stream.
 
     Where every rank has a larger gap before each k-th repetition, for one k, what repeats is a layer, and k make
@@ -44,7 +44,7 @@ def by_period(work: Operations) -> Found | None:
     source = "the repeating sequence of kernels"
     if layers > 1:
         source += f", {layers} repetitions a step by the larger gap before each step"
-    return Found("period", source, windows, found.member)
+    return StepWindows("period", source, windows, found.member)
 
 
 class _Stream:

@@ -9,13 +9,13 @@ import polars as pl
 from nsysan.columns.times import by_time
 from nsysan.model.operations import Operations
 from nsysan.model.steps.period import find_repetition
-from nsysan.model.steps.step_windows import Found, Membership, frame
+from nsysan.model.steps.step_windows import Membership, StepWindows, frame
 
 _I64 = npt.NDArray[np.int64]
 _OF_REPLAYS = ("begin", "end", "correlation", "graph", "graph_node", "type", "name")
 
 
-def by_replays(work: Operations) -> Found | None:
+def by_replays(work: Operations) -> StepWindows | None:
     """Steps from CUDA graph replays: one each, or as many as a piecewise capture has pieces."""
     if "graph_node" not in work.stored and not (work.whats["type"] == "graph").any():
         return None
@@ -37,7 +37,7 @@ def by_replays(work: Operations) -> Found | None:
     left_out = replays - len(windows) * max(pieces)
     stand = "replay stands" if left_out == 1 else "replays stand"
     notes = (f"{left_out} graph {stand} apart from the decode loop: no step",) if left_out > 0 else ()
-    return Found("graph", many, windows, found.member, notes)
+    return StepWindows("graph", many, windows, found.member, notes)
 
 
 def _replays(own: pl.DataFrame) -> pl.DataFrame:

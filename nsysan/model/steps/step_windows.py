@@ -18,7 +18,7 @@ Members = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True)
-class Found:
+class StepWindows:
     """What one way of finding steps came up with.
 
     windows: the columns of WINDOWS, by rank_key and begin, and prefill where ranges tell. member: for each operation

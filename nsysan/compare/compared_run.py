@@ -38,7 +38,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Side:
+class ComparedRun:
     """One run that is compared. ranks: how many it is split over. figures: by id, such as ledger.wire.
 
     calls: communication of the steady steps: step, rank, kind, message_bytes, members, name, wire (ns after the
@@ -76,7 +76,7 @@ class Side:
         return chosen.reason if chosen else "it was not measured"
 
 
-def build_side(label: str, run: Run, version: str, batch: int = 1) -> Side:
+def compared_run(label: str, run: Run, version: str, batch: int = 1) -> ComparedRun:
     """A side from its run; NsysanError where there is no steady decode step in it."""
     report = build_report(run, version, timelines=False)
     name = ", ".join(source.name for source in report.inputs)
@@ -95,7 +95,7 @@ def build_side(label: str, run: Run, version: str, batch: int = 1) -> Side:
     figures["skew.caused"] = _caused(report, steady)
     figures.update(_idle(run.gaps, steady))
     figures.update(_what_if(run, report))
-    return Side(
+    return ComparedRun(
         label=label,
         name=name,
         report=report,

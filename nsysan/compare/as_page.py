@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
+from nsysan.compare.as_text import LEGEND, TITLES, answers, cells, header, percent, reasons, side_sentence
+from nsysan.compare.compared_run import ComparedRun
 from nsysan.compare.comparison import Comparison
 from nsysan.compare.families import part_sentence
-from nsysan.compare.side import Side
-from nsysan.compare.text_of import LEGEND, TITLES, answers, cells, header, percent, reasons, side_sentence
 from nsysan.metrics.ledger import IDLE, LINES
 from nsysan.page.elements import plot, render, safe, section, table
 from nsysan.page.palette import COLOURS, NAMES, SIDE_COLOURS
@@ -149,11 +149,11 @@ def _notes(comparison: Comparison) -> str:
     return section("Evidence", note, table(["", "why"], rows, text=(0, 1), wrap=1)) if rows else ""
 
 
-def _plain_name(side: Side) -> str:
+def _plain_name(side: ComparedRun) -> str:
     return f"{side.label} {plain(side.name, 40)}, TP={side.ranks}"
 
 
-def _name(side: Side) -> str:
+def _name(side: ComparedRun) -> str:
     # Plotly reads markup in names.
     return safe(_plain_name(side))
 

@@ -18,9 +18,9 @@ from nsysan.columns.memory import settle
 from nsysan.text import plain
 
 if TYPE_CHECKING:
-    from nsysan.model.selection import Narrow
+    from nsysan.model.selection import Selection
     from nsysan.run.run import Run
-    from nsysan.trace.export import Trace
+    from nsysan.trace.trace import Trace
 
 settle()
 
@@ -85,22 +85,22 @@ def analysed(
     steps: str | None = None,
     *,
     use_nvtx: bool = True,
-    narrow: Narrow | None = None,
+    selection: Selection | None = None,
     quiet: bool = False,
     jobs: int | None = None,
     scheduler: str | None = None,
 ) -> Iterator[Run]:
     """The run of these reports, which stay open until the end; those that cannot be read are named on stderr.
 
-    jobs, scheduler: as for workers.parts_for; narrow: which part of the run. A terminal shows what the work is at.
-    NsysanError if none can be read.
+    jobs, scheduler: as for workers.trace_set_for; selection: which part of the run. A terminal shows what the work is
+    at. NsysanError if none can be read.
     """
     from dataclasses import replace
 
     from nsysan.model.selection import WHOLE
-    from nsysan.run.model import Failure
-    from nsysan.run.run import analyze
-    from nsysan.workers import parts_for
+    from nsysan.run.analyze import analyze
+    from nsysan.run.run import Failure
+    from nsysan.workers import trace_set_for
 
     with ExitStack() as stack:
         if not quiet:
@@ -115,9 +115,11 @@ def analysed(
                 failures.append(Failure(path.name, str(path), error))
         if not exports:
             raise failures[0].error
-        parts = stack.enter_context(parts_for(list(exports.values()), jobs, scheduler))
+        trace_set = stack.enter_context(trace_set_for(list(exports.values()), jobs, scheduler))
         with named(exports):
-            run = analyze(list(exports.values()), steps, use_nvtx=use_nvtx, narrow=narrow or WHOLE, parts=parts)
+            run = analyze(
+                list(exports.values()), steps, use_nvtx=use_nvtx, selection=selection or WHOLE, trace_set=trace_set
+            )
         failures += [replace(failure, error=renamed(failure.error, exports)) for failure in run.failures]
         for failure in failures:
             click.echo(f"nsysan: left out: {plain(str(failure.error), 4_096)}", err=True)

@@ -15,15 +15,15 @@ from nsysan.model.operations import Operations
 from nsysan.model.steps.engines import Engine, load_engines
 from nsysan.model.steps.repeats import by_period
 from nsysan.model.steps.replays import by_replays
-from nsysan.model.steps.step_windows import WINDOWS, Found, Members, Membership, frame
-from nsysan.trace.export import Trace
+from nsysan.model.steps.step_windows import WINDOWS, Members, Membership, StepWindows, frame
+from nsysan.trace.trace import Trace
 
 _I64 = npt.NDArray[np.int64]
 #: Before any time, and the id of no thread and no process.
 _NEVER = -(1 << 62)
 
 
-def find_windows(trace: Trace, work: Operations, pattern: str | None = None, *, use_nvtx: bool = True) -> Found:
+def find_windows(trace: Trace, work: Operations, pattern: str | None = None, *, use_nvtx: bool = True) -> StepWindows:
     """The steps in the operations of one trace, by the first way that finds any.
 
     pattern is a regular expression for range names; NsysanError if it matches no range that launched GPU work.
@@ -69,7 +69,7 @@ def range_templates(trace: Trace) -> pl.DataFrame:
 # ---- NVTX
 
 
-def _by_engines(trace: Trace, work: Operations) -> Found | None:
+def _by_engines(trace: Trace, work: Operations) -> StepWindows | None:
     for engine in load_engines():
         found = _by_ranges(trace, work, engine, least=2)
         if found is not None:
@@ -77,7 +77,7 @@ def _by_engines(trace: Trace, work: Operations) -> Found | None:
     return None
 
 
-def _by_ranges(trace: Trace, work: Operations, engine: Engine, least: int) -> Found | None:
+def _by_ranges(trace: Trace, work: Operations, engine: Engine, least: int) -> StepWindows | None:
     """Steps from ranges whose name the engine's pattern finds; None if fewer than `least` on every thread."""
     named = trace.ranges.filter(pl.col("name").is_not_null() & (pl.col("domain").fill_null("") != "NCCL"))
     names = named["name"].unique().to_list()
@@ -107,7 +107,7 @@ def _by_ranges(trace: Trace, work: Operations, engine: Engine, least: int) -> Fo
         prefill = [label for label in windows["label"].unique() if not engine.decode.search(label)]
         windows = windows.with_columns(prefill=pl.col("label").is_in(prefill))
     shown = ", ".join(sorted(ranges["template"].unique()))
-    return Found(
+    return StepWindows(
         "nvtx",
         f"NVTX ranges {shown!r} ({engine.name})",
         windows.select(*WINDOWS, *(["prefill"] if "prefill" in windows.columns else [])),
@@ -176,11 +176,11 @@ def _open_range(time: _I64, ranges: pl.DataFrame) -> _I64:
     return np.where(index >= 0, ranges["range_id"].to_numpy().astype(np.int64)[index], -1)
 
 
-def _whole(work: Operations) -> Found:
+def _whole(work: Operations) -> StepWindows:
     found = Membership(work)
     for key in work.keys:
         begin, last = work.frame(["begin", "end"], key).select(pl.min("begin"), pl.max("end")).row(0)
         window = frame(key, np.array([begin]), np.array([last]), "capture")
         found.add(window, key, np.zeros(work.rows(key)[1] - work.rows(key)[0], dtype=np.int64))
     note = "no step was found: give a pattern with --steps, or mark steps with NVTX ranges named decode_step_<i>"
-    return Found("window", "the whole capture as one window", found.windows, found.member, (note,))
+    return StepWindows("window", "the whole capture as one window", found.windows, found.member, (note,))

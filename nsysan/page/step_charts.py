@@ -9,7 +9,7 @@ import polars as pl
 from plotly.subplots import make_subplots
 
 from nsysan.metrics.counters import Counter
-from nsysan.page.figures import entitled, thinned
+from nsysan.page.charts import entitled, thinned
 from nsysan.page.palette import COLOURS, NAMES, SERIES
 from nsysan.report.build import Report, visible_lines
 from nsysan.text import plain

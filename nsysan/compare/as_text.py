@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nsysan.compare.compared_run import ComparedRun
 from nsysan.compare.comparison import (
     ALPHA,
     CHANGED,
@@ -20,7 +21,6 @@ from nsysan.compare.families import part_sentence
 from nsysan.compare.figure_rows import GBPS, NS
 from nsysan.compare.link_change import link_lines
 from nsysan.compare.scaling import lost_sentence, replicas_sentence, widening_sentence
-from nsysan.compare.side import Side
 from nsysan.text import counted, ms, plain, table
 
 TITLES = {
@@ -51,7 +51,7 @@ def to_text(comparison: Comparison) -> str:
     return "\n\n".join(part for part in parts if part) + f"\n\n{LEGEND}\n"
 
 
-def side_sentence(side: Side) -> str:
+def side_sentence(side: ComparedRun) -> str:
     """What a side is: name, ranks, GPUs, steps, verdict."""
     models = ", ".join(sorted({plain(rank.model or "unknown GPU", 40) for rank in side.report.ranks}))
     steps = side.report.steps

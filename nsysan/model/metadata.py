@@ -1,4 +1,4 @@
-"""What a run needs to know of each of its reports besides operations: small, and free of the file itself."""
+"""What a run needs to know of each of its traces besides operations: small, and free of the file itself."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from dataclasses import dataclass
 import polars as pl
 
 from nsysan.model.payloads import CommunicatorRank, communicator_ranks
-from nsysan.trace.export import Diagnostic, Trace
+from nsysan.trace.provenance import Diagnostic
 from nsysan.trace.topology import Topology, read_topology
+from nsysan.trace.trace import Trace
 
 #: Of the environment, which may hold secrets, only these are kept.
 _KEPT = ("RANK", "WORLD_SIZE")
 
 
 @dataclass(frozen=True)
-class ReportFacts:
-    """One report of a run: as Trace has them by the same names, once its operations are read.
+class TraceMetadata:
+    """One trace of a run: as Trace has them by the same names, once its operations are read.
 
     path: where it was read. inits: the places of its processes in communicators. replays: CUDA graph replays that
     were traced as one block. topology: what was recorded beside the trace.
@@ -41,9 +42,9 @@ class ReportFacts:
     topology: Topology | None
 
 
-def facts_of(trace: Trace) -> ReportFacts:
+def metadata_of(trace: Trace) -> TraceMetadata:
     """The facts of a trace whose operations were read."""
-    return ReportFacts(
+    return TraceMetadata(
         name=trace.name,
         path=str(trace.path),
         nsys_version=trace.nsys_version,

@@ -8,7 +8,7 @@ import polars as pl
 
 from nsysan.metrics.skew import Straggler
 from nsysan.model import classes
-from nsysan.run.placed import Part
+from nsysan.run.placed import PlacedTrace
 from nsysan.run.run import Run
 from nsysan.text import counted, plain
 
@@ -18,7 +18,7 @@ MAJOR_SHARE = 0.5
 
 
 @dataclass(frozen=True)
-class Culprit:
+class Hotspot:
     """A late rank's worst collective, and the kernel that it runs longer than the others.
 
     call: number in the step (0 = first) of the collective with most caused; call_share: its share of what the rank
@@ -59,7 +59,7 @@ class Culprit:
         return {**place, "kernel": self.kernel, "kernel_more_ns": self.more, "kernel_more_calls": self.more_calls}
 
 
-def find_culprit(straggler: Straggler, late: pl.DataFrame, run: Run) -> Culprit | None:
+def find_hotspot(straggler: Straggler, late: pl.DataFrame, run: Run) -> Hotspot | None:
     """Of a straggler; late: as skew.late_calls gives it. None where it causes nothing in the steady steps."""
     steps = run.steady_steps
     own = late.filter((pl.col("rank") == straggler.rank) & pl.col("step").is_in(steps) & (pl.col("caused") > 0))
@@ -68,7 +68,7 @@ def find_culprit(straggler: Straggler, late: pl.DataFrame, run: Run) -> Culprit 
     costs = own.group_by("family", "call").agg(pl.sum("caused")).sort("caused", "family", "call")
     longer = _longer_kernel(straggler, run) if straggler.cause == "compute" else None
     kernel, more, more_calls = longer or (None, 0, 0)
-    return Culprit(
+    return Hotspot(
         rank=straggler.rank,
         call=int(costs["call"][-1]),
         call_share=float(costs["caused"][-1]) / float(costs["caused"].sum()),
@@ -96,9 +96,9 @@ def _longer_kernel(straggler: Straggler, run: Run) -> tuple[str, int, int] | Non
     return str(name), round(ns), round(calls)
 
 
-def _usual_compute(part: Part, steps: list[int]) -> pl.DataFrame:
+def _usual_compute(placed: PlacedTrace, steps: list[int]) -> pl.DataFrame:
     """rank, name, ns, calls: what a rank's compute kernels of that name take in a step, median over these steps."""
-    compute = part.each(lambda rank: part.frame(_OF_COMPUTE, rank, where=(classes.COMPUTE,)))
+    compute = placed.each(lambda rank: placed.frame(_OF_COMPUTE, rank, where=(classes.COMPUTE,)))
     kernels = pl.concat(compute).filter(pl.col("step").is_in(steps))
     per_step = kernels.group_by("rank", "step", "name").agg(ns=(pl.col("end") - pl.col("begin")).sum(), calls=pl.len())
     # Nor does one that a step does not run.

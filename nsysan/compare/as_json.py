@@ -1,16 +1,16 @@
-"""A comparison as a JSON document: one object, keys stable within a schema number."""
+"""A comparison as a JSON document: one object, keys stable within a schema number (nsysan/data/compare.schema.json)."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
+from nsysan.compare.as_text import answers
+from nsysan.compare.compared_run import ComparedRun
 from nsysan.compare.comparison import THRESHOLDS, Comparison, Figure
-from nsysan.compare.families import Family, Part
+from nsysan.compare.families import Family, FamilyOnSide
 from nsysan.compare.link_change import link_lines
 from nsysan.compare.scaling import Scaling, Widening, Width
-from nsysan.compare.side import Side
-from nsysan.compare.text_of import answers
 
 SCHEMA = "nsysan.compare/1"
 
@@ -36,7 +36,7 @@ def to_json(comparison: Comparison) -> str:
     return json.dumps(to_document(comparison), indent=1, allow_nan=False) + "\n"
 
 
-def _side(side: Side) -> dict[str, Any]:
+def _side(side: ComparedRun) -> dict[str, Any]:
     late, report = side.report.diagnosis.straggler, side.report
     return {
         "label": side.label,
@@ -95,7 +95,7 @@ def _family(comparison: Comparison, family: Family) -> dict[str, Any]:
     }
 
 
-def _part(part: Part) -> dict[str, Any]:
+def _part(part: FamilyOnSide) -> dict[str, Any]:
     return {
         "kernels": part.kernels,
         "bytes": part.sizes,

@@ -1,0 +1,52 @@
+"""From traces to the run that they are of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from nsysan import progress
+from nsysan._errors import NsysanError
+from nsysan.model.loaded import ReadRequest, TraceSummary
+from nsysan.model.selection import WHOLE, Selection
+from nsysan.run.merge import merge
+from nsysan.run.placed import LocalTraces, TraceSet
+from nsysan.run.run import Failure, Run
+from nsysan.trace.trace import Trace
+
+
+def analyze(
+    traces: Trace | Path | Sequence[Trace | Path],
+    steps: str | None = None,
+    *,
+    use_nvtx: bool = True,
+    selection: Selection = WHOLE,
+    trace_set: TraceSet | None = None,
+) -> Run:
+    """The run of a trace, or of several (one a rank, or one a host).
+
+    steps: regular expression for the NVTX ranges that mark steps. use_nvtx=False: find steps without ranges.
+    selection: which part of the run. trace_set: where traces are read and held, by default in this process; anywhere
+    else they are given as paths.
+    A trace that cannot be read, holds no GPU work or no range that `steps` matches is left out (`failures`);
+    NsysanError if that leaves none, or the traces are not of one run.
+    """
+    sources = [traces] if isinstance(traces, Trace | Path) else list(traces)
+    trace_set = LocalTraces() if trace_set is None else trace_set
+    if selection.in_time and len(sources) > 1:
+        known = (start for source in sources if (start := trace_set.started(source)) is not None)
+        selection = replace(selection, origin=next(known, None))
+    found = trace_set.read([ReadRequest(source, steps, use_nvtx, selection) for source in sources])
+    summaries = {number: summary for number, summary in enumerate(found) if isinstance(summary, TraceSummary)}
+    failures = [
+        Failure(source.name, str(source.path if isinstance(source, Trace) else source), summary)
+        for source, summary in zip(sources, found, strict=True)
+        if isinstance(summary, NsysanError)
+    ]
+    if not summaries:
+        raise failures[0].error
+    progress.stage("finding steps")
+    run, placements = merge(list(summaries.values()), trace_set, selection)
+    trace_set.place(dict(zip(summaries, placements, strict=True)))
+    return replace(run, failures=failures)

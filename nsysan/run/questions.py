@@ -1,0 +1,63 @@
+"""The figures that are made of all operations, of one placed trace each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import reduce
+from operator import add
+
+import polars as pl
+
+from nsysan.metrics.gaps import AROUND_GAPS, TIMES, rank_gaps, summed
+from nsysan.metrics.ledger import build_ledger
+from nsysan.metrics.skew import spent
+from nsysan.metrics.tally import TALLIED, Tally, tally
+from nsysan.run.placed import PlacedTrace
+
+
+def ledger_of(placed: PlacedTrace) -> pl.DataFrame | None:
+    names = ("rank", "begin", "end", "trimmed", "cls", "step", "last")
+    return _of_ranks(placed, placed.windows, lambda rank, windows: build_ledger(placed.frame(names, rank), windows))
+
+
+def gaps_of(placed: PlacedTrace) -> pl.DataFrame | None:
+    calls = placed.synchronise_calls
+    _ = placed.host_clocks
+
+    def of_rank(rank: int, windows: pl.DataFrame) -> pl.DataFrame:
+        gaps = rank_gaps(
+            placed.frame(TIMES, rank), lambda at: placed.clocked(AROUND_GAPS, rank, at), windows.sort("begin"), calls
+        )
+        number = pl.lit(rank, dtype=pl.Int64).alias("rank")
+        return summed(pl.concat(summed(some.with_columns(number)) for some in gaps))
+
+    return _of_ranks(placed, placed.windows, of_rank)
+
+
+def spent_of(placed: PlacedTrace, calls: pl.DataFrame) -> pl.DataFrame | None:
+    def of_rank(rank: int, own: pl.DataFrame) -> pl.DataFrame:
+        work = placed.frame(("row", "rank", "begin", "end", "cls"), rank)
+        # Its times the trace knows itself.
+        timed = work.select("row", "begin", "end").join(own, on="row", maintain_order="right")
+        return spent(timed, work)
+
+    return _of_ranks(placed, calls, of_rank)
+
+
+def tally_of(placed: PlacedTrace) -> Tally:
+    return reduce(add, placed.each(lambda rank: tally(placed.frame(TALLIED, rank))))
+
+
+def _of_ranks(
+    placed: PlacedTrace, known: pl.DataFrame, figures: Callable[[int, pl.DataFrame], pl.DataFrame]
+) -> pl.DataFrame | None:
+    """The figures of each rank of which something is told, by that; None where there is none of them."""
+    own = {int(str(rank)): rows for (rank,), rows in known.partition_by("rank", as_dict=True).items()}
+    ranks = [rank for rank in placed.ranks if rank in own]
+    if not ranks:
+        return None
+    return pl.concat(placed.each(lambda rank: figures(rank, own[rank]), ranks))
+
+
+def together(found: Sequence[pl.DataFrame | None]) -> pl.DataFrame:
+    return pl.concat(frame for frame in found if frame is not None)

@@ -1,0 +1,65 @@
+"""The tables of one export as its readers need them: with the strings that rows name, and times that can be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+
+import polars as pl
+
+from nsysan._errors import NsysanError
+from nsysan.columns.codes import looked_up
+from nsysan.columns.rows import kept
+from nsysan.trace.store import Store, Where
+from nsysan.trace.vocabulary import NAME
+
+I64 = pl.Int64()
+#: Of numbers that are mostly small; Int64 where one is not.
+SMALL = pl.Int32()
+TEXT = pl.String()
+BYTES = pl.Binary()
+_MAX_TIME = 1 << 61  # 73 years in ns; sums and differences of such times stay within int64
+
+
+class Tables:
+    """The tables of an open export. unusable: rows that its readers left out, by what they would be."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.unusable: dict[str, int] = {}
+
+    def __contains__(self, table: str) -> bool:
+        return table in self.store.tables
+
+    def columns(self, table: str) -> tuple[str, ...]:
+        """The columns of a table, none where it is not there."""
+        return self.store.tables.get(table, ())
+
+    def read(self, table: str, columns: Mapping[str, pl.DataType], where: Sequence[Where] = ()) -> pl.DataFrame:
+        """The named columns of a table (see store.Store.read)."""
+        return self.store.read(table, columns, where)
+
+    def damaged(self, what: str) -> NsysanError:
+        """The error for content that cannot be what nsys wrote."""
+        return self.store.damaged(what)
+
+    @cached_property
+    def strings(self) -> pl.DataFrame:
+        """The strings that rows name by their ids: id, value."""
+        return self.read("StringIds", {"id": I64, "value": TEXT}).drop_nulls("id").unique("id", keep="first")
+
+    def named(self, ids: pl.Series, form: pl.Expr | None = None) -> pl.Series:
+        """The strings (in that form of `value`) that have these ids, as categories."""
+        used = self.strings.filter(pl.col("id").is_in(ids.unique().to_list()))
+        values = used.select((form if form is not None else pl.col("value")).cast(NAME)).to_series()
+        return looked_up(ids, used["id"], values)
+
+    def timed(
+        self, frame: pl.DataFrame, what: str, longest: int | None = None, begin: str = "start", end: str = "end"
+    ) -> pl.DataFrame:
+        """The rows that begin and end at times that a clock can show; the others are counted as `what`."""
+        possible = pl.all_horizontal(pl.col(begin, end).is_between(-_MAX_TIME, _MAX_TIME))
+        lasted = pl.col(end) - pl.col(begin)
+        usable = kept(kept(frame, possible), lasted >= 0, lasted <= (2 * _MAX_TIME if longest is None else longest))
+        self.unusable[what] = len(frame) - len(usable)
+        return usable

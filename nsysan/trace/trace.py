@@ -1,0 +1,267 @@
+"""One nsys export as frames in one vocabulary, whatever nsys version wrote it.
+
+Nothing behind this room knows table or column names of nsys. Times are int64 nanoseconds as exported.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+import polars as pl
+
+from nsysan._errors import NsysanError
+from nsysan.trace import gpu_work, machine, nvtx, provenance
+from nsysan.trace.calls import RUNTIME, Calls, graph_nodes, read_calls
+from nsysan.trace.opening import open_store
+from nsysan.trace.tables import Tables
+
+
+class Trace:
+    """One open nsys export. Frames are read when first asked for, and kept."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = open_store(path)
+        self._tables = Tables(self._file)
+        self._begin: int | None = None
+        self._end: int | None = None
+
+    def limit_time(self, begin: int | None = None, end: int | None = None) -> None:
+        """Read only GPU work that starts from `begin` to before `end` (ns)."""
+        if (begin, end) == (self._begin, self._end):
+            return
+        self._begin, self._end = begin, end
+        self._forget("_kernel_rows", "kernels", "copies", "graph_replays", "calls")
+
+    def extent(self) -> tuple[int, int] | None:
+        """Start of the first kernel or replay, and of the last, whatever `limit_time` says; None without any (ns)."""
+        return gpu_work.extent(self._tables)
+
+    # ---- what the export holds, and lacks
+
+    @property
+    def name(self) -> str:
+        """The file's name without its folder, which may say more than a report should."""
+        return self.path.name
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Names of the tables in the export."""
+        return tuple(self._file.tables)
+
+    def row_count(self, table: str) -> int:
+        """Number of rows of one of `tables`."""
+        return self._file.count(table)
+
+    @property
+    def unusable_rows(self) -> dict[str, int]:
+        """Rows of the frames read so far that are left out, by what they would be: their times or ids cannot be."""
+        return {what: n for what, n in self._tables.unusable.items() if n}
+
+    def damaged(self, what: str) -> NsysanError:
+        """The error for content that cannot be what nsys wrote."""
+        return self._file.damaged(what)
+
+    def leave_out(self, what: str, rows: int) -> None:
+        """Count rows that a reader of the frames leaves out."""
+        self._tables.unusable[what] = rows
+
+    @property
+    def lacking(self) -> list[str]:
+        """What GPU work does not tell of itself, having lost the column: process, device, stream, graph_node."""
+        return gpu_work.lacking(self._tables)
+
+    @property
+    def has_launch_calls(self) -> bool:
+        """Whether CUDA API calls are in the export at all."""
+        return RUNTIME in self._tables
+
+    @property
+    def has_messages(self) -> bool:
+        """Whether messages of the profiler are in the export; every recording has some."""
+        return provenance.DIAGNOSTICS in self._tables
+
+    @property
+    def has_ranges(self) -> bool:
+        """Whether NVTX events are in the export at all."""
+        return nvtx.EVENTS in self._tables
+
+    # ---- where it comes from
+
+    @cached_property
+    def export_info(self) -> dict[str, str]:
+        """What nsys says of the export itself, by its own keys; empty for exports of 2021 and older."""
+        return provenance.export_info(self._tables)
+
+    @property
+    def nsys_version(self) -> str | None:
+        """Version of the nsys that exported; it can differ from the one that recorded."""
+        return self.export_info.get("EXPORT_PRODUCT_VERSION")
+
+    @property
+    def schema_version(self) -> str | None:
+        """Version of the export's schema, as nsys numbers it."""
+        return self.export_info.get("EXPORT_SCHEMA_VERSION")
+
+    @cached_property
+    def _capture_rows(self) -> list[tuple[str, str]]:
+        return provenance.capture_rows(self._tables)
+
+    @cached_property
+    def capture_options(self) -> list[tuple[str, str]]:
+        """Name and value of each capture option, in file order, the environment left out; names repeat."""
+        return [(name, value) for name, value in self._capture_rows if "ENVIRONMENT" not in name]
+
+    @cached_property
+    def environment(self) -> dict[str, str]:
+        """Environment of the launched command. It may hold secrets: never print it whole."""
+        return provenance.environment(self._capture_rows)
+
+    @cached_property
+    def session_start_utc_ns(self) -> int | None:
+        """UTC of the trace's time 0, in ns since 1970."""
+        return provenance.session_start_utc_ns(self._tables)
+
+    @cached_property
+    def process_names(self) -> dict[int, str]:
+        """Name of the program behind each globalPid."""
+        return provenance.process_names(self._tables)
+
+    @cached_property
+    def diagnostics(self) -> list[provenance.Diagnostic]:
+        """Messages of the profiler in file order."""
+        return provenance.diagnostics(self._tables)
+
+    # ---- GPU work
+
+    @cached_property
+    def graph_mode(self) -> str:
+        """How CUDA graphs were traced: "node", "graph", or "none" where no replay is in the trace."""
+        if gpu_work.GRAPH_TRACE in self._tables:
+            return "graph"
+        has_nodes = self.kernels["graph_node"].is_not_null().any() or self.copies["graph_node"].is_not_null().any()
+        return "node" if has_nodes else "none"
+
+    def read_work(self) -> None:
+        """Read from the file what `kernels`, `copies` and `graph_replays` are made of."""
+        _ = self.copies, self.graph_replays, self._tables.strings, self._kernel_rows
+
+    @cached_property
+    def _kernel_rows(self) -> pl.DataFrame:
+        return gpu_work.kernel_rows(self._tables, gpu_work.within(self._begin, self._end))
+
+    @cached_property
+    def kernels(self) -> pl.DataFrame:
+        """Every kernel: the columns of vocabulary.WORK, `name` being nsys' short name."""
+        rows = self._kernel_rows
+        self._forget("_kernel_rows")
+        return gpu_work.kernels(self._tables, rows, self._lone_process)
+
+    @cached_property
+    def copies(self) -> pl.DataFrame:
+        """Every memory copy and memory set: the columns of vocabulary.WORK."""
+        return gpu_work.copies(self._tables, gpu_work.within(self._begin, self._end), self._lone_process)
+
+    @cached_property
+    def graph_replays(self) -> pl.DataFrame:
+        """CUDA graph replays recorded as one block (graph-level tracing): the columns of vocabulary.WORK."""
+        return gpu_work.graph_replays(self._tables, gpu_work.within(self._begin, self._end), self._lone_process)
+
+    def _lone_process(self) -> int:
+        """The process of the CUDA calls if they are of one, else 0: GPU work that names no process may be its."""
+        processes = self.calls.callers["process"].unique()
+        return int(processes[0]) if len(processes) == 1 else 0
+
+    # ---- what the host did
+
+    @property
+    def launches(self) -> pl.DataFrame:
+        """CUDA API calls that give work to a GPU or wait for it: start, end, process, thread, correlation, name (a
+        category).
+
+        (process, correlation) names one call; what else nsys files under the same correlation (backtraces
+        of schema 2) is left out.
+        """
+        return self.calls.frame()
+
+    @cached_property
+    def calls(self) -> Calls:
+        """The same calls in fewer bytes."""
+        return read_calls(self._tables, self._end)
+
+    @cached_property
+    def synchronise_calls(self) -> pl.DataFrame:
+        """CUDA API calls in which the host waits for a GPU: the columns of `launches`."""
+        return self.calls.frame(pl.col("name").cast(pl.String).str.contains("Synchronize"))
+
+    @cached_property
+    def graph_nodes(self) -> pl.DataFrame:
+        """Creation of CUDA graph nodes: created, process, thread, node, original (the node it was cloned from)."""
+        return graph_nodes(self._tables)
+
+    @cached_property
+    def _nvtx(self) -> pl.DataFrame:
+        return nvtx.read_events(self._tables)
+
+    @cached_property
+    def ranges(self) -> pl.DataFrame:
+        """Closed NVTX ranges: start, end, process, thread, end_thread, domain (null: default), name, json, binary.
+
+        json: the payload in words, a category; binary: as bytes where there are no words. Null where there is none.
+        """
+        return nvtx.ranges_of(self._nvtx, self._tables)
+
+    @cached_property
+    def open_range_count(self) -> int:
+        """NVTX ranges that never ended within the capture."""
+        return nvtx.open_count(self._nvtx)
+
+    @cached_property
+    def payload_entries(self) -> pl.DataFrame:
+        """What NVTX payloads are made of: domain, schema, index, type, label, offset; processes are not told apart."""
+        return nvtx.payload_entries(self._tables)
+
+    # ---- the machine
+
+    @cached_property
+    def gpus(self) -> pl.DataFrame:
+        """GPUs of the host: gpu (nsys' own number), cuda_device (0 everywhere in old recordings), model, bus,
+        chip, memory_bandwidth (bytes/s), sms; the last three are null or 0 in old recordings.
+        """
+        return machine.gpus(self._tables)
+
+    @cached_property
+    def cuda_devices(self) -> pl.DataFrame:
+        """Which GPU a CUDA ordinal means in a process: pid, device, gpu."""
+        return machine.cuda_devices(self._tables)
+
+    @cached_property
+    def gpu_metrics(self) -> pl.DataFrame:
+        """Sampled counters that the export names: gpu (nsys' own number), metric, and the ids of its samples.
+
+        nsys does not keep metric ids from one version, or one GPU, to the next: a metric is known by its name.
+        """
+        return machine.gpu_metrics(self._tables)
+
+    @property
+    def gpu_metrics_rate(self) -> int | None:
+        """Samples a second of the GPU metrics, as the capture was asked for."""
+        return provenance.metrics_rate(self._capture_rows)
+
+    def gpu_metric_samples(self, wanted: pl.DataFrame, begin: int, end: int) -> pl.DataFrame:
+        """Samples of some rows of `gpu_metrics` with begin <= time < end: gpu, metric, time, value; by time."""
+        return machine.gpu_metric_samples(self._tables, wanted, begin, end)
+
+    # ---- memory
+
+    def release(self, *frames: str) -> None:
+        """Forget these frames; they are read again if asked for again."""
+        if "ranges" in self.__dict__:
+            _ = self.open_range_count
+            self._forget("_nvtx")
+        self._forget(*frames)
+
+    def _forget(self, *frames: str) -> None:
+        for name in frames:
+            self.__dict__.pop(name, None)
