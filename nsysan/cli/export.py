@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 import nsysan
-from nsysan.cli.inputs import analysed, expand
+from nsysan.cli.inputs import analysed, expand, redaction_if
 from nsysan.output import check_writable, write_bytes
 from nsysan.text import counted, plain
 
@@ -26,6 +26,7 @@ _PATH = click.Path(path_type=Path)
 )
 @click.option("--steps", metavar="PATTERN", help="Regular expression for the NVTX ranges that mark decode steps.")
 @click.option("--no-nvtx", is_flag=True, help="Find steps by graph replays or kernel period, leaving ranges aside.")
+@click.option("--redact", is_flag=True, help="Make the file of redacted copies (see `nsysan redact`), and search it.")
 @click.option("--force", is_flag=True, help="Replace FILE if it exists.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing; only errors.")
 def command(
@@ -34,6 +35,7 @@ def command(
     trace_steps: str | None,
     steps: str | None,
     no_nvtx: bool,
+    redact: bool,
     force: bool,
     quiet: bool,
 ) -> None:
@@ -49,8 +51,10 @@ def command(
       nsysan export --perfetto steps.json.gz trace.sqlite
       nsysan export --perfetto slow.json trace.sqlite --trace-steps 10:20
       nsysan export --perfetto run.json.gz run1_rank_*.sqlite --trace-steps 3,17
+      nsysan export --perfetto shared.json.gz trace.sqlite --redact
 
-    Exit codes: those of `nsysan report`; 11 where no such step is in the trace.
+    Exit codes: those of `nsysan report`; 11 where no such step is in the trace, 30 where a redacted file
+    would still tell something.
     """
     paths = expand(traces)
     for source in paths:
@@ -62,9 +66,12 @@ def command(
         wanted = None if trace_steps is None else parse_steps(trace_steps)
     except ValueError as error:
         raise click.UsageError(f"--trace-steps: {error}") from error
-    with analysed(paths, steps, use_nvtx=not no_nvtx, quiet=quiet, jobs=1) as run:
-        chosen = choose_steps(run, wanted)
-        text = to_perfetto(run, chosen, nsysan.__version__)
+    with redaction_if(redact) as redaction:
+        with analysed(paths, steps, use_nvtx=not no_nvtx, quiet=quiet, jobs=1, redaction=redaction) as run:
+            chosen = choose_steps(run, wanted)
+            text = to_perfetto(run, chosen, nsysan.__version__)
+        if redaction:
+            redaction.check({"the Perfetto file": text})
     write_bytes(output, packed(text) if output.suffix == ".gz" else text.encode("utf-8"), force=force)
     if not quiet:
         listed = ", ".join(map(str, chosen[:8])) + (f" and {len(chosen) - 8} more" if len(chosen) > 8 else "")

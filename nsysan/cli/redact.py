@@ -38,9 +38,9 @@ def command(trace: Path, output: Path, force: bool, quiet: bool) -> None:
 
     Exit codes: those of report, and 30 if the search finds anything.
     """
-    from nsysan.redact.file import check_is_file, redact_file
+    from nsysan.redact.file import redact_file
 
-    check_is_file(trace)
+
     with opened(trace, quiet=quiet) as source:
         done = redact_file(source.path, output, force=force)
     if done.changed:

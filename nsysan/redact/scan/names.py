@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from nsysan.redact.vocabulary import GENERIC, OURS, SETTINGS
+from nsysan.redact.common_words import GENERIC, OURS, SETTINGS
 from nsysan.trace.guard import Guard, read_only_uri
 
 _HOSTS = ("HOSTNAME", "HOST", "NODENAME", "COMPUTERNAME", "SLURMD_NODENAME", "EXPORT_HOST")
@@ -129,14 +129,23 @@ def _texts(connection: sqlite3.Connection) -> Iterator[tuple[str, str]]:
 
 
 def _texts_of_folder(folder: Path) -> Iterator[tuple[str, str]]:
-    import polars as pl
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
-    from nsysan.trace.columnar import ColumnarFolder
-
-    store = ColumnarFolder(folder)
-    for table, columns in store.tables.items():
-        texts = {name: pl.String() for name in columns if store.holds_text(table, name)}
-        for row in store.read(table, texts).iter_rows() if texts else ():
+    for file in sorted(folder.iterdir()):
+        if file.suffix == ".parquet":
+            table = pq.ParquetFile(file).read()
+        elif file.suffix == ".arrow":
+            content = file.read_bytes()
+            source = pa.BufferReader(content)
+            table = (pa.ipc.open_file if content.startswith(b"ARROW1") else pa.ipc.open_stream)(source).read_all()
+        else:
+            continue
+        kept = [field.name for field in table.schema if not pa.types.is_primitive(field.type)]
+        columns = [column.cast(pa.large_binary()) for column in table.select(kept).columns]
+        for column in columns:
+            column.validate(full=True)
+        for row in zip(*(column.to_pylist() for column in columns), strict=True):
             yield from _pairs(row)
 
 
