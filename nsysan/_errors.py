@@ -6,25 +6,33 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """Exit codes of the command line; 1 and 2 keep their usual meaning (bug, usage)."""
+    """Exit codes of the command line and what they mean; 0, 1 and 2 keep their usual meaning (done, bug, usage)."""
 
-    NO_SUCH_FILE = 3
-    NOT_SQLITE = 4
-    NOT_NSYS = 5
-    NEEDS_EXPORT = 6
-    DAMAGED = 7
-    NOTHING_TO_ANALYSE = 8
-    OUTPUT_EXISTS = 9
-    OUTPUT_UNWRITABLE = 10
-    NO_STEPS = 11
-    NOT_ONE_RUN = 12
-    NO_WORKERS = 13
-    NO_NSYS = 20
-    NO_REPORT = 21
-    RANGE_NEVER_OPENED = 22
-    EXPORT_FAILED = 23
-    NSYS_DIED = 24
-    NOT_CLEAN = 30
+    words: str
+
+    def __new__(cls, code: int, words: str = "") -> ExitCode:
+        member = int.__new__(cls, code)
+        member._value_ = code
+        member.words = words
+        return member
+
+    NO_SUCH_FILE = 3, "no such file"
+    NOT_SQLITE = 4, "not SQLite"
+    NOT_NSYS = 5, "not an export of nsys"
+    NEEDS_EXPORT = 6, "a recording without an nsys to export it"
+    DAMAGED = 7, "damaged or cut off"
+    NOTHING_TO_ANALYSE = 8, "no GPU work to analyse"
+    OUTPUT_EXISTS = 9, "output exists"
+    OUTPUT_UNWRITABLE = 10, "output not writable"
+    NO_STEPS = 11, "no such steps"
+    NOT_ONE_RUN = 12, "not traces of one run"
+    NO_WORKERS = 13, "no workers"
+    NO_NSYS = 20, "no nsys that runs"
+    NO_REPORT = 21, "no recording came back"
+    RANGE_NEVER_OPENED = 22, "the capture range never opened"
+    EXPORT_FAILED = 23, "export failed"
+    NSYS_DIED = 24, "nsys died"
+    NOT_CLEAN = 30, "a copy that would not be clean"
 
 
 class NsysanError(Exception):

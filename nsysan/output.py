@@ -17,10 +17,9 @@ def check_writable(path: Path, *, force: bool, source: Path | None = None) -> No
         raise NsysanError(f"{path}: is a device or pipe; name a file", ExitCode.OUTPUT_UNWRITABLE)
     if source is not None and path.exists() and source.exists() and path.samefile(source):
         raise NsysanError(f"{path}: is the trace itself; name another output with -o", ExitCode.OUTPUT_UNWRITABLE)
-    if path.exists() and not force:
-        raise NsysanError(
-            f"{path}: exists already; pass --force to replace it, or another name", ExitCode.OUTPUT_EXISTS
-        )
+    # A link that leads nowhere is a name that somebody gave, too.
+    if os.path.lexists(path) and not force:
+        raise _exists(path)
     folder = path.absolute().parent
     if not folder.is_dir():
         raise NsysanError(f"{path}: there is no folder {path.parent}; create it first", ExitCode.OUTPUT_UNWRITABLE)
@@ -34,7 +33,10 @@ def write_text(path: Path, text: str, *, force: bool) -> None:
 
 
 def write_bytes(path: Path, content: bytes, *, force: bool) -> None:
-    """Write the file in one step: under its name there is the old content or all of the new."""
+    """Write the file in one step: under its name there is the old content or all of the new.
+
+    Of several that write one new file at once, without `force`, one does; the others' NsysanError says that it exists.
+    """
     check_writable(path, force=force)
     # Named here and not by tempfile: an interrupt between its making and its naming would leave it behind.
     temporary = path.absolute().with_name(f".nsysan-{secrets.token_hex(8)}")
@@ -43,9 +45,38 @@ def write_bytes(path: Path, content: bytes, *, force: bool) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+        put(temporary, path, force=force)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):
             raise NsysanError(f"{path}: cannot be written: {error.strerror}", ExitCode.OUTPUT_UNWRITABLE) from error
         raise
+
+
+def put(made: Path, path: Path, *, force: bool) -> None:
+    """Give a finished file of the same file system its name; NsysanError where that is taken, unless `force`."""
+    try:
+        if force:
+            made.replace(path)
+        else:
+            os.link(made, path)
+            made.unlink()
+    except FileExistsError:
+        raise _exists(path) from None
+    except OSError:
+        if force:
+            raise
+        _put_without_links(made, path)
+
+
+def _put_without_links(made: Path, path: Path) -> None:
+    """The same on a file system that has no hard links: the name is an empty file's for a moment."""
+    try:
+        path.touch(exist_ok=False)
+    except FileExistsError:
+        raise _exists(path) from None
+    made.replace(path)
+
+
+def _exists(path: Path) -> NsysanError:
+    return NsysanError(f"{path}: exists already; pass --force to replace it, or another name", ExitCode.OUTPUT_EXISTS)

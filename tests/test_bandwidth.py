@@ -13,7 +13,8 @@ from nsysan.diagnosis.collectives import counted_steps
 from nsysan.metrics.bandwidth import Speed, peak_share, speed, total_bytes
 from nsysan.page import charts
 from nsysan.page.html import to_html
-from nsysan.report.build import Report, build_report
+from nsysan.report.build import build_report
+from nsysan.report.report import Report
 from nsysan.report.terminal import to_text
 from nsysan.run.run import Run
 from tests.clitools import paper_trace, run_cli

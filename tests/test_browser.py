@@ -17,7 +17,8 @@ from plotly.offline import get_plotlyjs
 import nsysan
 from nsysan.page.html import to_html
 from nsysan.page.palette import COLOURS, COUNTER_COLOURS
-from nsysan.report.build import Report, build_report
+from nsysan.report.build import build_report
+from nsysan.report.report import Report
 from tests.browser import Opened, launched, opened
 from tests.clitools import graph_level_trace, paper_trace
 from tests.test_html import attacked

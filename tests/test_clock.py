@@ -14,7 +14,8 @@ import polars as pl
 import pytest
 
 import nsysan
-from nsysan.report.build import Report, build_report
+from nsysan.report.build import build_report
+from nsysan.report.report import Report
 from nsysan.run.run import Run
 from tests.clitools import run_cli
 from tests.tracebuilder import ALLREDUCE_KERNEL, TraceBuilder, decode_loop

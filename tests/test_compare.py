@@ -22,12 +22,14 @@ from hypothesis import strategies as st
 import nsysan
 from nsysan import ExitCode
 from nsysan.compare import comparison as compare_module
+from nsysan.compare.as_markdown import to_markdown
 from nsysan.compare.as_page import to_html
-from nsysan.compare.as_text import to_markdown, to_text
-from nsysan.compare.compared_run import ComparedRun, compared_run
-from nsysan.compare.comparison import CHANGED, FEW, INCOMPARABLE, NOISE, Comparison, Figure, compare
+from nsysan.compare.as_text import to_text
+from nsysan.compare.changes import compare
+from nsysan.compare.compared_run import compared_run
+from nsysan.compare.comparison import CHANGED, FEW, INCOMPARABLE, NOISE, ComparedRun, Comparison, Figure
 from nsysan.compare.families import match_families
-from nsysan.compare.scaling import lost_sentence, replicas_sentence, widening_sentence
+from nsysan.compare.scaling_sentences import lost_sentence, replicas_sentence, widening_sentence
 from nsysan.compare.significance import holm, mann_whitney
 from nsysan.run.run import Run
 from tests.clitools import graph_level_trace, run_cli

@@ -14,9 +14,11 @@ import nsysan
 from nsysan.columns.intervals import atoms
 from nsysan.metrics.counters import MIN_SAMPLES, Counter, SampleStats
 from nsysan.page.html import to_html
-from nsysan.report.build import Report, build_report
+from nsysan.report.build import build_report
+from nsysan.report.counter_lanes import MAX_POINTS, counter_lanes
+from nsysan.report.report import Report
 from nsysan.report.terminal import to_text
-from nsysan.report.timeline import MAX_POINTS, Timeline, counter_lanes
+from nsysan.report.timeline import Timeline
 from nsysan.run.run import Run
 from nsysan.run.samples import METRICS, known_metrics, load_samples
 from nsysan.trace.sqlite import SqliteFile

@@ -9,7 +9,8 @@ import pytest
 
 import nsysan
 from nsysan.diagnosis.collectives import size_series
-from nsysan.report.build import Report, build_report
+from nsysan.report.build import build_report
+from nsysan.report.report import Report
 from nsysan.report.terminal import to_text
 from nsysan.run.run import Run
 from tests.documents import document_of

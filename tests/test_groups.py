@@ -11,7 +11,8 @@ import pytest
 
 import nsysan
 from nsysan.metrics.skew import caused_by_step
-from nsysan.report.build import Report, build_report
+from nsysan.report.build import build_report
+from nsysan.report.report import Report
 from tests.tracebuilder import TraceBuilder, decode_loop
 
 #: The second replica runs so much later than the first, in ns: pairing the two would make the first wait.

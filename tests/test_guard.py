@@ -245,3 +245,55 @@ def test_a_long_text_leaves_the_others_as_they_are(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(sqlite, "BULK_ROWS", 0)
     found = SqliteFile(path).read("t", {"a": I64, "b": TEXT, "c": TEXT})
     assert found.rows() == [(1, "z", "x"), (2, "long" * 5_000, None), (3, "a", "y")]
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        "RowID",
+        "rowid, _rowid_",
+        "rowid, _ROWID_, oid",
+        "oid",
+        "rowid INTEGER PRIMARY KEY",
+        "rowid PRIMARY KEY",
+        "rowid INTEGER PRIMARY KEY, _rowid_, oid",
+        "rowid AS (a * 0)",
+        "rowid AS (a), _rowid_ AS (a), oid AS (a)",
+    ],
+)
+@pytest.mark.parametrize("kind", ["", "WITHOUT ROWID"])
+@pytest.mark.parametrize("parts", [1, 4])
+def test_columns_named_like_the_row_id_lose_no_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, columns: str, kind: str, parts: int
+) -> None:
+    has_key = "PRIMARY KEY" in columns
+    key = ", PRIMARY KEY (a)" if kind and not has_key else ""
+    path = changed(tmp_path / "t.sqlite", f"CREATE TABLE t (a INTEGER, b TEXT, {columns}{key}) {kind}")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        plain = [name.split()[0] for name in columns.split(", ") if " AS " not in name]
+        # Null, a text, a number beyond the others: what the ids of rows cannot be.
+        strange = (None, "x", 10**12)
+        for n in range(1, 101):
+            odd = [n if has_key and i == 0 else strange[n % 3] for i in range(len(plain))]
+            names = ", ".join(["a", "b", *plain])
+            connection.execute(
+                f"INSERT INTO t ({names}) VALUES ({', '.join('?' * (2 + len(odd)))})", (n, f"v{n}", *odd)
+            )
+    expected = [(n, f"v{n}") for n in range(1, 101)]
+    monkeypatch.setattr(sqlite, "BULK_ROWS", 0)
+    monkeypatch.setattr(bulk, "parts", lambda: parts)
+    found = SqliteFile(path).read("t", {"a": I64, "b": TEXT})
+    assert found.rows() == expected
+    assert SqliteFile(path).read("t", {"a": I64}, [Where("a", at_least=91)])["a"].to_list() == list(range(91, 101))
+
+
+def test_a_trace_with_columns_named_like_the_row_id_gives_the_same_ledger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trace = paper_trace(tmp_path / "t.sqlite")
+    monkeypatch.setattr(sqlite, "BULK_ROWS", 0)
+    expected = nsysan.analyze(nsysan.open_trace(trace)).ledger
+    changed(
+        trace, f"ALTER TABLE {KERNELS} ADD COLUMN rowid", f"UPDATE {KERNELS} SET rowid = 'mine' WHERE start % 3 = 0"
+    )
+    assert nsysan.analyze(nsysan.open_trace(trace)).ledger.equals(expected)

@@ -26,7 +26,8 @@ from nsysan.page.glossary import linked
 from nsysan.page.html import to_html
 from nsysan.page.lanes import decimation_note
 from nsysan.page.verdict_section import numbers
-from nsysan.report.build import Report, build_report
+from nsysan.report.build import build_report
+from nsysan.report.report import Report
 from nsysan.report.terminal import to_text
 from nsysan.report.timeline import Timeline, decimated, fair_limit
 from nsysan.run.run import Run
@@ -477,7 +478,7 @@ def test_decimation_keeps_what_is_long_and_of_the_rest_the_longest() -> None:
 
 
 def test_a_big_run_is_decimated_to_the_pages_room(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("nsysan.report.timeline.MAX_SLICES", 60)
+    monkeypatch.setattr("nsysan.report.slices.MAX_SLICES", 60)
     report = trace_of(paper_trace(tmp_path / "t.sqlite"))
     assert [timeline.role for timeline in report.timelines] != []
     assert all(timeline.role for timeline in report.timelines)

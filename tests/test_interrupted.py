@@ -12,7 +12,7 @@ import pytest
 from tests.clitools import paper_trace
 
 _MOMENTS = 60
-#: Replaces file argv[3], and is sent signal argv[1] before the line that comes argv[2]-th in the writer.
+#: Writes file argv[3], and is sent signal argv[1] before the line that comes argv[2]-th in the writer.
 _AT_A_LINE = """
 import os, signal, sys
 from pathlib import Path
@@ -30,25 +30,27 @@ def call(frame, event, argument):
     return line if frame.f_code.co_filename == output.__file__ else None
 sys.settrace(call)
 try:
-    output.write_bytes(path, b"new" * 1_000_000, force=True)
+    output.write_bytes(path, b"new" * 1_000_000, force=path.exists())
 except KeyboardInterrupt:
     sys.settrace(None)
     sys.exit(130)
 sys.settrace(None)
 """
-#: The whole command line, sent signal argv[1] when it is about to rename for the argv[2]-th time.
+#: The whole command line, sent signal argv[1] when it is about to name a finished file for the argv[2]-th time.
 _AT_A_RENAME = """
 import os, signal, sys
 from nsysan.cli import main
 which, moment = signal.Signals(int(sys.argv[1])), int(sys.argv[2])
-rename, renames = os.replace, 0
-def replace(*arguments, **options):
-    global renames
-    renames += 1
-    if renames == moment:
-        os.kill(os.getpid(), which)
-    return rename(*arguments, **options)
-os.replace = os.rename = replace
+renames = 0
+def counted(rename):
+    def replace(*arguments, **options):
+        global renames
+        renames += 1
+        if renames == moment:
+            os.kill(os.getpid(), which)
+        return rename(*arguments, **options)
+    return replace
+os.replace, os.rename, os.link = map(counted, (os.replace, os.rename, os.link))
 sys.argv[1:] = sys.argv[3:]
 main()
 """
@@ -68,14 +70,17 @@ def child(code: str, folder: Path, *arguments: object) -> subprocess.CompletedPr
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
 
 
-def at_every_line(folder: Path, which: signal.Signals) -> list[tuple[int, bytes | None, list[str]]]:
+def at_every_line(
+    folder: Path, which: signal.Signals, old: bytes | None = b"old"
+) -> list[tuple[int, bytes | None, list[str]]]:
     """Exit code, content under the name, and other files left, for an end before each line of the writer."""
     found = []
     for moment in range(1, _MOMENTS):
         for file in folder.iterdir():
             file.unlink()
         target = folder / "report.html"
-        target.write_bytes(b"old")
+        if old is not None:
+            target.write_bytes(old)
         done = child(_AT_A_LINE, folder, int(which), moment, target)
         rest = [file.name for file in folder.iterdir() if file != target]
         found.append((done.returncode, target.read_bytes() if target.exists() else None, rest))
@@ -84,26 +89,28 @@ def at_every_line(folder: Path, which: signal.Signals) -> list[tuple[int, bytes 
     raise AssertionError("the writer has more lines than moments were tried")
 
 
-def test_killed_before_any_line_of_the_writer_leaves_old_or_new(tmp_path: Path) -> None:
-    found = at_every_line(tmp_path, signal.SIGKILL)
+@pytest.mark.parametrize("old", [b"old", None])
+def test_killed_before_any_line_of_the_writer_leaves_old_or_new(tmp_path: Path, old: bytes | None) -> None:
+    found = at_every_line(tmp_path, signal.SIGKILL, old)
     assert len(found) > 15
     assert found[-1] == (0, b"new" * 1_000_000, [])
     assert {code for code, _, _ in found[:-1]} == {-signal.SIGKILL}
     contents = [content for _, content, _ in found]
-    assert set(contents) == {b"old", b"new" * 1_000_000}
+    assert set(contents) == {old, b"new" * 1_000_000}
     # Old up to the moment of the rename, new from then on.
     first_new = contents.index(b"new" * 1_000_000)
-    assert set(contents[:first_new]) == {b"old"}
+    assert set(contents[:first_new]) == {old}
     assert set(contents[first_new:]) == {b"new" * 1_000_000}
     # What a kill leaves behind is hidden and named after its maker.
     assert all(name.startswith(".nsysan-") for _, _, rest in found for name in rest)
 
 
-def test_interrupted_before_any_line_of_the_writer_leaves_no_litter(tmp_path: Path) -> None:
-    found = at_every_line(tmp_path, signal.SIGINT)
+@pytest.mark.parametrize("old", [b"old", None])
+def test_interrupted_before_any_line_of_the_writer_leaves_no_litter(tmp_path: Path, old: bytes | None) -> None:
+    found = at_every_line(tmp_path, signal.SIGINT, old)
     assert len(found) > 15
     assert {code for code, _, _ in found[:-1]} == {130}
-    assert {content for _, content, _ in found} == {b"old", b"new" * 1_000_000}
+    assert {content for _, content, _ in found} == {old, b"new" * 1_000_000}
     assert all(rest == [] for _, _, rest in found)
 
 

@@ -9,7 +9,8 @@ import polars as pl
 import pytest
 
 from nsysan.model.classes import COLLECTIVE
-from nsysan.report.build import Report, build_report
+from nsysan.report.build import build_report
+from nsysan.report.report import Report
 from nsysan.report.terminal import to_text
 from nsysan.run.run import Run
 from tests.conftest import REAL_TRACES

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import nsysan
-from nsysan.diagnosis.quality import OK
+from nsysan.diagnosis.evidence import OK
 from nsysan.report.build import build_report
 from nsysan.report.terminal import to_text
 from nsysan.text import counted, numbered

@@ -14,7 +14,7 @@ import nsysan
 from nsysan.diagnosis.verdict import THRESHOLDS, Verdict, judge
 from nsysan.metrics.whatif import WhatIf
 from nsysan.report.build import build_report
-from nsysan.report.terminal import late_sentence
+from nsysan.report.sentences import late_sentence
 from tests.clitools import graph_level_trace
 from tests.documents import document_of
 from tests.frames import lockstep_run

@@ -2,42 +2,33 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from importlib import import_module
 
 import click
 
 from nsysan import NsysanError, __version__
+from nsysan.cli import streams
+from nsysan.cli.exits import all_codes
 from nsysan.text import plain
 
+#: Each command, which is the module of its name, with its help in one line: known without importing it.
 _COMMANDS = {
-    "doctor": "nsysan.cli.doctor",
-    "capture": "nsysan.cli.capture",
-    "info": "nsysan.cli.info",
-    "report": "nsysan.cli.report",
-    "export": "nsysan.cli.export",
-    "compare": "nsysan.cli.compare",
-    "check": "nsysan.cli.check",
-    "history": "nsysan.cli.history",
-    "redact": "nsysan.cli.redact",
-}
-_SUMMARIES = {
     "doctor": "Check this machine before a capture.",
     "capture": "Run a workload under nsys, export the trace, check it.",
-    "report": "Account for every nanosecond of every decode step of a trace.",
-    "export": "Write steps of a trace for ui.perfetto.dev and trace_processor.",
+    "info": "Show what is in a trace, before any analysis.",
+    "report": "Account for every nanosecond of every decode step.",
+    "export": "Write decode steps for ui.perfetto.dev and trace_processor.",
+    "compare": "Tell what differs between runs from noise.",
     "check": "Hold a run against limits, for CI.",
     "history": "Keep runs in a database, and show how they develop.",
     "redact": "Write a copy of a trace that can be given away.",
-    "compare": "Tell what differs between runs, and what more GPUs bought, from noise.",
-    "info": "Show what is in a trace: versions, ranks, ranges, collectives, warnings.",
 }
 _MAX_ERROR = 8_000  # room for any path
 
 
 class _Commands(click.Group):
-    """Commands by name, imported on use; their one-line help is known without importing them."""
+    """Commands by name, imported on use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         del ctx
@@ -47,12 +38,17 @@ class _Commands(click.Group):
         del ctx
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = import_module(_COMMANDS[cmd_name]).command
+        command: click.Command = import_module(f"{__name__}.{cmd_name}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, _SUMMARIES[name]) for name in self.list_commands(ctx)])
+            formatter.write_dl([(name, _COMMANDS[name]) for name in self.list_commands(ctx)])
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        del ctx
+        with formatter.section("Exit codes"):
+            formatter.write_dl(list(all_codes()))
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -64,14 +60,16 @@ def cli() -> None:
 
     \b
     Examples:
-      nsysan doctor
-      nsysan capture -- python decode.py --tp 8
-      nsysan report trace.sqlite
+      nsysan doctor                               # is this machine ready?
+      nsysan capture -- python decode.py --tp 8   # trace.sqlite, checked
+      nsysan report trace.sqlite                  # a summary, and trace.html
+      nsysan report --help                        # a command's own help
     """
 
 
 def main() -> None:
     """Entry point: the only place where errors become text and exit codes."""
+    streams.attach()
     try:
         cli(standalone_mode=False)
     except NsysanError as error:
@@ -84,7 +82,7 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        # The reader of our output has gone; Python would complain once more while closing stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except streams.ReaderGone:
         sys.exit(141)
+    finally:
+        streams.detach()

@@ -16,52 +16,97 @@ from nsysan.capture.command import Request, expand_output, expected_ranks, launc
 from nsysan.capture.nsys import export_command, require_nsys
 from nsysan.capture.postflight import FAIL, OK
 from nsysan.capture.session import Result, Session
+from nsysan.cli.exits import OUTPUT, exit_codes
+from nsysan.cli.options import NSYS
 
 
-@click.command("capture", context_settings={"allow_interspersed_args": False})
+@click.command(
+    "capture",
+    context_settings={"allow_interspersed_args": False},
+    epilog=exit_codes(
+        *OUTPUT,
+        ExitCode.NO_NSYS,
+        ExitCode.NO_REPORT,
+        ExitCode.RANGE_NEVER_OPENED,
+        ExitCode.EXPORT_FAILED,
+        ExitCode.NSYS_DIED,
+        before="the workload's own",
+        after="; 129, 130 and 143 after a signal",
+    ),
+)
 @click.option(
-    "-o", "--output", default="trace", show_default=True, help="Name of the trace; %q{ENV} %h %p %n as in nsys."
+    "-o",
+    "--output",
+    default="trace",
+    show_default=True,
+    metavar="NAME",
+    help="Name of the trace; %q{ENV}, %h, %p and %n as in nsys.",
 )
 @click.option("-f", "--force-overwrite", is_flag=True, help="Replace a trace of that name.")
-@click.option("--nsys", metavar="PATH", help="The nsys to use. Otherwise NSYSAN_NSYS, PATH, the usual folders.")
+@click.option("--nsys", metavar="PATH", help=NSYS)
 @click.option(
-    "-c", "--capture-range", type=click.Choice(("cudaProfilerApi", "nvtx")), help="Collect only in this range."
+    "-c",
+    "--capture-range",
+    type=click.Choice(("cudaProfilerApi", "nvtx")),
+    help="Collect only between cudaProfilerStart and Stop, or in the NVTX range of -p.  [default: the whole command]",
 )
-@click.option("--capture-range-end", metavar="HOW", help="What nsys does at its end.  [default: stop]")
-@click.option("-p", "--nvtx-capture", metavar="RANGE@DOMAIN", help="The NVTX range for -c nvtx; any domain: RANGE@*.")
-@click.option("-y", "--delay", type=click.IntRange(0), metavar="SECONDS", help="Start collecting after that long.")
-@click.option("-d", "--duration", type=click.IntRange(1), metavar="SECONDS", help="Stop collecting after that long.")
+@click.option(
+    "--capture-range-end",
+    metavar="HOW",
+    help="What nsys does at its end, in nsys' words; with stop the workload runs on.  [default: stop]",
+)
+@click.option(
+    "-p",
+    "--nvtx-capture",
+    metavar="RANGE@DOMAIN",
+    help="The NVTX range to collect in; any domain: RANGE@*. Plain (unregistered) strings are found too.",
+)
+@click.option(
+    "-y",
+    "--delay",
+    type=click.IntRange(0),
+    metavar="SECONDS",
+    help="Start collecting after that long.  [default: at once]",
+)
+@click.option(
+    "-d",
+    "--duration",
+    type=click.IntRange(1),
+    metavar="SECONDS",
+    help="Stop collecting after that long.  [default: when the command ends]",
+)
 @click.option(
     "--kill-after",
     type=click.FloatRange(0),
     default=30.0,
-    show_default=True,
     metavar="SECONDS",
-    help="Kill a workload that runs on so long after it was told to end.",
+    help="Kill a workload that runs on so long after it was told to end.  [default: 30]",
 )
 @click.option(
     "--gpu-metrics",
     is_flag=False,
     flag_value="all",
-    metavar="DEVICES",
-    help="Sample GPU counters (NVLink, PCIe, DRAM, SMs), of all GPUs or of these.",
+    metavar="[DEVICES]",
+    help="Sample GPU counters (NVLink, PCIe, DRAM, SMs), of all GPUs or of these.  [default: none]",
 )
-@click.option("--gpu-metrics-frequency", type=int, metavar="HZ", help="Samples a second.")
+@click.option("--gpu-metrics-frequency", type=int, metavar="HZ", help="Samples a second.  [default: nsys' own]")
 @click.option(
     "--cuda-graph-trace",
     type=click.Choice(("node", "graph")),
     default="node",
-    show_default=True,
-    help="Kernels inside CUDA graphs, or replays as blocks.",
+    help="Kernels inside CUDA graphs; or replays as blocks, which hides what is inside.  [default: node]",
 )
-@click.option(
-    "--nsys-arg", "nsys_args", multiple=True, metavar="ARG", help="Passed to nsys profile as it is; repeatable."
-)
+@click.option("--nsys-arg", "nsys_args", multiple=True, metavar="ARG", help="Given to nsys profile as is; repeatable.")
 @click.option(
     "-e", "--env", "environment", multiple=True, metavar="NAME=VALUE", help="Set for the workload; repeatable."
 )
-@click.option("--tp", type=click.IntRange(1), help="Ranks that the trace should show.  [default: from the command]")
-@click.option("--report", is_flag=True, help="Write the HTML report too.")
+@click.option(
+    "--tp",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Ranks that the trace should show.  [default: from the command, or WORLD_SIZE]",
+)
+@click.option("--report", is_flag=True, help="Write the HTML page too.")
 @click.option("--dry-run", is_flag=True, help="Print the commands and run nothing.")
 @click.option("-q", "--quiet", is_flag=True, help="Only errors and checks that failed.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
@@ -88,9 +133,16 @@ def command(
 ) -> None:
     """Run COMMAND under nsys, export the trace, check it.
 
-    Traces CUDA, NVTX and NCCL with kernels inside CUDA graphs visible, writes OUTPUT.nsys-rep and
-    OUTPUT.sqlite, and says whether everything that a report needs is in there. One trace holds all ranks that
-    COMMAND starts; inside torchrun, srun or mpirun each rank writes its own, OUTPUT_rank_<r>.
+    Asks the nsys it finds what it can do, and traces what a report needs: CUDA, NVTX and NCCL, kernels inside CUDA
+    graphs, forked workers, message sizes. Writes NAME.nsys-rep, NAME.sqlite and, from nvidia-smi, the links between
+    the GPUs in NAME.topology.txt. Then it checks the trace, a line each with the remedy: ranks seen, equal collectives,
+    graphs, sizes, steps, lost events, clocks, the profiler's own weight. It needs click and no other library.
+
+    One trace holds all ranks that COMMAND starts. Inside a launcher (torchrun --no-python, srun, mpirun) each rank
+    writes its own, NAME_rank_<r>; give `nsysan report` all of them.
+
+    Keep windows short: 20 to 200 steps say all there is to say. A window that opens after the CUDA graphs were built
+    (-c, -p, -y) lacks the sizes of the messages in them, and nothing else.
 
     Ctrl-C ends the workload and keeps the trace; a second one ends everything.
 
@@ -99,11 +151,9 @@ def command(
       nsysan capture -- python decode.py --tp 8
       nsysan capture -o run1 --report -- torchrun --nproc-per-node=4 decode.py
       nsysan capture -c cudaProfilerApi -- python decode.py
-      nsysan capture -y 60 -d 5 -- vllm serve MODEL -tp 8
+      nsysan capture -p 'decode@*' --gpu-metrics -- python decode.py
+      nsysan capture -y 120 -d 5 -- vllm serve MODEL -tp 8
       srun nsysan capture -o run1 -- python decode.py
-
-    Exit codes: the workload's own; or 9 output exists, 10 output not writable, 20 no nsys, 21 no report came
-    back, 22 the capture range never opened, 23 export failed, 24 nsys died; 129, 130 and 143 after a signal.
     """
     if nvtx_capture is not None and capture_range is None:
         capture_range = "nvtx"

@@ -10,43 +10,63 @@ import click
 from nsysan.check.judge import check, exit_code
 from nsysan.check.rules import parse_rule
 from nsysan.cli.documents import document_of, read_document
+from nsysan.cli.exits import RUN, exit_codes
 from nsysan.text import plain
 
 
-@click.command("check")
+@click.command(
+    "check",
+    epilog=exit_codes(
+        *RUN,
+        before="0 all rules pass, 1 one fails, 2 none fails but one cannot be told (a figure that the run or the "
+        "baseline does not have, or no baseline) or is not a rule",
+    ),
+)
 @click.argument("traces", nargs=-1, required=True, metavar="TRACE...")
-@click.option("--fail-on", "rules", multiple=True, required=True, metavar="RULE", help="When to fail; repeatable.")
 @click.option(
-    "--baseline", type=click.Path(path_type=Path), help="Report JSON that changes (+15%, -5%) are measured against."
+    "--fail-on", "rules", multiple=True, required=True, metavar="RULE", help="When to fail; repeatable, quote it."
+)
+@click.option(
+    "--baseline",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="JSON of a report that changes (+15%, -5%) are measured against.  [default: none]",
 )
 @click.option("-q", "--quiet", is_flag=True, help="Only rules that do not pass.")
 def command(traces: tuple[str, ...], rules: tuple[str, ...], baseline: Path | None, quiet: bool) -> None:
     """Hold a run against limits, for CI.
 
-    TRACE is a trace, or the JSON that `nsysan report --json` wrote of one. A RULE says when to fail:
+    One line a rule: pass, fail or cannot tell, with the numbers. TRACE is a trace (or the traces of a run), or the
+    JSON that `nsysan report --json` wrote of one, which is the way for a trace that needs --steps or --model.
+
+    A RULE says when to fail; it compares with >, >=, < or <=:
 
     \b
-      period>2.0ms        a duration: period, compute, wait, wire, fused, comm_unsplit, copy, idle,
-                          comm, overlap (median over the ranks of a rank's median step); wire_ or
-                          wait_ with p50, p95, p99, max (per call of the hottest collective);
-                          caused (what the late rank costs)
+      period>2.0ms
+          a duration in ns, us, ms or s. period, compute, wait, wire, fused,
+          comm_unsplit, copy, idle, comm, overlap: median over the ranks of a
+          rank's median step; wire_p50, wire_p95, wire_p99, wire_max and the same
+          of wait_: calls of the hottest collective; caused: what the late rank
+          costs
+      wait_share>20%
+          compute to overlap, or caused, in per cent of the period
+      tokens<500
+          steps a second, which is tokens a second of one sequence
+      wire_p50>+15%
+          any of these against the baseline, in per cent of change
       all_reduce.wire_p50>12us, all_reduce[8192].wire_p50>12us
-                          wire_ or wait_ of the hottest call of a kind, or of a kind and size in bytes
-      wait_share>20%      any ledger line, or caused, in per cent of the period
-      tokens<500          steps a second, which is tokens a second of one sequence
-      wire_p50>+15%       a change against the baseline, of any of these; of a collective against the
-                          same one there: kind, bytes, ranks, and kernel or library
-      straggler           a rank that the others wait for
+          wire_ or wait_ of the hottest call of a kind, or of a kind and a size
+          in bytes, in place of the hottest of all. It is held against the same
+          one of the baseline: kind, bytes, ranks, and kernel or library
+      straggler
+          a rank is late
 
     \b
     Examples:
       nsysan check trace.sqlite --fail-on 'period>2.0ms' --fail-on straggler
       nsysan report main.sqlite --json base.json
       nsysan check trace.sqlite --fail-on 'wire_p50>+15%' --baseline base.json
-      nsysan check trace.sqlite --fail-on 'all_reduce[8192].wire_p50>+15%' --baseline base.json
-
-    Exit codes: 0 all rules pass, 1 one fails, 2 none fails but one cannot be told (a figure that the run or
-    the baseline does not have, no baseline) or a rule is not one; from 3 on as for report.
+      nsysan check trace.sqlite --fail-on 'wait_share>20%' --fail-on 'tokens<500'
     """
     try:
         parsed = [parse_rule(rule) for rule in rules]

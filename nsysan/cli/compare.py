@@ -7,7 +7,10 @@ from pathlib import Path
 import click
 
 import nsysan
+from nsysan._errors import ExitCode
+from nsysan.cli.exits import OUTPUT, RUN, exit_codes
 from nsysan.cli.inputs import analysed, expand, spread
+from nsysan.cli.options import NO_NVTX, STEPS
 from nsysan.cli.outputs import alike, outputs_of, written
 from nsysan.output import write_text
 
@@ -15,24 +18,35 @@ _PATH = click.Path(path_type=Path)
 _MOST = 26
 
 
-@click.command("compare")
+@click.command("compare", epilog=exit_codes(*RUN, *OUTPUT, ExitCode.NO_STEPS))
 @click.argument("sides", nargs=-1, required=True, metavar="A B [C...]")
-@click.option("-o", "--output", type=_PATH, help="HTML file to write.")
-@click.option("--json", "json_output", type=_PATH, help="JSON file to write; - for standard output.")
-@click.option("--markdown", type=_PATH, help="Markdown file to write; - for standard output.")
+@click.option(
+    "-o",
+    "--output",
+    type=_PATH,
+    metavar="FILE",
+    help="HTML page to write: ledgers side by side, spread of the periods, wire by collective.  [default: none]",
+)
+@click.option("--json", "json_output", type=_PATH, metavar="FILE", help="JSON to write; - for standard output.")
+@click.option(
+    "--markdown",
+    type=_PATH,
+    metavar="FILE",
+    help="Markdown table for GitHub and GitLab to write; - for standard output.",
+)
 @click.option(
     "--batch",
     "batches",
     type=click.IntRange(1),
     multiple=True,
     metavar="N",
-    help="Sequences that decode together, for tokens/s; repeat it to give each side its own.  [default: 1]",
+    help="Sequences that decode together, for tokens/s; give it once for all sides, or once for each.  [default: 1]",
 )
-@click.option("--steps", metavar="PATTERN", help="Regular expression for the NVTX ranges that mark decode steps.")
-@click.option("--no-nvtx", is_flag=True, help="Find steps by graph replays or kernel period, leaving ranges aside.")
+@click.option("--steps", metavar="PATTERN", help=STEPS)
+@click.option("--no-nvtx", is_flag=True, help=NO_NVTX)
 @spread
-@click.option("--force", is_flag=True, help="Replace output files that exist.")
-@click.option("-q", "--quiet", is_flag=True, help="No text; only errors.")
+@click.option("--force", is_flag=True, help="Replace files that exist.")
+@click.option("-q", "--quiet", is_flag=True, help="No text, only errors.")
 def command(
     sides: tuple[str, ...],
     output: Path | None,
@@ -48,10 +62,14 @@ def command(
 ) -> None:
     """Compare decode steps of two runs or more, each against the first.
 
-    A, B and so on are traces; a folder, or a quoted glob, is one side made of the reports of one run. Says which
+    A, B and so on are traces; a folder, or a quoted glob, is one side made of the traces of one run. Says which
     differences are beyond the noise of the steps, whether the collectives ran over another link, and for runs
     over different numbers of ranks what the additional GPUs bought, what they cost, and whether replicas would
-    serve more.
+    serve more. A side without a steady decode step is refused (exit code 8).
+
+    A figure is changed, small or noise. Changed needs p < 0.01 by the spread over the steps, and 1 % of the period,
+    or 3 % of the figure and 0.75 % of the period; small is beyond chance, but no more than two captures of one
+    workload may differ by; below 8 steady steps nothing is told from noise.
 
     \b
     Examples:
@@ -59,8 +77,7 @@ def command(
       nsysan compare tp1.sqlite tp2.sqlite tp4.sqlite -o scaling.html
       nsysan compare nccl.sqlite symm.sqlite --markdown - >> ticket.md
       nsysan compare a.sqlite b.sqlite --batch 1 --batch 32 --json -
-
-    Exit codes: those of `nsysan report`; 8 where one side has no steady decode step.
+      nsysan compare run1/ 'run2_rank_*.sqlite'
     """
     if not 2 <= len(sides) <= _MOST:
         raise click.UsageError(f"compare takes 2 to {_MOST} traces, not {len(sides)}")
@@ -69,11 +86,12 @@ def command(
     named = {"-o": output, "--json": json_output, "--markdown": markdown}
     paths = [expand((name,)) for name in sides]
     files, to_stdout = outputs_of(named, (path for side in paths for path in side), force=force)
-    if alike(files):
-        raise click.UsageError(f"{' and '.join(files)} name one file")
+    if twice := alike(files):
+        raise click.UsageError(f"{' and '.join(twice)} name one file")
 
-    from nsysan.compare.compared_run import ComparedRun, compared_run, letters
-    from nsysan.compare.comparison import compare
+    from nsysan.compare.changes import compare
+    from nsysan.compare.compared_run import compared_run, letters
+    from nsysan.compare.comparison import ComparedRun
 
     each = batches if len(batches) == len(sides) else (batches or (1,)) * len(sides)
     built: list[ComparedRun] = []
@@ -83,7 +101,8 @@ def command(
     comparison = compare(built, nsysan.__version__)
 
     from nsysan.compare.as_json import to_json
-    from nsysan.compare.as_text import to_markdown, to_text
+    from nsysan.compare.as_markdown import to_markdown
+    from nsysan.compare.as_text import to_text
 
     texts = {"--json": to_json, "--markdown": to_markdown}
     if output is not None:

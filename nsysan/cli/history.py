@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
+from nsysan.cli.exits import OUTPUT, RUN, exit_codes
 from nsysan.output import check_writable, write_text
 from nsysan.text import plain, table
 
@@ -19,9 +20,8 @@ _DEFAULT = Path("nsysan-history.db")
 
 
 def _db_option(function: _Command) -> _Command:
-    option = click.option(
-        "--db", type=click.Path(path_type=Path, dir_okay=False), default=_DEFAULT, show_default=True, help="Database."
-    )
+    path = click.Path(path_type=Path, dir_okay=False)
+    option = click.option("--db", type=path, default=_DEFAULT, show_default=True, metavar="FILE", help="The database.")
     return option(function)
 
 
@@ -32,27 +32,31 @@ def _format_option(function: _Command) -> _Command:
     )
 
 
-@click.group("history")
+@click.group(
+    "history",
+    epilog=exit_codes(*RUN, *OUTPUT, after=" (`add` reads traces, the others the database)"),
+)
 def command() -> None:
     """Keep runs in a database, and show how they develop.
 
-    One SQLite file holds a row a run (tables runs, per_rank, collectives), where Datasette or any SQL can read it.
+    One SQLite file holds a row a run in `runs`, with its ranks and collectives in `per_rank` and `collectives`, all
+    durations in ns, where Datasette or any SQL can read them.
 
     \b
     Examples:
-      nsysan history add trace.sqlite --commit "$(git rev-parse --short HEAD)" --tag nightly
+      nsysan history add trace.sqlite --commit "$(git rev-parse HEAD)" --tag nightly
       nsysan history list
       nsysan history plot --tag nightly -o trend.html
     """
 
 
-@command.command("add")
+@command.command("add", short_help="Add a run: its trace, or the JSON of its report.")
 @click.argument("traces", nargs=-1, required=True, metavar="TRACE...")
 @_db_option
-@click.option("--name", help="Name of the run.  [default: the trace's]")
+@click.option("--name", metavar="TEXT", help="Name of the run.  [default: the trace's]")
 @click.option("--host", metavar="ALIAS", help="Where it ran, by a name of your choice.")
-@click.option("--commit", help="Commit that ran.")
-@click.option("--tag", "tags", multiple=True, help="A word to find it by; repeatable.")
+@click.option("--commit", metavar="TEXT", help="Commit that ran.")
+@click.option("--tag", "tags", multiple=True, metavar="WORD", help="A word to find it by; repeatable.")
 @click.option("-q", "--quiet", is_flag=True, help="Only errors.")
 def add(
     traces: tuple[str, ...],
@@ -63,7 +67,7 @@ def add(
     tags: tuple[str, ...],
     quiet: bool,
 ) -> None:
-    """Add a run: its trace (or traces), or the JSON that `nsysan report --json` wrote.
+    """Add a run: its trace or traces, or the JSON that `nsysan report --json` wrote.
 
     The same report is kept once; adding it again changes nothing.
 
@@ -82,9 +86,9 @@ def add(
         click.echo(f"{'added run' if new else 'already there as run'} {run} in {plain(str(db), 4_096)}")
 
 
-@command.command("list")
+@command.command("list", short_help="List the runs, oldest first.")
 @_db_option
-@click.option("--tag", "tags", multiple=True, help="Only runs with this tag; repeatable.")
+@click.option("--tag", "tags", multiple=True, metavar="WORD", help="Only runs with this tag; repeatable.")
 @_format_option
 def list_(db: Path, tags: tuple[str, ...], kind: str) -> None:
     """List the runs, oldest first; durations are in ns in JSON and CSV.
@@ -137,13 +141,21 @@ def show(run: int, db: Path, kind: str) -> None:
             click.echo(f"\n{name}\n" + "\n".join(table(header, cells)))
 
 
-@command.command("plot")
+@command.command("plot", short_help="Write a page with the trends over the runs.")
 @_db_option
-@click.option("--tag", "tags", multiple=True, help="Only runs with this tag; repeatable.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("nsysan-history.html"), show_default=True)
-@click.option("--force", is_flag=True, help="Replace the page if it exists.")
+@click.option("--tag", "tags", multiple=True, metavar="WORD", help="Only runs with this tag; repeatable.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path("nsysan-history.html"),
+    show_default=True,
+    metavar="FILE",
+    help="HTML page to write.",
+)
+@click.option("--force", is_flag=True, help="Replace a file that exists.")
 def plot(db: Path, tags: tuple[str, ...], output: Path, force: bool) -> None:
-    """Write a page with the trend of every figure over the runs.
+    """Write a page with the trend of period, ledger, hottest collective and savings over the runs.
 
     \b
     Examples:

@@ -7,17 +7,19 @@ from pathlib import Path
 
 import click
 
+from nsysan.cli.exits import TRACE, exit_codes
 from nsysan.cli.inputs import opened
 
 
-@click.command("info")
+@click.command("info", epilog=exit_codes(*TRACE))
 @click.argument("trace", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON in place of text.")
 def command(trace: Path, as_json: bool) -> None:
     """Show what is in a trace, before any analysis.
 
-    nsys and schema version, ranks and GPUs, how CUDA graphs were traced, communication kernels, step ranges,
-    the capture's options, warnings of the profiler about processes with GPU work, tables and row counts.
+    nsys and schema version, ranks and GPUs, how CUDA graphs were traced, communication kernels, step ranges, the
+    capture's options, warnings of the profiler about processes with GPU work, tables and row counts. The first thing
+    to look at in a stranger's trace, and what to attach to an issue. No environment variable is shown.
 
     \b
     Examples:

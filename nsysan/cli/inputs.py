@@ -36,12 +36,13 @@ def spread(command: _Command) -> _Command:
         "--jobs",
         type=click.IntRange(1, 1024),
         metavar="N",
-        help="Processes to read several reports in.  [default: one for each processor, where that pays]",
+        help="Processes to read several traces in.  [default: one for each processor, where that pays]",
     )
     scheduler = click.option(
         "--scheduler",
         metavar="ADDRESS",
-        help="Read reports on the workers of this Dask scheduler, which find them by the same paths.",
+        help="Read each trace on a worker of this Dask cluster, which finds it by the same path; only summaries and "
+        "figures travel. Needs `pip install 'nsysan[cluster]'`.  [default: none]",
     )
     return jobs(scheduler(command))
 

@@ -1,4 +1,4 @@
-"""Kinds of values that options take."""
+"""Kinds of values that options take, and options that several commands share."""
 
 from __future__ import annotations
 
@@ -14,6 +14,14 @@ if TYPE_CHECKING:
 else:  # click is generic from 8.3 on only
     _OfNumber = _OfNumbers = click.ParamType
 
+#: Help of --nsys.
+NSYS = "The nsys to use.  [default: NSYSAN_NSYS, PATH, the usual folders, the one inside Nsight Compute]"
+#: Help of --steps where it takes patterns only, and of --no-nvtx.
+STEPS = (
+    "Regular expression for the NVTX ranges that mark decode steps.  [default: the ranges of known engines, else "
+    "graph replays, else the kernels' period]"
+)
+NO_NVTX = "Find steps by graph replays or kernel period, leaving ranges aside."
 _NS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 _TIME = re.compile(r"([+-]?(?:\d+(?:\.\d*)?|\.\d+))\s*(ns|us|ms|s)?")
 _CHOSEN = re.compile(r"(\d+)(?::(\d+))?")

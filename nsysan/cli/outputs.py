@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import combinations
 from pathlib import Path
 
 import click
@@ -33,12 +34,15 @@ def outputs_of(
 
 
 def alike(files: dict[str, Path]) -> list[str]:
-    """The options that name one file, if two do."""
-    for option, path in files.items():
-        same = [other for other in files if files[other].resolve() == path.resolve()]
-        if len(same) > 1:
-            return [option, same[1]]
-    return []
+    """The options that name one file, by whatever way, if two do."""
+    return next(([one, other] for one, other in combinations(files, 2) if _same(files[one], files[other])), [])
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return one.resolve() == other.resolve() or one.samefile(other)
+    except (OSError, RuntimeError):  # not there, or links in a circle
+        return False
 
 
 def written(paths: Iterable[Path]) -> str:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nsysan._errors import ExitCode
+from nsysan.cli.exits import OUTPUT, TRACE, exit_codes
 from nsysan.cli.inputs import opened
 from nsysan.text import counted, plain
 
@@ -16,27 +18,35 @@ if TYPE_CHECKING:
 _PATH = click.Path(path_type=Path)
 
 
-@click.command("redact")
+@click.command("redact", epilog=exit_codes(*TRACE, *OUTPUT, ExitCode.NOT_CLEAN))
 @click.argument("trace", type=_PATH)
-@click.option("-o", "--output", type=_PATH, required=True, metavar="FILE", help="The copy to write.")
-@click.option("--force", is_flag=True, help="Replace an output file that exists.")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors and warnings.")
+@click.option(
+    "-o",
+    "--output",
+    type=_PATH,
+    required=True,
+    metavar="FILE",
+    help="The copy to write; keep rank_<r> in its name where ranks are known by it.",
+)
+@click.option("--force", is_flag=True, help="Replace a file that exists.")
+@click.option("-q", "--quiet", is_flag=True, help="Only errors and warnings.")
 def command(trace: Path, output: Path, force: bool, quiet: bool) -> None:
     """Write a copy of a trace that can be given away.
 
     The copy keeps the tables and columns that analysis needs: GPU work, CUDA calls, NVTX ranges, payloads of NCCL,
     GPU metrics, and the strings that these refer to. It has no environment (but the numbers of ranks), no host or
     user name, path, address or serial number, no process without GPU work, no captured output. Then its values and
-    its bytes are searched for all that was to be left out, and its report is compared with that of the trace: if
-    anything is found, nothing is written. Process ids, times, UTC of the session, GPU models, and the names of
-    kernels and ranges stay; paths and secrets in the names are masked.
+    its bytes are searched for all that was to be left out: if anything is found, nothing is written. Its report is
+    compared with that of the trace, and a difference is a warning. Process ids, times, UTC of the session, GPU
+    models, and the names of kernels and ranges stay; paths and secrets in the names are masked.
+    TRACE.topology.txt goes along without serial numbers.
+
+    For a page instead of a trace: `nsysan report TRACE --redact`.
 
     \b
     Examples:
       nsysan redact trace.sqlite -o clean.sqlite
       nsysan redact run_rank_0.sqlite -o clean_rank_0.sqlite
-
-    Exit codes: those of report, and 30 if the search finds anything.
     """
     from nsysan.redact.file import redact_file
 

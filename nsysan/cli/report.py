@@ -9,43 +9,82 @@ from typing import TYPE_CHECKING
 import click
 
 import nsysan
+<<<<<<< HEAD
 from nsysan.cli.inputs import analysed, expand, redaction_if, spread
 from nsysan.cli.options import NUMBERS, TIME, steps_of
+=======
+from nsysan._errors import ExitCode
+from nsysan.cli.exits import OUTPUT, RUN, exit_codes
+from nsysan.cli.inputs import analysed, expand, spread
+from nsysan.cli.options import NO_NVTX, NUMBERS, TIME, steps_of
+>>>>>>> main
 from nsysan.cli.outputs import alike, outputs_of, written
 from nsysan.output import write_bytes, write_text
 
 if TYPE_CHECKING:
-    from nsysan.report.build import Report
+    from nsysan.report.report import Report
 
 _PATH = click.Path(path_type=Path)
 _OUTPUTS = {"-o": "the page", "--json": "the JSON document", "--markdown": "the Markdown"}
 
 
-@click.command("report")
+@click.command("report", epilog=exit_codes(*RUN, *OUTPUT, ExitCode.NO_STEPS))
 @click.argument("traces", nargs=-1, required=True, metavar="TRACE...")
-@click.option("-o", "--output", type=_PATH, help="HTML file to write.  [default: TRACE's name with .html, here]")
-@click.option("--json", "json_output", type=_PATH, help="JSON file to write; - for standard output. No HTML unless -o.")
-@click.option("--markdown", type=_PATH, help="Markdown file for a ticket; - for standard output. No HTML unless -o.")
 @click.option(
-    "--png", type=_PATH, metavar="PREFIX", help="PNGs of the key charts: PREFIX-ledger.png, or in folder PREFIX."
+    "-o",
+    "--output",
+    type=_PATH,
+    metavar="FILE",
+    help="HTML page to write.  [default: TRACE's name with .html, in the working directory]",
+)
+@click.option(
+    "--json",
+    "json_output",
+    type=_PATH,
+    metavar="FILE",
+    help="The same as data; - for standard output. No page then unless -o asks for it.",
+)
+@click.option(
+    "--markdown",
+    type=_PATH,
+    metavar="FILE",
+    help="Summary for GitHub, GitLab and Jira; - for standard output. No page then unless -o asks for it.",
+)
+@click.option(
+    "--png",
+    type=_PATH,
+    metavar="PREFIX",
+    help="Key charts: PREFIX-ledger.png, -caused and -timeline, or in folder PREFIX. Needs Chromium or Chrome "
+    "(NSYSAN_BROWSER, PATH) or `pip install 'nsysan[png]'`.",
 )
 @click.option(
     "--steps",
     multiple=True,
     metavar="PATTERN|A:B",
-    help="Regular expression for the NVTX ranges that mark decode steps; or which steps, A to B.",
+    help="Regular expression for the NVTX ranges that mark decode steps; or which steps, A to B, both included. Once "
+    "each.  [default: the ranges of known engines, else graph replays, else the kernels' period; all steps]",
 )
 @click.option(
     "--from",
     "begin",
     type=TIME,
-    help="Read GPU work from here on: 1.5s, 200ms after the session's start (that of the first report).",
+    help="Read only GPU work that starts from here on: 1.5s, 200ms after the session's start (of several traces, the "
+    "first's). Steps are numbered from the first read.  [default: all]",
 )
-@click.option("--to", "end", type=TIME, help="Read GPU work up to here.")
-@click.option("--ranks", type=NUMBERS, metavar="N,N...", help="Show these ranks only.")
-@click.option("--no-nvtx", is_flag=True, help="Find steps by graph replays or kernel period, leaving ranges aside.")
+@click.option("--to", "end", type=TIME, help="Read only GPU work that starts before this.  [default: all]")
+@click.option(
+    "--ranks",
+    type=NUMBERS,
+    metavar="N,N...",
+    help="Show these ranks only; who waits for whom is still told among all.  [default: all]",
+)
+@click.option("--no-nvtx", is_flag=True, help=NO_NVTX)
 @click.option("--layers", type=click.IntRange(1), metavar="N", help="Layers of the model: two all-reduces each.")
-@click.option("--model", metavar="SHAPE", help="hidden=4096,layers=32,batch=1,dtype=bf16: what to expect.")
+@click.option(
+    "--model",
+    metavar="SHAPE",
+    help="hidden=4096,layers=32,batch=1,dtype=bf16: the same, and the size of a message.",
+)
 @click.option(
     "--message-bytes",
     type=click.IntRange(1, 1 << 50),
@@ -56,18 +95,24 @@ _OUTPUTS = {"-o": "the page", "--json": "the JSON document", "--markdown": "the 
     "--link-gbps",
     type=click.FloatRange(min=0.001, max=1e6),
     metavar="GBPS",
-    help="Peak of the link between GPUs, GB/s per GPU and direction.  [default: by GPU model]",
+    help="Peak of the link between the GPUs, GB/s per GPU and direction.  [default: by GPU model]",
 )
 @click.option(
     "--plotlyjs",
     type=click.Choice(["inline", "cdn"]),
     default="inline",
-    help="In the HTML file: opens offline; or from plotly's CDN: 2 MB less.  [default: inline]",
+    help="plotly.js inside the page, which then opens offline; or fetched, which saves 2 MB.  [default: inline]",
 )
 @spread
+<<<<<<< HEAD
 @click.option("--redact", is_flag=True, help="Make all outputs of redacted copies (see `nsysan redact`), and search them.")
 @click.option("--force", is_flag=True, help="Replace output files that exist.")
 @click.option("-q", "--quiet", is_flag=True, help="No summary; only errors.")
+=======
+@click.option("--redact", is_flag=True, help="Mask file, host and user names, paths and addresses in all outputs.")
+@click.option("--force", is_flag=True, help="Replace files that exist.")
+@click.option("-q", "--quiet", is_flag=True, help="No summary, only errors.")
+>>>>>>> main
 def command(
     traces: tuple[str, ...],
     output: Path | None,
@@ -92,28 +137,31 @@ def command(
 ) -> None:
     """Account for every nanosecond of every decode step.
 
-    TRACE is an export of `nsys export --type sqlite`, a folder of `--type parquetdir` or `arrowdir`, or an .nsys-rep
-    where nsys is installed. Several (or a folder, or a glob) are the reports of one run, one a rank or a host, and are
-    put on one clock; one that cannot be read is named and left out. They are only read. The summary goes to standard
-    output, the page to OUTPUT.
+    TRACE is what `nsys export --type sqlite`, parquetdir or arrowdir writes (with --include-json true --include-blobs
+    true where it has them, for message sizes), of any nsys since 2020; or an .nsys-rep where nsys is installed.
+    Several, a folder or a glob are the traces of one run, one a rank or a host, and are put on one clock; one that
+    cannot be read is named and left out. They are only read. The summary goes to standard output, the page to a file.
 
     \b
     Examples:
-      nsysan report trace.sqlite                        # summary, and trace.html here
-      nsysan report trace.sqlite -o report.html --force
-      nsysan report run1_rank_*.sqlite                  # one session a rank
+      nsysan report trace.sqlite                   # summary, and trace.html here
+      nsysan report trace.sqlite -o r.html --json r.json --force
+      nsysan report run1_rank_*.sqlite             # one session a rank
       nsysan report run1_rank_*.sqlite --scheduler tcp://head:8786
-      nsysan report trace.sqlite --json -  | jq .per_rank
+      nsysan report trace.sqlite --json - | jq .per_rank
       nsysan report trace.sqlite --markdown - >> ticket.md
-      nsysan report trace.sqlite --png charts           # charts-ledger.png, ...; needs a browser or kaleido
+      nsysan report trace.sqlite --png charts      # charts-ledger.png, ...
       nsysan report trace.sqlite --steps '^generate_token'
       nsysan report trace.sqlite --from 2s --to 3s --steps 10:20 --ranks 0,3
       nsysan report trace.sqlite --model hidden=4096,layers=32,batch=8,dtype=bf16
+<<<<<<< HEAD
       nsysan report trace.sqlite --redact               # a page that can be given away
 
     Exit codes: 3 no such file, 4 not SQLite, 5 not nsys, 6 needs export, 7 damaged, 8 no GPU work,
     9 output exists, 10 output not writable, 11 no such steps, 12 not reports of one run, 13 no workers,
     30 a redacted output would still tell something.
+=======
+>>>>>>> main
     """
     from nsysan.diagnosis.expectation import expectation
     from nsysan.model.selection import Selection
@@ -135,8 +183,9 @@ def command(
     named = {"-o": html, "--json": json_output, "--markdown": markdown}
     charts = png_paths(png) if png else {}
     files, to_stdout = outputs_of(named, paths, force=force, others=charts.values())
-    if twice := alike(files):
-        raise click.UsageError(f"{' and '.join(twice)} both name {files[twice[0]]}")
+    everything = files | {f"--png ({chart})": path for chart, path in charts.items()}
+    if twice := alike(everything):
+        raise click.UsageError(f"{' and '.join(twice)} both name {everything[twice[0]]}")
     painter = find_painter() if charts else None
     if (begin or 0) < 0 or (end is not None and end <= (begin or 0)):
         raise click.UsageError("--from and --to take times from 0 up, the second after the first")

@@ -5,12 +5,19 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from nsysan.compare.as_text import answers
-from nsysan.compare.compared_run import ComparedRun
-from nsysan.compare.comparison import THRESHOLDS, Comparison, Figure
-from nsysan.compare.families import Family, FamilyOnSide
+from nsysan.compare.comparison import (
+    THRESHOLDS,
+    ComparedRun,
+    Comparison,
+    Family,
+    FamilyOnSide,
+    Figure,
+    Scaling,
+    Widening,
+    Width,
+)
 from nsysan.compare.link_change import link_lines
-from nsysan.compare.scaling import Scaling, Widening, Width
+from nsysan.compare.wording import answers
 
 SCHEMA = "nsysan.compare/1"
 

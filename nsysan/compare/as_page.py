@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
-from nsysan.compare.as_text import LEGEND, TITLES, answers, cells, header, percent, reasons, side_sentence
-from nsysan.compare.compared_run import ComparedRun
-from nsysan.compare.comparison import Comparison
-from nsysan.compare.families import part_sentence
+from nsysan.compare.comparison import ComparedRun, Comparison
+from nsysan.compare.wording import (
+    LEGEND,
+    TITLES,
+    answers,
+    cells,
+    header,
+    part_sentence,
+    percent,
+    reasons,
+    side_sentence,
+)
 from nsysan.metrics.ledger import IDLE, LINES
 from nsysan.page.elements import plot, render, safe, section, table
 from nsysan.page.palette import COLOURS, NAMES, SIDE_COLOURS

@@ -2,30 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from nsysan.compare.compared_run import Measured
-from nsysan.compare.significance import F64
+from nsysan.compare.comparison import F64, Bandwidth, Measured
 from nsysan.metrics.bandwidth import Speed, peak_share, speed
-from nsysan.report.build import Report
+from nsysan.report.report import Report
 
 _UNKNOWN = Measured(None, np.zeros(0))
-
-
-@dataclass(frozen=True)
-class Bandwidth:
-    """GB/s by the formulas of nccl-tests, from the time after the last arrival.
-
-    peak: busbw in per cent of the link's peak, not measured below 1 MB. reason: why there is no speed, None if
-    there is one.
-    """
-
-    algbw: Measured
-    busbw: Measured
-    peak: Measured
-    reason: str | None
 
 
 def bandwidth(

@@ -3,77 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
 from nsysan._errors import ExitCode, NsysanError
-from nsysan.compare.significance import F64
-from nsysan.diagnosis.quality import NOT_MEASURABLE
+from nsysan.compare.comparison import F64, ComparedRun, Measured
 from nsysan.metrics.ledger import FIGURES
 from nsysan.metrics.whatif import losses_by_step
-from nsysan.report.build import Report, build_report
+from nsysan.report.build import build_report
+from nsysan.report.report import Report
 from nsysan.run.matching import MATCHED
 from nsysan.run.run import Run
 from nsysan.text import counted
 
-#: Quality rows that tell why a figure is null, by the first word of its id; the most telling first.
-_REASONS = {
-    "ledger": ("graph_contents", "wait_wire", "missing_ranks"),
-    "skew": ("graph_contents", "wait_wire", "straggler"),
-    "idle": ("gaps", "graph_contents"),
-    "whatif": ("graph_contents", "wait_wire", "what_if"),
-    "collective": ("graph_contents", "wait_wire"),
-}
 _NOTHING: F64 = np.zeros(0)
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A figure of one side: its value as the report has it (None: not measured), and that of each steady step."""
-
-    value: float | None
-    steps: F64
-
-
-@dataclass(frozen=True)
-class ComparedRun:
-    """One run that is compared. ranks: how many it is split over. figures: by id, such as ledger.wire.
-
-    calls: communication of the steady steps: step, rank, kind, message_bytes, members, name, wire (ns after the
-    last arrival, null where not matched).
-    """
-
-    label: str
-    name: str
-    report: Report
-    batch: int
-    ranks: int
-    figures: dict[str, Measured]
-    calls: pl.DataFrame
-
-    @property
-    def period(self) -> float:
-        """ns a step."""
-        return self.figures["ledger.period"].value or 0.0
-
-    @property
-    def tokens_per_second(self) -> float:
-        """Over all sequences of the batch: a step makes one token of each."""
-        return self.batch * 1e9 / self.period
-
-    def value(self, id_: str) -> float | None:
-        """A figure's value, None where it was not measured."""
-        found = self.figures.get(id_)
-        return None if found is None else found.value
-
-    def why_null(self, id_: str) -> str:
-        """The reason for a null figure, from the report's quality rows."""
-        rows = {row.id: row for row in self.report.quality}
-        named = [rows[name] for name in _REASONS[id_.partition(".")[0]] if name in rows]
-        chosen = next((row for row in named if row.status == NOT_MEASURABLE), None)
-        return chosen.reason if chosen else "it was not measured"
 
 
 def compared_run(label: str, run: Run, version: str, batch: int = 1) -> ComparedRun:
@@ -106,18 +50,8 @@ def compared_run(label: str, run: Run, version: str, batch: int = 1) -> Compared
     )
 
 
-def over_ranks(rows: pl.DataFrame, column: str) -> Measured:
-    """From a row a step and rank: the median over the ranks, of each rank's median over the steps, and per step."""
-    known = rows.filter(pl.col(column).is_not_null())
-    if known.is_empty():
-        return Measured(None, _NOTHING)
-    value = known.group_by("rank").agg(pl.median(column))[column].median()
-    per_step = known.group_by("step").agg(pl.median(column)).sort("step")[column]
-    return Measured(float(value), per_step.to_numpy())  # type: ignore[arg-type]
-
-
 def _figure(steady: pl.DataFrame, figure: str) -> Measured:
-    return over_ranks(steady.select("step", "rank", figure), figure)
+    return Measured.over_ranks(steady.select("step", "rank", figure), figure)
 
 
 def _caused(report: Report, steady: pl.DataFrame) -> Measured:
@@ -138,7 +72,7 @@ def _idle(gaps: pl.DataFrame, steady: pl.DataFrame) -> dict[str, Measured]:
     for cause in summed["cause"].unique().sort():
         own = summed.filter(pl.col("cause") == cause)
         filled = steady.select("step", "rank").join(own, on=["step", "rank"], how="left")
-        found[f"idle.{cause}"] = over_ranks(filled.with_columns(pl.col("ns").fill_null(0)), "ns")
+        found[f"idle.{cause}"] = Measured.over_ranks(filled.with_columns(pl.col("ns").fill_null(0)), "ns")
     return found
 
 

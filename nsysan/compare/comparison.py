@@ -1,18 +1,19 @@
-"""Two runs or more, like for like on their steady decode steps: what differs, and what is only noise."""
+"""A comparison of two runs or more: plain data that every output shares."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from nsysan.compare.compared_run import ComparedRun
-from nsysan.compare.families import Family, FamilyOnSide, match_families
-from nsysan.compare.figure_rows import TOKENS, Row, find_rows
-from nsysan.compare.link_change import link_notes
-from nsysan.compare.scaling import Scaling, scaling
-from nsysan.compare.significance import holm, mann_whitney
-from nsysan.diagnosis.quality import OK
-from nsysan.text import counted, plain
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from nsysan.diagnosis.evidence import NOT_MEASURABLE
+from nsysan.report.report import Report
+from nsysan.text import plain, size
+
+F64 = npt.NDArray[np.float64]
+NS, TOKENS, GBPS, PERCENT = "ns", "tokens/s", "GB/s", "%"
 
 CHANGED, SMALL, NOISE, FEW, INCOMPARABLE = "changed", "small", "noise", "few_steps", "not_comparable"
 
@@ -35,9 +36,163 @@ THRESHOLDS = {
     "least_share_of_period": LEAST_OF_PERIOD,
     "fewest_steps": FEWEST_STEPS,
 }
-#: Quality rows that bear on every figure of a side.
-_SLOWED = ("host_time", "events", "cpu_gpu_clock", "missing_ranks")
-_GRAPHS = {"node": "traced by node", "graph": "traced as blocks", "none": "none"}
+#: Quality rows that tell why a figure is null, by the first word of its id; the most telling first.
+_REASONS = {
+    "ledger": ("graph_contents", "wait_wire", "missing_ranks"),
+    "skew": ("graph_contents", "wait_wire", "straggler"),
+    "idle": ("gaps", "graph_contents"),
+    "whatif": ("graph_contents", "wait_wire", "what_if"),
+    "collective": ("graph_contents", "wait_wire"),
+}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A figure of one side: its value as the report has it (None: not measured), and that of each steady step."""
+
+    value: float | None
+    steps: F64
+
+    @classmethod
+    def over_ranks(cls, rows: pl.DataFrame, column: str) -> Measured:
+        """From a row a step and rank: the median over the ranks, of each rank's median over the steps, and per step."""
+        known = rows.filter(pl.col(column).is_not_null())
+        if known.is_empty():
+            return cls(None, np.zeros(0))
+        value = known.group_by("rank").agg(pl.median(column))[column].median()
+        per_step = known.group_by("step").agg(pl.median(column)).sort("step")[column]
+        return cls(float(value), per_step.to_numpy())  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class ComparedRun:
+    """One run that is compared. ranks: how many it is split over. figures: by id, such as ledger.wire.
+
+    calls: communication of the steady steps: step, rank, kind, message_bytes, members, name, wire (ns after the
+    last arrival, null where not matched).
+    """
+
+    label: str
+    name: str
+    report: Report
+    batch: int
+    ranks: int
+    figures: dict[str, Measured]
+    calls: pl.DataFrame
+
+    @property
+    def period(self) -> float:
+        """ns a step."""
+        return self.figures["ledger.period"].value or 0.0
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Over all sequences of the batch: a step makes one token of each."""
+        return self.batch * 1e9 / self.period
+
+    def value(self, id_: str) -> float | None:
+        """A figure's value, None where it was not measured."""
+        found = self.figures.get(id_)
+        return None if found is None else found.value
+
+    def why_null(self, id_: str) -> str:
+        """The reason for a null figure, from the report's quality rows."""
+        rows = {row.id: row for row in self.report.quality}
+        named = [rows[name] for name in _REASONS[id_.partition(".")[0]] if name in rows]
+        chosen = next((row for row in named if row.status == NOT_MEASURABLE), None)
+        return chosen.reason if chosen else "it was not measured"
+
+
+@dataclass(frozen=True)
+class Bandwidth:
+    """GB/s by the formulas of nccl-tests, from the time after the last arrival.
+
+    peak: busbw in per cent of the link's peak, not measured below 1 MB. reason: why there is no speed, None if
+    there is one.
+    """
+
+    algbw: Measured
+    busbw: Measured
+    peak: Measured
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class FamilyOnSide:
+    """One side's share of a family. sizes: bytes, None for unknown; kernels: names; calls: a step and rank.
+
+    per_call, per_step: ns after the last arrival. speed: GB/s of a call.
+    """
+
+    sizes: list[int | None]
+    ranks: list[int]
+    kernels: list[str]
+    calls: float
+    per_call: Measured
+    per_step: Measured
+    speed: Bandwidth
+
+
+@dataclass(frozen=True)
+class Family:
+    """Communication of one kind. parts: one a side, None where it has none. same: whether sizes are known to agree."""
+
+    kind: str
+    scope: str
+    parts: list[FamilyOnSide | None]
+    same: bool
+
+    @property
+    def title(self) -> str:
+        """Kind, sizes, and what of all ranks takes part."""
+        parts = [part for part in self.parts if part is not None]
+        sizes = sorted({n for part in parts for n in part.sizes if n is not None})
+        told = ", ".join(size(n) for n in sizes[:4]) + (" ..." if len(sizes) > 4 else "")
+        if any(None in part.sizes for part in parts):
+            told = f"{told} or unknown size" if told else "unknown size"
+        within = f" within {self.scope}" if self.scope else ""
+        return f"{plain(self.kind, 40)} of {told}{within}"
+
+
+@dataclass(frozen=True)
+class Width:
+    """One side's place: speed-up against the narrowest, and its share of the ratio of GPUs."""
+
+    label: str
+    ranks: int
+    period: float
+    speed_up: float
+    efficiency: float
+    tokens_per_second: float
+    tokens_per_second_per_gpu: float
+
+
+@dataclass(frozen=True)
+class Widening:
+    """From one width to the next. changed: ns a step by ledger line, without those that stay 0.
+
+    lost: by line, what it takes beyond its share of the narrower run's, which sums to the period's excess over
+    perfect scaling but for medians not adding up. Both empty where a line is not measured.
+    """
+
+    narrow: Width
+    wide: Width
+    ideal: float
+    changed: dict[str, float]
+    lost: dict[str, float]
+
+    @property
+    def replicas(self) -> float:
+        """Tokens a second of narrow replicas on as many GPUs, over those of the wide group."""
+        return self.narrow.tokens_per_second_per_gpu / self.wide.tokens_per_second_per_gpu
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """widths: narrowest first, one a number of ranks. steps: between neighbours."""
+
+    widths: list[Width]
+    steps: list[Widening]
 
 
 @dataclass(frozen=True)
@@ -85,107 +240,3 @@ class Comparison:
     def group(self, name: str) -> list[Figure]:
         """Figures that are tested together: step, ledger, collectives, bandwidth, skew, idle or whatif."""
         return [figure for figure in self.figures if figure.group == name]
-
-
-def compare(sides: list[ComparedRun], version: str) -> Comparison:
-    """The Comparison of sides, each against the first."""
-    families = match_families(sides)
-    period = sides[0].period
-    return Comparison(
-        version=version,
-        sides=sides,
-        figures=[figure for name, rows in find_rows(sides, families).items() for figure in _tested(name, rows, period)],
-        families=families,
-        scaling=scaling(sides),
-        notes=_notes(sides, families),
-    )
-
-
-def _tested(group: str, rows: list[Row], period: float) -> list[Figure]:
-    """Figures with their changes; probabilities are corrected over the group, side by side."""
-    sides = len(rows[0].sides) if rows else 0
-    changes: list[list[Change]] = [[] for _ in rows]
-    for side in range(1, sides):
-        chances = [_chance(row, side) for row in rows]
-        told = [p for p in chances if p is not None]
-        # The figures of a step are one figure in other units.
-        corrected = iter(told if group == "step" else holm(told))
-        for row, own, chance in zip(rows, changes, chances, strict=True):
-            own.append(_change(row, side, None if chance is None else next(corrected), period))
-    return [
-        Figure(
-            row.id,
-            group,
-            row.name,
-            row.unit,
-            [None if one is None else one.value for one in row.sides],
-            changes[number],
-        )
-        for number, row in enumerate(rows)
-    ]
-
-
-def _chance(row: Row, side: int) -> float | None:
-    first, other = row.sides[0], row.sides[side]
-    if first is None or other is None or first.value is None or other.value is None:
-        return None
-    if row.reasons[0] or row.reasons[side]:
-        return None
-    return mann_whitney(first.steps, other.steps)
-
-
-def _change(row: Row, side: int, p: float | None, period: float) -> Change:
-    first, other = row.sides[0], row.sides[side]
-    if p is None or first is None or other is None or first.value is None or other.value is None:
-        reason = "; ".join(dict.fromkeys(why for why in (row.reasons[0], row.reasons[side]) if why))
-        return Change(None, None, None, INCOMPARABLE, reason or "it was not measured")
-    difference = other.value - first.value
-    percent = 100 * difference / first.value if first.value else None
-    if min(len(first.steps), len(other.steps)) < FEWEST_STEPS:
-        return Change(difference, percent, p, FEW, f"fewer than {FEWEST_STEPS} steady steps")
-    large = abs(difference) >= SHARE_OF_FIGURE * abs(first.value)
-    if row.by_period:
-        size = abs(difference) / period
-        large = size >= SHARE_OF_PERIOD or (large and size >= LEAST_OF_PERIOD)
-    elif row.unit == TOKENS:
-        large = abs(difference) >= SHARE_OF_PERIOD * abs(first.value)
-    return Change(difference, percent, p, NOISE if p >= ALPHA else CHANGED if large else SMALL)
-
-
-def _notes(sides: list[ComparedRun], families: list[Family]) -> list[str]:
-    """What the sides do not have in common beside what is compared."""
-    notes = []
-    told = {
-        "GPU": [", ".join(sorted({rank.model or "unknown" for rank in side.report.ranks})) for side in sides],
-        "CUDA graphs": [_GRAPHS[side.report.inputs[0].graph_trace] for side in sides],
-        "way to find steps": [side.report.steps.method for side in sides],
-        "batch": [str(side.batch) for side in sides],
-    }
-    for what, values in told.items():
-        if len(set(values)) > 1:
-            listed = ", ".join(f"{side.label} {plain(value, 60)}" for side, value in zip(sides, values, strict=True))
-            notes.append(f"not the same {what}: {listed}")
-    notes += link_notes(sides)
-    for family in families:
-        parts = [part for part in family.parts if part is not None]
-        if len({round(part.calls) for part in parts}) > 1:
-            notes.append(f"calls a step differ: {_of_each(family, sides, lambda part: f'{part.calls:g}')}")
-        known = [part.sizes for part in parts if None not in part.sizes]
-        if not family.same and len(known) == len(parts) > 1:
-            notes.append(f"sizes differ, so these are not like for like: {family.title}")
-    for side in sides:
-        few = len(side.report.steps.steady)
-        if few < FEWEST_STEPS:
-            notes.append(f"{side.label} has {counted(few, 'steady step')}: too few to tell a difference from noise")
-    by_reason: dict[str, list[str]] = {}
-    for side in sides:
-        for row in side.report.quality:
-            if row.id in _SLOWED and row.status != OK:
-                by_reason.setdefault(row.reason, []).append(side.label)
-    notes += [f"{', '.join(labels)}: {reason}" for reason, labels in by_reason.items()]
-    return notes
-
-
-def _of_each(family: Family, sides: list[ComparedRun], tell: Callable[[FamilyOnSide], str]) -> str:
-    shown = [f"{side.label} {tell(part)}" for side, part in zip(sides, family.parts, strict=True) if part is not None]
-    return f"{family.title}: {', '.join(shown)}"

@@ -2,50 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import polars as pl
 
-from nsysan.compare.bandwidth_rows import Bandwidth, bandwidth
-from nsysan.compare.compared_run import ComparedRun, Measured, over_ranks
-from nsysan.text import counted, plain, size
-
-
-@dataclass(frozen=True)
-class FamilyOnSide:
-    """One side's share of a family. sizes: bytes, None for unknown; kernels: names; calls: a step and rank.
-
-    per_call, per_step: ns after the last arrival. speed: GB/s of a call.
-    """
-
-    sizes: list[int | None]
-    ranks: list[int]
-    kernels: list[str]
-    calls: float
-    per_call: Measured
-    per_step: Measured
-    speed: Bandwidth
-
-
-@dataclass(frozen=True)
-class Family:
-    """Communication of one kind. parts: one a side, None where it has none. same: whether sizes are known to agree."""
-
-    kind: str
-    scope: str
-    parts: list[FamilyOnSide | None]
-    same: bool
-
-    @property
-    def title(self) -> str:
-        """Kind, sizes, and what of all ranks takes part."""
-        parts = [part for part in self.parts if part is not None]
-        sizes = sorted({n for part in parts for n in part.sizes if n is not None})
-        told = ", ".join(size(n) for n in sizes[:4]) + (" ..." if len(sizes) > 4 else "")
-        if any(None in part.sizes for part in parts):
-            told = f"{told} or unknown size" if told else "unknown size"
-        within = f" within {self.scope}" if self.scope else ""
-        return f"{plain(self.kind, 40)} of {told}{within}"
+from nsysan.compare.bandwidth_rows import bandwidth
+from nsysan.compare.comparison import ComparedRun, Family, FamilyOnSide, Measured
+from nsysan.text import counted
 
 
 def match_families(sides: list[ComparedRun]) -> list[Family]:
@@ -100,23 +61,6 @@ def _part(side: ComparedRun, kind: str, calls: pl.DataFrame) -> FamilyOnSide | N
         kernels=kernels,
         calls=float(counts["len"].median() or 0),  # type: ignore[arg-type]
         per_call=per_call,
-        per_step=over_ranks(matched.group_by("step", "rank").agg(pl.sum("wire")), "wire"),
+        per_step=Measured.over_ranks(matched.group_by("step", "rank").agg(pl.sum("wire")), "wire"),
         speed=bandwidth(side.report, kind, sizes, ranks, kernels, per_call),
     )
-
-
-def part_sentence(part: FamilyOnSide | None) -> str:
-    """A family on one side: calls a step, size, ranks, speed, kernels."""
-    if part is None:
-        return "none"
-    sizes = ", ".join(size(n) for n in part.sizes[:4]) + (" ..." if len(part.sizes) > 4 else "")
-    over = ", ".join(counted(n, "rank") for n in part.ranks) or "an unknown number of ranks"
-    names = ", ".join(plain(name, 60) for name in part.kernels[:3]) + (" ..." if len(part.kernels) > 3 else "")
-    return f"{part.calls:g} a step, {sizes}, over {over}{_speed_words(part.speed)} [{names}]"
-
-
-def _speed_words(found: Bandwidth) -> str:
-    if found.algbw.value is None or found.busbw.value is None:
-        return ""
-    share = "" if found.peak.value is None else f" ({found.peak.value:.0f}% of peak)"
-    return f", algbw {found.algbw.value:.3g} busbw {found.busbw.value:.3g} GB/s{share}"

@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from nsysan.compare.bandwidth_rows import Bandwidth
-from nsysan.compare.compared_run import ComparedRun, Measured
-from nsysan.compare.families import Family, FamilyOnSide
+from nsysan.compare.comparison import (
+    GBPS,
+    NS,
+    PERCENT,
+    TOKENS,
+    Bandwidth,
+    ComparedRun,
+    Family,
+    FamilyOnSide,
+    Measured,
+)
 from nsysan.metrics.gaps import MEANING
 from nsysan.metrics.ledger import IDLE, LINES
 from nsysan.text import plain
-
-NS, TOKENS, GBPS, PERCENT = "ns", "tokens/s", "GB/s", "%"
 
 _COMMUNICATION = ("wait", "fused", "wire", "comm_unsplit", "transfer", "comm")
 _LABEL = {"comm_unsplit": "unsplit", "transfer": "wire + fused", "comm": "comm resident"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nsysan.compare.compared_run import ComparedRun
+from nsysan.compare.comparison import ComparedRun
 from nsysan.metrics.link import LARGE_BYTES, LINK_NAMES, SMALL_BYTES, Link
 from nsysan.text import plain
 

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-F64 = npt.NDArray[np.float64]
+_F64 = npt.NDArray[np.float64]
 
 
-def mann_whitney(first: F64, second: F64) -> float:
+def mann_whitney(first: _F64, second: _F64) -> float:
     """Two-sided probability that two samples of one distribution lie so far apart, by their ranks.
 
     By the normal approximation with corrections for ties and continuity, so it draws no random numbers; ranks,

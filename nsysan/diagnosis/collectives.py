@@ -1,4 +1,7 @@
-"""Collectives by kernel family, size and rank count: how often, how long, how fast; and the link they ran over."""
+"""Collectives by kernel family, size and rank count: how often, how long, how fast; and the link they ran over.
+
+DEFINITIONS.md, sections 6, 9 and 10.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,9 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from nsysan.diagnosis.diagnosis import percentiles
 from nsysan.metrics.bandwidth import Speed, peak_share, speed, total_bytes
 from nsysan.metrics.link import Link, Message, judge_link
+from nsysan.metrics.percentiles import percentiles
 from nsysan.metrics.whatif import floors
 from nsysan.model import classes
 from nsysan.model.gpu_links import GpuLink, load_links

@@ -1,4 +1,7 @@
-"""Everything that needs matched collectives: who is late, why GPUs idle, what could be saved, the verdict."""
+"""Everything that needs matched collectives: who is late, why GPUs idle, what could be saved, the verdict.
+
+DEFINITIONS.md, section 7.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,13 @@ from nsysan.diagnosis.hotspot import Hotspot, find_hotspot
 from nsysan.diagnosis.verdict import Verdict, judge
 from nsysan.metrics.gaps import UNKNOWN, gap_medians
 from nsysan.metrics.outliers import Outlier, slowest_steps
+from nsysan.metrics.percentiles import percentiles
 from nsysan.metrics.skew import Straggler, arrivals, caused_by_step, find_straggler
 from nsysan.metrics.whatif import WhatIf, what_if
 from nsysan.model import classes
 from nsysan.run.matching import REJECTED
 from nsysan.run.run import Run
 
-_PERCENTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
 #: With more of the collectives failing the gate than this, the pairs that pass it prove nothing.
 MAX_REJECTED = 0.2
 
@@ -78,7 +81,7 @@ def diagnose(run: Run) -> Diagnosis:
         caused=caused_by_step(meeting).rename({"caused": "ns"}),
         arrived=arrived,
         rejected=rejected,
-        hotspot=None if straggler is None else find_hotspot(straggler, late, run),
+        hotspot=None if straggler is None else find_hotspot(straggler, late, run.steady_steps, run.usual_compute),
     )
 
 
@@ -88,14 +91,6 @@ def _more_idle(gaps: pl.DataFrame, rank: int) -> dict[str, int]:
     own = gaps.filter(pl.col("rank") == rank).join(others, on="cause", how="left")
     more = own.select("cause", more=(pl.col("ns") - pl.col("usual").fill_null(0)).round().cast(pl.Int64))
     return dict(more.filter(pl.col("more") > 0).sort(["more", "cause"], descending=[True, False]).iter_rows())
-
-
-def percentiles(values: pl.Series) -> dict[str, int] | None:
-    """Observed values at each percentile (nearest rank), None for no values."""
-    if values.is_empty():
-        return None
-    found = {name: values.quantile(q, interpolation="higher") for name, q in _PERCENTILES.items()}
-    return {name: int(value) for name, value in found.items() if value is not None}
 
 
 def _spreads(arrived: pl.DataFrame) -> list[RankSpread]:

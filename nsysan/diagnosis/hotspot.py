@@ -1,18 +1,18 @@
-"""Where a late rank falls behind: at which collectives of the step, and, where it computes longer, in which kernel."""
+"""Where a late rank falls behind: at which collectives of the step, and, where it computes longer, in which kernel.
+
+DEFINITIONS.md, section 7.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import polars as pl
 
 from nsysan.metrics.skew import Straggler
-from nsysan.model import classes
-from nsysan.run.placed import PlacedTrace
-from nsysan.run.run import Run
 from nsysan.text import counted, plain
 
-_OF_COMPUTE = ("rank", "step", "name", "begin", "end")
 #: One collective is named if it has this share of what the rank causes, one kernel if it has it of the compute.
 MAJOR_SHARE = 0.5
 
@@ -59,14 +59,19 @@ class Hotspot:
         return {**place, "kernel": self.kernel, "kernel_more_ns": self.more, "kernel_more_calls": self.more_calls}
 
 
-def find_hotspot(straggler: Straggler, late: pl.DataFrame, run: Run) -> Hotspot | None:
-    """Of a straggler; late: as skew.late_calls gives it. None where it causes nothing in the steady steps."""
-    steps = run.steady_steps
+def find_hotspot(
+    straggler: Straggler, late: pl.DataFrame, steps: list[int], usual_compute: Callable[[list[int]], pl.DataFrame]
+) -> Hotspot | None:
+    """Of a straggler; None where it causes nothing in the steady steps.
+
+    late: as skew.late_calls gives it. steps: the steady ones. usual_compute: gives rank, name, ns, calls of the compute
+    kernels in such steps, and is called for a rank that computes longer.
+    """
     own = late.filter((pl.col("rank") == straggler.rank) & pl.col("step").is_in(steps) & (pl.col("caused") > 0))
     if own.is_empty():
         return None
     costs = own.group_by("family", "call").agg(pl.sum("caused")).sort("caused", "family", "call")
-    longer = _longer_kernel(straggler, run) if straggler.cause == "compute" else None
+    longer = _longer_kernel(straggler, usual_compute(steps)) if straggler.cause == "compute" else None
     kernel, more, more_calls = longer or (None, 0, 0)
     return Hotspot(
         rank=straggler.rank,
@@ -79,9 +84,8 @@ def find_hotspot(straggler: Straggler, late: pl.DataFrame, run: Run) -> Hotspot 
     )
 
 
-def _longer_kernel(straggler: Straggler, run: Run) -> tuple[str, int, int] | None:
+def _longer_kernel(straggler: Straggler, known: pl.DataFrame) -> tuple[str, int, int] | None:
     """Name, ns and calls a step beyond the median of the other ranks; None where no kernel has most of it."""
-    known = pl.concat(run.ask(_usual_compute, run.steady_steps))
     # A kernel that a rank does not run takes none of its time.
     grid = known.select("rank").unique().join(known.select("name").unique(), how="cross")
     usual = grid.join(known, on=["rank", "name"], how="left").with_columns(pl.col("ns", "calls").fill_null(0))
@@ -94,17 +98,3 @@ def _longer_kernel(straggler: Straggler, run: Run) -> tuple[str, int, int] | Non
     if ns < MAJOR_SHARE * straggler.parts["compute"] or ns <= 0:
         return None
     return str(name), round(ns), round(calls)
-
-
-def _usual_compute(placed: PlacedTrace, steps: list[int]) -> pl.DataFrame:
-    """rank, name, ns, calls: what a rank's compute kernels of that name take in a step, median over these steps."""
-    compute = placed.each(lambda rank: placed.frame(_OF_COMPUTE, rank, where=(classes.COMPUTE,)))
-    kernels = pl.concat(compute).filter(pl.col("step").is_in(steps))
-    per_step = kernels.group_by("rank", "step", "name").agg(ns=(pl.col("end") - pl.col("begin")).sum(), calls=pl.len())
-    # Nor does one that a step does not run.
-    grid = per_step.select("rank", "name").unique().join(per_step.select("step").unique(), how="cross")
-    filled = grid.join(per_step, on=["rank", "step", "name"], how="left").with_columns(
-        pl.col("ns", "calls").fill_null(0)
-    )
-    usual = filled.group_by("rank", "name").agg(pl.median("ns"), pl.median("calls"))
-    return usual.with_columns(pl.col("name").cast(pl.String))

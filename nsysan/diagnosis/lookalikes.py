@@ -1,4 +1,4 @@
-"""Kernels that are named like a collective, but are not in the catalogue."""
+"""Kernels that are named like a collective, but are not in the catalogue (DEFINITIONS.md, section 3)."""
 
 from __future__ import annotations
 

@@ -1,37 +1,20 @@
-"""How far each figure can be trusted: ok, estimated or not measurable, and why."""
+"""How far each figure can be trusted: ok, estimated or not measurable, and why (DEFINITIONS.md, section 1)."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import polars as pl
 
 from nsysan.diagnosis.diagnosis import MAX_REJECTED, Diagnosis
+from nsysan.diagnosis.evidence import ESTIMATED, NOT_MEASURABLE, OK, Quality
 from nsysan.diagnosis.expectation import Compared
 from nsysan.diagnosis.lookalikes import find_lookalikes, named
 from nsysan.metrics.gaps import UNKNOWN
 from nsysan.metrics.skew import SHARE, STEPS, TELLING_STEPS
 from nsysan.model import classes
+from nsysan.model.health import NODE_FLAG
 from nsysan.run.matching import MATCHED, REJECTED, SINGLE, UNMATCHED
 from nsysan.run.run import Run
 from nsysan.text import counted, numbered
-
-OK = "ok"
-ESTIMATED = "estimated"
-NOT_MEASURABLE = "not_measurable"
-
-NODE_FLAG = "--cuda-graph-trace=node"
-#: Kernels launched one by one from this share on: a step that is half in graphs is not eager.
-EAGER_SHARE = 0.5
-
-
-@dataclass(frozen=True)
-class Quality:
-    """Status of one aspect of the evidence; the reason is a sentence for people."""
-
-    id: str
-    status: str
-    reason: str
 
 
 def assess(run: Run, diagnosis: Diagnosis, compared: Compared | None = None) -> list[Quality]:
@@ -201,17 +184,8 @@ def _events(run: Run) -> Quality:
     return Quality("events", ESTIMATED, f"nsys warns of the ranks: {'; '.join(lost)}")
 
 
-def is_eager(run: Run) -> bool:
-    """Whether kernels are launched one by one, so that tracing each launch weighs on the host."""
-    if run.graph_mode == "graph":
-        return False
-    steady = run.tally.by_step.filter(pl.col("step").is_in(run.steady_steps))
-    alone, kernels = steady.select(pl.sum("alone", "kernels")).row(0)
-    return bool(kernels) and alone >= EAGER_SHARE * kernels
-
-
 def _host_time(run: Run) -> Quality | None:
-    if not is_eager(run):
+    if not run.is_eager:
         return None
     return Quality(
         "host_time",
@@ -238,7 +212,7 @@ def _straggler(run: Run, diagnosis: Diagnosis) -> Quality:
     if found.cause is None:
         why = "the rank idles before it arrives; whether its host is late cannot be told (see launches, cpu_gpu_clock)"
         return Quality("straggler", ESTIMATED, why)
-    if found.cause == "host" and is_eager(run):
+    if found.cause == "host" and run.is_eager:
         return Quality("straggler", ESTIMATED, "held up by its host, whose time the profiler inflates (see host_time)")
     steady = f"{SHARE:.0%} of the step or more in {STEPS:.0%} of the steps"
     return Quality("straggler", OK, f"the rank costs the others {steady}, what they cost it subtracted")
@@ -252,7 +226,7 @@ def _gaps(run: Run, diagnosis: Diagnosis) -> Quality:
         return Quality(
             "gaps", ESTIMATED, "unknown where it takes the host's clock to tell the cause (see cpu_gpu_clock)"
         )
-    if is_eager(run):
+    if run.is_eager:
         return Quality("gaps", ESTIMATED, "idle time that the host causes is inflated by the profiler (see host_time)")
     return Quality("gaps", OK, "every idle interval has one cause, and they sum to the ledger's idle line")
 
@@ -263,7 +237,7 @@ def _what_if(run: Run, diagnosis: Diagnosis) -> Quality:
     if diagnosis.what_if.no_host_late is None:
         why = "what late hosts cost cannot be told, nor all savings together (see launches, cpu_gpu_clock)"
         return Quality("what_if", ESTIMATED, why)
-    if is_eager(run):
+    if run.is_eager:
         return Quality("what_if", ESTIMATED, "savings on the host's side are upper bounds (see host_time)")
     return Quality("what_if", OK, "closed forms on the ledger of each step, medians over the steps")
 

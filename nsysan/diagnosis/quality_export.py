@@ -6,7 +6,7 @@ from collections import Counter
 
 import polars as pl
 
-from nsysan.diagnosis.quality import ESTIMATED, NOT_MEASURABLE, OK, Quality
+from nsysan.diagnosis.evidence import ESTIMATED, NOT_MEASURABLE, OK, Quality
 from nsysan.model.host_clock import MAX_LATENCY_NS
 from nsysan.run.run import Run
 from nsysan.text import counted, numbered

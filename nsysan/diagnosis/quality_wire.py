@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from nsysan.diagnosis.collectives import CollectiveFamily
-from nsysan.diagnosis.quality import ESTIMATED, NOT_MEASURABLE, OK, Quality
+from nsysan.diagnosis.evidence import ESTIMATED, NOT_MEASURABLE, OK, Quality
 from nsysan.metrics.counters import Counter
 from nsysan.metrics.link import Link
 from nsysan.run.run import Run

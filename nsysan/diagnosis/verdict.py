@@ -1,4 +1,4 @@
-"""What bounds the step, in one word and one sentence, with the thresholds that decided."""
+"""What bounds the step, in one word and one sentence, with the thresholds that decided (DEFINITIONS.md, section 11)."""
 
 from __future__ import annotations
 

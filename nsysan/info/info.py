@@ -8,9 +8,9 @@ from typing import Any
 import polars as pl
 
 from nsysan.diagnosis.lookalikes import Lookalike, ranked
-from nsysan.diagnosis.quality import NODE_FLAG
 from nsysan.metrics.tally import lookalike_sums
 from nsysan.model.classes import load_catalogue
+from nsysan.model.health import NODE_FLAG
 from nsysan.model.load import load_operations
 from nsysan.model.operations import is_communication
 from nsysan.model.payloads import communicator_ranks

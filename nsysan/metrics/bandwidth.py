@@ -1,6 +1,6 @@
 """Speed of the collectives: the floor in this trace, and algbw and busbw as nccl-tests defines them (GB = 1e9).
 
-From the wire alone: residency holds waiting for the last rank, which is no speed of a link.
+From the wire alone: residency holds waiting for the last rank, which is no speed of a link. DEFINITIONS.md, section 9.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the sampled GPU counters show over the steps, inside collectives and outside."""
+"""What the sampled GPU counters show over the steps, inside collectives and outside (DEFINITIONS.md, section 9)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every idle interval of a rank and step, and its one cause."""
+"""Every idle interval of a rank and step, and its one cause (DEFINITIONS.md, section 8)."""
 
 from __future__ import annotations
 

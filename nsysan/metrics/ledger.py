@@ -1,4 +1,7 @@
-"""The ledger of a step: every nanosecond of every step on every rank, in exactly one line."""
+"""The ledger of a step: every nanosecond of every step on every rank, in exactly one line.
+
+DEFINITIONS.md, section 5.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which link the collectives ran over: the one that the GPUs have, or a slower one."""
+"""Which link the collectives ran over: the one that the GPUs have, or a slower one (DEFINITIONS.md, section 9)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The slowest steps, and what was different in them: which ledger line grew, on which rank, at which collective."""
+"""The slowest steps, and what was different in them: which ledger line grew, on which rank, at which collective.
+
+DEFINITIONS.md, section 4.
+"""
 
 from __future__ import annotations
 

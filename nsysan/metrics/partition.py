@@ -1,4 +1,4 @@
-"""The ledger drawn out in time: which line every moment of a step belongs to."""
+"""The ledger drawn out in time: which line every moment of a step belongs to (DEFINITIONS.md, section 5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who arrives last at the collectives, how much that costs, and what held that rank up."""
+"""Who arrives last at the collectives, how much that costs, and what held that rank up (DEFINITIONS.md, section 7)."""
 
 from __future__ import annotations
 

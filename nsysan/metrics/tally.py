@@ -9,6 +9,9 @@ import polars as pl
 from nsysan.model import classes
 from nsysan.trace.vocabulary import UNNAMED
 
+#: Kernels launched one by one from this share on: a step that is half in graphs is not eager.
+EAGER_SHARE = 0.5
+
 
 @dataclass(frozen=True)
 class Tally:
@@ -78,6 +81,12 @@ def tally(work: pl.DataFrame) -> Tally:
         kernel_ns=(pl.col("end") - pl.col("start")).filter(kernel).sum(),
     ).row(0, named=True)
     return Tally(operations=len(work), **counts, lookalikes=lookalike_sums(work), by_step=_by_step(work))
+
+
+def launched_one_by_one(by_step: pl.DataFrame, steps: list[int]) -> bool:
+    """Whether kernels of these steps are launched one by one, and not in graphs; by_step: as Tally has it."""
+    alone, kernels = by_step.filter(pl.col("step").is_in(steps)).select(pl.sum("alone", "kernels")).row(0)
+    return bool(kernels) and alone >= EAGER_SHARE * kernels
 
 
 def lookalike_sums(work: pl.DataFrame) -> pl.DataFrame:

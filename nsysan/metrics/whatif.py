@@ -1,4 +1,7 @@
-"""What a step would take without skew, with the wire at its floor, without late hosts: closed forms."""
+"""What a step would take without skew, with the wire at its floor, without late hosts: closed forms.
+
+DEFINITIONS.md, section 10.
+"""
 
 from __future__ import annotations
 

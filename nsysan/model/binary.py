@@ -1,4 +1,4 @@
-"""NVTX payloads as bytes: what `nsys export --include-blobs` puts into binaryData."""
+"""NVTX payloads as bytes: what `nsys export --include-blobs` puts into binaryData (DEFINITIONS.md, section 9)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The class of a kernel, from the catalogue in data/kernels.toml."""
+"""The class of a kernel, from the catalogue in data/kernels.toml (DEFINITIONS.md, section 3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Between GPUs: the link that a model has, its peak, and what messages take over each kind of link."""
+"""Between GPUs: the link that a model has, its peak, and what messages take over each kind of link.
+
+DEFINITIONS.md, section 9.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,12 @@
-"""What a sound recording looks like, shared by the checks after a capture and those of a report."""
+"""What a sound recording looks like, shared by the checks after a capture and those of a report.
+
+DEFINITIONS.md, section 8.
+"""
 
 from __future__ import annotations
 
+#: How nsys is told to trace what is inside CUDA graphs.
+NODE_FLAG = "--cuda-graph-trace=node"
 #: Parts of the profiler's messages that say that events are missing.
 EVENT_LOSS = ("Not all CUDA events", "were lost", "size limit on recording", "Couldn't allocate CUPTI")
 #: The shortest time from launch call to kernel start lies in this range where CPU and GPU clocks agree. The

@@ -1,4 +1,7 @@
-"""Whether a rank's CPU and GPU tell one time, which is what a launch call can be held against its kernel by."""
+"""Whether a rank's CPU and GPU tell one time, which is what a launch call can be held against its kernel by.
+
+DEFINITIONS.md, section 8.
+"""
 
 from __future__ import annotations
 

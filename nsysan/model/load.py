@@ -1,4 +1,7 @@
-"""The GPU work of a trace put in order, each operation with its class, its launch call and its effective start."""
+"""The GPU work of a trace put in order, each operation with its class, its launch call and its effective start.
+
+DEFINITIONS.md, sections 2, 3 and 5.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What NCCL's NVTX ranges say of a collective: message bytes, communicator, rank.
+"""What NCCL's NVTX ranges say of a collective: message bytes, communicator, rank (DEFINITIONS.md, sections 6 and 9).
 
 Each call pushes a range in domain NCCL with a payload. The kernel is launched inside that range, or inside the
 ncclGroupEnd that closes a group of calls. A kernel replayed by a CUDA graph has no range of its own: its payload

@@ -1,4 +1,4 @@
-"""Which rank each (process, device) of a trace is, and on which GPU it ran."""
+"""Which rank each (process, device) of a trace is, and on which GPU it ran (DEFINITIONS.md, section 2)."""
 
 from __future__ import annotations
 

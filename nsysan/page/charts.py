@@ -11,7 +11,7 @@ from plotly.subplots import make_subplots
 from nsysan.diagnosis.collectives import size_series
 from nsysan.metrics.gaps import MEANING
 from nsysan.page.palette import COLOURS, GAP_COLOURS, HEAT_HIGH, HEAT_LOW, NAMES, SERIES
-from nsysan.report.build import Report, visible_lines
+from nsysan.report.report import Report, visible_lines
 from nsysan.report.timeline import Timeline, decimated
 from nsysan.text import plain
 

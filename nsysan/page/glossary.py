@@ -7,7 +7,7 @@ import re
 from nsysan.metrics.gaps import MEANING
 from nsysan.page.elements import safe
 
-#: Definitions by term; METRICS in the words of a reader.
+#: Definitions by term: DEFINITIONS.md in the words of a reader.
 GLOSSARY = {
     "decode step": (
         "The work of one token on all ranks: from a rank's first GPU work of the step to its first of the next, so the "

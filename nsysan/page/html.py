@@ -8,7 +8,7 @@ from nsysan.page.glossary import definitions
 from nsysan.page.lanes import timeline_data
 from nsysan.page.pack import INLINE
 from nsysan.page.verdict_section import lead
-from nsysan.report.build import Report
+from nsysan.report.report import Report
 from nsysan.text import counted
 
 

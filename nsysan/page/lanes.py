@@ -9,7 +9,7 @@ import polars as pl
 
 from nsysan.metrics.ledger import IDLE, LINES
 from nsysan.page.palette import COLOURS, COUNTER_COLOURS, NAMES
-from nsysan.report.build import Report, visible_lines
+from nsysan.report.report import Report, visible_lines
 from nsysan.report.timeline import LAUNCH, RANGE, Timeline
 from nsysan.text import ms, plain, us
 

@@ -17,7 +17,7 @@ from nsysan._errors import ExitCode, NsysanError
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-    from nsysan.report.build import Report
+    from nsysan.report.report import Report
 
 #: Files of a report, by what they show; a chart without data is left out.
 CHARTS = ("ledger", "caused", "timeline")

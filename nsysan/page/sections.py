@@ -6,14 +6,14 @@ from functools import partial
 
 import polars as pl
 
-from nsysan.diagnosis.quality import ESTIMATED, NOT_MEASURABLE, OK
+from nsysan.diagnosis.evidence import ESTIMATED, NOT_MEASURABLE, OK
 from nsysan.diagnosis.verdict import THRESHOLDS
 from nsysan.metrics.gaps import MEANING
 from nsysan.page.elements import safe
 from nsysan.page.elements import table as _table
 from nsysan.page.glossary import HEADS
-from nsysan.report.build import Report, visible_lines
-from nsysan.report.terminal import NOTABLE, expectation_sentence
+from nsysan.report.report import Report, visible_lines
+from nsysan.report.sentences import NOTABLE, expectation_sentence
 from nsysan.text import ms, number, percent, plain, size, us
 
 #: What a status is called on the page.

@@ -11,7 +11,7 @@ from plotly.subplots import make_subplots
 from nsysan.metrics.counters import Counter
 from nsysan.page.charts import entitled, thinned
 from nsysan.page.palette import COLOURS, NAMES, SERIES
-from nsysan.report.build import Report, visible_lines
+from nsysan.report.report import Report, visible_lines
 from nsysan.text import plain
 
 _NAME_WIDTH = 90

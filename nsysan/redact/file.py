@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import shutil
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from nsysan._errors import ExitCode, NsysanError
-from nsysan.output import check_writable, write_text
+from nsysan.output import check_writable, put, write_text
 from nsysan.redact.copy import Copied, write_copy
 from nsysan.redact.figures import differences
 from nsysan.redact.folder import Form, from_sqlite, to_sqlite
@@ -59,7 +59,7 @@ def redact_file(source: Path, output: Path, *, force: bool = False) -> Redacted:
             check_clean(_left(copy, names), f"{source}: the copy")
             sizes = _size(source), _size(copy)
             changed = differences(source, copy)
-            outputs = _put(copy, output)
+            outputs = _put(copy, output, force=force)
     except OSError as error:
         raise NsysanError(f"{output}: cannot be written: {error.strerror}", ExitCode.OUTPUT_UNWRITABLE) from error
     return Redacted(origin, copied, sizes, changed, outputs)
@@ -156,7 +156,7 @@ def _size(export: Path) -> int:
     return sum(file.stat().st_size for file in export.iterdir()) if export.is_dir() else export.stat().st_size
 
 
-def _put(copy: Path, output: Path) -> list[Path]:
+def _put(copy: Path, output: Path, *, force: bool) -> list[Path]:
     """Move the finished files to their names, the trace last."""
     umask = os.umask(0)
     os.umask(umask)
@@ -165,14 +165,25 @@ def _put(copy: Path, output: Path) -> list[Path]:
     for made, final in moves:
         if not made.exists():
             continue
-        for file in sorted(made.iterdir()) if made.is_dir() else [made]:
+        for file in made.iterdir() if made.is_dir() else [made]:
             with file.open("rb") as written:
                 os.fsync(written.fileno())
             file.chmod(0o666 & ~umask)
         if made.is_dir():
-            made.chmod(0o777 & ~umask)
-            if final.exists():
-                shutil.rmtree(final)
-        made.replace(final)
+            _put_folder(made, final, umask, force=force)
+        else:
+            put(made, final, force=force)
         done.append(final)
     return done[::-1]
+
+
+def _put_folder(made: Path, final: Path, umask: int, *, force: bool) -> None:
+    made.chmod(0o777 & ~umask)
+    if force and final.exists():
+        final.rename(made.with_name("before"))  # goes with the folder that it was made in
+    try:
+        made.rename(final)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        raise NsysanError(f"{final}: exists by now; name another", ExitCode.OUTPUT_EXISTS) from error

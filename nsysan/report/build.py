@@ -1,86 +1,28 @@
-"""From an analysed run to the Report: plain data that every renderer shares and none changes."""
+"""From an analysed run to its Report."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import polars as pl
 
 from nsysan import progress
-from nsysan.diagnosis.collectives import CollectiveFamily, find_families, find_link, with_peaks
-from nsysan.diagnosis.diagnosis import Diagnosis, diagnose
-from nsysan.diagnosis.expectation import Compared, Expectation, compare_with, fill_bytes
-from nsysan.diagnosis.findings import Finding, find
-from nsysan.diagnosis.lookalikes import Lookalike, find_lookalikes
-from nsysan.diagnosis.quality import Quality, assess
+from nsysan.diagnosis.collectives import find_families, find_link, with_peaks
+from nsysan.diagnosis.diagnosis import diagnose
+from nsysan.diagnosis.expectation import Expectation, compare_with, fill_bytes
+from nsysan.diagnosis.findings import find
+from nsysan.diagnosis.lookalikes import find_lookalikes
+from nsysan.diagnosis.quality import assess
 from nsysan.diagnosis.quality_export import assess_export
 from nsysan.diagnosis.quality_wire import assess_counters, assess_wire
 from nsysan.metrics.counters import OF_CALLS, Counter, summarise
-from nsysan.metrics.ledger import FIGURES, IDLE, LINES
-from nsysan.metrics.link import Link
+from nsysan.metrics.ledger import FIGURES
 from nsysan.model import classes
-from nsysan.model.ranks import Rank
-from nsysan.report.timeline import Timeline, build_timelines, counter_lanes, lanes_in_order
+from nsysan.report.counter_lanes import counter_lanes, lanes_in_order
+from nsysan.report.report import Input, Report, StepsSummary
+from nsysan.report.slices import build_timelines
+from nsysan.report.timeline import Timeline
 from nsysan.run.placed import PlacedTrace
 from nsysan.run.run import Run
 from nsysan.run.samples import samples_of
-
-
-@dataclass(frozen=True)
-class Input:
-    """One export that was read."""
-
-    name: str
-    nsys_version: str | None
-    schema_version: str | None
-    graph_trace: str
-
-
-@dataclass(frozen=True)
-class StepsSummary:
-    """How steps were found and which of them count; excluded maps a step to its reason."""
-
-    method: str
-    source: str
-    count: int
-    steady: list[int]
-    excluded: dict[int, str]
-    labels: dict[int, str]
-    notes: list[str]
-
-
-@dataclass(frozen=True)
-class Report:
-    """Everything a report shows. Frames hold ns.
-
-    per_step: the ledger (see metrics.ledger.build_ledger). per_rank: rank and the median of each figure over the
-    steady steps, null where no steady step has it. headline: the median of per_rank over the ranks.
-    left_out: names of reports that could not be read (the quality row `reports` says why).
-    size: ranks of the largest communicator, None where the trace does not tell. expectation: what the user states
-    of the model, beside the measured. findings: most severe first.
-    counters: empty where no GPU metrics were captured. counter_lanes: one frame a timeline (see
-    timeline.counter_lanes), none without GPU metrics.
-    """
-
-    version: str
-    inputs: list[Input]
-    left_out: list[str]
-    ranks: list[Rank]
-    size: int | None
-    steps: StepsSummary
-    per_step: pl.DataFrame
-    per_rank: pl.DataFrame
-    headline: dict[str, int | None]
-    collectives: list[CollectiveFamily]
-    link: Link
-    lookalikes: list[Lookalike]
-    diagnosis: Diagnosis
-    expectation: Compared | None
-    findings: list[Finding]
-    timelines: list[Timeline]
-    quality: list[Quality]
-    counters: list[Counter]
-    counter_lanes: list[pl.DataFrame]
 
 
 def build_report(
@@ -129,12 +71,6 @@ def build_report(
         counters=counters,
         counter_lanes=lanes or [],
     )
-
-
-def visible_lines(report: Report) -> list[str]:
-    """The ledger lines that some rank has, in ledger order; idle always."""
-    present = [line for line in LINES if (report.per_rank[f"{line}_ns"].fill_null(0) > 0).any()]
-    return [*present, IDLE]
 
 
 def _rounded(value: object) -> int | None:

@@ -13,12 +13,12 @@ import polars as pl
 from nsysan.diagnosis.collectives import CollectiveFamily
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.expectation import Compared
-from nsysan.diagnosis.findings import Finding
+from nsysan.diagnosis.findings.finding import Finding
 from nsysan.diagnosis.verdict import THRESHOLDS
 from nsysan.metrics.counters import STEP_FIGURES, Counter, SampleStats
 from nsysan.metrics.ledger import FIGURES
 from nsysan.metrics.link import THRESHOLDS as LINK_THRESHOLDS
-from nsysan.report.build import Report
+from nsysan.report.report import Report
 
 SCHEMA = "nsysan.report/2"
 _PER_STEP = ("step", "rank", "steady", "start_ns", *FIGURES, "collectives")

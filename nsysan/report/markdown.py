@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from nsysan.diagnosis.collectives import CollectiveFamily
-from nsysan.diagnosis.quality import OK
+from nsysan.diagnosis.evidence import OK
 from nsysan.page.verdict_section import numbers
-from nsysan.report.build import Report, visible_lines
 from nsysan.report.markup import code, escaped, rows
-from nsysan.report.terminal import expectation_sentence, late_sentence, savings_sentence
+from nsysan.report.report import Report, visible_lines
+from nsysan.report.sentences import expectation_sentence, late_sentence, savings_sentence
 from nsysan.text import counted, ms, plain, size, us
 
 _COLLECTIVES = 8

@@ -9,7 +9,7 @@ import polars as pl
 
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.diagnosis.diagnosis import Diagnosis
-from nsysan.report.build import Report
+from nsysan.report.report import Report
 from nsysan.report.timeline import Timeline
 from nsysan.text import numbered
 

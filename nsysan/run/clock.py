@@ -1,4 +1,7 @@
-"""One clock for several traces of one run: by UTC, then by the ends of the collectives they share."""
+"""One clock for several traces of one run: by UTC, then by the ends of the collectives they share.
+
+DEFINITIONS.md, section 6.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same collective on every rank, and when the last rank arrived at it.
+"""The same collective on every rank, and when the last rank arrived at it (DEFINITIONS.md, section 6).
 
 A collective kernel is resident from its own rank's arrival until the data has moved, so its residency before
 the last arrival is waiting and only the rest is transfer.

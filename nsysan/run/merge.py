@@ -1,4 +1,7 @@
-"""From the summaries of its traces to the run: one clock, ranks, steps, matched calls, and each trace's place."""
+"""From the summaries of its traces to the run: one clock, ranks, steps, matched calls, and each trace's place.
+
+DEFINITIONS.md, sections 2 and 6.
+"""
 
 from __future__ import annotations
 

@@ -12,7 +12,10 @@ from nsysan.metrics.gaps import AROUND_GAPS, TIMES, rank_gaps, summed
 from nsysan.metrics.ledger import build_ledger
 from nsysan.metrics.skew import spent
 from nsysan.metrics.tally import TALLIED, Tally, tally
+from nsysan.model import classes
 from nsysan.run.placed import PlacedTrace
+
+_OF_COMPUTE = ("rank", "step", "name", "begin", "end")
 
 
 def ledger_of(placed: PlacedTrace) -> pl.DataFrame | None:
@@ -46,6 +49,20 @@ def spent_of(placed: PlacedTrace, calls: pl.DataFrame) -> pl.DataFrame | None:
 
 def tally_of(placed: PlacedTrace) -> Tally:
     return reduce(add, placed.each(lambda rank: tally(placed.frame(TALLIED, rank))))
+
+
+def usual_compute_of(placed: PlacedTrace, steps: list[int]) -> pl.DataFrame:
+    """rank, name, ns, calls: what a rank's compute kernels of that name take in a step, median over these steps."""
+    compute = placed.each(lambda rank: placed.frame(_OF_COMPUTE, rank, where=(classes.COMPUTE,)))
+    kernels = pl.concat(compute).filter(pl.col("step").is_in(steps))
+    per_step = kernels.group_by("rank", "step", "name").agg(ns=(pl.col("end") - pl.col("begin")).sum(), calls=pl.len())
+    # Nor does one that a step does not run.
+    grid = per_step.select("rank", "name").unique().join(per_step.select("step").unique(), how="cross")
+    filled = grid.join(per_step, on=["rank", "step", "name"], how="left").with_columns(
+        pl.col("ns", "calls").fill_null(0)
+    )
+    usual = filled.group_by("rank", "name").agg(pl.median("ns"), pl.median("calls"))
+    return usual.with_columns(pl.col("name").cast(pl.String))
 
 
 def _of_ranks(

@@ -13,7 +13,7 @@ import polars as pl
 
 from nsysan._errors import NsysanError
 from nsysan.metrics.skew import against_reference, boundaries, no_time
-from nsysan.metrics.tally import Tally
+from nsysan.metrics.tally import Tally, launched_one_by_one
 from nsysan.model.health import says_events_lost
 from nsysan.model.host_clock import HostClock
 from nsysan.model.metadata import TraceMetadata
@@ -21,7 +21,7 @@ from nsysan.model.ranks import Rank
 from nsysan.model.steps.numbering import Steps
 from nsysan.run.clock import Clock
 from nsysan.run.placed import LocalTraces, PlacedTrace, TraceSet
-from nsysan.run.questions import gaps_of, ledger_of, spent_of, tally_of, together
+from nsysan.run.questions import gaps_of, ledger_of, spent_of, tally_of, together, usual_compute_of
 from nsysan.trace.trace import Trace
 
 _A = TypeVarTuple("_A")
@@ -90,6 +90,10 @@ class Run:
         found = self.ask_each(spent_of, self.by_trace(bounds.select("row", "rank", "family", "wanted")))
         return against_reference(arrived, together([no_time(bounds), *found]))
 
+    def usual_compute(self, steps: list[int]) -> pl.DataFrame:
+        """rank, name, ns, calls: what compute kernels of that name take in a step, median over these steps."""
+        return pl.concat(self.ask(usual_compute_of, steps))
+
     def ask(self, question: Callable[[PlacedTrace, *_A], _T], *args: *_A) -> list[_T]:
         """The answer of each trace, given where it is held; question: a function at the top of a module."""
         return self.trace_set.ask(question, [args] * len(self.metadata))
@@ -146,6 +150,11 @@ class Run:
     def steady_steps(self) -> list[int]:
         """Numbers of the steps that the headline figures describe, ascending."""
         return self.windows.filter(pl.col("excluded").is_null())["step"].unique().sort().to_list()
+
+    @property
+    def is_eager(self) -> bool:
+        """Whether kernels are launched one by one, so that tracing each launch weighs on the host."""
+        return self.graph_mode != "graph" and launched_one_by_one(self.tally.by_step, self.steady_steps)
 
     @property
     def lost_events(self) -> list[str]:

@@ -1,4 +1,7 @@
-"""Sampled GPU counters of the ranks, under the names that people know, on the run's clock."""
+"""Sampled GPU counters of the ranks, under the names that people know, on the run's clock.
+
+DEFINITIONS.md, section 9.
+"""
 
 from __future__ import annotations
 

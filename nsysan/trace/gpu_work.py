@@ -1,4 +1,7 @@
-"""What GPUs did, from the tables of an export: kernels, copies, and graph replays recorded as one block."""
+"""What GPUs did, from the tables of an export: kernels, copies, and graph replays recorded as one block.
+
+DEFINITIONS.md, section 1.
+"""
 
 from __future__ import annotations
 

@@ -53,6 +53,7 @@ class SqliteFile:
             self._start_statement(columns=10)
             self._connection.execute("PRAGMA query_only = ON")
             self.tables: dict[str, tuple[str, ...]] = {name: self._columns(name) for name in self._plain_tables()}
+            self._row_ids = {name: self._row_id(name) for name in self.tables}
             self._connection.set_authorizer(_authorize)
 
     def close(self) -> None:
@@ -70,7 +71,8 @@ class SqliteFile:
         conditions = applicable(where, there)
         with self._reading(f"table {table}"):
             numbers = {name: dtype for name, dtype in own.items() if is_number(dtype)}
-            if numbers and self._last_row(table) >= BULK_ROWS:
+            last = self._last_row(table) if numbers else None
+            if last is not None and last >= BULK_ROWS:
                 frame = self._read_large(table, own, numbers, conditions)
             else:
                 frame = self._read_rows(table, own | dict.fromkeys(numbers, pl.Int64()), conditions)
@@ -104,7 +106,7 @@ class SqliteFile:
             sources |= {name: first_bytes(name), states[name]: state_of(name, dtype)}
             types |= {name: pl.Binary(), states[name]: pl.Int32()}
         self._check_types(table, list(numbers))
-        progress.stage(f"reading {table}", 0 if where else self._last_row(table))
+        progress.stage(f"reading {table}", 0 if where else self._last_row(table) or 0)
         frame = self._in_bulk(table, sources, types, where)
         columns = []
         for name, dtype in others.items():
@@ -122,9 +124,10 @@ class SqliteFile:
         # Rows that a condition drops are not counted by anyone.
         if where and not is_tree(self.path, self._root(table), self._page_kinds):
             raise self.damaged(f"table {table}: its pages form no tree")
+        row = self._row_ids[table]
         columns = ", ".join(f"{source} AS {quoted(name)}" for name, source in sources.items())
         statements = [
-            f"SELECT {columns} FROM {quoted(table)} WHERE rowid BETWEEN {first} AND {last}{conditions_sql(where)}"
+            f"SELECT {columns} FROM {quoted(table)} WHERE {row} BETWEEN {first} AND {last}{conditions_sql(where)}"
             for first, last in self._row_bounds(table)
         ]
         frame = bulk.read(self._uri, statements, types, (self._most_rows(), 2 * self._size + _MAX_VALUE))
@@ -168,18 +171,20 @@ class SqliteFile:
     def _check_types(self, table: str, numbers: Sequence[str]) -> None:
         """The first rows of each part have numbers only, by which the bulk reader tells a column's type."""
         wrong = " OR ".join(f"typeof({quoted(name)}) NOT IN ('integer', 'null')" for name in numbers)
+        row = self._row_ids[table]
         for begin, end in self._row_bounds(table):
             self._start_statement(len(numbers) + 5)
             columns = ", ".join(map(quoted, numbers))
-            first = f"SELECT {columns} FROM {quoted(table)} WHERE rowid BETWEEN ? AND ? LIMIT {bulk.BATCH}"
+            first = f"SELECT {columns} FROM {quoted(table)} WHERE {row} BETWEEN ? AND ? LIMIT {bulk.BATCH}"
             if self._connection.execute(f"SELECT 1 FROM ({first}) WHERE {wrong} LIMIT 1", (begin, end)).fetchone():
                 raise self.damaged(f"table {table} holds values of a wrong type")
 
     def _row_bounds(self, table: str) -> list[tuple[int, int]]:
         """First and last rowid of each part of a table."""
         self._start_statement(columns=1)
-        first = self._connection.execute(f"SELECT min(rowid) FROM {quoted(table)}").fetchone()[0] or 0
-        last = self._last_row(table)
+        row = self._row_ids[table]
+        first = self._connection.execute(f"SELECT min({row}) FROM {quoted(table)}").fetchone()[0] or 0
+        last = self._last_row(table) or 0
         parts = bulk.parts()
         cuts = [first + (last + 1 - first) * part // parts for part in range(parts + 1)]
         return [(begin, end - 1) for begin, end in pairwise(cuts)]
@@ -189,15 +194,19 @@ class SqliteFile:
         sql = "SELECT rootpage FROM sqlite_master WHERE type = 'table' AND name = ?"
         return int(self._connection.execute(sql, (table,)).fetchone()[0])
 
-    def _last_row(self, table: str) -> int:
+    def _last_row(self, table: str) -> int | None:
+        """The largest row id; None for a table without rows, or whose rows have no id that can be named."""
+        row = self._row_ids[table]
+        if row is None:
+            return None
         self._start_statement(columns=1)
         try:
-            last: int | None = self._connection.execute(f"SELECT max(rowid) FROM {quoted(table)}").fetchone()[0]
+            last: int | None = self._connection.execute(f"SELECT max({row}) FROM {quoted(table)}").fetchone()[0]
         except sqlite3.OperationalError as error:
             if "no such column" in str(error):  # WITHOUT ROWID, which nsys never writes
-                return 0
+                return None
             raise
-        return last or 0
+        return last
 
     @cached_property
     def _page_kinds(self) -> npt.NDArray[np.uint8]:
@@ -220,6 +229,12 @@ class SqliteFile:
     def _columns(self, table: str) -> tuple[str, ...]:
         # table_info leaves generated columns out: what they compute is the sender's, and may never end.
         return tuple(row[1] for row in self._connection.execute(f"PRAGMA table_info({quoted(table)})"))
+
+    def _row_id(self, table: str) -> str | None:
+        """What a statement can call the row id of a table, if it has one; None where columns have all of its names."""
+        rows = self._connection.execute(f"PRAGMA table_xinfo({quoted(table)})")  # generated columns, too
+        taken = {name.lower() for _, name, *_ in rows}
+        return next((name for name in ("rowid", "_rowid_", "oid") if name not in taken), None)
 
     def _most_rows(self) -> int:
         return self._size // LEAST_ROW

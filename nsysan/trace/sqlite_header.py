@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from nsysan._errors import ExitCode, NsysanError
+from nsysan.trace.beside import check_finished
 
 MAGIC = b"SQLite format 3\x00"
 _HEADER_SIZE = 100
@@ -33,11 +34,7 @@ def checked_size(path: Path) -> int:
             ExitCode.NOT_SQLITE,
         )
     _check_length(path, header, size)
-    if path.with_name(path.name + "-journal").exists():
-        raise NsysanError(
-            f"{path}: an export into it was interrupted (there is a -journal file beside it); export it again",
-            ExitCode.DAMAGED,
-        )
+    check_finished(path)
     return size
 
 

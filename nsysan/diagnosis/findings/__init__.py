@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.expectation import Compared
+from nsysan.diagnosis.findings.case import Case
 from nsysan.diagnosis.findings.communication import custom_all_reduce_limit, slow_wire, wrong_wire
 from nsysan.diagnosis.findings.expected import differing_from_model, mixed_steps
-from nsysan.diagnosis.findings.finding import HIGH, LOW, MEDIUM, SEVERITIES, Case, Finding
+from nsysan.diagnosis.findings.finding import HIGH, LOW, MEDIUM, SEVERITIES, Finding
 from nsysan.diagnosis.findings.late_ranks import late_rank, uneven_split
 from nsysan.diagnosis.findings.launching import graph_gaps, late_host
 from nsysan.diagnosis.findings.recording import of_the_capture

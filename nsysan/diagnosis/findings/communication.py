@@ -12,6 +12,7 @@ from importlib.resources import files
 import polars as pl
 
 from nsysan.diagnosis.expectation import ALL_REDUCE
+from nsysan.diagnosis.findings.case import Case
 from nsysan.diagnosis.findings.finding import (
     AT_MOST,
     ESTIMATE,
@@ -20,7 +21,6 @@ from nsysan.diagnosis.findings.finding import (
     LOW,
     MEDIUM,
     MEDIUM_SHARE,
-    Case,
     Finding,
     by_share,
 )

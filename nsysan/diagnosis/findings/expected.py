@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import polars as pl
 
 from nsysan.diagnosis.expectation import EMBEDDING
-from nsysan.diagnosis.findings.finding import LOW, MEDIUM, Case, Finding
+from nsysan.diagnosis.findings.case import Case
+from nsysan.diagnosis.findings.finding import LOW, MEDIUM, Finding
 from nsysan.text import counted, size
 
 #: Above this share of steps with prefill or other work the medians describe a part of the run only.

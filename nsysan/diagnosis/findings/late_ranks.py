@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from nsysan.diagnosis.findings.finding import Case, Figures, Finding, by_share, severity_limits
-from nsysan.diagnosis.findings.launching import HOST_FIX
+from nsysan.diagnosis.findings.case import HOST_FIX, Case
+from nsysan.diagnosis.findings.finding import Figures, Finding, by_share, severity_limits
 from nsysan.diagnosis.verdict import by_host, why_late
 from nsysan.text import counted, ms
 

@@ -7,19 +7,19 @@ from statistics import median
 
 import polars as pl
 
+from nsysan.diagnosis.findings.case import HOST_FIX, Case
 from nsysan.diagnosis.findings.finding import (
     AT_MOST,
     CLOSED_FORM,
     LOW,
     MEDIUM,
-    Case,
     Figures,
     Finding,
     by_share,
     severity_limits,
 )
-from nsysan.diagnosis.quality import EAGER_SHARE, is_eager
 from nsysan.metrics import gaps
+from nsysan.metrics.tally import EAGER_SHARE
 from nsysan.run.run import Run
 from nsysan.text import counted, ms, us
 
@@ -28,16 +28,11 @@ IDLE_SHARE = 0.05
 #: Steps vary by 1 to 2 % in a quiet run; what late hosts cost beyond that is told.
 BETWEEN_SHARE = 0.03
 
-HOST_FIX = (
-    "keep the host ahead: overlap scheduling with the GPU (vLLM --async-scheduling, SGLang's overlap scheduler), pin "
-    "each rank to cores of its GPU's NUMA node, and take logging, tokenizing and garbage collection off that thread"
-)
-
 
 def late_host(case: Case) -> Iterator[Finding]:
     """The GPU waits for its host: for want of graphs, or because the host is late all the same."""
     rank, late = case.worst_idle(gaps.HOST_LATE)
-    eager = is_eager(case.run)
+    eager = case.run.is_eager
     if late < IDLE_SHARE * case.period:
         yield from _late_between_steps(case, eager)
         return

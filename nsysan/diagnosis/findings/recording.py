@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from nsysan.diagnosis.findings.finding import HIGH, LOW, MEDIUM, Case, Finding
+from nsysan.diagnosis.findings.case import Case
+from nsysan.diagnosis.findings.finding import HIGH, LOW, MEDIUM, Finding
 from nsysan.diagnosis.lookalikes import find_lookalikes, named
 from nsysan.text import counted
 

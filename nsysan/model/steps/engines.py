@@ -1,4 +1,4 @@
-"""NVTX ranges by which engines mark their steps, from data/engines.toml."""
+"""NVTX ranges by which engines mark their steps, from data/engines.toml (DEFINITIONS.md, section 4)."""
 
 from __future__ import annotations
 

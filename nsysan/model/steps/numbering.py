@@ -1,4 +1,7 @@
-"""Decode steps of a run: the same step on every rank, and which of them the headline figures describe."""
+"""Decode steps of a run: the same step on every rank, and which of them the headline figures describe.
+
+DEFINITIONS.md, section 4.
+"""
 
 from __future__ import annotations
 

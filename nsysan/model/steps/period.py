@@ -1,4 +1,4 @@
-"""The repeating period of a sequence of symbols, found without knowing what they mean."""
+"""The repeating period of a sequence of symbols, found without knowing what they mean (DEFINITIONS.md, section 4)."""
 
 from __future__ import annotations
 

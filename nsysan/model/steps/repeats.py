@@ -1,4 +1,4 @@
-"""Steps from the repeating sequence of kernels."""
+"""Steps from the repeating sequence of kernels (DEFINITIONS.md, section 4)."""
 
 from __future__ import annotations
 

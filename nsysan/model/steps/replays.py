@@ -1,4 +1,4 @@
-"""Steps from CUDA graph replays."""
+"""Steps from CUDA graph replays (DEFINITIONS.md, section 4)."""
 
 from __future__ import annotations
 

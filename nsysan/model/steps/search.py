@@ -1,4 +1,7 @@
-"""Where the steps of one trace begin and end: by NVTX ranges, graph replays, the kernels' period, or one window."""
+"""Where the steps of one trace begin and end: by NVTX ranges, graph replays, the kernels' period, or one window.
+
+DEFINITIONS.md, section 4.
+"""
 
 from __future__ import annotations
 

@@ -1,0 +1,140 @@
+"""Each run against the first, like for like on their steady decode steps: what differs, and what is only noise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from nsysan.compare.comparison import (
+    ALPHA,
+    CHANGED,
+    FEW,
+    FEWEST_STEPS,
+    INCOMPARABLE,
+    LEAST_OF_PERIOD,
+    NOISE,
+    SHARE_OF_FIGURE,
+    SHARE_OF_PERIOD,
+    SMALL,
+    TOKENS,
+    Change,
+    ComparedRun,
+    Comparison,
+    Family,
+    FamilyOnSide,
+    Figure,
+)
+from nsysan.compare.families import match_families
+from nsysan.compare.figure_rows import Row, find_rows
+from nsysan.compare.link_change import link_notes
+from nsysan.compare.scaling import scaling
+from nsysan.compare.significance import holm, mann_whitney
+from nsysan.diagnosis.evidence import OK
+from nsysan.text import counted, plain
+
+#: Quality rows that bear on every figure of a side.
+_SLOWED = ("host_time", "events", "cpu_gpu_clock", "missing_ranks")
+_GRAPHS = {"node": "traced by node", "graph": "traced as blocks", "none": "none"}
+
+
+def compare(sides: list[ComparedRun], version: str) -> Comparison:
+    """The Comparison of sides, each against the first."""
+    families = match_families(sides)
+    period = sides[0].period
+    return Comparison(
+        version=version,
+        sides=sides,
+        figures=[figure for name, rows in find_rows(sides, families).items() for figure in _tested(name, rows, period)],
+        families=families,
+        scaling=scaling(sides),
+        notes=_notes(sides, families),
+    )
+
+
+def _tested(group: str, rows: list[Row], period: float) -> list[Figure]:
+    """Figures with their changes; probabilities are corrected over the group, side by side."""
+    sides = len(rows[0].sides) if rows else 0
+    changes: list[list[Change]] = [[] for _ in rows]
+    for side in range(1, sides):
+        chances = [_chance(row, side) for row in rows]
+        told = [p for p in chances if p is not None]
+        # The figures of a step are one figure in other units.
+        corrected = iter(told if group == "step" else holm(told))
+        for row, own, chance in zip(rows, changes, chances, strict=True):
+            own.append(_change(row, side, None if chance is None else next(corrected), period))
+    return [
+        Figure(
+            row.id,
+            group,
+            row.name,
+            row.unit,
+            [None if one is None else one.value for one in row.sides],
+            changes[number],
+        )
+        for number, row in enumerate(rows)
+    ]
+
+
+def _chance(row: Row, side: int) -> float | None:
+    first, other = row.sides[0], row.sides[side]
+    if first is None or other is None or first.value is None or other.value is None:
+        return None
+    if row.reasons[0] or row.reasons[side]:
+        return None
+    return mann_whitney(first.steps, other.steps)
+
+
+def _change(row: Row, side: int, p: float | None, period: float) -> Change:
+    first, other = row.sides[0], row.sides[side]
+    if p is None or first is None or other is None or first.value is None or other.value is None:
+        reason = "; ".join(dict.fromkeys(why for why in (row.reasons[0], row.reasons[side]) if why))
+        return Change(None, None, None, INCOMPARABLE, reason or "it was not measured")
+    difference = other.value - first.value
+    percent = 100 * difference / first.value if first.value else None
+    if min(len(first.steps), len(other.steps)) < FEWEST_STEPS:
+        return Change(difference, percent, p, FEW, f"fewer than {FEWEST_STEPS} steady steps")
+    large = abs(difference) >= SHARE_OF_FIGURE * abs(first.value)
+    if row.by_period:
+        size = abs(difference) / period
+        large = size >= SHARE_OF_PERIOD or (large and size >= LEAST_OF_PERIOD)
+    elif row.unit == TOKENS:
+        large = abs(difference) >= SHARE_OF_PERIOD * abs(first.value)
+    return Change(difference, percent, p, NOISE if p >= ALPHA else CHANGED if large else SMALL)
+
+
+def _notes(sides: list[ComparedRun], families: list[Family]) -> list[str]:
+    """What the sides do not have in common beside what is compared."""
+    notes = []
+    told = {
+        "GPU": [", ".join(sorted({rank.model or "unknown" for rank in side.report.ranks})) for side in sides],
+        "CUDA graphs": [_GRAPHS[side.report.inputs[0].graph_trace] for side in sides],
+        "way to find steps": [side.report.steps.method for side in sides],
+        "batch": [str(side.batch) for side in sides],
+    }
+    for what, values in told.items():
+        if len(set(values)) > 1:
+            listed = ", ".join(f"{side.label} {plain(value, 60)}" for side, value in zip(sides, values, strict=True))
+            notes.append(f"not the same {what}: {listed}")
+    notes += link_notes(sides)
+    for family in families:
+        parts = [part for part in family.parts if part is not None]
+        if len({round(part.calls) for part in parts}) > 1:
+            notes.append(f"calls a step differ: {_of_each(family, sides, lambda part: f'{part.calls:g}')}")
+        known = [part.sizes for part in parts if None not in part.sizes]
+        if not family.same and len(known) == len(parts) > 1:
+            notes.append(f"sizes differ, so these are not like for like: {family.title}")
+    for side in sides:
+        few = len(side.report.steps.steady)
+        if few < FEWEST_STEPS:
+            notes.append(f"{side.label} has {counted(few, 'steady step')}: too few to tell a difference from noise")
+    by_reason: dict[str, list[str]] = {}
+    for side in sides:
+        for row in side.report.quality:
+            if row.id in _SLOWED and row.status != OK:
+                by_reason.setdefault(row.reason, []).append(side.label)
+    notes += [f"{', '.join(labels)}: {reason}" for reason, labels in by_reason.items()]
+    return notes
+
+
+def _of_each(family: Family, sides: list[ComparedRun], tell: Callable[[FamilyOnSide], str]) -> str:
+    shown = [f"{side.label} {tell(part)}" for side, part in zip(sides, family.parts, strict=True) if part is not None]
+    return f"{family.title}: {', '.join(shown)}"

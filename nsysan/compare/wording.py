@@ -1,0 +1,161 @@
+"""What a comparison says: its words, tables and sentences, the same in every output."""
+
+from __future__ import annotations
+
+from nsysan.compare.comparison import (
+    ALPHA,
+    CHANGED,
+    FEW,
+    GBPS,
+    INCOMPARABLE,
+    LEAST_OF_PERIOD,
+    NOISE,
+    NS,
+    SHARE_OF_FIGURE,
+    SHARE_OF_PERIOD,
+    SMALL,
+    Bandwidth,
+    Change,
+    ComparedRun,
+    Comparison,
+    FamilyOnSide,
+    Figure,
+)
+from nsysan.compare.link_change import link_lines
+from nsysan.compare.scaling_sentences import lost_sentence, replicas_sentence, widening_sentence
+from nsysan.text import counted, ms, plain, size
+
+TITLES = {
+    "step": "a step",
+    "ledger": "ledger, us a step",
+    "collectives": "collectives, us after the last arrival",
+    "bandwidth": "collectives, GB/s as in nccl-tests",
+    "skew": "skew, us a step",
+    "idle": "idle by cause, us a step",
+    "whatif": "what if, us a step",
+}
+WORDS = {CHANGED: "changed", SMALL: "small", NOISE: "noise", FEW: "too few steps", INCOMPARABLE: "not comparable"}
+LEGEND = (
+    f"medians over the steady steps and the ranks; changed: p < {ALPHA:g} by the spread over the steps (Mann-Whitney, "
+    f"corrected within each table), and {SHARE_OF_PERIOD:.0%} of the period, or {SHARE_OF_FIGURE:.0%} of the figure "
+    f"and {LEAST_OF_PERIOD:.2%} of the period; small: p < {ALPHA:g}, but no more than two captures of one workload may "
+    f"differ by; noise: neither"
+)
+
+
+def side_sentence(side: ComparedRun) -> str:
+    """What a side is: name, ranks, GPUs, steps, verdict."""
+    models = ", ".join(sorted({plain(rank.model or "unknown GPU", 40) for rank in side.report.ranks}))
+    steps = side.report.steps
+    late = side.report.diagnosis.straggler
+    who = f", rank {late.rank} late by {ms(late.caused)} ({late.cause or 'cause unknown'})" if late else ""
+    return (
+        f"{side.label}  {plain(side.name, 80)}: TP={side.ranks} on {models}, batch {side.batch}, "
+        f"{counted(len(steps.steady), 'steady step')} by {plain(steps.source, 60)}; "
+        f"{side.report.diagnosis.verdict.kind}{who}"
+    )
+
+
+def answers(comparison: Comparison) -> list[str]:
+    """What came out, a line each: every side against the first, a link that changed, what more GPUs bought."""
+    lines = [_answer(comparison, number) for number in range(1, len(comparison.sides))]
+    lines += link_lines(comparison.sides)
+    if comparison.scaling is None:
+        return lines
+    widths = ", ".join(
+        f"TP={w.ranks} {ms(w.period)} ({w.speed_up:.2f}x, {w.efficiency:.0%})" for w in comparison.scaling.widths
+    )
+    lines.append(f"scaling   {widths}")
+    for step in comparison.scaling.steps:
+        lines += [
+            f"bought    TP={step.narrow.ranks} to {step.wide.ranks}: {widening_sentence(step)}",
+            f"lost      {lost_sentence(step)}",
+            f"replicas  {replicas_sentence(step)}",
+        ]
+    return lines
+
+
+def _answer(comparison: Comparison, number: int) -> str:
+    first, side = comparison.sides[0], comparison.sides[number]
+    change = comparison.figure("ledger.period").changes[number - 1]
+    went = f"{ms(first.period)} to {ms(side.period)} a token ({percent(change)})"
+    head = f"{side.label} vs {first.label}    "
+    if change.verdict == FEW:
+        return f"{head}{went}: {change.reason}, so nothing is told from noise"
+    moved = [
+        (figure.name, figure.changes[number - 1].difference or 0.0)
+        for figure in comparison.group("ledger")
+        if figure.changes[number - 1].verdict == CHANGED and figure.id not in ("ledger.comm", "ledger.transfer")
+    ]
+    listed = ", ".join(f"{name} {ns / 1e3:+,.1f} us" for name, ns in sorted(moved, key=lambda item: -abs(item[1])))
+    if change.verdict == CHANGED:
+        word = "faster" if side.period < first.period else "slower"
+        return f"{head}{word}, {went}, beyond noise{': ' + listed if listed else ''}"
+    rest = f"; within the step {listed}" if listed else ", and nothing in the step differs beyond noise"
+    unknown = [
+        figure.name for figure in comparison.group("ledger") if figure.changes[number - 1].verdict == INCOMPARABLE
+    ]
+    but = f" ({', '.join(unknown)}: not comparable)" if unknown else ""
+    return f"{head}the same within noise, {went}{rest}{but}"
+
+
+def percent(change: Change) -> str:
+    """A change as a per cent of the first side, signed."""
+    return "-" if change.percent is None else f"{change.percent:+.1f} %"
+
+
+def value(number: float | None, figure: Figure) -> str:
+    """A figure's value in the unit that people read: us, tokens/s, GB/s or per cent."""
+    if number is None:
+        return "-"
+    if figure.unit == GBPS:
+        return f"{number:,.2f}"
+    return f"{number / 1e3:,.1f}" if figure.unit == NS else f"{number:,.1f}"
+
+
+def header(comparison: Comparison, title: str) -> list[str]:
+    """Columns of a table of figures."""
+    first, *others = comparison.sides
+    columns = [title, first.label]
+    for side in others:
+        columns += [side.label, f"{side.label}-{first.label}", "%", ""]
+    return columns
+
+
+def cells(figure: Figure) -> list[str]:
+    """A figure's row: the first side, then value, difference, per cent and verdict of each other."""
+    row = [figure.name, value(figure.values[0], figure)]
+    for number, change in zip(figure.values[1:], figure.changes, strict=True):
+        difference = value(change.difference, figure)
+        signed = f"+{difference}" if change.difference is not None and change.difference > 0 else difference
+        row += [value(number, figure), signed, percent(change), WORDS[change.verdict]]
+    return row
+
+
+def reasons(comparison: Comparison) -> list[str]:
+    """Why figures are not comparable, each reason once with the figures that it keeps from it."""
+    found: dict[str, list[str]] = {}
+    for figure in comparison.figures:
+        for change in figure.changes:
+            if change.verdict == INCOMPARABLE and change.reason:
+                names = found.setdefault(change.reason, [])
+                if figure.name not in names:
+                    names.append(figure.name)
+    return [f"{', '.join(names)}: {plain(reason, 400)}" for reason, names in found.items()]
+
+
+def part_sentence(part: FamilyOnSide | None) -> str:
+    """A family on one side: calls a step, size, ranks, speed, kernels."""
+    if part is None:
+        return "none"
+    sizes = ", ".join(size(n) for n in part.sizes[:4]) + (" ..." if len(part.sizes) > 4 else "")
+    over = ", ".join(counted(n, "rank") for n in part.ranks) or "an unknown number of ranks"
+    names = ", ".join(plain(name, 60) for name in part.kernels[:3]) + (" ..." if len(part.kernels) > 3 else "")
+    return f"{part.calls:g} a step, {sizes}, over {over}{_speed_words(part.speed)} [{names}]"
+
+
+def _speed_words(found: Bandwidth) -> str:
+    if found.algbw.value is None or found.busbw.value is None:
+        return ""
+    share = "" if found.peak.value is None else f" ({found.peak.value:.0f}% of peak)"
+    return f", algbw {found.algbw.value:.3g} busbw {found.busbw.value:.3g} GB/s{share}"

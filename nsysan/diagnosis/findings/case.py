@@ -1,0 +1,55 @@
+"""What findings are drawn from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from nsysan.diagnosis.diagnosis import Diagnosis
+from nsysan.diagnosis.expectation import Compared
+from nsysan.metrics.link import Link
+from nsysan.metrics.whatif import WhatIf
+from nsysan.run.run import Run
+
+#: What several findings advise.
+HOST_FIX = (
+    "keep the host ahead: overlap scheduling with the GPU (vLLM --async-scheduling, SGLang's overlap scheduler), pin "
+    "each rank to cores of its GPU's NUMA node, and take logging, tokenizing and garbage collection off that thread"
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """What findings are drawn from; period and idle (by rank and cause) in ns, medians over the steady steps."""
+
+    run: Run
+    diagnosis: Diagnosis
+    compared: Compared | None
+    link: Link | None
+    period: int
+    idle: dict[tuple[int, str], int]
+
+    @property
+    def what(self) -> WhatIf | None:
+        return self.diagnosis.what_if
+
+    @property
+    def steady(self) -> pl.DataFrame:
+        return self.run.ledger.filter(pl.col("steady"))
+
+    def saving(self, without: int | None) -> int | None:
+        """What a period without a loss saves, None where it cannot be told or is nothing."""
+        return None if without is None or without >= self.period else self.period - without
+
+    def line(self, name: str) -> int:
+        """Median of a ledger line over the steps of each rank, then over the ranks."""
+        per_rank = self.steady.group_by("rank").agg(pl.median(f"{name}_ns"))[f"{name}_ns"].median()
+        return round(per_rank) if isinstance(per_rank, int | float) else 0
+
+    def worst_idle(self, *causes: str) -> tuple[int, int]:
+        """The rank with most idle time of these causes, and how much."""
+        ranks = [rank.rank for rank in self.run.ranks]
+        totals = {rank: sum(self.idle.get((rank, cause), 0) for cause in causes) for rank in ranks}
+        worst = max(totals, key=lambda rank: totals[rank])
+        return worst, totals[worst]

@@ -1,0 +1,273 @@
+"""DEFINITIONS.md says what the code does: its numbers, names and keys are those of the code."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import nsysan
+from nsysan.diagnosis import diagnosis, verdict
+from nsysan.metrics import bandwidth, counters, gaps, ledger, skew, tally, whatif
+from nsysan.model import classes, host_clock, load, ranks
+from nsysan.model.steps import numbering, period
+from nsysan.run import clock, matching
+from nsysan.run.run import Run
+from nsysan.trace import gpu_work
+from tests.documents import leaves, schema_of
+
+ROOT = Path(nsysan.__file__).parent
+PAGE = (ROOT / "DEFINITIONS.md").read_text("utf-8")
+SECTIONS = ["1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "11a", "12"]
+MARK = re.compile(r"\(planned: ([a-z ]+)\)")
+POINTER = re.compile(r"DEFINITIONS\.md, sections? (\d+a?(?:(?:, | and )\d+a?)*)")
+
+
+def section(number: str) -> str:
+    """The text of a section, in one line."""
+    found = re.search(rf"^## {number}\. .*?(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)
+    assert found is not None
+    return found[0]
+
+
+def said(text: str) -> str:
+    return " ".join(text.split())
+
+
+def table(text: str, head: str) -> dict[str, str]:
+    """First and second column of the table whose first column is headed so; names without their quotes."""
+    found = re.search(rf"^\| {head} \|.*\n\|[-|]+\|\n((?:\|.*\n)+)", text, re.MULTILINE)
+    assert found is not None
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in found[1].splitlines()]
+    return {row[0].strip("`"): row[1] for row in rows}
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:g} %"
+
+
+def listed(words: list[str]) -> str:
+    return f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+# ---- numbers
+
+#: Section, and what it says, with the number that the code has.
+NUMBERS = [
+    ("1", f"where more than {percent(gpu_work._MAX_UNUSABLE)} of the kernels, copies or graph blocks are such"),
+    ("2", f"the launcher's variables are {listed(list(ranks._ENVIRONMENT))}, in this order"),
+    ("3", f"kernels without a name, where they are more than {percent(load._FEW_UNNAMED)} of the kernels"),
+    ("4", f"repeats at least {period.MIN_REPEATS} times and whose unbroken run is longest"),
+    ("4", f"a gap at least {period._STANDS_OUT:g} times all others"),
+    ("4", f"differ from the most frequent kind's in more than {percent(numbering._SIMILAR)} or whose"),
+    ("4", f"of {numbering._MIN_STEPS_FOR_STARTUP} steps or more the first"),
+    ("4", f"still take more than {numbering._STARTUP:g} times the median"),
+    ("6", f"or up to {percent(matching._LOCAL)} of a family's calls fail the gate"),
+    ("6", f"nobody is called late where more than {percent(diagnosis.MAX_REJECTED)} of all communication kernels are"),
+    ("6", f"no verdict is given where more than {percent(verdict.UNSPLIT)} of the step is unsplit"),
+    ("6", f"A correction of more than {clock.MAX_CORRECTION_NS / 1e6:g} ms is not believed"),
+    ("6", f"GPU work lies more than {clock._MAX_APART_NS / 1e9:g} s apart"),
+    ("7", f"its net is at least {percent(skew.SHARE)} in at least {percent(skew.STEPS)} of the steady steps"),
+    ("7", f"of fewer than {skew.FEW_STEPS} steps, but two at least: {percent(skew.SHARE_OF_FEW)} in each"),
+    ("7", f"exceeds 0 by more than {skew.Z_VALUE:g} standard deviations"),
+    ("7", f"Of fewer than {skew.TELLING_STEPS} steps the report says that they tell nothing"),
+    ("8", f"all but one in {1 / host_clock._STRAY:,.0f}".replace(",", " ")),
+    ("8", f"one of up to {host_clock._PARTS} parts of the recording"),
+    ("8", f"idled for at least {host_clock._IDLE_NS / 1e3:g} us, exceeds {host_clock.MAX_LATENCY_NS / 1e3:g} us"),
+    ("8", f"with fewer than {host_clock._FEW} such operations"),
+    ("9", f"busbw against the link's peak is shown from {bandwidth.PEAK_FROM_BYTES / 1e6:g} MB up"),
+    ("9", f"if at least {percent(counters.PURE)} of the time that it stands for is"),
+    ("9", f"a figure of fewer than {counters.MIN_SAMPLES} samples is null"),
+    ("10", f"the floor is the {100 * whatif.FLOOR_QUANTILE:g}th percentile of the shortest residency"),
+    ("10", f"where over {percent(whatif.MAX_UNKNOWN)} of the period is idle for want of a launch record"),
+    ("10", f"eager where at least {percent(tally.EAGER_SHARE)} of the kernels"),
+    ("11", f"the {100 * (1 - verdict.UNSPLIT_STEPS):g}th percentile of each rank's steady steps"),
+    ("11", f"or where `unsplit` is over {percent(verdict.UNSPLIT)}."),
+    (
+        "11",
+        f"if it is at least {percent(verdict.DOMINANT)}, or at least {percent(verdict.LEADING)} and {verdict.LEAD:g}",
+    ),
+]
+
+
+@pytest.mark.parametrize(("number", "words"), NUMBERS)
+def test_numbers_are_those_of_the_code(number: str, words: str) -> None:
+    assert words in said(section(number))
+
+
+def test_thresholds_of_the_verdict() -> None:
+    assert {name: float(value) for name, value in table(section("11"), "threshold").items()} == verdict.THRESHOLDS
+
+
+def test_factors_of_busbw() -> None:
+    formulas: dict[str, Callable[[int], float]] = {
+        "2(n-1)/n": lambda n: 2 * (n - 1) / n,
+        "(n-1)/n": lambda n: (n - 1) / n,
+        "1": lambda _: 1.0,
+    }
+    kinds: dict[str, list[str]] = {formula: [] for formula in formulas}
+    for kind, factor in bandwidth._FACTOR.items():
+        same = [name for name, of in formulas.items() if all(factor(n) == of(n) for n in range(2, 17))]
+        kinds[same[0]].append({"send_recv": "send and receive"}.get(kind, kind.replace("_", "-")))
+    two, one, none = (", ".join(kinds[formula]) for formula in formulas)
+    wanted = f"{two} 2(n-1)/n; {one} (n-1)/n with S the total; others ({none}) 1."
+    assert wanted in said(section("9"))
+    assert ", ".join(bandwidth._PER_RANK).replace("_", "-") == one
+
+
+def test_programmatic_dependent_launch_in_the_fixture_that_is_named(analyzed: Callable[[str], Run]) -> None:
+    run = analyzed("tp4_fused")
+    trimmed = run.work.filter((pl.col("trimmed") > 0) & pl.col("step").is_in(run.steady_steps))
+    least, most = trimmed.select(pl.min("trimmed").alias("least"), pl.max("trimmed").alias("most")).row(0)
+    usual = trimmed.group_by("step", "rank").len()["len"].mode().item()
+    assert f"by {least} to {most} ns and mostly {usual} times a step in `fixtures/tp4_fused.sqlite.xz`" in said(
+        section("5")
+    )
+
+
+# ---- names
+
+
+def test_classes_of_work() -> None:
+    known = {classes.COPY, classes.COMPUTE, classes.OPAQUE, *classes.COMMUNICATION}
+    assert table(section("3"), "class").keys() == known
+
+
+def test_ledger_lines_in_their_order() -> None:
+    lines = [*ledger.LINES, ledger.IDLE]
+    assert list(table(section("5"), "line")) == lines
+    assert f"period = {' + '.join(lines)} " in section("5")
+
+
+def test_causes_of_idle_time() -> None:
+    assert table(section("8"), "cause").keys() == gaps.MEANING.keys()
+
+
+def test_kinds_that_have_a_gate() -> None:
+    first, *others = matching._ALL_TO_ALL_MEET
+    assert first == "all_reduce"
+    assert f"So are {listed(others)}." in said(section("6"))
+
+
+def test_parts_of_a_lateness() -> None:
+    told = re.search(r"the parts are (.*?), and time that several claim is of the first of (.*?)\.", said(section("7")))
+    assert told is not None
+    assert set(re.findall(r"`(\w+)`", told[1])) == set(skew.PARTS)
+    assert told[2].split(", ") == list(skew.CAUSES)
+
+
+def test_what_ifs_of_today() -> None:
+    today = section("10").partition("**Today** there are four")[2].partition("All are null")[0]
+    keys = re.findall(r"^ +- `(\w+)`", today, re.MULTILINE)
+    assert keys == [name for name in whatif.WhatIf.__dataclass_fields__ if name != "period"]
+
+
+def test_kinds_and_shares_of_the_verdict() -> None:
+    today = said(section("11").partition("**Today**")[2])
+    kinds = [*verdict._WORDS, "mixed", "inconclusive"]
+    assert f"the kinds are {listed([f'`{kind}`' for kind in kinds])}" in today
+    weighed = schema_of("nsysan.report/2")["properties"]["verdict"]["properties"]["shares"]["properties"]
+    assert list(table(section("11"), "share")) == list(weighed)
+
+
+# ---- the document
+
+
+def keys(text: str) -> set[str]:
+    """The places that a block of section 12 lists, as documents.leaves has them."""
+    bare = re.sub(r"\([^()]*\)", "", text)
+    entries = re.split(r"\n {4}(?=\w)", "\n" + bare)[1:]
+    return {place for entry in entries for place in _entry(re.findall(r"[a-z][a-z0-9_]*|\[\]|\.\.\.|[{},]|\S", entry))}
+
+
+def _entry(tokens: list[str]) -> Iterator[str]:
+    """A name, and what is in it: to the end, as if in braces."""
+    name, rest = tokens[0], tokens[1:]
+    if rest[:1] == ["[]"]:
+        name, rest = f"{name}[]", rest[1:]
+    if not rest:
+        yield name
+        return
+    below, left = _names(rest)
+    assert left == []
+    yield from (f"{name}.{place}" for place in below)
+
+
+def _names(tokens: list[str]) -> tuple[list[str], list[str]]:
+    """Places of names with commas between them, to a brace that closes or the end; what comes after."""
+    found: list[str] = []
+    while tokens:
+        name, tokens = tokens[0], tokens[1:]
+        assert re.fullmatch(r"[a-z][a-z0-9_]*", name), name
+        if tokens[:1] == ["[]"]:
+            name, tokens = f"{name}[]", tokens[1:]
+        if tokens[:3] == ["{", "...", "}"]:
+            found.append(f"{name}{{}}")
+            tokens = tokens[3:]
+        elif tokens[:1] == ["{"]:
+            below, tokens = _names(tokens[1:])
+            found += [f"{name}.{place}" for place in below]
+        else:
+            found.append(name)
+        if tokens[:1] == ["}"]:
+            return found, tokens[1:]
+        assert tokens[:1] in ([], [","]), tokens[:3]
+        tokens = tokens[1:]
+    return found, []
+
+
+def blocks() -> dict[str, str]:
+    """The blocks of section 12 by their mark; "" is that of what is there."""
+    found = re.findall(r"([^\n]*(?:\n[^\n]+)*)\n\n((?: {4}.*\n)+)", section("12"))
+    return {(MARK.findall(before) or [""])[-1]: block for before, block in found}
+
+
+def test_keys_of_the_document_are_those_of_its_schema() -> None:
+    assert keys(blocks()[""]) == leaves(schema_of("nsysan.report/2"))
+
+
+def test_planned_keys_are_not_there_yet() -> None:
+    planned = {mark: keys(block) for mark, block in blocks().items() if mark}
+    assert len(planned) == 4
+    every = [place for places in planned.values() for place in places]
+    assert len(every) == len(set(every)) > 60
+    assert set(every) & leaves(schema_of("nsysan.report/2")) == set()
+
+
+def test_schemas_that_section_12_names() -> None:
+    for name, file in (("compare/1", "compare"), ("info/1", "info"), ("report/2", "report")):
+        assert f"nsysan.{name}" in section("12")
+        assert f"`data/{file}.schema.json`" in section("12")
+
+
+# ---- the page
+
+
+def test_sections_are_those_that_code_points_at() -> None:
+    assert re.findall(r"^## (\d+a?)\. ", PAGE, re.MULTILINE) == SECTIONS
+    pointed = set()
+    for path in [*ROOT.rglob("*.py"), *(ROOT / "data").glob("*.json")]:
+        numbers = [n for found in POINTER.findall(path.read_text("utf-8")) for n in re.findall(r"\d+a?", found)]
+        assert set(numbers) <= set(SECTIONS), path
+        pointed |= set(numbers) if path.suffix == ".py" else set()
+        wrapped = " ".join(path.read_text("utf-8").split())
+        assert wrapped.count("DEFINITIONS.md, section") == len(POINTER.findall(wrapped)), path
+    # No code makes what is planned.
+    assert set(SECTIONS) - pointed == {"11a"}
+
+
+def test_marks_are_those_of_the_table() -> None:
+    marks = {MARK.findall(mark)[0] for mark in table(PAGE, "mark")}
+    assert marks == set(MARK.findall(PAGE))
+    assert PAGE.count("(planned:") == len(MARK.findall(PAGE)) == PAGE.count("*(planned:")
+
+
+def test_files_that_it_names_are_there() -> None:
+    named = re.findall(r"`((?:data|fixtures)/[\w./]+)`", PAGE) + re.findall(r"`(data/\w+)`", PAGE)
+    for name in named:
+        places = (ROOT / name, ROOT / f"{name}.toml", ROOT.parent / name)
+        assert any(place.exists() for place in places), name
+    assert len(named) > 6

@@ -1,0 +1,266 @@
+"""The schema files of the JSON documents: that they are schemas, that documents are as they say, and the reverse."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from collections.abc import Callable, Collection, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+import nsysan
+from nsysan.compare import comparison as compared
+from nsysan.compare.changes import compare
+from nsysan.compare.compared_run import compared_run
+from nsysan.compare.comparison import Comparison
+from nsysan.diagnosis import evidence, verdict
+from nsysan.diagnosis.expectation import expectation
+from nsysan.diagnosis.findings import finding
+from nsysan.info.info import build_info, to_info_document
+from nsysan.metrics import gaps, ledger, link, outliers, skew
+from nsysan.model import classes
+from nsysan.report.build import build_report
+from nsysan.run.run import Run
+from tests.clitools import graph_level_trace, paper_trace, run_cli
+from tests.documents import SCHEMAS, document_of, emitted, held, leaves, resolved, schema_of
+from tests.fixtures import FIXTURES
+from tests.tracebuilder import TraceBuilder, decode_loop
+
+Analyze = Callable[[str], Run]
+Capsys = pytest.CaptureFixture[str]
+
+REPORT, COMPARE, INFO = SCHEMAS
+NAMES = sorted(path.name.split(".")[0] for path in FIXTURES.iterdir() if ".sqlite" in path.name)
+TOGETHER = "rank_0 rank_1 rank_2 rank_3"
+OLD = Path(__file__).parent / "data" / "report_schema_1.json"
+UNITS = {
+    *("ns", "bytes", "GB/s", "share", "ratio", "count", "index", "deviation"),
+    *("Hz", "percent", "tokens/s", "counter", "by name", "see `unit`"),
+}
+#: Keys that only some documents have: which.
+OPTIONAL = {
+    REPORT: {
+        "straggler.idle_ns": "causes of which the rank has more than the others",
+        "verdict.shares": "what was weighed; nothing where replays are blocks, or no step is steady",
+    },
+    COMPARE: {"scaling.steps[].changed_ns": "lines that are not 0", "scaling.steps[].lost_ns": "lines that are not 0"},
+    INFO: {},
+}
+#: Keys that no document below has: when one has them.
+CONDITIONAL = {
+    REPORT: {
+        "straggler.idle_ns.dependency": "a late rank waits longer for another stream",
+        "straggler.idle_ns.sync": "a late rank's host waits longer in a synchronise call",
+        "straggler.idle_ns.unknown": "a late rank idles longer before work without a launch record",
+    },
+    COMPARE: {
+        "scaling.steps[].changed_ns.comm_unsplit": "communication of one width is not split, which no other line hides",
+        "scaling.steps[].changed_ns.copy": "runs of several widths copy",
+        "scaling.steps[].changed_ns.fused": "runs of several widths have fused kernels",
+        "scaling.steps[].changed_ns.graph": "runs of several widths, one of them in graphs traced as blocks",
+        "scaling.steps[].lost_ns.comm_unsplit": "as for changed_ns",
+        "scaling.steps[].lost_ns.copy": "as for changed_ns",
+        "scaling.steps[].lost_ns.fused": "as for changed_ns",
+        "scaling.steps[].lost_ns.graph": "as for changed_ns",
+    },
+    INFO: {},
+}
+#: Words that a key may have, and those that the code has.
+WORDS = [
+    (REPORT, "gaps[].cause", gaps.MEANING),
+    (REPORT, "straggler.cause", (*skew.PARTS, None)),
+    (REPORT, "slowest_steps[].line", outliers._LINES),
+    (REPORT, "verdict.kind", (*verdict._WORDS, "mixed", "inconclusive")),
+    (REPORT, "collectives[].class", classes.COMMUNICATION),
+    (REPORT, "link.looks_like", (*link.LINK_NAMES, None)),
+    (REPORT, "findings[].severity", finding.SEVERITIES),
+    (REPORT, "findings[].saving_is", (*finding._SAVES, None)),
+    (REPORT, "quality[].status", (evidence.OK, evidence.ESTIMATED, evidence.NOT_MEASURABLE)),
+    (COMPARE, "sides[].verdict", (*verdict._WORDS, "mixed", "inconclusive")),
+    (COMPARE, "sides[].straggler.cause", (*skew.PARTS, None)),
+    (COMPARE, "sides[].link.looks_like", (*link.LINK_NAMES, None)),
+    (COMPARE, "sides[].quality[].status", (evidence.OK, evidence.ESTIMATED, evidence.NOT_MEASURABLE)),
+    (
+        COMPARE,
+        "figures[].changes[].verdict",
+        (compared.CHANGED, compared.SMALL, compared.NOISE, compared.FEW, compared.INCOMPARABLE),
+    ),
+    (COMPARE, "figures[].unit", (compared.NS, compared.TOKENS, compared.GBPS, compared.PERCENT)),
+    (INFO, "collectives[].op_class", classes.COMMUNICATION),
+]
+#: Objects with a key for each word that the code has.
+MAPPED = [
+    (REPORT, "straggler.idle_ns", gaps.MEANING),
+    (REPORT, "straggler.parts_ns", skew.PARTS),
+    (REPORT, "verdict.thresholds", verdict.THRESHOLDS),
+    (REPORT, "link.thresholds", link.THRESHOLDS),
+    (REPORT, "per_rank[]", ("rank", *ledger.FIGURES, "collectives")),
+    (COMPARE, "scaling.steps[].changed_ns", (*ledger.LINES, ledger.IDLE)),
+    (COMPARE, "thresholds", compared.THRESHOLDS),
+]
+
+
+def nodes(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every place of a schema, and what it says of it."""
+
+    def below(node: dict[str, Any], place: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        node = resolved(node, schema)
+        yield place, node
+        for name, own in node.get("properties", {}).items():
+            yield from below(own, f"{place}.{name}" if place else name)
+        for own in [*node.get("prefixItems", []), *([node["items"]] if node.get("items") else [])]:
+            yield from below(own, f"{place}[]")
+        if isinstance(node.get("additionalProperties"), dict):
+            yield from below(node["additionalProperties"], f"{place}{{}}")
+
+    return below(schema, "")
+
+
+def at(name: str, wanted: str) -> dict[str, Any]:
+    return next(node for place, node in nodes(schema_of(name)) if place == wanted)
+
+
+def types(node: dict[str, Any]) -> set[str]:
+    told = node.get("type", [])
+    return {told} if isinstance(told, str) else set(told)
+
+
+# ---- the files
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_schema_is_one_and_names_no_host_but_its_own_dialect(name: str) -> None:
+    schema = schema_of(name)
+    Draft202012Validator.check_schema(schema)
+    assert schema.pop("$schema") == Draft202012Validator.META_SCHEMA["$id"]
+    assert schema["title"] == schema["properties"]["schema"]["const"] == name
+    assert "$id" not in json.dumps(schema)
+    assert "://" not in json.dumps(schema)
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_every_key_has_a_description_and_every_number_a_unit(name: str) -> None:
+    for place, node in nodes(schema_of(name)):
+        # The entries of a list are told by the list.
+        if not (place.endswith("[]") and "properties" in node):
+            assert node["description"].endswith("."), place
+        numeric = bool(types(node) & {"integer", "number"})
+        assert numeric == ("unit" in node), place
+        if numeric:
+            assert node["unit"] in UNITS, place
+            assert (node["unit"] == "ns") == bool(re.search(r"(^|[._])ns(\W\w+)?$", place)), place
+            assert (node["unit"] == "GB/s") == place.endswith("_gbps"), place
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_every_object_is_closed_and_has_all_its_keys(name: str) -> None:
+    for place, node in nodes(schema_of(name)):
+        if "object" not in types(node):
+            continue
+        assert "additionalProperties" in node, place
+        keys = list(node.get("properties", {}))
+        assert node.get("required", []) == ([] if place in OPTIONAL[name] else keys), place
+
+
+@pytest.mark.parametrize(("name", "place", "words"), WORDS)
+def test_words_are_those_of_the_code(name: str, place: str, words: Collection[str | None]) -> None:
+    assert sorted(at(name, place)["enum"], key=str) == sorted(words, key=str)
+
+
+@pytest.mark.parametrize(("name", "place", "words"), MAPPED)
+def test_keys_are_those_of_the_code(name: str, place: str, words: Collection[str | None]) -> None:
+    assert list(at(name, place)["properties"]) == list(words)
+
+
+# ---- the documents
+
+
+def lookalike_trace(path: Path) -> Path:
+    builder = TraceBuilder()
+    for process in decode_loop(builder, ranks=2):
+        process.kernel("my_custom_allreduce_kernel", 2_000_000, 2_010_000)
+    return builder.write(path)
+
+
+def assert_complete(name: str, documents: list[dict[str, Any]]) -> None:
+    schema = schema_of(name)
+    found = set().union(*(emitted(schema, document) for document in documents))
+    assert leaves(schema) - found == CONDITIONAL[name].keys()
+
+
+def test_every_report_is_as_its_schema_says_and_has_every_key(tmp_path: Path, analyzed: Analyze) -> None:
+    documents = [document_of(build_report(analyzed(names), "0", timelines=False)) for names in (*NAMES, TOGETHER)]
+    stated = expectation(2, "hidden=4096,batch=1,dtype=bf16", None)
+    trace = lookalike_trace(tmp_path / "t.sqlite")
+    documents.append(document_of(build_report(nsysan.analyze(nsysan.open_trace(trace)), "0", stated)))
+    assert_complete(REPORT, documents)
+
+
+def test_every_info_is_as_its_schema_says_and_has_every_key(tmp_path: Path, real_trace: Callable[[str], Path]) -> None:
+    paths = [*map(real_trace, NAMES), lookalike_trace(tmp_path / "t.sqlite")]
+    documents = [held(json.dumps(to_info_document(build_info(nsysan.open_trace(path))))) for path in paths]
+    assert_complete(INFO, documents)
+
+
+def test_every_comparison_is_as_its_schema_says_and_has_every_key(analyzed: Analyze) -> None:
+    def of(names: str) -> Comparison:
+        labels = zip("ABCDE", names.split(), strict=False)
+        return compare([compared_run(label, analyzed(name), "0") for label, name in labels], "0")
+
+    sets = ("tp2_graph tp4_graph_node tp4_symm", "tp4_graph_node tp4_graph_graph", "tp4_slow3 tp4_eager tp4_fused")
+    assert_complete(COMPARE, [document_of(of(names)) for names in sets])
+
+
+def test_a_document_that_is_otherwise_is_not_let_through() -> None:
+    document = json.loads(OLD.read_text("utf-8")) | {"schema": REPORT, "findings": []}
+    held(json.dumps(document))
+    del document["per_rank"]
+    with pytest.raises(AssertionError, match="'per_rank' is a required property"):
+        held(json.dumps(document))
+    with pytest.raises(AssertionError, match="NaN in a JSON document"):
+        held('{"schema": NaN}')
+
+
+# ---- documents of before
+
+
+def test_the_document_of_schema_1_differs_in_what_the_changelog_lists(tmp_path: Path) -> None:
+    old = json.loads(OLD.read_text("utf-8"))
+    new = document_of(
+        build_report(nsysan.analyze(nsysan.open_trace(paper_trace(tmp_path / "paper.sqlite", steps=8))), "0.1.0")
+    )
+    assert old.pop("schema") == "nsysan.report/1"
+    assert new.pop("schema") == REPORT
+    for row in old["findings"]:
+        row["saves_ns"] = row.pop("saving_ns")
+    assert old["findings"]
+    assert old == new
+    changes = (Path(__file__).parent.parent / "CHANGELOG.md").read_text("utf-8")
+    assert "`findings[].saving_ns` is `findings[].saves_ns`" in changes
+
+
+def test_check_and_history_read_schema_1(tmp_path: Path, capsys: Capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    trace = paper_trace(tmp_path / "paper.sqlite", steps=8)
+    rules = ("--fail-on", "period>1s", "--fail-on", "wire_p50>+1%", "--fail-on", "caused<+0%")
+    against_old = run_cli(capsys, "check", trace, *rules, "--baseline", OLD)
+    assert (against_old.code, against_old.out.count("pass")) == (0, 3)
+    assert run_cli(capsys, "check", OLD, *rules, "--baseline", OLD).out == against_old.out
+    run_cli(capsys, "report", trace, "--json", "new.json", "-q")
+    for document in (OLD, "new.json"):
+        assert run_cli(capsys, "history", "add", document).code == 0
+    with closing(sqlite3.connect("nsysan-history.db")) as database:
+        columns = "period_ns, wire_ns, caused_ns, verdict, straggler_rank, no_skew_ns, findings"
+        first, second = database.execute(f"select {columns} from runs order by id").fetchall()
+    assert first == second
+
+
+def test_a_report_of_graphs_as_blocks_is_as_its_schema_says(tmp_path: Path, capsys: Capsys) -> None:
+    trace = graph_level_trace(tmp_path / "g.sqlite")
+    document = held(run_cli(capsys, "report", trace, "--json", "-").out)
+    assert document["verdict"]["shares"] == {}
