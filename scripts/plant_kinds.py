@@ -34,7 +34,9 @@ class Made:
         """Letters by chance, digits and both cases among them where there are some."""
         while True:
             found = "".join(self._random.choices(letters, k=length))
-            wanted = [set(kind) & set(letters) for kind in (string.digits, string.ascii_uppercase, string.ascii_lowercase)]
+            wanted = [
+                set(kind) & set(letters) for kind in (string.digits, string.ascii_uppercase, string.ascii_lowercase)
+            ]
             if all(sum(c in kind for c in found) * 16 >= min(length, 48) for kind in wanted if kind):
                 return found
 
@@ -122,8 +124,6 @@ def _plain(made: Made) -> list[tuple[str, str]]:
         ("Slack webhook", f"https://hooks.slack.com/services/T{word(9, upper)}/B{word(9, upper)}/{word(24)}"),
         ("telephone number", f"+49 {number(151, 179)} {number(100, 999)} {number(1000, 9999)}"),
     ]  # fmt: skip
-
-
 
 
 def _assigned(name: str, form: str, length: int, letters: str = LETTERS) -> Callable[[Made], Kind]:

@@ -7,21 +7,17 @@ from pathlib import Path
 import click
 
 import nsysan
-<<<<<<< HEAD
-from nsysan.cli.inputs import analysed, expand, redaction_if
-=======
 from nsysan._errors import ExitCode
 from nsysan.cli.exits import OUTPUT, RUN, exit_codes
-from nsysan.cli.inputs import analysed, expand
+from nsysan.cli.inputs import analysed, expand, redaction_if
 from nsysan.cli.options import NO_NVTX, STEPS
->>>>>>> main
 from nsysan.output import check_writable, write_bytes
 from nsysan.text import counted, plain
 
 _PATH = click.Path(path_type=Path)
 
 
-@click.command("export", epilog=exit_codes(*RUN, *OUTPUT, ExitCode.NO_STEPS))
+@click.command("export", epilog=exit_codes(*RUN, *OUTPUT, ExitCode.NO_STEPS, ExitCode.NOT_CLEAN))
 @click.argument("traces", nargs=-1, required=True, metavar="TRACE...")
 @click.option(
     "--perfetto",
@@ -36,18 +32,11 @@ _PATH = click.Path(path_type=Path)
     metavar="STEPS",
     help="Steps by number, ranges with both ends: 17 or 3,10:20.  [default: the median, p99 and slowest steady step]",
 )
-<<<<<<< HEAD
-@click.option("--steps", metavar="PATTERN", help="Regular expression for the NVTX ranges that mark decode steps.")
-@click.option("--no-nvtx", is_flag=True, help="Find steps by graph replays or kernel period, leaving ranges aside.")
-@click.option("--redact", is_flag=True, help="Make the file of redacted copies (see `nsysan redact`), and search it.")
-@click.option("--force", is_flag=True, help="Replace FILE if it exists.")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing; only errors.")
-=======
 @click.option("--steps", metavar="PATTERN", help=STEPS)
 @click.option("--no-nvtx", is_flag=True, help=NO_NVTX)
+@click.option("--redact", is_flag=True, help="Make the file of redacted copies (see `nsysan redact`), and search it.")
 @click.option("--force", is_flag=True, help="Replace a file that exists.")
 @click.option("-q", "--quiet", is_flag=True, help="Only errors.")
->>>>>>> main
 def command(
     traces: tuple[str, ...],
     output: Path,
@@ -70,13 +59,7 @@ def command(
       nsysan export --perfetto steps.json.gz trace.sqlite
       nsysan export --perfetto slow.json trace.sqlite --trace-steps 10:20
       nsysan export --perfetto run.json.gz run1_rank_*.sqlite --trace-steps 3,17
-<<<<<<< HEAD
       nsysan export --perfetto shared.json.gz trace.sqlite --redact
-
-    Exit codes: those of `nsysan report`; 11 where no such step is in the trace, 30 where a redacted file
-    would still tell something.
-=======
->>>>>>> main
     """
     paths = expand(traces)
     for source in paths:

@@ -9,15 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 import nsysan
-<<<<<<< HEAD
-from nsysan.cli.inputs import analysed, expand, redaction_if, spread
-from nsysan.cli.options import NUMBERS, TIME, steps_of
-=======
 from nsysan._errors import ExitCode
 from nsysan.cli.exits import OUTPUT, RUN, exit_codes
-from nsysan.cli.inputs import analysed, expand, spread
+from nsysan.cli.inputs import analysed, expand, redaction_if, spread
 from nsysan.cli.options import NO_NVTX, NUMBERS, TIME, steps_of
->>>>>>> main
 from nsysan.cli.outputs import alike, outputs_of, written
 from nsysan.output import write_bytes, write_text
 
@@ -28,7 +23,7 @@ _PATH = click.Path(path_type=Path)
 _OUTPUTS = {"-o": "the page", "--json": "the JSON document", "--markdown": "the Markdown"}
 
 
-@click.command("report", epilog=exit_codes(*RUN, *OUTPUT, ExitCode.NO_STEPS))
+@click.command("report", epilog=exit_codes(*RUN, *OUTPUT, ExitCode.NO_STEPS, ExitCode.NOT_CLEAN))
 @click.argument("traces", nargs=-1, required=True, metavar="TRACE...")
 @click.option(
     "-o",
@@ -104,15 +99,9 @@ _OUTPUTS = {"-o": "the page", "--json": "the JSON document", "--markdown": "the 
     help="plotly.js inside the page, which then opens offline; or fetched, which saves 2 MB.  [default: inline]",
 )
 @spread
-<<<<<<< HEAD
-@click.option("--redact", is_flag=True, help="Make all outputs of redacted copies (see `nsysan redact`), and search them.")
-@click.option("--force", is_flag=True, help="Replace output files that exist.")
-@click.option("-q", "--quiet", is_flag=True, help="No summary; only errors.")
-=======
-@click.option("--redact", is_flag=True, help="Mask file, host and user names, paths and addresses in all outputs.")
+@click.option("--redact", is_flag=True, help="Make all outputs of redacted copies (see `nsysan redact`); search them.")
 @click.option("--force", is_flag=True, help="Replace files that exist.")
 @click.option("-q", "--quiet", is_flag=True, help="No summary, only errors.")
->>>>>>> main
 def command(
     traces: tuple[str, ...],
     output: Path | None,
@@ -154,14 +143,7 @@ def command(
       nsysan report trace.sqlite --steps '^generate_token'
       nsysan report trace.sqlite --from 2s --to 3s --steps 10:20 --ranks 0,3
       nsysan report trace.sqlite --model hidden=4096,layers=32,batch=8,dtype=bf16
-<<<<<<< HEAD
       nsysan report trace.sqlite --redact               # a page that can be given away
-
-    Exit codes: 3 no such file, 4 not SQLite, 5 not nsys, 6 needs export, 7 damaged, 8 no GPU work,
-    9 output exists, 10 output not writable, 11 no such steps, 12 not reports of one run, 13 no workers,
-    30 a redacted output would still tell something.
-=======
->>>>>>> main
     """
     from nsysan.diagnosis.expectation import expectation
     from nsysan.model.selection import Selection

@@ -53,7 +53,9 @@ def to_sqlite(folder: Path, target: Path) -> Form:
                 _ingest(target, name, schema, batches)
         except (pa.ArrowException, OSError, ValueError) as error:
             said = str(error).splitlines()
-            raise damaged(folder, f"table {name}: {said[0] if said else type(error).__name__}", _SUFFIXES[file.suffix]) from error
+            raise damaged(
+                folder, f"table {name}: {said[0] if said else type(error).__name__}", _SUFFIXES[file.suffix]
+            ) from error
     if first.suffix == ".arrow":
         with first.open("rb") as head:
             as_file = head.read(len(_FILE_FORMAT)) == _FILE_FORMAT
@@ -89,7 +91,11 @@ def _table(frame: pl.DataFrame, declared: pa.Schema) -> pa.Table:
         field = declared.field(column.name)
         # Texts go as bytes, which they need not be in UTF-8 either.
         plain = column.to_arrow()
-        columns.append(plain.cast(pa.large_binary()).cast(field.type, safe=False) if column.dtype == pl.Binary else plain.cast(field.type, safe=False))
+        columns.append(
+            plain.cast(pa.large_binary()).cast(field.type, safe=False)
+            if column.dtype == pl.Binary
+            else plain.cast(field.type, safe=False)
+        )
         fields.append(pa.field(column.name, field.type, nullable=field.nullable or column.null_count() > 0))
     return pa.table(columns, schema=pa.schema(fields))
 

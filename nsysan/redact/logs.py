@@ -26,7 +26,9 @@ def is_log(path: Path) -> bool:
             head = file.read(1 << 16)
     except OSError:
         return False
-    return b"\0" not in head and (_NCCL.search(text := head.decode("utf-8", "replace")) is not None or _is_topology(text))
+    return b"\0" not in head and (
+        _NCCL.search(text := head.decode("utf-8", "replace")) is not None or _is_topology(text)
+    )
 
 
 def mask_file(path: Path) -> tuple[str, dict[str, int]]:

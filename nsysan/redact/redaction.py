@@ -17,16 +17,6 @@ from nsysan.run.run import Failure
 from nsysan.trace.trace import Trace
 
 _RANK = re.compile(r"rank[_.-]?(\d{1,6})", re.IGNORECASE)
-#: Why a report was left out, in words that tell nothing of it.
-_WHY = {
-    ExitCode.NO_SUCH_FILE: "no such file",
-    ExitCode.NOT_SQLITE: "not an SQLite file",
-    ExitCode.NOT_NSYS: "not an export of nsys",
-    ExitCode.NEEDS_EXPORT: "a recording that could not be exported",
-    ExitCode.DAMAGED: "damaged or cut off",
-    ExitCode.NOTHING_TO_ANALYSE: "no GPU work in it",
-    ExitCode.NO_STEPS: "no such steps in it",
-}
 
 
 class Redaction:
@@ -67,7 +57,7 @@ class Redaction:
         """What is left of a failure in a report that is given away."""
         code = ExitCode(failure.error.exit_code)
         name = Path(failure.path).name if self._is_ours(failure.path) else self._name(Path(failure.path))
-        return Failure(name, "", NsysanError(_WHY.get(code, "could not be read"), code))
+        return Failure(name, "", NsysanError(code.words, code))
 
     def check(self, outputs: Mapping[str, str | bytes]) -> None:
         """NsysanError if a search finds anything in one of the outputs, by name; `outputs` are not written yet."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
-_IPV4 = re.compile(r"(?<![A-Za-z0-9.])((?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\.(?:25[0-5]|2[0-4]\d|1?\d?\d)){3})(?![A-Za-z0-9]|\.\d)")
+_IPV4 = re.compile(
+    r"(?<![A-Za-z0-9.])((?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\.(?:25[0-5]|2[0-4]\d|1?\d?\d)){3})(?![A-Za-z0-9]|\.\d)"
+)
 _PORT = re.compile(r":\d{2,5}(?!\d)|/\d{1,2}(?![\d.])")
 _VERSIONED = re.compile(
     r"(?:(?<![A-Za-z])(?:v|ver|version|release|driver|toolkit|firmware|fw|cuda|cudart|cudnn|cublas\w*|cufft\w*|cusparse\w*|"
@@ -29,9 +31,7 @@ _CARD = re.compile(
     r"b8cef6|08c0eb|946dae|a088c2|b83fd2|c470bd|5c2573|9c63c0|fc6a1c|58a2e1|e8ebd3)[0-9a-f]{10}(?![A-Za-z0-9])",
     re.IGNORECASE,
 )
-_UUID = re.compile(
-    r"(?<![0-9A-Fa-f])[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}(?![0-9A-Fa-f])"
-)
+_UUID = re.compile(r"(?<![0-9A-Fa-f])[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}(?![0-9A-Fa-f])")
 #: What tells of nobody: no address, and the machine itself.
 _NOBODY = frozenset(("0.0.0.0", "127.0.0.1", "255.255.255.255", "255.255.255.0", "255.255.0.0"))
 

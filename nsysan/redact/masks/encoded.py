@@ -10,16 +10,21 @@ import unicodedata
 from collections.abc import Callable
 from urllib.parse import unquote
 
-_INVISIBLE = re.compile("[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e007f]")
+_INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e007f]"
+)
 _ESCAPED_TOKEN = re.compile(r"[^\s\"'<>(),]{3,65536}")
 _PERCENT = re.compile(r"%[0-9A-Fa-f]{2}")
 _ESCAPE = re.compile(r"\\u\{?[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|\\[nrt/\"']|\\[0-7]{3}|&#?\w{2,8};")
 _HEX = re.compile(r"(?<![A-Za-z0-9])(?:0x)?((?:[0-9A-Fa-f]{2}){8,32768})(?![A-Za-z0-9])")
-_HEX_SPACED = re.compile(r"(?<![\w:])(?:(?:0x|\\x)?[0-9A-Fa-f]{2}[ :,-]{1,2}){7,4096}(?:0x|\\x)?[0-9A-Fa-f]{2}(?![\w:])")
+_HEX_SPACED = re.compile(
+    r"(?<![\w:])(?:(?:0x|\\x)?[0-9A-Fa-f]{2}[ :,-]{1,2}){7,4096}(?:0x|\\x)?[0-9A-Fa-f]{2}(?![\w:])"
+)
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{16,65536}={0,2}")
 _DIGEST = re.compile(r"(?<![A-Za-z0-9])(?<!0[xX])[0-9A-Fa-f]{32,128}(?![A-Za-z0-9])")
 _WORD = re.compile(r"[\w$.+/-]{24,65536}={0,2}")
 _PIECE = re.compile(r"[A-Za-z0-9+/]{24,}={0,2}")
+_LONG_NUMBER = 40
 _PRINTABLE = re.compile(rb"[\x20-\x7e\s]*")
 _RUN = re.compile(rb"[\x20-\x7e]{12,}")
 #: Bytes of printable text that no name holds by chance when it is decoded.
@@ -38,7 +43,7 @@ def mask_encoded(text: str, telling: Callable[[str], bool]) -> str:
     """The text without words that, decoded, tell something; telling: whether a plain text does."""
     if "%" in text or "\\" in text or "&" in text:
         text = _ESCAPED_TOKEN.sub(lambda match: MASKED if _escaped_tells(match[0], telling) else match[0], text)
-    text = _HEX.sub(lambda match: MASKED if _is_text(bytes.fromhex(match[1])) else match[0], text)
+    text = _HEX.sub(lambda match: MASKED if _hex_tells(match[1]) else match[0], text)
     text = _HEX_SPACED.sub(_spaced, text)
     return _BASE64.sub(lambda match: MASKED if _base64_tells(match[0], telling) else match[0], text)
 
@@ -105,8 +110,15 @@ def _character(match: re.Match[str]) -> str:
     return {"n": "\n", "r": "\r", "t": "\t"}.get(body[0], body[0] if match[0][0] == "\\" else match[0])
 
 
+def _hex_tells(digits: str) -> bool:
+    """Whether hexadecimal digits spell a text; a decimal number of usual length does so by chance."""
+    return (len(digits) >= _LONG_NUMBER or not digits.isdigit()) and _is_text(bytes.fromhex(digits))
+
+
 def _spaced(match: re.Match[str]) -> str:
-    pairs = re.findall(r"(?<![0-9A-Fa-f])[0-9A-Fa-f]{2}(?![0-9A-Fa-f])", match[0].replace("0x", " ").replace("\\x", " "))
+    pairs = re.findall(
+        r"(?<![0-9A-Fa-f])[0-9A-Fa-f]{2}(?![0-9A-Fa-f])", match[0].replace("0x", " ").replace("\\x", " ")
+    )
     return MASKED if _is_text(bytes(int(pair, 16) for pair in pairs)) else match[0]
 
 

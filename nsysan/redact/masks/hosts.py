@@ -26,12 +26,16 @@ _NODE = re.compile(
     )(?:-[a-z0-9]{{1,8}})?""",
     re.VERBOSE,
 )
-_MODEL_NODE = re.compile(rf"(?:[a-z][a-z0-9]*-)*(?:gpu|node|host|dgx|hgx|cluster)-(?:[a-z0-9]+-)*(?:{_MODELS})-(?:[a-z]+-)?\d{{1,4}}")
+_MODEL_NODE = re.compile(
+    rf"(?:[a-z][a-z0-9]*-)*(?:gpu|node|host|dgx|hgx|cluster)-(?:[a-z0-9]+-)*(?:{_MODELS})-(?:[a-z]+-)?\d{{1,4}}"
+)
 _NUMBERED_MODEL = re.compile(rf"(?:[a-z][a-z0-9]*-)*(?:{_MODELS})-(?:node-?|n)?0\d+")
 #: Suffixes of pods: Kubernetes makes them without vowels, 0, 1 and 3.
 _SAFE = "[bcdfghjklmnpqrstvwxz2456789]"
 _POD = re.compile(rf"[a-z][a-z0-9]*(?:-[a-z0-9]+)*-(?:[0-9a-f]{{8,10}}|{_SAFE}{{8,10}})-{_SAFE}{{5}}")
-_JOB_POD = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*-(?:worker|master|launcher|head|job|ps)-(?=[a-z]*\d)(?=\d*[a-z])[a-z0-9]{5}")
+_JOB_POD = re.compile(
+    r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*-(?:worker|master|launcher|head|job|ps)-(?=[a-z]*\d)(?=\d*[a-z])[a-z0-9]{5}"
+)
 _CLUSTER = re.compile(r"(?:gke|aks|eks|k8s|kube|k3s)-[a-z0-9-]{6,}")
 _SHAPES = (_NODE, _MODEL_NODE, _NUMBERED_MODEL, _POD, _JOB_POD, _CLUSTER)
 _LIST_HEADS = re.compile(r"node|host|cn|gn|nid|dgx|hgx|compute|gpunode|.*-.*", re.IGNORECASE)
@@ -76,7 +80,10 @@ def _image(match: re.Match[str]) -> str:
 
 
 def _is_registry(host: str) -> bool:
-    return re.fullmatch(r"(?:[a-z0-9-]+\.)*(?:ghcr\.io|quay\.io|gcr\.io|pkg\.dev|nvcr\.io|docker\.io|azurecr\.io)", host) is not None
+    return (
+        re.fullmatch(r"(?:[a-z0-9-]+\.)*(?:ghcr\.io|quay\.io|gcr\.io|pkg\.dev|nvcr\.io|docker\.io|azurecr\.io)", host)
+        is not None
+    )
 
 
 def _is_nodelist(match: re.Match[str]) -> bool:

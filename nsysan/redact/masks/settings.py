@@ -17,40 +17,55 @@ _TELLING = re.compile(
     r"client_?-?(?:email|secret|id)|project_?-?id|(?<![A-Za-z])sid(?![A-Za-z])|xsrf|csrf",
     re.IGNORECASE,
 )
-_ASSIGNED = re.compile(
-    rf"(?P<rest>[\w.-]{{0,24}}{_QUOTE}?\s{{0,3}}(?:=>|:=|=|:(?!:))\s{{0,3}})(?P<value>{_VALUE})"
-)
+_ASSIGNED = re.compile(rf"(?P<rest>[\w.-]{{0,24}}{_QUOTE}?\s{{0,3}}(?:=>|:=|=|:(?!:))\s{{0,3}})(?P<value>{_VALUE})")
 _IN_OPTION = re.compile(rf"(?P<rest>[\w.-]{{0,24}}(?:=|\s{{1,3}}))(?P<value>{_VALUE})")
 _HARMLESS = re.compile(r"(?:\d{1,4}|true|false|none|null|nil|yes|no|on|off|auto|default|\?+|\.{3}|-)", re.IGNORECASE)
 #: Variables of an environment, by a word of their names.
 _VARIABLE = re.compile(rf"(?<![A-Za-z0-9_])(?P<name>[A-Z][A-Z0-9_]{{1,63}})=(?P<value>{_VALUE})")
-_OF_SECRETS = frozenset("KEY TOKEN SECRET PASS PASSWORD PASSWD PWD PASSPHRASE AUTH COOKIE CREDENTIAL CREDENTIALS PAT DSN".split())
+_OF_SECRETS = frozenset(
+    "KEY TOKEN SECRET PASS PASSWORD PASSWD PWD PASSPHRASE AUTH COOKIE CREDENTIAL CREDENTIALS PAT DSN".split()
+)
 _OF_PEOPLE = frozenset("USER USERNAME LOGNAME HOST HOSTNAME NODENAME NODELIST ADDR EMAIL ACCOUNT LOGIN JOBID".split())
 _OPTION = re.compile(rf"(?P<name>--[a-z][a-z0-9_-]{{1,40}})(?P<rest>=|\s{{1,3}})(?P<value>{_VALUE})", re.IGNORECASE)
 _OF_OPTIONS = frozenset(
     "password passwd pass token secret key auth user username login credential credentials apikey pat host hostname".split()
 )
-_PERSON = re.compile(r"(?<![\w-])(user|username|login|logname|hostname|host|nodename|email)=([A-Za-z_][\w.@-]{0,253})", re.IGNORECASE)
-_HEADER = re.compile(r"((?:proxy-)?authorization|(?:set-)?cookie|x-api-key|x-auth-token)(\\?[\"']?\s{0,3}[:=]\s{0,3})[^\n\"']{1,4096}", re.IGNORECASE)
-_BEARER = re.compile(r"(bearer\s{1,3}|(?<![A-Za-z])basic\s{1,3}(?=[A-Za-z0-9+/]{0,64}[0-9+/=A-Z]))[A-Za-z0-9._~+/=-]{8,4096}", re.IGNORECASE)
+_PERSON = re.compile(
+    r"(?<![\w-])(user|username|login|logname|hostname|host|nodename|email)=([A-Za-z_][\w.@-]{0,253})", re.IGNORECASE
+)
+_HEADER = re.compile(
+    r"((?:proxy-)?authorization|(?:set-)?cookie|x-api-key|x-auth-token)(\\?[\"']?\s{0,3}[:=]\s{0,3})[^\n\"']{1,4096}",
+    re.IGNORECASE,
+)
+_BEARER = re.compile(
+    r"(bearer\s{1,3}|(?<![A-Za-z])basic\s{1,3}(?=[A-Za-z0-9+/]{0,64}[0-9+/=A-Z]))[A-Za-z0-9._~+/=-]{8,4096}",
+    re.IGNORECASE,
+)
 _CURL = re.compile(r"(\s-u\s{1,3})[^\s:]{1,64}:[^\s]{1,256}")
 _CONNECTION = re.compile(
     r"(?<![A-Za-z])(?:DefaultEndpointsProtocol|AccountName|AccountKey|BlobEndpoint|Endpoint|SharedAccess(?:Key(?:Name)?|Signature)|"
-    r"InstrumentationKey|EndpointSuffix)=[^\s\"'<>]{1,4096}", re.IGNORECASE
+    r"InstrumentationKey|EndpointSuffix)=[^\s\"'<>]{1,4096}",
+    re.IGNORECASE,
 )
-_SIGNED = re.compile(r"\??(?:sv|sig|se|st|sp|skoid|X-Amz-[A-Za-z]{1,20}|X-Goog-[A-Za-z]{1,20}|Signature|Expires)=[^\s\"'<>&]{1,2048}"
-                     r"(?:&[\w.-]{1,40}=[^\s\"'<>&]{0,2048}){1,30}")
+_SIGNED = re.compile(
+    r"\??(?:sv|sig|se|st|sp|skoid|X-Amz-[A-Za-z]{1,20}|X-Goog-[A-Za-z]{1,20}|Signature|Expires)=[^\s\"'<>&]{1,2048}"
+    r"(?:&[\w.-]{1,40}=[^\s\"'<>&]{0,2048}){1,30}"
+)
 _PUBLIC_KEY = re.compile(
     r"(?:ssh-(?:rsa|dss|ed25519)|ecdsa-sha2-[\w-]{1,20}|sk-[\w-]{1,30}@openssh\.com)\s{1,3}AAAA[A-Za-z0-9+/=]{1,16384}(?:[ \t][\w.@+-]{1,128})?"
 )
 _JWT = re.compile(r"(?<![A-Za-z0-9])eyJ[A-Za-z0-9_-]{6,8192}\.[A-Za-z0-9_-]{4,8192}(?:\.[A-Za-z0-9_-]{0,8192})?")
-_BOTS = re.compile(r"(?<![A-Za-z0-9])(?:\d{8,10}:[A-Za-z0-9_-]{35}|[MNO][A-Za-z0-9_-]{23,27}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,40})(?![A-Za-z0-9])")
+_BOTS = re.compile(
+    r"(?<![A-Za-z0-9])(?:\d{8,10}:[A-Za-z0-9_-]{35}|[MNO][A-Za-z0-9_-]{23,27}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,40})(?![A-Za-z0-9])"
+)
 _SLURM = re.compile(
-    r"(?<![A-Za-z])(?:slurm[-_ ]?(?:job)?[-_ ]?(?:id)?[-_ :=#]{0,2}|job[-_ ]?id[\"']?[ :=#]{1,3})\d{4,}(?:[_.+]\d+)*", re.IGNORECASE
+    r"(?<![A-Za-z])(?:slurm[-_ ]?(?:job)?[-_ ]?(?:id)?[-_ :=#]{0,2}|job[-_ ]?id[\"']?[ :=#]{1,3})\d{4,}(?:[_.+]\d+)*",
+    re.IGNORECASE,
 )
 _SLURM_VARIABLE = re.compile(rf"(?<![A-Za-z0-9_])(SLURM[A-Z]?_[A-Z0-9_]{{1,60}}=)({_VALUE})")
 _SERIAL = re.compile(
-    r"(serial(?![a-z])(?:[ _-]?(?:number|num|no|nr))?\.?\\?[\"']?\s{0,3}[:=#]{0,2}\s{0,3}\\?[\"']?)(?=[A-Z-]{0,8}\d[\d-]{4})[A-Z0-9-]{6,32}", re.IGNORECASE
+    r"(serial(?![a-z])(?:[ _-]?(?:number|num|no|nr))?\.?\\?[\"']?\s{0,3}[:=#]{0,2}\s{0,3}\\?[\"']?)(?=[A-Z-]{0,8}\d[\d-]{4})[A-Z0-9-]{6,32}",
+    re.IGNORECASE,
 )
 _PHONE = re.compile(r"(?<![A-Za-z0-9+])\+\d{1,3}[ .-]?\(?\d{1,4}\)?(?:[ .-]\d{2,5}){1,4}(?![A-Za-z0-9])")
 

@@ -14,8 +14,6 @@ _CHUNK = re.compile(r"[A-Za-z0-9+/_-]{16,}={0,2}")
 _DIGITS = re.compile(r"[0-9A-Fa-f]{16,}")
 _PAIRS = re.compile(r"(?:[0-9A-Fa-f]{2}[ :,]){7,}[0-9A-Fa-f]{2}")
 _CODE_POINT = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2}))")
-#: Share of a decoded text that has to be printable; the rest is what was glued to it.
-_LEGIBLE = 12
 
 
 def readings(text: str) -> Iterator[str]:
@@ -37,6 +35,9 @@ def hidden(text: str) -> Iterator[str]:
             if len(word) >= 16 and (found := _legible(_base64(word), 12)):
                 yield found
     for chunk in _DIGITS.findall(text):
+        # Decimal numbers of usual length spell something by chance.
+        if chunk.isdigit() and len(chunk) < 40:
+            continue
         if found := _legible(binascii.unhexlify(chunk[: len(chunk) // 2 * 2]), 8):
             yield found
     for chunk in _PAIRS.findall(text):

@@ -26,7 +26,9 @@ _SIXTEEN = re.compile(r"(?<![A-Za-z0-9])(?:0x)?([0-9A-Fa-f]{16})(?![A-Za-z0-9])"
 _UUIDS = re.compile(r"[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}")
 #: Makers of InfiniBand cards, as their GUIDs begin.
 _CARDS = ("0002c9", "248a07", "506b4b", "7cfe90", "98039b", "b8599f", "0c42a1", "1070fd", "08c0eb", "946dae", "a088c2")
-_ROOTS = frozenset("home Users root mnt scratch lustre gpfs nfs fsx workspace data tmp opt srv etc var proc projects Volumes".split())
+_ROOTS = frozenset(
+    "home Users root mnt scratch lustre gpfs nfs fsx workspace data tmp opt srv etc var proc projects Volumes".split()
+)
 #: Beginnings of keys, and how many letters that vary have to follow.
 _BEGINNINGS = (
     ("sk-", 20), ("sk-ant-", 10), ("sk-proj-", 10), ("hf_", 30), ("ghp_", 30), ("gho_", 30), ("ghu_", 30), ("ghs_", 30),
@@ -42,15 +44,23 @@ _VERSIONED = frozenset(
     "numpy openmpi ucx ofed dcgm glibc gcc lib".split()
 )
 _HARMLESS = frozenset("true false none null nil yes no on off auto default".split())
-_ASSIGNMENT = re.compile(r"([A-Za-z_][\w.-]{1,60})\\{0,2}[\"']?\s{0,3}(?:=>|:=|=|:(?!:))\s{0,3}\\{0,2}[\"']?([^\s\"'<>&,;\\]{3,})")
+_ASSIGNMENT = re.compile(
+    r"([A-Za-z_][\w.-]{1,60})\\{0,2}[\"']?\s{0,3}(?:=>|:=|=|:(?!:))\s{0,3}\\{0,2}[\"']?([^\s\"'<>&,;\\]{3,})"
+)
 _OPTION = re.compile(r"--([a-z][\w-]{2,40})[ =]([^\s\"'<>-][^\s\"'<>]{2,})", re.IGNORECASE)
 _PHRASES = (
     ("private key", re.compile(r"BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY")),
     ("public key", re.compile(r"(?:ssh-|ecdsa-)\S{1,24}\s{1,3}AAAA[\w+/]{20}")),
     ("header with credentials", re.compile(r"bearer\s{1,3}[\w.~+/=-]{12}", re.IGNORECASE)),
-    ("header with credentials", re.compile(r"authorization\W{1,6}(?:basic|digest|negotiate)\s{1,3}[\w+/=]{8}", re.IGNORECASE)),
+    (
+        "header with credentials",
+        re.compile(r"authorization\W{1,6}(?:basic|digest|negotiate)\s{1,3}[\w+/=]{8}", re.IGNORECASE),
+    ),
     ("cookie", re.compile(r"cookie:\s{0,3}\w+=[^\s<]", re.IGNORECASE)),
-    ("job of a cluster", re.compile(r"slurm[-_ ]?(?:job)?[-_ :=#]{0,2}\d{4}|SLURM_\w{0,20}(?:ID|LIST|NAME)=[\"']?[^\s\"'<]{5}")),
+    (
+        "job of a cluster",
+        re.compile(r"slurm[-_ ]?(?:job)?[-_ :=#]{0,2}\d{4}|SLURM_\w{0,20}(?:ID|LIST|NAME)=[\"']?[^\s\"'<]{5}"),
+    ),
     ("serial number", re.compile(r"serial\W{0,3}(?:number|no)?\W{0,4}[A-Z]{0,4}\d{7}", re.IGNORECASE)),
     ("GUID", re.compile(r"guid\W{0,6}(?:0x)?[0-9a-f]{2}(?:[:.]?[0-9a-f]{2}){5}", re.IGNORECASE)),
     ("signed address", re.compile(r"(?:[?&]|X-Amz-Signature=|\bsig=)sig=?\w|X-Amz-Signature=\w|[?&]sig=[\w%]{8}")),
@@ -175,7 +185,9 @@ def _is_path(word: str) -> bool:
 
 def _is_of_windows(word: str) -> bool:
     path = PureWindowsPath(word)
-    return len(word) > 4 and "\\" in word and (path.drive.startswith("\\\\") or (len(path.drive) == 2 and path.root != ""))
+    return (
+        len(word) > 4 and "\\" in word and (path.drive.startswith("\\\\") or (len(path.drive) == 2 and path.root != ""))
+    )
 
 
 def _is_key(word: str) -> bool:
