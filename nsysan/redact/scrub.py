@@ -141,7 +141,7 @@ class Scrubber:
         """The text without what the trace itself tells of people and machines."""
         kinds = []
         for secret in self.secrets.within(text):
-            text, times = secret.pattern.subn(_MARKS.get(secret.kind, "<removed>"), text)
+            text, times = secret.pattern_in(text).subn(_MARKS.get(secret.kind, "<removed>"), text)
             kinds += [secret.kind] * bool(times)
         return text, kinds
 

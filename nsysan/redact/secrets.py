@@ -21,6 +21,7 @@ _SECRET = re.compile(
 )
 _WORDLIKE = re.compile(r"\w+")
 _NUMBER = re.compile(r"[\d.,:;+-]*")
+_LONG_WORD = 6
 _BEGIN = 3  # characters; no secret is shorter
 _SHORTEST = {HOST: 3, USER: 3}
 _HOME = re.compile(r"(?:/home/|/Users/|[A-Za-z]:[\\/]Users[\\/])([^\s/\\\"':;,]+)")
@@ -51,10 +52,16 @@ class Secret:
         mixed = any(c.isdigit() for c in self.text) and any(c.isalpha() for c in self.text)
         return len(self.text) >= 10 and mixed
 
+    def pattern_in(self, text: str) -> re.Pattern[str]:
+        """What to look for in a text: in a mangled name, words are parted by nothing but their lengths."""
+        if len(self.text) >= _LONG_WORD and text.startswith("_Z"):
+            return re.compile(re.escape(self.text), re.IGNORECASE)
+        return self.pattern
+
     def is_in(self, text: str, lowered: str) -> bool:
         """Whether the text, of which `lowered` is the lower case, holds the secret."""
         found = self.text.lower() in lowered if self.kind in _FOLDED else self.text in text
-        return found and self.pattern.search(text) is not None
+        return found and self.pattern_in(text).search(text) is not None
 
 
 class Secrets:

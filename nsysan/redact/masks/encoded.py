@@ -16,12 +16,12 @@ _INVISIBLE = re.compile(
 _ESCAPED_TOKEN = re.compile(r"[^\s\"'<>(),]{3,65536}")
 _PERCENT = re.compile(r"%[0-9A-Fa-f]{2}")
 _ESCAPE = re.compile(r"\\u\{?[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|\\[nrt/\"']|\\[0-7]{3}|&#?\w{2,8};")
-_HEX = re.compile(r"(?<![A-Za-z0-9])(?:0x)?((?:[0-9A-Fa-f]{2}){8,32768})(?![A-Za-z0-9])")
+_HEX = re.compile(r"(?:0x)?([0-9A-Fa-f]{16,65536})")
 _HEX_SPACED = re.compile(
     r"(?<![\w:])(?:(?:0x|\\x)?[0-9A-Fa-f]{2}[ :,-]{1,2}){7,4096}(?:0x|\\x)?[0-9A-Fa-f]{2}(?![\w:])"
 )
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{16,65536}={0,2}")
-_DIGEST = re.compile(r"(?<![A-Za-z0-9])(?<!0[xX])[0-9A-Fa-f]{32,128}(?![A-Za-z0-9])")
+_DIGEST = re.compile(r"(?<![0-9A-Fa-f])(?<!0[xX])[0-9A-Fa-f]{32,128}(?![0-9A-Fa-f])")
 _WORD = re.compile(r"[\w$.+/-]{24,65536}={0,2}")
 _PIECE = re.compile(r"[A-Za-z0-9+/]{24,}={0,2}")
 _LONG_NUMBER = 40
@@ -112,7 +112,10 @@ def _character(match: re.Match[str]) -> str:
 
 def _hex_tells(digits: str) -> bool:
     """Whether hexadecimal digits spell a text; a decimal number of usual length does so by chance."""
-    return (len(digits) >= _LONG_NUMBER or not digits.isdigit()) and _is_text(bytes.fromhex(digits))
+    if len(digits) < _LONG_NUMBER and digits.isdigit():
+        return False
+    # In a mangled name a digit may stand before it, that tells a length.
+    return any(_is_text(bytes.fromhex(digits[begin : begin + (len(digits) - begin) // 2 * 2])) for begin in (0, 1, 2))
 
 
 def _spaced(match: re.Match[str]) -> str:

@@ -45,6 +45,6 @@ def _shape(entry: dict[str, object]) -> Shape:
     begin = "|".join(re.escape(begin) for begin in sorted(begins, key=len, reverse=True))
     # After a letter it is the middle of a word; after a digit it may be a mangled name, which gives lengths.
     pattern = rf"(?<![A-Za-z])(?:{begin}){digit}[{follows}]{{{least},{most}}}"
-    if "most" in entry:
-        pattern += "(?![A-Za-z0-9])" if most == least else ""
+    # A digest is longer.
+    pattern += rf"(?![{follows}])" if most == least else ""
     return Shape(str(entry["of"]), tuple(begin.lower() for begin in begins), re.compile(pattern, re.IGNORECASE))

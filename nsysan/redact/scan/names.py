@@ -90,6 +90,8 @@ def _with_stems(kinds: dict[str, str]) -> Names:
 
 def _kind(label: str, value: str) -> tuple[str, list[str]]:
     name, value = label.rpartition(":")[2].upper(), value.strip().strip("\"'")
+    if not value or re.fullmatch(r"\w{2,80}", name) is None:
+        return "", []
     if name in _HOSTS:
         return "host name", [value, value.partition(".")[0], value.partition(".")[2]]
     if name in _USERS:
@@ -97,7 +99,7 @@ def _kind(label: str, value: str) -> tuple[str, list[str]]:
     if name == "HOME":
         return "user name", [re.split(r"[/\\]", value)[-1]]
     if any(f"_{name}_".find(f"_{word}_") >= 0 for word in _SECRETS) and len(value) >= 8:
-        return "secret of the environment", [value]
+        return "secret of the environment", [value, value.split()[0]]
     return "", []
 
 
