@@ -16,7 +16,11 @@ _VERSIONED = re.compile(
     re.IGNORECASE,
 )
 _NEAR = 48  # characters before a number that can say that it is a version
-_IPV6 = re.compile(r"(?<![A-Za-z0-9:.])[0-9A-Fa-f:]{3,39}(?:%\w{1,16})?(?![A-Za-z0-9:])")
+#: Also behind an interface, as in eth0:fe80::1.
+_IPV6 = re.compile(
+    r"(?:(?<![A-Za-z0-9:.])|(?<=[A-Za-z]\d:)|(?<=[A-Za-z]\d\d:)|(?<=[g-zG-Z]:))"
+    r"[0-9A-Fa-f:]{3,39}(?:%\w{1,16})?(?![A-Za-z0-9:])"
+)
 _MAC = re.compile(r"(?<![A-Za-z0-9:-])[0-9A-Fa-f]{2}(?:[:-][0-9A-Fa-f]{2}){5}(?![A-Za-z0-9:-])")
 _MAC_DOTTED = re.compile(r"(?<![A-Za-z0-9.])[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}(?![A-Za-z0-9.])")
 _OF_A_CARD = re.compile(r"(?:mac|ether|hwaddr|lladdr|nic)\W{0,3}(?:addr(?:ess)?)?\W{0,3}$", re.IGNORECASE)

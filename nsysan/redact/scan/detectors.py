@@ -16,7 +16,6 @@ from nsysan.redact.scan.machines import is_machine, is_node_list
 
 _WORDS = re.compile(r"[^\s\"'<>()\[\]{},;|`]+")
 _NUMBERS = re.compile(r"(?<![A-Za-z0-9.])\d{1,3}(?:\.\d{1,3}){3}(?![A-Za-z0-9]|\.\d)")
-_GROUPS = re.compile(r"(?<![A-Za-z0-9:.])[0-9A-Fa-f:]{4,39}(?![A-Za-z0-9:])")
 _PAIRS = re.compile(r"(?<![A-Za-z0-9:-])[0-9A-Fa-f]{2}(?:[:-][0-9A-Fa-f]{2})+(?![A-Za-z0-9:-])")
 _QUADS = re.compile(r"(?<![A-Za-z0-9:])[0-9A-Fa-f]{4}(?::[0-9A-Fa-f]{4}){3}(?![A-Za-z0-9:])")
 _LETTERS = re.compile(r"[A-Za-z]+")
@@ -120,8 +119,8 @@ def _addresses(text: str) -> Iterator[str]:
             yield "IP address"
     if text.count(":") < 2 and text.count("-") < 5:
         return
-    for group in _GROUPS.findall(text):
-        if _is_ipv6(group):
+    for word in _WORDS.findall(text):
+        if ("::" in word or word.count(":") > 6) and any(map(_is_ipv6, _from_each_colon(word[:256]))):
             yield "IP address"
     for pairs in _PAIRS.findall(text):
         numbers = re.split("[:-]", pairs)
@@ -142,6 +141,15 @@ def _is_ip(number: str, before: str, after: str) -> bool:
         return True
     words = [word.lower() for word in _LETTERS.findall(before[-32:])]
     return not any(word in _VERSIONED or word.startswith("lib") for word in words[-2:])
+
+
+def _from_each_colon(word: str) -> Iterator[str]:
+    """The word, and what is behind each single colon or underscore in it, up to a percent sign."""
+    word = word.partition("%")[0].strip("./_")
+    yield word.partition("_")[0]
+    for at, character in enumerate(word[:-1]):
+        if character == "_" or (character in ":=/" and word[at - 1] != ":" and word[at + 1] != ":"):
+            yield word[at + 1 :].partition("_")[0]
 
 
 def _is_ipv6(group: str) -> bool:
