@@ -15,7 +15,7 @@ _WINDOWS = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]:\\{1,4}[^\"'<>|*?\n]+")
 _WINDOWS_SLASH = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]:/[^\"'<>|*?\n]+")
 _UNC = re.compile(r"(?<!\\)\\{2,4}[\w.$-]+\\{1,2}[^\"'<>|*?\n\s]+")
 _HOME = re.compile(rf"(?<![A-Za-z0-9./>)\]])~\w{{0,32}}/{_NAME}(?:/{_NAME})*/?")
-_ANY = re.compile(rf"(?<![A-Za-z0-9./>)\]])~?/(?:{_NAME}/)+(?:{_NAME})?")
+_ANY = re.compile(rf"(?<![A-Za-z0-9./>)\]])~?/(?!v\d+/)(?:{_NAME}/)+(?:{_NAME})?")  # no route of a server
 _ROOT = re.compile(rf"(?<![A-Za-z0-9./>)\]])/(?:{_ROOTS})(?![\w/])")
 _FILE = re.compile(
     r"(?<![A-Za-z0-9./-])((?:[\w.-]+/)+)[\w-]+\.(?:py|pyc|sh|so|cpp|cc|cu|cuh|h|json|ya?ml|toml|txt|log|rs|bin|pt|safetensors)\b"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 
 from nsysan.redact.masks.keys import MASKED
@@ -37,10 +39,8 @@ _HEADER = re.compile(
     r"((?:proxy-)?authorization|(?:set-)?cookie|x-api-key|x-auth-token)(\\?[\"']?\s{0,3}[:=]\s{0,3})[^\n\"']{1,4096}",
     re.IGNORECASE,
 )
-_BEARER = re.compile(
-    r"(bearer\s{1,3}|(?<![A-Za-z])basic\s{1,3}(?=[A-Za-z0-9+/]{0,64}[0-9+/=A-Z]))[A-Za-z0-9._~+/=-]{8,4096}",
-    re.IGNORECASE,
-)
+_BEARER = re.compile(r"(bearer\s{1,3})(?=\S{0,64}[0-9]|\S{20})[A-Za-z0-9._~+/=-]{8,4096}", re.IGNORECASE)
+_BASIC = re.compile(r"(?<![A-Za-z])(basic\s{1,3})([A-Za-z0-9+/]{8,4096}={0,2})(?![A-Za-z0-9+/=])", re.IGNORECASE)
 _CURL = re.compile(r"(\s-u\s{1,3})[^\s:]{1,64}:[^\s]{1,256}")
 _CONNECTION = re.compile(
     r"(?<![A-Za-z])(?:DefaultEndpointsProtocol|AccountName|AccountKey|BlobEndpoint|Endpoint|SharedAccess(?:Key(?:Name)?|Signature)|"
@@ -86,7 +86,7 @@ def mask_settings(text: str) -> str:
     if "--" in text:
         text = _OPTION.sub(_option, text)
     text = _HEADER.sub(rf"\1\2{MASKED}", text)
-    text = _CURL.sub(rf"\1{MASKED}", _BEARER.sub(rf"\1{MASKED}", text))
+    text = _CURL.sub(rf"\1{MASKED}", _BEARER.sub(rf"\1{MASKED}", _BASIC.sub(_basic, text)))
     return _named(text)
 
 
@@ -130,6 +130,15 @@ def _like(value: str) -> str:
 
 def _is_password(name: str) -> bool:
     return name.lower().startswith(("pass", "pwd", "secret"))
+
+
+def _basic(match: re.Match[str]) -> str:
+    """A header's name and password are joined by a colon, in base64; basic attention is none."""
+    try:
+        is_pair = b":" in base64.b64decode(match[2] + "=" * (-len(match[2]) % 4))
+    except (binascii.Error, ValueError):
+        is_pair = False
+    return f"{match[1]}{MASKED}" if is_pair else match[0]
 
 
 def _variable(match: re.Match[str]) -> str:

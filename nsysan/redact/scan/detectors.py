@@ -38,7 +38,7 @@ _BEGINNINGS = (
 _TELLING = ("password", "passwd", "passphrase", "secret", "apikey", "accesskey", "privatekey", "accountkey", "authtoken",
             "accesstoken", "credential", "sessionid", "setcookie", "sharedaccess", "refreshtoken", "sessid")  # fmt: skip
 _VERSIONED = frozenset(
-    "v ver version release driver toolkit firmware fw cuda cudart cudnn cublas cublaslt cufft cusparse cusolver curand cupti "
+    "v ver version release driver runtime toolkit firmware fw cuda cudart cudnn cublas cublaslt cufft cusparse cusolver curand cupti "
     "cutlass nccl nvrtc nvjitlink nvshmem nsys nsight systems torch pytorch triton tensorrt trt python vllm sglang flashinfer "
     "numpy openmpi ucx ofed dcgm glibc gcc lib".split()
 )
@@ -161,7 +161,9 @@ def _is_ipv6(group: str) -> bool:
     if address.is_loopback or address.is_unspecified or len(told) < 2:
         return False
     # Namespaces of C++ read like short addresses.
-    return len(told) >= 4 or (len(told[0]) == 4 and (address.is_link_local or address.is_global))
+    return len(told) >= 4 or (
+        len(told[0]) == 4 and (address.is_link_local or told[0][0] == "2")
+    )
 
 
 def _is_url(word: str) -> bool:
