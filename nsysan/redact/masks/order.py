@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,6 +21,15 @@ class Step:
     kind: str
     mask: Callable[[str], str]
 
+
+#: Names like most: short words, with nothing between them that a key, an address or a setting has.
+_PLAIN = re.compile(r"(?:[A-Za-z0-9]{1,11}(?![A-Za-z0-9])|[_ ,()#]|::| = (?=\d))*")
+#: Words that can make a secret of what follows all the same.
+_HINTS = re.compile(
+    r"node|host|login|server|srv|dgx|hgx|blade|vm|nid|compute|cn|gn|gpu|slurm|job|serial|bearer|basic|pass|pwd|secret|"
+    r"credential|token|key|sess|sid|client|project|user|csrf|xsrf",
+    re.IGNORECASE,
+)
 
 Mask = Callable[[str], tuple[str, list[str]]]
 
@@ -53,6 +63,8 @@ def masked(text: str, known: Mask = _nothing, *, code: bool = False) -> tuple[st
     known: masks what this trace tells of people and machines, and says the kinds. code: the text is the name of a
     kernel or call, in which slashes and colons mean something else.
     """
+    if _PLAIN.fullmatch(text) and not _HINTS.search(text):
+        return known(text)
     seen = visible(text)
     steps = _OF_CODE if code else _OF_LABELS
 

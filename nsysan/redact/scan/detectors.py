@@ -205,7 +205,7 @@ def _is_key(word: str) -> bool:
     for begin, least in _BEGINNINGS:
         at = lowered.find(begin)
         while at >= 0:
-            rest = re.match(r"[\w-]*", word[at + len(begin) : at + 4_096])
+            rest = re.match(r"[\w-]*", word[at + len(begin) : at + 256])
             tail = rest[0] if rest else ""
             apart = at == 0 or not word[at - 1].isalpha()
             if apart and len(tail) >= least and any(c.isdigit() for c in tail[:64]) and len(set(tail)) > least // 3:
