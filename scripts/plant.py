@@ -15,6 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from plant_formats import into_log, to_folder
 from plant_kinds import DOMAIN, HOST, USER, Kind, kinds
 
 _KERNELS = "CUPTI_ACTIVITY_KIND_KERNEL"
@@ -47,7 +48,7 @@ def plant(source: Path, target: Path, *, seed: int = 0, log: bool = False) -> di
             planter.all()
         planter.free_pages()
     if log:
-        _into_log(target, kinds(seed))
+        into_log(target, kinds(seed))
     return planter.places
 
 
@@ -213,7 +214,9 @@ class _Planter:
             self._connection.execute(f"CREATE VIEW {_quoted(f'view {i}')} AS SELECT '{literal}' AS x")
         if self._has(_KERNELS, "start"):
             self._connection.execute(f"ALTER TABLE {_KERNELS} ADD COLUMN {_quoted(self._kinds[0].text)} TEXT")
-            self._connection.execute(f"UPDATE {_KERNELS} SET {_quoted(self._kinds[0].text)} = ?", (self._kinds[1].text,))
+            self._connection.execute(
+                f"UPDATE {_KERNELS} SET {_quoted(self._kinds[0].text)} = ?", (self._kinds[1].text,)
+            )
         self._count("unknown tables", 4 * len(self._kinds))
 
     # ---- the database
@@ -238,7 +241,8 @@ class _Planter:
         values = [changed[name] for name in columns if name in changed]
         names = ", ".join(map(_quoted, columns))
         self._connection.execute(
-            f"INSERT INTO {_quoted(table)} ({names}) SELECT {shown} FROM {_quoted(table)} WHERE rowid = ?", (*values, row)
+            f"INSERT INTO {_quoted(table)} ({names}) SELECT {shown} FROM {_quoted(table)} WHERE rowid = ?",
+            (*values, row),
         )
 
     def _new_string(self, text: str) -> int:
@@ -248,55 +252,6 @@ class _Planter:
 
     def _count(self, place: str, number: int) -> None:
         self.places[place] = self.places.get(place, 0) + number
-
-
-def _into_log(target: Path, planted: Sequence[Kind]) -> None:
-    """Leave a write-ahead log beside the file, as a program does that is still writing."""
-    kept = target.with_name(f"{target.name}.kept")
-    with closing(sqlite3.connect(target)) as connection:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA wal_autocheckpoint = 0")
-        with connection:
-            connection.execute("CREATE TABLE planted_last(x TEXT)")
-            connection.executemany("INSERT INTO planted_last VALUES (?)", [(kind.text,) for kind in planted])
-        log = target.with_name(f"{target.name}-wal")
-        shutil.copyfile(log, kept)
-        before = target.read_bytes()
-    target.write_bytes(before)
-    kept.replace(log)
-
-
-def to_folder(source: Path, folder: Path, suffix: str) -> None:
-    """The tables of a file as a folder of .parquet or .arrow files; what is no number goes as text."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    folder.mkdir()
-    with closing(sqlite3.connect(source)) as connection:
-        connection.text_factory = bytes
-        names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-        for (table,) in names:
-            columns = [row[1].decode() for row in connection.execute(f"PRAGMA table_info({_quoted(table.decode())})")]
-            rows = connection.execute(f"SELECT * FROM {_quoted(table.decode())}").fetchall()
-            arrays = [_array([row[i] for row in rows]) for i in range(len(columns))]
-            frame = pa.table(arrays, names=columns)
-            file = folder / f"{re.sub('[/]', '_', table.decode())[:80]}{suffix}"
-            if suffix == ".parquet":
-                pq.write_table(frame, file)
-            else:
-                with pa.ipc.new_stream(str(file), frame.schema) as writer:
-                    writer.write_table(frame)
-
-
-def _array(values: list[object]) -> object:
-    import pyarrow as pa
-
-    if all(value is None or isinstance(value, int) for value in values):
-        return pa.array(values, type=pa.int64())
-    if all(value is None or isinstance(value, int | float) for value in values):
-        return pa.array(values, type=pa.float64())
-    raw = pa.array([None if v is None else v if isinstance(v, bytes) else str(v).encode() for v in values], pa.large_binary())
-    return raw.view(pa.large_string())
 
 
 def _quoted(name: str) -> str:

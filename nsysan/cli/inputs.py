@@ -18,8 +18,8 @@ from nsysan.columns.memory import settle
 from nsysan.text import plain
 
 if TYPE_CHECKING:
-    from nsysan.redact.redaction import Redaction
     from nsysan.model.selection import Selection
+    from nsysan.redact.redaction import Redaction
     from nsysan.run.run import Run
     from nsysan.trace.trace import Trace
 

@@ -136,11 +136,7 @@ def _ingest(target: Path, name: str, schema: pa.Schema, batches: Iterator[pa.Rec
         connection.execute("PRAGMA journal_mode = OFF")
         connection.execute("PRAGMA synchronous = OFF")
         quoted = ['"' + column.replace('"', '""') + '"' for column in (name, *schema.names)]
-        kinds = ("INTEGER" if _kind(field.type) == pl.Int64() else "TEXT" for field in schema)
-        declared = ", ".join(
-            f"{column} {kind}{'' if field.nullable else ' NOT NULL'}{' PRIMARY KEY' if name == plan.STRINGS and field.name == 'id' else ''}"
-            for column, kind, field in zip(quoted[1:], kinds, schema, strict=True)
-        )
+        declared = ", ".join(_declared(name, column, field) for column, field in zip(quoted[1:], schema, strict=True))
         connection.execute(f"CREATE TABLE {quoted[0]} ({declared})")
         connection.execute("BEGIN")
         places = ", ".join("?" * len(schema))
@@ -148,6 +144,12 @@ def _ingest(target: Path, name: str, schema: pa.Schema, batches: Iterator[pa.Rec
             columns = [_values(batch.column(i), schema.field(i).type) for i in range(len(schema))]
             connection.executemany(f"INSERT OR IGNORE INTO {quoted[0]} VALUES ({places})", zip(*columns, strict=True))
         connection.execute("COMMIT")
+
+
+def _declared(table: str, column: str, field: pa.Field) -> str:
+    kind = "INTEGER" if _kind(field.type) == pl.Int64() else "TEXT"
+    key = " PRIMARY KEY" if table == plan.STRINGS and field.name == "id" else ""
+    return f"{column} {kind}{'' if field.nullable else ' NOT NULL'}{key}"
 
 
 def _values(column: pa.Array, kind: pa.DataType) -> list[object]:

@@ -89,7 +89,7 @@ class Secrets:
             self._add_relatives(text)
 
     def _add_relatives(self, host: str) -> None:
-        """The host without its domain, the domain without its host, and by the letters of its name the others beside."""
+        """The host without its domain, the domain without its host, and its letters, that those beside share."""
         name, _, domain = host.partition(".")
         if domain:
             self.add(HOST, name)

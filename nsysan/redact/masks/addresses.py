@@ -9,9 +9,9 @@ _IPV4 = re.compile(
 )
 _PORT = re.compile(r":\d{2,5}(?!\d)|/\d{1,2}(?![\d.])")
 _VERSIONED = re.compile(
-    r"(?:(?<![A-Za-z])(?:v|ver|version|release|driver|runtime|toolkit|firmware|fw|cuda|cudart|cudnn|cublas\w*|cufft\w*|cusparse\w*|"
-    r"cusolver\w*|curand\w*|cupti|cutlass|nccl|nvrtc|nvjitlink|nvshmem|nsys|nsight[\w ]*|torch|pytorch|triton|tensorrt\w*|trt\w*|"
-    r"python\d?|vllm|sglang|flashinfer|numpy|openmpi|ucx|ofed|mlnx\w*|dcgm|glibc|gcc|lib\w+)"
+    r"(?:(?<![A-Za-z])(?:v|ver|version|release|driver|runtime|toolkit|firmware|fw|cuda|cudart|cudnn|cublas\w*|cufft\w*|"
+    r"cusparse\w*|cusolver\w*|curand\w*|cupti|cutlass|nccl|nvrtc|nvjitlink|nvshmem|nsys|nsight[\w ]*|torch|pytorch|"
+    r"triton|tensorrt\w*|trt\w*|python\d?|vllm|sglang|flashinfer|numpy|openmpi|ucx|ofed|mlnx\w*|dcgm|glibc|gcc|lib\w+)"
     r"[\s:=_/(\"'@-]{0,3}(?:v|ver|version)?[\s:=._/\"'-]{0,3}|==|>=|<=|~=)$",
     re.IGNORECASE,
 )

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from itertools import pairwise
 from urllib.parse import unquote
 
+from nsysan.redact.common_words import words
+
 _INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e007f]"
 )
@@ -30,16 +32,14 @@ _PRINTABLE = re.compile(rb"[\x20-\x7e\s]*")
 _RUN = re.compile(rb"[\x20-\x7e]{12,}")
 #: Bytes of printable text that no name holds by chance when it is decoded.
 _LONG = 24
-#: The pairs of letters that make up four fifths of the names in CUDA, NCCL, PyTorch and the engines: of chance's, a fifth.
-_USUAL = frozenset(
-    re.findall(
-        "..\\b",
-        "ab ac ad ag ai al am an ap ar as at ay ba be bl ca ce ch ck cl co ct cu da dd de di ds ea ec ed ee "
-        "ef el em en ep er es et ev ex fe ff fi fo ge ha he hi ho hr ia ib ic id ie ig ii il im in io ir is "
-        "it iv ke la le li ll lo ls lu ma me mi mm mo mp na nc nd ne ng ni no ns nt oc od ol om on oo op or "
-        "os ot ou ow pa pe pi pl po pr pt qu ra rd re ri rm ro rr rs rt ry sa sc se sh si so sp ss st su ta "
-        "te th ti to tr ts tt ue ul um un up ur us ut ve vi wa",
-    )
+#: The pairs of letters that make up four fifths of the names in CUDA, NCCL, PyTorch and the engines; by chance it were
+#: a fifth.
+_USUAL = words(
+    "ab ac ad ag ai al am an ap ar as at ay ba be bl ca ce ch ck cl co ct cu da dd de di ds ea ec ed ee "
+    "ef el em en ep er es et ev ex fe ff fi fo ge ha he hi ho hr ia ib ic id ie ig ii il im in io ir is "
+    "it iv ke la le li ll lo ls lu ma me mi mm mo mp na nc nd ne ng ni no ns nt oc od ol om on oo op or "
+    "os ot ou ow pa pe pi pl po pr pt qu ra rd re ri rm ro rr rs rt ry sa sc se sh si so sp ss st su ta "
+    "te th ti to tr ts tt ue ul um un up ur us ut ve vi wa"
 )
 _USUAL_SHARE, _LEAST_PAIRS = 0.45, 8
 MASKED = "<encoded>"

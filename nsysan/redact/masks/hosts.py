@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from nsysan.redact.common_words import words
+
 _TOKEN = re.compile(r"(?<![A-Za-z0-9.-])[A-Za-z0-9](?:[A-Za-z0-9.-]{1,251}[A-Za-z0-9])?(?![A-Za-z0-9-])")
 _IMAGE = re.compile(
     r"(?<![A-Za-z0-9.-])(?P<host>[A-Za-z0-9](?:[A-Za-z0-9.-]{1,251}[A-Za-z0-9])?)(?P<port>:\d{2,5})?"
@@ -11,19 +13,19 @@ _IMAGE = re.compile(
 )
 _NODELIST = re.compile(r"(?<![\w.-])([A-Za-z][\w-]{0,40})\[(\d{1,6}(?:[,-]\d{1,6})+)\](?:\.[A-Za-z0-9.-]{1,200})?")
 #: Endings that code does not have.
-_DOMAINS = frozenset("com org edu gov mil internal corp lan intranet example localdomain invalid svc".split())
-#: Endings that are words of code too: model.net, torch.local, x.at; only names with a hyphen or a node's name have them.
-_ALSO_WORDS = frozenset(
+_DOMAINS = words("com org edu gov mil internal corp lan intranet example localdomain invalid svc")
+#: Endings that are words of code too: model.net, torch.local, x.at; they count where a hyphen is in the name.
+_ALSO_WORDS = words(
     "net io ai dev cloud local tech app co xyz info me sh home test site online "
-    "de uk fr ch nl se fi dk es pl at be cz eu us ca au nz jp kr cn tw hk sg ru br mx il ae sa tr ie it no in hu pt gr".split()
+    "de uk fr ch nl se fi dk es pl at be cz eu us ca au nz jp kr cn tw hk sg ru br mx il ae sa tr ie it no in hu pt gr"
 )
 _MODELS = "a100|h100|h200|h800|h20|b200|b300|gb200|gb300|v100|l40s?|a10g?|a40|t4|mi\\d{3}x?|p4de?|p5en?"
 _NODE = re.compile(
-    rf"""(?:[a-z][a-z0-9]*-)*(?:
-      (?:node|host|login|headnode|server|srv|dgx|hgx|gpunode|cpunode|gpuhost|blade|vm|compute-\d+)-?(?:\d{{2,6}}|0\d+)
-    | (?:nid|compute)\d{{3,6}} | (?:cn|gn)\d{{3,6}} | compute-0\d+ | node-\d\d+ | gpu-?0\d+
-    | ip-\d{{1,3}}(?:-\d{{1,3}}){{3}}
-    )(?:-[a-z0-9]{{1,8}})?""",
+    r"""(?:[a-z][a-z0-9]*-)*(?:
+      (?:node|host|login|headnode|server|srv|dgx|hgx|gpunode|cpunode|gpuhost|blade|vm|compute-\d+)-?(?:\d{2,6}|0\d+)
+    | (?:nid|compute)\d{3,6} | (?:cn|gn)\d{3,6} | compute-0\d+ | node-\d\d+ | gpu-?0\d+
+    | ip-\d{1,3}(?:-\d{1,3}){3}
+    )(?:-[a-z0-9]{1,8})?""",
     re.VERBOSE,
 )
 _MODEL_NODE = re.compile(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from nsysan.redact.common_words import words
+
 _NAME = r"[\w.+@%~=#,-]+"
 _ROOTS = (
     "home|Users|root|mnt|media|data|scratch|lustre|gpfs|nfs|opt|usr|var|tmp|workspace|content|srv|etc|proc|app|run|"
@@ -21,9 +23,10 @@ _FILE = re.compile(
     r"(?<![A-Za-z0-9./-])((?:[\w.-]+/)+)[\w-]+\.(?:py|pyc|sh|so|cpp|cc|cu|cuh|h|json|ya?ml|toml|txt|log|rs|bin|pt|safetensors)\b"
 )
 #: Packages that everybody has: their files tell which library ran, not whose.
-_PUBLIC = frozenset(
-    "torch vllm sglang transformers triton flashinfer flash_attn numpy tensorrt_llm accelerate deepspeed megatron xformers "
-    "apex transformer_engine huggingface_hub jax asyncio multiprocessing threading concurrent aten c10 csrc nccl cutlass".split()
+_PUBLIC = words(
+    "torch vllm sglang transformers triton flashinfer flash_attn numpy tensorrt_llm accelerate deepspeed megatron "
+    "xformers apex transformer_engine huggingface_hub jax asyncio multiprocessing threading concurrent aten c10 csrc "
+    "nccl cutlass"
 )
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,20}://[^\s\"'<>]+")
 _URL_ESCAPED = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{1,20}:\\/\\/[^\s\"'<>]+")

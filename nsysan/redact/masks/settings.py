@@ -6,6 +6,7 @@ import base64
 import binascii
 import re
 
+from nsysan.redact.common_words import words
 from nsysan.redact.masks.keys import MASKED
 
 _QUOTE = r"(?:\\{0,2}[\"'])"
@@ -24,13 +25,11 @@ _IN_OPTION = re.compile(rf"(?P<rest>[\w.-]{{0,24}}(?:=|\s{{1,3}}))(?P<value>{_VA
 _HARMLESS = re.compile(r"(?:\d{1,4}|true|false|none|null|nil|yes|no|on|off|auto|default|\?+|\.{3}|-)", re.IGNORECASE)
 #: Variables of an environment, by a word of their names.
 _VARIABLE = re.compile(rf"(?<![A-Za-z0-9_])(?P<name>[A-Z][A-Z0-9_]{{1,63}})=(?P<value>{_VALUE})")
-_OF_SECRETS = frozenset(
-    "KEY TOKEN SECRET PASS PASSWORD PASSWD PWD PASSPHRASE AUTH COOKIE CREDENTIAL CREDENTIALS PAT DSN".split()
-)
-_OF_PEOPLE = frozenset("USER USERNAME LOGNAME HOST HOSTNAME NODENAME NODELIST ADDR EMAIL ACCOUNT LOGIN JOBID".split())
+_OF_SECRETS = words("KEY TOKEN SECRET PASS PASSWORD PASSWD PWD PASSPHRASE AUTH COOKIE CREDENTIAL CREDENTIALS PAT DSN")
+_OF_PEOPLE = words("USER USERNAME LOGNAME HOST HOSTNAME NODENAME NODELIST ADDR EMAIL ACCOUNT LOGIN JOBID")
 _OPTION = re.compile(rf"(?P<name>--[a-z][a-z0-9_-]{{1,40}})(?P<rest>=|\s{{1,3}})(?P<value>{_VALUE})", re.IGNORECASE)
-_OF_OPTIONS = frozenset(
-    "password passwd pass token secret key auth user username login credential credentials apikey pat host hostname".split()
+_OF_OPTIONS = words(
+    "password passwd pass token secret key auth user username login credential credentials apikey pat host hostname"
 )
 _PERSON = re.compile(
     r"(?<![\w-])(user|username|login|logname|hostname|host|nodename|email)=([A-Za-z_][\w.@-]{0,253})", re.IGNORECASE
@@ -52,7 +51,8 @@ _SIGNED = re.compile(
     r"(?:&[\w.-]{1,40}=[^\s\"'<>&]{0,2048}){1,30}"
 )
 _PUBLIC_KEY = re.compile(
-    r"(?:ssh-(?:rsa|dss|ed25519)|ecdsa-sha2-[\w-]{1,20}|sk-[\w-]{1,30}@openssh\.com)\s{1,3}AAAA[A-Za-z0-9+/=]{1,16384}(?:[ \t][\w.@+-]{1,128})?"
+    r"(?:ssh-(?:rsa|dss|ed25519)|ecdsa-sha2-[\w-]{1,20}|sk-[\w-]{1,30}@openssh\.com)\s{1,3}"
+    r"AAAA[A-Za-z0-9+/=]{1,16384}(?:[ \t][\w.@+-]{1,128})?"
 )
 _JWT = re.compile(r"(?<![A-Za-z0-9])eyJ[A-Za-z0-9_-]{6,8192}\.[A-Za-z0-9_-]{4,8192}(?:\.[A-Za-z0-9_-]{0,8192})?")
 _BOTS = re.compile(
@@ -64,7 +64,8 @@ _SLURM = re.compile(
 )
 _SLURM_VARIABLE = re.compile(rf"(?<![A-Za-z0-9_])(SLURM[A-Z]?_[A-Z0-9_]{{1,60}}=)({_VALUE})")
 _SERIAL = re.compile(
-    r"(serial(?![a-z])(?:[ _-]?(?:number|num|no|nr))?\.?\\?[\"']?\s{0,3}[:=#]{0,2}\s{0,3}\\?[\"']?)(?=[A-Z-]{0,8}\d[\d-]{4})[A-Z0-9-]{6,32}",
+    r"(serial(?![a-z])(?:[ _-]?(?:number|num|no|nr))?\.?\\?[\"']?\s{0,3}[:=#]{0,2}\s{0,3}\\?[\"']?)"
+    r"(?=[A-Z-]{0,8}\d[\d-]{4})[A-Z0-9-]{6,32}",
     re.IGNORECASE,
 )
 _PHONE = re.compile(r"(?<![A-Za-z0-9+])\+\d{1,3}[ .-]?\(?\d{1,4}\)?(?:[ .-]\d{2,5}){1,4}(?![A-Za-z0-9])")
@@ -142,10 +143,10 @@ def _basic(match: re.Match[str]) -> str:
 
 
 def _variable(match: re.Match[str]) -> str:
-    words = set(match["name"].split("_"))
-    if _HARMLESS.fullmatch(match["value"]) or not words & (_OF_SECRETS | _OF_PEOPLE):
+    parts = set(match["name"].split("_"))
+    if _HARMLESS.fullmatch(match["value"]) or not parts & (_OF_SECRETS | _OF_PEOPLE):
         return match[0]
-    return f"{match['name']}={MASKED if words & _OF_SECRETS else '<name>'}"
+    return f"{match['name']}={MASKED if parts & _OF_SECRETS else '<name>'}"
 
 
 def _slurm(match: re.Match[str]) -> str:

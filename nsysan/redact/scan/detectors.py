@@ -12,6 +12,7 @@ from pathlib import PureWindowsPath
 from urllib.parse import urlsplit
 from uuid import UUID
 
+from nsysan.redact.common_words import words
 from nsysan.redact.scan.machines import is_machine, is_node_list
 
 _WORDS = re.compile(r"[^\s\"'<>()\[\]{},;|`]+")
@@ -25,8 +26,8 @@ _SIXTEEN = re.compile(r"(?<![A-Za-z0-9])(?:0x)?([0-9A-Fa-f]{16})(?![A-Za-z0-9])"
 _UUIDS = re.compile(r"[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}")
 #: Makers of InfiniBand cards, as their GUIDs begin.
 _CARDS = ("0002c9", "248a07", "506b4b", "7cfe90", "98039b", "b8599f", "0c42a1", "1070fd", "08c0eb", "946dae", "a088c2")
-_ROOTS = frozenset(
-    "home Users root mnt scratch lustre gpfs nfs fsx workspace data tmp opt srv etc var proc projects Volumes".split()
+_ROOTS = words(
+    "home Users root mnt scratch lustre gpfs nfs fsx workspace data tmp opt srv etc var proc projects Volumes"
 )
 #: Beginnings of keys, and how many letters that vary have to follow.
 _BEGINNINGS = (
@@ -35,14 +36,16 @@ _BEGINNINGS = (
     ("ya29.", 20), ("sk_live_", 12), ("sk_test_", 12), ("rk_live_", 12), ("sg.", 40), ("npm_", 30), ("pypi-", 40),
     ("dckr_pat_", 16), ("nvapi-", 20), ("gsk_", 30), ("akia", 16), ("asia", 16), ("wandb_v1_", 20), ("hvs.", 20),
 )  # fmt: skip
-_TELLING = ("password", "passwd", "passphrase", "secret", "apikey", "accesskey", "privatekey", "accountkey", "authtoken",
-            "accesstoken", "credential", "sessionid", "setcookie", "sharedaccess", "refreshtoken", "sessid")  # fmt: skip
-_VERSIONED = frozenset(
-    "v ver version release driver runtime toolkit firmware fw cuda cudart cudnn cublas cublaslt cufft cusparse cusolver curand cupti "
-    "cutlass nccl nvrtc nvjitlink nvshmem nsys nsight systems torch pytorch triton tensorrt trt python vllm sglang flashinfer "
-    "numpy openmpi ucx ofed dcgm glibc gcc lib".split()
+_TELLING = words(
+    "password passwd passphrase secret apikey accesskey privatekey accountkey authtoken accesstoken credential "
+    "sessionid setcookie sharedaccess refreshtoken sessid"
 )
-_HARMLESS = frozenset("true false none null nil yes no on off auto default".split())
+_VERSIONED = words(
+    "v ver version release driver runtime toolkit firmware fw cuda cudart cudnn cublas cublaslt cufft cusparse "
+    "cusolver curand cupti cutlass nccl nvrtc nvjitlink nvshmem nsys nsight systems torch pytorch triton tensorrt "
+    "trt python vllm sglang flashinfer numpy openmpi ucx ofed dcgm glibc gcc lib"
+)
+_HARMLESS = words("true false none null nil yes no on off auto default")
 _ASSIGNMENT = re.compile(
     r"([A-Za-z_][\w.-]{1,60})\\{0,2}[\"']?\s{0,3}(?:=>|:=|=|:(?!:))\s{0,3}\\{0,2}[\"']?([^\s\"'<>&,;\\]{3,})"
 )
@@ -139,8 +142,8 @@ def _is_ip(number: str, before: str, after: str) -> bool:
         return False
     if after[:1] == ":" and after[1:3].isdigit():
         return True
-    words = [word.lower() for word in _LETTERS.findall(before[-32:])]
-    return not any(word in _VERSIONED or word.startswith("lib") for word in words[-2:])
+    last = [word.lower() for word in _LETTERS.findall(before[-32:])][-2:]
+    return not any(word in _VERSIONED or word.startswith("lib") for word in last)
 
 
 def _from_each_colon(word: str) -> Iterator[str]:
@@ -161,9 +164,7 @@ def _is_ipv6(group: str) -> bool:
     if address.is_loopback or address.is_unspecified or len(told) < 2:
         return False
     # Namespaces of C++ read like short addresses.
-    return len(told) >= 4 or (
-        len(told[0]) == 4 and (address.is_link_local or told[0][0] == "2")
-    )
+    return len(told) >= 4 or (len(told[0]) == 4 and (address.is_link_local or told[0][0] == "2"))
 
 
 def _is_url(word: str) -> bool:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 
-_ENDINGS = frozenset("com org edu gov mil internal corp lan intranet example localdomain".split())
-_SHARED = frozenset("net io ai dev cloud local app co de uk fr ch nl se us eu ca au jp kr cn tw sg".split())
-_NODES = frozenset("node host login headnode server srv dgx hgx gpunode cpunode nid blade".split())
-_CARDS = frozenset("a100 h100 h200 h800 h20 b200 b300 gb200 gb300 v100 l40 l40s a10 a10g t4".split())
+from nsysan.redact.common_words import words
+
+_ENDINGS = words("com org edu gov mil internal corp lan intranet example localdomain")
+_SHARED = words("net io ai dev cloud local app co de uk fr ch nl se us eu ca au jp kr cn tw sg")
+_NODES = words("node host login headnode server srv dgx hgx gpunode cpunode nid blade")
+_CARDS = words("a100 h100 h200 h800 h20 b200 b300 gb200 gb300 v100 l40 l40s a10 a10g t4")
 _RANDOM = frozenset("bcdfghjklmnpqrstvwxz2456789")
 _LIST = re.compile(r"([A-Za-z][\w-]*)\[(\d+(?:[-,]\d+)+)\]")
 

@@ -10,12 +10,11 @@ import re
 import sqlite3
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from html.parser import HTMLParser
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from nsysan.trace.guard import Guard, read_only_uri
 
@@ -41,9 +40,9 @@ _STEPS = 100_000  # times a million instructions of SQLite: the copy is our own
 def texts_of_file(path: Path) -> Iterator[Found]:
     """The texts of a file or of each file in a folder, and of what lies beside it under its name."""
     if path.is_dir():
-        for file in sorted(path.iterdir()):
-            yield ("the name of a file", file.name)
-            yield from ((f"{file.stem}, {where}", text) for where, text in texts_of_file(file))
+        for table in sorted(path.iterdir()):
+            yield ("the name of a file", table.name)
+            yield from ((f"{table.stem}, {where}", text) for where, text in texts_of_file(table))
         return
     with path.open("rb") as file:
         head = file.read(16)
@@ -85,7 +84,7 @@ def _document(text: str) -> Iterator[Found]:
         yield (f"line {number}", line)
 
 
-def _json(value: Any, where: str = "") -> Iterator[Found]:
+def _json(value: object, where: str = "") -> Iterator[Found]:
     """Names and values, told by the name on the way; objects come as lists of pairs, so that none hides another."""
     if isinstance(value, str):
         yield (where or "its text", value)
@@ -270,7 +269,7 @@ def _columns(content: bytes) -> Iterator[Found]:
                 yield (field.name, value.decode("utf-8", "replace"))
 
 
-def _metadata(metadata: Any) -> Iterator[Found]:
+def _metadata(metadata: Mapping[bytes, bytes] | None) -> Iterator[Found]:
     for name, value in (metadata or {}).items():
         if name == b"ARROW:schema":  # written by the writer, of what is read here anyhow
             continue
