@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nsysan._errors import ExitCode, NsysanError
+from nsysan._version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
     from nsysan.run.run import Run
     from nsysan.trace.trace import Trace
 
-__version__ = "0.1.0"
-__all__ = ["ExitCode", "NsysanError", "analyze", "open_trace"]
+__all__ = ["ExitCode", "NsysanError", "__version__", "analyze", "open_trace"]
 
 
 def open_trace(path: str | Path) -> Trace:

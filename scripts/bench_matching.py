@@ -15,11 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from nsysan.metrics.arrival import MATCHED
 from nsysan.metrics.gaps import find_gaps
 from nsysan.metrics.ledger import build_ledger
 from nsysan.metrics.skew import arrivals, find_straggler, late_calls
 from nsysan.model.classes import COLLECTIVE, COMPUTE
-from nsysan.run.matching import MATCHED, match_collectives
+from nsysan.run.matching import match_collectives
 
 COMPUTE_NS, JITTER_NS, LAUNCH_NS, WIRE_NS, STEP_GAP_NS = 8_000, 2_000, 500, 7_000, 50_000
 

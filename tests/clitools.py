@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import patch
@@ -41,6 +43,26 @@ def run_cli(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> Resul
         target = "-" if words[0] == "info" else words[words.index("--json") + 1]
         held(captured.out if target == "-" else Path(target).read_text("utf-8"))
     return Result(code, captured.out, captured.err)
+
+
+#: Runs argv[2:], and all signals end it as usual but those that argv[1] numbers.
+_AS_USUAL = """
+import os, signal, sys
+ignored = set(map(int, sys.argv[1].split()))
+for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+    signal.signal(number, signal.SIG_IGN if number in ignored else signal.SIG_DFL)
+signal.pthread_sigmask(signal.SIG_SETMASK, ())
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+def signalled(*command: str | Path, ignored: Iterable[signal.Signals] = ()) -> list[str]:
+    """The command, to be told to end by any signal but those ignored.
+
+    A process inherits what is ignored: SIGHUP under nohup, SIGINT in what a script runs beside itself.
+    """
+    numbers = " ".join(str(int(number)) for number in ignored)
+    return [sys.executable, "-I", "-S", "-c", _AS_USUAL, numbers, *map(str, command)]
 
 
 def paper_trace(path: Path, ranks: int = 4, steps: int = 4) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,10 @@ from hypothesis import settings
 import nsysan
 from nsysan.run.run import Run
 from tests.fixtures import unpacked
+
+# Whoever starts the tests may block signals, or ignore the end of children, whose exit codes would then be lost.
+signal.pthread_sigmask(signal.SIG_SETMASK, ())
+signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 # How long an example takes says more of the machine than of the code.
 settings.register_profile("nsysan", deadline=None)

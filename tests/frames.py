@@ -10,8 +10,8 @@ import numpy.typing as npt
 import polars as pl
 
 import nsysan
+from nsysan.metrics.arrival import MATCHED
 from nsysan.metrics.skew import Straggler, arrivals, find_straggler, late_calls
-from nsysan.run.matching import MATCHED
 from nsysan.run.run import Run
 from tests.tracebuilder import ALLREDUCE_KERNEL, COMPUTE_KERNEL, TraceBuilder
 

@@ -8,13 +8,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.clitools import paper_trace
+from tests.clitools import paper_trace, signalled
 from tests.fakensys import fake_nsys
 
 ROOT = Path(__file__).parent.parent
@@ -38,9 +38,11 @@ class Desk:
     folder: Path
     environment: dict[str, str]
 
-    def start(self, *arguments: str | Path, behaviour: str = "", **options: int) -> subprocess.Popen[str]:
+    def start(
+        self, *arguments: str | Path, behaviour: str = "", ignored: Iterable[signal.Signals] = (), **options: int
+    ) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [PYTHON, "-m", "nsysan", "capture", *map(str, arguments)],
+            signalled(PYTHON, "-m", "nsysan", "capture", *arguments, ignored=ignored),
             cwd=self.folder,
             env={**self.environment, "FAKE_NSYS": behaviour},
             stdin=options.get("stdin", subprocess.DEVNULL),
@@ -355,21 +357,23 @@ def test_a_signal_ends_the_workload_and_keeps_the_report(desk: Desk, number: sig
 
 
 def test_nohup_is_respected(desk: Desk) -> None:
-    ignoring = (
-        "import signal, sys, os; signal.signal(signal.SIGHUP, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
-    )
-    waiting = "import os, time; open('started', 'w')\nwhile not os.path.exists('go'): time.sleep(0.02)"
-    process = subprocess.Popen(
-        [PYTHON, "-c", ignoring, PYTHON, "-m", "nsysan", "capture", *workload(waiting)],
-        cwd=desk.folder,
-        env=desk.environment,
-        stderr=subprocess.PIPE,
-        text=True,
+    # The workload itself, which nsysan starts, ignores it just as it would without.
+    ignores = "import os, signal, time; print(signal.getsignal(signal.SIGHUP).name, flush=True)"
+    waiting = f"{ignores}; os.kill(os.getpid(), signal.SIGHUP); open('started', 'w')"
+    process = desk.start(
+        *workload(f"{waiting}\nwhile not os.path.exists('go'): time.sleep(0.02)"), ignored=[signal.SIGHUP]
     )
     desk.wait_for("started")
     process.send_signal(signal.SIGHUP)
     (desk.folder / "go").touch()
-    assert finished(process).code == 0
+    ended = finished(process)
+    assert (ended.code, ended.out) == (0, "SIG_IGN\n")
+    assert desk.files() == ["go", "started", *WRITTEN]
+
+
+def test_exit_code_is_known_where_ends_of_children_are_ignored(desk: Desk) -> None:
+    process = desk.start(*workload("raise SystemExit(3)"), ignored=[signal.SIGCHLD])
+    assert finished(process).code == 3
 
 
 _DEAF = """

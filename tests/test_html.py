@@ -461,7 +461,7 @@ def test_decimation_keeps_what_is_long_and_of_the_rest_the_longest() -> None:
             "begin": begins,
             "end": [begin + length for begin, length in zip(begins, lengths, strict=True)],
             "name": [f"kernel {n}" for n in range(64)],
-            "call": [None] * 64,
+            "launch": [None] * 64,
         }
     )
     arrivals = pl.DataFrame(schema={"rank": pl.Int64, "lane": pl.String, "time": pl.Int64, "last": pl.Boolean})
@@ -519,8 +519,8 @@ def test_the_pages_data_tell_the_timeline(paper: Report, paper_page: Page) -> No
     expected = timeline.slices.select("rank", "lane", "line", "begin", "end", "name").iter_rows()
     assert sorted(found) == sorted(expected)
     launch = [line["id"] for line in data["lines"]].index("launch")
-    calls = [call for call, line in zip(step["call"], step["line"], strict=True) if line == launch]
-    joined = [call for call, line in zip(step["call"], step["line"], strict=True) if line != launch and call >= 0]
+    calls = [call for call, line in zip(step["launch"], step["line"], strict=True) if line == launch]
+    joined = [call for call, line in zip(step["launch"], step["line"], strict=True) if line != launch and call >= 0]
     # 2 layers of a kernel and an all-reduce on each of 4 ranks, a call each.
     assert sorted(calls) == list(range(16))
     assert set(joined) == set(calls)

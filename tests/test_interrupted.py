@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.clitools import paper_trace
+from tests.clitools import paper_trace, signalled
 
 _MOMENTS = 60
 #: Writes file argv[3], and is sent signal argv[1] before the line that comes argv[2]-th in the writer.
@@ -66,7 +66,7 @@ main()
 
 def child(code: str, folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
     # -B: an interpreter that is out of room must not try to leave bytecode in the tree.
-    command = [sys.executable, "-B", "-c", code, *map(str, arguments)]
+    command = signalled(sys.executable, "-B", "-c", code, *map(str, arguments))
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
 
 

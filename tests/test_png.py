@@ -127,16 +127,55 @@ def test_without_a_browser_it_says_what_to_install(
     assert result.out == ""
 
 
-def test_a_program_that_draws_nothing_is_an_error(
+#: What programs do that are no browser, or one that is broken or of another version, and what is said of each.
+_DRAWS = "open(next(a for a in sys.argv if a.startswith('--screenshot='))[13:], 'wb').write({content!r})"
+_SAYS = "print('chart drawn', file=sys.stderr)"
+FAILURES = {
+    "draws nothing": ("", "could not show the chart; if it may not read"),
+    "draws the page of an error": (_DRAWS.format(content=b"\x89PNG\r\n\x1a\n"), "could not show the chart"),
+    "says that it drew": (_SAYS, "could not show the chart"),
+    "draws no PNG": (f"{_DRAWS.format(content=b'GIF89a')}; {_SAYS}", "gave something else than a PNG"),
+    "fails": ("sys.exit(3)", "ended with exit code 3; name another browser in NSYSAN_BROWSER"),
+    "does not end": ("time.sleep(600)", "did not end within 0.2 s; name another browser in NSYSAN_BROWSER"),
+}
+
+
+@pytest.mark.parametrize(("code", "said"), FAILURES.values(), ids=FAILURES)
+def test_what_draws_no_chart_is_an_error_of_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, code: str, said: str
+) -> None:
+    program = script(tmp_path / "program", f"import sys, time; {code}")
+    monkeypatch.setenv(BROWSER, str(program))
+    if "sleep" in code:
+        monkeypatch.setattr("nsysan.page.png._TIMEOUT_S", 0.2)
+    check_fails(tmp_path, capsys, f"nsysan: --png: {program} ", said)
+
+
+def test_what_does_not_start_is_an_error_of_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    program = shutil.which("true")
-    assert program is not None
-    monkeypatch.setenv(BROWSER, program)
-    result = run_cli(capsys, "report", paper_trace(tmp_path / "t.sqlite"), "--png", tmp_path / "c")
-    assert result.code == ExitCode.OUTPUT_UNWRITABLE
-    assert "drew nothing" in result.err
-    assert not list(tmp_path.glob("*.png"))
+    program = tmp_path / "program"
+    program.write_text("#!/no/such/interpreter\n")
+    program.chmod(0o755)
+    monkeypatch.setenv(BROWSER, str(program))
+    check_fails(tmp_path, capsys, f"nsysan: --png: {program} does not start (No such file or directory)", BROWSER)
+
+
+def script(path: Path, code: str) -> Path:
+    """A program of that Python code."""
+    path.write_text(f"#!{sys.executable}\n{code}\n")
+    path.chmod(0o755)
+    return path
+
+
+def check_fails(folder: Path, capsys: pytest.CaptureFixture[str], begins: str, holds: str) -> None:
+    """One line on standard error, which begins and holds so, and no picture."""
+    result = run_cli(capsys, "report", paper_trace(folder / "t.sqlite"), "--png", folder / "c")
+    assert (result.code, result.out) == (ExitCode.OUTPUT_UNWRITABLE, "")
+    assert result.err.startswith(begins), result.err
+    assert holds in result.err
+    assert result.err.count("\n") == 1
+    assert not list(folder.glob("*.png"))
 
 
 def test_kaleido_draws_where_there_is_no_browser_of_ones_own(
@@ -156,16 +195,11 @@ def test_kaleido_draws_where_there_is_no_browser_of_ones_own(
     assert counts.get(rgb("compute"), 0) > 10_000
 
 
-def test_a_picture_of_an_error_page_is_not_taken_for_a_chart(
+def test_a_browser_that_cannot_open_the_page_is_an_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, browser: str
 ) -> None:
     # A browser in a sandbox of its own does not see the file that it is to show.
-    blind = tmp_path / "blind"
-    script = f"import os, sys\nos.execv({browser!r}, [{browser!r}, *sys.argv[1:-1], sys.argv[-1] + '.is-not-there'])\n"
-    blind.write_text(f"#!{sys.executable}\n{script}")
-    blind.chmod(0o755)
+    command = f"[{browser!r}, *sys.argv[1:-1], sys.argv[-1] + '.is-not-there']"
+    blind = script(tmp_path / "blind", f"import os, sys; os.execv({browser!r}, {command})")
     monkeypatch.setenv(BROWSER, str(blind))
-    result = run_cli(capsys, "report", paper_trace(tmp_path / "t.sqlite"), "--png", tmp_path / "c")
-    assert result.code == ExitCode.OUTPUT_UNWRITABLE
-    assert "could not show the chart" in result.err
-    assert not list(tmp_path.glob("*.png"))
+    check_fails(tmp_path, capsys, f"nsysan: --png: {blind} could not show the chart; ", "set TMPDIR")

@@ -216,8 +216,14 @@ def test_every_comparison_is_as_its_schema_says_and_has_every_key(analyzed: Anal
     assert_complete(COMPARE, [document_of(of(names)) for names in sets])
 
 
-def test_a_document_that_is_otherwise_is_not_let_through() -> None:
-    document = json.loads(OLD.read_text("utf-8")) | {"schema": REPORT, "findings": []}
+def paper_document(folder: Path) -> dict[str, Any]:
+    """The report that OLD is of, as it is now."""
+    trace = paper_trace(folder / "paper.sqlite", steps=8)
+    return document_of(build_report(nsysan.analyze(nsysan.open_trace(trace)), "0.1.0"))
+
+
+def test_a_document_that_is_otherwise_is_not_let_through(tmp_path: Path) -> None:
+    document = paper_document(tmp_path)
     held(json.dumps(document))
     del document["per_rank"]
     with pytest.raises(AssertionError, match="'per_rank' is a required property"):
@@ -229,19 +235,31 @@ def test_a_document_that_is_otherwise_is_not_let_through() -> None:
 # ---- documents of before
 
 
+def take_additions(new: object, old: object, place: str = "") -> Iterator[str]:
+    """The places of keys that the new document has and the old has not; they are taken out of it."""
+    if isinstance(new, dict) and isinstance(old, dict):
+        for key in [key for key in new if key not in old]:
+            del new[key]
+            yield f"{place}.{key}".lstrip(".")
+        for key in new:
+            yield from take_additions(new[key], old[key], f"{place}.{key}")
+    elif isinstance(new, list) and isinstance(old, list):
+        for entry, other in zip(new, old, strict=False):
+            yield from take_additions(entry, other, f"{place}[]")
+
+
 def test_the_document_of_schema_1_differs_in_what_the_changelog_lists(tmp_path: Path) -> None:
-    old = json.loads(OLD.read_text("utf-8"))
-    new = document_of(
-        build_report(nsysan.analyze(nsysan.open_trace(paper_trace(tmp_path / "paper.sqlite", steps=8))), "0.1.0")
-    )
+    old, new = json.loads(OLD.read_text("utf-8")), paper_document(tmp_path)
     assert old.pop("schema") == "nsysan.report/1"
     assert new.pop("schema") == REPORT
     for row in old["findings"]:
         row["saves_ns"] = row.pop("saving_ns")
     assert old["findings"]
-    assert old == new
+    added = set(take_additions(new, old))
+    assert new == old
     changes = (Path(__file__).parent.parent / "CHANGELOG.md").read_text("utf-8")
     assert "`findings[].saving_ns` is `findings[].saves_ns`" in changes
+    assert [place for place in added if f"`{place}`" not in changes] == []
 
 
 def test_check_and_history_read_schema_1(tmp_path: Path, capsys: Capsys, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,12 +21,13 @@ from nsysan import ExitCode, NsysanError
 from nsysan.report.build import build_report
 from nsysan.report.document import to_json
 from nsysan.run.analyze import analyze
-from nsysan.run.placed import LocalTraces, PlacedTrace, TraceSet
+from nsysan.run.placed import PlacedTrace
 from nsysan.run.run import Run
+from nsysan.run.trace_set import LocalTraces, TraceSet
 from nsysan.workers import WORTH_BYTES, trace_set_for
 from nsysan.workers.cluster import Cluster
 from nsysan.workers.pool import Pool
-from tests.clitools import run_cli
+from tests.clitools import run_cli, signalled
 from tests.tracebuilder import TraceBuilder, decode_loop
 
 Capsys = pytest.CaptureFixture[str]
@@ -147,7 +148,7 @@ main()
 
 def test_an_interrupt_ends_all_processes(paths: list[Path]) -> None:
     arguments = ["report", *map(str, paths), "--json", "-", "--jobs", "2"]
-    command = [sys.executable, "-c", _INTERRUPTED, *arguments]
+    command = signalled(sys.executable, "-c", _INTERRUPTED, *arguments)
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (result.returncode, result.stderr.strip()) == (130, "nsysan: interrupted")
     pids = [int(pid) for pid in result.stdout.split()]

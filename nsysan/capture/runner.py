@@ -134,6 +134,9 @@ def _handling(run: _Run) -> Iterator[None]:
     # Not those that are ignored, as SIGHUP is under nohup.
     handled = [number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN]
     previous = {number: signal.signal(number, run.on_signal) for number in handled}
+    # Where that of a child's end is ignored, the system throws exit codes away.
+    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+        previous[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:
         yield
     finally:

@@ -66,7 +66,8 @@ def command(traces: tuple[str, ...], rules: tuple[str, ...], baseline: Path | No
       nsysan check trace.sqlite --fail-on 'period>2.0ms' --fail-on straggler
       nsysan report main.sqlite --json base.json
       nsysan check trace.sqlite --fail-on 'wire_p50>+15%' --baseline base.json
-      nsysan check trace.sqlite --fail-on 'wait_share>20%' --fail-on 'tokens<500'
+      nsysan check trace.sqlite --baseline base.json \\
+        --fail-on 'all_reduce[8192].wire_p50>+15%'
     """
     try:
         parsed = [parse_rule(rule) for rule in rules]

@@ -6,13 +6,14 @@ from collections.abc import Iterable
 
 from nsysan._errors import ExitCode
 
-#: Of commands that read one trace.
+#: Of commands that read one trace, and print what they find.
 TRACE = (
     ExitCode.NO_SUCH_FILE,
     ExitCode.NOT_SQLITE,
     ExitCode.NOT_NSYS,
     ExitCode.NEEDS_EXPORT,
     ExitCode.DAMAGED,
+    ExitCode.OUTPUT_UNWRITABLE,
     ExitCode.NO_NSYS,
     ExitCode.EXPORT_FAILED,
 )

@@ -26,7 +26,8 @@ def command(trace: Path, as_json: bool) -> None:
       nsysan info trace.sqlite
       nsysan info trace.sqlite --json | jq .ranks
     """
-    from nsysan.info.info import build_info, to_info_document, to_info_text
+    from nsysan.info.info import build_info, to_info_document
+    from nsysan.info.summary import to_info_text
 
     with opened(trace) as source:
         info = build_info(source)

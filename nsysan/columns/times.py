@@ -1,11 +1,14 @@
-"""Times: the order of operations, and the intervals in which times lie."""
+"""Times: the order of operations, the intervals in which times lie, and another clock for them."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 _I64 = npt.NDArray[np.int64]
+#: Columns that hold a time.
+_TIMES = ("start", "end", "begin", "launch_start", "launch_end", "finish")
 
 
 def by_begin(begins: _I64, ends: _I64, rows: npt.NDArray[np.uint32]) -> _I64 | None:
@@ -21,3 +24,10 @@ def by_time(begun: _I64, starts: _I64, ends: _I64) -> _I64:
     window = np.searchsorted(starts, begun, side="right") - 1
     inside = (window >= 0) & (begun < ends[np.maximum(window, 0)])
     return np.where(inside, window, -1)
+
+
+def shifted(frame: pl.DataFrame, offset: int) -> pl.DataFrame:
+    """The frame with `offset` ns added to every column that holds a time."""
+    if not offset:
+        return frame
+    return frame.with_columns(pl.col(name) + offset for name in _TIMES if name in frame.columns)

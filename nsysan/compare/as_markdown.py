@@ -4,35 +4,28 @@ from __future__ import annotations
 
 from nsysan.compare.comparison import Comparison
 from nsysan.compare.wording import LEGEND, TITLES, answers, cells, header, reasons, side_sentence
-from nsysan.text import plain
+from nsysan.report.markup import escaped, rows
 
 
 def to_markdown(comparison: Comparison) -> str:
     """The comparison as Markdown that GitHub and GitLab render."""
-    columns = header(comparison, "")
-    columns = [name or "verdict" for name in columns]
-    columns[0] = "us a step"
-    lines = [f"### nsysan: {_escaped(' against '.join(side.name for side in comparison.sides))}", ""]
-    lines += [f"- {_escaped(side_sentence(side))}" for side in comparison.sides]
-    lines += ["", *(f"- {_escaped(' '.join(line.split()))}" for line in answers(comparison)), ""]
-    lines += [_line(columns), _line(["---", *["---:"] * (len(columns) - 1)])]
-    for name, title in TITLES.items():
-        figures = comparison.group(name)
-        if figures and name != "step":
-            lines.append(_line([f"**{title}**", *[""] * (len(columns) - 1)]))
-        lines += [_line([_escaped(cell) for cell in cells(figure)]) for figure in figures]
-    lines += ["", *(f"- not comparable: {_escaped(text)}" for text in reasons(comparison))]
-    lines += [f"- {_escaped(text)}" for text in comparison.notes]
-    return "\n".join([*lines, "", f"<sub>nsysan {comparison.version}; {_escaped(LEGEND)}</sub>", ""])
+    lines = [f"### nsysan: {escaped(' against '.join(side.name for side in comparison.sides))}", ""]
+    lines += [f"- {escaped(side_sentence(side))}" for side in comparison.sides]
+    lines += ["", *(f"- {escaped(' '.join(line.split()))}" for line in answers(comparison)), ""]
+    lines += _table(comparison)
+    lines += ["", *(f"- not comparable: {escaped(text)}" for text in reasons(comparison))]
+    lines += [f"- {escaped(text)}" for text in comparison.notes]
+    return "\n".join([*lines, "", f"<sub>nsysan {escaped(comparison.version)}; {escaped(LEGEND)}</sub>", ""])
 
 
-def _line(cells_: list[str]) -> str:
-    return f"| {' | '.join(cells_)} |"
-
-
-_MARKUP = str.maketrans({c: f"\\{c}" for c in "\\`*_[]|#~$@"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"})
-
-
-def _escaped(text: str) -> str:
-    """Text that Markdown shows as it is: names in a trace may hold its marks, links and HTML."""
-    return plain(text, 2_000).translate(_MARKUP)
+def _table(comparison: Comparison) -> list[str]:
+    """All figures in one table, with a row for the title of each group but the first."""
+    columns = ["us a step", *(name or "verdict" for name in header(comparison, "")[1:])]
+    body: list[list[str]] = []
+    for group, title in TITLES.items():
+        figures = comparison.group(group)
+        if figures and group != "step":
+            body.append([f"**{title}**", *[""] * (len(columns) - 1)])
+        for name, *values in map(cells, figures):
+            body.append([escaped(name), *values])
+    return rows(columns, body)

@@ -9,11 +9,11 @@ import polars as pl
 
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.compare.comparison import F64, ComparedRun, Measured
+from nsysan.metrics.arrival import MATCHED
 from nsysan.metrics.ledger import FIGURES
 from nsysan.metrics.whatif import losses_by_step
 from nsysan.report.build import build_report
 from nsysan.report.report import Report
-from nsysan.run.matching import MATCHED
 from nsysan.run.run import Run
 from nsysan.text import counted
 

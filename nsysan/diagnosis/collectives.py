@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
+from nsysan.metrics.arrival import MATCHED, REJECTED, UNMATCHED
 from nsysan.metrics.bandwidth import Speed, peak_share, speed, total_bytes
 from nsysan.metrics.link import Link, Message, judge_link
 from nsysan.metrics.percentiles import percentiles
 from nsysan.metrics.whatif import floors
 from nsysan.model import classes
 from nsysan.model.gpu_links import GpuLink, load_links
-from nsysan.run.matching import MATCHED, REJECTED, UNMATCHED
 from nsysan.run.run import Run
 from nsysan.text import counted
 

@@ -11,13 +11,13 @@ import polars as pl
 
 from nsysan.diagnosis.hotspot import Hotspot, find_hotspot
 from nsysan.diagnosis.verdict import Verdict, judge
+from nsysan.metrics.arrival import REJECTED
 from nsysan.metrics.gaps import UNKNOWN, gap_medians
 from nsysan.metrics.outliers import Outlier, slowest_steps
 from nsysan.metrics.percentiles import percentiles
 from nsysan.metrics.skew import Straggler, arrivals, caused_by_step, find_straggler
 from nsysan.metrics.whatif import WhatIf, what_if
 from nsysan.model import classes
-from nsysan.run.matching import REJECTED
 from nsysan.run.run import Run
 
 #: With more of the collectives failing the gate than this, the pairs that pass it prove nothing.

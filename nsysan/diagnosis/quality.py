@@ -8,11 +8,11 @@ from nsysan.diagnosis.diagnosis import MAX_REJECTED, Diagnosis
 from nsysan.diagnosis.evidence import ESTIMATED, NOT_MEASURABLE, OK, Quality
 from nsysan.diagnosis.expectation import Compared
 from nsysan.diagnosis.lookalikes import find_lookalikes, named
+from nsysan.metrics.arrival import MATCHED, REJECTED, SINGLE, UNMATCHED
 from nsysan.metrics.gaps import UNKNOWN
 from nsysan.metrics.skew import SHARE, STEPS, TELLING_STEPS
 from nsysan.model import classes
 from nsysan.model.health import NODE_FLAG
-from nsysan.run.matching import MATCHED, REJECTED, SINGLE, UNMATCHED
 from nsysan.run.run import Run
 from nsysan.text import counted, numbered
 

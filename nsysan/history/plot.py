@@ -8,7 +8,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from nsysan import __version__
+from nsysan._version import __version__
 from nsysan.page.elements import plot, render, section, table
 from nsysan.page.palette import COLOURS, NAMES
 from nsysan.text import counted, ms, plain, us

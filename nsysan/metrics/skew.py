@@ -12,8 +12,8 @@ import polars as pl
 from nsysan.columns.codes import codes, numbered
 from nsysan.columns.intervals import atoms, line_of_mask
 from nsysan.columns.threads import each_of
+from nsysan.metrics.arrival import MATCHED
 from nsysan.model import classes
-from nsysan.run.matching import MATCHED
 
 #: What can hold a rank up between two collectives, in the order in which time that several claim is given away.
 CAUSES = ("compute", "copy", "communication", "graph")

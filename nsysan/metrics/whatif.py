@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from nsysan.metrics.arrival import MATCHED
 from nsysan.metrics.gaps import BETWEEN_STEPS, HOST_LATE, UNKNOWN
 from nsysan.model import classes
-from nsysan.run.matching import MATCHED
 
 #: What calls have in common that share a floor.
 KEY = ["name", "message_bytes", "members"]

@@ -92,8 +92,8 @@ def _last_arrivals(last: pl.DataFrame) -> go.Scatter:
         name=NAMES["last"],
         marker={"symbol": "triangle-down", "size": 8, "color": COLOURS["last"], "line": {"width": 1, "color": "#fff"}},
         customdata=[
-            [call, late / 1e3, escape(plain(name, _NAME_WIDTH))]
-            for call, late, name in last.select("call", "lateness", "name").iter_rows()
+            [collective, late / 1e3, escape(plain(name, _NAME_WIDTH))]
+            for collective, late, name in last.select("collective", "lateness", "name").iter_rows()
         ],
         hovertemplate="<b>last to arrive</b>, %{customdata[1]:,.2f} us after the first<br>collective %{customdata[0]}: "
         "%{customdata[2]}<extra>%{y}</extra>",
@@ -105,7 +105,7 @@ def lateness_in_step(data: Timeline) -> go.Figure | None:
     if data.arrivals.is_empty():
         return None
     figure = _heat_map(
-        data.arrivals.select("rank", "lateness", at="call"),
+        data.arrivals.select("rank", "lateness", at="collective"),
         "collective of the step",
         "lateness, us",
         least=LEAST_SHARE * data.period,

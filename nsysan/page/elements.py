@@ -12,7 +12,18 @@ import plotly.graph_objects as go
 from nsysan.page.pack import INLINE, library, packed, source_hash
 from nsysan.text import plain
 
-_SCRIPTS = ("page.js", "tables.js", "timeline.js", "start.js")
+#: Joined into one script, in which each may use what stands before it.
+_SCRIPTS = (
+    "page.js",
+    "tables.js",
+    "timeline_view.js",
+    "timeline_drawing.js",
+    "timeline_navigation.js",
+    "timeline_controls.js",
+    "timeline_pointer.js",
+    "timeline.js",
+    "start.js",
+)
 
 
 def render(

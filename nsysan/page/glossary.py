@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from nsysan.diagnosis.evidence import ESTIMATED, NOT_MEASURABLE, OK
 from nsysan.metrics.gaps import MEANING
 from nsysan.page.elements import safe
 
@@ -65,6 +66,8 @@ GLOSSARY = {
     "rejected": "Calls paired up although one rank ended before another had begun: not believed, and left unsplit.",
 }
 
+#: What a status of the evidence is called.
+STATUS = {OK: "measured", ESTIMATED: "estimated", NOT_MEASURABLE: "not measurable"}
 #: Causes of idle time, which have their definitions beside their figures.
 CAUSES = {cause.replace("_", " "): meaning for cause, meaning in MEANING.items()}
 

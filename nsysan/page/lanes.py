@@ -25,8 +25,8 @@ def timeline_data(report: Report) -> str:
     """JSON of the page's timelines, and the ledger of every step and rank (ns; null where not measured).
 
     Slices are columns ordered by lane and begin; begin is told as the difference to the slice before, times are ns
-    after the step's origin. line, lane, name are positions in `lines`, the step's `lanes`, `names`; call is -1 where no
-    launch call is recorded.
+    after the step's origin. line, lane, name are positions in `lines`, the step's `lanes`, `names`; launch is -1 where
+    no launch call is recorded.
     """
     lines = [*LINES, LAUNCH, RANGE]
     names: dict[str, int] = {}
@@ -81,10 +81,12 @@ def _step(timeline: Timeline, lines: list[str], names: dict[str, int], counters:
         "begin": (ordered["begin"] - ordered["begin"].shift(1, fill_value=0)).to_list(),
         "length": (ordered["end"] - ordered["begin"]).to_list(),
         "name": [_number(names, name) for name in ordered["name"]],
-        "call": ordered["call"].fill_null(-1).to_list(),
+        "launch": ordered["launch"].fill_null(-1).to_list(),
         "last": [
-            [lane, time, late, call, _number(names, name)]
-            for lane, time, late, call, name in marks.select("number", "time", "lateness", "call", "name").iter_rows()
+            [lane, time, late, collective, _number(names, name)]
+            for lane, time, late, collective, name in marks.select(
+                "number", "time", "lateness", "collective", "name"
+            ).iter_rows()
         ],
         "counters": [] if counters is None else _counters(counters),
     }

@@ -27,7 +27,7 @@ _WIDTH = 1_200
 _SCALE = 2
 _TIMEOUT_S = 120
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-#: What the page says when the chart is there; without it the picture is that of an error.
+#: What the page says when the chart is there.
 _DRAWN = "chart drawn"
 _PAGE = """<!doctype html><meta charset="utf-8"><style>body {{ margin: 0; background: #fff }}</style>
 <div id="chart" style="width:{width}px;height:{height}px"></div><script>{plotly}</script>
@@ -119,15 +119,27 @@ def _by_browser(browser: str, figure: go.Figure, width: int, height: int) -> byt
             # Chromium's sandbox refuses to run as root; the page is ours and loads nothing.
             *(["--no-sandbox"] if os.geteuid() == 0 else []),
         ]
-        try:
-            command = [browser, *arguments, source.as_uri()]
-            said = subprocess.run(command, capture_output=True, timeout=_TIMEOUT_S, check=True).stderr
-            content = target.read_bytes()
-        except (OSError, subprocess.SubprocessError) as error:
-            raise _impossible(f"{browser} drew nothing ({type(error).__name__}); name another in {BROWSER}") from error
-    if _DRAWN.encode() not in said:
-        raise _impossible(f"{browser} could not show the chart; if it may not read {source.parent}, set TMPDIR")
-    return _checked(content, browser)
+        said = _run([browser, *arguments, source.as_uri()])
+        # A browser that cannot open the page draws a picture of its error, or, from Chromium 156 on, nothing.
+        if _DRAWN.encode() not in said or not target.exists():
+            raise _impossible(
+                f"{browser} could not show the chart; if it may not read {folder}, set TMPDIR, or name another browser "
+                f"in {BROWSER}"
+            )
+        return _checked(target.read_bytes(), browser)
+
+
+def _run(command: list[str]) -> bytes:
+    """What the browser wrote to standard error; NsysanError where it does not start, fails or does not end."""
+    try:
+        return subprocess.run(command, capture_output=True, timeout=_TIMEOUT_S, check=True).stderr
+    except OSError as error:
+        why = f"does not start ({error.strerror})"
+    except subprocess.CalledProcessError as error:
+        why = f"ended with exit code {error.returncode}"
+    except subprocess.TimeoutExpired:
+        why = f"did not end within {_TIMEOUT_S} s"
+    raise _impossible(f"{command[0]} {why}; name another browser in {BROWSER}")
 
 
 def _by_kaleido(figure: go.Figure, width: int, height: int) -> bytes:

@@ -6,18 +6,15 @@ from functools import partial
 
 import polars as pl
 
-from nsysan.diagnosis.evidence import ESTIMATED, NOT_MEASURABLE, OK
 from nsysan.diagnosis.verdict import THRESHOLDS
 from nsysan.metrics.gaps import MEANING
 from nsysan.page.elements import safe
 from nsysan.page.elements import table as _table
-from nsysan.page.glossary import HEADS
+from nsysan.page.glossary import HEADS, STATUS
 from nsysan.report.report import Report, visible_lines
 from nsysan.report.sentences import NOTABLE, expectation_sentence
 from nsysan.text import ms, number, percent, plain, size, us
 
-#: What a status is called on the page.
-STATUS = {OK: "measured", ESTIMATED: "estimated", NOT_MEASURABLE: "not measurable"}
 #: More rows than this are for the JSON.
 MAX_ROWS = 400
 table = partial(_table, terms=HEADS)

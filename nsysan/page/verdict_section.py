@@ -8,9 +8,8 @@ from nsysan.diagnosis.evidence import ESTIMATED, NOT_MEASURABLE, OK
 from nsysan.diagnosis.findings.finding import AT_MOST, ESTIMATE, LOW, Finding
 from nsysan.diagnosis.verdict import by_host
 from nsysan.page.elements import safe, table
-from nsysan.page.glossary import linked, term
+from nsysan.page.glossary import STATUS, linked, term
 from nsysan.page.palette import COLOURS, NAMES
-from nsysan.page.sections import STATUS
 from nsysan.report.report import Report, visible_lines
 from nsysan.report.sentences import headline_sentence, late_sentence, savings_sentence
 from nsysan.text import counted, ms, percent, us

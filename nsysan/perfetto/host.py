@@ -7,9 +7,9 @@ from typing import Any
 
 import polars as pl
 
+from nsysan.columns.times import shifted
 from nsysan.perfetto.device import stream_name
 from nsysan.perfetto.events import Event, Tracks, known
-from nsysan.run.clock import shifted
 from nsysan.run.run import Run
 from nsysan.text import plain
 from nsysan.trace.globals import pid_of

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import polars as pl
 
+from nsysan.columns.times import shifted
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.model import classes
 from nsysan.model.operations import in_words, is_communication
 from nsysan.report.timeline import LAUNCH, RANGE, Timeline, decimated, fair_limit
-from nsysan.run.clock import shifted
 from nsysan.run.placed import PlacedTrace
 from nsysan.run.run import Run
 
@@ -128,8 +128,8 @@ def _timeline(
     origin, finish = int(windows["begin"].min()), int(windows["finish"].max())  # type: ignore[arg-type]
     lanes = _lanes(inside)
     inside = inside.join(lanes, on=["rank", "context", "stream"], nulls_equal=True, maintain_order="left")
-    calls = _calls(inside)
-    inside = inside.join(calls, on=_CALL, how="left", maintain_order="left")
+    inside = inside.rename({"launch": "api"})
+    inside = inside.join(_numbered_launches(inside), on=_LAUNCH, how="left", maintain_order="left")
     hosts = hosts.sort("rank", "start", "end", "name")
     relative = pl.concat([_work(inside), _launches(inside), _range_slices(hosts)]).with_columns(
         pl.col("begin") - origin, pl.col("end") - origin
@@ -137,10 +137,10 @@ def _timeline(
     arrived = diagnosis.arrived.filter(pl.col("step") == step)
     arrived = arrived.join(lanes, on=["rank", "context", "stream"], nulls_equal=True).select(
         "rank",
-        "call",
         "lateness",
         "name",
         "lane",
+        collective="call",
         time=pl.col("begin") - origin,
         last=pl.col("position") == pl.col("ranks"),
     )
@@ -184,14 +184,14 @@ _OPERATION = (
     "launch_end",
     "launch",
 )
-_KEEP = ("rank", "lane", "line", "begin", "end", "name", "call")
-_CALL = ("rank", "launch_start", "launch_end", "launch")
+_KEEP = ("rank", "lane", "line", "begin", "end", "name", "launch")
+_LAUNCH = ("rank", "launch_start", "launch_end", "api")
 
 
-def _calls(inside: pl.DataFrame) -> pl.DataFrame:
-    """The launch calls of these operations, numbered."""
-    found = inside.drop_nulls("launch_start").select(_CALL).unique().sort(_CALL)
-    return found.with_row_index("call").cast({"call": pl.Int64})
+def _numbered_launches(inside: pl.DataFrame) -> pl.DataFrame:
+    """The launch calls of these operations, numbered; api: the name of each."""
+    calls = inside.drop_nulls("launch_start").select(_LAUNCH).unique().sort(_LAUNCH)
+    return calls.with_row_index("launch").cast({"launch": pl.Int64})
 
 
 def _work(inside: pl.DataFrame) -> pl.DataFrame:
@@ -218,13 +218,13 @@ def _work(inside: pl.DataFrame) -> pl.DataFrame:
 
 
 def _launches(inside: pl.DataFrame) -> pl.DataFrame:
-    calls = inside.drop_nulls("call").unique("call", keep="first", maintain_order=True)
+    calls = inside.drop_nulls("launch").unique("launch", keep="first", maintain_order=True)
     return calls.with_columns(
         lane=pl.lit("launches"),
         line=pl.lit(LAUNCH),
         begin="launch_start",
         end="launch_end",
-        name=pl.col("launch").fill_null("?"),
+        name=pl.col("api").fill_null("?"),
     ).select(_KEEP)
 
 
@@ -248,7 +248,7 @@ def _range_slices(hosts: pl.DataFrame) -> pl.DataFrame:
             line=pl.lit(RANGE),
             begin="start",
             name=pl.col("name").fill_null("?"),
-            call=pl.lit(None, dtype=pl.Int64),
+            launch=pl.lit(None, dtype=pl.Int64),
         )
         .select(_KEEP)
     )

@@ -11,8 +11,8 @@ from nsysan._errors import NsysanError
 from nsysan.model.loaded import ReadRequest, TraceSummary
 from nsysan.model.selection import WHOLE, Selection
 from nsysan.run.merge import merge
-from nsysan.run.placed import LocalTraces, TraceSet
 from nsysan.run.run import Failure, Run
+from nsysan.run.trace_set import LocalTraces, TraceSet
 from nsysan.trace.trace import Trace
 
 

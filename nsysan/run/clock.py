@@ -20,7 +20,6 @@ MAX_CORRECTION_NS = 20_000_000
 #: Reports whose GPU work lies further apart than this are not of one run.
 _MAX_APART_NS = 2_000_000_000
 _INTEGERS = {"trace": pl.Int64(), "correction": pl.Int64()}
-_TIMES = ("start", "end", "begin", "launch_start", "launch_end", "finish")
 
 
 @dataclass(frozen=True)
@@ -51,13 +50,6 @@ def utc_offsets(traces: Sequence[TraceMetadata]) -> list[int]:
         )
     known = [start for start in starts if start is not None]
     return [start - known[0] for start in known]
-
-
-def shifted(frame: pl.DataFrame, offset: int) -> pl.DataFrame:
-    """The frame with `offset` ns added to every column that holds a time."""
-    if not offset:
-        return frame
-    return frame.with_columns(pl.col(name) + offset for name in _TIMES if name in frame.columns)
 
 
 def check_one_run(names: list[str], spans: list[tuple[int, int]]) -> None:

@@ -12,12 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from nsysan.metrics.arrival import MATCHED, REJECTED, SINGLE, UNMATCHED
 from nsysan.model import classes
 
-MATCHED = "matched"
-UNMATCHED = "unmatched"
-REJECTED = "rejected"
-SINGLE = "single"
 #: The group of a rank that is in several.
 AMBIGUOUS = "ambiguous"
 #: Kinds of which no rank may leave before all have come; a broadcast's root and an eager send may.

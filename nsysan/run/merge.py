@@ -12,16 +12,18 @@ import polars as pl
 
 from nsysan import progress
 from nsysan._errors import ExitCode, NsysanError
+from nsysan.columns.times import shifted
 from nsysan.model.loaded import TraceSummary
 from nsysan.model.metadata import TraceMetadata
 from nsysan.model.ranks import Rank, merge_ranks
 from nsysan.model.selection import WHOLE, Selection
 from nsysan.model.steps.numbering import combine_steps
 from nsysan.model.steps.step_windows import StepWindows
-from nsysan.run.clock import check_one_run, refine, shifted, utc_offsets
+from nsysan.run.clock import check_one_run, refine, utc_offsets
 from nsysan.run.matching import AMBIGUOUS, match_collectives
-from nsysan.run.placed import Placement, TraceSet
+from nsysan.run.placed import Placement
 from nsysan.run.run import Run
+from nsysan.run.trace_set import TraceSet
 
 
 def merge(

@@ -20,8 +20,9 @@ from nsysan.model.metadata import TraceMetadata
 from nsysan.model.ranks import Rank
 from nsysan.model.steps.numbering import Steps
 from nsysan.run.clock import Clock
-from nsysan.run.placed import LocalTraces, PlacedTrace, TraceSet
+from nsysan.run.placed import PlacedTrace
 from nsysan.run.questions import gaps_of, ledger_of, spent_of, tally_of, together, usual_compute_of
+from nsysan.run.trace_set import LocalTraces, TraceSet
 from nsysan.trace.trace import Trace
 
 _A = TypeVarTuple("_A")

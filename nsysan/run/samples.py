@@ -9,7 +9,7 @@ import re
 
 import polars as pl
 
-from nsysan.run.clock import shifted
+from nsysan.columns.times import shifted
 from nsysan.run.placed import PlacedTrace
 from nsysan.run.run import Run
 from nsysan.trace.trace import Trace

@@ -18,6 +18,7 @@ from nsysan import progress
 from nsysan._errors import NsysanError
 from nsysan.columns.chunks import fitted
 from nsysan.trace import bulk
+from nsysan.trace.beside import check_finished
 from nsysan.trace.btree import is_tree, page_kinds
 from nsysan.trace.guard import LEAST_ROW, OPCODES, STEP, Guard, read_only_uri
 from nsysan.trace.sql import ABSENT, LONG, ODD, conditions_sql, first_bytes, free_name, quoted, state_of
@@ -44,6 +45,7 @@ class SqliteFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._size = checked_size(path)
+        check_finished(path)
         self._uri = read_only_uri(path)
         self._lock = RLock()
         with self._reading("its schema"):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nsysan.run.placed import TraceSet
+    from nsysan.run.trace_set import TraceSet
 
 #: Less than this to read for each process takes no longer than starting it.
 WORTH_BYTES = 50_000_000
@@ -37,7 +37,7 @@ def trace_set_for(paths: Sequence[Path], jobs: int | None = None, scheduler: str
     if jobs is None and sum(map(_size, paths)) < processes * WORTH_BYTES:
         processes = 1
     if processes < 2:
-        from nsysan.run.placed import LocalTraces
+        from nsysan.run.trace_set import LocalTraces
 
         yield LocalTraces()
         return

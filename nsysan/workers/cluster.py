@@ -8,11 +8,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, TypeVar, cast
 from uuid import uuid4
 
-import nsysan
 from nsysan import progress
 from nsysan._errors import ExitCode, NsysanError
+from nsysan._version import __version__
 from nsysan.model.loaded import ReadRequest, TraceSummary
-from nsysan.run.placed import Placement, started
+from nsysan.run.placed import Placement
+from nsysan.run.trace_set import started
 from nsysan.workers.packing import packed, unpacked
 from nsysan.workers.remote import RemoteTrace, version
 
@@ -155,10 +156,10 @@ def _check_versions(client: Client, address: str) -> None:
     without = [worker for worker, found in there.items() if isinstance(found, BaseException)]
     if not without:
         versions = client.run(version)
-        without = [worker for worker, found in versions.items() if found != nsysan.__version__]
+        without = [worker for worker, found in versions.items() if found != __version__]
     if without:
         raise NsysanError(
-            f"{address}: worker {without[0]} does not have nsysan {nsysan.__version__}; install it there",
+            f"{address}: worker {without[0]} does not have nsysan {__version__}; install it there",
             ExitCode.NO_WORKERS,
         )
 

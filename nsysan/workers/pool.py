@@ -51,7 +51,7 @@ class Pool:
 
     def started(self, source: Path | Trace) -> int | None:
         """When a trace's session started."""
-        from nsysan.run.placed import started
+        from nsysan.run.trace_set import started
 
         return started(source)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-import nsysan
 from nsysan._errors import NsysanError
+from nsysan._version import __version__
 from nsysan.model.loaded import LoadedTrace, ReadRequest, TraceSummary, summarise
-from nsysan.run.placed import PlacedTrace, Placement, attempt, place
+from nsysan.run.placed import PlacedTrace, Placement
+from nsysan.run.trace_set import attempt, place
 
 _T = TypeVar("_T")
 
@@ -69,4 +70,4 @@ class RemoteTrace:
 
 def version() -> str:
     """The version of nsysan where this is called."""
-    return nsysan.__version__
+    return __version__

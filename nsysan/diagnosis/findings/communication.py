@@ -24,11 +24,11 @@ from nsysan.diagnosis.findings.finding import (
     Finding,
     by_share,
 )
+from nsysan.metrics.arrival import MATCHED
 from nsysan.metrics.link import LINK_NAMES, Link
 from nsysan.metrics.link import THRESHOLDS as LINK_THRESHOLDS
 from nsysan.metrics.whatif import floors
 from nsysan.model.gpu_links import NVLINK
-from nsysan.run.matching import MATCHED
 from nsysan.text import counted, size, us
 
 #: Exposed wire below this share of the period would not pay for restructuring the layers.

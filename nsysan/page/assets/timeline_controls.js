@@ -1,0 +1,56 @@
+// What stands above a timeline: its step, its rank, and which lines it shows.
+const timelineControls = (view, navigation, redraw) => {
+  const { report, hidden, state, lineNumber, kindOf } = view;
+  const chooseStep = document.getElementById("step");
+  const chooseRank = document.getElementById("rank");
+  const legend = document.getElementById("legend");
+
+  const group = (title, list) => {
+    if (!list.length) return;
+    const options = create("optgroup", "", { label: title });
+    for (const step of list) {
+      const name = `step ${step.step}: ${step.role ? `${step.role}, ` : ""}${step.period}`;
+      options.append(create("option", name, { value: step.step }));
+    }
+    chooseStep.append(options);
+  };
+  group("worth a look", report.steps.filter((step) => step.role));
+  group("others", report.steps.filter((step) => !step.role));
+  for (const rank of report.ranks) chooseRank.append(create("option", `rank ${rank}`, { value: rank }));
+  chooseStep.addEventListener("change", () => navigation.change(Number(chooseStep.value)));
+  chooseRank.addEventListener("change", () => {
+    state.rank = chooseRank.value === "" ? null : Number(chooseRank.value);
+    navigation.markRank();
+    redraw();
+    navigation.writeAddress();
+  });
+
+  const present = new Set(report.steps.flatMap((step) => step.line));
+  const filters = report.lines.filter((line, number) => present.has(number));
+  if (report.steps.some((step) => step.last.length)) filters.push(report.lines[lineNumber.last]);
+  const toggles = filters.map((line) => [line.id, line.name, line.id === "last" ? "var(--ink)" : line.colour]);
+  const used = new Set(report.steps.flatMap((step) => step.counters.map((counter) => kindOf(counter.name))));
+  for (const kind of used) toggles.push([kind, `counters: ${kind}`, report.counters[kind]]);
+  const pressed = () => {
+    for (const button of legend.children) button.setAttribute("aria-pressed", String(!hidden.has(button.dataset.line)));
+    view.arrange();
+    redraw();
+  };
+  for (const [id, name, paint] of toggles) {
+    const button = create("button", name, { type: "button", "data-line": id, title: "click: hide or show; double-click: only this" });
+    button.prepend(create("i", "", { style: `background:${paint}` }));
+    button.addEventListener("click", () => {
+      if (!hidden.delete(id)) hidden.add(id);
+      pressed();
+    });
+    button.addEventListener("dblclick", () => {
+      const others = toggles.map(([other]) => other).filter((other) => other !== id);
+      const alone = others.every((other) => hidden.has(other)) && !hidden.has(id);
+      hidden.clear();
+      if (!alone) for (const other of others) hidden.add(other);
+      pressed();
+    });
+    legend.append(button);
+  }
+  return { pressed };
+};
