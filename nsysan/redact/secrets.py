@@ -19,6 +19,8 @@ _SECRET = re.compile(
     r"KEY|TOKEN|SECRET|PASS|PWD|AUTH|CRED|USER|LOGNAME|HOST|HOME|MAIL|ACCOUNT|NODENAME|NODELIST|MASTER_ADDR",
     re.IGNORECASE,
 )
+#: Words, and what every host calls its network cards.
+_ANY_WORD = re.compile(r"[A-Za-z][a-z]+|(?:mlx\d|hfi\d|eth|ib|bond)[_-]?\d{0,3}")
 _WORDLIKE = re.compile(r"\w+")
 _NUMBER = re.compile(r"[\d.,:;+-]*")
 _LONG_WORD = 6
@@ -116,8 +118,8 @@ class Secrets:
                     self.add(PLACE, part)
 
     def add_name(self, kind: str, name: str) -> None:
-        """Take the name of a program or device, unless the code itself uses that word."""
-        if len(name) >= 6 and not self._is_common(name):
+        """Take the name of a program, device or folder, unless the code uses that word, or any text may: workload."""
+        if len(name) >= 6 and not self._is_common(name) and not _ANY_WORD.fullmatch(name):
             self.add(kind, name)
 
     def add_homes(self, text: str) -> None:

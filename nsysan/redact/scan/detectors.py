@@ -38,7 +38,7 @@ _BEGINNINGS = (
 )  # fmt: skip
 _TELLING = words(
     "password passwd passphrase secret apikey accesskey privatekey accountkey authtoken accesstoken credential "
-    "sessionid setcookie sharedaccess refreshtoken sessid"
+    "sessionid setcookie sharedaccess refreshtoken sessid projectid clientemail"
 )
 _VERSIONED = words(
     "v ver version release driver runtime toolkit firmware fw cuda cudart cudnn cublas cublaslt cufft cusparse "
@@ -52,7 +52,8 @@ _ASSIGNMENT = re.compile(
 _OPTION = re.compile(r"--([a-z][\w-]{2,40})[ =]([^\s\"'<>-][^\s\"'<>]{2,})", re.IGNORECASE)
 _PHRASES = (
     ("private key", re.compile(r"BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY")),
-    ("public key", re.compile(r"(?:ssh-|ecdsa-)\S{1,24}\s{1,3}AAAA[\w+/]{20}")),
+    ("public key", re.compile(r"(?:ssh-|ecdsa-)\S{1,24}\s{1,3}(?:AAAA[\w+/]{20}|\S{1,64}\s\w{1,64}@\w)")),
+    ("address of a repository", re.compile(r"git@\S{1,253}:[\w./~-]{2}")),
     ("header with credentials", re.compile(r"bearer\s{1,3}[\w.~+/=-]{12}", re.IGNORECASE)),
     (
         "header with credentials",
@@ -249,4 +250,5 @@ def _assigned(text: str) -> Iterator[str]:
 
 
 def _is_harmless(value: str) -> bool:
-    return value.lower() in _HARMLESS or (value.isdigit() and len(value) < 5)
+    # What a report shows of a long name ends in dots.
+    return not value.strip(".") or value.lower() in _HARMLESS or (value.isdigit() and len(value) < 5)

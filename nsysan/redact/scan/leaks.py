@@ -55,13 +55,11 @@ def check_clean(leaks: list[Leak], what: str) -> None:
 
 def _leaks(texts: Iterable[Found], names: Names) -> list[Leak]:
     found: dict[Leak, None] = {}
-    done: set[str] = set()
+    known: dict[str, list[str]] = {}
     for where, text in texts:
-        if text in done or len(text) < 3:
-            continue
-        done.add(text)
-        for kind in of_text(text, names):
-            found[Leak(kind, where)] = None
+        if text not in known:
+            known[text] = list(of_text(text, names))
+        found |= dict.fromkeys(Leak(kind, where) for kind in known[text])
     return list(found)
 
 
