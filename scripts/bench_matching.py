@@ -15,11 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from nsysan.metrics.arrival import MATCHED
 from nsysan.metrics.gaps import find_gaps
 from nsysan.metrics.ledger import build_ledger
 from nsysan.metrics.skew import arrivals, find_straggler, late_calls
-from nsysan.model.classes import COLLECTIVE, COMPUTE
+from nsysan.model.classes import WorkClass
+from nsysan.model.matches import Match
 from nsysan.run.matching import match_collectives
 
 COMPUTE_NS, JITTER_NS, LAUNCH_NS, WIRE_NS, STEP_GAP_NS = 8_000, 2_000, 500, 7_000, 50_000
@@ -73,7 +73,7 @@ def made_up(size: Size, *, missing: bool) -> tuple[pl.DataFrame, pl.DataFrame]:
         .with_row_index("row")
         .with_columns(
             name=pl.when(collective).then(pl.lit("ncclDevKernel_AllReduce_Sum_bf16_RING_LL")).otherwise(pl.lit("gemm")),
-            cls=pl.when(collective).then(pl.lit(COLLECTIVE)).otherwise(pl.lit(COMPUTE)),
+            cls=pl.when(collective).then(pl.lit(WorkClass.COLLECTIVE)).otherwise(pl.lit(WorkClass.COMPUTE)),
             kind=pl.when(collective).then(pl.lit("all_reduce")),
             library=pl.when(collective).then(pl.lit("nccl")),
             communicator=pl.when(collective).then(pl.lit("20015998343868")),
@@ -115,10 +115,10 @@ def timed(size: Size, *, missing: bool) -> dict[str, float]:
     """Seconds of processor time by stage."""
     work, windows = made_up(size, missing=missing)
     watch = Stopwatch()
-    calls = work.filter(pl.col("cls") == COLLECTIVE)
+    calls = work.filter(pl.col("cls") == WorkClass.COLLECTIVE)
     matched = watch("matching", lambda: match_collectives(calls, size.ranks))
     lost = 0 if not missing else -(-(size.steps - 5) // 10) * (size.ranks - 1)
-    if (matched["verdict"] != MATCHED).sum() != lost:
+    if (matched["verdict"] != Match.MATCHED).sum() != lost:
         raise AssertionError("the run that was made up has another number of unmatched calls")
     work = work.join(matched.select("row", "last"), on="row", how="left", maintain_order="left")
     ledger = watch("ledger", lambda: build_ledger(work, windows))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -13,13 +15,28 @@ import nsysan
 from nsysan.run.run import Run
 from tests.fixtures import unpacked
 
-# Whoever starts the tests may block signals, or ignore the end of children, whose exit codes would then be lost.
-signal.pthread_sigmask(signal.SIG_SETMASK, ())
-signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-
 # How long an example takes says more of the machine than of the code.
 settings.register_profile("nsysan", deadline=None)
 settings.load_profile("nsysan")
+
+#: All that reaches the tests of the environment: where programs, packages and files are, and what steers the tests.
+INHERITED = re.compile(
+    r"PATH|HOME|TMPDIR|LD_\w+|PYTHON(PATH|HOME|DONTWRITEBYTECODE|PYCACHEPREFIX)|NSYSAN_(BROWSER|TRACE_PROCESSOR)|"
+    r"(PYTEST|HYPOTHESIS|COV|PLAYWRIGHT)\w*"
+)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure() -> None:
+    """What else a process inherits is the same for all tests, whoever starts them (for signals: clitools.signalled)."""
+    for name in [name for name in os.environ if not INHERITED.fullmatch(name)]:
+        del os.environ[name]
+    os.chdir(Path(__file__).parent.parent)
+    os.umask(0o022)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    # Where the end of children is ignored, their exit codes are lost.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
 
 #: Traces with kernels inside their steps.
 REAL_TRACES = (

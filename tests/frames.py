@@ -10,8 +10,8 @@ import numpy.typing as npt
 import polars as pl
 
 import nsysan
-from nsysan.metrics.arrival import MATCHED
 from nsysan.metrics.skew import Straggler, arrivals, find_straggler, late_calls
+from nsysan.model.matches import Match
 from nsysan.run.run import Run
 from tests.tracebuilder import ALLREDUCE_KERNEL, COMPUTE_KERNEL, TraceBuilder
 
@@ -51,7 +51,7 @@ def lockstep(compute: I64, *, wire: int = 8_000, gap: int = 2_000, idle: I64 | N
     collectives = pl.DataFrame({name: values.ravel() for name, values in names.items()}).with_columns(
         row=pl.Series(row),
         family=pl.lit(1, dtype=pl.Int64),
-        verdict=pl.lit(MATCHED),
+        verdict=pl.lit(Match.MATCHED),
         cls=pl.lit("collective"),
         begin=pl.Series(arrival.ravel()),
         end=pl.Series(done.ravel()),

@@ -94,9 +94,8 @@ def _desk(tmp_path: Path) -> Desk:
     folder, temporary = tmp_path / "desk", tmp_path / "temporary"
     folder.mkdir()
     temporary.mkdir()
-    inherited = {k: v for k, v in os.environ.items() if not k.endswith(("RANK", "WORLD_SIZE"))}
     own = {"TMPDIR": str(temporary), "NSYSAN_TEST": str(folder), "PYTHONPATH": str(ROOT)}
-    return Desk(folder, {**inherited, **own})
+    return Desk(folder, {**os.environ, **own})
 
 
 # --- with the stand-in -----------------------------------------------------------------------------------------
@@ -163,6 +162,14 @@ def test_each_rank_of_a_launcher_writes_its_own(desk: Desk) -> None:
     ended = desk.capture("-o", "r%n.sqlite", *workload(""))
     assert desk.files() == ["r1_rank_1.nsys-rep", "r1_rank_1.sqlite"]
     assert "ranks: 4 with GPU work, 1 expected" in ended.err
+
+
+def test_a_rank_needs_the_name_of_a_trace_too(desk: Desk) -> None:
+    desk.environment |= {"RANK": "1", "WORLD_SIZE": "2"}
+    for name in ("", ".", "..", "runs/", "./"):
+        ended = desk.capture("-o", name, *workload(""))
+        assert (ended.code, desk.files()) == (2, [])
+        assert "-o takes the name of a trace, not of a folder" in ended.err
 
 
 @pytest.mark.parametrize("existing", WRITTEN)

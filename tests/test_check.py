@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,10 +12,12 @@ from nsysan import ExitCode
 from nsysan.check.judge import check, metric_of
 from nsysan.check.rules import KINDS, METRICS, Address, parse_rule
 from nsysan.model.classes import load_catalogue
+from nsysan.report.read_back import Collective, ReportDocument, Spread, read_report
 from tests.clitools import graph_level_trace, paper_trace, run_cli
 from tests.tracebuilder import TraceBuilder, decode_loop
 
 Capsys = pytest.CaptureFixture[str]
+OLD = Path(__file__).parent / "data" / "report_schema_1.json"
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +40,8 @@ CALL = "all_reduce of 8 KiB over 4 ranks [ncclDevKernel_AllReduce_Sum_bf16_RING_
         ("wire_p99<.5us", "wire_p99", "<", 500, False),
         ("caused>100ns", "caused", ">", 100, False),
         ("idle>1s", "idle", ">", 1e9, False),
+        ("graph>1.5ms", "graph", ">", 1.5e6, False),
+        ("graph_share>90%", "graph_share", ">", 90, False),
         ("wait_share>20%", "wait_share", ">", 20, False),
         ("tokens<500", "tokens", "<", 500, False),
         ("wire_p50>+15%", "wire_p50", ">", 15, True),
@@ -90,6 +93,12 @@ def test_every_kind_of_the_catalogue_can_be_named() -> None:
         ("all_reduce[8k].wire_p50>2us", "is no rule"),
         ("all_reduce[].wire_p50>2us", "is no rule"),
         ("all_reduce.straggler", "is no rule"),
+        ("period>nanms", "is no rule"),
+        ("period>infms", "is no rule"),
+        ("wire_p50>+inf%", "is no rule"),
+        pytest.param(f"period>{'9' * 400}ms", "no limit is as large", id="beyond floats"),
+        pytest.param(f"tokens<{'9' * 16}", "no limit is as large", id="beyond whole numbers"),
+        pytest.param(f"wire_p50>+1{'0' * 309}%", "no limit is as large", id="a change beyond floats"),
     ],
 )
 def test_what_is_no_rule_is_a_usage_error(tmp_path: Path, capsys: Capsys, text: str, message: str) -> None:
@@ -108,7 +117,8 @@ def test_a_rule_is_required(tmp_path: Path, capsys: Capsys) -> None:
 
 
 def test_figures_of_the_paper_trace(tmp_path: Path, capsys: Capsys) -> None:
-    document = json.loads(run_cli(capsys, "report", paper_trace(tmp_path / "t.sqlite", steps=8), "--json", "-").out)
+    run_cli(capsys, "report", paper_trace(tmp_path / "t.sqlite", steps=8), "--json", "t.json")
+    document = read_report("t.json")
     told = {name: metric_of(document, name) for name in METRICS}
     # Rank 1 is 3 us late in both layers of 44 us steps; figures are medians over four ranks.
     assert {name: value for name, value in told.items() if value} == {
@@ -131,12 +141,44 @@ def test_figures_of_the_paper_trace(tmp_path: Path, capsys: Capsys) -> None:
     }
 
 
-def test_the_hottest_collective_is_that_with_most_transfer() -> None:
-    def row(p50: int, matched: int) -> dict[str, Any]:
-        return {"matched": matched, "wire_ns": {"p50": p50}, "wait_ns": {"p50": 1}}
+def row(
+    p50: int,
+    *,
+    matched: int = 32,
+    kind: str = "all_reduce",
+    bytes: int | None = 8192,
+    ranks: int = 4,
+    name: str = "ncclDevKernel_AllReduce_Sum_bf16_RING_LL",
+    library: str | None = "NCCL",
+) -> Collective:
+    times = Spread(p50, p50, p50, p50)
+    return Collective(
+        name=name,
+        kind=kind,
+        library=library,
+        class_="collective",
+        bytes=bytes,
+        ranks=ranks,
+        count=matched,
+        matched=matched,
+        unmatched=0,
+        rejected=0,
+        floor_ns=p50,
+        wire_ns=times,
+        wait_ns=times,
+    )
 
-    document = {"collectives": [row(10, 100), row(900, 2), {"matched": 0, "wire_ns": None, "wait_ns": None}]}
-    assert metric_of(document, "wire_p50") == 900
+
+def unsplit(p50: int) -> Collective:
+    return replace(row(p50), matched=0, wire_ns=None, wait_ns=None)
+
+
+def document(*collectives: Collective) -> ReportDocument:
+    return replace(read_report(OLD), collectives=list(collectives))
+
+
+def test_the_hottest_collective_is_that_with_most_transfer() -> None:
+    assert metric_of(document(row(10, matched=100), row(900, matched=2), unsplit(9)), "wire_p50") == 900
 
 
 @pytest.mark.parametrize(
@@ -151,10 +193,7 @@ def test_the_hottest_collective_is_that_with_most_transfer() -> None:
     ],
 )
 def test_changes_against_a_baseline(rule: str, before: int, verdict: str, change: str) -> None:
-    def document(p50: int) -> dict[str, Any]:
-        return {"collectives": [{"matched": 1, "wire_ns": {"p50": p50}, "wait_ns": {"p50": 0}}]}
-
-    outcome = check(parse_rule(rule), document(1_150), document(before))
+    outcome = check(parse_rule(rule), document(row(1_150)), document(row(before)))
     assert outcome.verdict == verdict
     assert change in outcome.line
 
@@ -162,25 +201,10 @@ def test_changes_against_a_baseline(rule: str, before: int, verdict: str, change
 # ---- of one collective, against the same one
 
 
-def row(
-    p50: int,
-    *,
-    matched: int = 32,
-    kind: str = "all_reduce",
-    bytes: int | None = 8192,
-    ranks: int = 4,
-    name: str = "ncclDevKernel_AllReduce_Sum_bf16_RING_LL",
-    library: str | None = "NCCL",
-) -> dict[str, Any]:
-    times = {"p50": p50, "p95": p50, "p99": p50, "max": p50}
-    named = {"name": name, "library": library, "class": "collective", "kind": kind, "bytes": bytes, "ranks": ranks}
-    return {**named, "matched": matched, "wire_ns": times, "wait_ns": times}
-
-
-def told(rule: str, now: list[dict[str, Any]], before: list[dict[str, Any]] | None = None) -> tuple[str, str]:
+def told(rule: str, now: list[Collective], before: list[Collective] | None = None) -> tuple[str, str]:
     """Verdict, and what is told behind the rule."""
-    base = None if before is None else {"collectives": before}
-    outcome = check(parse_rule(rule), {"collectives": now}, base)
+    base = None if before is None else document(*before)
+    outcome = check(parse_rule(rule), document(*now), base)
     return outcome.verdict, outcome.line.split(": ", 1)[1]
 
 
@@ -207,7 +231,7 @@ def test_the_hot_collective_is_held_against_the_same_one() -> None:
     ],
 )
 @pytest.mark.parametrize("rule", ["wire_p50>+15%", "wire_p50<+900%", "all_reduce[8192].wire_p50>+15%"])
-def test_another_collective_is_no_baseline(rule: str, before: dict[str, Any], other: str) -> None:
+def test_another_collective_is_no_baseline(rule: str, before: Collective, other: str) -> None:
     verdict, line = told(rule, [row(9_000)], [before])
     assert verdict == "cannot tell"
     assert line.startswith(f"wire_p50 of {CALL} is 9.0 us; the baseline has no such call; its hottest is {other}")
@@ -228,8 +252,7 @@ def test_a_kernel_of_the_same_library_is_the_same_but_the_same_kernel_goes_first
 
 
 def test_a_baseline_that_is_not_split_says_so() -> None:
-    unsplit = row(1) | {"matched": 0, "wire_ns": None, "wait_ns": None}
-    assert told("wire_p50>+15%", [row(9_000)], [unsplit]) == (
+    assert told("wire_p50>+15%", [row(9_000)], [unsplit(1)]) == (
         "cannot tell",
         f"wire_p50 of {CALL} is 9.0 us; the baseline's {CALL} is not split into wait and wire",
     )
@@ -339,6 +362,12 @@ def test_what_a_trace_cannot_tell_is_neither(tmp_path: Path, capsys: Capsys) -> 
     for rule in ("wire_p50>1us", "wait>1us", "wait_share>1%", "caused>1us", "straggler"):
         result = run_cli(capsys, "check", trace, "--fail-on", rule)
         assert (result.code, result.out[:11]) == (2, "cannot tell")
+
+
+@pytest.mark.parametrize(("rule", "code"), [("graph_share>50%", 1), ("graph_share>99%", 0), ("graph<1ns", 0)])
+def test_replays_that_are_blocks_have_a_limit(tmp_path: Path, capsys: Capsys, rule: str, code: int) -> None:
+    trace = graph_level_trace(tmp_path / "t.sqlite")
+    assert run_cli(capsys, "check", trace, "--fail-on", rule).code == code
 
 
 def test_a_baseline_without_the_figure_cannot_tell(tmp_path: Path, capsys: Capsys) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 import nsysan
 from nsysan import ExitCode
-from nsysan.metrics.ledger import IDLE, LINES
+from nsysan.metrics.lines import LINES
 from nsysan.metrics.partition import partition
 from nsysan.perfetto import choose_steps, packed, to_perfetto
 from nsysan.perfetto.host import nested_lanes
@@ -36,7 +36,6 @@ REAL = (
     "tp4_graph_graph",
     "rank_0",
 )
-ALL_LINES = (*LINES, IDLE)
 
 
 class Exported:
@@ -73,7 +72,7 @@ def ns(us: Decimal | int) -> int:
 
 def ledger_of(run: Run, steps: list[int]) -> Sums:
     rows = run.ledger.filter(pl.col("step").is_in(steps)).iter_rows(named=True)
-    return {(r["rank"], r["step"], line): r[f"{line}_ns"] for r in rows for line in ALL_LINES if r[f"{line}_ns"]}
+    return {(r["rank"], r["step"], line): r[f"{line}_ns"] for r in rows for line in LINES if r[f"{line}_ns"]}
 
 
 @pytest.fixture
@@ -150,6 +149,20 @@ def test_host_tracks_show_ranges_round_their_calls(paper: Run) -> None:
         assert (
             len([e for e in calls if event["ts"] <= e["ts"] and e["ts"] + e["dur"] <= event["ts"] + event["dur"]]) >= 4
         )
+
+
+def test_hosts_that_number_their_threads_alike_are_told_apart(tmp_path: Path) -> None:
+    paths = []
+    for rank in range(2):
+        builder = TraceBuilder()
+        decode_loop(builder, ranks=1, message_bytes=None)
+        paths.append(builder.write(tmp_path / f"rank_{rank}.sqlite"))
+    exported = Exported(to_perfetto(nsysan.analyze(paths), [2], "0"))
+    calls = [exported.rank(event) for event in exported.slices("cuda_api")]
+    assert calls.count(0) == calls.count(1) >= 4
+    # Two layers of a kernel and an all-reduce.
+    arrows = [exported.rank(event) for event in exported.events if event["ph"] == "s"]
+    assert arrows.count(0) == arrows.count(1) == 4
 
 
 def test_graph_level_steps_are_graph_and_idle(tmp_path: Path) -> None:

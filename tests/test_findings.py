@@ -12,18 +12,21 @@ import pytest
 
 import nsysan
 from nsysan.diagnosis.diagnosis import diagnose
-from nsysan.diagnosis.findings import HIGH, LOW, MEDIUM, SEVERITIES, Finding, custom_all_reduce_limit, find, wrong_wire
+from nsysan.diagnosis.findings import Finding, Severity, custom_all_reduce_limit, find, wrong_wire
 from nsysan.metrics.link import Link, Reference
+from nsysan.metrics.scenarios import Scenario
+from nsysan.model.gpu_links import LinkKind
 from nsysan.run.run import Run
 from tests.clitools import graph_level_trace, paper_trace, run_cli
 from tests.tracebuilder import ALLREDUCE_KERNEL, COMPUTE_KERNEL, TraceBuilder, decode_loop
 
 Analyzed = Callable[[str], Run]
+HIGH, MEDIUM, LOW = Severity
 
 
 def found_in(run: Run, link: Link | None = None) -> dict[str, Finding]:
     findings = find(run, diagnose(run), None, link)
-    by_id = {finding.id: finding for finding in findings}
+    by_id: dict[str, Finding] = {finding.id: finding for finding in findings}
     assert len(by_id) == len(findings), "a finding twice"
     return by_id
 
@@ -64,8 +67,9 @@ def test_savings_are_those_of_the_what_if(analyzed: Analyzed) -> None:
         run = analyzed(name)
         what = diagnose(run).what_if
         assert what is not None
-        assert what.no_skew is not None
-        assert found_in(run)[finding].saving == what.period - what.no_skew
+        saved = what.saves(Scenario.NO_SKEW)
+        assert saved is not None
+        assert found_in(run)[finding].saving == saved
     assert found_in(analyzed("tp4_slow"))["straggler"].ranks == [2]
     assert found_in(analyzed("tp4_late1"))["late_host"].ranks == [1]
 
@@ -74,7 +78,7 @@ def test_most_severe_first_then_what_saves_most(analyzed: Analyzed) -> None:
     for name in ("tp4_eager", "tp4_graph_node", "tp4_late1"):
         run = analyzed(name)
         findings = find(run, diagnose(run), None)
-        keys = [(SEVERITIES.index(f.severity), -(f.saving or 0)) for f in findings]
+        keys = [(f.severity.place, -(f.saving or 0)) for f in findings]
         assert keys == sorted(keys)
 
 
@@ -241,7 +245,8 @@ def test_nccl_up_to_the_limit(tmp_path: Path, message_bytes: int, drawn: bool) -
 
 
 def link(kind: str, looks_like: str | None) -> Link:
-    return Link("NVIDIA H200", kind, 450.0, "a table", looks_like, ("8 KiB take 40 us",))
+    seen = LinkKind(looks_like) if looks_like else None
+    return Link("NVIDIA H200", LinkKind(kind), 450.0, "a table", seen, ("8 KiB take 40 us",))
 
 
 def test_wrong_wire(tmp_path: Path) -> None:

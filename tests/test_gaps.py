@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 import nsysan
 from nsysan.metrics import gaps as finding
-from nsysan.metrics.gaps import MEANING, find_gaps, gap_medians
+from nsysan.metrics.causes import GapCause
+from nsysan.metrics.gaps import find_gaps, gap_medians
 from nsysan.metrics.ledger import build_ledger
 from nsysan.run.run import Run
 from tests.conftest import REAL_TRACES
@@ -63,7 +64,7 @@ def test_every_cause_on_paper(tmp_path: Path) -> None:
         "graph": (85_000, 2_000),
         "between_steps": (90_000, STEP_NS - 90_000),
     }
-    assert set(expected) == set(MEANING)
+    assert set(expected) == set(GapCause)
     for step in range(3):
         at = 1_000_000 + STEP_NS * step
         own = gaps.filter(pl.col("step") == step)
@@ -131,7 +132,7 @@ def test_causes_sum_to_the_idle_line(analyzed: Analyze, names: str) -> None:
     both = run.ledger.join(summed, on=["step", "rank"], how="left").with_columns(pl.col("ns").fill_null(0))
     assert both["ns"].to_list() == both["idle_ns"].to_list()
     assert both["idle_ns"].sum() > 0
-    assert set(gaps["cause"]) <= set(MEANING)
+    assert set(gaps["cause"]) <= set(GapCause)
     assert gaps["ns"].min() > 0  # type: ignore[operator]
 
 

@@ -14,10 +14,12 @@ from typing import Any
 import pytest
 
 from nsysan import ExitCode
+from nsysan.metrics.lines import ROW, Line
 from tests.clitools import graph_level_trace, paper_trace, run_cli
 from tests.test_html import Page
 
 Capsys = pytest.CaptureFixture[str]
+DATA = Path(__file__).parent / "data"
 
 
 @pytest.fixture(autouse=True)
@@ -130,6 +132,31 @@ def test_plot_draws_trends(tmp_path: Path, capsys: Capsys) -> None:
     assert own.code == ExitCode.OUTPUT_UNWRITABLE
 
 
+def test_plot_draws_replays_that_are_blocks(tmp_path: Path, capsys: Capsys) -> None:
+    for number in range(2):
+        run_cli(capsys, "history", "add", graph_level_trace(tmp_path / f"{number}.sqlite"), "--commit", f"c{number}")
+    run_cli(capsys, "history", "plot", "-o", "trend.html")
+    figures = Page(Path("trend.html").read_text("utf-8")).data["figures"]
+    drawn = {line["name"]: (line["y"], line["line"]["color"]) for line in figures["trend-1"]["data"]}
+    graph = ROW[Line.GRAPH]
+    busy = rows("select graph_ns from runs")[0][0]
+    assert busy > 0
+    assert drawn[graph.title] == ([busy / 1e3] * 2, graph.colour)
+
+
+def test_a_history_of_before_a_line_was_kept_takes_runs_with_it(tmp_path: Path, capsys: Capsys) -> None:
+    trace = graph_level_trace(tmp_path / "t.sqlite")
+    run_cli(capsys, "history", "add", paper_trace(tmp_path / "old.sqlite"))
+    with closing(sqlite3.connect("nsysan-history.db")) as database:
+        database.execute("alter table runs drop column graph_ns")
+        database.commit()
+    assert run_cli(capsys, "history", "add", trace).code == 0
+    before, now = (row[0] for row in rows("select graph_ns from runs order by id"))
+    assert before is None
+    assert now > 0
+    assert run_cli(capsys, "history", "plot").code == 0
+
+
 def test_what_is_no_history_is_refused_and_left_alone(tmp_path: Path, capsys: Capsys) -> None:
     trace = paper_trace(tmp_path / "t.sqlite")
     Path("text.db").write_text("precious " * 100)
@@ -148,3 +175,58 @@ def test_what_is_no_history_is_refused_and_left_alone(tmp_path: Path, capsys: Ca
 def test_a_trace_that_cannot_be_read_starts_no_history(tmp_path: Path, capsys: Capsys) -> None:
     assert run_cli(capsys, "history", "add", tmp_path / "none.sqlite").code == ExitCode.NO_SUCH_FILE
     assert os.listdir(tmp_path) == []
+
+
+# ---- databases of before, and what others wrote into one
+
+
+def old_history(path: Path) -> Path:
+    """The history that nsysan 0.1.0 made of two runs."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript((DATA / "history_0_1.sql").read_text("utf-8"))
+    return path
+
+
+def test_a_history_of_nsysan_0_1_goes_on(tmp_path: Path, capsys: Capsys) -> None:
+    db = ("--db", old_history(tmp_path / "h.db"))
+    listed = json.loads(run_cli(capsys, "history", "list", "--format", "json", *db).out)
+    assert [(run["id"], run["name"], run["tags"], run["period_ns"], run["wire_p99_ns"]) for run in listed] == [
+        (1, "paper.sqlite", ["nightly", "tp4"], 44_000, 8_000),
+        (2, "tp4_slow3.sqlite", ["nightly"], 2_770_355.5, 10_166),
+    ]
+    shown = json.loads(run_cli(capsys, "history", "show", "2", "--format", "json", *db).out)
+    assert (shown["straggler_rank"], len(shown["per_rank"]), shown["findings"][0]) == (3, 4, "straggler")
+    assert run_cli(capsys, "history", "plot", *db).code == 0
+    # It knows the report that it holds, in the schema of then, and takes those of now.
+    again = run_cli(capsys, "history", "add", DATA / "report_schema_1.json", *db)
+    assert again.out.startswith("already there as run 1 ")
+    added = run_cli(capsys, "history", "add", paper_trace(tmp_path / "paper.sqlite", steps=8), *db)
+    assert added.out.startswith("added run 3 ")
+    first, *_, third = json.loads(run_cli(capsys, "history", "list", "--format", "json", *db).out)
+    # 0.1 kept no graph_ns.
+    own = ("id", "added", "host", "commit", "tags", "hash", "graph_ns")
+    assert {key: first[key] for key in first if key not in own} == {key: third[key] for key in third if key not in own}
+
+
+@pytest.mark.parametrize("value", ["9e999", "-9e999", "'text'", "x'00ff'", "NULL"])
+@pytest.mark.parametrize("column", ["period_ns", "wire_ns", "tags", "findings", "verdict", "name", "no_skew_ns"])
+def test_a_cell_that_holds_something_else_is_no_figure(tmp_path: Path, capsys: Capsys, column: str, value: str) -> None:
+    path = old_history(tmp_path / "h.db")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(f"UPDATE runs SET {column} = {value} WHERE id = 2")
+    listed = json.loads(run_cli(capsys, "history", "list", "--db", path, "--format", "json").out, parse_constant=fail)
+    assert len(listed) == 2
+    for arguments in (
+        ["list"],
+        ["list", "--format", "csv"],
+        ["show", "2"],
+        ["show", "2", "--format", "json"],
+        ["plot"],
+    ):
+        result = run_cli(capsys, "history", *arguments, "--db", path)
+        assert (result.code, result.err) == (0, "")
+        assert "inf" not in result.out.replace("info", "")
+
+
+def fail(name: str) -> None:
+    raise AssertionError(f"{name} in JSON")

@@ -9,7 +9,7 @@ import pytest
 
 import nsysan
 from nsysan.metrics.link import Link, Message, judge_link
-from nsysan.model.gpu_links import GpuLink, load_links
+from nsysan.model.gpu_links import GpuLink, LinkKind, load_links
 from nsysan.report.build import build_report
 from nsysan.report.terminal import to_text
 from nsysan.run.run import Run
@@ -80,24 +80,24 @@ def test_gpus_as_traces_show_them(
 
 @pytest.mark.parametrize(("ranks", "ns"), [(2, 6_200), (4, 8_900), (8, 14_400)])
 def test_measured_latencies_of_nvlink_4(ranks: int, ns: int) -> None:
-    found = TABLE.small_latency("nvlink", 4, ranks, 8_192, 450)
+    found = TABLE.small_latency(LinkKind.NVLINK, 4, ranks, 8_192, 450)
     assert (found.ns, found.measured) == (ns, True)
 
 
 @pytest.mark.parametrize(("ranks", "us"), [(2, 7.8), (4, 10.2), (8, 15.0)])
 def test_nccls_model_of_a_ring(ranks: int, us: float) -> None:
-    assert TABLE.ring("all_reduce", "nvlink", ranks, 0, 450) == pytest.approx(us * 1e3)
-    found = TABLE.small_latency("nvlink", 3, ranks, 0, 300)
+    assert TABLE.ring("all_reduce", LinkKind.NVLINK, ranks, 0, 450) == pytest.approx(us * 1e3)
+    found = TABLE.small_latency(LinkKind.NVLINK, 3, ranks, 0, 300)
     assert not found.measured
     assert found.ns == pytest.approx(us * 1e3)
 
 
 def test_nccls_model_of_large_messages() -> None:
     # Simple: 8.4 us and six steps of 3.4; 256 MB times 6 / 4 at 0.8 * 450 GB/s.
-    found = TABLE.ring("all_reduce", "nvlink", 4, 256e6, 450)
+    found = TABLE.ring("all_reduce", LinkKind.NVLINK, 4, 256e6, 450)
     assert found == pytest.approx((8.4 + 6 * 3.4) * 1e3 + 256e6 * 1.5 / 360)
-    assert TABLE.ring("all_gather", "nvlink", 4, 0, 450) == pytest.approx((6.6 + 3 * 0.6) * 1e3)
-    assert TABLE.ring("broadcast", "nvlink", 4, 0, 450) is None
+    assert TABLE.ring("all_gather", LinkKind.NVLINK, 4, 0, 450) == pytest.approx((6.6 + 3 * 0.6) * 1e3)
+    assert TABLE.ring("broadcast", LinkKind.NVLINK, 4, 0, 450) is None
 
 
 # ---- which link it looks like
@@ -244,7 +244,7 @@ def test_paper_traces(tmp_path: Path, wire: int, expected: str | None) -> None:
     assert (told["kind"], told["looks_like"], told["peak_gbps"]) == ("nvlink", expected, 450)
     assert told["thresholds"]["other_ratio"] == 1.4
     assert told["evidence"]
-    status = {q.id: q.status for q in report.quality}["link"]
+    (status,) = (q.status for q in report.quality if q.id == "link")
     assert status == ("ok" if expected == "nvlink" else "estimated")
     assert ("look like host memory" in to_text(report)) == (expected == "host_memory")
 

@@ -18,16 +18,23 @@ from nsysan.compare import comparison as compared
 from nsysan.compare.changes import compare
 from nsysan.compare.compared_run import compared_run
 from nsysan.compare.comparison import Comparison
-from nsysan.diagnosis import evidence, verdict
+from nsysan.diagnosis import verdict
+from nsysan.diagnosis.evidence import Status
 from nsysan.diagnosis.expectation import expectation
-from nsysan.diagnosis.findings import finding
+from nsysan.diagnosis.findings.kinds import SavingIs, Severity
+from nsysan.diagnosis.verdict import VerdictKind
 from nsysan.info.info import build_info, to_info_document
-from nsysan.metrics import gaps, ledger, link, outliers, skew
+from nsysan.metrics import ledger, link, outliers
+from nsysan.metrics.causes import GapCause, LateCause
+from nsysan.metrics.lines import LINES
 from nsysan.model import classes
+from nsysan.model.gpu_links import LinkKind
+from nsysan.model.steps.step_windows import StepMethod
 from nsysan.report.build import build_report
 from nsysan.run.run import Run
+from nsysan.trace.graph_mode import GraphMode
 from tests.clitools import graph_level_trace, paper_trace, run_cli
-from tests.documents import SCHEMAS, document_of, emitted, held, leaves, resolved, schema_of
+from tests.documents import SCHEMAS, document_of, emitted, held, is_as_elsewhere, leaves, resolved, schema_of
 from tests.fixtures import FIXTURES
 from tests.tracebuilder import TraceBuilder, decode_loop
 
@@ -72,35 +79,38 @@ CONDITIONAL = {
 }
 #: Words that a key may have, and those that the code has.
 WORDS = [
-    (REPORT, "gaps[].cause", gaps.MEANING),
-    (REPORT, "straggler.cause", (*skew.PARTS, None)),
+    (REPORT, "inputs[].graph_trace", GraphMode),
+    (REPORT, "steps.method", StepMethod),
+    (REPORT, "gaps[].cause", GapCause),
+    (REPORT, "straggler.cause", (*LateCause, None)),
     (REPORT, "slowest_steps[].line", outliers._LINES),
-    (REPORT, "verdict.kind", (*verdict._WORDS, "mixed", "inconclusive")),
+    (REPORT, "verdict.kind", VerdictKind),
     (REPORT, "collectives[].class", classes.COMMUNICATION),
-    (REPORT, "link.looks_like", (*link.LINK_NAMES, None)),
-    (REPORT, "findings[].severity", finding.SEVERITIES),
-    (REPORT, "findings[].saving_is", (*finding._SAVES, None)),
-    (REPORT, "quality[].status", (evidence.OK, evidence.ESTIMATED, evidence.NOT_MEASURABLE)),
-    (COMPARE, "sides[].verdict", (*verdict._WORDS, "mixed", "inconclusive")),
-    (COMPARE, "sides[].straggler.cause", (*skew.PARTS, None)),
-    (COMPARE, "sides[].link.looks_like", (*link.LINK_NAMES, None)),
-    (COMPARE, "sides[].quality[].status", (evidence.OK, evidence.ESTIMATED, evidence.NOT_MEASURABLE)),
+    (REPORT, "link.looks_like", (*LinkKind, None)),
+    (REPORT, "findings[].severity", Severity),
+    (REPORT, "findings[].saving_is", (*SavingIs, None)),
+    (REPORT, "quality[].status", Status),
+    (COMPARE, "sides[].verdict", VerdictKind),
+    (COMPARE, "sides[].straggler.cause", (*LateCause, None)),
+    (COMPARE, "sides[].link.looks_like", (*LinkKind, None)),
+    (COMPARE, "sides[].quality[].status", Status),
     (
         COMPARE,
         "figures[].changes[].verdict",
         (compared.CHANGED, compared.SMALL, compared.NOISE, compared.FEW, compared.INCOMPARABLE),
     ),
     (COMPARE, "figures[].unit", (compared.NS, compared.TOKENS, compared.GBPS, compared.PERCENT)),
+    (INFO, "graph_trace", GraphMode),
     (INFO, "collectives[].op_class", classes.COMMUNICATION),
 ]
 #: Objects with a key for each word that the code has.
 MAPPED = [
-    (REPORT, "straggler.idle_ns", gaps.MEANING),
-    (REPORT, "straggler.parts_ns", skew.PARTS),
+    (REPORT, "straggler.idle_ns", GapCause),
+    (REPORT, "straggler.parts_ns", LateCause),
     (REPORT, "verdict.thresholds", verdict.THRESHOLDS),
     (REPORT, "link.thresholds", link.THRESHOLDS),
     (REPORT, "per_rank[]", ("rank", *ledger.FIGURES, "collectives")),
-    (COMPARE, "scaling.steps[].changed_ns", (*ledger.LINES, ledger.IDLE)),
+    (COMPARE, "scaling.steps[].changed_ns", LINES),
     (COMPARE, "thresholds", compared.THRESHOLDS),
 ]
 
@@ -109,6 +119,8 @@ def nodes(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every place of a schema, and what it says of it."""
 
     def below(node: dict[str, Any], place: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        if is_as_elsewhere(node):
+            return
         node = resolved(node, schema)
         yield place, node
         for name, own in node.get("properties", {}).items():

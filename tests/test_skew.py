@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nsysan
+from nsysan.metrics.causes import LateCause
 from nsysan.metrics.skew import PARTS, Straggler, arrivals, find_straggler, late_calls
 from nsysan.run.run import Run
 from tests.frames import I64, lockstep
@@ -56,7 +57,7 @@ def test_only_the_distance_to_the_second_last_is_caused(tmp_path: Path) -> None:
     assert late is not None
     assert (late.rank, late.caused) == (1, 2 * 2_000)
     # Against the median of the other three, of which two are in time.
-    assert late.parts["compute"] == 2 * 5_000
+    assert late.parts[LateCause.COMPUTE] == 2 * 5_000
 
 
 def held_up(path: Path, cause: str) -> Run:

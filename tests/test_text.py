@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import nsysan
-from nsysan.diagnosis.evidence import OK
+from nsysan.diagnosis.evidence import Status
 from nsysan.report.build import build_report
 from nsysan.report.terminal import to_text
 from nsysan.text import counted, numbered
@@ -54,5 +54,5 @@ def test_a_summary_of_one_of_everything_reads_well(tmp_path: Path, shown: int, s
     report = build_report(nsysan.analyze(nsysan.open_trace(builder.write(tmp_path / "t.sqlite"))), "0")
     assert ("figures are of the only steady one" in to_text(report)) == (steps == 1)
     told = [*(row.reason for row in report.quality), *to_text(report).splitlines()]
-    assert any(row.status != OK for row in report.quality)
+    assert any(row.status != Status.OK for row in report.quality)
     assert [line for line in told if _ONE_OF_MANY.search(line)] == []

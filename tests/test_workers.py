@@ -18,6 +18,7 @@ import distributed
 
 import nsysan
 from nsysan import ExitCode, NsysanError
+from nsysan.perfetto import choose_steps, to_perfetto
 from nsysan.report.build import build_report
 from nsysan.report.document import to_json
 from nsysan.run.analyze import analyze
@@ -98,6 +99,12 @@ def pool() -> Iterator[Pool]:
 
 def test_processes_make_the_same_report(pool: Pool, paths: list[Path], expected: str) -> None:
     assert document(analyze(paths, trace_set=pool)) == expected
+
+
+def test_processes_make_the_same_export(pool: Pool, paths: list[Path]) -> None:
+    here, there = analyze(paths), analyze(paths, trace_set=pool)
+    steps = choose_steps(here)
+    assert to_perfetto(there, steps, "0") == to_perfetto(here, steps, "0")
 
 
 def test_a_lost_process_reads_its_reports_again(pool: Pool, paths: list[Path], expected: str, tmp_path: Path) -> None:
@@ -310,7 +317,7 @@ def test_a_report_that_cannot_be_read_is_named_and_the_rest_delivered(
     report = build_report(run, nsysan.__version__)
     row = next(row for row in report.quality if row.id == "reports")
     assert row.status == "estimated"
-    assert row.reason.startswith("1 of 4 reports left out: rank_2.sqlite: the file is cut off")
+    assert row.reason.startswith("1 of 4 traces left out: rank_2.sqlite: the file is cut off")
     assert str(tmp_path) not in row.reason
     without = build_report(analyze([paths[0], paths[1], paths[3]]), nsysan.__version__)
     assert report.per_step.equals(without.per_step)

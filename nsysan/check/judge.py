@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
-from nsysan.check.collective import collective_words, hot_collective, is_alike, percentile, rows, same_collective
+from nsysan.check.collective import collective_words, hot_collective, is_alike, percentile, same_collective
 from nsysan.check.rules import PERCENTILES, SHARES, STRAGGLER, TOKENS, Rule
+from nsysan.report.read_back import Collective, ReportDocument
 
 PASS, FAIL, CANNOT_TELL = "pass", "fail", "cannot tell"
 #: Exit codes by verdict; the worst rule decides, and a failure is worse than what cannot be told.
 EXIT_CODES = {PASS: 0, FAIL: 1, CANNOT_TELL: 2}
 
+_OK = "ok"
 _COMPARE = {
     ">": lambda a, b: a > b,
     ">=": lambda a, b: a >= b,
@@ -34,7 +35,7 @@ class Outcome:
     line: str
 
 
-def check(rule: Rule, document: dict[str, Any], baseline: dict[str, Any] | None) -> Outcome:
+def check(rule: Rule, document: ReportDocument, baseline: ReportDocument | None) -> Outcome:
     """Hold the document against the rule."""
     if rule.metric == STRAGGLER:
         return _check_straggler(rule, document)
@@ -59,12 +60,12 @@ def _judged(rule: Rule, what: str, value: float | None, before: float | None, wh
     return _outcome(rule, _verdict(failed), f"{told}, {change:+.1f} % against {show_value(rule.metric, before)}")
 
 
-def _check_collective(rule: Rule, document: dict[str, Any], baseline: dict[str, Any] | None) -> Outcome:
+def _check_collective(rule: Rule, document: ReportDocument, baseline: ReportDocument | None) -> Outcome:
     """A call of the hottest collective, or of the one that the rule names, against the same one's in the baseline."""
     row = hot_collective(document, rule.address)
     if row is None:
         which = f" of {rule.address.words}" if rule.address else ""
-        there = ", ".join(dict.fromkeys(collective_words(r) for r in rows(document)[:4]))
+        there = ", ".join(dict.fromkeys(collective_words(r) for r in document.collectives[:4]))
         among = f"; there is {there}" if there and rule.address else ""
         return _outcome(rule, CANNOT_TELL, f"{rule.metric}{which} is not known in this run{among}")
     what = f"{rule.metric} of {collective_words(row)}"
@@ -76,15 +77,15 @@ def _check_collective(rule: Rule, document: dict[str, Any], baseline: dict[str, 
     return _judged(rule, what, value, before, _why_no_other(row, rule, baseline))
 
 
-def _why_no_other(row: dict[str, Any], rule: Rule, baseline: dict[str, Any]) -> str:
-    alike = next((other for other in rows(baseline) if is_alike(row, other)), None)
+def _why_no_other(row: Collective, rule: Rule, baseline: ReportDocument) -> str:
+    alike = next((other for other in baseline.collectives if is_alike(row, other)), None)
     if alike is not None:
         return f"the baseline's {collective_words(alike)} is not split into wait and wire"
     hottest = hot_collective(baseline, rule.address) or hot_collective(baseline)
     if hottest is None:
         return "it is not known in the baseline, which has no collective that is split into wait and wire"
-    one_size = (row.get("bytes") is None) != (hottest.get("bytes") is None)
-    hint = f"; {_SIZES}" if one_size and row.get("kind") == hottest.get("kind") else ""
+    one_size = (row.bytes is None) != (hottest.bytes is None)
+    hint = f"; {_SIZES}" if one_size and row.kind == hottest.kind else ""
     return f"the baseline has no such call; its hottest is {collective_words(hottest)}{hint}"
 
 
@@ -95,7 +96,7 @@ def exit_code(outcomes: list[Outcome]) -> int:
     return EXIT_CODES[worst]
 
 
-def metric_of(document: dict[str, Any], name: str) -> float | None:
+def metric_of(document: ReportDocument, name: str) -> float | None:
     """A figure of a report's document by its name: ns, per cent of the period, or tokens/s; None if not known.
 
     Ledger lines are medians over the ranks; percentiles are those of the hot collective (see hot_collective).
@@ -138,39 +139,26 @@ def _change(before: float, now: float) -> float:
     return 100 * (now - before) / before
 
 
-def _check_straggler(rule: Rule, document: dict[str, Any]) -> Outcome:
-    late = document.get("straggler")
-    if late:
-        cost = f"costs the others {late['caused_ns'] / 1e3:,.1f} us a step ({late['share']:.0%})"
-        return _outcome(rule, FAIL, f"rank {late['rank']} arrives last and {cost}; cause {late['cause']}")
-    if _status(document, "straggler") != "ok":
+def _check_straggler(rule: Rule, document: ReportDocument) -> Outcome:
+    late = document.straggler
+    if late is not None:
+        cost = f"costs the others {late.caused_ns / 1e3:,.1f} us a step ({late.share:.0%})"
+        return _outcome(rule, FAIL, f"rank {late.rank} arrives last and {cost}; cause {late.cause}")
+    if document.quality.get(STRAGGLER) != _OK:
         return _outcome(rule, CANNOT_TELL, "whether a rank is late is not known in this run")
     return _outcome(rule, PASS, "no rank is late")
 
 
-def _caused(document: dict[str, Any]) -> float | None:
-    late = document.get("straggler")
-    if late:
-        return _number(late.get("caused_ns"))
-    return 0.0 if _status(document, "straggler") == "ok" else None
+def _caused(document: ReportDocument) -> float | None:
+    if document.straggler is not None:
+        return float(document.straggler.caused_ns)
+    return 0.0 if document.quality.get(STRAGGLER) == _OK else None
 
 
-def _status(document: dict[str, Any], aspect: str) -> str | None:
-    return next((row["status"] for row in document.get("quality") or [] if row.get("id") == aspect), None)
-
-
-def _median(document: dict[str, Any], line: str) -> float | None:
+def _median(document: ReportDocument, line: str) -> float | None:
     """Median over the ranks of what a rank's median step has of this line."""
-    values = sorted(
-        value
-        for value in (_number(row.get(f"{line}_ns")) for row in document.get("per_rank") or [])
-        if value is not None
-    )
+    values = sorted(ns for row in document.per_rank if (ns := row.ns.get(line)) is not None)
     if not values:
         return None
     middle = len(values) // 2
-    return values[middle] if len(values) % 2 else (values[middle - 1] + values[middle]) / 2
-
-
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    return float(values[middle]) if len(values) % 2 else (values[middle - 1] + values[middle]) / 2

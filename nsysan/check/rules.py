@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from nsysan.metrics.lines import BESIDE, LINES
 from nsysan.text import size
 
-_LINES = ("compute", "wait", "wire", "fused", "comm_unsplit", "copy", "idle", "comm", "overlap")
+_LINES = (*LINES, *BESIDE)
 #: Figures of the calls of one collective.
 PERCENTILES = tuple(f"{what}_{q}" for what in ("wire", "wait") for q in ("p50", "p95", "p99", "max"))
 DURATIONS = ("period", *_LINES, *PERCENTILES, "caused")
@@ -26,6 +27,8 @@ KINDS = (
 )
 
 _NS = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}
+#: Beyond it nothing could ever fail: 31 years in ns, and as far as whole numbers are exact.
+_LARGEST = 1e15
 _RULE = re.compile(
     r"\s*(?:(?P<kind>[a-z_]+)(?:\[(?P<bytes>\d+)\])?\.)?(?P<metric>[a-z][a-z0-9_]*)\s*(?P<operator>>=|<=|>|<)\s*"
     r"(?P<sign>[+-]?)(?P<number>\d+(?:\.\d*)?|\.\d+)\s*(?P<unit>%|ns|us|ms|s|)\s*"
@@ -72,6 +75,8 @@ def parse_rule(text: str) -> Rule:
         raise ValueError(f"{text!r}: there is no metric {metric!r}; there are {', '.join(METRICS)} and {STRAGGLER}")
     address = _address(text, metric, found["kind"], found["bytes"])
     number = float(found["number"])
+    if number > _LARGEST:
+        raise ValueError(f"{text[:40]!r}: no limit is as large as that")
     if sign:
         if unit != "%":
             raise ValueError(f"{text!r}: a change against the baseline is in per cent, like +15%")

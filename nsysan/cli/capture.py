@@ -214,11 +214,10 @@ def command(
 
 
 def _name(output: str, environment: dict[str, str]) -> Path:
-    rank = launcher_rank(environment)
-    name = expand_output(output, environment, "" if rank is None else f"_rank_{rank[0]}")
-    if output.endswith("/") or name.name in ("", ".."):
+    if output.endswith("/") or expand_output(output, environment).name in ("", ".."):
         raise click.UsageError(f"-o takes the name of a trace, not of a folder: {output or '.'!r}")
-    return name
+    rank = launcher_rank(environment)
+    return expand_output(output, environment, "" if rank is None else f"_rank_{rank[0]}")
 
 
 def _pairs(entries: tuple[str, ...]) -> dict[str, str]:

@@ -9,8 +9,9 @@ import click
 
 from nsysan.check.judge import check, exit_code
 from nsysan.check.rules import parse_rule
-from nsysan.cli.documents import document_of, read_document
+from nsysan.cli.documents import document_of
 from nsysan.cli.exits import RUN, exit_codes
+from nsysan.report.read_back import read_report
 from nsysan.text import plain
 
 
@@ -43,11 +44,11 @@ def command(traces: tuple[str, ...], rules: tuple[str, ...], baseline: Path | No
 
     \b
       period>2.0ms
-          a duration in ns, us, ms or s. period, compute, wait, wire, fused,
-          comm_unsplit, copy, idle, comm, overlap: median over the ranks of a
-          rank's median step; wire_p50, wire_p95, wire_p99, wire_max and the same
-          of wait_: calls of the hottest collective; caused: what the late rank
-          costs
+          a duration in ns, us, ms or s. period, compute, wait, fused, wire,
+          comm_unsplit, copy, graph, idle, comm, overlap: median over the ranks
+          of a rank's median step; wire_p50, wire_p95, wire_p99, wire_max and the
+          same of wait_: calls of the hottest collective; caused: what the late
+          rank costs
       wait_share>20%
           compute to overlap, or caused, in per cent of the period
       tokens<500
@@ -73,7 +74,7 @@ def command(traces: tuple[str, ...], rules: tuple[str, ...], baseline: Path | No
         parsed = [parse_rule(rule) for rule in rules]
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    before = read_document(baseline) if baseline is not None else None
+    before = read_report(baseline) if baseline is not None else None
     document = document_of(traces, quiet=quiet)
     outcomes = [check(rule, document, before) for rule in parsed]
     code = exit_code(outcomes)

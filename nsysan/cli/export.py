@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-import nsysan
 from nsysan._errors import ExitCode
+from nsysan._version import __version__
 from nsysan.cli.exits import OUTPUT, RUN, exit_codes
-from nsysan.cli.inputs import analysed, expand, redaction_if
+from nsysan.cli.inputs import analysed, expand, redaction_if, spread
 from nsysan.cli.options import NO_NVTX, STEPS
 from nsysan.output import check_writable, write_bytes
 from nsysan.text import counted, plain
@@ -34,6 +34,7 @@ _PATH = click.Path(path_type=Path)
 )
 @click.option("--steps", metavar="PATTERN", help=STEPS)
 @click.option("--no-nvtx", is_flag=True, help=NO_NVTX)
+@spread
 @click.option("--redact", is_flag=True, help="Make the file of redacted copies (see `nsysan redact`), and search it.")
 @click.option("--force", is_flag=True, help="Replace a file that exists.")
 @click.option("-q", "--quiet", is_flag=True, help="Only errors.")
@@ -43,6 +44,8 @@ def command(
     trace_steps: str | None,
     steps: str | None,
     no_nvtx: bool,
+    jobs: int | None,
+    scheduler: str | None,
     redact: bool,
     force: bool,
     quiet: bool,
@@ -72,9 +75,11 @@ def command(
     except ValueError as error:
         raise click.UsageError(f"--trace-steps: {error}") from error
     with redaction_if(redact) as redaction:
-        with analysed(paths, steps, use_nvtx=not no_nvtx, quiet=quiet, jobs=1, redaction=redaction) as run:
+        with analysed(
+            paths, steps, use_nvtx=not no_nvtx, quiet=quiet, jobs=jobs, scheduler=scheduler, redaction=redaction
+        ) as run:
             chosen = choose_steps(run, wanted)
-            text = to_perfetto(run, chosen, nsysan.__version__)
+            text = to_perfetto(run, chosen, __version__)
         if redaction:
             redaction.check({"the Perfetto file": text})
     write_bytes(output, packed(text) if output.suffix == ".gz" else text.encode("utf-8"), force=force)

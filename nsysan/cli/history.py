@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -15,7 +15,12 @@ from nsysan.cli.exits import OUTPUT, RUN, exit_codes
 from nsysan.output import check_writable, write_text
 from nsysan.text import plain, table
 
-_Command = TypeVar("_Command", bound=Callable[..., Any])
+if TYPE_CHECKING:
+    from nsysan.history.cells import Row
+
+_Command = TypeVar("_Command", bound=Callable[..., None])
+#: Columns that keep a list as JSON.
+_LISTS = ("tags", "findings")
 _DEFAULT = Path("nsysan-history.db")
 
 
@@ -104,7 +109,7 @@ def list_(db: Path, tags: tuple[str, ...], kind: str) -> None:
         runs = list_runs(database, tags)
     if kind == "table":
         header = [column.removesuffix("_ns") + (", us" if column.endswith("_ns") else "") for column in LISTED]
-        rows = [[_cell(column, run[column]) for column in LISTED] for run in runs]
+        rows = [_cells(run, LISTED) for run in runs]
         click.echo("\n".join(table(header, rows, left=6)) if rows else "no runs")
     else:
         _print(runs, kind)
@@ -125,18 +130,18 @@ def show(run: int, db: Path, kind: str) -> None:
     from nsysan.history.database import get_run, opened_history
 
     with opened_history(db) as database:
-        found = get_run(database, run)
+        found, parts = get_run(database, run)
     if kind == "json":
-        click.echo(json.dumps(_decoded(found), indent=1))
+        click.echo(json.dumps(_decoded(found) | parts, indent=1))
         return
-    parts = {name: found.pop(name) for name in ("per_rank", "collectives")}
     if kind == "csv":
         _print([found], kind)
         return
-    click.echo("\n".join(table(("of the run", ""), [[key, _cell(key, value)] for key, value in found.items()], left=2)))
+    values = zip(found, _cells(found, found), strict=True)
+    click.echo("\n".join(table(("of the run", ""), [list(pair) for pair in values], left=2)))
     for name, rows in parts.items():
         if rows:
-            cells = [[_cell(key, value) for key, value in row.items()] for row in rows]
+            cells = [_cells(row, row) for row in rows]
             header = [key.removesuffix("_ns") + (", us" if key.endswith("_ns") else "") for key in rows[0]]
             click.echo(f"\n{name}\n" + "\n".join(table(header, cells)))
 
@@ -172,12 +177,14 @@ def plot(db: Path, tags: tuple[str, ...], output: Path, force: bool) -> None:
     click.echo(f"wrote {plain(str(output), 4_096)}")
 
 
-def _decoded(row: dict[str, Any]) -> dict[str, Any]:
+def _decoded(row: Row) -> dict[str, object]:
     """Lists that a column keeps as JSON, as lists."""
-    return {key: json.loads(value) if key in ("tags", "findings") and value else value for key, value in row.items()}
+    from nsysan.history.cells import words
+
+    return {key: words(row, key) if key in _LISTS and value else value for key, value in row.items()}
 
 
-def _print(rows: list[dict[str, Any]], kind: str) -> None:
+def _print(rows: list[Row], kind: str) -> None:
     if kind == "json":
         click.echo(json.dumps([_decoded(row) for row in rows], indent=1))
         return
@@ -189,11 +196,18 @@ def _print(rows: list[dict[str, Any]], kind: str) -> None:
     click.echo(text.getvalue(), nl=False)
 
 
-def _cell(column: str, value: object) -> str:
-    if value is None:
-        return "-"
-    if column.endswith("_ns") and isinstance(value, int | float):
-        return f"{value / 1e3:,.1f}"
-    if column in ("tags", "findings"):
-        return plain(" ".join(json.loads(str(value))), 120) or "-"
-    return plain(str(value), 120 if column == "verdict_reason" else 60)
+def _cells(row: Row, columns: Iterable[str]) -> list[str]:
+    from nsysan.history.cells import measured, words
+
+    def cell(column: str) -> str:
+        value = row.get(column)
+        if value is None:
+            return "-"
+        ns = measured(row, column) if column.endswith("_ns") else None
+        if ns is not None:
+            return f"{ns / 1e3:,.1f}"
+        if column in _LISTS:
+            return plain(" ".join(words(row, column)), 120) or "-"
+        return plain(str(value), 120 if column == "verdict_reason" else 60)
+
+    return [cell(column) for column in columns]

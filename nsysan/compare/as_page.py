@@ -16,7 +16,7 @@ from nsysan.compare.wording import (
     reasons,
     side_sentence,
 )
-from nsysan.metrics.ledger import IDLE, LINES
+from nsysan.metrics.lines import LINES
 from nsysan.page.elements import plot, render, safe, section, table
 from nsysan.page.palette import COLOURS, NAMES, SIDE_COLOURS
 from nsysan.text import ms, plain
@@ -61,7 +61,7 @@ def to_html(comparison: Comparison) -> str:
 
 def ledger_bars(comparison: Comparison) -> go.Figure:
     """The ledgers as stacked bars, one a side, us."""
-    lines = [line for line in (*LINES, IDLE) if any(side.value(f"ledger.{line}") for side in comparison.sides)]
+    lines = [line for line in LINES if any(side.value(f"ledger.{line}") for side in comparison.sides)]
     names = [_name(side) for side in comparison.sides]
     figure = go.Figure(
         [

@@ -28,12 +28,13 @@ from nsysan.compare.figure_rows import Row, find_rows
 from nsysan.compare.link_change import link_notes
 from nsysan.compare.scaling import scaling
 from nsysan.compare.significance import holm, mann_whitney
-from nsysan.diagnosis.evidence import OK
+from nsysan.diagnosis.evidence import Aspect, Status
 from nsysan.text import counted, plain
+from nsysan.trace.graph_mode import GraphMode
 
 #: Quality rows that bear on every figure of a side.
-_SLOWED = ("host_time", "events", "cpu_gpu_clock", "missing_ranks")
-_GRAPHS = {"node": "traced by node", "graph": "traced as blocks", "none": "none"}
+_SLOWED = (Aspect.HOST_TIME, Aspect.EVENTS, Aspect.CPU_GPU_CLOCK, Aspect.MISSING_RANKS)
+_GRAPHS = {GraphMode.NODE: "traced by node", GraphMode.GRAPH: "traced as blocks", GraphMode.NONE: "none"}
 
 
 def compare(sides: list[ComparedRun], version: str) -> Comparison:
@@ -104,10 +105,10 @@ def _change(row: Row, side: int, p: float | None, period: float) -> Change:
 def _notes(sides: list[ComparedRun], families: list[Family]) -> list[str]:
     """What the sides do not have in common beside what is compared."""
     notes = []
-    told = {
+    told: dict[str, list[str]] = {
         "GPU": [", ".join(sorted({rank.model or "unknown" for rank in side.report.ranks})) for side in sides],
         "CUDA graphs": [_GRAPHS[side.report.inputs[0].graph_trace] for side in sides],
-        "way to find steps": [side.report.steps.method for side in sides],
+        "way to find steps": [str(side.report.steps.method) for side in sides],
         "batch": [str(side.batch) for side in sides],
     }
     for what, values in told.items():
@@ -129,7 +130,7 @@ def _notes(sides: list[ComparedRun], families: list[Family]) -> list[str]:
     by_reason: dict[str, list[str]] = {}
     for side in sides:
         for row in side.report.quality:
-            if row.id in _SLOWED and row.status != OK:
+            if row.id in _SLOWED and row.status != Status.OK:
                 by_reason.setdefault(row.reason, []).append(side.label)
     notes += [f"{', '.join(labels)}: {reason}" for reason, labels in by_reason.items()]
     return notes

@@ -9,9 +9,11 @@ import polars as pl
 
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.compare.comparison import F64, ComparedRun, Measured
-from nsysan.metrics.arrival import MATCHED
 from nsysan.metrics.ledger import FIGURES
+from nsysan.metrics.scenarios import Scenario
 from nsysan.metrics.whatif import losses_by_step
+from nsysan.model.matches import Match
+from nsysan.model.steps.step_windows import StepMethod
 from nsysan.report.build import build_report
 from nsysan.report.report import Report
 from nsysan.run.run import Run
@@ -25,7 +27,7 @@ def compared_run(label: str, run: Run, version: str, batch: int = 1) -> Compared
     report = build_report(run, version, timelines=False)
     name = ", ".join(source.name for source in report.inputs)
     why = None
-    if run.steps.method == "window":
+    if run.steps.method == StepMethod.WINDOW:
         why = "no decode steps found in it; mark them with NVTX ranges, and name those with --steps"
     elif not report.steps.steady or not report.headline["period_ns"]:
         found = counted(report.steps.count, "step")
@@ -78,25 +80,23 @@ def _idle(gaps: pl.DataFrame, steady: pl.DataFrame) -> dict[str, Measured]:
 
 def _what_if(run: Run, report: Report) -> dict[str, Measured]:
     what = report.diagnosis.what_if
-    if what is None or what.no_skew is None:
+    if what is None or not what.told:
         return {}
     losses = losses_by_step(run.ledger, run.collectives, run.gaps).sort("step")
-    named = {
-        "no_skew": (what.no_skew, pl.col("period") - pl.col("skew")),
-        "floor_wire": (what.floor_wire, pl.col("period") - pl.col("wire")),
-        "no_host_late": (what.no_host_late, pl.col("period") - pl.col("host")),
-        "all": (what.all, pl.col("period") - pl.col("all")),
-    }
     return {
-        f"whatif.{name}": Measured(value, losses.select(ns=form)["ns"].drop_nulls().to_numpy().astype(np.float64))
-        for name, (value, form) in named.items()
-        if value is not None
+        f"whatif.{scenario}": Measured(what[scenario], _left(losses, scenario).drop_nulls().to_numpy())
+        for scenario in what.told
     }
+
+
+def _left(losses: pl.DataFrame, scenario: Scenario) -> pl.Series:
+    """What each step would take, ns."""
+    return (losses["period"] - losses[scenario]).cast(pl.Float64)
 
 
 def _calls(run: Run) -> pl.DataFrame:
     calls = run.collectives.filter(pl.col("step").is_in(run.steady_steps))
-    matched = pl.col("verdict") == MATCHED
+    matched = pl.col("verdict") == Match.MATCHED
     return calls.select(
         "step",
         "rank",

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from nsysan.diagnosis.evidence import NOT_MEASURABLE
+from nsysan.diagnosis.evidence import Aspect, Status
+from nsysan.metrics.lines import Line
 from nsysan.report.report import Report
 from nsysan.text import plain, size
 
@@ -38,11 +39,11 @@ THRESHOLDS = {
 }
 #: Quality rows that tell why a figure is null, by the first word of its id; the most telling first.
 _REASONS = {
-    "ledger": ("graph_contents", "wait_wire", "missing_ranks"),
-    "skew": ("graph_contents", "wait_wire", "straggler"),
-    "idle": ("gaps", "graph_contents"),
-    "whatif": ("graph_contents", "wait_wire", "what_if"),
-    "collective": ("graph_contents", "wait_wire"),
+    "ledger": (Aspect.GRAPH_CONTENTS, Aspect.WAIT_WIRE, Aspect.MISSING_RANKS),
+    "skew": (Aspect.GRAPH_CONTENTS, Aspect.WAIT_WIRE, Aspect.STRAGGLER),
+    "idle": (Aspect.GAPS, Aspect.GRAPH_CONTENTS),
+    "whatif": (Aspect.GRAPH_CONTENTS, Aspect.WAIT_WIRE, Aspect.WHAT_IF),
+    "collective": (Aspect.GRAPH_CONTENTS, Aspect.WAIT_WIRE),
 }
 
 
@@ -99,7 +100,7 @@ class ComparedRun:
         """The reason for a null figure, from the report's quality rows."""
         rows = {row.id: row for row in self.report.quality}
         named = [rows[name] for name in _REASONS[id_.partition(".")[0]] if name in rows]
-        chosen = next((row for row in named if row.status == NOT_MEASURABLE), None)
+        chosen = next((row for row in named if row.status == Status.NOT_MEASURABLE), None)
         return chosen.reason if chosen else "it was not measured"
 
 
@@ -178,8 +179,8 @@ class Widening:
     narrow: Width
     wide: Width
     ideal: float
-    changed: dict[str, float]
-    lost: dict[str, float]
+    changed: dict[Line, float]
+    lost: dict[Line, float]
 
     @property
     def replicas(self) -> float:

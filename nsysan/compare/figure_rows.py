@@ -16,18 +16,15 @@ from nsysan.compare.comparison import (
     FamilyOnSide,
     Measured,
 )
-from nsysan.metrics.gaps import MEANING
-from nsysan.metrics.ledger import IDLE, LINES
+from nsysan.metrics.causes import GapCause
+from nsysan.metrics.lines import BESIDE, COMMUNICATION_LINES, LINES, ROW, Kind, Line
+from nsysan.metrics.scenarios import SCENARIOS
 from nsysan.text import plain
 
-_COMMUNICATION = ("wait", "fused", "wire", "comm_unsplit", "transfer", "comm")
-_LABEL = {"comm_unsplit": "unsplit", "transfer": "wire + fused", "comm": "comm resident"}
-_WHAT_IF = {
-    "no_skew": "without skew",
-    "floor_wire": "with the wire at its floor",
-    "no_host_late": "without late hosts",
-    "all": "with all three",
-}
+_COMMUNICATION = (*COMMUNICATION_LINES, "transfer", "comm")
+#: Lines that one call or another may be in, by the kernel that does it and by what can be told of it.
+_MOVING = tuple(line for line in COMMUNICATION_LINES if ROW[line].kind == Kind.BUSY)
+_LABEL = {"transfer": f"{Line.WIRE} + {Line.FUSED}", "comm": "comm resident"}
 _SPEEDS: dict[str, tuple[str, str, Callable[[Bandwidth], Measured]]] = {
     "algbw": ("algbw", GBPS, lambda found: found.algbw),
     "busbw": ("busbw", GBPS, lambda found: found.busbw),
@@ -57,7 +54,7 @@ def find_rows(sides: list[ComparedRun], families: list[Family]) -> dict[str, lis
         "bandwidth": [row for n, family in enumerate(families) for row in _bandwidth_rows(n, family, sides)],
         "skew": [_row(sides, "skew.caused", "caused by late ranks")],
         "idle": _idle_rows(sides),
-        "whatif": [_row(sides, f"whatif.{name}", words) for name, words in _WHAT_IF.items()],
+        "whatif": [_row(sides, f"whatif.{scenario}", row.title) for scenario, row in SCENARIOS.items()],
     }
 
 
@@ -81,14 +78,14 @@ def _step_rows(sides: list[ComparedRun]) -> list[Row]:
 
 def _ledger_rows(sides: list[ComparedRun]) -> list[Row]:
     fused = any(side.value("ledger.fused") for side in sides)
-    names = [*LINES, IDLE, *(["transfer"] if fused else []), "comm", "overlap"]
+    names = [*LINES, *(["transfer"] if fused else []), *BESIDE]
     shown = [name for name in names if any(side.value(f"ledger.{name}") for side in sides)]
     return [_row(sides, f"ledger.{name}", _LABEL.get(name, name)) for name in shown]
 
 
 def _idle_rows(sides: list[ComparedRun]) -> list[Row]:
-    shown = [cause for cause in MEANING if any(side.value(f"idle.{cause}") for side in sides)]
-    return [_row(sides, f"idle.{cause}", cause.replace("_", " ")) for cause in shown]
+    shown = [cause for cause in GapCause if any(side.value(f"idle.{cause}") for side in sides)]
+    return [_row(sides, f"idle.{cause}", cause.words) for cause in shown]
 
 
 def _row(sides: list[ComparedRun], id_: str, name: str) -> Row:
@@ -109,13 +106,13 @@ def _why_not(side: ComparedRun, id_: str, sides: list[ComparedRun]) -> str | Non
     if measured is None or measured.value is None:
         return f"not measured in {side.label}: {side.why_null(id_)}"
     line = id_.removeprefix("ledger.")
-    if line in ("idle", "graph") or id_.startswith("idle."):
+    if line in (Line.IDLE, Line.GRAPH) or id_.startswith("idle."):
         hidden = side.value("ledger.graph") and not all(other.value("ledger.graph") for other in sides)
         return f"in {side.label} graph replays are blocks, which hide idle time" if hidden else None
     if line not in _COMMUNICATION or measured.value or not any(other.value(id_) for other in sides):
         return None
-    elsewhere = [_LABEL.get(name, name) for name in _COMMUNICATION[1:4] if side.value(f"ledger.{name}")]
-    if line in _COMMUNICATION[1:4] and elsewhere:
+    elsewhere = [name for name in _MOVING if side.value(f"ledger.{name}")]
+    if line in _MOVING and elsewhere:
         return f"in {side.label} communication is in the line {' and '.join(elsewhere)}"
     if side.ranks > 1 and not side.value("ledger.comm"):
         names = ", ".join(plain(k.name, 60) for k in side.report.lookalikes[:3])

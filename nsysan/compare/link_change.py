@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nsysan.compare.comparison import ComparedRun
-from nsysan.metrics.link import LARGE_BYTES, LINK_NAMES, SMALL_BYTES, Link
+from nsysan.metrics.link import LARGE_BYTES, SMALL_BYTES, Link
 from nsysan.text import plain
 
 
@@ -38,7 +38,8 @@ def _ran(sides: list[ComparedRun]) -> str:
     """Such as "by the speed of the collectives A and C ran over NVLink, B over host memory"."""
     by_link: dict[str, list[str]] = {}
     for side in sides:
-        by_link.setdefault(LINK_NAMES[side.report.link.looks_like or ""], []).append(side.label)
+        kind = side.report.link.looks_like
+        by_link.setdefault(kind.words if kind else "", []).append(side.label)
     first, *others = [(" and ".join(labels), link) for link, labels in by_link.items()]
     also = "".join(f", {labels} over {link}" for labels, link in others)
     return f"by the speed of the collectives {first[0]} ran over {first[1]}{also}"
@@ -48,7 +49,7 @@ def _has(link: Link) -> str:
     """The link that the GPUs have."""
     if link.kind is None or link.peak_gbps is None:
         return "an unknown link"
-    return f"{LINK_NAMES[link.kind]} of {link.peak_gbps:g} GB/s"
+    return f"{link.kind.words} of {link.peak_gbps:g} GB/s"
 
 
 def _evidence(side: ComparedRun) -> str:

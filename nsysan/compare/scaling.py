@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from nsysan.compare.comparison import ComparedRun, Scaling, Widening, Width
-from nsysan.metrics.ledger import IDLE, LINES
-
-_ALL_LINES = (*LINES, IDLE)
+from nsysan.metrics.lines import LINES, Line
 
 
 def scaling(sides: list[ComparedRun]) -> Scaling | None:
@@ -37,11 +35,11 @@ def _width(side: ComparedRun, base: ComparedRun) -> Width:
 
 def _widening(narrow: tuple[ComparedRun, Width], wide: tuple[ComparedRun, Width]) -> Widening:
     share = narrow[1].ranks / wide[1].ranks
-    changed: dict[str, float] = {}
-    lost: dict[str, float] = {}
-    before = {line: narrow[0].value(f"ledger.{line}") for line in _ALL_LINES}
-    after = {line: wide[0].value(f"ledger.{line}") for line in _ALL_LINES}
-    for line in _ALL_LINES:
+    changed: dict[Line, float] = {}
+    lost: dict[Line, float] = {}
+    before = {line: narrow[0].value(f"ledger.{line}") for line in LINES}
+    after = {line: wide[0].value(f"ledger.{line}") for line in LINES}
+    for line in LINES:
         old, new = before[line], after[line]
         if old is None or new is None:
             changed, lost = {}, {}

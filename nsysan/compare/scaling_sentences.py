@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nsysan.compare.comparison import Widening
+from nsysan.metrics.lines import Line
 from nsysan.text import ms
 
 #: Parts below this share of the period, or of what is lost, go without saying.
@@ -39,7 +40,7 @@ def lost_sentence(step: Widening) -> str:
     if not step.lost:
         return f"{head}; {ms(above)} are lost"
     parts = [
-        f"{_LOST.get(line, line)} {ms(ns)} ({ns / above:.0%})"
+        f"{_LOST[line]} {ms(ns)} ({ns / above:.0%})"
         for line, ns in sorted(step.lost.items(), key=lambda item: -item[1])
         if ns >= _LISTED_LOST * above
     ]
@@ -47,11 +48,14 @@ def lost_sentence(step: Widening) -> str:
 
 
 _LOST = {
-    "compute": "compute that did not shrink by that",
-    "wait": "waiting",
-    "fused": "fused communication",
-    "comm_unsplit": "communication",
-    "idle": "idle time",
+    Line.COMPUTE: "compute that did not shrink by that",
+    Line.WAIT: "waiting",
+    Line.FUSED: "fused communication",
+    Line.WIRE: "wire",
+    Line.COMM_UNSPLIT: "comm_unsplit",
+    Line.COPY: "copy",
+    Line.GRAPH: "graph",
+    Line.IDLE: "idle time",
 }
 
 
@@ -82,7 +86,7 @@ def _more(narrow: int, wide: int) -> str:
 _SECOND = {1: "GPU", 2: "pair of GPUs", 4: "four GPUs", 8: "eight GPUs"}
 
 
-def _listed(amounts: dict[str, float], sign: str, least: float) -> str:
+def _listed(amounts: dict[Line, float], sign: str, least: float) -> str:
     """Their sum, and those of at least so much, largest first."""
     shown = sorted(((line, ns) for line, ns in amounts.items() if ns >= least), key=lambda item: -item[1])
     if not shown:

@@ -11,13 +11,14 @@ import polars as pl
 
 from nsysan.diagnosis.hotspot import Hotspot, find_hotspot
 from nsysan.diagnosis.verdict import Verdict, judge
-from nsysan.metrics.arrival import REJECTED
-from nsysan.metrics.gaps import UNKNOWN, gap_medians
+from nsysan.metrics.causes import GapCause, LateCause
+from nsysan.metrics.gaps import gap_medians
 from nsysan.metrics.outliers import Outlier, slowest_steps
 from nsysan.metrics.percentiles import percentiles
 from nsysan.metrics.skew import Straggler, arrivals, caused_by_step, find_straggler
 from nsysan.metrics.whatif import WhatIf, what_if
-from nsysan.model import classes
+from nsysan.model.classes import WorkClass
+from nsysan.model.matches import Match
 from nsysan.run.run import Run
 
 #: With more of the collectives failing the gate than this, the pairs that pass it prove nothing.
@@ -58,17 +59,19 @@ class Diagnosis:
 
 def diagnose(run: Run) -> Diagnosis:
     """The diagnosis of a run, from its steady steps."""
-    rejected = float((run.collectives["verdict"] == REJECTED).mean() or 0.0)  # type: ignore[arg-type]
+    rejected = float((run.collectives["verdict"] == Match.REJECTED).mean() or 0.0)  # type: ignore[arg-type]
     arrived = arrivals(run.collectives)
     # A receive that waits for data depends on its sender: that is the pipeline, not skew.
-    meeting = arrived.filter(pl.col("cls") != classes.P2P)
+    # Nor does anybody wait for who comes after a root has given its data away.
+    met = pl.n_unique("last").over("family", "step", "call") == 1
+    meeting = arrived.filter((pl.col("cls") != WorkClass.P2P) & met)
     late = run.late(meeting)
     straggler = None if rejected > MAX_REJECTED else find_straggler(late, run.ledger)
     medians = gap_medians(run.gaps, run.ledger)
     if straggler is not None:
         idle = _more_idle(medians, straggler.rank)
         clocked = run.host_clocks[straggler.rank].agrees
-        untold = straggler.cause == "host" and (next(iter(idle), None) == UNKNOWN or not clocked)
+        untold = straggler.cause == LateCause.HOST and (next(iter(idle), None) == GapCause.UNKNOWN or not clocked)
         straggler = replace(straggler, idle=idle, cause=None if untold else straggler.cause)
     what = what_if(run.ledger, run.collectives, run.gaps)
     return Diagnosis(
@@ -85,12 +88,13 @@ def diagnose(run: Run) -> Diagnosis:
     )
 
 
-def _more_idle(gaps: pl.DataFrame, rank: int) -> dict[str, int]:
+def _more_idle(gaps: pl.DataFrame, rank: int) -> dict[GapCause, int]:
     """Idle ns a step of a rank by cause, beyond the median of the others; largest first."""
     others = gaps.filter(pl.col("rank") != rank).group_by("cause").agg(usual=pl.median("ns"))
     own = gaps.filter(pl.col("rank") == rank).join(others, on="cause", how="left")
     more = own.select("cause", more=(pl.col("ns") - pl.col("usual").fill_null(0)).round().cast(pl.Int64))
-    return dict(more.filter(pl.col("more") > 0).sort(["more", "cause"], descending=[True, False]).iter_rows())
+    largest = more.filter(pl.col("more") > 0).sort(["more", "cause"], descending=[True, False])
+    return {GapCause(cause): ns for cause, ns in largest.iter_rows()}
 
 
 def _spreads(arrived: pl.DataFrame) -> list[RankSpread]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from nsysan.metrics.causes import LateCause
 from nsysan.metrics.skew import Straggler
 from nsysan.text import counted, plain
 
@@ -71,7 +72,7 @@ def find_hotspot(
     if own.is_empty():
         return None
     costs = own.group_by("family", "call").agg(pl.sum("caused")).sort("caused", "family", "call")
-    longer = _longer_kernel(straggler, usual_compute(steps)) if straggler.cause == "compute" else None
+    longer = _longer_kernel(straggler, usual_compute(steps)) if straggler.cause == LateCause.COMPUTE else None
     kernel, more, more_calls = longer or (None, 0, 0)
     return Hotspot(
         rank=straggler.rank,
@@ -95,6 +96,6 @@ def _longer_kernel(straggler: Straggler, known: pl.DataFrame) -> tuple[str, int,
     if more.is_empty():
         return None
     name, ns, calls = more.sort("ns", "name").row(-1)
-    if ns < MAJOR_SHARE * straggler.parts["compute"] or ns <= 0:
+    if ns < MAJOR_SHARE * straggler.parts[LateCause.COMPUTE] or ns <= 0:
         return None
     return str(name), round(ns), round(calls)

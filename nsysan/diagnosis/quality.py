@@ -5,16 +5,20 @@ from __future__ import annotations
 import polars as pl
 
 from nsysan.diagnosis.diagnosis import MAX_REJECTED, Diagnosis
-from nsysan.diagnosis.evidence import ESTIMATED, NOT_MEASURABLE, OK, Quality
+from nsysan.diagnosis.evidence import Aspect, Quality, Status
 from nsysan.diagnosis.expectation import Compared
 from nsysan.diagnosis.lookalikes import find_lookalikes, named
-from nsysan.metrics.arrival import MATCHED, REJECTED, SINGLE, UNMATCHED
-from nsysan.metrics.gaps import UNKNOWN
+from nsysan.metrics.causes import GapCause, LateCause
+from nsysan.metrics.lines import Line
+from nsysan.metrics.scenarios import Scenario
 from nsysan.metrics.skew import SHARE, STEPS, TELLING_STEPS
-from nsysan.model import classes
+from nsysan.model.classes import WorkClass
 from nsysan.model.health import NODE_FLAG
+from nsysan.model.matches import Match
+from nsysan.model.steps.step_windows import StepMethod
 from nsysan.run.run import Run
 from nsysan.text import counted, numbered
+from nsysan.trace.graph_mode import GraphMode
 
 
 def assess(run: Run, diagnosis: Diagnosis, compared: Compared | None = None) -> list[Quality]:
@@ -39,17 +43,20 @@ def _reports(run: Run) -> Quality | None:
         return None
     why = "; ".join(f"{failure.name}: {failure.why}" for failure in run.failures)
     total = len(run.failures) + len(run.metadata)
-    return Quality("reports", ESTIMATED, f"{len(run.failures)} of {counted(total, 'report')} left out: {why}")
+    return Quality(
+        Aspect.REPORTS, Status.ESTIMATED, f"{len(run.failures)} of {counted(total, 'trace')} left out: {why}"
+    )
 
 
 def _steps(run: Run) -> Quality:
     found = f"steps found by {run.steps.source}"
     notes = "".join(f"; {note}" for note in run.steps.notes)
-    if run.steps.method == "window":
-        return Quality("steps", NOT_MEASURABLE, f"{run.steps.notes[0]}; figures are of the whole capture")
+    if run.steps.method == StepMethod.WINDOW:
+        return Quality(Aspect.STEPS, Status.NOT_MEASURABLE, f"{run.steps.notes[0]}; figures are of the whole capture")
     if not run.steady_steps:
-        return Quality("steps", NOT_MEASURABLE, f"{found}, but none is a steady decode step{notes}")
-    return Quality("steps", ESTIMATED if run.steps.method == "period" else OK, found + notes)
+        return Quality(Aspect.STEPS, Status.NOT_MEASURABLE, f"{found}, but none is a steady decode step{notes}")
+    status = Status.ESTIMATED if run.steps.method == StepMethod.PERIOD else Status.OK
+    return Quality(Aspect.STEPS, status, found + notes)
 
 
 def _ranks(run: Run) -> Quality:
@@ -60,17 +67,19 @@ def _ranks(run: Run) -> Quality:
         for process, device in run.bystanders
     )
     return Quality(
-        "rank_numbers", ESTIMATED if guessed and len(run.ranks) > 1 else OK, f"numbered by {source}{left_out}"
+        Aspect.RANK_NUMBERS,
+        Status.ESTIMATED if guessed and len(run.ranks) > 1 else Status.OK,
+        f"numbered by {source}{left_out}",
     )
 
 
 def _graphs(run: Run) -> Quality | None:
-    if run.graph_mode != "graph":
+    if run.graph_mode != GraphMode.GRAPH:
         return None
-    replays = sum(report.replays for report in run.metadata)
+    replays = sum(trace.replays for trace in run.metadata)
     return Quality(
-        "graph_contents",
-        NOT_MEASURABLE,
+        Aspect.GRAPH_CONTENTS,
+        Status.NOT_MEASURABLE,
         f"{counted(replays, 'CUDA graph replay')}, traced as one block each: kernels and communication inside are not "
         f"visible, their time counts as busy (graph), and what it may hide is null; capture with {NODE_FLAG}",
     )
@@ -81,8 +90,8 @@ def _missing(run: Run) -> Quality | None:
         return None
     which = f"{numbered('rank', run.missing_ranks)} {'is' if len(run.missing_ranks) == 1 else 'are'}"
     return Quality(
-        "missing_ranks",
-        ESTIMATED if len(run.ranks) > 1 else NOT_MEASURABLE,
+        Aspect.MISSING_RANKS,
+        Status.ESTIMATED if len(run.ranks) > 1 else Status.NOT_MEASURABLE,
         f"{which} not in the trace, of {run.size}; where such a rank is the last to arrive, waiting for it reads as "
         f"wire",
     )
@@ -94,11 +103,13 @@ def _one_clock(run: Run) -> Quality | None:
         return None
     offsets = ", ".join(f"{offset / 1e6:+.3f}" for offset in clock.offsets)
     if not clock.refined:
-        return Quality("clock", ESTIMATED, f"{len(run.metadata)} reports aligned by UTC only: {clock.reason}")
+        return Quality(
+            Aspect.CLOCK, Status.ESTIMATED, f"{len(run.metadata)} traces aligned by UTC only: {clock.reason}"
+        )
     return Quality(
-        "clock",
-        OK,
-        f"{len(run.metadata)} reports on one clock by UTC and the collectives' ends (ms added: {offsets}); residual "
+        Aspect.CLOCK,
+        Status.OK,
+        f"{len(run.metadata)} traces on one clock by UTC and the collectives' ends (ms added: {offsets}); residual "
         f"p50 {(clock.residual_p50 or 0) / 1e3:.2f} us, p95 {(clock.residual_p95 or 0) / 1e3:.2f} us, which is the "
         f"error of any wait",
     )
@@ -109,42 +120,42 @@ def _split(run: Run, diagnosis: Diagnosis) -> Quality:
     counts = dict(calls.group_by("verdict").len().iter_rows())
     total = len(calls)
     if total == 0:
-        if run.graph_mode == "graph":
+        if run.graph_mode == GraphMode.GRAPH:
             return Quality(
-                "wait_wire",
-                NOT_MEASURABLE,
+                Aspect.WAIT_WIRE,
+                Status.NOT_MEASURABLE,
                 f"communication inside graph replays is not visible; capture with {NODE_FLAG}",
             )
-        return Quality("wait_wire", OK, "no communication kernel of the catalogue runs in the steady steps")
-    if counts.get(SINGLE, 0) == total:
+        return Quality(Aspect.WAIT_WIRE, Status.OK, "no communication kernel of the catalogue runs in the steady steps")
+    if counts.get(Match.SINGLE, 0) == total:
         return Quality(
-            "wait_wire",
-            NOT_MEASURABLE,
+            Aspect.WAIT_WIRE,
+            Status.NOT_MEASURABLE,
             "only one rank of the communicator is in the trace, so waiting and transfer cannot be told apart; capture "
-            "all ranks in one nsys session, or name all ranks' reports together",
+            "all ranks in one nsys session, or name all ranks' traces together",
         )
     if diagnosis.rejected > MAX_REJECTED:
         whose = "the clocks of the ranks disagree" if len(run.metadata) > 1 else "the pairs or the clocks are wrong"
         return Quality(
-            "wait_wire",
-            NOT_MEASURABLE,
-            f"of {counted(total, 'collective kernel')}, {counts.get(REJECTED, 0)} ended on one rank before another had "
-            f"begun: {whose}, so nobody is called late",
+            Aspect.WAIT_WIRE,
+            Status.NOT_MEASURABLE,
+            f"of {counted(total, 'collective kernel')}, {counts.get(Match.REJECTED, 0)} ended on one rank before "
+            f"another had begun: {whose}, so nobody is called late",
         )
-    error = calls.filter(pl.col("verdict") == MATCHED).select((pl.col("wait") - pl.col("skew_free_wait")).abs())
+    error = calls.filter(pl.col("verdict") == Match.MATCHED).select((pl.col("wait") - pl.col("skew_free_wait")).abs())
     bar = error.to_series().quantile(0.95)
     differ = "" if bar is None else f"; the two estimates of wait differ by {bar / 1e3:.1f} us at p95"
-    bad = {verdict: counts[verdict] for verdict in (UNMATCHED, REJECTED, SINGLE) if verdict in counts}
+    bad = {verdict: counts[verdict] for verdict in Match if verdict != Match.MATCHED and verdict in counts}
     if not bad:
         return Quality(
-            "wait_wire",
-            OK,
+            Aspect.WAIT_WIRE,
+            Status.OK,
             f"all {total} collective kernels of the steady steps matched across the ranks{differ}",
         )
     detail = ", ".join(f"{n} {verdict}" for verdict, n in bad.items())
-    status = ESTIMATED if counts.get(MATCHED) else NOT_MEASURABLE
-    whole = counted(total, "collective kernel")
-    return Quality("wait_wire", status, f"of {whole} {detail}; the time of these is the line comm_unsplit{differ}")
+    status = Status.ESTIMATED if counts.get(Match.MATCHED) else Status.NOT_MEASURABLE
+    told = f"of {counted(total, 'collective kernel')} {detail}; the time of these is the line {Line.COMM_UNSPLIT}"
+    return Quality(Aspect.WAIT_WIRE, status, told + differ)
 
 
 def _bytes(run: Run, compared: Compared | None) -> Quality | None:
@@ -154,13 +165,13 @@ def _bytes(run: Run, compared: Compared | None) -> Quality | None:
     known = int(calls["message_bytes"].count())
     if compared is not None and compared.filled:
         return Quality(
-            "message_bytes",
-            ESTIMATED,
+            Aspect.MESSAGE_BYTES,
+            Status.ESTIMATED,
             f"for {compared.filled} of {counted(len(calls), 'call')} the size that {compared.expected.source} states"
             + (f"; for {len(calls) - known} it is unknown" if known < len(calls) else ""),
         )
     if known == len(calls):
-        return Quality("message_bytes", OK, "from the NCCL payload of every call")
+        return Quality(Aspect.MESSAGE_BYTES, Status.OK, "from the NCCL payload of every call")
     missing = len(calls) - known
     inside = calls.filter(pl.col("message_bytes").is_null())["graph_node"].is_not_null().any()
     why = (
@@ -169,27 +180,29 @@ def _bytes(run: Run, compared: Compared | None) -> Quality | None:
         else "the call's library passes no NVTX payload, or the export lacks --include-json=true"
     )
     return Quality(
-        "message_bytes",
-        NOT_MEASURABLE if known == 0 else ESTIMATED,
+        Aspect.MESSAGE_BYTES,
+        Status.NOT_MEASURABLE if known == 0 else Status.ESTIMATED,
         f"unknown for {missing} of {counted(len(calls), 'call')}: {why}",
     )
 
 
 def _events(run: Run) -> Quality:
     lost = run.lost_events
-    if not lost and not all(report.has_messages for report in run.metadata):
-        return Quality("events", OK, "no message of the profiler is in the export (none, too old, or stripped)")
+    if not lost and not all(trace.has_messages for trace in run.metadata):
+        return Quality(
+            Aspect.EVENTS, Status.OK, "no message of the profiler is in the export (none, too old, or stripped)"
+        )
     if not lost:
-        return Quality("events", OK, "nsys reports no lost events for the ranks")
-    return Quality("events", ESTIMATED, f"nsys warns of the ranks: {'; '.join(lost)}")
+        return Quality(Aspect.EVENTS, Status.OK, "nsys reports no lost events for the ranks")
+    return Quality(Aspect.EVENTS, Status.ESTIMATED, f"nsys warns of the ranks: {'; '.join(lost)}")
 
 
 def _host_time(run: Run) -> Quality | None:
     if not run.is_eager:
         return None
     return Quality(
-        "host_time",
-        ESTIMATED,
+        Aspect.HOST_TIME,
+        Status.ESTIMATED,
         "kernels are launched one by one, and tracing each launch inflates host time (threefold in a measured case): "
         "idle time, and waiting caused by a late host, are shorter without the profiler",
     )
@@ -197,49 +210,61 @@ def _host_time(run: Run) -> Quality | None:
 
 def _nobody(steps: int) -> Quality:
     if steps < TELLING_STEPS:
-        return Quality("straggler", NOT_MEASURABLE, f"{counted(steps, 'steady step')}: too few to tell who is late")
-    return Quality("straggler", OK, f"no rank costs the others {SHARE:.0%} of the step or more, steadily")
+        return Quality(
+            Aspect.STRAGGLER, Status.NOT_MEASURABLE, f"{counted(steps, 'steady step')}: too few to tell who is late"
+        )
+    return Quality(Aspect.STRAGGLER, Status.OK, f"no rank costs the others {SHARE:.0%} of the step or more, steadily")
 
 
 def _straggler(run: Run, diagnosis: Diagnosis) -> Quality:
-    if run.collectives.is_empty() and run.graph_mode != "graph":
-        return Quality("straggler", OK, "no collective ties the ranks together in these steps")
+    if run.collectives.is_empty() and run.graph_mode != GraphMode.GRAPH:
+        return Quality(Aspect.STRAGGLER, Status.OK, "no collective ties the ranks together in these steps")
     if diagnosis.arrived.is_empty() or diagnosis.rejected > MAX_REJECTED:
-        return Quality("straggler", NOT_MEASURABLE, "no collective could be matched across the ranks")
+        return Quality(Aspect.STRAGGLER, Status.NOT_MEASURABLE, "no collective could be matched across the ranks")
     found = diagnosis.straggler
     if found is None:
         return _nobody(len(run.steady_steps))
     if found.cause is None:
         why = "the rank idles before it arrives; whether its host is late cannot be told (see launches, cpu_gpu_clock)"
-        return Quality("straggler", ESTIMATED, why)
-    if found.cause == "host" and run.is_eager:
-        return Quality("straggler", ESTIMATED, "held up by its host, whose time the profiler inflates (see host_time)")
+        return Quality(Aspect.STRAGGLER, Status.ESTIMATED, why)
+    if found.cause == LateCause.HOST and run.is_eager:
+        return Quality(
+            Aspect.STRAGGLER, Status.ESTIMATED, "held up by its host, whose time the profiler inflates (see host_time)"
+        )
     steady = f"{SHARE:.0%} of the step or more in {STEPS:.0%} of the steps"
-    return Quality("straggler", OK, f"the rank costs the others {steady}, what they cost it subtracted")
+    return Quality(Aspect.STRAGGLER, Status.OK, f"the rank costs the others {steady}, what they cost it subtracted")
 
 
 def _gaps(run: Run, diagnosis: Diagnosis) -> Quality:
     idle = diagnosis.gaps
-    if len(idle) and idle["ns"].sum() and (idle["cause"] == UNKNOWN).all():
-        return Quality("gaps", NOT_MEASURABLE, "no idle interval has a known cause (see launches, cpu_gpu_clock)")
+    if len(idle) and idle["ns"].sum() and (idle["cause"] == GapCause.UNKNOWN).all():
+        return Quality(
+            Aspect.GAPS, Status.NOT_MEASURABLE, "no idle interval has a known cause (see launches, cpu_gpu_clock)"
+        )
     if not all(clock.agrees for clock in run.host_clocks.values()):
         return Quality(
-            "gaps", ESTIMATED, "unknown where it takes the host's clock to tell the cause (see cpu_gpu_clock)"
+            Aspect.GAPS,
+            Status.ESTIMATED,
+            "unknown where it takes the host's clock to tell the cause (see cpu_gpu_clock)",
         )
     if run.is_eager:
-        return Quality("gaps", ESTIMATED, "idle time that the host causes is inflated by the profiler (see host_time)")
-    return Quality("gaps", OK, "every idle interval has one cause, and they sum to the ledger's idle line")
+        return Quality(
+            Aspect.GAPS, Status.ESTIMATED, "idle time that the host causes is inflated by the profiler (see host_time)"
+        )
+    return Quality(Aspect.GAPS, Status.OK, "every idle interval has one cause, and they sum to the ledger's idle line")
 
 
 def _what_if(run: Run, diagnosis: Diagnosis) -> Quality:
-    if diagnosis.what_if is None or diagnosis.what_if.no_skew is None:
-        return Quality("what_if", NOT_MEASURABLE, "needs steady steps in which waiting and transfer are told apart")
-    if diagnosis.what_if.no_host_late is None:
+    if diagnosis.what_if is None or not diagnosis.what_if.told:
+        return Quality(
+            Aspect.WHAT_IF, Status.NOT_MEASURABLE, "needs steady steps in which waiting and transfer are told apart"
+        )
+    if Scenario.NO_HOST_LATE not in diagnosis.what_if.told:
         why = "what late hosts cost cannot be told, nor all savings together (see launches, cpu_gpu_clock)"
-        return Quality("what_if", ESTIMATED, why)
+        return Quality(Aspect.WHAT_IF, Status.ESTIMATED, why)
     if run.is_eager:
-        return Quality("what_if", ESTIMATED, "savings on the host's side are upper bounds (see host_time)")
-    return Quality("what_if", OK, "closed forms on the ledger of each step, medians over the steps")
+        return Quality(Aspect.WHAT_IF, Status.ESTIMATED, "savings on the host's side are upper bounds (see host_time)")
+    return Quality(Aspect.WHAT_IF, Status.OK, "closed forms on the ledger of each step, medians over the steps")
 
 
 def _overlap(run: Run) -> Quality | None:
@@ -248,8 +273,8 @@ def _overlap(run: Run) -> Quality | None:
     if not trimmed:
         return None
     return Quality(
-        "pdl",
-        OK,
+        Aspect.PDL,
+        Status.OK,
         f"{counted(trimmed, 'operation')} began before the predecessor on the stream ended (programmatic "
         f"dependent launch) and counted from its end, {ns / 1e3:.1f} us trimmed in all",
     )
@@ -260,8 +285,8 @@ def _unknown_names(run: Run) -> Quality | None:
     if not unknown:
         return None
     return Quality(
-        "unknown_collectives",
-        ESTIMATED,
+        Aspect.UNKNOWN_COLLECTIVES,
+        Status.ESTIMATED,
         f"{counted(sum(kernel.calls for kernel in unknown), 'kernel')} named like a collective but not in the "
-        f"catalogue, counted as {classes.COMPUTE}: {named(unknown)}",
+        f"catalogue, counted as {WorkClass.COMPUTE}: {named(unknown)}",
     )

@@ -6,31 +6,32 @@ from collections import Counter
 
 import polars as pl
 
-from nsysan.diagnosis.evidence import ESTIMATED, NOT_MEASURABLE, OK, Quality
+from nsysan.diagnosis.evidence import Aspect, Quality, Status
 from nsysan.model.host_clock import MAX_LATENCY_NS
 from nsysan.run.run import Run
 from nsysan.text import counted, numbered
+from nsysan.trace.graph_mode import GraphMode
 
 _AGAIN = "export the .nsys-rep again with `nsys export --type sqlite`"
 #: What follows from a column that some tool took out: the id of a quality row, and its reason.
 _LACKING = {
     "process": (
-        "processes",
+        Aspect.PROCESSES,
         "GPU work names no process (globalPid was stripped from the export): ranks are the devices, and the calls of "
         "several processes cannot be told apart",
     ),
     "device": (
-        "devices",
+        Aspect.DEVICES,
         "GPU work names no device (deviceId was stripped from the export): a process counts as one rank, whatever "
         "GPUs it used",
     ),
     "stream": (
-        "streams",
+        Aspect.STREAMS,
         "GPU work names no stream (streamId was stripped from the export): an early start by programmatic dependent "
         "launch reads as overlap, and which stream an idle GPU waits for is not known",
     ),
     "graph_node": (
-        "graph_nodes",
+        Aspect.GRAPH_NODES,
         "kernels do not tell whether a CUDA graph replayed them (graphNodeId was stripped from the export): they count "
         "as launched one by one, and idle time inside a replay has another cause",
     ),
@@ -49,24 +50,26 @@ def _launches(run: Run) -> Quality:
         why = (
             "CUDA API calls have no names in the export, so that a host that waits in a synchronise call reads as late"
         )
-        return Quality("launches", ESTIMATED, f"{why}; {_AGAIN}")
+        return Quality(Aspect.LAUNCHES, Status.ESTIMATED, f"{why}; {_AGAIN}")
     if missing == 0:
-        return Quality("launches", OK, "every operation has the API call that launched it")
+        return Quality(Aspect.LAUNCHES, Status.OK, "every operation has the API call that launched it")
     if known == 0:
         why = "the export holds no CUDA API calls" if not _have_calls(run) else "no API call belongs to an operation"
         return Quality(
-            "launches",
-            NOT_MEASURABLE,
+            Aspect.LAUNCHES,
+            Status.NOT_MEASURABLE,
             f"{why}: steps by NVTX ranges, the causes of idle time and what late hosts cost cannot be told; capture "
             f"with --trace=cuda,nvtx, and {_AGAIN}",
         )
     return Quality(
-        "launches", ESTIMATED, f"no recorded API call for {missing} of {counted(run.tally.operations, 'operation')}"
+        Aspect.LAUNCHES,
+        Status.ESTIMATED,
+        f"no recorded API call for {missing} of {counted(run.tally.operations, 'operation')}",
     )
 
 
 def _have_calls(run: Run) -> bool:
-    return any(report.has_launch_calls for report in run.metadata)
+    return any(trace.has_launch_calls for trace in run.metadata)
 
 
 def _clock(run: Run) -> Quality | None:
@@ -78,11 +81,13 @@ def _clock(run: Run) -> Quality | None:
     if not off:
         unseen = all(clock.late is None for clock in known.values()) and least > MAX_LATENCY_NS
         never = "; the GPU never idles before a launch, so that a GPU clock that is ahead would not show"
-        return Quality("cpu_gpu_clock", OK, f"shortest launch latency {least / 1e3:.1f} us{never if unseen else ''}")
+        return Quality(
+            Aspect.CPU_GPU_CLOCK, Status.OK, f"shortest launch latency {least / 1e3:.1f} us{never if unseen else ''}"
+        )
     amounts = "; ".join(f"rank {rank} {clock.amount / 1e3:+,.1f} us" for rank, clock in sorted(off.items()))
     return Quality(
-        "cpu_gpu_clock",
-        NOT_MEASURABLE,
+        Aspect.CPU_GPU_CLOCK,
+        Status.NOT_MEASURABLE,
         f"CPU and GPU clocks disagree (kernels start 5 to 25 us after their launch on an idle GPU; here {amounts}): "
         f"for {numbered('rank', sorted(off))} it cannot be told whether the host is late, nor what it costs; capture "
         f"again, with a newer nsys and driver if it stays",
@@ -97,17 +102,19 @@ def _unusable(run: Run) -> Quality | None:
         return None
     listed = ", ".join(f"{n} {what}" for what, n in sorted(lost.items()))
     return Quality(
-        "unusable_rows",
-        ESTIMATED,
+        Aspect.UNUSABLE_ROWS,
+        Status.ESTIMATED,
         f"left out, since such rows cannot be: {listed}; the file is damaged: copy it again, or {_AGAIN}",
     )
 
 
 def _columns(run: Run) -> list[Quality]:
     """A row for each column that some tool took out of the export."""
-    lacking = {column for report in run.metadata for column in report.lacking}
+    lacking = {column for trace in run.metadata for column in trace.lacking}
     return [
-        Quality(id_, ESTIMATED, f"{what}; {_AGAIN}") for column, (id_, what) in _LACKING.items() if column in lacking
+        Quality(id_, Status.ESTIMATED, f"{what}; {_AGAIN}")
+        for column, (id_, what) in _LACKING.items()
+        if column in lacking
     ]
 
 
@@ -115,17 +122,17 @@ def _names(run: Run) -> Quality | None:
     unnamed, total = run.tally.unnamed, run.tally.kernels
     if not unnamed:
         return None
-    hidden = bool(run.ledger.select((pl.col("graph_ns") > 0).any()).item()) and run.graph_mode != "graph"
+    hidden = bool(run.ledger.select((pl.col("graph_ns") > 0).any()).item()) and run.graph_mode != GraphMode.GRAPH
     if hidden:
         return Quality(
-            "kernel_names",
-            NOT_MEASURABLE,
+            Aspect.KERNEL_NAMES,
+            Status.NOT_MEASURABLE,
             f"the names of {unnamed} of {counted(total, 'kernel')} are not in the export (StringIds), so compute and "
             f"communication cannot be told apart; their time counts as busy; {_AGAIN}",
         )
     return Quality(
-        "kernel_names",
-        ESTIMATED,
+        Aspect.KERNEL_NAMES,
+        Status.ESTIMATED,
         f"{unnamed} of {counted(total, 'kernel')} have no name in the export and count as compute; {_AGAIN}",
     )
 
@@ -136,8 +143,8 @@ def _ranges(run: Run) -> Quality | None:
         return None
     where = "" if len(without) == len(run.metadata) else f" of {', '.join(without)}"
     return Quality(
-        "ranges",
-        ESTIMATED,
+        Aspect.RANGES,
+        Status.ESTIMATED,
         f"no NVTX events in the export{where}: steps are found without them, and message sizes and communicators are "
         f"not known; capture with --trace=cuda,nvtx",
     )
@@ -148,8 +155,8 @@ def _gpus(run: Run) -> Quality | None:
     if not without:
         return None
     return Quality(
-        "gpus",
-        NOT_MEASURABLE,
+        Aspect.GPUS,
+        Status.NOT_MEASURABLE,
         f"the export does not say which GPU {numbered('rank', without)} ran on, so the link's peak is not known; give "
         f"it with --link-gbps, or {_AGAIN}",
     )
@@ -160,7 +167,7 @@ def _versions(run: Run) -> Quality | None:
     if not without:
         return None
     return Quality(
-        "versions",
-        ESTIMATED,
+        Aspect.VERSIONS,
+        Status.ESTIMATED,
         f"no table says which nsys wrote the export (2021 or older, or stripped): columns were found by name; {_AGAIN}",
     )

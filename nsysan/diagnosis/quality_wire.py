@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from nsysan.diagnosis.collectives import CollectiveFamily
-from nsysan.diagnosis.evidence import ESTIMATED, NOT_MEASURABLE, OK, Quality
+from nsysan.diagnosis.evidence import Aspect, Quality, Status
 from nsysan.metrics.counters import Counter
 from nsysan.metrics.link import Link
 from nsysan.run.run import Run
@@ -18,18 +18,18 @@ def assess_counters(run: Run, counters: list[Counter]) -> Quality:
     which = f"{'GPU' if len(without) == 1 else 'GPUs'} of {numbered('rank', without)}"
     missing = f"no sample of a known counter on the {which} within the steps" if without else ""
     if not counters:
-        return Quality("counters", NOT_MEASURABLE, missing)
+        return Quality(Aspect.COUNTERS, Status.NOT_MEASURABLE, missing)
     # The first of each counter's reasons will do: one sampling misses the collectives of every rank.
     by_metric = {counter.metric: counter.reason for counter in reversed(counters) if counter.reason}
     reasons = list(dict.fromkeys(by_metric.values()))
     interval = max(counter.interval for counter in counters)
     lacking = [*reasons, *([missing] if missing else [])]
     shown = "; ".join([*lacking, *_stepless(counters)])
-    status = ESTIMATED if lacking else OK
+    status = Status.ESTIMATED if lacking else Status.OK
     if all(counter.steps.mean is None for counter in counters):
-        status = NOT_MEASURABLE
+        status = Status.NOT_MEASURABLE
     return Quality(
-        "counters",
+        Aspect.COUNTERS,
         status,
         f"one sample each {interval / 1e3:,.1f} us{f'; {shown}' if shown else ''}; nsys keeps whole numbers, so 1 % "
         f"may be much less",
@@ -56,14 +56,16 @@ def assess_wire(families: list[CollectiveFamily], link: Link) -> list[Quality]:
         return []
     unknown = sum(f.busbw is None for f in families)
     why = "size or kind is unknown, ranks are missing, nothing matched, or the kernel computes too"
-    speeds = Quality("wire_speed", OK, "algbw and busbw from the wire's median, by the formulas of nccl-tests")
+    speeds = Quality(
+        Aspect.WIRE_SPEED, Status.OK, "algbw and busbw from the wire's median, by the formulas of nccl-tests"
+    )
     if unknown:
-        status = NOT_MEASURABLE if unknown == len(families) else ESTIMATED
+        status = Status.NOT_MEASURABLE if unknown == len(families) else Status.ESTIMATED
         which = "any family" if unknown == len(families) else f"{unknown} of {len(families)} families"
-        speeds = Quality("wire_speed", status, f"no algbw and busbw for {which}: {why}")
+        speeds = Quality(Aspect.WIRE_SPEED, status, f"no algbw and busbw for {which}: {why}")
     if link.peak_gbps is None:
-        return [speeds, Quality("link", NOT_MEASURABLE, f"{link.sentence}; give its peak with --link-gbps")]
+        return [speeds, Quality(Aspect.LINK, Status.NOT_MEASURABLE, f"{link.sentence}; give its peak with --link-gbps")]
     if link.looks_like is None:
         why = "; ".join(link.evidence) or "no all-reduce of NCCL of 4 to 64 KB and no large message of a known size"
-        return [speeds, Quality("link", ESTIMATED, f"the link is told by the GPU's model alone: {why}")]
-    return [speeds, Quality("link", ESTIMATED if link.wrong else OK, link.sentence)]
+        return [speeds, Quality(Aspect.LINK, Status.ESTIMATED, f"the link is told by the GPU's model alone: {why}")]
+    return [speeds, Quality(Aspect.LINK, Status.ESTIMATED if link.wrong else Status.OK, link.sentence)]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 import polars as pl
 
-from nsysan.metrics.gaps import BETWEEN_STEPS, HOST_LATE, SYNC
+from nsysan.metrics.causes import LATENESS, GapCause, LateCause
+from nsysan.metrics.lines import Line
+from nsysan.metrics.scenarios import Scenario
 from nsysan.metrics.skew import SHARE, STEPS, TELLING_STEPS, Z_VALUE, Straggler
 from nsysan.metrics.whatif import WhatIf
 
@@ -27,19 +30,44 @@ THRESHOLDS = {
     "straggler_steps": STEPS,
     "straggler_z": Z_VALUE,
 }
-_WORDS = {
-    "compute": "compute bounds the step",
-    "wire": "the wire bounds the step: data moves for most of it",
-    "skew": "ranks arriving late bound the step",
-    "launch": "launching bounds the step: GPUs are idle for want of work",
+
+
+class VerdictKind(StrEnum):
+    """What bounds the step, in one word."""
+
+    COMPUTE = "compute"
+    WIRE = "wire"
+    SKEW = "skew"
+    LAUNCH = "launch"
+    MIXED = "mixed"
+    INCONCLUSIVE = "inconclusive"
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A kind of verdict. says: the same as a clause; line: the ledger's line behind it, None where none is."""
+
+    says: str
+    line: Line | None = None
+
+
+BOUNDS = {
+    VerdictKind.COMPUTE: Bound("compute bounds the step", Line.COMPUTE),
+    VerdictKind.WIRE: Bound("the wire bounds the step: data moves for most of it", Line.WIRE),
+    VerdictKind.SKEW: Bound("ranks arriving late bound the step", Line.WAIT),
+    VerdictKind.LAUNCH: Bound("launching bounds the step: GPUs are idle for want of work", Line.IDLE),
+    VerdictKind.MIXED: Bound("no single cause bounds the step"),
+    # Its reason says what is missing.
+    VerdictKind.INCONCLUSIVE: Bound(""),
 }
+_LEADING = tuple(kind for kind, bound in BOUNDS.items() if bound.line is not None)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """kind: compute, wire, skew, launch, mixed or inconclusive; shares: of the period, what was weighed."""
+    """shares: of the period, what was weighed."""
 
-    kind: str
+    kind: VerdictKind
     reason: str
     shares: dict[str, float | None]
 
@@ -53,10 +81,10 @@ def judge(ledger: pl.DataFrame, what: WhatIf | None, straggler: Straggler | None
     """
     steady = ledger.filter(pl.col("steady"))
     if what is None or steady.is_empty() or not what.period:
-        return Verdict("inconclusive", "there is no steady decode step to judge", {})
-    if steady["graph_ns"].sum() > 0:
+        return Verdict(VerdictKind.INCONCLUSIVE, "there is no steady decode step to judge", {})
+    if steady[Line.GRAPH.column].sum() > 0:
         return Verdict(
-            "inconclusive",
+            VerdictKind.INCONCLUSIVE,
             "compute and communication cannot be told apart: CUDA graph replays were traced as blocks (capture with "
             "--cuda-graph-trace=node), or kernels have no name",
             {},
@@ -65,79 +93,78 @@ def judge(ledger: pl.DataFrame, what: WhatIf | None, straggler: Straggler | None
     unsplit = shares["unsplit"] or 0.0
     if unsplit > UNSPLIT:
         return Verdict(
-            "inconclusive",
+            VerdictKind.INCONCLUSIVE,
             f"{unsplit:.0%} of the step is communication whose waiting cannot be told from its transfer; "
-            f"capture all ranks in one session, or name all ranks' reports together",
+            f"capture all ranks in one session, or name all ranks' traces together",
             shares,
         )
-    weighed = {name: share for name in (*_WORDS, "copy") if (share := shares[name]) is not None}
+    weighed = {name: share for name in (*_LEADING, Line.COPY) if (share := shares[name]) is not None}
     ordered = sorted(weighed.items(), key=lambda item: -item[1])
     (first, top), (_, second) = ordered[:2]
-    leads = first in _WORDS and (top >= DOMINANT or (top >= LEADING and top >= LEAD * second))
-    listed = ", ".join(f"{_SHOWN.get(name, name)} {share:.0%}" for name, share in ordered)
-    listed += f", not split {unsplit:.0%}" if unsplit else ""
+    leads = first in _LEADING and (top >= DOMINANT or (top >= LEADING and top >= LEAD * second))
+    kind = VerdictKind(first) if leads else VerdictKind.MIXED
+    listed = ", ".join(f"{_weighed(name)} {share:.0%}" for name, share in ordered)
+    listed += f", {Line.COMM_UNSPLIT} {unsplit:.0%}" if unsplit else ""
     absent = f"ranks {', '.join(map(str, missing))} are" if len(missing) > 1 else f"rank {(missing or [0])[0]} is"
     incomplete = f"; {absent} not in the trace and may be later still" if missing else ""
-    what_bounds = _WORDS[first] if leads else "no single cause bounds the step"
+    what_bounds = BOUNDS[kind].says
     if straggler is not None:
         waited = f"the others wait for rank {straggler.rank}, as {why_late(straggler)}"
-        what_bounds = waited if leads and first == "skew" else f"{waited}; apart from that {what_bounds}"
-    elif leads and first == "skew":
+        what_bounds = waited if kind == VerdictKind.SKEW else f"{waited}; apart from that {what_bounds}"
+    elif kind == VerdictKind.SKEW:
         steps = steady["step"].n_unique()
         few = f", and {steps} {'step tells' if steps == 1 else 'steps tell'} nothing of whether it is always the same"
         what_bounds += few if steps < TELLING_STEPS else ", now one and now another"
-    return Verdict(first if leads else "mixed", f"{what_bounds} ({listed}){incomplete}", shares)
+    return Verdict(kind, f"{what_bounds} ({listed}){incomplete}", shares)
 
 
-#: A share's name where it differs from the verdict's: launch is weighed by idle time.
-_SHOWN = {"launch": "idle"}
-_WHY_LATE = {
-    "compute": "it computes longer",
-    "host": "its host launches late",
-    "copy": "it copies longer",
-    "previous": "it leaves the collective before late",
-    "communication": "other communication holds it up",
-    "graph": "its graph replays take longer",
-}
+def _weighed(name: str) -> str:
+    """A share's name: launch is weighed by idle time."""
+    return Line.IDLE if name == VerdictKind.LAUNCH else name
+
+
+#: Causes of idle time that are the host's own.
+_BY_HOST = (GapCause.HOST_LATE, GapCause.SYNC, GapCause.BETWEEN_STEPS)
 
 
 def by_host(straggler: Straggler) -> bool:
     """Whether the rank is late for its host: it idles, and not for its own work on the GPU."""
-    return straggler.cause == "host" and next(iter(straggler.idle), HOST_LATE) in (HOST_LATE, SYNC, BETWEEN_STEPS)
+    return straggler.cause == LateCause.HOST and next(iter(straggler.idle), GapCause.HOST_LATE) in _BY_HOST
 
 
 def why_late(straggler: Straggler) -> str:
     """What holds the rank up, as a clause."""
     if straggler.cause is None:
         return "it idles longer, and nothing tells whether its host is late"
-    if straggler.cause == "host" and not by_host(straggler):
-        return f"it idles longer ({next(iter(straggler.idle)).replace('_', ' ')})"
-    return _WHY_LATE[straggler.cause]
+    if straggler.cause == LateCause.HOST and not by_host(straggler):
+        return f"it idles longer ({next(iter(straggler.idle)).words})"
+    return LATENESS[straggler.cause].why
 
 
 def _shares(steady: pl.DataFrame, what: WhatIf, straggler: Straggler | None) -> dict[str, float | None]:
     """Shares of the period, None where the lines could not be told."""
     period = what.period
 
-    def median(*lines: str, without: int | None = None) -> float | None:
+    def median(*lines: Line, without: int | None = None) -> float | None:
         rows = steady.filter(pl.col("rank") != (-1 if without is None else without))
-        rows = rows.filter(pl.all_horizontal(pl.col(f"{line}_ns").is_not_null() for line in lines))
-        total = rows.select("rank", ns=pl.sum_horizontal(f"{line}_ns" for line in lines))
+        rows = rows.filter(pl.all_horizontal(pl.col(line.column).is_not_null() for line in lines))
+        total = rows.select("rank", ns=pl.sum_horizontal(line.column for line in lines))
         per_rank = total.group_by("rank").agg(pl.median("ns"))["ns"].median()
         return None if per_rank is None else float(per_rank) / period  # type: ignore[arg-type]
 
     late = straggler.rank if straggler else None
+    skew = what.saves(Scenario.NO_SKEW)
     return {
-        "compute": median("compute", without=late),
-        "wire": median("wire", "fused"),
-        "skew": None if what.no_skew is None else (period - what.no_skew) / period,
-        "launch": median("idle", without=late),
-        "copy": median("copy", without=late),
+        VerdictKind.COMPUTE: median(Line.COMPUTE, without=late),
+        VerdictKind.WIRE: median(Line.WIRE, Line.FUSED),
+        VerdictKind.SKEW: None if skew is None else skew / period,
+        VerdictKind.LAUNCH: median(Line.IDLE, without=late),
+        Line.COPY: median(Line.COPY, without=late),
         "unsplit": _unsplit(steady) / period,
     }
 
 
 def _unsplit(steady: pl.DataFrame) -> float:
     """What the worst steps of the median rank have of unsplit communication, in ns."""
-    worst = pl.col("comm_unsplit_ns").fill_null(0).quantile(1 - UNSPLIT_STEPS, "higher")
+    worst = pl.col(Line.COMM_UNSPLIT.column).fill_null(0).quantile(1 - UNSPLIT_STEPS, "higher")
     return float(steady.group_by("rank").agg(ns=worst)["ns"].median() or 0)  # type: ignore[arg-type]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sqlite3
 from collections.abc import Iterator
@@ -10,28 +9,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.check.judge import metric_of
 from nsysan.check.rules import DURATIONS
+from nsysan.history.cells import Row, usable, words
+from nsysan.metrics.lines import BESIDE, LINES
+from nsysan.metrics.scenarios import Scenario
+from nsysan.report.read_back import Collective, ReportDocument
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-_PER_RANK = (
-    "period",
-    "compute",
-    "wait",
-    "fused",
-    "wire",
-    "comm_unsplit",
-    "copy",
-    "graph",
-    "idle",
-    "comm",
-    "overlap",
-)
+_PER_RANK = ("period", *LINES, *BESIDE)
 _COLLECTIVE = ("name", "kind", "library", "bytes", "ranks", "count", "matched", "unmatched", "rejected", "floor_ns")
 _TABLES = ("runs", "per_rank", "collectives")
 #: Columns of `runs` that a list shows.
@@ -57,10 +48,7 @@ _TYPES = {
     "verdict_reason": str,
     "straggler_rank": int,
     "straggler_cause": str,
-    "no_skew_ns": int,
-    "floor_wire_ns": int,
-    "no_host_late_ns": int,
-    "all_ns": int,
+    **{scenario.column: int for scenario in Scenario},
     "findings": str,
     "hash": str,
 }
@@ -99,49 +87,46 @@ def opened_history(path: Path, *, create: bool = False) -> Iterator[Database]:
             database.conn.close()
 
 
-def add_run(database: Database, document: dict[str, Any], labels: Labels) -> tuple[int, bool]:
+def add_run(database: Database, document: ReportDocument, labels: Labels) -> tuple[int, bool]:
     """The run's number, and whether it is new: the same document is kept once, under its first labels."""
-    digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
-    known = list(database.query("select id from runs where hash = ?", [digest]))
+    known = list(database.query("select id from runs where hash = ?", [document.digest]))
     if known:
         return int(known[0]["id"]), False
     with database.conn:
         table = database.table("runs")
-        table.insert({**_run_row(document, labels), "hash": digest}, alter=True)
-        run = int(next(iter(database.query("select id from runs where hash = ?", [digest])))["id"])
+        table.insert(_run_row(document, labels), alter=True)
+        run = int(next(iter(database.query("select id from runs where hash = ?", [document.digest])))["id"])
         database.table("per_rank").insert_all(
             [
-                {"run": run, "rank": row["rank"], **{f"{line}_ns": row.get(f"{line}_ns") for line in _PER_RANK}}
-                for row in document["per_rank"]
+                {"run": run, "rank": row.rank, **{f"{line}_ns": row.ns.get(line) for line in _PER_RANK}}
+                for row in document.per_rank
             ]
         )
-        database.table("collectives").insert_all(
-            [{"run": run, **_collective_row(row)} for row in document.get("collectives") or []]
-        )
+        database.table("collectives").insert_all([{"run": run, **_collective_row(row)} for row in document.collectives])
     return run, True
 
 
-def list_runs(database: Database, tags: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+def list_runs(database: Database, tags: tuple[str, ...] = ()) -> list[Row]:
     """All runs that carry every one of the tags, in the order they were added."""
     if not database.table_names():
         return []
-    rows = [dict(row) for row in database.query("select * from runs order by id")]
-    return [row for row in rows if set(tags) <= set(json.loads(row["tags"]))]
+    rows = [usable(row) for row in database.query("select * from runs order by id")]
+    return [row for row in rows if set(tags) <= set(words(row, "tags"))]
 
 
-def get_run(database: Database, run: int) -> dict[str, Any]:
-    """One run with its ranks and collectives; NsysanError if there is none of that number."""
+def get_run(database: Database, run: int) -> tuple[Row, dict[str, list[Row]]]:
+    """One run, and the rows of its ranks and collectives by table; NsysanError if there is none of that number."""
     found = [row for row in list_runs(database) if row["id"] == run]
     if not found:
         raise NsysanError(f"run {run}: not in the history; `nsysan history list` shows what is", ExitCode.NO_SUCH_FILE)
     parts = {
         table: [
-            {key: value for key, value in row.items() if key != "run"}
+            {key: value for key, value in usable(row).items() if key != "run"}
             for row in database.query(f"select * from {table} where run = ? order by rowid", [run])
         ]
         for table in ("per_rank", "collectives")
     }
-    return {**found[0], **parts}
+    return found[0], parts
 
 
 def _create(database: Database) -> None:
@@ -160,11 +145,9 @@ def _create(database: Database) -> None:
     )
 
 
-def _run_row(document: dict[str, Any], labels: Labels) -> dict[str, Any]:
-    sources = document.get("inputs") or [{}]
-    late, what, verdict = (document.get(key) or {} for key in ("straggler", "what_if", "verdict"))
-    ranks, steps = document.get("ranks") or [], document.get("steps") or {}
-    trace = ", ".join(str(source.get("name")) for source in sources)
+def _run_row(document: ReportDocument, labels: Labels) -> Row:
+    late, first = document.straggler, document.inputs[0]
+    trace = ", ".join(source.name for source in document.inputs)
     return {
         "added": datetime.now(UTC).isoformat(timespec="seconds"),
         "name": labels.name or trace,
@@ -172,28 +155,29 @@ def _run_row(document: dict[str, Any], labels: Labels) -> dict[str, Any]:
         "commit": labels.commit,
         "tags": json.dumps(list(dict.fromkeys(labels.tags))),
         "trace": trace,
-        "nsys_version": sources[0].get("nsys_version"),
-        "nsysan_version": document.get("nsysan_version"),
-        "gpu": ", ".join(sorted({str(rank.get("gpu_model") or "unknown GPU") for rank in ranks})),
-        "ranks": len(ranks),
-        "graph_trace": sources[0].get("graph_trace"),
-        "steps_source": steps.get("source"),
-        "steps": steps.get("count"),
-        "steady": steps.get("steady"),
+        "nsys_version": first.nsys_version,
+        "nsysan_version": document.nsysan_version,
+        "gpu": ", ".join(sorted({model or "unknown GPU" for model in document.gpu_models})),
+        "ranks": len(document.gpu_models),
+        "graph_trace": first.graph_trace,
+        "steps_source": document.steps_source,
+        "steps": document.steps,
+        "steady": document.steady,
         **{f"{metric}_ns": metric_of(document, metric) for metric in DURATIONS},
-        "verdict": verdict.get("kind"),
-        "verdict_reason": verdict.get("reason"),
-        "straggler_rank": late.get("rank"),
-        "straggler_cause": late.get("cause"),
-        **{key: what.get(key) for key in ("no_skew_ns", "floor_wire_ns", "no_host_late_ns", "all_ns")},
-        "findings": json.dumps([finding["id"] for finding in document.get("findings") or []]),
+        "verdict": document.verdict,
+        "verdict_reason": document.verdict_reason,
+        "straggler_rank": None if late is None else late.rank,
+        "straggler_cause": None if late is None else late.cause,
+        **{scenario.column: document.what_if.get(scenario.value) for scenario in Scenario},
+        "findings": json.dumps([finding.id for finding in document.findings]),
+        "hash": document.digest,
     }
 
 
-def _collective_row(row: dict[str, Any]) -> dict[str, Any]:
+def _collective_row(row: Collective) -> Row:
     spreads = {
-        f"{what}_{q}_ns": (row.get(f"{what}_ns") or {}).get(q)
-        for what in ("wire", "wait")
+        f"{what}_{q}_ns": None if spread is None else spread.at(q)
+        for what, spread in (("wire", row.wire_ns), ("wait", row.wait_ns))
         for q in ("p50", "p95", "p99", "max")
     }
-    return {**{name: row.get(name) for name in _COLLECTIVE}, **spreads}
+    return {**{name: getattr(row, name) for name in _COLLECTIVE}, **spreads}

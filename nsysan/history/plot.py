@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from html import escape
-from typing import Any
 
 import plotly.graph_objects as go
 
 from nsysan._version import __version__
+from nsysan.history.cells import Row, measured, words
+from nsysan.metrics.lines import LEDGER
+from nsysan.metrics.scenarios import SCENARIOS
 from nsysan.page.elements import plot, render, section, table
-from nsysan.page.palette import COLOURS, NAMES
 from nsysan.text import counted, ms, plain, us
 
-_LINES = ("compute", "wait", "fused", "wire", "comm_unsplit", "copy", "idle")
 _CALLS = (("wire", "p50"), ("wire", "p99"), ("wait", "p50"), ("wait", "p99"))
-_WHAT_IF = {
-    "no_skew": "without skew",
-    "floor_wire": "wire at its floor",
-    "no_host_late": "without late hosts",
-    "all": "all three",
-}
 #: More names than this along an axis cover each other.
 _LABELS = 15
 _NOTE = "One point a run, in the order in which runs were added; {what}."
 
 
-def to_html(runs: list[dict[str, Any]], source: str) -> str:
+def to_html(runs: list[Row], source: str) -> str:
     """The page of these runs (rows of the table `runs`); everything from the database is escaped."""
     plots: dict[str, str] = {}
     sections = (
@@ -48,21 +41,21 @@ def to_html(runs: list[dict[str, Any]], source: str) -> str:
     return render(f"nsysan: {source}", f"{counted(len(runs), 'run')} of the history", body, plots, __version__)
 
 
-def _label(run: dict[str, Any]) -> str:
+def _label(run: Row) -> str:
     return f"{run['id']}: {run['commit'] or run['name']}"
 
 
-def _hover(run: dict[str, Any]) -> str:
-    told = (run["added"], run["name"], run["host"], " ".join(json.loads(run["tags"])), run["verdict"])
+def _hover(run: Row) -> str:
+    told = (run["added"], run["name"], run["host"], " ".join(words(run, "tags")), run["verdict"])
     return escape(plain(", ".join(str(part) for part in told if part), 200))
 
 
-def _trend(runs: list[dict[str, Any]], series: dict[str, tuple[str, str | None]], unit: str) -> go.Figure | None:
+def _trend(runs: list[Row], series: dict[str, tuple[str, str | None]], unit: str) -> go.Figure | None:
     """Lines over the runs; series: column by name and colour. Columns that no run has are left out."""
     scale = {"us": 1e3, "ms": 1e6}[unit]
     figure = go.Figure()
     for name, (column, colour) in series.items():
-        values = [run.get(column) for run in runs]
+        values = [measured(run, column) for run in runs]
         if not any(values):
             continue
         figure.add_scatter(
@@ -84,35 +77,35 @@ def _trend(runs: list[dict[str, Any]], series: dict[str, tuple[str, str | None]]
     return figure
 
 
-def _period(runs: list[dict[str, Any]]) -> go.Figure | None:
+def _period(runs: list[Row]) -> go.Figure | None:
     return _trend(runs, {"period": ("period_ns", None)}, "ms")
 
 
-def _lines(runs: list[dict[str, Any]]) -> go.Figure | None:
-    return _trend(runs, {NAMES[line]: (f"{line}_ns", COLOURS[line]) for line in _LINES}, "us")
+def _lines(runs: list[Row]) -> go.Figure | None:
+    return _trend(runs, {row.title: (row.id.column, row.colour) for row in LEDGER}, "us")
 
 
-def _calls(runs: list[dict[str, Any]]) -> go.Figure | None:
+def _calls(runs: list[Row]) -> go.Figure | None:
     return _trend(runs, {f"{what} {q}": (f"{what}_{q}_ns", None) for what, q in _CALLS}, "us")
 
 
-def _what_if(runs: list[dict[str, Any]]) -> go.Figure | None:
+def _what_if(runs: list[Row]) -> go.Figure | None:
     series: dict[str, tuple[str, str | None]] = {"as measured": ("period_ns", None)}
-    return _trend(runs, series | {name: (f"{key}_ns", None) for key, name in _WHAT_IF.items()}, "ms")
+    return _trend(runs, series | {row.title: (scenario.column, None) for scenario, row in SCENARIOS.items()}, "ms")
 
 
-def _table(runs: list[dict[str, Any]]) -> str:
+def _table(runs: list[Row]) -> str:
     header = ["run", "added", "name", "host", "commit", "tags", "verdict", "ranks", "period", "wire, us", "wait, us"]
     rows = [
         [
             str(run["id"]),
             *(str(run[key] or "-") for key in ("added", "name", "host", "commit")),
-            " ".join(json.loads(run["tags"])) or "-",
+            " ".join(words(run, "tags")) or "-",
             str(run["verdict"] or "-"),
             str(run["ranks"]),
-            "-" if run["period_ns"] is None else ms(run["period_ns"]),
-            us(run["wire_ns"]),
-            us(run["wait_ns"]),
+            "-" if (period := measured(run, "period_ns")) is None else ms(period),
+            us(measured(run, "wire_ns")),
+            us(measured(run, "wait_ns")),
         ]
         for run in runs
     ]

@@ -9,7 +9,7 @@ import polars as pl
 
 from nsysan.diagnosis.lookalikes import Lookalike, ranked
 from nsysan.metrics.tally import lookalike_sums
-from nsysan.model.classes import load_catalogue
+from nsysan.model.classes import WorkClass, load_catalogue
 from nsysan.model.load import load_operations
 from nsysan.model.operations import is_communication
 from nsysan.model.payloads import communicator_ranks
@@ -18,6 +18,7 @@ from nsysan.model.steps.engines import load_engines
 from nsysan.model.steps.search import range_templates
 from nsysan.run.samples import METRICS, known_metrics
 from nsysan.trace.globals import pid_of
+from nsysan.trace.graph_mode import GraphMode
 from nsysan.trace.provenance import Diagnostic
 from nsysan.trace.trace import Trace
 
@@ -75,7 +76,7 @@ class CollectiveInfo:
     name: str
     kind: str | None
     library: str | None
-    op_class: str
+    op_class: WorkClass
     kernels: int
     resident_ns: int
 
@@ -107,7 +108,7 @@ class Info:
     name: str
     nsys_version: str | None
     schema_version: str | None
-    graph_trace: str
+    graph_trace: GraphMode
     graph_replays: int
     ranks: list[RankInfo]
     gpus: list[str]
@@ -128,7 +129,7 @@ def build_info(trace: Trace) -> Info:
     keys = list(work.select("process", "device").unique().sort("process", "device").drop_nulls().iter_rows())
     replays = trace.graph_replays.height or _node_replays(work)
     kernels = work.filter(pl.col("type") == "kernel")
-    inits = communicator_ranks(trace)
+    inits = communicator_ranks(trace.ranges, trace.payload_entries)
     return Info(
         name=trace.name,
         nsys_version=trace.nsys_version,

@@ -5,19 +5,21 @@ from __future__ import annotations
 from nsysan.info.info import Info, MetricsInfo
 from nsysan.model.health import NODE_FLAG
 from nsysan.text import percent, plain, table, us
+from nsysan.trace.graph_mode import GraphMode
 
 _MAX_RANGES = 12
+_GRAPHS = {
+    GraphMode.NODE: "traced by node ({} replays): kernels inside are visible",
+    GraphMode.GRAPH: f"traced as blocks ({{}} replays): contents hidden; capture with {NODE_FLAG}",
+    GraphMode.NONE: "no replay in the trace",
+}
 
 
 def to_info_text(info: Info) -> str:
     """The info for a terminal."""
-    graph = {
-        "node": f"traced by node ({info.graph_replays} replays): kernels inside are visible",
-        "graph": f"traced as blocks ({info.graph_replays} replays): contents hidden; capture with {NODE_FLAG}",
-        "none": "no replay in the trace",
-    }
     version = f"nsys {info.nsys_version or 'of unknown version'}, schema {info.schema_version or 'unknown'}"
-    head = [plain(info.name), f"  {plain(version)}", f"  CUDA graphs: {graph[info.graph_trace]}"]
+    graphs = _GRAPHS[info.graph_trace].format(info.graph_replays)
+    head = [plain(info.name), f"  {plain(version)}", f"  CUDA graphs: {graphs}"]
     sections = [
         head,
         _rank_lines(info),

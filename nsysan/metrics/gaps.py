@@ -10,32 +10,14 @@ import polars as pl
 
 from nsysan.columns.threads import each_of
 from nsysan.columns.times import by_begin, by_time
-
-BETWEEN_STEPS = "between_steps"
-HOST_LATE = "host_late"
-LAUNCH = "launch"
-GRAPH = "graph"
-DEPENDENCY = "dependency"
-SYNC = "sync"
-UNKNOWN = "unknown"
-
-#: Causes in words for people.
-MEANING = {
-    BETWEEN_STEPS: "between the last work of a step and the first of the next",
-    HOST_LATE: "the launch call of the next operation began after the GPU had run dry",
-    LAUNCH: "launched in time, on the stream that ran last, and started late all the same",
-    GRAPH: "between two nodes of one graph replay",
-    DEPENDENCY: "launched in time, but waited for work on another stream",
-    SYNC: "the host was waiting in a synchronise call when the GPU ran dry",
-    UNKNOWN: "the operation after it has no recorded launch call, or one on a clock that disagrees",
-}
+from nsysan.metrics.causes import GapCause
 
 _SCHEMA = {
     "rank": pl.Int64(),
     "step": pl.Int64(),
     "begin": pl.Int64(),
     "ns": pl.Int64(),
-    "cause": pl.Enum(tuple(MEANING)),
+    "cause": pl.Enum(GapCause),
     "host": pl.Boolean(),
     "row": pl.UInt32(),
 }
@@ -117,23 +99,23 @@ def _caused(
         pl.Series("in_sync", _in_sync(after["thread"], dry, syncs)),
     )
     # As texts they would take more memory than all the rest.
-    named = {name: pl.lit(name, dtype=_SCHEMA["cause"]) for name in MEANING}
+    named = {cause: pl.lit(cause.value, dtype=_SCHEMA["cause"]) for cause in GapCause}
     replay = pl.col("graph_node").is_not_null() & pl.col("last_graph_node").is_not_null()
     same_stream = (pl.col("stream") == pl.col("last_stream")) & pl.col("context").eq_missing(pl.col("last_context"))
     cause = (
         pl.when("leaves_step")
-        .then(named[BETWEEN_STEPS])
+        .then(named[GapCause.BETWEEN_STEPS])
         .when(replay & (pl.col("correlation") == pl.col("last_correlation")))
-        .then(named[GRAPH])
+        .then(named[GapCause.GRAPH])
         .when(pl.col("launch_start").is_null())
-        .then(named[UNKNOWN])
+        .then(named[GapCause.UNKNOWN])
         .when((pl.col("launch_start") >= pl.col("begin")) & pl.col("in_sync"))
-        .then(named[SYNC])
+        .then(named[GapCause.SYNC])
         .when(pl.col("launch_start") >= pl.col("begin"))
-        .then(named[HOST_LATE])
+        .then(named[GapCause.HOST_LATE])
         .when(~same_stream)
-        .then(named[DEPENDENCY])
-        .otherwise(named[LAUNCH])
+        .then(named[GapCause.DEPENDENCY])
+        .otherwise(named[GapCause.LAUNCH])
     )
     host = pl.col("launch_start") >= pl.col("begin")
     return gaps.select("step", "begin", "ns", "row", cause=cause, host=host)

@@ -8,26 +8,21 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from nsysan.columns.codes import numbered
 from nsysan.columns.intervals import I64, atoms, line_of_mask
 from nsysan.columns.threads import each_of
-from nsysan.model import classes
+from nsysan.metrics.cut import NUMBER, cut_at_arrival
+from nsysan.metrics.lines import CLAIMED, COMMUNICATION_LINES, LINES, Line
 from nsysan.model.operations import is_communication
 
-#: Ledger lines in order of precedence: time that two lines could claim belongs to the earlier. Idle is the rest.
-LINES = ("compute", "wait", "fused", "wire", "comm_unsplit", "copy", "graph")
-IDLE = "idle"
-COMMUNICATION_LINES = ("wait", "fused", "wire", "comm_unsplit")
 #: Columns of the ledger that hold durations, as the JSON document names them.
 FIGURES = (
     "period_ns",
-    *(f"{line}_ns" for line in (*LINES, IDLE)),
+    *(line.column for line in LINES),
     "comm_ns",
     "overlap_ns",
     "pdl_trimmed_ns",
 )
-_NUMBER = {line: number for number, line in enumerate(LINES)}
-_HIDDEN_BY_REPLAYS = tuple(f"{line}_ns" for line in LINES if line != "graph")
+_HIDDEN_BY_REPLAYS = tuple(line.column for line in CLAIMED if line != Line.GRAPH)
 
 
 def build_ledger(work: pl.DataFrame, windows: pl.DataFrame) -> pl.DataFrame:
@@ -40,9 +35,9 @@ def build_ledger(work: pl.DataFrame, windows: pl.DataFrame) -> pl.DataFrame:
     replays of graph-level tracing, what is inside them is unknown: graph_ns holds all busy time, and the lines
     that they may hide are null. wait and wire are null where no collective of the step could be split.
     """
-    intervals = line_intervals(work)
+    claims = cut_at_arrival(work).parts(work, ("rank",))
     groups = windows.sort("rank", "begin").partition_by("rank")
-    parts = each_of(lambda own: _rank_ledger(intervals.filter(pl.col("rank") == own["rank"][0]), own), groups)
+    parts = each_of(lambda own: _rank_ledger(claims.filter(pl.col("rank") == own["rank"][0]), own), groups)
     counted = (
         work.select("step", "rank", "trimmed", "cls", "last")
         .filter(pl.col("step").is_not_null())
@@ -59,56 +54,35 @@ def build_ledger(work: pl.DataFrame, windows: pl.DataFrame) -> pl.DataFrame:
     return _withhold(ledger).select("step", "rank", "steady", "start_ns", *FIGURES, "collectives")
 
 
-def line_intervals(work: pl.DataFrame) -> pl.DataFrame:
-    """rank, begin, end, line (position in LINES): what each operation of `work` claims; claims overlap at will.
-
-    Communication is cut at the last arrival: waiting before it, fused or wire after it, unsplit where it is unknown.
-    """
-    plain = {classes.COMPUTE: "compute", classes.COPY: "copy", classes.OPAQUE: "graph"}
-    whole = {cls: _NUMBER[plain.get(cls, "comm_unsplit")] for cls in (*plain, *classes.COMMUNICATION)}
-    line = numbered(work["cls"], whole)
-    last = work["last"]
-    split = ((line == _NUMBER["comm_unsplit"]) & last.is_not_null().to_numpy()).nonzero()[0]
-    until = last.gather(split).to_numpy()
-    line[split] = _NUMBER["wait"]
-    ends = work["end"].to_numpy().copy()
-    ends[split] = until
-    after = {cls: _NUMBER["fused" if cls == classes.FUSED else "wire"] for cls in classes.COMMUNICATION}
-    cut = work.select("rank", "cls", "end").select(pl.all().gather(split))
-    claims = pl.DataFrame({"rank": work["rank"], "begin": work["begin"], "end": ends, "line": line})
-    rest = pl.DataFrame({"rank": cut["rank"], "begin": until, "end": cut["end"], "line": numbered(cut["cls"], after)})
-    return pl.concat([claims.filter(pl.col("line") >= 0) if (line < 0).any() else claims, rest])
-
-
-def _rank_ledger(intervals: pl.DataFrame, windows: pl.DataFrame) -> pl.DataFrame:
+def _rank_ledger(claims: pl.DataFrame, windows: pl.DataFrame) -> pl.DataFrame:
     begins, finishes = windows["begin"].to_numpy(), windows["finish"].to_numpy()
     table = atoms(
-        intervals["begin"].to_numpy(),
-        intervals["end"].to_numpy(),
-        intervals["line"].to_numpy(),
+        claims["begin"].to_numpy(),
+        claims["end"].to_numpy(),
+        claims["line"].to_numpy(),
         (begins, finishes),
-        len(LINES),
+        len(CLAIMED),
     )
-    owner = line_of_mask(len(LINES))
-    lines = {f"{name}_ns": table[:, owner == i].sum(axis=1) for i, name in enumerate((*LINES, IDLE))}
-    masks = np.arange(table.shape[1])
+    owner = line_of_mask(len(CLAIMED))
+    lines = {line.column: table[:, owner == i].sum(axis=1) for i, line in enumerate(LINES)}
+    masks, compute = np.arange(table.shape[1]), 1 << NUMBER[Line.COMPUTE]
     return windows.select("step", "rank", steady=pl.col("excluded").is_null(), start_ns="begin").with_columns(
         pl.Series("period_ns", finishes - begins),
         *(pl.Series(name, values) for name, values in lines.items()),
         pl.Series("comm_ns", _where(table, masks, COMMUNICATION_LINES)),
-        pl.Series("overlap_ns", _where(table, np.where(masks & 1, masks, 0), COMMUNICATION_LINES)),
+        pl.Series("overlap_ns", _where(table, np.where(masks & compute, masks, 0), COMMUNICATION_LINES)),
     )
 
 
-def _where(table: I64, masks: I64, lines: tuple[str, ...]) -> I64:
+def _where(table: I64, masks: I64, lines: tuple[Line, ...]) -> I64:
     """Time for which any of the lines is active, over the given masks."""
-    bits = sum(1 << _NUMBER[line] for line in lines)
+    bits = sum(1 << NUMBER[line] for line in lines)
     return np.asarray(table[:, masks & bits != 0].sum(axis=1))
 
 
 def _check(ledger: pl.DataFrame) -> None:
     """The lines sum to the period in every row; anything else is a bug, not a property of a trace."""
-    lines = [f"{line}_ns" for line in (*LINES, IDLE)]
+    lines = [line.column for line in LINES]
     open_rows = ledger.filter(pl.sum_horizontal(lines) != pl.col("period_ns"))
     if len(open_rows):
         raise AssertionError(f"ledger does not close in {len(open_rows)} rows: {open_rows.head(1).to_dicts()}")
@@ -128,4 +102,16 @@ def _withhold(ledger: pl.DataFrame) -> pl.DataFrame:
         # What runs beside a replay is visible, but not how much more of its kind runs inside.
         pl.when(hidden).then(busy).otherwise("graph_ns").alias("graph_ns"),
         *(pl.when(~hidden).then(pl.col(c)).alias(c) for c in columns),
+    )
+
+
+def rank_medians(ledger: pl.DataFrame) -> pl.DataFrame:
+    """rank, FIGURES, collectives: the median of each over the rank's steady steps; null where none of them has it."""
+    figures = [*FIGURES, "collectives"]
+    steady = ledger.filter(pl.col("steady"))
+    return (
+        steady.group_by("rank")
+        .agg(pl.col(figures).median().round().cast(pl.Int64))
+        .sort("rank")
+        .select("rank", *figures)
     )

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from nsysan.model import classes
-from nsysan.model.gpu_links import HOST_MEMORY, NETWORK, NVLINK, PCIE, GpuLink, LinkTable, bridged, carried
+from nsysan.model.classes import WorkClass
+from nsysan.model.gpu_links import GpuLink, LinkKind, LinkTable, bridged, carried
 from nsysan.trace.topology import Topology
 
 #: A small all-reduce: large enough to be timed against the table's 8 KB, small enough for latency to count.
@@ -45,7 +45,6 @@ THRESHOLDS = {
     "detour_share": list(DETOUR_SHARE),
 }
 
-LINK_NAMES = {NVLINK: "NVLink", PCIE: "PCIe", HOST_MEMORY: "host memory", NETWORK: "a network"}
 _LARGE_KINDS = ("all_reduce", "all_gather", "reduce_scatter")
 
 
@@ -83,10 +82,10 @@ class Link:
     """
 
     model: str | None
-    kind: str | None
+    kind: LinkKind | None
     peak_gbps: float | None
     source: str | None
-    looks_like: str | None
+    looks_like: LinkKind | None
     evidence: tuple[str, ...]
     reference: Reference | None = None
 
@@ -100,12 +99,12 @@ class Link:
         """The link, its peak, and what the collectives say of it."""
         if self.peak_gbps is None:
             return "; ".join(("the link between the GPUs is not known", *self.evidence))
-        has = f"{LINK_NAMES[self.kind] if self.kind else 'a link'} of {self.peak_gbps:g} GB/s in one direction"
+        has = f"{self.kind.words if self.kind else 'a link'} of {self.peak_gbps:g} GB/s in one direction"
         owner = f"{self.model} has {has}" if self.model else has
         if self.looks_like is None:
             told = "what the collectives ran over cannot be told"
         elif self.wrong:
-            told = f"but the collectives look like {LINK_NAMES[self.looks_like]}"
+            told = f"but the collectives look like {self.looks_like.words}"
         else:
             told = "and the collectives look like it"
         return f"{owner} ({self.source}), {told}: {'; '.join(self.evidence) or 'no collective of a known size'}"
@@ -132,13 +131,13 @@ def judge_link(
     return Link(row.name, row.kind, row.gbps, row.source, looks_like, evidence, _reference(row, messages, table))
 
 
-def _combined(by_size: str | None, by_time: str | None) -> str | None:
+def _combined(by_size: LinkKind | None, by_time: LinkKind | None) -> LinkKind | None:
     """One answer: bandwidth proves NVLink, and latency tells what is slower; None where they disagree."""
     if by_size is None or by_time is None:
         return by_size or by_time
-    if by_size in (NVLINK, by_time):
+    if by_size in (LinkKind.NVLINK, by_time):
         return by_size
-    return NETWORK if by_time == NETWORK else None
+    return LinkKind.NETWORK if by_time == LinkKind.NETWORK else None
 
 
 def _connected(row: GpuLink, topology: Topology | None) -> tuple[GpuLink, str]:
@@ -155,16 +154,16 @@ def _connected(row: GpuLink, topology: Topology | None) -> tuple[GpuLink, str]:
     if slow < pairs:
         return row, f"the capture's topology shows {slow} of {pairs} pairs of GPUs without NVLink ({kinds})"
     source = "no NVLink by the capture's topology; PCIe of the GPU"
-    bare = row if row.kind == PCIE else replace(row, kind=PCIE, gbps=row.pcie_gbps, source=source)
+    bare = row if row.kind == LinkKind.PCIE else replace(row, kind=LinkKind.PCIE, gbps=row.pcie_gbps, source=source)
     return bare, f"the capture's topology shows no NVLink between the GPUs ({kinds})"
 
 
-def _detour(row: GpuLink) -> str:
+def _detour(row: GpuLink) -> LinkKind:
     """Where traffic goes that should be on NVLink: boards on PCIe may reach each other by it."""
-    return HOST_MEMORY if row.board == "sxm" else PCIE
+    return LinkKind.HOST_MEMORY if row.board == "sxm" else LinkKind.PCIE
 
 
-def _by_bandwidth(row: GpuLink, messages: Sequence[Message]) -> tuple[str | None, str]:
+def _by_bandwidth(row: GpuLink, messages: Sequence[Message]) -> tuple[LinkKind | None, str]:
     large = [m for m in messages if m.bytes >= LARGE_BYTES and m.kind in _LARGE_KINDS and _plain(m) and m.busbw]
     if not large:
         return None, ""
@@ -173,22 +172,22 @@ def _by_bandwidth(row: GpuLink, messages: Sequence[Message]) -> tuple[str | None
     of_pcie = busbw / row.pcie_gbps
     told = f"busbw {busbw:.1f} GB/s at {best.bytes / 1e6:.1f} MB, {of_pcie:.2f} of PCIe's {row.pcie_gbps:g}"
     if of_pcie > 1:
-        return NVLINK, f"{told}: only NVLink carries more than 1"
-    if row.kind == NVLINK:
+        return LinkKind.NVLINK, f"{told}: only NVLink carries more than 1"
+    if row.kind == LinkKind.NVLINK:
         return (_detour(row) if of_pcie < NOT_NVLINK_SHARE else None), f"{told} (not NVLink: below {NOT_NVLINK_SHARE})"
     bounds = f"(PCIe: from {DIRECT_SHARE}; host memory: {DETOUR_SHARE[0]} to {DETOUR_SHARE[1]})"
     if of_pcie >= DIRECT_SHARE:
-        return PCIE, f"{told} {bounds}"
-    return (HOST_MEMORY if DETOUR_SHARE[0] <= of_pcie <= DETOUR_SHARE[1] else None), f"{told} {bounds}"
+        return LinkKind.PCIE, f"{told} {bounds}"
+    return (LinkKind.HOST_MEMORY if DETOUR_SHARE[0] <= of_pcie <= DETOUR_SHARE[1] else None), f"{told} {bounds}"
 
 
-def _by_latency(row: GpuLink, messages: Sequence[Message], table: LinkTable) -> tuple[str | None, str]:
+def _by_latency(row: GpuLink, messages: Sequence[Message], table: LinkTable) -> tuple[LinkKind | None, str]:
     own = _telling(messages)
     if own is None:
         return None, ""
     floor = float(own.floor or 0)
 
-    def expected(kind: str) -> float:
+    def expected(kind: LinkKind) -> float:
         peak = row.gbps if kind == row.kind else carried(row, kind)
         return table.small_latency(kind, row.generation, own.ranks, own.bytes, peak).ns
 
@@ -198,17 +197,17 @@ def _by_latency(row: GpuLink, messages: Sequence[Message], table: LinkTable) -> 
     basis = "measured" if reference.measured else "NCCL's model"
     told = (
         f"all-reduce of {own.bytes} B over {own.ranks} ranks takes {floor / 1e3:.1f} us at its floor, {ratio:.2f} of "
-        f"{LINK_NAMES[row.kind]}'s {reference.ns / 1e3:.1f} us ({basis}; it is that link up to {SAME_RATIO}, another "
+        f"{row.kind.words}'s {reference.ns / 1e3:.1f} us ({basis}; it is that link up to {SAME_RATIO}, another "
         f"from {other})"
     )
     if ratio <= SAME_RATIO:
         return row.kind, told
     if ratio < other:
         return None, told
-    others = [_detour(row) if row.kind == NVLINK else HOST_MEMORY, NETWORK]
+    others = [_detour(row) if row.kind == LinkKind.NVLINK else LinkKind.HOST_MEMORY, LinkKind.NETWORK]
     off = {kind: abs(math.log(floor / expected(kind))) for kind in others}
     nearest = min(off, key=lambda kind: off[kind])
-    listed = ", ".join(f"{LINK_NAMES[kind]} {expected(kind) / 1e3:.1f} us" for kind in others)
+    listed = ", ".join(f"{kind.words} {expected(kind) / 1e3:.1f} us" for kind in others)
     return (nearest if off[nearest] <= math.log(MAX_OFF) else None), f"{told}; to be expected of {listed}"
 
 
@@ -234,4 +233,4 @@ def _reference(row: GpuLink, messages: Sequence[Message], table: LinkTable) -> R
 
 
 def _plain(message: Message) -> bool:
-    return message.op_class == classes.COLLECTIVE
+    return message.op_class == WorkClass.COLLECTIVE

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from nsysan.metrics.lines import LEDGER, Kind, Line
+
 #: Waiting is left out: it grows on every rank but the one that causes it.
-_LINES = ("compute", "fused", "wire", "comm_unsplit", "copy", "idle")
+_LINES = tuple(row.id for row in LEDGER if row.kind != Kind.WAITING)
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Outlier:
     period: int
     excess: int
     rank: int
-    line: str
+    line: Line
     growth: int
     call: int | None
     lost_at_call: int
@@ -51,7 +53,7 @@ def slowest_steps(ledger: pl.DataFrame, late: pl.DataFrame, most: int = 10) -> l
             period=round(row["period"]),
             excess=round(row["period"] - median),
             rank=row["rank"],
-            line=row["line"],
+            line=Line(row["line"]),
             growth=round(row["growth"]),
             call=row["call"],
             lost_at_call=round(row["lost"] or 0),
@@ -63,7 +65,7 @@ def slowest_steps(ledger: pl.DataFrame, late: pl.DataFrame, most: int = 10) -> l
 
 def _growth(steady: pl.DataFrame) -> pl.DataFrame:
     """step, rank, line, growth: for each step the largest growth of a line over its rank's median."""
-    long = steady.select("step", "rank", *(pl.col(f"{line}_ns").alias(line) for line in _LINES)).unpivot(
+    long = steady.select("step", "rank", *(pl.col(line.column).alias(line) for line in _LINES)).unpivot(
         index=["step", "rank"], variable_name="line", value_name="ns"
     )
     grown = long.drop_nulls("ns").with_columns(growth=pl.col("ns") - pl.median("ns").over("rank", "line"))

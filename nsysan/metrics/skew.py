@@ -12,13 +12,11 @@ import polars as pl
 from nsysan.columns.codes import codes, numbered
 from nsysan.columns.intervals import atoms, line_of_mask
 from nsysan.columns.threads import each_of
-from nsysan.metrics.arrival import MATCHED
-from nsysan.model import classes
+from nsysan.metrics.causes import LATENESS, OF_OPERATIONS, GapCause, LateCause
+from nsysan.model.matches import Match
 
-#: What can hold a rank up between two collectives, in the order in which time that several claim is given away.
-CAUSES = ("compute", "copy", "communication", "graph")
-#: Names of the parts of a lateness; host is idle time, previous the end of the collective before.
-PARTS = ("previous", "compute", "host", "copy", "communication", "graph")
+#: Columns of the parts of a lateness.
+PARTS = tuple(LateCause)
 
 #: A straggler causes, net of what the others cause, this share of the period ...
 SHARE = 0.03
@@ -33,13 +31,9 @@ SHARE_OF_FEW = 0.10
 TELLING_STEPS = 3
 
 _CALL = ["family", "step", "call"]
-_CLASS_OF = {
-    classes.COMPUTE: 0,
-    classes.COPY: 1,
-    classes.COLLECTIVE: 2,
-    classes.P2P: 2,
-    classes.FUSED: 2,
-    classes.OPAQUE: 3,
+#: Number of the cause that takes an operation's time, by its class.
+_CAUSE_OF: dict[str, int] = {
+    cls: number for number, cause in enumerate(OF_OPERATIONS) for cls in LATENESS[cause].classes
 }
 
 
@@ -52,11 +46,11 @@ class Straggler:
     """
 
     rank: int
-    cause: str | None
+    cause: LateCause | None
     caused: int
     share: float
-    parts: dict[str, int]
-    idle: dict[str, int] = field(default_factory=dict)
+    parts: dict[LateCause, int]
+    idle: dict[GapCause, int] = field(default_factory=dict)
 
 
 def arrivals(collectives: pl.DataFrame) -> pl.DataFrame:
@@ -64,7 +58,7 @@ def arrivals(collectives: pl.DataFrame) -> pl.DataFrame:
 
     caused: on the last rank, the ns by which it came after the second last; 0 on the others.
     """
-    matched = collectives.filter(pl.col("verdict") == MATCHED)
+    matched = collectives.filter(pl.col("verdict") == Match.MATCHED)
     call, _ = codes([matched[name] for name in _CALL])
     begin = matched["begin"].to_numpy()
     order = np.lexsort((matched["rank"].to_numpy(), begin, call))
@@ -199,7 +193,7 @@ def _z_of_mean(values: npt.NDArray[np.float64]) -> float:
     return (8 * freedom + 1) / (8 * freedom + 3) * math.sqrt(freedom * math.log1p(t_squared / freedom))
 
 
-def _parts(late: pl.DataFrame, steady: pl.DataFrame) -> dict[str, int]:
+def _parts(late: pl.DataFrame, steady: pl.DataFrame) -> dict[LateCause, int]:
     """Median over the steps of what each part adds to the rank's lateness."""
     per_step = late.join(steady, on="step").group_by("step").agg(pl.sum(part) for part in PARTS)
     filled = steady.join(per_step, on="step", how="left").fill_null(0)
@@ -217,13 +211,13 @@ def _spent(own: pl.DataFrame, work: pl.DataFrame) -> pl.DataFrame:
     table = atoms(
         inside["begin"].to_numpy()[other],
         inside["end"].to_numpy()[other],
-        numbered(inside["cls"], _CLASS_OF)[other],
+        numbered(inside["cls"], _CAUSE_OF)[other],
         (previous_end[1:], begins[1:]),
-        len(CAUSES),
+        len(OF_OPERATIONS),
     )
-    owner = line_of_mask(len(CAUSES))
-    columns = {name: table[:, owner == i].sum(axis=1) for i, name in enumerate((*CAUSES, "host"))}
-    columns["previous"] = previous_end[1:]
+    owner = line_of_mask(len(OF_OPERATIONS))
+    columns = {name: table[:, owner == i].sum(axis=1) for i, name in enumerate((*OF_OPERATIONS, LateCause.HOST))}
+    columns[LateCause.PREVIOUS] = previous_end[1:]
     first_is_unknown = [
         pl.Series(part, np.concatenate(([0], columns[part]))).set(pl.Series([True] + [False] * (len(own) - 1)), None)
         for part in PARTS

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from nsysan.model import classes
+from nsysan.model.classes import WorkClass
 from nsysan.trace.vocabulary import UNNAMED
 
 #: Kernels launched one by one from this share on: a step that is half in graphs is not eager.
@@ -109,7 +109,7 @@ def _by_step(work: pl.DataFrame) -> pl.DataFrame:
             kernels=kernel.sum().cast(pl.Int64),
             alone=(kernel & ~in_graph).sum().cast(pl.Int64),
             replays=pl.col("correlation").filter((pl.col("type") == "graph") | in_graph).n_unique().cast(pl.Int64),
-            compute=(pl.col("cls") == classes.COMPUTE).sum().cast(pl.Int64),
+            compute=(pl.col("cls") == WorkClass.COMPUTE).sum().cast(pl.Int64),
             trimmed=trimmed.len().cast(pl.Int64),
             trimmed_ns=trimmed.sum(),
         )

@@ -9,52 +9,65 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from nsysan.metrics.arrival import MATCHED
-from nsysan.metrics.gaps import BETWEEN_STEPS, HOST_LATE, UNKNOWN
-from nsysan.model import classes
+from nsysan.metrics.causes import GapCause
+from nsysan.metrics.scenarios import Scenario
+from nsysan.model.classes import WorkClass
+from nsysan.model.matches import Match
 
-#: What calls have in common that share a floor.
-KEY = ["name", "message_bytes", "members"]
-#: The floor is this quantile of the shortest residency over the ranks, for one kernel, size and rank count.
+#: What calls have in common that share a floor; place: number in the step, where sizes are not known.
+KEY = ["name", "message_bytes", "group", "place"]
+#: The floor is this quantile of the wire of such calls.
 FLOOR_QUANTILE = 0.05
 #: With a larger share of the period idle for an unknown cause, what late hosts cost is not known either.
 MAX_UNKNOWN = 0.01
+#: Causes of idle time that a late host has, and that one may have of which no launch call tells.
+_BY_HOST = [GapCause.HOST_LATE.value, GapCause.BETWEEN_STEPS.value]
+_MAYBE_BY_HOST = [GapCause.UNKNOWN.value, GapCause.BETWEEN_STEPS.value]
 
 
 @dataclass(frozen=True)
 class WhatIf:
-    """Periods in ns: as measured, and with each loss taken away. None where it cannot be told."""
+    """Periods in ns: as measured, and of each scenario. None where it cannot be told."""
 
     period: int
-    no_skew: int | None
-    floor_wire: int | None
-    no_host_late: int | None
-    all: int | None
+    without: dict[Scenario, int | None]
+
+    def __getitem__(self, scenario: Scenario) -> int | None:
+        return self.without[scenario]
+
+    @property
+    def told(self) -> list[Scenario]:
+        """The scenarios whose period is known."""
+        return [scenario for scenario, ns in self.without.items() if ns is not None]
+
+    def saves(self, scenario: Scenario) -> int | None:
+        """What a step would save, ns; None where it cannot be told."""
+        ns = self[scenario]
+        return None if ns is None else self.period - ns
 
 
-def shortest_calls(collectives: pl.DataFrame, steps: list[int]) -> pl.DataFrame:
-    """name, message_bytes, members, family, step, call, shortest: the least residency over the ranks (ns).
+def call_wires(collectives: pl.DataFrame, steps: list[int]) -> pl.DataFrame:
+    """KEY, family, step, call, wire: ns from the last arrival at a matched call until it has ended everywhere."""
+    matched = collectives.filter((pl.col("verdict") == Match.MATCHED) & pl.col("step").is_in(steps))
+    place = pl.when(pl.col("message_bytes").is_null()).then("call").alias("place")
+    matched = matched.with_columns(place)
+    return matched.group_by(*KEY, "family", "step", "call").agg(wire=pl.max("end") - pl.max("last"))
 
-    Of matched calls. It needs no common clock, and no rank's waiting for the last one is in it.
-    """
-    matched = collectives.filter((pl.col("verdict") == MATCHED) & pl.col("step").is_in(steps))
-    return matched.group_by(*KEY, "family", "step", "call").agg(shortest=(pl.col("end") - pl.col("begin")).min())
+
+def floors(wires: pl.DataFrame) -> pl.DataFrame:
+    """KEY, floor: the least that such a call takes in this trace (ns). wires: as call_wires gives them."""
+    return wires.group_by(KEY).agg(floor=pl.col("wire").quantile(FLOOR_QUANTILE, "higher").cast(pl.Int64))
 
 
-def floors(collectives: pl.DataFrame, steps: list[int]) -> pl.DataFrame:
-    """name, message_bytes, members, floor: the least that such a call takes in this trace (ns).
+def least(wires: pl.Series) -> int:
+    """The floor of these calls, whatever their place."""
+    return int(wires.quantile(FLOOR_QUANTILE, "higher") or 0)
 
-    And typical: what its median call takes, by the same measure. The wire of a rank that leaves a call before the
-    others may be less than either, since the call is not over then.
-    """
-    length = pl.col("shortest")
-    return (
-        shortest_calls(collectives, steps)
-        .group_by(KEY)
-        .agg(
-            floor=length.quantile(FLOOR_QUANTILE, "higher").cast(pl.Int64),
-            typical=length.quantile(0.5, "higher").cast(pl.Int64),
-        )
+
+def over_floors(wires: pl.DataFrame) -> pl.DataFrame:
+    """The calls with `floor` and `over`: ns beyond it, 0 for one that beats it."""
+    return wires.join(floors(wires), on=KEY, nulls_equal=True).with_columns(
+        over=(pl.col("wire") - pl.col("floor")).clip(lower_bound=0)
     )
 
 
@@ -72,37 +85,34 @@ def what_if(ledger: pl.DataFrame, collectives: pl.DataFrame, gaps: pl.DataFrame)
         return None
     period = round(steady.group_by("rank").agg(pl.median("period_ns"))["period_ns"].median() or 0)  # type: ignore[arg-type]
     if steady["period_ns"].is_null().any() or steady["graph_ns"].sum() > 0:
-        return WhatIf(period, None, None, None, None)
+        return WhatIf(period, dict.fromkeys(Scenario))
     per_step = losses_by_step(ledger, collectives, gaps)
     splits = steady["wait_ns"].is_not_null().any()
-    saving = {name: round(per_step[name].median() or 0) for name in ("skew", "wire", "host", "all")}  # type: ignore[arg-type]
     communicates = steady["comm_ns"].sum() > 0
-    told = splits or not communicates
-    if not told:
-        return WhatIf(period, None, None, None, None)
-    each = {name: period - ns for name, ns in saving.items()}
-    host_told = (per_step["unknown"].median() or 0) <= MAX_UNKNOWN * period  # type: ignore[operator]
-    return WhatIf(
-        period=period,
-        no_skew=each["skew"],
-        floor_wire=each["wire"],
-        no_host_late=each["host"] if host_told else None,
-        # Medians of differences need not agree: less is never lost by taking more away.
-        all=min(each.values()) if host_told else None,
-    )
+    if communicates and not splits:
+        return WhatIf(period, dict.fromkeys(Scenario))
+    without: dict[Scenario, int | None] = {
+        scenario: period - round(per_step[scenario].median() or 0)  # type: ignore[arg-type]
+        for scenario in Scenario
+    }
+    # Medians of differences need not agree: less is never lost by taking more away.
+    without[Scenario.ALL] = min(ns for ns in without.values() if ns is not None)
+    if (per_step["unknown"].median() or 0) > MAX_UNKNOWN * period:  # type: ignore[operator]
+        without |= dict.fromkeys((Scenario.NO_HOST_LATE, Scenario.ALL))
+    return WhatIf(period, without)
 
 
 def losses_by_step(ledger: pl.DataFrame, collectives: pl.DataFrame, gaps: pl.DataFrame) -> pl.DataFrame:
-    """step, period, skew, wire, host, all: the step's period, and the ns of it that each loss and all three take.
+    """step, period, and a column a scenario: the step's period, and the ns of it that the scenario takes away.
 
     And unknown: the most that a rank idles for want of something launched, with no launch call to tell whether the
     host was late. Of the steady steps; `what_if` says what the losses are.
     """
     steady = ledger.filter(pl.col("steady"))
     steps = steady["step"].unique().to_list()
-    by_host = pl.col("host") & pl.col("cause").is_in([HOST_LATE, BETWEEN_STEPS])
+    by_host = pl.col("host") & pl.col("cause").is_in(_BY_HOST)
     host_late = gaps.filter(by_host).group_by("step", "rank").agg(host_late=pl.sum("ns"))
-    may_be_host = pl.col("host").is_null() & pl.col("cause").is_in([UNKNOWN, BETWEEN_STEPS])
+    may_be_host = pl.col("host").is_null() & pl.col("cause").is_in(_MAYBE_BY_HOST)
     unknown = gaps.filter(may_be_host).group_by("step", "rank").agg(unknown=pl.sum("ns"))
     rows = steady
     for found in (host_late, unknown, _wire_excess(collectives, steps), _pipeline_wait(collectives, steps)):
@@ -118,12 +128,12 @@ def losses_by_step(ledger: pl.DataFrame, collectives: pl.DataFrame, gaps: pl.Dat
         )
     )
     return rows.group_by("step").agg(
-        period=pl.median("period_ns"),
-        skew=pl.median("period_ns") - _of_the_others(pl.col("own")),
-        wire=pl.median("saved"),
-        host=pl.max("own") - pl.max("eager"),
-        unknown=pl.max("unknown"),
-        all=pl.median("period_ns") - _of_the_others(pl.col("eager") - pl.col("saved")),
+        pl.median("period_ns").alias("period"),
+        pl.max("unknown"),
+        (pl.median("period_ns") - _of_the_others(pl.col("own"))).alias(Scenario.NO_SKEW),
+        pl.median("saved").alias(Scenario.FLOOR_WIRE),
+        (pl.max("own") - pl.max("eager")).alias(Scenario.NO_HOST_LATE),
+        (pl.median("period_ns") - _of_the_others(pl.col("eager") - pl.col("saved"))).alias(Scenario.ALL),
     )
 
 
@@ -134,13 +144,12 @@ def _of_the_others(ns: pl.Expr) -> pl.Expr:
 
 def _pipeline_wait(collectives: pl.DataFrame, steps: list[int]) -> pl.DataFrame:
     """step, rank, pipeline: ns that sends and receives wait for their other side."""
-    matched = collectives.filter((pl.col("verdict") == MATCHED) & pl.col("step").is_in(steps))
-    return matched.filter(pl.col("cls") == classes.P2P).group_by("step", "rank").agg(pipeline=pl.sum("wait"))
+    matched = collectives.filter((pl.col("verdict") == Match.MATCHED) & pl.col("step").is_in(steps))
+    return matched.filter(pl.col("cls") == WorkClass.P2P).group_by("step", "rank").agg(pipeline=pl.sum("wait"))
 
 
 def _wire_excess(collectives: pl.DataFrame, steps: list[int]) -> pl.DataFrame:
     """step, rank, excess: ns by which the rank's calls exceed their floors; one that beats its floor has none."""
-    lengths = shortest_calls(collectives, steps).join(floors(collectives, steps), on=KEY, nulls_equal=True)
-    over = lengths.select("family", "step", "call", over=(pl.col("shortest") - pl.col("floor")).clip(lower_bound=0))
-    calls = collectives.filter(pl.col("verdict") == MATCHED).join(over, on=["family", "step", "call"])
+    over = over_floors(call_wires(collectives, steps)).select("family", "step", "call", "over")
+    calls = collectives.filter(pl.col("verdict") == Match.MATCHED).join(over, on=["family", "step", "call"])
     return calls.group_by("step", "rank").agg(excess=pl.sum("over"))

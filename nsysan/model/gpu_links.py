@@ -9,13 +9,31 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from functools import cache
 from importlib.resources import files
 
-NVLINK = "nvlink"
-PCIE = "pcie"
-HOST_MEMORY = "host_memory"
-NETWORK = "network"
+
+class LinkKind(StrEnum):
+    """What messages between GPUs go over."""
+
+    NVLINK = "nvlink"
+    PCIE = "pcie"
+    HOST_MEMORY = "host_memory"
+    NETWORK = "network"
+
+    @property
+    def words(self) -> str:
+        """Its name in a sentence."""
+        return _LINK_WORDS[self]
+
+
+_LINK_WORDS = {
+    LinkKind.NVLINK: "NVLink",
+    LinkKind.PCIE: "PCIe",
+    LinkKind.HOST_MEMORY: "host memory",
+    LinkKind.NETWORK: "a network",
+}
 
 #: Size of the messages whose latencies the table holds.
 MEASURED_BYTES = 8192
@@ -30,7 +48,7 @@ class GpuLink:
 
     name: str
     match: re.Pattern[str]
-    kind: str
+    kind: LinkKind
     generation: int | None
     links: int | None
     gbps: float
@@ -55,7 +73,7 @@ class Latency:
 
 @dataclass(frozen=True)
 class _Measured:
-    kind: str
+    kind: LinkKind
     generation: int | None
     us: Mapping[int, float]
     source: str
@@ -93,7 +111,7 @@ class LinkTable:
                 return row
         return None
 
-    def small_latency(self, kind: str, generation: int | None, ranks: int, size: int, gbps: float) -> Latency:
+    def small_latency(self, kind: LinkKind, generation: int | None, ranks: int, size: int, gbps: float) -> Latency:
         """An all-reduce of a few KB: as measured for this link and rank count, else by NCCL's model.
 
         gbps: what the link carries. What is beyond the measured size is added by NCCL's LL protocol.
@@ -104,7 +122,7 @@ class LinkTable:
                 return Latency(row.us[ranks] * 1e3 + more, True, row.source)
         return Latency(self.ring("all_reduce", kind, ranks, size, gbps) or 0.0, False, self.nccl.source)
 
-    def ring(self, kind: str, link: str, ranks: int, total: float, gbps: float) -> float | None:
+    def ring(self, kind: str, link: LinkKind, ranks: int, total: float, gbps: float) -> float | None:
         """NCCL's model of a ring on one node: ns for `total` bytes (as busbw counts them), None for other calls.
 
         The fastest of its three protocols, over a link of this peak.
@@ -121,20 +139,20 @@ class LinkTable:
         )
 
 
-def carried(row: GpuLink, kind: str) -> float:
+def carried(row: GpuLink, kind: LinkKind) -> float:
     """GB/s in one direction that a GPU of this row has over a kind of link, at the most."""
-    if kind == NVLINK:
+    if kind == LinkKind.NVLINK:
         return row.gbps
-    return row.pcie_gbps if kind == PCIE else _DETOUR * row.pcie_gbps
+    return row.pcie_gbps if kind == LinkKind.PCIE else _DETOUR * row.pcie_gbps
 
 
 def bridged(row: GpuLink, count: int, per_link: float | None) -> GpuLink:
     """The row for GPUs that a topology shows on `count` bonded NVLinks of `per_link` GB/s."""
-    if row.kind == NVLINK and row.links == count:
+    if row.kind == LinkKind.NVLINK and row.links == count:
         return row
-    each = row.gbps / row.links if row.kind == NVLINK and row.links else (per_link or 25.0)
+    each = row.gbps / row.links if row.kind == LinkKind.NVLINK and row.links else (per_link or 25.0)
     told = f"{count} {'NVLink' if count == 1 else 'NVLinks'} by the capture's topology, {each:g} GB/s each"
-    return replace(row, kind=NVLINK, links=count, gbps=round(each * count, 1), source=told)
+    return replace(row, kind=LinkKind.NVLINK, links=count, gbps=round(each * count, 1), source=told)
 
 
 @cache
@@ -145,6 +163,7 @@ def load_links() -> LinkTable:
         GpuLink(
             **{
                 **row,
+                "kind": LinkKind(row["kind"]),
                 "match": re.compile(row["match"]),
                 "generation": row.get("generation"),
                 "links": row.get("links"),
@@ -156,7 +175,9 @@ def load_links() -> LinkTable:
         for row in document["gpu"]
     )
     latencies = tuple(
-        _Measured(row["kind"], row.get("generation"), {int(n): us for n, us in row["us"].items()}, row["source"])
+        _Measured(
+            LinkKind(row["kind"]), row.get("generation"), {int(n): us for n, us in row["us"].items()}, row["source"]
+        )
         for row in document["latency"]
     )
     return LinkTable(gpus, latencies, _Nccl(**document["nccl"]))

@@ -17,8 +17,7 @@ from nsysan.columns.chunks import fitted
 from nsysan.columns.codes import codes
 from nsysan.columns.rows import none_if_negative
 from nsysan.columns.threads import Beside, each_of
-from nsysan.model import classes
-from nsysan.model.classes import Catalogue
+from nsysan.model.classes import Catalogue, WorkClass
 from nsysan.model.operations import Operations
 from nsysan.trace.trace import Trace
 from nsysan.trace.vocabulary import UNNAMED, WORK
@@ -163,14 +162,14 @@ def _classified(whats: pl.DataFrame, what: _Codes, catalogue: Catalogue) -> pl.D
         catalogue.classify(name, demangled or name) if type_ == "kernel" else None
         for name, demangled, type_ in whats.select(_WHAT).iter_rows()
     ]
-    plain = {"graph": classes.OPAQUE}
+    plain = {"graph": WorkClass.OPAQUE}
     types = whats["type"].to_list()
     kernels = np.array([type_ == "kernel" for type_ in types], dtype=np.bool_)
     unnamed = kernels & (whats["name"].cast(pl.String) == UNNAMED).to_numpy() & whats["demangled"].is_null().to_numpy()
     counts = np.bincount(what, minlength=len(whats))
     few = counts[unnamed].sum() <= _FEW_UNNAMED * counts[kernels].sum()
     told = [
-        classes.OPAQUE if hidden and not few else f.op_class if f else plain.get(type_, classes.COPY)
+        WorkClass.OPAQUE if hidden and not few else f.op_class if f else plain.get(type_, WorkClass.COPY)
         for f, type_, hidden in zip(found, types, unnamed, strict=True)
     ]
     return whats.with_columns(
@@ -178,6 +177,8 @@ def _classified(whats: pl.DataFrame, what: _Codes, catalogue: Catalogue) -> pl.D
         pl.Series("kind", [f.kind if f else None for f in found], dtype=_CATEGORY),
         pl.Series("library", [f.library if f else None for f in found], dtype=_CATEGORY),
         pl.Series("lookalike", [f.lookalike if f else False for f in found], dtype=pl.Boolean),
+        pl.Series("group_size", [f.group_size if f else None for f in found], dtype=pl.Int64),
+        pl.Series("barrier", [f.barrier if f else False for f in found], dtype=pl.Boolean),
     )
 
 

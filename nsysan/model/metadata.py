@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from nsysan.model.payloads import CommunicatorRank, communicator_ranks
+from nsysan.trace.graph_mode import GraphMode
 from nsysan.trace.provenance import Diagnostic
 from nsysan.trace.topology import Topology, read_topology
 from nsysan.trace.trace import Trace
@@ -27,7 +28,7 @@ class TraceMetadata:
     path: str
     nsys_version: str | None
     schema_version: str | None
-    graph_mode: str
+    graph_mode: GraphMode
     session_start_utc_ns: int | None
     environment: dict[str, str]
     diagnostics: list[Diagnostic]
@@ -59,7 +60,7 @@ def metadata_of(trace: Trace) -> TraceMetadata:
         has_launch_calls=trace.has_launch_calls,
         has_ranges=trace.has_ranges,
         gpus=trace.gpus,
-        inits=communicator_ranks(trace),
+        inits=communicator_ranks(trace.ranges, trace.payload_entries),
         replays=trace.graph_replays.height,
         topology=read_topology(trace.path),
     )

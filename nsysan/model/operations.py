@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from nsysan.model import classes
+from nsysan.model.classes import COMMUNICATION
 from nsysan.trace.vocabulary import WORK
 
 _CATEGORY = pl.Categorical()
@@ -23,6 +23,8 @@ OPERATION = {
     "kind": _CATEGORY,
     "library": _CATEGORY,
     "lookalike": pl.Boolean(),
+    "group_size": pl.Int64(),
+    "barrier": pl.Boolean(),
     "begin": pl.Int64(),
     "trimmed": pl.Int64(),
     "thread": pl.Int64(),
@@ -40,7 +42,8 @@ class Operations:
 
     owners: process, device; an owner's number is its rank_key. first: row of each owner's first, and the number of all.
     stored: columns by name, none where it is null throughout (trimmed: 0); what, queue, caller: rows of the tables of
-    these names. whats: name, demangled, type, cls, kind, library, lookalike. queues: context, stream. callers: thread,
+    these names. whats: name, demangled, type, cls, kind, library, lookalike, group_size,
+    barrier. queues: context, stream. callers: thread,
     launch.
     """
 
@@ -71,16 +74,16 @@ class Operations:
     def frame(self, names: Iterable[str], key: int | None = None, at: _I64 | None = None) -> pl.DataFrame:
         """These columns (see OPERATION) of all operations, of those of an owner, or of the rows `at`.
 
-        row: number in the trace. Those of WORK are as exported. cls, kind, library, lookalike: see Catalogue. begin:
-        the effective start (see load._trimmed); trimmed: begin - start, ns. thread, launch_start, launch_end, launch:
-        of the API call, null where none is recorded.
+        row: number in the trace. Those of WORK are as exported. cls, kind, library, lookalike, group_size, barrier: see
+        Catalogue. begin: the effective start (see load._trimmed); trimmed: begin - start, ns. thread, launch_start,
+        launch_end, launch: of the API call, null where none is recorded.
         """
         chosen = _Rows(self, (0, len(self)) if key is None else self.rows(key), at)
         return pl.DataFrame([chosen.column(name).alias(name) for name in names])
 
     def of_class(self, wanted: Sequence[str], key: int | None = None) -> _I64:
         """Rows of the operations of these classes."""
-        is_wanted = self.whats["cls"].is_in(list(wanted)).fill_null(False).to_numpy()
+        is_wanted = self.whats["cls"].is_in(list(map(str, wanted))).fill_null(False).to_numpy()
         begin, end = (0, len(self)) if key is None else self.rows(key)
         return np.flatnonzero(is_wanted[self.stored["what"].slice(begin, end - begin).to_numpy()]) + begin
 
@@ -145,7 +148,7 @@ class _Rows:
 
 def is_communication() -> pl.Expr:
     """Whether an operation communicates, by its class."""
-    return pl.col("cls").is_in(list(classes.COMMUNICATION))
+    return pl.col("cls").is_in(list(map(str, COMMUNICATION)))
 
 
 def in_words(work: pl.DataFrame) -> pl.DataFrame:

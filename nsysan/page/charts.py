@@ -9,8 +9,8 @@ import polars as pl
 from plotly.subplots import make_subplots
 
 from nsysan.diagnosis.collectives import size_series
-from nsysan.metrics.gaps import MEANING
-from nsysan.page.palette import COLOURS, GAP_COLOURS, HEAT_HIGH, HEAT_LOW, NAMES, SERIES
+from nsysan.metrics.causes import GAPS, GapCause
+from nsysan.page.palette import COLOURS, HEAT_HIGH, HEAT_LOW, NAMES, SERIES
 from nsysan.report.report import Report, visible_lines
 from nsysan.report.timeline import Timeline, decimated
 from nsysan.text import plain
@@ -166,7 +166,7 @@ def _heat_map(values: pl.DataFrame, axis: str, unit: str, *, least: float, most:
 def gap_bars(report: Report) -> go.Figure | None:
     """Idle time by cause as stacked bars per rank, us; None where no GPU idles."""
     gaps = report.diagnosis.gaps
-    causes = [cause for cause in MEANING if (gaps.filter(pl.col("cause") == cause)["ns"] > 0).any()]
+    causes = [cause for cause in GapCause if (gaps.filter(pl.col("cause") == cause)["ns"] > 0).any()]
     if not causes:
         return None
     figure = go.Figure()
@@ -176,9 +176,9 @@ def gap_bars(report: Report) -> go.Figure | None:
             y=[f"rank {rank}" for rank in own["rank"]],
             x=(own["ns"] / 1e3).to_list(),
             orientation="h",
-            name=cause.replace("_", " "),
-            marker_color=GAP_COLOURS[cause],
-            hovertemplate="%{y}: %{x:,.1f} us<extra>" + MEANING[cause] + "</extra>",
+            name=cause.words,
+            marker_color=GAPS[cause].colour,
+            hovertemplate="%{y}: %{x:,.1f} us<extra>" + GAPS[cause].meaning + "</extra>",
         )
     ranks = [f"rank {rank.rank}" for rank in report.ranks]
     figure.update_layout(barmode="stack", height=110 + 30 * len(ranks), legend_traceorder="normal")

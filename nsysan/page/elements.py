@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from html import escape, unescape
 from importlib.resources import files
@@ -10,6 +11,7 @@ from string import Template
 import plotly.graph_objects as go
 
 from nsysan.page.pack import INLINE, library, packed, source_hash
+from nsysan.page.palette import VARIABLES, style
 from nsysan.text import plain
 
 #: Joined into one script, in which each may use what stands before it.
@@ -50,10 +52,10 @@ def render(
         title=safe(title),
         subtitle=safe(subtitle),
         policy=_policy(f"'{source_hash(script)}'", plotly.allowed),
-        style=_asset("page.css"),
+        style=style() + _asset("page.css"),
         navigation=f'<nav aria-label="sections">{entries}</nav>' if entries else "",
         body=body,
-        data=packed(f'{{"figures":{{{figures}}},"report":{data}}}'),
+        data=packed(f'{{"figures":{{{figures}}},"themed":{json.dumps(VARIABLES)},"report":{data}}}'),
         plotly=plotly.element,
         script=script,
         version=safe(version),

@@ -7,8 +7,8 @@ from typing import Any
 
 import polars as pl
 
-from nsysan.metrics.ledger import IDLE, LINES
-from nsysan.page.palette import COLOURS, COUNTER_COLOURS, NAMES
+from nsysan.metrics.lines import CLAIMED, LINES, ROW, Line
+from nsysan.page.palette import COLOURS, COUNTER_COLOURS, INKS, NAMES
 from nsysan.report.report import Report, visible_lines
 from nsysan.report.timeline import LAUNCH, RANGE, Timeline
 from nsysan.text import ms, plain, us
@@ -28,7 +28,7 @@ def timeline_data(report: Report) -> str:
     after the step's origin. line, lane, name are positions in `lines`, the step's `lanes`, `names`; launch is -1 where
     no launch call is recorded.
     """
-    lines = [*LINES, LAUNCH, RANGE]
+    lines = [*CLAIMED, LAUNCH, RANGE]
     names: dict[str, int] = {}
     lanes = report.counter_lanes
     steps = [
@@ -37,13 +37,26 @@ def timeline_data(report: Report) -> str:
     ]
     data = {
         "ranks": [rank.rank for rank in report.ranks],
-        "lines": [{"id": line, "name": NAMES[line], "colour": COLOURS[line]} for line in (*lines, "last")],
+        "lines": [_line(line) for line in (*lines, "last")],
         "counters": COUNTER_COLOURS,
         "steps": steps,
         "names": list(names),
         "ledger": _ledger(report),
     }
     return json.dumps(data, separators=(",", ":"), allow_nan=False)
+
+
+def _line(line: str) -> dict[str, Any]:
+    """How slices of a ledger line, calls, ranges or marks look; cut: on which side of the last arrival they are."""
+    row = ROW.get(Line(line)) if line in LINES else None
+    return {
+        "id": line,
+        "name": NAMES[line],
+        "colour": COLOURS[line],
+        "ink": INKS[line],
+        "captioned": row is not None and row.captioned,
+        "cut": "" if row is None else "before" if row.before else "after" if row.after else "",
+    }
 
 
 def decimation_note(timeline: Timeline) -> str:
@@ -124,9 +137,9 @@ def _counters(lanes: pl.DataFrame) -> list[dict[str, Any]]:
 
 def _ledger(report: Report) -> dict[str, Any]:
     """Columns: step, rank, label of the steps, and period and lines in ns."""
-    present = [line for line in LINES if (report.per_step[f"{line}_ns"].fill_null(0) > 0).any()]
+    present = [line for line in CLAIMED if (report.per_step[line.column].fill_null(0) > 0).any()]
     shown = list(dict.fromkeys([*visible_lines(report), *present]))
-    shown = [line for line in (*LINES, IDLE) if line in shown]
+    shown = [line for line in LINES if line in shown]
     rows = report.per_step.head(_MAX_LEDGERS)
     kept = rows["step"].unique().sort().to_list()
     return {

@@ -1,38 +1,62 @@
-"""One colour a class, everywhere. From Okabe and Ito's palette, which colour-blind readers can tell apart."""
+"""One colour a class, everywhere: those of the ledger's table, and those of what else a page shows."""
 
 from __future__ import annotations
 
-COLOURS = {
-    "compute": "#0072B2",
-    "wait": "#E69F00",
-    "fused": "#CC79A7",
-    "wire": "#D55E00",
-    "comm_unsplit": "#A6761D",
-    "copy": "#009E73",
-    "graph": "#56B4E9",
-    "idle": "#B8BCC2",
+from dataclasses import dataclass
+
+from nsysan.metrics.lines import LEDGER, Line
+
+#: By ledger line, and of what a timeline shows beside the lines.
+COLOURS: dict[str, str] = {
+    **{row.id: row.colour for row in LEDGER},
     "launch": "#7F8790",
     "nvtx": "#9C89B8",
     # Stands for the colour of the text, in the light theme as in the dark one.
     "last": "#111111",
 }
-
-#: Ends of the scale of heat maps; the page swaps them for others in its dark theme.
-HEAT_LOW, HEAT_HIGH = "#F3EAD8", "#7A2E00"
-
-NAMES = {
-    "compute": "compute",
-    "wait": "wait (for the last rank)",
-    "fused": "fused (communication with compute)",
-    "wire": "wire (moving data)",
-    "comm_unsplit": "communication, not split",
-    "copy": "copy",
-    "graph": "graph replay, contents not traced",
-    "idle": "idle",
+NAMES: dict[str, str] = {
+    **{row.id: row.title for row in LEDGER},
     "launch": "launch calls (host)",
     "nvtx": "NVTX ranges (host)",
     "last": "last rank to arrive",
 }
+#: Of text on the colour.
+INKS: dict[str, str] = {**{row.id: row.ink for row in LEDGER}, "launch": "#fff", "nvtx": "#111", "last": "#fff"}
+
+#: Ends of the scale of heat maps.
+HEAT_LOW, HEAT_HIGH = "#F3EAD8", "#7A2E00"
+
+
+@dataclass(frozen=True)
+class Themed:
+    """A colour that is another on a dark page, where the least has to be dark, and the page's variable for both."""
+
+    variable: str
+    light: str
+    dark: str
+
+
+THEMED = (
+    Themed("--heat-low", HEAT_LOW, "#262320"),
+    Themed("--heat-high", HEAT_HIGH, "#ffe9c4"),
+    Themed("--idle", COLOURS[Line.IDLE], "#565d65"),
+)
+#: What the page's script puts in place of colours of figures.
+VARIABLES = {COLOURS["last"]: "--ink"} | {themed.light: themed.variable for themed in THEMED}
+
+
+def style() -> str:
+    """CSS: the variables of THEMED."""
+    light = "".join(f"{themed.variable}:{themed.light};" for themed in THEMED)
+    dark = "".join(f"{themed.variable}:{themed.dark};" for themed in THEMED)
+    return f':root{{{light}}}\n:root[data-theme="dark"]{{{dark}}}\n'
+
+
+def paint(line: str) -> str:
+    """CSS: the colour of a line in either theme."""
+    colour = COLOURS[line]
+    return f"var({VARIABLES[colour]})" if colour in VARIABLES else colour
+
 
 COUNTER_COLOURS = {
     "RX": "#6A5ACD",
@@ -40,16 +64,6 @@ COUNTER_COLOURS = {
     "read": "#6A5ACD",
     "write": "#AA4499",
     "active": "#8A8D00",
-}
-
-GAP_COLOURS = {
-    "between_steps": "#44AA99",
-    "host_late": "#882255",
-    "launch": "#CC6677",
-    "graph": "#88CCEE",
-    "dependency": "#DDCC77",
-    "sync": "#117733",
-    "unknown": "#999999",
 }
 
 #: For lines that are no class: told apart by every reader, in this order.

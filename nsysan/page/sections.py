@@ -6,13 +6,15 @@ from functools import partial
 
 import polars as pl
 
+from nsysan.diagnosis.answers import NOTABLE
 from nsysan.diagnosis.verdict import THRESHOLDS
-from nsysan.metrics.gaps import MEANING
+from nsysan.metrics.causes import GAPS, GapCause
+from nsysan.metrics.lines import BESIDE
 from nsysan.page.elements import safe
 from nsysan.page.elements import table as _table
 from nsysan.page.glossary import HEADS, STATUS
 from nsysan.report.report import Report, visible_lines
-from nsysan.report.sentences import NOTABLE, expectation_sentence
+from nsysan.report.sentences import expectation_sentence
 from nsysan.text import ms, number, percent, plain, size, us
 
 #: More rows than this are for the JSON.
@@ -22,7 +24,7 @@ table = partial(_table, terms=HEADS)
 
 def ledger(report: Report) -> str:
     """Medians per rank: us, and shares of the period."""
-    lines = ["period", *visible_lines(report), "comm", "overlap"]
+    lines = ["period", *visible_lines(report), *BESIDE]
     rows, shares = [], []
     for row in report.per_rank.iter_rows(named=True):
         rows.append([f"rank {row['rank']}", *(us(row[f"{line}_ns"]) for line in lines)])
@@ -77,7 +79,7 @@ def slowest(report: Report) -> str:
             plain(report.steps.labels[o.step], 60),
             ms(o.period),
             us(o.excess),
-            o.line.replace("comm_unsplit", "communication"),
+            o.line,
             f"rank {o.rank}",
             us(o.growth),
             "-" if o.call is None else str(o.call),
@@ -128,10 +130,8 @@ def gaps(report: Report) -> str:
     found = report.diagnosis.gaps.filter(pl.col("ns") > 0)
     ns = {(rank, cause): value for rank, cause, value in found.select("rank", "cause", "ns").iter_rows()}
     ranks = [rank.rank for rank in report.ranks]
-    causes = [cause for cause in MEANING if cause in set(found["cause"])]
-    rows = [
-        [cause.replace("_", " "), *(us(ns.get((rank, cause), 0)) for rank in ranks), MEANING[cause]] for cause in causes
-    ]
+    causes = [cause for cause in GapCause if cause in set(found["cause"])]
+    rows = [[cause.words, *(us(ns.get((rank, cause), 0)) for rank in ranks), GAPS[cause].meaning] for cause in causes]
     header = ["cause", *(f"rank {rank}" for rank in ranks), "meaning"]
     last = len(header) - 1
     return table(header, rows, text=(0, last), wrap=last, caption="Idle, us per step") if rows else ""
@@ -227,7 +227,7 @@ def capture(report: Report) -> str:
         for r in report.ranks
     ]
     marks = [f'data-rank="{r.rank}"' for r in report.ranks]
-    return table(["file", "nsys", "schema", "CUDA graphs"], files, text=(0, 1, 2, 3), caption="Reports") + table(
+    return table(["file", "nsys", "schema", "CUDA graphs"], files, text=(0, 1, 2, 3), caption="Traces") + table(
         ["rank", "GPU", "CUDA device", "pid", "in", "numbered by"],
         ranks,
         text=(0, 1, 4, 5),
@@ -238,7 +238,7 @@ def capture(report: Report) -> str:
 
 def quality(report: Report) -> str:
     """How far each figure can be trusted, a row each."""
-    rows = [[q.id.replace("_", " "), STATUS[q.status], q.reason] for q in report.quality]
+    rows = [[q.id.words, STATUS[q.status], q.reason] for q in report.quality]
     marks = [f'id="quality-{safe(q.id)}" class="{safe(q.status)}"' for q in report.quality]
     return table(["aspect", "status", "why"], rows, text=(0, 1, 2), wrap=2, caption="Evidence", marks=marks)
 

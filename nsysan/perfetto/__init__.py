@@ -21,29 +21,26 @@ def to_perfetto(run: Run, steps: list[int], version: str) -> str:
     """
     events = to_events(run, steps)
     origin = min(event.ts for event in events if event.ts is not None)
-    told = {
+    other = {
         "nsysan_version": version,
-        "inputs": [trace.name for trace in run.traces],
+        "inputs": [trace.name for trace in run.metadata],
         "steps": steps,
         "origin_ns": origin,
     }
-    return to_json(events, origin, told)
+    return to_json(events, origin, other)
 
 
 def to_events(run: Run, steps: list[int]) -> list[Event]:
     """Every event of the steps, on the run's clock; a slice stands before those inside it."""
     windows = run.windows.filter(pl.col("step").is_in(steps)).sort("rank", "begin")
-    inside = (
-        run.work.join(windows.select("rank", "begin", "finish"), on="rank", suffix="_of_step")
-        .filter((pl.col("end") > pl.col("begin_of_step")) & (pl.col("begin") < pl.col("finish")))
-        .unique("row", keep="first", maintain_order=True)
-        .sort("rank", "begin", "end", "row")
-    )
+    found = run.ask(device.work_of, steps)
+    inside = run.with_stated_bytes(pl.concat(work for work, _ in found)).sort("rank", "begin", "end", "row")
+    lines = pl.concat(lines for _, lines in found)
     tracks = Tracks(run.ranks)
     return [
         *tracks.processes(),
         *device.step_slices(run, windows, tracks),
-        *device.ledger_slices(run, windows, tracks),
+        *device.ledger_slices(lines, tracks),
         *device.operation_slices(inside, tracks),
         *host.host_events(run, inside, windows, tracks),
         *device.counters(run, windows, tracks),

@@ -5,17 +5,48 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import polars as pl
 
+from nsysan.metrics.cut import cut_at_arrival, line_names
 from nsysan.metrics.ledger import FIGURES
 from nsysan.metrics.partition import partition
-from nsysan.model import classes
+from nsysan.model.classes import COMMUNICATION
+from nsysan.model.operations import in_words
 from nsysan.perfetto.events import MAX_NAME, Event, Tracks, known
+from nsysan.run.placed import PlacedTrace
 from nsysan.run.run import Run
 from nsysan.run.samples import load_samples
 from nsysan.text import plain
 
 STEP, LEDGER, PART = "step", "ledger", "part"
+#: Columns of the operations that are shown.
+_OPERATION = (
+    "row",
+    "trace",
+    "rank",
+    "step",
+    "context",
+    "stream",
+    "name",
+    "demangled",
+    "cls",
+    "kind",
+    "library",
+    "bytes",
+    "message_bytes",
+    "communicator",
+    "correlation",
+    "graph_node",
+    "start",
+    "begin",
+    "end",
+    "last",
+    "trimmed",
+    "thread",
+    "launch",
+    "launch_start",
+)
 
 
 def step_slices(run: Run, windows: pl.DataFrame, tracks: Tracks) -> Iterator[Event]:
@@ -31,9 +62,32 @@ def step_slices(run: Run, windows: pl.DataFrame, tracks: Tracks) -> Iterator[Eve
         yield _slice(tracks, row["rank"], "steps", name, STEP, row["begin"], row["finish"], args)
 
 
-def ledger_slices(run: Run, windows: pl.DataFrame, tracks: Tracks) -> Iterator[Event]:
+def work_of(placed: PlacedTrace, steps: list[int]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """What a trace shows of these steps: the operations in their windows, and metrics.partition of the windows."""
+    windows = placed.windows.filter(pl.col("step").is_in(steps))
+
+    def of_rank(rank: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+        own = windows.filter(pl.col("rank") == rank)
+        times = placed.frame(("begin", "end"), rank)
+        near = times.select((pl.col("end") > own["begin"].min()) & (pl.col("begin") < own["finish"].max())).to_series()
+        work = placed.frame(_OPERATION, rank, at=np.flatnonzero(near.fill_null(False).to_numpy()))
+        return _inside(work, own), partition(work, own)
+
+    found = placed.each(of_rank)
+    return in_words(pl.concat(work for work, _ in found)), pl.concat(lines for _, lines in found)
+
+
+def _inside(work: pl.DataFrame, windows: pl.DataFrame) -> pl.DataFrame:
+    """The operations of a rank that are in some window."""
+    at = work.join(windows.select("rank", "begin", "finish"), on="rank", suffix="_of_step").filter(
+        (pl.col("end") > pl.col("begin_of_step")) & (pl.col("begin") < pl.col("finish"))
+    )
+    return work.join(at.select("row").unique(), on="row", how="semi")
+
+
+def ledger_slices(lines: pl.DataFrame, tracks: Tracks) -> Iterator[Event]:
     """The ledger of each step as slices named by line: those of a line sum to its figure, to the ns."""
-    for row in partition(run.work, windows).sort("rank", "begin").iter_rows(named=True):
+    for row in lines.sort("rank", "begin").iter_rows(named=True):
         yield _slice(
             tracks, row["rank"], "ledger", row["line"], LEDGER, row["begin"], row["end"], {"step": row["step"]}
         )
@@ -41,16 +95,15 @@ def ledger_slices(run: Run, windows: pl.DataFrame, tracks: Tracks) -> Iterator[E
 
 def operation_slices(work: pl.DataFrame, tracks: Tracks) -> Iterator[Event]:
     """Operations on their streams, whole; a matched collective holds its waiting and what comes after."""
+    matched = work.drop_nulls("last")
+    parts = cut_at_arrival(matched).parts(matched, ("row",)).filter(pl.col("end") > pl.col("begin"))
+    parts = parts.with_columns(line=line_names(parts["line"]))
+    parts_of = parts.sort("begin").rows_by_key("row", include_key=False, named=False)
     for row in work.sort("rank", "context", "stream", "begin", "end", "row").iter_rows(named=True):
         thread = stream_name(row["context"], row["stream"])
-        begin, last, end = row["begin"], row["last"], row["end"]
-        yield _slice(tracks, row["rank"], thread, plain(row["name"]), row["cls"], begin, end, _args(row))
-        if last is None:
-            continue
-        after = "fused" if row["cls"] == classes.FUSED else "wire"
-        for name, first, until in (("wait", begin, last), (after, last, end)):
-            if until > first:
-                yield _slice(tracks, row["rank"], thread, name, PART, first, until, known(step=row["step"]))
+        yield _slice(tracks, row["rank"], thread, plain(row["name"]), row["cls"], row["begin"], row["end"], _args(row))
+        for begin, end, line in parts_of.get(row["row"], ()):
+            yield _slice(tracks, row["rank"], thread, line, PART, begin, end, known(step=row["step"]))
 
 
 def counters(run: Run, windows: pl.DataFrame, tracks: Tracks) -> Iterator[Event]:
@@ -82,7 +135,7 @@ def _args(row: dict[str, Any]) -> dict[str, Any]:
         library=row["library"],
         bytes=row["bytes"] if row["message_bytes"] is None else row["message_bytes"],
         communicator=None if row["communicator"] is None else plain(str(row["communicator"])),
-        matched=row["last"] is not None if row["cls"] in classes.COMMUNICATION else None,
+        matched=row["last"] is not None if row["cls"] in COMMUNICATION else None,
         correlation=row["correlation"],
         graph_node=row["graph_node"],
         launch=None if row["launch"] is None else plain(row["launch"]),

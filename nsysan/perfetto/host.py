@@ -10,6 +10,7 @@ import polars as pl
 from nsysan.columns.times import shifted
 from nsysan.perfetto.device import stream_name
 from nsysan.perfetto.events import Event, Tracks, known
+from nsysan.run.placed import PlacedTrace
 from nsysan.run.run import Run
 from nsysan.text import plain
 from nsysan.trace.globals import pid_of
@@ -24,17 +25,20 @@ def host_events(run: Run, work: pl.DataFrame, windows: pl.DataFrame, tracks: Tra
     A thread that launches for several ranks is shown in the process of the first. Ranges that overlap without
     one being inside the other get a track each.
     """
-    threads = work.filter(pl.col("thread").is_not_null()).group_by("thread").agg(pl.min("rank"), pl.first("trace"))
+    threads = work.drop_nulls("thread").group_by("trace", "thread").agg(pl.min("rank")).sort("rank", "thread")
+    of_traces = [threads.filter(pl.col("trace") == trace)["thread"].to_list() for trace in range(len(run.metadata))]
     spans = _spans(work, windows)
+    asked = run.ask_each(threads_of, [(own, spans) for own in of_traces])
+    slices = {(trace, thread): rows for trace, found in enumerate(asked) for thread, rows in found.items()}
     events: list[Event] = []
-    calls: dict[tuple[int, int], Event] = {}
-    for rank, number, thread in threads.sort("rank", "thread").select("rank", "trace", "thread").iter_rows():
-        found = _on_thread(run, number, thread, spans)
-        for row, lane in zip(found.iter_rows(named=True), nested_lanes(found), strict=True):
+    calls: dict[tuple[int, int, int], Event] = {}
+    for rank, trace, thread in threads.select("rank", "trace", "thread").iter_rows():
+        rows = slices[trace, thread]
+        for row, lane in zip(rows.iter_rows(named=True), nested_lanes(rows), strict=True):
             event = _slice(row, rank, f"host thread {thread & 0xFFFFFF} of pid {pid_of(thread)}", lane, tracks)
             events.append(event)
             if row["category"] == API:
-                calls.setdefault((thread, row["start"]), event)
+                calls.setdefault((trace, thread, row["start"]), event)
     return [*events, *_arrows(work, calls, tracks)]
 
 
@@ -51,13 +55,13 @@ def _slice(row: dict[str, Any], rank: int, thread: str, lane: int, tracks: Track
     )
 
 
-def _arrows(work: pl.DataFrame, calls: dict[tuple[int, int], Event], tracks: Tracks) -> Iterator[Event]:
+def _arrows(work: pl.DataFrame, calls: dict[tuple[int, int, int], Event], tracks: Tracks) -> Iterator[Event]:
     """From each launch call to what it launched: of a graph replay, to the first operation on each stream."""
     launched = work.filter(pl.col("launch_start").is_not_null() & (pl.col("end") > pl.col("begin")))
     call = ["rank", "thread", "launch_start", "correlation", "context", "stream"]
     number = 0
     for row in launched.unique(call, keep="first", maintain_order=True).iter_rows(named=True):
-        source = calls.get((row["thread"], row["launch_start"]))
+        source = calls.get((row["trace"], row["thread"], row["launch_start"]))
         if source is None:
             continue
         number += 1
@@ -91,13 +95,20 @@ def _spans(work: pl.DataFrame, windows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _on_thread(run: Run, number: int, thread: int, spans: pl.DataFrame) -> pl.DataFrame:
+def threads_of(placed: PlacedTrace, asked: tuple[list[int], pl.DataFrame]) -> dict[int, pl.DataFrame]:
+    """The slices of these threads of a trace in these spans of the run's time, by thread."""
+    threads, spans = asked
+    wanted = pl.col("thread").is_in(threads)
+    calls = placed.trace.launches.filter(wanted)
+    calls = calls.select(*_COLUMNS, domain=pl.lit(None, dtype=pl.String), category=pl.lit(API))
+    ranges = placed.trace.ranges.filter(wanted).select(*_COLUMNS, "domain", category=pl.lit(NVTX))
+    both = shifted(pl.concat([ranges, calls]).drop_nulls(["start", "end"]), placed.placement.offset)
+    return {thread: _on_thread(both.filter(pl.col("thread") == thread), spans) for thread in threads}
+
+
+def _on_thread(both: pl.DataFrame, spans: pl.DataFrame) -> pl.DataFrame:
     """start, end, name, domain, category, clipped of a thread's slices in the spans, the outer before the inner."""
-    trace, offset = run.traces[number], run.clock.offsets[number] if run.clock else 0
-    own = pl.col("thread") == thread
-    calls = trace.launches.filter(own).select(*_COLUMNS, domain=pl.lit(None, dtype=pl.String), category=pl.lit(API))
-    ranges = trace.ranges.filter(own).select(*_COLUMNS, "domain", category=pl.lit(NVTX))
-    both = shifted(pl.concat([ranges, calls]).drop_nulls(["start", "end"]), offset).with_row_index("row")
+    both = both.with_row_index("row")
     near = both.join(spans, how="cross").filter(
         (pl.col("end") > pl.col("first")) & (pl.col("start") < pl.col("finish"))
     )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from nsysan.diagnosis.collectives import CollectiveFamily
-from nsysan.diagnosis.evidence import OK
-from nsysan.page.verdict_section import numbers
+from nsysan.diagnosis.evidence import Status
+from nsysan.metrics.scenarios import SCENARIOS
+from nsysan.report.key_numbers import key_numbers
 from nsysan.report.markup import code, escaped, rows
 from nsysan.report.report import Report, visible_lines
-from nsysan.report.sentences import expectation_sentence, late_sentence, savings_sentence
+from nsysan.report.sentences import expectation_sentence
 from nsysan.text import counted, ms, plain, size, us
 
 _COLLECTIVES = 8
@@ -36,9 +37,9 @@ def _lead(report: Report) -> list[str]:
         "",
         f"**{escaped(verdict.kind)}**: {escaped(verdict.reason)}",
         "",
-        *(f"- **{escaped(value)}** {escaped(name)}" for value, name, _ in numbers(report)),
-        f"- late: {escaped(late_sentence(report))}",
-        f"- savings: {escaped(savings_sentence(report))}",
+        *(f"- **{escaped(number.value)}** {escaped(number.of)}" for number in key_numbers(report)),
+        f"- late: {escaped(report.late_sentence())}",
+        f"- savings: {escaped(report.savings_sentence())}",
         *([f"- {escaped(' '.join(expected.split()))}"] if expected else []),
     ]
 
@@ -54,7 +55,7 @@ def _ledger(report: Report) -> list[str]:
     return [
         "#### Ledger, us a step",
         "",
-        *rows(["rank", *(column.replace("_", " ") for column in columns)], body, left=0),
+        *rows(["rank", *map(escaped, columns)], body, left=0),
         "",
         "Medians over the steady steps. In every step of every rank the lines sum to the period; wait is a collective "
         "before its last rank has arrived, wire after it.",
@@ -63,17 +64,11 @@ def _ledger(report: Report) -> list[str]:
 
 def _what_if(report: Report) -> list[str]:
     what = report.diagnosis.what_if
-    if what is None or what.no_skew is None:
+    if what is None or not what.told:
         return []
-    forms = (
-        ("without skew", what.no_skew),
-        ("with the wire at its floor", what.floor_wire),
-        ("without late hosts", what.no_host_late),
-        ("with all three", what.all),
-    )
     body = [
-        [name, ms(ns), us(what.period - ns), f"{(what.period - ns) / what.period:.1%}"]
-        for name, ns in forms
+        [SCENARIOS[scenario].title, ms(ns), us(what.period - ns), f"{(what.period - ns) / what.period:.1%}"]
+        for scenario, ns in what.without.items()
         if ns is not None
     ]
     return ["#### What if", "", *rows([f"{ms(what.period)} a step now", "a step", "saves us", "saves"], body)]
@@ -122,10 +117,10 @@ def _family(family: CollectiveFamily) -> list[str]:
 
 
 def _quality(report: Report) -> list[str]:
-    bad = [row for row in report.quality if row.status != OK]
+    bad = [row for row in report.quality if row.status != Status.OK]
     if not bad:
         return ["#### Read with care", "", "Nothing: every figure above was measured."]
-    told = (f"- {escaped(row.id)} ({row.status.replace('_', ' ')}): {escaped(row.reason)}" for row in bad)
+    told = (f"- {escaped(row.id)} ({row.status.words}): {escaped(row.reason)}" for row in bad)
     return ["#### Read with care", "", *told]
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from nsysan import notebook
+from nsysan.diagnosis.answers import late_sentence, savings_sentence
 from nsysan.diagnosis.collectives import CollectiveFamily
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.evidence import Quality
@@ -13,10 +15,17 @@ from nsysan.diagnosis.expectation import Compared
 from nsysan.diagnosis.findings.finding import Finding
 from nsysan.diagnosis.lookalikes import Lookalike
 from nsysan.metrics.counters import Counter
-from nsysan.metrics.ledger import IDLE, LINES
+from nsysan.metrics.lines import CLAIMED, Line
 from nsysan.metrics.link import Link
 from nsysan.model.ranks import Rank
+from nsysan.model.steps.step_windows import StepMethod
+from nsysan.report.replica import GroupRow, Replica
 from nsysan.report.timeline import Timeline
+from nsysan.text import counted, ms
+from nsysan.trace.graph_mode import GraphMode
+
+#: Findings that a notebook shows.
+_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -26,14 +35,14 @@ class Input:
     name: str
     nsys_version: str | None
     schema_version: str | None
-    graph_trace: str
+    graph_trace: GraphMode
 
 
 @dataclass(frozen=True)
 class StepsSummary:
     """How steps were found and which of them count; excluded maps a step to its reason."""
 
-    method: str
+    method: StepMethod
     source: str
     count: int
     steady: list[int]
@@ -42,7 +51,7 @@ class StepsSummary:
     notes: list[str]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """Everything a report shows. Frames hold ns.
 
@@ -53,6 +62,7 @@ class Report:
     of the model, beside the measured. findings: most severe first.
     counters: empty where no GPU metrics were captured. counter_lanes: one frame a timeline (see
     counter_lanes.counter_lanes), none without GPU metrics.
+    replica: number of the one that all of this is of; replicas: every one, which has its own. groups: of all of them.
     """
 
     version: str
@@ -74,9 +84,42 @@ class Report:
     quality: list[Quality]
     counters: list[Counter]
     counter_lanes: list[pl.DataFrame]
+    replica: int
+    replicas: list[Replica]
+    groups: list[GroupRow]
+
+    def late_sentence(self) -> str:
+        """Who is late, by how much, and why; or why nobody is named."""
+        return late_sentence(self.diagnosis, self.quality, self.headline["period_ns"], self.steps.steady)
+
+    def savings_sentence(self) -> str:
+        """What a step takes, and would take without each loss."""
+        return savings_sentence(self.diagnosis.what_if, self.quality)
+
+    def __repr__(self) -> str:
+        late, period = self.diagnosis.straggler, self.headline["period_ns"]
+        told = [
+            counted(len(self.ranks), "rank"),
+            self.diagnosis.verdict.kind,
+            "no steady step" if period is None else f"{ms(period)} a step",
+            *([] if late is None else [f"rank {late.rank} late"]),
+            counted(len(self.findings), "finding"),
+        ]
+        return f"<nsysan.Report of {notebook.names(source.name for source in self.inputs)}: {', '.join(told)}>"
+
+    def _repr_html_(self) -> str:
+        verdict = self.diagnosis.verdict
+        lines = [
+            ("verdict", f"{verdict.kind}: {verdict.reason}"),
+            ("late", self.late_sentence()),
+            ("savings", self.savings_sentence()),
+            *((finding.severity, finding.title) for finding in self.findings[:_SHOWN]),
+        ]
+        title = f"Report of {notebook.names(source.name for source in self.inputs)}"
+        return notebook.summary(title, lines, self.per_rank)
 
 
-def visible_lines(report: Report) -> list[str]:
+def visible_lines(report: Report) -> list[Line]:
     """The ledger lines that some rank has, in ledger order; idle always."""
-    present = [line for line in LINES if (report.per_rank[f"{line}_ns"].fill_null(0) > 0).any()]
-    return [*present, IDLE]
+    present = [line for line in CLAIMED if (report.per_rank[line.column].fill_null(0) > 0).any()]
+    return [*present, Line.IDLE]

@@ -6,8 +6,9 @@ import polars as pl
 
 from nsysan.columns.times import shifted
 from nsysan.diagnosis.diagnosis import Diagnosis
-from nsysan.model import classes
-from nsysan.model.operations import in_words, is_communication
+from nsysan.metrics.cut import cut_at_arrival, line_names
+from nsysan.metrics.lines import BEFORE
+from nsysan.model.operations import in_words
 from nsysan.report.timeline import LAUNCH, RANGE, Timeline, decimated, fair_limit
 from nsysan.run.placed import PlacedTrace
 from nsysan.run.run import Run
@@ -195,26 +196,11 @@ def _numbered_launches(inside: pl.DataFrame) -> pl.DataFrame:
 
 
 def _work(inside: pl.DataFrame) -> pl.DataFrame:
-    """Ledger lines on the streams; a matched collective becomes its waiting and what comes after."""
-    communication = is_communication()
-    split = inside.filter(communication & pl.col("last").is_not_null())
-    after = pl.when(pl.col("cls") == classes.FUSED).then(pl.lit("fused")).otherwise(pl.lit("wire"))
-    whole = inside.filter(~(communication & pl.col("last").is_not_null()))
-    line = (
-        pl.when(communication)
-        .then(pl.lit("comm_unsplit"))
-        .when(pl.col("cls") == classes.OPAQUE)
-        .then(pl.lit("graph"))
-        .otherwise(pl.col("cls"))
-    )
-    waits = split.filter(pl.col("last") > pl.col("begin")).with_columns(line=pl.lit("wait"), end="last")
-    return pl.concat(
-        [
-            whole.with_columns(line=line).select(_KEEP),
-            waits.select(_KEEP),
-            split.with_columns(line=after, begin="last").select(_KEEP),
-        ]
-    )
+    """Ledger lines on the streams; a matched collective becomes its waiting, if it waits, and what comes after."""
+    parts = cut_at_arrival(inside).parts(inside, ("rank", "lane", "name", "launch"))
+    parts = parts.with_columns(line=line_names(parts["line"]))
+    waits = pl.col("line").is_in(list(BEFORE.values()))
+    return parts.filter(~waits | (pl.col("end") > pl.col("begin"))).select(_KEEP)
 
 
 def _launches(inside: pl.DataFrame) -> pl.DataFrame:

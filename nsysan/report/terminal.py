@@ -6,23 +6,28 @@ from collections import Counter
 
 import polars as pl
 
+from nsysan.diagnosis.answers import NOTABLE
 from nsysan.diagnosis.collectives import CollectiveFamily
-from nsysan.diagnosis.evidence import OK
-from nsysan.metrics.gaps import MEANING
+from nsysan.diagnosis.evidence import Aspect, Status
+from nsysan.metrics.causes import GapCause
+from nsysan.metrics.lines import AFTER, BESIDE, Line
 from nsysan.report.counter_text import counter_lines
+from nsysan.report.replica import layout_sentence
 from nsysan.report.report import Report, visible_lines
 from nsysan.report.sentences import (
-    LABEL,
-    NOTABLE,
     expectation_sentence,
     headline_sentence,
-    late_sentence,
     outlier_sentence,
-    savings_sentence,
 )
 from nsysan.text import counted, numbered, plain, size, table, us, wrapped
+from nsysan.trace.graph_mode import GraphMode
 
 _FINDINGS = 5
+_GRAPHS = {
+    GraphMode.NODE: "CUDA graphs by node",
+    GraphMode.GRAPH: "CUDA graphs as blocks",
+    GraphMode.NONE: "no CUDA graph replays",
+}
 
 
 def to_text(report: Report) -> str:
@@ -45,8 +50,8 @@ def answers(report: Report) -> str:
     return "\n".join(
         (
             f"verdict   {report.diagnosis.verdict.kind}: {report.diagnosis.verdict.reason}",
-            f"late      {late_sentence(report)}",
-            f"savings   {savings_sentence(report)}",
+            f"late      {report.late_sentence()}",
+            f"savings   {report.savings_sentence()}",
         )
     )
 
@@ -72,7 +77,6 @@ def _findings(report: Report) -> str:
 def _capture(report: Report) -> str:
     models = Counter(rank.model or "unknown GPU" for rank in report.ranks)
     gpus = ", ".join(f"{n} x {plain(model)}" for model, n in models.items())
-    graphs = {"node": "CUDA graphs by node", "graph": "CUDA graphs as blocks", "none": "no CUDA graph replays"}
     source = report.inputs[0]
     names = ", ".join(plain(i.name) for i in report.inputs[:8]) + (" ..." if len(report.inputs) > 8 else "")
     version = f"nsys {source.nsys_version or 'of unknown version'} (schema {source.schema_version or 'unknown'})"
@@ -80,13 +84,26 @@ def _capture(report: Report) -> str:
     of_all = f" of {report.size}" if report.size and report.size > len(report.ranks) else ""
     lines = [
         f"trace     {names}, exported by {plain(version)}, read by nsysan {report.version}",
-        f"captured  {ranks}{of_all} on {gpus}; {graphs[source.graph_trace]}",
-        *(f"clock     {q.reason}" for q in report.quality if q.id == "clock"),
+        f"captured  {ranks}{of_all} on {gpus}; {_GRAPHS[source.graph_trace]}",
+        *_layout(report),
+        *(f"clock     {q.reason}" for q in report.quality if q.id == Aspect.CLOCK),
         _steps(report),
         f"period    {headline_sentence(report)}",
         *counter_lines(report.counters),
     ]
     return "\n".join(lines)
+
+
+def _layout(report: Report) -> list[str]:
+    """How the ranks are laid out, where that is more than one group; the replica that the rest is of comes first."""
+    head, others = report.replicas[report.replica], [r for r in report.replicas if r.id != report.replica]
+    if not others and len(head.layout.stages) == 1 and head.layout.experts == 1:
+        return []
+    lines = [f"layout    {layout_sentence(report.replicas)}"]
+    if others:
+        lines.append(f"          shown: {head.sentence}")
+        lines += [f"          {other.sentence}" for other in others]
+    return lines
 
 
 def _steps(report: Report) -> str:
@@ -96,6 +113,9 @@ def _steps(report: Report) -> str:
     figures = f"figures are {over}" if steady else "none of them is steady"
     lines = [f"steps     {steps.count} by {plain(steps.source)}; {figures}"]
     lines += [f"          {plain(note, 200)}" for note in steps.notes]
+    populations = report.replicas[report.replica].populations
+    if len(populations) > 1:
+        lines += [f"          {one.sentence}{', shown' if one.headline else ''}" for one in populations]
     by_reason: dict[str, list[int]] = {}
     for step, reason in steps.excluded.items():
         by_reason.setdefault(reason, []).append(step)
@@ -108,8 +128,8 @@ def _ledger(report: Report) -> str:
     if report.per_rank.is_empty():
         return ""
     lines = visible_lines(report)
-    columns = ["period", *lines, "comm", "overlap"]
-    header = ["rank", *(LABEL.get(c, c) for c in columns)]
+    columns = ["period", *lines, *BESIDE]
+    header = ["rank", *columns]
     rows = [[str(row["rank"]), *(us(row[f"{c}_ns"]) for c in columns)] for row in report.per_rank.iter_rows(named=True)]
     closed = f"every step of every rank sums to its period to 0 ns ({counted(len(report.per_step), 'ledger')} checked)"
     return "\n".join(
@@ -134,11 +154,8 @@ def speed_words(family: CollectiveFamily) -> list[str]:
 
 
 def floor_words(family: CollectiveFamily) -> str:
-    """How far the median call is above its floor, and why the floor may be above the wire's p50."""
-    above = family.wire is not None and family.floor is not None and family.floor > family.wire["p50"]
-    return f"median call {us(family.excess)} over it" + (
-        "; above p50, since ranks leave one after another" if above else ""
-    )
+    """How far the median call is above its floor."""
+    return f"median call {us(family.excess)} over it"
 
 
 def _family(family: CollectiveFamily) -> str:
@@ -149,10 +166,10 @@ def _family(family: CollectiveFamily) -> str:
     text = f"  {often}  {what}: {', '.join(verdicts)}  [{plain(family.name, 60)}]"
     if family.wire is None or family.wait is None:
         return text
-    after = "fused" if family.op_class == "fused" else "wire"
+    after = AFTER[family.op_class]
     spread = [
         f"{name} us p50 {us(v['p50'])}  p99 {us(v['p99'])}  max {us(v['max'])}"
-        for name, v in ((after, family.wire), ("wait", family.wait))
+        for name, v in ((after, family.wire), (Line.WAIT, family.wait))
     ]
     return text + "\n    " + "    ".join([*spread, *speed_words(family)])
 
@@ -160,7 +177,7 @@ def _family(family: CollectiveFamily) -> str:
 def _gaps(report: Report) -> str:
     """Idle time by cause, a column a cause."""
     gaps = report.diagnosis.gaps
-    causes = [cause for cause in MEANING if (gaps.filter(pl.col("cause") == cause)["ns"] > 0).any()]
+    causes = [cause for cause in GapCause if (gaps.filter(pl.col("cause") == cause)["ns"] > 0).any()]
     if not causes:
         return ""
     ns = {(rank, cause): value for rank, cause, value in gaps.select("rank", "cause", "ns").iter_rows()}
@@ -188,9 +205,7 @@ def _lookalikes(report: Report) -> str:
 
 
 def _quality(report: Report) -> str:
-    rows = [q for q in report.quality if q.status != OK]
+    rows = [q for q in report.quality if q.status != Status.OK]
     if not rows:
         return ""
-    return "\n".join(
-        ["read with care", *(wrapped(f"  {q.id} ({q.status.replace('_', ' ')}): {q.reason}", " " * 6) for q in rows)]
-    )
+    return "\n".join(["read with care", *(wrapped(f"  {q.id} ({q.status.words}): {q.reason}", " " * 6) for q in rows)])

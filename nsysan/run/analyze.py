@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from nsysan import progress
-from nsysan._errors import NsysanError
+from nsysan._errors import ExitCode, NsysanError
 from nsysan.model.loaded import ReadRequest, TraceSummary
 from nsysan.model.selection import WHOLE, Selection
 from nsysan.run.merge import merge
@@ -17,7 +17,7 @@ from nsysan.trace.trace import Trace
 
 
 def analyze(
-    traces: Trace | Path | Sequence[Trace | Path],
+    traces: Trace | str | Path | Sequence[Trace | str | Path],
     steps: str | None = None,
     *,
     use_nvtx: bool = True,
@@ -32,7 +32,10 @@ def analyze(
     A trace that cannot be read, holds no GPU work or no range that `steps` matches is left out (`failures`);
     NsysanError if that leaves none, or the traces are not of one run.
     """
-    sources = [traces] if isinstance(traces, Trace | Path) else list(traces)
+    named = [traces] if isinstance(traces, Trace | str | Path) else traces
+    sources = [Path(source) if isinstance(source, str) else source for source in named]
+    if not sources:
+        raise NsysanError("no trace is named, so there is none to analyse", ExitCode.NOTHING_TO_ANALYSE)
     trace_set = LocalTraces() if trace_set is None else trace_set
     if selection.in_time and len(sources) > 1:
         known = (start for source in sources if (start := trace_set.started(source)) is not None)

@@ -12,7 +12,7 @@ from nsysan.metrics.gaps import AROUND_GAPS, TIMES, rank_gaps, summed
 from nsysan.metrics.ledger import build_ledger
 from nsysan.metrics.skew import spent
 from nsysan.metrics.tally import TALLIED, Tally, tally
-from nsysan.model import classes
+from nsysan.model.classes import WorkClass
 from nsysan.run.placed import PlacedTrace
 
 _OF_COMPUTE = ("rank", "step", "name", "begin", "end")
@@ -47,13 +47,27 @@ def spent_of(placed: PlacedTrace, calls: pl.DataFrame) -> pl.DataFrame | None:
     return _of_ranks(placed, calls, of_rank)
 
 
+def extent_of(placed: PlacedTrace) -> pl.DataFrame:
+    """rank, span, busy: ns from the rank's first GPU work to its last, and those in which there is any."""
+
+    def of_rank(rank: int) -> pl.DataFrame:
+        work = placed.frame(("begin", "end"), rank).sort("begin")
+        reached = pl.col("end").cum_max().shift(1)
+        fresh = (pl.col("end") - pl.max_horizontal("begin", reached)).clip(lower_bound=0)
+        return work.select(
+            rank=pl.lit(rank, dtype=pl.Int64), span=pl.max("end") - pl.min("begin"), busy=fresh.sum()
+        ).head(1)
+
+    return pl.concat(placed.each(of_rank))
+
+
 def tally_of(placed: PlacedTrace) -> Tally:
     return reduce(add, placed.each(lambda rank: tally(placed.frame(TALLIED, rank))))
 
 
 def usual_compute_of(placed: PlacedTrace, steps: list[int]) -> pl.DataFrame:
     """rank, name, ns, calls: what a rank's compute kernels of that name take in a step, median over these steps."""
-    compute = placed.each(lambda rank: placed.frame(_OF_COMPUTE, rank, where=(classes.COMPUTE,)))
+    compute = placed.each(lambda rank: placed.frame(_OF_COMPUTE, rank, where=(WorkClass.COMPUTE,)))
     kernels = pl.concat(compute).filter(pl.col("step").is_in(steps))
     per_step = kernels.group_by("rank", "step", "name").agg(ns=(pl.col("end") - pl.col("begin")).sum(), calls=pl.len())
     # Nor does one that a step does not run.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from operator import add
 from pathlib import Path
@@ -11,7 +11,9 @@ from typing import TypeVar, TypeVarTuple
 
 import polars as pl
 
+from nsysan import notebook
 from nsysan._errors import NsysanError
+from nsysan.metrics.ledger import rank_medians
 from nsysan.metrics.skew import against_reference, boundaries, no_time
 from nsysan.metrics.tally import Tally, launched_one_by_one
 from nsysan.model.health import says_events_lost
@@ -20,9 +22,12 @@ from nsysan.model.metadata import TraceMetadata
 from nsysan.model.ranks import Rank
 from nsysan.model.steps.numbering import Steps
 from nsysan.run.clock import Clock
+from nsysan.run.groups import Group, Members
 from nsysan.run.placed import PlacedTrace
-from nsysan.run.questions import gaps_of, ledger_of, spent_of, tally_of, together, usual_compute_of
-from nsysan.run.trace_set import LocalTraces, TraceSet
+from nsysan.run.questions import extent_of, gaps_of, ledger_of, spent_of, tally_of, together, usual_compute_of
+from nsysan.run.trace_set import LocalTraces, OfRanks, TraceSet
+from nsysan.text import counted, plain
+from nsysan.trace.graph_mode import GraphMode
 from nsysan.trace.trace import Trace
 
 _A = TypeVarTuple("_A")
@@ -44,16 +49,19 @@ class Failure:
         return str(self.error).removeprefix(f"{self.path}: ").replace(self.path, self.name)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
-    """A run: what its traces tell together, and the figures made of their operations.
+    """A run: what its traces tell together, and the figures made of their operations. Times are int64 ns.
 
     ranks: in rank order. bystanders: (process, device) with GPU work but without a step. size: ranks of the largest
     communicator, None where no trace tells. clock: how several traces came onto one clock, None for one trace.
-    windows: step, rank, begin, finish, label, excluded (see model.steps.numbering.Steps).
+    groups: who communicates with whom. steps_of: the steps of each replica, by its ranks.
+    windows: step, rank, begin, finish, label, excluded (see model.steps.numbering.Steps); steps are numbered within
+    each replica.
     collectives: calls inside steps with the columns of run.matching.match_collectives.
     trace_set: its traces, wherever they are held. metadata: what is known of each; failures: those that could not be
-    read. trace_of: number of the trace that shows a rank. stated_bytes: size of all-reduces of which no trace tells
+    read. trace_of: number of the trace that shows a rank. missing_ranks: those of the largest
+    communicator that no trace shows. stated_bytes: size of all-reduces of which no trace tells
     one, where the user states it.
     """
 
@@ -61,24 +69,84 @@ class Run:
     bystanders: list[tuple[int, int]]
     size: int | None
     clock: Clock | None
-    steps: Steps
+    groups: list[Group]
+    steps_of: dict[Members, Steps]
     windows: pl.DataFrame
     collectives: pl.DataFrame
     trace_set: TraceSet
     metadata: list[TraceMetadata]
     trace_of: dict[int, int]
+    missing_ranks: list[int] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     stated_bytes: int | None = None
 
+    def __repr__(self) -> str:
+        return f"<nsysan.Run of {notebook.names(trace.name for trace in self.metadata)}: {self._found}>"
+
+    def _repr_html_(self) -> str:
+        title = f"Run of {notebook.names(trace.name for trace in self.metadata)}"
+        return notebook.summary(title, [("found", self._found)], self.per_rank)
+
+    @property
+    def _found(self) -> str:
+        steps = counted(self.windows["step"].n_unique(), "step")
+        left_out = f"; {counted(len(self.failures), 'trace')} left out" if self.failures else ""
+        source = plain(self.steps.source, 80)
+        return f"{counted(len(self.ranks), 'rank')}, {steps} by {source}, {len(self.steady_steps)} steady{left_out}"
+
+    @property
+    def steps(self) -> Steps:
+        """The steps of the first replica, which is all of the run where there is one."""
+        return next(iter(self.steps_of.values()))
+
+    @cached_property
+    def replicas(self) -> list[Run]:
+        """Each replica as a run of its own: its ranks, windows and calls, and figures of these alone."""
+        if len(self.steps_of) == 1:
+            return [self]
+        return [self._of_ranks(ranks, steps) for ranks, steps in self.steps_of.items()]
+
+    def _of_ranks(self, ranks: Members, steps: Steps) -> Run:
+        own = pl.col("rank").is_in(list(ranks))
+        groups = [group for group in self.groups if set(group.ranks) & set(ranks)]
+        whole = all(group.size <= len(group.ranks) for group in groups)
+        return replace(
+            self,
+            ranks=[rank for rank in self.ranks if rank.rank in ranks],
+            size=max((group.size for group in groups), default=None),
+            groups=groups,
+            missing_ranks=[] if whole else self.missing_ranks,
+            steps_of={ranks: steps},
+            windows=self.windows.filter(own),
+            collectives=self.collectives.filter(own),
+            trace_set=OfRanks(self.trace_set, frozenset(ranks)),
+            trace_of={rank: trace for rank, trace in self.trace_of.items() if rank in ranks},
+        )
+
     @cached_property
     def ledger(self) -> pl.DataFrame:
-        """The ledger per step and rank (see metrics.ledger.build_ledger)."""
+        """A row a step and rank: where its time went.
+
+        step, rank; steady (whether the medians are of it); start_ns, period_ns, a column a line of the ledger
+        (compute_ns, wait_ns, ..., idle_ns), which sum to period_ns, comm_ns, overlap_ns and pdl_trimmed_ns (int64 ns,
+        null where it cannot be told); collectives (calls of the step). See metrics.ledger.build_ledger.
+        """
         return together(self.ask(ledger_of)).sort("step", "rank")
+
+    @cached_property
+    def per_rank(self) -> pl.DataFrame:
+        """A row a rank: rank, and the median of each figure of the ledger over its steady steps."""
+        return rank_medians(self.ledger)
 
     @cached_property
     def gaps(self) -> pl.DataFrame:
         """Idle time inside the steps: rank, step, cause, host, ns (see metrics.gaps.find_gaps), summed."""
         return together(self.ask(gaps_of))
+
+    @cached_property
+    def extents(self) -> pl.DataFrame:
+        """rank, span, busy: of all GPU work of each rank, in steps or not, ns."""
+        return together(self.ask(extent_of))
 
     @cached_property
     def tally(self) -> Tally:
@@ -109,10 +177,10 @@ class Run:
         return [frame.filter(pl.col("rank").is_in(own)) for own in ranks]
 
     @property
-    def graph_mode(self) -> str:
-        """How CUDA graphs were traced: "graph" if so in any trace, else "node" or "none"."""
+    def graph_mode(self) -> GraphMode:
+        """How CUDA graphs were traced; as blocks if so in any trace."""
         modes = {trace.graph_mode for trace in self.metadata}
-        return next(mode for mode in ("graph", "node", "none") if mode in modes)
+        return next(mode for mode in GraphMode if mode in modes)
 
     @property
     def traces(self) -> list[Trace]:
@@ -128,7 +196,10 @@ class Run:
         The columns of operations.load_operations, and trace, rank, step (null outside steps), message_bytes,
         communicator, last (last arrival at a matched collective).
         """
-        work = pl.concat(self.ask(_work), how="vertical_relaxed")
+        return self.with_stated_bytes(pl.concat(self.ask(_work), how="vertical_relaxed"))
+
+    def with_stated_bytes(self, work: pl.DataFrame) -> pl.DataFrame:
+        """Operations with the stated size where the user states one, and no trace tells it."""
         return work if self.stated_bytes is None else work.with_columns(stated(self.stated_bytes))
 
     @property
@@ -155,7 +226,7 @@ class Run:
     @property
     def is_eager(self) -> bool:
         """Whether kernels are launched one by one, so that tracing each launch weighs on the host."""
-        return self.graph_mode != "graph" and launched_one_by_one(self.tally.by_step, self.steady_steps)
+        return self.graph_mode != GraphMode.GRAPH and launched_one_by_one(self.tally.by_step, self.steady_steps)
 
     @property
     def lost_events(self) -> list[str]:
@@ -163,11 +234,6 @@ class Run:
         processes = {rank.process for rank in self.ranks}
         said = (m for trace in self.metadata for m in trace.diagnostics if m.severity >= 2 and m.process in processes)
         return sorted({m.text.strip() for m in said if says_events_lost(m.text)})
-
-    @property
-    def missing_ranks(self) -> list[int]:
-        """Ranks of the largest communicator that no trace shows."""
-        return sorted(set(range(self.size or 0)) - {rank.rank for rank in self.ranks})
 
 
 def stated(message_bytes: int) -> pl.Expr:

@@ -10,9 +10,12 @@ from pathlib import Path
 
 import polars as pl
 
+from nsysan import notebook
 from nsysan._errors import NsysanError
+from nsysan.text import counted
 from nsysan.trace import gpu_work, machine, nvtx, provenance
 from nsysan.trace.calls import RUNTIME, Calls, graph_nodes, read_calls
+from nsysan.trace.graph_mode import GraphMode
 from nsysan.trace.opening import open_store
 from nsysan.trace.tables import Tables
 
@@ -26,6 +29,19 @@ class Trace:
         self._tables = Tables(self._file)
         self._begin: int | None = None
         self._end: int | None = None
+
+    def __repr__(self) -> str:
+        return f"<nsysan.Trace {notebook.names([self.name])}: {counted(len(self.tables), 'table')}>"
+
+    def __enter__(self) -> Trace:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file; frames that were read stay valid, others cannot be read any more."""
+        self._file.close()
 
     def limit_time(self, begin: int | None = None, end: int | None = None) -> None:
         """Read only GPU work that starts from `begin` to before `end` (ns)."""
@@ -136,12 +152,12 @@ class Trace:
     # ---- GPU work
 
     @cached_property
-    def graph_mode(self) -> str:
-        """How CUDA graphs were traced: "node", "graph", or "none" where no replay is in the trace."""
+    def graph_mode(self) -> GraphMode:
+        """How CUDA graphs were traced."""
         if gpu_work.GRAPH_TRACE in self._tables:
-            return "graph"
+            return GraphMode.GRAPH
         has_nodes = self.kernels["graph_node"].is_not_null().any() or self.copies["graph_node"].is_not_null().any()
-        return "node" if has_nodes else "none"
+        return GraphMode.NODE if has_nodes else GraphMode.NONE
 
     def read_work(self) -> None:
         """Read from the file what `kernels`, `copies` and `graph_replays` are made of."""

@@ -2,27 +2,59 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.expectation import Compared
 from nsysan.diagnosis.findings.case import Case
 from nsysan.diagnosis.findings.communication import custom_all_reduce_limit, slow_wire, wrong_wire
 from nsysan.diagnosis.findings.expected import differing_from_model, mixed_steps
-from nsysan.diagnosis.findings.finding import HIGH, LOW, MEDIUM, SEVERITIES, Finding
+from nsysan.diagnosis.findings.finding import Finding
+from nsysan.diagnosis.findings.kinds import FindingId, Severity
 from nsysan.diagnosis.findings.late_ranks import late_rank, uneven_split
 from nsysan.diagnosis.findings.launching import graph_gaps, late_host
 from nsysan.diagnosis.findings.recording import of_the_capture
 from nsysan.metrics.link import Link
 from nsysan.run.run import Run
 
-__all__ = ["HIGH", "LOW", "MEDIUM", "SEVERITIES", "Finding", "custom_all_reduce_limit", "find", "wrong_wire"]
+__all__ = ["FINDERS", "Finding", "FindingId", "Severity", "custom_all_reduce_limit", "find", "wrong_wire"]
+
+
+@dataclass(frozen=True)
+class Finder:
+    """A function that draws findings, and those that it may draw. of_steps: whether it needs a steady decode step."""
+
+    draw: Callable[[Case], Iterator[Finding]]
+    ids: tuple[FindingId, ...]
+    of_steps: bool = True
+
+
+FINDERS = (
+    Finder(
+        of_the_capture,
+        (
+            FindingId.GRAPH_LEVEL_TRACE,
+            FindingId.MISSING_RANKS,
+            FindingId.LOST_EVENTS,
+            FindingId.UNKNOWN_COLLECTIVES,
+        ),
+        of_steps=False,
+    ),
+    Finder(differing_from_model, (FindingId.COUNT_DIFFERS, FindingId.BYTES_DIFFER), of_steps=False),
+    Finder(mixed_steps, (FindingId.PREFILL_MIXED_IN, FindingId.OTHER_STEPS), of_steps=False),
+    Finder(lambda case: wrong_wire(case.link, case), (FindingId.WRONG_WIRE,), of_steps=False),
+    Finder(late_host, (FindingId.GRAPHS_OFF, FindingId.LATE_HOST, FindingId.LATE_BETWEEN_STEPS)),
+    Finder(graph_gaps, (FindingId.PIECEWISE_GRAPHS, FindingId.GRAPH_GAPS)),
+    Finder(late_rank, (FindingId.STRAGGLER, FindingId.LATE_HOST)),
+    Finder(uneven_split, (FindingId.UNEVEN_SPLIT,)),
+    Finder(slow_wire, (FindingId.NO_OVERLAP, FindingId.NCCL_FOR_SMALL, FindingId.TP_TOO_WIDE)),
+)
 
 
 def find(run: Run, diagnosis: Diagnosis, compared: Compared | None, link: Link | None = None) -> list[Finding]:
     """All findings of a run, most severe first, then by what they save."""
-    what = diagnosis.what_if
-    rows = diagnosis.gaps.select("rank", "cause", "ns").iter_rows()
-    case = Case(run, diagnosis, compared, link, what.period if what else 0, {(r, c): ns for r, c, ns in rows})
-    found = [*of_the_capture(case), *differing_from_model(case), *mixed_steps(case), *wrong_wire(link, case)]
-    if case.period:
-        found += [*late_host(case), *graph_gaps(case), *late_rank(case), *uneven_split(case), *slow_wire(case)]
-    return sorted(found, key=lambda f: (SEVERITIES.index(f.severity), -(f.saving or 0), f.id))
+    case = Case.of(run, diagnosis, compared, link)
+    asked = [finder for finder in FINDERS if case.period or not finder.of_steps]
+    found = [finding for finder in asked for finding in finder.draw(case)]
+    return sorted(found, key=lambda f: (f.severity.place, -(f.saving or 0), f.id))

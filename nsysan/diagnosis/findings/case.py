@@ -8,7 +8,9 @@ import polars as pl
 
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.expectation import Compared
+from nsysan.metrics.causes import GapCause
 from nsysan.metrics.link import Link
+from nsysan.metrics.scenarios import Scenario
 from nsysan.metrics.whatif import WhatIf
 from nsysan.run.run import Run
 
@@ -28,7 +30,15 @@ class Case:
     compared: Compared | None
     link: Link | None
     period: int
-    idle: dict[tuple[int, str], int]
+    idle: dict[tuple[int, GapCause], int]
+
+    @classmethod
+    def of(cls, run: Run, diagnosis: Diagnosis, compared: Compared | None, link: Link | None) -> Case:
+        """From what is known of a run; the period is 0 where no step is steady."""
+        what = diagnosis.what_if
+        rows = diagnosis.gaps.select("rank", "cause", "ns").iter_rows()
+        idle = {(rank, GapCause(cause)): ns for rank, cause, ns in rows}
+        return cls(run, diagnosis, compared, link, what.period if what else 0, idle)
 
     @property
     def what(self) -> WhatIf | None:
@@ -38,8 +48,9 @@ class Case:
     def steady(self) -> pl.DataFrame:
         return self.run.ledger.filter(pl.col("steady"))
 
-    def saving(self, without: int | None) -> int | None:
+    def saving(self, scenario: Scenario) -> int | None:
         """What a period without a loss saves, None where it cannot be told or is nothing."""
+        without = None if self.what is None else self.what[scenario]
         return None if without is None or without >= self.period else self.period - without
 
     def line(self, name: str) -> int:
@@ -47,7 +58,7 @@ class Case:
         per_rank = self.steady.group_by("rank").agg(pl.median(f"{name}_ns"))[f"{name}_ns"].median()
         return round(per_rank) if isinstance(per_rank, int | float) else 0
 
-    def worst_idle(self, *causes: str) -> tuple[int, int]:
+    def worst_idle(self, *causes: GapCause) -> tuple[int, int]:
         """The rank with most idle time of these causes, and how much."""
         ranks = [rank.rank for rank in self.run.ranks]
         totals = {rank: sum(self.idle.get((rank, cause), 0) for cause in causes) for rank in ranks}

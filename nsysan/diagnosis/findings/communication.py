@@ -13,22 +13,13 @@ import polars as pl
 
 from nsysan.diagnosis.expectation import ALL_REDUCE
 from nsysan.diagnosis.findings.case import Case
-from nsysan.diagnosis.findings.finding import (
-    AT_MOST,
-    ESTIMATE,
-    HIGH,
-    HIGH_SHARE,
-    LOW,
-    MEDIUM,
-    MEDIUM_SHARE,
-    Finding,
-    by_share,
-)
-from nsysan.metrics.arrival import MATCHED
-from nsysan.metrics.link import LINK_NAMES, Link
+from nsysan.diagnosis.findings.finding import HIGH_SHARE, MEDIUM_SHARE, Finding, by_share
+from nsysan.diagnosis.findings.kinds import FindingId, SavingIs, Severity
 from nsysan.metrics.link import THRESHOLDS as LINK_THRESHOLDS
-from nsysan.metrics.whatif import floors
-from nsysan.model.gpu_links import NVLINK
+from nsysan.metrics.link import Link
+from nsysan.metrics.whatif import call_wires, least
+from nsysan.model.gpu_links import LinkKind
+from nsysan.model.matches import Match
 from nsysan.text import counted, size, us
 
 #: Exposed wire below this share of the period would not pay for restructuring the layers.
@@ -50,8 +41,8 @@ def slow_wire(case: Case) -> Iterator[Finding]:
     wire, comm, overlap = case.line("wire"), case.line("comm"), case.line("overlap")
     if wire >= EXPOSED_SHARE * case.period and overlap < OVERLAP_SHARE * max(comm, 1):
         yield Finding(
-            "no_overlap",
-            MEDIUM if wire >= HIGH_SHARE * case.period else LOW,
+            FindingId.NO_OVERLAP,
+            Severity.MEDIUM if wire >= HIGH_SHARE * case.period else Severity.LOW,
             "no communication runs beside compute",
             f"{us(wire)} us of transfer a step ({wire / case.period:.0%}) are exposed, {us(overlap)} us overlap",
             "fuse all-reduce with the norm after it, or GEMM with communication (vLLM's compilation passes, "
@@ -59,10 +50,10 @@ def slow_wire(case: Case) -> Iterator[Finding]:
             wire,
             figures={"exposed_ns": wire, "overlap_ns": overlap, "share": wire / case.period},
             thresholds={"exposed_share": EXPOSED_SHARE, "overlap_share": OVERLAP_SHARE},
-            saving_is=AT_MOST,
+            saving_is=SavingIs.AT_MOST,
         )
     calls = case.run.collectives.filter(
-        (pl.col("verdict") == MATCHED)
+        (pl.col("verdict") == Match.MATCHED)
         & pl.col("step").is_in(case.run.steady_steps)
         & (pl.col("kind") == ALL_REDUCE)
         & pl.col("message_bytes").is_not_null()
@@ -80,17 +71,17 @@ def _not_custom(case: Case, calls: pl.DataFrame) -> Iterator[Finding]:
     plain = calls.filter((pl.col("library") == "NCCL") & ~pl.col("name").str.contains("^ncclSym"))
     small = plain.filter(pl.col("message_bytes") <= (limit or 0))
     # Custom kernels reach into their peers' memory: not over a host or a network, and over PCIe for two GPUs only.
-    reachable = case.link is None or case.link.looks_like in (None, NVLINK)
+    reachable = case.link is None or case.link.looks_like in (None, LinkKind.NVLINK)
     if limit is None or small.is_empty() or not reachable:
         return
     per_step = small.group_by("rank", "step").agg(pl.sum("wire"))["wire"].median()
     wire = round(per_step) if isinstance(per_step, int | float) else 0
-    p50 = small["wire"].quantile(0.5, "higher")
+    p50 = call_wires(small, case.run.steady_steps)["wire"].quantile(0.5, "higher")
     largest = int(small["message_bytes"].max())  # type: ignore[arg-type]
     yield Finding(
-        "nccl_for_small",
+        FindingId.NCCL_FOR_SMALL,
         # What runs beside compute costs nothing.
-        MEDIUM if min(wire, case.line("wire")) >= MEDIUM_SHARE * case.period else LOW,
+        Severity.MEDIUM if min(wire, case.line("wire")) >= MEDIUM_SHARE * case.period else Severity.LOW,
         "all-reduces use NCCL's kernels where engines use a custom one",
         f"all-reduces of up to {size(largest)} over {members} ranks take {us(float(p50 or 0))} us each "
         f"(p50) and {us(wire)} us a step in NCCL kernels; engines use a custom kernel up to {size(limit)}",
@@ -122,13 +113,13 @@ def _too_wide(case: Case, calls: pl.DataFrame, wire: int) -> Iterator[Finding]:
         return
     key = ["name", "message_bytes", "members"]
     usual = calls.group_by(key).len().sort("len", "message_bytes", descending=[True, False]).head(1)
-    floor = floors(calls.join(usual, on=key, how="semi"), case.run.steady_steps)["floor"][0]
-    p50 = calls.join(usual, on=key, how="semi")["wire"].quantile(0.5, "higher") or 0
+    wires = call_wires(calls.join(usual, on=key, how="semi"), case.run.steady_steps)["wire"]
+    floor, p50 = least(wires), wires.quantile(0.5, "higher") or 0
     message, members = int(usual["message_bytes"][0]), int(usual["members"][0])
     if message > LATENCY_BYTES or p50 > LATENCY_RATIO * floor or members < 2:
         return
     yield Finding(
-        "tp_too_wide",
+        FindingId.TP_TOO_WIDE,
         by_share(wire, case.period),
         f"TP={members} is wide for messages of {size(message)}: the wire is latency, and much of the step",
         f"the wire takes {wire / case.period:.0%} of the step; an all-reduce takes {us(p50)} us (p50), its floor is "
@@ -143,14 +134,14 @@ def _too_wide(case: Case, calls: pl.DataFrame, wire: int) -> Iterator[Finding]:
 
 def wrong_wire(link: Link | None, case: Case | None = None) -> Iterator[Finding]:
     """The link is not the one that the GPUs have; nothing where no link was assessed."""
-    if link is None or not link.wrong:
+    if link is None or link.kind is None or link.looks_like is None or not link.wrong:
         return
     detour = None if case is None else _detour(link, case)
-    told = f"; {detour.sentence(link)}" if detour else ""
+    told = f"; {detour.sentence(link.kind)}" if detour else ""
     yield Finding(
-        "wrong_wire",
-        HIGH,
-        f"collectives run over {LINK_NAMES[link.looks_like or '']}, not over {LINK_NAMES[link.kind or '']}",
+        FindingId.WRONG_WIRE,
+        Severity.HIGH,
+        f"collectives run over {link.looks_like.words}, not over {link.kind.words}",
         f"{link.sentence}{told}",
         "check the path between the GPUs (nvidia-smi topo -m, nvidia-smi nvlink --status; NCCL_DEBUG=INFO says what "
         "NCCL chose), NCCL_P2P_DISABLE and NCCL_P2P_LEVEL, IOMMU and ACS, and whether the container shares /dev/shm "
@@ -158,7 +149,7 @@ def wrong_wire(link: Link | None, case: Case | None = None) -> Iterator[Finding]
         detour.saving if detour else None,
         figures={"looks_like": link.looks_like, "expected": link.kind, **(asdict(detour) if detour else {})},
         thresholds={name: value for name, value in LINK_THRESHOLDS.items() if isinstance(value, int | float)},
-        saving_is=ESTIMATE,
+        saving_is=SavingIs.ESTIMATE,
     )
 
 
@@ -174,9 +165,9 @@ class _Detour:
     def saving(self) -> int:
         return self.calls * (self.wire_p50_ns - self.expected_wire_ns)
 
-    def sentence(self, link: Link) -> str:
+    def sentence(self, link: LinkKind) -> str:
         each = f"{us(self.wire_p50_ns)} us at p50 instead of {us(self.expected_wire_ns)} us over"
-        return f"estimated saving: {counted(self.calls, 'call')} a step, each {each} {LINK_NAMES[link.kind or '']}"
+        return f"estimated saving: {counted(self.calls, 'call')} a step, each {each} {link.words}"
 
 
 def _detour(link: Link, case: Case) -> _Detour | None:
@@ -184,7 +175,7 @@ def _detour(link: Link, case: Case) -> _Detour | None:
     if link.reference is None:
         return None
     calls = case.run.collectives.filter(
-        (pl.col("verdict") == MATCHED)
+        (pl.col("verdict") == Match.MATCHED)
         & pl.col("step").is_in(case.run.steady_steps)
         & (pl.col("kind") == ALL_REDUCE)
         & (pl.col("message_bytes") == link.reference.bytes)

@@ -8,7 +8,8 @@ import polars as pl
 
 from nsysan.diagnosis.expectation import EMBEDDING
 from nsysan.diagnosis.findings.case import Case
-from nsysan.diagnosis.findings.finding import LOW, MEDIUM, Finding
+from nsysan.diagnosis.findings.finding import Finding
+from nsysan.diagnosis.findings.kinds import FindingId, Severity
 from nsysan.text import counted, size
 
 #: Above this share of steps with prefill or other work the medians describe a part of the run only.
@@ -24,8 +25,8 @@ def differing_from_model(case: Case) -> Iterator[Finding]:
         return
     if compared.calls_differ:
         yield Finding(
-            "count_differs",
-            MEDIUM,
+            FindingId.COUNT_DIFFERS,
+            Severity.MEDIUM,
             f"{counted(compared.calls or 0, 'all-reduce')} a step, {compared.expected.calls} expected",
             f"{compared.expected.source} means {compared.expected.calls} a step, or {EMBEDDING} more with a split "
             f"embedding; the steady steps have {compared.calls}",
@@ -37,8 +38,8 @@ def differing_from_model(case: Case) -> Iterator[Finding]:
     if compared.bytes_differ:
         told = ", ".join(f"{size(s)} ({counted(n, 'call')})" for s, n in sorted(compared.sizes.items())[:5])
         yield Finding(
-            "bytes_differ",
-            MEDIUM,
+            FindingId.BYTES_DIFFER,
+            Severity.MEDIUM,
             f"all-reduces of {size(compared.usual_size)}, {size(compared.expected.message_bytes)} expected",
             f"{compared.expected.source} means {size(compared.expected.message_bytes)}; the trace has {told}",
             "check the batch (sequences decoding at once, padded to a captured graph's size), hidden size, data type",
@@ -50,7 +51,7 @@ def mixed_steps(case: Case) -> Iterator[Finding]:
     """Prefill among the decode steps, else steps of other work than the usual."""
     windows = case.run.windows.unique("step").sort("step")
     why = dict(windows.filter(pl.col("excluded").is_not_null()).select("step", "excluded").iter_rows())
-    prefill = [step for step, reason in why.items() if reason == "prefill"]
+    prefill = [step for step, reason in why.items() if reason.startswith(("prefill", "mixed"))]
     other = [step for step, reason in why.items() if reason.startswith("different work")]
     heavy = _heavy(case, other)
     limits = {"share": MIXED_SHARE, "compute_ratio": PREFILL_RATIO}
@@ -59,8 +60,8 @@ def mixed_steps(case: Case) -> Iterator[Finding]:
         told = [f"{len(prefill)} by their range's name"] if prefill else []
         told += [f"{len(heavy)} by computing {PREFILL_RATIO:g} times the usual or more"] if heavy else []
         yield Finding(
-            "prefill_mixed_in",
-            MEDIUM,
+            FindingId.PREFILL_MIXED_IN,
+            Severity.MEDIUM,
             f"more than decoding in {counted(len(mixed), 'step')} of {len(windows)}",
             f"told {', '.join(told)}; they are left out of the medians, but tokens wait for them",
             "smaller prefill chunks (--max-num-batched-tokens, --chunked-prefill-size), prefill on other GPUs, or a "
@@ -71,8 +72,8 @@ def mixed_steps(case: Case) -> Iterator[Finding]:
         )
     elif len(other) > MIXED_SHARE * len(windows):
         yield Finding(
-            "other_steps",
-            LOW,
+            FindingId.OTHER_STEPS,
+            Severity.LOW,
             f"{counted(len(other), 'step')} of {len(windows)} unlike the usual one",
             f"step {other[0]}: {why[other[0]]}; the medians are of the usual kind of step alone",
             "analyse each kind apart (--steps PATTERN); the collectives are listed by size for all of them",

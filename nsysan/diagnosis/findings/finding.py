@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from nsysan.diagnosis.findings.kinds import FindingId, SavingIs, Severity
 from nsysan.text import ms
-
-HIGH, MEDIUM, LOW = "high", "medium", "low"
-SEVERITIES = (HIGH, MEDIUM, LOW)
 
 #: A loss of this share of the period is worth dropping other work for ...
 HIGH_SHARE = 0.20
 #: ... of this share a change of configuration; less is a note. Steps vary by 1 to 2 % in a quiet run.
 MEDIUM_SHARE = 0.05
 
-CLOSED_FORM, ESTIMATE, AT_MOST = "closed form", "estimate", "at most"
-_SAVES = {CLOSED_FORM: "{} a step", ESTIMATE: "about {} a step, an estimate", AT_MOST: "at most {} a step"}
+_SAVES = {
+    SavingIs.CLOSED_FORM: "{} a step",
+    SavingIs.ESTIMATE: "about {} a step, an estimate",
+    SavingIs.AT_MOST: "at most {} a step",
+}
 
 Figures = dict[str, float | int | str | None]
 
@@ -24,12 +25,11 @@ Figures = dict[str, float | int | str | None]
 class Finding:
     """One thing to change. saving: ns a step; None where it cannot be told.
 
-    saving_is: CLOSED_FORM (from the what-if), ESTIMATE, or AT_MOST (all of the loss, of which a fix takes a part).
     figures: what was measured, by name; thresholds: the constants of this module it was held against.
     """
 
-    id: str
-    severity: str
+    id: FindingId
+    severity: Severity
     title: str
     evidence: str
     fix: str
@@ -38,7 +38,7 @@ class Finding:
     steps: list[int] = field(default_factory=list)
     figures: Figures = field(default_factory=dict)
     thresholds: dict[str, float] = field(default_factory=dict)
-    saving_is: str = CLOSED_FORM
+    saving_is: SavingIs = SavingIs.CLOSED_FORM
 
     @property
     def saves(self) -> str:
@@ -46,10 +46,10 @@ class Finding:
         return "" if self.saving is None else f"saves {_SAVES[self.saving_is].format(ms(self.saving))}"
 
 
-def by_share(ns: int, period: int) -> str:
+def by_share(ns: int, period: int) -> Severity:
     """Severity of a loss by its share of the period."""
     share = ns / period
-    return HIGH if share >= HIGH_SHARE else MEDIUM if share >= MEDIUM_SHARE else LOW
+    return Severity.HIGH if share >= HIGH_SHARE else Severity.MEDIUM if share >= MEDIUM_SHARE else Severity.LOW
 
 
 def severity_limits() -> dict[str, float]:

@@ -8,7 +8,10 @@ import polars as pl
 
 from nsysan.diagnosis.findings.case import HOST_FIX, Case
 from nsysan.diagnosis.findings.finding import Figures, Finding, by_share, severity_limits
+from nsysan.diagnosis.findings.kinds import FindingId
 from nsysan.diagnosis.verdict import by_host, why_late
+from nsysan.metrics.causes import LateCause
+from nsysan.metrics.scenarios import Scenario
 from nsysan.text import counted, ms
 
 #: GPUs of one model differ by 1 to 2 % in speed; an uneven split of heads gives more.
@@ -21,23 +24,26 @@ _COMPUTE_FIX = (
     "processes on it, and kernels that only this rank runs (sampling, logits, experts, a LoRA); spread or move them"
 )
 _LINK_FIX = "look at that GPU's links (nvidia-smi nvlink -s and -e, nvidia-smi topo -m) and at what else uses them"
+_UNKNOWN_FIX = "capture its launch calls (--trace=cuda,nvtx), with a newer nsys and driver: is its host late?"
+#: What to do of a late rank whose host is not to blame.
 _STRAGGLER_FIX = {
-    "compute": _COMPUTE_FIX,
-    "graph": _COMPUTE_FIX,
-    "copy": "take the copies off the step: pinned memory, a stream of their own, or once for several steps",
-    "previous": _LINK_FIX,
-    "communication": _LINK_FIX,
-    "unknown": "capture its launch calls (--trace=cuda,nvtx), with a newer nsys and driver: is its host late?",
-    "host": "look at what that rank waits for between its kernels: its clocks, other work on its streams, its graph",
+    LateCause.PREVIOUS: _LINK_FIX,
+    LateCause.COMPUTE: _COMPUTE_FIX,
+    LateCause.HOST: (
+        "look at what that rank waits for between its kernels: its clocks, other work on its streams, its graph"
+    ),
+    LateCause.COPY: "take the copies off the step: pinned memory, a stream of their own, or once for several steps",
+    LateCause.COMMUNICATION: _LINK_FIX,
+    LateCause.GRAPH: _COMPUTE_FIX,
 }
 
 
 def late_rank(case: Case) -> Iterator[Finding]:
     """The straggler, if there is one."""
-    late, what = case.diagnosis.straggler, case.what
+    late = case.diagnosis.straggler
     if late is None:
         return
-    saving = case.saving(what.no_skew if what else None)
+    saving = case.saving(Scenario.NO_SKEW)
     parts = ", ".join(f"{name} {ns / 1e3:+,.0f} us" for name, ns in late.parts.items() if abs(ns) >= 1_000)
     figures: Figures = {"caused_ns": late.caused, "share": late.share, "cause": late.cause}
     where = case.diagnosis.hotspot
@@ -47,12 +53,12 @@ def late_rank(case: Case) -> Iterator[Finding]:
         told = "".join(f"; {sentence}" for sentence in where.sentences())
     host = by_host(late)
     yield Finding(
-        "late_host" if host else "straggler",
+        FindingId.LATE_HOST if host else FindingId.STRAGGLER,
         by_share(saving or late.caused, case.period),
         f"rank {late.rank} arrives last: {why_late(late)}",
         f"it costs the others {ms(late.caused)} a step of {ms(case.period)} ({late.share:.0%}); against the median "
         f"rank {parts or 'no part stands out'}{told}",
-        HOST_FIX if host else _STRAGGLER_FIX[late.cause or "unknown"],
+        HOST_FIX if host else _UNKNOWN_FIX if late.cause is None else _STRAGGLER_FIX[late.cause],
         saving,
         [late.rank],
         figures=figures,
@@ -78,9 +84,8 @@ def uneven_split(case: Case) -> Iterator[Finding]:
         return
     ratio, ranks = float(heavy["ratio"].max()), heavy["rank"].to_list()  # type: ignore[arg-type]
     lost = round(float(heavy["ns"].max()) - float(per_rank["ns"].median()))  # type: ignore[arg-type]
-    what = case.what
     yield Finding(
-        "uneven_split",
+        FindingId.UNEVEN_SPLIT,
         by_share(lost, case.period),
         f"compute is uneven: {'rank' if len(ranks) == 1 else 'ranks'} {', '.join(map(str, ranks))} need "
         f"{ratio - 1:.1%} more for the same kernels in every step",
@@ -88,7 +93,7 @@ def uneven_split(case: Case) -> Iterator[Finding]:
         f"{UNEVEN_SPREAD:.0%} over {counted(steady['step'].n_unique(), 'step')}",
         "choose a TP size that divides attention heads, KV heads and MLP columns, or pad them; if all kernels of the "
         "rank are slower alike, it is that GPU's clock",
-        case.saving(what.no_skew if what else None),
+        case.saving(Scenario.NO_SKEW),
         ranks,
         figures={"ratio": ratio, "more_ns": lost},
         thresholds={"ratio": UNEVEN_RATIO, "spread": UNEVEN_SPREAD, **severity_limits()},

@@ -8,17 +8,10 @@ from statistics import median
 import polars as pl
 
 from nsysan.diagnosis.findings.case import HOST_FIX, Case
-from nsysan.diagnosis.findings.finding import (
-    AT_MOST,
-    CLOSED_FORM,
-    LOW,
-    MEDIUM,
-    Figures,
-    Finding,
-    by_share,
-    severity_limits,
-)
-from nsysan.metrics import gaps
+from nsysan.diagnosis.findings.finding import Figures, Finding, by_share, severity_limits
+from nsysan.diagnosis.findings.kinds import FindingId, SavingIs, Severity
+from nsysan.metrics.causes import GapCause, LateCause
+from nsysan.metrics.scenarios import Scenario
 from nsysan.metrics.tally import EAGER_SHARE
 from nsysan.run.run import Run
 from nsysan.text import counted, ms, us
@@ -31,19 +24,18 @@ BETWEEN_SHARE = 0.03
 
 def late_host(case: Case) -> Iterator[Finding]:
     """The GPU waits for its host: for want of graphs, or because the host is late all the same."""
-    rank, late = case.worst_idle(gaps.HOST_LATE)
+    rank, late = case.worst_idle(GapCause.HOST_LATE)
     eager = case.run.is_eager
     if late < IDLE_SHARE * case.period:
         yield from _late_between_steps(case, eager)
         return
-    what = case.what
-    saving = case.saving(what.no_host_late if what else None)
+    saving = case.saving(Scenario.NO_HOST_LATE)
     figures: Figures = {"host_late_ns": late, "share": late / case.period}
     limits = {"idle_share": IDLE_SHARE, "eager_share": EAGER_SHARE, **severity_limits()}
     told = f"rank {rank} is idle for {us(late)} us of a step of {ms(case.period)} because launch calls came late"
     if eager:
         yield Finding(
-            "graphs_off",
+            FindingId.GRAPHS_OFF,
             by_share(saving or late, case.period),
             "kernels are launched one by one, and the GPU waits for the host",
             f"{told}; no CUDA graph replays the steady steps (the profiler inflates launch time, so the saving is an "
@@ -54,11 +46,11 @@ def late_host(case: Case) -> Iterator[Finding]:
             [rank],
             figures=figures,
             thresholds=limits,
-            saving_is=AT_MOST,
+            saving_is=SavingIs.AT_MOST,
         )
     elif late_by_host(case) is None:
         yield Finding(
-            "late_host",
+            FindingId.LATE_HOST,
             by_share(saving or late, case.period),
             "the host launches too late",
             told,
@@ -72,13 +64,12 @@ def late_host(case: Case) -> Iterator[Finding]:
 
 def _late_between_steps(case: Case, eager: bool) -> Iterator[Finding]:
     """The GPUs wait between two steps for the launch of the next; nothing where one rank's host is the finding."""
-    rank, between = case.worst_idle(gaps.BETWEEN_STEPS)
-    what = case.what
-    saving = case.saving(what.no_host_late if what else None)
+    rank, between = case.worst_idle(GapCause.BETWEEN_STEPS)
+    saving = case.saving(Scenario.NO_HOST_LATE)
     if late_by_host(case) is not None or saving is None or saving < BETWEEN_SHARE * case.period:
         return
     yield Finding(
-        "late_between_steps",
+        FindingId.LATE_BETWEEN_STEPS,
         by_share(saving, case.period),
         "the host launches the next step late",
         f"rank {rank} is idle for {us(between)} us of a step of {ms(case.period)} between two steps, most of all "
@@ -88,35 +79,36 @@ def _late_between_steps(case: Case, eager: bool) -> Iterator[Finding]:
         [rank],
         figures={"between_steps_ns": between, "share": saving / case.period},
         thresholds={"between_share": BETWEEN_SHARE, **severity_limits()},
-        saving_is=AT_MOST if eager else CLOSED_FORM,
+        saving_is=SavingIs.AT_MOST if eager else SavingIs.CLOSED_FORM,
     )
 
 
 def graph_gaps(case: Case) -> Iterator[Finding]:
     """Idle time between the graph replays of a step, and inside them."""
     replays = _replays_a_step(case.run)
-    rank, between = case.worst_idle(gaps.HOST_LATE, gaps.LAUNCH, gaps.SYNC, gaps.DEPENDENCY, gaps.UNKNOWN)
+    rank, between = case.worst_idle(
+        GapCause.HOST_LATE, GapCause.LAUNCH, GapCause.SYNC, GapCause.DEPENDENCY, GapCause.UNKNOWN
+    )
     if replays > 1 and between >= IDLE_SHARE * case.period:
-        what = case.what
         yield Finding(
-            "piecewise_graphs",
+            FindingId.PIECEWISE_GRAPHS,
             by_share(between, case.period),
             "the step is cut into several graph replays with idle time between them",
             f"{replays} replays a step; outside of them rank {rank} is idle for {us(between)} us of {ms(case.period)}",
             "capture the whole decode step as one graph: vLLM cudagraph_mode FULL_DECODE_ONLY or FULL_AND_PIECEWISE, "
             "or an attention backend that allows it",
-            case.saving(what.no_host_late if what else None),
+            case.saving(Scenario.NO_HOST_LATE),
             [rank],
             figures={"replays": replays, "idle_ns": between, "share": between / case.period},
             thresholds={"idle_share": IDLE_SHARE, **severity_limits()},
         )
-    inside = round(median(case.idle.get((rank.rank, gaps.GRAPH), 0) for rank in case.run.ranks))
+    inside = round(median(case.idle.get((rank.rank, GapCause.GRAPH), 0) for rank in case.run.ranks))
     if inside >= IDLE_SHARE * case.period:
         kernels = _kernels_a_step(case.run)
         yield Finding(
-            "graph_gaps",
+            FindingId.GRAPH_GAPS,
             # Gaps between nodes are the hardware's: they shrink with fewer kernels and do not go.
-            MEDIUM if inside >= 2 * IDLE_SHARE * case.period else LOW,
+            Severity.MEDIUM if inside >= 2 * IDLE_SHARE * case.period else Severity.LOW,
             "many small kernels: the GPU idles between the nodes of the graph",
             f"{us(inside)} us of {ms(case.period)} ({inside / case.period:.0%}, median over the ranks) are idle "
             f"between the {counted(kernels, 'kernel')} of a step, {us(inside / max(kernels, 1), 2)} us a kernel",
@@ -125,13 +117,13 @@ def graph_gaps(case: Case) -> Iterator[Finding]:
             inside,
             figures={"graph_idle_ns": inside, "share": inside / case.period, "kernels": kernels},
             thresholds={"idle_share": IDLE_SHARE, "medium_share": 2 * IDLE_SHARE},
-            saving_is=AT_MOST,
+            saving_is=SavingIs.AT_MOST,
         )
 
 
 def late_by_host(case: Case) -> int | None:
     late = case.diagnosis.straggler
-    return late.rank if late is not None and late.cause == "host" else None
+    return late.rank if late is not None and late.cause == LateCause.HOST else None
 
 
 def _replays_a_step(run: Run) -> int:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from nsysan.diagnosis.findings.case import Case
-from nsysan.diagnosis.findings.finding import HIGH, LOW, MEDIUM, Finding
+from nsysan.diagnosis.findings.finding import Finding
+from nsysan.diagnosis.findings.kinds import FindingId, Severity
 from nsysan.diagnosis.lookalikes import find_lookalikes, named
 from nsysan.text import counted
+from nsysan.trace.graph_mode import GraphMode
 
 #: Unknown kernels with less of the kernel time than this cannot change the verdict.
 UNKNOWN_SHARE = 0.01
@@ -16,30 +18,30 @@ UNKNOWN_SHARE = 0.01
 def of_the_capture(case: Case) -> Iterator[Finding]:
     """Graphs traced as blocks, ranks and events that are missing, kernels that the catalogue does not know."""
     run = case.run
-    if run.graph_mode == "graph":
+    if run.graph_mode == GraphMode.GRAPH:
         yield Finding(
-            "graph_level_trace",
-            HIGH,
+            FindingId.GRAPH_LEVEL_TRACE,
+            Severity.HIGH,
             "CUDA graphs were traced as blocks: what happens inside is not visible",
-            f"{counted(sum(report.replays for report in run.metadata), 'replay')}, each one row",
+            f"{counted(sum(trace.replays for trace in run.metadata), 'replay')}, each one row",
             "capture again with --cuda-graph-trace=node (nsysan capture does)",
         )
     if run.missing_ranks:
         alone = len(run.ranks) == 1
         yield Finding(
-            "missing_ranks",
-            HIGH if alone else MEDIUM,
+            FindingId.MISSING_RANKS,
+            Severity.HIGH if alone else Severity.MEDIUM,
             f"{counted(len(run.missing_ranks), 'rank')} of {run.size} not in the trace",
             f"missing: {', '.join(map(str, run.missing_ranks))}; "
             + ("waiting cannot be told from transfer" if alone else "waiting for them reads as wire"),
-            "name all ranks' reports together, or capture all ranks in one session (nsysan capture -- LAUNCHER ...)",
+            "name all ranks' traces together, or capture all ranks in one session (nsysan capture -- LAUNCHER ...)",
             ranks=run.missing_ranks,
         )
     lost = {text.rstrip(".") for text in run.lost_events}
     if lost:
         yield Finding(
-            "lost_events",
-            LOW,
+            FindingId.LOST_EVENTS,
+            Severity.LOW,
             "the profiler says that events may be missing",
             "; ".join(sorted(lost)),
             "capture a shorter window; let the workload end by itself, so that buffers are flushed",
@@ -48,8 +50,8 @@ def of_the_capture(case: Case) -> Iterator[Finding]:
     if unknown:
         calls, share = sum(kernel.calls for kernel in unknown), sum(kernel.share for kernel in unknown)
         yield Finding(
-            "unknown_collectives",
-            MEDIUM if share >= UNKNOWN_SHARE else LOW,
+            FindingId.UNKNOWN_COLLECTIVES,
+            Severity.MEDIUM if share >= UNKNOWN_SHARE else Severity.LOW,
             "kernels that look like collectives are not in the catalogue",
             f"{counted(calls, 'call')}, {share:.1%} of kernel time, counted as compute: {named(unknown)}",
             "add them to nsysan/data/kernels.toml",

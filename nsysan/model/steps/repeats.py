@@ -9,7 +9,7 @@ import polars as pl
 from nsysan.columns.times import by_time
 from nsysan.model.operations import Operations
 from nsysan.model.steps.period import Repetition, find_repetition, step_marks
-from nsysan.model.steps.step_windows import Membership, StepWindows, frame
+from nsysan.model.steps.step_windows import Membership, StepMethod, StepWindows, frame
 
 _I64 = npt.NDArray[np.int64]
 _OF_KERNELS = ("begin", "end", "context", "stream", "type", "name")
@@ -44,7 +44,7 @@ def by_period(work: Operations) -> StepWindows | None:
     source = "the repeating sequence of kernels"
     if layers > 1:
         source += f", {layers} repetitions a step by the larger gap before each step"
-    return StepWindows("period", source, windows, found.member)
+    return StepWindows(StepMethod.PERIOD, source, windows, found.member)
 
 
 class _Stream:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,16 +18,25 @@ _I64 = npt.NDArray[np.int64]
 Members = npt.NDArray[np.int32]
 
 
+class StepMethod(StrEnum):
+    """A way of finding steps."""
+
+    NVTX = "nvtx"
+    GRAPH = "graph"
+    PERIOD = "period"
+    #: No step was found: the whole capture stands for one.
+    WINDOW = "window"
+
+
 @dataclass(frozen=True)
 class StepWindows:
     """What one way of finding steps came up with.
 
-    windows: the columns of WINDOWS, by rank_key and begin, and prefill where ranges tell. member: for each operation
-    the row of the window that it is of, -1 for none. method: nvtx, graph, period or window; source: the same for
-    people.
+    windows: the columns of WINDOWS, by rank_key and begin, and kind, batch where ranges tell. member: for each
+    operation the row of the window that it is of, -1 for none. source: the method for people.
     """
 
-    method: str
+    method: StepMethod
     source: str
     windows: pl.DataFrame
     member: Members
@@ -52,7 +62,7 @@ class Membership:
     @property
     def windows(self) -> pl.DataFrame:
         """All windows."""
-        return pl.concat(self._parts)
+        return pl.concat(self._parts, how="diagonal")
 
 
 def frame(rank_key: object, starts: _I64, ends: _I64, label: str) -> pl.DataFrame:

@@ -1,7 +1,7 @@
 "use strict";
 // What all parts of the page share: theme, unpacking, plots.
 const root = document.documentElement;
-const nsysan = { drawn: [], onTheme: [] };
+const nsysan = { drawn: [], onTheme: [], themed: {} };
 const create = (tag, text = "", attributes = {}) => {
   const element = document.createElement(tag);
   element.textContent = text;
@@ -28,14 +28,12 @@ const loadPlotly = async () => {
   if (typeof Plotly === "undefined") throw new Error("plotly.js did not load");
 };
 
-const INK = /#111111/g;
-// Ends of the heat maps' scale, and idle: on a dark page the least is dark.
-const THEMED = { "#F3EAD8": "--heat-low", "#7A2E00": "--heat-high", "#B8BCC2": "--idle" };
 const styled = (source) => {
   const ink = colour("--ink");
   const line = colour("--line");
-  const painted = source.replace(/#F3EAD8|#7A2E00|#B8BCC2/g, (found) => colour(THEMED[found]));
-  const { data, layout } = JSON.parse(painted.replace(INK, ink));
+  // Some colours are others on a dark page.
+  const painted = source.replace(new RegExp(Object.keys(nsysan.themed).join("|"), "g"), (found) => colour(nsysan.themed[found]));
+  const { data, layout } = JSON.parse(painted);
   delete layout.title;
   Object.assign(layout, {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",

@@ -1,13 +1,13 @@
 // Text first, then the timeline, which needs nothing else, then the charts.
 (async () => {
   try {
-    const { figures, report } = await unpack("data").then(JSON.parse);
+    const { figures, themed, report } = await unpack("data").then(JSON.parse);
     if (report) startTimeline(report);
     root.dataset.timeline = "ready";
     await pause();
     if (document.querySelector(".plot")) {
       await loadPlotly();
-      nsysan.figures = figures;
+      Object.assign(nsysan, { figures, themed });
       await drawPlots();
     }
     root.dataset.ready = "true";

@@ -11,11 +11,11 @@ const timelineDrawing = (view) => {
     const from = Math.max(left, view.layout.left) + 4;
     const room = Math.min(right, view.layout.width) - from - 4;
     if (room < 28) return;
-    const line = report.lines[slice.line].id;
-    const text = line === "wait" || line === "wire" ? line : report.names[slice.name];
+    const line = report.lines[slice.line];
+    const text = line.captioned ? line.id : report.names[slice.name];
     const fits = Math.floor(room / 6.2);
     const shown = text.length > fits ? `${text.slice(0, fits - 1)}\u2026` : text;
-    pen.fillStyle = ["wait", "graph", "fused", "nvtx"].includes(line) ? "#111" : "#fff";
+    pen.fillStyle = line.ink;
     pen.fillText(shown, from, y + height / 2 + 0.5);
   };
 

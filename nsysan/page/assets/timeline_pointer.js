@@ -36,12 +36,12 @@ const timelinePointer = (view, navigation, redraw) => {
     }
     const line = report.lines[slice.line];
     const lines = [report.names[slice.name], `${line.name}: ${us(slice.end - slice.begin, 2)} us, at ${us(slice.begin, 2)} us`];
-    if (line.id === "wait") {
+    if (line.cut === "before") {
       const then = partner(slice, false);
       if (then) lines.push(`waits ${us(slice.end - slice.begin, 2)} us for the last rank, then moves data for ${us(then.end - then.begin, 2)} us`);
-    } else if (line.id === "wire" || line.id === "fused") {
+    } else if (line.cut === "after") {
       const waited = partner(slice, true);
-      if (waited && report.lines[waited.line].id === "wait") lines.push(`after waiting ${us(waited.end - waited.begin, 2)} us for the last rank`);
+      if (waited && report.lines[waited.line].cut === "before") lines.push(`after waiting ${us(waited.end - waited.begin, 2)} us for the last rank`);
     }
     const joined = view.current.launches.get(slice.launch);
     if (joined && line.id === "launch") lines.push(`launches ${joined.to.length === 1 ? report.names[joined.to[0].name] : `${new Set(joined.to.map((other) => `${other.name} ${other.begin}`)).size} operations`}`);

@@ -1,0 +1,69 @@
+"""What could be taken away from a step: one row a what-if, which everything that names or explains one looks up."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Scenario(StrEnum):
+    """A what-if: the period that a run without some loss has."""
+
+    NO_SKEW = "no_skew"
+    FLOOR_WIRE = "floor_wire"
+    NO_HOST_LATE = "no_host_late"
+    ALL = "all"
+
+    @property
+    def column(self) -> str:
+        """Its key in the JSON and its column in a history."""
+        return f"{self}_ns"
+
+
+@dataclass(frozen=True)
+class WithoutLoss:
+    """A what-if in words.
+
+    title: a clause that begins with a preposition, the same in sentences, tables and legends. meaning: what it is the
+    period of. loss, loss_meaning: what is taken away; None where that is what the others take.
+    """
+
+    title: str
+    meaning: str
+    loss: str | None = None
+    loss_meaning: str = ""
+
+
+#: In the order in which outputs list them.
+SCENARIOS = {
+    Scenario.NO_SKEW: WithoutLoss(
+        "without skew",
+        "The period if every rank took, besides waiting, what the others take.",
+        "skew",
+        "What a step would save if no rank came late (see without skew), as a share of the period. Close to the wait "
+        "of the median rank, but not the same: ranks also wait in turn for one another.",
+    ),
+    Scenario.FLOOR_WIRE: WithoutLoss(
+        "with the wire at its floor",
+        "The period if each collective took its floor after the last arrival.",
+        "the wire's excess",
+        "What collectives take after the last arrival beyond their floor.",
+    ),
+    Scenario.NO_HOST_LATE: WithoutLoss(
+        "without late hosts",
+        "The period if no GPU ran dry before the launch call of its next operation began.",
+        "late hosts",
+        "Hosts whose launch call for the next operation begins only after their GPU has run dry, within a step or "
+        "between two.",
+    ),
+    Scenario.ALL: WithoutLoss(
+        "with all three", "The period without skew, with the wire at its floor, and without late hosts."
+    ),
+}
+
+
+def losses(told: Collection[Scenario]) -> str:
+    """The losses that these take away, as in "skew, the wire's excess and late hosts"."""
+    *first, last = [row.loss for scenario, row in SCENARIOS.items() if scenario in told and row.loss is not None]
+    return f"{', '.join(first)} and {last}" if first else last

@@ -1,0 +1,69 @@
+"""The three numbers of a report that matter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nsysan.diagnosis.answers import NOTABLE
+from nsysan.diagnosis.findings.finding import Finding
+from nsysan.diagnosis.findings.kinds import SavingIs, Severity
+from nsysan.diagnosis.verdict import BOUNDS
+from nsysan.metrics.lines import ROW, Line
+from nsysan.metrics.scenarios import losses
+from nsysan.report.report import Report, visible_lines
+from nsysan.text import counted, ms, percent
+
+
+@dataclass(frozen=True)
+class KeyNumber:
+    """One number, what it is of, and the ledger line that it belongs to, if any."""
+
+    value: str
+    of: str
+    line: Line | None = None
+
+
+def key_numbers(report: Report) -> list[KeyNumber]:
+    """The period, what bounds it, and what could be saved; one number where no step is a steady decode step."""
+    period = report.headline["period_ns"]
+    if not period:
+        return [KeyNumber(str(report.steps.count), "steps, none of them a steady decode step")]
+    steady = counted(len(report.steps.steady), "steady step")
+    whole = KeyNumber(ms(period), f"per decode step, median of {steady}")
+    return [whole, _bound(report, period), _saving(report)]
+
+
+def _bound(report: Report, period: int) -> KeyNumber:
+    late = report.diagnosis.straggler
+    if late is not None:
+        waits = f"of it the others wait for rank {late.rank} ({ms(late.caused)})"
+        return KeyNumber(f"{late.share:.0%}", waits, Line.WAIT)
+    shares = {line: report.headline[line.column] or 0 for line in visible_lines(report)}
+    line = BOUNDS[report.diagnosis.verdict.kind].line
+    if line is None or line not in shares:
+        line = max(shares, key=lambda name: shares[name])
+    return KeyNumber(percent(shares[line], period), f"of it is {ROW[line].title}", line)
+
+
+def _saving(report: Report) -> KeyNumber:
+    """What the finding to act on first saves; without one, what the what-if saves at most."""
+    what = report.diagnosis.what_if
+    first = first_finding(report)
+    if first is not None and first.saving is not None and what is not None:
+        how = {SavingIs.ESTIMATE: "about ", SavingIs.AT_MOST: "at most "}.get(first.saving_is, "")
+        share = first.saving / what.period
+        return KeyNumber(f"{how}{ms(first.saving)} ({share:.0%})", f"a step saved: {first.title}")
+    if what is None or not what.told:
+        return KeyNumber("?", "to save: cannot be told from this trace (see Evidence)")
+    told = losses(what.told)
+    saved = what.period - min(ns for ns in what.without.values() if ns is not None)
+    if first is not None:
+        return KeyNumber("untold", f"what the first finding saves: {first.title}")
+    if saved < NOTABLE * what.period:
+        return KeyNumber("< 1%", f"of a step to gain from {told} together")
+    return KeyNumber(f"{ms(saved)} ({saved / what.period:.0%})", f"a step saved at most, without {told}")
+
+
+def first_finding(report: Report) -> Finding | None:
+    """The finding to act on first; None where none is of weight."""
+    return next((finding for finding in report.findings if finding.severity != Severity.LOW), None)
