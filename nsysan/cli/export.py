@@ -9,7 +9,7 @@ import click
 from nsysan._errors import ExitCode
 from nsysan._version import __version__
 from nsysan.cli.exits import OUTPUT, RUN, exit_codes
-from nsysan.cli.inputs import analysed, expand, spread
+from nsysan.cli.inputs import analysed, expand, redaction_if, spread
 from nsysan.cli.options import NO_NVTX, STEPS
 from nsysan.output import check_writable, write_bytes
 from nsysan.text import counted, plain
@@ -17,7 +17,7 @@ from nsysan.text import counted, plain
 _PATH = click.Path(path_type=Path)
 
 
-@click.command("export", epilog=exit_codes(*RUN, *OUTPUT, ExitCode.NO_STEPS))
+@click.command("export", epilog=exit_codes(*RUN, *OUTPUT, ExitCode.NO_STEPS, ExitCode.NOT_CLEAN))
 @click.argument("traces", nargs=-1, required=True, metavar="TRACE...")
 @click.option(
     "--perfetto",
@@ -35,6 +35,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--steps", metavar="PATTERN", help=STEPS)
 @click.option("--no-nvtx", is_flag=True, help=NO_NVTX)
 @spread
+@click.option("--redact", is_flag=True, help="Make the file of redacted copies (see `nsysan redact`), and search it.")
 @click.option("--force", is_flag=True, help="Replace a file that exists.")
 @click.option("-q", "--quiet", is_flag=True, help="Only errors.")
 def command(
@@ -45,6 +46,7 @@ def command(
     no_nvtx: bool,
     jobs: int | None,
     scheduler: str | None,
+    redact: bool,
     force: bool,
     quiet: bool,
 ) -> None:
@@ -60,6 +62,7 @@ def command(
       nsysan export --perfetto steps.json.gz trace.sqlite
       nsysan export --perfetto slow.json trace.sqlite --trace-steps 10:20
       nsysan export --perfetto run.json.gz run1_rank_*.sqlite --trace-steps 3,17
+      nsysan export --perfetto shared.json.gz trace.sqlite --redact
     """
     paths = expand(traces)
     for source in paths:
@@ -71,9 +74,14 @@ def command(
         wanted = None if trace_steps is None else parse_steps(trace_steps)
     except ValueError as error:
         raise click.UsageError(f"--trace-steps: {error}") from error
-    with analysed(paths, steps, use_nvtx=not no_nvtx, quiet=quiet, jobs=jobs, scheduler=scheduler) as run:
-        chosen = choose_steps(run, wanted)
-        text = to_perfetto(run, chosen, __version__)
+    with redaction_if(redact) as redaction:
+        with analysed(
+            paths, steps, use_nvtx=not no_nvtx, quiet=quiet, jobs=jobs, scheduler=scheduler, redaction=redaction
+        ) as run:
+            chosen = choose_steps(run, wanted)
+            text = to_perfetto(run, chosen, __version__)
+        if redaction:
+            redaction.check({"the Perfetto file": text})
     write_bytes(output, packed(text) if output.suffix == ".gz" else text.encode("utf-8"), force=force)
     if not quiet:
         listed = ", ".join(map(str, chosen[:8])) + (f" and {len(chosen) - 8} more" if len(chosen) > 8 else "")

@@ -18,6 +18,7 @@ from nsysan.text import plain
 
 if TYPE_CHECKING:
     from nsysan.model.selection import Selection
+    from nsysan.redact.redaction import Redaction
     from nsysan.run.run import Run
     from nsysan.trace.trace import Trace
 
@@ -80,6 +81,18 @@ def _is_columnar(path: Path) -> bool:
 
 
 @contextmanager
+def redaction_if(wanted: bool) -> Iterator[Redaction | None]:
+    """What --redact asks for, in a folder that is gone afterwards."""
+    if not wanted:
+        yield None
+        return
+    from nsysan.redact.redaction import Redaction
+
+    with Redaction() as redaction:
+        yield redaction
+
+
+@contextmanager
 def analysed(
     paths: list[Path],
     steps: str | None = None,
@@ -89,11 +102,12 @@ def analysed(
     quiet: bool = False,
     jobs: int | None = None,
     scheduler: str | None = None,
+    redaction: Redaction | None = None,
 ) -> Iterator[Run]:
     """The run of these traces, which stay open until the end; those that cannot be read are named on stderr.
 
-    jobs, scheduler: as for workers.trace_set_for; selection: which part of the run. A terminal shows what the work is
-    at. NsysanError if none can be read.
+    jobs, scheduler: as for workers.trace_set_for; selection: which part of the run; redaction: makes copies, which are
+    read in place of the reports. A terminal shows what the work is at. NsysanError if none can be read.
     """
     from dataclasses import replace
 
@@ -110,7 +124,8 @@ def analysed(
         for path in paths:
             try:
                 # A cluster's workers name files as they see them.
-                exports[path] = path if scheduler else stack.enter_context(exported(path, quiet=quiet))
+                export = path if scheduler else stack.enter_context(exported(path, quiet=quiet))
+                exports[path] = redaction.copy(path, export) if redaction else export
             except NsysanError as error:
                 failures.append(Failure(path.name, str(path), error))
         if not exports:
@@ -123,6 +138,8 @@ def analysed(
         failures += [replace(failure, error=renamed(failure.error, exports)) for failure in run.failures]
         for failure in failures:
             click.echo(f"nsysan: left out: {plain(str(failure.error), 4_096)}", err=True)
+        if redaction:
+            failures = [redaction.masked(failure) for failure in failures]
         yield replace(run, failures=failures)
 
 

@@ -11,7 +11,7 @@ import click
 from nsysan._errors import ExitCode
 from nsysan._version import __version__
 from nsysan.cli.exits import OUTPUT, RUN, exit_codes
-from nsysan.cli.inputs import analysed, expand, spread
+from nsysan.cli.inputs import analysed, expand, redaction_if, spread
 from nsysan.cli.options import NO_NVTX, NUMBERS, TIME, steps_of
 from nsysan.cli.outputs import alike, outputs_of, written
 from nsysan.output import write_bytes, write_text
@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from nsysan.report.report import Report
 
 _PATH = click.Path(path_type=Path)
+_OUTPUTS = {"-o": "the page", "--json": "the JSON document", "--markdown": "the Markdown"}
 
 
-@click.command("report", epilog=exit_codes(*RUN, *OUTPUT, ExitCode.NO_STEPS))
+@click.command("report", epilog=exit_codes(*RUN, *OUTPUT, ExitCode.NO_STEPS, ExitCode.NOT_CLEAN))
 @click.argument("traces", nargs=-1, required=True, metavar="TRACE...")
 @click.option(
     "-o",
@@ -111,7 +112,7 @@ _PATH = click.Path(path_type=Path)
     help="plotly.js inside the page, which then opens offline; or fetched, which saves 2 MB.  [default: inline]",
 )
 @spread
-@click.option("--redact", is_flag=True, help="Mask file, host and user names, paths and addresses in all outputs.")
+@click.option("--redact", is_flag=True, help="Make all outputs of redacted copies (see `nsysan redact`); search them.")
 @click.option("--force", is_flag=True, help="Replace files that exist.")
 @click.option("-q", "--quiet", is_flag=True, help="No summary, only errors.")
 def command(
@@ -158,6 +159,7 @@ def command(
       nsysan report trace.sqlite --steps '^generate_token'
       nsysan report trace.sqlite --from 2s --to 3s --steps 10:20 --ranks 0,3
       nsysan report trace.sqlite --model hidden=4096,layers=32,batch=8,dtype=bf16
+      nsysan report trace.sqlite --redact               # a page that can be given away
     """
     from nsysan.diagnosis.expectation import expectation
     from nsysan.model.selection import Selection
@@ -175,7 +177,7 @@ def command(
     if link_gbps is not None and math.isnan(link_gbps):
         raise click.UsageError("--link-gbps takes a number of GB/s")
     paths = expand(traces)
-    default = f"{paths[0].stem}.html" if len(paths) == 1 else "nsysan-report.html"
+    default = f"{paths[0].stem}.html" if len(paths) == 1 and not redact else "nsysan-report.html"
     html = output or (None if json_output or markdown or png else Path(default))
     named = {"-o": html, "--json": json_output, "--markdown": markdown}
     charts = png_paths(png) if png else {}
@@ -188,35 +190,57 @@ def command(
         raise click.UsageError("--from and --to take times from 0 up, the second after the first")
     pattern, chosen = steps_of(steps)
     selection = Selection(begin, end, chosen, choice=Choice(population, batch))
-    with analysed(
-        paths, pattern, use_nvtx=not no_nvtx, selection=selection, quiet=quiet, jobs=jobs, scheduler=scheduler
-    ) as run:
-        report = build_report(
-            run,
-            __version__,
-            expected,
-            link_gbps=link_gbps,
-            timelines=bool(html or charts),
-            replica=replica,
-        )
+    with redaction_if(redact) as redaction:
+        with analysed(
+            paths,
+            pattern,
+            use_nvtx=not no_nvtx,
+            selection=selection,
+            quiet=quiet,
+            jobs=jobs,
+            scheduler=scheduler,
+            redaction=redaction,
+        ) as run:
+            report = build_report(
+                run,
+                __version__,
+                expected,
+                link_gbps=link_gbps,
+                timelines=bool(html or charts),
+                replica=replica,
+            )
         if ranks is not None:
             report = of_ranks(report, ranks)
-        if redact:
-            from nsysan.redact.masked_report import redact_report
-
-            report = redact_report(report, [Path(source.path) for source in run.metadata])
+        texts = {name: _text(name, report, plotlyjs) for name in (*files, to_stdout) if name is not None}
+        summary = "" if quiet or to_stdout is not None else _summary(report)
+        if redaction:
+            said = {_OUTPUTS[name]: text for name, text in texts.items()}
+            redaction.check({**said, "the summary": summary, **(_figures(report) if painter else {})})
+        drawn = to_png(report, painter) if painter else {}
+        if redaction:
+            redaction.check({f"the chart {name}": content for name, content in drawn.items()})
     for name, path in files.items():
-        write_text(path, _text(name, report, plotlyjs), force=force)
-    drawn = to_png(report, painter) if painter else {}
+        write_text(path, texts[name], force=force)
     for chart, content in drawn.items():
         write_bytes(charts[chart], content, force=force)
     if to_stdout is not None:
-        click.echo(_text(to_stdout, report, plotlyjs), nl=False)
-    elif not quiet:
-        from nsysan.report.terminal import to_text
-
-        click.echo(to_text(report))
+        click.echo(texts[to_stdout], nl=False)
+    elif summary:
+        click.echo(summary)
         click.echo(written([*files.values(), *(charts[chart] for chart in drawn)]))
+
+
+def _summary(report: Report) -> str:
+    from nsysan.report.terminal import to_text
+
+    return to_text(report)
+
+
+def _figures(report: Report) -> dict[str, str]:
+    """What the charts will show, by name: drawn, it cannot be searched."""
+    from nsysan.page.png import figures_of
+
+    return {f"the chart {name}": str(figure.to_json()) for name, figure in figures_of(report).items()}
 
 
 def _text(name: str, report: Report, plotlyjs: str) -> str:

@@ -5,17 +5,18 @@ from __future__ import annotations
 from nsysan.redact import plan
 
 
-def _words(text: str) -> frozenset[str]:
+def words(text: str) -> frozenset[str]:
+    """The words of a text."""
     return frozenset(text.split())
 
 
 #: Names of users, hosts and programs that half of all machines have.
-GENERIC = _words(
+GENERIC = words(
     "host localhost local root user users admin nobody ubuntu debian centos unknown none null true false yes python "
     "python3 bash home default linux windows gpu cuda nvidia torch nccl node worker server main"
 )
 #: Words that engines, NCCL and nsys use themselves: as the value of a variable they are a setting.
-SETTINGS = _words(
+SETTINGS = words(
     "decode decoder prefill context generation execute forward scheduler executor step steps batch token tokens loop "
     "iter graph eager spawn fork info warn warning error debug trace lazy compute utility graphics video display "
     "all_reduce allreduce all_gather reduce_scatter nccl ring tree simple flashinfer flash_attn triton model request "
@@ -23,7 +24,7 @@ SETTINGS = _words(
 )
 #: The words of reports, and of the copy's own schema: masking them would take the meaning out.
 OURS = (
-    _words(
+    words(
         "compute wait wire fused copy idle skew launch sync dependency graph previous mixed inconclusive straggler "
         "late steady period share cause verdict host_late between_steps collective kernel ranks median"
     )

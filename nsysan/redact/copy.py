@@ -140,7 +140,7 @@ class _Copier:
                 if variable in plan.RANK_VARIABLES and re.fullmatch(r"[0-9]{1,7}", number):
                     kept.append(("PROCESS_0:ENVIRONMENT_VARIABLE", f'{variable}="{int(number)}"'))
             elif plan.CAPTURE_NAMES.fullmatch(name) and plan.META_VALUE.fullmatch(value):
-                kept.append((name, self._scrubber.label(value)))
+                kept.append((self._scrubber.label(name), self._scrubber.label(value)))
             else:
                 self._copied.options += 1
         self._write_named(plan.CAPTURE, kept)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from dataclasses import dataclass
@@ -9,20 +10,23 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from nsysan._errors import ExitCode, NsysanError
-from nsysan.output import check_writable, put
+from nsysan.output import check_writable, put, write_text
 from nsysan.redact.copy import Copied, write_copy
 from nsysan.redact.figures import differences
-from nsysan.redact.scan import Leak, scan
+from nsysan.redact.folder import Form, from_sqlite, to_sqlite
+from nsysan.redact.logs import mask_file
+from nsysan.redact.scan import Leak, Names, check_clean, names_in, names_of, scan, scan_bytes
 from nsysan.redact.source import Origin, examine
-from nsysan.text import counted
+from nsysan.redact.topology_copy import copy_topology
 from nsysan.trace.sqlite import SqliteFile
 from nsysan.trace.store import damaged
-from nsysan.trace.topology import Topology, read_topology, topology_file
+from nsysan.trace.topology import topology_file
 from nsysan.trace.trace import Trace
 
 _WRITING_FAILED = frozenset(
     (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
 )
+_TABLES = (".parquet", ".arrow")
 
 
 @dataclass(frozen=True)
@@ -37,26 +41,23 @@ class Redacted:
 
 
 def redact_file(source: Path, output: Path, *, force: bool = False) -> Redacted:
-    """Write a redacted copy of the export `source` to `output`, and of its topology beside it.
+    """Write a redacted copy of the export `source`, a file or a folder, to `output`, and of its topology beside it.
 
     NsysanError where the source cannot be read, the output not be written, or a search of the copy finds anything;
     then nothing is left under the output's name.
     """
-    check_is_file(source)
-    check_writable(output, force=force, source=source)
+    _check_output(source, output, force=force)
     Trace(source)
-    topology = read_topology(source)
-    if topology is not None:
+    if topology_file(source).exists():
         check_writable(topology_file(output), force=force, source=topology_file(source))
-    origin = examined(source)
+    names = names_of(source)
     try:
         with TemporaryDirectory(prefix=f".{output.name}.", dir=output.absolute().parent) as folder:
             copy = Path(folder) / output.name
-            copied = _copied(source, copy, origin)
-            if topology is not None:
-                topology_file(copy).write_text(_topology_text(topology), encoding="utf-8")
-            _check_clean(source, scan(copy, origin.secrets, origin.code_ids))
-            sizes = source.stat().st_size, copy.stat().st_size
+            origin, copied = copy_export(source, copy)
+            copy_topology(source, copy)
+            check_clean(_left(copy, names), f"{source}: the copy")
+            sizes = _size(source), _size(copy)
             changed = differences(source, copy)
             outputs = _put(copy, output, force=force)
     except OSError as error:
@@ -64,17 +65,40 @@ def redact_file(source: Path, output: Path, *, force: bool = False) -> Redacted:
     return Redacted(origin, copied, sizes, changed, outputs)
 
 
-def check_is_file(source: Path) -> None:
-    """NsysanError for a folder of tables, which cannot be redacted."""
-    if source.is_dir():
-        raise NsysanError(
-            f"{source}: is a folder; what can be redacted is one file, as `nsys export --type sqlite` writes it",
-            ExitCode.NO_SUCH_FILE,
-        )
+def redact_log(source: Path, output: Path, *, force: bool = False) -> dict[str, int]:
+    """Write a log of NCCL, or a topology, to `output` without what it tells; how much was masked, by kind.
+
+    NsysanError as for redact_file.
+    """
+    check_writable(output, force=force, source=source)
+    text, masked = mask_file(source)
+    with source.open(encoding="utf-8", errors="replace") as lines:
+        names = names_in(lines)
+    check_clean(scan_bytes(text.encode("utf-8"), names), f"{source}: the copy")
+    write_text(output, text, force=force)
+    return masked
+
+
+def copy_export(source: Path, copy: Path, *, as_file: bool = False) -> tuple[Origin, Copied]:
+    """Write the redacted copy of an export, and say what was in it; it is not searched yet.
+
+    as_file: make an SQLite file of a folder too. NsysanError where either cannot be read or written.
+    """
+    if not source.is_dir():
+        origin = examined(source)
+        return origin, _copied(source, source, copy, origin)
+    with TemporaryDirectory(prefix="tables.", dir=copy.parent) as folder:
+        whole, clean = Path(folder) / "whole", copy if as_file else Path(folder) / "clean"
+        form = to_sqlite(source, whole)
+        origin = examined(whole)
+        copied = _copied(source, whole, clean, origin)
+        if not as_file:
+            _folder(clean, copy, form)
+    return origin, copied
 
 
 def examined(source: Path) -> Origin:
-    """What must not get out of a trace; NsysanError where it cannot be read."""
+    """What must not get out of a trace in SQLite; NsysanError where it cannot be read."""
     file = SqliteFile(source)
     tables = file.tables
     file.close()
@@ -84,9 +108,28 @@ def examined(source: Path) -> Origin:
         raise file.damaged(str(error)) from error
 
 
-def _copied(source: Path, copy: Path, origin: Origin) -> Copied:
+def _check_output(source: Path, output: Path, *, force: bool) -> None:
+    """As check_writable, for a folder too, which is replaced if there is nothing but tables in it."""
+    if not source.is_dir():
+        check_writable(output, force=force, source=source)
+        return
+    inside = output.absolute()
+    if source.absolute() in (inside, *inside.parents) or (output.exists() and output.samefile(source)):
+        raise NsysanError(f"{output}: is the trace itself or in it; name another folder", ExitCode.OUTPUT_UNWRITABLE)
+    if not output.exists():
+        check_writable(output, force=force)
+        return
+    if not output.is_dir() or any(entry.suffix not in _TABLES for entry in output.iterdir()):
+        raise NsysanError(f"{output}: is no folder of tables; name another", ExitCode.OUTPUT_UNWRITABLE)
+    if not force:
+        raise NsysanError(
+            f"{output}: exists already; pass --force to replace it, or another name", ExitCode.OUTPUT_EXISTS
+        )
+
+
+def _copied(source: Path, whole: Path, copy: Path, origin: Origin) -> Copied:
     try:
-        return write_copy(source, copy, origin)
+        return write_copy(whole, copy, origin)
     except (sqlite3.Error, UnicodeError) as error:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in _WRITING_FAILED:
             raise NsysanError(
@@ -95,28 +138,22 @@ def _copied(source: Path, copy: Path, origin: Origin) -> Copied:
         raise damaged(source, str(error), "sqlite") from error
 
 
-def _check_clean(source: Path, leaks: list[Leak]) -> None:
-    if not leaks:
-        return
-    shown = "; ".join(f"{leak.kind} in {leak.where}" for leak in leaks[:5])
-    raise NsysanError(
-        f"{source}: {counted(len(leaks), 'place')} of the copy would still tell what was to be removed ({shown}); "
-        f"nothing was written",
-        ExitCode.NOT_CLEAN,
-    )
+def _folder(clean: Path, copy: Path, form: Form) -> None:
+    import pyarrow as pa
+
+    try:
+        from_sqlite(clean, copy, form)
+    except pa.ArrowException as error:
+        raise NsysanError(f"{copy.name}: cannot be written: {error}", ExitCode.OUTPUT_UNWRITABLE) from error
 
 
-def _topology_text(topology: Topology) -> str:
-    """What a report reads of a topology, in the words of nvidia-smi: no GPU's serial number, no network card."""
-    count = max((j for _, j, _ in topology.pairs), default=0) + 1
-    kinds = {(i, j): kind for i, j, kind in topology.pairs}
-    rows = [
-        "\t".join([f"GPU{i}", *("X" if i == j else kinds.get((min(i, j), max(i, j)), "?") for j in range(count))])
-        for i in range(count)
-    ]
-    rows += [f"Link {i}: {speed:g} GB/s" for i, speed in enumerate(topology.speeds)]
-    rows += [f"Link {len(topology.speeds) + i}: <inactive>" for i in range(topology.inactive)]
-    return "\n".join(rows) + "\n"
+def _left(copy: Path, names: Names) -> list[Leak]:
+    beside = topology_file(copy)
+    return scan(copy, names) + (scan(beside, names) if beside.exists() else [])
+
+
+def _size(export: Path) -> int:
+    return sum(file.stat().st_size for file in export.iterdir()) if export.is_dir() else export.stat().st_size
 
 
 def _put(copy: Path, output: Path, *, force: bool) -> list[Path]:
@@ -128,9 +165,25 @@ def _put(copy: Path, output: Path, *, force: bool) -> list[Path]:
     for made, final in moves:
         if not made.exists():
             continue
-        with made.open("rb") as file:
-            os.fsync(file.fileno())
-        made.chmod(0o666 & ~umask)
-        put(made, final, force=force)
+        for file in made.iterdir() if made.is_dir() else [made]:
+            with file.open("rb") as written:
+                os.fsync(written.fileno())
+            file.chmod(0o666 & ~umask)
+        if made.is_dir():
+            _put_folder(made, final, umask, force=force)
+        else:
+            put(made, final, force=force)
         done.append(final)
     return done[::-1]
+
+
+def _put_folder(made: Path, final: Path, umask: int, *, force: bool) -> None:
+    made.chmod(0o777 & ~umask)
+    if force and final.exists():
+        final.rename(made.with_name("before"))  # goes with the folder that it was made in
+    try:
+        made.rename(final)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        raise NsysanError(f"{final}: exists by now; name another", ExitCode.OUTPUT_EXISTS) from error

@@ -33,7 +33,7 @@ def _columns(text: str) -> dict[str, str]:
 #: Table to column to treatment.
 TABLES: Final[Mapping[str, Mapping[str, str]]] = {
     "CUPTI_ACTIVITY_KIND_KERNEL": _columns(
-        f"""{_WORK} demangledName:code_id shortName:code_id mangledName:code_id launchType cacheConfig
+        f"""{_WORK} demangledName:code_id shortName:code_id launchType cacheConfig
         registersPerThread gridX gridY gridZ blockX blockY blockZ staticSharedMemory dynamicSharedMemory
         localMemoryPerThread localMemoryTotal gridId sharedMemoryExecuted graphNodeId sharedMemoryLimitConfig
         qmdBulkReleaseDone qmdPreexitDone qmdLastCtaDone graphId clusterX clusterY clusterZ

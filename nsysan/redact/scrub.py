@@ -7,50 +7,10 @@ import re
 import struct
 
 from nsysan.model.binary import BYTES, COMMUNICATOR, DEVICE, RANK, RANKS
-from nsysan.redact.secrets import HOST, PLACE, USER, Secrets
+from nsysan.redact.masks import masked
+from nsysan.redact.secrets import HOST, PLACE, SIBLINGS, USER, Secrets
 
-_NAME = r"[\w.+@%~=#,-]+"
-_ROOTS = (
-    "home|Users|root|mnt|media|data|scratch|lustre|gpfs|nfs|opt|usr|var|tmp|workspace|content|srv|etc|proc|app|run|"
-    "lib|lib64|fsx|shared|projects?|work|dev|sys|bin|private|Volumes"
-)
-_ROOTED = re.compile(rf"(?<![\w./>)\]])/(?:{_ROOTS})(?:/{_NAME})+/?")
-#: What is masked in any text but names of code: pattern, placeholder, kind.
-_TELLING = (
-    (re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]{0,20}://[^\s\"'<>]+"), "<url>", "URL"),
-    (re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,64}\.[\w.-]+"), "<mail>", "mail address"),
-    (re.compile(r"(?<![A-Za-z0-9])[A-Za-z]:[\\/][^\"'<>|*?\n]+"), "<path>", PLACE),
-    (re.compile(r"\\\\[\w.-]+\\[^\"'<>|*?\n\s]+"), "<path>", PLACE),
-    (re.compile(rf"(?<![\w./>)\]])~?/(?:{_NAME}/)+(?:{_NAME})?"), "<path>", PLACE),
-    (re.compile(rf"(?<![\w./>)\]])~/{_NAME}"), "<path>", PLACE),
-    (re.compile(rf"(?<![\w./>)\]])/(?:{_ROOTS})(?![\w/])"), "<path>", PLACE),
-    (
-        re.compile(r"(?<![\w./-])(?:[\w.-]+/)+[\w-]+\.(?:py|pyc|sh|so|cpp|cc|cu|cuh|h|json|ya?ml|toml|txt|log|rs)\b"),
-        "<path>",
-        PLACE,
-    ),
-    (
-        re.compile(r"(?<![0-9A-Fa-f])[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}(?![0-9A-Fa-f])"),
-        "<uuid>",
-        "UUID",
-    ),
-    (re.compile(r"(?<![\w:-])[0-9A-Fa-f]{2}(?:[:-][0-9A-Fa-f]{2}){5}(?![\w:-])"), "<mac>", "MAC address"),
-    (
-        re.compile(r"(?<![\w.])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\w.])"),
-        "<ip>",
-        "IP address",
-    ),
-    (
-        re.compile(
-            r"(?<![\w:])(?:fe80::[0-9A-Fa-f:]+|(?:[0-9A-Fa-f]{1,4}:){2,6}:[0-9A-Fa-f:]*|(?:[0-9A-Fa-f]{1,4}:){5,7}[0-9A-Fa-f]{1,4})(?![\w:])"
-        ),
-        "<ip>",
-        "IP address",
-    ),
-)
-#: Every text that _TELLING finds has one of these.
-_HINT = re.compile(r"[/\\@:.-]")
-_MARKS = {HOST: "<host>", USER: "<user>", PLACE: "<path>"}
+_MARKS = {HOST: "<host>", SIBLINGS: "<host>", USER: "<user>", PLACE: "<path>"}
 _PROGRAM = re.compile(
     r"python[\d.]*|torchrun|mpirun|mpiexec|srun|orted|prted|vllm|trtllm-\w+|sglang\S*|pt_main_thread|"
     r"VLLM::\w+|ray::\w+|sglang::\w+"
@@ -77,10 +37,19 @@ _PAYLOAD_LABELS = frozenset(
         "operationId",
     )
 )
-_SHORT_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,15}")
+#: The words that NCCL gives as values: operations and types of data.
+_VALUE = re.compile(
+    r"(?:nccl)?(?:sum|prod|min|max|avg|premulsum|sumpostdiv|(?:u?int|float|bfloat)\d{1,2}|u?int|char|half|float|double|"
+    r"float8e[45]m[23])",
+    re.IGNORECASE,
+)
+_COMMUNICATOR = re.compile(rf"(?:Parent )?{re.escape(COMMUNICATOR)}(?: \((?:new|parent|child|split)\))?")
 _HEADER = struct.Struct("<IIIIQQ")
 _MAX_PAYLOAD = 64  # NCCL's longest has 40 bytes
-_TEXT_IN_BYTES = re.compile(rb"[\x20-\x7e]{12,}")
+_MOST_BYTES = 1 << 40  # no message is larger; five letters are
+_MOST_COUNT = 1 << 24
+_MINUS_ONE = 0xFFFF_FFFF
+_TEXT_IN_BYTES = re.compile(rb"[\x20-\x7e]{6,}")
 #: What messages of the profiler begin with that a report may quote; others are for its own developers.
 _MESSAGES = re.compile(
     r"(?:Not all|No) (?:NVTX|CUDA|OS runtime libraries|OpenGL) events|Number of |Some events|"
@@ -100,7 +69,7 @@ class Scrubber:
     def __init__(self, secrets: Secrets) -> None:
         self.secrets = secrets
         self.masked: dict[str, int] = {}
-        self._known: dict[tuple[str, str], str] = {}
+        self._done: dict[tuple[str, str], str] = {}
 
     def label(self, text: str) -> str:
         """Text of a range or message: paths, addresses and secrets become placeholders."""
@@ -144,7 +113,8 @@ class Scrubber:
             return None
         size = _HEADER.unpack_from(data)[4]
         fits = size <= _MAX_PAYLOAD and len(data) == _HEADER.size + size
-        return raw if fits and not _TEXT_IN_BYTES.search(data) else None
+        header, payload = data[: _HEADER.size], data[_HEADER.size :]
+        return raw if fits and _holds_numbers(payload) and not _TEXT_IN_BYTES.search(header) else None
 
     def message(self, text: str) -> str:
         """A message of the profiler; one that is not known to be harmless goes whole."""
@@ -155,42 +125,44 @@ class Scrubber:
 
     def _cached(self, how: str, text: str) -> str:
         key = (how, text)
-        if key not in self._known:
-            self._known[key] = self._mask(text, code=how == "code")
-        return self._known[key]
+        if key not in self._done:
+            self._done[key] = self._mask(text, code=how == "code")
+        return self._done[key]
 
     def _mask(self, text: str, *, code: bool) -> str:
         # Anything that hides behind a NUL is not part of a name.
         text = text.partition("\0")[0] if code else text.replace("\0", " ")
-        if code:
-            text = self._replace(_ROOTED, "<path>", PLACE, text)
-        else:
-            for pattern, mark, kind in _TELLING if _HINT.search(text) else ():
-                text = self._replace(pattern, mark, kind, text)
-        for secret in self.secrets.within(text):
-            text = self._replace(secret.pattern, _MARKS.get(secret.kind, "<removed>"), secret.kind, text)
-        return text
-
-    def _replace(self, pattern: re.Pattern[str], mark: str, kind: str, text: str) -> str:
-        masked, times = pattern.subn(mark, text)
-        if times:
+        done, kinds = masked(text, self._known, code=code)
+        for kind in kinds:
             self._count(kind)
-        return masked
+        return done
+
+    def _known(self, text: str) -> tuple[str, list[str]]:
+        """The text without what the trace itself tells of people and machines."""
+        kinds = []
+        for secret in self.secrets.within(text):
+            text, times = secret.pattern_in(text).subn(_MARKS.get(secret.kind, "<removed>"), text)
+            kinds += [secret.kind] * bool(times)
+        return text, kinds
 
     def _count(self, kind: str) -> None:
         self.masked[kind] = self.masked.get(kind, 0) + 1
 
 
-def telling_kind(text: str, *, code: bool) -> str | None:
-    """What kind of place or address a text holds, if any; `code`: it is the name of a kernel or call."""
-    if code:
-        return PLACE if _ROOTED.search(text) else None
-    if not _HINT.search(text):
-        return None
-    return next((kind for pattern, _, kind in _TELLING if pattern.search(text)), None)
+def _holds_numbers(payload: bytes) -> bool:
+    """Whether a payload can be NCCL's: identifiers of communicators, and numbers of the size of counts and messages."""
+    for at in range(0, len(payload), 8):
+        word = payload[at : at + 8].ljust(8, b"\0")
+        low, high = struct.unpack("<II", word)
+        counts = all(half < _MOST_COUNT or half == _MINUS_ONE for half in (low, high))
+        if not counts and int.from_bytes(word, "little") >= _MOST_BYTES and (at > 8 or _TEXT_IN_BYTES.search(word)):
+            return False
+    return True
 
 
 def _is_ncclish(label: str, value: object) -> bool:
-    if label not in _PAYLOAD_LABELS and not re.fullmatch(re.escape(COMMUNICATOR) + r"[A-Za-z0-9 ()\[\]]{0,24}", label):
+    if label not in _PAYLOAD_LABELS and not _COMMUNICATOR.fullmatch(label):
         return False
-    return isinstance(value, int | float) or (isinstance(value, str) and _SHORT_WORD.fullmatch(value) is not None)
+    if isinstance(value, str):
+        return _VALUE.fullmatch(value) is not None
+    return isinstance(value, int) and abs(value) < 1 << 64

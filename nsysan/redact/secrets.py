@@ -11,13 +11,19 @@ from nsysan.redact.common_words import GENERIC, OURS, SETTINGS
 
 ENVIRONMENT, HOST, USER, PLACE = "environment value", "host name", "user name", "path"
 PROCESS, DEVICE = "process name", "device name"
+#: Letters of a host's name, to which other hosts have other numbers.
+SIBLINGS = "host name by its letters"
+_FOLDED = (HOST, USER, SIBLINGS)
 
 _SECRET = re.compile(
     r"KEY|TOKEN|SECRET|PASS|PWD|AUTH|CRED|USER|LOGNAME|HOST|HOME|MAIL|ACCOUNT|NODENAME|NODELIST|MASTER_ADDR",
     re.IGNORECASE,
 )
+#: Words, and what every host calls its network cards.
+_ANY_WORD = re.compile(r"[A-Za-z][a-z]+|(?:mlx\d|hfi\d|eth|ib|bond)[_-]?\d{0,3}")
 _WORDLIKE = re.compile(r"\w+")
 _NUMBER = re.compile(r"[\d.,:;+-]*")
+_LONG_WORD = 6
 _BEGIN = 3  # characters; no secret is shorter
 _SHORTEST = {HOST: 3, USER: 3}
 _HOME = re.compile(r"(?:/home/|/Users/|[A-Za-z]:[\\/]Users[\\/])([^\s/\\\"':;,]+)")
@@ -37,19 +43,27 @@ class Secret:
         literal = re.escape(self.text)
         if self.kind == PLACE:
             literal = rf"(?<![\w.-]){literal}(?![\w-])"
+        elif self.kind == SIBLINGS:
+            literal = rf"(?<![^\W_]){literal}\d{{1,6}}(?![^\W_])"
         elif _WORDLIKE.fullmatch(self.text) and not self._is_telling:
             literal = rf"(?<![^\W_]){literal}(?![^\W_])"
-        return re.compile(literal, re.IGNORECASE if self.kind in (HOST, USER) else 0)
+        return re.compile(literal, re.IGNORECASE if self.kind in _FOLDED else 0)
 
     @property
     def _is_telling(self) -> bool:
         mixed = any(c.isdigit() for c in self.text) and any(c.isalpha() for c in self.text)
         return len(self.text) >= 10 and mixed
 
+    def pattern_in(self, text: str) -> re.Pattern[str]:
+        """What to look for in a text: in a mangled name, words are parted by nothing but their lengths."""
+        if len(self.text) >= _LONG_WORD and text.startswith("_Z"):
+            return re.compile(re.escape(self.text), re.IGNORECASE)
+        return self.pattern
+
     def is_in(self, text: str, lowered: str) -> bool:
         """Whether the text, of which `lowered` is the lower case, holds the secret."""
-        found = self.text.lower() in lowered if self.kind in (HOST, USER) else self.text in text
-        return found and self.pattern.search(text) is not None
+        found = self.text.lower() in lowered if self.kind in _FOLDED else self.text in text
+        return found and self.pattern_in(text).search(text) is not None
 
 
 class Secrets:
@@ -67,13 +81,26 @@ class Secrets:
         lowered = text.lower()
         if len(text) < _SHORTEST.get(kind, 4) or (_NUMBER.fullmatch(text) and len(text) < 6):
             return
-        if lowered in GENERIC or lowered in OURS:
+        # Somebody may be called step: then step_3 stays a step, and only the folder of that name goes.
+        if lowered in GENERIC or lowered in OURS or (kind in (USER, HOST) and lowered in SETTINGS):
             return
         self._found.setdefault(text, Secret(text, kind))
         self._ordered = None
         self._by_begin = {}
-        if kind == HOST and "." in text:
-            self.add(HOST, text.partition(".")[0])
+        if kind == HOST:
+            self._add_relatives(text)
+
+    def _add_relatives(self, host: str) -> None:
+        """The host without its domain, the domain without its host, and its letters, that those beside share."""
+        name, _, domain = host.partition(".")
+        if domain:
+            self.add(HOST, name)
+        if "." in domain:
+            self.add(HOST, domain)
+        stem = name.rstrip("0123456789")
+        told = stem.strip("-_").lower()
+        if stem != name and len(told) >= 4 and told not in SETTINGS | GENERIC | OURS:
+            self._found.setdefault(stem, Secret(stem, SIBLINGS))
 
     def add_setting(self, name: str, value: str) -> None:
         """Take the value of an environment variable, unless it is a word that the code itself uses."""
@@ -91,8 +118,8 @@ class Secrets:
                     self.add(PLACE, part)
 
     def add_name(self, kind: str, name: str) -> None:
-        """Take the name of a program or device, unless the code itself uses that word."""
-        if len(name) >= 6 and not self._is_common(name):
+        """Take the name of a program, device or folder, unless the code uses that word, or any text may: workload."""
+        if len(name) >= 6 and not self._is_common(name) and not _ANY_WORD.fullmatch(name):
             self.add(kind, name)
 
     def add_homes(self, text: str) -> None:

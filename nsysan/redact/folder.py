@@ -1,0 +1,176 @@
+"""Folders of Parquet or Arrow tables: into an SQLite file that can be redacted, and what is left of it back again."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from nsysan.redact import plan
+from nsysan.trace.store import damaged
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_SUFFIXES = {".parquet": "parquetdir", ".arrow": "arrowdir"}
+_FILE_FORMAT = b"ARROW1"
+_BATCH = 65_536
+#: Compressed, a file of one value holds far more rows than bytes; nsys' own have less than one.
+_MOST_ROWS_A_BYTE = 100
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a folder's tables are written: their schemas by name, the ending of a file, and whether as Arrow files."""
+
+    schemas: dict[str, pa.Schema]
+    suffix: str
+    as_file: bool
+
+
+def to_sqlite(folder: Path, target: Path) -> Form:
+    """Put every table of a folder into a new SQLite file; NsysanError where a table cannot be read."""
+    import pyarrow as pa
+
+    # Opened as the reports do, which checks what can be checked before anything is read.
+    from nsysan.trace.columnar import ColumnarFolder
+
+    store = ColumnarFolder(folder)
+    files = {name: next(f for s in _SUFFIXES if (f := folder / f"{name}{s}").is_file()) for name in store.tables}
+    first = next(iter(files.values()))
+    schemas, as_file = {}, False
+    for name, file in files.items():
+        if store.count(name) > _MOST_ROWS_A_BYTE * file.stat().st_size:
+            raise store.damaged(f"table {name}: more rows than its bytes can hold")
+        try:
+            with _reader(file) as (schema, batches):
+                schemas[name] = schema
+                _ingest(target, name, schema, batches)
+        except (pa.ArrowException, OSError, ValueError) as error:
+            said = str(error).splitlines()
+            raise damaged(
+                folder, f"table {name}: {said[0] if said else type(error).__name__}", _SUFFIXES[file.suffix]
+            ) from error
+    if first.suffix == ".arrow":
+        with first.open("rb") as head:
+            as_file = head.read(len(_FILE_FORMAT)) == _FILE_FORMAT
+    return Form(schemas, first.suffix, as_file)
+
+
+def from_sqlite(copy: Path, folder: Path, form: Form) -> None:
+    """Write each table of a redacted copy as a file of a new folder, its columns declared as they were."""
+    from nsysan.trace.sqlite import SqliteFile
+
+    folder.mkdir()
+    store = SqliteFile(copy)
+    for name, columns in store.tables.items():
+        declared = form.schemas[name]
+        kinds = {column: _kind(declared.field(column).type) for column in columns}
+        frame = store.read(name, kinds)
+        _write(folder / f"{name}{form.suffix}", _table(frame, declared), form)
+    store.close()
+
+
+def _kind(declared: pa.DataType) -> pl.DataType:
+    import pyarrow as pa
+
+    is_number = pa.types.is_integer(declared) or pa.types.is_boolean(declared)
+    return pl.Int64() if is_number else pl.Binary()
+
+
+def _table(frame: pl.DataFrame, declared: pa.Schema) -> pa.Table:
+    import pyarrow as pa
+
+    columns, fields = [], []
+    for column in frame.get_columns():
+        field = declared.field(column.name)
+        # Texts go as bytes, which they need not be in UTF-8 either.
+        plain = column.to_arrow()
+        columns.append(
+            plain.cast(pa.large_binary()).cast(field.type, safe=False)
+            if column.dtype == pl.Binary
+            else plain.cast(field.type, safe=False)
+        )
+        fields.append(pa.field(column.name, field.type, nullable=field.nullable or column.null_count() > 0))
+    return pa.table(columns, schema=pa.schema(fields))
+
+
+def _write(file: Path, table: pa.Table, form: Form) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if form.suffix == ".parquet":
+        pq.write_table(table, file, compression="zstd")
+        return
+    new = pa.ipc.new_file if form.as_file else pa.ipc.new_stream
+    with file.open("wb") as sink, new(sink, table.schema) as writer:
+        writer.write_table(table)
+
+
+@contextmanager
+def _reader(file: Path) -> Iterator[tuple[pa.Schema, Iterator[pa.RecordBatch]]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if file.suffix == ".parquet":
+        with pq.ParquetFile(file) as parquet:
+            yield parquet.schema_arrow, parquet.iter_batches(_BATCH, use_threads=False)
+        return
+    with file.open("rb") as head:
+        as_file = head.read(len(_FILE_FORMAT)) == _FILE_FORMAT
+    with pa.OSFile(str(file)) as source:
+        reader = pa.ipc.open_file(source) if as_file else pa.ipc.open_stream(source)
+        table = reader.read_all()
+        table.validate(full=False)
+        yield table.schema, iter(table.to_batches(_BATCH))
+
+
+def _ingest(target: Path, name: str, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:
+    """Rows into a table of that name; numbers as SQLite's, which has no unsigned ones."""
+    with closing(sqlite3.connect(target, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = OFF")
+        connection.execute("PRAGMA synchronous = OFF")
+        quoted = ['"' + column.replace('"', '""') + '"' for column in (name, *schema.names)]
+        declared = ", ".join(_declared(name, column, field) for column, field in zip(quoted[1:], schema, strict=True))
+        connection.execute(f"CREATE TABLE {quoted[0]} ({declared})")
+        connection.execute("BEGIN")
+        places = ", ".join("?" * len(schema))
+        for batch in batches:
+            columns = [_values(batch.column(i), schema.field(i).type) for i in range(len(schema))]
+            connection.executemany(f"INSERT OR IGNORE INTO {quoted[0]} VALUES ({places})", zip(*columns, strict=True))
+        connection.execute("COMMIT")
+
+
+def _declared(table: str, column: str, field: pa.Field) -> str:
+    kind = "INTEGER" if _kind(field.type) == pl.Int64() else "TEXT"
+    key = " PRIMARY KEY" if table == plan.STRINGS and field.name == "id" else ""
+    return f"{column} {kind}{'' if field.nullable else ' NOT NULL'}{key}"
+
+
+def _values(column: pa.Array, kind: pa.DataType) -> list[object]:
+    import pyarrow as pa
+
+    if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
+        return list(column.cast(pa.int64(), safe=False).to_pylist())
+    if pa.types.is_floating(kind):
+        return list(column.to_pylist())
+    is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    raw = column.cast(pa.binary() if pa.types.is_string(kind) else pa.large_binary()) if is_text else column
+    # Offsets that lie outside of the text would be followed, into whatever memory is there.
+    raw.validate(full=True)
+    return [_text(value) for value in raw.to_pylist()]
+
+
+def _text(value: object) -> object:
+    """Bytes as text where they are text, as nsys has it in SQLite; nothing where there is nothing."""
+    if not isinstance(value, bytes):
+        return None if value is None else str(value)
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value

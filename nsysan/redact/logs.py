@@ -1,0 +1,76 @@
+"""Logs of NCCL and answers of nvidia-smi: text files that lie beside traces, masked line by line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from nsysan._errors import ExitCode, NsysanError
+from nsysan.redact.scrub import Scrubber
+from nsysan.redact.secrets import HOST, Secrets
+from nsysan.redact.topology_copy import topology_text
+from nsysan.trace.topology import parse_topology
+
+_MAX_BYTES = 1 << 30
+_MAX_LINE = 1 << 20
+#: How each line of NCCL's log begins: host, process, thread.
+_ORIGIN = re.compile(r"([\w.-]{1,253}):(\d{1,9}):(\d{1,9}) (?=\[|NCCL)")
+_NCCL = re.compile(r"NCCL (?:INFO|WARN|TRACE|ABORT|VERSION)|NCCL version ")
+
+
+def is_log(path: Path) -> bool:
+    """Whether a file is one that mask_file takes: a log of NCCL, or the topology that a capture records."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(1 << 16)
+    except OSError:
+        return False
+    return b"\0" not in head and (
+        _NCCL.search(text := head.decode("utf-8", "replace")) is not None or _is_topology(text)
+    )
+
+
+def mask_file(path: Path) -> tuple[str, dict[str, int]]:
+    """The text of a log or topology without what it tells, and how many lines were masked, by kind.
+
+    NsysanError where it cannot be read, or is larger than a log is.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MAX_BYTES + 1)
+    except OSError as error:
+        raise NsysanError(f"{path}: cannot be read: {error.strerror}", ExitCode.NO_SUCH_FILE) from error
+    if len(content) > _MAX_BYTES:
+        raise NsysanError(f"{path}: is larger than a log of NCCL is", ExitCode.DAMAGED)
+    text = content.decode("utf-8", "replace")
+    if _is_topology(text):
+        return topology_text(parse_topology(text)), {}
+    lines = text.splitlines()
+    scrubber = Scrubber(_hosts(lines))
+    return "\n".join(_masked(lines, scrubber)) + "\n", scrubber.masked
+
+
+def _is_topology(text: str) -> bool:
+    return bool(parse_topology(text).pairs) and _NCCL.search(text) is None
+
+
+def _hosts(lines: Iterable[str]) -> Secrets:
+    secrets = Secrets()
+    for host in {match[1] for line in lines if (match := _ORIGIN.match(line))}:
+        secrets.add(HOST, host)
+    return secrets
+
+
+def _masked(lines: Iterable[str], scrubber: Scrubber) -> Iterable[str]:
+    in_key = False
+    for line in lines:
+        # A certificate has many lines, of which the first alone says what they are.
+        in_key = in_key or "-----BEGIN" in line
+        if in_key:
+            yield "<key>"
+            in_key = "-----END" not in line
+            continue
+        origin = _ORIGIN.match(line)
+        start = f"<host>:{origin[2]}:{origin[3]} " if origin else ""
+        yield start + scrubber.label(line[origin.end() if origin else 0 :][:_MAX_LINE])

@@ -1,0 +1,160 @@
+"""Secrets known by what stands before them: NAME=value, --option value, headers, certificates, connection strings."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+
+from nsysan.redact.common_words import words
+from nsysan.redact.masks.keys import MASKED
+
+_QUOTE = r"(?:\\{0,2}[\"'])"
+_VALUE = r"(?:\\{0,2}\"[^\"]{0,4096}\"|\\{0,2}'[^']{0,4096}'|[^\s\"'&;,<>(){}\[\]|]{1,4096})"
+_BEGIN, _END = "-----BEGIN", "-----END"
+_RULE = re.compile("-----")
+#: Names whose values are secrets, whatever stands in them.
+_TELLING = re.compile(
+    r"pass(?:word|wd|phrase)|(?<![A-Za-z])pwd|(?<!cor)secret|credential|api_?-?key|access_?-?key|private_?-?key|account_?-?key|"
+    r"signing_?-?key|(?:auth|access|refresh|bearer|id|session|csrf|api|hf|bot)_?-?token|session_?-?(?:id|key)|sessid|"
+    r"client_?-?(?:email|secret|id)|project_?-?id|(?<![A-Za-z])sid(?![A-Za-z])|xsrf|csrf",
+    re.IGNORECASE,
+)
+_ASSIGNED = re.compile(rf"(?P<rest>[\w.-]{{0,24}}{_QUOTE}?\s{{0,3}}(?:=>|:=|=|:(?!:))\s{{0,3}})(?P<value>{_VALUE})")
+_IN_OPTION = re.compile(rf"(?P<rest>[\w.-]{{0,24}}(?:=|\s{{1,3}}))(?P<value>{_VALUE})")
+_HARMLESS = re.compile(r"(?:\d{1,4}|true|false|none|null|nil|yes|no|on|off|auto|default|\?+|\.{3}|-)", re.IGNORECASE)
+#: Variables of an environment, by a word of their names.
+_VARIABLE = re.compile(rf"(?<![A-Za-z0-9_])(?P<name>[A-Z][A-Z0-9_]{{1,63}})=(?P<value>{_VALUE})")
+_OF_SECRETS = words("KEY TOKEN SECRET PASS PASSWORD PASSWD PWD PASSPHRASE AUTH COOKIE CREDENTIAL CREDENTIALS PAT DSN")
+_OF_PEOPLE = words("USER USERNAME LOGNAME HOST HOSTNAME NODENAME NODELIST ADDR EMAIL ACCOUNT LOGIN JOBID")
+_OPTION = re.compile(rf"(?P<name>--[a-z][a-z0-9_-]{{1,40}})(?P<rest>=|\s{{1,3}})(?P<value>{_VALUE})", re.IGNORECASE)
+_OF_OPTIONS = words(
+    "password passwd pass token secret key auth user username login credential credentials apikey pat host hostname"
+)
+_PERSON = re.compile(
+    r"(?<![\w-])(user|username|login|logname|hostname|host|nodename|email)=([A-Za-z_][\w.@-]{0,253})", re.IGNORECASE
+)
+_HEADER = re.compile(
+    r"((?:proxy-)?authorization|(?:set-)?cookie|x-api-key|x-auth-token)(\\?[\"']?\s{0,3}[:=]\s{0,3})[^\n\"']{1,4096}",
+    re.IGNORECASE,
+)
+_BEARER = re.compile(r"(bearer\s{1,3})(?=\S{0,64}[0-9]|\S{20})[A-Za-z0-9._~+/=-]{8,4096}", re.IGNORECASE)
+_BASIC = re.compile(r"(?<![A-Za-z])(basic\s{1,3})([A-Za-z0-9+/]{8,4096}={0,2})(?![A-Za-z0-9+/=])", re.IGNORECASE)
+_CURL = re.compile(r"(\s-u\s{1,3})[^\s:]{1,64}:[^\s]{1,256}")
+_CONNECTION = re.compile(
+    r"(?<![A-Za-z])(?:DefaultEndpointsProtocol|AccountName|AccountKey|BlobEndpoint|Endpoint|SharedAccess(?:Key(?:Name)?|Signature)|"
+    r"InstrumentationKey|EndpointSuffix)=[^\s\"'<>]{1,4096}",
+    re.IGNORECASE,
+)
+_SIGNED = re.compile(
+    r"\??(?:sv|sig|se|st|sp|skoid|X-Amz-[A-Za-z]{1,20}|X-Goog-[A-Za-z]{1,20}|Signature|Expires)=[^\s\"'<>&]{1,2048}"
+    r"(?:&[\w.-]{1,40}=[^\s\"'<>&]{0,2048}){1,30}"
+)
+_PUBLIC_KEY = re.compile(
+    r"(?:ssh-(?:rsa|dss|ed25519)|ecdsa-sha2-[\w-]{1,20}|sk-[\w-]{1,30}@openssh\.com)\s{1,3}"
+    r"AAAA[A-Za-z0-9+/=]{1,16384}(?:[ \t][\w.@+-]{1,128})?"
+)
+_JWT = re.compile(r"(?<![A-Za-z0-9])eyJ[A-Za-z0-9_-]{6,8192}\.[A-Za-z0-9_-]{4,8192}(?:\.[A-Za-z0-9_-]{0,8192})?")
+_BOTS = re.compile(
+    r"(?<![A-Za-z0-9])(?:\d{8,10}:[A-Za-z0-9_-]{35}|[MNO][A-Za-z0-9_-]{23,27}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,40})(?![A-Za-z0-9])"
+)
+_SLURM = re.compile(
+    r"(?<![A-Za-z])(?:slurm[-_ ]?(?:job)?[-_ ]?(?:id)?[-_ :=#]{0,2}|job[-_ ]?id[\"']?[ :=#]{1,3})\d{4,}(?:[_.+]\d+)*",
+    re.IGNORECASE,
+)
+_SLURM_VARIABLE = re.compile(rf"(?<![A-Za-z0-9_])(SLURM[A-Z]?_[A-Z0-9_]{{1,60}}=)({_VALUE})")
+_SERIAL = re.compile(
+    r"(serial(?![a-z])(?:[ _-]?(?:number|num|no|nr))?\.?\\?[\"']?\s{0,3}[:=#]{0,2}\s{0,3}\\?[\"']?)"
+    r"(?=[A-Z-]{0,8}\d[\d-]{4})[A-Z0-9-]{6,32}",
+    re.IGNORECASE,
+)
+_PHONE = re.compile(r"(?<![A-Za-z0-9+])\+\d{1,3}[ .-]?\(?\d{1,4}\)?(?:[ .-]\d{2,5}){1,4}(?![A-Za-z0-9])")
+
+
+def mask_certificates(text: str) -> str:
+    """The text without private keys and certificates, on one line or several, whole or cut; and without public keys."""
+    if _BEGIN in text:
+        text = _blocks(text)
+    return _PUBLIC_KEY.sub(MASKED, text) if "AAAA" in text else text
+
+
+def mask_settings(text: str) -> str:
+    """The text without values that a name, an option or a header says to be secret."""
+    if "=" in text:
+        text = _SIGNED.sub(MASKED, _CONNECTION.sub(MASKED, text))
+        text = _SLURM_VARIABLE.sub(_slurm, _VARIABLE.sub(_variable, text))
+        text = _PERSON.sub(r"\1=<name>", text)
+    if "--" in text:
+        text = _OPTION.sub(_option, text)
+    text = _HEADER.sub(rf"\1\2{MASKED}", text)
+    text = _CURL.sub(rf"\1{MASKED}", _BEARER.sub(rf"\1{MASKED}", _BASIC.sub(_basic, text)))
+    return _named(text)
+
+
+def mask_tokens(text: str) -> str:
+    """The text without tokens that their form gives away, and without jobs, serial and phone numbers."""
+    text = _BOTS.sub(MASKED, _JWT.sub(MASKED, text))
+    text = _SLURM.sub("<job>", text)
+    return _PHONE.sub("<phone>", _SERIAL.sub(r"\1<serial>", text))
+
+
+def _blocks(text: str) -> str:
+    parts, at = [], 0
+    while (begin := text.find(_BEGIN, at)) >= 0:
+        parts += [text[at:begin], MASKED]
+        end = text.find(_END, begin)
+        # Without its end, as in a text that was cut, all the rest may be of the key.
+        close = -1 if end < 0 else text.find("-----", end + len(_END))
+        at = len(text) if close < 0 else close + 5
+    return "".join([*parts, text[at:]])
+
+
+def _named(text: str) -> str:
+    """Values after names that tell, be they assigned or, after an option, parted by a blank."""
+    parts, at = [], 0
+    while (match := _TELLING.search(text, at)) is not None:
+        value = _ASSIGNED.match(text, match.end())
+        if value is None or (_HARMLESS.fullmatch(value["value"].strip("\\\"'")) and not _is_password(match[0])):
+            parts.append(text[at : match.end()])
+            at = match.end()
+            continue
+        parts.append(text[at : value.end("rest")] + _like(value["value"]))
+        at = value.end()
+    return "".join([*parts, text[at:]]) if parts else text
+
+
+def _like(value: str) -> str:
+    """The placeholder in the quotes of a value."""
+    quote = re.match(r"\\{0,2}[\"']", value)
+    return f"{quote[0]}{MASKED}{quote[0]}" if quote else MASKED
+
+
+def _is_password(name: str) -> bool:
+    return name.lower().startswith(("pass", "pwd", "secret"))
+
+
+def _basic(match: re.Match[str]) -> str:
+    """A header's name and password are joined by a colon, in base64; basic attention is none."""
+    try:
+        is_pair = b":" in base64.b64decode(match[2] + "=" * (-len(match[2]) % 4))
+    except (binascii.Error, ValueError):
+        is_pair = False
+    return f"{match[1]}{MASKED}" if is_pair else match[0]
+
+
+def _variable(match: re.Match[str]) -> str:
+    parts = set(match["name"].split("_"))
+    if _HARMLESS.fullmatch(match["value"]) or not parts & (_OF_SECRETS | _OF_PEOPLE):
+        return match[0]
+    return f"{match['name']}={MASKED if parts & _OF_SECRETS else '<name>'}"
+
+
+def _slurm(match: re.Match[str]) -> str:
+    return match[0] if _HARMLESS.fullmatch(match[2]) else f"{match[1]}<job>"
+
+
+def _option(match: re.Match[str]) -> str:
+    last = re.split("[-_]", match["name"].lower())[-1]
+    if last not in _OF_OPTIONS or _HARMLESS.fullmatch(match["value"]) or match["value"].startswith("-"):
+        return match[0]
+    return f"{match['name']}{match['rest']}{MASKED}"

@@ -1,0 +1,76 @@
+"""Reports and exports that can be given away: made of redacted copies, and searched before they are written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import TracebackType
+from typing import Self
+
+from nsysan._errors import ExitCode, NsysanError
+from nsysan.redact.file import copy_export
+from nsysan.redact.scan import Names, check_clean, names_of, scan_bytes
+from nsysan.redact.topology_copy import copy_topology
+from nsysan.run.run import Failure
+from nsysan.trace.trace import Trace
+
+_RANK = re.compile(r"rank[_.-]?(\d{1,6})", re.IGNORECASE)
+
+
+class Redaction:
+    """Redacted copies of the traces of a run, in a folder that is gone afterwards, under names that are numbers.
+
+    What is made of them cannot hold what they do not, and needs no masking of its own.
+    """
+
+    def __init__(self) -> None:
+        self._folder = TemporaryDirectory(prefix="nsysan-")
+        self._names = Names({})
+        self._given: list[str] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._folder.cleanup()
+
+    def copy(self, path: Path, export: Path) -> Path:
+        """The copy of an export, which the user knows as `path`; NsysanError where it cannot be read or written."""
+        copy = Path(self._folder.name) / self._name(path)
+        Trace(export)
+        self._names |= names_of(export)
+        try:
+            copy_export(export, copy, as_file=True)
+            copy_topology(export, copy)
+        except OSError as error:
+            raise NsysanError(
+                f"{path}: no room for a copy of it in {copy.parent.parent}: {error.strerror}; set TMPDIR",
+                ExitCode.OUTPUT_UNWRITABLE,
+            ) from error
+        return copy
+
+    def masked(self, failure: Failure) -> Failure:
+        """What is left of a failure in a report that is given away."""
+        code = ExitCode(failure.error.exit_code)
+        name = Path(failure.path).name if self._is_ours(failure.path) else self._name(Path(failure.path))
+        return Failure(name, name, NsysanError(code.words, code))
+
+    def check(self, outputs: Mapping[str, str | bytes]) -> None:
+        """NsysanError if a search finds anything in one of the outputs, by name; `outputs` are not written yet."""
+        for name, content in outputs.items():
+            data = content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content
+            check_clean(scan_bytes(data, self._names), name)
+
+    def _name(self, path: Path) -> str:
+        if str(path) not in self._given:
+            self._given.append(str(path))
+        # Where nothing else tells the rank, the name of its file does.
+        rank = _RANK.search(path.name)
+        return f"trace {self._given.index(str(path)) + 1}{f' (rank_{rank[1]})' if rank else ''}"
+
+    def _is_ours(self, path: str) -> bool:
+        return Path(path).parent == Path(self._folder.name)

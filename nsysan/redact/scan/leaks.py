@@ -1,0 +1,124 @@
+"""The search of an output for anything that was to be left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nsysan._errors import ExitCode, NsysanError
+from nsysan.redact.scan.decoding import hidden, readings
+from nsysan.redact.scan.detectors import kinds
+from nsysan.redact.scan.names import Names
+from nsysan.redact.scan.surfaces import Found, texts_of, texts_of_file
+from nsysan.text import counted
+
+if TYPE_CHECKING:
+    from detect_secrets.plugins.base import RegexBasedDetector
+
+#: detect-secrets looks through so many letters at once: what its patterns take may grow with the square of it.
+_WINDOW, _OVERLAP = 1_024, 256
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Leak:
+    """A kind of secret and where it is left; never the secret itself."""
+
+    kind: str
+    where: str
+
+
+def scan(output: Path, names: Names) -> list[Leak]:
+    """Everything left in a file or folder: in its values, its schema, its metadata and its bytes."""
+    return _leaks(texts_of_file(output), names)
+
+
+def scan_bytes(content: bytes, names: Names) -> list[Leak]:
+    """Everything left in a document (see surfaces.texts_of)."""
+    return _leaks(texts_of(content), names)
+
+
+def check_clean(leaks: list[Leak], what: str) -> None:
+    """NsysanError that says what kinds are left and where, if any; what: the output, for people."""
+    if not leaks:
+        return
+    shown = "; ".join(f"{leak.kind} in {leak.where}" for leak in leaks[:_SHOWN])
+    raise NsysanError(
+        f"{what} would still tell what was to be removed, in {counted(len(leaks), 'place')} ({shown}); "
+        f"nothing was written",
+        ExitCode.NOT_CLEAN,
+    )
+
+
+def _leaks(texts: Iterable[Found], names: Names) -> list[Leak]:
+    found: dict[Leak, None] = {}
+    known: dict[str, list[str]] = {}
+    for where, text in texts:
+        if text not in known:
+            known[text] = list(of_text(text, names))
+        found |= dict.fromkeys(Leak(kind, where) for kind in known[text])
+    return list(found)
+
+
+def of_text(text: str, names: Names) -> Iterator[str]:
+    """The kinds of secret in a text, in any of its readings."""
+    for reading in readings(text):
+        yield from kinds(reading)
+        yield from names.within(reading)
+        yield from _by_library(reading)
+    if any(True for _ in hidden(text)):
+        yield "encoded text"
+
+
+def _by_library(text: str) -> Iterator[str]:
+    if len(text) < 16:
+        return
+    for begin in range(0, len(text), _WINDOW - _OVERLAP):
+        window = text[begin : begin + _WINDOW]
+        for plugin in _plugins():
+            if any(pattern.search(window) for pattern in plugin.denylist):
+                yield plugin.secret_type
+
+
+@cache
+def _plugins() -> tuple[RegexBasedDetector, ...]:
+    """The detectors of detect-secrets, but for those that take a common word for a key, and those that never end:
+    the patterns for OpenAI and npm try every letter of a word as its middle."""
+    from detect_secrets.plugins.aws import AWSKeyDetector
+    from detect_secrets.plugins.azure_storage_key import AzureStorageKeyDetector
+    from detect_secrets.plugins.basic_auth import BasicAuthDetector
+    from detect_secrets.plugins.discord import DiscordBotTokenDetector
+    from detect_secrets.plugins.github_token import GitHubTokenDetector
+    from detect_secrets.plugins.gitlab_token import GitLabTokenDetector
+    from detect_secrets.plugins.jwt import JwtTokenDetector
+    from detect_secrets.plugins.mailchimp import MailchimpDetector
+    from detect_secrets.plugins.private_key import PrivateKeyDetector
+    from detect_secrets.plugins.pypi_token import PypiTokenDetector
+    from detect_secrets.plugins.sendgrid import SendGridDetector
+    from detect_secrets.plugins.slack import SlackDetector
+    from detect_secrets.plugins.square_oauth import SquareOAuthDetector
+    from detect_secrets.plugins.stripe import StripeDetector
+    from detect_secrets.plugins.telegram_token import TelegramBotTokenDetector
+    from detect_secrets.plugins.twilio import TwilioKeyDetector
+
+    return (
+        AWSKeyDetector(),
+        AzureStorageKeyDetector(),
+        BasicAuthDetector(),
+        DiscordBotTokenDetector(),
+        GitHubTokenDetector(),
+        GitLabTokenDetector(),
+        JwtTokenDetector(),
+        MailchimpDetector(),
+        PrivateKeyDetector(),
+        PypiTokenDetector(),
+        SendGridDetector(),
+        SlackDetector(),
+        SquareOAuthDetector(),
+        StripeDetector(),
+        TelegramBotTokenDetector(),
+        TwilioKeyDetector(),
+    )

@@ -1,0 +1,161 @@
+"""People and machines that the original names, read from it anew: what no output of it may hold."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from nsysan.redact.common_words import GENERIC, OURS, SETTINGS
+from nsysan.trace.guard import Guard, read_only_uri
+
+_HOSTS = ("HOSTNAME", "HOST", "NODENAME", "COMPUTERNAME", "SLURMD_NODENAME", "EXPORT_HOST")
+_USERS = ("USER", "USERNAME", "LOGNAME", "SUDO_USER", "SLURM_JOB_USER", "EXPORT_USER", "USER_NAME")
+_SECRETS = ("PASSWORD", "PASSWD", "SECRET", "TOKEN", "API_KEY", "APIKEY", "ACCESS_KEY", "PRIVATE_KEY", "CREDENTIALS")
+_COMMON = GENERIC | SETTINGS | OURS
+_WORD = re.compile(r"[^\W_]+")
+_MAX_VALUE = 64_000_000
+_STEPS = 100_000
+_HOME = ("/home/", "/Users/", "\\Users\\")
+_ENDS = re.compile(r"[^\w.@-]")
+
+
+@dataclass(frozen=True)
+class Names:
+    """Names in lower case by what they are; a name counts only where it stands as words of their own.
+
+    stems: letters of hosts' names, which with another number are the hosts beside.
+    """
+
+    kinds: dict[str, str]
+    stems: frozenset[str] = frozenset()
+
+    def within(self, text: str) -> Iterator[str]:
+        """The kinds of the names that a text holds."""
+        lowered = text.lower()
+        for name, kind in self.kinds.items():
+            at = lowered.find(name)
+            while at >= 0:
+                around = lowered[max(0, at - 1) : at], lowered[at + len(name) : at + len(name) + 1]
+                if not any(_WORD.fullmatch(side) for side in around):
+                    yield kind
+                    break
+                at = lowered.find(name, at + 1)
+        for stem in self.stems:
+            for part in lowered.split(stem)[1:]:
+                digits = len(part) - len(part.lstrip("0123456789"))
+                if 0 < digits < 7 and not _WORD.fullmatch(part[digits : digits + 1]):
+                    yield "host name"
+
+    def __or__(self, other: Names) -> Names:
+        return Names(self.kinds | other.kinds, self.stems | other.stems)
+
+
+def names_of(source: Path) -> Names:
+    """The names in an export: of its host and user, of homes in any of its texts, and secrets of its environment."""
+    if source.is_dir():
+        return _collected(_texts_of_folder(source))
+    with closing(sqlite3.connect(read_only_uri(source), uri=True)) as connection:
+        return _collected(_texts(connection))
+
+
+def names_in(lines: Iterable[str]) -> Names:
+    """The names in a log of NCCL, whose lines begin with host:process:thread."""
+    hosts = {match[1] for line in lines if (match := re.match(r"([\w.-]+):\d+:\d+ ", line))}
+    return _with_stems(dict(_telling("host name", hosts)))
+
+
+def _collected(rows: Iterable[tuple[str, str]]) -> Names:
+    """Names from the texts of an export, each with the text that stands before it in its row."""
+    found: dict[str, str] = {}
+    for label, text in rows:
+        for entry in re.split(r"[\0\n]", text):
+            variable, equals, value = entry.partition("=")
+            for named, told in ((label, entry), (variable.strip().rpartition(" ")[2], value if equals else "")):
+                found |= dict(_telling(*_kind(named, told)))
+        for mark in _HOME:
+            for part in text.split(mark)[1:]:
+                found |= dict(_telling("user name", [_ENDS.split(part, 1)[0]]))
+    return _with_stems(found)
+
+
+def _with_stems(kinds: dict[str, str]) -> Names:
+    hosts = [name for name, kind in kinds.items() if kind == "host name" and "." not in name and name[-1].isdigit()]
+    stems = {host.rstrip("0123456789") for host in hosts}
+    return Names(kinds, frozenset(stem for stem in stems if len(stem) > 4 and stem.strip("-_") not in _COMMON))
+
+
+def _kind(label: str, value: str) -> tuple[str, list[str]]:
+    name, value = label.rpartition(":")[2].upper(), value.strip().strip("\"'")
+    if not value or re.fullmatch(r"\w{2,80}", name) is None:
+        return "", []
+    if name in _HOSTS:
+        return "host name", [value, value.partition(".")[0], value.partition(".")[2]]
+    if name in _USERS:
+        return "user name", [value]
+    if name == "HOME":
+        return "user name", [re.split(r"[/\\]", value)[-1]]
+    if any(f"_{name}_".find(f"_{word}_") >= 0 for word in _SECRETS) and len(value) >= 8:
+        return "secret of the environment", [value, value.split()[0]]
+    return "", []
+
+
+def _telling(kind: str, names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    for name in names:
+        lowered = name.lower().strip(".")
+        if kind == "host name" and "." not in name and len(lowered) < 3:
+            continue
+        if 3 <= len(lowered) <= 4_096 and not lowered.replace(".", "").isdigit() and lowered not in _COMMON:
+            yield lowered, kind
+
+
+def _texts(connection: sqlite3.Connection) -> Iterator[tuple[str, str]]:
+    """Each text with the text before it in its row, which may be its name."""
+    guard = Guard(connection, _MAX_VALUE)
+    guard.allow(_STEPS)
+    tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+    for (table,) in tables.fetchall():
+        quoted = '"' + table.replace('"', '""') + '"'
+        guard.allow(_STEPS)
+        # Generated columns are left out: what they compute is the sender's.
+        columns = ['"' + row[1].replace('"', '""') + '"' for row in connection.execute(f"PRAGMA table_info({quoted})")]
+        if not columns:
+            continue
+        guard.allow(_STEPS)
+        told = " OR ".join(f"typeof({column}) IN ('text', 'blob')" for column in columns)
+        for row in connection.execute(f"SELECT {', '.join(columns)} FROM {quoted} WHERE {told}"):
+            yield from _pairs(row)
+
+
+def _texts_of_folder(folder: Path) -> Iterator[tuple[str, str]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for file in sorted(folder.iterdir()):
+        if file.suffix == ".parquet":
+            table = pq.ParquetFile(file).read()
+        elif file.suffix == ".arrow":
+            content = file.read_bytes()
+            source = pa.BufferReader(content)
+            table = (pa.ipc.open_file if content.startswith(b"ARROW1") else pa.ipc.open_stream)(source).read_all()
+        else:
+            continue
+        kept = [field.name for field in table.schema if not pa.types.is_primitive(field.type)]
+        columns = [column.cast(pa.large_binary()) for column in table.select(kept).columns]
+        for column in columns:
+            column.validate(full=True)
+        for row in zip(*(column.to_pylist() for column in columns), strict=True):
+            yield from _pairs(row)
+
+
+def _pairs(row: tuple[object, ...]) -> Iterator[tuple[str, str]]:
+    before = ""
+    for value in row:
+        if isinstance(value, bytes):
+            value = value.decode("utf-8", "replace")  # noqa: PLW2901
+        if isinstance(value, str):
+            yield before, value
+            before = value

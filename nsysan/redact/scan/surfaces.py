@@ -1,0 +1,277 @@
+"""Every text of an output, whatever its format: values and bytes, packed parts unpacked, metadata included."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import mmap
+import re
+import sqlite3
+import struct
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from html.parser import HTMLParser
+from importlib.resources import files
+from pathlib import Path
+
+from nsysan.trace.guard import Guard, read_only_uri
+
+#: Where a text was found, for people, and the text.
+Found = tuple[str, str]
+
+BYTES = "the bytes of the file"
+_SQLITE, _PARQUET, _ARROW, _PNG, _GZIP = b"SQLite format 3\0", b"PAR1", b"ARROW1", b"\x89PNG\r\n\x1a\n", b"\x1f\x8b"
+_LEAST = 6  # characters; shorter runs of letters are in any file of numbers
+_RUNS = (
+    (re.compile(rb"[\x20-\x7e]{%d,}" % _LEAST), "ascii"),
+    (re.compile(rb"(?:[\x20-\x7e]\x00){%d,}" % _LEAST), "utf-16-le"),
+    (re.compile(rb"(?:\x00[\x20-\x7e]){%d,}" % _LEAST), "utf-16-be"),
+)
+_WITH_HASHES = (("meta", "content"), ("script", "integrity"))
+_HASH = re.compile(r"sha(?:256|384)-[A-Za-z0-9+/]{43,64}={0,2}")
+_PACKED = re.compile(r"H4sI[A-Za-z0-9+/\s]{16,}={0,2}")
+_MOST_OF_A_ROW = 500  # bytes of a run that is taken apart into values
+_MOST = 1 << 30  # bytes of anything unpacked
+_STEPS = 100_000  # times a million instructions of SQLite: the copy is our own
+
+
+def texts_of_file(path: Path) -> Iterator[Found]:
+    """The texts of a file or of each file in a folder, and of what lies beside it under its name."""
+    if path.is_dir():
+        for table in sorted(path.iterdir()):
+            yield ("the name of a file", table.name)
+            yield from ((f"{table.stem}, {where}", text) for where, text in texts_of_file(table))
+        return
+    with path.open("rb") as file:
+        head = file.read(16)
+    if head == _SQLITE:
+        yield from _sqlite(path)
+        for journal in ("-wal", "-journal", "-shm"):
+            if (beside := path.with_name(path.name + journal)).exists():
+                yield from _runs(beside.read_bytes(), frozenset())
+        return
+    content = path.read_bytes()
+    if path.suffix == ".arrow" or head.startswith((_PARQUET, _ARROW)):
+        yield from _columns(content)
+    else:
+        yield from texts_of(content)
+
+
+def texts_of(content: bytes) -> Iterator[Found]:
+    """The texts of a document: HTML, JSON, Markdown, a log, a picture, or one of these packed."""
+    if content.startswith(_GZIP):
+        yield from texts_of(_gunzip(content))
+    elif content.startswith(_PNG):
+        yield from _chunks(content)
+    else:
+        yield from _document(content.decode("utf-8", "replace"))
+
+
+def _document(text: str) -> Iterator[Found]:
+    head = text[:200].lstrip().lower()
+    if head.startswith(("{", "[")):
+        try:
+            yield from _json(json.loads(text, object_pairs_hook=list))
+            return
+        except (ValueError, RecursionError):
+            pass
+    if head.startswith(("<!doctype html", "<html")):
+        yield from _html(text)
+        return
+    for number, line in enumerate(text.splitlines(), 1):
+        yield (f"line {number}", line)
+
+
+def _json(value: object, where: str = "") -> Iterator[Found]:
+    """Names and values, told by the name on the way; objects come as lists of pairs, so that none hides another."""
+    if isinstance(value, str):
+        yield (where or "its text", value)
+    elif isinstance(value, list):
+        for entry in value:
+            if isinstance(entry, tuple):
+                yield (where or "a name", entry[0])
+                inside = entry[0] if re.fullmatch(r"[A-Za-z_]{1,40}", entry[0]) else "a name"
+                yield from _json(entry[1], where or inside)
+            else:
+                yield from _json(entry, where)
+
+
+class _Page(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.found: list[Found] = []
+
+    def handle_data(self, data: str) -> None:
+        self.found.append(("the page's text", data))
+
+    def handle_comment(self, data: str) -> None:
+        self.found.append(("a comment of the page", data))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            # The page's policy allows scripts by their hashes.
+            told = _HASH.sub("", value or "") if (tag, name) in _WITH_HASHES else value
+            if told:
+                self.found.append(("an attribute of the page", told))
+
+
+def _html(text: str) -> Iterator[Found]:
+    for ours in _own():
+        text = text.replace(ours, " ")
+    for packed in _PACKED.findall(text):
+        try:
+            inside = _gunzip(base64.b64decode(packed))
+        except (binascii.Error, zlib.error, ValueError):
+            continue
+        if not _is_plotly(inside):
+            yield from ((f"the page's data, {where}", found) for where, found in texts_of(inside))
+        text = text.replace(packed, " ")
+    page = _Page()
+    page.feed(text)
+    page.close()
+    yield from page.found
+
+
+def _own() -> list[str]:
+    """Scripts and styles of our own, longest first."""
+    folder = files("nsysan.page").joinpath("assets")
+    texts = [entry.read_text("utf-8") for entry in folder.iterdir() if entry.name.endswith((".js", ".css"))]
+    return sorted(texts, key=len, reverse=True)
+
+
+def _is_plotly(content: bytes) -> bool:
+    from plotly.offline import get_plotlyjs
+
+    return bool(content == get_plotlyjs().encode())
+
+
+def _gunzip(content: bytes) -> bytes:
+    return zlib.decompressobj(wbits=31).decompress(content, _MOST)
+
+
+def _chunks(content: bytes) -> Iterator[Found]:
+    """Texts beside the picture; what is drawn in it is searched before it is drawn."""
+    at = len(_PNG)
+    while at + 8 <= len(content):
+        size, kind = struct.unpack(">I4s", content[at : at + 8])
+        body = content[at + 8 : at + 8 + size]
+        at += 12 + size
+        if kind in (b"IDAT", b"IHDR", b"IEND"):
+            continue
+        name = kind.decode("latin-1")
+        yield (f"chunk {name}", body.decode("latin-1"))
+        for begin in range(min(len(body), 100)):
+            if body[begin : begin + 1] == b"x":  # zlib's first byte
+                try:
+                    packed = zlib.decompressobj().decompress(body[begin:], _MOST)
+                except zlib.error:
+                    continue
+                yield (f"chunk {name}", packed.decode("utf-8", "replace"))
+    if content[at:]:
+        yield from _runs(content[at:], frozenset())
+
+
+def _sqlite(path: Path) -> Iterator[Found]:
+    pieces: set[bytes] = set()
+    long: list[bytes] = []
+    with closing(sqlite3.connect(read_only_uri(path), uri=True)) as connection:
+        guard = Guard(connection, _MOST - 1)
+        guard.allow(_STEPS)
+        connection.text_factory = bytes
+        for kind, name, sql in connection.execute("SELECT type, name, sql FROM sqlite_master").fetchall():
+            for text in (name, sql or b""):
+                yield ("the schema", text.decode("utf-8", "replace"))
+                _split(text, pieces, long)
+            if kind != b"table":
+                continue
+            yield from _values(connection, guard, name.decode("utf-8", "surrogateescape"), pieces, long)
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        yield from _runs(content, frozenset(pieces), b"\n".join(long))
+
+
+def _values(
+    connection: sqlite3.Connection, guard: Guard, table: str, pieces: set[bytes], long: list[bytes]
+) -> Iterator[Found]:
+    quoted = '"' + table.replace('"', '""') + '"'
+    guard.allow(_STEPS)
+    columns = [row[1].decode("utf-8", "surrogateescape") for row in connection.execute(f"PRAGMA table_info({quoted})")]
+    for column in columns:
+        name = '"' + column.replace('"', '""') + '"'
+        guard.allow(_STEPS)
+        rows = connection.execute(f"SELECT DISTINCT {name} FROM {quoted} WHERE typeof({name}) IN ('text', 'blob')")
+        for (value,) in rows:
+            _split(value, pieces, long)
+            if b"\0" in value:
+                yield from ((f"{table}.{column}", text) for _, text in _runs(value, frozenset()))
+            yield (f"{table}.{column}", value.decode("utf-8", "replace"))
+
+
+def _split(value: bytes, pieces: set[bytes], long: list[bytes]) -> None:
+    pieces.update(_RUNS[0][0].findall(value))
+    if 2 < len(value) < _LEAST:
+        pieces.add(value)
+    if len(value) > _MOST_OF_A_ROW:  # it may lie in pieces on several pages
+        long.append(value)
+
+
+def _runs(content: bytes | mmap.mmap, known: frozenset[bytes], long: bytes = b"") -> Iterator[Found]:
+    """Printable runs of bytes, each once, but those that are values: in pages that nothing refers to, and beside."""
+    for pattern, encoding in _RUNS:
+        for run in set(pattern.findall(content)):
+            if encoding == "ascii" and _is_known(run, known, long):
+                continue
+            yield (BYTES, run.decode(encoding))
+
+
+def _is_known(run: bytes, known: frozenset[bytes], long: bytes) -> bool:
+    """Whether a run is made of values, as those of a row follow each other; numbers beside them may read as letters."""
+    if any(run[begin : len(run) - end] in known for begin in range(4) for end in range(3)):
+        return True
+    if len(run) > _MOST_OF_A_ROW:
+        return run in long
+    return any(len(run) - _after_values(run, begin, known) < 3 for begin in range(4))
+
+
+def _after_values(run: bytes, at: int, known: frozenset[bytes]) -> int:
+    """Where the values end that stand in a run from `at` on."""
+    while at < len(run):
+        end = next((end for end in range(len(run), at, -1) if run[at:end] in known), at)
+        if end == at:
+            return at
+        at = end
+    return at
+
+
+def _columns(content: bytes) -> Iterator[Found]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    source = pa.BufferReader(content)
+    if content.startswith(_PARQUET):
+        file = pq.ParquetFile(source)
+        yield from _metadata(file.metadata.metadata)
+        table = file.read()
+    else:
+        reader = pa.ipc.open_file(source) if content.startswith(_ARROW) else pa.ipc.open_stream(source)
+        table = reader.read_all()
+    yield from _metadata(table.schema.metadata)
+    for field in table.schema:
+        yield ("the name of a column", field.name)
+        yield from _metadata(field.metadata)
+        column = table.column(field.name)
+        if pa.types.is_integer(field.type) or pa.types.is_floating(field.type) or pa.types.is_boolean(field.type):
+            continue
+        for value in column.cast(pa.large_binary()).unique().to_pylist():
+            if value:
+                yield from ((field.name, text) for _, text in _runs(value, frozenset()))
+                yield (field.name, value.decode("utf-8", "replace"))
+
+
+def _metadata(metadata: Mapping[bytes, bytes] | None) -> Iterator[Found]:
+    for name, value in (metadata or {}).items():
+        if name == b"ARROW:schema":  # written by the writer, of what is read here anyhow
+            continue
+        yield ("the metadata", name.decode("utf-8", "replace"))
+        yield ("the metadata", value.decode("utf-8", "replace"))
