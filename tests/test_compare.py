@@ -28,7 +28,7 @@ from nsysan.compare.as_page import to_html
 from nsysan.compare.as_text import to_text
 from nsysan.compare.changes import compare
 from nsysan.compare.compared_run import compared_run
-from nsysan.compare.comparison import CHANGED, FEW, INCOMPARABLE, NOISE, ComparedRun, Comparison, Figure
+from nsysan.compare.comparison import ChangeVerdict, ComparedRun, Comparison, Figure
 from nsysan.compare.families import match_families
 from nsysan.compare.scaling_sentences import lost_sentence, replicas_sentence, widening_sentence
 from nsysan.compare.significance import holm, mann_whitney
@@ -41,6 +41,7 @@ from tests.test_markdown import rendered
 from tests.tracebuilder import COMPUTE_KERNEL, TraceBuilder, decode_loop
 
 Capsys = pytest.CaptureFixture[str]
+CHANGED, SMALL, NOISE, FEW, INCOMPARABLE = ChangeVerdict
 Analyze = Callable[[str], Run]
 SYMMETRIC = "one_shot_all_reduce_kernel"
 

@@ -97,7 +97,7 @@ WORDS = [
     (
         COMPARE,
         "figures[].changes[].verdict",
-        (compared.CHANGED, compared.SMALL, compared.NOISE, compared.FEW, compared.INCOMPARABLE),
+        compared.ChangeVerdict,
     ),
     (COMPARE, "figures[].unit", (compared.NS, compared.TOKENS, compared.GBPS, compared.PERCENT)),
     (INFO, "graph_trace", GraphMode),

@@ -7,16 +7,25 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from enum import StrEnum
 
 from nsysan.check.collective import collective_words, hot_collective, is_alike, percentile, same_collective
 from nsysan.check.rules import PERCENTILES, SHARES, STRAGGLER, TOKENS, Rule
+from nsysan.diagnosis.evidence import Aspect, Status
 from nsysan.report.read_back import Collective, ReportDocument
 
-PASS, FAIL, CANNOT_TELL = "pass", "fail", "cannot tell"
-#: Exit codes by verdict; the worst rule decides, and a failure is worse than what cannot be told.
-EXIT_CODES = {PASS: 0, FAIL: 1, CANNOT_TELL: 2}
 
-_OK = "ok"
+class RuleVerdict(StrEnum):
+    """What became of a rule, the worst first."""
+
+    FAIL = "fail"
+    CANNOT_TELL = "cannot tell"
+    PASS = "pass"
+
+
+#: Exit codes by verdict; the worst rule decides, and a failure is worse than what cannot be told.
+EXIT_CODES = {RuleVerdict.PASS: 0, RuleVerdict.FAIL: 1, RuleVerdict.CANNOT_TELL: 2}
+
 _COMPARE = {
     ">": lambda a, b: a > b,
     ">=": lambda a, b: a >= b,
@@ -31,7 +40,7 @@ class Outcome:
     """What became of one rule; line: one line for people, with both numbers."""
 
     rule: Rule
-    verdict: str
+    verdict: RuleVerdict
     line: str
 
 
@@ -49,12 +58,13 @@ def check(rule: Rule, document: ReportDocument, baseline: ReportDocument | None)
 def _judged(rule: Rule, what: str, value: float | None, before: float | None, why_not: str | None) -> Outcome:
     """why_not: why there is no figure before, None for no baseline."""
     if value is None:
-        return _outcome(rule, CANNOT_TELL, f"{what} is not known in this run")
+        return _outcome(rule, RuleVerdict.CANNOT_TELL, f"{what} is not known in this run")
     told = f"{what} is {show_value(rule.metric, value)}"
     if not rule.relative:
         return _outcome(rule, _verdict(_COMPARE[rule.operator](value, rule.limit)), told)
     if before is None:
-        return _outcome(rule, CANNOT_TELL, f"{told}; {why_not or 'there is no --baseline to hold it against'}")
+        why = why_not or "there is no --baseline to hold it against"
+        return _outcome(rule, RuleVerdict.CANNOT_TELL, f"{told}; {why}")
     change = _change(before, value)
     failed = _COMPARE[rule.operator](change, rule.limit)
     return _outcome(rule, _verdict(failed), f"{told}, {change:+.1f} % against {show_value(rule.metric, before)}")
@@ -67,7 +77,7 @@ def _check_collective(rule: Rule, document: ReportDocument, baseline: ReportDocu
         which = f" of {rule.address.words}" if rule.address else ""
         there = ", ".join(dict.fromkeys(collective_words(r) for r in document.collectives[:4]))
         among = f"; there is {there}" if there and rule.address else ""
-        return _outcome(rule, CANNOT_TELL, f"{rule.metric}{which} is not known in this run{among}")
+        return _outcome(rule, RuleVerdict.CANNOT_TELL, f"{rule.metric}{which} is not known in this run{among}")
     what = f"{rule.metric} of {collective_words(row)}"
     value = percentile(row, rule.metric)
     if baseline is None:
@@ -92,7 +102,7 @@ def _why_no_other(row: Collective, rule: Rule, baseline: ReportDocument) -> str:
 def exit_code(outcomes: list[Outcome]) -> int:
     """0 if all rules pass, 1 if one fails, else 2."""
     verdicts = {outcome.verdict for outcome in outcomes}
-    worst = next(v for v in (FAIL, CANNOT_TELL, PASS) if v in verdicts or v == PASS)
+    worst = next((verdict for verdict in RuleVerdict if verdict in verdicts), RuleVerdict.PASS)
     return EXIT_CODES[worst]
 
 
@@ -124,12 +134,12 @@ def show_value(metric: str, value: float) -> str:
     return f"{value / 1e3:,.1f} us" if value < 1e6 else f"{value / 1e6:,.3f} ms"
 
 
-def _outcome(rule: Rule, verdict: str, what: str) -> Outcome:
+def _outcome(rule: Rule, verdict: RuleVerdict, what: str) -> Outcome:
     return Outcome(rule, verdict, f"{verdict:<11}  {rule.text}: {what}")
 
 
-def _verdict(failed: bool) -> str:
-    return FAIL if failed else PASS
+def _verdict(failed: bool) -> RuleVerdict:
+    return RuleVerdict.FAIL if failed else RuleVerdict.PASS
 
 
 def _change(before: float, now: float) -> float:
@@ -143,16 +153,16 @@ def _check_straggler(rule: Rule, document: ReportDocument) -> Outcome:
     late = document.straggler
     if late is not None:
         cost = f"costs the others {late.caused_ns / 1e3:,.1f} us a step ({late.share:.0%})"
-        return _outcome(rule, FAIL, f"rank {late.rank} arrives last and {cost}; cause {late.cause}")
-    if document.quality.get(STRAGGLER) != _OK:
-        return _outcome(rule, CANNOT_TELL, "whether a rank is late is not known in this run")
-    return _outcome(rule, PASS, "no rank is late")
+        return _outcome(rule, RuleVerdict.FAIL, f"rank {late.rank} arrives last and {cost}; cause {late.cause}")
+    if document.quality.get(Aspect.STRAGGLER) != Status.OK:
+        return _outcome(rule, RuleVerdict.CANNOT_TELL, "whether a rank is late is not known in this run")
+    return _outcome(rule, RuleVerdict.PASS, "no rank is late")
 
 
 def _caused(document: ReportDocument) -> float | None:
     if document.straggler is not None:
         return float(document.straggler.caused_ns)
-    return 0.0 if document.quality.get(STRAGGLER) == _OK else None
+    return 0.0 if document.quality.get(Aspect.STRAGGLER) == Status.OK else None
 
 
 def _median(document: ReportDocument, line: str) -> float | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from nsysan.check.judge import check, exit_code
+from nsysan.check.judge import RuleVerdict, check, exit_code
 from nsysan.check.rules import parse_rule
 from nsysan.cli.documents import document_of
 from nsysan.cli.exits import RUN, exit_codes
@@ -79,6 +79,6 @@ def command(traces: tuple[str, ...], rules: tuple[str, ...], baseline: Path | No
     outcomes = [check(rule, document, before) for rule in parsed]
     code = exit_code(outcomes)
     for outcome in outcomes:
-        if not quiet or outcome.verdict != "pass":
+        if not quiet or outcome.verdict != RuleVerdict.PASS:
             click.echo(plain(outcome.line, 600))
     sys.exit(code)

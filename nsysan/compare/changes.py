@@ -6,17 +6,13 @@ from collections.abc import Callable
 
 from nsysan.compare.comparison import (
     ALPHA,
-    CHANGED,
-    FEW,
     FEWEST_STEPS,
-    INCOMPARABLE,
     LEAST_OF_PERIOD,
-    NOISE,
     SHARE_OF_FIGURE,
     SHARE_OF_PERIOD,
-    SMALL,
     TOKENS,
     Change,
+    ChangeVerdict,
     ComparedRun,
     Comparison,
     Family,
@@ -88,18 +84,23 @@ def _change(row: Row, side: int, p: float | None, period: float) -> Change:
     first, other = row.sides[0], row.sides[side]
     if p is None or first is None or other is None or first.value is None or other.value is None:
         reason = "; ".join(dict.fromkeys(why for why in (row.reasons[0], row.reasons[side]) if why))
-        return Change(None, None, None, INCOMPARABLE, reason or "it was not measured")
+        return Change(None, None, None, ChangeVerdict.NOT_COMPARABLE, reason or "it was not measured")
     difference = other.value - first.value
     percent = 100 * difference / first.value if first.value else None
     if min(len(first.steps), len(other.steps)) < FEWEST_STEPS:
-        return Change(difference, percent, p, FEW, f"fewer than {FEWEST_STEPS} steady steps")
+        return Change(difference, percent, p, ChangeVerdict.FEW_STEPS, f"fewer than {FEWEST_STEPS} steady steps")
     large = abs(difference) >= SHARE_OF_FIGURE * abs(first.value)
     if row.by_period:
         size = abs(difference) / period
         large = size >= SHARE_OF_PERIOD or (large and size >= LEAST_OF_PERIOD)
     elif row.unit == TOKENS:
         large = abs(difference) >= SHARE_OF_PERIOD * abs(first.value)
-    return Change(difference, percent, p, NOISE if p >= ALPHA else CHANGED if large else SMALL)
+    return Change(
+        difference,
+        percent,
+        p,
+        ChangeVerdict.NOISE if p >= ALPHA else ChangeVerdict.CHANGED if large else ChangeVerdict.SMALL,
+    )
 
 
 def _notes(sides: list[ComparedRun], families: list[Family]) -> list[str]:

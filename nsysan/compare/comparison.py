@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,18 @@ from nsysan.text import plain, size
 F64 = npt.NDArray[np.float64]
 NS, TOKENS, GBPS, PERCENT = "ns", "tokens/s", "GB/s", "%"
 
-CHANGED, SMALL, NOISE, FEW, INCOMPARABLE = "changed", "small", "noise", "few_steps", "not_comparable"
+
+class ChangeVerdict(StrEnum):
+    """What a difference between two sides is."""
+
+    CHANGED = "changed"
+    #: Beyond the chance of steps, but within what captures of one workload differ by.
+    SMALL = "small"
+    NOISE = "noise"
+    FEW_STEPS = "few_steps"
+    #: For the reason that stands beside it.
+    NOT_COMPARABLE = "not_comparable"
+
 
 #: A difference counts if chance gives it less often than this, by the spread over the steps ...
 ALPHA = 0.01
@@ -207,7 +219,7 @@ class Change:
     difference: float | None
     percent: float | None
     p: float | None
-    verdict: str
+    verdict: ChangeVerdict
     reason: str | None = None
 
 

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from nsysan.compare.comparison import (
     ALPHA,
-    CHANGED,
-    FEW,
     GBPS,
-    INCOMPARABLE,
     LEAST_OF_PERIOD,
-    NOISE,
     NS,
     SHARE_OF_FIGURE,
     SHARE_OF_PERIOD,
-    SMALL,
     Bandwidth,
     Change,
+    ChangeVerdict,
     ComparedRun,
     Comparison,
     FamilyOnSide,
@@ -34,7 +30,13 @@ TITLES = {
     "idle": "idle by cause, us a step",
     "whatif": "what if, us a step",
 }
-WORDS = {CHANGED: "changed", SMALL: "small", NOISE: "noise", FEW: "too few steps", INCOMPARABLE: "not comparable"}
+WORDS = {
+    ChangeVerdict.CHANGED: "changed",
+    ChangeVerdict.SMALL: "small",
+    ChangeVerdict.NOISE: "noise",
+    ChangeVerdict.FEW_STEPS: "too few steps",
+    ChangeVerdict.NOT_COMPARABLE: "not comparable",
+}
 LEGEND = (
     f"medians over the steady steps and the ranks; changed: p < {ALPHA:g} by the spread over the steps (Mann-Whitney, "
     f"corrected within each table), and {SHARE_OF_PERIOD:.0%} of the period, or {SHARE_OF_FIGURE:.0%} of the figure "
@@ -80,20 +82,23 @@ def _answer(comparison: Comparison, number: int) -> str:
     change = comparison.figure("ledger.period").changes[number - 1]
     went = f"{ms(first.period)} to {ms(side.period)} a token ({percent(change)})"
     head = f"{side.label} vs {first.label}    "
-    if change.verdict == FEW:
+    if change.verdict == ChangeVerdict.FEW_STEPS:
         return f"{head}{went}: {change.reason}, so nothing is told from noise"
     moved = [
         (figure.name, figure.changes[number - 1].difference or 0.0)
         for figure in comparison.group("ledger")
-        if figure.changes[number - 1].verdict == CHANGED and figure.id not in ("ledger.comm", "ledger.transfer")
+        if figure.changes[number - 1].verdict == ChangeVerdict.CHANGED
+        and figure.id not in ("ledger.comm", "ledger.transfer")
     ]
     listed = ", ".join(f"{name} {ns / 1e3:+,.1f} us" for name, ns in sorted(moved, key=lambda item: -abs(item[1])))
-    if change.verdict == CHANGED:
+    if change.verdict == ChangeVerdict.CHANGED:
         word = "faster" if side.period < first.period else "slower"
         return f"{head}{word}, {went}, beyond noise{': ' + listed if listed else ''}"
     rest = f"; within the step {listed}" if listed else ", and nothing in the step differs beyond noise"
     unknown = [
-        figure.name for figure in comparison.group("ledger") if figure.changes[number - 1].verdict == INCOMPARABLE
+        figure.name
+        for figure in comparison.group("ledger")
+        if figure.changes[number - 1].verdict == ChangeVerdict.NOT_COMPARABLE
     ]
     but = f" ({', '.join(unknown)}: not comparable)" if unknown else ""
     return f"{head}the same within noise, {went}{rest}{but}"
@@ -137,7 +142,7 @@ def reasons(comparison: Comparison) -> list[str]:
     found: dict[str, list[str]] = {}
     for figure in comparison.figures:
         for change in figure.changes:
-            if change.verdict == INCOMPARABLE and change.reason:
+            if change.verdict == ChangeVerdict.NOT_COMPARABLE and change.reason:
                 names = found.setdefault(change.reason, [])
                 if figure.name not in names:
                     names.append(figure.name)
