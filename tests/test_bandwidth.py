@@ -163,7 +163,9 @@ def test_a_sweep_counts_the_calls_of_every_step(tmp_path: Path) -> None:
     # The first step is start-up, but no other has calls of its size.
     assert {size: family.count for size, family in by_size.items()} == {64: 30, **SWEPT}
     assert any(reason.startswith("different work") for reason in report.steps.excluded.values())
-    assert all(family.matched == family.count and family.a_step is None for family in by_size.values())
+    assert all(family.matched == family.count for family in by_size.values())
+    # Steps of other sizes are other work, and one size at the most is of the steps that are shown.
+    assert sum(family.a_step is not None for family in by_size.values()) <= 1
     assert "40 calls  all_reduce of 16 MiB over 2 ranks: 40 of 40 calls matched" in to_text(report)
     assert by_size[16_777_216].busbw == pytest.approx(16_777_216 / (6_000 + 167_772))
     assert by_size[8_192].peak_share is None

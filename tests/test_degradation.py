@@ -41,7 +41,8 @@ NEEDS: Mapping[str, tuple[set[str], str | None]] = {
     "PROCESSES": (set(), None),
     "META_DATA_EXPORT": ({"nsys_version", "schema_version"}, "versions"),
     "TARGET_INFO_GPU": ({"gpu_model", "gpu", "link"}, "gpus"),
-    "CUDA_GRAPH_NODE_EVENTS": (SIZES, "message_bytes"),
+    # With the payload goes what it told of the group.
+    "CUDA_GRAPH_NODE_EVENTS": (SIZES | {"source"}, "message_bytes"),
     NVTX: (SIZES | STEPS | {"rank_source"}, "ranges"),
     RUNTIME: (SIZES | STEPS | HOST, "launches"),
 }
@@ -51,7 +52,7 @@ COLUMNS: Mapping[str, tuple[set[str], str | None]] = {
     "globalPid": (SIZES | STEPS | HOST | {"rank_source", "pid", "process"}, "processes"),
     "deviceId": ({"device", "gpu"}, "devices"),
     "streamId": (set(), "streams"),
-    "graphNodeId": (SIZES | {"graph_trace"}, "graph_nodes"),
+    "graphNodeId": (SIZES | {"source", "graph_trace"}, "graph_nodes"),
 }
 #: And of the host's tables, where kernels are launched one by one. `text` holds the names of the steps' ranges.
 HOST_COLUMNS: Mapping[tuple[str, str], tuple[set[str], str]] = {

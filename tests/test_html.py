@@ -215,7 +215,7 @@ def test_the_top_tells_the_first_findings_saving(analyzed: Callable[[str], Run])
             "at most 0.184 ms (10%)",
             "a step saved: many small kernels: the GPU idles ",
         ),
-        ("tp4_fused", "0.018 ms (3%)", "a step saved at most, without skew, the wire's excess and late hosts"),
+        ("tp4_fused", "0.016 ms (3%)", "a step saved at most, without skew, the wire's excess and late hosts"),
         ("rank_0", "?", "to save: cannot be told from this trace"),
     ):
         report = build_report(analyzed(name), "0")

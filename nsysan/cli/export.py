@@ -9,8 +9,9 @@ import click
 from nsysan._errors import ExitCode
 from nsysan._version import __version__
 from nsysan.cli.exits import OUTPUT, RUN, exit_codes
-from nsysan.cli.inputs import analysed, expand, redaction_if, spread
+from nsysan.cli.inputs import analysed, expand, spread
 from nsysan.cli.options import NO_NVTX, STEPS
+from nsysan.cli.redacted import redaction_if
 from nsysan.output import check_writable, write_bytes
 from nsysan.text import counted, plain
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import click
 
@@ -18,13 +18,22 @@ from nsysan.text import plain
 
 if TYPE_CHECKING:
     from nsysan.model.selection import Selection
-    from nsysan.redact.redaction import Redaction
-    from nsysan.run.run import Run
+    from nsysan.run.run import Failure, Run
     from nsysan.trace.trace import Trace
 
 settle()
 
 _Command = TypeVar("_Command", bound=Callable[..., None])
+
+
+class Copies(Protocol):
+    """What is read in place of what the user named, and what may be said of what could not be read."""
+
+    def copy(self, path: Path, export: Path) -> Path: ...
+
+    def masked(self, failure: Failure) -> Failure: ...
+
+
 _RECORDINGS = (".nsys-rep", ".qdrep")
 _COLUMNAR = (".parquet", ".arrow")
 
@@ -81,18 +90,6 @@ def _is_columnar(path: Path) -> bool:
 
 
 @contextmanager
-def redaction_if(wanted: bool) -> Iterator[Redaction | None]:
-    """What --redact asks for, in a folder that is gone afterwards."""
-    if not wanted:
-        yield None
-        return
-    from nsysan.redact.redaction import Redaction
-
-    with Redaction() as redaction:
-        yield redaction
-
-
-@contextmanager
 def analysed(
     paths: list[Path],
     steps: str | None = None,
@@ -102,7 +99,7 @@ def analysed(
     quiet: bool = False,
     jobs: int | None = None,
     scheduler: str | None = None,
-    redaction: Redaction | None = None,
+    redaction: Copies | None = None,
 ) -> Iterator[Run]:
     """The run of these traces, which stay open until the end; those that cannot be read are named on stderr.
 

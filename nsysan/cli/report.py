@@ -11,9 +11,10 @@ import click
 from nsysan._errors import ExitCode
 from nsysan._version import __version__
 from nsysan.cli.exits import OUTPUT, RUN, exit_codes
-from nsysan.cli.inputs import analysed, expand, redaction_if, spread
+from nsysan.cli.inputs import analysed, expand, spread
 from nsysan.cli.options import NO_NVTX, NUMBERS, TIME, steps_of
 from nsysan.cli.outputs import alike, outputs_of, written
+from nsysan.cli.redacted import redaction_if
 from nsysan.output import write_bytes, write_text
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ def command(
       nsysan report trace.sqlite --steps '^generate_token'
       nsysan report trace.sqlite --from 2s --to 3s --steps 10:20 --ranks 0,3
       nsysan report trace.sqlite --model hidden=4096,layers=32,batch=8,dtype=bf16
-      nsysan report trace.sqlite --redact               # a page that can be given away
+      nsysan report trace.sqlite --redact              # a page to be given away
     """
     from nsysan.diagnosis.expectation import expectation
     from nsysan.model.selection import Selection

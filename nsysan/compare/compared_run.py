@@ -97,6 +97,8 @@ def _left(losses: pl.DataFrame, scenario: Scenario) -> pl.Series:
 def _calls(run: Run) -> pl.DataFrame:
     calls = run.collectives.filter(pl.col("step").is_in(run.steady_steps))
     matched = pl.col("verdict") == Match.MATCHED
+    # That of the call, not what is left of it on this rank.
+    wire = (pl.max("end") - pl.max("last")).over("family", "step", "call")
     return calls.select(
         "step",
         "rank",
@@ -104,7 +106,7 @@ def _calls(run: Run) -> pl.DataFrame:
         "message_bytes",
         "members",
         "name",
-        wire=pl.when(matched).then(pl.col("wire")),
+        wire=pl.when(matched).then(wire),
     )
 
 

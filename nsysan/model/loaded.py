@@ -147,11 +147,19 @@ def summarise(loaded: LoadedTrace) -> TraceSummary:
             step_windows.method, step_windows.source, step_windows.windows, step_windows.member[:0], step_windows.notes
         ),
         calls=calls.select(*CALL, "member"),
-        opaque=[key for key, _ in loaded.ranks if len(work.of_class((WorkClass.OPAQUE,), key))],
+        opaque=[key for key, _ in loaded.ranks if _may_communicate_unseen(work, key)],
         counts=pl.concat(each_of(lambda key: _counts(work, step_windows, key), work.keys)).sort(
             "rank_key", "name", "begin"
         ),
     )
+
+
+def _may_communicate_unseen(work: Operations, key: int) -> bool:
+    """Whether there are replays traced as blocks, or kernels that are named like collectives that nobody knows."""
+    unknown = (
+        (work.descriptions["cls"].cast(pl.String) == WorkClass.OPAQUE) | work.descriptions["lookalike"]
+    ).fill_null(False)
+    return bool(unknown.to_numpy()[work.stored["description"].to_numpy()[slice(*work.rows(key))]].any())
 
 
 def _as_asked(calls: pl.DataFrame) -> pl.DataFrame:

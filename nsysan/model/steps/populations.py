@@ -154,7 +154,8 @@ def _by_duration(counts: pl.DataFrame, steps: list[int]) -> tuple[list[int], lis
     compute = counts.filter(pl.col("step").is_in(steps) & (pl.col("collectives") == 0))
     per_rank = compute.group_by("rank_key", "step").agg(pl.sum("ns"))
     ratio = pl.col("ns") / pl.col("ns").median().over("rank_key")
-    least = per_rank.with_columns(ratio=ratio).group_by("step").agg(pl.min("ratio"))
+    timed = per_rank.filter(pl.col("ns").median().over("rank_key") > 0)
+    least = timed.with_columns(ratio=ratio).group_by("step").agg(pl.min("ratio"))
     longer = set(least.filter(pl.col("ratio") >= LONGER)["step"].to_list())
     return [step for step in steps if step not in longer], sorted(longer)
 
