@@ -84,7 +84,7 @@ def _count(calls: Mapping[tuple[str | None, str], int], kind: str) -> int:
 
 
 def layout_of(ranks: Members, groups: Sequence[Group], kinds: Mapping[str, GroupKind], calls: pl.DataFrame) -> Layout:
-    """The layout of a replica. calls: rank, begin, step of its communication."""
+    """The layout of a replica. calls: rank, begin, cls of its communication."""
     inside = [group for group in groups if set(group.ranks) <= set(ranks)]
     tensor = [group.ranks for group in inside if kinds[group.id] is GroupKind.TP]
     piped = any(kinds[group.id] is GroupKind.PP for group in inside)
@@ -93,6 +93,8 @@ def layout_of(ranks: Members, groups: Sequence[Group], kinds: Mapping[str, Group
     size = max((len(own) for own in blocks), default=1)
     if not piped:
         return Layout((ranks,), size, experts)
-    first = dict(calls.group_by("rank").agg(pl.col("begin").min()).iter_rows())
-    stages = sorted(blocks, key=lambda own: min(first.get(rank, 0) for rank in own))
+    # A stage that waits for its first message has begun nothing.
+    meeting = calls.filter(pl.col("cls") != WorkClass.P2P)
+    first = dict(meeting.group_by("rank").agg(pl.col("begin").min()).iter_rows())
+    stages = sorted(blocks, key=lambda own: (min(first.get(rank, 0) for rank in own), own))
     return Layout(tuple(stages), size, experts)
