@@ -53,7 +53,7 @@ def lines(report: Report, *names: str) -> dict[int, tuple[int, ...]]:
 
 
 def custom_pairs(shift: int, *, told: bool) -> TraceBuilder:
-    """Two balanced TP=2 replicas, the second `shift` ns behind: a step is 4 x (20 us of compute, 8 of wire) and 20 of gap."""
+    """Two balanced TP=2 replicas, the second `shift` ns behind; 4 x (20 us of compute, 8 of wire), 20 of gap a step."""
     builder = TraceBuilder()
     for rank in range(4):
         process = builder.process(100 + rank, device=rank)
@@ -143,7 +143,7 @@ def test_experts_over_other_ranks_than_attention(tmp_path: Path) -> None:
 
 
 def pipeline(*, payloads: bool) -> TraceBuilder:
-    """PP=2 x TP=2, one batch in flight: a stage computes 50 us and reduces 10, then sends for 4; then the other does."""
+    """PP=2 x TP=2, one batch in flight: a stage computes 50 us, reduces 10 and sends for 4; then the other does."""
     builder = TraceBuilder()
     for rank in range(4):
         process, stage = builder.process(100 + rank, device=rank), rank // 2
@@ -282,7 +282,7 @@ def test_the_largest_group_that_agrees() -> None:
     # A size that is told is taken, ties going to consecutive ranks.
     assert inferred(np.full((4, 4), near), 2) == [[0, 1], [2, 3]]
     assert inferred(np.full((3, 3), far), None) == []
-    assert list(GroupSource)[0] is GroupSource.PAYLOAD
+    assert next(iter(GroupSource)) is GroupSource.PAYLOAD
 
 
 # ---- populations

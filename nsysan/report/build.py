@@ -20,7 +20,7 @@ from nsysan.metrics.counters import OF_CALLS, Counter, summarise
 from nsysan.metrics.ledger import FIGURES
 from nsysan.metrics.percentiles import spread
 from nsysan.model.classes import COMMUNICATION
-from nsysan.model.steps.kinds import StepKind
+from nsysan.model.steps.step_kind import StepKind
 from nsysan.report.counter_lanes import counter_lanes, lanes_in_order
 from nsysan.report.replica import Coverage, GroupRow, PopulationRow, Replica, slowest
 from nsysan.report.report import Input, Report, StepsSummary

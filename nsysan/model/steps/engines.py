@@ -9,7 +9,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from nsysan.model.steps.kinds import StepKind
+from nsysan.model.steps.step_kind import StepKind
 
 #: Larger numbers in a range's name are no batch.
 _MOST_DIGITS = 9

@@ -13,8 +13,8 @@ import polars as pl
 
 from nsysan.columns.asof import join_nearest
 from nsysan.model.operations import is_communication
-from nsysan.model.steps.kinds import StepKind
 from nsysan.model.steps.populations import DEFAULT, Choice, Population, find_populations
+from nsysan.model.steps.step_kind import StepKind
 from nsysan.model.steps.step_windows import WINDOWS, StepMethod, StepWindows
 
 _STARTUP = 1.5

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from nsysan._errors import ExitCode, NsysanError
-from nsysan.model.steps.kinds import StepKind
+from nsysan.model.steps.step_kind import StepKind
 
 #: Steps of one population differ in no more than this share of their operations, and in no communication.
 SIMILAR = 0.1
