@@ -127,7 +127,7 @@ def stages(path: Path) -> dict[str, list[float]]:
 
     timed("import", load)
     import nsysan
-    from nsysan.diagnosis.diagnosis import diagnose
+    from nsysan.diagnosis.diagnose import diagnose
     from nsysan.page.html import to_html
     from nsysan.report.build import build_report
     from nsysan.report.document import to_json

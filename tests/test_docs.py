@@ -15,7 +15,7 @@ import yaml
 
 from nsysan import ExitCode
 from nsysan.cli.exits import USUAL
-from nsysan.diagnosis.diagnosis import diagnose
+from nsysan.diagnosis.diagnose import diagnose
 from nsysan.metrics.scenarios import Scenario
 from nsysan.run.run import Run
 from tests.clitools import run_cli

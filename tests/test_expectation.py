@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 import nsysan
-from nsysan.diagnosis.expectation import Expectation, compare_with, expectation, fill_bytes
+from nsysan.diagnosis.expectation import Expectation, compare_with, expectation
 from nsysan.run.run import Run
 from tests.clitools import paper_trace, run_cli
 from tests.tracebuilder import TraceBuilder, decode_loop
@@ -79,7 +79,8 @@ def two_layers(path: Path, message_bytes: int | None = 8192) -> Run:
 @pytest.mark.parametrize(("calls", "differ"), [(1, False), (2, False), (3, True), (4, True)])
 def test_one_call_more_is_the_embeddings(tmp_path: Path, calls: int, differ: bool) -> None:
     # Two layers have one all-reduce each here; one expected leaves one for the embedding.
-    compared = compare_with(two_layers(tmp_path / "t.sqlite"), Expectation(calls, None, "paper"))
+    run = two_layers(tmp_path / "t.sqlite")
+    compared = compare_with(run.collectives, run.steady_steps, Expectation(calls, None, "paper"))
     assert compared is not None
     assert (compared.calls, compared.calls_differ) == (2, differ)
 
@@ -88,11 +89,11 @@ def test_one_call_more_is_the_embeddings(tmp_path: Path, calls: int, differ: boo
 def test_sizes_that_the_trace_tells_are_kept(tmp_path: Path, size: int | None, differ: bool) -> None:
     run = two_layers(tmp_path / "t.sqlite")
     expected = Expectation(None, size, "paper")
-    compared = compare_with(run, expected)
+    compared = compare_with(run.collectives, run.steady_steps, expected)
     assert compared is not None
     # Three steady steps of two calls on four ranks.
     assert (compared.sizes, compared.bytes_differ, compared.filled) == ({8_192: 6}, differ, 0)
-    assert fill_bytes(run, expected).collectives["message_bytes"].unique().to_list() == [8_192]
+    assert run.stating(expected.message_bytes).collectives["message_bytes"].unique().to_list() == [8_192]
 
 
 def test_sizes_are_filled_in_for_all_reduces_only(tmp_path: Path) -> None:
@@ -101,10 +102,10 @@ def test_sizes_are_filled_in_for_all_reduces_only(tmp_path: Path) -> None:
         process.kernel("ncclDevKernel_AllGather_RING_LL", 1_100_000, 1_101_000)
     run = nsysan.analyze(nsysan.open_trace(builder.write(tmp_path / "t.sqlite")))
     expected = Expectation(None, 4_096, "paper")
-    compared = compare_with(run, expected)
+    compared = compare_with(run.collectives, run.steady_steps, expected)
     assert compared is not None
     assert (compared.sizes, compared.bytes_differ, compared.filled) == ({}, False, 2 * 4 * 2)
-    filled = fill_bytes(run, expected)
+    filled = run.stating(expected.message_bytes)
     for frame in (filled.collectives, filled.work.filter(pl.col("kind").is_not_null())):
         sizes = frame.group_by("kind").agg(pl.col("message_bytes").unique())
         assert dict(sizes.iter_rows()).get("all_reduce") == [4_096]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import nsysan
-from nsysan.diagnosis.diagnosis import diagnose
+from nsysan.diagnosis.diagnose import diagnose
 from nsysan.diagnosis.findings import Finding, Severity, custom_all_reduce_limit, find, wrong_wire
 from nsysan.metrics.link import Link, Reference
 from nsysan.metrics.scenarios import Scenario

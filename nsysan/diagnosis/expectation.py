@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import polars as pl
-
-from nsysan.run.run import Run, stated
-
-_M = TypeVar("_M", bound=Run)
 
 ALL_REDUCE = "all_reduce"
 #: Tensor parallelism of a dense transformer: one all-reduce after attention, one after the MLP.
@@ -91,20 +87,14 @@ def expectation(layers: int | None, model: str | None, message_bytes: int | None
     return Expectation(None if layers is None else PER_LAYER * layers, size, source)
 
 
-def fill_bytes(run: _M, expected: Expectation | None) -> _M:
-    """The run with the stated bytes for all-reduces of which the trace tells none."""
-    if expected is None or expected.message_bytes is None:
-        return run
-    filled = run.collectives.with_columns(stated(expected.message_bytes))
-    return replace(run, stated_bytes=expected.message_bytes, collectives=filled)
-
-
-def compare_with(run: Run, expected: Expectation | None) -> Compared | None:
-    """The expectation beside what the run measured; `run` as analysed, before fill_bytes."""
+def compare_with(
+    collectives: pl.DataFrame, steady_steps: Sequence[int], expected: Expectation | None
+) -> Compared | None:
+    """The expectation beside what was measured; collectives: those of a run, as the trace tells their bytes."""
     if expected is None:
         return None
-    all_reduces = run.collectives.filter(pl.col("kind") == ALL_REDUCE)
-    steady = all_reduces.filter(pl.col("step").is_in(run.steady_steps))
+    all_reduces = collectives.filter(pl.col("kind") == ALL_REDUCE)
+    steady = all_reduces.filter(pl.col("step").is_in(list(steady_steps)))
     calls = steady.unique(["step", "family", "call"])
     per_step = calls.group_by("step").len()["len"].median()
     sizes = calls.drop_nulls("message_bytes").group_by("message_bytes").len().sort("message_bytes")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from nsysan.run.run import Run
+from nsysan.metrics.tally import Tally
 
 _NAMED = 5
 
@@ -21,9 +21,9 @@ class Lookalike:
     share: float
 
 
-def find_lookalikes(run: Run) -> list[Lookalike]:
+def find_lookalikes(tally: Tally) -> list[Lookalike]:
     """Unknown kernels of a run that are named like collectives, longest first."""
-    return ranked(run.tally.lookalikes, run.tally.kernel_ns)
+    return ranked(tally.lookalikes, tally.kernel_ns)
 
 
 def ranked(sums: pl.DataFrame, kernel_ns: int) -> list[Lookalike]:

@@ -281,7 +281,7 @@ def _overlap(run: Run) -> Quality | None:
 
 
 def _unknown_names(run: Run) -> Quality | None:
-    unknown = find_lookalikes(run)
+    unknown = find_lookalikes(run.tally)
     if not unknown:
         return None
     return Quality(

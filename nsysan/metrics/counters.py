@@ -8,9 +8,10 @@ import numpy as np
 import polars as pl
 
 from nsysan.columns.intervals import atoms
+from nsysan.metrics.cut import cut_at_arrival
 
 #: Columns of the calls that samples are held against.
-OF_CALLS = ("step", "rank", "begin", "end", "last")
+OF_CALLS = ("step", "rank", "cls", "begin", "end", "last")
 _COLLECTIVE, _TRANSFER = range(2)
 #: A sample belongs to what fills this share of the time it stands for; one that straddles proves nothing.
 PURE = 0.98
@@ -59,8 +60,7 @@ class Counter:
 def summarise(samples: pl.DataFrame, windows: pl.DataFrame, collectives: pl.DataFrame) -> list[Counter]:
     """A Counter for each rank and metric of `samples` (see run.samples.load_samples).
 
-    windows: step, rank, begin, finish, steady of all steps; collectives: step, rank, begin, end, last (null: not
-    matched) of the calls in them.
+    windows: step, rank, begin, finish, steady of all steps; collectives: OF_CALLS of the calls in them.
     """
     counters = []
     for (rank,), own in samples.partition_by("rank", as_dict=True, maintain_order=True).items():
@@ -97,11 +97,11 @@ def _pieces(times: pl.DataFrame, steps: pl.DataFrame, calls: pl.DataFrame) -> pl
     touched = np.maximum(np.searchsorted(opened, ends, side="left") - first, 0)
     sample = np.repeat(np.arange(len(times)), touched)
     step = np.arange(len(sample)) - np.repeat(np.cumsum(touched) - touched, touched) + first[sample]
-    transfers = calls.drop_nulls("last")
+    cut = cut_at_arrival(calls)
     table = atoms(
-        np.concatenate((calls["begin"].to_numpy(), transfers["last"].to_numpy())),
-        np.concatenate((calls["end"].to_numpy(), transfers["end"].to_numpy())),
-        np.repeat((_COLLECTIVE, _TRANSFER), (len(calls), len(transfers))),
+        np.concatenate((cut.begin, cut.end[cut.at])),
+        np.concatenate((calls["end"].to_numpy(), cut.finish)),
+        np.repeat((_COLLECTIVE, _TRANSFER), (len(calls), len(cut.at))),
         (np.maximum(begins[sample], opened[step]), np.minimum(ends[sample], closed[step])),
         2,
     )

@@ -9,8 +9,8 @@ import polars as pl
 from nsysan import progress
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.diagnosis.collectives import find_families, find_link, with_peaks
-from nsysan.diagnosis.diagnosis import diagnose
-from nsysan.diagnosis.expectation import Expectation, compare_with, fill_bytes
+from nsysan.diagnosis.diagnose import diagnose
+from nsysan.diagnosis.expectation import Expectation, compare_with
 from nsysan.diagnosis.findings import find
 from nsysan.diagnosis.lookalikes import find_lookalikes
 from nsysan.diagnosis.quality import assess
@@ -48,10 +48,12 @@ def build_report(
     the one that it heads with, by default the slowest; NsysanError if there is no such replica.
     """
     progress.stage("accounting for every nanosecond")
-    replicas = [_replica(number, fill_bytes(own, expected), run) for number, own in enumerate(run.replicas)]
+    stated = None if expected is None else expected.message_bytes
+    replicas = [_replica(number, own.stating(stated), run) for number, own in enumerate(run.replicas)]
     chosen = _chosen(replicas, replica)
-    compared = compare_with(run.replicas[chosen], expected)
-    own = fill_bytes(run.replicas[chosen], expected)
+    own = run.replicas[chosen]
+    compared = compare_with(own.collectives, own.steady_steps, expected)
+    own = own.stating(stated)
     head = replicas[chosen]
     diagnosis, per_rank = head.diagnosis, head.per_rank
     link = find_link(own, head.collectives, link_gbps)
@@ -73,7 +75,7 @@ def build_report(
         headline={name: _rounded(per_rank[name].median()) for name in FIGURES},
         collectives=replicas[chosen].collectives,
         link=link,
-        lookalikes=find_lookalikes(own),
+        lookalikes=find_lookalikes(own.tally),
         diagnosis=diagnosis,
         expectation=compared,
         findings=find(own, diagnosis, compared, link),

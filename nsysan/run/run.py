@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from operator import add
 from pathlib import Path
-from typing import TypeVar, TypeVarTuple
+from typing import Self, TypeVar, TypeVarTuple
 
 import polars as pl
 
@@ -197,6 +197,13 @@ class Run:
         communicator, last (last arrival at a matched collective).
         """
         return self.with_stated_bytes(pl.concat(self.ask(_work), how="vertical_relaxed"))
+
+    def stating(self, message_bytes: int | None) -> Self:
+        """The run with the stated bytes for all-reduces of which the trace tells none; itself where none are stated."""
+        if message_bytes is None:
+            return self
+        filled = self.collectives.with_columns(stated(message_bytes))
+        return replace(self, stated_bytes=message_bytes, collectives=filled)
 
     def with_stated_bytes(self, work: pl.DataFrame) -> pl.DataFrame:
         """Operations with the stated size where the user states one, and no trace tells it."""

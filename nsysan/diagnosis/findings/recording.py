@@ -46,7 +46,7 @@ def of_the_capture(case: Case) -> Iterator[Finding]:
             "; ".join(sorted(lost)),
             "capture a shorter window; let the workload end by itself, so that buffers are flushed",
         )
-    unknown = find_lookalikes(run)
+    unknown = find_lookalikes(run.tally)
     if unknown:
         calls, share = sum(kernel.calls for kernel in unknown), sum(kernel.share for kernel in unknown)
         yield Finding(

@@ -1,0 +1,83 @@
+"""From a run to its diagnosis: who is late, why GPUs idle, what could be saved, the verdict.
+
+DEFINITIONS.md, section 7.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import polars as pl
+
+from nsysan.diagnosis.diagnosis import MAX_REJECTED, Diagnosis, RankSpread
+from nsysan.diagnosis.hotspot import find_hotspot
+from nsysan.diagnosis.verdict import judge
+from nsysan.metrics.causes import GapCause, LateCause
+from nsysan.metrics.gaps import gap_medians
+from nsysan.metrics.outliers import slowest_steps
+from nsysan.metrics.percentiles import percentiles
+from nsysan.metrics.skew import arrivals, caused_by_step, find_straggler
+from nsysan.metrics.whatif import what_if
+from nsysan.model.classes import WorkClass
+from nsysan.model.matches import Match
+from nsysan.run.run import Run
+
+
+def diagnose(run: Run) -> Diagnosis:
+    """The diagnosis of a run, from its steady steps."""
+    rejected = float((run.collectives["verdict"] == Match.REJECTED).mean() or 0.0)  # type: ignore[arg-type]
+    arrived = arrivals(run.collectives)
+    # A receive that waits for data depends on its sender: that is the pipeline, not skew.
+    # Nor does anybody wait for who comes after a root has given its data away.
+    met = pl.n_unique("last").over("family", "step", "call") == 1
+    meeting = arrived.filter((pl.col("cls") != WorkClass.P2P) & met)
+    late = run.late(meeting)
+    straggler = None if rejected > MAX_REJECTED else find_straggler(late, run.ledger)
+    medians = gap_medians(run.gaps, run.ledger)
+    if straggler is not None:
+        idle = _more_idle(medians, straggler.rank)
+        clocked = run.host_clocks[straggler.rank].agrees
+        untold = straggler.cause == LateCause.HOST and (next(iter(idle), None) == GapCause.UNKNOWN or not clocked)
+        straggler = replace(straggler, idle=idle, cause=None if untold else straggler.cause)
+    what = what_if(run.ledger, run.collectives, run.gaps)
+    return Diagnosis(
+        straggler=straggler,
+        gaps=medians,
+        what_if=what,
+        verdict=judge(run.ledger, what, straggler, run.missing_ranks),
+        outliers=slowest_steps(run.ledger, late),
+        spreads=_spreads(arrived.filter(pl.col("step").is_in(run.steady_steps))),
+        caused=caused_by_step(meeting).rename({"caused": "ns"}),
+        arrived=arrived,
+        rejected=rejected,
+        hotspot=None if straggler is None else find_hotspot(straggler, late, run.steady_steps, run.usual_compute),
+    )
+
+
+def _more_idle(gaps: pl.DataFrame, rank: int) -> dict[GapCause, int]:
+    """Idle ns a step of a rank by cause, beyond the median of the others; largest first."""
+    others = gaps.filter(pl.col("rank") != rank).group_by("cause").agg(usual=pl.median("ns"))
+    own = gaps.filter(pl.col("rank") == rank).join(others, on="cause", how="left")
+    more = own.select("cause", more=(pl.col("ns") - pl.col("usual").fill_null(0)).round().cast(pl.Int64))
+    largest = more.filter(pl.col("more") > 0).sort(["more", "cause"], descending=[True, False])
+    return {GapCause(cause): ns for cause, ns in largest.iter_rows()}
+
+
+def _spreads(arrived: pl.DataFrame) -> list[RankSpread]:
+    found = []
+    for (rank,), own in arrived.partition_by("rank", as_dict=True, maintain_order=True).items():
+        per_step = own.group_by("step").agg(pl.sum("wait"), pl.sum("wire"))
+        wait, wire = percentiles(own["wait"]), percentiles(own["wire"])
+        if wait is None or wire is None:
+            continue
+        found.append(
+            RankSpread(
+                rank=int(str(rank)),
+                wait=wait,
+                wire=wire,
+                last_share=float(own.select((pl.col("position") == pl.col("ranks")).mean()).item()),
+                worst_wait_step=int(per_step.sort(["wait", "step"], descending=[True, False])["step"][0]),
+                worst_wire_step=int(per_step.sort(["wire", "step"], descending=[True, False])["step"][0]),
+            )
+        )
+    return sorted(found, key=lambda spread: spread.rank)
