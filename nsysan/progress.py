@@ -26,7 +26,7 @@ class _State:
     stage: str = ""
     done: int = 0
     total: int = 0
-    in_reports: bool = False
+    in_traces: bool = False
     told: Callable[[int], None] | None = None
     since: float = 0.0
     lock: Lock = field(default_factory=Lock)
@@ -35,15 +35,15 @@ class _State:
 _state = _State()
 
 
-def stage(name: str, total: int = 0, *, in_reports: bool = False) -> None:
-    """Begin a stage, of so many rows (or reports) where that is known."""
+def stage(name: str, total: int = 0, *, in_traces: bool = False) -> None:
+    """Begin a stage, of so many rows (or traces) where that is known."""
     with _state.lock:
         _state.stage, _state.done, _state.total, _state.since = name, 0, total, time.monotonic()
-        _state.in_reports = in_reports
+        _state.in_traces = in_traces
 
 
 def advance(count: int) -> None:
-    """So many rows (or reports) more of the stage are done."""
+    """So many rows (or traces) more of the stage are done."""
     with _state.lock:
         _state.done += count
         if _state.told is not None:
@@ -65,12 +65,12 @@ def line(now: float, begun: float) -> str:
     """What is shown at `now` of work that began at `begun`, both by the monotonic clock."""
     with _state.lock:
         name, done, total, since = _state.stage, _state.done, _state.total, _state.since
-        in_reports = _state.in_reports
+        in_traces = _state.in_traces
     text = f"{now - begun:4.0f} s  {name}"
     if not total:
         return text if not done else f"{text}: {done / 1e6:.1f} million rows"
     done = min(done, total)
-    text += f": {done} of {total}" if in_reports else f": {done / 1e6:.1f} of {total / 1e6:.1f} million rows"
+    text += f": {done} of {total}" if in_traces else f": {done / 1e6:.1f} of {total / 1e6:.1f} million rows"
     if done >= _LEAST_SHARE * total:
         text += f", {(now - since) * (total - done) / done:.0f} s left"
     return text

@@ -65,14 +65,26 @@ def emitted(schema: dict[str, Any], document: dict[str, Any]) -> set[str]:
     return {place for place, there in _walk(schema, schema, "", [document]) if there}
 
 
+def is_as_elsewhere(node: dict[str, Any]) -> bool:
+    """Whether the node is the same as at another place, where its parts are told."""
+    return str(node.get("$ref", "")).startswith("#/properties/")
+
+
 def resolved(node: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
-    """The node, with what it refers to in the schema's $defs."""
-    name = node.get("$ref")
-    return node if name is None else {**schema["$defs"][name.removeprefix("#/$defs/")], **node}
+    """The node, with what it refers to in the schema."""
+    if "$ref" not in node:
+        return node
+    found: dict[str, Any] = schema
+    for part in node["$ref"].removeprefix("#/").split("/"):
+        found = found[part]
+    return {**found, **node}
 
 
 def _walk(node: dict[str, Any], schema: dict[str, Any], place: str, values: list[Any]) -> Iterator[tuple[str, bool]]:
     """Every place at or below a node that holds no object, and whether one of the node's values has it."""
+    if is_as_elsewhere(node):
+        yield place, bool(values)
+        return
     node = resolved(node, schema)
     objects = [value for value in values if isinstance(value, dict)]
     named, each = node.get("additionalProperties"), resolved(node.get("items") or {}, schema)

@@ -116,7 +116,9 @@ def altered(source: Path, target: Path, *statements: str) -> Path:
 def told(path: Path) -> tuple[object, pl.DataFrame]:
     trace = nsysan.open_trace(path)
     run = nsysan.analyze(trace)
-    return communicator_ranks(trace), run.collectives.sort("row").select("message_bytes", "communicator", "verdict")
+    return communicator_ranks(trace.ranges, trace.payload_entries), run.collectives.sort("row").select(
+        "message_bytes", "communicator", "verdict"
+    )
 
 
 def test_bytes_of_a_real_trace_say_what_its_words_say(real_trace: Callable[[str], Path]) -> None:

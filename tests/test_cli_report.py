@@ -104,7 +104,7 @@ def test_one_rank_says_that_waiting_and_transfer_cannot_be_told_apart(tmp_path: 
     header, row = ledger_rows(result.out)
     assert "wait" not in header
     assert "wire" not in header
-    assert row[header.index("unsplit")] == "16.0"
+    assert row[header.index("comm_unsplit")] == "16.0"
 
 
 def test_lookalike_is_named_with_its_share(tmp_path: Path, capsys: Capsys) -> None:

@@ -16,7 +16,7 @@ from nsysan import ExitCode, NsysanError
 from nsysan.columns.chunks import Chunks
 from nsysan.trace import columnar
 from nsysan.trace.columnar import ColumnarFolder
-from nsysan.trace.store import Where
+from nsysan.trace.where import Where
 from tests.clitools import run_cli
 from tests.fixtures import unpack_exports
 

@@ -39,7 +39,7 @@ def replicas(path: Path, *, payloads: bool) -> Path:
     return builder.write(path)
 
 
-def trace_of(path: Path) -> Report:
+def report_of(path: Path) -> Report:
     return build_report(nsysan.analyze(nsysan.open_trace(path)), nsysan.__version__)
 
 
@@ -72,12 +72,12 @@ def test_a_broadcast_that_its_root_leaves_early_silences_nothing(tmp_path: Path)
             # A step: 30 us of compute, 8 of wire, 20 of gap; the root is gone before the other comes.
             begin = 1_000_000 + step * 58_000 + 40_000 + 8_000 * rank
             process.kernel("ncclDevKernel_Broadcast_RING_LL", begin, begin + 1_000)
-    report = trace_of(builder.write(tmp_path / "broadcast.sqlite"))
+    report = report_of(builder.write(tmp_path / "broadcast.sqlite"))
     late = report.diagnosis.straggler
     assert late is not None
     assert (late.rank, late.cause, late.caused) == (1, "compute", 20_000)
     families = {family.kind: (family.matched, family.unmatched, family.rejected) for family in report.collectives}
-    assert families["broadcast"][0] == families["broadcast"][2] == 0
+    assert families["broadcast"][1:] == (0, 0)
     assert families["all_reduce"][1:] == (0, 0)
 
 
@@ -90,7 +90,7 @@ def test_time_for_which_two_collectives_wait_counts_once() -> None:
 def test_shares_that_cannot_be_told_are_not_nought(tmp_path: Path) -> None:
     builder = TraceBuilder()
     decode_loop(builder, ranks=1, steps=6, compute_ns=100_000, wire_ns=5_000)
-    verdict = trace_of(builder.write(tmp_path / "one.sqlite")).diagnosis.verdict
+    verdict = report_of(builder.write(tmp_path / "one.sqlite")).diagnosis.verdict
     assert verdict.shares["wire"] is None
     assert verdict.shares["skew"] is None
     assert "wire" not in verdict.reason

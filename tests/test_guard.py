@@ -17,7 +17,7 @@ from nsysan import ExitCode, NsysanError
 from nsysan.trace import bulk, sqlite
 from nsysan.trace.btree import is_tree, page_kinds
 from nsysan.trace.sqlite import SqliteFile
-from nsysan.trace.store import Where
+from nsysan.trace.where import Where
 from tests.clitools import paper_trace, run_cli
 from tests.conftest import REAL_TRACES
 

@@ -109,13 +109,13 @@ class Page(HTMLParser):
         return str(content)
 
 
-def trace_of(trace: Path, steps: str | None = None) -> Report:
+def report_of(trace: Path, steps: str | None = None) -> Report:
     return build_report(nsysan.analyze(nsysan.open_trace(trace), steps), nsysan.__version__)
 
 
 @pytest.fixture(scope="module")
 def paper(tmp_path_factory: pytest.TempPathFactory) -> Report:
-    return trace_of(paper_trace(tmp_path_factory.mktemp("html") / "paper.sqlite"))
+    return report_of(paper_trace(tmp_path_factory.mktemp("html") / "paper.sqlite"))
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +142,7 @@ def attacked(folder: Path) -> Report:
             for _, column, kind, *_ in connection.execute(f"PRAGMA table_info({table})").fetchall():
                 if kind.startswith("TEXT") and not (table.startswith("META_DATA") and column == "name"):
                     connection.execute(f"UPDATE {table} SET {column} = {column} || ?", (HOSTILE[-1],))
-    return trace_of(trace, "decode")
+    return report_of(trace, "decode")
 
 
 @pytest.fixture(scope="module")
@@ -173,9 +173,9 @@ def strings(value: object) -> Iterator[str]:
 @pytest.mark.parametrize("kind", ["paper", "one_rank", "graph_level", "hostile"])
 def test_every_plot_has_a_figure_with_data(tmp_path: Path, paper_page: Page, hostile_page: Page, kind: str) -> None:
     if kind == "one_rank":
-        page = Page(to_html(trace_of(paper_trace(tmp_path / "t.sqlite", ranks=1))))
+        page = Page(to_html(report_of(paper_trace(tmp_path / "t.sqlite", ranks=1))))
     elif kind == "graph_level":
-        page = Page(to_html(trace_of(graph_level_trace(tmp_path / "t.sqlite"))))
+        page = Page(to_html(report_of(graph_level_trace(tmp_path / "t.sqlite"))))
     else:
         page = paper_page if kind == "paper" else hostile_page
     plots = [attributes["data-figure"] for tag, attributes in page.elements if "data-figure" in attributes]
@@ -369,7 +369,7 @@ def check_lanes(timeline: Timeline) -> None:
 
 
 def test_slices_lie_in_their_lanes(tmp_path: Path, paper: Report, hostile: Report) -> None:
-    graph_level = trace_of(graph_level_trace(tmp_path / "g.sqlite"))
+    graph_level = report_of(graph_level_trace(tmp_path / "g.sqlite"))
     for report in (paper, hostile, graph_level):
         assert report.timelines
         for timeline in report.timelines:
@@ -404,7 +404,7 @@ def test_timelines_are_of_the_median_and_the_slowest_steady_step(tmp_path: Path)
         process.kernel("work", begin, begin + 90_000)
         process.nvtx(f"step {step}", begin - 12_000, begin - 7_000)
         begin += period
-    report = trace_of(builder.write(tmp_path / "t.sqlite"))
+    report = report_of(builder.write(tmp_path / "t.sqlite"))
     # The last step has no successor and lasts 90 us, so the median of 90, 100, 101, 102, 130 is step 1.
     assert [(timeline.role, timeline.step) for timeline in report.timelines] == [
         ("median", 1),
@@ -478,7 +478,7 @@ def test_decimation_keeps_what_is_long_and_of_the_rest_the_longest() -> None:
 
 def test_a_big_run_is_decimated_to_the_pages_room(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("nsysan.report.slices.MAX_SLICES", 60)
-    report = trace_of(paper_trace(tmp_path / "t.sqlite"))
+    report = report_of(paper_trace(tmp_path / "t.sqlite"))
     assert [timeline.role for timeline in report.timelines] != []
     assert all(timeline.role for timeline in report.timelines)
     assert sum(len(timeline.slices) for timeline in report.timelines) <= 60
@@ -497,7 +497,7 @@ def test_nvtx_ranges_nest_in_lanes(tmp_path: Path) -> None:
             process.nvtx("layer 0", begin, begin + 9_000)
             process.nvtx("layer 1", begin + 9_000, begin + 12_000)
             process.nvtx("attention", begin + 1_000, begin + 4_000)
-    timeline = trace_of(builder.write(tmp_path / "t.sqlite")).timelines[0]
+    timeline = report_of(builder.write(tmp_path / "t.sqlite")).timelines[0]
     ranges = timeline.slices.filter((pl.col("line") == "nvtx") & (pl.col("rank") == 1))
     lanes = {name: set(own["lane"]) for (name,), own in ranges.partition_by("name", as_dict=True).items()}
     assert lanes[f"decode_step_{timeline.step}"] == {"NVTX 1"}
@@ -527,7 +527,7 @@ def test_the_pages_data_tell_the_timeline(paper: Report, paper_page: Page) -> No
 
 
 def test_a_page_stays_small_whatever_the_trace(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    report = trace_of(paper_trace(tmp_path / "t.sqlite"))
+    report = report_of(paper_trace(tmp_path / "t.sqlite"))
     monkeypatch.setattr("nsysan.page.charts.MAX_POINTS", 8)
     monkeypatch.setattr("nsysan.page.lanes._MAX_NAMES", 2)
     monkeypatch.setattr("nsysan.page.lanes._MAX_LEDGERS", 8)

@@ -34,9 +34,9 @@ def test_line_of_several_reports(monkeypatch: pytest.MonkeyPatch) -> None:
     progress.stage("reading 8 reports")
     progress.done(2_500_000)
     assert progress.line(103.0, 99.0) == "   4 s  reading 8 reports: 2.5 million rows"
-    progress.stage("reading reports", 64, in_reports=True)
+    progress.stage("reading traces", 64, in_traces=True)
     progress.advance(16)
-    assert progress.line(103.0, 99.0) == "   4 s  reading reports: 16 of 64, 9 s left"
+    assert progress.line(103.0, 99.0) == "   4 s  reading traces: 16 of 64, 9 s left"
 
 
 def test_a_terminal_gets_a_line_that_is_gone_at_the_end() -> None:

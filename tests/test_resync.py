@@ -275,6 +275,10 @@ def meetings(draw: st.DrawFn, steps: int) -> pl.DataFrame:
     return frame.with_columns(
         **{name: pl.lit(value) for name, value in _TEXT.items()},
         communicator=pl.lit(None, dtype=pl.String),
+        group=pl.lit("all"),
+        barrier=pl.lit(True),
+        context=pl.lit(1, dtype=pl.Int64),
+        stream=pl.lit(7, dtype=pl.Int64),
         correlation=pl.col("row"),
         graph_node=pl.lit(None, dtype=pl.Int64),
     )

@@ -34,7 +34,7 @@ from nsysan.report.build import build_report
 from nsysan.run.run import Run
 from nsysan.trace.graph_mode import GraphMode
 from tests.clitools import graph_level_trace, paper_trace, run_cli
-from tests.documents import SCHEMAS, document_of, emitted, held, leaves, resolved, schema_of
+from tests.documents import SCHEMAS, document_of, emitted, held, is_as_elsewhere, leaves, resolved, schema_of
 from tests.fixtures import FIXTURES
 from tests.tracebuilder import TraceBuilder, decode_loop
 
@@ -119,6 +119,8 @@ def nodes(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every place of a schema, and what it says of it."""
 
     def below(node: dict[str, Any], place: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        if is_as_elsewhere(node):
+            return
         node = resolved(node, schema)
         yield place, node
         for name, own in node.get("properties", {}).items():

@@ -16,7 +16,7 @@ import nsysan
 from nsysan import ExitCode, NsysanError
 from nsysan.trace.sql import quoted
 from nsysan.trace.sqlite import SqliteFile
-from nsysan.trace.store import Where
+from nsysan.trace.where import Where
 from tests.clitools import paper_trace
 from tests.tracebuilder import TraceBuilder, decode_loop
 

@@ -18,6 +18,8 @@ from tests.tracebuilder import ALLREDUCE_KERNEL, COMPUTE_KERNEL, Process, TraceB
 STEP_NS = 100_000
 KERNEL_NS = 5_000
 KERNELS = ("gemm", "attention", "norm")
+#: The same, with a call that joins ranks.
+MEETING = (*KERNELS[:-1], ALLREDUCE_KERNEL)
 
 
 def run_step(
@@ -111,7 +113,8 @@ def test_prefill_is_told_by_the_engines_range(tmp_path: Path, decode: str, prefi
         run_step(process, index, prefill if index == 3 else decode)
     run = analyzed(tmp_path, builder)
     assert bounds(run) == tiles(range(8))
-    assert excluded(run) == {0: "start-up: first of the capture", 3: "prefill"}
+    assert excluded(run) == {0: "start-up: first of the capture", 3: "mixed: prefill and decode in one step"}
+    assert {one.kind: one.steps for one in run.steps.populations} == {"decode": (0, 1, 2, 4, 5, 6, 7), "mixed": (3,)}
 
 
 @pytest.mark.parametrize("engine", load_engines(), ids=lambda engine: str(engine.name))
@@ -478,7 +481,7 @@ def test_ranks_that_miss_a_named_step_keep_the_numbers_of_the_others(tmp_path: P
         process = builder.process(10 + rank, device=rank)
         for index in range(5):
             if (rank, index) != (1, 2):
-                run_step(process, index, f"decode_step_{index}")
+                run_step(process, index, f"decode_step_{index}", kernels=MEETING)
     run = analyzed(tmp_path, builder)
     assert run.windows.filter(pl.col("rank") == 1)["step"].to_list() == [0, 1, 3, 4]
     assert excluded(run)[2] == "seen on 1 of 2 ranks"
@@ -489,7 +492,7 @@ def test_steps_without_numbers_are_told_apart_by_time(tmp_path: Path) -> None:
     for rank in range(2):
         process = builder.process(10 + rank, device=rank)
         for index in range(rank, 6):
-            run_step(process, index, "scheduler.run_batch")
+            run_step(process, index, "scheduler.run_batch", kernels=MEETING)
     run = analyzed(tmp_path, builder)
     assert run.windows.filter(pl.col("rank") == 1)["step"].to_list() == [1, 2, 3, 4, 5]
     assert bounds(run, 1) == tiles(range(1, 6))

@@ -15,7 +15,6 @@ from nsysan.diagnosis.verdict import THRESHOLDS, Verdict, judge
 from nsysan.metrics.scenarios import Scenario
 from nsysan.metrics.whatif import WhatIf
 from nsysan.report.build import build_report
-from nsysan.report.sentences import late_sentence
 from tests.clitools import graph_level_trace
 from tests.documents import document_of
 from tests.frames import lockstep_run
@@ -180,4 +179,4 @@ def test_of_a_balanced_run_the_nearest_to_late_is_told(tmp_path: Path, late_ns: 
     builder = TraceBuilder()
     decode_loop(builder, steps=8, late={1: late_ns})
     report = build_report(nsysan.analyze(nsysan.open_trace(builder.write(tmp_path / "trace.sqlite"))), "0")
-    assert late_sentence(report) == f"nobody: no rank costs the others 3% of the step or more, steadily{nearest}"
+    assert report.late_sentence() == f"nobody: no rank costs the others 3% of the step or more, steadily{nearest}"

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 import pytest
 
 import nsysan
 from nsysan.metrics.scenarios import Scenario
-from nsysan.metrics.whatif import WhatIf, floors, what_if
+from nsysan.metrics.whatif import WhatIf, call_wires, floors, what_if
 from nsysan.report.build import build_report
 from nsysan.run.run import Run
 from tests.clitools import graph_level_trace
@@ -21,6 +22,13 @@ from tests.tracebuilder import COMPUTE_KERNEL, TraceBuilder, decode_loop
 
 SHAPE = (3, 8, 4)
 SENDRECV_KERNEL = "ncclDevKernel_SendRecv(ncclDevKernelArgsStorage<4096ul>)"
+
+
+def mostly_slow(call: int) -> npt.NDArray[np.int64]:
+    """The wire of each step and call: 8 us, but 13 at one call in all steps but three."""
+    wire = np.full(SHAPE[1:], 8_000)
+    wire[3:, call] += 5_000
+    return wire
 
 
 def periods(now: int, *without: int) -> WhatIf:
@@ -81,11 +89,17 @@ def test_waiting_for_data_in_a_pipeline_is_no_skew(tmp_path: Path) -> None:
 
 
 def test_with_the_wire_at_its_floor(tmp_path: Path) -> None:
-    wire = np.full(SHAPE[1:], 8_000)
-    wire[:, 2] += 5_000
-    run = lockstep_run(tmp_path / "trace.sqlite", np.full(SHAPE, 10_000), wire=wire)
-    assert floors(run.collectives, run.steady_steps)["floor"].to_list() == [8_000]
+    run = lockstep_run(tmp_path / "trace.sqlite", np.full(SHAPE, 10_000), wire=mostly_slow(2))
+    assert set(floors(call_wires(run.collectives, run.steady_steps))["floor"]) == {8_000}
     assert answer(run) == periods(79_000, 79_000, 74_000, 79_000, 74_000)
+
+
+def test_calls_of_unknown_size_are_held_to_what_others_at_their_place_take(tmp_path: Path) -> None:
+    wire = np.full(SHAPE[1:], 8_000)
+    wire[:, 2] += 22_000
+    run = lockstep_run(tmp_path / "trace.sqlite", np.full(SHAPE, 10_000), wire=wire)
+    assert sorted(set(floors(call_wires(run.collectives, run.steady_steps))["floor"])) == [8_000, 30_000]
+    assert answer(run)[Scenario.FLOOR_WIRE] == answer(run).period == 96_000
 
 
 def test_without_late_hosts(tmp_path: Path) -> None:
@@ -106,9 +120,7 @@ def test_all_three_at_once(tmp_path: Path) -> None:
     compute[2] += 3_000
     idle = np.zeros(SHAPE, dtype=np.int64)
     idle[:, :, 3] = 6_000
-    wire = np.full(SHAPE[1:], 8_000)
-    wire[:, 2] += 5_000
-    run = lockstep_run(tmp_path / "trace.sqlite", compute, wire=wire, idle=idle)
+    run = lockstep_run(tmp_path / "trace.sqlite", compute, wire=mostly_slow(2), idle=idle)
     period = 74_000 + 12_000 + 6_000 + 5_000
     assert answer(run) == periods(period, period - 12_000, period - 5_000, period - 6_000, 74_000)
 

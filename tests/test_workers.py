@@ -317,7 +317,7 @@ def test_a_report_that_cannot_be_read_is_named_and_the_rest_delivered(
     report = build_report(run, nsysan.__version__)
     row = next(row for row in report.quality if row.id == "reports")
     assert row.status == "estimated"
-    assert row.reason.startswith("1 of 4 reports left out: rank_2.sqlite: the file is cut off")
+    assert row.reason.startswith("1 of 4 traces left out: rank_2.sqlite: the file is cut off")
     assert str(tmp_path) not in row.reason
     without = build_report(analyze([paths[0], paths[1], paths[3]]), nsysan.__version__)
     assert report.per_step.equals(without.per_step)

@@ -7,7 +7,8 @@ from importlib import import_module
 
 import click
 
-from nsysan import NsysanError, __version__
+from nsysan._errors import NsysanError
+from nsysan._version import __version__
 from nsysan.cli import streams
 from nsysan.cli.exits import all_codes
 from nsysan.text import plain

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-import nsysan
 from nsysan._errors import ExitCode
+from nsysan._version import __version__
 from nsysan.cli.exits import OUTPUT, RUN, exit_codes
 from nsysan.cli.inputs import analysed, expand, spread
 from nsysan.cli.options import NO_NVTX, STEPS
@@ -97,8 +97,8 @@ def command(
     built: list[ComparedRun] = []
     for label, inputs, batch in zip(letters(len(sides)), paths, each, strict=True):
         with analysed(inputs, steps, use_nvtx=not no_nvtx, quiet=quiet, jobs=jobs, scheduler=scheduler) as run:
-            built.append(compared_run(label, run, nsysan.__version__, batch))
-    comparison = compare(built, nsysan.__version__)
+            built.append(compared_run(label, run, __version__, batch))
+    comparison = compare(built, __version__)
 
     from nsysan.compare.as_json import to_json
     from nsysan.compare.as_markdown import to_markdown

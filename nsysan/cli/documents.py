@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import nsysan
 from nsysan._errors import ExitCode, NsysanError
+from nsysan._version import __version__
 from nsysan.cli.inputs import analysed, expand
 from nsysan.report.read_back import ReportDocument, read_report, report_document
 
@@ -25,7 +25,7 @@ def document_of(names: tuple[str, ...], *, quiet: bool = False) -> ReportDocumen
     from nsysan.report.document import to_json
 
     with analysed(paths, quiet=quiet) as run:
-        text = to_json(build_report(run, nsysan.__version__, timelines=False))
+        text = to_json(build_report(run, __version__, timelines=False))
     # As a reader of the file would have it: whole numbers stay whole, tuples become lists.
     return report_document(json.loads(text), ", ".join(names))
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-import nsysan
 from nsysan._errors import ExitCode
+from nsysan._version import __version__
 from nsysan.cli.exits import OUTPUT, RUN, exit_codes
 from nsysan.cli.inputs import analysed, expand, spread
 from nsysan.cli.options import NO_NVTX, STEPS
@@ -73,7 +73,7 @@ def command(
         raise click.UsageError(f"--trace-steps: {error}") from error
     with analysed(paths, steps, use_nvtx=not no_nvtx, quiet=quiet, jobs=jobs, scheduler=scheduler) as run:
         chosen = choose_steps(run, wanted)
-        text = to_perfetto(run, chosen, nsysan.__version__)
+        text = to_perfetto(run, chosen, __version__)
     write_bytes(output, packed(text) if output.suffix == ".gz" else text.encode("utf-8"), force=force)
     if not quiet:
         listed = ", ".join(map(str, chosen[:8])) + (f" and {len(chosen) - 8} more" if len(chosen) > 8 else "")

@@ -16,7 +16,7 @@ from nsysan.output import check_writable, write_text
 from nsysan.text import plain, table
 
 if TYPE_CHECKING:
-    from nsysan.history.rows import Row
+    from nsysan.history.cells import Row
 
 _Command = TypeVar("_Command", bound=Callable[..., None])
 #: Columns that keep a list as JSON.
@@ -179,7 +179,7 @@ def plot(db: Path, tags: tuple[str, ...], output: Path, force: bool) -> None:
 
 def _decoded(row: Row) -> dict[str, object]:
     """Lists that a column keeps as JSON, as lists."""
-    from nsysan.history.rows import words
+    from nsysan.history.cells import words
 
     return {key: words(row, key) if key in _LISTS and value else value for key, value in row.items()}
 
@@ -197,7 +197,7 @@ def _print(rows: list[Row], kind: str) -> None:
 
 
 def _cells(row: Row, columns: Iterable[str]) -> list[str]:
-    from nsysan.history.rows import measured, words
+    from nsysan.history.cells import measured, words
 
     def cell(column: str) -> str:
         value = row.get(column)

@@ -1,4 +1,4 @@
-"""Open what the user named: an export, or a report of nsys that an nsys at hand can export."""
+"""Open what the user named: an export, or a recording that an nsys at hand can export."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-import nsysan
 from nsysan import progress
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.columns.memory import settle
@@ -91,7 +90,7 @@ def analysed(
     jobs: int | None = None,
     scheduler: str | None = None,
 ) -> Iterator[Run]:
-    """The run of these reports, which stay open until the end; those that cannot be read are named on stderr.
+    """The run of these traces, which stay open until the end; those that cannot be read are named on stderr.
 
     jobs, scheduler: as for workers.trace_set_for; selection: which part of the run. A terminal shows what the work is
     at. NsysanError if none can be read.
@@ -130,8 +129,10 @@ def analysed(
 @contextmanager
 def opened(path: Path, *, quiet: bool = False) -> Iterator[Trace]:
     """The trace at `path`; a recording is exported first, into a folder that is gone afterwards."""
+    from nsysan.trace.trace import Trace
+
     with exported(path, quiet=quiet) as export, named({path: export}):
-        yield nsysan.open_trace(export)
+        yield Trace(export)
 
 
 @contextmanager

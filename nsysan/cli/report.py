@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-import nsysan
 from nsysan._errors import ExitCode
+from nsysan._version import __version__
 from nsysan.cli.exits import OUTPUT, RUN, exit_codes
 from nsysan.cli.inputs import analysed, expand, spread
 from nsysan.cli.options import NO_NVTX, NUMBERS, TIME, steps_of
@@ -72,6 +72,19 @@ _PATH = click.Path(path_type=Path)
     metavar="N,N...",
     help="Show these ranks only; who waits for whom is still told among all.  [default: all]",
 )
+@click.option(
+    "--replica",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Show this replica: ranks that communicate in decode steps are one.  [default: the slowest; all are listed]",
+)
+@click.option(
+    "--population",
+    metavar="ID",
+    help="Show these steps, such as decode_8 or prefill.  [default: the decode steps that take most time; all are "
+    "listed]",
+)
+@click.option("--batch", type=click.IntRange(min=0), metavar="N", help="Show the steps that decode N sequences.")
 @click.option("--no-nvtx", is_flag=True, help=NO_NVTX)
 @click.option("--layers", type=click.IntRange(1), metavar="N", help="Layers of the model: two all-reduces each.")
 @click.option(
@@ -111,6 +124,9 @@ def command(
     begin: int | None,
     end: int | None,
     ranks: frozenset[int] | None,
+    replica: int | None,
+    population: str | None,
+    batch: int | None,
     no_nvtx: bool,
     layers: int | None,
     model: str | None,
@@ -145,6 +161,7 @@ def command(
     """
     from nsysan.diagnosis.expectation import expectation
     from nsysan.model.selection import Selection
+    from nsysan.model.steps.populations import Choice
     from nsysan.page.png import find_painter, to_png
     from nsysan.page.png import paths as png_paths
     from nsysan.report.build import build_report
@@ -170,11 +187,18 @@ def command(
     if (begin or 0) < 0 or (end is not None and end <= (begin or 0)):
         raise click.UsageError("--from and --to take times from 0 up, the second after the first")
     pattern, chosen = steps_of(steps)
-    selection = Selection(begin, end, chosen)
+    selection = Selection(begin, end, chosen, choice=Choice(population, batch))
     with analysed(
         paths, pattern, use_nvtx=not no_nvtx, selection=selection, quiet=quiet, jobs=jobs, scheduler=scheduler
     ) as run:
-        report = build_report(run, nsysan.__version__, expected, link_gbps=link_gbps, timelines=bool(html or charts))
+        report = build_report(
+            run,
+            __version__,
+            expected,
+            link_gbps=link_gbps,
+            timelines=bool(html or charts),
+            replica=replica,
+        )
         if ranks is not None:
             report = of_ranks(report, ranks)
         if redact:

@@ -12,15 +12,15 @@ import polars as pl
 from nsysan.metrics.bandwidth import Speed, peak_share, speed, total_bytes
 from nsysan.metrics.link import Link, Message, judge_link
 from nsysan.metrics.percentiles import percentiles
-from nsysan.metrics.whatif import floors
+from nsysan.metrics.whatif import call_wires, least, over_floors
 from nsysan.model.classes import WorkClass
 from nsysan.model.gpu_links import GpuLink, load_links
 from nsysan.model.matches import Match
 from nsysan.run.run import Run
 from nsysan.text import counted
 
-_KEY = ["name", "kind", "library", "cls", "message_bytes", "members"]
-_NOT_DECODE = ("start-up", "prefill")
+_KEY = ["name", "kind", "library", "cls", "message_bytes", "group", "members"]
+_NOT_DECODE = ("start-up", "prefill", "mixed")
 
 
 @dataclass(frozen=True)
@@ -30,17 +30,18 @@ class CollectiveFamily:
     ranks: those of the trace that make the call; communicator_size: those of its communicator, None where the
     trace does not tell. count, matched, unmatched, rejected: calls, one call being one on every rank. a_step:
     calls in each steady step, None where steps differ.
-    wire, wait: ns per rank and matched call, by p50, p95, p99 and max; None where none matched. wait_clock_free:
-    waiting by the estimate that needs no common clock; wait_error: how far the two estimates differ, over the
-    steady steps alone, None where no such call matched in them. floor: least ns that such a call takes here,
-    on the rank that it holds least; excess: that of the median call over it, by the same measure. Wire p50 may be
-    below both where ranks leave one after another.
+    group: id of its ranks, None where they are not told. wire: ns of each matched call, from its last arrival until it
+    has ended everywhere; wait: ns per rank of these; both by p50, p95, p99 and max, None where none matched.
+    wait_clock_free: waiting by the estimate that needs no common clock; wait_error: how far the two estimates differ,
+    over the steady steps alone, None where no such call matched in them. floor: least wire that such a call takes here;
+    excess: that of the median call over its floor.
     algbw, busbw: GB/s from wire p50; None where size or kind is not known, ranks are missing, or compute is in
     the kernel. peak_share: busbw over the link's peak, for large messages.
     """
 
     name: str
     kind: str | None
+    group: str | None
     library: str | None
     op_class: WorkClass
     message_bytes: int | None
@@ -71,13 +72,12 @@ class CollectiveFamily:
 def find_families(run: Run) -> list[CollectiveFamily]:
     """One row a kernel family, size and rank count, most frequent first; without peak_share."""
     calls = _counted_calls(run)
-    per_call = calls.group_by([*_KEY, "communicator", "step", "call"]).agg(verdict=pl.first("verdict"))
+    per_call = calls.group_by([*_KEY, "family", "step", "call"]).agg(verdict=pl.first("verdict"))
     counts = per_call.group_by(_KEY).agg(
         count=pl.len(), **{v: (pl.col("verdict") == v).sum() for v in (Match.MATCHED, Match.UNMATCHED, Match.REJECTED)}
     )
-    shortest = floors(calls, calls["step"].unique().to_list())
-    rows = counts.join(shortest, on=["name", "message_bytes", "members"], how="left", nulls_equal=True)
-    rows = rows.sort(["count", "name", "message_bytes", "members"], descending=[True, False, False, False])
+    wires = over_floors(call_wires(calls, calls["step"].unique().to_list()))
+    rows = counts.sort(["count", "name", "message_bytes", "group"], descending=[True, False, False, False])
     partial, sizes = _partial_communicators(run), _communicator_sizes(run)
     steady = pl.col("step").is_in(run.steady_steps)
     families = []
@@ -85,8 +85,8 @@ def find_families(run: Run) -> list[CollectiveFamily]:
         same = pl.all_horizontal(pl.col(k).eq_missing(row[k]) for k in _KEY)
         own = calls.filter(same)
         matched = own.filter(pl.col("verdict") == Match.MATCHED)
-        wire = percentiles(matched["wire"])
-        floor = row["floor"]
+        lengths = wires.join(own.select("family", "step", "call").unique(), on=["family", "step", "call"], how="semi")
+        wire = percentiles(lengths["wire"])
         members = row["members"]
         size = _size_of(own, sizes, members)
         error = (pl.col("wait") - pl.col("skew_free_wait")).abs()
@@ -98,6 +98,7 @@ def find_families(run: Run) -> list[CollectiveFamily]:
             CollectiveFamily(
                 name=row["name"],
                 kind=row["kind"],
+                group=row["group"],
                 library=row["library"],
                 op_class=WorkClass(row["cls"]),
                 message_bytes=row["message_bytes"],
@@ -109,8 +110,8 @@ def find_families(run: Run) -> list[CollectiveFamily]:
                 wire=wire,
                 wait=percentiles(matched["wait"]),
                 a_step=_a_step(per_call.filter(same), run.steady_steps),
-                floor=floor,
-                excess=None if floor is None else row["typical"] - floor,
+                floor=None if wire is None else least(lengths["wire"]),
+                excess=None if wire is None else round(lengths["over"].median() or 0),  # type: ignore[arg-type]
                 algbw=found.algbw if found else None,
                 busbw=found.busbw if found else None,
                 communicator_size=size,
@@ -128,7 +129,7 @@ def find_link(run: Run, families: list[CollectiveFamily], link_gbps: float | Non
         for f in families
         if f.message_bytes is not None and f.busbw is not None
     ]
-    topology = next((report.topology for report in run.metadata if report.topology), None)
+    topology = next((trace.topology for trace in run.metadata if trace.topology), None)
     return judge_link(_gpu_link(run), messages, load_links(), topology, link_gbps)
 
 
@@ -210,7 +211,7 @@ def _a_step(calls: pl.DataFrame, steady: list[int]) -> int | None:
 
 def _partial_communicators(run: Run) -> set[str]:
     """Communicators that have ranks which the trace does not show."""
-    inits = [init for report in run.metadata for init in report.inits]
+    inits = [init for trace in run.metadata for init in trace.inits]
     seen: dict[str, set[int]] = {}
     for init in inits:
         seen.setdefault(init.communicator, set()).add(init.rank)
@@ -219,7 +220,7 @@ def _partial_communicators(run: Run) -> set[str]:
 
 def _communicator_sizes(run: Run) -> dict[str | None, int]:
     """Ranks of each communicator; under None those of the only size there is, where ranks are missing."""
-    inits = [init for report in run.metadata for init in report.inits]
+    inits = [init for trace in run.metadata for init in trace.inits]
     sizes: dict[str | None, int] = {init.communicator: init.size for init in inits}
     several = {size for size in sizes.values() if size > 1}
     return sizes | ({None: several.pop()} if run.missing_ranks and len(several) == 1 else {})

@@ -62,7 +62,9 @@ def diagnose(run: Run) -> Diagnosis:
     rejected = float((run.collectives["verdict"] == Match.REJECTED).mean() or 0.0)  # type: ignore[arg-type]
     arrived = arrivals(run.collectives)
     # A receive that waits for data depends on its sender: that is the pipeline, not skew.
-    meeting = arrived.filter(pl.col("cls") != WorkClass.P2P)
+    # Nor does anybody wait for who comes after a root has given its data away.
+    met = pl.n_unique("last").over("family", "step", "call") == 1
+    meeting = arrived.filter((pl.col("cls") != WorkClass.P2P) & met)
     late = run.late(meeting)
     straggler = None if rejected > MAX_REJECTED else find_straggler(late, run.ledger)
     medians = gap_medians(run.gaps, run.ledger)

@@ -44,7 +44,7 @@ def _reports(run: Run) -> Quality | None:
     why = "; ".join(f"{failure.name}: {failure.why}" for failure in run.failures)
     total = len(run.failures) + len(run.metadata)
     return Quality(
-        Aspect.REPORTS, Status.ESTIMATED, f"{len(run.failures)} of {counted(total, 'report')} left out: {why}"
+        Aspect.REPORTS, Status.ESTIMATED, f"{len(run.failures)} of {counted(total, 'trace')} left out: {why}"
     )
 
 
@@ -76,7 +76,7 @@ def _ranks(run: Run) -> Quality:
 def _graphs(run: Run) -> Quality | None:
     if run.graph_mode != GraphMode.GRAPH:
         return None
-    replays = sum(report.replays for report in run.metadata)
+    replays = sum(trace.replays for trace in run.metadata)
     return Quality(
         Aspect.GRAPH_CONTENTS,
         Status.NOT_MEASURABLE,
@@ -104,12 +104,12 @@ def _one_clock(run: Run) -> Quality | None:
     offsets = ", ".join(f"{offset / 1e6:+.3f}" for offset in clock.offsets)
     if not clock.refined:
         return Quality(
-            Aspect.CLOCK, Status.ESTIMATED, f"{len(run.metadata)} reports aligned by UTC only: {clock.reason}"
+            Aspect.CLOCK, Status.ESTIMATED, f"{len(run.metadata)} traces aligned by UTC only: {clock.reason}"
         )
     return Quality(
         Aspect.CLOCK,
         Status.OK,
-        f"{len(run.metadata)} reports on one clock by UTC and the collectives' ends (ms added: {offsets}); residual "
+        f"{len(run.metadata)} traces on one clock by UTC and the collectives' ends (ms added: {offsets}); residual "
         f"p50 {(clock.residual_p50 or 0) / 1e3:.2f} us, p95 {(clock.residual_p95 or 0) / 1e3:.2f} us, which is the "
         f"error of any wait",
     )
@@ -132,7 +132,7 @@ def _split(run: Run, diagnosis: Diagnosis) -> Quality:
             Aspect.WAIT_WIRE,
             Status.NOT_MEASURABLE,
             "only one rank of the communicator is in the trace, so waiting and transfer cannot be told apart; capture "
-            "all ranks in one nsys session, or name all ranks' reports together",
+            "all ranks in one nsys session, or name all ranks' traces together",
         )
     if diagnosis.rejected > MAX_REJECTED:
         whose = "the clocks of the ranks disagree" if len(run.metadata) > 1 else "the pairs or the clocks are wrong"
@@ -188,7 +188,7 @@ def _bytes(run: Run, compared: Compared | None) -> Quality | None:
 
 def _events(run: Run) -> Quality:
     lost = run.lost_events
-    if not lost and not all(report.has_messages for report in run.metadata):
+    if not lost and not all(trace.has_messages for trace in run.metadata):
         return Quality(
             Aspect.EVENTS, Status.OK, "no message of the profiler is in the export (none, too old, or stripped)"
         )

@@ -69,7 +69,7 @@ def _launches(run: Run) -> Quality:
 
 
 def _have_calls(run: Run) -> bool:
-    return any(report.has_launch_calls for report in run.metadata)
+    return any(trace.has_launch_calls for trace in run.metadata)
 
 
 def _clock(run: Run) -> Quality | None:
@@ -110,7 +110,7 @@ def _unusable(run: Run) -> Quality | None:
 
 def _columns(run: Run) -> list[Quality]:
     """A row for each column that some tool took out of the export."""
-    lacking = {column for report in run.metadata for column in report.lacking}
+    lacking = {column for trace in run.metadata for column in trace.lacking}
     return [
         Quality(id_, Status.ESTIMATED, f"{what}; {_AGAIN}")
         for column, (id_, what) in _LACKING.items()

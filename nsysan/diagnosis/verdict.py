@@ -95,7 +95,7 @@ def judge(ledger: pl.DataFrame, what: WhatIf | None, straggler: Straggler | None
         return Verdict(
             VerdictKind.INCONCLUSIVE,
             f"{unsplit:.0%} of the step is communication whose waiting cannot be told from its transfer; "
-            f"capture all ranks in one session, or name all ranks' reports together",
+            f"capture all ranks in one session, or name all ranks' traces together",
             shares,
         )
     weighed = {name: share for name in (*_LEADING, Line.COPY) if (share := shares[name]) is not None}

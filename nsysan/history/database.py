@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.check.judge import metric_of
 from nsysan.check.rules import DURATIONS
-from nsysan.history.rows import Row, usable, words
+from nsysan.history.cells import Row, usable, words
 from nsysan.metrics.lines import BESIDE, LINES
 from nsysan.metrics.scenarios import Scenario
 from nsysan.report.read_back import Collective, ReportDocument

@@ -7,7 +7,7 @@ from html import escape
 import plotly.graph_objects as go
 
 from nsysan._version import __version__
-from nsysan.history.rows import Row, measured, words
+from nsysan.history.cells import Row, measured, words
 from nsysan.metrics.lines import LEDGER
 from nsysan.metrics.scenarios import SCENARIOS
 from nsysan.page.elements import plot, render, section, table

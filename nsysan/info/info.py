@@ -129,7 +129,7 @@ def build_info(trace: Trace) -> Info:
     keys = list(work.select("process", "device").unique().sort("process", "device").drop_nulls().iter_rows())
     replays = trace.graph_replays.height or _node_replays(work)
     kernels = work.filter(pl.col("type") == "kernel")
-    inits = communicator_ranks(trace)
+    inits = communicator_ranks(trace.ranges, trace.payload_entries)
     return Info(
         name=trace.name,
         nsys_version=trace.nsys_version,

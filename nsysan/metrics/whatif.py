@@ -14,9 +14,9 @@ from nsysan.metrics.scenarios import Scenario
 from nsysan.model.classes import WorkClass
 from nsysan.model.matches import Match
 
-#: What calls have in common that share a floor.
-KEY = ["name", "message_bytes", "members"]
-#: The floor is this quantile of the shortest residency over the ranks, for one kernel, size and rank count.
+#: What calls have in common that share a floor; place: number in the step, where sizes are not known.
+KEY = ["name", "message_bytes", "group", "place"]
+#: The floor is this quantile of the wire of such calls.
 FLOOR_QUANTILE = 0.05
 #: With a larger share of the period idle for an unknown cause, what late hosts cost is not known either.
 MAX_UNKNOWN = 0.01
@@ -46,29 +46,28 @@ class WhatIf:
         return None if ns is None else self.period - ns
 
 
-def shortest_calls(collectives: pl.DataFrame, steps: list[int]) -> pl.DataFrame:
-    """name, message_bytes, members, family, step, call, shortest: the least residency over the ranks (ns).
-
-    Of matched calls. It needs no common clock, and no rank's waiting for the last one is in it.
-    """
+def call_wires(collectives: pl.DataFrame, steps: list[int]) -> pl.DataFrame:
+    """KEY, family, step, call, wire: ns from the last arrival at a matched call until it has ended everywhere."""
     matched = collectives.filter((pl.col("verdict") == Match.MATCHED) & pl.col("step").is_in(steps))
-    return matched.group_by(*KEY, "family", "step", "call").agg(shortest=(pl.col("end") - pl.col("begin")).min())
+    place = pl.when(pl.col("message_bytes").is_null()).then("call").alias("place")
+    matched = matched.with_columns(place)
+    return matched.group_by(*KEY, "family", "step", "call").agg(wire=pl.max("end") - pl.max("last"))
 
 
-def floors(collectives: pl.DataFrame, steps: list[int]) -> pl.DataFrame:
-    """name, message_bytes, members, floor: the least that such a call takes in this trace (ns).
+def floors(wires: pl.DataFrame) -> pl.DataFrame:
+    """KEY, floor: the least that such a call takes in this trace (ns). wires: as call_wires gives them."""
+    return wires.group_by(KEY).agg(floor=pl.col("wire").quantile(FLOOR_QUANTILE, "higher").cast(pl.Int64))
 
-    And typical: what its median call takes, by the same measure. The wire of a rank that leaves a call before the
-    others may be less than either, since the call is not over then.
-    """
-    length = pl.col("shortest")
-    return (
-        shortest_calls(collectives, steps)
-        .group_by(KEY)
-        .agg(
-            floor=length.quantile(FLOOR_QUANTILE, "higher").cast(pl.Int64),
-            typical=length.quantile(0.5, "higher").cast(pl.Int64),
-        )
+
+def least(wires: pl.Series) -> int:
+    """The floor of these calls, whatever their place."""
+    return int(wires.quantile(FLOOR_QUANTILE, "higher") or 0)
+
+
+def over_floors(wires: pl.DataFrame) -> pl.DataFrame:
+    """The calls with `floor` and `over`: ns beyond it, 0 for one that beats it."""
+    return wires.join(floors(wires), on=KEY, nulls_equal=True).with_columns(
+        over=(pl.col("wire") - pl.col("floor")).clip(lower_bound=0)
     )
 
 
@@ -151,7 +150,6 @@ def _pipeline_wait(collectives: pl.DataFrame, steps: list[int]) -> pl.DataFrame:
 
 def _wire_excess(collectives: pl.DataFrame, steps: list[int]) -> pl.DataFrame:
     """step, rank, excess: ns by which the rank's calls exceed their floors; one that beats its floor has none."""
-    lengths = shortest_calls(collectives, steps).join(floors(collectives, steps), on=KEY, nulls_equal=True)
-    over = lengths.select("family", "step", "call", over=(pl.col("shortest") - pl.col("floor")).clip(lower_bound=0))
+    over = over_floors(call_wires(collectives, steps)).select("family", "step", "call", "over")
     calls = collectives.filter(pl.col("verdict") == Match.MATCHED).join(over, on=["family", "step", "call"])
     return calls.group_by("step", "rank").agg(excess=pl.sum("over"))

@@ -177,6 +177,8 @@ def _classified(whats: pl.DataFrame, what: _Codes, catalogue: Catalogue) -> pl.D
         pl.Series("kind", [f.kind if f else None for f in found], dtype=_CATEGORY),
         pl.Series("library", [f.library if f else None for f in found], dtype=_CATEGORY),
         pl.Series("lookalike", [f.lookalike if f else False for f in found], dtype=pl.Boolean),
+        pl.Series("group_size", [f.group_size if f else None for f in found], dtype=pl.Int64),
+        pl.Series("barrier", [f.barrier if f else False for f in found], dtype=pl.Boolean),
     )
 
 

@@ -11,7 +11,7 @@ import polars as pl
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.columns.rows import none_if_negative
 from nsysan.columns.threads import each_of
-from nsysan.model.classes import COMMUNICATION, load_catalogue
+from nsysan.model.classes import COMMUNICATION, WorkClass, load_catalogue
 from nsysan.model.load import load_operations
 from nsysan.model.metadata import TraceMetadata, metadata_of
 from nsysan.model.operations import OPERATION, Operations, in_words, is_communication
@@ -39,6 +39,8 @@ CALL = (
     "cls",
     "kind",
     "library",
+    "group_size",
+    "barrier",
     "message_bytes",
     "communicator",
 )
@@ -61,7 +63,7 @@ class ReadRequest:
 class LoadedTrace:
     """One trace as it was read: its operations.
 
-    payloads: row, message_bytes, communicator of its communication. step_windows: its steps. ranks: by rank_key.
+    payloads: row, message_bytes, communicator, asked of its communication. step_windows: its steps. ranks: by rank_key.
     bystanders: (process, device) without a step.
     """
 
@@ -80,7 +82,8 @@ class TraceSummary:
 
     rows: of its operations. span: earliest start and latest end of them. step_windows: without members.
     calls: its communication, columns CALL, and member: begin of the window that the call is of, null where none.
-    counts: rank_key, begin (of a window), name, n, collectives: operations of that name in the window but memory
+    opaque: rank_keys whose work is in part not known, so that they may communicate unseen.
+    counts: rank_key, begin (of a window), name, n, collectives, ns: operations of that name in the window but memory
       sets, and how many of them communicate.
     """
 
@@ -92,6 +95,7 @@ class TraceSummary:
     step_windows: StepWindows
     calls: pl.DataFrame
     counts: pl.DataFrame
+    opaque: list[int]
 
     @property
     def keys(self) -> int:
@@ -107,7 +111,8 @@ def read(request: ReadRequest) -> LoadedTrace:
     if not work.whats["type"].is_in(["kernel", "graph"]).any():
         raise NsysanError(_nothing(trace, request.selection), ExitCode.NOTHING_TO_ANALYSE)
     calls = in_words(work.frame(_OF_CALLS, at=work.of_class(COMMUNICATION)))
-    payloads = with_payloads(calls, trace).select("row", "message_bytes", "communicator").sort("row")
+    payloads = with_payloads(calls, trace.ranges, trace.graph_nodes, trace.payload_entries)
+    payloads = payloads.select("row", "message_bytes", "communicator", "asked").sort("row")
     step_windows = find_windows(trace, work, request.steps, use_nvtx=request.use_nvtx)
     trace.release("calls")
     owners = list(work.owners.iter_rows())
@@ -130,7 +135,7 @@ def summarise(loaded: LoadedTrace) -> TraceSummary:
     calls = calls.with_columns(begins.gather(none_if_negative(step_windows.member[at])).alias("member")).filter(
         pl.Series(stepped[calls["rank_key"].to_numpy()])
     )
-    calls = in_words(calls).join(loaded.payloads, on="row", how="left", maintain_order="left")
+    calls = _as_asked(in_words(calls).join(loaded.payloads, on="row", how="left", maintain_order="left"))
     starts, ends = work.stored["start"], work.stored["end"]
     return TraceSummary(
         metadata=metadata_of(loaded.trace),
@@ -142,9 +147,20 @@ def summarise(loaded: LoadedTrace) -> TraceSummary:
             step_windows.method, step_windows.source, step_windows.windows, step_windows.member[:0], step_windows.notes
         ),
         calls=calls.select(*CALL, "member"),
+        opaque=[key for key, _ in loaded.ranks if len(work.of_class((WorkClass.OPAQUE,), key))],
         counts=pl.concat(each_of(lambda key: _counts(work, step_windows, key), work.keys)).sort(
             "rank_key", "name", "begin"
         ),
+    )
+
+
+def _as_asked(calls: pl.DataFrame) -> pl.DataFrame:
+    """The calls, those that are made of sends and receives as the collective that was asked for."""
+    other = pl.col("asked").is_not_null()
+    return calls.with_columns(
+        kind=pl.coalesce("asked", "kind"),
+        cls=pl.when(other).then(pl.lit(WorkClass.COLLECTIVE)).otherwise("cls"),
+        barrier=other | pl.col("barrier"),
     )
 
 
@@ -156,24 +172,29 @@ def _counts(work: Operations, step_windows: StepWindows, key: int) -> pl.DataFra
     counted = (work.whats["type"] != "memset").to_numpy()
     first = int(np.searchsorted(step_windows.windows["rank_key"].to_numpy(), key))
     number = (member - first) * kinds + what
-    number = number[(member >= 0) & counted[what]]
+    chosen = (member >= 0) & counted[what]
+    number = number[chosen]
+    # Sums of ns are whole and far below 2**53, so that floating point holds them exactly.
+    lasted = (work.stored["end"].to_numpy()[own] - work.stored["start"].to_numpy()[own])[chosen].astype(np.float64)
     most = int(number.max(initial=-1)) + 1
     if most <= _PLACES:
-        n = np.bincount(number, minlength=most)
+        n, ns = np.bincount(number, minlength=most), np.bincount(number, weights=lasted, minlength=most)
         which = np.flatnonzero(n)
-        n = n[which]
+        n, ns = n[which], ns[which]
     else:
-        which, n = np.unique(number, return_counts=True)
+        which, place, n = np.unique(number, return_inverse=True, return_counts=True)
+        ns = np.bincount(place, weights=lasted)
     whats = work.whats.select("name", is_communication().alias("communicates"))[which % kinds]
     counts = whats.with_columns(
         step_windows.windows["begin"].gather(first + which // kinds).alias("begin"),
         pl.col("name").cast(pl.String),
         pl.Series("n", n, dtype=pl.Int64),
+        pl.Series("ns", ns.astype(np.int64), dtype=pl.Int64),
         rank_key=pl.lit(key, dtype=pl.Int64),
     )
     collectives = pl.col("n").filter("communicates").sum()
-    sums = counts.group_by("rank_key", "begin", "name").agg(pl.sum("n"), collectives=collectives)
-    return sums.select("rank_key", "begin", "name", "n", "collectives")
+    sums = counts.group_by("rank_key", "begin", "name").agg(pl.sum("n", "ns"), collectives=collectives)
+    return sums.select("rank_key", "begin", "name", "n", "collectives", "ns")
 
 
 def _nothing(trace: Trace, selection: Selection) -> str:

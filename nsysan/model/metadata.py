@@ -60,7 +60,7 @@ def metadata_of(trace: Trace) -> TraceMetadata:
         has_launch_calls=trace.has_launch_calls,
         has_ranges=trace.has_ranges,
         gpus=trace.gpus,
-        inits=communicator_ranks(trace),
+        inits=communicator_ranks(trace.ranges, trace.payload_entries),
         replays=trace.graph_replays.height,
         topology=read_topology(trace.path),
     )

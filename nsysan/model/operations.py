@@ -23,6 +23,8 @@ OPERATION = {
     "kind": _CATEGORY,
     "library": _CATEGORY,
     "lookalike": pl.Boolean(),
+    "group_size": pl.Int64(),
+    "barrier": pl.Boolean(),
     "begin": pl.Int64(),
     "trimmed": pl.Int64(),
     "thread": pl.Int64(),
@@ -40,7 +42,8 @@ class Operations:
 
     owners: process, device; an owner's number is its rank_key. first: row of each owner's first, and the number of all.
     stored: columns by name, none where it is null throughout (trimmed: 0); what, queue, caller: rows of the tables of
-    these names. whats: name, demangled, type, cls, kind, library, lookalike. queues: context, stream. callers: thread,
+    these names. whats: name, demangled, type, cls, kind, library, lookalike, group_size,
+    barrier. queues: context, stream. callers: thread,
     launch.
     """
 
@@ -71,9 +74,9 @@ class Operations:
     def frame(self, names: Iterable[str], key: int | None = None, at: _I64 | None = None) -> pl.DataFrame:
         """These columns (see OPERATION) of all operations, of those of an owner, or of the rows `at`.
 
-        row: number in the trace. Those of WORK are as exported. cls, kind, library, lookalike: see Catalogue. begin:
-        the effective start (see load._trimmed); trimmed: begin - start, ns. thread, launch_start, launch_end, launch:
-        of the API call, null where none is recorded.
+        row: number in the trace. Those of WORK are as exported. cls, kind, library, lookalike, group_size, barrier: see
+        Catalogue. begin: the effective start (see load._trimmed); trimmed: begin - start, ns. thread, launch_start,
+        launch_end, launch: of the API call, null where none is recorded.
         """
         chosen = _Rows(self, (0, len(self)) if key is None else self.rows(key), at)
         return pl.DataFrame([chosen.column(name).alias(name) for name in names])

@@ -18,7 +18,6 @@ from nsysan.columns.asof import join_nearest
 from nsysan.columns.codes import codes
 from nsysan.columns.times import by_time
 from nsysan.model.binary import BYTES, COMMUNICATOR, DEVICE, RANK, RANKS, Schemas, decode, schemas_of
-from nsysan.trace.trace import Trace
 
 _GROUP_START = "GroupStart"
 _GROUP_END = "GroupEnd"
@@ -32,12 +31,17 @@ CALL_KINDS = {
     "AllGather": "all_gather",
     "ReduceScatter": "reduce_scatter",
     "AlltoAll": "all_to_all",
+    "AllToAll": "all_to_all",
     "Broadcast": "broadcast",
     "Bcast": "broadcast",
     "Reduce": "reduce",
     "Send": "send_recv",
     "Recv": "send_recv",
 }
+
+
+#: Kinds that NCCL makes of sends and receives, in kernels that are named after these.
+_MADE_OF_SENDS = ("all_to_all",)
 
 
 @dataclass(frozen=True)
@@ -51,13 +55,11 @@ class CommunicatorRank:
     size: int
 
 
-def communicator_ranks(trace: Trace) -> list[CommunicatorRank]:
-    """Every CommInit and CommSplit of the trace that names its rank."""
-    inits = trace.ranges.filter(
-        (pl.col("domain") == "NCCL") & pl.col("name").str.contains(r"^(?:nccl)?Comm(?:Init|Split)")
-    )
+def communicator_ranks(ranges: pl.DataFrame, entries: pl.DataFrame) -> list[CommunicatorRank]:
+    """Every CommInit and CommSplit that names its rank; ranges, entries: ranges and payload_entries of a Trace."""
+    inits = ranges.filter((pl.col("domain") == "NCCL") & pl.col("name").str.contains(r"^(?:nccl)?Comm(?:Init|Split)"))
     found = []
-    schemas = _schemas(trace)
+    schemas = _schemas(entries)
     for process, name, text, blob in inits.select("process", "name", "json", "binary").iter_rows():
         payload = _payload(name.removeprefix("nccl"), text, blob, schemas)
         if RANK in payload and RANKS in payload:
@@ -67,25 +69,32 @@ def communicator_ranks(trace: Trace) -> list[CommunicatorRank]:
     return found
 
 
-def with_payloads(collectives: pl.DataFrame, trace: Trace) -> pl.DataFrame:
-    """Add message_bytes and communicator to collectives (row, process, thread, launch_start, graph_node, kind).
+def with_payloads(
+    collectives: pl.DataFrame, ranges: pl.DataFrame, nodes: pl.DataFrame, entries: pl.DataFrame
+) -> pl.DataFrame:
+    """Add message_bytes, communicator and asked to collectives (row, process, thread, launch_start, graph_node, kind).
 
-    Both are null where the trace does not tell. Bytes are as the call passes them: per rank for all-gather
-    and reduce-scatter.
+    ranges, nodes, entries: ranges, graph_nodes and payload_entries of the Trace.
+    All are null where the trace does not tell. Bytes are as the call passes them: per rank for all-gather
+    and reduce-scatter. asked: the kind of collective that was asked for, where the kernel is named after what it is
+    made of.
     """
-    calls = _calls(trace)
-    issue = _issue_points(collectives, trace)
+    calls = _calls(ranges, entries)
+    issue = _issue_points(collectives, nodes)
     # No range encloses two launches of different calls but GroupEnd, so the innermost is the call.
     inside = _innermost(issue, calls)
     grouped = inside.filter(pl.col("call") == _GROUP_END)
-    direct = inside.filter(pl.col("call_kind") == pl.col("kind")).select("row", "message_bytes", "communicator")
-    resolved = pl.concat([direct, _from_groups(grouped, calls)]).unique("row", keep="first")
+    made_of_sends = (pl.col("kind") == "send_recv") & pl.col("call_kind").is_in(_MADE_OF_SENDS)
+    direct = inside.filter((pl.col("call_kind") == pl.col("kind")) | made_of_sends).select(
+        "row", "message_bytes", "communicator", asked=pl.when(made_of_sends).then("call_kind")
+    )
+    resolved = pl.concat([direct, _from_groups(grouped, calls)], how="diagonal").unique("row", keep="first")
     return collectives.join(resolved, on="row", how="left")
 
 
-def _schemas(trace: Trace) -> Schemas:
+def _schemas(entries: pl.DataFrame) -> Schemas:
     columns = ("domain", "schema", "index", "type", "label", "offset")
-    return schemas_of(trace.payload_entries.select(columns).iter_rows())
+    return schemas_of(entries.select(columns).iter_rows())
 
 
 def _payload(call: str, text: str | None, blob: bytes | None, schemas: Schemas) -> dict[str, Any]:
@@ -99,15 +108,15 @@ def _payload(call: str, text: str | None, blob: bytes | None, schemas: Schemas) 
     return payload if isinstance(payload, dict) else {}
 
 
-def _calls(trace: Trace) -> pl.DataFrame:
+def _calls(ranges: pl.DataFrame, entries: pl.DataFrame) -> pl.DataFrame:
     """NCCL's API ranges: call, call_kind, start, end, process, thread, message_bytes, communicator, range_id."""
-    ranges = trace.ranges.filter(pl.col("domain") == "NCCL").with_columns(call=pl.col("name").str.replace("^nccl", ""))
+    ranges = ranges.filter(pl.col("domain") == "NCCL").with_columns(call=pl.col("name").str.replace("^nccl", ""))
     wanted = [*CALL_KINDS, _GROUP_START, _GROUP_END]
     ranges = ranges.filter(pl.col("call").is_in(wanted))
     # Thousands of calls share a handful of payload texts; their bytes differ by what pads them.
     texts = ranges.select("call", "json", pl.col("binary").bin.encode("hex")).cast(pl.Categorical)
     number, told = codes(texts.get_columns())
-    schemas = _schemas(trace)
+    schemas = _schemas(entries)
     payloads = [
         _payload(call, text, None if blob is None else bytes.fromhex(blob), schemas)
         for call, text, blob in told.iter_rows()
@@ -128,11 +137,10 @@ def _as_int(value: object) -> int | None:
     return value if type(value) is int and 0 <= value < _MAX_BYTES else None
 
 
-def _issue_points(collectives: pl.DataFrame, trace: Trace) -> pl.DataFrame:
+def _issue_points(collectives: pl.DataFrame, nodes: pl.DataFrame) -> pl.DataFrame:
     """row, kind, thread and time at which each collective's call was issued: its launch, or its node's creation."""
     eager = collectives.filter(pl.col("graph_node").is_null() & pl.col("launch_start").is_not_null())
     eager = eager.select("row", "kind", "thread", time="launch_start")
-    nodes = trace.graph_nodes
     if nodes.is_empty():
         return eager
     created = _captured(nodes)

@@ -63,7 +63,7 @@ def merge_ranks(traces: list[list[tuple[int, Rank]]]) -> list[tuple[int, Rank]]:
 
 
 def _numbers(trace: Trace, keys: list[tuple[int, int]]) -> tuple[list[int], str]:
-    inits = communicator_ranks(trace)
+    inits = communicator_ranks(trace.ranges, trace.payload_entries)
     by_init = _from_communicators(inits, keys)
     world = trace.environment.get("WORLD_SIZE", "")
     # With data parallelism every group has a rank 0; the launcher's number is the run's.

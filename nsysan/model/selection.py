@@ -10,7 +10,11 @@ import polars as pl
 
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.model.steps.numbering import FIRST, Steps
+from nsysan.model.steps.populations import DEFAULT, Choice
 from nsysan.trace.trace import Trace
+
+#: Columns of windows that tell why a step does not count.
+_REASONS = ("left_out", "excluded")
 
 
 @dataclass(frozen=True)
@@ -18,13 +22,14 @@ class Selection:
     """What of a run to analyse; None: all of it.
 
     begin, end: ns from `origin`; GPU work that starts outside is not read. origin: ns since 1970, by default where each
-    trace's session starts. steps: first and last number, both included.
+    trace's session starts. steps: first and last number, both included. choice: the population to head with.
     """
 
     begin: int | None = None
     end: int | None = None
     steps: tuple[int, int] | None = None
     origin: int | None = None
+    choice: Choice = DEFAULT
 
     @property
     def in_time(self) -> bool:
@@ -51,15 +56,18 @@ class Selection:
             notes.append(f"read {self.span} of the session, and numbered from the first that was read")
         if self.begin is not None:
             # The first that was read is not the capture's.
-            started = pl.col("excluded") == FIRST
-            windows = windows.with_columns(excluded=pl.when(~started.fill_null(False)).then("excluded"))
+            windows = windows.with_columns(
+                pl.when((pl.col(name) != FIRST).fill_null(True)).then(name).alias(name) for name in _REASONS
+            )
         cuts = [(self.begin, pl.min("step"), "--from"), (self.end, pl.max("step"), "--to")]
         for bound, number, option in cuts:
             if bound is not None:
                 # A rank may have been cut a step before the others.
                 at_cut = pl.col("step").is_in(windows.group_by("rank_key").agg(number)["step"].unique().to_list())
-                excluded = pl.when(at_cut).then(pl.lit(f"may be cut by {option}")).otherwise("excluded")
-                windows = windows.with_columns(excluded=excluded)
+                why = pl.lit(f"may be cut by {option}")
+                windows = windows.with_columns(
+                    pl.when(at_cut).then(why).otherwise(name).alias(name) for name in _REASONS
+                )
         steps = replace(steps, notes=notes)
         if self.steps is None:
             return replace(steps, windows=windows)

@@ -29,7 +29,7 @@ GLOSSARY: dict[str, str] = {
     "caused": (
         "The waiting that would go if this rank alone had arrived with the second last. Sums over a step's collectives."
     ),
-    "floor": "The least that such a call takes in this trace: 5th percentile of the shortest residency over the ranks.",
+    "floor": "The least that such a call takes in this trace: 5th percentile of the wire of such calls.",
     "algbw": "Size by time after the last arrival, GB/s (1e9 bytes), as nccl-tests has it. Never from residency.",
     "busbw": (
         "algbw by the factor of nccl-tests, so that it can be held against the link: all-reduce 2(n-1)/n; all-gather, "

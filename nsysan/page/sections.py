@@ -6,6 +6,7 @@ from functools import partial
 
 import polars as pl
 
+from nsysan.diagnosis.answers import NOTABLE
 from nsysan.diagnosis.verdict import THRESHOLDS
 from nsysan.metrics.causes import GAPS, GapCause
 from nsysan.metrics.lines import BESIDE
@@ -13,7 +14,7 @@ from nsysan.page.elements import safe
 from nsysan.page.elements import table as _table
 from nsysan.page.glossary import HEADS, STATUS
 from nsysan.report.report import Report, visible_lines
-from nsysan.report.sentences import NOTABLE, expectation_sentence
+from nsysan.report.sentences import expectation_sentence
 from nsysan.text import ms, number, percent, plain, size, us
 
 #: More rows than this are for the JSON.
@@ -226,7 +227,7 @@ def capture(report: Report) -> str:
         for r in report.ranks
     ]
     marks = [f'data-rank="{r.rank}"' for r in report.ranks]
-    return table(["file", "nsys", "schema", "CUDA graphs"], files, text=(0, 1, 2, 3), caption="Reports") + table(
+    return table(["file", "nsys", "schema", "CUDA graphs"], files, text=(0, 1, 2, 3), caption="Traces") + table(
         ["rank", "GPU", "CUDA device", "pid", "in", "numbered by"],
         ranks,
         text=(0, 1, 4, 5),

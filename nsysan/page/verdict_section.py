@@ -14,7 +14,7 @@ from nsysan.page.glossary import STATUS, linked, term
 from nsysan.page.palette import COLOURS, NAMES, paint
 from nsysan.report.key_numbers import KeyNumber, first_finding, key_numbers
 from nsysan.report.report import Report, visible_lines
-from nsysan.report.sentences import headline_sentence, late_sentence, savings_sentence
+from nsysan.report.sentences import headline_sentence
 from nsysan.text import ms, percent, us
 
 _ACCENT = "var(--accent)"
@@ -32,8 +32,8 @@ def lead(report: Report) -> str:
     verdict = report.diagnosis.verdict
     cards = "".join(map(_card, key_numbers(report)))
     told = (
-        ("late", late_sentence(report)),
-        ("savings", savings_sentence(report)),
+        ("late", report.late_sentence()),
+        ("savings", report.savings_sentence()),
         ("period", headline_sentence(report)),
     )
     lines = "".join(f"<p><b>{name}</b>: {linked(text)}</p>" for name, text in told)

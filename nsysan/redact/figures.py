@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import nsysan
 from nsysan._errors import NsysanError
+from nsysan._version import __version__
 
 
 def differences(original: Path, copy: Path) -> list[str]:
@@ -18,11 +18,10 @@ def differences(original: Path, copy: Path) -> list[str]:
 def _document(path: Path) -> dict[str, Any]:
     from nsysan.report.build import build_report
     from nsysan.report.document import to_document
+    from nsysan.run.analyze import analyze
 
     try:
-        document = to_document(
-            build_report(nsysan.analyze([nsysan.open_trace(path)]), nsysan.__version__, timelines=False)
-        )
+        document = to_document(build_report(analyze(path), __version__, timelines=False))
     except NsysanError as error:
         return {"error": error.exit_code}
     for named in document["inputs"]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from nsysan.redact.vocabulary import GENERIC, OURS, SETTINGS
+from nsysan.redact.common_words import GENERIC, OURS, SETTINGS
 
 ENVIRONMENT, HOST, USER, PLACE = "environment value", "host name", "user name", "path"
 PROCESS, DEVICE = "process name", "device name"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import polars as pl
 
 from nsysan import progress
+from nsysan._errors import ExitCode, NsysanError
 from nsysan.diagnosis.collectives import find_families, find_link, with_peaks
 from nsysan.diagnosis.diagnosis import diagnose
 from nsysan.diagnosis.expectation import Expectation, compare_with, fill_bytes
@@ -15,11 +18,15 @@ from nsysan.diagnosis.quality_export import assess_export
 from nsysan.diagnosis.quality_wire import assess_counters, assess_wire
 from nsysan.metrics.counters import OF_CALLS, Counter, summarise
 from nsysan.metrics.ledger import FIGURES
+from nsysan.metrics.percentiles import spread
 from nsysan.model.classes import COMMUNICATION
+from nsysan.model.steps.kinds import StepKind
 from nsysan.report.counter_lanes import counter_lanes, lanes_in_order
+from nsysan.report.replica import Coverage, GroupRow, PopulationRow, Replica, slowest
 from nsysan.report.report import Input, Report, StepsSummary
 from nsysan.report.slices import build_timelines
 from nsysan.report.timeline import Timeline
+from nsysan.run.layout import kinds_of, layout_of
 from nsysan.run.placed import PlacedTrace
 from nsysan.run.run import Run
 from nsysan.run.samples import samples_of
@@ -32,45 +39,138 @@ def build_report(
     *,
     link_gbps: float | None = None,
     timelines: bool = True,
+    replica: int | None = None,
 ) -> Report:
     """The Report of a run.
 
     expected: gives message sizes where the trace does not, and is held against the rest. link_gbps: peak of the
-    link between the GPUs, in place of the table's. timelines: whether it is to show single steps.
+    link between the GPUs, in place of the table's. timelines: whether it is to show single steps. replica: number of
+    the one that it heads with, by default the slowest; NsysanError if there is no such replica.
     """
     progress.stage("accounting for every nanosecond")
-    compared = compare_with(run, expected)
-    run = fill_bytes(run, expected)
-    per_rank = run.per_rank
-    diagnosis = diagnose(run)
-    families = find_families(run)
-    link = find_link(run, families, link_gbps)
-    drawn = build_timelines(run, diagnosis) if timelines else []
-    quality = assess(run, diagnosis, compared) + assess_export(run) + assess_wire(families, link)
-    counters, lanes = _counters(run, drawn)
+    replicas = [_replica(number, fill_bytes(own, expected), run) for number, own in enumerate(run.replicas)]
+    chosen = _chosen(replicas, replica)
+    compared = compare_with(run.replicas[chosen], expected)
+    own = fill_bytes(run.replicas[chosen], expected)
+    head = replicas[chosen]
+    diagnosis, per_rank = head.diagnosis, head.per_rank
+    link = find_link(own, head.collectives, link_gbps)
+    drawn = build_timelines(own, diagnosis) if timelines else []
+    quality = assess(own, diagnosis, compared) + assess_export(own) + assess_wire(head.collectives, link)
+    counters, lanes = _counters(own, drawn)
     if lanes is not None:
-        quality.append(assess_counters(run, counters))
+        quality.append(assess_counters(own, counters))
+    replicas = [replace(one, collectives=with_peaks(one.collectives, link.peak_gbps)) for one in replicas]
     return Report(
         version=version,
         inputs=[Input(t.name, t.nsys_version, t.schema_version, t.graph_mode) for t in run.metadata],
         left_out=[failure.name for failure in run.failures],
-        ranks=run.ranks,
-        size=run.size,
-        steps=_steps(run),
-        per_step=run.ledger,
+        ranks=own.ranks,
+        size=own.size,
+        steps=_steps(own),
+        per_step=own.ledger,
         per_rank=per_rank,
         headline={name: _rounded(per_rank[name].median()) for name in FIGURES},
-        collectives=with_peaks(families, link.peak_gbps),
+        collectives=replicas[chosen].collectives,
         link=link,
-        lookalikes=find_lookalikes(run),
+        lookalikes=find_lookalikes(own),
         diagnosis=diagnosis,
         expectation=compared,
-        findings=find(run, diagnosis, compared, link),
+        findings=find(own, diagnosis, compared, link),
         timelines=drawn,
         quality=quality,
         counters=counters,
         counter_lanes=lanes or [],
+        replica=chosen,
+        replicas=replicas,
+        groups=_groups(run),
     )
+
+
+def _chosen(replicas: list[Replica], number: int | None) -> int:
+    if number is None:
+        return slowest(replicas)
+    if not 0 <= number < len(replicas):
+        there = "only replica 0" if len(replicas) == 1 else f"replicas 0 to {len(replicas) - 1}"
+        raise NsysanError(f"--replica {number}: there is no such replica here; there is {there}", ExitCode.NO_STEPS)
+    return number
+
+
+def _replica(number: int, own: Run, run: Run) -> Replica:
+    steady = own.ledger.filter(pl.col("steady"))
+    ranks = tuple(rank.rank for rank in own.ranks)
+    kinds = kinds_of(run.groups, run.collectives, len(run.ranks))
+    return Replica(
+        id=number,
+        ranks=own.ranks,
+        layout=layout_of(ranks, own.groups, kinds, own.collectives),
+        steps=own.windows["step"].n_unique(),
+        steady=len(own.steady_steps),
+        populations=_populations(own),
+        coverage=_coverage(own, steady),
+        period=spread(steady.group_by("step").agg(pl.median("period_ns"))["period_ns"]),
+        diagnosis=diagnose(own),
+        per_step=own.ledger.join(_population_of(own), on="step", how="left", maintain_order="left"),
+        per_rank=own.per_rank,
+        collectives=find_families(own),
+    )
+
+
+def _population_of(own: Run) -> pl.DataFrame:
+    """step, population: the id of the population that each step is of."""
+    return own.windows.select("step", "population").unique("step", keep="first", maintain_order=True)
+
+
+def _populations(own: Run) -> list[PopulationRow]:
+    steps = own.windows.group_by("step").agg(
+        period=(pl.col("finish") - pl.col("begin")).median(),
+        population=pl.first("population"),
+        why=pl.first("left_out"),
+    )
+    whole = float(steps["period"].sum()) or 1.0
+    rows = []
+    for number, one in enumerate(own.steps.populations):
+        mine = steps.filter(pl.col("population") == one.id)
+        period = spread(mine.filter(pl.col("why").is_null())["period"])
+        decodes = one.kind is StepKind.DECODE and period is not None and period.mean > 0
+        rows.append(
+            PopulationRow(
+                id=one.id,
+                kind=one.kind.value,
+                batch=one.batch,
+                count=len(mine),
+                steady=len(mine.filter(pl.col("why").is_null())),
+                period=period,
+                tokens_per_s=(one.batch or 1) * 1e9 / period.mean if decodes and period else None,
+                share_of_time=float(mine["period"].sum()) / whole,
+                headline=number == 0,
+            )
+        )
+    return rows
+
+
+def _coverage(own: Run, steady: pl.DataFrame) -> Coverage | None:
+    """What the steady steps cover of each rank's time, and of its GPU's busy time: medians over the ranks."""
+    within = steady.group_by("rank").agg(span=pl.sum("period_ns"), busy=(pl.col("period_ns") - pl.col("idle_ns")).sum())
+    told = own.extents.join(within, on="rank", suffix="_steady").filter((pl.col("span") > 0) & (pl.col("busy") > 0))
+    if told.is_empty():
+        return None
+    span, busy = told.select(
+        (pl.col("span_steady") / pl.col("span")).median(), (pl.col("busy_steady") / pl.col("busy")).median()
+    ).row(0)
+    return Coverage(float(span), float(busy))
+
+
+def _groups(run: Run) -> list[GroupRow]:
+    kinds = kinds_of(run.groups, run.collectives, len(run.ranks))
+    calls = (
+        run.collectives.drop_nulls("group").group_by("group", "step").agg(calls=pl.struct("family", "call").n_unique())
+    )
+    usual = dict(calls.group_by("group").agg(pl.median("calls")).iter_rows())
+    return [
+        GroupRow(group.id, kinds[group.id].value, group.ranks, group.source.value, group.size, usual.get(group.id))
+        for group in run.groups
+    ]
 
 
 def _rounded(value: object) -> int | None:
@@ -88,7 +188,7 @@ def _counters(run: Run, timelines: list[Timeline]) -> tuple[list[Counter], list[
 
 
 def counters_of(placed: PlacedTrace, spans: list[tuple[int, int]]) -> tuple[list[Counter], list[pl.DataFrame]] | None:
-    """The counters of one report's ranks, and their lanes in each span of time; None where none were captured."""
+    """The counters of one trace's ranks, and their lanes in each span of time; None where none were captured."""
     samples = samples_of(placed)
     if samples is None:
         return None

@@ -6,6 +6,7 @@ Every key is in nsysan/data/report.schema.json, with its unit.
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 import polars as pl
@@ -18,10 +19,11 @@ from nsysan.diagnosis.verdict import THRESHOLDS
 from nsysan.metrics.counters import STEP_FIGURES, Counter, SampleStats
 from nsysan.metrics.ledger import FIGURES
 from nsysan.metrics.link import THRESHOLDS as LINK_THRESHOLDS
+from nsysan.report.replica import GroupRow, PopulationRow, Replica
 from nsysan.report.report import Report
 
 SCHEMA = "nsysan.report/2"
-_PER_STEP = ("step", "rank", "steady", "start_ns", *FIGURES, "collectives")
+_PER_STEP = ("replica", "population", "step", "rank", "steady", "start_ns", *FIGURES, "collectives")
 _PER_RANK = ("rank", *FIGURES, "collectives")
 
 
@@ -49,19 +51,26 @@ def to_document(report: Report) -> dict[str, Any]:
                 "gpu": r.gpu,
                 "gpu_model": r.model,
                 "rank_source": r.source,
+                "replica": replica.id,
+                "groups": [group.id for group in report.groups if r.rank in group.ranks],
             }
-            for r in report.ranks
+            for replica in report.replicas
+            for r in replica.ranks
         ],
+        "groups": [_group(group) for group in report.groups],
         "steps": {
             "source": report.steps.source,
             "method": report.steps.method,
             "count": report.steps.count,
             "steady": len(report.steps.steady),
             "excluded": [{"step": step, "reason": why} for step, why in report.steps.excluded.items()],
+            "coverage": _coverage(report.replicas[report.replica]),
         },
-        "per_step": _rows(report.per_step, _PER_STEP),
-        "per_rank": _rows(report.per_rank, _PER_RANK),
-        "collectives": [_family(family) for family in report.collectives],
+        "replicas": [_replica(replica, headline=replica.id == report.replica) for replica in report.replicas],
+        "populations": [_population(one, r.id) for r in report.replicas for one in r.populations],
+        "per_step": [row for r in report.replicas for row in _rows(_of_replica(r.per_step, r), _PER_STEP)],
+        "per_rank": [row for r in report.replicas for row in _rows(r.per_rank, _PER_RANK)],
+        "collectives": [_family(family, r.id) for r in report.replicas for family in r.collectives],
         "link": {
             "model": report.link.model,
             "kind": report.link.kind,
@@ -78,6 +87,57 @@ def to_document(report: Report) -> dict[str, Any]:
         "findings": [_finding(finding) for finding in report.findings],
         "quality": [{"id": q.id, "status": q.status, "reason": q.reason} for q in report.quality],
     }
+
+
+def _group(group: GroupRow) -> dict[str, Any]:
+    return {
+        "id": group.id,
+        "kind": group.kind,
+        "ranks": list(group.ranks),
+        "size": group.size,
+        "source": group.source,
+        "calls_per_step": group.calls_per_step,
+    }
+
+
+def _coverage(replica: Replica) -> dict[str, Any] | None:
+    found = replica.coverage
+    return None if found is None else {"span": found.span, "busy": found.busy}
+
+
+def _replica(replica: Replica, *, headline: bool) -> dict[str, Any]:
+    told, period = _diagnosis(replica.diagnosis), replica.period
+    return {
+        "id": replica.id,
+        "headline": headline,
+        "ranks": [rank.rank for rank in replica.ranks],
+        "layout": replica.layout.name,
+        "stages": [list(stage) for stage in replica.layout.stages],
+        "steps": replica.steps,
+        "steady": replica.steady,
+        "coverage": _coverage(replica),
+        "period_ns": period and asdict(period),
+        **{key: told[key] for key in ("straggler", "what_if", "verdict")},
+    }
+
+
+def _population(one: PopulationRow, replica: int) -> dict[str, Any]:
+    return {
+        "replica": replica,
+        "id": one.id,
+        "kind": one.kind,
+        "batch": one.batch,
+        "count": one.count,
+        "steady": one.steady,
+        "period_ns": one.period and asdict(one.period),
+        "tokens_per_s": one.tokens_per_s,
+        "share_of_time": one.share_of_time,
+        "headline": one.headline,
+    }
+
+
+def _of_replica(frame: pl.DataFrame, replica: Replica) -> pl.DataFrame:
+    return frame.with_columns(replica=pl.lit(replica.id, dtype=pl.Int64))
 
 
 def _diagnosis(diagnosis: Diagnosis) -> dict[str, Any]:
@@ -197,8 +257,10 @@ def _part(prefix: str, part: SampleStats) -> dict[str, Any]:
     return {f"{prefix}mean": part.mean, f"{prefix}peak": part.peak, f"{prefix}samples": part.samples}
 
 
-def _family(family: CollectiveFamily) -> dict[str, Any]:
+def _family(family: CollectiveFamily, replica: int) -> dict[str, Any]:
     return {
+        "replica": replica,
+        "group": family.group,
         "name": family.name,
         "kind": family.kind,
         "library": family.library,

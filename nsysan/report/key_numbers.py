@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nsysan.diagnosis.answers import NOTABLE
 from nsysan.diagnosis.findings.finding import Finding
 from nsysan.diagnosis.findings.kinds import SavingIs, Severity
 from nsysan.diagnosis.verdict import BOUNDS
 from nsysan.metrics.lines import ROW, Line
 from nsysan.metrics.scenarios import losses
 from nsysan.report.report import Report, visible_lines
-from nsysan.report.sentences import NOTABLE
 from nsysan.text import counted, ms, percent
 
 

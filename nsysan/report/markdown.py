@@ -8,7 +8,7 @@ from nsysan.metrics.scenarios import SCENARIOS
 from nsysan.report.key_numbers import key_numbers
 from nsysan.report.markup import code, escaped, rows
 from nsysan.report.report import Report, visible_lines
-from nsysan.report.sentences import expectation_sentence, late_sentence, savings_sentence
+from nsysan.report.sentences import expectation_sentence
 from nsysan.text import counted, ms, plain, size, us
 
 _COLLECTIVES = 8
@@ -38,8 +38,8 @@ def _lead(report: Report) -> list[str]:
         f"**{escaped(verdict.kind)}**: {escaped(verdict.reason)}",
         "",
         *(f"- **{escaped(number.value)}** {escaped(number.of)}" for number in key_numbers(report)),
-        f"- late: {escaped(late_sentence(report))}",
-        f"- savings: {escaped(savings_sentence(report))}",
+        f"- late: {escaped(report.late_sentence())}",
+        f"- savings: {escaped(report.savings_sentence())}",
         *([f"- {escaped(' '.join(expected.split()))}"] if expected else []),
     ]
 

@@ -10,6 +10,7 @@ import polars as pl
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.evidence import Aspect
+from nsysan.report.replica import Replica
 from nsysan.report.report import Report
 from nsysan.report.timeline import Timeline
 from nsysan.text import numbered
@@ -25,7 +26,8 @@ def of_ranks(report: Report, ranks: Collection[int]) -> Report:
     if unknown:
         there = ", ".join(str(rank.rank) for rank in report.ranks)
         asked = ", ".join(map(str, sorted(unknown)))
-        raise NsysanError(f"--ranks: no rank {asked} here; there are {there}", ExitCode.NOTHING_TO_ANALYSE)
+        other = f" in replica {report.replica} (--replica N shows another)" if len(report.replicas) > 1 else " here"
+        raise NsysanError(f"--ranks: no rank {asked}{other}; there are {there}", ExitCode.NOTHING_TO_ANALYSE)
     own = pl.col("rank").is_in(sorted(ranks))
     shown = f"{numbered('rank', sorted(ranks))} of {len(report.ranks)} shown, as asked for"
     return replace(
@@ -39,6 +41,18 @@ def of_ranks(report: Report, ranks: Collection[int]) -> Report:
         timelines=[_timeline(timeline, own) for timeline in report.timelines],
         counters=[counter for counter in report.counters if counter.rank in ranks],
         counter_lanes=[lanes.filter(own) for lanes in report.counter_lanes],
+        replicas=[_replica(one, own) if one.id == report.replica else one for one in report.replicas],
+    )
+
+
+def _replica(replica: Replica, own: pl.Expr) -> Replica:
+    kept = [rank for rank in replica.ranks if pl.select(rank=rank.rank).select(own).item()]
+    return replace(
+        replica,
+        ranks=kept,
+        per_step=replica.per_step.filter(own),
+        per_rank=replica.per_rank.filter(own),
+        diagnosis=_diagnosis(replica.diagnosis, own),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from nsysan import notebook
+from nsysan.diagnosis.answers import late_sentence, savings_sentence
 from nsysan.diagnosis.collectives import CollectiveFamily
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.evidence import Quality
@@ -18,6 +19,7 @@ from nsysan.metrics.lines import CLAIMED, Line
 from nsysan.metrics.link import Link
 from nsysan.model.ranks import Rank
 from nsysan.model.steps.step_windows import StepMethod
+from nsysan.report.replica import GroupRow, Replica
 from nsysan.report.timeline import Timeline
 from nsysan.text import counted, ms
 from nsysan.trace.graph_mode import GraphMode
@@ -60,6 +62,7 @@ class Report:
     of the model, beside the measured. findings: most severe first.
     counters: empty where no GPU metrics were captured. counter_lanes: one frame a timeline (see
     counter_lanes.counter_lanes), none without GPU metrics.
+    replica: number of the one that all of this is of; replicas: every one, which has its own. groups: of all of them.
     """
 
     version: str
@@ -81,6 +84,17 @@ class Report:
     quality: list[Quality]
     counters: list[Counter]
     counter_lanes: list[pl.DataFrame]
+    replica: int
+    replicas: list[Replica]
+    groups: list[GroupRow]
+
+    def late_sentence(self) -> str:
+        """Who is late, by how much, and why; or why nobody is named."""
+        return late_sentence(self.diagnosis, self.quality, self.headline["period_ns"], self.steps.steady)
+
+    def savings_sentence(self) -> str:
+        """What a step takes, and would take without each loss."""
+        return savings_sentence(self.diagnosis.what_if, self.quality)
 
     def __repr__(self) -> str:
         late, period = self.diagnosis.straggler, self.headline["period_ns"]
@@ -94,13 +108,11 @@ class Report:
         return f"<nsysan.Report of {notebook.names(source.name for source in self.inputs)}: {', '.join(told)}>"
 
     def _repr_html_(self) -> str:
-        from nsysan.report.sentences import late_sentence, savings_sentence
-
         verdict = self.diagnosis.verdict
         lines = [
             ("verdict", f"{verdict.kind}: {verdict.reason}"),
-            ("late", late_sentence(self)),
-            ("savings", savings_sentence(self)),
+            ("late", self.late_sentence()),
+            ("savings", self.savings_sentence()),
             *((finding.severity, finding.title) for finding in self.findings[:_SHOWN]),
         ]
         title = f"Report of {notebook.names(source.name for source in self.inputs)}"

@@ -6,19 +6,18 @@ from collections import Counter
 
 import polars as pl
 
+from nsysan.diagnosis.answers import NOTABLE
 from nsysan.diagnosis.collectives import CollectiveFamily
 from nsysan.diagnosis.evidence import Aspect, Status
 from nsysan.metrics.causes import GapCause
 from nsysan.metrics.lines import AFTER, BESIDE, Line
 from nsysan.report.counter_text import counter_lines
+from nsysan.report.replica import layout_sentence
 from nsysan.report.report import Report, visible_lines
 from nsysan.report.sentences import (
-    NOTABLE,
     expectation_sentence,
     headline_sentence,
-    late_sentence,
     outlier_sentence,
-    savings_sentence,
 )
 from nsysan.text import counted, numbered, plain, size, table, us, wrapped
 from nsysan.trace.graph_mode import GraphMode
@@ -51,8 +50,8 @@ def answers(report: Report) -> str:
     return "\n".join(
         (
             f"verdict   {report.diagnosis.verdict.kind}: {report.diagnosis.verdict.reason}",
-            f"late      {late_sentence(report)}",
-            f"savings   {savings_sentence(report)}",
+            f"late      {report.late_sentence()}",
+            f"savings   {report.savings_sentence()}",
         )
     )
 
@@ -86,12 +85,25 @@ def _capture(report: Report) -> str:
     lines = [
         f"trace     {names}, exported by {plain(version)}, read by nsysan {report.version}",
         f"captured  {ranks}{of_all} on {gpus}; {_GRAPHS[source.graph_trace]}",
+        *_layout(report),
         *(f"clock     {q.reason}" for q in report.quality if q.id == Aspect.CLOCK),
         _steps(report),
         f"period    {headline_sentence(report)}",
         *counter_lines(report.counters),
     ]
     return "\n".join(lines)
+
+
+def _layout(report: Report) -> list[str]:
+    """How the ranks are laid out, where that is more than one group; the replica that the rest is of comes first."""
+    head, others = report.replicas[report.replica], [r for r in report.replicas if r.id != report.replica]
+    if not others and len(head.layout.stages) == 1 and head.layout.experts == 1:
+        return []
+    lines = [f"layout    {layout_sentence(report.replicas)}"]
+    if others:
+        lines.append(f"          shown: {head.sentence}")
+        lines += [f"          {other.sentence}" for other in others]
+    return lines
 
 
 def _steps(report: Report) -> str:
@@ -101,6 +113,9 @@ def _steps(report: Report) -> str:
     figures = f"figures are {over}" if steady else "none of them is steady"
     lines = [f"steps     {steps.count} by {plain(steps.source)}; {figures}"]
     lines += [f"          {plain(note, 200)}" for note in steps.notes]
+    populations = report.replicas[report.replica].populations
+    if len(populations) > 1:
+        lines += [f"          {one.sentence}{', shown' if one.headline else ''}" for one in populations]
     by_reason: dict[str, list[int]] = {}
     for step, reason in steps.excluded.items():
         by_reason.setdefault(reason, []).append(step)
@@ -139,11 +154,8 @@ def speed_words(family: CollectiveFamily) -> list[str]:
 
 
 def floor_words(family: CollectiveFamily) -> str:
-    """How far the median call is above its floor, and why the floor may be above the wire's p50."""
-    above = family.wire is not None and family.floor is not None and family.floor > family.wire["p50"]
-    return f"median call {us(family.excess)} over it" + (
-        "; above p50, since ranks leave one after another" if above else ""
-    )
+    """How far the median call is above its floor."""
+    return f"median call {us(family.excess)} over it"
 
 
 def _family(family: CollectiveFamily) -> str:

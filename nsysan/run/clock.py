@@ -6,7 +6,7 @@ DEFINITIONS.md, section 6.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -17,7 +17,7 @@ from nsysan.run.matching import match_collectives
 
 #: The clocks of one run differ by NTP's error at most; a larger correction would paper over a wrong match.
 MAX_CORRECTION_NS = 20_000_000
-#: Reports whose GPU work lies further apart than this are not of one run.
+#: Traces whose GPU work lies further apart than this are not of one run.
 _MAX_APART_NS = 2_000_000_000
 _INTEGERS = {"trace": pl.Int64(), "correction": pl.Int64()}
 
@@ -67,14 +67,14 @@ def check_one_run(names: list[str], spans: list[tuple[int, int]]) -> None:
         )
 
 
-def refine(collectives: pl.DataFrame, ranks: int, traces: int, groups: Mapping[int, str] | None = None) -> Clock:
+def refine(collectives: pl.DataFrame, ranks: int, traces: int) -> Clock:
     """Corrections of the traces' clocks from matched ends (column `trace`), relative to the first trace.
 
     Ranks leave a collective together, to within its last hop, whatever their clocks say.
     """
     none = [0] * traces
     group = ["family", "step", "call"]
-    calls = match_collectives(collectives, ranks, groups)
+    calls = match_collectives(collectives, ranks)
     whole = (pl.len().over(group) == pl.col("members")) & (pl.n_unique("rank").over(group) == pl.col("members"))
     ends = calls.filter(whole & (pl.col("members") > 1)).sort(*group, "rank")
     if ends.is_empty():

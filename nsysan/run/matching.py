@@ -6,8 +6,6 @@ the last arrival is waiting and only the rest is transfer.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import numpy.typing as npt
 import polars as pl
@@ -15,11 +13,7 @@ import polars as pl
 from nsysan.metrics.cut import cut_at_arrival
 from nsysan.model.classes import WorkClass
 from nsysan.model.matches import Match
-
-#: The group of a rank that is in several.
-AMBIGUOUS = "ambiguous"
-#: Kinds of which no rank may leave before all have come; a broadcast's root and an eager send may.
-_ALL_TO_ALL_MEET = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all", "barrier")
+from nsysan.run.messages import RECEIVES, SENDS, halves, in_sequence
 
 _I64 = npt.NDArray[np.int64]
 #: Rejections up to this share of a family's calls are mispairings, to be resynchronised; more are a clock's fault.
@@ -30,30 +24,31 @@ _NEIGHBOURS = 3
 _NODE = pl.col("graph_node") % (1 << 32)
 
 
-def match_collectives(collectives: pl.DataFrame, ranks: int, groups: Mapping[int, str] | None = None) -> pl.DataFrame:
-    """Group the calls of a step over the ranks and find the last arrival of each group.
+def match_collectives(collectives: pl.DataFrame, ranks: int) -> pl.DataFrame:
+    """Put together the calls of a step over the ranks of a group, and find the last arrival of each.
 
-    groups: the name of the group that each rank is in, where its communicators tell but one; AMBIGUOUS where they
-    tell several. It stands in for a call's communicator where the call has no payload.
-    collectives: row, rank, step, name, kind, cls, library, communicator, correlation, graph_node, begin, end.
+    collectives: row, rank, step, name, kind, cls, library, group, communicator, barrier, stream, correlation,
+    graph_node, begin, end. group: id of the group of ranks that the call is of (see groups.find_groups), null where it
+    is not known; barrier: whether no rank can leave before all have come. ranks: of the run.
     Added columns:
 
-    family: number of the calls that are of one kind, library and communicator.
+    family: number of the calls that are of one kind, library, group and stream.
     call: number of the call within its step and family, the same on every rank.
-    verdict: matched; unmatched (some rank of the family lacks the call, or it is a send/receive among more
-      than two ranks, or its group is not known); rejected (fails the gate); single (its communicator has one
-      rank in the trace).
-    last: when the last rank arrived; wait, wire: residency before and after it (ns); skew_free_wait: duration
-      beyond the group's shortest, an estimate of wait free of clocks. All null unless matched.
+    verdict: matched; unmatched (some rank of the group lacks the call, or it is a send or receive among more
+      than two ranks, or its group is not known); rejected (fails the gate); single (its group has one rank in the
+      trace).
+    last: when the last rank arrived that this one waits for; wait, wire: residency before and after it (ns);
+      skew_free_wait: duration beyond the group's shortest, an estimate of wait free of clocks. All null unless matched.
 
     The k-th call of a family and step on one rank is the k-th on the others, in the order of graph nodes
     inside a replay and of begin elsewhere. Where the numbers of calls differ, or a few pairs fail the gate,
     calls of one replay are paired by node if the ranks number nodes alike, and others by their overlap in time:
-    no rank can be one call ahead while another is in it.
+    no rank can be one call ahead while another is in it. What is no barrier has no gate: who leaves before the last
+    has come sent, and waited for nobody.
     """
     if collectives.is_empty():
-        return _judged(_numbered(collectives, groups or {}), ranks)
-    calls = _numbered(collectives, groups or {})
+        return _judged(_numbered(collectives), ranks)
+    calls = in_sequence(_numbered(collectives))
     calls = _resynchronised(calls, _uneven(calls))
     judged = _judged(calls, ranks)
     local = (
@@ -67,34 +62,49 @@ def match_collectives(collectives: pl.DataFrame, ranks: int, groups: Mapping[int
     return _judged(_resynchronised(calls, failed.select("family", "step").unique()), ranks)
 
 
-def _numbered(collectives: pl.DataFrame, groups: Mapping[int, str]) -> pl.DataFrame:
-    """Add family, members (ranks that have it anywhere), call (by order), and ambiguous (of no group for sure)."""
-    of_kind = ["kind", "library", "cls"]
-    only = pl.col("communicator").drop_nulls().first().over(of_kind)
-    several = pl.col("communicator").drop_nulls().n_unique().over(of_kind) > 1
-    told = pl.col("communicator").is_not_null()
-    # Without a payload a call is of its rank's only group, else of the only communicator of its kind.
-    homes = pl.DataFrame(
-        {"rank": list(groups), "_home": list(groups.values())}, schema={"rank": pl.Int64, "_home": pl.String}
-    )
-    collectives = collectives.join(homes, on="rank", how="left", maintain_order="left")
-    home = pl.when(pl.col("_home") != AMBIGUOUS).then("_home")
-    group = pl.when(several).then(pl.coalesce("communicator", home)).otherwise(pl.coalesce(home, only))
-    homeless = pl.when(several).then(home.is_null()).otherwise(pl.col("_home").eq_missing(AMBIGUOUS) & only.is_null())
-    lost = ~told & homeless
-    collectives = collectives.with_columns(_group=group, ambiguous=lost)
-    family = pl.struct(*of_kind, "_group", "ambiguous").rank("dense").cast(pl.Int64)
+def _numbered(collectives: pl.DataFrame) -> pl.DataFrame:
+    """Add family, members (ranks that have it anywhere) and call (by order)."""
+    of_kind = ["kind", "library", "cls", "group"]
+    told = pl.col("communicator").is_not_null().all().over(of_kind)
+    # Two communicators of the same ranks count their calls apart, where every call tells of which it is.
+    communicator = pl.when(told).then("communicator")
+    calls = collectives.with_columns(_communicator=communicator, _lane=_lanes(collectives))
+    family = pl.struct(*of_kind, "_communicator", "_lane").rank("dense").cast(pl.Int64)
     replay_begin = (
         pl.when(pl.col("graph_node").is_null())
         .then("begin")
         .otherwise(pl.col("begin").min().over("rank", "correlation"))
     )
-    calls = collectives.with_columns(family=family, _replay=replay_begin)
+    calls = calls.with_columns(family=family, _replay=replay_begin)
     order = ["_replay", "graph_node", "begin", "end"]
     return calls.with_columns(
         call=pl.int_range(pl.len(), dtype=pl.Int64).over("rank", "step", "family", order_by=order),
         members=pl.n_unique("rank").over("family"),
-    ).drop("_replay", "_group", "_home")
+    ).drop("_replay", "_communicator", "_lane")
+
+
+def _lanes(collectives: pl.DataFrame) -> pl.Series:
+    """Number of each eager call's stream among those of its kind and rank, by what begins first on them.
+
+    0 where the ranks do not use as many streams for as many calls: streams are then no help in telling calls apart.
+    """
+    key = ["kind", "library", "cls", "group", "communicator"]
+    eager = collectives.select(*key, "rank", "context", "stream", "begin", "graph_node", "row")
+    eager = eager.filter(pl.col("graph_node").is_null())
+    streams = eager.group_by(*key, "rank", "context", "stream").agg(first=pl.min("begin"), n=pl.len())
+    streams = streams.with_columns(lane=pl.col("first").rank("ordinal").over(*key, "rank").cast(pl.Int64) - 1)
+    per_lane = streams.group_by(*key, "lane").agg(seen=pl.len(), alike=pl.n_unique("n") == 1)
+    ranks = eager.group_by(key).agg(ranks=pl.n_unique("rank"))
+    even = (
+        per_lane.join(ranks, on=key, nulls_equal=True)
+        .group_by(key)
+        .agg(even=(pl.col("alike") & (pl.col("seen") == pl.col("ranks"))).all())
+    )
+    lanes = streams.join(even.filter("even"), on=key, how="semi", nulls_equal=True)
+    columns = [*key, "rank", "context", "stream"]
+    found = eager.join(lanes.select(*columns, "lane"), on=columns, how="left", nulls_equal=True).select("row", "lane")
+    joined = collectives.select("row").join(found, on="row", how="left", maintain_order="left")
+    return joined["lane"].fill_null(0)
 
 
 def _uneven(calls: pl.DataFrame) -> pl.DataFrame:
@@ -208,32 +218,36 @@ def _judged(calls: pl.DataFrame, ranks: int) -> pl.DataFrame:
     """Add verdict, last, wait, wire and skew_free_wait to numbered calls."""
     group = ["family", "step", "call"]
     duration = pl.col("end") - pl.col("begin")
-    calls = calls.with_columns(
+    calls = halves(calls).with_columns(
         _present=pl.n_unique("rank").over(group),
         _calls=pl.len().over(group),
         _last=pl.max("begin").over(group),
         _first_end=pl.min("end").over(group),
         _shortest=duration.min().over(group),
     )
-    alone = pl.lit(ranks == 1) | ((pl.col("members") == 1) & pl.col("communicator").is_not_null())
+    grouped = pl.col("group").is_not_null()
+    alone = pl.lit(ranks == 1) | ((pl.col("members") == 1) & grouped)
     pairwise = (pl.col("cls") != WorkClass.P2P) | (pl.col("members") == 2)
     complete = (pl.col("_present") == pl.col("members")) & (pl.col("_calls") == pl.col("_present")) & pairwise
     verdict = (
         pl.when(alone)
         .then(pl.lit(Match.SINGLE))
-        .when(~complete | (pl.col("members") == 1) | pl.col("ambiguous"))
-        .then(pl.lit(Match.UNMATCHED))
-        .when((pl.col("_first_end") < pl.col("_last")) & ~pl.col("kind").is_in(list(_ALL_TO_ALL_MEET)).fill_null(False))
+        .when(~complete | ~grouped)
         .then(pl.lit(Match.UNMATCHED))
         # An all-reduce cannot end anywhere before it has begun everywhere.
-        .when(pl.col("_first_end") < pl.col("_last"))
+        .when(pl.col("barrier") & (pl.col("_first_end") < pl.col("_last")))
         .then(pl.lit(Match.REJECTED))
         .otherwise(pl.lit(Match.MATCHED))
     )
+    # A send that has ended before its receiver came, a root that has given its data away: they waited for nobody.
+    left_before = pl.col("end") < pl.col("_last")
+    last = pl.when(left_before | (pl.col("half") == SENDS)).then("begin").otherwise("_last")
+    last = pl.coalesce(pl.when(pl.col("half") == RECEIVES).then(pl.max_horizontal("_sent", "begin")), last)
+    last = pl.min_horizontal(last, pl.max_horizontal("end", "begin"))
     is_matched = pl.col("verdict") == Match.MATCHED
-    calls = calls.with_columns(verdict=verdict).with_columns(last=pl.when(is_matched).then("_last"))
+    calls = calls.with_columns(verdict=verdict).with_columns(last=pl.when(is_matched).then(last))
     waited, moved = cut_at_arrival(calls).lengths()
     free_of_clocks = pl.when(is_matched).then(duration - pl.col("_shortest"))
     return calls.with_columns(wait=waited, wire=moved, skew_free_wait=free_of_clocks).drop(
-        "_present", "_calls", "_last", "_first_end", "_shortest", "ambiguous"
+        "_present", "_calls", "_last", "_first_end", "_shortest", "_sent", "half"
     )

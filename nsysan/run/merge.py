@@ -6,7 +6,7 @@ DEFINITIONS.md, sections 2 and 6.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -17,11 +17,13 @@ from nsysan.model.loaded import TraceSummary
 from nsysan.model.metadata import TraceMetadata
 from nsysan.model.ranks import Rank, merge_ranks
 from nsysan.model.selection import WHOLE, Selection
-from nsysan.model.steps.numbering import combine_steps
+from nsysan.model.steps.numbering import Steps, combine_steps
 from nsysan.model.steps.step_windows import StepWindows
 from nsysan.run.clock import check_one_run, refine, utc_offsets
-from nsysan.run.matching import AMBIGUOUS, match_collectives
+from nsysan.run.groups import Communicator, Group, Members, find_groups
+from nsysan.run.matching import match_collectives
 from nsysan.run.placed import Placement
+from nsysan.run.replicas import find_replicas
 from nsysan.run.run import Run
 from nsysan.run.trace_set import TraceSet
 
@@ -32,59 +34,53 @@ def merge(
     """The run that these are the traces of, and the place of each; NsysanError where they are not of one."""
     metadata = [summary.metadata for summary in summaries]
     first_keys = _running([summary.keys for summary in summaries])
-    first_rows = _running([summary.rows for summary in summaries])
     keyed = [[(first + key, rank) for key, rank in s.ranks] for first, s in zip(first_keys, summaries, strict=True)]
     ranks = merge_ranks(keyed)
     _check_communicators(metadata)
-    several = len(summaries) > 1
-    offsets = utc_offsets(metadata) if several else [0]
-    if several:
+    told = _Told(ranks, _communicators(metadata, [rank for _, rank in ranks]), selection)
+    clock = None
+    offsets = [0]
+    if len(summaries) > 1:
+        offsets = utc_offsets(metadata)
         spans = [(s.span[0] + offset, s.span[1] + offset) for s, offset in zip(summaries, offsets, strict=True)]
         check_one_run([trace.name for trace in metadata], spans)
-    places = list(zip(summaries, first_keys, first_rows, offsets, strict=True))
-    found = [_found(s.step_windows, key, offset) for s, key, _, offset in places]
-    counts = pl.concat(
-        [shifted(s.counts, offset).with_columns(pl.col("rank_key") + key) for s, key, _, offset in places]
-    )
-    # A column of which a trace has nothing is of no type in it.
-    calls = pl.concat([_calls(*place, trace) for trace, place in enumerate(places)], how="vertical_relaxed")
-    steps = selection.of_steps(combine_steps(found, calls, counts))
-    rank_of = {key: rank.rank for key, rank in ranks}
-    trace_of = {key: trace for trace, own in enumerate(keyed) for key, _ in own}
-    known = {"rank": _mapped(rank_of), "trace": _mapped(trace_of)}
-    calls = calls.with_columns(rank=known["rank"]).drop("rank_key", "member")
-    calls = calls.join(steps.membership, on="row", maintain_order="left")
-    windows = steps.windows.with_columns(**known)
-    groups = _groups(metadata, [rank for _, rank in ranks])
-    clock = None
-    if several:
-        clock = refine(calls, len(ranks), len(metadata), groups)
-        calls, windows = _corrected(calls, clock.offsets), _corrected(windows, clock.offsets)
-        clock = replace(clock, offsets=[a + b for a, b in zip(offsets, clock.offsets, strict=True)])
+        # What is inferred from times cannot put traces on one clock.
+        calls = _matched(_Frames.of(summaries, offsets), told, clocked=False).calls
+        clock = refine(calls, len(ranks), len(metadata))
+        offsets = [a + b for a, b in zip(offsets, clock.offsets, strict=True)]
+        clock = replace(clock, offsets=offsets)
+    found = _matched(_Frames.of(summaries, offsets), told, clocked=True)
     progress.stage("matching collectives")
-    collectives = match_collectives(calls, len(ranks), groups).sort("rank", "begin")
-    final = windows.drop("rank_key").sort("step", "rank")
+    collectives = match_collectives(found.calls, len(ranks)).sort("rank", "begin")
+    last = collectives.select("row", "last").drop_nulls().sort("row")
+    trace_of = {key: trace for trace, own in enumerate(keyed) for key, _ in own}
+    windows = found.windows.sort("step", "rank")
     placements = [
         Placement(
             number=trace,
-            offset=clock.offsets[trace] if clock else 0,
+            offset=offset if clock else 0,
             first_row=row,
             keys=[k - key for k, _ in ranks if trace_of[k] == trace],
             ranks=[rank for k, rank in ranks if trace_of[k] == trace],
-            opened=_opened(steps.windows, [k for k, _ in keyed[trace]], key, offset),
-            passing=_own_rows(steps.passing, row, summary.rows),
-            last=_own_rows(collectives.select("row", "last").drop_nulls().sort("row"), row, summary.rows),
-            windows=final.filter(pl.col("trace") == trace).drop("trace"),
+            opened=_opened(found.windows, [k for k, _ in keyed[trace]], key, offset),
+            passing=_own_rows(found.passing, row, summary.rows),
+            last=_own_rows(last, row, summary.rows),
+            windows=windows.filter(pl.col("rank_key").is_in([k for k, _ in keyed[trace]])).drop("rank_key"),
         )
-        for trace, (summary, key, row, offset) in enumerate(places)
+        for trace, (summary, key, row, offset) in enumerate(
+            zip(summaries, first_keys, _running([s.rows for s in summaries]), offsets, strict=True)
+        )
     ]
+    size = max((init.size for trace in metadata for init in trace.inits), default=None)
     run = Run(
         ranks=[rank for _, rank in ranks],
         bystanders=[key for summary in summaries for key in summary.bystanders],
-        size=max((init.size for trace in metadata for init in trace.inits), default=None),
+        size=size,
+        missing_ranks=sorted(set(range(size or 0)) - {rank.rank for _, rank in ranks}),
         clock=clock,
-        steps=steps,
-        windows=final.drop("trace"),
+        groups=found.groups,
+        steps_of=found.steps_of,
+        windows=windows.drop("rank_key"),
         collectives=collectives,
         trace_set=trace_set,
         metadata=metadata,
@@ -93,13 +89,86 @@ def merge(
     return run, placements
 
 
+@dataclass(frozen=True)
+class _Told:
+    """What is known of a run before its times are compared: ranks by rank_key, communicators by id."""
+
+    ranks: list[tuple[int, Rank]]
+    communicators: dict[str, Communicator]
+    selection: Selection
+
+
+@dataclass(frozen=True)
+class _Frames:
+    """The summaries' frames, numbered through the run and with each trace's offset added to its times."""
+
+    found: list[StepWindows]
+    calls: pl.DataFrame
+    counts: pl.DataFrame
+    opaque: list[int]
+
+    @classmethod
+    def of(cls, summaries: Sequence[TraceSummary], offsets: Sequence[int]) -> _Frames:
+        """Those of these summaries."""
+        first_keys = _running([summary.keys for summary in summaries])
+        first_rows = _running([summary.rows for summary in summaries])
+        places = list(zip(summaries, first_keys, first_rows, offsets, strict=True))
+        counts = [shifted(s.counts, offset).with_columns(pl.col("rank_key") + key) for s, key, _, offset in places]
+        return cls(
+            found=[_found(s.step_windows, key, offset) for s, key, _, offset in places],
+            # A column of which a trace has nothing is of no type in it.
+            calls=pl.concat([_calls(*place, trace) for trace, place in enumerate(places)], how="vertical_relaxed"),
+            counts=pl.concat(counts),
+            opaque=[first + key for s, first in zip(summaries, first_keys, strict=True) for key in s.opaque],
+        )
+
+
+@dataclass(frozen=True)
+class _Numbered:
+    """Calls with rank, group and step, windows and passing calls of all replicas, and each replica's steps."""
+
+    calls: pl.DataFrame
+    windows: pl.DataFrame
+    passing: pl.DataFrame
+    groups: list[Group]
+    steps_of: dict[Members, Steps]
+
+
+def _matched(frames: _Frames, told: _Told, *, clocked: bool) -> _Numbered:
+    """Groups, replicas and the steps of each. clocked: whether all times are on one clock."""
+    number = {key: rank.rank for key, rank in told.ranks}
+    rank_of = pl.col("rank_key").replace_strict(number, return_dtype=pl.Int64).alias("rank")
+    calls, groups = find_groups(frames.calls.with_columns(rank_of), told.communicators, clocked=clocked)
+    opened = pl.concat([part.windows for part in frames.found], how="diagonal").with_columns(rank_of)
+    opaque = [number[key] for key in frames.opaque]
+    replicas = find_replicas(list(number.values()), calls, opened, groups, opaque)
+    steps_of: dict[Members, Steps] = {}
+    missing: NsysanError | None = None
+    for own in replicas:
+        keys = pl.col("rank_key").is_in([key for key, rank in told.ranks if rank.rank in own])
+        found = [replace(part, windows=part.windows.filter(keys)) for part in frames.found]
+        # A trace that has no rank of the replica has no say in how its steps are found.
+        found = [part for part in found if len(part.windows)] or found[:1]
+        steps = combine_steps(found, calls.filter(keys), frames.counts.filter(keys), told.selection.choice)
+        try:
+            steps_of[own] = told.selection.of_steps(steps)
+        except NsysanError as error:
+            missing = missing or error
+    if not steps_of and missing is not None:
+        raise missing
+    membership = pl.concat([steps.membership for steps in steps_of.values()])
+    return _Numbered(
+        calls=calls.drop("rank_key", "member").join(membership, on="row", maintain_order="left"),
+        windows=pl.concat([steps.windows for steps in steps_of.values()]).with_columns(rank_of),
+        passing=pl.concat([steps.passing for steps in steps_of.values()]),
+        groups=groups,
+        steps_of=steps_of,
+    )
+
+
 def _running(sizes: list[int]) -> list[int]:
     """Where each begins if they lie one behind the other."""
     return [sum(sizes[:number]) for number in range(len(sizes))]
-
-
-def _mapped(known: dict[int, int]) -> pl.Expr:
-    return pl.col("rank_key").replace_strict(known, return_dtype=pl.Int64)
 
 
 def _found(found: StepWindows, first_key: int, offset: int) -> StepWindows:
@@ -115,12 +184,6 @@ def _calls(summary: TraceSummary, first_key: int, first_row: int, offset: int, t
     )
 
 
-def _corrected(frame: pl.DataFrame, corrections: list[int]) -> pl.DataFrame:
-    """The frame with each trace's correction added to its times."""
-    own = [frame.filter(pl.col("trace") == trace) for trace in range(len(corrections))]
-    return pl.concat([shifted(part, correction) for part, correction in zip(own, corrections, strict=True)])
-
-
 def _opened(windows: pl.DataFrame, keys: list[int], first_key: int, offset: int) -> pl.DataFrame:
     own = windows.filter(pl.col("rank_key").is_in(keys))
     return own.select(pl.col("rank_key") - first_key, pl.col("begin") - offset, "step")
@@ -133,10 +196,10 @@ def _own_rows(frame: pl.DataFrame, first: int, count: int) -> pl.DataFrame:
     )
 
 
-def _groups(traces: Sequence[TraceMetadata], ranks: list[Rank]) -> dict[int, str]:
-    """For each rank the group of ranks that its communicators are of, or AMBIGUOUS where they are of several."""
+def _communicators(traces: Sequence[TraceMetadata], ranks: list[Rank]) -> dict[str, Communicator]:
+    """The communicators whose initialisation a trace has, by id, with the ranks that the traces show of them."""
     members: dict[str, set[int]] = {}
-    own: dict[int, set[str]] = {}
+    sizes: dict[str, int] = {}
     for trace in traces:
         for init in trace.inits:
             if init.size < 2:
@@ -145,15 +208,8 @@ def _groups(traces: Sequence[TraceMetadata], ranks: list[Rank]) -> dict[int, str
             for rank in of_process:
                 if len(of_process) == 1 or init.device in (None, rank.device):
                     members.setdefault(init.communicator, set()).add(rank.rank)
-                    own.setdefault(rank.rank, set()).add(init.communicator)
-    groups: dict[int, str] = {}
-    for number, communicators in own.items():
-        names = {",".join(map(str, sorted(members[communicator]))) for communicator in communicators}
-        groups[number] = names.pop() if len(names) == 1 else AMBIGUOUS
-    # A rank whose initialisation is not in the trace is in the one group that there is, if it is one.
-    elsewhere = set(groups.values())
-    rest = elsewhere.pop() if len(elsewhere) == 1 else AMBIGUOUS
-    return {r.rank: groups.get(r.rank, rest) for r in ranks} if groups else {}
+                    sizes[init.communicator] = init.size
+    return {name: Communicator(tuple(sorted(own)), sizes[name]) for name, own in members.items()}
 
 
 def _check_communicators(traces: Sequence[TraceMetadata]) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TypeVar
 
@@ -84,6 +84,18 @@ class PlacedTrace:
     def number(self) -> int:
         """The trace's number in the run."""
         return self.placement.number
+
+    def of_ranks(self, ranks: Collection[int]) -> PlacedTrace:
+        """The same trace with these of its ranks alone."""
+        place = self.placement
+        kept = [(key, rank) for key, rank in zip(place.keys, place.ranks, strict=True) if rank.rank in ranks]
+        own = replace(
+            place,
+            keys=[key for key, _ in kept],
+            ranks=[rank for _, rank in kept],
+            windows=place.windows.filter(pl.col("rank").is_in(list(ranks))),
+        )
+        return replace(self, placement=own)
 
     @cached_property
     def ranks(self) -> list[int]:

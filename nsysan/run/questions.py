@@ -47,6 +47,20 @@ def spent_of(placed: PlacedTrace, calls: pl.DataFrame) -> pl.DataFrame | None:
     return _of_ranks(placed, calls, of_rank)
 
 
+def extent_of(placed: PlacedTrace) -> pl.DataFrame:
+    """rank, span, busy: ns from the rank's first GPU work to its last, and those in which there is any."""
+
+    def of_rank(rank: int) -> pl.DataFrame:
+        work = placed.frame(("begin", "end"), rank).sort("begin")
+        reached = pl.col("end").cum_max().shift(1)
+        fresh = (pl.col("end") - pl.max_horizontal("begin", reached)).clip(lower_bound=0)
+        return work.select(
+            rank=pl.lit(rank, dtype=pl.Int64), span=pl.max("end") - pl.min("begin"), busy=fresh.sum()
+        ).head(1)
+
+    return pl.concat(placed.each(of_rank))
+
+
 def tally_of(placed: PlacedTrace) -> Tally:
     return reduce(add, placed.each(lambda rank: tally(placed.frame(TALLIED, rank))))
 

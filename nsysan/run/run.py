@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from operator import add
 from pathlib import Path
@@ -22,9 +22,10 @@ from nsysan.model.metadata import TraceMetadata
 from nsysan.model.ranks import Rank
 from nsysan.model.steps.numbering import Steps
 from nsysan.run.clock import Clock
+from nsysan.run.groups import Group, Members
 from nsysan.run.placed import PlacedTrace
-from nsysan.run.questions import gaps_of, ledger_of, spent_of, tally_of, together, usual_compute_of
-from nsysan.run.trace_set import LocalTraces, TraceSet
+from nsysan.run.questions import extent_of, gaps_of, ledger_of, spent_of, tally_of, together, usual_compute_of
+from nsysan.run.trace_set import LocalTraces, OfRanks, TraceSet
 from nsysan.text import counted, plain
 from nsysan.trace.graph_mode import GraphMode
 from nsysan.trace.trace import Trace
@@ -54,10 +55,13 @@ class Run:
 
     ranks: in rank order. bystanders: (process, device) with GPU work but without a step. size: ranks of the largest
     communicator, None where no trace tells. clock: how several traces came onto one clock, None for one trace.
-    windows: step, rank, begin, finish, label, excluded (see model.steps.numbering.Steps).
+    groups: who communicates with whom. steps_of: the steps of each replica, by its ranks.
+    windows: step, rank, begin, finish, label, excluded (see model.steps.numbering.Steps); steps are numbered within
+    each replica.
     collectives: calls inside steps with the columns of run.matching.match_collectives.
     trace_set: its traces, wherever they are held. metadata: what is known of each; failures: those that could not be
-    read. trace_of: number of the trace that shows a rank. stated_bytes: size of all-reduces of which no trace tells
+    read. trace_of: number of the trace that shows a rank. missing_ranks: those of the largest
+    communicator that no trace shows. stated_bytes: size of all-reduces of which no trace tells
     one, where the user states it.
     """
 
@@ -65,12 +69,14 @@ class Run:
     bystanders: list[tuple[int, int]]
     size: int | None
     clock: Clock | None
-    steps: Steps
+    groups: list[Group]
+    steps_of: dict[Members, Steps]
     windows: pl.DataFrame
     collectives: pl.DataFrame
     trace_set: TraceSet
     metadata: list[TraceMetadata]
     trace_of: dict[int, int]
+    missing_ranks: list[int] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     stated_bytes: int | None = None
 
@@ -87,6 +93,35 @@ class Run:
         left_out = f"; {counted(len(self.failures), 'trace')} left out" if self.failures else ""
         source = plain(self.steps.source, 80)
         return f"{counted(len(self.ranks), 'rank')}, {steps} by {source}, {len(self.steady_steps)} steady{left_out}"
+
+    @property
+    def steps(self) -> Steps:
+        """The steps of the first replica, which is all of the run where there is one."""
+        return next(iter(self.steps_of.values()))
+
+    @cached_property
+    def replicas(self) -> list[Run]:
+        """Each replica as a run of its own: its ranks, windows and calls, and figures of these alone."""
+        if len(self.steps_of) == 1:
+            return [self]
+        return [self._of_ranks(ranks, steps) for ranks, steps in self.steps_of.items()]
+
+    def _of_ranks(self, ranks: Members, steps: Steps) -> Run:
+        own = pl.col("rank").is_in(list(ranks))
+        groups = [group for group in self.groups if set(group.ranks) & set(ranks)]
+        whole = all(group.size <= len(group.ranks) for group in groups)
+        return replace(
+            self,
+            ranks=[rank for rank in self.ranks if rank.rank in ranks],
+            size=max((group.size for group in groups), default=None),
+            groups=groups,
+            missing_ranks=[] if whole else self.missing_ranks,
+            steps_of={ranks: steps},
+            windows=self.windows.filter(own),
+            collectives=self.collectives.filter(own),
+            trace_set=OfRanks(self.trace_set, frozenset(ranks)),
+            trace_of={rank: trace for rank, trace in self.trace_of.items() if rank in ranks},
+        )
 
     @cached_property
     def ledger(self) -> pl.DataFrame:
@@ -107,6 +142,11 @@ class Run:
     def gaps(self) -> pl.DataFrame:
         """Idle time inside the steps: rank, step, cause, host, ns (see metrics.gaps.find_gaps), summed."""
         return together(self.ask(gaps_of))
+
+    @cached_property
+    def extents(self) -> pl.DataFrame:
+        """rank, span, busy: of all GPU work of each rank, in steps or not, ns."""
+        return together(self.ask(extent_of))
 
     @cached_property
     def tally(self) -> Tally:
@@ -194,11 +234,6 @@ class Run:
         processes = {rank.process for rank in self.ranks}
         said = (m for trace in self.metadata for m in trace.diagnostics if m.severity >= 2 and m.process in processes)
         return sorted({m.text.strip() for m in said if says_events_lost(m.text)})
-
-    @property
-    def missing_ranks(self) -> list[int]:
-        """Ranks of the largest communicator that no trace shows."""
-        return sorted(set(range(self.size or 0)) - {rank.rank for rank in self.ranks})
 
 
 def stated(message_bytes: int) -> pl.Expr:

@@ -68,6 +68,34 @@ class LocalTraces:
         return [question(placed, *own) for placed, own in zip(self._placed, arguments, strict=True)]
 
 
+class OfRanks:
+    """Some ranks of the traces of a run, wherever these are held."""
+
+    def __init__(self, held: TraceSet, ranks: frozenset[int]) -> None:
+        self._held = held
+        self._ranks = ranks
+
+    def started(self, source: Path | Trace) -> int | None:
+        """When a trace's session started."""
+        return self._held.started(source)
+
+    def read(self, requests: Sequence[ReadRequest]) -> list[TraceSummary | NsysanError]:
+        """Read each trace; its summary, or why it cannot be read."""
+        return self._held.read(requests)
+
+    def place(self, placements: Mapping[int, Placement]) -> None:
+        """Give the traces their places."""
+        self._held.place(placements)
+
+    def ask(self, question: Callable[..., _T], arguments: Sequence[tuple[object, ...]]) -> list[_T]:
+        """The answer of these ranks of each placed trace."""
+        return self._held.ask(_asked, [(self._ranks, question, own) for own in arguments])
+
+
+def _asked(placed: PlacedTrace, ranks: frozenset[int], question: Callable[..., _T], own: tuple[object, ...]) -> _T:
+    return question(placed.of_ranks(ranks), *own)
+
+
 def started(source: Path | Trace) -> int | None:
     """When a trace's session started, ns since 1970; None where it does not tell or cannot be read."""
     try:

@@ -9,8 +9,8 @@ import polars as pl
 from nsysan.columns.chunks import fitted
 from nsysan.columns.codes import codes
 from nsysan.trace.globals import process_of
-from nsysan.trace.store import Where
 from nsysan.trace.tables import I64, SMALL, Tables
+from nsysan.trace.where import Where
 
 RUNTIME = "CUPTI_ACTIVITY_KIND_RUNTIME"
 _CUDA_API_CLASSES = (0, 1)  # runtime and driver; other rows of the table share their correlation ids

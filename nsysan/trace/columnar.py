@@ -17,7 +17,8 @@ from nsysan import progress
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.columns.chunks import Chunks, fitted
 from nsysan.columns.threads import each_of
-from nsysan.trace.store import Where, applicable, completed, damaged, decoded, is_number
+from nsysan.trace.store import completed, damaged, decoded, is_number
+from nsysan.trace.where import Where, applicable
 
 SUFFIXES = {".parquet": "parquetdir", ".arrow": "arrowdir"}
 _FILE_FORMAT = b"ARROW1"

@@ -12,9 +12,9 @@ import polars as pl
 from nsysan.columns.rows import kept
 from nsysan.columns.threads import each_of
 from nsysan.trace.globals import PROCESS_MASK
-from nsysan.trace.store import Where
 from nsysan.trace.tables import I64, SMALL, Tables
 from nsysan.trace.vocabulary import NAME, UNNAMED, WORK
+from nsysan.trace.where import Where
 
 KERNELS = "CUPTI_ACTIVITY_KIND_KERNEL"
 GRAPH_TRACE = "CUPTI_ACTIVITY_KIND_GRAPH_TRACE"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
-from nsysan.trace.store import Where
 from nsysan.trace.tables import I64, TEXT, Tables
+from nsysan.trace.where import Where
 
 GPUS = "TARGET_INFO_GPU"
 _METRICS = "GPU_METRICS"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-from nsysan.trace.store import Where
+from nsysan.trace.where import Where
 
 #: Columns with longer texts or blobs are left to the guarded connection: a file can name one thousands of times.
 LONG = 4_096

@@ -23,7 +23,8 @@ from nsysan.trace.btree import is_tree, page_kinds
 from nsysan.trace.guard import LEAST_ROW, OPCODES, STEP, Guard, read_only_uri
 from nsysan.trace.sql import ABSENT, LONG, ODD, conditions_sql, first_bytes, free_name, quoted, state_of
 from nsysan.trace.sqlite_header import checked_size
-from nsysan.trace.store import Where, applicable, completed, damaged, decoded, is_number
+from nsysan.trace.store import completed, damaged, decoded, is_number
+from nsysan.trace.where import Where, applicable
 
 _BATCH = 100_000
 #: Larger tables of numbers are read column by column in threads, which smaller ones are not worth.

@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import polars as pl
 
 from nsysan._errors import ExitCode, NsysanError
-
-
-@dataclass(frozen=True)
-class Where:
-    """Rows to read: those whose `column` is in `one_of`, at least `at_least` and below `below`, as far as given."""
-
-    column: str
-    one_of: Sequence[int] | None = None
-    at_least: int | None = None
-    below: int | None = None
+from nsysan.trace.where import Where
 
 
 class Store(Protocol):
@@ -66,11 +56,6 @@ def decoded(data: pl.Series) -> pl.Series:
         return data.cast(pl.String)
     except pl.exceptions.PolarsError:
         return data.map_elements(lambda raw: raw.decode("utf-8", "replace"), return_dtype=pl.String)
-
-
-def applicable(where: Sequence[Where], present: Sequence[str]) -> list[Where]:
-    """The conditions on columns that are present."""
-    return [condition for condition in where if condition.column in present]
 
 
 def completed(frame: pl.DataFrame, columns: Mapping[str, pl.DataType]) -> pl.DataFrame:

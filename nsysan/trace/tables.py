@@ -10,8 +10,9 @@ import polars as pl
 from nsysan._errors import NsysanError
 from nsysan.columns.codes import looked_up
 from nsysan.columns.rows import kept
-from nsysan.trace.store import Store, Where
+from nsysan.trace.store import Store
 from nsysan.trace.vocabulary import NAME
+from nsysan.trace.where import Where
 
 I64 = pl.Int64()
 #: Of numbers that are mostly small; Int64 where one is not.

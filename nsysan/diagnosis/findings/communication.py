@@ -17,7 +17,7 @@ from nsysan.diagnosis.findings.finding import HIGH_SHARE, MEDIUM_SHARE, Finding,
 from nsysan.diagnosis.findings.kinds import FindingId, SavingIs, Severity
 from nsysan.metrics.link import THRESHOLDS as LINK_THRESHOLDS
 from nsysan.metrics.link import Link
-from nsysan.metrics.whatif import floors
+from nsysan.metrics.whatif import call_wires, least
 from nsysan.model.gpu_links import LinkKind
 from nsysan.model.matches import Match
 from nsysan.text import counted, size, us
@@ -76,7 +76,7 @@ def _not_custom(case: Case, calls: pl.DataFrame) -> Iterator[Finding]:
         return
     per_step = small.group_by("rank", "step").agg(pl.sum("wire"))["wire"].median()
     wire = round(per_step) if isinstance(per_step, int | float) else 0
-    p50 = small["wire"].quantile(0.5, "higher")
+    p50 = call_wires(small, case.run.steady_steps)["wire"].quantile(0.5, "higher")
     largest = int(small["message_bytes"].max())  # type: ignore[arg-type]
     yield Finding(
         FindingId.NCCL_FOR_SMALL,
@@ -113,8 +113,8 @@ def _too_wide(case: Case, calls: pl.DataFrame, wire: int) -> Iterator[Finding]:
         return
     key = ["name", "message_bytes", "members"]
     usual = calls.group_by(key).len().sort("len", "message_bytes", descending=[True, False]).head(1)
-    floor = floors(calls.join(usual, on=key, how="semi"), case.run.steady_steps)["floor"][0]
-    p50 = calls.join(usual, on=key, how="semi")["wire"].quantile(0.5, "higher") or 0
+    wires = call_wires(calls.join(usual, on=key, how="semi"), case.run.steady_steps)["wire"]
+    floor, p50 = least(wires), wires.quantile(0.5, "higher") or 0
     message, members = int(usual["message_bytes"][0]), int(usual["members"][0])
     if message > LATENCY_BYTES or p50 > LATENCY_RATIO * floor or members < 2:
         return

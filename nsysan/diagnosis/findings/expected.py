@@ -51,7 +51,7 @@ def mixed_steps(case: Case) -> Iterator[Finding]:
     """Prefill among the decode steps, else steps of other work than the usual."""
     windows = case.run.windows.unique("step").sort("step")
     why = dict(windows.filter(pl.col("excluded").is_not_null()).select("step", "excluded").iter_rows())
-    prefill = [step for step, reason in why.items() if reason == "prefill"]
+    prefill = [step for step, reason in why.items() if reason.startswith(("prefill", "mixed"))]
     other = [step for step, reason in why.items() if reason.startswith("different work")]
     heavy = _heavy(case, other)
     limits = {"share": MIXED_SHARE, "compute_ratio": PREFILL_RATIO}

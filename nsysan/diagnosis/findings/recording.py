@@ -23,7 +23,7 @@ def of_the_capture(case: Case) -> Iterator[Finding]:
             FindingId.GRAPH_LEVEL_TRACE,
             Severity.HIGH,
             "CUDA graphs were traced as blocks: what happens inside is not visible",
-            f"{counted(sum(report.replays for report in run.metadata), 'replay')}, each one row",
+            f"{counted(sum(trace.replays for trace in run.metadata), 'replay')}, each one row",
             "capture again with --cuda-graph-trace=node (nsysan capture does)",
         )
     if run.missing_ranks:
@@ -34,7 +34,7 @@ def of_the_capture(case: Case) -> Iterator[Finding]:
             f"{counted(len(run.missing_ranks), 'rank')} of {run.size} not in the trace",
             f"missing: {', '.join(map(str, run.missing_ranks))}; "
             + ("waiting cannot be told from transfer" if alone else "waiting for them reads as wire"),
-            "name all ranks' reports together, or capture all ranks in one session (nsysan capture -- LAUNCHER ...)",
+            "name all ranks' traces together, or capture all ranks in one session (nsysan capture -- LAUNCHER ...)",
             ranks=run.missing_ranks,
         )
     lost = {text.rstrip(".") for text in run.lost_events}

@@ -5,7 +5,6 @@ DEFINITIONS.md, section 4.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -14,12 +13,10 @@ import polars as pl
 
 from nsysan.columns.asof import join_nearest
 from nsysan.model.operations import is_communication
+from nsysan.model.steps.kinds import StepKind
+from nsysan.model.steps.populations import DEFAULT, Choice, Population, find_populations
 from nsysan.model.steps.step_windows import WINDOWS, StepMethod, StepWindows
 
-_SIMILAR = 0.1
-#: Kernels that are named where a step differs, and letters of a name.
-_SHOWN = 2
-_NAME = 60
 _STARTUP = 1.5
 #: Why the first step of a capture is left out.
 FIRST = "start-up: first of the capture"
@@ -30,7 +27,8 @@ _MIN_STEPS_FOR_STARTUP = 4
 class Steps:
     """The steps of a run.
 
-    windows: step, rank_key, begin, finish, label, excluded (null: a steady decode step; else why it is not).
+    windows: step, rank_key, begin, finish, label, population (id), left_out (null: a steady step of its population;
+    else why it is not), excluded (the same of the headline population). populations: the headline first.
     membership: row, step of each call that belongs to one; passing: the same of those that no range claims.
     source: the method in words, for people.
     """
@@ -41,12 +39,15 @@ class Steps:
     membership: pl.DataFrame
     passing: pl.DataFrame
     notes: list[str] = field(default_factory=list)
+    populations: list[Population] = field(default_factory=list)
 
 
-def combine_steps(found: Sequence[StepWindows], calls: pl.DataFrame, counts: pl.DataFrame) -> Steps:
+def combine_steps(
+    found: Sequence[StepWindows], calls: pl.DataFrame, counts: pl.DataFrame, choice: Choice = DEFAULT
+) -> Steps:
     """One set of steps from what was found in each trace, on one clock.
 
-    calls, counts: of all traces, as in model.loaded.TraceSummary.
+    calls, counts: of all traces, as in model.loaded.TraceSummary. choice: the population to head with.
     """
     first = found[0]
     windows = _number_across_ranks(pl.concat([part.windows for part in found], how="diagonal"))
@@ -58,12 +59,11 @@ def combine_steps(found: Sequence[StepWindows], calls: pl.DataFrame, counts: pl.
     membership = pl.concat([membership, passing])
     numbered = calls.join(membership, on="row", maintain_order="left")
     counts = counts.join(opened, on=["rank_key", "begin"]).drop("begin")
-    windows = _exclude(
-        windows, pl.concat([counts, *_counted(numbered, passing)], how="diagonal"), numbered, first.method
-    )
+    counts = pl.concat([counts, *_counted(numbered, passing)], how="diagonal").with_columns(pl.col("ns").fill_null(0))
+    windows, populations = _exclude(windows, counts, numbered, first.method, choice)
     sources = list(dict.fromkeys(part.source for part in found))
     notes = list(dict.fromkeys(note for part in found for note in part.notes))
-    return Steps(first.method, "; ".join(sources), windows, membership, passing, notes)
+    return Steps(first.method, "; ".join(sources), windows, membership, passing, notes, populations)
 
 
 def _counted(calls: pl.DataFrame, passing: pl.DataFrame) -> list[pl.DataFrame]:
@@ -130,29 +130,46 @@ def _nearest_in_time(windows: pl.DataFrame) -> pl.DataFrame:
     return pl.concat(numbered).unique(["rank_key", "step"], keep="first", maintain_order=True)
 
 
-def _exclude(windows: pl.DataFrame, counts: pl.DataFrame, calls: pl.DataFrame, method: StepMethod) -> pl.DataFrame:
-    """Add `excluded`: why a step is not one of the steady decode steps that the headline figures describe.
+def _exclude(
+    windows: pl.DataFrame, counts: pl.DataFrame, calls: pl.DataFrame, method: StepMethod, choice: Choice
+) -> tuple[pl.DataFrame, list[Population]]:
+    """The windows with `population` (id, null for none), `left_out` and `excluded`, and the populations.
 
-    counts: rank_key, step, name, n, collectives. calls: step, message_bytes of each call.
+    left_out: why a step is not one of the steady steps of its own population; excluded: why it is not one of those
+    that the headline figures describe. counts: rank_key, step, name, n, collectives, ns. calls: step, message_bytes of
+    each call.
     """
-    reasons: dict[int, str] = {}
+    left_out: dict[int, str] = {}
     steps = windows["step"].unique().sort().to_list()
     ranks = windows["rank_key"].n_unique()
     seen = dict(windows.group_by("step").len().iter_rows())
     for step in steps:
         if seen[step] < ranks:
-            reasons[step] = f"seen on {seen[step]} of {ranks} ranks"
+            left_out[step] = f"seen on {seen[step]} of {ranks} ranks"
     for step in _before_a_gap(windows):
-        reasons.setdefault(step, "a rank misses the step after it, so its end there is not known")
-    if "prefill" in windows.columns:
-        prefill = windows.filter(pl.col("prefill"))["step"].unique()
-        reasons.update(dict.fromkeys(prefill, "prefill"))
+        left_out.setdefault(step, "a rank misses the step after it, so its end there is not known")
+    candidates = [step for step in steps if step not in left_out]
+    populations = []
     if method != StepMethod.WINDOW:
-        candidates = [step for step in steps if step not in reasons]
-        reasons.update(_unlike_the_rest(counts, _message_sizes(calls), candidates))
-        reasons.update(_startup(windows, [step for step in steps if step not in reasons]))
-    excluded = pl.col("step").replace_strict(reasons, default=None, return_dtype=pl.String)
-    return windows.with_columns(excluded=excluded).select("step", *WINDOWS, "excluded")
+        populations = find_populations(windows, counts, _message_sizes(calls), candidates, choice)
+    if begun := _first_decoding(populations):
+        left_out.update(_startup(windows, list(begun.steps)))
+    others = {step: one.why for one in populations[1:] for step in one.steps}
+    mapped = {
+        "population": {step: one.id for one in populations for step in one.steps},
+        "left_out": left_out,
+        "excluded": left_out | others,
+    }
+    columns = {
+        name: pl.col("step").replace_strict(of, default=None, return_dtype=pl.String) for name, of in mapped.items()
+    }
+    return windows.with_columns(**columns).select("step", *WINDOWS, *columns), populations
+
+
+def _first_decoding(populations: Sequence[Population]) -> Population | None:
+    """The population with which decoding begins: where ranges tell batches the earliest, else the headline."""
+    told = [one for one in populations if one.kind is StepKind.DECODE and one.batch is not None]
+    return min(told, key=lambda one: one.steps[0]) if told else next(iter(populations), None)
 
 
 def _before_a_gap(windows: pl.DataFrame) -> list[int]:
@@ -162,67 +179,10 @@ def _before_a_gap(windows: pl.DataFrame) -> list[int]:
     return found
 
 
-def _unlike_the_rest(counts: pl.DataFrame, sizes: dict[int, list[int]], candidates: list[int]) -> dict[int, str]:
-    """Steps whose kernels differ from those of the most frequent kind of step on any rank."""
-    counts = counts.filter(pl.col("step").is_in(candidates))
-    counts = counts.group_by("rank_key", "step", "name").agg(pl.sum("n", "collectives"))
-    per_rank = counts.group_by("rank_key", "step").agg(hash=pl.struct("name", "n").hash().sum())
-    signatures = per_rank.group_by("step").agg(signature=pl.struct("rank_key", "hash").hash().sum())
-    if signatures.is_empty():
-        return {}
-    common = (
-        signatures.group_by("signature")
-        .agg(n=pl.len(), step=pl.min("step"))
-        .sort("n", "step", descending=[True, False])
-    )
-    model = counts.filter(pl.col("step") == common["step"][0]).drop("step")
-    every = signatures.select("step").join(model, how="cross")
-    compared = every.join(counts, on=["rank_key", "step", "name"], how="full", coalesce=True, suffix="_here")
-    compared = compared.fill_null(0)
-    distance = compared.group_by("step").agg(
-        differ=(pl.col("n") - pl.col("n_here")).abs().sum(),
-        total=pl.sum("n"),
-        here=pl.sum("n_here"),
-        collectives=pl.sum("collectives") - pl.sum("collectives_here"),
-    )
-    unlike = distance.filter((pl.col("differ") > _SIMILAR * pl.col("total")) | (pl.col("collectives") != 0))
-    usual = sizes.get(common["step"][0], [])
-    reasons = {}
-    for step, here, total in unlike.sort("step").select("step", "here", "total").iter_rows():
-        told = [f"{here} operations (usually {total})"] if here != total else []
-        told += _other_kernels(compared.filter(pl.col("step") == step))
-        own = sizes.get(step, [])
-        told += [f"messages of {_listed(own)} (usually {_listed(usual)})"] if own != usual and own and usual else []
-        reasons[step] = f"different work: {', '.join(told)}"
-    return reasons
-
-
-def _other_kernels(compared: pl.DataFrame) -> list[str]:
-    """The kernels that one step has more or fewer of, on the rank where they differ most; the largest two."""
-    apart = compared.with_columns(apart=(pl.col("n") - pl.col("n_here")).abs()).filter(pl.col("apart") > 0)
-    largest = apart.sort("apart", "name", "rank_key", descending=[True, False, False]).unique(
-        "name", keep="first", maintain_order=True
-    )
-    shown = largest.head(_SHOWN).select("name", "n_here", "n").iter_rows()
-    told = [f"{here} of {_short(name)} (usually {usual})" for name, here, usual in shown]
-    more = len(largest) - len(told)
-    return told + ([f"and {more} more {'kernel' if more == 1 else 'kernels'}"] if more else [])
-
-
-def _short(name: str) -> str:
-    """A kernel's name without its parameters."""
-    bare = re.split(r"[<(]", name, maxsplit=1)[0].strip() or name
-    return bare if len(bare) <= _NAME else f"{bare[: _NAME - 3]}..."
-
-
 def _message_sizes(calls: pl.DataFrame) -> dict[int, list[int]]:
     """The sizes of the messages of each step, bytes, ascending."""
     known = calls.filter(pl.col("message_bytes").is_not_null())
     return dict(known.group_by("step").agg(pl.col("message_bytes").unique().sort()).iter_rows())
-
-
-def _listed(sizes: list[int]) -> str:
-    return f"{sizes[0]} bytes" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]} bytes"
 
 
 def _startup(windows: pl.DataFrame, candidates: list[int]) -> dict[int, str]:

@@ -2,42 +2,49 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from nsysan.columns.times import by_time
 from nsysan.model.operations import Operations
-from nsysan.model.steps.period import find_repetition
+from nsysan.model.steps.period import MIN_REPEATS, Repetition, find_repetition
 from nsysan.model.steps.step_windows import Membership, StepMethod, StepWindows, frame
 
 _I64 = npt.NDArray[np.int64]
+#: Of more stretches than this, each of which repeats something else, the replays are steps of their own.
+_MOST_STRETCHES = 256
 _OF_REPLAYS = ("begin", "end", "correlation", "graph", "graph_node", "type", "name")
 
 
 def by_replays(work: Operations) -> StepWindows | None:
-    """Steps from CUDA graph replays: one each, or as many as a piecewise capture has pieces."""
+    """Steps from CUDA graph replays: the whole cycle that ends in a token, which may be one replay or many."""
     if "graph_node" not in work.stored and not (work.whats["type"] == "graph").any():
         return None
-    found, pieces, replays = Membership(work), set(), 0
+    found, lengths, replays, stepped = Membership(work), set(), 0, 0
     for key in work.keys:
         own = work.frame(_OF_REPLAYS, key)
         group = _replays(own)
         if group.is_empty():
             continue
         replays += len(group)
-        starts, ends, per_step = _replay_steps(group, own)
-        pieces.add(per_step)
-        if len(starts) >= 2:
-            found.add(frame(key, starts, ends, "replay"), key, by_time(own["begin"].to_numpy(), starts, ends))
+        steps = _replay_steps(group, own)
+        lengths.add(steps.usual)
+        stepped += steps.replays
+        if len(steps.starts) >= 2:
+            begun = own["begin"].to_numpy()
+            found.add(frame(key, steps.starts, steps.ends, "replay"), key, by_time(begun, steps.starts, steps.ends))
     windows = found.windows
     if windows.is_empty():
         return None
-    many = f"{max(pieces)} CUDA graph replays a step (piecewise graphs)" if max(pieces) > 1 else "CUDA graph replays"
-    left_out = replays - len(windows) * max(pieces)
+    most = max(lengths)
+    source = f"{most} CUDA graph replays a step" if most > 1 else "CUDA graph replays"
+    left_out = replays - stepped
     stand = "replay stands" if left_out == 1 else "replays stand"
     notes = (f"{left_out} graph {stand} apart from the decode loop: no step",) if left_out > 0 else ()
-    return StepWindows(StepMethod.GRAPH, many, windows, found.member, notes)
+    return StepWindows(StepMethod.GRAPH, source, windows, found.member, notes)
 
 
 def _replays(own: pl.DataFrame) -> pl.DataFrame:
@@ -51,36 +58,113 @@ def _replays(own: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _replay_steps(replays: pl.DataFrame, work: pl.DataFrame) -> tuple[_I64, _I64, int]:
-    """begin and finish of each step of one rank, and how many replays make a step.
+@dataclass(frozen=True)
+class _ReplaySteps:
+    """begin and finish of each step of one rank; usual: replays of most of them; replays: of all of them together."""
+
+    starts: _I64
+    ends: _I64
+    usual: int
+    replays: int
+
+
+def _replay_steps(replays: pl.DataFrame, work: pl.DataFrame) -> _ReplaySteps:
+    """The steps of one rank.
 
     Between two replays of a decode loop runs the same work each time (sampling, or nothing). A replay that
     other work sets apart, such as a warm-up before a barrier, is no step of the loop.
     """
-    per_step, first = _pieces(replays["graph_id"].fill_null(-1).to_numpy())
-    begins = replays["begin"].to_numpy()[first:]
-    last_ends = replays["end"].cum_max().to_numpy()[first:]
-    whole = len(begins) // per_step * per_step
-    starts = begins[:whole:per_step]
-    ends = last_ends[per_step - 1 : whole : per_step]
-    if len(starts) < 2:
-        return starts[:0], ends[:0], per_step
+    begins, last_ends = replays["begin"].to_numpy(), replays["end"].cum_max().to_numpy()
     outside = work.filter(pl.col("graph_node").is_null() & (pl.col("type") != "graph"))
+    between = _between(outside, begins, last_ends)
+    heads, lengths = cycles(replays["graph_id"].fill_null(-1).to_numpy(), *between, begins, last_ends)
+    starts, ends = begins[heads], last_ends[heads + lengths - 1]
+    usual = int(np.bincount(lengths).argmax()) if len(lengths) else 1
+    if len(starts) < 2:
+        return _ReplaySteps(starts[:0], ends[:0], usual, 0)
     loop = _in_loop(outside, starts, ends)
-    finish = np.concatenate((np.where(loop[1:-1], starts[1:], ends[:-1]), ends[-1:]))
+    follows = np.concatenate((heads[1:] == heads[:-1] + lengths[:-1], [False]))
+    finish = np.where(loop[1:] & follows, np.concatenate((starts[1:], ends[-1:])), ends)
     in_run = loop[:-1] | loop[1:]
-    return starts[in_run], finish[in_run], per_step
+    return _ReplaySteps(starts[in_run], finish[in_run], usual, int(lengths[in_run].sum()))
 
 
-def _pieces(graphs: _I64) -> tuple[int, int]:
-    """Replays per step and index of the first whole step, from the sequence of graph ids."""
-    repetition = find_repetition(graphs)
-    if repetition is None or repetition.length == 1:
-        return 1, 0
-    block = graphs[repetition.first : repetition.first + repetition.length]
-    if len(np.unique(block)) < len(block):
-        return 1, 0  # one whole graph per batch size, taken in turn
-    return repetition.length, repetition.first
+def _between(outside: pl.DataFrame, begins: _I64, ends: _I64) -> tuple[_I64, npt.NDArray[np.bool_]]:
+    """For each replay what runs after it and before the next but copies, as a number, and whether data is read back."""
+    begun = outside["begin"].to_numpy()
+    before = np.searchsorted(begins, begun, side="right") - 1
+    # What runs beside a replay is of no gap.
+    free = (before >= 0) & (begun >= ends[np.maximum(before, 0)])
+    told = outside.select("name", "type").with_columns(replay=pl.Series(before)).filter(pl.Series(free))
+    reads = np.zeros(len(begins), dtype=np.bool_)
+    copied = told.filter((pl.col("type") == "memcpy") & pl.col("name").cast(pl.String).str.contains("DtoH"))
+    reads[copied["replay"].to_numpy()] = True
+    kernels = told.filter(pl.col("type") == "kernel").group_by("replay", "name").agg(n=pl.len())
+    kinds = kernels.group_by("replay").agg(hash=pl.struct("name", "n").hash().sum())
+    number = np.zeros(len(begins), dtype=np.int64)
+    number[kinds["replay"].to_numpy()] = kinds["hash"].rank("dense").cast(pl.Int64).to_numpy()
+    return number, reads
+
+
+def cycles(graphs: _I64, between: _I64, reads: npt.NDArray[np.bool_], begins: _I64, ends: _I64) -> tuple[_I64, _I64]:
+    """First replay of each step, and how many it has; each step ends in a token.
+
+    graphs: graph of each replay; between: kind of the kernels that follow it, 0 for none; reads: whether results are
+    read back after it; begins, ends: of each replay, ns. A stretch that repeats is cut where results are read back
+    once in it, else it is one step, which begins after the longest gap; equal replays with equal work after each are
+    steps of their own, whatever the readback: one replay a token, read in bulk.
+    """
+    pairs = np.stack((graphs, between), axis=1)
+    _, symbols = np.unique(pairs, axis=0, return_inverse=True)
+    gaps = np.zeros(len(begins), dtype=np.int64)
+    gaps[1:] = np.maximum(begins[1:] - ends[:-1], 0)
+    heads: list[int] = []
+    lengths: list[int] = []
+
+    rest = [(0, len(graphs))]
+    for _ in range(_MOST_STRETCHES):
+        if not rest:
+            break
+        first, last = rest.pop()
+        found = find_repetition(symbols[first:last]) if last - first >= MIN_REPEATS else None
+        if found is None:
+            heads += range(first, last)
+            lengths += [1] * (last - first)
+            continue
+        begin, stop = first + found.first, first + found.first + found.length * found.count
+        offset, parts = _parts(slice(begin, stop), found, graphs, between, reads, gaps)
+        if offset:
+            begin, stop = begin + offset, stop - found.length + offset
+        starts = begin + np.cumsum([0, *(parts * ((stop - begin) // found.length))])
+        heads += starts[:-1].tolist()
+        lengths += np.diff(starts).tolist()
+        rest += [(first, begin), (stop, last)]
+    for first, last in rest:
+        heads += range(first, last)
+        lengths += [1] * (last - first)
+    order = np.argsort(np.array(heads, dtype=np.int64), kind="stable")
+    return np.array(heads, dtype=np.int64)[order], np.array(lengths, dtype=np.int64)[order]
+
+
+def _parts(
+    where: slice, found: Repetition, graphs: _I64, between: _I64, reads: npt.NDArray[np.bool_], gaps: _I64
+) -> tuple[int, list[int]]:
+    """Where in a stretch that repeats its first step begins, and the replays of each of its steps."""
+    length = found.length
+    if length == 1:
+        return 0, [1]
+    block, after = graphs[where][:length], between[where][:length]
+    read = reads[where].reshape(found.count, length).mean(axis=0) > 0.5
+    alike = len(np.unique(after)) == 1
+    if read.all() or (alike and not read.any() and len(np.unique(block)) < length):
+        # One whole graph per batch size, taken in turn.
+        return 0, [1] * length
+    if read.any():
+        closing = np.flatnonzero(read)
+        parts = np.diff(closing, append=closing[0] + length)
+        return int(closing[-1] + 1) % length, [int(n) for n in np.roll(parts, 1)]
+    dry = np.median(gaps[where].reshape(found.count, length)[1:], axis=0)
+    return int(np.argmax(dry)), [length]
 
 
 def _in_loop(outside: pl.DataFrame, starts: _I64, ends: _I64) -> npt.NDArray[np.bool_]:

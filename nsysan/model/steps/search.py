@@ -6,6 +6,8 @@ DEFINITIONS.md, section 4.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +16,13 @@ import polars as pl
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.columns.threads import each_of
 from nsysan.columns.times import by_time
+from nsysan.model import classes
 from nsysan.model.operations import Operations
 from nsysan.model.steps.engines import Engine, load_engines
 from nsysan.model.steps.repeats import by_period
 from nsysan.model.steps.replays import by_replays
 from nsysan.model.steps.step_windows import WINDOWS, Members, Membership, StepMethod, StepWindows, frame
+from nsysan.text import counted
 from nsysan.trace.trace import Trace
 
 _I64 = npt.NDArray[np.int64]
@@ -33,12 +37,40 @@ def find_windows(trace: Trace, work: Operations, pattern: str | None = None, *, 
     use_nvtx=False leaves all ranges aside.
     """
     if pattern is not None:
-        found = _by_ranges(trace, work, Engine("--steps", _compiled(pattern), None, "", ()), least=1)
+        found = _by_ranges(trace, work, Engine("--steps", _compiled(pattern), None, None, None, "", ()), least=1)
         if found is None:
             raise NsysanError(_no_match(trace, pattern), ExitCode.NO_STEPS)
     else:
         found = _by_engines(trace, work) if use_nvtx else None
-    return found or by_replays(work) or by_period(work) or _whole(work)
+    if found is None:
+        return by_replays(work) or by_period(work) or _whole(work)
+    lacking = _without_steps(work, found)
+    other = (by_replays(work) or by_period(work)) if lacking and pattern is None else None
+    return found if other is None else _completed(work, found, other, lacking)
+
+
+def _without_steps(work: Operations, found: StepWindows) -> list[int]:
+    """Owners that communicate, but have no step: their ranges may be on other ranks."""
+    stepped = set(found.windows["rank_key"].unique())
+    talks = {key for key in work.keys if len(work.of_class(classes.COMMUNICATION, key))}
+    return sorted(talks - stepped) if talks & stepped else []
+
+
+def _completed(work: Operations, found: StepWindows, other: StepWindows, lacking: Sequence[int]) -> StepWindows:
+    """The steps of ranges, and for ranks without ranges those found another way."""
+    both = Membership(work)
+    for key in work.keys:
+        source = other if key in lacking else found
+        windows = source.windows.with_row_index("place").filter(pl.col("rank_key") == key)
+        if len(windows):
+            member = source.member[slice(*work.rows(key))].astype(np.int64)
+            first = int(windows["place"][0])
+            both.add(windows.drop("place"), key, np.where(member >= 0, member - first, -1))
+    added = sorted(set(other.windows["rank_key"].unique()) & set(lacking))
+    if not added:
+        return found
+    note = f"{counted(len(added), 'rank')} without ranges: steps there by {other.source}"
+    return replace(found, windows=both.windows, member=both.member, notes=(*found.notes, note))
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:
@@ -106,14 +138,18 @@ def _by_ranges(trace: Trace, work: Operations, engine: Engine, least: int) -> St
         number[range_ids[bounds[key] : bounds[key + 1]]] = np.arange(bounds[key], bounds[key + 1])
         own = slice(*work.rows(key))
         inside[own] = number[inside[own]]
-    if engine.decode is not None:
-        prefill = [label for label in windows["label"].unique() if not engine.decode.search(label)]
-        windows = windows.with_columns(prefill=pl.col("label").is_in(prefill))
+    labels = windows["label"].unique().to_list()
+    kinds = {label: engine.kind_of(label) for label in labels}
+    batches = {label: engine.batch_of(label) for label in labels}
+    windows = windows.with_columns(
+        kind=pl.col("label").replace_strict(kinds, return_dtype=pl.String),
+        batch=pl.col("label").replace_strict(batches, return_dtype=pl.Int64),
+    )
     shown = ", ".join(sorted(ranges["template"].unique()))
     return StepWindows(
         StepMethod.NVTX,
         f"NVTX ranges {shown!r} ({engine.name})",
-        windows.select(*WINDOWS, *(["prefill"] if "prefill" in windows.columns else [])),
+        windows.select(*WINDOWS, "kind", "batch"),
         inside,
     )
 

@@ -32,8 +32,8 @@ class StepMethod(StrEnum):
 class StepWindows:
     """What one way of finding steps came up with.
 
-    windows: the columns of WINDOWS, by rank_key and begin, and prefill where ranges tell. member: for each operation
-    the row of the window that it is of, -1 for none. source: the method for people.
+    windows: the columns of WINDOWS, by rank_key and begin, and kind, batch where ranges tell. member: for each
+    operation the row of the window that it is of, -1 for none. source: the method for people.
     """
 
     method: StepMethod
@@ -62,7 +62,7 @@ class Membership:
     @property
     def windows(self) -> pl.DataFrame:
         """All windows."""
-        return pl.concat(self._parts)
+        return pl.concat(self._parts, how="diagonal")
 
 
 def frame(rank_key: object, starts: _I64, ends: _I64, label: str) -> pl.DataFrame:

@@ -1,0 +1,109 @@
+"""The replicas of a run, each with its own steps, period, late rank and verdict (DEFINITIONS.md, section 4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from nsysan.diagnosis.collectives import CollectiveFamily
+from nsysan.diagnosis.diagnosis import Diagnosis
+from nsysan.metrics.percentiles import Spread
+from nsysan.model.ranks import Rank
+from nsysan.run.groups import Members
+from nsysan.run.layout import Layout
+from nsysan.text import counted, ms, numbered
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Shares that the steady steps cover: span of the ranks' time, busy of the time in which their GPUs work.
+
+    Medians over the ranks.
+    """
+
+    span: float
+    busy: float
+
+
+@dataclass(frozen=True)
+class GroupRow:
+    """A group as the report tells it; calls_per_step: None where no step makes any."""
+
+    id: str
+    kind: str
+    ranks: Members
+    source: str
+    size: int
+    calls_per_step: float | None
+
+
+@dataclass(frozen=True)
+class PopulationRow:
+    """Steps of one kind of work. count: all, steady: those that its period is of (ns, None without any).
+
+    tokens_per_s: of all sequences of the batch, or of one where the batch is not known, from the mean period; None for
+    steps that are not decode steps. share_of_time: of the time of all steps of the replica.
+    """
+
+    id: str
+    kind: str
+    batch: int | None
+    count: int
+    steady: int
+    period: Spread | None
+    tokens_per_s: float | None
+    share_of_time: float
+    headline: bool
+
+    @property
+    def sentence(self) -> str:
+        """What they are and take, in words."""
+        takes = "none of them steady" if self.period is None else f"{ms(self.period.p50)} (median)"
+        return f"{self.id}: {counted(self.count, 'step')}, {self.share_of_time:.0%} of the time, {takes}"
+
+
+@dataclass(frozen=True)
+class Replica:
+    """One replica. id: its number; steps: how many, steady: how many of them count.
+
+    populations: the headline first. period: ns, over its steady steps, None without any. per_step, per_rank,
+    collectives: as Report has them.
+    """
+
+    id: int
+    ranks: list[Rank]
+    layout: Layout
+    steps: int
+    steady: int
+    populations: list[PopulationRow]
+    coverage: Coverage | None
+    period: Spread | None
+    diagnosis: Diagnosis
+    per_step: pl.DataFrame
+    per_rank: pl.DataFrame
+    collectives: list[CollectiveFamily]
+
+    @property
+    def sentence(self) -> str:
+        """What it is and takes, in words."""
+        of = numbered("rank", [rank.rank for rank in self.ranks], most=16)
+        if self.period is None:
+            return f"replica {self.id} ({of}): no steady decode step"
+        return (
+            f"replica {self.id} ({of}): {ms(self.period.mean)} a step (mean of {counted(self.steady, 'steady step')}), "
+            f"{self.diagnosis.verdict.kind}"
+        )
+
+
+def slowest(replicas: list[Replica]) -> int:
+    """Place of the replica with the longest mean period; of the first if none has a steady step."""
+    means = [replica.period.mean if replica.period else -1.0 for replica in replicas]
+    return means.index(max(means))
+
+
+def layout_sentence(replicas: list[Replica]) -> str:
+    """Such as "TP=4, 2 replicas"; layouts that differ are each told."""
+    names = [replica.layout.name for replica in replicas]
+    told = [f"{name}, {counted(names.count(name), 'replica')}" for name in dict.fromkeys(names)]
+    return "; ".join(told)

@@ -1,0 +1,100 @@
+"""What each group is for, and how a replica is laid out: TP=2 x PP=2 (DEFINITIONS.md, section 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import polars as pl
+
+from nsysan.model.classes import WorkClass
+from nsysan.run.groups import Group, Members
+
+
+class GroupKind(StrEnum):
+    """What a group's ranks share out: the layers' weights, the layers, the experts, the requests; or nothing known."""
+
+    TP = "tp"
+    PP = "pp"
+    EP = "ep"
+    DP = "dp"
+    WORLD = "world"
+    OTHER = "other"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a replica's ranks are laid out. stages: its pipeline stages, each by its ranks, the first to work first.
+
+    experts: ranks that share the experts, 1 where none do.
+    """
+
+    stages: tuple[Members, ...]
+    tensor: int
+    experts: int
+
+    @property
+    def name(self) -> str:
+        """Such as "TP=2 x PP=2"."""
+        parts = [f"TP={self.tensor}"]
+        if len(self.stages) > 1:
+            parts.append(f"PP={len(self.stages)}")
+        if self.experts > 1:
+            parts.append(f"EP={self.experts}")
+        return " x ".join(parts)
+
+
+def kinds_of(groups: Sequence[Group], calls: pl.DataFrame, world: int) -> dict[str, GroupKind]:
+    """The kind of each group by its calls (rank, group, kind, cls); world: ranks of the run."""
+    counts = calls.drop_nulls("group").group_by("group", "kind", "cls").agg(n=pl.len())
+    by_group: dict[str, dict[tuple[str | None, str], int]] = {}
+    for group, kind, cls, n in counts.iter_rows():
+        by_group.setdefault(group, {})[kind, cls] = n
+    reduces = {group.id: _count(by_group.get(group.id, {}), "all_reduce") for group in groups}
+    return {group.id: _kind(group, by_group.get(group.id, {}), reduces, groups, world) for group in groups}
+
+
+def _kind(
+    group: Group,
+    calls: Mapping[tuple[str | None, str], int],
+    reduces: Mapping[str, int],
+    groups: Sequence[Group],
+    world: int,
+) -> GroupKind:
+    if not calls:
+        return GroupKind.OTHER
+    if any(cls == WorkClass.P2P for _, cls in calls):
+        return GroupKind.PP
+    if _count(calls, "all_to_all"):
+        return GroupKind.EP
+    smaller = [g for g in groups if set(g.ranks) < set(group.ranks) and reduces[g.id]]
+    if smaller and not reduces[group.id]:
+        # Attention's ranks reduce among themselves; what gathers over more of them feeds experts.
+        gathers = _count(calls, "all_gather") and _count(calls, "reduce_scatter")
+        return GroupKind.EP if gathers else GroupKind.WORLD if group.size >= world else GroupKind.DP
+    if smaller and reduces[group.id] < max(reduces[g.id] for g in smaller):
+        return GroupKind.WORLD if group.size >= world else GroupKind.DP
+    sums = reduces[group.id] or _count(calls, "reduce_scatter") or _count(calls, "all_gather")
+    return GroupKind.TP if sums else GroupKind.OTHER
+
+
+def _count(calls: Mapping[tuple[str | None, str], int], kind: str) -> int:
+    return sum(n for (own, _), n in calls.items() if own == kind)
+
+
+def layout_of(ranks: Members, groups: Sequence[Group], kinds: Mapping[str, GroupKind], calls: pl.DataFrame) -> Layout:
+    """The layout of a replica. calls: rank, begin, cls of its communication."""
+    inside = [group for group in groups if set(group.ranks) <= set(ranks)]
+    tensor = [group.ranks for group in inside if kinds[group.id] is GroupKind.TP]
+    piped = any(kinds[group.id] is GroupKind.PP for group in inside)
+    blocks = list(dict.fromkeys(tensor)) + [(rank,) for rank in ranks if not any(rank in own for own in tensor)]
+    experts = max((len(group.ranks) for group in inside if kinds[group.id] is GroupKind.EP), default=1)
+    size = max((len(own) for own in blocks), default=1)
+    if not piped:
+        return Layout((ranks,), size, experts)
+    # A stage that waits for its first message has begun nothing.
+    meeting = calls.filter(pl.col("cls") != WorkClass.P2P)
+    first = dict(meeting.group_by("rank").agg(pl.col("begin").min()).iter_rows())
+    stages = sorted(blocks, key=lambda own: (min(first.get(rank, 0) for rank in own), own))
+    return Layout(tuple(stages), size, experts)

@@ -1,0 +1,80 @@
+"""Calls that are no barriers: messages between two ranks, and exchanges that are a send and a receive of one name.
+
+DEFINITIONS.md, section 6.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from nsysan.model.classes import WorkClass
+
+#: Halves of an exchange that is two kernels of one name.
+SENDS, RECEIVES = 0, 1
+#: Of the calls of an exchange that is one kernel so many at least pass the gate.
+_WHOLE_SHARE = 0.9
+#: So many messages between two ranks may be missing at the beginning of a capture.
+_MISSED = 16
+
+
+def in_sequence(calls: pl.DataFrame) -> pl.DataFrame:
+    """Number the messages between two ranks through the capture: a receive may be launched a step before its send.
+
+    Both are of the later of their steps.
+    """
+    numbered = []
+    pairs = calls.filter((pl.col("cls") == WorkClass.P2P) & (pl.col("members") == 2) & pl.col("group").is_not_null())
+    for _, own in pairs.sort("begin").partition_by("family", as_dict=True, maintain_order=True).items():
+        one, other = own.partition_by("rank", maintain_order=True)
+        numbered.append(_paired_off(one, other))
+    if not numbered:
+        return calls
+    found = pl.concat(numbered).with_columns(_step=pl.max("step").over("_family", "_call"))
+    found = found.select("row", "_step", "_call")
+    return (
+        calls.join(found, on="row", how="left", maintain_order="left")
+        .with_columns(step=pl.coalesce("_step", "step"), call=pl.coalesce("_call", "call"))
+        .drop("_step", "_call")
+    )
+
+
+def _paired_off(one: pl.DataFrame, other: pl.DataFrame) -> pl.DataFrame:
+    """row, step, _family, _call of the messages of two ranks, in order: from that first one on that both have."""
+    ends, other_ends = one["end"].to_numpy(), other["end"].to_numpy()
+
+    def apart(offset: int) -> float:
+        mine, theirs = ends[max(0, -offset) :], other_ends[max(0, offset) :]
+        count = min(len(mine), len(theirs))
+        return float(np.median(np.abs(mine[:count] - theirs[:count]))) if count else float("inf")
+
+    offset = min(range(-_MISSED, _MISSED + 1), key=lambda offset: (apart(offset), abs(offset)))
+    columns = ("row", "step", pl.col("family").alias("_family"))
+    numbers = (np.arange(len(one)) + max(0, offset), np.arange(len(other)) + max(0, -offset))
+    return pl.concat(
+        own.select(*columns, pl.Series("_call", number)) for own, number in zip((one, other), numbers, strict=True)
+    )
+
+
+def halves(calls: pl.DataFrame) -> pl.DataFrame:
+    """Add half (SENDS, RECEIVES; null for a whole call) and _sent (latest end of the sends before a receive).
+
+    An exchange among experts that is no barrier may be two kernels of one name, of which the first only sends and the
+    second waits for what was sent. It is, where calls of a family often end before all ranks have come.
+    """
+    group = ["family", "step", "call"]
+    exchange = calls.filter((pl.col("kind") == "all_to_all") & ~pl.col("barrier"))
+    none = pl.lit(None, dtype=pl.Int64)
+    if exchange.is_empty():
+        return calls.with_columns(half=none, _sent=none)
+    whole = exchange.group_by(*group).agg(passes=pl.min("end") >= pl.max("begin"), name=pl.first("name"))
+    shares = whole.group_by("family", "name").agg(share=pl.mean("passes"))
+    # What is dispatched in halves is combined in halves.
+    split = exchange.join(shares.filter(pl.col("share") < _WHOLE_SHARE), on="family", how="semi")
+    # In a family of several kernels each has halves of its own.
+    nth = pl.col("call").rank("dense").over("family", "step", "name").cast(pl.Int64) - 1
+    split = split.with_columns(half=nth % 2, _nth=nth)
+    sends = split.filter(pl.col("half") == SENDS).group_by("family", "step", "name", pl.col("_nth") + 1)
+    sent = sends.agg(_sent=pl.max("end"))
+    told = split.join(sent, on=["family", "step", "name", "_nth"], how="left").select("row", "half", "_sent")
+    return calls.join(told, on="row", how="left", maintain_order="left")
