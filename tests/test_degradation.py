@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -67,8 +68,15 @@ HOST_COLUMNS: Mapping[tuple[str, str], tuple[set[str], str]] = {
 WORDS = {"quality", "findings", "report", "name", "link"}
 
 
+_DOCUMENTS: dict[tuple[str, bytes], Document] = {}
+
+
 def document(path: Path) -> Document:
-    return document_of(build_report(nsysan.analyze(nsysan.open_trace(path)), "0"))
+    """The document of a trace; of a file of the same name and content it is made once."""
+    content = path.name, sha256(path.read_bytes()).digest()
+    if content not in _DOCUMENTS:
+        _DOCUMENTS[content] = document_of(build_report(nsysan.analyze(nsysan.open_trace(path)), "0"))
+    return _DOCUMENTS[content]
 
 
 def figures(document: Document) -> dict[tuple[str | int, ...], object]:

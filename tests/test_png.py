@@ -48,33 +48,28 @@ def colours(png: bytes) -> tuple[int, int, dict[tuple[int, ...], int]]:
     assert (depth, interlaced) == (8, 0)
     channels = {2: 3, 6: 4}[colour]
     lines = np.frombuffer(zlib.decompress(packed), dtype=np.uint8).reshape(height, -1)
-    picture = np.zeros((height + 1, width, channels), dtype=np.uint8)
-    for y, line in enumerate(lines):
-        picture[y + 1] = _unfiltered(line[0], line[1:].reshape(width, channels), picture[y])
-    found, counts = np.unique(picture[1:, :, :3].reshape(-1, 3), axis=0, return_counts=True)
-    return width, height, dict(zip(map(tuple, found.tolist()), counts.tolist(), strict=True))
+    picture = unfiltered(lines[:, 0], lines[:, 1:].reshape(height, width, channels))
+    found, counts = np.unique(picture[..., :3] @ (1 << 16, 1 << 8, 1), return_counts=True)
+    seen = {tuple(colour.to_bytes(3)): count for colour, count in zip(found.tolist(), counts.tolist(), strict=True)}
+    return width, height, seen
 
 
-def _unfiltered(kind: int, line: Bytes, above: Bytes) -> Bytes:
-    """One line of pixels without its filter: none, left, above, their mean, or Paeth's choice."""
-    if kind < 2:
-        return line if kind == 0 else np.cumsum(line, axis=0, dtype=np.uint8)
-    if kind == 2:
-        return line + above
-    left, corner, done = [0] * line.shape[1], [0] * line.shape[1], []
-    for values, over in zip(line.tolist(), above.tolist(), strict=True):
-        guess = [_mean(a, b) if kind == 3 else _paeth(a, b, c) for a, b, c in zip(left, over, corner, strict=True)]
-        left, corner = [(value + known) & 255 for value, known in zip(values, guess, strict=True)], over
-        done.append(left)
-    return np.array(done, dtype=np.uint8)
+def unfiltered(kinds: Bytes, lines: Bytes) -> npt.NDArray[np.int64]:
+    """Pixels without their lines' filters: none, left, above, the mean of both, or Paeth's choice.
 
-
-def _mean(left: int, above: int) -> int:
-    return (left + above) // 2
-
-
-def _paeth(left: int, above: int, corner: int) -> int:
-    return min((left, above, corner), key=lambda value: abs(left + above - corner - value))
+    A pixel rests on those to its left and above it, so all of one diagonal are known at a time.
+    """
+    height, width, channels = lines.shape
+    done = np.zeros((height + 1, width + 1, channels), dtype=np.int64)
+    for diagonal in range(height + width - 1):
+        y = np.arange(max(0, diagonal - width + 1), min(height, diagonal + 1))
+        x = diagonal - y
+        left, above, corner = done[y + 1, x], done[y, x + 1], done[y, x]
+        off = np.abs(np.stack([above - corner, left - corner, left + above - 2 * corner]))
+        paeth = np.choose(off.argmin(axis=0), [left, above, corner])
+        known = np.choose(kinds[y, None], [np.zeros_like(left), left, above, (left + above) // 2, paeth])
+        done[y + 1, x + 1] = (lines[y, x] + known) & 255
+    return done[1:, 1:]
 
 
 def rgb(line: str) -> tuple[int, ...]:
