@@ -130,3 +130,12 @@ def test_no_two_modules_have_one_name() -> None:
     names = Counter(path.stem for path in MODULES.values() if path.stem != "__init__")
     assert {name for name, count in names.items() if count > 1} <= SAME_NAME
     assert all(f"cli.{name}" in MODULES and names[name] <= 2 for name in SAME_NAME)
+
+
+def test_tests_mirror_the_rooms() -> None:
+    tests = Path(__file__).parent
+    folders = {path.parent.name for path in tests.glob("*/test_*.py")}
+    assert folders == (set(ROOMS) | {"cli"}) - {"data"}
+    # At the top is only what is about no room of its own.
+    whole = {"api", "definitions", "docs", "fuzz", "grow_trace", "layers", "tables", "tracebuilder"}
+    assert {path.stem.removeprefix("test_") for path in tests.glob("test_*.py")} == whole

@@ -40,7 +40,7 @@ from nsysan.report.timeline import LAUNCH, RANGE
 from nsysan.run.run import Run
 from tests.clitools import run_cli
 from tests.documents import schema_of
-from tests.test_html import Page
+from tests.page.test_html import Page
 
 Analyze = Callable[[str], Run]
 ROOT = Path(nsysan.__file__).parent

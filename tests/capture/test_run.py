@@ -17,7 +17,7 @@ import pytest
 from tests.clitools import paper_trace, signalled
 from tests.fakensys import fake_nsys
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 PYTHON = sys.executable
 _PATIENCE_S = 60.0
 

@@ -21,7 +21,7 @@ from nsysan.report.build import build_report
 from nsysan.report.report import Report
 from tests.browser import Opened, launched, opened
 from tests.clitools import graph_level_trace, paper_trace
-from tests.test_html import attacked
+from tests.page.test_html import attacked
 from tests.tracebuilder import ALLREDUCE_KERNEL, TraceBuilder
 
 MEGABYTE = 1_000_000

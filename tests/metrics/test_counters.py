@@ -24,7 +24,7 @@ from nsysan.run.samples import METRICS, known_metrics, load_samples
 from nsysan.trace.sqlite import SqliteFile
 from nsysan.trace.where import Where
 from tests.clitools import paper_trace, run_cli
-from tests.test_html import Page
+from tests.page.test_html import Page
 from tests.tracebuilder import ALLREDUCE_DEMANGLED, ALLREDUCE_KERNEL, COMPUTE_KERNEL, Process, TraceBuilder
 
 Capsys = pytest.CaptureFixture[str]

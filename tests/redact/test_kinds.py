@@ -33,7 +33,7 @@ FORMS = (
     "a,{},b",
     "see {}.",
 )
-STAY = (Path(__file__).parent / "data" / "names_of_code.txt").read_text("utf-8").splitlines()
+STAY = (Path(__file__).parent.parent / "data" / "names_of_code.txt").read_text("utf-8").splitlines()
 NOBODY = Names({})
 
 

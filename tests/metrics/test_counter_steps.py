@@ -7,7 +7,19 @@ from pathlib import Path
 from nsysan.metrics.counters import STEP_FIGURES, Counter
 from nsysan.report.terminal import to_text
 from tests.documents import document_of
-from tests.test_counters import BEGIN, DRAM, LEVELS, PERIOD, STEPS, US, counter, quality, report_of, sampled, two_ranks
+from tests.metrics.test_counters import (
+    BEGIN,
+    DRAM,
+    LEVELS,
+    PERIOD,
+    STEPS,
+    US,
+    counter,
+    quality,
+    report_of,
+    sampled,
+    two_ranks,
+)
 
 
 def by_step(found: Counter) -> dict[int, tuple[object, ...]]:

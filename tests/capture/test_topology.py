@@ -11,9 +11,9 @@ import pytest
 from nsysan.capture import nvidia_smi
 from nsysan.capture.nvidia_smi import record_topology
 from nsysan.trace.topology import parse_topology, read_topology, topology_file
+from tests.capture.test_doctor import _BROKEN, _LINKS, _NVSWITCH, _PCIE, smi
 from tests.clitools import paper_trace, run_cli
 from tests.fakensys import fake_nsys
-from tests.test_doctor import _BROKEN, _LINKS, _NVSWITCH, _PCIE, smi
 
 
 @pytest.fixture

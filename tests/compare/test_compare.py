@@ -35,9 +35,9 @@ from nsysan.compare.significance import holm, mann_whitney
 from nsysan.run.run import Run
 from tests.clitools import graph_level_trace, run_cli
 from tests.documents import document_of
-from tests.test_html import HOSTILE, Page, strings
-from tests.test_markdown import HOSTILE as MARKUP
-from tests.test_markdown import rendered
+from tests.page.test_html import HOSTILE, Page, strings
+from tests.report.test_markdown import HOSTILE as MARKUP
+from tests.report.test_markdown import rendered
 from tests.tracebuilder import COMPUTE_KERNEL, TraceBuilder, decode_loop
 
 Capsys = pytest.CaptureFixture[str]

@@ -30,7 +30,7 @@ from tests.clitools import paper_trace, run_cli
 from tests.conftest import REAL_TRACES
 
 Capsys = pytest.CaptureFixture[str]
-OLD = Path(__file__).parent / "data" / "report_schema_1.json"
+OLD = Path(__file__).parent.parent / "data" / "report_schema_1.json"
 
 
 def current() -> dict[str, Any]:

@@ -17,7 +17,7 @@ from tests.clitools import graph_level_trace, paper_trace, run_cli
 from tests.tracebuilder import TraceBuilder, decode_loop
 
 Capsys = pytest.CaptureFixture[str]
-OLD = Path(__file__).parent / "data" / "report_schema_1.json"
+OLD = Path(__file__).parent.parent / "data" / "report_schema_1.json"
 
 
 @pytest.fixture(autouse=True)

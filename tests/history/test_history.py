@@ -16,10 +16,10 @@ import pytest
 from nsysan import ExitCode
 from nsysan.metrics.lines import ROW, Line
 from tests.clitools import graph_level_trace, paper_trace, run_cli
-from tests.test_html import Page
+from tests.page.test_html import Page
 
 Capsys = pytest.CaptureFixture[str]
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parent.parent / "data"
 
 
 @pytest.fixture(autouse=True)

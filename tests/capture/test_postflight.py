@@ -171,7 +171,7 @@ main()
 
 
 def only_click(*arguments: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent.parent)}
     return subprocess.run(
         [sys.executable, "-c", _ONLY_CLICK, *map(str, arguments)],
         cwd=folder,

@@ -44,7 +44,7 @@ Capsys = pytest.CaptureFixture[str]
 REPORT, COMPARE, INFO = SCHEMAS
 NAMES = sorted(path.name.split(".")[0] for path in FIXTURES.iterdir() if ".sqlite" in path.name)
 TOGETHER = "rank_0 rank_1 rank_2 rank_3"
-OLD = Path(__file__).parent / "data" / "report_schema_1.json"
+OLD = Path(__file__).parent.parent / "data" / "report_schema_1.json"
 UNITS = {
     *("ns", "bytes", "GB/s", "share", "ratio", "count", "index", "deviation"),
     *("Hz", "percent", "tokens/s", "counter", "by name", "see `unit`"),
@@ -269,7 +269,7 @@ def test_the_document_of_schema_1_differs_in_what_the_changelog_lists(tmp_path: 
     assert old["findings"]
     added = set(take_additions(new, old))
     assert new == old
-    changes = (Path(__file__).parent.parent / "CHANGELOG.md").read_text("utf-8")
+    changes = (Path(__file__).parent.parent.parent / "CHANGELOG.md").read_text("utf-8")
     assert "`findings[].saving_ns` is `findings[].saves_ns`" in changes
     assert [place for place in added if f"`{place}`" not in changes] == []
 
