@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.output import check_writable, put, write_text
 from nsysan.redact.copy import Copied
-from nsysan.redact.export import copy_export
+from nsysan.redact.export_copy import copy_export
 from nsysan.redact.figures import differences
 from nsysan.redact.logs import mask_file
 from nsysan.redact.scan import Leak, Names, check_clean, names_in, names_of, scan, scan_bytes

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from nsysan._errors import ExitCode, NsysanError
-from nsysan.redact.export import copy_export
+from nsysan.redact.export_copy import copy_export
 from nsysan.redact.scan import Names, check_clean, names_of, scan_bytes
 from nsysan.redact.topology_copy import copy_topology
 from nsysan.run.run import Failure

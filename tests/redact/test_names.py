@@ -11,7 +11,7 @@ import pytest
 
 from nsysan.redact import plan
 from nsysan.redact.copy import write_copy
-from nsysan.redact.export import examined
+from nsysan.redact.export_copy import examined
 from nsysan.redact.scan import names_of, scan
 from tests.conftest import REAL_TRACES
 
