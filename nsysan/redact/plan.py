@@ -116,8 +116,12 @@ EXPORT_NAMES: Final = re.compile(
     r"EXPORT_(?:PRODUCT_(?:NAME|VERSION|DATE)|SCHEMA_VERSION(?:_(?:MAJOR|MINOR|MICRO|CKSUM))?|PLATFORM|ARCH|"
     r"PARAM_(?:LAZY|INCLUDE_JSON|INCLUDE_BLOBS|TIME_NORMALIZE|TIME_SHIFT))"
 )
-#: A value of these options: a number, a version, or a few words.
-META_VALUE: Final = re.compile(r"[A-Za-z0-9 .+-]{0,40}")
+#: A value of these options: yes or no, a number, a version, or one of the words that nsys has for it.
+META_VALUE: Final = re.compile(
+    r"|true|false|[0-9]{1,12}(?:[ .-][0-9]{1,15}){0,4}(?:-[0-9]{1,12}v[0-9]{1,4})?|NVIDIA Nsight Systems|x64|"
+    r"x86_64|arm64|aarch64|sbsa|(?:linux|windows|qnx|macos)(?:-[a-z]{1,10})?|Node|Graph|Immediate|Delayed|Manual|None|Off|On|Auto|"
+    r"ProcessTree|SystemWide|System|Process|NvtxEvents|Cuda|CpuCycles|OSRuntime|Graphics|Nvtx|CudaProfilerApi|HotKey"
+)
 
 
 def vocabulary() -> frozenset[str]:

@@ -131,8 +131,7 @@ class Scrubber:
 
     def _mask(self, text: str, *, code: bool) -> str:
         # Anything that hides behind a NUL is not part of a name.
-        text = text.partition("\0")[0] if code else text.replace("\0", " ")
-        done, kinds = masked(text, self._known, code=code)
+        done, kinds = masked(text.partition("\0")[0], self._known, code=code)
         for kind in kinds:
             self._count(kind)
         return done

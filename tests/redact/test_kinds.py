@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import time
+from base64 import b64encode, urlsafe_b64encode
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -75,6 +78,41 @@ def test_the_scan_finds_every_kind_by_itself(seed: int) -> None:
     assert missed == []
 
 
+ENCODINGS: dict[str, Callable[[str], str]] = {
+    "base64": lambda text: b64encode(text.encode()).decode(),
+    "base64 twice": lambda text: b64encode(b64encode(text.encode())).decode(),
+    "base64 without its end": lambda text: b64encode(text.encode()).decode().rstrip("="),
+    "base64 of URLs": lambda text: urlsafe_b64encode(text.encode()).decode(),
+    "hexadecimal": lambda text: f"0x{text.encode().hex().upper()}",
+    "bytes": lambda text: text.encode().hex(" "),
+    "percent signs": lambda text: "".join(f"%{ord(c):02x}" for c in text),
+    "percent signs twice": lambda text: "".join(f"%25{ord(c):02x}" for c in text),
+    "JSON": lambda text: json.dumps({"x": text}),
+    "JSON in JSON": lambda text: json.dumps(json.dumps({"x": text})),
+    "code points": lambda text: "".join(f"\\u{ord(c):04x}" for c in text),
+    "entities": lambda text: "".join(f"&#{ord(c)};" for c in text),
+    "no width": "\u200b".join,
+    "full width": lambda text: "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in text),
+    "in a long text": lambda text: f"{'x' * 5_000} {text} {'y' * 5_000}",
+}
+
+
+@pytest.mark.parametrize("how", ENCODINGS)
+def test_other_ways_to_write_it(how: str) -> None:
+    """Of each kind that is long enough to be told when it is written in another way."""
+    write, mask = ENCODINGS[how], scrubber().label
+    for kind in kinds():
+        written = write(kind.text)
+        # A number in decimal digits may be just that.
+        if len(kind.text) < 18 or written[2:].isdigit() or (how == "code points" and "\\\\" in kind.text):
+            continue
+        done = mask(f"a {written} b")
+        assert written not in done, kind.name
+        assert not any(tell.lower() in done.lower() for tell in kind.tells), kind.name
+        assert any(True for _ in of_text(written, names())), kind.name
+        assert not any(True for _ in of_text(done, names())), (kind.name, done)
+
+
 def test_the_scan_lets_pass_what_the_pass_has_masked() -> None:
     mask = scrubber().label
     stopped = [
@@ -106,6 +144,7 @@ def test_names_of_code_stay(text: str) -> None:
 
 def test_the_short_way_gives_what_the_long_way_gives(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = [*STAY, *(form.format(kind.text) for kind in kinds() for form in FORMS)]
+    texts += [write(kind.text) for kind in kinds() for write in ENCODINGS.values()]
     short = [masked(text) for text in texts]
     monkeypatch.setattr(order, "_HINTS", re.compile(""))
     assert [masked(text) for text in texts] == short
@@ -129,6 +168,13 @@ def test_the_short_way_gives_what_the_long_way_gives(monkeypatch: pytest.MonkeyP
         ("k\u200bey wesk\u200ber@corp\u2024example", "key <mail>"),
         ("\uff31 step", "\uff31 step"),
         ("0x" + "5ab1" * 8, "0x" + "5ab1" * 8),
+        ("token: 8f2kq9zx71pw", "token: <key>"),
+        ("key: layer_12_attention_weights", "key: layer_12_attention_weights"),
+        ("as arn:aws:iam::123456789012:role/llm", "as <resource>"),
+        ("on i-0ab12cd34ef56ab78", "on <resource>"),
+        ("login -u jill:hunter2 -p hunter22 -p 8000", "login -u <key> -p <key> -p 8000"),
+        ("S/N 1653022012345", "S/N <serial>"),
+        ("name\0HOME=/home/jill", "name"),
     ],
 )
 def test_what_a_text_becomes(text: str, done: str) -> None:

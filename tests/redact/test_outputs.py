@@ -310,7 +310,7 @@ def test_a_report_that_cannot_be_read_is_named_by_its_number(
     assert str(sources[2]) in result.err
     assert "wesker" not in data.read_text()
     rows = {row["id"]: row["reason"] for row in json.loads(data.read_text())["quality"]}
-    assert rows["reports"] == "1 of 3 reports left out: trace 3 (rank_2): damaged or cut off"
+    assert rows["reports"] == "1 of 3 traces left out: trace 3 (rank_2): damaged or cut off"
     assert [rank["report"] for rank in json.loads(data.read_text())["ranks"]] == [
         "trace 1 (rank_0)",
         "trace 2 (rank_1)",

@@ -21,11 +21,16 @@ _IPV6 = re.compile(
     r"(?:(?<![A-Za-z0-9:.])|(?<=[A-Za-z]\d:)|(?<=[A-Za-z]\d\d:)|(?<=[g-zG-Z]:))"
     r"[0-9A-Fa-f:]{3,39}(?:%\w{1,16})?(?![A-Za-z0-9:])"
 )
-_MAC = re.compile(r"(?<![A-Za-z0-9:-])[0-9A-Fa-f]{2}(?:[:-][0-9A-Fa-f]{2}){5}(?![A-Za-z0-9:-])")
+#: Where pairs begin and end, and no other pair is beside.
+_BEFORE, _AFTER = r"(?<![A-Za-z0-9])(?<!\b[0-9A-Fa-f]{2}[:-])", r"(?![A-Za-z0-9])(?![:-][0-9A-Fa-f]{2}(?![A-Za-z0-9]))"
+_MAC = re.compile(rf"{_BEFORE}[0-9A-Fa-f]{{2}}(?:[:-][0-9A-Fa-f]{{2}}){{5}}{_AFTER}")
 _MAC_DOTTED = re.compile(r"(?<![A-Za-z0-9.])[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}(?![A-Za-z0-9.])")
 _OF_A_CARD = re.compile(r"(?:mac|ether|hwaddr|lladdr|nic)\W{0,3}(?:addr(?:ess)?)?\W{0,3}$", re.IGNORECASE)
 _WIDE_MAC = re.compile(r"(?<![A-Za-z0-9:-])[0-9A-Fa-f]{2}(?:[:-][0-9A-Fa-f]{2}){7,19}(?![A-Za-z0-9:-])")
-_GUID = re.compile(r"(?<![A-Za-z0-9:])[0-9A-Fa-f]{4}(?::[0-9A-Fa-f]{4}){3}(?![A-Za-z0-9:])")
+_GUID = re.compile(
+    r"(?<![A-Za-z0-9])(?<!\b[0-9A-Fa-f]{4}:)(?<!::)[0-9A-Fa-f]{4}(?::[0-9A-Fa-f]{4}){3}"
+    r"(?![A-Za-z0-9])(?!:[0-9A-Fa-f]{1,4}(?![A-Za-z0-9]))(?!::)"
+)
 _GUID_TOLD = re.compile(
     r"(guid[\"']?\s{0,3}[:=]?\s{0,3})(?:0x)?[0-9a-f]{2}(?:[0-9a-f:.-]{10,46})[0-9a-f](?!\w)", re.IGNORECASE
 )

@@ -23,7 +23,8 @@ _HEX = re.compile(r"(?:0x)?([0-9A-Fa-f]{16,65536})")
 _HEX_SPACED = re.compile(
     r"(?<![\w:])(?:(?:0x|\\x)?[0-9A-Fa-f]{2}[ :,-]{1,2}){7,4096}(?:0x|\\x)?[0-9A-Fa-f]{2}(?![\w:])"
 )
-_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{16,65536}={0,2}")
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{11,65536}={0,2}")
+_LEAST = 16  # letters; shorter ones have to tell something
 _DIGEST = re.compile(r"(?<![0-9A-Fa-f])(?<!0[xX])[0-9A-Fa-f]{32,128}(?![0-9A-Fa-f])")
 _WORD = re.compile(r"[\w$.+/-]{24,65536}={0,2}")
 _PIECE = re.compile(r"[A-Za-z0-9+/]{24,}={0,2}")
@@ -80,6 +81,13 @@ def is_noise(word: str) -> bool:
     return min(counts) > 1 and len(pairs) >= _LEAST_PAIRS and usual < _USUAL_SHARE * len(pairs)
 
 
+def is_odd(word: str) -> bool:
+    """Whether a short word is none: digits, and letters that do not follow each other as in names."""
+    pairs = [a + b for a, b in pairwise(word.lower()) if a.isalpha() and b.isalpha()]
+    usual = sum(pair in _USUAL for pair in pairs)
+    return sum(map(str.isdigit, word)) > 1 and len(pairs) > 1 and usual < _USUAL_SHARE * len(pairs)
+
+
 def _is_digest(word: str) -> bool:
     """Triton once named its arguments 0d1d2de3: few letters; a digest has many."""
     lowered = set(word.lower())
@@ -133,8 +141,11 @@ def _spaced(match: re.Match[str]) -> str:
 
 def _base64_tells(token: str, telling: Callable[[str], bool]) -> bool:
     """Whether a word, read as base64 from any of its letters on, holds a text that tells, or any that is long."""
+    if len(token) < _LEAST:
+        short = _decoded(token.rstrip("="))
+        return _is_text(short) and telling(short.decode("ascii", "replace"))
     body = token.rstrip("=").replace("-", "+").replace("_", "/")
-    if any(_is_text(_decoded(part)) for part in (body, *re.split("[_-]", token.rstrip("="))) if len(part) >= 16):
+    if any(_is_text(_decoded(part)) for part in (body, *re.split("[_-]", token.rstrip("="))) if len(part) >= _LEAST):
         return True
     for begin in range(4):
         for run in _RUN.findall(_decoded(body[begin:])):

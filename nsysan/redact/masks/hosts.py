@@ -11,7 +11,7 @@ _IMAGE = re.compile(
     r"(?<![A-Za-z0-9.-])(?P<host>[A-Za-z0-9](?:[A-Za-z0-9.-]{1,251}[A-Za-z0-9])?)(?P<port>:\d{2,5})?"
     r"/[A-Za-z0-9][\w./-]{0,200}(?::[\w.-]{1,128})?(?:@sha256:[0-9a-f]{6,64})?"
 )
-_NODELIST = re.compile(r"(?<![\w.-])([A-Za-z][\w-]{0,40})\[(\d{1,6}(?:[,-]\d{1,6})+)\](?:\.[A-Za-z0-9.-]{1,200})?")
+_NODELIST = re.compile(r"(?<![\w-])([A-Za-z][\w-]{0,40})\[(\d{1,6}(?:[,-]\d{1,6})+)\](?:\.[A-Za-z0-9.-]{1,200})?")
 #: Endings that code does not have.
 _DOMAINS = words("com org edu gov mil internal corp lan intranet example localdomain invalid svc")
 #: Endings that are words of code too: model.net, torch.local, x.at; they count where a hyphen is in the name.
@@ -60,14 +60,15 @@ def is_host(name: str) -> bool:
     labels = name.lower().strip(".").split(".")
     if not all(labels) or len(name) < 4:
         return False
-    if any(shape.fullmatch(labels[0]) for shape in _SHAPES):
+    # A name of Python has no hyphen, wherever it stands.
+    if any(shape.fullmatch(label) for label in labels if label is labels[0] or "-" in label for shape in _SHAPES):
         return True
     return len(labels) > 1 and _is_domain(labels)
 
 
 def _is_domain(labels: list[str]) -> bool:
     last = labels[-1]
-    if any(label.isdigit() for label in labels[1:]) or len(labels) > 10:
+    if any(label.isdigit() and len(label) < 6 for label in labels[1:]) or len(labels) > 10:
         return False
     if "svc" in labels[1:] or last in _DOMAINS:
         return any(character.isalpha() for label in labels[:-1] for character in label)

@@ -12,7 +12,9 @@ _ROOTS = (
     "lib|lib64|fsx|shared|projects?|work|dev|sys|bin|private|Volumes|export|raid|nvme\\d*|local|net|beegfs|weka|efs"
 )
 #: In names of code a path has to begin at one of the usual roots: C++ has slashes of its own.
-_ROOTED = re.compile(rf"(?<![A-Za-z0-9./>)\]])/(?:{_ROOTS})(?:/{_NAME})+/?")
+_ROOTED = re.compile(
+    rf"(?<![A-Za-z0-9/>)\]])\.{{0,2}}/(?:{_ROOTS})(?:/{_NAME})+/?|/{{1,3}}(?:home|Users)/{_NAME}(?:/{_NAME})*/?"
+)
 _WINDOWS = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]:\\{1,4}[^\"'<>|*?\n]+")
 _WINDOWS_SLASH = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]:/[^\"'<>|*?\n]+")
 _UNC = re.compile(r"(?<!\\)\\{2,4}[\w.$-]+\\{1,2}[^\"'<>|*?\n\s]+")

@@ -7,10 +7,11 @@ import binascii
 import re
 
 from nsysan.redact.common_words import words
+from nsysan.redact.masks.encoded import is_odd
 from nsysan.redact.masks.keys import MASKED
 
-_QUOTE = r"(?:\\{0,2}[\"'])"
-_VALUE = r"(?:\\{0,2}\"[^\"]{0,4096}\"|\\{0,2}'[^']{0,4096}'|[^\s\"'&;,<>(){}\[\]|]{1,4096})"
+_QUOTE = r"(?:\\{0,9}[\"'])"
+_VALUE = r"(?:\\{0,9}\"[^\"]{0,4096}\"|\\{0,9}'[^']{0,4096}'|[^\s\"'&;,<>(){}\[\]|]{1,4096})"
 _BEGIN, _END = "-----BEGIN", "-----END"
 _RULE = re.compile("-----")
 #: Names whose values are secrets, whatever stands in them.
@@ -40,7 +41,16 @@ _HEADER = re.compile(
 )
 _BEARER = re.compile(r"(bearer\s{1,3})(?=\S{0,64}[0-9]|\S{20})[A-Za-z0-9._~+/=-]{8,4096}", re.IGNORECASE)
 _BASIC = re.compile(r"(?<![A-Za-z])(basic\s{1,3})([A-Za-z0-9+/]{8,4096}={0,2})(?![A-Za-z0-9+/=])", re.IGNORECASE)
-_CURL = re.compile(r"(\s-u\s{1,3})[^\s:]{1,64}:[^\s]{1,256}")
+#: As curl takes a user and its password, and others a password.
+_CURL = re.compile(r"((?<!\S)-u\s{1,3})[^\s:]{1,64}:[^\s]{1,256}")
+_SHORT_OPTION = re.compile(r"((?<!\S)-p\s{0,3})(?=\S{0,64}[A-Za-z])(?=\S{0,64}\d)[^\s<>]{4,256}")
+_WEAK = re.compile(
+    r"((?<![A-Za-z])(?:token|key|auth|cred)[\"']?\s{0,3}[:=]\s{0,3}[\"']?)([A-Za-z0-9+/=_.-]{12,4096})", re.IGNORECASE
+)
+_RESOURCE = re.compile(
+    r"(?<![A-Za-z0-9])(?:arn:aws[\w-]{0,16}:[^\s\"'<>]{1,2048}|projects/[a-z][a-z0-9-]{4,29}/[\w/.-]{1,512}|"
+    r"(?:i|vol|vpc|subnet|sg|ami|eni|snap|fs|lt)-(?=[0-9a-f]{0,16}\d)[0-9a-f]{8,17}(?![A-Za-z0-9]))"
+)
 _CONNECTION = re.compile(
     r"(?<![A-Za-z])(?:DefaultEndpointsProtocol|AccountName|AccountKey|BlobEndpoint|Endpoint|SharedAccess(?:Key(?:Name)?|Signature)|"
     r"InstrumentationKey|EndpointSuffix)=[^\s\"'<>]{1,4096}",
@@ -48,7 +58,8 @@ _CONNECTION = re.compile(
 )
 _SIGNED = re.compile(
     r"\??(?:sv|sig|se|st|sp|skoid|X-Amz-[A-Za-z]{1,20}|X-Goog-[A-Za-z]{1,20}|Signature|Expires)=[^\s\"'<>&]{1,2048}"
-    r"(?:&[\w.-]{1,40}=[^\s\"'<>&]{0,2048}){1,30}"
+    r"(?:&[\w.-]{1,40}=[^\s\"'<>&]{0,2048}){1,30}",
+    re.IGNORECASE,
 )
 _PUBLIC_KEY = re.compile(
     r"(?:ssh-(?:rsa|dss|ed25519)|ecdsa-sha2-[\w-]{1,20}|sk-[\w-]{1,30}@openssh\.com)\s{1,3}"
@@ -64,7 +75,8 @@ _SLURM = re.compile(
 )
 _SLURM_VARIABLE = re.compile(rf"(?<![A-Za-z0-9_])(SLURM[A-Z]?_[A-Z0-9_]{{1,60}}=)({_VALUE})")
 _SERIAL = re.compile(
-    r"(serial(?![a-z])(?:[ _-]?(?:number|num|no|nr))?\.?\\?[\"']?\s{0,3}[:=#]{0,2}\s{0,3}\\?[\"']?)"
+    r"((?:serial(?![a-z])(?:[ _-]?(?:number|num|no|nr))?|(?<![A-Za-z])S/?N(?=[ :#=]{1,3}\d))"
+    r"\.?\\?[\"']?\s{0,3}[:=#]{0,2}\s{0,3}\\?[\"']?)"
     r"(?=[A-Z-]{0,8}\d[\d-]{4})[A-Z0-9-]{6,32}",
     re.IGNORECASE,
 )
@@ -87,13 +99,15 @@ def mask_settings(text: str) -> str:
     if "--" in text:
         text = _OPTION.sub(_option, text)
     text = _HEADER.sub(rf"\1\2{MASKED}", text)
+    text = _SHORT_OPTION.sub(rf"\1{MASKED}", text) if "-p" in text else text
+    text = _WEAK.sub(_weak, text)
     text = _CURL.sub(rf"\1{MASKED}", _BEARER.sub(rf"\1{MASKED}", _BASIC.sub(_basic, text)))
     return _named(text)
 
 
 def mask_tokens(text: str) -> str:
     """The text without tokens that their form gives away, and without jobs, serial and phone numbers."""
-    text = _BOTS.sub(MASKED, _JWT.sub(MASKED, text))
+    text = _RESOURCE.sub("<resource>", _BOTS.sub(MASKED, _JWT.sub(MASKED, text)))
     text = _SLURM.sub("<job>", text)
     return _PHONE.sub("<phone>", _SERIAL.sub(r"\1<serial>", text))
 
@@ -125,7 +139,7 @@ def _named(text: str) -> str:
 
 def _like(value: str) -> str:
     """The placeholder in the quotes of a value."""
-    quote = re.match(r"\\{0,2}[\"']", value)
+    quote = re.match(r"\\{0,9}[\"']", value)
     return f"{quote[0]}{MASKED}{quote[0]}" if quote else MASKED
 
 
@@ -140,6 +154,11 @@ def _basic(match: re.Match[str]) -> str:
     except (binascii.Error, ValueError):
         is_pair = False
     return f"{match[1]}{MASKED}" if is_pair else match[0]
+
+
+def _weak(match: re.Match[str]) -> str:
+    """A value after a word that has other uses too, if it is no word itself."""
+    return f"{match[1]}{MASKED}" if is_odd(match[2]) else match[0]
 
 
 def _variable(match: re.Match[str]) -> str:

@@ -8,7 +8,6 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from functools import lru_cache
-from pathlib import PureWindowsPath
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -17,12 +16,14 @@ from nsysan.redact.scan.machines import is_machine, is_node_list
 
 _WORDS = re.compile(r"[^\s\"'<>()\[\]{},;|`]+")
 _NUMBERS = re.compile(r"(?<![A-Za-z0-9.])\d{1,3}(?:\.\d{1,3}){3}(?![A-Za-z0-9]|\.\d)")
-_PAIRS = re.compile(r"(?<![A-Za-z0-9:-])[0-9A-Fa-f]{2}(?:[:-][0-9A-Fa-f]{2})+(?![A-Za-z0-9:-])")
-_QUADS = re.compile(r"(?<![A-Za-z0-9:])[0-9A-Fa-f]{4}(?::[0-9A-Fa-f]{4}){3}(?![A-Za-z0-9:])")
+_PAIRS = re.compile(r"(?<![A-Za-z0-9])[0-9A-Fa-f]{2}(?:[:-][0-9A-Fa-f]{2}(?![A-Za-z0-9]))+")
+_QUADS = re.compile(r"(?<![A-Za-z0-9])[0-9A-Fa-f]{4}(?::[0-9A-Fa-f]{4}(?![A-Za-z0-9])){3}")
+_PARTS = re.compile(r"[_:=/@\\#*$!?&+~^%]")
+_DRIVE = re.compile(r"(?<![A-Za-z])[A-Za-z]:\\{1,4}[^\\\s]|(?<!\\)\\\\[\w.$-]+\\[\w]")
 _LETTERS = re.compile(r"[A-Za-z]+")
 _PIECES = re.compile(r"[A-Za-z0-9+/]+")
 _HEX = re.compile(r"(?<![A-Za-z0-9])[0-9A-Fa-f]{32,}(?![A-Za-z0-9])")
-_SIXTEEN = re.compile(r"(?<![A-Za-z0-9])(?:0x)?([0-9A-Fa-f]{16})(?![A-Za-z0-9])")
+_SIXTEEN = re.compile(r"(?<![A-Za-z0-9])(?:0[xX])?([0-9A-Fa-f]{16})(?![A-Za-z0-9])")
 _UUIDS = re.compile(r"[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}")
 #: Makers of InfiniBand cards, as their GUIDs begin.
 _CARDS = ("0002c9", "248a07", "506b4b", "7cfe90", "98039b", "b8599f", "0c42a1", "1070fd", "08c0eb", "946dae", "a088c2")
@@ -46,9 +47,9 @@ _VERSIONED = words(
     "trt python vllm sglang flashinfer numpy openmpi ucx ofed dcgm glibc gcc lib"
 )
 _HARMLESS = words("true false none null nil yes no on off auto default")
-_ASSIGNMENT = re.compile(
-    r"([A-Za-z_][\w.-]{1,60})\\{0,2}[\"']?\s{0,3}(?:=>|:=|=|:(?!:))\s{0,3}\\{0,2}[\"']?([^\s\"'<>&,;\\]{3,})"
-)
+_NAME_BEFORE = r"([A-Za-z_][\w.-]{1,60})\\{0,9}[\"']?\s{0,3}"
+_VALUE_AFTER = r"\s{0,3}\\{0,9}[\"']?([^\s\"'<>&,;\\]{3,})"
+_ASSIGNMENTS = tuple(re.compile(f"{_NAME_BEFORE}{sign}{_VALUE_AFTER}") for sign in ("(?:=>|:=|=)", ":(?!:)"))
 _OPTION = re.compile(r"--([a-z][\w-]{2,40})[ =]([^\s\"'<>-][^\s\"'<>]{2,})", re.IGNORECASE)
 _PHRASES = (
     ("private key", re.compile(r"BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY")),
@@ -62,7 +63,7 @@ _PHRASES = (
     ("cookie", re.compile(r"cookie:\s{0,3}\w+=[^\s<]", re.IGNORECASE)),
     (
         "job of a cluster",
-        re.compile(r"slurm[-_ ]?(?:job)?[-_ :=#]{0,2}\d{4}|SLURM_\w{0,20}(?:ID|LIST|NAME)=[\"']?[^\s\"'<]{5}"),
+        re.compile(r"slurm[-_ ]?(?:job)?[-_ :=#]{0,2}\d{4}|SLURM_\w{0,20}(?:ID|LIST|NAME)=[\"']?[^\s\"'<]{5}", re.I),
     ),
     ("serial number", re.compile(r"serial\W{0,3}(?:number|no)?\W{0,4}[A-Z]{0,4}\d{7}", re.IGNORECASE)),
     ("GUID", re.compile(r"guid\W{0,6}(?:0x)?[0-9a-f]{2}(?:[:.]?[0-9a-f]{2}){5}", re.IGNORECASE)),
@@ -113,7 +114,7 @@ def _of_word(word: str) -> Iterator[str]:
         for found in _UUIDS.findall(word):
             if UUID(found).int:
                 yield "UUID"
-    if any(is_machine(part) for part in re.split(r"[_:=/@\\]", word)):
+    if any(is_machine(part) for part in _PARTS.split(word)):
         yield "host name"
 
 
@@ -123,7 +124,7 @@ def _addresses(text: str) -> Iterator[str]:
             yield "IP address"
     if text.count(":") < 2 and text.count("-") < 5:
         return
-    for word in _WORDS.findall(text):
+    for word in (part for whole in _WORDS.findall(text) for part in re.split(r"[#*$@!?]", whole)):
         if ("::" in word or word.count(":") > 6) and any(map(_is_ipv6, _from_each_colon(word[:256]))):
             yield "IP address"
     for pairs in _PAIRS.findall(text):
@@ -184,6 +185,8 @@ def _is_mail(word: str) -> bool:
 
 
 def _is_path(word: str) -> bool:
+    if any(mark in word and len(word.partition(mark)[2]) > 1 for mark in ("/home/", "/Users/")):
+        return True
     for at, character in enumerate(word[:4_096]):
         if character == "/" and (at == 0 or not (word[at - 1].isalnum() or word[at - 1] in "./>)]~")):
             parts = word[at + 1 :].split("/")
@@ -191,15 +194,7 @@ def _is_path(word: str) -> bool:
                 return True
     if word.startswith("~/") and len(word) > 4:
         return True
-    # With what stands before it, as in file=C:\\x.
-    return any(_is_of_windows(part) for part in re.split("[=_]", word[:4_096]))
-
-
-def _is_of_windows(word: str) -> bool:
-    path = PureWindowsPath(word)
-    return (
-        len(word) > 4 and "\\" in word and (path.drive.startswith("\\\\") or (len(path.drive) == 2 and path.root != ""))
-    )
+    return _DRIVE.search(word[:4_096]) is not None
 
 
 def _is_key(word: str) -> bool:
@@ -239,7 +234,7 @@ def _bits(word: str) -> float:
 
 def _assigned(text: str) -> Iterator[str]:
     if "=" in text or ":" in text:
-        for name, value in _ASSIGNMENT.findall(text):
+        for name, value in (found for pattern in _ASSIGNMENTS for found in pattern.findall(text)):
             squeezed = re.sub("[_.-]", "", name.lower())
             if any(telling in squeezed for telling in _TELLING) and not _is_harmless(value):
                 yield "setting"

@@ -19,7 +19,11 @@ def is_machine(word: str) -> bool:
     labels = word.strip(".-").lower().split(".")
     if not 3 < len(word) < 254 or not all(re.fullmatch("[a-z0-9-]+", label) for label in labels):
         return False
-    return _is_node(labels[0]) or (len(labels) > 1 and _is_domain(labels))
+    return (
+        _is_node(labels[0])
+        or any(_is_node(label) for label in labels[1:] if "-" in label)
+        or (len(labels) > 1 and _is_domain(labels))
+    )
 
 
 def is_node_list(text: str) -> bool:
@@ -32,7 +36,9 @@ def is_node_list(text: str) -> bool:
 
 
 def _is_domain(labels: list[str]) -> bool:
-    if any(label.isdigit() for label in labels[1:]) or not any(c.isalpha() for label in labels[:-1] for c in label):
+    if any(label.isdigit() and len(label) < 6 for label in labels[1:]) or not any(
+        c.isalpha() for label in labels[:-1] for c in label
+    ):
         return False
     last = labels[-1]
     return last in _ENDINGS or "svc" in labels[1:] or (last in _SHARED and any("-" in label for label in labels))
