@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from nsysan.redact.common_words import GENERIC, OURS, SETTINGS
-from nsysan.trace.guard import Guard, read_only_uri
+from nsysan.trace.guard import LEAST_ROW, OPCODES, STEP, Guard, read_only_uri
+from nsysan.trace.sql import quoted
+from nsysan.trace.sqlite import SqliteFile
 
 _HOSTS = ("HOSTNAME", "HOST", "NODENAME", "COMPUTERNAME", "SLURMD_NODENAME", "EXPORT_HOST")
 _USERS = ("USER", "USERNAME", "LOGNAME", "SUDO_USER", "SLURM_JOB_USER", "EXPORT_USER", "USER_NAME")
 _SECRETS = ("PASSWORD", "PASSWD", "SECRET", "TOKEN", "API_KEY", "APIKEY", "ACCESS_KEY", "PRIVATE_KEY", "CREDENTIALS")
 _COMMON = GENERIC | SETTINGS | OURS
 _WORD = re.compile(r"[^\W_]+")
-_MAX_VALUE = 64_000_000
-_STEPS = 100_000
+_MAX_VALUE = 64_000_000  # bytes of one text
+_NUMBERS = frozenset(("INTEGER", "REAL"))
 _HOME = ("/home/", "/Users/", "\\Users\\")
 _ENDS = re.compile(r"[^\w.@-]")
 
@@ -55,11 +57,20 @@ class Names:
 
 
 def names_of(source: Path) -> Names:
-    """The names in an export: of its host and user, of homes in any of its texts, and secrets of its environment."""
+    """The names in an export: of its host and user, of homes in any of its texts, and secrets of its environment.
+
+    NsysanError where it cannot be read.
+    """
     if source.is_dir():
         return _collected(_texts_of_folder(source))
-    with closing(sqlite3.connect(read_only_uri(source), uri=True)) as connection:
-        return _collected(_texts(connection))
+    file = SqliteFile(source)
+    tables = file.tables
+    file.close()
+    try:
+        with closing(sqlite3.connect(read_only_uri(source), uri=True)) as connection:
+            return _collected(_texts(connection, tables, source.stat().st_size))
+    except (sqlite3.Error, UnicodeError) as error:
+        raise file.damaged(str(error)) from error
 
 
 def names_in(lines: Iterable[str]) -> Names:
@@ -112,22 +123,19 @@ def _telling(kind: str, names: Iterable[str]) -> Iterator[tuple[str, str]]:
             yield lowered, kind
 
 
-def _texts(connection: sqlite3.Connection) -> Iterator[tuple[str, str]]:
+def _texts(connection: sqlite3.Connection, tables: Mapping[str, Sequence[str]], size: int) -> Iterator[tuple[str, str]]:
     """Each text with the text before it in its row, which may be its name."""
     guard = Guard(connection, _MAX_VALUE)
-    guard.allow(_STEPS)
-    tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
-    for (table,) in tables.fetchall():
-        quoted = '"' + table.replace('"', '""') + '"'
-        guard.allow(_STEPS)
-        # Generated columns are left out: what they compute is the sender's.
-        columns = ['"' + row[1].replace('"', '""') + '"' for row in connection.execute(f"PRAGMA table_info({quoted})")]
-        if not columns:
-            continue
-        guard.allow(_STEPS)
-        told = " OR ".join(f"typeof({column}) IN ('text', 'blob')" for column in columns)
-        for row in connection.execute(f"SELECT {', '.join(columns)} FROM {quoted} WHERE {told}"):
-            yield from _pairs(row)
+    steps = size // LEAST_ROW * OPCODES // STEP + 10
+    for table, columns in tables.items():
+        guard.allow(steps)
+        kinds = {row[1]: row[2].upper() for row in connection.execute(f"PRAGMA table_info({quoted(table)})")}
+        texts = [quoted(column) for column in columns if kinds[column] not in _NUMBERS]
+        if texts:
+            guard.allow(steps * 2 * len(texts))
+            told = " OR ".join(f"typeof({column}) IN ('text', 'blob')" for column in texts)
+            for row in connection.execute(f"SELECT {', '.join(texts)} FROM {quoted(table)} WHERE {told}"):
+                yield from _pairs(row)
 
 
 def _texts_of_folder(folder: Path) -> Iterator[tuple[str, str]]:

@@ -17,6 +17,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from nsysan.trace.guard import Guard, read_only_uri
+from nsysan.trace.sql import quoted
 
 #: Where a text was found, for people, and the text.
 Found = tuple[str, str]
@@ -194,18 +195,28 @@ def _sqlite(path: Path) -> Iterator[Found]:
 def _values(
     connection: sqlite3.Connection, guard: Guard, table: str, pieces: set[bytes], long: list[bytes]
 ) -> Iterator[Found]:
-    quoted = '"' + table.replace('"', '""') + '"'
     guard.allow(_STEPS)
-    columns = [row[1].decode("utf-8", "surrogateescape") for row in connection.execute(f"PRAGMA table_info({quoted})")]
-    for column in columns:
-        name = '"' + column.replace('"', '""') + '"'
+    told = connection.execute(f"PRAGMA table_info({quoted(table)})").fetchall()
+    names = [(row[1].decode("utf-8", "surrogateescape"), row[2].upper()) for row in told]
+    numbers = [name for name, kind in names if kind in (b"INTEGER", b"REAL")]
+    groups = [[name] for name, _ in names if name not in numbers] + [numbers] * bool(numbers)
+    for columns in groups:
         guard.allow(_STEPS)
-        rows = connection.execute(f"SELECT DISTINCT {name} FROM {quoted} WHERE typeof({name}) IN ('text', 'blob')")
-        for (value,) in rows:
-            _split(value, pieces, long)
-            if b"\0" in value:
-                yield from ((f"{table}.{column}", text) for _, text in _runs(value, frozenset()))
-            yield (f"{table}.{column}", value.decode("utf-8", "replace"))
+        for row in _texts_in(connection, table, columns):
+            for column, value in zip(columns, row, strict=True):
+                if not isinstance(value, bytes):
+                    continue
+                _split(value, pieces, long)
+                if b"\0" in value:
+                    yield from ((f"{table}.{column}", text) for _, text in _runs(value, frozenset()))
+                yield (f"{table}.{column}", value.decode("utf-8", "replace"))
+
+
+def _texts_in(connection: sqlite3.Connection, table: str, columns: list[str]) -> sqlite3.Cursor:
+    """Distinct values of columns that hold any text or bytes, whatever they are declared to hold."""
+    shown = [quoted(column) for column in columns]
+    told = " OR ".join(f"typeof({column}) IN ('text', 'blob')" for column in shown)
+    return connection.execute(f"SELECT DISTINCT {', '.join(shown)} FROM {quoted(table)} WHERE {told}")
 
 
 def _split(value: bytes, pieces: set[bytes], long: list[bytes]) -> None:
