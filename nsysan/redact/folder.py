@@ -41,7 +41,8 @@ def to_sqlite(folder: Path, target: Path) -> Form:
     from nsysan.trace.columnar import ColumnarFolder
 
     store = ColumnarFolder(folder)
-    files = {name: next(f for s in _SUFFIXES if (f := folder / f"{name}{s}").is_file()) for name in store.tables}
+    suffix = min(file for file in folder.iterdir() if file.suffix in _SUFFIXES and file.is_file()).suffix
+    files = {name: folder / f"{name}{suffix}" for name in store.tables}
     first = next(iter(files.values()))
     schemas, as_file = {}, False
     for name, file in files.items():
