@@ -24,7 +24,7 @@ _ANY_WORD = re.compile(r"[A-Za-z][a-z]+|(?:mlx\d|hfi\d|eth|ib|bond)[_-]?\d{0,3}"
 _WORDLIKE = re.compile(r"\w+")
 _NUMBER = re.compile(r"[\d.,:;+-]*")
 _LONG_WORD = 6
-_BEGIN = 3  # characters; no secret is shorter
+_BEGINS = (3, 10)  # characters; no secret is shorter
 _SHORTEST = {HOST: 3, USER: 3}
 _HOME = re.compile(r"(?:/home/|/Users/|[A-Za-z]:[\\/]Users[\\/])([^\s/\\\"':;,]+)")
 _ENTRY = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
@@ -144,17 +144,18 @@ class Secrets:
     def within(self, text: str) -> list[Secret]:
         """The secrets that a text holds, longest first."""
         lowered = text.lower()
-        begins = {lowered[i : i + _BEGIN] for i in range(len(lowered) - _BEGIN + 1)}
+        begins = {lowered[i : i + size] for size in _BEGINS for i in range(len(lowered) - size + 1)}
         candidates = [secret for begin in begins & self._index.keys() for secret in self._index[begin]]
         found = [secret for secret in candidates if secret.is_in(text, lowered)]
         return sorted(found, key=_longest_first)
 
     @property
     def _index(self) -> dict[str, list[Secret]]:
-        """Secrets by how they begin: hundreds of them need not be looked for in each of a million texts."""
+        """Secrets by how they begin: thousands of them need not be looked for in each of a million texts."""
         if not self._by_begin:
             for secret in self:
-                self._by_begin.setdefault(secret.text.lower()[:_BEGIN], []).append(secret)
+                size = max(size for size in _BEGINS if size <= len(secret.text.lower()) or size == min(_BEGINS))
+                self._by_begin.setdefault(secret.text.lower()[:size], []).append(secret)
         return self._by_begin
 
     def __len__(self) -> int:

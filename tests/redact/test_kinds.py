@@ -247,3 +247,38 @@ def test_time_grows_with_length_and_no_more(part: str) -> None:
     once = max(seconds(40_000), 0.02)
     assert seconds(160_000) < 12 * once
     assert once < 2.0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sk-" + "proj-" + "a1b2" * 20_000,
+        'password="' + "x1" * 20_000 + '"',
+        'password="' + "x1" * 20_000,
+        "Bearer " + "a1" * 20_000,
+        "AccountKey=" + "a1" * 20_000,
+        "ey" + "JhbGciOi." + "a1" * 20_000 + ".b",
+        "5ab1c9d7" * 5_000,
+    ],
+    ids=["key", "password", "password without an end", "bearer", "account", "JWT", "digest"],
+)
+def test_of_what_is_long_no_rest_is_left(text: str) -> None:
+    done = Scrubber(Secrets()).label(f"load {text} now")
+    assert len(done) < 60
+    assert done.startswith("load ")
+    assert done.endswith(" now")
+
+
+def test_thousands_of_names_are_not_looked_for_one_by_one() -> None:
+    """A hostile trace names as many users as it has room for."""
+    secrets, found = Secrets(), {}
+    for i in range(30_000):
+        secrets.add(USER, f"user{i:06d}x")
+        found[f"user{i:06d}x"] = "user name"
+    mask, many = Scrubber(secrets), Names(found)
+    began = time.process_time()
+    for i in range(1_000):
+        assert mask.label(f"by user{i:06d}x, step {i}") == f"by <user>, step {i}"
+        assert list(many.within(f"by user{i:06d}x, step {i}")) == ["user name"]
+        assert not any(many.within(f"step {i}"))
+    assert time.process_time() - began < 8.0

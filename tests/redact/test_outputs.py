@@ -277,6 +277,17 @@ def test_a_damaged_table_is_named(exports: Path, tmp_path: Path) -> None:
     assert error.value.exit_code == ExitCode.DAMAGED
 
 
+def test_a_table_that_cannot_be_searched_is_named_too(exports: Path, tmp_path: Path) -> None:
+    """Its schema can be read, its rows cannot."""
+    broken = tmp_path / "broken"
+    shutil.copytree(exports / "tp2_arwdir", broken)
+    content = bytearray((broken / "StringIds.arrow").read_bytes())
+    (broken / "StringIds.arrow").write_bytes(content[: len(content) // 2])
+    with pytest.raises(NsysanError, match="damaged or cut off") as error:
+        redact_file(broken, tmp_path / "clean")
+    assert error.value.exit_code == ExitCode.DAMAGED
+
+
 # ---- names of traces
 
 

@@ -25,7 +25,7 @@ _HEX_SPACED = re.compile(
 )
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{11,65536}={0,2}")
 _LEAST = 16  # letters; shorter ones have to tell something
-_DIGEST = re.compile(r"(?<![0-9A-Fa-f])(?<!0[xX])[0-9A-Fa-f]{32,128}(?![0-9A-Fa-f])")
+_DIGEST = re.compile(r"(?<![0-9A-Fa-f])(?<!0[xX])[0-9A-Fa-f]{32,}(?![0-9A-Fa-f])")
 _WORD = re.compile(r"[\w$.+/-]{24,65536}={0,2}")
 _PIECE = re.compile(r"[A-Za-z0-9+/]{24,}={0,2}")
 _LONG_NUMBER = 40

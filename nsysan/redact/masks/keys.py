@@ -10,7 +10,6 @@ from importlib.resources import files
 
 KEY = "key or token"
 MASKED = "<key>"
-_LONGEST = 4_096  # characters of one key; what is longer is masked piece by piece
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ def mask_keys(text: str) -> str:
 
 def _shape(entry: dict[str, object]) -> Shape:
     begins = [str(begin) for begin in entry["begins"]]  # type: ignore[attr-defined]
-    follows, least, most = str(entry["follows"]), int(str(entry["least"])), int(str(entry.get("most", _LONGEST)))
+    follows, least, most = str(entry["follows"]), str(entry["least"]), str(entry.get("most", ""))
     digit = rf"(?=[{follows.replace('0-9', '')}]{{0,64}}[0-9])" if entry.get("digit") else ""
     begin = "|".join(re.escape(begin) for begin in sorted(begins, key=len, reverse=True))
     # After a letter it is the middle of a word; after a digit it may be a mangled name, which gives lengths.

@@ -11,7 +11,7 @@ from nsysan.redact.masks.encoded import is_odd
 from nsysan.redact.masks.keys import MASKED
 
 _QUOTE = r"(?:\\{0,9}[\"'])"
-_VALUE = r"(?:\\{0,9}\"[^\"]{0,4096}\"|\\{0,9}'[^']{0,4096}'|[^\s\"'&;,<>(){}\[\]|]{1,4096})"
+_VALUE = r"(?:\\{0,9}\"[^\"]*\"|\\{0,9}'[^']*'|\\{0,9}[\"']?[^\s\"'&;,<>(){}\[\]|]+)"
 _BEGIN, _END = "-----BEGIN", "-----END"
 _RULE = re.compile("-----")
 #: Names whose values are secrets, whatever stands in them.
@@ -36,36 +36,36 @@ _PERSON = re.compile(
     r"(?<![\w-])(user|username|login|logname|hostname|host|nodename|email)=([A-Za-z_][\w.@-]{0,253})", re.IGNORECASE
 )
 _HEADER = re.compile(
-    r"((?:proxy-)?authorization|(?:set-)?cookie|x-api-key|x-auth-token)(\\?[\"']?\s{0,3}[:=]\s{0,3})[^\n\"']{1,4096}",
+    r"((?:proxy-)?authorization|(?:set-)?cookie|x-api-key|x-auth-token)(\\?[\"']?\s{0,3}[:=]\s{0,3})[^\n\"']+",
     re.IGNORECASE,
 )
-_BEARER = re.compile(r"(bearer\s{1,3})(?=\S{0,64}[0-9]|\S{20})[A-Za-z0-9._~+/=-]{8,4096}", re.IGNORECASE)
-_BASIC = re.compile(r"(?<![A-Za-z])(basic\s{1,3})([A-Za-z0-9+/]{8,4096}={0,2})(?![A-Za-z0-9+/=])", re.IGNORECASE)
+_BEARER = re.compile(r"(bearer\s{1,3})(?=\S{0,64}[0-9]|\S{20})[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
+_BASIC = re.compile(r"(?<![A-Za-z])(basic\s{1,3})([A-Za-z0-9+/]{8,}={0,2})(?![A-Za-z0-9+/=])", re.IGNORECASE)
 #: As curl takes a user and its password, and others a password.
 _CURL = re.compile(r"((?<!\S)-u\s{1,3})[^\s:]{1,64}:[^\s]{1,256}")
 _SHORT_OPTION = re.compile(r"((?<!\S)-p\s{0,3})(?=\S{0,64}[A-Za-z])(?=\S{0,64}\d)[^\s<>]{4,256}")
 _WEAK = re.compile(
-    r"((?<![A-Za-z])(?:token|key|auth|cred)[\"']?\s{0,3}[:=]\s{0,3}[\"']?)([A-Za-z0-9+/=_.-]{12,4096})", re.IGNORECASE
+    r"((?<![A-Za-z])(?:token|key|auth|cred)[\"']?\s{0,3}[:=]\s{0,3}[\"']?)([A-Za-z0-9+/=_.-]{12,})", re.IGNORECASE
 )
 _RESOURCE = re.compile(
-    r"(?<![A-Za-z0-9])(?:arn:aws[\w-]{0,16}:[^\s\"'<>]{1,2048}|projects/[a-z][a-z0-9-]{4,29}/[\w/.-]{1,512}|"
+    r"(?<![A-Za-z0-9])(?:arn:aws[\w-]{0,16}:[^\s\"'<>]+|projects/[a-z][a-z0-9-]{4,29}/[\w/.-]{1,512}|"
     r"(?:i|vol|vpc|subnet|sg|ami|eni|snap|fs|lt)-(?=[0-9a-f]{0,16}\d)[0-9a-f]{8,17}(?![A-Za-z0-9]))"
 )
 _CONNECTION = re.compile(
     r"(?<![A-Za-z])(?:DefaultEndpointsProtocol|AccountName|AccountKey|BlobEndpoint|Endpoint|SharedAccess(?:Key(?:Name)?|Signature)|"
-    r"InstrumentationKey|EndpointSuffix)=[^\s\"'<>]{1,4096}",
+    r"InstrumentationKey|EndpointSuffix)=[^\s\"'<>]+",
     re.IGNORECASE,
 )
 _SIGNED = re.compile(
-    r"\??(?:sv|sig|se|st|sp|skoid|X-Amz-[A-Za-z]{1,20}|X-Goog-[A-Za-z]{1,20}|Signature|Expires)=[^\s\"'<>&]{1,2048}"
-    r"(?:&[\w.-]{1,40}=[^\s\"'<>&]{0,2048}){1,30}",
+    r"\??(?:sv|sig|se|st|sp|skoid|X-Amz-[A-Za-z]{1,20}|X-Goog-[A-Za-z]{1,20}|Signature|Expires)=[^\s\"'<>&]+"
+    r"(?:&[\w.-]{1,40}=[^\s\"'<>&]*){1,30}",
     re.IGNORECASE,
 )
 _PUBLIC_KEY = re.compile(
     r"(?:ssh-(?:rsa|dss|ed25519)|ecdsa-sha2-[\w-]{1,20}|sk-[\w-]{1,30}@openssh\.com)\s{1,3}"
-    r"AAAA[A-Za-z0-9+/=]{1,16384}(?:[ \t][\w.@+-]{1,128})?"
+    r"AAAA[A-Za-z0-9+/=]+(?:[ \t][\w.@+-]{1,128})?"
 )
-_JWT = re.compile(r"(?<![A-Za-z0-9])eyJ[A-Za-z0-9_-]{6,8192}\.[A-Za-z0-9_-]{4,8192}(?:\.[A-Za-z0-9_-]{0,8192})?")
+_JWT = re.compile(r"(?<![A-Za-z0-9])eyJ[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*)?")
 _BOTS = re.compile(
     r"(?<![A-Za-z0-9])(?:\d{8,10}:[A-Za-z0-9_-]{35}|[MNO][A-Za-z0-9_-]{23,27}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,40})(?![A-Za-z0-9])"
 )

@@ -7,12 +7,14 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from nsysan.redact.common_words import GENERIC, OURS, SETTINGS
 from nsysan.trace.guard import LEAST_ROW, OPCODES, STEP, Guard, read_only_uri
 from nsysan.trace.sql import quoted
 from nsysan.trace.sqlite import SqliteFile
+from nsysan.trace.store import damaged
 
 _HOSTS = ("HOSTNAME", "HOST", "NODENAME", "COMPUTERNAME", "SLURMD_NODENAME", "EXPORT_HOST")
 _USERS = ("USER", "USERNAME", "LOGNAME", "SUDO_USER", "SLURM_JOB_USER", "EXPORT_USER", "USER_NAME")
@@ -38,22 +40,50 @@ class Names:
     def within(self, text: str) -> Iterator[str]:
         """The kinds of the names that a text holds."""
         lowered = text.lower()
-        for name, kind in self.kinds.items():
-            at = lowered.find(name)
-            while at >= 0:
-                around = lowered[max(0, at - 1) : at], lowered[at + len(name) : at + len(name) + 1]
-                if not any(_WORD.fullmatch(side) for side in around):
-                    yield kind
-                    break
-                at = lowered.find(name, at + 1)
-        for stem in self.stems:
-            for part in lowered.split(stem)[1:]:
-                digits = len(part) - len(part.lstrip("0123456789"))
-                if 0 < digits < 7 and not _WORD.fullmatch(part[digits : digits + 1]):
+        words_of_it = set(_WORD.findall(lowered))
+        for name in (name for word in words_of_it for name in self._by_word.get(word, ())):
+            if _stands_in(name, lowered):
+                yield self.kinds[name]
+        for word in words_of_it | {word.rstrip("0123456789") for word in words_of_it}:
+            for stem in self._stems_by_word.get(word, ()):
+                if any(_is_number(part) for part in lowered.split(stem)[1:]):
                     yield "host name"
+
+    @cached_property
+    def _by_word(self) -> dict[str, list[str]]:
+        return _by_first_word(self.kinds)
+
+    @cached_property
+    def _stems_by_word(self) -> dict[str, list[str]]:
+        return _by_first_word(self.stems)
 
     def __or__(self, other: Names) -> Names:
         return Names(self.kinds | other.kinds, self.stems | other.stems)
+
+
+def _by_first_word(names: Iterable[str]) -> dict[str, list[str]]:
+    """Names by their first word: thousands of them need not be looked for in each text."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        if (word := _WORD.search(name)) is not None:
+            found.setdefault(word[0], []).append(name)
+    return found
+
+
+def _stands_in(name: str, text: str) -> bool:
+    at = text.find(name)
+    while at >= 0:
+        around = text[max(0, at - 1) : at], text[at + len(name) : at + len(name) + 1]
+        if not any(_WORD.fullmatch(side) for side in around):
+            return True
+        at = text.find(name, at + 1)
+    return False
+
+
+def _is_number(rest: str) -> bool:
+    """Whether a text begins with a number of a host and no more."""
+    digits = len(rest) - len(rest.lstrip("0123456789"))
+    return 0 < digits < 7 and not _WORD.fullmatch(rest[digits : digits + 1])
 
 
 def names_of(source: Path) -> Names:
@@ -62,7 +92,12 @@ def names_of(source: Path) -> Names:
     NsysanError where it cannot be read.
     """
     if source.is_dir():
-        return _collected(_texts_of_folder(source))
+        import pyarrow as pa
+
+        try:
+            return _collected(_texts_of_folder(source))
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise damaged(source, f"{type(error).__name__} in a table", "parquetdir or arrowdir") from error
     file = SqliteFile(source)
     tables = file.tables
     file.close()
