@@ -16,9 +16,10 @@ import nsysan.redact.masks
 import nsysan.redact.scan
 from nsysan.redact.masks import masked, order
 from nsysan.redact.scan import Names
+from nsysan.redact.scan import names as of_names
 from nsysan.redact.scan.leaks import of_text
 from nsysan.redact.scrub import Scrubber
-from nsysan.redact.secrets import HOST, USER, Secrets
+from nsysan.redact.secrets import HOST, USER, Secret, Secrets
 from tests.planting import kinds, names, plant_module
 
 FORMS = (
@@ -230,6 +231,7 @@ HOSTILE += (
 HOSTILE += ("http://", "1.1.1.", "serial ", "slurm-", "guid 0x0a", "ssh-rsa AAAA", "cGFzc3dvcmQ", "~/a/", "\\\\a\\")
 HOSTILE += ("a\u200b", "0a ", "AKIA", "node-17.", "a.com:80/", "basic AA", " -u a", "123456789:", "sig=a&sig=")
 HOSTILE += ("T3BlbkFJ", "xoxb-1-", "https://hooks.slack.com/services/T", "AccountKey=", "://a:", "aws key ")
+HOSTILE += ("sv=", "sig=a", "X-Amz-A=", "-eyJaaaaaa", "eyJ.eyJaaaaaa.")
 
 
 @pytest.mark.parametrize("part", HOSTILE)
@@ -246,7 +248,6 @@ def test_time_grows_with_length_and_no_more(part: str) -> None:
     seconds(1_000)
     once = max(seconds(40_000), 0.02)
     assert seconds(160_000) < 12 * once
-    assert once < 2.0
 
 
 @pytest.mark.parametrize(
@@ -269,16 +270,26 @@ def test_of_what_is_long_no_rest_is_left(text: str) -> None:
     assert done.endswith(" now")
 
 
-def test_thousands_of_names_are_not_looked_for_one_by_one() -> None:
+def test_thousands_of_names_are_not_looked_for_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """A hostile trace names as many users as it has room for."""
     secrets, found = Secrets(), {}
-    for i in range(30_000):
+    looked_for: list[object] = []
+    for i in range(3_000):
         secrets.add(USER, f"user{i:06d}x")
         found[f"user{i:06d}x"] = "user name"
     mask, many = Scrubber(secrets), Names(found)
-    began = time.process_time()
-    for i in range(1_000):
+
+    def counted(whole: Callable[..., bool]) -> Callable[..., bool]:
+        def looked(*asked: object) -> bool:
+            looked_for.append(asked)
+            return whole(*asked)
+
+        return looked
+
+    monkeypatch.setattr(Secret, "is_in", counted(Secret.is_in))
+    monkeypatch.setattr(of_names, "_stands_in", counted(of_names._stands_in))
+    for i in range(100):
         assert mask.label(f"by user{i:06d}x, step {i}") == f"by <user>, step {i}"
         assert list(many.within(f"by user{i:06d}x, step {i}")) == ["user name"]
         assert not any(many.within(f"step {i}"))
-    assert time.process_time() - began < 8.0
+    assert 200 <= len(looked_for) < 3_000

@@ -56,16 +56,17 @@ _CONNECTION = re.compile(
     r"InstrumentationKey|EndpointSuffix)=[^\s\"'<>]+",
     re.IGNORECASE,
 )
+# What must follow in these two is asked of the match: where it lacks, they would try again at each of their beginnings.
 _SIGNED = re.compile(
     r"\??(?:sv|sig|se|st|sp|skoid|X-Amz-[A-Za-z]{1,20}|X-Goog-[A-Za-z]{1,20}|Signature|Expires)=[^\s\"'<>&]+"
-    r"(?:&[\w.-]{1,40}=[^\s\"'<>&]*){1,30}",
+    r"(?P<more>(?:&[\w.-]{1,40}=[^\s\"'<>&]*){1,30})?",
     re.IGNORECASE,
 )
 _PUBLIC_KEY = re.compile(
     r"(?:ssh-(?:rsa|dss|ed25519)|ecdsa-sha2-[\w-]{1,20}|sk-[\w-]{1,30}@openssh\.com)\s{1,3}"
     r"AAAA[A-Za-z0-9+/=]+(?:[ \t][\w.@+-]{1,128})?"
 )
-_JWT = re.compile(r"(?<![A-Za-z0-9])eyJ[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*)?")
+_JWT = re.compile(r"(?<![A-Za-z0-9])eyJ[A-Za-z0-9_-]{6,}(?P<more>\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*)?)?")
 _BOTS = re.compile(
     r"(?<![A-Za-z0-9])(?:\d{8,10}:[A-Za-z0-9_-]{35}|[MNO][A-Za-z0-9_-]{23,27}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,40})(?![A-Za-z0-9])"
 )
@@ -93,7 +94,7 @@ def mask_certificates(text: str) -> str:
 def mask_settings(text: str) -> str:
     """The text without values that a name, an option or a header says to be secret."""
     if "=" in text:
-        text = _SIGNED.sub(MASKED, _CONNECTION.sub(MASKED, text))
+        text = _SIGNED.sub(_whole, _CONNECTION.sub(MASKED, text))
         text = _SLURM_VARIABLE.sub(_slurm, _VARIABLE.sub(_variable, text))
         text = _PERSON.sub(r"\1=<name>", text)
     if "--" in text:
@@ -107,7 +108,7 @@ def mask_settings(text: str) -> str:
 
 def mask_tokens(text: str) -> str:
     """The text without tokens that their form gives away, and without jobs, serial and phone numbers."""
-    text = _RESOURCE.sub("<resource>", _BOTS.sub(MASKED, _JWT.sub(MASKED, text)))
+    text = _RESOURCE.sub("<resource>", _BOTS.sub(MASKED, _JWT.sub(_whole, text)))
     text = _SLURM.sub("<job>", text)
     return _PHONE.sub("<phone>", _SERIAL.sub(r"\1<serial>", text))
 
@@ -154,6 +155,11 @@ def _basic(match: re.Match[str]) -> str:
     except (binascii.Error, ValueError):
         is_pair = False
     return f"{match[1]}{MASKED}" if is_pair else match[0]
+
+
+def _whole(match: re.Match[str]) -> str:
+    """Nothing of what is followed by what makes it a secret."""
+    return MASKED if match["more"] else match[0]
 
 
 def _weak(match: re.Match[str]) -> str:
