@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TypeVar
@@ -85,8 +85,17 @@ class PlacedTrace:
         """The trace's number in the run."""
         return self.placement.number
 
-    def of_ranks(self, ranks: Collection[int]) -> PlacedTrace:
-        """The same trace with these of its ranks alone."""
+    @cached_property
+    def _parts(self) -> dict[frozenset[int], PlacedTrace]:
+        return {}
+
+    def of_ranks(self, ranks: frozenset[int]) -> PlacedTrace:
+        """The same trace with these of its ranks alone; it keeps what its answers needed."""
+        if ranks not in self._parts:
+            self._parts[ranks] = self._part(ranks)
+        return self._parts[ranks]
+
+    def _part(self, ranks: frozenset[int]) -> PlacedTrace:
         place = self.placement
         kept = [(key, rank) for key, rank in zip(place.keys, place.ranks, strict=True) if rank.rank in ranks]
         own = replace(

@@ -88,12 +88,16 @@ class OfRanks:
         self._held.place(placements)
 
     def ask(self, question: Callable[..., _T], arguments: Sequence[tuple[object, ...]]) -> list[_T]:
-        """The answer of these ranks of each placed trace."""
-        return self._held.ask(_asked, [(self._ranks, question, own) for own in arguments])
+        """The answer of these ranks of each placed trace that has some of them."""
+        found = self._held.ask(_asked, [(self._ranks, question, own) for own in arguments])
+        return [answer for answers in found for answer in answers]
 
 
-def _asked(placed: PlacedTrace, ranks: frozenset[int], question: Callable[..., _T], own: tuple[object, ...]) -> _T:
-    return question(placed.of_ranks(ranks), *own)
+def _asked(
+    placed: PlacedTrace, ranks: frozenset[int], question: Callable[..., _T], own: tuple[object, ...]
+) -> tuple[_T, ...]:
+    part = placed.of_ranks(ranks)
+    return (question(part, *own),) if part.ranks else ()
 
 
 def started(source: Path | Trace) -> int | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -46,16 +46,29 @@ def marked(process: Process, step: int, at: int, name: str = "decode_step") -> N
     process.nvtx(f"{name}_{step}", at - 20_000, at - 5_000)
 
 
+def marked_steps(builder: TraceBuilder, ranks: int, period: int = 100_000) -> Iterator[tuple[int, Process, int, int]]:
+    """rank, its process, step and when it begins; each step has its range."""
+    for rank in range(ranks):
+        process = builder.process(100 + rank, device=rank)
+        for step in range(STEPS):
+            at = 1_000_000 + period * step
+            marked(process, step, at)
+            yield rank, process, step, at
+
+
 def lines(report: Report, *names: str) -> dict[int, tuple[int, ...]]:
     """Medians of these lines of every rank of every replica, us."""
     rows = pl.concat(replica.per_rank for replica in report.replicas)
     return {row[0]: tuple(ns // 1_000 for ns in row[1:]) for row in rows.select("rank", *names).iter_rows()}
 
 
-def custom_pairs(shift: int, *, told: bool) -> TraceBuilder:
-    """Two balanced TP=2 replicas, one `shift` ns behind: a step is 4 x (20 us of compute, 8 of wire) and 20 of gap."""
+def custom_pairs(shift: int, *, told: bool, ranks: Sequence[int] = range(4)) -> TraceBuilder:
+    """Two balanced TP=2 replicas, one `shift` ns behind: a step is 4 x (20 us of compute, 8 of wire) and 20 of gap.
+
+    ranks: those whose trace it is.
+    """
     builder = TraceBuilder()
-    for rank in range(4):
+    for rank in ranks:
         process = builder.process(100 + rank, device=rank)
         for step in range(STEPS):
             at = 1_000_000 + 132_000 * step + shift * (rank // 2)
@@ -80,6 +93,19 @@ def test_replicas_without_payloads_do_not_wait_for_each_other(tmp_path: Path, sh
         ("2,3", "tp", "inferred"),
     }
     assert "TP=2, 2 replicas" in to_text(report)
+
+
+@pytest.mark.parametrize("each", [1, 2])
+def test_replicas_whose_ranks_are_in_traces_of_their_own(tmp_path: Path, each: int) -> None:
+    paths = [
+        custom_pairs(5_000, told=True, ranks=range(first, first + each)).write(tmp_path / f"{first}.sqlite")
+        for first in range(0, 4, each)
+    ]
+    whole = build_report(nsysan.analyze(paths), "0")
+    document_of(whole)
+    assert [[rank.rank for rank in replica.ranks] for replica in whole.replicas] == [[0, 1], [2, 3]]
+    assert lines(whole, "wait_ns", "wire_ns", "compute_ns") == dict.fromkeys(range(4), (0, 32, 80))
+    assert {row for timeline in whole.timelines for row in timeline.slices["rank"]} == {0, 1}
 
 
 def test_replicas_that_never_part_cannot_be_told_apart_by_time_alone(tmp_path: Path) -> None:
@@ -120,22 +146,18 @@ def test_each_replica_has_its_own_period_and_the_slower_heads_the_report(tmp_pat
 def test_experts_over_other_ranks_than_attention(tmp_path: Path) -> None:
     """TP=2, DP=2, experts over 4: ranks 2 and 3 compute 5 us longer in each of 4 layers, and 0 and 1 wait for them."""
     builder = TraceBuilder()
-    for rank in range(4):
-        process = builder.process(100 + rank, device=rank)
+    for rank, process, _, at in marked_steps(builder, 4, 260_000):
         late = 5_000 * (rank // 2)
-        for step in range(STEPS):
-            at = 1_000_000 + 260_000 * step
-            marked(process, step, at)
-            for layer in range(4):
-                begin, launch = at + 60_000 * layer, at - 19_000 + 2_000 * layer
-                process.kernel(COMPUTE_KERNEL, begin, begin + 20_000 + late, launch=launch)
-                reduced = begin + 28_000 + late
-                process.kernel(CUSTOM, reduced - 8_000, reduced, launch=launch + 300, demangled=custom(2))
-                process.nccl("ncclAllGather", launch + 590, launch + 900, bytes=64, comm=9)
-                process.kernel(ALLGATHER, reduced, begin + 39_000, launch=(launch + 600, launch + 800))
-                process.kernel(COMPUTE_KERNEL, begin + 39_000, begin + 54_000, launch=launch + 1_000)
-                process.nccl("ncclReduceScatter", launch + 1_290, launch + 1_600, bytes=64, comm=9)
-                process.kernel(REDUCE_SCATTER, begin + 54_000, begin + 60_000, launch=(launch + 1_300, launch + 1_500))
+        for layer in range(4):
+            begin, launch = at + 60_000 * layer, at - 19_000 + 2_000 * layer
+            process.kernel(COMPUTE_KERNEL, begin, begin + 20_000 + late, launch=launch)
+            reduced = begin + 28_000 + late
+            process.kernel(CUSTOM, reduced - 8_000, reduced, launch=launch + 300, demangled=custom(2))
+            process.nccl("ncclAllGather", launch + 590, launch + 900, bytes=64, comm=9)
+            process.kernel(ALLGATHER, reduced, begin + 39_000, launch=(launch + 600, launch + 800))
+            process.kernel(COMPUTE_KERNEL, begin + 39_000, begin + 54_000, launch=launch + 1_000)
+            process.nccl("ncclReduceScatter", launch + 1_290, launch + 1_600, bytes=64, comm=9)
+            process.kernel(REDUCE_SCATTER, begin + 54_000, begin + 60_000, launch=(launch + 1_300, launch + 1_500))
     report = reported(tmp_path, builder)
     assert [replica.layout.name for replica in report.replicas] == ["TP=2 x EP=4"]
     assert {group.id: group.kind for group in report.groups} == {"0,1": "tp", "2,3": "tp", "0,1,2,3": "ep"}
@@ -145,25 +167,22 @@ def test_experts_over_other_ranks_than_attention(tmp_path: Path) -> None:
 def pipeline(*, payloads: bool) -> TraceBuilder:
     """PP=2 x TP=2, one batch in flight: a stage computes 50 us, reduces 10 and sends for 4; then the other does."""
     builder = TraceBuilder()
-    for rank in range(4):
-        process, stage = builder.process(100 + rank, device=rank), rank // 2
-        for step in range(STEPS):
-            at = 1_000_000 + 140_000 * step
-            begin = at + 64_000 * stage
-            marked(process, step, at)
-            launch = at - 19_000
-            process.kernel(COMPUTE_KERNEL, begin, begin + 50_000, launch=launch + 1_000)
-            process.kernel(CUSTOM, begin + 50_000, begin + 60_000, launch=launch + 2_000, demangled=custom(2))
-            for send in range(2):
-                # Stage 0 sends to 1 after its work, and 1 to 0; who receives waits since its own work ended.
-                sends = stage == send
-                end = at + 64_000 * (send + 1)
-                issued = launch + 3_000 + 1_000 * send
-                waiting = at if send == 0 else at + 64_000
-                if payloads:
-                    call = "ncclSend" if sends else "ncclRecv"
-                    process.nccl(call, issued - 50, issued + 500, bytes=64, comm=20 + rank % 2)
-                process.kernel(SENDRECV, end - 4_000 if sends else waiting, end, launch=(issued, issued + 400))
+    for rank, process, _, at in marked_steps(builder, 4, 140_000):
+        stage = rank // 2
+        begin = at + 64_000 * stage
+        launch = at - 19_000
+        process.kernel(COMPUTE_KERNEL, begin, begin + 50_000, launch=launch + 1_000)
+        process.kernel(CUSTOM, begin + 50_000, begin + 60_000, launch=launch + 2_000, demangled=custom(2))
+        for send in range(2):
+            # Stage 0 sends to 1 after its work, and 1 to 0; who receives waits since its own work ended.
+            sends = stage == send
+            end = at + 64_000 * (send + 1)
+            issued = launch + 3_000 + 1_000 * send
+            waiting = at if send == 0 else at + 64_000
+            if payloads:
+                call = "ncclSend" if sends else "ncclRecv"
+                process.nccl(call, issued - 50, issued + 500, bytes=64, comm=20 + rank % 2)
+            process.kernel(SENDRECV, end - 4_000 if sends else waiting, end, launch=(issued, issued + 400))
     return builder
 
 
@@ -179,15 +198,11 @@ def test_a_pipeline_is_one_replica_and_its_messages_match(tmp_path: Path) -> Non
 
 def test_a_send_that_has_ended_waited_for_nobody(tmp_path: Path) -> None:
     builder = TraceBuilder()
-    for rank in range(2):
-        process = builder.process(100 + rank, device=rank)
-        for step in range(STEPS):
-            at = 1_000_000 + 100_000 * step
-            marked(process, step, at)
-            process.kernel(COMPUTE_KERNEL, at, at + 10_000 + 20_000 * rank, launch=at - 19_000)
-            process.nccl("ncclSend" if rank == 0 else "ncclRecv", at - 18_100, at - 17_000, bytes=64, comm=3)
-            begin = at + 10_000 + 20_000 * rank
-            process.kernel(SENDRECV, begin, begin + 5_000, launch=(at - 18_000, at - 17_500))
+    for rank, process, _, at in marked_steps(builder, 2):
+        process.kernel(COMPUTE_KERNEL, at, at + 10_000 + 20_000 * rank, launch=at - 19_000)
+        process.nccl("ncclSend" if rank == 0 else "ncclRecv", at - 18_100, at - 17_000, bytes=64, comm=3)
+        begin = at + 10_000 + 20_000 * rank
+        process.kernel(SENDRECV, begin, begin + 5_000, launch=(at - 18_000, at - 17_500))
     run = analysed(tmp_path, builder)
     assert run.collectives.select("verdict", "wait", "wire").unique().rows() == [("matched", 0, 5_000)]
 
@@ -195,16 +210,12 @@ def test_a_send_that_has_ended_waited_for_nobody(tmp_path: Path) -> None:
 def all_to_alls(tmp_path: Path, *, payloads: bool) -> Run:
     """An all-to-all over 3 ranks in NCCL's send and receive kernels; rank 2 comes 7 us late."""
     builder = TraceBuilder()
-    for rank in range(3):
-        process = builder.process(100 + rank, device=rank)
-        for step in range(STEPS):
-            at = 1_000_000 + 100_000 * step
-            marked(process, step, at)
-            begin = at + 20_000 + (7_000 if rank == 2 else 0)
-            process.kernel(COMPUTE_KERNEL, at, begin, launch=at - 19_000)
-            if payloads:
-                process.nccl("ncclAlltoAll", at - 18_100, at - 17_000, bytes=64, comm=3)
-            process.kernel(SENDRECV, begin, at + 40_000, launch=(at - 18_000, at - 17_500))
+    for rank, process, _, at in marked_steps(builder, 3):
+        begin = at + 20_000 + (7_000 if rank == 2 else 0)
+        process.kernel(COMPUTE_KERNEL, at, begin, launch=at - 19_000)
+        if payloads:
+            process.nccl("ncclAlltoAll", at - 18_100, at - 17_000, bytes=64, comm=3)
+        process.kernel(SENDRECV, begin, at + 40_000, launch=(at - 18_000, at - 17_500))
     return analysed(tmp_path, builder)
 
 
@@ -226,25 +237,21 @@ def test_without_its_payload_nothing_tells_with_whom_a_send_is(tmp_path: Path) -
 def test_halves_of_an_exchange_among_experts(tmp_path: Path) -> None:
     """Dispatch and combine, each a send and a receive of one name; rank 1 is 3 us late with what combine sends."""
     builder = TraceBuilder()
-    for rank in range(2):
-        process = builder.process(100 + rank, device=rank)
-        for step in range(STEPS):
-            at = 1_000_000 + 100_000 * step
-            marked(process, step, at)
-            late = 3_000 * rank
-            for number, (name, begin, end) in enumerate(
-                [
-                    ("dispatch", at, at + 2_000),
-                    ("dispatch", at + 8_000, at + 10_000),
-                    ("combine", at + 20_000 + 3 * late, at + 22_000 + 3 * late),
-                    # What rank 1 sends has arrived at 31 us.
-                    ("combine", at + 25_000 + 2 * late, at + 33_000),
-                ]
-            ):
-                full = f"void deep_ep::internode_ll::{name}<(bool)0, (int)7168>(void *)"
-                process.kernel(name, begin, end, launch=at - 19_000 + 100 * number, demangled=full)
-                if number % 2 == 0:
-                    process.kernel(COMPUTE_KERNEL, end, end + 1_000, launch=at - 18_950 + 100 * number)
+    for rank, process, _, at in marked_steps(builder, 2):
+        late = 3_000 * rank
+        for number, (name, begin, end) in enumerate(
+            [
+                ("dispatch", at, at + 2_000),
+                ("dispatch", at + 8_000, at + 10_000),
+                ("combine", at + 20_000 + 3 * late, at + 22_000 + 3 * late),
+                # What rank 1 sends has arrived at 31 us.
+                ("combine", at + 25_000 + 2 * late, at + 33_000),
+            ]
+        ):
+            full = f"void deep_ep::internode_ll::{name}<(bool)0, (int)7168>(void *)"
+            process.kernel(name, begin, end, launch=at - 19_000 + 100 * number, demangled=full)
+            if number % 2 == 0:
+                process.kernel(COMPUTE_KERNEL, end, end + 1_000, launch=at - 18_950 + 100 * number)
     run = analysed(tmp_path, builder)
     waits = run.collectives.filter(pl.col("step") == 3).sort("rank", "begin").select("rank", "wait").rows()
     assert waits == [(0, 0), (0, 0), (0, 0), (0, 6_000), (1, 0), (1, 0), (1, 0), (1, 0)]
@@ -252,17 +259,13 @@ def test_halves_of_an_exchange_among_experts(tmp_path: Path) -> None:
 
 def test_eager_calls_of_two_streams_are_not_paired_crosswise(tmp_path: Path) -> None:
     builder = TraceBuilder()
-    for rank in range(2):
-        process = builder.process(100 + rank, device=rank)
-        for step in range(STEPS):
-            at = 1_000_000 + 100_000 * step
-            marked(process, step, at)
-            process.kernel(COMPUTE_KERNEL, at, at + 1_000, launch=at - 19_000)
-            # In the first step alone both ranks begin with stream 20; later rank 1 is first on stream 30.
-            order = (20, 30) if step == 0 or rank == 0 else (30, 20)
-            for number, stream in enumerate(order):
-                begin, end = at + 2_000 + 500 * number, at + (30_000 if stream == 20 else 50_000)
-                process.kernel(ALLREDUCE_KERNEL, begin, end, launch=at - 18_000 + 1_000 * number, stream=stream)
+    for rank, process, step, at in marked_steps(builder, 2):
+        process.kernel(COMPUTE_KERNEL, at, at + 1_000, launch=at - 19_000)
+        # In the first step alone both ranks begin with stream 20; later rank 1 is first on stream 30.
+        order = (20, 30) if step == 0 or rank == 0 else (30, 20)
+        for number, stream in enumerate(order):
+            begin, end = at + 2_000 + 500 * number, at + (30_000 if stream == 20 else 50_000)
+            process.kernel(ALLREDUCE_KERNEL, begin, end, launch=at - 18_000 + 1_000 * number, stream=stream)
     run = analysed(tmp_path, builder)
     assert set(run.collectives["verdict"]) == {"matched"}
     apart = run.collectives.group_by("family", "step", "call").agg(pl.n_unique("stream"), pl.n_unique("end"))
