@@ -12,6 +12,7 @@ Markdown.
 from __future__ import annotations
 
 import argparse
+import importlib
 import importlib.metadata
 import json
 import math
@@ -123,7 +124,8 @@ def stages(path: Path) -> dict[str, list[float]]:
         return result
 
     def load() -> None:
-        pass
+        for room in ("diagnosis.diagnose", "page.html", "report.build", "report.document"):
+            importlib.import_module(f"nsysan.{room}")
 
     timed("import", load)
     import nsysan
