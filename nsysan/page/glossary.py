@@ -66,8 +66,7 @@ def linked(text: str) -> str:
         if said in told:
             return said
         told.add(said)
-        name = _IN_SENTENCES[said]
-        return f'<a class="term" href="#def-{anchor(name)}" title="{safe(GLOSSARY[name])}">{said}</a>'
+        return term(_IN_SENTENCES[said])
 
     return _SAID.sub(once, safe(text))
 

@@ -138,8 +138,7 @@ def _counters(lanes: pl.DataFrame) -> list[dict[str, Any]]:
 def _ledger(report: Report) -> dict[str, Any]:
     """Columns: step, rank, label of the steps, and period and lines in ns."""
     present = [line for line in CLAIMED if (report.per_step[line.column].fill_null(0) > 0).any()]
-    shown = list(dict.fromkeys([*visible_lines(report), *present]))
-    shown = [line for line in LINES if line in shown]
+    shown = [line for line in LINES if line in {*visible_lines(report), *present}]
     rows = report.per_step.head(_MAX_LEDGERS)
     kept = rows["step"].unique().sort().to_list()
     return {

@@ -6,7 +6,7 @@ from nsysan.metrics.percentiles import Spread
 from nsysan.page.elements import table
 from nsysan.report.replica import PopulationRow, Replica
 from nsysan.report.report import Report
-from nsysan.text import numbered, us
+from nsysan.text import numbered, percent, us
 
 _SPREAD = ("median", "mean", "p90", "p99", "longest")
 
@@ -14,7 +14,7 @@ _SPREAD = ("median", "mean", "p90", "p99", "longest")
 def is_plain(report: Report) -> bool:
     """Whether there is one replica of one group and one kind of step, of which the page tells everything already."""
     one = len(report.replicas) == 1 and len(report.replicas[0].populations) <= 1
-    return one and len(report.replicas[0].layout.stages) == 1 and report.replicas[0].layout.experts == 1
+    return one and report.replicas[0].layout.is_one_group
 
 
 def tables(report: Report) -> str:
@@ -33,8 +33,8 @@ def _replicas(replicas: list[Replica]) -> str:
             f"rank {one.diagnosis.straggler.rank}" if one.diagnosis.straggler else "nobody",
             f"{one.steady} of {one.steps}",
             *_spread(one.period),
-            _share(one.coverage.span if one.coverage else None),
-            _share(one.coverage.busy if one.coverage else None),
+            percent(one.coverage.span if one.coverage else None, 1),
+            percent(one.coverage.busy if one.coverage else None, 1),
         ]
         for one in replicas
     ]
@@ -58,7 +58,7 @@ def _population(replica: int, one: PopulationRow) -> list[str]:
         str(one.steady),
         *_spread(one.period),
         "-" if one.tokens_per_s is None else f"{one.tokens_per_s:,.0f}",
-        _share(one.share_of_time),
+        percent(one.share_of_time, 1),
     ]
 
 
@@ -81,7 +81,3 @@ def _spread(period: Spread | None) -> list[str]:
     if period is None:
         return ["-"] * len(_SPREAD)
     return [us(ns) for ns in (period.p50, period.mean, period.p90, period.p99, period.max)]
-
-
-def _share(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f} %"

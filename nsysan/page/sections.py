@@ -175,15 +175,17 @@ def counters_by_step(report: Report) -> str:
     told = pl.concat([c.per_step.select("step", "metric", "mean", "peak") for c in report.counters])
     metrics = list(dict.fromkeys(counter.metric for counter in report.counters))
     rows = []
-    for (step,), own in told.partition_by("step", as_dict=True, maintain_order=True).items():
+    steps = told["step"].unique(maintain_order=True)
+    shown = told.filter(pl.col("step").is_in(steps.head(MAX_ROWS).implode()))
+    for (step,), own in shown.partition_by("step", as_dict=True, maintain_order=True).items():
         found = {m: of for (m,), of in own.partition_by("metric", as_dict=True).items()}
         cells = [
             f"{_shown(found[m]['mean'].median())} ({_shown(found[m]['peak'].max())})" if m in found else "-"
             for m in metrics
         ]
         rows.append([step_link(int(str(step))), *cells])
-    body = table(["step", *metrics], rows[:MAX_ROWS], raw=(0,), caption="GPU counters by step: mean (peak)")
-    return f"<details><summary>GPU counters of {len(rows)} steps</summary>{body}</details>"
+    body = table(["step", *metrics], rows, raw=(0,), caption="GPU counters by step: mean (peak)")
+    return f"<details><summary>GPU counters of {len(steps)} steps</summary>{body}</details>"
 
 
 def _shown(value: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import polars as pl
@@ -26,7 +27,7 @@ from nsysan.report.replica import Coverage, GroupRow, PopulationRow, Replica, sl
 from nsysan.report.report import Input, Report, StepsSummary
 from nsysan.report.slices import build_timelines
 from nsysan.report.timeline import Timeline
-from nsysan.run.layout import kinds_of, layout_of
+from nsysan.run.layout import GroupKind, kinds_of, layout_of
 from nsysan.run.placed import PlacedTrace
 from nsysan.run.run import Run
 from nsysan.run.samples import samples_of
@@ -49,12 +50,12 @@ def build_report(
     """
     progress.stage("accounting for every nanosecond")
     stated = None if expected is None else expected.message_bytes
-    replicas = [_replica(number, own.stating(stated), run) for number, own in enumerate(run.replicas)]
+    kinds = kinds_of(run.groups, run.collectives, len(run.ranks))
+    stating = [own.stating(stated) for own in run.replicas]
+    replicas = [_replica(number, own, kinds) for number, own in enumerate(stating)]
     chosen = _chosen(replicas, replica)
-    own = run.replicas[chosen]
-    compared = compare_with(own.collectives, own.steady_steps, expected)
-    own = own.stating(stated)
-    head = replicas[chosen]
+    traced, own, head = run.replicas[chosen], stating[chosen], replicas[chosen]
+    compared = compare_with(traced.collectives, traced.steady_steps, expected)
     diagnosis, per_rank = head.diagnosis, head.per_rank
     link = find_link(own, head.collectives, link_gbps)
     drawn = build_timelines(own, diagnosis) if timelines else []
@@ -85,7 +86,7 @@ def build_report(
         counter_lanes=lanes or [],
         replica=chosen,
         replicas=replicas,
-        groups=_groups(run),
+        groups=_groups(run, kinds),
     )
 
 
@@ -98,10 +99,9 @@ def _chosen(replicas: list[Replica], number: int | None) -> int:
     return number
 
 
-def _replica(number: int, own: Run, run: Run) -> Replica:
+def _replica(number: int, own: Run, kinds: Mapping[str, GroupKind]) -> Replica:
     steady = own.ledger.filter(pl.col("steady"))
     ranks = tuple(rank.rank for rank in own.ranks)
-    kinds = kinds_of(run.groups, run.collectives, len(run.ranks))
     return Replica(
         id=number,
         ranks=own.ranks,
@@ -163,8 +163,7 @@ def _coverage(own: Run, steady: pl.DataFrame) -> Coverage | None:
     return Coverage(float(span), float(busy))
 
 
-def _groups(run: Run) -> list[GroupRow]:
-    kinds = kinds_of(run.groups, run.collectives, len(run.ranks))
+def _groups(run: Run, kinds: Mapping[str, GroupKind]) -> list[GroupRow]:
     calls = (
         run.collectives.drop_nulls("group").group_by("group", "step").agg(calls=pl.struct("family", "call").n_unique())
     )

@@ -15,10 +15,12 @@ from nsysan.diagnosis.collectives import CollectiveFamily
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.expectation import Compared
 from nsysan.diagnosis.findings.finding import Finding
-from nsysan.diagnosis.verdict import THRESHOLDS
+from nsysan.diagnosis.verdict import THRESHOLDS, Verdict
 from nsysan.metrics.counters import STEP_FIGURES, Counter, SampleStats
 from nsysan.metrics.ledger import FIGURES
 from nsysan.metrics.link import THRESHOLDS as LINK_THRESHOLDS
+from nsysan.metrics.skew import Straggler
+from nsysan.metrics.whatif import WhatIf
 from nsysan.report.replica import GroupRow, PopulationRow, Replica
 from nsysan.report.report import Report
 
@@ -106,7 +108,7 @@ def _coverage(replica: Replica) -> dict[str, Any] | None:
 
 
 def _replica(replica: Replica, *, headline: bool) -> dict[str, Any]:
-    told, period = _diagnosis(replica.diagnosis), replica.period
+    told, period = replica.diagnosis, replica.period
     return {
         "id": replica.id,
         "headline": headline,
@@ -117,7 +119,9 @@ def _replica(replica: Replica, *, headline: bool) -> dict[str, Any]:
         "steady": replica.steady,
         "coverage": _coverage(replica),
         "period_ns": period and asdict(period),
-        **{key: told[key] for key in ("straggler", "what_if", "verdict")},
+        "straggler": _straggler(told.straggler),
+        "what_if": _what_if(told.what_if),
+        "verdict": _verdict(told.verdict),
     }
 
 
@@ -140,30 +144,35 @@ def _of_replica(frame: pl.DataFrame, replica: Replica) -> pl.DataFrame:
     return frame.with_columns(replica=pl.lit(replica.id, dtype=pl.Int64))
 
 
-def _diagnosis(diagnosis: Diagnosis) -> dict[str, Any]:
-    late, what, verdict = diagnosis.straggler, diagnosis.what_if, diagnosis.verdict
+def _straggler(late: Straggler | None) -> dict[str, Any] | None:
+    if late is None:
+        return None
     return {
-        "straggler": late
-        and {
-            "rank": late.rank,
-            "cause": late.cause,
-            "caused_ns": late.caused,
-            "share": late.share,
-            "parts_ns": late.parts,
-            "idle_ns": late.idle,
-        },
+        "rank": late.rank,
+        "cause": late.cause,
+        "caused_ns": late.caused,
+        "share": late.share,
+        "parts_ns": late.parts,
+        "idle_ns": late.idle,
+    }
+
+
+def _what_if(what: WhatIf | None) -> dict[str, Any] | None:
+    if what is None:
+        return None
+    return {"period_ns": what.period, **{scenario.column: ns for scenario, ns in what.without.items()}}
+
+
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    return {"kind": verdict.kind, "reason": verdict.reason, "shares": verdict.shares, "thresholds": THRESHOLDS}
+
+
+def _diagnosis(diagnosis: Diagnosis) -> dict[str, Any]:
+    return {
+        "straggler": _straggler(diagnosis.straggler),
         "gaps": diagnosis.gaps.to_dicts(),
-        "what_if": what
-        and {
-            "period_ns": what.period,
-            **{scenario.column: ns for scenario, ns in what.without.items()},
-        },
-        "verdict": {
-            "kind": verdict.kind,
-            "reason": verdict.reason,
-            "shares": verdict.shares,
-            "thresholds": THRESHOLDS,
-        },
+        "what_if": _what_if(diagnosis.what_if),
+        "verdict": _verdict(diagnosis.verdict),
         "slowest_steps": [
             {
                 "step": o.step,

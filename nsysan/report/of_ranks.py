@@ -37,27 +37,26 @@ def of_ranks(report: Report, ranks: Collection[int]) -> Report:
         ranks=[rank for rank in report.ranks if rank.rank in ranks],
         per_step=report.per_step.filter(own),
         per_rank=report.per_rank.filter(own),
-        diagnosis=_diagnosis(report.diagnosis, own),
+        diagnosis=_diagnosis(report.diagnosis, ranks, own),
         timelines=[_timeline(timeline, own) for timeline in report.timelines],
         counters=[counter for counter in report.counters if counter.rank in ranks],
         counter_lanes=[lanes.filter(own) for lanes in report.counter_lanes],
-        replicas=[_replica(one, own) if one.id == report.replica else one for one in report.replicas],
+        replicas=[_replica(one, ranks, own) if one.id == report.replica else one for one in report.replicas],
     )
 
 
-def _replica(replica: Replica, own: pl.Expr) -> Replica:
-    kept = [rank for rank in replica.ranks if pl.select(rank=rank.rank).select(own).item()]
+def _replica(replica: Replica, ranks: Collection[int], own: pl.Expr) -> Replica:
     return replace(
         replica,
-        ranks=kept,
+        ranks=[rank for rank in replica.ranks if rank.rank in ranks],
         per_step=replica.per_step.filter(own),
         per_rank=replica.per_rank.filter(own),
-        diagnosis=_diagnosis(replica.diagnosis, own),
+        diagnosis=_diagnosis(replica.diagnosis, ranks, own),
     )
 
 
-def _diagnosis(diagnosis: Diagnosis, own: pl.Expr) -> Diagnosis:
-    spreads = [spread for spread in diagnosis.spreads if pl.select(rank=spread.rank).select(own).item()]
+def _diagnosis(diagnosis: Diagnosis, ranks: Collection[int], own: pl.Expr) -> Diagnosis:
+    spreads = [spread for spread in diagnosis.spreads if spread.rank in ranks]
     return replace(diagnosis, gaps=diagnosis.gaps.filter(own), caused=diagnosis.caused.filter(own), spreads=spreads)
 
 

@@ -164,12 +164,19 @@ def _lanes(work: pl.DataFrame) -> pl.DataFrame:
         if len(own) <= MAX_STREAMS:
             names += ["stream" if stream is None else f"stream {stream}" for stream in own["stream"]]
             continue
-        until: list[int] = []
-        for begin, end in own.select("begin", "end").iter_rows():
-            lane = next((i for i, busy_until in enumerate(until) if busy_until <= begin), len(until))
-            until[lane : lane + 1] = [end]
-            names.append(f"streams {lane + 1}")
+        names += [f"streams {lane + 1}" for lane in _first_free(own.select("begin", "end"))]
     return extents.select(key).with_columns(lane=pl.Series(names, dtype=pl.String))
+
+
+def _first_free(spans: pl.DataFrame) -> list[int]:
+    """The lane of each span of time (begin, end), in order of begin: the first whose last span has ended."""
+    until: list[int] = []
+    lanes = []
+    for begin, end in spans.iter_rows():
+        lane = next((i for i, busy_until in enumerate(until) if busy_until <= begin), len(until))
+        until[lane : lane + 1] = [end]
+        lanes.append(lane)
+    return lanes
 
 
 _OPERATION = (
@@ -219,13 +226,8 @@ def _range_slices(hosts: pl.DataFrame) -> pl.DataFrame:
     parts = [hosts.clear().with_columns(lane=pl.lit("", dtype=pl.String))]
     for own in hosts.partition_by("rank", maintain_order=True):
         ordered = own.sort("start", "end", descending=[False, True], maintain_order=True)
-        until: list[int] = []
-        lanes = []
-        for begin, end in ordered.select("start", "end").iter_rows():
-            lane = next((i for i, busy_until in enumerate(until) if busy_until <= begin), len(until))
-            until[lane : lane + 1] = [end]
-            lanes.append(lane)
-        numbered = ordered.with_columns(number=pl.Series(lanes, dtype=pl.Int64))
+        lanes = pl.Series(_first_free(ordered.select("start", "end")), dtype=pl.Int64)
+        numbered = ordered.with_columns(number=lanes)
         few = numbered.filter(pl.col("number") < MAX_RANGE_LANES)
         parts.append(few.with_columns(lane=pl.format("NVTX {}", pl.col("number") + 1)).drop("number"))
     return (

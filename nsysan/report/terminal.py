@@ -97,7 +97,7 @@ def _capture(report: Report) -> str:
 def _layout(report: Report) -> list[str]:
     """How the ranks are laid out, where that is more than one group; the replica that the rest is of comes first."""
     head, others = report.replicas[report.replica], [r for r in report.replicas if r.id != report.replica]
-    if not others and len(head.layout.stages) == 1 and head.layout.experts == 1:
+    if not others and head.layout.is_one_group:
         return []
     lines = [f"layout    {layout_sentence(report.replicas)}"]
     if others:

@@ -35,6 +35,11 @@ class Layout:
     experts: int
 
     @property
+    def is_one_group(self) -> bool:
+        """Whether all its ranks do the same: one stage, and no experts shared out."""
+        return len(self.stages) == 1 and self.experts == 1
+
+    @property
     def name(self) -> str:
         """Such as "TP=2 x PP=2"."""
         parts = [f"TP={self.tensor}"]

@@ -3,7 +3,6 @@
   try {
     const { figures, themed, report } = await unpack("data").then(JSON.parse);
     if (report) startTimeline(report);
-    root.dataset.timeline = "ready";
     await pause();
     if (document.querySelector(".plot")) {
       await loadPlotly();
