@@ -19,7 +19,7 @@ def check_writable(path: Path, *, force: bool, source: Path | None = None) -> No
         raise NsysanError(f"{path}: is the trace itself; name another output with -o", ExitCode.OUTPUT_UNWRITABLE)
     # A link that leads nowhere is a name that somebody gave, too.
     if os.path.lexists(path) and not force:
-        raise _exists(path)
+        raise exists(path)
     folder = path.absolute().parent
     if not folder.is_dir():
         raise NsysanError(f"{path}: there is no folder {path.parent}; create it first", ExitCode.OUTPUT_UNWRITABLE)
@@ -62,7 +62,7 @@ def put(made: Path, path: Path, *, force: bool) -> None:
             os.link(made, path)
             made.unlink()
     except FileExistsError:
-        raise _exists(path) from None
+        raise exists(path) from None
     except OSError:
         if force:
             raise
@@ -74,9 +74,10 @@ def _put_without_links(made: Path, path: Path) -> None:
     try:
         path.touch(exist_ok=False)
     except FileExistsError:
-        raise _exists(path) from None
+        raise exists(path) from None
     made.replace(path)
 
 
-def _exists(path: Path) -> NsysanError:
+def exists(path: Path) -> NsysanError:
+    """The error for an output that is there already."""
     return NsysanError(f"{path}: exists already; pass --force to replace it, or another name", ExitCode.OUTPUT_EXISTS)

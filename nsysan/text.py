@@ -17,9 +17,9 @@ def plain(text: str, width: int = 120) -> str:
     return cleaned if len(cleaned) <= width else cleaned[: width - 3] + "..."
 
 
-def counted(count: int, thing: str) -> str:
-    """A number of things: "1 rank", "4 ranks"."""
-    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+def counted(count: int, thing: str, things: str = "") -> str:
+    """A number of things: "1 rank", "4 ranks"; `things` is the plural where it is not made with an s."""
+    return f"{count} {thing if count == 1 else things or thing + 's'}"
 
 
 def numbered(thing: str, numbers: Sequence[int], most: int = 8) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from plant_formats import into_log, to_folder
+from plant_formats import into_log, quoted, to_folder
 from plant_kinds import DOMAIN, HOST, USER, Kind, kinds
 
 _KERNELS = "CUPTI_ACTIVITY_KIND_KERNEL"
@@ -193,10 +193,10 @@ class _Planter:
 
     def _rows(self, table: str) -> None:
         """A row a kind in any table that has a row and a column for text."""
-        columns = self._connection.execute(f"PRAGMA table_info({_quoted(table)})").fetchall()
+        columns = self._connection.execute(f"PRAGMA table_info({quoted(table)})").fetchall()
         texts = [name for _, name, kind, *_ in columns if "TEXT" in kind.upper() or "CHAR" in kind.upper()]
         keys = [name for _, name, _, _, _, key in columns if key or name in ("id", "rowid")]
-        row = self._value(f"SELECT max(rowid) FROM {_quoted(table)}") if texts else None
+        row = self._value(f"SELECT max(rowid) FROM {quoted(table)}") if texts else None
         if row is None:
             return
         others = {name: _FAR for _, name, *_ in columns if name in ("domainId", "schemaId", "metricId", "typeId")}
@@ -207,16 +207,14 @@ class _Planter:
     def _unknown(self) -> None:
         """Tables that nsys does not have, called by secrets; columns and a view of that name; bytes."""
         for i, kind in enumerate(self._kinds):
-            table, column = _quoted(f"{kind.text} {i}"), _quoted(kind.text)
+            table, column = quoted(f"{kind.text} {i}"), quoted(kind.text)
             self._connection.execute(f"CREATE TABLE {table} ({column} TEXT, raw BLOB)")
             self._connection.execute(f"INSERT INTO {table} VALUES (?, ?)", (kind.text, kind.text.encode("utf-16-be")))
             literal = kind.text.replace("'", "''")
-            self._connection.execute(f"CREATE VIEW {_quoted(f'view {i}')} AS SELECT '{literal}' AS x")
+            self._connection.execute(f"CREATE VIEW {quoted(f'view {i}')} AS SELECT '{literal}' AS x")
         if self._has(_KERNELS, "start"):
-            self._connection.execute(f"ALTER TABLE {_KERNELS} ADD COLUMN {_quoted(self._kinds[0].text)} TEXT")
-            self._connection.execute(
-                f"UPDATE {_KERNELS} SET {_quoted(self._kinds[0].text)} = ?", (self._kinds[1].text,)
-            )
+            self._connection.execute(f"ALTER TABLE {_KERNELS} ADD COLUMN {quoted(self._kinds[0].text)} TEXT")
+            self._connection.execute(f"UPDATE {_KERNELS} SET {quoted(self._kinds[0].text)} = ?", (self._kinds[1].text,))
         self._count("unknown tables", 4 * len(self._kinds))
 
     # ---- the database
@@ -226,7 +224,7 @@ class _Planter:
         return [name for (name,) in rows if not name.startswith("sqlite_")]
 
     def _has(self, table: str, *columns: str) -> bool:
-        present = {row[1] for row in self._connection.execute(f"PRAGMA table_info({_quoted(table)})")}
+        present = {row[1] for row in self._connection.execute(f"PRAGMA table_info({quoted(table)})")}
         return set(columns) <= present
 
     def _value(self, sql: str) -> int | None:
@@ -235,13 +233,13 @@ class _Planter:
 
     def _clone(self, table: str, row: int, changes: dict[str, object]) -> None:
         """Another row like the one, with other values where the table has such columns."""
-        columns = [entry[1] for entry in self._connection.execute(f"PRAGMA table_info({_quoted(table)})")]
+        columns = [entry[1] for entry in self._connection.execute(f"PRAGMA table_info({quoted(table)})")]
         changed = {name: value for name, value in changes.items() if name in columns}
-        shown = ", ".join("?" if name in changed else _quoted(name) for name in columns)
+        shown = ", ".join("?" if name in changed else quoted(name) for name in columns)
         values = [changed[name] for name in columns if name in changed]
-        names = ", ".join(map(_quoted, columns))
+        names = ", ".join(map(quoted, columns))
         self._connection.execute(
-            f"INSERT INTO {_quoted(table)} ({names}) SELECT {shown} FROM {_quoted(table)} WHERE rowid = ?",
+            f"INSERT INTO {quoted(table)} ({names}) SELECT {shown} FROM {quoted(table)} WHERE rowid = ?",
             (*values, row),
         )
 
@@ -252,10 +250,6 @@ class _Planter:
 
     def _count(self, place: str, number: int) -> None:
         self.places[place] = self.places.get(place, 0) + number
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _arguments() -> argparse.ArgumentParser:

@@ -38,8 +38,8 @@ def to_folder(source: Path, folder: Path, suffix: str) -> None:
         connection.text_factory = bytes
         names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
         for (table,) in names:
-            columns = [row[1].decode() for row in connection.execute(f"PRAGMA table_info({_quoted(table.decode())})")]
-            rows = connection.execute(f"SELECT * FROM {_quoted(table.decode())}").fetchall()
+            columns = [row[1].decode() for row in connection.execute(f"PRAGMA table_info({quoted(table.decode())})")]
+            rows = connection.execute(f"SELECT * FROM {quoted(table.decode())}").fetchall()
             arrays = [_array([row[i] for row in rows]) for i in range(len(columns))]
             frame = pa.table(arrays, names=columns)
             file = folder / f"{re.sub('[/]', '_', table.decode())[:80]}{suffix}"
@@ -63,5 +63,6 @@ def _array(values: list[object]) -> object:
     return raw.view(pa.large_string())
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
+    """A name as SQL takes it."""
     return '"' + name.replace('"', '""') + '"'

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import StrEnum
+from statistics import median
 
 from nsysan.check.collective import collective_words, hot_collective, is_alike, percentile, same_collective
 from nsysan.check.rules import PERCENTILES, SHARES, STRAGGLER, TOKENS, Rule
@@ -167,8 +168,5 @@ def _caused(document: ReportDocument) -> float | None:
 
 def _median(document: ReportDocument, line: str) -> float | None:
     """Median over the ranks of what a rank's median step has of this line."""
-    values = sorted(ns for row in document.per_rank if (ns := row.ns.get(line)) is not None)
-    if not values:
-        return None
-    middle = len(values) // 2
-    return float(values[middle]) if len(values) % 2 else (values[middle - 1] + values[middle]) / 2
+    values = [ns for row in document.per_rank if (ns := row.ns.get(line)) is not None]
+    return float(median(values)) if values else None

@@ -108,9 +108,8 @@ def list_(db: Path, tags: tuple[str, ...], kind: str) -> None:
     with opened_history(db) as database:
         runs = list_runs(database, tags)
     if kind == "table":
-        header = [column.removesuffix("_ns") + (", us" if column.endswith("_ns") else "") for column in LISTED]
         rows = [_cells(run, LISTED) for run in runs]
-        click.echo("\n".join(table(header, rows, left=6)) if rows else "no runs")
+        click.echo("\n".join(table(_header(LISTED), rows, left=6)) if rows else "no runs")
     else:
         _print(runs, kind)
 
@@ -142,8 +141,7 @@ def show(run: int, db: Path, kind: str) -> None:
     for name, rows in parts.items():
         if rows:
             cells = [_cells(row, row) for row in rows]
-            header = [key.removesuffix("_ns") + (", us" if key.endswith("_ns") else "") for key in rows[0]]
-            click.echo(f"\n{name}\n" + "\n".join(table(header, cells)))
+            click.echo(f"\n{name}\n" + "\n".join(table(_header(rows[0]), cells)))
 
 
 @command.command("plot", short_help="Write a page with the trends over the runs.")
@@ -194,6 +192,11 @@ def _print(rows: list[Row], kind: str) -> None:
         writer.writeheader()
         writer.writerows(rows)
     click.echo(text.getvalue(), nl=False)
+
+
+def _header(columns: Iterable[str]) -> list[str]:
+    """Column heads with their unit, in which _cells gives them."""
+    return [column.removesuffix("_ns") + (", us" if column.endswith("_ns") else "") for column in columns]
 
 
 def _cells(row: Row, columns: Iterable[str]) -> list[str]:

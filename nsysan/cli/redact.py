@@ -96,8 +96,8 @@ def _lines(done: Redacted) -> list[str]:
     before, after = done.sizes
     figures = "identical to the trace's" if not done.changed else f"differ in {', '.join(done.changed)}"
     removed = (
-        f"{counted(origin.environment, 'environment entry').replace('entrys', 'entries')}, "
-        f"{counted(origin.others, 'other process').replace('processs', 'processes')}, "
+        f"{counted(origin.environment, 'environment entry', 'environment entries')}, "
+        f"{counted(origin.others, 'other process', 'other processes')}, "
         f"{counted(len(copied.dropped), 'table')}, {counted(copied.columns, 'column')}, "
         f"{counted(all_strings - strings, 'string')}, {counted(copied.options, 'option')} of capture and export"
     )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.check.judge import metric_of
-from nsysan.check.rules import DURATIONS
+from nsysan.check.rules import DURATIONS, PERCENTILES
 from nsysan.history.cells import Row, usable, words
 from nsysan.metrics.lines import BESIDE, LINES
 from nsysan.metrics.scenarios import Scenario
@@ -137,7 +137,7 @@ def _create(database: Database) -> None:
         pk=("run", "rank"),
         foreign_keys=[("run", "runs", "id")],
     )
-    spreads = {f"{what}_{q}_ns": int for what in ("wire", "wait") for q in ("p50", "p95", "p99", "max")}
+    spreads = {f"{name}_ns": int for name in PERCENTILES}
     text = {"name", "kind", "library"}
     database.table("collectives").create(
         {"run": int, **{name: str if name in text else int for name in _COLLECTIVE}, **spreads},

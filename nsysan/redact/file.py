@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from nsysan._errors import ExitCode, NsysanError
-from nsysan.output import check_writable, put, write_text
+from nsysan.output import check_writable, exists, put, write_text
 from nsysan.redact.copy import Copied
 from nsysan.redact.export_copy import copy_export
 from nsysan.redact.figures import differences
@@ -87,9 +87,7 @@ def _check_output(source: Path, output: Path, *, force: bool) -> None:
     if not output.is_dir() or any(entry.suffix not in _TABLES for entry in output.iterdir()):
         raise NsysanError(f"{output}: is no folder of tables; name another", ExitCode.OUTPUT_UNWRITABLE)
     if not force:
-        raise NsysanError(
-            f"{output}: exists already; pass --force to replace it, or another name", ExitCode.OUTPUT_EXISTS
-        )
+        raise exists(output)
 
 
 def _left(copy: Path, names: Names) -> list[Leak]:

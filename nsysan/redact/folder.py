@@ -12,16 +12,12 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from nsysan.redact import plan
-from nsysan.trace.store import damaged
+from nsysan.trace.sql import quoted
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_SUFFIXES = {".parquet": "parquetdir", ".arrow": "arrowdir"}
-_FILE_FORMAT = b"ARROW1"
 _BATCH = 65_536
-#: Compressed, a file of one value holds far more rows than bytes; nsys' own have less than one.
-_MOST_ROWS_A_BYTE = 100
 
 
 @dataclass(frozen=True)
@@ -38,15 +34,12 @@ def to_sqlite(folder: Path, target: Path) -> Form:
     import pyarrow as pa
 
     # Opened as the reports do, which checks what can be checked before anything is read.
-    from nsysan.trace.columnar import ColumnarFolder
+    from nsysan.trace.columnar import MOST_ROWS_A_BYTE, ColumnarFolder, is_file_format
 
     store = ColumnarFolder(folder)
-    suffix = min(file for file in folder.iterdir() if file.suffix in _SUFFIXES and file.is_file()).suffix
-    files = {name: folder / f"{name}{suffix}" for name in store.tables}
-    first = next(iter(files.values()))
-    schemas, as_file = {}, False
-    for name, file in files.items():
-        if store.count(name) > _MOST_ROWS_A_BYTE * file.stat().st_size:
+    schemas = {}
+    for name, file in store.files.items():
+        if store.count(name) > MOST_ROWS_A_BYTE * file.stat().st_size:
             raise store.damaged(f"table {name}: more rows than its bytes can hold")
         try:
             with _reader(file) as (schema, batches):
@@ -54,13 +47,9 @@ def to_sqlite(folder: Path, target: Path) -> Form:
                 _ingest(target, name, schema, batches)
         except (pa.ArrowException, OSError, ValueError) as error:
             said = str(error).splitlines()
-            raise damaged(
-                folder, f"table {name}: {said[0] if said else type(error).__name__}", _SUFFIXES[file.suffix]
-            ) from error
-    if first.suffix == ".arrow":
-        with first.open("rb") as head:
-            as_file = head.read(len(_FILE_FORMAT)) == _FILE_FORMAT
-    return Form(schemas, first.suffix, as_file)
+            raise store.damaged(f"table {name}: {said[0] if said else type(error).__name__}") from error
+    first = next(iter(store.files.values()))
+    return Form(schemas, first.suffix, as_file=first.suffix == ".arrow" and is_file_format(first))
 
 
 def from_sqlite(copy: Path, folder: Path, form: Form) -> None:
@@ -118,14 +107,14 @@ def _reader(file: Path) -> Iterator[tuple[pa.Schema, Iterator[pa.RecordBatch]]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    from nsysan.trace.columnar import is_file_format
+
     if file.suffix == ".parquet":
         with pq.ParquetFile(file) as parquet:
             yield parquet.schema_arrow, parquet.iter_batches(_BATCH, use_threads=False)
         return
-    with file.open("rb") as head:
-        as_file = head.read(len(_FILE_FORMAT)) == _FILE_FORMAT
     with pa.OSFile(str(file)) as source:
-        reader = pa.ipc.open_file(source) if as_file else pa.ipc.open_stream(source)
+        reader = pa.ipc.open_file(source) if is_file_format(file) else pa.ipc.open_stream(source)
         table = reader.read_all()
         table.validate(full=False)
         yield table.schema, iter(table.to_batches(_BATCH))
@@ -136,14 +125,14 @@ def _ingest(target: Path, name: str, schema: pa.Schema, batches: Iterator[pa.Rec
     with closing(sqlite3.connect(target, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = OFF")
         connection.execute("PRAGMA synchronous = OFF")
-        quoted = ['"' + column.replace('"', '""') + '"' for column in (name, *schema.names)]
-        declared = ", ".join(_declared(name, column, field) for column, field in zip(quoted[1:], schema, strict=True))
-        connection.execute(f"CREATE TABLE {quoted[0]} ({declared})")
+        table = quoted(name)
+        declared = ", ".join(_declared(name, quoted(field.name), field) for field in schema)
+        connection.execute(f"CREATE TABLE {table} ({declared})")
         connection.execute("BEGIN")
         places = ", ".join("?" * len(schema))
         for batch in batches:
             columns = [_values(batch.column(i), schema.field(i).type) for i in range(len(schema))]
-            connection.executemany(f"INSERT OR IGNORE INTO {quoted[0]} VALUES ({places})", zip(*columns, strict=True))
+            connection.executemany(f"INSERT OR IGNORE INTO {table} VALUES ({places})", zip(*columns, strict=True))
         connection.execute("COMMIT")
 
 

@@ -72,7 +72,6 @@ class Secrets:
     def __init__(self, code: Iterable[str] = ()) -> None:
         self._code = "\n".join(code)
         self._found: dict[str, Secret] = {}
-        self._ordered: list[Secret] | None = None
         self._by_begin: dict[str, list[Secret]] = {}
 
     def add(self, kind: str, text: str) -> None:
@@ -85,7 +84,6 @@ class Secrets:
         if lowered in GENERIC or lowered in OURS or (kind in (USER, HOST) and lowered in SETTINGS):
             return
         self._found.setdefault(text, Secret(text, kind))
-        self._ordered = None
         self._by_begin = {}
         if kind == HOST:
             self._add_relatives(text)
@@ -136,13 +134,10 @@ class Secrets:
         return len(pairs)
 
     def __iter__(self) -> Iterator[Secret]:
-        """Longest first, so that a secret within another does not leave its rest behind."""
-        if self._ordered is None:
-            self._ordered = sorted(self._found.values(), key=_longest_first)
-        return iter(self._ordered)
+        return iter(self._found.values())
 
     def within(self, text: str) -> list[Secret]:
-        """The secrets that a text holds, longest first."""
+        """The secrets that a text holds, longest first: one within another must not leave its rest behind."""
         lowered = text.lower()
         begins = {lowered[i : i + size] for size in _BEGINS for i in range(len(lowered) - size + 1)}
         candidates = [secret for begin in begins & self._index.keys() for secret in self._index[begin]]
@@ -157,9 +152,6 @@ class Secrets:
                 size = max(size for size in _BEGINS if size <= len(secret.text.lower()) or size == min(_BEGINS))
                 self._by_begin.setdefault(secret.text.lower()[:size], []).append(secret)
         return self._by_begin
-
-    def __len__(self) -> int:
-        return len(self._found)
 
     def _is_common(self, value: str) -> bool:
         if _NUMBER.fullmatch(value):

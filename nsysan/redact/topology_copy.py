@@ -7,13 +7,11 @@ from pathlib import Path
 from nsysan.trace.topology import Topology, read_topology, topology_file
 
 
-def copy_topology(source: Path, target: Path) -> bool:
-    """Write the topology of the trace `source` beside `target`; whether there was one."""
+def copy_topology(source: Path, target: Path) -> None:
+    """Write the topology of the trace `source`, where it has one, beside `target`."""
     topology = read_topology(source)
-    if topology is None:
-        return False
-    topology_file(target).write_text(topology_text(topology), encoding="utf-8")
-    return True
+    if topology is not None:
+        topology_file(target).write_text(topology_text(topology), encoding="utf-8")
 
 
 def topology_text(topology: Topology) -> str:

@@ -29,13 +29,13 @@ BULK_ROWS = 50_000
 _BATCH = 65_536
 _PARTS = 8
 #: Compressed, a file of one column of one value holds far more rows than bytes; nsys' own have less than one.
-_MOST_ROWS_A_BYTE = 100
+MOST_ROWS_A_BYTE = 100
 
 
 class ColumnarFolder:
     """The tables of a folder, opened read-only; `tables` maps each to its columns in file order.
 
-    Raises NsysanError for a folder without tables, and for a damaged file in it.
+    files: that of each table. Raises NsysanError for a folder without tables, and for a damaged file in it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -50,8 +50,8 @@ class ColumnarFolder:
         if len(files) > _MAX_TABLES:
             raise NsysanError(f"{path}: a folder of {len(files)} tables is no export of nsys", ExitCode.NOT_NSYS)
         self._kind = SUFFIXES[files[0].suffix]
-        self._files = {file.stem: file for file in files if SUFFIXES[file.suffix] == self._kind}
-        self.tables = {name: self._reading(name, lambda file: tuple(_schema(file).names)) for name in self._files}
+        self.files = {file.stem: file for file in files if SUFFIXES[file.suffix] == self._kind}
+        self.tables = {name: self._reading(name, lambda file: tuple(_schema(file).names)) for name in self.files}
 
     def close(self) -> None:
         """Nothing is held open between reads."""
@@ -74,7 +74,7 @@ class ColumnarFolder:
 
         def frame(file: Path) -> pl.DataFrame:
             count = _rows(file)
-            if count > _MOST_ROWS_A_BYTE * file.stat().st_size:
+            if count > MOST_ROWS_A_BYTE * file.stat().st_size:
                 raise pa.ArrowInvalid("more rows than its bytes can hold")
             wanted = {name: columns[name] for name in present}
             if file.suffix == ".parquet" and count >= BULK_ROWS:
@@ -89,7 +89,7 @@ class ColumnarFolder:
 
     def _reading(self, table: str, read: Callable[[Path], _T]) -> _T:
         try:
-            return read(self._files[table])
+            return read(self.files[table])
         except (pa.ArrowException, OSError, pl.exceptions.PolarsError, ValueError, KeyError, OverflowError) as error:
             said = str(error).splitlines()
             raise self.damaged(f"table {table}: {said[0] if said else type(error).__name__}") from error
@@ -124,10 +124,14 @@ def _table(file: Path, columns: list[str]) -> pa.Table:
 
 def _arrow(file: Path) -> pa.RecordBatchReader:
     """A reader of an Arrow file; nsys 2025.3 writes the stream format under the name of the other."""
-    with file.open("rb") as head:
-        is_file_format = head.read(len(_FILE_FORMAT)) == _FILE_FORMAT
     source = pa.OSFile(str(file))
-    return pa.ipc.open_file(source) if is_file_format else pa.ipc.open_stream(source)
+    return pa.ipc.open_file(source) if is_file_format(file) else pa.ipc.open_stream(source)
+
+
+def is_file_format(file: Path) -> bool:
+    """Whether an Arrow file is in the file format, and not in that of a stream."""
+    with file.open("rb") as head:
+        return head.read(len(_FILE_FORMAT)) == _FILE_FORMAT
 
 
 def _needed(wanted: Iterable[str], where: Sequence[Where]) -> list[str]:

@@ -41,7 +41,6 @@ _JOB_POD = re.compile(
 _CLUSTER = re.compile(r"(?:gke|aks|eks|k8s|kube|k3s)-[a-z0-9-]{6,}")
 _SHAPES = (_NODE, _MODEL_NODE, _NUMBERED_MODEL, _POD, _JOB_POD, _CLUSTER)
 _LIST_HEADS = re.compile(r"node|host|cn|gn|nid|dgx|hgx|compute|gpunode|.*-.*", re.IGNORECASE)
-#: Registries that anybody reads from; with what is behind them, they tell who reads.
 _HINT = re.compile(r"[A-Za-z0-9][.-][A-Za-z0-9]|[A-Za-z]\d\d")
 
 

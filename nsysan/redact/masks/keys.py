@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-KEY = "key or token"
 MASKED = "<key>"
 
 
@@ -16,7 +15,6 @@ MASKED = "<key>"
 class Shape:
     """What the keys of one issuer look like; begins: in lower case."""
 
-    of: str
     begins: tuple[str, ...]
     pattern: re.Pattern[str]
 
@@ -46,4 +44,4 @@ def _shape(entry: dict[str, object]) -> Shape:
     pattern = rf"(?<![A-Za-z])(?:{begin}){digit}[{follows}]{{{least},{most}}}"
     # A digest is longer.
     pattern += rf"(?![{follows}])" if most == least else ""
-    return Shape(str(entry["of"]), tuple(begin.lower() for begin in begins), re.compile(pattern, re.IGNORECASE))
+    return Shape(tuple(begin.lower() for begin in begins), re.compile(pattern, re.IGNORECASE))

@@ -13,7 +13,6 @@ from nsysan.redact.masks.keys import MASKED
 _QUOTE = r"(?:\\{0,9}[\"'])"
 _VALUE = r"(?:\\{0,9}\"[^\"]*\"|\\{0,9}'[^']*'|\\{0,9}[\"']?[^\s\"'&;,<>(){}\[\]|]+)"
 _BEGIN, _END = "-----BEGIN", "-----END"
-_RULE = re.compile("-----")
 #: Names whose values are secrets, whatever stands in them.
 _TELLING = re.compile(
     r"pass(?:word|wd|phrase)|(?<![A-Za-z])pwd|(?<!cor)secret|credential|api_?-?key|access_?-?key|private_?-?key|account_?-?key|"
@@ -22,7 +21,6 @@ _TELLING = re.compile(
     re.IGNORECASE,
 )
 _ASSIGNED = re.compile(rf"(?P<rest>[\w.-]{{0,24}}{_QUOTE}?\s{{0,3}}(?:=>|:=|=|:(?!:))\s{{0,3}})(?P<value>{_VALUE})")
-_IN_OPTION = re.compile(rf"(?P<rest>[\w.-]{{0,24}}(?:=|\s{{1,3}}))(?P<value>{_VALUE})")
 _HARMLESS = re.compile(r"(?:\d{1,4}|true|false|none|null|nil|yes|no|on|off|auto|default|\?+|\.{3}|-)", re.IGNORECASE)
 #: Variables of an environment, by a word of their names.
 _VARIABLE = re.compile(rf"(?<![A-Za-z0-9_])(?P<name>[A-Z][A-Z0-9_]{{1,63}})=(?P<value>{_VALUE})")
@@ -125,7 +123,7 @@ def _blocks(text: str) -> str:
 
 
 def _named(text: str) -> str:
-    """Values after names that tell, be they assigned or, after an option, parted by a blank."""
+    """The text without values that are assigned to a name that tells."""
     parts, at = [], 0
     while (match := _TELLING.search(text, at)) is not None:
         value = _ASSIGNED.match(text, match.end())
