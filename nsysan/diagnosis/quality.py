@@ -15,9 +15,11 @@ from nsysan.metrics.skew import SHARE, STEPS, TELLING_STEPS
 from nsysan.model.classes import WorkClass
 from nsysan.model.health import NODE_FLAG
 from nsysan.model.matches import Match
+from nsysan.model.ranks import BY_ORDER
 from nsysan.model.steps.step_windows import StepMethod
 from nsysan.run.run import Run
 from nsysan.text import counted, numbered
+from nsysan.trace.globals import pid_of
 from nsysan.trace.graph_mode import GraphMode
 
 
@@ -61,14 +63,12 @@ def _steps(run: Run) -> Quality:
 
 def _ranks(run: Run) -> Quality:
     source = run.ranks[0].source
-    guessed = source.startswith("order")
     left_out = "".join(
-        f"; pid {process >> 24 & 0xFFFFFF} on device {device} has no step and is left out"
-        for process, device in run.bystanders
+        f"; pid {pid_of(process)} on device {device} has no step and is left out" for process, device in run.bystanders
     )
     return Quality(
         Aspect.RANK_NUMBERS,
-        Status.ESTIMATED if guessed and len(run.ranks) > 1 else Status.OK,
+        Status.ESTIMATED if source == BY_ORDER and len(run.ranks) > 1 else Status.OK,
         f"numbered by {source}{left_out}",
     )
 

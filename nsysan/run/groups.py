@@ -7,7 +7,7 @@ when calls end: ranks leave a collective together, and ranks of other groups do 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -99,7 +99,7 @@ def find_groups(
     silent = calls.filter(pl.col("group").is_null())
     known = [(c.ranks, c.size) for c in communicators.values()] + list(told.values())
     found = []
-    for own in _alike(silent):
+    for own in silent.partition_by("kind", "library", "cls", "group_size", "barrier", maintain_order=True):
         for group, ranks in _of_kind(own, known, clocked=clocked):
             _add(groups, group)
             found.append((own, group, ranks))
@@ -128,12 +128,6 @@ def _add(groups: dict[Members, Group], group: Group) -> None:
     source = min(before.source, group.source, key=order.index)
     both = tuple(dict.fromkeys(before.communicators + group.communicators))
     groups[group.ranks] = Group(group.ranks, source, max(before.size, group.size), both)
-
-
-def _alike(calls: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    """The calls without payload, kind by kind."""
-    of_kind = ["kind", "library", "cls", "group_size", "barrier"]
-    yield from calls.partition_by(of_kind, maintain_order=True)
 
 
 def _of_kind(
@@ -238,7 +232,7 @@ def _apart(one: tuple[_I64, _I64], other: tuple[_I64, _I64]) -> float:
     """Median distance of the ends of one's calls from the nearest end of the other's, over the lesser duration."""
     (begin, end), (other_begin, other_end) = one, other
     # The other's sample may begin later and end sooner.
-    inside = (end >= other_end[0] - (other_end[0] - other_begin[0])) & (begin <= other_end[-1])
+    inside = (end >= other_begin[0]) & (begin <= other_end[-1])
     begin, end = begin[inside], end[inside]
     if not len(end):
         return _APART

@@ -23,7 +23,7 @@ from nsysan.run.clock import check_one_run, refine, utc_offsets
 from nsysan.run.groups import Communicator, Group, Members, find_groups
 from nsysan.run.matching import match_collectives
 from nsysan.run.placed import Placement
-from nsysan.run.replicas import find_replicas
+from nsysan.run.replicas import find_replicas, reached_from
 from nsysan.run.run import Run
 from nsysan.run.trace_set import TraceSet
 
@@ -220,12 +220,11 @@ def _check_communicators(traces: Sequence[TraceMetadata]) -> None:
     launched_together = len({world for world, _ in numbers}) == 1 and len(numbers) == len(traces)
     if not rest or (launched_together and None not in {rank for _, rank in numbers}):
         return
-    first, reached = rest.pop(0)
-    while linked := [entry for entry in rest if entry[1] & reached]:
-        reached |= set().union(*(ids for _, ids in linked))
-        rest = [entry for entry in rest if entry not in linked]
-    if rest:
+    first, own = rest[0]
+    reached = reached_from(own, [ids for _, ids in rest])
+    apart = next((name for name, ids in rest if not ids & reached), None)
+    if apart is not None:
         raise NsysanError(
-            f"{rest[0][0]}: shares no NCCL communicator with {first}; these are not traces of one run",
+            f"{apart}: shares no NCCL communicator with {first}; these are not traces of one run",
             ExitCode.NOT_ONE_RUN,
         )

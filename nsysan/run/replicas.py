@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
+from typing import TypeVar
 
 import polars as pl
 
 from nsysan.run.groups import Group, Members
 
+_T = TypeVar("_T")
 #: A group joins its ranks if each of them makes so many of its calls a step.
 CALLS_A_STEP = 0.5
 
@@ -43,9 +46,15 @@ def _components(ranks: Sequence[int], sets: Sequence[set[int]]) -> list[Members]
     rest = list(ranks)
     found = []
     while rest:
-        reached = {rest[0]}
-        while more := [own for own in sets if own & reached and not own <= reached]:
-            reached |= set().union(*more)
+        reached = reached_from({rest[0]}, sets)
         found.append(tuple(rank for rank in ranks if rank in reached))
         rest = [rank for rank in rest if rank not in reached]
     return found
+
+
+def reached_from(start: AbstractSet[_T], sets: Sequence[AbstractSet[_T]]) -> set[_T]:
+    """What `start` is joined with by the sets that share something with it, directly or over others."""
+    reached = set(start)
+    while more := [own for own in sets if own & reached and not own <= reached]:
+        reached |= set().union(*more)
+    return reached

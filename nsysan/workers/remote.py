@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from nsysan._errors import NsysanError
 from nsysan._version import __version__
-from nsysan.model.loaded import LoadedTrace, ReadRequest, TraceSummary, summarise
+from nsysan.model.loaded import LoadedTrace, ReadRequest, TraceSummary, read, summarise
 from nsysan.run.placed import PlacedTrace, Placement
 from nsysan.run.trace_set import attempt, place
 
@@ -52,20 +52,14 @@ class RemoteTrace:
 
     def _loaded(self) -> LoadedTrace:
         if not isinstance(self._value, LoadedTrace):
-            self._value = self._again()
+            self._value = read(self._request)
         return self._value
 
     def _part(self) -> PlacedTrace:
         if not isinstance(self._value, PlacedTrace):
             assert self._placement is not None
-            self._value = place(self._again(), self._placement)
+            self._value = place(read(self._request), self._placement)
         return self._value
-
-    def _again(self) -> LoadedTrace:
-        loaded = attempt(self._request)
-        if isinstance(loaded, NsysanError):
-            raise loaded
-        return loaded
 
 
 def version() -> str:

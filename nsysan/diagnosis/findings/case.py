@@ -50,8 +50,8 @@ class Case:
 
     def saving(self, scenario: Scenario) -> int | None:
         """What a period without a loss saves, None where it cannot be told or is nothing."""
-        without = None if self.what is None else self.what[scenario]
-        return None if without is None or without >= self.period else self.period - without
+        saved = None if self.what is None else self.what.saves(scenario)
+        return saved if saved is not None and saved > 0 else None
 
     def line(self, name: str) -> int:
         """Median of a ledger line over the steps of each rank, then over the ranks."""

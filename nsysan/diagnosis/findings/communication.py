@@ -52,14 +52,18 @@ def slow_wire(case: Case) -> Iterator[Finding]:
             thresholds={"exposed_share": EXPOSED_SHARE, "overlap_share": OVERLAP_SHARE},
             saving_is=SavingIs.AT_MOST,
         )
-    calls = case.run.collectives.filter(
+    calls = _all_reduces(case).filter(pl.col("message_bytes").is_not_null())
+    yield from _not_custom(case, calls)
+    yield from _too_wide(case, calls, wire)
+
+
+def _all_reduces(case: Case) -> pl.DataFrame:
+    """The matched ones of the steady steps."""
+    return case.run.collectives.filter(
         (pl.col("verdict") == Match.MATCHED)
         & pl.col("step").is_in(case.run.steady_steps)
         & (pl.col("kind") == ALL_REDUCE)
-        & pl.col("message_bytes").is_not_null()
     )
-    yield from _not_custom(case, calls)
-    yield from _too_wide(case, calls, wire)
 
 
 def _not_custom(case: Case, calls: pl.DataFrame) -> Iterator[Finding]:
@@ -174,12 +178,8 @@ def _detour(link: Link, case: Case) -> _Detour | None:
     """None where the link was not told by latency, or the calls would not be shorter over it."""
     if link.reference is None:
         return None
-    calls = case.run.collectives.filter(
-        (pl.col("verdict") == Match.MATCHED)
-        & pl.col("step").is_in(case.run.steady_steps)
-        & (pl.col("kind") == ALL_REDUCE)
-        & (pl.col("message_bytes") == link.reference.bytes)
-        & (pl.col("members") == link.reference.ranks)
+    calls = _all_reduces(case).filter(
+        (pl.col("message_bytes") == link.reference.bytes) & (pl.col("members") == link.reference.ranks)
     )
     per_step = calls.group_by("rank", "step").len()["len"].median()
     p50 = calls["wire"].quantile(0.5, "higher")

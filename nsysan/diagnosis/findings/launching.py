@@ -48,7 +48,7 @@ def late_host(case: Case) -> Iterator[Finding]:
             thresholds=limits,
             saving_is=SavingIs.AT_MOST,
         )
-    elif late_by_host(case) is None:
+    elif not _is_late_for_host(case):
         yield Finding(
             FindingId.LATE_HOST,
             by_share(saving or late, case.period),
@@ -66,7 +66,7 @@ def _late_between_steps(case: Case, eager: bool) -> Iterator[Finding]:
     """The GPUs wait between two steps for the launch of the next; nothing where one rank's host is the finding."""
     rank, between = case.worst_idle(GapCause.BETWEEN_STEPS)
     saving = case.saving(Scenario.NO_HOST_LATE)
-    if late_by_host(case) is not None or saving is None or saving < BETWEEN_SHARE * case.period:
+    if _is_late_for_host(case) or saving is None or saving < BETWEEN_SHARE * case.period:
         return
     yield Finding(
         FindingId.LATE_BETWEEN_STEPS,
@@ -121,9 +121,9 @@ def graph_gaps(case: Case) -> Iterator[Finding]:
         )
 
 
-def late_by_host(case: Case) -> int | None:
+def _is_late_for_host(case: Case) -> bool:
     late = case.diagnosis.straggler
-    return late.rank if late is not None and late.cause == LateCause.HOST else None
+    return late is not None and late.cause == LateCause.HOST
 
 
 def _replays_a_step(run: Run) -> int:

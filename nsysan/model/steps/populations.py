@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -68,14 +68,14 @@ def find_populations(
     took = dict(periods.iter_rows())
     found = []
     for (kind, batch), steps in _told(windows, candidates).items():
-        for number, own in enumerate(_alike(counts, sizes, steps)):
+        for own in _alike(counts, sizes, steps):
             usual, longer = (own, []) if kind is not None else _by_duration(counts, own)
-            found.append((kind or StepKind.DECODE, batch, number, usual))
-            found += [(StepKind.PREFILL, batch, number, longer)] if longer else []
+            found.append(Population("", kind or StepKind.DECODE, batch, tuple(usual)))
+            found += [Population("", StepKind.PREFILL, batch, tuple(longer))] if longer else []
     if not found:
         return []
-    named = _named([Population("", kind, batch, tuple(steps)) for kind, batch, _, steps in found])
-    head = _headline(named, took, choice, told={batch is not None for _, batch, _, _ in found} == {True})
+    named = _named(found)
+    head = _headline(named, took, choice, told=all(one.batch is not None for one in named))
     rest = sorted((one for one in named if one is not head), key=lambda one: one.steps[0])
     return [head, *(_compared(one, head, counts, sizes) for one in rest)]
 
@@ -168,7 +168,7 @@ def _named(found: Sequence[Population]) -> list[Population]:
         base = one.kind.value if one.batch is None else f"{one.kind.value}_{one.batch}"
         taken[base] = taken.get(base, 0) + 1
         id_ = base if taken[base] == 1 else f"{base}.{taken[base]}"
-        named.append(Population(id_, one.kind, one.batch, one.steps))
+        named.append(replace(one, id=id_))
     return named
 
 
@@ -204,7 +204,7 @@ def _compared(one: Population, head: Population, counts: pl.DataFrame, sizes: Ma
         why = f"{one.kind.value} of batch {'unknown' if one.batch is None else one.batch}"
     else:
         why = _other_work(one.steps[0], head.steps[0], counts, sizes)
-    return Population(one.id, one.kind, one.batch, one.steps, why)
+    return replace(one, why=why)
 
 
 def _other_work(step: int, model: int, counts: pl.DataFrame, sizes: Mapping[int, list[int]]) -> str:
