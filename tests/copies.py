@@ -1,4 +1,4 @@
-"""A real trace twice in one file: what two independent replicas of one workload look like."""
+"""Traces changed: by statements, or one twice in one file, as two independent replicas of one workload look like."""
 
 from __future__ import annotations
 
@@ -17,6 +17,20 @@ _TIMES = {"start", "end", "timestamp"}
 _COMMUNICATOR = re.compile(r'("NCCL communicator ID":)(\d+)')
 #: Tables whose rows are of a process.
 _COPIED = ("CUPTI_ACTIVITY_KIND_", "NVTX_EVENTS", "CUDA_GRAPH_NODE_EVENTS")
+
+
+def changed(path: Path, *statements: str) -> Path:
+    """The trace, changed by these statements."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for statement in statements:
+            connection.execute(statement)
+    return path
+
+
+def altered(source: Path, target: Path, *statements: str) -> Path:
+    """A copy of the trace, changed by these statements."""
+    shutil.copyfile(source, target)
+    return changed(target, *statements)
 
 
 def twice(trace: Path, target: Path, *, shift: int, named: bool) -> Path:

@@ -7,7 +7,7 @@ import math
 import random
 import re
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from html import unescape
@@ -616,24 +616,39 @@ def test_bandwidth_is_that_of_the_reports(analyzed: Analyze) -> None:
 # ---- output
 
 
+def side_named(
+    path: Path, label: str, *, gpus: Sequence[str], ranges: Sequence[str], note: str, kernel: str
+) -> ComparedRun:
+    """A side of two ranks in which these names stand: of GPUs, of each step's range, of what nsys says, of a kernel."""
+    builder = TraceBuilder()
+    for rank, process in enumerate(decode_loop(builder, ranks=2, steps=len(ranges), nvtx=False)):
+        builder.gpu(rank, name=gpus[rank])
+        for step, name in enumerate(ranges):
+            begin = 1_000_000 + step * 38_000
+            process.nvtx(name, begin - 11_000, begin + 20_000)
+        builder.diagnostic(note, process=process)
+    builder.write(path)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        named = f"ncclDevKernel_AllReduce_{kernel}"
+        connection.execute("UPDATE StringIds SET value = ? WHERE value LIKE 'ncclDevKernel%'", (named,))
+    return side(path, label)
+
+
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
     """Two traces whose every name is an attack."""
     folder = tmp_path_factory.mktemp("compare")
-    sides = []
-    for number in range(2):
-        builder = TraceBuilder()
-        for rank, process in enumerate(decode_loop(builder, ranks=2, steps=10, nvtx=False)):
-            builder.gpu(rank, name=HOSTILE[rank])
-            for step in range(10):
-                begin = 1_000_000 + step * 38_000
-                process.nvtx(f"decode {HOSTILE[step % len(HOSTILE)]}", begin - 11_000, begin + 20_000)
-            builder.diagnostic(f"were lost {HOSTILE[0]} | [x](javascript:alert(1)) ![y](http://z)", process=process)
-        path = builder.write(folder / f"<b>&alert(1)|`{number}`[a](b).sqlite")
-        with closing(sqlite3.connect(path)) as connection, connection:
-            name = f"ncclDevKernel_AllReduce_{HOSTILE[number]}|`"
-            connection.execute("UPDATE StringIds SET value = ? WHERE value LIKE 'ncclDevKernel%'", (name,))
-        sides.append(side(path, "AB"[number]))
+    sides = [
+        side_named(
+            folder / f"<b>&alert(1)|`{number}`[a](b).sqlite",
+            "AB"[number],
+            gpus=HOSTILE[:2],
+            ranges=[f"decode {HOSTILE[step % len(HOSTILE)]}" for step in range(10)],
+            note=f"were lost {HOSTILE[0]} | [x](javascript:alert(1)) ![y](http://z)",
+            kernel=f"{HOSTILE[number]}|`",
+        )
+        for number in range(2)
+    ]
     return compare(sides, nsysan.__version__)
 
 
@@ -667,20 +682,17 @@ _TABLE = ("table", "thead", "tbody", "tr", "th", "td")
 
 
 def test_hostile_names_stay_text_where_markdown_is_rendered(tmp_path: Path) -> None:
-    sides = []
-    for number in range(2):
-        builder = TraceBuilder()
-        for rank, process in enumerate(decode_loop(builder, ranks=2, steps=10, nvtx=False)):
-            builder.gpu(rank, name=f"- {MARKUP}")
-            for step in range(10):
-                begin = 1_000_000 + step * 38_000
-                process.nvtx(f"decode {MARKUP} {step}", begin - 11_000, begin + 20_000)
-            builder.diagnostic(f"1. were lost {MARKUP}", process=process)
-        path = builder.write(tmp_path / f"- {number} @all [l](u) ![i](www.e.x) www.e.x #12 $x$ ~~x~~.sqlite")
-        with closing(sqlite3.connect(path)) as connection, connection:
-            name = f"ncclDevKernel_AllReduce_{MARKUP}{number}"
-            connection.execute("UPDATE StringIds SET value = ? WHERE value LIKE 'ncclDevKernel%'", (name,))
-        sides.append(side(path, "AB"[number]))
+    sides = [
+        side_named(
+            tmp_path / f"- {number} @all [l](u) ![i](www.e.x) www.e.x #12 $x$ ~~x~~.sqlite",
+            "AB"[number],
+            gpus=[f"- {MARKUP}"] * 2,
+            ranges=[f"decode {MARKUP} {step}" for step in range(10)],
+            note=f"1. were lost {MARKUP}",
+            kernel=f"{MARKUP}{number}",
+        )
+        for number in range(2)
+    ]
     markdown = to_markdown(compare(sides, nsysan.__version__))
     assert markdown.count("all") > 4
     html = rendered(markdown)

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
-import shutil
-import sqlite3
 import struct
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 import polars as pl
@@ -17,6 +14,7 @@ import pytest
 import nsysan
 from nsysan.model.binary import Row, decode, schemas_of
 from nsysan.model.payloads import communicator_ranks
+from tests.copies import altered
 
 COMM = 14_457_976_229_529_282_169
 ALL_REDUCE = struct.pack("<QQi4x", COMM, 8_192, 0)
@@ -103,14 +101,6 @@ def test_entries_without_an_offset_are_first_or_unknown() -> None:
 
 
 # ---- a real trace, which holds both
-
-
-def altered(source: Path, target: Path, *statements: str) -> Path:
-    shutil.copyfile(source, target)
-    with closing(sqlite3.connect(target)) as connection, connection:
-        for statement in statements:
-            connection.execute(statement)
-    return target
 
 
 def told(path: Path) -> tuple[object, pl.DataFrame]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
@@ -17,8 +18,8 @@ from tests.tracebuilder import ALLREDUCE_KERNEL, COMPUTE_KERNEL, Process, TraceB
 COMM = 0xABCDEF
 
 
-def analyzed(tmp_path: Path, builder: TraceBuilder, name: str = "trace.sqlite") -> Run:
-    return nsysan.analyze(nsysan.open_trace(builder.write(tmp_path / name)))
+def analyzed(tmp_path: Path, builder: TraceBuilder, name: str = "trace.sqlite", drop: Sequence[str] = ()) -> Run:
+    return nsysan.analyze(nsysan.open_trace(builder.write(tmp_path / name, drop_tables=drop)))
 
 
 def steps_of(process: Process, *, device: int | None = None, kernel: str = COMPUTE_KERNEL, ranges: bool = True) -> None:
@@ -99,7 +100,7 @@ def test_all_kernels_of_a_replay_are_launched_by_its_one_call(tmp_path: Path) ->
 def test_the_order_of_rows_means_nothing(tmp_path: Path, graph: bool, nvtx: bool) -> None:
     builder = TraceBuilder()
     decode_loop(builder, graph=graph, nvtx=nvtx, late={1: 3_000, 2: 500}, steps=5)
-    straight = nsysan.analyze(nsysan.open_trace(builder.write(tmp_path / "straight.sqlite")))
+    straight = analyzed(tmp_path, builder, "straight.sqlite")
     for seed in range(3):
         shuffled = nsysan.analyze(nsysan.open_trace(builder.write(tmp_path / f"{seed}.sqlite", shuffle=seed)))
         assert shuffled.ledger.equals(straight.ledger)
@@ -239,8 +240,7 @@ def test_gpu_by_distinct_cuda_ordinals(tmp_path: Path) -> None:
     builder.gpu(1, id=0, name="other")
     builder.gpu(0, id=1, name="first")
     two_devices(builder)
-    path = builder.write(tmp_path / "trace.sqlite", drop_tables=["TARGET_INFO_CUDA_DEVICE"])
-    run = nsysan.analyze(nsysan.open_trace(path))
+    run = analyzed(tmp_path, builder, drop=["TARGET_INFO_CUDA_DEVICE"])
     assert [(r.device, r.gpu, r.model) for r in run.ranks] == [(0, 1, "first"), (1, 0, "other")]
 
 
@@ -249,14 +249,12 @@ def test_gpu_by_its_number_where_old_recordings_have_no_ordinals(tmp_path: Path)
     builder.gpu(0, id=0, name="first")
     builder.gpu(0, id=1, name="second")
     two_devices(builder)
-    path = builder.write(tmp_path / "trace.sqlite", drop_tables=["TARGET_INFO_CUDA_DEVICE"])
-    run = nsysan.analyze(nsysan.open_trace(path))
+    run = analyzed(tmp_path, builder, drop=["TARGET_INFO_CUDA_DEVICE"])
     assert [(r.device, r.gpu, r.model) for r in run.ranks] == [(0, 0, "first"), (1, 1, "second")]
 
 
 def test_a_gpu_that_the_trace_does_not_name_is_unknown(tmp_path: Path) -> None:
     builder = TraceBuilder()
     two_devices(builder)
-    path = builder.write(tmp_path / "trace.sqlite", drop_tables=["TARGET_INFO_CUDA_DEVICE", "TARGET_INFO_GPU"])
-    run = nsysan.analyze(nsysan.open_trace(path))
+    run = analyzed(tmp_path, builder, drop=["TARGET_INFO_CUDA_DEVICE", "TARGET_INFO_GPU"])
     assert [(r.gpu, r.model) for r in run.ranks] == [(None, None)] * 2

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
-import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +15,7 @@ from nsysan.report.build import build_report
 from nsysan.report.report import Report
 from nsysan.run.run import Run
 from tests.clitools import run_cli
+from tests.copies import altered
 from tests.tracebuilder import ALLREDUCE_KERNEL, TraceBuilder, decode_loop
 
 Capsys = pytest.CaptureFixture[str]
@@ -47,18 +45,10 @@ TABLES = (
 )
 
 
-def edited(source: Path, target: Path, *statements: str) -> Path:
-    shutil.copyfile(source, target)
-    with closing(sqlite3.connect(target)) as connection, connection:
-        for statement in statements:
-            connection.execute(statement)
-    return target
-
-
 def shifted(source: Path, target: Path, ns: int) -> Path:
     """A copy whose every time is later, as of a host whose clock is off."""
     move = f"SET start = start + ({ns}), end = end + ({ns})"
-    return edited(source, target, *(f"UPDATE {table} {move}" for table in TABLES))
+    return altered(source, target, *(f"UPDATE {table} {move}" for table in TABLES))
 
 
 def analyzed_files(paths: Sequence[Path]) -> Run:
@@ -134,7 +124,7 @@ def test_a_clock_that_jumps_names_nobody(analyzed: Analyze, real_trace: RealTrac
     begins = analyzed("rank_2").windows.sort("step")["begin"]
     # From step 7 of 12 on the GPU of rank 2 is 200 us late, which is more than three layers.
     move = f"SET start = start + 200000, end = end + 200000 WHERE start >= {begins[7]}"
-    jumping = edited(
+    jumping = altered(
         real_trace("rank_2"), tmp_path / "rank_2.sqlite", *(f"UPDATE {table} {move}" for table in TABLES[:3])
     )
     run = analyzed_files([real_trace("rank_0"), real_trace("rank_1"), jumping, real_trace("rank_3")])
@@ -215,7 +205,7 @@ def test_reports_far_apart_in_time_are_refused(tmp_path: Path, capsys: Capsys) -
 @pytest.mark.parametrize("drop", ["TARGET_INFO_SESSION_START_TIME"])
 def test_reports_without_utc_are_refused(tmp_path: Path, capsys: Capsys, drop: str) -> None:
     first = one_rank(tmp_path / "a.sqlite", 0)
-    second = edited(one_rank(tmp_path / "whole.sqlite", 1), tmp_path / "b.sqlite", f"DROP TABLE {drop}")
+    second = altered(one_rank(tmp_path / "whole.sqlite", 1), tmp_path / "b.sqlite", f"DROP TABLE {drop}")
     message = refused(capsys, tmp_path, first, second)
     assert "b.sqlite: has no UTC start time" in message
 

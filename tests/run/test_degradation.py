@@ -22,6 +22,7 @@ from nsysan.page.html import to_html
 from nsysan.report.build import build_report
 from nsysan.report.document import to_json
 from nsysan.report.terminal import to_text
+from tests.copies import changed
 from tests.documents import document_of
 from tests.tracebuilder import ALLREDUCE_KERNEL, COMPUTE_KERNEL, SCHEMA, TraceBuilder, decode_loop
 
@@ -111,13 +112,6 @@ def check(before: Document, after: Document, needs: set[str], row: str | None) -
     assert any(remedy in reason for remedy in ("capture", "export the .nsys-rep again", "--include-json")), reason
 
 
-def altered(path: Path, *statements: str) -> Path:
-    with closing(sqlite3.connect(path)) as connection, connection:
-        for statement in statements:
-            connection.execute(statement)
-    return path
-
-
 def paper(
     path: Path, *, graph: bool, drop_tables: Iterable[str] = (), drop_columns: Mapping[str, Iterable[str]] | None = None
 ) -> Path:
@@ -152,7 +146,7 @@ def test_dropping_a_table_of_a_real_trace(tmp_path: Path, real_trace: Traces, ta
     with closing(sqlite3.connect(path)) as connection:
         there = connection.execute("SELECT count(*) FROM sqlite_master WHERE name = ?", (table,)).fetchone()[0]
     if there:
-        altered(path, f"DROP TABLE {table}")
+        changed(path, f"DROP TABLE {table}")
         check(document(source), document(path), NEEDS[table][0], NEEDS[table][1])
     else:
         assert table == "CUDA_GRAPH_NODE_EVENTS"
@@ -216,7 +210,7 @@ def test_without_names_nothing_is_called_compute(tmp_path: Path) -> None:
 
 
 def test_a_lone_kernel_without_a_name_is_counted_and_told(tmp_path: Path) -> None:
-    path = altered(
+    path = changed(
         paper(tmp_path / "t.sqlite", graph=False),
         f"UPDATE {KERNELS} SET shortName = 9999, demangledName = 9999 WHERE rowid = 3",
     )
@@ -224,7 +218,7 @@ def test_a_lone_kernel_without_a_name_is_counted_and_told(tmp_path: Path) -> Non
     assert quality(document(path))["kernel_names"][0] == "not_measurable"
     builder = TraceBuilder()
     decode_loop(builder, steps=20)
-    path = altered(
+    path = changed(
         builder.write(tmp_path / "u.sqlite"),
         f"UPDATE {KERNELS} SET shortName = 9999, demangledName = 9999 WHERE rowid = 3",
     )
@@ -258,12 +252,12 @@ def test_rows_that_cannot_be_are_few_and_told_or_refused(tmp_path: Path, damage:
     path = builder.write(tmp_path / "t.sqlite")
     expected = document(path)
     loose(path)
-    found = document(altered(path, f"UPDATE {KERNELS} SET {damage} WHERE start = 100000"))
+    found = document(changed(path, f"UPDATE {KERNELS} SET {damage} WHERE start = 100000"))
     status, reason = quality(found)["unusable_rows"]
     assert (status, "1 kernel rows" in reason) == ("estimated", True)
     assert found["per_rank"] == expected["per_rank"]
     assert found["verdict"] == expected["verdict"]
-    altered(path, f"UPDATE {KERNELS} SET {damage} WHERE rowid % 10 = 0")
+    changed(path, f"UPDATE {KERNELS} SET {damage} WHERE rowid % 10 = 0")
     with pytest.raises(NsysanError, match="kernel rows have impossible") as error:
         document(path)
     assert error.value.exit_code == ExitCode.DAMAGED
@@ -271,7 +265,7 @@ def test_rows_that_cannot_be_are_few_and_told_or_refused(tmp_path: Path, damage:
 
 def loose(path: Path) -> None:
     """Take NOT NULL off the kernels, as a tool does that writes them anew."""
-    altered(
+    changed(
         path,
         f"CREATE TABLE k AS SELECT * FROM {KERNELS}",
         f"DROP TABLE {KERNELS}",
@@ -284,13 +278,13 @@ def loose(path: Path) -> None:
 def test_host_rows_that_cannot_be_are_told(tmp_path: Path, table: str, what: str, damage: str) -> None:
     path = paper(tmp_path / "t.sqlite", graph=True)
     before = document(path)
-    found = document(altered(path, f"UPDATE {table} SET {damage}"))
+    found = document(changed(path, f"UPDATE {table} SET {damage}"))
     assert what in quality(found)["unusable_rows"][1]
     assert [row["period_ns"] for row in found["per_step"]] == [row["period_ns"] for row in before["per_step"]]
 
 
 def test_compute_kernels_of_no_length_divide_nothing(tmp_path: Path) -> None:
-    path = altered(
+    path = changed(
         paper(tmp_path / "t.sqlite", graph=False),
         f"UPDATE {KERNELS} SET end = start WHERE shortName = "
         f"(SELECT id FROM StringIds WHERE value = '{COMPUTE_KERNEL}')",
@@ -304,7 +298,7 @@ def test_compute_kernels_of_no_length_divide_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("table", [*NEEDS, KERNELS])
 def test_rows_that_occur_twice_count_once(tmp_path: Path, table: str) -> None:
     path = paper(tmp_path / "t.sqlite", graph=True)
-    after = document(altered(path, f"INSERT INTO {table} SELECT * FROM {table}"))
+    after = document(changed(path, f"INSERT INTO {table} SELECT * FROM {table}"))
     check(whole(graph=True), after, set(), "unusable_rows" if table == KERNELS else None)
     if table == KERNELS:
         assert "96 operations that occur twice" in quality(after)["unusable_rows"][1]
@@ -379,7 +373,7 @@ def test_every_schema_gives_the_same_figures(tmp_path: Path, version: str, graph
     path = paper(tmp_path / "t.sqlite", graph=graph)
     before = document(path)
     statements = [s for s in VARIANTS[version] if graph or "CUDA_GRAPH" not in s]
-    found = document(altered(path, *statements))
+    found = document(changed(path, *statements))
     allowed, row = NEEDS["META_DATA_EXPORT"] if version == "2021" else (set(), None)
     check(before, found, allowed, row)
     launches = nsysan.open_trace(path).launches
@@ -402,7 +396,7 @@ def shift_host(path: Path, pid: int, form: str) -> Path:
     for table in (RUNTIME, NVTX):
         sets = ", ".join(f"{name} = {form.replace('t', name)}" for name in ("start", "end"))
         statements.append(f"UPDATE {table} SET {sets} WHERE (globalTid >> 24) & 16777215 = {pid}")
-    return altered(path, *statements)
+    return changed(path, *statements)
 
 
 GPU_ONLY = ("per_step", "per_rank", "collectives", "steps", "ranks", "arrivals", "link")
@@ -440,7 +434,7 @@ def test_clocks_that_disagree_are_named_and_what_needs_them_withheld(tmp_path: P
 @pytest.mark.parametrize("by", [-50_000, 3_000_000])
 def test_a_device_that_is_off_against_all_others_is_named(tmp_path: Path, by: int) -> None:
     path = host_bound(tmp_path / "t.sqlite")
-    altered(path, f"UPDATE {KERNELS} SET start = start + {by}, end = end + {by} WHERE deviceId = 3")
+    changed(path, f"UPDATE {KERNELS} SET start = start + {by}, end = end + {by} WHERE deviceId = 3")
     run = nsysan.analyze(nsysan.open_trace(path))
     assert [rank for rank, clock in run.host_clocks.items() if not clock.agrees] == [3]
     report = build_report(run, "0")

@@ -20,17 +20,11 @@ from nsysan.trace.sqlite import SqliteFile
 from nsysan.trace.where import Where
 from tests.clitools import paper_trace, run_cli
 from tests.conftest import REAL_TRACES
+from tests.copies import changed
 
 I64, TEXT, BYTES = pl.Int64(), pl.String(), pl.Binary()
 KERNELS = "CUPTI_ACTIVITY_KIND_KERNEL"
 Capsys = pytest.CaptureFixture[str]
-
-
-def changed(path: Path, *statements: str) -> Path:
-    with closing(sqlite3.connect(path)) as connection, connection:
-        for statement in statements:
-            connection.execute(statement)
-    return path
 
 
 def refused(path: Path, table: str, column: str, dtype: pl.DataType) -> str:
