@@ -6,7 +6,7 @@ import ast
 import importlib
 import pkgutil
 import re
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from enum import StrEnum
 from pathlib import Path
 
@@ -22,8 +22,9 @@ from nsysan.compare.as_text import to_text as to_comparison_text
 from nsysan.compare.changes import compare
 from nsysan.compare.compared_run import compared_run
 from nsysan.diagnosis.evidence import UNDER_THE_VERDICT, Aspect, Status
-from nsysan.diagnosis.findings import FINDERS, FindingId, Severity
+from nsysan.diagnosis.findings import FINDERS, Severity
 from nsysan.diagnosis.findings.case import Case
+from nsysan.diagnosis.findings.kinds import FindingId
 from nsysan.metrics.ledger import FIGURES
 from nsysan.metrics.lines import AFTER, BEFORE, BESIDE, CLAIMED, LEDGER, LINES, ROW, WHOLE, Kind, Line
 from nsysan.metrics.scenarios import SCENARIOS, Scenario, losses
@@ -101,29 +102,32 @@ def test_each_enum_has_one_home_and_distinct_names() -> None:
         assert [member.name.lower() for member in kind] == [member.replace(" ", "_") for member in kind]
 
 
-def members_used(kind: str, folder: Path) -> set[str]:
-    """Members of an enum that code below a folder names, but for the module that defines it."""
-    used = set()
-    for path in sorted(folder.rglob("*.py")):
-        tree = ast.parse(path.read_text("utf-8"))
-        if any(isinstance(node, ast.ClassDef) and node.name == kind for node in ast.walk(tree)):
-            continue
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == kind:
-                used.add(node.attr)
-    return used
+def members_used(kind: type[StrEnum], nodes: Iterable[ast.AST]) -> set[str]:
+    """Members of an enum that code at or below these nodes names."""
+    found = (node for top in nodes for node in ast.walk(top) if isinstance(node, ast.Attribute))
+    return {node.attr for node in found if isinstance(node.value, ast.Name) and node.value.id == kind.__name__}
+
+
+def code_of(folder: Path) -> list[ast.Module]:
+    return [ast.parse(path.read_text("utf-8")) for path in sorted(folder.rglob("*.py"))]
 
 
 def test_each_aspect_of_quality_is_told_by_some_row() -> None:
     # That no row tells of anything else is for mypy: its id is an Aspect.
-    assert members_used("Aspect", ROOT / "diagnosis") == {aspect.name for aspect in Aspect}
+    others = [tree for tree in code_of(ROOT / "diagnosis") if "class Aspect" not in ast.unparse(tree)]
+    assert members_used(Aspect, others) == {aspect.name for aspect in Aspect}
     assert set(Aspect) > UNDER_THE_VERDICT
 
 
 def test_each_finding_is_drawn_by_a_finder_that_names_it() -> None:
-    drawn = members_used("FindingId", ROOT / "diagnosis" / "findings")
-    named = {id_ for finder in FINDERS for id_ in finder.ids}
-    assert drawn == {id_.name for id_ in named} == {id_.name for id_ in FindingId}
+    subjects = [kind for kind in enums() if issubclass(kind, FindingId) and kind is not FindingId]
+    ids = [id_ for subject in subjects for id_ in subject]
+    assert len(set(map(str, ids))) == len(ids) > 10
+    assert {id_ for finder in FINDERS for id_ in finder.ids} == set(ids)
+    trees = code_of(ROOT / "diagnosis" / "findings")
+    functions = [node for tree in trees for node in tree.body if isinstance(node, ast.FunctionDef)]
+    for subject in subjects:
+        assert members_used(subject, functions) == {id_.name for id_ in subject}
 
 
 @pytest.mark.parametrize("name", ["tp4_eager", "tp4_late1", "tp4_graph_graph", "rank_2", "tp4_slow"])

@@ -1,54 +1,24 @@
-"""What to change: ranked findings, each with its evidence, the thresholds that drew it, the saving and the fix."""
+"""What to change: ranked findings, each with its evidence, the thresholds that drew it, the saving and the fix.
+
+A module a subject: the ids of its findings, the functions that draw them, and both registered in its FINDERS.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.expectation import Compared
+from nsysan.diagnosis.findings import communication, expected, late_ranks, launching, recording
 from nsysan.diagnosis.findings.case import Case
-from nsysan.diagnosis.findings.communication import custom_all_reduce_limit, slow_wire, wrong_wire
-from nsysan.diagnosis.findings.expected import differing_from_model, mixed_steps
+from nsysan.diagnosis.findings.communication import custom_all_reduce_limit, wrong_wire
 from nsysan.diagnosis.findings.finding import Finding
-from nsysan.diagnosis.findings.kinds import FindingId, Severity
-from nsysan.diagnosis.findings.late_ranks import late_rank, uneven_split
-from nsysan.diagnosis.findings.launching import graph_gaps, late_host
-from nsysan.diagnosis.findings.recording import of_the_capture
+from nsysan.diagnosis.findings.kinds import Severity
 from nsysan.metrics.link import Link
 from nsysan.run.run import Run
 
-__all__ = ["FINDERS", "Finding", "FindingId", "Severity", "custom_all_reduce_limit", "find", "wrong_wire"]
+__all__ = ["FINDERS", "Finding", "Severity", "custom_all_reduce_limit", "find", "wrong_wire"]
 
-
-@dataclass(frozen=True)
-class Finder:
-    """A function that draws findings, and those that it may draw. of_steps: whether it needs a steady decode step."""
-
-    draw: Callable[[Case], Iterator[Finding]]
-    ids: tuple[FindingId, ...]
-    of_steps: bool = True
-
-
-FINDERS = (
-    Finder(
-        of_the_capture,
-        (
-            FindingId.GRAPH_LEVEL_TRACE,
-            FindingId.MISSING_RANKS,
-            FindingId.LOST_EVENTS,
-            FindingId.UNKNOWN_COLLECTIVES,
-        ),
-        of_steps=False,
-    ),
-    Finder(differing_from_model, (FindingId.COUNT_DIFFERS, FindingId.BYTES_DIFFER), of_steps=False),
-    Finder(mixed_steps, (FindingId.PREFILL_MIXED_IN, FindingId.OTHER_STEPS), of_steps=False),
-    Finder(lambda case: wrong_wire(case.link, case), (FindingId.WRONG_WIRE,), of_steps=False),
-    Finder(late_host, (FindingId.GRAPHS_OFF, FindingId.LATE_HOST, FindingId.LATE_BETWEEN_STEPS)),
-    Finder(graph_gaps, (FindingId.PIECEWISE_GRAPHS, FindingId.GRAPH_GAPS)),
-    Finder(late_rank, (FindingId.STRAGGLER, FindingId.LATE_HOST)),
-    Finder(uneven_split, (FindingId.UNEVEN_SPLIT,)),
-    Finder(slow_wire, (FindingId.NO_OVERLAP, FindingId.NCCL_FOR_SMALL, FindingId.TP_TOO_WIDE)),
+FINDERS = tuple(
+    finder for subject in (recording, expected, communication, launching, late_ranks) for finder in subject.FINDERS
 )
 
 

@@ -13,6 +13,7 @@ import polars as pl
 
 from nsysan.diagnosis.expectation import ALL_REDUCE
 from nsysan.diagnosis.findings.case import Case
+from nsysan.diagnosis.findings.finder import Finder
 from nsysan.diagnosis.findings.finding import HIGH_SHARE, MEDIUM_SHARE, Finding, by_share
 from nsysan.diagnosis.findings.kinds import FindingId, SavingIs, Severity
 from nsysan.metrics.link import THRESHOLDS as LINK_THRESHOLDS
@@ -34,6 +35,15 @@ LATENCY_BYTES = 65_536
 WIDE_SHARE = 0.20
 
 
+class CommunicationFinding(FindingId):
+    """What the wire may cost."""
+
+    WRONG_WIRE = "wrong_wire"
+    NO_OVERLAP = "no_overlap"
+    NCCL_FOR_SMALL = "nccl_for_small"
+    TP_TOO_WIDE = "tp_too_wide"
+
+
 def slow_wire(case: Case) -> Iterator[Finding]:
     """What the exposed transfer could do without; nothing where it is not told from waiting."""
     if case.steady["wire_ns"].null_count() == len(case.steady):
@@ -41,7 +51,7 @@ def slow_wire(case: Case) -> Iterator[Finding]:
     wire, comm, overlap = case.line("wire"), case.line("comm"), case.line("overlap")
     if wire >= EXPOSED_SHARE * case.period and overlap < OVERLAP_SHARE * max(comm, 1):
         yield Finding(
-            FindingId.NO_OVERLAP,
+            CommunicationFinding.NO_OVERLAP,
             Severity.MEDIUM if wire >= HIGH_SHARE * case.period else Severity.LOW,
             "no communication runs beside compute",
             f"{us(wire)} us of transfer a step ({wire / case.period:.0%}) are exposed, {us(overlap)} us overlap",
@@ -83,7 +93,7 @@ def _not_custom(case: Case, calls: pl.DataFrame) -> Iterator[Finding]:
     p50 = call_wires(small, case.run.steady_steps)["wire"].quantile(0.5, "higher")
     largest = int(small["message_bytes"].max())  # type: ignore[arg-type]
     yield Finding(
-        FindingId.NCCL_FOR_SMALL,
+        CommunicationFinding.NCCL_FOR_SMALL,
         # What runs beside compute costs nothing.
         Severity.MEDIUM if min(wire, case.line("wire")) >= MEDIUM_SHARE * case.period else Severity.LOW,
         "all-reduces use NCCL's kernels where engines use a custom one",
@@ -123,7 +133,7 @@ def _too_wide(case: Case, calls: pl.DataFrame, wire: int) -> Iterator[Finding]:
     if message > LATENCY_BYTES or p50 > LATENCY_RATIO * floor or members < 2:
         return
     yield Finding(
-        FindingId.TP_TOO_WIDE,
+        CommunicationFinding.TP_TOO_WIDE,
         by_share(wire, case.period),
         f"TP={members} is wide for messages of {size(message)}: the wire is latency, and much of the step",
         f"the wire takes {wire / case.period:.0%} of the step; an all-reduce takes {us(p50)} us (p50), its floor is "
@@ -143,7 +153,7 @@ def wrong_wire(link: Link | None, case: Case | None = None) -> Iterator[Finding]
     detour = None if case is None else _detour(link, case)
     told = f"; {detour.sentence(link.kind)}" if detour else ""
     yield Finding(
-        FindingId.WRONG_WIRE,
+        CommunicationFinding.WRONG_WIRE,
         Severity.HIGH,
         f"collectives run over {link.looks_like.words}, not over {link.kind.words}",
         f"{link.sentence}{told}",
@@ -186,3 +196,12 @@ def _detour(link: Link, case: Case) -> _Detour | None:
     if not isinstance(per_step, int | float) or p50 is None or p50 <= link.reference.ns:
         return None
     return _Detour(round(per_step), int(p50), round(link.reference.ns))
+
+
+FINDERS = (
+    Finder(lambda case: wrong_wire(case.link, case), (CommunicationFinding.WRONG_WIRE,), of_steps=False),
+    Finder(
+        slow_wire,
+        (CommunicationFinding.NO_OVERLAP, CommunicationFinding.NCCL_FOR_SMALL, CommunicationFinding.TP_TOO_WIDE),
+    ),
+)

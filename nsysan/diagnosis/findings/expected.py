@@ -8,6 +8,7 @@ import polars as pl
 
 from nsysan.diagnosis.expectation import EMBEDDING
 from nsysan.diagnosis.findings.case import Case
+from nsysan.diagnosis.findings.finder import Finder
 from nsysan.diagnosis.findings.finding import Finding
 from nsysan.diagnosis.findings.kinds import FindingId, Severity
 from nsysan.text import counted, size
@@ -18,6 +19,15 @@ MIXED_SHARE = 0.10
 PREFILL_RATIO = 1.25
 
 
+class ExpectedFinding(FindingId):
+    """What may differ from what the model should do, and from decoding."""
+
+    COUNT_DIFFERS = "count_differs"
+    BYTES_DIFFER = "bytes_differ"
+    PREFILL_MIXED_IN = "prefill_mixed_in"
+    OTHER_STEPS = "other_steps"
+
+
 def differing_from_model(case: Case) -> Iterator[Finding]:
     """All-reduces of another number or size than the user states."""
     compared = case.compared
@@ -25,7 +35,7 @@ def differing_from_model(case: Case) -> Iterator[Finding]:
         return
     if compared.calls_differ:
         yield Finding(
-            FindingId.COUNT_DIFFERS,
+            ExpectedFinding.COUNT_DIFFERS,
             Severity.MEDIUM,
             f"{counted(compared.calls or 0, 'all-reduce')} a step, {compared.expected.calls} expected",
             f"{compared.expected.source} means {compared.expected.calls} a step, or {EMBEDDING} more with a split "
@@ -38,7 +48,7 @@ def differing_from_model(case: Case) -> Iterator[Finding]:
     if compared.bytes_differ:
         told = ", ".join(f"{size(s)} ({counted(n, 'call')})" for s, n in sorted(compared.sizes.items())[:5])
         yield Finding(
-            FindingId.BYTES_DIFFER,
+            ExpectedFinding.BYTES_DIFFER,
             Severity.MEDIUM,
             f"all-reduces of {size(compared.usual_size)}, {size(compared.expected.message_bytes)} expected",
             f"{compared.expected.source} means {size(compared.expected.message_bytes)}; the trace has {told}",
@@ -60,7 +70,7 @@ def mixed_steps(case: Case) -> Iterator[Finding]:
         told = [f"{len(prefill)} by their range's name"] if prefill else []
         told += [f"{len(heavy)} by computing {PREFILL_RATIO:g} times the usual or more"] if heavy else []
         yield Finding(
-            FindingId.PREFILL_MIXED_IN,
+            ExpectedFinding.PREFILL_MIXED_IN,
             Severity.MEDIUM,
             f"more than decoding in {counted(len(mixed), 'step')} of {len(windows)}",
             f"told {', '.join(told)}; they are left out of the medians, but tokens wait for them",
@@ -72,7 +82,7 @@ def mixed_steps(case: Case) -> Iterator[Finding]:
         )
     elif len(other) > MIXED_SHARE * len(windows):
         yield Finding(
-            FindingId.OTHER_STEPS,
+            ExpectedFinding.OTHER_STEPS,
             Severity.LOW,
             f"{counted(len(other), 'step')} of {len(windows)} unlike the usual one",
             f"step {other[0]}: {why[other[0]]}; the medians are of the usual kind of step alone",
@@ -89,3 +99,9 @@ def _heavy(case: Case, steps: list[int]) -> list[int]:
     usual = case.line("compute")
     more = per_step.filter(pl.col("step").is_in(steps) & (pl.col("compute") >= PREFILL_RATIO * usual))
     return more["step"].sort().to_list() if usual > 0 else []
+
+
+FINDERS = (
+    Finder(differing_from_model, (ExpectedFinding.COUNT_DIFFERS, ExpectedFinding.BYTES_DIFFER), of_steps=False),
+    Finder(mixed_steps, (ExpectedFinding.PREFILL_MIXED_IN, ExpectedFinding.OTHER_STEPS), of_steps=False),
+)

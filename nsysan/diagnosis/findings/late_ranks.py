@@ -7,8 +7,10 @@ from collections.abc import Iterator
 import polars as pl
 
 from nsysan.diagnosis.findings.case import HOST_FIX, Case
+from nsysan.diagnosis.findings.finder import Finder
 from nsysan.diagnosis.findings.finding import Figures, Finding, by_share, severity_limits
 from nsysan.diagnosis.findings.kinds import FindingId
+from nsysan.diagnosis.findings.launching import LaunchingFinding
 from nsysan.diagnosis.verdict import by_host, why_late
 from nsysan.metrics.causes import LateCause
 from nsysan.metrics.scenarios import Scenario
@@ -18,6 +20,14 @@ from nsysan.text import counted, ms
 UNEVEN_RATIO = 1.03
 #: The split is the same in every step; clocks and neighbours are not.
 UNEVEN_SPREAD = 0.02
+
+
+class LateRankFinding(FindingId):
+    """How ranks may differ."""
+
+    STRAGGLER = "straggler"
+    UNEVEN_SPLIT = "uneven_split"
+
 
 _COMPUTE_FIX = (
     "compare that GPU with its peers: clocks and throttling (nvidia-smi -q -d CLOCK,PERFORMANCE,POWER), other "
@@ -53,7 +63,7 @@ def late_rank(case: Case) -> Iterator[Finding]:
         told = "".join(f"; {sentence}" for sentence in where.sentences())
     host = by_host(late)
     yield Finding(
-        FindingId.LATE_HOST if host else FindingId.STRAGGLER,
+        LaunchingFinding.LATE_HOST if host else LateRankFinding.STRAGGLER,
         by_share(saving or late.caused, case.period),
         f"rank {late.rank} arrives last: {why_late(late)}",
         f"it costs the others {ms(late.caused)} a step of {ms(case.period)} ({late.share:.0%}); against the median "
@@ -85,7 +95,7 @@ def uneven_split(case: Case) -> Iterator[Finding]:
     ratio, ranks = float(heavy["ratio"].max()), heavy["rank"].to_list()  # type: ignore[arg-type]
     lost = round(float(heavy["ns"].max()) - float(per_rank["ns"].median()))  # type: ignore[arg-type]
     yield Finding(
-        FindingId.UNEVEN_SPLIT,
+        LateRankFinding.UNEVEN_SPLIT,
         by_share(lost, case.period),
         f"compute is uneven: {'rank' if len(ranks) == 1 else 'ranks'} {', '.join(map(str, ranks))} need "
         f"{ratio - 1:.1%} more for the same kernels in every step",
@@ -98,3 +108,9 @@ def uneven_split(case: Case) -> Iterator[Finding]:
         figures={"ratio": ratio, "more_ns": lost},
         thresholds={"ratio": UNEVEN_RATIO, "spread": UNEVEN_SPREAD, **severity_limits()},
     )
+
+
+FINDERS = (
+    Finder(late_rank, (LateRankFinding.STRAGGLER, LaunchingFinding.LATE_HOST)),
+    Finder(uneven_split, (LateRankFinding.UNEVEN_SPLIT,)),
+)

@@ -8,6 +8,7 @@ from statistics import median
 import polars as pl
 
 from nsysan.diagnosis.findings.case import HOST_FIX, Case
+from nsysan.diagnosis.findings.finder import Finder
 from nsysan.diagnosis.findings.finding import Figures, Finding, by_share, severity_limits
 from nsysan.diagnosis.findings.kinds import FindingId, SavingIs, Severity
 from nsysan.metrics.causes import GapCause, LateCause
@@ -20,6 +21,16 @@ from nsysan.text import counted, ms, us
 IDLE_SHARE = 0.05
 #: Steps vary by 1 to 2 % in a quiet run; what late hosts cost beyond that is told.
 BETWEEN_SHARE = 0.03
+
+
+class LaunchingFinding(FindingId):
+    """What the host and its launches may cost."""
+
+    GRAPHS_OFF = "graphs_off"
+    LATE_HOST = "late_host"
+    LATE_BETWEEN_STEPS = "late_between_steps"
+    PIECEWISE_GRAPHS = "piecewise_graphs"
+    GRAPH_GAPS = "graph_gaps"
 
 
 def late_host(case: Case) -> Iterator[Finding]:
@@ -35,7 +46,7 @@ def late_host(case: Case) -> Iterator[Finding]:
     told = f"rank {rank} is idle for {us(late)} us of a step of {ms(case.period)} because launch calls came late"
     if eager:
         yield Finding(
-            FindingId.GRAPHS_OFF,
+            LaunchingFinding.GRAPHS_OFF,
             by_share(saving or late, case.period),
             "kernels are launched one by one, and the GPU waits for the host",
             f"{told}; no CUDA graph replays the steady steps (the profiler inflates launch time, so the saving is an "
@@ -50,7 +61,7 @@ def late_host(case: Case) -> Iterator[Finding]:
         )
     elif not _is_late_for_host(case):
         yield Finding(
-            FindingId.LATE_HOST,
+            LaunchingFinding.LATE_HOST,
             by_share(saving or late, case.period),
             "the host launches too late",
             told,
@@ -69,7 +80,7 @@ def _late_between_steps(case: Case, eager: bool) -> Iterator[Finding]:
     if _is_late_for_host(case) or saving is None or saving < BETWEEN_SHARE * case.period:
         return
     yield Finding(
-        FindingId.LATE_BETWEEN_STEPS,
+        LaunchingFinding.LATE_BETWEEN_STEPS,
         by_share(saving, case.period),
         "the host launches the next step late",
         f"rank {rank} is idle for {us(between)} us of a step of {ms(case.period)} between two steps, most of all "
@@ -91,7 +102,7 @@ def graph_gaps(case: Case) -> Iterator[Finding]:
     )
     if replays > 1 and between >= IDLE_SHARE * case.period:
         yield Finding(
-            FindingId.PIECEWISE_GRAPHS,
+            LaunchingFinding.PIECEWISE_GRAPHS,
             by_share(between, case.period),
             "the step is cut into several graph replays with idle time between them",
             f"{replays} replays a step; outside of them rank {rank} is idle for {us(between)} us of {ms(case.period)}",
@@ -106,7 +117,7 @@ def graph_gaps(case: Case) -> Iterator[Finding]:
     if inside >= IDLE_SHARE * case.period:
         kernels = _kernels_a_step(case.run)
         yield Finding(
-            FindingId.GRAPH_GAPS,
+            LaunchingFinding.GRAPH_GAPS,
             # Gaps between nodes are the hardware's: they shrink with fewer kernels and do not go.
             Severity.MEDIUM if inside >= 2 * IDLE_SHARE * case.period else Severity.LOW,
             "many small kernels: the GPU idles between the nodes of the graph",
@@ -137,3 +148,9 @@ def _kernels_a_step(run: Run) -> int:
     steady = run.tally.by_step.filter(pl.col("step").is_in(run.steady_steps) & (pl.col("kernels") > 0))
     per_step = steady["kernels"].median()
     return round(per_step) if isinstance(per_step, int | float) else 0
+
+
+FINDERS = (
+    Finder(late_host, (LaunchingFinding.GRAPHS_OFF, LaunchingFinding.LATE_HOST, LaunchingFinding.LATE_BETWEEN_STEPS)),
+    Finder(graph_gaps, (LaunchingFinding.PIECEWISE_GRAPHS, LaunchingFinding.GRAPH_GAPS)),
+)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from nsysan.diagnosis.findings.case import Case
+from nsysan.diagnosis.findings.finder import Finder
 from nsysan.diagnosis.findings.finding import Finding
 from nsysan.diagnosis.findings.kinds import FindingId, Severity
 from nsysan.diagnosis.lookalikes import find_lookalikes, named
@@ -15,12 +16,21 @@ from nsysan.trace.graph_mode import GraphMode
 UNKNOWN_SHARE = 0.01
 
 
+class RecordingFinding(FindingId):
+    """What may be wrong with the capture itself."""
+
+    GRAPH_LEVEL_TRACE = "graph_level_trace"
+    MISSING_RANKS = "missing_ranks"
+    LOST_EVENTS = "lost_events"
+    UNKNOWN_COLLECTIVES = "unknown_collectives"
+
+
 def of_the_capture(case: Case) -> Iterator[Finding]:
     """Graphs traced as blocks, ranks and events that are missing, kernels that the catalogue does not know."""
     run = case.run
     if run.graph_mode == GraphMode.GRAPH:
         yield Finding(
-            FindingId.GRAPH_LEVEL_TRACE,
+            RecordingFinding.GRAPH_LEVEL_TRACE,
             Severity.HIGH,
             "CUDA graphs were traced as blocks: what happens inside is not visible",
             f"{counted(sum(trace.replays for trace in run.metadata), 'replay')}, each one row",
@@ -29,7 +39,7 @@ def of_the_capture(case: Case) -> Iterator[Finding]:
     if run.missing_ranks:
         alone = len(run.ranks) == 1
         yield Finding(
-            FindingId.MISSING_RANKS,
+            RecordingFinding.MISSING_RANKS,
             Severity.HIGH if alone else Severity.MEDIUM,
             f"{counted(len(run.missing_ranks), 'rank')} of {run.size} not in the trace",
             f"missing: {', '.join(map(str, run.missing_ranks))}; "
@@ -40,7 +50,7 @@ def of_the_capture(case: Case) -> Iterator[Finding]:
     lost = {text.rstrip(".") for text in run.lost_events}
     if lost:
         yield Finding(
-            FindingId.LOST_EVENTS,
+            RecordingFinding.LOST_EVENTS,
             Severity.LOW,
             "the profiler says that events may be missing",
             "; ".join(sorted(lost)),
@@ -50,7 +60,7 @@ def of_the_capture(case: Case) -> Iterator[Finding]:
     if unknown:
         calls, share = sum(kernel.calls for kernel in unknown), sum(kernel.share for kernel in unknown)
         yield Finding(
-            FindingId.UNKNOWN_COLLECTIVES,
+            RecordingFinding.UNKNOWN_COLLECTIVES,
             Severity.MEDIUM if share >= UNKNOWN_SHARE else Severity.LOW,
             "kernels that look like collectives are not in the catalogue",
             f"{counted(calls, 'call')}, {share:.1%} of kernel time, counted as compute: {named(unknown)}",
@@ -58,3 +68,6 @@ def of_the_capture(case: Case) -> Iterator[Finding]:
             figures={"share": share, "calls": calls},
             thresholds={"medium_share": UNKNOWN_SHARE},
         )
+
+
+FINDERS = (Finder(of_the_capture, tuple(RecordingFinding), of_steps=False),)
