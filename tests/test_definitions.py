@@ -161,7 +161,7 @@ def test_parts_of_a_lateness() -> None:
     told = re.search(r"the parts are (.*?), and time that several claim is of the first of (.*?)\.", said(section("7")))
     assert told is not None
     assert set(re.findall(r"`(\w+)`", told[1])) == set(skew.PARTS)
-    assert told[2].split(", ") == list(causes.OF_OPERATIONS)
+    assert told[2].split(", ") == list(skew.OF_OPERATIONS)
 
 
 def test_what_ifs_of_today() -> None:

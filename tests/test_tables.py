@@ -26,7 +26,7 @@ from nsysan.diagnosis.findings import FINDERS, Severity
 from nsysan.diagnosis.findings.case import Case
 from nsysan.diagnosis.findings.kinds import FindingId
 from nsysan.metrics.ledger import FIGURES
-from nsysan.metrics.lines import AFTER, BEFORE, BESIDE, CLAIMED, LEDGER, LINES, ROW, WHOLE, Kind, Line
+from nsysan.metrics.lines import AFTER, BEFORE, BESIDE, CLAIMED, LATE, LEDGER, LINES, ROW, WHOLE, Kind, Line
 from nsysan.metrics.scenarios import SCENARIOS, Scenario, losses
 from nsysan.metrics.whatif import losses_by_step
 from nsysan.model.classes import COMMUNICATION, WorkClass
@@ -155,12 +155,18 @@ def test_every_line_has_a_row_in_order_of_precedence() -> None:
     assert [row.kind for row in LEDGER].count(Kind.REST) == 1
     assert LEDGER[-1].kind == Kind.REST
     assert LINES[:-1] == CLAIMED
-    for distinct in ([row.title for row in LEDGER], [row.colour for row in LEDGER], [row.meaning for row in LEDGER]):
+    for distinct in (
+        [row.title for row in LEDGER],
+        [row.colour for row in LEDGER],
+        [row.meaning for row in LEDGER],
+        [row.lost for row in LEDGER],
+    ):
         assert len(set(distinct)) == len(LEDGER)
 
 
 def test_every_class_of_work_is_of_one_line_or_of_two_where_it_is_cut() -> None:
-    assert set(WHOLE) == set(WorkClass)
+    assert set(WHOLE) == set(LATE) == set(WorkClass)
+    assert all((row.late is not None) == bool(row.whole) for row in LEDGER)
     assert set(BEFORE) == set(AFTER) == set(COMMUNICATION)
     for column in ("whole", "before", "after"):
         claimed = [cls for row in LEDGER for cls in getattr(row, column)]

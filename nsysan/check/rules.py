@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from nsysan.metrics.lines import BESIDE, LINES
 from nsysan.text import size
 
-_LINES = (*LINES, *BESIDE)
+#: What a rank's ledger has beside the period.
+OF_LEDGER = (*LINES, *BESIDE)
 #: Figures of the calls of one collective.
 PERCENTILES = tuple(f"{what}_{q}" for what in ("wire", "wait") for q in ("p50", "p95", "p99", "max"))
-DURATIONS = ("period", *_LINES, *PERCENTILES, "caused")
-SHARES = tuple(f"{name}_share" for name in (*_LINES, "caused"))
+DURATIONS = ("period", *OF_LEDGER, *PERCENTILES, "caused")
+SHARES = tuple(f"{name}_share" for name in (*OF_LEDGER, "caused"))
 TOKENS = "tokens"
 STRAGGLER = "straggler"
 METRICS = (*DURATIONS, *SHARES, TOKENS)

@@ -4,19 +4,61 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from textwrap import fill
 
 import click
 
 from nsysan.check.judge import RuleVerdict, check, exit_code
-from nsysan.check.rules import parse_rule
+from nsysan.check.rules import OF_LEDGER, parse_rule
 from nsysan.cli.documents import document_of
 from nsysan.cli.exits import RUN, exit_codes
 from nsysan.report.read_back import read_report
 from nsysan.text import plain
 
+_DURATION = fill(
+    f"a duration in ns, us, ms or s. period, {', '.join(OF_LEDGER)}: median over the ranks of a rank's median step; "
+    "wire_p50, wire_p95, wire_p99, wire_max and the same of wait_: calls of the hottest collective; caused: what the "
+    "late rank costs",
+    width=77,
+    initial_indent=6 * " ",
+    subsequent_indent=6 * " ",
+)
+_HELP = f"""Hold a run against limits, for CI.
+
+One line a rule: pass, fail or cannot tell, with the numbers. TRACE is a trace (or the traces of a run), or the
+JSON that `nsysan report --json` wrote of one, which is the way for a trace that needs --steps or --model.
+
+A RULE says when to fail; it compares with >, >=, < or <=:
+
+\b
+  period>2.0ms
+{_DURATION}
+  wait_share>20%
+      {OF_LEDGER[0]} to {OF_LEDGER[-1]}, or caused, in per cent of the period
+  tokens<500
+      steps a second, which is tokens a second of one sequence
+  wire_p50>+15%
+      any of these against the baseline, in per cent of change
+  all_reduce.wire_p50>12us, all_reduce[8192].wire_p50>12us
+      wire_ or wait_ of the hottest call of a kind, or of a kind and a size
+      in bytes, in place of the hottest of all. It is held against the same
+      one of the baseline: kind, bytes, ranks, and kernel or library
+  straggler
+      a rank is late
+
+\b
+Examples:
+  nsysan check trace.sqlite --fail-on 'period>2.0ms' --fail-on straggler
+  nsysan report main.sqlite --json base.json
+  nsysan check trace.sqlite --fail-on 'wire_p50>+15%' --baseline base.json
+  nsysan check trace.sqlite --baseline base.json \\
+    --fail-on 'all_reduce[8192].wire_p50>+15%'
+"""
+
 
 @click.command(
     "check",
+    help=_HELP,
     epilog=exit_codes(
         *RUN,
         before="0 all rules pass, 1 one fails, 2 none fails but one cannot be told (a figure that the run or the "
@@ -35,41 +77,7 @@ from nsysan.text import plain
 )
 @click.option("-q", "--quiet", is_flag=True, help="Only rules that do not pass.")
 def command(traces: tuple[str, ...], rules: tuple[str, ...], baseline: Path | None, quiet: bool) -> None:
-    """Hold a run against limits, for CI.
-
-    One line a rule: pass, fail or cannot tell, with the numbers. TRACE is a trace (or the traces of a run), or the
-    JSON that `nsysan report --json` wrote of one, which is the way for a trace that needs --steps or --model.
-
-    A RULE says when to fail; it compares with >, >=, < or <=:
-
-    \b
-      period>2.0ms
-          a duration in ns, us, ms or s. period, compute, wait, fused, wire,
-          comm_unsplit, copy, graph, idle, comm, overlap: median over the ranks
-          of a rank's median step; wire_p50, wire_p95, wire_p99, wire_max and the
-          same of wait_: calls of the hottest collective; caused: what the late
-          rank costs
-      wait_share>20%
-          compute to overlap, or caused, in per cent of the period
-      tokens<500
-          steps a second, which is tokens a second of one sequence
-      wire_p50>+15%
-          any of these against the baseline, in per cent of change
-      all_reduce.wire_p50>12us, all_reduce[8192].wire_p50>12us
-          wire_ or wait_ of the hottest call of a kind, or of a kind and a size
-          in bytes, in place of the hottest of all. It is held against the same
-          one of the baseline: kind, bytes, ranks, and kernel or library
-      straggler
-          a rank is late
-
-    \b
-    Examples:
-      nsysan check trace.sqlite --fail-on 'period>2.0ms' --fail-on straggler
-      nsysan report main.sqlite --json base.json
-      nsysan check trace.sqlite --fail-on 'wire_p50>+15%' --baseline base.json
-      nsysan check trace.sqlite --baseline base.json \\
-        --fail-on 'all_reduce[8192].wire_p50>+15%'
-    """
+    """Hold a run against limits: one line a rule."""
     try:
         parsed = [parse_rule(rule) for rule in rules]
     except ValueError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nsysan.compare.comparison import Widening
-from nsysan.metrics.lines import Line
+from nsysan.metrics.lines import ROW, Line
 from nsysan.text import ms
 
 #: Parts below this share of the period, or of what is lost, go without saying.
@@ -40,23 +40,11 @@ def lost_sentence(step: Widening) -> str:
     if not step.lost:
         return f"{head}; {ms(above)} are lost"
     parts = [
-        f"{_LOST[line]} {ms(ns)} ({ns / above:.0%})"
+        f"{ROW[line].lost} {ms(ns)} ({ns / above:.0%})"
         for line, ns in sorted(step.lost.items(), key=lambda item: -item[1])
         if ns >= _LISTED_LOST * above
     ]
     return f"{head}; the {ms(above)} above that are {', '.join(parts)}"
-
-
-_LOST = {
-    Line.COMPUTE: "compute that did not shrink by that",
-    Line.WAIT: "waiting",
-    Line.FUSED: "fused communication",
-    Line.WIRE: "wire",
-    Line.COMM_UNSPLIT: "comm_unsplit",
-    Line.COPY: "copy",
-    Line.GRAPH: "graph",
-    Line.IDLE: "idle time",
-}
 
 
 def replicas_sentence(step: Widening) -> str:

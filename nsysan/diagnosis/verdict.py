@@ -7,7 +7,7 @@ from enum import StrEnum
 
 import polars as pl
 
-from nsysan.metrics.causes import LATENESS, GapCause, LateCause
+from nsysan.metrics.causes import WHY_LATE, GapCause, LateCause
 from nsysan.metrics.lines import Line
 from nsysan.metrics.scenarios import Scenario
 from nsysan.metrics.skew import SHARE, STEPS, TELLING_STEPS, Z_VALUE, Straggler
@@ -138,7 +138,7 @@ def why_late(straggler: Straggler) -> str:
         return "it idles longer, and nothing tells whether its host is late"
     if straggler.cause == LateCause.HOST and not by_host(straggler):
         return f"it idles longer ({next(iter(straggler.idle)).words})"
-    return LATENESS[straggler.cause].why
+    return WHY_LATE[straggler.cause]
 
 
 def _shares(steady: pl.DataFrame, what: WhatIf, straggler: Straggler | None) -> dict[str, float | None]:

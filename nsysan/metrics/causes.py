@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from nsysan.model.classes import COMMUNICATION, WorkClass
-
 
 class GapCause(StrEnum):
     """The one cause of an interval in which nothing runs on a rank's GPU."""
@@ -48,7 +46,10 @@ GAPS = {
 
 
 class LateCause(StrEnum):
-    """A part of a rank's lateness at a collective, since the collective before."""
+    """A part of a rank's lateness at a collective, since the collective before.
+
+    Those that operations tell are in the order in which time that several claim is given away.
+    """
 
     #: The end of the collective before.
     PREVIOUS = "previous"
@@ -60,21 +61,12 @@ class LateCause(StrEnum):
     GRAPH = "graph"
 
 
-@dataclass(frozen=True)
-class Lateness:
-    """A cause of lateness. why: what holds the rank up, as a clause; classes: whose operations take the time."""
-
-    why: str
-    classes: tuple[WorkClass, ...] = ()
-
-
-LATENESS = {
-    LateCause.PREVIOUS: Lateness("it leaves the collective before late"),
-    LateCause.COMPUTE: Lateness("it computes longer", (WorkClass.COMPUTE,)),
-    LateCause.HOST: Lateness("its host launches late"),
-    LateCause.COPY: Lateness("it copies longer", (WorkClass.COPY,)),
-    LateCause.COMMUNICATION: Lateness("other communication holds it up", COMMUNICATION),
-    LateCause.GRAPH: Lateness("its graph replays take longer", (WorkClass.OPAQUE,)),
+#: What holds the rank up, as a clause; which operations take the time is told by the ledger's lines.
+WHY_LATE = {
+    LateCause.PREVIOUS: "it leaves the collective before late",
+    LateCause.COMPUTE: "it computes longer",
+    LateCause.HOST: "its host launches late",
+    LateCause.COPY: "it copies longer",
+    LateCause.COMMUNICATION: "other communication holds it up",
+    LateCause.GRAPH: "its graph replays take longer",
 }
-#: Those that operations tell, in the order in which time that several claim is given away.
-OF_OPERATIONS = tuple(cause for cause, row in LATENESS.items() if row.classes)

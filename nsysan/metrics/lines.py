@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from nsysan.metrics.causes import LateCause
 from nsysan.model.classes import COMMUNICATION, WorkClass
 
 
@@ -39,8 +40,9 @@ class LedgerLine:
     """One line.
 
     whole, before, after: classes whose operations claim it. A matched call is cut at the last arrival, which gives it a
-    line before and one after; every other operation is whole. ink: of text on its colour. captioned: in a timeline its
-    slices bear its name, not the kernel's.
+    line before and one after; every other operation is whole. late: the part of a rank's lateness that operations of
+    the classes in whole take. lost: what more GPUs lose by the line, in words. ink: of text on its colour. captioned:
+    in a timeline its slices bear its name, not the kernel's.
     """
 
     id: Line
@@ -48,9 +50,11 @@ class LedgerLine:
     colour: str
     kind: Kind
     meaning: str
+    lost: str
     whole: tuple[WorkClass, ...] = ()
     before: tuple[WorkClass, ...] = ()
     after: tuple[WorkClass, ...] = ()
+    late: LateCause | None = None
     ink: str = "#fff"
     captioned: bool = False
 
@@ -69,7 +73,9 @@ LEDGER = (
         "#0072B2",
         Kind.BUSY,
         "A compute kernel runs. Communication at the same time is counted as overlap, and costs nothing.",
+        lost="compute that did not shrink by that",
         whole=(WorkClass.COMPUTE,),
+        late=LateCause.COMPUTE,
     ),
     LedgerLine(
         Line.WAIT,
@@ -78,6 +84,7 @@ LEDGER = (
         Kind.WAITING,
         "A collective's kernel is resident, but the last rank has not arrived at it: it spins, and nothing can move. "
         "Who waits much is a victim; the rank that waits least is the one to look at.",
+        lost="waiting",
         before=COMMUNICATION,
         ink="#111",
         captioned=True,
@@ -88,6 +95,7 @@ LEDGER = (
         "#CC79A7",
         Kind.BUSY,
         "A kernel that communicates and computes in one, after the last rank has arrived.",
+        lost="fused communication",
         after=(WorkClass.FUSED,),
         ink="#111",
     ),
@@ -97,6 +105,7 @@ LEDGER = (
         "#D55E00",
         Kind.BUSY,
         "A collective after its last rank has arrived: data moves. Compute beside it takes precedence.",
+        lost="wire",
         after=(WorkClass.COLLECTIVE, WorkClass.P2P),
         captioned=True,
     ),
@@ -107,7 +116,9 @@ LEDGER = (
         Kind.BUSY,
         "Communication whose calls could not be matched across the ranks (a rank is not in the trace), so that waiting "
         "and moving data cannot be told apart.",
+        lost="comm_unsplit",
         whole=COMMUNICATION,
+        late=LateCause.COMMUNICATION,
     ),
     LedgerLine(
         Line.COPY,
@@ -115,7 +126,9 @@ LEDGER = (
         "#009E73",
         Kind.BUSY,
         "Memory copies and sets, where none of the above runs.",
+        lost="copy",
         whole=(WorkClass.COPY,),
+        late=LateCause.COPY,
     ),
     LedgerLine(
         Line.GRAPH,
@@ -124,7 +137,9 @@ LEDGER = (
         Kind.BUSY,
         "A CUDA graph replay that was traced as one block: the GPU is busy, with what cannot be told. Capture with "
         "--cuda-graph-trace=node.",
+        lost="graph",
         whole=(WorkClass.OPAQUE,),
+        late=LateCause.GRAPH,
         ink="#111",
     ),
     LedgerLine(
@@ -133,6 +148,7 @@ LEDGER = (
         "#B8BCC2",
         Kind.REST,
         "Nothing runs on the rank's GPU. Each idle interval has one cause, see Idle time.",
+        lost="idle time",
     ),
 )
 
@@ -148,3 +164,5 @@ BESIDE = ("comm", "overlap")
 WHOLE = {cls: row.id for row in LEDGER for cls in row.whole}
 BEFORE = {cls: row.id for row in LEDGER for cls in row.before}
 AFTER = {cls: row.id for row in LEDGER for cls in row.after}
+#: Part of a lateness that an operation's time is, by its class.
+LATE = {cls: row.late for row in LEDGER if row.late is not None for cls in row.whole}

@@ -12,7 +12,8 @@ import polars as pl
 from nsysan.columns.codes import codes, numbered
 from nsysan.columns.intervals import atoms, line_of_mask
 from nsysan.columns.threads import each_of
-from nsysan.metrics.causes import LATENESS, OF_OPERATIONS, GapCause, LateCause
+from nsysan.metrics.causes import GapCause, LateCause
+from nsysan.metrics.lines import LATE
 from nsysan.model.matches import Match
 
 #: Columns of the parts of a lateness.
@@ -31,10 +32,10 @@ SHARE_OF_FEW = 0.10
 TELLING_STEPS = 3
 
 _CALL = ["family", "step", "call"]
+#: Causes that operations tell, in the order in which time that several claim is given away.
+OF_OPERATIONS = tuple(cause for cause in LateCause if cause in LATE.values())
 #: Number of the cause that takes an operation's time, by its class.
-_CAUSE_OF: dict[str, int] = {
-    cls: number for number, cause in enumerate(OF_OPERATIONS) for cls in LATENESS[cause].classes
-}
+_CAUSE_OF: dict[str, int] = {cls: OF_OPERATIONS.index(cause) for cls, cause in LATE.items()}
 
 
 @dataclass(frozen=True)
