@@ -219,9 +219,10 @@ def test_the_timeline_is_told_what_it_draws_of_each_line(analyzed: Analyze) -> N
     lines = {line["id"]: line for line in page.data["report"]["lines"]}
     assert list(lines) == [*CLAIMED, LAUNCH, RANGE, "last"]
     cut = {id_: line["cut"] for id_, line in lines.items() if line["cut"]}
-    assert cut == {"wait": "before", "fused": "after", "wire": "after"}
-    assert {id_ for id_, line in lines.items() if line["captioned"]} == {"wait", "wire"}
-    assert {id_ for id_, line in lines.items() if line["ink"] == "#111"} == {"wait", "fused", "graph", RANGE}
+    assert cut == dict.fromkeys(BEFORE.values(), "before") | dict.fromkeys(AFTER.values(), "after")
+    assert {id_ for id_, line in lines.items() if line["captioned"]} == {row.id for row in LEDGER if row.captioned}
+    dark = {id_ for id_, line in lines.items() if line["ink"] == "#111"}
+    assert dark == {RANGE, *(row.id for row in LEDGER if row.ink == "#111")}
 
 
 # ---- one name

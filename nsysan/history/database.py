@@ -100,7 +100,8 @@ def add_run(database: Database, document: ReportDocument, labels: Labels) -> tup
             [
                 {"run": run, "rank": row.rank, **{f"{line}_ns": row.ns.get(line) for line in _PER_RANK}}
                 for row in document.per_rank
-            ]
+            ],
+            alter=True,
         )
         database.table("collectives").insert_all([{"run": run, **_collective_row(row)} for row in document.collectives])
     return run, True

@@ -148,12 +148,15 @@ def test_a_history_of_before_a_line_was_kept_takes_runs_with_it(tmp_path: Path, 
     trace = graph_level_trace(tmp_path / "t.sqlite")
     run_cli(capsys, "history", "add", paper_trace(tmp_path / "old.sqlite"))
     with closing(sqlite3.connect("nsysan-history.db")) as database:
-        database.execute("alter table runs drop column graph_ns")
+        for table in ("runs", "per_rank"):
+            database.execute(f"alter table {table} drop column graph_ns")
         database.commit()
     assert run_cli(capsys, "history", "add", trace).code == 0
     before, now = (row[0] for row in rows("select graph_ns from runs order by id"))
     assert before is None
     assert now > 0
+    assert {row[0] is None for row in rows("select graph_ns from per_rank where run = 1")} == {True}
+    assert {row[0] > 0 for row in rows("select graph_ns from per_rank where run = 2")} == {True}
     assert run_cli(capsys, "history", "plot").code == 0
 
 

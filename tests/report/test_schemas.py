@@ -26,7 +26,7 @@ from nsysan.diagnosis.verdict import VerdictKind
 from nsysan.info.info import build_info, to_info_document
 from nsysan.metrics import ledger, link, outliers
 from nsysan.metrics.causes import GapCause, LateCause
-from nsysan.metrics.lines import LINES
+from nsysan.metrics.lines import LINES, Line
 from nsysan.model import classes
 from nsysan.model.gpu_links import LinkKind
 from nsysan.model.steps.step_windows import StepMethod
@@ -66,14 +66,9 @@ CONDITIONAL = {
         "straggler.idle_ns.unknown": "a late rank idles longer before work without a launch record",
     },
     COMPARE: {
-        "scaling.steps[].changed_ns.comm_unsplit": "communication of one width is not split, which no other line hides",
-        "scaling.steps[].changed_ns.copy": "runs of several widths copy",
-        "scaling.steps[].changed_ns.fused": "runs of several widths have fused kernels",
-        "scaling.steps[].changed_ns.graph": "runs of several widths, one of them in graphs traced as blocks",
-        "scaling.steps[].lost_ns.comm_unsplit": "as for changed_ns",
-        "scaling.steps[].lost_ns.copy": "as for changed_ns",
-        "scaling.steps[].lost_ns.fused": "as for changed_ns",
-        "scaling.steps[].lost_ns.graph": "as for changed_ns",
+        f"scaling.steps[].{of}.{line}": "runs of several widths have such work"
+        for of in ("changed_ns", "lost_ns")
+        for line in set(LINES) - {Line.COMPUTE, Line.WAIT, Line.WIRE, Line.IDLE}
     },
     INFO: {},
 }
