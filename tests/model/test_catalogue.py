@@ -80,6 +80,10 @@ OTHERS: list[tuple[str, str, str | None]] = [
     ("cross_device_reduce_2stage", "collective", "all_reduce"),
     ("cross_device_reduce_half_butterfly", "collective", "all_reduce"),
     ("allreduce_prototype_twoshot", "collective", "all_reduce"),
+    # TorchInductor
+    ("triton_poi_fused_add_all_reduce_embedding_masked_fill_0", "compute", None),
+    ("triton_red_fused__to_copy_add_all_reduce_mean_mul_pow_rsqrt_1", "compute", None),
+    ("triton_per_fused_all_gather_into_tensor_native_layer_norm_2", "compute", None),
     # PyTorch symmetric memory
     ("one_shot_all_reduce_kernel", "collective", "all_reduce"),
     ("two_shot_all_reduce_kernel", "collective", "all_reduce"),
