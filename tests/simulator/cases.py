@@ -99,7 +99,8 @@ def two_sizes() -> Scenario:
 def async_slow_rank() -> Scenario:
     """The all-reduce on its own stream beside `up`; rank 2 computes 30 % longer: 0.3 x (22 + 26 + 13) x 4 = 73.2.
 
-    The call takes 15, less than `up`. 298.5 balanced: 4 layers of 61, 12 gaps of 1.2, sampling 6, gap 1, copy 1.5 and 31.6.
+    The call takes 15, less than `up`. 298.5 balanced: 4 layers of 61, 12 gaps of 1.2, sampling 6, a gap of 1,
+    a copy of 1.5 and 31.6.
     """
     ops: list[Op] = []
     for number in range(LAYERS):
@@ -115,7 +116,7 @@ def async_slow_rank() -> Scenario:
 
 
 def two_slow_ranks() -> Scenario:
-    """Rank 1 + 30 % (84), rank 2 + 20 % (56): 496.9. Rank 1 alone saves 28 and costs 84, rank 2 saves 0 and costs 56."""
+    """Rank 1 + 30 % (84), rank 2 + 20 % (56): 496.9. Rank 1 saves 28 and costs 84, rank 2 saves 0 and costs 56."""
     return replace(balanced(), name="two slow ranks", faults=(SlowRank(1, 1.3), SlowRank(2, 1.2)))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Protocol
 
@@ -64,9 +64,9 @@ class SlowRank:
         if ops is None:
             ops = tuple(n for n, op in enumerate(program.ops) if op.in_layer and op.kind is Kind.COMPUTE)
         work = inputs.work.copy()
-        chosen = np.ix_(_chosen(self.steps, work), ops, [self.rank])
+        chosen = np.ix_(_chosen(self.steps, work), np.array(ops), np.array([self.rank]))
         work[chosen] = np.rint(work[chosen] * self.factor).astype(np.int64)
-        return inputs.changed(work=work)
+        return replace(inputs, work=work)
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class LongerKernel:
     def apply(self, program: Program, inputs: Inputs) -> Inputs:  # noqa: ARG002
         work = inputs.work.copy()
         work[_chosen(self.steps, work), self.op, self.rank] += self.extra_ns
-        return inputs.changed(work=work)
+        return replace(inputs, work=work)
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class LateHost:
         segment = inputs.segment.copy()
         chosen = _chosen(self.steps, segment)
         segment[chosen[chosen > 0], self.call, self.rank] += self.sleep_ns
-        return inputs.changed(segment=segment)
+        return replace(inputs, segment=segment)
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class DearCalls:
         cost = inputs.cost.copy()
         calls = [n for n, call in enumerate(program.calls) if call.api in (Api.LAUNCH, Api.GRAPH)]
         cost[:, calls, self.rank] = np.rint(cost[:, calls, self.rank] * self.factor).astype(np.int64)
-        return inputs.changed(cost=cost)
+        return replace(inputs, cost=cost)
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class SlowHost:
     def apply(self, program: Program, inputs: Inputs) -> Inputs:  # noqa: ARG002
         segment = inputs.segment.copy()
         segment[:, :, self.rank] = np.rint(segment[:, :, self.rank] * self.factor).astype(np.int64)
-        return inputs.changed(segment=segment)
+        return replace(inputs, segment=segment)
 
 
 @dataclass(frozen=True)
@@ -143,9 +143,9 @@ class SlowWire:
 
     def apply(self, program: Program, inputs: Inputs) -> Inputs:  # noqa: ARG002
         wire = inputs.wire.copy()
-        chosen = np.ix_(_chosen(self.steps, wire), self.ops)
+        chosen = np.ix_(_chosen(self.steps, wire), np.array(self.ops))
         wire[chosen] = np.rint(wire[chosen] * self.factor).astype(np.int64)
-        return inputs.changed(wire=wire)
+        return replace(inputs, wire=wire)
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ class ExtraCalls:
         there[extra, self.rank] = True
         work[:, extra, self.rank] = self.ns
         cost[:, calls, self.rank] = self.cost_ns
-        return Inputs(work, inputs.wire, inputs.spread, inputs.segment, cost, there)
+        return replace(inputs, work=work, cost=cost, op_there=there)
 
 
 def _chosen(steps: Steps, values: Ns) -> npt.NDArray[np.intp]:

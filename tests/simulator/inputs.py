@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -45,9 +45,6 @@ class Inputs:
     """Of calls, without waiting."""
     op_there: npt.NDArray[np.bool_]
     """Whether a rank runs an operation, by (operation, rank)."""
-
-    def changed(self, **arrays: Ns) -> Inputs:
-        return replace(self, **arrays)
 
 
 def draw(program: Program, steps: int, noise: Noise = CLOCKWORK, seed: int = 0) -> Inputs:

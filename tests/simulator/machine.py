@@ -35,7 +35,8 @@ class Times:
     def step_begins(self) -> Ns:
         """When the GPU work of each step begins, by (step, change, rank)."""
         there = self.op_there[None]
-        return np.where(there, self.op_start, -LONG_AGO).min(axis=1)
+        begins: Ns = np.where(there, self.op_start, -LONG_AGO).min(axis=1)
+        return begins
 
 
 def run(program: Program, changes: Sequence[Inputs], *, host_free: Sequence[bool] = ()) -> Times:
@@ -94,7 +95,7 @@ class _Machine:
             begun.add(op.stream)
             self._execute(step, number, op, launched, self.timing.graph_gap if follows else self.timing.stream_gap)
         if self.timing.queue is not None:
-            end = np.maximum(end, self._queue(call))
+            end = np.maximum(end, self._queue())
         return end
 
     def _execute(self, step: int, number: int, op: Op, launched: Ns, gap: int) -> None:
@@ -112,15 +113,13 @@ class _Machine:
 
     def _last(self, number: int, start: Ns) -> Ns:
         """The last arrival in a rank's group."""
-        if len(self.sizes[number]) == 1:
-            return start.max(axis=1, keepdims=True)
-        last = np.maximum.reduceat(start, self.bounds[number], axis=1)
-        return np.repeat(last, self.sizes[number], axis=1)
+        last: Ns = np.maximum.reduceat(start, self.bounds[number], axis=1)
+        return np.repeat(last, self.sizes[number], axis=1) if len(self.sizes[number]) > 1 else last
 
-    def _queue(self, call: Call) -> Ns:
+    def _queue(self) -> Ns:
         """When the queue has room again for what a call submits."""
         oldest = len(self.submitted) - 1 - (self.timing.queue or 0)
-        return self.submitted[oldest] if oldest >= 0 else np.int64(LONG_AGO) + np.zeros_like(self.host)
+        return self.submitted[oldest] if oldest >= 0 else np.full_like(self.host, LONG_AGO)
 
     def _await(self, step: int, call: Call, begin: Ns, end: Ns, cost: Ns) -> Ns:
         assert call.awaits is not None
@@ -131,5 +130,7 @@ class _Machine:
         if call.api is Api.QUERY:
             each = cost + QUERY_PAUSE_NS
             asked = -(-np.maximum(awaited - begin, 0) // np.maximum(each, 1))
-            return begin + asked * each + cost
-        return np.maximum(begin, awaited) + cost
+            end = begin + asked * each + cost
+        else:
+            end = np.maximum(begin, awaited) + cost
+        return end

@@ -1,8 +1,10 @@
 """What a run takes with one thing changed: the same run again, with the same noise.
 
-`no_skew`, `rank_<r>` and `others_<r>` use METRICS' levels, on the simulator's own inputs: no operation, call or host
-segment takes longer than the lower median of the replica's ranks that have it; what fewer than half have is extra.
-`no_faults` and `without_<i>` take the planted faults out instead.
+`no_skew`, `rank_<r>` and `others_<r>` use METRICS' levels: nothing takes longer than the lower median of the replica's
+ranks that have it, and what fewer than half have is extra. Levels are those of the run without noise; each operation,
+call and host segment keeps its own noise, as it would on a machine that is put right. `no_skew_by_step` takes levels
+from the noisy run, step by step, and so cuts noise as well: it is what a trace alone could tell, and no run takes it.
+`no_faults` and `without_<i>` take the planted faults out, whatever the other ranks do.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import numpy as np
 from tests.simulator.faults import Cause, Fault
 from tests.simulator.inputs import CLOCKWORK, Inputs, Noise, Ns, draw
 from tests.simulator.machine import Times, run
-from tests.simulator.program import Kind, Program, as_graph
+from tests.simulator.program import Api, Kind, Program, as_graph
 
 FLOOR_PERCENTILE = 5
 
@@ -36,7 +38,6 @@ class Scenario:
     sizes_known: bool = True
     """Whether the export has NCCL payloads; without them a call's floor is that of its place."""
     ranges: bool = True
-    balanced_within: float = 0.0
 
     def inputs(self, faults: Sequence[Fault] | None = None) -> Inputs:
         clean = draw(self.program, self.steps, self.noise, self.seed)
@@ -70,8 +71,8 @@ class Late:
 
 @dataclass(frozen=True)
 class Truth:
-    """Of one replica. Keys: period, no_skew, no_faults, without_<i> (fault number i of the scenario), rank_<r>,
-    others_<r> (all but r right), floor_wire, host_free, all, and graphs in eager runs."""
+    """Of one replica. Keys: period, no_skew, no_skew_by_step, no_faults, without_<i> (fault number i of the scenario),
+    rank_<r>, others_<r> (all but r right), floor_wire, host_free, all, and graphs in eager runs."""
 
     ranks: tuple[int, ...]
     periods: dict[str, Period]
@@ -91,8 +92,8 @@ def truths(scenario: Scenario) -> tuple[Truth, ...]:
     """One for each replica."""
     program, now = scenario.program, scenario.inputs()
     replicas = program.all_replicas
-    right = levelled(now, replicas)
-    changes: dict[str, Inputs] = {"period": now, "no_skew": right}
+    right = put_right(scenario, now)
+    changes: dict[str, Inputs] = {"period": now, "no_skew": right, "no_skew_by_step": levelled(now, replicas)}
     changes["no_faults"] = scenario.inputs([fault for fault in scenario.faults if fault.rank is None])
     for number in range(len(scenario.faults)):
         changes[f"without_{number}"] = scenario.inputs(scenario.faults[:number] + scenario.faults[number + 1 :])
@@ -103,7 +104,7 @@ def truths(scenario: Scenario) -> tuple[Truth, ...]:
         mine = np.arange(program.ranks) == rank
         changes[f"rank_{rank}"] = mixed(now, right, mine)
         changes[f"others_{rank}"] = mixed(right, now, mine)
-    for rank in {fault.rank for fault in scenario.faults} - {None}:
+    for rank in {fault.rank for fault in scenario.faults if fault.rank is not None}:
         mine = np.arange(program.ranks) == rank
         changes[f"compute_{rank}"] = mixed(right, now, mine, ("work", "op_there"))
         changes[f"host_{rank}"] = mixed(right, now, mine, ("segment", "cost"))
@@ -148,8 +149,30 @@ def _period(begins: Ns, ranks: tuple[int, ...], lead: int) -> Period:
     return Period(float(np.median(np.median(each, axis=0))), float(np.median(np.mean(each, axis=0))))
 
 
+def put_right(scenario: Scenario, now: Inputs) -> Inputs:
+    """The run in which nothing takes longer than its level, but for noise."""
+    shared = [fault for fault in scenario.faults if fault.rank is None]
+    clean = scenario.inputs(shared)
+    still, healthy = (replace(scenario, noise=CLOCKWORK).inputs(faults) for faults in (None, shared))
+    level = levelled(still, scenario.program.all_replicas)
+    return Inputs(
+        work=_right(now.work, clean.work, still.work, healthy.work, level.work),
+        wire=now.wire,
+        spread=now.spread,
+        segment=_right(now.segment, clean.segment, still.segment, healthy.segment, level.segment),
+        cost=_right(now.cost, clean.cost, still.cost, healthy.cost, level.cost),
+        op_there=level.op_there,
+    )
+
+
+def _right(now: Ns, clean: Ns, still: Ns, healthy: Ns, level: Ns) -> Ns:
+    """still, healthy and level are without noise, clean and healthy without faults of a rank."""
+    at_level = np.where(healthy > 0, np.rint(clean * (level / np.maximum(healthy, 1))).astype(np.int64), level)
+    return np.where(still > level, at_level, now)
+
+
 def levelled(inputs: Inputs, replicas: Sequence[Sequence[int]]) -> Inputs:
-    """The run in which nothing takes longer than its level."""
+    """Nothing takes longer than the lower median over the ranks, in the same step."""
     work, segment, cost = inputs.work.copy(), inputs.segment.copy(), inputs.cost.copy()
     there = inputs.op_there.copy()
     for replica in replicas:
@@ -195,7 +218,7 @@ def at_floor(scenario: Scenario, inputs: Inputs) -> Inputs:
             floor = calls[-(-len(calls) * FLOOR_PERCENTILE // 100) - 1]
             chosen = np.ix_(range(len(wire)), numbers, group)
             wire[chosen] = np.minimum(wire[chosen], floor)
-    return inputs.changed(wire=wire)
+    return replace(inputs, wire=wire)
 
 
 def _in_graphs(scenario: Scenario, inputs: Inputs) -> Times | None:
@@ -204,6 +227,6 @@ def _in_graphs(scenario: Scenario, inputs: Inputs) -> Times | None:
         return None
     program, kept = converted
     cost = inputs.cost[:, kept].copy()
-    launch = [call.api for call in program.calls].index("graph")
+    launch = [call.api for call in program.calls].index(Api.GRAPH)
     cost[:, launch] = program.calls[launch].cost_ns
-    return run(program, [inputs.changed(segment=inputs.segment[:, kept], cost=cost)])
+    return run(program, [replace(inputs, segment=inputs.segment[:, kept], cost=cost)])
