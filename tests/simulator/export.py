@@ -23,6 +23,7 @@ APIS = {
     Api.STREAM_WAIT: "cudaStreamWaitEvent_v3020",
 }
 RANGE_LEAD_NS = 100
+INSIDE_NS = 100
 LAST_WORK_NS = 20_300
 """The last range ends so long after its last call."""
 BEFORE_NS = 4_995_000
@@ -53,7 +54,7 @@ class _Rank:
         self.call_end = times.call_end[:, :, 0, rank].tolist()
         self.there = times.op_there[:, 0, rank].tolist()
         self.comms = communicators(self.program)
-        self.pids = FIRST_PID + rank
+        self.records = [n for n, call in enumerate(self.program.calls) if call.api is Api.RECORD]
 
     def write(self) -> None:
         first = self.call_begin[0][0]
@@ -79,21 +80,23 @@ class _Rank:
         for number, call in enumerate(self.program.calls):
             if call.extra and not any(self.there[op] for op in call.ops):
                 continue
-            self._call(step, call, calls[number], self.call_end[step][number])
+            self._call(step, number, calls[number], self.call_end[step][number])
 
-    def _call(self, step: int, call: Call, begin: int, end: int) -> None:
+    def _call(self, step: int, number: int, begin: int, end: int) -> None:
+        call = self.program.calls[number]
         if call.api is Api.QUERY:
-            self._queries(call, begin, end)
+            self._queries(step, number, begin, end)
             return
         name, event_class = self._api(call)
         correlation = self.process.api(name, begin, end, event_class=event_class)
+        self._synchronize(step, number, begin, end, correlation)
         graph = call.api is Api.GRAPH
-        for number in call.ops:
-            if self.there[number]:
-                self._op(number, correlation, self.op_start[step][number], self.op_end[step][number], graph=graph)
-        op = self.program.ops[call.ops[0]] if len(call.ops) == 1 else None
-        if op is not None and op.kind is Kind.COLLECTIVE and not graph:
-            self._nccl(op, begin - RANGE_LEAD_NS, end + RANGE_LEAD_NS)
+        for op in call.ops:
+            if self.there[op]:
+                self._op(op, correlation, self.op_start[step][op], self.op_end[step][op], graph=graph)
+        only = self.program.ops[call.ops[0]] if len(call.ops) == 1 else None
+        if only is not None and only.kind is Kind.COLLECTIVE and not graph:
+            self._nccl(only, begin - RANGE_LEAD_NS, end + RANGE_LEAD_NS)
 
     def _op(self, number: int, correlation: int, start: int, end: int, *, graph: bool) -> None:
         op = self.program.ops[number]
@@ -128,13 +131,53 @@ class _Rank:
                 return "cudaMemcpyAsync_v3020", 0
         return APIS[call.api], 0
 
-    def _queries(self, call: Call, begin: int, end: int) -> None:
+    def _synchronize(self, step: int, number: int, begin: int, end: int, correlation: int) -> None:
+        """The rows that say what a call records or waits for, where the export has them."""
+        call = self.program.calls[number]
+        if not self.scenario.sync_tables:
+            return
+        within = (begin + INSIDE_NS, max(end - INSIDE_NS, begin + INSIDE_NS))
+        record = max((n for n in self.records if n <= number), default=None)
+        event = None if record is None else self.records.index(record) + 1
+        if call.api is Api.RECORD:
+            self.process.event_record(
+                correlation=correlation,
+                event=event or 0,
+                record=self._record(step, number),
+                stream=self._stream(number),
+            )
+        elif call.api is Api.STREAM_SYNC:
+            self.process.synchronization(*within, 3, correlation=correlation, stream=STREAMS[0])
+        elif call.api is Api.STREAM_WAIT and record is not None:
+            (op,) = self.program.calls[number + 1].ops
+            stream = STREAMS[self.program.ops[op].stream]
+            told = self._record(step, record)
+            self.process.synchronization(*within, 2, correlation=correlation, stream=stream, event=event, record=told)
+        elif _event_wait(call) and record is not None and call.awaits is not None and step >= call.awaits[1]:
+            told = self._record(step - call.awaits[1], record)
+            self.process.synchronization(*within, 1, correlation=correlation, event=event, record=told)
+
+    def _record(self, step: int, number: int) -> int:
+        """The number of what a call records in a step."""
+        return 1 + step * len(self.records) + self.records.index(number)
+
+    def _stream(self, number: int) -> int:
+        """On which stream a call records: before a wait, that of the operation that is waited for."""
+        calls = self.program.calls
+        if number + 2 < len(calls) and calls[number + 1].api is Api.STREAM_WAIT:
+            (op,) = calls[number + 2].ops
+            return STREAMS[self.program.ops[self.program.ops[op].after[0]].stream]
+        return STREAMS[0]
+
+    def _queries(self, step: int, number: int, begin: int, end: int) -> None:
         """As many as fit, of the program's cost and pause, in which noise is left to the last."""
-        each = call.cost_ns + QUERY_PAUSE_NS
-        while begin + 2 * each <= end:
-            self.process.api(APIS[Api.QUERY], begin, begin + call.cost_ns)
-            begin += each
-        self.process.api(APIS[Api.QUERY], begin, end)
+        cost = self.program.calls[number].cost_ns
+        while begin < end:
+            last = begin + 2 * (cost + QUERY_PAUSE_NS) > end
+            done = end if last else begin + cost
+            correlation = self.process.api(APIS[Api.QUERY], begin, done)
+            self._synchronize(step, number, begin, done, correlation)
+            begin = end if last else done + QUERY_PAUSE_NS
 
     def _capture(self, start: int) -> None:
         """The capture of the graph: calls without kernels, 4 us apart, then the clones of its nodes."""
@@ -152,6 +195,10 @@ class _Rank:
             # A real export has every cloned node twice, and only one of the rows names its original.
             self.process.graph_node((GRAPH << 32) + number, created=cloned)
             self.process.graph_node((GRAPH << 32) + number, original=(1 << 32) + number, created=cloned + 500)
+
+
+def _event_wait(call: Call) -> bool:
+    return call.api in (Api.EVENT_SYNC, Api.QUERY)
 
 
 def communicators(program: Program) -> dict[tuple[int, tuple[int, ...]], int]:

@@ -92,6 +92,7 @@ def _run(seed: int, *, extra: bool) -> tuple[random.Random, Shape, Scenario]:
         lead=LEAD,
         sizes_known=rng.random() < 0.6,
         ranges=rng.random() < 0.8,
+        sync_tables=rng.random() < 0.6,
     )
     return rng, shape, scenario
 
@@ -164,6 +165,7 @@ def _program(rng: random.Random, shape: Shape, ops: list[Op]) -> Program:
     if shape.asynchronous:
         calls.append(Call(Api.LAUNCH, 0, cost, (copy,)))
         if shape.steps_ago:
+            calls.append(Call(Api.RECORD, 0, 800))
             calls.append(Call(Api.EVENT_SYNC, 500, 2_000, awaits=(copy, shape.steps_ago)))
         elif shape.eager:
             queue = rng.randint(len(ops), 2 * len(ops))
@@ -171,6 +173,8 @@ def _program(rng: random.Random, shape: Shape, ops: list[Op]) -> Program:
         calls.append(Call(waits, 0, 4_000, (copy,), awaits=(copy, 0)))
     else:
         calls.append(Call(Api.LAUNCH, 0, cost, (copy,)))
+        if waits is not Api.STREAM_SYNC:
+            calls.append(Call(Api.RECORD, 0, 800))
         calls.append(Call(waits, 500, 1_200 if waits is Api.QUERY else 3_000, awaits=(copy, 0)))
     held = not shape.eager and shape.asynchronous and shape.steps_ago == 0
     return Program(shape.ranks, tuple(ops), tuple(calls), Timing(queue=queue, hold_graphs=held))

@@ -38,6 +38,8 @@ class Scenario:
     sizes_known: bool = True
     """Whether the export has NCCL payloads; without them a call's floor is that of its place."""
     ranges: bool = True
+    sync_tables: bool = False
+    """Whether the export says which record of an event a call synchronises with."""
 
     def inputs(self, faults: Sequence[Fault] | None = None) -> Inputs:
         clean = draw(self.program, self.steps, self.noise, self.seed)
