@@ -13,49 +13,34 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from multiprocessing import get_context
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from nsysan import NsysanError  # noqa: E402
-from tests.simulator.export import export  # noqa: E402
 from tests.simulator.scenarios import balanced, random_scenario  # noqa: E402
-from tests.simulator.score import KEYS, Answer, Score, by_report, score  # noqa: E402
-from tests.simulator.truth import Truth, truths  # noqa: E402
+from tests.simulator.score import KEYS, Outcome, judge, spread  # noqa: E402
 
 BAR = 0.02
-FAR = 0.05
 TOLD = 12
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """One run: what is so, what was said, and how far that is off."""
-
-    seed: int
-    name: str
-    truth: Truth
-    answer: Answer
-    score: Score
-    trouble: str | None = None
+BY_REPORT = "tests.simulator.score:by_report"
 
 
 def main() -> int:
     """Run, print a table, and what is worst."""
     options = _options()
     seeds = options.only or range(options.first, options.first + options.count)
+    calm_seeds = range(options.first, options.first + options.balanced)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(options.keep or scratch)
         folder.mkdir(parents=True, exist_ok=True)
-        faulty = list(_run(partial(_judge, folder, False), seeds, options.jobs))
-        calm_seeds = range(options.first, options.first + options.balanced)
-        calm = list(_run(partial(_judge, folder, True), calm_seeds, options.jobs))
+        faulty = _run(partial(_judge, folder, options.analysis, False), seeds, options.jobs)
+        calm = _run(partial(_judge, folder, options.analysis, True), calm_seeds, options.jobs)
     if options.only:
         for outcome in faulty:
             _print_one(outcome)
@@ -65,32 +50,28 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=220, help="random runs with faults (default 220)")
-    parser.add_argument("--balanced", type=int, default=0, help="runs without faults (default none)")
+    parser.add_argument("--count", type=int, default=0, help="random runs with faults")
+    parser.add_argument("--balanced", type=int, default=0, help="runs without faults")
     parser.add_argument("--first", type=int, default=0, help="seed of the first")
     parser.add_argument("--only", type=int, nargs="*", help="these seeds alone, each told in full")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--keep", help="folder for the exports")
+    parser.add_argument("--analysis", default=BY_REPORT, help="module:function from an export's path to an Answer")
     return parser.parse_args()
 
 
-def _run(judge: partial[Outcome], seeds: Iterable[int], jobs: int) -> Iterator[Outcome]:
+def _run(judged: partial[Outcome], seeds: Iterable[int], jobs: int) -> list[Outcome]:
     if jobs < 2:
-        yield from map(judge, seeds)
-        return
+        return list(map(judged, seeds))
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(judge, seeds, chunksize=4)
+        return list(pool.map(judged, seeds, chunksize=4))
 
 
-def _judge(folder: Path, calm: bool, seed: int) -> Outcome:
+def _judge(folder: Path, analysis: str, calm: bool, seed: int) -> Outcome:
+    module, _, function = analysis.partition(":")
     scenario = balanced(seed) if calm else random_scenario(seed)
-    (truth,) = truths(scenario)
-    path = export(scenario, folder / f"{'balanced' if calm else 'random'}_{seed}.sqlite")
-    try:
-        answer, trouble = by_report(path), None
-    except NsysanError as error:
-        answer, trouble = Answer(), str(error)
-    return Outcome(seed, scenario.name, truth, answer, score(truth, answer), trouble)
+    path = folder / f"{'balanced' if calm else 'random'}_{seed}.sqlite"
+    return judge(scenario, path, getattr(import_module(module), function))
 
 
 def _print_table(outcomes: list[Outcome]) -> bool:
@@ -98,19 +79,18 @@ def _print_table(outcomes: list[Outcome]) -> bool:
     print(f"{'':12} {'told':>5} {'null':>5} {'p50 %':>7} {'p95 %':>7} {'max %':>7} {'> 5 %':>6}")
     good = True
     for key in KEYS:
-        errors = sorted(abs(error) for outcome in outcomes for error in outcome.score.errors[key])
         nulls = sum(name == key or name.startswith(f"{key}_") for o in outcomes for name in o.score.unanswered)
-        if not errors:
+        found = spread(outcomes, key)
+        if found is None:
             print(f"{key:12} {0:5} {nulls:5}")
             continue
-        p50, p95 = (errors[-(-len(errors) * percent // 100) - 1] for percent in (50, 95))
-        far = sum(error > FAR for error in errors)
-        print(f"{key:12} {len(errors):5} {nulls:5} {100 * p50:7.2f} {100 * p95:7.2f} {100 * errors[-1]:7.2f} {far:6}")
-        good &= p95 <= BAR
+        percent = f"{100 * found.p50:7.2f} {100 * found.p95:7.2f} {100 * found.max:7.2f}"
+        print(f"{key:12} {found.count:5} {nulls:5} {percent} {found.far:6}")
+        good &= found.p95 <= BAR
     for word in ("missed", "wrong", "cause_wrong"):
-        found = [(outcome.seed, getattr(outcome.score, word)) for outcome in outcomes if getattr(outcome.score, word)]
-        print(f"late ranks {word.replace('_', ' ')}: {sum(len(ranks) for _, ranks in found)} in {len(found)} runs")
-        good &= not found
+        ranks = [len(getattr(outcome.score, word)) for outcome in outcomes]
+        print(f"late ranks {word.replace('_', ' ')}: {sum(ranks)} in {sum(map(bool, ranks))} runs")
+        good &= not any(ranks)
     for outcome in outcomes:
         if outcome.trouble:
             print(f"not read: {outcome.name}: {outcome.trouble}")

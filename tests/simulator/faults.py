@@ -44,7 +44,7 @@ class Fault(Protocol):
     def rank(self) -> int | None: ...
 
     @property
-    def cause(self) -> Cause | None: ...
+    def causes(self) -> tuple[Cause, ...]: ...
 
     def apply(self, program: Program, inputs: Inputs) -> Inputs: ...
 
@@ -57,7 +57,7 @@ class SlowRank:
     factor: float
     ops: tuple[int, ...] | None = None
     steps: Steps = always
-    cause: Cause = Cause.COMPUTE
+    causes: tuple[Cause, ...] = (Cause.COMPUTE,)
 
     def apply(self, program: Program, inputs: Inputs) -> Inputs:
         ops = self.ops
@@ -77,7 +77,7 @@ class LongerKernel:
     op: int
     extra_ns: int
     steps: Steps = always
-    cause: Cause = Cause.COMPUTE
+    causes: tuple[Cause, ...] = (Cause.COMPUTE,)
 
     def apply(self, program: Program, inputs: Inputs) -> Inputs:  # noqa: ARG002
         work = inputs.work.copy()
@@ -93,7 +93,7 @@ class LateHost:
     sleep_ns: int
     steps: Steps = always
     call: int = 0
-    cause: Cause = Cause.HOST
+    causes: tuple[Cause, ...] = (Cause.HOST,)
 
     def apply(self, program: Program, inputs: Inputs) -> Inputs:  # noqa: ARG002
         segment = inputs.segment.copy()
@@ -108,7 +108,7 @@ class DearCalls:
 
     rank: int
     factor: float
-    cause: Cause = Cause.HOST
+    causes: tuple[Cause, ...] = (Cause.HOST,)
 
     def apply(self, program: Program, inputs: Inputs) -> Inputs:
         cost = inputs.cost.copy()
@@ -123,7 +123,7 @@ class SlowHost:
 
     rank: int
     factor: float
-    cause: Cause = Cause.HOST
+    causes: tuple[Cause, ...] = (Cause.HOST,)
 
     def apply(self, program: Program, inputs: Inputs) -> Inputs:  # noqa: ARG002
         segment = inputs.segment.copy()
@@ -139,7 +139,7 @@ class SlowWire:
     ops: tuple[int, ...]
     steps: Steps = always
     rank: None = None
-    cause: None = None
+    causes: tuple[()] = ()
 
     def apply(self, program: Program, inputs: Inputs) -> Inputs:  # noqa: ARG002
         wire = inputs.wire.copy()
@@ -155,7 +155,7 @@ class ExtraCalls:
     rank: int
     ns: int
     cost_ns: int
-    cause: Cause = Cause.COMPUTE
+    causes: tuple[Cause, ...] = (Cause.COMPUTE, Cause.HOST)
 
     def apply(self, program: Program, inputs: Inputs) -> Inputs:
         extra = [n for n, op in enumerate(program.ops) if op.extra]

@@ -184,9 +184,8 @@ def _steps(rng: random.Random, scenario: Scenario) -> Steps:
     """Mostly always, else in most of the steps or in few, never in about half: a median would be of neither."""
     if rng.random() < 0.7:
         return always
-    measured = scenario.steps - LEAD - 1
-    many = round(measured * rng.choice((0.25, 0.3, 0.75, 0.8)))
-    first = LEAD + rng.randint(0, measured - many)
+    many = round(scenario.steps * rng.choice((0.15, 0.2, 0.8, 0.85)))
+    first = rng.randint(0, scenario.steps - many)
     return between(first, first + many)
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import nsysan
-from tests.simulator.truth import Period, Truth
+from nsysan import NsysanError
+from tests.simulator.export import export
+from tests.simulator.truth import Period, Scenario, Truth, truths
 
 KEYS = ("period", "no_skew", "floor_wire", "host_free", "graphs", "all", "rank", "costs", "saves")
 """What-ifs; `rank` is of every rank put right alone, costs and saves are of the ranks that are named."""
@@ -49,6 +51,50 @@ class Score:
     missed: tuple[int, ...]
     wrong: tuple[int, ...]
     cause_wrong: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One run of one replica: what is so, what was said, and how far that is off."""
+
+    seed: int
+    name: str
+    truth: Truth
+    answer: Answer
+    score: Score
+    trouble: str | None = None
+
+
+def judge(scenario: Scenario, path: Path, analysis: Analysis | None = None) -> Outcome:
+    """The scenario is written to path and analysed from there; by nsysan's report, where no analysis is given."""
+    (truth,) = truths(scenario)
+    export(scenario, path)
+    try:
+        answer, trouble = (analysis or by_report)(path), None
+    except NsysanError as error:
+        answer, trouble = Answer(), str(error)
+    return Outcome(scenario.seed, scenario.name, truth, answer, score(truth, answer), trouble)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Of the errors of many runs, without their sign: shares of the period."""
+
+    count: int
+    p50: float
+    p95: float
+    max: float
+    far: int
+    """So many are over MISSED_SHARE."""
+
+
+def spread(outcomes: Iterable[Outcome], key: str) -> Spread | None:
+    """None: nothing was told. A percentile is an observed value, the nearest from above."""
+    errors = sorted(abs(error) for outcome in outcomes for error in outcome.score.errors[key])
+    if not errors:
+        return None
+    p50, p95 = (errors[-(-len(errors) * percent // 100) - 1] for percent in (50, 95))
+    return Spread(len(errors), p50, p95, errors[-1], sum(error > MISSED_SHARE for error in errors))
 
 
 def score(truth: Truth, answer: Answer) -> Score:

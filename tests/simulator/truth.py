@@ -21,6 +21,8 @@ from tests.simulator.machine import Times, run
 from tests.simulator.program import Api, Kind, Program, as_graph
 
 FLOOR_PERCENTILE = 5
+SMALL_PART = 0.25
+"""A cause that alone costs less than this of what the rank's largest does is none."""
 
 
 @dataclass(frozen=True)
@@ -134,11 +136,14 @@ def _late(scenario: Scenario, ranks: tuple[int, ...], periods: dict[str, Period]
 
 
 def _causes(scenario: Scenario, rank: int, periods: dict[str, Period]) -> tuple[Cause, ...]:
-    planted = {fault.cause for fault in scenario.faults if fault.rank == rank and fault.cause is not None}
+    planted = {cause for fault in scenario.faults if fault.rank == rank for cause in fault.causes}
     if len(planted) < 2:
         return tuple(planted)
-    cost = {cause: periods[f"{'host' if cause is Cause.HOST else 'compute'}_{rank}"].mean for cause in sorted(planted)}
-    return tuple(sorted(cost, key=lambda cause: -cost[cause]))
+    right = periods["no_skew"].mean
+    names = {cause: f"{'host' if cause is Cause.HOST else 'compute'}_{rank}" for cause in sorted(planted)}
+    cost = {cause: periods[name].mean - right for cause, name in names.items()}
+    order = sorted(cost, key=lambda cause: -cost[cause])
+    return tuple(cause for cause in order if cost[cause] >= SMALL_PART * cost[order[0]])
 
 
 def _less(period: Period, other: Period) -> Period:
