@@ -27,10 +27,10 @@ def diagnose(run: Run) -> Diagnosis:
     """The diagnosis of a run, from its steady steps."""
     rejected = float((run.collectives["verdict"] == Match.REJECTED).mean() or 0.0)  # type: ignore[arg-type]
     arrived = arrivals(run.collectives)
-    # A receive that waits for data depends on its sender: that is the pipeline, not skew.
+    # Who waits for data, or for another stage, depends on who works on it: that is the pipeline, not skew.
     # Nor does anybody wait for who comes after a root has given its data away.
     met = pl.n_unique("last").over("family", "step", "call") == 1
-    meeting = arrived.filter((pl.col("cls") != WorkClass.P2P) & met)
+    meeting = arrived.filter((pl.col("cls") != WorkClass.P2P) & met & _within_a_stage(run))
     late = run.late(meeting)
     straggler = None if rejected > MAX_REJECTED else find_straggler(late, run.ledger)
     medians = gap_medians(run.gaps, run.ledger)
@@ -39,7 +39,7 @@ def diagnose(run: Run) -> Diagnosis:
         clocked = run.host_clocks[straggler.rank].agrees
         untold = straggler.cause == LateCause.HOST and (next(iter(idle), None) == GapCause.UNKNOWN or not clocked)
         straggler = replace(straggler, idle=idle, cause=None if untold else straggler.cause)
-    what = what_if(run.ledger, run.collectives, run.gaps)
+    what = what_if(run.ledger, run.collectives, run.gaps, run.pipeline)
     return Diagnosis(
         straggler=straggler,
         gaps=medians,
@@ -52,6 +52,14 @@ def diagnose(run: Run) -> Diagnosis:
         rejected=rejected,
         hotspot=None if straggler is None else find_hotspot(straggler, late, run.steady_steps, run.usual_compute),
     )
+
+
+def _within_a_stage(run: Run) -> pl.Expr:
+    """Whether all ranks of a call are of one stage."""
+    if run.pipeline is None:
+        return pl.lit(True)
+    stage = pl.col("rank").replace_strict(dict(run.pipeline.stage_of), return_dtype=pl.Int64)
+    return stage.n_unique().over("family", "step", "call") == 1
 
 
 def _more_idle(gaps: pl.DataFrame, rank: int) -> dict[GapCause, int]:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from nsysan.metrics.causes import GapCause
-from nsysan.metrics.scenarios import Scenario
+from nsysan.metrics.scenarios import LOSING, Scenario
+from nsysan.metrics.stages import Pipeline, bubbles, waited
 from nsysan.model.classes import WorkClass
 from nsysan.model.matches import Match
 
@@ -71,7 +72,9 @@ def over_floors(wires: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def what_if(ledger: pl.DataFrame, collectives: pl.DataFrame, gaps: pl.DataFrame) -> WhatIf | None:
+def what_if(
+    ledger: pl.DataFrame, collectives: pl.DataFrame, gaps: pl.DataFrame, pipeline: Pipeline | None = None
+) -> WhatIf | None:
     """Medians over the steady steps; None where there is no steady step.
 
     A rank's own time is its period less its waiting, but for that of sends and receives: what waits for data is a
@@ -79,6 +82,8 @@ def what_if(ledger: pl.DataFrame, collectives: pl.DataFrame, gaps: pl.DataFrame)
     but the slowest of the step. The wire at its floor takes each call's excess over its floor out of the exposed
     wire. Without late hosts, idle time that began before the launch call that ended it, within a step or between
     two, goes from each rank's own time, and the slowest of those paces the step.
+
+    pipeline: of a replica with several stages. What waits for a stage is no skew; each stage is compared with itself.
     """
     steady = ledger.filter(pl.col("steady"))
     if steady.is_empty():
@@ -86,23 +91,27 @@ def what_if(ledger: pl.DataFrame, collectives: pl.DataFrame, gaps: pl.DataFrame)
     period = round(steady.group_by("rank").agg(pl.median("period_ns"))["period_ns"].median() or 0)  # type: ignore[arg-type]
     if steady["period_ns"].is_null().any() or steady["graph_ns"].sum() > 0:
         return WhatIf(period, dict.fromkeys(Scenario))
-    per_step = losses_by_step(ledger, collectives, gaps)
+    per_step = losses_by_step(ledger, collectives, gaps, pipeline)
     splits = steady["wait_ns"].is_not_null().any()
     communicates = steady["comm_ns"].sum() > 0
     if communicates and not splits:
         return WhatIf(period, dict.fromkeys(Scenario))
     without: dict[Scenario, int | None] = {
         scenario: period - round(per_step[scenario].median() or 0)  # type: ignore[arg-type]
-        for scenario in Scenario
+        for scenario in LOSING
     }
     # Medians of differences need not agree: less is never lost by taking more away.
     without[Scenario.ALL] = min(ns for ns in without.values() if ns is not None)
+    bubble = per_step[Scenario.NO_BUBBLE].median()
+    without[Scenario.NO_BUBBLE] = None if bubble is None else period - round(bubble)  # type: ignore[arg-type]
     if (per_step["unknown"].median() or 0) > MAX_UNKNOWN * period:  # type: ignore[operator]
         without |= dict.fromkeys((Scenario.NO_HOST_LATE, Scenario.ALL))
     return WhatIf(period, without)
 
 
-def losses_by_step(ledger: pl.DataFrame, collectives: pl.DataFrame, gaps: pl.DataFrame) -> pl.DataFrame:
+def losses_by_step(
+    ledger: pl.DataFrame, collectives: pl.DataFrame, gaps: pl.DataFrame, pipeline: Pipeline | None = None
+) -> pl.DataFrame:
     """step, period, and a column a scenario: the step's period, and the ns of it that the scenario takes away.
 
     And unknown: the most that a rank idles for want of something launched, with no launch call to tell whether the
@@ -115,7 +124,8 @@ def losses_by_step(ledger: pl.DataFrame, collectives: pl.DataFrame, gaps: pl.Dat
     may_be_host = pl.col("host").is_null() & pl.col("cause").is_in(_MAYBE_BY_HOST)
     unknown = gaps.filter(may_be_host).group_by("step", "rank").agg(unknown=pl.sum("ns"))
     rows = steady
-    for found in (host_late, unknown, _wire_excess(collectives, steps), _pipeline_wait(collectives, steps)):
+    waiting = _sent_wait(collectives, steps) if pipeline is None else waited(steady, pipeline.waits)
+    for found in (host_late, unknown, _wire_excess(collectives, steps), waiting):
         rows = rows.join(found, on=["step", "rank"], how="left")
     # Where a send or receive waits beside compute or a collective its wait counts in full: skew is rather less.
     skewed = (pl.col("wait_ns").fill_null(0) - pl.col("pipeline")).clip(lower_bound=0)
@@ -127,13 +137,39 @@ def losses_by_step(ledger: pl.DataFrame, collectives: pl.DataFrame, gaps: pl.Dat
             saved=pl.min_horizontal("excess", pl.col("wire_ns").fill_null(0) + pl.col("fused_ns").fill_null(0)),
         )
     )
-    return rows.group_by("step").agg(
+    lost = rows.group_by("step").agg(
         pl.median("period_ns").alias("period"),
         pl.max("unknown"),
         (pl.median("period_ns") - _of_the_others(pl.col("own"))).alias(Scenario.NO_SKEW),
         pl.median("saved").alias(Scenario.FLOOR_WIRE),
         (pl.max("own") - pl.max("eager")).alias(Scenario.NO_HOST_LATE),
         (pl.median("period_ns") - _of_the_others(pl.col("eager") - pl.col("saved"))).alias(Scenario.ALL),
+        pl.lit(None, dtype=pl.Float64).alias(Scenario.NO_BUBBLE),
+    )
+    return lost if pipeline is None else _of_stages(lost, rows, pipeline, gaps)
+
+
+def _of_stages(lost: pl.DataFrame, rows: pl.DataFrame, pipeline: Pipeline, gaps: pl.DataFrame) -> pl.DataFrame:
+    """The losses of a pipeline: what its stages lose by skew one after the other, and what the bubble costs.
+
+    Of one batch in flight each stage's loss is the step's. Where several are, the busiest stage paces the step. All at
+    once is as much as the largest of them: what is lost in one stage may be hidden behind another.
+    """
+    stage = pl.col("rank").replace_strict(dict(pipeline.stage_of), return_dtype=pl.Int64).alias("stage")
+    rows = rows.join(bubbles(rows, pipeline.waits, gaps).select("step", "rank", "bubble"), on=["step", "rank"])
+    per_stage = rows.with_columns(stage, busy=pl.col("period_ns") - pl.col("bubble")).group_by("step", "stage")
+    stages = per_stage.agg(
+        slack=pl.median("period_ns") - _of_the_others(pl.col("own")),
+        busy=pl.max("busy"),
+        lean=_of_the_others(pl.col("own") - pl.col("bubble")),
+    )
+    in_turn = pl.col("slack").clip(lower_bound=0).sum()
+    skew = in_turn if pipeline.at_once == 1 else (pl.max("busy") - pl.max("lean")).clip(lower_bound=0)
+    per_step = stages.group_by("step").agg(skew.cast(pl.Float64).alias(Scenario.NO_SKEW), pl.max("busy"))
+    lost = lost.drop(Scenario.NO_SKEW, Scenario.NO_BUBBLE).join(per_step, on="step")
+    parts = (Scenario.NO_SKEW, Scenario.FLOOR_WIRE, Scenario.NO_HOST_LATE)
+    return lost.with_columns(
+        pl.max_horizontal(*parts).alias(Scenario.ALL), (pl.col("period") - pl.col("busy")).alias(Scenario.NO_BUBBLE)
     )
 
 
@@ -142,7 +178,7 @@ def _of_the_others(ns: pl.Expr) -> pl.Expr:
     return ns.sort().head(pl.max_horizontal(pl.len() - 1, 1)).median()
 
 
-def _pipeline_wait(collectives: pl.DataFrame, steps: list[int]) -> pl.DataFrame:
+def _sent_wait(collectives: pl.DataFrame, steps: list[int]) -> pl.DataFrame:
     """step, rank, pipeline: ns that sends and receives wait for their other side."""
     matched = collectives.filter((pl.col("verdict") == Match.MATCHED) & pl.col("step").is_in(steps))
     return matched.filter(pl.col("cls") == WorkClass.P2P).group_by("step", "rank").agg(pipeline=pl.sum("wait"))

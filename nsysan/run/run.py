@@ -15,6 +15,13 @@ from nsysan import notebook
 from nsysan._errors import NsysanError
 from nsysan.metrics.ledger import rank_medians
 from nsysan.metrics.skew import against_reference, boundaries, no_time
+from nsysan.metrics.stages import (
+    Pipeline,
+    StageWork,
+    between_stages,
+    number_stages,
+    waits_for_stages,
+)
 from nsysan.metrics.tally import Tally, launched_one_by_one
 from nsysan.model.health import says_events_lost
 from nsysan.model.host_clock import HostClock
@@ -23,8 +30,18 @@ from nsysan.model.ranks import Rank
 from nsysan.model.steps.numbering import Steps
 from nsysan.run.clock import Clock
 from nsysan.run.groups import Group, Members
+from nsysan.run.layout import Layout, kinds_of, layout_of
 from nsysan.run.placed import PlacedTrace
-from nsysan.run.questions import extent_of, gaps_of, ledger_of, spent_of, tally_of, together, usual_compute_of
+from nsysan.run.questions import (
+    extent_of,
+    gaps_of,
+    ledger_of,
+    spans_of,
+    spent_of,
+    tally_of,
+    together,
+    usual_compute_of,
+)
 from nsysan.run.trace_set import LocalTraces, OfRanks, TraceSet
 from nsysan.text import counted, plain
 from nsysan.trace.graph_mode import GraphMode
@@ -141,7 +158,39 @@ class Run:
     @cached_property
     def gaps(self) -> pl.DataFrame:
         """Idle time inside the steps: rank, step, cause, host, ns (see metrics.gaps.find_gaps), summed."""
-        return together(self.ask(gaps_of))
+        return together(self.ask(gaps_of, self.stage_work))
+
+    @cached_property
+    def layout(self) -> Layout:
+        """How the ranks are laid out, of a replica."""
+        ranks = tuple(rank.rank for rank in self.ranks)
+        kinds = kinds_of(self.groups, self.collectives, len(ranks))
+        return layout_of(ranks, self.groups, kinds, self.collectives)
+
+    @cached_property
+    def _between_stages(self) -> pl.DataFrame:
+        return between_stages(self.collectives, number_stages(self.layout.stages))
+
+    @cached_property
+    def _is_pipeline(self) -> bool:
+        return len(self.steps_of) == 1 and self.layout.is_pipeline
+
+    @cached_property
+    def stage_work(self) -> StageWork | None:
+        """When the stages of a pipeline work; None where there is one stage."""
+        if not self._is_pipeline:
+            return None
+        stage_of, between = number_stages(self.layout.stages), self._between_stages
+        spans = together(self.ask_each(spans_of, self.by_trace(between.select("row", "rank"))))
+        return StageWork.of(stage_of, spans, between)
+
+    @cached_property
+    def pipeline(self) -> Pipeline | None:
+        """What waits for a stage of a pipeline, and how many are at work at once; None where there is one stage."""
+        work = self.stage_work
+        if work is None:
+            return None
+        return Pipeline(work.stage_of, waits_for_stages(self._between_stages), work.at_once(self.ledger))
 
     @cached_property
     def extents(self) -> pl.DataFrame:
