@@ -14,7 +14,6 @@ class Scenario(StrEnum):
     FLOOR_WIRE = "floor_wire"
     NO_HOST_LATE = "no_host_late"
     ALL = "all"
-    NO_BUBBLE = "no_bubble"
 
     @property
     def column(self) -> str:
@@ -61,14 +60,7 @@ SCENARIOS = {
     Scenario.ALL: WithoutLoss(
         "with all three", "The period without skew, with the wire at its floor, and without late hosts."
     ),
-    Scenario.NO_BUBBLE: WithoutLoss(
-        "without a bubble",
-        "The period if no stage of the pipeline waited for another: what the busiest rank takes besides. A bound, which "
-        "takes as many batches in flight as there are stages, or more.",
-    ),
 }
-#: Those that say what the losses of a step as it is cost; the bubble goes only where more is asked of the GPUs.
-LOSING = tuple(scenario for scenario in Scenario if scenario != Scenario.NO_BUBBLE)
 
 
 def losses(told: Collection[Scenario]) -> str:

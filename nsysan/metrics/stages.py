@@ -28,13 +28,14 @@ class StageWork:
     working: when any rank of the stage is at work on a step, by stage: from the first of its operations to the last,
     calls between stages and the waiting at them aside (ns on the run's clock). ended: stage, end: when the last rank
     of the stage ended a step so, ascending. arrived: row, at: of an operation of a call between stages, when the last
-    of the other stages came to it.
+    of the other stages came to it. waits: as waits_for_stages gives them.
     """
 
     stage_of: Mapping[int, int]
     working: Mapping[int, Covered]
     ended: pl.DataFrame
     arrived: pl.DataFrame
+    waits: pl.DataFrame
 
     @classmethod
     def of(cls, stage_of: Mapping[int, int], spans: pl.DataFrame, between: pl.DataFrame) -> StageWork:
@@ -50,6 +51,7 @@ class StageWork:
             {stage: Covered.all_of(own) for stage, own in pieces.items()},
             ended,
             between.select("row", "at").sort("row"),
+            waits,
         )
 
     def wanting(self, rank: int, dry: I64, begun: I64, rows: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
@@ -82,7 +84,10 @@ class StageWork:
         }
 
     def at_once(self, ledger: pl.DataFrame) -> int:
-        """Most stages that are at work at one time for AT_ONCE of the steady steps, at least 1."""
+        """Most stages that are at work at one time for AT_ONCE of the steady steps.
+
+        1 where one batch is in flight, which each stage has in turn.
+        """
         steady = ledger.filter(pl.col("steady"))
         start = steady["start_ns"].to_numpy()
         within = Covered.by(start, start + steady["period_ns"].to_numpy())
@@ -93,18 +98,6 @@ class StageWork:
         lasting = within.between(times[order][:-1], times[order][1:])
         least = AT_ONCE * max(int((within.ends - within.begins).sum()), 1)
         return next((n for n in range(len(self.working), 1, -1) if lasting[working >= n].sum() >= least), 1)
-
-
-@dataclass(frozen=True)
-class Pipeline:
-    """The stages of a replica that has several. stage_of: number of each rank's. waits: as waits_for_stages gives them.
-
-    at_once: how many stages are at work at one time: 1 where one batch is in flight, which each stage has in turn.
-    """
-
-    stage_of: Mapping[int, int]
-    waits: pl.DataFrame
-    at_once: int
 
 
 def number_stages(stages: Sequence[Sequence[int]]) -> dict[int, int]:
