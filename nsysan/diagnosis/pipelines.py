@@ -20,7 +20,7 @@ MAX_UNSPLIT = 0.05
 class Stage:
     """A stage. work: ns a step in which its busiest rank neither waits nor idles, median over the steady steps.
 
-    bubble: share of its ranks' time for want of another stage, None where it cannot be told.
+    bubble: share of its ranks' time for want of another stage, likewise; None where it cannot be told.
     """
 
     number: int
@@ -37,9 +37,9 @@ class Stage:
 
 @dataclass(frozen=True)
 class Bubble:
-    """What a pipeline loses for want of stages. share: of its ranks' time, None where it cannot be told.
+    """What a pipeline loses for want of stages. share: of its ranks' time, median over the steady steps.
 
-    at_once: stages at work at one time, 1 where one batch is in flight.
+    share is None where it cannot be told. at_once: stages at work at one time, 1 where one batch is in flight.
     """
 
     share: float | None
@@ -74,11 +74,12 @@ def find_bubble(run: Run) -> Bubble | None:
     rows = bubbles(run.ledger, run.stage_work.waits, run.gaps).with_columns(stage)
     hidden = steady[Line.COMM_UNSPLIT.column].fill_null(0).sum() > MAX_UNSPLIT * steady["period_ns"].sum()
     told = not hidden and not steady[Line.GRAPH.column].sum()
-    work = rows.group_by("stage", "step").agg(pl.max("work")).group_by("stage").agg(pl.median("work"))
     share = pl.sum("bubble") / pl.sum("period")
-    per_stage = rows.group_by("stage").agg(share=share).join(work, on="stage").sort("stage")
+    whole = rows.group_by("step").agg(share=share)["share"].median()
+    per_step = rows.group_by("stage", "step").agg(pl.max("work"), share=share)
+    per_stage = per_step.group_by("stage").agg(pl.median("work", "share")).sort("stage")
     found = [
         Stage(number, run.layout.stages[number], round(ns), own if told else None)
         for number, own, ns in per_stage.select("stage", "share", "work").iter_rows()
     ]
-    return Bubble(float(rows.select(share).item()) if told else None, run.stage_work.at_once(run.ledger), found)
+    return Bubble(float(whole) if told else None, run.stage_work.at_once(run.ledger), found)  # type: ignore[arg-type]

@@ -118,7 +118,10 @@ def _replica(replica: Replica, *, headline: bool) -> dict[str, Any]:
         "steps": replica.steps,
         "steady": replica.steady,
         "coverage": _coverage(replica),
-        "stage_work_ns": None if told.bubble is None else [stage.work for stage in told.bubble.stages],
+        "pipeline": [
+            {"stage": stage.number, "work_ns": stage.work, "bubble_share": stage.bubble}
+            for stage in (told.bubble.stages if told.bubble else [])
+        ],
         "stages_at_once": None if told.bubble is None else told.bubble.at_once,
         "bubble_share": None if told.bubble is None else told.bubble.share,
         "period_ns": period and asdict(period),
