@@ -102,7 +102,7 @@ def judge(
             "--cuda-graph-trace=node), or kernels have no name",
             {},
         )
-    shares = _shares(steady, what, straggler) | {VerdictKind.PIPELINE: None if bubble is None else bubble.share}
+    shares = _shares(steady, what, straggler) | ({} if bubble is None else {VerdictKind.PIPELINE: bubble.share})
     unsplit = shares["unsplit"] or 0.0
     if unsplit > UNSPLIT:
         return Verdict(
