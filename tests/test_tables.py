@@ -283,7 +283,7 @@ def test_every_scenario_is_told_alike_everywhere(analyzed: Analyze) -> None:
         assert GLOSSARY[row.title] == row.meaning
         assert linked(row.title).count(f">{row.title}</a>") == 1
     keys = schema_of("nsysan.report/2")["properties"]["what_if"]["properties"]
-    assert list(keys) == ["period_ns", *(scenario.column for scenario in Scenario)]
+    assert list(keys) == ["period_ns", *(scenario.column for scenario in Scenario), "no_bubble_ns"]
 
 
 def test_losses_in_words() -> None:

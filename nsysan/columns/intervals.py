@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 I64 = npt.NDArray[np.int64]
 _EXACT = 1 << 53
@@ -101,3 +104,55 @@ def line_of_mask(class_count: int) -> I64:
     for cls in reversed(range(class_count)):
         lowest[(masks >> cls) & 1 == 1] = cls
     return lowest
+
+
+@dataclass(frozen=True)
+class Covered:
+    """Time that any of some intervals covers. begins, ends: of what they are together, disjoint and ascending, ns."""
+
+    begins: I64
+    ends: I64
+
+    @classmethod
+    def by(cls, begins: I64, ends: I64) -> Covered:
+        """The union of half-open intervals, in any order and overlapping at will."""
+        order = np.argsort(begins, kind="stable")
+        begins, ends = begins[order], np.maximum.accumulate(np.maximum(ends, begins)[order])
+        first = np.append(True, begins[1:] > ends[:-1])[: len(begins)]
+        last = np.append(first[1:], True)[: len(begins)]
+        return cls(begins[first], ends[last])
+
+    @classmethod
+    def of(cls, frame: pl.DataFrame) -> Covered:
+        """The union of the intervals of a frame: begin, end."""
+        return cls.by(frame["begin"].to_numpy(), frame["end"].to_numpy())
+
+    @classmethod
+    def all_of(cls, parts: Sequence[Covered]) -> Covered:
+        """What any of them covers."""
+        return cls.by(*cls.joined(parts))
+
+    @staticmethod
+    def joined(parts: Sequence[Covered]) -> tuple[I64, I64]:
+        """The begins and the ends of all, one behind the other."""
+        none = np.zeros(0, dtype=np.int64)
+        return np.concatenate([none, *(p.begins for p in parts)]), np.concatenate([none, *(p.ends for p in parts)])
+
+    def without(self, other: Covered) -> Covered:
+        """The time that these cover and the other does not."""
+        times = np.unique(np.concatenate((self.begins, self.ends, other.begins, other.ends)))
+        since, until = times[:-1], times[1:]
+        kept = (self.between(since, until) > 0) & (other.between(since, until) == 0)
+        return Covered.by(since[kept], until[kept])
+
+    def between(self, since: I64, until: I64) -> I64:
+        """The ns covered between each two times."""
+        return self._before(until) - self._before(since)
+
+    def _before(self, times: I64) -> I64:
+        lengths = np.concatenate(([0], np.cumsum(self.ends - self.begins)))
+        place = np.searchsorted(self.begins, times, side="right")
+        if not len(self.begins):
+            return np.zeros(len(times), dtype=np.int64)
+        beyond = np.maximum(self.ends[place - 1] - times, 0)
+        return np.asarray(np.where(place > 0, lengths[place] - beyond, 0))

@@ -82,7 +82,7 @@ def _what_if(run: Run, report: Report) -> dict[str, Measured]:
     what = report.diagnosis.what_if
     if what is None or not what.told:
         return {}
-    losses = losses_by_step(run.ledger, run.collectives, run.gaps).sort("step")
+    losses = losses_by_step(run.ledger, run.collectives, run.gaps, run.stage_work).sort("step")
     return {
         f"whatif.{scenario}": Measured(what[scenario], _left(losses, scenario).drop_nulls().to_numpy())
         for scenario in what.told

@@ -11,6 +11,7 @@ import polars as pl
 
 from nsysan.diagnosis.diagnosis import MAX_REJECTED, Diagnosis, RankSpread
 from nsysan.diagnosis.hotspot import find_hotspot
+from nsysan.diagnosis.pipelines import find_bubble
 from nsysan.diagnosis.verdict import judge
 from nsysan.metrics.causes import GapCause, LateCause
 from nsysan.metrics.gaps import gap_medians
@@ -27,10 +28,10 @@ def diagnose(run: Run) -> Diagnosis:
     """The diagnosis of a run, from its steady steps."""
     rejected = float((run.collectives["verdict"] == Match.REJECTED).mean() or 0.0)  # type: ignore[arg-type]
     arrived = arrivals(run.collectives)
-    # A receive that waits for data depends on its sender: that is the pipeline, not skew.
+    # Who waits for data, or for another stage, depends on who works on it: that is the pipeline, not skew.
     # Nor does anybody wait for who comes after a root has given its data away.
     met = pl.n_unique("last").over("family", "step", "call") == 1
-    meeting = arrived.filter((pl.col("cls") != WorkClass.P2P) & met)
+    meeting = arrived.filter((pl.col("cls") != WorkClass.P2P) & met & _within_a_stage(run))
     late = run.late(meeting)
     straggler = None if rejected > MAX_REJECTED else find_straggler(late, run.ledger)
     medians = gap_medians(run.gaps, run.ledger)
@@ -39,19 +40,29 @@ def diagnose(run: Run) -> Diagnosis:
         clocked = run.host_clocks[straggler.rank].agrees
         untold = straggler.cause == LateCause.HOST and (next(iter(idle), None) == GapCause.UNKNOWN or not clocked)
         straggler = replace(straggler, idle=idle, cause=None if untold else straggler.cause)
-    what = what_if(run.ledger, run.collectives, run.gaps)
+    bubble = find_bubble(run)
+    what = what_if(run.ledger, run.collectives, run.gaps, run.stage_work)
     return Diagnosis(
         straggler=straggler,
         gaps=medians,
         what_if=what,
-        verdict=judge(run.ledger, what, straggler, run.missing_ranks),
+        verdict=judge(run.ledger, what, straggler, run.missing_ranks, bubble),
         outliers=slowest_steps(run.ledger, late),
         spreads=_spreads(arrived.filter(pl.col("step").is_in(run.steady_steps))),
         caused=caused_by_step(meeting).rename({"caused": "ns"}),
         arrived=arrived,
         rejected=rejected,
         hotspot=None if straggler is None else find_hotspot(straggler, late, run.steady_steps, run.usual_compute),
+        bubble=bubble,
     )
+
+
+def _within_a_stage(run: Run) -> pl.Expr:
+    """Whether all ranks of a call are of one stage."""
+    if run.stage_work is None:
+        return pl.lit(True)
+    stage = pl.col("rank").replace_strict(dict(run.stage_work.stage_of), return_dtype=pl.Int64)
+    return stage.n_unique().over("family", "step", "call") == 1
 
 
 def _more_idle(gaps: pl.DataFrame, rank: int) -> dict[GapCause, int]:

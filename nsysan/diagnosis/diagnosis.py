@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from nsysan.diagnosis.hotspot import Hotspot
+from nsysan.diagnosis.pipelines import Bubble
 from nsysan.diagnosis.verdict import Verdict
 from nsysan.metrics.outliers import Outlier
 from nsysan.metrics.skew import Straggler
@@ -33,7 +34,7 @@ class Diagnosis:
     """gaps: rank, cause, ns (median a step). caused: step, rank, ns that the rank's late arrivals cost.
 
     arrived: as skew.arrivals gives it. rejected: share of the collectives that failed the gate. hotspot: where and by
-    which kernel the straggler falls behind.
+    which kernel the straggler falls behind. bubble: of a pipeline, None where there is one stage.
     """
 
     straggler: Straggler | None
@@ -46,3 +47,4 @@ class Diagnosis:
     arrived: pl.DataFrame
     rejected: float
     hotspot: Hotspot | None = None
+    bubble: Bubble | None = None

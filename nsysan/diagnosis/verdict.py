@@ -7,6 +7,7 @@ from enum import StrEnum
 
 import polars as pl
 
+from nsysan.diagnosis.pipelines import Bubble
 from nsysan.metrics.causes import WHY_LATE, GapCause, LateCause
 from nsysan.metrics.lines import Line
 from nsysan.metrics.scenarios import Scenario
@@ -19,11 +20,14 @@ DOMINANT = 0.5
 LEADING, LEAD = 0.3, 1.5
 #: With more communication than this left unsplit, in this share of the steps, nothing is concluded.
 UNSPLIT, UNSPLIT_STEPS = 0.1, 0.2
+#: A pipeline bounds the step if more than this share of its ranks' time is for want of another stage.
+PIPELINE = 0.15
 
 THRESHOLDS = {
     "dominant_share": DOMINANT,
     "leading_share": LEADING,
     "leading_ratio": LEAD,
+    "pipeline_share": PIPELINE,
     "max_unsplit_share": UNSPLIT,
     "max_unsplit_steps": UNSPLIT_STEPS,
     "straggler_share": SHARE,
@@ -35,6 +39,7 @@ THRESHOLDS = {
 class VerdictKind(StrEnum):
     """What bounds the step, in one word."""
 
+    PIPELINE = "pipeline"
     COMPUTE = "compute"
     WIRE = "wire"
     SKEW = "skew"
@@ -52,6 +57,7 @@ class Bound:
 
 
 BOUNDS = {
+    VerdictKind.PIPELINE: Bound("stages that wait for one another bound the step"),
     VerdictKind.COMPUTE: Bound("compute bounds the step", Line.COMPUTE),
     VerdictKind.WIRE: Bound("the wire bounds the step: data moves for most of it", Line.WIRE),
     VerdictKind.SKEW: Bound("ranks arriving late bound the step", Line.WAIT),
@@ -72,12 +78,19 @@ class Verdict:
     shares: dict[str, float | None]
 
 
-def judge(ledger: pl.DataFrame, what: WhatIf | None, straggler: Straggler | None, missing: list[int]) -> Verdict:
+def judge(
+    ledger: pl.DataFrame,
+    what: WhatIf | None,
+    straggler: Straggler | None,
+    missing: list[int],
+    bubble: Bubble | None = None,
+) -> Verdict:
     """The verdict on the steady steps: shares of the period, the largest of which bounds the step.
 
     compute, wire (with fused) and launch (idle) are medians over the ranks, skew what no_skew would save, and
     the idle time of a straggler is not counted again under launch. unsplit is no median over the steps: where it
-    is in some of them, as after a clock's jump, what the others show is not the whole.
+    is in some of them, as after a clock's jump, what the others show is not the whole. bubble: of a pipeline, which
+    comes first: for want of another stage all lines of a rank are small.
     """
     steady = ledger.filter(pl.col("steady"))
     if what is None or steady.is_empty() or not what.period:
@@ -89,7 +102,7 @@ def judge(ledger: pl.DataFrame, what: WhatIf | None, straggler: Straggler | None
             "--cuda-graph-trace=node), or kernels have no name",
             {},
         )
-    shares = _shares(steady, what, straggler)
+    shares = _shares(steady, what, straggler) | ({} if bubble is None else {VerdictKind.PIPELINE: bubble.share})
     unsplit = shares["unsplit"] or 0.0
     if unsplit > UNSPLIT:
         return Verdict(
@@ -105,10 +118,16 @@ def judge(ledger: pl.DataFrame, what: WhatIf | None, straggler: Straggler | None
     kind = VerdictKind(first) if leads else VerdictKind.MIXED
     listed = ", ".join(f"{_weighed(name)} {share:.0%}" for name, share in ordered)
     listed += f", {Line.COMM_UNSPLIT} {unsplit:.0%}" if unsplit else ""
+    piped = bubble is not None and (bubble.share or 0.0) > PIPELINE
     absent = f"ranks {', '.join(map(str, missing))} are" if len(missing) > 1 else f"rank {(missing or [0])[0]} is"
     incomplete = f"; {absent} not in the trace and may be later still" if missing else ""
     what_bounds = BOUNDS[kind].says
-    if straggler is not None:
+    if bubble is not None and piped:
+        kind = VerdictKind.PIPELINE
+        what_bounds = f"{BOUNDS[kind].says}: {bubble.sentence}"
+        if straggler is not None:
+            what_bounds += f"; within its stage rank {straggler.rank} is late, as {why_late(straggler)}"
+    elif straggler is not None:
         waited = f"the others wait for rank {straggler.rank}, as {why_late(straggler)}"
         what_bounds = waited if kind == VerdictKind.SKEW else f"{waited}; apart from that {what_bounds}"
     elif kind == VerdictKind.SKEW:

@@ -9,6 +9,7 @@ from enum import StrEnum
 class GapCause(StrEnum):
     """The one cause of an interval in which nothing runs on a rank's GPU."""
 
+    STAGE = "stage"
     BETWEEN_STEPS = "between_steps"
     HOST_LATE = "host_late"
     LAUNCH = "launch"
@@ -33,6 +34,7 @@ class Gap:
 
 #: In the order in which outputs list them.
 GAPS = {
+    GapCause.STAGE: Gap("waited for another stage of the pipeline, which worked meanwhile", "#332288"),
     GapCause.BETWEEN_STEPS: Gap("between the last work of a step and the first of the next", "#44AA99"),
     GapCause.HOST_LATE: Gap("the launch call of the next operation began after the GPU had run dry", "#882255"),
     GapCause.LAUNCH: Gap("launched in time, on the stream that ran last, and started late all the same", "#CC6677"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ import polars as pl
 from nsysan.columns.threads import each_of
 from nsysan.columns.times import by_begin, by_time
 from nsysan.metrics.causes import GapCause
+from nsysan.metrics.stages import StageWork
 
 _SCHEMA = {
     "rank": pl.Int64(),
@@ -28,23 +30,29 @@ AROUND_GAPS = ("row", "stream", "context", "correlation", "graph_node", "launch_
 _AT_ONCE = 1 << 18
 _NO_THREAD = -(1 << 62)
 _I64 = npt.NDArray[np.int64]
+#: Whether idle intervals, from when to when and by the rows that end them, are for want of another stage.
+Waits = Callable[[_I64, _I64, npt.NDArray[np.integer]], npt.NDArray[np.bool_]]
 
 
-def find_gaps(work: pl.DataFrame, windows: pl.DataFrame, syncs: pl.DataFrame) -> pl.DataFrame:
+def find_gaps(
+    work: pl.DataFrame, windows: pl.DataFrame, syncs: pl.DataFrame, stages: StageWork | None = None
+) -> pl.DataFrame:
     """All idle intervals inside the steps: rank, step, begin, ns, cause, host, row (of the operation that ends it).
 
     host: whether that operation's launch call began after the GPU ran dry, whatever the cause is called; null
     where there is no launch call.
 
     work: rank, row, begin, end, stream, context, correlation, graph_node, launch_start, thread. windows: step,
-    rank, begin, finish. syncs: thread, start, end of the host's synchronise calls, on the same clock.
+    rank, begin, finish. syncs: thread, start, end of the host's synchronise calls, on the same clock. stages: of a
+    pipeline, when they work.
     Their sum per step and rank is the ledger's idle line.
     """
 
     def of_rank(own: pl.DataFrame) -> pl.DataFrame:
         rank = own["rank"][0]
         ops = work.filter(pl.col("rank") == rank)
-        gaps = pl.concat(rank_gaps(ops.select(TIMES), lambda at: ops[at].select(AROUND_GAPS), own, syncs))
+        waits = None if stages is None else partial(stages.wanting, rank)
+        gaps = pl.concat(rank_gaps(ops.select(TIMES), lambda at: ops[at].select(AROUND_GAPS), own, syncs, waits))
         return gaps.with_columns(rank=pl.lit(rank, dtype=pl.Int64)).select(list(_SCHEMA))
 
     parts = each_of(of_rank, windows.sort("rank", "begin").partition_by("rank", maintain_order=True))
@@ -52,11 +60,16 @@ def find_gaps(work: pl.DataFrame, windows: pl.DataFrame, syncs: pl.DataFrame) ->
 
 
 def rank_gaps(
-    times: pl.DataFrame, around: Callable[[_I64], pl.DataFrame], windows: pl.DataFrame, syncs: pl.DataFrame
+    times: pl.DataFrame,
+    around: Callable[[_I64], pl.DataFrame],
+    windows: pl.DataFrame,
+    syncs: pl.DataFrame,
+    waits: Waits | None = None,
 ) -> Iterator[pl.DataFrame]:
     """find_gaps of one rank, without its number, some at a time: their operations need not all be there at once.
 
-    times: TIMES of its operations. around: AROUND_GAPS of those in these rows of `times`. windows: by begin.
+    times: TIMES of its operations. around: AROUND_GAPS of those in these rows of `times`. windows: by begin. waits: of
+    a pipeline, stages.StageWork.wanting of the rank.
     """
     begins, ends, rows = (times[name].to_numpy() for name in TIMES)
     order = by_begin(begins, ends, rows)
@@ -71,7 +84,7 @@ def rank_gaps(
     for first in range(0, max(len(following), 1), _AT_ONCE):
         some = slice(first, first + _AT_ONCE)
         after, last = (at[some] if order is None else order[at[some]] for at in (following, setter))
-        yield _caused(dry[some], until[some], around, after, last, windows, syncs)
+        yield _caused(dry[some], until[some], around, after, last, windows, syncs, waits)
 
 
 def _caused(
@@ -82,6 +95,7 @@ def _caused(
     before: _I64,
     windows: pl.DataFrame,
     syncs: pl.DataFrame,
+    waits: Waits | None,
 ) -> pl.DataFrame:
     """The idle intervals from `dry` to `begun` inside the windows, with their causes."""
     starts, finishes = windows["begin"].to_numpy(), windows["finish"].to_numpy()
@@ -97,15 +111,21 @@ def _caused(
         pl.Series("leaves_step", begun >= finishes[window]),
         *(last[name].alias(f"last_{name}") for name in last.columns),
         pl.Series("in_sync", _in_sync(after["thread"], dry, syncs)),
+        pl.lit(False).alias("stage") if waits is None else pl.Series("stage", waits(dry, begun, after["row"].to_numpy())),
     )
     # As texts they would take more memory than all the rest.
     named = {cause: pl.lit(cause.value, dtype=_SCHEMA["cause"]) for cause in GapCause}
     replay = pl.col("graph_node").is_not_null() & pl.col("last_graph_node").is_not_null()
     same_stream = (pl.col("stream") == pl.col("last_stream")) & pl.col("context").eq_missing(pl.col("last_context"))
+    in_replay = replay & (pl.col("correlation") == pl.col("last_correlation"))
+    in_time = pl.col("launch_start") < pl.col("begin")
     cause = (
-        pl.when("leaves_step")
+        # What was launched in time waits for this GPU, and so does the next node of a replay.
+        pl.when(pl.col("stage") & (pl.col("leaves_step") | ~(in_replay | in_time.fill_null(False))))
+        .then(named[GapCause.STAGE])
+        .when("leaves_step")
         .then(named[GapCause.BETWEEN_STEPS])
-        .when(replay & (pl.col("correlation") == pl.col("last_correlation")))
+        .when(in_replay)
         .then(named[GapCause.GRAPH])
         .when(pl.col("launch_start").is_null())
         .then(named[GapCause.UNKNOWN])

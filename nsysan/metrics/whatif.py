@@ -11,6 +11,7 @@ import polars as pl
 
 from nsysan.metrics.causes import GapCause
 from nsysan.metrics.scenarios import Scenario
+from nsysan.metrics.stages import StageWork, bubbles, waited
 from nsysan.model.classes import WorkClass
 from nsysan.model.matches import Match
 
@@ -27,10 +28,15 @@ _MAYBE_BY_HOST = [GapCause.UNKNOWN.value, GapCause.BETWEEN_STEPS.value]
 
 @dataclass(frozen=True)
 class WhatIf:
-    """Periods in ns: as measured, and of each scenario. None where it cannot be told."""
+    """Periods in ns: as measured, and of each scenario. None where it cannot be told.
+
+    no_bubble: of a pipeline whose stages are busy all the time, a bound that takes more batches in flight; None where
+    there is no pipeline.
+    """
 
     period: int
     without: dict[Scenario, int | None]
+    no_bubble: int | None = None
 
     def __getitem__(self, scenario: Scenario) -> int | None:
         return self.without[scenario]
@@ -71,7 +77,9 @@ def over_floors(wires: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def what_if(ledger: pl.DataFrame, collectives: pl.DataFrame, gaps: pl.DataFrame) -> WhatIf | None:
+def what_if(
+    ledger: pl.DataFrame, collectives: pl.DataFrame, gaps: pl.DataFrame, stages: StageWork | None = None
+) -> WhatIf | None:
     """Medians over the steady steps; None where there is no steady step.
 
     A rank's own time is its period less its waiting, but for that of sends and receives: what waits for data is a
@@ -79,6 +87,8 @@ def what_if(ledger: pl.DataFrame, collectives: pl.DataFrame, gaps: pl.DataFrame)
     but the slowest of the step. The wire at its floor takes each call's excess over its floor out of the exposed
     wire. Without late hosts, idle time that began before the launch call that ended it, within a step or between
     two, goes from each rank's own time, and the slowest of those paces the step.
+
+    stages: of a pipeline. What waits for a stage is no skew; each stage is compared with itself.
     """
     steady = ledger.filter(pl.col("steady"))
     if steady.is_empty():
@@ -86,7 +96,7 @@ def what_if(ledger: pl.DataFrame, collectives: pl.DataFrame, gaps: pl.DataFrame)
     period = round(steady.group_by("rank").agg(pl.median("period_ns"))["period_ns"].median() or 0)  # type: ignore[arg-type]
     if steady["period_ns"].is_null().any() or steady["graph_ns"].sum() > 0:
         return WhatIf(period, dict.fromkeys(Scenario))
-    per_step = losses_by_step(ledger, collectives, gaps)
+    per_step = losses_by_step(ledger, collectives, gaps, stages)
     splits = steady["wait_ns"].is_not_null().any()
     communicates = steady["comm_ns"].sum() > 0
     if communicates and not splits:
@@ -99,10 +109,13 @@ def what_if(ledger: pl.DataFrame, collectives: pl.DataFrame, gaps: pl.DataFrame)
     without[Scenario.ALL] = min(ns for ns in without.values() if ns is not None)
     if (per_step["unknown"].median() or 0) > MAX_UNKNOWN * period:  # type: ignore[operator]
         without |= dict.fromkeys((Scenario.NO_HOST_LATE, Scenario.ALL))
-    return WhatIf(period, without)
+    bubble = None if stages is None else per_step["bubble"].median()
+    return WhatIf(period, without, None if bubble is None else period - round(bubble))  # type: ignore[arg-type]
 
 
-def losses_by_step(ledger: pl.DataFrame, collectives: pl.DataFrame, gaps: pl.DataFrame) -> pl.DataFrame:
+def losses_by_step(
+    ledger: pl.DataFrame, collectives: pl.DataFrame, gaps: pl.DataFrame, stages: StageWork | None = None
+) -> pl.DataFrame:
     """step, period, and a column a scenario: the step's period, and the ns of it that the scenario takes away.
 
     And unknown: the most that a rank idles for want of something launched, with no launch call to tell whether the
@@ -115,7 +128,8 @@ def losses_by_step(ledger: pl.DataFrame, collectives: pl.DataFrame, gaps: pl.Dat
     may_be_host = pl.col("host").is_null() & pl.col("cause").is_in(_MAYBE_BY_HOST)
     unknown = gaps.filter(may_be_host).group_by("step", "rank").agg(unknown=pl.sum("ns"))
     rows = steady
-    for found in (host_late, unknown, _wire_excess(collectives, steps), _pipeline_wait(collectives, steps)):
+    waiting = _sent_wait(collectives, steps) if stages is None else waited(steady, stages.waits)
+    for found in (host_late, unknown, _wire_excess(collectives, steps), waiting):
         rows = rows.join(found, on=["step", "rank"], how="left")
     # Where a send or receive waits beside compute or a collective its wait counts in full: skew is rather less.
     skewed = (pl.col("wait_ns").fill_null(0) - pl.col("pipeline")).clip(lower_bound=0)
@@ -127,7 +141,7 @@ def losses_by_step(ledger: pl.DataFrame, collectives: pl.DataFrame, gaps: pl.Dat
             saved=pl.min_horizontal("excess", pl.col("wire_ns").fill_null(0) + pl.col("fused_ns").fill_null(0)),
         )
     )
-    return rows.group_by("step").agg(
+    lost = rows.group_by("step").agg(
         pl.median("period_ns").alias("period"),
         pl.max("unknown"),
         (pl.median("period_ns") - _of_the_others(pl.col("own"))).alias(Scenario.NO_SKEW),
@@ -135,6 +149,30 @@ def losses_by_step(ledger: pl.DataFrame, collectives: pl.DataFrame, gaps: pl.Dat
         (pl.max("own") - pl.max("eager")).alias(Scenario.NO_HOST_LATE),
         (pl.median("period_ns") - _of_the_others(pl.col("eager") - pl.col("saved"))).alias(Scenario.ALL),
     )
+    return lost if stages is None else _of_stages(lost, rows, stages, gaps)
+
+
+def _of_stages(lost: pl.DataFrame, rows: pl.DataFrame, work: StageWork, gaps: pl.DataFrame) -> pl.DataFrame:
+    """The losses of a pipeline: what its stages lose by skew one after the other, and `bubble`, what that costs.
+
+    Of one batch in flight each stage's loss is the step's. Where several are, the busiest stage paces the step. All at
+    once is as much as the largest of them: what is lost in one stage may be hidden behind another.
+    """
+    stage = pl.col("rank").replace_strict(dict(work.stage_of), return_dtype=pl.Int64).alias("stage")
+    rows = rows.join(bubbles(rows, work.waits, gaps).select("step", "rank", "bubble"), on=["step", "rank"])
+    per_stage = rows.with_columns(stage, busy=pl.col("period_ns") - pl.col("bubble")).group_by("step", "stage")
+    stages = per_stage.agg(
+        slack=pl.median("period_ns") - _of_the_others(pl.col("own")),
+        busy=pl.max("busy"),
+        lean=_of_the_others(pl.col("own") - pl.col("bubble")),
+    )
+    in_turn = pl.col("slack").clip(lower_bound=0).sum()
+    skew = in_turn if work.at_once(rows) == 1 else (pl.max("busy") - pl.max("lean")).clip(lower_bound=0)
+    per_step = stages.group_by("step").agg(skew.cast(pl.Float64).alias(Scenario.NO_SKEW), pl.max("busy"))
+    lost = lost.drop(Scenario.NO_SKEW).join(per_step, on="step")
+    parts = (Scenario.NO_SKEW, Scenario.FLOOR_WIRE, Scenario.NO_HOST_LATE)
+    together = pl.max_horizontal(*parts).alias(Scenario.ALL)
+    return lost.with_columns(together, bubble=pl.col("period") - pl.col("busy")).drop("busy")
 
 
 def _of_the_others(ns: pl.Expr) -> pl.Expr:
@@ -142,7 +180,7 @@ def _of_the_others(ns: pl.Expr) -> pl.Expr:
     return ns.sort().head(pl.max_horizontal(pl.len() - 1, 1)).median()
 
 
-def _pipeline_wait(collectives: pl.DataFrame, steps: list[int]) -> pl.DataFrame:
+def _sent_wait(collectives: pl.DataFrame, steps: list[int]) -> pl.DataFrame:
     """step, rank, pipeline: ns that sends and receives wait for their other side."""
     matched = collectives.filter((pl.col("verdict") == Match.MATCHED) & pl.col("step").is_in(steps))
     return matched.filter(pl.col("cls") == WorkClass.P2P).group_by("step", "rank").agg(pipeline=pl.sum("wait"))

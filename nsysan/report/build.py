@@ -27,7 +27,7 @@ from nsysan.report.replica import Coverage, GroupRow, PopulationRow, Replica, sl
 from nsysan.report.report import Input, Report, StepsSummary
 from nsysan.report.slices import build_timelines
 from nsysan.report.timeline import Timeline
-from nsysan.run.layout import GroupKind, kinds_of, layout_of
+from nsysan.run.layout import GroupKind, kinds_of
 from nsysan.run.placed import PlacedTrace
 from nsysan.run.run import Run
 from nsysan.run.samples import samples_of
@@ -52,7 +52,7 @@ def build_report(
     stated = None if expected is None else expected.message_bytes
     kinds = kinds_of(run.groups, run.collectives, len(run.ranks))
     stating = [own.stating(stated) for own in run.replicas]
-    replicas = [_replica(number, own, kinds) for number, own in enumerate(stating)]
+    replicas = [_replica(number, own) for number, own in enumerate(stating)]
     chosen = _chosen(replicas, replica)
     traced, own, head = run.replicas[chosen], stating[chosen], replicas[chosen]
     compared = compare_with(traced.collectives, traced.steady_steps, expected)
@@ -99,13 +99,12 @@ def _chosen(replicas: list[Replica], number: int | None) -> int:
     return number
 
 
-def _replica(number: int, own: Run, kinds: Mapping[str, GroupKind]) -> Replica:
+def _replica(number: int, own: Run) -> Replica:
     steady = own.ledger.filter(pl.col("steady"))
-    ranks = tuple(rank.rank for rank in own.ranks)
     return Replica(
         id=number,
         ranks=own.ranks,
-        layout=layout_of(ranks, own.groups, kinds, own.collectives),
+        layout=own.layout,
         steps=own.windows["step"].n_unique(),
         steady=len(own.steady_steps),
         populations=_populations(own),

@@ -118,6 +118,12 @@ def _replica(replica: Replica, *, headline: bool) -> dict[str, Any]:
         "steps": replica.steps,
         "steady": replica.steady,
         "coverage": _coverage(replica),
+        "pipeline": [
+            {"stage": stage.number, "work_ns": stage.work, "bubble_share": stage.bubble}
+            for stage in (told.bubble.stages if told.bubble else [])
+        ],
+        "stages_at_once": None if told.bubble is None else told.bubble.at_once,
+        "bubble_share": None if told.bubble is None else told.bubble.share,
         "period_ns": period and asdict(period),
         "straggler": _straggler(told.straggler),
         "what_if": _what_if(told.what_if),
@@ -160,7 +166,8 @@ def _straggler(late: Straggler | None) -> dict[str, Any] | None:
 def _what_if(what: WhatIf | None) -> dict[str, Any] | None:
     if what is None:
         return None
-    return {"period_ns": what.period, **{scenario.column: ns for scenario, ns in what.without.items()}}
+    without = {scenario.column: ns for scenario, ns in what.without.items()}
+    return {"period_ns": what.period, **without, "no_bubble_ns": what.no_bubble}
 
 
 def _verdict(verdict: Verdict) -> dict[str, Any]:

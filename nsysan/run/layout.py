@@ -12,6 +12,11 @@ from nsysan.model.classes import WorkClass
 from nsysan.run.groups import Group, Members
 
 
+#: Kinds in which ranks share out one layer, and how many messages a group of stages has at least for each.
+_MEETINGS = ("all_reduce", "all_gather", "reduce_scatter")
+MEETING = 2
+
+
 class GroupKind(StrEnum):
     """What a group's ranks share out: the layers' weights, the layers, the experts, the requests; or nothing known."""
 
@@ -38,6 +43,11 @@ class Layout:
     def is_one_group(self) -> bool:
         """Whether all its ranks do the same: one stage, and no experts shared out."""
         return len(self.stages) == 1 and self.experts == 1
+
+    @property
+    def is_pipeline(self) -> bool:
+        """Whether the layers are shared out over stages."""
+        return len(self.stages) > 1
 
     @property
     def name(self) -> str:
@@ -69,7 +79,9 @@ def _kind(
 ) -> GroupKind:
     if not calls:
         return GroupKind.OTHER
-    if any(cls == WorkClass.P2P for _, cls in calls):
+    sent = sum(n for (_, cls), n in calls.items() if cls == WorkClass.P2P)
+    # Stages work at different times: ranks that meet throughout a step are of one.
+    if sent and MEETING * sum(_count(calls, kind) for kind in _MEETINGS) <= sent:
         return GroupKind.PP
     if _count(calls, "all_to_all"):
         return GroupKind.EP

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import reduce
+from functools import partial, reduce
 from operator import add
 
 import polars as pl
@@ -11,6 +11,7 @@ import polars as pl
 from nsysan.metrics.gaps import AROUND_GAPS, TIMES, rank_gaps, summed
 from nsysan.metrics.ledger import build_ledger
 from nsysan.metrics.skew import spent
+from nsysan.metrics.stages import StageWork
 from nsysan.metrics.tally import TALLIED, Tally, tally
 from nsysan.model.classes import WorkClass
 from nsysan.run.placed import PlacedTrace
@@ -23,13 +24,28 @@ def ledger_of(placed: PlacedTrace) -> pl.DataFrame | None:
     return _of_ranks(placed, placed.windows, lambda rank, windows: build_ledger(placed.frame(names, rank), windows))
 
 
-def gaps_of(placed: PlacedTrace) -> pl.DataFrame | None:
+def spans_of(placed: PlacedTrace, between: pl.DataFrame) -> pl.DataFrame | None:
+    """rank, step, begin, end: what each rank does of a step, but for the calls between stages (row, rank)."""
+
+    def of_rank(rank: int, _: pl.DataFrame) -> pl.DataFrame:
+        work = placed.frame(("row", "rank", "step", "begin", "end"), rank).filter(pl.col("step").is_not_null())
+        own = work.filter(~pl.col("row").is_in(between["row"].implode()))
+        return own.group_by("rank", "step").agg(pl.min("begin"), pl.max("end"))
+
+    return _of_ranks(placed, placed.windows, of_rank)
+
+
+def gaps_of(placed: PlacedTrace, stages: StageWork | None) -> pl.DataFrame | None:
     calls = placed.synchronise_calls
     _ = placed.host_clocks
 
     def of_rank(rank: int, windows: pl.DataFrame) -> pl.DataFrame:
         gaps = rank_gaps(
-            placed.frame(TIMES, rank), lambda at: placed.clocked(AROUND_GAPS, rank, at), windows.sort("begin"), calls
+            placed.frame(TIMES, rank),
+            lambda at: placed.clocked(AROUND_GAPS, rank, at),
+            windows.sort("begin"),
+            calls,
+            None if stages is None else partial(stages.wanting, rank),
         )
         number = pl.lit(rank, dtype=pl.Int64).alias("rank")
         return summed(pl.concat(summed(some.with_columns(number)) for some in gaps))

@@ -15,16 +15,19 @@ from nsysan import notebook
 from nsysan._errors import NsysanError
 from nsysan.metrics.ledger import rank_medians
 from nsysan.metrics.skew import against_reference, boundaries, no_time
+from nsysan.metrics.stages import StageWork, between_stages, number_stages
 from nsysan.metrics.tally import Tally, launched_one_by_one
 from nsysan.model.health import says_events_lost
 from nsysan.model.host_clock import HostClock
 from nsysan.model.metadata import TraceMetadata
 from nsysan.model.ranks import Rank
 from nsysan.model.steps.numbering import Steps
+from nsysan.run import questions
 from nsysan.run.clock import Clock
 from nsysan.run.groups import Group, Members
+from nsysan.run.layout import Layout, kinds_of, layout_of
 from nsysan.run.placed import PlacedTrace
-from nsysan.run.questions import extent_of, gaps_of, ledger_of, spent_of, tally_of, together, usual_compute_of
+from nsysan.run.questions import together
 from nsysan.run.trace_set import LocalTraces, OfRanks, TraceSet
 from nsysan.text import counted, plain
 from nsysan.trace.graph_mode import GraphMode
@@ -131,7 +134,7 @@ class Run:
         (compute_ns, wait_ns, ..., idle_ns), which sum to period_ns, comm_ns, overlap_ns and pdl_trimmed_ns (int64 ns,
         null where it cannot be told); collectives (calls of the step). See metrics.ledger.build_ledger.
         """
-        return together(self.ask(ledger_of)).sort("step", "rank")
+        return together(self.ask(questions.ledger_of)).sort("step", "rank")
 
     @cached_property
     def per_rank(self) -> pl.DataFrame:
@@ -141,27 +144,44 @@ class Run:
     @cached_property
     def gaps(self) -> pl.DataFrame:
         """Idle time inside the steps: rank, step, cause, host, ns (see metrics.gaps.find_gaps), summed."""
-        return together(self.ask(gaps_of))
+        return together(self.ask(questions.gaps_of, self.stage_work))
+
+    @cached_property
+    def layout(self) -> Layout:
+        """How the ranks are laid out, of a replica."""
+        ranks = tuple(rank.rank for rank in self.ranks)
+        kinds = kinds_of(self.groups, self.collectives, len(ranks))
+        return layout_of(ranks, self.groups, kinds, self.collectives)
+
+    @cached_property
+    def stage_work(self) -> StageWork | None:
+        """When the stages of a pipeline work, and what waits for them; None where there is one stage."""
+        if len(self.steps_of) > 1 or not self.layout.is_pipeline:
+            return None
+        stage_of = number_stages(self.layout.stages)
+        between = between_stages(self.collectives, stage_of)
+        spans = self.ask_each(questions.spans_of, self.by_trace(between.select("row", "rank")))
+        return StageWork.of(stage_of, together(spans), between)
 
     @cached_property
     def extents(self) -> pl.DataFrame:
         """rank, span, busy: of all GPU work of each rank, in steps or not, ns."""
-        return together(self.ask(extent_of))
+        return together(self.ask(questions.extent_of))
 
     @cached_property
     def tally(self) -> Tally:
         """What is counted of all operations."""
-        return reduce(add, self.ask(tally_of))
+        return reduce(add, self.ask(questions.tally_of))
 
     def late(self, arrived: pl.DataFrame) -> pl.DataFrame:
         """metrics.skew.late_calls of these calls."""
         bounds = boundaries(arrived)
-        found = self.ask_each(spent_of, self.by_trace(bounds.select("row", "rank", "family", "wanted")))
+        found = self.ask_each(questions.spent_of, self.by_trace(bounds.select("row", "rank", "family", "wanted")))
         return against_reference(arrived, together([no_time(bounds), *found]))
 
     def usual_compute(self, steps: list[int]) -> pl.DataFrame:
         """rank, name, ns, calls: what compute kernels of that name take in a step, median over these steps."""
-        return pl.concat(self.ask(usual_compute_of, steps))
+        return pl.concat(self.ask(questions.usual_compute_of, steps))
 
     def ask(self, question: Callable[[PlacedTrace, *_A], _T], *args: *_A) -> list[_T]:
         """The answer of each trace, given where it is held; question: a function at the top of a module."""

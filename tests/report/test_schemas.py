@@ -36,6 +36,7 @@ from nsysan.trace.graph_mode import GraphMode
 from tests.clitools import graph_level_trace, paper_trace, run_cli
 from tests.documents import SCHEMAS, document_of, emitted, held, is_as_elsewhere, leaves, resolved, schema_of
 from tests.fixtures import FIXTURES
+from tests.pipelines import pipeline
 from tests.tracebuilder import TraceBuilder, decode_loop
 
 Analyze = Callable[[str], Run]
@@ -62,6 +63,7 @@ OPTIONAL = {
 CONDITIONAL = {
     REPORT: {
         "straggler.idle_ns.dependency": "a late rank waits longer for another stream",
+        "straggler.idle_ns.stage": "a late rank idles longer for want of another stage than the others",
         "straggler.idle_ns.sync": "a late rank's host waits longer in a synchronise call",
         "straggler.idle_ns.unknown": "a late rank idles longer before work without a launch record",
     },
@@ -205,6 +207,8 @@ def test_every_report_is_as_its_schema_says_and_has_every_key(tmp_path: Path, an
     stated = expectation(2, "hidden=4096,batch=1,dtype=bf16", None)
     trace = lookalike_trace(tmp_path / "t.sqlite")
     documents.append(document_of(build_report(nsysan.analyze(nsysan.open_trace(trace)), "0", stated)))
+    piped = pipeline([20_000, 20_000], more={2: 5_000}, host=8_000).write(tmp_path / "p.sqlite")
+    documents.append(document_of(build_report(nsysan.analyze(piped), "0", timelines=False)))
     assert_complete(REPORT, documents)
 
 

@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from nsysan.columns.asof import join_nearest
+from nsysan.model.classes import WorkClass
 from nsysan.model.operations import is_communication
 from nsysan.model.steps.populations import DEFAULT, Choice, Population, find_populations
 from nsysan.model.steps.step_kind import StepKind
@@ -67,10 +69,13 @@ def combine_steps(
 
 
 def _counted(calls: pl.DataFrame, passing: pl.DataFrame) -> list[pl.DataFrame]:
-    """Counts, as in model.loaded.TraceSummary, of the calls that no range claims."""
+    """Counts, as in model.loaded.TraceSummary, of the calls that no range claims, but for sends and receives.
+
+    A receive is launched when its host has time, before the step whose data it waits for or in it.
+    """
     if passing.is_empty():
         return []
-    rest = calls.join(passing.select("row"), on="row", how="semi")
+    rest = calls.join(passing.select("row"), on="row", how="semi").filter(pl.col("cls") != WorkClass.P2P)
     one = pl.lit(1, dtype=pl.Int64)
     return [rest.select("rank_key", "name", "step", n=one, collectives=one)]
 
@@ -100,7 +105,7 @@ def _number_across_ranks(windows: pl.DataFrame) -> pl.DataFrame:
         windows = windows.join(order.select("label", "step"), on="label", maintain_order="left")
     else:
         ordered = windows.with_columns(step=pl.int_range(pl.len()).over("rank_key"))
-        windows = ordered if _all_at_once(ordered) else _nearest_in_time(windows)
+        windows = ordered if _all_at_once(ordered) or _named_alike(ordered) else _nearest_in_time(windows)
     return windows.with_columns(pl.col("step").cast(pl.Int64)).sort("step", "rank_key")
 
 
@@ -108,6 +113,16 @@ def _shared_labels(windows: pl.DataFrame) -> bool:
     """Whether ranks name a step alike: a label that holds the rank's own number does not tell which step it is."""
     most = windows.group_by("rank_key").len()["len"].max()
     return bool(windows["label"].n_unique() < 1.5 * most)  # type: ignore[operator]
+
+
+def _named_alike(windows: pl.DataFrame) -> bool:
+    """Whether every rank has the same steps by the names of their ranges, which differ over the steps.
+
+    The stages of a pipeline are in one step one after the other.
+    """
+    steps = windows.group_by("step").agg(seen=pl.len(), names=pl.n_unique("label"))
+    alike = bool(((steps["seen"] == windows["rank_key"].n_unique()) & (steps["names"] == 1)).all())
+    return alike and windows["label"].n_unique() > 1
 
 
 def _all_at_once(windows: pl.DataFrame) -> bool:
@@ -124,9 +139,13 @@ def _nearest_in_time(windows: pl.DataFrame) -> pl.DataFrame:
     by_rank = windows.partition_by("rank_key", maintain_order=True)
     reference = max(by_rank, key=len)["begin"].to_numpy()
     middles = (reference[1:] + reference[:-1]) // 2
-    numbered = [
-        part.with_columns(step=pl.Series(np.searchsorted(middles, part["begin"].to_numpy()))) for part in by_rank
-    ]
+
+    def numbers(begins: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:
+        # A stage that begins half a step after the first is no nearer to the one than to the other.
+        apart = begins - reference[np.searchsorted(middles, begins)]
+        return np.searchsorted(middles, begins - round(float(np.median(apart))))
+
+    numbered = [part.with_columns(step=pl.Series(numbers(part["begin"].to_numpy()))) for part in by_rank]
     return pl.concat(numbered).unique(["rank_key", "step"], keep="first", maintain_order=True)
 
 

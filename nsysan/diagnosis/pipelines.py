@@ -1,0 +1,85 @@
+"""A pipeline's bubble: what its ranks lose for want of another stage (DEFINITIONS.md, section 8)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from nsysan.metrics.lines import Line
+from nsysan.metrics.stages import bubbles
+from nsysan.run.groups import Members
+from nsysan.run.run import Run
+from nsysan.text import ms, numbered
+
+#: With more of the ranks' time than this in communication that is not split, nobody knows what waits for a stage.
+MAX_UNSPLIT = 0.05
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage. work: ns a step in which its busiest rank neither waits nor idles, median over the steady steps.
+
+    bubble: share of its ranks' time for want of another stage, likewise; None where it cannot be told.
+    """
+
+    number: int
+    ranks: Members
+    work: int
+    bubble: float | None
+
+    @property
+    def sentence(self) -> str:
+        """What it does, in words."""
+        wants = "" if self.bubble is None else f", and {self.bubble:.0%} of its time is for want of another stage"
+        return f"stage {self.number} ({numbered('rank', list(self.ranks), most=16)}): works {ms(self.work)} a step{wants}"
+
+
+@dataclass(frozen=True)
+class Bubble:
+    """What a pipeline loses for want of stages. share: of its ranks' time, median over the steady steps.
+
+    share is None where it cannot be told. at_once: stages at work at one time, 1 where one batch is in flight.
+    """
+
+    share: float | None
+    at_once: int
+    stages: list[Stage]
+
+    @property
+    def in_flight(self) -> str:
+        """How many batches are in flight, in words."""
+        if self.at_once == 1:
+            return "one batch is in flight, which each stage has in turn"
+        return f"several batches are in flight: {self.at_once} of {len(self.stages)} stages work at once"
+
+    @property
+    def sentence(self) -> str:
+        """What the stages lose, in words."""
+        lost = "what stages lose for want of one another cannot be told" if self.share is None else self.lost
+        return f"{lost}; {self.in_flight}"
+
+    @property
+    def lost(self) -> str:
+        """The share in words."""
+        return f"{self.share or 0:.0%} of the ranks' time is for want of another stage"
+
+
+def find_bubble(run: Run) -> Bubble | None:
+    """The bubble of a replica over its steady steps; None where it has one stage, or no steady step."""
+    steady = run.ledger.filter(pl.col("steady"))
+    if run.stage_work is None or steady.is_empty():
+        return None
+    stage = pl.col("rank").replace_strict(dict(run.stage_work.stage_of), return_dtype=pl.Int64).alias("stage")
+    rows = bubbles(run.ledger, run.stage_work.waits, run.gaps).with_columns(stage)
+    hidden = steady[Line.COMM_UNSPLIT.column].fill_null(0).sum() > MAX_UNSPLIT * steady["period_ns"].sum()
+    told = not hidden and not steady[Line.GRAPH.column].sum()
+    share = pl.sum("bubble") / pl.sum("period")
+    whole = rows.group_by("step").agg(share=share)["share"].median()
+    per_step = rows.group_by("stage", "step").agg(pl.max("work"), share=share)
+    per_stage = per_step.group_by("stage").agg(pl.median("work", "share")).sort("stage")
+    found = [
+        Stage(number, run.layout.stages[number], round(ns), own if told else None)
+        for number, own, ns in per_stage.select("stage", "share", "work").iter_rows()
+    ]
+    return Bubble(float(whole) if told else None, run.stage_work.at_once(run.ledger), found)  # type: ignore[arg-type]
