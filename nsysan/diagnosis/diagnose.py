@@ -44,7 +44,7 @@ def diagnose(run: Run) -> Diagnosis:
         straggler=straggler,
         gaps=medians,
         what_if=what,
-        verdict=judge(run.ledger, what, straggler, run.missing_ranks),
+        verdict=judge(run.ledger, what, straggler, run.missing_peers),
         outliers=slowest_steps(run.ledger, late),
         spreads=_spreads(arrived.filter(pl.col("step").is_in(run.steady_steps))),
         caused=caused_by_step(meeting).rename({"caused": "ns"}),

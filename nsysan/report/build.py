@@ -105,7 +105,7 @@ def _replica(number: int, own: Run, kinds: Mapping[str, GroupKind]) -> Replica:
     return Replica(
         id=number,
         ranks=own.ranks,
-        layout=layout_of(ranks, own.groups, kinds, own.collectives),
+        layout=layout_of(ranks, own.groups, kinds, own.collectives, own.host_of),
         steps=own.windows["step"].n_unique(),
         steady=len(own.steady_steps),
         populations=_populations(own),

@@ -53,16 +53,16 @@ class Failure:
 class Run:
     """A run: what its traces tell together, and the figures made of their operations. Times are int64 ns.
 
-    ranks: in rank order. bystanders: (process, device) with GPU work but without a step. size: ranks of the largest
-    communicator, None where no trace tells. clock: how several traces came onto one clock, None for one trace.
-    groups: who communicates with whom. steps_of: the steps of each replica, by its ranks.
+    ranks: in rank order. bystanders: (process, device) with GPU work but without a step. size: ranks of the world (the
+    largest communicator, or all that the launcher started), None where no trace tells. clock: how several traces came
+    onto one clock, None for one trace. groups: who communicates with whom. steps_of: the steps of each replica, by its
+    ranks.
     windows: step, rank, begin, finish, label, excluded (see model.steps.numbering.Steps); steps are numbered within
     each replica.
     collectives: calls inside steps with the columns of run.matching.match_collectives.
     trace_set: its traces, wherever they are held. metadata: what is known of each; failures: those that could not be
-    read. trace_of: number of the trace that shows a rank. missing_ranks: those of the largest
-    communicator that no trace shows. stated_bytes: size of all-reduces of which no trace tells
-    one, where the user states it.
+    read. trace_of: number of the trace that shows a rank. missing_ranks: those of the world that no trace shows.
+    stated_bytes: size of all-reduces of which no trace tells one, where the user states it.
     """
 
     ranks: list[Rank]
@@ -109,13 +109,10 @@ class Run:
     def _of_ranks(self, ranks: Members, steps: Steps) -> Run:
         own = pl.col("rank").is_in(list(ranks))
         groups = [group for group in self.groups if set(group.ranks) & set(ranks)]
-        whole = all(group.size <= len(group.ranks) for group in groups)
         return replace(
             self,
             ranks=[rank for rank in self.ranks if rank.rank in ranks],
-            size=max((group.size for group in groups), default=None),
             groups=groups,
-            missing_ranks=[] if whole else self.missing_ranks,
             steps_of={ranks: steps},
             windows=self.windows.filter(own),
             collectives=self.collectives.filter(own),
@@ -177,6 +174,11 @@ class Run:
         return [frame.filter(pl.col("rank").is_in(own)) for own in ranks]
 
     @property
+    def host_of(self) -> dict[int, int | None]:
+        """Number of the machine of each rank, None where it is not told."""
+        return {rank.rank: rank.host for rank in self.ranks}
+
+    @property
     def graph_mode(self) -> GraphMode:
         """How CUDA graphs were traced; as blocks if so in any trace."""
         modes = {trace.graph_mode for trace in self.metadata}
@@ -229,6 +231,14 @@ class Run:
     def steady_steps(self) -> list[int]:
         """Numbers of the steps that the headline figures describe, ascending."""
         return self.windows.filter(pl.col("excluded").is_null())["step"].unique().sort().to_list()
+
+    @property
+    def missing_peers(self) -> list[int]:
+        """Missing ranks for which those of the trace may wait: none where every communicator that is used is whole."""
+        seen = self.graph_mode != GraphMode.GRAPH and not self.collectives["group"].null_count()
+        called = set(self.collectives["group"])
+        whole = not any(group.is_partial for group in self.groups if group.id in called)
+        return [] if seen and whole else self.missing_ranks
 
     @property
     def is_eager(self) -> bool:

@@ -14,6 +14,7 @@ from nsysan.diagnosis.findings.finding import Finding
 from nsysan.diagnosis.findings.kinds import FindingId, Severity
 from nsysan.diagnosis.findings.late_ranks import late_rank, uneven_split
 from nsysan.diagnosis.findings.launching import graph_gaps, late_host
+from nsysan.diagnosis.findings.nodes import across_nodes
 from nsysan.diagnosis.findings.recording import of_the_capture
 from nsysan.metrics.link import Link
 from nsysan.run.run import Run
@@ -49,6 +50,7 @@ FINDERS = (
     Finder(late_rank, (FindingId.STRAGGLER, FindingId.LATE_HOST)),
     Finder(uneven_split, (FindingId.UNEVEN_SPLIT,)),
     Finder(slow_wire, (FindingId.NO_OVERLAP, FindingId.NCCL_FOR_SMALL, FindingId.TP_TOO_WIDE)),
+    Finder(across_nodes, (FindingId.TP_ACROSS_NODES,)),
 )
 
 

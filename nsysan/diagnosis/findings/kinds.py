@@ -27,6 +27,7 @@ class FindingId(StrEnum):
     NO_OVERLAP = "no_overlap"
     NCCL_FOR_SMALL = "nccl_for_small"
     TP_TOO_WIDE = "tp_too_wide"
+    TP_ACROSS_NODES = "tp_across_nodes"
 
 
 class Severity(StrEnum):
