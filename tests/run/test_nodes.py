@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import nsysan
 from nsysan.report.build import build_report
 from nsysan.report.report import Report
 from nsysan.report.terminal import to_text
+from tests.clitools import run_cli
 from tests.documents import document_of
 from tests.tracebuilder import ALLREDUCE_KERNEL, COMPUTE_KERNEL, TraceBuilder
 
@@ -80,6 +82,14 @@ def test_hosts_are_numbered_and_not_named(tmp_path: Path) -> None:
     report = both(tmp_path, NAMES)
     told = to_text(report) + repr(document_of(report))
     assert not any(name.split(".")[0] in told for name in NAMES)
+
+
+def test_a_redacted_report_numbers_the_same_hosts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = [node(tmp_path / f"n{n}.sqlite", n, host=host) for n, host in enumerate(NAMES)]
+    result = run_cli(capsys, "report", *paths, "--redact", "--json", "-", "-q")
+    assert result.code == 0
+    assert [rank["host"] for rank in json.loads(result.out)["ranks"]] == [0] * 4 + [1] * 4
+    assert not any(name.split(".")[0] in result.out for name in NAMES)
 
 
 @pytest.mark.parametrize("hosts", [("one", "one"), (None, None), ("host", "host"), ("one", None)])
