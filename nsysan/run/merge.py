@@ -88,6 +88,7 @@ def merge(
         trace_set=trace_set,
         metadata=metadata,
         trace_of={rank.rank: placement.number for placement in placements for rank in placement.ranks},
+        names=pl.concat(s.counts for s in summaries).group_by("name").agg(pl.sum("n", "collectives")).sort("name"),
     )
     return run, placements
 

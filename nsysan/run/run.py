@@ -35,6 +35,10 @@ _B = TypeVar("_B")
 _T = TypeVar("_T")
 
 
+def no_names() -> pl.DataFrame:
+    return pl.DataFrame(schema={"name": pl.String, "n": pl.Int64, "collectives": pl.Int64})
+
+
 @dataclass(frozen=True)
 class Failure:
     """A trace that could not be read, and why."""
@@ -62,7 +66,8 @@ class Run:
     collectives: calls inside steps with the columns of run.matching.match_collectives.
     trace_set: its traces, wherever they are held. metadata: what is known of each; failures: those that could not be
     read. trace_of: number of the trace that shows a rank. missing_ranks: those of the world that no trace shows.
-    stated_bytes: size of all-reduces of which no trace tells one, where the user states it.
+    stated_bytes: size of all-reduces of which no trace tells one, where the user states it. names: name, n, collectives
+    of the operations in steps, memory sets aside; n of them, and how many communicate.
     """
 
     ranks: list[Rank]
@@ -79,6 +84,7 @@ class Run:
     missing_ranks: list[int] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     stated_bytes: int | None = None
+    names: pl.DataFrame = field(default_factory=no_names)
 
     def __repr__(self) -> str:
         return f"<nsysan.Run of {notebook.names(trace.name for trace in self.metadata)}: {self._found}>"

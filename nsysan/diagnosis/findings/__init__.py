@@ -15,7 +15,9 @@ from nsysan.diagnosis.findings.kinds import FindingId, Severity
 from nsysan.diagnosis.findings.late_ranks import late_rank, uneven_split
 from nsysan.diagnosis.findings.launching import graph_gaps, late_host
 from nsysan.diagnosis.findings.nodes import across_nodes
+from nsysan.diagnosis.findings.outside import copies, host_stall
 from nsysan.diagnosis.findings.recording import of_the_capture
+from nsysan.diagnosis.workload import Workload
 from nsysan.metrics.link import Link
 from nsysan.run.run import Run
 
@@ -24,11 +26,15 @@ __all__ = ["FINDERS", "Finding", "FindingId", "Severity", "custom_all_reduce_lim
 
 @dataclass(frozen=True)
 class Finder:
-    """A function that draws findings, and those that it may draw. of_steps: whether it needs a steady decode step."""
+    """A function that draws findings, and those that it may draw.
+
+    of_steps: whether it needs a steady step; of_decode: whether what it advises is for decoding alone.
+    """
 
     draw: Callable[[Case], Iterator[Finding]]
     ids: tuple[FindingId, ...]
     of_steps: bool = True
+    of_decode: bool = True
 
 
 FINDERS = (
@@ -41,10 +47,13 @@ FINDERS = (
             FindingId.UNKNOWN_COLLECTIVES,
         ),
         of_steps=False,
+        of_decode=False,
     ),
     Finder(differing_from_model, (FindingId.COUNT_DIFFERS, FindingId.BYTES_DIFFER), of_steps=False),
     Finder(mixed_steps, (FindingId.PREFILL_MIXED_IN, FindingId.OTHER_STEPS), of_steps=False),
-    Finder(lambda case: wrong_wire(case.link, case), (FindingId.WRONG_WIRE,), of_steps=False),
+    Finder(lambda case: wrong_wire(case.link, case), (FindingId.WRONG_WIRE,), of_steps=False, of_decode=False),
+    Finder(host_stall, (FindingId.HOST_STALL,), of_decode=False),
+    Finder(copies, (FindingId.COPIES,), of_decode=False),
     Finder(late_host, (FindingId.GRAPHS_OFF, FindingId.LATE_HOST, FindingId.LATE_BETWEEN_STEPS)),
     Finder(graph_gaps, (FindingId.PIECEWISE_GRAPHS, FindingId.GRAPH_GAPS)),
     Finder(late_rank, (FindingId.STRAGGLER, FindingId.LATE_HOST)),
@@ -57,6 +66,7 @@ FINDERS = (
 def find(run: Run, diagnosis: Diagnosis, compared: Compared | None, link: Link | None = None) -> list[Finding]:
     """All findings of a run, most severe first, then by what they save."""
     case = Case.of(run, diagnosis, compared, link)
-    asked = [finder for finder in FINDERS if case.period or not finder.of_steps]
+    decodes = diagnosis.verdict.workload is Workload.DECODE
+    asked = [f for f in FINDERS if (case.period or not f.of_steps) and (decodes or not f.of_decode)]
     found = [finding for finder in asked for finding in finder.draw(case)]
     return sorted(found, key=lambda f: (f.severity.place, -(f.saving or 0), f.id))

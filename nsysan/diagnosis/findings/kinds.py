@@ -22,6 +22,8 @@ class FindingId(StrEnum):
     LATE_HOST = "late_host"
     GRAPHS_OFF = "graphs_off"
     LATE_BETWEEN_STEPS = "late_between_steps"
+    HOST_STALL = "host_stall"
+    COPIES = "copies"
     PIECEWISE_GRAPHS = "piecewise_graphs"
     GRAPH_GAPS = "graph_gaps"
     NO_OVERLAP = "no_overlap"
