@@ -24,10 +24,10 @@ def pipeline(
 ) -> TraceBuilder:
     """A stage an entry of `computes`, of `tensor` ranks each, `batches` in flight in turn; a step is one of a batch.
 
-    In a step each stage computes so long, reduces for WIRE once all its ranks have come, and sends for SEND to the next,
-    which has waited since its own work ended; the last samples for SAMPLE instead. A batch comes again to the first
-    stage `host` after it was sampled and that stage was free; its launch call begins half of that before. more: what a
-    rank computes longer. builders: one a rank, in place of one for all.
+    In a step each stage computes so long, reduces for WIRE once all its ranks have come, and sends for SEND to the
+    next, which has waited since its own work ended; the last samples for SAMPLE instead. A batch comes again to the
+    first stage `host` after it was sampled and that stage was free; its launch call begins half of that before. more:
+    what a rank computes longer. builders: one a rank, in place of one for all.
     """
     one = TraceBuilder()
     ranks = len(computes) * tensor

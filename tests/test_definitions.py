@@ -11,10 +11,11 @@ import pytest
 
 import nsysan
 from nsysan.diagnosis import diagnosis, verdict
+from nsysan.diagnosis.findings import communication
 from nsysan.metrics import bandwidth, causes, counters, skew, tally, whatif
 from nsysan.metrics.lines import LINES
 from nsysan.metrics.scenarios import Scenario
-from nsysan.model import classes, host_clock, load, ranks
+from nsysan.model import classes, host_clock, launchers, load
 from nsysan.model.classes import load_catalogue
 from nsysan.model.steps import numbering, period, populations
 from nsysan.run import clock, groups, matching, messages
@@ -61,7 +62,7 @@ def listed(words: list[str]) -> str:
 #: Section, and what it says, with the number that the code has.
 NUMBERS = [
     ("1", f"where more than {percent(gpu_work._MAX_UNUSABLE)} of the kernels, copies or graph blocks are such"),
-    ("2", f"the launcher's variables are {listed(list(ranks._ENVIRONMENT))}, in this order"),
+    ("2", f"the launcher's variables are {listed([name for name, _ in launchers.LAUNCHERS])}, in this order"),
     ("3", f"kernels without a name, where they are more than {percent(load._FEW_UNNAMED)} of the kernels"),
     ("4", f"repeats at least {period.MIN_REPEATS} times and whose unbroken run is longest"),
     ("4", f"a gap at least {period._STANDS_OUT:g} times all others"),
@@ -76,6 +77,7 @@ NUMBERS = [
     ("6", f"no verdict is given where more than {percent(verdict.UNSPLIT)} of the step is unsplit"),
     ("6", f"A correction of more than {clock.MAX_CORRECTION_NS / 1e6:g} ms is not believed"),
     ("6", f"GPU work lies more than {clock._MAX_APART_NS / 1e9:g} s apart"),
+    ("6", f"where their wire takes at least {percent(communication.EXPOSED_SHARE)} of the period"),
     ("7", f"its net is at least {percent(skew.SHARE)} in at least {percent(skew.STEPS)} of the steady steps"),
     ("7", f"of fewer than {skew.FEW_STEPS} steps, but two at least: {percent(skew.SHARE_OF_FEW)} in each"),
     ("7", f"exceeds 0 by more than {skew.Z_VALUE:g} standard deviations"),

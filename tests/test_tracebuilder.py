@@ -18,6 +18,7 @@ from tests.tracebuilder import ALLREDUCE_KERNEL, COMPUTE_KERNEL, SCHEMA, TraceBu
 REAL_COLUMNS = {
     "StringIds": "id value",
     "TARGET_INFO_SESSION_START_TIME": "utcEpochNs utcTime localTime",
+    "TARGET_INFO_SYSTEM_ENV": "globalVid devStateName name nameEnum value",
     "DIAGNOSTIC_EVENT": "timestamp timestampType source severity text globalPid",
     "CUPTI_ACTIVITY_KIND_RUNTIME": ("start end eventClass globalTid correlationId nameId returnValue callchainId"),
     "NVTX_EVENTS": """
@@ -96,6 +97,7 @@ def full_trace() -> TraceBuilder:
     """One row at least in every table that the builder knows."""
     builder = TraceBuilder()
     builder.env("LOCAL_RANK", "0")
+    builder.host("a-machine")
     rank = builder.process(42, device=1, tid=43)
     rank.kernel("gemm", 100_000, 110_000, demangled="void gemm<float>()", driver_api=True)
     rank.kernel("late", 120_000, 130_000, launch=(90_000, 95_000), tid=44, graph_node=2 << 32)

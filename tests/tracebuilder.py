@@ -140,6 +140,7 @@ SCHEMA: Final[Mapping[str, Mapping[str, str]]] = {
         maxThreadsPerBlock maxBlockDimX maxBlockDimY maxBlockDimZ maxGridDimX maxGridDimY maxGridDimZ
         computeMajor computeMinor smMajor smMinor"""
     ),
+    "TARGET_INFO_SYSTEM_ENV": _columns("globalVid devStateName:TEXT! name:TEXT! nameEnum! value:TEXT!"),
     "TARGET_INFO_CUDA_DEVICE": _columns("gpuId cudaId! pid!"),
     "META_DATA_CAPTURE": _columns("name:TEXT! value:TEXT"),
     "META_DATA_EXPORT": _columns("name:TEXT! value:TEXT"),
@@ -193,6 +194,11 @@ class TraceBuilder:
 
     def env(self, name: str, value: str) -> None:
         self.row("META_DATA_CAPTURE", name="PROCESS_0:ENVIRONMENT_VARIABLE", value=f'{name}="{value}"')
+
+    def host(self, name: str) -> None:
+        """The name of the machine."""
+        told = {"devStateName": "Local (CLI)", "name": "Hostname", "nameEnum": 619, "value": name}
+        self.row("TARGET_INFO_SYSTEM_ENV", globalVid=_VM, **told)
 
     def diagnostic(self, text: str, *, severity: int = 2, process: Process | None = None) -> None:
         """A message of the profiler; severity 1 info, 2 warning, 3 error."""

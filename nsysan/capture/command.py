@@ -9,16 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nsysan.capture.nsys import Abilities, Nsys
+from nsysan.model.launchers import places
 
 #: Marks every process of one capture, so that none outlives it unseen.
 MARKER = "NSYSAN_CAPTURE"
 _VLLM_START = "VLLM_WORKER_MULTIPROC_METHOD"
-_LAUNCHERS = (
-    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
-    ("SLURM_PROCID", "SLURM_NTASKS"),
-    ("PMI_RANK", "PMI_SIZE"),
-    ("RANK", "WORLD_SIZE"),
-)
 _SUFFIX = re.compile(r"(?<=[^/])\.(?:nsys-rep|sqlite|qdrep)$")
 _TP_OPTION = re.compile(r"^(?:--?tp|--?tp[-_]size|--tensor[-_]parallel[-_]size|--?nproc[-_]per[-_]node)(?:=(\d+))?$")
 
@@ -105,12 +100,8 @@ def _trace(nsys: Nsys, abilities: Abilities, notes: list[str]) -> list[str]:
 
 def launcher_rank(environment: dict[str, str]) -> tuple[int, int] | None:
     """(rank, ranks) where this process is one of several that a launcher started."""
-    for rank, ranks in _LAUNCHERS:
-        if environment.get(rank, "").isdecimal() and environment.get(ranks, "").isdecimal():
-            found = int(environment[rank]), int(environment[ranks])
-            if found[1] > 1:
-                return found
-    return None
+    known = ((place.number, place.world) for place in places(environment) if place.world is not None)
+    return next(known, None)
 
 
 def expected_ranks(command: tuple[str, ...], environment: dict[str, str]) -> int | None:

@@ -46,10 +46,16 @@ def compared_run(label: str, run: Run, version: str, batch: int = 1) -> Compared
         name=name,
         report=report,
         batch=batch,
-        ranks=max(len(report.ranks), report.size or 0),
+        ranks=_ranks(report),
         figures=figures,
         calls=_calls(run),
     )
+
+
+def _ranks(report: Report) -> int:
+    """Ranks that decode together, those that no trace shows too."""
+    own = {rank.rank for rank in report.ranks}
+    return max(len(own), *(group.size for group in report.groups if own & set(group.ranks)), 0)
 
 
 def _figure(steady: pl.DataFrame, figure: str) -> Measured:

@@ -16,6 +16,7 @@ from nsysan.metrics.whatif import call_wires, least, over_floors
 from nsysan.model.classes import WorkClass
 from nsysan.model.gpu_links import GpuLink, load_links
 from nsysan.model.matches import Match
+from nsysan.run.node_numbers import nodes_of
 from nsysan.run.run import Run
 from nsysan.text import counted
 
@@ -28,8 +29,9 @@ class CollectiveFamily:
     """The calls of one kernel family, size and rank count within all steps but prefill and those of the start.
 
     ranks: those of the trace that make the call; communicator_size: those of its communicator, None where the
-    trace does not tell. count, matched, unmatched, rejected: calls, one call being one on every rank. a_step:
-    calls in each steady step, None where steps differ.
+    trace does not tell. nodes: machines that these ranks are on, None where that is not told of all. count, matched,
+    unmatched, rejected: calls, one call being one on every rank. a_step: calls in each steady step, None where steps
+    differ.
     group: id of its ranks, None where they are not told. wire: ns of each matched call, from its last arrival until it
     has ended everywhere; wait: ns per rank of these; both by p50, p95, p99 and max, None where none matched.
     wait_clock_free: waiting by the estimate that needs no common clock; wait_error: how far the two estimates differ,
@@ -59,14 +61,21 @@ class CollectiveFamily:
     busbw: float | None = None
     peak_share: float | None = None
     communicator_size: int | None = None
+    nodes: int | None = None
     wait_clock_free: dict[str, int] | None = None
     wait_error: dict[str, int] | None = None
 
     @property
     def over(self) -> str:
-        """The ranks in words: "4 ranks", or "1 of 4 ranks" where the trace lacks some."""
+        """The ranks in words: "4 ranks", "1 of 4 ranks" where the trace lacks some, "8 ranks on 2 nodes"."""
         size = self.communicator_size
-        return f"{self.ranks} of {size} ranks" if size and size > self.ranks else counted(self.ranks, "rank")
+        ranks = f"{self.ranks} of {size} ranks" if size and size > self.ranks else counted(self.ranks, "rank")
+        return f"{ranks} on {self.nodes} nodes" if self.crosses_nodes else ranks
+
+    @property
+    def crosses_nodes(self) -> bool:
+        """Whether data has to go from one machine to another."""
+        return self.nodes is not None and self.nodes > 1
 
 
 def find_families(run: Run) -> list[CollectiveFamily]:
@@ -115,6 +124,7 @@ def find_families(run: Run) -> list[CollectiveFamily]:
                 algbw=found.algbw if found else None,
                 busbw=found.busbw if found else None,
                 communicator_size=size,
+                nodes=nodes_of(own["rank"].unique(), run.host_of) if complete else None,
                 wait_clock_free=percentiles(matched["skew_free_wait"]),
                 wait_error=percentiles(matched.filter(steady).select(error).to_series()),
             )
@@ -125,7 +135,7 @@ def find_families(run: Run) -> list[CollectiveFamily]:
 def find_link(run: Run, families: list[CollectiveFamily], link_gbps: float | None = None) -> Link:
     """The link between the GPUs of the run and what its collectives say of it; link_gbps: its peak, if given."""
     messages = [
-        Message(f.kind, f.library, f.op_class, f.message_bytes, f.ranks, f.matched, f.floor, f.busbw)
+        Message(f.kind, f.library, f.op_class, f.message_bytes, f.ranks, f.matched, f.floor, f.busbw, f.nodes or 1)
         for f in families
         if f.message_bytes is not None and f.busbw is not None
     ]
@@ -134,10 +144,10 @@ def find_link(run: Run, families: list[CollectiveFamily], link_gbps: float | Non
 
 
 def with_peaks(families: list[CollectiveFamily], peak_gbps: float | None) -> list[CollectiveFamily]:
-    """The families with busbw held against the link's peak."""
+    """The families with busbw held against the link's peak, but those that cross nodes."""
     return [
         f
-        if f.algbw is None or f.busbw is None
+        if f.algbw is None or f.busbw is None or f.crosses_nodes
         else replace(f, peak_share=peak_share(Speed(f.algbw, f.busbw), f.message_bytes, peak_gbps))
         for f in families
     ]

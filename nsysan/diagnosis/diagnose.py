@@ -12,7 +12,8 @@ import polars as pl
 from nsysan.diagnosis.diagnosis import MAX_REJECTED, Diagnosis, RankSpread
 from nsysan.diagnosis.hotspot import find_hotspot
 from nsysan.diagnosis.pipelines import find_bubble
-from nsysan.diagnosis.verdict import judge
+from nsysan.diagnosis.verdict import judge, named_for
+from nsysan.diagnosis.workload import workload_of
 from nsysan.metrics.causes import GapCause, LateCause
 from nsysan.metrics.gaps import gap_medians
 from nsysan.metrics.outliers import slowest_steps
@@ -46,7 +47,7 @@ def diagnose(run: Run) -> Diagnosis:
         straggler=straggler,
         gaps=medians,
         what_if=what,
-        verdict=judge(run.ledger, what, straggler, run.missing_ranks, bubble),
+        verdict=named_for(workload_of(run), judge(run.ledger, what, straggler, run.missing_peers, bubble)),
         outliers=slowest_steps(run.ledger, late),
         spreads=_spreads(arrived.filter(pl.col("step").is_in(run.steady_steps))),
         caused=caused_by_step(meeting).rename({"caused": "ns"}),

@@ -26,6 +26,7 @@ class Aspect(StrEnum):
     STEPS = "steps"
     RANK_NUMBERS = "rank_numbers"
     MISSING_RANKS = "missing_ranks"
+    GROUPS = "groups"
     CLOCK = "clock"
     GRAPH_CONTENTS = "graph_contents"
     WAIT_WIRE = "wait_wire"

@@ -8,6 +8,7 @@ from nsysan.diagnosis.diagnosis import MAX_REJECTED, Diagnosis
 from nsysan.diagnosis.evidence import Aspect, Quality, Status
 from nsysan.diagnosis.expectation import Compared
 from nsysan.diagnosis.lookalikes import find_lookalikes, named
+from nsysan.diagnosis.quality_ranks import assess_ranks
 from nsysan.metrics.causes import GapCause, LateCause
 from nsysan.metrics.lines import Line
 from nsysan.metrics.scenarios import Scenario
@@ -15,12 +16,15 @@ from nsysan.metrics.skew import SHARE, STEPS, TELLING_STEPS
 from nsysan.model.classes import WorkClass
 from nsysan.model.health import NODE_FLAG
 from nsysan.model.matches import Match
-from nsysan.model.ranks import BY_ORDER
 from nsysan.model.steps.step_windows import StepMethod
 from nsysan.run.run import Run
-from nsysan.text import counted, numbered
-from nsysan.trace.globals import pid_of
+from nsysan.text import counted
 from nsysan.trace.graph_mode import GraphMode
+
+_UNSEEN = (
+    "so waiting and transfer cannot be told apart; capture all ranks in one nsys session, or name all ranks' traces "
+    "together"
+)
 
 
 def assess(run: Run, diagnosis: Diagnosis, compared: Compared | None = None) -> list[Quality]:
@@ -28,9 +32,7 @@ def assess(run: Run, diagnosis: Diagnosis, compared: Compared | None = None) -> 
     rows = [
         _reports(run),
         _steps(run),
-        _ranks(run),
-        _missing(run),
-        _one_clock(run),
+        *assess_ranks(run),
         _graphs(run),
         _split(run, diagnosis),
     ]
@@ -61,18 +63,6 @@ def _steps(run: Run) -> Quality:
     return Quality(Aspect.STEPS, status, found + notes)
 
 
-def _ranks(run: Run) -> Quality:
-    source = run.ranks[0].source
-    left_out = "".join(
-        f"; pid {pid_of(process)} on device {device} has no step and is left out" for process, device in run.bystanders
-    )
-    return Quality(
-        Aspect.RANK_NUMBERS,
-        Status.ESTIMATED if source == BY_ORDER and len(run.ranks) > 1 else Status.OK,
-        f"numbered by {source}{left_out}",
-    )
-
-
 def _graphs(run: Run) -> Quality | None:
     if run.graph_mode != GraphMode.GRAPH:
         return None
@@ -82,36 +72,6 @@ def _graphs(run: Run) -> Quality | None:
         Status.NOT_MEASURABLE,
         f"{counted(replays, 'CUDA graph replay')}, traced as one block each: kernels and communication inside are not "
         f"visible, their time counts as busy (graph), and what it may hide is null; capture with {NODE_FLAG}",
-    )
-
-
-def _missing(run: Run) -> Quality | None:
-    if not run.missing_ranks or run.size is None:
-        return None
-    which = f"{numbered('rank', run.missing_ranks)} {'is' if len(run.missing_ranks) == 1 else 'are'}"
-    return Quality(
-        Aspect.MISSING_RANKS,
-        Status.ESTIMATED if len(run.ranks) > 1 else Status.NOT_MEASURABLE,
-        f"{which} not in the trace, of {run.size}; where such a rank is the last to arrive, waiting for it reads as "
-        f"wire",
-    )
-
-
-def _one_clock(run: Run) -> Quality | None:
-    clock = run.clock
-    if clock is None:
-        return None
-    offsets = ", ".join(f"{offset / 1e6:+.3f}" for offset in clock.offsets)
-    if not clock.refined:
-        return Quality(
-            Aspect.CLOCK, Status.ESTIMATED, f"{len(run.metadata)} traces aligned by UTC only: {clock.reason}"
-        )
-    return Quality(
-        Aspect.CLOCK,
-        Status.OK,
-        f"{len(run.metadata)} traces on one clock by UTC and the collectives' ends (ms added: {offsets}); residual "
-        f"p50 {(clock.residual_p50 or 0) / 1e3:.2f} us, p95 {(clock.residual_p95 or 0) / 1e3:.2f} us, which is the "
-        f"error of any wait",
     )
 
 
@@ -127,13 +87,14 @@ def _split(run: Run, diagnosis: Diagnosis) -> Quality:
                 f"communication inside graph replays is not visible; capture with {NODE_FLAG}",
             )
         return Quality(Aspect.WAIT_WIRE, Status.OK, "no communication kernel of the catalogue runs in the steady steps")
-    if counts.get(Match.SINGLE, 0) == total:
-        return Quality(
-            Aspect.WAIT_WIRE,
-            Status.NOT_MEASURABLE,
-            "only one rank of the communicator is in the trace, so waiting and transfer cannot be told apart; capture "
-            "all ranks in one nsys session, or name all ranks' traces together",
+    unseen = counts.get(Match.SINGLE, 0) + counts.get(Match.PARTIAL, 0)
+    if unseen == total:
+        lacking = (
+            "ranks of the communicator are in no trace, any of which may have come last"
+            if Match.PARTIAL in counts
+            else "only one rank of the communicator is in the trace"
         )
+        return Quality(Aspect.WAIT_WIRE, Status.NOT_MEASURABLE, f"{lacking}, {_UNSEEN}")
     if diagnosis.rejected > MAX_REJECTED:
         whose = "the clocks of the ranks disagree" if len(run.metadata) > 1 else "the pairs or the clocks are wrong"
         return Quality(

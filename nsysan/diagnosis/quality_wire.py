@@ -65,6 +65,8 @@ def assess_wire(families: list[CollectiveFamily], link: Link) -> list[Quality]:
         speeds = Quality(Aspect.WIRE_SPEED, status, f"no algbw and busbw for {which}: {why}")
     if link.peak_gbps is None:
         return [speeds, Quality(Aspect.LINK, Status.NOT_MEASURABLE, f"{link.sentence}; give its peak with --link-gbps")]
+    if link.looks_like is None and link.across > 1:
+        return [speeds, Quality(Aspect.LINK, Status.ESTIMATED, link.sentence)]
     if link.looks_like is None:
         why = "; ".join(link.evidence) or "no all-reduce of NCCL of 4 to 64 KB and no large message of a known size"
         return [speeds, Quality(Aspect.LINK, Status.ESTIMATED, f"the link is told by the GPU's model alone: {why}")]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import polars as pl
 
 from nsysan.diagnosis.pipelines import Bubble
+from nsysan.diagnosis.workload import Workload
 from nsysan.metrics.causes import WHY_LATE, GapCause, LateCause
 from nsysan.metrics.lines import Line
 from nsysan.metrics.scenarios import Scenario
@@ -44,6 +45,7 @@ class VerdictKind(StrEnum):
     WIRE = "wire"
     SKEW = "skew"
     LAUNCH = "launch"
+    COPY = "copy"
     MIXED = "mixed"
     INCONCLUSIVE = "inconclusive"
 
@@ -62,6 +64,7 @@ BOUNDS = {
     VerdictKind.WIRE: Bound("the wire bounds the step: data moves for most of it", Line.WIRE),
     VerdictKind.SKEW: Bound("ranks arriving late bound the step", Line.WAIT),
     VerdictKind.LAUNCH: Bound("launching bounds the step: GPUs are idle for want of work", Line.IDLE),
+    VerdictKind.COPY: Bound("copies bound the step: memory is moved for most of it", Line.COPY),
     VerdictKind.MIXED: Bound("no single cause bounds the step"),
     # Its reason says what is missing.
     VerdictKind.INCONCLUSIVE: Bound(""),
@@ -71,11 +74,19 @@ _LEADING = tuple(kind for kind, bound in BOUNDS.items() if bound.line is not Non
 
 @dataclass(frozen=True)
 class Verdict:
-    """shares: of the period, what was weighed."""
+    """shares: of the period, what was weighed. workload: what the steps are."""
 
     kind: VerdictKind
     reason: str
     shares: dict[str, float | None]
+    workload: Workload = Workload.DECODE
+
+
+def named_for(workload: Workload, verdict: Verdict) -> Verdict:
+    """The verdict on steps that are not of decoding: in so many words."""
+    if workload is Workload.DECODE:
+        return verdict
+    return replace(verdict, reason=f"{workload.told}{verdict.reason}", workload=workload)
 
 
 def judge(
@@ -111,7 +122,7 @@ def judge(
             f"capture all ranks in one session, or name all ranks' traces together",
             shares,
         )
-    weighed = {name: share for name in (*_LEADING, Line.COPY) if (share := shares[name]) is not None}
+    weighed = {name: share for name in _LEADING if (share := shares[name]) is not None}
     ordered = sorted(weighed.items(), key=lambda item: -item[1])
     (first, top), (_, second) = ordered[:2]
     leads = first in _LEADING and (top >= DOMINANT or (top >= LEADING and top >= LEAD * second))
@@ -178,7 +189,7 @@ def _shares(steady: pl.DataFrame, what: WhatIf, straggler: Straggler | None) -> 
         VerdictKind.WIRE: median(Line.WIRE, Line.FUSED),
         VerdictKind.SKEW: None if skew is None else skew / period,
         VerdictKind.LAUNCH: median(Line.IDLE, without=late),
-        Line.COPY: median(Line.COPY, without=late),
+        VerdictKind.COPY: median(Line.COPY, without=late),
         "unsplit": _unsplit(steady) / period,
     }
 

@@ -50,7 +50,7 @@ _LARGE_KINDS = ("all_reduce", "all_gather", "reduce_scatter")
 
 @dataclass(frozen=True)
 class Message:
-    """What the trace tells of one family's speed: floor in ns, busbw in GB/s."""
+    """What the trace tells of one family's speed: floor in ns, busbw in GB/s. nodes: machines that its ranks are on."""
 
     kind: str | None
     library: str | None
@@ -60,6 +60,7 @@ class Message:
     calls: int
     floor: int | None
     busbw: float | None
+    nodes: int = 1
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,8 @@ class Link:
     model: the GPU's row in the table. kind, peak_gbps (GB/s per GPU and direction), source: the link that they
     have. looks_like: the link that the collectives ran over, None where the trace does not tell.
     evidence: sentences, with the thresholds that they were held against. reference: of the small all-reduces whose
-    latency told, None where none did.
+    latency told, None where none did. across: nodes that calls lie on which no link between GPUs of one machine
+    carries, 1 where there are none.
     """
 
     model: str | None
@@ -88,6 +90,7 @@ class Link:
     looks_like: LinkKind | None
     evidence: tuple[str, ...]
     reference: Reference | None = None
+    across: int = 1
 
     @property
     def wrong(self) -> bool:
@@ -101,13 +104,16 @@ class Link:
             return "; ".join(("the link between the GPUs is not known", *self.evidence))
         has = f"{self.kind.words if self.kind else 'a link'} of {self.peak_gbps:g} GB/s in one direction"
         owner = f"{self.model} has {has}" if self.model else has
-        if self.looks_like is None:
+        if self.looks_like is None and self.across > 1:
+            told = f"which ends at the node: calls over {self.across} nodes cross a network, as they must"
+        elif self.looks_like is None:
             told = "what the collectives ran over cannot be told"
         elif self.wrong:
             told = f"but the collectives look like {self.looks_like.words}"
         else:
             told = "and the collectives look like it"
-        return f"{owner} ({self.source}), {told}: {'; '.join(self.evidence) or 'no collective of a known size'}"
+        evidence = "; ".join(self.evidence) or ("" if self.across > 1 else "no collective of a known size")
+        return f"{owner} ({self.source}), {told}{': ' if evidence else ''}{evidence}"
 
 
 def judge_link(
@@ -121,6 +127,9 @@ def judge_link(
     if row is None:
         source = None if link_gbps is None else "--link-gbps"
         return Link(None, None, link_gbps, source, None, ("the GPU model is not in the table of links",))
+    # Between machines the GPUs' own link leads only where all of them are on one switch; then it shows.
+    across = [message for message in messages if message.nodes > 1 and not _over_link(row, message, table)]
+    messages = [message for message in messages if message not in across]
     row, told = _connected(row, topology)
     if link_gbps is not None:
         row = replace(row, gbps=link_gbps, source="--link-gbps")
@@ -128,7 +137,9 @@ def judge_link(
     by_time, small = _by_latency(row, messages, table)
     evidence = tuple(sentence for sentence in (told, small, large) if sentence)
     looks_like = _combined(by_size, by_time)
-    return Link(row.name, row.kind, row.gbps, row.source, looks_like, evidence, _reference(row, messages, table))
+    reference = _reference(row, messages, table)
+    nodes = max((message.nodes for message in across), default=1)
+    return Link(row.name, row.kind, row.gbps, row.source, looks_like, evidence, reference, nodes)
 
 
 def _combined(by_size: LinkKind | None, by_time: LinkKind | None) -> LinkKind | None:
@@ -209,6 +220,11 @@ def _by_latency(row: GpuLink, messages: Sequence[Message], table: LinkTable) -> 
     nearest = min(off, key=lambda kind: off[kind])
     listed = ", ".join(f"{kind.words} {expected(kind) / 1e3:.1f} us" for kind in others)
     return (nearest if off[nearest] <= math.log(MAX_OFF) else None), f"{told}; to be expected of {listed}"
+
+
+def _over_link(row: GpuLink, message: Message, table: LinkTable) -> bool:
+    """Whether one message shows by itself that the GPUs' own link carries it."""
+    return _combined(_by_bandwidth(row, [message])[0], _by_latency(row, [message], table)[0]) == row.kind
 
 
 def _telling(messages: Sequence[Message]) -> Message | None:

@@ -53,11 +53,16 @@ class WhatIf:
 
 
 def call_wires(collectives: pl.DataFrame, steps: list[int]) -> pl.DataFrame:
-    """KEY, family, step, call, wire: ns from the last arrival at a matched call until it has ended everywhere."""
+    """KEY, family, step, call, wire: ns from the last arrival at a matched call until it has ended everywhere.
+
+    Of a message the longer of what its send and its receive take once they need not wait.
+    """
     matched = collectives.filter((pl.col("verdict") == Match.MATCHED) & pl.col("step").is_in(steps))
     place = pl.when(pl.col("message_bytes").is_null()).then("call").alias("place")
     matched = matched.with_columns(place)
-    return matched.group_by(*KEY, "family", "step", "call").agg(wire=pl.max("end") - pl.max("last"))
+    message = pl.first("cls") == WorkClass.P2P
+    wire = pl.when(message).then(pl.max("wire")).otherwise(pl.max("end") - pl.max("last"))
+    return matched.group_by(*KEY, "family", "step", "call").agg(wire=wire)
 
 
 def floors(wires: pl.DataFrame) -> pl.DataFrame:

@@ -15,3 +15,5 @@ class Match(StrEnum):
     REJECTED = "rejected"
     #: Its communicator has one rank in the trace.
     SINGLE = "single"
+    #: Its communicator has ranks that no trace shows, any of which may have come last.
+    PARTIAL = "partial"

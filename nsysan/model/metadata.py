@@ -6,22 +6,21 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from nsysan.model.launchers import VARIABLES
 from nsysan.model.payloads import CommunicatorRank, communicator_ranks
 from nsysan.trace.graph_mode import GraphMode
 from nsysan.trace.provenance import Diagnostic
 from nsysan.trace.topology import Topology, read_topology
 from nsysan.trace.trace import Trace
 
-#: Of the environment, which may hold secrets, only these are kept.
-_KEPT = ("RANK", "WORLD_SIZE")
-
 
 @dataclass(frozen=True)
 class TraceMetadata:
     """One trace of a run: as Trace has them by the same names, once its operations are read.
 
-    path: where it was read. inits: the places of its processes in communicators. replays: CUDA graph replays that
-    were traced as one block. topology: what was recorded beside the trace.
+    path: where it was read. environment: of it, which may hold secrets, what launchers tell of ranks. host: the
+    machine's name, for comparing only. inits: the places of its processes in communicators. replays: CUDA graph replays
+    that were traced as one block. topology: what was recorded beside the trace.
     """
 
     name: str
@@ -30,6 +29,7 @@ class TraceMetadata:
     schema_version: str | None
     graph_mode: GraphMode
     session_start_utc_ns: int | None
+    host: str | None
     environment: dict[str, str]
     diagnostics: list[Diagnostic]
     unusable_rows: dict[str, int]
@@ -52,7 +52,8 @@ def metadata_of(trace: Trace) -> TraceMetadata:
         schema_version=trace.schema_version,
         graph_mode=trace.graph_mode,
         session_start_utc_ns=trace.session_start_utc_ns,
-        environment={name: value for name, value in trace.environment.items() if name in _KEPT},
+        host=trace.host_name,
+        environment={name: value for name, value in trace.environment.items() if name in VARIABLES},
         diagnostics=trace.diagnostics,
         unusable_rows=trace.unusable_rows,
         lacking=trace.lacking,

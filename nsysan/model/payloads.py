@@ -39,7 +39,8 @@ CALL_KINDS = {
     "Recv": "send_recv",
 }
 
-
+#: Which half of a message a call is.
+_HALVES = {"Send": "send", "Recv": "receive"}
 #: Kinds that NCCL makes of sends and receives, in kernels that are named after these.
 _MADE_OF_SENDS = ("all_to_all",)
 
@@ -72,12 +73,13 @@ def communicator_ranks(ranges: pl.DataFrame, entries: pl.DataFrame) -> list[Comm
 def with_payloads(
     collectives: pl.DataFrame, ranges: pl.DataFrame, nodes: pl.DataFrame, entries: pl.DataFrame
 ) -> pl.DataFrame:
-    """Add message_bytes, communicator and asked to collectives (row, process, thread, launch_start, graph_node, kind).
+    """Add message_bytes, communicator, asked and half to collectives.
 
-    ranges, nodes, entries: ranges, graph_nodes and payload_entries of the Trace.
+    collectives: row, process, thread, launch_start, graph_node, kind. ranges, nodes, entries: ranges, graph_nodes and
+    payload_entries of the Trace.
     All are null where the trace does not tell. Bytes are as the call passes them: per rank for all-gather
     and reduce-scatter. asked: the kind of collective that was asked for, where the kernel is named after what it is
-    made of.
+    made of. half: send or receive, of a message; null where a kernel does both.
     """
     calls = _calls(ranges, entries)
     issue = _issue_points(collectives, nodes)
@@ -86,7 +88,7 @@ def with_payloads(
     grouped = inside.filter(pl.col("call") == _GROUP_END)
     made_of_sends = (pl.col("kind") == "send_recv") & pl.col("call_kind").is_in(_MADE_OF_SENDS)
     direct = inside.filter((pl.col("call_kind") == pl.col("kind")) | made_of_sends).select(
-        "row", "message_bytes", "communicator", asked=pl.when(made_of_sends).then("call_kind")
+        "row", "message_bytes", "communicator", "half", asked=pl.when(made_of_sends).then("call_kind")
     )
     resolved = pl.concat([direct, _from_groups(grouped, calls)], how="diagonal").unique("row", keep="first")
     return collectives.join(resolved, on="row", how="left")
@@ -109,7 +111,7 @@ def _payload(call: str, text: str | None, blob: bytes | None, schemas: Schemas) 
 
 
 def _calls(ranges: pl.DataFrame, entries: pl.DataFrame) -> pl.DataFrame:
-    """NCCL's API ranges: call, call_kind, start, end, process, thread, message_bytes, communicator, range_id."""
+    """NCCL's API ranges: call, call_kind, half, start, end, process, thread, message_bytes, communicator, range_id."""
     ranges = ranges.filter(pl.col("domain") == "NCCL").with_columns(call=pl.col("name").str.replace("^nccl", ""))
     wanted = [*CALL_KINDS, _GROUP_START, _GROUP_END]
     ranges = ranges.filter(pl.col("call").is_in(wanted))
@@ -129,7 +131,8 @@ def _calls(ranges: pl.DataFrame, entries: pl.DataFrame) -> pl.DataFrame:
     )
     kind = pl.col("call").replace_strict(CALL_KINDS, default=None, return_dtype=pl.String)
     parsed = parsed.select(pl.all().gather(pl.Series(number)))
-    calls = ranges.select("call", "start", "end", "process", "thread", *parsed.get_columns(), call_kind=kind)
+    half = pl.col("call").replace_strict(_HALVES, default=None, return_dtype=pl.String)
+    calls = ranges.select("call", "start", "end", "process", "thread", *parsed.get_columns(), call_kind=kind, half=half)
     return calls.sort("thread", "start", "end").with_row_index("range_id")
 
 
@@ -216,15 +219,16 @@ def _from_groups(grouped: pl.DataFrame, calls: pl.DataFrame) -> pl.DataFrame:
     members = members.with_columns(nth=nth.over("group", "call_kind"), of=pl.len().over("group", "call_kind"))
     launches = launches.with_columns(nth=nth.over("group", "kind"), of=pl.len().over("group", "kind"))
     one_each = launches.join(
-        members.select("group", "nth", "of", "message_bytes", "communicator", kind="call_kind"),
+        members.select("group", "nth", "of", "message_bytes", "communicator", "half", kind="call_kind"),
         on=["group", "kind", "nth", "of"],
     )
     # One kernel for several calls moves them all.
     whole = members.group_by("group", kind="call_kind").agg(
         message_bytes=pl.when(pl.col("message_bytes").is_not_null().all()).then(pl.sum("message_bytes")),
         communicator=pl.when(pl.n_unique("communicator") == 1).then(pl.first("communicator")),
+        half=pl.when(pl.n_unique("half") == 1).then(pl.first("half")),
     )
     single = launches.filter(pl.col("of") == 1).join(one_each.select("row"), on="row", how="anti")
     merged = single.join(whole, on=["group", "kind"])
-    columns = ["row", "message_bytes", "communicator"]
+    columns = ["row", "message_bytes", "communicator", "half"]
     return pl.concat([one_each.select(columns), merged.select(columns)])

@@ -9,18 +9,33 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from nsysan._errors import ExitCode, NsysanError
+from nsysan.model.launchers import places
 from nsysan.model.payloads import CommunicatorRank, communicator_ranks
 from nsysan.trace.globals import pid_of
 from nsysan.trace.trace import Trace
 
-_ENVIRONMENT = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK")
 BY_ORDER = "order of process and device"
 _IN_NAME = re.compile(r"rank[_.-]?(\d+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
+class Numbered:
+    """A rank's number by one source; world: processes that its launcher started, where it is one that tells."""
+
+    number: int
+    source: str
+    world: int | None = None
+    is_launcher: bool = False
+
+
+@dataclass(frozen=True)
 class Rank:
-    """One rank of the run; `source` says how its number is known, `device` is the CUDA ordinal it used."""
+    """One rank of the run; `source` says how its number is known, `device` is the CUDA ordinal it used.
+
+    world: processes that its launcher started, None where its number is not a launcher's, or that does not tell.
+    ways: its number by every source, the best first. host: number of its machine among those of the run, None where
+    that is not told.
+    """
 
     rank: int
     trace: str
@@ -29,6 +44,9 @@ class Rank:
     gpu: int | None
     model: str | None
     source: str
+    world: int | None = None
+    ways: tuple[Numbered, ...] = ()
+    host: int | None = None
 
     @property
     def pid(self) -> int:
@@ -39,17 +57,18 @@ class Rank:
 def identify_ranks(trace: Trace, keys: list[tuple[int, int]]) -> list[Rank]:
     """Number the (globalPid, deviceId) keys, in rank order; each source numbers all of them or none."""
     keys = sorted(keys)
-    numbers, source = _numbers(trace, keys)
-    ranks = [_rank(trace, key, number, source) for key, number in zip(keys, numbers, strict=True)]
+    ranks = [_rank(trace, key, ways) for key, ways in zip(keys, _ways(trace, keys), strict=True)]
     return sorted(ranks, key=lambda rank: rank.rank)
 
 
 def merge_ranks(traces: list[list[tuple[int, Rank]]]) -> list[tuple[int, Rank]]:
     """The ranks of all traces in rank order; ranks numbered by order alone are numbered over all traces.
 
+    A launcher that gives each of several traces the same number is that of the shell around them, and does not count.
     NsysanError if two traces hold the same rank.
     """
-    ranks = [entry for trace in traces for entry in trace]
+    alike = _alike([rank for trace in traces for _, rank in trace])
+    ranks = [(key, _without(rank, alike)) for trace in traces for key, rank in trace]
     if len(traces) > 1 and any(rank.source == BY_ORDER for _, rank in ranks):
         ranks = [(key, replace(rank, rank=i, source=BY_ORDER)) for i, (key, rank) in enumerate(ranks)]
     twice = [number for number, n in Counter(rank.rank for _, rank in ranks).items() if n > 1]
@@ -62,21 +81,43 @@ def merge_ranks(traces: list[list[tuple[int, Rank]]]) -> list[tuple[int, Rank]]:
     return sorted(ranks, key=lambda entry: entry[1].rank)
 
 
-def _numbers(trace: Trace, keys: list[tuple[int, int]]) -> tuple[list[int], str]:
+def _alike(ranks: list[Rank]) -> set[str]:
+    """Sources that are launchers' and number every rank alike."""
+    by_source: dict[str, list[int]] = {}
+    for way in (way for rank in ranks for way in rank.ways if way.is_launcher):
+        by_source.setdefault(way.source, []).append(way.number)
+    return {source for source, numbers in by_source.items() if len(numbers) > 1 and len(set(numbers)) == 1}
+
+
+def _without(rank: Rank, sources: set[str]) -> Rank:
+    """The rank by the best source that is none of these."""
+    if rank.source not in sources:
+        return rank
+    best = next(way for way in rank.ways if way.source not in sources)
+    return replace(rank, rank=best.number, source=best.source, world=best.world)
+
+
+def _ways(trace: Trace, keys: list[tuple[int, int]]) -> list[tuple[Numbered, ...]]:
+    """The numbers of each key, the best source first; the same sources for all keys."""
+    by_order: list[tuple[Numbered, ...]] = [(Numbered(number, BY_ORDER),) for number in range(len(keys))]
     inits = communicator_ranks(trace.ranges, trace.payload_entries)
-    by_init = _from_communicators(inits, keys)
-    world = trace.environment.get("WORLD_SIZE", "")
-    # With data parallelism every group has a rank 0; the launcher's number is the run's.
-    is_part = len(keys) == 1 and world.isdecimal() and int(world) > max((init.size for init in inits), default=0)
-    if by_init is not None and not (is_part and trace.environment.get("RANK", "").isdecimal()):
-        return by_init, "NCCL CommInit"
-    if len(keys) == 1:
-        for name in _ENVIRONMENT:
-            if trace.environment.get(name, "").isdecimal():
-                return [int(trace.environment[name])], f"environment {name}"
-        if match := _IN_NAME.search(trace.name):
-            return [int(match[1])], "file name"
-    return list(range(len(keys))), BY_ORDER
+    by_init = [Numbered(number, "NCCL CommInit") for number in _from_communicators(inits, keys) or ()]
+    if len(keys) > 1:
+        return [(own, *rest) for own, rest in zip(by_init, by_order, strict=True)] if by_init else by_order
+    launched = [
+        Numbered(place.number, f"environment {place.variable}", place.world, is_launcher=True)
+        for place in places(trace.environment)
+    ]
+    # With data parallelism every group has a rank 0; the launcher's number is the run's, if it is no shell's.
+    largest = max((init.size for init in inits), default=0)
+    first = [
+        way
+        for way, place in zip(launched, places(trace.environment), strict=True)
+        if place.is_own and place.world is not None and place.world > largest
+    ]
+    match = _IN_NAME.search(trace.name)
+    by_name = [Numbered(int(match[1]), "file name")] if match else []
+    return [(*first, *by_init, *(way for way in launched if way not in first), *by_name, *by_order[0])]
 
 
 def _from_communicators(inits: list[CommunicatorRank], keys: list[tuple[int, int]]) -> list[int] | None:
@@ -94,12 +135,13 @@ def _from_communicators(inits: list[CommunicatorRank], keys: list[tuple[int, int
     return numbers if len(set(numbers)) == len(numbers) else None
 
 
-def _rank(trace: Trace, key: tuple[int, int], number: int, source: str) -> Rank:
+def _rank(trace: Trace, key: tuple[int, int], ways: tuple[Numbered, ...]) -> Rank:
     process, device = key
+    best = ways[0]
     gpu = _physical_gpu(trace, pid_of(process), device)
     models = trace.gpus.filter(pl.col("gpu").eq_missing(gpu))["model"]
     model = str(models[0]) if len(models) and models[0] else None
-    return Rank(number, trace.name, process, device, gpu, model, source)
+    return Rank(best.number, trace.name, process, device, gpu, model, best.source, best.world, ways)
 
 
 def _physical_gpu(trace: Trace, pid: int, device: int) -> int | None:

@@ -10,7 +10,6 @@ from nsysan.page.pack import INLINE
 from nsysan.page.verdict_section import lead
 from nsysan.report.replica import coverage_words, layout_sentence
 from nsysan.report.report import Report
-from nsysan.text import counted
 
 
 def to_html(report: Report, plotlyjs: str = INLINE) -> str:
@@ -100,12 +99,11 @@ _METHOD_NOTE = "What was captured, and what the words of this page mean."
 def _subtitle(report: Report) -> str:
     source = report.inputs[0]
     models = ", ".join(sorted({rank.model or "unknown GPU" for rank in report.ranks}))
-    of = f" of {report.size}" if report.size and report.size > len(report.ranks) else ""
     steps = f"{report.steps.count} steps by {report.steps.source}"
     head = report.replicas[report.replica]
     shown = f"; {layout_sentence(report.replicas)}, replica {head.id} shown" if len(report.replicas) > 1 else ""
     return (
-        f"{counted(len(report.ranks), 'rank')}{of} on {models}{shown}; {steps}{coverage_words(head)}; "
+        f"{report.seen_words} on {models}{shown}; {steps}{coverage_words(head)}; "
         f"nsys {source.nsys_version or 'of unknown version'}, graph trace: {source.graph_trace}"
     )
 

@@ -14,7 +14,7 @@ _SPREAD = ("median", "mean", "p90", "p99", "longest")
 def is_plain(report: Report) -> bool:
     """Whether there is one replica of one group and one kind of step, of which the page tells everything already."""
     one = len(report.replicas) == 1 and len(report.replicas[0].populations) <= 1
-    return one and report.replicas[0].layout.is_one_group
+    return one and report.replicas[0].layout.is_plain
 
 
 def tables(report: Report) -> str:

@@ -225,12 +225,13 @@ def capture(report: Report) -> str:
             str(r.pid),
             plain(r.trace, 80),
             r.source,
+            "unknown" if r.host is None else str(r.host),
         ]
         for r in report.ranks
     ]
     marks = [f'data-rank="{r.rank}"' for r in report.ranks]
     return table(["file", "nsys", "schema", "CUDA graphs"], files, text=(0, 1, 2, 3), caption="Traces") + table(
-        ["rank", "GPU", "CUDA device", "pid", "in", "numbered by"],
+        ["rank", "GPU", "CUDA device", "pid", "in", "numbered by", "node"],
         ranks,
         text=(0, 1, 4, 5),
         caption="Ranks",

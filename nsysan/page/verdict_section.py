@@ -7,6 +7,7 @@ import polars as pl
 from nsysan.diagnosis.evidence import UNDER_THE_VERDICT, Status
 from nsysan.diagnosis.findings.finding import Finding
 from nsysan.diagnosis.verdict import VerdictKind, by_host
+from nsysan.diagnosis.workload import Workload
 from nsysan.metrics.lines import Line
 from nsysan.metrics.scenarios import SCENARIOS, Scenario
 from nsysan.page.elements import safe, table
@@ -57,7 +58,8 @@ def _card(number: KeyNumber) -> str:
 def _advice(report: Report) -> str:
     """The first thing to do, one click from its evidence."""
     first = first_finding(report)
-    if first is None and report.diagnosis.verdict.kind == VerdictKind.COMPUTE:
+    verdict = report.diagnosis.verdict
+    if first is None and verdict.kind == VerdictKind.COMPUTE and verdict.workload is Workload.DECODE:
         return f"<p><b>do first</b>: {safe(_FASTER)}</p>"
     if first is None:
         return '<p>No finding of weight: see <a href="#findings">findings</a> and the ledger below.</p>'

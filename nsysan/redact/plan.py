@@ -9,6 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from nsysan.model.launchers import VARIABLES
+
 #: Treatments of a column. A number is copied as it is; all others pass through a function of scrub.Scrubber.
 NUMBER, CODE_ID, LABEL_ID = "number", "code_id", "label_id"
 LABEL, WORD, PROGRAM, MODEL, PAYLOAD, BLOB = "label", "word", "program", "model", "payload", "blob"
@@ -104,7 +106,7 @@ PIDS: Final = ("pid", "processId")
 NVTX_EVENT_TYPES: Final = (59, 60, 75)
 
 #: Environment entries that number a rank; kept where the value is a small whole number.
-RANK_VARIABLES: Final = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK")
+RANK_VARIABLES: Final = ("LOCAL_RANK", *sorted(VARIABLES))
 
 #: Capture options that say how was traced, not what; the prefix PROCESS_0: went in 2026.
 CAPTURE_NAMES: Final = re.compile(

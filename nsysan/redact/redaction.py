@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -14,6 +16,7 @@ from nsysan.redact.export_copy import copy_export
 from nsysan.redact.scan import Names, check_clean, names_of, scan_bytes
 from nsysan.redact.topology_copy import copy_topology
 from nsysan.run.run import Failure
+from nsysan.trace.provenance import HOST_NAME, MACHINE
 from nsysan.trace.trace import Trace
 
 _RANK = re.compile(r"rank[_.-]?(\d{1,6})", re.IGNORECASE)
@@ -29,6 +32,7 @@ class Redaction:
         self._folder = TemporaryDirectory(prefix="nsysan-")
         self._names = Names({})
         self._given: list[str] = []
+        self._hosts: dict[str, int] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -41,11 +45,13 @@ class Redaction:
     def copy(self, path: Path, export: Path) -> Path:
         """The copy of an export, which the user knows as `path`; NsysanError where it cannot be read or written."""
         copy = Path(self._folder.name) / self._name(path)
-        Trace(export)
+        host = Trace(export).host_name
         self._names |= names_of(export)
         try:
             copy_export(export, copy, as_file=True)
             copy_topology(export, copy)
+            if host is not None:
+                _name_host(copy, self._hosts.setdefault(host, len(self._hosts)))
         except OSError as error:
             raise NsysanError(
                 f"{path}: no room for a copy of it in {copy.parent.parent}: {error.strerror}; set TMPDIR",
@@ -74,3 +80,10 @@ class Redaction:
 
     def _is_ours(self, path: str) -> bool:
         return Path(path).parent == Path(self._folder.name)
+
+
+def _name_host(copy: Path, number: int) -> None:
+    """Call the machine by its number, so that the copies of one run still tell which ranks share a machine."""
+    with closing(sqlite3.connect(copy)) as connection, connection:
+        connection.execute(f"CREATE TABLE {MACHINE} (name TEXT, value TEXT)")
+        connection.execute(f"INSERT INTO {MACHINE} VALUES (?, ?)", (HOST_NAME, str(number)))

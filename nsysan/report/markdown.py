@@ -133,13 +133,13 @@ def _method(report: Report) -> list[str]:
     for reason in steps.excluded.values():
         excluded[reason] = excluded.get(reason, 0) + 1
     left_out = "".join(f"; left out: {counted(n, 'step')} ({reason})" for reason, n in excluded.items())
-    ranks, found = counted(len(report.ranks), "rank"), counted(steps.count, "step")
+    found = counted(steps.count, "step")
     covered = coverage_words(report.replicas[report.replica])
     return [
         "#### Inputs and method",
         "",
         f"- {_names(report)}, exported by {escaped(version)}; CUDA graphs: {escaped(source.graph_trace)}",
-        f"- {escaped(f'{ranks} on {models}, numbered by {report.ranks[0].source}')}",
+        f"- {escaped(f'{report.seen_words} on {models}, numbered by {report.ranks[0].source}')}",
         *_replicas(report),
         f"- {escaped(f'{found} by {steps.source}, {len(steps.steady)} steady{covered}{left_out}')}",
         f"- read by nsysan {escaped(report.version)}; `nsysan report` writes the page with everything behind it",

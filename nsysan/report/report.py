@@ -58,7 +58,7 @@ class Report:
     per_step: the ledger (see metrics.ledger.build_ledger). per_rank: rank and the median of each figure over the
     steady steps, null where no steady step has it. headline: the median of per_rank over the ranks.
     left_out: names of traces that could not be read (the quality row `reports` says why).
-    size: ranks of the largest communicator, None where the trace does not tell. expectation: what the user states
+    size: ranks of the world (see Run.size), None where no trace tells. expectation: what the user states
     of the model, beside the measured. findings: most severe first.
     counters: empty where no GPU metrics were captured. counter_lanes: one frame a timeline (see
     counter_lanes.counter_lanes), none without GPU metrics.
@@ -87,6 +87,15 @@ class Report:
     replica: int
     replicas: list[Replica]
     groups: list[GroupRow]
+
+    @property
+    def seen_words(self) -> str:
+        """How many ranks it shows, and of how many."""
+        shown, seen = len(self.ranks), sum(len(replica.ranks) for replica in self.replicas)
+        if not self.size or self.size <= seen:
+            return counted(shown, "rank")
+        of = f"{shown} of " if shown < seen else ""
+        return f"{of}{counted(seen, 'rank')} of {self.size} ({self.size - seen} missing)"
 
     def late_sentence(self) -> str:
         """Who is late, by how much, and why; or why nobody is named."""

@@ -80,11 +80,9 @@ def _capture(report: Report) -> str:
     source = report.inputs[0]
     names = ", ".join(plain(i.name) for i in report.inputs[:8]) + (" ..." if len(report.inputs) > 8 else "")
     version = f"nsys {source.nsys_version or 'of unknown version'} (schema {source.schema_version or 'unknown'})"
-    ranks = counted(len(report.ranks), "rank")
-    of_all = f" of {report.size}" if report.size and report.size > len(report.ranks) else ""
     lines = [
         f"trace     {names}, exported by {plain(version)}, read by nsysan {report.version}",
-        f"captured  {ranks}{of_all} on {gpus}; {_GRAPHS[source.graph_trace]}",
+        f"captured  {report.seen_words} on {gpus}; {_GRAPHS[source.graph_trace]}",
         *_layout(report),
         *(f"clock     {q.reason}" for q in report.quality if q.id == Aspect.CLOCK),
         _steps(report),
@@ -95,9 +93,9 @@ def _capture(report: Report) -> str:
 
 
 def _layout(report: Report) -> list[str]:
-    """How the ranks are laid out, where that is more than one group; the replica that the rest is of comes first."""
+    """How the ranks are laid out, where there is something to say; the replica that the rest is of comes first."""
     head, others = report.replicas[report.replica], [r for r in report.replicas if r.id != report.replica]
-    if not others and head.layout.is_one_group:
+    if not others and head.layout.is_plain:
         return []
     lines = [f"layout    {layout_sentence(report.replicas)}"]
     if others:

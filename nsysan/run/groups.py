@@ -54,6 +54,11 @@ class Group:
     communicators: tuple[str, ...] = ()
 
     @property
+    def is_partial(self) -> bool:
+        """Whether its communicator has ranks that no trace shows."""
+        return self.size > len(self.ranks)
+
+    @property
     def id(self) -> str:
         """The group's name: its ranks."""
         return named(self.ranks)
@@ -75,7 +80,8 @@ def named(ranks: Sequence[int]) -> str:
 def find_groups(
     calls: pl.DataFrame, communicators: Mapping[str, Communicator], *, clocked: bool = True
 ) -> tuple[pl.DataFrame, list[Group]]:
-    """The calls with `group` (id; null where it cannot be told), in their order, and the groups there are.
+    """The calls with `group` (id; null where it cannot be told) and `partial` (whether their communicator has ranks
+    that no trace shows), in their order, and the groups there are.
 
     calls: row, rank, kind, library, cls, group_size, barrier, communicator, begin, end. communicators: those whose
     initialisation a trace has, by id. clocked: whether the ranks' times are on one clock; if not they tell nothing, and
@@ -103,14 +109,15 @@ def find_groups(
         for group, ranks in _of_kind(own, known, clocked=clocked):
             _add(groups, group)
             found.append((own, group, ranks))
-    if not found:
-        return calls, sorted(groups.values(), key=lambda g: g.ranks)
-    rows = pl.concat(
-        own.filter(pl.col("rank").is_in(list(ranks))).select("row", _group=pl.lit(group.id))
-        for own, group, ranks in found
-    )
-    calls = calls.join(rows, on="row", how="left", maintain_order="left")
-    calls = calls.with_columns(group=pl.coalesce("group", "_group")).drop("_group")
+    if found:
+        rows = pl.concat(
+            own.filter(pl.col("rank").is_in(list(ranks))).select("row", _group=pl.lit(group.id))
+            for own, group, ranks in found
+        )
+        calls = calls.join(rows, on="row", how="left", maintain_order="left")
+        calls = calls.with_columns(group=pl.coalesce("group", "_group")).drop("_group")
+    partial = [group.id for group in groups.values() if group.is_partial]
+    calls = calls.with_columns(partial=pl.col("group").is_in(partial).fill_null(value=False))
     return calls, sorted(groups.values(), key=lambda g: g.ranks)
 
 

@@ -10,7 +10,7 @@ import polars as pl
 
 from nsysan.model.classes import WorkClass
 from nsysan.run.groups import Group, Members
-
+from nsysan.run.node_numbers import nodes_of
 
 #: Kinds in which ranks share out one layer, and how many messages a group of stages has at least for each.
 _MEETINGS = ("all_reduce", "all_gather", "reduce_scatter")
@@ -32,12 +32,15 @@ class GroupKind(StrEnum):
 class Layout:
     """How a replica's ranks are laid out. stages: its pipeline stages, each by its ranks, the first to work first.
 
-    experts: ranks that share the experts, 1 where none do.
+    tensor: ranks that share a layer's weights, those that no trace shows too. experts: ranks that share the experts, 1
+    where none do. seen: how many of `tensor` the trace shows. nodes: machines that they are on, as far as is told.
     """
 
     stages: tuple[Members, ...]
     tensor: int
     experts: int
+    seen: int
+    nodes: int = 1
 
     @property
     def is_one_group(self) -> bool:
@@ -50,9 +53,16 @@ class Layout:
         return len(self.stages) > 1
 
     @property
+    def is_plain(self) -> bool:
+        """Whether there is nothing to say of it: one group, all of it in the trace, on one machine."""
+        return self.is_one_group and self.seen == self.tensor and self.nodes == 1
+
+    @property
     def name(self) -> str:
-        """Such as "TP=2 x PP=2"."""
-        parts = [f"TP={self.tensor}"]
+        """Such as "TP=2 x PP=2", "TP=8 over 2 nodes" or "TP=8 (4 of its ranks in the trace)"."""
+        over = f" over {self.nodes} nodes" if self.nodes > 1 else ""
+        part = f" ({self.seen} of its ranks in the trace)" if self.seen < self.tensor else ""
+        parts = [f"TP={self.tensor}{over}{part}"]
         if len(self.stages) > 1:
             parts.append(f"PP={len(self.stages)}")
         if self.experts > 1:
@@ -100,18 +110,27 @@ def _count(calls: Mapping[tuple[str | None, str], int], kind: str) -> int:
     return sum(n for (own, _), n in calls.items() if own == kind)
 
 
-def layout_of(ranks: Members, groups: Sequence[Group], kinds: Mapping[str, GroupKind], calls: pl.DataFrame) -> Layout:
-    """The layout of a replica. calls: rank, begin, cls of its communication."""
+def layout_of(
+    ranks: Members,
+    groups: Sequence[Group],
+    kinds: Mapping[str, GroupKind],
+    calls: pl.DataFrame,
+    host_of: Mapping[int, int | None],
+) -> Layout:
+    """The layout of a replica. calls: rank, begin, cls of its communication. host_of: see Run.host_of."""
     inside = [group for group in groups if set(group.ranks) <= set(ranks)]
-    tensor = [group.ranks for group in inside if kinds[group.id] is GroupKind.TP]
+    sharing = [group for group in inside if kinds[group.id] is GroupKind.TP]
+    tensor = [group.ranks for group in sharing]
     piped = any(kinds[group.id] is GroupKind.PP for group in inside)
     blocks = list(dict.fromkeys(tensor)) + [(rank,) for rank in ranks if not any(rank in own for own in tensor)]
-    experts = max((len(group.ranks) for group in inside if kinds[group.id] is GroupKind.EP), default=1)
-    size = max((len(own) for own in blocks), default=1)
+    experts = max((group.size for group in inside if kinds[group.id] is GroupKind.EP), default=1)
+    seen = max((len(own) for own in blocks), default=1)
+    size = max((group.size for group in sharing), default=seen)
+    nodes = max((nodes_of(own, host_of) or 1 for own in blocks), default=1)
     if not piped:
-        return Layout((ranks,), size, experts)
+        return Layout((ranks,), size, experts, seen, nodes)
     # A stage that waits for its first message has begun nothing.
     meeting = calls.filter(pl.col("cls") != WorkClass.P2P)
     first = dict(meeting.group_by("rank").agg(pl.col("begin").min()).iter_rows())
     stages = sorted(blocks, key=lambda own: (min(first.get(rank, 0) for rank in own), own))
-    return Layout(tuple(stages), size, experts)
+    return Layout(tuple(stages), size, experts, seen, nodes)

@@ -27,16 +27,17 @@ _NODE = pl.col("graph_node") % (1 << 32)
 def match_collectives(collectives: pl.DataFrame, ranks: int) -> pl.DataFrame:
     """Put together the calls of a step over the ranks of a group, and find the last arrival of each.
 
-    collectives: row, rank, step, name, kind, cls, library, group, communicator, barrier, stream, correlation,
-    graph_node, begin, end. group: id of the group of ranks that the call is of (see groups.find_groups), null where it
-    is not known; barrier: whether no rank can leave before all have come. ranks: of the run.
+    collectives: row, rank, step, name, kind, cls, library, group, communicator, barrier, partial, half, stream,
+    correlation, graph_node, begin, end. group: id of the group of ranks that the call is of (see groups.find_groups),
+    null where it is not known; barrier: whether no rank can leave before all have come; partial: whether the group has
+    ranks that no trace shows; half: which of a message, send or receive, null where not told. ranks: of the run.
     Added columns:
 
     family: number of the calls that are of one kind, library, group and stream.
     call: number of the call within its step and family, the same on every rank.
     verdict: matched; unmatched (some rank of the group lacks the call, or it is a send or receive among more
       than two ranks, or its group is not known); rejected (fails the gate); single (its group has one rank in the
-      trace).
+      trace); partial (its group has ranks in no trace, so that the last arrival is not seen).
     last: when the last rank arrived that this one waits for; wait, wire: residency before and after it (ns);
       skew_free_wait: duration beyond the group's shortest, an estimate of wait free of clocks. All null unless matched.
 
@@ -237,11 +238,15 @@ def _judged(calls: pl.DataFrame, ranks: int) -> pl.DataFrame:
         # An all-reduce cannot end anywhere before it has begun everywhere.
         .when(pl.col("barrier") & (pl.col("_first_end") < pl.col("_last")))
         .then(pl.lit(Match.REJECTED))
+        .when("partial")
+        .then(pl.lit(Match.PARTIAL))
         .otherwise(pl.lit(Match.MATCHED))
     )
     # A send that has ended before its receiver came, a root that has given its data away: they waited for nobody.
     left_before = pl.col("end") < pl.col("_last")
-    last = pl.when(left_before | (pl.col("half") == SENDS)).then("begin").otherwise("_last")
+    # Of an exchange's halves the first only sends; a message's send may wait for who takes it.
+    only_sends = (pl.col("half") == SENDS) & (pl.col("cls") != WorkClass.P2P)
+    last = pl.when(left_before | only_sends).then("begin").otherwise("_last")
     last = pl.coalesce(pl.when(pl.col("half") == RECEIVES).then(pl.max_horizontal("_sent", "begin")), last)
     last = pl.min_horizontal(last, pl.max_horizontal("end", "begin"))
     is_matched = pl.col("verdict") == Match.MATCHED
@@ -249,5 +254,5 @@ def _judged(calls: pl.DataFrame, ranks: int) -> pl.DataFrame:
     waited, moved = cut_at_arrival(calls).lengths()
     free_of_clocks = pl.when(is_matched).then(duration - pl.col("_shortest"))
     return calls.with_columns(wait=waited, wire=moved, skew_free_wait=free_of_clocks).drop(
-        "_present", "_calls", "_last", "_first_end", "_shortest", "_sent", "half"
+        "_present", "_calls", "_last", "_first_end", "_shortest", "_sent"
     )

@@ -13,6 +13,7 @@ import polars as pl
 from nsysan import progress
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.columns.times import shifted
+from nsysan.model.launchers import launched_together
 from nsysan.model.loaded import TraceSummary
 from nsysan.model.metadata import TraceMetadata
 from nsysan.model.ranks import Rank, merge_ranks
@@ -22,6 +23,7 @@ from nsysan.model.steps.step_windows import StepWindows
 from nsysan.run.clock import check_one_run, refine, utc_offsets
 from nsysan.run.groups import Communicator, Group, Members, find_groups
 from nsysan.run.matching import match_collectives
+from nsysan.run.node_numbers import on_hosts
 from nsysan.run.placed import Placement
 from nsysan.run.replicas import find_replicas, reached_from
 from nsysan.run.run import Run
@@ -35,7 +37,8 @@ def merge(
     metadata = [summary.metadata for summary in summaries]
     first_keys = _running([summary.keys for summary in summaries])
     keyed = [[(first + key, rank) for key, rank in s.ranks] for first, s in zip(first_keys, summaries, strict=True)]
-    ranks = merge_ranks(keyed)
+    trace_of = {key: trace for trace, own in enumerate(keyed) for key, _ in own}
+    ranks = on_hosts(merge_ranks(keyed), metadata, trace_of)
     _check_communicators(metadata)
     told = _Told(ranks, _communicators(metadata, [rank for _, rank in ranks]), selection)
     clock = None
@@ -53,7 +56,6 @@ def merge(
     progress.stage("matching collectives")
     collectives = match_collectives(found.calls, len(ranks)).sort("rank", "begin")
     last = collectives.select("row", "last").drop_nulls().sort("row")
-    trace_of = {key: trace for trace, own in enumerate(keyed) for key, _ in own}
     windows = found.windows.sort("step", "rank")
     placements = [
         Placement(
@@ -71,7 +73,8 @@ def merge(
             zip(summaries, first_keys, _running([s.rows for s in summaries]), offsets, strict=True)
         )
     ]
-    size = max((init.size for trace in metadata for init in trace.inits), default=None)
+    sizes = [init.size for trace in metadata for init in trace.inits]
+    size = max([*sizes, *(rank.world for _, rank in ranks if rank.world is not None)], default=None)
     run = Run(
         ranks=[rank for _, rank in ranks],
         bystanders=[key for summary in summaries for key in summary.bystanders],
@@ -85,6 +88,7 @@ def merge(
         trace_set=trace_set,
         metadata=metadata,
         trace_of={rank.rank: placement.number for placement in placements for rank in placement.ranks},
+        names=pl.concat(s.counts for s in summaries).group_by("name").agg(pl.sum("n", "collectives")).sort("name"),
     )
     return run, placements
 
@@ -216,9 +220,7 @@ def _check_communicators(traces: Sequence[TraceMetadata]) -> None:
     """NsysanError if the traces fall into parts that share no communicator."""
     known = [(trace.name, {init.communicator for init in trace.inits}) for trace in traces]
     rest = [(name, ids) for name, ids in known if ids]
-    numbers = {(r.environment.get("WORLD_SIZE"), r.environment.get("RANK")) for r in traces}
-    launched_together = len({world for world, _ in numbers}) == 1 and len(numbers) == len(traces)
-    if not rest or (launched_together and None not in {rank for _, rank in numbers}):
+    if not rest or launched_together([trace.environment for trace in traces]):
         return
     first, own = rest[0]
     reached = reached_from(own, [ids for _, ids in rest])

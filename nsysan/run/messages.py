@@ -10,8 +10,8 @@ import polars as pl
 
 from nsysan.model.classes import WorkClass
 
-#: Halves of an exchange that is two kernels of one name.
-SENDS, RECEIVES = 0, 1
+#: Halves of a message, and of an exchange that is two kernels of one name.
+SENDS, RECEIVES = "send", "receive"
 #: Of the calls of an exchange that is one kernel so many at least pass the gate.
 _WHOLE_SHARE = 0.9
 #: So many messages between two ranks may be missing at the beginning of a capture.
@@ -57,24 +57,33 @@ def _paired_off(one: pl.DataFrame, other: pl.DataFrame) -> pl.DataFrame:
 
 
 def halves(calls: pl.DataFrame) -> pl.DataFrame:
-    """Add half (SENDS, RECEIVES; null for a whole call) and _sent (latest end of the sends before a receive).
+    """The calls with half (SENDS, RECEIVES; null for a whole call) and _sent (latest end of the sends to a receive).
 
-    An exchange among experts that is no barrier may be two kernels of one name, of which the first only sends and the
-    second waits for what was sent. It is, where calls of a family often end before all ranks have come.
+    half is told of messages between two ranks, and kept where one of them sends and the other receives. An exchange
+    among experts that is no barrier may be two kernels of one name, of which the first only sends and the second waits
+    for what was sent. It is, where calls of a family often end before all ranks have come.
     """
     group = ["family", "step", "call"]
+    pair = (pl.col("half") == SENDS).sum().over(group) == 1
+    pair &= ((pl.col("half") == RECEIVES).sum().over(group) == 1) & (pl.len().over(group) == 2)
+    ended = pl.col("end").filter(pl.col("half") == SENDS).max().over(group)
+    calls = calls.with_columns(
+        half=pl.when(pair).then("half"), _sent=pl.when(pair & (pl.col("half") == RECEIVES)).then(ended)
+    )
     exchange = calls.filter((pl.col("kind") == "all_to_all") & ~pl.col("barrier"))
-    none = pl.lit(None, dtype=pl.Int64)
     if exchange.is_empty():
-        return calls.with_columns(half=none, _sent=none)
+        return calls
     whole = exchange.group_by(*group).agg(passes=pl.min("end") >= pl.max("begin"), name=pl.first("name"))
     shares = whole.group_by("family", "name").agg(share=pl.mean("passes"))
     # What is dispatched in halves is combined in halves.
     split = exchange.join(shares.filter(pl.col("share") < _WHOLE_SHARE), on="family", how="semi")
     # In a family of several kernels each has halves of its own.
     nth = pl.col("call").rank("dense").over("family", "step", "name").cast(pl.Int64) - 1
-    split = split.with_columns(half=nth % 2, _nth=nth)
+    split = split.with_columns(half=pl.when(nth % 2 == 0).then(pl.lit(SENDS)).otherwise(pl.lit(RECEIVES)), _nth=nth)
     sends = split.filter(pl.col("half") == SENDS).group_by("family", "step", "name", pl.col("_nth") + 1)
     sent = sends.agg(_sent=pl.max("end"))
-    told = split.join(sent, on=["family", "step", "name", "_nth"], how="left").select("row", "half", "_sent")
-    return calls.join(told, on="row", how="left", maintain_order="left")
+    split = split.drop("_sent").join(sent, on=["family", "step", "name", "_nth"], how="left")
+    told = split.select("row", _half="half", _before="_sent")
+    calls = calls.join(told, on="row", how="left", maintain_order="left")
+    both = calls.with_columns(half=pl.coalesce("_half", "half"), _sent=pl.coalesce("_before", "_sent"))
+    return both.drop("_half", "_before")

@@ -38,6 +38,10 @@ _B = TypeVar("_B")
 _T = TypeVar("_T")
 
 
+def no_names() -> pl.DataFrame:
+    return pl.DataFrame(schema={"name": pl.String, "n": pl.Int64, "collectives": pl.Int64})
+
+
 @dataclass(frozen=True)
 class Failure:
     """A trace that could not be read, and why."""
@@ -56,16 +60,17 @@ class Failure:
 class Run:
     """A run: what its traces tell together, and the figures made of their operations. Times are int64 ns.
 
-    ranks: in rank order. bystanders: (process, device) with GPU work but without a step. size: ranks of the largest
-    communicator, None where no trace tells. clock: how several traces came onto one clock, None for one trace.
-    groups: who communicates with whom. steps_of: the steps of each replica, by its ranks.
+    ranks: in rank order. bystanders: (process, device) with GPU work but without a step. size: ranks of the world (the
+    largest communicator, or all that the launcher started), None where no trace tells. clock: how several traces came
+    onto one clock, None for one trace. groups: who communicates with whom. steps_of: the steps of each replica, by its
+    ranks.
     windows: step, rank, begin, finish, label, excluded (see model.steps.numbering.Steps); steps are numbered within
     each replica.
     collectives: calls inside steps with the columns of run.matching.match_collectives.
     trace_set: its traces, wherever they are held. metadata: what is known of each; failures: those that could not be
-    read. trace_of: number of the trace that shows a rank. missing_ranks: those of the largest
-    communicator that no trace shows. stated_bytes: size of all-reduces of which no trace tells
-    one, where the user states it.
+    read. trace_of: number of the trace that shows a rank. missing_ranks: those of the world that no trace shows.
+    stated_bytes: size of all-reduces of which no trace tells one, where the user states it. names: name, n, collectives
+    of the operations in steps, memory sets aside; n of them, and how many communicate.
     """
 
     ranks: list[Rank]
@@ -82,6 +87,7 @@ class Run:
     missing_ranks: list[int] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     stated_bytes: int | None = None
+    names: pl.DataFrame = field(default_factory=no_names)
 
     def __repr__(self) -> str:
         return f"<nsysan.Run of {notebook.names(trace.name for trace in self.metadata)}: {self._found}>"
@@ -112,13 +118,10 @@ class Run:
     def _of_ranks(self, ranks: Members, steps: Steps) -> Run:
         own = pl.col("rank").is_in(list(ranks))
         groups = [group for group in self.groups if set(group.ranks) & set(ranks)]
-        whole = all(group.size <= len(group.ranks) for group in groups)
         return replace(
             self,
             ranks=[rank for rank in self.ranks if rank.rank in ranks],
-            size=max((group.size for group in groups), default=None),
             groups=groups,
-            missing_ranks=[] if whole else self.missing_ranks,
             steps_of={ranks: steps},
             windows=self.windows.filter(own),
             collectives=self.collectives.filter(own),
@@ -151,7 +154,7 @@ class Run:
         """How the ranks are laid out, of a replica."""
         ranks = tuple(rank.rank for rank in self.ranks)
         kinds = kinds_of(self.groups, self.collectives, len(ranks))
-        return layout_of(ranks, self.groups, kinds, self.collectives)
+        return layout_of(ranks, self.groups, kinds, self.collectives, self.host_of)
 
     @cached_property
     def stage_work(self) -> StageWork | None:
@@ -195,6 +198,11 @@ class Run:
         """The rows of a frame with a column `rank`, by the trace that shows the rank."""
         ranks = [[rank for rank, trace in self.trace_of.items() if trace == n] for n in range(len(self.metadata))]
         return [frame.filter(pl.col("rank").is_in(own)) for own in ranks]
+
+    @property
+    def host_of(self) -> dict[int, int | None]:
+        """Number of the machine of each rank, None where it is not told."""
+        return {rank.rank: rank.host for rank in self.ranks}
 
     @property
     def graph_mode(self) -> GraphMode:
@@ -249,6 +257,14 @@ class Run:
     def steady_steps(self) -> list[int]:
         """Numbers of the steps that the headline figures describe, ascending."""
         return self.windows.filter(pl.col("excluded").is_null())["step"].unique().sort().to_list()
+
+    @property
+    def missing_peers(self) -> list[int]:
+        """Missing ranks for which those of the trace may wait: none where every communicator that is used is whole."""
+        seen = self.graph_mode != GraphMode.GRAPH and not self.collectives["group"].null_count()
+        called = set(self.collectives["group"])
+        whole = not any(group.is_partial for group in self.groups if group.id in called)
+        return [] if seen and whole else self.missing_ranks
 
     @property
     def is_eager(self) -> bool:

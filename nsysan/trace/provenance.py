@@ -9,6 +9,10 @@ from nsysan.trace.tables import I64, TEXT, Tables
 CAPTURE = "META_DATA_CAPTURE"
 SESSION_START = "TARGET_INFO_SESSION_START_TIME"
 DIAGNOSTICS = "DIAGNOSTIC_EVENT"
+MACHINE = "TARGET_INFO_SYSTEM_ENV"
+HOST_NAME = "Hostname"
+#: What a host is called that has no name, or whose name was taken out: nothing tells it from others.
+_NAMELESS = frozenset(("", "host", "localhost", "localhost.localdomain", "(none)"))
 _EXPORT, _EXPORT_TO_2021 = "META_DATA_EXPORT", "EXPORT_META_DATA"
 
 
@@ -50,6 +54,13 @@ def session_start_utc_ns(tables: Tables) -> int | None:
     """UTC of the trace's time 0, in ns since 1970."""
     frame = tables.read(SESSION_START, {"utcEpochNs": I64})
     return frame["utcEpochNs"][0] if len(frame) else None
+
+
+def host_name(tables: Tables) -> str | None:
+    """The machine's name; None where none is told. It is nobody's business: never print it."""
+    frame = tables.read(MACHINE, {"name": TEXT, "value": TEXT})
+    names = {(value or "").strip().lower() for name, value in frame.iter_rows() if name == HOST_NAME} - _NAMELESS
+    return names.pop() if len(names) == 1 else None
 
 
 def process_names(tables: Tables) -> dict[int, str]:

@@ -140,6 +140,11 @@ class Trace:
         return provenance.session_start_utc_ns(self._tables)
 
     @cached_property
+    def host_name(self) -> str | None:
+        """Name of the machine, None where none is told. Never print it: reports number machines."""
+        return provenance.host_name(self._tables)
+
+    @cached_property
     def process_names(self) -> dict[int, str]:
         """Name of the program behind each globalPid."""
         return provenance.process_names(self._tables)

@@ -53,7 +53,7 @@ def built(builder: TraceBuilder, path: Path) -> Run:
         ("rank_2", {"missing_ranks": HIGH, "graph_gaps": LOW}),
         (
             "rank_0 rank_1 rank_2",
-            {"missing_ranks": MEDIUM, "graph_gaps": MEDIUM, "nccl_for_small": MEDIUM, "no_overlap": LOW},
+            {"missing_ranks": HIGH, "graph_gaps": MEDIUM},
         ),
     ],
 )

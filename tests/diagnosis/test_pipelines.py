@@ -38,7 +38,8 @@ def test_one_batch_in_flight(tmp_path: Path) -> None:
     # 112 + 4 + 112 + 6 + 10 = 244: stage 0 works for 116 of it, stage 1 for 122.
     report = reported(tmp_path, pipeline([104_000, 104_000]))
     bubble, what = report.diagnosis.bubble, report.diagnosis.what_if
-    assert bubble is not None and what is not None
+    assert bubble is not None
+    assert what is not None
     assert what.period == 244_000
     assert idle(report) == {0: {"stage": 128}, 1: {"stage": 128}, 2: {}, 3: {}}
     assert dict(report.per_rank.select("rank", "wait_ns").iter_rows()) == {0: 0, 1: 0, 2: 122_000, 3: 122_000}

@@ -12,7 +12,9 @@ import nsysan
 from nsysan.model.classes import load_catalogue
 from nsysan.model.load import load_operations
 from nsysan.model.operations import OPERATION
+from nsysan.report.build import build_report
 from nsysan.run.run import Run
+from tests.documents import document_of
 from tests.tracebuilder import ALLREDUCE_KERNEL, COMPUTE_KERNEL, Process, TraceBuilder, decode_loop
 
 COMM = 0xABCDEF
@@ -160,6 +162,74 @@ def test_rank_number_of_the_environment(tmp_path: Path, name: str) -> None:
     decode_loop(builder, ranks=1, message_bytes=None)
     run = analyzed(tmp_path, builder, "rank_3.sqlite")
     assert [(r.rank, r.source) for r in run.ranks] == [(5, f"environment {name}")]
+
+
+def launched(path: Path, number: int, **environment: int) -> Path:
+    """The trace of one process without communication."""
+    builder = TraceBuilder()
+    steps_of(builder.process(100 + number))
+    for name, value in environment.items():
+        builder.env(name, str(value))
+    return builder.write(path)
+
+
+def of_shell(rank: int, **more: int) -> dict[str, int]:
+    """What a process has that mpirun started from a shell which is SLURM's process 0 of 8."""
+    return {"SLURM_PROCID": 0, "SLURM_NTASKS": 8, "OMPI_COMM_WORLD_RANK": rank, "PMIX_RANK": rank} | more
+
+
+MPI_RANKS = (3, 7, 2)
+
+
+def mpi_traces(tmp_path: Path, **more: int) -> list[Path]:
+    return [
+        launched(tmp_path / f"report{n}.sqlite", n, **of_shell(rank, OMPI_COMM_WORLD_SIZE=8, **more))
+        for n, rank in enumerate(MPI_RANKS)
+    ]
+
+
+def test_mpis_numbers_go_before_those_of_the_shell_around_it(tmp_path: Path) -> None:
+    paths = mpi_traces(tmp_path)
+    for path, rank in zip(paths, MPI_RANKS, strict=True):
+        run = nsysan.analyze(path)
+        assert list(numbers(run).values()) == [rank]
+        assert sources(run) == {"environment OMPI_COMM_WORLD_RANK"}
+        assert run.missing_ranks == [r for r in range(8) if r != rank]
+    together = nsysan.analyze(paths)
+    assert numbers(together) == {102: 2, 100: 3, 101: 7}
+    assert together.missing_ranks == [0, 1, 4, 5, 6]
+    # They do not communicate: nobody waits for the others.
+    assert together.missing_peers == []
+    document = document_of(build_report(together, "0"))
+    (missing,) = (finding for finding in document["findings"] if finding["id"] == "missing_ranks")
+    assert (missing["severity"], missing["title"]) == ("low", "5 ranks of 8 not in the trace")
+    assert {rank["rank_source"] for rank in document["ranks"]} == {"environment OMPI_COMM_WORLD_RANK"}
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        # A world of one, or a number that its world does not have, is no place among several.
+        ({"RANK": 0, "WORLD_SIZE": 1, "PMI_RANK": 4, "PMI_SIZE": 8}, (4, "environment PMI_RANK")),
+        ({"RANK": 9, "WORLD_SIZE": 8, "SLURM_PROCID": 1, "SLURM_NPROCS": 8}, (1, "environment SLURM_PROCID")),
+        ({"PMIX_RANK": 5, "SLURM_PROCID": 0, "SLURM_NTASKS": 8}, (5, "environment PMIX_RANK")),
+        ({"RANK": 6, "OMPI_COMM_WORLD_RANK": 1}, (6, "environment RANK")),
+        ({"SLURM_PROCID": 0, "SLURM_NTASKS": 1}, (0, "order of process and device")),
+    ],
+)
+def test_which_launcher_counts(tmp_path: Path, told: dict[str, int], expected: tuple[int, str]) -> None:
+    (rank,) = nsysan.analyze(launched(tmp_path / "trace.sqlite", 0, **told)).ranks
+    assert (rank.rank, rank.source) == expected
+
+
+def test_a_launcher_that_numbers_every_trace_alike_is_a_shells(tmp_path: Path) -> None:
+    shell = {"SLURM_PROCID": 0, "SLURM_NTASKS": 8}
+    alone = nsysan.analyze(launched(tmp_path / "rank_5.sqlite", 5, **shell))
+    assert (numbers(alone), sources(alone)) == ({105: 0}, {"environment SLURM_PROCID"})
+    paths = [launched(tmp_path / f"rank_{n}.sqlite", n, **shell) for n in (4, 6)]
+    together = nsysan.analyze(paths)
+    assert (numbers(together), sources(together)) == ({104: 4, 106: 6}, {"file name"})
+    assert together.missing_ranks == []
 
 
 def test_nccl_goes_before_the_environment(tmp_path: Path) -> None:

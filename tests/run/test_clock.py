@@ -148,17 +148,20 @@ def test_the_order_of_the_reports_does_not_matter(analyzed: Analyze) -> None:
 def test_a_missing_rank_is_named_and_the_rest_analysed(analyzed: Analyze) -> None:
     run = analyzed("rank_0 rank_1 rank_3")
     assert run.missing_ranks == [2]
-    assert run.collectives["verdict"].unique().to_list() == ["matched"]
+    assert run.collectives["verdict"].unique().to_list() == ["partial"]
     assert run.collectives["members"].unique().to_list() == [3]
     report = build_report(run, "0")
     status, reason = quality(report)["missing_ranks"]
-    assert status == "estimated"
+    assert status == "not_measurable"
     assert reason.startswith("rank 2 is not in the trace, of 4")
-    assert "rank 2 is not in the trace" in report.diagnosis.verdict.reason
+    assert report.diagnosis.verdict.kind == "inconclusive"
+    assert report.replicas[0].layout.name == "TP=4 (3 of its ranks in the trace)"
     plain = analyzed(MERGED).ledger.filter(pl.col("rank") != 2)
     same = ["step", "rank", "period_ns", "compute_ns", "copy_ns", "idle_ns", "comm_ns"]
     assert run.ledger.select(same).equals(plain.select(same))
-    assert (run.ledger["wait_ns"] + run.ledger["wire_ns"]).to_list() == plain["comm_ns"].to_list()
+    # Rank 2 may have come last: nothing of the calls is told apart.
+    assert run.ledger["comm_unsplit_ns"].to_list() == plain["comm_ns"].to_list()
+    assert run.ledger["wait_ns"].null_count() == run.ledger["wire_ns"].null_count() == len(run.ledger)
 
 
 # ---- refused

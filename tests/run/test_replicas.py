@@ -19,7 +19,7 @@ from nsysan.run.run import Run
 from tests.clitools import run_cli
 from tests.copies import twice
 from tests.documents import document_of
-from tests.tracebuilder import ALLREDUCE_KERNEL, COMPUTE_KERNEL, Process, TraceBuilder
+from tests.tracebuilder import ALLREDUCE_KERNEL, COMPUTE_KERNEL, Process, TraceBuilder, decode_loop
 
 CUSTOM = "cross_device_reduce_1stage"
 SENDRECV = "ncclDevKernel_SendRecv"
@@ -205,6 +205,47 @@ def test_a_send_that_has_ended_waited_for_nobody(tmp_path: Path) -> None:
         process.kernel(SENDRECV, begin, begin + 5_000, launch=(at - 18_000, at - 17_500))
     run = analysed(tmp_path, builder)
     assert run.collectives.select("verdict", "wait", "wire").unique().rows() == [("matched", 0, 5_000)]
+
+
+def test_a_receive_waits_until_its_send_has_ended(tmp_path: Path) -> None:
+    run = analysed(tmp_path, pipeline(payloads=True))
+    messages = run.collectives.filter((pl.col("cls") == "p2p") & (pl.col("step") == 5)).sort("begin", "rank")
+    # Stage 1 waits for the first message from the step's begin on, stage 0 for the second from 64 us on.
+    assert messages.select("rank", "half", "wait", "wire").rows() == [
+        (2, "receive", 64_000, 0),
+        (3, "receive", 64_000, 0),
+        (0, "send", 0, 4_000),
+        (1, "send", 0, 4_000),
+        (0, "receive", 64_000, 0),
+        (1, "receive", 64_000, 0),
+        (2, "send", 0, 4_000),
+        (3, "send", 0, 4_000),
+    ]
+    report = build_report(run, "0", timelines=False)
+    wires = {family.group: family.wire for family in report.collectives if family.op_class == "p2p"}
+    assert {wire["p50"] for wire in wires.values() if wire} == {4_000}
+
+
+def test_a_receive_of_what_was_sent_before_it_begins_does_not_wait(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    for rank, process, _, at in marked_steps(builder, 2):
+        begin = at + 10_000 + 2_000 * rank
+        process.kernel(COMPUTE_KERNEL, at, begin, launch=at - 19_000)
+        process.nccl("ncclSend" if rank == 0 else "ncclRecv", at - 18_100, at - 17_000, bytes=64, comm=3)
+        # Sent from 10 to 15 us, received from 12 to 19: 3 us of waiting, 4 of receiving.
+        process.kernel(SENDRECV, begin, at + 15_000 + 4_000 * rank, launch=(at - 18_000, at - 17_500))
+    run = analysed(tmp_path, builder)
+    rows = run.collectives.select("rank", "verdict", "wait", "wire").unique().sort("rank").rows()
+    assert rows == [(0, "matched", 2_000, 3_000), (1, "matched", 3_000, 4_000)]
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_groups_that_are_inferred_are_estimated(tmp_path: Path, told: bool) -> None:
+    builder = TraceBuilder()
+    decode_loop(builder, ranks=4, message_bytes=8192 if told else None)
+    rows = [row for row in reported(tmp_path, builder).quality if row.id == "groups"]
+    assert [row.status for row in rows] == ([] if told else ["estimated"])
+    assert all("(0,1,2,3)" in row.reason for row in rows)
 
 
 def all_to_alls(tmp_path: Path, *, payloads: bool) -> Run:

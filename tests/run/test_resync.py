@@ -277,6 +277,8 @@ def meetings(draw: st.DrawFn, steps: int) -> pl.DataFrame:
         communicator=pl.lit(None, dtype=pl.String),
         group=pl.lit("all"),
         barrier=pl.lit(True),
+        partial=pl.lit(False),
+        half=pl.lit(None, dtype=pl.String),
         context=pl.lit(1, dtype=pl.Int64),
         stream=pl.lit(7, dtype=pl.Int64),
         correlation=pl.col("row"),

@@ -7,24 +7,36 @@ from __future__ import annotations
 
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.expectation import Compared
-from nsysan.diagnosis.findings import communication, expected, late_ranks, launching, recording
+from nsysan.diagnosis.findings import (
+    communication,
+    expected,
+    late_ranks,
+    launching,
+    nodes,
+    outside,
+    recording,
+)
 from nsysan.diagnosis.findings.case import Case
 from nsysan.diagnosis.findings.communication import custom_all_reduce_limit, wrong_wire
 from nsysan.diagnosis.findings.finding import Finding
 from nsysan.diagnosis.findings.kinds import Severity
+from nsysan.diagnosis.workload import Workload
 from nsysan.metrics.link import Link
 from nsysan.run.run import Run
 
 __all__ = ["FINDERS", "Finding", "Severity", "custom_all_reduce_limit", "find", "wrong_wire"]
 
 FINDERS = tuple(
-    finder for subject in (recording, expected, communication, launching, late_ranks) for finder in subject.FINDERS
+    finder
+    for subject in (recording, expected, communication, outside, launching, late_ranks, nodes)
+    for finder in subject.FINDERS
 )
 
 
 def find(run: Run, diagnosis: Diagnosis, compared: Compared | None, link: Link | None = None) -> list[Finding]:
     """All findings of a run, most severe first, then by what they save."""
     case = Case.of(run, diagnosis, compared, link)
-    asked = [finder for finder in FINDERS if case.period or not finder.of_steps]
+    decodes = diagnosis.verdict.workload is Workload.DECODE
+    asked = [f for f in FINDERS if (case.period or not f.of_steps) and (decodes or not f.of_decode)]
     found = [finding for finder in asked for finding in finder.draw(case)]
     return sorted(found, key=lambda f: (f.severity.place, -(f.saving or 0), f.id))

@@ -21,6 +21,7 @@ from nsysan.metrics.link import Link
 from nsysan.metrics.whatif import call_wires, least
 from nsysan.model.gpu_links import LinkKind
 from nsysan.model.matches import Match
+from nsysan.run.node_numbers import nodes_of
 from nsysan.text import counted, size, us
 
 #: Exposed wire below this share of the period would not pay for restructuring the layers.
@@ -62,12 +63,14 @@ def slow_wire(case: Case) -> Iterator[Finding]:
             thresholds={"exposed_share": EXPOSED_SHARE, "overlap_share": OVERLAP_SHARE},
             saving_is=SavingIs.AT_MOST,
         )
-    calls = _all_reduces(case).filter(pl.col("message_bytes").is_not_null())
+    # Kernels that reach into their peers' memory, and a better link, end at the machine.
+    inside = [group.id for group in case.run.groups if (nodes_of(group.ranks, case.run.host_of) or 1) == 1]
+    calls = all_reduces(case).filter(pl.col("message_bytes").is_not_null() & pl.col("group").is_in(inside))
     yield from _not_custom(case, calls)
     yield from _too_wide(case, calls, wire)
 
 
-def _all_reduces(case: Case) -> pl.DataFrame:
+def all_reduces(case: Case) -> pl.DataFrame:
     """The matched ones of the steady steps."""
     return case.run.collectives.filter(
         (pl.col("verdict") == Match.MATCHED)
@@ -80,7 +83,7 @@ def _not_custom(case: Case, calls: pl.DataFrame) -> Iterator[Finding]:
     """NCCL's own kernels for all-reduces that an engine would give to a custom kernel."""
     if calls.is_empty():
         return
-    members = case.run.size if case.run.missing_ranks and case.run.size else int(calls["members"].max())  # type: ignore[arg-type]
+    members = int(calls["members"].max())  # type: ignore[arg-type]
     limit = custom_all_reduce_limit({rank.model or "" for rank in case.run.ranks}, members)
     plain = calls.filter((pl.col("library") == "NCCL") & ~pl.col("name").str.contains("^ncclSym"))
     small = plain.filter(pl.col("message_bytes") <= (limit or 0))
@@ -188,7 +191,7 @@ def _detour(link: Link, case: Case) -> _Detour | None:
     """None where the link was not told by latency, or the calls would not be shorter over it."""
     if link.reference is None:
         return None
-    calls = _all_reduces(case).filter(
+    calls = all_reduces(case).filter(
         (pl.col("message_bytes") == link.reference.bytes) & (pl.col("members") == link.reference.ranks)
     )
     per_step = calls.group_by("rank", "step").len()["len"].median()
@@ -199,7 +202,9 @@ def _detour(link: Link, case: Case) -> _Detour | None:
 
 
 FINDERS = (
-    Finder(lambda case: wrong_wire(case.link, case), (CommunicationFinding.WRONG_WIRE,), of_steps=False),
+    Finder(
+        lambda case: wrong_wire(case.link, case), (CommunicationFinding.WRONG_WIRE,), of_steps=False, of_decode=False
+    ),
     Finder(
         slow_wire,
         (CommunicationFinding.NO_OVERLAP, CommunicationFinding.NCCL_FOR_SMALL, CommunicationFinding.TP_TOO_WIDE),

@@ -12,8 +12,12 @@ from nsysan.diagnosis.findings.kinds import FindingId
 
 @dataclass(frozen=True)
 class Finder:
-    """A function that draws findings, and those that it may draw. of_steps: whether it needs a steady decode step."""
+    """A function that draws findings, and those that it may draw.
+
+    of_steps: whether it needs a steady step; of_decode: whether what it advises is for decoding alone.
+    """
 
     draw: Callable[[Case], Iterator[Finding]]
     ids: tuple[FindingId, ...]
     of_steps: bool = True
+    of_decode: bool = True

@@ -37,13 +37,13 @@ def of_the_capture(case: Case) -> Iterator[Finding]:
             "capture again with --cuda-graph-trace=node (nsysan capture does)",
         )
     if run.missing_ranks:
-        alone = len(run.ranks) == 1
+        waited_for = bool(run.missing_peers)
         yield Finding(
             RecordingFinding.MISSING_RANKS,
-            Severity.HIGH if alone else Severity.MEDIUM,
+            Severity.HIGH if waited_for else Severity.LOW,
             f"{counted(len(run.missing_ranks), 'rank')} of {run.size} not in the trace",
             f"missing: {', '.join(map(str, run.missing_ranks))}; "
-            + ("waiting cannot be told from transfer" if alone else "waiting for them reads as wire"),
+            + ("waiting cannot be told from transfer" if waited_for else "those that are here do not wait for them"),
             "name all ranks' traces together, or capture all ranks in one session (nsysan capture -- LAUNCHER ...)",
             ranks=run.missing_ranks,
         )
@@ -70,4 +70,4 @@ def of_the_capture(case: Case) -> Iterator[Finding]:
         )
 
 
-FINDERS = (Finder(of_the_capture, tuple(RecordingFinding), of_steps=False),)
+FINDERS = (Finder(of_the_capture, tuple(RecordingFinding), of_steps=False, of_decode=False),)

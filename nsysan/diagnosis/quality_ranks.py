@@ -1,0 +1,75 @@
+"""How far the ranks can be trusted: their numbers, those that are missing, their groups, their clocks."""
+
+from __future__ import annotations
+
+from nsysan.diagnosis.evidence import Aspect, Quality, Status
+from nsysan.model.ranks import BY_ORDER
+from nsysan.run.groups import GroupSource
+from nsysan.run.run import Run
+from nsysan.text import numbered
+from nsysan.trace.globals import pid_of
+
+
+def assess_ranks(run: Run) -> list[Quality]:
+    """Quality rows of who the ranks are and how they came onto one clock."""
+    rows = [_numbers(run), _missing(run), _groups(run), _clock(run)]
+    return [row for row in rows if row is not None]
+
+
+def _numbers(run: Run) -> Quality:
+    source = run.ranks[0].source
+    left_out = "".join(
+        f"; pid {pid_of(process)} on device {device} has no step and is left out" for process, device in run.bystanders
+    )
+    return Quality(
+        Aspect.RANK_NUMBERS,
+        Status.ESTIMATED if source == BY_ORDER and len(run.ranks) > 1 else Status.OK,
+        f"numbered by {source}{left_out}",
+    )
+
+
+def _missing(run: Run) -> Quality | None:
+    if not run.missing_ranks or run.size is None:
+        return None
+    which = f"{numbered('rank', run.missing_ranks)} {'is' if len(run.missing_ranks) == 1 else 'are'}"
+    missing = f"{which} not in the trace, of {run.size}"
+    if not run.missing_peers:
+        return Quality(Aspect.MISSING_RANKS, Status.OK, f"{missing}; no call of those that are here waits for them")
+    return Quality(
+        Aspect.MISSING_RANKS,
+        Status.NOT_MEASURABLE,
+        f"{missing}; one of them may be the last to arrive: waiting and transfer cannot be told apart in their calls",
+    )
+
+
+def _groups(run: Run) -> Quality | None:
+    """Who communicates with whom; nothing where the trace tells it."""
+    called = set(run.collectives["group"].drop_nulls())
+    inferred = [group.id for group in run.groups if group.id in called and group.source is GroupSource.INFERRED]
+    if not inferred or len(run.ranks) == 1:
+        return None
+    which = " and ".join(inferred[:4]) + (" ..." if len(inferred) > 4 else "")
+    return Quality(
+        Aspect.GROUPS,
+        Status.ESTIMATED,
+        f"which ranks communicate with each other is inferred from when their calls end, or from there being no choice "
+        f"({which}): no payload and no communicator of these calls is in the trace",
+    )
+
+
+def _clock(run: Run) -> Quality | None:
+    clock = run.clock
+    if clock is None:
+        return None
+    offsets = ", ".join(f"{offset / 1e6:+.3f}" for offset in clock.offsets)
+    if not clock.refined:
+        return Quality(
+            Aspect.CLOCK, Status.ESTIMATED, f"{len(run.metadata)} traces aligned by UTC only: {clock.reason}"
+        )
+    return Quality(
+        Aspect.CLOCK,
+        Status.OK,
+        f"{len(run.metadata)} traces on one clock by UTC and the collectives' ends (ms added: {offsets}); residual "
+        f"p50 {(clock.residual_p50 or 0) / 1e3:.2f} us, p95 {(clock.residual_p95 or 0) / 1e3:.2f} us, which is the "
+        f"error of any wait",
+    )

@@ -1,0 +1,58 @@
+"""What a trace is of: decoding, training, or work that nothing calls decoding (DEFINITIONS.md, section 11)."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import polars as pl
+
+from nsysan.model.steps.step_windows import StepMethod
+from nsysan.run.run import Run
+
+#: Kernels of a backward pass or an optimiser, as frameworks and cuDNN name them.
+_TRAINS = r"(?i)backward|_bwd|bwd_|dgrad|wgrad|fused_?adam|adam_|_adam|_sgd|sgd_|multi_tensor_apply"
+_MULTIPLIES = r"(?i)gemm|gemv|nvjet|cutlass|matmul"
+#: What a language model runs beside matrix products.
+_DECODES = (
+    r"(?i)attention|attn|fmha|flash_fwd|rms_?norm|layer_?norm|rotary|rope|silu|swiglu|gelu|paged|kv_?cache|argmax|"
+    r"top_?k|sampl|embedding"
+)
+#: So many kernels of a backward pass a step make it training.
+_A_STEP = 0.5
+#: Ranges of this name mark the steps of anything.
+_ANY_STEP = "(step range)"
+
+
+class Workload(StrEnum):
+    """What the steps of a trace are."""
+
+    DECODE = "decode"
+    TRAINING = "training"
+    OTHER = "other"
+
+    @property
+    def told(self) -> str:
+        """What is said of it before a verdict; nothing of decoding, which verdicts are of."""
+        return {
+            Workload.DECODE: "",
+            Workload.TRAINING: "this is training, not decoding; in its steps ",
+            Workload.OTHER: "nothing shows that this decodes (no engine's range, no graph replays, no kernels of a "
+            "language model); in its steps ",
+        }[self]
+
+
+def workload_of(run: Run) -> Workload:
+    """By how its steps were found and by the names of its kernels."""
+    named_by_engine = run.steps.method == StepMethod.NVTX and not run.steps.source.endswith(_ANY_STEP)
+    if named_by_engine:
+        return Workload.DECODE
+    names = run.names
+    trains = names.filter(pl.col("name").str.contains(_TRAINS))["n"].sum()
+    windows = len(run.windows)
+    if windows and trains >= _A_STEP * windows:
+        return Workload.TRAINING
+    if run.steps.method == StepMethod.GRAPH:
+        return Workload.DECODE
+    multiplies = names["name"].str.contains(_MULTIPLIES).any()
+    decodes = names["name"].str.contains(_DECODES).any() or names["collectives"].sum() > 0
+    return Workload.DECODE if multiplies and decodes else Workload.OTHER
