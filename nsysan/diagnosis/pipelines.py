@@ -32,7 +32,9 @@ class Stage:
     def sentence(self) -> str:
         """What it does, in words."""
         wants = "" if self.bubble is None else f", and {self.bubble:.0%} of its time is for want of another stage"
-        return f"stage {self.number} ({numbered('rank', list(self.ranks), most=16)}): works {ms(self.work)} a step{wants}"
+        return (
+            f"stage {self.number} ({numbered('rank', list(self.ranks), most=16)}): works {ms(self.work)} a step{wants}"
+        )
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,9 @@ def _caused(
         pl.Series("leaves_step", begun >= finishes[window]),
         *(last[name].alias(f"last_{name}") for name in last.columns),
         pl.Series("in_sync", _in_sync(after["thread"], dry, syncs)),
-        pl.lit(False).alias("stage") if waits is None else pl.Series("stage", waits(dry, begun, after["row"].to_numpy())),
+        pl.lit(False).alias("stage")
+        if waits is None
+        else pl.Series("stage", waits(dry, begun, after["row"].to_numpy())),
     )
     # As texts they would take more memory than all the rest.
     named = {cause: pl.lit(cause.value, dtype=_SCHEMA["cause"]) for cause in GapCause}

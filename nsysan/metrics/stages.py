@@ -126,7 +126,9 @@ def waits_for_stages(between: pl.DataFrame) -> pl.DataFrame:
 
 def waited(ledger: pl.DataFrame, waits: pl.DataFrame) -> pl.DataFrame:
     """step, rank, pipeline: ns of the line wait for want of another stage; waits: as waits_for_stages gives them."""
-    rows = ledger.select("rank", "step", "start_ns", "period_ns", "wait_ns").with_columns(pl.col("wait_ns").fill_null(0))
+    rows = ledger.select("rank", "step", "start_ns", "period_ns", "wait_ns").with_columns(
+        pl.col("wait_ns").fill_null(0)
+    )
     parts = [rows.head(0).select("step", "rank", pipeline=pl.col("wait_ns"))]
     for (rank,), own in rows.partition_by("rank", as_dict=True, maintain_order=True).items():
         covered = Covered.of(waits.filter(pl.col("rank") == rank))
@@ -146,9 +148,9 @@ def bubbles(ledger: pl.DataFrame, waits: pl.DataFrame, gaps: pl.DataFrame) -> pl
     rows = steady.join(waited(steady, waits), on=["step", "rank"], how="left")
     rows = rows.join(idle, on=["step", "rank"], how="left").with_columns(pl.col("idle").fill_null(0))
     busy = pl.col("period_ns") - pl.col("idle_ns") - pl.col("wait_ns").fill_null(0)
-    return rows.select(
-        "step", "rank", period="period_ns", bubble=pl.col("pipeline") + pl.col("idle"), work=busy
-    ).sort("step", "rank")
+    return rows.select("step", "rank", period="period_ns", bubble=pl.col("pipeline") + pl.col("idle"), work=busy).sort(
+        "step", "rank"
+    )
 
 
 def _stage(stage_of: Mapping[int, int]) -> pl.Expr:

@@ -11,7 +11,6 @@ import polars as pl
 from nsysan.model.classes import WorkClass
 from nsysan.run.groups import Group, Members
 
-
 #: Kinds in which ranks share out one layer, and how many messages a group of stages has at least for each.
 _MEETINGS = ("all_reduce", "all_gather", "reduce_scatter")
 MEETING = 2

@@ -15,6 +15,7 @@ from nsysan.diagnosis.findings.kinds import FindingId, Severity
 from nsysan.diagnosis.findings.late_ranks import late_rank, uneven_split
 from nsysan.diagnosis.findings.launching import graph_gaps, late_host
 from nsysan.diagnosis.findings.recording import of_the_capture
+from nsysan.diagnosis.findings.stages import pipeline_bubble, uneven_stages
 from nsysan.metrics.link import Link
 from nsysan.run.run import Run
 
@@ -48,6 +49,8 @@ FINDERS = (
     Finder(graph_gaps, (FindingId.PIECEWISE_GRAPHS, FindingId.GRAPH_GAPS)),
     Finder(late_rank, (FindingId.STRAGGLER, FindingId.LATE_HOST)),
     Finder(uneven_split, (FindingId.UNEVEN_SPLIT,)),
+    Finder(pipeline_bubble, (FindingId.PIPELINE_BUBBLE,)),
+    Finder(uneven_stages, (FindingId.UNEVEN_STAGES,)),
     Finder(slow_wire, (FindingId.NO_OVERLAP, FindingId.NCCL_FOR_SMALL, FindingId.TP_TOO_WIDE)),
 )
 

@@ -24,6 +24,8 @@ class FindingId(StrEnum):
     LATE_BETWEEN_STEPS = "late_between_steps"
     PIECEWISE_GRAPHS = "piecewise_graphs"
     GRAPH_GAPS = "graph_gaps"
+    PIPELINE_BUBBLE = "pipeline_bubble"
+    UNEVEN_STAGES = "uneven_stages"
     NO_OVERLAP = "no_overlap"
     NCCL_FOR_SMALL = "nccl_for_small"
     TP_TOO_WIDE = "tp_too_wide"
