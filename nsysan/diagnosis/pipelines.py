@@ -32,9 +32,8 @@ class Stage:
     def sentence(self) -> str:
         """What it does, in words."""
         wants = "" if self.bubble is None else f", and {self.bubble:.0%} of its time is for want of another stage"
-        return (
-            f"stage {self.number} ({numbered('rank', list(self.ranks), most=16)}): works {ms(self.work)} a step{wants}"
-        )
+        ranks = numbered("rank", list(self.ranks), most=16)
+        return f"stage {self.number} ({ranks}): works {ms(self.work)} a step{wants}"
 
 
 @dataclass(frozen=True)

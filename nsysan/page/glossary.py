@@ -59,12 +59,9 @@ def term(name: str, shown: str = "") -> str:
 #: Terms that sentences use, by how they say them, longest first; each is told once a sentence.
 _TERMS = (
     *(row.title for row in SCENARIOS.values()),
-    NO_BUBBLE,
-    "for want of another stage",
+    *(NO_BUBBLE, "for want of another stage"),
     *_LOSSES,
-    Line.COMM_UNSPLIT,
-    Line.WAIT,
-    Line.IDLE,
+    *(Line.COMM_UNSPLIT, Line.WAIT, Line.IDLE),
 )
 _IN_SENTENCES = {safe(name): name for name in sorted(_TERMS, key=len, reverse=True)}
 _SAID = re.compile("|".join(rf"(?<![\w-]){re.escape(said)}(?![\w-])" for said in _IN_SENTENCES))

@@ -45,7 +45,8 @@ def test_one_batch_in_flight(tmp_path: Path) -> None:
     # 112 + 4 + 112 + 6 + 10 = 244: stage 0 works for 116 of it, stage 1 for 122.
     report = reported(tmp_path, pipeline([104_000, 104_000]))
     bubble, what = report.diagnosis.bubble, report.diagnosis.what_if
-    assert bubble is not None and what is not None
+    assert bubble is not None
+    assert what is not None
     assert what.period == 244_000
     assert idle(report) == {0: {"stage": 128}, 1: {"stage": 128}, 2: {}, 3: {}}
     assert dict(report.per_rank.select("rank", "wait_ns").iter_rows()) == {0: 0, 1: 0, 2: 122_000, 3: 122_000}
@@ -108,18 +109,28 @@ def test_uneven_stages_are_a_finding(tmp_path: Path, longer: int, ratio: float |
         assert uneven.thresholds["uneven_stages"] == 1.1
 
 
-def test_a_stage_that_is_faster_waits_though_batches_are_in_flight(tmp_path: Path) -> None:
-    report = reported(tmp_path, pipeline([60_000, 140_000], batches=2, steps=24))
+@pytest.mark.parametrize("eager", [False, True])
+def test_a_stage_that_is_faster_wants_for_the_other_though_batches_are_in_flight(tmp_path: Path, eager: bool) -> None:
+    report = reported(tmp_path, pipeline([60_000, 140_000], batches=2, steps=24, eager=eager))
     bubble = report.diagnosis.bubble
     assert bubble is not None
+    # Stage 1 paces at 158 a batch, of which stage 0 works for 72: it waits with its message, or for what is sampled.
+    waits = dict(report.per_rank.select("rank", "wait_ns").iter_rows())
+    if eager:
+        assert (waits[0], idle(report)[0]) == (0, {"stage": 86})
+    else:
+        assert (waits[0], idle(report)[0]) == (76_000, {"between_steps": 10})
+    assert bubble.at_once == 2
+    assert bubble.stages[0].bubble == pytest.approx((86 if eager else 76) / 158)
+    assert bubble.stages[1].bubble == 0
     assert report.diagnosis.verdict.kind == VerdictKind.PIPELINE
-    print(idle(report), report.per_rank.select("rank", "period_ns", "wait_ns", "wire_ns"), bubble)
 
 
 def test_a_rank_that_is_late_within_its_stage_is_named(tmp_path: Path) -> None:
     report = reported(tmp_path, pipeline([104_000, 104_000], more={3: 30_000}))
     late, what = report.diagnosis.straggler, report.diagnosis.what_if
-    assert late is not None and what is not None
+    assert late is not None
+    assert what is not None
     assert (late.rank, late.cause, late.caused) == (3, "compute", 30_000)
     assert (what.period, what[Scenario.NO_SKEW], what[Scenario.ALL]) == (274_000, 244_000, 244_000)
     verdict = report.diagnosis.verdict
