@@ -73,8 +73,8 @@ def find_bubble(run: Run) -> Bubble | None:
         return None
     stage = pl.col("rank").replace_strict(dict(run.stage_work.stage_of), return_dtype=pl.Int64).alias("stage")
     rows = bubbles(run.ledger, run.stage_work.waits, run.gaps).with_columns(stage)
-    hidden = steady[Line.COMM_UNSPLIT.column].fill_null(0).sum() > MAX_UNSPLIT * steady["period_ns"].sum()
-    told = not hidden and not steady[Line.GRAPH.column].sum()
+    unsplit = steady.select(pl.col(Line.COMM_UNSPLIT.column).fill_null(0).sum() / pl.col("period_ns").sum()).item()
+    told = unsplit <= MAX_UNSPLIT and not steady[Line.GRAPH.column].sum()
     share = pl.sum("bubble") / pl.sum("period")
     whole = rows.group_by("step").agg(share=share)["share"].median()
     per_step = rows.group_by("stage", "step").agg(pl.max("work"), share=share)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.expectation import Compared
+from nsysan.diagnosis.findings.bubble import pipeline_bubble, uneven_stages
 from nsysan.diagnosis.findings.case import Case
 from nsysan.diagnosis.findings.communication import custom_all_reduce_limit, slow_wire, wrong_wire
 from nsysan.diagnosis.findings.expected import differing_from_model, mixed_steps
@@ -15,7 +16,6 @@ from nsysan.diagnosis.findings.kinds import FindingId, Severity
 from nsysan.diagnosis.findings.late_ranks import late_rank, uneven_split
 from nsysan.diagnosis.findings.launching import graph_gaps, late_host
 from nsysan.diagnosis.findings.recording import of_the_capture
-from nsysan.diagnosis.findings.stages import pipeline_bubble, uneven_stages
 from nsysan.metrics.link import Link
 from nsysan.run.run import Run
 
