@@ -59,6 +59,15 @@ def test_one_batch_in_flight(tmp_path: Path) -> None:
     assert what.no_bubble == 122_000
 
 
+def test_pairs_that_send_are_not_those_that_reduce_whatever_the_clocks_say(tmp_path: Path) -> None:
+    builders = [TraceBuilder() for _ in range(4)]
+    pipeline([104_000, 104_000], builders=builders)
+    report = reported(tmp_path, *builders)
+    kinds = {group.id: group.kind for group in report.groups}
+    assert kinds == {"0,1": "tp", "2,3": "tp", "0,2": "pp", "1,3": "pp"}
+    assert idle(report) == {0: {"stage": 128}, 1: {"stage": 128}, 2: {}, 3: {}}
+
+
 def test_ranks_of_a_pipeline_in_traces_of_their_own(tmp_path: Path) -> None:
     one = reported(tmp_path / "one", pipeline([60_000, 60_000, 60_000], tensor=1))
     builders = [TraceBuilder() for _ in range(3)]
