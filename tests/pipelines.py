@@ -19,15 +19,16 @@ def pipeline(
     batches: int = 1,
     steps: int = 12,
     host: int = 10_000,
+    eager: bool = False,
     more: Mapping[int, int] | None = None,
     builders: Sequence[TraceBuilder] | None = None,
 ) -> TraceBuilder:
     """A stage an entry of `computes`, of `tensor` ranks each, `batches` in flight in turn; a step is one of a batch.
 
     In a step each stage computes so long, reduces for WIRE once all its ranks have come, and sends for SEND to the
-    next, which has waited since its own work ended; the last samples for SAMPLE instead. A batch comes again to the
-    first stage `host` after it was sampled and that stage was free; its launch call begins half of that before. more:
-    what a rank computes longer. builders: one a rank, in place of one for all.
+    next, which has waited since its own work ended; the last samples for SAMPLE instead. eager: a send waits for no
+    receiver. A batch comes again to the first stage `host` after it was sampled and that stage was free; its launch
+    call begins half of that before. more: what a rank computes longer. builders: one a rank, in place of one for all.
     """
     one = TraceBuilder()
     ranks = len(computes) * tensor
@@ -46,6 +47,7 @@ def pipeline(
             last = stage == len(computes) - 1
             # The next stage takes what is sent when it is free.
             sent = reduced + SAMPLE if last else max(reduced, free[stage + 1]) + SEND
+            done = reduced + SEND if eager and not last else sent
             for rank in own:
                 process, lane = processes[rank], rank % tensor
                 launched = begin - host // 2 if stage == 0 else free[stage] - 10_000
@@ -56,11 +58,11 @@ def pipeline(
                     name = f"void vllm::{REDUCE}<__nv_bfloat16, (int){tensor}>(vllm::RankData *, vllm::RankSignals)"
                     process.kernel(REDUCE, ends[rank], reduced, demangled=name)
                 if last:
-                    process.kernel("sample_kernel", reduced, sent)
+                    process.kernel("sample_kernel", reduced, done)
                 else:
-                    _message(process, "ncclSend", reduced, sent, 100 * (stage + 1) + lane)
+                    _message(process, "ncclSend", reduced, done, 100 * (stage + 1) + lane)
                 process.nvtx(f"decode_step_{step}", launched - 500, reduced - 10_000 + 2_500)
-            free[stage] = sent
+            free[stage] = done
         sampled[step % batches] = sent
     return one
 

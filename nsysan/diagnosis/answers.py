@@ -10,7 +10,7 @@ from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.evidence import Aspect, Quality, Status
 from nsysan.diagnosis.verdict import by_host, why_late
 from nsysan.metrics.causes import GapCause
-from nsysan.metrics.scenarios import SCENARIOS, Scenario, losses
+from nsysan.metrics.scenarios import NO_BUBBLE, SCENARIOS, Scenario, losses
 from nsysan.metrics.skew import Straggler
 from nsysan.metrics.whatif import WhatIf
 from nsysan.text import ms
@@ -79,4 +79,6 @@ def savings_sentence(what: WhatIf | None, quality: Sequence[Quality]) -> str:
     listed = ", ".join(told) if told else f"less than {NOTABLE:.0%} to gain from {losses(what.told)}"
     if not host_told:
         listed += f"; what {SCENARIOS[Scenario.NO_HOST_LATE].loss} cost cannot be told"
+    if what.no_bubble is not None:
+        listed += f"; {NO_BUBBLE} {ms(what.no_bubble)} at best, with more batches in flight"
     return f"{ms(what.period)} a step now; {listed}" + (" (upper bounds: the profiler slows the host)" if bound else "")

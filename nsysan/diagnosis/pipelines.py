@@ -32,9 +32,8 @@ class Stage:
     def sentence(self) -> str:
         """What it does, in words."""
         wants = "" if self.bubble is None else f", and {self.bubble:.0%} of its time is for want of another stage"
-        return (
-            f"stage {self.number} ({numbered('rank', list(self.ranks), most=16)}): works {ms(self.work)} a step{wants}"
-        )
+        ranks = numbered("rank", list(self.ranks), most=16)
+        return f"stage {self.number} ({ranks}): works {ms(self.work)} a step{wants}"
 
 
 @dataclass(frozen=True)
@@ -74,8 +73,8 @@ def find_bubble(run: Run) -> Bubble | None:
         return None
     stage = pl.col("rank").replace_strict(dict(run.stage_work.stage_of), return_dtype=pl.Int64).alias("stage")
     rows = bubbles(run.ledger, run.stage_work.waits, run.gaps).with_columns(stage)
-    hidden = steady[Line.COMM_UNSPLIT.column].fill_null(0).sum() > MAX_UNSPLIT * float(steady["period_ns"].sum())
-    told = not hidden and not steady[Line.GRAPH.column].sum()
+    unsplit = steady.select(pl.col(Line.COMM_UNSPLIT.column).fill_null(0).sum() / pl.col("period_ns").sum()).item()
+    told = unsplit <= MAX_UNSPLIT and not steady[Line.GRAPH.column].sum()
     share = pl.sum("bubble") / pl.sum("period")
     whole = rows.group_by("step").agg(share=share)["share"].median()
     per_step = rows.group_by("stage", "step").agg(pl.max("work"), share=share)

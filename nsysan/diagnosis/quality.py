@@ -212,6 +212,9 @@ def _gaps(run: Run, diagnosis: Diagnosis) -> Quality:
         return Quality(
             Aspect.GAPS, Status.ESTIMATED, "idle time that the host causes is inflated by the profiler (see host_time)"
         )
+    if (idle["cause"] == GapCause.STAGE).any():
+        inferred = "that a GPU idles for want of another stage is inferred from when the stages work"
+        return Quality(Aspect.GAPS, Status.ESTIMATED, inferred)
     return Quality(Aspect.GAPS, Status.OK, "every idle interval has one cause, and they sum to the ledger's idle line")
 
 

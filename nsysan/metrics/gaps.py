@@ -84,7 +84,7 @@ def rank_gaps(
     for first in range(0, max(len(following), 1), _AT_ONCE):
         some = slice(first, first + _AT_ONCE)
         after, last = (at[some] if order is None else order[at[some]] for at in (following, setter))
-        yield _caused(dry[some], until[some], around, after, last, windows, syncs, waits)
+        yield _caused(dry[some], until[some], around, after, last, windows, syncs, waits or _for_none)
 
 
 def _caused(
@@ -95,7 +95,7 @@ def _caused(
     before: _I64,
     windows: pl.DataFrame,
     syncs: pl.DataFrame,
-    waits: Waits | None,
+    waits: Waits,
 ) -> pl.DataFrame:
     """The idle intervals from `dry` to `begun` inside the windows, with their causes."""
     starts, finishes = windows["begin"].to_numpy(), windows["finish"].to_numpy()
@@ -111,9 +111,7 @@ def _caused(
         pl.Series("leaves_step", begun >= finishes[window]),
         *(last[name].alias(f"last_{name}") for name in last.columns),
         pl.Series("in_sync", _in_sync(after["thread"], dry, syncs)),
-        pl.lit(False).alias("stage")
-        if waits is None
-        else pl.Series("stage", waits(dry, begun, after["row"].to_numpy())),
+        pl.Series("stage", waits(dry, begun, after["row"].to_numpy())),
     )
     # As texts they would take more memory than all the rest.
     named = {cause: pl.lit(cause.value, dtype=_SCHEMA["cause"]) for cause in GapCause}
@@ -141,6 +139,11 @@ def _caused(
     )
     host = pl.col("launch_start") >= pl.col("begin")
     return gaps.select("step", "begin", "ns", "row", cause=cause, host=host)
+
+
+def _for_none(dry: _I64, *_: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
+    """No idle interval is for want of a stage where there is one."""
+    return np.zeros(len(dry), dtype=np.bool_)
 
 
 def _in_sync(threads: pl.Series, times: _I64, syncs: pl.DataFrame) -> npt.NDArray[np.bool_]:

@@ -62,6 +62,13 @@ SCENARIOS = {
     ),
 }
 
+#: What no scenario is: it takes more batches in flight, and a step of one batch takes no less.
+NO_BUBBLE = "without a bubble"
+NO_BUBBLE_MEANING = (
+    "The period if no stage of the pipeline waited for another: what the busiest rank takes besides. A bound: it takes "
+    "as many batches in flight as there are stages."
+)
+
 
 def losses(told: Collection[Scenario]) -> str:
     """The losses that these take away, as in "skew, the wire's excess and late hosts"."""

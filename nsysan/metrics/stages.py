@@ -126,9 +126,7 @@ def waits_for_stages(between: pl.DataFrame) -> pl.DataFrame:
 
 def waited(ledger: pl.DataFrame, waits: pl.DataFrame) -> pl.DataFrame:
     """step, rank, pipeline: ns of the line wait for want of another stage; waits: as waits_for_stages gives them."""
-    rows = ledger.select("rank", "step", "start_ns", "period_ns", "wait_ns").with_columns(
-        pl.col("wait_ns").fill_null(0)
-    )
+    rows = ledger.select("rank", "step", "start_ns", "period_ns", pl.col("wait_ns").fill_null(0))
     parts = [rows.head(0).select("step", "rank", pipeline=pl.col("wait_ns"))]
     for (rank,), own in rows.partition_by("rank", as_dict=True, maintain_order=True).items():
         covered = Covered.of(waits.filter(pl.col("rank") == rank))

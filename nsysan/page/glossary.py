@@ -6,7 +6,7 @@ import re
 
 from nsysan.diagnosis.evidence import Status
 from nsysan.metrics.lines import BESIDE, LEDGER, LINES, Line
-from nsysan.metrics.scenarios import SCENARIOS
+from nsysan.metrics.scenarios import NO_BUBBLE, NO_BUBBLE_MEANING, SCENARIOS
 from nsysan.page.elements import safe
 
 #: What the scenarios take away, by its name without an article.
@@ -38,6 +38,11 @@ GLOSSARY: dict[str, str] = {
     "of peak": "busbw by the link's peak per GPU and direction; shown from 1 MB up, as small messages are latency.",
     **{loss: row.loss_meaning for loss, row in _LOSSES.items()},
     **{row.title: row.meaning for row in SCENARIOS.values()},
+    NO_BUBBLE: NO_BUBBLE_MEANING,
+    "for want of another stage": (
+        "Time in which a rank of a pipeline waits at a call between stages, or idles while another stage works, which "
+        "then hands over."
+    ),
     "matched": "A collective is the same call on every rank; matched calls were found on all of their ranks.",
     "rejected": "Calls paired up although one rank ended before another had begun: not believed, and left unsplit.",
 }
@@ -52,7 +57,12 @@ def term(name: str, shown: str = "") -> str:
 
 
 #: Terms that sentences use, by how they say them, longest first; each is told once a sentence.
-_TERMS = (*(row.title for row in SCENARIOS.values()), *_LOSSES, Line.COMM_UNSPLIT, Line.WAIT, Line.IDLE)
+_TERMS = (
+    *(row.title for row in SCENARIOS.values()),
+    *(NO_BUBBLE, "for want of another stage"),
+    *_LOSSES,
+    *(Line.COMM_UNSPLIT, Line.WAIT, Line.IDLE),
+)
 _IN_SENTENCES = {safe(name): name for name in sorted(_TERMS, key=len, reverse=True)}
 _SAID = re.compile("|".join(rf"(?<![\w-]){re.escape(said)}(?![\w-])" for said in _IN_SENTENCES))
 

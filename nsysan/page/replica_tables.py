@@ -19,7 +19,7 @@ def is_plain(report: Report) -> bool:
 
 def tables(report: Report) -> str:
     """Replicas, populations and groups."""
-    return _replicas(report.replicas) + _populations(report) + _groups(report)
+    return _replicas(report.replicas) + _stages(report.replicas) + _populations(report) + _groups(report)
 
 
 def _replicas(replicas: list[Replica]) -> str:
@@ -40,6 +40,24 @@ def _replicas(replicas: list[Replica]) -> str:
     ]
     caption = "Replicas; period in us, and what of the ranks' time the steady steps cover"
     return table(header, rows, text=(0, 1, 2, 3, 4), caption=caption)
+
+
+def _stages(replicas: list[Replica]) -> str:
+    header = ["replica", "stage", "ranks", "works, us a step", "for want of another stage"]
+    told = [(one.id, one.diagnosis.bubble) for one in replicas if one.diagnosis.bubble is not None]
+    rows = [
+        [
+            str(replica),
+            str(stage.number),
+            numbered("rank", list(stage.ranks), most=16),
+            us(stage.work),
+            percent(stage.bubble, 1),
+        ]
+        for replica, bubble in told
+        for stage in bubble.stages
+    ]
+    notes = "; ".join(dict.fromkeys(bubble.sentence for _, bubble in told))
+    return table(header, rows, text=(0, 1, 2), caption=f"Stages of the pipeline: {notes}") if rows else ""
 
 
 def _populations(report: Report) -> str:

@@ -9,7 +9,7 @@ from nsysan.diagnosis.findings.finding import Finding
 from nsysan.diagnosis.verdict import VerdictKind, by_host
 from nsysan.diagnosis.workload import Workload
 from nsysan.metrics.lines import Line
-from nsysan.metrics.scenarios import SCENARIOS, Scenario
+from nsysan.metrics.scenarios import NO_BUBBLE, SCENARIOS, Scenario
 from nsysan.page.elements import safe, table
 from nsysan.page.glossary import STATUS, linked, term
 from nsysan.page.palette import COLOURS, NAMES, paint
@@ -123,6 +123,11 @@ def _what_if(report: Report) -> str:
             continue
         saved = what.period - ns
         rows.append([name, ms(ns), us(saved), percent(saved, what.period), _gauge(saved / what.period)])
+    if what.no_bubble is not None:
+        saved = what.period - what.no_bubble
+        share = saved / what.period
+        name = f"{term(NO_BUBBLE)} (at best)"
+        rows.append([name, ms(what.no_bubble), us(saved), percent(saved, what.period), _gauge(share)])
     return table(
         ["what if", "a step", "saved, us", "saved", "saved of the step"],
         rows,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from nsysan.diagnosis.answers import NOTABLE
 from nsysan.diagnosis.findings.finding import Finding
 from nsysan.diagnosis.findings.kinds import SavingIs, Severity
-from nsysan.diagnosis.verdict import BOUNDS
+from nsysan.diagnosis.verdict import BOUNDS, VerdictKind
 from nsysan.metrics.lines import ROW, Line
 from nsysan.metrics.scenarios import losses
 from nsysan.report.report import Report, visible_lines
@@ -34,7 +34,9 @@ def key_numbers(report: Report) -> list[KeyNumber]:
 
 
 def _bound(report: Report, period: int) -> KeyNumber:
-    late = report.diagnosis.straggler
+    late, bubble = report.diagnosis.straggler, report.diagnosis.bubble
+    if bubble is not None and bubble.share is not None and report.diagnosis.verdict.kind == VerdictKind.PIPELINE:
+        return KeyNumber(f"{bubble.share:.0%}", "of the ranks' time is for want of another stage", Line.WAIT)
     if late is not None:
         waits = f"of it the others wait for rank {late.rank} ({ms(late.caused)})"
         return KeyNumber(f"{late.share:.0%}", waits, Line.WAIT)

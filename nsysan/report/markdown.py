@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nsysan.diagnosis.collectives import CollectiveFamily
 from nsysan.diagnosis.evidence import Status
-from nsysan.metrics.scenarios import SCENARIOS
+from nsysan.metrics.scenarios import NO_BUBBLE, SCENARIOS
 from nsysan.report.key_numbers import key_numbers
 from nsysan.report.markup import code, escaped, rows
 from nsysan.report.replica import coverage_words, layout_sentence
@@ -72,6 +72,9 @@ def _what_if(report: Report) -> list[str]:
         for scenario, ns in what.without.items()
         if ns is not None
     ]
+    if what.no_bubble is not None:
+        saved = what.period - what.no_bubble
+        body.append([f"{NO_BUBBLE} (at best)", ms(what.no_bubble), us(saved), f"{saved / what.period:.1%}"])
     return ["#### What if", "", *rows([f"{ms(what.period)} a step now", "a step", "saves us", "saves"], body)]
 
 
@@ -150,7 +153,11 @@ def _replicas(report: Report) -> list[str]:
     """The replicas and kinds of steps, where there are several."""
     told = [one.sentence for one in report.replicas] if len(report.replicas) > 1 else []
     told = [layout_sentence(report.replicas), *told] if told else []
-    populations = report.replicas[report.replica].populations
+    head = report.replicas[report.replica]
+    bubble, populations = head.diagnosis.bubble, head.populations
+    if bubble is not None:
+        told = [*(told or [layout_sentence(report.replicas)]), bubble.sentence]
+        told += [stage.sentence for stage in bubble.stages]
     told += [one.sentence for one in populations] if len(populations) > 1 else []
     return [f"- {escaped(line)}" for line in told]
 

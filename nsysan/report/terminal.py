@@ -98,6 +98,9 @@ def _layout(report: Report) -> list[str]:
     if not others and head.layout.is_plain:
         return []
     lines = [f"layout    {layout_sentence(report.replicas)}"]
+    bubble = head.diagnosis.bubble
+    if bubble is not None:
+        lines += [f"pipeline  {bubble.sentence}", *(f"          {stage.sentence}" for stage in bubble.stages)]
     if others:
         lines.append(f"          shown: {head.sentence}")
         lines += [f"          {other.sentence}" for other in others]

@@ -103,7 +103,10 @@ def find_groups(
     )
     calls = calls.with_columns(group=by_payload)
     silent = calls.filter(pl.col("group").is_null())
-    known = [(c.ranks, c.size) for c in communicators.values()] + list(told.values())
+    # Ranks that send to one another are of several stages, and share no layer to reduce.
+    sent = set(calls.filter(pl.col("cls") == WorkClass.P2P)["communicator"].drop_nulls().cast(pl.String))
+    known = [(c.ranks, c.size) for name, c in communicators.items() if name not in sent]
+    known += [own for name, own in told.items() if name not in sent]
     found = []
     for own in silent.partition_by("kind", "library", "cls", "group_size", "barrier", maintain_order=True):
         for group, ranks in _of_kind(own, known, clocked=clocked):

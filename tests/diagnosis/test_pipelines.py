@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import re
+from html import unescape
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 import nsysan
+from nsysan.diagnosis.findings import FindingId
 from nsysan.diagnosis.verdict import VerdictKind
 from nsysan.metrics.scenarios import Scenario
+from nsysan.page.html import to_html
 from nsysan.report.build import build_report
+from nsysan.report.document import to_document
+from nsysan.report.markdown import to_markdown
 from nsysan.report.report import Report
+from nsysan.report.terminal import to_text
 from tests.documents import document_of
 from tests.pipelines import pipeline
-from tests.tracebuilder import TraceBuilder
+from tests.tracebuilder import TraceBuilder, decode_loop
 
 
 def reported(tmp_path: Path, *builders: TraceBuilder) -> Report:
@@ -52,6 +59,15 @@ def test_one_batch_in_flight(tmp_path: Path) -> None:
     assert what.no_bubble == 122_000
 
 
+def test_pairs_that_send_are_not_those_that_reduce_whatever_the_clocks_say(tmp_path: Path) -> None:
+    builders = [TraceBuilder() for _ in range(4)]
+    pipeline([104_000, 104_000], builders=builders)
+    report = reported(tmp_path, *builders)
+    kinds = {group.id: group.kind for group in report.groups}
+    assert kinds == {"0,1": "tp", "2,3": "tp", "0,2": "pp", "1,3": "pp"}
+    assert idle(report) == {0: {"stage": 128}, 1: {"stage": 128}, 2: {}, 3: {}}
+
+
 def test_ranks_of_a_pipeline_in_traces_of_their_own(tmp_path: Path) -> None:
     one = reported(tmp_path / "one", pipeline([60_000, 60_000, 60_000], tensor=1))
     builders = [TraceBuilder() for _ in range(3)]
@@ -81,3 +97,87 @@ def test_batches_in_flight_fill_the_bubble(tmp_path: Path) -> None:
     assert bubble.share == pytest.approx(4 / 126 / 2)
     assert idle(report) == {0: {"between_steps": 10}, 1: {"between_steps": 10}, 2: {}, 3: {}}
     assert report.diagnosis.verdict.kind == VerdictKind.COMPUTE
+
+
+@pytest.mark.parametrize(("longer", "ratio"), [(40_000, 1.32), (4_000, None)])
+@pytest.mark.parametrize("batches", [1, 2])
+def test_uneven_stages_are_a_finding(tmp_path: Path, longer: int, ratio: float | None, batches: int) -> None:
+    report = reported(tmp_path, pipeline([104_000, 104_000 + longer], batches=batches, steps=20))
+    found = {finding.id: finding for finding in report.findings}
+    assert (FindingId.UNEVEN_STAGES in found) == (ratio is not None)
+    bubble = report.diagnosis.bubble
+    assert bubble is not None
+    assert bubble.at_once == batches
+    if ratio is not None:
+        uneven = found[FindingId.UNEVEN_STAGES]
+        # 116 and 122 + 40, whose mean is 139: what is saved of a batch if another is in flight meanwhile.
+        assert (uneven.figures["stage_0_ns"], uneven.figures["stage_1_ns"]) == (116_000, 162_000)
+        assert uneven.figures["ratio"] == pytest.approx(162 / 116)
+        assert uneven.saving == (None if batches == 1 else 23_000)
+        assert uneven.ranks == [2, 3]
+        assert uneven.thresholds["uneven_stages"] == 1.1
+
+
+@pytest.mark.parametrize("eager", [False, True])
+def test_a_stage_that_is_faster_wants_for_the_other_though_batches_are_in_flight(tmp_path: Path, eager: bool) -> None:
+    report = reported(tmp_path, pipeline([60_000, 140_000], batches=2, steps=24, eager=eager))
+    bubble = report.diagnosis.bubble
+    assert bubble is not None
+    # Stage 1 paces at 158 a batch, of which stage 0 works for 72: it waits with its message, or for what is sampled.
+    waits = dict(report.per_rank.select("rank", "wait_ns").iter_rows())
+    if eager:
+        assert (waits[0], idle(report)[0]) == (0, {"stage": 86})
+    else:
+        assert (waits[0], idle(report)[0]) == (76_000, {"between_steps": 10})
+    assert bubble.at_once == 2
+    assert bubble.stages[0].bubble == pytest.approx((86 if eager else 76) / 158)
+    assert bubble.stages[1].bubble == 0
+    assert report.diagnosis.verdict.kind == VerdictKind.PIPELINE
+
+
+def test_a_rank_that_is_late_within_its_stage_is_named(tmp_path: Path) -> None:
+    report = reported(tmp_path, pipeline([104_000, 104_000], more={3: 30_000}))
+    late, what = report.diagnosis.straggler, report.diagnosis.what_if
+    assert late is not None
+    assert what is not None
+    assert (late.rank, late.cause, late.caused) == (3, "compute", 30_000)
+    assert (what.period, what[Scenario.NO_SKEW], what[Scenario.ALL]) == (274_000, 244_000, 244_000)
+    verdict = report.diagnosis.verdict
+    assert verdict.kind == VerdictKind.PIPELINE
+    assert "within its stage rank 3 is late, as it computes longer" in verdict.reason
+
+
+def test_a_run_without_stages_has_no_bubble(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    decode_loop(builder, steps=8)
+    report = reported(tmp_path, builder)
+    document = to_document(report)
+    assert report.diagnosis.bubble is None
+    head = document["replicas"][0]
+    assert (head["bubble_share"], head["stages_at_once"], head["pipeline"]) == (None, None, [])
+    assert document["what_if"]["no_bubble_ns"] is None
+    assert "pipeline" not in document["verdict"]["shares"]
+
+
+def test_every_output_names_the_stages(tmp_path: Path) -> None:
+    report = reported(tmp_path, pipeline([104_000, 104_000]))
+    document = to_document(report)
+    head = document["replicas"][0]
+    assert (head["bubble_share"], head["stages_at_once"]) == (pytest.approx(125 / 244), 1)
+    assert head["pipeline"] == [
+        {"stage": 0, "work_ns": 116_000, "bubble_share": pytest.approx(128 / 244)},
+        {"stage": 1, "work_ns": 122_000, "bubble_share": pytest.approx(122 / 244)},
+    ]
+    assert (document["verdict"]["kind"], document["verdict"]["thresholds"]["pipeline_share"]) == ("pipeline", 0.15)
+    assert document["verdict"]["shares"]["pipeline"] == head["bubble_share"]
+    sentences = (
+        "51% of the ranks' time is for want of another stage; one batch is in flight, which each stage has in turn",
+        "stage 0 (ranks 0 and 1): works 0.116 ms a step, and 52% of its time is for want of another stage",
+    )
+    for text in (to_text(report), unescape(to_markdown(report))):
+        for sentence in sentences:
+            assert sentence in text
+        assert "without a bubble" in text
+    page = re.sub(r"<[^>]*>", "", unescape(to_html(report)))
+    assert sentences[0] in page
+    assert "without a bubble (at best)" in page

@@ -8,6 +8,7 @@ from __future__ import annotations
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.expectation import Compared
 from nsysan.diagnosis.findings import (
+    bubble,
     communication,
     expected,
     late_ranks,
@@ -28,7 +29,7 @@ __all__ = ["FINDERS", "Finding", "Severity", "custom_all_reduce_limit", "find", 
 
 FINDERS = tuple(
     finder
-    for subject in (recording, expected, communication, outside, launching, late_ranks, nodes)
+    for subject in (recording, expected, communication, outside, launching, late_ranks, bubble, nodes)
     for finder in subject.FINDERS
 )
 
