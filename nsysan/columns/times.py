@@ -26,6 +26,17 @@ def by_time(begun: _I64, starts: _I64, ends: _I64) -> _I64:
     return np.where(inside, window, -1)
 
 
+def in_any(begins: _I64, ends: _I64, spans: tuple[_I64, _I64]) -> npt.NDArray[np.bool_]:
+    """Whether each interval shares time with some span; spans: begins and ends, in any order, overlapping at will."""
+    order = np.argsort(spans[0], kind="stable")
+    starts, latest = spans[0][order], np.maximum.accumulate(spans[1][order])
+    # Of the spans that begin before an interval ends, whether any ends after it begins.
+    before = np.searchsorted(starts, ends, side="left")
+    found = before > 0
+    found[found] = latest[before[found] - 1] > begins[found]
+    return found
+
+
 def shifted(frame: pl.DataFrame, offset: int) -> pl.DataFrame:
     """The frame with `offset` ns added to every column that holds a time."""
     if not offset:

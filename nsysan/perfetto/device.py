@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from nsysan.columns.times import in_any
 from nsysan.metrics.cut import cut_at_arrival, line_names
 from nsysan.metrics.ledger import FIGURES
 from nsysan.metrics.partition import partition
@@ -68,21 +69,13 @@ def work_of(placed: PlacedTrace, steps: list[int]) -> tuple[pl.DataFrame, pl.Dat
 
     def of_rank(rank: int) -> tuple[pl.DataFrame, pl.DataFrame]:
         own = windows.filter(pl.col("rank") == rank)
-        times = placed.frame(("begin", "end"), rank)
-        near = times.select((pl.col("end") > own["begin"].min()) & (pl.col("begin") < own["finish"].max())).to_series()
-        work = placed.frame(_OPERATION, rank, at=np.flatnonzero(near.fill_null(False).to_numpy()))
-        return _inside(work, own), partition(work, own)
+        times, spans = placed.frame(("begin", "end"), rank), (own["begin"].to_numpy(), own["finish"].to_numpy())
+        inside = in_any(times["begin"].to_numpy(), times["end"].to_numpy(), spans)
+        work = placed.frame(_OPERATION, rank, at=np.flatnonzero(inside))
+        return work, partition(work, own)
 
     found = placed.each(of_rank)
     return in_words(pl.concat(work for work, _ in found)), pl.concat(lines for _, lines in found)
-
-
-def _inside(work: pl.DataFrame, windows: pl.DataFrame) -> pl.DataFrame:
-    """The operations of a rank that are in some window."""
-    at = work.join(windows.select("rank", "begin", "finish"), on="rank", suffix="_of_step").filter(
-        (pl.col("end") > pl.col("begin_of_step")) & (pl.col("begin") < pl.col("finish"))
-    )
-    return work.join(at.select("row").unique(), on="row", how="semi")
 
 
 def ledger_slices(lines: pl.DataFrame, tracks: Tracks) -> Iterator[Event]:

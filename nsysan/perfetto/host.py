@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from nsysan.columns.times import shifted
+from nsysan.columns.times import in_any, shifted
 from nsysan.perfetto.device import stream_name
 from nsysan.perfetto.events import Event, Tracks, known
 from nsysan.run.placed import PlacedTrace
@@ -109,11 +109,10 @@ def threads_of(placed: PlacedTrace, asked: tuple[list[int], pl.DataFrame]) -> di
 def _on_thread(both: pl.DataFrame, spans: pl.DataFrame) -> pl.DataFrame:
     """start, end, name, domain, category, clipped of a thread's slices in the spans, the outer before the inner."""
     both = both.with_row_index("row")
-    near = both.join(spans, how="cross").filter(
-        (pl.col("end") > pl.col("first")) & (pl.col("start") < pl.col("finish"))
-    )
-    from_, to = int(spans["first"].min()), int(spans["finish"].max())  # type: ignore[arg-type]
-    inside = near.unique("row").with_columns(
+    firsts, finishes = spans["first"].to_numpy(), spans["finish"].to_numpy()
+    near = in_any(both["start"].to_numpy(), both["end"].to_numpy(), (firsts, finishes))
+    from_, to = int(firsts.min()), int(finishes.max())
+    inside = both.filter(pl.Series(near)).with_columns(
         clipped=(pl.col("start") < from_) | (pl.col("end") > to),
         start=pl.col("start").clip(from_, to),
         end=pl.col("end").clip(from_, to),

@@ -16,20 +16,16 @@ from nsysan.output import write_text
 from tests.clitools import paper_trace, run_cli
 
 Capsys = pytest.CaptureFixture[str]
-#: The whole command line, which gives its finished file a name only once argv[1] processes are about to.
+#: The whole command line, which gives its finished file a name only once it is told to.
 _TOGETHER = """
-import os, sys, time
+import os
 from nsysan.cli import main
-together, link = int(sys.argv[1]), os.link
-def at_once(*arguments, **options):
-    open(f"ready-{os.getpid()}", "x").close()
-    begun = time.monotonic()
-    while sum(name.startswith("ready-") for name in os.listdir()) < together:
-        assert time.monotonic() - begun < 60
-        time.sleep(0.01)
+link = os.link
+def when_told(*arguments, **options):
+    os.write(1, b"ready")
+    os.read(0, 1)
     return link(*arguments, **options)
-os.link = at_once
-sys.argv[1:] = sys.argv[2:]
+os.link = when_told
 main()
 """
 
@@ -40,7 +36,7 @@ def _in_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("ready-"))
+    return sorted(path.name for path in folder.iterdir())
 
 
 def test_of_many_writers_of_one_new_file_one_writes(tmp_path: Path) -> None:
@@ -78,8 +74,9 @@ def test_of_many_writers_of_one_new_file_one_writes(tmp_path: Path) -> None:
 )
 def test_of_two_commands_with_one_new_file_one_fails(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     paper_trace(tmp_path / "t.sqlite")
-    command = [sys.executable, "-c", _TOGETHER, "2", *arguments, "t.sqlite"]
-    both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    command, pipe = [sys.executable, "-c", _TOGETHER, *arguments, "t.sqlite"], subprocess.PIPE
+    both = [subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) for _ in range(2)]
+    assert [process.stdout.read(5) for process in both if process.stdout] == ["ready"] * 2
     errors = [process.communicate(timeout=120)[1] for process in both]
     assert sorted(process.returncode for process in both) == [0, ExitCode.OUTPUT_EXISTS]
     assert sorted(errors) == ["", "nsysan: out: exists already; pass --force to replace it, or another name\n"]

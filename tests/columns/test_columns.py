@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from nsysan.columns import codes as coding
 from nsysan.columns.chunks import Chunks, fitted
 from nsysan.columns.codes import codes, looked_up, numbered
+from nsysan.columns.times import in_any
 
 I64, I32, BYTES = pl.Int64(), pl.Int32(), pl.Binary()
 #: Few values, near each other and far apart, as ids of threads are.
@@ -100,3 +101,15 @@ def test_bytes_count_against_the_most() -> None:
 def test_numbers_take_as_little_as_they_can(values: list[int | None], dtype: pl.DataType) -> None:
     found = fitted(pl.Series(values, dtype=I64))
     assert (found.dtype, found.to_list()) == (dtype, values)
+
+
+_INTERVALS = st.lists(st.tuples(st.integers(-20, 20), st.integers(0, 15)).map(lambda of: (of[0], of[0] + of[1])))
+
+
+@given(_INTERVALS, _INTERVALS)
+def test_intervals_that_share_time_with_some_span(
+    intervals: list[tuple[int, int]], spans: list[tuple[int, int]]
+) -> None:
+    (begins, ends), (starts, finishes) = (np.array(of, dtype=np.int64).reshape(-1, 2).T for of in (intervals, spans))
+    expected = [any(end > start and begin < finish for start, finish in spans) for begin, end in intervals]
+    assert in_any(begins, ends, (starts, finishes)).tolist() == expected

@@ -17,6 +17,7 @@ import nsysan
 from nsysan import ExitCode
 from nsysan.metrics.lines import LINES
 from nsysan.metrics.partition import partition
+from nsysan.model.classes import COMMUNICATION
 from nsysan.perfetto import choose_steps, packed, to_perfetto
 from nsysan.perfetto.host import nested_lanes
 from nsysan.run.run import Run
@@ -89,6 +90,20 @@ def test_ledger_slices_have_the_lengths_of_the_paper_trace(paper: Run) -> None:
         for line, length in {**(late if rank == 1 else waiting), "idle": 2_000}.items()
     }
     assert Exported(to_perfetto(paper, [1, 2], "0")).ledger() == expected
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_step_that_some_replicas_have_is_shown_of_those(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    decode_loop(builder, ranks=2)
+    decode_loop(builder, ranks=2, steps=7, compute_ns=15_000, first_pid=2000, comm=77)
+    run = nsysan.analyze(nsysan.open_trace(builder.write(tmp_path / "t.sqlite")))
+    exported = Exported(to_perfetto(run, [5], "0"))
+    assert exported.ledger() == ledger_of(run, [5])
+    assert {rank for rank, _, _ in exported.ledger()} == {2, 3}
+    shown = [event for category in COMMUNICATION for event in exported.slices(category)]
+    assert {exported.rank(event) for event in shown} == {2, 3}
+    assert len(shown) == 2 * 2
 
 
 def test_ledger_slices_tile_the_step(paper: Run) -> None:
