@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 import nsysan
-from nsysan.diagnosis.findings import FindingId
+from nsysan.diagnosis.findings.bubble import BubbleFinding
 from nsysan.diagnosis.verdict import VerdictKind
 from nsysan.metrics.scenarios import Scenario
 from nsysan.page.html import to_html
@@ -104,12 +104,12 @@ def test_batches_in_flight_fill_the_bubble(tmp_path: Path) -> None:
 def test_uneven_stages_are_a_finding(tmp_path: Path, longer: int, ratio: float | None, batches: int) -> None:
     report = reported(tmp_path, pipeline([104_000, 104_000 + longer], batches=batches, steps=20))
     found = {finding.id: finding for finding in report.findings}
-    assert (FindingId.UNEVEN_STAGES in found) == (ratio is not None)
+    assert (BubbleFinding.UNEVEN_STAGES in found) == (ratio is not None)
     bubble = report.diagnosis.bubble
     assert bubble is not None
     assert bubble.at_once == batches
     if ratio is not None:
-        uneven = found[FindingId.UNEVEN_STAGES]
+        uneven = found[BubbleFinding.UNEVEN_STAGES]
         # 116 and 122 + 40, whose mean is 139: what is saved of a batch if another is in flight meanwhile.
         assert (uneven.figures["stage_0_ns"], uneven.figures["stage_1_ns"]) == (116_000, 162_000)
         assert uneven.figures["ratio"] == pytest.approx(162 / 116)
