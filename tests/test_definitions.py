@@ -11,7 +11,7 @@ import pytest
 
 import nsysan
 from nsysan.diagnosis import diagnosis, verdict
-from nsysan.diagnosis.findings import communication
+from nsysan.diagnosis.findings import nodes
 from nsysan.metrics import bandwidth, causes, counters, skew, tally, whatif
 from nsysan.metrics.lines import LINES
 from nsysan.metrics.scenarios import Scenario
@@ -77,7 +77,7 @@ NUMBERS = [
     ("6", f"no verdict is given where more than {percent(verdict.UNSPLIT)} of the step is unsplit"),
     ("6", f"A correction of more than {clock.MAX_CORRECTION_NS / 1e6:g} ms is not believed"),
     ("6", f"GPU work lies more than {clock._MAX_APART_NS / 1e9:g} s apart"),
-    ("6", f"where their wire takes at least {percent(communication.EXPOSED_SHARE)} of the period"),
+    ("6", f"where their wire takes at least {percent(nodes.ACROSS_SHARE)} of the period"),
     ("7", f"its net is at least {percent(skew.SHARE)} in at least {percent(skew.STEPS)} of the steady steps"),
     ("7", f"of fewer than {skew.FEW_STEPS} steps, but two at least: {percent(skew.SHARE_OF_FEW)} in each"),
     ("7", f"exceeds 0 by more than {skew.Z_VALUE:g} standard deviations"),

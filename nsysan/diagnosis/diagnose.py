@@ -41,11 +41,12 @@ def diagnose(run: Run) -> Diagnosis:
         untold = straggler.cause == LateCause.HOST and (next(iter(idle), None) == GapCause.UNKNOWN or not clocked)
         straggler = replace(straggler, idle=idle, cause=None if untold else straggler.cause)
     what = what_if(run.ledger, run.collectives, run.gaps)
+    workload = workload_of(run.steps.method, run.steps.source, run.names, len(run.windows))
     return Diagnosis(
         straggler=straggler,
         gaps=medians,
         what_if=what,
-        verdict=named_for(workload_of(run), judge(run.ledger, what, straggler, run.missing_peers)),
+        verdict=named_for(workload, judge(run.ledger, what, straggler, run.missing_peers)),
         outliers=slowest_steps(run.ledger, late),
         spreads=_spreads(arrived.filter(pl.col("step").is_in(run.steady_steps))),
         caused=caused_by_step(meeting).rename({"caused": "ns"}),
