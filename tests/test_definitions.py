@@ -83,7 +83,7 @@ NUMBERS = [
     ("7", f"exceeds 0 by more than {skew.Z_VALUE:g} standard deviations"),
     ("7", f"Of fewer than {skew.TELLING_STEPS} steps the report says that they tell nothing"),
     ("8", f"all but one in {1 / host_clock._STRAY:,.0f}".replace(",", " ")),
-    ("8", f"one of up to {host_clock._PARTS} parts of the recording"),
+    ("8", f"from each of up to {host_clock._PARTS} parts of the recording"),
     ("8", f"idled for at least {host_clock._IDLE_NS / 1e3:g} us, exceeds {host_clock.MAX_LATENCY_NS / 1e3:g} us"),
     ("8", f"with fewer than {host_clock._FEW} such operations"),
     ("9", f"busbw against the link's peak is shown from {bandwidth.PEAK_FROM_BYTES / 1e6:g} MB up"),

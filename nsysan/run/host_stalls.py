@@ -37,7 +37,7 @@ def longest_stalls_of(placed: PlacedTrace, steps: list[int]) -> pl.DataFrame:
         longest = longest.join(threads, on="row", how="left").sort("step")
         inside = _inside(placed, longest)
         number = pl.lit(rank, dtype=pl.Int64)
-        return longest.select(number.alias("rank"), "step", "begin", "ns", inside).cast(dict(_SCHEMA))
+        return longest.select(number.alias("rank"), "step", "begin", "ns", inside).cast(pl.Schema(_SCHEMA))
 
     return pl.concat(placed.each(of_rank))
 
