@@ -11,7 +11,7 @@ import pytest
 
 import nsysan
 from nsysan.diagnosis import diagnosis, verdict
-from nsysan.diagnosis.findings import communication
+from nsysan.diagnosis.findings import nodes
 from nsysan.metrics import bandwidth, causes, counters, skew, tally, whatif
 from nsysan.metrics.lines import LINES
 from nsysan.metrics.scenarios import Scenario
@@ -77,13 +77,13 @@ NUMBERS = [
     ("6", f"no verdict is given where more than {percent(verdict.UNSPLIT)} of the step is unsplit"),
     ("6", f"A correction of more than {clock.MAX_CORRECTION_NS / 1e6:g} ms is not believed"),
     ("6", f"GPU work lies more than {clock._MAX_APART_NS / 1e9:g} s apart"),
-    ("6", f"where their wire takes at least {percent(communication.EXPOSED_SHARE)} of the period"),
+    ("6", f"where their wire takes at least {percent(nodes.ACROSS_SHARE)} of the period"),
     ("7", f"its net is at least {percent(skew.SHARE)} in at least {percent(skew.STEPS)} of the steady steps"),
     ("7", f"of fewer than {skew.FEW_STEPS} steps, but two at least: {percent(skew.SHARE_OF_FEW)} in each"),
     ("7", f"exceeds 0 by more than {skew.Z_VALUE:g} standard deviations"),
     ("7", f"Of fewer than {skew.TELLING_STEPS} steps the report says that they tell nothing"),
     ("8", f"all but one in {1 / host_clock._STRAY:,.0f}".replace(",", " ")),
-    ("8", f"one of up to {host_clock._PARTS} parts of the recording"),
+    ("8", f"from each of up to {host_clock._PARTS} parts of the recording"),
     ("8", f"idled for at least {host_clock._IDLE_NS / 1e3:g} us, exceeds {host_clock.MAX_LATENCY_NS / 1e3:g} us"),
     ("8", f"with fewer than {host_clock._FEW} such operations"),
     ("9", f"busbw against the link's peak is shown from {bandwidth.PEAK_FROM_BYTES / 1e6:g} MB up"),

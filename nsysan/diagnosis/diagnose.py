@@ -43,11 +43,12 @@ def diagnose(run: Run) -> Diagnosis:
         straggler = replace(straggler, idle=idle, cause=None if untold else straggler.cause)
     bubble = find_bubble(run)
     what = what_if(run.ledger, run.collectives, run.gaps, run.stage_work)
+    workload = workload_of(run.steps.method, run.steps.source, run.names, len(run.windows))
     return Diagnosis(
         straggler=straggler,
         gaps=medians,
         what_if=what,
-        verdict=named_for(workload_of(run), judge(run.ledger, what, straggler, run.missing_peers, bubble)),
+        verdict=named_for(workload, judge(run.ledger, what, straggler, run.missing_peers, bubble)),
         outliers=slowest_steps(run.ledger, late),
         spreads=_spreads(arrived.filter(pl.col("step").is_in(run.steady_steps))),
         caused=caused_by_step(meeting).rename({"caused": "ns"}),

@@ -1,4 +1,7 @@
-"""What a trace is of: decoding, training, or work that nothing calls decoding (DEFINITIONS.md, section 11)."""
+"""What a trace is of: decoding, training, or work of which nothing says that it decodes.
+
+DEFINITIONS.md, section 11.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,6 @@ from enum import StrEnum
 import polars as pl
 
 from nsysan.model.steps.step_windows import StepMethod
-from nsysan.run.run import Run
 
 #: Kernels of a backward pass or an optimiser, as frameworks and cuDNN name them.
 _TRAINS = r"(?i)backward|_bwd|bwd_|dgrad|wgrad|fused_?adam|adam_|_adam|_sgd|sgd_|multi_tensor_apply"
@@ -41,17 +43,17 @@ class Workload(StrEnum):
         }[self]
 
 
-def workload_of(run: Run) -> Workload:
-    """By how its steps were found and by the names of its kernels."""
-    named_by_engine = run.steps.method == StepMethod.NVTX and not run.steps.source.endswith(_ANY_STEP)
-    if named_by_engine:
+def workload_of(method: StepMethod, source: str, names: pl.DataFrame, windows: int) -> Workload:
+    """By how its steps were found and by the names of its kernels.
+
+    names: name, n, collectives of the operations in steps. windows: steps of all ranks together.
+    """
+    if method == StepMethod.NVTX and not source.endswith(_ANY_STEP):
         return Workload.DECODE
-    names = run.names
     trains = names.filter(pl.col("name").str.contains(_TRAINS))["n"].sum()
-    windows = len(run.windows)
     if windows and trains >= _A_STEP * windows:
         return Workload.TRAINING
-    if run.steps.method == StepMethod.GRAPH:
+    if method == StepMethod.GRAPH:
         return Workload.DECODE
     multiplies = names["name"].str.contains(_MULTIPLIES).any()
     decodes = names["name"].str.contains(_DECODES).any() or names["collectives"].sum() > 0

@@ -85,7 +85,7 @@ class TraceSummary:
     calls: its communication, columns CALL, and member: begin of the window that the call is of, null where none.
     opaque: rank_keys whose work is in part not known, so that they may communicate unseen.
     counts: rank_key, begin (of a window), name, n, collectives, ns: operations of that name in the window but memory
-      sets, and how many of them communicate.
+      sets and copies that no call asked for, and how many of them communicate.
     """
 
     metadata: TraceMetadata
@@ -179,9 +179,13 @@ def _counts(work: Operations, step_windows: StepWindows, key: int) -> pl.DataFra
     member, description = step_windows.member[own].astype(np.int64), work.stored["description"].to_numpy()[own]
     kinds = len(work.descriptions)
     counted = (work.descriptions["type"] != "memset").to_numpy()
+    # Nobody asked for a migration of unified memory, nor for any copy without a call: they come as they come.
+    copies = (work.descriptions["type"] == "memcpy").to_numpy()[description]
+    uncalled = work.frame(["launch_start"], key)["launch_start"].is_null().to_numpy() if copies.any() else copies
+    unasked = copies & uncalled & bool((~uncalled).any())
     first = int(np.searchsorted(step_windows.windows["rank_key"].to_numpy(), key))
     number = (member - first) * kinds + description
-    chosen = (member >= 0) & counted[description]
+    chosen = (member >= 0) & counted[description] & ~unasked
     number = number[chosen]
     # Sums of ns are whole and far below 2**53, so that floating point holds them exactly.
     lasted = (work.stored["end"].to_numpy()[own] - work.stored["start"].to_numpy()[own])[chosen].astype(np.float64)

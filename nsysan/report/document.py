@@ -172,7 +172,7 @@ def _what_if(what: WhatIf | None) -> dict[str, Any] | None:
 
 
 def _verdict(verdict: Verdict) -> dict[str, Any]:
-    return {"kind": verdict.kind, "reason": verdict.reason, "shares": verdict.shares, "thresholds": THRESHOLDS}
+    return {**asdict(verdict), "thresholds": THRESHOLDS}
 
 
 def _diagnosis(diagnosis: Diagnosis) -> dict[str, Any]:

@@ -159,7 +159,7 @@ def test_a_straggler_is_named_whatever_bounds_the_step(tmp_path: Path) -> None:
     assert "skew 20%" in verdict.reason
 
 
-def test_copying_is_no_verdict_of_its_own(tmp_path: Path) -> None:
+def test_copying_is_a_verdict(tmp_path: Path) -> None:
     builder = TraceBuilder()
     for process in decode_loop(builder, steps=6, gap_ns=80_000):
         for step in range(6):
@@ -167,7 +167,7 @@ def test_copying_is_no_verdict_of_its_own(tmp_path: Path) -> None:
             begin = 1_000_000 + step * 116_000 + 36_000
             process.memcpy(begin, begin + 79_000, launch=begin - 30_000)
     verdict = verdict_of(builder.write(tmp_path / "trace.sqlite"))
-    assert verdict.kind == "mixed"
+    assert verdict.kind == "copy"
     assert (verdict.shares["copy"] or 0) > 0.6
 
 

@@ -427,6 +427,84 @@ def test_larger_gaps_that_do_not_recur_evenly_part_no_steps(tmp_path: Path, gaps
     assert run.windows["begin"].to_list() == begins
 
 
+def parted_layers(builder: TraceBuilder, steps: int, *, first: int = 4, last: int = 4) -> list[int]:
+    """Steps of 4 layers of two kernels and, after them, work that is never the same twice; when each step begins.
+
+    The kernels follow each other but for 3 us before each step's first layer. first, last: layers of the first and the
+    last step that the capture holds.
+    """
+    process = builder.process(1)
+    begins, at = [], 0
+    for step in range(steps):
+        at += 3_000
+        begins.append(at)
+        layers = first if step == 0 else last if step == steps - 1 else 4
+        rest = [] if step == steps - 1 and last < 4 else [f"attention_{step}", f"sample_{step}"]
+        for name in [COMPUTE_KERNEL, ALLREDUCE_KERNEL] * layers + rest:
+            process.kernel(name, at, at + KERNEL_NS)
+            at += KERNEL_NS
+    return begins
+
+
+@pytest.mark.parametrize(("first", "last"), [(4, 4), (2, 4), (4, 1), (3, 2)])
+def test_layers_with_holes_of_other_work_between_their_runs_are_no_steps(tmp_path: Path, first: int, last: int) -> None:
+    builder = TraceBuilder()
+    begins = parted_layers(builder, 7, first=first, last=last)
+    run = analyzed(tmp_path, builder)
+    assert run.steps.source.endswith("4 repetitions a step by the other work before each step")
+    ends = [*begins[1:], begins[-1] + 10 * KERNEL_NS]
+    whole = list(zip(begins, ends, strict=True))[0 if first == 4 else 1 : 7 if last == 4 else 6]
+    # Nothing tells where the first step began: the work before it is not there to see.
+    assert bounds(run, 0) in (whole, whole[1:])
+    assert run.ledger["collectives"].unique().to_list() == [4]
+
+
+def test_a_prefill_between_two_runs_of_steps_makes_no_step_of_them(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    process = builder.process(1)
+    at = 0
+    for step in range(12):
+        names = [COMPUTE_KERNEL, ALLREDUCE_KERNEL, *(["prefill"] if step in (3, 8) else [])]
+        for name in names:
+            process.kernel(name, at, at + KERNEL_NS)
+            at += KERNEL_NS
+        at += 2_000
+    assert analyzed(tmp_path, builder).windows["step"].n_unique() == 12
+
+
+@pytest.mark.parametrize("kind", [1, 2])
+def test_repetitions_with_data_of_their_own_are_steps_whatever_gaps_there_are(tmp_path: Path, kind: int) -> None:
+    builder = TraceBuilder()
+    process = builder.process(1)
+    begins, at = [], 0
+    for step in range(12):
+        # Two loaders take turns: every second batch is there at once.
+        at += 2_000 if step % 2 else 200_000
+        process.memcpy(at - 1_500, at - 500, kind=kind)
+        begins.append(at)
+        for name in (COMPUTE_KERNEL, "norm"):
+            process.kernel(name, at, at + KERNEL_NS)
+            at += KERNEL_NS
+    run = analyzed(tmp_path, builder)
+    assert run.steps.source == "the repeating sequence of kernels"
+    assert run.windows["begin"].to_list() == begins
+
+
+def test_copies_that_nobody_asked_for_make_no_other_work(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    process = builder.process(1)
+    for step in range(8):
+        at = 50_000 * step
+        process.nvtx(f"decode_step_{step}", at - 15_000, at - 5_000)
+        process.kernel(COMPUTE_KERNEL, at, at + 10_000)
+        # Migrations of unified memory, as they come.
+        for place in range(step % 3):
+            process.memcpy(at + 20_000 + 2_000 * place, at + 21_000 + 2_000 * place, kind=1, launch=None)
+    run = analyzed(tmp_path, builder)
+    assert [population.id for population in run.steps.populations] == ["decode"]
+    assert [population.steps for population in run.steps.populations] == [tuple(range(8))]
+
+
 def test_ranks_that_disagree_on_the_larger_gaps_keep_the_repetition(tmp_path: Path) -> None:
     builder = TraceBuilder()
     layer_loop(builder, [20, 1, 1, 1] * 6)

@@ -444,6 +444,19 @@ def test_a_device_that_is_off_against_all_others_is_named(tmp_path: Path, by: in
     assert to_text(report)
 
 
+def test_work_that_waits_on_a_shared_gpu_is_no_clock(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    process = builder.process(1)
+    for step in range(80):
+        at = 1_000_000 + 2_000_000 * step
+        process.nvtx(f"decode_step_{step}", at - 15_000, at + 1_000)
+        # For a quarter of the recording somebody else's work holds the GPU for 1 ms whenever this one begins.
+        held = 1_000_000 if 30 <= step < 50 else 0
+        process.kernel(COMPUTE_KERNEL, at + held, at + held + 50_000, launch=at - 10_000)
+    (clock,) = nsysan.analyze(builder.write(tmp_path / "t.sqlite")).host_clocks.values()
+    assert (clock.agrees, clock.shortest, clock.late) == (True, 10_000, 8_000)
+
+
 def test_the_cause_host_is_withheld_where_the_clock_is_off(tmp_path: Path, real_trace: Traces) -> None:
     path = tmp_path / "t.sqlite"
     path.write_bytes(real_trace("tp4_eager").read_bytes())

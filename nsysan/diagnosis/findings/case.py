@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import polars as pl
 
 from nsysan.diagnosis.diagnosis import Diagnosis
-from nsysan.diagnosis.expectation import Compared
+from nsysan.diagnosis.expectation import ALL_REDUCE, Compared
 from nsysan.metrics.causes import GapCause
 from nsysan.metrics.link import Link
 from nsysan.metrics.scenarios import Scenario
 from nsysan.metrics.whatif import WhatIf
+from nsysan.model.matches import Match
 from nsysan.run.run import Run
 
 #: What several findings advise.
@@ -47,6 +48,15 @@ class Case:
     @property
     def steady(self) -> pl.DataFrame:
         return self.run.ledger.filter(pl.col("steady"))
+
+    @property
+    def all_reduces(self) -> pl.DataFrame:
+        """The matched ones of the steady steps."""
+        return self.run.collectives.filter(
+            (pl.col("verdict") == Match.MATCHED)
+            & pl.col("step").is_in(self.run.steady_steps)
+            & (pl.col("kind") == ALL_REDUCE)
+        )
 
     def saving(self, scenario: Scenario) -> int | None:
         """What a period without a loss saves, None where it cannot be told or is nothing."""

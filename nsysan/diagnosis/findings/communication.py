@@ -11,7 +11,6 @@ from importlib.resources import files
 
 import polars as pl
 
-from nsysan.diagnosis.expectation import ALL_REDUCE
 from nsysan.diagnosis.findings.case import Case
 from nsysan.diagnosis.findings.finder import Finder
 from nsysan.diagnosis.findings.finding import HIGH_SHARE, MEDIUM_SHARE, Finding, by_share
@@ -20,7 +19,6 @@ from nsysan.metrics.link import THRESHOLDS as LINK_THRESHOLDS
 from nsysan.metrics.link import Link
 from nsysan.metrics.whatif import call_wires, least
 from nsysan.model.gpu_links import LinkKind
-from nsysan.model.matches import Match
 from nsysan.run.node_numbers import nodes_of
 from nsysan.text import counted, size, us
 
@@ -65,18 +63,9 @@ def slow_wire(case: Case) -> Iterator[Finding]:
         )
     # Kernels that reach into their peers' memory, and a better link, end at the machine.
     inside = [group.id for group in case.run.groups if (nodes_of(group.ranks, case.run.host_of) or 1) == 1]
-    calls = all_reduces(case).filter(pl.col("message_bytes").is_not_null() & pl.col("group").is_in(inside))
+    calls = case.all_reduces.filter(pl.col("message_bytes").is_not_null() & pl.col("group").is_in(inside))
     yield from _not_custom(case, calls)
     yield from _too_wide(case, calls, wire)
-
-
-def all_reduces(case: Case) -> pl.DataFrame:
-    """The matched ones of the steady steps."""
-    return case.run.collectives.filter(
-        (pl.col("verdict") == Match.MATCHED)
-        & pl.col("step").is_in(case.run.steady_steps)
-        & (pl.col("kind") == ALL_REDUCE)
-    )
 
 
 def _not_custom(case: Case, calls: pl.DataFrame) -> Iterator[Finding]:
@@ -191,7 +180,7 @@ def _detour(link: Link, case: Case) -> _Detour | None:
     """None where the link was not told by latency, or the calls would not be shorter over it."""
     if link.reference is None:
         return None
-    calls = all_reduces(case).filter(
+    calls = case.all_reduces.filter(
         (pl.col("message_bytes") == link.reference.bytes) & (pl.col("members") == link.reference.ranks)
     )
     per_step = calls.group_by("rank", "step").len()["len"].median()

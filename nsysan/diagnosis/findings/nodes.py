@@ -8,13 +8,15 @@ from collections.abc import Iterator
 import polars as pl
 
 from nsysan.diagnosis.findings.case import Case
-from nsysan.diagnosis.findings.communication import EXPOSED_SHARE, all_reduces
 from nsysan.diagnosis.findings.finder import Finder
 from nsysan.diagnosis.findings.finding import Finding, by_share, severity_limits
 from nsysan.diagnosis.findings.kinds import FindingId
 from nsysan.metrics.whatif import call_wires
 from nsysan.run.node_numbers import nodes_of
 from nsysan.text import numbered, us
+
+#: Less of the period than this would not pay for another layout.
+ACROSS_SHARE = 0.10
 
 
 class NodesFinding(FindingId):
@@ -29,14 +31,14 @@ def across_nodes(case: Case) -> Iterator[Finding]:
     if case.link is None or case.link.across == 1:
         return
     for group in run.groups:
-        calls = all_reduces(case).filter(pl.col("group") == group.id)
+        calls = case.all_reduces.filter(pl.col("group") == group.id)
         nodes = nodes_of(group.ranks, run.host_of)
         if nodes is None or nodes == 1 or calls.is_empty():
             continue
         wires = call_wires(calls, run.steady_steps)
         per_step = wires.group_by("step").agg(pl.sum("wire"))["wire"].median()
         wire = round(per_step) if isinstance(per_step, int | float) else 0
-        if wire < EXPOSED_SHARE * case.period:
+        if wire < ACROSS_SHARE * case.period:
             continue
         p50 = wires["wire"].quantile(0.5, "higher") or 0
         hosts = Counter(run.host_of[rank] for rank in group.ranks)
@@ -52,7 +54,7 @@ def across_nodes(case: Case) -> Iterator[Finding]:
             f"(NCCL_DEBUG=INFO says NET/IB, not NET/Socket)",
             None,
             figures={"wire_ns": wire, "wire_p50_ns": p50, "nodes": nodes, "ranks": group.size},
-            thresholds={"exposed_share": EXPOSED_SHARE, **severity_limits()},
+            thresholds={"across_share": ACROSS_SHARE, **severity_limits()},
         )
 
 

@@ -62,7 +62,8 @@ def host_stall(case: Case) -> Iterator[Finding]:
         f"rank {rank}: the longest idle stretch of a step takes {us(length)} us (median) of {ms(case.period)} "
         f"({length / case.period:.0%}); {told}",
         (
-            "do that work ahead of time and beside the GPU's (more loader workers, prefetching, pinned memory)"
+            "do that work ahead of time and beside the GPU's (loader workers, prefetching, pinned memory), and what "
+            "waits for others while kernels run"
             if known
             else "mark what the host does with NVTX ranges, or capture with --trace=cuda,nvtx,osrt; then do that work "
             "ahead of time and beside the GPU's"

@@ -2,34 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import cached_property
+
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from nsysan.columns.times import by_time
 from nsysan.model.operations import Operations
-from nsysan.model.steps.period import Repetition, find_repetition, step_marks
+from nsysan.model.steps.period import MIN_REPEATS, Repetition, find_repetition, step_marks
 from nsysan.model.steps.step_windows import Membership, StepMethod, StepWindows, frame
 
 _I64 = npt.NDArray[np.int64]
 _OF_KERNELS = ("begin", "end", "context", "stream", "type", "name")
+#: Copies by which data comes from the host, or goes there.
+_WITH_HOST = ("memcpy HtoD", "memcpy DtoH")
+#: So many of the repetitions have such a copy of their own.
+_OF_THEIR_OWN = 0.9
 
 
 def by_period(work: Operations) -> StepWindows | None:
     """Steps from the repeating sequence of kernels on each rank's busiest stream.
 
-    Where every rank has a larger gap before each k-th repetition, for one k, what repeats is a layer, and k make
-    a step.
+    Where every rank has a larger gap, or a hole of other work, before each k-th repetition, for one k, what repeats is
+    a layer, and k make a step. It is none where each brings its own data in or out, as a token does.
     """
     streams = {}
     for key in work.keys:
-        kernels = work.frame(_OF_KERNELS, key).filter(pl.col("type") == "kernel").sort("begin")
+        own = work.frame(_OF_KERNELS, key)
+        kernels = own.filter(pl.col("type") == "kernel").sort("begin")
         if kernels.is_empty():
             continue
         busiest = kernels.group_by("context", "stream").agg(n=pl.len()).sort("n", "stream", descending=[True, False])
-        streams[key] = _Stream(
-            kernels.join(busiest.head(1), on=["context", "stream"], how="semi", maintain_order="left")
-        )
+        main = kernels.join(busiest.head(1), on=["context", "stream"], how="semi", maintain_order="left")
+        exchanged = own.filter(pl.col("name").cast(pl.String).is_in(_WITH_HOST))["begin"].sort().to_numpy()
+        streams[key] = _Stream(main, exchanged)
     repeats = {stream.repetitions_a_step for stream in streams.values() if stream.repetition is not None}
     layers = repeats.pop() if len(repeats) == 1 else 1
     found = Membership(work)
@@ -43,14 +51,22 @@ def by_period(work: Operations) -> StepWindows | None:
         return None
     source = "the repeating sequence of kernels"
     if layers > 1:
-        source += f", {layers} repetitions a step by the larger gap before each step"
+        source += f", {layers} repetitions a step by {_parted(streams.values())} before each step"
     return StepWindows(StepMethod.PERIOD, source, windows, found.member)
 
 
-class _Stream:
-    """The kernels of one stream, in time order, and what repeats in their sequence."""
+def _parted(streams: Iterable[_Stream]) -> str:
+    return "the other work" if any(stream.holes is not None for stream in streams) else "the larger gap"
 
-    def __init__(self, main: pl.DataFrame) -> None:
+
+class _Stream:
+    """The kernels of one stream, in time order, and what repeats in their sequence.
+
+    exchanged: when copies between the host and the GPU begin, ascending.
+    """
+
+    def __init__(self, main: pl.DataFrame, exchanged: _I64) -> None:
+        self.exchanged = exchanged
         self.begins: _I64 = main["begin"].to_numpy()
         self.ends: _I64 = main["end"].to_numpy()
         self.symbols: _I64 = main["name"].rank("dense").cast(pl.Int64).to_numpy()
@@ -64,16 +80,64 @@ class _Stream:
 
     def _marks(self) -> _I64:
         found = self.repetition
-        return np.empty(0, dtype=np.int64) if found is None else step_marks(self._gaps(found), found.length)
+        none = np.empty(0, dtype=np.int64)
+        return none if found is None or self._are_steps else step_marks(self._gaps(found), found.length)
+
+    @cached_property
+    def _are_steps(self) -> bool:
+        """Whether each repetition has data of its own from the host, or gives some to it: once a token, not a layer."""
+        found = self.repetition
+        if found is None:
+            return False
+        heads = self.begins[found.first : found.first + found.length * found.count : found.length]
+        of = np.searchsorted(heads, self.exchanged, side="right") - 1
+        return len(np.unique(of[of >= 0])) >= _OF_THEIR_OWN * found.count
+
+    @cached_property
+    def holes(self) -> tuple[int, _I64] | None:
+        """Repetitions a step, and the index of each run's first, where other work parts runs of as many; else None.
+
+        What follows the last run is none of its step's where the capture cuts it.
+        """
+        found = self.repetition
+        if found is None or self._are_steps:
+            return None
+        heads = _occurrences(self.symbols, self.symbols[found.first : found.first + found.length])
+        opens = np.flatnonzero(np.diff(heads, prepend=-found.length - 1) != found.length)
+        runs = np.diff(np.append(opens, len(heads)))
+        # The capture may cut the first and the last.
+        inner = runs[1:-1]
+        alike = len(inner) >= MIN_REPEATS and int(inner[0]) > 1 and bool((inner == inner[0]).all())
+        if not alike or runs[0] > inner[0] or runs[-1] > inner[0]:
+            return None
+        return int(inner[0]), np.asarray(heads[opens[1:] if runs[0] < inner[0] else opens], dtype=np.int64)
 
     @property
     def repetitions_a_step(self) -> int:
-        """Repetitions that make a step by the larger gaps between steps; 1 where none stand out."""
+        """Repetitions that make a step by what is between steps; 1 where nothing parts them."""
+        if self.holes is not None:
+            return self.holes[0]
         marks = self._marks()
         return int(marks[1] - marks[0]) // self.repetition.length if self.repetition and len(marks) else 1
 
+    def _parted_by_work(self, heads: _I64) -> tuple[_I64, _I64]:
+        """begin and finish of each step with its other work: it begins where the stream most often runs dry."""
+        span = int(np.median(np.diff(heads)))
+        dry = np.zeros(len(self.begins), dtype=np.int64)
+        dry[1:] = self.begins[1:] - self.ends[:-1]
+        inside = heads[heads >= span]
+        back = int(np.argmax(np.median(dry[inside[:, None] - np.arange(span)], axis=0)))
+        starts = heads[heads >= back] - back
+        finish = self.ends[np.minimum(starts + span, len(self.ends)) - 1]
+        finish[:-1] = self.begins[starts[1:]]
+        # The last is a step if all of it is there.
+        count = len(starts) if starts[-1] + span <= len(self.ends) else len(starts) - 1
+        return self.begins[starts[:count]], finish[:count]
+
     def marked_steps(self) -> tuple[_I64, _I64]:
-        """begin and finish of each step that larger gaps part."""
+        """begin and finish of each step that larger gaps or other work part."""
+        if self.holes is not None:
+            return self._parted_by_work(self.holes[1])
         marks, found = self._marks(), self.repetition
         if found is None or not len(marks):
             return self.begins[:0], self.begins[:0]
