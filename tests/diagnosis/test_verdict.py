@@ -22,7 +22,7 @@ from tests.tracebuilder import COMPUTE_KERNEL, TraceBuilder, decode_loop
 
 
 def verdict_of(path: Path) -> Verdict:
-    return build_report(nsysan.analyze(nsysan.open_trace(path)), "0").diagnosis.verdict
+    return build_report(nsysan.analyze(nsysan.open_trace(path)), "0", timelines=False).diagnosis.verdict
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_ranks_that_are_not_there_are_mentioned() -> None:
 
 def test_thresholds_are_in_the_document(tmp_path: Path) -> None:
     run = lockstep_run(tmp_path / "trace.sqlite", np.full((2, 6, 2), 10_000))
-    document = document_of(build_report(run, "0"))
+    document = document_of(build_report(run, "0", timelines=False))
     assert document["verdict"]["thresholds"] == THRESHOLDS
     assert set(THRESHOLDS) >= {"dominant_share", "leading_share", "leading_ratio", "straggler_share", "straggler_z"}
     assert set(document["verdict"]["shares"]) == {"compute", "wire", "skew", "launch", "copy", "unsplit"}

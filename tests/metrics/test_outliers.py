@@ -24,7 +24,7 @@ PERIOD = 74_000
 
 
 def outliers(run: Run) -> list[Outlier]:
-    return build_report(run, "0").diagnosis.outliers
+    return build_report(run, "0", timelines=False).diagnosis.outliers
 
 
 def test_no_step_is_slow_where_all_are_alike(tmp_path: Path) -> None:
@@ -36,7 +36,7 @@ def test_longer_compute_of_one_rank(tmp_path: Path) -> None:
     compute[2, 5, 3] += 20_000
     run = lockstep_run(tmp_path / "trace.sqlite", compute)
     assert outliers(run) == [Outlier(5, PERIOD + 20_000, 20_000, 2, Line.COMPUTE, 20_000, 3, 20_000)]
-    text = to_text(build_report(run, "0"))
+    text = to_text(build_report(run, "0", timelines=False))
     assert "compute on rank 2 grew by 20.0 us; most lost at its collective 3: 20.0 us" in text
 
 
@@ -91,4 +91,4 @@ def test_a_replay_that_is_one_block_and_takes_longer(tmp_path: Path) -> None:
     run = nsysan.analyze(nsysan.open_trace(builder.write(tmp_path / "blocks.sqlite")))
     (found,) = outliers(run)
     assert found == Outlier(4, 82_000, 20_000, 0, Line.GRAPH, 20_000, None, 0)
-    assert "graph on rank 0 grew by 20.0 us" in to_text(build_report(run, "0"))
+    assert "graph on rank 0 grew by 20.0 us" in to_text(build_report(run, "0", timelines=False))

@@ -37,7 +37,7 @@ def periods(now: int, *without: int) -> WhatIf:
 
 
 def answer(run: Run) -> WhatIf:
-    found = build_report(run, "0").diagnosis.what_if
+    found = build_report(run, "0", timelines=False).diagnosis.what_if
     assert found is not None
     return found
 
@@ -61,7 +61,7 @@ def test_skew_between_two_ranks_is_what_it_is_whoever_is_late(tmp_path: Path, al
     for step in range(9):
         compute[0 if always else step % 2, step] += 3_000
     run = lockstep_run(tmp_path / "trace.sqlite", compute)
-    late = build_report(run, "0").diagnosis.straggler
+    late = build_report(run, "0", timelines=False).diagnosis.straggler
     assert (late is not None) == always
     assert answer(run) == periods(86_000, 74_000, 86_000, 86_000, 74_000)
 
@@ -81,7 +81,7 @@ def test_waiting_for_data_in_a_pipeline_is_no_skew(tmp_path: Path) -> None:
             for number, (name, begin, end) in enumerate(own):
                 process.kernel(name, at + begin, at + end, launch=at - 9_000 + 1_000 * number)
     run = nsysan.analyze(nsysan.open_trace(builder.write(tmp_path / "pipeline.sqlite")))
-    report = build_report(run, "0")
+    report = build_report(run, "0", timelines=False)
     waits = dict(report.per_rank.select("rank", "wait_ns").iter_rows())
     assert waits == {0: 0, 1: 20_000}
     assert report.diagnosis.straggler is None

@@ -422,7 +422,7 @@ def test_row_is_complete(row: CatalogueRow) -> None:
     # Copies and replays are no kernels.
     assert row.op_class not in (WorkClass.COPY, WorkClass.OPAQUE)
     assert row.kind in KINDS if row.op_class in COMMUNICATION else row.kind is None
-    assert (row.kind == "send_recv") == (row.op_class == "p2p")
+    assert (row.kind == "send_recv") == (row.op_class == WorkClass.P2P)
     assert row.library
     assert row.source
     assert row.examples

@@ -90,7 +90,7 @@ def test_without_a_communicator_its_size_is_not_known(tmp_path: Path) -> None:
 
 
 def test_one_rank_of_a_real_run(analyzed: Callable[[str], Run]) -> None:
-    (family,) = build_report(analyzed("rank_0"), "0").collectives
+    (family,) = build_report(analyzed("rank_0"), "0", timelines=False).collectives
     assert (family.ranks, family.communicator_size, family.matched) == (1, 4, 0)
     assert family.wait is family.wait_clock_free is family.wait_error is None
 
@@ -128,6 +128,6 @@ def test_both_estimates_of_waiting_and_their_difference_in_steady_steps(tmp_path
 
 def test_the_error_of_a_real_run_is_small(analyzed: Callable[[str], Run]) -> None:
     """Ranks of one session leave an all-reduce together, so both estimates agree within a microsecond."""
-    (row,) = document_of(build_report(analyzed("tp4_graph_node"), "0"))["collectives"]
+    (row,) = document_of(build_report(analyzed("tp4_graph_node"), "0", timelines=False))["collectives"]
     assert 0 < row["wait_error_ns"]["p95"] < 1_500
     assert row["wait_clock_free_ns"]["p95"] == pytest.approx(row["wait_ns"]["p95"], abs=1_000)

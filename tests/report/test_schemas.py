@@ -230,7 +230,7 @@ def test_every_comparison_is_as_its_schema_says_and_has_every_key(analyzed: Anal
 def paper_document(folder: Path) -> dict[str, Any]:
     """The report that OLD is of, as it is now."""
     trace = paper_trace(folder / "paper.sqlite", steps=8)
-    return document_of(build_report(nsysan.analyze(nsysan.open_trace(trace)), "0.1.0"))
+    return document_of(build_report(nsysan.analyze(nsysan.open_trace(trace)), "0.1.0", timelines=False))
 
 
 def test_a_document_that_is_otherwise_is_not_let_through(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def test_the_residual_is_small_and_printed(analyzed: Analyze) -> None:
     assert run.clock.residual_p50 is not None
     assert run.clock.residual_p95 is not None
     assert 0 < run.clock.residual_p50 <= run.clock.residual_p95 < 30_000
-    status, reason = quality(build_report(run, "0"))["clock"]
+    status, reason = quality(build_report(run, "0", timelines=False))["clock"]
     assert status == "ok"
     assert f"p50 {run.clock.residual_p50 / 1e3:.2f} us, p95 {run.clock.residual_p95 / 1e3:.2f} us" in reason
 
@@ -128,7 +128,7 @@ def test_a_clock_that_jumps_names_nobody(analyzed: Analyze, real_trace: RealTrac
         real_trace("rank_2"), tmp_path / "rank_2.sqlite", *(f"UPDATE {table} {move}" for table in TABLES[:3])
     )
     run = analyzed_files([real_trace("rank_0"), real_trace("rank_1"), jumping, real_trace("rank_3")])
-    report = build_report(run, "0")
+    report = build_report(run, "0", timelines=False)
     assert (run.collectives["verdict"] == "rejected").mean() == pytest.approx(5 / 12, abs=0.02)
     assert report.diagnosis.straggler is None
     rows = quality(report)
@@ -150,7 +150,7 @@ def test_a_missing_rank_is_named_and_the_rest_analysed(analyzed: Analyze) -> Non
     assert run.missing_ranks == [2]
     assert run.collectives["verdict"].unique().to_list() == ["partial"]
     assert run.collectives["members"].unique().to_list() == [3]
-    report = build_report(run, "0")
+    report = build_report(run, "0", timelines=False)
     status, reason = quality(report)["missing_ranks"]
     assert status == "not_measurable"
     assert reason.startswith("rank 2 is not in the trace, of 4")
@@ -252,7 +252,7 @@ def test_clocks_further_apart_than_clocks_can_be_are_left_alone(tmp_path: Path) 
     run = analyzed_files(pair(tmp_path, {0: 0, 1: 30_000_000}))
     assert run.clock is not None
     assert not run.clock.refined
-    status, reason = quality(build_report(run, "0"))["clock"]
+    status, reason = quality(build_report(run, "0", timelines=False))["clock"]
     assert status == "estimated"
     assert "aligned by UTC only" in reason
     assert run.collectives["verdict"].unique().to_list() == ["rejected"]

@@ -76,7 +76,7 @@ def document(path: Path) -> Document:
     """The document of a trace; of a file of the same name and content it is made once."""
     content = path.name, sha256(path.read_bytes()).digest()
     if content not in _DOCUMENTS:
-        _DOCUMENTS[content] = document_of(build_report(nsysan.analyze(nsysan.open_trace(path)), "0"))
+        _DOCUMENTS[content] = document_of(build_report(nsysan.analyze(nsysan.open_trace(path)), "0", timelines=False))
     return _DOCUMENTS[content]
 
 
@@ -289,7 +289,7 @@ def test_compute_kernels_of_no_length_divide_nothing(tmp_path: Path) -> None:
         f"UPDATE {KERNELS} SET end = start WHERE shortName = "
         f"(SELECT id FROM StringIds WHERE value = '{COMPUTE_KERNEL}')",
     )
-    report = build_report(nsysan.analyze(nsysan.open_trace(path)), "0")
+    report = build_report(nsysan.analyze(nsysan.open_trace(path)), "0", timelines=False)
     assert {row["compute_ns"] for row in report.per_rank.to_dicts()} == {0}
     assert "NaN" not in to_json(report)
     assert "uneven_split" not in [finding.id for finding in report.findings]

@@ -40,7 +40,7 @@ def replicas(path: Path, *, payloads: bool) -> Path:
 
 
 def report_of(path: Path) -> Report:
-    return build_report(nsysan.analyze(nsysan.open_trace(path)), nsysan.__version__)
+    return build_report(nsysan.analyze(nsysan.open_trace(path)), nsysan.__version__, timelines=False)
 
 
 @pytest.mark.parametrize("payloads", [True, False])

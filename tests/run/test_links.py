@@ -227,7 +227,7 @@ def test_a_report_reads_the_topology_beside_the_trace(tmp_path: Path) -> None:
     decode_loop(builder, ranks=2)
     path = builder.write(tmp_path / "run.sqlite")
     (tmp_path / "run.topology.txt").write_text("GPU0\tX\tNV6\nGPU1\tNV6\tX\n", encoding="utf-8")
-    link = build_report(nsysan.analyze(nsysan.open_trace(path)), "0").link
+    link = build_report(nsysan.analyze(nsysan.open_trace(path)), "0", timelines=False).link
     assert (link.peak_gbps, link.kind) == (150, "nvlink")
     assert link.evidence[0] == "the capture's topology shows NV6 between the GPUs"
 
@@ -251,4 +251,4 @@ def test_paper_traces(tmp_path: Path, wire: int, expected: str | None) -> None:
 
 def test_real_traces_ran_over_nvlink(analyzed: Callable[[str], Run]) -> None:
     for name in ("tp4_graph_node", "tp4_eager", "tp4_slow3", "tp2_slow0", "tp2_late1"):
-        assert build_report(analyzed(name), "0").link.looks_like == "nvlink", name
+        assert build_report(analyzed(name), "0", timelines=False).link.looks_like == "nvlink", name

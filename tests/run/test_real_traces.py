@@ -211,7 +211,7 @@ def reported(analyzed: Analyze) -> Callable[[str], Report]:
 
     def report(name: str) -> Report:
         if name not in reports:
-            reports[name] = build_report(analyzed(name), "0")
+            reports[name] = build_report(analyzed(name), "0", timelines=False)
         return reports[name]
 
     return report

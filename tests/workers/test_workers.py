@@ -314,12 +314,12 @@ def test_a_report_that_cannot_be_read_is_named_and_the_rest_delivered(
     assert [(failure.name, failure.error.exit_code) for failure in run.failures] == [
         ("rank_2.sqlite", ExitCode.DAMAGED)
     ]
-    report = build_report(run, nsysan.__version__)
+    report = build_report(run, nsysan.__version__, timelines=False)
     row = next(row for row in report.quality if row.id == "reports")
     assert row.status == "estimated"
     assert row.reason.startswith("1 of 4 traces left out: rank_2.sqlite: the file is cut off")
     assert str(tmp_path) not in row.reason
-    without = build_report(analyze([paths[0], paths[1], paths[3]]), nsysan.__version__)
+    without = build_report(analyze([paths[0], paths[1], paths[3]]), nsysan.__version__, timelines=False)
     assert report.per_step.equals(without.per_step)
     assert report.headline == without.headline
 
