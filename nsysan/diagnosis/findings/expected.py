@@ -102,6 +102,13 @@ def _heavy(case: Case, steps: list[int]) -> list[int]:
 
 
 FINDERS = (
-    Finder(differing_from_model, (ExpectedFinding.COUNT_DIFFERS, ExpectedFinding.BYTES_DIFFER), of_steps=False),
-    Finder(mixed_steps, (ExpectedFinding.PREFILL_MIXED_IN, ExpectedFinding.OTHER_STEPS), of_steps=False),
+    Finder(
+        differing_from_model,
+        (ExpectedFinding.COUNT_DIFFERS, ExpectedFinding.BYTES_DIFFER),
+        of_steps=False,
+        of_decode=False,
+    ),
+    Finder(
+        mixed_steps, (ExpectedFinding.PREFILL_MIXED_IN, ExpectedFinding.OTHER_STEPS), of_steps=False, of_decode=False
+    ),
 )
