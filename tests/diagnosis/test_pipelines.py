@@ -181,3 +181,14 @@ def test_every_output_names_the_stages(tmp_path: Path) -> None:
     page = re.sub(r"<[^>]*>", "", unescape(to_html(report)))
     assert sentences[0] in page
     assert "without a bubble (at best)" in page
+
+
+@pytest.mark.parametrize("tensor", [1, 2])
+def test_stages_that_share_a_communicator_are_told_by_whom_they_send_to(tmp_path: Path, tensor: int) -> None:
+    apart = reported(tmp_path / "apart", pipeline([60_000] * 4, tensor=tensor))
+    wide = reported(tmp_path / "wide", pipeline([60_000] * 4, tensor=tensor, wide=True))
+    assert [family.unmatched for family in wide.collectives] == [0] * len(wide.collectives)
+    assert wide.groups == apart.groups
+    assert wide.diagnosis.bubble == apart.diagnosis.bubble
+    assert wide.replicas[0].layout.name == f"TP={tensor} x PP=4"
+    assert wide.diagnosis.verdict.kind == VerdictKind.PIPELINE
