@@ -192,3 +192,20 @@ def test_stages_that_share_a_communicator_are_told_by_whom_they_send_to(tmp_path
     assert wide.diagnosis.bubble == apart.diagnosis.bubble
     assert wide.replicas[0].layout.name == f"TP={tensor} x PP=4"
     assert wide.diagnosis.verdict.kind == VerdictKind.PIPELINE
+
+
+@pytest.mark.parametrize("batches", [(8,) * 12, (8,) * 9 + (7, 7, 6)])
+def test_a_stage_that_begins_half_a_step_later_has_the_steps_of_the_others(
+    tmp_path: Path, batches: tuple[int, ...]
+) -> None:
+    def name(step: int) -> str:
+        return f"execute_context_0(0)_generation_{batches[step]}({batches[step]})"
+
+    # Ranges begin after the receive, and stage 1 120 us after stage 0, in steps of 236 and of 252.
+    report = reported(
+        tmp_path, pipeline([108_000, 100_000], host=2_000, jitter=16_000, names=name, claimed=False, steps=12)
+    )
+    assert report.steps.count == 12
+    assert {family.unmatched for family in report.collectives if family.kind == "all_reduce"} == {0}
+    assert report.per_step.group_by("step").agg(pl.len())["len"].unique().to_list() == [4]
+    assert [one.batch for one in report.replicas[0].populations] == list(dict.fromkeys(batches))
