@@ -611,6 +611,7 @@ class Process:
         *,
         bytes: int | None = None,
         comm: int | None = None,
+        peer: int | None = None,
         tid: int | None = None,
     ) -> None:
         """The NVTX range of an NCCL call; without bytes and comm it has no payload, as in old NCCLs."""
@@ -619,6 +620,8 @@ class Process:
             payload["NCCL communicator ID"] = comm
         if bytes is not None:
             payload["Message size [bytes]"] = bytes
+        if peer is not None:
+            payload["Peer rank"] = peer
         if payload and "Reduce" in call:
             payload["Reduction operation"] = "Sum"
         self._nccl_range(call, start, end, payload, tid)

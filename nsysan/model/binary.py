@@ -21,6 +21,7 @@ BYTES = "Message size [bytes]"
 RANKS = "No. of ranks"
 RANK = "Rank"
 DEVICE = "CUDA device"
+PEER = "Peer rank"
 
 #: label, type and offset of one entry of a payload.
 Entry = tuple[str, int, int]

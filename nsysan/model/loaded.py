@@ -44,6 +44,7 @@ CALL = (
     "message_bytes",
     "communicator",
     "half",
+    "peer",
 )
 
 
@@ -64,7 +65,8 @@ class ReadRequest:
 class LoadedTrace:
     """One trace as it was read: its operations.
 
-    payloads: row, message_bytes, communicator, asked, half of its communication. step_windows: its steps. ranks: by
+    payloads: row, message_bytes, communicator, peer, asked, half of its communication. step_windows: its steps.
+    ranks: by
     rank_key. bystanders: (process, device) without a step.
     """
 
@@ -113,7 +115,7 @@ def read(request: ReadRequest) -> LoadedTrace:
         raise NsysanError(_nothing(trace, request.selection), ExitCode.NOTHING_TO_ANALYSE)
     calls = in_words(work.frame(_OF_CALLS, at=work.of_class(COMMUNICATION)))
     payloads = with_payloads(calls, trace.ranges, trace.graph_nodes, trace.payload_entries)
-    payloads = payloads.select("row", "message_bytes", "communicator", "asked", "half").sort("row")
+    payloads = payloads.select("row", "message_bytes", "communicator", "peer", "asked", "half").sort("row")
     step_windows = find_windows(trace, work, request.steps, use_nvtx=request.use_nvtx)
     trace.release("calls")
     owners = list(work.owners.iter_rows())

@@ -17,7 +17,7 @@ import polars as pl
 from nsysan.columns.asof import join_nearest
 from nsysan.columns.codes import codes
 from nsysan.columns.times import by_time
-from nsysan.model.binary import BYTES, COMMUNICATOR, DEVICE, RANK, RANKS, Schemas, decode, schemas_of
+from nsysan.model.binary import BYTES, COMMUNICATOR, DEVICE, PEER, RANK, RANKS, Schemas, decode, schemas_of
 
 _GROUP_START = "GroupStart"
 _GROUP_END = "GroupEnd"
@@ -73,13 +73,14 @@ def communicator_ranks(ranges: pl.DataFrame, entries: pl.DataFrame) -> list[Comm
 def with_payloads(
     collectives: pl.DataFrame, ranges: pl.DataFrame, nodes: pl.DataFrame, entries: pl.DataFrame
 ) -> pl.DataFrame:
-    """Add message_bytes, communicator, asked and half to collectives.
+    """Add message_bytes, communicator, peer, asked and half to collectives.
 
     collectives: row, process, thread, launch_start, graph_node, kind. ranges, nodes, entries: ranges, graph_nodes and
     payload_entries of the Trace.
     All are null where the trace does not tell. Bytes are as the call passes them: per rank for all-gather
-    and reduce-scatter. asked: the kind of collective that was asked for, where the kernel is named after what it is
-    made of. half: send or receive, of a message; null where a kernel does both.
+    and reduce-scatter. peer: number, in the communicator, of whom a rank sends to or receives from. asked: the kind of
+    collective that was asked for, where the kernel is named after what it is made of. half: send or receive, of a
+    message; null where a kernel does both.
     """
     calls = _calls(ranges, entries)
     issue = _issue_points(collectives, nodes)
@@ -88,7 +89,7 @@ def with_payloads(
     grouped = inside.filter(pl.col("call") == _GROUP_END)
     made_of_sends = (pl.col("kind") == "send_recv") & pl.col("call_kind").is_in(_MADE_OF_SENDS)
     direct = inside.filter((pl.col("call_kind") == pl.col("kind")) | made_of_sends).select(
-        "row", "message_bytes", "communicator", "half", asked=pl.when(made_of_sends).then("call_kind")
+        "row", "message_bytes", "communicator", "peer", "half", asked=pl.when(made_of_sends).then("call_kind")
     )
     resolved = pl.concat([direct, _from_groups(grouped, calls)], how="diagonal").unique("row", keep="first")
     return collectives.join(resolved, on="row", how="left")
@@ -111,7 +112,10 @@ def _payload(call: str, text: str | None, blob: bytes | None, schemas: Schemas) 
 
 
 def _calls(ranges: pl.DataFrame, entries: pl.DataFrame) -> pl.DataFrame:
-    """NCCL's API ranges: call, call_kind, half, start, end, process, thread, message_bytes, communicator, range_id."""
+    """NCCL's API ranges.
+
+    call, call_kind, half, start, end, process, thread, message_bytes, communicator, peer, range_id.
+    """
     ranges = ranges.filter(pl.col("domain") == "NCCL").with_columns(call=pl.col("name").str.replace("^nccl", ""))
     wanted = [*CALL_KINDS, _GROUP_START, _GROUP_END]
     ranges = ranges.filter(pl.col("call").is_in(wanted))
@@ -128,6 +132,7 @@ def _calls(ranges: pl.DataFrame, entries: pl.DataFrame) -> pl.DataFrame:
         pl.Series(
             "communicator", [str(p[COMMUNICATOR]) if COMMUNICATOR in p else None for p in payloads], dtype=pl.String
         ),
+        pl.Series("peer", [_as_int(p.get(PEER)) for p in payloads], dtype=pl.Int64),
     )
     kind = pl.col("call").replace_strict(CALL_KINDS, default=None, return_dtype=pl.String)
     parsed = parsed.select(pl.all().gather(pl.Series(number)))
@@ -219,16 +224,17 @@ def _from_groups(grouped: pl.DataFrame, calls: pl.DataFrame) -> pl.DataFrame:
     members = members.with_columns(nth=nth.over("group", "call_kind"), of=pl.len().over("group", "call_kind"))
     launches = launches.with_columns(nth=nth.over("group", "kind"), of=pl.len().over("group", "kind"))
     one_each = launches.join(
-        members.select("group", "nth", "of", "message_bytes", "communicator", "half", kind="call_kind"),
+        members.select("group", "nth", "of", "message_bytes", "communicator", "peer", "half", kind="call_kind"),
         on=["group", "kind", "nth", "of"],
     )
     # One kernel for several calls moves them all.
     whole = members.group_by("group", kind="call_kind").agg(
         message_bytes=pl.when(pl.col("message_bytes").is_not_null().all()).then(pl.sum("message_bytes")),
         communicator=pl.when(pl.n_unique("communicator") == 1).then(pl.first("communicator")),
+        peer=pl.when(pl.n_unique("peer") == 1).then(pl.first("peer")),
         half=pl.when(pl.n_unique("half") == 1).then(pl.first("half")),
     )
     single = launches.filter(pl.col("of") == 1).join(one_each.select("row"), on="row", how="anti")
     merged = single.join(whole, on=["group", "kind"])
-    columns = ["row", "message_bytes", "communicator", "half"]
+    columns = ["row", "message_bytes", "communicator", "peer", "half"]
     return pl.concat([one_each.select(columns), merged.select(columns)])

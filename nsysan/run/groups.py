@@ -83,9 +83,9 @@ def find_groups(
     """The calls with `group` (id; null where it cannot be told) and `partial` (whether their communicator has ranks
     that no trace shows), in their order, and the groups there are.
 
-    calls: row, rank, kind, library, cls, group_size, barrier, communicator, begin, end. communicators: those whose
-    initialisation a trace has, by id. clocked: whether the ranks' times are on one clock; if not they tell nothing, and
-    ranks are taken to be of one group, or of groups of consecutive ranks where the size is told.
+    calls: row, rank, kind, library, cls, group_size, barrier, communicator, peer, begin, end. communicators: those
+    whose initialisation a trace has, by id. clocked: whether the ranks' times are on one clock; if not they tell
+    nothing, and ranks are taken to be of one group, or of groups of consecutive ranks where the size is told.
     """
     told = {
         str(name): _with_init(frozenset(own["rank"]), communicators.get(str(name)))
@@ -96,12 +96,18 @@ def find_groups(
         .items()
     }
     groups: dict[Members, Group] = {}
-    for name, (ranks, size) in told.items():
-        _add(groups, Group(ranks, GroupSource.PAYLOAD, size, (name,)))
     by_payload = pl.col("communicator").replace_strict(
         {name: named(ranks) for name, (ranks, _) in told.items()}, default=None, return_dtype=pl.String
     )
-    calls = calls.with_columns(group=by_payload)
+    pairs = _pairs(calls, told)
+    calls = calls.join(pairs, on="row", how="left", maintain_order="left")
+    whole = set(calls.filter(pl.col("pair").is_null())["communicator"].drop_nulls().cast(pl.String))
+    for name, (ranks, size) in told.items():
+        if name in whole:
+            _add(groups, Group(ranks, GroupSource.PAYLOAD, size, (name,)))
+    for pair in pairs["pair"].unique():
+        _add(groups, Group(tuple(map(int, pair.split(","))), GroupSource.PAYLOAD, 2))
+    calls = calls.with_columns(group=pl.coalesce("pair", by_payload)).drop("pair")
     silent = calls.filter(pl.col("group").is_null())
     # Ranks that send to one another are of several stages, and share no layer to reduce.
     sent = set(calls.filter(pl.col("cls") == WorkClass.P2P)["communicator"].drop_nulls().cast(pl.String))
@@ -122,6 +128,27 @@ def find_groups(
     partial = [group.id for group in groups.values() if group.is_partial]
     calls = calls.with_columns(partial=pl.col("group").is_in(partial).fill_null(value=False))
     return calls, sorted(groups.values(), key=lambda g: g.ranks)
+
+
+def _pairs(calls: pl.DataFrame, told: Mapping[str, tuple[Members, int]]) -> pl.DataFrame:
+    """row, pair: the ranks of each send and receive of a communicator of more than two, all of which are there.
+
+    A communicator numbers its ranks in their order.
+    """
+    wide = [
+        (name, place, rank)
+        for name, (ranks, size) in told.items()
+        if len(ranks) == size > 2
+        for place, rank in enumerate(ranks)
+    ]
+    table = pl.DataFrame(wide, schema={"communicator": pl.String, "peer": pl.Int64, "other": pl.Int64}, orient="row")
+    sent = calls.filter(pl.col("cls") == WorkClass.P2P).select(
+        "row", "rank", pl.col("communicator").cast(pl.String), "peer"
+    )
+    pair = pl.concat_str(pl.min_horizontal("rank", "other"), pl.max_horizontal("rank", "other"), separator=",")
+    return (
+        sent.join(table, on=["communicator", "peer"]).filter(pl.col("rank") != pl.col("other")).select("row", pair=pair)
+    )
 
 
 def _with_init(ranks: frozenset[int], init: Communicator | None) -> tuple[Members, int]:

@@ -21,7 +21,7 @@ from nsysan.report.report import Report
 from nsysan.report.terminal import to_text
 from tests.documents import document_of
 from tests.pipelines import pipeline
-from tests.tracebuilder import TraceBuilder, decode_loop
+from tests.tracebuilder import ALLREDUCE_KERNEL, COMPUTE_KERNEL, TraceBuilder, decode_loop
 
 
 def reported(tmp_path: Path, *builders: TraceBuilder) -> Report:
@@ -181,3 +181,50 @@ def test_every_output_names_the_stages(tmp_path: Path) -> None:
     page = re.sub(r"<[^>]*>", "", unescape(to_html(report)))
     assert sentences[0] in page
     assert "without a bubble (at best)" in page
+
+
+@pytest.mark.parametrize("tensor", [1, 2])
+def test_stages_that_share_a_communicator_are_told_by_whom_they_send_to(tmp_path: Path, tensor: int) -> None:
+    apart = reported(tmp_path / "apart", pipeline([60_000] * 4, tensor=tensor))
+    wide = reported(tmp_path / "wide", pipeline([60_000] * 4, tensor=tensor, wide=True))
+    assert [family.unmatched for family in wide.collectives] == [0] * len(wide.collectives)
+    assert wide.groups == apart.groups
+    assert wide.diagnosis.bubble == apart.diagnosis.bubble
+    assert wide.replicas[0].layout.name == f"TP={tensor} x PP=4"
+    assert wide.diagnosis.verdict.kind == VerdictKind.PIPELINE
+
+
+@pytest.mark.parametrize("batches", [(8,) * 12, (8,) * 9 + (7, 7, 6)])
+def test_a_stage_that_begins_half_a_step_later_has_the_steps_of_the_others(
+    tmp_path: Path, batches: tuple[int, ...]
+) -> None:
+    def name(step: int) -> str:
+        return f"execute_context_0(0)_generation_{batches[step]}({batches[step]})"
+
+    # Ranges begin after the receive, and stage 1 120 us after stage 0, in steps of 236 and of 252.
+    report = reported(
+        tmp_path, pipeline([108_000, 100_000], host=2_000, jitter=16_000, names=name, claimed=False, steps=12)
+    )
+    assert report.steps.count == 12
+    assert {family.unmatched for family in report.collectives if family.kind == "all_reduce"} == {0}
+    assert report.per_step.group_by("step").agg(pl.len())["len"].unique().to_list() == [4]
+    assert [one.batch for one in report.replicas[0].populations] == list(dict.fromkeys(batches))
+
+
+def test_ranks_that_also_exchange_messages_within_a_layer_are_no_stages(tmp_path: Path) -> None:
+    # Two ranks that reduce and exchange in every layer: rank 1 is late, and its waiting is skew.
+    builder = TraceBuilder()
+    for rank in range(2):
+        process = builder.process(100 + rank, device=rank)
+        for step in range(12):
+            at = 1_000_000 + 100_000 * step
+            process.nvtx(f"decode_step_{step}", at - 20_000, at + 19_000)
+            begin = at + 20_000 + 8_000 * rank
+            process.kernel(COMPUTE_KERNEL, at, begin)
+            process.kernel(ALLREDUCE_KERNEL, begin, at + 34_000)
+            process.kernel("ncclDevKernel_SendRecv", at + 34_000, at + 38_000, launch=at + 18_000)
+    report = reported(tmp_path, builder)
+    assert report.replicas[0].layout.name == "TP=2"
+    assert report.diagnosis.bubble is None
+    assert report.diagnosis.straggler is not None
+    assert report.diagnosis.straggler.rank == 1
