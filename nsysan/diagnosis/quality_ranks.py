@@ -66,10 +66,15 @@ def _clock(run: Run) -> Quality | None:
         return Quality(
             Aspect.CLOCK, Status.ESTIMATED, f"{len(run.metadata)} traces aligned by UTC only: {clock.reason}"
         )
+    drifts = [f"{drift * 1e6:+.2f}" for drift in clock.drifts]
+    drifting = f", us a second for drift: {', '.join(drifts)}" if any(clock.drifts) else ""
+    told = f"{len(run.metadata)} traces on one clock by UTC and the collectives' ends (ms added: {offsets}{drifting})"
+    if clock.residual_p50 is None or clock.residual_p95 is None:
+        few = "there are no more collectives than that takes, so nothing tells the error of a wait"
+        return Quality(Aspect.CLOCK, Status.ESTIMATED, f"{told}; {few}")
     return Quality(
         Aspect.CLOCK,
         Status.OK,
-        f"{len(run.metadata)} traces on one clock by UTC and the collectives' ends (ms added: {offsets}); residual "
-        f"p50 {(clock.residual_p50 or 0) / 1e3:.2f} us, p95 {(clock.residual_p95 or 0) / 1e3:.2f} us, which is the "
+        f"{told}; residual p50 {clock.residual_p50 / 1e3:.2f} us, p95 {clock.residual_p95 / 1e3:.2f} us, which is the "
         f"error of any wait",
     )
