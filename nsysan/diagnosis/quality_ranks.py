@@ -12,7 +12,7 @@ from nsysan.trace.globals import pid_of
 
 def assess_ranks(run: Run) -> list[Quality]:
     """Quality rows of who the ranks are and how they came onto one clock."""
-    rows = [_numbers(run), _missing(run), _groups(run), _clock(run)]
+    rows = [_numbers(run), _missing(run), _groups(run), _clock(run), _rank_clocks(run)]
     return [row for row in rows if row is not None]
 
 
@@ -55,6 +55,26 @@ def _groups(run: Run) -> Quality | None:
         f"which ranks communicate with each other is inferred from when their calls end, or from there being no choice "
         f"({which}): no payload and no communicator of these calls is in the trace",
     )
+
+
+def _rank_clocks(run: Run) -> Quality | None:
+    """Ranks whose calls always end sooner or later than those of the ranks beside them; nothing where none does."""
+    own = {rank.rank for rank in run.ranks}
+    taken_out, left = (
+        ", ".join(f"rank {rank} {ns / 1e3:+,.1f} us" for rank, ns in found.items() if rank in own)
+        for found in (run.rank_clocks.taken_out, run.rank_clocks.left)
+    )
+    if not taken_out and not left:
+        return None
+    told = []
+    if taken_out:
+        told.append(f"taken out, as launches show the same: the GPU's clock is off ({taken_out})")
+    if left:
+        told.append(
+            f"left in, as launches do not show it: ends of calls that are always apart ({left}), by which the waiting "
+            f"of that rank may be wrong; ranks of a tree leave one after another"
+        )
+    return Quality(Aspect.RANK_CLOCKS, Status.ESTIMATED, "; ".join(told))
 
 
 def _clock(run: Run) -> Quality | None:

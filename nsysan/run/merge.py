@@ -5,7 +5,7 @@ DEFINITIONS.md, sections 2 and 6.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import polars as pl
@@ -25,9 +25,13 @@ from nsysan.run.groups import Communicator, Group, Members, find_groups
 from nsysan.run.matching import match_collectives
 from nsysan.run.node_numbers import on_hosts
 from nsysan.run.placed import Placement
+from nsysan.run.rank_clocks import find_offsets
 from nsysan.run.replicas import find_replicas, reached_from
 from nsysan.run.run import Run
 from nsysan.run.trace_set import TraceSet
+
+#: Columns of the frames that are times of a GPU.
+_ON_GPU = ("begin", "end", "finish", "member")
 
 
 def merge(
@@ -52,9 +56,17 @@ def merge(
         clock = refine(calls, len(ranks), len(metadata))
         shifts = clock.after(offsets)
         clock = replace(clock, offsets=[shift.by for shift in shifts])
-    found = _matched(_Frames.of(summaries, shifts), told, clocked=True)
+    frames = _Frames.of(summaries, shifts)
+    found = _matched(frames, told, clocked=True)
     progress.stage("matching collectives")
     collectives = match_collectives(found.calls, len(ranks)).sort("rank", "begin")
+    numbers = [(key, rank.rank, trace_of[key]) for key, rank in ranks]
+    delays = {rank: summaries[trace].delays.get(key - first_keys[trace]) for key, rank, trace in numbers}
+    rank_clocks = find_offsets(collectives, delays)
+    late = {key: rank_clocks.taken_out[rank] for key, rank, _ in numbers if rank in rank_clocks.taken_out}
+    if late:
+        found = _matched(frames.without(late), told, clocked=True)
+        collectives = match_collectives(found.calls, len(ranks)).sort("rank", "begin")
     last = collectives.select("row", "last").drop_nulls().sort("row")
     windows = found.windows.sort("step", "rank")
     placements = [
@@ -64,7 +76,8 @@ def merge(
             first_row=row,
             keys=[k - key for k, _ in ranks if trace_of[k] == trace],
             ranks=[rank for k, rank in ranks if trace_of[k] == trace],
-            opened=_opened(found.windows, [k for k, _ in keyed[trace]], summary, key, shift),
+            opened=_opened(found.windows, [k for k, _ in keyed[trace]], summary, key, shift, late),
+            late={rank.rank: late[k] for k, rank in ranks if k in late and trace_of[k] == trace},
             passing=_own_rows(found.passing, row, summary.rows),
             last=_own_rows(last, row, summary.rows),
             windows=windows.filter(pl.col("rank_key").is_in([k for k, _ in keyed[trace]])).drop("rank_key"),
@@ -81,6 +94,7 @@ def merge(
         size=size,
         missing_ranks=sorted(set(range(size or 0)) - {rank.rank for _, rank in ranks}),
         clock=clock,
+        rank_clocks=rank_clocks,
         groups=found.groups,
         steps_of=found.steps_of,
         windows=windows.drop("rank_key"),
@@ -125,6 +139,16 @@ class _Frames:
             counts=pl.concat(counts),
             opaque=[first + key for s, first in zip(summaries, first_keys, strict=True) for key in s.opaque],
         )
+
+    def without(self, late: Mapping[int, int]) -> _Frames:
+        """The frames with the times of these rank_keys earlier by so many ns."""
+        found = [replace(part, windows=_earlier(part.windows, late)) for part in self.found]
+        return replace(self, found=found, calls=_earlier(self.calls, late), counts=_earlier(self.counts, late))
+
+
+def _earlier(frame: pl.DataFrame, late: Mapping[int, int]) -> pl.DataFrame:
+    by = pl.col("rank_key").replace_strict(dict(late), default=0, return_dtype=pl.Int64)
+    return frame.with_columns(pl.col(name) - by for name in _ON_GPU if name in frame.columns)
 
 
 @dataclass(frozen=True)
@@ -189,10 +213,16 @@ def _calls(summary: TraceSummary, first_key: int, first_row: int, shift: Shift, 
 
 
 def _opened(
-    windows: pl.DataFrame, keys: list[int], summary: TraceSummary, first_key: int, shift: Shift
+    windows: pl.DataFrame,
+    keys: list[int],
+    summary: TraceSummary,
+    first_key: int,
+    shift: Shift,
+    late: Mapping[int, int],
 ) -> pl.DataFrame:
     """The steps of a trace's windows by when these begin on its own clock."""
     known = summary.step_windows.windows.select(pl.col("rank_key") + first_key, shift.of("begin"), own="begin")
+    known = _earlier(known, late)
     told = windows.filter(pl.col("rank_key").is_in(keys)).join(known, on=["rank_key", "begin"])
     return told.select(pl.col("rank_key") - first_key, pl.col("own").alias("begin"), "step")
 

@@ -26,7 +26,8 @@ _T = TypeVar("_T")
 class Placement:
     """What a trace is told of its run.
 
-    number: of the trace. shift: from its clock to the run's. first_row: number of its first operation.
+    number: of the trace. shift: from its clock to the run's; late: ns by which the GPU of a rank is behind that, by
+    rank. first_row: number of its first operation.
     ranks: those that it shows; keys: the rank_key of each. opened: rank_key, begin (trace's clock), step of its
     windows. passing: row (in the trace), step of communication that no range claims but that begins inside a step.
     last: row (in the trace), last: last arrival at a matched collective. windows: those of its ranks, as the run has
@@ -35,6 +36,7 @@ class Placement:
 
     number: int
     shift: Shift
+    late: dict[int, int]
     first_row: int
     keys: list[int]
     ranks: list[Rank]
@@ -54,6 +56,7 @@ _OF_RUN = {
     "last": pl.Int64(),
 }
 _ON_CLOCK = ("start", "end", "begin", "launch_start", "launch_end")
+_ON_GPU = ("start", "end", "begin")
 #: So many operations at a time are there as frames, which take several times as much as they do otherwise.
 _AT_ONCE = 4_000_000
 _LAUNCH_TIMES = ("launch_start", "launch_end")
@@ -145,6 +148,10 @@ class PlacedTrace:
         for name in _ON_CLOCK if shift else ():
             if name in found:
                 found[name] = found[name].alias(name).to_frame().select(shift.of(name)).to_series()
+        late = self.placement.late.get(rank, 0)
+        for name in _ON_GPU if late else ():
+            if name in found:
+                found[name] = found[name] - late
         if "row" in found and self.placement.first_row:
             found["row"] = found["row"] + self.placement.first_row
         return pl.DataFrame([found[name].alias(name) for name in names])

@@ -25,6 +25,7 @@ from nsysan.run.clock import Clock
 from nsysan.run.groups import Group, Members
 from nsysan.run.placed import PlacedTrace
 from nsysan.run.questions import extent_of, gaps_of, ledger_of, spent_of, tally_of, together, usual_compute_of
+from nsysan.run.rank_clocks import RankClocks
 from nsysan.run.trace_set import LocalTraces, OfRanks, TraceSet
 from nsysan.text import counted, plain
 from nsysan.trace.graph_mode import GraphMode
@@ -59,8 +60,8 @@ class Run:
 
     ranks: in rank order. bystanders: (process, device) with GPU work but without a step. size: ranks of the world (the
     largest communicator, or all that the launcher started), None where no trace tells. clock: how several traces came
-    onto one clock, None for one trace. groups: who communicates with whom. steps_of: the steps of each replica, by its
-    ranks.
+    onto one clock, None for one trace. rank_clocks: ranks whose times differ from those beside them in their trace.
+    groups: who communicates with whom. steps_of: the steps of each replica, by its ranks.
     windows: step, rank, begin, finish, label, excluded (see model.steps.numbering.Steps); steps are numbered within
     each replica.
     collectives: calls inside steps with the columns of run.matching.match_collectives.
@@ -74,6 +75,7 @@ class Run:
     bystanders: list[tuple[int, int]]
     size: int | None
     clock: Clock | None
+    rank_clocks: RankClocks
     groups: list[Group]
     steps_of: dict[Members, Steps]
     windows: pl.DataFrame
