@@ -18,7 +18,7 @@ from nsysan.metrics.scenarios import Scenario
 from nsysan.model import classes, host_clock, launchers, load
 from nsysan.model.classes import load_catalogue
 from nsysan.model.steps import numbering, period, populations
-from nsysan.run import clock, groups, matching, messages
+from nsysan.run import clock, groups, matching, messages, rank_clocks
 from nsysan.run.run import Run
 from nsysan.trace import gpu_work
 from tests.documents import leaves, schema_of
@@ -75,6 +75,18 @@ NUMBERS = [
     ("6", f"or up to {percent(matching._LOCAL)} of a family's calls fail the gate"),
     ("6", f"nobody is called late where more than {percent(diagnosis.MAX_REJECTED)} of all communication kernels are"),
     ("6", f"no verdict is given where more than {percent(verdict.UNSPLIT)} of the step is unsplit"),
+    (
+        "6",
+        f"the medians of {clock._PARTS} parts of at least {clock._LEAST_CALLS} calls lie on a line, to within "
+        f"{percent(clock._BENT)} of what it rises, that comes to at least {clock._LEAST_DRIFT_NS / 1e3:g} us over the "
+        f"calls and to no more than {clock._MOST_DRIFT * 1e6:g} ppm",
+    ),
+    (
+        "6",
+        f"at least {rank_clocks.LEAST_NS / 1e3:g} us over at least {rank_clocks.LEAST_CALLS} calls, the middle half of "
+        f"which differ by no more than {percent(rank_clocks._CONSTANT)} of it",
+    ),
+    ("6", f"differ from their median by as much, to within {percent(rank_clocks.SAME)}"),
     ("6", f"A correction of more than {clock.MAX_CORRECTION_NS / 1e6:g} ms is not believed"),
     ("6", f"GPU work lies more than {clock._MAX_APART_NS / 1e9:g} s apart"),
     ("6", f"where their wire takes at least {percent(nodes.ACROSS_SHARE)} of the period"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 import polars as pl
@@ -37,8 +39,35 @@ def in_any(begins: _I64, ends: _I64, spans: tuple[_I64, _I64]) -> npt.NDArray[np
     return found
 
 
-def shifted(frame: pl.DataFrame, offset: int) -> pl.DataFrame:
-    """The frame with `offset` ns added to every column that holds a time."""
-    if not offset:
+@dataclass(frozen=True)
+class Shift:
+    """From one clock to another that runs faster by `drift` (ns a ns): `by` ns later at `origin`, of the one clock."""
+
+    by: int = 0
+    drift: float = 0.0
+    origin: int = 0
+
+    def of(self, name: str) -> pl.Expr:
+        """A column of times on the other clock; what comes later comes later there too."""
+        if not self.drift:
+            return pl.col(name) + self.by
+        grown = ((pl.col(name) - self.origin).cast(pl.Float64) * self.drift).round().cast(pl.Int64)
+        return pl.col(name) + self.by + grown
+
+    def back(self, time: int) -> int:
+        """A time of the other clock on the one, to within a ns."""
+        return self.origin + round((time - self.by - self.origin) / (1 + self.drift)) if self.drift else time - self.by
+
+    def __bool__(self) -> bool:
+        return bool(self.by or self.drift)
+
+
+#: The same clock.
+SAME = Shift()
+
+
+def shifted(frame: pl.DataFrame, shift: Shift) -> pl.DataFrame:
+    """The frame with every column that holds a time on the other clock."""
+    if not shift:
         return frame
-    return frame.with_columns(pl.col(name) + offset for name in _TIMES if name in frame.columns)
+    return frame.with_columns(shift.of(name) for name in _TIMES if name in frame.columns)

@@ -28,6 +28,7 @@ class Aspect(StrEnum):
     MISSING_RANKS = "missing_ranks"
     GROUPS = "groups"
     CLOCK = "clock"
+    RANK_CLOCKS = "rank_clocks"
     GRAPH_CONTENTS = "graph_contents"
     WAIT_WIRE = "wait_wire"
     MESSAGE_BYTES = "message_bytes"

@@ -12,7 +12,7 @@ from nsysan.trace.globals import pid_of
 
 def assess_ranks(run: Run) -> list[Quality]:
     """Quality rows of who the ranks are and how they came onto one clock."""
-    rows = [_numbers(run), _missing(run), _groups(run), _clock(run)]
+    rows = [_numbers(run), _missing(run), _groups(run), _clock(run), _rank_clocks(run)]
     return [row for row in rows if row is not None]
 
 
@@ -57,6 +57,26 @@ def _groups(run: Run) -> Quality | None:
     )
 
 
+def _rank_clocks(run: Run) -> Quality | None:
+    """Ranks whose calls always end sooner or later than those of the ranks beside them; nothing where none does."""
+    own = {rank.rank for rank in run.ranks}
+    taken_out, left = (
+        ", ".join(f"rank {rank} {ns / 1e3:+,.1f} us" for rank, ns in found.items() if rank in own)
+        for found in (run.rank_clocks.taken_out, run.rank_clocks.left)
+    )
+    if not taken_out and not left:
+        return None
+    told = []
+    if taken_out:
+        told.append(f"taken out, as launches show the same: the GPU's clock is off ({taken_out})")
+    if left:
+        told.append(
+            f"left in, as launches do not show it: ends of calls that are always apart ({left}), by which the waiting "
+            f"of that rank may be wrong; ranks of a tree leave one after another"
+        )
+    return Quality(Aspect.RANK_CLOCKS, Status.ESTIMATED, "; ".join(told))
+
+
 def _clock(run: Run) -> Quality | None:
     clock = run.clock
     if clock is None:
@@ -66,10 +86,15 @@ def _clock(run: Run) -> Quality | None:
         return Quality(
             Aspect.CLOCK, Status.ESTIMATED, f"{len(run.metadata)} traces aligned by UTC only: {clock.reason}"
         )
+    drifts = [f"{drift * 1e6:+.2f}" for drift in clock.drifts]
+    drifting = f", us a second for drift: {', '.join(drifts)}" if any(clock.drifts) else ""
+    told = f"{len(run.metadata)} traces on one clock by UTC and the collectives' ends (ms added: {offsets}{drifting})"
+    if clock.residual_p50 is None or clock.residual_p95 is None:
+        few = "there are no more collectives than that takes, so nothing tells the error of a wait"
+        return Quality(Aspect.CLOCK, Status.ESTIMATED, f"{told}; {few}")
     return Quality(
         Aspect.CLOCK,
         Status.OK,
-        f"{len(run.metadata)} traces on one clock by UTC and the collectives' ends (ms added: {offsets}); residual "
-        f"p50 {(clock.residual_p50 or 0) / 1e3:.2f} us, p95 {(clock.residual_p95 or 0) / 1e3:.2f} us, which is the "
+        f"{told}; residual p50 {clock.residual_p50 / 1e3:.2f} us, p95 {clock.residual_p95 / 1e3:.2f} us, which is the "
         f"error of any wait",
     )

@@ -59,9 +59,14 @@ def host_clock(work: pl.DataFrame) -> HostClock:
     starts on an idle GPU. Work that waits for that of others on a shared GPU starts late now and then: that is no clock
     at fault. A drift shows from each part of the recording to the next.
     """
+    return HostClock(least_delay(work), _after_idle(work))
+
+
+def least_delay(work: pl.DataFrame) -> int | None:
+    """From launch call to start, ns, the least of all but strays; None without calls. work: start, launch_start."""
     latency = work.select(latency=pl.col("start") - pl.col("launch_start"))["latency"].drop_nulls()
     shortest = latency.quantile(_STRAY, "lower")
-    return HostClock(None if shortest is None else int(shortest), _after_idle(work))
+    return None if shortest is None else int(shortest)
 
 
 def _after_idle(work: pl.DataFrame) -> int | None:

@@ -12,6 +12,7 @@ from nsysan._errors import ExitCode, NsysanError
 from nsysan.columns.rows import none_if_negative
 from nsysan.columns.threads import each_of
 from nsysan.model.classes import COMMUNICATION, WorkClass, load_catalogue
+from nsysan.model.host_clock import least_delay
 from nsysan.model.load import load_operations
 from nsysan.model.metadata import TraceMetadata, metadata_of
 from nsysan.model.operations import OPERATION, Operations, in_words, is_communication
@@ -66,8 +67,7 @@ class LoadedTrace:
     """One trace as it was read: its operations.
 
     payloads: row, message_bytes, communicator, peer, asked, half of its communication. step_windows: its steps.
-    ranks: by
-    rank_key. bystanders: (process, device) without a step.
+    ranks: by rank_key. bystanders: (process, device) without a step.
     """
 
     request: ReadRequest
@@ -85,7 +85,8 @@ class TraceSummary:
 
     rows: of its operations. span: earliest start and latest end of them. step_windows: without members.
     calls: its communication, columns CALL, and member: begin of the window that the call is of, null where none.
-    opaque: rank_keys whose work is in part not known, so that they may communicate unseen.
+    opaque: rank_keys whose work is in part not known, so that they may communicate unseen. delays: least delay from a
+    launch call to the start of its work by rank_key, None where no call is known.
     counts: rank_key, begin (of a window), name, n, collectives, ns: operations of that name in the window but memory
       sets and copies that no call asked for, and how many of them communicate.
     """
@@ -99,6 +100,7 @@ class TraceSummary:
     calls: pl.DataFrame
     counts: pl.DataFrame
     opaque: list[int]
+    delays: dict[int, int | None]
 
     @property
     def keys(self) -> int:
@@ -151,6 +153,7 @@ def summarise(loaded: LoadedTrace) -> TraceSummary:
         ),
         calls=calls.select(*CALL, "member"),
         opaque=[key for key, _ in loaded.ranks if _may_communicate_unseen(work, key)],
+        delays={key: least_delay(work.frame(["start", "launch_start"], key)) for key, _ in loaded.ranks},
         counts=pl.concat(each_of(lambda key: _counts(work, step_windows, key), work.keys)).sort(
             "rank_key", "name", "begin"
         ),

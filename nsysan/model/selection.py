@@ -9,6 +9,7 @@ import numpy.typing as npt
 import polars as pl
 
 from nsysan._errors import ExitCode, NsysanError
+from nsysan.columns.times import Shift
 from nsysan.model.steps.numbering import FIRST, Steps
 from nsysan.model.steps.populations import DEFAULT, Choice
 from nsysan.trace.trace import Trace
@@ -85,12 +86,12 @@ class Selection:
         )
 
     def of_work(
-        self, work: pl.DataFrame, in_step: npt.NDArray[np.bool_], windows: pl.DataFrame, offset: int
+        self, work: pl.DataFrame, in_step: npt.NDArray[np.bool_], windows: pl.DataFrame, shift: Shift
     ) -> npt.NDArray[np.int64]:
-        """Which of the operations (begin, end, on a clock that is `offset` ns behind) can matter to these windows."""
+        """Which of the operations (begin, end) can matter to these windows, to whose clock `shift` leads."""
         if windows.is_empty():
             return np.flatnonzero(in_step)
-        begin, finish = windows.select(pl.min("begin") - offset, pl.max("finish") - offset).row(0)
+        begin, finish = map(shift.back, windows.select(pl.min("begin"), pl.max("finish")).row(0))
         # The operation that ends the last step's idle time begins where the window ends.
         near = (work["end"].to_numpy() > begin) & (work["begin"].to_numpy() <= finish)
         return np.flatnonzero(near | in_step)

@@ -102,7 +102,7 @@ def threads_of(placed: PlacedTrace, asked: tuple[list[int], pl.DataFrame]) -> di
     calls = placed.trace.launches.filter(wanted)
     calls = calls.select(*_COLUMNS, domain=pl.lit(None, dtype=pl.String), category=pl.lit(API))
     ranges = placed.trace.ranges.filter(wanted).select(*_COLUMNS, "domain", category=pl.lit(NVTX))
-    both = shifted(pl.concat([ranges, calls]).drop_nulls(["start", "end"]), placed.placement.offset)
+    both = shifted(pl.concat([ranges, calls]).drop_nulls(["start", "end"]), placed.placement.shift)
     return {thread: _on_thread(both.filter(pl.col("thread") == thread), spans) for thread in threads}
 
 

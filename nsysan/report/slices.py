@@ -110,7 +110,7 @@ def ranges_of(placed: PlacedTrace, spans: list[tuple[int, int]]) -> list[pl.Data
         orient="row",
     )
     ranges = placed.trace.ranges.select("start", "end", "process", "name").join(owners, on="process")
-    ranges = shifted(ranges, placed.placement.offset).select("rank", "start", "end", "name")
+    ranges = shifted(ranges, placed.placement.shift).select("rank", "start", "end", "name")
     return [ranges.filter((pl.col("end") > begin) & (pl.col("start") < finish)) for begin, finish in spans]
 
 

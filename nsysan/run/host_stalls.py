@@ -51,7 +51,7 @@ def _inside(placed: PlacedTrace, stalls: pl.DataFrame) -> pl.Series:
         if own is None:
             found.append(None)
             continue
-        at = begin - placed.placement.offset
+        at = placed.placement.shift.back(begin)
         starts, ends = own["start"].to_numpy(), own["end"].to_numpy()
         covers = np.minimum(ends, at + ns) - np.maximum(starts, at) >= _COVERS * ns
         candidates = np.flatnonzero(covers)

@@ -5,14 +5,14 @@ DEFINITIONS.md, sections 2 and 6.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import polars as pl
 
 from nsysan import progress
 from nsysan._errors import ExitCode, NsysanError
-from nsysan.columns.times import shifted
+from nsysan.columns.times import SAME, Shift, shifted
 from nsysan.model.launchers import launched_together
 from nsysan.model.loaded import TraceSummary
 from nsysan.model.metadata import TraceMetadata
@@ -25,9 +25,13 @@ from nsysan.run.groups import Communicator, Group, Members, find_groups
 from nsysan.run.matching import match_collectives
 from nsysan.run.node_numbers import on_hosts
 from nsysan.run.placed import Placement
+from nsysan.run.rank_clocks import find_offsets
 from nsysan.run.replicas import find_replicas, reached_from
 from nsysan.run.run import Run
 from nsysan.run.trace_set import TraceSet
+
+#: Columns of the frames that are times of a GPU.
+_ON_GPU = ("begin", "end", "finish", "member")
 
 
 def merge(
@@ -42,35 +46,44 @@ def merge(
     _check_communicators(metadata)
     told = _Told(ranks, _communicators(metadata, [rank for _, rank in ranks]), selection)
     clock = None
-    offsets = [0]
+    shifts = [SAME]
     if len(summaries) > 1:
         offsets = utc_offsets(metadata)
         spans = [(s.span[0] + offset, s.span[1] + offset) for s, offset in zip(summaries, offsets, strict=True)]
         check_one_run([trace.name for trace in metadata], spans)
         # What is inferred from times cannot put traces on one clock.
-        calls = _matched(_Frames.of(summaries, offsets), told, clocked=False).calls
+        calls = _matched(_Frames.of(summaries, [Shift(offset) for offset in offsets]), told, clocked=False).calls
         clock = refine(calls, len(ranks), len(metadata))
-        offsets = [a + b for a, b in zip(offsets, clock.offsets, strict=True)]
-        clock = replace(clock, offsets=offsets)
-    found = _matched(_Frames.of(summaries, offsets), told, clocked=True)
+        shifts = clock.after(offsets)
+        clock = replace(clock, offsets=[shift.by for shift in shifts])
+    frames = _Frames.of(summaries, shifts)
+    found = _matched(frames, told, clocked=True)
     progress.stage("matching collectives")
     collectives = match_collectives(found.calls, len(ranks)).sort("rank", "begin")
+    numbers = [(key, rank.rank, trace_of[key]) for key, rank in ranks]
+    delays = {rank: summaries[trace].delays.get(key - first_keys[trace]) for key, rank, trace in numbers}
+    rank_clocks = find_offsets(collectives, delays)
+    late = {key: rank_clocks.taken_out[rank] for key, rank, _ in numbers if rank in rank_clocks.taken_out}
+    if late:
+        found = _matched(frames.without(late), told, clocked=True)
+        collectives = match_collectives(found.calls, len(ranks)).sort("rank", "begin")
     last = collectives.select("row", "last").drop_nulls().sort("row")
     windows = found.windows.sort("step", "rank")
     placements = [
         Placement(
             number=trace,
-            offset=offset if clock else 0,
+            shift=shift,
             first_row=row,
             keys=[k - key for k, _ in ranks if trace_of[k] == trace],
             ranks=[rank for k, rank in ranks if trace_of[k] == trace],
-            opened=_opened(found.windows, [k for k, _ in keyed[trace]], key, offset),
+            opened=_opened(found.windows, [k for k, _ in keyed[trace]], summary, key, shift, late),
+            late={rank.rank: late[k] for k, rank in ranks if k in late and trace_of[k] == trace},
             passing=_own_rows(found.passing, row, summary.rows),
             last=_own_rows(last, row, summary.rows),
             windows=windows.filter(pl.col("rank_key").is_in([k for k, _ in keyed[trace]])).drop("rank_key"),
         )
-        for trace, (summary, key, row, offset) in enumerate(
-            zip(summaries, first_keys, _running([s.rows for s in summaries]), offsets, strict=True)
+        for trace, (summary, key, row, shift) in enumerate(
+            zip(summaries, first_keys, _running([s.rows for s in summaries]), shifts, strict=True)
         )
     ]
     sizes = [init.size for trace in metadata for init in trace.inits]
@@ -81,6 +94,7 @@ def merge(
         size=size,
         missing_ranks=sorted(set(range(size or 0)) - {rank.rank for _, rank in ranks}),
         clock=clock,
+        rank_clocks=rank_clocks,
         groups=found.groups,
         steps_of=found.steps_of,
         windows=windows.drop("rank_key"),
@@ -104,7 +118,7 @@ class _Told:
 
 @dataclass(frozen=True)
 class _Frames:
-    """The summaries' frames, numbered through the run and with each trace's offset added to its times."""
+    """The summaries' frames, numbered through the run and with each trace's times on one clock."""
 
     found: list[StepWindows]
     calls: pl.DataFrame
@@ -112,19 +126,29 @@ class _Frames:
     opaque: list[int]
 
     @classmethod
-    def of(cls, summaries: Sequence[TraceSummary], offsets: Sequence[int]) -> _Frames:
+    def of(cls, summaries: Sequence[TraceSummary], shifts: Sequence[Shift]) -> _Frames:
         """Those of these summaries."""
         first_keys = _running([summary.keys for summary in summaries])
         first_rows = _running([summary.rows for summary in summaries])
-        places = list(zip(summaries, first_keys, first_rows, offsets, strict=True))
-        counts = [shifted(s.counts, offset).with_columns(pl.col("rank_key") + key) for s, key, _, offset in places]
+        places = list(zip(summaries, first_keys, first_rows, shifts, strict=True))
+        counts = [shifted(s.counts, shift).with_columns(pl.col("rank_key") + key) for s, key, _, shift in places]
         return cls(
-            found=[_found(s.step_windows, key, offset) for s, key, _, offset in places],
+            found=[_found(s.step_windows, key, shift) for s, key, _, shift in places],
             # A column of which a trace has nothing is of no type in it.
             calls=pl.concat([_calls(*place, trace) for trace, place in enumerate(places)], how="vertical_relaxed"),
             counts=pl.concat(counts),
             opaque=[first + key for s, first in zip(summaries, first_keys, strict=True) for key in s.opaque],
         )
+
+    def without(self, late: Mapping[int, int]) -> _Frames:
+        """The frames with the times of these rank_keys earlier by so many ns."""
+        found = [replace(part, windows=_earlier(part.windows, late)) for part in self.found]
+        return replace(self, found=found, calls=_earlier(self.calls, late), counts=_earlier(self.counts, late))
+
+
+def _earlier(frame: pl.DataFrame, late: Mapping[int, int]) -> pl.DataFrame:
+    by = pl.col("rank_key").replace_strict(dict(late), default=0, return_dtype=pl.Int64)
+    return frame.with_columns(pl.col(name) - by for name in _ON_GPU if name in frame.columns)
 
 
 @dataclass(frozen=True)
@@ -175,22 +199,32 @@ def _running(sizes: list[int]) -> list[int]:
     return [sum(sizes[:number]) for number in range(len(sizes))]
 
 
-def _found(found: StepWindows, first_key: int, offset: int) -> StepWindows:
-    return replace(found, windows=shifted(found.windows, offset).with_columns(pl.col("rank_key") + first_key))
+def _found(found: StepWindows, first_key: int, shift: Shift) -> StepWindows:
+    return replace(found, windows=shifted(found.windows, shift).with_columns(pl.col("rank_key") + first_key))
 
 
-def _calls(summary: TraceSummary, first_key: int, first_row: int, offset: int, trace: int) -> pl.DataFrame:
-    return shifted(summary.calls, offset).with_columns(
+def _calls(summary: TraceSummary, first_key: int, first_row: int, shift: Shift, trace: int) -> pl.DataFrame:
+    return shifted(summary.calls, shift).with_columns(
         pl.col("row") + first_row,
         pl.col("rank_key") + first_key,
-        pl.col("member") + offset,
+        shift.of("member"),
         trace=pl.lit(trace, dtype=pl.Int64),
     )
 
 
-def _opened(windows: pl.DataFrame, keys: list[int], first_key: int, offset: int) -> pl.DataFrame:
-    own = windows.filter(pl.col("rank_key").is_in(keys))
-    return own.select(pl.col("rank_key") - first_key, pl.col("begin") - offset, "step")
+def _opened(
+    windows: pl.DataFrame,
+    keys: list[int],
+    summary: TraceSummary,
+    first_key: int,
+    shift: Shift,
+    late: Mapping[int, int],
+) -> pl.DataFrame:
+    """The steps of a trace's windows by when these begin on its own clock."""
+    known = summary.step_windows.windows.select(pl.col("rank_key") + first_key, shift.of("begin"), own="begin")
+    known = _earlier(known, late)
+    told = windows.filter(pl.col("rank_key").is_in(keys)).join(known, on=["rank_key", "begin"])
+    return told.select(pl.col("rank_key") - first_key, pl.col("own").alias("begin"), "step")
 
 
 def _own_rows(frame: pl.DataFrame, first: int, count: int) -> pl.DataFrame:

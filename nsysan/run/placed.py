@@ -13,7 +13,7 @@ import polars as pl
 
 from nsysan.columns.rows import none_if_negative
 from nsysan.columns.threads import each_of
-from nsysan.columns.times import shifted
+from nsysan.columns.times import Shift, shifted
 from nsysan.model.host_clock import CLOCKED, HostClock, host_clock
 from nsysan.model.operations import OPERATION, Operations
 from nsysan.model.ranks import Rank
@@ -26,7 +26,8 @@ _T = TypeVar("_T")
 class Placement:
     """What a trace is told of its run.
 
-    number: of the trace. offset: ns from its clock to the run's. first_row: number of its first operation.
+    number: of the trace. shift: from its clock to the run's; late: ns by which the GPU of a rank is behind that, by
+    rank. first_row: number of its first operation.
     ranks: those that it shows; keys: the rank_key of each. opened: rank_key, begin (trace's clock), step of its
     windows. passing: row (in the trace), step of communication that no range claims but that begins inside a step.
     last: row (in the trace), last: last arrival at a matched collective. windows: those of its ranks, as the run has
@@ -34,7 +35,8 @@ class Placement:
     """
 
     number: int
-    offset: int
+    shift: Shift
+    late: dict[int, int]
     first_row: int
     keys: list[int]
     ranks: list[Rank]
@@ -54,6 +56,7 @@ _OF_RUN = {
     "last": pl.Int64(),
 }
 _ON_CLOCK = ("start", "end", "begin", "launch_start", "launch_end")
+_ON_GPU = ("start", "end", "begin")
 #: So many operations at a time are there as frames, which take several times as much as they do otherwise.
 _AT_ONCE = 4_000_000
 _LAUNCH_TIMES = ("launch_start", "launch_end")
@@ -141,10 +144,14 @@ class PlacedTrace:
         count = last - first if rows is None else len(rows)
         for name in set(names) & _OF_RUN.keys():
             found[name] = self._of_run(name, rank, slice(first, last) if rows is None else rows, count)
-        offset = self.placement.offset
-        for name in _ON_CLOCK if offset else ():
+        shift = self.placement.shift
+        for name in _ON_CLOCK if shift else ():
             if name in found:
-                found[name] = found[name] + offset
+                found[name] = found[name].alias(name).to_frame().select(shift.of(name)).to_series()
+        late = self.placement.late.get(rank, 0)
+        for name in _ON_GPU if late else ():
+            if name in found:
+                found[name] = found[name] - late
         if "row" in found and self.placement.first_row:
             found["row"] = found["row"] + self.placement.first_row
         return pl.DataFrame([found[name].alias(name) for name in names])
@@ -166,7 +173,7 @@ class PlacedTrace:
     @cached_property
     def synchronise_calls(self) -> pl.DataFrame:
         """The host's synchronise calls on the run's clock: thread, start, end."""
-        return shifted(self.trace.synchronise_calls, self.placement.offset).select("thread", "start", "end")
+        return shifted(self.trace.synchronise_calls, self.placement.shift).select("thread", "start", "end")
 
     @cached_property
     def host_clocks(self) -> dict[int, HostClock]:

@@ -28,6 +28,7 @@ from nsysan.run.groups import Group, Members
 from nsysan.run.layout import Layout, kinds_of, layout_of
 from nsysan.run.placed import PlacedTrace
 from nsysan.run.questions import together
+from nsysan.run.rank_clocks import RankClocks
 from nsysan.run.trace_set import LocalTraces, OfRanks, TraceSet
 from nsysan.text import counted, plain
 from nsysan.trace.graph_mode import GraphMode
@@ -62,8 +63,8 @@ class Run:
 
     ranks: in rank order. bystanders: (process, device) with GPU work but without a step. size: ranks of the world (the
     largest communicator, or all that the launcher started), None where no trace tells. clock: how several traces came
-    onto one clock, None for one trace. groups: who communicates with whom. steps_of: the steps of each replica, by its
-    ranks.
+    onto one clock, None for one trace. rank_clocks: ranks whose times differ from those beside them in their trace.
+    groups: who communicates with whom. steps_of: the steps of each replica, by its ranks.
     windows: step, rank, begin, finish, label, excluded (see model.steps.numbering.Steps); steps are numbered within
     each replica.
     collectives: calls inside steps with the columns of run.matching.match_collectives.
@@ -77,6 +78,7 @@ class Run:
     bystanders: list[tuple[int, int]]
     size: int | None
     clock: Clock | None
+    rank_clocks: RankClocks
     groups: list[Group]
     steps_of: dict[Members, Steps]
     windows: pl.DataFrame

@@ -53,7 +53,7 @@ def load_samples(run: Run) -> pl.DataFrame | None:
 
 def samples_of(placed: PlacedTrace) -> pl.DataFrame | None:
     """load_samples of one trace."""
-    trace, offset = placed.trace, placed.placement.offset
+    trace, shift = placed.trace, placed.placement.shift
     known = known_metrics(trace)
     if known.is_empty():
         return None
@@ -68,13 +68,13 @@ def samples_of(placed: PlacedTrace) -> pl.DataFrame | None:
         return pl.DataFrame(schema=SAMPLES)
     rate = trace.gpu_metrics_rate
     margin = 2_000_000_000 // rate if rate else 2 * _SLOWEST_NS
-    begin = int(windows["begin"].min()) - offset - margin  # type: ignore[arg-type]
-    finish = int(windows["finish"].max()) - offset + margin  # type: ignore[arg-type]
+    begin, finish = map(shift.back, windows.select(pl.min("begin"), pl.max("finish")).row(0))
+    begin, finish = begin - margin, finish + margin
     read = trace.gpu_metric_samples(wanted.select("type_id", "metric_id", "gpu", "metric"), begin, finish)
     named = read.join(wanted.select("gpu", "metric", "counter", "unit"), on=["gpu", "metric"])
     summed = named.group_by("gpu", "counter", "unit", "time").agg(pl.sum("value"))
     lasting = _lasting(summed).rename({"counter": "metric"})
-    own = shifted(gpu_of.join(lasting, on="gpu"), offset).select(list(SAMPLES))
+    own = shifted(gpu_of.join(lasting, on="gpu"), shift).select(list(SAMPLES))
     inside = own.join(
         windows.group_by("rank").agg(first=pl.min("begin"), last=pl.max("finish")), on="rank", how="inner"
     ).filter((pl.col("end") > pl.col("first")) & (pl.col("begin") < pl.col("last")))

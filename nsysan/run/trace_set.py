@@ -131,5 +131,5 @@ def place(loaded: LoadedTrace, placement: Placement) -> PlacedTrace:
     for key in placement.keys if selection.steps is not None else ():
         first, last = work.rows(key)
         times = work.frame(["begin", "end"], key)
-        rows[key] = first + selection.of_work(times, steps[first:last] >= 0, placement.windows, placement.offset)
+        rows[key] = first + selection.of_work(times, steps[first:last] >= 0, placement.windows, placement.shift)
     return PlacedTrace(placement, loaded.trace, work, steps, rows, loaded.payloads)

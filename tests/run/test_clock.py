@@ -248,6 +248,72 @@ def test_waits_on_paper_whatever_the_clocks_say(tmp_path: Path, offset: int) -> 
     assert waits == [(0, "matched", 3_000, 8_000), (1, "matched", 0, 8_000)]
 
 
+def drifting(tmp_path: Path, read: Callable[[int], int], *, steps: int = 60) -> list[Path]:
+    """Rank 1 is 3 us late at the one all-reduce of a step, every 5 ms, which takes 8 us; its clock is read so.
+
+    Its kernel ends 0 to 200 ns later, as the last hop has it.
+    """
+    paths = []
+    for rank in range(2):
+        builder = TraceBuilder()
+        process = builder.process(100 + rank)
+        process.comm_init(comm=5, nranks=2, rank=rank, device=0)
+        told = read if rank else lambda at: at
+        for step in range(steps):
+            at = 1_000_000 + 5_000_000 * step
+            arrival = at + 10_000 + 3_000 * rank
+            process.nvtx(f"decode_step_{step}", told(at) - 50_000, told(at) - 1_000)
+            process.kernel("gemm", told(at), told(arrival), launch=told(at) - 40_000)
+            end = told(at + 21_000 + rank * 50 * (step % 5))
+            process.kernel(ALLREDUCE_KERNEL, told(arrival), end, launch=told(at) - 30_000)
+        paths.append(builder.write(tmp_path / f"r{rank}.sqlite"))
+    return paths
+
+
+@pytest.mark.parametrize("ppm", [20, -100])
+def test_a_clock_that_drifts_is_put_on_a_line(tmp_path: Path, ppm: int) -> None:
+    run = analyzed_files(drifting(tmp_path, lambda at: at + 700_000 + round(at * ppm / 1e6)))
+    assert run.clock is not None
+    assert run.clock.drifts[0] == 0
+    assert run.clock.drifts[1] == pytest.approx(-ppm / 1e6, rel=0.02)
+    late = run.collectives.filter(pl.col("rank") == 0)
+    assert late["verdict"].unique().to_list() == ["matched"]
+    # Over the capture 100 ppm come to 30 us, ten times the wait.
+    assert late.filter((pl.col("wait") - 3_000).abs() > 300).is_empty()
+    assert run.clock.residual_p95 is not None
+    assert run.clock.residual_p95 <= 300
+    status, reason = quality(build_report(run, "0"))["clock"]
+    assert status == "ok"
+    assert "us a second for drift: +0.00, " in reason
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        pytest.param(lambda at: at, id="one clock"),
+        pytest.param(lambda at: at + round(at * 1e-9), id="less than matters"),
+        pytest.param(lambda at: at + (40_000 if at > 150_000_000 else 0), id="a jump"),
+        pytest.param(lambda at: at + round(at * 1e-3), id="faster than clocks do"),
+    ],
+)
+def test_what_is_no_drift_is_not_taken_for_one(tmp_path: Path, read: Callable[[int], int]) -> None:
+    run = analyzed_files(drifting(tmp_path, read))
+    assert run.clock is not None
+    assert run.clock.drifts == [0, 0]
+
+
+@pytest.mark.parametrize(("steps", "beyond"), [(1, 0), (2, 1), (3, 2)])
+def test_the_residual_counts_calls_beyond_the_fit(tmp_path: Path, steps: int, beyond: int) -> None:
+    # An offset takes one call: one alone would agree with itself to the ns, whatever the clocks.
+    paths = drifting(tmp_path, lambda at: at + 700_000, steps=steps)
+    run = analyzed_files(paths)
+    assert run.clock is not None
+    status, reason = quality(build_report(run, "0"))["clock"]
+    assert (run.clock.residual_p95 is None) == (beyond == 0)
+    assert status == ("ok" if beyond else "estimated")
+    assert ("nothing tells the error of a wait" in reason) == (not beyond)
+
+
 def test_clocks_further_apart_than_clocks_can_be_are_left_alone(tmp_path: Path) -> None:
     run = analyzed_files(pair(tmp_path, {0: 0, 1: 30_000_000}))
     assert run.clock is not None
