@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 
 import nsysan
-from nsysan.diagnosis import diagnosis, verdict
-from nsysan.metrics import bandwidth, causes, counters, skew, tally, whatif
+from nsysan.diagnosis import diagnosis, losses, scope, verdict
+from nsysan.metrics import bandwidth, causes, counters, skew, tail, tally, whatif
 from nsysan.metrics.lines import LINES
 from nsysan.metrics.scenarios import Scenario
 from nsysan.model import classes, host_clock, load, ranks
@@ -69,6 +69,18 @@ NUMBERS = [
     ("4", f"whose compute takes {populations.LONGER:g} times the usual or more on every rank"),
     ("6", f"is at most {percent(groups.TOGETHER)} of the shorter duration"),
     ("6", f"where less than {percent(messages._WHOLE_SHARE)} of the calls of a kernel pass the gate"),
+    ("4", f"The steps that make the tail are those over {percent(tail.NEAR)} beyond the median"),
+    ("4", f"against the {losses._USUAL_STEPS} steps nearest to the median"),
+    ("4", f"Causes and ranks that add less than {percent(tail.LISTED)} of the median are not listed"),
+    (
+        "4",
+        f"of {tail.HUMP_STEPS} steps or more, the largest gap between two periods is at least "
+        f"{percent(tail.HUMP_GAP)} of the median, at least {percent(tail.HUMP_SHARE)} of the steps",
+    ),
+    ("4", f"of {tail.HUMP_STEPS // 2} steps or more, none is within {percent(tail.NEAR)} of the median"),
+    ("4", f"Of {scope._KINDS} kinds of steps or more"),
+    ("11", f"the steady steps cover less than {percent(scope.MIN_BUSY)} of the GPUs' busy time"),
+    ("11", f"the period of the kernels alone tells, less than {percent(scope.MIN_BUSY_BY_PERIOD)})"),
     ("4", f"of {numbering._MIN_STEPS_FOR_STARTUP} steps or more with which decoding begins the first"),
     ("4", f"still take more than {numbering._STARTUP:g} times the median"),
     ("6", f"or up to {percent(matching._LOCAL)} of a family's calls fail the gate"),

@@ -24,6 +24,7 @@ from nsysan.compare.compared_run import compared_run
 from nsysan.diagnosis.evidence import UNDER_THE_VERDICT, Aspect, Status
 from nsysan.diagnosis.findings import FINDERS, FindingId, Severity
 from nsysan.diagnosis.findings.case import Case
+from nsysan.metrics.causes import LateCause
 from nsysan.metrics.ledger import FIGURES
 from nsysan.metrics.lines import AFTER, BEFORE, BESIDE, CLAIMED, LEDGER, LINES, ROW, WHOLE, Kind, Line
 from nsysan.metrics.scenarios import SCENARIOS, Scenario, losses
@@ -79,6 +80,7 @@ PARTIAL: Mapping[str, Set[StrEnum]] = {
     "BEFORE": set(COMMUNICATION),
     "AFTER": set(COMMUNICATION),
     "NUMBER": set(CLAIMED),
+    "TAIL_OF": set(LateCause) - {LateCause.PREVIOUS},
 }
 
 
