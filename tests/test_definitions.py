@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 import nsysan
+from nsysan.compare import comparison, likeness
 from nsysan.diagnosis import diagnosis, losses, scope, verdict
 from nsysan.metrics import bandwidth, causes, counters, skew, tail, tally, whatif
 from nsysan.metrics.lines import LINES
@@ -79,6 +80,10 @@ NUMBERS = [
     ),
     ("4", f"of {tail.HUMP_STEPS // 2} steps or more, none is within {percent(tail.NEAR)} of the median"),
     ("4", f"Of {scope._KINDS} kinds of steps or more"),
+    ("12", f"differ by more than {percent(likeness.SAME)} from the first side's"),
+    ("12", f"the kernels are the same ({percent(likeness.ALIKE)} of each)"),
+    ("12", f"A mean that differs by {percent(comparison.SHARE_OF_FIGURE)} is `changed` also"),
+    ("12", f"{comparison.TAIL_STEPS} steps or more are over {percent(tail.NEAR)} beyond all steps of the other side"),
     ("11", f"the steady steps cover less than {percent(scope.MIN_BUSY)} of the GPUs' busy time"),
     ("11", f"the period of the kernels alone tells, less than {percent(scope.MIN_BUSY_BY_PERIOD)})"),
     ("4", f"of {numbering._MIN_STEPS_FOR_STARTUP} steps or more with which decoding begins the first"),
