@@ -12,11 +12,11 @@ from nsysan.compare.comparison import (
     Family,
     FamilyOnSide,
     Figure,
-    PopulationOnSides,
     Scaling,
     Widening,
     Width,
 )
+from nsysan.compare.kinds_of_steps import PopulationOnSides
 from nsysan.compare.link_change import link_lines
 from nsysan.compare.wording import answers
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from nsysan.compare.kinds_of_steps import PopulationOnSides
 from nsysan.diagnosis.evidence import Aspect, Status
 from nsysan.metrics.lines import Line
 from nsysan.report.replica import PopulationRow
@@ -269,20 +270,6 @@ class Figure:
     unit: str
     values: list[float | None]
     changes: list[Change]
-
-
-@dataclass(frozen=True)
-class PopulationOnSides:
-    """Steps of one kind and batch that several sides have: the one of each that takes most time, by label."""
-
-    kind: str
-    batch: int | None
-    sides: dict[str, PopulationRow]
-
-    @property
-    def name(self) -> str:
-        """Such as "decode of batch 8"."""
-        return self.kind if self.batch is None else f"{self.kind} of batch {self.batch}"
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from dataclasses import replace
 
 import polars as pl
 
-from nsysan.compare.comparison import ComparedRun, Measured, PopulationOnSides
+from nsysan.compare.comparison import ComparedRun, Measured
+from nsysan.compare.kinds_of_steps import PopulationOnSides
 from nsysan.report.replica import PopulationRow
 from nsysan.text import plain, size
 
@@ -18,6 +19,8 @@ from nsysan.text import plain, size
 SAME = 0.1
 #: Steps do the same work if kernels that both sides have are this share of each one's.
 ALIKE = 0.9
+#: Fewer kernels than this tell nothing of what a step does.
+_TELLING = 3
 #: Layers differ if so many of the kernels come more often by one ratio, and others do not.
 _MOST_KERNELS = 0.5
 
@@ -52,21 +55,24 @@ def populations_of(sides: Sequence[ComparedRun]) -> list[PopulationOnSides]:
 def in_one_unit(sides: list[ComparedRun]) -> list[ComparedRun]:
     """The sides, with those whose step does the work of several steps of another taken by one of these."""
     least = min(sides, key=lambda side: sum(side.work.values()))
-    return [_per(side, _multiple(least.work, side.work)) for side in sides]
+    return [_per(side, _multiple(least, side)) for side in sides]
 
 
-def _multiple(less: dict[str, float], more: dict[str, float]) -> int:
-    """How many times as often every kernel comes, where that is one whole number for all; else 1."""
-    ratios = _ratios(less, more)
-    if not ratios:
+def _multiple(less: ComparedRun, more: ComparedRun) -> int:
+    """How many times as often every kernel and call comes, where that is one whole number for all; else 1."""
+    ratios = _ratios(less.work, more.work)
+    if not ratios or less.calls_a_step.keys() != more.calls_a_step.keys():
         return 1
-    times = round(sum(more[name] for name in ratios) / sum(less[name] for name in ratios))
-    return times if times > 1 and all(abs(ratio - times) <= SAME * times for ratio in ratios.values()) else 1
+    times = round(sum(more.work[name] for name in ratios) / sum(less.work[name] for name in ratios))
+    found = [*ratios.values(), *(more.calls_a_step[kind] / calls for kind, calls in less.calls_a_step.items())]
+    return times if times > 1 and all(abs(ratio - times) <= SAME * times for ratio in found) else 1
 
 
 def _ratios(less: dict[str, float], more: dict[str, float]) -> dict[str, float]:
-    """How many times as often the kernels come that both have; empty where those are not nearly all."""
+    """How many times as often the kernels come that both have; empty where those are few, or not nearly all."""
     both = [name for name in less if more.get(name)]
+    if len(both) < _TELLING:
+        return {}
     for work in (less, more):
         if sum(work[name] for name in both) < ALIKE * sum(work.values()):
             return {}
@@ -102,7 +108,7 @@ def _other_calls(first: ComparedRun, side: ComparedRun) -> str | None:
 def _other_layers(first: ComparedRun, side: ComparedRun) -> str | None:
     ratios = _ratios(first.work, side.work)
     other = {name: ratio for name, ratio in ratios.items() if abs(ratio - 1) > SAME}
-    if sum(first.work[name] for name in other) < _MOST_KERNELS * sum(first.work.values()):
+    if not other or sum(first.work[name] for name in other) < _MOST_KERNELS * sum(first.work.values()):
         return None
     name = max(other, key=lambda one: first.work[one])
     return (

@@ -213,7 +213,7 @@ def _input(row: Fields) -> Input:
 
 def _population(fields: Fields) -> str | None:
     """Id of the headline population of the headline replica."""
-    if "populations" not in fields.values:
+    if not fields.values.keys() >= {"populations", "replicas"}:
         return None
     heads = [row.whole("id") for row in fields.rows("replicas") if row.values.get("headline") is True]
     rows = [row for row in fields.rows("populations") if row.values.get("headline") is True]

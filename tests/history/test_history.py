@@ -203,8 +203,10 @@ def test_a_history_of_nsysan_0_1_goes_on(tmp_path: Path, capsys: Capsys) -> None
     added = run_cli(capsys, "history", "add", paper_trace(tmp_path / "paper.sqlite", steps=8), *db)
     assert added.out.startswith("added run 3 ")
     first, *_, third = json.loads(run_cli(capsys, "history", "list", "--format", "json", *db).out)
-    # 0.1 kept no graph_ns.
-    own = ("id", "added", "host", "commit", "tags", "hash", "graph_ns")
+    # 0.1 kept no graph_ns and no tail.
+    spread = ("mean_ns", "p90_ns", "p99_ns", "longest_ns", "tail_ns")
+    own = ("id", "added", "host", "commit", "tags", "hash", "graph_ns", *spread)
+    assert [third[key] for key in spread] == [43_714, 44_000, 44_000, 44_000, -286]
     assert {key: first[key] for key in first if key not in own} == {key: third[key] for key in third if key not in own}
 
 
