@@ -10,9 +10,10 @@ import polars as pl
 import pytest
 
 import nsysan
-from nsysan.diagnosis import diagnosis, verdict
+from nsysan.compare import comparison, likeness
+from nsysan.diagnosis import diagnosis, losses, scope, verdict
 from nsysan.diagnosis.findings import nodes
-from nsysan.metrics import bandwidth, causes, counters, skew, tally, whatif
+from nsysan.metrics import bandwidth, causes, counters, skew, tail, tally, whatif
 from nsysan.metrics.lines import LINES
 from nsysan.metrics.scenarios import Scenario
 from nsysan.model import classes, host_clock, launchers, load
@@ -70,6 +71,22 @@ NUMBERS = [
     ("4", f"whose compute takes {populations.LONGER:g} times the usual or more on every rank"),
     ("6", f"is at most {percent(groups.TOGETHER)} of the shorter duration"),
     ("6", f"where less than {percent(messages._WHOLE_SHARE)} of the calls of a kernel pass the gate"),
+    ("4", f"The steps that make the tail are those over {percent(tail.NEAR)} beyond the median"),
+    ("4", f"against the {losses._USUAL_STEPS} steps nearest to the median"),
+    ("4", f"Causes and ranks that add less than {percent(tail.LISTED)} of the median are not listed"),
+    (
+        "4",
+        f"of {tail.HUMP_STEPS} steps or more, the largest gap between two periods is at least "
+        f"{percent(tail.HUMP_GAP)} of the median, at least {percent(tail.HUMP_SHARE)} of the steps",
+    ),
+    ("4", f"of {tail.HUMP_STEPS // 2} steps or more, none is within {percent(tail.NEAR)} of the median"),
+    ("4", f"Of {scope._KINDS} kinds of steps or more"),
+    ("12", f"differ by more than {percent(likeness.SAME)} from the first side's"),
+    ("12", f"the kernels are the same ({percent(likeness.ALIKE)} of each)"),
+    ("12", f"A mean that differs by {percent(comparison.SHARE_OF_FIGURE)} is `changed` also"),
+    ("12", f"{comparison.TAIL_STEPS} steps or more are over {percent(tail.NEAR)} beyond all steps of the other side"),
+    ("11", f"the steady steps cover less than {percent(scope.MIN_BUSY)} of the GPUs' busy time"),
+    ("11", f"the period of the kernels alone tells, less than {percent(scope.MIN_BUSY_BY_PERIOD)})"),
     ("4", f"of {numbering._MIN_STEPS_FOR_STARTUP} steps or more with which decoding begins the first"),
     ("4", f"still take more than {numbering._STARTUP:g} times the median"),
     ("6", f"or up to {percent(matching._LOCAL)} of a family's calls fail the gate"),

@@ -25,6 +25,7 @@ from nsysan.diagnosis.evidence import UNDER_THE_VERDICT, Aspect, Status
 from nsysan.diagnosis.findings import FINDERS, Severity
 from nsysan.diagnosis.findings.case import Case
 from nsysan.diagnosis.findings.kinds import FindingId
+from nsysan.metrics.causes import LateCause
 from nsysan.metrics.ledger import FIGURES
 from nsysan.metrics.lines import AFTER, BEFORE, BESIDE, CLAIMED, LATE, LEDGER, LINES, ROW, WHOLE, Kind, Line
 from nsysan.metrics.scenarios import SCENARIOS, Scenario, losses
@@ -80,6 +81,7 @@ PARTIAL: Mapping[str, Set[StrEnum]] = {
     "BEFORE": set(COMMUNICATION),
     "AFTER": set(COMMUNICATION),
     "NUMBER": set(CLAIMED),
+    "TAIL_OF": set(LateCause) - {LateCause.PREVIOUS},
 }
 
 

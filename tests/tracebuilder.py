@@ -197,7 +197,7 @@ class TraceBuilder:
 
     def host(self, name: str) -> None:
         """The name of the machine."""
-        told = {"devStateName": "Local (CLI)", "name": "Hostname", "nameEnum": 619, "value": name}
+        told: dict[str, int | str] = {"devStateName": "Local (CLI)", "name": "Hostname", "nameEnum": 619, "value": name}
         self.row("TARGET_INFO_SYSTEM_ENV", globalVid=_VM, **told)
 
     def diagnostic(self, text: str, *, severity: int = 2, process: Process | None = None) -> None:

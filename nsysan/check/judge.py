@@ -11,7 +11,7 @@ from enum import StrEnum
 from statistics import median
 
 from nsysan.check.collective import collective_words, hot_collective, is_alike, percentile, same_collective
-from nsysan.check.rules import PERCENTILES, SHARES, STRAGGLER, TOKENS, Rule
+from nsysan.check.rules import PERCENTILES, SHARES, SPREAD, STRAGGLER, TOKENS, Rule
 from nsysan.diagnosis.evidence import Aspect, Status
 from nsysan.report.read_back import Collective, ReportDocument
 
@@ -110,11 +110,14 @@ def exit_code(outcomes: list[Outcome]) -> int:
 def metric_of(document: ReportDocument, name: str) -> float | None:
     """A figure of a report's document by its name: ns, per cent of the period, or tokens/s; None if not known.
 
-    Ledger lines are medians over the ranks; percentiles are those of the hot collective (see hot_collective).
+    Ledger lines are medians over the ranks, tokens/s from the mean step; percentiles of calls are those of the hot
+    collective (see hot_collective).
     """
     if name == TOKENS:
-        period = _median(document, "period")
-        return 1e9 / period if period else None
+        mean = _of_spread(document, "mean")
+        return 1e9 / mean if mean else None
+    if name in SPREAD:
+        return _of_spread(document, name)
     if name in SHARES:
         part, period = metric_of(document, name.removesuffix("_share")), _median(document, "period")
         return 100 * part / period if part is not None and period else None
@@ -164,6 +167,15 @@ def _caused(document: ReportDocument) -> float | None:
     if document.straggler is not None:
         return float(document.straggler.caused_ns)
     return 0.0 if document.quality.get(Aspect.STRAGGLER) == Status.OK else None
+
+
+def _of_spread(document: ReportDocument, name: str) -> float | None:
+    """A figure of the periods of the steady steps; documents of schema 1 have none."""
+    spread = document.period
+    if spread is None:
+        return None
+    found = {"mean": spread.mean, "p90": spread.p90, "p99": spread.p99, "longest": spread.max}
+    return float(spread.mean - spread.p50 if name == "tail" else found[name])
 
 
 def _median(document: ReportDocument, line: str) -> float | None:

@@ -16,8 +16,10 @@ from nsysan.text import size
 OF_LEDGER = (*LINES, *BESIDE)
 #: Figures of the calls of one collective.
 PERCENTILES = tuple(f"{what}_{q}" for what in ("wire", "wait") for q in ("p50", "p95", "p99", "max"))
-DURATIONS = ("period", *OF_LEDGER, *PERCENTILES, "caused")
-SHARES = tuple(f"{name}_share" for name in (*OF_LEDGER, "caused"))
+#: Of the periods of all steady steps; tail: mean less median.
+SPREAD = ("mean", "p90", "p99", "longest", "tail")
+DURATIONS = ("period", *SPREAD, *OF_LEDGER, *PERCENTILES, "caused")
+SHARES = tuple(f"{name}_share" for name in (*OF_LEDGER, "caused", "tail"))
 TOKENS = "tokens"
 STRAGGLER = "straggler"
 METRICS = (*DURATIONS, *SHARES, TOKENS)

@@ -33,10 +33,13 @@ A RULE says when to fail; it compares with >, >=, < or <=:
 \b
   period>2.0ms
 {_DURATION}
+  p99>3ms
+      mean, p90, p99, longest: of the periods of all steady steps; tail: by how
+      much the mean exceeds the median, which few long steps make
   wait_share>20%
-      {OF_LEDGER[0]} to {OF_LEDGER[-1]}, or caused, in per cent of the period
+      {OF_LEDGER[0]} to {OF_LEDGER[-1]}, caused or tail, in per cent of the period
   tokens<500
-      steps a second, which is tokens a second of one sequence
+      steps a second by the mean step: tokens a second of one sequence
   wire_p50>+15%
       any of these against the baseline, in per cent of change
   all_reduce.wire_p50>12us, all_reduce[8192].wire_p50>12us
@@ -54,6 +57,10 @@ Examples:
   nsysan check trace.sqlite --baseline base.json \\
     --fail-on 'all_reduce[8192].wire_p50>+15%'
 """
+POPULATION = (
+    "Hold these steps, such as decode_8, against the rules; the JSON of a report has to be of them.  [default: the "
+    "decode steps that take most time]"
+)
 
 
 @click.command(
@@ -75,15 +82,24 @@ Examples:
     metavar="FILE",
     help="JSON of a report that changes (+15%, -5%) are measured against.  [default: none]",
 )
+@click.option("--population", metavar="ID", help=POPULATION)
+@click.option("--batch", type=click.IntRange(min=0), metavar="N", help="Hold the steps that decode N sequences.")
 @click.option("-q", "--quiet", is_flag=True, help="Only rules that do not pass.")
-def command(traces: tuple[str, ...], rules: tuple[str, ...], baseline: Path | None, quiet: bool) -> None:
+def command(
+    traces: tuple[str, ...],
+    rules: tuple[str, ...],
+    baseline: Path | None,
+    population: str | None,
+    batch: int | None,
+    quiet: bool,
+) -> None:
     """Hold a run against limits: one line a rule."""
     try:
         parsed = [parse_rule(rule) for rule in rules]
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     before = read_report(baseline) if baseline is not None else None
-    document = document_of(traces, quiet=quiet)
+    document = document_of(traces, quiet=quiet, population=population, batch=batch)
     outcomes = [check(rule, document, before) for rule in parsed]
     code = exit_code(outcomes)
     for outcome in outcomes:

@@ -40,7 +40,8 @@ _MOST = 26
     type=click.IntRange(1),
     multiple=True,
     metavar="N",
-    help="Sequences that decode together, for tokens/s; give it once for all sides, or once for each.  [default: 1]",
+    help="Sequences that decode together, for tokens/s; once for all sides, or for each.  [default: as the "
+    "trace's ranges tell, else 1]",
 )
 @click.option("--steps", metavar="PATTERN", help=STEPS)
 @click.option("--no-nvtx", is_flag=True, help=NO_NVTX)
@@ -67,8 +68,12 @@ def command(
     over different numbers of ranks what the additional GPUs bought, what they cost, and whether replicas would
     serve more. A side without a steady decode step is refused (exit code 8).
 
+    Sides are held against each other by steps of one kind and batch, and by one unit of work where a step of one
+    does that of several of another. A side of another model (other layers, other calls a step) is refused by name.
+
     A figure is changed, small or noise. Changed needs p < 0.01 by the spread over the steps, and 1 % of the period,
-    or 3 % of the figure and 0.75 % of the period; small is beyond chance, but no more than two captures of one
+    or 3 % of the figure and 0.75 % of the period; a mean, and tokens/s, also 3 % that lie in three long steps or more.
+    Small is beyond chance, but no more than two captures of one
     workload may differ by; below 8 steady steps nothing is told from noise.
 
     \b
@@ -90,15 +95,16 @@ def command(
         raise click.UsageError(f"{' and '.join(twice)} name one file")
 
     from nsysan.compare.changes import compare
-    from nsysan.compare.compared_run import compared_run, letters
+    from nsysan.compare.compared_run import compared_runs, letters
     from nsysan.compare.comparison import ComparedRun
+    from nsysan.compare.likeness import common_population
 
-    each = batches if len(batches) == len(sides) else (batches or (1,)) * len(sides)
-    built: list[ComparedRun] = []
+    each = batches if len(batches) == len(sides) else (batches or (None,)) * len(sides)
+    built: list[list[ComparedRun]] = []
     for label, inputs, batch in zip(letters(len(sides)), paths, each, strict=True):
         with analysed(inputs, steps, use_nvtx=not no_nvtx, quiet=quiet, jobs=jobs, scheduler=scheduler) as run:
-            built.append(compared_run(label, run, __version__, batch))
-    comparison = compare(built, __version__)
+            built.append(compared_runs(label, run, __version__, batch))
+    comparison = compare(common_population(built), __version__)
 
     from nsysan.compare.as_json import to_json
     from nsysan.compare.as_markdown import to_markdown

@@ -16,6 +16,7 @@ from nsysan.compare.comparison import (
     Widening,
     Width,
 )
+from nsysan.compare.kinds_of_steps import PopulationOnSides
 from nsysan.compare.link_change import link_lines
 from nsysan.compare.wording import answers
 
@@ -28,6 +29,8 @@ def to_document(comparison: Comparison) -> dict[str, Any]:
         "schema": SCHEMA,
         "nsysan_version": comparison.version,
         "sides": [_side(side) for side in comparison.sides],
+        "refused": [{"side": label, "reason": why} for label, why in comparison.refused.items()] or None,
+        "populations": [_population(pair) for pair in comparison.populations],
         "answers": [" ".join(line.split()) for line in answers(comparison)],
         "link_differs": bool(link_lines(comparison.sides)),
         "figures": [_figure(comparison, figure) for figure in comparison.figures],
@@ -50,6 +53,8 @@ def _side(side: ComparedRun) -> dict[str, Any]:
         "name": side.name,
         "ranks": side.ranks,
         "batch": side.batch,
+        "population": side.population.id,
+        "units": side.units,
         "gpu_models": sorted({rank.model or "unknown" for rank in report.ranks}),
         "steps": {
             "source": report.steps.source,
@@ -67,6 +72,24 @@ def _side(side: ComparedRun) -> dict[str, Any]:
             "evidence": list(report.link.evidence),
         },
         "quality": [{"id": q.id, "status": q.status, "reason": q.reason} for q in report.quality],
+    }
+
+
+def _population(pair: PopulationOnSides) -> dict[str, Any]:
+    return {
+        "kind": pair.kind,
+        "batch": pair.batch,
+        "sides": {
+            label: {
+                "id": row.id,
+                "count": row.count,
+                "steady": row.steady,
+                "p50_ns": row.period and row.period.p50,
+                "mean_ns": row.period and row.period.mean,
+                "tokens_per_s": row.tokens_per_s,
+            }
+            for label, row in pair.sides.items()
+        },
     }
 
 

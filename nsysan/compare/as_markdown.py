@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nsysan.compare.comparison import Comparison
-from nsysan.compare.wording import LEGEND, TITLES, answers, cells, header, reasons, side_sentence
+from nsysan.compare.wording import LEGEND, TITLES, answers, cells, header, population_lines, reasons, side_sentence
 from nsysan.report.markup import escaped, rows
 
 
@@ -12,7 +12,8 @@ def to_markdown(comparison: Comparison) -> str:
     lines = [f"### nsysan: {escaped(' against '.join(side.name for side in comparison.sides))}", ""]
     lines += [f"- {escaped(side_sentence(side))}" for side in comparison.sides]
     lines += ["", *(f"- {escaped(' '.join(line.split()))}" for line in answers(comparison)), ""]
-    lines += _table(comparison)
+    kinds = population_lines(comparison)
+    lines += [*(f"- {escaped(line)}" for line in kinds), *([""] if kinds else []), *_table(comparison)]
     lines += ["", *(f"- not comparable: {escaped(text)}" for text in reasons(comparison))]
     lines += [f"- {escaped(text)}" for text in comparison.notes]
     return "\n".join([*lines, "", f"<sub>nsysan {escaped(comparison.version)}; {escaped(LEGEND)}</sub>", ""])

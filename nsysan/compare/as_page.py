@@ -13,6 +13,7 @@ from nsysan.compare.wording import (
     header,
     part_sentence,
     percent,
+    population_lines,
     reasons,
     side_sentence,
 )
@@ -137,7 +138,9 @@ def _lead(comparison: Comparison) -> str:
         f"{safe(shown[number])}</b><span>{safe(_plain_name(side))}</span></div>"
         for number, side in enumerate(comparison.sides)
     )
-    sides = "".join(f"<p>{safe(side_sentence(side))}</p>" for side in comparison.sides)
+    sides = "".join(
+        f"<p>{safe(line)}</p>" for line in (*map(side_sentence, comparison.sides), *population_lines(comparison))
+    )
     return f'<div class="verdict">{told}</div><div class="cards">{cards}</div>{sides}'
 
 

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from nsysan.compare.comparison import Comparison
-from nsysan.compare.wording import LEGEND, TITLES, answers, cells, header, part_sentence, reasons, side_sentence
+from nsysan.compare.wording import (
+    LEGEND,
+    TITLES,
+    answers,
+    cells,
+    header,
+    part_sentence,
+    population_lines,
+    reasons,
+    side_sentence,
+)
 from nsysan.text import plain, table
 
 
 def to_text(comparison: Comparison) -> str:
     """The comparison as plain text: the answer first."""
     parts = ["\n".join(side_sentence(side) for side in comparison.sides), "\n".join(answers(comparison))]
+    parts.append("\n".join(population_lines(comparison)))
     parts += [_group(comparison, name) for name in TITLES]
     parts.append(_kernels(comparison))
     parts.append("\n".join(f"not comparable  {text}" for text in reasons(comparison)))

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
 
 from nsysan.compare.comparison import (
     ALPHA,
+    F64,
     FEWEST_STEPS,
     LEAST_OF_PERIOD,
     SHARE_OF_FIGURE,
     SHARE_OF_PERIOD,
+    TAIL_STEPS,
     TOKENS,
     Change,
     ChangeVerdict,
@@ -18,13 +23,16 @@ from nsysan.compare.comparison import (
     Family,
     FamilyOnSide,
     Figure,
+    Measured,
 )
 from nsysan.compare.families import match_families
 from nsysan.compare.figure_rows import Row, find_rows
+from nsysan.compare.likeness import in_one_unit, populations_of, refusal
 from nsysan.compare.link_change import link_notes
 from nsysan.compare.scaling import scaling
 from nsysan.compare.significance import holm, mann_whitney
 from nsysan.diagnosis.evidence import Aspect, Status
+from nsysan.metrics.tail import NEAR
 from nsysan.text import counted, plain
 from nsysan.trace.graph_mode import GraphMode
 
@@ -35,16 +43,32 @@ _GRAPHS = {GraphMode.NODE: "traced by node", GraphMode.GRAPH: "traced as blocks"
 
 def compare(sides: list[ComparedRun], version: str) -> Comparison:
     """The Comparison of sides, each against the first."""
+    sides = in_one_unit(sides)
     families = match_families(sides)
+    refused = {side.label: why for side in sides[1:] if (why := refusal(sides[0], side))}
     period = sides[0].period
-    return Comparison(
+    comparison = Comparison(
         version=version,
         sides=sides,
         figures=[figure for name, rows in find_rows(sides, families).items() for figure in _tested(name, rows, period)],
         families=families,
-        scaling=scaling(sides),
+        scaling=None if refused else scaling(sides),
         notes=_notes(sides, families),
+        refused=refused,
+        populations=populations_of(sides),
     )
+    return replace(comparison, figures=[_refused(figure, comparison) for figure in comparison.figures])
+
+
+def _refused(figure: Figure, comparison: Comparison) -> Figure:
+    """The figure, not comparable with sides that are not of one model with the first."""
+    changes = [
+        Change(None, None, None, ChangeVerdict.NOT_COMPARABLE, change.reason or comparison.refused[side.label])
+        if side.label in comparison.refused
+        else change
+        for side, change in zip(comparison.sides[1:], figure.changes, strict=True)
+    ]
+    return replace(figure, changes=changes)
 
 
 def _tested(group: str, rows: list[Row], period: float) -> list[Figure]:
@@ -95,12 +119,31 @@ def _change(row: Row, side: int, p: float | None, period: float) -> Change:
         large = size >= SHARE_OF_PERIOD or (large and size >= LEAST_OF_PERIOD)
     elif row.unit == TOKENS:
         large = abs(difference) >= SHARE_OF_PERIOD * abs(first.value)
+    if (
+        row.of_mean
+        and _in_the_tail(_times(row, first), _times(row, other))
+        and abs(difference) >= SHARE_OF_FIGURE * abs(first.value)
+    ):
+        return Change(difference, percent, p, ChangeVerdict.CHANGED)
     return Change(
         difference,
         percent,
         p,
         ChangeVerdict.NOISE if p >= ALPHA else ChangeVerdict.CHANGED if large else ChangeVerdict.SMALL,
     )
+
+
+def _times(row: Row, measured: Measured) -> F64:
+    """What its steps take, in some unit."""
+    return 1 / measured.steps if row.unit == TOKENS else measured.steps
+
+
+def _in_the_tail(first: F64, other: F64) -> bool:
+    """Whether most of what two means differ by lies in long steps of one side, of which there are some."""
+    more, less = (first, other) if first.mean() > other.mean() else (other, first)
+    tails = [float(steps.mean() - np.median(steps)) for steps in (more, less)]
+    many = int((more > less.max() * (1 + NEAR)).sum()) >= TAIL_STEPS
+    return many and tails[0] - tails[1] >= float(more.mean() - less.mean()) / 2
 
 
 def _notes(sides: list[ComparedRun], families: list[Family]) -> list[str]:
@@ -116,6 +159,9 @@ def _notes(sides: list[ComparedRun], families: list[Family]) -> list[str]:
         if len(set(values)) > 1:
             listed = ", ".join(f"{side.label} {plain(value, 60)}" for side, value in zip(sides, values, strict=True))
             notes.append(f"not the same {what}: {listed}")
+    for side in sides:
+        if side.units > 1:
+            notes.append(f"a step of {side.label} does the work of {side.units} of the others: its figures are by such")
     notes += link_notes(sides)
     for family in families:
         parts = [part for part in family.parts if part is not None]

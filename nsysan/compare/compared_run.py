@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import polars as pl
@@ -13,6 +13,7 @@ from nsysan.metrics.ledger import FIGURES
 from nsysan.metrics.scenarios import Scenario
 from nsysan.metrics.whatif import losses_by_step
 from nsysan.model.matches import Match
+from nsysan.model.steps.step_kind import StepKind
 from nsysan.model.steps.step_windows import StepMethod
 from nsysan.report.build import build_report
 from nsysan.report.report import Report
@@ -22,9 +23,34 @@ from nsysan.text import counted
 _NOTHING: F64 = np.zeros(0)
 
 
-def compared_run(label: str, run: Run, version: str, batch: int = 1) -> ComparedRun:
-    """A side from its run; NsysanError where there is no steady decode step in it."""
+#: Populations beside the headline that a side may be compared by.
+_OTHERS = 4
+
+
+def compared_runs(label: str, run: Run, version: str, batch: int | None = None) -> list[ComparedRun]:
+    """A side from its run by its headline, and by each other kind of decode step that ranges name, for likeness.
+
+    batch: sequences of the headline, by default as the trace has it, else 1. NsysanError where there is no steady
+    decode step in it.
+    """
+    head = compared_run(label, run, version, batch)
+    own = run.replicas[head.report.replica]
+    keys = {head.population_key}
+    found = [head]
+    for row in head.report.replicas[head.report.replica].populations[1:]:
+        if row.batch is not None and row.kind == StepKind.DECODE and row.steady and (row.kind, row.batch) not in keys:
+            keys.add((row.kind, row.batch))
+            found.append(compared_run(label, own.headed_by(row.id), version, batch))
+        if len(found) > _OTHERS:
+            break
+    return found
+
+
+def compared_run(label: str, run: Run, version: str, batch: int | None = None) -> ComparedRun:
+    """A side from its run by its headline; see compared_runs."""
     report = build_report(run, version, timelines=False)
+    run = run.replicas[report.replica]
+    replica = report.replicas[report.replica]
     name = ", ".join(source.name for source in report.inputs)
     why = None
     if run.steps.method == StepMethod.WINDOW:
@@ -37,6 +63,7 @@ def compared_run(label: str, run: Run, version: str, batch: int = 1) -> Compared
     steady = run.ledger.filter(pl.col("steady"))
     figures = {f"ledger.{figure.removesuffix('_ns')}": _figure(steady, figure) for figure in FIGURES}
     transfer = steady.with_columns(ns=pl.col("wire_ns") + pl.col("fused_ns"))
+    figures["throughput.mean"] = _mean(steady)
     figures["ledger.transfer"] = _figure(transfer, "ns")
     figures["skew.caused"] = _caused(report, steady)
     figures.update(_idle(run.gaps, steady))
@@ -45,10 +72,12 @@ def compared_run(label: str, run: Run, version: str, batch: int = 1) -> Compared
         label=label,
         name=name,
         report=report,
-        batch=batch,
+        batch=batch or replica.populations[0].batch or 1,
         ranks=_ranks(report),
         figures=figures,
         calls=_calls(run),
+        work=_work(run),
+        calls_a_step=_calls_a_step(run, replica.layout.stages),
     )
 
 
@@ -56,6 +85,28 @@ def _ranks(report: Report) -> int:
     """Ranks that decode together, those that no trace shows too."""
     own = {rank.rank for rank in report.ranks}
     return max(len(own), *(group.size for group in report.groups if own & set(group.ranks)), 0)
+
+
+def _mean(steady: pl.DataFrame) -> Measured:
+    """The mean period of the steps, each as its median over the ranks."""
+    periods = steady.group_by("step").agg(pl.median("period_ns")).sort("step")["period_ns"]
+    return Measured(float(periods.mean() or 0), periods.to_numpy())  # type: ignore[arg-type]
+
+
+def _work(run: Run) -> dict[str, float]:
+    """How often each compute kernel runs in a step, median over the ranks."""
+    usual = run.usual_compute(run.steady_steps)
+    return dict(usual.group_by("name").agg(pl.median("calls")).filter(pl.col("calls") > 0).sort("name").iter_rows())
+
+
+def _calls_a_step(run: Run, stages: Sequence[Sequence[int]]) -> dict[str, float]:
+    """Communication of a step by kind: of a rank of each pipeline stage, median, summed over the stages."""
+    calls = run.collectives.filter(pl.col("step").is_in(run.steady_steps))
+    counted_ = calls.group_by("kind", "step", "rank").len().group_by("kind", "rank").agg(pl.median("len"))
+    stage_of = {rank: number for number, stage in enumerate(stages) for rank in stage}
+    staged = counted_.with_columns(stage=pl.col("rank").replace_strict(stage_of, default=0))
+    sums = staged.group_by("kind", "stage").agg(pl.median("len")).group_by("kind").agg(pl.sum("len"))
+    return dict(sums.drop_nulls("kind").sort("kind").iter_rows())
 
 
 def _figure(steady: pl.DataFrame, figure: str) -> Measured:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from nsysan.compare.kinds_of_steps import PopulationOnSides
 from nsysan.diagnosis.evidence import Aspect, Status
 from nsysan.metrics.lines import Line
+from nsysan.report.replica import PopulationRow
 from nsysan.report.report import Report
 from nsysan.text import plain, size
 
@@ -39,6 +41,9 @@ ALPHA = 0.01
 SHARE_OF_PERIOD = 0.01
 SHARE_OF_FIGURE = 0.03
 LEAST_OF_PERIOD = 0.0075
+#: Of so many steps a mean that differs by SHARE_OF_FIGURE is told, where most of that is in the tail: no test on
+#: so few steps tells whether it comes again, but the time was lost.
+TAIL_STEPS = 3
 #: With fewer steady steps on a side even steps that do not overlap at all may be chance.
 FEWEST_STEPS = 8
 
@@ -48,9 +53,11 @@ THRESHOLDS = {
     "share_of_figure": SHARE_OF_FIGURE,
     "least_share_of_period": LEAST_OF_PERIOD,
     "fewest_steps": FEWEST_STEPS,
+    "tail_steps": TAIL_STEPS,
 }
 #: Quality rows that tell why a figure is null, by the first word of its id; the most telling first.
 _REASONS = {
+    "throughput": (Aspect.STEPS,),
     "ledger": (Aspect.GRAPH_CONTENTS, Aspect.WAIT_WIRE, Aspect.MISSING_RANKS),
     "skew": (Aspect.GRAPH_CONTENTS, Aspect.WAIT_WIRE, Aspect.STRAGGLER),
     "idle": (Aspect.GAPS, Aspect.GRAPH_CONTENTS),
@@ -82,7 +89,9 @@ class ComparedRun:
     """One run that is compared. ranks: how many it is split over. figures: by id, such as ledger.wire.
 
     calls: communication of the steady steps: step, rank, kind, message_bytes, members, name, wire (ns after the
-    last arrival, null where not matched).
+    last arrival, null where not matched). work: how often each compute kernel runs in a step, by name. calls_a_step:
+    communication of a replica by kind, over its stages. units: steps of the other sides whose work one of its steps
+    does, by which its figures are divided.
     """
 
     label: str
@@ -92,6 +101,34 @@ class ComparedRun:
     ranks: int
     figures: dict[str, Measured]
     calls: pl.DataFrame
+    work: dict[str, float] = field(default_factory=dict)
+    calls_a_step: dict[str, float] = field(default_factory=dict)
+    units: int = 1
+
+    @property
+    def population(self) -> PopulationRow:
+        """The steps that its figures are of."""
+        return self.report.replicas[self.report.replica].populations[0]
+
+    @property
+    def population_batch(self) -> int | None:
+        """Sequences that decode, by the trace."""
+        return self.population.batch
+
+    @property
+    def population_key(self) -> tuple[str, int | None]:
+        """Kind and batch of its steps."""
+        return self.population.kind, self.population.batch
+
+    @property
+    def share_of_time(self) -> float:
+        """Of all steps of the replica."""
+        return self.population.share_of_time
+
+    @property
+    def mean(self) -> float:
+        """ns a step on average, which tokens/s are from."""
+        return self.figures["throughput.mean"].value or 0.0
 
     @property
     def period(self) -> float:
@@ -101,7 +138,7 @@ class ComparedRun:
     @property
     def tokens_per_second(self) -> float:
         """Over all sequences of the batch: a step makes one token of each."""
-        return self.batch * 1e9 / self.period
+        return self.batch * 1e9 / self.mean
 
     def value(self, id_: str) -> float | None:
         """A figure's value, None where it was not measured."""
@@ -237,7 +274,9 @@ class Figure:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Everything that a comparison shows. notes: what keeps it from being like for like."""
+    """Everything that a comparison shows. notes: what keeps it from being like for like. refused: by label, why a
+    side is not of one model with the first. populations: those that two
+    sides have at least."""
 
     version: str
     sides: list[ComparedRun]
@@ -245,6 +284,8 @@ class Comparison:
     families: list[Family]
     scaling: Scaling | None
     notes: list[str]
+    refused: dict[str, str] = field(default_factory=dict)
+    populations: list[PopulationOnSides] = field(default_factory=list)
 
     def figure(self, id_: str) -> Figure:
         """The figure of that id, such as ledger.period."""

@@ -59,8 +59,8 @@ def _part(side: ComparedRun, kind: str, calls: pl.DataFrame) -> FamilyOnSide | N
         sizes=sizes,
         ranks=ranks,
         kernels=kernels,
-        calls=float(counts["len"].median() or 0),  # type: ignore[arg-type]
+        calls=float(counts["len"].median() or 0) / side.units,  # type: ignore[arg-type]
         per_call=per_call,
-        per_step=Measured.over_ranks(matched.group_by("step", "rank").agg(pl.sum("wire")), "wire"),
+        per_step=Measured.over_ranks(matched.group_by("step", "rank").agg(pl.sum("wire") / side.units), "wire"),
         speed=bandwidth(side.report, kind, sizes, ranks, kernels, per_call),
     )

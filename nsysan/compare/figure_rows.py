@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nsysan.compare.comparison import (
     GBPS,
@@ -35,7 +35,7 @@ _SPEEDS: dict[str, tuple[str, str, Callable[[Bandwidth], Measured]]] = {
 @dataclass(frozen=True)
 class Row:
     """A figure before it is tested. reasons: why a side's cannot be compared, None where it can. by_period: a share
-    of the period tells whether its change is large."""
+    of the period tells whether its change is large. of_mean: it is from the mean, in which few long steps count."""
 
     id: str
     name: str
@@ -43,6 +43,7 @@ class Row:
     sides: list[Measured | None]
     reasons: list[str | None]
     by_period: bool = True
+    of_mean: bool = False
 
 
 def find_rows(sides: list[ComparedRun], families: list[Family]) -> dict[str, list[Row]]:
@@ -59,10 +60,10 @@ def find_rows(sides: list[ComparedRun], families: list[Family]) -> dict[str, lis
 
 
 def _step_rows(sides: list[ComparedRun]) -> list[Row]:
-    """Period, and tokens a second, which is another way to say it."""
+    """Median and mean period, and tokens a second, which is another way to say the mean."""
     none: list[str | None] = [None] * len(sides)
     speeds: list[Measured | None] = [
-        Measured(side.tokens_per_second, side.batch * 1e9 / side.figures["ledger.period"].steps) for side in sides
+        Measured(side.tokens_per_second, side.batch * 1e9 / side.figures["throughput.mean"].steps) for side in sides
     ]
     per_gpu: list[Measured | None] = [
         Measured(side.tokens_per_second / side.ranks, speed.steps / side.ranks)
@@ -71,8 +72,9 @@ def _step_rows(sides: list[ComparedRun]) -> list[Row]:
     ]
     return [
         _row(sides, "ledger.period", "period, a token of each sequence"),
-        Row("throughput.tokens", "tokens/s", TOKENS, speeds, none, by_period=False),
-        Row("throughput.tokens_per_gpu", "tokens/s a GPU", TOKENS, per_gpu, none, by_period=False),
+        replace(_row(sides, "throughput.mean", "the same, mean"), of_mean=True),
+        Row("throughput.tokens", "tokens/s", TOKENS, speeds, none, by_period=False, of_mean=True),
+        Row("throughput.tokens_per_gpu", "tokens/s a GPU", TOKENS, per_gpu, none, by_period=False, of_mean=True),
     ]
 
 

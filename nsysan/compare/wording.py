@@ -9,6 +9,7 @@ from nsysan.compare.comparison import (
     NS,
     SHARE_OF_FIGURE,
     SHARE_OF_PERIOD,
+    TAIL_STEPS,
     Bandwidth,
     Change,
     ChangeVerdict,
@@ -19,6 +20,7 @@ from nsysan.compare.comparison import (
 )
 from nsysan.compare.link_change import link_lines
 from nsysan.compare.scaling_sentences import lost_sentence, replicas_sentence, widening_sentence
+from nsysan.report.tail_sentences import tail_words
 from nsysan.text import counted, ms, plain, size
 
 TITLES = {
@@ -38,10 +40,11 @@ WORDS = {
     ChangeVerdict.NOT_COMPARABLE: "not comparable",
 }
 LEGEND = (
-    f"medians over the steady steps and the ranks; changed: p < {ALPHA:g} by the spread over the steps (Mann-Whitney, "
-    f"corrected within each table), and {SHARE_OF_PERIOD:.0%} of the period, or {SHARE_OF_FIGURE:.0%} of the figure "
-    f"and {LEAST_OF_PERIOD:.2%} of the period; small: p < {ALPHA:g}, but no more than two captures of one workload may "
-    f"differ by; noise: neither"
+    f"medians over the steady steps and the ranks, means and tokens/s over the steps; changed: p < {ALPHA:g} by the "
+    f"spread over the steps (Mann-Whitney, corrected within each table), and {SHARE_OF_PERIOD:.0%} of the period, or "
+    f"{SHARE_OF_FIGURE:.0%} of the figure and {LEAST_OF_PERIOD:.2%} of the period, or of a mean {SHARE_OF_FIGURE:.0%} "
+    f"that lie in {TAIL_STEPS} long steps or more; small: p < {ALPHA:g}, but no more than two captures of one workload "
+    f"may differ by; noise: neither"
 )
 
 
@@ -80,8 +83,11 @@ def answers(comparison: Comparison) -> list[str]:
 def _answer(comparison: Comparison, number: int) -> str:
     first, side = comparison.sides[0], comparison.sides[number]
     change = comparison.figure("ledger.period").changes[number - 1]
-    went = f"{ms(first.period)} to {ms(side.period)} a token ({percent(change)})"
+    mean = comparison.figure("throughput.mean").changes[number - 1]
+    went = f"{ms(first.period)} to {ms(side.period)} a token ({percent(change)}){_mean(first, side, change, mean)}"
     head = f"{side.label} vs {first.label}    "
+    if side.label in comparison.refused:
+        return f"{head}refused: {comparison.refused[side.label]}"
     if change.verdict == ChangeVerdict.FEW_STEPS:
         return f"{head}{went}: {change.reason}, so nothing is told from noise"
     moved = [
@@ -91,8 +97,12 @@ def _answer(comparison: Comparison, number: int) -> str:
         and figure.id not in ("ledger.comm", "ledger.transfer")
     ]
     listed = ", ".join(f"{name} {ns / 1e3:+,.1f} us" for name, ns in sorted(moved, key=lambda item: -abs(item[1])))
-    if change.verdict == ChangeVerdict.CHANGED:
-        word = "faster" if side.period < first.period else "slower"
+    if ChangeVerdict.CHANGED in (change.verdict, mean.verdict):
+        of = side.mean - first.mean if mean.verdict == ChangeVerdict.CHANGED else side.period - first.period
+        word = "faster" if of < 0 else "slower"
+        if change.verdict != ChangeVerdict.CHANGED:
+            median = f"the median step is {ms(first.period)} and {ms(side.period)}"
+            return f"{head}{word} in the mean, {_tail(first, side)}; {median}"
         return f"{head}{word}, {went}, beyond noise{': ' + listed if listed else ''}"
     rest = f"; within the step {listed}" if listed else ", and nothing in the step differs beyond noise"
     unknown = [
@@ -102,6 +112,23 @@ def _answer(comparison: Comparison, number: int) -> str:
     ]
     but = f" ({', '.join(unknown)}: not comparable)" if unknown else ""
     return f"{head}the same within noise, {went}{rest}{but}"
+
+
+def _mean(first: ComparedRun, side: ComparedRun, change: Change, mean: Change) -> str:
+    """The means, where they tell something else than the medians."""
+    if change.percent is None or mean.percent is None or abs(change.percent - mean.percent) < 100 * SHARE_OF_PERIOD:
+        return ""
+    return f", in the mean {ms(first.mean)} to {ms(side.mean)} ({percent(mean)})"
+
+
+def _tail(first: ComparedRun, side: ComparedRun) -> str:
+    """What long steps add to the mean of each side."""
+    more = side.mean / first.mean - 1
+    tokens = side.tokens_per_second / first.tokens_per_second - 1
+    whose = side if side.mean > first.mean else first
+    rows = "; ".join(tail_words(row) for row in whose.report.diagnosis.tail[:2])
+    made = f" in {whose.label}: {rows}" if rows else ""
+    return f"{ms(first.mean)} to {ms(side.mean)} a token ({more:+.1%}, tokens/s {tokens:+.1%}){made}"
 
 
 def percent(change: Change) -> str:
@@ -147,6 +174,24 @@ def reasons(comparison: Comparison) -> list[str]:
                 if figure.name not in names:
                     names.append(figure.name)
     return [f"{', '.join(names)}: {plain(reason, 400)}" for reason, names in found.items()]
+
+
+def population_lines(comparison: Comparison) -> list[str]:
+    """Kinds of steps that several sides have, a line each; none where every side has one kind."""
+    if all(len(side.report.replicas[side.report.replica].populations) < 2 for side in comparison.sides):
+        return []
+    lines = []
+    for pair in comparison.populations:
+        told = [
+            f"{label} none steady"
+            if row.period is None
+            else f"{label} {ms(row.period.p50)} (mean {ms(row.period.mean)}, {counted(row.steady, 'step')})"
+            for label, row in pair.sides.items()
+        ]
+        means = [row.period.mean for row in pair.sides.values() if row.period is not None]
+        went = f": {means[-1] / means[0] - 1:+.1%} in the mean" if len(means) == 2 else ""
+        lines.append(f"{pair.name}  {', '.join(told)}{went}")
+    return lines
 
 
 def part_sentence(part: FamilyOnSide | None) -> str:

@@ -11,14 +11,17 @@ import polars as pl
 
 from nsysan.diagnosis.diagnosis import MAX_REJECTED, Diagnosis, RankSpread
 from nsysan.diagnosis.hotspot import find_hotspot
+from nsysan.diagnosis.losses import losses_of
 from nsysan.diagnosis.pipelines import find_bubble
-from nsysan.diagnosis.verdict import judge, named_for
+from nsysan.diagnosis.scope import cover, coverage_sentence, too_little
+from nsysan.diagnosis.verdict import judge, named_for, of_what
 from nsysan.diagnosis.workload import workload_of
 from nsysan.metrics.causes import GapCause, LateCause
 from nsysan.metrics.gaps import gap_medians
-from nsysan.metrics.outliers import slowest_steps
+from nsysan.metrics.outliers import slow_steps, slowest_steps
 from nsysan.metrics.percentiles import percentiles
 from nsysan.metrics.skew import arrivals, caused_by_step, find_straggler
+from nsysan.metrics.tail import humps, tail_rows
 from nsysan.metrics.whatif import what_if
 from nsysan.model.classes import WorkClass
 from nsysan.model.matches import Match
@@ -44,12 +47,21 @@ def diagnose(run: Run) -> Diagnosis:
     bubble = find_bubble(run)
     what = what_if(run.ledger, run.collectives, run.gaps, run.stage_work)
     workload = workload_of(run.steps.method, run.steps.source, run.names, len(run.windows))
+    slow = slow_steps(run.ledger)
+    losses, long = losses_of(run, arrived, [step + after for step in slow["step"] for after in (0, 1)])
+    periods = run.ledger.filter(pl.col("steady")).group_by("step").agg(pl.median("period_ns"))["period_ns"]
+    verdict, covered = judge(run.ledger, what, straggler, run.missing_peers, bubble), cover(run)
+    if covered is not None and not (covered.is_half and not too_little(run, covered)):
+        verdict = of_what(verdict, coverage_sentence(run, covered), too_little=too_little(run, covered))
     return Diagnosis(
         straggler=straggler,
         gaps=medians,
         what_if=what,
-        verdict=named_for(workload, judge(run.ledger, what, straggler, run.missing_peers, bubble)),
-        outliers=slowest_steps(run.ledger, late),
+        verdict=named_for(workload, verdict),
+        coverage=covered,
+        outliers=slowest_steps(slow, losses),
+        tail=tail_rows(losses.filter(pl.col("step").is_in(long)), periods),
+        humps=humps(periods),
         spreads=_spreads(arrived.filter(pl.col("step").is_in(run.steady_steps))),
         caused=caused_by_step(meeting).rename({"caused": "ns"}),
         arrived=arrived,

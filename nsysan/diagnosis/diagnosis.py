@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import polars as pl
 
 from nsysan.diagnosis.hotspot import Hotspot
 from nsysan.diagnosis.pipelines import Bubble
 from nsysan.diagnosis.verdict import Verdict
+from nsysan.metrics.coverage import Coverage
 from nsysan.metrics.outliers import Outlier
 from nsysan.metrics.skew import Straggler
+from nsysan.metrics.tail import Hump, TailRow
 from nsysan.metrics.whatif import WhatIf
 
 #: With more of the collectives failing the gate than this, the pairs that pass it prove nothing.
@@ -34,7 +36,9 @@ class Diagnosis:
     """gaps: rank, cause, ns (median a step). caused: step, rank, ns that the rank's late arrivals cost.
 
     arrived: as skew.arrivals gives it. rejected: share of the collectives that failed the gate. hotspot: where and by
-    which kernel the straggler falls behind. bubble: of a pipeline, None where there is one stage.
+    which kernel the straggler falls behind. bubble: of a pipeline, None where there is one stage. tail: what lies
+    between the mean and the median period. humps: None where the median stands for some step. coverage: None without a
+    steady step.
     """
 
     straggler: Straggler | None
@@ -48,3 +52,6 @@ class Diagnosis:
     rejected: float
     hotspot: Hotspot | None = None
     bubble: Bubble | None = None
+    tail: list[TailRow] = field(default_factory=list)
+    coverage: Coverage | None = None
+    humps: tuple[Hump, Hump] | None = None

@@ -24,6 +24,8 @@ class Aspect(StrEnum):
 
     REPORTS = "reports"
     STEPS = "steps"
+    STEADY_PERIOD = "steady_period"
+    COVERAGE = "coverage"
     RANK_NUMBERS = "rank_numbers"
     MISSING_RANKS = "missing_ranks"
     GROUPS = "groups"
@@ -66,6 +68,8 @@ class Aspect(StrEnum):
 UNDER_THE_VERDICT = frozenset(
     {
         Aspect.STEPS,
+        Aspect.STEADY_PERIOD,
+        Aspect.COVERAGE,
         Aspect.MISSING_RANKS,
         Aspect.CLOCK,
         Aspect.GRAPH_CONTENTS,

@@ -9,6 +9,7 @@ from nsysan.diagnosis.evidence import Aspect, Quality, Status
 from nsysan.diagnosis.expectation import Compared
 from nsysan.diagnosis.lookalikes import find_lookalikes, named
 from nsysan.diagnosis.quality_ranks import assess_ranks
+from nsysan.diagnosis.scope import assess_coverage, assess_humps
 from nsysan.metrics.causes import GapCause, LateCause
 from nsysan.metrics.lines import Line
 from nsysan.metrics.scenarios import Scenario
@@ -32,6 +33,8 @@ def assess(run: Run, diagnosis: Diagnosis, compared: Compared | None = None) -> 
     rows = [
         _reports(run),
         _steps(run),
+        assess_humps(diagnosis.humps),
+        assess_coverage(run, diagnosis.coverage),
         *assess_ranks(run),
         _graphs(run),
         _split(run, diagnosis),

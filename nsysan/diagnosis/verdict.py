@@ -8,6 +8,7 @@ from enum import StrEnum
 import polars as pl
 
 from nsysan.diagnosis.pipelines import Bubble
+from nsysan.diagnosis.scope import MIN_BUSY, MIN_BUSY_BY_PERIOD
 from nsysan.diagnosis.workload import Workload
 from nsysan.metrics.causes import WHY_LATE, GapCause, LateCause
 from nsysan.metrics.lines import Line
@@ -25,6 +26,8 @@ UNSPLIT, UNSPLIT_STEPS = 0.1, 0.2
 PIPELINE = 0.15
 
 THRESHOLDS = {
+    "min_coverage": MIN_BUSY,
+    "min_coverage_by_period": MIN_BUSY_BY_PERIOD,
     "dominant_share": DOMINANT,
     "leading_share": LEADING,
     "leading_ratio": LEAD,
@@ -146,6 +149,18 @@ def judge(
         few = f", and {steps} {'step tells' if steps == 1 else 'steps tell'} nothing of whether it is always the same"
         what_bounds += few if steps < TELLING_STEPS else ", now one and now another"
     return Verdict(kind, f"{what_bounds} ({listed}){incomplete}", shares)
+
+
+def of_what(verdict: Verdict, sentence: str, *, too_little: bool) -> Verdict:
+    """The verdict on steps that are less than half of the capture: with what it is of, or none on too little.
+
+    sentence: as scope.coverage_sentence.
+    """
+    if too_little:
+        return Verdict(
+            VerdictKind.INCONCLUSIVE, f"too little of the capture is steady decode steps to judge it: {sentence}", {}
+        )
+    return replace(verdict, reason=f"{verdict.reason}. That is of a part of the capture: {sentence}")
 
 
 def _weighed(name: str) -> str:

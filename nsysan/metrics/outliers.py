@@ -1,4 +1,4 @@
-"""The slowest steps, and what was different in them: which ledger line grew, on which rank, at which collective.
+"""The slowest steps, and what made them so: which rank and ledger line, at which collective.
 
 DEFINITIONS.md, section 4.
 """
@@ -9,79 +9,63 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from nsysan.metrics.lines import LEDGER, Kind, Line
-
-#: Waiting is left out: it grows on every rank but the one that causes it.
-_LINES = tuple(row.id for row in LEDGER if row.kind != Kind.WAITING)
+from nsysan.metrics.lines import Line
+from nsysan.metrics.tail_causes import TAILS, TailCause
 
 
 @dataclass(frozen=True)
 class Outlier:
-    """One step against the median step: excess of its period (ns), the line that grew most and where (ns).
+    """One step against the median step: excess of its period (ns), and the largest of what made it longer.
 
-    call: number in the step of the collective with most time lost at it beyond its median, and that time; None
-    where none lost any.
+    cause, line: what that was and the ledger line that it lengthened; rank: on which rank, None where it is of no
+    single one; growth: ns. All None and 0 where nothing tells. call: number in the step of the collective at which the
+    rank lost most, and that time; None where that is none.
     """
 
     step: int
     period: int
     excess: int
-    rank: int
-    line: Line
+    rank: int | None
+    cause: TailCause | None
+    line: Line | None
     growth: int
     call: int | None
     lost_at_call: int
 
 
-def slowest_steps(ledger: pl.DataFrame, late: pl.DataFrame, most: int = 10) -> list[Outlier]:
-    """The steady steps that exceed the median period, slowest first; late: as skew.late_calls gives it."""
-    steady = ledger.filter(pl.col("steady"))
-    if steady.is_empty():
-        return []
-    periods = (
-        steady.group_by("step").agg(period=pl.median("period_ns")).sort(["period", "step"], descending=[True, False])
-    )
-    median = periods["period"].median()
-    growth = _growth(steady)
-    lost = _lost(late.filter(pl.col("step").is_in(steady["step"].unique().to_list())))
-    rows = (
-        periods.head(most).join(growth, on="step", how="left").join(lost, on="step", how="left", maintain_order="left")
-    )
+def slow_steps(ledger: pl.DataFrame, most: int = 10) -> pl.DataFrame:
+    """step, period, excess: the steady steps that exceed the median period (ns, over the ranks), slowest first."""
+    periods = ledger.filter(pl.col("steady")).group_by("step").agg(period=pl.median("period_ns"))
+    beyond = periods.with_columns(excess=pl.col("period") - pl.median("period"))
+    return beyond.sort(["period", "step"], descending=[True, False]).head(most).filter(pl.col("excess") > 0)
+
+
+def slowest_steps(slow: pl.DataFrame, losses: pl.DataFrame) -> list[Outlier]:
+    """What made these steps long. slow: as slow_steps gives them; losses: step, cause, rank, ns, call, largest first.
+
+    A step in which nothing was lost is long on a rank that was late for the call of the next one.
+    """
+    largest = {
+        row["step"]: row for row in losses.unique("step", keep="first", maintain_order=True).iter_rows(named=True)
+    }
     return [
-        Outlier(
-            step=row["step"],
-            period=round(row["period"]),
-            excess=round(row["period"] - median),
-            rank=row["rank"],
-            line=Line(row["line"]),
-            growth=round(row["growth"]),
-            call=row["call"],
-            lost_at_call=round(row["lost"] or 0),
-        )
-        for row in rows.sort(["period", "step"], descending=[True, False]).iter_rows(named=True)
-        if row["period"] > median and row["line"] is not None
+        _outlier(row, largest.get(row["step"]) or largest.get(row["step"] + 1)) for row in slow.iter_rows(named=True)
     ]
 
 
-def _growth(steady: pl.DataFrame) -> pl.DataFrame:
-    """step, rank, line, growth: for each step the largest growth of a line over its rank's median."""
-    long = steady.select("step", "rank", *(pl.col(line.column).alias(line) for line in _LINES)).unpivot(
-        index=["step", "rank"], variable_name="line", value_name="ns"
-    )
-    grown = long.drop_nulls("ns").with_columns(growth=pl.col("ns") - pl.median("ns").over("rank", "line"))
-    return (
-        grown.sort(["growth", "rank", "line"], descending=[True, False, False])
-        .unique("step", keep="first", maintain_order=True)
-        .select("step", "rank", "line", "growth")
-    )
-
-
-def _lost(late: pl.DataFrame) -> pl.DataFrame:
-    """step, call, lost: for each step the collective with most time caused at it beyond its own median."""
-    beyond = late.with_columns(lost=pl.col("caused") - pl.median("caused").over("family", "call"))
-    return (
-        beyond.filter(pl.col("lost") > 0)
-        .sort(["lost", "call"], descending=[True, False])
-        .unique("step", keep="first", maintain_order=True)
-        .select("step", "call", "lost")
+def _outlier(row: dict[str, float], loss: dict[str, object] | None) -> Outlier:
+    step, period, excess = int(row["step"]), round(row["period"]), round(row["excess"])
+    if loss is None:
+        return Outlier(step, period, excess, None, None, None, 0, None, 0)
+    cause, rank, call, ns = TailCause(str(loss["cause"])), loss["rank"], loss["call"], int(str(loss["ns"]))
+    return Outlier(
+        step=step,
+        period=period,
+        excess=excess,
+        rank=None if rank is None else int(str(rank)),
+        cause=cause,
+        line=TAILS[cause].line,
+        growth=ns,
+        call=None if call is None else int(str(call)),
+        lost_at_call=0 if call is None else ns,
     )

@@ -138,13 +138,13 @@ def _from_communicators(inits: list[CommunicatorRank], keys: list[tuple[int, int
 def _rank(trace: Trace, key: tuple[int, int], ways: tuple[Numbered, ...]) -> Rank:
     process, device = key
     best = ways[0]
-    gpu = _physical_gpu(trace, pid_of(process), device)
+    gpu = physical_gpu(trace, pid_of(process), device)
     models = trace.gpus.filter(pl.col("gpu").eq_missing(gpu))["model"]
     model = str(models[0]) if len(models) and models[0] else None
     return Rank(best.number, trace.name, process, device, gpu, model, best.source, best.world, ways)
 
 
-def _physical_gpu(trace: Trace, pid: int, device: int) -> int | None:
+def physical_gpu(trace: Trace, pid: int, device: int) -> int | None:
     """nsys' number of the GPU behind a CUDA ordinal: by process, else by cuDevice, else the ordinal itself."""
     mapped = trace.cuda_devices.filter((pl.col("pid") == pid) & (pl.col("device") == device)).drop_nulls("gpu")
     if len(mapped):

@@ -79,8 +79,9 @@ def slowest(report: Report) -> str:
             plain(report.steps.labels[o.step], 60),
             ms(o.period),
             us(o.excess),
-            o.line,
-            f"rank {o.rank}",
+            o.line or "untold",
+            "-" if o.rank is None else f"rank {o.rank}",
+            o.cause or "-",
             us(o.growth),
             "-" if o.call is None else str(o.call),
             "-" if o.call is None else us(o.lost_at_call),
@@ -88,7 +89,7 @@ def slowest(report: Report) -> str:
         for o in report.diagnosis.outliers
         if o.excess >= NOTABLE * (o.period - o.excess)
     ]
-    header = ["step", "range", "period", "over the median, us", "line that grew most", "on", "grew by, us"]
+    header = ["step", "range", "period", "over the median, us", "line that grew most", "on", "cause", "grew by, us"]
     header += ["collective that lost most", "lost there, us"]
     caption = f"Slowest steps: those {NOTABLE:.0%} or more over the median"
     return table(header, rows, text=(0, 1), raw=(0,), caption=caption) if rows else _STEADY

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from nsysan.diagnosis.evidence import UNDER_THE_VERDICT, Status
+from nsysan.diagnosis.evidence import UNDER_THE_VERDICT, Aspect, Status
 from nsysan.diagnosis.findings.finding import Finding
 from nsysan.diagnosis.verdict import VerdictKind, by_host
 from nsysan.diagnosis.workload import Workload
@@ -16,6 +16,7 @@ from nsysan.page.palette import COLOURS, NAMES, paint
 from nsysan.report.key_numbers import KeyNumber, first_finding, key_numbers
 from nsysan.report.report import Report, visible_lines
 from nsysan.report.sentences import headline_sentence
+from nsysan.report.tail_sentences import tail_sentence
 from nsysan.text import ms, percent, us
 
 _ACCENT = "var(--accent)"
@@ -35,9 +36,11 @@ def lead(report: Report) -> str:
     told = (
         ("late", report.late_sentence()),
         ("savings", report.savings_sentence()),
+        ("tail", tail_sentence(report)),
+        ("coverage", next((q.reason for q in report.quality if q.id == Aspect.COVERAGE), "")),
         ("period", headline_sentence(report)),
     )
-    lines = "".join(f"<p><b>{name}</b>: {linked(text)}</p>" for name, text in told)
+    lines = "".join(f"<p><b>{name}</b>: {linked(text)}</p>" for name, text in told if text)
     late = report.diagnosis.straggler
     also = f", and rank {late.rank} is late" if late is not None and verdict.kind != VerdictKind.SKEW else ""
     return (

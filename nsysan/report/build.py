@@ -23,7 +23,7 @@ from nsysan.metrics.percentiles import spread
 from nsysan.model.classes import COMMUNICATION
 from nsysan.model.steps.step_kind import StepKind
 from nsysan.report.counter_lanes import counter_lanes, lanes_in_order
-from nsysan.report.replica import Coverage, GroupRow, PopulationRow, Replica, slowest
+from nsysan.report.replica import GroupRow, PopulationRow, Replica, slowest
 from nsysan.report.report import Input, Report, StepsSummary
 from nsysan.report.slices import build_timelines
 from nsysan.report.timeline import Timeline
@@ -101,6 +101,7 @@ def _chosen(replicas: list[Replica], number: int | None) -> int:
 
 def _replica(number: int, own: Run) -> Replica:
     steady = own.ledger.filter(pl.col("steady"))
+    diagnosis = diagnose(own)
     return Replica(
         id=number,
         ranks=own.ranks,
@@ -108,9 +109,9 @@ def _replica(number: int, own: Run) -> Replica:
         steps=own.windows["step"].n_unique(),
         steady=len(own.steady_steps),
         populations=_populations(own),
-        coverage=_coverage(own, steady),
+        coverage=diagnosis.coverage,
         period=spread(steady.group_by("step").agg(pl.median("period_ns"))["period_ns"]),
-        diagnosis=diagnose(own),
+        diagnosis=diagnosis,
         per_step=own.ledger.join(_population_of(own), on="step", how="left", maintain_order="left"),
         per_rank=own.per_rank,
         collectives=find_families(own),
@@ -148,18 +149,6 @@ def _populations(own: Run) -> list[PopulationRow]:
             )
         )
     return rows
-
-
-def _coverage(own: Run, steady: pl.DataFrame) -> Coverage | None:
-    """What the steady steps cover of each rank's time, and of its GPU's busy time: medians over the ranks."""
-    within = steady.group_by("rank").agg(span=pl.sum("period_ns"), busy=(pl.col("period_ns") - pl.col("idle_ns")).sum())
-    told = own.extents.join(within, on="rank", suffix="_steady").filter((pl.col("span") > 0) & (pl.col("busy") > 0))
-    if told.is_empty():
-        return None
-    span, busy = told.select(
-        (pl.col("span_steady") / pl.col("span")).median(), (pl.col("busy_steady") / pl.col("busy")).median()
-    ).row(0)
-    return Coverage(float(span), float(busy))
 
 
 def _groups(run: Run, kinds: Mapping[str, GroupKind]) -> list[GroupRow]:

@@ -12,15 +12,19 @@ from typing import Any
 import polars as pl
 
 from nsysan.diagnosis.collectives import CollectiveFamily
-from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.expectation import Compared
 from nsysan.diagnosis.findings.finding import Finding
-from nsysan.diagnosis.verdict import THRESHOLDS, Verdict
 from nsysan.metrics.counters import STEP_FIGURES, Counter, SampleStats
 from nsysan.metrics.ledger import FIGURES
 from nsysan.metrics.link import THRESHOLDS as LINK_THRESHOLDS
-from nsysan.metrics.skew import Straggler
-from nsysan.metrics.whatif import WhatIf
+from nsysan.report.diagnosis_values import (
+    diagnosis_values,
+    humps_values,
+    straggler_values,
+    tail_values,
+    verdict_values,
+    what_if_values,
+)
 from nsysan.report.replica import GroupRow, PopulationRow, Replica
 from nsysan.report.report import Report
 
@@ -84,7 +88,7 @@ def to_document(report: Report) -> dict[str, Any]:
             "thresholds": LINK_THRESHOLDS,
         },
         "lookalikes": [{"name": k.name, "calls": k.calls, "share": k.share} for k in report.lookalikes],
-        **_diagnosis(report.diagnosis),
+        **diagnosis_values(report.diagnosis),
         "counters": [_counter(counter) for counter in report.counters],
         "expectation": _expectation(report.expectation),
         "findings": [_finding(finding) for finding in report.findings],
@@ -105,7 +109,17 @@ def _group(group: GroupRow) -> dict[str, Any]:
 
 def _coverage(replica: Replica) -> dict[str, Any] | None:
     found = replica.coverage
-    return None if found is None else {"span": found.span, "busy": found.busy}
+    return (
+        None
+        if found is None
+        else {
+            "span": found.span,
+            "busy": found.busy,
+            "rest": None
+            if found.rest is None
+            else [{"what": what, "share": share} for what, share in found.rest.items()],
+        }
+    )
 
 
 def _replica(replica: Replica, *, headline: bool) -> dict[str, Any]:
@@ -126,9 +140,11 @@ def _replica(replica: Replica, *, headline: bool) -> dict[str, Any]:
         "stages_at_once": None if told.bubble is None else told.bubble.at_once,
         "bubble_share": None if told.bubble is None else told.bubble.share,
         "period_ns": period and asdict(period),
-        "straggler": _straggler(told.straggler),
-        "what_if": _what_if(told.what_if),
-        "verdict": _verdict(told.verdict),
+        "straggler": straggler_values(told.straggler),
+        "what_if": what_if_values(told.what_if),
+        "tail": tail_values(told),
+        "humps": humps_values(told),
+        "verdict": verdict_values(told.verdict),
     }
 
 
@@ -149,63 +165,6 @@ def _population(one: PopulationRow, replica: int) -> dict[str, Any]:
 
 def _of_replica(frame: pl.DataFrame, replica: Replica) -> pl.DataFrame:
     return frame.with_columns(replica=pl.lit(replica.id, dtype=pl.Int64))
-
-
-def _straggler(late: Straggler | None) -> dict[str, Any] | None:
-    if late is None:
-        return None
-    return {
-        "rank": late.rank,
-        "cause": late.cause,
-        "caused_ns": late.caused,
-        "share": late.share,
-        "parts_ns": late.parts,
-        "idle_ns": late.idle,
-    }
-
-
-def _what_if(what: WhatIf | None) -> dict[str, Any] | None:
-    if what is None:
-        return None
-    without = {scenario.column: ns for scenario, ns in what.without.items()}
-    return {"period_ns": what.period, **without, "no_bubble_ns": what.no_bubble}
-
-
-def _verdict(verdict: Verdict) -> dict[str, Any]:
-    return {**asdict(verdict), "thresholds": THRESHOLDS}
-
-
-def _diagnosis(diagnosis: Diagnosis) -> dict[str, Any]:
-    return {
-        "straggler": _straggler(diagnosis.straggler),
-        "gaps": diagnosis.gaps.to_dicts(),
-        "what_if": _what_if(diagnosis.what_if),
-        "verdict": _verdict(diagnosis.verdict),
-        "slowest_steps": [
-            {
-                "step": o.step,
-                "period_ns": o.period,
-                "excess_ns": o.excess,
-                "rank": o.rank,
-                "line": o.line,
-                "growth_ns": o.growth,
-                "call": o.call,
-                "lost_at_call_ns": o.lost_at_call,
-            }
-            for o in diagnosis.outliers
-        ],
-        "arrivals": [
-            {
-                "rank": s.rank,
-                "last_share": s.last_share,
-                "wait_ns": s.wait,
-                "wire_ns": s.wire,
-                "worst_wait_step": s.worst_wait_step,
-                "worst_wire_step": s.worst_wire_step,
-            }
-            for s in diagnosis.spreads
-        ],
-    }
 
 
 def _expectation(compared: Compared | None) -> dict[str, Any] | None:

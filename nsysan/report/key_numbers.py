@@ -29,8 +29,16 @@ def key_numbers(report: Report) -> list[KeyNumber]:
     if not period:
         return [KeyNumber(str(report.steps.count), "steps, none of them a steady decode step")]
     steady = counted(len(report.steps.steady), "steady step")
-    whole = KeyNumber(ms(period), f"per decode step, median of {steady}")
+    whole = KeyNumber(ms(period), f"per decode step, median of {steady}{_mean(report)}")
     return [whole, _bound(report, period), _saving(report)]
+
+
+def _mean(report: Report) -> str:
+    """The mean, where it is another."""
+    spread = report.replicas[report.replica].period
+    if spread is None or abs(spread.mean - spread.p50) < NOTABLE * spread.p50:
+        return ""
+    return f"; the mean is {ms(spread.mean)}"
 
 
 def _bound(report: Report, period: int) -> KeyNumber:

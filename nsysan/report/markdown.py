@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from nsysan.diagnosis.collectives import CollectiveFamily
-from nsysan.diagnosis.evidence import Status
+from nsysan.diagnosis.evidence import Aspect, Status
 from nsysan.metrics.scenarios import NO_BUBBLE, SCENARIOS
 from nsysan.report.key_numbers import key_numbers
 from nsysan.report.markup import code, escaped, rows
 from nsysan.report.replica import coverage_words, layout_sentence
 from nsysan.report.report import Report, visible_lines
 from nsysan.report.sentences import expectation_sentence
+from nsysan.report.tail_sentences import tail_sentence
 from nsysan.text import counted, ms, plain, size, us
 
 _COLLECTIVES = 8
@@ -32,7 +33,7 @@ def to_markdown(report: Report) -> str:
 
 def _lead(report: Report) -> list[str]:
     verdict = report.diagnosis.verdict
-    expected = expectation_sentence(report)
+    expected, tail = expectation_sentence(report), tail_sentence(report)
     return [
         f"### nsysan: {_names(report)}",
         "",
@@ -41,6 +42,8 @@ def _lead(report: Report) -> list[str]:
         *(f"- **{escaped(number.value)}** {escaped(number.of)}" for number in key_numbers(report)),
         f"- late: {escaped(report.late_sentence())}",
         f"- savings: {escaped(report.savings_sentence())}",
+        *([f"- tail: {escaped(tail)}"] if tail else []),
+        *(f"- coverage: {escaped(row.reason)}" for row in report.quality if row.id == Aspect.COVERAGE),
         *([f"- {escaped(' '.join(expected.split()))}"] if expected else []),
     ]
 

@@ -50,6 +50,17 @@ class Spread:
 
 
 @dataclass(frozen=True)
+class Periods:
+    """Middle and tail of the periods of the steady steps, ns."""
+
+    p50: int
+    mean: int
+    p90: int
+    p99: int
+    max: int
+
+
+@dataclass(frozen=True)
 class RankFigures:
     """A rank's medians over the steady steps. ns: by ledger line or other figure, such as wire, period and overlap;
     None where it was not measured."""
@@ -102,7 +113,8 @@ class Finding:
 class ReportDocument:
     """What is read of a report's JSON, named as in its schema (nsysan/data/report.schema.json).
 
-    schema: its number. gpu_models: of each rank. steps, steady: how many there are. what_if: ns a step by what is taken
+    schema: its number. population: id of the steps that it is of, period: of these, None where it does not tell.
+    gpu_models: of each rank. steps, steady: how many there are. what_if: ns a step by what is taken
     away (period: nothing), None where it cannot be told; empty without a steady step. quality: status by id.
     digest: the same for documents of the same content.
     """
@@ -114,6 +126,8 @@ class ReportDocument:
     steps_source: str
     steps: int
     steady: int
+    population: str | None
+    period: Periods | None
     per_rank: list[RankFigures]
     collectives: list[Collective]
     straggler: LateRank | None
@@ -156,6 +170,8 @@ def report_document(values: object, name: str) -> ReportDocument:
         steps_source=steps.text("source"),
         steps=steps.whole("count"),
         steady=steps.whole("steady"),
+        population=_population(fields),
+        period=_periods(fields),
         per_rank=_ranks(fields.rows("per_rank")),
         collectives=[_collective(row) for row in fields.rows("collectives")],
         straggler=_straggler(fields.below_or_none("straggler")),
@@ -193,6 +209,24 @@ def _schema(told: object, name: str) -> int:
 
 def _input(row: Fields) -> Input:
     return Input(row.text("name"), row.text_or_none("nsys_version"), row.text("graph_trace"))
+
+
+def _population(fields: Fields) -> str | None:
+    """Id of the headline population of the headline replica."""
+    if not fields.values.keys() >= {"populations", "replicas"}:
+        return None
+    heads = [row.whole("id") for row in fields.rows("replicas") if row.values.get("headline") is True]
+    rows = [row for row in fields.rows("populations") if row.values.get("headline") is True]
+    return next((row.text("id") for row in rows if row.whole("replica") in heads), None)
+
+
+def _periods(fields: Fields) -> Periods | None:
+    """Of the headline replica; documents of schema 1 do not tell."""
+    if "replicas" not in fields.values:
+        return None
+    rows = [row for row in fields.rows("replicas") if row.values.get("headline") is True]
+    found = rows[0].below_or_none("period_ns") if rows else None
+    return None if found is None else Periods(*(found.whole(name) for name in ("p50", "mean", "p90", "p99", "max")))
 
 
 def _ranks(rows: list[Fields]) -> list[RankFigures]:

@@ -8,22 +8,13 @@ import polars as pl
 
 from nsysan.diagnosis.collectives import CollectiveFamily
 from nsysan.diagnosis.diagnosis import Diagnosis
+from nsysan.diagnosis.scope import covered_words
+from nsysan.metrics.coverage import Coverage
 from nsysan.metrics.percentiles import Spread
 from nsysan.model.ranks import Rank
 from nsysan.run.groups import Members
 from nsysan.run.layout import Layout
 from nsysan.text import counted, ms, numbered
-
-
-@dataclass(frozen=True)
-class Coverage:
-    """Shares that the steady steps cover: span of the ranks' time, busy of the time in which their GPUs work.
-
-    Medians over the ranks.
-    """
-
-    span: float
-    busy: float
 
 
 @dataclass(frozen=True)
@@ -100,7 +91,7 @@ def coverage_words(replica: Replica) -> str:
     """What the steady steps cover, as the end of a sentence; "" where there are none."""
     if replica.coverage is None:
         return ""
-    return f", covering {replica.coverage.span:.0%} of the time and {replica.coverage.busy:.0%} of the GPUs' busy time"
+    return f", covering {covered_words(replica.coverage)}"
 
 
 def slowest(replicas: list[Replica]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nsysan.metrics.outliers import Outlier
+from nsysan.metrics.tail_causes import TAILS
 from nsysan.report.report import Report, visible_lines
 from nsysan.text import counted, ms, percent, plain, size, us
 
@@ -50,7 +51,9 @@ def outlier_sentence(report: Report, outlier: Outlier) -> str:
     """One slow step: by how much, and where it went."""
     label = plain(report.steps.labels[outlier.step], 40)
     at = "" if outlier.call is None else f"; most lost at its collective {outlier.call}: {us(outlier.lost_at_call)} us"
-    return (
-        f"step {outlier.step} ({label}): {ms(outlier.period)}, {us(outlier.excess)} us over the median; "
-        f"{outlier.line} on rank {outlier.rank} grew by {us(outlier.growth)} us{at}"
-    )
+    head = f"step {outlier.step} ({label}): {ms(outlier.period)}, {us(outlier.excess)} us over the median; "
+    if outlier.cause is None:
+        return f"{head}nothing tells what grew"
+    on = "" if outlier.rank is None else f" on rank {outlier.rank}"
+    why = f" ({TAILS[outlier.cause].meaning})" if outlier.cause.value != outlier.line else ""
+    return f"{head}{outlier.line}{on} grew by {us(outlier.growth)} us{why}{at}"

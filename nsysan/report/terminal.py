@@ -19,6 +19,7 @@ from nsysan.report.sentences import (
     headline_sentence,
     outlier_sentence,
 )
+from nsysan.report.tail_sentences import tail_sentence
 from nsysan.text import counted, numbered, plain, size, table, us, wrapped
 from nsysan.trace.graph_mode import GraphMode
 
@@ -46,12 +47,14 @@ def to_text(report: Report) -> str:
 
 
 def answers(report: Report) -> str:
-    """What bounds the step, which rank and why, and what fixing it would save: three lines."""
+    """What bounds the step, which rank and why, what fixing it would save, and what the long steps are of."""
+    tail = tail_sentence(report)
     return "\n".join(
         (
             f"verdict   {report.diagnosis.verdict.kind}: {report.diagnosis.verdict.reason}",
             f"late      {report.late_sentence()}",
             f"savings   {report.savings_sentence()}",
+            *([f"tail      {tail}"] if tail else []),
         )
     )
 

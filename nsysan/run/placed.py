@@ -16,7 +16,8 @@ from nsysan.columns.threads import each_of
 from nsysan.columns.times import Shift, shifted
 from nsysan.model.host_clock import CLOCKED, HostClock, host_clock
 from nsysan.model.operations import OPERATION, Operations
-from nsysan.model.ranks import Rank
+from nsysan.model.ranks import Rank, physical_gpu
+from nsysan.trace.globals import pid_of
 from nsysan.trace.trace import Trace
 
 _T = TypeVar("_T")
@@ -169,6 +170,19 @@ class PlacedTrace:
         """The function of each of its ranks, or of these, as many at a time as their frames may take memory."""
         at_once = _AT_ONCE * len(self.ranks) // max(1, len(self.operations))
         return each_of(function, self.ranks if ranks is None else ranks, max(1, at_once))
+
+    def others_on_gpu(self, rank: int) -> pl.DataFrame:
+        """start, end of the work of other processes on the GPU of a rank, on the run's clock."""
+        own, gpu = self._key_of[rank], {r.rank: r.gpu for r in self.placement.ranks}[rank]
+        owners = enumerate(self.operations.owners.iter_rows())
+        same = [
+            key
+            for key, (process, device) in owners
+            if key != own and gpu is not None and physical_gpu(self.trace, pid_of(process), device) == gpu
+        ]
+        frames = [self.operations.frame(("start", "end"), key) for key in same]
+        found = pl.concat(frames) if frames else self.operations.frame(("start", "end"), own).head(0)
+        return shifted(found, self.placement.shift)
 
     @cached_property
     def synchronise_calls(self) -> pl.DataFrame:

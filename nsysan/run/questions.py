@@ -8,6 +8,7 @@ from operator import add
 
 import polars as pl
 
+from nsysan.metrics.coverage import Rest, outside
 from nsysan.metrics.gaps import AROUND_GAPS, TIMES, rank_gaps, summed
 from nsysan.metrics.ledger import build_ledger
 from nsysan.metrics.skew import spent
@@ -75,6 +76,17 @@ def extent_of(placed: PlacedTrace) -> pl.DataFrame:
         ).head(1)
 
     return pl.concat(placed.each(of_rank))
+
+
+def outside_of(placed: PlacedTrace) -> dict[Rest, int]:
+    """ns outside of the steps, by what the ranks' GPUs do, over its ranks."""
+
+    def of_rank(rank: int) -> dict[Rest, int]:
+        windows = placed.windows.filter(pl.col("rank") == rank)
+        return outside(placed.frame(("begin", "end", "cls"), rank), placed.others_on_gpu(rank), windows)
+
+    parts = placed.each(of_rank)
+    return {rest: sum(part[rest] for part in parts) for rest in parts[0]}
 
 
 def tally_of(placed: PlacedTrace) -> Tally:

@@ -178,6 +178,23 @@ class Run:
         """What is counted of all operations."""
         return reduce(add, self.ask(questions.tally_of))
 
+    def headed_by(self, population: str) -> Self:
+        """The run of one replica, with the steady steps of another of its populations as those that figures are of."""
+        (ranks, steps), *_ = self.steps_of.items()
+        excluded = pl.when(pl.col("population") == population).then("left_out").otherwise(pl.lit("other work"))
+        ordered = sorted(steps.populations, key=lambda one: one.id != population)
+        other = replace(
+            self,
+            windows=self.windows.with_columns(excluded=excluded),
+            steps_of={ranks: replace(steps, populations=ordered)},
+        )
+        # What is asked of all steps is the same.
+        steady = pl.col("step").is_in(other.steady_steps)
+        known = {"ledger": self.ledger.with_columns(steady=steady)}
+        known |= {name: getattr(self, name) for name in ("gaps", "extents", "tally")}
+        vars(other).update(known)
+        return other
+
     def late(self, arrived: pl.DataFrame) -> pl.DataFrame:
         """metrics.skew.late_calls of these calls."""
         bounds = boundaries(arrived)

@@ -206,9 +206,11 @@ def test_a_history_of_nsysan_0_1_goes_on(tmp_path: Path, capsys: Capsys) -> None
     added = run_cli(capsys, "history", "add", paper_trace(tmp_path / "paper.sqlite", steps=8), *db)
     assert added.out.startswith("added run 3 ")
     first, *_, third = json.loads(run_cli(capsys, "history", "list", "--format", "json", *db).out)
-    # All that 0.1 kept is as it was; it had no graph_ns.
+    # All that 0.1 kept is as it was; it had no graph_ns and no tail.
     kept = listed[0].keys() - {"id", "added", "host", "commit", "tags", "hash"}
-    assert "graph_ns" in third.keys() - kept
+    spread = ("mean_ns", "p90_ns", "p99_ns", "longest_ns", "tail_ns")
+    assert {"graph_ns", *spread} <= third.keys() - kept
+    assert [third[key] for key in spread] == [43_714, 44_000, 44_000, 44_000, -286]
     assert {key: first[key] for key in kept} == {key: third[key] for key in kept}
 
 

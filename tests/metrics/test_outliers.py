@@ -12,6 +12,7 @@ import pytest
 import nsysan
 from nsysan.metrics.lines import Line
 from nsysan.metrics.outliers import Outlier
+from nsysan.metrics.tail_causes import TailCause
 from nsysan.report.build import build_report
 from nsysan.report.terminal import to_text
 from nsysan.run.run import Run
@@ -35,7 +36,7 @@ def test_longer_compute_of_one_rank(tmp_path: Path) -> None:
     compute = np.full(SHAPE, 10_000)
     compute[2, 5, 3] += 20_000
     run = lockstep_run(tmp_path / "trace.sqlite", compute)
-    assert outliers(run) == [Outlier(5, PERIOD + 20_000, 20_000, 2, Line.COMPUTE, 20_000, 3, 20_000)]
+    assert outliers(run) == [Outlier(5, PERIOD + 20_000, 20_000, 2, TailCause.COMPUTE, Line.COMPUTE, 20_000, 3, 20_000)]
     text = to_text(build_report(run, "0", timelines=False))
     assert "compute on rank 2 grew by 20.0 us; most lost at its collective 3: 20.0 us" in text
 
@@ -44,7 +45,7 @@ def test_a_late_host(tmp_path: Path) -> None:
     idle = np.zeros(SHAPE, dtype=np.int64)
     idle[1, 4, 2] = 9_000
     found = outliers(lockstep_run(tmp_path / "trace.sqlite", np.full(SHAPE, 10_000), idle=idle))
-    assert found == [Outlier(4, PERIOD + 9_000, 9_000, 1, Line.IDLE, 9_000, 2, 9_000)]
+    assert found == [Outlier(4, PERIOD + 9_000, 9_000, 1, TailCause.HOST, Line.IDLE, 9_000, 2, 9_000)]
 
 
 def test_a_slow_transfer_has_no_rank_that_is_late_for_it(tmp_path: Path) -> None:
@@ -90,5 +91,5 @@ def test_a_replay_that_is_one_block_and_takes_longer(tmp_path: Path) -> None:
         at += 62_000 + longer
     run = nsysan.analyze(nsysan.open_trace(builder.write(tmp_path / "blocks.sqlite")))
     (found,) = outliers(run)
-    assert found == Outlier(4, 82_000, 20_000, 0, Line.GRAPH, 20_000, None, 0)
+    assert found == Outlier(4, 82_000, 20_000, 0, TailCause.GRAPH, Line.GRAPH, 20_000, None, 0)
     assert "graph on rank 0 grew by 20.0 us" in to_text(build_report(run, "0", timelines=False))

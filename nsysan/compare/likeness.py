@@ -1,0 +1,135 @@
+"""Whether sides are like for like: one population, one unit of work, one model; what is not is refused by name.
+
+DEFINITIONS.md, section 12.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import polars as pl
+
+from nsysan.compare.comparison import ComparedRun, Measured
+from nsysan.compare.kinds_of_steps import PopulationOnSides
+from nsysan.report.replica import PopulationRow
+from nsysan.text import plain, size
+
+#: Counts that differ by no more than this share are the same.
+SAME = 0.1
+#: Steps do the same work if kernels that both sides have are this share of each one's.
+ALIKE = 0.9
+#: Fewer kernels than this tell nothing of what a step does.
+_TELLING = 3
+#: Layers differ if so many of the kernels come more often by one ratio, and others do not.
+_MOST_KERNELS = 0.5
+
+
+def common_population(candidates: Sequence[Sequence[ComparedRun]]) -> list[ComparedRun]:
+    """One of each side: its headline, unless those are of several kinds or batches and all sides have one of a kind.
+
+    Then of the kinds that all have the one that takes most time in the first side. candidates: of each side, the
+    headline first.
+    """
+    heads = [side[0] for side in candidates]
+    if len({side.population_key for side in heads}) == 1:
+        return heads
+    by_key = [{one.population_key: one for one in reversed(side)} for side in candidates]
+    shared = [one for one in by_key[0].values() if all(one.population_key in other for other in by_key)]
+    if not shared:
+        return heads
+    key = max(shared, key=lambda one: one.share_of_time).population_key
+    return [other[key] for other in by_key]
+
+
+def populations_of(sides: Sequence[ComparedRun]) -> list[PopulationOnSides]:
+    """Kinds and batches of steps that two sides have at least, in the order of the first."""
+    found: dict[tuple[str, int | None], dict[str, PopulationRow]] = {}
+    for side in sides:
+        rows = side.report.replicas[side.report.replica].populations
+        for row in sorted(rows, key=lambda row: -row.share_of_time):
+            found.setdefault((row.kind, row.batch), {}).setdefault(side.label, row)
+    return [PopulationOnSides(*key, own) for key, own in found.items() if len(own) > 1]
+
+
+def in_one_unit(sides: list[ComparedRun]) -> list[ComparedRun]:
+    """The sides, with those whose step does the work of several steps of another taken by one of these."""
+    least = min(sides, key=lambda side: sum(side.work.values()))
+    return [_per(side, _multiple(least, side)) for side in sides]
+
+
+def _multiple(less: ComparedRun, more: ComparedRun) -> int:
+    """How many times as often every kernel and call comes, where that is one whole number for all; else 1."""
+    ratios = _ratios(less.work, more.work)
+    if not ratios or less.calls_a_step.keys() != more.calls_a_step.keys():
+        return 1
+    times = round(sum(more.work[name] for name in ratios) / sum(less.work[name] for name in ratios))
+    found = [*ratios.values(), *(more.calls_a_step[kind] / calls for kind, calls in less.calls_a_step.items())]
+    return times if times > 1 and all(abs(ratio - times) <= SAME * times for ratio in found) else 1
+
+
+def _ratios(less: dict[str, float], more: dict[str, float]) -> dict[str, float]:
+    """How many times as often the kernels come that both have; empty where those are few, or not nearly all."""
+    both = [name for name in less if more.get(name)]
+    if len(both) < _TELLING:
+        return {}
+    for work in (less, more):
+        if sum(work[name] for name in both) < ALIKE * sum(work.values()):
+            return {}
+    return {name: more[name] / less[name] for name in both}
+
+
+def _per(side: ComparedRun, times: int) -> ComparedRun:
+    if times == 1:
+        return side
+    figures = {
+        name: Measured(None if one.value is None else one.value / times, one.steps / times)
+        for name, one in side.figures.items()
+    }
+    work = {name: calls / times for name, calls in side.work.items()}
+    per_replica = {kind: calls / times for kind, calls in side.calls_a_step.items()}
+    return replace(side, figures=figures, work=work, calls_a_step=per_replica, units=times)
+
+
+def refusal(first: ComparedRun, side: ComparedRun) -> str | None:
+    """What keeps a side from being of one model with the first; None where nothing does."""
+    return _other_calls(first, side) or _other_layers(first, side) or _other_sizes(first, side)
+
+
+def _other_calls(first: ComparedRun, side: ComparedRun) -> str | None:
+    told = []
+    for kind in sorted(set(first.calls_a_step) & set(side.calls_a_step)):
+        one, other = first.calls_a_step[kind], side.calls_a_step[kind]
+        if abs(one - other) > SAME * max(one, other):
+            told.append(f"{first.label} {one:g} {plain(kind, 40)}, {side.label} {other:g}")
+    return f"other calls a step, so other layers or another model: {'; '.join(told)}" if told else None
+
+
+def _other_layers(first: ComparedRun, side: ComparedRun) -> str | None:
+    ratios = _ratios(first.work, side.work)
+    other = {name: ratio for name, ratio in ratios.items() if abs(ratio - 1) > SAME}
+    if not other or sum(first.work[name] for name in other) < _MOST_KERNELS * sum(first.work.values()):
+        return None
+    name = max(other, key=lambda one: first.work[one])
+    return (
+        f"other layers: {plain(name, 60)} runs {first.work[name]:g} times a step in {first.label}, "
+        f"{side.work[name]:g} in {side.label}"
+    )
+
+
+def _other_sizes(first: ComparedRun, side: ComparedRun) -> str | None:
+    """Sizes of all-reduces, which one model has at one batch whatever the number of ranks."""
+    if first.population_batch is None or first.population_batch != side.population_batch:
+        return None
+    sizes = [_sizes(one.calls) for one in (first, side)]
+    if not all(sizes) or sizes[0] & sizes[1]:
+        return None
+    told = "; ".join(
+        f"{one.label} {', '.join(size(n) for n in sorted(own)[:4])}"
+        for one, own in zip((first, side), sizes, strict=True)
+    )
+    return f"another model: all-reduces of other sizes at one batch: {told}"
+
+
+def _sizes(calls: pl.DataFrame) -> set[int]:
+    return set(calls.filter(pl.col("kind") == "all_reduce")["message_bytes"].drop_nulls().to_list())
