@@ -18,9 +18,9 @@ MAX_UNSPLIT = 0.05
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage. work: ns a step in which its busiest rank neither waits nor idles, median over the steady steps.
+    """A stage. work: ns a step in which its busiest rank neither idles nor waits for another to come to a call.
 
-    bubble: share of its ranks' time for want of another stage, likewise; None where it cannot be told.
+    It is the median over the steady steps. bubble: share of its ranks' time for want of another stage, likewise; None where it cannot be told.
     """
 
     number: int
@@ -72,7 +72,7 @@ def find_bubble(run: Run) -> Bubble | None:
     if run.stage_work is None or steady.is_empty():
         return None
     stage = pl.col("rank").replace_strict(dict(run.stage_work.stage_of), return_dtype=pl.Int64).alias("stage")
-    rows = bubbles(run.ledger, run.stage_work.waits, run.gaps).with_columns(stage)
+    rows = bubbles(run.ledger, run.stage_work, run.gaps).with_columns(stage)
     unsplit = steady.select(pl.col(Line.COMM_UNSPLIT.column).fill_null(0).sum() / pl.col("period_ns").sum()).item()
     told = unsplit <= MAX_UNSPLIT and not steady[Line.GRAPH.column].sum()
     share = pl.sum("bubble") / pl.sum("period")

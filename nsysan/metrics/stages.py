@@ -28,7 +28,7 @@ class StageWork:
     working: when any rank of the stage is at work on a step, by stage: from the first of its operations to the last,
     calls between stages and the waiting at them aside (ns on the run's clock). ended: stage, end: when the last rank
     of the stage ended a step so, ascending. arrived: row, at: of an operation of a call between stages, when the last
-    of the other stages came to it. waits: as waits_for_stages gives them.
+    of the other stages came to it. waits, transfers: as waits_for_stages and transfers_from_stages give them.
     """
 
     stage_of: Mapping[int, int]
@@ -36,6 +36,7 @@ class StageWork:
     ended: pl.DataFrame
     arrived: pl.DataFrame
     waits: pl.DataFrame
+    transfers: pl.DataFrame
 
     @classmethod
     def of(cls, stage_of: Mapping[int, int], spans: pl.DataFrame, between: pl.DataFrame) -> StageWork:
@@ -52,6 +53,7 @@ class StageWork:
             ended,
             between.select("row", "at").sort("row"),
             waits,
+            transfers_from_stages(between),
         )
 
     def wanting(self, rank: int, dry: I64, begun: I64, rows: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
@@ -124,28 +126,38 @@ def waits_for_stages(between: pl.DataFrame) -> pl.DataFrame:
     return waits.filter(pl.col("end") > pl.col("begin"))
 
 
-def waited(ledger: pl.DataFrame, waits: pl.DataFrame) -> pl.DataFrame:
-    """step, rank, pipeline: ns of the line wait for want of another stage; waits: as waits_for_stages gives them."""
+def transfers_from_stages(between: pl.DataFrame) -> pl.DataFrame:
+    """rank, begin, end: where a receive waits for the send of another stage to end, which has come to it.
+
+    For the ledger that is waiting. To a stage it is work: what it waits for has been handed over, and data moves.
+    """
+    moves = between.select("rank", begin=pl.max_horizontal("begin", "at"), end="last")
+    return moves.filter(pl.col("end") > pl.col("begin"))
+
+
+def waited(ledger: pl.DataFrame, waits: pl.DataFrame, name: str = "pipeline") -> pl.DataFrame:
+    """step, rank, and as `name` the ns of the line wait that are in `waits` (rank, begin, end)."""
     rows = ledger.select("rank", "step", "start_ns", "period_ns", pl.col("wait_ns").fill_null(0))
-    parts = [rows.head(0).select("step", "rank", pipeline=pl.col("wait_ns"))]
+    parts = [rows.head(0).select("step", "rank", pl.col("wait_ns").alias(name))]
     for (rank,), own in rows.partition_by("rank", as_dict=True, maintain_order=True).items():
         covered = Covered.of(waits.filter(pl.col("rank") == rank))
         begin, period = own["start_ns"].to_numpy(), own["period_ns"].fill_null(0).to_numpy()
         inside = pl.Series("inside", covered.between(begin, begin + period))
-        parts.append(own.select("step", "rank", pipeline=pl.min_horizontal(inside, "wait_ns")))
+        parts.append(own.select("step", "rank", pl.min_horizontal(inside, "wait_ns").alias(name)))
     return pl.concat(parts)
 
 
-def bubbles(ledger: pl.DataFrame, waits: pl.DataFrame, gaps: pl.DataFrame) -> pl.DataFrame:
+def bubbles(ledger: pl.DataFrame, stages: StageWork, gaps: pl.DataFrame) -> pl.DataFrame:
     """step, rank, period, bubble, work: of the steady steps, ns.
 
-    bubble: for want of another stage, waiting at a call or idle. work: neither waiting nor idle.
+    bubble: for want of another stage, waiting at a call or idle. work: neither idle nor waiting for anybody to come.
     """
     steady = ledger.filter(pl.col("steady"))
     idle = gaps.filter(pl.col("cause") == GapCause.STAGE).group_by("step", "rank").agg(idle=pl.sum("ns"))
-    rows = steady.join(waited(steady, waits), on=["step", "rank"], how="left")
+    rows = steady.join(waited(steady, stages.waits), on=["step", "rank"], how="left")
+    rows = rows.join(waited(steady, stages.transfers, "moved"), on=["step", "rank"], how="left")
     rows = rows.join(idle, on=["step", "rank"], how="left").with_columns(pl.col("idle").fill_null(0))
-    busy = pl.col("period_ns") - pl.col("idle_ns") - pl.col("wait_ns").fill_null(0)
+    busy = pl.col("period_ns") - pl.col("idle_ns") - pl.col("wait_ns").fill_null(0) + pl.col("moved")
     return rows.select("step", "rank", period="period_ns", bubble=pl.col("pipeline") + pl.col("idle"), work=busy).sort(
         "step", "rank"
     )

@@ -133,7 +133,7 @@ def losses_by_step(
     may_be_host = pl.col("host").is_null() & pl.col("cause").is_in(_MAYBE_BY_HOST)
     unknown = gaps.filter(may_be_host).group_by("step", "rank").agg(unknown=pl.sum("ns"))
     rows = steady
-    waiting = _sent_wait(collectives, steps) if stages is None else waited(steady, stages.waits)
+    waiting = _sent_wait(collectives, steps) if stages is None else _stage_wait(steady, stages)
     for found in (host_late, unknown, _wire_excess(collectives, steps), waiting):
         rows = rows.join(found, on=["step", "rank"], how="left")
     # Where a send or receive waits beside compute or a collective its wait counts in full: skew is rather less.
@@ -154,17 +154,19 @@ def losses_by_step(
         (pl.max("own") - pl.max("eager")).alias(Scenario.NO_HOST_LATE),
         (pl.median("period_ns") - _of_the_others(pl.col("eager") - pl.col("saved"))).alias(Scenario.ALL),
     )
-    return lost if stages is None else _of_stages(lost, rows, stages, gaps)
+    if stages is None:
+        return lost
+    own = bubbles(ledger, stages, gaps).select("step", "rank", "bubble")
+    return _of_stages(lost, rows.join(own, on=["step", "rank"]), stages)
 
 
-def _of_stages(lost: pl.DataFrame, rows: pl.DataFrame, work: StageWork, gaps: pl.DataFrame) -> pl.DataFrame:
+def _of_stages(lost: pl.DataFrame, rows: pl.DataFrame, work: StageWork) -> pl.DataFrame:
     """The losses of a pipeline: what its stages lose by skew one after the other, and `bubble`, what that costs.
 
     Of one batch in flight each stage's loss is the step's. Where several are, the busiest stage paces the step. All at
     once is as much as the largest of them: what is lost in one stage may be hidden behind another.
     """
     stage = pl.col("rank").replace_strict(dict(work.stage_of), return_dtype=pl.Int64).alias("stage")
-    rows = rows.join(bubbles(rows, work.waits, gaps).select("step", "rank", "bubble"), on=["step", "rank"])
     per_stage = rows.with_columns(stage, busy=pl.col("period_ns") - pl.col("bubble")).group_by("step", "stage")
     stages = per_stage.agg(
         slack=pl.median("period_ns") - _of_the_others(pl.col("own")),
@@ -183,6 +185,13 @@ def _of_stages(lost: pl.DataFrame, rows: pl.DataFrame, work: StageWork, gaps: pl
 def _of_the_others(ns: pl.Expr) -> pl.Expr:
     """The median over the ranks of a step but the slowest."""
     return ns.sort().head(pl.max_horizontal(pl.len() - 1, 1)).median()
+
+
+def _stage_wait(steady: pl.DataFrame, stages: StageWork) -> pl.DataFrame:
+    """step, rank, pipeline: ns of the line wait at calls between stages, for the other stage to come and to send."""
+    moved = waited(steady, stages.transfers, "moved")
+    both = waited(steady, stages.waits).join(moved, on=["step", "rank"])
+    return both.select("step", "rank", pipeline=pl.col("pipeline") + pl.col("moved"))
 
 
 def _sent_wait(collectives: pl.DataFrame, steps: list[int]) -> pl.DataFrame:

@@ -40,15 +40,28 @@ def in_sequence(calls: pl.DataFrame) -> pl.DataFrame:
 
 
 def _paired_off(one: pl.DataFrame, other: pl.DataFrame) -> pl.DataFrame:
-    """row, step, _family, _call of the messages of two ranks, in order: from that first one on that both have."""
+    """row, step, _family, _call of the messages of two ranks, in order: from that first one on that both have.
+
+    That is where their ends are nearest to one another, of those pairs of which none is received before it is sent: a
+    send that waits for nobody may have ended nearer to the receive before its own.
+    """
     ends, other_ends = one["end"].to_numpy(), other["end"].to_numpy()
 
-    def apart(offset: int) -> float:
-        mine, theirs = ends[max(0, -offset) :], other_ends[max(0, offset) :]
-        count = min(len(mine), len(theirs))
-        return float(np.median(np.abs(mine[:count] - theirs[:count]))) if count else float("inf")
+    begins, other_begins = one["begin"].to_numpy(), other["begin"].to_numpy()
+    sends, other_sends = ((own["half"] == SENDS).fill_null(value=False).to_numpy() for own in (one, other))
+    takes, other_takes = ((own["half"] == RECEIVES).fill_null(value=False).to_numpy() for own in (one, other))
 
-    offset = min(range(-_MISSED, _MISSED + 1), key=lambda offset: (apart(offset), abs(offset)))
+    def apart(offset: int) -> tuple[bool, float]:
+        first, second = max(0, -offset), max(0, offset)
+        count = min(len(ends) - first, len(other_ends) - second)
+        if count <= 0:
+            return True, float("inf")
+        mine, theirs = slice(first, first + count), slice(second, second + count)
+        early = sends[mine] & other_takes[theirs] & (other_ends[theirs] < begins[mine])
+        early |= takes[mine] & other_sends[theirs] & (ends[mine] < other_begins[theirs])
+        return bool(np.median(early) > 0), float(np.median(np.abs(ends[mine] - other_ends[theirs])))
+
+    offset = min(range(-_MISSED, _MISSED + 1), key=lambda offset: (*apart(offset), abs(offset)))
     columns = ("row", "step", pl.col("family").alias("_family"))
     numbers = (np.arange(len(one)) + max(0, offset), np.arange(len(other)) + max(0, -offset))
     return pl.concat(

@@ -49,7 +49,8 @@ def test_one_batch_in_flight(tmp_path: Path) -> None:
     assert what is not None
     assert what.period == 244_000
     assert idle(report) == {0: {"stage": 128}, 1: {"stage": 128}, 2: {}, 3: {}}
-    assert dict(report.per_rank.select("rank", "wait_ns").iter_rows()) == {0: 0, 1: 0, 2: 122_000, 3: 122_000}
+    # Stage 1 waits until the send has ended (section 6); the transfer is work of a stage, for which nobody is late.
+    assert dict(report.per_rank.select("rank", "wait_ns").iter_rows()) == {0: 0, 1: 0, 2: 126_000, 3: 126_000}
     assert bubble.share == pytest.approx((128 + 122) / 2 / 244)
     assert bubble.at_once == 1
     assert [stage.work for stage in bubble.stages] == [116_000, 122_000]
