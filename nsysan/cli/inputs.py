@@ -18,7 +18,8 @@ from nsysan.text import plain
 
 if TYPE_CHECKING:
     from nsysan.model.selection import Selection
-    from nsysan.run.run import Failure, Run
+    from nsysan.run.failure import Failure
+    from nsysan.run.run import Run
     from nsysan.trace.trace import Trace
 
 settle()
@@ -110,7 +111,7 @@ def analysed(
 
     from nsysan.model.selection import WHOLE
     from nsysan.run.analyze import analyze
-    from nsysan.run.run import Failure
+    from nsysan.run.failure import Failure
     from nsysan.workers import trace_set_for
 
     with ExitStack() as stack:

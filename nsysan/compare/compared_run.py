@@ -17,6 +17,7 @@ from nsysan.model.steps.step_kind import StepKind
 from nsysan.model.steps.step_windows import StepMethod
 from nsysan.report.build import build_report
 from nsysan.report.report import Report
+from nsysan.run.other_steps import headed_by
 from nsysan.run.run import Run
 from nsysan.text import counted
 
@@ -40,7 +41,7 @@ def compared_runs(label: str, run: Run, version: str, batch: int | None = None) 
     for row in head.report.replicas[head.report.replica].populations[1:]:
         if row.batch is not None and row.kind == StepKind.DECODE and row.steady and (row.kind, row.batch) not in keys:
             keys.add((row.kind, row.batch))
-            found.append(compared_run(label, own.headed_by(row.id), version, batch))
+            found.append(compared_run(label, headed_by(own, row.id), version, batch))
         if len(found) > _OTHERS:
             break
     return found

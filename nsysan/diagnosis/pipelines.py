@@ -20,7 +20,8 @@ MAX_UNSPLIT = 0.05
 class Stage:
     """A stage. work: ns a step in which its busiest rank neither idles nor waits for another to come to a call.
 
-    It is the median over the steady steps. bubble: share of its ranks' time for want of another stage, likewise; None where it cannot be told.
+    It is the median over the steady steps. bubble: share of its ranks' time for want of another stage, likewise; None
+    where it cannot be told.
     """
 
     number: int

@@ -15,7 +15,7 @@ from nsysan._errors import ExitCode, NsysanError
 from nsysan.redact.export_copy import copy_export
 from nsysan.redact.scan import Names, check_clean, names_of, scan_bytes
 from nsysan.redact.topology_copy import copy_topology
-from nsysan.run.run import Failure
+from nsysan.run.failure import Failure
 from nsysan.trace.provenance import HOST_NAME, MACHINE
 from nsysan.trace.trace import Trace
 

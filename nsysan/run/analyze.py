@@ -10,8 +10,9 @@ from nsysan import progress
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.model.loaded import ReadRequest, TraceSummary
 from nsysan.model.selection import WHOLE, Selection
+from nsysan.run.failure import Failure
 from nsysan.run.merge import merge
-from nsysan.run.run import Failure, Run
+from nsysan.run.run import Run
 from nsysan.run.trace_set import LocalTraces, TraceSet
 from nsysan.trace.trace import Trace
 

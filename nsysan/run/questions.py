@@ -15,6 +15,7 @@ from nsysan.metrics.skew import spent
 from nsysan.metrics.stages import StageWork
 from nsysan.metrics.tally import TALLIED, Tally, tally
 from nsysan.model.classes import WorkClass
+from nsysan.model.host_clock import HostClock
 from nsysan.run.placed import PlacedTrace
 
 _OF_COMPUTE = ("rank", "step", "name", "begin", "end")
@@ -120,3 +121,23 @@ def _of_ranks(
 
 def together(found: Sequence[pl.DataFrame | None]) -> pl.DataFrame:
     return pl.concat(frame for frame in found if frame is not None)
+
+
+def itself(placed: PlacedTrace) -> PlacedTrace:
+    return placed
+
+
+def work_of(placed: PlacedTrace) -> pl.DataFrame:
+    return placed.work
+
+
+def synchronise_calls_of(placed: PlacedTrace) -> pl.DataFrame:
+    return placed.synchronise_calls
+
+
+def host_clocks_of(placed: PlacedTrace) -> dict[int, HostClock]:
+    return placed.host_clocks
+
+
+def no_names() -> pl.DataFrame:
+    return pl.DataFrame(schema={"name": pl.String, "n": pl.Int64, "collectives": pl.Int64})

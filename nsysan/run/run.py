@@ -12,7 +12,6 @@ from typing import Self, TypeVar, TypeVarTuple
 import polars as pl
 
 from nsysan import notebook
-from nsysan._errors import NsysanError
 from nsysan.metrics.ledger import rank_medians
 from nsysan.metrics.skew import against_reference, boundaries, no_time
 from nsysan.metrics.stages import StageWork, between_stages, number_stages
@@ -24,6 +23,7 @@ from nsysan.model.ranks import Rank
 from nsysan.model.steps.numbering import Steps
 from nsysan.run import questions
 from nsysan.run.clock import Clock
+from nsysan.run.failure import Failure
 from nsysan.run.groups import Group, Members
 from nsysan.run.layout import Layout, kinds_of, layout_of
 from nsysan.run.placed import PlacedTrace
@@ -37,24 +37,6 @@ from nsysan.trace.trace import Trace
 _A = TypeVarTuple("_A")
 _B = TypeVar("_B")
 _T = TypeVar("_T")
-
-
-def no_names() -> pl.DataFrame:
-    return pl.DataFrame(schema={"name": pl.String, "n": pl.Int64, "collectives": pl.Int64})
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A trace that could not be read, and why."""
-
-    name: str
-    path: str
-    error: NsysanError
-
-    @property
-    def why(self) -> str:
-        """The error without the file and its folder, which may say more than a report should."""
-        return str(self.error).removeprefix(f"{self.path}: ").replace(self.path, self.name)
 
 
 @dataclass(frozen=True, repr=False)
@@ -89,7 +71,7 @@ class Run:
     missing_ranks: list[int] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     stated_bytes: int | None = None
-    names: pl.DataFrame = field(default_factory=no_names)
+    names: pl.DataFrame = field(default_factory=questions.no_names)
 
     def __repr__(self) -> str:
         return f"<nsysan.Run of {notebook.names(trace.name for trace in self.metadata)}: {self._found}>"
@@ -178,23 +160,6 @@ class Run:
         """What is counted of all operations."""
         return reduce(add, self.ask(questions.tally_of))
 
-    def headed_by(self, population: str) -> Self:
-        """The run of one replica, with the steady steps of another of its populations as those that figures are of."""
-        (ranks, steps), *_ = self.steps_of.items()
-        excluded = pl.when(pl.col("population") == population).then("left_out").otherwise(pl.lit("other work"))
-        ordered = sorted(steps.populations, key=lambda one: one.id != population)
-        other = replace(
-            self,
-            windows=self.windows.with_columns(excluded=excluded),
-            steps_of={ranks: replace(steps, populations=ordered)},
-        )
-        # What is asked of all steps is the same.
-        steady = pl.col("step").is_in(other.steady_steps)
-        known = {"ledger": self.ledger.with_columns(steady=steady)}
-        known |= {name: getattr(self, name) for name in ("gaps", "extents", "tally")}
-        vars(other).update(known)
-        return other
-
     def late(self, arrived: pl.DataFrame) -> pl.DataFrame:
         """metrics.skew.late_calls of these calls."""
         bounds = boundaries(arrived)
@@ -233,7 +198,7 @@ class Run:
     def traces(self) -> list[Trace]:
         """The traces themselves; of a run that is held elsewhere they are opened anew."""
         if isinstance(self.trace_set, LocalTraces):
-            return [placed.trace for placed in self.ask(_itself)]
+            return [placed.trace for placed in self.ask(questions.itself)]
         return [Trace(Path(trace.path)) for trace in self.metadata]
 
     @cached_property
@@ -243,7 +208,7 @@ class Run:
         The columns of operations.load_operations, and trace, rank, step (null outside steps), message_bytes,
         communicator, last (last arrival at a matched collective).
         """
-        return self.with_stated_bytes(pl.concat(self.ask(_work), how="vertical_relaxed"))
+        return self.with_stated_bytes(pl.concat(self.ask(questions.work_of), how="vertical_relaxed"))
 
     def stating(self, message_bytes: int | None) -> Self:
         """The run with the stated bytes for all-reduces of which the trace tells none; itself where none are stated."""
@@ -264,12 +229,12 @@ class Run:
     @cached_property
     def synchronise_calls(self) -> pl.DataFrame:
         """The hosts' synchronise calls on the run's clock: thread, start, end."""
-        return pl.concat(self.ask(_synchronise_calls))
+        return pl.concat(self.ask(questions.synchronise_calls_of))
 
     @cached_property
     def host_clocks(self) -> dict[int, HostClock]:
         """Whether launch calls and GPU work of each rank are on one clock, by rank."""
-        found = {rank: clock for own in self.ask(_host_clocks) for rank, clock in own.items()}
+        found = {rank: clock for own in self.ask(questions.host_clocks_of) for rank, clock in own.items()}
         return dict(sorted(found.items()))
 
     @property
@@ -302,19 +267,3 @@ def stated(message_bytes: int) -> pl.Expr:
     """message_bytes, with the stated size for all-reduces of which the trace tells none."""
     untold = (pl.col("kind") == "all_reduce") & pl.col("message_bytes").is_null()
     return pl.when(untold).then(pl.lit(message_bytes, dtype=pl.Int64)).otherwise("message_bytes").alias("message_bytes")
-
-
-def _itself(placed: PlacedTrace) -> PlacedTrace:
-    return placed
-
-
-def _work(placed: PlacedTrace) -> pl.DataFrame:
-    return placed.work
-
-
-def _synchronise_calls(placed: PlacedTrace) -> pl.DataFrame:
-    return placed.synchronise_calls
-
-
-def _host_clocks(placed: PlacedTrace) -> dict[int, HostClock]:
-    return placed.host_clocks

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from statistics import mean
 
-from nsysan.diagnosis.findings.case import Case
-from nsysan.diagnosis.findings.finder import Finder
+from nsysan.diagnosis.findings.case import Case, Finder
 from nsysan.diagnosis.findings.finding import Finding, by_share, severity_limits
 from nsysan.diagnosis.findings.kinds import FindingId, SavingIs, Severity
 from nsysan.diagnosis.verdict import PIPELINE

@@ -1,13 +1,16 @@
-"""What findings are drawn from."""
+"""What findings are drawn from, and what draws them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import polars as pl
 
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.expectation import ALL_REDUCE, Compared
+from nsysan.diagnosis.findings.finding import Finding
+from nsysan.diagnosis.findings.kinds import FindingId
 from nsysan.metrics.causes import GapCause
 from nsysan.metrics.link import Link
 from nsysan.metrics.scenarios import Scenario
@@ -74,3 +77,16 @@ class Case:
         totals = {rank: sum(self.idle.get((rank, cause), 0) for cause in causes) for rank in ranks}
         worst = max(totals, key=lambda rank: totals[rank])
         return worst, totals[worst]
+
+
+@dataclass(frozen=True)
+class Finder:
+    """A function that draws findings, and those that it may draw.
+
+    of_steps: whether it needs a steady step; of_decode: whether what it advises is for decoding alone.
+    """
+
+    draw: Callable[[Case], Iterator[Finding]]
+    ids: tuple[FindingId, ...]
+    of_steps: bool = True
+    of_decode: bool = True

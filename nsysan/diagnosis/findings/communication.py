@@ -11,8 +11,7 @@ from importlib.resources import files
 
 import polars as pl
 
-from nsysan.diagnosis.findings.case import Case
-from nsysan.diagnosis.findings.finder import Finder
+from nsysan.diagnosis.findings.case import Case, Finder
 from nsysan.diagnosis.findings.finding import HIGH_SHARE, MEDIUM_SHARE, Finding, by_share
 from nsysan.diagnosis.findings.kinds import FindingId, SavingIs, Severity
 from nsysan.metrics.link import THRESHOLDS as LINK_THRESHOLDS

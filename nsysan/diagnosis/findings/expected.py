@@ -7,8 +7,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from nsysan.diagnosis.expectation import EMBEDDING
-from nsysan.diagnosis.findings.case import Case
-from nsysan.diagnosis.findings.finder import Finder
+from nsysan.diagnosis.findings.case import Case, Finder
 from nsysan.diagnosis.findings.finding import Finding
 from nsysan.diagnosis.findings.kinds import FindingId, Severity
 from nsysan.text import counted, size

@@ -9,6 +9,12 @@ class FindingId(StrEnum):
     """What a finding says, by the name that outlives its wording: those of its subclasses, one beside its finders."""
 
 
+class SharedFinding(FindingId):
+    """What finders of several subjects may draw."""
+
+    LATE_HOST = "late_host"
+
+
 class Severity(StrEnum):
     """How much a finding matters, most first."""
 

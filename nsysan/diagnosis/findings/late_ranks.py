@@ -6,11 +6,9 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from nsysan.diagnosis.findings.case import HOST_FIX, Case
-from nsysan.diagnosis.findings.finder import Finder
+from nsysan.diagnosis.findings.case import HOST_FIX, Case, Finder
 from nsysan.diagnosis.findings.finding import Figures, Finding, by_share, severity_limits
-from nsysan.diagnosis.findings.kinds import FindingId
-from nsysan.diagnosis.findings.launching import LaunchingFinding
+from nsysan.diagnosis.findings.kinds import FindingId, SharedFinding
 from nsysan.diagnosis.verdict import by_host, why_late
 from nsysan.metrics.causes import LateCause
 from nsysan.metrics.scenarios import Scenario
@@ -63,7 +61,7 @@ def late_rank(case: Case) -> Iterator[Finding]:
         told = "".join(f"; {sentence}" for sentence in where.sentences())
     host = by_host(late)
     yield Finding(
-        LaunchingFinding.LATE_HOST if host else LateRankFinding.STRAGGLER,
+        SharedFinding.LATE_HOST if host else LateRankFinding.STRAGGLER,
         by_share(saving or late.caused, case.period),
         f"rank {late.rank} arrives last: {why_late(late)}",
         f"it costs the others {ms(late.caused)} a step of {ms(case.period)} ({late.share:.0%}); against the median "
@@ -111,6 +109,6 @@ def uneven_split(case: Case) -> Iterator[Finding]:
 
 
 FINDERS = (
-    Finder(late_rank, (LateRankFinding.STRAGGLER, LaunchingFinding.LATE_HOST)),
+    Finder(late_rank, (LateRankFinding.STRAGGLER, SharedFinding.LATE_HOST)),
     Finder(uneven_split, (LateRankFinding.UNEVEN_SPLIT,)),
 )

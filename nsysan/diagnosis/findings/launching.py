@@ -7,10 +7,9 @@ from statistics import median
 
 import polars as pl
 
-from nsysan.diagnosis.findings.case import HOST_FIX, Case
-from nsysan.diagnosis.findings.finder import Finder
+from nsysan.diagnosis.findings.case import HOST_FIX, Case, Finder
 from nsysan.diagnosis.findings.finding import Figures, Finding, by_share, severity_limits
-from nsysan.diagnosis.findings.kinds import FindingId, SavingIs, Severity
+from nsysan.diagnosis.findings.kinds import FindingId, SavingIs, Severity, SharedFinding
 from nsysan.metrics.causes import GapCause, LateCause
 from nsysan.metrics.scenarios import Scenario
 from nsysan.metrics.tally import EAGER_SHARE
@@ -27,7 +26,6 @@ class LaunchingFinding(FindingId):
     """What the host and its launches may cost."""
 
     GRAPHS_OFF = "graphs_off"
-    LATE_HOST = "late_host"
     LATE_BETWEEN_STEPS = "late_between_steps"
     PIECEWISE_GRAPHS = "piecewise_graphs"
     GRAPH_GAPS = "graph_gaps"
@@ -61,7 +59,7 @@ def late_host(case: Case) -> Iterator[Finding]:
         )
     elif not _is_late_for_host(case):
         yield Finding(
-            LaunchingFinding.LATE_HOST,
+            SharedFinding.LATE_HOST,
             by_share(saving or late, case.period),
             "the host launches too late",
             told,
@@ -151,6 +149,6 @@ def _kernels_a_step(run: Run) -> int:
 
 
 FINDERS = (
-    Finder(late_host, (LaunchingFinding.GRAPHS_OFF, LaunchingFinding.LATE_HOST, LaunchingFinding.LATE_BETWEEN_STEPS)),
+    Finder(late_host, (LaunchingFinding.GRAPHS_OFF, SharedFinding.LATE_HOST, LaunchingFinding.LATE_BETWEEN_STEPS)),
     Finder(graph_gaps, (LaunchingFinding.PIECEWISE_GRAPHS, LaunchingFinding.GRAPH_GAPS)),
 )

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from nsysan.diagnosis.findings.case import Case
-from nsysan.diagnosis.findings.finder import Finder
+from nsysan.diagnosis.findings.case import Case, Finder
 from nsysan.diagnosis.findings.finding import Finding, by_share, severity_limits
 from nsysan.diagnosis.findings.kinds import FindingId, SavingIs
 from nsysan.diagnosis.workload import Workload

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from nsysan.diagnosis.findings.case import Case
-from nsysan.diagnosis.findings.finder import Finder
+from nsysan.diagnosis.findings.case import Case, Finder
 from nsysan.diagnosis.findings.finding import Finding
 from nsysan.diagnosis.findings.kinds import FindingId, Severity
 from nsysan.diagnosis.lookalikes import find_lookalikes, named
