@@ -249,6 +249,13 @@ class Run:
         return [] if seen and whole else self.missing_ranks
 
     @property
+    def open_steps(self) -> set[int]:
+        """Steps that nothing follows on some rank: they end with their work, and lack the time until the next."""
+        following = pl.col("begin").shift(-1).over("rank", order_by="begin")
+        ends = self.windows.filter((following != pl.col("finish")).fill_null(value=True))
+        return set(ends["step"])
+
+    @property
     def is_eager(self) -> bool:
         """Whether kernels are launched one by one, so that tracing each launch weighs on the host."""
         return self.graph_mode != GraphMode.GRAPH and launched_one_by_one(self.tally.by_step, self.steady_steps)
