@@ -64,7 +64,7 @@ def compared_run(label: str, run: Run, version: str, batch: int | None = None) -
     steady = run.ledger.filter(pl.col("steady"))
     figures = {f"ledger.{figure.removesuffix('_ns')}": _figure(steady, figure) for figure in FIGURES}
     transfer = steady.with_columns(ns=pl.col("wire_ns") + pl.col("fused_ns"))
-    figures["throughput.mean"] = _mean(steady)
+    figures["throughput.mean"] = _mean(run)
     figures["ledger.transfer"] = _figure(transfer, "ns")
     figures["skew.caused"] = _caused(report, steady)
     figures.update(_idle(run.gaps, steady))
@@ -88,9 +88,9 @@ def _ranks(report: Report) -> int:
     return max(len(own), *(group.size for group in report.groups if own & set(group.ranks)), 0)
 
 
-def _mean(steady: pl.DataFrame) -> Measured:
-    """The mean period of the steps, each as its median over the ranks."""
-    periods = steady.group_by("step").agg(pl.median("period_ns")).sort("step")["period_ns"]
+def _mean(run: Run) -> Measured:
+    """The mean period of the steady steps, each as its median over the ranks."""
+    periods = run.periods()["period_ns"]
     return Measured(float(periods.mean() or 0), periods.to_numpy())  # type: ignore[arg-type]
 
 

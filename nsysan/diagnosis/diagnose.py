@@ -49,7 +49,7 @@ def diagnose(run: Run) -> Diagnosis:
     workload = workload_of(run.steps.method, run.steps.source, run.names, len(run.windows))
     slow = slow_steps(run.ledger)
     losses, long = losses_of(run, arrived, [step + after for step in slow["step"] for after in (0, 1)])
-    periods = run.ledger.filter(pl.col("steady")).group_by("step").agg(pl.median("period_ns"))["period_ns"]
+    periods = run.periods()["period_ns"]
     verdict, covered = judge(run.ledger, what, straggler, run.missing_peers, bubble), cover(run)
     if covered is not None and not (covered.is_half and not too_little(run, covered)):
         verdict = of_what(verdict, coverage_sentence(run, covered), too_little=too_little(run, covered))

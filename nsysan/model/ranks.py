@@ -102,7 +102,7 @@ def _ways(trace: Trace, keys: list[tuple[int, int]]) -> list[tuple[Numbered, ...
     by_order: list[tuple[Numbered, ...]] = [(Numbered(number, BY_ORDER),) for number in range(len(keys))]
     inits = communicator_ranks(trace.ranges, trace.payload_entries)
     by_init = [Numbered(number, "NCCL CommInit") for number in _from_communicators(inits, keys) or ()]
-    if len(keys) > 1:
+    if len(keys) != 1:
         return [(own, *rest) for own, rest in zip(by_init, by_order, strict=True)] if by_init else by_order
     launched = [
         Numbered(place.number, f"environment {place.variable}", place.world, is_launcher=True)

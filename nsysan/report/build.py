@@ -19,7 +19,7 @@ from nsysan.diagnosis.quality_export import assess_export
 from nsysan.diagnosis.quality_wire import assess_counters, assess_wire
 from nsysan.metrics.counters import OF_CALLS, Counter, summarise
 from nsysan.metrics.ledger import FIGURES
-from nsysan.metrics.percentiles import spread
+from nsysan.metrics.percentiles import Spread, spread
 from nsysan.model.classes import COMMUNICATION
 from nsysan.model.steps.step_kind import StepKind
 from nsysan.report.counter_lanes import counter_lanes, lanes_in_order
@@ -110,7 +110,7 @@ def _replica(number: int, own: Run) -> Replica:
         steady=len(own.steady_steps),
         populations=_populations(own),
         coverage=diagnosis.coverage,
-        period=spread(steady.group_by("step").agg(pl.median("period_ns"))["period_ns"]),
+        period=spread(own.periods()["period_ns"]),
         diagnosis=diagnosis,
         per_step=own.ledger.join(_population_of(own), on="step", how="left", maintain_order="left"),
         per_rank=own.per_rank,
@@ -133,7 +133,7 @@ def _populations(own: Run) -> list[PopulationRow]:
     rows = []
     for number, one in enumerate(own.steps.populations):
         mine = steps.filter(pl.col("population") == one.id)
-        period = spread(mine.filter(pl.col("why").is_null())["period"])
+        period = _spread(mine.filter(pl.col("why").is_null()), own)
         decodes = one.kind is StepKind.DECODE and period is not None and period.mean > 0
         rows.append(
             PopulationRow(
@@ -149,6 +149,11 @@ def _populations(own: Run) -> list[PopulationRow]:
             )
         )
     return rows
+
+
+def _spread(steps: pl.DataFrame, own: Run) -> Spread | None:
+    """Of the periods of these steps, but of those that nothing follows, where there are others."""
+    return spread(own.whole(steps)["period"])
 
 
 def _groups(run: Run, kinds: Mapping[str, GroupKind]) -> list[GroupRow]:

@@ -251,6 +251,23 @@ class Run:
         return [] if seen and whole else self.missing_ranks
 
     @property
+    def open_steps(self) -> set[int]:
+        """Steps that nothing follows on some rank: they end with their work, and lack the time until the next."""
+        following = pl.col("begin").shift(-1).over("rank", order_by="begin")
+        ends = self.windows.filter((following != pl.col("finish")).fill_null(value=True))
+        return set(ends["step"])
+
+    def whole(self, steps: pl.DataFrame) -> pl.DataFrame:
+        """The rows of these steps, but of those that nothing follows, where there are others. steps: with `step`."""
+        rows = steps.filter(~pl.col("step").is_in(self.open_steps))
+        return steps if rows.is_empty() else rows
+
+    def periods(self) -> pl.DataFrame:
+        """step, period_ns: of the whole steady steps, medians over the ranks; what mean and tail are of."""
+        steady = self.ledger.filter("steady")
+        return self.whole(steady.group_by("step").agg(pl.median("period_ns"))).sort("step")
+
+    @property
     def is_eager(self) -> bool:
         """Whether kernels are launched one by one, so that tracing each launch weighs on the host."""
         return self.graph_mode != GraphMode.GRAPH and launched_one_by_one(self.tally.by_step, self.steady_steps)

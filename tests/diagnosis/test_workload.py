@@ -95,3 +95,22 @@ def test_what_tells_it(method: StepMethod, source: str, kernels: list[str], expe
 def test_products_and_communication_are_a_language_models() -> None:
     names = pl.DataFrame({"name": ["gemm", "all_reduce"], "n": [10, 10], "collectives": [0, 10]})
     assert workload_of(StepMethod.PERIOD, "", names, windows=10) is Workload.DECODE
+
+
+def test_a_stall_in_every_second_step_is_told_by_its_mean(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    process, at = builder.process(1), 10_000_000
+    for step in range(STEPS):
+        # Two loaders: every second batch is there at once, the others take 400 us.
+        begin = at + (400 if step % 2 else 20) * US
+        process.nvtx("Data loading", at + 1 * US, begin - 4 * US)
+        process.memcpy(begin - 2 * US, begin - 1 * US, kind=1, launch=(begin - 3 * US, begin - 2_500))
+        for place, name in enumerate(TRAINING):
+            start, called = begin + 20 * place * US, begin - 2_400 + 200 * place
+            process.kernel(name, start, start + 20 * US, launch=(called, called + 100))
+        at = begin + 20 * len(TRAINING) * US
+    document = document_of(build_report(nsysan.analyze(builder.write(tmp_path / "t.sqlite")), "0", timelines=False))
+    (stall,) = document["findings"]
+    assert stall["id"] == "host_stall"
+    # 398 and 18 us before the copy, in turn, of the steps from the second to the one before the last.
+    assert stall["figures"]["stall_ns"] == 208 * US

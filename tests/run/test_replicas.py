@@ -444,3 +444,14 @@ def test_two_copies_of_a_real_trace_read_as_it_does_alone(
     assert [list(ranks) for ranks in run.steps_of] == [[0, 1], [2, 3]]
     for replica in run.replicas:
         assert replica.ledger.drop("rank", "start_ns").equals(alone)
+
+
+def test_the_last_step_makes_no_mean_shorter(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    # Two layers of 18 us and 20 us until the next step, which the last does not have.
+    decode_loop(builder, ranks=2, steps=5, gap_ns=20_000)
+    (replica,) = reported(tmp_path, builder).replicas
+    assert replica.period is not None
+    assert (replica.period.mean, replica.period.p50) == (56_000, 56_000)
+    assert replica.populations[0].period == replica.period
+    assert replica.per_step["period_ns"].min() == 36_000

@@ -37,11 +37,15 @@ def host_stall(case: Case) -> Iterator[Finding]:
     # Of decode steps other findings tell what the host's time costs.
     if idle < STALL_SHARE * case.period or case.diagnosis.verdict.workload is Workload.DECODE:
         return
-    stalls = together(case.run.ask(longest_stalls_of, case.run.steady_steps))
-    per_rank = (
-        stalls.group_by("rank").agg(pl.median("ns"), steps=pl.len()).sort(["ns", "rank"], descending=[True, False])
-    )
-    if per_rank.is_empty() or per_rank["ns"][0] < STALL_SHARE * case.period:
+    steps = [step for step in case.run.steady_steps if step not in case.run.open_steps]
+    if not steps:
+        return
+    stalls = together(case.run.ask(longest_stalls_of, steps))
+    # Means: a loader that serves two batches at once makes every second step wait for both.
+    per_rank = stalls.group_by("rank").agg(pl.mean("ns"), steps=pl.len())
+    per_rank = per_rank.sort(["ns", "rank"], descending=[True, False])
+    period = float(case.steady.filter(pl.col("step").is_in(steps))["period_ns"].mean() or 0)  # type: ignore[arg-type]
+    if per_rank.is_empty() or per_rank["ns"][0] < STALL_SHARE * period:
         return
     rank, length = int(per_rank["rank"][0]), round(per_rank["ns"][0])
     own = stalls.filter(pl.col("rank") == rank)
@@ -56,10 +60,10 @@ def host_stall(case: Case) -> Iterator[Finding]:
     )
     yield Finding(
         OutsideFinding.HOST_STALL,
-        by_share(length, case.period),
-        f"in every step the host gives the GPU nothing to do for {ms(length)} on end{where}",
-        f"rank {rank}: the longest idle stretch of a step takes {us(length)} us (median) of {ms(case.period)} "
-        f"({length / case.period:.0%}); {told}",
+        by_share(length, round(period)),
+        f"the host gives the GPU nothing to do for {ms(length)} on end, a step{where}",
+        f"rank {rank}: the longest idle stretch of a step takes {us(length)} us of {ms(period)} (means over the steady "
+        f"steps; {length / period:.0%}); {told}",
         (
             "do that work ahead of time and beside the GPU's (loader workers, prefetching, pinned memory), and what "
             "waits for others while kernels run"
@@ -69,7 +73,7 @@ def host_stall(case: Case) -> Iterator[Finding]:
         ),
         length,
         [rank],
-        figures={"stall_ns": length, "share": length / case.period},
+        figures={"stall_ns": length, "share": length / period},
         thresholds={"stall_share": STALL_SHARE, **severity_limits()},
         saving_is=SavingIs.AT_MOST,
     )
