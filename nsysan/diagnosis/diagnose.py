@@ -59,7 +59,7 @@ def diagnose(run: Run) -> Diagnosis:
         what_if=what,
         verdict=named_for(workload, verdict),
         coverage=covered,
-        outliers=slowest_steps(slow, losses),
+        outliers=slowest_steps(slow, losses, run.ledger),
         tail=tail_rows(losses.filter(pl.col("step").is_in(long)), periods),
         humps=humps(periods),
         spreads=_spreads(arrived.filter(pl.col("step").is_in(run.steady_steps))),

@@ -100,7 +100,6 @@ def _chosen(replicas: list[Replica], number: int | None) -> int:
 
 
 def _replica(number: int, own: Run) -> Replica:
-    steady = own.ledger.filter(pl.col("steady"))
     diagnosis = diagnose(own)
     return Replica(
         id=number,

@@ -11,6 +11,8 @@ import pytest
 
 import nsysan
 from nsysan.diagnosis.diagnosis import Diagnosis
+from nsysan.metrics.chain import chains, with_before
+from nsysan.metrics.skew import arrivals
 from nsysan.metrics.tail import Hump, TailRow, humps, tail_rows
 from nsysan.metrics.tail_causes import TailCause
 from nsysan.report.build import build_report
@@ -143,6 +145,23 @@ def test_no_tail_where_mean_and_median_are_close() -> None:
     losses = pl.DataFrame({"step": [1], "cause": ["host"], "rank": [0], "ns": [900]})
     assert tail_rows(losses, pl.Series([100_000] * 9 + [100_900])) == []
     assert tail_rows(losses, pl.Series([], dtype=pl.Int64)) == []
+
+
+def test_links_of_a_chain_sum_to_the_time_between_the_last_calls(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    run = lockstep_run(
+        tmp_path / "t.sqlite",
+        rng.integers(10_000, 15_000, (3, 9, 4)),
+        wire=rng.integers(8_000, 9_000, (9, 4)),
+        idle=rng.integers(0, 2, (3, 9, 4)) * 3_000,
+    )
+    links = chains(with_before(arrivals(run.collectives), run.windows), run.steady_steps)
+    found = links.group_by("step").agg(ns=(pl.col("moved") + pl.col("took")).sum()).sort("step")
+    ends = run.collectives.group_by("step").agg(pl.max("end")).sort("step")["end"].diff()
+    # The step after start-up, which is no steady one, begins with its own first work.
+    assert found["ns"].to_list()[1:] == ends.to_list()[2:]
+    assert found["ns"][0] < ends[1]
+    assert len(links) == 4 * 8
 
 
 # ---- two humps
