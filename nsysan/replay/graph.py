@@ -16,6 +16,8 @@ from nsysan.replay.engine import I64, Edges
 from nsysan.replay.places import with_places
 from nsysan.run.run import Run
 
+#: Calls that wait for their copy return so soon after its end, ns; and so many of a kind do, if it is one that waits.
+_PROMPT_RETURN, _WAITING_SHARE = 10_000, 0.9
 _CALL = ("stretch", "thread")
 _LANE = ("stretch", "rank", "context", "stream")
 
@@ -158,8 +160,14 @@ def _waits(work: pl.DataFrame, hosts: pl.DataFrame, starts: I64) -> list[Part]:
             known &= end <= after["ended"].to_numpy()
             number = after["number"].to_numpy().astype(np.int64)
             parts.append(_part(node[known], 2 * number[known] + 1, Link.SYNC))
-    # A copy that ended before the call that asked for it may be one that the call waits for.
-    copies = launched.filter((pl.col("type") == "memcpy") & (pl.col("end") <= pl.col("launch_end")))
+    # Of a kind of copies that all have ended just before their calls do, the calls wait for them.
+    copies = launched.filter(pl.col("type") == "memcpy").with_columns(
+        tail=pl.col("launch_end") - pl.col("end"), call=work.filter(pl.col("type") == "memcpy")["launch"]
+    )
+    copies = copies.filter(
+        (((pl.col("tail") >= 0) & (pl.col("tail") <= _PROMPT_RETURN)).mean() >= _WAITING_SHARE).over("call"),
+        pl.col("tail") >= 0,
+    )
     named = hosts.filter(~pl.col("waits")).select("stretch", "thread", "number", launch_start="start")
     joined = copies.join(named, on=["stretch", "thread", "launch_start"], how="inner")
     parts.append(_part(joined["node"].to_numpy(), 2 * joined["number"].to_numpy().astype(np.int64) + 1, Link.SYNC))

@@ -1,4 +1,9 @@
-"""What an operation or a host's segment takes at its place on the other ranks (METRICS section 7)."""
+"""What an operation or a host's segment takes where nothing is wrong with its rank (METRICS section 7).
+
+Every duration has noise, which stays when a rank is put right: cutting each down to what it takes elsewhere would save
+time on balanced ranks too. What counts is what a rank takes longer at a place in most steps, or at the places of a
+group (the launches of a kind, a kernel of a name) together, or by far in one step.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +17,12 @@ from nsysan.replay.delays import Delays
 from nsysan.replay.engine import I64
 from nsysan.replay.graph import Graph, Link
 
-_PLACE = ("stretch", "step", "place")
+#: So many standard errors lie between what is noise and what is not, of a place or group over the steps.
+_ERRORS = 4.0
+#: So many standard deviations, and so large a share of the period, is a step's own excess at a place.
+_DEVIATIONS, _SHARE = 6.0, 0.01
+#: Of normal noise: deviation by the median absolute deviation; standard error of a median.
+_BY_MAD, _OF_MEDIAN = 1.4826, 1.2533
 
 
 @dataclass(frozen=True)
@@ -26,22 +36,21 @@ class Levels:
     gone: npt.NDArray[np.bool_]
 
 
-def levels_of(graph: Graph, delays: Delays) -> Levels:
+def levels_of(graph: Graph, delays: Delays, period: int) -> Levels:
     """The levels of a graph: the lower median over the ranks that have the place, 0 where fewer than half have it."""
-    half = len(graph.ranks) / 2
+    half, excess = len(graph.ranks) / 2, round(_SHARE * period)
     lane = delays.lane.copy()
     first, end = graph.first_operation, graph.first_arrival
-    work = graph.operations.select(*_PLACE, ns=pl.Series(delays.lane[first + 1 : end : 2]))
-    level, extra = _level(work, half)
-    lane[first + 1 : end : 2] = np.minimum(lane[first + 1 : end : 2], level)
+    work = graph.operations.select(_key(), group="name", ns=pl.Series(delays.lane[first + 1 : end : 2]))
+    right, extra = _right(work, half, excess)
+    lane[first + 1 : end : 2] = right
     # What waits in a matched call is no work.
     met = graph.edges.target[graph.link == Link.WIRE]
     lane[met] = delays.lane[met]
     lane[first:end:2] = np.where(extra, 0, lane[first:end:2])
-    for offset in (0, 1):
-        calls = graph.calls.select(*_PLACE, ns=pl.Series(delays.lane[offset:first:2]))
-        level, missing = _level(calls, half)
-        lane[offset:first:2] = np.minimum(lane[offset:first:2], np.where(missing, 0, level))
+    for offset, group in ((0, pl.lit("")), (1, pl.col("launch"))):
+        calls = graph.calls.select(_key(), group=group, ns=pl.Series(delays.lane[offset:first:2]))
+        lane[offset:first:2], _ = _right(calls, half, excess)
     target = (graph.edges.target - first) // 2
     launches = graph.link == Link.LAUNCH
     gone = np.zeros(len(launches), dtype=np.bool_)
@@ -49,15 +58,56 @@ def levels_of(graph: Graph, delays: Delays) -> Levels:
     return Levels(lane, gone)
 
 
-def _level(frame: pl.DataFrame, half: float) -> tuple[I64, npt.NDArray[np.bool_]]:
-    """The level of each row, its own where it has no place; and whether too few ranks have its place."""
-    if frame.is_empty():
+def _key() -> list[pl.Expr]:
+    return [pl.col("stretch", "step", "rank", "place")]
+
+
+def _right(rows: pl.DataFrame, half: float, excess: int) -> tuple[I64, npt.NDArray[np.bool_]]:
+    """What each row takes on a rank that is right; and whether it is what most ranks do not have.
+
+    rows: stretch, step, rank, place (null where nothing is alike on other ranks), group, ns.
+    """
+    if rows.is_empty():
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.bool_)
-    places = frame.group_by(_PLACE).agg(n=pl.len(), level=pl.col("ns").sort().gather((pl.len() - 1) // 2).first())
-    joined = frame.join(places, on=list(_PLACE), how="left", maintain_order="left")
-    told = pl.col("place").is_not_null() & pl.col("n").is_not_null()
-    found = joined.select(
-        level=pl.when(told & (pl.col("n") < half)).then(0).when(told).then("level").otherwise("ns"),
-        extra=told & (pl.col("n") < half),
+    at_once = rows.group_by("stretch", "step", "place").agg(n=pl.len(), then=_lower_median("ns"))
+    usual = rows.group_by("rank", "place").agg(
+        pl.first("group"), steps=pl.len(), usual=pl.median("ns"), spread=(pl.col("ns") - pl.median("ns")).abs().median()
     )
-    return found["level"].to_numpy(), found["extra"].to_numpy()
+    # Noise is that of the place; a rank that is late in half of its steps is no noise.
+    usual = usual.with_columns(
+        level=_lower_median("usual").over("place"), deviation=_BY_MAD * _lower_median("spread").over("place")
+    )
+    error = _ERRORS * _OF_MEDIAN * pl.col("deviation") / pl.col("steps").sqrt()
+    usual = usual.with_columns(late=pl.col("usual") - pl.col("level") > error, error=error**2)
+    # Of what no place shows alone the places of a group may show it together.
+    rest = usual.group_by("rank", "group").agg(
+        total=pl.when("late").then("level").otherwise("usual").sum(), error=pl.col("error").sum().sqrt()
+    )
+    rest = rest.with_columns(level=_lower_median("total").over("group"))
+    slower = pl.col("total") - pl.col("level") > pl.col("error")
+    rest = rest.select("rank", "group", factor=pl.when(slower).then(pl.col("level") / pl.col("total")).otherwise(1.0))
+    usual = usual.join(rest, on=["rank", "group"]).drop("group", "steps", "spread", "error")
+    told = rows.join(at_once, on=["stretch", "step", "place"], how="left", maintain_order="left")
+    told = told.join(usual, on=["rank", "place"], how="left", maintain_order="left")
+    extra = pl.col("place").is_not_null() & (pl.col("n") < half)
+    ns, wide = pl.col("ns"), _DEVIATIONS * pl.col("deviation")
+    alone = ns - pl.max_horizontal("usual", "then") > pl.max_horizontal(wide, pl.lit(excess))
+    # Late in most steps, and not in this one.
+    spared = pl.col("late") & (ns < (pl.col("usual") + pl.col("level")) / 2) & (pl.col("usual") - pl.col("level") > wide)
+    factor = pl.when("late").then(pl.col("level") / pl.col("usual")).otherwise("factor")
+    right = (
+        pl.when(extra)
+        .then(0)
+        .when(pl.col("usual").is_null() | spared)
+        .then(ns)
+        .when(alone)
+        .then(pl.min_horizontal("then", "ns"))
+        .otherwise((ns * factor).round())
+    )
+    found = told.select(right=right.cast(pl.Int64), extra=extra)
+    return found["right"].to_numpy(), found["extra"].fill_null(value=False).to_numpy()
+
+
+def _lower_median(column: str) -> pl.Expr:
+    """Of 2 the less, of 4 the second."""
+    return pl.col(column).sort().gather((pl.len() - 1) // 2).first()

@@ -10,7 +10,7 @@ import polars as pl
 from nsysan.metrics.whatif import call_wires, floors
 from nsysan.replay import edits
 from nsysan.replay.activity import MAX_OPERATIONS, Activity, activity
-from nsysan.replay.delays import delays_of
+from nsysan.replay.delays import Delays, delays_of
 from nsysan.replay.engine import I64, NEVER, Engine
 from nsysan.replay.graph import Graph, build
 from nsysan.replay.levels import levels_of
@@ -42,7 +42,7 @@ def replay(run: Run, most: int = MAX_OPERATIONS) -> Pace | None:
         return None
     graph = build(run, found)
     delays = delays_of(graph)
-    levels = levels_of(graph, delays)
+    levels = levels_of(graph, delays, _usual_period(found))
     basis = edits.basis(graph, delays, levels, floors(call_wires(run.collectives, run.steady_steps)))
     everyone = edits.no_skew(lambda ranks: ranks >= 0)
     scenarios: dict[str, edits.Edit] = {
@@ -65,7 +65,7 @@ def replay(run: Run, most: int = MAX_OPERATIONS) -> Pace | None:
     keys, periods = _periods(graph, found, times)
     medians, means = _over_steps(keys, periods)
     error = float(np.median(np.abs(periods[:, 1] - periods[:, 0]) / periods[:, 0]))
-    path = _path(graph, found, delays, basis.node_rank)
+    path = _path(graph, found, delays, basis.node_rank, medians[0])
     frame = keys.with_columns(pl.Series(name, periods[:, i]) for i, name in enumerate(names))
     return Pace(
         dict(zip(names, medians, strict=True)), dict(zip(names, means, strict=True)), error, path, frame, exact, len(graph.time)
@@ -81,19 +81,18 @@ def _starts(graph: Graph, times: I64) -> tuple[pl.DataFrame, I64]:
     changed = firsts.select(pl.any_horizontal(pl.col(key).ne_missing(pl.col(key).shift(1)))).to_series().to_numpy()
     begins = np.flatnonzero(changed)
     nodes = graph.first_operation + 2 * firsts["at"].to_numpy().astype(np.int64)
-    return firsts[begins].select(key), np.minimum.reduceat(times[nodes], begins, axis=0)
+    earliest = np.minimum.reduceat(times[nodes], begins, axis=0)
+    return firsts[begins].select(key), earliest
 
 
 def _periods(graph: Graph, found: Activity, times: I64) -> tuple[pl.DataFrame, I64]:
     keys, starts = _starts(graph, times)
     steps = found.steps.select("stretch", "rank", "step", "counted")
-    following = pl.int_range(pl.len()).shift(-1).over("stretch", "rank")
     keys = keys.with_row_index("at").join(steps, on=["stretch", "rank", "step"], how="left", maintain_order="left")
     keys = keys.with_columns(order=pl.Series(starts[:, 0])).sort("stretch", "rank", "order").with_columns(
         next=pl.col("at").shift(-1).over("stretch", "rank")
     )
-    del following
-    kept = keys.filter("counted" and pl.col("counted").fill_null(value=False) & pl.col("next").is_not_null())
+    kept = keys.filter(pl.col("counted").fill_null(value=False) & pl.col("next").is_not_null())
     return kept.select("stretch", "step", "rank"), starts[kept["next"].to_numpy()] - starts[kept["at"].to_numpy()]
 
 
@@ -103,9 +102,42 @@ def _over_steps(keys: pl.DataFrame, periods: I64) -> tuple[list[int], list[int]]
     return [round(x) for x in np.median(each, axis=0)], [round(x) for x in periods.mean(axis=0)]
 
 
-def _path(graph: Graph, found: Activity, delays: object, node_rank: I64) -> dict[tuple[str, int], int]:
-    del found, delays, node_rank, graph
-    return {}
+def _path(
+    graph: Graph, found: Activity, delays: Delays, node_rank: I64, period: int
+) -> dict[tuple[str, int], int]:
+    """ns of a step by class and rank: shares of the chain through the counted steps, times the period."""
+    keys, starts = _starts(graph, graph.time[:, None])
+    keys = keys.with_columns(start=pl.Series(starts[:, 0]))
+    keys = keys.join(found.steps.select("stretch", "rank", "step", "counted"), on=["stretch", "rank", "step"], how="left")
+    keys = keys.sort("stretch", "rank", "start").with_columns(finish=pl.col("start").shift(-1).over("stretch", "rank"))
+    keys = keys.filter(pl.col("counted") & pl.col("finish").is_not_null())
+    # What comes after the last step that is counted tells which of its chains mattered.
+    stretch_of = graph.operations["stretch"].to_numpy()
+    ends = graph.time[graph.first_operation + 1 : graph.first_arrival : 2]
+    total: dict[tuple[str, int], int] = {}
+    for (stretch,), spans in keys.partition_by("stretch", as_dict=True, maintain_order=True).items():
+        own = np.flatnonzero(stretch_of == stretch)
+        last = int(own[np.argmax(ends[own])])
+        pieces = walk(graph, delays, node_rank, graph.first_operation + 2 * last + 1, int(spans["start"].min()))  # type: ignore[arg-type]
+        lasted = np.bincount(np.maximum(pieces[3], 0), pieces[1] - pieces[0])
+        rank = int(np.argmax(lasted))
+        for key, ns in shares(pieces, list(spans.filter(pl.col("rank") == rank).select("start", "finish").iter_rows())).items():
+            total[key] = total.get(key, 0) + ns
+    return _summing_to(total, period)
 
 
-_ = shares, walk
+def _summing_to(parts: dict[tuple[str, int], int], whole: int) -> dict[tuple[str, int], int]:
+    """The parts in proportion, whole numbers that sum to the whole: what is left over goes to the largest rests."""
+    total = sum(parts.values())
+    if not total:
+        return {}
+    found = {key: ns * whole // total for key, ns in parts.items()}
+    short = whole - sum(found.values())
+    for key in sorted(parts, key=lambda key: (-(parts[key] * whole % total), key))[:short]:
+        found[key] += 1
+    return {key: ns for key, ns in found.items() if ns}
+
+
+def _usual_period(found: Activity) -> int:
+    following = pl.col("begin").shift(-1).over("stretch", "rank") - pl.col("begin")
+    return round(found.steps.select(following.filter("counted").median()).item() or 0)
