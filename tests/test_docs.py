@@ -33,6 +33,7 @@ FOREIGN = {
     "nsys": {"--type", "--include-json", "--include-blobs", "--version"},
     "scripts/decode.py": {"--slow-rank", "--slow-us", "--late-rank", "--overlap", "--all-reduce", "--eager", "--tp"},
     "scripts/fuzz.py": {"--count"},
+    "scripts/accuracy.py": {"--count"},
     "scripts/grow_trace.py": {"--size"},
     "scripts/bench.py": {"--cache"},
     "torchrun": {"--no-python"},

@@ -38,6 +38,11 @@ REAL_COLUMNS = {
     "CUDA_GRAPH_NODE_EVENTS": "start end eventClass globalTid nameId graphNodeId originalGraphNodeId",
     "CUPTI_ACTIVITY_KIND_GRAPH_TRACE": """
         start end deviceId contextId greenContextId streamId correlationId globalPid graphId graphExecId""",
+    "CUPTI_ACTIVITY_KIND_SYNCHRONIZATION": """
+        start end deviceId contextId greenContextId streamId correlationId globalPid deprecatedSyncType syncType
+        eventId eventSyncId""",
+    "CUPTI_ACTIVITY_KIND_CUDA_EVENT": """
+        deviceId contextId greenContextId streamId correlationId globalPid eventId eventSyncId""",
     "TARGET_INFO_GPU_METRICS": "typeId sourceId typeName metricId metricName",
     "GPU_METRICS": "rawTimestamp timestamp typeId metricId value",
     "PROCESSES": "globalPid pid name",
@@ -100,6 +105,8 @@ def full_trace() -> TraceBuilder:
     rank.graph_node(2 << 32, original=1 << 32, created=5_000)
     rank.nvtx("step", 90_000, 96_000)
     rank.nccl("ncclAllReduce", 91_000, 94_000, bytes=8192, comm=7)
+    rank.event_record(correlation=900, event=4, record=1)
+    rank.synchronization(98_100, 98_900, 2, correlation=901, stream=16, event=4, record=1)
     builder.diagnostic("Not all CUDA events might have been collected.", process=rank)
     builder.gpu_metric(1, "SMs Active [Throughput %]", [(100_000, 50)])
     return builder

@@ -30,6 +30,8 @@ ALLREDUCE_DEMANGLED: Final = f"{ALLREDUCE_KERNEL}(ncclDevKernelArgsStorage<(unsi
 _VM: Final = 1 << 48
 _GPU_METRICS: Final = _VM | 1 << 32  # a typeId is this and nsys' number of the GPU
 _SESSION_PID: Final = -144115188075855872  # what nsys writes for messages about the session as a whole
+_NOTHING: Final = 4294967295
+"""Of a synchronisation that is of no event or no stream."""
 _MEMCPY_KINDS: Final[Mapping[int, tuple[int, int]]] = {1: (0, 2), 2: (2, 0), 8: (2, 2), 10: (2, 2)}
 _ALWAYS: Final = frozenset(
     {
@@ -119,6 +121,13 @@ SCHEMA: Final[Mapping[str, Mapping[str, str]]] = {
     "CUPTI_ACTIVITY_KIND_GRAPH_TRACE": _columns(
         """start! end! deviceId! contextId! greenContextId streamId! correlationId globalPid graphId!
         graphExecId!"""
+    ),
+    "CUPTI_ACTIVITY_KIND_SYNCHRONIZATION": _columns(
+        """start! end! deviceId! contextId! greenContextId streamId! correlationId globalPid deprecatedSyncType
+        syncType! eventId! eventSyncId"""
+    ),
+    "CUPTI_ACTIVITY_KIND_CUDA_EVENT": _columns(
+        "deviceId! contextId! greenContextId streamId! correlationId globalPid eventId! eventSyncId"
     ),
     "TARGET_INFO_GPU_METRICS": _columns("typeId! sourceId! typeName:TEXT! metricId! metricName:TEXT!"),
     "GPU_METRICS": _columns("rawTimestamp! timestamp! typeId! metricId! value!"),
@@ -518,6 +527,48 @@ class Process:
             nameId=self.builder.string_id("Graph Node Creation"),
             graphNodeId=node_id,
             originalGraphNodeId=original,
+        )
+
+    def event_record(self, *, correlation: int, event: int, record: int, stream: int = 7) -> None:
+        """An event that the call with this correlation id records. `record` numbers the records of a process: by it
+        synchronisations say which of an event's records they are about."""
+        self.builder.row(
+            "CUPTI_ACTIVITY_KIND_CUDA_EVENT",
+            deviceId=self.device,
+            contextId=1,
+            greenContextId=0,
+            streamId=stream,
+            correlationId=correlation,
+            globalPid=self.global_pid,
+            eventId=event,
+            eventSyncId=record,
+        )
+
+    def synchronization(
+        self,
+        start: int,
+        end: int,
+        kind: int,
+        *,
+        correlation: int,
+        stream: int | None = None,
+        event: int | None = None,
+        record: int | None = None,
+    ) -> None:
+        """What a call synchronises: kind 1 the host with an event (a query too), 2 a stream with an event, 3 the host
+        with a stream, 4 with the whole device."""
+        self.builder.row(
+            "CUPTI_ACTIVITY_KIND_SYNCHRONIZATION",
+            start=start,
+            end=end,
+            deviceId=self.device,
+            contextId=1,
+            streamId=_NOTHING if stream is None else stream,
+            correlationId=correlation,
+            globalPid=self.global_pid,
+            syncType=kind,
+            eventId=_NOTHING if event is None else event,
+            eventSyncId=_NOTHING if record is None else record,
         )
 
     def nvtx(
