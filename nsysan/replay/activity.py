@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from nsysan.columns.times import shifted
 from nsysan.run.placed import PlacedTrace
 from nsysan.run.run import Run
 
@@ -17,6 +18,7 @@ _COUNTED = 8
 _OPERATION = (
     "row",
     "rank",
+    "process",
     "step",
     "begin",
     "end",
@@ -40,12 +42,14 @@ class Activity:
     """What ranks and their hosts did in stretches of consecutive steps, on the run's clock, int64 ns.
 
     operations: stretch and the columns _OPERATION. waits: stretch, rank, thread, start, end, name of the hosts'
-    synchronise calls. steps: stretch, step, rank, begin, counted (whether periods are taken of it), in order. whole:
+    calls that wait or ask. orders: stretch, rank; correlation, context, stream of a call that makes its host or a stream
+    wait; at, on_context, on_stream: for all that had been launched when the call with that correlation was made. steps: stretch, step, rank, begin, counted (whether periods are taken of it), in order. whole:
     whether every steady step is in a stretch.
     """
 
     operations: pl.DataFrame
     waits: pl.DataFrame
+    orders: pl.DataFrame
     steps: pl.DataFrame
     whole: bool
 
@@ -57,15 +61,12 @@ def activity(run: Run, most: int = MAX_OPERATIONS) -> Activity | None:
         return None
     spans = steps.group_by("stretch", "rank").agg(pl.min("begin"), finish=pl.max("finish"))
     found = run.ask_each(activity_of, run.by_trace(spans))
-    operations = pl.concat([own for own, _ in found], how="vertical_relaxed")
-    waits = pl.concat([own for _, own in found], how="vertical_relaxed")
-    return Activity(operations, waits, steps.drop("finish"), whole)
+    operations, waits, orders = (pl.concat([own[i] for own in found], how="vertical_relaxed") for i in range(3))
+    return Activity(operations, waits, orders, steps.drop("finish"), whole)
 
 
-def activity_of(placed: PlacedTrace, spans: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """operations and waits (see Activity) of a trace's ranks; spans: stretch, rank, begin, finish."""
-    if spans.is_empty():
-        spans = spans.clear()
+def activity_of(placed: PlacedTrace, spans: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """operations, waits and orders (see Activity) of a trace's ranks; spans: stretch, rank, begin, finish."""
 
     def of_rank(rank: int) -> pl.DataFrame:
         work = placed.clocked(_OPERATION, rank)
@@ -82,11 +83,35 @@ def activity_of(placed: PlacedTrace, spans: pl.DataFrame) -> tuple[pl.DataFrame,
     threads = (
         operations.drop_nulls("thread")
         .group_by("stretch", "thread")
-        .agg(pl.first("rank"), first=pl.min("launch_start"), final=pl.max("launch_end"), gpu=pl.max("end"))
+        .agg(pl.first("rank"), first=pl.min("launch_start"), final=pl.max("launch_end"))
     )
-    waits = placed.synchronise_calls.with_columns(name=pl.lit("synchronise")).join(threads, on="thread")
+    calls = shifted(placed.trace.waiting_calls, placed.placement.offset)
+    waits = calls.with_columns(pl.col("name").cast(pl.String)).join(threads, on="thread")
     waits = waits.filter((pl.col("start") >= pl.col("first")) & (pl.col("start") < pl.col("final")))
-    return operations, waits.select("stretch", "rank", "thread", "start", "end", "name")
+    return operations, waits.select("stretch", "rank", "thread", "start", "end", "name", "correlation"), _orders(placed, operations)
+
+
+def _orders(placed: PlacedTrace, operations: pl.DataFrame) -> pl.DataFrame:
+    """orders (see Activity) of calls between the first and the last launch of each rank's stretch."""
+    spans = operations.group_by("stretch", "rank", "process").agg(
+        first=pl.min("correlation"), final=pl.max("correlation")
+    )
+    waits, records = placed.trace.synchronizations, placed.trace.event_records
+    told = ["process", "event"] if records["record"].null_count() else ["process", "event", "record"]
+    known = records.select(*told, at="correlation", on_context="context", on_stream="stream").sort("at")
+    asked = waits.filter(pl.col("event").is_not_null()).sort("correlation")
+    found = asked.join_asof(
+        known, left_on="correlation", right_on="at", by=told, strategy="backward", check_sortedness=False
+    ).drop_nulls("at")
+    whole = waits.filter(pl.col("event").is_null()).with_columns(
+        at=pl.col("correlation"), on_context=pl.col("context"), on_stream=pl.col("stream")
+    )
+    columns = ("process", "correlation", "context", "stream", "at", "on_context", "on_stream")
+    orders = pl.concat([found.select(columns), whole.select(columns)])
+    orders = orders.join(spans, on="process").filter(
+        (pl.col("correlation") >= pl.col("first")) & (pl.col("correlation") <= pl.col("final"))
+    )
+    return orders.select("stretch", "rank", "correlation", "context", "stream", "at", "on_context", "on_stream")
 
 
 def _chosen(run: Run, most: int) -> tuple[pl.DataFrame, bool]:

@@ -8,15 +8,15 @@ import numpy as np
 import polars as pl
 
 from nsysan.replay.engine import I64
+from nsysan.replay.links import Link, Part, part
 
 #: Work that starts within this many ns of the end of other work may have waited for it.
 _PROMPT = 6_000
 #: An order is one where it explains so much of what nothing else does.
 _EXPLAINED = 0.8
-ORDER = 3
 
 
-def crossings(work: pl.DataFrame, starts: I64) -> list[tuple[I64, I64, I64]]:
+def crossings(work: pl.DataFrame, starts: I64, *, eager: bool) -> list[Part]:
     """Edges from the end of an operation to the start of one on another stream of the rank.
 
     Of an operation that always starts after a certain one of another stream has ended, and right after it wherever
@@ -24,7 +24,7 @@ def crossings(work: pl.DataFrame, starts: I64) -> list[tuple[I64, I64, I64]]:
     """
     pairs = []
     keys = ("stretch", "rank")
-    numbered = work.select(*keys, "context", "stream", "step", "place", "begin", "end", "launch_start", "correlation")
+    numbered = work.select(*keys, "context", "stream", "step", "place", "begin", "end", "launch_start", "correlation", "graph_node")
     numbered = numbered.with_columns(
         node=pl.Series(starts),
         ahead=(pl.col("begin") - pl.col("end").shift(1)).over(*keys, "context", "stream"),
@@ -40,7 +40,7 @@ def crossings(work: pl.DataFrame, starts: I64) -> list[tuple[I64, I64, I64]]:
             at = np.searchsorted(ended, begun, side="right") - 1
             known = at >= 0
             before = other.select("step", "place", "nth", "node", "end")[np.maximum(at, 0)]
-            pair = own.select("rank", "context", "stream", "step", "place", "begin", "ahead", "launched", target="node")
+            pair = own.select("rank", "context", "stream", "step", "place", "begin", "ahead", "launched", "graph_node", target="node")
             pair = pair.with_columns(
                 before["step"].alias("other_step"),
                 before["nth"].alias("other_nth"),
@@ -52,6 +52,8 @@ def crossings(work: pl.DataFrame, starts: I64) -> list[tuple[I64, I64, I64]]:
     if not pairs:
         return []
     found = pl.concat(pairs).filter(pl.col("place").is_not_null())
+    if not eager:
+        found = found.filter(pl.col("graph_node").is_not_null())
     same = pl.col("known") & (pl.col("other_step") == pl.col("step"))
     key = ["rank", "context", "stream", "place", "lane"]
     found = found.with_columns(reach=pl.when(same).then("other_nth").otherwise(-1).min().over(key))
@@ -69,4 +71,4 @@ def crossings(work: pl.DataFrame, starts: I64) -> list[tuple[I64, I64, I64]]:
     share = (prompt & needed).sum() / pl.max_horizontal(needed.sum(), pl.lit(1))
     kept = joined.filter((share >= _EXPLAINED).over("place", "other"))
     source, target = kept["source"].to_numpy() + 1, kept["target"].to_numpy()
-    return [(source, target, np.full(len(source), ORDER, dtype=np.int64))]
+    return [part(source, target, Link.ORDER)]

@@ -9,7 +9,8 @@ import numpy.typing as npt
 import polars as pl
 
 from nsysan.replay.engine import I64
-from nsysan.replay.graph import Graph, Link
+from nsysan.replay.graph import Graph
+from nsysan.replay.links import Link
 
 _NONE = -1
 #: Gap between launches beyond which it is a late launch's; what is taken where no gap tells; ns.
@@ -105,7 +106,7 @@ def _crossing(graph: Graph) -> pl.DataFrame:
         return graph.operations[(edges.target[at] - graph.first_operation) // 2]
 
     free = pl.col("ns").filter("free").min()
-    launches, orders, waits = chosen(Link.LAUNCH), chosen(Link.ORDER), chosen(Link.SYNC)
+    launches, orders, waits = chosen(Link.LAUNCH), chosen(Link.ORDER), np.flatnonzero((graph.link == Link.SYNC) | (graph.link == Link.HELD))
     # A launch shows its own delay where the stream has nothing left to do, a wait where it waited.
     target = edges.target[launches]
     idle = graph.opens[target] | (time[np.maximum(target - 1, 0)] <= time[edges.source[launches]])
@@ -140,7 +141,7 @@ def _edges(at: I64, graph: Graph, told: pl.DataFrame, free: npt.NDArray[np.bool_
 def _own_work(graph: Graph, lane: I64) -> I64:
     """Of each end of a call that may wait the ns that its kind takes where it does not wait, -1 of other nodes."""
     own = np.full(len(graph.time), _NONE, dtype=np.int64)
-    sync = graph.link == Link.SYNC
+    sync = (graph.link == Link.SYNC) | (graph.link == Link.HELD)
     if not sync.any():
         return own
     target, ended = graph.edges.target[sync], graph.time[graph.edges.source[sync]]

@@ -12,7 +12,8 @@ import polars as pl
 from nsysan.metrics.whatif import KEY, floors
 from nsysan.replay.delays import Delays
 from nsysan.replay.engine import I64, NEVER
-from nsysan.replay.graph import Graph, Link
+from nsysan.replay.graph import Graph
+from nsysan.replay.links import Link
 from nsysan.replay.levels import Levels
 
 #: Gap between two nodes of a graph where a trace shows no replay: median of tp4_graph_node on H200.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
 
 import numpy as np
 import numpy.typing as npt
@@ -11,25 +10,15 @@ import polars as pl
 
 from nsysan.model.matches import Match
 from nsysan.replay.activity import Activity
-from nsysan.replay.crossing import crossings
 from nsysan.replay.engine import I64, Edges
+from nsysan.replay.links import Link, Part, part
+from nsysan.replay.orders import stream_orders
 from nsysan.replay.places import with_places
+from nsysan.replay.waits import held_calls, host_waits
 from nsysan.run.run import Run
 
-#: Calls that wait for their copy return so soon after its end, ns; and so many of a kind do, if it is one that waits.
-_PROMPT_RETURN, _WAITING_SHARE = 10_000, 0.9
 _CALL = ("stretch", "thread")
 _LANE = ("stretch", "rank", "context", "stream")
-
-
-class Link(IntEnum):
-    """What an edge between lanes stands for."""
-
-    LAUNCH = 0  # a launch call begins, its work starts
-    ARRIVAL = 1  # a rank's kernel of a call starts, the call has its last rank
-    WIRE = 2  # all ranks are there, a rank's kernel ends
-    ORDER = 3  # work ends, work of another stream starts
-    SYNC = 4  # work ends, the call that waits for it ends
 
 
 @dataclass(frozen=True)
@@ -82,21 +71,15 @@ def build(run: Run, found: Activity) -> Graph:
     parts = [
         *_launches(work, hosts, starts),
         *_meetings(arrivals, starts, count),
-        *crossings(work, starts),
-        *_waits(work, hosts, starts),
+        *stream_orders(work, found.orders, starts),
+        *host_waits(work, hosts, found.orders, starts),
+        *held_calls(work, hosts, starts),
     ]
-    source, target, link = (np.concatenate([part[i] for part in parts]).astype(np.int64) for i in range(3))
+    source, target, link = (np.concatenate([piece[i] for piece in parts]).astype(np.int64) for i in range(3))
     delay = time[target] - time[source]
     kept = (delay >= 0) | (link == Link.ARRIVAL)
     source, target, link, delay = source[kept], target[kept], link[kept], delay[kept]
     return Graph(hosts, work, time, opens, Edges(source, target), link, delay, [rank.rank for rank in run.ranks])
-
-
-Part = tuple[I64, I64, I64]
-
-
-def _part(source: I64, target: I64, link: Link) -> Part:
-    return source, target, np.full(len(source), link, dtype=np.int64)
 
 
 def _paired(begin: I64, end: I64) -> I64:
@@ -128,7 +111,7 @@ def _arrivals(work: pl.DataFrame) -> tuple[I64, I64]:
 def _meetings(arrivals: I64, starts: I64, count: int) -> list[Part]:
     inside = np.flatnonzero(arrivals >= 0)
     node = count + arrivals[inside]
-    return [_part(starts[inside], node, Link.ARRIVAL), _part(node, starts[inside] + 1, Link.WIRE)]
+    return [part(starts[inside], node, Link.ARRIVAL), part(node, starts[inside] + 1, Link.WIRE)]
 
 
 def _launches(work: pl.DataFrame, hosts: pl.DataFrame, starts: I64) -> list[Part]:
@@ -139,36 +122,6 @@ def _launches(work: pl.DataFrame, hosts: pl.DataFrame, starts: I64) -> list[Part
     at = at.filter(pl.col("graph_node").is_null() | roots).drop_nulls("launch_start")
     calls = hosts.filter(~pl.col("waits")).select("stretch", "thread", "number", launch_start="start")
     joined = at.join(calls, on=["stretch", "thread", "launch_start"], how="inner")
-    return [_part(2 * joined["number"].to_numpy().astype(np.int64), joined["node"].to_numpy(), Link.LAUNCH)]
+    return [part(2 * joined["number"].to_numpy().astype(np.int64), joined["node"].to_numpy(), Link.LAUNCH)]
 
 
-def _waits(work: pl.DataFrame, hosts: pl.DataFrame, starts: I64) -> list[Part]:
-    """Ends of operations to the ends of the calls that wait for them."""
-    parts = []
-    launched = work.select(*_LANE, "thread", "launch_start", "type", "launch_end", "end").with_columns(
-        node=pl.Series(starts + 1)
-    )
-    # What was launched before a synchronise call and had ended when it returned, the last of each stream.
-    calls = hosts.filter("waits").select("stretch", "rank", "number", "start", ended="end").sort("start")
-    if not calls.is_empty():
-        for _, own in launched.drop_nulls("launch_start").partition_by(*_LANE, as_dict=True, maintain_order=True).items():
-            lane = own.select("stretch", "rank", "launch_start", "node", "end").sort("launch_start", maintain_order=True)
-            after = calls.join(lane.select("stretch", "rank").head(1), on=["stretch", "rank"], how="semi")
-            at = np.searchsorted(lane["launch_start"].to_numpy(), after["start"].to_numpy(), side="right") - 1
-            known = at >= 0
-            node, end = lane["node"].to_numpy()[at], lane["end"].to_numpy()[at]
-            known &= end <= after["ended"].to_numpy()
-            number = after["number"].to_numpy().astype(np.int64)
-            parts.append(_part(node[known], 2 * number[known] + 1, Link.SYNC))
-    # Of a kind of copies that all have ended just before their calls do, the calls wait for them.
-    copies = launched.filter(pl.col("type") == "memcpy").with_columns(
-        tail=pl.col("launch_end") - pl.col("end"), call=work.filter(pl.col("type") == "memcpy")["launch"]
-    )
-    copies = copies.filter(
-        (((pl.col("tail") >= 0) & (pl.col("tail") <= _PROMPT_RETURN)).mean() >= _WAITING_SHARE).over("call"),
-        pl.col("tail") >= 0,
-    )
-    named = hosts.filter(~pl.col("waits")).select("stretch", "thread", "number", launch_start="start")
-    joined = copies.join(named, on=["stretch", "thread", "launch_start"], how="inner")
-    parts.append(_part(joined["node"].to_numpy(), 2 * joined["number"].to_numpy().astype(np.int64) + 1, Link.SYNC))
-    return parts

@@ -15,7 +15,8 @@ import polars as pl
 
 from nsysan.replay.delays import Delays
 from nsysan.replay.engine import I64
-from nsysan.replay.graph import Graph, Link
+from nsysan.replay.graph import Graph
+from nsysan.replay.links import Link
 
 #: So many standard errors lie between what is noise and what is not, of a place or group over the steps.
 _ERRORS = 4.0

@@ -8,7 +8,8 @@ import polars as pl
 from nsysan.model.classes import WorkClass
 from nsysan.replay.delays import Delays
 from nsysan.replay.engine import I64
-from nsysan.replay.graph import Graph, Link
+from nsysan.replay.graph import Graph
+from nsysan.replay.links import Link
 
 #: What a ns of the path is spent in.
 CLASSES = ("host", "launch", "compute", "wire", "fused", "copy", "sync", "other")
@@ -42,7 +43,7 @@ def walk(graph: Graph, delays: Delays, node_rank: I64, start: int, until: int) -
     target, before = nodes[:-1], nodes[1:]
     classes = _classes(graph)[target]
     link = np.where(used >= 0, graph.link[np.maximum(used, 0)], -1)
-    for kind, name in ((Link.LAUNCH, "launch"), (Link.ORDER, "launch"), (Link.SYNC, "sync")):
+    for kind, name in ((Link.LAUNCH, "launch"), (Link.ORDER, "launch"), (Link.SYNC, "sync"), (Link.HELD, "sync")):
         classes[link == kind] = CLASSES.index(name)
     ranks = node_rank[target].copy()
     ranks[ranks < 0] = node_rank[before[ranks < 0]]

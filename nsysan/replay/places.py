@@ -27,22 +27,35 @@ def with_places(work: pl.DataFrame, waits: pl.DataFrame) -> tuple[pl.DataFrame, 
     launches = (
         ordered.drop_nulls("launch_start")
         .group_by("stretch", "thread", "launch_start", maintain_order=True)
-        .agg(pl.first("rank", "step", "segment", "launch", "launch_end", "name"), in_graph=pl.first("graph_node").is_not_null())
+        .agg(pl.first("rank", "step", "segment", "launch", "launch_end", "name", "correlation"), in_graph=pl.first("graph_node").is_not_null())
         .rename({"launch_start": "start", "launch_end": "end"})
-        .with_columns(waits=pl.lit(value=False))
+        .with_columns(waits=pl.lit(value=False), asked=pl.lit(1, dtype=pl.UInt32))
     )
     asks = waits.rename({"name": "launch"}).with_columns(
         waits=pl.lit(value=True), step=pl.lit(None, dtype=pl.Int64), segment=pl.lit(None, dtype=pl.Int64),
-        name=pl.lit(None, dtype=pl.String), in_graph=pl.lit(value=False),
+        name=pl.lit(None, dtype=pl.String), in_graph=pl.lit(value=False), asked=pl.lit(1, dtype=pl.UInt32),
     )
     calls = pl.concat([launches, asks.select(launches.columns)]).sort("stretch", "thread", "start", "end")
     lane = ("stretch", "thread")
     # A driver's call inside a runtime's is part of it.
     nested = pl.col("waits") & (pl.col("end") <= pl.col("end").cum_max().shift(1).over(lane)).fill_null(value=False)
-    calls = calls.filter(~nested).with_columns(pl.col("step", "segment").forward_fill().over(lane))
+    calls = _asked_once(calls.filter(~nested)).with_columns(pl.col("step", "segment").forward_fill().over(lane))
     key = ("launch", "name", "waits")
     calls = calls.with_columns(nth=pl.int_range(pl.len()).over(*_STEP, "segment", *key))
     return ordered, calls.with_columns(place=_code("segment", *key, "nth")).drop("nth")
+
+
+def _asked_once(calls: pl.DataFrame) -> pl.DataFrame:
+    """The calls with each run of queries as one: from the first to the end of the last, which tells what it asked."""
+    lane = ("stretch", "thread")
+    query = pl.col("waits") & pl.col("launch").str.contains("Query")
+    goes_on = (query & query.shift(1)).fill_null(value=False).over(lane)
+    numbered = calls.with_columns(run=(~goes_on).cum_sum().over(lane))
+    if len(numbered) == numbered.select(pl.struct(*lane, "run").n_unique()).item():
+        return calls
+    rest = [pl.first(name) for name in calls.columns if name not in (*lane, "end", "correlation", "asked")]
+    merged = numbered.group_by(*lane, "run", maintain_order=True).agg(*rest, pl.last("end", "correlation"), pl.sum("asked"))
+    return merged.select(calls.columns)
 
 
 def _code(*columns: str) -> pl.Expr:

@@ -1,0 +1,139 @@
+"""Calls of a host that end no sooner than some work: synchronise calls, queries, copies, and launches that are held."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from nsysan.replay.engine import I64
+from nsysan.replay.links import Link, Part, part
+from nsysan.replay.orders import Lane, lanes_of
+
+#: A call that waited returns so soon after what it waited for, ns.
+_PROMPT = 10_000
+#: One that was held by the driver, which waits for it in a loop.
+_AT_ONCE = 2_000
+#: So many of a kind of calls return promptly, if they are such as wait; and so many are at the limit of a queue.
+_WAITING, _AT_LIMIT = 0.9, 0.1
+#: A queue shorter than this is none of a driver.
+_SHORTEST_QUEUE = 8
+
+
+def host_waits(work: pl.DataFrame, hosts: pl.DataFrame, orders: pl.DataFrame, starts: I64) -> list[Part]:
+    """Edges from the ends of operations to the ends of calls that wait for them."""
+    calls = hosts.filter("waits").select("stretch", "rank", "number", "launch", "place", "start", "end", "correlation", "asked")
+    lanes = lanes_of(work, starts)
+    ended = np.zeros(int(starts[-1]) + 2 if len(starts) else 0, dtype=np.int64)
+    ended[starts] = work["end"].to_numpy()
+    told = calls.join(orders, on=["stretch", "rank", "correlation"], how="inner")
+    rest = calls.join(orders, on=["stretch", "rank", "correlation"], how="anti")
+    parts = []
+    for name, lane in lanes.items():
+        own = told.filter(
+            (pl.col("stretch") == name[0]) & (pl.col("rank") == name[1])
+            & (pl.col("on_context") == name[2]) & (pl.col("on_stream").is_null() | (pl.col("on_stream") == name[3]))
+        )
+        parts += _after(lane, own.filter(pl.col("at") < pl.col("correlation")), ended, at="at")
+        parts += _after(lane, own.filter(pl.col("at") == pl.col("correlation")), ended)
+        own = rest.filter((pl.col("stretch") == name[0]) & (pl.col("rank") == name[1]))
+        one = pl.col("launch").str.contains("Event|Query")
+        parts += _after(lane, own.filter(~one), ended)
+        parts += _behind(lane, own.filter(one), ended)
+    return [*parts, *_copies(work, hosts, starts)]
+
+
+def _after(lane: Lane, calls: pl.DataFrame, ended: I64, at: str | None = None) -> list[Part]:
+    """For the last operation of the lane that had been launched, by the call with that correlation id where one is told."""
+    if calls.is_empty():
+        return []
+    query = pl.col("launch").str.contains("Query")
+    # One query that finds the work done waits for nothing, unless a loop of them does in other steps.
+    calls = calls.filter(~query | (pl.col("asked").max().over("place") > 1))
+    given = np.searchsorted(lane[1], calls["start"]) if at is None else np.searchsorted(lane[0], calls[at], side="right")
+    last = np.asarray(given, dtype=np.int64) - 1
+    known = (last >= 0) & (ended[lane[2][last]] <= calls["end"].to_numpy())
+    return [part(lane[2][last[known]] + 1, 2 * calls["number"].to_numpy()[known].astype(np.int64) + 1, Link.SYNC)]
+
+
+def _behind(lane: Lane, calls: pl.DataFrame, ended: I64) -> list[Part]:
+    """For an operation of which no table tells: so many before the last that had been launched as where it shows."""
+    if calls.is_empty():
+        return []
+    ends = ended[lane[2]]
+    given = np.searchsorted(lane[1], calls["start"].to_numpy()) - 1
+    done = np.searchsorted(ends, calls["end"].to_numpy(), side="right") - 1
+    begin, end = calls["start"].to_numpy(), calls["end"].to_numpy()
+    last = ends[np.maximum(done, 0)]
+    waited = (done >= 0) & (given >= done) & (last > begin) & (end - last <= _PROMPT)
+    lags = pl.DataFrame({"place": calls["place"], "lag": given - done, "waited": waited})
+    usual = pl.col("lag").filter("waited").mode().min().over("place")
+    lag = lags.select(usual.fill_null(-1)).to_series().to_numpy()
+    at = given - lag
+    known = (lag >= 0) & (at >= 0)
+    known &= ends[np.maximum(at, 0)] <= end
+    return [part(lane[2][at[known]] + 1, 2 * calls["number"].to_numpy()[known].astype(np.int64) + 1, Link.SYNC)]
+
+
+def _copies(work: pl.DataFrame, hosts: pl.DataFrame, starts: I64) -> list[Part]:
+    """Of a kind of copies that all have ended just before their calls do, the calls wait for them."""
+    copies = work.select(
+        "stretch", "thread", "launch_start", "launch", "type", node=pl.Series(starts + 1), tail=pl.col("launch_end") - pl.col("end")
+    ).filter(pl.col("type") == "memcpy", pl.col("launch_start").is_not_null())
+    prompt = (pl.col("tail") >= 0) & (pl.col("tail") <= _PROMPT)
+    copies = copies.filter((prompt.mean() >= _WAITING).over("launch"), pl.col("tail") >= 0)
+    named = hosts.filter(~pl.col("waits")).select("stretch", "thread", "number", launch_start="start")
+    joined = copies.join(named, on=["stretch", "thread", "launch_start"], how="inner")
+    return [part(joined["node"].to_numpy(), 2 * joined["number"].to_numpy().astype(np.int64) + 1, Link.SYNC)]
+
+
+def held_calls(work: pl.DataFrame, hosts: pl.DataFrame, starts: I64) -> list[Part]:
+    """Edges to the ends of launch calls that the driver holds: until the last replay has ended, or a queue has room."""
+    launches = hosts.filter(~pl.col("waits")).select("stretch", "thread", "number", "in_graph", launch_start="start", left="end")
+    told = work.select("stretch", "rank", "thread", "launch_start", "begin", "end", "correlation", "graph_node", node=pl.Series(starts))
+    told = told.drop_nulls("launch_start")
+    parts: list[Part] = []
+    for _, rank in told.partition_by("stretch", "rank", as_dict=True, maintain_order=True).items():
+        own = launches.join(rank.select("stretch", "thread").unique(), on=["stretch", "thread"], how="semi")
+        parts += _of_queue(rank, own)
+        parts += _of_replay(rank, own)
+    return parts
+
+
+def _of_replay(rank: pl.DataFrame, launches: pl.DataFrame) -> list[Part]:
+    replays = rank.filter(pl.col("graph_node").is_not_null())
+    # By order of launching the last to end of each replay, and the call of the next.
+    last = replays.sort("end", maintain_order=True).group_by("launch_start").agg(pl.last("node", "end")).sort("launch_start")
+    calls = launches.filter("in_graph").sort("launch_start")
+    joined = last.join(calls, on="launch_start", how="inner").sort("launch_start")
+    if len(joined) < 2:
+        return []
+    ended, node = joined["end"].to_numpy()[:-1], joined["node"].to_numpy()[:-1]
+    begin, left = joined["launch_start"].to_numpy()[1:], joined["left"].to_numpy()[1:]
+    running = ended > begin
+    held = running & (left >= ended) & (left - ended <= _AT_ONCE)
+    if not held.any() or held.sum() < _WAITING * running.sum():
+        return []
+    after = left >= ended
+    number = joined["number"].to_numpy()[1:].astype(np.int64)
+    return [part(node[after] + 1, 2 * number[after] + 1, Link.HELD)]
+
+
+def _of_queue(rank: pl.DataFrame, launches: pl.DataFrame) -> list[Part]:
+    given = rank.sort("launch_start", "correlation", "begin", maintain_order=True)
+    alone = given.filter(pl.col("graph_node").is_null())
+    calls = alone.join(launches, on="launch_start", how="inner").sort("launch_start")
+    if len(calls) < 2 * _SHORTEST_QUEUE:
+        return []
+    begun = np.sort(alone["begin"].to_numpy())
+    left = calls["left"].to_numpy()
+    gone = np.searchsorted(begun, left, side="right")
+    waiting = np.arange(1, len(calls) + 1) - gone
+    limit = int(waiting.max())
+    recent = left - begun[np.maximum(gone - 1, 0)] <= _AT_ONCE
+    full = (waiting >= limit) & recent
+    if limit < _SHORTEST_QUEUE or full.sum() < _AT_LIMIT * len(calls):
+        return []
+    at = np.arange(len(calls)) - limit
+    known = at >= 0
+    order = calls["node"].to_numpy()
+    return [part(order[at[known]], 2 * calls["number"].to_numpy()[known].astype(np.int64) + 1, Link.HELD)]
