@@ -238,6 +238,7 @@ _PLANTERS: tuple[Callable[[random.Random, Shape, Scenario], Fault | None], ...] 
     _dear_calls,
     _slow_host,
     _slow_wire,
+    _slow_wire,
     _extra_calls,
 )
 
