@@ -48,7 +48,8 @@ def delays_of(graph: Graph) -> Delays:
     asks = np.flatnonzero(own >= 0)
     least_lane[asks] = np.minimum(own[asks], lane[asks])
     least_cross[crossing] = timed["least"].to_numpy()
-    binding = _binding(graph, lane - least_lane, delay - least_cross)
+    excess = np.where(link == Link.MAYBE, np.iinfo(np.int64).max, delay - least_cross)
+    binding = _binding(graph, lane - least_lane, excess)
     bound_lane = binding == _NONE
     bound_cross = np.zeros(len(delay), dtype=np.bool_)
     bound_cross[binding[binding >= 0]] = True
@@ -106,7 +107,7 @@ def _crossing(graph: Graph) -> pl.DataFrame:
         return graph.operations[(edges.target[at] - graph.first_operation) // 2]
 
     free = pl.col("ns").filter("free").min()
-    launches, orders, waits = chosen(Link.LAUNCH), chosen(Link.ORDER), np.flatnonzero((graph.link == Link.SYNC) | (graph.link == Link.HELD))
+    launches, orders, waits = chosen(Link.LAUNCH), np.flatnonzero((graph.link == Link.ORDER) | (graph.link == Link.MAYBE)), np.flatnonzero((graph.link == Link.SYNC) | (graph.link == Link.HELD))
     # A launch shows its own delay where the stream has nothing left to do, a wait where it waited.
     target = edges.target[launches]
     idle = graph.opens[target] | (time[np.maximum(target - 1, 0)] <= time[edges.source[launches]])
@@ -118,7 +119,10 @@ def _crossing(graph: Graph) -> pl.DataFrame:
     ]
     ordered = of_work(orders).select("rank", "place", launch="name")
     parts.append(
-        _edges(orders, graph, ordered, np.ones(len(orders), dtype=np.bool_)).with_columns(least=free.over("place"))
+        _edges(orders, graph, ordered, np.ones(len(orders), dtype=np.bool_)).with_columns(
+            # What never binds has no least of its own.
+            least=pl.when(pl.col("link") == Link.ORDER).then(free.over("place")).otherwise(_SHORT_GAP)
+        )
     )
     called = edges.target[waits]
     asked = graph.calls[called // 2].select("rank", "launch")

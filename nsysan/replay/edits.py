@@ -61,6 +61,11 @@ def host_free(basis: Basis, lane: I64, cross: I64) -> None:
     cross[basis.graph.link == Link.LAUNCH] = NEVER
 
 
+def unordered(basis: Basis, lane: I64, cross: I64) -> None:
+    """Streams do not wait for each other where that never shows."""
+    cross[basis.graph.link == Link.MAYBE] = NEVER
+
+
 def together(*edits: Edit) -> Edit:
     """All of these."""
 

@@ -17,6 +17,7 @@ class Link(IntEnum):
     WIRE = 2  # all ranks are there, a rank's kernel ends
     ORDER = 3  # work ends, work of another stream starts
     SYNC = 4  # work ends, the call that waits for it ends
+    MAYBE = 6  # an order that is never broken and never shows
     HELD = 5  # work starts or ends, a launch call that had to wait until then ends
 
 

@@ -14,8 +14,15 @@ from nsysan.replay.delays import Delays, delays_of
 from nsysan.replay.engine import I64, NEVER, Engine
 from nsysan.replay.graph import Graph, build
 from nsysan.replay.levels import levels_of
+from nsysan.replay.links import Link
 from nsysan.replay.path import shares, walk
 from nsysan.run.run import Run
+
+
+#: What may depend on an order that never shows.
+_BOUNDED = ("no_skew", "floor_wire", "host_free", "graphs", "all")
+#: Bounds so much of the period apart are told.
+_APART = 0.02
 
 
 @dataclass(frozen=True)
@@ -27,6 +34,7 @@ class Pace:
     """
 
     periods: dict[str, int]
+    bounds: dict[str, tuple[int, int]]
     means: dict[str, int]
     error: float
     path: dict[tuple[str, int], int]
@@ -55,6 +63,8 @@ def replay(run: Run, most: int = MAX_OPERATIONS) -> Pace | None:
     for rank in graph.ranks:
         scenarios[f"rank_{rank}"] = edits.no_skew(lambda ranks, rank=rank: ranks == rank)
         scenarios[f"but_{rank}"] = edits.no_skew(lambda ranks, rank=rank: ranks != rank)
+    if (graph.link == Link.MAYBE).any():
+        scenarios |= {f"{name} unordered": edits.together(scenarios[name], edits.unordered) for name in _BOUNDED}
     names = ["measured", "usual", *scenarios]
     lane, cross = edits.applied(basis, list(scenarios.values()))
     engine = Engine(graph.opens, graph.edges, graph.time)
@@ -66,10 +76,26 @@ def replay(run: Run, most: int = MAX_OPERATIONS) -> Pace | None:
     medians, means = _over_steps(keys, periods)
     error = float(np.median(np.abs(periods[:, 1] - periods[:, 0]) / periods[:, 0]))
     path = _path(graph, found, delays, basis.node_rank, medians[0])
+    told = dict(zip(names, medians, strict=True))
+    bounds = _bounds(told)
     frame = keys.with_columns(pl.Series(name, periods[:, i]) for i, name in enumerate(names))
     return Pace(
-        dict(zip(names, medians, strict=True)), dict(zip(names, means, strict=True)), error, path, frame, exact, len(graph.time)
+        told, bounds, dict(zip(names, means, strict=True)), error, path, frame, exact, len(graph.time)
     )
+
+
+def _bounds(told: dict[str, int]) -> dict[str, tuple[int, int]]:
+    """The least and the most that a scenario may take, where that matters; `told` keeps the one that saves least."""
+    found = {}
+    for name in _BOUNDED:
+        other = told.pop(f"{name} unordered", None)
+        if other is None:
+            continue
+        low, high = sorted((told[name], other))
+        told[name] = high
+        if high - low > _APART * told["measured"]:
+            found[name] = (low, high)
+    return found
 
 
 def _starts(graph: Graph, times: I64) -> tuple[pl.DataFrame, I64]:

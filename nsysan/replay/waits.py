@@ -70,7 +70,7 @@ def _behind(lane: Lane, calls: pl.DataFrame, ended: I64) -> list[Part]:
     lag = lags.select(usual.fill_null(-1)).to_series().to_numpy()
     at = given - lag
     known = (lag >= 0) & (at >= 0)
-    known &= ends[np.maximum(at, 0)] <= end
+    known &= ends[np.clip(at, 0, len(ends) - 1)] <= end
     return [part(lane[2][at[known]] + 1, 2 * calls["number"].to_numpy()[known].astype(np.int64) + 1, Link.SYNC)]
 
 
