@@ -14,9 +14,11 @@ from nsysan.replay.links import Link
 
 _NONE = -1
 #: Gap between launches beyond which it is a late launch's; what is taken where no gap tells; ns.
-_LONG_GAP, _SHORT_GAP = 10_000, 1_000
+_LONG_GAP, _SHORT_GAP = 5_000, 1_000
 #: A launch that finds its stream idle, and a wait that returns, where the trace shows none; ns.
 _LAUNCH, _SYNC = 5_000, 3_000
+#: What follows work of another stream later than this waited for something else too, ns.
+_ORDER = 6_000
 
 
 @dataclass(frozen=True)
@@ -86,8 +88,8 @@ def _gaps(graph: Graph) -> pl.DataFrame:
     ).filter(~pl.col("opens"))
     # Between two launches there is one kind of gap; of a node that other streams hold up too, no gap tells the least.
     place = pl.when("inside", ~pl.col("ordered")).then("graph_node").alias("place")
-    gaps = gaps.with_columns(place, general=pl.col("ns").min().over("rank", "inside"))
-    within = pl.col("general").filter("inside").min().over("rank")
+    gaps = gaps.with_columns(place, general=pl.col("ns").min().over("inside"))
+    within = pl.col("general").filter("inside").min()
     # What always waits for its launch tells of no gap.
     apart = pl.when(pl.col("general") > _LONG_GAP).then(within.fill_null(_SHORT_GAP)).otherwise("general")
     own = pl.col("ns").min().over("rank", "place")
@@ -117,11 +119,14 @@ def _crossing(graph: Graph) -> pl.DataFrame:
             least=pl.coalesce(free.over("rank", "launch", "copies"), free.over("rank"), pl.lit(_LAUNCH))
         )
     ]
+    # An order shows what it takes where nothing else came later.
     ordered = of_work(orders).select("rank", "place", launch="name")
+    prompt = graph.delay[orders] <= _ORDER
     parts.append(
-        _edges(orders, graph, ordered, np.ones(len(orders), dtype=np.bool_)).with_columns(
-            # What never binds has no least of its own.
-            least=pl.when(pl.col("link") == Link.ORDER).then(free.over("place")).otherwise(_SHORT_GAP)
+        _edges(orders, graph, ordered, prompt).with_columns(
+            least=pl.when(pl.col("link") == Link.ORDER)
+            .then(pl.coalesce(free.over("place"), free.over("rank"), pl.lit(_SHORT_GAP)))
+            .otherwise(_SHORT_GAP)
         )
     )
     called = edges.target[waits]
@@ -155,8 +160,10 @@ def _own_work(graph: Graph, lane: I64) -> I64:
     frame = graph.calls[calls // 2].select("thread", "launch").with_columns(
         ns=pl.Series(lane[calls]), idle=pl.Series(last[calls] <= graph.time[calls - 1])
     )
-    usual = pl.col("ns").filter("idle").quantile(0.5, "lower").over("thread", "launch")
-    own[calls] = frame.select(usual.fill_null(0).cast(pl.Int64)).to_series().to_numpy()
+    usual = pl.col("ns").filter("idle").quantile(0.5, "lower")
+    own[calls] = frame.select(
+        pl.coalesce(usual.over("thread", "launch"), usual.over("launch"), 0).cast(pl.Int64)
+    ).to_series().to_numpy()
     return own
 
 

@@ -90,38 +90,35 @@ def held_calls(work: pl.DataFrame, hosts: pl.DataFrame, starts: I64) -> list[Par
     """Edges to the ends of launch calls that the driver holds: until the last replay has ended, or a queue has room."""
     launches = hosts.filter(~pl.col("waits")).select("stretch", "thread", "number", "in_graph", launch_start="start", left="end")
     told = work.select("stretch", "rank", "thread", "launch_start", "begin", "end", "correlation", "graph_node", node=pl.Series(starts))
-    told = told.drop_nulls("launch_start")
+    told = told.drop_nulls("launch_start").join(launches, on=["stretch", "thread", "launch_start"], how="left")
+    return [*_of_replays(told.filter("in_graph")), *_of_queues(told)]
+
+
+def _of_replays(nodes: pl.DataFrame) -> list[Part]:
+    """A graph that cannot be launched while its last replay runs; the last node to end of each, and the next call."""
+    lane = ("stretch", "rank")
+    replays = nodes.sort("end", maintain_order=True).group_by(*lane, "launch_start").agg(pl.last("node", "end", "number", "left"))
+    replays = replays.sort(*lane, "launch_start").with_columns(pl.col("node", "end").shift(1).over(lane)).drop_nulls("node")
+    running = replays.filter(pl.col("end") > pl.col("launch_start"))
+    after = running["left"] >= running["end"]
+    at_once = after & (running["left"] - running["end"] <= _AT_ONCE)
+    if at_once.sum() < max(2, _AT_LIMIT * len(running)) or after.mean() < _WAITING:  # type: ignore[operator]
+        return []
+    kept = replays.filter(pl.col("left") >= pl.col("end"))
+    return [part(kept["node"].to_numpy() + 1, 2 * kept["number"].to_numpy().astype(np.int64) + 1, Link.HELD)]
+
+
+def _of_queues(launched: pl.DataFrame) -> list[Part]:
+    """A queue of so many operations that were launched and have not begun: where it is full, a call waits for room."""
     parts: list[Part] = []
-    for _, rank in told.partition_by("stretch", "rank", as_dict=True, maintain_order=True).items():
-        own = launches.join(rank.select("stretch", "thread").unique(), on=["stretch", "thread"], how="semi")
-        parts += _of_queue(rank, own)
-        parts += _of_replay(rank, own)
+    for _, rank in launched.partition_by("stretch", "rank", as_dict=True, maintain_order=True).items():
+        parts += _of_queue(rank)
     return parts
 
 
-def _of_replay(rank: pl.DataFrame, launches: pl.DataFrame) -> list[Part]:
-    replays = rank.filter(pl.col("graph_node").is_not_null())
-    # By order of launching the last to end of each replay, and the call of the next.
-    last = replays.sort("end", maintain_order=True).group_by("launch_start").agg(pl.last("node", "end")).sort("launch_start")
-    calls = launches.filter("in_graph").sort("launch_start")
-    joined = last.join(calls, on="launch_start", how="inner").sort("launch_start")
-    if len(joined) < 2:
-        return []
-    ended, node = joined["end"].to_numpy()[:-1], joined["node"].to_numpy()[:-1]
-    begin, left = joined["launch_start"].to_numpy()[1:], joined["left"].to_numpy()[1:]
-    running = ended > begin
-    held = running & (left >= ended) & (left - ended <= _AT_ONCE)
-    if not held.any() or held.sum() < _WAITING * running.sum():
-        return []
-    after = left >= ended
-    number = joined["number"].to_numpy()[1:].astype(np.int64)
-    return [part(node[after] + 1, 2 * number[after] + 1, Link.HELD)]
-
-
-def _of_queue(rank: pl.DataFrame, launches: pl.DataFrame) -> list[Part]:
-    given = rank.sort("launch_start", "correlation", "begin", maintain_order=True)
-    alone = given.filter(pl.col("graph_node").is_null())
-    calls = alone.join(launches, on="launch_start", how="inner").sort("launch_start")
+def _of_queue(rank: pl.DataFrame) -> list[Part]:
+    alone = rank.filter(pl.col("graph_node").is_null())
+    calls = alone.drop_nulls("number").sort("launch_start", "correlation", "begin", maintain_order=True)
     if len(calls) < 2 * _SHORTEST_QUEUE:
         return []
     begun = np.sort(alone["begin"].to_numpy())
