@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from nsysan.metrics.whatif import call_wires, floors
@@ -13,6 +14,7 @@ from nsysan.replay.activity import MAX_OPERATIONS, Activity, activity
 from nsysan.replay.delays import Delays, delays_of
 from nsysan.replay.engine import I64, NEVER, Engine
 from nsysan.replay.graph import Graph, build
+from nsysan.replay.late import LateRanks, Timed, find_late
 from nsysan.replay.levels import levels_of
 from nsysan.replay.links import Link
 from nsysan.replay.path import shares, walk
@@ -25,22 +27,33 @@ _BOUNDED = ("no_skew", "floor_wire", "host_free", "graphs", "all")
 _APART = 0.02
 
 
+#: So much of the steps is left out at either end where a middle is taken.
+_OUTER = 0.3
+
+
 @dataclass(frozen=True)
 class Pace:
-    """Periods in ns by scenario: `measured` (as replayed, which is as measured), `usual`, no_skew, floor_wire ...
+    """What paces a replica's step. Periods are ns of a step.
 
-    periods: medians over steps and ranks; means: means over them. error: replay_error. path: ns of a step by (class,
-    rank), summing to the period. exact: whether the untouched graph gave every measured time.
+    period: as it is, which the untouched graph gives to the ns (exact). scenarios: of each what-if; ranks: with one
+    rank put right; bounds: least and most of a what-if that the trace cannot tell better, the period itself being the
+    most. error: replay_error. path: ns of a step by (class, rank), summing to the period. late: see late.find_late;
+    rotation: ns that another rank costs in each step, where it is not the same.
+    per_step: stretch, step, rank and a column a scenario. nodes: of the graph; whole: whether it is of all steady steps.
     """
 
-    periods: dict[str, int]
+    period: Timed
+    scenarios: dict[str, Timed]
+    ranks: dict[int, Timed]
     bounds: dict[str, tuple[int, int]]
-    means: dict[str, int]
     error: float
     path: dict[tuple[str, int], int]
+    late: list[LateRanks]
+    rotation: int
     per_step: pl.DataFrame
     exact: bool
     nodes: int
+    whole: bool
 
 
 def replay(run: Run, most: int = MAX_OPERATIONS) -> Pace | None:
@@ -73,28 +86,46 @@ def replay(run: Run, most: int = MAX_OPERATIONS) -> Pace | None:
     times = engine.times(lane, cross, released)
     exact = bool((times[:, 0] == graph.time).all())
     keys, periods = _periods(graph, found, times)
-    medians, means = _over_steps(keys, periods)
-    error = float(np.median(np.abs(periods[:, 1] - periods[:, 0]) / periods[:, 0]))
-    path = _path(graph, found, delays, basis.node_rank, medians[0])
-    told = dict(zip(names, medians, strict=True))
+    told = dict(zip(names, _over_steps(keys, periods), strict=True))
     bounds = _bounds(told)
+    measured = told["measured"]
+    error = float(np.median(np.abs(periods[:, 1] - periods[:, 0]) / periods[:, 0]))
+
+    def again(asked: list[edits.Edit]) -> list[Timed]:
+        """The periods of other edits."""
+        timed = engine.times(*edits.applied(basis, asked), released)
+        return _over_steps(keys, _periods(graph, found, timed)[1])[2:]
+
+    alone, without = ({rank: told.pop(f"{word}_{rank}") for rank in graph.ranks} for word in ("rank", "but"))
+    late, rotates = find_late(basis, again, measured, told["no_skew"], without, alone)
     frame = keys.with_columns(pl.Series(name, periods[:, i]) for i, name in enumerate(names))
     return Pace(
-        told, bounds, dict(zip(names, means, strict=True)), error, path, frame, exact, len(graph.time)
+        period=measured,
+        scenarios={name: timed for name, timed in told.items() if name not in ("measured", "usual")},
+        ranks=alone,
+        bounds=bounds,
+        error=error,
+        path=_path(graph, found, delays, basis.node_rank, measured.median),
+        late=late,
+        rotation=measured.median - told["no_skew"].median if rotates else 0,
+        per_step=frame,
+        exact=exact,
+        nodes=len(graph.time),
+        whole=found.whole,
     )
 
 
-def _bounds(told: dict[str, int]) -> dict[str, tuple[int, int]]:
+def _bounds(told: dict[str, Timed]) -> dict[str, tuple[int, int]]:
     """The least and the most that a scenario may take, where that matters; `told` keeps the one that saves least."""
     found = {}
     for name in _BOUNDED:
         other = told.pop(f"{name} unordered", None)
         if other is None:
             continue
-        low, high = sorted((told[name], other))
+        low, high = sorted((told[name], other), key=lambda timed: timed.median)
         told[name] = high
-        if high - low > _APART * told["measured"]:
-            found[name] = (low, high)
+        if high.median - low.median > _APART * told["measured"].median:
+            found[name] = (low.median, high.median)
     return found
 
 
@@ -122,10 +153,24 @@ def _periods(graph: Graph, found: Activity, times: I64) -> tuple[pl.DataFrame, I
     return kept.select("stretch", "step", "rank"), starts[kept["next"].to_numpy()] - starts[kept["at"].to_numpy()]
 
 
-def _over_steps(keys: pl.DataFrame, periods: I64) -> tuple[list[int], list[int]]:
+def _over_steps(keys: pl.DataFrame, periods: I64) -> list[Timed]:
+    """The period of each scenario: of each rank its middle over the steps, and the median of these over the ranks.
+
+    The middle is the mean of the middle two fifths: where hosts run ahead a step's own period is as it falls.
+    """
     ranks = keys["rank"].to_numpy()
-    each = [np.median(periods[ranks == rank], axis=0) for rank in np.unique(ranks)]
-    return [round(x) for x in np.median(each, axis=0)], [round(x) for x in periods.mean(axis=0)]
+    each = [_middle(periods[ranks == rank]) for rank in np.unique(ranks)]
+    median = np.median(each, axis=0)
+    means = periods.mean(axis=0)
+    # Of the run as it is the median itself.
+    known = float(np.median([np.median(periods[ranks == rank, 0]) for rank in np.unique(ranks)]))
+    return [Timed(round(known - (median[0] - m)), round(mean)) for m, mean in zip(median, means, strict=True)]
+
+
+def _middle(values: I64) -> npt.NDArray[np.float64]:
+    ordered = np.sort(values, axis=0)
+    cut = int(_OUTER * len(ordered))
+    return np.asarray(ordered[cut : len(ordered) - cut].mean(axis=0))
 
 
 def _path(
