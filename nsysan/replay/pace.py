@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from nsysan.model.operations import is_communication
 from nsysan.metrics.whatif import call_wires, floors
+from nsysan.model.operations import is_communication
 from nsysan.replay import edits
 from nsysan.replay.activity import MAX_OPERATIONS, Activity, activity
 from nsysan.replay.delays import Delays, delays_of
@@ -20,7 +20,6 @@ from nsysan.replay.levels import levels_of
 from nsysan.replay.links import Link
 from nsysan.replay.path import shares, walk
 from nsysan.run.run import Run
-
 
 #: What may depend on an order that never shows.
 _BOUNDED = ("no_skew", "floor_wire", "host_free", "graphs", "all")
@@ -43,7 +42,8 @@ class Pace:
     most. error: replay_error. path: ns of a step by (class, rank), summing to the period. late: see late.find_late;
     rotation: ns that another rank costs in each step, where it is not the same. unsplit: share of the period
     in communication that cannot be split; where it is large, what rests on waiting is left out.
-    per_step: stretch, step, rank and a column a scenario. nodes: of the graph; whole: whether it is of all steady steps.
+    per_step: stretch, step, rank and a column a scenario. nodes: of the graph; whole: whether it is
+    of all steady steps.
     """
 
     period: Timed
@@ -70,19 +70,7 @@ def replay(run: Run, most: int = MAX_OPERATIONS) -> Pace | None:
     delays = delays_of(graph)
     levels = levels_of(graph, delays, _usual_period(found))
     basis = edits.basis(graph, delays, levels, floors(call_wires(run.collectives, run.steady_steps)))
-    everyone = edits.no_skew(lambda ranks: ranks >= 0)
-    scenarios: dict[str, edits.Edit] = {
-        "no_skew": everyone,
-        "floor_wire": edits.floor_wire,
-        "host_free": edits.host_free,
-        "graphs": edits.graphs,
-        "all": edits.together(everyone, edits.floor_wire, edits.host_free),
-    }
-    for rank in graph.ranks:
-        scenarios[f"rank_{rank}"] = edits.no_skew(lambda ranks, rank=rank: ranks == rank)
-        scenarios[f"but_{rank}"] = edits.no_skew(lambda ranks, rank=rank: ranks != rank)
-    if (graph.link == Link.MAYBE).any():
-        scenarios |= {f"{name} unordered": edits.together(scenarios[name], edits.unordered) for name in _BOUNDED}
+    scenarios = _scenarios(graph, basis)
     names = ["measured", "usual", *scenarios]
     lane, cross = edits.applied(basis, list(scenarios.values()))
     engine = Engine(graph.opens, graph.edges, graph.time)
@@ -103,11 +91,13 @@ def replay(run: Run, most: int = MAX_OPERATIONS) -> Pace | None:
 
     alone, without = ({rank: told.pop(f"{word}_{rank}") for rank in graph.ranks} for word in ("rank", "but"))
     unsplit = _unsplit(found, graph, measured.median)
+    late: list[LateRanks] = []
+    rotates = False
     if unsplit > _UNSPLIT:
         for name in list(told):
             if name not in ("measured", "usual", "host_free"):
                 del told[name]
-        alone, late, rotates, bounds = {}, [], False, {}
+        alone, bounds = {}, {}
     else:
         late, rotates = find_late(basis, again, measured, told["no_skew"], without, alone)
     frame = keys.with_columns(pl.Series(name, periods[:, i]) for i, name in enumerate(names))
@@ -126,6 +116,23 @@ def replay(run: Run, most: int = MAX_OPERATIONS) -> Pace | None:
         nodes=len(graph.time),
         whole=found.whole,
     )
+
+
+def _scenarios(graph: Graph, basis: edits.Basis) -> dict[str, edits.Edit]:
+    everyone = edits.no_skew(basis.node_rank >= 0)
+    found: dict[str, edits.Edit] = {
+        "no_skew": everyone,
+        "floor_wire": edits.floor_wire,
+        "host_free": edits.host_free,
+        "graphs": edits.graphs,
+        "all": edits.together(everyone, edits.floor_wire, edits.host_free),
+    }
+    if (graph.link == Link.MAYBE).any():
+        found |= {f"{name} unordered": edits.together(found[name], edits.unordered) for name in _BOUNDED}
+    for rank in graph.ranks:
+        found[f"rank_{rank}"] = edits.no_skew(basis.node_rank == rank)
+        found[f"but_{rank}"] = edits.no_skew(basis.node_rank != rank)
+    return found
 
 
 def _bounds(told: dict[str, Timed]) -> dict[str, tuple[int, int]]:
@@ -159,8 +166,10 @@ def _periods(graph: Graph, found: Activity, times: I64) -> tuple[pl.DataFrame, I
     keys, starts = _starts(graph, times)
     steps = found.steps.select("stretch", "rank", "step", "counted")
     keys = keys.with_row_index("at").join(steps, on=["stretch", "rank", "step"], how="left", maintain_order="left")
-    keys = keys.with_columns(order=pl.Series(starts[:, 0])).sort("stretch", "rank", "order").with_columns(
-        next=pl.col("at").shift(-1).over("stretch", "rank")
+    keys = (
+        keys.with_columns(order=pl.Series(starts[:, 0]))
+        .sort("stretch", "rank", "order")
+        .with_columns(next=pl.col("at").shift(-1).over("stretch", "rank"))
     )
     kept = keys.filter(pl.col("counted").fill_null(value=False) & pl.col("next").is_not_null())
     return kept.select("stretch", "step", "rank"), starts[kept["next"].to_numpy()] - starts[kept["at"].to_numpy()]
@@ -186,13 +195,13 @@ def _middle(values: I64) -> npt.NDArray[np.float64]:
     return np.asarray(ordered[cut : len(ordered) - cut].mean(axis=0))
 
 
-def _path(
-    graph: Graph, found: Activity, delays: Delays, node_rank: I64, period: int
-) -> dict[tuple[str, int], int]:
+def _path(graph: Graph, found: Activity, delays: Delays, node_rank: I64, period: int) -> dict[tuple[str, int], int]:
     """ns of a step by class and rank: shares of the chain through the counted steps, times the period."""
     keys, starts = _starts(graph, graph.time[:, None])
     keys = keys.with_columns(start=pl.Series(starts[:, 0]))
-    keys = keys.join(found.steps.select("stretch", "rank", "step", "counted"), on=["stretch", "rank", "step"], how="left")
+    keys = keys.join(
+        found.steps.select("stretch", "rank", "step", "counted"), on=["stretch", "rank", "step"], how="left"
+    )
     keys = keys.sort("stretch", "rank", "start").with_columns(finish=pl.col("start").shift(-1).over("stretch", "rank"))
     keys = keys.filter(pl.col("counted") & pl.col("finish").is_not_null())
     # What comes after the last step that is counted tells which of its chains mattered.
@@ -205,7 +214,9 @@ def _path(
         pieces = walk(graph, delays, node_rank, graph.first_operation + 2 * last + 1, int(spans["start"].min()))  # type: ignore[arg-type]
         lasted = np.bincount(np.maximum(pieces[3], 0), pieces[1] - pieces[0])
         rank = int(np.argmax(lasted))
-        for key, ns in shares(pieces, list(spans.filter(pl.col("rank") == rank).select("start", "finish").iter_rows())).items():
+        for key, ns in shares(
+            pieces, list(spans.filter(pl.col("rank") == rank).select("start", "finish").iter_rows())
+        ).items():
             total[key] = total.get(key, 0) + ns
     return _summing_to(total, period)
 
