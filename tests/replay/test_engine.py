@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nsysan.replay.engine import NEVER, Edges, Engine, I64
+from nsysan.replay.engine import I64, NEVER, Edges, Engine
 
 
 def plain(opens: np.ndarray, edges: Edges, lane: I64, cross: I64, released: I64) -> I64:
