@@ -95,7 +95,7 @@ def replay(run: Run, most: int = MAX_OPERATIONS) -> Pace | None:
     rotates = False
     if unsplit > _UNSPLIT:
         for name in list(told):
-            if name not in ("measured", "usual", "host_free"):
+            if name not in ("measured", "usual"):
                 del told[name]
         alone, bounds = {}, {}
     else:
