@@ -14,8 +14,18 @@ from nsysan.trace.where import Where
 
 RUNTIME = "CUPTI_ACTIVITY_KIND_RUNTIME"
 _CUDA_API_CLASSES = (0, 1)  # runtime and driver; other rows of the table share their correlation ids
-#: Calls that give work to a GPU or wait for it. The rest, nine of ten in eager PyTorch, asks for events and devices.
-_OF_INTEREST = r"^cu(da)?\w*(Launch|Memcpy|Memset|Memory2D|Synchronize|Prefetch|BatchMemOp|Value32|Value64)"
+#: Calls that give work to a GPU, wait for it, or ask whether it is done. The rest, nine of ten in eager PyTorch, makes
+#: events and asks for devices.
+_OF_INTEREST = (
+    r"^cu(da)?\w*(Launch|Memcpy|Memset|Memory2D|Synchronize|Prefetch|BatchMemOp|Value32|Value64|EventQuery|StreamQuery)"
+)
+#: Whether a call waits, or asks: an expression of its `name`.
+SYNCHRONISES = pl.col("name").cast(pl.String).str.contains("Synchronize")
+QUERIES = pl.col("name").cast(pl.String).str.contains("Query")
+_RECORDS = "CUPTI_ACTIVITY_KIND_CUDA_EVENT"
+_SYNCHRONIZATIONS = "CUPTI_ACTIVITY_KIND_SYNCHRONIZATION"
+#: What nsys writes for a stream or an event that a row is not about.
+_NOTHING = (1 << 32) - 1
 
 
 @dataclass(frozen=True)
@@ -79,3 +89,33 @@ def graph_nodes(tables: Tables) -> pl.DataFrame:
     frame = tables.read(source, dict.fromkeys(names, I64)).rename(names)
     frame = frame.with_columns(process=process_of("thread"))
     return tables.timed(frame, "graph nodes", begin="created", end="created")
+
+
+_MARKS = {
+    "globalPid": "process",
+    "contextId": "context",
+    "streamId": "stream",
+    "correlationId": "correlation",
+    "eventId": "event",
+    "eventSyncId": "record",
+}
+
+
+def event_records(tables: Tables) -> pl.DataFrame:
+    """Records of CUDA events: process, context, stream, correlation, event, record (which of the event's; null in old
+    exports).
+    """
+    return _marks(tables, _RECORDS)
+
+
+def synchronizations(tables: Tables) -> pl.DataFrame:
+    """What calls wait for: the columns of event_records, event and record null where it is no event, stream null where
+    it is the device or an event wherever it was recorded.
+    """
+    return _marks(tables, _SYNCHRONIZATIONS)
+
+
+def _marks(tables: Tables, table: str) -> pl.DataFrame:
+    frame = tables.read(table, dict.fromkeys(_MARKS, I64)).rename(_MARKS)
+    told = pl.col("stream", "event", "record")
+    return frame.with_columns(pl.when(told != _NOTHING).then(told)).drop_nulls(["process", "correlation"])

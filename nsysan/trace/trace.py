@@ -13,8 +13,9 @@ import polars as pl
 from nsysan import notebook
 from nsysan._errors import NsysanError
 from nsysan.text import counted
+from nsysan.trace import calls as host_calls
 from nsysan.trace import gpu_work, machine, nvtx, provenance
-from nsysan.trace.calls import RUNTIME, Calls, graph_nodes, read_calls
+from nsysan.trace.calls import QUERIES, RUNTIME, SYNCHRONISES, Calls, graph_nodes, read_calls
 from nsysan.trace.graph_mode import GraphMode
 from nsysan.trace.opening import open_store
 from nsysan.trace.tables import Tables
@@ -204,7 +205,7 @@ class Trace:
         (process, correlation) names one call; what else nsys files under the same correlation (backtraces
         of schema 2) is left out.
         """
-        return self.calls.frame()
+        return self.calls.frame(~QUERIES)
 
     @cached_property
     def calls(self) -> Calls:
@@ -212,9 +213,24 @@ class Trace:
         return read_calls(self._tables, self._end)
 
     @cached_property
+    def waiting_calls(self) -> pl.DataFrame:
+        """CUDA API calls in which the host waits for a GPU, or asks whether it is done: the columns of `launches`."""
+        return self.calls.frame(SYNCHRONISES | QUERIES)
+
+    @cached_property
     def synchronise_calls(self) -> pl.DataFrame:
-        """CUDA API calls in which the host waits for a GPU: the columns of `launches`."""
-        return self.calls.frame(pl.col("name").cast(pl.String).str.contains("Synchronize"))
+        """Those in which it waits."""
+        return self.waiting_calls.filter(SYNCHRONISES)
+
+    @cached_property
+    def event_records(self) -> pl.DataFrame:
+        """Records of CUDA events (see calls.event_records); none where the trace has no such table."""
+        return host_calls.event_records(self._tables)
+
+    @cached_property
+    def synchronizations(self) -> pl.DataFrame:
+        """What calls wait for (see calls.synchronizations); none where the trace has no such table."""
+        return host_calls.synchronizations(self._tables)
 
     @cached_property
     def graph_nodes(self) -> pl.DataFrame:

@@ -1,0 +1,166 @@
+"""What a replay is made of: the operations of chosen steps of all ranks, and the calls of their hosts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from nsysan.columns.times import shifted
+from nsysan.run.placed import PlacedTrace
+from nsysan.run.run import Run
+
+#: So many operations a graph is made of at the most, over all ranks.
+MAX_OPERATIONS = 60_000
+#: A stretch has steps in which hosts and GPUs come to their pace, those that are counted, and one to end the last.
+LEAD_IN = 2
+_COUNTED = 8
+_OPERATION = (
+    "row",
+    "rank",
+    "process",
+    "step",
+    "begin",
+    "end",
+    "context",
+    "stream",
+    "cls",
+    "type",
+    "name",
+    "graph_node",
+    "correlation",
+    "thread",
+    "launch_start",
+    "launch_end",
+    "launch",
+    "last",
+)
+
+
+@dataclass(frozen=True)
+class Activity:
+    """What ranks and their hosts did in stretches of consecutive steps, on the run's clock, int64 ns.
+
+    operations: stretch and the columns _OPERATION. waits: stretch, rank, thread, start, end, name, correlation of the
+    hosts' calls that wait or ask. orders: stretch, rank; correlation, context, stream of a call that makes its host or
+    a stream wait; at, on_context, on_stream: for all that had been launched when the call with that correlation was
+    made. steps: stretch, step, rank, begin, counted (whether periods are taken of it), in order. whole: whether every
+    steady step is in a stretch.
+    """
+
+    operations: pl.DataFrame
+    waits: pl.DataFrame
+    orders: pl.DataFrame
+    steps: pl.DataFrame
+    whole: bool
+
+
+def activity(run: Run, most: int = MAX_OPERATIONS) -> Activity | None:
+    """What a replica did in its steady steps, in as many as are of no more operations; None where it has none."""
+    steps, whole = _chosen(run, most)
+    if not steps["counted"].any():
+        return None
+    spans = steps.group_by("stretch", "rank").agg(pl.min("begin"), finish=pl.max("finish"))
+    found = run.ask_each(activity_of, run.by_trace(spans))
+    operations, waits, orders = (pl.concat([own[i] for own in found], how="vertical_relaxed") for i in range(3))
+    return Activity(operations, waits, orders, steps.drop("finish"), whole)
+
+
+def activity_of(placed: PlacedTrace, spans: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """operations, waits and orders (see Activity) of a trace's ranks; spans: stretch, rank, begin, finish."""
+
+    def of_rank(rank: int) -> pl.DataFrame:
+        work = placed.clocked(_OPERATION, rank)
+        own = spans.filter(pl.col("rank") == rank)
+        parts = [
+            work.filter((pl.col("begin") >= begin) & (pl.col("begin") < finish)).with_columns(
+                stretch=pl.lit(stretch, dtype=pl.Int64)
+            )
+            for stretch, begin, finish in own.select("stretch", "begin", "finish").iter_rows()
+        ]
+        return pl.concat(parts) if parts else work.clear().with_columns(stretch=pl.lit(None, dtype=pl.Int64))
+
+    operations = pl.concat(placed.each(of_rank))
+    threads = (
+        operations.drop_nulls("thread")
+        .group_by("stretch", "thread")
+        .agg(pl.first("rank"), first=pl.min("launch_start"), final=pl.max("launch_end"))
+    )
+    calls = shifted(placed.trace.waiting_calls, placed.placement.offset)
+    waits = calls.with_columns(pl.col("name").cast(pl.String)).join(threads, on="thread")
+    waits = waits.filter((pl.col("start") >= pl.col("first")) & (pl.col("start") < pl.col("final")))
+    return (
+        operations,
+        waits.select("stretch", "rank", "thread", "start", "end", "name", "correlation"),
+        _orders(placed, operations),
+    )
+
+
+def _orders(placed: PlacedTrace, operations: pl.DataFrame) -> pl.DataFrame:
+    """orders (see Activity) of calls between the first and the last launch of each rank's stretch."""
+    spans = operations.group_by("stretch", "rank", "process").agg(
+        first=pl.min("correlation"), final=pl.max("correlation")
+    )
+    waits, records = placed.trace.synchronizations, placed.trace.event_records
+    told = ["process", "event"] if records["record"].null_count() else ["process", "event", "record"]
+    known = records.select(*told, at="correlation", on_context="context", on_stream="stream").sort("at")
+    asked = waits.filter(pl.col("event").is_not_null()).sort("correlation")
+    found = asked.join_asof(
+        known, left_on="correlation", right_on="at", by=told, strategy="backward", check_sortedness=False
+    ).drop_nulls("at")
+    whole = waits.filter(pl.col("event").is_null()).with_columns(
+        at=pl.col("correlation"), on_context=pl.col("context"), on_stream=pl.col("stream")
+    )
+    columns = ("process", "correlation", "context", "stream", "at", "on_context", "on_stream")
+    orders = pl.concat([found.select(columns), whole.select(columns)])
+    orders = orders.join(spans, on="process").filter(
+        (pl.col("correlation") >= pl.col("first")) & (pl.col("correlation") <= pl.col("final"))
+    )
+    return orders.select("stretch", "rank", "correlation", "context", "stream", "at", "on_context", "on_stream")
+
+
+def _chosen(run: Run, most: int) -> tuple[pl.DataFrame, bool]:
+    """The steps of the stretches, as Activity has them, with finish; and whether they are all."""
+    windows = run.windows.select("step", "rank", "begin", "finish", steady=pl.col("excluded").is_null())
+    by_step = windows.group_by("step").agg(pl.all("steady"), ranks=pl.len()).sort("step")
+    full = by_step["ranks"].to_numpy() == by_step["ranks"].max()
+    numbers, steady = by_step["step"].to_list(), (by_step["steady"].to_numpy() & full).tolist()
+    if not any(steady):
+        return _frame(windows, [], []), True
+    first = steady.index(True)
+    last = len(steady) - 1 - steady[::-1].index(True)
+    begin, end = max(0, first - LEAD_IN), min(len(numbers), last + 2)
+    sizes = run.tally.by_step.group_by("step").agg(pl.sum("operations"))
+    each = float(sizes.filter(pl.col("step").is_in(numbers[begin:end]))["operations"].mean() or 1)  # type: ignore[arg-type]
+    possible = max(1, int(most / each))
+    if end - begin <= possible:
+        stretches = [(begin, end)]
+    else:
+        length = min(possible, LEAD_IN + _COUNTED + 1)
+        count = max(1, possible // length)
+        room = end - begin - length
+        stretches = [
+            (at, at + length) for at in sorted({begin + round(room * (i + 0.5) / count) for i in range(count)})
+        ]
+    counted = [
+        [at for at in range(b, e - 1) if steady[at] and (at - b >= LEAD_IN or (b == 0 and e - b <= LEAD_IN + 2))]
+        or [at for at in range(b, e - 1) if steady[at]]
+        for b, e in stretches
+    ]
+    frame = _frame(
+        windows,
+        [[numbers[at] for at in range(b, e)] for b, e in stretches],
+        [[numbers[at] for at in own] for own in counted],
+    )
+    return frame, len(stretches) == 1 and end - begin <= possible
+
+
+def _frame(windows: pl.DataFrame, stretches: list[list[int]], counted: list[list[int]]) -> pl.DataFrame:
+    rows = [
+        (number, step, step in own)
+        for number, (steps, own) in enumerate(zip(stretches, (set(c) for c in counted), strict=True))
+        for step in steps
+    ]
+    schema = {"stretch": pl.Int64, "step": pl.Int64, "counted": pl.Boolean}
+    chosen = pl.DataFrame(rows, schema=schema, orient="row")
+    return chosen.join(windows.drop("steady"), on="step").sort("stretch", "rank", "begin")

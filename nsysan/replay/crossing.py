@@ -1,0 +1,111 @@
+"""Order between streams of which no table tells, from what is kept in every step (inferred, METRICS section 7)."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import numpy as np
+import polars as pl
+
+from nsysan.replay.engine import I64
+from nsysan.replay.links import Link, Part, part
+
+#: Work that starts within this many ns of the end of other work may have waited for it.
+_PROMPT = 6_000
+#: A gap so much longer than the least is one that something explains.
+_NOISE = 1_000
+#: An order is one where it explains so much of the time that nothing else explains.
+_EXPLAINED = 0.8
+_STEP = 1 << 32
+_LANE = ("context", "stream")
+
+
+def crossings(work: pl.DataFrame, starts: I64, *, eager: bool) -> list[Part]:
+    """Edges from the end of an operation to the start of one on another stream of the rank.
+
+    Of an operation that always starts after a certain one of another stream, launched before it, has ended: ORDER if it
+    starts right after that wherever neither its own stream nor its launch explains when it starts, MAYBE if it never
+    shows. eager: also of what no graph replays.
+    """
+    keys = ("stretch", "rank")
+    numbered = _numbered(work, starts)
+    pairs = []
+    for _, rank in numbered.partition_by(keys, as_dict=True, maintain_order=True).items():
+        lanes = rank.partition_by(*_LANE, maintain_order=True)
+        pairs += [_before(own, other) for own, other in permutations(lanes, 2)]
+    if not pairs:
+        return []
+    found = pl.concat(pairs).filter(pl.col("place").is_not_null())
+    if not eager:
+        found = found.filter(pl.col("graph_node").is_not_null())
+    # Of all that it starts after, the last that is so on every rank and in every step.
+    found = found.with_columns(reach=pl.col("reach").min().over("rank", *_LANE, "place", "lane"))
+    found = found.with_columns(
+        other_step=pl.col("step") + pl.col("reach").floordiv(_STEP), nth=pl.col("reach").mod(_STEP)
+    ).filter(pl.col("reach") > -2 * _STEP)
+    others = numbered.select(
+        *keys, "lane", "nth", other_step="step", source="node", ended="end", other="name", given="order"
+    )
+    joined = found.join(others, on=[*keys, "other_step", "lane", "nth"], how="inner")
+    joined = joined.filter(pl.col("given") < pl.col("order")).with_columns(delay=pl.col("begin") - pl.col("ended"))
+    unexplained = pl.min_horizontal(pl.col("ahead") - pl.col("least") - _NOISE, pl.col("launched") - _PROMPT)
+    excess = unexplained.clip(0).fill_null(0)
+    prompt = excess.filter(pl.col("delay") <= _PROMPT).sum()
+    share = (prompt / excess.sum()).over("name", "other")
+    joined = joined.with_columns(share=share)
+    kept = joined.filter(pl.col("share").is_not_nan() & (pl.col("share") >= _EXPLAINED))
+    open_ = joined.filter(pl.col("share").is_nan())
+    return [
+        part(rows["source"].to_numpy() + 1, rows["target"].to_numpy(), link)
+        for rows, link in ((kept, Link.ORDER), (open_, Link.MAYBE))
+    ]
+
+
+def _numbered(work: pl.DataFrame, starts: I64) -> pl.DataFrame:
+    """The operations with what may explain when they start: ahead (ns since the one before on the stream ended; a great
+    many for the first), least (of such gaps), launched (ns since their launch; as many where they are not launched).
+    """
+    keys = ("stretch", "rank")
+    lane = (*keys, *_LANE)
+    never = pl.lit(1 << 40)
+    columns = work.select(
+        *lane,
+        "step",
+        "place",
+        "name",
+        "begin",
+        "end",
+        "launch_start",
+        "correlation",
+        "graph_node",
+        node=pl.Series(starts),
+        lane=pl.format("{} {}", "context", "stream"),
+    )
+    # Of a graph's nodes only the first is launched.
+    follows = (pl.col("correlation") == pl.col("correlation").shift(1).over(lane)).fill_null(value=False)
+    columns = columns.with_columns(
+        follows=follows,
+        ahead=(pl.col("begin") - pl.col("end").shift(1)).over(lane).fill_null(never),
+        launched=pl.when(~follows).then(pl.col("begin") - pl.col("launch_start")).fill_null(never),
+        nth=pl.int_range(pl.len()).over(*lane, "step"),
+        order=pl.struct("launch_start", "correlation", "graph_node", "begin").rank("ordinal").over(keys),
+    )
+    return columns.with_columns(least=pl.col("ahead").min().over("rank", "follows"))
+
+
+def _before(own: pl.DataFrame, other: pl.DataFrame) -> pl.DataFrame:
+    """The operations of a lane, with the last of another that had ended by then and had been launched before: reach,
+    by step (from its own) and number in it.
+    """
+    ended = np.searchsorted(other["end"].to_numpy(), own["begin"].to_numpy(), side="right")
+    given = np.searchsorted(np.maximum.accumulate(other["order"].to_numpy()), own["order"].to_numpy())
+    at = np.minimum(ended, given) - 1
+    known = at >= 0
+    before = other[np.maximum(at, 0)]
+    step = (before["step"] - own["step"]).clip(-2, 0)
+    reach = (step * _STEP + before["nth"]).cast(pl.Int64)
+    return (
+        own.with_columns(lane=pl.lit(other["lane"][0]), reach=pl.when(pl.Series(known)).then(reach), target="node")
+        .filter(pl.col("reach").is_not_null())
+        .drop("nth", "node")
+    )

@@ -1,0 +1,146 @@
+"""A graph with one thing changed: the delays of each scenario (METRICS section 10)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from nsysan.metrics.whatif import KEY
+from nsysan.replay.delays import Delays
+from nsysan.replay.engine import I64, NEVER
+from nsysan.replay.graph import Graph
+from nsysan.replay.levels import Levels
+from nsysan.replay.links import Link
+
+#: Gap between two nodes of a graph where a trace shows no replay: median of tp4_graph_node on H200.
+GRAPH_GAP = 1_200
+_Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What edits are made of."""
+
+    graph: Graph
+    delays: Delays
+    levels: Levels
+    node_rank: I64
+    wire_floor: I64
+
+
+def basis(graph: Graph, delays: Delays, levels: Levels, floor: pl.DataFrame) -> Basis:
+    """The basis of all scenarios; floor: of each call's kind, as metrics.whatif.floors gives it."""
+    return Basis(graph, delays, levels, _node_ranks(graph), _floors(graph, floor))
+
+
+Edit = Callable[[Basis, I64, I64], None]
+
+
+def no_skew(chosen: _Mask) -> Edit:
+    """Nothing takes longer than its level at these nodes."""
+
+    def edit(basis: Basis, lane: I64, cross: I64) -> None:
+        np.copyto(lane, basis.levels.lane, where=chosen)
+        cross[basis.levels.gone & chosen[basis.graph.edges.target]] = NEVER
+
+    return edit
+
+
+def floor_wire(basis: Basis, _lane: I64, cross: I64) -> None:
+    """No call takes longer than its floor."""
+    np.minimum(cross, basis.wire_floor, out=cross)
+
+
+def host_free(basis: Basis, _lane: I64, cross: I64) -> None:
+    """No launch is late."""
+    cross[basis.graph.link == Link.LAUNCH] = NEVER
+
+
+def unordered(basis: Basis, _lane: I64, cross: I64) -> None:
+    """Streams do not wait for each other where that never shows."""
+    cross[basis.graph.link == Link.MAYBE] = NEVER
+
+
+def together(*edits: Edit) -> Edit:
+    """All of these."""
+
+    def edit(basis: Basis, lane: I64, cross: I64) -> None:
+        for one in edits:
+            one(basis, lane, cross)
+
+    return edit
+
+
+def graphs(basis: Basis, lane: I64, cross: I64) -> None:
+    """One launch a step, nodes back to back."""
+    graph = basis.graph
+    work, calls, first = graph.operations, graph.calls, graph.first_operation
+    alone = pl.col("graph_node").is_null() & (pl.col("type") != "graph")
+    gaps = lane[first : graph.first_arrival : 2]
+    inside = (
+        work.select(
+            pl.col("graph_node").is_not_null()
+            & (pl.col("correlation") == pl.col("correlation").shift(1)).fill_null(value=False)
+        )
+        .to_series()
+        .to_numpy()
+    )
+    known = basis.delays.lane[first : graph.first_arrival : 2][inside]
+    gap = int(np.median(known)) if len(known) else GRAPH_GAP
+    eager = work.select(alone & (pl.col("type") == "kernel")).to_series().to_numpy()
+    gaps[eager] = np.minimum(gaps[eager], gap)
+    launches = ~pl.col("waits") & ~pl.col("in_graph") & ~pl.col("launch").str.contains("Memcpy").fill_null(value=False)
+    # What comes after a wait is no work of launching; where a host never waits, what it does longest.
+    lanes = ("stretch", "thread")
+    segments = calls.with_columns(
+        before=pl.Series(lane[0:first:2]),
+        launches=launches & pl.col("step").is_not_null(),
+        after=pl.col("waits").shift(1).over(lanes).fill_null(value=False),
+    ).with_columns(usual=pl.col("before").median().over("rank", "place"))
+    longest = pl.col("usual") == pl.col("usual").filter("launches").max().over("rank")
+    kept = pl.when((pl.col("after") & pl.col("launches")).any().over("rank")).then("after").otherwise(longest)
+    rest = segments.select(pl.col("launches") & ~kept.fill_null(value=False)).to_series().to_numpy()
+    lane[0:first:2][rest] = 0
+    lane[1:first:2][rest] = 0
+    launched = graph.link == Link.LAUNCH
+    called = graph.edges.source // 2
+    removed = launched.copy()
+    removed[launched] = rest[called[launched]]
+    cross[removed] = NEVER
+
+
+def applied(basis: Basis, edits: list[Edit]) -> tuple[I64, I64]:
+    """lane and cross delays of the edits, a column each, after that of nothing changed and that of usual delays."""
+    delays = basis.delays
+    lanes, crosses = [delays.lane, delays.usual_lane], [delays.cross, delays.usual_cross]
+    for edit in edits:
+        lane, cross = delays.lane.copy(), delays.cross.copy()
+        edit(basis, lane, cross)
+        lanes.append(lane)
+        crosses.append(cross)
+    return np.stack(lanes, axis=1), np.stack(crosses, axis=1)
+
+
+def _node_ranks(graph: Graph) -> I64:
+    ranks = np.full(len(graph.time), -1, dtype=np.int64)
+    ranks[: graph.first_operation] = np.repeat(graph.calls["rank"].to_numpy(), 2)
+    ranks[graph.first_operation : graph.first_arrival] = np.repeat(graph.operations["rank"].to_numpy(), 2)
+    return ranks
+
+
+def _floors(graph: Graph, floor: pl.DataFrame) -> I64:
+    """The floor of the call of each edge of a wire; of the other edges more than any delay."""
+    most = np.full(len(graph.edges), -NEVER, dtype=np.int64)
+    wire = np.flatnonzero(graph.link == Link.WIRE)
+    place = pl.when(pl.col("message_bytes").is_null()).then("call").alias("place")
+    work = graph.operations[(graph.edges.target[wire] - graph.first_operation) // 2].select(
+        "name", "message_bytes", "group", place
+    )
+    floor = floor.with_columns(pl.col("name").cast(pl.String))
+    joined = work.join(floor, on=KEY, how="left", maintain_order="left", nulls_equal=True)
+    most[wire] = joined["floor"].fill_null(-NEVER).to_numpy()
+    return most

@@ -1,0 +1,137 @@
+"""The dependency graph of some stretches of steps: which time cannot be before which other (METRICS section 7)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from nsysan.model.matches import Match
+from nsysan.replay.activity import Activity
+from nsysan.replay.engine import I64, Edges
+from nsysan.replay.links import Link, Part, part
+from nsysan.replay.orders import stream_orders
+from nsysan.replay.places import with_places
+from nsysan.replay.waits import held_calls, host_waits
+from nsysan.run.run import Run
+
+_CALL = ("stretch", "thread")
+_LANE = ("stretch", "rank", "context", "stream")
+
+
+@dataclass(frozen=True)
+class Graph:
+    """calls, operations: the frames of them, in the order of their nodes, two each (begin and end), calls first;
+    behind them a node for each matched collective, when its last rank has come.
+
+    time: measured, ns. opens: whether a lane begins with a node. edges, link, delay: edges between lanes, what each
+    is, its measured delay. ranks: their numbers.
+    """
+
+    calls: pl.DataFrame
+    operations: pl.DataFrame
+    time: I64
+    opens: npt.NDArray[np.bool_]
+    edges: Edges
+    link: I64
+    delay: I64
+    ranks: list[int]
+
+    @property
+    def first_operation(self) -> int:
+        """The node with which the operations begin."""
+        return 2 * len(self.calls)
+
+    @property
+    def first_arrival(self) -> int:
+        """The node with which the arrivals begin."""
+        return self.first_operation + 2 * len(self.operations)
+
+
+def build(run: Run, found: Activity) -> Graph:
+    """The graph of what was recorded."""
+    matched = pl.col("verdict") == Match.MATCHED
+    told = run.collectives.filter(matched | (pl.col("verdict") == Match.SINGLE))
+    calls = told.select(
+        "row",
+        "family",
+        "message_bytes",
+        "group",
+        "barrier",
+        pl.when(matched).then("call").alias("call"),
+        of="step",
+        single=~matched,
+    )
+    work = found.operations.join(calls, on="row", how="left", maintain_order="left")
+    work, hosts = with_places(work, found.waits)
+    work = work.sort(*_LANE, "begin", "end", maintain_order=True)
+    hosts = hosts.sort(*_CALL, "start", "end", maintain_order=True).with_row_index("number")
+    first = 2 * len(hosts)
+    begin, end = work["begin"].to_numpy(), work["end"].to_numpy()
+    starts = first + 2 * np.arange(len(work))
+    arrivals, met = _arrivals(work)
+    count = first + 2 * len(work)
+    time = np.concatenate((_paired(hosts["start"].to_numpy(), hosts["end"].to_numpy()), _paired(begin, end), met))
+    opens = np.zeros(len(time), dtype=np.bool_)
+    opens[:first:2] = _new(hosts, _CALL)
+    opens[first:count:2] = _new(work, _LANE)
+    opens[count:] = True
+    parts = [
+        *_launches(work, hosts, starts),
+        *_meetings(arrivals, starts, count),
+        *stream_orders(work, found.orders, starts),
+        *host_waits(work, hosts, found.orders, starts),
+        *held_calls(work, hosts, starts),
+    ]
+    source, target, link = (np.concatenate([piece[i] for piece in parts]).astype(np.int64) for i in range(3))
+    delay = time[target] - time[source]
+    kept = (delay >= 0) | (link == Link.ARRIVAL)
+    source, target, link, delay = source[kept], target[kept], link[kept], delay[kept]
+    return Graph(hosts, work, time, opens, Edges(source, target), link, delay, [rank.rank for rank in run.ranks])
+
+
+def _paired(begin: I64, end: I64) -> I64:
+    return np.stack((begin, end), axis=1).ravel()
+
+
+def _new(frame: pl.DataFrame, key: tuple[str, ...]) -> npt.NDArray[np.bool_]:
+    """Whether a row is the first of its lane."""
+    if frame.is_empty():
+        return np.zeros(0, dtype=np.bool_)
+    changed = (
+        frame.select(pl.any_horizontal(pl.col(key).ne_missing(pl.col(key).shift(1)))).to_series().to_numpy().copy()
+    )
+    changed[0] = True
+    return changed
+
+
+def _arrivals(work: pl.DataFrame) -> tuple[I64, I64]:
+    """Of each operation the number of the matched call that it waits in, -1 of others; and when each was complete."""
+    waits = pl.col("barrier").fill_null(False) & pl.col("call").is_not_null()
+    numbers = work.select(
+        number=pl.when(waits).then(pl.struct("stretch", "family", "of", "call").rank("dense").cast(pl.Int64) - 1),
+        begin="begin",
+    )
+    known = numbers.drop_nulls("number").group_by("number").agg(pl.max("begin")).sort("number")
+    dense = pl.Series("new", np.arange(len(known)))
+    joined = numbers.join(known.select("number").with_columns(dense), on="number", how="left", maintain_order="left")
+    return joined["new"].fill_null(-1).to_numpy(), known["begin"].to_numpy()
+
+
+def _meetings(arrivals: I64, starts: I64, count: int) -> list[Part]:
+    inside = np.flatnonzero(arrivals >= 0)
+    node = count + arrivals[inside]
+    return [part(starts[inside], node, Link.ARRIVAL), part(node, starts[inside] + 1, Link.WIRE)]
+
+
+def _launches(work: pl.DataFrame, hosts: pl.DataFrame, starts: I64) -> list[Part]:
+    """Launch calls to the operations that they start: of a graph's, to the first of each stream."""
+    at = work.select("stretch", "thread", "launch_start", "correlation", "rank", "stream", "context", "graph_node")
+    at = at.with_columns(node=pl.Series(starts))
+    roots = pl.col("node") == pl.col("node").min().over("stretch", "rank", "correlation", "context", "stream")
+    at = at.filter(pl.col("graph_node").is_null() | roots).drop_nulls("launch_start")
+    calls = hosts.filter(~pl.col("waits")).select("stretch", "thread", "number", launch_start="start")
+    joined = at.join(calls, on=["stretch", "thread", "launch_start"], how="inner")
+    return [part(2 * joined["number"].to_numpy().astype(np.int64), joined["node"].to_numpy(), Link.LAUNCH)]

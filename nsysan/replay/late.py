@@ -1,0 +1,184 @@
+"""Late ranks: those whose excess costs a share of the step once all other late ranks are put right (section 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import polars as pl
+
+from nsysan.model.classes import WorkClass
+from nsysan.replay.edits import Basis, Edit, no_skew
+from nsysan.replay.engine import I64
+
+#: A rank is late from this share of the period on.
+LATE_SHARE = 0.03
+#: Of two ranks both may be late, one by one thing and one by another.
+_PAIR = 2
+#: By what a rank may be late.
+CAUSES = ("compute", "host", "copy", "communication")
+_OF_WORK = {WorkClass.COMPUTE.value: "compute", WorkClass.COPY.value: "copy"}
+
+
+@dataclass(frozen=True)
+class LateRanks:
+    """One late rank, or several that are late together. ns of a step, by median or, of the tail, by mean.
+
+    costs: of the step as it is when the other late ranks are right. saves: where these alone are put right; both also
+    by mean, with the steps that are in the tail. parts: of what it costs, by cause; kernels: what these take longer.
+    """
+
+    ranks: tuple[int, ...]
+    cause: str
+    costs: int
+    saves: int
+    mean_costs: int
+    mean_saves: int
+    parts: Mapping[str, int] = field(default_factory=dict)
+    kernels: Sequence[tuple[str, int]] = ()
+
+
+@dataclass(frozen=True)
+class Timed:
+    """Period of a scenario: median and mean, ns."""
+
+    median: int
+    mean: int
+
+
+#: The periods of edits of a graph, in their order.
+Replay = Callable[[list[Edit]], list[Timed]]
+
+
+def put_right(basis: Basis, ranks: Sequence[int], but: tuple[int, str] | None = None) -> Edit:
+    """These ranks at their levels; but: of that one not what it is late by."""
+    own = np.isin(basis.node_rank, ranks)
+    if but is not None:
+        own &= (basis.node_rank != but[0]) | (causes_of(basis) != CAUSES.index(but[1]))
+
+    return no_skew(own)
+
+
+def find_late(
+    basis: Basis,
+    replay: Replay,
+    measured: Timed,
+    right: Timed,
+    without: Mapping[int, Timed],
+    alone: Mapping[int, Timed],
+) -> tuple[list[LateRanks], bool]:
+    """The late ranks, each alone, and together where several are late by one cause; or that they take turns.
+
+    right: all ranks at their levels; without: all but that one; alone: that one.
+    """
+    least = LATE_SHARE * measured.median
+
+    def costly(timed: Timed, rest: Timed) -> bool:
+        return max(timed.median - rest.median, timed.mean - rest.mean) >= least
+
+    late = [rank for rank in without if costly(without[rank], right)]
+    base, others = right, {rank: without[rank] for rank in late}
+    # With the others as they are some of these cost nothing any more.
+    while late and len(late) < len(without):
+        edits = [put_right(basis, late), *(put_right(basis, [r for r in late if r != rank]) for rank in late)]
+        base, *rest = replay(edits)
+        others = dict(zip(late, rest, strict=True))
+        kept = [rank for rank in late if costly(others[rank], base)]
+        if len(kept) == len(late):
+            break
+        late = kept
+    if late and _rotates(late, measured, base, others):
+        return [], True
+    # Levels that no rank keeps are of none: what the hosts do is shared out, or they wait for each other.
+    if not late or len(late) == len(without) > _PAIR:
+        return [], False
+    return _told(basis, replay, measured, base, others, alone), False
+
+
+def _rotates(late: Sequence[int], measured: Timed, base: Timed, others: Mapping[int, Timed]) -> bool:
+    """Whether another rank is late in each step: together they cost what none of them does in most steps."""
+    least = LATE_SHARE * measured.median
+    alone = any(others[rank].median - base.median >= least for rank in late)
+    return len(late) > 1 and not alone and measured.median - base.median >= least
+
+
+def _told(
+    basis: Basis, replay: Replay, measured: Timed, base: Timed, others: Mapping[int, Timed], alone: Mapping[int, Timed]
+) -> list[LateRanks]:
+    late = list(others)
+    causes = causes_of(basis)
+    excess = basis.delays.lane - basis.levels.lane
+    asked = [
+        (rank, cause)
+        for rank in late
+        for number, cause in enumerate(CAUSES)
+        if (excess[(basis.node_rank == rank) & (causes == number)] > 0).any()
+    ]
+    parts = replay([put_right(basis, late, one) for one in asked])
+    found = []
+    for rank in late:
+        own = {
+            cause: max(0, timed.median - base.median, timed.mean - base.mean)
+            for (r, cause), timed in zip(asked, parts, strict=True)
+            if r == rank
+        }
+        found.append(
+            LateRanks(
+                ranks=(rank,),
+                cause=max(own, key=lambda cause: own[cause], default="host"),
+                costs=others[rank].median - base.median,
+                saves=measured.median - alone[rank].median,
+                mean_costs=others[rank].mean - base.mean,
+                mean_saves=measured.mean - alone[rank].mean,
+                parts=own,
+                kernels=_kernels(basis, rank),
+            )
+        )
+    found.sort(key=lambda one: (-max(one.costs, one.mean_costs), one.ranks))
+    return [*_together(basis, replay, measured, base, found), *found]
+
+
+def _together(basis: Basis, replay: Replay, measured: Timed, base: Timed, found: list[LateRanks]) -> list[LateRanks]:
+    """Those that are late by one cause, as one."""
+    by_cause: dict[str, list[int]] = {}
+    for one in found:
+        by_cause.setdefault(one.cause, []).append(one.ranks[0])
+    sets = {cause: tuple(sorted(ranks)) for cause, ranks in by_cause.items() if len(ranks) > 1}
+    late = [one.ranks[0] for one in found]
+    edits = []
+    for ranks in sets.values():
+        edits += [put_right(basis, ranks), put_right(basis, [rank for rank in late if rank not in ranks])]
+    timed = iter(replay(edits) if edits else [])
+    return [
+        LateRanks(
+            ranks,
+            cause,
+            costs=rest.median - base.median,
+            saves=measured.median - own.median,
+            mean_costs=rest.mean - base.mean,
+            mean_saves=measured.mean - own.mean,
+        )
+        for (cause, ranks), own, rest in zip(sets.items(), timed, timed, strict=True)
+    ]
+
+
+def causes_of(basis: Basis) -> I64:
+    """Of each node by what a rank is late that takes long there."""
+    graph = basis.graph
+    causes = np.full(len(graph.time), CAUSES.index("host"), dtype=np.int64)
+    names = graph.operations["cls"].cast(pl.String).to_list()
+    table = {name: CAUSES.index(_OF_WORK.get(name, "communication")) for name in set(names)}
+    causes[graph.first_operation : graph.first_arrival] = np.repeat([table[name] for name in names], 2)
+    return causes
+
+
+def _kernels(basis: Basis, rank: int) -> list[tuple[str, int]]:
+    """The work that takes longer than its level, ns a step, most first."""
+    graph = basis.graph
+    first, end = graph.first_operation + 1, graph.first_arrival
+    excess = (basis.delays.lane - basis.levels.lane)[first:end:2]
+    work = graph.operations.select("name", "rank", "stretch", "step", ns=pl.Series(excess)).filter(rank=rank)
+    steps = work.select(pl.struct("stretch", "step").n_unique()).item()
+    sums = work.group_by("name").agg(pl.sum("ns") // max(steps, 1)).filter(pl.col("ns") > 0)
+    return list(sums.sort("ns", "name", descending=[True, False]).iter_rows())

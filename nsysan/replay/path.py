@@ -1,0 +1,72 @@
+"""The critical path: the chain of what bound what, walked back from the last step to the first."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from nsysan.model.classes import WorkClass
+from nsysan.replay.delays import Delays
+from nsysan.replay.engine import I64
+from nsysan.replay.graph import Graph
+from nsysan.replay.links import Link
+
+#: What a ns of the path is spent in.
+CLASSES = ("host", "launch", "compute", "wire", "fused", "copy", "sync", "other")
+_OF_WORK = {
+    WorkClass.COLLECTIVE.value: "wire",
+    WorkClass.P2P.value: "wire",
+    WorkClass.FUSED.value: "fused",
+    WorkClass.COMPUTE.value: "compute",
+    WorkClass.COPY.value: "copy",
+}
+
+
+def walk(graph: Graph, delays: Delays, node_rank: I64, start: int, until: int) -> tuple[I64, I64, I64, I64]:
+    """begin, end, class, rank of the pieces of the chain that ends at a node, back to a time; latest first."""
+    binding, source, time = delays.binding, graph.edges.source, graph.time
+    visited = [start]
+    node = start
+    edges: list[int] = []
+    while time[node] > until:
+        edge = int(binding[node])
+        if edge >= 0:
+            node = int(source[edge])
+        elif graph.opens[node]:
+            break
+        else:
+            node -= 1
+        edges.append(edge)
+        visited.append(node)
+    nodes = np.array(visited, dtype=np.int64)
+    used = np.array(edges, dtype=np.int64)
+    target, before = nodes[:-1], nodes[1:]
+    classes = _classes(graph)[target]
+    link = np.where(used >= 0, graph.link[np.maximum(used, 0)], -1)
+    for kind, name in ((Link.LAUNCH, "launch"), (Link.ORDER, "launch"), (Link.SYNC, "sync"), (Link.HELD, "sync")):
+        classes[link == kind] = CLASSES.index(name)
+    ranks = node_rank[target].copy()
+    ranks[ranks < 0] = node_rank[before[ranks < 0]]
+    return time[before], time[target], classes, ranks
+
+
+def _classes(graph: Graph) -> I64:
+    """What the time before each node is spent in, where its lane bound it."""
+    found = np.full(len(graph.time), CLASSES.index("host"), dtype=np.int64)
+    first, end = graph.first_operation, graph.first_arrival
+    found[first:end:2] = CLASSES.index("launch")
+    names = graph.operations["cls"].cast(pl.String).to_list()
+    table = {name: CLASSES.index(_OF_WORK.get(name, "other")) for name in set(names)}
+    found[first + 1 : end : 2] = [table[name] for name in names]
+    found[end:] = CLASSES.index("wire")
+    return found
+
+
+def shares(pieces: tuple[I64, I64, I64, I64], bounds: list[tuple[int, int]]) -> dict[tuple[str, int], int]:
+    """ns of the pieces inside the spans, by class and rank."""
+    begin, end, classes, ranks = pieces
+    total = np.zeros(len(begin), dtype=np.int64)
+    for first, last in bounds:
+        total += np.clip(np.minimum(end, last) - np.maximum(begin, first), 0, None)
+    frame = pl.DataFrame({"class": classes, "rank": ranks, "ns": total}).group_by("class", "rank").agg(pl.sum("ns"))
+    return {(CLASSES[cls], rank): ns for cls, rank, ns in frame.sort("class", "rank").iter_rows() if ns}

@@ -1,0 +1,72 @@
+"""The same operation, and the same call of a host, of a step on every rank: its place (METRICS section 7)."""
+
+from __future__ import annotations
+
+import polars as pl
+
+_STEP = ("stretch", "rank", "step")
+
+
+def with_places(work: pl.DataFrame, waits: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The operations with `place`; and the calls of the hosts: stretch, rank, thread, step, start, end, launch (name),
+    waits, asked (how many queries it is), correlation, place.
+
+    A place is how many matched collectives of the step the host had launched, the name, and how many of that name it
+    had launched since; of a call, the same of the first that it launched. The order is that of launching, which is one
+    on all ranks whatever the streams do. Null outside of steps.
+    """
+    ordered = work.sort(
+        *_STEP, pl.coalesce("launch_start", "begin"), "correlation", "graph_node", "begin", maintain_order=True
+    )
+    ordered = ordered.with_columns(
+        segment=pl.col("call").is_not_null().cast(pl.Int64).cum_sum().over(_STEP),
+        name=pl.col("name").cast(pl.String),
+        launch=pl.col("launch").cast(pl.String),
+    )
+    ordered = ordered.with_columns(nth=pl.int_range(pl.len()).over(*_STEP, "segment", "name"))
+    ordered = ordered.with_columns(place=_code("segment", "name", "nth")).drop("nth")
+    launches = (
+        ordered.drop_nulls("launch_start")
+        .group_by("stretch", "thread", "launch_start", maintain_order=True)
+        .agg(
+            pl.first("rank", "step", "segment", "launch", "launch_end", "name", "correlation"),
+            in_graph=pl.first("graph_node").is_not_null(),
+        )
+        .rename({"launch_start": "start", "launch_end": "end"})
+        .with_columns(waits=pl.lit(value=False), asked=pl.lit(1, dtype=pl.UInt32))
+    )
+    asks = waits.rename({"name": "launch"}).with_columns(
+        waits=pl.lit(value=True),
+        step=pl.lit(None, dtype=pl.Int64),
+        segment=pl.lit(None, dtype=pl.Int64),
+        name=pl.lit(None, dtype=pl.String),
+        in_graph=pl.lit(value=False),
+        asked=pl.lit(1, dtype=pl.UInt32),
+    )
+    calls = pl.concat([launches, asks.select(launches.columns)]).sort("stretch", "thread", "start", "end")
+    lane = ("stretch", "thread")
+    # A driver's call inside a runtime's is part of it.
+    nested = pl.col("waits") & (pl.col("end") <= pl.col("end").cum_max().shift(1).over(lane)).fill_null(value=False)
+    calls = _asked_once(calls.filter(~nested)).with_columns(pl.col("step", "segment").forward_fill().over(lane))
+    key = ("launch", "name", "waits")
+    calls = calls.with_columns(nth=pl.int_range(pl.len()).over(*_STEP, "segment", *key))
+    return ordered, calls.with_columns(place=_code("segment", *key, "nth")).drop("nth")
+
+
+def _asked_once(calls: pl.DataFrame) -> pl.DataFrame:
+    """The calls with each run of queries as one: from the first to the end of the last, which tells what it asked."""
+    lane = ("stretch", "thread")
+    query = pl.col("waits") & pl.col("launch").str.contains("Query")
+    goes_on = (query & query.shift(1)).fill_null(value=False).over(lane)
+    numbered = calls.with_columns(run=(~goes_on).cum_sum().over(lane))
+    if len(numbered) == numbered.select(pl.struct(*lane, "run").n_unique()).item():
+        return calls
+    rest = [pl.first(name) for name in calls.columns if name not in (*lane, "end", "correlation", "asked")]
+    merged = numbered.group_by(*lane, "run", maintain_order=True).agg(
+        *rest, pl.last("end", "correlation"), pl.sum("asked")
+    )
+    return merged.select(calls.columns)
+
+
+def _code(*columns: str) -> pl.Expr:
+    return pl.when(pl.col("step").is_not_null()).then(pl.struct(columns).rank("dense").cast(pl.Int64))

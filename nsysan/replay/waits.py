@@ -1,0 +1,176 @@
+"""Calls of a host that end no sooner than some work: synchronise calls, queries, copies, and launches that are held."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from nsysan.replay.engine import I64
+from nsysan.replay.links import Link, Part, part
+from nsysan.replay.orders import Lane, lanes_of
+
+#: A call that waited returns so soon after what it waited for, ns.
+_PROMPT = 10_000
+#: Work that ends so soon after the begin of a call may do so by chance, ns.
+_CHANCE = 4_000
+#: One that was held by the driver, which waits for it in a loop.
+_AT_ONCE = 2_000
+#: So many of a kind of calls return promptly, if they are such as wait; and so many are at the limit of a queue.
+_WAITING, _AT_LIMIT = 0.9, 0.1
+#: A queue shorter than this is none of a driver.
+_SHORTEST_QUEUE = 8
+
+
+def host_waits(work: pl.DataFrame, hosts: pl.DataFrame, orders: pl.DataFrame, starts: I64) -> list[Part]:
+    """Edges from the ends of operations to the ends of calls that wait for them."""
+    calls = hosts.filter("waits").select(
+        "stretch", "rank", "number", "launch", "place", "start", "end", "correlation", "asked"
+    )
+    lanes = lanes_of(work, starts)
+    ended = np.zeros(int(starts[-1]) + 2 if len(starts) else 0, dtype=np.int64)
+    ended[starts] = work["end"].to_numpy()
+    told = calls.join(orders, on=["stretch", "rank", "correlation"], how="inner")
+    rest = calls.join(orders, on=["stretch", "rank", "correlation"], how="anti")
+    parts = []
+    for name, lane in lanes.items():
+        own = told.filter(
+            (pl.col("stretch") == name[0])
+            & (pl.col("rank") == name[1])
+            & (pl.col("on_context") == name[2])
+            & (pl.col("on_stream").is_null() | (pl.col("on_stream") == name[3]))
+        )
+        parts += _after(lane, own.filter(pl.col("at") < pl.col("correlation")), ended, at="at")
+        parts += _after(lane, own.filter(pl.col("at") == pl.col("correlation")), ended)
+        own = rest.filter((pl.col("stretch") == name[0]) & (pl.col("rank") == name[1]))
+        one = pl.col("launch").str.contains("Event|Query")
+        parts += _after(lane, own.filter(~one), ended)
+        parts += _behind(lane, own.filter(one), ended)
+    return [*parts, *_copies(work, hosts, starts)]
+
+
+def _after(lane: Lane, calls: pl.DataFrame, ended: I64, at: str | None = None) -> list[Part]:
+    """For the last operation of the lane that had been launched; at: by the call with that correlation id."""
+    if calls.is_empty():
+        return []
+    query = pl.col("launch").str.contains("Query")
+    # One query that finds the work done waits for nothing, unless a loop of them does in other steps.
+    calls = calls.filter(~query | (pl.col("asked").max().over("place") > 1))
+    given = (
+        np.searchsorted(lane[1], calls["start"]) if at is None else np.searchsorted(lane[0], calls[at], side="right")
+    )
+    last = np.asarray(given, dtype=np.int64) - 1
+    known = (last >= 0) & (ended[lane[2][last]] <= calls["end"].to_numpy())
+    return [part(lane[2][last[known]] + 1, 2 * calls["number"].to_numpy()[known].astype(np.int64) + 1, Link.SYNC)]
+
+
+def _behind(lane: Lane, calls: pl.DataFrame, ended: I64) -> list[Part]:
+    """For an operation of which no table tells: so many before the last that had been launched as where it shows."""
+    if calls.is_empty():
+        return []
+    ends = ended[lane[2]]
+    given = np.searchsorted(lane[1], calls["start"].to_numpy()) - 1
+    done = np.searchsorted(ends, calls["end"].to_numpy(), side="right") - 1
+    begin, end = calls["start"].to_numpy(), calls["end"].to_numpy()
+    last = ends[np.maximum(done, 0)]
+    # Work that ends while a call does its own is chance.
+    waited = (done >= 0) & (given >= done) & (last - begin >= _CHANCE) & (end - last <= _PROMPT)
+    lags = pl.DataFrame({"place": calls["place"], "lag": given - done, "waited": waited})
+    usual = pl.col("lag").filter("waited").mode().min()
+    agreed = (pl.col("lag").filter("waited") == usual).sum() * 2 > pl.col("waited").sum()
+    lag = lags.select(pl.when(agreed.over("place")).then(usual.over("place")).fill_null(-1)).to_series().to_numpy()
+    at = given - lag
+    known = (lag >= 0) & (at >= 0)
+    known &= ends[np.clip(at, 0, len(ends) - 1)] <= end
+    return [part(lane[2][at[known]] + 1, 2 * calls["number"].to_numpy()[known].astype(np.int64) + 1, Link.SYNC)]
+
+
+def _copies(work: pl.DataFrame, hosts: pl.DataFrame, starts: I64) -> list[Part]:
+    """Calls that return after their copy has ended, also where that had to wait for its stream."""
+    copies = work.select(
+        "stretch",
+        "thread",
+        "launch_start",
+        "launch",
+        "type",
+        node=pl.Series(starts + 1),
+        tail=pl.col("launch_end") - pl.col("end"),
+        queued=pl.col("begin") - pl.col("launch_start") > _PROMPT,
+    ).filter(pl.col("type") == "memcpy", pl.col("launch_start").is_not_null())
+    after = (pl.col("tail") >= 0).filter("queued")
+    waits = (
+        pl.when(pl.col("queued").any())
+        .then(after.mean() >= _WAITING)
+        .otherwise(~pl.col("launch").str.contains("Async").any())
+    )
+    copies = copies.filter(waits.over("launch"), pl.col("tail") >= 0)
+    named = hosts.filter(~pl.col("waits")).select("stretch", "thread", "number", launch_start="start")
+    joined = copies.join(named, on=["stretch", "thread", "launch_start"], how="inner")
+    return [part(joined["node"].to_numpy(), 2 * joined["number"].to_numpy().astype(np.int64) + 1, Link.SYNC)]
+
+
+def held_calls(work: pl.DataFrame, hosts: pl.DataFrame, starts: I64) -> list[Part]:
+    """Edges to the ends of launch calls that the driver holds: until the last replay has ended, or a queue has room."""
+    launches = hosts.filter(~pl.col("waits")).select(
+        "stretch", "thread", "number", "in_graph", launch_start="start", left="end"
+    )
+    told = work.select(
+        "stretch", "rank", "thread", "launch_start", "begin", "end", "correlation", "graph_node", node=pl.Series(starts)
+    )
+    told = told.drop_nulls("launch_start").join(launches, on=["stretch", "thread", "launch_start"], how="left")
+    return [*_of_replays(told.filter("in_graph")), *_of_queues(told)]
+
+
+def _of_replays(nodes: pl.DataFrame) -> list[Part]:
+    """A graph that cannot be launched while its last replay runs; the last node to end of each, and the next call."""
+    lane = ("stretch", "rank")
+    replays = (
+        nodes.sort("end", maintain_order=True)
+        .group_by(*lane, "launch_start")
+        .agg(pl.last("node", "end", "number", "left"))
+    )
+    replays = (
+        replays.sort(*lane, "launch_start").with_columns(pl.col("node", "end").shift(1).over(lane)).drop_nulls("node")
+    )
+    running = replays.filter(pl.col("end") > pl.col("launch_start"))
+    after = running["left"] >= running["end"]
+    at_once = after & (running["left"] - running["end"] <= _AT_ONCE)
+    if at_once.sum() < max(2, _AT_LIMIT * len(running)) or after.mean() < _WAITING:  # type: ignore[operator]
+        return []
+    kept = replays.filter(pl.col("left") >= pl.col("end"))
+    return [part(kept["node"].to_numpy() + 1, 2 * kept["number"].to_numpy().astype(np.int64) + 1, Link.HELD)]
+
+
+def _of_queues(launched: pl.DataFrame) -> list[Part]:
+    """A queue of so many operations that were launched and have not begun: where it is full, a call waits for room.
+
+    One of the driver, so that it is as long on every rank.
+    """
+    given = launched.filter(pl.col("graph_node").is_null()).drop_nulls("number")
+    parts: list[Part] = []
+    full = calls = 0
+    ranks = given.partition_by("stretch", "rank", as_dict=True, maintain_order=True).values()
+    counted = [_waiting(rank.sort("launch_start", "correlation", "begin", maintain_order=True)) for rank in ranks]
+    limit = max((int(waiting.max()) for _, waiting, _ in counted), default=0)
+    room = limit - limit // _SHORTEST_QUEUE
+    for order, waiting, recent in counted:
+        full += int(((waiting >= room) & recent).sum())
+        calls += len(order)
+    if limit < _SHORTEST_QUEUE or full < _AT_LIMIT * calls:
+        return []
+    for order, waiting, recent in counted:
+        # What takes no place in the queue is in no trace: a call that was held shows how many were in it.
+        depth = np.where((waiting >= room) & recent, waiting, limit)
+        at = np.arange(len(order)) - depth
+        known = at >= 0
+        node, number = order["node"].to_numpy(), order["number"].to_numpy().astype(np.int64)
+        parts.append(part(node[at[known]], 2 * number[known] + 1, Link.HELD))
+    return parts
+
+
+def _waiting(calls: pl.DataFrame) -> tuple[pl.DataFrame, I64, npt.NDArray[np.bool_]]:
+    """Calls in their order; how many operations had not begun when each returned; whether one just had."""
+    begun = np.sort(calls["begin"].to_numpy())
+    left = calls["left"].to_numpy()
+    gone = np.searchsorted(begun, left, side="right")
+    return calls, np.arange(1, len(calls) + 1) - gone, left - begun[np.maximum(gone - 1, 0)] <= _AT_ONCE
