@@ -25,6 +25,7 @@ from nsysan.metrics.tail import humps, tail_rows
 from nsysan.metrics.whatif import what_if
 from nsysan.model.classes import WorkClass
 from nsysan.model.matches import Match
+from nsysan.replay.pace import replay
 from nsysan.run.run import Run
 
 
@@ -68,6 +69,7 @@ def diagnose(run: Run) -> Diagnosis:
         rejected=rejected,
         hotspot=None if straggler is None else find_hotspot(straggler, late, run.steady_steps, run.usual_compute),
         bubble=bubble,
+        pace=replay(run),
     )
 
 

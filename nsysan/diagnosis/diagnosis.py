@@ -14,6 +14,7 @@ from nsysan.metrics.outliers import Outlier
 from nsysan.metrics.skew import Straggler
 from nsysan.metrics.tail import Hump, TailRow
 from nsysan.metrics.whatif import WhatIf
+from nsysan.replay.pace import Pace
 
 #: With more of the collectives failing the gate than this, the pairs that pass it prove nothing.
 MAX_REJECTED = 0.2
@@ -38,7 +39,7 @@ class Diagnosis:
     arrived: as skew.arrivals gives it. rejected: share of the collectives that failed the gate. hotspot: where and by
     which kernel the straggler falls behind. bubble: of a pipeline, None where there is one stage. tail: what lies
     between the mean and the median period. humps: None where the median stands for some step. coverage: None without a
-    steady step.
+    steady step. pace: what a replay of the steps tells, None without a steady step.
     """
 
     straggler: Straggler | None
@@ -55,3 +56,4 @@ class Diagnosis:
     tail: list[TailRow] = field(default_factory=list)
     coverage: Coverage | None = None
     humps: tuple[Hump, Hump] | None = None
+    pace: Pace | None = None
