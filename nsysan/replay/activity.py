@@ -86,7 +86,7 @@ def activity_of(placed: PlacedTrace, spans: pl.DataFrame) -> tuple[pl.DataFrame,
         .group_by("stretch", "thread")
         .agg(pl.first("rank"), first=pl.min("launch_start"), final=pl.max("launch_end"))
     )
-    calls = shifted(placed.trace.waiting_calls, placed.placement.offset)
+    calls = shifted(placed.trace.waiting_calls, placed.placement.shift)
     waits = calls.with_columns(pl.col("name").cast(pl.String)).join(threads, on="thread")
     waits = waits.filter((pl.col("start") >= pl.col("first")) & (pl.col("start") < pl.col("final")))
     return (
