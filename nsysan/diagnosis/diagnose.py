@@ -11,7 +11,7 @@ from nsysan.diagnosis.diagnosis import MAX_REJECTED, Diagnosis, RankSpread
 from nsysan.diagnosis.latecomers import late_ranks, straggler_of
 from nsysan.diagnosis.losses import losses_of
 from nsysan.diagnosis.pipelines import find_bubble
-from nsysan.diagnosis.savings import savings
+from nsysan.diagnosis.savings import path_of, savings
 from nsysan.diagnosis.scope import cover, coverage_sentence, too_little
 from nsysan.diagnosis.verdict import judge, named_for, of_what
 from nsysan.diagnosis.workload import workload_of
@@ -64,6 +64,8 @@ def diagnose(run: Run) -> Diagnosis:
         bubble=bubble,
         pace=pace,
         late=late,
+        path=path_of(pace, what),
+        rotation=0 if pace is None or what is None or what.why else pace.rotation,
     )
 
 

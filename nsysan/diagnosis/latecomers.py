@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 import polars as pl
 
-from nsysan.diagnosis.hotspot import Hotspot, find_hotspot
+from nsysan.diagnosis.hotspot import Late, find_hotspot
 from nsysan.metrics.causes import GapCause, LateCause
 from nsysan.metrics.skew import TELLING_STEPS, Straggler
 from nsysan.metrics.whatif import WhatIf
@@ -19,28 +18,6 @@ from nsysan.run.run import Run
 LATE_CAUSES = tuple(LateCause(cause) for cause in CAUSES)
 #: So many kernels of a late rank are listed, those that are longer by this share of what it costs.
 _KERNELS, _NOTABLE = 5, 0.01
-
-
-@dataclass(frozen=True)
-class Late:
-    """A late rank, or several that are late together by one cause. ns a step.
-
-    costs: of the step where the other late ranks are right; saves: where these alone are put right; both by the
-    median, and by the mean, which has the tail. cause: None where it is a host's, and nothing tells whether that is to
-    blame. parts: of what it costs, by cause. kernels: those that take longer, most first, and by how much. where: at
-    which calls it is waited for, and idle: what it idles more than the others, by cause; of one rank alone.
-    """
-
-    ranks: tuple[int, ...]
-    cause: LateCause | None
-    costs: int
-    saves: int
-    mean_costs: int
-    mean_saves: int
-    parts: Mapping[LateCause, int]
-    kernels: Sequence[tuple[str, int]] = ()
-    where: Hotspot | None = None
-    idle: Mapping[GapCause, int] = field(default_factory=dict)
 
 
 def late_ranks(run: Run, pace: Pace | None, what: WhatIf | None, calls: pl.DataFrame, idle: pl.DataFrame) -> list[Late]:
