@@ -39,7 +39,7 @@ class Levels:
 
 
 def levels_of(graph: Graph, delays: Delays, period: int) -> Levels:
-    """The levels of a graph: the lower median over the ranks that have the place, 0 where fewer than half have it."""
+    """The levels of a graph: the lower median over the ranks that have the place, 0 where it is extra."""
     half, excess = len(graph.ranks) / 2, round(_SHARE * period)
     lane = delays.lane.copy()
     first, end = graph.first_operation, graph.first_arrival
@@ -91,7 +91,10 @@ def _right(rows: pl.DataFrame, half: float, excess: int) -> tuple[I64, npt.NDArr
     usual = usual.join(rest, on=["rank", "group"]).drop("group", "steps", "spread", "error")
     told = rows.join(at_once, on=["stretch", "step", "place"], how="left", maintain_order="left")
     told = told.join(usual, on=["rank", "place"], how="left", maintain_order="left")
-    extra = pl.col("place").is_not_null() & (pl.col("n") < half)
+    # What half of them have is extra where the others have nothing in its stead.
+    of_half = ((pl.col("n") == half) & pl.col("place").is_not_null()).sum().over("stretch", "step", "rank")
+    alone_in_it = (pl.col("n") == half) & (of_half.min().over("stretch", "step") == 0)
+    extra = pl.col("place").is_not_null() & ((pl.col("n") < half) | alone_in_it)
     ns, wide = pl.col("ns"), _DEVIATIONS * pl.col("deviation")
     alone = ns - pl.max_horizontal("usual", "then") > pl.max_horizontal(wide, pl.lit(excess))
     # Late in most steps, and not in this one.
