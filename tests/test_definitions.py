@@ -251,9 +251,8 @@ def _names(tokens: list[str]) -> tuple[list[str], list[str]]:
         if tokens[:1] == ["[]"]:
             name, tokens = f"{name}[]", tokens[1:]
         if tokens[:3] == ["{", "...", "}"]:
-            found.append(f"{name}{{}}")
-            tokens = tokens[3:]
-        elif tokens[:1] == ["{"]:
+            name, tokens = f"{name}{{}}", tokens[3:]
+        if tokens[:1] == ["{"]:
             below, tokens = _names(tokens[1:])
             found += [f"{name}.{place}" for place in below]
         else:
@@ -279,7 +278,7 @@ def test_planned_keys_are_not_there_yet() -> None:
     planned = {mark: keys(block) for mark, block in blocks().items() if mark}
     assert len(planned) == 4
     every = [place for places in planned.values() for place in places]
-    assert len(every) == len(set(every)) > 40
+    assert len(every) == len(set(every)) > 20
     assert set(every) & leaves(schema_of("nsysan.report/2")) == set()
 
 

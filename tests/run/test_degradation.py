@@ -318,7 +318,9 @@ def test_stripped_to_three_tables_without_processes(tmp_path: Path) -> None:
     assert [row["compute_ns"] for row in found["per_rank"]] == [20_000, 26_000, 20_000, 20_000]
     assert [row["wait_ns"] for row in found["per_rank"]] == [6_000, 0, 6_000, 6_000]
     assert found["what_if"]["no_host_late_ns"] is None
-    assert found["what_if"]["no_skew_ns"] is not None
+    # No launch call tells of the 60 us between the steps, and nothing else that it is no gap like all others.
+    assert found["what_if"]["no_skew_ns"] is None
+    assert "a replay of the steps misses their period" in quality(found)["what_if"][1]
 
 
 def test_one_process_without_its_number_is_that_of_the_calls(tmp_path: Path) -> None:
@@ -464,8 +466,8 @@ def test_the_cause_host_is_withheld_where_the_clock_is_off(tmp_path: Path, real_
     assert (before["straggler"]["rank"], before["straggler"]["cause"]) == (0, "host")
     pid = next(rank["pid"] for rank in before["ranks"] if rank["rank"] == 0)
     found = document(shift_host(path, pid, "t - 3000000"))
-    assert (found["straggler"]["rank"], found["straggler"]["cause"]) == (0, None)
-    assert found["straggler"]["caused_ns"] == before["straggler"]["caused_ns"]
+    # When its host launched is not known any more, nor by how much it was late.
+    assert found["straggler"] is None
     assert quality(found)["straggler"][0] == "estimated"
     assert "cpu_gpu_clock" in quality(found)["straggler"][1]
     assert found["per_step"] == before["per_step"]
