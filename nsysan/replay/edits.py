@@ -90,17 +90,23 @@ def graphs(basis: Basis, lane: I64, cross: I64) -> None:
     gap = int(np.median(known)) if len(known) else GRAPH_GAP
     eager = work.select(alone & (pl.col("type") == "kernel")).to_series().to_numpy()
     gaps[eager] = np.minimum(gaps[eager], gap)
-    lanes = ("stretch", "thread", "step")
-    rest = calls.select(
-        ~pl.col("waits") & ~pl.col("in_graph") & pl.col("step").is_not_null()
-        & (pl.int_range(pl.len()).over(lanes) > 0) & ~pl.col("launch").str.contains("Memcpy").fill_null(value=False)
-    ).to_series().to_numpy()
+    launches = ~pl.col("waits") & ~pl.col("in_graph") & ~pl.col("launch").str.contains("Memcpy").fill_null(value=False)
+    # What comes after a wait is no work of launching; where a host never waits, what it does longest.
+    lanes = ("stretch", "thread")
+    segments = calls.with_columns(
+        before=pl.Series(lane[0:first:2]),
+        launches=launches & pl.col("step").is_not_null(),
+        after=pl.col("waits").shift(1).over(lanes).fill_null(value=False),
+    ).with_columns(usual=pl.col("before").median().over("rank", "place"))
+    longest = pl.col("usual") == pl.col("usual").filter("launches").max().over("rank")
+    kept = pl.when((pl.col("after") & pl.col("launches")).any().over("rank")).then("after").otherwise(longest)
+    rest = segments.select(pl.col("launches") & ~kept.fill_null(value=False)).to_series().to_numpy()
     lane[0:first:2][rest] = 0
     lane[1:first:2][rest] = 0
-    launches = graph.link == Link.LAUNCH
+    launched = graph.link == Link.LAUNCH
     called = graph.edges.source // 2
-    removed = launches.copy()
-    removed[launches] = rest[called[launches]]
+    removed = launched.copy()
+    removed[launched] = rest[called[launched]]
     cross[removed] = NEVER
 
 

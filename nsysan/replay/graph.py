@@ -52,8 +52,11 @@ class Graph:
 
 def build(run: Run, found: Activity) -> Graph:
     """The graph of what was recorded."""
-    matched = run.collectives.filter(pl.col("verdict") == Match.MATCHED)
-    calls = matched.select("row", "family", "call", "message_bytes", group="group", barrier="barrier", of="step")
+    matched = pl.col("verdict") == Match.MATCHED
+    told = run.collectives.filter(matched | (pl.col("verdict") == Match.SINGLE))
+    calls = told.select(
+        "row", "family", "message_bytes", "group", "barrier", pl.when(matched).then("call").alias("call"), of="step", single=~matched
+    )
     work = found.operations.join(calls, on="row", how="left", maintain_order="left")
     work, hosts = with_places(work, found.waits)
     work = work.sort(*_LANE, "begin", "end", maintain_order=True)

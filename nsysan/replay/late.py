@@ -14,6 +14,8 @@ from nsysan.replay.engine import I64, NEVER
 
 #: A rank is late from this share of the period on.
 LATE_SHARE = 0.03
+#: Of two ranks both may be late, one by one thing and one by another.
+_PAIR = 2
 #: By what a rank may be late.
 CAUSES = ("compute", "host", "copy", "communication")
 _OF_WORK = {WorkClass.COMPUTE.value: "compute", WorkClass.COPY.value: "copy"}
@@ -85,6 +87,9 @@ def find_late(
         if len(kept) == len(late):
             break
         late = kept
+    if len(late) == len(without) > _PAIR:
+        # Levels that no rank keeps are of none: what the hosts do is shared out, or they wait for each other.
+        return [], False
     if not late or _rotates(late, measured, base, others):
         return [], bool(late)
     return _told(basis, replay, measured, base, others, alone), False

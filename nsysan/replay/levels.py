@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from nsysan.model.operations import is_communication
 from nsysan.replay.delays import Delays
 from nsysan.replay.engine import I64
 from nsysan.replay.graph import Graph
@@ -45,9 +46,9 @@ def levels_of(graph: Graph, delays: Delays, period: int) -> Levels:
     work = graph.operations.select(_key(), group="name", ns=pl.Series(delays.lane[first + 1 : end : 2]))
     right, extra = _right(work, half, excess)
     lane[first + 1 : end : 2] = right
-    # What waits in a matched call is no work.
-    met = graph.edges.target[graph.link == Link.WIRE]
-    lane[met] = delays.lane[met]
+    # What waits in a call, or moves data between ranks, is no rank's own.
+    together = graph.operations.select(is_communication() & ~pl.Series("extra", extra)).to_series().to_numpy()
+    lane[first + 1 : end : 2] = np.where(together, delays.lane[first + 1 : end : 2], lane[first + 1 : end : 2])
     lane[first:end:2] = np.where(extra, 0, lane[first:end:2])
     for offset, group in ((0, pl.lit("")), (1, pl.col("launch"))):
         calls = graph.calls.select(_key(), group=group, ns=pl.Series(delays.lane[offset:first:2]))

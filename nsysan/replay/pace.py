@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from nsysan.model.operations import is_communication
 from nsysan.replay import edits
 from nsysan.replay.activity import MAX_OPERATIONS, Activity
 from nsysan.replay.delays import Delays
@@ -27,6 +28,8 @@ _BOUNDED = ("no_skew", "floor_wire", "host_free", "graphs", "all")
 _APART = 0.02
 
 
+#: A larger share of the period in communication that cannot be split may hide who is late.
+MAX_UNSPLIT = 0.03
 #: So much of the steps is left out at either end where a middle is taken.
 _OUTER = 0.3
 
@@ -38,7 +41,8 @@ class Pace:
     period: as it is, which the untouched graph gives to the ns (exact). scenarios: of each what-if; ranks: with one
     rank put right; bounds: least and most of a what-if that the trace cannot tell better, the period itself being the
     most. error: replay_error. path: ns of a step by (class, rank), summing to the period. late: see late.find_late;
-    rotation: ns that another rank costs in each step, where it is not the same.
+    rotation: ns that another rank costs in each step, where it is not the same. unsplit: share of the period
+    in communication that cannot be split; where it is large, what rests on waiting is left out.
     per_step: stretch, step, rank and a column a scenario. nodes: of the graph; whole: whether it is of all steady steps.
     """
 
@@ -50,6 +54,7 @@ class Pace:
     path: dict[tuple[str, int], int]
     late: list[LateRanks]
     rotation: int
+    unsplit: float
     per_step: pl.DataFrame
     exact: bool
     nodes: int
@@ -103,7 +108,14 @@ def pace_of(ready: Prepared) -> Pace:
         return timed(ready, asked)
 
     alone, without = ({rank: told.pop(f"{word}_{rank}") for rank in graph.ranks} for word in ("rank", "but"))
-    late, rotates = find_late(basis, again, measured, told["no_skew"], without, alone)
+    unsplit = _unsplit(found, graph, measured.median)
+    if unsplit > MAX_UNSPLIT:
+        for name in list(told):
+            if name not in ("measured", "usual", "host_free"):
+                del told[name]
+        alone, late, rotates, bounds = {}, [], False, {}
+    else:
+        late, rotates = find_late(basis, again, measured, told["no_skew"], without, alone)
     frame = keys.with_columns(pl.Series(name, periods[:, i]) for i, name in enumerate(names))
     return Pace(
         period=measured,
@@ -113,6 +125,7 @@ def pace_of(ready: Prepared) -> Pace:
         error=error,
         path=_path(graph, found, delays, basis.node_rank, measured.median),
         late=late,
+        unsplit=unsplit,
         rotation=measured.median - told["no_skew"].median if rotates else 0,
         per_step=frame,
         exact=exact,
@@ -214,3 +227,13 @@ def _summing_to(parts: dict[tuple[str, int], int], whole: int) -> dict[tuple[str
         found[key] += 1
     return {key: ns for key, ns in found.items() if ns}
 
+
+def _unsplit(found: Activity, graph: Graph, period: int) -> float:
+    """Of the rank that has most of it, a step's share in communication that has no last arrival among several ranks."""
+    if len(graph.ranks) < 2 or not period:
+        return 0.0
+    work = graph.operations.join(found.steps.filter("counted"), on=["stretch", "rank", "step"], how="semi")
+    steps = found.steps.filter("counted").select("stretch", "step").n_unique()
+    untold = work.filter(is_communication() & pl.col("last").is_null() & ~pl.col("single").fill_null(value=False))
+    ns = untold.group_by("rank").agg((pl.col("end") - pl.col("begin")).sum())["end"].max()
+    return float(ns or 0) / steps / period  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from nsysan.replay.engine import I64
@@ -64,10 +65,13 @@ def _behind(lane: Lane, calls: pl.DataFrame, ended: I64) -> list[Part]:
     done = np.searchsorted(ends, calls["end"].to_numpy(), side="right") - 1
     begin, end = calls["start"].to_numpy(), calls["end"].to_numpy()
     last = ends[np.maximum(done, 0)]
-    waited = (done >= 0) & (given >= done) & (last > begin) & (end - last <= _PROMPT)
+    # Work that ends while a call does its own is chance.
+    longer = end - begin >= 2 * (end - begin).min() + _AT_ONCE
+    waited = longer & (done >= 0) & (given >= done) & (last > begin) & (end - last <= _PROMPT)
     lags = pl.DataFrame({"place": calls["place"], "lag": given - done, "waited": waited})
-    usual = pl.col("lag").filter("waited").mode().min().over("place")
-    lag = lags.select(usual.fill_null(-1)).to_series().to_numpy()
+    usual = pl.col("lag").filter("waited").mode().min()
+    agreed = (pl.col("lag").filter("waited") == usual).sum() * 2 > pl.col("waited").sum()
+    lag = lags.select(pl.when(agreed.over("place")).then(usual.over("place")).fill_null(-1)).to_series().to_numpy()
     at = given - lag
     known = (lag >= 0) & (at >= 0)
     known &= ends[np.clip(at, 0, len(ends) - 1)] <= end
@@ -75,12 +79,22 @@ def _behind(lane: Lane, calls: pl.DataFrame, ended: I64) -> list[Part]:
 
 
 def _copies(work: pl.DataFrame, hosts: pl.DataFrame, starts: I64) -> list[Part]:
-    """Of a kind of copies that all have ended just before their calls do, the calls wait for them."""
+    """Calls that return after their copy has ended, also where that had to wait for its stream."""
     copies = work.select(
-        "stretch", "thread", "launch_start", "launch", "type", node=pl.Series(starts + 1), tail=pl.col("launch_end") - pl.col("end")
+        "stretch",
+        "thread",
+        "launch_start",
+        "launch",
+        "type",
+        node=pl.Series(starts + 1),
+        tail=pl.col("launch_end") - pl.col("end"),
+        queued=pl.col("begin") - pl.col("launch_start") > _PROMPT,
     ).filter(pl.col("type") == "memcpy", pl.col("launch_start").is_not_null())
-    prompt = (pl.col("tail") >= 0) & (pl.col("tail") <= _PROMPT)
-    copies = copies.filter((prompt.mean() >= _WAITING).over("launch"), pl.col("tail") >= 0)
+    after = (pl.col("tail") >= 0).filter("queued")
+    waits = pl.when(pl.col("queued").any()).then(after.mean() >= _WAITING).otherwise(
+        ~pl.col("launch").str.contains("Async").any()
+    )
+    copies = copies.filter(waits.over("launch"), pl.col("tail") >= 0)
     named = hosts.filter(~pl.col("waits")).select("stretch", "thread", "number", launch_start="start")
     joined = copies.join(named, on=["stretch", "thread", "launch_start"], how="inner")
     return [part(joined["node"].to_numpy(), 2 * joined["number"].to_numpy().astype(np.int64) + 1, Link.SYNC)]
@@ -109,28 +123,35 @@ def _of_replays(nodes: pl.DataFrame) -> list[Part]:
 
 
 def _of_queues(launched: pl.DataFrame) -> list[Part]:
-    """A queue of so many operations that were launched and have not begun: where it is full, a call waits for room."""
+    """A queue of so many operations that were launched and have not begun: where it is full, a call waits for room.
+
+    One of the driver, so that it is as long on every rank.
+    """
+    given = launched.filter(pl.col("graph_node").is_null()).drop_nulls("number")
     parts: list[Part] = []
-    for _, rank in launched.partition_by("stretch", "rank", as_dict=True, maintain_order=True).items():
-        parts += _of_queue(rank)
+    full = calls = 0
+    ranks = given.partition_by("stretch", "rank", as_dict=True, maintain_order=True).values()
+    counted = [_waiting(rank.sort("launch_start", "correlation", "begin", maintain_order=True)) for rank in ranks]
+    limit = max((int(waiting.max()) for _, waiting, _ in counted), default=0)
+    room = limit - limit // _SHORTEST_QUEUE
+    for order, waiting, recent in counted:
+        full += int(((waiting >= room) & recent).sum())
+        calls += len(order)
+    if limit < _SHORTEST_QUEUE or full < _AT_LIMIT * calls:
+        return []
+    for order, waiting, recent in counted:
+        # What takes no place in the queue is in no trace: a call that was held shows how many were in it.
+        depth = np.where((waiting >= room) & recent, waiting, limit)
+        at = np.arange(len(order)) - depth
+        known = at >= 0
+        node, number = order["node"].to_numpy(), order["number"].to_numpy().astype(np.int64)
+        parts.append(part(node[at[known]], 2 * number[known] + 1, Link.HELD))
     return parts
 
 
-def _of_queue(rank: pl.DataFrame) -> list[Part]:
-    alone = rank.filter(pl.col("graph_node").is_null())
-    calls = alone.drop_nulls("number").sort("launch_start", "correlation", "begin", maintain_order=True)
-    if len(calls) < 2 * _SHORTEST_QUEUE:
-        return []
-    begun = np.sort(alone["begin"].to_numpy())
+def _waiting(calls: pl.DataFrame) -> tuple[pl.DataFrame, I64, npt.NDArray[np.bool_]]:
+    """Calls in their order; how many operations had not begun when each returned; whether one just had."""
+    begun = np.sort(calls["begin"].to_numpy())
     left = calls["left"].to_numpy()
     gone = np.searchsorted(begun, left, side="right")
-    waiting = np.arange(1, len(calls) + 1) - gone
-    limit = int(waiting.max())
-    recent = left - begun[np.maximum(gone - 1, 0)] <= _AT_ONCE
-    full = (waiting >= limit) & recent
-    if limit < _SHORTEST_QUEUE or full.sum() < _AT_LIMIT * len(calls):
-        return []
-    at = np.arange(len(calls)) - limit
-    known = at >= 0
-    order = calls["node"].to_numpy()
-    return [part(order[at[known]], 2 * calls["number"].to_numpy()[known].astype(np.int64) + 1, Link.HELD)]
+    return calls, np.arange(1, len(calls) + 1) - gone, left - begun[np.maximum(gone - 1, 0)] <= _AT_ONCE
