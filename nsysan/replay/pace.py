@@ -85,6 +85,14 @@ def timed(ready: Prepared, asked: list[edits.Edit]) -> list[Timed]:
     return _over_steps(*_periods(ready.basis.graph, ready.found, times))[2:]
 
 
+def medians(ready: Prepared, asked: list[edits.Edit]) -> list[float]:
+    """The period as a report has it, the median over the steps of each rank and over these, of edits."""
+    keys, periods = _periods(ready.basis.graph, ready.found, ready.times(asked))
+    ranks = keys["rank"].to_numpy()
+    each = [np.median(periods[ranks == rank, 2:], axis=0) for rank in np.unique(ranks)]
+    return [float(period) for period in np.median(each, axis=0)]
+
+
 def pace_of(ready: Prepared) -> Pace:
     """The pace of a replica whose graph is there."""
     found, basis = ready.found, ready.basis
