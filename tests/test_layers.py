@@ -22,6 +22,7 @@ ROOMS: dict[str, set[str]] = {
     "model": {"columns", "trace"},
     "metrics": {"columns", "trace", "model"},
     "run": {"columns", "trace", "model", "metrics"},
+    "replay": {"columns", "model", "metrics", "run"},
     "workers": {"columns", "trace", "model", "run"},
     "diagnosis": {"trace", "model", "metrics", "run"},
     "report": {"columns", "trace", "model", "metrics", "run", "diagnosis"},

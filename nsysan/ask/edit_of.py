@@ -57,7 +57,7 @@ def edit_of(expression: Expression, basis: edits.Basis, kinds: pl.DataFrame) -> 
     """What an expression does to a graph; kinds: row and kind of each collective. BadExpression if it chooses nothing."""
     graph = basis.graph
     if expression.subject is None:
-        return Chosen(standard()[expression.text])
+        return Chosen(standard(basis)[expression.text])
     for rank in expression.ranks:
         if rank not in graph.ranks:
             raise BadExpression(f"{expression.text!r}: there is no rank {rank}, only {numbered('rank', graph.ranks)}")
@@ -101,7 +101,7 @@ def _of_operations(expression: Expression, graph: Graph, kinds: pl.DataFrame, on
 
 
 def _level(of: Mask) -> edits.Edit:
-    return edits.no_skew(lambda _: of)
+    return edits.no_skew(of)
 
 
 def _changed(of: Mask, expression: Expression) -> edits.Edit:

@@ -41,10 +41,11 @@ _OPERATION = (
 class Activity:
     """What ranks and their hosts did in stretches of consecutive steps, on the run's clock, int64 ns.
 
-    operations: stretch and the columns _OPERATION. waits: stretch, rank, thread, start, end, name of the hosts'
-    calls that wait or ask. orders: stretch, rank; correlation, context, stream of a call that makes its host or a stream
-    wait; at, on_context, on_stream: for all that had been launched when the call with that correlation was made. steps: stretch, step, rank, begin, counted (whether periods are taken of it), in order. whole:
-    whether every steady step is in a stretch.
+    operations: stretch and the columns _OPERATION. waits: stretch, rank, thread, start, end, name, correlation of the
+    hosts' calls that wait or ask. orders: stretch, rank; correlation, context, stream of a call that makes its host or
+    a stream wait; at, on_context, on_stream: for all that had been launched when the call with that correlation was
+    made. steps: stretch, step, rank, begin, counted (whether periods are taken of it), in order. whole: whether every
+    steady step is in a stretch.
     """
 
     operations: pl.DataFrame
@@ -88,7 +89,11 @@ def activity_of(placed: PlacedTrace, spans: pl.DataFrame) -> tuple[pl.DataFrame,
     calls = shifted(placed.trace.waiting_calls, placed.placement.offset)
     waits = calls.with_columns(pl.col("name").cast(pl.String)).join(threads, on="thread")
     waits = waits.filter((pl.col("start") >= pl.col("first")) & (pl.col("start") < pl.col("final")))
-    return operations, waits.select("stretch", "rank", "thread", "start", "end", "name", "correlation"), _orders(placed, operations)
+    return (
+        operations,
+        waits.select("stretch", "rank", "thread", "start", "end", "name", "correlation"),
+        _orders(placed, operations),
+    )
 
 
 def _orders(placed: PlacedTrace, operations: pl.DataFrame) -> pl.DataFrame:
@@ -134,13 +139,19 @@ def _chosen(run: Run, most: int) -> tuple[pl.DataFrame, bool]:
         length = min(possible, LEAD_IN + _COUNTED + 1)
         count = max(1, possible // length)
         room = end - begin - length
-        stretches = [(at, at + length) for at in sorted({begin + round(room * (i + 0.5) / count) for i in range(count)})]
+        stretches = [
+            (at, at + length) for at in sorted({begin + round(room * (i + 0.5) / count) for i in range(count)})
+        ]
     counted = [
         [at for at in range(b, e - 1) if steady[at] and (at - b >= LEAD_IN or (b == 0 and e - b <= LEAD_IN + 2))]
         or [at for at in range(b, e - 1) if steady[at]]
         for b, e in stretches
     ]
-    frame = _frame(windows, [[numbers[at] for at in range(b, e)] for b, e in stretches], [[numbers[at] for at in own] for own in counted])
+    frame = _frame(
+        windows,
+        [[numbers[at] for at in range(b, e)] for b, e in stretches],
+        [[numbers[at] for at in own] for own in counted],
+    )
     return frame, len(stretches) == 1 and end - begin <= possible
 
 

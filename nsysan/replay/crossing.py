@@ -69,7 +69,15 @@ def _numbered(work: pl.DataFrame, starts: I64) -> pl.DataFrame:
     lane = (*keys, *_LANE)
     never = pl.lit(1 << 40)
     columns = work.select(
-        *lane, "step", "place", "name", "begin", "end", "launch_start", "correlation", "graph_node",
+        *lane,
+        "step",
+        "place",
+        "name",
+        "begin",
+        "end",
+        "launch_start",
+        "correlation",
+        "graph_node",
         node=pl.Series(starts),
         lane=pl.format("{} {}", "context", "stream"),
     )
@@ -96,6 +104,8 @@ def _before(own: pl.DataFrame, other: pl.DataFrame) -> pl.DataFrame:
     before = other[np.maximum(at, 0)]
     step = (before["step"] - own["step"]).clip(-2, 0)
     reach = (step * _STEP + before["nth"]).cast(pl.Int64)
-    return own.with_columns(
-        lane=pl.lit(other["lane"][0]), reach=pl.when(pl.Series(known)).then(reach), target="node"
-    ).filter(pl.col("reach").is_not_null()).drop("nth", "node")
+    return (
+        own.with_columns(lane=pl.lit(other["lane"][0]), reach=pl.when(pl.Series(known)).then(reach), target="node")
+        .filter(pl.col("reach").is_not_null())
+        .drop("nth", "node")
+    )

@@ -109,7 +109,11 @@ def _crossing(graph: Graph) -> pl.DataFrame:
         return graph.operations[(edges.target[at] - graph.first_operation) // 2]
 
     free = pl.col("ns").filter("free").min()
-    launches, orders, waits = chosen(Link.LAUNCH), np.flatnonzero((graph.link == Link.ORDER) | (graph.link == Link.MAYBE)), np.flatnonzero((graph.link == Link.SYNC) | (graph.link == Link.HELD))
+    launches, orders, waits = (
+        chosen(Link.LAUNCH),
+        np.flatnonzero((graph.link == Link.ORDER) | (graph.link == Link.MAYBE)),
+        np.flatnonzero((graph.link == Link.SYNC) | (graph.link == Link.HELD)),
+    )
     # A launch shows its own delay where the stream has nothing left to do, a wait where it waited.
     target = edges.target[launches]
     idle = graph.opens[target] | (time[np.maximum(target - 1, 0)] <= time[edges.source[launches]])
@@ -157,13 +161,17 @@ def _own_work(graph: Graph, lane: I64) -> I64:
     last = np.full(len(graph.time), np.iinfo(np.int64).min, dtype=np.int64)
     np.maximum.at(last, target, ended)
     calls = np.unique(target)
-    frame = graph.calls[calls // 2].select("thread", "launch").with_columns(
-        ns=pl.Series(lane[calls]), idle=pl.Series(last[calls] <= graph.time[calls - 1])
+    frame = (
+        graph.calls[calls // 2]
+        .select("thread", "launch")
+        .with_columns(ns=pl.Series(lane[calls]), idle=pl.Series(last[calls] <= graph.time[calls - 1]))
     )
     usual = pl.col("ns").filter("idle").quantile(0.5, "lower")
-    own[calls] = frame.select(
-        pl.coalesce(usual.over("thread", "launch"), usual.over("launch"), 0).cast(pl.Int64)
-    ).to_series().to_numpy()
+    own[calls] = (
+        frame.select(pl.coalesce(usual.over("thread", "launch"), usual.over("launch"), 0).cast(pl.Int64))
+        .to_series()
+        .to_numpy()
+    )
     return own
 
 

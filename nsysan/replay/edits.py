@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from nsysan.metrics.whatif import KEY, floors
+from nsysan.metrics.whatif import KEY
 from nsysan.replay.delays import Delays
 from nsysan.replay.engine import I64, NEVER
 from nsysan.replay.graph import Graph
-from nsysan.replay.links import Link
 from nsysan.replay.levels import Levels
+from nsysan.replay.links import Link
 
 #: Gap between two nodes of a graph where a trace shows no replay: median of tp4_graph_node on H200.
 GRAPH_GAP = 1_200
@@ -40,28 +40,27 @@ def basis(graph: Graph, delays: Delays, levels: Levels, floor: pl.DataFrame) -> 
 Edit = Callable[[Basis, I64, I64], None]
 
 
-def no_skew(of: Callable[[I64], _Mask]) -> Edit:
-    """Nothing takes longer than its level on the ranks that `of` tells."""
+def no_skew(chosen: _Mask) -> Edit:
+    """Nothing takes longer than its level at these nodes."""
 
     def edit(basis: Basis, lane: I64, cross: I64) -> None:
-        own = of(basis.node_rank)
-        np.minimum(lane, basis.levels.lane, out=lane, where=own)
-        cross[basis.levels.gone & own[basis.graph.edges.target]] = NEVER
+        np.copyto(lane, basis.levels.lane, where=chosen)
+        cross[basis.levels.gone & chosen[basis.graph.edges.target]] = NEVER
 
     return edit
 
 
-def floor_wire(basis: Basis, lane: I64, cross: I64) -> None:
+def floor_wire(basis: Basis, _lane: I64, cross: I64) -> None:
     """No call takes longer than its floor."""
     np.minimum(cross, basis.wire_floor, out=cross)
 
 
-def host_free(basis: Basis, lane: I64, cross: I64) -> None:
+def host_free(basis: Basis, _lane: I64, cross: I64) -> None:
     """No launch is late."""
     cross[basis.graph.link == Link.LAUNCH] = NEVER
 
 
-def unordered(basis: Basis, lane: I64, cross: I64) -> None:
+def unordered(basis: Basis, _lane: I64, cross: I64) -> None:
     """Streams do not wait for each other where that never shows."""
     cross[basis.graph.link == Link.MAYBE] = NEVER
 
@@ -82,10 +81,14 @@ def graphs(basis: Basis, lane: I64, cross: I64) -> None:
     work, calls, first = graph.operations, graph.calls, graph.first_operation
     alone = pl.col("graph_node").is_null() & (pl.col("type") != "graph")
     gaps = lane[first : graph.first_arrival : 2]
-    inside = work.select(
-        pl.col("graph_node").is_not_null()
-        & (pl.col("correlation") == pl.col("correlation").shift(1)).fill_null(value=False)
-    ).to_series().to_numpy()
+    inside = (
+        work.select(
+            pl.col("graph_node").is_not_null()
+            & (pl.col("correlation") == pl.col("correlation").shift(1)).fill_null(value=False)
+        )
+        .to_series()
+        .to_numpy()
+    )
     known = basis.delays.lane[first : graph.first_arrival : 2][inside]
     gap = int(np.median(known)) if len(known) else GRAPH_GAP
     eager = work.select(alone & (pl.col("type") == "kernel")).to_series().to_numpy()
@@ -134,7 +137,9 @@ def _floors(graph: Graph, floor: pl.DataFrame) -> I64:
     most = np.full(len(graph.edges), -NEVER, dtype=np.int64)
     wire = np.flatnonzero(graph.link == Link.WIRE)
     place = pl.when(pl.col("message_bytes").is_null()).then("call").alias("place")
-    work = graph.operations[(graph.edges.target[wire] - graph.first_operation) // 2].select("name", "message_bytes", "group", place)
+    work = graph.operations[(graph.edges.target[wire] - graph.first_operation) // 2].select(
+        "name", "message_bytes", "group", place
+    )
     floor = floor.with_columns(pl.col("name").cast(pl.String))
     joined = work.join(floor, on=KEY, how="left", maintain_order="left", nulls_equal=True)
     most[wire] = joined["floor"].fill_null(-NEVER).to_numpy()

@@ -8,6 +8,7 @@ lane: a longest path is needed over those nodes alone, and they are taken level 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -88,7 +89,7 @@ class Engine:
         sources, starts, into = self._sources, self._starts, self._into
         ends = np.append(starts, len(sources))
         bounds = self._bounds.tolist()
-        for first, last in zip(bounds[:-1], bounds[1:], strict=True):
+        for first, last in pairwise(bounds):
             if first == last:
                 continue
             begin, end = ends[first], ends[last]

@@ -55,7 +55,14 @@ def build(run: Run, found: Activity) -> Graph:
     matched = pl.col("verdict") == Match.MATCHED
     told = run.collectives.filter(matched | (pl.col("verdict") == Match.SINGLE))
     calls = told.select(
-        "row", "family", "message_bytes", "group", "barrier", pl.when(matched).then("call").alias("call"), of="step", single=~matched
+        "row",
+        "family",
+        "message_bytes",
+        "group",
+        "barrier",
+        pl.when(matched).then("call").alias("call"),
+        of="step",
+        single=~matched,
     )
     work = found.operations.join(calls, on="row", how="left", maintain_order="left")
     work, hosts = with_places(work, found.waits)
@@ -93,7 +100,9 @@ def _new(frame: pl.DataFrame, key: tuple[str, ...]) -> npt.NDArray[np.bool_]:
     """Whether a row is the first of its lane."""
     if frame.is_empty():
         return np.zeros(0, dtype=np.bool_)
-    changed = frame.select(pl.any_horizontal(pl.col(key).ne_missing(pl.col(key).shift(1)))).to_series().to_numpy().copy()
+    changed = (
+        frame.select(pl.any_horizontal(pl.col(key).ne_missing(pl.col(key).shift(1)))).to_series().to_numpy().copy()
+    )
     changed[0] = True
     return changed
 
@@ -126,5 +135,3 @@ def _launches(work: pl.DataFrame, hosts: pl.DataFrame, starts: I64) -> list[Part
     calls = hosts.filter(~pl.col("waits")).select("stretch", "thread", "number", launch_start="start")
     joined = at.join(calls, on=["stretch", "thread", "launch_start"], how="inner")
     return [part(2 * joined["number"].to_numpy().astype(np.int64), joined["node"].to_numpy(), Link.LAUNCH)]
-
-

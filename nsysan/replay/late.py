@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 
 from nsysan.model.classes import WorkClass
-from nsysan.replay.edits import Basis, Edit
-from nsysan.replay.engine import I64, NEVER
+from nsysan.replay.edits import Basis, Edit, no_skew
+from nsysan.replay.engine import I64
 
 #: A rank is late from this share of the period on.
 LATE_SHARE = 0.03
@@ -57,15 +57,16 @@ def put_right(basis: Basis, ranks: Sequence[int], but: tuple[int, str] | None = 
     if but is not None:
         own &= (basis.node_rank != but[0]) | (causes_of(basis) != CAUSES.index(but[1]))
 
-    def edit(basis: Basis, lane: I64, cross: I64) -> None:
-        np.copyto(lane, basis.levels.lane, where=own)
-        cross[basis.levels.gone & own[basis.graph.edges.target]] = NEVER
-
-    return edit
+    return no_skew(own)
 
 
 def find_late(
-    basis: Basis, replay: Replay, measured: Timed, right: Timed, without: Mapping[int, Timed], alone: Mapping[int, Timed]
+    basis: Basis,
+    replay: Replay,
+    measured: Timed,
+    right: Timed,
+    without: Mapping[int, Timed],
+    alone: Mapping[int, Timed],
 ) -> tuple[list[LateRanks], bool]:
     """The late ranks, each alone, and together where several are late by one cause; or that they take turns.
 
@@ -87,11 +88,11 @@ def find_late(
         if len(kept) == len(late):
             break
         late = kept
-    if len(late) == len(without) > _PAIR:
-        # Levels that no rank keeps are of none: what the hosts do is shared out, or they wait for each other.
+    if late and _rotates(late, measured, base, others):
+        return [], True
+    # Levels that no rank keeps are of none: what the hosts do is shared out, or they wait for each other.
+    if not late or len(late) == len(without) > _PAIR:
         return [], False
-    if not late or _rotates(late, measured, base, others):
-        return [], bool(late)
     return _told(basis, replay, measured, base, others, alone), False
 
 
@@ -138,14 +139,12 @@ def _told(
     return [*_together(basis, replay, measured, base, found), *found]
 
 
-def _together(
-    basis: Basis, replay: Replay, measured: Timed, base: Timed, found: list[LateRanks]
-) -> list[LateRanks]:
+def _together(basis: Basis, replay: Replay, measured: Timed, base: Timed, found: list[LateRanks]) -> list[LateRanks]:
     """Those that are late by one cause, as one."""
-    sets = {}
+    by_cause: dict[str, list[int]] = {}
     for one in found:
-        sets.setdefault(one.cause, []).append(one.ranks[0])
-    sets = {cause: tuple(sorted(ranks)) for cause, ranks in sets.items() if len(ranks) > 1}
+        by_cause.setdefault(one.cause, []).append(one.ranks[0])
+    sets = {cause: tuple(sorted(ranks)) for cause, ranks in by_cause.items() if len(ranks) > 1}
     late = [one.ranks[0] for one in found]
     edits = []
     for ranks in sets.values():

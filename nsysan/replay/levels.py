@@ -95,7 +95,9 @@ def _right(rows: pl.DataFrame, half: float, excess: int) -> tuple[I64, npt.NDArr
     ns, wide = pl.col("ns"), _DEVIATIONS * pl.col("deviation")
     alone = ns - pl.max_horizontal("usual", "then") > pl.max_horizontal(wide, pl.lit(excess))
     # Late in most steps, and not in this one.
-    spared = pl.col("late") & (ns < (pl.col("usual") + pl.col("level")) / 2) & (pl.col("usual") - pl.col("level") > wide)
+    spared = (
+        pl.col("late") & (ns < (pl.col("usual") + pl.col("level")) / 2) & (pl.col("usual") - pl.col("level") > wide)
+    )
     factor = pl.when("late").then(pl.col("level") / pl.col("usual")).otherwise("factor")
     right = (
         pl.when(extra)

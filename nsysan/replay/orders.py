@@ -30,7 +30,10 @@ def _told(work: pl.DataFrame, orders: pl.DataFrame, starts: I64) -> list[Part]:
     key = ("stretch", "rank", "context", "stream", "on_context", "on_stream")
     for name, own in orders.partition_by(key, as_dict=True, maintain_order=True).items():
         stretch, rank, context, stream, on_context, on_stream = name
-        waiting, awaited = lanes.get((stretch, rank, context, stream)), lanes.get((stretch, rank, on_context, on_stream))
+        waiting, awaited = (
+            lanes.get((stretch, rank, context, stream)),
+            lanes.get((stretch, rank, on_context, on_stream)),
+        )
         if waiting is None or awaited is None or waiting is awaited:
             continue
         before = np.searchsorted(awaited[0], own["at"].to_numpy(), side="right") - 1

@@ -21,15 +21,18 @@ from nsysan.replay.path import shares, walk
 from nsysan.replay.prepared import Prepared, prepare
 from nsysan.run.run import Run
 
-
+#: The what-ifs that are of no rank.
+STANDARD = ("no_skew", "floor_wire", "host_free", "graphs", "all")
 #: What may depend on an order that never shows.
-_BOUNDED = ("no_skew", "floor_wire", "host_free", "graphs", "all")
+_BOUNDED = STANDARD
 #: Bounds so much of the period apart are told.
 _APART = 0.02
 
 
 #: A larger share of the period in communication that cannot be split may hide who is late.
-MAX_UNSPLIT = 0.03
+MAXMAX_UNSPLIT = 0.03
+#: With a larger replay_error no saving is told.
+MAX_ERROR = 0.05
 #: So much of the steps is left out at either end where a middle is taken.
 _OUTER = 0.3
 
@@ -43,7 +46,8 @@ class Pace:
     most. error: replay_error. path: ns of a step by (class, rank), summing to the period. late: see late.find_late;
     rotation: ns that another rank costs in each step, where it is not the same. unsplit: share of the period
     in communication that cannot be split; where it is large, what rests on waiting is left out.
-    per_step: stretch, step, rank and a column a scenario. nodes: of the graph; whole: whether it is of all steady steps.
+    per_step: stretch, step, rank and a column a scenario. nodes: of the graph; whole: whether it is
+    of all steady steps.
     """
 
     period: Timed
@@ -67,18 +71,6 @@ def replay(run: Run, most: int = MAX_OPERATIONS) -> Pace | None:
     return None if ready is None else pace_of(ready)
 
 
-def standard() -> dict[str, edits.Edit]:
-    """The what-ifs that are of no rank."""
-    everyone = edits.no_skew(lambda ranks: ranks >= 0)
-    return {
-        "no_skew": everyone,
-        "floor_wire": edits.floor_wire,
-        "host_free": edits.host_free,
-        "graphs": edits.graphs,
-        "all": edits.together(everyone, edits.floor_wire, edits.host_free),
-    }
-
-
 def timed(ready: Prepared, asked: list[edits.Edit]) -> list[Timed]:
     """The periods of edits."""
     times = ready.times(asked)
@@ -97,12 +89,7 @@ def pace_of(ready: Prepared) -> Pace:
     """The pace of a replica whose graph is there."""
     found, basis = ready.found, ready.basis
     graph, delays = basis.graph, basis.delays
-    scenarios = standard()
-    for rank in graph.ranks:
-        scenarios[f"rank_{rank}"] = edits.no_skew(lambda ranks, rank=rank: ranks == rank)
-        scenarios[f"but_{rank}"] = edits.no_skew(lambda ranks, rank=rank: ranks != rank)
-    if (graph.link == Link.MAYBE).any():
-        scenarios |= {f"{name} unordered": edits.together(scenarios[name], edits.unordered) for name in _BOUNDED}
+    scenarios = _scenarios(graph, basis)
     names = ["measured", "usual", *scenarios]
     times = ready.times(list(scenarios.values()))
     exact = bool((times[:, 0] == graph.time).all())
@@ -117,11 +104,13 @@ def pace_of(ready: Prepared) -> Pace:
 
     alone, without = ({rank: told.pop(f"{word}_{rank}") for rank in graph.ranks} for word in ("rank", "but"))
     unsplit = _unsplit(found, graph, measured.median)
+    late: list[LateRanks] = []
+    rotates = False
     if unsplit > MAX_UNSPLIT:
         for name in list(told):
-            if name not in ("measured", "usual", "host_free"):
+            if name not in ("measured", "usual"):
                 del told[name]
-        alone, late, rotates, bounds = {}, [], False, {}
+        alone, bounds = {}, {}
     else:
         late, rotates = find_late(basis, again, measured, told["no_skew"], without, alone)
     frame = keys.with_columns(pl.Series(name, periods[:, i]) for i, name in enumerate(names))
@@ -140,6 +129,28 @@ def pace_of(ready: Prepared) -> Pace:
         nodes=len(graph.time),
         whole=found.whole,
     )
+
+
+def standard(basis: edits.Basis) -> dict[str, edits.Edit]:
+    """The what-ifs that are of no rank."""
+    everyone = edits.no_skew(basis.node_rank >= 0)
+    return {
+        "no_skew": everyone,
+        "floor_wire": edits.floor_wire,
+        "host_free": edits.host_free,
+        "graphs": edits.graphs,
+        "all": edits.together(everyone, edits.floor_wire, edits.host_free),
+    }
+
+
+def _scenarios(graph: Graph, basis: edits.Basis) -> dict[str, edits.Edit]:
+    found = standard(basis)
+    if (graph.link == Link.MAYBE).any():
+        found |= {f"{name} unordered": edits.together(found[name], edits.unordered) for name in _BOUNDED}
+    for rank in graph.ranks:
+        found[f"rank_{rank}"] = edits.no_skew(basis.node_rank == rank)
+        found[f"but_{rank}"] = edits.no_skew(basis.node_rank != rank)
+    return found
 
 
 def bounds_of(told: dict[str, Timed], names: Iterable[str]) -> dict[str, tuple[int, int]]:
@@ -173,8 +184,10 @@ def _periods(graph: Graph, found: Activity, times: I64) -> tuple[pl.DataFrame, I
     keys, starts = _starts(graph, times)
     steps = found.steps.select("stretch", "rank", "step", "counted")
     keys = keys.with_row_index("at").join(steps, on=["stretch", "rank", "step"], how="left", maintain_order="left")
-    keys = keys.with_columns(order=pl.Series(starts[:, 0])).sort("stretch", "rank", "order").with_columns(
-        next=pl.col("at").shift(-1).over("stretch", "rank")
+    keys = (
+        keys.with_columns(order=pl.Series(starts[:, 0]))
+        .sort("stretch", "rank", "order")
+        .with_columns(next=pl.col("at").shift(-1).over("stretch", "rank"))
     )
     kept = keys.filter(pl.col("counted").fill_null(value=False) & pl.col("next").is_not_null())
     return kept.select("stretch", "step", "rank"), starts[kept["next"].to_numpy()] - starts[kept["at"].to_numpy()]
@@ -200,13 +213,13 @@ def _middle(values: I64) -> npt.NDArray[np.float64]:
     return np.asarray(ordered[cut : len(ordered) - cut].mean(axis=0))
 
 
-def _path(
-    graph: Graph, found: Activity, delays: Delays, node_rank: I64, period: int
-) -> dict[tuple[str, int], int]:
+def _path(graph: Graph, found: Activity, delays: Delays, node_rank: I64, period: int) -> dict[tuple[str, int], int]:
     """ns of a step by class and rank: shares of the chain through the counted steps, times the period."""
     keys, starts = _starts(graph, graph.time[:, None])
     keys = keys.with_columns(start=pl.Series(starts[:, 0]))
-    keys = keys.join(found.steps.select("stretch", "rank", "step", "counted"), on=["stretch", "rank", "step"], how="left")
+    keys = keys.join(
+        found.steps.select("stretch", "rank", "step", "counted"), on=["stretch", "rank", "step"], how="left"
+    )
     keys = keys.sort("stretch", "rank", "start").with_columns(finish=pl.col("start").shift(-1).over("stretch", "rank"))
     keys = keys.filter(pl.col("counted") & pl.col("finish").is_not_null())
     # What comes after the last step that is counted tells which of its chains mattered.
@@ -219,7 +232,9 @@ def _path(
         pieces = walk(graph, delays, node_rank, graph.first_operation + 2 * last + 1, int(spans["start"].min()))  # type: ignore[arg-type]
         lasted = np.bincount(np.maximum(pieces[3], 0), pieces[1] - pieces[0])
         rank = int(np.argmax(lasted))
-        for key, ns in shares(pieces, list(spans.filter(pl.col("rank") == rank).select("start", "finish").iter_rows())).items():
+        for key, ns in shares(
+            pieces, list(spans.filter(pl.col("rank") == rank).select("start", "finish").iter_rows())
+        ).items():
             total[key] = total.get(key, 0) + ns
     return _summing_to(total, period)
 

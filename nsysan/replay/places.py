@@ -8,7 +8,8 @@ _STEP = ("stretch", "rank", "step")
 
 
 def with_places(work: pl.DataFrame, waits: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """operations with `place`, and the calls of the hosts: stretch, rank, thread, step, start, end, waits, launch, place.
+    """The operations with `place`; and the calls of the hosts: stretch, rank, thread, step, start, end, launch (name),
+    waits, asked (how many queries it is), correlation, place.
 
     A place is how many matched collectives of the step the host had launched, the name, and how many of that name it
     had launched since; of a call, the same of the first that it launched. The order is that of launching, which is one
@@ -27,13 +28,20 @@ def with_places(work: pl.DataFrame, waits: pl.DataFrame) -> tuple[pl.DataFrame, 
     launches = (
         ordered.drop_nulls("launch_start")
         .group_by("stretch", "thread", "launch_start", maintain_order=True)
-        .agg(pl.first("rank", "step", "segment", "launch", "launch_end", "name", "correlation"), in_graph=pl.first("graph_node").is_not_null())
+        .agg(
+            pl.first("rank", "step", "segment", "launch", "launch_end", "name", "correlation"),
+            in_graph=pl.first("graph_node").is_not_null(),
+        )
         .rename({"launch_start": "start", "launch_end": "end"})
         .with_columns(waits=pl.lit(value=False), asked=pl.lit(1, dtype=pl.UInt32))
     )
     asks = waits.rename({"name": "launch"}).with_columns(
-        waits=pl.lit(value=True), step=pl.lit(None, dtype=pl.Int64), segment=pl.lit(None, dtype=pl.Int64),
-        name=pl.lit(None, dtype=pl.String), in_graph=pl.lit(value=False), asked=pl.lit(1, dtype=pl.UInt32),
+        waits=pl.lit(value=True),
+        step=pl.lit(None, dtype=pl.Int64),
+        segment=pl.lit(None, dtype=pl.Int64),
+        name=pl.lit(None, dtype=pl.String),
+        in_graph=pl.lit(value=False),
+        asked=pl.lit(1, dtype=pl.UInt32),
     )
     calls = pl.concat([launches, asks.select(launches.columns)]).sort("stretch", "thread", "start", "end")
     lane = ("stretch", "thread")
@@ -54,7 +62,9 @@ def _asked_once(calls: pl.DataFrame) -> pl.DataFrame:
     if len(numbered) == numbered.select(pl.struct(*lane, "run").n_unique()).item():
         return calls
     rest = [pl.first(name) for name in calls.columns if name not in (*lane, "end", "correlation", "asked")]
-    merged = numbered.group_by(*lane, "run", maintain_order=True).agg(*rest, pl.last("end", "correlation"), pl.sum("asked"))
+    merged = numbered.group_by(*lane, "run", maintain_order=True).agg(
+        *rest, pl.last("end", "correlation"), pl.sum("asked")
+    )
     return merged.select(calls.columns)
 
 

@@ -12,6 +12,8 @@ from nsysan.replay.orders import Lane, lanes_of
 
 #: A call that waited returns so soon after what it waited for, ns.
 _PROMPT = 10_000
+#: Work that ends so soon after the begin of a call may do so by chance, ns.
+_CHANCE = 4_000
 #: One that was held by the driver, which waits for it in a loop.
 _AT_ONCE = 2_000
 #: So many of a kind of calls return promptly, if they are such as wait; and so many are at the limit of a queue.
@@ -22,7 +24,9 @@ _SHORTEST_QUEUE = 8
 
 def host_waits(work: pl.DataFrame, hosts: pl.DataFrame, orders: pl.DataFrame, starts: I64) -> list[Part]:
     """Edges from the ends of operations to the ends of calls that wait for them."""
-    calls = hosts.filter("waits").select("stretch", "rank", "number", "launch", "place", "start", "end", "correlation", "asked")
+    calls = hosts.filter("waits").select(
+        "stretch", "rank", "number", "launch", "place", "start", "end", "correlation", "asked"
+    )
     lanes = lanes_of(work, starts)
     ended = np.zeros(int(starts[-1]) + 2 if len(starts) else 0, dtype=np.int64)
     ended[starts] = work["end"].to_numpy()
@@ -31,8 +35,10 @@ def host_waits(work: pl.DataFrame, hosts: pl.DataFrame, orders: pl.DataFrame, st
     parts = []
     for name, lane in lanes.items():
         own = told.filter(
-            (pl.col("stretch") == name[0]) & (pl.col("rank") == name[1])
-            & (pl.col("on_context") == name[2]) & (pl.col("on_stream").is_null() | (pl.col("on_stream") == name[3]))
+            (pl.col("stretch") == name[0])
+            & (pl.col("rank") == name[1])
+            & (pl.col("on_context") == name[2])
+            & (pl.col("on_stream").is_null() | (pl.col("on_stream") == name[3]))
         )
         parts += _after(lane, own.filter(pl.col("at") < pl.col("correlation")), ended, at="at")
         parts += _after(lane, own.filter(pl.col("at") == pl.col("correlation")), ended)
@@ -44,13 +50,15 @@ def host_waits(work: pl.DataFrame, hosts: pl.DataFrame, orders: pl.DataFrame, st
 
 
 def _after(lane: Lane, calls: pl.DataFrame, ended: I64, at: str | None = None) -> list[Part]:
-    """For the last operation of the lane that had been launched, by the call with that correlation id where one is told."""
+    """For the last operation of the lane that had been launched; at: by the call with that correlation id."""
     if calls.is_empty():
         return []
     query = pl.col("launch").str.contains("Query")
     # One query that finds the work done waits for nothing, unless a loop of them does in other steps.
     calls = calls.filter(~query | (pl.col("asked").max().over("place") > 1))
-    given = np.searchsorted(lane[1], calls["start"]) if at is None else np.searchsorted(lane[0], calls[at], side="right")
+    given = (
+        np.searchsorted(lane[1], calls["start"]) if at is None else np.searchsorted(lane[0], calls[at], side="right")
+    )
     last = np.asarray(given, dtype=np.int64) - 1
     known = (last >= 0) & (ended[lane[2][last]] <= calls["end"].to_numpy())
     return [part(lane[2][last[known]] + 1, 2 * calls["number"].to_numpy()[known].astype(np.int64) + 1, Link.SYNC)]
@@ -66,8 +74,7 @@ def _behind(lane: Lane, calls: pl.DataFrame, ended: I64) -> list[Part]:
     begin, end = calls["start"].to_numpy(), calls["end"].to_numpy()
     last = ends[np.maximum(done, 0)]
     # Work that ends while a call does its own is chance.
-    longer = end - begin >= 2 * (end - begin).min() + _AT_ONCE
-    waited = longer & (done >= 0) & (given >= done) & (last > begin) & (end - last <= _PROMPT)
+    waited = (done >= 0) & (given >= done) & (last - begin >= _CHANCE) & (end - last <= _PROMPT)
     lags = pl.DataFrame({"place": calls["place"], "lag": given - done, "waited": waited})
     usual = pl.col("lag").filter("waited").mode().min()
     agreed = (pl.col("lag").filter("waited") == usual).sum() * 2 > pl.col("waited").sum()
@@ -91,8 +98,10 @@ def _copies(work: pl.DataFrame, hosts: pl.DataFrame, starts: I64) -> list[Part]:
         queued=pl.col("begin") - pl.col("launch_start") > _PROMPT,
     ).filter(pl.col("type") == "memcpy", pl.col("launch_start").is_not_null())
     after = (pl.col("tail") >= 0).filter("queued")
-    waits = pl.when(pl.col("queued").any()).then(after.mean() >= _WAITING).otherwise(
-        ~pl.col("launch").str.contains("Async").any()
+    waits = (
+        pl.when(pl.col("queued").any())
+        .then(after.mean() >= _WAITING)
+        .otherwise(~pl.col("launch").str.contains("Async").any())
     )
     copies = copies.filter(waits.over("launch"), pl.col("tail") >= 0)
     named = hosts.filter(~pl.col("waits")).select("stretch", "thread", "number", launch_start="start")
@@ -102,8 +111,12 @@ def _copies(work: pl.DataFrame, hosts: pl.DataFrame, starts: I64) -> list[Part]:
 
 def held_calls(work: pl.DataFrame, hosts: pl.DataFrame, starts: I64) -> list[Part]:
     """Edges to the ends of launch calls that the driver holds: until the last replay has ended, or a queue has room."""
-    launches = hosts.filter(~pl.col("waits")).select("stretch", "thread", "number", "in_graph", launch_start="start", left="end")
-    told = work.select("stretch", "rank", "thread", "launch_start", "begin", "end", "correlation", "graph_node", node=pl.Series(starts))
+    launches = hosts.filter(~pl.col("waits")).select(
+        "stretch", "thread", "number", "in_graph", launch_start="start", left="end"
+    )
+    told = work.select(
+        "stretch", "rank", "thread", "launch_start", "begin", "end", "correlation", "graph_node", node=pl.Series(starts)
+    )
     told = told.drop_nulls("launch_start").join(launches, on=["stretch", "thread", "launch_start"], how="left")
     return [*_of_replays(told.filter("in_graph")), *_of_queues(told)]
 
@@ -111,8 +124,14 @@ def held_calls(work: pl.DataFrame, hosts: pl.DataFrame, starts: I64) -> list[Par
 def _of_replays(nodes: pl.DataFrame) -> list[Part]:
     """A graph that cannot be launched while its last replay runs; the last node to end of each, and the next call."""
     lane = ("stretch", "rank")
-    replays = nodes.sort("end", maintain_order=True).group_by(*lane, "launch_start").agg(pl.last("node", "end", "number", "left"))
-    replays = replays.sort(*lane, "launch_start").with_columns(pl.col("node", "end").shift(1).over(lane)).drop_nulls("node")
+    replays = (
+        nodes.sort("end", maintain_order=True)
+        .group_by(*lane, "launch_start")
+        .agg(pl.last("node", "end", "number", "left"))
+    )
+    replays = (
+        replays.sort(*lane, "launch_start").with_columns(pl.col("node", "end").shift(1).over(lane)).drop_nulls("node")
+    )
     running = replays.filter(pl.col("end") > pl.col("launch_start"))
     after = running["left"] >= running["end"]
     at_once = after & (running["left"] - running["end"] <= _AT_ONCE)

@@ -13,8 +13,8 @@ import polars as pl
 from nsysan import notebook
 from nsysan._errors import NsysanError
 from nsysan.text import counted
-from nsysan.trace import gpu_work, machine, nvtx, provenance
 from nsysan.trace import calls as host_calls
+from nsysan.trace import gpu_work, machine, nvtx, provenance
 from nsysan.trace.calls import QUERIES, RUNTIME, SYNCHRONISES, Calls, graph_nodes, read_calls
 from nsysan.trace.graph_mode import GraphMode
 from nsysan.trace.opening import open_store
