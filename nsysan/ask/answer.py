@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import polars as pl
 
@@ -12,20 +12,20 @@ from nsysan.ask.edit_of import Chosen, edit_of
 from nsysan.ask.expressions import Expression
 from nsysan.replay import edits
 from nsysan.replay.engine import NotAcyclic
+from nsysan.replay.late import Timed
 from nsysan.replay.links import Link
-from nsysan.replay.pace import MAX_ERROR, MAX_UNSPLIT, Pace, bounds_of, pace_of, timed
+from nsysan.replay.pace import MAX_ERROR, MAX_UNSPLIT, STANDARD, Pace, bounds_of, pace_of, timed
 from nsysan.replay.prepared import Prepared, prepare
-from nsysan.replay.untraced import OutOfRange, Untraced, untraced
+from nsysan.replay.untraced import Untraced, untraced
 from nsysan.run.run import Run
 
 #: What stands for all that was asked for.
-TOGETHER = "all of these"
-_UNORDERED = " unordered"
+TOGETHER = "all together"
 
 
 @dataclass(frozen=True)
 class Asked:
-    """One thing that was asked: text as it was, names of what it changes, how many of these a step and rank has.
+    """One thing that was asked: text as it was, names of what it changes, how many of these a rank has in a step.
 
     period: ns of a step then, None where it cannot be told (see Answer.unknown); bounds: least and most, where the
     trace cannot tell.
@@ -35,18 +35,18 @@ class Asked:
     period: int | None
     bounds: tuple[int, int] | None = None
     names: tuple[str, ...] = ()
-    calls: float | None = None
+    per_step: float | None = None
 
 
 @dataclass(frozen=True)
 class Answer:
     """Of one replica; periods are ns of a step.
 
-    replica, ranks: which; steady, replayed: how many of its steps are that, whole: whether those are all. traced: as
-    measured. without: what tells of the step without nsys, where it was given; period: of the step that all the others
-    are held against: that one, else as measured. error: replay_error. unknown: why periods are None. asked: in the
-    order given. together: all of it, where that is more than one. standard, ranks_right: the what-ifs of a report, and
-    one rank put right; bounds of these.
+    steady, replayed: how many of its steps are that, whole: whether all are. traced: as measured. without: the step
+    without nsys, where its time was given. period: what all the others are held against: of that step, else as
+    measured. error: replay_error. unknown: why periods are None. asked: in the order given; together: all of it, where
+    that is more than one. standard, ranks_right: the what-ifs of a report, and with one rank put right; bounds: of the
+    standard ones.
     """
 
     replica: int
@@ -62,8 +62,27 @@ class Answer:
     asked: list[Asked]
     together: Asked | None
     standard: dict[str, int | None]
-    ranks_right: dict[int, int | None] = field(default_factory=dict)
-    bounds: dict[str, tuple[int, int]] = field(default_factory=dict)
+    ranks_right: dict[int, int | None]
+    bounds: dict[str, tuple[int, int]]
+
+
+def replica_of(run: Run, number: int | None) -> int:
+    """The replica of that number, by default the one with the longest mean period, as in a report."""
+    count = len(run.replicas)
+    if number is not None:
+        if number >= count:
+            there = "only replica 0" if count == 1 else f"replicas 0 to {count - 1}"
+            raise NsysanError(f"--replica {number}: there is no such replica here; there is {there}", ExitCode.NO_STEPS)
+        return number
+    means = [
+        own.windows.filter(pl.col("excluded").is_null())
+        .group_by("step")
+        .agg((pl.col("finish") - pl.col("begin")).median().alias("period"))["period"]
+        .mean()
+        for own in run.replicas
+    ]
+    known = [mean if isinstance(mean, float) else -1.0 for mean in means]
+    return known.index(max(known))
 
 
 def answer(run: Run, expressions: Sequence[Expression], replica: int, without_nsys: int | None = None) -> Answer:
@@ -75,9 +94,7 @@ def answer(run: Run, expressions: Sequence[Expression], replica: int, without_ns
     try:
         ready = prepare(own)
     except NotAcyclic as error:
-        raise NsysanError(
-            "what was recorded contradicts itself, and cannot be replayed", ExitCode.NOTHING_TO_ANALYSE
-        ) from error
+        raise NsysanError("what was recorded contradicts itself: no replay", ExitCode.NOTHING_TO_ANALYSE) from error
     if ready is None:
         raise NsysanError(f"replica {replica} has no steady decode step to replay", ExitCode.NO_STEPS)
     kinds = own.collectives.select("row", pl.col("kind").cast(pl.String))
@@ -86,8 +103,13 @@ def answer(run: Run, expressions: Sequence[Expression], replica: int, without_ns
     without = None if without_nsys is None else untraced(ready, without_nsys)
     now, pace = (ready, measured) if without is None else (without.ready, pace_of(without.ready))
     unknown = _unknown(measured)
-    told = {} if unknown else _periods(now, [one.edit for one in chosen], pace)
+    told, bounds = ({}, {}) if unknown else _periods(now, chosen, pace)
     steps = len(ready.found.steps)
+    asked = [
+        Asked(one.text, told.get(key), bounds.get(key), what.names, what.count and what.count / steps)
+        for key, one, what in zip(map(str, range(len(chosen))), expressions, chosen, strict=True)
+    ]
+    known = {} if unknown else pace.scenarios
     return Answer(
         replica=replica,
         ranks=tuple(ready.basis.graph.ranks),
@@ -99,12 +121,42 @@ def answer(run: Run, expressions: Sequence[Expression], replica: int, without_ns
         period=pace.period.median,
         error=measured.error,
         unknown=unknown,
-        asked=[
-            _asked(expression.text, told.get(str(number)), one, steps)
-            for number, (expression, one) in enumerate(zip(expressions, chosen, strict=True))
-        ],
-        together=_asked(TOGETHER, told.get(TOGETHER)) if len(chosen) > 1 else None,
-        standard={name: None if unknown or one is None else one.median for name, one in _standard(pace).items()},
-        ranks_right={rank: None if unknown or not pace.ranks else pace.ranks[rank].median for rank in measured_ranks(ready)},
-        bounds={} if unknown else pace.bounds,
+        asked=asked,
+        together=Asked(TOGETHER, told.get(TOGETHER), bounds.get(TOGETHER)) if len(chosen) > 1 else None,
+        standard={name: _median(known.get(name)) for name in STANDARD},
+        ranks_right={rank: None if unknown else _median(pace.ranks.get(rank)) for rank in ready.basis.graph.ranks},
+        bounds={} if unknown else dict(pace.bounds),
     )
+
+
+def _median(one: Timed | None) -> int | None:
+    return None if one is None else one.median
+
+
+def _unknown(pace: Pace) -> str | None:
+    """Why no saving can be told, if so."""
+    if pace.error > MAX_ERROR:
+        return f"the replay misses the measured steps by {pace.error:.1%}, more than {MAX_ERROR:.0%}"
+    if pace.unsplit > MAX_UNSPLIT:
+        return (
+            f"{pace.unsplit:.1%} of a step is communication of which waiting cannot be told apart, more than "
+            f"{MAX_UNSPLIT:.0%}: capture all ranks"
+        )
+    return None
+
+
+def _periods(
+    ready: Prepared, chosen: Sequence[Chosen], pace: Pace
+) -> tuple[dict[str, int], dict[str, tuple[int, int]]]:
+    """Periods and bounds by number of what was asked, and of all together."""
+    asked = {str(number): one.edit for number, one in enumerate(chosen)}
+    if len(chosen) > 1:
+        asked[TOGETHER] = edits.together(*asked.values())
+    if not asked:
+        return {}, {}
+    names = list(asked)
+    if (ready.basis.graph.link == Link.MAYBE).any():
+        asked |= {f"{name} unordered": edits.together(asked[name], edits.unordered) for name in names}
+    told = {"measured": pace.period} | dict(zip(asked, timed(ready, list(asked.values())), strict=True))
+    bounds = bounds_of(told, names)
+    return {name: told[name].median for name in names}, bounds

@@ -30,7 +30,7 @@ _APART = 0.02
 
 
 #: A larger share of the period in communication that cannot be split may hide who is late.
-MAXMAX_UNSPLIT = 0.03
+MAX_UNSPLIT = 0.03
 #: With a larger replay_error no saving is told.
 MAX_ERROR = 0.05
 #: So much of the steps is left out at either end where a middle is taken.

@@ -41,7 +41,7 @@ from tests.tracebuilder import TraceBuilder, decode_loop
 Analyze = Callable[[str], Run]
 Capsys = pytest.CaptureFixture[str]
 
-REPORT, COMPARE, INFO = SCHEMAS
+REPORT, COMPARE, INFO, WHATIF = SCHEMAS
 NAMES = sorted(path.name.split(".")[0] for path in FIXTURES.iterdir() if ".sqlite" in path.name)
 TOGETHER = "rank_0 rank_1 rank_2 rank_3"
 OLD = Path(__file__).parent.parent / "data" / "report_schema_1.json"
@@ -57,6 +57,7 @@ OPTIONAL = {
     },
     COMPARE: {"scaling.steps[].changed_ns": "lines that are not 0", "scaling.steps[].lost_ns": "lines that are not 0"},
     INFO: {},
+    WHATIF: {},
 }
 #: Keys that no document below has: when one has them.
 CONDITIONAL = {
@@ -76,6 +77,7 @@ CONDITIONAL = {
         "scaling.steps[].lost_ns.graph": "as for changed_ns",
     },
     INFO: {},
+    WHATIF: {},
 }
 #: Words that a key may have, and those that the code has.
 WORDS = [
