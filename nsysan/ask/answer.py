@@ -3,67 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import polars as pl
 
 from nsysan._errors import ExitCode, NsysanError
+from nsysan.ask.answered import TOGETHER, Answer, Asked
 from nsysan.ask.edit_of import Chosen, edit_of
 from nsysan.ask.expressions import Expression
 from nsysan.replay import edits
+from nsysan.replay.edits import STANDARD
 from nsysan.replay.engine import NotAcyclic
 from nsysan.replay.late import Timed
 from nsysan.replay.links import Link
-from nsysan.replay.pace import MAX_ERROR, MAX_UNSPLIT, STANDARD, Pace, bounds_of, pace_of, timed
+from nsysan.replay.pace import MAX_ERROR, MAX_UNSPLIT, Pace, bounds_of, pace_of, timed
 from nsysan.replay.prepared import Prepared, prepare
-from nsysan.replay.untraced import Untraced, untraced
+from nsysan.replay.untraced import untraced
 from nsysan.run.run import Run
-
-#: What stands for all that was asked for.
-TOGETHER = "all together"
-
-
-@dataclass(frozen=True)
-class Asked:
-    """One thing that was asked: text as it was, names of what it changes, how many of these a rank has in a step.
-
-    period: ns of a step then, None where it cannot be told (see Answer.unknown); bounds: least and most, where the
-    trace cannot tell.
-    """
-
-    text: str
-    period: int | None
-    bounds: tuple[int, int] | None = None
-    names: tuple[str, ...] = ()
-    per_step: float | None = None
-
-
-@dataclass(frozen=True)
-class Answer:
-    """Of one replica; periods are ns of a step.
-
-    steady, replayed: how many of its steps are that, whole: whether all are. traced: as measured. without: the step
-    without nsys, where its time was given. period: what all the others are held against: of that step, else as
-    measured. error: replay_error. unknown: why periods are None. asked: in the order given; together: all of it, where
-    that is more than one. standard, ranks_right: the what-ifs of a report, and with one rank put right; bounds: of the
-    standard ones.
-    """
-
-    replica: int
-    ranks: tuple[int, ...]
-    steady: int
-    replayed: int
-    whole: bool
-    traced: int
-    without: Untraced | None
-    period: int
-    error: float
-    unknown: str | None
-    asked: list[Asked]
-    together: Asked | None
-    standard: dict[str, int | None]
-    ranks_right: dict[int, int | None]
-    bounds: dict[str, tuple[int, int]]
 
 
 def replica_of(run: Run, number: int | None) -> int:
@@ -117,7 +72,8 @@ def answer(run: Run, expressions: Sequence[Expression], replica: int, without_ns
         replayed=ready.found.steps.filter("counted").select("stretch", "step").n_unique(),
         whole=ready.found.whole,
         traced=measured.period.median,
-        without=without,
+        hosts=None if without is None else without.hosts,
+        gaps=None if without is None else without.gaps,
         period=pace.period.median,
         error=measured.error,
         unknown=unknown,

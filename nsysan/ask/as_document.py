@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from nsysan.ask.answer import Answer, Asked
+from nsysan.ask.answered import Answer, Asked
 
 SCHEMA = "nsysan.whatif/1"
 
@@ -18,7 +18,7 @@ def to_json(answer: Answer, version: str, inputs: Sequence[str]) -> str:
 
 def to_document(answer: Answer, version: str, inputs: Sequence[str]) -> dict[str, Any]:
     """The answer as JSON-ready data; ns of a step, null for what cannot be told, with the reason in `unknown`."""
-    without = answer.without
+    untraced = {"period_ns": answer.period, "hosts": answer.hosts, "gaps": answer.gaps}
     return {
         "schema": SCHEMA,
         "nsysan_version": version,
@@ -27,7 +27,7 @@ def to_document(answer: Answer, version: str, inputs: Sequence[str]) -> dict[str
         "ranks": list(answer.ranks),
         "steps": {"steady": answer.steady, "replayed": answer.replayed, "whole": answer.whole},
         "measured_ns": answer.traced,
-        "untraced": without and {"period_ns": answer.period, "hosts": without.hosts, "gaps": without.gaps},
+        "untraced": None if answer.hosts is None else untraced,
         "period_ns": answer.period,
         "replay_error": answer.error,
         "unknown": answer.unknown,

@@ -14,7 +14,6 @@ from nsysan.model.operations import is_communication
 from nsysan.replay import edits
 from nsysan.replay.engine import I64
 from nsysan.replay.graph import Graph
-from nsysan.replay.pace import standard
 from nsysan.replay.subjects import (
     Mask,
     call_ends,
@@ -57,7 +56,7 @@ def edit_of(expression: Expression, basis: edits.Basis, kinds: pl.DataFrame) -> 
     """What an expression does to a graph; kinds: row and kind of each collective. BadExpression if it chooses nothing."""
     graph = basis.graph
     if expression.subject is None:
-        return Chosen(standard(basis)[expression.text])
+        return Chosen(edits.standard(basis)[expression.text])
     for rank in expression.ranks:
         if rank not in graph.ranks:
             raise BadExpression(f"{expression.text!r}: there is no rank {rank}, only {numbered('rank', graph.ranks)}")

@@ -100,11 +100,11 @@ def command(
     """
     from nsysan.ask.answer import answer, replica_of
     from nsysan.ask.as_document import to_json
-    from nsysan.ask.as_text import to_text
+    from nsysan.ask.as_table import to_text
     from nsysan.ask.expressions import BadExpression, parse
     from nsysan.model.selection import Selection
     from nsysan.model.steps.populations import Choice
-    from nsysan.replay.pace import STANDARD
+    from nsysan.replay.edits import STANDARD
     from nsysan.replay.untraced import OutOfRange
 
     try:

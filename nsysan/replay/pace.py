@@ -21,10 +21,8 @@ from nsysan.replay.path import shares, walk
 from nsysan.replay.prepared import Prepared, prepare
 from nsysan.run.run import Run
 
-#: The what-ifs that are of no rank.
-STANDARD = ("no_skew", "floor_wire", "host_free", "graphs", "all")
 #: What may depend on an order that never shows.
-_BOUNDED = STANDARD
+_BOUNDED = edits.STANDARD
 #: Bounds so much of the period apart are told.
 _APART = 0.02
 
@@ -131,20 +129,8 @@ def pace_of(ready: Prepared) -> Pace:
     )
 
 
-def standard(basis: edits.Basis) -> dict[str, edits.Edit]:
-    """The what-ifs that are of no rank."""
-    everyone = edits.no_skew(basis.node_rank >= 0)
-    return {
-        "no_skew": everyone,
-        "floor_wire": edits.floor_wire,
-        "host_free": edits.host_free,
-        "graphs": edits.graphs,
-        "all": edits.together(everyone, edits.floor_wire, edits.host_free),
-    }
-
-
 def _scenarios(graph: Graph, basis: edits.Basis) -> dict[str, edits.Edit]:
-    found = standard(basis)
+    found = edits.standard(basis)
     if (graph.link == Link.MAYBE).any():
         found |= {f"{name} unordered": edits.together(found[name], edits.unordered) for name in _BOUNDED}
     for rank in graph.ranks:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nsysan.ask.expressions import BadExpression, Change, Expression, Subject, parse
-from nsysan.replay.pace import STANDARD
+from nsysan.replay.edits import STANDARD
 
 GOOD = {
     "wire=5us": Expression("wire=5us", Subject.WIRE, Change.TIME, ns=5_000),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nsysan.ask.answer import Answer, Asked
+from nsysan.ask.answered import Answer, Asked
 from nsysan.text import counted, numbered, percent, plain, table, us
 
 _NAMES = 3
@@ -14,7 +14,7 @@ def to_text(answer: Answer, *, standard: bool) -> str:
     of = "all steady ones" if answer.whole else f"of {answer.steady} steady ones"
     lines = [f"Replica {answer.replica}, {numbered('rank', answer.ranks)}: {steps} replayed, {of}", ""]
     rows = [("as measured", us(answer.traced), "", "")]
-    if answer.without is not None:
+    if answer.hosts is not None and answer.gaps is not None:
         rows.append(("without nsys", us(answer.period), "", ""))
     rows += [_row(answer, one.text, one.period, one.bounds) for one in answer.asked]
     if answer.together is not None:
@@ -24,10 +24,10 @@ def to_text(answer: Answer, *, standard: bool) -> str:
         rows += [_row(answer, f"rank[{rank}]=level", ns, None) for rank, ns in answer.ranks_right.items()]
     lines += table(("", "period us", "saves us", ""), rows)
     lines += ["", f"replay_error {answer.error:.2%}: so far off is a replay with usual delays from the measured steps"]
-    if answer.without is not None:
+    if answer.hosts is not None and answer.gaps is not None:
         lines.append(
-            f"without nsys, hosts take {answer.without.hosts:.0%} of their traced time, gaps between operations "
-            f"{answer.without.gaps:.0%}; savings are of that step"
+            f"without nsys, hosts take {answer.hosts:.0%} of their traced time, gaps between operations "
+            f"{answer.gaps:.0%}; savings are of that step"
         )
     if answer.unknown:
         lines.append(f"no saving can be told: {answer.unknown}")
