@@ -45,7 +45,7 @@ _SHOWN, _ALIKE = 5, 0.6
 
 @dataclass(frozen=True)
 class Chosen:
-    """edit: of the graph. names: of what it changes, as the trace has them; count: how many; None of what has no names."""
+    """edit: of the graph. names: of what it changes, as the trace has them; count: how many, None without names."""
 
     edit: edits.Edit
     names: tuple[str, ...] = ()
@@ -53,7 +53,7 @@ class Chosen:
 
 
 def edit_of(expression: Expression, basis: edits.Basis, kinds: pl.DataFrame) -> Chosen:
-    """What an expression does to a graph; kinds: row and kind of each collective. BadExpression if it chooses nothing."""
+    """What an expression does; kinds: row and kind of each collective. BadExpression if it changes nothing."""
     graph = basis.graph
     if expression.subject is None:
         return Chosen(edits.standard(basis)[expression.text])
@@ -108,6 +108,7 @@ def _changed(of: Mask, expression: Expression) -> edits.Edit:
         return _level(of)
 
     def edit(basis: edits.Basis, lane: I64, cross: I64) -> None:
+        del basis, cross
         _set(lane, of, expression)
 
     return edit
@@ -115,6 +116,7 @@ def _changed(of: Mask, expression: Expression) -> edits.Edit:
 
 def _changed_edges(of: Mask, expression: Expression) -> edits.Edit:
     def edit(basis: edits.Basis, lane: I64, cross: I64) -> None:
+        del basis, lane
         _set(cross, of, expression)
 
     return edit
@@ -140,6 +142,7 @@ def _wired(of: Mask, expression: Expression) -> edits.Edit:
     """A call's wire is that of the rank that leaves last; the others leave before it in proportion."""
 
     def edit(basis: edits.Basis, lane: I64, cross: I64) -> None:
+        del lane
         if expression.change is Change.SCALE:
             scale(cross, of, expression.factor)
             return

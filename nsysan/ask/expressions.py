@@ -89,7 +89,7 @@ _LONGEST, _MOST, _MOST_NS = 1_000, 1_000.0, 10_000_000_000
 
 
 def parse(text: str, standard: tuple[str, ...]) -> Expression:
-    """The expression in a text; standard: names of the what-ifs that need no expression. BadExpression if it is none."""
+    """The expression in a text, BadExpression if it is none; standard: the what-ifs that need no expression."""
     return _Reader(text, standard).expression()
 
 

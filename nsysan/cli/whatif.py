@@ -77,7 +77,7 @@ def command(
     """Tell what a step takes with something changed.
 
     The steady steps are replayed: every host call and GPU operation as early as what it waits for allows. EXPR changes
-    durations there, and what follows from that is what is told: time that is hidden behind something else saves nothing.
+    durations there, and what follows from that is told: time that is hidden behind something else saves nothing.
 
     \b
       wire=5us  wire[all_gather].x0.5  wire=floor    communication, once all ranks are there

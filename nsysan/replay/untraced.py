@@ -86,6 +86,7 @@ def _scaled(ready: Prepared, hosts: float, left: float) -> Edit:
     nodes, edges = gaps(ready.basis.graph)
 
     def edit(basis: Basis, lane: I64, cross: I64) -> None:
+        del basis
         scale(lane, working, hosts)
         scale(lane, nodes, left)
         scale(cross, edges, left)
