@@ -27,11 +27,11 @@ class Asked:
 class Answer:
     """Of one replica; periods are ns of a step.
 
-    steady, replayed: how many of its steps are that, whole: whether all are. traced: as measured. hosts, gaps: what
-    is left of them in the step without nsys, as shares, where its time was given. period: what all the others are held against: of that step, else as
-    measured. error: replay_error. unknown: why periods are None. asked: in the order given; together: all of it, where
-    that is more than one. standard, ranks_right: the what-ifs of a report, and with one rank put right; bounds: of the
-    standard ones.
+    replica, ranks: which; steady, replayed: how many of its steps are that, whole: whether all are. traced: as
+    measured. hosts, gaps: what is left of them in the step without nsys, as shares, where its time was given. period:
+    what all the others are held against: of that step, else as measured. error: replay_error. unknown: why periods are
+    None. asked: in the order given; together: all of it, where that is more than one. standard, ranks_right: the
+    what-ifs of a report, and with one rank put right; bounds: of the standard ones.
     """
 
     replica: int

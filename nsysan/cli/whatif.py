@@ -80,13 +80,13 @@ def command(
     durations there, and what follows from that is told: time that is hidden behind something else saves nothing.
 
     \b
-      wire=5us  wire[all_gather].x0.5  wire=floor    communication, once all ranks are there
-      kernel[~rms].x0.5  kernel[=attn_fwd]=12us      kernels that compute: name contains, is
-      copy.x0  gaps=0                                copies; between operations of a stream
-      launch=2us  launch[~Graph].x0.5                launch calls on the hosts
-      host.x0.5  host[rank 3].x0.8                   all work of hosts: calls and between
-      kernel[~attn, rank 2]=level  rank[2]=level     no longer than on the other ranks
-      no_skew  floor_wire  host_free  graphs  all    those of --list
+      wire=5us  wire[all_gather].x0.5  wire=floor  calls, once all ranks are there
+      kernel[~rms].x0.5  kernel[=attn_fwd]=12us    compute: name contains, is
+      copy.x0  gaps=0                              copies; between operations
+      launch=2us  launch[~Graph].x0.5              launch calls on the hosts
+      host.x0.5  host[rank 3].x0.8                 all work of hosts
+      kernel[~attn, rank 2]=level  rank[2]=level   as on the other ranks
+      no_skew  floor_wire  host_free  graphs  all  those of --list
 
     Times are in ns, us or ms. A name with commas or brackets stands in double quotes.
 

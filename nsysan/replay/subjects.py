@@ -68,4 +68,5 @@ def scale(times: I64, of: Mask, factor: float) -> None:
 
 
 def _chosen(rows: pl.DataFrame, of: pl.Expr) -> Mask:
-    return rows.select(pl.lit(value=True) & of).to_series().fill_null(value=False).to_numpy()
+    chosen: Mask = rows.select(pl.lit(value=True) & of).to_series().fill_null(value=False).to_numpy()
+    return chosen
