@@ -57,7 +57,7 @@ def gaps(graph: Graph) -> tuple[Mask, Mask]:
 
 def wire_edges(graph: Graph, of: pl.Expr) -> Mask:
     """The edges of the matched calls that the expression chooses: from the last arrival to a rank's end."""
-    found = graph.link == Link.WIRE
+    found: Mask = graph.link == Link.WIRE
     found[found] = _chosen(graph.operations, of)[(graph.edges.target[found] - graph.first_operation) // 2]
     return found
 
