@@ -18,6 +18,8 @@ from nsysan.replay.links import Link
 
 #: Gap between two nodes of a graph where a trace shows no replay: median of tp4_graph_node on H200.
 GRAPH_GAP = 1_200
+#: The what-ifs that are of no rank.
+STANDARD = ("no_skew", "floor_wire", "host_free", "graphs", "all")
 _Mask = npt.NDArray[np.bool_]
 
 
@@ -111,6 +113,18 @@ def graphs(basis: Basis, lane: I64, cross: I64) -> None:
     removed = launched.copy()
     removed[launched] = rest[called[launched]]
     cross[removed] = NEVER
+
+
+def standard(basis: Basis) -> dict[str, Edit]:
+    """The what-ifs that are of no rank."""
+    everyone = no_skew(basis.node_rank >= 0)
+    return {
+        "no_skew": everyone,
+        "floor_wire": floor_wire,
+        "host_free": host_free,
+        "graphs": graphs,
+        "all": together(everyone, floor_wire, host_free),
+    }
 
 
 def applied(basis: Basis, edits: list[Edit]) -> tuple[I64, I64]:

@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from nsysan.metrics.whatif import call_wires, floors
 from nsysan.model.operations import is_communication
 from nsysan.replay import edits
-from nsysan.replay.activity import MAX_OPERATIONS, Activity, activity
-from nsysan.replay.delays import Delays, delays_of
-from nsysan.replay.engine import I64, NEVER, Engine
-from nsysan.replay.graph import Graph, build
+from nsysan.replay.activity import MAX_OPERATIONS, Activity
+from nsysan.replay.delays import Delays
+from nsysan.replay.engine import I64
+from nsysan.replay.graph import Graph
 from nsysan.replay.late import LateRanks, Timed, find_late
-from nsysan.replay.levels import levels_of
 from nsysan.replay.links import Link
 from nsysan.replay.path import shares, walk
+from nsysan.replay.prepared import Prepared, prepare
 from nsysan.run.run import Run
 
 #: What may depend on an order that never shows.
-_BOUNDED = ("no_skew", "floor_wire", "host_free", "graphs", "all")
+_BOUNDED = edits.STANDARD
 #: Bounds so much of the period apart are told.
 _APART = 0.02
 
 
 #: A larger share of the period in communication that cannot be split may hide who is late.
-_UNSPLIT = 0.03
+MAX_UNSPLIT = 0.03
+#: With a larger replay_error no saving is told.
+MAX_ERROR = 0.05
 #: So much of the steps is left out at either end where a middle is taken.
 _OUTER = 0.3
 
@@ -63,37 +65,46 @@ class Pace:
 
 def replay(run: Run, most: int = MAX_OPERATIONS) -> Pace | None:
     """The pace of a replica; None where it has no steady step."""
-    found = activity(run, most)
-    if found is None:
-        return None
-    graph = build(run, found)
-    delays = delays_of(graph)
-    levels = levels_of(graph, delays, _usual_period(found))
-    basis = edits.basis(graph, delays, levels, floors(call_wires(run.collectives, run.steady_steps)))
+    ready = prepare(run, most)
+    return None if ready is None else pace_of(ready)
+
+
+def timed(ready: Prepared, asked: list[edits.Edit]) -> list[Timed]:
+    """The periods of edits."""
+    times = ready.times(asked)
+    return _over_steps(*_periods(ready.basis.graph, ready.found, times))[2:]
+
+
+def medians(ready: Prepared, asked: list[edits.Edit]) -> list[float]:
+    """The period as a report has it, the median over the steps of each rank and over these, of edits."""
+    keys, periods = _periods(ready.basis.graph, ready.found, ready.times(asked))
+    ranks = keys["rank"].to_numpy()
+    each = [np.median(periods[ranks == rank, 2:], axis=0) for rank in np.unique(ranks)]
+    return [float(period) for period in np.median(each, axis=0)]
+
+
+def pace_of(ready: Prepared) -> Pace:
+    """The pace of a replica whose graph is there."""
+    found, basis = ready.found, ready.basis
+    graph, delays = basis.graph, basis.delays
     scenarios = _scenarios(graph, basis)
     names = ["measured", "usual", *scenarios]
-    lane, cross = edits.applied(basis, list(scenarios.values()))
-    engine = Engine(graph.opens, graph.edges, graph.time)
-    released = graph.time.copy()
-    released[graph.first_arrival :] = NEVER
-    times = engine.times(lane, cross, released)
+    times = ready.times(list(scenarios.values()))
     exact = bool((times[:, 0] == graph.time).all())
     keys, periods = _periods(graph, found, times)
     told = dict(zip(names, _over_steps(keys, periods), strict=True))
-    bounds = _bounds(told)
+    bounds = bounds_of(told, _BOUNDED)
     measured = told["measured"]
     error = float(np.median(np.abs(periods[:, 1] - periods[:, 0]) / periods[:, 0]))
 
     def again(asked: list[edits.Edit]) -> list[Timed]:
-        """The periods of other edits."""
-        timed = engine.times(*edits.applied(basis, asked), released)
-        return _over_steps(keys, _periods(graph, found, timed)[1])[2:]
+        return timed(ready, asked)
 
     alone, without = ({rank: told.pop(f"{word}_{rank}") for rank in graph.ranks} for word in ("rank", "but"))
     unsplit = _unsplit(found, graph, measured.median)
     late: list[LateRanks] = []
     rotates = False
-    if unsplit > _UNSPLIT:
+    if unsplit > MAX_UNSPLIT:
         for name in list(told):
             if name not in ("measured", "usual"):
                 del told[name]
@@ -103,7 +114,7 @@ def replay(run: Run, most: int = MAX_OPERATIONS) -> Pace | None:
     frame = keys.with_columns(pl.Series(name, periods[:, i]) for i, name in enumerate(names))
     return Pace(
         period=measured,
-        scenarios={name: timed for name, timed in told.items() if name not in ("measured", "usual")},
+        scenarios={name: one for name, one in told.items() if name not in ("measured", "usual")},
         ranks=alone,
         bounds=bounds,
         error=error,
@@ -119,14 +130,7 @@ def replay(run: Run, most: int = MAX_OPERATIONS) -> Pace | None:
 
 
 def _scenarios(graph: Graph, basis: edits.Basis) -> dict[str, edits.Edit]:
-    everyone = edits.no_skew(basis.node_rank >= 0)
-    found: dict[str, edits.Edit] = {
-        "no_skew": everyone,
-        "floor_wire": edits.floor_wire,
-        "host_free": edits.host_free,
-        "graphs": edits.graphs,
-        "all": edits.together(everyone, edits.floor_wire, edits.host_free),
-    }
+    found = edits.standard(basis)
     if (graph.link == Link.MAYBE).any():
         found |= {f"{name} unordered": edits.together(found[name], edits.unordered) for name in _BOUNDED}
     for rank in graph.ranks:
@@ -135,10 +139,10 @@ def _scenarios(graph: Graph, basis: edits.Basis) -> dict[str, edits.Edit]:
     return found
 
 
-def _bounds(told: dict[str, Timed]) -> dict[str, tuple[int, int]]:
+def bounds_of(told: dict[str, Timed], names: Iterable[str]) -> dict[str, tuple[int, int]]:
     """The least and the most that a scenario may take, where that matters; `told` keeps the one that saves least."""
     found = {}
-    for name in _BOUNDED:
+    for name in names:
         other = told.pop(f"{name} unordered", None)
         if other is None:
             continue
@@ -242,8 +246,3 @@ def _unsplit(found: Activity, graph: Graph, period: int) -> float:
     untold = work.filter(is_communication() & pl.col("last").is_null() & ~pl.col("single").fill_null(value=False))
     ns = untold.group_by("rank").agg((pl.col("end") - pl.col("begin")).sum())["end"].max()
     return float(ns or 0) / steps / period  # type: ignore[arg-type]
-
-
-def _usual_period(found: Activity) -> int:
-    following = pl.col("begin").shift(-1).over("stretch", "rank") - pl.col("begin")
-    return round(found.steps.select(following.filter("counted").median()).item() or 0)
