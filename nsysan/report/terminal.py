@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import polars as pl
 
 from nsysan.diagnosis.answers import NOTABLE
@@ -78,14 +76,12 @@ def _findings(report: Report) -> str:
 
 
 def _capture(report: Report) -> str:
-    models = Counter(rank.model or "unknown GPU" for rank in report.ranks)
-    gpus = ", ".join(f"{n} x {plain(model)}" for model, n in models.items())
     source = report.inputs[0]
     names = ", ".join(plain(i.name) for i in report.inputs[:8]) + (" ..." if len(report.inputs) > 8 else "")
     version = f"nsys {source.nsys_version or 'of unknown version'} (schema {source.schema_version or 'unknown'})"
     lines = [
         f"trace     {names}, exported by {plain(version)}, read by nsysan {report.version}",
-        f"captured  {report.seen_words} on {gpus}; {_GRAPHS[source.graph_trace]}",
+        f"captured  {report.seen_words} on {plain(report.gpu_words, 200)}; {_GRAPHS[source.graph_trace]}",
         *_layout(report),
         *(f"clock     {q.reason}" for q in report.quality if q.id == Aspect.CLOCK),
         _steps(report),
