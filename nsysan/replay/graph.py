@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +28,7 @@ class Graph:
     behind them a node for each matched collective, when its last rank has come.
 
     time: measured, ns. opens: whether a lane begins with a node. edges, link, delay: edges between lanes, what each
-    is, its measured delay. ranks: their numbers.
+    is, its measured delay. ranks: their numbers; stages: those that do the same.
     """
 
     calls: pl.DataFrame
@@ -38,6 +39,7 @@ class Graph:
     link: I64
     delay: I64
     ranks: list[int]
+    stages: list[tuple[int, ...]]
 
     @property
     def first_operation(self) -> int:
@@ -89,7 +91,10 @@ def build(run: Run, found: Activity) -> Graph:
     delay = time[target] - time[source]
     kept = (delay >= 0) | (link == Link.ARRIVAL)
     source, target, link, delay = source[kept], target[kept], link[kept], delay[kept]
-    return Graph(hosts, work, time, opens, Edges(source, target), link, delay, [rank.rank for rank in run.ranks])
+    ranks = [rank.rank for rank in run.ranks]
+    staged = [tuple(stage) for stage in run.layout.stages]
+    stages = staged if sorted(chain.from_iterable(staged)) == ranks else [tuple(ranks)]
+    return Graph(hosts, work, time, opens, Edges(source, target), link, delay, ranks, stages)
 
 
 def _paired(begin: I64, end: I64) -> I64:

@@ -93,6 +93,7 @@ def _copies(work: pl.DataFrame, hosts: pl.DataFrame, starts: I64) -> list[Part]:
         "launch_start",
         "launch",
         "type",
+        "name",
         node=pl.Series(starts + 1),
         tail=pl.col("launch_end") - pl.col("end"),
         queued=pl.col("begin") - pl.col("launch_start") > _PROMPT,
@@ -103,7 +104,8 @@ def _copies(work: pl.DataFrame, hosts: pl.DataFrame, starts: I64) -> list[Part]:
         .then(after.mean() >= _WAITING)
         .otherwise(~pl.col("launch").str.contains("Async").any())
     )
-    copies = copies.filter(waits.over("launch"), pl.col("tail") >= 0)
+    # One call copies both ways, and waits in one of them.
+    copies = copies.filter(waits.over("launch", "name"), pl.col("tail") >= 0)
     named = hosts.filter(~pl.col("waits")).select("stretch", "thread", "number", launch_start="start")
     joined = copies.join(named, on=["stretch", "thread", "launch_start"], how="inner")
     return [part(joined["node"].to_numpy(), 2 * joined["number"].to_numpy().astype(np.int64) + 1, Link.SYNC)]
