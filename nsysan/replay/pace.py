@@ -129,6 +129,8 @@ def _scenarios(graph: Graph, basis: edits.Basis) -> dict[str, edits.Edit]:
     }
     if (graph.link == Link.MAYBE).any():
         found |= {f"{name} unordered": edits.together(found[name], edits.unordered) for name in _BOUNDED}
+    if edits.prepares(graph):
+        found["graphs of layers"] = edits.graphs_of_layers
     for rank in graph.ranks:
         found[f"rank_{rank}"] = edits.no_skew(basis.node_rank == rank)
         found[f"but_{rank}"] = edits.no_skew(basis.node_rank != rank)
@@ -139,10 +141,10 @@ def _bounds(told: dict[str, Timed]) -> dict[str, tuple[int, int]]:
     """The least and the most that a scenario may take, where that matters; `told` keeps the one that saves least."""
     found = {}
     for name in _BOUNDED:
-        other = told.pop(f"{name} unordered", None)
-        if other is None:
+        others = [told.pop(key) for key in list(told) if key.partition(" ")[0] == name and key != name]
+        if not others:
             continue
-        low, high = sorted((told[name], other), key=lambda timed: timed.median)
+        low, *_, high = sorted((told[name], *others), key=lambda timed: timed.median)
         told[name] = high
         if high.median - low.median > _APART * told["measured"].median:
             found[name] = (low.median, high.median)
@@ -186,7 +188,7 @@ def _over_steps(keys: pl.DataFrame, periods: I64) -> list[Timed]:
     means = periods.mean(axis=0)
     # Of the run as it is the median itself.
     known = float(np.median([np.median(periods[ranks == rank, 0]) for rank in np.unique(ranks)]))
-    return [Timed(round(known - (median[0] - m)), round(mean)) for m, mean in zip(median, means, strict=True)]
+    return [Timed(round(known * m / median[0]), round(mean)) for m, mean in zip(median, means, strict=True)]
 
 
 def _middle(values: I64) -> npt.NDArray[np.float64]:
