@@ -50,7 +50,7 @@ def delays_of(graph: Graph) -> Delays:
     asks = np.flatnonzero(own >= 0)
     least_lane[asks] = np.minimum(own[asks], lane[asks])
     least_cross[crossing] = timed["least"].to_numpy()
-    excess = np.where(link == Link.MAYBE, np.iinfo(np.int64).max, delay - least_cross)
+    excess = np.where((link == Link.MAYBE) | (link == Link.ASKED), np.iinfo(np.int64).max, delay - least_cross)
     binding = _binding(graph, lane - least_lane, excess)
     bound_lane = binding == _NONE
     bound_cross = np.zeros(len(delay), dtype=np.bool_)
@@ -112,11 +112,14 @@ def _crossing(graph: Graph) -> pl.DataFrame:
     launches, orders, waits = (
         chosen(Link.LAUNCH),
         np.flatnonzero((graph.link == Link.ORDER) | (graph.link == Link.MAYBE)),
-        np.flatnonzero((graph.link == Link.SYNC) | (graph.link == Link.HELD)),
+        np.flatnonzero((graph.link == Link.SYNC) | (graph.link == Link.HELD) | (graph.link == Link.ASKED)),
     )
     # A launch shows its own delay where the stream has nothing left to do, a wait where it waited.
     target = edges.target[launches]
-    idle = graph.opens[target] | (time[np.maximum(target - 1, 0)] <= time[edges.source[launches]])
+    before = np.where(graph.opens, np.iinfo(np.int64).min, np.roll(time, 1))
+    waited = chosen(Link.ORDER)
+    np.maximum.at(before, edges.target[waited], time[edges.source[waited]])
+    idle = before[target] <= time[edges.source[launches]]
     launched = of_work(launches).select("rank", "launch", copies=pl.col("type") != "kernel", place=pl.col("graph_node"))
     parts = [
         _edges(launches, graph, launched, idle).with_columns(

@@ -61,8 +61,8 @@ def host_free(basis: Basis, _lane: I64, cross: I64) -> None:
 
 
 def unordered(basis: Basis, _lane: I64, cross: I64) -> None:
-    """Streams do not wait for each other where that never shows."""
-    cross[basis.graph.link == Link.MAYBE] = NEVER
+    """Streams do not wait for each other, nor hosts for streams, where that never shows."""
+    cross[(basis.graph.link == Link.MAYBE) | (basis.graph.link == Link.ASKED)] = NEVER
 
 
 def together(*edits: Edit) -> Edit:

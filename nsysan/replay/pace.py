@@ -127,7 +127,7 @@ def _scenarios(graph: Graph, basis: edits.Basis) -> dict[str, edits.Edit]:
         "graphs": edits.graphs,
         "all": edits.together(everyone, edits.floor_wire, edits.host_free),
     }
-    if (graph.link == Link.MAYBE).any():
+    if ((graph.link == Link.MAYBE) | (graph.link == Link.ASKED)).any():
         found |= {f"{name} unordered": edits.together(found[name], edits.unordered) for name in _BOUNDED}
     if edits.prepares(graph):
         found["graphs of layers"] = edits.graphs_of_layers

@@ -53,15 +53,16 @@ def _after(lane: Lane, calls: pl.DataFrame, ended: I64, at: str | None = None) -
     """For the last operation of the lane that had been launched; at: by the call with that correlation id."""
     if calls.is_empty():
         return []
-    query = pl.col("launch").str.contains("Query")
     # One query that finds the work done waits for nothing, unless a loop of them does in other steps.
-    calls = calls.filter(~query | (pl.col("asked").max().over("place") > 1))
+    query = pl.col("launch").str.contains("Query") & (pl.col("asked").max().over("place") == 1)
+    asked = np.where(calls.select(query).to_series().to_numpy(), Link.ASKED, Link.SYNC)
     given = (
         np.searchsorted(lane[1], calls["start"]) if at is None else np.searchsorted(lane[0], calls[at], side="right")
     )
     last = np.asarray(given, dtype=np.int64) - 1
     known = (last >= 0) & (ended[lane[2][last]] <= calls["end"].to_numpy())
-    return [part(lane[2][last[known]] + 1, 2 * calls["number"].to_numpy()[known].astype(np.int64) + 1, Link.SYNC)]
+    source, target, _ = part(lane[2][last[known]] + 1, 2 * calls["number"].to_numpy()[known] + 1, Link.SYNC)
+    return [(source, target, asked[known].astype(np.int64))]
 
 
 def _behind(lane: Lane, calls: pl.DataFrame, ended: I64) -> list[Part]:
