@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from nsysan.metrics.whatif import call_wires, floors
@@ -29,8 +28,6 @@ _APART = 0.02
 
 #: A larger share of the period in communication that cannot be split may hide who is late.
 _UNSPLIT = 0.03
-#: So much of the steps is left out at either end where a middle is taken.
-_OUTER = 0.3
 
 
 @dataclass(frozen=True)
@@ -178,23 +175,10 @@ def _periods(graph: Graph, found: Activity, times: I64) -> tuple[pl.DataFrame, I
 
 
 def _over_steps(keys: pl.DataFrame, periods: I64) -> list[Timed]:
-    """The period of each scenario: of each rank its middle over the steps, and the median of these over the ranks.
-
-    The middle is the mean of the middle two fifths: where hosts run ahead a step's own period is as it falls.
-    """
+    """The period of each scenario: of each rank its median over the steps, and the median of these over the ranks."""
     ranks = keys["rank"].to_numpy()
-    each = [_middle(periods[ranks == rank]) for rank in np.unique(ranks)]
-    median = np.median(each, axis=0)
-    means = periods.mean(axis=0)
-    # Of the run as it is the median itself.
-    known = float(np.median([np.median(periods[ranks == rank, 0]) for rank in np.unique(ranks)]))
-    return [Timed(round(known * m / median[0]), round(mean)) for m, mean in zip(median, means, strict=True)]
-
-
-def _middle(values: I64) -> npt.NDArray[np.float64]:
-    ordered = np.sort(values, axis=0)
-    cut = int(_OUTER * len(ordered))
-    return np.asarray(ordered[cut : len(ordered) - cut].mean(axis=0))
+    median = np.median([np.median(periods[ranks == rank], axis=0) for rank in np.unique(ranks)], axis=0)
+    return [Timed(round(m), round(mean)) for m, mean in zip(median.tolist(), periods.mean(axis=0).tolist(), strict=True)]
 
 
 def _path(graph: Graph, found: Activity, delays: Delays, node_rank: I64, period: int) -> dict[tuple[str, int], int]:
