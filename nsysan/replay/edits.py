@@ -40,12 +40,13 @@ def basis(graph: Graph, delays: Delays, levels: Levels, floor: pl.DataFrame) -> 
 Edit = Callable[[Basis, I64, I64], None]
 
 
-def no_skew(chosen: _Mask) -> Edit:
-    """Nothing takes longer than its level at these nodes."""
+def no_skew(chosen: _Mask, levels: Levels | None = None) -> Edit:
+    """Nothing takes longer than its level at these nodes; levels: others than those of the basis."""
 
     def edit(basis: Basis, lane: I64, cross: I64) -> None:
-        np.copyto(lane, basis.levels.lane, where=chosen)
-        cross[basis.levels.gone & chosen[basis.graph.edges.target]] = NEVER
+        known = levels or basis.levels
+        np.copyto(lane, known.lane, where=chosen)
+        cross[known.gone & chosen[basis.graph.edges.target]] = NEVER
 
     return edit
 

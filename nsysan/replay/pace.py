@@ -15,9 +15,10 @@ from nsysan.replay.delays import Delays, delays_of
 from nsysan.replay.engine import I64, NEVER, Engine
 from nsysan.replay.graph import Graph, build
 from nsysan.replay.late import LateRanks, Timed, find_late
-from nsysan.replay.levels import levels_of
+from nsysan.replay.levels import Levels, levels_of
 from nsysan.replay.links import Link
 from nsysan.replay.path import shares, walk
+from nsysan.replay.unseen import in_place, waits_unseen
 from nsysan.run.run import Run
 
 #: What may depend on an order that never shows.
@@ -66,8 +67,11 @@ def replay(run: Run, most: int = MAX_OPERATIONS) -> Pace | None:
     graph = build(run, found)
     delays = delays_of(graph)
     levels = levels_of(graph, delays, _usual_period(found))
-    basis = edits.basis(graph, delays, levels, floors(call_wires(run.collectives, run.steady_steps)))
-    scenarios = _scenarios(graph, basis)
+    # What a host does may be waiting for another, and nobody is charged with that.
+    unseen = waits_unseen(graph, delays)
+    kept = in_place(levels, graph, delays) if unseen else levels
+    basis = edits.basis(graph, delays, kept, floors(call_wires(run.collectives, run.steady_steps)))
+    scenarios = _scenarios(graph, basis, levels if unseen else None)
     names = ["measured", "usual", *scenarios]
     lane, cross = edits.applied(basis, list(scenarios.values()))
     engine = Engine(graph.opens, graph.edges, graph.time)
@@ -87,6 +91,9 @@ def replay(run: Run, most: int = MAX_OPERATIONS) -> Pace | None:
         return _over_steps(keys, _periods(graph, found, timed)[1])[2:]
 
     alone, without = ({rank: told.pop(f"{word}_{rank}") for rank in graph.ranks} for word in ("rank", "but"))
+    # A median of steps that differ may be shorter with one rank right than with all.
+    least = told["no_skew"]
+    alone = {r: Timed(max(t.median, least.median), max(t.mean, least.mean)) for r, t in alone.items()}
     unsplit = _unsplit(found, graph, measured.median)
     late: list[LateRanks] = []
     rotates = False
@@ -115,7 +122,8 @@ def replay(run: Run, most: int = MAX_OPERATIONS) -> Pace | None:
     )
 
 
-def _scenarios(graph: Graph, basis: edits.Basis) -> dict[str, edits.Edit]:
+def _scenarios(graph: Graph, basis: edits.Basis, levels: Levels | None) -> dict[str, edits.Edit]:
+    """By name; after a space how the trace can be taken too. levels: of hosts that may be waiting."""
     everyone = edits.no_skew(basis.node_rank >= 0)
     found: dict[str, edits.Edit] = {
         "no_skew": everyone,
@@ -126,6 +134,10 @@ def _scenarios(graph: Graph, basis: edits.Basis) -> dict[str, edits.Edit]:
     }
     if ((graph.link == Link.MAYBE) | (graph.link == Link.ASKED)).any():
         found |= {f"{name} unordered": edits.together(found[name], edits.unordered) for name in _BOUNDED}
+    if levels is not None:
+        balanced = edits.no_skew(basis.node_rank >= 0, levels)
+        found["no_skew of hosts"] = balanced
+        found["all of hosts"] = edits.together(balanced, edits.floor_wire, edits.host_free)
     if edits.prepares(graph):
         found["graphs of layers"] = edits.graphs_of_layers
     for rank in graph.ranks:
