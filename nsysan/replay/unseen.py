@@ -10,6 +10,8 @@ from nsysan.replay.levels import Levels
 
 #: Hosts of which each is seen to wait for less than this share of its time.
 _SEEN = 0.03
+#: Steps of hosts that do not run ahead are as long as each other's, but for so much.
+_ALIKE = 0.05
 
 
 def seen_waiting(graph: Graph, delays: Delays) -> dict[int, float]:
@@ -37,17 +39,12 @@ def waits_unseen(graph: Graph, delays: Delays) -> bool:
 
 
 def _in_step(graph: Graph) -> bool:
-    """Whether the hosts of all ranks take the same time from their first step to their last."""
-    begun = (
-        graph.calls.drop_nulls("step")
-        .group_by("stretch", "rank", "step")
-        .agg(pl.min("start"))
-        .group_by("stretch", "rank")
-        .agg(lasted=pl.max("start") - pl.min("start"))
-    )
-    of_rank = begun.group_by("rank").agg(pl.sum("lasted"))["lasted"]
-    least, most = int(of_rank.min() or 0), int(of_rank.max() or 0)  # type: ignore[arg-type]
-    return most - least < _SEEN * most
+    """Whether the hosts of all ranks take the same time for a step."""
+    lane = ("stretch", "rank")
+    begun = graph.calls.drop_nulls("step").group_by(*lane, "step").agg(pl.min("start")).sort(*lane, "step")
+    taken = begun.with_columns(ns=(pl.col("start").shift(-1) - pl.col("start")).over(lane))
+    usual = taken.group_by("rank").agg(pl.median("ns"))["ns"].drop_nulls()
+    return len(usual) == len(graph.ranks) and float(usual.max()) <= (1 + _ALIKE) * float(usual.min())  # type: ignore[arg-type]
 
 
 def in_place(levels: Levels, graph: Graph, delays: Delays) -> Levels:
