@@ -68,7 +68,7 @@ def replay(run: Run, most: int = MAX_OPERATIONS) -> Pace | None:
     delays = delays_of(graph)
     levels = levels_of(graph, delays, _usual_period(found))
     # What a host does may be waiting for another, and nobody is charged with that.
-    unseen = waits_unseen(graph, delays)
+    unseen = waits_unseen(graph, delays, levels)
     kept = in_place(levels, graph, delays) if unseen else levels
     basis = edits.basis(graph, delays, kept, floors(call_wires(run.collectives, run.steady_steps)))
     scenarios = _scenarios(graph, basis, levels if unseen else None)
@@ -91,9 +91,9 @@ def replay(run: Run, most: int = MAX_OPERATIONS) -> Pace | None:
         return _over_steps(keys, _periods(graph, found, timed)[1])[2:]
 
     alone, without = ({rank: told.pop(f"{word}_{rank}") for rank in graph.ranks} for word in ("rank", "but"))
-    # A median of steps that differ may be shorter with one rank right than with all.
-    least = told["no_skew"]
-    alone = {r: Timed(max(t.median, least.median), max(t.mean, least.mean)) for r, t in alone.items()}
+    # With all ranks right no step ends later than with one; a median of steps that differ need not show it.
+    told["no_skew"] = _least(told["no_skew"], *alone.values())
+    told["all"] = _least(told["all"], told["no_skew"], told["floor_wire"], told["host_free"])
     unsplit = _unsplit(found, graph, measured.median)
     late: list[LateRanks] = []
     rotates = False
@@ -120,6 +120,10 @@ def replay(run: Run, most: int = MAX_OPERATIONS) -> Pace | None:
         nodes=len(graph.time),
         whole=found.whole,
     )
+
+
+def _least(*timed: Timed) -> Timed:
+    return Timed(min(one.median for one in timed), min(one.mean for one in timed))
 
 
 def _scenarios(graph: Graph, basis: edits.Basis, levels: Levels | None) -> dict[str, edits.Edit]:

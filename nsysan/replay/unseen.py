@@ -8,10 +8,12 @@ from nsysan.replay.delays import Delays
 from nsysan.replay.graph import Graph
 from nsysan.replay.levels import Levels
 
-#: Hosts of which each is seen to wait for less than this share of its time.
-_SEEN = 0.03
+#: Hosts that wait for a larger share of their time are seen to.
+_SEEN = 0.1
 #: Steps of hosts that do not run ahead are as long as each other's, but for so much.
 _ALIKE = 0.05
+#: So much of a step must be waiting before any is looked for.
+_LEAST = 0.03
 
 
 def seen_waiting(graph: Graph, delays: Delays) -> dict[int, float]:
@@ -28,14 +30,33 @@ def seen_waiting(graph: Graph, delays: Delays) -> dict[int, float]:
     return dict(shares.sort("rank").iter_rows())
 
 
-def waits_unseen(graph: Graph, delays: Delays) -> bool:
+def waits_unseen(graph: Graph, delays: Delays, levels: Levels) -> bool:
     """Whether hosts must wait for each other where no call shows it.
 
     A host that is done before another is seen to wait for it: for a collective, by a call that waits for the GPU, or it
-    runs ahead. Where none does, some segment of each but the slowest is waiting, and which is not told.
+    runs ahead. Where none does, and each is slow at other places than the rest, so that all have as much to do, some of
+    that is waiting for the others, and which is not told.
     """
     shares = seen_waiting(graph, delays)
-    return len(shares) > 1 and max(shares.values()) < _SEEN and _in_step(graph)
+    seen = max(shares.values(), default=1.0)
+    return len(shares) > 1 and seen < _SEEN and _in_step(graph) and _beyond(graph, delays, levels) > max(seen, _LEAST)
+
+
+def _beyond(graph: Graph, delays: Delays, levels: Levels) -> float:
+    """The share of a step by which the levels of a stage's hosts sum to less than its lower median host has to do."""
+    first = graph.first_operation
+    own, right = (lane[0:first:2] + lane[1:first:2] for lane in (delays.lane, levels.lane))
+    steps = graph.calls.select("stretch", "rank", "step", own=pl.Series(own), right=pl.Series(right))
+    steps = steps.drop_nulls("step").group_by("rank", "stretch", "step").agg(pl.sum("own", "right"))
+    usual = dict(steps.group_by("rank").agg(share=pl.struct(pl.median("own", "right"))).iter_rows())
+    found = 0.0
+    for stage in graph.stages:
+        told = [usual[rank] for rank in stage if rank in usual]
+        if len(told) > 1:
+            total = sorted(one["own"] for one in told)[(len(told) - 1) // 2]
+            level = sorted(one["right"] for one in told)[(len(told) - 1) // 2]
+            found = max(found, (total - level) / total if total else 0.0)
+    return found
 
 
 def _in_step(graph: Graph) -> bool:
