@@ -84,14 +84,16 @@ def _gaps(graph: Graph) -> pl.DataFrame:
         node=pl.Series(nodes),
         ordered=pl.Series(ordered[nodes]),
         opens=pl.Series(graph.opens[nodes]),
+        ready=pl.col("launch_end").fill_null(0) <= pl.Series(graph.time[nodes - 1]),
         ns=pl.Series(graph.time[nodes] - graph.time[nodes - 1]),
     ).filter(~pl.col("opens"))
     # Between two launches there is one kind of gap; of a node that other streams hold up too, no gap tells the least.
     place = pl.when("inside", ~pl.col("ordered")).then("graph_node").alias("place")
-    gaps = gaps.with_columns(place, general=pl.col("ns").min().over("inside"))
-    within = pl.col("general").filter("inside").min()
-    # What always waits for its launch tells of no gap.
-    apart = pl.when(pl.col("general") > _LONG_GAP).then(within.fill_null(_SHORT_GAP)).otherwise("general")
+    # What waits for its launch tells of no gap.
+    ready = pl.col("ns").filter(pl.col("inside") | pl.col("ready"))
+    gaps = gaps.with_columns(place, general=ready.min().over("inside"))
+    within = pl.col("general").filter("inside").min().fill_null(_SHORT_GAP)
+    apart = pl.when(pl.col("general") <= _LONG_GAP).then("general").otherwise(within)
     own = pl.col("ns").min().over("rank", "place")
     least = pl.when(pl.col("place").is_not_null()).then(own).when("inside").then("general").otherwise(apart)
     kind = pl.struct("rank", "inside", "place").rank("dense").cast(pl.Int64)

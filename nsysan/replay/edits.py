@@ -51,6 +51,10 @@ def no_skew(chosen: _Mask, levels: Levels | None = None) -> Edit:
     return edit
 
 
+def unchanged(basis: Basis, lane: I64, cross: I64) -> None:
+    """The step as it is."""
+
+
 def floor_wire(basis: Basis, _lane: I64, cross: I64) -> None:
     """No call takes longer than its floor."""
     np.minimum(cross, basis.wire_floor, out=cross)

@@ -18,7 +18,7 @@ from nsysan.replay.late import LateRanks, Timed, find_late
 from nsysan.replay.levels import Levels, levels_of
 from nsysan.replay.links import Link
 from nsysan.replay.path import shares, walk
-from nsysan.replay.unseen import in_place, waits_unseen
+from nsysan.replay.unseen import in_place, waits_for_work, waits_unseen
 from nsysan.run.run import Run
 
 #: What may depend on an order that never shows.
@@ -93,7 +93,8 @@ def replay(run: Run, most: int = MAX_OPERATIONS) -> Pace | None:
     alone, without = ({rank: told.pop(f"{word}_{rank}") for rank in graph.ranks} for word in ("rank", "but"))
     # With all ranks right no step ends later than with one; a median of steps that differ need not show it.
     told["no_skew"] = _least(told["no_skew"], *alone.values())
-    told["all"] = _least(told["all"], told["no_skew"], told["floor_wire"], told["host_free"])
+    told["all"] = _least(*(told[name] for name in ("all", "no_skew", "floor_wire", "host_free")))
+    bounds = {name: (min(low, told[name].median), told[name].median) for name, (low, _) in bounds.items()}
     unsplit = _unsplit(found, graph, measured.median)
     late: list[LateRanks] = []
     rotates = False
@@ -142,6 +143,9 @@ def _scenarios(graph: Graph, basis: edits.Basis, levels: Levels | None) -> dict[
         balanced = edits.no_skew(basis.node_rank >= 0, levels)
         found["no_skew of hosts"] = balanced
         found["all of hosts"] = edits.together(balanced, edits.floor_wire, edits.host_free)
+    if waits_for_work(graph):
+        found |= {"host_free of hosts": edits.unchanged, "graphs of hosts": edits.unchanged}
+        found["all of work"] = edits.together(everyone, edits.floor_wire)
     if edits.prepares(graph):
         found["graphs of layers"] = edits.graphs_of_layers
     for rank in graph.ranks:

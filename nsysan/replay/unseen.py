@@ -14,6 +14,8 @@ _SEEN = 0.1
 _ALIKE = 0.05
 #: So much of a step must be waiting before any is looked for.
 _LEAST = 0.03
+#: What starts within so many ns of when it could starts at once; so much of the work has to.
+_AT_ONCE, _MOSTLY = 100, 0.5
 
 
 def seen_waiting(graph: Graph, delays: Delays) -> dict[int, float]:
@@ -73,3 +75,21 @@ def in_place(levels: Levels, graph: Graph, delays: Delays) -> Levels:
     lane = levels.lane.copy()
     lane[: graph.first_operation] = delays.lane[: graph.first_operation]
     return Levels(lane, levels.gone)
+
+
+def waits_for_work(graph: Graph) -> bool:
+    """Whether hosts launch work when the work before it ends, though no call waits for that.
+
+    Where the host is behind, the GPU idles for as long as this takes; where it is ahead, work is queued for as long as
+    the GPU takes. That most work starts at once both after its launch and after what is before it is no chance.
+    """
+    lane = ("stretch", "rank", "context", "stream")
+    work = graph.operations.with_columns(
+        gap=(pl.col("begin") - pl.col("end").shift(1)).over(lane), after=pl.col("begin") - pl.col("launch_start")
+    )
+    work = work.filter(pl.col("graph_node").is_null(), pl.col("type") == "kernel").drop_nulls(["gap", "after"])
+    if len(work) < len(graph.operations) / 2:
+        return False
+    at_once = (pl.col("gap") - pl.col("gap").min()).abs() <= _AT_ONCE
+    as_usual = (pl.col("after") - pl.col("after").median()).abs() <= _AT_ONCE
+    return bool(work.select((at_once & as_usual).over("rank").mean() > _MOSTLY).item())

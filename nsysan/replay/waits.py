@@ -79,11 +79,19 @@ def _behind(lane: Lane, calls: pl.DataFrame, ended: I64) -> list[Part]:
     lags = pl.DataFrame({"place": calls["place"], "lag": given - done, "waited": waited})
     usual = pl.col("lag").filter("waited").mode().min()
     agreed = (pl.col("lag").filter("waited") == usual).sum() * 2 > pl.col("waited").sum()
-    lag = lags.select(pl.when(agreed.over("place")).then(usual.over("place")).fill_null(-1)).to_series().to_numpy()
+    # A call that never waits may do so where the GPU is slower: then for all that it can.
+    told = lags.select(
+        lag=pl.when(agreed.over("place")).then(usual.over("place")).otherwise(0),
+        shown=agreed.over("place"),
+    )
+    lag, shown = told["lag"].fill_null(0).to_numpy(), told["shown"].fill_null(value=False).to_numpy()
+    never = ~lags.select(pl.col("waited").any().over("place")).to_series().to_numpy()
     at = given - lag
-    known = (lag >= 0) & (at >= 0)
+    known = (shown | never) & (at >= 0)
     known &= ends[np.clip(at, 0, len(ends) - 1)] <= end
-    return [part(lane[2][at[known]] + 1, 2 * calls["number"].to_numpy()[known].astype(np.int64) + 1, Link.SYNC)]
+    link = np.where(shown, Link.SYNC, Link.ASKED)[known].astype(np.int64)
+    source, target, _ = part(lane[2][at[known]] + 1, 2 * calls["number"].to_numpy()[known] + 1, Link.SYNC)
+    return [(source, target, link)]
 
 
 def _copies(work: pl.DataFrame, hosts: pl.DataFrame, starts: I64) -> list[Part]:
