@@ -46,7 +46,7 @@ def levels_of(graph: Graph, delays: Delays, period: int) -> Levels:
     peers, excess = _peers(graph), round(_SHARE * period)
     lane = delays.lane.copy()
     first, end = graph.first_operation, graph.first_arrival
-    work = graph.operations.select(_key(), group="name", ns=pl.Series(delays.lane[first + 1 : end : 2]))
+    work = graph.operations.select(_key(), group="name", kind="name", ns=pl.Series(delays.lane[first + 1 : end : 2]))
     right, extra = _right(work, peers, excess)
     lane[first + 1 : end : 2] = right
     # What waits in a call, or moves data between ranks, is no rank's own.
@@ -54,7 +54,8 @@ def levels_of(graph: Graph, delays: Delays, period: int) -> Levels:
     lane[first + 1 : end : 2] = np.where(together, delays.lane[first + 1 : end : 2], lane[first + 1 : end : 2])
     lane[first:end:2] = np.where(extra, 0, lane[first:end:2])
     for offset, group in ((0, pl.lit("")), (1, pl.col("launch"))):
-        calls = graph.calls.select(_key(), group=group, ns=pl.Series(delays.lane[offset:first:2]))
+        kind = pl.concat_str("launch", "name", ignore_nulls=True)
+        calls = graph.calls.select(_key(), group=group, kind=kind, ns=pl.Series(delays.lane[offset:first:2]))
         lane[offset:first:2], _ = _right(calls, peers, excess)
     target = (graph.edges.target - first) // 2
     launches = graph.link == Link.LAUNCH
@@ -76,7 +77,7 @@ def _peers(graph: Graph) -> pl.DataFrame:
 def _right(rows: pl.DataFrame, peers: pl.DataFrame, excess: int) -> tuple[I64, npt.NDArray[np.bool_]]:
     """What each row takes on a rank that is right; and whether it is what most ranks do not have.
 
-    rows: stretch, step, rank, segment, place (null where nothing is alike on other ranks), group, ns.
+    rows: stretch, step, rank, segment, place (null where nothing is alike on other ranks), group, kind, ns.
     """
     if rows.is_empty():
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.bool_)
@@ -93,6 +94,7 @@ def _right(rows: pl.DataFrame, peers: pl.DataFrame, excess: int) -> tuple[I64, n
         extra=pl.col("place").is_not_null()
         & ((2 * pl.col("n") < pl.col("peers")) | ((pl.col("peers") == _PAIR) & (pl.col("n") == 1)))
     )
+    at_once = _without_moved(rows, at_once)
     instead = _instead(rows, at_once, peers)
     at_once = at_once.drop("segment", "stage", "peers")
     usual = rows.group_by("rank", "place").agg(
@@ -137,6 +139,26 @@ def _right(rows: pl.DataFrame, peers: pl.DataFrame, excess: int) -> tuple[I64, n
     )
     found = told.select(right=right.cast(pl.Int64), extra=extra)
     return found["right"].to_numpy(), found["extra"].fill_null(value=False).to_numpy()
+
+
+def _without_moved(rows: pl.DataFrame, at_once: pl.DataFrame) -> pl.DataFrame:
+    """at_once, with nothing extra of which the rank has no more than others have, somewhere else in their steps."""
+    key = ("stretch", "step", "place")
+    extra = rows.join(at_once.filter("extra").select(key), on=key, how="semi")
+    kinds = rows.join(extra.select("stage", "kind").unique(), on=["stage", "kind"], how="semi")
+    counts = kinds.group_by("stage", "kind", "rank").agg(pl.first("peers"), n=pl.len().cast(pl.Int64))
+    # Of the lower median: a rank that has none of the kind counts as well.
+    at = (pl.first("peers") - 1) // 2 - (pl.first("peers") - pl.len())
+    level = counts.group_by("stage", "kind").agg(
+        level=pl.when(at >= 0).then(pl.col("n").sort().gather(at.clip(0)).first()).otherwise(0)
+    )
+    mine = extra.group_by("stage", "kind", "rank").agg(extra=pl.len())
+    moved = mine.join(counts, on=["stage", "kind", "rank"]).join(level, on=["stage", "kind"])
+    moved = moved.filter(pl.col("n") - pl.col("level") < pl.col("extra") / 2)
+    places = extra.join(moved, on=["stage", "kind", "rank"], how="semi").select(key).unique()
+    return at_once.join(places.with_columns(moved=pl.lit(value=True)), on=key, how="left").with_columns(
+        extra=pl.col("extra") & pl.col("moved").is_null()
+    ).drop("moved")
 
 
 def _instead(rows: pl.DataFrame, at_once: pl.DataFrame, peers: pl.DataFrame) -> pl.DataFrame:
