@@ -95,7 +95,7 @@ def _right(rows: pl.DataFrame, peers: pl.DataFrame, excess: int) -> tuple[I64, n
         & ((2 * pl.col("n") < pl.col("peers")) | ((pl.col("peers") == _PAIR) & (pl.col("n") == 1)))
     )
     at_once = _without_moved(rows, at_once)
-    instead = _instead(rows, at_once, peers)
+    instead = _instead(rows, at_once)
     at_once = at_once.drop("segment", "stage", "peers")
     usual = rows.group_by("rank", "place").agg(
         pl.first("group"), steps=pl.len(), usual=pl.median("ns"), spread=(pl.col("ns") - pl.median("ns")).abs().median()
@@ -156,12 +156,14 @@ def _without_moved(rows: pl.DataFrame, at_once: pl.DataFrame) -> pl.DataFrame:
     moved = mine.join(counts, on=["stage", "kind", "rank"]).join(level, on=["stage", "kind"])
     moved = moved.filter(pl.col("n") - pl.col("level") < pl.col("extra") / 2)
     places = extra.join(moved, on=["stage", "kind", "rank"], how="semi").select(key).unique()
-    return at_once.join(places.with_columns(moved=pl.lit(value=True)), on=key, how="left").with_columns(
-        extra=pl.col("extra") & pl.col("moved").is_null()
-    ).drop("moved")
+    return (
+        at_once.join(places.with_columns(moved=pl.lit(value=True)), on=key, how="left")
+        .with_columns(extra=pl.col("extra") & pl.col("moved").is_null())
+        .drop("moved")
+    )
 
 
-def _instead(rows: pl.DataFrame, at_once: pl.DataFrame, peers: pl.DataFrame) -> pl.DataFrame:
+def _instead(rows: pl.DataFrame, at_once: pl.DataFrame) -> pl.DataFrame:
     """rank, segment, place, instead: of what a rank alone has in the place of what others have, by another name, the
     share that these take.
     """
@@ -179,9 +181,7 @@ def _instead(rows: pl.DataFrame, at_once: pl.DataFrame, peers: pl.DataFrame) -> 
     lacking = lacking.group_by(*where, "rank").agg(lacks=pl.sum("then"))
     told = sums.join(lacking, on=[*where, "rank"]).group_by("rank", "segment").agg(pl.median("ns", "lacks"))
     share = pl.col("lacks") / pl.col("ns")
-    told = told.select(
-        "rank", "segment", instead=pl.when(share < 1 - _ALIKE).then(share).otherwise(1.0).fill_nan(1.0)
-    )
+    told = told.select("rank", "segment", instead=pl.when(share < 1 - _ALIKE).then(share).otherwise(1.0).fill_nan(1.0))
     return own.select("rank", "segment", "place").unique().join(told, on=["rank", "segment"])
 
 

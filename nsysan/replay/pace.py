@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import polars as pl
 
@@ -14,10 +12,11 @@ from nsysan.replay.activity import MAX_OPERATIONS, Activity, activity
 from nsysan.replay.delays import Delays, delays_of
 from nsysan.replay.engine import I64, NEVER, Engine
 from nsysan.replay.graph import Graph, build
-from nsysan.replay.late import LateRanks, Timed, find_late
+from nsysan.replay.late import find_late
 from nsysan.replay.levels import Levels, levels_of
 from nsysan.replay.links import Link
 from nsysan.replay.path import shares, walk
+from nsysan.replay.results import LateRanks, Pace, Timed
 from nsysan.replay.unseen import in_place, waits_for_work, waits_unseen
 from nsysan.run.run import Run
 
@@ -29,34 +28,6 @@ _APART = 0.02
 
 #: A larger share of the period in communication that cannot be split may hide who is late.
 _UNSPLIT = 0.03
-
-
-@dataclass(frozen=True)
-class Pace:
-    """What paces a replica's step. Periods are ns of a step.
-
-    period: as it is, which the untouched graph gives to the ns (exact). scenarios: of each what-if; ranks: with one
-    rank put right; bounds: least and most of a what-if that the trace cannot tell better, the period itself being the
-    most. error: replay_error. path: ns of a step by (class, rank), summing to the period. late: see late.find_late;
-    rotation: ns that another rank costs in each step, where it is not the same. unsplit: share of the period
-    in communication that cannot be split; where it is large, what rests on waiting is left out.
-    per_step: stretch, step, rank and a column a scenario. nodes: of the graph; whole: whether it is
-    of all steady steps.
-    """
-
-    period: Timed
-    scenarios: dict[str, Timed]
-    ranks: dict[int, Timed]
-    bounds: dict[str, tuple[int, int]]
-    error: float
-    path: dict[tuple[str, int], int]
-    late: list[LateRanks]
-    rotation: int
-    unsplit: float
-    per_step: pl.DataFrame
-    exact: bool
-    nodes: int
-    whole: bool
 
 
 def replay(run: Run, most: int = MAX_OPERATIONS) -> Pace | None:
@@ -199,7 +170,9 @@ def _over_steps(keys: pl.DataFrame, periods: I64) -> list[Timed]:
     """The period of each scenario: of each rank its median over the steps, and the median of these over the ranks."""
     ranks = keys["rank"].to_numpy()
     median = np.median([np.median(periods[ranks == rank], axis=0) for rank in np.unique(ranks)], axis=0)
-    return [Timed(round(m), round(mean)) for m, mean in zip(median.tolist(), periods.mean(axis=0).tolist(), strict=True)]
+    return [
+        Timed(round(m), round(mean)) for m, mean in zip(median.tolist(), periods.mean(axis=0).tolist(), strict=True)
+    ]
 
 
 def _path(graph: Graph, found: Activity, delays: Delays, node_rank: I64, period: int) -> dict[tuple[str, int], int]:

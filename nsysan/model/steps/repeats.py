@@ -57,16 +57,16 @@ def by_period(work: Operations) -> StepWindows | None:
 
 
 def _phases(streams: Mapping[int, _Stream]) -> dict[int, int]:
-    """Where in its repetition each rank's step begins: on all ranks with the same kernel, where all of them repeat alike.
+    """Where in its repetition each rank's step begins: with the same kernel on all, where all of them repeat alike.
 
     That is where every rank runs dry for longest: what one alone waits for is another rank, in the midst of a step.
     """
     known = {key: stream for key, stream in streams.items() if stream.repetition is not None}
     if not known:
         return {}
-    number: dict[str, int] = {}
+    code: dict[str, int] = {}
     patterns = {
-        key: np.array([number.setdefault(name, len(number)) for name in stream.pattern]) for key, stream in known.items()
+        key: np.array([code.setdefault(name, len(code)) for name in stream.pattern]) for key, stream in known.items()
     }
     first = next(iter(patterns.values()))
     if any(len(pattern) != len(first) for pattern in patterns.values()):
