@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from nsysan.replay.engine import I64
-from nsysan.replay.graph import Graph
 from nsysan.replay.links import Link
+from nsysan.replay.shape import Delays, Graph
 
 _NONE = -1
 #: Gap between launches beyond which it is a late launch's; what is taken where no gap tells; ns.
@@ -19,21 +17,6 @@ _LONG_GAP, _SHORT_GAP = 5_000, 1_000
 _LAUNCH, _SYNC = 5_000, 3_000
 #: What follows work of another stream later than this waited for something else too, ns.
 _ORDER = 6_000
-
-
-@dataclass(frozen=True)
-class Delays:
-    """lane: of each node after its predecessor in the lane; cross: of each edge; ns, as they are replayed.
-
-    binding: of each node the number of the edge that bound it, -1 where its lane did. usual_lane, usual_cross: the
-    same with every delay that is no work at the median that its kind has elsewhere.
-    """
-
-    lane: I64
-    cross: I64
-    binding: I64
-    usual_lane: I64
-    usual_cross: I64
 
 
 def delays_of(graph: Graph) -> Delays:

@@ -10,11 +10,9 @@ import numpy.typing as npt
 import polars as pl
 
 from nsysan.metrics.whatif import KEY
-from nsysan.replay.delays import Delays
 from nsysan.replay.engine import I64, NEVER
-from nsysan.replay.graph import Graph
-from nsysan.replay.levels import Levels
 from nsysan.replay.links import Link
+from nsysan.replay.shape import Delays, Graph, Levels
 
 #: Gap between two nodes of a graph where a trace shows no replay: median of tp4_graph_node on H200.
 GRAPH_GAP = 1_200

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
@@ -15,41 +14,12 @@ from nsysan.replay.engine import I64, Edges
 from nsysan.replay.links import Link, Part, part
 from nsysan.replay.orders import stream_orders
 from nsysan.replay.places import with_places
+from nsysan.replay.shape import Graph
 from nsysan.replay.waits import held_calls, host_waits
 from nsysan.run.run import Run
 
 _CALL = ("stretch", "thread")
 _LANE = ("stretch", "rank", "context", "stream")
-
-
-@dataclass(frozen=True)
-class Graph:
-    """calls, operations: the frames of them, in the order of their nodes, two each (begin and end), calls first;
-    behind them a node for each matched collective, when its last rank has come.
-
-    time: measured, ns. opens: whether a lane begins with a node. edges, link, delay: edges between lanes, what each
-    is, its measured delay. ranks: their numbers; stages: those that do the same.
-    """
-
-    calls: pl.DataFrame
-    operations: pl.DataFrame
-    time: I64
-    opens: npt.NDArray[np.bool_]
-    edges: Edges
-    link: I64
-    delay: I64
-    ranks: list[int]
-    stages: list[tuple[int, ...]]
-
-    @property
-    def first_operation(self) -> int:
-        """The node with which the operations begin."""
-        return 2 * len(self.calls)
-
-    @property
-    def first_arrival(self) -> int:
-        """The node with which the arrivals begin."""
-        return self.first_operation + 2 * len(self.operations)
 
 
 def build(run: Run, found: Activity) -> Graph:

@@ -7,17 +7,14 @@ group (the launches of a kind, a kernel of a name) together, or by far in one st
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from nsysan.model.operations import is_communication
-from nsysan.replay.delays import Delays
 from nsysan.replay.engine import I64
-from nsysan.replay.graph import Graph
 from nsysan.replay.links import Link
+from nsysan.replay.shape import Delays, Graph, Levels
 
 #: So many standard errors lie between what is noise and what is not, of a place or group over the steps.
 _ERRORS = 4.0
@@ -28,17 +25,6 @@ _ALIKE = 0.05
 _PAIR = 2
 #: Of normal noise: deviation by the median absolute deviation; standard error of a median.
 _BY_MAD, _OF_MEDIAN = 1.4826, 1.2533
-
-
-@dataclass(frozen=True)
-class Levels:
-    """lane: the delay of each node in its lane, where it takes no more than its place does elsewhere; ns.
-
-    gone: whether an edge is the launch of work that most ranks do not have.
-    """
-
-    lane: I64
-    gone: npt.NDArray[np.bool_]
 
 
 def levels_of(graph: Graph, delays: Delays, period: int) -> Levels:

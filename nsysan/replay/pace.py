@@ -9,14 +9,15 @@ from nsysan.metrics.whatif import call_wires, floors
 from nsysan.model.operations import is_communication
 from nsysan.replay import edits
 from nsysan.replay.activity import MAX_OPERATIONS, Activity, activity
-from nsysan.replay.delays import Delays, delays_of
+from nsysan.replay.delays import delays_of
 from nsysan.replay.engine import I64, NEVER, Engine
-from nsysan.replay.graph import Graph, build
+from nsysan.replay.graph import build
 from nsysan.replay.late import find_late
-from nsysan.replay.levels import Levels, levels_of
+from nsysan.replay.levels import levels_of
 from nsysan.replay.links import Link
 from nsysan.replay.path import shares, walk
 from nsysan.replay.results import LateRanks, Pace, Timed
+from nsysan.replay.shape import Delays, Graph, Levels
 from nsysan.replay.unseen import in_place, waits_for_work, waits_unseen
 from nsysan.run.run import Run
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from nsysan.replay.delays import Delays
-from nsysan.replay.graph import Graph
-from nsysan.replay.levels import Levels
+from nsysan.replay.shape import Delays, Graph, Levels
 
 #: Hosts that wait for a larger share of their time are seen to.
 _SEEN = 0.1
