@@ -15,6 +15,8 @@ _NONE = -1
 _LONG_GAP, _SHORT_GAP = 5_000, 1_000
 #: A launch that finds its stream idle, and a wait that returns, where the trace shows none; ns.
 _LAUNCH, _SYNC = 5_000, 3_000
+#: No launch that finds its stream idle takes so long.
+_LONG_LAUNCH = 100_000
 #: What follows work of another stream later than this waited for something else too, ns.
 _ORDER = 6_000
 
@@ -106,9 +108,11 @@ def _crossing(graph: Graph) -> pl.DataFrame:
     np.maximum.at(before, edges.target[waited], time[edges.source[waited]])
     idle = before[target] <= time[edges.source[launches]]
     launched = of_work(launches).select("rank", "launch", copies=pl.col("type") != "kernel", place=pl.col("graph_node"))
+    # What takes longer waited for something that no table shows.
+    shown = free.over("rank", "launch", "copies")
     parts = [
         _edges(launches, graph, launched, idle).with_columns(
-            least=pl.coalesce(free.over("rank", "launch", "copies"), free.over("rank"), pl.lit(_LAUNCH))
+            least=pl.coalesce(pl.when(shown <= _LONG_LAUNCH).then(shown), free.over("rank"), pl.lit(_LAUNCH))
         )
     ]
     # An order shows what it takes where nothing else came later.
