@@ -13,10 +13,10 @@ from nsysan.ask.expressions import Expression
 from nsysan.replay import edits
 from nsysan.replay.edits import STANDARD
 from nsysan.replay.engine import NotAcyclic
-from nsysan.replay.late import Timed
 from nsysan.replay.links import Link
-from nsysan.replay.pace import MAX_ERROR, MAX_UNSPLIT, Pace, bounds_of, pace_of, timed
+from nsysan.replay.pace import MAX_ERROR, MAX_UNSPLIT, bounds_of, pace_of, timed
 from nsysan.replay.prepared import Prepared, prepare
+from nsysan.replay.results import Pace, Timed
 from nsysan.replay.untraced import untraced
 from nsysan.run.run import Run
 

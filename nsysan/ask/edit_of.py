@@ -13,7 +13,7 @@ from nsysan.ask.expressions import BadExpression, Change, Expression, Subject
 from nsysan.model.operations import is_communication
 from nsysan.replay import edits
 from nsysan.replay.engine import I64
-from nsysan.replay.graph import Graph
+from nsysan.replay.shape import Graph
 from nsysan.replay.subjects import (
     Mask,
     call_ends,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -14,40 +14,12 @@ from nsysan.replay.engine import I64, Edges
 from nsysan.replay.links import Link, Part, part
 from nsysan.replay.orders import stream_orders
 from nsysan.replay.places import with_places
+from nsysan.replay.shape import Graph
 from nsysan.replay.waits import held_calls, host_waits
 from nsysan.run.run import Run
 
 _CALL = ("stretch", "thread")
 _LANE = ("stretch", "rank", "context", "stream")
-
-
-@dataclass(frozen=True)
-class Graph:
-    """calls, operations: the frames of them, in the order of their nodes, two each (begin and end), calls first;
-    behind them a node for each matched collective, when its last rank has come.
-
-    time: measured, ns. opens: whether a lane begins with a node. edges, link, delay: edges between lanes, what each
-    is, its measured delay. ranks: their numbers.
-    """
-
-    calls: pl.DataFrame
-    operations: pl.DataFrame
-    time: I64
-    opens: npt.NDArray[np.bool_]
-    edges: Edges
-    link: I64
-    delay: I64
-    ranks: list[int]
-
-    @property
-    def first_operation(self) -> int:
-        """The node with which the operations begin."""
-        return 2 * len(self.calls)
-
-    @property
-    def first_arrival(self) -> int:
-        """The node with which the arrivals begin."""
-        return self.first_operation + 2 * len(self.operations)
 
 
 def build(run: Run, found: Activity) -> Graph:
@@ -89,7 +61,10 @@ def build(run: Run, found: Activity) -> Graph:
     delay = time[target] - time[source]
     kept = (delay >= 0) | (link == Link.ARRIVAL)
     source, target, link, delay = source[kept], target[kept], link[kept], delay[kept]
-    return Graph(hosts, work, time, opens, Edges(source, target), link, delay, [rank.rank for rank in run.ranks])
+    ranks = [rank.rank for rank in run.ranks]
+    staged = [tuple(stage) for stage in run.layout.stages]
+    stages = staged if sorted(chain.from_iterable(staged)) == ranks else [tuple(ranks)]
+    return Graph(hosts, work, time, opens, Edges(source, target), link, delay, ranks, stages)
 
 
 def _paired(begin: I64, end: I64) -> I64:

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from nsysan.model.operations import is_communication
 from nsysan.replay import edits
 from nsysan.replay.activity import MAX_OPERATIONS, Activity
-from nsysan.replay.delays import Delays
 from nsysan.replay.engine import I64
-from nsysan.replay.graph import Graph
-from nsysan.replay.late import LateRanks, Timed, find_late
+from nsysan.replay.late import find_late
 from nsysan.replay.links import Link
 from nsysan.replay.path import shares, walk
 from nsysan.replay.prepared import Prepared, prepare
+from nsysan.replay.results import LateRanks, Pace, Timed
+from nsysan.replay.shape import Delays, Graph
+from nsysan.replay.unseen import waits_for_work
 from nsysan.run.run import Run
 
 #: What may depend on an order that never shows.
@@ -31,36 +30,6 @@ _APART = 0.02
 MAX_UNSPLIT = 0.03
 #: With a larger replay_error no saving is told.
 MAX_ERROR = 0.05
-#: So much of the steps is left out at either end where a middle is taken.
-_OUTER = 0.3
-
-
-@dataclass(frozen=True)
-class Pace:
-    """What paces a replica's step. Periods are ns of a step.
-
-    period: as it is, which the untouched graph gives to the ns (exact). scenarios: of each what-if; ranks: with one
-    rank put right; bounds: least and most of a what-if that the trace cannot tell better, the period itself being the
-    most. error: replay_error. path: ns of a step by (class, rank), summing to the period. late: see late.find_late;
-    rotation: ns that another rank costs in each step, where it is not the same. unsplit: share of the period
-    in communication that cannot be split; where it is large, what rests on waiting is left out.
-    per_step: stretch, step, rank and a column a scenario. nodes: of the graph; whole: whether it is
-    of all steady steps.
-    """
-
-    period: Timed
-    scenarios: dict[str, Timed]
-    ranks: dict[int, Timed]
-    bounds: dict[str, tuple[int, int]]
-    error: float
-    path: dict[tuple[str, int], int]
-    late: list[LateRanks]
-    rotation: int
-    unsplit: float
-    per_step: pl.DataFrame
-    exact: bool
-    nodes: int
-    whole: bool
 
 
 def replay(run: Run, most: int = MAX_OPERATIONS) -> Pace | None:
@@ -87,7 +56,7 @@ def pace_of(ready: Prepared) -> Pace:
     """The pace of a replica whose graph is there."""
     found, basis = ready.found, ready.basis
     graph, delays = basis.graph, basis.delays
-    scenarios = _scenarios(graph, basis)
+    scenarios = _scenarios(ready)
     names = ["measured", "usual", *scenarios]
     times = ready.times(list(scenarios.values()))
     exact = bool((times[:, 0] == graph.time).all())
@@ -101,6 +70,11 @@ def pace_of(ready: Prepared) -> Pace:
         return timed(ready, asked)
 
     alone, without = ({rank: told.pop(f"{word}_{rank}") for rank in graph.ranks} for word in ("rank", "but"))
+    # With all ranks right no step ends later than with one; a median of steps that differ need not show it.
+    if told["no_skew"].median < measured.median:
+        told["no_skew"] = _least(told["no_skew"], *alone.values())
+    told["all"] = _least(*(told[name] for name in ("all", "no_skew", "floor_wire", "host_free")))
+    bounds = {name: (min(low, told[name].median), told[name].median) for name, (low, _) in bounds.items()}
     unsplit = _unsplit(found, graph, measured.median)
     late: list[LateRanks] = []
     rotates = False
@@ -129,10 +103,26 @@ def pace_of(ready: Prepared) -> Pace:
     )
 
 
-def _scenarios(graph: Graph, basis: edits.Basis) -> dict[str, edits.Edit]:
+def _least(*timed: Timed) -> Timed:
+    return Timed(min(one.median for one in timed), min(one.mean for one in timed))
+
+
+def _scenarios(ready: Prepared) -> dict[str, edits.Edit]:
+    """By name; after a space how the trace can be taken too."""
+    basis, graph = ready.basis, ready.basis.graph
     found = edits.standard(basis)
-    if (graph.link == Link.MAYBE).any():
+    everyone = found["no_skew"]
+    if ((graph.link == Link.MAYBE) | (graph.link == Link.ASKED)).any():
         found |= {f"{name} unordered": edits.together(found[name], edits.unordered) for name in _BOUNDED}
+    if ready.unseen is not None:
+        balanced = edits.no_skew(basis.node_rank >= 0, ready.unseen)
+        found["no_skew of hosts"] = balanced
+        found["all of hosts"] = edits.together(balanced, edits.floor_wire, edits.host_free)
+    if waits_for_work(graph):
+        found |= {"host_free of hosts": edits.unchanged, "graphs of hosts": edits.unchanged}
+        found["all of work"] = edits.together(everyone, edits.floor_wire)
+    if edits.prepares(graph):
+        found["graphs of layers"] = edits.graphs_of_layers
     for rank in graph.ranks:
         found[f"rank_{rank}"] = edits.no_skew(basis.node_rank == rank)
         found[f"but_{rank}"] = edits.no_skew(basis.node_rank != rank)
@@ -143,10 +133,10 @@ def bounds_of(told: dict[str, Timed], names: Iterable[str]) -> dict[str, tuple[i
     """The least and the most that a scenario may take, where that matters; `told` keeps the one that saves least."""
     found = {}
     for name in names:
-        other = told.pop(f"{name} unordered", None)
-        if other is None:
+        others = [told.pop(key) for key in list(told) if key.partition(" ")[0] == name and key != name]
+        if not others:
             continue
-        low, high = sorted((told[name], other), key=lambda timed: timed.median)
+        low, *_, high = sorted((told[name], *others), key=lambda timed: timed.median)
         told[name] = high
         if high.median - low.median > _APART * told["measured"].median:
             found[name] = (low.median, high.median)
@@ -180,23 +170,12 @@ def _periods(graph: Graph, found: Activity, times: I64) -> tuple[pl.DataFrame, I
 
 
 def _over_steps(keys: pl.DataFrame, periods: I64) -> list[Timed]:
-    """The period of each scenario: of each rank its middle over the steps, and the median of these over the ranks.
-
-    The middle is the mean of the middle two fifths: where hosts run ahead a step's own period is as it falls.
-    """
+    """The period of each scenario: of each rank its median over the steps, and the median of these over the ranks."""
     ranks = keys["rank"].to_numpy()
-    each = [_middle(periods[ranks == rank]) for rank in np.unique(ranks)]
-    median = np.median(each, axis=0)
-    means = periods.mean(axis=0)
-    # Of the run as it is the median itself.
-    known = float(np.median([np.median(periods[ranks == rank, 0]) for rank in np.unique(ranks)]))
-    return [Timed(round(known - (median[0] - m)), round(mean)) for m, mean in zip(median, means, strict=True)]
-
-
-def _middle(values: I64) -> npt.NDArray[np.float64]:
-    ordered = np.sort(values, axis=0)
-    cut = int(_OUTER * len(ordered))
-    return np.asarray(ordered[cut : len(ordered) - cut].mean(axis=0))
+    median = np.median([np.median(periods[ranks == rank], axis=0) for rank in np.unique(ranks)], axis=0)
+    return [
+        Timed(round(m), round(mean)) for m, mean in zip(median.tolist(), periods.mean(axis=0).tolist(), strict=True)
+    ]
 
 
 def _path(graph: Graph, found: Activity, delays: Delays, node_rank: I64, period: int) -> dict[tuple[str, int], int]:

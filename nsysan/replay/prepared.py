@@ -13,16 +13,22 @@ from nsysan.replay.delays import delays_of
 from nsysan.replay.engine import I64, NEVER, Engine
 from nsysan.replay.graph import build
 from nsysan.replay.levels import levels_of
+from nsysan.replay.shape import Levels
+from nsysan.replay.unseen import in_place, waits_unseen
 from nsysan.run.run import Run
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """found: what was recorded. basis: its graph, and what edits change. engine: the order of its nodes."""
+    """found: what was recorded. basis: its graph, and what edits change. engine: the order of its nodes.
+
+    unseen: levels where hosts that may be waiting for another are charged with that, None where none may.
+    """
 
     found: Activity
     basis: edits.Basis
     engine: Engine
+    unseen: Levels | None = None
 
     def times(self, asked: list[edits.Edit]) -> I64:
         """ns of each node (nodes, 2 + edits): with nothing changed, with usual delays, with each of the edits."""
@@ -40,8 +46,12 @@ def prepare(run: Run, most: int = MAX_OPERATIONS) -> Prepared | None:
     graph = build(run, found)
     delays = delays_of(graph)
     levels = levels_of(graph, delays, _usual_period(found))
-    basis = edits.basis(graph, delays, levels, floors(call_wires(run.collectives, run.steady_steps)))
-    return Prepared(found, basis, Engine(graph.opens, graph.edges, graph.time))
+    # What a host does may be waiting for another, and nobody is charged with that.
+    unseen = waits_unseen(graph, delays, levels)
+    kept = in_place(levels, graph, delays) if unseen else levels
+    basis = edits.basis(graph, delays, kept, floors(call_wires(run.collectives, run.steady_steps)))
+    engine = Engine(graph.opens, graph.edges, graph.time)
+    return Prepared(found, basis, engine, levels if unseen else None)
 
 
 def _usual_period(found: Activity) -> int:

@@ -7,8 +7,8 @@ import numpy.typing as npt
 import polars as pl
 
 from nsysan.replay.engine import I64
-from nsysan.replay.graph import Graph
 from nsysan.replay.links import Link
+from nsysan.replay.shape import Graph
 
 Mask = npt.NDArray[np.bool_]
 

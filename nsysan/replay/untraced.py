@@ -11,13 +11,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nsysan.replay.delays import Delays
 from nsysan.replay.edits import Basis, Edit
 from nsysan.replay.engine import I64
-from nsysan.replay.graph import Graph
 from nsysan.replay.links import Link
 from nsysan.replay.pace import medians
 from nsysan.replay.prepared import Prepared
+from nsysan.replay.shape import Delays, Graph
 from nsysan.replay.subjects import gaps, host_work, scale
 from nsysan.text import ms
 
@@ -120,7 +119,12 @@ def _rebuilt(ready: Prepared, hosts: float, left: float) -> Prepared:
     faster = replace(graph, time=time, delay=time[graph.edges.target] - time[graph.edges.source])
     delays = Delays(lane, cross, _binding(faster, lane, cross), usual_lane, usual_cross)
     changed = replace(basis, graph=faster, delays=delays, levels=replace(basis.levels, lane=levels))
-    return replace(ready, basis=changed)
+    unseen = ready.unseen
+    if unseen is not None:
+        balanced = unseen.lane.copy()
+        edit(basis, balanced, cross.copy())
+        unseen = replace(unseen, lane=balanced)
+    return replace(ready, basis=changed, unseen=unseen)
 
 
 def _binding(graph: Graph, lane: I64, cross: I64) -> I64:
