@@ -9,9 +9,10 @@ import polars as pl
 
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.compare.comparison import F64, ComparedRun, Measured
+from nsysan.diagnosis.savings import REPLAYED
 from nsysan.metrics.ledger import FIGURES
 from nsysan.metrics.scenarios import Scenario
-from nsysan.metrics.whatif import losses_by_step
+from nsysan.metrics.stages import without_bubble
 from nsysan.model.matches import Match
 from nsysan.model.steps.step_kind import StepKind
 from nsysan.model.steps.step_windows import StepMethod
@@ -140,16 +141,22 @@ def _what_if(run: Run, report: Report) -> dict[str, Measured]:
     what = report.diagnosis.what_if
     if what is None or not what.told:
         return {}
-    losses = losses_by_step(run.ledger, run.collectives, run.gaps, run.stage_work).sort("step")
-    return {
-        f"whatif.{scenario}": Measured(what[scenario], _left(losses, scenario).drop_nulls().to_numpy())
+    found = {
+        scenario: _by_step(report.diagnosis.pace.per_step, REPLAYED[scenario])
         for scenario in what.told
+        if scenario in REPLAYED and report.diagnosis.pace is not None
     }
+    if Scenario.NO_BUBBLE in what.told and run.stage_work is not None:
+        lost = without_bubble(run.ledger, run.stage_work, run.gaps)["bubble"]
+        found[Scenario.NO_BUBBLE] = what.period - lost.to_numpy().astype(np.float64)
+    return {f"whatif.{scenario}": Measured(what[scenario], steps) for scenario, steps in found.items()}
 
 
-def _left(losses: pl.DataFrame, scenario: Scenario) -> pl.Series:
-    """What each step would take, ns."""
-    return (losses["period"] - losses[scenario]).cast(pl.Float64)
+def _by_step(per_step: pl.DataFrame, name: str) -> F64:
+    """What each step that was replayed would take, ns; where the trace allows two answers, that which saves less."""
+    names = [column for column in (name, f"{name} unordered") if column in per_step.columns]
+    steps = per_step.group_by("stretch", "step").agg(pl.median(*names)).sort("stretch", "step")
+    return steps.select(pl.max_horizontal(names)).to_series().to_numpy()
 
 
 def _calls(run: Run) -> pl.DataFrame:

@@ -72,7 +72,7 @@ def savings_sentence(what: WhatIf | None, quality: Sequence[Quality]) -> str:
     told = [
         f"{SCENARIOS[scenario].title} {ms(ns)} ({(ns - what.period) / 1e3:+,.0f} us)"
         for scenario, ns in what.without.items()
-        if ns is not None and what.period - ns >= NOTABLE * what.period
+        if ns is not None and scenario != Scenario.NO_BUBBLE and what.period - ns >= NOTABLE * what.period
     ]
     host_told = Scenario.NO_HOST_LATE in what.told
     bound = host_told and any(q.id == Aspect.WHAT_IF and q.status != Status.OK for q in quality)

@@ -5,24 +5,21 @@ DEFINITIONS.md, section 7.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import polars as pl
 
 from nsysan.diagnosis.diagnosis import MAX_REJECTED, Diagnosis, RankSpread
-from nsysan.diagnosis.hotspot import find_hotspot
+from nsysan.diagnosis.latecomers import late_ranks, straggler_of
 from nsysan.diagnosis.losses import losses_of
 from nsysan.diagnosis.pipelines import find_bubble
+from nsysan.diagnosis.savings import path_of, savings
 from nsysan.diagnosis.scope import cover, coverage_sentence, too_little
 from nsysan.diagnosis.verdict import judge, named_for, of_what
 from nsysan.diagnosis.workload import workload_of
-from nsysan.metrics.causes import GapCause, LateCause
 from nsysan.metrics.gaps import gap_medians
 from nsysan.metrics.outliers import slow_steps, slowest_steps
 from nsysan.metrics.percentiles import percentiles
-from nsysan.metrics.skew import arrivals, caused_by_step, find_straggler
+from nsysan.metrics.skew import arrivals, caused_by_step
 from nsysan.metrics.tail import humps, tail_rows
-from nsysan.metrics.whatif import what_if
 from nsysan.model.classes import WorkClass
 from nsysan.model.matches import Match
 from nsysan.replay.pace import replay
@@ -37,16 +34,12 @@ def diagnose(run: Run) -> Diagnosis:
     # Nor does anybody wait for who comes after a root has given its data away.
     met = pl.n_unique("last").over("family", "step", "call") == 1
     meeting = arrived.filter((pl.col("cls") != WorkClass.P2P) & met & _within_a_stage(run))
-    late = run.late(meeting)
-    straggler = None if rejected > MAX_REJECTED else find_straggler(late, run.ledger)
     medians = gap_medians(run.gaps, run.ledger)
-    if straggler is not None:
-        idle = _more_idle(medians, straggler.rank)
-        clocked = run.host_clocks[straggler.rank].agrees
-        untold = straggler.cause == LateCause.HOST and (next(iter(idle), None) == GapCause.UNKNOWN or not clocked)
-        straggler = replace(straggler, idle=idle, cause=None if untold else straggler.cause)
+    pace = replay(run)
+    what = savings(run, pace)
+    late = [] if rejected > MAX_REJECTED else late_ranks(run, pace, what, run.late(meeting), medians)
+    straggler = straggler_of(late, 0 if what is None else what.period)
     bubble = find_bubble(run)
-    what = what_if(run.ledger, run.collectives, run.gaps, run.stage_work)
     workload = workload_of(run.steps.method, run.steps.source, run.names, len(run.windows))
     slow = slow_steps(run.ledger)
     losses, long = losses_of(run, arrived, [step + after for step in slow["step"] for after in (0, 1)])
@@ -67,9 +60,12 @@ def diagnose(run: Run) -> Diagnosis:
         caused=caused_by_step(meeting).rename({"caused": "ns"}),
         arrived=arrived,
         rejected=rejected,
-        hotspot=None if straggler is None else find_hotspot(straggler, late, run.steady_steps, run.usual_compute),
+        hotspot=next((one.where for one in late if straggler is not None and one.ranks == (straggler.rank,)), None),
         bubble=bubble,
-        pace=replay(run),
+        pace=pace,
+        late=late,
+        path=path_of(pace, what),
+        rotation=0 if pace is None or what is None or what.why else pace.rotation,
     )
 
 
@@ -79,15 +75,6 @@ def _within_a_stage(run: Run) -> pl.Expr:
         return pl.lit(True)
     stage = pl.col("rank").replace_strict(dict(run.stage_work.stage_of), return_dtype=pl.Int64)
     return stage.n_unique().over("family", "step", "call") == 1
-
-
-def _more_idle(gaps: pl.DataFrame, rank: int) -> dict[GapCause, int]:
-    """Idle ns a step of a rank by cause, beyond the median of the others; largest first."""
-    others = gaps.filter(pl.col("rank") != rank).group_by("cause").agg(usual=pl.median("ns"))
-    own = gaps.filter(pl.col("rank") == rank).join(others, on="cause", how="left")
-    more = own.select("cause", more=(pl.col("ns") - pl.col("usual").fill_null(0)).round().cast(pl.Int64))
-    largest = more.filter(pl.col("more") > 0).sort(["more", "cause"], descending=[True, False])
-    return {GapCause(cause): ns for cause, ns in largest.iter_rows()}
 
 
 def _spreads(arrived: pl.DataFrame) -> list[RankSpread]:

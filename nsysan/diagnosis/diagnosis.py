@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from nsysan.diagnosis.hotspot import Hotspot
+from nsysan.diagnosis.hotspot import Hotspot, Late
 from nsysan.diagnosis.pipelines import Bubble
 from nsysan.diagnosis.verdict import Verdict
 from nsysan.metrics.coverage import Coverage
@@ -37,9 +37,11 @@ class Diagnosis:
     """gaps: rank, cause, ns (median a step). caused: step, rank, ns that the rank's late arrivals cost.
 
     arrived: as skew.arrivals gives it. rejected: share of the collectives that failed the gate. hotspot: where and by
-    which kernel the straggler falls behind. bubble: of a pipeline, None where there is one stage. tail: what lies
-    between the mean and the median period. humps: None where the median stands for some step. coverage: None without a
-    steady step. pace: what a replay of the steps tells, None without a steady step.
+    which kernel the straggler falls behind. late: the late ranks, of which the straggler saves most. rotation: ns a
+    step that another rank costs in each step, 0 where it is not the same. bubble: of a pipeline, None where there is
+    one stage. tail: what lies between the mean and the median period. humps: None where the median stands for some
+    step. coverage: None without a steady step. pace: what a replay of the steps tells, None without a steady step.
+    path: the critical path, as savings.path_of gives it.
     """
 
     straggler: Straggler | None
@@ -57,3 +59,6 @@ class Diagnosis:
     coverage: Coverage | None = None
     humps: tuple[Hump, Hump] | None = None
     pace: Pace | None = None
+    late: list[Late] = field(default_factory=list)
+    path: dict[tuple[str, int], int] = field(default_factory=dict)
+    rotation: int = 0

@@ -1,17 +1,16 @@
-"""Where a late rank falls behind: at which collectives of the step, and, where it computes longer, in which kernel.
+"""A late rank, and where it falls behind: at which collectives, and, where it computes longer, in which kernel.
 
 DEFINITIONS.md, section 7.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import polars as pl
 
-from nsysan.metrics.causes import LateCause
-from nsysan.metrics.skew import Straggler
+from nsysan.metrics.causes import GapCause, LateCause
 from nsysan.text import counted, plain
 
 #: One collective is named if it has this share of what the rank causes, one kernel if it has it of the compute.
@@ -60,22 +59,44 @@ class Hotspot:
         return {**place, "kernel": self.kernel, "kernel_more_ns": self.more, "kernel_more_calls": self.more_calls}
 
 
-def find_hotspot(
-    straggler: Straggler, late: pl.DataFrame, steps: list[int], usual_compute: Callable[[list[int]], pl.DataFrame]
-) -> Hotspot | None:
-    """Of a straggler; None where it causes nothing in the steady steps.
+@dataclass(frozen=True)
+class Late:
+    """A late rank, or several that are late together by one cause. ns a step.
 
-    late: as skew.late_calls gives it. steps: the steady ones. usual_compute: gives rank, name, ns, calls of the compute
-    kernels in such steps, and is called for a rank that computes longer.
+    costs: of the step where the other late ranks are right; saves: where these alone are put right; both by the
+    median, and by the mean, which has the tail. cause: None where it is a host's, and nothing tells whether that is to
+    blame. parts: of what it costs, by cause. kernels: those that take longer, most first, and by how much. where: at
+    which calls it is waited for, and idle: what it idles more than the others, by cause; of one rank alone.
     """
-    own = late.filter((pl.col("rank") == straggler.rank) & pl.col("step").is_in(steps) & (pl.col("caused") > 0))
+
+    ranks: tuple[int, ...]
+    cause: LateCause | None
+    costs: int
+    saves: int
+    mean_costs: int
+    mean_saves: int
+    parts: Mapping[LateCause, int]
+    kernels: Sequence[tuple[str, int]] = ()
+    where: Hotspot | None = None
+    idle: Mapping[GapCause, int] = field(default_factory=dict)
+
+
+def find_hotspot(
+    rank: int, late: pl.DataFrame, steps: list[int], compute: int, usual_compute: Callable[[], pl.DataFrame] | None
+) -> Hotspot | None:
+    """Of a late rank; None where nobody waits for it alone in the steady steps.
+
+    late: as skew.late_calls gives it. steps: the steady ones. compute: what it is late by for its kernels, ns a step;
+    usual_compute: gives rank, name, ns, calls of these in such steps, None for a rank that is late by something else.
+    """
+    own = late.filter((pl.col("rank") == rank) & pl.col("step").is_in(steps) & (pl.col("caused") > 0))
     if own.is_empty():
         return None
     costs = own.group_by("family", "call").agg(pl.sum("caused")).sort("caused", "family", "call")
-    longer = _longer_kernel(straggler, usual_compute(steps)) if straggler.cause == LateCause.COMPUTE else None
+    longer = _longer_kernel(rank, compute, usual_compute()) if usual_compute is not None else None
     kernel, more, more_calls = longer or (None, 0, 0)
     return Hotspot(
-        rank=straggler.rank,
+        rank=rank,
         call=int(costs["call"][-1]),
         call_share=float(costs["caused"][-1]) / float(costs["caused"].sum()),
         calls=len(costs),
@@ -85,17 +106,17 @@ def find_hotspot(
     )
 
 
-def _longer_kernel(straggler: Straggler, known: pl.DataFrame) -> tuple[str, int, int] | None:
+def _longer_kernel(rank: int, compute: int, known: pl.DataFrame) -> tuple[str, int, int] | None:
     """Name, ns and calls a step beyond the median of the other ranks; None where no kernel has most of it."""
     # A kernel that a rank does not run takes none of its time.
     grid = known.select("rank").unique().join(known.select("name").unique(), how="cross")
     usual = grid.join(known, on=["rank", "name"], how="left").with_columns(pl.col("ns", "calls").fill_null(0))
-    others = usual.filter(pl.col("rank") != straggler.rank).group_by("name").agg(pl.median("ns", "calls"))
-    more = usual.filter(pl.col("rank") == straggler.rank).join(others, on="name", suffix="_others")
+    others = usual.filter(pl.col("rank") != rank).group_by("name").agg(pl.median("ns", "calls"))
+    more = usual.filter(pl.col("rank") == rank).join(others, on="name", suffix="_others")
     more = more.select("name", ns=pl.col("ns") - pl.col("ns_others"), calls=pl.col("calls") - pl.col("calls_others"))
     if more.is_empty():
         return None
     name, ns, calls = more.sort("ns", "name").row(-1)
-    if ns < MAJOR_SHARE * straggler.parts[LateCause.COMPUTE] or ns <= 0:
+    if ns < MAJOR_SHARE * compute or ns <= 0:
         return None
     return str(name), round(ns), round(calls)

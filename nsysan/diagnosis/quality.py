@@ -8,12 +8,11 @@ from nsysan.diagnosis.diagnosis import MAX_REJECTED, Diagnosis
 from nsysan.diagnosis.evidence import Aspect, Quality, Status
 from nsysan.diagnosis.expectation import Compared
 from nsysan.diagnosis.lookalikes import find_lookalikes, named
+from nsysan.diagnosis.quality_pace import assess_late, assess_savings
 from nsysan.diagnosis.quality_ranks import assess_ranks
 from nsysan.diagnosis.scope import assess_coverage, assess_humps
-from nsysan.metrics.causes import GapCause, LateCause
+from nsysan.metrics.causes import GapCause
 from nsysan.metrics.lines import Line
-from nsysan.metrics.scenarios import Scenario
-from nsysan.metrics.skew import SHARE, STEPS, TELLING_STEPS
 from nsysan.model.classes import WorkClass
 from nsysan.model.health import NODE_FLAG
 from nsysan.model.matches import Match
@@ -41,7 +40,7 @@ def assess(run: Run, diagnosis: Diagnosis, compared: Compared | None = None) -> 
     ]
     rows.append(_bytes(run, compared))
     rows += [_events(run), _host_time(run), _overlap(run), _unknown_names(run)]
-    rows += [_straggler(run, diagnosis), _gaps(run, diagnosis), _what_if(run, diagnosis)]
+    rows += [assess_late(run, diagnosis), _gaps(run, diagnosis), assess_savings(run, diagnosis)]
     return [row for row in rows if row is not None]
 
 
@@ -172,33 +171,6 @@ def _host_time(run: Run) -> Quality | None:
     )
 
 
-def _nobody(steps: int) -> Quality:
-    if steps < TELLING_STEPS:
-        return Quality(
-            Aspect.STRAGGLER, Status.NOT_MEASURABLE, f"{counted(steps, 'steady step')}: too few to tell who is late"
-        )
-    return Quality(Aspect.STRAGGLER, Status.OK, f"no rank costs the others {SHARE:.0%} of the step or more, steadily")
-
-
-def _straggler(run: Run, diagnosis: Diagnosis) -> Quality:
-    if run.collectives.is_empty() and run.graph_mode != GraphMode.GRAPH:
-        return Quality(Aspect.STRAGGLER, Status.OK, "no collective ties the ranks together in these steps")
-    if diagnosis.arrived.is_empty() or diagnosis.rejected > MAX_REJECTED:
-        return Quality(Aspect.STRAGGLER, Status.NOT_MEASURABLE, "no collective could be matched across the ranks")
-    found = diagnosis.straggler
-    if found is None:
-        return _nobody(len(run.steady_steps))
-    if found.cause is None:
-        why = "the rank idles before it arrives; whether its host is late cannot be told (see launches, cpu_gpu_clock)"
-        return Quality(Aspect.STRAGGLER, Status.ESTIMATED, why)
-    if found.cause == LateCause.HOST and run.is_eager:
-        return Quality(
-            Aspect.STRAGGLER, Status.ESTIMATED, "held up by its host, whose time the profiler inflates (see host_time)"
-        )
-    steady = f"{SHARE:.0%} of the step or more in {STEPS:.0%} of the steps"
-    return Quality(Aspect.STRAGGLER, Status.OK, f"the rank costs the others {steady}, what they cost it subtracted")
-
-
 def _gaps(run: Run, diagnosis: Diagnosis) -> Quality:
     idle = diagnosis.gaps
     if len(idle) and idle["ns"].sum() and (idle["cause"] == GapCause.UNKNOWN).all():
@@ -219,19 +191,6 @@ def _gaps(run: Run, diagnosis: Diagnosis) -> Quality:
         inferred = "that a GPU idles for want of another stage is inferred from when the stages work"
         return Quality(Aspect.GAPS, Status.ESTIMATED, inferred)
     return Quality(Aspect.GAPS, Status.OK, "every idle interval has one cause, and they sum to the ledger's idle line")
-
-
-def _what_if(run: Run, diagnosis: Diagnosis) -> Quality:
-    if diagnosis.what_if is None or not diagnosis.what_if.told:
-        return Quality(
-            Aspect.WHAT_IF, Status.NOT_MEASURABLE, "needs steady steps in which waiting and transfer are told apart"
-        )
-    if Scenario.NO_HOST_LATE not in diagnosis.what_if.told:
-        why = "what late hosts cost cannot be told, nor all savings together (see launches, cpu_gpu_clock)"
-        return Quality(Aspect.WHAT_IF, Status.ESTIMATED, why)
-    if run.is_eager:
-        return Quality(Aspect.WHAT_IF, Status.ESTIMATED, "savings on the host's side are upper bounds (see host_time)")
-    return Quality(Aspect.WHAT_IF, Status.OK, "closed forms on the ledger of each step, medians over the steps")
 
 
 def _overlap(run: Run) -> Quality | None:

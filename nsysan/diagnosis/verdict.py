@@ -13,8 +13,9 @@ from nsysan.diagnosis.workload import Workload
 from nsysan.metrics.causes import WHY_LATE, GapCause, LateCause
 from nsysan.metrics.lines import Line
 from nsysan.metrics.scenarios import Scenario
-from nsysan.metrics.skew import SHARE, STEPS, TELLING_STEPS, Z_VALUE, Straggler
+from nsysan.metrics.skew import TELLING_STEPS, Straggler
 from nsysan.metrics.whatif import WhatIf
+from nsysan.replay.late import LATE_SHARE
 
 #: One line bounds the step if it takes this share of it ...
 DOMINANT = 0.5
@@ -34,9 +35,7 @@ THRESHOLDS = {
     "pipeline_share": PIPELINE,
     "max_unsplit_share": UNSPLIT,
     "max_unsplit_steps": UNSPLIT_STEPS,
-    "straggler_share": SHARE,
-    "straggler_steps": STEPS,
-    "straggler_z": Z_VALUE,
+    "straggler_share": LATE_SHARE,
 }
 
 

@@ -13,6 +13,9 @@ class Scenario(StrEnum):
     NO_SKEW = "no_skew"
     FLOOR_WIRE = "floor_wire"
     NO_HOST_LATE = "no_host_late"
+    GRAPHS = "graphs"
+    NO_BUBBLE = "no_bubble"
+    UNTRACED = "untraced"
     ALL = "all"
 
     @property
@@ -26,48 +29,64 @@ class WithoutLoss:
     """A what-if in words.
 
     title: a clause that begins with a preposition, the same in sentences, tables and legends. meaning: what it is the
-    period of. loss, loss_meaning: what is taken away; None where that is what the others take.
+    period of. loss, loss_meaning: what is taken away; None where that is what the others take. is_bound: whether it is
+    more than a fix can give.
     """
 
     title: str
     meaning: str
     loss: str | None = None
     loss_meaning: str = ""
+    is_bound: bool = False
+
+    @property
+    def name(self) -> str:
+        """The title, with what it is where it is no forecast."""
+        return f"{self.title} (at best)" if self.is_bound else self.title
 
 
-#: In the order in which outputs list them.
-SCENARIOS = {
-    Scenario.NO_SKEW: WithoutLoss(
-        "without skew",
-        "The period if every rank took, besides waiting, what the others take.",
-        "skew",
-        "What a step would save if no rank came late (see without skew), as a share of the period. Close to the wait "
-        "of the median rank, but not the same: ranks also wait in turn for one another.",
-    ),
-    Scenario.FLOOR_WIRE: WithoutLoss(
-        "with the wire at its floor",
-        "The period if each collective took its floor after the last arrival.",
-        "the wire's excess",
-        "What collectives take after the last arrival beyond their floor.",
-    ),
-    Scenario.NO_HOST_LATE: WithoutLoss(
-        "without late hosts",
-        "The period if no GPU ran dry before the launch call of its next operation began.",
-        "late hosts",
-        "Hosts whose launch call for the next operation begins only after their GPU has run dry, within a step or "
-        "between two.",
-    ),
-    Scenario.ALL: WithoutLoss(
-        "with all three", "The period without skew, with the wire at its floor, and without late hosts."
-    ),
-}
-
-#: What no scenario is: it takes more batches in flight, and a step of one batch takes no less.
+#: What takes more batches in flight: a step of one batch takes no less.
 NO_BUBBLE = "without a bubble"
 NO_BUBBLE_MEANING = (
     "The period if no stage of the pipeline waited for another: what the busiest rank takes besides. A bound: it takes "
     "as many batches in flight as there are stages."
 )
+
+#: In the order in which outputs list them.
+SCENARIOS = {
+    Scenario.NO_SKEW: WithoutLoss(
+        "without skew",
+        "The period if no operation and no stretch of a host took longer than it does on the other ranks, by replay.",
+        "skew",
+        "What a step would save if no rank came late (see without skew), as a share of the period. Not the wait of the "
+        "ranks: what waits may be late itself.",
+    ),
+    Scenario.FLOOR_WIRE: WithoutLoss(
+        "with the wire at its floor",
+        "The period if each collective took its floor after the last arrival, by replay.",
+        "the wire's excess",
+        "What collectives take after the last arrival beyond their floor.",
+    ),
+    Scenario.NO_HOST_LATE: WithoutLoss(
+        "without late hosts",
+        "The period if no launch were late: as if hosts took no time, by replay.",
+        "late hosts",
+        "Hosts whose launch call for the next operation begins only after their GPU has run dry, within a step or "
+        "between two.",
+    ),
+    Scenario.GRAPHS: WithoutLoss(
+        "with CUDA graphs",
+        "The period if one launch a step replayed its kernels back to back, by replay; of eager runs.",
+    ),
+    Scenario.NO_BUBBLE: WithoutLoss(NO_BUBBLE, NO_BUBBLE_MEANING, is_bound=True),
+    Scenario.UNTRACED: WithoutLoss(
+        "without the profiler",
+        "The period without what tracing each call costs its host: only where the step time without nsys is given.",
+    ),
+    Scenario.ALL: WithoutLoss(
+        "with all three", "The period without skew, with the wire at its floor, and without late hosts, by replay."
+    ),
+}
 
 
 def losses(told: Collection[Scenario]) -> str:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from nsysan.columns.codes import codes, numbered
@@ -19,15 +17,6 @@ from nsysan.model.matches import Match
 #: Columns of the parts of a lateness.
 PARTS = tuple(LateCause)
 
-#: A straggler causes, net of what the others cause, this share of the period ...
-SHARE = 0.03
-#: ... in this share of the steps ...
-STEPS = 0.75
-#: ... so steadily that chance would give such a mean as rarely as this many standard deviations of a normal.
-Z_VALUE = 3.5
-#: Below this many steps it takes this share, in every step.
-FEW_STEPS = 5
-SHARE_OF_FEW = 0.10
 #: Of fewer steps than this nothing is said of what is always so.
 TELLING_STEPS = 3
 
@@ -40,10 +29,10 @@ _CAUSE_OF: dict[str, int] = {cls: OF_OPERATIONS.index(cause) for cls, cause in L
 
 @dataclass(frozen=True)
 class Straggler:
-    """The rank that the others wait for. caused: median ns a step; share: of the period; parts: ns a step by cause.
+    """The late rank that saves most. caused: ns a step that putting it alone right saves; share: of the period.
 
-    The cause host is idle time before the rank arrives, None such time of which nothing tells whether the host is to
-    blame; idle: how much more than the median rank it idles, ns a step by cause of the gap.
+    parts: of what it costs, ns a step by cause. cause: the largest, None where it is the host's and nothing tells
+    whether the host is to blame; idle: how much more than the median rank it idles, ns a step by cause of the gap.
     """
 
     rank: int
@@ -138,67 +127,6 @@ def against_reference(arrived: pl.DataFrame, spent: pl.DataFrame) -> pl.DataFram
         lateness=pl.col("begin") - pl.col("begin_reference"),
         **{part: pl.col(part) - pl.col(f"{part}_reference") for part in PARTS},
     ).sort(*_CALL)
-
-
-def find_straggler(late: pl.DataFrame, ledger: pl.DataFrame) -> Straggler | None:
-    """The rank that causes a stated share of the period in most steady steps, or None.
-
-    Net of the others: in a balanced run each rank is last by chance, and what one causes the next one does.
-    """
-    ranks = ledger["rank"].n_unique()
-    steady = ledger.filter(pl.col("steady")).group_by("step").agg(period=pl.median("period_ns"))
-    if ranks < 2 or steady.is_empty() or late.is_empty():
-        return None
-    caused = caused_by_step(late).join(steady.select("step"), on="step", how="semi")
-    grid = steady.join(ledger.select("rank").unique(), how="cross").join(caused, on=["step", "rank"], how="left")
-    others = (pl.sum("caused").over("step") - pl.col("caused")) / (ranks - 1)
-    grid = grid.with_columns(pl.col("caused").fill_null(0)).with_columns(
-        net=(pl.col("caused") - others) / pl.col("period")
-    )
-    candidates = grid.group_by("rank").agg(total=pl.sum("caused")).sort("total", "rank", descending=[True, False])
-    rank = int(candidates["rank"][0])
-    own = grid.filter(pl.col("rank") == rank).sort("step")
-    if not _is_significant(own["net"].to_numpy()):
-        return None
-    # Families that wait for the rank at one time wait for one cause: the costliest tells it.
-    costs = late.filter(pl.col("rank") == rank).group_by("family").agg(pl.sum("caused")).sort("caused", "family")
-    parts = _parts(late.filter((pl.col("rank") == rank) & (pl.col("family") == costs["family"][-1])), steady)
-    median = own.select(pl.median("caused")).item()
-    return Straggler(
-        rank=rank,
-        cause=max(parts, key=lambda part: parts[part]),
-        caused=round(median),
-        share=float(own.select((pl.col("caused") / pl.col("period")).median()).item()),
-        parts=parts,
-    )
-
-
-def _is_significant(net: npt.NDArray[np.float64]) -> bool:
-    if len(net) < FEW_STEPS:
-        large = len(net) > 1 and bool((net >= SHARE_OF_FEW).all())
-    else:
-        large = bool(np.mean(net >= SHARE) >= STEPS)
-    return large and _z_of_mean(net) > Z_VALUE
-
-
-def _z_of_mean(values: npt.NDArray[np.float64]) -> float:
-    """Student's t of the mean (above zero) as a normal deviate of the same probability, after Wallace (1959).
-
-    A bound on t itself would let chance through where steps are few and keep a straggler out where they are many.
-    """
-    mean, spread = float(np.mean(values)), float(np.std(values, ddof=1))
-    if mean <= 0 or spread == 0:
-        return math.inf if mean > 0 else 0.0
-    freedom = len(values) - 1
-    t_squared = len(values) * (mean / spread) ** 2
-    return (8 * freedom + 1) / (8 * freedom + 3) * math.sqrt(freedom * math.log1p(t_squared / freedom))
-
-
-def _parts(late: pl.DataFrame, steady: pl.DataFrame) -> dict[LateCause, int]:
-    """Median over the steps of what each part adds to the rank's lateness."""
-    per_step = late.join(steady, on="step").group_by("step").agg(pl.sum(part) for part in PARTS)
-    filled = steady.join(per_step, on="step", how="left").fill_null(0)
-    return {part: round(filled.select(pl.median(part)).item()) for part in PARTS}
 
 
 def _spent(own: pl.DataFrame, work: pl.DataFrame) -> pl.DataFrame:

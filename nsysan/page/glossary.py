@@ -6,7 +6,7 @@ import re
 
 from nsysan.diagnosis.evidence import Status
 from nsysan.metrics.lines import BESIDE, LEDGER, LINES, Line
-from nsysan.metrics.scenarios import NO_BUBBLE, NO_BUBBLE_MEANING, SCENARIOS
+from nsysan.metrics.scenarios import SCENARIOS
 from nsysan.page.elements import safe
 
 #: What the scenarios take away, by its name without an article.
@@ -38,7 +38,6 @@ GLOSSARY: dict[str, str] = {
     "of peak": "busbw by the link's peak per GPU and direction; shown from 1 MB up, as small messages are latency.",
     **{loss: row.loss_meaning for loss, row in _LOSSES.items()},
     **{row.title: row.meaning for row in SCENARIOS.values()},
-    NO_BUBBLE: NO_BUBBLE_MEANING,
     "for want of another stage": (
         "Time in which a rank of a pipeline waits at a call between stages, or idles while another stage works, which "
         "then hands over."
@@ -59,7 +58,7 @@ def term(name: str, shown: str = "") -> str:
 #: Terms that sentences use, by how they say them, longest first; each is told once a sentence.
 _TERMS = (
     *(row.title for row in SCENARIOS.values()),
-    *(NO_BUBBLE, "for want of another stage"),
+    "for want of another stage",
     *_LOSSES,
     *(Line.COMM_UNSPLIT, Line.WAIT, Line.IDLE),
 )

@@ -9,7 +9,7 @@ from nsysan.diagnosis.findings.finding import Finding
 from nsysan.diagnosis.verdict import VerdictKind, by_host
 from nsysan.diagnosis.workload import Workload
 from nsysan.metrics.lines import Line
-from nsysan.metrics.scenarios import NO_BUBBLE, SCENARIOS, Scenario
+from nsysan.metrics.scenarios import SCENARIOS, Scenario
 from nsysan.page.elements import safe, table
 from nsysan.page.glossary import STATUS, linked, term
 from nsysan.page.palette import COLOURS, NAMES, paint
@@ -119,18 +119,14 @@ def _what_if(report: Report) -> str:
     if what is None or not what.told:
         return ""
     rows = [["as measured", ms(what.period), "", "", ""]]
-    for scenario, ns in what.without.items():
-        name = term(SCENARIOS[scenario].title)
+    for scenario in what.listed:
+        row, ns = SCENARIOS[scenario], what[scenario]
+        name = f"{term(row.title)}{row.name.removeprefix(row.title)}"
         if ns is None:
             rows.append([name, "-", "-", "-", ""])
             continue
         saved = what.period - ns
         rows.append([name, ms(ns), us(saved), percent(saved, what.period), _gauge(saved / what.period)])
-    if what.no_bubble is not None:
-        saved = what.period - what.no_bubble
-        share = saved / what.period
-        name = f"{term(NO_BUBBLE)} (at best)"
-        rows.append([name, ms(what.no_bubble), us(saved), percent(saved, what.period), _gauge(share)])
     return table(
         ["what if", "a step", "saved, us", "saved", "saved of the step"],
         rows,

@@ -7,30 +7,7 @@ from typing import Any
 
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.verdict import THRESHOLDS, Verdict
-from nsysan.metrics.skew import Straggler
-from nsysan.metrics.whatif import WhatIf
-
-
-def straggler_values(late: Straggler | None) -> dict[str, Any] | None:
-    """The late rank."""
-    if late is None:
-        return None
-    return {
-        "rank": late.rank,
-        "cause": late.cause,
-        "caused_ns": late.caused,
-        "share": late.share,
-        "parts_ns": late.parts,
-        "idle_ns": late.idle,
-    }
-
-
-def what_if_values(what: WhatIf | None) -> dict[str, Any] | None:
-    """The periods of each what-if."""
-    if what is None:
-        return None
-    without = {scenario.column: ns for scenario, ns in what.without.items()}
-    return {"period_ns": what.period, **without, "no_bubble_ns": what.no_bubble}
+from nsysan.report.pace_json import pace_values
 
 
 def verdict_values(verdict: Verdict) -> dict[str, Any]:
@@ -51,9 +28,8 @@ def humps_values(diagnosis: Diagnosis) -> list[dict[str, Any]] | None:
 def diagnosis_values(diagnosis: Diagnosis) -> dict[str, Any]:
     """The keys that are of the headline replica."""
     return {
-        "straggler": straggler_values(diagnosis.straggler),
+        **pace_values(diagnosis),
         "gaps": diagnosis.gaps.to_dicts(),
-        "what_if": what_if_values(diagnosis.what_if),
         "verdict": verdict_values(diagnosis.verdict),
         "tail": tail_values(diagnosis),
         "humps": humps_values(diagnosis),

@@ -20,11 +20,10 @@ from nsysan.metrics.link import THRESHOLDS as LINK_THRESHOLDS
 from nsysan.report.diagnosis_values import (
     diagnosis_values,
     humps_values,
-    straggler_values,
     tail_values,
     verdict_values,
-    what_if_values,
 )
+from nsysan.report.pace_json import pace_values
 from nsysan.report.replica import GroupRow, PopulationRow, Replica
 from nsysan.report.report import Report
 
@@ -140,8 +139,7 @@ def _replica(replica: Replica, *, headline: bool) -> dict[str, Any]:
         "stages_at_once": None if told.bubble is None else told.bubble.at_once,
         "bubble_share": None if told.bubble is None else told.bubble.share,
         "period_ns": period and asdict(period),
-        "straggler": straggler_values(told.straggler),
-        "what_if": what_if_values(told.what_if),
+        **pace_values(told),
         "tail": tail_values(told),
         "humps": humps_values(told),
         "verdict": verdict_values(told.verdict),

@@ -66,7 +66,7 @@ def _saving(report: Report) -> KeyNumber:
     if what is None or not what.told:
         return KeyNumber("?", "to save: cannot be told from this trace (see Evidence)")
     told = losses(what.told)
-    saved = what.period - min(ns for ns in what.without.values() if ns is not None)
+    saved = max(what.saves(scenario) or 0 for scenario in what.told)
     if first is not None:
         return KeyNumber("untold", f"what the first finding saves: {first.title}")
     if saved < NOTABLE * what.period:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nsysan.diagnosis.collectives import CollectiveFamily
 from nsysan.diagnosis.evidence import Aspect, Status
-from nsysan.metrics.scenarios import NO_BUBBLE, SCENARIOS
+from nsysan.metrics.scenarios import SCENARIOS
 from nsysan.report.key_numbers import key_numbers
 from nsysan.report.markup import code, escaped, rows
 from nsysan.report.replica import coverage_words, layout_sentence
@@ -71,13 +71,10 @@ def _what_if(report: Report) -> list[str]:
     if what is None or not what.told:
         return []
     body = [
-        [SCENARIOS[scenario].title, ms(ns), us(what.period - ns), f"{(what.period - ns) / what.period:.1%}"]
+        [SCENARIOS[scenario].name, ms(ns), us(what.period - ns), f"{(what.period - ns) / what.period:.1%}"]
         for scenario, ns in what.without.items()
         if ns is not None
     ]
-    if what.no_bubble is not None:
-        saved = what.period - what.no_bubble
-        body.append([f"{NO_BUBBLE} (at best)", ms(what.no_bubble), us(saved), f"{saved / what.period:.1%}"])
     return ["#### What if", "", *rows([f"{ms(what.period)} a step now", "a step", "saves us", "saves"], body)]
 
 

@@ -1,0 +1,86 @@
+"""How far late ranks and savings can be trusted: both rest on a replay of the steps."""
+
+from __future__ import annotations
+
+from nsysan.diagnosis.diagnosis import MAX_REJECTED, Diagnosis
+from nsysan.diagnosis.evidence import Aspect, Quality, Status
+from nsysan.diagnosis.savings import MAX_ERROR, SURE_ERROR
+from nsysan.metrics.causes import LateCause
+from nsysan.metrics.scenarios import SCENARIOS
+from nsysan.metrics.skew import TELLING_STEPS
+from nsysan.metrics.whatif import WhatIf
+from nsysan.replay.late import LATE_SHARE
+from nsysan.run.run import Run
+from nsysan.text import counted, ms
+from nsysan.trace.graph_mode import GraphMode
+
+_INFLATED = "held up by its host, whose time the profiler inflates (see host_time)"
+
+
+def assess_late(run: Run, diagnosis: Diagnosis) -> Quality:
+    """Whether late ranks could be told."""
+    status, why = _late(run, diagnosis)
+    return Quality(Aspect.STRAGGLER, status, why)
+
+
+def _late(run: Run, diagnosis: Diagnosis) -> tuple[Status, str]:
+    unknown = _why_untold(run, diagnosis)
+    if unknown:
+        return Status.NOT_MEASURABLE, unknown
+    if diagnosis.late:
+        return _who_is_named(run, diagnosis)
+    if run.collectives.is_empty():
+        return Status.OK, "no collective ties the ranks together in these steps"
+    if diagnosis.rotation:
+        turns = f"another rank is late in each step, which costs {ms(diagnosis.rotation)} a step; none is by itself"
+        return Status.OK, turns
+    return Status.OK, f"by replay no rank costs {LATE_SHARE:.0%} of the step or more, nor of its tail"
+
+
+def _why_untold(run: Run, diagnosis: Diagnosis) -> str:
+    """Why nobody can be told late; "" where that can."""
+    what, steps = diagnosis.what_if, len(run.steady_steps)
+    if run.collectives.is_empty() and run.graph_mode != GraphMode.GRAPH:
+        return ""
+    if diagnosis.arrived.is_empty() or diagnosis.rejected > MAX_REJECTED:
+        return "no collective could be matched across the ranks"
+    if steps < TELLING_STEPS:
+        return f"{counted(steps, 'steady step')}: too few to tell who is late"
+    return what.why if what is not None else ""
+
+
+def _who_is_named(run: Run, diagnosis: Diagnosis) -> tuple[Status, str]:
+    causes = {one.cause for one in diagnosis.late}
+    if None in causes:
+        why = "the rank idles before it arrives; whether its host is late cannot be told (see launches, cpu_gpu_clock)"
+        return Status.ESTIMATED, why
+    if LateCause.HOST in causes and run.is_eager:
+        return Status.ESTIMATED, _INFLATED
+    costs = f"{LATE_SHARE:.0%} of the step or of its tail, or more"
+    return Status.OK, f"by replay, with all other late ranks put right, it costs {costs}"
+
+
+def assess_savings(run: Run, diagnosis: Diagnosis) -> Quality:
+    """Whether what-ifs could be told, and how well the replay that they are of gives the measured period."""
+    what = diagnosis.what_if
+    if what is None:
+        return Quality(Aspect.WHAT_IF, Status.NOT_MEASURABLE, "needs steady steps")
+    if what.why or diagnosis.pace is None or what.error is None:
+        return Quality(Aspect.WHAT_IF, Status.NOT_MEASURABLE, what.why)
+    steps = diagnosis.pace.per_step.select("stretch", "step").n_unique()
+    of = f"by replay of {counted(steps, 'step')}, which misses the measured period by {what.error:.1%}"
+    limits = _limits(run, what, what.error)
+    return Quality(Aspect.WHAT_IF, Status.ESTIMATED if limits else Status.OK, "; ".join([*limits, of]))
+
+
+def _limits(run: Run, what: WhatIf, error: float) -> list[str]:
+    """What keeps savings from being sure."""
+    found = [what.why_host] if what.why_host else []
+    if run.is_eager and not what.why_host:
+        found.append("savings on the host's side are upper bounds (see host_time)")
+    if what.bounds:
+        which = ", ".join(SCENARIOS[scenario].title for scenario in what.bounds)
+        found.append(f"what is saved {which} is told as the least: streams may wait for each other unseen")
+    if error > SURE_ERROR:
+        found.append(f"over {MAX_ERROR:.0%} nothing would be told")
+    return found

@@ -1,0 +1,124 @@
+"""What could be saved: the periods that a replay gives, or why they cannot be told (DEFINITIONS.md, section 10)."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from nsysan.metrics.causes import GapCause
+from nsysan.metrics.scenarios import Scenario
+from nsysan.metrics.stages import without_bubble
+from nsysan.metrics.whatif import WhatIf
+from nsysan.model.health import NODE_FLAG
+from nsysan.replay.pace import Pace
+from nsysan.run.run import Run
+
+#: Where the replay misses the measured period by more, it tells no savings; by more than the other, none for sure.
+MAX_ERROR, SURE_ERROR = 0.05, 0.02
+#: With a larger share of the period idle for an unknown cause, what late hosts cost is not known either.
+MAX_UNKNOWN = 0.01
+#: With more communication than this that is not split, what a rank waits for is not known.
+MAX_UNSPLIT = 0.03
+#: What the replay calls its scenarios.
+REPLAYED = {
+    Scenario.NO_SKEW: "no_skew",
+    Scenario.FLOOR_WIRE: "floor_wire",
+    Scenario.NO_HOST_LATE: "host_free",
+    Scenario.GRAPHS: "graphs",
+    Scenario.ALL: "all",
+}
+#: Those that rest on when hosts launched.
+_BY_HOST = (Scenario.NO_HOST_LATE, Scenario.GRAPHS, Scenario.ALL)
+_MAYBE_BY_HOST = [GapCause.UNKNOWN.value, GapCause.BETWEEN_STEPS.value]
+
+
+def savings(run: Run, pace: Pace | None) -> WhatIf | None:
+    """The what-ifs of a replica; None where it has no steady step.
+
+    The replay's savings are taken off the period of all steady steps, of which it may have replayed some.
+    """
+    steady = run.ledger.filter("steady")
+    if steady.is_empty():
+        return None
+    period = round(steady.group_by("rank").agg(pl.median("period_ns"))["period_ns"].median() or 0)  # type: ignore[arg-type]
+    why = _why_untold(steady, pace)
+    without: dict[Scenario, int | None] = dict.fromkeys(Scenario)
+    split = steady["wait_ns"].is_not_null().any() and not steady["graph_ns"].sum()
+    if run.stage_work is not None and split:
+        lost = without_bubble(run.ledger, run.stage_work, run.gaps)["bubble"].median()
+        without[Scenario.NO_BUBBLE] = period - round(lost or 0)  # type: ignore[arg-type]
+    if pace is None:
+        return WhatIf(period, without, why=why)
+    if why:
+        return WhatIf(period, without, replayed=pace.period.median, error=pace.error, why=why)
+    more = period - pace.period.median
+    # The middles of two replays may differ by less than nothing.
+    told = {scenario: min(period, pace.scenarios[name].median + more) for scenario, name in REPLAYED.items()}
+    why_host = _why_host_untold(run, period)
+    left_out = {*(_BY_HOST if why_host else ()), *(() if run.is_eager else (Scenario.GRAPHS,))}
+    kept = {scenario: ns for scenario, ns in told.items() if scenario not in left_out}
+    return WhatIf(
+        period,
+        without | kept,
+        ranks={rank: min(period, timed.median + more) for rank, timed in pace.ranks.items()},
+        bounds={
+            scenario: (low + more, high + more)
+            for scenario, name in REPLAYED.items()
+            if scenario in kept and name in pace.bounds
+            for low, high in (pace.bounds[name],)
+        },
+        replayed=pace.period.median,
+        error=pace.error,
+        why_host=why_host,
+    )
+
+
+def path_of(pace: Pace | None, what: WhatIf | None) -> dict[tuple[str, int], int]:
+    """The critical path: ns of a step by class and rank, most first, summing to the period of all steady steps."""
+    whole = 0 if pace is None else sum(pace.path.values())
+    if pace is None or what is None or not whole:
+        return {}
+    ordered = sorted(pace.path.items(), key=lambda part: (-part[1], part[0]))
+    found, taken, given = {}, 0, 0
+    for key, ns in ordered:
+        taken += ns
+        end = taken * what.period // whole
+        found[key], given = end - given, end
+    return found
+
+
+def _why_untold(steady: pl.DataFrame, pace: Pace | None) -> str:
+    """Why no saving can be told; "" where they can."""
+    if steady["period_ns"].is_null().any() or steady["graph_ns"].sum() > 0:
+        return f"what runs inside of replays that are traced as one block is not visible (capture with {NODE_FLAG})"
+    if steady["comm_ns"].sum() > 0 and steady["wait_ns"].is_null().all():
+        return "needs steady steps in which waiting and transfer are told apart (see wait_wire)"
+    if pace is None:
+        return "needs steady steps that can be replayed"
+    if pace.unsplit > MAX_UNSPLIT or not pace.scenarios:
+        return (
+            f"{pace.unsplit:.0%} of the step is communication whose waiting cannot be told from its transfer, behind "
+            f"which a late rank may hide (see wait_wire)"
+        )
+    if pace.error > MAX_ERROR:
+        return (
+            f"a replay of the steps misses their period by {pace.error:.1%}, so that something paces them which is not "
+            f"in the trace; savings are told up to {MAX_ERROR:.0%}"
+        )
+    return ""
+
+
+def _why_host_untold(run: Run, period: int) -> str:
+    """Why nothing is told of what hosts cost; "" where it is."""
+    if run.stage_work is not None:
+        return (
+            "what late hosts cost cannot be told, nor all savings together: nothing in the trace says which work of the "
+            "last stage the first one's host waits for"
+        )
+    may_be_host = pl.col("host").is_null() & pl.col("cause").is_in(_MAYBE_BY_HOST)
+    unknown = run.gaps.filter(may_be_host & pl.col("step").is_in(run.steady_steps))
+    per_step = unknown.group_by("step", "rank").agg(pl.sum("ns")).group_by("step").agg(pl.max("ns"))
+    every = pl.DataFrame({"step": run.steady_steps}, schema={"step": pl.Int64}).join(per_step, on="step", how="left")
+    lost = every["ns"].fill_null(0).median() or 0
+    if lost <= MAX_UNKNOWN * period:  # type: ignore[operator]
+        return ""
+    return "what late hosts cost cannot be told, nor all savings together (see launches, cpu_gpu_clock)"

@@ -1,0 +1,61 @@
+"""What a replay tells in the JSON document: late ranks, the critical path, what-ifs (DEFINITIONS.md, section 12)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nsysan.diagnosis.diagnosis import Diagnosis
+from nsysan.diagnosis.hotspot import Late
+from nsysan.metrics.skew import Straggler
+from nsysan.metrics.whatif import WhatIf
+
+
+def pace_values(diagnosis: Diagnosis) -> dict[str, Any]:
+    """The keys that rest on a replay."""
+    return {
+        "straggler": _straggler(diagnosis.straggler),
+        "late": [_late(one) for one in diagnosis.late],
+        "critical_path": [{"class": cls, "rank": rank, "ns": ns} for (cls, rank), ns in diagnosis.path.items() if ns],
+        "what_if": _what_if(diagnosis.what_if),
+    }
+
+
+def _straggler(late: Straggler | None) -> dict[str, Any] | None:
+    if late is None:
+        return None
+    return {
+        "rank": late.rank,
+        "cause": late.cause,
+        "caused_ns": late.caused,
+        "share": late.share,
+        "parts_ns": late.parts,
+        "idle_ns": late.idle,
+    }
+
+
+def _late(one: Late) -> dict[str, Any]:
+    where = one.where
+    return {
+        "ranks": list(one.ranks),
+        "cause": one.cause,
+        "costs_ns": one.costs,
+        "saves_ns": one.saves,
+        "mean_costs_ns": one.mean_costs,
+        "mean_saves_ns": one.mean_saves,
+        "parts_ns": dict(one.parts),
+        "kernels": [{"name": name, "ns": ns} for name, ns in one.kernels],
+        "where": where and {"call": where.call, "share": where.call_share, "calls": where.calls},
+    }
+
+
+def _what_if(what: WhatIf | None) -> dict[str, Any] | None:
+    if what is None:
+        return None
+    return {
+        "period_ns": what.period,
+        "replay_ns": what.replayed,
+        "replay_error": what.error,
+        **{scenario.column: ns for scenario, ns in what.without.items()},
+        "ranks": {str(rank): ns for rank, ns in what.ranks.items()},
+        "bounds": {scenario.column: {"low": low, "high": high} for scenario, (low, high) in what.bounds.items()},
+    }
