@@ -8,7 +8,7 @@ import polars as pl
 
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.evidence import Aspect, Quality, Status
-from nsysan.diagnosis.verdict import by_host, why_late
+from nsysan.diagnosis.latecomers import by_host, why_late
 from nsysan.metrics.causes import GapCause
 from nsysan.metrics.scenarios import NO_BUBBLE, SCENARIOS, Scenario, losses
 from nsysan.metrics.skew import Straggler

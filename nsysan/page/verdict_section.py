@@ -6,7 +6,8 @@ import polars as pl
 
 from nsysan.diagnosis.evidence import UNDER_THE_VERDICT, Aspect, Status
 from nsysan.diagnosis.findings.finding import Finding
-from nsysan.diagnosis.verdict import VerdictKind, by_host
+from nsysan.diagnosis.latecomers import by_host
+from nsysan.diagnosis.verdict import VerdictKind
 from nsysan.diagnosis.workload import Workload
 from nsysan.metrics.lines import Line
 from nsysan.metrics.scenarios import SCENARIOS, Scenario

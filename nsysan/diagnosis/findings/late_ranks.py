@@ -9,7 +9,7 @@ import polars as pl
 from nsysan.diagnosis.findings.case import HOST_FIX, Case, Finder
 from nsysan.diagnosis.findings.finding import Figures, Finding, by_share, severity_limits
 from nsysan.diagnosis.findings.kinds import FindingId, SharedFinding
-from nsysan.diagnosis.verdict import by_host, why_late
+from nsysan.diagnosis.latecomers import by_host, why_late
 from nsysan.metrics.causes import LateCause
 from nsysan.metrics.scenarios import Scenario
 from nsysan.text import counted, ms
