@@ -66,6 +66,23 @@ class Case:
         saved = None if self.what is None else self.what.saves(scenario)
         return saved if saved is not None and saved > 0 else None
 
+    def on_the_path(self, ns: int, *classes: str) -> int:
+        """Of a loss no more than the critical path spends in these classes, where there is one."""
+        path = self.diagnosis.path
+        return min(ns, sum(spent for (name, _), spent in path.items() if name in classes)) if path else ns
+
+    @property
+    def host_saving_is(self) -> SavingIs:
+        """What a saving on the host's side is: in eager runs the profiler inflates it."""
+        if self.run.is_eager:
+            return SavingIs.AT_MOST
+        bounded = self.what is not None and Scenario.NO_HOST_LATE in self.what.bounds
+        return SavingIs.AT_LEAST if bounded else SavingIs.REPLAY
+
+    @cached_property
+    def stalls(self) -> pl.DataFrame | None:
+        ...
+
     def line(self, name: str) -> int:
         """Median of a ledger line over the steps of each rank, then over the ranks."""
         per_rank = self.steady.group_by("rank").agg(pl.median(f"{name}_ns"))[f"{name}_ns"].median()
