@@ -10,7 +10,6 @@ import numpy.typing as npt
 import polars as pl
 
 import nsysan
-from nsysan.metrics.skew import Straggler, against_reference, arrivals, find_straggler, late_calls, no_time
 from nsysan.model.matches import Match
 from nsysan.run.run import Run
 from tests.tracebuilder import ALLREDUCE_KERNEL, COMPUTE_KERNEL, TraceBuilder
@@ -25,15 +24,6 @@ class Frames:
     work: pl.DataFrame
     collectives: pl.DataFrame
     ledger: pl.DataFrame
-
-    def straggler(self) -> Straggler | None:
-        return find_straggler(late_calls(arrivals(self.collectives), self.work), self.ledger)
-
-    def latecomer(self) -> int | None:
-        """The rank of `straggler`, which does not depend on what held it up, in a third of the time."""
-        arrived = arrivals(self.collectives)
-        late = find_straggler(against_reference(arrived, no_time(arrived)), self.ledger)
-        return None if late is None else late.rank
 
 
 def lockstep(compute: I64, *, wire: int = 8_000, gap: int = 2_000, idle: I64 | None = None) -> Frames:

@@ -767,11 +767,12 @@ def decode_loop(
     With the defaults: period 38_000, compute 20_000, wait 0, wire 16_000, idle 2_000. With
     late={1: 3_000}: period 44_000; rank 1 computes 26_000 and waits 0, the others 20_000 and 6_000.
 
-    Every launch call takes 2_000 ns and ends 8_000 ns before its kernel starts. nvtx: a range
-    decode_step_<s> on every rank, from 1_000 ns before the first call of the step to 1_000 ns after the
-    last. message_bytes: one range ncclCommInitRankConfig per rank and ncclAllReduce around each
+    Hosts run a step ahead: those of step s launch it, in calls of 2_000 ns that begin every 3_000, once step s - 2
+    has ended, for which cudaEventSynchronize waits (it returns 300 ns later, and the first call begins 200 after that).
+    Those of the first two steps have nothing to wait for; the first call begins 10_000 ns before the first kernel.
+    nvtx: a range decode_step_<s> on every rank, from 100 ns before the first call of the step to its last one's end. message_bytes: one range ncclCommInitRankConfig per rank and ncclAllReduce around each
     all-reduce's call; None: no NCCL ranges. same_device: CUDA_VISIBLE_DEVICES is masked for every rank,
-    so all are device 0. graph: a step is one cudaGraphLaunch, called 10_000 ns before its first kernel;
+    so all are device 0. graph: a step is one cudaGraphLaunch;
     the calls that capture the nodes, and the ncclAllReduce ranges, are there once, before the first
     step, and node (2 << 32) + i is the clone of the captured node (1 << 32) + i, i = 2 * layer for
     compute and 2 * layer + 1 for the all-reduce. If the builder's graph_mode is "Graph", a replay is one
@@ -789,6 +790,10 @@ def decode_loop(
     slack = max(delays)
     layer_ns = compute_ns + slack + wire_ns
     period = layers * layer_ns + gap_ns
+    launching = 3_000 * (1 if graph else 2 * layers)
+    first_call = start_ns - 10_000
+    # Of a short step the second is launched once the first is.
+    second_call = max(start_ns - gap_ns + 500, first_call + launching)
     setup = start_ns - 100_000 - (10_000 * layers if graph else 0)
     for rank, process in enumerate(processes):
         if message_bytes is not None:
@@ -800,19 +805,28 @@ def decode_loop(
             ready = [begin + layer * layer_ns for layer in range(layers)]
             arrival = [at + compute_ns + delays[rank] for at in ready]
             done = [at + layer_ns for at in ready]
-            last_call = begin if graph else arrival[-1]
+            ended = begin - period - gap_ns
+            call = first_call if step == 0 else second_call if step == 1 else max(ended + 500, second_call + launching)
+            if step > 1:
+                waits_since = max(call - period + launching, second_call + launching - 500)
+                process.api("cudaEventSynchronize_v3020", min(waits_since, ended), ended + 300)
+            calls = iter(range(call, call + launching, 3_000))
+            last_call = call + launching - 1_000
             if graph:
-                replay = process.graph_launch(begin - 10_000)
+                replay = process.graph_launch(next(calls))
             if graph and builder.graph_mode == "Graph":
                 process.graph_trace(begin, done[-1], correlation=replay)
             else:
                 for layer in range(layers):
                     node = (2 << 32) + 2 * layer if graph else None
+                    launches = [
+                        None if graph else (at, at + 2_000) for at in ([0, 0] if graph else [next(calls), next(calls)])
+                    ]
                     process.kernel(
                         COMPUTE_KERNEL,
                         ready[layer],
                         arrival[layer],
-                        launch=None if graph else DEFAULT_LAUNCH,
+                        launch=launches[0],
                         correlation=replay if graph else None,
                         graph_node=node,
                     )
@@ -820,23 +834,18 @@ def decode_loop(
                         ALLREDUCE_KERNEL,
                         arrival[layer],
                         done[layer],
-                        launch=None if graph else DEFAULT_LAUNCH,
+                        launch=launches[1],
                         correlation=replay if graph else None,
                         graph_node=None if node is None else node + 1,
                         demangled=ALLREDUCE_DEMANGLED,
                         driver_api=True,
                         grid=(1, 1, 1),
                     )
-                    if not graph and message_bytes is not None:
-                        process.nccl(
-                            "ncclAllReduce",
-                            arrival[layer] - 10_500,
-                            arrival[layer] - 7_500,
-                            bytes=message_bytes,
-                            comm=comm,
-                        )
+                    if launches[1] is not None and message_bytes is not None:
+                        launched, returned = launches[1]
+                        process.nccl("ncclAllReduce", launched - 500, returned + 500, bytes=message_bytes, comm=comm)
             if nvtx:
-                process.nvtx(f"decode_step_{step}", begin - 11_000, last_call - 7_000)
+                process.nvtx(f"decode_step_{step}", call - 100, last_call)
     return processes
 
 

@@ -9,6 +9,7 @@ import polars as pl
 from nsysan.diagnosis.hotspot import Hotspot
 from nsysan.diagnosis.latecomers import Late
 from nsysan.diagnosis.pipelines import Bubble
+from nsysan.diagnosis.savings import path_of
 from nsysan.diagnosis.verdict import Verdict
 from nsysan.metrics.coverage import Coverage
 from nsysan.metrics.outliers import Outlier
@@ -63,8 +64,8 @@ class Diagnosis:
 
     @property
     def path(self) -> dict[tuple[str, int], int]:
-        """The critical path: ns of a step by class and rank; empty where no step could be replayed."""
-        return {} if self.pace is None else self.pace.path
+        """The critical path, as savings.path_of gives it."""
+        return path_of(self.pace, self.what_if)
 
     @property
     def rotation(self) -> int:

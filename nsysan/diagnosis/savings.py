@@ -72,6 +72,20 @@ def savings(run: Run, pace: Pace | None) -> WhatIf | None:
     )
 
 
+def path_of(pace: Pace | None, what: WhatIf | None) -> dict[tuple[str, int], int]:
+    """The critical path: ns of a step by class and rank, most first, summing to the period of all steady steps."""
+    whole = 0 if pace is None else sum(pace.path.values())
+    if pace is None or what is None or not whole:
+        return {}
+    ordered = sorted(pace.path.items(), key=lambda part: (-part[1], part[0]))
+    found, taken, given = {}, 0, 0
+    for key, ns in ordered:
+        taken += ns
+        end = taken * what.period // whole
+        found[key], given = end - given, end
+    return found
+
+
 def _why_untold(steady: pl.DataFrame, pace: Pace | None) -> str:
     """Why no saving can be told; "" where they can."""
     if steady["period_ns"].is_null().any() or steady["graph_ns"].sum() > 0:

@@ -15,7 +15,7 @@ def pace_values(diagnosis: Diagnosis) -> dict[str, Any]:
     return {
         "straggler": _straggler(diagnosis.straggler),
         "late": [_late(one) for one in diagnosis.late],
-        "critical_path": [{"class": cls, "rank": rank, "ns": ns} for (cls, rank), ns in diagnosis.path.items()],
+        "critical_path": [{"class": cls, "rank": rank, "ns": ns} for (cls, rank), ns in diagnosis.path.items() if ns],
         "what_if": _what_if(diagnosis.what_if),
     }
 

@@ -13,6 +13,16 @@ from nsysan import notebook
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.report.file_content import content_of
 from nsysan.report.json_values import MOST_BYTES, Fields, UnusableJson, parse
+from nsysan.report.pace_read_back import (
+    ANY,
+    Late,
+    LateRank,
+    durations,
+    late_from,
+    replay_error_from,
+    straggler_from,
+    what_if_from,
+)
 from nsysan.text import counted, plain
 
 #: What documents of older schemas call a key of this one (see Fields.names), by the schema's number.
@@ -21,8 +31,6 @@ _OLD_NAMES: dict[int, dict[str, str]] = {
     2: {},
 }
 _SCHEMA = re.compile(r"nsysan\.report/([1-9]\d{0,8})")
-#: What is taken off a period may be summed otherwise than the period, and leave less than nothing.
-_ANY = -(1 << 63)
 _HOW = "write one with `nsysan report TRACE --json FILE`"
 
 
@@ -90,16 +98,6 @@ class Collective:
 
 
 @dataclass(frozen=True)
-class LateRank:
-    """The rank that the others wait for: what it costs them a step, and as a share of the period."""
-
-    rank: int
-    cause: str | None
-    caused_ns: int
-    share: float
-
-
-@dataclass(frozen=True)
 class Finding:
     """What to change. saves_ns: a step, None where it cannot be told."""
 
@@ -115,8 +113,9 @@ class ReportDocument:
 
     schema: its number. population: id of the steps that it is of, period: of these, None where it does not tell.
     gpu_models: of each rank. steps, steady: how many there are. what_if: ns a step by what is taken
-    away (period: nothing), None where it cannot be told; empty without a steady step. quality: status by id.
-    digest: the same for documents of the same content.
+    away (period: nothing), None where it cannot be told; empty without a steady step. late: also ranks that are late
+    together; empty in documents before the replay, as replay_error is None in these. quality: status by id. digest: the
+    same for documents of the same content.
     """
 
     schema: int
@@ -131,6 +130,8 @@ class ReportDocument:
     per_rank: list[RankFigures]
     collectives: list[Collective]
     straggler: LateRank | None
+    late: list[Late]
+    replay_error: float | None
     what_if: Mapping[str, int | None]
     verdict: str
     verdict_reason: str
@@ -174,8 +175,10 @@ def report_document(values: object, name: str) -> ReportDocument:
         period=_periods(fields),
         per_rank=_ranks(fields.rows("per_rank")),
         collectives=[_collective(row) for row in fields.rows("collectives")],
-        straggler=_straggler(fields.below_or_none("straggler")),
-        what_if=_what_if(fields.below_or_none("what_if")),
+        straggler=straggler_from(fields.below_or_none("straggler")),
+        late=[late_from(row) for row in fields.rows("late")] if "late" in fields.values else [],
+        replay_error=replay_error_from(fields.below_or_none("what_if")),
+        what_if=what_if_from(fields.below_or_none("what_if")),
         verdict=verdict.text("kind"),
         verdict_reason=verdict.text("reason"),
         findings=[_finding(row) for row in fields.rows("findings")],
@@ -236,12 +239,8 @@ def _ranks(rows: list[Fields]) -> list[RankFigures]:
         rank = row.whole("rank")
         if rank in found:
             raise UnusableJson(f"{row.place} is of rank {rank}, as another row is")
-        found[rank] = RankFigures(rank, _durations(row, least=0))
+        found[rank] = RankFigures(rank, durations(row, least=0))
     return list(found.values())
-
-
-def _durations(row: Fields, least: int) -> dict[str, int | None]:
-    return {key.removesuffix("_ns"): row.whole_or_none(key, least) for key in row.keys("_ns")}
 
 
 def _collective(row: Fields) -> Collective:
@@ -266,17 +265,5 @@ def _spread(row: Fields | None) -> Spread | None:
     return None if row is None else Spread(row.whole("p50"), row.whole("p95"), row.whole("p99"), row.whole("max"))
 
 
-def _straggler(row: Fields | None) -> LateRank | None:
-    return (
-        None
-        if row is None
-        else LateRank(row.whole("rank"), row.text_or_none("cause"), row.whole("caused_ns"), row.number("share"))
-    )
-
-
-def _what_if(row: Fields | None) -> dict[str, int | None]:
-    return {} if row is None else _durations(row, least=_ANY)
-
-
 def _finding(row: Fields) -> Finding:
-    return Finding(row.text("id"), row.text("severity"), row.text("title"), row.whole_or_none("saves_ns", least=_ANY))
+    return Finding(row.text("id"), row.text("severity"), row.text("title"), row.whole_or_none("saves_ns", least=ANY))
