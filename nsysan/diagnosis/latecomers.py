@@ -11,7 +11,7 @@ from nsysan.diagnosis.hotspot import Hotspot, find_hotspot
 from nsysan.metrics.causes import WHY_LATE, WHY_LATE_TOGETHER, GapCause, LateCause
 from nsysan.metrics.skew import TELLING_STEPS, Straggler
 from nsysan.metrics.whatif import WhatIf
-from nsysan.replay.late import CAUSES, LateRanks
+from nsysan.replay.late import CAUSES, LATE_SHARE, LateRanks
 from nsysan.replay.pace import Pace
 from nsysan.run.run import Run
 
@@ -57,6 +57,13 @@ def outermost(late: Sequence[Late]) -> list[Late]:
 def alone_of(late: Sequence[Late], one: Late) -> list[Late]:
     """The ranks of a set, each by itself; of one rank itself."""
     return [own for own in late if len(own.ranks) == 1 and own.ranks[0] in one.ranks]
+
+
+def weight(one: Late, period: int) -> tuple[int, int, bool]:
+    """What it saves and costs, ns of the median step; or of the mean one, where it is the tail that it makes."""
+    if one.costs < LATE_SHARE * period <= one.mean_costs:
+        return one.mean_saves, one.mean_costs, True
+    return one.saves, one.costs, False
 
 
 def ranks_words(ranks: Sequence[int]) -> str:

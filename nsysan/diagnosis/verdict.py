@@ -8,7 +8,7 @@ from enum import StrEnum
 
 import polars as pl
 
-from nsysan.diagnosis.latecomers import Late, outermost, ranks_words, why_late
+from nsysan.diagnosis.latecomers import Late, outermost, ranks_words, weight, why_late
 from nsysan.diagnosis.pipelines import Bubble
 from nsysan.diagnosis.savings import MAX_ERROR
 from nsysan.diagnosis.scope import MIN_BUSY, MIN_BUSY_BY_PERIOD
@@ -217,8 +217,9 @@ def _besides(late: Sequence[Late], period: int) -> str:
     """Who is late too."""
     told = [
         f"{ranks_words(one.ranks)} {'are' if len(one.ranks) > 1 else 'is'} late, as {why_late(one)}, "
-        f"{max(one.costs, one.mean_costs) / period:.0%} of it"
+        f"{costs / period:.0%} of {'the mean step' if mean else 'it'}"
         for one in outermost(late)
+        for _, costs, mean in (weight(one, period),)
     ]
     return "".join(f"; {sentence}" for sentence in told)
 

@@ -60,7 +60,7 @@ def _saving(report: Report) -> KeyNumber:
     what = report.diagnosis.what_if
     first = first_finding(report)
     if first is not None and first.saving is not None and what is not None:
-        how = {SavingIs.ESTIMATE: "about ", SavingIs.AT_MOST: "at most "}.get(first.saving_is, "")
+        how = {SavingIs.ESTIMATE: "about ", SavingIs.AT_MOST: "at most ", SavingIs.AT_LEAST: "at least "}.get(first.saving_is, "")
         share = first.saving / what.period
         return KeyNumber(f"{how}{ms(first.saving)} ({share:.0%})", f"a step saved: {first.title}")
     if what is None or not what.told:

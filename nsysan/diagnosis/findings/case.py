@@ -10,7 +10,7 @@ import polars as pl
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.expectation import ALL_REDUCE, Compared
 from nsysan.diagnosis.findings.finding import Finding
-from nsysan.diagnosis.findings.kinds import FindingId
+from nsysan.diagnosis.findings.kinds import FindingId, SavingIs
 from nsysan.metrics.causes import GapCause
 from nsysan.metrics.link import Link
 from nsysan.metrics.scenarios import Scenario
@@ -78,10 +78,6 @@ class Case:
             return SavingIs.AT_MOST
         bounded = self.what is not None and Scenario.NO_HOST_LATE in self.what.bounds
         return SavingIs.AT_LEAST if bounded else SavingIs.REPLAY
-
-    @cached_property
-    def stalls(self) -> pl.DataFrame | None:
-        ...
 
     def line(self, name: str) -> int:
         """Median of a ledger line over the steps of each rank, then over the ranks."""

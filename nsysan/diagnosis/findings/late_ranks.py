@@ -11,7 +11,7 @@ from nsysan.diagnosis.findings.case import HOST_FIX, Case, Finder
 from nsysan.diagnosis.findings.finding import Figures, Finding, by_share, severity_limits
 from nsysan.diagnosis.findings.kinds import FindingId, SavingIs, SharedFinding
 from nsysan.diagnosis.findings.launching import is_for_want_of_graphs
-from nsysan.diagnosis.latecomers import Late, alone_of, by_host, outermost, ranks_words, why_late
+from nsysan.diagnosis.latecomers import Late, alone_of, by_host, outermost, ranks_words, weight, why_late
 from nsysan.metrics.causes import LateCause
 from nsysan.metrics.scenarios import Scenario
 from nsysan.replay.late import LATE_SHARE
@@ -93,17 +93,23 @@ def late_ranks(case: Case) -> Iterator[Finding]:
 def _late(case: Case, one: Late, uneven: _Uneven | None) -> Finding:
     split = uneven if uneven is not None and set(uneven.ranks) <= set(one.ranks) else None
     several, host = len(one.ranks) > 1, by_host(one)
-    saves, costs = max(one.saves, one.mean_saves), max(one.costs, one.mean_costs)
+    saves, costs, mean = weight(one, case.period)
     share = costs / case.period
     own = alone_of(case.diagnosis.late, one)
     figures: Figures = {"costs_ns": one.costs, "saves_ns": one.saves, "share": share, "cause": one.cause}
-    told = [f"with all other late ranks put right {'they cost' if several else 'it costs'} {ms(costs)} a step of "]
-    told[0] += f"{ms(case.period)} ({share:.0%})"
+    others = "with all other late ranks put right " if len(outermost(case.diagnosis.late)) > 1 else ""
+    told = [
+        f"{others}{'they cost' if several else 'it costs'} {ms(costs)} a step of {ms(case.period)} ({share:.0%})"
+        f"{' in the mean' if mean else ''}"
+    ]
     if saves < costs:
-        left = "as they are" if not several else "as it is"
-        told.append(f"put right alone {'they save' if several else 'it saves'} {ms(saves)}: what else is late stays {left}")
+        told.append(f"with these as they are {'they save' if several else 'it saves'} {ms(saves)}")
     if several:
-        told += [f"{ranks_words(rank.ranks)} alone costs {ms(rank.costs)} and saves {ms(rank.saves)}" for rank in own]
+        told += [
+            f"rank {rank.ranks[0]} alone costs {ms(weight(rank, case.period)[1])} and saves "
+            f"{ms(weight(rank, case.period)[0])}"
+            for rank in own
+        ]
     else:
         told += _parts(one)
         if one.where is not None:
@@ -142,10 +148,10 @@ def _fix(own: list[Late], one: Late, split: _Uneven | None) -> str:
         return _FIX[one.cause]
     if any(rank.where is not None and rank.where.more_calls > 0 for rank in own):
         return _OWN_WORK_FIX
-    if split is not None:
-        return _SPLIT_FIX
     if all(rank.where is not None and rank.where.kernel is not None for rank in own):
         return _KERNEL_FIX
+    if split is not None:
+        return _SPLIT_FIX
     return f"{_CLOCK_FIX}; and whether it has more to compute (heads, experts, sequences)"
 
 
@@ -170,10 +176,13 @@ def uneven_split(case: Case) -> Iterator[Finding]:
         return
     known = [case.period - ns for rank, ns in (case.what.ranks if case.what else {}).items() if rank in uneven.ranks]
     saves = max(known, default=None)
+    # What hides behind something else costs nothing.
+    if saves == 0:
+        return
     several = len(uneven.ranks) > 1
     yield Finding(
         LateRankFinding.UNEVEN_SPLIT,
-        by_share(uneven.more if saves is None else saves or 1, case.period),
+        by_share(uneven.more if saves is None else saves, case.period),
         f"compute is uneven: {ranks_words(uneven.ranks)} {'need' if several else 'needs'} {uneven.ratio - 1:.1%} more "
         f"for the same kernels in every step",
         uneven.evidence,

@@ -10,7 +10,9 @@ import polars as pl
 from nsysan.diagnosis.findings.case import HOST_FIX, Case, Finder
 from nsysan.diagnosis.findings.finding import Figures, Finding, by_share, severity_limits
 from nsysan.diagnosis.findings.kinds import FindingId, SavingIs, Severity, SharedFinding
-from nsysan.diagnosis.latecomers import by_host, outermost, ranks_words
+from nsysan.diagnosis.findings.outside import OutsideFinding, stall_of
+from nsysan.diagnosis.latecomers import by_host, outermost, ranks_words, weight
+from nsysan.diagnosis.verdict import BOUNDS, VerdictKind
 from nsysan.metrics.causes import GapCause
 from nsysan.metrics.scenarios import Scenario
 from nsysan.metrics.tally import EAGER_SHARE
@@ -51,7 +53,7 @@ def is_in_pieces(case: Case) -> bool:
     )
 
 
-def longest_is_in_the_step(case: Case) -> bool:
+def _is_in_the_step(case: Case) -> bool:
     """Whether the GPUs idle for their hosts rather within a step than between two."""
     return case.worst_idle(GapCause.HOST_LATE, GapCause.SYNC)[1] > case.worst_idle(GapCause.BETWEEN_STEPS)[1]
 
@@ -63,23 +65,26 @@ def late_host(case: Case) -> Iterator[Finding]:
     elif is_in_pieces(case) or any(by_host(one) for one in case.diagnosis.late):
         # A finding of its own tells of the same time.
         return
-    elif case.worst_idle(GapCause.HOST_LATE)[1] >= IDLE_SHARE * case.period and not case.stalls:
+    elif _is_in_the_step(case) and (stall := stall_of(case)):
+        yield stall
+    elif case.worst_idle(GapCause.HOST_LATE)[1] >= IDLE_SHARE * case.period:
         yield _all_hosts(case)
-    elif not case.stalls:
+    else:
         yield from _late_between_steps(case)
 
 
 def _graphs_off(case: Case) -> Finding:
     rank, late = case.worst_idle(GapCause.HOST_LATE)
     saving = case.saving(Scenario.GRAPHS)
-    told = [
-        f"rank {rank} is idle for {us(late)} us of a step of {ms(case.period)} because launch calls came late",
-        "no CUDA graph replays the steady steps",
-    ]
+    spent = case.on_the_path(case.period, *BOUNDS[VerdictKind.HOST].path)
+    told = [f"the critical path of a step of {ms(case.period)} spends {ms(spent)} on hosts and launches"]
+    if late >= IDLE_SHARE * case.period:
+        told.append(f"rank {rank} is idle for {us(late)} us of it because launch calls came late")
+    told.append("no CUDA graph replays the steady steps")
     # A host that is slower than the others is part of what graphs save.
     told += [
         f"of it {ranks_words(one.ranks)} alone, whose host{'s need' if len(one.ranks) > 1 else ' needs'} more than the "
-        f"others, {'cost' if len(one.ranks) > 1 else 'costs'} {ms(max(one.saves, one.mean_saves))}"
+        f"others, {'are' if len(one.ranks) > 1 else 'is'} {ms(weight(one, case.period)[0])}"
         for one in outermost(case.diagnosis.late)
         if by_host(one)
     ]
@@ -191,6 +196,14 @@ def _kernels_a_step(run: Run) -> int:
 
 
 FINDERS = (
-    Finder(late_host, (LaunchingFinding.GRAPHS_OFF, SharedFinding.LATE_HOST, LaunchingFinding.LATE_BETWEEN_STEPS)),
+    Finder(
+        late_host,
+        (
+            LaunchingFinding.GRAPHS_OFF,
+            SharedFinding.LATE_HOST,
+            LaunchingFinding.LATE_BETWEEN_STEPS,
+            OutsideFinding.HOST_STALL,
+        ),
+    ),
     Finder(graph_gaps, (LaunchingFinding.PIECEWISE_GRAPHS, LaunchingFinding.GRAPH_GAPS)),
 )
