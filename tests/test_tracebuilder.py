@@ -339,7 +339,8 @@ def test_decode_loop_is_what_its_docstring_says(tmp_path: Path, graph: bool, lat
     calls = query(path, LAUNCHES)
     assert len(calls) == len(kernels) == 48
     if not graph:
-        assert {start - called for start, called, *_ in calls} == {10_000}
+        # Those of a step one after the other, before its first kernel.
+        assert min(start - called for start, called, *_ in calls) == 10_000
 
 
 @pytest.mark.parametrize("graph", [False, True])

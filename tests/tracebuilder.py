@@ -770,8 +770,9 @@ def decode_loop(
     Hosts run a step ahead: those of step s launch it, in calls of 2_000 ns that begin every 3_000, once step s - 2
     has ended, for which cudaEventSynchronize waits (it returns 300 ns later, and the first call begins 200 after that).
     Those of the first two steps have nothing to wait for; the first call begins 10_000 ns before the first kernel.
-    nvtx: a range decode_step_<s> on every rank, from 100 ns before the first call of the step to its last one's end. message_bytes: one range ncclCommInitRankConfig per rank and ncclAllReduce around each
-    all-reduce's call; None: no NCCL ranges. same_device: CUDA_VISIBLE_DEVICES is masked for every rank,
+    nvtx: a range decode_step_<s> on every rank, from 100 ns before its first call to its last one's end.
+    message_bytes: one range ncclCommInitRankConfig per rank and ncclAllReduce around each all-reduce's
+    call; None: no NCCL ranges. same_device: CUDA_VISIBLE_DEVICES is masked for every rank,
     so all are device 0. graph: a step is one cudaGraphLaunch;
     the calls that capture the nodes, and the ncclAllReduce ranges, are there once, before the first
     step, and node (2 << 32) + i is the clone of the captured node (1 << 32) + i, i = 2 * layer for

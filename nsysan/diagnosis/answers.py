@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.evidence import Aspect, Quality, Status
-from nsysan.diagnosis.latecomers import Late, alone_of, by_host, outermost, ranks_words, weight, why_late
+from nsysan.diagnosis.hotspot import Late
+from nsysan.diagnosis.late_words import alone_of, by_host, outermost, ranks_words, weight, why_late
 from nsysan.metrics.causes import GapCause
 from nsysan.metrics.scenarios import NO_BUBBLE, SCENARIOS, Scenario, losses
 from nsysan.metrics.whatif import WhatIf

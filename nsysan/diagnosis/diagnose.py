@@ -14,7 +14,7 @@ from nsysan.diagnosis.latecomers import late_ranks, straggler_of
 from nsysan.diagnosis.losses import losses_of
 from nsysan.diagnosis.pipelines import find_bubble
 from nsysan.diagnosis.quality import assess
-from nsysan.diagnosis.savings import savings
+from nsysan.diagnosis.savings import path_of, savings
 from nsysan.diagnosis.scope import cover, coverage_sentence, too_little
 from nsysan.diagnosis.sureness import weighed
 from nsysan.diagnosis.verdict import Paced, judge, named_for, of_what
@@ -48,8 +48,8 @@ def diagnose(run: Run) -> Diagnosis:
     slow = slow_steps(run.ledger)
     losses, long = losses_of(run, arrived, [step + after for step in slow["step"] for after in (0, 1)])
     periods = run.periods()["period_ns"]
-    turns = pace.rotation if pace is not None and what is not None and not what.why else 0
-    paced = Paced({} if pace is None else pace.path, late, turns)
+    path, turns = path_of(pace, what), 0 if pace is None or what is None or what.why else pace.rotation
+    paced = Paced(path, late, turns)
     verdict, covered = judge(run.ledger, what, paced, run.missing_peers, bubble), cover(run)
     if covered is not None and not (covered.is_half and not too_little(run, covered)):
         verdict = of_what(verdict, coverage_sentence(run, covered), too_little=too_little(run, covered))
@@ -70,6 +70,8 @@ def diagnose(run: Run) -> Diagnosis:
         bubble=bubble,
         pace=pace,
         late=late,
+        path=path,
+        rotation=turns,
     )
     return replace(found, verdict=weighed(run, found, assess(run, found)))
 

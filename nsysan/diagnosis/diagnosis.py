@@ -6,10 +6,8 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from nsysan.diagnosis.hotspot import Hotspot
-from nsysan.diagnosis.latecomers import Late
+from nsysan.diagnosis.hotspot import Hotspot, Late
 from nsysan.diagnosis.pipelines import Bubble
-from nsysan.diagnosis.savings import path_of
 from nsysan.diagnosis.verdict import Verdict
 from nsysan.metrics.coverage import Coverage
 from nsysan.metrics.outliers import Outlier
@@ -43,6 +41,7 @@ class Diagnosis:
     step that another rank costs in each step, 0 where it is not the same. bubble: of a pipeline, None where there is
     one stage. tail: what lies between the mean and the median period. humps: None where the median stands for some
     step. coverage: None without a steady step. pace: what a replay of the steps tells, None without a steady step.
+    path: the critical path, as savings.path_of gives it.
     """
 
     straggler: Straggler | None
@@ -61,12 +60,5 @@ class Diagnosis:
     humps: tuple[Hump, Hump] | None = None
     pace: Pace | None = None
     late: list[Late] = field(default_factory=list)
-
-    @property
-    def path(self) -> dict[tuple[str, int], int]:
-        """The critical path, as savings.path_of gives it."""
-        return path_of(self.pace, self.what_if)
-
-    @property
-    def rotation(self) -> int:
-        return 0 if self.pace is None or self.what_if is None or self.what_if.why else self.pace.rotation
+    path: dict[tuple[str, int], int] = field(default_factory=dict)
+    rotation: int = 0

@@ -1,15 +1,16 @@
-"""Where a late rank falls behind: at which collectives of the step, and, where it computes longer, in which kernel.
+"""A late rank, and where it falls behind: at which collectives of the step, and, where it computes longer, in which kernel.
 
 DEFINITIONS.md, section 7.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import polars as pl
 
+from nsysan.metrics.causes import GapCause, LateCause
 from nsysan.text import counted, plain
 
 #: One collective is named if it has this share of what the rank causes, one kernel if it has it of the compute.
@@ -56,6 +57,28 @@ class Hotspot:
         """The same as figures of a finding."""
         place = {"call": self.call, "call_share": self.call_share, "calls": self.calls}
         return {**place, "kernel": self.kernel, "kernel_more_ns": self.more, "kernel_more_calls": self.more_calls}
+
+
+@dataclass(frozen=True)
+class Late:
+    """A late rank, or several that are late together by one cause. ns a step.
+
+    costs: of the step where the other late ranks are right; saves: where these alone are put right; both by the
+    median, and by the mean, which has the tail. cause: None where it is a host's, and nothing tells whether that is to
+    blame. parts: of what it costs, by cause. kernels: those that take longer, most first, and by how much. where: at
+    which calls it is waited for, and idle: what it idles more than the others, by cause; of one rank alone.
+    """
+
+    ranks: tuple[int, ...]
+    cause: LateCause | None
+    costs: int
+    saves: int
+    mean_costs: int
+    mean_saves: int
+    parts: Mapping[LateCause, int]
+    kernels: Sequence[tuple[str, int]] = ()
+    where: Hotspot | None = None
+    idle: Mapping[GapCause, int] = field(default_factory=dict)
 
 
 def find_hotspot(

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 import polars as pl
 
-from nsysan.diagnosis.hotspot import Hotspot, find_hotspot
-from nsysan.metrics.causes import WHY_LATE, WHY_LATE_TOGETHER, GapCause, LateCause
+from nsysan.diagnosis.hotspot import Late, find_hotspot
+from nsysan.metrics.causes import GapCause, LateCause
 from nsysan.metrics.skew import TELLING_STEPS, Straggler
 from nsysan.metrics.whatif import WhatIf
-from nsysan.replay.late import CAUSES, LATE_SHARE, LateRanks
+from nsysan.replay.late import CAUSES, LateRanks
 from nsysan.replay.pace import Pace
 from nsysan.run.run import Run
 
@@ -19,73 +18,6 @@ from nsysan.run.run import Run
 LATE_CAUSES = tuple(LateCause(cause) for cause in CAUSES)
 #: So many kernels of a late rank are listed, those that are longer by this share of what it costs.
 _KERNELS, _NOTABLE = 5, 0.01
-
-
-@dataclass(frozen=True)
-class Late:
-    """A late rank, or several that are late together by one cause. ns a step.
-
-    costs: of the step where the other late ranks are right; saves: where these alone are put right; both by the
-    median, and by the mean, which has the tail. cause: None where it is a host's, and nothing tells whether that is to
-    blame. parts: of what it costs, by cause. kernels: those that take longer, most first, and by how much. where: at
-    which calls it is waited for, and idle: what it idles more than the others, by cause; of one rank alone.
-    """
-
-    ranks: tuple[int, ...]
-    cause: LateCause | None
-    costs: int
-    saves: int
-    mean_costs: int
-    mean_saves: int
-    parts: Mapping[LateCause, int]
-    kernels: Sequence[tuple[str, int]] = ()
-    where: Hotspot | None = None
-    idle: Mapping[GapCause, int] = field(default_factory=dict)
-
-
-#: Causes of idle time that are the host's own.
-_BY_HOST = (GapCause.HOST_LATE, GapCause.SYNC, GapCause.BETWEEN_STEPS)
-
-
-def outermost(late: Sequence[Late]) -> list[Late]:
-    """Those that are late together as one, and each of the others."""
-    sets = [one for one in late if len(one.ranks) > 1]
-    inside = {rank for one in sets for rank in one.ranks}
-    return [*sets, *(one for one in late if len(one.ranks) == 1 and one.ranks[0] not in inside)]
-
-
-def alone_of(late: Sequence[Late], one: Late) -> list[Late]:
-    """The ranks of a set, each by itself; of one rank itself."""
-    return [own for own in late if len(own.ranks) == 1 and own.ranks[0] in one.ranks]
-
-
-def weight(one: Late, period: int) -> tuple[int, int, bool]:
-    """What it saves and costs, ns of the median step; or of the mean one, where it is the tail that it makes."""
-    if one.costs < LATE_SHARE * period <= one.mean_costs:
-        return one.mean_saves, one.mean_costs, True
-    return one.saves, one.costs, False
-
-
-def ranks_words(ranks: Sequence[int]) -> str:
-    """As in "rank 2", "ranks 2 and 3"."""
-    *first, last = map(str, ranks)
-    return f"ranks {', '.join(first)} and {last}" if first else f"rank {last}"
-
-
-def by_host(late: Late | Straggler) -> bool:
-    """Whether it is late for its host: it idles, and not for its own work on the GPU."""
-    return late.cause == LateCause.HOST and next(iter(late.idle), GapCause.HOST_LATE) in _BY_HOST
-
-
-def why_late(late: Late | Straggler) -> str:
-    """What holds it up, as a clause."""
-    several = isinstance(late, Late) and len(late.ranks) > 1
-    idles = "they idle" if several else "it idles"
-    if late.cause is None:
-        return f"{idles} longer, and nothing tells whether {'their hosts are' if several else 'its host is'} late"
-    if late.cause == LateCause.HOST and not by_host(late):
-        return f"{idles} longer ({next(iter(late.idle)).words})"
-    return (WHY_LATE_TOGETHER if several else WHY_LATE)[late.cause]
 
 
 def late_ranks(run: Run, pace: Pace | None, what: WhatIf | None, calls: pl.DataFrame, idle: pl.DataFrame) -> list[Late]:

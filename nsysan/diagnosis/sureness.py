@@ -9,7 +9,7 @@ import polars as pl
 
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.evidence import UNDER_THE_VERDICT, Aspect, Quality, Status
-from nsysan.diagnosis.latecomers import by_host, outermost
+from nsysan.diagnosis.late_words import by_host, outermost
 from nsysan.diagnosis.savings import SURE_ERROR
 from nsysan.diagnosis.verdict import DOMINANT, OF_PATH, PIPELINE, SKEW, Sure, Verdict, VerdictKind
 from nsysan.metrics.coverage import HALF

@@ -8,7 +8,8 @@ from enum import StrEnum
 
 import polars as pl
 
-from nsysan.diagnosis.latecomers import Late, outermost, ranks_words, weight, why_late
+from nsysan.diagnosis.hotspot import Late
+from nsysan.diagnosis.late_words import outermost, ranks_words, weight, why_late
 from nsysan.diagnosis.pipelines import Bubble
 from nsysan.diagnosis.savings import MAX_ERROR
 from nsysan.diagnosis.scope import MIN_BUSY, MIN_BUSY_BY_PERIOD

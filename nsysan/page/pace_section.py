@@ -7,7 +7,8 @@ from collections.abc import Iterable
 import polars as pl
 
 from nsysan.diagnosis.answers import NOTABLE, replay_words
-from nsysan.diagnosis.latecomers import Late, outermost, ranks_words, weight
+from nsysan.diagnosis.hotspot import Late
+from nsysan.diagnosis.late_words import outermost, ranks_words, weight
 from nsysan.metrics.scenarios import SCENARIOS
 from nsysan.page.elements import safe, table
 from nsysan.page.glossary import term

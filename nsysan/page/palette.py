@@ -34,7 +34,13 @@ PATH_COLOURS: dict[str, str] = {
     "other": Line.GRAPH,
 }
 #: Of text on the colour.
-INKS: dict[str, str] = {**{row.id: row.ink for row in LEDGER}, "launch": "#fff", "nvtx": "#111", "sync": "#fff", "last": "#fff"}
+INKS: dict[str, str] = {
+    **{row.id: row.ink for row in LEDGER},
+    "launch": "#fff",
+    "nvtx": "#111",
+    "sync": "#fff",
+    "last": "#fff",
+}
 
 #: Ends of the scale of heat maps.
 HEAT_LOW, HEAT_HIGH = "#F3EAD8", "#7A2E00"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nsysan.diagnosis.evidence import UNDER_THE_VERDICT, Aspect, Status
 from nsysan.diagnosis.findings.finding import Finding
-from nsysan.diagnosis.latecomers import outermost, ranks_words
+from nsysan.diagnosis.late_words import outermost, ranks_words
 from nsysan.diagnosis.verdict import VerdictKind
 from nsysan.diagnosis.workload import Workload
 from nsysan.page.elements import safe

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nsysan.diagnosis.diagnosis import Diagnosis
-from nsysan.diagnosis.latecomers import Late
+from nsysan.diagnosis.hotspot import Late
 from nsysan.metrics.skew import Straggler
 from nsysan.metrics.whatif import WhatIf
 

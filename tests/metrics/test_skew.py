@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nsysan
-from nsysan.metrics.causes import LateCause
-from nsysan.metrics.skew import PARTS, Straggler, arrivals, find_straggler, late_calls
+from nsysan.metrics.skew import PARTS, arrivals, caused_by_step, late_calls
 from nsysan.run.run import Run
-from tests.frames import I64, lockstep
 from tests.tracebuilder import ALLREDUCE_KERNEL, COMPUTE_KERNEL, TraceBuilder, decode_loop
 
 
@@ -23,8 +19,10 @@ def analyzed_trace(builder: TraceBuilder, path: Path) -> Run:
     return nsysan.analyze(nsysan.open_trace(builder.write(path)))
 
 
-def straggler_of(run: Run) -> Straggler | None:
-    return find_straggler(late_calls(arrivals(run.collectives), run.work), run.ledger)
+def costs(run: Run) -> dict[int, set[int]]:
+    """What each rank causes in the steady steps."""
+    caused = caused_by_step(arrivals(run.collectives)).filter(pl.col("step").is_in(run.steady_steps))
+    return {rank: set(ns) for rank, ns in caused.group_by("rank").agg("caused").sort("rank").iter_rows()}
 
 
 # ---- on paper
@@ -41,23 +39,20 @@ def test_a_rank_that_computes_longer(tmp_path: Path, ranks: int, graph: bool) ->
         (3_000, 3_000, ranks)
     ]
     assert arrived.filter(pl.col("rank") != 1).select("lateness", "caused").unique().rows() == [(0, 0)]
-    late = straggler_of(run)
-    assert late is not None
-    # A layer is 10 + 3 + 8 us, and steps are 2 us apart. The first collective of all has none before it.
-    period = 3 * 21_000 + 2_000
-    assert (late.rank, late.cause, late.caused, late.share) == (1, "compute", 9_000, 9_000 / period)
-    assert late.parts == dict.fromkeys(PARTS, 0) | {"compute": 9_000}
+    assert costs(run) == {rank: {9_000 if rank == 1 else 0} for rank in range(ranks)}
+    # The first collective of all has none before it.
+    parts = late_calls(arrived, run.work).drop_nulls("previous").select(PARTS).unique().to_dicts()
+    assert parts == [dict.fromkeys(PARTS, 0) | {"compute": 3_000}]
 
 
 def test_only_the_distance_to_the_second_last_is_caused(tmp_path: Path) -> None:
     builder = TraceBuilder()
     decode_loop(builder, steps=8, layers=2, late={1: 5_000, 3: 3_000})
     run = analyzed_trace(builder, tmp_path / "trace.sqlite")
-    late = straggler_of(run)
-    assert late is not None
-    assert (late.rank, late.caused) == (1, 2 * 2_000)
+    assert costs(run) == {0: {0}, 1: {2 * 2_000}, 2: {0}, 3: {0}}
     # Against the median of the other three, of which two are in time.
-    assert late.parts[LateCause.COMPUTE] == 2 * 5_000
+    late = late_calls(arrivals(run.collectives), run.work).drop_nulls("previous")
+    assert late["compute"].unique().to_list() == [5_000]
 
 
 def held_up(path: Path, cause: str) -> Run:
@@ -88,10 +83,13 @@ def held_up(path: Path, cause: str) -> Run:
 
 @pytest.mark.parametrize("cause", ["compute", "host", "copy", "previous"])
 def test_every_cause_is_named(tmp_path: Path, cause: str) -> None:
-    late = straggler_of(held_up(tmp_path / "trace.sqlite", cause))
-    assert late is not None
-    assert (late.rank, late.cause, late.caused) == (1, cause, 6_000)
-    assert late.parts == dict.fromkeys(PARTS, 0) | {cause: 6_000}
+    run = held_up(tmp_path / "trace.sqlite", cause)
+    assert costs(run)[1] == {6_000}
+    late = late_calls(arrivals(run.collectives), run.work).filter(
+        (pl.col("caused") > 0) & pl.col("step").is_in(run.steady_steps)
+    )
+    assert late["rank"].unique().to_list() == [1]
+    assert late.select(PARTS).unique().to_dicts() == [dict.fromkeys(PARTS, 0) | {cause: 6_000}]
 
 
 def test_nobody_is_late_where_there_is_one_rank(tmp_path: Path) -> None:
@@ -100,7 +98,6 @@ def test_nobody_is_late_where_there_is_one_rank(tmp_path: Path) -> None:
     run = analyzed_trace(builder, tmp_path / "trace.sqlite")
     assert arrivals(run.collectives).is_empty()
     assert late_calls(arrivals(run.collectives), run.work).is_empty()
-    assert straggler_of(run) is None
 
 
 def test_the_longest_communication_time_is_not_lateness(tmp_path: Path) -> None:
@@ -110,26 +107,7 @@ def test_the_longest_communication_time_is_not_lateness(tmp_path: Path) -> None:
     most = run.ledger.group_by("rank").agg(pl.sum("comm_ns")).sort("comm_ns")["rank"][-1]
     assert most == 3
     # Three are late alike: none alone makes the others wait.
-    assert straggler_of(run) is None
     assert arrivals(run.collectives)["caused"].unique().to_list() == [0]
-
-
-def test_late_in_too_few_steps_is_not_persistent() -> None:
-    compute = np.full((4, 21, 2), 10_000)
-    compute[2, ::2] = 20_000
-    assert lockstep(compute).straggler() is None
-    compute[2] = 20_000
-    late = lockstep(compute).straggler()
-    assert late is not None
-    assert late.rank == 2
-
-
-@pytest.mark.parametrize(("extra", "named"), [(200, False), (1_000, True)])
-def test_a_share_too_small_is_not_named(extra: int, named: bool) -> None:
-    # A step is 2 * 18 us and 2 us: 3 % of it are 1.1 us.
-    compute = np.full((4, 12, 2), 10_000)
-    compute[1] += extra
-    assert (lockstep(compute).straggler() is not None) == named
 
 
 # ---- lateness splits exactly
@@ -211,55 +189,3 @@ def test_parts_are_what_a_count_gives(frames: tuple[pl.DataFrame, pl.DataFrame])
             ]
             spent.append(counted(range(previous, begin), others) | {"previous": previous})
         assert {part: row[part] for part in PARTS} == {part: spent[0][part] - spent[1][part] for part in PARTS}
-
-
-# ---- chance names nobody
-
-Shape = tuple[int, int, int]
-
-
-def shape_of(rng: np.random.Generator) -> Shape:
-    """2, 4 or 8 ranks, 4 to 30 steps, 2 to 64 calls, small ones as often as large ones."""
-    steps, calls = (int(np.exp(rng.uniform(np.log(a), np.log(b + 0.99)))) for a, b in ((4, 30), (2, 64)))
-    return int(rng.choice([2, 4, 8])), steps, calls
-
-
-JITTER: dict[str, Callable[[np.random.Generator, Shape], np.ndarray[Shape, np.dtype[np.float64]]]] = {
-    "each call": lambda rng, shape: rng.uniform(-1, 1, shape),
-    "each step": lambda rng, shape: np.broadcast_to(rng.uniform(-1, 1, (*shape[:2], 1)), shape).copy(),
-    "long tail": lambda rng, shape: rng.exponential(0.5, shape),
-}
-
-
-@pytest.mark.parametrize("kind", JITTER)
-def test_balanced_runs_name_nobody(kind: str) -> None:
-    named = []
-    for seed in range(1_000 if kind == "each call" else 300):
-        rng = np.random.default_rng(seed)
-        shape = shape_of(rng)
-        jitter = rng.uniform(0, 0.3) * JITTER[kind](rng, shape)
-        compute: I64 = (50_000 * (1 + jitter)).astype(np.int64)
-        rank = lockstep(compute, wire=int(rng.integers(2_000, 20_000))).latecomer()
-        if rank is not None:
-            named.append((seed, shape, rank))
-    assert named == []
-
-
-def test_a_persistent_straggler_is_named_in_every_run() -> None:
-    for seed in range(200):
-        rng = np.random.default_rng(seed)
-        ranks, steps, calls = shape_of(rng)
-        # Steps enough to tell a habit from chance, and a delay well above the jitter.
-        shape = (ranks, max(steps, 8), calls)
-        compute: I64 = (50_000 * (1 + rng.uniform(0, 0.05) * rng.uniform(-1, 1, shape))).astype(np.int64)
-        idle = np.zeros_like(compute)
-        hotspot, cause = int(rng.integers(ranks)), str(rng.choice(["compute", "host"]))
-        (compute if cause == "compute" else idle)[hotspot] += int(rng.integers(10_000, 40_000))
-        frames = lockstep(compute, idle=idle)
-        late = frames.straggler()
-        assert late is not None, (seed, shape)
-        assert (late.rank, late.cause) == (hotspot, cause), (seed, shape)
-        assert frames.latecomer() == hotspot
-        # It is the one that communicates least.
-        communicates = frames.collectives.group_by("rank").agg(ns=(pl.col("end") - pl.col("begin")).sum()).sort("ns")
-        assert communicates["rank"][0] == hotspot

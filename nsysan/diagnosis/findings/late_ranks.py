@@ -11,7 +11,8 @@ from nsysan.diagnosis.findings.case import HOST_FIX, Case, Finder
 from nsysan.diagnosis.findings.finding import Figures, Finding, by_share, severity_limits
 from nsysan.diagnosis.findings.kinds import FindingId, SavingIs, SharedFinding
 from nsysan.diagnosis.findings.launching import is_for_want_of_graphs
-from nsysan.diagnosis.latecomers import Late, alone_of, by_host, outermost, ranks_words, weight, why_late
+from nsysan.diagnosis.hotspot import Late
+from nsysan.diagnosis.late_words import alone_of, by_host, outermost, ranks_words, weight, why_late
 from nsysan.metrics.causes import LateCause
 from nsysan.metrics.scenarios import Scenario
 from nsysan.replay.late import LATE_SHARE

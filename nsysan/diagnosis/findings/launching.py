@@ -11,7 +11,7 @@ from nsysan.diagnosis.findings.case import HOST_FIX, Case, Finder
 from nsysan.diagnosis.findings.finding import Figures, Finding, by_share, severity_limits
 from nsysan.diagnosis.findings.kinds import FindingId, SavingIs, Severity, SharedFinding
 from nsysan.diagnosis.findings.outside import OutsideFinding, stall_of
-from nsysan.diagnosis.latecomers import by_host, outermost, ranks_words, weight
+from nsysan.diagnosis.late_words import by_host, outermost, ranks_words, weight
 from nsysan.diagnosis.verdict import BOUNDS, VerdictKind
 from nsysan.metrics.causes import GapCause
 from nsysan.metrics.scenarios import Scenario
@@ -48,9 +48,7 @@ def is_for_want_of_graphs(case: Case) -> bool:
 
 def is_in_pieces(case: Case) -> bool:
     """Whether a step is several graph replays with idle time between them."""
-    return (
-        _replays_a_step(case.run) > 1 and case.worst_idle(*_BETWEEN_PIECES)[1] >= IDLE_SHARE * case.period
-    )
+    return _replays_a_step(case.run) > 1 and case.worst_idle(*_BETWEEN_PIECES)[1] >= IDLE_SHARE * case.period
 
 
 def _is_in_the_step(case: Case) -> bool:

@@ -57,7 +57,12 @@ def stall_of(case: Case) -> Finding | None:
     own = stalls.filter(pl.col("rank") == rank)
     # That it is in its step is no news.
     steps_own = case.run.windows["label"].unique().implode()
-    inside = own.filter(~pl.col("inside").is_in(steps_own))["inside"].drop_nulls().str.replace_all(r"\d+", "#").value_counts(sort=True)
+    inside = (
+        own.filter(~pl.col("inside").is_in(steps_own))["inside"]
+        .drop_nulls()
+        .str.replace_all(r"\d+", "#")
+        .value_counts(sort=True)
+    )
     known = len(inside) > 0 and inside["count"][0] >= _SAME_RANGE * len(own)
     name = plain(str(inside["inside"][0]), 60) if known else ""
     where = f", inside its NVTX range {name!r}" if known else ""
