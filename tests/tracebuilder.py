@@ -792,9 +792,7 @@ def decode_loop(
     layer_ns = compute_ns + slack + wire_ns
     period = layers * layer_ns + gap_ns
     launching = 3_000 * (1 if graph else 2 * layers)
-    first_call = start_ns - 10_000
-    # Of a short step the second is launched once the first is.
-    second_call = max(start_ns - gap_ns + 500, first_call + launching)
+    calls_of = _a_step_ahead([start_ns + step * period for step in range(steps)], gap_ns, launching)
     setup = start_ns - 100_000 - (10_000 * layers if graph else 0)
     for rank, process in enumerate(processes):
         if message_bytes is not None:
@@ -806,28 +804,23 @@ def decode_loop(
             ready = [begin + layer * layer_ns for layer in range(layers)]
             arrival = [at + compute_ns + delays[rank] for at in ready]
             done = [at + layer_ns for at in ready]
-            ended = begin - period - gap_ns
-            call = first_call if step == 0 else second_call if step == 1 else max(ended + 500, second_call + launching)
-            if step > 1:
-                waits_since = max(call - period + launching, second_call + launching - 500)
-                process.api("cudaEventSynchronize_v3020", min(waits_since, ended), ended + 300)
-            calls = iter(range(call, call + launching, 3_000))
-            last_call = call + launching - 1_000
+            call, waits = calls_of[step]
+            if waits is not None:
+                process.api("cudaEventSynchronize_v3020", *waits)
+            launches = [None if graph else (call + at, call + at + 2_000) for at in range(0, 6_000 * layers, 3_000)]
             if graph:
-                replay = process.graph_launch(next(calls))
+                replay = process.graph_launch(call)
             if graph and builder.graph_mode == "Graph":
                 process.graph_trace(begin, done[-1], correlation=replay)
             else:
                 for layer in range(layers):
                     node = (2 << 32) + 2 * layer if graph else None
-                    launches = [
-                        None if graph else (at, at + 2_000) for at in ([0, 0] if graph else [next(calls), next(calls)])
-                    ]
+                    launch = launches[2 * layer + 1]
                     process.kernel(
                         COMPUTE_KERNEL,
                         ready[layer],
                         arrival[layer],
-                        launch=launches[0],
+                        launch=launches[2 * layer],
                         correlation=replay if graph else None,
                         graph_node=node,
                     )
@@ -835,19 +828,32 @@ def decode_loop(
                         ALLREDUCE_KERNEL,
                         arrival[layer],
                         done[layer],
-                        launch=launches[1],
+                        launch=launch,
                         correlation=replay if graph else None,
                         graph_node=None if node is None else node + 1,
                         demangled=ALLREDUCE_DEMANGLED,
                         driver_api=True,
                         grid=(1, 1, 1),
                     )
-                    if launches[1] is not None and message_bytes is not None:
-                        launched, returned = launches[1]
-                        process.nccl("ncclAllReduce", launched - 500, returned + 500, bytes=message_bytes, comm=comm)
+                    if launch is not None and message_bytes is not None:
+                        process.nccl("ncclAllReduce", launch[0] - 500, launch[1] + 500, bytes=message_bytes, comm=comm)
             if nvtx:
-                process.nvtx(f"decode_step_{step}", call - 100, last_call)
+                process.nvtx(f"decode_step_{step}", call - 100, call + launching - 1_000)
     return processes
+
+
+def _a_step_ahead(begins: list[int], gap: int, launching: int) -> list[tuple[int, tuple[int, int] | None]]:
+    """When the first call of each step begins, and from when to when its host waits before, if it does.
+
+    launching: ns that the calls of a step take, and a pause after them.
+    """
+    found: list[tuple[int, tuple[int, int] | None]] = [(begins[0] - 10_000, None)]
+    for step in range(1, len(begins)):
+        # Of a short step the second is launched once the first is.
+        ended, free = begins[step - 1] - gap, found[-1][0] + launching
+        waits = (free - 500, ended + 300) if step > 1 and ended > free else None
+        found.append((max(ended + 500, free), waits))
+    return found
 
 
 def _capture(process: Process, layers: int, start: int, message_bytes: int | None, comm: int) -> None:

@@ -1,4 +1,4 @@
-"""A late rank, and where it falls behind: at which collectives of the step, and, where it computes longer, in which kernel.
+"""A late rank, and where it falls behind: at which collectives, and, where it computes longer, in which kernel.
 
 DEFINITIONS.md, section 7.
 """

@@ -65,7 +65,7 @@ def build(run: Run, found: Activity) -> Graph:
         single=~matched,
     )
     work = found.operations.join(calls, on="row", how="left", maintain_order="left")
-    work, hosts = with_places(work, found.waits)
+    work, hosts = (_within_stages(run, frame) for frame in with_places(work, found.waits))
     work = work.sort(*_LANE, "begin", "end", maintain_order=True)
     hosts = hosts.sort(*_CALL, "start", "end", maintain_order=True).with_row_index("number")
     first = 2 * len(hosts)
@@ -90,6 +90,18 @@ def build(run: Run, found: Activity) -> Graph:
     kept = (delay >= 0) | (link == Link.ARRIVAL)
     source, target, link, delay = source[kept], target[kept], link[kept], delay[kept]
     return Graph(hosts, work, time, opens, Edges(source, target), link, delay, [rank.rank for rank in run.ranks])
+
+
+def _within_stages(run: Run, frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame with `peers`, of how many ranks a place may be: stages of a pipeline do not do the same."""
+    stages = run.layout.stages
+    stage_of = {rank: number for number, ranks in enumerate(stages) for rank in ranks}
+    peers = {rank: len(ranks) for ranks in stages for rank in ranks}
+    stage = pl.col("rank").replace_strict(stage_of, default=0, return_dtype=pl.Int64)
+    return frame.with_columns(
+        place=pl.col("place") * max(len(stages), 1) + stage,
+        peers=pl.col("rank").replace_strict(peers, default=len(run.ranks), return_dtype=pl.Int64),
+    )
 
 
 def _paired(begin: I64, end: I64) -> I64:

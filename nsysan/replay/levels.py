@@ -39,12 +39,12 @@ class Levels:
 
 
 def levels_of(graph: Graph, delays: Delays, period: int) -> Levels:
-    """The levels of a graph: the lower median over the ranks that have the place, 0 where fewer than half have it."""
-    half, excess = len(graph.ranks) / 2, round(_SHARE * period)
+    """The levels of a graph: the lower median over the ranks that have the place, 0 where it is extra."""
+    excess = round(_SHARE * period)
     lane = delays.lane.copy()
     first, end = graph.first_operation, graph.first_arrival
     work = graph.operations.select(_key(), group="name", ns=pl.Series(delays.lane[first + 1 : end : 2]))
-    right, extra = _right(work, half, excess)
+    right, extra = _right(work, excess)
     lane[first + 1 : end : 2] = right
     # What waits in a call, or moves data between ranks, is no rank's own.
     together = graph.operations.select(is_communication() & ~pl.Series("extra", extra)).to_series().to_numpy()
@@ -52,7 +52,7 @@ def levels_of(graph: Graph, delays: Delays, period: int) -> Levels:
     lane[first:end:2] = np.where(extra, 0, lane[first:end:2])
     for offset, group in ((0, pl.lit("")), (1, pl.col("launch"))):
         calls = graph.calls.select(_key(), group=group, ns=pl.Series(delays.lane[offset:first:2]))
-        lane[offset:first:2], _ = _right(calls, half, excess)
+        lane[offset:first:2], _ = _right(calls, excess)
     target = (graph.edges.target - first) // 2
     launches = graph.link == Link.LAUNCH
     gone = np.zeros(len(launches), dtype=np.bool_)
@@ -61,13 +61,14 @@ def levels_of(graph: Graph, delays: Delays, period: int) -> Levels:
 
 
 def _key() -> list[pl.Expr]:
-    return [pl.col("stretch", "step", "rank", "place")]
+    return [pl.col("stretch", "step", "rank", "place", "peers")]
 
 
-def _right(rows: pl.DataFrame, half: float, excess: int) -> tuple[I64, npt.NDArray[np.bool_]]:
+def _right(rows: pl.DataFrame, excess: int) -> tuple[I64, npt.NDArray[np.bool_]]:
     """What each row takes on a rank that is right; and whether it is what most ranks do not have.
 
-    rows: stretch, step, rank, place (null where nothing is alike on other ranks), group, ns.
+    rows: stretch, step, rank, place (null where nothing is alike on other ranks), peers (how many ranks may have it),
+    group, ns.
     """
     if rows.is_empty():
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.bool_)
@@ -91,7 +92,13 @@ def _right(rows: pl.DataFrame, half: float, excess: int) -> tuple[I64, npt.NDArr
     usual = usual.join(rest, on=["rank", "group"]).drop("group", "steps", "spread", "error")
     told = rows.join(at_once, on=["stretch", "step", "place"], how="left", maintain_order="left")
     told = told.join(usual, on=["rank", "place"], how="left", maintain_order="left")
-    extra = pl.col("place").is_not_null() & (pl.col("n") < half)
+    # What half of them have is extra where the others have nothing in its stead.
+    told = told.with_columns(of_half=(pl.col("n") * 2 == pl.col("peers")) & pl.col("place").is_not_null())
+    in_step = told.group_by("stretch", "step", "rank").agg(halves=pl.col("of_half").sum())
+    least = in_step.group_by("stretch", "step").agg(pl.min("halves"))
+    told = told.join(least, on=["stretch", "step"], how="left", maintain_order="left", nulls_equal=True)
+    fewer = (pl.col("n") * 2 < pl.col("peers")) | (pl.col("of_half") & (pl.col("halves") == 0))
+    extra = pl.col("place").is_not_null() & fewer
     ns, wide = pl.col("ns"), _DEVIATIONS * pl.col("deviation")
     alone = ns - pl.max_horizontal("usual", "then") > pl.max_horizontal(wide, pl.lit(excess))
     # Late in most steps, and not in this one.

@@ -56,7 +56,9 @@ def test_one_batch_in_flight(tmp_path: Path) -> None:
     assert [stage.work for stage in bubble.stages] == [116_000, 122_000]
     assert report.diagnosis.verdict.kind == VerdictKind.PIPELINE
     assert report.diagnosis.straggler is None
-    assert {what[scenario] for scenario in Scenario} == {244_000}
+    # Hosts mirror the GPU here, by 10 us: what they wait for shows nowhere.
+    assert (what[Scenario.NO_SKEW], what[Scenario.FLOOR_WIRE]) == (243_000, 244_000)
+    assert {what[scenario] for scenario in (Scenario.NO_HOST_LATE, Scenario.GRAPHS, Scenario.ALL)} == {None}
     assert what.no_bubble == 122_000
 
 

@@ -22,16 +22,18 @@ from nsysan.diagnosis import verdict
 from nsysan.diagnosis.evidence import Status
 from nsysan.diagnosis.expectation import expectation
 from nsysan.diagnosis.findings.kinds import SavingIs, Severity
+from nsysan.diagnosis.latecomers import LATE_CAUSES
 from nsysan.diagnosis.verdict import VerdictKind
 from nsysan.info.info import build_info, to_info_document
 from nsysan.metrics import ledger, link
-from nsysan.metrics.causes import GapCause, LateCause
+from nsysan.metrics.causes import GapCause
 from nsysan.metrics.coverage import Rest
 from nsysan.metrics.lines import LINES, Line
 from nsysan.metrics.tail_causes import TAILS, TailCause
 from nsysan.model import classes
 from nsysan.model.gpu_links import LinkKind
 from nsysan.model.steps.step_windows import StepMethod
+from nsysan.replay.path import CLASSES
 from nsysan.report.build import build_report
 from nsysan.run.run import Run
 from nsysan.trace.graph_mode import GraphMode
@@ -83,7 +85,8 @@ WORDS = [
     (REPORT, "inputs[].graph_trace", GraphMode),
     (REPORT, "steps.method", StepMethod),
     (REPORT, "gaps[].cause", GapCause),
-    (REPORT, "straggler.cause", (*LateCause, None)),
+    (REPORT, "straggler.cause", (*LATE_CAUSES, None)),
+    (REPORT, "critical_path[].class", CLASSES),
     (REPORT, "tail[].cause", TailCause),
     (REPORT, "slowest_steps[].cause", (*(cause for cause in TailCause if cause != TailCause.SPREAD), None)),
     (REPORT, "slowest_steps[].line", {row.line for row in TAILS.values()}),
@@ -95,7 +98,7 @@ WORDS = [
     (REPORT, "findings[].saving_is", (*SavingIs, None)),
     (REPORT, "quality[].status", Status),
     (COMPARE, "sides[].verdict", VerdictKind),
-    (COMPARE, "sides[].straggler.cause", (*LateCause, None)),
+    (COMPARE, "sides[].straggler.cause", (*LATE_CAUSES, None)),
     (COMPARE, "sides[].link.looks_like", (*LinkKind, None)),
     (COMPARE, "sides[].quality[].status", Status),
     (
@@ -110,7 +113,7 @@ WORDS = [
 #: Objects with a key for each word that the code has.
 MAPPED = [
     (REPORT, "straggler.idle_ns", GapCause),
-    (REPORT, "straggler.parts_ns", LateCause),
+    (REPORT, "straggler.parts_ns", LATE_CAUSES),
     (REPORT, "verdict.thresholds", verdict.THRESHOLDS),
     (REPORT, "link.thresholds", link.THRESHOLDS),
     (REPORT, "per_rank[]", ("rank", *ledger.FIGURES, "collectives")),
