@@ -105,7 +105,7 @@ class Report:
 
     def late_sentence(self) -> str:
         """Who is late, by how much, and why; or why nobody is named."""
-        return late_sentence(self.diagnosis, self.quality, self.headline["period_ns"], self.steps.steady)
+        return late_sentence(self.diagnosis, self.quality, self.headline["period_ns"])
 
     def savings_sentence(self) -> str:
         """What a step takes, and would take without each loss."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from nsysan.diagnosis.answers import NOTABLE
+from nsysan.diagnosis.answers import NOTABLE, replay_words
 from nsysan.diagnosis.collectives import CollectiveFamily
 from nsysan.diagnosis.evidence import Aspect, Status
 from nsysan.metrics.causes import GapCause
@@ -16,6 +16,7 @@ from nsysan.report.sentences import (
     expectation_sentence,
     headline_sentence,
     outlier_sentence,
+    sure_sentence,
 )
 from nsysan.report.tail_sentences import tail_sentence
 from nsysan.text import counted, numbered, plain, size, table, us, wrapped
@@ -50,6 +51,7 @@ def answers(report: Report) -> str:
     return "\n".join(
         (
             f"verdict   {report.diagnosis.verdict.kind}: {report.diagnosis.verdict.reason}",
+            f"sure      {sure_sentence(report)}",
             f"late      {report.late_sentence()}",
             f"savings   {report.savings_sentence()}",
             *([f"tail      {tail}"] if tail else []),
@@ -65,7 +67,9 @@ def _findings(report: Report) -> str:
     more = (
         f"; {len(report.findings) - len(shown)} more in the JSON and on the page" if report.findings[_FINDINGS:] else ""
     )
-    lines = [f"findings (savings of several need not add up{more})"]
+    what = report.diagnosis.what_if
+    how = f"savings {replay_words(what)}; those" if what is not None and what.told else "savings"
+    lines = [f"findings ({how} of several need not add up{more})"]
     for finding in shown:
         saves = f"  [{finding.saves}]" if finding.saves else ""
         lines += [
