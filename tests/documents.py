@@ -20,6 +20,7 @@ SCHEMAS = {
     "nsysan.report/2": "report.schema.json",
     "nsysan.compare/1": "compare.schema.json",
     "nsysan.info/1": "info.schema.json",
+    "nsysan.whatif/1": "whatif.schema.json",
 }
 _SHOWN = 5
 

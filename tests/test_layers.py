@@ -31,6 +31,7 @@ ROOMS: dict[str, set[str]] = {
     "check": {"metrics", "diagnosis", "report"},
     "history": {"metrics", "report", "check", "page"},
     "perfetto": {"columns", "trace", "model", "metrics", "run"},
+    "ask": {"model", "run", "replay"},
     "info": {"trace", "model", "metrics", "run", "diagnosis"},
     "capture": {"trace", "model"},
     "redact": {"trace", "model", "metrics", "run", "report"},
@@ -44,7 +45,7 @@ MOST_LINES = 300
 MOST_SHARE = 0.15
 LONGEST_CHAIN = 19
 #: A command is called as what it does.
-SAME_NAME = {"doctor", "info", "report"}
+SAME_NAME = {"doctor", "info", "report", "whatif"}
 
 
 def _modules() -> dict[str, Path]:

@@ -19,6 +19,7 @@ _COMMANDS = {
     "capture": "Run a workload under nsys, export the trace, check it.",
     "info": "Show what is in a trace, before any analysis.",
     "report": "Account for every nanosecond of every decode step.",
+    "whatif": "Tell what a step takes with something changed.",
     "export": "Write decode steps for ui.perfetto.dev and trace_processor.",
     "compare": "Tell what differs between runs from noise.",
     "check": "Hold a run against limits, for CI.",

@@ -4,42 +4,53 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import polars as pl
-
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.evidence import Aspect, Quality, Status
-from nsysan.diagnosis.verdict import by_host, why_late
+from nsysan.diagnosis.hotspot import Late
+from nsysan.diagnosis.late_words import alone_of, by_host, outermost, ranks_words, weight, why_late
 from nsysan.metrics.causes import GapCause
 from nsysan.metrics.scenarios import NO_BUBBLE, SCENARIOS, Scenario, losses
-from nsysan.metrics.skew import Straggler
 from nsysan.metrics.whatif import WhatIf
-from nsysan.text import ms
+from nsysan.text import ms, us
 
 #: Less than this share of the period goes without saying.
 NOTABLE = 0.01
 
 
-def late_sentence(diagnosis: Diagnosis, quality: Sequence[Quality], period: int | None, steady: Sequence[int]) -> str:
-    """Who is late, by how much, and why; or why nobody is named. period: of the headline, ns; steady: steps."""
-    late = diagnosis.straggler
-    if late is None:
+def late_sentence(diagnosis: Diagnosis, quality: Sequence[Quality], period: int | None) -> str:
+    """Who is late, what that saves and costs, and why; or why nobody is named. period: of the headline, ns."""
+    if not diagnosis.late or not period:
         found = next(q for q in quality if q.id == Aspect.STRAGGLER)
         if found.status != Status.OK:
             return f"cannot be told: {found.reason}"
-        return f"nobody: {found.reason}{_nearest(diagnosis.caused, period, steady)}"
-    parts = sorted(late.parts.items(), key=lambda part: -abs(part[1]))
-    shown = ", ".join(f"{name} {ns / 1e3:+,.0f} us" for name, ns in parts if abs(ns) >= 1_000) or "no part stands out"
-    hotspot = diagnosis.hotspot
-    where = f", {hotspot.where()}" if hotspot else ""
-    which = f"; kernel {hotspot.which()}" if hotspot and hotspot.kernel else ""
-    return (
-        f"rank {late.rank} arrives last and costs the others {ms(late.caused)} a step ({late.share:.0%}){where}; "
-        f"cause {late.cause or 'cannot be told'} ({why_late(late)}{_idles(late)}; against the median rank: "
-        f"{shown}{which})"
-    )
+        if diagnosis.rotation and period:
+            lost = f"{ms(diagnosis.rotation)} a step ({diagnosis.rotation / period:.0%})"
+            return f"nobody by itself: another rank is late in each step, and balancing them saves {lost}"
+        return f"nobody: {found.reason}{_nearest(diagnosis.what_if)}"
+    return "; and ".join(_told(one, diagnosis.late, period) for one in outermost(diagnosis.late))
 
 
-def _idles(late: Straggler) -> str:
+def _told(one: Late, late: Sequence[Late], period: int) -> str:
+    several = len(one.ranks) > 1
+    saves, costs, mean = weight(one, period)
+    words = f"{ranks_words(one.ranks)} put right {'together save' if several else 'saves'} {ms(saves)} a step"
+    words += f" ({saves / period:.0%}){' in the mean' if mean else ''}"
+    if costs - saves >= NOTABLE * period:
+        words += f", and {'cost' if several else 'costs'} {ms(costs)} ({costs / period:.0%}) once the other late ranks are right"
+    if several:
+        each = (
+            f"rank {own.ranks[0]} alone saves {ms(weight(own, period)[0])}, costs {ms(weight(own, period)[1])}"
+            for own in alone_of(late, one)
+        )
+        return f"{words}; cause {one.cause or 'cannot be told'} ({why_late(one)}; {'; '.join(each)})"
+    where = f", {one.where.where()}" if one.where else ""
+    shown = [f"{name} {us(ns)} us" for name, ns in sorted(one.parts.items(), key=lambda p: -p[1]) if ns >= 1_000]
+    parts = f"; {', '.join(shown)}" if len(shown) > 1 else ""
+    which = f"; kernel {one.where.which()}" if one.where and one.where.kernel else ""
+    return f"{words}{where}; cause {one.cause or 'cannot be told'} ({why_late(one)}{_idles(one)}{parts}{which})"
+
+
+def _idles(late: Late) -> str:
     """Which idle time grew on a rank whose host is late."""
     match next(iter(late.idle), None) if by_host(late) else None:
         case GapCause.BETWEEN_STEPS:
@@ -50,35 +61,48 @@ def _idles(late: Straggler) -> str:
             return ""
 
 
-def _nearest(caused: pl.DataFrame, period: int | None, steady: Sequence[int]) -> str:
+def _nearest(what: WhatIf | None) -> str:
     """Of a run without a late rank: the rank that comes nearest to being one, if any stands out; else ""."""
-    caused = caused.filter(pl.col("step").is_in(list(steady)))
-    if not period or caused.is_empty():
+    if what is None or not what.period or not what.ranks:
         return ""
-    costs = caused.group_by("rank").agg(pl.median("ns")).sort(["ns", "rank"], descending=[True, False])
-    rank, ns = costs.row(0)
-    second = float(costs["ns"][1]) if len(costs) > 1 else 0.0
-    if ns < NOTABLE * period or ns < 2 * second:
+    rank, ns = min(what.ranks.items(), key=lambda item: (item[1], item[0]))
+    saves = what.period - ns
+    second = max((what.period - other for r, other in what.ranks.items() if r != rank), default=0)
+    if saves < NOTABLE * what.period or saves < 2 * second:
         return ""
-    return f"; rank {rank} comes nearest, with {ms(ns)} a step ({ns / period:.1%})"
+    return f"; rank {rank} comes nearest, with {ms(saves)} a step ({saves / what.period:.1%})"
 
 
 def savings_sentence(what: WhatIf | None, quality: Sequence[Quality]) -> str:
     """What a step takes, and would take without each loss."""
     if what is None:
         return "no steady decode step"
-    if not what.told:
-        return f"{ms(what.period)} a step now; what could be saved cannot be told from this trace"
+    if not [scenario for scenario in what.told if scenario != Scenario.NO_BUBBLE]:
+        return f"{ms(what.period)} a step now; what could be saved cannot be told from this trace{_bubble(what)}"
     told = [
-        f"{SCENARIOS[scenario].title} {ms(ns)} ({(ns - what.period) / 1e3:+,.0f} us)"
+        f"{SCENARIOS[scenario].title} {at_most(what, scenario)}{ms(ns)} ({(ns - what.period) / 1e3:+,.0f} us)"
         for scenario, ns in what.without.items()
         if ns is not None and scenario != Scenario.NO_BUBBLE and what.period - ns >= NOTABLE * what.period
     ]
     host_told = Scenario.NO_HOST_LATE in what.told
-    bound = host_told and any(q.id == Aspect.WHAT_IF and q.status != Status.OK for q in quality)
+    bound = host_told and any(q.id == Aspect.HOST_TIME and q.status != Status.OK for q in quality)
     listed = ", ".join(told) if told else f"less than {NOTABLE:.0%} to gain from {losses(what.told)}"
     if not host_told:
         listed += f"; what {SCENARIOS[Scenario.NO_HOST_LATE].loss} cost cannot be told"
-    if what.no_bubble is not None:
-        listed += f"; {NO_BUBBLE} {ms(what.no_bubble)} at best, with more batches in flight"
-    return f"{ms(what.period)} a step now; {listed}" + (" (upper bounds: the profiler slows the host)" if bound else "")
+    how = f" ({replay_words(what)}{'; upper bounds: the profiler slows the host' if bound and told else ''})"
+    return f"{ms(what.period)} a step now; {listed}{_bubble(what)}{how}"
+
+
+def _bubble(what: WhatIf) -> str:
+    bubble = what.no_bubble
+    return "" if bubble is None else f"; {NO_BUBBLE} {ms(bubble)} at best, with more batches in flight"
+
+
+def at_most(what: WhatIf, scenario: Scenario) -> str:
+    """That a period may be less than is told: what is saved is the least."""
+    return "at most " if scenario in what.bounds else ""
+
+
+def replay_words(what: WhatIf) -> str:
+    """What the savings are by, and how well it gives the period."""
+    return "by replay" if what.error is None else f"by replay, which misses the period by {what.error:.1%}"

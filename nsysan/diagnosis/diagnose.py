@@ -5,15 +5,19 @@ DEFINITIONS.md, section 7.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import polars as pl
 
 from nsysan.diagnosis.diagnosis import MAX_REJECTED, Diagnosis, RankSpread
 from nsysan.diagnosis.latecomers import late_ranks, straggler_of
 from nsysan.diagnosis.losses import losses_of
 from nsysan.diagnosis.pipelines import find_bubble
+from nsysan.diagnosis.quality import assess
 from nsysan.diagnosis.savings import path_of, savings
 from nsysan.diagnosis.scope import cover, coverage_sentence, too_little
-from nsysan.diagnosis.verdict import judge, named_for, of_what
+from nsysan.diagnosis.sureness import weighed
+from nsysan.diagnosis.verdict import Paced, judge, named_for, of_what
 from nsysan.diagnosis.workload import workload_of
 from nsysan.metrics.gaps import gap_medians
 from nsysan.metrics.outliers import slow_steps, slowest_steps
@@ -44,10 +48,12 @@ def diagnose(run: Run) -> Diagnosis:
     slow = slow_steps(run.ledger)
     losses, long = losses_of(run, arrived, [step + after for step in slow["step"] for after in (0, 1)])
     periods = run.periods()["period_ns"]
-    verdict, covered = judge(run.ledger, what, straggler, run.missing_peers, bubble), cover(run)
+    path, turns = path_of(pace, what), 0 if pace is None or what is None or what.why else pace.rotation
+    paced = Paced(path, late, turns)
+    verdict, covered = judge(run.ledger, what, paced, run.missing_peers, bubble), cover(run)
     if covered is not None and not (covered.is_half and not too_little(run, covered)):
         verdict = of_what(verdict, coverage_sentence(run, covered), too_little=too_little(run, covered))
-    return Diagnosis(
+    found = Diagnosis(
         straggler=straggler,
         gaps=medians,
         what_if=what,
@@ -64,9 +70,10 @@ def diagnose(run: Run) -> Diagnosis:
         bubble=bubble,
         pace=pace,
         late=late,
-        path=path_of(pace, what),
-        rotation=0 if pace is None or what is None or what.why else pace.rotation,
+        path=path,
+        rotation=turns,
     )
+    return replace(found, verdict=weighed(run, found, assess(run, found)))
 
 
 def _within_a_stage(run: Run) -> pl.Expr:

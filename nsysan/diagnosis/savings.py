@@ -111,8 +111,8 @@ def _why_host_untold(run: Run, period: int) -> str:
     """Why nothing is told of what hosts cost; "" where it is."""
     if run.stage_work is not None:
         return (
-            "what late hosts cost cannot be told, nor all savings together: nothing in the trace says what of the last "
-            "stage the first one's host waits for"
+            "what late hosts cost cannot be told, nor all savings together: nothing in the trace says which work "
+            "of the last stage the first one's host waits for"
         )
     may_be_host = pl.col("host").is_null() & pl.col("cause").is_in(_MAYBE_BY_HOST)
     unknown = run.gaps.filter(may_be_host & pl.col("step").is_in(run.steady_steps))

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 import polars as pl
 
+from nsysan.diagnosis.hotspot import Late
+from nsysan.diagnosis.late_words import outermost, ranks_words, weight, why_late
 from nsysan.diagnosis.pipelines import Bubble
+from nsysan.diagnosis.savings import MAX_ERROR
 from nsysan.diagnosis.scope import MIN_BUSY, MIN_BUSY_BY_PERIOD
 from nsysan.diagnosis.workload import Workload
-from nsysan.metrics.causes import WHY_LATE, GapCause, LateCause
 from nsysan.metrics.lines import Line
 from nsysan.metrics.scenarios import Scenario
-from nsysan.metrics.skew import TELLING_STEPS, Straggler
+from nsysan.metrics.skew import TELLING_STEPS
 from nsysan.metrics.whatif import WhatIf
 from nsysan.replay.late import LATE_SHARE
 
-#: One line bounds the step if it takes this share of it ...
-DOMINANT = 0.5
-#: ... or this share, and this many times the next.
-LEADING, LEAD = 0.3, 1.5
+#: What the critical path spends more than this share in bounds the step.
+DOMINANT = 0.4
+#: Late ranks bound the step if together they cost more than this share of it.
+SKEW = 0.15
 #: With more communication than this left unsplit, in this share of the steps, nothing is concluded.
 UNSPLIT, UNSPLIT_STEPS = 0.1, 0.2
 #: A pipeline bounds the step if more than this share of its ranks' time is for want of another stage.
@@ -30,11 +33,11 @@ THRESHOLDS = {
     "min_coverage": MIN_BUSY,
     "min_coverage_by_period": MIN_BUSY_BY_PERIOD,
     "dominant_share": DOMINANT,
-    "leading_share": LEADING,
-    "leading_ratio": LEAD,
+    "skew_share": SKEW,
     "pipeline_share": PIPELINE,
     "max_unsplit_share": UNSPLIT,
     "max_unsplit_steps": UNSPLIT_STEPS,
+    "max_replay_error": MAX_ERROR,
     "straggler_share": LATE_SHARE,
 }
 
@@ -46,7 +49,7 @@ class VerdictKind(StrEnum):
     COMPUTE = "compute"
     WIRE = "wire"
     SKEW = "skew"
-    LAUNCH = "launch"
+    HOST = "host"
     COPY = "copy"
     MIXED = "mixed"
     INCONCLUSIVE = "inconclusive"
@@ -54,34 +57,64 @@ class VerdictKind(StrEnum):
 
 @dataclass(frozen=True)
 class Bound:
-    """A kind of verdict. says: the same as a clause; line: the ledger's line behind it, None where none is."""
+    """A kind of verdict.
+
+    says: the same as a clause. line: the ledger's line that shows it, None where none does. path: classes of the
+    critical path that it is the sum of.
+    """
 
     says: str
     line: Line | None = None
+    path: tuple[str, ...] = ()
 
 
 BOUNDS = {
     VerdictKind.PIPELINE: Bound("stages that wait for one another bound the step"),
-    VerdictKind.COMPUTE: Bound("compute bounds the step", Line.COMPUTE),
-    VerdictKind.WIRE: Bound("the wire bounds the step: data moves for most of it", Line.WIRE),
+    VerdictKind.COMPUTE: Bound("compute bounds the step", Line.COMPUTE, ("compute",)),
+    VerdictKind.WIRE: Bound("the wire bounds the step: data moves for most of it", Line.WIRE, ("wire", "fused")),
     VerdictKind.SKEW: Bound("ranks arriving late bound the step", Line.WAIT),
-    VerdictKind.LAUNCH: Bound("launching bounds the step: GPUs are idle for want of work", Line.IDLE),
-    VerdictKind.COPY: Bound("copies bound the step: memory is moved for most of it", Line.COPY),
+    VerdictKind.HOST: Bound(
+        "the hosts bound the step: GPUs wait for what they launch", Line.IDLE, ("host", "launch", "sync")
+    ),
+    VerdictKind.COPY: Bound("copies bound the step: memory is moved for most of it", Line.COPY, ("copy",)),
     VerdictKind.MIXED: Bound("no single cause bounds the step"),
     # Its reason says what is missing.
     VerdictKind.INCONCLUSIVE: Bound(""),
 }
-_LEADING = tuple(kind for kind, bound in BOUNDS.items() if bound.line is not None)
+#: Kinds of which a class of the critical path decides.
+OF_PATH = tuple(kind for kind, bound in BOUNDS.items() if bound.path)
+_LISTED = 0.005
+
+
+class Sure(StrEnum):
+    """How far a verdict can be relied on."""
+
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """shares: of the period, what was weighed. workload: what the steps are."""
+    """shares: what was weighed: of the critical path by kind; skew and unsplit of the period; pipeline of the ranks'
+    time. workload: what the steps are. sure, because: see sureness.sure_of.
+    """
 
     kind: VerdictKind
     reason: str
-    shares: dict[str, float | None]
+    shares: Mapping[str, float | None]
     workload: Workload = Workload.DECODE
+    sure: Sure = Sure.LOW
+    because: Sequence[str] = field(default_factory=tuple)
+
+
+@dataclass(frozen=True)
+class Paced:
+    """What a replay tells that is weighed: the critical path (ns by class and rank), late ranks, what turns cost."""
+
+    path: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    late: Sequence[Late] = ()
+    rotation: int = 0
 
 
 def named_for(workload: Workload, verdict: Verdict) -> Verdict:
@@ -92,62 +125,71 @@ def named_for(workload: Workload, verdict: Verdict) -> Verdict:
 
 
 def judge(
-    ledger: pl.DataFrame,
-    what: WhatIf | None,
-    straggler: Straggler | None,
-    missing: list[int],
-    bubble: Bubble | None = None,
+    ledger: pl.DataFrame, what: WhatIf | None, paced: Paced, missing: list[int], bubble: Bubble | None = None
 ) -> Verdict:
-    """The verdict on the steady steps: shares of the period, the largest of which bounds the step.
+    """The verdict on the steady steps: a pipeline's bubble, late ranks, else what most of the critical path is of.
 
-    compute, wire (with fused) and launch (idle) are medians over the ranks, skew what no_skew would save, and
-    the idle time of a straggler is not counted again under launch. unsplit is no median over the steps: where it
-    is in some of them, as after a clock's jump, what the others show is not the whole. bubble: of a pipeline, which
-    comes first: for want of another stage all lines of a rank are small.
+    unsplit is no median over the steps: where it is in some of them, as after a clock's jump, what the others show is
+    not the whole. bubble: of a pipeline, which comes first: for want of another stage all lines of a rank are small.
     """
     steady = ledger.filter(pl.col("steady"))
     if what is None or steady.is_empty() or not what.period:
-        return Verdict(VerdictKind.INCONCLUSIVE, "there is no steady decode step to judge", {})
+        return _inconclusive("there is no steady decode step to judge")
     if steady[Line.GRAPH.column].sum() > 0:
-        return Verdict(
-            VerdictKind.INCONCLUSIVE,
+        return _inconclusive(
             "compute and communication cannot be told apart: CUDA graph replays were traced as blocks (capture with "
-            "--cuda-graph-trace=node), or kernels have no name",
-            {},
+            "--cuda-graph-trace=node), or kernels have no name"
         )
-    shares = _shares(steady, what, straggler) | ({} if bubble is None else {VerdictKind.PIPELINE: bubble.share})
+    shares = _shares(steady, what, paced) | ({} if bubble is None else {VerdictKind.PIPELINE.value: bubble.share})
     unsplit = shares["unsplit"] or 0.0
     if unsplit > UNSPLIT:
-        return Verdict(
-            VerdictKind.INCONCLUSIVE,
+        return _inconclusive(
             f"{unsplit:.0%} of the step is communication whose waiting cannot be told from its transfer; "
             f"capture all ranks in one session, or name all ranks' traces together",
             shares,
         )
-    weighed = {name: share for name in _LEADING if (share := shares[name]) is not None}
-    ordered = sorted(weighed.items(), key=lambda item: -item[1])
-    (first, top), (_, second) = ordered[:2]
-    leads = first in _LEADING and (top >= DOMINANT or (top >= LEADING and top >= LEAD * second))
-    kind = VerdictKind(first) if leads else VerdictKind.MIXED
-    listed = ", ".join(f"{_weighed(name)} {share:.0%}" for name, share in ordered)
-    listed += f", {Line.COMM_UNSPLIT} {unsplit:.0%}" if unsplit else ""
-    piped = bubble is not None and (bubble.share or 0.0) > PIPELINE
+    if what.error is not None and what.error > MAX_ERROR:
+        return _inconclusive(
+            f"a replay of the steps misses their period by {what.error:.1%}: something paces them that is not in the "
+            f"trace (capture with --trace=cuda,nvtx,osrt)",
+            shares,
+        )
+    if not paced.path:
+        return _inconclusive("the steps could not be replayed: nothing tells what paces them", shares)
+    weighed = {kind: shares[kind] or 0.0 for kind in OF_PATH}
+    first = max(weighed, key=lambda kind: weighed[kind])
+    kind = first if weighed[first] > DOMINANT else VerdictKind.MIXED
+    few = steady["step"].n_unique() < TELLING_STEPS
+    skewed = (shares[VerdictKind.SKEW] or 0.0) > SKEW and bool(paced.late or paced.rotation or few)
+    if bubble is not None and (bubble.share or 0.0) > PIPELINE:
+        kind = VerdictKind.PIPELINE
+        says = f"{BOUNDS[kind].says}: {bubble.sentence}{_within_stages(paced.late)}"
+    elif skewed:
+        kind = VerdictKind.SKEW
+        says = _skew(paced, what, steady["step"].n_unique())
+    else:
+        untold = kind == VerdictKind.HOST and what.why_host
+        says = (
+            "GPUs idle between kernels for most of the step, and nothing tells whether for their hosts"
+            if untold
+            else BOUNDS[kind].says
+        ) + _besides(paced.late, what.period)
     absent = f"ranks {', '.join(map(str, missing))} are" if len(missing) > 1 else f"rank {(missing or [0])[0]} is"
     incomplete = f"; {absent} not in the trace and may be later still" if missing else ""
-    what_bounds = BOUNDS[kind].says
-    if bubble is not None and piped:
-        kind = VerdictKind.PIPELINE
-        what_bounds = f"{BOUNDS[kind].says}: {bubble.sentence}"
-        if straggler is not None:
-            what_bounds += f"; within its stage rank {straggler.rank} is late, as {why_late(straggler)}"
-    elif straggler is not None:
-        waited = f"the others wait for rank {straggler.rank}, as {why_late(straggler)}"
-        what_bounds = waited if kind == VerdictKind.SKEW else f"{waited}; apart from that {what_bounds}"
-    elif kind == VerdictKind.SKEW:
-        steps = steady["step"].n_unique()
-        few = f", and {steps} {'step tells' if steps == 1 else 'steps tell'} nothing of whether it is always the same"
-        what_bounds += few if steps < TELLING_STEPS else ", now one and now another"
-    return Verdict(kind, f"{what_bounds} ({listed}){incomplete}", shares)
+    return Verdict(kind, f"{says} ({path_words(shares)}){incomplete}", shares)
+
+
+def _inconclusive(why: str, shares: Mapping[str, float | None] | None = None) -> Verdict:
+    return Verdict(VerdictKind.INCONCLUSIVE, why, shares or {})
+
+
+def path_words(shares: Mapping[str, float | None]) -> str:
+    """The critical path's shares, largest first."""
+    own = {kind: shares.get(kind) or 0.0 for kind in OF_PATH}
+    ordered = sorted(own.items(), key=lambda item: -item[1])
+    listed = ", ".join(f"{kind} {share:.0%}" for kind, share in ordered if share >= _LISTED)
+    unsplit = shares.get("unsplit") or 0.0
+    return f"critical path: {listed}" + (f"; {Line.COMM_UNSPLIT} {unsplit:.0%} of the step" if unsplit else "")
 
 
 def of_what(verdict: Verdict, sentence: str, *, too_little: bool) -> Verdict:
@@ -156,55 +198,57 @@ def of_what(verdict: Verdict, sentence: str, *, too_little: bool) -> Verdict:
     sentence: as scope.coverage_sentence.
     """
     if too_little:
-        return Verdict(
-            VerdictKind.INCONCLUSIVE, f"too little of the capture is steady decode steps to judge it: {sentence}", {}
-        )
+        return _inconclusive(f"too little of the capture is steady decode steps to judge it: {sentence}")
     return replace(verdict, reason=f"{verdict.reason}. That is of a part of the capture: {sentence}")
 
 
-def _weighed(name: str) -> str:
-    """A share's name: launch is weighed by idle time."""
-    return Line.IDLE if name == VerdictKind.LAUNCH else name
+def _skew(paced: Paced, what: WhatIf, steps: int) -> str:
+    """That late ranks bound the step: which, why, and what they cost together."""
+    share = f"{(what.saves(Scenario.NO_SKEW) or 0) / what.period:.0%} of it"
+    if paced.late:
+        ranks = "; and for ".join(f"{ranks_words(one.ranks)}, as {why_late(one)}" for one in outermost(paced.late))
+        return f"the others wait for {ranks}, {share}"
+    if paced.rotation:
+        return f"{BOUNDS[VerdictKind.SKEW].says}, another one in each step, {share}"
+    tell = "step tells" if steps == 1 else "steps tell"
+    return f"{BOUNDS[VerdictKind.SKEW].says}, and {steps} {tell} nothing of whether it is always the same"
 
 
-#: Causes of idle time that are the host's own.
-_BY_HOST = (GapCause.HOST_LATE, GapCause.SYNC, GapCause.BETWEEN_STEPS)
+def _besides(late: Sequence[Late], period: int) -> str:
+    """Who is late too."""
+    told = [
+        f"{ranks_words(one.ranks)} {'are' if len(one.ranks) > 1 else 'is'} late, as {why_late(one)}, "
+        f"{costs / period:.0%} of {'the mean step' if mean else 'it'}"
+        for one in outermost(late)
+        for _, costs, mean in (weight(one, period),)
+    ]
+    return "".join(f"; {sentence}" for sentence in told)
 
 
-def by_host(straggler: Straggler) -> bool:
-    """Whether the rank is late for its host: it idles, and not for its own work on the GPU."""
-    return straggler.cause == LateCause.HOST and next(iter(straggler.idle), GapCause.HOST_LATE) in _BY_HOST
+def _within_stages(late: Sequence[Late]) -> str:
+    told = (
+        f"within {'their' if len(one.ranks) > 1 else 'its'} stage {ranks_words(one.ranks)} "
+        f"{'are' if len(one.ranks) > 1 else 'is'} late, as {why_late(one)}"
+        for one in outermost(late)
+    )
+    return "".join(f"; {sentence}" for sentence in told)
 
 
-def why_late(straggler: Straggler) -> str:
-    """What holds the rank up, as a clause."""
-    if straggler.cause is None:
-        return "it idles longer, and nothing tells whether its host is late"
-    if straggler.cause == LateCause.HOST and not by_host(straggler):
-        return f"it idles longer ({next(iter(straggler.idle)).words})"
-    return WHY_LATE[straggler.cause]
-
-
-def _shares(steady: pl.DataFrame, what: WhatIf, straggler: Straggler | None) -> dict[str, float | None]:
-    """Shares of the period, None where the lines could not be told."""
-    period = what.period
-
-    def median(*lines: Line, without: int | None = None) -> float | None:
-        rows = steady.filter(pl.col("rank") != (-1 if without is None else without))
-        rows = rows.filter(pl.all_horizontal(pl.col(line.column).is_not_null() for line in lines))
-        total = rows.select("rank", ns=pl.sum_horizontal(line.column for line in lines))
-        per_rank = total.group_by("rank").agg(pl.median("ns"))["ns"].median()
-        return None if per_rank is None else float(per_rank) / period  # type: ignore[arg-type]
-
-    late = straggler.rank if straggler else None
+def _shares(steady: pl.DataFrame, what: WhatIf, paced: Paced) -> dict[str, float | None]:
+    """What is weighed; None where it could not be told."""
+    whole = sum(paced.path.values())
+    of_class: dict[str, int] = {}
+    for (name, _), ns in paced.path.items():
+        of_class[name] = of_class.get(name, 0) + ns
     skew = what.saves(Scenario.NO_SKEW)
+    parts: dict[str, float | None] = {
+        kind.value: sum(of_class.get(name, 0) for name in BOUNDS[kind].path) / whole if whole else None
+        for kind in OF_PATH
+    }
     return {
-        VerdictKind.COMPUTE: median(Line.COMPUTE, without=late),
-        VerdictKind.WIRE: median(Line.WIRE, Line.FUSED),
-        VerdictKind.SKEW: None if skew is None else skew / period,
-        VerdictKind.LAUNCH: median(Line.IDLE, without=late),
-        VerdictKind.COPY: median(Line.COPY, without=late),
-        "unsplit": _unsplit(steady) / period,
+        **parts,
+        VerdictKind.SKEW.value: None if skew is None else skew / what.period,
+        "unsplit": _unsplit(steady) / what.period,
     }
 
 

@@ -72,3 +72,12 @@ WHY_LATE = {
     LateCause.COMMUNICATION: "other communication holds it up",
     LateCause.GRAPH: "its graph replays take longer",
 }
+#: The same of several ranks.
+WHY_LATE_TOGETHER = {
+    LateCause.PREVIOUS: "they leave the collective before late",
+    LateCause.COMPUTE: "they compute longer",
+    LateCause.HOST: "their hosts launch late",
+    LateCause.COPY: "they copy longer",
+    LateCause.COMMUNICATION: "other communication holds them up",
+    LateCause.GRAPH: "their graph replays take longer",
+}

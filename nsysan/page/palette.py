@@ -11,6 +11,7 @@ COLOURS: dict[str, str] = {
     **{row.id: row.colour for row in LEDGER},
     "launch": "#7F8790",
     "nvtx": "#9C89B8",
+    "sync": "#117733",
     # Stands for the colour of the text, in the light theme as in the dark one.
     "last": "#111111",
 }
@@ -18,10 +19,28 @@ NAMES: dict[str, str] = {
     **{row.id: row.title for row in LEDGER},
     "launch": "launch calls (host)",
     "nvtx": "NVTX ranges (host)",
+    "sync": "synchronise calls (host)",
     "last": "last rank to arrive",
 }
+#: Classes of the critical path in order, by what has their colour: a host's is that of its lanes.
+PATH_COLOURS: dict[str, str] = {
+    "compute": Line.COMPUTE,
+    "fused": Line.FUSED,
+    "wire": Line.WIRE,
+    "copy": Line.COPY,
+    "host": "nvtx",
+    "launch": "launch",
+    "sync": "sync",
+    "other": Line.GRAPH,
+}
 #: Of text on the colour.
-INKS: dict[str, str] = {**{row.id: row.ink for row in LEDGER}, "launch": "#fff", "nvtx": "#111", "last": "#fff"}
+INKS: dict[str, str] = {
+    **{row.id: row.ink for row in LEDGER},
+    "launch": "#fff",
+    "nvtx": "#111",
+    "sync": "#fff",
+    "last": "#fff",
+}
 
 #: Ends of the scale of heat maps.
 HEAT_LOW, HEAT_HIGH = "#F3EAD8", "#7A2E00"

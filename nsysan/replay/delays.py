@@ -2,38 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from nsysan.replay.engine import I64
-from nsysan.replay.graph import Graph
 from nsysan.replay.links import Link
+from nsysan.replay.shape import Delays, Graph
 
 _NONE = -1
 #: Gap between launches beyond which it is a late launch's; what is taken where no gap tells; ns.
 _LONG_GAP, _SHORT_GAP = 5_000, 1_000
 #: A launch that finds its stream idle, and a wait that returns, where the trace shows none; ns.
 _LAUNCH, _SYNC = 5_000, 3_000
+#: No launch that finds its stream idle takes so long.
+_LONG_LAUNCH = 100_000
 #: What follows work of another stream later than this waited for something else too, ns.
 _ORDER = 6_000
-
-
-@dataclass(frozen=True)
-class Delays:
-    """lane: of each node after its predecessor in the lane; cross: of each edge; ns, as they are replayed.
-
-    binding: of each node the number of the edge that bound it, -1 where its lane did. usual_lane, usual_cross: the
-    same with every delay that is no work at the median that its kind has elsewhere.
-    """
-
-    lane: I64
-    cross: I64
-    binding: I64
-    usual_lane: I64
-    usual_cross: I64
 
 
 def delays_of(graph: Graph) -> Delays:
@@ -50,7 +35,7 @@ def delays_of(graph: Graph) -> Delays:
     asks = np.flatnonzero(own >= 0)
     least_lane[asks] = np.minimum(own[asks], lane[asks])
     least_cross[crossing] = timed["least"].to_numpy()
-    excess = np.where(link == Link.MAYBE, np.iinfo(np.int64).max, delay - least_cross)
+    excess = np.where((link == Link.MAYBE) | (link == Link.ASKED), np.iinfo(np.int64).max, delay - least_cross)
     binding = _binding(graph, lane - least_lane, excess)
     bound_lane = binding == _NONE
     bound_cross = np.zeros(len(delay), dtype=np.bool_)
@@ -84,14 +69,16 @@ def _gaps(graph: Graph) -> pl.DataFrame:
         node=pl.Series(nodes),
         ordered=pl.Series(ordered[nodes]),
         opens=pl.Series(graph.opens[nodes]),
+        ready=pl.col("launch_end").fill_null(0) <= pl.Series(graph.time[nodes - 1]),
         ns=pl.Series(graph.time[nodes] - graph.time[nodes - 1]),
     ).filter(~pl.col("opens"))
     # Between two launches there is one kind of gap; of a node that other streams hold up too, no gap tells the least.
     place = pl.when("inside", ~pl.col("ordered")).then("graph_node").alias("place")
-    gaps = gaps.with_columns(place, general=pl.col("ns").min().over("inside"))
-    within = pl.col("general").filter("inside").min()
-    # What always waits for its launch tells of no gap.
-    apart = pl.when(pl.col("general") > _LONG_GAP).then(within.fill_null(_SHORT_GAP)).otherwise("general")
+    # What waits for its launch tells of no gap.
+    ready = pl.col("ns").filter(pl.col("inside") | pl.col("ready"))
+    gaps = gaps.with_columns(place, general=ready.min().over("inside"))
+    within = pl.col("general").filter("inside").min().fill_null(_SHORT_GAP)
+    apart = pl.when(pl.col("general") <= _LONG_GAP).then("general").otherwise(within)
     own = pl.col("ns").min().over("rank", "place")
     least = pl.when(pl.col("place").is_not_null()).then(own).when("inside").then("general").otherwise(apart)
     kind = pl.struct("rank", "inside", "place").rank("dense").cast(pl.Int64)
@@ -112,15 +99,20 @@ def _crossing(graph: Graph) -> pl.DataFrame:
     launches, orders, waits = (
         chosen(Link.LAUNCH),
         np.flatnonzero((graph.link == Link.ORDER) | (graph.link == Link.MAYBE)),
-        np.flatnonzero((graph.link == Link.SYNC) | (graph.link == Link.HELD)),
+        np.flatnonzero((graph.link == Link.SYNC) | (graph.link == Link.HELD) | (graph.link == Link.ASKED)),
     )
     # A launch shows its own delay where the stream has nothing left to do, a wait where it waited.
     target = edges.target[launches]
-    idle = graph.opens[target] | (time[np.maximum(target - 1, 0)] <= time[edges.source[launches]])
+    before = np.where(graph.opens, np.iinfo(np.int64).min, np.roll(time, 1))
+    waited = chosen(Link.ORDER)
+    np.maximum.at(before, edges.target[waited], time[edges.source[waited]])
+    idle = before[target] <= time[edges.source[launches]]
     launched = of_work(launches).select("rank", "launch", copies=pl.col("type") != "kernel", place=pl.col("graph_node"))
+    # What takes longer waited for something that no table shows.
+    shown = free.over("rank", "launch", "copies")
     parts = [
         _edges(launches, graph, launched, idle).with_columns(
-            least=pl.coalesce(free.over("rank", "launch", "copies"), free.over("rank"), pl.lit(_LAUNCH))
+            least=pl.coalesce(pl.when(shown <= _LONG_LAUNCH).then(shown), free.over("rank"), pl.lit(_LAUNCH))
         )
     ]
     # An order shows what it takes where nothing else came later.

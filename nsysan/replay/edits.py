@@ -10,14 +10,14 @@ import numpy.typing as npt
 import polars as pl
 
 from nsysan.metrics.whatif import KEY
-from nsysan.replay.delays import Delays
 from nsysan.replay.engine import I64, NEVER
-from nsysan.replay.graph import Graph
-from nsysan.replay.levels import Levels
 from nsysan.replay.links import Link
+from nsysan.replay.shape import Delays, Graph, Levels
 
 #: Gap between two nodes of a graph where a trace shows no replay: median of tp4_graph_node on H200.
 GRAPH_GAP = 1_200
+#: The what-ifs that are of no rank.
+STANDARD = ("no_skew", "floor_wire", "host_free", "graphs", "all")
 _Mask = npt.NDArray[np.bool_]
 
 
@@ -40,14 +40,19 @@ def basis(graph: Graph, delays: Delays, levels: Levels, floor: pl.DataFrame) -> 
 Edit = Callable[[Basis, I64, I64], None]
 
 
-def no_skew(chosen: _Mask) -> Edit:
-    """Nothing takes longer than its level at these nodes."""
+def no_skew(chosen: _Mask, levels: Levels | None = None) -> Edit:
+    """Nothing takes longer than its level at these nodes; levels: others than those of the basis."""
 
     def edit(basis: Basis, lane: I64, cross: I64) -> None:
-        np.copyto(lane, basis.levels.lane, where=chosen)
-        cross[basis.levels.gone & chosen[basis.graph.edges.target]] = NEVER
+        known = levels or basis.levels
+        np.copyto(lane, known.lane, where=chosen)
+        cross[known.gone & chosen[basis.graph.edges.target]] = NEVER
 
     return edit
+
+
+def unchanged(basis: Basis, lane: I64, cross: I64) -> None:
+    """The step as it is."""
 
 
 def floor_wire(basis: Basis, _lane: I64, cross: I64) -> None:
@@ -61,8 +66,8 @@ def host_free(basis: Basis, _lane: I64, cross: I64) -> None:
 
 
 def unordered(basis: Basis, _lane: I64, cross: I64) -> None:
-    """Streams do not wait for each other where that never shows."""
-    cross[basis.graph.link == Link.MAYBE] = NEVER
+    """Streams do not wait for each other, nor hosts for streams, where that never shows."""
+    cross[(basis.graph.link == Link.MAYBE) | (basis.graph.link == Link.ASKED)] = NEVER
 
 
 def together(*edits: Edit) -> Edit:
@@ -75,8 +80,24 @@ def together(*edits: Edit) -> Edit:
     return edit
 
 
+def prepares(graph: Graph) -> bool:
+    """Whether hosts hand in what steps work on: what does that may be outside of a graph."""
+    copied = (pl.col("name") == "memcpy HtoD") & pl.col("step").is_not_null() & pl.col("graph_node").is_null()
+    return bool(graph.operations.select(copied.any()).item())
+
+
 def graphs(basis: Basis, lane: I64, cross: I64) -> None:
     """One launch a step, nodes back to back."""
+    _in_graphs(basis, lane, cross, pl.lit(value=True))
+
+
+def graphs_of_layers(basis: Basis, lane: I64, cross: I64) -> None:
+    """The same, but for what hosts launch before the step's first collective and from its last on."""
+    segment = pl.col("segment")
+    _in_graphs(basis, lane, cross, (segment > 0) & (segment < segment.max().over("stretch", "rank", "step")))
+
+
+def _in_graphs(basis: Basis, lane: I64, cross: I64, within: pl.Expr) -> None:
     graph = basis.graph
     work, calls, first = graph.operations, graph.calls, graph.first_operation
     alone = pl.col("graph_node").is_null() & (pl.col("type") != "graph")
@@ -91,7 +112,7 @@ def graphs(basis: Basis, lane: I64, cross: I64) -> None:
     )
     known = basis.delays.lane[first : graph.first_arrival : 2][inside]
     gap = int(np.median(known)) if len(known) else GRAPH_GAP
-    eager = work.select(alone & (pl.col("type") == "kernel")).to_series().to_numpy()
+    eager = work.select(alone & (pl.col("type") == "kernel") & within.fill_null(value=False)).to_series().to_numpy()
     gaps[eager] = np.minimum(gaps[eager], gap)
     launches = ~pl.col("waits") & ~pl.col("in_graph") & ~pl.col("launch").str.contains("Memcpy").fill_null(value=False)
     # What comes after a wait is no work of launching; where a host never waits, what it does longest.
@@ -103,7 +124,8 @@ def graphs(basis: Basis, lane: I64, cross: I64) -> None:
     ).with_columns(usual=pl.col("before").median().over("rank", "place"))
     longest = pl.col("usual") == pl.col("usual").filter("launches").max().over("rank")
     kept = pl.when((pl.col("after") & pl.col("launches")).any().over("rank")).then("after").otherwise(longest)
-    rest = segments.select(pl.col("launches") & ~kept.fill_null(value=False)).to_series().to_numpy()
+    gone = pl.col("launches") & ~kept.fill_null(value=False) & within.fill_null(value=False)
+    rest = segments.select(gone).to_series().to_numpy()
     lane[0:first:2][rest] = 0
     lane[1:first:2][rest] = 0
     launched = graph.link == Link.LAUNCH
@@ -111,6 +133,18 @@ def graphs(basis: Basis, lane: I64, cross: I64) -> None:
     removed = launched.copy()
     removed[launched] = rest[called[launched]]
     cross[removed] = NEVER
+
+
+def standard(basis: Basis) -> dict[str, Edit]:
+    """The what-ifs that are of no rank."""
+    everyone = no_skew(basis.node_rank >= 0)
+    return {
+        "no_skew": everyone,
+        "floor_wire": floor_wire,
+        "host_free": host_free,
+        "graphs": graphs,
+        "all": together(everyone, floor_wire, host_free),
+    }
 
 
 def applied(basis: Basis, edits: list[Edit]) -> tuple[I64, I64]:

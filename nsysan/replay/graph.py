@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -14,40 +14,12 @@ from nsysan.replay.engine import I64, Edges
 from nsysan.replay.links import Link, Part, part
 from nsysan.replay.orders import stream_orders
 from nsysan.replay.places import with_places
+from nsysan.replay.shape import Graph
 from nsysan.replay.waits import held_calls, host_waits
 from nsysan.run.run import Run
 
 _CALL = ("stretch", "thread")
 _LANE = ("stretch", "rank", "context", "stream")
-
-
-@dataclass(frozen=True)
-class Graph:
-    """calls, operations: the frames of them, in the order of their nodes, two each (begin and end), calls first;
-    behind them a node for each matched collective, when its last rank has come.
-
-    time: measured, ns. opens: whether a lane begins with a node. edges, link, delay: edges between lanes, what each
-    is, its measured delay. ranks: their numbers.
-    """
-
-    calls: pl.DataFrame
-    operations: pl.DataFrame
-    time: I64
-    opens: npt.NDArray[np.bool_]
-    edges: Edges
-    link: I64
-    delay: I64
-    ranks: list[int]
-
-    @property
-    def first_operation(self) -> int:
-        """The node with which the operations begin."""
-        return 2 * len(self.calls)
-
-    @property
-    def first_arrival(self) -> int:
-        """The node with which the arrivals begin."""
-        return self.first_operation + 2 * len(self.operations)
 
 
 def build(run: Run, found: Activity) -> Graph:
@@ -65,7 +37,7 @@ def build(run: Run, found: Activity) -> Graph:
         single=~matched,
     )
     work = found.operations.join(calls, on="row", how="left", maintain_order="left")
-    work, hosts = (_within_stages(run, frame) for frame in with_places(work, found.waits))
+    work, hosts = with_places(work, found.waits)
     work = work.sort(*_LANE, "begin", "end", maintain_order=True)
     hosts = hosts.sort(*_CALL, "start", "end", maintain_order=True).with_row_index("number")
     first = 2 * len(hosts)
@@ -89,19 +61,10 @@ def build(run: Run, found: Activity) -> Graph:
     delay = time[target] - time[source]
     kept = (delay >= 0) | (link == Link.ARRIVAL)
     source, target, link, delay = source[kept], target[kept], link[kept], delay[kept]
-    return Graph(hosts, work, time, opens, Edges(source, target), link, delay, [rank.rank for rank in run.ranks])
-
-
-def _within_stages(run: Run, frame: pl.DataFrame) -> pl.DataFrame:
-    """The frame with `peers`, of how many ranks a place may be: stages of a pipeline do not do the same."""
-    stages = run.layout.stages
-    stage_of = {rank: number for number, ranks in enumerate(stages) for rank in ranks}
-    peers = {rank: len(ranks) for ranks in stages for rank in ranks}
-    stage = pl.col("rank").replace_strict(stage_of, default=0, return_dtype=pl.Int64)
-    return frame.with_columns(
-        place=pl.col("place") * max(len(stages), 1) + stage,
-        peers=pl.col("rank").replace_strict(peers, default=len(run.ranks), return_dtype=pl.Int64),
-    )
+    ranks = [rank.rank for rank in run.ranks]
+    staged = [tuple(stage) for stage in run.layout.stages]
+    stages = staged if sorted(chain.from_iterable(staged)) == ranks else [tuple(ranks)]
+    return Graph(hosts, work, time, opens, Edges(source, target), link, delay, ranks, stages)
 
 
 def _paired(begin: I64, end: I64) -> I64:

@@ -7,52 +7,42 @@ group (the launches of a kind, a kernel of a name) together, or by far in one st
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from nsysan.model.operations import is_communication
-from nsysan.replay.delays import Delays
 from nsysan.replay.engine import I64
-from nsysan.replay.graph import Graph
 from nsysan.replay.links import Link
+from nsysan.replay.shape import Delays, Graph, Levels
 
 #: So many standard errors lie between what is noise and what is not, of a place or group over the steps.
 _ERRORS = 4.0
 #: So many standard deviations, and so large a share of the period, is a step's own excess at a place.
 _DEVIATIONS, _SHARE = 6.0, 0.01
+#: Other work in the place of what a rank lacks is as good as that unless it takes longer by this share.
+_ALIKE = 0.05
+_PAIR = 2
 #: Of normal noise: deviation by the median absolute deviation; standard error of a median.
 _BY_MAD, _OF_MEDIAN = 1.4826, 1.2533
 
 
-@dataclass(frozen=True)
-class Levels:
-    """lane: the delay of each node in its lane, where it takes no more than its place does elsewhere; ns.
-
-    gone: whether an edge is the launch of work that most ranks do not have.
-    """
-
-    lane: I64
-    gone: npt.NDArray[np.bool_]
-
-
 def levels_of(graph: Graph, delays: Delays, period: int) -> Levels:
-    """The levels of a graph: the lower median over the ranks that have the place, 0 where it is extra."""
-    excess = round(_SHARE * period)
+    """The levels of a graph: the lower median over the ranks of the stage that have the place, 0 where few have it."""
+    peers, excess = _peers(graph), round(_SHARE * period)
     lane = delays.lane.copy()
     first, end = graph.first_operation, graph.first_arrival
-    work = graph.operations.select(_key(), group="name", ns=pl.Series(delays.lane[first + 1 : end : 2]))
-    right, extra = _right(work, excess)
+    work = graph.operations.select(_key(), group="name", kind="name", ns=pl.Series(delays.lane[first + 1 : end : 2]))
+    right, extra = _right(work, peers, excess)
     lane[first + 1 : end : 2] = right
     # What waits in a call, or moves data between ranks, is no rank's own.
     together = graph.operations.select(is_communication() & ~pl.Series("extra", extra)).to_series().to_numpy()
     lane[first + 1 : end : 2] = np.where(together, delays.lane[first + 1 : end : 2], lane[first + 1 : end : 2])
     lane[first:end:2] = np.where(extra, 0, lane[first:end:2])
     for offset, group in ((0, pl.lit("")), (1, pl.col("launch"))):
-        calls = graph.calls.select(_key(), group=group, ns=pl.Series(delays.lane[offset:first:2]))
-        lane[offset:first:2], _ = _right(calls, excess)
+        kind = pl.concat_str("launch", "name", ignore_nulls=True)
+        calls = graph.calls.select(_key(), group=group, kind=kind, ns=pl.Series(delays.lane[offset:first:2]))
+        lane[offset:first:2], _ = _right(calls, peers, excess)
     target = (graph.edges.target - first) // 2
     launches = graph.link == Link.LAUNCH
     gone = np.zeros(len(launches), dtype=np.bool_)
@@ -61,18 +51,38 @@ def levels_of(graph: Graph, delays: Delays, period: int) -> Levels:
 
 
 def _key() -> list[pl.Expr]:
-    return [pl.col("stretch", "step", "rank", "place", "peers")]
+    return [pl.col("stretch", "step", "rank", "segment", "place")]
 
 
-def _right(rows: pl.DataFrame, excess: int) -> tuple[I64, npt.NDArray[np.bool_]]:
+def _peers(graph: Graph) -> pl.DataFrame:
+    """rank, stage, peers: how many ranks do the same."""
+    stages = [(rank, number, len(stage)) for number, stage in enumerate(graph.stages) for rank in stage]
+    return pl.DataFrame(stages, schema={"rank": pl.Int64, "stage": pl.Int64, "peers": pl.Int64}, orient="row")
+
+
+def _right(rows: pl.DataFrame, peers: pl.DataFrame, excess: int) -> tuple[I64, npt.NDArray[np.bool_]]:
     """What each row takes on a rank that is right; and whether it is what most ranks do not have.
 
-    rows: stretch, step, rank, place (null where nothing is alike on other ranks), peers (how many ranks may have it),
-    group, ns.
+    rows: stretch, step, rank, segment, place (null where nothing is alike on other ranks), group, kind, ns.
     """
     if rows.is_empty():
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.bool_)
-    at_once = rows.group_by("stretch", "step", "place").agg(n=pl.len(), then=_lower_median("ns"))
+    rows = rows.join(peers, on="rank", how="left", maintain_order="left")
+    # A place is one of a stage.
+    rows = rows.with_columns(
+        place=pl.when(pl.col("place").is_not_null()).then(pl.struct("stage", "place").rank("dense").cast(pl.Int64))
+    )
+    at_once = rows.group_by("stretch", "step", "place").agg(
+        pl.first("segment", "stage", "peers"), n=pl.len(), then=_lower_median("ns")
+    )
+    # Of two ranks that one has it is no more than that the other has not, whose time is the shorter.
+    at_once = at_once.with_columns(
+        extra=pl.col("place").is_not_null()
+        & ((2 * pl.col("n") < pl.col("peers")) | ((pl.col("peers") == _PAIR) & (pl.col("n") == 1)))
+    )
+    at_once = _without_moved(rows, at_once)
+    instead = _instead(rows, at_once)
+    at_once = at_once.drop("segment", "stage", "peers")
     usual = rows.group_by("rank", "place").agg(
         pl.first("group"), steps=pl.len(), usual=pl.median("ns"), spread=(pl.col("ns") - pl.median("ns")).abs().median()
     )
@@ -92,13 +102,9 @@ def _right(rows: pl.DataFrame, excess: int) -> tuple[I64, npt.NDArray[np.bool_]]
     usual = usual.join(rest, on=["rank", "group"]).drop("group", "steps", "spread", "error")
     told = rows.join(at_once, on=["stretch", "step", "place"], how="left", maintain_order="left")
     told = told.join(usual, on=["rank", "place"], how="left", maintain_order="left")
-    # What half of them have is extra where the others have nothing in its stead.
-    told = told.with_columns(of_half=(pl.col("n") * 2 == pl.col("peers")) & pl.col("place").is_not_null())
-    in_step = told.group_by("stretch", "step", "rank").agg(halves=pl.col("of_half").sum())
-    least = in_step.group_by("stretch", "step").agg(pl.min("halves"))
-    told = told.join(least, on=["stretch", "step"], how="left", maintain_order="left", nulls_equal=True)
-    fewer = (pl.col("n") * 2 < pl.col("peers")) | (pl.col("of_half") & (pl.col("halves") == 0))
-    extra = pl.col("place").is_not_null() & fewer
+    told = told.join(instead, on=["rank", "segment", "place"], how="left", maintain_order="left")
+    other = pl.col("extra") & pl.col("instead").is_not_null()
+    extra = pl.col("extra") & ~other
     ns, wide = pl.col("ns"), _DEVIATIONS * pl.col("deviation")
     alone = ns - pl.max_horizontal("usual", "then") > pl.max_horizontal(wide, pl.lit(excess))
     # Late in most steps, and not in this one.
@@ -109,6 +115,8 @@ def _right(rows: pl.DataFrame, excess: int) -> tuple[I64, npt.NDArray[np.bool_]]
     right = (
         pl.when(extra)
         .then(0)
+        .when(other)
+        .then((ns * pl.col("instead")).round())
         .when(pl.col("usual").is_null() | spared)
         .then(ns)
         .when(alone)
@@ -117,6 +125,50 @@ def _right(rows: pl.DataFrame, excess: int) -> tuple[I64, npt.NDArray[np.bool_]]
     )
     found = told.select(right=right.cast(pl.Int64), extra=extra)
     return found["right"].to_numpy(), found["extra"].fill_null(value=False).to_numpy()
+
+
+def _without_moved(rows: pl.DataFrame, at_once: pl.DataFrame) -> pl.DataFrame:
+    """at_once, with nothing extra of which the rank has no more than others have, somewhere else in their steps."""
+    key = ("stretch", "step", "place")
+    extra = rows.join(at_once.filter("extra").select(key), on=key, how="semi")
+    kinds = rows.join(extra.select("stage", "kind").unique(), on=["stage", "kind"], how="semi")
+    counts = kinds.group_by("stage", "kind", "rank").agg(pl.first("peers"), n=pl.len().cast(pl.Int64))
+    # Of the lower median: a rank that has none of the kind counts as well.
+    at = (pl.first("peers") - 1) // 2 - (pl.first("peers") - pl.len())
+    level = counts.group_by("stage", "kind").agg(
+        level=pl.when(at >= 0).then(pl.col("n").sort().gather(at.clip(0)).first()).otherwise(0)
+    )
+    mine = extra.group_by("stage", "kind", "rank").agg(extra=pl.len())
+    moved = mine.join(counts, on=["stage", "kind", "rank"]).join(level, on=["stage", "kind"])
+    moved = moved.filter(pl.col("n") - pl.col("level") < pl.col("extra") / 2)
+    places = extra.join(moved, on=["stage", "kind", "rank"], how="semi").select(key).unique()
+    return (
+        at_once.join(places.with_columns(moved=pl.lit(value=True)), on=key, how="left")
+        .with_columns(extra=pl.col("extra") & pl.col("moved").is_null())
+        .drop("moved")
+    )
+
+
+def _instead(rows: pl.DataFrame, at_once: pl.DataFrame) -> pl.DataFrame:
+    """rank, segment, place, instead: of what a rank alone has in the place of what others have, by another name, the
+    share that these take.
+    """
+    where = ("stretch", "step", "segment")
+    own = rows.join(at_once.filter("extra").select(*where[:2], "place"), on=[*where[:2], "place"], how="semi")
+    sums = own.group_by(*where, "rank", "stage").agg(pl.sum("ns"))
+    partly = at_once.filter(
+        pl.col("place").is_not_null(),
+        pl.col("n") < pl.col("peers"),
+        ~pl.col("extra") | (pl.col("peers") == _PAIR),
+    )
+    lacking = partly.join(sums.select(*where, "stage", "rank"), on=[*where, "stage"]).join(
+        rows.select(*where[:2], "place", "rank"), on=[*where[:2], "place", "rank"], how="anti"
+    )
+    lacking = lacking.group_by(*where, "rank").agg(lacks=pl.sum("then"))
+    told = sums.join(lacking, on=[*where, "rank"]).group_by("rank", "segment").agg(pl.median("ns", "lacks"))
+    share = pl.col("lacks") / pl.col("ns")
+    told = told.select("rank", "segment", instead=pl.when(share < 1 - _ALIKE).then(share).otherwise(1.0).fill_nan(1.0))
+    return own.select("rank", "segment", "place").unique().join(told, on=["rank", "segment"])
 
 
 def _lower_median(column: str) -> pl.Expr:

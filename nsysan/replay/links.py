@@ -18,6 +18,7 @@ class Link(IntEnum):
     ORDER = 3  # work ends, work of another stream starts
     SYNC = 4  # work ends, the call that waits for it ends
     MAYBE = 6  # an order that is never broken and never shows
+    ASKED = 7  # work ends, a query that always found it done ends: whether it would have been asked again is not told
     HELD = 5  # work starts or ends, a launch call that had to wait until then ends
 
 

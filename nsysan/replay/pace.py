@@ -2,98 +2,83 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-from nsysan.metrics.whatif import call_wires, floors
 from nsysan.model.operations import is_communication
 from nsysan.replay import edits
-from nsysan.replay.activity import MAX_OPERATIONS, Activity, activity
-from nsysan.replay.delays import Delays, delays_of
-from nsysan.replay.engine import I64, NEVER, Engine
-from nsysan.replay.graph import Graph, build
-from nsysan.replay.late import LateRanks, Timed, find_late
-from nsysan.replay.levels import levels_of
+from nsysan.replay.activity import MAX_OPERATIONS, Activity
+from nsysan.replay.engine import I64
+from nsysan.replay.late import find_late
 from nsysan.replay.links import Link
 from nsysan.replay.path import shares, walk
+from nsysan.replay.prepared import Prepared, prepare
+from nsysan.replay.results import LateRanks, Pace, Timed
+from nsysan.replay.shape import Delays, Graph
+from nsysan.replay.unseen import waits_for_work
 from nsysan.run.run import Run
 
 #: What may depend on an order that never shows.
-_BOUNDED = ("no_skew", "floor_wire", "host_free", "graphs", "all")
+_BOUNDED = edits.STANDARD
 #: Bounds so much of the period apart are told.
 _APART = 0.02
 
 
 #: A larger share of the period in communication that cannot be split may hide who is late.
-_UNSPLIT = 0.03
-#: So much of the steps is left out at either end where a middle is taken.
-_OUTER = 0.3
-
-
-@dataclass(frozen=True)
-class Pace:
-    """What paces a replica's step. Periods are ns of a step.
-
-    period: as it is, which the untouched graph gives to the ns (exact). scenarios: of each what-if; ranks: with one
-    rank put right; bounds: least and most of a what-if that the trace cannot tell better, the period itself being the
-    most. error: replay_error. path: ns of a step by (class, rank), summing to the period. late: see late.find_late;
-    rotation: ns that another rank costs in each step, where it is not the same. unsplit: share of the period
-    in communication that cannot be split; where it is large, what rests on waiting is left out.
-    per_step: stretch, step, rank and a column a scenario. nodes: of the graph; whole: whether it is
-    of all steady steps.
-    """
-
-    period: Timed
-    scenarios: dict[str, Timed]
-    ranks: dict[int, Timed]
-    bounds: dict[str, tuple[int, int]]
-    error: float
-    path: dict[tuple[str, int], int]
-    late: list[LateRanks]
-    rotation: int
-    unsplit: float
-    per_step: pl.DataFrame
-    exact: bool
-    nodes: int
-    whole: bool
+MAX_UNSPLIT = 0.03
+#: With a larger replay_error no saving is told.
+MAX_ERROR = 0.05
 
 
 def replay(run: Run, most: int = MAX_OPERATIONS) -> Pace | None:
     """The pace of a replica; None where it has no steady step."""
-    found = activity(run, most)
-    if found is None:
-        return None
-    graph = build(run, found)
-    delays = delays_of(graph)
-    levels = levels_of(graph, delays, _usual_period(found))
-    basis = edits.basis(graph, delays, levels, floors(call_wires(run.collectives, run.steady_steps)))
-    scenarios = _scenarios(graph, basis)
+    ready = prepare(run, most)
+    return None if ready is None else pace_of(ready)
+
+
+def timed(ready: Prepared, asked: list[edits.Edit]) -> list[Timed]:
+    """The periods of edits."""
+    times = ready.times(asked)
+    return _over_steps(*_periods(ready.basis.graph, ready.found, times))[2:]
+
+
+def medians(ready: Prepared, asked: list[edits.Edit]) -> list[float]:
+    """The period as a report has it, the median over the steps of each rank and over these, of edits."""
+    keys, periods = _periods(ready.basis.graph, ready.found, ready.times(asked))
+    ranks = keys["rank"].to_numpy()
+    each = [np.median(periods[ranks == rank, 2:], axis=0) for rank in np.unique(ranks)]
+    return [float(period) for period in np.median(each, axis=0)]
+
+
+def pace_of(ready: Prepared) -> Pace:
+    """The pace of a replica whose graph is there."""
+    found, basis = ready.found, ready.basis
+    graph, delays = basis.graph, basis.delays
+    scenarios = _scenarios(ready)
     names = ["measured", "usual", *scenarios]
-    lane, cross = edits.applied(basis, list(scenarios.values()))
-    engine = Engine(graph.opens, graph.edges, graph.time)
-    released = graph.time.copy()
-    released[graph.first_arrival :] = NEVER
-    times = engine.times(lane, cross, released)
+    times = ready.times(list(scenarios.values()))
     exact = bool((times[:, 0] == graph.time).all())
     keys, periods = _periods(graph, found, times)
     told = dict(zip(names, _over_steps(keys, periods), strict=True))
-    bounds = _bounds(told)
+    bounds = bounds_of(told, _BOUNDED)
     measured = told["measured"]
     error = float(np.median(np.abs(periods[:, 1] - periods[:, 0]) / periods[:, 0]))
 
     def again(asked: list[edits.Edit]) -> list[Timed]:
-        """The periods of other edits."""
-        timed = engine.times(*edits.applied(basis, asked), released)
-        return _over_steps(keys, _periods(graph, found, timed)[1])[2:]
+        return timed(ready, asked)
 
     alone, without = ({rank: told.pop(f"{word}_{rank}") for rank in graph.ranks} for word in ("rank", "but"))
+    # With all ranks right no step ends later than with one; a median of steps that differ need not show it.
+    if told["no_skew"].median < measured.median:
+        told["no_skew"] = _least(told["no_skew"], *alone.values())
+    told["all"] = _least(*(told[name] for name in ("all", "no_skew", "floor_wire", "host_free")))
+    bounds = {name: (min(low, told[name].median), told[name].median) for name, (low, _) in bounds.items()}
     unsplit = _unsplit(found, graph, measured.median)
     late: list[LateRanks] = []
     rotates = False
-    if unsplit > _UNSPLIT:
+    if unsplit > MAX_UNSPLIT:
         for name in list(told):
             if name not in ("measured", "usual"):
                 del told[name]
@@ -103,7 +88,7 @@ def replay(run: Run, most: int = MAX_OPERATIONS) -> Pace | None:
     frame = keys.with_columns(pl.Series(name, periods[:, i]) for i, name in enumerate(names))
     return Pace(
         period=measured,
-        scenarios={name: timed for name, timed in told.items() if name not in ("measured", "usual")},
+        scenarios={name: one for name, one in told.items() if name not in ("measured", "usual")},
         ranks=alone,
         bounds=bounds,
         error=error,
@@ -118,31 +103,40 @@ def replay(run: Run, most: int = MAX_OPERATIONS) -> Pace | None:
     )
 
 
-def _scenarios(graph: Graph, basis: edits.Basis) -> dict[str, edits.Edit]:
-    everyone = edits.no_skew(basis.node_rank >= 0)
-    found: dict[str, edits.Edit] = {
-        "no_skew": everyone,
-        "floor_wire": edits.floor_wire,
-        "host_free": edits.host_free,
-        "graphs": edits.graphs,
-        "all": edits.together(everyone, edits.floor_wire, edits.host_free),
-    }
-    if (graph.link == Link.MAYBE).any():
+def _least(*timed: Timed) -> Timed:
+    return Timed(min(one.median for one in timed), min(one.mean for one in timed))
+
+
+def _scenarios(ready: Prepared) -> dict[str, edits.Edit]:
+    """By name; after a space how the trace can be taken too."""
+    basis, graph = ready.basis, ready.basis.graph
+    found = edits.standard(basis)
+    everyone = found["no_skew"]
+    if ((graph.link == Link.MAYBE) | (graph.link == Link.ASKED)).any():
         found |= {f"{name} unordered": edits.together(found[name], edits.unordered) for name in _BOUNDED}
+    if ready.unseen is not None:
+        balanced = edits.no_skew(basis.node_rank >= 0, ready.unseen)
+        found["no_skew of hosts"] = balanced
+        found["all of hosts"] = edits.together(balanced, edits.floor_wire, edits.host_free)
+    if waits_for_work(graph):
+        found |= {"host_free of hosts": edits.unchanged, "graphs of hosts": edits.unchanged}
+        found["all of work"] = edits.together(everyone, edits.floor_wire)
+    if edits.prepares(graph):
+        found["graphs of layers"] = edits.graphs_of_layers
     for rank in graph.ranks:
         found[f"rank_{rank}"] = edits.no_skew(basis.node_rank == rank)
         found[f"but_{rank}"] = edits.no_skew(basis.node_rank != rank)
     return found
 
 
-def _bounds(told: dict[str, Timed]) -> dict[str, tuple[int, int]]:
+def bounds_of(told: dict[str, Timed], names: Iterable[str]) -> dict[str, tuple[int, int]]:
     """The least and the most that a scenario may take, where that matters; `told` keeps the one that saves least."""
     found = {}
-    for name in _BOUNDED:
-        other = told.pop(f"{name} unordered", None)
-        if other is None:
+    for name in names:
+        others = [told.pop(key) for key in list(told) if key.partition(" ")[0] == name and key != name]
+        if not others:
             continue
-        low, high = sorted((told[name], other), key=lambda timed: timed.median)
+        low, *_, high = sorted((told[name], *others), key=lambda timed: timed.median)
         told[name] = high
         if high.median - low.median > _APART * told["measured"].median:
             found[name] = (low.median, high.median)
@@ -176,23 +170,12 @@ def _periods(graph: Graph, found: Activity, times: I64) -> tuple[pl.DataFrame, I
 
 
 def _over_steps(keys: pl.DataFrame, periods: I64) -> list[Timed]:
-    """The period of each scenario: of each rank its middle over the steps, and the median of these over the ranks.
-
-    The middle is the mean of the middle two fifths: where hosts run ahead a step's own period is as it falls.
-    """
+    """The period of each scenario: of each rank its median over the steps, and the median of these over the ranks."""
     ranks = keys["rank"].to_numpy()
-    each = [_middle(periods[ranks == rank]) for rank in np.unique(ranks)]
-    median = np.median(each, axis=0)
-    means = periods.mean(axis=0)
-    # Of the run as it is the median itself.
-    known = float(np.median([np.median(periods[ranks == rank, 0]) for rank in np.unique(ranks)]))
-    return [Timed(round(known - (median[0] - m)), round(mean)) for m, mean in zip(median, means, strict=True)]
-
-
-def _middle(values: I64) -> npt.NDArray[np.float64]:
-    ordered = np.sort(values, axis=0)
-    cut = int(_OUTER * len(ordered))
-    return np.asarray(ordered[cut : len(ordered) - cut].mean(axis=0))
+    median = np.median([np.median(periods[ranks == rank], axis=0) for rank in np.unique(ranks)], axis=0)
+    return [
+        Timed(round(m), round(mean)) for m, mean in zip(median.tolist(), periods.mean(axis=0).tolist(), strict=True)
+    ]
 
 
 def _path(graph: Graph, found: Activity, delays: Delays, node_rank: I64, period: int) -> dict[tuple[str, int], int]:
@@ -242,8 +225,3 @@ def _unsplit(found: Activity, graph: Graph, period: int) -> float:
     untold = work.filter(is_communication() & pl.col("last").is_null() & ~pl.col("single").fill_null(value=False))
     ns = untold.group_by("rank").agg((pl.col("end") - pl.col("begin")).sum())["end"].max()
     return float(ns or 0) / steps / period  # type: ignore[arg-type]
-
-
-def _usual_period(found: Activity) -> int:
-    following = pl.col("begin").shift(-1).over("stretch", "rank") - pl.col("begin")
-    return round(found.steps.select(following.filter("counted").median()).item() or 0)

@@ -6,10 +6,9 @@ import numpy as np
 import polars as pl
 
 from nsysan.model.classes import WorkClass
-from nsysan.replay.delays import Delays
 from nsysan.replay.engine import I64
-from nsysan.replay.graph import Graph
 from nsysan.replay.links import Link
+from nsysan.replay.shape import Delays, Graph
 
 #: What a ns of the path is spent in.
 CLASSES = ("host", "launch", "compute", "wire", "fused", "copy", "sync", "other")

@@ -18,6 +18,8 @@ _CHANCE = 4_000
 _AT_ONCE = 2_000
 #: So many of a kind of calls return promptly, if they are such as wait; and so many are at the limit of a queue.
 _WAITING, _AT_LIMIT = 0.9, 0.1
+#: Calls that are held take so many times as long as others; so many of them are enough where no others do.
+_LONG, _FEW = 1.5, 0.02
 #: A queue shorter than this is none of a driver.
 _SHORTEST_QUEUE = 8
 
@@ -53,15 +55,16 @@ def _after(lane: Lane, calls: pl.DataFrame, ended: I64, at: str | None = None) -
     """For the last operation of the lane that had been launched; at: by the call with that correlation id."""
     if calls.is_empty():
         return []
-    query = pl.col("launch").str.contains("Query")
     # One query that finds the work done waits for nothing, unless a loop of them does in other steps.
-    calls = calls.filter(~query | (pl.col("asked").max().over("place") > 1))
+    query = pl.col("launch").str.contains("Query") & (pl.col("asked").max().over("place") == 1)
+    asked = np.where(calls.select(query).to_series().to_numpy(), Link.ASKED, Link.SYNC)
     given = (
         np.searchsorted(lane[1], calls["start"]) if at is None else np.searchsorted(lane[0], calls[at], side="right")
     )
     last = np.asarray(given, dtype=np.int64) - 1
     known = (last >= 0) & (ended[lane[2][last]] <= calls["end"].to_numpy())
-    return [part(lane[2][last[known]] + 1, 2 * calls["number"].to_numpy()[known].astype(np.int64) + 1, Link.SYNC)]
+    source, target, _ = part(lane[2][last[known]] + 1, 2 * calls["number"].to_numpy()[known] + 1, Link.SYNC)
+    return [(source, target, asked[known].astype(np.int64))]
 
 
 def _behind(lane: Lane, calls: pl.DataFrame, ended: I64) -> list[Part]:
@@ -78,11 +81,19 @@ def _behind(lane: Lane, calls: pl.DataFrame, ended: I64) -> list[Part]:
     lags = pl.DataFrame({"place": calls["place"], "lag": given - done, "waited": waited})
     usual = pl.col("lag").filter("waited").mode().min()
     agreed = (pl.col("lag").filter("waited") == usual).sum() * 2 > pl.col("waited").sum()
-    lag = lags.select(pl.when(agreed.over("place")).then(usual.over("place")).fill_null(-1)).to_series().to_numpy()
+    # A call that never waits may do so where the GPU is slower: then for all that it can.
+    told = lags.select(
+        lag=pl.when(agreed.over("place")).then(usual.over("place")).otherwise(0),
+        shown=agreed.over("place"),
+    )
+    lag, shown = told["lag"].fill_null(0).to_numpy(), told["shown"].fill_null(value=False).to_numpy()
+    never = ~lags.select(pl.col("waited").any().over("place")).to_series().to_numpy()
     at = given - lag
-    known = (lag >= 0) & (at >= 0)
+    known = (shown | never) & (at >= 0)
     known &= ends[np.clip(at, 0, len(ends) - 1)] <= end
-    return [part(lane[2][at[known]] + 1, 2 * calls["number"].to_numpy()[known].astype(np.int64) + 1, Link.SYNC)]
+    link = np.where(shown, Link.SYNC, Link.ASKED)[known].astype(np.int64)
+    source, target, _ = part(lane[2][at[known]] + 1, 2 * calls["number"].to_numpy()[known] + 1, Link.SYNC)
+    return [(source, target, link)]
 
 
 def _copies(work: pl.DataFrame, hosts: pl.DataFrame, starts: I64) -> list[Part]:
@@ -93,6 +104,7 @@ def _copies(work: pl.DataFrame, hosts: pl.DataFrame, starts: I64) -> list[Part]:
         "launch_start",
         "launch",
         "type",
+        "name",
         node=pl.Series(starts + 1),
         tail=pl.col("launch_end") - pl.col("end"),
         queued=pl.col("begin") - pl.col("launch_start") > _PROMPT,
@@ -103,7 +115,8 @@ def _copies(work: pl.DataFrame, hosts: pl.DataFrame, starts: I64) -> list[Part]:
         .then(after.mean() >= _WAITING)
         .otherwise(~pl.col("launch").str.contains("Async").any())
     )
-    copies = copies.filter(waits.over("launch"), pl.col("tail") >= 0)
+    # One call copies both ways, and waits in one of them.
+    copies = copies.filter(waits.over("launch", "name"), pl.col("tail") >= 0)
     named = hosts.filter(~pl.col("waits")).select("stretch", "thread", "number", launch_start="start")
     joined = copies.join(named, on=["stretch", "thread", "launch_start"], how="inner")
     return [part(joined["node"].to_numpy(), 2 * joined["number"].to_numpy().astype(np.int64) + 1, Link.SYNC)]
@@ -147,20 +160,20 @@ def _of_queues(launched: pl.DataFrame) -> list[Part]:
     One of the driver, so that it is as long on every rank.
     """
     given = launched.filter(pl.col("graph_node").is_null()).drop_nulls("number")
-    parts: list[Part] = []
-    full = calls = 0
     ranks = given.partition_by("stretch", "rank", as_dict=True, maintain_order=True).values()
     counted = [_waiting(rank.sort("launch_start", "correlation", "begin", maintain_order=True)) for rank in ranks]
     limit = max((int(waiting.max()) for _, waiting, _ in counted), default=0)
-    room = limit - limit // _SHORTEST_QUEUE
-    for order, waiting, recent in counted:
-        full += int(((waiting >= room) & recent).sum())
-        calls += len(order)
-    if limit < _SHORTEST_QUEUE or full < _AT_LIMIT * calls:
+    if limit < _SHORTEST_QUEUE or not _is_full([_full(*one, limit) for one in counted]):
         return []
+    parts: list[Part] = []
     for order, waiting, recent in counted:
+        # A rank with more that is in no trace shows less in its queue.
+        own = int(waiting.max())
+        full, long = _full(order, waiting, recent, own)
+        depth_of = own if own >= _SHORTEST_QUEUE and _is_full([(full, long)]) else limit
+        full, _ = _full(order, waiting, recent, depth_of)
         # What takes no place in the queue is in no trace: a call that was held shows how many were in it.
-        depth = np.where((waiting >= room) & recent, waiting, limit)
+        depth = np.where(full, waiting, depth_of)
         at = np.arange(len(order)) - depth
         known = at >= 0
         node, number = order["node"].to_numpy(), order["number"].to_numpy().astype(np.int64)
@@ -168,7 +181,23 @@ def _of_queues(launched: pl.DataFrame) -> list[Part]:
     return parts
 
 
-def _waiting(calls: pl.DataFrame) -> tuple[pl.DataFrame, I64, npt.NDArray[np.bool_]]:
+_Mask = npt.NDArray[np.bool_]
+
+
+def _full(calls: pl.DataFrame, waiting: I64, recent: _Mask, limit: int) -> tuple[_Mask, _Mask]:
+    """Whether each call found such a queue full and returned when it had room; and whether it took long."""
+    took = calls["left"].to_numpy() - calls["launch_start"].to_numpy()
+    return (waiting >= limit - limit // _SHORTEST_QUEUE) & recent, took > _LONG * np.median(took)
+
+
+def _is_full(ranks: list[tuple[_Mask, _Mask]]) -> bool:
+    """Whether it is a queue's limit: many calls are held by it, or those that are take longer than all others."""
+    full, long = (np.concatenate([one[i] for one in ranks]) for i in range(2))
+    held = int((full & long).sum())
+    return full.sum() >= _AT_LIMIT * len(full) or (held >= _FEW * len(full) and held >= _WAITING * long.sum())
+
+
+def _waiting(calls: pl.DataFrame) -> tuple[pl.DataFrame, I64, _Mask]:
     """Calls in their order; how many operations had not begun when each returned; whether one just had."""
     begun = np.sort(calls["begin"].to_numpy())
     left = calls["left"].to_numpy()

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from nsysan.diagnosis.answers import NOTABLE
 from nsysan.diagnosis.findings.finding import Finding
 from nsysan.diagnosis.findings.kinds import SavingIs, Severity
-from nsysan.diagnosis.verdict import BOUNDS, VerdictKind
+from nsysan.diagnosis.late_words import outermost, ranks_words
+from nsysan.diagnosis.verdict import BOUNDS, OF_PATH, VerdictKind
 from nsysan.metrics.lines import ROW, Line
 from nsysan.metrics.scenarios import losses
 from nsysan.report.report import Report, visible_lines
@@ -42,17 +43,21 @@ def _mean(report: Report) -> str:
 
 
 def _bound(report: Report, period: int) -> KeyNumber:
-    late, bubble = report.diagnosis.straggler, report.diagnosis.bubble
+    bubble = report.diagnosis.bubble
     if bubble is not None and bubble.share is not None and report.diagnosis.verdict.kind == VerdictKind.PIPELINE:
         return KeyNumber(f"{bubble.share:.0%}", "of the ranks' time is for want of another stage", Line.WAIT)
-    if late is not None:
-        waits = f"of it the others wait for rank {late.rank} ({ms(late.caused)})"
-        return KeyNumber(f"{late.share:.0%}", waits, Line.WAIT)
-    shares = {line: report.headline[line.column] or 0 for line in visible_lines(report)}
-    line = BOUNDS[report.diagnosis.verdict.kind].line
-    if line is None or line not in shares:
-        line = max(shares, key=lambda name: shares[name])
-    return KeyNumber(percent(shares[line], period), f"of it is {ROW[line].title}", line)
+    verdict = report.diagnosis.verdict
+    shares = verdict.shares
+    if verdict.kind == VerdictKind.SKEW:
+        late = outermost(report.diagnosis.late)
+        who = f"for {ranks_words(sorted(r for one in late for r in one.ranks))}" if late else "for one rank or another"
+        return KeyNumber(f"{shares[verdict.kind] or 0:.0%}", f"of it the others wait {who}", Line.WAIT)
+    if any(shares.get(kind) for kind in OF_PATH):
+        first = max(OF_PATH, key=lambda kind: shares.get(kind) or 0.0)
+        return KeyNumber(f"{shares[first] or 0:.0%}", f"of its critical path is {first}", BOUNDS[first].line)
+    lines = {line: report.headline[line.column] or 0 for line in visible_lines(report)}
+    largest = max(lines, key=lambda name: lines[name])
+    return KeyNumber(percent(lines[largest], period), f"of it is {ROW[largest].title}", largest)
 
 
 def _saving(report: Report) -> KeyNumber:
@@ -60,7 +65,9 @@ def _saving(report: Report) -> KeyNumber:
     what = report.diagnosis.what_if
     first = first_finding(report)
     if first is not None and first.saving is not None and what is not None:
-        how = {SavingIs.ESTIMATE: "about ", SavingIs.AT_MOST: "at most "}.get(first.saving_is, "")
+        how = {SavingIs.ESTIMATE: "about ", SavingIs.AT_MOST: "at most ", SavingIs.AT_LEAST: "at least "}.get(
+            first.saving_is, ""
+        )
         share = first.saving / what.period
         return KeyNumber(f"{how}{ms(first.saving)} ({share:.0%})", f"a step saved: {first.title}")
     if what is None or not what.told:

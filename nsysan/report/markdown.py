@@ -9,7 +9,7 @@ from nsysan.report.key_numbers import key_numbers
 from nsysan.report.markup import code, escaped, rows
 from nsysan.report.replica import coverage_words, layout_sentence
 from nsysan.report.report import Report, visible_lines
-from nsysan.report.sentences import expectation_sentence
+from nsysan.report.sentences import expectation_sentence, sure_sentence
 from nsysan.report.tail_sentences import tail_sentence
 from nsysan.text import counted, ms, plain, size, us
 
@@ -40,6 +40,7 @@ def _lead(report: Report) -> list[str]:
         f"**{escaped(verdict.kind)}**: {escaped(verdict.reason)}",
         "",
         *(f"- **{escaped(number.value)}** {escaped(number.of)}" for number in key_numbers(report)),
+        f"- sure: {escaped(sure_sentence(report))}",
         f"- late: {escaped(report.late_sentence())}",
         f"- savings: {escaped(report.savings_sentence())}",
         *([f"- tail: {escaped(tail)}"] if tail else []),

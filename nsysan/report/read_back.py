@@ -179,12 +179,16 @@ def report_document(values: object, name: str) -> ReportDocument:
         late=[late_from(row) for row in fields.rows("late")] if "late" in fields.values else [],
         replay_error=replay_error_from(fields.below_or_none("what_if")),
         what_if=what_if_from(fields.below_or_none("what_if")),
-        verdict=verdict.text("kind"),
+        verdict=_KINDS.get(kind := verdict.text("kind"), kind),
         verdict_reason=verdict.text("reason"),
         findings=[_finding(row) for row in fields.rows("findings")],
         quality={row.text("id"): row.text("status") for row in fields.rows("quality")},
         digest=_digest(values),
     )
+
+
+#: What nsysan called kinds of verdicts before.
+_KINDS = {"launch": "host"}
 
 
 def _digest(values: dict[str, object]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 from dataclasses import dataclass
 
 import polars as pl
@@ -90,16 +91,21 @@ class Report:
 
     @property
     def seen_words(self) -> str:
-        """How many ranks it shows, and of how many."""
-        shown, seen = len(self.ranks), sum(len(replica.ranks) for replica in self.replicas)
+        """How many ranks the traces show, of all replicas, and how many are missing."""
+        seen = sum(len(replica.ranks) for replica in self.replicas)
         if not self.size or self.size <= seen:
-            return counted(shown, "rank")
-        of = f"{shown} of " if shown < seen else ""
-        return f"{of}{counted(seen, 'rank')} of {self.size} ({self.size - seen} missing)"
+            return counted(seen, "rank")
+        return f"{counted(seen, 'rank')} of {self.size} ({self.size - seen} missing)"
+
+    @property
+    def gpu_words(self) -> str:
+        """The GPUs of these ranks, as in "4 x NVIDIA H200"."""
+        models = collections.Counter(rank.model or "unknown GPU" for replica in self.replicas for rank in replica.ranks)
+        return ", ".join(f"{n} x {model}" for model, n in models.items())
 
     def late_sentence(self) -> str:
         """Who is late, by how much, and why; or why nobody is named."""
-        return late_sentence(self.diagnosis, self.quality, self.headline["period_ns"], self.steps.steady)
+        return late_sentence(self.diagnosis, self.quality, self.headline["period_ns"])
 
     def savings_sentence(self) -> str:
         """What a step takes, and would take without each loss."""

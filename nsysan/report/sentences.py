@@ -57,3 +57,9 @@ def outlier_sentence(report: Report, outlier: Outlier) -> str:
     on = "" if outlier.rank is None else f" on rank {outlier.rank}"
     why = f" ({TAILS[outlier.cause].meaning})" if outlier.cause.value != outlier.line else ""
     return f"{head}{outlier.line}{on} grew by {us(outlier.growth)} us{why}{at}"
+
+
+def sure_sentence(report: Report) -> str:
+    """How far the verdict can be relied on, and why."""
+    verdict = report.diagnosis.verdict
+    return f"{verdict.sure}: {'; '.join(verdict.because)}"

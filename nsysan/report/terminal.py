@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import polars as pl
 
-from nsysan.diagnosis.answers import NOTABLE
+from nsysan.diagnosis.answers import NOTABLE, replay_words
 from nsysan.diagnosis.collectives import CollectiveFamily
 from nsysan.diagnosis.evidence import Aspect, Status
 from nsysan.metrics.causes import GapCause
@@ -18,6 +16,7 @@ from nsysan.report.sentences import (
     expectation_sentence,
     headline_sentence,
     outlier_sentence,
+    sure_sentence,
 )
 from nsysan.report.tail_sentences import tail_sentence
 from nsysan.text import counted, numbered, plain, size, table, us, wrapped
@@ -52,6 +51,7 @@ def answers(report: Report) -> str:
     return "\n".join(
         (
             f"verdict   {report.diagnosis.verdict.kind}: {report.diagnosis.verdict.reason}",
+            f"sure      {sure_sentence(report)}",
             f"late      {report.late_sentence()}",
             f"savings   {report.savings_sentence()}",
             *([f"tail      {tail}"] if tail else []),
@@ -67,7 +67,9 @@ def _findings(report: Report) -> str:
     more = (
         f"; {len(report.findings) - len(shown)} more in the JSON and on the page" if report.findings[_FINDINGS:] else ""
     )
-    lines = [f"findings (savings of several need not add up{more})"]
+    what = report.diagnosis.what_if
+    how = f"savings {replay_words(what)}; those" if what is not None and what.told else "savings"
+    lines = [f"findings ({how} of several need not add up{more})"]
     for finding in shown:
         saves = f"  [{finding.saves}]" if finding.saves else ""
         lines += [
@@ -78,14 +80,12 @@ def _findings(report: Report) -> str:
 
 
 def _capture(report: Report) -> str:
-    models = Counter(rank.model or "unknown GPU" for rank in report.ranks)
-    gpus = ", ".join(f"{n} x {plain(model)}" for model, n in models.items())
     source = report.inputs[0]
     names = ", ".join(plain(i.name) for i in report.inputs[:8]) + (" ..." if len(report.inputs) > 8 else "")
     version = f"nsys {source.nsys_version or 'of unknown version'} (schema {source.schema_version or 'unknown'})"
     lines = [
         f"trace     {names}, exported by {plain(version)}, read by nsysan {report.version}",
-        f"captured  {report.seen_words} on {gpus}; {_GRAPHS[source.graph_trace]}",
+        f"captured  {report.seen_words} on {plain(report.gpu_words, 200)}; {_GRAPHS[source.graph_trace]}",
         *_layout(report),
         *(f"clock     {q.reason}" for q in report.quality if q.id == Aspect.CLOCK),
         _steps(report),

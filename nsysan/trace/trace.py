@@ -199,11 +199,9 @@ class Trace:
 
     @property
     def launches(self) -> pl.DataFrame:
-        """CUDA API calls that give work to a GPU or wait for it: start, end, process, thread, correlation, name (a
-        category).
+        """CUDA API calls that give work to a GPU or wait for it: start, end, process, thread, correlation, name.
 
-        (process, correlation) names one call; what else nsys files under the same correlation (backtraces
-        of schema 2) is left out.
+        (process, correlation) names one call, without what else nsys files under it (backtraces of schema 2).
         """
         return self.calls.frame(~QUERIES)
 

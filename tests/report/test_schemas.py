@@ -46,7 +46,7 @@ from tests.tracebuilder import TraceBuilder, decode_loop
 Analyze = Callable[[str], Run]
 Capsys = pytest.CaptureFixture[str]
 
-REPORT, COMPARE, INFO = SCHEMAS
+REPORT, COMPARE, INFO, WHATIF = SCHEMAS
 NAMES = sorted(path.name.split(".")[0] for path in FIXTURES.iterdir() if ".sqlite" in path.name)
 TOGETHER = "rank_0 rank_1 rank_2 rank_3"
 OLD = Path(__file__).parent.parent / "data" / "report_schema_1.json"
@@ -62,6 +62,7 @@ OPTIONAL = {
     },
     COMPARE: {"scaling.steps[].changed_ns": "lines that are not 0", "scaling.steps[].lost_ns": "lines that are not 0"},
     INFO: {},
+    WHATIF: {},
 }
 #: Keys that no document below has: when one has them.
 CONDITIONAL = {
@@ -81,6 +82,7 @@ CONDITIONAL = {
         for line in set(LINES) - {Line.COMPUTE, Line.WAIT, Line.WIRE, Line.IDLE}
     },
     INFO: {},
+    WHATIF: {},
 }
 #: Words that a key may have, and those that the code has.
 WORDS = [

@@ -95,7 +95,10 @@ class _Machine:
             begun.add(op.stream)
             self._execute(step, number, op, launched, self.timing.graph_gap if follows else self.timing.stream_gap)
         if self.timing.queue is not None:
-            end = np.maximum(end, self._queue())
+            held = np.maximum(end, self._queue())
+            # A rank that does not make the call is not held in it.
+            made = np.logical_or.reduce([self.there[number] for number in call.ops])
+            end = np.where(made, held, end)
         return end
 
     def _execute(self, step: int, number: int, op: Op, launched: Ns, gap: int) -> None:

@@ -10,7 +10,7 @@ import polars as pl
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.expectation import ALL_REDUCE, Compared
 from nsysan.diagnosis.findings.finding import Finding
-from nsysan.diagnosis.findings.kinds import FindingId
+from nsysan.diagnosis.findings.kinds import FindingId, SavingIs
 from nsysan.metrics.causes import GapCause
 from nsysan.metrics.link import Link
 from nsysan.metrics.scenarios import Scenario
@@ -65,6 +65,19 @@ class Case:
         """What a period without a loss saves, None where it cannot be told or is nothing."""
         saved = None if self.what is None else self.what.saves(scenario)
         return saved if saved is not None and saved > 0 else None
+
+    def on_the_path(self, ns: int, *classes: str) -> int:
+        """Of a loss no more than the critical path spends in these classes, where there is one."""
+        path = self.diagnosis.path
+        return min(ns, sum(spent for (name, _), spent in path.items() if name in classes)) if path else ns
+
+    @property
+    def host_saving_is(self) -> SavingIs:
+        """What a saving on the host's side is: in eager runs the profiler inflates it."""
+        if self.run.is_eager:
+            return SavingIs.AT_MOST
+        bounded = self.what is not None and Scenario.NO_HOST_LATE in self.what.bounds
+        return SavingIs.AT_LEAST if bounded else SavingIs.REPLAY
 
     def line(self, name: str) -> int:
         """Median of a ledger line over the steps of each rank, then over the ranks."""

@@ -13,7 +13,8 @@ HIGH_SHARE = 0.20
 MEDIUM_SHARE = 0.05
 
 _SAVES = {
-    SavingIs.CLOSED_FORM: "{} a step",
+    SavingIs.REPLAY: "{} a step",
+    SavingIs.AT_LEAST: "at least {} a step",
     SavingIs.ESTIMATE: "about {} a step, an estimate",
     SavingIs.AT_MOST: "at most {} a step",
 }
@@ -38,7 +39,7 @@ class Finding:
     steps: list[int] = field(default_factory=list)
     figures: Figures = field(default_factory=dict)
     thresholds: dict[str, float] = field(default_factory=dict)
-    saving_is: SavingIs = SavingIs.CLOSED_FORM
+    saving_is: SavingIs = SavingIs.REPLAY
 
     @property
     def saves(self) -> str:

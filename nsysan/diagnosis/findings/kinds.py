@@ -31,8 +31,10 @@ class Severity(StrEnum):
 class SavingIs(StrEnum):
     """What a finding's saving is."""
 
-    #: From the what-if.
-    CLOSED_FORM = "closed form"
+    #: The difference that a replay without the loss makes.
+    REPLAY = "replay"
+    #: The same, where the trace allows more.
+    AT_LEAST = "at least"
     ESTIMATE = "estimate"
     #: All of the loss, of which a fix takes a part.
     AT_MOST = "at most"

@@ -1,17 +1,21 @@
-"""Ranks that differ: one that comes late, and those with more to compute."""
+"""Ranks that differ: those that come late, by themselves, together or in turn, and those with more to compute."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import polars as pl
 
 from nsysan.diagnosis.findings.case import HOST_FIX, Case, Finder
 from nsysan.diagnosis.findings.finding import Figures, Finding, by_share, severity_limits
-from nsysan.diagnosis.findings.kinds import FindingId, SharedFinding
-from nsysan.diagnosis.verdict import by_host, why_late
+from nsysan.diagnosis.findings.kinds import FindingId, SavingIs, SharedFinding
+from nsysan.diagnosis.findings.launching import is_for_want_of_graphs
+from nsysan.diagnosis.hotspot import Late
+from nsysan.diagnosis.late_words import alone_of, by_host, outermost, ranks_words, weight, why_late
 from nsysan.metrics.causes import LateCause
 from nsysan.metrics.scenarios import Scenario
+from nsysan.replay.late import LATE_SHARE
 from nsysan.text import counted, ms
 
 #: GPUs of one model differ by 1 to 2 % in speed; an uneven split of heads gives more.
@@ -24,63 +28,179 @@ class LateRankFinding(FindingId):
     """How ranks may differ."""
 
     STRAGGLER = "straggler"
+    ROTATION = "rotation"
     UNEVEN_SPLIT = "uneven_split"
 
 
-_COMPUTE_FIX = (
+_CLOCK_FIX = (
     "compare that GPU with its peers: clocks and throttling (nvidia-smi -q -d CLOCK,PERFORMANCE,POWER), other "
-    "processes on it, and kernels that only this rank runs (sampling, logits, experts, a LoRA); spread or move them"
+    "processes on it"
+)
+_OWN_WORK_FIX = (
+    "spread or move what only this rank runs (sampling, logits, experts, a LoRA), or give it less of what all run"
+)
+_SPLIT_FIX = (
+    "choose a TP size that divides attention heads, KV heads and MLP columns, or pad them; if all kernels of the rank "
+    "are slower alike, it is that GPU's clock"
+)
+_KERNEL_FIX = (
+    "give that kernel as much to do on every rank (experts, heads, sequences), or look at what else uses the memory of "
+    "that GPU meanwhile"
+)
+_TURNS_FIX = (
+    "balance what goes from rank to rank step by step: experts (EPLB, redundant experts), sequences of a batch, "
+    "sampling or logging that the ranks take in turn"
 )
 _LINK_FIX = "look at that GPU's links (nvidia-smi nvlink -s and -e, nvidia-smi topo -m) and at what else uses them"
 _UNKNOWN_FIX = "capture its launch calls (--trace=cuda,nvtx), with a newer nsys and driver: is its host late?"
-#: What to do of a late rank whose host is not to blame.
-_STRAGGLER_FIX = {
-    LateCause.PREVIOUS: _LINK_FIX,
-    LateCause.COMPUTE: _COMPUTE_FIX,
+#: What to do of a late rank that does not compute longer.
+_FIX = {
     LateCause.HOST: (
         "look at what that rank waits for between its kernels: its clocks, other work on its streams, its graph"
     ),
     LateCause.COPY: "take the copies off the step: pinned memory, a stream of their own, or once for several steps",
     LateCause.COMMUNICATION: _LINK_FIX,
-    LateCause.GRAPH: _COMPUTE_FIX,
 }
 
 
-def late_rank(case: Case) -> Iterator[Finding]:
-    """The straggler, if there is one."""
-    late = case.diagnosis.straggler
-    if late is None:
-        return
-    saving = case.saving(Scenario.NO_SKEW)
-    parts = ", ".join(f"{name} {ns / 1e3:+,.0f} us" for name, ns in late.parts.items() if abs(ns) >= 1_000)
-    figures: Figures = {"caused_ns": late.caused, "share": late.share, "cause": late.cause}
-    where = case.diagnosis.hotspot
-    told = ""
-    if where is not None:
-        figures |= where.figures()
-        told = "".join(f"; {sentence}" for sentence in where.sentences())
-    host = by_host(late)
-    yield Finding(
+@dataclass(frozen=True)
+class _Uneven:
+    """Ranks that need longer by the same ratio in every step: the largest ratio, and what the worst needs more, ns."""
+
+    ranks: tuple[int, ...]
+    ratio: float
+    more: int
+    steps: int
+
+    @property
+    def evidence(self) -> str:
+        return (
+            f"all ranks run equally many compute kernels, and the ratio to the fastest rank stays within "
+            f"{UNEVEN_SPREAD:.0%} over {counted(self.steps, 'step')}"
+        )
+
+
+def late_ranks(case: Case) -> Iterator[Finding]:
+    """Each late rank, or those that are late together; and ranks that are late in turn."""
+    uneven = _uneven(case)
+    for one in outermost(case.diagnosis.late):
+        # Whose host is late in an eager run is late for want of graphs: that is the finding.
+        if not (by_host(one) and is_for_want_of_graphs(case)):
+            yield _late(case, one, uneven)
+    if case.diagnosis.rotation:
+        yield _turns(case, case.diagnosis.rotation)
+
+
+def _late(case: Case, one: Late, uneven: _Uneven | None) -> Finding:
+    split = uneven if uneven is not None and set(uneven.ranks) <= set(one.ranks) else None
+    several, host = len(one.ranks) > 1, by_host(one)
+    saves, costs, mean = weight(one, case.period)
+    share = costs / case.period
+    own = alone_of(case.diagnosis.late, one)
+    figures: Figures = {"costs_ns": one.costs, "saves_ns": one.saves, "share": share, "cause": one.cause}
+    others = "with all other late ranks put right " if len(outermost(case.diagnosis.late)) > 1 else ""
+    told = [
+        f"{others}{'they cost' if several else 'it costs'} {ms(costs)} a step of {ms(case.period)} ({share:.0%})"
+        f"{' in the mean' if mean else ''}"
+    ]
+    if saves < costs:
+        told.append(f"with these as they are {'they save' if several else 'it saves'} {ms(saves)}")
+    if several:
+        told += [
+            f"rank {rank.ranks[0]} alone costs {ms(weight(rank, case.period)[1])} and saves "
+            f"{ms(weight(rank, case.period)[0])}"
+            for rank in own
+        ]
+    else:
+        told += _parts(one)
+        if one.where is not None:
+            figures |= one.where.figures()
+            told += one.where.sentences()
+    if split is not None:
+        told.append(split.evidence)
+        figures |= {"ratio": split.ratio}
+    bounded = case.what is not None and Scenario.NO_SKEW in case.what.bounds
+    return Finding(
         SharedFinding.LATE_HOST if host else LateRankFinding.STRAGGLER,
-        by_share(saving or late.caused, case.period),
-        f"rank {late.rank} arrives last: {why_late(late)}",
-        f"it costs the others {ms(late.caused)} a step of {ms(case.period)} ({late.share:.0%}); against the median "
-        f"rank {parts or 'no part stands out'}{told}",
-        HOST_FIX if host else _UNKNOWN_FIX if late.cause is None else _STRAGGLER_FIX[late.cause],
-        saving,
-        [late.rank],
+        by_share(saves or 1, case.period),
+        f"{ranks_words(one.ranks)} {'come late together' if several else 'comes late'}: {why_late(one)}",
+        "; ".join(told),
+        _fix(own, one, split),
+        saves,
+        list(one.ranks),
         figures=figures,
-        thresholds=severity_limits(),
+        thresholds={"straggler_share": LATE_SHARE, **severity_limits()},
+        saving_is=SavingIs.AT_LEAST if bounded else SavingIs.REPLAY,
+    )
+
+
+def _parts(one: Late) -> list[str]:
+    parts = ", ".join(f"{name} {ns / 1e3:,.0f} us" for name, ns in one.parts.items() if ns >= 1_000)
+    return [f"of that {parts}"] if sum(ns >= 1_000 for ns in one.parts.values()) > 1 else []
+
+
+def _fix(own: list[Late], one: Late, split: _Uneven | None) -> str:
+    """What fits the evidence: more calls are no matter of clocks."""
+    if by_host(one):
+        return HOST_FIX
+    if one.cause is None:
+        return _UNKNOWN_FIX
+    if one.cause != LateCause.COMPUTE:
+        return _FIX[one.cause]
+    if any(rank.where is not None and rank.where.more_calls > 0 for rank in own):
+        return _OWN_WORK_FIX
+    if all(rank.where is not None and rank.where.kernel is not None for rank in own):
+        return _KERNEL_FIX
+    if split is not None:
+        return _SPLIT_FIX
+    return f"{_CLOCK_FIX}; and whether it has more to compute (heads, experts, sequences)"
+
+
+def _turns(case: Case, lost: int) -> Finding:
+    return Finding(
+        LateRankFinding.ROTATION,
+        by_share(lost, case.period),
+        "another rank is late in each step",
+        f"no rank costs {LATE_SHARE:.0%} of the step by itself, and if in every step each took what the others take, a "
+        f"step would be {ms(lost)} ({lost / case.period:.0%}) shorter",
+        _TURNS_FIX,
+        lost,
+        figures={"rotation_ns": lost, "share": lost / case.period},
+        thresholds={"straggler_share": LATE_SHARE, **severity_limits()},
     )
 
 
 def uneven_split(case: Case) -> Iterator[Finding]:
-    """Ranks that run the same kernels and need longer by the same ratio in every step."""
+    """Ranks that run the same kernels and need longer by the same ratio in every step; nothing of late ones."""
+    uneven = _uneven(case)
+    if uneven is None or any(set(uneven.ranks) <= set(one.ranks) for one in case.diagnosis.late):
+        return
+    known = [case.period - ns for rank, ns in (case.what.ranks if case.what else {}).items() if rank in uneven.ranks]
+    saves = max(known, default=None)
+    # What hides behind something else costs nothing.
+    if saves == 0:
+        return
+    several = len(uneven.ranks) > 1
+    yield Finding(
+        LateRankFinding.UNEVEN_SPLIT,
+        by_share(uneven.more if saves is None else saves, case.period),
+        f"compute is uneven: {ranks_words(uneven.ranks)} {'need' if several else 'needs'} {uneven.ratio - 1:.1%} more "
+        f"for the same kernels in every step",
+        uneven.evidence,
+        _SPLIT_FIX,
+        saves,
+        list(uneven.ranks),
+        figures={"ratio": uneven.ratio, "more_ns": uneven.more},
+        thresholds={"ratio": UNEVEN_RATIO, "spread": UNEVEN_SPREAD, **severity_limits()},
+    )
+
+
+def _uneven(case: Case) -> _Uneven | None:
     steady = case.steady.filter(pl.col("compute_ns") > 0)
     counts = case.run.tally.by_step.filter(pl.col("step").is_in(case.run.steady_steps) & (pl.col("compute") > 0))
     same = counts.group_by("step").agg(pl.n_unique("compute"))["compute"]
     if steady["rank"].n_unique() < 2 or steady["step"].n_unique() < 2 or same.is_empty() or (same != 1).any():
-        return
+        return None
     ratios = steady.with_columns(ratio=pl.col("compute_ns") / pl.min("compute_ns").over("step"))
     per_rank = ratios.group_by("rank").agg(
         least=pl.min("ratio"), most=pl.max("ratio"), ratio=pl.median("ratio"), ns=pl.median("compute_ns")
@@ -89,26 +209,12 @@ def uneven_split(case: Case) -> Iterator[Finding]:
         (pl.col("least") >= UNEVEN_RATIO) & (pl.col("most") - pl.col("least") <= UNEVEN_SPREAD * pl.col("ratio"))
     ).sort("rank")
     if heavy.is_empty():
-        return
-    ratio, ranks = float(heavy["ratio"].max()), heavy["rank"].to_list()  # type: ignore[arg-type]
+        return None
     lost = round(float(heavy["ns"].max()) - float(per_rank["ns"].median()))  # type: ignore[arg-type]
-    yield Finding(
-        LateRankFinding.UNEVEN_SPLIT,
-        by_share(lost, case.period),
-        f"compute is uneven: {'rank' if len(ranks) == 1 else 'ranks'} {', '.join(map(str, ranks))} need "
-        f"{ratio - 1:.1%} more for the same kernels in every step",
-        f"all ranks run equally many compute kernels, and the ratio to the fastest rank stays within "
-        f"{UNEVEN_SPREAD:.0%} over {counted(steady['step'].n_unique(), 'step')}",
-        "choose a TP size that divides attention heads, KV heads and MLP columns, or pad them; if all kernels of the "
-        "rank are slower alike, it is that GPU's clock",
-        case.saving(Scenario.NO_SKEW),
-        ranks,
-        figures={"ratio": ratio, "more_ns": lost},
-        thresholds={"ratio": UNEVEN_RATIO, "spread": UNEVEN_SPREAD, **severity_limits()},
-    )
+    return _Uneven(tuple(heavy["rank"]), float(heavy["ratio"].max()), lost, steady["step"].n_unique())  # type: ignore[arg-type]
 
 
 FINDERS = (
-    Finder(late_rank, (LateRankFinding.STRAGGLER, SharedFinding.LATE_HOST)),
+    Finder(late_ranks, (LateRankFinding.STRAGGLER, LateRankFinding.ROTATION, SharedFinding.LATE_HOST)),
     Finder(uneven_split, (LateRankFinding.UNEVEN_SPLIT,)),
 )

@@ -1,4 +1,4 @@
-"""The host and its launches: graphs off, late, in pieces, and gaps inside them."""
+"""The host and its launches: graphs off, late, in pieces, and gaps inside them. One cause is one finding."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ import polars as pl
 from nsysan.diagnosis.findings.case import HOST_FIX, Case, Finder
 from nsysan.diagnosis.findings.finding import Figures, Finding, by_share, severity_limits
 from nsysan.diagnosis.findings.kinds import FindingId, SavingIs, Severity, SharedFinding
-from nsysan.metrics.causes import GapCause, LateCause
+from nsysan.diagnosis.findings.outside import OutsideFinding, stall_of
+from nsysan.diagnosis.late_words import by_host, outermost, ranks_words, weight
+from nsysan.diagnosis.verdict import BOUNDS, VerdictKind
+from nsysan.metrics.causes import GapCause
 from nsysan.metrics.scenarios import Scenario
 from nsysan.metrics.tally import EAGER_SHARE
 from nsysan.run.run import Run
@@ -20,6 +23,8 @@ from nsysan.text import counted, ms, us
 IDLE_SHARE = 0.05
 #: Steps vary by 1 to 2 % in a quiet run; what late hosts cost beyond that is told.
 BETWEEN_SHARE = 0.03
+#: Idle between the pieces of a step, whatever keeps the next from beginning.
+_BETWEEN_PIECES = (GapCause.HOST_LATE, GapCause.LAUNCH, GapCause.SYNC, GapCause.DEPENDENCY, GapCause.UNKNOWN)
 
 
 class LaunchingFinding(FindingId):
@@ -31,85 +36,130 @@ class LaunchingFinding(FindingId):
     GRAPH_GAPS = "graph_gaps"
 
 
+def is_for_want_of_graphs(case: Case) -> bool:
+    """Whether kernels are launched one by one and graphs would save much."""
+    saves = case.saving(Scenario.GRAPHS)
+    if not case.run.is_eager:
+        return False
+    if saves is None and (case.what is None or case.what[Scenario.GRAPHS] is None):
+        return case.worst_idle(GapCause.HOST_LATE)[1] >= IDLE_SHARE * case.period
+    return (saves or 0) >= IDLE_SHARE * case.period
+
+
+def is_in_pieces(case: Case) -> bool:
+    """Whether a step is several graph replays with idle time between them."""
+    return _replays_a_step(case.run) > 1 and case.worst_idle(*_BETWEEN_PIECES)[1] >= IDLE_SHARE * case.period
+
+
+def _is_in_the_step(case: Case) -> bool:
+    """Whether the GPUs idle for their hosts rather within a step than between two."""
+    return case.worst_idle(GapCause.HOST_LATE, GapCause.SYNC)[1] > case.worst_idle(GapCause.BETWEEN_STEPS)[1]
+
+
 def late_host(case: Case) -> Iterator[Finding]:
-    """The GPU waits for its host: for want of graphs, or because the host is late all the same."""
-    rank, late = case.worst_idle(GapCause.HOST_LATE)
-    eager = case.run.is_eager
-    if late < IDLE_SHARE * case.period:
-        yield from _late_between_steps(case, eager)
+    """The GPU waits for its host: for want of graphs, or because all hosts are late all the same."""
+    if is_for_want_of_graphs(case):
+        yield _graphs_off(case)
+    elif is_in_pieces(case) or any(by_host(one) for one in case.diagnosis.late):
+        # A finding of its own tells of the same time.
         return
+    elif _is_in_the_step(case) and (stall := stall_of(case)):
+        yield stall
+    elif case.worst_idle(GapCause.HOST_LATE)[1] >= IDLE_SHARE * case.period:
+        yield _all_hosts(case)
+    else:
+        yield from _late_between_steps(case)
+
+
+def _graphs_off(case: Case) -> Finding:
+    rank, late = case.worst_idle(GapCause.HOST_LATE)
+    saving = case.saving(Scenario.GRAPHS)
+    spent = case.on_the_path(case.period, *BOUNDS[VerdictKind.HOST].path)
+    told = [f"the critical path of a step of {ms(case.period)} spends {ms(spent)} on hosts and launches"]
+    if late >= IDLE_SHARE * case.period:
+        told.append(f"rank {rank} is idle for {us(late)} us of it because launch calls came late")
+    told.append("no CUDA graph replays the steady steps")
+    # A host that is slower than the others is part of what graphs save.
+    told += [
+        f"of it {ranks_words(one.ranks)} alone, whose host{'s need' if len(one.ranks) > 1 else ' needs'} more than the "
+        f"others, {'are' if len(one.ranks) > 1 else 'is'} {ms(weight(one, case.period)[0])}"
+        for one in outermost(case.diagnosis.late)
+        if by_host(one)
+    ]
+    if saving is not None:
+        told.append("the profiler inflates launch time, so the saving is an upper bound")
+    return Finding(
+        LaunchingFinding.GRAPHS_OFF,
+        by_share(saving or late, case.period),
+        "kernels are launched one by one, and the GPU waits for the host",
+        "; ".join(told),
+        "replay decode steps as CUDA graphs: vLLM without --enforce-eager, SGLang without --disable-cuda-graph, "
+        "TensorRT-LLM with cuda_graph_config; otherwise fuse kernels (torch.compile)",
+        saving,
+        [rank],
+        figures={"host_late_ns": late, "share": late / case.period},
+        thresholds={"idle_share": IDLE_SHARE, "eager_share": EAGER_SHARE, **severity_limits()},
+        saving_is=SavingIs.AT_MOST,
+    )
+
+
+def _all_hosts(case: Case) -> Finding:
+    rank, late = case.worst_idle(GapCause.HOST_LATE)
     saving = case.saving(Scenario.NO_HOST_LATE)
     figures: Figures = {"host_late_ns": late, "share": late / case.period}
-    limits = {"idle_share": IDLE_SHARE, "eager_share": EAGER_SHARE, **severity_limits()}
-    told = f"rank {rank} is idle for {us(late)} us of a step of {ms(case.period)} because launch calls came late"
-    if eager:
-        yield Finding(
-            LaunchingFinding.GRAPHS_OFF,
-            by_share(saving or late, case.period),
-            "kernels are launched one by one, and the GPU waits for the host",
-            f"{told}; no CUDA graph replays the steady steps (the profiler inflates launch time, so the saving is an "
-            f"upper bound)",
-            "replay decode steps as CUDA graphs: vLLM without --enforce-eager, SGLang without --disable-cuda-graph, "
-            "TensorRT-LLM with cuda_graph_config; otherwise fuse kernels (torch.compile)",
-            saving,
-            [rank],
-            figures=figures,
-            thresholds=limits,
-            saving_is=SavingIs.AT_MOST,
-        )
-    elif not _is_late_for_host(case):
-        yield Finding(
-            SharedFinding.LATE_HOST,
-            by_share(saving or late, case.period),
-            "the host launches too late",
-            told,
-            HOST_FIX,
-            saving,
-            [rank],
-            figures=figures,
-            thresholds=limits,
-        )
+    return Finding(
+        SharedFinding.LATE_HOST,
+        by_share(saving or late, case.period),
+        "the host launches too late",
+        f"rank {rank} is idle for {us(late)} us of a step of {ms(case.period)} because launch calls came late",
+        HOST_FIX,
+        saving,
+        [rank],
+        figures=figures,
+        thresholds={"idle_share": IDLE_SHARE, "eager_share": EAGER_SHARE, **severity_limits()},
+        saving_is=case.host_saving_is,
+    )
 
 
-def _late_between_steps(case: Case, eager: bool) -> Iterator[Finding]:
-    """The GPUs wait between two steps for the launch of the next; nothing where one rank's host is the finding."""
+def _late_between_steps(case: Case) -> Iterator[Finding]:
+    """The GPUs wait between two steps for the launch of the next."""
     rank, between = case.worst_idle(GapCause.BETWEEN_STEPS)
     saving = case.saving(Scenario.NO_HOST_LATE)
-    if _is_late_for_host(case) or saving is None or saving < BETWEEN_SHARE * case.period:
+    if saving is None or saving < BETWEEN_SHARE * case.period:
         return
     yield Finding(
         LaunchingFinding.LATE_BETWEEN_STEPS,
         by_share(saving, case.period),
         "the host launches the next step late",
         f"rank {rank} is idle for {us(between)} us of a step of {ms(case.period)} between two steps, most of all "
-        f"ranks; what counts as saved is idle time that began before the launch call that ended it",
+        f"ranks; what is saved is what a step is longer by than if hosts took no time",
         HOST_FIX,
         saving,
         [rank],
         figures={"between_steps_ns": between, "share": saving / case.period},
         thresholds={"between_share": BETWEEN_SHARE, **severity_limits()},
-        saving_is=SavingIs.AT_MOST if eager else SavingIs.CLOSED_FORM,
+        saving_is=case.host_saving_is,
     )
 
 
 def graph_gaps(case: Case) -> Iterator[Finding]:
     """Idle time between the graph replays of a step, and inside them."""
-    replays = _replays_a_step(case.run)
-    rank, between = case.worst_idle(
-        GapCause.HOST_LATE, GapCause.LAUNCH, GapCause.SYNC, GapCause.DEPENDENCY, GapCause.UNKNOWN
-    )
-    if replays > 1 and between >= IDLE_SHARE * case.period:
+    if is_in_pieces(case):
+        rank, between = case.worst_idle(*_BETWEEN_PIECES)
+        saving = case.saving(Scenario.NO_HOST_LATE)
         yield Finding(
             LaunchingFinding.PIECEWISE_GRAPHS,
-            by_share(between, case.period),
+            by_share(saving or between, case.period),
             "the step is cut into several graph replays with idle time between them",
-            f"{replays} replays a step; outside of them rank {rank} is idle for {us(between)} us of {ms(case.period)}",
+            f"{_replays_a_step(case.run)} replays a step; outside of them rank {rank} is idle for {us(between)} us of "
+            f"{ms(case.period)}",
             "capture the whole decode step as one graph: vLLM cudagraph_mode FULL_DECODE_ONLY or FULL_AND_PIECEWISE, "
             "or an attention backend that allows it",
-            case.saving(Scenario.NO_HOST_LATE),
+            saving,
             [rank],
-            figures={"replays": replays, "idle_ns": between, "share": between / case.period},
+            figures={"replays": _replays_a_step(case.run), "idle_ns": between, "share": between / case.period},
             thresholds={"idle_share": IDLE_SHARE, **severity_limits()},
+            saving_is=case.host_saving_is,
         )
     inside = round(median(case.idle.get((rank.rank, GapCause.GRAPH), 0) for rank in case.run.ranks))
     if inside >= IDLE_SHARE * case.period:
@@ -123,16 +173,11 @@ def graph_gaps(case: Case) -> Iterator[Finding]:
             f"between the {counted(kernels, 'kernel')} of a step, {us(inside / max(kernels, 1), 2)} us a kernel",
             "fewer kernels (fuse norm, rotary embedding, activation and quantisation; torch.compile) or programmatic "
             "dependent launch, which prepares the next kernel while one ends",
-            inside,
+            case.on_the_path(inside, "launch"),
             figures={"graph_idle_ns": inside, "share": inside / case.period, "kernels": kernels},
             thresholds={"idle_share": IDLE_SHARE, "medium_share": 2 * IDLE_SHARE},
             saving_is=SavingIs.AT_MOST,
         )
-
-
-def _is_late_for_host(case: Case) -> bool:
-    late = case.diagnosis.straggler
-    return late is not None and late.cause == LateCause.HOST
 
 
 def _replays_a_step(run: Run) -> int:
@@ -149,6 +194,14 @@ def _kernels_a_step(run: Run) -> int:
 
 
 FINDERS = (
-    Finder(late_host, (LaunchingFinding.GRAPHS_OFF, SharedFinding.LATE_HOST, LaunchingFinding.LATE_BETWEEN_STEPS)),
+    Finder(
+        late_host,
+        (
+            LaunchingFinding.GRAPHS_OFF,
+            SharedFinding.LATE_HOST,
+            LaunchingFinding.LATE_BETWEEN_STEPS,
+            OutsideFinding.HOST_STALL,
+        ),
+    ),
     Finder(graph_gaps, (LaunchingFinding.PIECEWISE_GRAPHS, LaunchingFinding.GRAPH_GAPS)),
 )

@@ -11,6 +11,7 @@ from nsysan.diagnosis.findings.finding import Finding, by_share, severity_limits
 from nsysan.diagnosis.findings.kinds import FindingId, SavingIs
 from nsysan.diagnosis.workload import Workload
 from nsysan.metrics.causes import GapCause
+from nsysan.metrics.scenarios import Scenario
 from nsysan.run.host_stalls import longest_stalls_of
 from nsysan.run.questions import together
 from nsysan.text import counted, ms, plain, us
@@ -32,24 +33,36 @@ class OutsideFinding(FindingId):
 
 
 def host_stall(case: Case) -> Iterator[Finding]:
+    """The longest stretch in which the host launches nothing; of decode steps it is drawn where the hosts' are."""
+    if case.diagnosis.verdict.workload is not Workload.DECODE and (stall := stall_of(case)):
+        yield stall
+
+
+def stall_of(case: Case) -> Finding | None:
     """The longest idle stretch of a step, for which the host had launched nothing, and what the host did in it."""
     idle = sum(ns for (_, cause), ns in case.idle.items() if cause in _BY_HOST)
-    # Of decode steps other findings tell what the host's time costs.
-    if idle < STALL_SHARE * case.period or case.diagnosis.verdict.workload is Workload.DECODE:
-        return
+    if idle < STALL_SHARE * case.period:
+        return None
     steps = [step for step in case.run.steady_steps if step not in case.run.open_steps]
     if not steps:
-        return
+        return None
     stalls = together(case.run.ask(longest_stalls_of, steps))
     # Means: a loader that serves two batches at once makes every second step wait for both.
     per_rank = stalls.group_by("rank").agg(pl.mean("ns"), steps=pl.len())
     per_rank = per_rank.sort(["ns", "rank"], descending=[True, False])
     period = float(case.steady.filter(pl.col("step").is_in(steps))["period_ns"].mean() or 0)  # type: ignore[arg-type]
     if per_rank.is_empty() or per_rank["ns"][0] < STALL_SHARE * period:
-        return
+        return None
     rank, length = int(per_rank["rank"][0]), round(per_rank["ns"][0])
     own = stalls.filter(pl.col("rank") == rank)
-    inside = own["inside"].drop_nulls().str.replace_all(r"\d+", "#").value_counts(sort=True)
+    # That it is in its step is no news.
+    steps_own = case.run.windows["label"].unique().implode()
+    inside = (
+        own.filter(~pl.col("inside").is_in(steps_own))["inside"]
+        .drop_nulls()
+        .str.replace_all(r"\d+", "#")
+        .value_counts(sort=True)
+    )
     known = len(inside) > 0 and inside["count"][0] >= _SAME_RANGE * len(own)
     name = plain(str(inside["inside"][0]), 60) if known else ""
     where = f", inside its NVTX range {name!r}" if known else ""
@@ -58,7 +71,8 @@ def host_stall(case: Case) -> Iterator[Finding]:
         if known
         else ("no NVTX range tells what it does then")
     )
-    yield Finding(
+    saved = None if case.what is None else case.what.saves(Scenario.NO_HOST_LATE)
+    return Finding(
         OutsideFinding.HOST_STALL,
         by_share(length, round(period)),
         f"the host gives the GPU nothing to do for {ms(length)} on end, a step{where}",
@@ -71,7 +85,7 @@ def host_stall(case: Case) -> Iterator[Finding]:
             else "mark what the host does with NVTX ranges, or capture with --trace=cuda,nvtx,osrt; then do that work "
             "ahead of time and beside the GPU's"
         ),
-        length,
+        length if saved is None else min(length, saved),
         [rank],
         figures={"stall_ns": length, "share": length / period},
         thresholds={"stall_share": STALL_SHARE, **severity_limits()},
@@ -91,7 +105,7 @@ def copies(case: Case) -> Iterator[Finding]:
         f"{us(copied)} us of {ms(case.period)} (median over the ranks)",
         "keep on the GPU what is used again, copy from pinned memory on a stream of its own while kernels run, and "
         "put small copies together",
-        copied,
+        case.on_the_path(copied, "copy"),
         figures={"copy_ns": copied, "share": copied / case.period},
         thresholds={"copy_share": COPY_SHARE, **severity_limits()},
         saving_is=SavingIs.AT_MOST,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 
 import numpy as np
@@ -41,8 +41,9 @@ def by_period(work: Operations) -> StepWindows | None:
     repeats = {stream.repetitions_a_step for stream in streams.values() if stream.repetition is not None}
     layers = repeats.pop() if len(repeats) == 1 else 1
     found = Membership(work)
+    phases = _phases(streams)
     for key, stream in streams.items():
-        starts, ends = stream.marked_steps() if layers > 1 else stream.repeated_steps()
+        starts, ends = stream.marked_steps() if layers > 1 else stream.repeated_steps(phases.get(key))
         if len(starts) >= 2:
             begun = work.frame(["begin"], key)["begin"].to_numpy()
             found.add(frame(key, starts, ends, "period"), key, by_time(begun, starts, ends))
@@ -53,6 +54,29 @@ def by_period(work: Operations) -> StepWindows | None:
     if layers > 1:
         source += f", {layers} repetitions a step by {_parted(streams.values())} before each step"
     return StepWindows(StepMethod.PERIOD, source, windows, found.member)
+
+
+def _phases(streams: Mapping[int, _Stream]) -> dict[int, int]:
+    """Where in its repetition each rank's step begins: with the same kernel on all, where all of them repeat alike.
+
+    That is where every rank runs dry for longest: what one alone waits for is another rank, in the midst of a step.
+    """
+    known = {key: stream for key, stream in streams.items() if stream.repetition is not None}
+    if not known:
+        return {}
+    code: dict[str, int] = {}
+    patterns = {
+        key: np.array([code.setdefault(name, len(code)) for name in stream.pattern]) for key, stream in known.items()
+    }
+    first = next(iter(patterns.values()))
+    if any(len(pattern) != len(first) for pattern in patterns.values()):
+        return {}
+    turns = {key: _occurrences(np.tile(pattern, 2), first) for key, pattern in patterns.items()}
+    if not all(len(turn) for turn in turns.values()):
+        return {}
+    dry = [np.roll(stream.usual_gaps(), -int(turns[key][0])) for key, stream in known.items()]
+    best = int(np.argmax(np.min(dry, axis=0)))
+    return {key: (best + int(turn[0])) % len(first) for key, turn in turns.items()}
 
 
 def _parted(streams: Iterable[_Stream]) -> str:
@@ -69,6 +93,7 @@ class _Stream:
         self.exchanged = exchanged
         self.begins: _I64 = main["begin"].to_numpy()
         self.ends: _I64 = main["end"].to_numpy()
+        self.names = main["name"].cast(pl.String)
         self.symbols: _I64 = main["name"].rank("dense").cast(pl.Int64).to_numpy()
         self.repetition = find_repetition(self.symbols)
 
@@ -148,13 +173,25 @@ class _Stream:
         finish[: len(marks) - 1] = self.begins[found.first + marks[1:]][: len(heads)]
         return self.begins[heads], finish
 
-    def repeated_steps(self) -> tuple[_I64, _I64]:
-        """begin and finish of each repetition, begun where the stream most often runs dry."""
+    @property
+    def pattern(self) -> list[str]:
+        """The names of the kernels that repeat, once."""
+        found = self.repetition
+        return [] if found is None else self.names[found.first : found.first + found.length].to_list()
+
+    def usual_gaps(self) -> npt.NDArray[np.float64]:
+        """Time for which the stream is dry before each kernel of a repetition, median."""
+        found = self.repetition
+        if found is None:
+            return np.empty(0)
+        return np.asarray(np.median(self._gaps(found).reshape(found.count, found.length)[1:], axis=0))
+
+    def repeated_steps(self, phase: int | None = None) -> tuple[_I64, _I64]:
+        """begin and finish of each repetition, begun there in it, or where the stream most often runs dry."""
         found = self.repetition
         if found is None:
             return self.begins[:0], self.begins[:0]
-        gaps = np.median(self._gaps(found).reshape(found.count, found.length)[1:], axis=0)
-        phase = found.first + int(np.argmax(gaps))
+        phase = found.first + (int(np.argmax(self.usual_gaps())) if phase is None else phase)
         heads = _occurrences(self.symbols, self.symbols[phase : phase + found.length])
         tails = heads + found.length - 1
         finish = self.ends[tails]

@@ -1,0 +1,118 @@
+"""What a step takes with what an engineer asks for: each alone, and all of it together, by replay of one graph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from nsysan._errors import ExitCode, NsysanError
+from nsysan.ask.answered import TOGETHER, Answer, Asked
+from nsysan.ask.edit_of import Chosen, edit_of
+from nsysan.ask.expressions import Expression
+from nsysan.replay import edits
+from nsysan.replay.edits import STANDARD
+from nsysan.replay.engine import NotAcyclic
+from nsysan.replay.links import Link
+from nsysan.replay.pace import MAX_ERROR, MAX_UNSPLIT, bounds_of, pace_of, timed
+from nsysan.replay.prepared import Prepared, prepare
+from nsysan.replay.results import Pace, Timed
+from nsysan.replay.untraced import untraced
+from nsysan.run.run import Run
+
+
+def replica_of(run: Run, number: int | None) -> int:
+    """The replica of that number, by default the one with the longest mean period, as in a report."""
+    count = len(run.replicas)
+    if number is not None:
+        if number >= count:
+            there = "only replica 0" if count == 1 else f"replicas 0 to {count - 1}"
+            raise NsysanError(f"--replica {number}: there is no such replica here; there is {there}", ExitCode.NO_STEPS)
+        return number
+    means = [
+        own.windows.filter(pl.col("excluded").is_null())
+        .group_by("step")
+        .agg((pl.col("finish") - pl.col("begin")).median().alias("period"))["period"]
+        .mean()
+        for own in run.replicas
+    ]
+    known = [mean if isinstance(mean, float) else -1.0 for mean in means]
+    return known.index(max(known))
+
+
+def answer(run: Run, expressions: Sequence[Expression], replica: int, without_nsys: int | None = None) -> Answer:
+    """What was asked of a replica of a run; without_nsys: ns of its step without nsys, of which all is then told.
+
+    BadExpression for what changes nothing, OutOfRange for a step time that cannot be, NsysanError without a step.
+    """
+    own = run.replicas[replica]
+    try:
+        ready = prepare(own)
+    except NotAcyclic as error:
+        raise NsysanError("what was recorded contradicts itself: no replay", ExitCode.NOTHING_TO_ANALYSE) from error
+    if ready is None:
+        raise NsysanError(f"replica {replica} has no steady decode step to replay", ExitCode.NO_STEPS)
+    kinds = own.collectives.select("row", pl.col("kind").cast(pl.String))
+    chosen = [edit_of(expression, ready.basis, kinds) for expression in expressions]
+    measured = pace_of(ready)
+    without = None if without_nsys is None else untraced(ready, without_nsys)
+    now, pace = (ready, measured) if without is None else (without.ready, pace_of(without.ready))
+    unknown = _unknown(measured)
+    told, bounds = ({}, {}) if unknown else _periods(now, chosen, pace)
+    steps = len(ready.found.steps)
+    asked = [
+        Asked(one.text, told.get(key), bounds.get(key), what.names, what.count and what.count / steps)
+        for key, one, what in zip(map(str, range(len(chosen))), expressions, chosen, strict=True)
+    ]
+    known = {} if unknown else pace.scenarios
+    return Answer(
+        replica=replica,
+        ranks=tuple(ready.basis.graph.ranks),
+        steady=len(own.steady_steps),
+        replayed=ready.found.steps.filter("counted").select("stretch", "step").n_unique(),
+        whole=ready.found.whole,
+        traced=measured.period.median,
+        hosts=None if without is None else without.hosts,
+        gaps=None if without is None else without.gaps,
+        period=pace.period.median,
+        error=measured.error,
+        unknown=unknown,
+        asked=asked,
+        together=Asked(TOGETHER, told.get(TOGETHER), bounds.get(TOGETHER)) if len(chosen) > 1 else None,
+        standard={name: _median(known.get(name)) for name in STANDARD},
+        ranks_right={rank: None if unknown else _median(pace.ranks.get(rank)) for rank in ready.basis.graph.ranks},
+        bounds={} if unknown else dict(pace.bounds),
+    )
+
+
+def _median(one: Timed | None) -> int | None:
+    return None if one is None else one.median
+
+
+def _unknown(pace: Pace) -> str | None:
+    """Why no saving can be told, if so."""
+    if pace.error > MAX_ERROR:
+        return f"the replay misses the measured steps by {pace.error:.1%}, more than {MAX_ERROR:.0%}"
+    if pace.unsplit > MAX_UNSPLIT:
+        return (
+            f"{pace.unsplit:.1%} of a step is communication of which waiting cannot be told apart, more than "
+            f"{MAX_UNSPLIT:.0%}: capture all ranks"
+        )
+    return None
+
+
+def _periods(
+    ready: Prepared, chosen: Sequence[Chosen], pace: Pace
+) -> tuple[dict[str, int], dict[str, tuple[int, int]]]:
+    """Periods and bounds by number of what was asked, and of all together."""
+    asked = {str(number): one.edit for number, one in enumerate(chosen)}
+    if len(chosen) > 1:
+        asked[TOGETHER] = edits.together(*asked.values())
+    if not asked:
+        return {}, {}
+    names = list(asked)
+    if (ready.basis.graph.link == Link.MAYBE).any():
+        asked |= {f"{name} unordered": edits.together(asked[name], edits.unordered) for name in names}
+    told = {"measured": pace.period} | dict(zip(asked, timed(ready, list(asked.values())), strict=True))
+    bounds = bounds_of(told, names)
+    return {name: told[name].median for name in names}, bounds

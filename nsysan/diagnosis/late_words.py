@@ -1,0 +1,54 @@
+"""Late ranks in words, and what of them is told as one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nsysan.diagnosis.hotspot import Late
+from nsysan.metrics.causes import WHY_LATE, WHY_LATE_TOGETHER, GapCause, LateCause
+from nsysan.metrics.skew import Straggler
+from nsysan.replay.late import LATE_SHARE
+
+#: Causes of idle time that are the host's own.
+_BY_HOST = (GapCause.HOST_LATE, GapCause.SYNC, GapCause.BETWEEN_STEPS)
+
+
+def outermost(late: Sequence[Late]) -> list[Late]:
+    """Those that are late together as one, and each of the others."""
+    sets = [one for one in late if len(one.ranks) > 1]
+    inside = {rank for one in sets for rank in one.ranks}
+    return [*sets, *(one for one in late if len(one.ranks) == 1 and one.ranks[0] not in inside)]
+
+
+def alone_of(late: Sequence[Late], one: Late) -> list[Late]:
+    """The ranks of a set, each by itself; of one rank itself."""
+    return [own for own in late if len(own.ranks) == 1 and own.ranks[0] in one.ranks]
+
+
+def weight(one: Late, period: int) -> tuple[int, int, bool]:
+    """What it saves and costs, ns of the median step; or of the mean one, where it is the tail that it makes."""
+    if one.costs < LATE_SHARE * period <= one.mean_costs:
+        return one.mean_saves, one.mean_costs, True
+    return one.saves, one.costs, False
+
+
+def ranks_words(ranks: Sequence[int]) -> str:
+    """As in "rank 2", "ranks 2 and 3"."""
+    *first, last = map(str, ranks)
+    return f"ranks {', '.join(first)} and {last}" if first else f"rank {last}"
+
+
+def by_host(late: Late | Straggler) -> bool:
+    """Whether it is late for its host: it idles, and not for its own work on the GPU."""
+    return late.cause == LateCause.HOST and next(iter(late.idle), GapCause.HOST_LATE) in _BY_HOST
+
+
+def why_late(late: Late | Straggler) -> str:
+    """What holds it up, as a clause."""
+    several = isinstance(late, Late) and len(late.ranks) > 1
+    idles = "they idle" if several else "it idles"
+    if late.cause is None:
+        return f"{idles} longer, and nothing tells whether {'their hosts are' if several else 'its host is'} late"
+    if late.cause == LateCause.HOST and not by_host(late):
+        return f"{idles} longer ({next(iter(late.idle)).words})"
+    return (WHY_LATE_TOGETHER if several else WHY_LATE)[late.cause]

@@ -1,0 +1,109 @@
+"""How far a verdict can be relied on, and why (DEFINITIONS.md, section 11)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import polars as pl
+
+from nsysan.diagnosis.diagnosis import Diagnosis
+from nsysan.diagnosis.evidence import UNDER_THE_VERDICT, Aspect, Quality, Status
+from nsysan.diagnosis.late_words import by_host, outermost
+from nsysan.diagnosis.savings import SURE_ERROR
+from nsysan.diagnosis.verdict import DOMINANT, OF_PATH, PIPELINE, SKEW, Sure, Verdict, VerdictKind
+from nsysan.metrics.coverage import HALF
+from nsysan.metrics.scenarios import Scenario
+from nsysan.model.matches import Match
+from nsysan.run.run import Run
+
+#: With less of the capture in steady steps than this nothing is sure.
+_QUARTER = 0.25
+#: More of the calls have to be matched.
+_MATCHED = 0.98
+#: Launches were measured to take three times as long when each is traced; a verdict should bear that.
+_INFLATION = 3.0
+#: A share this near to its threshold may lie on either side of it.
+_NEAR = 0.01
+#: Told by figures below, or by what the profiler may weigh.
+_TOLD_OTHERWISE = frozenset({Aspect.COVERAGE, Aspect.HOST_TIME})
+
+
+def weighed(run: Run, diagnosis: Diagnosis, rows: Sequence[Quality]) -> Verdict:
+    """The verdict with how sure it is; rows: the evidence, of which some lies under it."""
+    verdict = diagnosis.verdict
+    if verdict.kind == VerdictKind.INCONCLUSIVE:
+        return replace(verdict, sure=Sure.LOW, because=("nothing is concluded: the reason says what is missing",))
+    medium, low = _estimated(run, rows), []
+    covered = diagnosis.coverage
+    least = min(covered.span, covered.busy) if covered is not None else 0.0
+    if least < HALF:
+        (low if least < _QUARTER else medium).append(f"the steady steps cover {least:.0%} of the capture")
+    matched = _matched(run)
+    if matched is not None and matched <= _MATCHED:
+        medium.append(f"{matched:.1%} of the collectives matched across the ranks")
+    error = 0.0 if diagnosis.what_if is None else diagnosis.what_if.error or 0.0
+    if error > SURE_ERROR:
+        medium.append(f"the replay misses the measured period by {error:.1%}")
+    profiled = _profiled(run, diagnosis)
+    if profiled:
+        why, turns = profiled
+        (low if turns else medium).append(why)
+    if near := _near(verdict, max(error, _NEAR)):
+        medium.append(near)
+    if low or medium:
+        return replace(verdict, sure=Sure.LOW if low else Sure.MEDIUM, because=(*low, *medium))
+    met = "" if matched is None else f", {matched:.1%} of the collectives match"
+    good = f"the steady steps cover {least:.0%} of the capture{met}, the replay misses the period by {error:.1%}"
+    return replace(verdict, sure=Sure.HIGH, because=(good,))
+
+
+def _estimated(run: Run, rows: Sequence[Quality]) -> list[str]:
+    """What the verdict rests on and is not measured, each root once."""
+    weak = [row for row in rows if row.status != Status.OK and row.id in UNDER_THE_VERDICT]
+    roots = {row.id for row in weak}
+    if run.is_eager:
+        roots.add(Aspect.HOST_TIME)
+    own = [row for row in weak if not any(f"see {root}" in row.reason for root in roots)]
+    return [f"{row.id.words} {row.status.words}: {row.reason}" for row in own if row.id not in _TOLD_OTHERWISE]
+
+
+def _matched(run: Run) -> float | None:
+    """Share of the collectives of the steady steps; None where there are none."""
+    calls = run.collectives.filter(pl.col("step").is_in(run.steady_steps))
+    return None if calls.is_empty() else float((calls["verdict"] == Match.MATCHED).mean() or 0.0)  # type: ignore[arg-type]
+
+
+def _profiled(run: Run, diagnosis: Diagnosis) -> tuple[str, bool] | None:
+    """What the profiler may weigh in an eager run, and whether that could turn the verdict; None where it is little."""
+    what, kind = diagnosis.what_if, diagnosis.verdict.kind
+    late = kind == VerdictKind.SKEW and any(by_host(one) for one in outermost(diagnosis.late))
+    if not run.is_eager or what is None or not (kind == VerdictKind.HOST or late):
+        return None
+    free = what[Scenario.NO_HOST_LATE]
+    unknown = "tracing slows the hosts, by how much no table holds"
+    if free is None:
+        return unknown, True
+    bears = what.period / free
+    if bears < _INFLATION:
+        return f"{unknown}; without that the hosts may not pace the step", True
+    return f"{unknown}; they would still pace the step at a {_part(bears)} of their time", False
+
+
+def _part(ratio: float) -> str:
+    words = {3: "third", 4: "quarter", 5: "fifth", 6: "sixth", 7: "seventh", 8: "eighth", 9: "ninth"}
+    return words.get(int(ratio), "tenth")
+
+
+def _near(verdict: Verdict, margin: float) -> str:
+    """That a share is close to the threshold that decided; else ""."""
+    shares = verdict.shares
+    held = [(VerdictKind.PIPELINE.value, PIPELINE), (VerdictKind.SKEW.value, SKEW)]
+    if verdict.kind not in (VerdictKind.PIPELINE, VerdictKind.SKEW):
+        first = max(OF_PATH, key=lambda kind: shares.get(kind) or 0.0)
+        held.append((first.value, DOMINANT))
+    for name, limit in held:
+        share = shares.get(name)
+        if share is not None and abs(share - limit) < margin:
+            return f"{name} is {share:.1%}, close to its threshold of {limit:.0%}"
+    return ""

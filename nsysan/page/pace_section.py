@@ -1,0 +1,139 @@
+"""What paces the step, on the page: the ledger and the critical path as bars, what-ifs, late ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import polars as pl
+
+from nsysan.diagnosis.answers import NOTABLE, replay_words
+from nsysan.diagnosis.hotspot import Late
+from nsysan.diagnosis.late_words import outermost, ranks_words, weight
+from nsysan.metrics.scenarios import SCENARIOS
+from nsysan.page.elements import safe, table
+from nsysan.page.glossary import term
+from nsysan.page.palette import NAMES, PATH_COLOURS, paint
+from nsysan.report.report import Report, visible_lines
+from nsysan.text import ms, percent, plain, us
+
+_PATH = "critical path"
+_WHY_TWO = (
+    "The ledger says what a GPU does in each ns, the critical path what the next step had to wait for: what waits, or "
+    "runs beside something that takes longer, is in the ledger alone, and a host is in the path where the GPUs wait for "
+    "it, also while other ranks' kernels spin."
+)
+
+
+def bars(report: Report) -> str:
+    """HTML: the median step as a bar, that of a late rank, and the critical path; the figures are under each."""
+    lines = visible_lines(report)
+    rows = [("ledger of the median rank", report.headline)]
+    late = report.diagnosis.straggler
+    if late is not None and late.rank in report.per_rank["rank"]:
+        own = report.per_rank.row(by_predicate=pl.col("rank") == late.rank, named=True)
+        rows.append((f"ledger of rank {late.rank}, a late one", own))
+    ledgers = "".join(
+        _bar(
+            safe(name),
+            period,
+            ((paint(line), NAMES[line], term(line, NAMES[line]), own[line.column]) for line in lines),
+        )
+        for name, own in rows
+        if (period := own["period_ns"])
+    )
+    return ledgers + _path(report)
+
+
+def _path(report: Report) -> str:
+    spent: dict[str, int] = {}
+    for (name, _), ns in report.diagnosis.path.items():
+        spent[name] = spent.get(name, 0) + ns
+    whole = sum(spent.values())
+    ordered = [(name, spent[name]) for name in PATH_COLOURS if name in spent]
+    parts = ((paint(PATH_COLOURS[name]), name, safe(name), ns) for name, ns in ordered)
+    bar = _bar(term(_PATH), whole, parts) if whole else ""
+    return f'{bar}<p class="note">{safe(_WHY_TWO)}</p>' if bar else ""
+
+
+def _bar(name: str, period: int, shares: Iterable[tuple[str, str, str, int | None]]) -> str:
+    """A bar with its shares under it. name: HTML; shares: colour, name, the name as HTML, ns."""
+    told = [(colour, title, shown, ns) for colour, title, shown, ns in shares if ns is not None]
+    parts = "".join(
+        f'<span style="flex-grow:{ns / period:.4f};background:{colour}" title="{safe(title)}: '
+        f'{safe(percent(ns, period))}"></span>'
+        for colour, title, _, ns in told
+        if ns
+    )
+    words = "".join(
+        f'<span><i style="background:{colour}"></i>{shown} {safe(percent(ns, period))}</span>'
+        for colour, _, shown, ns in told
+    )
+    if not parts:
+        return ""
+    return f'<p class="of">{name}</p><div class="strip" aria-hidden="true">{parts}</div><p class="key">{words}</p>'
+
+
+def saved(report: Report) -> str:
+    """HTML: the what-ifs that save something, and what kept others from being told."""
+    what = report.diagnosis.what_if
+    if what is None or not what.told:
+        return ""
+    rows = [["as measured", ms(what.period), "", "", ""]]
+    untold = []
+    for scenario in what.listed:
+        row, ns = SCENARIOS[scenario], what[scenario]
+        if ns is None:
+            untold.append(row.title)
+        elif what.period - ns >= NOTABLE * what.period:
+            gain = what.period - ns
+            name = f"{term(row.title)}{safe(row.name.removeprefix(row.title))}"
+            least = "at least " if scenario in what.bounds else ""
+            share = gain / what.period
+            rows.append([name, ms(ns), f"{least}{us(gain)}", percent(gain, what.period), _gauge(share)])
+    notes = [f"Savings are {replay_words(what)}; they need not add up."]
+    if len(rows) == 1:
+        notes.insert(0, f"Nothing saves {NOTABLE:.0%} of the step or more.")
+    if untold:
+        notes.append(f"Cannot be told {', '.join(untold)}{f': {what.why_host}' if what.why_host else ''}.")
+    return (
+        table(
+            ["what if", "a step", "saved, us", "saved", "saved of the step"],
+            rows,
+            text=(0, 4),
+            raw=(0, 4),
+            caption=f"What a fix saves, {replay_words(what)}",
+        )
+        + f'<p class="note">{safe(" ".join(notes))}</p>'
+    )
+
+
+def late_table(report: Report) -> str:
+    """HTML: the late ranks, those that are late together first; nothing where nobody is late."""
+    late, period = report.diagnosis.late, report.headline["period_ns"] or 0
+    if not late or not period:
+        return ""
+    sets = [one for one in outermost(late) if len(one.ranks) > 1]
+    rows = [_late_row(one, period) for one in (*sets, *(one for one in late if len(one.ranks) == 1))]
+    header = ["late", "cause", "saves, us", "saves", "costs, us", "costs", "takes longer"]
+    named = {"saves": term("saves"), "costs": term("costs")}
+    return table(header, rows, text=(0, 1, 6), wrap=6, caption="Late ranks, us a step", terms=named)
+
+
+def _late_row(one: Late, period: int) -> list[str]:
+    saves, costs, mean = weight(one, period)
+    cause = str(one.cause or "cannot be told")
+    kernels = ", ".join(f"{plain(name, 60)} +{us(ns)} us" for name, ns in one.kernels[:2])
+    return [
+        f"{ranks_words(one.ranks)}{' together' if len(one.ranks) > 1 else ''}{' (mean)' if mean else ''}",
+        cause,
+        us(saves),
+        percent(saves, period),
+        us(costs),
+        percent(costs, period),
+        kernels or "-",
+    ]
+
+
+def _gauge(share: float) -> str:
+    width = f"{100 * max(0.0, min(share, 1.0)):.1f}%"
+    return f'<span class="gauge" aria-hidden="true"><span style="width:{width}"></span></span>'

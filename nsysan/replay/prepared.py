@@ -1,0 +1,59 @@
+"""The graph of a replica's steps with all that a replay of it needs, built once for any number of edits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from nsysan.metrics.whatif import call_wires, floors
+from nsysan.replay import edits
+from nsysan.replay.activity import MAX_OPERATIONS, Activity, activity
+from nsysan.replay.delays import delays_of
+from nsysan.replay.engine import I64, NEVER, Engine
+from nsysan.replay.graph import build
+from nsysan.replay.levels import levels_of
+from nsysan.replay.shape import Levels
+from nsysan.replay.unseen import in_place, waits_unseen
+from nsysan.run.run import Run
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """found: what was recorded. basis: its graph, and what edits change. engine: the order of its nodes.
+
+    unseen: levels where hosts that may be waiting for another are charged with that, None where none may.
+    """
+
+    found: Activity
+    basis: edits.Basis
+    engine: Engine
+    unseen: Levels | None = None
+
+    def times(self, asked: list[edits.Edit]) -> I64:
+        """ns of each node (nodes, 2 + edits): with nothing changed, with usual delays, with each of the edits."""
+        graph = self.basis.graph
+        released = graph.time.copy()
+        released[graph.first_arrival :] = NEVER
+        return self.engine.times(*edits.applied(self.basis, asked), released)
+
+
+def prepare(run: Run, most: int = MAX_OPERATIONS) -> Prepared | None:
+    """What a replay of a replica needs, of so many operations at the most; None where it has no steady step."""
+    found = activity(run, most)
+    if found is None:
+        return None
+    graph = build(run, found)
+    delays = delays_of(graph)
+    levels = levels_of(graph, delays, _usual_period(found))
+    # What a host does may be waiting for another, and nobody is charged with that.
+    unseen = waits_unseen(graph, delays, levels)
+    kept = in_place(levels, graph, delays) if unseen else levels
+    basis = edits.basis(graph, delays, kept, floors(call_wires(run.collectives, run.steady_steps)))
+    engine = Engine(graph.opens, graph.edges, graph.time)
+    return Prepared(found, basis, engine, levels if unseen else None)
+
+
+def _usual_period(found: Activity) -> int:
+    following = pl.col("begin").shift(-1).over("stretch", "rank") - pl.col("begin")
+    return round(found.steps.select(following.filter("counted").median()).item() or 0)
