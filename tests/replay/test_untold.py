@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import nsysan
@@ -14,6 +13,7 @@ from tests.simulator.cases import BETWEEN_NS, STEPS, all_reduce, ending, graph_p
 from tests.simulator.export import export
 from tests.simulator.faults import ExtraCalls, Fault, LateHost
 from tests.simulator.program import Api, Call, Kind, Op, Program, eager_calls
+from tests.simulator.scenarios import random_scenario
 from tests.simulator.truth import Scenario
 
 PAIR = ((0, 1),)
@@ -70,7 +70,7 @@ def test_another_kernel_in_the_same_place_is_none(tmp_path: Path) -> None:
 def test_hosts_that_wait_unseen_are_nobodys_lateness(tmp_path: Path) -> None:
     work = ops()
     calls = eager_calls(work, cost_ns=20_000, segment_ns=0, first_segment_ns=BETWEEN_NS)
-    program = Program(2, tuple(work), calls)
+    program = Program(2, tuple(work), tuple(calls))
     # Each has 400 us of its own, in another place, and neither is seen to wait for the other.
     faults = (LateHost(0, 400_000), LateHost(1, 400_000, call=20))
     pace = pace_of(program, tmp_path / "t.sqlite", faults)
@@ -94,20 +94,7 @@ def test_hosts_that_launch_when_work_ends_wait_for_it_unseen(tmp_path: Path) -> 
 
 
 def test_steps_begin_alike_where_one_rank_waits_in_their_midst(tmp_path: Path) -> None:
-    work = [replace(op, stream=1) if op.kind is Kind.COLLECTIVE else op for op in ops()]
-    for number in range(4):
-        first = 6 * number
-        work[first + 2] = replace(work[first + 2], after=(first + 1,))
-        work[first + 3] = replace(work[first + 3], after=(first + 2,))
-        work[first + 5] = replace(work[first + 5], after=(first + 4,))
-        if number:
-            work[first] = replace(work[first], after=(first - 1,))
-    calls = eager_calls(work, cost_ns=30_000, segment_ns=0, first_segment_ns=BETWEEN_NS)
-    program = Program(2, tuple(work), (*calls, Call(Api.STREAM_SYNC, 0, 3_000, awaits=(len(work) - 1, 0))))
-    path = export(
-        Scenario("mid-step", program, STEPS, (LateHost(0, 300_000, call=9),), lead=1, ranges=False),
-        tmp_path / "t.sqlite",
-    )
-    pace = read(path)
+    # Overlap, no ranges, and a slow host: the other rank's stream is dry for longest before what follows a collective.
+    pace = read(export(random_scenario(2159), tmp_path / "t.sqlite"))
     assert pace.unsplit == 0
     assert [(one.ranks, one.cause) for one in pace.late] == [((0,), "host")]
