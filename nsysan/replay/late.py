@@ -64,10 +64,13 @@ def find_late(
         late = kept
     if late and _rotates(late, measured, base, others):
         return [], True
-    # Levels that no rank keeps are of none: what the hosts do is shared out, or they wait for each other.
-    if not late or len(late) == len(without) > _PAIR:
+    if not late:
         return [], False
-    return _told(basis, replay, measured, base, others, alone), False
+    found = _told(basis, replay, measured, base, others, alone)
+    # Levels that no host keeps are of none: what the hosts do is shared out, or they wait for each other.
+    if len(late) == len(without) > _PAIR and all(one.cause == "host" for one in found):
+        return [], False
+    return found, False
 
 
 def _rotates(late: Sequence[int], measured: Timed, base: Timed, others: Mapping[int, Timed]) -> bool:

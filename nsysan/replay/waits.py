@@ -107,8 +107,13 @@ def _copies(work: pl.DataFrame, hosts: pl.DataFrame, starts: I64) -> list[Part]:
         "name",
         node=pl.Series(starts + 1),
         tail=pl.col("launch_end") - pl.col("end"),
-        queued=pl.col("begin") - pl.col("launch_start") > _PROMPT,
-    ).filter(pl.col("type") == "memcpy", pl.col("launch_start").is_not_null())
+        ahead=pl.col("begin") - pl.col("launch_start"),
+        usual=(pl.col("launch_end") - pl.col("launch_start")).median().over("thread"),
+    )
+    # What ends within the time of any call proves nothing.
+    copies = copies.with_columns(queued=pl.col("ahead") > pl.max_horizontal(_LONG * pl.col("usual"), _PROMPT)).filter(
+        pl.col("type") == "memcpy", pl.col("launch_start").is_not_null()
+    )
     after = (pl.col("tail") >= 0).filter("queued")
     waits = (
         pl.when(pl.col("queued").any())

@@ -186,7 +186,10 @@ def _steps(rng: random.Random, scenario: Scenario) -> Steps:
         return always
     many = round(scenario.steps * rng.choice((0.15, 0.2, 0.8, 0.85)))
     first = rng.randint(0, scenario.steps - many)
-    return between(first, first + many)
+    if first <= LEAD and first + many > LEAD + many / 2:
+        # What the truth does not count may be counted by an analysis: the fault is there as well.
+        return between(0, first + many)
+    return between(max(first, LEAD), max(first, LEAD) + many)
 
 
 def _slow_rank(rng: random.Random, shape: Shape, scenario: Scenario) -> Fault:

@@ -1,0 +1,100 @@
+"""What a trace does not tell: work that one of two ranks has alone, kernels by another name, hosts that wait unseen."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import nsysan
+from nsysan.replay.pace import replay
+from nsysan.replay.results import Pace
+from tests.simulator.cases import BETWEEN_NS, STEPS, all_reduce, ending, graph_program, layer
+from tests.simulator.export import export
+from tests.simulator.faults import ExtraCalls, Fault, LateHost
+from tests.simulator.program import Api, Call, Kind, Op, Program, eager_calls
+from tests.simulator.scenarios import random_scenario
+from tests.simulator.truth import Scenario
+
+PAIR = ((0, 1),)
+
+
+def ops(*, extra: bool = False) -> list[Op]:
+    found: list[Op] = []
+    for _ in range(4):
+        found += layer(all_reduce(groups=PAIR), all_reduce(groups=PAIR))
+        if extra:
+            found.insert(-1, Op("elementwise_extra", in_layer=False, extra=True))
+    return [*found, *ending()]
+
+
+def pace_of(program: Program, path: Path, faults: tuple[Fault, ...] = ()) -> Pace:
+    export(Scenario("untold", program, STEPS, faults, lead=1), path)
+    return read(path)
+
+
+def read(path: Path) -> Pace:
+    pace = replay(nsysan.analyze(path))
+    assert pace is not None
+    assert pace.exact
+    return pace
+
+
+def test_what_one_of_two_ranks_has_alone_is_extra(tmp_path: Path) -> None:
+    program = graph_program(ops(extra=True), ranks=2)
+    pace = pace_of(program, tmp_path / "t.sqlite", (ExtraCalls(1, 10_000, 0),))
+    # Four kernels of 10 us, and the gaps before them.
+    assert pace.period.median - pace.scenarios["no_skew"].median == 4 * (10_000 + 1_200)
+    assert pace.scenarios["no_skew"].median == 412_900
+    assert [(one.ranks, one.cause) for one in pace.late] == [((1,), "compute")]
+
+
+def test_another_kernel_in_the_same_place_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "t.sqlite"
+    program = graph_program(ops(), ranks=2)
+    before = pace_of(program, path)
+    with closing(sqlite3.connect(path)) as file, file:
+        (known,) = file.execute("SELECT id FROM StringIds WHERE value = 'oproj'").fetchone()
+        (new,) = file.execute("SELECT max(id) + 1 FROM StringIds").fetchone()
+        file.execute("INSERT INTO StringIds (id, value) VALUES (?, 'oproj_by_halves')", (new,))
+        for column in ("shortName", "demangledName"):
+            file.execute(
+                f"UPDATE CUPTI_ACTIVITY_KIND_KERNEL SET {column} = ? WHERE {column} = ? AND deviceId = 1",
+                (new, known),
+            )
+    after = read(path)
+    assert after.scenarios["no_skew"].median == before.scenarios["no_skew"].median == after.period.median
+    assert after.late == []
+
+
+def test_hosts_that_wait_unseen_are_nobodys_lateness(tmp_path: Path) -> None:
+    work = ops()
+    calls = eager_calls(work, cost_ns=20_000, segment_ns=0, first_segment_ns=BETWEEN_NS)
+    program = Program(2, tuple(work), tuple(calls))
+    # Each has 400 us of its own, in another place, and neither is seen to wait for the other.
+    faults = (LateHost(0, 400_000), LateHost(1, 400_000, call=20))
+    pace = pace_of(program, tmp_path / "t.sqlite", faults)
+    assert pace.late == []
+    assert pace.scenarios["no_skew"].median == pace.period.median
+    low, high = pace.bounds["no_skew"]
+    assert (low, high) == (pace.period.median - 400_000, pace.period.median)
+
+
+def test_hosts_that_launch_when_work_ends_wait_for_it_unseen(tmp_path: Path) -> None:
+    work, cost = ops(), 2_000
+    lasts = [op.wire_ns if op.kind is Kind.COLLECTIVE else op.ns for op in work]
+    # Each launch is in time for its work to begin 1 us after what is before it; 20 us between steps.
+    segments = [lasts[-1] + 21_000 - cost, *(ns + 1_000 - cost for ns in lasts[:-1])]
+    calls = tuple(Call(Api.LAUNCH, max(segment, 0), cost, (n,)) for n, segment in enumerate(segments))
+    pace = pace_of(Program(2, tuple(work), calls), tmp_path / "t.sqlite")
+    for name in ("host_free", "graphs"):
+        assert pace.scenarios[name].median == pace.period.median
+        assert pace.bounds[name][1] == pace.period.median
+    assert pace.bounds["host_free"][0] == pace.period.median - 20_000
+
+
+def test_steps_begin_alike_where_one_rank_waits_in_their_midst(tmp_path: Path) -> None:
+    # Overlap, no ranges, and a slow host: the other rank's stream is dry for longest before what follows a collective.
+    pace = read(export(random_scenario(2159), tmp_path / "t.sqlite"))
+    assert pace.unsplit == 0
+    assert [(one.ranks, one.cause) for one in pace.late] == [((0,), "host")]
