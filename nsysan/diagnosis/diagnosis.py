@@ -14,7 +14,7 @@ from nsysan.metrics.outliers import Outlier
 from nsysan.metrics.skew import Straggler
 from nsysan.metrics.tail import Hump, TailRow
 from nsysan.metrics.whatif import WhatIf
-from nsysan.replay.pace import Pace
+from nsysan.replay.told import Pace
 
 #: With more of the collectives failing the gate than this, the pairs that pass it prove nothing.
 MAX_REJECTED = 0.2

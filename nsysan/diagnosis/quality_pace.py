@@ -9,7 +9,7 @@ from nsysan.metrics.causes import LateCause
 from nsysan.metrics.scenarios import SCENARIOS
 from nsysan.metrics.skew import TELLING_STEPS
 from nsysan.metrics.whatif import WhatIf
-from nsysan.replay.late import LATE_SHARE
+from nsysan.replay.told import LATE_SHARE
 from nsysan.run.run import Run
 from nsysan.text import counted, ms
 from nsysan.trace.graph_mode import GraphMode

@@ -9,7 +9,7 @@ from nsysan.metrics.scenarios import Scenario
 from nsysan.metrics.stages import without_bubble
 from nsysan.metrics.whatif import WhatIf
 from nsysan.model.health import NODE_FLAG
-from nsysan.replay.pace import Pace
+from nsysan.replay.told import Pace
 from nsysan.run.run import Run
 
 #: Where the replay misses the measured period by more, it tells no savings; by more than the other, none for sure.

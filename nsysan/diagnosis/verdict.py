@@ -18,7 +18,7 @@ from nsysan.metrics.lines import Line
 from nsysan.metrics.scenarios import Scenario
 from nsysan.metrics.skew import TELLING_STEPS
 from nsysan.metrics.whatif import WhatIf
-from nsysan.replay.late import LATE_SHARE
+from nsysan.replay.told import LATE_SHARE
 
 #: What the critical path spends more than this share in bounds the step.
 DOMINANT = 0.4

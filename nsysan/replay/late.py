@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
@@ -11,40 +10,11 @@ import polars as pl
 from nsysan.model.classes import WorkClass
 from nsysan.replay.edits import Basis, Edit, no_skew
 from nsysan.replay.engine import I64
+from nsysan.replay.told import CAUSES, LATE_SHARE, LateRanks, Timed
 
-#: A rank is late from this share of the period on.
-LATE_SHARE = 0.03
 #: Of two ranks both may be late, one by one thing and one by another.
 _PAIR = 2
-#: By what a rank may be late.
-CAUSES = ("compute", "host", "copy", "communication")
 _OF_WORK = {WorkClass.COMPUTE.value: "compute", WorkClass.COPY.value: "copy"}
-
-
-@dataclass(frozen=True)
-class LateRanks:
-    """One late rank, or several that are late together. ns of a step, by median or, of the tail, by mean.
-
-    costs: of the step as it is when the other late ranks are right. saves: where these alone are put right; both also
-    by mean, with the steps that are in the tail. parts: of what it costs, by cause; kernels: what these take longer.
-    """
-
-    ranks: tuple[int, ...]
-    cause: str
-    costs: int
-    saves: int
-    mean_costs: int
-    mean_saves: int
-    parts: Mapping[str, int] = field(default_factory=dict)
-    kernels: Sequence[tuple[str, int]] = ()
-
-
-@dataclass(frozen=True)
-class Timed:
-    """Period of a scenario: median and mean, ns."""
-
-    median: int
-    mean: int
 
 
 #: The periods of edits of a graph, in their order.

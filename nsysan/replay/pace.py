@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 import polars as pl
@@ -15,10 +13,11 @@ from nsysan.replay.activity import MAX_OPERATIONS, Activity, activity
 from nsysan.replay.delays import Delays, delays_of
 from nsysan.replay.engine import I64, NEVER, Engine
 from nsysan.replay.graph import Graph, build
-from nsysan.replay.late import LateRanks, Timed, find_late
+from nsysan.replay.late import find_late
 from nsysan.replay.levels import levels_of
 from nsysan.replay.links import Link
 from nsysan.replay.path import shares, walk
+from nsysan.replay.told import LateRanks, Pace, Timed
 from nsysan.run.run import Run
 
 #: What may depend on an order that never shows.
@@ -31,34 +30,6 @@ _APART = 0.02
 _UNSPLIT = 0.03
 #: So much of the steps is left out at either end where a middle is taken.
 _OUTER = 0.3
-
-
-@dataclass(frozen=True)
-class Pace:
-    """What paces a replica's step. Periods are ns of a step.
-
-    period: as it is, which the untouched graph gives to the ns (exact). scenarios: of each what-if; ranks: with one
-    rank put right; bounds: least and most of a what-if that the trace cannot tell better, the period itself being the
-    most. error: replay_error. path: ns of a step by (class, rank), summing to the period. late: see late.find_late;
-    rotation: ns that another rank costs in each step, where it is not the same. unsplit: share of the period
-    in communication that cannot be split; where it is large, what rests on waiting is left out.
-    per_step: stretch, step, rank and a column a scenario. nodes: of the graph; whole: whether it is
-    of all steady steps.
-    """
-
-    period: Timed
-    scenarios: dict[str, Timed]
-    ranks: dict[int, Timed]
-    bounds: dict[str, tuple[int, int]]
-    error: float
-    path: dict[tuple[str, int], int]
-    late: list[LateRanks]
-    rotation: int
-    unsplit: float
-    per_step: pl.DataFrame
-    exact: bool
-    nodes: int
-    whole: bool
 
 
 def replay(run: Run, most: int = MAX_OPERATIONS) -> Pace | None:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import nsysan
-from nsysan.replay.pace import Pace, replay
+from nsysan.replay.pace import replay
+from nsysan.replay.told import Pace
 from tests.simulator import cases
 from tests.simulator.export import export
 from tests.simulator.scenarios import balanced, random_scenario

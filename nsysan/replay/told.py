@@ -1,0 +1,67 @@
+"""What a replay tells: the pace of a replica, and its late ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import polars as pl
+
+#: A rank is late from this share of the period on.
+LATE_SHARE = 0.03
+#: By what a rank may be late.
+CAUSES = ("compute", "host", "copy", "communication")
+
+
+@dataclass(frozen=True)
+class LateRanks:
+    """One late rank, or several that are late together. ns of a step, by median or, of the tail, by mean.
+
+    costs: of the step as it is when the other late ranks are right. saves: where these alone are put right; both also
+    by mean, with the steps that are in the tail. parts: of what it costs, by cause; kernels: what these take longer.
+    """
+
+    ranks: tuple[int, ...]
+    cause: str
+    costs: int
+    saves: int
+    mean_costs: int
+    mean_saves: int
+    parts: Mapping[str, int] = field(default_factory=dict)
+    kernels: Sequence[tuple[str, int]] = ()
+
+
+@dataclass(frozen=True)
+class Timed:
+    """Period of a scenario: median and mean, ns."""
+
+    median: int
+    mean: int
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What paces a replica's step. Periods are ns of a step.
+
+    period: as it is, which the untouched graph gives to the ns (exact). scenarios: of each what-if; ranks: with one
+    rank put right; bounds: least and most of a what-if that the trace cannot tell better, the period itself being the
+    most. error: replay_error. path: ns of a step by (class, rank), summing to the period. late: see late.find_late;
+    rotation: ns that another rank costs in each step, where it is not the same. unsplit: share of the period
+    in communication that cannot be split; where it is large, what rests on waiting is left out.
+    per_step: stretch, step, rank and a column a scenario. nodes: of the graph; whole: whether it is
+    of all steady steps.
+    """
+
+    period: Timed
+    scenarios: dict[str, Timed]
+    ranks: dict[int, Timed]
+    bounds: dict[str, tuple[int, int]]
+    error: float
+    path: dict[tuple[str, int], int]
+    late: list[LateRanks]
+    rotation: int
+    unsplit: float
+    per_step: pl.DataFrame
+    exact: bool
+    nodes: int
+    whole: bool
