@@ -746,6 +746,7 @@ def decode_loop(
     start_ns: int = 1_000_000,
     first_pid: int = 1000,
     comm: int = 0x1234_5678_9ABC,
+    ahead: bool = True,
 ) -> list[Process]:
     """A decode run of `ranks` processes in lockstep; rank r is the r-th of the list.
 
@@ -770,6 +771,7 @@ def decode_loop(
     Hosts run a step ahead: those of step s launch it, in calls of 2_000 ns that begin every 3_000, once step s - 2
     has ended, for which cudaEventSynchronize waits (it returns 300 ns later, and the first call begins 200 after that).
     Those of the first two steps have nothing to wait for; the first call begins 10_000 ns before the first kernel.
+    Not ahead: each call begins 10_000 ns before its kernel, and nothing says what its host waited for.
     nvtx: a range decode_step_<s> on every rank, from 100 ns before its first call to its last one's end.
     message_bytes: one range ncclCommInitRankConfig per rank and ncclAllReduce around each all-reduce's
     call; None: no NCCL ranges. same_device: CUDA_VISIBLE_DEVICES is masked for every rank,
@@ -779,9 +781,7 @@ def decode_loop(
     compute and 2 * layer + 1 for the all-reduce. If the builder's graph_mode is "Graph", a replay is one
     GRAPH_TRACE row from its first start to its last end, and there are no kernels and no nodes.
     """
-    delays = [(late or {}).get(rank, 0) for rank in range(ranks)]
-    if (late or {}).keys() - set(range(ranks)) or min(delays) < 0:
-        raise ValueError("late names a rank that is not there, or a negative delay")
+    delays = _delays(late or {}, ranks)
     if not graph and min(compute_ns, wire_ns) < 4_000:
         raise ValueError("kernels shorter than 4_000 ns: the launch calls of a thread would overlap")
     processes = [
@@ -792,7 +792,8 @@ def decode_loop(
     layer_ns = compute_ns + slack + wire_ns
     period = layers * layer_ns + gap_ns
     launching = 3_000 * (1 if graph else 2 * layers)
-    calls_of = _a_step_ahead([start_ns + step * period for step in range(steps)], gap_ns, launching)
+    begins = [start_ns + step * period for step in range(steps)]
+    calls_of = _a_step_ahead(begins, gap_ns, launching) if ahead else [(begin - 10_000, None) for begin in begins]
     setup = start_ns - 100_000 - (10_000 * layers if graph else 0)
     for rank, process in enumerate(processes):
         if message_bytes is not None:
@@ -807,7 +808,13 @@ def decode_loop(
             call, waits = calls_of[step]
             if waits is not None:
                 process.api("cudaEventSynchronize_v3020", *waits)
-            launches = [None if graph else (call + at, call + at + 2_000) for at in range(0, 6_000 * layers, 3_000)]
+            at = (
+                range(call, call + launching, 3_000)
+                if ahead
+                else [t - 10_000 for pair in zip(ready, arrival, strict=True) for t in pair]
+            )
+            launches = [None] * 2 * layers if graph else [(start, start + 2_000) for start in at]
+            last_call = call if graph else at[-1]
             if graph:
                 replay = process.graph_launch(call)
             if graph and builder.graph_mode == "Graph":
@@ -838,8 +845,15 @@ def decode_loop(
                     if launch is not None and message_bytes is not None:
                         process.nccl("ncclAllReduce", launch[0] - 500, launch[1] + 500, bytes=message_bytes, comm=comm)
             if nvtx:
-                process.nvtx(f"decode_step_{step}", call - 100, call + launching - 1_000)
+                process.nvtx(f"decode_step_{step}", call - 100, last_call + 2_000)
     return processes
+
+
+def _delays(late: Mapping[int, int], ranks: int) -> list[int]:
+    delays = [late.get(rank, 0) for rank in range(ranks)]
+    if late.keys() - set(range(ranks)) or min(delays) < 0:
+        raise ValueError("late names a rank that is not there, or a negative delay")
+    return delays
 
 
 def _a_step_ahead(begins: list[int], gap: int, launching: int) -> list[tuple[int, tuple[int, int] | None]]:

@@ -29,6 +29,8 @@ def _late(run: Run, diagnosis: Diagnosis) -> tuple[Status, str]:
         return Status.NOT_MEASURABLE, unknown
     if diagnosis.late:
         return _who_is_named(run, diagnosis)
+    if not all(clock.agrees for clock in run.host_clocks.values()):
+        return Status.ESTIMATED, "a host that is late may not show: its clock disagrees (see cpu_gpu_clock)"
     if run.collectives.is_empty():
         return Status.OK, "no collective ties the ranks together in these steps"
     if diagnosis.rotation:

@@ -18,6 +18,11 @@ MAX_ERROR, SURE_ERROR = 0.05, 0.02
 MAX_UNKNOWN = 0.01
 #: With more communication than this that is not split, what a rank waits for is not known.
 MAX_UNSPLIT = 0.03
+#: No step is shorter than this share of what a GPU computes in it: else the replay lacks an order of streams.
+_POSSIBLE = 0.95
+_LOST_ORDER = (
+    "the replay finds no order between streams of a step, of which it would then be shorter than what a GPU computes"
+)
 #: What the replay calls its scenarios.
 REPLAYED = {
     Scenario.NO_SKEW: "no_skew",
@@ -75,7 +80,7 @@ def savings(run: Run, pace: Pace | None) -> WhatIf | None:
 def path_of(pace: Pace | None, what: WhatIf | None) -> dict[tuple[str, int], int]:
     """The critical path: ns of a step by class and rank, most first, summing to the period of all steady steps."""
     whole = 0 if pace is None else sum(pace.path.values())
-    if pace is None or what is None or not whole:
+    if pace is None or what is None or not whole or what.why == _LOST_ORDER:
         return {}
     ordered = sorted(pace.path.items(), key=lambda part: (-part[1], part[0]))
     found, taken, given = {}, 0, 0
@@ -104,6 +109,9 @@ def _why_untold(steady: pl.DataFrame, pace: Pace | None) -> str:
             f"a replay of the steps misses their period by {pace.error:.1%}, so that something paces them which is not "
             f"in the trace; savings are told up to {MAX_ERROR:.0%}"
         )
+    free, compute = pace.scenarios.get("host_free"), steady.group_by("rank").agg(pl.median("compute_ns"))["compute_ns"]
+    if free is not None and free.median < _POSSIBLE * float(compute.max() or 0):  # type: ignore[arg-type]
+        return _LOST_ORDER
     return ""
 
 
@@ -111,8 +119,8 @@ def _why_host_untold(run: Run, period: int) -> str:
     """Why nothing is told of what hosts cost; "" where it is."""
     if run.stage_work is not None:
         return (
-            "what late hosts cost cannot be told, nor all savings together: nothing in the trace says which work of the "
-            "last stage the first one's host waits for"
+            "what late hosts cost cannot be told, nor all savings together: nothing in the trace says what of the last "
+            "stage the first one's host waits for"
         )
     may_be_host = pl.col("host").is_null() & pl.col("cause").is_in(_MAYBE_BY_HOST)
     unknown = run.gaps.filter(may_be_host & pl.col("step").is_in(run.steady_steps))

@@ -155,7 +155,7 @@ def judge(
             shares,
         )
     if not paced.path:
-        return _inconclusive("the steps could not be replayed: nothing tells what paces them", shares)
+        return _inconclusive(f"nothing tells what paces the steps: {what.why or 'they could not be replayed'}", shares)
     weighed = {kind: shares[kind] or 0.0 for kind in OF_PATH}
     first = max(weighed, key=lambda kind: weighed[kind])
     kind = first if weighed[first] > DOMINANT else VerdictKind.MIXED

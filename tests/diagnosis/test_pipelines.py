@@ -138,16 +138,15 @@ def test_a_stage_that_is_faster_wants_for_the_other_though_batches_are_in_flight
     assert report.diagnosis.verdict.kind == VerdictKind.PIPELINE
 
 
-def test_a_rank_that_is_late_within_its_stage_is_named(tmp_path: Path) -> None:
+def test_a_rank_that_computes_longer_within_its_stage(tmp_path: Path) -> None:
     report = reported(tmp_path, pipeline([104_000, 104_000], more={3: 30_000}))
     late, what = report.diagnosis.straggler, report.diagnosis.what_if
-    assert late is not None
+    # Hosts mirror the GPU, so that theirs could be what is late: nobody is named for what they may have waited for.
+    assert late is None
     assert what is not None
-    assert (late.rank, late.cause, late.caused) == (3, "compute", 30_000)
-    assert (what.period, what[Scenario.NO_SKEW], what[Scenario.ALL]) == (274_000, 244_000, 244_000)
+    assert (what.period, what[Scenario.NO_SKEW]) == (274_000, 243_000)
     verdict = report.diagnosis.verdict
     assert verdict.kind == VerdictKind.PIPELINE
-    assert "within its stage rank 3 is late, as it computes longer" in verdict.reason
 
 
 def test_a_run_without_stages_has_no_bubble(tmp_path: Path) -> None:
