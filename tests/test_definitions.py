@@ -19,7 +19,7 @@ from nsysan.metrics.scenarios import Scenario
 from nsysan.model import classes, host_clock, launchers, load
 from nsysan.model.classes import load_catalogue
 from nsysan.model.steps import numbering, period, populations
-from nsysan.replay import activity, edits, late, levels, pace
+from nsysan.replay import activity, edits, levels, results
 from nsysan.run import clock, groups, matching, messages, rank_clocks
 from nsysan.run.run import Run
 from nsysan.trace import gpu_work
@@ -108,15 +108,14 @@ NUMBERS = [
     ("6", f"A correction of more than {clock.MAX_CORRECTION_NS / 1e6:g} ms is not believed"),
     ("6", f"GPU work lies more than {clock._MAX_APART_NS / 1e9:g} s apart"),
     ("6", f"where their wire takes at least {percent(nodes.ACROSS_SHARE)} of the period"),
-    ("7", f"costs at least {percent(late.LATE_SHARE)} of the period or of the tail"),
+    ("7", f"costs at least {percent(results.LATE_SHARE)} of the period or of the tail"),
     ("7", f"no more than {activity.MAX_OPERATIONS:,} operations".replace(",", " ")),
     ("7", f"as many stretches of {activity.LEAD_IN + activity._COUNTED + 1} consecutive steps"),
     ("7", f"the first {activity.LEAD_IN} steps and the last are not counted"),
     (
         "7",
-        f"Above {percent(savings.SURE_ERROR)} `sure` is not high, above {percent(savings.MAX_ERROR)} savings are null",
+        f"Above {percent(savings.SURE_ERROR)} `sure` is not high, above {percent(results.MAX_ERROR)} savings are null",
     ),
-    ("7", f"the mean of the middle {percent(1 - 2 * pace._OUTER)} of its steps"),
     ("7", f"exceeds the level by {levels._ERRORS:g} standard errors"),
     ("7", f"by {levels._DEVIATIONS:g} standard deviations and {percent(levels._SHARE)} of the period"),
     ("7", f"With fewer than {skew.TELLING_STEPS} steady steps the report says that they tell nothing"),
@@ -129,15 +128,12 @@ NUMBERS = [
     ("9", f"a figure of fewer than {counters.MIN_SAMPLES} samples is null"),
     ("10", f"the {100 * whatif.FLOOR_QUANTILE:g}th percentile of the wire of calls"),
     ("10", f"where over {percent(savings.MAX_UNKNOWN)} of the period is idle for want of a launch record"),
-    ("10", f"not split is over {percent(savings.MAX_UNSPLIT)} of the period on some rank"),
+    ("10", f"not split is over {percent(results.MAX_UNSPLIT)} of the period on some rank"),
     ("10", f"shows one is {edits.GRAPH_GAP:,} ns".replace(",", " ")),
     ("10", f"eager where at least {percent(tally.EAGER_SHARE)} of the kernels"),
     ("11", f"the {100 * (1 - verdict.UNSPLIT_STEPS):g}th percentile of each rank's steady steps"),
     ("11", f"or where `unsplit` is over {percent(verdict.UNSPLIT)}."),
-    (
-        "11",
-        f"if it is at least {percent(verdict.DOMINANT)}, or at least {percent(verdict.LEADING)} and {verdict.LEAD:g}",
-    ),
+    ("11", f"class of the critical path if it is over {percent(verdict.DOMINANT)}"),
 ]
 
 

@@ -14,9 +14,9 @@ from nsysan.replay import edits
 from nsysan.replay.edits import STANDARD
 from nsysan.replay.engine import NotAcyclic
 from nsysan.replay.links import Link
-from nsysan.replay.pace import MAX_ERROR, MAX_UNSPLIT, bounds_of, pace_of, timed
+from nsysan.replay.pace import bounds_of, pace_of, timed
 from nsysan.replay.prepared import Prepared, prepare
-from nsysan.replay.results import Pace, Timed
+from nsysan.replay.results import MAX_ERROR, MAX_UNSPLIT, Pace, Timed
 from nsysan.replay.untraced import untraced
 from nsysan.run.run import Run
 

@@ -106,6 +106,7 @@ _OUTPUTS = {"-o": "the page", "--json": "the JSON document", "--markdown": "the 
     metavar="GBPS",
     help="Peak of the link between the GPUs, GB/s per GPU and direction.  [default: by GPU model]",
 )
+@click.option("--what-if", is_flag=True, help="Add to the summary all what-ifs, also those that save nothing.")
 @click.option(
     "--plotlyjs",
     type=click.Choice(["inline", "cdn"]),
@@ -134,6 +135,7 @@ def command(
     model: str | None,
     message_bytes: int | None,
     link_gbps: float | None,
+    what_if: bool,
     plotlyjs: str,
     jobs: int | None,
     scheduler: str | None,
@@ -154,6 +156,7 @@ def command(
       nsysan report trace.sqlite -o r.html --json r.json --force
       nsysan report run1_rank_*.sqlite             # one session a rank
       nsysan report run1_rank_*.sqlite --scheduler tcp://head:8786
+      nsysan report trace.sqlite --what-if         # what each fix would save, and each rank
       nsysan report trace.sqlite --json - | jq .per_rank
       nsysan report trace.sqlite --markdown - >> ticket.md
       nsysan report trace.sqlite --png charts      # charts-ledger.png, ...
@@ -213,7 +216,7 @@ def command(
         if ranks is not None:
             report = of_ranks(report, ranks)
         texts = {name: _text(name, report, plotlyjs) for name in (*files, to_stdout) if name is not None}
-        summary = "" if quiet or to_stdout is not None else _summary(report)
+        summary = "" if quiet or to_stdout is not None else _summary(report, what_if=what_if)
         if redaction:
             said = {_OUTPUTS[name]: text for name, text in texts.items()}
             redaction.check({**said, "the summary": summary, **(_figures(report) if painter else {})})
@@ -231,10 +234,11 @@ def command(
         click.echo(written([*files.values(), *(charts[chart] for chart in drawn)]))
 
 
-def _summary(report: Report) -> str:
+def _summary(report: Report, *, what_if: bool) -> str:
     from nsysan.report.terminal import to_text
+    from nsysan.report.what_if_text import what_if_text
 
-    return to_text(report)
+    return to_text(report) + (f"\n{what_if_text(report)}\n" if what_if else "")
 
 
 def _figures(report: Report) -> dict[str, str]:

@@ -36,7 +36,8 @@ def _told(one: Late, late: Sequence[Late], period: int) -> str:
     words = f"{ranks_words(one.ranks)} put right {'together save' if several else 'saves'} {ms(saves)} a step"
     words += f" ({saves / period:.0%}){' in the mean' if mean else ''}"
     if costs - saves >= NOTABLE * period:
-        words += f", and {'cost' if several else 'costs'} {ms(costs)} ({costs / period:.0%}) once the other late ranks are right"
+        cost = f"{'cost' if several else 'costs'} {ms(costs)} ({costs / period:.0%})"
+        words += f", and {cost} once the other late ranks are right"
     if several:
         each = (
             f"rank {own.ranks[0]} alone saves {ms(weight(own, period)[0])}, costs {ms(weight(own, period)[1])}"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from nsysan.diagnosis.hotspot import Late
 from nsysan.metrics.causes import WHY_LATE, WHY_LATE_TOGETHER, GapCause, LateCause
 from nsysan.metrics.skew import Straggler
-from nsysan.replay.late import LATE_SHARE
+from nsysan.replay.results import LATE_SHARE
 
 #: Causes of idle time that are the host's own.
 _BY_HOST = (GapCause.HOST_LATE, GapCause.SYNC, GapCause.BETWEEN_STEPS)

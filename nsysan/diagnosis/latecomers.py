@@ -10,8 +10,7 @@ from nsysan.diagnosis.hotspot import Late, find_hotspot
 from nsysan.metrics.causes import GapCause, LateCause
 from nsysan.metrics.skew import TELLING_STEPS, Straggler
 from nsysan.metrics.whatif import WhatIf
-from nsysan.replay.late import CAUSES, LateRanks
-from nsysan.replay.pace import Pace
+from nsysan.replay.results import CAUSES, LateRanks, Pace
 from nsysan.run.run import Run
 
 #: By what a rank may be late.

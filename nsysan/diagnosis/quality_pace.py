@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from nsysan.diagnosis.diagnosis import MAX_REJECTED, Diagnosis
 from nsysan.diagnosis.evidence import Aspect, Quality, Status
-from nsysan.diagnosis.savings import MAX_ERROR, SURE_ERROR
+from nsysan.diagnosis.savings import SURE_ERROR
 from nsysan.metrics.causes import LateCause
 from nsysan.metrics.scenarios import SCENARIOS
 from nsysan.metrics.skew import TELLING_STEPS
 from nsysan.metrics.whatif import WhatIf
-from nsysan.replay.late import LATE_SHARE
+from nsysan.replay.results import LATE_SHARE, MAX_ERROR
 from nsysan.run.run import Run
 from nsysan.text import counted, ms
 from nsysan.trace.graph_mode import GraphMode

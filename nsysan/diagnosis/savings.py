@@ -9,15 +9,18 @@ from nsysan.metrics.scenarios import Scenario
 from nsysan.metrics.stages import without_bubble
 from nsysan.metrics.whatif import WhatIf
 from nsysan.model.health import NODE_FLAG
-from nsysan.replay.pace import Pace
+from nsysan.replay.results import MAX_ERROR, MAX_UNSPLIT, Pace
 from nsysan.run.run import Run
 
-#: Where the replay misses the measured period by more, it tells no savings; by more than the other, none for sure.
-MAX_ERROR, SURE_ERROR = 0.05, 0.02
+#: Where the replay misses the measured period by more, no saving is sure.
+SURE_ERROR = 0.02
 #: With a larger share of the period idle for an unknown cause, what late hosts cost is not known either.
 MAX_UNKNOWN = 0.01
-#: With more communication than this that is not split, what a rank waits for is not known.
-MAX_UNSPLIT = 0.03
+#: No step is shorter than this share of what a GPU computes in it: else the replay lacks an order of streams.
+_POSSIBLE = 0.95
+_LOST_ORDER = (
+    "the replay finds no order between streams of a step, of which it would then be shorter than what a GPU computes"
+)
 #: What the replay calls its scenarios.
 REPLAYED = {
     Scenario.NO_SKEW: "no_skew",
@@ -75,7 +78,7 @@ def savings(run: Run, pace: Pace | None) -> WhatIf | None:
 def path_of(pace: Pace | None, what: WhatIf | None) -> dict[tuple[str, int], int]:
     """The critical path: ns of a step by class and rank, most first, summing to the period of all steady steps."""
     whole = 0 if pace is None else sum(pace.path.values())
-    if pace is None or what is None or not whole:
+    if pace is None or what is None or not whole or what.why == _LOST_ORDER:
         return {}
     ordered = sorted(pace.path.items(), key=lambda part: (-part[1], part[0]))
     found, taken, given = {}, 0, 0
@@ -92,8 +95,10 @@ def _why_untold(steady: pl.DataFrame, pace: Pace | None) -> str:
         return f"what runs inside of replays that are traced as one block is not visible (capture with {NODE_FLAG})"
     if steady["comm_ns"].sum() > 0 and steady["wait_ns"].is_null().all():
         return "needs steady steps in which waiting and transfer are told apart (see wait_wire)"
-    if pace is None:
-        return "needs steady steps that can be replayed"
+    return "needs steady steps that can be replayed" if pace is None else _why_pace_tells_none(steady, pace)
+
+
+def _why_pace_tells_none(steady: pl.DataFrame, pace: Pace) -> str:
     if pace.unsplit > MAX_UNSPLIT or not pace.scenarios:
         return (
             f"{pace.unsplit:.0%} of the step is communication whose waiting cannot be told from its transfer, behind "
@@ -104,6 +109,9 @@ def _why_untold(steady: pl.DataFrame, pace: Pace | None) -> str:
             f"a replay of the steps misses their period by {pace.error:.1%}, so that something paces them which is not "
             f"in the trace; savings are told up to {MAX_ERROR:.0%}"
         )
+    free, compute = pace.scenarios.get("host_free"), steady.group_by("rank").agg(pl.median("compute_ns"))["compute_ns"]
+    if free is not None and free.median < _POSSIBLE * float(compute.max() or 0):  # type: ignore[arg-type]
+        return _LOST_ORDER
     return ""
 
 

@@ -34,7 +34,8 @@ def weighed(run: Run, diagnosis: Diagnosis, rows: Sequence[Quality]) -> Verdict:
     verdict = diagnosis.verdict
     if verdict.kind == VerdictKind.INCONCLUSIVE:
         return replace(verdict, sure=Sure.LOW, because=("nothing is concluded: the reason says what is missing",))
-    medium, low = _estimated(run, rows), []
+    medium = _estimated(run, rows)
+    low: list[str] = []
     covered = diagnosis.coverage
     least = min(covered.span, covered.busy) if covered is not None else 0.0
     if least < HALF:

@@ -11,14 +11,13 @@ import polars as pl
 from nsysan.diagnosis.hotspot import Late
 from nsysan.diagnosis.late_words import outermost, ranks_words, weight, why_late
 from nsysan.diagnosis.pipelines import Bubble
-from nsysan.diagnosis.savings import MAX_ERROR
 from nsysan.diagnosis.scope import MIN_BUSY, MIN_BUSY_BY_PERIOD
 from nsysan.diagnosis.workload import Workload
 from nsysan.metrics.lines import Line
 from nsysan.metrics.scenarios import Scenario
 from nsysan.metrics.skew import TELLING_STEPS
 from nsysan.metrics.whatif import WhatIf
-from nsysan.replay.late import LATE_SHARE
+from nsysan.replay.results import LATE_SHARE, MAX_ERROR
 
 #: What the critical path spends more than this share in bounds the step.
 DOMINANT = 0.4
@@ -155,7 +154,7 @@ def judge(
             shares,
         )
     if not paced.path:
-        return _inconclusive("the steps could not be replayed: nothing tells what paces them", shares)
+        return _inconclusive(f"nothing tells what paces the steps: {what.why or 'they could not be replayed'}", shares)
     weighed = {kind: shares[kind] or 0.0 for kind in OF_PATH}
     first = max(weighed, key=lambda kind: weighed[kind])
     kind = first if weighed[first] > DOMINANT else VerdictKind.MIXED

@@ -23,20 +23,20 @@ GLOSSARY: dict[str, str] = {
     "comm": "Time in which some communication kernel is resident, waiting included.",
     "overlap": "Communication with compute beside it: hidden, not part of wait or wire.",
     "late": (
-        "A rank's lateness at a collective is its arrival after the first rank's. A rank is named late if by replay its "
-        "excess over what the other ranks take costs 3 % of the period, or of its tail, once all other late ranks are "
-        "right."
+        "A rank's lateness at a collective is its arrival after the first rank's. A rank is named late if by replay "
+        "its excess over what the other ranks take costs 3 % of the period, or of its tail, once all other late ranks "
+        "are right."
     ),
-    "saves": "What a step would take less if this rank, or these ranks together, were put right and nothing else, by replay.",
-    "costs": "What a step would take less if all other late ranks were right already, and then this one too, by replay.",
+    "saves": "What a step would take less, by replay, if this rank, or this set of ranks, alone were put right.",
+    "costs": "What a step would take less, by replay, if it were put right after all other late ranks.",
     "critical path": (
-        "The chain of work, launches and waiting for calls that ends a step: each link is what the next one had to wait "
-        "for longest. Its ns sum to the period: host is a host's own time, launch what launches and the gaps between "
-        "kernels take, sync what a synchronise call takes to return."
+        "The chain of work, launches and waiting for calls that ends a step: each link is what the next one had to "
+        "wait for longest. Its ns sum to the period: host is a host's own time, launch what launches and the gaps "
+        "between kernels take, sync what a synchronise call takes to return."
     ),
     "replay": (
-        "The steps put together anew from what each operation, call and stretch of a host takes, by what has to wait for "
-        "what, with one thing changed. How far it misses the measured period is tested with what launches and gaps "
+        "The steps put together anew from what each operation, call and stretch of a host takes, by what has to wait "
+        "for what, with one thing changed. How far it misses the measured period is tested with what launches and gaps "
         "usually take in other steps."
     ),
     "caused": (

@@ -19,8 +19,8 @@ from nsysan.text import ms, percent, plain, us
 _PATH = "critical path"
 _WHY_TWO = (
     "The ledger says what a GPU does in each ns, the critical path what the next step had to wait for: what waits, or "
-    "runs beside something that takes longer, is in the ledger alone, and a host is in the path where the GPUs wait for "
-    "it, also while other ranks' kernels spin."
+    "runs beside something that takes longer, is in the ledger alone, and a host is in the path where the GPUs wait "
+    "for it, also while other ranks' kernels spin."
 )
 
 

@@ -10,14 +10,10 @@ import polars as pl
 from nsysan.model.classes import WorkClass
 from nsysan.replay.edits import Basis, Edit, no_skew
 from nsysan.replay.engine import I64
-from nsysan.replay.results import LateRanks, Timed
+from nsysan.replay.results import CAUSES, LATE_SHARE, LateRanks, Timed
 
-#: A rank is late from this share of the period on.
-LATE_SHARE = 0.03
 #: Of two ranks both may be late, one by one thing and one by another.
 _PAIR = 2
-#: By what a rank may be late.
-CAUSES = ("compute", "host", "copy", "communication")
 _OF_WORK = {WorkClass.COMPUTE.value: "compute", WorkClass.COPY.value: "copy"}
 
 

@@ -15,7 +15,7 @@ from nsysan.replay.late import find_late
 from nsysan.replay.links import Link
 from nsysan.replay.path import shares, walk
 from nsysan.replay.prepared import Prepared, prepare
-from nsysan.replay.results import LateRanks, Pace, Timed
+from nsysan.replay.results import MAX_UNSPLIT, LateRanks, Pace, Timed
 from nsysan.replay.shape import Delays, Graph
 from nsysan.replay.unseen import waits_for_work
 from nsysan.run.run import Run
@@ -24,12 +24,6 @@ from nsysan.run.run import Run
 _BOUNDED = edits.STANDARD
 #: Bounds so much of the period apart are told.
 _APART = 0.02
-
-
-#: A larger share of the period in communication that cannot be split may hide who is late.
-MAX_UNSPLIT = 0.03
-#: With a larger replay_error no saving is told.
-MAX_ERROR = 0.05
 
 
 def replay(run: Run, most: int = MAX_OPERATIONS) -> Pace | None:

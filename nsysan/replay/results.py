@@ -7,6 +7,15 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+#: A rank is late from this share of the period on.
+LATE_SHARE = 0.03
+#: A larger share of the period in communication that cannot be split may hide who is late.
+MAX_UNSPLIT = 0.03
+#: With a larger replay_error no saving is told.
+MAX_ERROR = 0.05
+#: By what a rank may be late.
+CAUSES = ("compute", "host", "copy", "communication")
+
 
 @dataclass(frozen=True)
 class Timed:

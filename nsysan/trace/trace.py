@@ -288,8 +288,6 @@ class Trace:
         """Samples of some rows of `gpu_metrics` with begin <= time < end: gpu, metric, time, value; by time."""
         return machine.gpu_metric_samples(self._tables, wanted, begin, end)
 
-    # ---- memory
-
     def release(self, *frames: str) -> None:
         """Forget these frames; they are read again if asked for again."""
         if "ranges" in self.__dict__:

@@ -14,7 +14,6 @@ import nsysan
 from nsysan.diagnosis.diagnose import diagnose
 from nsysan.diagnosis.findings import Finding, Severity, custom_all_reduce_limit, find, wrong_wire
 from nsysan.metrics.link import Link, Reference
-from nsysan.metrics.scenarios import Scenario
 from nsysan.model.gpu_links import LinkKind
 from nsysan.run.run import Run
 from tests.clitools import graph_level_trace, paper_trace, run_cli
@@ -42,7 +41,7 @@ def built(builder: TraceBuilder, path: Path) -> Run:
     ("name", "expected"),
     [
         ("tp4_graph_node", {"graph_gaps": MEDIUM, "nccl_for_small": MEDIUM, "no_overlap": LOW}),
-        ("tp4_eager", {"graphs_off": HIGH, "late_host": HIGH, "nccl_for_small": LOW, "lost_events": LOW}),
+        ("tp4_eager", {"graphs_off": HIGH, "nccl_for_small": LOW, "lost_events": LOW}),
         ("tp4_slow", {"straggler": HIGH, "lost_events": LOW}),
         ("tp4_late1", {"late_host": HIGH, "graph_gaps": LOW, "nccl_for_small": MEDIUM, "no_overlap": LOW}),
         ("tp4_overlap", {"graph_gaps": MEDIUM, "nccl_for_small": LOW}),
@@ -65,11 +64,8 @@ def test_findings_of_real_traces(analyzed: Analyzed, name: str, expected: dict[s
 def test_savings_are_those_of_the_what_if(analyzed: Analyzed) -> None:
     for name, finding in (("tp4_slow", "straggler"), ("tp4_late1", "late_host")):
         run = analyzed(name)
-        what = diagnose(run).what_if
-        assert what is not None
-        saved = what.saves(Scenario.NO_SKEW)
-        assert saved is not None
-        assert found_in(run)[finding].saving == saved
+        (late,) = diagnose(run).late
+        assert found_in(run)[finding].saving == late.saves > 0
     assert found_in(analyzed("tp4_slow"))["straggler"].ranks == [2]
     assert found_in(analyzed("tp4_late1"))["late_host"].ranks == [1]
 
@@ -115,6 +111,11 @@ def test_the_same_kernels_longer_by_the_same_ratio(tmp_path: Path, more: int, un
     builder = TraceBuilder()
     decode_loop(builder, steps=6, late={1: more})
     found = found_in(built(builder, tmp_path / "t.sqlite"))
+    if more >= 3_000:
+        # One root cause is one finding: of a late rank.
+        assert "uneven_split" not in found
+        assert "all ranks run equally many compute kernels" in found["straggler"].evidence
+        return
     assert ("uneven_split" in found) == uneven
     if uneven:
         assert found["uneven_split"].ranks == [1]
@@ -157,10 +158,9 @@ def test_a_step_in_pieces_with_idle_time_between(tmp_path: Path) -> None:
     found = found_in(in_pieces(tmp_path / "t.sqlite", pieces=3, late=True))
     finding = found["piecewise_graphs"]
     assert finding.figures == {"replays": 3, "idle_ns": 10_000, "share": 10_000 / 60_000}
-    assert (finding.severity, finding.saving) == (MEDIUM, 10_000)
-    # Nobody is later than the others, and there is one graph or more: the host is late on all.
-    assert found["late_host"].saving == 10_000
-    assert "graphs_off" not in found
+    assert finding.severity == MEDIUM
+    # The same time is no second finding.
+    assert not {"graphs_off", "late_host", "late_between_steps"} & set(found)
 
 
 def test_one_replay_a_step_is_whole(tmp_path: Path) -> None:
@@ -296,7 +296,7 @@ def test_hosts_that_launch_the_next_step_late(tmp_path: Path, gap: int, drawn: b
     assert ("late_between_steps" in found) == drawn
     if drawn:
         finding = found["late_between_steps"]
-        assert (finding.severity, finding.saving, finding.saving_is) == (LOW, 2_000, "closed form")
+        assert (finding.severity, finding.saving, finding.saving_is) == (LOW, 2_000, "replay")
         assert finding.figures == {"between_steps_ns": 2_000, "share": 2_000 / 48_000}
 
 

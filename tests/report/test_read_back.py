@@ -24,7 +24,8 @@ from nsysan.history.plot import to_html
 from nsysan.report import file_content, json_values
 from nsysan.report.build import build_report
 from nsysan.report.document import to_json
-from nsysan.report.read_back import Collective, Finding, LateRank, ReportDocument, Spread, read_report
+from nsysan.report.pace_read_back import LateRank
+from nsysan.report.read_back import Collective, Finding, ReportDocument, Spread, read_report
 from nsysan.run.run import Run
 from tests.clitools import paper_trace, run_cli
 from tests.conftest import REAL_TRACES

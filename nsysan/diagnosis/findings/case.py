@@ -25,6 +25,10 @@ HOST_FIX = (
 )
 
 
+#: Idle time below this share of the period is what launching and ending a graph replay takes.
+IDLE_SHARE = 0.05
+
+
 @dataclass(frozen=True)
 class Case:
     """What findings are drawn from; period and idle (by rank and cause) in ns, medians over the steady steps."""
@@ -78,6 +82,15 @@ class Case:
             return SavingIs.AT_MOST
         bounded = self.what is not None and Scenario.NO_HOST_LATE in self.what.bounds
         return SavingIs.AT_LEAST if bounded else SavingIs.REPLAY
+
+    @property
+    def wants_graphs(self) -> bool:
+        """Whether kernels are launched one by one and graphs would save much."""
+        if not self.run.is_eager:
+            return False
+        if self.what is None or self.what[Scenario.GRAPHS] is None:
+            return self.worst_idle(GapCause.HOST_LATE)[1] >= IDLE_SHARE * self.period
+        return (self.saving(Scenario.GRAPHS) or 0) >= IDLE_SHARE * self.period
 
     def line(self, name: str) -> int:
         """Median of a ledger line over the steps of each rank, then over the ranks."""

@@ -10,12 +10,11 @@ import polars as pl
 from nsysan.diagnosis.findings.case import HOST_FIX, Case, Finder
 from nsysan.diagnosis.findings.finding import Figures, Finding, by_share, severity_limits
 from nsysan.diagnosis.findings.kinds import FindingId, SavingIs, SharedFinding
-from nsysan.diagnosis.findings.launching import is_for_want_of_graphs
 from nsysan.diagnosis.hotspot import Late
 from nsysan.diagnosis.late_words import alone_of, by_host, outermost, ranks_words, weight, why_late
 from nsysan.metrics.causes import LateCause
 from nsysan.metrics.scenarios import Scenario
-from nsysan.replay.late import LATE_SHARE
+from nsysan.replay.results import LATE_SHARE
 from nsysan.text import counted, ms
 
 #: GPUs of one model differ by 1 to 2 % in speed; an uneven split of heads gives more.
@@ -85,7 +84,7 @@ def late_ranks(case: Case) -> Iterator[Finding]:
     uneven = _uneven(case)
     for one in outermost(case.diagnosis.late):
         # Whose host is late in an eager run is late for want of graphs: that is the finding.
-        if not (by_host(one) and is_for_want_of_graphs(case)):
+        if not (by_host(one) and case.wants_graphs):
             yield _late(case, one, uneven)
     if case.diagnosis.rotation:
         yield _turns(case, case.diagnosis.rotation)
@@ -143,10 +142,8 @@ def _fix(own: list[Late], one: Late, split: _Uneven | None) -> str:
     """What fits the evidence: more calls are no matter of clocks."""
     if by_host(one):
         return HOST_FIX
-    if one.cause is None:
-        return _UNKNOWN_FIX
     if one.cause != LateCause.COMPUTE:
-        return _FIX[one.cause]
+        return _UNKNOWN_FIX if one.cause is None else _FIX[one.cause]
     if any(rank.where is not None and rank.where.more_calls > 0 for rank in own):
         return _OWN_WORK_FIX
     if all(rank.where is not None and rank.where.kernel is not None for rank in own):

@@ -7,7 +7,7 @@ from statistics import median
 
 import polars as pl
 
-from nsysan.diagnosis.findings.case import HOST_FIX, Case, Finder
+from nsysan.diagnosis.findings.case import HOST_FIX, IDLE_SHARE, Case, Finder
 from nsysan.diagnosis.findings.finding import Figures, Finding, by_share, severity_limits
 from nsysan.diagnosis.findings.kinds import FindingId, SavingIs, Severity, SharedFinding
 from nsysan.diagnosis.findings.outside import OutsideFinding, stall_of
@@ -19,8 +19,6 @@ from nsysan.metrics.tally import EAGER_SHARE
 from nsysan.run.run import Run
 from nsysan.text import counted, ms, us
 
-#: Idle time below this share of the period is what launching and ending a graph replay takes.
-IDLE_SHARE = 0.05
 #: Steps vary by 1 to 2 % in a quiet run; what late hosts cost beyond that is told.
 BETWEEN_SHARE = 0.03
 #: Idle between the pieces of a step, whatever keeps the next from beginning.
@@ -36,16 +34,6 @@ class LaunchingFinding(FindingId):
     GRAPH_GAPS = "graph_gaps"
 
 
-def is_for_want_of_graphs(case: Case) -> bool:
-    """Whether kernels are launched one by one and graphs would save much."""
-    saves = case.saving(Scenario.GRAPHS)
-    if not case.run.is_eager:
-        return False
-    if saves is None and (case.what is None or case.what[Scenario.GRAPHS] is None):
-        return case.worst_idle(GapCause.HOST_LATE)[1] >= IDLE_SHARE * case.period
-    return (saves or 0) >= IDLE_SHARE * case.period
-
-
 def is_in_pieces(case: Case) -> bool:
     """Whether a step is several graph replays with idle time between them."""
     return _replays_a_step(case.run) > 1 and case.worst_idle(*_BETWEEN_PIECES)[1] >= IDLE_SHARE * case.period
@@ -58,7 +46,7 @@ def _is_in_the_step(case: Case) -> bool:
 
 def late_host(case: Case) -> Iterator[Finding]:
     """The GPU waits for its host: for want of graphs, or because all hosts are late all the same."""
-    if is_for_want_of_graphs(case):
+    if case.wants_graphs:
         yield _graphs_off(case)
     elif is_in_pieces(case) or any(by_host(one) for one in case.diagnosis.late):
         # A finding of its own tells of the same time.

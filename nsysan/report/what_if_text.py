@@ -1,0 +1,31 @@
+"""All what-ifs as a table for a terminal."""
+
+from __future__ import annotations
+
+from nsysan.diagnosis.answers import replay_words
+from nsysan.metrics.scenarios import SCENARIOS
+from nsysan.report.report import Report
+from nsysan.text import ms, percent, table, us
+
+
+def what_if_text(report: Report) -> str:
+    """Each what-if, and each rank put right alone: the period, what that saves, and the bounds where there are two."""
+    what = report.diagnosis.what_if
+    if what is None:
+        return "what if: there is no steady step"
+    rows = []
+    for scenario in what.listed:
+        ns = what[scenario]
+        low, high = what.bounds.get(scenario, (None, None))
+        bounds = "" if low is None or high is None else f"{us(what.period - high)} to {us(what.period - low)} us"
+        rows.append(_row(SCENARIOS[scenario].name, ns, what.period, bounds))
+    rows += [_row(f"with rank {rank} put right", ns, what.period, "") for rank, ns in sorted(what.ranks.items())]
+    head = f"what if, {replay_words(what)} ({ms(what.period)} a step now; savings need not add up)"
+    why = [f"untold: {reason}" for reason in (what.why, what.why_host) if reason]
+    return "\n".join([head, *table(["", "a step", "saves us", "saves", "bounds"], rows), *why])
+
+
+def _row(name: str, ns: int | None, period: int, bounds: str) -> list[str]:
+    if ns is None:
+        return [name, "-", "-", "-", ""]
+    return [name, ms(ns), us(period - ns), percent(period - ns, period), bounds]

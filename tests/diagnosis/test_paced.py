@@ -1,0 +1,87 @@
+"""What is said of runs that are known on paper: verdict, late ranks, findings, each root cause once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import nsysan
+from nsysan.report.build import build_report
+from nsysan.report.report import Report
+from nsysan.report.terminal import to_text
+from tests.simulator import cases
+from tests.simulator.export import export
+from tests.simulator.truth import Scenario
+
+
+def told(build: Callable[[], Scenario], path: Path) -> Report:
+    trace = export(build(), path / "trace.sqlite")
+    return build_report(nsysan.analyze(nsysan.open_trace(trace)), "0", timelines=False)
+
+
+def saved(report: Report) -> dict[str, list[int | None]]:
+    """Savings of the findings on hosts and late ranks, us."""
+    ids = ("straggler", "late_host", "rotation", "uneven_split", "graphs_off", "host_stall", "late_between_steps")
+    found: dict[str, list[int | None]] = {}
+    for finding in report.findings:
+        if finding.id in ids:
+            found.setdefault(finding.id, []).append(None if finding.saving is None else round(finding.saving / 1000))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("build", "kind", "says", "findings"),
+    [
+        (cases.balanced, "compute", "nobody: ", {"late_between_steps": [31]}),
+        (
+            cases.two_slow_ranks,
+            "skew",
+            "ranks 1 and 2 put right together save 0.084 ms a step (17%); cause compute (they compute longer; "
+            "rank 1 alone saves 0.028 ms, costs 0.084 ms; rank 2 alone saves 0.000 ms, costs 0.056 ms)",
+            {"straggler": [84], "late_between_steps": [31]},
+        ),
+        (
+            cases.late_host_and_slow_gpu,
+            "skew",
+            "rank 2 put right saves 0.180 ms a step (21%)",
+            {"straggler": [250], "late_host": [180]},
+        ),
+        (
+            cases.half_late,
+            "skew",
+            "ranks 2 and 3 put right together save 0.104 ms a step (20%)",
+            {"straggler": [104], "late_between_steps": [31]},
+        ),
+        (
+            cases.rotating,
+            "skew",
+            "nobody by itself: another rank is late in each step, and balancing them saves 0.080 ms a step (16%)",
+            {"rotation": [80], "late_between_steps": [31]},
+        ),
+        (cases.every_host_slow, "host", "rank 2 put right saves 0.104 ms a step (9%)", {"graphs_off": [762]}),
+        (cases.sync_in_the_step, "compute", "nobody: ", {"host_stall": [68]}),
+    ],
+)
+def test_verdict_late_ranks_and_findings(
+    tmp_path: Path, build: Callable[[], Scenario], kind: str, says: str, findings: dict[str, list[int]]
+) -> None:
+    report = told(build, tmp_path)
+    assert report.diagnosis.verdict.kind == kind
+    assert says in report.late_sentence()
+    assert saved(report) == findings
+    assert "by replay, which misses the period by 0.0%" in to_text(report)
+
+
+def test_how_sure(tmp_path: Path) -> None:
+    sure = told(cases.two_slow_ranks, tmp_path).diagnosis.verdict
+    assert (sure.sure, len(sure.because)) == ("high", 1)
+
+
+def test_that_tracing_may_weigh_is_said(tmp_path: Path) -> None:
+    verdict = told(cases.every_host_slow, tmp_path).diagnosis.verdict
+    assert verdict.sure == "medium"
+    assert verdict.because == (
+        "tracing slows the hosts, by how much no table holds; they would still pace the step at a third of their time",
+    )
