@@ -19,7 +19,7 @@ from nsysan.metrics.scenarios import Scenario
 from nsysan.model import classes, host_clock, launchers, load
 from nsysan.model.classes import load_catalogue
 from nsysan.model.steps import numbering, period, populations
-from nsysan.replay import activity, edits, late, levels, pace
+from nsysan.replay import activity, edits, late, levels
 from nsysan.run import clock, groups, matching, messages, rank_clocks
 from nsysan.run.run import Run
 from nsysan.trace import gpu_work
@@ -116,7 +116,6 @@ NUMBERS = [
         "7",
         f"Above {percent(savings.SURE_ERROR)} `sure` is not high, above {percent(savings.MAX_ERROR)} savings are null",
     ),
-    ("7", f"the mean of the middle {percent(1 - 2 * pace._OUTER)} of its steps"),
     ("7", f"exceeds the level by {levels._ERRORS:g} standard errors"),
     ("7", f"by {levels._DEVIATIONS:g} standard deviations and {percent(levels._SHARE)} of the period"),
     ("7", f"With fewer than {skew.TELLING_STEPS} steady steps the report says that they tell nothing"),
