@@ -133,10 +133,7 @@ NUMBERS = [
     ("10", f"eager where at least {percent(tally.EAGER_SHARE)} of the kernels"),
     ("11", f"the {100 * (1 - verdict.UNSPLIT_STEPS):g}th percentile of each rank's steady steps"),
     ("11", f"or where `unsplit` is over {percent(verdict.UNSPLIT)}."),
-    (
-        "11",
-        f"if it is at least {percent(verdict.DOMINANT)}, or at least {percent(verdict.LEADING)} and {verdict.LEAD:g}",
-    ),
+    ("11", f"the critical path if it is over {percent(verdict.DOMINANT)}"),
 ]
 
 
