@@ -144,7 +144,7 @@ def test_a_rank_that_computes_longer_within_its_stage(tmp_path: Path) -> None:
     # Hosts mirror the GPU, so that theirs could be what is late: nobody is named for what they may have waited for.
     assert late is None
     assert what is not None
-    assert (what.period, what[Scenario.NO_SKEW]) == (274_000, 243_000)
+    assert (what.period, what[Scenario.NO_SKEW]) == (274_000, 274_000)
     verdict = report.diagnosis.verdict
     assert verdict.kind == VerdictKind.PIPELINE
 
@@ -228,5 +228,5 @@ def test_ranks_that_also_exchange_messages_within_a_layer_are_no_stages(tmp_path
     report = reported(tmp_path, builder)
     assert report.replicas[0].layout.name == "TP=2"
     assert report.diagnosis.bubble is None
-    assert report.diagnosis.straggler is not None
-    assert report.diagnosis.straggler.rank == 1
+    # Whether its host, which mirrors the GPU, could have been sooner shows nowhere.
+    assert dict(report.per_rank.select("rank", "wait_ns").iter_rows()) == {0: 8_000, 1: 0}

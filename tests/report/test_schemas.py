@@ -69,8 +69,6 @@ CONDITIONAL = {
     REPORT: {
         "humps[].count": "the median stands for no step",
         "humps[].p50_ns": "the median stands for no step",
-        "what_if.bounds{}.low": "streams may wait for each other unseen",
-        "what_if.bounds{}.high": "streams may wait for each other unseen",
         "straggler.idle_ns.dependency": "a late rank waits longer for another stream",
         "straggler.idle_ns.stage": "a late rank idles longer for want of another stage than the others",
         "straggler.idle_ns.sync": "a late rank's host waits longer in a synchronise call",
