@@ -26,7 +26,7 @@ def late_sentence(diagnosis: Diagnosis, quality: Sequence[Quality], period: int 
         if diagnosis.rotation and period:
             lost = f"{ms(diagnosis.rotation)} a step ({diagnosis.rotation / period:.0%})"
             return f"nobody by itself: another rank is late in each step, and balancing them saves {lost}"
-        return f"nobody: {found.reason}{_nearest(diagnosis.what_if)}"
+        return f"nobody: {found.reason}{nearest_to_late(diagnosis.what_if)}"
     return "; and ".join(_told(one, diagnosis.late, period) for one in outermost(diagnosis.late))
 
 
@@ -62,7 +62,7 @@ def _idles(late: Late) -> str:
             return ""
 
 
-def _nearest(what: WhatIf | None) -> str:
+def nearest_to_late(what: WhatIf | None) -> str:
     """Of a run without a late rank: the rank that comes nearest to being one, if any stands out; else ""."""
     if what is None or not what.period or not what.ranks:
         return ""

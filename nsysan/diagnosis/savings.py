@@ -109,10 +109,12 @@ def _why_pace_tells_none(steady: pl.DataFrame, pace: Pace) -> str:
             f"a replay of the steps misses their period by {pace.error:.1%}, so that something paces them which is not "
             f"in the trace; savings are told up to {MAX_ERROR:.0%}"
         )
+    return _LOST_ORDER if _lacks_an_order(steady, pace) else ""
+
+
+def _lacks_an_order(steady: pl.DataFrame, pace: Pace) -> bool:
     free, compute = pace.scenarios.get("host_free"), steady.group_by("rank").agg(pl.median("compute_ns"))["compute_ns"]
-    if free is not None and free.median < _POSSIBLE * float(compute.max() or 0):  # type: ignore[arg-type]
-        return _LOST_ORDER
-    return ""
+    return free is not None and free.median < _POSSIBLE * float(compute.max() or 0)  # type: ignore[arg-type]
 
 
 def _why_host_untold(run: Run, period: int) -> str:

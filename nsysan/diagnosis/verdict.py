@@ -147,20 +147,16 @@ def judge(
             f"capture all ranks in one session, or name all ranks' traces together",
             shares,
         )
-    if what.error is not None and what.error > MAX_ERROR:
-        return _inconclusive(
-            f"a replay of the steps misses their period by {what.error:.1%}: something paces them that is not in the "
-            f"trace (capture with --trace=cuda,nvtx,osrt)",
-            shares,
-        )
-    if not paced.path:
-        return _inconclusive(f"nothing tells what paces the steps: {what.why or 'they could not be replayed'}", shares)
+    piped = bubble is not None and (bubble.share or 0.0) > PIPELINE
+    # A bubble is in the ledger, and rests on no replay.
+    if not piped and (why := _why_no_path(what, paced)):
+        return _inconclusive(why, shares)
     weighed = {kind: shares[kind] or 0.0 for kind in OF_PATH}
     first = max(weighed, key=lambda kind: weighed[kind])
     kind = first if weighed[first] > DOMINANT else VerdictKind.MIXED
     few = steady["step"].n_unique() < TELLING_STEPS
     skewed = (shares[VerdictKind.SKEW] or 0.0) > SKEW and bool(paced.late or paced.rotation or few)
-    if bubble is not None and (bubble.share or 0.0) > PIPELINE:
+    if bubble is not None and piped:
         kind = VerdictKind.PIPELINE
         says = f"{BOUNDS[kind].says}: {bubble.sentence}{_within_stages(paced.late)}"
     elif skewed:
@@ -180,6 +176,16 @@ def judge(
 
 def _inconclusive(why: str, shares: Mapping[str, float | None] | None = None) -> Verdict:
     return Verdict(VerdictKind.INCONCLUSIVE, why, shares or {})
+
+
+def _why_no_path(what: WhatIf, paced: Paced) -> str:
+    """Why nothing tells what paces the steps; "" where a replay does."""
+    if what.error is not None and what.error > MAX_ERROR:
+        return (
+            f"a replay of the steps misses their period by {what.error:.1%}: something paces them that is not in the "
+            f"trace (capture with --trace=cuda,nvtx,osrt)"
+        )
+    return "" if paced.path else f"nothing tells what paces the steps: {what.why or 'they could not be replayed'}"
 
 
 def path_words(shares: Mapping[str, float | None]) -> str:
