@@ -136,7 +136,8 @@ NUMBERS = [
     ("11", f"or where `unsplit` is over {percent(verdict.UNSPLIT)}."),
     (
         "11",
-        f"if it is at least {percent(verdict.DOMINANT)}, or at least {percent(verdict.LEADING)} and {verdict.LEAD:g}",
+        f"else the largest class of the critical path if it is over {percent(verdict.DOMINANT)}",
+        f"cost over {percent(verdict.SKEW)}",
     ),
 ]
 
