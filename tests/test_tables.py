@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 
 import nsysan
+from nsysan.ask.expressions import Subject
 from nsysan.check.rules import DURATIONS, SHARES
 from nsysan.compare.as_json import to_document as to_comparison_document
 from nsysan.compare.as_markdown import to_markdown as to_comparison_markdown
@@ -82,6 +83,9 @@ PARTIAL: Mapping[str, Set[StrEnum]] = {
     "NUMBER": set(CLAIMED),
     "TAIL_OF": set(LateCause) - {LateCause.PREVIOUS},
     # A bubble is of the stages' work, and the step without the profiler takes a time that the trace has not.
+    # Gaps, hosts and ranks have no operations, and no names.
+    "_OPERATIONS": {Subject.KERNEL, Subject.COPY, Subject.WIRE},
+    "_THINGS": {Subject.KERNEL, Subject.COPY, Subject.WIRE, Subject.LAUNCH},
     "REPLAYED": set(Scenario) - {Scenario.NO_BUBBLE, Scenario.UNTRACED},
 }
 
@@ -183,7 +187,7 @@ def test_pages_and_glossary_have_each_line() -> None:
         assert (COLOURS[row.id], NAMES[row.id], INKS[row.id]) == (row.colour, row.title, row.ink)
         assert GLOSSARY[row.id] == row.meaning
         assert HEADS[row.id].endswith(f">{row.id}</a>")
-    assert set(COLOURS) == set(NAMES) == set(INKS) == {*LINES, LAUNCH, RANGE, "last"}
+    assert set(COLOURS) == set(NAMES) == set(INKS) == {*LINES, LAUNCH, RANGE, "sync", "last"}
     assert set(BESIDE) < set(GLOSSARY)
     assert len(set(COLOURS.values())) == len(COLOURS)
 

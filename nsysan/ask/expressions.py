@@ -34,7 +34,7 @@ class Subject(StrEnum):
 class Change(StrEnum):
     """How: by a factor, to a time, to what other ranks take, to the least that is seen."""
 
-    SCALE = "x"
+    SCALE = "scale"
     TIME = "time"
     LEVEL = "level"
     FLOOR = "floor"

@@ -156,7 +156,7 @@ def command(
       nsysan report trace.sqlite -o r.html --json r.json --force
       nsysan report run1_rank_*.sqlite             # one session a rank
       nsysan report run1_rank_*.sqlite --scheduler tcp://head:8786
-      nsysan report trace.sqlite --what-if         # what each fix would save, and each rank
+      nsysan report trace.sqlite --what-if         # what each fix saves
       nsysan report trace.sqlite --json - | jq .per_rank
       nsysan report trace.sqlite --markdown - >> ticket.md
       nsysan report trace.sqlite --png charts      # charts-ledger.png, ...

@@ -51,7 +51,8 @@ def _bound(report: Report, period: int) -> KeyNumber:
     if verdict.kind == VerdictKind.SKEW:
         late = outermost(report.diagnosis.late)
         who = f"for {ranks_words(sorted(r for one in late for r in one.ranks))}" if late else "for one rank or another"
-        return KeyNumber(f"{shares[verdict.kind] or 0:.0%}", f"of it the others wait {who}", Line.WAIT)
+        lost = f"of it the others wait {who} ({ms(round((shares[verdict.kind] or 0) * period))})"
+        return KeyNumber(f"{shares[verdict.kind] or 0:.0%}", lost, Line.WAIT)
     if any(shares.get(kind) for kind in OF_PATH):
         first = max(OF_PATH, key=lambda kind: shares.get(kind) or 0.0)
         return KeyNumber(f"{shares[first] or 0:.0%}", f"of its critical path is {first}", BOUNDS[first].line)

@@ -60,7 +60,7 @@ def test_the_answer_comes_first(tmp_path: Path) -> None:
     assert lines[2].startswith("**skew**: ")
     assert lines[4] == "- **0.078 ms** per decode step, median of 11 steady steps"
     assert lines[5] == "- **51%** of it the others wait for rank 1 (0.040 ms)"
-    assert any(line.startswith("- late: rank 1 arrives last and costs the others 0.040 ms a step") for line in lines)
+    assert any(line.startswith("- late: rank 1 put right saves 0.040 ms a step") for line in lines)
 
 
 def test_findings_have_evidence_and_fix(analyzed: Callable[[str], Run]) -> None:
