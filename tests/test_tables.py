@@ -83,6 +83,7 @@ PARTIAL: Mapping[str, Set[StrEnum]] = {
     "NUMBER": set(CLAIMED),
     "TAIL_OF": set(LateCause) - {LateCause.PREVIOUS},
     # A bubble is of the stages' work, and the step without the profiler takes a time that the trace has not.
+    "_FIX": {LateCause.HOST, LateCause.COPY, LateCause.COMMUNICATION},
     # Gaps, hosts and ranks have no operations, and no names.
     "_OPERATIONS": {Subject.KERNEL, Subject.COPY, Subject.WIRE},
     "_THINGS": {Subject.KERNEL, Subject.COPY, Subject.WIRE, Subject.LAUNCH},

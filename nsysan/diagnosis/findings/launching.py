@@ -10,17 +10,24 @@ import polars as pl
 from nsysan.diagnosis.findings.case import HOST_FIX, IDLE_SHARE, Case, Finder
 from nsysan.diagnosis.findings.finding import Figures, Finding, by_share, severity_limits
 from nsysan.diagnosis.findings.kinds import FindingId, SavingIs, Severity, SharedFinding
-from nsysan.diagnosis.findings.outside import OutsideFinding, stall_of
 from nsysan.diagnosis.late_words import by_host, outermost, ranks_words, weight
 from nsysan.diagnosis.verdict import BOUNDS, VerdictKind
+from nsysan.diagnosis.workload import Workload
 from nsysan.metrics.causes import GapCause
 from nsysan.metrics.scenarios import Scenario
 from nsysan.metrics.tally import EAGER_SHARE
+from nsysan.run.host_stalls import longest_stalls_of
+from nsysan.run.questions import together
 from nsysan.run.run import Run
-from nsysan.text import counted, ms, us
+from nsysan.text import counted, ms, plain, us
 
 #: Steps vary by 1 to 2 % in a quiet run; what late hosts cost beyond that is told.
 BETWEEN_SHARE = 0.03
+#: One stretch of idle time that takes this share of the period is no matter of launching.
+STALL_SHARE = 0.10
+_BY_HOST = (GapCause.HOST_LATE, GapCause.BETWEEN_STEPS, GapCause.SYNC)
+#: In so many of the steps the host is in the same range.
+_SAME_RANGE = 0.5
 #: Idle between the pieces of a step, whatever keeps the next from beginning.
 _BETWEEN_PIECES = (GapCause.HOST_LATE, GapCause.LAUNCH, GapCause.SYNC, GapCause.DEPENDENCY, GapCause.UNKNOWN)
 
@@ -32,6 +39,7 @@ class LaunchingFinding(FindingId):
     LATE_BETWEEN_STEPS = "late_between_steps"
     PIECEWISE_GRAPHS = "piecewise_graphs"
     GRAPH_GAPS = "graph_gaps"
+    HOST_STALL = "host_stall"
 
 
 def is_in_pieces(case: Case) -> bool:
@@ -168,6 +176,67 @@ def graph_gaps(case: Case) -> Iterator[Finding]:
         )
 
 
+def host_stall(case: Case) -> Iterator[Finding]:
+    """The longest stretch in which the host launches nothing; of decode steps it is drawn where the hosts' are."""
+    if case.diagnosis.verdict.workload is not Workload.DECODE and (stall := stall_of(case)):
+        yield stall
+
+
+def stall_of(case: Case) -> Finding | None:
+    """The longest idle stretch of a step, for which the host had launched nothing, and what the host did in it."""
+    idle = sum(ns for (_, cause), ns in case.idle.items() if cause in _BY_HOST)
+    if idle < STALL_SHARE * case.period:
+        return None
+    steps = [step for step in case.run.steady_steps if step not in case.run.open_steps]
+    if not steps:
+        return None
+    stalls = together(case.run.ask(longest_stalls_of, steps))
+    # Means: a loader that serves two batches at once makes every second step wait for both.
+    per_rank = stalls.group_by("rank").agg(pl.mean("ns"), steps=pl.len())
+    per_rank = per_rank.sort(["ns", "rank"], descending=[True, False])
+    period = float(case.steady.filter(pl.col("step").is_in(steps))["period_ns"].mean() or 0)  # type: ignore[arg-type]
+    if per_rank.is_empty() or per_rank["ns"][0] < STALL_SHARE * period:
+        return None
+    rank, length = int(per_rank["rank"][0]), round(per_rank["ns"][0])
+    own = stalls.filter(pl.col("rank") == rank)
+    # That it is in its step is no news.
+    steps_own = case.run.windows["label"].unique().implode()
+    inside = (
+        own.filter(~pl.col("inside").is_in(steps_own))["inside"]
+        .drop_nulls()
+        .str.replace_all(r"\d+", "#")
+        .value_counts(sort=True)
+    )
+    known = len(inside) > 0 and inside["count"][0] >= _SAME_RANGE * len(own)
+    name = plain(str(inside["inside"][0]), 60) if known else ""
+    where = f", inside its NVTX range {name!r}" if known else ""
+    told = (
+        f"in {inside['count'][0]} of {counted(len(own), 'step')} its thread is in that range then"
+        if known
+        else ("no NVTX range tells what it does then")
+    )
+    saved = None if case.what is None else case.what.saves(Scenario.NO_HOST_LATE)
+    return Finding(
+        LaunchingFinding.HOST_STALL,
+        by_share(length, round(period)),
+        f"the host gives the GPU nothing to do for {ms(length)} on end, a step{where}",
+        f"rank {rank}: the longest idle stretch of a step takes {us(length)} us of {ms(period)} (means over the steady "
+        f"steps; {length / period:.0%}); {told}",
+        (
+            "do that work ahead of time and beside the GPU's (loader workers, prefetching, pinned memory), and what "
+            "waits for others while kernels run"
+            if known
+            else "mark what the host does with NVTX ranges, or capture with --trace=cuda,nvtx,osrt; then do that work "
+            "ahead of time and beside the GPU's"
+        ),
+        length if saved is None else min(length, saved),
+        [rank],
+        figures={"stall_ns": length, "share": length / period},
+        thresholds={"stall_share": STALL_SHARE, **severity_limits()},
+        saving_is=SavingIs.AT_MOST,
+    )
+
+
 def _replays_a_step(run: Run) -> int:
     """Graph replays a step on the rank that has most, median over its steady steps."""
     steady = run.tally.by_step.filter(pl.col("step").is_in(run.steady_steps) & (pl.col("replays") > 0))
@@ -182,13 +251,14 @@ def _kernels_a_step(run: Run) -> int:
 
 
 FINDERS = (
+    Finder(host_stall, (LaunchingFinding.HOST_STALL,), of_decode=False),
     Finder(
         late_host,
         (
             LaunchingFinding.GRAPHS_OFF,
             SharedFinding.LATE_HOST,
             LaunchingFinding.LATE_BETWEEN_STEPS,
-            OutsideFinding.HOST_STALL,
+            LaunchingFinding.HOST_STALL,
         ),
     ),
     Finder(graph_gaps, (LaunchingFinding.PIECEWISE_GRAPHS, LaunchingFinding.GRAPH_GAPS)),
