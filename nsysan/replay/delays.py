@@ -178,7 +178,9 @@ def _binding(graph: Graph, lane: I64, cross: I64) -> I64:
     best, into = order[first], target[order[first]]
     # An arrival has no lane, and the end of a matched call is the wire's.
     always = (into >= graph.first_arrival) | (graph.link[best] == Link.WIRE)
-    wins = always | (cross[best] <= lane[into]) & ~graph.opens[into]
+    # What starts at once after its launch and after what was before it needed both: that its host was in time shows.
+    sooner = cross[best] - (graph.link[best] != Link.LAUNCH) < lane[into]
+    wins = always | sooner & ~graph.opens[into]
     binding[into[wins]] = best[wins]
     return binding
 
