@@ -50,6 +50,9 @@ def weighed(run: Run, diagnosis: Diagnosis, rows: Sequence[Quality]) -> Verdict:
     if profiled:
         why, turns = profiled
         (low if turns else medium).append(why)
+    if verdict.kind == VerdictKind.HOST and not profiled:
+        why, turns = _unseen(diagnosis)
+        (low if turns else medium).append(why)
     if near := _near(verdict, max(error, _NEAR)):
         medium.append(near)
     if low or medium:
@@ -89,6 +92,16 @@ def _profiled(run: Run, diagnosis: Diagnosis) -> tuple[str, bool] | None:
     if bears < _INFLATION:
         return f"{unknown}; without that the hosts may not pace the step", True
     return f"{unknown}; they would still pace the step at a {_part(bears)} of their time", False
+
+
+def _unseen(diagnosis: Diagnosis) -> tuple[str, bool]:
+    """That a host may be waiting between its calls, and whether that could turn the verdict."""
+    what = diagnosis.what_if
+    saved = None if what is None else what.saves(Scenario.NO_HOST_LATE)
+    unseen = "no table tells whether the hosts work or wait between their calls (capture with --trace=cuda,nvtx,osrt)"
+    if what is None or saved is None or saved >= DOMINANT * what.period:
+        return unseen, False
+    return f"{unseen}; without late hosts the step would be no more than {saved / what.period:.0%} shorter", True
 
 
 def _part(ratio: float) -> str:

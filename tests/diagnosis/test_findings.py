@@ -171,7 +171,7 @@ def test_one_replay_a_step_is_whole(tmp_path: Path) -> None:
 def test_other_work_between_decode_steps(tmp_path: Path) -> None:
     for mixed in (1, 3):
         builder = TraceBuilder()
-        processes = decode_loop(builder, steps=20, gap_ns=20_000)
+        processes = decode_loop(builder, steps=20, gap_ns=20_000, ahead=False)
         for step in range(5, 5 + mixed):
             for process in processes:
                 begin = 1_036_000 + 56_000 * step
