@@ -65,6 +65,8 @@ def _gaps(graph: Graph) -> pl.DataFrame:
     gaps = graph.operations.select(
         "rank",
         "graph_node",
+        # Between two steps engines do what they do in none.
+        between=(pl.col("step") != pl.col("step").shift(1).over(lane)).fill_null(value=False),
         inside=pl.col("graph_node").is_not_null() & same_call.fill_null(value=False),
         node=pl.Series(nodes),
         ordered=pl.Series(ordered[nodes]),
@@ -81,7 +83,7 @@ def _gaps(graph: Graph) -> pl.DataFrame:
     apart = pl.when(pl.col("general") <= _LONG_GAP).then("general").otherwise(within)
     own = pl.col("ns").min().over("rank", "place")
     least = pl.when(pl.col("place").is_not_null()).then(own).when("inside").then("general").otherwise(apart)
-    kind = pl.struct("rank", "inside", "place").rank("dense").cast(pl.Int64)
+    kind = pl.struct("rank", "inside", "place", "between").rank("dense").cast(pl.Int64)
     return gaps.select("node", "ns", kind=kind, least=least)
 
 
