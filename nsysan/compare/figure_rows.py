@@ -18,12 +18,13 @@ from nsysan.compare.comparison import (
 )
 from nsysan.metrics.causes import GapCause
 from nsysan.metrics.lines import BESIDE, COMMUNICATION_LINES, LINES, ROW, Kind, Line
-from nsysan.metrics.scenarios import SCENARIOS
+from nsysan.metrics.scenarios import SCENARIOS, Scenario
 from nsysan.text import plain
 
 _COMMUNICATION = (*COMMUNICATION_LINES, "transfer", "comm")
 #: Lines that one call or another may be in, by the kernel that does it and by what can be told of it.
 _MOVING = tuple(line for line in COMMUNICATION_LINES if ROW[line].kind == Kind.BUSY)
+_OF_FEW = (Scenario.NO_BUBBLE, Scenario.UNTRACED)
 _LABEL = {"transfer": f"{Line.WIRE} + {Line.FUSED}", "comm": "comm resident"}
 _SPEEDS: dict[str, tuple[str, str, Callable[[Bandwidth], Measured]]] = {
     "algbw": ("algbw", GBPS, lambda found: found.algbw),
@@ -55,7 +56,12 @@ def find_rows(sides: list[ComparedRun], families: list[Family]) -> dict[str, lis
         "bandwidth": [row for n, family in enumerate(families) for row in _bandwidth_rows(n, family, sides)],
         "skew": [_row(sides, "skew.caused", "caused by late ranks")],
         "idle": _idle_rows(sides),
-        "whatif": [_row(sides, f"whatif.{scenario}", row.title) for scenario, row in SCENARIOS.items()],
+        "whatif": [
+            _row(sides, f"whatif.{scenario}", row.title)
+            for scenario, row in SCENARIOS.items()
+            # A trace of its own kind alone has a bubble, and a step without the profiler is what a user tells.
+            if scenario not in _OF_FEW or any(f"whatif.{scenario}" in side.figures for side in sides)
+        ],
     }
 
 

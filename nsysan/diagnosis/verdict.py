@@ -250,6 +250,9 @@ def _shares(steady: pl.DataFrame, what: WhatIf, paced: Paced) -> dict[str, float
         kind.value: sum(of_class.get(name, 0) for name in BOUNDS[kind].path) / whole if whole else None
         for kind in OF_PATH
     }
+    if steady[Line.WIRE.column].is_null().all():
+        # Of what the path has of communication nothing tells that it moved data.
+        parts[VerdictKind.WIRE.value] = None
     return {
         **parts,
         VerdictKind.SKEW.value: None if skew is None else skew / what.period,

@@ -131,7 +131,7 @@ def test_without_ranges_steps_fall_back_and_the_summary_says_how(tmp_path: Path,
 
 def test_steps_option_overrides_the_ranges_that_are_known(tmp_path: Path, capsys: Capsys) -> None:
     builder = TraceBuilder()
-    for process in decode_loop(builder, ranks=2):
+    for process in decode_loop(builder, ranks=2, ahead=False):
         for pair in range(2):
             begin = 1_000_000 + pair * 2 * 38_000
             process.nvtx(f"my pair {pair}", begin - 12_000, begin + 60_000)

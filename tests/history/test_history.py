@@ -208,6 +208,8 @@ def test_a_history_of_nsysan_0_1_goes_on(tmp_path: Path, capsys: Capsys) -> None
     first, *_, third = json.loads(run_cli(capsys, "history", "list", "--format", "json", *db).out)
     # All that 0.1 kept is as it was; it had no graph_ns and no tail.
     kept = listed[0].keys() - {"id", "added", "host", "commit", "tags", "hash"}
+    # A verdict and what is found are of the critical path now.
+    kept -= {"verdict", "verdict_reason", "findings"}
     spread = ("mean_ns", "p90_ns", "p99_ns", "longest_ns", "tail_ns")
     assert {"graph_ns", *spread} <= third.keys() - kept
     assert [third[key] for key in spread] == [44_000, 44_000, 44_000, 44_000, 0]

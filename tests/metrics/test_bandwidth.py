@@ -113,8 +113,8 @@ def test_the_wire_of_a_call_is_until_its_last_rank_has_left(tmp_path: Path) -> N
     assert "floor 12.0 us (median call 1.5 over it)" in to_text(report)
     what = report.diagnosis.what_if
     assert what is not None
-    # The median step, of eight steady ones, is half an excess of 3 us.
-    assert what.saves(Scenario.FLOOR_WIRE) == 1_500
+    # Each host launches at its own time, whatever the wire takes.
+    assert what.saves(Scenario.FLOOR_WIRE) == 0
 
 
 def test_without_sizes_there_is_a_floor_and_no_speed(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def sources(run: Run) -> set[str]:
 @pytest.mark.parametrize("same_device", [False, True])
 def test_colliding_correlation_ids_do_not_multiply_kernels(tmp_path: Path, same_device: bool) -> None:
     builder = TraceBuilder()
-    decode_loop(builder, ranks=4, steps=3, layers=2, same_device=same_device)
+    decode_loop(builder, ranks=4, steps=3, layers=2, same_device=same_device, ahead=False)
     trace = nsysan.open_trace(builder.write(tmp_path / "trace.sqlite"))
     assert trace.kernels["correlation"].value_counts()["count"].unique().to_list() == [4]
     work = load_operations(trace, load_catalogue()).frame(OPERATION)
@@ -89,7 +89,7 @@ def test_a_driver_call_inside_the_runtime_call_is_not_a_second_launch(tmp_path: 
 
 def test_all_kernels_of_a_replay_are_launched_by_its_one_call(tmp_path: Path) -> None:
     builder = TraceBuilder()
-    decode_loop(builder, graph=True, ranks=2, steps=3, layers=2)
+    decode_loop(builder, graph=True, ranks=2, steps=3, layers=2, ahead=False)
     run = analyzed(tmp_path, builder)
     launches = run.work.group_by("rank", "launch_start").agg(pl.len(), pl.min("start"), pl.first("launch"))
     assert launches["len"].to_list() == [4] * 6

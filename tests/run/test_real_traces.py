@@ -196,7 +196,7 @@ MERGED = "rank_0 rank_1 rank_2 rank_3"
 #: Rank, cause, and what it costs the others a step in us; planted, or measured by the program that shares nothing.
 LATE = {
     "tp4_slow": (2, "compute", 2_950, 0.02),
-    "tp4_eager": (0, "host", 6_480, 0.02),
+    "tp4_eager": (0, "host", 7_414, 0.02),
     "tp4_slow3": (3, "compute", 960, 0.05),
     "tp4_late1": (1, "host", 700, 0.05),
     "tp2_slow0": (0, "compute", 640, 0.05),
@@ -245,7 +245,8 @@ def test_without_the_late_rank_a_step_saves_what_it_costs(reported: Callable[[st
 def test_balanced_runs_name_nobody(reported: Callable[[str], Report], name: str) -> None:
     report = reported(name)
     assert report.diagnosis.straggler is None
-    assert report.diagnosis.verdict.kind == "compute"
+    # Of its two streams no order shows, and then nothing is concluded.
+    assert report.diagnosis.verdict.kind == ("inconclusive" if name == "tp4_overlap" else "compute")
     assert status(report, "straggler") == "ok"
     assert status(report, "wait_wire") == "ok"
 
@@ -258,11 +259,12 @@ def test_tp4_overlap_hides_its_communication(analyzed: Analyze) -> None:
 @pytest.mark.parametrize("name", [*LATE, *BALANCED])
 def test_the_summary_begins_with_verdict_late_rank_and_savings(reported: Callable[[str], Report], name: str) -> None:
     report = reported(name)
-    verdict, late, savings = to_text(report).splitlines()[:3]
+    verdict, sure, late, savings = to_text(report).splitlines()[:4]
     assert verdict.startswith(f"verdict   {report.diagnosis.verdict.kind}: ")
+    assert sure.startswith(f"sure      {report.diagnosis.verdict.sure}: ")
     if name in LATE:
         rank, cause, _, _ = LATE[name]
-        assert late.startswith(f"late      rank {rank} arrives last and costs the others ")
+        assert late.startswith(f"late      rank {rank} put right saves ")
         assert f"; cause {cause} (" in late
     else:
         assert late.startswith("late      nobody: ")
