@@ -24,7 +24,7 @@ from nsysan.text import plain
 _COMMUNICATION = (*COMMUNICATION_LINES, "transfer", "comm")
 #: Lines that one call or another may be in, by the kernel that does it and by what can be told of it.
 _MOVING = tuple(line for line in COMMUNICATION_LINES if ROW[line].kind == Kind.BUSY)
-_OF_FEW = (Scenario.NO_BUBBLE, Scenario.UNTRACED)
+_OF_FEW = (Scenario.NO_BUBBLE, Scenario.UNTRACED, Scenario.GRAPHS)
 _LABEL = {"transfer": f"{Line.WIRE} + {Line.FUSED}", "comm": "comm resident"}
 _SPEEDS: dict[str, tuple[str, str, Callable[[Bandwidth], Measured]]] = {
     "algbw": ("algbw", GBPS, lambda found: found.algbw),
@@ -59,7 +59,7 @@ def find_rows(sides: list[ComparedRun], families: list[Family]) -> dict[str, lis
         "whatif": [
             _row(sides, f"whatif.{scenario}", row.title)
             for scenario, row in SCENARIOS.items()
-            # A trace of its own kind alone has a bubble, and a step without the profiler is what a user tells.
+            # Only a pipeline has a bubble, only an eager run wants graphs, and only a user tells the step without nsys.
             if scenario not in _OF_FEW or any(f"whatif.{scenario}" in side.figures for side in sides)
         ],
     }

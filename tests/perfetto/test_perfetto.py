@@ -285,7 +285,7 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
     for process in decode_loop(builder, ahead=False):
         process.kernel(hostile, 1_037_000, 1_037_500)
     run = nsysan.analyze(nsysan.open_trace(builder.write(tmp_path / "h.sqlite")))
-    text = to_perfetto(run, [1], "0")
+    text = to_perfetto(run, [0, 1], "0")
     (name,) = {e["name"] for e in Exported(text).slices("compute")} - {COMPUTE_KERNEL}
     assert name.startswith('k" </script>??\\xxx')
     assert len(name) == 120

@@ -247,7 +247,7 @@ def test_balanced_runs_name_nobody(reported: Callable[[str], Report], name: str)
     assert report.diagnosis.straggler is None
     # Of its two streams no order shows, and then nothing is concluded.
     assert report.diagnosis.verdict.kind == ("inconclusive" if name == "tp4_overlap" else "compute")
-    assert status(report, "straggler") == "ok"
+    assert status(report, "straggler") == ("not_measurable" if name == "tp4_overlap" else "ok")
     assert status(report, "wait_wire") == "ok"
 
 
@@ -256,7 +256,7 @@ def test_tp4_overlap_hides_its_communication(analyzed: Analyze) -> None:
     assert (ledger["overlap_ns"] > 0.8 * ledger["comm_ns"]).all()
 
 
-@pytest.mark.parametrize("name", [*LATE, *BALANCED])
+@pytest.mark.parametrize("name", [*LATE, *(name for name in BALANCED if name != "tp4_overlap")])
 def test_the_summary_begins_with_verdict_late_rank_and_savings(reported: Callable[[str], Report], name: str) -> None:
     report = reported(name)
     verdict, sure, late, savings = to_text(report).splitlines()[:4]
