@@ -46,7 +46,7 @@ NEEDS: Mapping[str, tuple[set[str], str | None]] = {
     "TARGET_INFO_GPU": ({"gpu_model", "gpu", "link"}, "gpus"),
     # With the payload goes what it told of the group.
     "CUDA_GRAPH_NODE_EVENTS": (SIZES | {"source"}, "message_bytes"),
-    NVTX: (SIZES | STEPS | {"rank_source"}, "ranges"),
+    NVTX: (SIZES | STEPS | {"rank_source", "because", "sure"}, "ranges"),
     RUNTIME: (SIZES | STEPS | HOST, "launches"),
 }
 #: The same for columns of kernels; what is not here is needed for nothing.
