@@ -180,10 +180,10 @@ def test_one_line_is_shown_of_each(run: nsysan.Run, tmp_path: Path) -> None:
     assert repr(run) == f"<nsysan.Run of t.sqlite: 4 ranks, 8 steps by {steps}, 7 steady>"
     report = nsysan.build_report(run, timelines=False)
     counted = f"{len(report.findings)} findings"
-    assert repr(report) == f"<nsysan.Report of t.sqlite: 4 ranks, mixed, 0.044 ms a step, rank 1 late, {counted}>"
+    assert repr(report) == f"<nsysan.Report of t.sqlite: 4 ranks, compute, 0.044 ms a step, rank 1 late, {counted}>"
     nsysan.write_json(report, tmp_path / "r.json")
     assert repr(nsysan.read_report(tmp_path / "r.json")) == (
-        "<nsysan.ReportDocument of t.sqlite: 4 ranks, mixed, 7 steady steps>"
+        "<nsysan.ReportDocument of t.sqlite: 4 ranks, compute, 7 steady steps>"
     )
     tables = len(run.traces[0].tables)
     assert repr(run.traces[0]) == f"<nsysan.Trace t.sqlite: {tables} tables>"
@@ -196,7 +196,7 @@ def test_a_summary_is_shown_as_html(run: nsysan.Run) -> None:
     assert "rank\nperiod\ncompute\nwait\nwire\nidle\ncomm\n0\n44.0\n20.0\n6.0\n16.0\n2.0\n22.0\n1\n" in shown
     report = nsysan.build_report(run)
     shown = html_of(report)
-    for words in (report.diagnosis.verdict.reason, "rank 1 arrives last", "a step now", report.findings[0].title):
+    for words in (report.diagnosis.verdict.reason, "rank 1 put right saves", "a step now", report.findings[0].title):
         assert words in shown
     assert "rank\nperiod\ncompute\nwait\nwire\nidle\ncomm\n0\n44.0\n" in shown
 
