@@ -41,7 +41,7 @@ def diagnose(run: Run) -> Diagnosis:
     medians = gap_medians(run.gaps, run.ledger)
     pace = replay(run)
     what = savings(run, pace)
-    late = [] if rejected > MAX_REJECTED else late_ranks(run, pace, what, run.late(meeting), medians)
+    late = [] if rejected > MAX_REJECTED else late_ranks(run, pace, what, meeting, medians)
     straggler = straggler_of(late, 0 if what is None else what.period)
     bubble = find_bubble(run)
     workload = workload_of(run.steps.method, run.steps.source, run.names, len(run.windows))

@@ -19,13 +19,17 @@ LATE_CAUSES = tuple(LateCause(cause) for cause in CAUSES)
 _KERNELS, _NOTABLE = 5, 0.01
 
 
-def late_ranks(run: Run, pace: Pace | None, what: WhatIf | None, calls: pl.DataFrame, idle: pl.DataFrame) -> list[Late]:
+def late_ranks(
+    run: Run, pace: Pace | None, what: WhatIf | None, meeting: pl.DataFrame, idle: pl.DataFrame
+) -> list[Late]:
     """Who is late, the costliest first; nobody where that cannot be told.
 
-    calls: as skew.late_calls gives them. idle: rank, cause, ns a step.
+    meeting: calls at which ranks wait for one another, as skew.arrivals gives them. idle: rank, cause, ns a step.
     """
-    if pace is None or what is None or what.why or len(run.steady_steps) < TELLING_STEPS:
+    if pace is None or not pace.late or what is None or what.why or len(run.steady_steps) < TELLING_STEPS:
         return []
+    # Every trace has to go through its operations for that.
+    calls = run.late(meeting)
     known: list[pl.DataFrame] = []
 
     def usual_compute() -> pl.DataFrame:
