@@ -13,31 +13,11 @@ from nsysan.ask.expressions import Expression
 from nsysan.replay import edits
 from nsysan.replay.edits import STANDARD
 from nsysan.replay.engine import NotAcyclic
-from nsysan.replay.links import Link
 from nsysan.replay.pace import bounds_of, pace_of, timed
 from nsysan.replay.prepared import Prepared, prepare
 from nsysan.replay.results import MAX_ERROR, MAX_UNSPLIT, Pace, Timed
 from nsysan.replay.untraced import untraced
 from nsysan.run.run import Run
-
-
-def replica_of(run: Run, number: int | None) -> int:
-    """The replica of that number, by default the one with the longest mean period, as in a report."""
-    count = len(run.replicas)
-    if number is not None:
-        if number >= count:
-            there = "only replica 0" if count == 1 else f"replicas 0 to {count - 1}"
-            raise NsysanError(f"--replica {number}: there is no such replica here; there is {there}", ExitCode.NO_STEPS)
-        return number
-    means = [
-        own.windows.filter(pl.col("excluded").is_null())
-        .group_by("step")
-        .agg((pl.col("finish") - pl.col("begin")).median().alias("period"))["period"]
-        .mean()
-        for own in run.replicas
-    ]
-    known = [mean if isinstance(mean, float) else -1.0 for mean in means]
-    return known.index(max(known))
 
 
 def answer(run: Run, expressions: Sequence[Expression], replica: int, without_nsys: int | None = None) -> Answer:
@@ -111,7 +91,7 @@ def _periods(
     if not asked:
         return {}, {}
     names = list(asked)
-    if (ready.basis.graph.link == Link.MAYBE).any():
+    if edits.may_be_unordered(ready.basis.graph):
         asked |= {f"{name} unordered": edits.together(asked[name], edits.unordered) for name in names}
     told = {"measured": pace.period} | dict(zip(asked, timed(ready, list(asked.values())), strict=True))
     bounds = bounds_of(told, names)

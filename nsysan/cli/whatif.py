@@ -98,7 +98,7 @@ def command(
       nsysan whatif run1_rank_*.sqlite --set graphs --json -
       nsysan whatif eager.sqlite --untraced 11.9ms --set launch.x0.5
     """
-    from nsysan.ask.answer import answer, replica_of
+    from nsysan.ask.answer import answer
     from nsysan.ask.as_document import to_json
     from nsysan.ask.as_table import to_text
     from nsysan.ask.expressions import BadExpression, parse
@@ -106,6 +106,7 @@ def command(
     from nsysan.model.steps.populations import Choice
     from nsysan.replay.edits import STANDARD
     from nsysan.replay.untraced import OutOfRange
+    from nsysan.run.chosen import chosen_replica
 
     try:
         expressions = [parse(text, STANDARD) for text in changes]
@@ -121,7 +122,7 @@ def command(
         paths, pattern, use_nvtx=not no_nvtx, selection=selection, quiet=quiet, jobs=jobs, scheduler=scheduler
     ) as run:
         try:
-            found = answer(run, expressions, replica_of(run, replica), untraced)
+            found = answer(run, expressions, chosen_replica(run.replicas, replica), untraced)
         except BadExpression as error:
             raise click.UsageError(f"--set {error}") from error
         except OutOfRange as error:

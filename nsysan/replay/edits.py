@@ -70,6 +70,11 @@ def unordered(basis: Basis, _lane: I64, cross: I64) -> None:
     cross[(basis.graph.link == Link.MAYBE) | (basis.graph.link == Link.ASKED)] = NEVER
 
 
+def may_be_unordered(graph: Graph) -> bool:
+    """Whether there is anything that `unordered` changes."""
+    return bool(((graph.link == Link.MAYBE) | (graph.link == Link.ASKED)).any())
+
+
 def together(*edits: Edit) -> Edit:
     """All of these."""
 

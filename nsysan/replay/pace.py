@@ -12,7 +12,6 @@ from nsysan.replay import edits
 from nsysan.replay.activity import MAX_OPERATIONS, Activity
 from nsysan.replay.engine import I64
 from nsysan.replay.late import find_late
-from nsysan.replay.links import Link
 from nsysan.replay.path import shares, walk
 from nsysan.replay.prepared import Prepared, prepare
 from nsysan.replay.results import MAX_UNSPLIT, LateRanks, Pace, Timed
@@ -106,7 +105,7 @@ def _scenarios(ready: Prepared) -> dict[str, edits.Edit]:
     basis, graph = ready.basis, ready.basis.graph
     found = edits.standard(basis)
     everyone = found["no_skew"]
-    if ((graph.link == Link.MAYBE) | (graph.link == Link.ASKED)).any():
+    if edits.may_be_unordered(graph):
         found |= {f"{name} unordered": edits.together(found[name], edits.unordered) for name in _BOUNDED}
     if ready.unseen is not None:
         balanced = edits.no_skew(basis.node_rank >= 0, ready.unseen)

@@ -8,7 +8,6 @@ from dataclasses import replace
 import polars as pl
 
 from nsysan import progress
-from nsysan._errors import ExitCode, NsysanError
 from nsysan.diagnosis.collectives import find_families, find_link, with_peaks
 from nsysan.diagnosis.diagnose import diagnose
 from nsysan.diagnosis.expectation import Expectation, compare_with
@@ -23,10 +22,11 @@ from nsysan.metrics.percentiles import Spread, spread
 from nsysan.model.classes import COMMUNICATION
 from nsysan.model.steps.step_kind import StepKind
 from nsysan.report.counter_lanes import counter_lanes, lanes_in_order
-from nsysan.report.replica import GroupRow, PopulationRow, Replica, slowest
+from nsysan.report.replica import GroupRow, PopulationRow, Replica
 from nsysan.report.report import Input, Report, StepsSummary
 from nsysan.report.slices import build_timelines
 from nsysan.report.timeline import Timeline
+from nsysan.run.chosen import chosen_replica
 from nsysan.run.layout import GroupKind, kinds_of
 from nsysan.run.placed import PlacedTrace
 from nsysan.run.run import Run
@@ -53,7 +53,7 @@ def build_report(
     kinds = kinds_of(run.groups, run.collectives, len(run.ranks))
     stating = [own.stating(stated) for own in run.replicas]
     replicas = [_replica(number, own) for number, own in enumerate(stating)]
-    chosen = _chosen(replicas, replica)
+    chosen = chosen_replica(stating, replica)
     traced, own, head = run.replicas[chosen], stating[chosen], replicas[chosen]
     compared = compare_with(traced.collectives, traced.steady_steps, expected)
     diagnosis, per_rank = head.diagnosis, head.per_rank
@@ -88,15 +88,6 @@ def build_report(
         replicas=replicas,
         groups=_groups(run, kinds),
     )
-
-
-def _chosen(replicas: list[Replica], number: int | None) -> int:
-    if number is None:
-        return slowest(replicas)
-    if not 0 <= number < len(replicas):
-        there = "only replica 0" if len(replicas) == 1 else f"replicas 0 to {len(replicas) - 1}"
-        raise NsysanError(f"--replica {number}: there is no such replica here; there is {there}", ExitCode.NO_STEPS)
-    return number
 
 
 def _replica(number: int, own: Run) -> Replica:

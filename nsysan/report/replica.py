@@ -94,12 +94,6 @@ def coverage_words(replica: Replica) -> str:
     return f", covering {covered_words(replica.coverage)}"
 
 
-def slowest(replicas: list[Replica]) -> int:
-    """Place of the replica with the longest mean period; of the first if none has a steady step."""
-    means = [replica.period.mean if replica.period else -1.0 for replica in replicas]
-    return means.index(max(means))
-
-
 def layout_sentence(replicas: list[Replica]) -> str:
     """Such as "TP=4, 2 replicas"; layouts that differ are each told."""
     names = [replica.layout.name for replica in replicas]
