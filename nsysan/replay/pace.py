@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from nsysan.model.operations import is_communication
@@ -15,7 +16,7 @@ from nsysan.replay.late import find_late
 from nsysan.replay.path import shares, walk
 from nsysan.replay.prepared import Prepared, prepare
 from nsysan.replay.results import MAX_UNSPLIT, LateRanks, Pace, Timed
-from nsysan.replay.shape import Delays, Graph
+from nsysan.replay.shape import Graph
 from nsysan.replay.unseen import waits_for_work
 from nsysan.run.run import Run
 
@@ -33,28 +34,24 @@ def replay(run: Run, most: int = MAX_OPERATIONS) -> Pace | None:
 
 def timed(ready: Prepared, asked: list[edits.Edit]) -> list[Timed]:
     """The periods of edits."""
-    times = ready.times(asked)
-    return _over_steps(*_periods(ready.basis.graph, ready.found, times))[2:]
+    return _over_steps(ready, _periods(ready, ready.times(asked)))[2:]
 
 
 def medians(ready: Prepared, asked: list[edits.Edit]) -> list[float]:
-    """The period as a report has it, the median over the steps of each rank and over these, of edits."""
-    keys, periods = _periods(ready.basis.graph, ready.found, ready.times(asked))
-    ranks = keys["rank"].to_numpy()
-    each = [np.median(periods[ranks == rank, 2:], axis=0) for rank in np.unique(ranks)]
-    return [float(period) for period in np.median(each, axis=0)]
+    """The median periods of edits, not rounded."""
+    return [float(period) for period in _medians(ready, _periods(ready, ready.times(asked)))[2:]]
 
 
 def pace_of(ready: Prepared) -> Pace:
     """The pace of a replica whose graph is there."""
     found, basis = ready.found, ready.basis
-    graph, delays = basis.graph, basis.delays
+    graph = basis.graph
     scenarios = _scenarios(ready)
     names = ["measured", "usual", *scenarios]
     times = ready.times(list(scenarios.values()))
     exact = bool((times[:, 0] == graph.time).all())
-    keys, periods = _periods(graph, found, times)
-    told = dict(zip(names, _over_steps(keys, periods), strict=True))
+    periods = _periods(ready, times)
+    told = dict(zip(names, _over_steps(ready, periods), strict=True))
     bounds = bounds_of(told, _BOUNDED)
     measured = told["measured"]
     error = float(np.median(np.abs(periods[:, 1] - periods[:, 0]) / periods[:, 0]))
@@ -78,14 +75,16 @@ def pace_of(ready: Prepared) -> Pace:
         alone, bounds = {}, {}
     else:
         late, rotates = find_late(basis, again, measured, told["no_skew"], without, alone)
-    frame = keys.with_columns(pl.Series(name, periods[:, i]) for i, name in enumerate(names))
+    frame = ready.counted.select("stretch", "step", "rank").with_columns(
+        pl.Series(name, periods[:, i]) for i, name in enumerate(names)
+    )
     return Pace(
         period=measured,
         scenarios={name: one for name, one in told.items() if name not in ("measured", "usual")},
         ranks=alone,
         bounds=bounds,
         error=error,
-        path=_path(graph, found, delays, basis.node_rank, measured.median),
+        path=_path(ready, measured.median),
         late=late,
         unsplit=unsplit,
         rotation=measured.median - told["no_skew"].median if rotates else 0,
@@ -136,63 +135,39 @@ def bounds_of(told: dict[str, Timed], names: Iterable[str]) -> dict[str, tuple[i
     return found
 
 
-def _starts(graph: Graph, times: I64) -> tuple[pl.DataFrame, I64]:
-    """stretch, rank, step; and when that step begins on that rank (a column a scenario)."""
-    key = ("stretch", "rank", "step")
-    lane = ("context", "stream")
-    firsts = graph.operations.select(*key, *lane).with_row_index("at").drop_nulls("step")
-    firsts = firsts.unique([*key, *lane], keep="first", maintain_order=True).sort(*key, "at")
-    changed = firsts.select(pl.any_horizontal(pl.col(key).ne_missing(pl.col(key).shift(1)))).to_series().to_numpy()
-    begins = np.flatnonzero(changed)
-    nodes = graph.first_operation + 2 * firsts["at"].to_numpy().astype(np.int64)
-    earliest = np.minimum.reduceat(times[nodes], begins, axis=0)
-    return firsts[begins].select(key), earliest
+def _periods(ready: Prepared, times: I64) -> I64:
+    """The period of each step that is counted on each rank: (rows of ready.counted, scenarios)."""
+    starts = ready.starts(times)
+    return starts[ready.counted["next"].to_numpy()] - starts[ready.counted["at"].to_numpy()]
 
 
-def _periods(graph: Graph, found: Activity, times: I64) -> tuple[pl.DataFrame, I64]:
-    keys, starts = _starts(graph, times)
-    steps = found.steps.select("stretch", "rank", "step", "counted")
-    keys = keys.with_row_index("at").join(steps, on=["stretch", "rank", "step"], how="left", maintain_order="left")
-    keys = (
-        keys.with_columns(order=pl.Series(starts[:, 0]))
-        .sort("stretch", "rank", "order")
-        .with_columns(next=pl.col("at").shift(-1).over("stretch", "rank"))
-    )
-    kept = keys.filter(pl.col("counted").fill_null(value=False) & pl.col("next").is_not_null())
-    return kept.select("stretch", "step", "rank"), starts[kept["next"].to_numpy()] - starts[kept["at"].to_numpy()]
+def _medians(ready: Prepared, periods: I64) -> npt.NDArray[np.float64]:
+    """Of each scenario: of each rank the median over its steps, and the median of these over the ranks."""
+    ranks = ready.counted["rank"].to_numpy()
+    each = [np.median(periods[ranks == rank], axis=0) for rank in np.unique(ranks)]
+    return np.asarray(np.median(each, axis=0))
 
 
-def _over_steps(keys: pl.DataFrame, periods: I64) -> list[Timed]:
-    """The period of each scenario: of each rank its median over the steps, and the median of these over the ranks."""
-    ranks = keys["rank"].to_numpy()
-    median = np.median([np.median(periods[ranks == rank], axis=0) for rank in np.unique(ranks)], axis=0)
-    return [
-        Timed(round(m), round(mean)) for m, mean in zip(median.tolist(), periods.mean(axis=0).tolist(), strict=True)
-    ]
+def _over_steps(ready: Prepared, periods: I64) -> list[Timed]:
+    """The period of each scenario."""
+    told = zip(_medians(ready, periods).tolist(), periods.mean(axis=0).tolist(), strict=True)
+    return [Timed(round(median), round(mean)) for median, mean in told]
 
 
-def _path(graph: Graph, found: Activity, delays: Delays, node_rank: I64, period: int) -> dict[tuple[str, int], int]:
+def _path(ready: Prepared, period: int) -> dict[tuple[str, int], int]:
     """ns of a step by class and rank: shares of the chain through the counted steps, times the period."""
-    keys, starts = _starts(graph, graph.time[:, None])
-    keys = keys.with_columns(start=pl.Series(starts[:, 0]))
-    keys = keys.join(
-        found.steps.select("stretch", "rank", "step", "counted"), on=["stretch", "rank", "step"], how="left"
-    )
-    keys = keys.sort("stretch", "rank", "start").with_columns(finish=pl.col("start").shift(-1).over("stretch", "rank"))
-    keys = keys.filter(pl.col("counted") & pl.col("finish").is_not_null())
+    graph, basis = ready.basis.graph, ready.basis
     # What comes after the last step that is counted tells which of its chains mattered.
     stretch_of = graph.operations["stretch"].to_numpy()
     ends = graph.time[graph.first_operation + 1 : graph.first_arrival : 2]
     total: dict[tuple[str, int], int] = {}
-    for (stretch,), spans in keys.partition_by("stretch", as_dict=True, maintain_order=True).items():
+    for (stretch,), spans in ready.counted.partition_by("stretch", as_dict=True, maintain_order=True).items():
         own = np.flatnonzero(stretch_of == stretch)
-        last = int(own[np.argmax(ends[own])])
-        pieces = walk(graph, delays, node_rank, graph.first_operation + 2 * last + 1, int(spans["start"].min()))  # type: ignore[arg-type]
+        last = graph.first_operation + 2 * int(own[np.argmax(ends[own])]) + 1
+        pieces = walk(graph, basis.delays, basis.node_rank, last, int(spans["start"].min()))  # type: ignore[arg-type]
         lasted = np.bincount(np.maximum(pieces[3], 0), pieces[1] - pieces[0])
-        rank = int(np.argmax(lasted))
-        for key, ns in shares(
-            pieces, list(spans.filter(pl.col("rank") == rank).select("start", "finish").iter_rows())
-        ).items():
+        of_rank = spans.filter(pl.col("rank") == int(np.argmax(lasted)))
+        for key, ns in shares(pieces, list(of_rank.select("start", "finish").iter_rows())).items():
             total[key] = total.get(key, 0) + ns
     return _summing_to(total, period)
 

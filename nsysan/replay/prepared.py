@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
+import numpy as np
 import polars as pl
 
 from nsysan.metrics.whatif import call_wires, floors
@@ -36,6 +38,39 @@ class Prepared:
         released = graph.time.copy()
         released[graph.first_arrival :] = NEVER
         return self.engine.times(*edits.applied(self.basis, asked), released)
+
+    @cached_property
+    def _firsts(self) -> tuple[pl.DataFrame, I64, I64]:
+        """stretch, rank, step; the first node of each stream in these; and where among the nodes each one's begin."""
+        key, lane = ("stretch", "rank", "step"), ("context", "stream")
+        graph = self.basis.graph
+        firsts = graph.operations.select(*key, *lane).with_row_index("at").drop_nulls("step")
+        firsts = firsts.unique([*key, *lane], keep="first", maintain_order=True).sort(*key, "at")
+        changed = firsts.select(pl.any_horizontal(pl.col(key).ne_missing(pl.col(key).shift(1)))).to_series().to_numpy()
+        begins = np.flatnonzero(changed)
+        nodes = graph.first_operation + 2 * firsts["at"].to_numpy().astype(np.int64)
+        return firsts[begins].select(key), nodes, begins
+
+    def starts(self, times: I64) -> I64:
+        """When each step begins on each rank, by times of the nodes: (steps and ranks, scenarios)."""
+        _, nodes, begins = self._firsts
+        return np.minimum.reduceat(times[nodes], begins, axis=0)
+
+    @cached_property
+    def counted(self) -> pl.DataFrame:
+        """stretch, step, rank of the steps that are counted; at, next: rows of it and of the next in starts; start,
+        finish: when these began, as measured.
+        """
+        start = pl.Series(self.starts(self.basis.graph.time[:, None])[:, 0])
+        steps = self.found.steps.select("stretch", "rank", "step", "counted")
+        keys = self._firsts[0].with_row_index("at").with_columns(start=start)
+        keys = keys.join(steps, on=["stretch", "rank", "step"], how="left", maintain_order="left")
+        keys = keys.sort("stretch", "rank", "start").with_columns(
+            next=pl.col("at").shift(-1).over("stretch", "rank"),
+            finish=pl.col("start").shift(-1).over("stretch", "rank"),
+        )
+        kept = keys.filter(pl.col("counted").fill_null(value=False) & pl.col("next").is_not_null())
+        return kept.select("stretch", "step", "rank", "at", "next", "start", "finish")
 
 
 def prepare(run: Run, most: int = MAX_OPERATIONS) -> Prepared | None:
