@@ -75,9 +75,8 @@ def pace_of(ready: Prepared) -> Pace:
         alone, bounds = {}, {}
     else:
         late, rotates = find_late(basis, again, measured, told["no_skew"], without, alone)
-    frame = ready.counted.select("stretch", "step", "rank").with_columns(
-        pl.Series(name, periods[:, i]) for i, name in enumerate(names)
-    )
+    frame = ready.counted.select("stretch", "step", "rank")
+    frame = frame.with_columns(pl.Series(name, periods[:, i]) for i, name in enumerate(names))
     return Pace(
         period=measured,
         scenarios={name: one for name, one in told.items() if name not in ("measured", "usual")},
@@ -138,7 +137,8 @@ def bounds_of(told: dict[str, Timed], names: Iterable[str]) -> dict[str, tuple[i
 def _periods(ready: Prepared, times: I64) -> I64:
     """The period of each step that is counted on each rank: (rows of ready.counted, scenarios)."""
     starts = ready.starts(times)
-    return starts[ready.counted["next"].to_numpy()] - starts[ready.counted["at"].to_numpy()]
+    periods: I64 = starts[ready.counted["next"].to_numpy()] - starts[ready.counted["at"].to_numpy()]
+    return periods
 
 
 def _medians(ready: Prepared, periods: I64) -> npt.NDArray[np.float64]:
