@@ -15,7 +15,8 @@ from nsysan.replay.edits import STANDARD
 from nsysan.replay.engine import NotAcyclic
 from nsysan.replay.pace import bounds_of, pace_of, timed
 from nsysan.replay.prepared import Prepared, prepare
-from nsysan.replay.results import MAX_ERROR, MAX_UNSPLIT, Pace, Timed
+from nsysan.replay.results import Pace, Timed
+from nsysan.replay.trust import why_untold
 from nsysan.replay.untraced import untraced
 from nsysan.run.run import Run
 
@@ -37,7 +38,7 @@ def answer(run: Run, expressions: Sequence[Expression], replica: int, without_ns
     measured = pace_of(ready)
     without = None if without_nsys is None else untraced(ready, without_nsys)
     now, pace = (ready, measured) if without is None else (without.ready, pace_of(without.ready))
-    unknown = _unknown(measured)
+    unknown = why_untold(own, measured) or None
     told, bounds = ({}, {}) if unknown else _periods(now, chosen, pace)
     steps = len(ready.found.steps)
     asked = [
@@ -67,18 +68,6 @@ def answer(run: Run, expressions: Sequence[Expression], replica: int, without_ns
 
 def _median(one: Timed | None) -> int | None:
     return None if one is None else one.median
-
-
-def _unknown(pace: Pace) -> str | None:
-    """Why no saving can be told, if so."""
-    if pace.error > MAX_ERROR:
-        return f"the replay misses the measured steps by {pace.error:.1%}, more than {MAX_ERROR:.0%}"
-    if pace.unsplit > MAX_UNSPLIT:
-        return (
-            f"{pace.unsplit:.1%} of a step is communication of which waiting cannot be told apart, more than "
-            f"{MAX_UNSPLIT:.0%}: capture all ranks"
-        )
-    return None
 
 
 def _periods(

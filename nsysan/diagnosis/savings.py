@@ -9,18 +9,14 @@ from nsysan.metrics.scenarios import Scenario
 from nsysan.metrics.stages import without_bubble
 from nsysan.metrics.whatif import WhatIf
 from nsysan.model.health import NODE_FLAG
-from nsysan.replay.results import MAX_ERROR, MAX_UNSPLIT, Pace
+from nsysan.replay.results import MAX_UNSPLIT, Pace
+from nsysan.replay.trust import LOST_ORDER, why_untold
 from nsysan.run.run import Run
 
 #: Where the replay misses the measured period by more, no saving is sure.
 SURE_ERROR = 0.02
 #: With a larger share of the period idle for an unknown cause, what late hosts cost is not known either.
 MAX_UNKNOWN = 0.01
-#: No step is shorter than this share of what a GPU computes in it: else the replay lacks an order of streams.
-_POSSIBLE = 0.95
-_LOST_ORDER = (
-    "the replay finds no order between streams of a step, of which it would then be shorter than what a GPU computes"
-)
 #: What the replay calls its scenarios.
 REPLAYED = {
     Scenario.NO_SKEW: "no_skew",
@@ -43,7 +39,7 @@ def savings(run: Run, pace: Pace | None) -> WhatIf | None:
     if steady.is_empty():
         return None
     period = round(steady.group_by("rank").agg(pl.median("period_ns"))["period_ns"].median() or 0)  # type: ignore[arg-type]
-    why = _why_untold(steady, pace)
+    why = _why_untold(run, steady, pace)
     without: dict[Scenario, int | None] = dict.fromkeys(Scenario)
     split = steady["wait_ns"].is_not_null().any() and not steady["graph_ns"].sum()
     if run.stage_work is not None and split:
@@ -78,7 +74,7 @@ def savings(run: Run, pace: Pace | None) -> WhatIf | None:
 def path_of(pace: Pace | None, what: WhatIf | None) -> dict[tuple[str, int], int]:
     """The critical path: ns of a step by class and rank, most first, summing to the period of all steady steps."""
     whole = 0 if pace is None else sum(pace.path.values())
-    if pace is None or what is None or not whole or what.why == _LOST_ORDER:
+    if pace is None or what is None or not whole or what.why == LOST_ORDER:
         return {}
     ordered = sorted(pace.path.items(), key=lambda part: (-part[1], part[0]))
     found, taken, given = {}, 0, 0
@@ -89,32 +85,16 @@ def path_of(pace: Pace | None, what: WhatIf | None) -> dict[tuple[str, int], int
     return found
 
 
-def _why_untold(steady: pl.DataFrame, pace: Pace | None) -> str:
+def _why_untold(run: Run, steady: pl.DataFrame, pace: Pace | None) -> str:
     """Why no saving can be told; "" where they can."""
     if steady["period_ns"].is_null().any() or steady["graph_ns"].sum() > 0:
         return f"what runs inside of replays that are traced as one block is not visible (capture with {NODE_FLAG})"
     if steady["comm_ns"].sum() > 0 and steady["wait_ns"].is_null().all():
         return "needs steady steps in which waiting and transfer are told apart (see wait_wire)"
-    return "needs steady steps that can be replayed" if pace is None else _why_pace_tells_none(steady, pace)
-
-
-def _why_pace_tells_none(steady: pl.DataFrame, pace: Pace) -> str:
-    if pace.unsplit > MAX_UNSPLIT or not pace.scenarios:
-        return (
-            f"{pace.unsplit:.0%} of the step is communication whose waiting cannot be told from its transfer, behind "
-            f"which a late rank may hide (see wait_wire)"
-        )
-    if pace.error > MAX_ERROR:
-        return (
-            f"a replay of the steps misses their period by {pace.error:.1%}, so that something paces them which is not "
-            f"in the trace; savings are told up to {MAX_ERROR:.0%}"
-        )
-    return _LOST_ORDER if _lacks_an_order(steady, pace) else ""
-
-
-def _lacks_an_order(steady: pl.DataFrame, pace: Pace) -> bool:
-    free, compute = pace.scenarios.get("host_free"), steady.group_by("rank").agg(pl.median("compute_ns"))["compute_ns"]
-    return free is not None and free.median < _POSSIBLE * float(compute.max() or 0)  # type: ignore[arg-type]
+    if pace is None:
+        return "needs steady steps that can be replayed"
+    why = why_untold(run, pace)
+    return f"{why} (see wait_wire)" if pace.unsplit > MAX_UNSPLIT else why
 
 
 def _why_host_untold(run: Run, period: int) -> str:

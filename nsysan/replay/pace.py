@@ -11,7 +11,7 @@ import polars as pl
 from nsysan.model.operations import is_communication
 from nsysan.replay import edits
 from nsysan.replay.activity import MAX_OPERATIONS, Activity
-from nsysan.replay.engine import I64
+from nsysan.replay.engine import I64, NotAcyclic
 from nsysan.replay.late import find_late
 from nsysan.replay.path import shares, walk
 from nsysan.replay.prepared import Prepared, prepare
@@ -27,8 +27,11 @@ _APART = 0.02
 
 
 def replay(run: Run, most: int = MAX_OPERATIONS) -> Pace | None:
-    """The pace of a replica; None where it has no steady step."""
-    ready = prepare(run, most)
+    """The pace of a replica; None where it has no steady step, or what was recorded contradicts itself."""
+    try:
+        ready = prepare(run, most)
+    except NotAcyclic:
+        return None
     return None if ready is None else pace_of(ready)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import nsysan
+from nsysan.replay.engine import NotAcyclic
 from nsysan.report.build import build_report
 from nsysan.report.report import Report
 from nsysan.report.terminal import to_text
@@ -85,3 +86,17 @@ def test_that_tracing_may_weigh_is_said(tmp_path: Path) -> None:
     assert verdict.because == (
         "tracing slows the hosts, by how much no table holds; they would still pace the step at a third of their time",
     )
+
+
+def test_a_recording_that_contradicts_itself_has_no_replay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def contradicts(*_: object) -> None:
+        raise NotAcyclic
+
+    monkeypatch.setattr("nsysan.replay.pace.prepare", contradicts)
+    report = told(cases.two_slow_ranks, tmp_path)
+    what = report.diagnosis.what_if
+    assert what is not None
+    assert set(what.without.values()) == {None}
+    assert what.why == "needs steady steps that can be replayed"
+    assert report.diagnosis.late == []
+    assert report.diagnosis.verdict.kind == "inconclusive"
