@@ -44,7 +44,7 @@ def lead(report: Report) -> str:
     also = are if verdict.kind != VerdictKind.SKEW else ""
     return (
         f'<section id="verdict"><div class="verdict"><p class="lead"><b>{safe(verdict.kind)}{safe(also)}</b>: '
-        f"{linked(verdict.reason)}</p><p><b>sure</b>: {safe(sure_sentence(report))}.</p>{_advice(report)}</div>"
+        f"{linked(verdict.reason)}</p><p><b>sure</b>: {safe(sure_sentence(report).removesuffix('.'))}.</p>{_advice(report)}</div>"
         f'<div class="cards">{cards}</div>{bars(report)}<div class="told">{lines}</div>{saved(report)}'
         f"{late_table(report)}{_evidence(report)}</section>"
     )

@@ -16,6 +16,8 @@ LOST_ORDER = (
 
 def why_untold(run: Run, pace: Pace) -> str:
     """Why nothing that rests on waiting, or on any change, can be told of a replica; "" where it can."""
+    if not pace.exact:
+        return "the replay of the steps as they were does not give the times that were measured"
     if pace.unsplit > MAX_UNSPLIT or not pace.scenarios:
         return (
             f"{pace.unsplit:.0%} of the step is communication whose waiting cannot be told from its transfer, behind "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from nsysan.ask.answered import Answer
 from nsysan.ask.expressions import BadExpression, parse
 from nsysan.diagnosis.diagnose import diagnose
 from nsysan.replay.edits import STANDARD
+from nsysan.replay.pace import replay
+from nsysan.replay.trust import why_untold
 from nsysan.replay.untraced import OutOfRange
 from nsysan.run.run import Run
 from tests.clitools import run_cli
@@ -121,3 +124,11 @@ def test_what_a_report_does_not_tell_is_not_told_here(analyzed: Callable[[str], 
     assert "no order between streams" in what.why
     assert [one.period for one in found.asked] == [None]
     assert set(found.standard.values()) == {None} == set(what.without.values())
+
+
+def test_a_replay_that_does_not_give_what_was_measured_tells_nothing(slow: Path) -> None:
+    run = nsysan.analyze(nsysan.open_trace(slow))
+    pace = replay(run)
+    assert pace is not None
+    assert why_untold(run, pace) == ""
+    assert "does not give the times" in why_untold(run, replace(pace, exact=False))
