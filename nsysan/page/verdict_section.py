@@ -42,9 +42,10 @@ def lead(report: Report) -> str:
     ranks = sorted(rank for one in late for rank in one.ranks)
     are = f", and {ranks_words(ranks)} {'are' if len(ranks) > 1 else 'is'} late" if ranks else ""
     also = are if verdict.kind != VerdictKind.SKEW else ""
+    sure = safe(sure_sentence(report).removesuffix("."))
     return (
         f'<section id="verdict"><div class="verdict"><p class="lead"><b>{safe(verdict.kind)}{safe(also)}</b>: '
-        f"{linked(verdict.reason)}</p><p><b>sure</b>: {safe(sure_sentence(report).removesuffix('.'))}.</p>{_advice(report)}</div>"
+        f"{linked(verdict.reason)}</p><p><b>sure</b>: {sure}.</p>{_advice(report)}</div>"
         f'<div class="cards">{cards}</div>{bars(report)}<div class="told">{lines}</div>{saved(report)}'
         f"{late_table(report)}{_evidence(report)}</section>"
     )
