@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from nsysan.model.selection import Selection
     from nsysan.run.failure import Failure
     from nsysan.run.run import Run
+    from nsysan.trace.nccl_log import NcclLog
     from nsysan.trace.trace import Trace
 
 settle()
@@ -139,6 +140,17 @@ def analysed(
         if redaction:
             failures = [redaction.masked(failure) for failure in failures]
         yield replace(run, failures=failures)
+
+
+def logs_of(paths: tuple[Path, ...]) -> list[NcclLog]:
+    """Logs of NCCL that the user named, as glob patterns too; NsysanError where one is not there."""
+    from nsysan.trace.nccl_files import read_logs
+
+    found = expand(tuple(str(path) for path in paths))
+    for path in found:
+        if not path.is_file():
+            raise NsysanError(f"{path}: no such file", ExitCode.NO_SUCH_FILE)
+    return [read_logs(found)] if found else []
 
 
 @contextmanager

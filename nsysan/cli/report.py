@@ -11,7 +11,7 @@ import click
 from nsysan._errors import ExitCode
 from nsysan._version import __version__
 from nsysan.cli.exits import OUTPUT, RUN, exit_codes
-from nsysan.cli.inputs import analysed, expand, spread
+from nsysan.cli.inputs import analysed, expand, logs_of, spread
 from nsysan.cli.options import NO_NVTX, NUMBERS, TIME, steps_of
 from nsysan.cli.outputs import alike, outputs_of, written
 from nsysan.cli.redacted import redaction_if
@@ -106,6 +106,14 @@ _OUTPUTS = {"-o": "the page", "--json": "the JSON document", "--markdown": "the 
     metavar="GBPS",
     help="Peak of the link between the GPUs, GB/s per GPU and direction.  [default: by GPU model]",
 )
+@click.option(
+    "--nccl-log",
+    "nccl_logs",
+    type=_PATH,
+    multiple=True,
+    metavar="FILE",
+    help="A log of NCCL (NCCL_DEBUG=INFO) of this run; repeatable.  [default: those that capture left beside TRACE]",
+)
 @click.option("--what-if", is_flag=True, help="Add to the summary all what-ifs, also those that save nothing.")
 @click.option(
     "--plotlyjs",
@@ -135,6 +143,7 @@ def command(
     model: str | None,
     message_bytes: int | None,
     link_gbps: float | None,
+    nccl_logs: tuple[Path, ...],
     what_if: bool,
     plotlyjs: str,
     jobs: int | None,
@@ -193,6 +202,7 @@ def command(
     if (begin or 0) < 0 or (end is not None and end <= (begin or 0)):
         raise click.UsageError("--from and --to take times from 0 up, the second after the first")
     pattern, chosen = steps_of(steps)
+    said = logs_of(nccl_logs)
     selection = Selection(begin, end, chosen, choice=Choice(population, batch))
     with redaction_if(redact) as redaction:
         with analysed(
@@ -212,6 +222,7 @@ def command(
                 link_gbps=link_gbps,
                 timelines=bool(html or charts),
                 replica=replica,
+                nccl_logs=said,
             )
         if ranks is not None:
             report = of_ranks(report, ranks)

@@ -6,6 +6,7 @@ from nsysan.page import charts, replica_tables, sections, step_charts
 from nsysan.page.elements import plot, render, section
 from nsysan.page.glossary import definitions
 from nsysan.page.lanes import timeline_data
+from nsysan.page.nccl_section import nccl_section
 from nsysan.page.pack import INLINE
 from nsysan.page.verdict_section import lead
 from nsysan.report.replica import coverage_words, layout_sentence
@@ -27,6 +28,7 @@ def to_html(report: Report, plotlyjs: str = INLINE) -> str:
         ("replicas", "Replicas", _replicas(report)),
         ("steps", "Steps", _steps(plots, report)),
         ("collectives", "Collectives", _collectives(plots, report)),
+        ("nccl", "NCCL", nccl_section(report)),
         ("gaps", "Idle time", _gaps(plots, report)),
         ("counters", "Counters", _counters(plots, report)),
         ("findings", "Findings", section("Findings", _FINDINGS_NOTE, sections.findings(report), anchor="findings")),

@@ -7,6 +7,7 @@ from nsysan.diagnosis.evidence import Aspect, Status
 from nsysan.metrics.scenarios import SCENARIOS
 from nsysan.report.key_numbers import key_numbers
 from nsysan.report.markup import code, escaped, rows
+from nsysan.report.nccl_text import nccl_sentence
 from nsysan.report.replica import coverage_words, layout_sentence
 from nsysan.report.report import Report, visible_lines
 from nsysan.report.sentences import expectation_sentence, sure_sentence
@@ -105,6 +106,7 @@ def _collectives(report: Report) -> list[str]:
         *rows(header, [_family(family) for family in shown], left=2),
         "",
         escaped(f"{f'{more} more on the page and in the JSON. ' if more else ''}Link: {report.link.sentence}"),
+        *(["", escaped(nccl)] if (nccl := nccl_sentence(report)) else []),
     ]
 
 
