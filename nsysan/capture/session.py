@@ -16,10 +16,12 @@ from types import FrameType
 
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.capture.command import Plan, Request, outputs_of, plan_capture
+from nsysan.capture.nccl_debug import NcclDebug, nccl_debug, surroundings
 from nsysan.capture.nsys import Nsys, abilities_of, export_sqlite
 from nsysan.capture.nvidia_smi import record_topology
 from nsysan.capture.postflight import Check, check_export
 from nsysan.capture.runner import Outcome, run_capture
+from nsysan.trace.nccl_files import logs_named
 from nsysan.trace.topology import topology_file
 
 Say = Callable[[str], None]
@@ -52,6 +54,8 @@ class Session:
     expected_ranks: int | None = None
     force: bool = False
     kill_after: float = 30.0
+    nccl_log: bool = True
+    nccl_tuning: bool = False
 
     @property
     def staging(self) -> Path:
@@ -61,7 +65,16 @@ class Session:
     def plan(self, output: Path | None = None) -> Plan:
         """The command that `run` starts; with its report going to `output`, if one is named."""
         target = output or self.staging / self.output.name
-        return plan_capture(self.request, self.nsys, abilities_of(self.nsys), target)
+        plan = plan_capture(self.request, self.nsys, abilities_of(self.nsys), target)
+        nccl = self._nccl(target)
+        return Plan(plan.argv, {**plan.environment, **nccl.environment}, [*plan.notes, *nccl.notes])
+
+    def _nccl(self, target: Path) -> NcclDebug:
+        """How NCCL is made to log beside the trace."""
+        if not self.nccl_log:
+            return NcclDebug(left="--no-nccl-log")
+        words = (*self.request.command, *self.request.extra)
+        return nccl_debug(surroundings(self.request.environment), words, target, tuning=self.nccl_tuning)
 
     def check_output(self) -> None:
         """NsysanError where the results could not be put, before anything is started."""
@@ -121,13 +134,14 @@ class Session:
             )
             if outcome.killed:
                 say("the workload did not end by itself and was killed")
+            logs = self._take_logs(keep=bool(outcome.reports))
             recordings = self._take(outcome, say)
         finally:
             # A folder that still holds something is the user's to look at.
             with contextlib.suppress(OSError):
                 self.staging.rmdir()
         self._note_topology(recordings, say)
-        captured = [self._exported(recording, say, progress=progress) for recording in recordings]
+        captured = [self._exported(recording, logs, say, progress=progress) for recording in recordings]
         return Result(captured, self._exit_code(outcome, say))
 
     def _ends_after(self) -> float | None:
@@ -156,6 +170,17 @@ class Session:
             shutil.move(source, target)
             # An older export must not pass for one of this recording, should the export fail.
             target.with_suffix(".sqlite").unlink(missing_ok=True)
+        return targets
+
+    def _take_logs(self, *, keep: bool) -> list[Path]:
+        """NCCL's logs under their final names, in place of an earlier capture's; gone where there is no trace."""
+        written = logs_named(self.staging, self.output.name)
+        targets = [self.output.with_name(path.name) for path in written] if keep else []
+        with contextlib.suppress(OSError):
+            for path in logs_named(self.output.absolute().parent, self.output.name) if keep else written:
+                path.unlink(missing_ok=True)
+            for path, target in zip(written, targets, strict=False):
+                shutil.move(path, target)
         return targets
 
     def _note_topology(self, recordings: list[Path], say: Say) -> None:
@@ -201,7 +226,7 @@ class Session:
             ExitCode.NO_REPORT,
         )
 
-    def _exported(self, recording: Path, say: Say, *, progress: bool) -> Captured:
+    def _exported(self, recording: Path, logs: list[Path], say: Say, *, progress: bool) -> Captured:
         say(f"exporting {recording.name}")
         target = recording.with_suffix(".sqlite")
         unfinished = target.with_name(f".{target.name}.part")
@@ -217,6 +242,8 @@ class Session:
             raise NsysanError(
                 f"{target}: {self.nsys.label} left an export that cannot be read: {error}", ExitCode.EXPORT_FAILED
             ) from error
+        if self.nccl_log:
+            checks.append(self._nccl(self.output).check(logs, f"{self.output.name}.nccl.*.log"))
         return Captured(recording, target, checks)
 
     def _exit_code(self, outcome: Outcome, say: Say) -> int:

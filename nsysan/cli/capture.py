@@ -101,6 +101,17 @@ from nsysan.cli.options import NSYS
     "-e", "--env", "environment", multiple=True, metavar="NAME=VALUE", help="Set for the workload; repeatable."
 )
 @click.option(
+    "--nccl-log/--no-nccl-log",
+    default=True,
+    show_default=True,
+    help="Let NCCL log its set-up beside the trace, unless NCCL_DEBUG is set: NAME.nccl.HOST.PID.log.",
+)
+@click.option(
+    "--nccl-tuning",
+    is_flag=True,
+    help="Let it log its tuning table too, and a line at each call, which costs an eager run host time.",
+)
+@click.option(
     "--tp",
     type=click.IntRange(1),
     metavar="N",
@@ -125,6 +136,8 @@ def command(
     cuda_graph_trace: str,
     nsys_args: tuple[str, ...],
     environment: tuple[str, ...],
+    nccl_log: bool,
+    nccl_tuning: bool,
     tp: int | None,
     report: bool,
     dry_run: bool,
@@ -135,8 +148,9 @@ def command(
 
     Asks the nsys it finds what it can do, and traces what a report needs: CUDA, NVTX and NCCL, kernels inside CUDA
     graphs, forked workers, message sizes. Writes NAME.nsys-rep, NAME.sqlite and, from nvidia-smi, the links between
-    the GPUs in NAME.topology.txt. Then it checks the trace, a line each with the remedy: ranks seen, equal collectives,
-    graphs, sizes, steps, lost events, clocks, the profiler's own weight. It needs click and no other library.
+    the GPUs in NAME.topology.txt, and what NCCL says it chose in NAME.nccl.*.log. Then it checks the trace, a line each
+    with the remedy: ranks seen, equal collectives, graphs, sizes, steps, lost events, clocks, the profiler's own
+    weight. It needs click and no other library.
 
     One trace holds all ranks that COMMAND starts. Inside a launcher (torchrun --no-python, srun, mpirun) each rank
     writes its own, NAME_rank_<r>; give `nsysan report` all of them.
@@ -167,6 +181,8 @@ def command(
         )
     if gpu_metrics_frequency is not None and gpu_metrics is None:
         raise click.UsageError("--gpu-metrics-frequency needs --gpu-metrics")
+    if nccl_tuning and not nccl_log:
+        raise click.UsageError("--nccl-tuning needs NCCL's log: without --no-nccl-log")
     surroundings = dict(os.environ)
     session = Session(
         request=Request(
@@ -187,6 +203,8 @@ def command(
         expected_ranks=tp or (1 if launcher_rank(surroundings) else expected_ranks(command, surroundings)),
         force=force_overwrite,
         kill_after=kill_after,
+        nccl_log=nccl_log,
+        nccl_tuning=nccl_tuning,
     )
 
     def say(text: str) -> None:

@@ -143,14 +143,16 @@ def analysed(
 
 
 def logs_of(paths: tuple[Path, ...]) -> list[NcclLog]:
-    """Logs of NCCL that the user named, as glob patterns too; NsysanError where one is not there."""
+    """Logs of NCCL that the user named: files, glob patterns, folders of *.log; NsysanError where nothing is there."""
     from nsysan.trace.nccl_files import read_logs
 
-    found = expand(tuple(str(path) for path in paths))
-    for path in found:
-        if not path.is_file():
-            raise NsysanError(f"{path}: no such file", ExitCode.NO_SUCH_FILE)
-    return [read_logs(found)] if found else []
+    found: list[Path] = []
+    for path in paths:
+        matching = sorted(path.glob("*.log")) if path.is_dir() else [path] if path.exists() else expand((str(path),))
+        if not all(file.exists() for file in matching) or not matching:
+            raise NsysanError(f"{path}: {'no log in it' if path.is_dir() else 'no such file'}", ExitCode.NO_SUCH_FILE)
+        found += matching
+    return [read_logs(dict.fromkeys(found))] if found else []
 
 
 @contextmanager

@@ -88,7 +88,7 @@ class Nccl:
 
 def choices(run: Run, logs: Sequence[NcclLog]) -> Nccl | None:
     """What these logs and those beside the traces say of the run; None where there is none, or they say nothing."""
-    together = [*(trace.nccl_log for trace in run.metadata if trace.nccl_log is not None), *logs]
+    together = [*logs, *(trace.nccl_log for trace in run.metadata if trace.nccl_log is not None)]
     found = fit(run, together)
     if not together or not (found.processes or found.others or any(log.unread for log in together)):
         return None

@@ -40,9 +40,16 @@ class Fit:
 
 
 def fit(run: Run, logs: Sequence[NcclLog]) -> Fit:
-    """Each process that has a communicator held against the ranks; all of a process fits, or nothing."""
+    """Each process that has a communicator held against the ranks; all of a process fits, or nothing.
+
+    What several logs say of one process is that of the first.
+    """
     found = Fit()
+    seen: set[tuple[str, int]] = set()
     for log in (process for one in logs for process in one.processes if process.communicators):
+        if (log.host, log.pid) in seen:
+            continue
+        seen.add((log.host, log.pid))
         own = [rank for rank in run.ranks if rank.pid == log.pid]
         why = NOT_HERE if not own else None
         if why is None:
@@ -63,7 +70,7 @@ def _trace(run: Run, rank: Rank) -> TraceMetadata:
 def _same_host(said: str, host: str | None) -> bool:
     """Whether they may be one machine: a redacted trace, or log, calls it by a number or nothing."""
     own = (host or "").partition(".")[0].lower()
-    return not said or not own or own.isdecimal() or own == said
+    return not said or not own or own == said or own.isdecimal() or said.isdecimal()
 
 
 def _rank_of(ranks: list[Rank], one: Communicator) -> Rank | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 
 from nsysan.trace.nccl_log import LogReader, NcclLog
@@ -35,18 +36,26 @@ def read_logs(paths: Iterable[Path], budget: Budget | None = None) -> NcclLog:
             found.cut = True
             break
         try:
-            # A pipe or a device would be read for ever.
-            if not stat.S_ISREG(path.stat().st_mode):
-                raise OSError
-            with path.open("rb") as file:
-                found.files += 1
-                reader.read(_lines(iter(lambda: file.readline(MAX_LINE + 1), b""), left, found))
+            reader.read(lines_of(path, left, found))
+            found.files += 1
         except OSError:
             found.unread += 1
     return found
 
 
-def _lines(pieces: Iterator[bytes], left: Budget, found: NcclLog) -> Iterator[str]:
+def lines_of(path: Path, left: Budget, found: NcclLog | None = None) -> Iterator[str]:
+    """The lines of a file that NCCL may have written, as many as the budget still allows; OSError as it comes.
+
+    found: what is told of the rest.
+    """
+    # A pipe or a device would be read for ever.
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(f"{path.name} is no file")
+    with path.open("rb") as file:
+        yield from whole_lines(iter(lambda: file.readline(MAX_LINE + 1), b""), left, found or NcclLog())
+
+
+def whole_lines(pieces: Iterator[bytes], left: Budget, found: NcclLog) -> Iterator[str]:
     """Whole lines of no more than MAX_LINE bytes; pieces: lines, or parts of longer ones."""
     inside = False  # a line that is too long
     for piece in pieces:
@@ -63,21 +72,19 @@ def _lines(pieces: Iterator[bytes], left: Budget, found: NcclLog) -> Iterator[st
             yield piece.decode("utf-8", "replace")
 
 
-def log_pattern(trace: Path) -> str:
-    """What the names of a trace's logs look like, for Path.glob in its folder; a repeated range's traces share them."""
-    stem = trace.stem
-    base, _, number = stem.rpartition(".")
-    name = base if base and number.isdecimal() else stem
-    return "".join(f"[{c}]" if c in "*?[" else c for c in name) + ".nccl.*.log"
+def logs_named(folder: Path, name: str) -> list[Path]:
+    """The logs that a capture of that name, without suffix, left in a folder."""
+    try:
+        return sorted(folder.glob(f"{escape(name)}.nccl.*.log"))[: MAX_FILES + 1]
+    except OSError:
+        return []
 
 
 def logs_beside(trace: Path) -> list[Path]:
-    """The logs that a capture left beside a trace, by name."""
-    try:
-        found = sorted(trace.parent.glob(log_pattern(trace)))
-    except OSError:
-        return []
-    return found[: MAX_FILES + 1]
+    """The logs that a capture left beside a trace, by name; the traces of a range that repeats share them."""
+    base, _, number = trace.stem.rpartition(".")
+    names = (trace.stem, *([base] if base and number.isdecimal() else []))
+    return next((found for name in names if (found := logs_named(trace.parent, name))), [])
 
 
 def read_logs_beside(trace: Path) -> NcclLog | None:

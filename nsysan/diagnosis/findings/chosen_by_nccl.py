@@ -23,7 +23,7 @@ MULTICAST_RANKS = 3
 class ChoiceFinding(FindingId):
     """What NCCL may have chosen, or not been let choose."""
 
-    NO_MULTICAST = "no_nvls"
+    NO_NVLS = "no_nvls"
     AGAINST_TABLE = "against_table"
     ALGORITHM_SET = "algorithm_set"
 
@@ -41,7 +41,7 @@ def no_multicast(case: Case) -> Iterator[Finding]:
         return
     why = "NCCL_NVLS_ENABLE=0 is set" if off else "NCCL's log says that multicast is not available"
     yield Finding(
-        ChoiceFinding.NO_MULTICAST,
+        ChoiceFinding.NO_NVLS,
         Severity.LOW,
         "no NVLink multicast (NVLS), which these GPUs have",
         f"{why}; {counted(ranks, 'rank')} on {link.model}",
@@ -76,8 +76,9 @@ def against_table(case: Case) -> Iterator[Finding]:
 
 
 def _slower(case: Case, slower: list[tuple[Algorithm, float]], forced: str) -> Finding:
-    saving = round(sum(1e3 * _calls_a_step(case, row) * _excess(row) for row, _ in slower))
-    row, ratio = max(slower, key=lambda found: _calls_a_step(case, found[0]) * _excess(found[0]))
+    each = [_saves(case, row, ratio) for row, ratio in slower]
+    saving = case.on_the_path(round(sum(each)), "wire")
+    row, ratio = slower[each.index(max(each))]
     best = row.best or ("", "", 0.0)
     chosen, fastest = f"{row.algorithm} {row.protocol}", f"{best[0]} {best[1]}"
     also = f"; {counted(len(slower) - 1, 'other size')} likewise" if len(slower) > 1 else ""
@@ -90,7 +91,7 @@ def _slower(case: Case, slower: list[tuple[Algorithm, float]], forced: str) -> F
         f"unset {forced}, and measure both"
         if forced
         else "look for a tuner plugin or a configuration file that NCCL "
-        "reads (NCCL_TUNER_PLUGIN, /etc/nccl.conf), and measure both algorithms (NCCL_ALGO, NCCL_PROTO)",
+        "reads (NCCL_TUNER_PLUGIN, nccl.conf), and measure both algorithms (NCCL_ALGO, NCCL_PROTO)",
         saving or None,
         figures={"bytes": row.bytes, "algorithm": chosen, "fastest": fastest, "ratio": round(ratio, 3)},
         thresholds={"ratio": AGAINST_RATIO},
@@ -103,13 +104,10 @@ def _ratio(row: Algorithm) -> float:
     return (row.us or 0) / row.best[2] if printed and row.best and row.best[2] else 0.0
 
 
-def _excess(row: Algorithm) -> float:
-    """us of a call over the fastest of the table."""
-    return (row.us or 0) - (row.best[2] if row.best else 0)
-
-
-def _calls_a_step(case: Case, row: Algorithm) -> int:
-    return sum(f.a_step or 0 for f in case.families if (f.kind, f.message_bytes) == (row.kind, row.bytes))
+def _saves(case: Case, row: Algorithm, ratio: float) -> float:
+    """ns a step: of what the calls take on the wire, the share that the table has the fastest take less."""
+    own = [f for f in case.families if (f.kind, f.message_bytes) == (row.kind, row.bytes) and f.wire]
+    return sum((f.a_step or 0) * f.wire["p50"] * (1 - 1 / ratio) for f in own if f.wire)
 
 
 def _uses_nccl(case: Case) -> bool:
@@ -117,6 +115,6 @@ def _uses_nccl(case: Case) -> bool:
 
 
 FINDERS = (
-    Finder(no_multicast, (ChoiceFinding.NO_MULTICAST,)),
+    Finder(no_multicast, (ChoiceFinding.NO_NVLS,)),
     Finder(against_table, (ChoiceFinding.AGAINST_TABLE, ChoiceFinding.ALGORITHM_SET)),
 )
