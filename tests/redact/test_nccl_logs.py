@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from nsysan._errors import ExitCode
 from nsysan.redact.nccl_log_copy import copy_nccl_logs
 from nsysan.trace.nccl_files import read_logs_beside
 from nsysan.trace.nccl_log import NcclLog
@@ -24,16 +25,16 @@ SECRETS = (
 
 def logs(trace: Path) -> None:
     # Every sort of line, and hosts of two machines.
-    write_logs(trace, costs=COSTS, multicast=True, settings={"NCCL_ALGO": "ring,tree"}, calls=[
-        "AllReduce: 8192 Bytes -> Algo RING proto LL channel{Lo..Hi}={0..0}", "64 Bytes -> Algo 4 proto 2 time 9.0", *SECRETS,
-    ])  # fmt: skip
+    calls = (
+        "AllReduce: 8192 Bytes -> Algo RING proto LL channel{Lo..Hi}={0..0}",
+        "64 Bytes -> Algo 4 proto 2 time 9.0",
+    )
+    write_logs(trace, costs=COSTS, multicast=True, settings={"NCCL_ALGO": "ring,tree"}, calls=[*calls, *SECRETS])
     RankLog(1, 2, 77, host="other-node", comm=0, late=True).write(trace)
-    head = "Latency/AlgBw |    Tree/    LL |    New/ LL128 |    Ring/    LL |"
+    older = ("Latency/AlgBw | Tree/  LL | New/ LL128 | Ring/  LL |", "Reduce | 6.8/ 1.0 | 9.9/ 9.9 | 6.6/ 3.0 |")
     with trace.with_name(f"{trace.stem}.nccl.node-a.1000.log").open("a", encoding="utf-8") as file:
         file.write("NCCL version 2.28.9+cuda13.0\n")
-        file.writelines(
-            f"node-a:1000:1001 [0] NCCL INFO {text}\n" for text in (head, "Reduce |  6.8/ 1.0 | 9.9/ 9.9 | 6.6/ 3.0 |")
-        )
+        file.writelines(f"node-a:1000:1001 [0] NCCL INFO {text}\n" for text in older)
 
 
 def told(found: NcclLog | None) -> list[object]:
@@ -64,7 +65,7 @@ def test_the_logs_go_along_with_a_redacted_trace(tmp_path: Path, capsys: pytest.
     # They are not replaced unasked, nor is the trace then.
     (tmp_path / "clean.sqlite").unlink()
     got = run_cli(capsys, "redact", trace, "-o", tmp_path / "clean.sqlite")
-    assert got.code == 11, got.err
+    assert got.code == ExitCode.OUTPUT_EXISTS, got.err
     assert not (tmp_path / "clean.sqlite").exists()
     # A page to be given away tells of them too.
     got = run_cli(capsys, "report", trace, "--redact", "--json", "-", "-q")
