@@ -202,7 +202,7 @@ def command(
     if (begin or 0) < 0 or (end is not None and end <= (begin or 0)):
         raise click.UsageError("--from and --to take times from 0 up, the second after the first")
     pattern, chosen = steps_of(steps)
-    said = logs_of(nccl_logs)
+    spoken = logs_of(nccl_logs)
     selection = Selection(begin, end, chosen, choice=Choice(population, batch))
     with redaction_if(redact) as redaction:
         with analysed(
@@ -222,7 +222,7 @@ def command(
                 link_gbps=link_gbps,
                 timelines=bool(html or charts),
                 replica=replica,
-                nccl_logs=said,
+                nccl_logs=spoken,
             )
         if ranks is not None:
             report = of_ranks(report, ranks)

@@ -18,6 +18,8 @@ from nsysan.metrics.link import Link
 from nsysan.metrics.told_link import ToldPairs, as_told
 from nsysan.model.gpu_links import LinkKind
 from nsysan.report.build import build_report
+from nsysan.report.json_values import UnusableJson
+from nsysan.report.read_back import report_document
 from nsysan.report.report import Report
 from nsysan.run.nccl_choices import Nccl, Transport, TransportKind, choices
 from nsysan.run.run import Run
@@ -225,7 +227,7 @@ def test_p2p_that_a_variable_turns_off_is_one_finding(run: Run) -> None:
         "NCCL_P2P_DISABLE=1 turns peer-to-peer off: collectives run over host memory, not over NVLink"
     )
     assert "NCCL's log says SHM between 4 pairs of ranks" in finding.evidence
-    assert {row.id: row.status for row in report.quality}["link"] == "ok"
+    assert next(row.status for row in report.quality if row.id == "link") == "ok"
 
 
 def test_a_detour_that_no_variable_explains(run: Run) -> None:
@@ -349,12 +351,20 @@ def test_document_page_summary_and_markdown(tmp_path: Path, capsys: Capsys) -> N
     document = document_of(build_report(nsysan.analyze(trace), "0", timelines=False))
     for path in paths:
         path.rename(tmp_path / f"elsewhere.{path.name}")
-    assert document_of(build_report(nsysan.analyze(trace), "0", timelines=False))["nccl"] is None
+    run = nsysan.analyze(trace)
+    assert choices(run, []) is None
     named = [read_logs([tmp_path / f"elsewhere.{path.name}"]) for path in paths]
-    assert (
-        document_of(build_report(nsysan.analyze(trace), "0", timelines=False, nccl_logs=named))["nccl"]
-        == document["nccl"]
-    )
+    assert document_of(build_report(run, "0", timelines=False, nccl_logs=named)) == document
+    read = report_document(document, "r.json").nccl
+    assert read is not None
+    assert (read.version, len(read.transports), read.transports[0].via) == ("2.28.9", 4, SHM)
+    (row,) = read.algorithms
+    assert (row.bytes, row.algorithm, row.protocol, row.source) == (8192, "Ring", "LL", "table")
+    document["nccl"]["transports"][0]["ranks"] = [0]
+    with pytest.raises(UnusableJson, match=r"nccl\.transports\[0\]\.ranks is no pair of ranks"):
+        report_document(document, "r.json")
+    del document["nccl"]
+    assert report_document(document, "r.json").nccl is None
 
 
 def test_logs_by_name(tmp_path: Path, capsys: Capsys) -> None:
