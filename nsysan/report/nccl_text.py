@@ -67,3 +67,11 @@ def algorithm_words(rows: list[Algorithm]) -> str:
     ]
     more = f" and {len(rows) - _SIZES} more" if len(rows) > _SIZES else ""
     return f"{', '.join(shown)}{more}" if shown else ""
+
+
+def algorithm_by_size(rows: list[Algorithm]) -> dict[tuple[str | None, int | None], str]:
+    """Algorithm and protocol by kind and size, the most frequent where there are several."""
+    found: dict[tuple[str | None, int | None], str] = {}
+    for row in sorted(rows, key=lambda row: -(row.calls or 0)):
+        found.setdefault((row.kind, row.bytes), f"{row.algorithm} {row.protocol}")
+    return found
