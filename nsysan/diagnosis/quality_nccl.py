@@ -13,7 +13,7 @@ def assess_nccl(run: Run, nccl: Nccl | None) -> list[Quality]:
     if nccl is None:
         return []
     others = sum(nccl.others.values())
-    why = "; ".join(f"{n} of {reason}" if n > 1 else reason for reason, n in nccl.others.items())
+    why = "; ".join(f"{reason} ({n})" if len(nccl.others) > 1 else reason for reason, n in nccl.others.items())
     ignored = (
         [f"{counted(others, 'process', 'processes')} in the logs ignored as not of this run: {why}"] if others else []
     )

@@ -395,3 +395,14 @@ def test_a_real_trace(analyzed: Callable[[str], Run]) -> None:
     report = reported(run, log_of(RankLog(0, 4, first, comm=9, host="<host>")))
     assert report.nccl is not None
     assert report.nccl.told in ([0], [])
+
+
+def test_ranks_that_nccl_takes_to_be_on_several_machines(run: Run) -> None:
+    logs = [RankLog(rank, 4, 1000 + rank, usual=NET) for rank in range(4)]
+    apart = NcclLog()
+    for log in logs:
+        LogReader(apart).read(line.replace("nNodes 1", "nNodes 2") for line in log.lines())
+    for said, drawn in ((log_of(*logs), False), (apart, True)):
+        (finding,) = [finding for finding in reported(run, said).findings if finding.id == "wrong_wire"]
+        assert finding.title == "collectives run over a network, not over NVLink"
+        assert ("NCCL takes the ranks to be on 2 machines" in finding.evidence) == drawn

@@ -147,6 +147,7 @@ def wrong_wire(link: Link | None, case: Case | None = None) -> Iterator[Finding]
     detour = None if case is None else _detour(link, case)
     told = f"; {detour.sentence(link.kind)}" if detour else ""
     over = f"collectives run over {link.looks_like.words}, not over {link.kind.words}"
+    told += _apart(link, case)
     off = case.nccl.p2p_off if case is not None and case.nccl is not None and link.told else None
     yield Finding(
         CommunicationFinding.P2P_DISABLED if off else CommunicationFinding.WRONG_WIRE,
@@ -163,6 +164,14 @@ def wrong_wire(link: Link | None, case: Case | None = None) -> Iterator[Finding]
         thresholds={name: value for name, value in LINK_THRESHOLDS.items() if isinstance(value, int | float)},
         saving_is=SavingIs.ESTIMATE,
     )
+
+
+def _apart(link: Link, case: Case | None) -> str:
+    """That NCCL takes ranks of one machine for those of several, where its log says so."""
+    nodes = case.nccl.set_up.nodes if case and case.nccl and case.nccl.set_up else None
+    if not link.told or link.looks_like is not LinkKind.NETWORK or (nodes or 1) < 2:
+        return ""
+    return f"; NCCL takes the ranks to be on {nodes} machines, by NCCL_HOSTID or as their containers tell it"
 
 
 @dataclass(frozen=True)
