@@ -57,6 +57,7 @@ if arguments[0] in ("start", "stop"):
         if behaviour == "start fails":
             sys.exit("The collection cannot be started.")
         open(session, "w").write(valued("--output").replace("%%", "%"))
+        open(os.path.join(tempfile.gettempdir(), "opened"), "w").close()
     elif behaviour != "nothing":
         write(open(session).read() + ".nsys-rep")
     sys.exit(0)

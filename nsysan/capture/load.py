@@ -120,8 +120,10 @@ class Load:
             answer = connection.getresponse()
             if answer.status != 200:
                 said = answer.read(300).decode("utf-8", "replace")
-                # The model's context may be shorter.
-                self._length = max(self._length // 2, _FEWEST_TOKENS) if answer.status == 400 else self._length
+                if answer.status == 400 and self._length > _FEWEST_TOKENS:
+                    # The model's context may be shorter.
+                    self._length = max(self._length // 2, _FEWEST_TOKENS)
+                    return
                 raise ValueError(f"the server answers {answer.status}: {' '.join(said.split())}")
             self._follow(answer, one)
         finally:

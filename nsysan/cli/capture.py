@@ -180,6 +180,7 @@ def command(
         raise click.UsageError("--gpu-metrics-frequency needs --gpu-metrics")
     if (serve or hold) and (capture_range is not None or delay is not None or duration is not None):
         raise click.UsageError("--serve and --hold open windows by themselves: leave out -c, -p, -y and -d")
+    served = serve_of(command, {"serve": serve, "hold": hold, **serving})
     surroundings = dict(os.environ)
     session = Session(
         request=Request(
@@ -200,7 +201,7 @@ def command(
         expected_ranks=tp or (1 if launcher_rank(surroundings) else expected_ranks(command, surroundings)),
         force=force_overwrite,
         kill_after=kill_after,
-        serve=serve_of(command, {"serve": serve, "hold": hold, **serving}),
+        serve=served,
     )
 
     def say(text: str) -> None:

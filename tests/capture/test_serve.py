@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -10,13 +11,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from nsysan._errors import NsysanError
 from nsysan.capture.command import Request
 from nsysan.capture.held import plan_held
+from nsysan.capture.holding import read_note
 from nsysan.capture.load import Load
 from nsysan.capture.nsys import require_nsys
 from nsysan.capture.server import address_of
+from nsysan.cli import cli
 from tests.capture.test_run import Desk, _desk, finished, until
 from tests.clitools import paper_trace
 from tests.fakensys import fake_nsys
@@ -93,6 +97,14 @@ def test_what_goes_wrong_is_said_and_nothing_stays(
     assert desk.files() == []
 
 
+def test_a_window_that_is_interrupted_is_kept(desk: Desk) -> None:
+    running = desk.start("--serve", "--load", "sleep 60", "--settle", "0", "--window", "60", *server(desk))
+    until((desk.folder.parent / "temporary" / "opened").exists)
+    running.send_signal(signal.SIGINT)
+    ended = finished(running)
+    assert (ended.code, desk.files()) == (130, ["trace.nsys-rep", "trace.sqlite"])
+
+
 def test_a_server_that_ends_by_itself(desk: Desk) -> None:
     ended = desk.capture("--serve", "--", sys.executable, "-c", "raise SystemExit(3)")
     assert ended.code == 21
@@ -152,28 +164,25 @@ def test_a_held_workload_is_captured_from_another_terminal(desk: Desk) -> None:
     "told",
     ["", "[]", "{}", '{"format": "nsysan.hold/2"}', '{"format": "nsysan.hold/1", "session": "; rm"}', "[" * 5000],
 )
-def test_a_note_that_is_none(desk: Desk, told: str) -> None:
-    (desk.folder / ".srv.hold").write_text(told)
-    run = [sys.executable, "-m", "nsysan", "window", "open", "srv"]
-    ended = subprocess.run(run, cwd=desk.folder, env=desk.environment, capture_output=True, text=True, check=False)
-    assert ended.returncode == 7
-    assert len(ended.stderr.splitlines()) == 1
+def test_a_note_that_is_none(tmp_path: Path, told: str) -> None:
+    (tmp_path / ".srv.hold").write_text(told)
+    with pytest.raises(NsysanError, match="cannot be read as the note of a held workload"):
+        read_note(tmp_path / "srv")
 
 
-def test_a_note_of_a_workload_that_is_gone(desk: Desk) -> None:
+def test_a_note_of_a_workload_that_is_gone(tmp_path: Path) -> None:
     note = {
         "format": "nsysan.hold/1",
-        "nsys": desk.environment["NSYSAN_NSYS"],
+        "nsys": str(fake_nsys(tmp_path, "2025.3.1")),
         "session": "nsysan-0123456789ab",
         "start": [],
         "pid": 2**22 + 1,
         "expected_ranks": None,
         "open": None,
     }
-    (desk.folder / ".srv.hold").write_text(json.dumps(note))
-    run = [sys.executable, "-m", "nsysan", "window", "open", "srv"]
-    ended = subprocess.run(run, cwd=desk.folder, env=desk.environment, capture_output=True, text=True, check=False)
-    assert (ended.returncode, "the workload has ended" in ended.stderr) == (3, True)
+    (tmp_path / ".srv.hold").write_text(json.dumps(note))
+    with pytest.raises(NsysanError, match="the workload has ended"):
+        read_note(tmp_path / "srv")
 
 
 @pytest.mark.parametrize(
@@ -221,5 +230,5 @@ def test_options_go_where_nsys_takes_them(tmp_path: Path) -> None:
         ("--serve", "--window", "0"),
     ],
 )
-def test_options_that_contradict(desk: Desk, options: tuple[str, ...]) -> None:
-    assert desk.capture(*options, "--", "true").code == 2
+def test_options_that_contradict(options: tuple[str, ...]) -> None:
+    assert CliRunner().invoke(cli, ["capture", *options, "--", "true"]).exit_code == 2
