@@ -38,11 +38,12 @@ def host_waits(work: pl.DataFrame, hosts: pl.DataFrame, orders: pl.DataFrame, st
     rest = calls.join(orders, on=["stretch", "rank", "correlation"], how="anti")
     parts = []
     for name, lane in lanes.items():
+        context, stream = (pl.lit(number, dtype=pl.Int64) for number in name[2:])
         own = told.filter(
             (pl.col("stretch") == name[0])
             & (pl.col("rank") == name[1])
-            & (pl.col("on_context") == name[2])
-            & (pl.col("on_stream").is_null() | (pl.col("on_stream") == name[3]))
+            & pl.col("on_context").eq_missing(context)
+            & (pl.col("on_stream").is_null() | (pl.col("on_stream") == stream))
         )
         parts += _after(lane, own.filter(pl.col("at") < pl.col("correlation")), ended, at="at")
         parts += _after(lane, own.filter(pl.col("at") == pl.col("correlation")), ended)
