@@ -26,8 +26,8 @@ class KernelTimes:
     kernels: rank, population, name (see kernel_groups.telling_name), group, demangled (a full name of it), ns and calls
     (of a step, median over the steps), call_ns (of a call, median). groups: rank, population, group, ns, calls: the
     same of each group. steps: rank, population, step, kernels_ns (durations of the kernels that begin in the step,
-    summed), overlap_ns (time in the step that several kernels share, less one), beyond_ns (what of them is in no window
-    of the step, less what reaches into it from elsewhere), union_ns: kernels_ns - overlap_ns - beyond_ns.
+    summed), overlap_ns (what several kernels share of its window, counted once less), beyond_ns (what of them is behind
+    its window, less what reaches into it from before), union_ns: kernels_ns - overlap_ns - beyond_ns.
     """
 
     kernels: pl.DataFrame
@@ -74,26 +74,36 @@ class Names:
         return cls(of, pl.DataFrame(rows, schema=schema, orient="row"))
 
 
-def per_step(work: pl.DataFrame, steps: pl.DataFrame) -> pl.DataFrame:
-    """kernel, step, ns, calls: what each kernel takes in each of these steps that runs it.
+def in_windows(work: pl.DataFrame, windows: pl.DataFrame) -> pl.DataFrame:
+    """The work that begins in one of these windows of a rank, with `step`: that of the window.
 
-    work: step, kernel, begin, end. steps: step.
+    As in the ledger it is time that decides, not the range that launched it: in some engines sampling is behind it.
+    work: begin. windows: step, begin, finish, ascending and disjoint.
     """
-    inside = work.join(steps.select("step"), on="step", how="semi")
+    begun = work["begin"].to_numpy()
+    at = np.searchsorted(windows["begin"].to_numpy(), begun, side="right") - 1
+    finish = np.append(windows["finish"].to_numpy(), np.iinfo(np.int64).min)
+    step = np.append(windows["step"].to_numpy(), -1)[at]
+    return work.with_columns(step=pl.Series(step, dtype=pl.Int64)).filter(pl.Series(begun < finish[at]))
+
+
+def per_step(inside: pl.DataFrame) -> pl.DataFrame:
+    """kernel, step, ns, calls: what each kernel takes in each step that runs it. inside: step, kernel, begin, end."""
     return inside.group_by("kernel", "step").agg(
         ns=(pl.col("end") - pl.col("begin")).sum(), calls=pl.len().cast(pl.Int64)
     )
 
 
 def kernel_times(rank: int, work: pl.DataFrame, windows: pl.DataFrame, names: Names) -> KernelTimes:
-    """Of one rank. work: step (null outside steps), kernel (number in names.table), begin, end of its compute kernels.
+    """Of one rank. work: kernel (number in names.table), begin, end of its compute kernels.
 
     windows: step, population, begin, finish of its steady steps.
     """
     told = windows.select("step", "population")
-    sums = per_step(work, told).join(told, on="step")
+    inside = in_windows(work, windows)
+    sums = per_step(inside).join(told, on="step")
     calls = (
-        work.join(told, on="step")
+        inside.join(told, on="step")
         .group_by("population", "kernel")
         .agg(call_ns=(pl.col("end") - pl.col("begin")).median().round().cast(pl.Int64))
     )

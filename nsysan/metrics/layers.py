@@ -11,11 +11,13 @@ import numpy.typing as npt
 _Codes = npt.NDArray[np.int64]
 #: Sequences of more kernels, and blocks of more, are not looked at: 2 s at most.
 MOST_KERNELS, MOST_IN_BLOCK = 16_384, 2_048
-#: A block repeats so often, and all of it is this share of the sequence, or it is no layer.
-LEAST_LAYERS = 3
+#: A block repeats so often, has so many kernels, and all of it is this share of the sequence, or it is no layer.
+LEAST_LAYERS, LEAST_KERNELS = 3, 3
 LEAST_SHARE = 0.5
 #: The first and the last layer may differ from the others in less than this share of their kernels.
 ALIKE = 0.5
+#: That a layer begins where layers do is worth so many kernels by which the first and the last may differ more.
+_BEGINS = 1.5
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ def find_layers(codes: _Codes, begins_with: Sequence[bool] | None = None) -> Lay
     if count < LEAST_LAYERS or count > MOST_KERNELS:
         return None
     best: tuple[int, int, int] | None = None  # covered, begin, size
-    for size in range(1, min(count // LEAST_LAYERS, MOST_IN_BLOCK) + 1):
+    for size in range(LEAST_KERNELS, min(count // LEAST_LAYERS, MOST_IN_BLOCK) + 1):
         begin, length = _longest(codes[size:] == codes[:-size])
         covered = (length + size) // size * size
         if length and covered // size >= LEAST_LAYERS - 1 and (best is None or covered > best[0]):
@@ -68,7 +70,11 @@ def find_layers(codes: _Codes, begins_with: Sequence[bool] | None = None) -> Lay
     _, length = _longest(codes[size:] == codes[:-size])
     found = max(
         (_cut(codes, begin + shift, begin + length + size, size) for shift in range(min(size, length + 1))),
-        key=lambda cut: (cut.count, begins_with is not None and begins_with[cut.model], not cut.first, -cut.begin),
+        key=lambda cut: (
+            cut.count,
+            _BEGINS * (begins_with is not None and begins_with[cut.model]) - _other(codes, cut),
+            -cut.begin,
+        ),
     )
     return found if found.count >= LEAST_LAYERS and found.count * size >= LEAST_SHARE * count else None
 
@@ -90,6 +96,13 @@ def _cut(codes: _Codes, begin: int, end: int, size: int) -> Layers:
     first = begin >= size and _alike(codes[begin - size : begin], model)
     last = finish + size <= len(codes) and _alike(codes[finish : finish + size], model)
     return Layers(begin - first * size, size, count + first + last, first, last)
+
+
+def _other(codes: _Codes, cut: Layers) -> int:
+    """In how many kernels the first and the last layer differ from the others."""
+    model = codes[cut.model : cut.model + cut.size]
+    ends = [cut.begin, cut.end - cut.size]
+    return sum(int((codes[at : at + cut.size] != model).sum()) for at in ends)
 
 
 def _alike(codes: _Codes, model: _Codes) -> bool:

@@ -55,7 +55,7 @@ _NOT_TOLD = {"gpu_kernel_impl", "gpu_kernel_impl_nocast", "elementwise_kernel", 
 
 
 @dataclass(frozen=True)
-class GroupRow:
+class PatternRow:
     """One row of the patterns, searched in the short or in the demangled name."""
 
     pattern: re.Pattern[str]
@@ -72,11 +72,11 @@ class GroupRow:
 
 
 @cache
-def load_groups() -> tuple[GroupRow, ...]:
+def load_groups() -> tuple[PatternRow, ...]:
     """The rows in order; the first that matches wins."""
     document = tomllib.loads(files("nsysan.data").joinpath("kernel_groups.toml").read_text("utf-8"))
     return tuple(
-        GroupRow(
+        PatternRow(
             pattern=re.compile(row["pattern"]),
             on=row.get("on", "short"),
             group=KernelGroup(row["group"]),

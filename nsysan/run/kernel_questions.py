@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from nsysan.metrics.kernel_times import KernelTimes, Names, kernel_times, per_step
+from nsysan.metrics.kernel_times import KernelTimes, Names, in_windows, kernel_times, per_step
 from nsysan.metrics.layers import Layers, find_layers
 from nsysan.model.classes import WorkClass
 from nsysan.model.kernel_groups import KernelGroup
@@ -17,7 +17,7 @@ from nsysan.run.placed import PlacedTrace
 
 #: Steps that the times of a layer's kernels are of, spread over all.
 _STEPS_OF_LAYERS = 64
-_COLUMNS = ("step", "description", "begin", "end")
+_COLUMNS = ("description", "begin", "end")
 #: Kernels that a comparison asks about by themselves, those that take most.
 _MOST_BY_STEP = 40
 
@@ -46,10 +46,9 @@ def kernels_by_step_of(placed: PlacedTrace, steps: list[int]) -> pl.DataFrame:
     """rank, step, name, group, ns: of these steps; of the kernels that take least there is one row, without a name."""
     names = _names(placed)
     table = names.table.select("name", "group").with_row_index("kernel").with_columns(pl.col("kernel").cast(pl.Int64))
-    wanted = pl.DataFrame({"step": steps}, schema={"step": pl.Int64})
 
     def of_rank(rank: int) -> pl.DataFrame:
-        sums = per_step(_work(placed, names, rank), wanted)
+        sums = per_step(in_windows(_work(placed, names, rank), _windows(placed, rank, steps)))
         most = sums.group_by("kernel").agg(pl.sum("ns")).sort("ns", "kernel", descending=True)["kernel"]
         named = pl.col("kernel").is_in(most.head(_MOST_BY_STEP).implode())
         told = sums.join(table, on="kernel").with_columns(name=pl.when(named).then("name"))
@@ -63,6 +62,12 @@ def layers_of(placed: PlacedTrace, ranks: Sequence[int], steps: list[int]) -> li
     """The layers of those of these ranks that it has."""
     found = [_layers(placed, rank, steps) for rank in ranks if rank in placed.ranks]
     return [one for one in found if one is not None]
+
+
+def _windows(placed: PlacedTrace, rank: int, steps: list[int]) -> pl.DataFrame:
+    """step, begin, finish of these steps of a rank."""
+    own = placed.windows.filter((pl.col("rank") == rank) & pl.col("step").is_in(steps))
+    return own.select("step", "begin", "finish").sort("begin")
 
 
 def _steady(placed: PlacedTrace, rank: int) -> pl.DataFrame:
@@ -87,18 +92,18 @@ def _names(placed: PlacedTrace) -> Names:
 
 
 def _work(placed: PlacedTrace, names: Names, rank: int) -> pl.DataFrame:
-    """step, kernel, begin, end of a rank's compute kernels."""
+    """kernel, begin, end of a rank's compute kernels."""
     work = placed.frame(_COLUMNS, rank, where=(WorkClass.COMPUTE,))
     kernel = pl.Series("kernel", names.of[work["description"].to_numpy()])
-    return work.select("step", kernel, "begin", "end")
+    return work.select(kernel, "begin", "end")
 
 
 def _layers(placed: PlacedTrace, rank: int, steps: list[int]) -> LayersOfRank | None:
     """Of the sequence that most of these steps have."""
-    own = placed.windows.filter((pl.col("rank") == rank) & pl.col("step").is_in(steps))["step"].sort().to_list()
-    own = own[:: -(-len(own) // _STEPS_OF_LAYERS)] if own else []
+    windows = _windows(placed, rank, steps)
+    windows = windows.gather_every(-(-max(len(windows), 1) // _STEPS_OF_LAYERS))
     kernels = [cls for cls in WorkClass if cls not in (WorkClass.COPY, WorkClass.OPAQUE)]
-    work = placed.frame(_COLUMNS, rank, where=kernels).filter(pl.col("step").is_in(own))
+    work = in_windows(placed.frame(_COLUMNS, rank, where=kernels), windows)
     if work.is_empty():
         return None
     names, descriptions = _names(placed), placed.operations.descriptions
@@ -106,7 +111,7 @@ def _layers(placed: PlacedTrace, rank: int, steps: list[int]) -> LayersOfRank | 
     # A kernel that communicates is told by its short name, behind all that compute.
     short, place = np.unique(descriptions["name"].cast(pl.String).fill_null("").to_numpy(), return_inverse=True)
     code = np.where(communicates, len(names.table) + place, names.of)
-    work = work.with_columns(code=pl.Series(code[work["description"].to_numpy()])).sort("step", maintain_order=True)
+    work = work.with_columns(code=pl.Series(code[work["description"].to_numpy()]))
     sequences: dict[bytes, list[pl.DataFrame]] = {}
     for step in work.partition_by("step", maintain_order=True):
         sequences.setdefault(step["code"].to_numpy().tobytes(), []).append(step)
@@ -129,4 +134,4 @@ def _layers(placed: PlacedTrace, rank: int, steps: list[int]) -> LayersOfRank | 
 def _usual(steps: list[pl.DataFrame]) -> npt.NDArray[np.int64]:
     """Median duration at each place of steps of the same kernels, ns."""
     took = np.stack([(step["end"] - step["begin"]).to_numpy() for step in steps])
-    return np.rint(np.median(took, axis=0)).astype(np.int64)
+    return np.asarray(np.rint(np.median(took, axis=0)), dtype=np.int64)
