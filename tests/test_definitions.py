@@ -275,7 +275,7 @@ def test_planned_keys_are_not_there_yet() -> None:
     planned = {mark: keys(block) for mark, block in blocks().items() if mark}
     assert len(planned) == 3
     every = [place for places in planned.values() for place in places]
-    assert len(every) == len(set(every)) > 20
+    assert len(every) == len(set(every)) > 10
     assert set(every) & leaves(schema_of("nsysan.report/2")) == set()
 
 
@@ -297,8 +297,7 @@ def test_sections_are_those_that_code_points_at() -> None:
         pointed |= set(numbers) if path.suffix == ".py" else set()
         wrapped = " ".join(path.read_text("utf-8").split())
         assert wrapped.count("DEFINITIONS.md, section") == len(POINTER.findall(wrapped)), path
-    # No code makes what is planned.
-    assert set(SECTIONS) - pointed == {"11a"}
+    assert set(SECTIONS) == pointed
 
 
 def test_marks_are_those_of_the_table() -> None:

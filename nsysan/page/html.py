@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nsysan.page import charts, replica_tables, sections, step_charts
+from nsysan.page import charts, kernels_section, replica_tables, sections, step_charts
 from nsysan.page.elements import plot, render, section
 from nsysan.page.glossary import definitions
 from nsysan.page.lanes import timeline_data
@@ -27,6 +27,7 @@ def to_html(report: Report, plotlyjs: str = INLINE) -> str:
         ("replicas", "Replicas", _replicas(report)),
         ("steps", "Steps", _steps(plots, report)),
         ("collectives", "Collectives", _collectives(plots, report)),
+        (kernels_section.ANCHOR, "Kernels", kernels_section.kernels(plots, report)),
         ("gaps", "Idle time", _gaps(plots, report)),
         ("counters", "Counters", _counters(plots, report)),
         ("findings", "Findings", section("Findings", _FINDINGS_NOTE, sections.findings(report), anchor="findings")),
