@@ -277,9 +277,9 @@ def test_keys_of_the_document_are_those_of_its_schema() -> None:
 
 def test_planned_keys_are_not_there_yet() -> None:
     planned = {mark: keys(block) for mark, block in blocks().items() if mark}
-    assert len(planned) == 3
+    assert len(planned) == 2
     every = [place for places in planned.values() for place in places]
-    assert len(every) == len(set(every)) > 10
+    assert len(every) == len(set(every)) > 5
     assert set(every) & leaves(schema_of("nsysan.report/2")) == set()
 
 

@@ -71,16 +71,20 @@ def _letter(name: str | None, demangled: str | None, cls: str, kind: str | None)
 
 
 def _on_stream(work: pl.DataFrame) -> pl.DataFrame:
-    """The work on the stream with most attention, and all communication: what runs beside is of no layer."""
-    attention = work.filter(pl.col("letter") == _ATTENTION)["stream"].drop_nulls()
-    if attention.is_empty():
+    """The work on the stream of attention, and all communication: what runs beside is of no layer.
+
+    All of it where attention is on several, as in replays with branches, whose streams tell nothing.
+    """
+    streams = work.filter(pl.col("letter") == _ATTENTION)["stream"].unique()
+    if len(streams) != 1 or streams[0] is None:
         return work
-    return work.filter((pl.col("stream") == attention.mode()[0]) | (pl.col("letter") == _CALL))
+    return work.filter((pl.col("stream") == streams[0]) | (pl.col("letter") == _CALL))
 
 
 def _times(work: pl.DataFrame) -> list[tuple[str | None, int, int, int]]:
     letters, ns = "".join(work["letter"]), (work["end"] - work["begin"]).to_list()
-    layers, products = products_in(letters)
+    several = work.filter(pl.col("letter") == _ATTENTION)["stream"].n_unique() > 1
+    layers, products = (0, []) if several else products_in(letters)
     if not layers:
         whole = [n for letter, n in zip(letters, ns, strict=True) if letter in (_PRODUCT, _REDUCTION, _EXPERTS)]
         return [(None, sum(whole), len(whole), 0)] if whole else []

@@ -25,6 +25,8 @@ from nsysan.metrics.percentiles import Spread, spread
 from nsysan.model.classes import COMMUNICATION
 from nsysan.model.steps.step_kind import StepKind
 from nsysan.report.counter_lanes import counter_lanes, lanes_in_order
+from nsysan.report.kernel_table import find_compute
+from nsysan.report.layer_table import find_layer_tables
 from nsysan.report.replica import GroupRow, PopulationRow, Replica
 from nsysan.report.report import Input, Report, StepsSummary
 from nsysan.report.slices import build_timelines
@@ -114,6 +116,8 @@ def _replica(number: int, own: Run) -> Replica:
         per_step=own.ledger.join(_population_of(own), on="step", how="left", maintain_order="left"),
         per_rank=own.per_rank,
         collectives=find_families(own),
+        compute=find_compute(own),
+        layers=find_layer_tables(own),
     )
 
 

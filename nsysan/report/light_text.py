@@ -18,7 +18,7 @@ def light_sentence(light: LightSpeed) -> str:
     return (
         f"{ms(light.floor)} of {ms(light.period)} a step, {light.share:.1%}: kernels at the least "
         f"{ms(light.compute_floor)} ({light.read / 1e9:.3g} GB a rank at {light.speed.memory / 1e9:,.0f} GB/s){calls} "
-        f"(batch {where.tokens}{context}, {ranks}; {plain(light.model_shape.source, 200)})"
+        f"(batch {where.tokens}{context}, {ranks}; {plain(light.shape.source, 200)})"
     )
 
 

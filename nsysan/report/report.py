@@ -21,6 +21,7 @@ from nsysan.metrics.lines import CLAIMED, Line
 from nsysan.metrics.link import Link
 from nsysan.model.ranks import Rank
 from nsysan.model.steps.step_windows import StepMethod
+from nsysan.report.kernel_table import ComputeRow
 from nsysan.report.replica import GroupRow, Replica
 from nsysan.report.timeline import Timeline
 from nsysan.text import counted, ms
@@ -90,6 +91,13 @@ class Report:
     replica: int
     replicas: list[Replica]
     groups: list[GroupRow]
+
+    @property
+    def compute(self) -> ComputeRow | None:
+        """What the compute of its steps is; None where no kernel of them is seen, or none is steady."""
+        head = self.replicas[self.replica]
+        shown = head.populations[0].id if head.populations else None
+        return next((one for one in head.compute if one.population == shown), None)
 
     @property
     def seen_words(self) -> str:

@@ -71,6 +71,11 @@ CONDITIONAL = {
     REPORT: {
         "humps[].count": "the median stands for no step",
         "humps[].p50_ns": "the median stands for no step",
+        **{
+            f"layers[].kernels[].{layer}.{key}": f"the {layer} layer has another kernel somewhere"
+            for layer in ("first", "last")
+            for key in ("name", "ns")
+        },
         "straggler.idle_ns.dependency": "a late rank waits longer for another stream",
         "straggler.idle_ns.stage": "a late rank idles longer for want of another stage than the others",
         "straggler.idle_ns.sync": "a late rank's host waits longer in a synchronise call",
@@ -179,7 +184,7 @@ def test_every_key_has_a_description_and_every_number_a_unit(name: str) -> None:
         if numeric:
             assert node["unit"] in UNITS, place
             assert (node["unit"] == "ns") == bool(
-                re.search(r"(^|[._])ns(\W\w+)?$|^what_if\.(ranks\{\}|bounds\{\}\.(low|high))$", place)
+                re.search(r"(^|[._])ns(_p50|(_per_step)?\W\w+)?$|^what_if\.(ranks\{\}|bounds\{\}\.(low|high))$", place)
             ), place
             assert (node["unit"] == "GB/s") == place.endswith("_gbps"), place
 
