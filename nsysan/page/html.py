@@ -6,6 +6,7 @@ from nsysan.page import charts, kernels_section, replica_tables, sections, step_
 from nsysan.page.elements import plot, render, section
 from nsysan.page.glossary import definitions
 from nsysan.page.lanes import timeline_data
+from nsysan.page.light_section import light_section
 from nsysan.page.pack import INLINE
 from nsysan.page.verdict_section import lead
 from nsysan.report.replica import coverage_words, layout_sentence
@@ -29,6 +30,7 @@ def to_html(report: Report, plotlyjs: str = INLINE) -> str:
         ("collectives", "Collectives", _collectives(plots, report)),
         (kernels_section.ANCHOR, "Kernels", kernels_section.kernels(plots, report)),
         ("gaps", "Idle time", _gaps(plots, report)),
+        ("light", "Speed of light", light_section(plots, report)),
         ("counters", "Counters", _counters(plots, report)),
         ("findings", "Findings", section("Findings", _FINDINGS_NOTE, sections.findings(report), anchor="findings")),
         ("evidence", "Evidence", section("Evidence", _EVIDENCE_NOTE, sections.quality(report), anchor="evidence")),

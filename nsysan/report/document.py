@@ -24,6 +24,7 @@ from nsysan.report.diagnosis_values import (
     verdict_values,
 )
 from nsysan.report.kernel_values import kernel_values
+from nsysan.report.light_json import light_values
 from nsysan.report.pace_json import pace_values
 from nsysan.report.replica import GroupRow, PopulationRow, Replica
 from nsysan.report.report import Report
@@ -91,6 +92,7 @@ def to_document(report: Report) -> dict[str, Any]:
         "lookalikes": [{"name": k.name, "calls": k.calls, "share": k.share} for k in report.lookalikes],
         **diagnosis_values(report.diagnosis),
         "counters": [_counter(counter) for counter in report.counters],
+        "light_speed": light_values(report.light),
         "expectation": _expectation(report.expectation),
         "findings": [_finding(finding) for finding in report.findings],
         "quality": [{"id": q.id, "status": q.status, "reason": q.reason} for q in report.quality],

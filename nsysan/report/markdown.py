@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from nsysan.diagnosis.collectives import CollectiveFamily
-from nsysan.diagnosis.evidence import Aspect, Status
+from nsysan.diagnosis.evidence import Aspect
 from nsysan.metrics.scenarios import SCENARIOS
 from nsysan.report.kernel_text import HEAD, cells, groups_sentence, layers, layers_sentence, shortened
 from nsysan.report.key_numbers import key_numbers
+from nsysan.report.light_text import PRODUCT_HEADS, light_sentence, product_rows, sentences
 from nsysan.report.markup import code, escaped, rows
 from nsysan.report.replica import coverage_words, layout_sentence
 from nsysan.report.report import Report, visible_lines
@@ -28,6 +29,7 @@ def to_markdown(report: Report) -> str:
         _findings(report),
         _kernels(report),
         _collectives(report),
+        _light(report),
         _quality(report),
         _method(report),
     )
@@ -128,6 +130,19 @@ def _collectives(report: Report) -> list[str]:
     ]
 
 
+def _light(report: Report) -> list[str]:
+    light = report.light.found
+    if light is None:
+        return []
+    return [
+        "#### Speed of light",
+        "",
+        *(f"- {escaped(sentence)}" for sentence in (light_sentence(light), *sentences(light))),
+        "",
+        *rows([escaped(head) for head in PRODUCT_HEADS], [[escaped(c) for c in r] for r in product_rows(light)]),
+    ]
+
+
 def _family(family: CollectiveFamily) -> list[str]:
     wire, wait = family.wire or {}, family.wait or {}
     return [
@@ -142,7 +157,7 @@ def _family(family: CollectiveFamily) -> list[str]:
 
 
 def _quality(report: Report) -> list[str]:
-    bad = [row for row in report.quality if row.status != Status.OK]
+    bad = report.doubts
     if not bad:
         return ["#### Read with care", "", "Nothing: every figure above was measured."]
     told = (f"- {escaped(row.id)} ({row.status.words}): {escaped(row.reason)}" for row in bad)

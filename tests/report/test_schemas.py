@@ -25,6 +25,8 @@ from nsysan.diagnosis.findings.kinds import SavingIs, Severity
 from nsysan.diagnosis.latecomers import LATE_CAUSES
 from nsysan.diagnosis.verdict import VerdictKind
 from nsysan.info.info import build_info, to_info_document
+from nsysan.light.products import Product
+from nsysan.light.waterfall import Loss
 from nsysan.metrics import ledger, link
 from nsysan.metrics.causes import GapCause
 from nsysan.metrics.coverage import Rest
@@ -51,7 +53,7 @@ TOGETHER = "rank_0 rank_1 rank_2 rank_3"
 OLD = Path(__file__).parent.parent / "data" / "report_schema_1.json"
 UNITS = {
     *("ns", "bytes", "GB/s", "share", "ratio", "count", "index", "deviation"),
-    *("Hz", "percent", "tokens/s", "counter", "by name", "see `unit`"),
+    *("Hz", "percent", "tokens/s", "TFLOP/s", "counter", "by name", "see `unit`"),
 }
 #: Keys that only some documents have: which.
 OPTIONAL = {
@@ -100,6 +102,7 @@ WORDS = [
     (REPORT, "verdict.kind", VerdictKind),
     (REPORT, "collectives[].class", classes.COMMUNICATION),
     (REPORT, "link.looks_like", (*LinkKind, None)),
+    (REPORT, "light_speed.products[].product", Product),
     (REPORT, "findings[].severity", Severity),
     (REPORT, "findings[].saving_is", (*SavingIs, None)),
     (REPORT, "quality[].status", Status),
@@ -122,6 +125,7 @@ MAPPED = [
     (REPORT, "straggler.parts_ns", LATE_CAUSES),
     (REPORT, "verdict.thresholds", verdict.THRESHOLDS),
     (REPORT, "link.thresholds", link.THRESHOLDS),
+    (REPORT, "light_speed.lost_ns", Loss),
     (REPORT, "per_rank[]", ("rank", *ledger.FIGURES, "collectives")),
     (COMPARE, "scaling.steps[].changed_ns", LINES),
     (COMPARE, "thresholds", comparison.THRESHOLDS),
@@ -221,9 +225,12 @@ def assert_complete(name: str, documents: list[dict[str, Any]]) -> None:
 
 
 def test_every_report_is_as_its_schema_says_and_has_every_key(
-    tmp_path: Path, reported: Callable[[str], Report]
+    tmp_path: Path, reported: Callable[[str], Report], analyzed: Callable[[str], nsysan.Run]
 ) -> None:
     documents = [document_of(reported(names)) for names in (*NAMES, TOGETHER)]
+    shape = "hidden=4096,layers=16,ffn=14336,heads=32,vocab=32000,batch=1,dtype=bf16"
+    with_model = expectation(None, shape, None, context=512)
+    documents.append(document_of(build_report(analyzed("tp2_metrics"), "0", with_model, timelines=False)))
     stated = expectation(2, "hidden=4096,batch=1,dtype=bf16", None)
     trace = lookalike_trace(tmp_path / "t.sqlite")
     documents.append(document_of(build_report(nsysan.analyze(nsysan.open_trace(trace)), "0", stated)))
