@@ -142,7 +142,7 @@ def _timeline(
         "lateness",
         "name",
         "lane",
-        collective="call",
+        collective="number",
         time=pl.col("begin") - origin,
         last=pl.col("position") == pl.col("ranks"),
     )
