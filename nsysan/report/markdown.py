@@ -81,7 +81,7 @@ def _what_if(report: Report) -> list[str]:
         for scenario, ns in what.without.items()
         if ns is not None
     ]
-    return ["#### What if", "", *rows([f"{ms(what.period)} a step now", "a step", "saves us", "saves"], body)]
+    return ["#### What if", "", *rows([f"{ms(what.period)} a step now", "a step", "saves, us", "saves"], body)]
 
 
 def _findings(report: Report) -> list[str]:

@@ -21,7 +21,7 @@ import polars as pl
 import pytest
 
 import nsysan
-from nsysan.page import charts
+from nsysan.page import charts, sections
 from nsysan.page.glossary import linked
 from nsysan.page.html import to_html
 from nsysan.page.lanes import decimation_note
@@ -224,8 +224,17 @@ def test_the_top_tells_the_first_findings_saving(reported: Callable[[str], Repor
     report = reported("tp4_late1")
     untold = [replace(finding, saving=None) for finding in report.findings]
     assert key_numbers(replace(report, findings=untold))[2] == KeyNumber(
-        "untold", f"what the first finding saves: {report.findings[0].title}"
+        "?", f"what the first finding saves cannot be told: {report.findings[0].title}"
     )
+
+
+def test_what_lateness_costs_is_of_the_steady_steps(reported: Callable[[str], Report]) -> None:
+    report = reported("tp4_late1")
+    steady = report.diagnosis.caused.filter(pl.col("step").is_in(report.steps.steady))
+    # As many steps of start-up, in which every rank costs a second.
+    others = steady.with_columns(pl.col("step") + 1_000, ns=pl.lit(1_000_000_000, dtype=pl.Int64))
+    long = replace(report.diagnosis, caused=pl.concat([steady, others, others.with_columns(pl.col("step") + 1_000)]))
+    assert "1,000,000.0" not in sections.lateness(replace(report, diagnosis=long))
 
 
 def test_heat_maps_are_dark_for_what_is_large(reported: Callable[[str], Report]) -> None:
