@@ -23,7 +23,8 @@ class Hotspot:
 
     call: number in the step (0 = first, see skew.arrivals) of the collective with most caused; call_share: its share of
     what the rank causes over the steady steps; calls: collectives of a step at which it causes any. kernel: None
-    where no kernel accounts for most of the compute; more, more_calls: ns and calls a step beyond the median of the other ranks.
+    where no kernel accounts for most of the compute; more, more_calls: ns and calls a step beyond the median of the
+    other ranks.
     """
 
     rank: int
