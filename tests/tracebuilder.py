@@ -262,6 +262,9 @@ class TraceBuilder:
         rng = None if shuffle is None else random.Random(shuffle)
         target.unlink(missing_ok=True)
         with closing(sqlite3.connect(target)) as connection, connection:
+            # A trace that a crash of the machine damages is written again: nobody waits for its disk.
+            connection.execute("PRAGMA synchronous = OFF")
+            connection.execute("PRAGMA journal_mode = MEMORY")
             for table, columns in SCHEMA.items():
                 rows = tables.get(table, [])
                 if rng is not None:

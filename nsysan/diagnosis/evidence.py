@@ -57,6 +57,7 @@ class Aspect(StrEnum):
     WIRE_SPEED = "wire_speed"
     LINK = "link"
     COUNTERS = "counters"
+    LIGHT_SPEED = "light_speed"
 
     @property
     def words(self) -> str:

@@ -11,8 +11,8 @@ import nsysan
 from nsysan.metrics.link import Link, Message, judge_link
 from nsysan.model.gpu_links import GpuLink, LinkKind, load_links
 from nsysan.report.build import build_report
+from nsysan.report.report import Report
 from nsysan.report.terminal import to_text
-from nsysan.run.run import Run
 from nsysan.trace.topology import Topology, parse_topology
 from tests.documents import document_of
 from tests.tracebuilder import TraceBuilder, decode_loop
@@ -249,6 +249,6 @@ def test_paper_traces(tmp_path: Path, wire: int, expected: str | None) -> None:
     assert ("look like host memory" in to_text(report)) == (expected == "host_memory")
 
 
-def test_real_traces_ran_over_nvlink(analyzed: Callable[[str], Run]) -> None:
+def test_real_traces_ran_over_nvlink(reported: Callable[[str], Report]) -> None:
     for name in ("tp4_graph_node", "tp4_eager", "tp4_slow3", "tp2_slow0", "tp2_late1"):
-        assert build_report(analyzed(name), "0", timelines=False).link.looks_like == "nvlink", name
+        assert reported(name).link.looks_like == "nvlink", name
