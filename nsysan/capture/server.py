@@ -18,6 +18,8 @@ _USUAL_PORT = 8000
 _ANY = {"0.0.0.0", "::", "", "*"}
 _PORT = re.compile(r"[0-9]{1,5}")
 _ANSWER_S = 5.0
+#: vLLM's stop of its profiler waits for every worker.
+_DONE_S = 120.0
 _MOST = 1 << 20
 
 #: Nobody's proxy stands between a machine and itself.
@@ -52,6 +54,21 @@ def get(url: str) -> bytes:
     """The first MiB of what the server says; OSError where it says nothing."""
     with _OPENER.open(url, timeout=_ANSWER_S) as answer:
         return bytes(answer.read(_MOST))
+
+
+def post(url: str) -> None:
+    """Ask the server for something that takes no words; OSError where it refuses."""
+    with _OPENER.open(urllib.request.Request(url, data=b"", method="POST"), timeout=_DONE_S) as answer:
+        answer.read(_MOST)
+
+
+def names_steps_when_profiled(command: Sequence[str]) -> bool:
+    """Whether the server marks its steps with NVTX ranges while its own profiler is on, and was told to have one.
+
+    vLLM does, from /start_profile to /stop_profile, where its command has --profiler-config with profiler cuda.
+    """
+    said = " ".join(command)
+    return "vllm" in said and "profiler-config" in said and "cuda" in said
 
 
 def _status(url: str) -> int:

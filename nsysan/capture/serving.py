@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import shlex
 import signal
@@ -16,7 +17,7 @@ from pathlib import Path
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.capture.held import Held
 from nsysan.capture.load import Load
-from nsysan.capture.server import answers
+from nsysan.capture.server import answers, post
 
 _POLL_S = 0.2
 #: What is waited for is said that often.
@@ -37,6 +38,7 @@ class Serve:
     url: where it answers. load: a command that loads it, None for streams of our own, so many as `requests`. settle:
     seconds of that command before the first window. seconds, steps: length of a window, steps by the tokens of the
     slowest stream (and then seconds is None). windows: how many. startup: seconds that the server may take to be ready.
+    named: the server names its steps while its own profiler is on.
     """
 
     url: str
@@ -48,6 +50,7 @@ class Serve:
     steps: int = 100
     windows: int = 1
     startup: float = 900.0
+    named: bool = False
 
 
 class Serving(threading.Thread):
@@ -138,6 +141,7 @@ class Serving(threading.Thread):
         if load is not None:
             self._until(lambda: False, _MEASURED_S, "")
         closed = time.monotonic()
+        self._profiler("start")
         self._held.open_window(self._output.with_name(name))
         opened = time.monotonic()
         self._say(f"window {number} is open" if self._serve.windows > 1 else "the window is open")
@@ -147,9 +151,18 @@ class Serving(threading.Thread):
             until = time.monotonic()
             self._say("the window closes; nsys writes its recording")
             self._held.close_window()
+            self._profiler("stop")
             self.taken += 1
         if load is not None:
             self.token_ns = (load.interval_ns(before, closed), load.interval_ns(opened, until))
+
+    def _profiler(self, verb: str) -> None:
+        """The server's own profiler on and off, for the ranges it marks its steps with; they are not needed."""
+        if self._serve.named:
+            try:
+                post(f"{self._serve.url}/{verb}_profile")
+            except (OSError, http.client.HTTPException) as error:
+                self._say(f"the server's steps may have no names: /{verb}_profile: {error}")
 
     def _while_open(self, load: Load | None) -> None:
         if self._serve.seconds is not None or load is None:

@@ -152,7 +152,8 @@ def command(
     (-c, -p, -y) lacks the sizes of the messages in them, and nothing else.
 
     A server is collected from with --serve: it is started, loaded once it is ready, and ended after the window. With
-    --hold it runs on, and `nsysan window` takes as many windows as wanted. Both need no profiler switch in the server.
+    --hold it runs on, and `nsysan window` takes as many windows as wanted. Neither needs a profiler switch in the
+    server; with --profiler-config.profiler cuda in its command, vLLM also names its steps in the windows of --serve.
 
     Ctrl-C ends the workload and keeps the trace; a second one ends everything.
 
@@ -162,7 +163,7 @@ def command(
       nsysan capture -o run1 --report -- torchrun --nproc-per-node=4 decode.py
       nsysan capture -c cudaProfilerApi -- python decode.py
       nsysan capture -p 'decode@*' --gpu-metrics -- python decode.py
-      nsysan capture --serve -- vllm serve MODEL -tp 8
+      nsysan capture --serve -- vllm serve MODEL -tp 8 --profiler-config.profiler cuda
       nsysan capture --serve --load 'python bench.py' -- python -m sglang.launch_server --model-path MODEL --tp 4
       srun nsysan capture -o run1 -- python decode.py
     """

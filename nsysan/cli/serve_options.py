@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from nsysan.capture.server import address_of, checked_address
+from nsysan.capture.server import address_of, checked_address, names_steps_when_profiled
 from nsysan.capture.serving import Serve
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -81,4 +81,5 @@ def serve_of(command: tuple[str, ...], given: Mapping[str, Any]) -> Serve | None
         steps=given["window_steps"] or 100,
         windows=given["windows"],
         startup=given["startup_timeout"],
+        named=names_steps_when_profiled(command),
     )
