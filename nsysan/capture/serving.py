@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nsysan._errors import ExitCode, NsysanError
+from nsysan.capture.completions import Load
 from nsysan.capture.held import Held
-from nsysan.capture.load import Load
 from nsysan.capture.server import answers, post
 
 _POLL_S = 0.2

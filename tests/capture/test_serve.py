@@ -15,9 +15,9 @@ from click.testing import CliRunner
 
 from nsysan._errors import NsysanError
 from nsysan.capture.command import Request
+from nsysan.capture.completions import Load
 from nsysan.capture.held import plan_held
 from nsysan.capture.holding import read_note
-from nsysan.capture.load import Load
 from nsysan.capture.nsys import require_nsys
 from nsysan.capture.server import address_of
 from nsysan.cli import cli
