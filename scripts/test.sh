@@ -19,5 +19,8 @@ wait "$browser" || echo "no browser could be installed: browser tests will be sk
 # Neighbours go to one process, which then has what they share.
 held=0
 .venv/bin/pytest -n 2 --dist worksteal "$@" || held=$?
-wait "$types" || { types=$?; cat "$said"; [ "$held" != 0 ] || held=$types; }
-exit "$held"
+typed=0
+wait "$types" || typed=$?
+cat "$said"
+[ "$held" = 0 ] || exit "$held"
+exit "$typed"
