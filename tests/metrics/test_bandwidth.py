@@ -78,7 +78,7 @@ def test_a_share_of_the_peak_from_1_mb_on() -> None:
 
 
 def report_of(path: Path) -> Report:
-    return build_report(nsysan.analyze(nsysan.open_trace(path)), "0")
+    return build_report(nsysan.analyze(nsysan.open_trace(path)), "0", timelines=False)
 
 
 def test_speed_is_that_of_the_wire_not_of_the_residency(tmp_path: Path) -> None:

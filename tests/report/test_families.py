@@ -43,7 +43,7 @@ def partly(path: Path, shown: Sequence[int], *, of: int = 4, payload: bool = Tru
             process.kernel(ALLREDUCE_KERNEL, at + 10 * US, at + 20 * US, launch=at - 5 * US)
             if payload:
                 process.nccl("ncclAllReduce", at - 6 * US, at - 2 * US, bytes=8192, comm=COMM)
-    return build_report(nsysan.analyze(nsysan.open_trace(builder.write(path))), "0")
+    return build_report(nsysan.analyze(nsysan.open_trace(builder.write(path))), "0", timelines=False)
 
 
 @pytest.mark.parametrize("payload", [True, False])
@@ -83,7 +83,7 @@ def test_a_rank_that_is_in_the_trace_but_in_no_step_is_missing_too(tmp_path: Pat
 def test_without_a_communicator_its_size_is_not_known(tmp_path: Path) -> None:
     builder = TraceBuilder()
     decode_loop(builder, message_bytes=None)
-    report = build_report(nsysan.analyze(nsysan.open_trace(builder.write(tmp_path / "t.sqlite"))), "0")
+    report = build_report(nsysan.analyze(nsysan.open_trace(builder.write(tmp_path / "t.sqlite"))), "0", timelines=False)
     (family,) = report.collectives
     assert (family.ranks, family.communicator_size, family.over) == (4, None, "4 ranks")
 
@@ -110,7 +110,7 @@ def unequal_ends(path: Path) -> Report:
             process.nccl("ncclAllReduce", at - 6 * US, at - 2 * US, bytes=8192, comm=COMM)
             if step == 4:
                 process.kernel("a_kernel_more", at + 50 * US, at + 55 * US, launch=at - 3 * US)
-    return build_report(nsysan.analyze(nsysan.open_trace(builder.write(path))), "0")
+    return build_report(nsysan.analyze(nsysan.open_trace(builder.write(path))), "0", timelines=False)
 
 
 def test_both_estimates_of_waiting_and_their_difference_in_steady_steps(tmp_path: Path) -> None:

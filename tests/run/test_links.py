@@ -239,7 +239,9 @@ def test_a_report_reads_the_topology_beside_the_trace(tmp_path: Path) -> None:
 def test_paper_traces(tmp_path: Path, wire: int, expected: str | None) -> None:
     builder = TraceBuilder()
     decode_loop(builder, ranks=2, steps=16, wire_ns=wire)
-    report = build_report(nsysan.analyze(nsysan.open_trace(builder.write(tmp_path / "run.sqlite"))), "0")
+    report = build_report(
+        nsysan.analyze(nsysan.open_trace(builder.write(tmp_path / "run.sqlite"))), "0", timelines=False
+    )
     told = document_of(report)["link"]
     assert (told["kind"], told["looks_like"], told["peak_gbps"]) == ("nvlink", expected, 450)
     assert told["thresholds"]["other_ratio"] == 1.4
