@@ -123,6 +123,8 @@ def build_report(
     *,
     layers: int | None = None,
     model: str | None = None,
+    batch: int | None = None,
+    context: int | None = None,
     message_bytes: int | None = None,
     link_gbps: float | None = None,
     nccl_logs: Sequence[str | Path] = (),
@@ -131,9 +133,10 @@ def build_report(
     """The finished report of a run, for the functions that show or write it.
 
     layers, model, message_bytes: what the model that ran should do, as the options of `nsysan report`; ValueError where
-    they are none or contradict each other. link_gbps: peak of the link between the GPUs, GB/s per GPU and direction, in
-    place of the table's. nccl_logs: logs of NCCL of this run, besides those that lie beside its traces.
-    timelines=False: faster, for a report that is not to become a page.
+    they are none or contradict each other. batch, context: sequences of a step where the trace does not tell, and
+    tokens in the cache of each, for the speed of light. link_gbps: peak of the link between the GPUs, GB/s per
+    GPU and direction, in place of the table's. nccl_logs: logs of NCCL of this run, besides those that lie beside its
+    traces. timelines=False: faster, for a report that is not to become a page.
     """
     from pathlib import Path
 
@@ -143,7 +146,7 @@ def build_report(
 
     if link_gbps is not None and not 0 < link_gbps < float("inf"):
         raise ValueError(f"link_gbps is GB/s, not {link_gbps}")
-    expected = expectation(layers, model, message_bytes)
+    expected = expectation(layers, model, message_bytes, batch=batch, context=context)
     said = [read_logs(map(Path, nccl_logs))] if nccl_logs else []
     return build_report(run, __version__, expected, link_gbps=link_gbps, timelines=timelines, nccl_logs=said)
 

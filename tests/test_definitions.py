@@ -11,8 +11,9 @@ import pytest
 
 import nsysan
 from nsysan.compare import comparison, likeness
-from nsysan.diagnosis import diagnosis, losses, savings, scope, verdict
+from nsysan.diagnosis import diagnosis, losses, quality_light, savings, scope, verdict
 from nsysan.diagnosis.findings import chosen_by_nccl, nodes
+from nsysan.light import speed_of_light, waterfall
 from nsysan.metrics import bandwidth, causes, counters, skew, tail, tally, whatif
 from nsysan.metrics.lines import LINES
 from nsysan.metrics.scenarios import Scenario
@@ -135,6 +136,9 @@ NUMBERS = [
     ("10", f"not split is over {percent(results.MAX_UNSPLIT)} of the period on some rank"),
     ("10", f"shows one is {edits.GRAPH_GAP:,} ns".replace(",", " ")),
     ("10", f"eager where at least {percent(tally.EAGER_SHARE)} of the kernels"),
+    ("11a", f"is that of the {percent(waterfall.MIDDLE)} of the steady steps"),
+    ("11a", f"is not split (no more than {percent(speed_of_light.MAX_UNSPLIT)} of the period)"),
+    ("11a", f"within {percent(quality_light.AGREE)} they agree"),
     ("11", f"the {100 * (1 - verdict.UNSPLIT_STEPS):g}th percentile of each rank's steady steps"),
     ("11", f"`unsplit` is over {percent(verdict.UNSPLIT)}, or where the replay misses the period by more than "),
     ("11", f"else the largest class of the critical path if it is over {percent(verdict.DOMINANT)}"),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from nsysan.capture.postflight import OK, WARN, Check
+from nsysan.trace.nccl_files import logs_named
 
 #: These print while communicators are set up, and no more; TUNING prints at every call that is launched or captured.
 _AT_SET_UP = "INIT,ENV,GRAPH"
@@ -78,3 +81,18 @@ def _configured(given: Mapping[str, str]) -> Path | None:
 def surroundings(added: Mapping[str, str]) -> dict[str, str]:
     """The environment that a workload starts with."""
     return {**os.environ, **added}
+
+
+def take_logs(staging: Path, output: Path, *, keep: bool) -> list[Path]:
+    """Move the logs beside `output`, in place of an earlier capture's; not to be kept, they go.
+
+    staging: the folder that they were written into. The logs under their final names come back.
+    """
+    written = logs_named(staging, output.name)
+    targets = [output.with_name(path.name) for path in written] if keep else []
+    with contextlib.suppress(OSError):
+        for path in logs_named(output.absolute().parent, output.name) if keep else written:
+            path.unlink(missing_ok=True)
+        for path, target in zip(written, targets, strict=False):
+            shutil.move(path, target)
+    return targets

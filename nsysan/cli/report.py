@@ -86,13 +86,25 @@ _OUTPUTS = {"-o": "the page", "--json": "the JSON document", "--markdown": "the 
     help="Show these steps, such as decode_8 or prefill.  [default: the decode steps that take most time; all are "
     "listed]",
 )
-@click.option("--batch", type=click.IntRange(min=0), metavar="N", help="Show the steps that decode N sequences.")
+@click.option(
+    "--batch",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Show the steps that decode N sequences; where nothing tells how many, those shown are taken to.",
+)
 @click.option("--no-nvtx", is_flag=True, help=NO_NVTX)
 @click.option("--layers", type=click.IntRange(1), metavar="N", help="Layers of the model: two all-reduces each.")
 @click.option(
     "--model",
-    metavar="SHAPE",
-    help="hidden=4096,layers=32,batch=1,dtype=bf16: the same, and the size of a message.",
+    metavar="FILE|SHAPE",
+    help="The model that ran: its config.json (Hugging Face), or hidden=4096,layers=32,ffn=14336,heads=32,kv_heads=8,"
+    "vocab=128256,dtype=bf16: the speed of light of a step, the size of messages, the same as --layers.",
+)
+@click.option(
+    "--context",
+    type=click.IntRange(1, 1 << 30),
+    metavar="N",
+    help="Tokens in the KV cache of each sequence, for the speed of light.  [default: none are counted]",
 )
 @click.option(
     "--message-bytes",
@@ -141,6 +153,7 @@ def command(
     no_nvtx: bool,
     layers: int | None,
     model: str | None,
+    context: int | None,
     message_bytes: int | None,
     link_gbps: float | None,
     nccl_logs: tuple[Path, ...],
@@ -171,7 +184,7 @@ def command(
       nsysan report trace.sqlite --png charts      # charts-ledger.png, ...
       nsysan report trace.sqlite --steps '^generate_token'
       nsysan report trace.sqlite --from 2s --to 3s --steps 10:20 --ranks 0,3
-      nsysan report trace.sqlite --model hidden=4096,layers=32,batch=8,dtype=bf16
+      nsysan report trace.sqlite --model config.json --batch 8 --context 2048
       nsysan report trace.sqlite --redact              # a page to be given away
     """
     from nsysan.diagnosis.expectation import expectation
@@ -182,14 +195,16 @@ def command(
     from nsysan.report.build import build_report
     from nsysan.report.of_ranks import of_ranks
 
+    if context is not None and model is None:
+        raise click.UsageError("--context is of a --model")
     try:
-        expected = expectation(layers, model, message_bytes)
+        expected = expectation(layers, model, message_bytes, batch=batch or None, context=context)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
 
     if link_gbps is not None and math.isnan(link_gbps):
         raise click.UsageError("--link-gbps takes a number of GB/s")
-    paths = expand(traces)
+    paths, spoken = expand(traces), logs_of(nccl_logs)
     default = f"{paths[0].stem}.html" if len(paths) == 1 and not redact else "nsysan-report.html"
     html = output or (None if json_output or markdown or png else Path(default))
     named = {"-o": html, "--json": json_output, "--markdown": markdown}
@@ -202,7 +217,6 @@ def command(
     if (begin or 0) < 0 or (end is not None and end <= (begin or 0)):
         raise click.UsageError("--from and --to take times from 0 up, the second after the first")
     pattern, chosen = steps_of(steps)
-    spoken = logs_of(nccl_logs)
     selection = Selection(begin, end, chosen, choice=Choice(population, batch))
     with redaction_if(redact) as redaction:
         with analysed(

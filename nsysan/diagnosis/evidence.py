@@ -58,6 +58,7 @@ class Aspect(StrEnum):
     LINK = "link"
     COUNTERS = "counters"
     NCCL_LOG = "nccl_log"
+    LIGHT_SPEED = "light_speed"
 
     @property
     def words(self) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import polars as pl
 
@@ -21,8 +23,22 @@ _OF_WORK = {
 }
 
 
-def walk(graph: Graph, delays: Delays, node_rank: I64, start: int, until: int) -> tuple[I64, I64, I64, I64]:
-    """begin, end, class, rank of the pieces of the chain that ends at a node, back to a time; latest first."""
+class Walk(NamedTuple):
+    """The pieces of a chain, latest first: each begins when the one behind it ends. Times are ns.
+
+    classes: positions in CLASSES. nodes: that each ends at. links: what it came to that by, -1 along the node's lane.
+    """
+
+    begin: I64
+    end: I64
+    classes: I64
+    ranks: I64
+    nodes: I64
+    links: I64
+
+
+def walk(graph: Graph, delays: Delays, node_rank: I64, start: int, until: int) -> Walk:
+    """The chain that ends at a node, back to a time."""
     binding, source, time = delays.binding, graph.edges.source, graph.time
     visited = [start]
     node = start
@@ -46,7 +62,7 @@ def walk(graph: Graph, delays: Delays, node_rank: I64, start: int, until: int) -
         classes[link == kind] = CLASSES.index(name)
     ranks = node_rank[target].copy()
     ranks[ranks < 0] = node_rank[before[ranks < 0]]
-    return time[before], time[target], classes, ranks
+    return Walk(time[before], time[target], classes, ranks, target, link)
 
 
 def _classes(graph: Graph) -> I64:
@@ -61,11 +77,11 @@ def _classes(graph: Graph) -> I64:
     return found
 
 
-def shares(pieces: tuple[I64, I64, I64, I64], bounds: list[tuple[int, int]]) -> dict[tuple[str, int], int]:
+def shares(found: Walk, bounds: list[tuple[int, int]]) -> dict[tuple[str, int], int]:
     """ns of the pieces inside the spans, by class and rank."""
-    begin, end, classes, ranks = pieces
-    total = np.zeros(len(begin), dtype=np.int64)
+    total = np.zeros(len(found.begin), dtype=np.int64)
     for first, last in bounds:
-        total += np.clip(np.minimum(end, last) - np.maximum(begin, first), 0, None)
-    frame = pl.DataFrame({"class": classes, "rank": ranks, "ns": total}).group_by("class", "rank").agg(pl.sum("ns"))
+        total += np.clip(np.minimum(found.end, last) - np.maximum(found.begin, first), 0, None)
+    frame = pl.DataFrame({"class": found.classes, "rank": found.ranks, "ns": total})
+    frame = frame.group_by("class", "rank").agg(pl.sum("ns"))
     return {(CLASSES[cls], rank): ns for cls, rank, ns in frame.sort("class", "rank").iter_rows() if ns}

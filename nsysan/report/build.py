@@ -16,14 +16,19 @@ from nsysan.diagnosis.findings import find
 from nsysan.diagnosis.lookalikes import find_lookalikes
 from nsysan.diagnosis.quality import assess
 from nsysan.diagnosis.quality_export import assess_export
+from nsysan.diagnosis.quality_light import assess_light
 from nsysan.diagnosis.quality_nccl import assess_nccl
 from nsysan.diagnosis.quality_wire import assess_counters, assess_wire
+from nsysan.light.speed_of_light import speed_of_light
+from nsysan.light.stated import message_sizes
 from nsysan.metrics.counters import OF_CALLS, Counter, summarise
 from nsysan.metrics.ledger import FIGURES
 from nsysan.metrics.percentiles import Spread, spread
 from nsysan.model.classes import COMMUNICATION
 from nsysan.model.steps.step_kind import StepKind
 from nsysan.report.counter_lanes import counter_lanes, lanes_in_order
+from nsysan.report.kernel_table import find_compute
+from nsysan.report.layer_table import find_layer_tables
 from nsysan.report.replica import GroupRow, PopulationRow, Replica
 from nsysan.report.report import Input, Report, StepsSummary
 from nsysan.report.slices import build_timelines
@@ -57,11 +62,13 @@ def build_report(
     progress.stage("accounting for every nanosecond")
     stated = None if expected is None else expected.message_bytes
     kinds = kinds_of(run.groups, run.collectives, len(run.ranks))
-    stating = [own.stating(stated) for own in run.replicas]
+    model = None if expected is None else expected.model
+    sizes = [message_sizes(own.steps.populations, model) for own in run.replicas]
+    stating = [own.stating(stated, of_steps) for own, of_steps in zip(run.replicas, sizes, strict=True)]
     replicas = [_replica(number, own) for number, own in enumerate(stating)]
     chosen = chosen_replica(stating, replica)
     traced, own, head = run.replicas[chosen], stating[chosen], replicas[chosen]
-    compared = compare_with(traced.collectives, traced.steady_steps, expected)
+    compared = compare_with(traced.collectives, traced.steady_steps, expected, sizes[chosen])
     diagnosis, per_rank = head.diagnosis, head.per_rank
     nccl = choices(run, nccl_logs)
     link = told_link(find_link(own, head.collectives, link_gbps), own, nccl, head.collectives)
@@ -71,6 +78,9 @@ def build_report(
     counters, lanes = _counters(own, drawn)
     if lanes is not None:
         quality.append(assess_counters(own, counters))
+    headline = {name: _rounded(per_rank[name].median()) for name in FIGURES}
+    light = speed_of_light(own, model, headline["period_ns"], counters)
+    quality.append(assess_light(light))
     replicas = [replace(one, collectives=with_peaks(one.collectives, link.peak_gbps)) for one in replicas]
     return Report(
         version=version,
@@ -81,7 +91,7 @@ def build_report(
         steps=_steps(own),
         per_step=own.ledger,
         per_rank=per_rank,
-        headline={name: _rounded(per_rank[name].median()) for name in FIGURES},
+        headline=headline,
         collectives=replicas[chosen].collectives,
         link=link,
         nccl=nccl,
@@ -94,6 +104,7 @@ def build_report(
         quality=quality,
         counters=counters,
         counter_lanes=lanes or [],
+        light=light,
         replica=chosen,
         replicas=replicas,
         groups=_groups(run, kinds),
@@ -115,6 +126,8 @@ def _replica(number: int, own: Run) -> Replica:
         per_step=own.ledger.join(_population_of(own), on="step", how="left", maintain_order="left"),
         per_rank=own.per_rank,
         collectives=find_families(own),
+        compute=find_compute(own),
+        layers=find_layer_tables(own),
     )
 
 

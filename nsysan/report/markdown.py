@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from nsysan.diagnosis.collectives import CollectiveFamily
-from nsysan.diagnosis.evidence import Aspect, Status
+from nsysan.diagnosis.evidence import Aspect
 from nsysan.metrics.scenarios import SCENARIOS
+from nsysan.report.kernel_text import HEAD, cells, groups_sentence, layers, layers_sentence, shortened
 from nsysan.report.key_numbers import key_numbers
+from nsysan.report.light_text import PRODUCT_HEADS, light_sentence, product_rows, sentences
 from nsysan.report.markup import code, escaped, rows
 from nsysan.report.nccl_text import nccl_sentence
 from nsysan.report.replica import coverage_words, layout_sentence
@@ -15,6 +17,7 @@ from nsysan.report.tail_sentences import tail_sentence
 from nsysan.text import counted, ms, plain, size, us
 
 _COLLECTIVES = 8
+_KERNELS = 8
 _NAMED = 8
 
 
@@ -25,7 +28,9 @@ def to_markdown(report: Report) -> str:
         _ledger(report),
         _what_if(report),
         _findings(report),
+        _kernels(report),
         _collectives(report),
+        _light(report),
         _quality(report),
         _method(report),
     )
@@ -77,7 +82,7 @@ def _what_if(report: Report) -> list[str]:
         for scenario, ns in what.without.items()
         if ns is not None
     ]
-    return ["#### What if", "", *rows([f"{ms(what.period)} a step now", "a step", "saves us", "saves"], body)]
+    return ["#### What if", "", *rows([f"{ms(what.period)} a step now", "a step", "saves, us", "saves"], body)]
 
 
 def _findings(report: Report) -> list[str]:
@@ -92,6 +97,23 @@ def _findings(report: Report) -> list[str]:
             f"    - fix: {escaped(finding.fix)}",
         ]
     return lines
+
+
+def _kernels(report: Report) -> list[str]:
+    compute = report.compute
+    if compute is None:
+        return []
+    body = [[code(shortened(row.name), 60, cell=True), row.group, *cells(row)] for row in compute.kernels[:_KERNELS]]
+    more = compute.names - len(body)
+    told = f"{us(compute.compute.median)} us compute: {groups_sentence(compute)}."
+    lines = [told, *(f"L{layers_sentence(one)[1:]}." for one in layers(report))]
+    return [
+        "#### Kernels",
+        "",
+        *rows(["kernel", "group", *HEAD], body, left=2),
+        "",
+        escaped(f"{f'{more} more on the page and in the JSON. ' if more > 0 else ''}{' '.join(lines)}"),
+    ]
 
 
 def _collectives(report: Report) -> list[str]:
@@ -110,6 +132,19 @@ def _collectives(report: Report) -> list[str]:
     ]
 
 
+def _light(report: Report) -> list[str]:
+    light = report.light.found
+    if light is None:
+        return []
+    return [
+        "#### Speed of light",
+        "",
+        *(f"- {escaped(sentence)}" for sentence in (light_sentence(light), *sentences(light))),
+        "",
+        *rows([escaped(head) for head in PRODUCT_HEADS], [[escaped(c) for c in r] for r in product_rows(light)]),
+    ]
+
+
 def _family(family: CollectiveFamily) -> list[str]:
     wire, wait = family.wire or {}, family.wait or {}
     return [
@@ -124,7 +159,7 @@ def _family(family: CollectiveFamily) -> list[str]:
 
 
 def _quality(report: Report) -> list[str]:
-    bad = [row for row in report.quality if row.status != Status.OK]
+    bad = report.doubts
     if not bad:
         return ["#### Read with care", "", "Nothing: every figure above was measured."]
     told = (f"- {escaped(row.id)} ({row.status.words}): {escaped(row.reason)}" for row in bad)

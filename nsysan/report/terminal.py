@@ -6,10 +6,12 @@ import polars as pl
 
 from nsysan.diagnosis.answers import NOTABLE, replay_words
 from nsysan.diagnosis.collectives import CollectiveFamily
-from nsysan.diagnosis.evidence import Aspect, Status
+from nsysan.diagnosis.evidence import Aspect
 from nsysan.metrics.causes import GapCause
 from nsysan.metrics.lines import AFTER, BESIDE, Line
 from nsysan.report.counter_text import counter_lines
+from nsysan.report.kernel_text import kernel_text
+from nsysan.report.light_text import PRODUCT_HEADS, light_sentence, product_rows, sentences
 from nsysan.report.nccl_text import nccl_sentence
 from nsysan.report.replica import coverage_words, layout_sentence
 from nsysan.report.report import Report, visible_lines
@@ -38,7 +40,9 @@ def to_text(report: Report) -> str:
         _findings(report),
         _capture(report),
         _ledger(report),
+        kernel_text(report),
         _collectives(report),
+        _light(report),
         expectation_sentence(report),
         _gaps(report),
         _slowest(report),
@@ -152,6 +156,16 @@ def _collectives(report: Report) -> str:
     return "\n".join([*lines, *([wrapped(f"  {nccl}", " " * 8)] if nccl else [])])
 
 
+def _light(report: Report) -> str:
+    """The floor of the step, what it has above that, and the speed of each product."""
+    light = report.light.found
+    if light is None:
+        return f"light     cannot be told: {plain(report.light.why, 300)}" if report.light.stated else ""
+    told = [wrapped(f"light     {light_sentence(light)}", " " * 10)]
+    told += [wrapped(f"          {sentence}", " " * 10) for sentence in sentences(light)]
+    return "\n".join([*told, *(f"  {line}" for line in table(PRODUCT_HEADS, product_rows(light)))])
+
+
 def speed_words(family: CollectiveFamily) -> list[str]:
     """Floor, bandwidths and their share of the link's peak, as far as they are known."""
     words = [] if family.floor is None else [f"floor {us(family.floor)} us ({floor_words(family)})"]
@@ -213,7 +227,7 @@ def _lookalikes(report: Report) -> str:
 
 
 def _quality(report: Report) -> str:
-    rows = [q for q in report.quality if q.status != Status.OK]
+    rows = report.doubts
     if not rows:
         return ""
     return "\n".join(["read with care", *(wrapped(f"  {q.id} ({q.status.words}): {q.reason}", " " * 6) for q in rows)])

@@ -155,7 +155,7 @@ def _in_parts(file: Path, wanted: Mapping[str, pl.DataType], where: Sequence[Whe
 
     whole = Chunks(types)
     parts = np.array_split(np.arange(metadata.num_row_groups), _PARTS)
-    for chunks in each_of(of_groups, [part.tolist() for part in parts if len(part)]):
+    for chunks in each_of(of_groups, [part.tolist() for part in parts if len(part)], metadata.num_rows):
         whole.extend(chunks)
     frame = whole.frame()
     return frame.with_columns(_told(frame[name], dtype) for name, dtype in wanted.items() if not is_number(dtype))

@@ -1,0 +1,77 @@
+"""The speed of light in words and rows, the same in every output."""
+
+from __future__ import annotations
+
+from nsysan.light.speed_of_light import LightSpeed, ProductSpeed
+from nsysan.text import counted, ms, plain, us
+
+#: Heads of product_rows.
+PRODUCT_HEADS = ("product", "reads MB", "floor us", "takes us", "GB/s", "TFLOP/s", "floor of it")
+
+
+def light_sentence(light: LightSpeed) -> str:
+    """The floor, and what share of the period that is."""
+    where = light.setting
+    context = f", context {where.context}" if where.context else ""
+    ranks = f"TP={where.tensor}" + (f", EP={where.experts}" if where.experts > 1 else "")
+    calls = f", calls at their floor {ms(light.comm_floor)}" if light.comm_floor else ""
+    return (
+        f"{ms(light.floor)} of {ms(light.period)} a step, {light.share:.1%}: kernels at the least "
+        f"{ms(light.compute_floor)} ({light.read / 1e9:.3g} GB a rank at {light.speed.memory / 1e9:,.0f} GB/s){calls} "
+        f"(batch {where.tokens}{context}, {ranks}; {plain(light.shape.source, 200)})"
+    )
+
+
+def lost_sentence(light: LightSpeed) -> str:
+    """What the measured step has above its floor; the parts sum to it."""
+    parts = ", ".join(f"{loss} {us(ns)}" for loss, ns in light.lost.items())
+    return f"above the floor {us(light.period - light.floor)} us: {parts}"
+
+
+def reached_sentence(light: LightSpeed) -> str:
+    """How fast weights are read, beside what decode kernels can reach; "" where the kernels are not told apart."""
+    told = [one for one in light.products if one.ns and one.work.read and one.product != "attention"]
+    ns = sum(one.ns or 0 for one in told) or light.together
+    read = sum(one.work.read for one in (told or light.products) if one.product != "attention")
+    if not ns:
+        return ""
+    share = read / ns * 1e9 / light.speed.memory
+    return (
+        f"the products with weights read at {read / ns:,.0f} GB/s, {share:.0%} of the memory's peak; "
+        f"{light.achievable:.0%} was seen of a large read"
+    )
+
+
+def dram_sentence(light: LightSpeed) -> str:
+    """What the counters of the memory say of what is read; "" without them."""
+    if light.dram is None:
+        return ""
+    return (
+        f"by the counters of the memory a rank reads {light.dram.measured / 1e9:.3g} GB a step, the model "
+        f"{light.dram.computed / 1e9:.3g} GB ({light.dram.ratio:.1%} of it)"
+    )
+
+
+def sentences(light: LightSpeed) -> list[str]:
+    """All but the first."""
+    told = (lost_sentence(light), reached_sentence(light), dram_sentence(light))
+    return [sentence for sentence in told if sentence]
+
+
+def product_rows(light: LightSpeed) -> list[list[str]]:
+    """A row for each group of products, as PRODUCT_HEADS has them."""
+    return [_row(one) for one in light.products]
+
+
+def _row(one: ProductSpeed) -> list[str]:
+    layers = one.work.layers
+    name = one.product.value if layers == 1 else f"{one.product}, {counted(layers, 'layer')}"
+    return [
+        name,
+        f"{one.work.read / 1e6:,.1f}",
+        us(one.floor),
+        us(one.ns),
+        "-" if one.gbps is None else f"{one.gbps:,.0f}",
+        "-" if one.tflops is None else f"{one.tflops:,.1f}",
+        "-" if one.share is None else f"{one.share:.0%}",
+    ]
