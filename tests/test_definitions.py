@@ -111,7 +111,11 @@ NUMBERS = [
     ("6", f"where their wire takes at least {percent(nodes.ACROSS_SHARE)} of the period"),
     ("7", f"costs at least {percent(results.LATE_SHARE)} of the period or of the tail"),
     ("7", f"no more than {activity.MAX_OPERATIONS:,} operations".replace(",", " ")),
-    ("7", f"as many stretches of {activity.LEAD_IN + activity._COUNTED + 1} consecutive steps"),
+    (
+        "7",
+        f"as many stretches of {activity.LEAD_IN + activity._COUNTED + 1} consecutive steps as have "
+        f"{activity.OF_STRETCHES:,}".replace(",", " "),
+    ),
     ("7", f"the first {activity.LEAD_IN} steps and the last are not counted"),
     (
         "7",
