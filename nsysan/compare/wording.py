@@ -23,9 +23,13 @@ from nsysan.compare.scaling_sentences import lost_sentence, replicas_sentence, w
 from nsysan.report.tail_sentences import tail_words
 from nsysan.text import counted, ms, plain, size
 
+#: Groups and kernels that an answer names.
+_MOVED = 3
 TITLES = {
     "step": "a step",
     "ledger": "ledger, us a step",
+    "compute": "compute by group, us a step",
+    "kernels": "kernels that differ most, us a step",
     "collectives": "collectives, us after the last arrival",
     "bandwidth": "collectives, GB/s as in nccl-tests",
     "skew": "skew, us a step",
@@ -63,7 +67,7 @@ def side_sentence(side: ComparedRun) -> str:
 
 def answers(comparison: Comparison) -> list[str]:
     """What came out, a line each: every side against the first, a link that changed, what more GPUs bought."""
-    lines = [_answer(comparison, number) for number in range(1, len(comparison.sides))]
+    lines = [line for number in range(1, len(comparison.sides)) for line in _told(comparison, number)]
     lines += link_lines(comparison.sides)
     if comparison.scaling is None:
         return lines
@@ -78,6 +82,27 @@ def answers(comparison: Comparison) -> list[str]:
             f"replicas  {replicas_sentence(step)}",
         ]
     return lines
+
+
+def _told(comparison: Comparison, number: int) -> list[str]:
+    """The answer for a side, and the kernels that changed where it is compared."""
+    moved = [
+        (
+            name,
+            [
+                (figure.name, change.difference)
+                for figure in comparison.group(name)
+                if (change := figure.changes[number - 1]).verdict == ChangeVerdict.CHANGED and change.difference
+            ],
+        )
+        for name in ("compute", "kernels")
+    ]
+    parts = [
+        ", ".join(f"{name} {ns / 1e3:+,.1f} us" for name, ns in sorted(own, key=lambda item: -abs(item[1]))[:_MOVED])
+        for _, own in moved
+        if own
+    ]
+    return [_answer(comparison, number), *([f"kernels   {'; by name '.join(parts)}"] if parts else [])]
 
 
 def _answer(comparison: Comparison, number: int) -> str:
