@@ -85,24 +85,16 @@ def answers(comparison: Comparison) -> list[str]:
 
 
 def _told(comparison: Comparison, number: int) -> list[str]:
-    """The answer for a side, and the kernels that changed where it is compared."""
-    moved = [
-        (
-            name,
-            [
-                (figure.name, change.difference)
-                for figure in comparison.group(name)
-                if (change := figure.changes[number - 1]).verdict == ChangeVerdict.CHANGED and change.difference
-            ],
-        )
-        for name in ("compute", "kernels")
-    ]
-    parts = [
-        ", ".join(f"{name} {ns / 1e3:+,.1f} us" for name, ns in sorted(own, key=lambda item: -abs(item[1]))[:_MOVED])
-        for _, own in moved
-        if own
-    ]
+    """The answer for a side, and the groups and kernels that changed most."""
+    parts = [words for name in ("compute", "kernels") if (words := _moved(comparison, name, number))]
     return [_answer(comparison, number), *([f"kernels   {'; by name '.join(parts)}"] if parts else [])]
+
+
+def _moved(comparison: Comparison, name: str, number: int) -> str:
+    changes = [(figure.name, figure.changes[number - 1]) for figure in comparison.group(name)]
+    moved = [(what, c.difference) for what, c in changes if c.verdict == ChangeVerdict.CHANGED and c.difference]
+    moved.sort(key=lambda item: -abs(item[1]))
+    return ", ".join(f"{what} {ns / 1e3:+,.1f} us" for what, ns in moved[:_MOVED])
 
 
 def _answer(comparison: Comparison, number: int) -> str:
