@@ -14,7 +14,7 @@ from nsysan.light.gpu_speed import GpuSpeed, load_speeds, speed_of
 from nsysan.light.matched import medians, product_times_of
 from nsysan.light.model_shape import ModelShape
 from nsysan.light.products import Product, Setting, Work, floor_of, work_of
-from nsysan.light.stated import Model, batch_of
+from nsysan.light.stated import Model, batch_of, tokens_by_step
 from nsysan.light.waterfall import Loss, middle_steps, spent
 from nsysan.metrics.counters import Counter
 from nsysan.model.health import NODE_FLAG
@@ -71,7 +71,7 @@ class Dram:
 class LightSpeed:
     """The floor of a step (ns) and what the measured period has above it; compute + comm + the losses are the period.
 
-    setting: tokens, context and ranks; batch_source: who states the batch. products: in the order of a layer; together:
+    setting: batch, context and ranks; batch_source: who states the batch. products: in the order of a layer; together:
     ns of all products of matrices, where they cannot be told apart. dram: None without such counters. doubts: what is
     estimated, as clauses.
     """
@@ -141,8 +141,21 @@ def speed_of_light(run: Run, model: Model | None, period: int | None, counters: 
     if speed is None:
         return Light(None, "neither the trace nor the table of GPUs tells how fast the memory is")
     layout = run.layout
-    setting = Setting(batch, model.context or 0, layout.tensor, layout.experts, len(layout.stages))
+    drafted = _drafted(run, batch)
+    setting = Setting(batch, model.context or 0, layout.tensor, layout.experts, len(layout.stages), drafted)
     return _found(run, model.shape, setting, source, speed, period, list(counters))
+
+
+def _drafted(run: Run, batch: int) -> int:
+    """Tokens of the median step where they are more than its sequences, else 0."""
+    told = tokens_by_step(labels_of(run))
+    tokens = pl.Series([told[step] for step in middle_steps(run) if step in told], dtype=pl.Int64).median()
+    return round(tokens) if isinstance(tokens, int | float) and tokens > batch else 0
+
+
+def labels_of(run: Run) -> dict[int, str | None]:
+    """The name of the range of each step."""
+    return dict(run.windows.unique("step", keep="first").select("step", "label").iter_rows())
 
 
 def _gpu(run: Run, shape: ModelShape) -> GpuSpeed | None:

@@ -12,13 +12,14 @@ PRODUCT_HEADS = ("product", "reads MB", "floor us", "takes us", "GB/s", "TFLOP/s
 def light_sentence(light: LightSpeed) -> str:
     """The floor, and what share of the period that is."""
     where = light.setting
+    tokens = f" of {where.drafted} tokens" if where.drafted else ""
     context = f", context {where.context}" if where.context else ""
     ranks = f"TP={where.tensor}" + (f", EP={where.experts}" if where.experts > 1 else "")
     calls = f", calls at their floor {ms(light.comm_floor)}" if light.comm_floor else ""
     return (
         f"{ms(light.floor)} of {ms(light.period)} a step, {light.share:.1%}: kernels at the least "
         f"{ms(light.compute_floor)} ({light.read / 1e9:.3g} GB a rank at {light.speed.memory / 1e9:,.0f} GB/s){calls} "
-        f"(batch {where.tokens}{context}, {ranks}; {plain(light.shape.source, 200)})"
+        f"(batch {where.sequences}{tokens}{context}, {ranks}; {plain(light.shape.source, 200)})"
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 import nsysan
 from nsysan.diagnosis.evidence import Aspect, Status
 from nsysan.light.products import Product
-from nsysan.light.stated import Model, message_sizes, stated_model
+from nsysan.light.stated import Model, message_sizes, stated_model, tokens_by_step
 from nsysan.light.waterfall import apportioned
 from nsysan.model.steps.populations import Population
 from nsysan.model.steps.step_kind import StepKind
@@ -214,6 +214,15 @@ def test_sizes_follow_from_the_batch_of_their_step() -> None:
         Population("prefill", StepKind.PREFILL, None, (0,)),
     ]
     assert message_sizes(told, model) == {1: 16_384, 2: 16_384, 3: 12_288}
+    # A step that verifies three drafts of each of its 8 sequences.
+    labels = {
+        1: "execute_context_0(0)_generation_8(32)",
+        2: "execute_context_0(0)_generation_8(8)",
+        3: None,
+        4: "other",
+    }
+    assert tokens_by_step(labels) == {1: 32, 2: 8}
+    assert message_sizes(told, model, tokens_by_step(labels)) == {1: 65_536, 2: 16_384, 3: 12_288}
     untold = [Population("decode", StepKind.DECODE, None, (1,)), Population("decode.2", StepKind.DECODE, None, (2,))]
     assert message_sizes(untold, model) == {1: 8_192}
     assert message_sizes(told, Model(None, {}, 4, None, ("hidden",), "")) == {}
