@@ -153,6 +153,11 @@ def _drafted(run: Run, batch: int) -> int:
     return round(tokens) if isinstance(tokens, int | float) and tokens > batch else 0
 
 
+def _may_draft(run: Run, setting: Setting) -> bool:
+    """Whether a draft model may run in a step, too: not where the steps tell that each sequence has one token."""
+    return bool(setting.drafted) or not tokens_by_step(labels_of(run))
+
+
 def labels_of(run: Run) -> dict[int, str | None]:
     """The name of the range of each step."""
     return dict(run.windows.unique("step", keep="first").select("step", "label").iter_rows())
@@ -191,7 +196,11 @@ def _found(
     times = pl.concat(run.ask(product_times_of, _some(middle_steps(run))))
     measured, layers = medians(times, staged=setting.stages > 1)
     wanted = shape.layers / setting.stages
-    fits = layers and abs(layers - wanted) < 1
+    fits = layers > 0 and abs(layers - wanted) < 1
+    if layers and not fits and not (layers > wanted and _may_draft(run, setting)):
+        return Light(
+            None, f"the step runs {layers} layers of attention, the model as stated {wanted:g}: another model ran"
+        )
     products = [
         ProductSpeed(product, one, floors[product], measured.get(product.value) if fits else None)
         for product, one in work.items()
@@ -216,7 +225,7 @@ def _found(
             period=period,
             lost=lost,
             dram=_dram(counters, speed, period, sum(one.read for one in work.values())),
-            doubts=tuple(_doubts(shape, setting, speed, products, layers, parts.unsplit)),
+            doubts=tuple(_doubts(shape, setting, speed, products, layers, parts.unsplit, eager=run.is_eager)),
         )
     )
 
@@ -244,7 +253,14 @@ def _dram(counters: list[Counter], speed: GpuSpeed, period: int, computed: int) 
 
 
 def _doubts(
-    shape: ModelShape, setting: Setting, speed: GpuSpeed, products: list[ProductSpeed], layers: int, unsplit: int
+    shape: ModelShape,
+    setting: Setting,
+    speed: GpuSpeed,
+    products: list[ProductSpeed],
+    layers: int,
+    unsplit: int,
+    *,
+    eager: bool,
 ) -> Iterable[str]:
     if not setting.context:
         yield "without --context the KV cache is not in the floor"
@@ -260,8 +276,10 @@ def _doubts(
     if not layers:
         yield "which kernel is which product could not be told"
     elif abs(layers - wanted) >= 1:
-        yield f"the step runs {layers} layers of attention, the model {wanted:g}: products are told together"
+        yield f"the step runs {layers} layers of attention, the model {wanted:g}, the rest of which may be drafts'"
     if fast := [one.product for one in products if one.gbps and one.gbps > speed.memory / 1e9]:
         yield f"{', '.join(fast)} would read faster than the memory: cached, or not these kernels"
+    if eager:
+        yield "kernels are launched one by one, and what is the host's is inflated by the profiler"
     if unsplit:
         yield "wire has communication that is not split from waiting"
