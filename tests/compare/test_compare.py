@@ -839,8 +839,8 @@ def test_the_kernel_that_grew_is_named(tmp_path: Path) -> None:
     assert "Kernels" in to_html(comparison)
 
 
-def test_kernels_that_a_side_does_not_show_are_not_compared(analyzed: Analyze) -> None:
-    comparison = of_fixtures(analyzed, "tp4_graph_node", "tp4_graph_graph")
+def test_kernels_that_a_side_does_not_show_are_not_compared(compared: Compared) -> None:
+    comparison = of_fixtures(compared, "tp4_graph_node", "tp4_graph_graph")
     assert comparison.group("kernels") == []
     changes = [figure.changes[0] for figure in comparison.group("compute")]
     assert changes

@@ -553,8 +553,8 @@ def test_a_page_stays_small_whatever_the_trace(monkeypatch: pytest.MonkeyPatch, 
     assert page.figures["figure-ledger"]["data"][0]["x"] == [20.0, 26.0, 20.0, 20.0]
 
 
-def test_kernels_are_folded_into_their_groups_and_layers_into_one(analyzed: Callable[[str], Run]) -> None:
-    page = Page(to_html(build_report(analyzed("tp2_late1"), "0", timelines=False)))
+def test_kernels_are_folded_into_their_groups_and_layers_into_one(reported: Callable[[str], Report]) -> None:
+    page = Page(to_html(reported("tp2_late1")))
     shown = "".join(page.text)
     bars = page.figures["figure-kernel-groups"]["data"]
     assert bars[0]["name"] == "gemm"
