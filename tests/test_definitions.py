@@ -14,7 +14,7 @@ from nsysan.compare import comparison, likeness
 from nsysan.diagnosis import diagnosis, losses, quality_light, savings, scope, verdict
 from nsysan.diagnosis.findings import chosen_by_nccl, nodes
 from nsysan.light import speed_of_light, waterfall
-from nsysan.metrics import bandwidth, causes, counters, skew, tail, tally, whatif
+from nsysan.metrics import bandwidth, causes, counters, layers, skew, tail, tally, whatif
 from nsysan.metrics.lines import LINES
 from nsysan.metrics.scenarios import Scenario
 from nsysan.model import classes, host_clock, launchers, load
@@ -115,7 +115,11 @@ NUMBERS = [
     ("6", f"where their wire takes at least {percent(nodes.ACROSS_SHARE)} of the period"),
     ("7", f"costs at least {percent(results.LATE_SHARE)} of the period or of the tail"),
     ("7", f"no more than {activity.MAX_OPERATIONS:,} operations".replace(",", " ")),
-    ("7", f"as many stretches of {activity.LEAD_IN + activity._COUNTED + 1} consecutive steps"),
+    (
+        "7",
+        f"as many stretches of {activity.LEAD_IN + activity._COUNTED + 1} consecutive steps as have "
+        f"{activity.OF_STRETCHES:,}".replace(",", " "),
+    ),
     ("7", f"the first {activity.LEAD_IN} steps and the last are not counted"),
     (
         "7",
@@ -143,6 +147,11 @@ NUMBERS = [
     ("11", f"`unsplit` is over {percent(verdict.UNSPLIT)}, or where the replay misses the period by more than "),
     ("11", f"else the largest class of the critical path if it is over {percent(verdict.DOMINANT)}"),
     ("11", f"(late ranks together cost over {percent(verdict.SKEW)})"),
+    ("11a", f"of {layers.LEAST_KERNELS} kernels or more, {layers.LEAST_LAYERS} times or more"),
+    ("11a", f"{percent(layers.LEAST_SHARE)} of the sequence or more"),
+    ("11a", f"differ from the others in less than {percent(layers.ALIKE)} of their kernels"),
+    ("11a", f"a layer that begins with a norm is worth {layers.BEGINS} kernels"),
+    ("11a", f"A step of more than {layers.MOST_KERNELS:,} kernels is not looked at"),
 ]
 
 

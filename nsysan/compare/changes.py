@@ -27,6 +27,7 @@ from nsysan.compare.comparison import (
 )
 from nsysan.compare.families import match_families
 from nsysan.compare.figure_rows import Row, find_rows
+from nsysan.compare.kernel_figures import group_rows, kernel_rows
 from nsysan.compare.likeness import in_one_unit, populations_of, refusal
 from nsysan.compare.link_change import link_notes
 from nsysan.compare.scaling import scaling
@@ -50,7 +51,7 @@ def compare(sides: list[ComparedRun], version: str) -> Comparison:
     comparison = Comparison(
         version=version,
         sides=sides,
-        figures=[figure for name, rows in find_rows(sides, families).items() for figure in _tested(name, rows, period)],
+        figures=[figure for name, rows in _rows(sides, families).items() for figure in _tested(name, rows, period)],
         families=families,
         scaling=None if refused else scaling(sides),
         notes=_notes(sides, families),
@@ -58,6 +59,11 @@ def compare(sides: list[ComparedRun], version: str) -> Comparison:
         populations=populations_of(sides),
     )
     return replace(comparison, figures=[_refused(figure, comparison) for figure in comparison.figures])
+
+
+def _rows(sides: list[ComparedRun], families: list[Family]) -> dict[str, list[Row]]:
+    """Rows by group, those of kernels behind the ledger's line that they are."""
+    return find_rows(sides, families) | {"compute": group_rows(sides), "kernels": kernel_rows(sides)}
 
 
 def _refused(figure: Figure, comparison: Comparison) -> Figure:

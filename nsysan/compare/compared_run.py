@@ -9,6 +9,7 @@ import polars as pl
 
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.compare.comparison import F64, ComparedRun, Measured
+from nsysan.compare.kernel_figures import kernel_figures
 from nsysan.diagnosis.savings import REPLAYED
 from nsysan.metrics.ledger import FIGURES
 from nsysan.metrics.scenarios import Scenario
@@ -70,6 +71,8 @@ def compared_run(label: str, run: Run, version: str, batch: int | None = None) -
     figures["skew.caused"] = _caused(report, steady)
     figures.update(_idle(run.gaps, steady))
     figures.update(_what_if(run, report))
+    groups, kernels = kernel_figures(run, steady)
+    figures.update(groups)
     return ComparedRun(
         label=label,
         name=name,
@@ -80,6 +83,7 @@ def compared_run(label: str, run: Run, version: str, batch: int | None = None) -
         calls=_calls(run),
         work=_work(run),
         calls_a_step=_calls_a_step(run, replica.layout.stages),
+        kernels=kernels,
     )
 
 

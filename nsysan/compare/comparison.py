@@ -63,6 +63,7 @@ _REASONS = {
     "idle": (Aspect.GAPS, Aspect.GRAPH_CONTENTS),
     "whatif": (Aspect.GRAPH_CONTENTS, Aspect.WAIT_WIRE, Aspect.WHAT_IF),
     "collective": (Aspect.GRAPH_CONTENTS, Aspect.WAIT_WIRE),
+    "compute": (Aspect.GRAPH_CONTENTS,),
 }
 
 
@@ -91,7 +92,7 @@ class ComparedRun:
     calls: communication of the steady steps: step, rank, kind, message_bytes, members, name, wire (ns after the
     last arrival, null where not matched). work: how often each compute kernel runs in a step, by name. calls_a_step:
     communication of a replica by kind, over its stages. units: steps of the other sides whose work one of its steps
-    does, by which its figures are divided.
+    does, by which its figures are divided. kernels: ns a step by name.
     """
 
     label: str
@@ -104,6 +105,7 @@ class ComparedRun:
     work: dict[str, float] = field(default_factory=dict)
     calls_a_step: dict[str, float] = field(default_factory=dict)
     units: int = 1
+    kernels: dict[str, Measured] = field(default_factory=dict)
 
     @property
     def population(self) -> PopulationRow:

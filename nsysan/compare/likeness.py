@@ -82,13 +82,16 @@ def _ratios(less: dict[str, float], more: dict[str, float]) -> dict[str, float]:
 def _per(side: ComparedRun, times: int) -> ComparedRun:
     if times == 1:
         return side
-    figures = {
-        name: Measured(None if one.value is None else one.value / times, one.steps / times)
-        for name, one in side.figures.items()
-    }
+    figures, kernels = (
+        {
+            name: Measured(None if one.value is None else one.value / times, one.steps / times)
+            for name, one in all_.items()
+        }
+        for all_ in (side.figures, side.kernels)
+    )
     work = {name: calls / times for name, calls in side.work.items()}
     per_replica = {kind: calls / times for kind, calls in side.calls_a_step.items()}
-    return replace(side, figures=figures, work=work, calls_a_step=per_replica, units=times)
+    return replace(side, figures=figures, work=work, calls_a_step=per_replica, units=times, kernels=kernels)
 
 
 def refusal(first: ComparedRun, side: ComparedRun) -> str | None:

@@ -23,9 +23,13 @@ from nsysan.compare.scaling_sentences import lost_sentence, replicas_sentence, w
 from nsysan.report.tail_sentences import tail_words
 from nsysan.text import counted, ms, plain, size
 
+#: Groups and kernels that an answer names.
+_MOVED = 3
 TITLES = {
     "step": "a step",
     "ledger": "ledger, us a step",
+    "compute": "compute by group, us a step",
+    "kernels": "kernels that differ most, us a step",
     "collectives": "collectives, us after the last arrival",
     "bandwidth": "collectives, GB/s as in nccl-tests",
     "skew": "skew, us a step",
@@ -63,7 +67,7 @@ def side_sentence(side: ComparedRun) -> str:
 
 def answers(comparison: Comparison) -> list[str]:
     """What came out, a line each: every side against the first, a link that changed, what more GPUs bought."""
-    lines = [_answer(comparison, number) for number in range(1, len(comparison.sides))]
+    lines = [line for number in range(1, len(comparison.sides)) for line in _told(comparison, number)]
     lines += link_lines(comparison.sides)
     if comparison.scaling is None:
         return lines
@@ -78,6 +82,19 @@ def answers(comparison: Comparison) -> list[str]:
             f"replicas  {replicas_sentence(step)}",
         ]
     return lines
+
+
+def _told(comparison: Comparison, number: int) -> list[str]:
+    """The answer for a side, and the groups and kernels that changed most."""
+    parts = [words for name in ("compute", "kernels") if (words := _moved(comparison, name, number))]
+    return [_answer(comparison, number), *([f"kernels   {'; by name '.join(parts)}"] if parts else [])]
+
+
+def _moved(comparison: Comparison, name: str, number: int) -> str:
+    changes = [(figure.name, figure.changes[number - 1]) for figure in comparison.group(name)]
+    moved = [(what, c.difference) for what, c in changes if c.verdict == ChangeVerdict.CHANGED and c.difference]
+    moved.sort(key=lambda item: -abs(item[1]))
+    return ", ".join(f"{what} {ns / 1e3:+,.1f} us" for what, ns in moved[:_MOVED])
 
 
 def _answer(comparison: Comparison, number: int) -> str:

@@ -37,13 +37,15 @@ class Compared:
     """An expectation beside the measured.
 
     calls: all-reduces a step (median over the steady steps), None where none is visible. sizes: bytes that the
-    trace itself tells of them, by how many calls. filled: kernels of the run whose bytes are the stated ones.
+    trace itself tells of them, by how many calls. filled: kernels of the run whose bytes are the stated ones; by_batch:
+    whether these follow from the model and the batch of each step.
     """
 
     expected: Expectation
     calls: int | None
     sizes: dict[int, int]
     filled: int
+    by_batch: bool = False
 
     @property
     def calls_differ(self) -> bool:
@@ -113,12 +115,13 @@ def compare_with(
     sizes = calls.drop_nulls("message_bytes").group_by("message_bytes").len().sort("message_bytes")
     silent = all_reduces.filter(pl.col("message_bytes").is_null())
     untold = len(silent) if expected.message_bytes is not None else 0
-    if by_step and expected.message_bytes is None:
+    by_batch = bool(by_step) and expected.message_bytes is None
+    if by_step and by_batch:
         untold = len(silent.filter(pl.col("step").is_in(list(by_step))))
         if not sizes.height and (size := next((by_step[step] for step in steady_steps if step in by_step), None)):
             expected = replace(expected, message_bytes=size)
     measured = round(per_step) if isinstance(per_step, int | float) else None
-    return Compared(expected, measured, dict(sizes.iter_rows()), untold)
+    return Compared(expected, measured, dict(sizes.iter_rows()), untold, by_batch)
 
 
 def _layers_of(model: Model | None) -> int | None:

@@ -6,7 +6,7 @@ import polars as pl
 
 from nsysan.diagnosis.diagnosis import MAX_REJECTED, Diagnosis
 from nsysan.diagnosis.evidence import Aspect, Quality, Status
-from nsysan.diagnosis.expectation import Compared
+from nsysan.diagnosis.expectation import ALL_REDUCE, Compared
 from nsysan.diagnosis.lookalikes import find_lookalikes, named
 from nsysan.diagnosis.quality_pace import assess_late, assess_savings
 from nsysan.diagnosis.quality_ranks import assess_ranks
@@ -131,6 +131,7 @@ def _bytes(run: Run, compared: Compared | None) -> Quality | None:
             Aspect.MESSAGE_BYTES,
             Status.ESTIMATED,
             f"for {compared.filled} of {counted(len(calls), 'call')} the size that {compared.expected.source} states"
+            + (" and the batch of the step, without what a graph pads it by" if compared.by_batch else "")
             + (f"; for {len(calls) - known} it is unknown" if known < len(calls) else ""),
         )
     if known == len(calls):
@@ -142,10 +143,13 @@ def _bytes(run: Run, compared: Compared | None) -> Quality | None:
         if inside
         else "the call's library passes no NVTX payload, or the export lacks --include-json=true"
     )
+    silent = calls.filter(pl.col("message_bytes").is_null() & (pl.col("kind") == ALL_REDUCE))
+    stated = compared is not None and compared.expected.model is not None
+    remedy = "" if stated or silent.is_empty() else "; --model tells those of all-reduces"
     return Quality(
         Aspect.MESSAGE_BYTES,
         Status.NOT_MEASURABLE if known == 0 else Status.ESTIMATED,
-        f"unknown for {missing} of {counted(len(calls), 'call')}: {why}",
+        f"unknown for {missing} of {counted(len(calls), 'call')}: {why}{remedy}",
     )
 
 

@@ -34,17 +34,23 @@ class Work:
 
 @dataclass(frozen=True)
 class Setting:
-    """How the step is run. tokens: of the batch, one a sequence; context: tokens in the cache of each, 0 where unknown.
+    """How the step is run. sequences: of the batch; context: tokens in the cache of each, 0 where unknown.
 
     tensor: ranks that share a layer's weights; experts: ranks that share out whole experts, 1 where none do; stages: of
-    a pipeline.
+    a pipeline. drafted: tokens that the step computes of all sequences where they are more than one each, else 0.
     """
 
-    tokens: int
+    sequences: int
     context: int
     tensor: int
     experts: int = 1
     stages: int = 1
+    drafted: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that the step computes."""
+        return self.drafted or self.sequences
 
 
 def work_of(shape: ModelShape, setting: Setting) -> dict[Product, Work]:
@@ -110,8 +116,8 @@ def _attention(shape: ModelShape, setting: Setting, heads: int, cached: int) -> 
     seen += setting.context * (shape.layers - sum(shape.windows.values()))
     each = latent.kv + latent.rope if latent else 2 * cached * shape.head_dim
     operations = 2 * heads * (2 * latent.kv + latent.rope) if latent else 4 * heads * shape.head_dim
-    tokens = setting.tokens * seen
-    return Work(shape.layers, tokens * each * shape.cache_bits // 8, tokens * operations)
+    read = setting.sequences * seen * each * shape.cache_bits // 8
+    return Work(shape.layers, read, setting.tokens * seen * operations)
 
 
 def _experts(shape: ModelShape, setting: Setting) -> Work:

@@ -77,5 +77,6 @@ def _bits(values: Mapping[str, object], key: str) -> int:
 
 def _with_scales(bits: int, group: object) -> Fraction:
     """A weight with its share of the scale of its group."""
-    grouped = isinstance(group, int) and not isinstance(group, bool) and group > 0
-    return Fraction(bits) + (Fraction(_SCALE_BITS, group) if grouped else 0)  # type: ignore[arg-type]
+    if isinstance(group, bool) or not isinstance(group, int) or group <= 0:
+        return Fraction(bits)
+    return bits + Fraction(_SCALE_BITS, group)

@@ -14,7 +14,7 @@ from nsysan.light.gpu_speed import GpuSpeed, load_speeds, speed_of
 from nsysan.light.matched import medians, product_times_of
 from nsysan.light.model_shape import ModelShape
 from nsysan.light.products import Product, Setting, Work, floor_of, work_of
-from nsysan.light.stated import Model, batch_of
+from nsysan.light.stated import Model, batch_of, tokens_by_step
 from nsysan.light.waterfall import Loss, middle_steps, spent
 from nsysan.metrics.counters import Counter
 from nsysan.model.health import NODE_FLAG
@@ -71,7 +71,7 @@ class Dram:
 class LightSpeed:
     """The floor of a step (ns) and what the measured period has above it; compute + comm + the losses are the period.
 
-    setting: tokens, context and ranks; batch_source: who states the batch. products: in the order of a layer; together:
+    setting: batch, context and ranks; batch_source: who states the batch. products: in the order of a layer; together:
     ns of all products of matrices, where they cannot be told apart. dram: None without such counters. doubts: what is
     estimated, as clauses.
     """
@@ -141,8 +141,26 @@ def speed_of_light(run: Run, model: Model | None, period: int | None, counters: 
     if speed is None:
         return Light(None, "neither the trace nor the table of GPUs tells how fast the memory is")
     layout = run.layout
-    setting = Setting(batch, model.context or 0, layout.tensor, layout.experts, len(layout.stages))
+    drafted = _drafted(run, batch)
+    setting = Setting(batch, model.context or 0, layout.tensor, layout.experts, len(layout.stages), drafted)
     return _found(run, model.shape, setting, source, speed, period, list(counters))
+
+
+def _drafted(run: Run, batch: int) -> int:
+    """Tokens of the median step where they are more than its sequences, else 0."""
+    told = tokens_by_step(labels_of(run))
+    tokens = pl.Series([told[step] for step in middle_steps(run) if step in told], dtype=pl.Int64).median()
+    return round(tokens) if isinstance(tokens, int | float) and tokens > batch else 0
+
+
+def _may_draft(run: Run, setting: Setting) -> bool:
+    """Whether a draft model may run in a step, too: not where the steps tell that each sequence has one token."""
+    return bool(setting.drafted) or not tokens_by_step(labels_of(run))
+
+
+def labels_of(run: Run) -> dict[int, str | None]:
+    """The name of the range of each step."""
+    return dict(run.windows.unique("step", keep="first").select("step", "label").iter_rows())
 
 
 def _gpu(run: Run, shape: ModelShape) -> GpuSpeed | None:
@@ -178,7 +196,11 @@ def _found(
     times = pl.concat(run.ask(product_times_of, _some(middle_steps(run))))
     measured, layers = medians(times, staged=setting.stages > 1)
     wanted = shape.layers / setting.stages
-    fits = layers and abs(layers - wanted) < 1
+    fits = layers > 0 and abs(layers - wanted) < 1
+    if layers and not fits and not (layers > wanted and _may_draft(run, setting)):
+        return Light(
+            None, f"the step runs {layers} layers of attention, the model as stated {wanted:g}: another model ran"
+        )
     products = [
         ProductSpeed(product, one, floors[product], measured.get(product.value) if fits else None)
         for product, one in work.items()
@@ -203,7 +225,7 @@ def _found(
             period=period,
             lost=lost,
             dram=_dram(counters, speed, period, sum(one.read for one in work.values())),
-            doubts=tuple(_doubts(shape, setting, speed, products, layers, parts.unsplit)),
+            doubts=tuple(_doubts(shape, setting, speed, products, layers, parts.unsplit, eager=run.is_eager)),
         )
     )
 
@@ -231,7 +253,14 @@ def _dram(counters: list[Counter], speed: GpuSpeed, period: int, computed: int) 
 
 
 def _doubts(
-    shape: ModelShape, setting: Setting, speed: GpuSpeed, products: list[ProductSpeed], layers: int, unsplit: int
+    shape: ModelShape,
+    setting: Setting,
+    speed: GpuSpeed,
+    products: list[ProductSpeed],
+    layers: int,
+    unsplit: int,
+    *,
+    eager: bool,
 ) -> Iterable[str]:
     if not setting.context:
         yield "without --context the KV cache is not in the floor"
@@ -247,8 +276,10 @@ def _doubts(
     if not layers:
         yield "which kernel is which product could not be told"
     elif abs(layers - wanted) >= 1:
-        yield f"the step runs {layers} layers of attention, the model {wanted:g}: products are told together"
+        yield f"the step runs {layers} layers of attention, the model {wanted:g}, the rest of which may be drafts'"
     if fast := [one.product for one in products if one.gbps and one.gbps > speed.memory / 1e9]:
         yield f"{', '.join(fast)} would read faster than the memory: cached, or not these kernels"
+    if eager:
+        yield "kernels are launched one by one, and what is the host's is inflated by the profiler"
     if unsplit:
         yield "wire has communication that is not split from waiting"

@@ -9,6 +9,7 @@ from pathlib import Path
 from nsysan.light import named
 from nsysan.light.config_json import read_config
 from nsysan.light.model_shape import ModelShape
+from nsysan.model.steps.engines import load_engines
 from nsysan.model.steps.populations import Population
 from nsysan.model.steps.step_kind import StepKind
 
@@ -47,10 +48,24 @@ def batch_of(population: Population | None, model: Model) -> int | None:
     return model.batch if told is None else told
 
 
-def message_sizes(populations: Sequence[Population], model: Model | None) -> dict[int, int]:
-    """Bytes of an all-reduce in each decode step whose batch is known: a hidden state for every sequence.
+def tokens_by_step(labels: Mapping[int, str | None]) -> dict[int, int]:
+    """Tokens that each step decodes, drafts included, where an engine's range tells it; labels: names of ranges."""
+    found = {}
+    for step, label in labels.items():
+        engine = next((one for one in load_engines() if label and one.range.search(label)), None)
+        tokens = engine.tokens_of(label) if engine is not None and label else None
+        if tokens:
+            found[step] = tokens
+    return found
 
-    The batch that the user states is that of the first population, where no step tells its own.
+
+def message_sizes(
+    populations: Sequence[Population], model: Model | None, tokens: Mapping[int, int] | None = None
+) -> dict[int, int]:
+    """Bytes of an all-reduce in each decode step whose batch is known: a hidden state of every token.
+
+    The batch that the user states is that of the first population, where no step tells its own. tokens: of steps, where
+    they are more than one a sequence.
     """
     if model is None or model.shape is None:
         return {}
@@ -58,5 +73,8 @@ def message_sizes(populations: Sequence[Population], model: Model | None) -> dic
     decoding = [one for one in populations if one.kind is StepKind.DECODE]
     known = [one for one in decoding if one.batch is not None] if told else decoding[:1]
     return {
-        step: model.shape.message_bytes(batch) for one in known if (batch := batch_of(one, model)) for step in one.steps
+        step: model.shape.message_bytes(max(batch, (tokens or {}).get(step, 0)))
+        for one in known
+        if (batch := batch_of(one, model))
+        for step in one.steps
     }

@@ -38,7 +38,7 @@ def light_section(plots: dict[str, str], report: Report) -> str:
         _TITLE,
         _NOTE,
         f"<ul>{told}{doubts}</ul>",
-        plot(plots, "light", _waterfall(light)),
+        plot(plots, "waterfall", _waterfall(light)),
         _parts(light),
         products,
         anchor="light",

@@ -98,13 +98,14 @@ def _before(numbered: pl.DataFrame, wanted: npt.NDArray[np.bool_]) -> pl.DataFra
     begin, end, order = (numbered[name].to_numpy() for name in ("begin", "end", "order"))
     lanes: dict[tuple[object, ...], list[I64]] = {}
     rows = numbered.select("stretch", "rank", *_LANE).with_row_index("row")
-    for lane, own in rows.partition_by("stretch", "rank", *_LANE, as_dict=True, maintain_order=True).items():
-        lanes.setdefault(lane[:2], []).append(own["row"].to_numpy().astype(np.int64))
+    for name, lane in rows.partition_by("stretch", "rank", *_LANE, as_dict=True, maintain_order=True).items():
+        lanes.setdefault(name[:2], []).append(lane["row"].to_numpy().astype(np.int64))
     # A rank may have dozens of lanes, so a thousand pairs of them: in numpy, one by one.
     pairs: list[tuple[I64, I64]] = []
     for of_rank in lanes.values():
-        own_rows = [lane[wanted[lane]] for lane in of_rank]
-        ends, orders = [end[lane] for lane in of_rank], [np.maximum.accumulate(order[lane]) for lane in of_rank]
+        own_rows = [lane_rows[wanted[lane_rows]] for lane_rows in of_rank]
+        ends = [end[lane_rows] for lane_rows in of_rank]
+        orders = [np.maximum.accumulate(order[lane_rows]) for lane_rows in of_rank]
         for one, other in permutations(range(len(of_rank)), 2):
             own = own_rows[one]
             ended = np.searchsorted(ends[other], begin[own], side="right")

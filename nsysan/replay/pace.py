@@ -13,7 +13,7 @@ from nsysan.replay import edits
 from nsysan.replay.activity import MAX_OPERATIONS, Activity
 from nsysan.replay.engine import I64, NotAcyclic
 from nsysan.replay.late import find_late
-from nsysan.replay.path import shares, walk
+from nsysan.replay.path import classes, shares, walk
 from nsysan.replay.pieces import SCHEMA, pieces
 from nsysan.replay.prepared import Prepared, prepare
 from nsysan.replay.results import MAX_UNSPLIT, LateRanks, Pace, Timed
@@ -38,20 +38,20 @@ def replay(run: Run, most: int = MAX_OPERATIONS) -> Pace | None:
 
 def timed(ready: Prepared, asked: list[edits.Edit]) -> list[Timed]:
     """The periods of edits."""
-    return _over_steps(ready, _periods(ready, ready.times(asked)))[2:]
+    return _over_steps(ready, _periods(ready, ready.times(asked)))
 
 
 def medians(ready: Prepared, asked: list[edits.Edit]) -> list[float]:
     """The median periods of edits, not rounded."""
-    return [float(period) for period in _medians(ready, _periods(ready, ready.times(asked)))[2:]]
+    return [float(period) for period in _medians(ready, _periods(ready, ready.times(asked)))]
 
 
 def pace_of(ready: Prepared) -> Pace:
     """The pace of a replica whose graph is there."""
     found, basis = ready.found, ready.basis
     graph = basis.graph
-    scenarios = _scenarios(ready)
-    names = ["measured", "usual", *scenarios]
+    scenarios = {"measured": edits.unchanged, "usual": edits.as_usual, **_scenarios(ready)}
+    names = list(scenarios)
     times = ready.times(list(scenarios.values()))
     exact = bool((times[:, 0] == graph.time).all())
     periods = _periods(ready, times)
@@ -167,11 +167,12 @@ def _path(ready: Prepared, period: int) -> tuple[dict[tuple[str, int], int], pl.
     stretch_of = graph.operations["stretch"].to_numpy()
     ends = graph.time[graph.first_operation + 1 : graph.first_arrival : 2]
     total: dict[tuple[str, int], int] = {}
+    class_of = classes(graph)
     chain = [SCHEMA.to_frame()]
     for (stretch,), spans in ready.counted.partition_by("stretch", as_dict=True, maintain_order=True).items():
         own = np.flatnonzero(stretch_of == stretch)
         last = graph.first_operation + 2 * int(own[np.argmax(ends[own])]) + 1
-        found = walk(graph, basis.delays, basis.node_rank, last, int(spans["start"].min()))  # type: ignore[arg-type]
+        found = walk(graph, basis.delays, basis.node_rank, class_of, last, int(spans["start"].min()))  # type: ignore[arg-type]
         lasted = np.bincount(np.maximum(found.ranks, 0), found.end - found.begin)
         of_rank = spans.filter(pl.col("rank") == int(np.argmax(lasted)))
         for key, ns in shares(found, list(of_rank.select("start", "finish").iter_rows())).items():

@@ -17,7 +17,8 @@ def light_values(light: Light) -> dict[str, Any] | None:
     rate = found.speed.rate
     return {
         "model": found.shape.source,
-        "batch": found.setting.tokens,
+        "batch": found.setting.sequences,
+        "tokens": found.setting.tokens,
         "batch_source": found.batch_source,
         "context": found.setting.context or None,
         "tensor_parallel": found.setting.tensor,

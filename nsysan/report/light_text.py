@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from nsysan.light.products import Product
 from nsysan.light.speed_of_light import LightSpeed, ProductSpeed
+from nsysan.light.waterfall import Loss
 from nsysan.text import counted, ms, plain, us
 
 #: Heads of product_rows.
-PRODUCT_HEADS = ("product", "reads MB", "floor us", "takes us", "GB/s", "TFLOP/s", "floor of it")
+PRODUCT_HEADS = ("product", "reads MB", "floor us", "takes us", "GB/s", "TFLOP/s", "floor/takes")
 
 
 def light_sentence(light: LightSpeed) -> str:
     """The floor, and what share of the period that is."""
     where = light.setting
+    tokens = f" of {where.drafted} tokens" if where.drafted else ""
     context = f", context {where.context}" if where.context else ""
     ranks = f"TP={where.tensor}" + (f", EP={where.experts}" if where.experts > 1 else "")
     calls = f", calls at their floor {ms(light.comm_floor)}" if light.comm_floor else ""
     return (
         f"{ms(light.floor)} of {ms(light.period)} a step, {light.share:.1%}: kernels at the least "
         f"{ms(light.compute_floor)} ({light.read / 1e9:.3g} GB a rank at {light.speed.memory / 1e9:,.0f} GB/s){calls} "
-        f"(batch {where.tokens}{context}, {ranks}; {plain(light.shape.source, 200)})"
+        f"(batch {where.sequences}{tokens}{context}, {ranks}; {plain(light.shape.source, 200)})"
     )
 
 
@@ -30,9 +33,9 @@ def lost_sentence(light: LightSpeed) -> str:
 
 def reached_sentence(light: LightSpeed) -> str:
     """How fast weights are read, beside what decode kernels can reach; "" where the kernels are not told apart."""
-    told = [one for one in light.products if one.ns and one.work.read and one.product != "attention"]
+    told = [one for one in light.products if one.ns and one.work.read and one.product != Product.ATTENTION]
     ns = sum(one.ns or 0 for one in told) or light.together
-    read = sum(one.work.read for one in (told or light.products) if one.product != "attention")
+    read = sum(one.work.read for one in (told or light.products) if one.product != Product.ATTENTION)
     if not ns:
         return ""
     share = read / ns * 1e9 / light.speed.memory
@@ -40,6 +43,17 @@ def reached_sentence(light: LightSpeed) -> str:
         f"the products with weights read at {read / ns:,.0f} GB/s, {share:.0%} of the memory's peak; "
         f"{light.achievable:.0%} was seen of a large read"
     )
+
+
+def kernels_sentence(light: LightSpeed) -> str:
+    """Whose the kernels above the floor are; "" where they are not told apart."""
+    over = {one.product: one.ns - one.floor for one in light.products if one.ns is not None}
+    attention = over.pop(Product.ATTENTION, 0)
+    weights = sum(over.values())
+    rest = light.lost[Loss.KERNELS] - weights - attention
+    if not over or rest < 0:
+        return ""
+    return f"kernels above it: products with weights {us(weights)}, attention {us(attention)}, all others {us(rest)}"
 
 
 def dram_sentence(light: LightSpeed) -> str:
@@ -54,7 +68,7 @@ def dram_sentence(light: LightSpeed) -> str:
 
 def sentences(light: LightSpeed) -> list[str]:
     """All but the first."""
-    told = (lost_sentence(light), reached_sentence(light), dram_sentence(light))
+    told = (lost_sentence(light), kernels_sentence(light), reached_sentence(light), dram_sentence(light))
     return [sentence for sentence in told if sentence]
 
 

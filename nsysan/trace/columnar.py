@@ -176,6 +176,12 @@ def _mask(rows: pa.Table | pa.RecordBatch, where: Sequence[Where]) -> pa.Array |
             masks.append(pc.greater_equal(numbers, condition.at_least))
         if condition.below is not None:
             masks.append(pc.less(numbers, condition.below))
+        if condition.spans is not None:
+            inside = (
+                pc.and_(pc.greater_equal(numbers, first), pc.less_equal(numbers, last))
+                for first, last in condition.spans
+            )
+            masks.append(reduce(pc.or_, inside, pc.less(numbers, numbers)))
     return reduce(pc.and_, masks)
 
 

@@ -808,3 +808,41 @@ def test_usage_errors(tmp_path: Path, capsys: Capsys, arguments: list[str], word
 
 def test_a_side_that_is_missing(capsys: Capsys) -> None:
     assert run_cli(capsys, "compare", "none.sqlite", "none.sqlite").code == ExitCode.NO_SUCH_FILE
+
+
+# ---- kernels
+
+
+def test_the_kernel_that_grew_is_named(tmp_path: Path) -> None:
+    """10 us of compute in each of 2 layers became 12: a group and a kernel of 4 us a step more, and 6 us of idle time.
+
+    A norm of 3 us, which B alone runs, hides in it on a stream of its own.
+    """
+    sides = []
+    for label, compute_ns in (("A", 10_000), ("B", 12_000)):
+        builder = TraceBuilder()
+        for process in decode_loop(builder, ranks=2, steps=12, compute_ns=compute_ns):
+            for step in range(12) if label == "B" else ():
+                begin = 1_000_000 + step * 42_000
+                process.kernel("rms_norm_kernel", begin + 1_000, begin + 4_000, stream=9)
+        sides.append(side(builder.write(tmp_path / f"{label}.sqlite"), label))
+    comparison = compare(sides, "0")
+    groups = {figure.name: figure for figure in comparison.group("compute")}
+    kernels = {figure.name: figure for figure in comparison.group("kernels")}
+    (gemm,) = set(groups) - {"norm"}
+    assert (groups[gemm].values, groups["norm"].values) == ([20_000, 24_000], [0, 3_000])
+    assert kernels["rms_norm_kernel"].values == [0, 3_000]
+    assert {figure.changes[0].verdict for figure in (*groups.values(), *kernels.values())} == {CHANGED}
+    assert list(kernels) == [COMPUTE_KERNEL, "rms_norm_kernel"]
+    text = to_text(comparison)
+    assert f"kernels   {gemm} +4.0 us, norm +3.0 us; by name {COMPUTE_KERNEL} +4.0 us, rms_norm_kernel +3.0 us" in text
+    assert "Kernels" in to_html(comparison)
+
+
+def test_kernels_that_a_side_does_not_show_are_not_compared(compared: Compared) -> None:
+    comparison = of_fixtures(compared, "tp4_graph_node", "tp4_graph_graph")
+    assert comparison.group("kernels") == []
+    changes = [figure.changes[0] for figure in comparison.group("compute")]
+    assert changes
+    assert {change.verdict for change in changes} == {INCOMPARABLE}
+    assert all(change.reason and change.reason.startswith("not measured in B: ") for change in changes)

@@ -87,7 +87,7 @@ def test_deepseek() -> None:
     found = shape_of(DEEPSEEK, "")
     assert found.latent == Latent(1536, 512, 64, 128, 128)
     assert found.experts == Experts(256, 8, 2048, 2048, 58)
-    assert (found.dense_layers, found.weight_bits, found.rate) == (3, 8, "fp8")
+    assert (found.dense_layers, found.weight_bits, found.rate) == (3, Fraction(8), "fp8")
     assert shape_of(DEEPSEEK | {"q_lora_rank": None}, "").latent == Latent(0, 512, 64, 128, 128)
 
 
@@ -145,7 +145,7 @@ def test_width_of_weights(quantised: dict[str, Any], bits: Fraction, rate: str) 
 def test_only_experts_are_quantised_in_gpt_oss() -> None:
     oss = LLAMA | {"num_local_experts": 32, "num_experts_per_tok": 4, "quantization_config": {"quant_method": "mxfp4"}}
     found = shape_of(oss, "")
-    assert (found.weight_bits, found.expert_bits) == (16, Fraction(17, 4))
+    assert (found.weight_bits, found.expert_bits) == (Fraction(16), Fraction(17, 4))
 
 
 @pytest.mark.parametrize(

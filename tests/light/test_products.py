@@ -28,7 +28,7 @@ def read(made: ModelShape, setting: Setting) -> dict[str, int]:
 
 def test_floor_of_one_shape_to_the_ns() -> None:
     # TP=4: 8 heads and 2 of keys and 2 of values of 128, 3,584 of the inner width, 32,064 rows of the vocabulary.
-    work = work_of(shape(), Setting(tokens=1, context=1024, tensor=4))
+    work = work_of(shape(), Setting(sequences=1, context=1024, tensor=4))
     assert {product.value: one.read for product, one in work.items()} == {
         "qkv": 16 * 12 * 128 * 4096 * 2,
         "attention": 16 * 1024 * 2 * 2 * 128 * 2,
@@ -53,7 +53,7 @@ def test_floor_of_one_shape_to_the_ns() -> None:
 
 
 def test_a_large_batch_computes_for_longer_than_it_reads() -> None:
-    work = work_of(shape(), Setting(tokens=512, context=1, tensor=4))[Product.DOWN]
+    work = work_of(shape(), Setting(sequences=512, context=1, tensor=4))[Product.DOWN]
     assert (work.read, work.operations) == (469_762_048, 2 * 16 * 3584 * 4096 * 512)
     assert floor_of(work, SPEED) == work.operations * 10**9 // 10**15 == 240_518
     assert floor_of(work, replace(SPEED, rate=None)) == 117_440
@@ -61,7 +61,7 @@ def test_a_large_batch_computes_for_longer_than_it_reads() -> None:
 
 @pytest.mark.parametrize(("tensor", "heads", "cached"), [(1, 32, 8), (8, 4, 1), (16, 2, 1), (32, 1, 1)])
 def test_heads_of_keys_are_copied_where_there_are_fewer_than_ranks(tensor: int, heads: int, cached: int) -> None:
-    found = read(shape(), Setting(tokens=2, context=10, tensor=tensor))
+    found = read(shape(), Setting(sequences=2, context=10, tensor=tensor))
     assert found["qkv"] == 16 * (heads + 2 * cached) * 128 * 4096 * 2
     assert found["attention"] == 2 * 16 * 10 * 2 * cached * 128 * 2
 
@@ -97,7 +97,7 @@ def test_experts_that_a_batch_touches() -> None:
 def test_latent_attention_reads_one_cache_on_every_rank() -> None:
     latent = Latent(q=1536, kv=512, rope=64, nope=128, v=128)
     made = replace(shape("hidden=7168,layers=61,ffn=18432,heads=128,head_dim=192,dtype=bf16"), latent=latent)
-    found = read(made, Setting(tokens=4, context=1000, tensor=8))
+    found = read(made, Setting(sequences=4, context=1000, tensor=8))
     assert found["attention"] == 61 * 4 * 1000 * 576 * 2
     assert found["qkv"] == 61 * 2 * (1536 * (7168 + 16 * 192) + 7168 * 576 + 16 * 128 * 512)
     assert found["o"] == 61 * 2 * (7168 * 16 * 128 + 16 * 128 * 512)
@@ -106,3 +106,12 @@ def test_latent_attention_reads_one_cache_on_every_rank() -> None:
 def test_a_pipeline_is_the_mean_of_its_stages() -> None:
     whole, half = (work_of(shape(), Setting(1, 64, 2, stages=stages)) for stages in (1, 2))
     assert [one.read for one in half.values()] == [one.read // 2 for one in whole.values()]
+
+
+def test_drafts_compute_more_and_read_the_same_cache() -> None:
+    plain, drafted = (work_of(shape(), Setting(8, 100, 4, drafted=tokens)) for tokens in (0, 32))
+    assert [one.read for name, one in plain.items() if name != Product.REST] == [
+        one.read for name, one in drafted.items() if name != Product.REST
+    ]
+    assert drafted[Product.DOWN].operations == 4 * plain[Product.DOWN].operations
+    assert drafted[Product.ATTENTION].operations == 4 * plain[Product.ATTENTION].operations

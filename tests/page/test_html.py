@@ -25,6 +25,7 @@ from nsysan.page import charts, sections
 from nsysan.page.glossary import linked
 from nsysan.page.html import to_html
 from nsysan.page.lanes import decimation_note
+from nsysan.page.palette import GROUP_COLOURS
 from nsysan.report.build import build_report
 from nsysan.report.key_numbers import KeyNumber, key_numbers
 from nsysan.report.report import Report
@@ -550,3 +551,16 @@ def test_a_page_stays_small_whatever_the_trace(monkeypatch: pytest.MonkeyPatch, 
     assert page.data["report"]["ledger"]["count"] == 4
     # What is left out of a chart is left out of no figure.
     assert page.figures["figure-ledger"]["data"][0]["x"] == [20.0, 26.0, 20.0, 20.0]
+
+
+def test_kernels_are_folded_into_their_groups_and_layers_into_one(reported: Callable[[str], Report]) -> None:
+    page = Page(to_html(reported("tp2_late1")))
+    shown = "".join(page.text)
+    bars = page.figures["figure-kernel-groups"]["data"]
+    assert bars[0]["name"] == "gemm"
+    assert [len(bar["x"]) for bar in bars] == [2] * len(bars)
+    assert {bar["marker"]["color"] for bar in bars} <= set(GROUP_COLOURS.values())
+    assert re.search(r"gemm: [\d,.]+ us, \d+ kernels", shown)
+    assert re.search(r"layers: \d+ x \d+ kernels", shown)
+    titles = [attributes.get("title") or "" for tag, attributes in page.elements if tag == "span"]
+    assert any(title.startswith("void at::native::vectorized_elementwise_kernel<") for title in titles)

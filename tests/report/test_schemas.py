@@ -35,6 +35,7 @@ from nsysan.metrics.lines import LINES, Line
 from nsysan.metrics.tail_causes import TAILS, TailCause
 from nsysan.model import classes
 from nsysan.model.gpu_links import LinkKind
+from nsysan.model.kernel_groups import KernelGroup
 from nsysan.model.steps.step_windows import StepMethod
 from nsysan.replay.path import CLASSES
 from nsysan.report.build import build_report
@@ -106,6 +107,9 @@ WORDS = [
     (REPORT, "steps.coverage.rest[].what", Rest),
     (REPORT, "verdict.kind", VerdictKind),
     (REPORT, "collectives[].class", classes.COMMUNICATION),
+    (REPORT, "kernels[].group", KernelGroup),
+    (REPORT, "compute[].groups[].group", KernelGroup),
+    (REPORT, "layers[].kernels[].group", (*KernelGroup, None)),
     (REPORT, "link.looks_like", (*LinkKind, None)),
     (REPORT, "link.against", (*LinkKind, None)),
     (REPORT, "nccl.transports[].kind", TransportKind),
