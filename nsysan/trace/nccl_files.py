@@ -72,19 +72,19 @@ def whole_lines(pieces: Iterator[bytes], left: Budget, found: NcclLog) -> Iterat
             yield piece.decode("utf-8", "replace")
 
 
-def logs_named(folder: Path, name: str) -> list[Path]:
+def logs_named(folder: Path, name: str, ending: str = ".log") -> list[Path]:
     """The logs that a capture of that name, without suffix, left in a folder."""
     try:
-        return sorted(folder.glob(f"{escape(name)}.nccl.*.log"))[: MAX_FILES + 1]
+        return sorted(folder.glob(f"{escape(name)}.nccl.*{ending}"))[: MAX_FILES + 1]
     except OSError:
         return []
 
 
 def logs_beside(trace: Path) -> list[Path]:
-    """The logs that a capture left beside a trace, by name; the traces of a range that repeats share them."""
+    """The logs beside a trace, NAME.nccl.*, by name; the traces of a range that repeats share them."""
     base, _, number = trace.stem.rpartition(".")
     names = (trace.stem, *([base] if base and number.isdecimal() else []))
-    return next((found for name in names if (found := logs_named(trace.parent, name))), [])
+    return next((found for name in names if (found := logs_named(trace.parent, name, ""))), [])
 
 
 def read_logs_beside(trace: Path) -> NcclLog | None:

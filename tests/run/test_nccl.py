@@ -385,16 +385,17 @@ def test_logs_by_name(tmp_path: Path, capsys: Capsys) -> None:
 
 def test_a_real_trace(analyzed: Callable[[str], Run]) -> None:
     run = analyzed("tp4_graph_node")
-    first = run.ranks[0].pid
-    logs = [RankLog(r.rank, 4, r.pid, comm=9, version="2.19.3", host="<host>") for r in run.ranks]
-    report = reported(run, log_of(*logs))
-    assert report.nccl is not None
-    assert report.nccl.told == [0, 1, 2, 3]
-    assert (report.link.looks_like, report.link.told, report.link.against) == ("nvlink", True, None)
-    # Its communicators are told, so that a later version's other one is another run's.
-    report = reported(run, log_of(RankLog(0, 4, first, comm=9, host="<host>")))
-    assert report.nccl is not None
-    assert report.nccl.told in ([0], [])
+    own = int(run.metadata[0].inits[0].communicator)
+
+    def told_by(comm: int) -> Nccl:
+        return told(run, log_of(*(RankLog(rank.rank, 4, rank.pid, comm=comm, multicast=False) for rank in run.ranks)))
+
+    nccl = told_by(own)
+    assert nccl.told == [0, 1, 2, 3]
+    found = reported(run, log_of(*(RankLog(rank.rank, 4, rank.pid, comm=own) for rank in run.ranks))).link
+    assert (found.looks_like, found.told, found.against) == ("nvlink", True, None)
+    # Its communicators are told, so that one with another is of another run.
+    assert (told_by(own + 1).told, told_by(own + 1).others) == ([], {"other communicators than the trace tells": 4})
 
 
 def test_ranks_that_nccl_takes_to_be_on_several_machines(run: Run) -> None:

@@ -256,13 +256,22 @@ def test_what_is_no_file_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_logs_beside_a_trace(tmp_path: Path) -> None:
-    for name in ("run.nccl.h.1.log", "run.nccl.h.2.log", "run2.nccl.h.1.log", "run.[x].nccl.h.1.log", "run.nccl.log"):
+    for name in (
+        "run.nccl.h.1.log",
+        "run.nccl.h.2.log",
+        "run2.nccl.h.1.log",
+        "run.[x].nccl.h.1.log",
+        "run.nccl",
+        "mine.nccl.h.7",
+    ):
         (tmp_path / name).touch()
 
     def beside(name: str) -> list[str]:
         return [path.name for path in logs_beside(tmp_path / name)]
 
     assert beside("run.sqlite") == ["run.nccl.h.1.log", "run.nccl.h.2.log"]
+    # As users name them.
+    assert beside("mine.sqlite") == ["mine.nccl.h.7"]
     # The traces of a range that repeats share them.
     assert beside("run.2.sqlite") == beside("run.sqlite")
     assert beside("run.[x].sqlite") == ["run.[x].nccl.h.1.log"]
