@@ -71,10 +71,10 @@ class Session:
         """The command that `run` starts; with its report going to `output`, if one is named."""
         target = output or self.staging / self.output.name
         if self.serve is not None:
-            return self._speaking(plan_held(self.request, self.nsys)[0], target)
-        return self._speaking(plan_capture(self.request, self.nsys, abilities_of(self.nsys), target), target)
+            return self.speaking(plan_held(self.request, self.nsys)[0], target)
+        return self.speaking(plan_capture(self.request, self.nsys, abilities_of(self.nsys), target), target)
 
-    def _speaking(self, plan: Plan, target: Path) -> Plan:
+    def speaking(self, plan: Plan, target: Path) -> Plan:
         """The plan, with NCCL made to log beside `target`."""
         nccl = self._nccl(target)
         return replace(plan, environment={**plan.environment, **nccl.environment}, notes=[*plan.notes, *nccl.notes])
@@ -137,7 +137,7 @@ class Session:
         if self.serve is not None:
             plan, held = plan_held(self.request, self.nsys)
             target = self.staging / self.output.name
-            plan, serving = self._speaking(plan, target), Serving(held, self.serve, target, say)
+            plan, serving = self.speaking(plan, target), Serving(held, self.serve, target, say)
         try:
             outcome = run_capture(
                 plan,

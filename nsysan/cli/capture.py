@@ -226,7 +226,8 @@ def command(
             click.echo(f"nsysan: {text}", err=True)
 
     if dry_run:
-        plan = plan_held(session.request, session.nsys)[0] if hold else session.plan(session.output)
+        held = hold and session.speaking(plan_held(session.request, session.nsys)[0], session.output)
+        plan = held or session.plan(session.output)
         assignments = [f"{name}={shlex.quote(value)}" for name, value in plan.environment.items()]
         click.echo(" ".join([*assignments, shlex.join(plan.argv)]))
         recording = session.output.with_name(session.output.name + ".nsys-rep")
