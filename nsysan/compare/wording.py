@@ -19,6 +19,7 @@ from nsysan.compare.comparison import (
     Figure,
 )
 from nsysan.compare.link_change import link_lines
+from nsysan.compare.prediction_sentences import prediction_lines
 from nsysan.compare.scaling_sentences import lost_sentence, replicas_sentence, widening_sentence
 from nsysan.report.tail_sentences import tail_words
 from nsysan.text import counted, ms, plain, size
@@ -62,11 +63,23 @@ def side_sentence(side: ComparedRun) -> str:
 
 
 def answers(comparison: Comparison) -> list[str]:
-    """What came out, a line each: every side against the first, a link that changed, what more GPUs bought."""
-    lines = [_answer(comparison, number) for number in range(1, len(comparison.sides))]
+    """What came out, a line each: sides that are refused, then what findings tells."""
+    return refusals(comparison) + findings(comparison)
+
+
+def refusals(comparison: Comparison) -> list[str]:
+    """Sides that are not of one model and population with the first, and what differs: before anything else."""
+    first = comparison.sides[0].label
+    return [f"{label} vs {first}    refused: {why}" for label, why in comparison.refused.items()]
+
+
+def findings(comparison: Comparison) -> list[str]:
+    """Every side that is not refused against the first, a link that changed, what more GPUs bought or would buy."""
+    sides = enumerate(comparison.sides)
+    lines = [_answer(comparison, number) for number, side in sides if number and side.label not in comparison.refused]
     lines += link_lines(comparison.sides)
     if comparison.scaling is None:
-        return lines
+        return [*lines, *prediction_lines(comparison)]
     widths = ", ".join(
         f"TP={w.ranks} {ms(w.period)} ({w.speed_up:.2f}x, {w.efficiency:.0%})" for w in comparison.scaling.widths
     )
@@ -77,7 +90,7 @@ def answers(comparison: Comparison) -> list[str]:
             f"lost      {lost_sentence(step)}",
             f"replicas  {replicas_sentence(step)}",
         ]
-    return lines
+    return [*lines, *prediction_lines(comparison)]
 
 
 def _answer(comparison: Comparison, number: int) -> str:
@@ -86,8 +99,6 @@ def _answer(comparison: Comparison, number: int) -> str:
     mean = comparison.figure("throughput.mean").changes[number - 1]
     went = f"{ms(first.period)} to {ms(side.period)} a token ({percent(change)}){_mean(first, side, change, mean)}"
     head = f"{side.label} vs {first.label}    "
-    if side.label in comparison.refused:
-        return f"{head}refused: {comparison.refused[side.label]}"
     if change.verdict == ChangeVerdict.FEW_STEPS:
         return f"{head}{went}: {change.reason}, so nothing is told from noise"
     moved = [

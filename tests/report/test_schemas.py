@@ -233,12 +233,13 @@ def test_every_info_is_as_its_schema_says_and_has_every_key(tmp_path: Path, real
 
 
 def test_every_comparison_is_as_its_schema_says_and_has_every_key(analyzed: Analyze) -> None:
-    def of(names: str) -> Comparison:
+    def of(names: str, *predict: int) -> Comparison:
         labels = zip("ABCDE", names.split(), strict=False)
-        return compare([compared_run(label, analyzed(name), "0") for label, name in labels], "0")
+        sides = [compared_run(label, analyzed(name), "0", predicting=bool(predict)) for label, name in labels]
+        return compare(sides, "0", predict)
 
     sets = ("tp2_graph tp4_graph_node tp4_symm", "tp4_graph_node tp4_graph_graph", "tp4_slow3 tp4_eager tp4_fused")
-    assert_complete(COMPARE, [document_of(of(names)) for names in sets])
+    assert_complete(COMPARE, [*(document_of(of(names)) for names in sets), document_of(of(sets[0], 1, 4, 8))])
 
 
 def paper_document(folder: Path) -> dict[str, Any]:
