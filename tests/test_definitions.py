@@ -86,7 +86,7 @@ NUMBERS = [
     ("11a", f"gives a place {percent(split.DOUBT)} may be wrong, {percent(split.DOUBT_OTHER)} where another kernel"),
     ("11a", f"{percent(split.BETWEEN_CAPTURES)} by which two captures differ"),
     ("11a", f"{percent(wire_at.MARGIN)} more each way"),
-    ("11a", f"{percent(predicted_at.HOSTS_DIFFER)} of what hosts add"),
+    ("11a", f"{percent(predicted_at.HOSTS_DIFFER[0])} of what hosts add"),
     ("11a", f"makes a step less than {percent(prediction_sentences.WORTH)} shorter"),
     ("12", f"differ by more than {percent(likeness.SAME)} from the first side's"),
     ("12", f"the kernels are the same ({percent(likeness.ALIKE)} of each)"),

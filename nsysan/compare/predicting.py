@@ -100,6 +100,8 @@ def _why_untold(sides: Sequence[ComparedRun]) -> str | None:
             return f"{side.label} is a pipeline of {len(replica.layout.stages)} stages: how it would be cut is not told"
         if side.value(f"ledger.{Line.COMPUTE}") is None:
             return f"compute is not measured in {side.label}: {side.why_null('ledger.compute')}"
+        if side.ranks > 1 and side.calls["wire"].drop_nulls().is_empty():
+            return f"no call of communication is measured in {side.label}: {side.why_null('collective.wire')}"
         if side.work_of_step is None:
             return f"no compute kernel shows in {side.label}"
         if side.work_of_step.several:

@@ -8,6 +8,7 @@ from nsysan.compare.comparison import Comparison
 from nsysan.compare.prediction import Prediction
 from nsysan.compare.scaling_sentences import lost_sentence, replicas_sentence, widening_sentence
 from nsysan.compare.widths import Width, ladder, of_prediction, widening
+from nsysan.diagnosis.verdict import VerdictKind
 from nsysan.metrics.lines import Line
 from nsysan.text import ms, plain
 
@@ -92,7 +93,12 @@ def stop_lines(comparison: Comparison) -> list[str]:
     by_ranks = {one.ranks: one for one in comparison.predictions if one.period is not None}
     for narrow, wide in pairwise(widths):
         if wide.period > (1 - WORTH) * narrow.period:
-            return [f"stop      at TP={narrow.ranks}: {_why_stop(narrow, wide, by_ranks.get(wide.ranks))}"]
+            one = by_ranks.get(wide.ranks)
+            paced = {side.label for side in comparison.sides if side.report.diagnosis.verdict.kind == VerdictKind.HOST}
+            hosts = wide.label in paced or (wide.label is None and one is not None and one.hosts)
+            fixed = next((found.fixed for found in by_ranks.values()), None)
+            low = one.low if one is not None and wide.label is None else None
+            return [f"stop      at TP={narrow.ranks}: {_why_stop(narrow, wide, low, fixed, hosts=hosts)}"]
     last = widths[-2:]
     return [
         f"stop      not before TP={last[1].ranks}: from TP={last[0].ranks} on a token still gets faster by "
@@ -100,25 +106,26 @@ def stop_lines(comparison: Comparison) -> list[str]:
     ]
 
 
-def _why_stop(narrow: Width, wide: Width, one: Prediction | None) -> str:
+def _why_stop(narrow: Width, wide: Width, low: float | None, fixed: float | None, *, hosts: bool) -> str:
+    """low: the least that the wide one may take, where it is predicted; fixed: compute that no ranks share out."""
     gained = 1 - wide.period / narrow.period
     faster = f"a token only {gained:.0%} faster" if gained > 0 else "no token faster"
     went = f"{wide.ranks} GPUs make {faster}"
     parts = [f"{went} ({ms(narrow.period)} to {ms(wide.period)}; {WORTH:.0%} would be worth it)"]
-    if one is not None and one.hosts:
-        parts.append("the hosts pace it, whom more GPUs do not make faster")
     own = {line: narrow.ledger.get(line) or 0.0 for line in Line}
-    if one is not None and one.fixed is not None:
+    if hosts:
+        parts.append("the hosts pace it, whom more GPUs do not make faster")
+    elif fixed is not None:
         rest = narrow.period - own[Line.COMPUTE] - own[Line.WIRE]
-        stays = one.fixed + rest
+        stays = fixed + rest
         parts.append(
             f"of the {ms(narrow.period)}, {ms(stays)} ({stays / narrow.period:.0%}) do not shrink: compute "
-            f"{ms(one.fixed)}, gaps, waiting and copies {ms(rest)}"
+            f"{ms(fixed)}, gaps, waiting and copies {ms(rest)}"
         )
     more = (wide.ledger.get(Line.WIRE) or 0.0) - own[Line.WIRE]
     less = own[Line.COMPUTE] - (wide.ledger.get(Line.COMPUTE) or 0.0)
     if wide.ledger:
         parts.append(f"compute gets {ms(less)} shorter, and the wire adds {ms(max(more, 0.0))}")
-    if one is not None and one.low is not None and one.low <= (1 - WORTH) * narrow.period:
-        parts.append(f"by the lower end of the bar, {ms(one.low)}, it would still pay")
+    if low is not None and low <= (1 - WORTH) * narrow.period:
+        parts.append(f"by the lower end of the bar, {ms(low)}, it would still pay")
     return "; ".join(parts)

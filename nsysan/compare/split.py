@@ -17,6 +17,8 @@ from nsysan.compare.step_work import F64, StepWork
 
 #: Of the change that a + b/n gives a place, so much may be wrong: of one kernel at all degrees, of kernels that change.
 DOUBT, DOUBT_OTHER = 0.25, 0.5
+#: ... half of it where a third degree shows by how much a + b/n misses.
+TESTED = 0.5
 #: Clocks and placement: by so much the compute of two captures of one workload differs.
 BETWEEN_CAPTURES = 0.015
 #: Steps of which less than this share can be aligned are taken as a whole.
@@ -101,7 +103,7 @@ def fitted(sides: Sequence[tuple[int, StepWork]], degree: int) -> Split:
         base.place_of,
         fixed,
         shards,
-        np.where(same, DOUBT, DOUBT_OTHER),
+        np.where(same, DOUBT, DOUBT_OTHER) * np.where((~np.isnan(times)).sum(axis=0) > 2, TESTED, 1.0),
         off,
         f"{min(shares):.0%} of the compute aligned kernel by kernel, each as a + b/n",
         min(shares),

@@ -42,7 +42,8 @@ class StepWork:
     takes, median over the steps, lower median over the ranks. place_of: the places of the step's compute kernels, of
     which some share one. sequence: these kernels' names.
     found: operations of the steps; calls: row, kind of each collective. ready: for replay, None where that cannot be
-    believed, for the reason `why`. several: whether calls are over groups of several sizes.
+    believed, for the reason `why`.
+    several: whether calls are over groups of several sizes. eager: whether kernels are launched one by one.
     """
 
     kinds: tuple[str, ...]
@@ -55,6 +56,7 @@ class StepWork:
     ready: Prepared | None
     why: str
     several: bool
+    eager: bool
 
     @property
     def total(self) -> float:
@@ -95,7 +97,7 @@ def step_work(run: Run, pace: Pace | None) -> StepWork | None:
     return StepWork(
         kinds=kinds,
         names=names,
-        ns=np.bincount(place_of, level, len(kinds)),
+        ns=np.bincount(place_of, level, len(kinds)).astype(np.float64),
         place_of=place_of,
         sequence=usual,
         found=found,
@@ -103,6 +105,7 @@ def step_work(run: Run, pace: Pace | None) -> StepWork | None:
         ready=ready,
         why=why,
         several=sizes > 1,
+        eager=run.is_eager,
     )
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import polars as pl
 
 from nsysan.compare.sample import Key, Sample, key_of
-from nsysan.metrics.link import SMALL_BYTES, Link
+from nsysan.metrics.link import SAME_RATIO, SMALL_BYTES, Link
 from nsysan.metrics.whatif import FLOOR_QUANTILE
-from nsysan.model.gpu_links import GpuLink, LinkKind, LinkTable, carried, load_links
+from nsysan.model.gpu_links import MEASURED_BYTES, GpuLink, LinkKind, LinkTable, carried, load_links
 from nsysan.text import plain
 
 #: Floors of two captures of one workload differ by so much.
@@ -70,7 +70,7 @@ def floor_at(key: Key, floors: Floors, ranks: int, base: int, link: Link, *, ncc
         return FloorAt(ns, (1 - MARGIN) * ns, (1 + MARGIN) * ns, f"measured at TP={ranks}")
     told: list[tuple[float, str]] = []
     line = _line(floors, ranks)
-    table = _by_table(key, ranks, base, link) if nccl else None
+    table = _by_table(key, here, ranks, base, link) if nccl else None
     if table is not None:
         ratio, measured_, source = table
         row = (here * ratio, f"{source}, by the {here / 1e3:.1f} us of TP={base}")
@@ -97,20 +97,26 @@ def _line(floors: Floors, ranks: int) -> tuple[float, str] | None:
     return max(ns, 0.5 * float(y.min())), f"a line through {listed}"
 
 
-def _by_table(key: Key, ranks: int, base: int, link: Link) -> tuple[float, bool, str] | None:
+def _by_table(key: Key, here: float, ranks: int, base: int, link: Link) -> tuple[float, bool, str] | None:
     """The floor over that at the base, by the table of links; whether both are measured there; and what tells it."""
     kind, total = key
     table = load_links()
     row = next((row for row in table.gpus if row.name == link.model), None)
     over = link.looks_like or link.kind
-    if row is None or over is None or total is None:
+    if row is None or over is None:
+        return None
+    gbps = _gbps(row, over, link)
+    if kind == "all_reduce" and total is None:
+        # One that takes no longer than a small one is of a size at which latency counts.
+        small = table.small_latency(over, row.generation, base, MEASURED_BYTES, gbps)
+        total = MEASURED_BYTES if here <= SAME_RATIO * small.ns else None
+    if total is None:
         return None
     if kind == "all_reduce" and total <= SMALL_BYTES[1]:
-        gbps = _gbps(row, over, link)
         at, there = (table.small_latency(over, row.generation, n, total, gbps) for n in (ranks, base))
         if at.measured == there.measured:
             return at.ns / there.ns, at.measured, f"the table of links ({plain(at.source, 80)})"
-    return _by_model(table, kind, total, (ranks, base), over, _gbps(row, over, link))
+    return _by_model(table, kind, total, (ranks, base), over, gbps)
 
 
 def _by_model(

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 import nsysan
@@ -100,7 +101,8 @@ def test_hosts_that_pace_a_step_pace_it_at_any_degree(sides: Callable[..., Compa
     assert one.free < 0.9 * (one.period or 0)
     text = to_text(comparison)
     assert "its hosts pace it: with no late launch it would take" in text
-    assert "the hosts pace the step, whom" not in text
+    assert "stop      at TP=2: 4 GPUs make " in text
+    assert "; the hosts pace it, whom more GPUs do not make faster" in text
 
 
 def test_three_degrees_are_left_out_in_turn(sides: Callable[..., ComparedRun]) -> None:
@@ -174,6 +176,28 @@ def test_graph_blocks_hide_what_a_prediction_needs(analyzed: Callable[[str], Run
     one = only(compared(real(analyzed, "tp2_graph"), real(analyzed, "tp4_graph_graph"), predict=(8,)))
     assert one.period is None
     assert (one.reason or "").startswith("compute is not measured in B: ")
+
+
+def test_without_a_replay_the_lines_are_summed(sides: Callable[..., ComparedRun]) -> None:
+    """Nothing tells what paces the step, and 10 % more may be wrong."""
+    found = [sides(2), sides(4)]
+    blind = [
+        replace(side, work_of_step=side.work_of_step and replace(side.work_of_step, ready=None, why="told"))
+        for side in found
+    ]
+    one, seen = (only(compared(*each, predict=(8,))) for each in (blind, found))
+    assert_holds(one, truths(sharded(8))[0].periods["period"].median, 0.01)
+    assert one.basis[-1].endswith("line by line: told")
+    assert (one.high or 0) - (one.low or 0) > (seen.high or 0) - (seen.low or 0)
+    alone = only(compared(*blind, predict=(1,)))
+    assert alone.ledger[Line.WIRE] == alone.ledger[Line.WAIT] == 0
+
+
+def test_calls_without_counterparts_tell_no_wire(sides: Callable[..., ComparedRun]) -> None:
+    side = sides(4)
+    partial = replace(side, calls=side.calls.with_columns(wire=pl.lit(None, dtype=pl.Int64)))
+    reason = only(compared(sides(2), partial, predict=(8,))).reason
+    assert (reason or "").startswith("no call of communication is measured in B: ")
 
 
 def test_one_capture_alone_is_told_what_to_give(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
