@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nsysan.compare import prediction_rows
 from nsysan.compare.comparison import Comparison
+from nsysan.compare.prediction_sentences import basis_lines
 from nsysan.compare.wording import (
     LEGEND,
     TITLES,
@@ -26,7 +27,8 @@ def to_markdown(comparison: Comparison) -> str:
     lines += [f"- {escaped(side_sentence(side))}" for side in comparison.sides]
     lines += ["", *(f"- {escaped(' '.join(line.split()))}" for line in findings(comparison)), ""]
     if comparison.predictions and (told := prediction_rows.rows(comparison)):
-        lines += [*rows(list(prediction_rows.COLUMNS), told), ""]
+        basis = [f"- {escaped(' '.join(line.split()))}" for line in basis_lines(comparison)]
+        lines += [*rows(list(prediction_rows.COLUMNS), told), "", *basis, ""]
     kinds = population_lines(comparison)
     lines += [*(f"- {escaped(line)}" for line in kinds), *([""] if kinds else []), *_table(comparison)]
     lines += ["", *(f"- not comparable: {escaped(text)}" for text in reasons(comparison))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nsysan.compare.comparison import Comparison
 from nsysan.compare.prediction_rows import COLUMNS, rows
+from nsysan.compare.prediction_sentences import basis_lines
 from nsysan.compare.wording import (
     LEGEND,
     TITLES,
@@ -41,7 +42,7 @@ def _group(comparison: Comparison, name: str) -> str:
 
 def _predicted(comparison: Comparison) -> str:
     shown = rows(comparison) if comparison.predictions else []
-    return "\n".join(table(list(COLUMNS), shown)) if shown else ""
+    return "\n".join([*table(list(COLUMNS), shown), *basis_lines(comparison)]) if shown else ""
 
 
 def _kernels(comparison: Comparison) -> str:

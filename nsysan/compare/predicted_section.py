@@ -29,7 +29,10 @@ def predicted_section(comparison: Comparison, plots: dict[str, str]) -> str:
     shown = rows(comparison)
     told = any(one.period is not None for one in comparison.predictions)
     chart = plot(plots, "predicted", degrees(comparison)) if told else ""
-    return section("Other TP degrees", _NOTE, why, chart, table(list(COLUMNS), shown, text=(0, 1)) if shown else "")
+    figures = table(list(COLUMNS), shown, text=(0, 1)) if shown else ""
+    rest = [[f"TP={one.ranks}", each] for one in comparison.predictions for each in one.basis]
+    basis = table(["", "what it rests on"], rest, text=(0, 1), wrap=1) if rest else ""
+    return section("Other TP degrees", _NOTE, why, chart, figures, basis)
 
 
 def degrees(comparison: Comparison) -> go.Figure | None:

@@ -17,16 +17,22 @@ WORTH = 0.1
 
 
 def prediction_lines(comparison: Comparison) -> list[str]:
-    """What was predicted, a line each; of what could not be, why."""
-    lines, basis = stop_lines(comparison), []
+    """Where to stop, and what was predicted, a line each; of what could not be, why."""
+    lines = stop_lines(comparison)
     for one in comparison.predictions:
-        if one.period is None:
-            lines.append(f"predict   TP={one.ranks}: nothing: {plain(one.reason or '', 400)}")
-            continue
-        lines.append(f"predict   TP={one.ranks}: {told(one, comparison)}")
-        basis += [f"basis     TP={one.ranks}: {plain(sentence, 400)}" for sentence in one.basis]
-        lines += _against_narrower(one, comparison)
-    return [*lines, *basis]
+        what = f"nothing: {plain(one.reason or '', 400)}" if one.period is None else told(one, comparison)
+        lines.append(f"predict   TP={one.ranks}: {what}")
+    return lines
+
+
+def buying_lines(comparison: Comparison) -> list[str]:
+    """What the GPUs of each prediction buy, lose, and what replicas would serve instead."""
+    return [line for one in comparison.predictions if one.period for line in _against_narrower(one, comparison)]
+
+
+def basis_lines(comparison: Comparison) -> list[str]:
+    """What each part of a prediction rests on, a line each."""
+    return [f"basis     TP={one.ranks}: {plain(each, 400)}" for one in comparison.predictions for each in one.basis]
 
 
 def told(one: Prediction, comparison: Comparison) -> str:

@@ -19,7 +19,7 @@ from nsysan.compare.comparison import (
     Figure,
 )
 from nsysan.compare.link_change import link_lines
-from nsysan.compare.prediction_sentences import prediction_lines
+from nsysan.compare.prediction_sentences import buying_lines, prediction_lines
 from nsysan.compare.scaling_sentences import lost_sentence, replicas_sentence, widening_sentence
 from nsysan.report.tail_sentences import tail_words
 from nsysan.text import counted, ms, plain, size
@@ -77,9 +77,9 @@ def findings(comparison: Comparison) -> list[str]:
     """Every side that is not refused against the first, a link that changed, what more GPUs bought or would buy."""
     sides = enumerate(comparison.sides)
     lines = [_answer(comparison, number) for number, side in sides if number and side.label not in comparison.refused]
-    lines += link_lines(comparison.sides)
+    lines += [*link_lines(comparison.sides), *prediction_lines(comparison)]
     if comparison.scaling is None:
-        return [*lines, *prediction_lines(comparison)]
+        return lines
     widths = ", ".join(
         f"TP={w.ranks} {ms(w.period)} ({w.speed_up:.2f}x, {w.efficiency:.0%})" for w in comparison.scaling.widths
     )
@@ -90,7 +90,7 @@ def findings(comparison: Comparison) -> list[str]:
             f"lost      {lost_sentence(step)}",
             f"replicas  {replicas_sentence(step)}",
         ]
-    return [*lines, *prediction_lines(comparison)]
+    return [*lines, *buying_lines(comparison)]
 
 
 def _answer(comparison: Comparison, number: int) -> str:
