@@ -10,11 +10,11 @@ import polars as pl
 import pytest
 
 import nsysan
-from nsysan.compare import comparison, likeness
+from nsysan.compare import comparison, likeness, predicted_at, prediction_sentences, split, wire_at
 from nsysan.diagnosis import diagnosis, losses, quality_light, savings, scope, verdict
 from nsysan.diagnosis.findings import nodes
 from nsysan.light import speed_of_light, waterfall
-from nsysan.metrics import bandwidth, causes, counters, skew, tail, tally, whatif
+from nsysan.metrics import bandwidth, causes, counters, layers, skew, tail, tally, whatif
 from nsysan.metrics.lines import LINES
 from nsysan.metrics.scenarios import Scenario
 from nsysan.model import classes, host_clock, launchers, load
@@ -83,6 +83,12 @@ NUMBERS = [
     ),
     ("4", f"of {tail.HUMP_STEPS // 2} steps or more, none is within {percent(tail.NEAR)} of the median"),
     ("4", f"Of {scope._KINDS} kinds of steps or more"),
+    ("11a", f"where less than {percent(split.ALIGNED)} of the compute can be paired"),
+    ("11a", f"gives a place {percent(split.DOUBT)} may be wrong, {percent(split.DOUBT_OTHER)} where another kernel"),
+    ("11a", f"{percent(split.BETWEEN_CAPTURES)} by which two captures differ"),
+    ("11a", f"{percent(wire_at.MARGIN)} more each way"),
+    ("11a", f"{percent(predicted_at.HOSTS_DIFFER[0])} of what hosts add"),
+    ("11a", f"makes a step less than {percent(prediction_sentences.WORTH)} shorter"),
     ("12", f"differ by more than {percent(likeness.SAME)} from the first side's"),
     ("12", f"the kernels are the same ({percent(likeness.ALIKE)} of each)"),
     ("12", f"A mean that differs by {percent(comparison.SHARE_OF_FIGURE)} is `changed` also"),
@@ -111,7 +117,11 @@ NUMBERS = [
     ("6", f"where their wire takes at least {percent(nodes.ACROSS_SHARE)} of the period"),
     ("7", f"costs at least {percent(results.LATE_SHARE)} of the period or of the tail"),
     ("7", f"no more than {activity.MAX_OPERATIONS:,} operations".replace(",", " ")),
-    ("7", f"as many stretches of {activity.LEAD_IN + activity._COUNTED + 1} consecutive steps"),
+    (
+        "7",
+        f"as many stretches of {activity.LEAD_IN + activity._COUNTED + 1} consecutive steps as have "
+        f"{activity.OF_STRETCHES:,}".replace(",", " "),
+    ),
     ("7", f"the first {activity.LEAD_IN} steps and the last are not counted"),
     (
         "7",
@@ -139,6 +149,11 @@ NUMBERS = [
     ("11", f"`unsplit` is over {percent(verdict.UNSPLIT)}, or where the replay misses the period by more than "),
     ("11", f"else the largest class of the critical path if it is over {percent(verdict.DOMINANT)}"),
     ("11", f"(late ranks together cost over {percent(verdict.SKEW)})"),
+    ("11a", f"of {layers.LEAST_KERNELS} kernels or more, {layers.LEAST_LAYERS} times or more"),
+    ("11a", f"{percent(layers.LEAST_SHARE)} of the sequence or more"),
+    ("11a", f"differ from the others in less than {percent(layers.ALIKE)} of their kernels"),
+    ("11a", f"a layer that begins with a norm is worth {layers.BEGINS} kernels"),
+    ("11a", f"A step of more than {layers.MOST_KERNELS:,} kernels is not looked at"),
 ]
 
 

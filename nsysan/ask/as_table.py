@@ -22,7 +22,7 @@ def to_text(answer: Answer, *, standard: bool) -> str:
     if standard:
         rows += [_row(answer, name, ns, answer.bounds.get(name)) for name, ns in answer.standard.items()]
         rows += [_row(answer, f"rank[{rank}]=level", ns, None) for rank, ns in answer.ranks_right.items()]
-    lines += table(("", "period us", "saves us", ""), rows)
+    lines += table(("", "period, us", "saves, us", ""), rows)
     lines += ["", f"replay_error {answer.error:.2%}: so far off is a replay with usual delays from the measured steps"]
     if answer.hosts is not None and answer.gaps is not None:
         lines.append(

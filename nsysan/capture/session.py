@@ -16,10 +16,12 @@ from types import FrameType
 
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.capture.command import Plan, Request, outputs_of, plan_capture
+from nsysan.capture.held import plan_held
 from nsysan.capture.nsys import Nsys, abilities_of, export_sqlite
 from nsysan.capture.nvidia_smi import record_topology
 from nsysan.capture.postflight import Check, check_export
 from nsysan.capture.runner import Outcome, run_capture
+from nsysan.capture.serving import Serve, Serving
 from nsysan.trace.topology import topology_file
 
 Say = Callable[[str], None]
@@ -36,10 +38,14 @@ class Captured:
 
 @dataclass(frozen=True)
 class Result:
-    """What a capture gave, and the exit code that tells how the workload ended."""
+    """What a capture gave, and the exit code that tells how the workload ended.
+
+    token_ns: of a server under a load of our own, the time a token takes with the window closed, and open.
+    """
 
     captured: list[Captured]
     exit_code: int
+    token_ns: tuple[int | None, int | None] = (None, None)
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,7 @@ class Session:
     expected_ranks: int | None = None
     force: bool = False
     kill_after: float = 30.0
+    serve: Serve | None = None
 
     @property
     def staging(self) -> Path:
@@ -60,6 +67,8 @@ class Session:
 
     def plan(self, output: Path | None = None) -> Plan:
         """The command that `run` starts; with its report going to `output`, if one is named."""
+        if self.serve is not None:
+            return plan_held(self.request, self.nsys)[0]
         target = output or self.staging / self.output.name
         return plan_capture(self.request, self.nsys, abilities_of(self.nsys), target)
 
@@ -91,7 +100,8 @@ class Session:
     def _existing(self) -> list[Path]:
         """Files that this capture would replace; a range that repeats gives numbered ones."""
         found = [path for path in outputs_of(self.output) if os.path.lexists(path)]
-        if any("repeat" in word for word in (self.request.capture_range_end or "", *self.request.extra)):
+        windows = self.serve is not None and self.serve.windows > 1
+        if windows or any("repeat" in word for word in (self.request.capture_range_end or "", *self.request.extra)):
             numbered = re.compile(re.escape(self.output.name) + r"\.\d+\.(?:nsys-rep|sqlite)")
             found += sorted(p for p in self.output.absolute().parent.iterdir() if numbered.fullmatch(p.name))
         return found
@@ -110,15 +120,24 @@ class Session:
             return self._run(say, progress=progress)
 
     def _run(self, say: Say, *, progress: bool) -> Result:
+        plan, serving = self.plan(), None
+        if self.serve is not None:
+            plan, held = plan_held(self.request, self.nsys)
+            serving = Serving(held, self.serve, self.staging / self.output.name, say)
         try:
             outcome = run_capture(
-                self.plan(),
+                plan,
                 self.nsys,
                 self.staging,
                 ends_after=self._ends_after(),
                 ends_workload=self._nsys_ends_workload(),
                 kill_after=self.kill_after,
+                driver=serving,
             )
+            if serving is not None:
+                serving.join()
+                if serving.failure is not None and not outcome.reports:
+                    raise serving.failure
             if outcome.killed:
                 say("the workload did not end by itself and was killed")
             recordings = self._take(outcome, say)
@@ -128,7 +147,12 @@ class Session:
                 self.staging.rmdir()
         self._note_topology(recordings, say)
         captured = [self._exported(recording, say, progress=progress) for recording in recordings]
-        return Result(captured, self._exit_code(outcome, say))
+        if serving is None or outcome.interrupted is not None:
+            return Result(captured, self._exit_code(outcome, say))
+        if serving.failure is not None:
+            raise serving.failure
+        # How a server ends that was told to says nothing of the window.
+        return Result(captured, 0, serving.token_ns)
 
     def _ends_after(self) -> float | None:
         if self.request.duration is None:
@@ -202,22 +226,8 @@ class Session:
         )
 
     def _exported(self, recording: Path, say: Say, *, progress: bool) -> Captured:
-        say(f"exporting {recording.name}")
-        target = recording.with_suffix(".sqlite")
-        unfinished = target.with_name(f".{target.name}.part")
-        try:
-            export_sqlite(self.nsys, recording, unfinished, progress=progress).replace(target)
-        finally:
-            unfinished.unlink(missing_ok=True)
-        try:
-            checks = check_export(
-                target, expected=self.expected_ranks, capture_range=self.request.capture_range is not None
-            )
-        except sqlite3.Error as error:
-            raise NsysanError(
-                f"{target}: {self.nsys.label} left an export that cannot be read: {error}", ExitCode.EXPORT_FAILED
-            ) from error
-        return Captured(recording, target, checks)
+        late = self.request.capture_range is not None or self.serve is not None
+        return exported(self.nsys, recording, self.expected_ranks, say, late=late, progress=progress)
 
     def _exit_code(self, outcome: Outcome, say: Say) -> int:
         if outcome.interrupted is not None:
@@ -234,6 +244,26 @@ class Session:
             say("the collection ended before the workload, which was then ended: that is not a failure")
             return 0
         return outcome.exit_code
+
+
+def exported(
+    nsys: Nsys, recording: Path, expected_ranks: int | None, say: Say, *, late: bool, progress: bool
+) -> Captured:
+    """Export a recording beside it, and check the export. late: collection began after the workload did."""
+    say(f"exporting {recording.name}")
+    target = recording.with_suffix(".sqlite")
+    unfinished = target.with_name(f".{target.name}.part")
+    try:
+        export_sqlite(nsys, recording, unfinished, progress=progress).replace(target)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    try:
+        checks = check_export(target, expected=expected_ranks, capture_range=late)
+    except sqlite3.Error as error:
+        raise NsysanError(
+            f"{target}: {nsys.label} left an export that cannot be read: {error}", ExitCode.EXPORT_FAILED
+        ) from error
+    return Captured(recording, target, checks)
 
 
 @contextlib.contextmanager

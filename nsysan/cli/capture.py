@@ -12,12 +12,15 @@ from pathlib import Path
 import click
 
 from nsysan._errors import ExitCode, NsysanError
+from nsysan.capture import holding
 from nsysan.capture.command import Request, expand_output, expected_ranks, launcher_rank
+from nsysan.capture.held import plan_held
 from nsysan.capture.nsys import export_command, require_nsys
-from nsysan.capture.postflight import FAIL, OK
 from nsysan.capture.session import Result, Session
+from nsysan.cli.captured import show
 from nsysan.cli.exits import OUTPUT, exit_codes
 from nsysan.cli.options import NSYS
+from nsysan.cli.serve_options import serve_of, serve_options
 
 
 @click.command(
@@ -106,6 +109,7 @@ from nsysan.cli.options import NSYS
     metavar="N",
     help="Ranks that the trace should show.  [default: from the command, or WORLD_SIZE]",
 )
+@serve_options
 @click.option("--report", is_flag=True, help="Write the HTML page too.")
 @click.option("--dry-run", is_flag=True, help="Print the commands and run nothing.")
 @click.option("-q", "--quiet", is_flag=True, help="Only errors and checks that failed.")
@@ -130,6 +134,9 @@ def command(
     dry_run: bool,
     quiet: bool,
     command: tuple[str, ...],
+    serve: bool,
+    hold: bool,
+    **serving: object,
 ) -> None:
     """Run COMMAND under nsys, export the trace, check it.
 
@@ -144,6 +151,10 @@ def command(
     Keep windows short: 20 to 200 steps say all there is to say. A window that opens after the CUDA graphs were built
     (-c, -p, -y) lacks the sizes of the messages in them, and nothing else.
 
+    A server is collected from with --serve: it is started, loaded once it is ready, and ended after the window. With
+    --hold it runs on, and `nsysan window` takes as many windows as wanted. Neither needs a profiler switch in the
+    server; with --profiler-config.profiler cuda in its command, vLLM also names its steps in the windows of --serve.
+
     Ctrl-C ends the workload and keeps the trace; a second one ends everything.
 
     \b
@@ -152,7 +163,8 @@ def command(
       nsysan capture -o run1 --report -- torchrun --nproc-per-node=4 decode.py
       nsysan capture -c cudaProfilerApi -- python decode.py
       nsysan capture -p 'decode@*' --gpu-metrics -- python decode.py
-      nsysan capture -y 120 -d 5 -- vllm serve MODEL -tp 8
+      nsysan capture --serve -- vllm serve MODEL -tp 8 --profiler-config.profiler cuda
+      nsysan capture --serve --load 'python bench.py' -- python -m sglang.launch_server --model-path MODEL --tp 4
       srun nsysan capture -o run1 -- python decode.py
     """
     if nvtx_capture is not None and capture_range is None:
@@ -167,6 +179,9 @@ def command(
         )
     if gpu_metrics_frequency is not None and gpu_metrics is None:
         raise click.UsageError("--gpu-metrics-frequency needs --gpu-metrics")
+    if (serve or hold) and (capture_range is not None or delay is not None or duration is not None):
+        raise click.UsageError("--serve and --hold open windows by themselves: leave out -c, -p, -y and -d")
+    served = serve_of(command, {"serve": serve, "hold": hold, **serving})
     surroundings = dict(os.environ)
     session = Session(
         request=Request(
@@ -187,6 +202,7 @@ def command(
         expected_ranks=tp or (1 if launcher_rank(surroundings) else expected_ranks(command, surroundings)),
         force=force_overwrite,
         kill_after=kill_after,
+        serve=served,
     )
 
     def say(text: str) -> None:
@@ -194,7 +210,7 @@ def command(
             click.echo(f"nsysan: {text}", err=True)
 
     if dry_run:
-        plan = session.plan(session.output)
+        plan = plan_held(session.request, session.nsys)[0] if hold else session.plan(session.output)
         assignments = [f"{name}={shlex.quote(value)}" for name, value in plan.environment.items()]
         click.echo(" ".join([*assignments, shlex.join(plan.argv)]))
         recording = session.output.with_name(session.output.name + ".nsys-rep")
@@ -206,8 +222,10 @@ def command(
         _check_report(session.output, force=force_overwrite)
     for note in (f"{session.nsys.label} ({session.nsys.path})", *session.plan().notes):
         say(note)
+    if hold:
+        sys.exit(holding.hold(session, say))
     result = session.run(say, progress=not quiet and sys.stderr.isatty())
-    _show(result, quiet=quiet)
+    show(result.captured, quiet=quiet, token_ns=result.token_ns)
     if report:
         _write_reports(result, force=force_overwrite, quiet=quiet)
     sys.exit(result.exit_code)
@@ -225,22 +243,6 @@ def _pairs(entries: tuple[str, ...]) -> dict[str, str]:
     if "" in pairs or any("=" not in entry for entry in entries):
         raise click.UsageError("-e takes NAME=VALUE")
     return pairs
-
-
-def _show(result: Result, *, quiet: bool) -> None:
-    for captured in result.captured:
-        lines = [check.line() for check in captured.checks if not quiet or check.status != OK]
-        if not quiet:
-            sizes = " and ".join(
-                f"{p} ({p.stat().st_size / 1e6:.1f} MB)" for p in (captured.recording, captured.export)
-            )
-            lines = [f"nsysan: wrote {sizes}", *lines]
-        for line in lines:
-            click.echo(line, err=True)
-    usable = [c for c in result.captured if all(check.status != FAIL for check in c.checks)]
-    if usable and not quiet:
-        exports = shlex.join(str(captured.export) for captured in usable)
-        click.echo(f"nsysan: next: nsysan report {exports}", err=True)
 
 
 def _check_report(trace: Path, *, force: bool) -> None:

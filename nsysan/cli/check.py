@@ -46,6 +46,10 @@ A RULE says when to fail; it compares with >, >=, < or <=:
       wire_ or wait_ of the hottest call of a kind, or of a kind and a size
       in bytes, in place of the hottest of all. It is held against the same
       one of the baseline: kind, bytes, ranks, and kernel or library
+  kernel[~attn].ns>200us, kernel[gemm].ns>+5%, kernel[~topk].calls>1
+      kernels whose name holds a pattern (~, case does not count), or that are
+      of a group or of that name: ns and calls of a step, call_ns (the longest
+      kind's median call), share (per cent of the period)
   straggler
       a rank is late
 

@@ -21,9 +21,10 @@ MAJOR_SHARE = 0.5
 class Hotspot:
     """A late rank's worst collective, and the kernel that it runs longer than the others.
 
-    call: number in the step (0 = first) of the collective with most caused; call_share: its share of what the rank
-    causes over the steady steps; calls: collectives of a step at which it causes any. kernel: None where no kernel
-    accounts for most of the compute; more, more_calls: ns and calls a step beyond the median of the other ranks.
+    call: number in the step (0 = first, see skew.arrivals) of the collective with most caused; call_share: its share of
+    what the rank causes over the steady steps; calls: collectives of a step at which it causes any. kernel: None
+    where no kernel accounts for most of the compute; more, more_calls: ns and calls a step beyond the median of the
+    other ranks.
     """
 
     rank: int
@@ -92,12 +93,14 @@ def find_hotspot(
     own = late.filter((pl.col("rank") == rank) & pl.col("step").is_in(steps) & (pl.col("caused") > 0))
     if own.is_empty():
         return None
-    costs = own.group_by("family", "call").agg(pl.sum("caused")).sort("caused", "family", "call")
+    # Of calls of several streams not the same comes first in each step.
+    costs = own.group_by("family", "call").agg(pl.sum("caused"), pl.col("number").mode().min())
+    costs = costs.sort("caused", "family", "call")
     longer = _longer_kernel(rank, compute, usual_compute()) if usual_compute is not None else None
     kernel, more, more_calls = longer or (None, 0, 0)
     return Hotspot(
         rank=rank,
-        call=int(costs["call"][-1]),
+        call=int(costs["number"][-1]),
         call_share=float(costs["caused"][-1]) / float(costs["caused"].sum()),
         calls=len(costs),
         kernel=kernel,

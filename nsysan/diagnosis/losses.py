@@ -34,8 +34,9 @@ _OF_LINE = {
 def losses_of(run: Run, arrived: pl.DataFrame, slow: list[int]) -> tuple[pl.DataFrame, list[int]]:
     """What steps lost, and which steps make the tail: those beyond 1.05 times the median.
 
-    The frame has step, cause (TailCause), rank (null for what is of no single one), ns, call (number of the call at
-    which most was lost, null where that is none); of a step the losses are no more than what it exceeds the median by.
+    The frame has step, cause (TailCause), rank (null for what is of no single one), ns, call (number in the step
+    of that at which most was lost, null where that is none); of a step the losses are no more than what it exceeds the
+    median by.
     Of the steps of the tail, and of those in `slow`. arrived: as skew.arrivals gives it.
     """
     steady = run.steady_steps
@@ -63,7 +64,7 @@ def _by_links(
 ) -> pl.DataFrame:
     """What each link of the chains took beyond its place's usual: the arrival by parts, the transfer of nobody."""
     usual = calls.filter(pl.col("step").is_in(steady)).group_by(PLACE).agg(pl.median("elapsed"), pl.median("moving"))
-    at = calls.select(*PLACE, "row", nth=pl.int_range(pl.len(), dtype=pl.Int64)).join(
+    at = calls.select(*PLACE, "row", "number", nth=pl.int_range(pl.len(), dtype=pl.Int64)).join(
         usual, on=PLACE, how="left", maintain_order="left"
     )
     moved = links.join(at, left_on="left", right_on="nth").select(
@@ -74,11 +75,11 @@ def _by_links(
         call=pl.lit(None, dtype=pl.Int64),
     )
     came = links.join(at, left_on="came", right_on="nth").select(
-        "step", *PLACE, "row", lost=pl.col("took") - pl.col("elapsed")
+        "step", *PLACE, "row", "number", lost=pl.col("took") - pl.col("elapsed")
     )
     parts = _parts(run, calls, came, usual_steps)
     long = came.join(parts, on="row", how="left").unpivot(
-        on=_PARTS, index=["step", *PLACE, "row", "lost"], variable_name="part", value_name="grown"
+        on=_PARTS, index=["step", *PLACE, "row", "number", "lost"], variable_name="part", value_name="grown"
     )
     # Of what it lost, each part has its share of what grew.
     grown = (
@@ -92,7 +93,7 @@ def _by_links(
         cause=pl.col("part").replace_strict({part.value: cause.value for part, cause in TAIL_OF.items()}),
         rank="rank",
         ns=pl.col("lost") * pl.col("grown") / pl.col("all"),
-        call="call",
+        call="number",
     )
     return pl.concat([moved.cast({"ns": pl.Float64}), told.cast({"ns": pl.Float64})])
 

@@ -16,8 +16,8 @@ LEAST_LAYERS, LEAST_KERNELS = 3, 3
 LEAST_SHARE = 0.5
 #: The first and the last layer may differ from the others in less than this share of their kernels.
 ALIKE = 0.5
-#: That a layer begins where layers do is worth so many kernels by which the first and the last may differ more.
-_BEGINS = 1.5
+#: That a layer begins where layers do is worth so many kernels.
+BEGINS = 3
 
 
 @dataclass(frozen=True)
@@ -59,20 +59,19 @@ def find_layers(codes: _Codes, begins_with: Sequence[bool] | None = None) -> Lay
     if count < LEAST_LAYERS or count > MOST_KERNELS:
         return None
     best: tuple[int, int, int] | None = None  # covered, begin, size
-    for size in range(LEAST_KERNELS, min(count // LEAST_LAYERS, MOST_IN_BLOCK) + 1):
+    for size in range(1, min(count // LEAST_LAYERS, MOST_IN_BLOCK) + 1):
         begin, length = _longest(codes[size:] == codes[:-size])
         covered = (length + size) // size * size
         if length and covered // size >= LEAST_LAYERS - 1 and (best is None or covered > best[0]):
             best = covered, begin, size
-    if best is None:
+    if best is None or best[2] < LEAST_KERNELS:
         return None
     _, begin, size = best
     _, length = _longest(codes[size:] == codes[:-size])
     found = max(
         (_cut(codes, begin + shift, begin + length + size, size) for shift in range(min(size, length + 1))),
         key=lambda cut: (
-            cut.count,
-            _BEGINS * (begins_with is not None and begins_with[cut.model]) - _other(codes, cut),
+            cut.count * size - 2 * _other(codes, cut) + BEGINS * (begins_with is not None and begins_with[cut.model]),
             -cut.begin,
         ),
     )

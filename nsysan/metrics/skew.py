@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from nsysan.columns.codes import codes, numbered
@@ -46,6 +47,7 @@ class Straggler:
 def arrivals(collectives: pl.DataFrame) -> pl.DataFrame:
     """Matched calls, a row a rank: with lateness (ns after the first), position (1 = first) and ranks.
 
+    number: of the call in its step, over all families, from 0, in the order in which first ranks come.
     caused: on the last rank, the ns by which it came after the second last; 0 on the others.
     """
     matched = collectives.filter(pl.col("verdict") == Match.MATCHED)
@@ -60,6 +62,7 @@ def arrivals(collectives: pl.DataFrame) -> pl.DataFrame:
     caused = np.zeros(len(order), dtype=np.int64)
     caused[last] = begun[last] - begun[np.maximum(last - 1, first)]
     columns = {
+        "number": np.repeat(_in_step(matched["step"].to_numpy()[order][first], begun[first]), count),
         "position": nth + 1,
         "ranks": np.repeat(count, count),
         "lateness": begun - np.repeat(begun[first], count),
@@ -68,6 +71,16 @@ def arrivals(collectives: pl.DataFrame) -> pl.DataFrame:
     place = np.empty(len(order), dtype=np.int64)
     place[order] = np.arange(len(order))
     return matched.with_columns(pl.Series(name, values[place], dtype=pl.Int64) for name, values in columns.items())
+
+
+def _in_step(step: npt.NDArray[np.int64], begin: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The place of each call among those of its step, in order of begin."""
+    order = np.lexsort((begin, step))
+    opens = np.flatnonzero(np.diff(step[order], prepend=step[order][:1] - 1))
+    nth = np.arange(len(order)) - np.repeat(opens, np.diff(opens, append=len(order)))
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = nth
+    return place
 
 
 def caused_by_step(calls: pl.DataFrame) -> pl.DataFrame:
@@ -85,9 +98,9 @@ def caused_by_step(calls: pl.DataFrame) -> pl.DataFrame:
 
 
 def late_calls(arrived: pl.DataFrame, work: pl.DataFrame) -> pl.DataFrame:
-    """One row a matched call: family, step, call, rank (the last), caused, lateness against the reference, PARTS.
+    """One row a matched call: family, step, call, number, rank (the last), caused, lateness, PARTS.
 
-    The reference is the median of the other ranks (the earlier of two). Since the matched collective before,
+    Lateness is against a reference, the median of the other ranks (the earlier of two). Since the collective before,
     each of the two ranks has spent its time in compute, copy, other communication, opaque graph replays, or
     idle; the differences, with that of the previous ends, sum to the lateness exactly. The parts of a family's
     first call are null: nothing is before it.
@@ -107,7 +120,7 @@ def spent(calls: pl.DataFrame, work: pl.DataFrame) -> pl.DataFrame:
     calls: as `boundaries` gives them, of ranks whose `work` (row, rank, begin, end, cls) is all there.
     """
     work = work.select("row", "rank", "begin", "end", "cls")
-    parts = each_of(lambda own: _spent(own, work), calls.partition_by("rank", "family", maintain_order=True))
+    parts = each_of(lambda own: _spent(own, work), calls.partition_by("rank", "family", maintain_order=True), len(work))
     return pl.concat(parts or [no_time(calls)])
 
 
@@ -120,6 +133,7 @@ def against_reference(arrived: pl.DataFrame, spent: pl.DataFrame) -> pl.DataFram
     pairs = late.join(reference.select(*_CALL, *times), on=_CALL, suffix="_reference")
     return pairs.select(
         *_CALL,
+        "number",
         "rank",
         "caused",
         "begin",

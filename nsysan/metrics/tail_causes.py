@@ -38,7 +38,7 @@ TAILS = {
     TailCause.WIRE: Tail("data took longer than usual after the last rank had arrived", Line.WIRE),
     TailCause.COMMUNICATION: Tail("other communication held it up", Line.COMM_UNSPLIT),
     TailCause.GRAPH: Tail("its graph replays took longer than usual", Line.GRAPH),
-    TailCause.SPREAD: Tail("steps near the median, and what is too small or untold"),
+    TailCause.SPREAD: Tail("steps near the median, and what is too small to be told"),
 }
 #: What a part of a lateness is as a cause of a long step; the host's is told from other idle time by its gaps.
 TAIL_OF = {

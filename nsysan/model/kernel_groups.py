@@ -99,10 +99,10 @@ def group_of(short: str, demangled: str) -> KernelGroup:
 def telling_name(short: str, demangled: str) -> str:
     """The short name, with what it runs where the kernel runs what its template argument says.
 
-    Such as "device_kernel<FlashAttnFwdSm90>"; bounded, as a name can be anything.
+    Such as "device_kernel:FlashAttnFwdSm90"; bounded, as a name can be anything.
     """
     found = _runs(demangled[:_DEMANGLED]) if _WRAPPERS.fullmatch(short[:_SHORT]) else None
-    name = short if found is None else f"{short}<{found}>"
+    name = short if found is None else f"{short}:{found}"
     return name if len(name) <= _SHOWN else f"{name[: _SHOWN - 3]}..."
 
 

@@ -19,6 +19,7 @@ _SCRIPTS = (
     "page.js",
     "tables.js",
     "timeline_view.js",
+    "timeline_path.js",
     "timeline_drawing.js",
     "timeline_navigation.js",
     "timeline_controls.js",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nsysan.page import charts, replica_tables, sections, step_charts
+from nsysan.page import charts, kernels_section, replica_tables, sections, step_charts
 from nsysan.page.elements import plot, render, section
 from nsysan.page.glossary import definitions
 from nsysan.page.lanes import timeline_data
@@ -28,6 +28,7 @@ def to_html(report: Report, plotlyjs: str = INLINE) -> str:
         ("replicas", "Replicas", _replicas(report)),
         ("steps", "Steps", _steps(plots, report)),
         ("collectives", "Collectives", _collectives(plots, report)),
+        (kernels_section.ANCHOR, "Kernels", kernels_section.kernels(plots, report)),
         ("gaps", "Idle time", _gaps(plots, report)),
         ("light", "Speed of light", light_section(plots, report)),
         ("counters", "Counters", _counters(plots, report)),
@@ -58,11 +59,13 @@ _TIMELINE_NOTE = (
     "All ranks on one clock. Triangles mark the last rank to arrive at a collective, large where that was 1 % of the "
     "step or more after the first. Ranks begin and end a step apart: what is shaded belongs to a rank's step before or "
     "after, and its work is not drawn. The host runs ahead of its GPU, so its calls and ranges may be those of other "
-    "steps. Pointing at work shows the call that launched it."
+    "steps. Pointing at work shows the call that launched it. The outline is the critical path, what the next step had "
+    "to wait for, where the ledger has where each GPU's time goes; its pieces sum to the step."
 )
 _TIMELINE_HELP = (
-    "Drag to zoom, Shift and drag to pan, double-click to reset, Ctrl and wheel to zoom; with the "
-    "timeline in focus + - arrows 0 and [ ] (other step). The legend hides and shows: double-click for one alone."
+    "Drag to zoom, Shift and drag to pan, double-click to reset, Ctrl and wheel to zoom; with the timeline in focus "
+    "+ - arrows 0, [ ] (other step), p and Shift+p (forward and back along the critical path). The legend hides and "
+    "shows: double-click for one alone."
 )
 _LATENESS_NOTE = (
     "How late each rank is at the collectives, and what that costs the others: by how much the last rank came after "
@@ -142,9 +145,12 @@ _STAGE = """
 <button type="button" data-key="ArrowLeft" aria-label="pan left">&larr;</button>
 <button type="button" data-key="ArrowRight" aria-label="pan right">&rarr;</button>
 <button type="button" data-key="0">reset</button>
+<button type="button" data-key="P" aria-label="back along the critical path">&lsaquo; path</button>
+<button type="button" data-key="p" aria-label="forward along the critical path">path &rsaquo;</button>
 <button type="button" id="link">copy link</button>
 </div>
 <div class="legend" id="legend" role="group" aria-label="what the timeline shows"></div>
+<p class="note screen" id="path-status" aria-live="polite"></p>
 <div class="canvas" id="canvas" tabindex="0" role="application"
  aria-label="timeline of one step on all ranks; the ledger below holds its sums">
 <canvas></canvas><div class="tip" hidden></div></div>

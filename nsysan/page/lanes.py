@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 import polars as pl
 
 from nsysan.metrics.lines import CLAIMED, LINES, ROW, Line
 from nsysan.page.palette import COLOURS, COUNTER_COLOURS, INKS, NAMES
+from nsysan.page.path_lane import WORDS, path_columns
 from nsysan.report.report import Report, visible_lines
-from nsysan.report.timeline import LAUNCH, RANGE, Timeline
+from nsysan.report.timeline import LAUNCH, LAUNCHES, RANGE, Timeline
 from nsysan.text import ms, plain, us
 
 #: A name is cut at this; what tells two kernels apart may be at its end.
@@ -39,6 +41,7 @@ def timeline_data(report: Report) -> str:
         "ranks": [rank.rank for rank in report.ranks],
         "lines": [_line(line) for line in (*lines, "last")],
         "counters": COUNTER_COLOURS,
+        "path": WORDS,
         "steps": steps,
         "names": list(names),
         "ledger": _ledger(report),
@@ -70,9 +73,13 @@ def decimation_note(timeline: Timeline) -> str:
     )
 
 
+_LANE = ["rank", "lane"]
+
+
 def _step(timeline: Timeline, lines: list[str], names: dict[str, int], counters: pl.DataFrame | None) -> dict[str, Any]:
     slices = timeline.slices
-    named = sorted(slices.select("rank", "lane").unique().iter_rows(), key=_position)
+    pieces = timeline.path.pieces
+    named = sorted(pl.concat([slices[_LANE], pieces[_LANE]]).unique().iter_rows(), key=_position)
     lanes = pl.DataFrame(
         [(rank, lane, number) for number, (rank, lane) in enumerate(named)],
         schema={"rank": pl.Int64, "lane": pl.String, "number": pl.Int64},
@@ -102,6 +109,7 @@ def _step(timeline: Timeline, lines: list[str], names: dict[str, int], counters:
             ).iter_rows()
         ],
         "counters": [] if counters is None else _counters(counters),
+        "path": path_columns(timeline.path, lanes, partial(_number, names)),
     }
 
 
@@ -116,7 +124,7 @@ def _number(names: dict[str, int], name: str) -> int:
 def _position(rank_and_lane: tuple[int, str]) -> tuple[int, int, int, str]:
     """Order of the lanes: by rank, and there ranges over the calls inside them, over the work."""
     rank, lane = rank_and_lane
-    kind = 0 if lane.startswith("NVTX") else 1 if lane == "launches" else 2
+    kind = 0 if lane.startswith("NVTX") else 1 if lane == LAUNCHES else 2
     return rank, kind, len(lane), lane
 
 

@@ -9,6 +9,7 @@ import polars as pl
 from nsysan.diagnosis.answers import NOTABLE, replay_words
 from nsysan.diagnosis.hotspot import Late
 from nsysan.diagnosis.late_words import outermost, ranks_words, weight
+from nsysan.diagnosis.path_told import why_no_path
 from nsysan.metrics.scenarios import SCENARIOS
 from nsysan.page.elements import safe, table
 from nsysan.page.glossary import term
@@ -45,6 +46,9 @@ def bars(report: Report) -> str:
 
 
 def _path(report: Report) -> str:
+    why = why_no_path(report.diagnosis)
+    if why:
+        return f'<p class="note">No critical path can be told: {safe(why)}.</p>'
     spent: dict[str, int] = {}
     for (name, _), ns in report.diagnosis.path.items():
         spent[name] = spent.get(name, 0) + ns

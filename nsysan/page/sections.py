@@ -37,7 +37,7 @@ def ledger(report: Report) -> str:
 
 def lateness(report: Report) -> str:
     """Waiting and wire of each rank's calls, and what its lateness costs."""
-    caused = report.diagnosis.caused
+    caused = report.diagnosis.caused.filter(pl.col("step").is_in(report.steps.steady))
     costs = dict(caused.group_by("rank").agg(pl.median("ns")).iter_rows())
     header = ["rank", "costs the others", "last to arrive", *(f"{w} {q}" for w in ("wait", "wire") for q in _QUANTILES)]
     rows = [
@@ -79,7 +79,7 @@ def slowest(report: Report) -> str:
             plain(report.steps.labels[o.step], 60),
             ms(o.period),
             us(o.excess),
-            o.line or "untold",
+            o.line or "cannot be told",
             "-" if o.rank is None else f"rank {o.rank}",
             o.cause or "-",
             us(o.growth),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from nsysan.diagnosis.evidence import UNDER_THE_VERDICT, Aspect, Status
 from nsysan.diagnosis.findings.finding import Finding
-from nsysan.diagnosis.late_words import outermost, ranks_words
 from nsysan.diagnosis.verdict import VerdictKind
 from nsysan.diagnosis.workload import Workload
 from nsysan.page.elements import safe
@@ -38,13 +37,9 @@ def lead(report: Report) -> str:
         ("period", headline_sentence(report)),
     )
     lines = "".join(f"<p><b>{name}</b>: {linked(text)}</p>" for name, text in told if text)
-    late = outermost(report.diagnosis.late)
-    ranks = sorted(rank for one in late for rank in one.ranks)
-    are = f", and {ranks_words(ranks)} {'are' if len(ranks) > 1 else 'is'} late" if ranks else ""
-    also = are if verdict.kind != VerdictKind.SKEW else ""
     sure = safe(sure_sentence(report).removesuffix("."))
     return (
-        f'<section id="verdict"><div class="verdict"><p class="lead"><b>{safe(verdict.kind)}{safe(also)}</b>: '
+        f'<section id="verdict"><div class="verdict"><p class="lead"><b>{safe(verdict.kind)}</b>: '
         f"{linked(verdict.reason)}</p><p><b>sure</b>: {sure}.</p>{_advice(report)}</div>"
         f'<div class="cards">{cards}</div>{bars(report)}<div class="told">{lines}</div>{saved(report)}'
         f"{late_table(report)}{_evidence(report)}</section>"

@@ -12,8 +12,11 @@ from nsysan.run.run import Run
 
 #: So many operations a graph is made of at the most, over all ranks.
 MAX_OPERATIONS = 60_000
+#: Where that is not all, several stretches have no more than this.
+OF_STRETCHES = 36_000
 #: A stretch has steps in which hosts and GPUs come to their pace, those that are counted, and one to end the last.
 LEAD_IN = 2
+_BEFORE = -(1 << 63)
 _COUNTED = 8
 _OPERATION = (
     "row",
@@ -101,13 +104,17 @@ def _orders(placed: PlacedTrace, operations: pl.DataFrame) -> pl.DataFrame:
     spans = operations.group_by("stretch", "rank", "process").agg(
         first=pl.min("correlation"), final=pl.max("correlation")
     )
-    waits, records = placed.trace.synchronizations, placed.trace.event_records
+    given = spans.group_by("stretch").agg(pl.min("first"), pl.max("final")).drop_nulls().sort("stretch")
+    read = list(given.select("first", "final").iter_rows())
+    waits, records = placed.trace.synchronizations(read), placed.trace.event_records(read)
     told = ["process", "event"] if records["record"].null_count() else ["process", "event", "record"]
     known = records.select(*told, at="correlation", on_context="context", on_stream="stream").sort("at")
     asked = waits.filter(pl.col("event").is_not_null()).sort("correlation")
     found = asked.join_asof(
         known, left_on="correlation", right_on="at", by=told, strategy="backward", check_sortedness=False
-    ).drop_nulls("at")
+    )
+    # What was recorded before the stretch began is before all of it.
+    found = found.drop_nulls("at") if known.is_empty() else found.with_columns(pl.col("at").fill_null(_BEFORE))
     whole = waits.filter(pl.col("event").is_null()).with_columns(
         at=pl.col("correlation"), on_context=pl.col("context"), on_stream=pl.col("stream")
     )
@@ -137,7 +144,7 @@ def _chosen(run: Run, most: int) -> tuple[pl.DataFrame, bool]:
         stretches = [(begin, end)]
     else:
         length = min(possible, LEAD_IN + _COUNTED + 1)
-        count = max(1, possible // length)
+        count = max(1, int(min(most, OF_STRETCHES) / each) // length)
         room = end - begin - length
         stretches = [
             (at, at + length) for at in sorted({begin + round(room * (i + 0.5) / count) for i in range(count)})

@@ -11,23 +11,21 @@ from nsysan.model.classes import WorkClass
 from nsysan.replay.edits import Basis, Edit, no_skew
 from nsysan.replay.engine import I64
 from nsysan.replay.results import CAUSES, LATE_SHARE, LateRanks, Timed
+from nsysan.replay.subjects import Mask, by_class
 
 #: Of two ranks both may be late, one by one thing and one by another.
 _PAIR = 2
 _OF_WORK = {WorkClass.COMPUTE.value: "compute", WorkClass.COPY.value: "copy"}
-
+_COMMUNICATION = CAUSES.index("communication")
 
 #: The periods of edits of a graph, in their order.
 Replay = Callable[[list[Edit]], list[Timed]]
 
 
-def put_right(basis: Basis, ranks: Sequence[int], but: tuple[int, str] | None = None) -> Edit:
-    """These ranks at their levels; but: of that one not what it is late by."""
+def put_right(basis: Basis, ranks: Sequence[int], but: Mask | None = None) -> Edit:
+    """These ranks at their levels, but for these nodes."""
     own = np.isin(basis.node_rank, ranks)
-    if but is not None:
-        own &= (basis.node_rank != but[0]) | (causes_of(basis) != CAUSES.index(but[1]))
-
-    return no_skew(own)
+    return no_skew(own if but is None else own & ~but)
 
 
 def find_late(
@@ -51,9 +49,12 @@ def find_late(
     base, others = right, {rank: without[rank] for rank in late}
     # With the others as they are some of these cost nothing any more.
     while late and len(late) < len(without):
-        edits = [put_right(basis, late), *(put_right(basis, [r for r in late if r != rank]) for rank in late)]
-        base, *rest = replay(edits)
-        others = dict(zip(late, rest, strict=True))
+        if len(late) == 1:
+            base, others = alone[late[0]], {late[0]: measured}
+        else:
+            edits = [put_right(basis, late), *(put_right(basis, [r for r in late if r != rank]) for rank in late)]
+            base, *rest = replay(edits)
+            others = dict(zip(late, rest, strict=True))
         kept = [rank for rank in late if costly(others[rank], base)]
         if len(kept) == len(late):
             break
@@ -82,13 +83,13 @@ def _told(
     late = list(others)
     causes = causes_of(basis)
     excess = basis.delays.lane - basis.levels.lane
-    asked = [
-        (rank, cause)
+    by_cause = {
+        (rank, cause): (basis.node_rank == rank) & (causes == number)
         for rank in late
         for number, cause in enumerate(CAUSES)
-        if (excess[(basis.node_rank == rank) & (causes == number)] > 0).any()
-    ]
-    parts = replay([put_right(basis, late, one) for one in asked])
+    }
+    asked = [key for key, nodes in by_cause.items() if (excess[nodes] > 0).any()]
+    parts = replay([put_right(basis, late, by_cause[key]) for key in asked])
     found = []
     for rank in late:
         own = {
@@ -140,9 +141,8 @@ def causes_of(basis: Basis) -> I64:
     """Of each node by what a rank is late that takes long there."""
     graph = basis.graph
     causes = np.full(len(graph.time), CAUSES.index("host"), dtype=np.int64)
-    names = graph.operations["cls"].cast(pl.String).to_list()
-    table = {name: CAUSES.index(_OF_WORK.get(name, "communication")) for name in set(names)}
-    causes[graph.first_operation : graph.first_arrival] = np.repeat([table[name] for name in names], 2)
+    of_work = by_class(graph, {name: CAUSES.index(cause) for name, cause in _OF_WORK.items()}, _COMMUNICATION)
+    causes[graph.first_operation : graph.first_arrival] = np.repeat(of_work, 2)
     return causes
 
 

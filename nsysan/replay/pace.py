@@ -13,7 +13,8 @@ from nsysan.replay import edits
 from nsysan.replay.activity import MAX_OPERATIONS, Activity
 from nsysan.replay.engine import I64, NotAcyclic
 from nsysan.replay.late import find_late
-from nsysan.replay.path import shares, walk
+from nsysan.replay.path import classes, shares, walk
+from nsysan.replay.pieces import SCHEMA, pieces
 from nsysan.replay.prepared import Prepared, prepare
 from nsysan.replay.results import MAX_UNSPLIT, LateRanks, Pace, Timed
 from nsysan.replay.shape import Graph
@@ -37,20 +38,20 @@ def replay(run: Run, most: int = MAX_OPERATIONS) -> Pace | None:
 
 def timed(ready: Prepared, asked: list[edits.Edit]) -> list[Timed]:
     """The periods of edits."""
-    return _over_steps(ready, _periods(ready, ready.times(asked)))[2:]
+    return _over_steps(ready, _periods(ready, ready.times(asked)))
 
 
 def medians(ready: Prepared, asked: list[edits.Edit]) -> list[float]:
     """The median periods of edits, not rounded."""
-    return [float(period) for period in _medians(ready, _periods(ready, ready.times(asked)))[2:]]
+    return [float(period) for period in _medians(ready, _periods(ready, ready.times(asked)))]
 
 
 def pace_of(ready: Prepared) -> Pace:
     """The pace of a replica whose graph is there."""
     found, basis = ready.found, ready.basis
     graph = basis.graph
-    scenarios = _scenarios(ready)
-    names = ["measured", "usual", *scenarios]
+    scenarios = {"measured": edits.unchanged, "usual": edits.as_usual, **_scenarios(ready)}
+    names = list(scenarios)
     times = ready.times(list(scenarios.values()))
     exact = bool((times[:, 0] == graph.time).all())
     periods = _periods(ready, times)
@@ -78,6 +79,7 @@ def pace_of(ready: Prepared) -> Pace:
         alone, bounds = {}, {}
     else:
         late, rotates = find_late(basis, again, measured, told["no_skew"], without, alone)
+    path, chain = _path(ready, measured.median)
     frame = ready.counted.select("stretch", "step", "rank")
     frame = frame.with_columns(pl.Series(name, periods[:, i]) for i, name in enumerate(names))
     return Pace(
@@ -86,7 +88,8 @@ def pace_of(ready: Prepared) -> Pace:
         ranks=alone,
         bounds=bounds,
         error=error,
-        path=_path(ready, measured.median),
+        path=path,
+        pieces=chain,
         late=late,
         unsplit=unsplit,
         rotation=measured.median - told["no_skew"].median if rotates else 0,
@@ -157,22 +160,25 @@ def _over_steps(ready: Prepared, periods: I64) -> list[Timed]:
     return [Timed(round(median), round(mean)) for median, mean in told]
 
 
-def _path(ready: Prepared, period: int) -> dict[tuple[str, int], int]:
-    """ns of a step by class and rank: shares of the chain through the counted steps, times the period."""
+def _path(ready: Prepared, period: int) -> tuple[dict[tuple[str, int], int], pl.DataFrame]:
+    """ns of a step by class and rank: shares of the chain through the counted steps, times the period; its pieces."""
     graph, basis = ready.basis.graph, ready.basis
     # What comes after the last step that is counted tells which of its chains mattered.
     stretch_of = graph.operations["stretch"].to_numpy()
     ends = graph.time[graph.first_operation + 1 : graph.first_arrival : 2]
     total: dict[tuple[str, int], int] = {}
+    class_of = classes(graph)
+    chain = [SCHEMA.to_frame()]
     for (stretch,), spans in ready.counted.partition_by("stretch", as_dict=True, maintain_order=True).items():
         own = np.flatnonzero(stretch_of == stretch)
         last = graph.first_operation + 2 * int(own[np.argmax(ends[own])]) + 1
-        pieces = walk(graph, basis.delays, basis.node_rank, last, int(spans["start"].min()))  # type: ignore[arg-type]
-        lasted = np.bincount(np.maximum(pieces[3], 0), pieces[1] - pieces[0])
+        found = walk(graph, basis.delays, basis.node_rank, class_of, last, int(spans["start"].min()))  # type: ignore[arg-type]
+        lasted = np.bincount(np.maximum(found.ranks, 0), found.end - found.begin)
         of_rank = spans.filter(pl.col("rank") == int(np.argmax(lasted)))
-        for key, ns in shares(pieces, list(of_rank.select("start", "finish").iter_rows())).items():
+        for key, ns in shares(found, list(of_rank.select("start", "finish").iter_rows())).items():
             total[key] = total.get(key, 0) + ns
-    return _summing_to(total, period)
+        chain.append(pieces(graph, found, of_rank))
+    return _summing_to(total, period), pl.concat(chain)
 
 
 def _summing_to(parts: dict[tuple[str, int], int], whole: int) -> dict[tuple[str, int], int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import polars as pl
 
@@ -9,6 +11,7 @@ from nsysan.model.classes import WorkClass
 from nsysan.replay.engine import I64
 from nsysan.replay.links import Link
 from nsysan.replay.shape import Delays, Graph
+from nsysan.replay.subjects import by_class
 
 #: What a ns of the path is spent in.
 CLASSES = ("host", "launch", "compute", "wire", "fused", "copy", "sync", "other")
@@ -21,8 +24,22 @@ _OF_WORK = {
 }
 
 
-def walk(graph: Graph, delays: Delays, node_rank: I64, start: int, until: int) -> tuple[I64, I64, I64, I64]:
-    """begin, end, class, rank of the pieces of the chain that ends at a node, back to a time; latest first."""
+class Walk(NamedTuple):
+    """The pieces of a chain, latest first: each begins when the one behind it ends. Times are ns.
+
+    classes: positions in CLASSES. nodes: that each ends at. links: what it came to that by, -1 along the node's lane.
+    """
+
+    begin: I64
+    end: I64
+    classes: I64
+    ranks: I64
+    nodes: I64
+    links: I64
+
+
+def walk(graph: Graph, delays: Delays, node_rank: I64, class_of: I64, start: int, until: int) -> Walk:
+    """The chain that ends at a node, back to a time; class_of: see classes."""
     binding, source, time = delays.binding, graph.edges.source, graph.time
     visited = [start]
     node = start
@@ -40,32 +57,31 @@ def walk(graph: Graph, delays: Delays, node_rank: I64, start: int, until: int) -
     nodes = np.array(visited, dtype=np.int64)
     used = np.array(edges, dtype=np.int64)
     target, before = nodes[:-1], nodes[1:]
-    classes = _classes(graph)[target]
+    of = class_of[target]
     link = np.where(used >= 0, graph.link[np.maximum(used, 0)], -1)
     for kind, name in ((Link.LAUNCH, "launch"), (Link.ORDER, "launch"), (Link.SYNC, "sync"), (Link.HELD, "sync")):
-        classes[link == kind] = CLASSES.index(name)
+        of[link == kind] = CLASSES.index(name)
     ranks = node_rank[target].copy()
     ranks[ranks < 0] = node_rank[before[ranks < 0]]
-    return time[before], time[target], classes, ranks
+    return Walk(time[before], time[target], of, ranks, target, link)
 
 
-def _classes(graph: Graph) -> I64:
+def classes(graph: Graph) -> I64:
     """What the time before each node is spent in, where its lane bound it."""
     found = np.full(len(graph.time), CLASSES.index("host"), dtype=np.int64)
     first, end = graph.first_operation, graph.first_arrival
     found[first:end:2] = CLASSES.index("launch")
-    names = graph.operations["cls"].cast(pl.String).to_list()
-    table = {name: CLASSES.index(_OF_WORK.get(name, "other")) for name in set(names)}
-    found[first + 1 : end : 2] = [table[name] for name in names]
+    numbers = {name: CLASSES.index(cls) for name, cls in _OF_WORK.items()}
+    found[first + 1 : end : 2] = by_class(graph, numbers, CLASSES.index("other"))
     found[end:] = CLASSES.index("wire")
     return found
 
 
-def shares(pieces: tuple[I64, I64, I64, I64], bounds: list[tuple[int, int]]) -> dict[tuple[str, int], int]:
+def shares(found: Walk, bounds: list[tuple[int, int]]) -> dict[tuple[str, int], int]:
     """ns of the pieces inside the spans, by class and rank."""
-    begin, end, classes, ranks = pieces
-    total = np.zeros(len(begin), dtype=np.int64)
+    total = np.zeros(len(found.begin), dtype=np.int64)
     for first, last in bounds:
-        total += np.clip(np.minimum(end, last) - np.maximum(begin, first), 0, None)
-    frame = pl.DataFrame({"class": classes, "rank": ranks, "ns": total}).group_by("class", "rank").agg(pl.sum("ns"))
+        total += np.clip(np.minimum(found.end, last) - np.maximum(found.begin, first), 0, None)
+    frame = pl.DataFrame({"class": found.classes, "rank": found.ranks, "ns": total})
+    frame = frame.group_by("class", "rank").agg(pl.sum("ns"))
     return {(CLASSES[cls], rank): ns for cls, rank, ns in frame.sort("class", "rank").iter_rows() if ns}

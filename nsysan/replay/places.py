@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import polars as pl
 
 _STEP = ("stretch", "rank", "step")
@@ -23,8 +25,8 @@ def with_places(work: pl.DataFrame, waits: pl.DataFrame) -> tuple[pl.DataFrame, 
         name=pl.col("name").cast(pl.String),
         launch=pl.col("launch").cast(pl.String),
     )
-    ordered = ordered.with_columns(nth=pl.int_range(pl.len()).over(*_STEP, "segment", "name"))
-    ordered = ordered.with_columns(place=_code("segment", "name", "nth")).drop("nth")
+    key = {"segment": pl.col("segment"), "name": _number(ordered["name"])}
+    ordered = ordered.with_columns(_place(ordered, key))
     launches = (
         ordered.drop_nulls("launch_start")
         .group_by("stretch", "thread", "launch_start", maintain_order=True)
@@ -48,9 +50,8 @@ def with_places(work: pl.DataFrame, waits: pl.DataFrame) -> tuple[pl.DataFrame, 
     # A driver's call inside a runtime's is part of it.
     nested = pl.col("waits") & (pl.col("end") <= pl.col("end").cum_max().shift(1).over(lane)).fill_null(value=False)
     calls = _asked_once(calls.filter(~nested)).with_columns(pl.col("step", "segment").forward_fill().over(lane))
-    key = ("launch", "name", "waits")
-    calls = calls.with_columns(nth=pl.int_range(pl.len()).over(*_STEP, "segment", *key))
-    return ordered, calls.with_columns(place=_code("segment", *key, "nth")).drop("nth")
+    key = {"segment": pl.col("segment"), "launch": _number(calls["launch"]), "name": _number(calls["name"])}
+    return ordered, calls.with_columns(_place(calls, key | {"waits": pl.col("waits").cast(pl.Int64)}))
 
 
 def _asked_once(calls: pl.DataFrame) -> pl.DataFrame:
@@ -68,5 +69,17 @@ def _asked_once(calls: pl.DataFrame) -> pl.DataFrame:
     return merged.select(calls.columns)
 
 
-def _code(*columns: str) -> pl.Expr:
-    return pl.when(pl.col("step").is_not_null()).then(pl.struct(columns).rank("dense").cast(pl.Int64))
+def _number(texts: pl.Series) -> pl.Series:
+    """Texts by number, 0 where there is none."""
+    known = texts.drop_nulls().unique().sort()
+    return texts.cast(pl.Enum(known)).to_physical().cast(pl.Int64).fill_null(-1) + 1
+
+
+def _place(rows: pl.DataFrame, key: Mapping[str, pl.Expr | pl.Series]) -> pl.Series:
+    """A number for the key and how many rows of the step have had it; null outside of steps."""
+    told = rows.select(*_STEP, **key)
+    told = told.with_columns(nth=pl.int_range(pl.len(), dtype=pl.Int64).over(*_STEP, *key))
+    place = pl.lit(0, dtype=pl.Int64)
+    for name in (*key, "nth"):
+        place = place * (pl.col(name).max() + 1) + pl.col(name)
+    return told.select(place=pl.when(pl.col("step").is_not_null()).then(place)).to_series()

@@ -33,7 +33,7 @@ class Prepared:
     unseen: Levels | None = None
 
     def times(self, asked: list[edits.Edit]) -> I64:
-        """ns of each node (nodes, 2 + edits): with nothing changed, with usual delays, with each of the edits."""
+        """ns of each node with each of the edits: (nodes, edits)."""
         graph = self.basis.graph
         released = graph.time.copy()
         released[graph.first_arrival :] = NEVER

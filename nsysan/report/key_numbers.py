@@ -76,7 +76,7 @@ def _saving(report: Report) -> KeyNumber:
     told = losses(what.told)
     saved = max(what.saves(scenario) or 0 for scenario in what.told)
     if first is not None:
-        return KeyNumber("untold", f"what the first finding saves: {first.title}")
+        return KeyNumber("?", f"what the first finding saves cannot be told: {first.title}")
     if saved < NOTABLE * what.period:
         return KeyNumber("< 1%", f"of a step to gain from {told} together")
     return KeyNumber(f"{ms(saved)} ({saved / what.period:.0%})", f"a step saved at most, without {told}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from nsysan.diagnosis.collectives import CollectiveFamily
 from nsysan.diagnosis.evidence import Aspect
 from nsysan.metrics.scenarios import SCENARIOS
+from nsysan.report.kernel_text import HEAD, cells, groups_sentence, layers, layers_sentence, shortened
 from nsysan.report.key_numbers import key_numbers
 from nsysan.report.light_text import PRODUCT_HEADS, light_sentence, product_rows, sentences
 from nsysan.report.markup import code, escaped, rows
@@ -15,6 +16,7 @@ from nsysan.report.tail_sentences import tail_sentence
 from nsysan.text import counted, ms, plain, size, us
 
 _COLLECTIVES = 8
+_KERNELS = 8
 _NAMED = 8
 
 
@@ -25,6 +27,7 @@ def to_markdown(report: Report) -> str:
         _ledger(report),
         _what_if(report),
         _findings(report),
+        _kernels(report),
         _collectives(report),
         _light(report),
         _quality(report),
@@ -78,7 +81,7 @@ def _what_if(report: Report) -> list[str]:
         for scenario, ns in what.without.items()
         if ns is not None
     ]
-    return ["#### What if", "", *rows([f"{ms(what.period)} a step now", "a step", "saves us", "saves"], body)]
+    return ["#### What if", "", *rows([f"{ms(what.period)} a step now", "a step", "saves, us", "saves"], body)]
 
 
 def _findings(report: Report) -> list[str]:
@@ -93,6 +96,23 @@ def _findings(report: Report) -> list[str]:
             f"    - fix: {escaped(finding.fix)}",
         ]
     return lines
+
+
+def _kernels(report: Report) -> list[str]:
+    compute = report.compute
+    if compute is None:
+        return []
+    body = [[code(shortened(row.name), 60, cell=True), row.group, *cells(row)] for row in compute.kernels[:_KERNELS]]
+    more = compute.names - len(body)
+    told = f"{us(compute.compute.median)} us compute: {groups_sentence(compute)}."
+    lines = [told, *(f"L{layers_sentence(one)[1:]}." for one in layers(report))]
+    return [
+        "#### Kernels",
+        "",
+        *rows(["kernel", "group", *HEAD], body, left=2),
+        "",
+        escaped(f"{f'{more} more on the page and in the JSON. ' if more > 0 else ''}{' '.join(lines)}"),
+    ]
 
 
 def _collectives(report: Report) -> list[str]:

@@ -9,7 +9,8 @@ from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.metrics.cut import cut_at_arrival, line_names
 from nsysan.metrics.lines import BEFORE
 from nsysan.model.operations import in_words
-from nsysan.report.timeline import LAUNCH, RANGE, Timeline, decimated, fair_limit
+from nsysan.report.path_in_step import path_in_step, within
+from nsysan.report.timeline import LAUNCH, LAUNCHES, RANGE, Timeline, decimated, fair_limit
 from nsysan.run.placed import PlacedTrace
 from nsysan.run.run import Run
 
@@ -42,12 +43,12 @@ def build_timelines(run: Run, diagnosis: Diagnosis) -> list[Timeline]:
         batch = wanted[: next((n for n, step in enumerate(wanted) if sizes[step] > room), len(wanted))]
         for timeline in _timelines(run, diagnosis, dict.fromkeys(batch, "")):
             if max(sizes[timeline.step], timeline.total) > room:
-                return shown
+                return within(shown)
             shown.append(timeline)
             room -= timeline.total
         if len(batch) < len(wanted):
             break
-    return shown
+    return within(shown)
 
 
 def _roles(run: Run, diagnosis: Diagnosis) -> dict[int, list[str]]:
@@ -141,7 +142,7 @@ def _timeline(
         "lateness",
         "name",
         "lane",
-        collective="call",
+        collective="number",
         time=pl.col("begin") - origin,
         last=pl.col("position") == pl.col("ranks"),
     )
@@ -149,7 +150,9 @@ def _timeline(
     label = str(windows["label"][0])
     own = windows.sort("rank").select("rank", pl.col("begin") - origin, pl.col("finish") - origin)
     arrivals = arrived.sort("rank", "time")
-    return Timeline(step, label, role, origin, finish, ordered, arrivals, len(relative), 0, tuple(own.iter_rows()))
+    path = path_in_step(diagnosis, step, origin, lanes)
+    whole = tuple(own.iter_rows())
+    return Timeline(step, label, role, origin, finish, ordered, arrivals, len(relative), 0, whole, path)
 
 
 def _lanes(work: pl.DataFrame) -> pl.DataFrame:
@@ -213,7 +216,7 @@ def _work(inside: pl.DataFrame) -> pl.DataFrame:
 def _launches(inside: pl.DataFrame) -> pl.DataFrame:
     calls = inside.drop_nulls("launch").unique("launch", keep="first", maintain_order=True)
     return calls.with_columns(
-        lane=pl.lit("launches"),
+        lane=pl.lit(LAUNCHES),
         line=pl.lit(LAUNCH),
         begin="launch_start",
         end="launch_end",

@@ -10,6 +10,7 @@ from nsysan.diagnosis.evidence import Aspect
 from nsysan.metrics.causes import GapCause
 from nsysan.metrics.lines import AFTER, BESIDE, Line
 from nsysan.report.counter_text import counter_lines
+from nsysan.report.kernel_text import kernel_text
 from nsysan.report.light_text import PRODUCT_HEADS, light_sentence, product_rows, sentences
 from nsysan.report.replica import coverage_words, layout_sentence
 from nsysan.report.report import Report, visible_lines
@@ -38,6 +39,7 @@ def to_text(report: Report) -> str:
         _findings(report),
         _capture(report),
         _ledger(report),
+        kernel_text(report),
         _collectives(report),
         _light(report),
         expectation_sentence(report),

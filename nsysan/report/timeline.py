@@ -4,13 +4,37 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from statistics import median
 
 import polars as pl
 
 LAUNCH = "launch"
 RANGE = "nvtx"
+#: The lane of a rank's launch calls.
+LAUNCHES = "launches"
+_PIECES = {
+    "rank": pl.Int64,
+    "class": pl.UInt8,
+    "name": pl.String,
+    "why": pl.UInt8,
+    "lane": pl.String,
+    "begin": pl.Int64,
+    "end": pl.Int64,
+}
+
+
+@dataclass(frozen=True)
+class StepPath:
+    """The critical path through a step.
+
+    pieces: rank, class (position in path.CLASSES), name, why (pieces.Why), lane, begin, end (ns after the step's
+    origin), each from the end of the one before. home: the rank whose window they tile. why: why there are none.
+    """
+
+    pieces: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_PIECES))
+    home: int | None = None
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -24,7 +48,7 @@ class Timeline:
     after origin), lateness (ns after the first rank), last (whether this rank was the last), name: of the matched
     collectives. total: slices that there are; windows: rank, begin, end of each rank's own step (ns after origin):
     ranks begin and end a step apart, and the work of other steps is not in `slices`. merged: of those shorter than this
-    (ns) on a lane, `slices` holds the longest in each stretch of that length.
+    (ns) on a lane, `slices` holds the longest in each stretch of that length. path: the critical path through it.
     """
 
     step: int
@@ -37,6 +61,7 @@ class Timeline:
     total: int
     merged: int
     windows: tuple[tuple[int, int, int], ...] = ()
+    path: StepPath = field(default_factory=StepPath)
 
     @property
     def period(self) -> int:

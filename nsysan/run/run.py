@@ -240,7 +240,7 @@ class Run:
         found = {rank: clock for own in self.ask(questions.host_clocks_of) for rank, clock in own.items()}
         return dict(sorted(found.items()))
 
-    @property
+    @cached_property
     def steady_steps(self) -> list[int]:
         """Numbers of the steps that the headline figures describe, ascending."""
         return self.windows.filter(pl.col("excluded").is_null())["step"].unique().sort().to_list()
@@ -253,7 +253,7 @@ class Run:
         whole = not any(group.is_partial for group in self.groups if group.id in called)
         return [] if seen and whole else self.missing_ranks
 
-    @property
+    @cached_property
     def open_steps(self) -> set[int]:
         """Steps that nothing follows on some rank: they end with their work, and lack the time until the next."""
         following = pl.col("begin").shift(-1).over("rank", order_by="begin")
@@ -270,7 +270,7 @@ class Run:
         steady = self.ledger.filter("steady")
         return self.whole(steady.group_by("step").agg(pl.median("period_ns"))).sort("step")
 
-    @property
+    @cached_property
     def is_eager(self) -> bool:
         """Whether kernels are launched one by one, so that tracing each launch weighs on the host."""
         return self.graph_mode != GraphMode.GRAPH and launched_one_by_one(self.tally.by_step, self.steady_steps)

@@ -51,6 +51,16 @@ def test_a_good_trace(tmp_path: Path) -> None:
     assert checks["clock"].seen == "shortest launch latency 10.0 us"
 
 
+def test_a_window_in_which_nothing_ran_says_how_long_it_was_open(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    builder.diagnostic("Profiling has started.", severity=1)
+    builder.diagnostic("Profiling started due to cudaProfilerStart", severity=1, at=3_000_000)
+    builder.diagnostic("Profiling has stopped.", severity=1, at=11_000_000)
+    (check,) = checked(builder, tmp_path, capture_range=True).values()
+    assert (check.status, check.seen) == (FAIL, "no GPU work while the window was open, 8 ms")
+    assert "open it while requests run" in check.remedy
+
+
 def test_ranks_missing(tmp_path: Path) -> None:
     checks = checked(loop(ranks=3), tmp_path, expected=4)
     assert statuses(checks) == {"ranks": WARN}

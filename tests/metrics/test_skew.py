@@ -28,6 +28,20 @@ def costs(run: Run) -> dict[int, set[int]]:
 # ---- on paper
 
 
+def test_calls_are_numbered_over_all_families() -> None:
+    # Two steps, two ranks: an all-gather (family 1) between two all-reduces, which begins another step.
+    begins = [(0, 0, 0, 10), (1, 0, 0, 20), (0, 0, 1, 30), (1, 1, 0, 110), (0, 1, 0, 120)]
+    rows = [
+        (number * 2 + rank, rank, family, step, call, begin + rank, begin + 5)
+        for number, (family, step, call, begin) in enumerate(begins)
+        for rank in range(2)
+    ]
+    calls = pl.DataFrame(rows, schema=["row", "rank", "family", "step", "call", "begin", "end"], orient="row")
+    arrived = arrivals(calls.with_columns(verdict=pl.lit("matched")).sample(fraction=1, shuffle=True, seed=3))
+    told = arrived.sort("row").select("family", "step", "call", "number").unique(maintain_order=True).rows()
+    assert told == [(0, 0, 0, 0), (1, 0, 0, 1), (0, 0, 1, 2), (1, 1, 0, 0), (0, 1, 0, 1)]
+
+
 @pytest.mark.parametrize("graph", [False, True])
 @pytest.mark.parametrize("ranks", [2, 4])
 def test_a_rank_that_computes_longer(tmp_path: Path, ranks: int, graph: bool) -> None:

@@ -7,6 +7,7 @@ import re
 import sqlite3
 from collections.abc import Callable, Collection, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,10 @@ import pytest
 from jsonschema import Draft202012Validator
 
 import nsysan
-from nsysan.compare import comparison as compared
+from nsysan.compare import comparison
 from nsysan.compare.changes import compare
 from nsysan.compare.compared_run import compared_run
-from nsysan.compare.comparison import Comparison
+from nsysan.compare.comparison import ComparedRun, Comparison
 from nsysan.diagnosis import verdict
 from nsysan.diagnosis.evidence import Status
 from nsysan.diagnosis.expectation import expectation
@@ -34,10 +35,11 @@ from nsysan.metrics.lines import LINES, Line
 from nsysan.metrics.tail_causes import TAILS, TailCause
 from nsysan.model import classes
 from nsysan.model.gpu_links import LinkKind
+from nsysan.model.kernel_groups import KernelGroup
 from nsysan.model.steps.step_windows import StepMethod
 from nsysan.replay.path import CLASSES
 from nsysan.report.build import build_report
-from nsysan.run.run import Run
+from nsysan.report.report import Report
 from nsysan.trace.graph_mode import GraphMode
 from tests.clitools import graph_level_trace, paper_trace, run_cli
 from tests.documents import SCHEMAS, document_of, emitted, held, is_as_elsewhere, leaves, resolved, schema_of
@@ -45,7 +47,6 @@ from tests.fixtures import FIXTURES
 from tests.pipelines import pipeline
 from tests.tracebuilder import TraceBuilder, decode_loop
 
-Analyze = Callable[[str], Run]
 Capsys = pytest.CaptureFixture[str]
 
 REPORT, COMPARE, INFO, WHATIF = SCHEMAS
@@ -102,6 +103,9 @@ WORDS = [
     (REPORT, "steps.coverage.rest[].what", Rest),
     (REPORT, "verdict.kind", VerdictKind),
     (REPORT, "collectives[].class", classes.COMMUNICATION),
+    (REPORT, "kernels[].group", KernelGroup),
+    (REPORT, "compute[].groups[].group", KernelGroup),
+    (REPORT, "layers[].kernels[].group", (*KernelGroup, None)),
     (REPORT, "link.looks_like", (*LinkKind, None)),
     (REPORT, "light_speed.products[].product", Product),
     (REPORT, "findings[].severity", Severity),
@@ -114,9 +118,9 @@ WORDS = [
     (
         COMPARE,
         "figures[].changes[].verdict",
-        compared.ChangeVerdict,
+        comparison.ChangeVerdict,
     ),
-    (COMPARE, "figures[].unit", (compared.NS, compared.TOKENS, compared.GBPS, compared.PERCENT)),
+    (COMPARE, "figures[].unit", (comparison.NS, comparison.TOKENS, comparison.GBPS, comparison.PERCENT)),
     (INFO, "graph_trace", GraphMode),
     (INFO, "collectives[].op_class", classes.COMMUNICATION),
 ]
@@ -129,7 +133,7 @@ MAPPED = [
     (REPORT, "light_speed.lost_ns", Loss),
     (REPORT, "per_rank[]", ("rank", *ledger.FIGURES, "collectives")),
     (COMPARE, "scaling.steps[].changed_ns", LINES),
-    (COMPARE, "thresholds", compared.THRESHOLDS),
+    (COMPARE, "thresholds", comparison.THRESHOLDS),
 ]
 
 
@@ -225,8 +229,10 @@ def assert_complete(name: str, documents: list[dict[str, Any]]) -> None:
     assert leaves(schema) - found == CONDITIONAL[name].keys()
 
 
-def test_every_report_is_as_its_schema_says_and_has_every_key(tmp_path: Path, analyzed: Analyze) -> None:
-    documents = [document_of(build_report(analyzed(names), "0", timelines=False)) for names in (*NAMES, TOGETHER)]
+def test_every_report_is_as_its_schema_says_and_has_every_key(
+    tmp_path: Path, reported: Callable[[str], Report], analyzed: Callable[[str], nsysan.Run]
+) -> None:
+    documents = [document_of(reported(names)) for names in (*NAMES, TOGETHER)]
     shape = "hidden=4096,layers=16,ffn=14336,heads=32,vocab=32000,batch=1,dtype=bf16"
     with_model = expectation(None, shape, None, context=512)
     documents.append(document_of(build_report(analyzed("tp2_metrics"), "0", with_model, timelines=False)))
@@ -244,13 +250,18 @@ def test_every_info_is_as_its_schema_says_and_has_every_key(tmp_path: Path, real
     assert_complete(INFO, documents)
 
 
-def test_every_comparison_is_as_its_schema_says_and_has_every_key(analyzed: Analyze) -> None:
-    def of(names: str) -> Comparison:
+def test_every_comparison_is_as_its_schema_says_and_has_every_key(
+    analyzed: Callable[[str], nsysan.Run], compared: Callable[[str], ComparedRun]
+) -> None:
+    def of(names: str, *predict: int) -> Comparison:
         labels = zip("ABCDE", names.split(), strict=False)
-        return compare([compared_run(label, analyzed(name), "0") for label, name in labels], "0")
+        if not predict:
+            return compare([replace(compared(name), label=label) for label, name in labels], "0")
+        sides = [compared_run(label, analyzed(name), "0", predicting=True) for label, name in labels]
+        return compare(sides, "0", predict)
 
     sets = ("tp2_graph tp4_graph_node tp4_symm", "tp4_graph_node tp4_graph_graph", "tp4_slow3 tp4_eager tp4_fused")
-    assert_complete(COMPARE, [document_of(of(names)) for names in sets])
+    assert_complete(COMPARE, [*(document_of(of(names)) for names in sets), document_of(of(sets[0], 1, 4, 8))])
 
 
 def paper_document(folder: Path) -> dict[str, Any]:

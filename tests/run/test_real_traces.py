@@ -11,7 +11,6 @@ import pytest
 from nsysan.metrics.causes import LateCause
 from nsysan.metrics.scenarios import Scenario
 from nsysan.model.classes import WorkClass
-from nsysan.report.build import build_report
 from nsysan.report.report import Report
 from nsysan.report.terminal import to_text
 from nsysan.run.run import Run
@@ -203,18 +202,6 @@ LATE = {
     "tp2_late1": (1, "host", 400, 0.05),
 }
 BALANCED = ("tp4_graph_node", "tp2_graph", "tp4_symm", "tp4_fused", "tp4_overlap", MERGED)
-
-
-@pytest.fixture(scope="module")
-def reported(analyzed: Analyze) -> Callable[[str], Report]:
-    reports: dict[str, Report] = {}
-
-    def report(name: str) -> Report:
-        if name not in reports:
-            reports[name] = build_report(analyzed(name), "0", timelines=False)
-        return reports[name]
-
-    return report
 
 
 def status(report: Report, aspect: str) -> str:

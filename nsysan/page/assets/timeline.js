@@ -1,10 +1,11 @@
 // All ranks on one clock.
 const startTimeline = (report) => {
   const view = timelineView(report);
-  const { draw, redraw } = timelineDrawing(view);
-  const navigation = timelineNavigation(view, redraw);
+  const path = timelinePath(view);
+  const { draw, redraw } = timelineDrawing(view, path);
+  const navigation = timelineNavigation(view, path, redraw);
   const { pressed } = timelineControls(view, navigation, redraw);
-  timelinePointer(view, navigation, redraw);
+  timelinePointer(view, navigation, (by) => path.follow(by, navigation.look, pressed), redraw);
   const again = () => { view.arrange(); draw(); };
   window.addEventListener("hashchange", navigation.followAddress);
   new ResizeObserver(() => { if (view.box.clientWidth !== view.layout.width) again(); }).observe(view.box);

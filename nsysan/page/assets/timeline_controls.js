@@ -29,6 +29,7 @@ const timelineControls = (view, navigation, redraw) => {
   const filters = report.lines.filter((line, number) => present.has(number));
   if (report.steps.some((step) => step.last.length)) filters.push(report.lines[lineNumber.last]);
   const toggles = filters.map((line) => [line.id, line.name, line.id === "last" ? "var(--ink)" : line.colour]);
+  if (report.steps.some((step) => step.path.length)) toggles.push(["path", "critical path", "var(--path)"]);
   const used = new Set(report.steps.flatMap((step) => step.counters.map((counter) => kindOf(counter.name))));
   for (const kind of used) toggles.push([kind, `counters: ${kind}`, report.counters[kind]]);
   const pressed = () => {

@@ -1,5 +1,5 @@
 // What a timeline looks like: slices, counters, axis, names, and what belongs together.
-const timelineDrawing = (view) => {
+const timelineDrawing = (view, path) => {
   const { report, pen, hidden, state, lineNumber, kindOf, x } = view;
   let requested = 0;
 
@@ -201,6 +201,7 @@ const timelineDrawing = (view) => {
       (place.row.counter ? drawCounter : drawSlices)(place);
       drawElsewhere(place);
     }
+    path.draw();
     drawMarks();
     drawJoins();
     if (state.drag && state.drag.select) {

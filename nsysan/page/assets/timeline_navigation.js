@@ -1,5 +1,5 @@
 // Where in the timeline one is: the address tells it, #step=17&rank=3&from=120&to=180 (us).
-const timelineNavigation = (view, redraw) => {
+const timelineNavigation = (view, path, redraw) => {
   const { report, box, steps, state } = view;
   const tip = view.stage.querySelector(".tip");
   const status = document.getElementById("timeline-status");
@@ -56,6 +56,12 @@ const timelineNavigation = (view, redraw) => {
     const scroll = create("div", "", { class: "scroll", tabindex: "0" });
     scroll.append(table);
     holder.replaceChildren(scroll);
+    const along = path.table(number);
+    if (along) {
+      const beside = create("div", "", { class: "scroll", tabindex: "0" });
+      beside.append(along);
+      holder.append(beside);
+    }
     offerCopies(holder);
     return rows.length;
   };
@@ -84,6 +90,7 @@ const timelineNavigation = (view, redraw) => {
     state.rank = report.ranks.includes(rank) ? rank : null;
     state.hover = null;
     tip.hidden = true;
+    path.forget();
     chooseStep.value = String(state.step);
     markRank();
     view.arrange();

@@ -1,5 +1,5 @@
 // Pointer, touch and keys on a timeline, and what is told of the slice under the pointer.
-const timelinePointer = (view, navigation, redraw) => {
+const timelinePointer = (view, navigation, follow, redraw) => {
   const { report, stage, canvas, box, hidden, state, timeAt } = view;
   const { look, zoom, pan, reset, stepBy, writeAddress } = navigation;
   const tip = stage.querySelector(".tip");
@@ -120,10 +120,13 @@ const timelinePointer = (view, navigation, redraw) => {
     "+": () => zoom(0.5), "=": () => zoom(0.5), "-": () => zoom(2), w: () => zoom(0.5), s: () => zoom(2),
     ArrowLeft: () => pan(-0.2), ArrowRight: () => pan(0.2), a: () => pan(-0.2), d: () => pan(0.2),
     0: reset, Home: reset, "[": () => stepBy(-1), "]": () => stepBy(1),
+    p: () => follow(1), P: () => follow(-1),
     Escape: () => { state.hover = null; tip.hidden = true; box.blur(); redraw(); },
   };
   box.addEventListener("keydown", (event) => {
-    const action = actions[event.key];
+    // Whatever Caps Lock says.
+    const letter = event.key.toLowerCase() === "p";
+    const action = actions[letter ? (event.shiftKey ? "P" : "p") : event.key];
     if (!action || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
     action();

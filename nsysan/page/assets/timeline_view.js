@@ -26,7 +26,7 @@ const timelineView = (report) => {
   const lineNumber = Object.fromEntries(report.lines.map((line, number) => [line.id, number]));
   const kinds = Object.keys(report.counters);
   const hidden = new Set();
-  const state = { step: report.steps[0].step, rank: null, begin: 0, end: 1, hover: null, drag: null };
+  const state = { step: report.steps[0].step, rank: null, begin: 0, end: 1, hover: null, drag: null, piece: null };
   const view = { report, stage, canvas, box, pen, steps, lineNumber, hidden, state, current: null, layout: null };
 
   // A step as lanes of slices, made when first looked at.
@@ -52,13 +52,20 @@ const timelineView = (report) => {
       ...rows.filter((row) => row.rank === rank), ...counters.filter((row) => row.rank === rank),
     ]);
     step.first = Math.min(0, ...rows.map((row) => (row.slices.length ? row.slices[0].begin : 0)));
+    let at = step.path.start;
+    step.pieces = (step.path.length || []).map((ns, i) => {
+      const row = rows[step.path.lane[i]];
+      row.onPath = true;
+      at += ns;
+      return { begin: at - ns, end: at, row, kind: step.path.class[i], why: step.path.why[i], name: step.path.name[i], number: i };
+    });
     step.marks = step.last.map(([lane, time, late, collective, name]) => ({ row: rows[lane], time, late, collective, name }));
     return step;
   };
 
   const visible = (row) => {
     if (row.counter) return !hidden.has(kindOf(row.name));
-    return row.slices.some((slice) => !hidden.has(report.lines[slice.line].id));
+    return (row.onPath && !hidden.has("path")) || row.slices.some((slice) => !hidden.has(report.lines[slice.line].id));
   };
   const kindOf = (name) => kinds.find((kind) => name.split(" ").includes(kind)) || kinds[0];
 

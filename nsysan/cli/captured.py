@@ -1,0 +1,34 @@
+"""What people see of captured traces: their files, the checks, what to do next."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+import click
+
+from nsysan.capture.postflight import FAIL, OK
+from nsysan.capture.session import Captured
+from nsysan.text import ms
+
+
+def show(captured: Sequence[Captured], *, quiet: bool, token_ns: tuple[int | None, int | None] = (None, None)) -> None:
+    """Say on stderr what was written, how the checks stand, and the command that reports it."""
+    for one in captured:
+        lines = [check.line() for check in one.checks if not quiet or check.status != OK]
+        if not quiet:
+            sizes = " and ".join(f"{p} ({p.stat().st_size / 1e6:.1f} MB)" for p in (one.recording, one.export))
+            lines = [f"nsysan: wrote {sizes}", *lines]
+        for line in lines:
+            click.echo(line, err=True)
+    if quiet:
+        return
+    closed, opened = token_ns
+    if closed and opened:
+        more = f"; tracing adds {opened / closed - 1:.0%}" if opened > closed else ""
+        click.echo(f"nsysan: a token takes {ms(closed)} with the window closed, {ms(opened)} open{more}", err=True)
+    untraced = f" --untraced {ms(closed).replace(' ', '')}" if closed and opened and opened > closed else ""
+    # Several are windows of one run: each is a report of its own.
+    for one in captured:
+        if all(check.status != FAIL for check in one.checks):
+            click.echo(f"nsysan: next: nsysan report {shlex.quote(str(one.export))}{untraced}", err=True)

@@ -1,0 +1,17 @@
+"""Whether a critical path can be told, and drawn."""
+
+from __future__ import annotations
+
+from nsysan.diagnosis.diagnosis import Diagnosis
+from nsysan.replay.results import MAX_ERROR
+
+
+def why_no_path(diagnosis: Diagnosis) -> str:
+    """Why nothing tells what a step had to wait for; "" where a replay does."""
+    what, pace = diagnosis.what_if, diagnosis.pace
+    if what is None or pace is None:
+        return what.why if what is not None and what.why else "there is no steady decode step that can be replayed"
+    missed = what.error is not None and what.error > MAX_ERROR
+    if not diagnosis.path or missed or not pace.exact:
+        return what.why or "the steps could not be replayed"
+    return ""
