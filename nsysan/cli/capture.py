@@ -104,6 +104,17 @@ from nsysan.cli.serve_options import serve_of, serve_options
     "-e", "--env", "environment", multiple=True, metavar="NAME=VALUE", help="Set for the workload; repeatable."
 )
 @click.option(
+    "--nccl-log/--no-nccl-log",
+    default=True,
+    show_default=True,
+    help="Let NCCL log its set-up beside the trace, unless NCCL_DEBUG is set: NAME.nccl.HOST.PID.log.",
+)
+@click.option(
+    "--nccl-tuning",
+    is_flag=True,
+    help="Let it log its tuning table too, and a line at each call, which costs an eager run host time.",
+)
+@click.option(
     "--tp",
     type=click.IntRange(1),
     metavar="N",
@@ -129,6 +140,8 @@ def command(
     cuda_graph_trace: str,
     nsys_args: tuple[str, ...],
     environment: tuple[str, ...],
+    nccl_log: bool,
+    nccl_tuning: bool,
     tp: int | None,
     report: bool,
     dry_run: bool,
@@ -142,8 +155,9 @@ def command(
 
     Asks the nsys it finds what it can do, and traces what a report needs: CUDA, NVTX and NCCL, kernels inside CUDA
     graphs, forked workers, message sizes. Writes NAME.nsys-rep, NAME.sqlite and, from nvidia-smi, the links between
-    the GPUs in NAME.topology.txt. Then it checks the trace, a line each with the remedy: ranks seen, equal collectives,
-    graphs, sizes, steps, lost events, clocks, the profiler's own weight. It needs click and no other library.
+    the GPUs in NAME.topology.txt, and what NCCL says it chose in NAME.nccl.*.log. Then it checks the trace, a line each
+    with the remedy: ranks seen, equal collectives, graphs, sizes, steps, lost events, clocks, the profiler's own
+    weight. It needs click and no other library.
 
     One trace holds all ranks that COMMAND starts. Inside a launcher (torchrun --no-python, srun, mpirun) each rank
     writes its own, NAME_rank_<r>; give `nsysan report` all of them.
@@ -202,6 +216,8 @@ def command(
         expected_ranks=tp or (1 if launcher_rank(surroundings) else expected_ranks(command, surroundings)),
         force=force_overwrite,
         kill_after=kill_after,
+        nccl_log=nccl_log,
+        nccl_tuning=_tuning(nccl_log=nccl_log, asked=nccl_tuning),
         serve=served,
     )
 
@@ -210,7 +226,8 @@ def command(
             click.echo(f"nsysan: {text}", err=True)
 
     if dry_run:
-        plan = plan_held(session.request, session.nsys)[0] if hold else session.plan(session.output)
+        held = hold and session.speaking(plan_held(session.request, session.nsys)[0], session.output)
+        plan = held or session.plan(session.output)
         assignments = [f"{name}={shlex.quote(value)}" for name, value in plan.environment.items()]
         click.echo(" ".join([*assignments, shlex.join(plan.argv)]))
         recording = session.output.with_name(session.output.name + ".nsys-rep")
@@ -236,6 +253,12 @@ def _name(output: str, environment: dict[str, str]) -> Path:
         raise click.UsageError(f"-o takes the name of a trace, not of a folder: {output or '.'!r}")
     rank = launcher_rank(environment)
     return expand_output(output, environment, "" if rank is None else f"_rank_{rank[0]}")
+
+
+def _tuning(*, nccl_log: bool, asked: bool) -> bool:
+    if asked and not nccl_log:
+        raise click.UsageError("--nccl-tuning needs NCCL's log: without --no-nccl-log")
+    return asked
 
 
 def _pairs(entries: tuple[str, ...]) -> dict[str, str]:
