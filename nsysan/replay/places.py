@@ -25,7 +25,7 @@ def with_places(work: pl.DataFrame, waits: pl.DataFrame) -> tuple[pl.DataFrame, 
         name=pl.col("name").cast(pl.String),
         launch=pl.col("launch").cast(pl.String),
     )
-    key = {"segment": pl.col("segment"), "name": _number(ordered["name"])}
+    key: dict[str, pl.Expr | pl.Series] = {"segment": pl.col("segment"), "name": _number(ordered["name"])}
     ordered = ordered.with_columns(_place(ordered, key))
     launches = (
         ordered.drop_nulls("launch_start")
