@@ -22,12 +22,9 @@ _OF_WORK = {
 }
 
 
-def walk(
-    graph: Graph, delays: Delays, node_rank: I64, class_of: I64, start: int, until: int
-) -> tuple[I64, I64, I64, I64]:
-    """begin, end, class, rank of the pieces of the chain that ends at a node, back to a time; latest first.
-
-    class_of: see classes.
+def walk(graph: Graph, delays: Delays, node_rank: I64, class_of: I64, start: int, until: int) -> tuple[I64, ...]:
+    """begin, end, class, rank of the pieces of the chain that ends at a node, back to a time; latest first. And the
+    edge of each, -1 where it is its lane's. class_of: see classes.
     """
     binding, source, time = delays.binding, graph.edges.source, graph.time
     visited = [start]
@@ -52,7 +49,7 @@ def walk(
         of[link == kind] = CLASSES.index(name)
     ranks = node_rank[target].copy()
     ranks[ranks < 0] = node_rank[before[ranks < 0]]
-    return time[before], time[target], of, ranks
+    return time[before], time[target], of, ranks, used
 
 
 def classes(graph: Graph) -> I64:
@@ -66,9 +63,9 @@ def classes(graph: Graph) -> I64:
     return found
 
 
-def shares(pieces: tuple[I64, I64, I64, I64], bounds: list[tuple[int, int]]) -> dict[tuple[str, int], int]:
+def shares(pieces: tuple[I64, ...], bounds: list[tuple[int, int]]) -> dict[tuple[str, int], int]:
     """ns of the pieces inside the spans, by class and rank."""
-    begin, end, spent, ranks = pieces
+    begin, end, spent, ranks, _ = pieces
     total = np.zeros(len(begin), dtype=np.int64)
     for first, last in bounds:
         total += np.clip(np.minimum(end, last) - np.maximum(begin, first), 0, None)
