@@ -118,8 +118,8 @@ def _crossing(graph: Graph) -> pl.DataFrame:
         )
     ]
     # An order shows what it takes where nothing else came later.
-    ordered = of_work(orders).select("rank", "place", launch="name")
-    own = pl.when(pl.col("place").is_not_null()).then(pl.col("ns").min().over("rank", "place"))
+    ordered = of_work(orders).select("rank", "place", node=pl.col("graph_node"), launch="name")
+    own = pl.when(pl.col("node").is_not_null()).then(pl.col("ns").min().over("rank", "node"))
     prompt = graph.delay[orders] <= _ORDER
     parts.append(
         _edges(orders, graph, ordered, prompt).with_columns(
