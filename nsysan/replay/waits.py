@@ -206,7 +206,7 @@ def _is_full(ranks: list[tuple[_Mask, npt.NDArray[np.float64]]]) -> bool:
         _FEW * len(full), _WAITING * long.sum()
     ):
         return True
-    return held.sum() >= _TWO and times[held].sum() >= _WAITING * times[times > _VERY_LONG].sum()
+    return bool(held.sum() >= _TWO and times[held].sum() >= _WAITING * times[times > _VERY_LONG].sum())
 
 
 def _waiting(calls: pl.DataFrame) -> tuple[pl.DataFrame, I64, _Mask]:

@@ -279,7 +279,9 @@ def test_the_graph_of_tp4_overlap_is_ordered_by_when_its_nodes_start(reported: C
     diagnosis = reported("tp4_overlap").diagnosis
     assert diagnosis.what_if is not None
     assert diagnosis.pace is not None
-    assert 0 <= diagnosis.what_if.saves(Scenario.NO_HOST_LATE) < 0.03 * diagnosis.pace.period.median
+    saved = diagnosis.what_if.saves(Scenario.NO_HOST_LATE)
+    assert saved is not None
+    assert 0 <= saved < 0.03 * diagnosis.pace.period.median
     assert diagnosis.pace.inferred
     assert any("inferred" in why for why in diagnosis.verdict.because)
 
