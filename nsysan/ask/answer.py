@@ -13,7 +13,7 @@ from nsysan.ask.expressions import Expression
 from nsysan.replay import edits
 from nsysan.replay.edits import STANDARD
 from nsysan.replay.engine import NotAcyclic
-from nsysan.replay.pace import bounds_of, pace_of, timed
+from nsysan.replay.pace import bounds_of, pace_of
 from nsysan.replay.prepared import Prepared, prepare
 from nsysan.replay.results import Pace, Timed
 from nsysan.replay.trust import why_untold
@@ -82,6 +82,6 @@ def _periods(
     names = list(asked)
     if edits.may_be_unordered(ready.basis.graph):
         asked |= {f"{name} unordered": edits.together(asked[name], edits.unordered) for name in names}
-    told = {"measured": pace.period} | dict(zip(asked, timed(ready, list(asked.values())), strict=True))
+    told = {"measured": pace.period} | dict(zip(asked, ready.timed(list(asked.values())), strict=True))
     bounds = bounds_of(told, names)
     return {name: told[name].median for name in names}, bounds

@@ -16,6 +16,7 @@ from nsysan.capture.command import Request, expand_output, expected_ranks, launc
 from nsysan.capture.nsys import export_command, require_nsys
 from nsysan.capture.postflight import FAIL, OK
 from nsysan.capture.session import Result, Session
+from nsysan.capture.step_times import hint
 from nsysan.cli.exits import OUTPUT, exit_codes
 from nsysan.cli.options import NSYS
 
@@ -207,7 +208,7 @@ def command(
     for note in (f"{session.nsys.label} ({session.nsys.path})", *session.plan().notes):
         say(note)
     result = session.run(say, progress=not quiet and sys.stderr.isatty())
-    _show(result, quiet=quiet)
+    _show(result, command, quiet=quiet)
     if report:
         _write_reports(result, force=force_overwrite, quiet=quiet)
     sys.exit(result.exit_code)
@@ -227,7 +228,7 @@ def _pairs(entries: tuple[str, ...]) -> dict[str, str]:
     return pairs
 
 
-def _show(result: Result, *, quiet: bool) -> None:
+def _show(result: Result, command: tuple[str, ...], *, quiet: bool) -> None:
     for captured in result.captured:
         lines = [check.line() for check in captured.checks if not quiet or check.status != OK]
         if not quiet:
@@ -241,6 +242,8 @@ def _show(result: Result, *, quiet: bool) -> None:
     if usable and not quiet:
         exports = shlex.join(str(captured.export) for captured in usable)
         click.echo(f"nsysan: next: nsysan report {exports}", err=True)
+        if told := hint(command, exports):
+            click.echo(f"nsysan: {told}", err=True)
 
 
 def _check_report(trace: Path, *, force: bool) -> None:

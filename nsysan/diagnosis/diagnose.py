@@ -12,6 +12,7 @@ import polars as pl
 from nsysan.diagnosis.diagnosis import MAX_REJECTED, Diagnosis, RankSpread
 from nsysan.diagnosis.latecomers import late_ranks, straggler_of
 from nsysan.diagnosis.losses import losses_of
+from nsysan.diagnosis.paced import paced
 from nsysan.diagnosis.pipelines import find_bubble
 from nsysan.diagnosis.quality import assess
 from nsysan.diagnosis.savings import path_of, savings
@@ -26,12 +27,15 @@ from nsysan.metrics.skew import arrivals, caused_by_step
 from nsysan.metrics.tail import humps, tail_rows
 from nsysan.model.classes import WorkClass
 from nsysan.model.matches import Match
-from nsysan.replay.pace import replay
 from nsysan.run.run import Run
 
 
-def diagnose(run: Run) -> Diagnosis:
-    """The diagnosis of a run, from its steady steps."""
+def diagnose(run: Run, untraced: int | None = None) -> Diagnosis:
+    """The diagnosis of a run, from its steady steps.
+
+    untraced: ns of a step without nsys, of which verdict, path, late ranks and savings are then; OutOfRange where the
+    step cannot take that.
+    """
     rejected = float((run.collectives["verdict"] == Match.REJECTED).mean() or 0.0)  # type: ignore[arg-type]
     arrived = arrivals(run.collectives)
     # Who waits for data, or for another stage, depends on who works on it: that is the pipeline, not skew.
@@ -39,8 +43,8 @@ def diagnose(run: Run) -> Diagnosis:
     met = pl.n_unique("last").over("family", "step", "call") == 1
     meeting = arrived.filter((pl.col("cls") != WorkClass.P2P) & met & _within_a_stage(run))
     medians = gap_medians(run.gaps, run.ledger)
-    pace = replay(run)
-    what = savings(run, pace)
+    pace, without = paced(run, untraced)
+    what = savings(run, pace, without)
     late = [] if rejected > MAX_REJECTED else late_ranks(run, pace, what, meeting, medians)
     straggler = straggler_of(late, 0 if what is None else what.period)
     bubble = find_bubble(run)
@@ -49,8 +53,8 @@ def diagnose(run: Run) -> Diagnosis:
     losses, long = losses_of(run, arrived, [step + after for step in slow["step"] for after in (0, 1)])
     periods = run.periods()["period_ns"]
     path, turns = path_of(pace, what), 0 if pace is None or what is None or what.why else pace.rotation
-    paced = Paced(path, late, turns)
-    verdict, covered = judge(run.ledger, what, paced, run.missing_peers, bubble), cover(run)
+    told = Paced(path, late, turns)
+    verdict, covered = judge(run.ledger, what, told, run.missing_peers, bubble), cover(run)
     if covered is not None and not (covered.is_half and not too_little(run, covered)):
         verdict = of_what(verdict, coverage_sentence(run, covered), too_little=too_little(run, covered))
     found = Diagnosis(
@@ -72,6 +76,7 @@ def diagnose(run: Run) -> Diagnosis:
         late=late,
         path=path,
         rotation=turns,
+        untraced=without,
     )
     return replace(found, verdict=weighed(run, found, assess(run, found)))
 

@@ -9,6 +9,7 @@ import polars as pl
 from nsysan.diagnosis.hotspot import Hotspot, Late
 from nsysan.diagnosis.pipelines import Bubble
 from nsysan.diagnosis.verdict import Verdict
+from nsysan.diagnosis.without_nsys import WithoutNsys
 from nsysan.metrics.coverage import Coverage
 from nsysan.metrics.outliers import Outlier
 from nsysan.metrics.skew import Straggler
@@ -41,7 +42,8 @@ class Diagnosis:
     step that another rank costs in each step, 0 where it is not the same. bubble: of a pipeline, None where there is
     one stage. tail: what lies between the mean and the median period. humps: None where the median stands for some
     step. coverage: None without a steady step. pace: what a replay of the steps tells, None without a steady step.
-    path: the critical path, as savings.path_of gives it.
+    path: the critical path, as savings.path_of gives it. untraced: the step without nsys, where its time was given; of
+    it are then pace, what_if, path, late, straggler and verdict.
     """
 
     straggler: Straggler | None
@@ -62,3 +64,4 @@ class Diagnosis:
     late: list[Late] = field(default_factory=list)
     path: dict[tuple[str, int], int] = field(default_factory=dict)
     rotation: int = 0
+    untraced: WithoutNsys | None = None

@@ -39,7 +39,7 @@ def assess(run: Run, diagnosis: Diagnosis, compared: Compared | None = None) -> 
         _split(run, diagnosis),
     ]
     rows.append(_bytes(run, compared))
-    rows += [_events(run), _host_time(run), _overlap(run), _unknown_names(run)]
+    rows += [_events(run), _host_time(run, diagnosis), _overlap(run), _unknown_names(run)]
     rows += [assess_late(run, diagnosis), _gaps(run, diagnosis), assess_savings(run, diagnosis)]
     return [row for row in rows if row is not None]
 
@@ -160,7 +160,9 @@ def _events(run: Run) -> Quality:
     return Quality(Aspect.EVENTS, Status.ESTIMATED, f"nsys warns of the ranks: {'; '.join(lost)}")
 
 
-def _host_time(run: Run) -> Quality | None:
+def _host_time(run: Run, diagnosis: Diagnosis) -> Quality | None:
+    if diagnosis.untraced is not None:
+        return Quality(Aspect.HOST_TIME, Status.OK, diagnosis.untraced.sentence)
     if not run.is_eager:
         return None
     return Quality(

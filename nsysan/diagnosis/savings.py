@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from nsysan.diagnosis.without_nsys import WithoutNsys
 from nsysan.metrics.causes import GapCause
 from nsysan.metrics.scenarios import Scenario
 from nsysan.metrics.stages import without_bubble
@@ -30,25 +31,30 @@ _BY_HOST = (Scenario.NO_HOST_LATE, Scenario.GRAPHS, Scenario.ALL)
 _MAYBE_BY_HOST = [GapCause.UNKNOWN.value, GapCause.BETWEEN_STEPS.value]
 
 
-def savings(run: Run, pace: Pace | None) -> WhatIf | None:
+def savings(run: Run, pace: Pace | None, untraced: WithoutNsys | None = None) -> WhatIf | None:
     """The what-ifs of a replica; None where it has no steady step.
 
-    The replay's savings are taken off the period of all steady steps, of which it may have replayed some.
+    The replay's savings are taken off the period of all steady steps, of which it may have replayed some; or off that
+    of the step without nsys, of which pace is then.
     """
     steady = run.ledger.filter("steady")
     if steady.is_empty():
         return None
     period = round(steady.group_by("rank").agg(pl.median("period_ns"))["period_ns"].median() or 0)  # type: ignore[arg-type]
+    traced = None if untraced is None else period
+    period = period if untraced is None else untraced.period
     why = _why_untold(run, steady, pace)
     without: dict[Scenario, int | None] = dict.fromkeys(Scenario)
     split = steady["wait_ns"].is_not_null().any() and not steady["graph_ns"].sum()
     if run.stage_work is not None and split:
         lost = without_bubble(run.ledger, run.stage_work, run.gaps)["bubble"].median()
         without[Scenario.NO_BUBBLE] = period - round(lost or 0)  # type: ignore[arg-type]
+    if untraced is not None:
+        without[Scenario.UNTRACED] = period
     if pace is None:
         return WhatIf(period, without, why=why)
     if why:
-        return WhatIf(period, without, replayed=pace.period.median, error=pace.error, why=why)
+        return WhatIf(period, without, traced=traced, replayed=pace.period.median, error=pace.error, why=why)
     more = period - pace.period.median
     # The middles of two replays may differ by less than nothing.
     told = {scenario: min(period, pace.scenarios[name].median + more) for scenario, name in REPLAYED.items()}
@@ -65,6 +71,7 @@ def savings(run: Run, pace: Pace | None) -> WhatIf | None:
             if scenario in kept and name in pace.bounds
             for low, high in (pace.bounds[name],)
         },
+        traced=traced,
         replayed=pace.period.median,
         error=pace.error,
         why_host=why_host,

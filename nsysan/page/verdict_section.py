@@ -43,8 +43,10 @@ def lead(report: Report) -> str:
     are = f", and {ranks_words(ranks)} {'are' if len(ranks) > 1 else 'is'} late" if ranks else ""
     also = are if verdict.kind != VerdictKind.SKEW else ""
     sure = safe(sure_sentence(report).removesuffix("."))
+    without = report.diagnosis.untraced
+    of = "" if without is None else f"<p><b>untraced</b>: {linked(without.sentence)}</p>"
     return (
-        f'<section id="verdict"><div class="verdict"><p class="lead"><b>{safe(verdict.kind)}{safe(also)}</b>: '
+        f'<section id="verdict"><div class="verdict">{of}<p class="lead"><b>{safe(verdict.kind)}{safe(also)}</b>: '
         f"{linked(verdict.reason)}</p><p><b>sure</b>: {sure}.</p>{_advice(report)}</div>"
         f'<div class="cards">{cards}</div>{bars(report)}<div class="told">{lines}</div>{saved(report)}'
         f"{late_table(report)}{_evidence(report)}</section>"

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from nsysan.model.operations import is_communication
 from nsysan.replay import edits
 from nsysan.replay.activity import MAX_OPERATIONS, Activity
-from nsysan.replay.engine import I64, NotAcyclic
+from nsysan.replay.engine import NotAcyclic
 from nsysan.replay.late import find_late
 from nsysan.replay.path import shares, walk
 from nsysan.replay.prepared import Prepared, prepare
@@ -35,16 +34,6 @@ def replay(run: Run, most: int = MAX_OPERATIONS) -> Pace | None:
     return None if ready is None else pace_of(ready)
 
 
-def timed(ready: Prepared, asked: list[edits.Edit]) -> list[Timed]:
-    """The periods of edits."""
-    return _over_steps(ready, _periods(ready, ready.times(asked)))[2:]
-
-
-def medians(ready: Prepared, asked: list[edits.Edit]) -> list[float]:
-    """The median periods of edits, not rounded."""
-    return [float(period) for period in _medians(ready, _periods(ready, ready.times(asked)))[2:]]
-
-
 def pace_of(ready: Prepared) -> Pace:
     """The pace of a replica whose graph is there."""
     found, basis = ready.found, ready.basis
@@ -53,14 +42,11 @@ def pace_of(ready: Prepared) -> Pace:
     names = ["measured", "usual", *scenarios]
     times = ready.times(list(scenarios.values()))
     exact = bool((times[:, 0] == graph.time).all())
-    periods = _periods(ready, times)
-    told = dict(zip(names, _over_steps(ready, periods), strict=True))
+    periods = ready.periods(times)
+    told = dict(zip(names, ready.over_steps(periods), strict=True))
     bounds = bounds_of(told, _BOUNDED)
     measured = told["measured"]
     error = float(np.median(np.abs(periods[:, 1] - periods[:, 0]) / periods[:, 0]))
-
-    def again(asked: list[edits.Edit]) -> list[Timed]:
-        return timed(ready, asked)
 
     alone, without = ({rank: told.pop(f"{word}_{rank}") for rank in graph.ranks} for word in ("rank", "but"))
     # With all ranks right no step ends later than with one; a median of steps that differ need not show it.
@@ -77,7 +63,7 @@ def pace_of(ready: Prepared) -> Pace:
                 del told[name]
         alone, bounds = {}, {}
     else:
-        late, rotates = find_late(basis, again, measured, told["no_skew"], without, alone)
+        late, rotates = find_late(basis, ready.timed, measured, told["no_skew"], without, alone)
     frame = ready.counted.select("stretch", "step", "rank")
     frame = frame.with_columns(pl.Series(name, periods[:, i]) for i, name in enumerate(names))
     return Pace(
@@ -135,26 +121,6 @@ def bounds_of(told: dict[str, Timed], names: Iterable[str]) -> dict[str, tuple[i
         if high.median - low.median > _APART * told["measured"].median:
             found[name] = (low.median, high.median)
     return found
-
-
-def _periods(ready: Prepared, times: I64) -> I64:
-    """The period of each step that is counted on each rank: (rows of ready.counted, scenarios)."""
-    starts = ready.starts(times)
-    periods: I64 = starts[ready.counted["next"].to_numpy()] - starts[ready.counted["at"].to_numpy()]
-    return periods
-
-
-def _medians(ready: Prepared, periods: I64) -> npt.NDArray[np.float64]:
-    """Of each scenario: of each rank the median over its steps, and the median of these over the ranks."""
-    ranks = ready.counted["rank"].to_numpy()
-    each = [np.median(periods[ranks == rank], axis=0) for rank in np.unique(ranks)]
-    return np.asarray(np.median(each, axis=0))
-
-
-def _over_steps(ready: Prepared, periods: I64) -> list[Timed]:
-    """The period of each scenario."""
-    told = zip(_medians(ready, periods).tolist(), periods.mean(axis=0).tolist(), strict=True)
-    return [Timed(round(median), round(mean)) for median, mean in told]
 
 
 def _path(ready: Prepared, period: int) -> dict[tuple[str, int], int]:

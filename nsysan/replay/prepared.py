@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from nsysan.metrics.whatif import call_wires, floors
@@ -15,6 +16,7 @@ from nsysan.replay.delays import delays_of
 from nsysan.replay.engine import I64, NEVER, Engine
 from nsysan.replay.graph import build
 from nsysan.replay.levels import levels_of
+from nsysan.replay.results import Timed
 from nsysan.replay.shape import Levels
 from nsysan.replay.unseen import in_place, waits_unseen
 from nsysan.run.run import Run
@@ -55,6 +57,31 @@ class Prepared:
         """When each step begins on each rank, by times of the nodes: (steps and ranks, scenarios)."""
         _, nodes, begins = self._firsts
         return np.minimum.reduceat(times[nodes], begins, axis=0)
+
+    def periods(self, times: I64) -> I64:
+        """The period of each step that is counted on each rank, by times of the nodes: (counted, scenarios)."""
+        starts = self.starts(times)
+        found: I64 = starts[self.counted["next"].to_numpy()] - starts[self.counted["at"].to_numpy()]
+        return found
+
+    def timed(self, asked: list[edits.Edit]) -> list[Timed]:
+        """The periods of edits."""
+        return self.over_steps(self.periods(self.times(asked)))[2:]
+
+    def medians(self, asked: list[edits.Edit]) -> list[float]:
+        """The median periods of edits, not rounded."""
+        return [float(period) for period in self._medians(self.periods(self.times(asked)))[2:]]
+
+    def over_steps(self, periods: I64) -> list[Timed]:
+        """The period of each scenario; periods: of each step and rank, as above."""
+        told = zip(self._medians(periods).tolist(), periods.mean(axis=0).tolist(), strict=True)
+        return [Timed(round(median), round(mean)) for median, mean in told]
+
+    def _medians(self, periods: I64) -> npt.NDArray[np.float64]:
+        """Of each scenario: of each rank the median over its steps, and the median of these over the ranks."""
+        ranks = self.counted["rank"].to_numpy()
+        each = [np.median(periods[ranks == rank], axis=0) for rank in np.unique(ranks)]
+        return np.asarray(np.median(each, axis=0))
 
     @cached_property
     def counted(self) -> pl.DataFrame:

@@ -41,19 +41,22 @@ def build_report(
     link_gbps: float | None = None,
     timelines: bool = True,
     replica: int | None = None,
+    untraced: int | None = None,
 ) -> Report:
     """The Report of a run.
 
     expected: gives message sizes where the trace does not, and is held against the rest. link_gbps: peak of the
     link between the GPUs, in place of the table's. timelines: whether it is to show single steps. replica: number of
-    the one that it heads with, by default the slowest; NsysanError if there is no such replica.
+    the one that it heads with, by default the slowest; NsysanError if there is no such replica. untraced: ns of its
+    step without nsys, of which verdict, path, late ranks and savings are then; OutOfRange where it cannot take that.
     """
     progress.stage("accounting for every nanosecond")
     stated = None if expected is None else expected.message_bytes
     kinds = kinds_of(run.groups, run.collectives, len(run.ranks))
     stating = [own.stating(stated) for own in run.replicas]
-    replicas = [_replica(number, own) for number, own in enumerate(stating)]
     chosen = chosen_replica(stating, replica)
+    given = {chosen: untraced}
+    replicas = [_replica(number, own, given.get(number)) for number, own in enumerate(stating)]
     traced, own, head = run.replicas[chosen], stating[chosen], replicas[chosen]
     compared = compare_with(traced.collectives, traced.steady_steps, expected)
     diagnosis, per_rank = head.diagnosis, head.per_rank
@@ -90,8 +93,8 @@ def build_report(
     )
 
 
-def _replica(number: int, own: Run) -> Replica:
-    diagnosis = diagnose(own)
+def _replica(number: int, own: Run, untraced: int | None) -> Replica:
+    diagnosis = diagnose(own, untraced)
     return Replica(
         id=number,
         ranks=own.ranks,

@@ -11,6 +11,7 @@ from nsysan.report.replica import coverage_words, layout_sentence
 from nsysan.report.report import Report, visible_lines
 from nsysan.report.sentences import expectation_sentence, sure_sentence
 from nsysan.report.tail_sentences import tail_sentence
+from nsysan.report.untraced_text import untraced_lines, untraced_rows
 from nsysan.text import counted, ms, plain, size, us
 
 _COLLECTIVES = 8
@@ -39,6 +40,7 @@ def _lead(report: Report) -> list[str]:
         "",
         f"**{escaped(verdict.kind)}**: {escaped(verdict.reason)}",
         "",
+        *(f"- {escaped(' '.join(line.split()))}" for line in untraced_lines(report)),
         *(f"- **{escaped(number.value)}** {escaped(number.of)}" for number in key_numbers(report)),
         f"- sure: {escaped(sure_sentence(report))}",
         f"- late: {escaped(report.late_sentence())}",
@@ -64,7 +66,14 @@ def _ledger(report: Report) -> list[str]:
         "",
         "Medians over the steady steps. In every step of every rank the lines sum to the period; wait is a collective "
         "before its last rank has arrived, wire after it.",
+        *_untraced(report, columns),
     ]
+
+
+def _untraced(report: Report, columns: list[str]) -> list[str]:
+    body = untraced_rows(report, columns)
+    header = ["rank", *map(escaped, columns)]
+    return ["", "The same without nsys, by replay:", "", *rows(header, body, left=0)] if body else []
 
 
 def _what_if(report: Report) -> list[str]:
@@ -73,10 +82,11 @@ def _what_if(report: Report) -> list[str]:
         return []
     body = [
         [SCENARIOS[scenario].name, ms(ns), us(what.period - ns), f"{(what.period - ns) / what.period:.1%}"]
-        for scenario, ns in what.without.items()
-        if ns is not None
+        for scenario in what.told
+        if (ns := what[scenario]) is not None
     ]
-    return ["#### What if", "", *rows([f"{ms(what.period)} a step now", "a step", "saves us", "saves"], body)]
+    now = "without nsys" if what.traced is not None else "now"
+    return ["#### What if", "", *rows([f"{ms(what.period)} a step {now}", "a step", "saves us", "saves"], body)]
 
 
 def _findings(report: Report) -> list[str]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.hotspot import Late
+from nsysan.diagnosis.without_nsys import WithoutNsys
 from nsysan.metrics.skew import Straggler
 from nsysan.metrics.whatif import WhatIf
 
@@ -17,6 +18,7 @@ def pace_values(diagnosis: Diagnosis) -> dict[str, Any]:
         "late": [_late(one) for one in diagnosis.late],
         "critical_path": [{"class": cls, "rank": rank, "ns": ns} for (cls, rank), ns in diagnosis.path.items() if ns],
         "what_if": _what_if(diagnosis.what_if),
+        "untraced": _untraced(diagnosis.untraced),
     }
 
 
@@ -48,11 +50,24 @@ def _late(one: Late) -> dict[str, Any]:
     }
 
 
+def _untraced(without: WithoutNsys | None) -> dict[str, Any] | None:
+    if without is None:
+        return None
+    return {
+        "period_ns": without.period,
+        "traced_ns": without.traced,
+        "hosts": without.hosts,
+        "gaps": without.gaps,
+        "per_rank": without.per_rank.to_dicts(),
+    }
+
+
 def _what_if(what: WhatIf | None) -> dict[str, Any] | None:
     if what is None:
         return None
     return {
         "period_ns": what.period,
+        "traced_ns": what.traced,
         "replay_ns": what.replayed,
         "replay_error": what.error,
         **{scenario.column: ns for scenario, ns in what.without.items()},

@@ -19,6 +19,7 @@ from nsysan.report.sentences import (
     sure_sentence,
 )
 from nsysan.report.tail_sentences import tail_sentence
+from nsysan.report.untraced_text import untraced_lines, untraced_table
 from nsysan.text import counted, numbered, plain, size, table, us, wrapped
 from nsysan.trace.graph_mode import GraphMode
 
@@ -50,6 +51,7 @@ def answers(report: Report) -> str:
     tail = tail_sentence(report)
     return "\n".join(
         (
+            *untraced_lines(report),
             f"verdict   {report.diagnosis.verdict.kind}: {report.diagnosis.verdict.reason}",
             f"sure      {sure_sentence(report)}",
             f"late      {report.late_sentence()}",
@@ -138,7 +140,12 @@ def _ledger(report: Report) -> str:
     rows = [[str(row["rank"]), *(us(row[f"{c}_ns"]) for c in columns)] for row in report.per_rank.iter_rows(named=True)]
     closed = f"every step of every rank sums to its period to 0 ns ({counted(len(report.per_step), 'ledger')} checked)"
     return "\n".join(
-        ["ledger, us per step (median over the steady steps; medians need not add up)", *table(header, rows), closed]
+        [
+            "ledger, us per step (median over the steady steps; medians need not add up)",
+            *table(header, rows),
+            closed,
+            *untraced_table(report, columns),
+        ]
     )
 
 

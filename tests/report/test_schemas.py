@@ -223,6 +223,9 @@ def test_every_report_is_as_its_schema_says_and_has_every_key(tmp_path: Path, an
     documents.append(document_of(build_report(nsysan.analyze(nsysan.open_trace(trace)), "0", stated)))
     piped = pipeline([20_000, 20_000], more={2: 5_000}, host=8_000).write(tmp_path / "p.sqlite")
     documents.append(document_of(build_report(nsysan.analyze(piped), "0", timelines=False)))
+    told = documents[-2]["what_if"]["period_ns"]
+    without = nsysan.analyze(nsysan.open_trace(trace))
+    documents.append(document_of(build_report(without, "0", timelines=False, untraced=told)))
     assert_complete(REPORT, documents)
 
 
