@@ -12,7 +12,6 @@ from nsysan.compare.comparison import F64, ComparedRun, Measured
 from nsysan.diagnosis.savings import REPLAYED
 from nsysan.metrics.ledger import FIGURES
 from nsysan.metrics.scenarios import Scenario
-from nsysan.metrics.stages import without_bubble
 from nsysan.model.matches import Match
 from nsysan.model.steps.step_kind import StepKind
 from nsysan.model.steps.step_windows import StepMethod
@@ -69,7 +68,7 @@ def compared_run(label: str, run: Run, version: str, batch: int | None = None) -
     figures["ledger.transfer"] = _figure(transfer, "ns")
     figures["skew.caused"] = _caused(report, steady)
     figures.update(_idle(run.gaps, steady))
-    figures.update(_what_if(run, report))
+    figures.update(_what_if(report))
     return ComparedRun(
         label=label,
         name=name,
@@ -137,7 +136,7 @@ def _idle(gaps: pl.DataFrame, steady: pl.DataFrame) -> dict[str, Measured]:
     return found
 
 
-def _what_if(run: Run, report: Report) -> dict[str, Measured]:
+def _what_if(report: Report) -> dict[str, Measured]:
     what = report.diagnosis.what_if
     if what is None or not what.told:
         return {}
@@ -146,16 +145,15 @@ def _what_if(run: Run, report: Report) -> dict[str, Measured]:
         for scenario in what.told
         if scenario in REPLAYED and report.diagnosis.pace is not None
     }
-    if Scenario.NO_BUBBLE in what.told and run.stage_work is not None:
-        lost = without_bubble(run.ledger, run.stage_work, run.gaps)["bubble"]
-        found[Scenario.NO_BUBBLE] = what.period - lost.to_numpy().astype(np.float64)
     return {f"whatif.{scenario}": Measured(what[scenario], steps) for scenario, steps in found.items()}
 
 
 def _by_step(per_step: pl.DataFrame, name: str) -> F64:
     """What each step that was replayed would take, ns; where the trace allows two answers, that which saves less."""
     names = [column for column in (name, f"{name} unordered") if column in per_step.columns]
-    steps = per_step.group_by("stretch", "step").agg(pl.median(*names)).sort("stretch", "step")
+    # Stages that do not wait for each other have periods of their own.
+    whole = pl.max(*names) if name == REPLAYED[Scenario.NO_BUBBLE] else pl.median(*names)
+    steps = per_step.group_by("stretch", "step").agg(whole).sort("stretch", "step")
     return steps.select(pl.max_horizontal(names)).to_series().to_numpy()
 
 

@@ -15,6 +15,7 @@ from nsysan.text import counted, ms
 from nsysan.trace.graph_mode import GraphMode
 
 _NO_TIME = "what a step takes without nsys no table holds (time one and give --untraced that)"
+_INFERRED = "that the first stage begins its next step when the last one has ended is inferred"
 _INFLATED = "held up by its host, whose time the profiler inflates (see host_time)"
 
 
@@ -73,6 +74,7 @@ def assess_savings(run: Run, diagnosis: Diagnosis) -> Quality:
     steps = diagnosis.pace.per_step.select("stretch", "step").n_unique()
     of = f"by replay of {counted(steps, 'step')}, which misses the measured period by {what.error:.1%}"
     limits = _limits(run, what, what.error)
+    limits += [_INFERRED] if diagnosis.pace.inferred and not what.why_host else []
     untold = [] if what.traced is not None else [_NO_TIME]
     return Quality(Aspect.WHAT_IF, Status.ESTIMATED if limits else Status.OK, "; ".join([*limits, of, *untold]))
 

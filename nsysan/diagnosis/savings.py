@@ -7,7 +7,6 @@ import polars as pl
 from nsysan.diagnosis.without_nsys import WithoutNsys
 from nsysan.metrics.causes import GapCause
 from nsysan.metrics.scenarios import Scenario
-from nsysan.metrics.stages import without_bubble
 from nsysan.metrics.whatif import WhatIf
 from nsysan.model.health import NODE_FLAG
 from nsysan.replay.results import MAX_UNSPLIT, Pace
@@ -24,6 +23,7 @@ REPLAYED = {
     Scenario.FLOOR_WIRE: "floor_wire",
     Scenario.NO_HOST_LATE: "host_free",
     Scenario.GRAPHS: "graphs",
+    Scenario.NO_BUBBLE: "no_bubble",
     Scenario.ALL: "all",
 }
 #: Those that rest on when hosts launched.
@@ -45,10 +45,6 @@ def savings(run: Run, pace: Pace | None, untraced: WithoutNsys | None = None) ->
     period = period if untraced is None else untraced.period
     why = _why_untold(run, steady, pace)
     without: dict[Scenario, int | None] = dict.fromkeys(Scenario)
-    split = steady["wait_ns"].is_not_null().any() and not steady["graph_ns"].sum()
-    if run.stage_work is not None and split:
-        lost = without_bubble(run.ledger, run.stage_work, run.gaps)["bubble"].median()
-        without[Scenario.NO_BUBBLE] = period - round(lost or 0)  # type: ignore[arg-type]
     if untraced is not None:
         without[Scenario.UNTRACED] = period
     if pace is None:
@@ -57,8 +53,12 @@ def savings(run: Run, pace: Pace | None, untraced: WithoutNsys | None = None) ->
         return WhatIf(period, without, traced=traced, replayed=pace.period.median, error=pace.error, why=why)
     more = period - pace.period.median
     # The middles of two replays may differ by less than nothing.
-    told = {scenario: min(period, pace.scenarios[name].median + more) for scenario, name in REPLAYED.items()}
-    why_host = _why_host_untold(run, period)
+    told = {
+        scenario: min(period, pace.scenarios[name].median + more)
+        for scenario, name in REPLAYED.items()
+        if name in pace.scenarios
+    }
+    why_host = _why_host_untold(run, pace, period)
     left_out = {*(_BY_HOST if why_host else ()), *(() if run.is_eager else (Scenario.GRAPHS,))}
     kept = {scenario: ns for scenario, ns in told.items() if scenario not in left_out}
     return WhatIf(
@@ -104,9 +104,9 @@ def _why_untold(run: Run, steady: pl.DataFrame, pace: Pace | None) -> str:
     return f"{why} (see wait_wire)" if pace.unsplit > MAX_UNSPLIT else why
 
 
-def _why_host_untold(run: Run, period: int) -> str:
+def _why_host_untold(run: Run, pace: Pace, period: int) -> str:
     """Why nothing is told of what hosts cost; "" where it is."""
-    if run.stage_work is not None:
+    if not pace.closed:
         return (
             "what late hosts cost cannot be told, nor all savings together: nothing in the trace says which work "
             "of the last stage the first one's host waits for"

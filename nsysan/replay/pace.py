@@ -10,8 +10,11 @@ import polars as pl
 from nsysan.model.operations import is_communication
 from nsysan.replay import edits
 from nsysan.replay.activity import MAX_OPERATIONS, Activity
+from nsysan.replay.busy_stages import no_bubble
 from nsysan.replay.engine import NotAcyclic
 from nsysan.replay.late import find_late
+from nsysan.replay.links import Link
+from nsysan.replay.meetings import from_last_to_first
 from nsysan.replay.path import shares, walk
 from nsysan.replay.prepared import Prepared, prepare
 from nsysan.replay.results import MAX_UNSPLIT, LateRanks, Pace, Timed
@@ -40,10 +43,14 @@ def pace_of(ready: Prepared) -> Pace:
     graph = basis.graph
     scenarios = _scenarios(ready)
     names = ["measured", "usual", *scenarios]
+    piped, inferred = len(graph.stages) > 1, bool((graph.link == Link.TURN).any())
     times = ready.times(list(scenarios.values()))
     exact = bool((times[:, 0] == graph.time).all())
     periods = ready.periods(times)
     told = dict(zip(names, ready.over_steps(periods), strict=True))
+    if "no_bubble" in told:
+        # Stages that do not wait for each other have periods of their own.
+        told["no_bubble"] = ready.of_slowest(periods[:, names.index("no_bubble")])
     bounds = bounds_of(told, _BOUNDED)
     measured = told["measured"]
     error = float(np.median(np.abs(periods[:, 1] - periods[:, 0]) / periods[:, 0]))
@@ -80,6 +87,8 @@ def pace_of(ready: Prepared) -> Pace:
         exact=exact,
         nodes=len(graph.time),
         whole=found.whole,
+        closed=not piped or inferred or from_last_to_first(graph.operations, graph.stages),
+        inferred=inferred,
     )
 
 
@@ -103,6 +112,8 @@ def _scenarios(ready: Prepared) -> dict[str, edits.Edit]:
         found["all of work"] = edits.together(everyone, edits.floor_wire)
     if edits.prepares(graph):
         found["graphs of layers"] = edits.graphs_of_layers
+    if ready.wanting is not None:
+        found["no_bubble"] = no_bubble(graph, ready.wanting)
     for rank in graph.ranks:
         found[f"rank_{rank}"] = edits.no_skew(basis.node_rank == rank)
         found[f"but_{rank}"] = edits.no_skew(basis.node_rank != rank)

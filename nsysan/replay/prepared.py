@@ -12,6 +12,7 @@ import polars as pl
 from nsysan.metrics.whatif import call_wires, floors
 from nsysan.replay import edits
 from nsysan.replay.activity import MAX_OPERATIONS, Activity, activity
+from nsysan.replay.busy_stages import Shares, wanting_of
 from nsysan.replay.delays import delays_of
 from nsysan.replay.engine import I64, NEVER, Engine
 from nsysan.replay.graph import build
@@ -26,13 +27,15 @@ from nsysan.run.run import Run
 class Prepared:
     """found: what was recorded. basis: its graph, and what edits change. engine: the order of its nodes.
 
-    unseen: levels where hosts that may be waiting for another are charged with that, None where none may.
+    unseen: levels where hosts that may be waiting for another are charged with that, None where none may. wanting: of a
+    pipeline, as busy_stages.wanting_of gives it.
     """
 
     found: Activity
     basis: edits.Basis
     engine: Engine
     unseen: Levels | None = None
+    wanting: Shares | None = None
 
     def times(self, asked: list[edits.Edit]) -> I64:
         """ns of each node (nodes, 2 + edits): with nothing changed, with usual delays, with each of the edits."""
@@ -77,6 +80,12 @@ class Prepared:
         told = zip(self._medians(periods).tolist(), periods.mean(axis=0).tolist(), strict=True)
         return [Timed(round(median), round(mean)) for median, mean in told]
 
+    def of_slowest(self, periods: I64) -> Timed:
+        """The period of the rank that has the longest, by that of each step and rank in one scenario."""
+        ranks = self.counted["rank"].to_numpy()
+        own = [periods[ranks == rank] for rank in np.unique(ranks)]
+        return Timed(round(max(np.median(one) for one in own)), round(max(one.mean() for one in own)))
+
     def _medians(self, periods: I64) -> npt.NDArray[np.float64]:
         """Of each scenario: of each rank the median over its steps, and the median of these over the ranks."""
         ranks = self.counted["rank"].to_numpy()
@@ -112,8 +121,9 @@ def prepare(run: Run, most: int = MAX_OPERATIONS) -> Prepared | None:
     unseen = waits_unseen(graph, delays, levels)
     kept = in_place(levels, graph, delays) if unseen else levels
     basis = edits.basis(graph, delays, kept, floors(call_wires(run.collectives, run.steady_steps)))
+    wanting = None if run.stage_work is None else wanting_of(graph, run.stage_work)
     engine = Engine(graph.opens, graph.edges, graph.time)
-    return Prepared(found, basis, engine, levels if unseen else None)
+    return Prepared(found, basis, engine, levels if unseen else None, wanting)
 
 
 def _usual_period(found: Activity) -> int:

@@ -56,7 +56,8 @@ class Pace:
     rotation: ns that another rank costs in each step, where it is not the same. unsplit: share of the period
     in communication that cannot be split; where it is large, what rests on waiting is left out.
     per_step: stretch, step, rank and a column a scenario. nodes: of the graph; whole: whether it is
-    of all steady steps.
+    of all steady steps. closed: whether it is known what the first stage of a pipeline waits for before its next step;
+    inferred: whether no call of the trace says so.
     """
 
     period: Timed
@@ -72,3 +73,5 @@ class Pace:
     exact: bool
     nodes: int
     whole: bool
+    closed: bool = True
+    inferred: bool = False
