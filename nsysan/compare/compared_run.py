@@ -17,6 +17,7 @@ from nsysan.model.steps.step_kind import StepKind
 from nsysan.model.steps.step_windows import StepMethod
 from nsysan.report.build import build_report
 from nsysan.report.report import Report
+from nsysan.run.all_decode import of_one_population
 from nsysan.run.other_steps import headed_by
 from nsysan.run.run import Run
 from nsysan.text import counted
@@ -49,6 +50,7 @@ def compared_runs(label: str, run: Run, version: str, batch: int | None = None) 
 
 def compared_run(label: str, run: Run, version: str, batch: int | None = None) -> ComparedRun:
     """A side from its run by its headline; see compared_runs."""
+    run = of_one_population(run)
     report = build_report(run, version, timelines=False)
     run = run.replicas[report.replica]
     replica = report.replicas[report.replica]

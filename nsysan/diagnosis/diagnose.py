@@ -27,6 +27,7 @@ from nsysan.metrics.skew import arrivals, caused_by_step
 from nsysan.metrics.tail import humps, tail_rows
 from nsysan.model.classes import WorkClass
 from nsysan.model.matches import Match
+from nsysan.run.all_decode import of_all_decode, summed_over
 from nsysan.run.run import Run
 
 
@@ -43,9 +44,10 @@ def diagnose(run: Run, untraced: int | None = None) -> Diagnosis:
     met = pl.n_unique("last").over("family", "step", "call") == 1
     meeting = arrived.filter((pl.col("cls") != WorkClass.P2P) & met & _within_a_stage(run))
     medians = gap_medians(run.gaps, run.ledger)
-    pace, without = paced(run, untraced)
-    what = savings(run, pace, without)
-    late = [] if rejected > MAX_REJECTED else late_ranks(run, pace, what, meeting, medians)
+    every = of_all_decode(run)
+    pace, without = paced(every, untraced)
+    what = savings(every, pace, without)
+    late = [] if rejected > MAX_REJECTED else late_ranks(every, pace, what, meeting, medians)
     straggler = straggler_of(late, 0 if what is None else what.period)
     bubble = find_bubble(run)
     workload = workload_of(run.steps.method, run.steps.source, run.names, len(run.windows))
@@ -54,9 +56,10 @@ def diagnose(run: Run, untraced: int | None = None) -> Diagnosis:
     periods = run.periods()["period_ns"]
     path, turns = path_of(pace, what), 0 if pace is None or what is None or what.why else pace.rotation
     told = Paced(path, late, turns)
-    verdict, covered = judge(run.ledger, what, told, run.missing_peers, bubble), cover(run)
-    if covered is not None and not (covered.is_half and not too_little(run, covered)):
-        verdict = of_what(verdict, coverage_sentence(run, covered), too_little=too_little(run, covered))
+    verdict, covered = judge(every.ledger, what, told, run.missing_peers, bubble), cover(every)
+    little = too_little(every, covered)
+    if covered is not None and not (covered.is_half and not little):
+        verdict = of_what(verdict, coverage_sentence(every, covered), too_little=little)
     found = Diagnosis(
         straggler=straggler,
         gaps=medians,
@@ -77,8 +80,10 @@ def diagnose(run: Run, untraced: int | None = None) -> Diagnosis:
         path=path,
         rotation=turns,
         untraced=without,
+        summed=summed_over(every),
+        headline=next((one.id for one in run.steps.populations), ""),
     )
-    return replace(found, verdict=weighed(run, found, assess(run, found)))
+    return replace(found, verdict=weighed(every, found, assess(run, found)))
 
 
 def _within_a_stage(run: Run) -> pl.Expr:

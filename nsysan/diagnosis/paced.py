@@ -14,7 +14,7 @@ from nsysan.replay.pace import pace_of, replay
 from nsysan.replay.prepared import prepare
 from nsysan.replay.results import Pace
 from nsysan.replay.trust import why_untold
-from nsysan.replay.untraced import untraced
+from nsysan.replay.untraced import SEVERAL, OutOfRange, untraced
 from nsysan.run.run import Run
 
 
@@ -25,6 +25,8 @@ def paced(run: Run, period: int | None) -> tuple[Pace | None, WithoutNsys | None
     """
     if period is None:
         return replay(run), None
+    if run.summed:
+        raise OutOfRange(SEVERAL)
     try:
         ready = prepare(run)
     except NotAcyclic:

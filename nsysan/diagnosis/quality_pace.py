@@ -75,7 +75,7 @@ def assess_savings(run: Run, diagnosis: Diagnosis) -> Quality:
     of = f"by replay of {counted(steps, 'step')}, which misses the measured period by {what.error:.1%}"
     limits = _limits(run, what, what.error)
     limits += [_INFERRED] if diagnosis.pace.inferred and not what.why_host else []
-    untold = [] if what.traced is not None else [_NO_TIME]
+    untold = [_NO_TIME] if run.is_eager and what.traced is None else []
     return Quality(Aspect.WHAT_IF, Status.ESTIMATED if limits else Status.OK, "; ".join([*limits, of, *untold]))
 
 

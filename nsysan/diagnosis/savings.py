@@ -11,6 +11,7 @@ from nsysan.metrics.whatif import WhatIf
 from nsysan.model.health import NODE_FLAG
 from nsysan.replay.results import MAX_UNSPLIT, Pace
 from nsysan.replay.trust import LOST_ORDER, why_untold
+from nsysan.run.all_decode import typical_periods, weighed, weights_of
 from nsysan.run.run import Run
 
 #: Where the replay misses the measured period by more, no saving is sure.
@@ -40,7 +41,7 @@ def savings(run: Run, pace: Pace | None, untraced: WithoutNsys | None = None) ->
     steady = run.ledger.filter("steady")
     if steady.is_empty():
         return None
-    period = round(steady.group_by("rank").agg(pl.median("period_ns"))["period_ns"].median() or 0)  # type: ignore[arg-type]
+    period = _period(run, steady)
     traced = None if untraced is None else period
     period = period if untraced is None else untraced.period
     why = _why_untold(run, steady, pace)
@@ -76,6 +77,13 @@ def savings(run: Run, pace: Pace | None, untraced: WithoutNsys | None = None) ->
         error=pace.error,
         why_host=why_host,
     )
+
+
+def _period(run: Run, steady: pl.DataFrame) -> int:
+    """The median step; where answers are a sum over populations, the mean of theirs over all steps."""
+    if run.summed and (each := typical_periods(run)):
+        return round(weighed(each, weights_of(run)))
+    return round(steady.group_by("rank").agg(pl.median("period_ns"))["period_ns"].median() or 0)  # type: ignore[arg-type]
 
 
 def path_of(pace: Pace | None, what: WhatIf | None) -> dict[tuple[str, int], int]:

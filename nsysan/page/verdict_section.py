@@ -11,6 +11,7 @@ from nsysan.page.elements import safe
 from nsysan.page.glossary import STATUS, linked
 from nsysan.page.pace_section import bars, late_table, saved
 from nsysan.page.palette import COLOURS
+from nsysan.report.basis_text import basis_of
 from nsysan.report.key_numbers import KeyNumber, first_finding, key_numbers
 from nsysan.report.report import Report
 from nsysan.report.sentences import headline_sentence, sure_sentence
@@ -43,8 +44,7 @@ def lead(report: Report) -> str:
     are = f", and {ranks_words(ranks)} {'are' if len(ranks) > 1 else 'is'} late" if ranks else ""
     also = are if verdict.kind != VerdictKind.SKEW else ""
     sure = safe(sure_sentence(report).removesuffix("."))
-    without = report.diagnosis.untraced
-    of = "" if without is None else f"<p><b>untraced</b>: {linked(without.sentence)}</p>"
+    of = "".join(f"<p><b>{name}</b>: {linked(sentence)}</p>" for name, sentence in basis_of(report))
     return (
         f'<section id="verdict"><div class="verdict">{of}<p class="lead"><b>{safe(verdict.kind)}{safe(also)}</b>: '
         f"{linked(verdict.reason)}</p><p><b>sure</b>: {sure}.</p>{_advice(report)}</div>"

@@ -128,10 +128,10 @@ def _crossing(graph: Graph) -> pl.DataFrame:
     idle = before[target] <= time[edges.source[launches]]
     launched = of_work(launches).select("rank", "launch", copies=pl.col("type") != "kernel", place=pl.col("graph_node"))
     # What takes longer waited for something that no table shows.
-    shown = free.over("rank", "launch", "copies")
+    shown, others = free.over("rank", "launch", "copies"), free.over("rank")
     parts = [
         _edges(launches, graph, launched, idle).with_columns(
-            least=pl.coalesce(pl.when(shown <= _LONG_LAUNCH).then(shown), free.over("rank"), pl.lit(_LAUNCH))
+            least=pl.coalesce(*(pl.when(ns <= _LONG_LAUNCH).then(ns) for ns in (shown, others)), pl.lit(_LAUNCH))
         )
     ]
     # An order shows what it takes where nothing else came later.

@@ -178,9 +178,9 @@ def _floors(graph: Graph, floor: pl.DataFrame) -> I64:
     place = pl.when(pl.col("message_bytes").is_null()).then("call").alias("place")
     work = graph.operations[(graph.edges.target[wire] - graph.first_operation) // 2]
     floor = floor.with_columns(pl.col("name").cast(pl.String))
-    joined = work.select("name", "message_bytes", "group", place).join(
-        floor, on=KEY, how="left", maintain_order="left", nulls_equal=True
-    )
+    keys = [*KEY, *(name for name in ("population",) if name in floor.columns)]
+    named = work.select("name", "message_bytes", "group", "population", place)
+    joined = named.join(floor, on=keys, how="left", maintain_order="left", nulls_equal=True)
     floors_of = joined["floor"].fill_null(-NEVER).to_numpy()
     # Of a message the longer half is what its floor is of: both end so much sooner.
     told = work.select("message", longer=pl.col("wire").max().over("stretch", "family", "of", "call"))

@@ -40,7 +40,9 @@ def build(run: Run, found: Activity) -> Graph:
         of="step",
         single=~matched,
     )
-    work = found.operations.join(calls, on="row", how="left", maintain_order="left")
+    populations = found.steps.select("stretch", "step", "population").unique(["stretch", "step"])
+    work = found.operations.join(populations, on=["stretch", "step"], how="left", maintain_order="left")
+    work = work.join(calls, on="row", how="left", maintain_order="left")
     work, hosts = with_places(work, found.waits)
     work = with_meetings(work.sort(*_LANE, "begin", "end", maintain_order=True))
     hosts = hosts.sort(*_CALL, "start", "end", maintain_order=True).with_row_index("number")

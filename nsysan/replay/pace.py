@@ -147,8 +147,10 @@ def _path(ready: Prepared, period: int) -> dict[tuple[str, int], int]:
         pieces = walk(graph, basis.delays, basis.node_rank, last, int(spans["start"].min()))  # type: ignore[arg-type]
         lasted = np.bincount(np.maximum(pieces[3], 0), pieces[1] - pieces[0])
         of_rank = spans.filter(pl.col("rank") == int(np.argmax(lasted)))
-        for key, ns in shares(pieces, list(of_rank.select("start", "finish").iter_rows())).items():
-            total[key] = total.get(key, 0) + ns
+        for (population,), own_spans in of_rank.partition_by("population", as_dict=True, maintain_order=True).items():
+            weight = ready.weight_of(population)
+            for key, ns in shares(pieces, list(own_spans.select("start", "finish").iter_rows())).items():
+                total[key] = total.get(key, 0) + ns * weight
     return _summing_to(total, period)
 
 

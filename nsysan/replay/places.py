@@ -13,7 +13,7 @@ def with_places(work: pl.DataFrame, waits: pl.DataFrame) -> tuple[pl.DataFrame, 
 
     A place is how many matched collectives of the step the host had launched, the name, and how many of that name it
     had launched since; of a call, the same of the first that it launched. The order is that of launching, which is one
-    on all ranks whatever the streams do. Null outside of steps.
+    on all ranks whatever the streams do. Null outside of steps. Steps of one population alone share places.
     """
     ordered = work.sort(
         *_STEP, pl.coalesce("launch_start", "begin"), "correlation", "graph_node", "begin", maintain_order=True
@@ -24,12 +24,12 @@ def with_places(work: pl.DataFrame, waits: pl.DataFrame) -> tuple[pl.DataFrame, 
         launch=pl.col("launch").cast(pl.String),
     )
     ordered = ordered.with_columns(nth=pl.int_range(pl.len()).over(*_STEP, "segment", "name"))
-    ordered = ordered.with_columns(place=_code("segment", "name", "nth")).drop("nth")
+    ordered = ordered.with_columns(place=_code("population", "segment", "name", "nth")).drop("nth")
     launches = (
         ordered.drop_nulls("launch_start")
         .group_by("stretch", "thread", "launch_start", maintain_order=True)
         .agg(
-            pl.first("rank", "step", "segment", "launch", "launch_end", "name", "correlation"),
+            pl.first("rank", "step", "population", "segment", "launch", "launch_end", "name", "correlation"),
             in_graph=pl.first("graph_node").is_not_null(),
         )
         .rename({"launch_start": "start", "launch_end": "end"})
@@ -38,6 +38,7 @@ def with_places(work: pl.DataFrame, waits: pl.DataFrame) -> tuple[pl.DataFrame, 
     asks = waits.rename({"name": "launch"}).with_columns(
         waits=pl.lit(value=True),
         step=pl.lit(None, dtype=pl.Int64),
+        population=pl.lit(None, dtype=pl.String),
         segment=pl.lit(None, dtype=pl.Int64),
         name=pl.lit(None, dtype=pl.String),
         in_graph=pl.lit(value=False),
@@ -47,10 +48,12 @@ def with_places(work: pl.DataFrame, waits: pl.DataFrame) -> tuple[pl.DataFrame, 
     lane = ("stretch", "thread")
     # A driver's call inside a runtime's is part of it.
     nested = pl.col("waits") & (pl.col("end") <= pl.col("end").cum_max().shift(1).over(lane)).fill_null(value=False)
-    calls = _asked_once(calls.filter(~nested)).with_columns(pl.col("step", "segment").forward_fill().over(lane))
+    calls = _asked_once(calls.filter(~nested)).with_columns(
+        pl.col("step", "population", "segment").forward_fill().over(lane)
+    )
     key = ("launch", "name", "waits")
     calls = calls.with_columns(nth=pl.int_range(pl.len()).over(*_STEP, "segment", *key))
-    return ordered, calls.with_columns(place=_code("segment", *key, "nth")).drop("nth")
+    return ordered, calls.with_columns(place=_code("population", "segment", *key, "nth")).drop("nth")
 
 
 def _asked_once(calls: pl.DataFrame) -> pl.DataFrame:

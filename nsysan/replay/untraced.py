@@ -28,6 +28,9 @@ _SAME = 0.0005
 _TRIED, _ROUNDS = 9, 5
 
 
+SEVERAL = "is of one kind of step, and none has half of the decode time: name one (--population)"
+
+
 class OutOfRange(ValueError):
     """A step time that the traced step cannot have without nsys, in words."""
 

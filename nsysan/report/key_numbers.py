@@ -37,6 +37,10 @@ def _whole(report: Report, period: int) -> KeyNumber:
     without = report.diagnosis.untraced
     if without is not None:
         return KeyNumber(ms(without.period), f"per decode step without nsys, as given; {ms(period)} as traced")
+    told = report.diagnosis
+    if told.summed and told.what_if is not None:
+        of = f"per decode step, over {len(told.summed)} kinds of them; {ms(period)} of {told.headline}"
+        return KeyNumber(ms(told.what_if.period), of)
     return KeyNumber(ms(period), f"per decode step, median of {steady}{_mean(report)}")
 
 

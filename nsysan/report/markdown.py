@@ -5,13 +5,13 @@ from __future__ import annotations
 from nsysan.diagnosis.collectives import CollectiveFamily
 from nsysan.diagnosis.evidence import Aspect, Status
 from nsysan.metrics.scenarios import SCENARIOS
+from nsysan.report.basis_text import basis_of, untraced_rows
 from nsysan.report.key_numbers import key_numbers
 from nsysan.report.markup import code, escaped, rows
 from nsysan.report.replica import coverage_words, layout_sentence
 from nsysan.report.report import Report, visible_lines
 from nsysan.report.sentences import expectation_sentence, sure_sentence
 from nsysan.report.tail_sentences import tail_sentence
-from nsysan.report.untraced_text import untraced_lines, untraced_rows
 from nsysan.text import counted, ms, plain, size, us
 
 _COLLECTIVES = 8
@@ -40,7 +40,7 @@ def _lead(report: Report) -> list[str]:
         "",
         f"**{escaped(verdict.kind)}**: {escaped(verdict.reason)}",
         "",
-        *(f"- {escaped(' '.join(line.split()))}" for line in untraced_lines(report)),
+        *(f"- {name}: {escaped(sentence)}" for name, sentence in basis_of(report)),
         *(f"- **{escaped(number.value)}** {escaped(number.of)}" for number in key_numbers(report)),
         f"- sure: {escaped(sure_sentence(report))}",
         f"- late: {escaped(report.late_sentence())}",

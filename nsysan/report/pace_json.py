@@ -8,7 +8,6 @@ from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.hotspot import Late
 from nsysan.diagnosis.without_nsys import WithoutNsys
 from nsysan.metrics.skew import Straggler
-from nsysan.metrics.whatif import WhatIf
 
 
 def pace_values(diagnosis: Diagnosis) -> dict[str, Any]:
@@ -17,7 +16,7 @@ def pace_values(diagnosis: Diagnosis) -> dict[str, Any]:
         "straggler": _straggler(diagnosis.straggler),
         "late": [_late(one) for one in diagnosis.late],
         "critical_path": [{"class": cls, "rank": rank, "ns": ns} for (cls, rank), ns in diagnosis.path.items() if ns],
-        "what_if": _what_if(diagnosis.what_if),
+        "what_if": _what_if(diagnosis),
         "untraced": _untraced(diagnosis.untraced),
     }
 
@@ -62,7 +61,8 @@ def _untraced(without: WithoutNsys | None) -> dict[str, Any] | None:
     }
 
 
-def _what_if(what: WhatIf | None) -> dict[str, Any] | None:
+def _what_if(diagnosis: Diagnosis) -> dict[str, Any] | None:
+    what = diagnosis.what_if
     if what is None:
         return None
     return {
@@ -73,4 +73,8 @@ def _what_if(what: WhatIf | None) -> dict[str, Any] | None:
         **{scenario.column: ns for scenario, ns in what.without.items()},
         "ranks": {str(rank): ns for rank, ns in what.ranks.items()},
         "bounds": {scenario.column: {"low": low, "high": high} for scenario, (low, high) in what.bounds.items()},
+        "summed": [
+            {"population": one.id, "steps": one.steps, "period_ns": one.period, "share": one.share}
+            for one in diagnosis.summed
+        ],
     }

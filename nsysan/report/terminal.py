@@ -9,6 +9,7 @@ from nsysan.diagnosis.collectives import CollectiveFamily
 from nsysan.diagnosis.evidence import Aspect, Status
 from nsysan.metrics.causes import GapCause
 from nsysan.metrics.lines import AFTER, BESIDE, Line
+from nsysan.report.basis_text import basis_lines, untraced_table
 from nsysan.report.counter_text import counter_lines
 from nsysan.report.replica import coverage_words, layout_sentence
 from nsysan.report.report import Report, visible_lines
@@ -19,7 +20,6 @@ from nsysan.report.sentences import (
     sure_sentence,
 )
 from nsysan.report.tail_sentences import tail_sentence
-from nsysan.report.untraced_text import untraced_lines, untraced_table
 from nsysan.text import counted, numbered, plain, size, table, us, wrapped
 from nsysan.trace.graph_mode import GraphMode
 
@@ -51,7 +51,7 @@ def answers(report: Report) -> str:
     tail = tail_sentence(report)
     return "\n".join(
         (
-            *untraced_lines(report),
+            *basis_lines(report),
             f"verdict   {report.diagnosis.verdict.kind}: {report.diagnosis.verdict.reason}",
             f"sure      {sure_sentence(report)}",
             f"late      {report.late_sentence()}",

@@ -1,4 +1,4 @@
-"""What a summary says of the step as it runs without nsys, where its time was given."""
+"""What answers are of: the step as it runs without nsys, where its time was given; several populations."""
 
 from __future__ import annotations
 
@@ -8,10 +8,16 @@ from nsysan.report.report import Report
 from nsysan.text import table, us
 
 
-def untraced_lines(report: Report) -> list[str]:
-    """That the answers are of that step, and what is not."""
-    without = report.diagnosis.untraced
-    return [] if without is None else [f"untraced  {without.sentence}"]
+def basis_of(report: Report) -> list[tuple[str, str]]:
+    """Of what the answers are, where that is not the median step of one population: a word and a sentence each."""
+    told = report.diagnosis
+    named = (("untraced", told.untraced.sentence if told.untraced else ""), ("summed", told.summed_sentence))
+    return [(name, sentence) for name, sentence in named if sentence]
+
+
+def basis_lines(report: Report) -> list[str]:
+    """The same for a summary."""
+    return [f"{name:<10}{sentence}" for name, sentence in basis_of(report)]
 
 
 def untraced_rows(report: Report, columns: Sequence[str]) -> list[list[str]]:
