@@ -40,7 +40,9 @@ def build(run: Run, found: Activity) -> Graph:
         of="step",
         single=~matched,
     )
-    populations = found.steps.select("stretch", "step", "population").unique(["stretch", "step"])
+    # Where answers are of one population, the few other steps between its own say what is usual too.
+    apart = pl.col("population") if run.summed else pl.lit(None, dtype=pl.String).alias("population")
+    populations = found.steps.select("stretch", "step", apart).unique(["stretch", "step"])
     work = found.operations.join(populations, on=["stretch", "step"], how="left", maintain_order="left")
     work = work.join(calls, on="row", how="left", maintain_order="left")
     work, hosts = with_places(work, found.waits)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 import polars as pl
@@ -21,6 +22,14 @@ _OF_WORK = {WorkClass.COMPUTE.value: "compute", WorkClass.COPY.value: "copy"}
 Replay = Callable[[list[Edit]], list[Timed]]
 
 
+class Replays(Protocol):
+    """Replays as they come, by which late ranks are found; and no shorter than hosts need, by which they cost."""
+
+    def as_replayed(self, asked: list[Edit]) -> list[Timed]: ...
+
+    def timed(self, asked: list[Edit]) -> list[Timed]: ...
+
+
 def put_right(basis: Basis, ranks: Sequence[int], but: tuple[int, str] | None = None) -> Edit:
     """These ranks at their levels; but: of that one not what it is late by."""
     own = np.isin(basis.node_rank, ranks)
@@ -32,7 +41,7 @@ def put_right(basis: Basis, ranks: Sequence[int], but: tuple[int, str] | None = 
 
 def find_late(
     basis: Basis,
-    replay: Replay,
+    replays: Replays,
     measured: Timed,
     right: Timed,
     without: Mapping[int, Timed],
@@ -52,7 +61,7 @@ def find_late(
     # With the others as they are some of these cost nothing any more.
     while late and len(late) < len(without):
         edits = [put_right(basis, late), *(put_right(basis, [r for r in late if r != rank]) for rank in late)]
-        base, *rest = replay(edits)
+        base, *rest = replays.as_replayed(edits)
         others = dict(zip(late, rest, strict=True))
         kept = [rank for rank in late if costly(others[rank], base)]
         if len(kept) == len(late):
@@ -62,7 +71,9 @@ def find_late(
         return [], True
     if not late:
         return [], False
-    found = _told(basis, replay, measured, base, others, alone)
+    edits = [put_right(basis, late), *(put_right(basis, [r for r in late if r != rank]) for rank in late)]
+    base, *rest = replays.timed(edits)
+    found = _told(basis, replays.timed, measured, base, dict(zip(late, rest, strict=True)), alone)
     # Levels that no host keeps are of none: what the hosts do is shared out, or they wait for each other.
     if len(late) == len(without) > _PAIR and all(one.cause == "host" for one in found):
         return [], False

@@ -44,10 +44,11 @@ def pace_of(ready: Prepared) -> Pace:
     scenarios = _scenarios(ready)
     names = ["measured", "usual", *scenarios]
     piped, inferred = len(graph.stages) > 1, bool((graph.link == Link.TURN).any())
-    times = ready.times(list(scenarios.values()))
+    times, needed = ready.replayed(list(scenarios.values()))
     exact = bool((times[:, 0] == graph.time).all())
     periods = ready.periods(times)
-    told = dict(zip(names, ready.over_steps(periods), strict=True))
+    replayed = dict(zip(names, ready.over_steps(periods), strict=True))
+    told = dict(zip(names, ready.no_shorter(list(replayed.values()), needed), strict=True))
     if "no_bubble" in told:
         # Stages that do not wait for each other have periods of their own.
         told["no_bubble"] = ready.of_slowest(periods[:, names.index("no_bubble")])
@@ -55,7 +56,8 @@ def pace_of(ready: Prepared) -> Pace:
     measured = told["measured"]
     error = float(np.median(np.abs(periods[:, 1] - periods[:, 0]) / periods[:, 0]))
 
-    alone, without = ({rank: told.pop(f"{word}_{rank}") for rank in graph.ranks} for word in ("rank", "but"))
+    alone = {rank: told.pop(f"rank_{rank}") for rank in graph.ranks}
+    without = {rank: replayed[f"but_{rank}"] for rank in graph.ranks if told.pop(f"but_{rank}")}
     # With all ranks right no step ends later than with one; a median of steps that differ need not show it.
     if told["no_skew"].median < measured.median:
         told["no_skew"] = _least(told["no_skew"], *alone.values())
@@ -70,7 +72,7 @@ def pace_of(ready: Prepared) -> Pace:
                 del told[name]
         alone, bounds = {}, {}
     else:
-        late, rotates = find_late(basis, ready.timed, measured, told["no_skew"], without, alone)
+        late, rotates = find_late(basis, ready, measured, replayed["no_skew"], without, alone)
     frame = ready.counted.select("stretch", "step", "rank")
     frame = frame.with_columns(pl.Series(name, periods[:, i]) for i, name in enumerate(names))
     return Pace(

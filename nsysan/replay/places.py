@@ -13,7 +13,8 @@ def with_places(work: pl.DataFrame, waits: pl.DataFrame) -> tuple[pl.DataFrame, 
 
     A place is how many matched collectives of the step the host had launched, the name, and how many of that name it
     had launched since; of a call, the same of the first that it launched. The order is that of launching, which is one
-    on all ranks whatever the streams do. Null outside of steps. Steps of one population alone share places.
+    on all ranks whatever the streams do. Null outside of steps. Steps share places by population, where there are
+    several.
     """
     ordered = work.sort(
         *_STEP, pl.coalesce("launch_start", "begin"), "correlation", "graph_node", "begin", maintain_order=True

@@ -17,6 +17,7 @@ from nsysan.replay.busy_stages import Shares, wanting_of
 from nsysan.replay.delays import delays_of
 from nsysan.replay.engine import I64, NEVER, Engine
 from nsysan.replay.graph import build
+from nsysan.replay.hosts_need import needs
 from nsysan.replay.levels import levels_of
 from nsysan.replay.results import Timed
 from nsysan.replay.shape import Levels
@@ -27,6 +28,15 @@ from nsysan.run.run import Run
 #: Weights are whole numbers of such parts.
 _PARTS = 1_000
 F64 = npt.NDArray[np.float64]
+
+
+#: A replayed step that is shorter than its hosts need by so much is shorter by no noise.
+_CLEARLY = 0.05
+
+
+def _of_slowest(own: I64, ranks: I64, of: Callable[..., F64]) -> F64:
+    """The mean or median over its steps of the rank that has the longest."""
+    return np.asarray(np.max([of(own[ranks == rank], axis=0) for rank in np.unique(ranks)], axis=0))
 
 
 @dataclass(frozen=True)
@@ -47,10 +57,15 @@ class Prepared:
 
     def times(self, asked: list[edits.Edit]) -> I64:
         """ns of each node (nodes, 2 + edits): with nothing changed, with usual delays, with each of the edits."""
+        return self.replayed(asked)[0]
+
+    def replayed(self, asked: list[edits.Edit]) -> tuple[I64, I64]:
+        """The same; and what hosts need for each counted step by themselves, as hosts_need.needs gives it."""
         graph = self.basis.graph
         released = graph.time.copy()
         released[graph.first_arrival :] = NEVER
-        return self.engine.times(*edits.applied(self.basis, asked), released)
+        lane, cross = edits.applied(self.basis, asked)
+        return self.engine.times(lane, cross, released), needs(graph, self.counted, lane, cross)
 
     @cached_property
     def _firsts(self) -> tuple[pl.DataFrame, I64, I64]:
@@ -76,7 +91,12 @@ class Prepared:
         return found
 
     def timed(self, asked: list[edits.Edit]) -> list[Timed]:
-        """The periods of edits."""
+        """The periods of edits, none shorter than hosts need."""
+        times, needed = self.replayed(asked)
+        return self.no_shorter(self.over_steps(self.periods(times)), needed)[2:]
+
+    def as_replayed(self, asked: list[edits.Edit]) -> list[Timed]:
+        """The same, whatever hosts need."""
         return self.over_steps(self.periods(self.times(asked)))[2:]
 
     def medians(self, asked: list[edits.Edit]) -> list[float]:
@@ -88,6 +108,21 @@ class Prepared:
         means = self._over_populations(periods, lambda own, _: own.mean(axis=0))
         told = zip(self._medians(periods).tolist(), means.tolist(), strict=True)
         return [Timed(round(median), round(mean)) for median, mean in told]
+
+    def no_shorter(self, told: list[Timed], needed: I64) -> list[Timed]:
+        """The scenarios, the first of which is as measured, where a step is no shorter than the slowest host needs.
+
+        A replay can be: of hosts that had run ahead when it began. needed: of each step and rank, as replayed gives it.
+        """
+        means = self._over_populations(needed, lambda own, ranks: _of_slowest(own, ranks, np.mean)).tolist()
+        medians = self._over_populations(needed, lambda own, ranks: _of_slowest(own, ranks, np.median)).tolist()
+        now, found = told[0], []
+        for one, mean, median in zip(told, means, medians, strict=True):
+            # Of hosts whose steps differ much neither is what most steps take: the less of both.
+            least = min(median, mean * now.median / now.mean, now.median)
+            enough = one.median >= (1 - _CLEARLY) * least
+            found.append(one if enough else Timed(round(least), max(one.mean, min(round(mean), now.mean))))
+        return found
 
     def weight_of(self, population: object) -> int:
         """Of a counted step of a population beside one of any other; 1 where there are no several."""
