@@ -294,7 +294,16 @@ def test_every_scenario_is_told_alike_everywhere(analyzed: Analyze) -> None:
         assert linked(row.title).count(f">{row.title}</a>") == 1
     keys = schema_of("nsysan.report/2")["properties"]["what_if"]["properties"]
     scenarios = [scenario.column for scenario in Scenario]
-    assert list(keys) == ["period_ns", "traced_ns", "replay_ns", "replay_error", *scenarios, "ranks", "bounds"]
+    assert list(keys) == [
+        "period_ns",
+        "traced_ns",
+        "replay_ns",
+        "replay_error",
+        *scenarios,
+        "ranks",
+        "bounds",
+        "summed",
+    ]
 
 
 def test_losses_in_words() -> None:

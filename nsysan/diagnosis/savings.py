@@ -67,7 +67,7 @@ def savings(run: Run, pace: Pace | None, untraced: WithoutNsys | None = None) ->
         without | kept,
         ranks={rank: min(period, timed.median + more) for rank, timed in pace.ranks.items()},
         bounds={
-            scenario: (low + more, high + more)
+            scenario: (min(period, low + more), min(period, high + more))
             for scenario, name in REPLAYED.items()
             if scenario in kept and name in pace.bounds
             for low, high in (pace.bounds[name],)

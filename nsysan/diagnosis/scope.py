@@ -69,8 +69,8 @@ def _which(run: Run) -> str:
     if len(populations) < 2:
         return steady
     if run.summed:
-        few = "few of one kind: " if len(populations) >= _KINDS else ""
-        return f"{few}{steady} of {counted(len(run.summed), 'kind')} of decode steps"
+        said = "few of one kind: " if len(populations) >= _KINDS else ""
+        return f"{said}{steady} of {counted(len(run.summed), 'kind')} of decode steps"
     few = len(populations) >= _KINDS and 2 * len(populations[0].steps) < run.windows["step"].n_unique()
     of_all = f"few of one kind: of {counted(run.windows['step'].n_unique(), 'step')} in {len(populations)} kinds, "
     return f"{of_all if few else ''}{steady} of {populations[0].id}"
