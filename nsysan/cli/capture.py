@@ -242,7 +242,7 @@ def command(
     if hold:
         sys.exit(holding.hold(session, say))
     result = session.run(say, progress=not quiet and sys.stderr.isatty())
-    show(result.captured, quiet=quiet, token_ns=result.token_ns)
+    show(result.captured, quiet=quiet, token_ns=result.token_ns, command=command)
     if report:
         _write_reports(result, force=force_overwrite, quiet=quiet)
     sys.exit(result.exit_code)

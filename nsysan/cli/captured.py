@@ -9,11 +9,21 @@ import click
 
 from nsysan.capture.postflight import FAIL, OK
 from nsysan.capture.session import Captured
+from nsysan.capture.step_times import hint
 from nsysan.text import ms
 
 
-def show(captured: Sequence[Captured], *, quiet: bool, token_ns: tuple[int | None, int | None] = (None, None)) -> None:
-    """Say on stderr what was written, how the checks stand, and the command that reports it."""
+def show(
+    captured: Sequence[Captured],
+    *,
+    quiet: bool,
+    token_ns: tuple[int | None, int | None] = (None, None),
+    command: Sequence[str] = (),
+) -> None:
+    """Say on stderr what was written, how the checks stand, and the command that reports it.
+
+    token_ns: of a server under our load, the time of a token with the window closed, and open. command: the workload.
+    """
     for one in captured:
         lines = [check.line() for check in one.checks if not quiet or check.status != OK]
         if not quiet:
@@ -29,6 +39,8 @@ def show(captured: Sequence[Captured], *, quiet: bool, token_ns: tuple[int | Non
         click.echo(f"nsysan: a token takes {ms(closed)} with the window closed, {ms(opened)} open{more}", err=True)
     untraced = f" --untraced {ms(closed).replace(' ', '')}" if closed and opened and opened > closed else ""
     # Several are windows of one run: each is a report of its own.
-    for one in captured:
-        if all(check.status != FAIL for check in one.checks):
-            click.echo(f"nsysan: next: nsysan report {shlex.quote(str(one.export))}{untraced}", err=True)
+    usable = [shlex.quote(str(one.export)) for one in captured if all(check.status != FAIL for check in one.checks)]
+    for export in usable:
+        click.echo(f"nsysan: next: nsysan report {export}{untraced}", err=True)
+    if usable and closed is None and (told := hint(command, usable[0])):
+        click.echo(f"nsysan: {told}", err=True)
