@@ -70,7 +70,7 @@ class Case:
 
     @property
     def measured(self) -> int:
-        """ns of a step as traced, which ledger and idle time are of; period is that of the step which savings are of."""
+        """ns of a step as traced, of which ledger and idle time are; period is that of the step that savings are of."""
         return self.period if self.what is None or self.what.traced is None else self.what.traced
 
     @property
