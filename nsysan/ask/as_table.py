@@ -33,7 +33,9 @@ def to_text(answer: Answer, *, standard: bool) -> str:
     if answer.unknown:
         lines.append(f"no saving can be told: {answer.unknown}")
     if any(one.bounds for one in answer.asked) or (standard and answer.bounds):
-        lines.append("at least: the trace does not tell whether streams wait for each other; the most stands behind")
+        lines.append(
+            "at least: the trace does not tell whether hosts, or streams, wait for each other; the most stands behind"
+        )
     lines += [line for one in answer.asked if (line := _changes(one))]
     return "\n".join(lines)
 
