@@ -18,7 +18,7 @@ from nsysan.replay.pace import medians
 from nsysan.replay.prepared import Prepared
 from nsysan.replay.shape import Delays, Graph
 from nsysan.replay.subjects import gaps, host_work, scale
-from nsysan.text import ms
+from nsysan.text import duration
 
 #: A step that takes so much longer without nsys than with it is another step, or not the same run.
 TOLERANCE = 0.02
@@ -59,12 +59,14 @@ def untraced(ready: Prepared, period: int) -> Untraced:
     traced, least_hosts, least = medians(ready, scaled)
     if period > (1 + TOLERANCE) * traced:
         raise OutOfRange(
-            f"{ms(period)} without nsys is more than the {ms(traced)} of the traced step, which nsys does not "
+            f"{duration(period)} without nsys is more than the {duration(traced)} of the traced step, which nsys does "
+            "not "
             f"make faster: is it the time of one such step, of the same batch?"
         )
     if period < least:
         raise OutOfRange(
-            f"{ms(period)} without nsys is less than the {ms(least)} that the work on the GPUs needs, with hosts "
+            f"{duration(period)} without nsys is less than the {duration(least)} that the work on the GPUs needs, with "
+            "hosts "
             f"{1 / LEAST_HOST:g} times as fast and no gaps: is it the time of one such step, of the same batch?"
         )
     if period >= least_hosts:

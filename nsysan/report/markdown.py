@@ -11,7 +11,7 @@ from nsysan.report.replica import coverage_words, layout_sentence
 from nsysan.report.report import Report, visible_lines
 from nsysan.report.sentences import expectation_sentence, sure_sentence
 from nsysan.report.tail_sentences import tail_sentence
-from nsysan.text import counted, ms, plain, size, us
+from nsysan.text import counted, duration, pct, plain, size, us
 
 _COLLECTIVES = 8
 _NAMED = 8
@@ -58,7 +58,7 @@ def _ledger(report: Report) -> list[str]:
         for row in report.per_rank.iter_rows(named=True)
     ]
     return [
-        "#### Ledger, us a step",
+        "#### Ledger, µs a step",
         "",
         *rows(["rank", *map(escaped, columns)], body, left=0),
         "",
@@ -72,11 +72,16 @@ def _what_if(report: Report) -> list[str]:
     if what is None or not what.told:
         return []
     body = [
-        [SCENARIOS[scenario].name, ms(ns), us(what.period - ns), f"{(what.period - ns) / what.period:.1%}"]
+        [
+            SCENARIOS[scenario].name,
+            duration(ns),
+            us(what.period - ns),
+            f"{pct((what.period - ns) / what.period)}",
+        ]
         for scenario, ns in what.without.items()
         if ns is not None
     ]
-    return ["#### What if", "", *rows([f"{ms(what.period)} a step now", "a step", "saves, us", "saves"], body)]
+    return ["#### What if", "", *rows([f"{duration(what.period)} a step now", "a step", "saves, µs", "saves"], body)]
 
 
 def _findings(report: Report) -> list[str]:
@@ -96,7 +101,7 @@ def _findings(report: Report) -> list[str]:
 def _collectives(report: Report) -> list[str]:
     if not report.collectives:
         return []
-    header = ["kernel", "kind", "bytes", "ranks", "a step", "wire p50 us", "p99", "wait p50 us", "p99", "busbw GB/s"]
+    header = ["kernel", "kind", "bytes", "ranks", "a step", "wire p50 µs", "p99", "wait p50 µs", "p99", "busbw GB/s"]
     shown = report.collectives[:_COLLECTIVES]
     more = len(report.collectives) - len(shown)
     return [

@@ -270,7 +270,7 @@ def test_tables_are_copied_as_tsv_and_markdown(browser: Browser, bare: Path) -> 
         page.page.locator("#verdict .copies button").first.click()
         page.page.wait_for_timeout(0)
         assert "of the step" in page.page.inner_text("#verdict thead")
-        assert page.page.evaluate("navigator.clipboard.readText()").startswith("what if\ta step\tsaved, us\tsaved\nas ")
+        assert page.page.evaluate("navigator.clipboard.readText()").startswith("what if\ta step\tsaved, µs\tsaved\nas ")
 
 
 # ---- themes, phones, paper
@@ -341,7 +341,7 @@ def test_what_belongs_to_another_step_is_shaded(browser: Browser, real_trace: Re
     html = file.read_text("utf-8")
     file.write_text(html.replace('<div class="plot"', '<div class="no-plot"'), "utf-8")
     with opened(browser, file) as page:
-        assert "2.498 ms" in page.page.inner_text("#step option:checked")
+        assert "2,498.0 µs" in page.page.inner_text("#step option:checked")
         frame = page.page.locator("#canvas").bounding_box()
         assert frame is not None
         shade = """(share) => {

@@ -209,13 +209,13 @@ def test_page_and_summary_open_with_the_same_sentence(paper: Report, paper_page:
 
 def test_the_top_tells_the_first_findings_saving(analyzed: Callable[[str], Run]) -> None:
     for name, value, text in (
-        ("tp4_late1", "0.686 ms (27%)", "a step saved: rank 1 comes late: its host launches late"),
+        ("tp4_late1", "686.2 µs (27.5 %)", "a step saved: rank 1 comes late: its host launches late"),
         (
             "tp4_graph_node",
-            "at most 0.184 ms (10%)",
+            "at most 183.7 µs (10.2 %)",
             "a step saved: many small kernels: the GPU idles ",
         ),
-        ("tp4_fused", "< 1%", "of a step to gain from skew, the wire's excess and late hosts together"),
+        ("tp4_fused", "< 1 %", "of a step to gain from skew, the wire's excess and late hosts together"),
         ("rank_0", "?", "to save: cannot be told from this trace"),
     ):
         report = build_report(analyzed(name), "0")
@@ -482,7 +482,7 @@ def test_decimation_keeps_what_is_long_and_of_the_rest_the_longest() -> None:
     # The later kernel is the longer one: of each stretch the last, and in that of kernels 17 to 20 the long one.
     assert few.slices["name"].to_list()[:3] == ["kernel 4", "kernel 8", "kernel 12"]
     assert decimation_note(whole) == ""
-    assert decimation_note(few).startswith("16 of 64 slices are in this file: of those shorter than 4.1 us")
+    assert decimation_note(few).startswith("16 of 64 slices are in this file: of those shorter than 4.1 µs")
 
 
 def test_a_big_run_is_decimated_to_the_pages_room(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_the_residual_is_small_and_printed(analyzed: Analyze) -> None:
     assert 0 < run.clock.residual_p50 <= run.clock.residual_p95 < 30_000
     status, reason = quality(build_report(run, "0", timelines=False))["clock"]
     assert status == "ok"
-    assert f"p50 {run.clock.residual_p50 / 1e3:.2f} us, p95 {run.clock.residual_p95 / 1e3:.2f} us" in reason
+    assert f"p50 {run.clock.residual_p50 / 1e3:.2f} µs, p95 {run.clock.residual_p95 / 1e3:.2f} µs" in reason
 
 
 @pytest.mark.parametrize("rank", [0, 2])
