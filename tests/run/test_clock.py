@@ -284,7 +284,7 @@ def test_a_clock_that_drifts_is_put_on_a_line(tmp_path: Path, ppm: int) -> None:
     assert run.clock.residual_p95 <= 300
     status, reason = quality(build_report(run, "0"))["clock"]
     assert status == "ok"
-    assert "us a second for drift: +0.00, " in reason
+    assert "µs a second for drift: +0.00, " in reason
 
 
 @pytest.mark.parametrize(
