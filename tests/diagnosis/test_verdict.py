@@ -46,7 +46,7 @@ def test_each_kind_on_paper(tmp_path: Path, kind: str, options: dict[str, Any]) 
     whole = sum(verdict.shares[name] or 0.0 for name in ("compute", "wire", "host", "copy"))
     assert whole == pytest.approx(1)
     told = {"compute": "compute", "wire": "wire", "host": "host"}.get(kind, "compute")
-    assert f"{told} {pct(verdict.shares[told])}" in verdict.reason
+    assert f"{told} {pct(verdict.shares[told] or 0)}" in verdict.reason
     assert ("the others wait for rank 1, as it computes longer" in verdict.reason) == (kind == "skew")
 
 
