@@ -352,7 +352,7 @@ def test_what_belongs_to_another_step_is_shaded(browser: Browser, real_trace: Re
     html = file.read_text("utf-8")
     file.write_text(html.replace('<div class="plot"', '<div class="no-plot"'), "utf-8")
     with opened(browser, file) as page:
-        assert "2,498.0 µs" in page.page.inner_text("#step option:checked")
+        assert "2,497.9 µs" in page.page.inner_text("#step option:checked")
         frame = page.page.locator("#canvas").bounding_box()
         assert frame is not None
         shade = """(share) => {
