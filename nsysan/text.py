@@ -1,7 +1,8 @@
 """How every output writes a figure: durations in µs, shares in per cent, sizes, lists; and aligned tables.
 
 One style, so that one figure reads alike wherever it stands: a decimal each, thousands by commas, a space before the
-unit. A threshold, which was chosen and not measured, has the digits that it was chosen with.
+unit. A threshold, which was chosen and not measured, has the digits that it was chosen with; what is divided by a
+rate in GB/s is in GB.
 """
 
 from __future__ import annotations
@@ -68,6 +69,11 @@ def signed(ns: float) -> str:
 def pct(part: float) -> str:
     """A part of one, as it was measured: "61.9 %"."""
     return f"{100 * part:.1f} %"
+
+
+def signed_pct(part: float) -> str:
+    """A difference of one, with its sign: "+1.5 %"."""
+    return f"{100 * part:+.1f} %"
 
 
 def pct_limit(part: float) -> str:

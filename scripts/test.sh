@@ -5,11 +5,22 @@ cd "$(dirname "$0")/.."
 # The pages are tested in a real browser; without one those tests are skipped and say so.
 sh scripts/browser.sh &
 browser=$!
-trap wait EXIT
+said=$(mktemp)
+trap 'wait; rm -f "$said"' EXIT
+# Tests start hundreds of processes, of which each would compile what it imports.
+unset PYTHONDONTWRITEBYTECODE
 sh scripts/setup.sh dev
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
-.venv/bin/mypy
+# Types are checked on one processor, while the tests run; what that says comes after them.
+.venv/bin/mypy >"$said" 2>&1 &
+types=$!
 wait "$browser" || echo "no browser could be installed: browser tests will be skipped" >&2
 # Neighbours go to one process, which then has what they share.
-.venv/bin/pytest -n 2 --dist worksteal "$@"
+held=0
+.venv/bin/pytest -n 2 --dist worksteal "$@" || held=$?
+typed=0
+wait "$types" || typed=$?
+cat "$said"
+[ "$held" = 0 ] || exit "$held"
+exit "$typed"

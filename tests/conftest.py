@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import signal
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 import nsysan
+from nsysan.compare.compared_run import compared_run
+from nsysan.compare.comparison import ComparedRun
+from nsysan.report.build import build_report
+from nsysan.report.report import Report
 from nsysan.run.run import Run
 from tests.fixtures import unpacked
 
@@ -36,6 +42,13 @@ def pytest_configure() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     # Where the end of children is ignored, their exit codes are lost.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded by now stays: the collector of garbage, which looks at it again and again, need not."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 #: Traces with kernels inside their steps.
@@ -77,3 +90,15 @@ def analyzed(real_trace: Callable[[str], Path]) -> Callable[[str], Run]:
         return runs[names]
 
     return run
+
+
+@pytest.fixture(scope="session")
+def reported(analyzed: Callable[[str], Run]) -> Callable[[str], Report]:
+    """The report of a real trace by its name, or of several, with timelines; nobody changes it."""
+    return cache(lambda names: build_report(analyzed(names), "0"))
+
+
+@pytest.fixture(scope="session")
+def compared(analyzed: Callable[[str], Run]) -> Callable[[str], ComparedRun]:
+    """A side of a comparison, A, by the name of a real trace."""
+    return cache(lambda name: compared_run("A", analyzed(name), "0"))

@@ -34,15 +34,36 @@ if arguments[0] == "export":
         time.sleep(60)
     shutil.copy({export!r}, target)
     sys.exit(0)
-split = next(i for i, word in enumerate(arguments) if word.startswith("--output="))
-output, command = arguments[split].partition("=")[2].replace("%%", "%"), arguments[split + 1:]
-left = os.path.join(tempfile.gettempdir(), "nsys-report-" + str(os.getpid()))
-
 
 def write(path):
     with open(path, "w") as file:
         file.write("recording " + path)
 
+
+def valued(option):
+    return next(word.partition("=")[2] for word in arguments if word.startswith(option + "="))
+
+
+if arguments[0] == "launch":
+    first = next(i for i, word in enumerate(arguments) if i and not word.startswith("--"))
+    open(os.path.join(tempfile.gettempdir(), valued("--session-new")), "w").close()
+    code = subprocess.call(arguments[first:])
+    sys.exit(code if code >= 0 else 128 - code)
+if arguments[0] in ("start", "stop"):
+    session = os.path.join(tempfile.gettempdir(), valued("--session"))
+    if not os.path.exists(session):
+        sys.exit("There is no session of that name.")
+    if arguments[0] == "start":
+        if behaviour == "start fails":
+            sys.exit("The collection cannot be started.")
+        open(session, "w").write(valued("--output").replace("%%", "%"))
+        open(os.path.join(tempfile.gettempdir(), "opened"), "w").close()
+    elif behaviour != "nothing":
+        write(open(session).read() + ".nsys-rep")
+    sys.exit(0)
+split = next(i for i, word in enumerate(arguments) if word.startswith("--output="))
+output, command = arguments[split].partition("=")[2].replace("%%", "%"), arguments[split + 1:]
+left = os.path.join(tempfile.gettempdir(), "nsys-report-" + str(os.getpid()))
 
 workload = subprocess.Popen(command)
 if behaviour == "dies":

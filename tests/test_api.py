@@ -225,9 +225,10 @@ def test_names_from_outside_are_harmless(tmp_path: Path) -> None:
     assert "1 trace left out" in repr(run)
 
 
-def test_real_runs_are_shown_in_little(analyzed: Callable[[str], nsysan.Run]) -> None:
+def test_real_runs_are_shown_in_little(
+    analyzed: Callable[[str], nsysan.Run], reported: Callable[[str], nsysan.Report]
+) -> None:
     for names in ("tp4_slow3", "tp4_graph_graph", "tp2_metrics", "rank_0 rank_1 rank_2 rank_3"):
-        run = analyzed(names)
-        for shown in (run, nsysan.build_report(run, timelines=False)):
+        for shown in (analyzed(names), reported(names)):
             assert len(repr(shown)) < 250
             assert len(html_of(shown)) < 4_000

@@ -10,19 +10,20 @@ import polars as pl
 import pytest
 
 import nsysan
-from nsysan.compare import comparison, likeness
-from nsysan.diagnosis import diagnosis, losses, savings, scope, verdict
-from nsysan.diagnosis.findings import nodes
-from nsysan.metrics import bandwidth, causes, counters, skew, tail, tally, whatif
+from nsysan.compare import comparison, likeness, predicted_at, prediction_sentences, split, wire_at
+from nsysan.diagnosis import diagnosis, losses, quality_light, savings, scope, verdict
+from nsysan.diagnosis.findings import chosen_by_nccl, nodes
+from nsysan.light import speed_of_light, waterfall
+from nsysan.metrics import bandwidth, causes, counters, layers, skew, tail, tally, whatif
 from nsysan.metrics.lines import LINES
 from nsysan.metrics.scenarios import Scenario
 from nsysan.model import classes, host_clock, launchers, load
 from nsysan.model.classes import load_catalogue
 from nsysan.model.steps import numbering, period, populations
 from nsysan.replay import activity, edits, levels, results
-from nsysan.run import clock, groups, matching, messages, rank_clocks
+from nsysan.run import clock, groups, matching, messages, nccl_fit, rank_clocks
 from nsysan.run.run import Run
-from nsysan.trace import gpu_work
+from nsysan.trace import gpu_work, nccl_files
 from tests.documents import leaves, schema_of
 
 ROOT = Path(nsysan.__file__).parent
@@ -82,6 +83,16 @@ NUMBERS = [
     ),
     ("4", f"of {tail.HUMP_STEPS // 2} steps or more, none is within {percent(tail.NEAR)} of the median"),
     ("4", f"Of {scope._KINDS} kinds of steps or more"),
+    ("11a", f"than {nccl_files.MAX_BYTES // 10**6} MB or {nccl_files.MAX_LINES:,} lines".replace(",", " ")),
+    ("11a", f"lines over {nccl_files.MAX_LINE} bytes are none of NCCL's"),
+    ("11a", f"from NCCL {'.'.join(map(str, nccl_fit._SAME_IDS))} on"),
+    ("11a", f"one up to {chosen_by_nccl.AGAINST_RATIO:g} times slower is not held against it"),
+    ("11a", f"where less than {percent(split.ALIGNED)} of the compute can be paired"),
+    ("11a", f"gives a place {percent(split.DOUBT)} may be wrong, {percent(split.DOUBT_OTHER)} where another kernel"),
+    ("11a", f"{percent(split.BETWEEN_CAPTURES)} by which two captures differ"),
+    ("11a", f"{percent(wire_at.MARGIN)} more each way"),
+    ("11a", f"{percent(predicted_at.HOSTS_DIFFER[0])} of what hosts add"),
+    ("11a", f"makes a step less than {percent(prediction_sentences.WORTH)} shorter"),
     ("12", f"differ by more than {percent(likeness.SAME)} from the first side's"),
     ("12", f"the kernels are the same ({percent(likeness.ALIKE)} of each)"),
     ("12", f"A mean that differs by {percent(comparison.SHARE_OF_FIGURE)} is `changed` also"),
@@ -110,7 +121,11 @@ NUMBERS = [
     ("6", f"where their wire takes at least {percent(nodes.ACROSS_SHARE)} of the period"),
     ("7", f"costs at least {percent(results.LATE_SHARE)} of the period or of the tail"),
     ("7", f"no more than {activity.MAX_OPERATIONS:,} operations".replace(",", " ")),
-    ("7", f"as many stretches of {activity.LEAD_IN + activity._COUNTED + 1} consecutive steps"),
+    (
+        "7",
+        f"as many stretches of {activity.LEAD_IN + activity._COUNTED + 1} consecutive steps as have "
+        f"{activity.OF_STRETCHES:,}".replace(",", " "),
+    ),
     ("7", f"the first {activity.LEAD_IN} steps and the last are not counted"),
     (
         "7",
@@ -131,10 +146,18 @@ NUMBERS = [
     ("10", f"not split is over {percent(results.MAX_UNSPLIT)} of the period on some rank"),
     ("10", f"shows one is {edits.GRAPH_GAP:,} ns".replace(",", " ")),
     ("10", f"eager where at least {percent(tally.EAGER_SHARE)} of the kernels"),
+    ("11a", f"is that of the {percent(waterfall.MIDDLE)} of the steady steps"),
+    ("11a", f"is not split (no more than {percent(speed_of_light.MAX_UNSPLIT)} of the period)"),
+    ("11a", f"within {percent(quality_light.AGREE)} they agree"),
     ("11", f"the {100 * (1 - verdict.UNSPLIT_STEPS):g}th percentile of each rank's steady steps"),
     ("11", f"`unsplit` is over {percent(verdict.UNSPLIT)}, or where the replay misses the period by more than "),
     ("11", f"else the largest class of the critical path if it is over {percent(verdict.DOMINANT)}"),
     ("11", f"(late ranks together cost over {percent(verdict.SKEW)})"),
+    ("11a", f"of {layers.LEAST_KERNELS} kernels or more, {layers.LEAST_LAYERS} times or more"),
+    ("11a", f"{percent(layers.LEAST_SHARE)} of the sequence or more"),
+    ("11a", f"differ from the others in less than {percent(layers.ALIKE)} of their kernels"),
+    ("11a", f"a layer that begins with a norm is worth {layers.BEGINS} kernels"),
+    ("11a", f"A step of more than {layers.MOST_KERNELS:,} kernels is not looked at"),
 ]
 
 
@@ -273,9 +296,9 @@ def test_keys_of_the_document_are_those_of_its_schema() -> None:
 
 def test_planned_keys_are_not_there_yet() -> None:
     planned = {mark: keys(block) for mark, block in blocks().items() if mark}
-    assert len(planned) == 3
+    assert planned
     every = [place for places in planned.values() for place in places]
-    assert len(every) == len(set(every)) > 20
+    assert len(every) == len(set(every)) > 0
     assert set(every) & leaves(schema_of("nsysan.report/2")) == set()
 
 
@@ -297,8 +320,7 @@ def test_sections_are_those_that_code_points_at() -> None:
         pointed |= set(numbers) if path.suffix == ".py" else set()
         wrapped = " ".join(path.read_text("utf-8").split())
         assert wrapped.count("DEFINITIONS.md, section") == len(POINTER.findall(wrapped)), path
-    # No code makes what is planned.
-    assert set(SECTIONS) - pointed == {"11a"}
+    assert set(SECTIONS) == pointed
 
 
 def test_marks_are_those_of_the_table() -> None:

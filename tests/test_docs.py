@@ -15,9 +15,8 @@ import yaml
 
 from nsysan import ExitCode
 from nsysan.cli.exits import USUAL
-from nsysan.diagnosis.diagnose import diagnose
 from nsysan.metrics.scenarios import Scenario
-from nsysan.run.run import Run
+from nsysan.report.report import Report
 from tests.clitools import run_cli
 from tests.fixtures import unpacked
 from tests.helptexts import commands
@@ -223,9 +222,9 @@ def test_quoted_summary_is_what_the_demo_prints(name: str, capsys: pytest.Captur
     assert [piece for piece in pieces if piece not in out] == []
 
 
-def test_the_saving_that_readme_holds_against_a_run_without_the_fault(analyzed: Callable[[str], Run]) -> None:
-    forecast = diagnose(analyzed("tp4_slow")).what_if
-    happened = diagnose(analyzed("tp4_graph_node")).what_if
+def test_the_saving_that_readme_holds_against_a_run_without_the_fault(reported: Callable[[str], Report]) -> None:
+    forecast = reported("tp4_slow").diagnosis.what_if
+    happened = reported("tp4_graph_node").diagnosis.what_if
     assert forecast is not None
     saved = forecast[Scenario.NO_SKEW]
     assert saved is not None

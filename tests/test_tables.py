@@ -7,6 +7,7 @@ import importlib
 import pkgutil
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from nsysan.compare.as_markdown import to_markdown as to_comparison_markdown
 from nsysan.compare.as_page import to_html as to_comparison_html
 from nsysan.compare.as_text import to_text as to_comparison_text
 from nsysan.compare.changes import compare
-from nsysan.compare.compared_run import compared_run
+from nsysan.compare.comparison import ComparedRun
 from nsysan.diagnosis.evidence import UNDER_THE_VERDICT, Aspect, Status
 from nsysan.diagnosis.findings import FINDERS, Severity
 from nsysan.diagnosis.findings.case import Case
@@ -87,7 +88,7 @@ PARTIAL: Mapping[str, Set[StrEnum]] = {
     # Gaps, hosts and ranks have no operations, and no names.
     "_OPERATIONS": {Subject.KERNEL, Subject.COPY, Subject.WIRE},
     "_THINGS": {Subject.KERNEL, Subject.COPY, Subject.WIRE, Subject.LAUNCH},
-    "REPLAYED": set(Scenario) - {Scenario.NO_BUBBLE, Scenario.UNTRACED},
+    "REPLAYED": set(Scenario) - {Scenario.UNTRACED},
 }
 
 
@@ -221,8 +222,8 @@ def test_colours_of_a_theme_are_told_to_script_and_style() -> None:
         assert f"var({themed.variable})" not in ASSETS["page.css"] or f"{themed.variable}:" not in ASSETS["page.css"]
 
 
-def test_the_timeline_is_told_what_it_draws_of_each_line(analyzed: Analyze) -> None:
-    page = Page(to_html(build_report(analyzed("tp4_slow"), "0")))
+def test_the_timeline_is_told_what_it_draws_of_each_line(reported: Callable[[str], Report]) -> None:
+    page = Page(to_html(reported("tp4_slow")))
     assert page.data["themed"] == VARIABLES
     lines = {line["id"]: line for line in page.data["report"]["lines"]}
     assert list(lines) == [*CLAIMED, LAUNCH, RANGE, "last"]
@@ -237,9 +238,9 @@ def test_the_timeline_is_told_what_it_draws_of_each_line(analyzed: Analyze) -> N
 
 
 @pytest.fixture(scope="module")
-def unsplit(analyzed: Analyze) -> Report:
+def unsplit(reported: Callable[[str], Report]) -> Report:
     """Of a rank alone, whose communication is in the line comm_unsplit."""
-    return build_report(analyzed("rank_0"), "0")
+    return reported("rank_0")
 
 
 def words(text: str) -> str:
@@ -257,8 +258,8 @@ def test_unsplit_communication_has_one_name(unsplit: Report, form: Callable[[Rep
     assert text.count("communication, not split") == text.count("comm_unsplit (communication, not split)")
 
 
-def test_unsplit_communication_has_that_name_in_comparisons_too(analyzed: Analyze) -> None:
-    sides = [compared_run(label, analyzed(name), "0") for label, name in (("A", "rank_0"), ("B", "tp2_graph"))]
+def test_unsplit_communication_has_that_name_in_comparisons_too(compared: Callable[[str], ComparedRun]) -> None:
+    sides = [replace(compared(name), label=label) for label, name in (("A", "rank_0"), ("B", "tp2_graph"))]
     comparison = compare(sides, "0")
     name = {figure.id: figure.name for figure in comparison.figures}["ledger.comm_unsplit"]
     assert name == "comm_unsplit"
@@ -272,16 +273,17 @@ def test_unsplit_communication_has_that_name_in_comparisons_too(analyzed: Analyz
 # ---- what-ifs
 
 
-def test_every_scenario_is_told_alike_everywhere(analyzed: Analyze) -> None:
-    run = analyzed("tp4_slow")
-    report = build_report(run, "0")
+def test_every_scenario_is_told_alike_everywhere(
+    reported: Callable[[str], Report], compared: Callable[[str], ComparedRun]
+) -> None:
+    report = reported("tp4_slow")
     what = report.diagnosis.what_if
     assert what is not None
     assert list(what.without) == list(Scenario)
     # Of a run by graphs, in one stage, of which nobody told how long it takes without the profiler.
     assert set(Scenario) - set(what.told) == {Scenario.GRAPHS, Scenario.NO_BUBBLE, Scenario.UNTRACED}
-    side = compared_run("A", run, "0")
-    names = {figure.id: figure.name for figure in compare([side, compared_run("B", run, "0")], "0").figures}
+    side = compared("tp4_slow")
+    names = {figure.id: figure.name for figure in compare([side, replace(side, label="B")], "0").figures}
     markdown, page = to_markdown(report), words(to_html(report))
     assert SCENARIOS.keys() == set(Scenario)
     for scenario in what.told:
@@ -294,7 +296,16 @@ def test_every_scenario_is_told_alike_everywhere(analyzed: Analyze) -> None:
         assert linked(row.title).count(f">{row.title}</a>") == 1
     keys = schema_of("nsysan.report/2")["properties"]["what_if"]["properties"]
     scenarios = [scenario.column for scenario in Scenario]
-    assert list(keys) == ["period_ns", "replay_ns", "replay_error", *scenarios, "ranks", "bounds"]
+    assert list(keys) == [
+        "period_ns",
+        "traced_ns",
+        "replay_ns",
+        "replay_error",
+        *scenarios,
+        "ranks",
+        "bounds",
+        "summed",
+    ]
 
 
 def test_losses_in_words() -> None:
@@ -308,12 +319,12 @@ def test_losses_in_words() -> None:
 # ---- columns hold plain texts
 
 
-def test_frames_and_documents_hold_the_texts_themselves(analyzed: Analyze) -> None:
+def test_frames_and_documents_hold_the_texts_themselves(analyzed: Analyze, reported: Callable[[str], Report]) -> None:
     run = analyzed("tp4_slow")
     assert run.collectives.schema["verdict"] == pl.String
     assert run.collectives.schema["cls"] == pl.String
-    assert build_report(run, "0").diagnosis.gaps.schema["cause"] == pl.String
-    report = build_report(run, "0")
+    report = reported("tp4_slow")
+    assert report.diagnosis.gaps.schema["cause"] == pl.String
     slices = report.timelines[0].slices
     assert slices.schema["line"] == pl.String
     assert type(slices["line"][0]) is str

@@ -200,11 +200,11 @@ class TraceBuilder:
         told: dict[str, int | str] = {"devStateName": "Local (CLI)", "name": "Hostname", "nameEnum": 619, "value": name}
         self.row("TARGET_INFO_SYSTEM_ENV", globalVid=_VM, **told)
 
-    def diagnostic(self, text: str, *, severity: int = 2, process: Process | None = None) -> None:
-        """A message of the profiler; severity 1 info, 2 warning, 3 error."""
+    def diagnostic(self, text: str, *, severity: int = 2, process: Process | None = None, at: int = 0) -> None:
+        """A message of the profiler at a time in ns; severity 1 info, 2 warning, 3 error."""
         self.row(
             "DIAGNOSTIC_EVENT",
-            timestamp=0,
+            timestamp=at,
             timestampType=2,
             source=3,
             severity=severity,
@@ -262,6 +262,9 @@ class TraceBuilder:
         rng = None if shuffle is None else random.Random(shuffle)
         target.unlink(missing_ok=True)
         with closing(sqlite3.connect(target)) as connection, connection:
+            # A trace that a crash of the machine damages is written again: nobody waits for its disk.
+            connection.execute("PRAGMA synchronous = OFF")
+            connection.execute("PRAGMA journal_mode = MEMORY")
             for table, columns in SCHEMA.items():
                 rows = tables.get(table, [])
                 if rng is not None:

@@ -90,6 +90,12 @@ def abilities_of(nsys: Nsys) -> Abilities:
     return parse_abilities(_help(nsys, "profile"), _help(nsys, "export"))
 
 
+@cache
+def options_of(nsys: Nsys, command: str) -> frozenset[str]:
+    """The options of one of its commands, asked once."""
+    return _options(_help(nsys, command))
+
+
 def parse_abilities(profile_help: str, export_help: str) -> Abilities:
     """Abilities from the help texts of `nsys profile` and `nsys export`."""
     trace = re.search(r"^\s*(?:-t,\s*)?--trace=.*?$(.*?)(?:^\s*\n\s*-|\n\s*\n\s*-|\Z)", profile_help, re.S | re.M)

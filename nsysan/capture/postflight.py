@@ -51,7 +51,7 @@ class _Export:
 def check_export(path: Path, *, expected: int | None, capture_range: bool) -> list[Check]:
     """The checks of one export, in the order in which they matter."""
     checks: list[Callable[[_Export], Check | None]] = [
-        lambda export: _ranks(export, expected),
+        lambda export: _ranks(export, expected, capture_range),
         _collectives,
         _graphs,
         lambda export: _sizes(export, capture_range),
@@ -104,8 +104,33 @@ def _communication_counts(export: _Export) -> Counter[tuple[int, int]]:
     return Counter({(process, device): n for process, device, n in rows})
 
 
-def _ranks(export: _Export, expected: int | None) -> Check:
+def _open_ms(export: _Export) -> float | None:
+    """How long the window was open: between what opened and closed it, else by nsys' own figure; None if untold."""
+    if export.has("DIAGNOSTIC_EVENT"):
+        told = export.rows(
+            "SELECT max(CASE WHEN text LIKE 'Profiling %started%' THEN timestamp END), "
+            "max(CASE WHEN text LIKE 'Profiling %stopped%' THEN timestamp END) FROM DIAGNOSTIC_EVENT"
+        )
+        ((opened, closed),) = told
+        if isinstance(opened, int) and isinstance(closed, int) and closed > opened:
+            return (closed - opened) / 1e6
+    if export.has("ANALYSIS_DETAILS"):
+        durations = [row[0] for row in export.rows("SELECT max(duration) FROM ANALYSIS_DETAILS")]
+        if durations and isinstance(durations[0], int):
+            return durations[0] / 1e6
+    return None
+
+
+def _ranks(export: _Export, expected: int | None, window: bool) -> Check:
     counts = _kernel_counts(export)
+    if not counts and window and (length := _open_ms(export)) is not None:
+        return Check(
+            "ranks",
+            FAIL,
+            f"no GPU work while the window was open, {length:,.0f} ms",
+            "nothing was decoded meanwhile: open it while requests run, and close it before they end (a window that "
+            "is opened and closed at once, or before the load comes, holds no kernel)",
+        )
     if not counts:
         return Check(
             "ranks",
@@ -213,7 +238,7 @@ def _clock(export: _Export) -> Check | None:
     return Check(
         "clock",
         OK if good else WARN,
-        f"shortest launch latency {least / 1e3:.1f} us",
+        f"shortest launch latency {least / 1e3:,.1f} µs",
         "" if good else "CPU and GPU clocks disagree: launch latencies and NVTX ranges are not reliable",
     )
 
@@ -228,5 +253,5 @@ def _perturbation(export: _Export) -> Check | None:
         "perturbation",
         WARN,
         "eager launches: tracing each one inflates host time, up to threefold",
-        "read idle and host-late figures as upper bounds",
+        "read idle and host-late figures as upper bounds, or time a step without nsys for `nsysan report --untraced`",
     )

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Protocol
 
 from nsysan.capture.command import MARKER, Plan
 from nsysan.capture.nsys import Nsys
@@ -42,10 +43,28 @@ class Outcome:
     rescued: bool
 
 
+class Driver(Protocol):
+    """What decides when a workload that would run for ever has done enough."""
+
+    @property
+    def done(self) -> bool:
+        """Whether the workload can end."""
+        ...
+
+    def start(self) -> None:
+        """Begin; the workload has just been started."""
+        ...
+
+    def cancel(self) -> None:
+        """Come to an end soon."""
+        ...
+
+
 class _Run:
     """State of one run, shared with the signal handlers."""
 
-    def __init__(self, kill_after: float) -> None:
+    def __init__(self, kill_after: float, driver: Driver | None = None) -> None:
+        self.driver = driver
         self.mark = uuid.uuid4().hex
         self.kill_after = kill_after
         self.interrupted: signal.Signals | None = None
@@ -60,7 +79,10 @@ class _Run:
         del frame
         if self.interrupted is None:
             self.interrupted = signal.Signals(number)
-            self.tell_to_end(self.interrupted)
+            if self.driver is not None and not self.driver.done:
+                self.driver.cancel()
+            else:
+                self.tell_to_end(self.interrupted)
         else:
             self.end_all()
 
@@ -69,6 +91,11 @@ class _Run:
         self._told = number
         self.told_to_end = time.monotonic()
         self.pass_on()
+
+    def end_if_done(self) -> None:
+        """Once its driver is done, the workload is told to end."""
+        if self.driver is not None and self.driver.done and self.told_to_end is None:
+            self.tell_to_end(self.interrupted or signal.SIGTERM)
 
     def pass_on(self) -> None:
         """Send the signal to end to every process of the workload, once each."""
@@ -95,15 +122,22 @@ class _Run:
 
 
 def run_capture(
-    plan: Plan, nsys: Nsys, staging: Path, *, ends_after: float | None, ends_workload: bool, kill_after: float
+    plan: Plan,
+    nsys: Nsys,
+    staging: Path,
+    *,
+    ends_after: float | None,
+    ends_workload: bool,
+    kill_after: float,
+    driver: Driver | None = None,
 ) -> Outcome:
-    """Run the plan, whose reports go into the folder `staging`.
+    """Run the plan, whose reports go into the folder `staging`; with a driver, until that is done.
 
     ends_after: seconds from the start after which nsys itself ends the collection (delay + duration).
     ends_workload: nsys ends the workload with the collection; it does not wait for that to succeed.
     kill_after: seconds that a workload may take to end once it was told to, or the collection ended.
     """
-    run = _Run(kill_after)
+    run = _Run(kill_after, driver)
     before = set(_left_in_temporary_folder())
     environment = {**os.environ, **plan.environment, MARKER: run.mark}
     with _handling(run):
@@ -111,10 +145,15 @@ def run_capture(
         deadline = None if ends_after is None else started + ends_after + kill_after + _END_OF_COLLECTION_S
         # In a session of its own: the terminal's Ctrl-C must reach the workload before it reaches nsys.
         process = subprocess.Popen(plan.argv, env=environment, start_new_session=True)
+        if driver is not None:
+            driver.start()
         while process.poll() is None:
             time.sleep(_POLL_S)
+            run.end_if_done()
             run.pass_on()
             run.kill_if_overdue(deadline)
+        if driver is not None and not driver.done:
+            driver.cancel()
         if run.interrupted is None and process.returncode < 0:
             run.tell_to_end(signal.SIGTERM)
         elif run.interrupted is None and ends_workload:

@@ -8,18 +8,20 @@ import re
 import shutil
 import signal
 import sqlite3
-import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType
 
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.capture.command import Plan, Request, outputs_of, plan_capture
+from nsysan.capture.held import plan_held
+from nsysan.capture.nccl_debug import NcclDebug, nccl_debug, surroundings, take_logs
 from nsysan.capture.nsys import Nsys, abilities_of, export_sqlite
 from nsysan.capture.nvidia_smi import record_topology
 from nsysan.capture.postflight import Check, check_export
+from nsysan.capture.processes import exit_on
 from nsysan.capture.runner import Outcome, run_capture
+from nsysan.capture.serving import Serve, Serving
 from nsysan.trace.topology import topology_file
 
 Say = Callable[[str], None]
@@ -36,10 +38,14 @@ class Captured:
 
 @dataclass(frozen=True)
 class Result:
-    """What a capture gave, and the exit code that tells how the workload ended."""
+    """What a capture gave, and the exit code that tells how the workload ended.
+
+    token_ns: of a server under a load of our own, the time a token takes with the window closed, and open.
+    """
 
     captured: list[Captured]
     exit_code: int
+    token_ns: tuple[int | None, int | None] = (None, None)
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,9 @@ class Session:
     expected_ranks: int | None = None
     force: bool = False
     kill_after: float = 30.0
+    nccl_log: bool = True
+    nccl_tuning: bool = False
+    serve: Serve | None = None
 
     @property
     def staging(self) -> Path:
@@ -61,7 +70,20 @@ class Session:
     def plan(self, output: Path | None = None) -> Plan:
         """The command that `run` starts; with its report going to `output`, if one is named."""
         target = output or self.staging / self.output.name
-        return plan_capture(self.request, self.nsys, abilities_of(self.nsys), target)
+        if self.serve is not None:
+            return self.speaking(plan_held(self.request, self.nsys)[0], target)
+        return self.speaking(plan_capture(self.request, self.nsys, abilities_of(self.nsys), target), target)
+
+    def speaking(self, plan: Plan, target: Path) -> Plan:
+        """The plan, with NCCL made to log beside `target`."""
+        nccl = self._nccl(target)
+        return replace(plan, environment={**plan.environment, **nccl.environment}, notes=[*plan.notes, *nccl.notes])
+
+    def _nccl(self, target: Path) -> NcclDebug:
+        if not self.nccl_log:
+            return NcclDebug(left="--no-nccl-log")
+        words = (*self.request.command, *self.request.extra)
+        return nccl_debug(surroundings(self.request.environment), words, target, tuning=self.nccl_tuning)
 
     def check_output(self) -> None:
         """NsysanError where the results could not be put, before anything is started."""
@@ -91,7 +113,8 @@ class Session:
     def _existing(self) -> list[Path]:
         """Files that this capture would replace; a range that repeats gives numbered ones."""
         found = [path for path in outputs_of(self.output) if os.path.lexists(path)]
-        if any("repeat" in word for word in (self.request.capture_range_end or "", *self.request.extra)):
+        windows = self.serve is not None and self.serve.windows > 1
+        if windows or any("repeat" in word for word in (self.request.capture_range_end or "", *self.request.extra)):
             numbered = re.compile(re.escape(self.output.name) + r"\.\d+\.(?:nsys-rep|sqlite)")
             found += sorted(p for p in self.output.absolute().parent.iterdir() if numbered.fullmatch(p.name))
         return found
@@ -106,29 +129,45 @@ class Session:
         """Run the workload under nsys, and export and check what comes back."""
         self.check_command()
         self.check_output()
-        with _exit_on(signal.SIGTERM, signal.SIGHUP):
+        with exit_on(signal.SIGTERM, signal.SIGHUP):
             return self._run(say, progress=progress)
 
     def _run(self, say: Say, *, progress: bool) -> Result:
+        plan, serving = self.plan(), None
+        if self.serve is not None:
+            plan, held = plan_held(self.request, self.nsys)
+            target = self.staging / self.output.name
+            plan, serving = self.speaking(plan, target), Serving(held, self.serve, target, say)
         try:
             outcome = run_capture(
-                self.plan(),
+                plan,
                 self.nsys,
                 self.staging,
                 ends_after=self._ends_after(),
                 ends_workload=self._nsys_ends_workload(),
                 kill_after=self.kill_after,
+                driver=serving,
             )
+            if serving is not None:
+                serving.join()
+                if serving.failure is not None and not outcome.reports:
+                    raise serving.failure
             if outcome.killed:
                 say("the workload did not end by itself and was killed")
+            logs = take_logs(self.staging, self.output, keep=bool(outcome.reports))
             recordings = self._take(outcome, say)
         finally:
             # A folder that still holds something is the user's to look at.
             with contextlib.suppress(OSError):
                 self.staging.rmdir()
         self._note_topology(recordings, say)
-        captured = [self._exported(recording, say, progress=progress) for recording in recordings]
-        return Result(captured, self._exit_code(outcome, say))
+        captured = [self._exported(recording, logs, say, progress=progress) for recording in recordings]
+        if serving is None or outcome.interrupted is not None:
+            return Result(captured, self._exit_code(outcome, say))
+        if serving.failure is not None:
+            raise serving.failure
+        # How a server ends that was told to says nothing of the window.
+        return Result(captured, 0, serving.token_ns)
 
     def _ends_after(self) -> float | None:
         if self.request.duration is None:
@@ -201,23 +240,12 @@ class Session:
             ExitCode.NO_REPORT,
         )
 
-    def _exported(self, recording: Path, say: Say, *, progress: bool) -> Captured:
-        say(f"exporting {recording.name}")
-        target = recording.with_suffix(".sqlite")
-        unfinished = target.with_name(f".{target.name}.part")
-        try:
-            export_sqlite(self.nsys, recording, unfinished, progress=progress).replace(target)
-        finally:
-            unfinished.unlink(missing_ok=True)
-        try:
-            checks = check_export(
-                target, expected=self.expected_ranks, capture_range=self.request.capture_range is not None
-            )
-        except sqlite3.Error as error:
-            raise NsysanError(
-                f"{target}: {self.nsys.label} left an export that cannot be read: {error}", ExitCode.EXPORT_FAILED
-            ) from error
-        return Captured(recording, target, checks)
+    def _exported(self, recording: Path, logs: list[Path], say: Say, *, progress: bool) -> Captured:
+        late = self.request.capture_range is not None or self.serve is not None
+        found = exported(self.nsys, recording, self.expected_ranks, say, late=late, progress=progress)
+        if self.nccl_log:
+            found.checks.append(self._nccl(self.output).check(logs, f"{self.output.name}.nccl.*.log"))
+        return found
 
     def _exit_code(self, outcome: Outcome, say: Say) -> int:
         if outcome.interrupted is not None:
@@ -236,20 +264,24 @@ class Session:
         return outcome.exit_code
 
 
-@contextlib.contextmanager
-def _exit_on(*numbers: signal.Signals) -> Iterator[None]:
-    """Leave in order on these signals, as on Ctrl-C, so that no child and no unfinished file stays."""
-
-    def leave(number: int, frame: FrameType | None) -> None:
-        del frame
-        sys.exit(128 + number)
-
-    previous = {n: signal.signal(n, leave) for n in numbers if signal.getsignal(n) is not signal.SIG_IGN}
+def exported(
+    nsys: Nsys, recording: Path, expected_ranks: int | None, say: Say, *, late: bool, progress: bool
+) -> Captured:
+    """Export a recording beside it, and check the export. late: collection began after the workload did."""
+    say(f"exporting {recording.name}")
+    target = recording.with_suffix(".sqlite")
+    unfinished = target.with_name(f".{target.name}.part")
     try:
-        yield
+        export_sqlite(nsys, recording, unfinished, progress=progress).replace(target)
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        unfinished.unlink(missing_ok=True)
+    try:
+        checks = check_export(target, expected=expected_ranks, capture_range=late)
+    except sqlite3.Error as error:
+        raise NsysanError(
+            f"{target}: {nsys.label} left an export that cannot be read: {error}", ExitCode.EXPORT_FAILED
+        ) from error
+    return Captured(recording, target, checks)
 
 
 def _ending(exit_code: int) -> str:

@@ -11,6 +11,8 @@ from enum import StrEnum
 from statistics import median
 
 from nsysan.check.collective import collective_words, hot_collective, is_alike, percentile, same_collective
+from nsysan.check.kernel_rules import UNITS as KERNEL_UNITS
+from nsysan.check.kernel_rules import KernelAddress, kernel_figure, named_kernels
 from nsysan.check.rules import PERCENTILES, SHARES, SPREAD, STRAGGLER, TOKENS, Rule
 from nsysan.diagnosis.evidence import Aspect, Status
 from nsysan.report.read_back import Collective, ReportDocument
@@ -50,6 +52,8 @@ def check(rule: Rule, document: ReportDocument, baseline: ReportDocument | None)
     """Hold the document against the rule."""
     if rule.metric == STRAGGLER:
         return _check_straggler(rule, document)
+    if rule.kernel is not None:
+        return _check_kernels(rule, rule.kernel, document, baseline)
     if rule.metric in PERCENTILES:
         return _check_collective(rule, document, baseline)
     before = None if baseline is None else metric_of(baseline, rule.metric)
@@ -89,6 +93,20 @@ def _check_collective(rule: Rule, document: ReportDocument, baseline: ReportDocu
     return _judged(rule, what, value, before, _why_no_other(row, rule, baseline))
 
 
+def _check_kernels(
+    rule: Rule, which: KernelAddress, document: ReportDocument, baseline: ReportDocument | None
+) -> Outcome:
+    """The kernels that the rule names, against those of the same names in the baseline."""
+    what = f"{rule.metric} of {which.words}"
+    value = kernel_figure(document, which, rule.metric)
+    if value is None:
+        there = named_kernels(document)
+        among = f"; {there}" if there else ""
+        return _outcome(rule, RuleVerdict.CANNOT_TELL, f"{what} is not known in this run{among}")
+    before = None if baseline is None else kernel_figure(baseline, which, rule.metric)
+    return _judged(rule, what, value, before, None if baseline is None else "the baseline has no such kernel")
+
+
 def _why_no_other(row: Collective, rule: Rule, baseline: ReportDocument) -> str:
     alike = next((other for other in baseline.collectives if is_alike(row, other)), None)
     if alike is not None:
@@ -108,6 +126,14 @@ def exit_code(outcomes: list[Outcome]) -> int:
     return EXIT_CODES[worst]
 
 
+def _share(document: ReportDocument, name: str) -> float | None:
+    """In per cent of the period; of what a late rank causes, of that of the step of which it is told."""
+    if name == "caused" and document.straggler is not None:
+        return 100 * document.straggler.share
+    part, period = metric_of(document, name), _median(document, "period")
+    return 100 * part / period if part is not None and period else None
+
+
 def metric_of(document: ReportDocument, name: str) -> float | None:
     """A figure of a report's document by its name: ns, per cent of the period, or tokens/s; None if not known.
 
@@ -120,8 +146,7 @@ def metric_of(document: ReportDocument, name: str) -> float | None:
     if name in SPREAD:
         return _of_spread(document, name)
     if name in SHARES:
-        part, period = metric_of(document, name.removesuffix("_share")), _median(document, "period")
-        return 100 * part / period if part is not None and period else None
+        return _share(document, name.removesuffix("_share"))
     if name == "caused":
         return _caused(document)
     if name in PERCENTILES:
@@ -132,10 +157,12 @@ def metric_of(document: ReportDocument, name: str) -> float | None:
 
 def show_value(metric: str, value: float) -> str:
     """A figure with its unit."""
-    if metric in SHARES:
+    if metric in SHARES or KERNEL_UNITS.get(metric) == "%":
         return f"{value:.1f} %"
     if metric == TOKENS:
         return f"{value:,.1f} tokens/s"
+    if KERNEL_UNITS.get(metric) == "":
+        return f"{value:,g}"
     return duration(value)
 
 

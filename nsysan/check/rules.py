@@ -1,7 +1,7 @@
 """The grammar of the rules that a run has to keep.
 
 A rule says when to fail: `period>2.0ms`, `wait_share>20%`, `wire_p50>+15%` (against the baseline), `straggler`; or,
-of one collective, `all_reduce.wire_p50>+15%` and `all_reduce[8192].wire_p50>12us`.
+of one collective, `all_reduce.wire_p50>+15%` and `all_reduce[8192].wire_p50>12us`; of kernels, `kernel[~attn].ns>50us`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from nsysan.check.kernel_rules import UNITS as KERNEL_UNITS
+from nsysan.check.kernel_rules import KernelAddress, kernel_address
 from nsysan.metrics.lines import BESIDE, LINES
 from nsysan.text import size
 
@@ -30,8 +32,14 @@ KINDS = (
 )
 
 _NS = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}
+_OF_UNIT = {"%": {"%"}, "": {""}, "ns": set(_NS)}
+_NUMBERS = {TOKENS: "tokens a second, like 500"}
 #: Beyond it nothing could ever fail: 31 years in ns, and as far as whole numbers are exact.
 _LARGEST = 1e15
+_LIMIT = re.compile(
+    r"(?P<subject>\s*kernel\[.*\]\.\w+)\s*(?P<operator>>=|<=|>|<)\s*"
+    r"(?P<sign>[+-]?)(?P<number>\d+(?:\.\d*)?|\.\d+)\s*(?P<unit>%|ns|us|ms|s|)\s*"
+)
 _RULE = re.compile(
     r"\s*(?:(?P<kind>[a-z_]+)(?:\[(?P<bytes>\d+)\])?\.)?(?P<metric>[a-z][a-z0-9_]*)\s*(?P<operator>>=|<=|>|<)\s*"
     r"(?P<sign>[+-]?)(?P<number>\d+(?:\.\d*)?|\.\d+)\s*(?P<unit>%|ns|us|ms|s|)\s*"
@@ -55,7 +63,7 @@ class Address:
 class Rule:
     """When to fail: metric beyond `limit`, which is in ns, per cent or tokens/s; or, relative, per cent of change.
 
-    address: of which collective; None for the hottest.
+    address: of which collective; None for the hottest. kernel: of which kernels; metric is then a figure of theirs.
     """
 
     text: str
@@ -64,33 +72,45 @@ class Rule:
     limit: float
     relative: bool
     address: Address | None = None
+    kernel: KernelAddress | None = None
 
 
 def parse_rule(text: str) -> Rule:
     """The rule; ValueError says what is wrong with it."""
     if text.strip() == STRAGGLER:
         return Rule(STRAGGLER, STRAGGLER, "", 0.0, relative=False)
+    of_kernel = _LIMIT.fullmatch(text)
+    named = of_kernel and kernel_address(text, of_kernel["subject"].strip())
+    if of_kernel and named:
+        kernel, metric = named
+        limit, relative = _limit(text, metric, of_kernel, _OF_UNIT[KERNEL_UNITS[metric]])
+        return Rule(text.strip(), metric, of_kernel["operator"], limit, relative, kernel=kernel)
     found = _RULE.fullmatch(text)
     if found is None:
         raise ValueError(f"{text!r} is no rule; rules are like 'wire_p50>+15%', 'period>2.0ms' or 'straggler'")
-    metric, sign, unit = found["metric"], found["sign"], found["unit"]
+    metric = found["metric"]
     if metric not in METRICS:
         raise ValueError(f"{text!r}: there is no metric {metric!r}; there are {', '.join(METRICS)} and {STRAGGLER}")
     address = _address(text, metric, found["kind"], found["bytes"])
-    number = float(found["number"])
+    units = _OF_UNIT["%" if metric in SHARES else "" if metric == TOKENS else "ns"]
+    limit, relative = _limit(text, metric, found, units)
+    return Rule(text.strip(), metric, found["operator"], limit, relative, address=address)
+
+
+def _limit(text: str, metric: str, found: re.Match[str], units: set[str]) -> tuple[float, bool]:
+    """The limit, and whether it is a change."""
+    sign, unit, number = found["sign"], found["unit"], float(found["number"])
     if number > _LARGEST:
         raise ValueError(f"{text[:40]!r}: no limit is as large as that")
     if sign:
         if unit != "%":
             raise ValueError(f"{text!r}: a change against the baseline is in per cent, like +15%")
-        limit = -number if sign == "-" else number
-        return Rule(text.strip(), metric, found["operator"], limit, relative=True, address=address)
-    units = {"%"} if metric in SHARES else {""} if metric == TOKENS else set(_NS)
+        return -number if sign == "-" else number, True
     if unit not in units:
-        wanted = {"%": "per cent of the period, like 20%", "": "tokens a second, like 500"}
+        wanted = {"%": "per cent of the period, like 20%", "": _NUMBERS.get(metric, "a number, like 32")}
         hint = wanted.get(next(iter(units)), "ns, us, ms or s, like 2.0ms; of a baseline, like +15%")
         raise ValueError(f"{text!r}: {metric} is in {hint}")
-    return Rule(text.strip(), metric, found["operator"], number * _NS.get(unit, 1.0), relative=False, address=address)
+    return number * _NS.get(unit, 1.0), False
 
 
 def _address(text: str, metric: str, kind: str | None, bytes_: str | None) -> Address | None:

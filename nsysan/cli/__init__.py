@@ -17,6 +17,7 @@ from nsysan.text import plain
 _COMMANDS = {
     "doctor": "Check this machine before a capture.",
     "capture": "Run a workload under nsys, export the trace, check it.",
+    "window": "Collect from a workload that `nsysan capture --hold` runs.",
     "info": "Show what is in a trace, before any analysis.",
     "report": "Account for every nanosecond of every decode step.",
     "whatif": "Tell what a step takes with something changed.",

@@ -12,12 +12,15 @@ from pathlib import Path
 import click
 
 from nsysan._errors import ExitCode, NsysanError
+from nsysan.capture import holding
 from nsysan.capture.command import Request, expand_output, expected_ranks, launcher_rank
+from nsysan.capture.held import plan_held
 from nsysan.capture.nsys import export_command, require_nsys
-from nsysan.capture.postflight import FAIL, OK
 from nsysan.capture.session import Result, Session
+from nsysan.cli.captured import show
 from nsysan.cli.exits import OUTPUT, exit_codes
 from nsysan.cli.options import NSYS
+from nsysan.cli.serve_options import serve_of, serve_options
 
 
 @click.command(
@@ -101,11 +104,23 @@ from nsysan.cli.options import NSYS
     "-e", "--env", "environment", multiple=True, metavar="NAME=VALUE", help="Set for the workload; repeatable."
 )
 @click.option(
+    "--nccl-log/--no-nccl-log",
+    default=True,
+    show_default=True,
+    help="Let NCCL log its set-up beside the trace, unless NCCL_DEBUG is set: NAME.nccl.HOST.PID.log.",
+)
+@click.option(
+    "--nccl-tuning",
+    is_flag=True,
+    help="Let it log its tuning table too, and a line at each call, which costs an eager run host time.",
+)
+@click.option(
     "--tp",
     type=click.IntRange(1),
     metavar="N",
     help="Ranks that the trace should show.  [default: from the command, or WORLD_SIZE]",
 )
+@serve_options
 @click.option("--report", is_flag=True, help="Write the HTML page too.")
 @click.option("--dry-run", is_flag=True, help="Print the commands and run nothing.")
 @click.option("-q", "--quiet", is_flag=True, help="Only errors and checks that failed.")
@@ -125,24 +140,34 @@ def command(
     cuda_graph_trace: str,
     nsys_args: tuple[str, ...],
     environment: tuple[str, ...],
+    nccl_log: bool,
+    nccl_tuning: bool,
     tp: int | None,
     report: bool,
     dry_run: bool,
     quiet: bool,
     command: tuple[str, ...],
+    serve: bool,
+    hold: bool,
+    **serving: object,
 ) -> None:
     """Run COMMAND under nsys, export the trace, check it.
 
     Asks the nsys it finds what it can do, and traces what a report needs: CUDA, NVTX and NCCL, kernels inside CUDA
     graphs, forked workers, message sizes. Writes NAME.nsys-rep, NAME.sqlite and, from nvidia-smi, the links between
-    the GPUs in NAME.topology.txt. Then it checks the trace, a line each with the remedy: ranks seen, equal collectives,
-    graphs, sizes, steps, lost events, clocks, the profiler's own weight. It needs click and no other library.
+    the GPUs in NAME.topology.txt, and what NCCL says it chose in NAME.nccl.*.log. Then it checks the trace, a line each
+    with the remedy: ranks seen, equal collectives, graphs, sizes, steps, lost events, clocks, the profiler's own
+    weight. It needs click and no other library.
 
     One trace holds all ranks that COMMAND starts. Inside a launcher (torchrun --no-python, srun, mpirun) each rank
     writes its own, NAME_rank_<r>; give `nsysan report` all of them.
 
     Keep windows short: 20 to 200 steps say all there is to say. A window that opens after the CUDA graphs were built
     (-c, -p, -y) lacks the sizes of the messages in them, and nothing else.
+
+    A server is collected from with --serve: it is started, loaded once it is ready, and ended after the window. With
+    --hold it runs on, and `nsysan window` takes as many windows as wanted. Neither needs a profiler switch in the
+    server; where its command has --profiler-config.profiler cuda, vLLM names its steps in the windows of --serve.
 
     Ctrl-C ends the workload and keeps the trace; a second one ends everything.
 
@@ -152,7 +177,8 @@ def command(
       nsysan capture -o run1 --report -- torchrun --nproc-per-node=4 decode.py
       nsysan capture -c cudaProfilerApi -- python decode.py
       nsysan capture -p 'decode@*' --gpu-metrics -- python decode.py
-      nsysan capture -y 120 -d 5 -- vllm serve MODEL -tp 8
+      nsysan capture --serve -- vllm serve MODEL -tp 8
+      nsysan capture --serve --load 'python bench.py' -- SERVER...
       srun nsysan capture -o run1 -- python decode.py
     """
     if nvtx_capture is not None and capture_range is None:
@@ -167,6 +193,9 @@ def command(
         )
     if gpu_metrics_frequency is not None and gpu_metrics is None:
         raise click.UsageError("--gpu-metrics-frequency needs --gpu-metrics")
+    if (serve or hold) and (capture_range is not None or delay is not None or duration is not None):
+        raise click.UsageError("--serve and --hold open windows by themselves: leave out -c, -p, -y and -d")
+    served = serve_of(command, {"serve": serve, "hold": hold, **serving})
     surroundings = dict(os.environ)
     session = Session(
         request=Request(
@@ -187,6 +216,9 @@ def command(
         expected_ranks=tp or (1 if launcher_rank(surroundings) else expected_ranks(command, surroundings)),
         force=force_overwrite,
         kill_after=kill_after,
+        nccl_log=nccl_log,
+        nccl_tuning=_tuning(nccl_log=nccl_log, asked=nccl_tuning),
+        serve=served,
     )
 
     def say(text: str) -> None:
@@ -194,7 +226,8 @@ def command(
             click.echo(f"nsysan: {text}", err=True)
 
     if dry_run:
-        plan = session.plan(session.output)
+        held = hold and session.speaking(plan_held(session.request, session.nsys)[0], session.output)
+        plan = held or session.plan(session.output)
         assignments = [f"{name}={shlex.quote(value)}" for name, value in plan.environment.items()]
         click.echo(" ".join([*assignments, shlex.join(plan.argv)]))
         recording = session.output.with_name(session.output.name + ".nsys-rep")
@@ -206,8 +239,10 @@ def command(
         _check_report(session.output, force=force_overwrite)
     for note in (f"{session.nsys.label} ({session.nsys.path})", *session.plan().notes):
         say(note)
+    if hold:
+        sys.exit(holding.hold(session, say))
     result = session.run(say, progress=not quiet and sys.stderr.isatty())
-    _show(result, quiet=quiet)
+    show(result.captured, quiet=quiet, token_ns=result.token_ns, command=command)
     if report:
         _write_reports(result, force=force_overwrite, quiet=quiet)
     sys.exit(result.exit_code)
@@ -220,27 +255,17 @@ def _name(output: str, environment: dict[str, str]) -> Path:
     return expand_output(output, environment, "" if rank is None else f"_rank_{rank[0]}")
 
 
+def _tuning(*, nccl_log: bool, asked: bool) -> bool:
+    if asked and not nccl_log:
+        raise click.UsageError("--nccl-tuning needs NCCL's log: without --no-nccl-log")
+    return asked
+
+
 def _pairs(entries: tuple[str, ...]) -> dict[str, str]:
     pairs = dict(entry.partition("=")[::2] for entry in entries)
     if "" in pairs or any("=" not in entry for entry in entries):
         raise click.UsageError("-e takes NAME=VALUE")
     return pairs
-
-
-def _show(result: Result, *, quiet: bool) -> None:
-    for captured in result.captured:
-        lines = [check.line() for check in captured.checks if not quiet or check.status != OK]
-        if not quiet:
-            sizes = " and ".join(
-                f"{p} ({p.stat().st_size / 1e6:.1f} MB)" for p in (captured.recording, captured.export)
-            )
-            lines = [f"nsysan: wrote {sizes}", *lines]
-        for line in lines:
-            click.echo(line, err=True)
-    usable = [c for c in result.captured if all(check.status != FAIL for check in c.checks)]
-    if usable and not quiet:
-        exports = shlex.join(str(captured.export) for captured in usable)
-        click.echo(f"nsysan: next: nsysan report {exports}", err=True)
 
 
 def _check_report(trace: Path, *, force: bool) -> None:

@@ -11,8 +11,17 @@ import click
 from nsysan._errors import ExitCode
 from nsysan._version import __version__
 from nsysan.cli.exits import OUTPUT, RUN, exit_codes
-from nsysan.cli.inputs import analysed, expand, spread
-from nsysan.cli.options import NO_NVTX, NUMBERS, TIME, steps_of
+from nsysan.cli.inputs import analysed, expand, logs_of, spread
+from nsysan.cli.options import (
+    NO_NVTX,
+    NUMBERS,
+    TIME,
+    of_population,
+    of_replica,
+    of_untraced,
+    possible_untraced,
+    steps_of,
+)
 from nsysan.cli.outputs import alike, outputs_of, written
 from nsysan.cli.redacted import redaction_if
 from nsysan.output import write_bytes, write_text
@@ -74,25 +83,21 @@ _OUTPUTS = {"-o": "the page", "--json": "the JSON document", "--markdown": "the 
     metavar="N,N...",
     help="Show these ranks only; who waits for whom is still told among all.  [default: all]",
 )
-@click.option(
-    "--replica",
-    type=click.IntRange(min=0),
-    metavar="N",
-    help="Show this replica: ranks that communicate in decode steps are one.  [default: the slowest; all are listed]",
-)
-@click.option(
-    "--population",
-    metavar="ID",
-    help="Show these steps, such as decode_8 or prefill.  [default: the decode steps that take most time; all are "
-    "listed]",
-)
-@click.option("--batch", type=click.IntRange(min=0), metavar="N", help="Show the steps that decode N sequences.")
+@of_replica
+@of_population
 @click.option("--no-nvtx", is_flag=True, help=NO_NVTX)
 @click.option("--layers", type=click.IntRange(1), metavar="N", help="Layers of the model: two all-reduces each.")
 @click.option(
     "--model",
-    metavar="SHAPE",
-    help="hidden=4096,layers=32,batch=1,dtype=bf16: the same, and the size of a message.",
+    metavar="FILE|SHAPE",
+    help="The model that ran: its config.json (Hugging Face), or hidden=4096,layers=32,ffn=14336,heads=32,kv_heads=8,"
+    "vocab=128256,dtype=bf16: the speed of light of a step, the size of messages, the same as --layers.",
+)
+@click.option(
+    "--context",
+    type=click.IntRange(1, 1 << 30),
+    metavar="N",
+    help="Tokens in the KV cache of each sequence, for the speed of light.  [default: none are counted]",
 )
 @click.option(
     "--message-bytes",
@@ -106,6 +111,15 @@ _OUTPUTS = {"-o": "the page", "--json": "the JSON document", "--markdown": "the 
     metavar="GBPS",
     help="Peak of the link between the GPUs, GB/s per GPU and direction.  [default: by GPU model]",
 )
+@click.option(
+    "--nccl-log",
+    "nccl_logs",
+    type=_PATH,
+    multiple=True,
+    metavar="FILE",
+    help="A log of NCCL (NCCL_DEBUG=INFO) of this run; repeatable.  [default: those that capture left beside TRACE]",
+)
+@of_untraced
 @click.option("--what-if", is_flag=True, help="Add to the summary all what-ifs, also those that save nothing.")
 @click.option(
     "--plotlyjs",
@@ -133,8 +147,11 @@ def command(
     no_nvtx: bool,
     layers: int | None,
     model: str | None,
+    context: int | None,
     message_bytes: int | None,
     link_gbps: float | None,
+    nccl_logs: tuple[Path, ...],
+    untraced: int | None,
     what_if: bool,
     plotlyjs: str,
     jobs: int | None,
@@ -157,12 +174,13 @@ def command(
       nsysan report run1_rank_*.sqlite             # one session a rank
       nsysan report run1_rank_*.sqlite --scheduler tcp://head:8786
       nsysan report trace.sqlite --what-if         # what each fix saves
+      nsysan report eager.sqlite --untraced 11.9ms # of the step without nsys
       nsysan report trace.sqlite --json - | jq .per_rank
       nsysan report trace.sqlite --markdown - >> ticket.md
       nsysan report trace.sqlite --png charts      # charts-ledger.png, ...
       nsysan report trace.sqlite --steps '^generate_token'
       nsysan report trace.sqlite --from 2s --to 3s --steps 10:20 --ranks 0,3
-      nsysan report trace.sqlite --model hidden=4096,layers=32,batch=8,dtype=bf16
+      nsysan report trace.sqlite --model config.json --batch 8 --context 2048
       nsysan report trace.sqlite --redact              # a page to be given away
     """
     from nsysan.diagnosis.expectation import expectation
@@ -173,14 +191,16 @@ def command(
     from nsysan.report.build import build_report
     from nsysan.report.of_ranks import of_ranks
 
+    if context is not None and model is None:
+        raise click.UsageError("--context is of a --model")
     try:
-        expected = expectation(layers, model, message_bytes)
+        expected = expectation(layers, model, message_bytes, batch=batch or None, context=context)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
 
     if link_gbps is not None and math.isnan(link_gbps):
         raise click.UsageError("--link-gbps takes a number of GB/s")
-    paths = expand(traces)
+    paths, spoken = expand(traces), logs_of(nccl_logs)
     default = f"{paths[0].stem}.html" if len(paths) == 1 and not redact else "nsysan-report.html"
     html = output or (None if json_output or markdown or png else Path(default))
     named = {"-o": html, "--json": json_output, "--markdown": markdown}
@@ -195,16 +215,19 @@ def command(
     pattern, chosen = steps_of(steps)
     selection = Selection(begin, end, chosen, choice=Choice(population, batch))
     with redaction_if(redact) as redaction:
-        with analysed(
-            paths,
-            pattern,
-            use_nvtx=not no_nvtx,
-            selection=selection,
-            quiet=quiet,
-            jobs=jobs,
-            scheduler=scheduler,
-            redaction=redaction,
-        ) as run:
+        with (
+            analysed(
+                paths,
+                pattern,
+                use_nvtx=not no_nvtx,
+                selection=selection,
+                quiet=quiet,
+                jobs=jobs,
+                scheduler=scheduler,
+                redaction=redaction,
+            ) as run,
+            possible_untraced(),
+        ):
             report = build_report(
                 run,
                 __version__,
@@ -212,6 +235,8 @@ def command(
                 link_gbps=link_gbps,
                 timelines=bool(html or charts),
                 replica=replica,
+                nccl_logs=spoken,
+                untraced=untraced,
             )
         if ranks is not None:
             report = of_ranks(report, ranks)

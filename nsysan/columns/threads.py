@@ -13,6 +13,8 @@ _A = TypeVar("_A")
 _B = TypeVar("_B")
 #: More at a time would hold more in memory than it gains.
 _MOST = 4
+#: So few rows are done before threads, which wait for each other's Python, would have begun.
+FEW_ROWS = 20_000
 
 
 def processors() -> int:
@@ -20,9 +22,9 @@ def processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def each_of(function: Callable[[_A], _B], values: Sequence[_A], most: int = _MOST) -> list[_B]:
-    """The function of each value, in their order; `most`: of how many at a time."""
-    threads = min(most, _MOST, processors(), len(values))
+def each_of(function: Callable[[_A], _B], values: Sequence[_A], rows: int, most: int = _MOST) -> list[_B]:
+    """The function of each value, in their order; rows: of them all; most: values at a time."""
+    threads = min(most, _MOST, processors(), len(values)) if rows >= FEW_ROWS else 1
     if threads < 2:
         return [function(value) for value in values]
     with ThreadPoolExecutor(threads) as pool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import plotly.graph_objects as go
 
 from nsysan.compare.comparison import ComparedRun, Comparison
+from nsysan.compare.predicted_section import predicted_section
 from nsysan.compare.wording import (
     LEGEND,
     TITLES,
@@ -24,6 +25,10 @@ from nsysan.text import duration, plain
 
 _LEDGER_NOTE = "Where a step's time is on each side: medians over the steady steps and the ranks."
 _PERIOD_NOTE = "Every steady step of each side: what overlaps here, no median sets apart."
+_KERNELS_NOTE = (
+    "What the compute is: groups by what kernels' names say, and the kernels that differ most. A kernel that a side "
+    "does not run takes nothing there; one job may be another kernel's on another side, as GEMMs are chosen by shape."
+)
 _WIRE_NOTE = (
     "The same communication whatever kernel does it: by kind, size and share of the ranks; calls of unknown size "
     "meet those of their kind that have no other counterpart. Wire is the time after the last rank has arrived. algbw "
@@ -42,7 +47,11 @@ def to_html(comparison: Comparison) -> str:
     body = "\n".join(
         (
             _lead(comparison),
+            predicted_section(comparison, plots),
             section("Ledger", _LEDGER_NOTE, plot(plots, "ledger", ledger_bars(comparison)), tables["ledger"]),
+            section("Kernels", _KERNELS_NOTE, tables.get("compute", ""), tables.get("kernels", ""))
+            if "compute" in tables
+            else "",
             section("Periods", _PERIOD_NOTE, plot(plots, "periods", periods(comparison)), tables["step"]),
             section(
                 "Wire by collective",

@@ -9,15 +9,17 @@ import polars as pl
 
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.compare.comparison import F64, ComparedRun, Measured
+from nsysan.compare.kernel_figures import kernel_figures
+from nsysan.compare.step_work import step_work
 from nsysan.diagnosis.savings import REPLAYED
 from nsysan.metrics.ledger import FIGURES
 from nsysan.metrics.scenarios import Scenario
-from nsysan.metrics.stages import without_bubble
 from nsysan.model.matches import Match
 from nsysan.model.steps.step_kind import StepKind
 from nsysan.model.steps.step_windows import StepMethod
 from nsysan.report.build import build_report
 from nsysan.report.report import Report
+from nsysan.run.all_decode import of_one_population
 from nsysan.run.other_steps import headed_by
 from nsysan.run.run import Run
 from nsysan.text import counted
@@ -29,27 +31,32 @@ _NOTHING: F64 = np.zeros(0)
 _OTHERS = 4
 
 
-def compared_runs(label: str, run: Run, version: str, batch: int | None = None) -> list[ComparedRun]:
+def compared_runs(
+    label: str, run: Run, version: str, batch: int | None = None, *, predicting: bool = False
+) -> list[ComparedRun]:
     """A side from its run by its headline, and by each other kind of decode step that ranges name, for likeness.
 
-    batch: sequences of the headline, by default as the trace has it, else 1. NsysanError where there is no steady
-    decode step in it.
+    batch: sequences of the headline, by default as the trace has it, else 1. predicting: with what a
+    prediction starts from. NsysanError where there is no steady decode step in it.
     """
-    head = compared_run(label, run, version, batch)
+    head = compared_run(label, run, version, batch, predicting=predicting)
     own = run.replicas[head.report.replica]
     keys = {head.population_key}
     found = [head]
     for row in head.report.replicas[head.report.replica].populations[1:]:
         if row.batch is not None and row.kind == StepKind.DECODE and row.steady and (row.kind, row.batch) not in keys:
             keys.add((row.kind, row.batch))
-            found.append(compared_run(label, headed_by(own, row.id), version, batch))
+            found.append(compared_run(label, headed_by(own, row.id), version, batch, predicting=predicting))
         if len(found) > _OTHERS:
             break
     return found
 
 
-def compared_run(label: str, run: Run, version: str, batch: int | None = None) -> ComparedRun:
+def compared_run(
+    label: str, run: Run, version: str, batch: int | None = None, *, predicting: bool = False
+) -> ComparedRun:
     """A side from its run by its headline; see compared_runs."""
+    run = of_one_population(run)
     report = build_report(run, version, timelines=False)
     run = run.replicas[report.replica]
     replica = report.replicas[report.replica]
@@ -69,7 +76,9 @@ def compared_run(label: str, run: Run, version: str, batch: int | None = None) -
     figures["ledger.transfer"] = _figure(transfer, "ns")
     figures["skew.caused"] = _caused(report, steady)
     figures.update(_idle(run.gaps, steady))
-    figures.update(_what_if(run, report))
+    figures.update(_what_if(report))
+    groups, kernels = kernel_figures(run, steady)
+    figures.update(groups)
     return ComparedRun(
         label=label,
         name=name,
@@ -80,6 +89,9 @@ def compared_run(label: str, run: Run, version: str, batch: int | None = None) -
         calls=_calls(run),
         work=_work(run),
         calls_a_step=_calls_a_step(run, replica.layout.stages),
+        kernels=kernels,
+        batch_stated=batch is not None,
+        work_of_step=step_work(run, report.diagnosis.pace) if predicting else None,
     )
 
 
@@ -137,7 +149,7 @@ def _idle(gaps: pl.DataFrame, steady: pl.DataFrame) -> dict[str, Measured]:
     return found
 
 
-def _what_if(run: Run, report: Report) -> dict[str, Measured]:
+def _what_if(report: Report) -> dict[str, Measured]:
     what = report.diagnosis.what_if
     if what is None or not what.told:
         return {}
@@ -146,16 +158,15 @@ def _what_if(run: Run, report: Report) -> dict[str, Measured]:
         for scenario in what.told
         if scenario in REPLAYED and report.diagnosis.pace is not None
     }
-    if Scenario.NO_BUBBLE in what.told and run.stage_work is not None:
-        lost = without_bubble(run.ledger, run.stage_work, run.gaps)["bubble"]
-        found[Scenario.NO_BUBBLE] = what.period - lost.to_numpy().astype(np.float64)
     return {f"whatif.{scenario}": Measured(what[scenario], steps) for scenario, steps in found.items()}
 
 
 def _by_step(per_step: pl.DataFrame, name: str) -> F64:
     """What each step that was replayed would take, ns; where the trace allows two answers, that which saves less."""
     names = [column for column in (name, f"{name} unordered") if column in per_step.columns]
-    steps = per_step.group_by("stretch", "step").agg(pl.median(*names)).sort("stretch", "step")
+    # Stages that do not wait for each other have periods of their own.
+    whole = pl.max(*names) if name == REPLAYED[Scenario.NO_BUBBLE] else pl.median(*names)
+    steps = per_step.group_by("stretch", "step").agg(whole).sort("stretch", "step")
     return steps.select(pl.max_horizontal(names)).to_series().to_numpy()
 
 

@@ -19,13 +19,18 @@ from nsysan.compare.comparison import (
     Figure,
 )
 from nsysan.compare.link_change import link_lines
+from nsysan.compare.prediction_sentences import buying_lines, prediction_lines
 from nsysan.compare.scaling_sentences import lost_sentence, replicas_sentence, widening_sentence
 from nsysan.report.tail_sentences import tail_words
-from nsysan.text import counted, duration, pct, pct_limit, plain, size
+from nsysan.text import counted, duration, pct, pct_limit, plain, signed, size
 
+#: Groups and kernels that an answer names.
+_MOVED = 3
 TITLES = {
     "step": "a step",
     "ledger": "ledger, µs a step",
+    "compute": "compute by group, µs a step",
+    "kernels": "kernels that differ most, µs a step",
     "collectives": "collectives, µs after the last arrival",
     "bandwidth": "collectives, GB/s as in nccl-tests",
     "skew": "skew, µs a step",
@@ -42,11 +47,9 @@ WORDS = {
 LEGEND = (
     f"medians over the steady steps and the ranks, means and tokens/s over the steps; changed: p < {ALPHA:g} by the "
     f"spread over the steps (Mann-Whitney, corrected within each table), and {pct_limit(SHARE_OF_PERIOD)} of the "
-    "period, or "
-    f"{pct_limit(SHARE_OF_FIGURE)} of the figure and {pct_limit(LEAST_OF_PERIOD)} of the period, or of a mean "
-    f"{pct_limit(SHARE_OF_FIGURE)} "
-    f"that lie in {TAIL_STEPS} long steps or more; small: p < {ALPHA:g}, but no more than two captures of one workload "
-    f"may differ by; noise: neither"
+    f"period, or {pct_limit(SHARE_OF_FIGURE)} of the figure and {pct_limit(LEAST_OF_PERIOD)} of the period, or of a "
+    f"mean {pct_limit(SHARE_OF_FIGURE)} that lie in {TAIL_STEPS} long steps or more; small: p < {ALPHA:g}, but no "
+    "more than two captures of one workload may differ by; noise: neither"
 )
 
 
@@ -64,9 +67,22 @@ def side_sentence(side: ComparedRun) -> str:
 
 
 def answers(comparison: Comparison) -> list[str]:
-    """What came out, a line each: every side against the first, a link that changed, what more GPUs bought."""
-    lines = [_answer(comparison, number) for number in range(1, len(comparison.sides))]
-    lines += link_lines(comparison.sides)
+    """What came out, a line each: sides that are refused, then what findings tells."""
+    return refusals(comparison) + findings(comparison)
+
+
+def refusals(comparison: Comparison) -> list[str]:
+    """Sides that are not of one model and population with the first, and what differs: before anything else."""
+    first = comparison.sides[0].label
+    return [f"{label} vs {first}    refused: {why}" for label, why in comparison.refused.items()]
+
+
+def findings(comparison: Comparison) -> list[str]:
+    """Every side that is not refused against the first, a link that changed, what more GPUs bought or would buy."""
+    sides = enumerate(comparison.sides)
+    told = [number for number, side in sides if number and side.label not in comparison.refused]
+    lines = [line for number in told for line in _told(comparison, number)]
+    lines += [*link_lines(comparison.sides), *prediction_lines(comparison)]
     if comparison.scaling is None:
         return lines
     widths = ", ".join(
@@ -79,7 +95,20 @@ def answers(comparison: Comparison) -> list[str]:
             f"lost      {lost_sentence(step)}",
             f"replicas  {replicas_sentence(step)}",
         ]
-    return lines
+    return [*lines, *buying_lines(comparison)]
+
+
+def _told(comparison: Comparison, number: int) -> list[str]:
+    """The answer for a side, and the groups and kernels that changed most."""
+    parts = [words for name in ("compute", "kernels") if (words := _moved(comparison, name, number))]
+    return [_answer(comparison, number), *([f"kernels   {'; by name '.join(parts)}"] if parts else [])]
+
+
+def _moved(comparison: Comparison, name: str, number: int) -> str:
+    changes = [(figure.name, figure.changes[number - 1]) for figure in comparison.group(name)]
+    moved = [(what, c.difference) for what, c in changes if c.verdict == ChangeVerdict.CHANGED and c.difference]
+    moved.sort(key=lambda item: -abs(item[1]))
+    return ", ".join(f"{what} {signed(ns)}" for what, ns in moved[:_MOVED])
 
 
 def _answer(comparison: Comparison, number: int) -> str:
@@ -91,8 +120,6 @@ def _answer(comparison: Comparison, number: int) -> str:
         f"({percent(change)}){_mean(first, side, change, mean)}"
     )
     head = f"{side.label} vs {first.label}    "
-    if side.label in comparison.refused:
-        return f"{head}refused: {comparison.refused[side.label]}"
     if change.verdict == ChangeVerdict.FEW_STEPS:
         return f"{head}{went}: {change.reason}, so nothing is told from noise"
     moved = [
@@ -101,7 +128,7 @@ def _answer(comparison: Comparison, number: int) -> str:
         if figure.changes[number - 1].verdict == ChangeVerdict.CHANGED
         and figure.id not in ("ledger.comm", "ledger.transfer")
     ]
-    listed = ", ".join(f"{name} {ns / 1e3:+,.1f} µs" for name, ns in sorted(moved, key=lambda item: -abs(item[1])))
+    listed = ", ".join(f"{name} {signed(ns)}" for name, ns in sorted(moved, key=lambda item: -abs(item[1])))
     if ChangeVerdict.CHANGED in (change.verdict, mean.verdict):
         of = side.mean - first.mean if mean.verdict == ChangeVerdict.CHANGED else side.period - first.period
         word = "faster" if of < 0 else "slower"

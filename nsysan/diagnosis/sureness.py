@@ -26,6 +26,7 @@ _MATCHED = 0.98
 _INFLATION = 3.0
 #: A share this near to its threshold may lie on either side of it.
 _NEAR = 0.01
+_INFERRED = "the critical path goes from stream to stream by an order that is inferred from when work starts"
 #: Told by figures below, or by what the profiler may weigh.
 _TOLD_OTHERWISE = frozenset({Aspect.COVERAGE, Aspect.HOST_TIME})
 
@@ -47,6 +48,8 @@ def weighed(run: Run, diagnosis: Diagnosis, rows: Sequence[Quality]) -> Verdict:
     error = 0.0 if diagnosis.what_if is None else diagnosis.what_if.error or 0.0
     if error > SURE_ERROR:
         medium.append(f"the replay misses the measured period by {pct(error)}")
+    if diagnosis.pace is not None and diagnosis.pace.inferred:
+        medium.append(_INFERRED)
     profiled = _profiled(run, diagnosis)
     if profiled:
         why, turns = profiled
@@ -83,7 +86,7 @@ def _profiled(run: Run, diagnosis: Diagnosis) -> tuple[str, bool] | None:
     """What the profiler may weigh in an eager run, and whether that could turn the verdict; None where it is little."""
     what, kind = diagnosis.what_if, diagnosis.verdict.kind
     late = kind == VerdictKind.SKEW and any(by_host(one) for one in outermost(diagnosis.late))
-    if not run.is_eager or what is None or not (kind == VerdictKind.HOST or late):
+    if not run.is_eager or what is None or what.traced is not None or not (kind == VerdictKind.HOST or late):
         return None
     free = what[Scenario.NO_HOST_LATE]
     unknown = "tracing slows the hosts, by how much no table holds"

@@ -12,7 +12,9 @@ import polars as pl
 from nsysan.model.steps.step_windows import StepMethod
 
 #: Kernels of a backward pass or an optimiser, as frameworks and cuDNN name them.
-_TRAINS = r"(?i)backward|_bwd|bwd_|dgrad|wgrad|fused_?adam|adam_|_adam|_sgd|sgd_|multi_tensor_apply"
+_TRAINS = r"(?i)backward|_bwd|bwd_|dgrad|wgrad|fused_?adam|adam_|_adam|_sgd|sgd_"
+#: Of an optimiser over lists of tensors, where there are many; a server copies its small inputs with one or two.
+_LISTS = "(?i)multi_tensor_apply"
 _MULTIPLIES = r"(?i)gemm|gemv|nvjet|cutlass|matmul"
 #: What a language model runs beside matrix products.
 _DECODES = (
@@ -21,6 +23,7 @@ _DECODES = (
 )
 #: So many kernels of a backward pass a step make it training.
 _A_STEP = 0.5
+_LISTS_A_STEP = 8
 #: Ranges of this name mark the steps of anything.
 _ANY_STEP = "(step range)"
 
@@ -51,7 +54,8 @@ def workload_of(method: StepMethod, source: str, names: pl.DataFrame, windows: i
     if method == StepMethod.NVTX and not source.endswith(_ANY_STEP):
         return Workload.DECODE
     trains = names.filter(pl.col("name").str.contains(_TRAINS))["n"].sum()
-    if windows and trains >= _A_STEP * windows:
+    lists = names.filter(pl.col("name").str.contains(_LISTS))["n"].sum()
+    if windows and (trains >= _A_STEP * windows or lists >= _LISTS_A_STEP * windows):
         return Workload.TRAINING
     if method == StepMethod.GRAPH:
         return Workload.DECODE

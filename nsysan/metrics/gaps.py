@@ -55,7 +55,7 @@ def find_gaps(
         gaps = pl.concat(rank_gaps(ops.select(TIMES), lambda at: ops[at].select(AROUND_GAPS), own, syncs, waits))
         return gaps.with_columns(rank=pl.lit(rank, dtype=pl.Int64)).select(list(_SCHEMA))
 
-    parts = each_of(of_rank, windows.sort("rank", "begin").partition_by("rank", maintain_order=True))
+    parts = each_of(of_rank, windows.sort("rank", "begin").partition_by("rank", maintain_order=True), len(work))
     return pl.concat(parts) if parts else pl.DataFrame(schema=_SCHEMA)
 
 

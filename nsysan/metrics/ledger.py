@@ -37,7 +37,7 @@ def build_ledger(work: pl.DataFrame, windows: pl.DataFrame) -> pl.DataFrame:
     """
     claims = cut_at_arrival(work).parts(work, ("rank",))
     groups = windows.sort("rank", "begin").partition_by("rank")
-    parts = each_of(lambda own: _rank_ledger(claims.filter(pl.col("rank") == own["rank"][0]), own), groups)
+    parts = each_of(lambda own: _rank_ledger(claims.filter(pl.col("rank") == own["rank"][0]), own), groups, len(work))
     counted = (
         work.select("step", "rank", "trimmed", "cls", "last")
         .filter(pl.col("step").is_not_null())

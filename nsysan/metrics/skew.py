@@ -120,7 +120,7 @@ def spent(calls: pl.DataFrame, work: pl.DataFrame) -> pl.DataFrame:
     calls: as `boundaries` gives them, of ranks whose `work` (row, rank, begin, end, cls) is all there.
     """
     work = work.select("row", "rank", "begin", "end", "cls")
-    parts = each_of(lambda own: _spent(own, work), calls.partition_by("rank", "family", maintain_order=True))
+    parts = each_of(lambda own: _spent(own, work), calls.partition_by("rank", "family", maintain_order=True), len(work))
     return pl.concat(parts or [no_time(calls)])
 
 

@@ -59,7 +59,7 @@ def _loaded(trace: Trace, catalogue: Catalogue, beside: Beside) -> Operations:
     columns = _side_by_side([frame for frame in frames if len(frame)] or frames[:1])
     del frames
     keys = [[columns.pop(name) for name in names] for names in (_DESCRIPTION, _QUEUE, _OWNER)]
-    (description, descriptions), (queue, queues), (owner, owners) = each_of(codes, keys)
+    (description, descriptions), (queue, queues), (owner, owners) = each_of(codes, keys, len(columns["start"]))
     del keys
     columns |= {"description": pl.Series(description), "queue": pl.Series(queue)}
     if len(owners) > _MOST_OWNERS:
@@ -212,7 +212,7 @@ def _launches(
             rows = slice(int(first[key]), int(first[key + 1]))
             _look_up(correlation[rows], correlations, own, index[rows])
 
-    each_of(of_process, range(len(processes)))
+    each_of(of_process, range(len(processes)), len(calls))
     found = none_if_negative(index) if (index < 0).any() else pl.Series(index)
     return {
         "launch_start": calls["start"].gather(found),

@@ -154,7 +154,7 @@ def summarise(loaded: LoadedTrace) -> TraceSummary:
         calls=calls.select(*CALL, "member"),
         opaque=[key for key, _ in loaded.ranks if _may_communicate_unseen(work, key)],
         delays={key: least_delay(work.frame(["start", "launch_start"], key)) for key, _ in loaded.ranks},
-        counts=pl.concat(each_of(lambda key: _counts(work, step_windows, key), work.keys)).sort(
+        counts=pl.concat(each_of(lambda key: _counts(work, step_windows, key), work.keys, len(work))).sort(
             "rank_key", "name", "begin"
         ),
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -61,6 +63,12 @@ class Operations:
         """The rank_key of every owner."""
         return range(len(self.owners))
 
+    @cached_property
+    def coded(self) -> dict[str, tuple[pl.Series, str]]:
+        """Columns that are stored as numbers: the values, and the column of the numbers, by name."""
+        tables = ((self.callers, "caller"), (self.queues, "queue"), (self.descriptions, "description"))
+        return {column.name: (column, code) for table, code in tables for column in table.get_columns()}
+
     @property
     def size(self) -> int:
         """Bytes of memory."""
@@ -97,23 +105,12 @@ class _Rows:
 
     def column(self, name: str) -> pl.Series:
         """The column, as OPERATION has it."""
-        made: dict[str, Callable[[], pl.Series]] = {
-            "row": self._row,
-            "rank_key": self._owner,
-            "begin": self._effective,
-            "launch_end": lambda: self._number("launch_start") + self._number("launch_ns"),
-            "trimmed": lambda: self._number("trimmed").fill_null(0),
-        }
-        if name in made:
-            return made[name]().cast(OPERATION[name])
-        for table, code in (
-            (self._work.descriptions, "description"),
-            (self._work.queues, "queue"),
-            (self._work.callers, "caller"),
-        ):
-            if name in table.columns:
-                number = self._stored(code)
-                return self._blank(name) if number is None else table[name].gather(number)
+        if name in _MADE:
+            return _MADE[name](self).cast(OPERATION[name])
+        if name in self._work.coded:
+            table, code = self._work.coded[name]
+            number = self._stored(code)
+            return self._blank(name) if number is None else table.gather(number)
         if name in self._work.owners.columns:
             return self._work.owners[name].gather(self._owner())
         return self._number(name)
@@ -157,3 +154,13 @@ def is_communication() -> pl.Expr:
 def in_words(work: pl.DataFrame) -> pl.DataFrame:
     """The operations with texts in place of categories, which only a frame of millions of rows needs."""
     return work.with_columns(pl.col(pl.Categorical).cast(pl.String))
+
+
+#: What is made of several stored columns, or of none.
+_MADE: Final[Mapping[str, Callable[[_Rows], pl.Series]]] = {
+    "row": _Rows._row,
+    "rank_key": _Rows._owner,
+    "begin": _Rows._effective,
+    "launch_end": lambda rows: rows._number("launch_start") + rows._number("launch_ns"),
+    "trimmed": lambda rows: rows._number("trimmed").fill_null(0),
+}

@@ -42,6 +42,21 @@ INKS: dict[str, str] = {
     "last": "#fff",
 }
 
+#: By group of compute kernels: Tol's muted palette, apart from the lines' and told apart by every reader.
+GROUP_COLOURS: dict[str, str] = {
+    "gemm": "#332288",
+    "attention": "#CC6677",
+    "norm": "#44AA99",
+    "activation": "#DDCC77",
+    "rope_cache": "#88CCEE",
+    "sampling": "#882255",
+    "embedding": "#999933",
+    "moe": "#AA4499",
+    "quant": "#661100",
+    "elementwise": "#6699CC",
+    "other": "#888888",
+}
+
 #: Ends of the scale of heat maps.
 HEAT_LOW, HEAT_HIGH = "#F3EAD8", "#7A2E00"
 

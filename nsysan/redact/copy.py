@@ -116,6 +116,7 @@ class _Copier:
         code, labels = self._origin.code_ids, self._origin.label_ids
         self._create(plan.STRINGS, {"id": plan.NUMBER, "value": plan.LABEL})
         kept = total = 0
+        apart = _Apart()
         rows = self._connection.execute(
             f"SELECT id, value FROM src.{plan.STRINGS} NOT INDEXED LIMIT {self._most_rows + 1}"
         )
@@ -124,8 +125,10 @@ class _Copier:
             if number not in code and number not in labels:
                 continue
             kept += 1
-            scrub = self._scrubber.code if number in code else self._scrubber.label
-            scrubbed = None if value is None else scrub(str(value))
+            scrubbed = None
+            if value is not None:
+                text = str(value)
+                scrubbed = apart(text, self._scrubber.code(text)) if number in code else self._scrubber.label(text)
             self._connection.execute(f"INSERT OR IGNORE INTO main.{plan.STRINGS} VALUES (?, ?)", (number, scrubbed))
         self._check(total)
         self._copied.strings = kept, total
@@ -217,6 +220,20 @@ class _Copier:
 
     def _register(self, name: str, function: Callable[[object], str | bytes | None]) -> None:
         self._raw.create_function(f"nsysan_{name}", 1, function, deterministic=True)
+
+
+class _Apart:
+    """Keeps names that were masked as different as they were: a report tells kernels from each other by name."""
+
+    def __init__(self) -> None:
+        self._given: dict[str, str] = {}
+        self._count: dict[str, int] = {}
+
+    def __call__(self, text: str, scrubbed: str) -> str:
+        if text not in self._given:
+            number = self._count[scrubbed] = self._count.get(scrubbed, 0) + 1
+            self._given[text] = scrubbed if number == 1 else f"{scrubbed} ({number})"
+        return self._given[text]
 
 
 def _expression(column: str, kind: str) -> str:

@@ -12,8 +12,11 @@ from nsysan.run.run import Run
 
 #: So many operations a graph is made of at the most, over all ranks.
 MAX_OPERATIONS = 60_000
+#: Where that is not all, several stretches have no more than this.
+OF_STRETCHES = 36_000
 #: A stretch has steps in which hosts and GPUs come to their pace, those that are counted, and one to end the last.
 LEAD_IN = 2
+_BEFORE = -(1 << 63)
 _COUNTED = 8
 _OPERATION = (
     "row",
@@ -44,8 +47,8 @@ class Activity:
     operations: stretch and the columns _OPERATION. waits: stretch, rank, thread, start, end, name, correlation of the
     hosts' calls that wait or ask. orders: stretch, rank; correlation, context, stream of a call that makes its host or
     a stream wait; at, on_context, on_stream: for all that had been launched when the call with that correlation was
-    made. steps: stretch, step, rank, begin, counted (whether periods are taken of it), in order. whole: whether every
-    steady step is in a stretch.
+    made. steps: stretch, step, rank, begin, population, counted (whether periods are taken of it), in order. whole:
+    whether every steady step is in a stretch.
     """
 
     operations: pl.DataFrame
@@ -101,13 +104,17 @@ def _orders(placed: PlacedTrace, operations: pl.DataFrame) -> pl.DataFrame:
     spans = operations.group_by("stretch", "rank", "process").agg(
         first=pl.min("correlation"), final=pl.max("correlation")
     )
-    waits, records = placed.trace.synchronizations, placed.trace.event_records
+    given = spans.group_by("stretch").agg(pl.min("first"), pl.max("final")).drop_nulls().sort("stretch")
+    read = list(given.select("first", "final").iter_rows())
+    waits, records = placed.trace.synchronizations(read), placed.trace.event_records(read)
     told = ["process", "event"] if records["record"].null_count() else ["process", "event", "record"]
     known = records.select(*told, at="correlation", on_context="context", on_stream="stream").sort("at")
     asked = waits.filter(pl.col("event").is_not_null()).sort("correlation")
     found = asked.join_asof(
         known, left_on="correlation", right_on="at", by=told, strategy="backward", check_sortedness=False
-    ).drop_nulls("at")
+    )
+    # What was recorded before the stretch began is before all of it.
+    found = found.drop_nulls("at") if known.is_empty() else found.with_columns(pl.col("at").fill_null(_BEFORE))
     whole = waits.filter(pl.col("event").is_null()).with_columns(
         at=pl.col("correlation"), on_context=pl.col("context"), on_stream=pl.col("stream")
     )
@@ -121,7 +128,7 @@ def _orders(placed: PlacedTrace, operations: pl.DataFrame) -> pl.DataFrame:
 
 def _chosen(run: Run, most: int) -> tuple[pl.DataFrame, bool]:
     """The steps of the stretches, as Activity has them, with finish; and whether they are all."""
-    windows = run.windows.select("step", "rank", "begin", "finish", steady=pl.col("excluded").is_null())
+    windows = run.windows.select("step", "rank", "begin", "finish", "population", steady=pl.col("excluded").is_null())
     by_step = windows.group_by("step").agg(pl.all("steady"), ranks=pl.len()).sort("step")
     full = by_step["ranks"].to_numpy() == by_step["ranks"].max()
     numbers, steady = by_step["step"].to_list(), (by_step["steady"].to_numpy() & full).tolist()
@@ -137,7 +144,7 @@ def _chosen(run: Run, most: int) -> tuple[pl.DataFrame, bool]:
         stretches = [(begin, end)]
     else:
         length = min(possible, LEAD_IN + _COUNTED + 1)
-        count = max(1, possible // length)
+        count = max(1, int(min(most, OF_STRETCHES) / each) // length)
         room = end - begin - length
         stretches = [
             (at, at + length) for at in sorted({begin + round(room * (i + 0.5) / count) for i in range(count)})

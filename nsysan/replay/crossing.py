@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import permutations
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from nsysan.replay.engine import I64
@@ -14,6 +15,9 @@ from nsysan.replay.links import Link, Part, part
 _PROMPT = 6_000
 #: A gap so much longer than the least is one that something explains.
 _NOISE = 1_000
+#: A node of a graph that starts later than this after other work has not waited for that alone.
+_SLOW = 20_000
+_TIMES = 2
 #: An order is one where it explains so much of the time that nothing else explains.
 _EXPLAINED = 0.8
 _STEP = 1 << 32
@@ -29,15 +33,12 @@ def crossings(work: pl.DataFrame, starts: I64, *, eager: bool) -> list[Part]:
     """
     keys = ("stretch", "rank")
     numbered = _numbered(work, starts)
-    pairs = []
-    for _, rank in numbered.partition_by(keys, as_dict=True, maintain_order=True).items():
-        lanes = rank.partition_by(*_LANE, maintain_order=True)
-        pairs += [_before(own, other) for own, other in permutations(lanes, 2)]
-    if not pairs:
+    wanted = (
+        pl.col("place").is_not_null() if eager else pl.col("place").is_not_null() & pl.col("graph_node").is_not_null()
+    )
+    found = _before(numbered, numbered.select(wanted).to_series().to_numpy())
+    if found.is_empty():
         return []
-    found = pl.concat(pairs).filter(pl.col("place").is_not_null())
-    if not eager:
-        found = found.filter(pl.col("graph_node").is_not_null())
     # Of all that it starts after, the last that is so on every rank and in every step.
     found = found.with_columns(reach=pl.col("reach").min().over("rank", *_LANE, "place", "lane"))
     found = found.with_columns(
@@ -50,11 +51,19 @@ def crossings(work: pl.DataFrame, starts: I64, *, eager: bool) -> list[Part]:
     joined = joined.filter(pl.col("given") < pl.col("order")).with_columns(delay=pl.col("begin") - pl.col("ended"))
     unexplained = pl.min_horizontal(pl.col("ahead") - pl.col("least") - _NOISE, pl.col("launched") - _PROMPT)
     excess = unexplained.clip(0).fill_null(0)
-    prompt = excess.filter(pl.col("delay") <= _PROMPT).sum()
-    share = (prompt / excess.sum()).over("name", "other")
-    joined = joined.with_columns(share=share)
-    kept = joined.filter(pl.col("share").is_not_nan() & (pl.col("share") >= _EXPLAINED))
-    open_ = joined.filter(pl.col("share").is_nan())
+    # Of what ended on several streams the last shows an order.
+    target = ("rank", *_LANE, "place")
+    usual = pl.col("delay").median().over(*target, "lane")
+    joined = joined.with_columns(excess=excess, last=usual == usual.min().over(target))
+    # What a graph's node waits for is another node: some take longer to start after it, at one place as at another.
+    steady = pl.when(pl.col("graph_node").is_not_null()).then(_TIMES * pl.col("delay").median()).otherwise(_PROMPT)
+    limit = steady.clip(_PROMPT, _SLOW).over("name", "other", "last")
+    prompt = pl.col("excess").filter(pl.col("delay") <= pl.col("limit")).sum()
+    joined = joined.with_columns(limit=limit).with_columns(
+        share=(prompt / pl.col("excess").sum()).over("name", "other", "last")
+    )
+    kept = joined.filter(pl.col("last") & pl.col("share").is_not_nan() & (pl.col("share") >= _EXPLAINED))
+    open_ = joined.filter(pl.col("share").is_nan()).join(kept.select("target"), on="target", how="anti")
     return [
         part(rows["source"].to_numpy() + 1, rows["target"].to_numpy(), link)
         for rows, link in ((kept, Link.ORDER), (open_, Link.MAYBE))
@@ -93,19 +102,33 @@ def _numbered(work: pl.DataFrame, starts: I64) -> pl.DataFrame:
     return columns.with_columns(least=pl.col("ahead").min().over("rank", "follows"))
 
 
-def _before(own: pl.DataFrame, other: pl.DataFrame) -> pl.DataFrame:
-    """The operations of a lane, with the last of another that had ended by then and had been launched before: reach,
-    by step (from its own) and number in it.
+def _before(numbered: pl.DataFrame, wanted: npt.NDArray[np.bool_]) -> pl.DataFrame:
+    """The wanted operations, once for each other lane of their rank: the last of that lane that had ended by then and
+    had been launched before: reach, by step (from its own) and number in it. Those that come after none are left out.
     """
-    ended = np.searchsorted(other["end"].to_numpy(), own["begin"].to_numpy(), side="right")
-    given = np.searchsorted(np.maximum.accumulate(other["order"].to_numpy()), own["order"].to_numpy())
-    at = np.minimum(ended, given) - 1
-    known = at >= 0
-    before = other[np.maximum(at, 0)]
-    step = (before["step"] - own["step"]).clip(-2, 0)
-    reach = (step * _STEP + before["nth"]).cast(pl.Int64)
+    begin, end, order = (numbered[name].to_numpy() for name in ("begin", "end", "order"))
+    lanes: dict[tuple[object, ...], list[I64]] = {}
+    rows = numbered.select("stretch", "rank", *_LANE).with_row_index("row")
+    for name, lane in rows.partition_by("stretch", "rank", *_LANE, as_dict=True, maintain_order=True).items():
+        lanes.setdefault(name[:2], []).append(lane["row"].to_numpy().astype(np.int64))
+    # A rank may have dozens of lanes, so a thousand pairs of them: in numpy, one by one.
+    pairs: list[tuple[I64, I64]] = []
+    for of_rank in lanes.values():
+        own_rows = [lane_rows[wanted[lane_rows]] for lane_rows in of_rank]
+        ends = [end[lane_rows] for lane_rows in of_rank]
+        orders = [np.maximum.accumulate(order[lane_rows]) for lane_rows in of_rank]
+        for one, other in permutations(range(len(of_rank)), 2):
+            own = own_rows[one]
+            ended = np.searchsorted(ends[other], begin[own], side="right")
+            at = np.minimum(ended, np.searchsorted(orders[other], order[own])) - 1
+            known = at >= 0
+            pairs.append((own[known], of_rank[other][at[known]]))
+    own, before = (np.concatenate([pair[i] for pair in pairs] or [np.zeros(0, dtype=np.int64)]) for i in range(2))
+    last = numbered.select("lane", "step", "nth")[before]
+    found = numbered[own]
+    reach = (last["step"] - found["step"]).clip(-2, 0) * _STEP + last["nth"]
     return (
-        own.with_columns(lane=pl.lit(other["lane"][0]), reach=pl.when(pl.Series(known)).then(reach), target="node")
+        found.with_columns(last["lane"], reach.cast(pl.Int64).alias("reach"), target="node")
         .filter(pl.col("reach").is_not_null())
         .drop("nth", "node")
     )

@@ -55,6 +55,11 @@ def unchanged(basis: Basis, lane: I64, cross: I64) -> None:
     """The step as it is."""
 
 
+def as_usual(basis: Basis, lane: I64, cross: I64) -> None:
+    """Every delay that is no work as its kind is elsewhere."""
+    lane[:], cross[:] = basis.delays.usual_lane, basis.delays.usual_cross
+
+
 def floor_wire(basis: Basis, _lane: I64, cross: I64) -> None:
     """No call takes longer than its floor."""
     np.minimum(cross, basis.wire_floor, out=cross)
@@ -153,15 +158,14 @@ def standard(basis: Basis) -> dict[str, Edit]:
 
 
 def applied(basis: Basis, edits: list[Edit]) -> tuple[I64, I64]:
-    """lane and cross delays of the edits, a column each, after that of nothing changed and that of usual delays."""
+    """lane and cross delays of the edits, a column each."""
     delays = basis.delays
-    lanes, crosses = [delays.lane, delays.usual_lane], [delays.cross, delays.usual_cross]
-    for edit in edits:
+    lanes, crosses = (np.empty((len(one), len(edits)), dtype=np.int64) for one in (delays.lane, delays.cross))
+    for number, edit in enumerate(edits):
         lane, cross = delays.lane.copy(), delays.cross.copy()
         edit(basis, lane, cross)
-        lanes.append(lane)
-        crosses.append(cross)
-    return np.stack(lanes, axis=1), np.stack(crosses, axis=1)
+        lanes[:, number], crosses[:, number] = lane, cross
+    return lanes, crosses
 
 
 def _node_ranks(graph: Graph) -> I64:
@@ -176,10 +180,15 @@ def _floors(graph: Graph, floor: pl.DataFrame) -> I64:
     most = np.full(len(graph.edges), -NEVER, dtype=np.int64)
     wire = np.flatnonzero(graph.link == Link.WIRE)
     place = pl.when(pl.col("message_bytes").is_null()).then("call").alias("place")
-    work = graph.operations[(graph.edges.target[wire] - graph.first_operation) // 2].select(
-        "name", "message_bytes", "group", place
-    )
+    work = graph.operations[(graph.edges.target[wire] - graph.first_operation) // 2]
     floor = floor.with_columns(pl.col("name").cast(pl.String))
-    joined = work.join(floor, on=KEY, how="left", maintain_order="left", nulls_equal=True)
-    most[wire] = joined["floor"].fill_null(-NEVER).to_numpy()
+    keys = [*KEY, *(name for name in ("population",) if name in floor.columns)]
+    named = work.select("name", "message_bytes", "group", "population", place)
+    joined = named.join(floor, on=keys, how="left", maintain_order="left", nulls_equal=True)
+    floors_of = joined["floor"].fill_null(-NEVER).to_numpy()
+    # Of a message the longer half is what its floor is of: both end so much sooner.
+    told = work.select("message", longer=pl.col("wire").max().over("stretch", "family", "of", "call"))
+    message = told["message"].to_numpy()
+    over = np.maximum(told["longer"].fill_null(0).to_numpy() - floors_of, 0)
+    most[wire] = np.where(message, graph.delay[wire] - over, floors_of)
     return most

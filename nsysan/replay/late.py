@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 import polars as pl
@@ -11,28 +12,34 @@ from nsysan.model.classes import WorkClass
 from nsysan.replay.edits import Basis, Edit, no_skew
 from nsysan.replay.engine import I64
 from nsysan.replay.results import CAUSES, LATE_SHARE, LateRanks, Timed
+from nsysan.replay.subjects import Mask, by_class
 
 #: Of two ranks both may be late, one by one thing and one by another.
 _PAIR = 2
 _OF_WORK = {WorkClass.COMPUTE.value: "compute", WorkClass.COPY.value: "copy"}
-
+_COMMUNICATION = CAUSES.index("communication")
 
 #: The periods of edits of a graph, in their order.
 Replay = Callable[[list[Edit]], list[Timed]]
 
 
-def put_right(basis: Basis, ranks: Sequence[int], but: tuple[int, str] | None = None) -> Edit:
-    """These ranks at their levels; but: of that one not what it is late by."""
-    own = np.isin(basis.node_rank, ranks)
-    if but is not None:
-        own &= (basis.node_rank != but[0]) | (causes_of(basis) != CAUSES.index(but[1]))
+class Replays(Protocol):
+    """Replays as they come, by which late ranks are found; and no shorter than hosts need, by which they cost."""
 
-    return no_skew(own)
+    def as_replayed(self, asked: list[Edit]) -> list[Timed]: ...
+
+    def timed(self, asked: list[Edit]) -> list[Timed]: ...
+
+
+def put_right(basis: Basis, ranks: Sequence[int], but: Mask | None = None) -> Edit:
+    """These ranks at their levels, but for these nodes."""
+    own = np.isin(basis.node_rank, ranks)
+    return no_skew(own if but is None else own & ~but)
 
 
 def find_late(
     basis: Basis,
-    replay: Replay,
+    replays: Replays,
     measured: Timed,
     right: Timed,
     without: Mapping[int, Timed],
@@ -51,9 +58,11 @@ def find_late(
     base, others = right, {rank: without[rank] for rank in late}
     # With the others as they are some of these cost nothing any more.
     while late and len(late) < len(without):
-        edits = [put_right(basis, late), *(put_right(basis, [r for r in late if r != rank]) for rank in late)]
-        base, *rest = replay(edits)
-        others = dict(zip(late, rest, strict=True))
+        if len(late) == 1:
+            (base,), others = replays.as_replayed([put_right(basis, late)]), {late[0]: measured}
+        else:
+            base, *rest = replays.as_replayed(_all_but_each(basis, late))
+            others = dict(zip(late, rest, strict=True))
         kept = [rank for rank in late if costly(others[rank], base)]
         if len(kept) == len(late):
             break
@@ -62,11 +71,20 @@ def find_late(
         return [], True
     if not late:
         return [], False
-    found = _told(basis, replay, measured, base, others, alone)
+    if len(late) == 1:
+        base, rest = alone[late[0]], [measured]
+    else:
+        base, *rest = replays.timed(_all_but_each(basis, late))
+    found = _told(basis, replays.timed, measured, base, dict(zip(late, rest, strict=True)), alone)
     # Levels that no host keeps are of none: what the hosts do is shared out, or they wait for each other.
     if len(late) == len(without) > _PAIR and all(one.cause == "host" for one in found):
         return [], False
     return found, False
+
+
+def _all_but_each(basis: Basis, late: Sequence[int]) -> list[Edit]:
+    """All of these put right, and all but each."""
+    return [put_right(basis, late), *(put_right(basis, [r for r in late if r != rank]) for rank in late)]
 
 
 def _rotates(late: Sequence[int], measured: Timed, base: Timed, others: Mapping[int, Timed]) -> bool:
@@ -82,13 +100,13 @@ def _told(
     late = list(others)
     causes = causes_of(basis)
     excess = basis.delays.lane - basis.levels.lane
-    asked = [
-        (rank, cause)
+    by_cause = {
+        (rank, cause): (basis.node_rank == rank) & (causes == number)
         for rank in late
         for number, cause in enumerate(CAUSES)
-        if (excess[(basis.node_rank == rank) & (causes == number)] > 0).any()
-    ]
-    parts = replay([put_right(basis, late, one) for one in asked])
+    }
+    asked = [key for key, nodes in by_cause.items() if (excess[nodes] > 0).any()]
+    parts = replay([put_right(basis, late, by_cause[key]) for key in asked])
     found = []
     for rank in late:
         own = {
@@ -140,9 +158,8 @@ def causes_of(basis: Basis) -> I64:
     """Of each node by what a rank is late that takes long there."""
     graph = basis.graph
     causes = np.full(len(graph.time), CAUSES.index("host"), dtype=np.int64)
-    names = graph.operations["cls"].cast(pl.String).to_list()
-    table = {name: CAUSES.index(_OF_WORK.get(name, "communication")) for name in set(names)}
-    causes[graph.first_operation : graph.first_arrival] = np.repeat([table[name] for name in names], 2)
+    of_work = by_class(graph, {name: CAUSES.index(cause) for name, cause in _OF_WORK.items()}, _COMMUNICATION)
+    causes[graph.first_operation : graph.first_arrival] = np.repeat(of_work, 2)
     return causes
 
 

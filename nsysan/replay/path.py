@@ -11,6 +11,7 @@ from nsysan.model.classes import WorkClass
 from nsysan.replay.engine import I64
 from nsysan.replay.links import Link
 from nsysan.replay.shape import Delays, Graph
+from nsysan.replay.subjects import by_class
 
 #: What a ns of the path is spent in.
 CLASSES = ("host", "launch", "compute", "wire", "fused", "copy", "sync", "other")
@@ -26,7 +27,8 @@ _OF_WORK = {
 class Walk(NamedTuple):
     """The pieces of a chain, latest first: each begins when the one behind it ends. Times are ns.
 
-    classes: positions in CLASSES. nodes: that each ends at. links: what it came to that by, -1 along the node's lane.
+    classes: positions in CLASSES. nodes: that each ends at. links: what it came to that by; edges: by which edge; both
+    -1 along the lane of the node.
     """
 
     begin: I64
@@ -35,10 +37,11 @@ class Walk(NamedTuple):
     ranks: I64
     nodes: I64
     links: I64
+    edges: I64
 
 
-def walk(graph: Graph, delays: Delays, node_rank: I64, start: int, until: int) -> Walk:
-    """The chain that ends at a node, back to a time."""
+def walk(graph: Graph, delays: Delays, node_rank: I64, class_of: I64, start: int, until: int) -> Walk:
+    """The chain that ends at a node, back to a time; class_of: see classes."""
     binding, source, time = delays.binding, graph.edges.source, graph.time
     visited = [start]
     node = start
@@ -56,23 +59,22 @@ def walk(graph: Graph, delays: Delays, node_rank: I64, start: int, until: int) -
     nodes = np.array(visited, dtype=np.int64)
     used = np.array(edges, dtype=np.int64)
     target, before = nodes[:-1], nodes[1:]
-    classes = _classes(graph)[target]
+    of = class_of[target]
     link = np.where(used >= 0, graph.link[np.maximum(used, 0)], -1)
     for kind, name in ((Link.LAUNCH, "launch"), (Link.ORDER, "launch"), (Link.SYNC, "sync"), (Link.HELD, "sync")):
-        classes[link == kind] = CLASSES.index(name)
+        of[link == kind] = CLASSES.index(name)
     ranks = node_rank[target].copy()
     ranks[ranks < 0] = node_rank[before[ranks < 0]]
-    return Walk(time[before], time[target], classes, ranks, target, link)
+    return Walk(time[before], time[target], of, ranks, target, link, used)
 
 
-def _classes(graph: Graph) -> I64:
+def classes(graph: Graph) -> I64:
     """What the time before each node is spent in, where its lane bound it."""
     found = np.full(len(graph.time), CLASSES.index("host"), dtype=np.int64)
     first, end = graph.first_operation, graph.first_arrival
     found[first:end:2] = CLASSES.index("launch")
-    names = graph.operations["cls"].cast(pl.String).to_list()
-    table = {name: CLASSES.index(_OF_WORK.get(name, "other")) for name in set(names)}
-    found[first + 1 : end : 2] = [table[name] for name in names]
+    numbers = {name: CLASSES.index(cls) for name, cls in _OF_WORK.items()}
+    found[first + 1 : end : 2] = by_class(graph, numbers, CLASSES.index("other"))
     found[end:] = CLASSES.index("wire")
     return found
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 import polars as pl
@@ -53,6 +55,13 @@ def gaps(graph: Graph) -> tuple[Mask, Mask]:
     nodes[: graph.first_operation] = False
     nodes[graph.first_operation + 1 : graph.first_arrival : 2] = False
     return nodes & ~graph.opens, graph.link == Link.ORDER
+
+
+def by_class(graph: Graph, numbers: Mapping[str, int], other: int) -> I64:
+    """Of each operation the number of its class."""
+    classes = graph.operations["cls"].cast(pl.String)
+    found: I64 = classes.replace_strict(dict(numbers), default=other, return_dtype=pl.Int64).fill_null(other).to_numpy()
+    return found
 
 
 def wire_edges(graph: Graph, of: pl.Expr) -> Mask:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from nsysan.replay.alongside import works_alone
 from nsysan.replay.shape import Delays, Graph, Levels
 
 #: Hosts that wait for a larger share of their time are seen to.
@@ -39,7 +40,9 @@ def waits_unseen(graph: Graph, delays: Delays, levels: Levels) -> bool:
     """
     shares = seen_waiting(graph, delays)
     seen = max(shares.values(), default=1.0)
-    return len(shares) > 1 and seen < _SEEN and _in_step(graph) and _beyond(graph, delays, levels) > max(seen, _LEAST)
+    alike = len(shares) > 1 and seen < _SEEN and _in_step(graph)
+    unlike = alike and _beyond(graph, delays, levels) > max(seen, _LEAST)
+    return unlike and not works_alone(graph, delays, levels)
 
 
 def _beyond(graph: Graph, delays: Delays, levels: Levels) -> float:

@@ -20,6 +20,8 @@ _AT_ONCE = 2_000
 _WAITING, _AT_LIMIT = 0.9, 0.1
 #: Calls that are held take so many times as long as others; so many of them are enough where no others do.
 _LONG, _FEW = 1.5, 0.02
+#: Or two that take very long, where that is most of the time of all such: a host that stalls has nothing in its queue.
+_VERY_LONG, _TWO = 3.0, 2
 #: A queue shorter than this is none of a driver.
 _SHORTEST_QUEUE = 8
 
@@ -36,11 +38,12 @@ def host_waits(work: pl.DataFrame, hosts: pl.DataFrame, orders: pl.DataFrame, st
     rest = calls.join(orders, on=["stretch", "rank", "correlation"], how="anti")
     parts = []
     for name, lane in lanes.items():
+        context, stream = (pl.lit(number, dtype=pl.Int64) for number in name[2:])
         own = told.filter(
             (pl.col("stretch") == name[0])
             & (pl.col("rank") == name[1])
-            & (pl.col("on_context") == name[2])
-            & (pl.col("on_stream").is_null() | (pl.col("on_stream") == name[3]))
+            & pl.col("on_context").eq_missing(context)
+            & (pl.col("on_stream").is_null() | (pl.col("on_stream") == stream))
         )
         parts += _after(lane, own.filter(pl.col("at") < pl.col("correlation")), ended, at="at")
         parts += _after(lane, own.filter(pl.col("at") == pl.col("correlation")), ended)
@@ -174,8 +177,7 @@ def _of_queues(launched: pl.DataFrame) -> list[Part]:
     for order, waiting, recent in counted:
         # A rank with more that is in no trace shows less in its queue.
         own = int(waiting.max())
-        full, long = _full(order, waiting, recent, own)
-        depth_of = own if own >= _SHORTEST_QUEUE and _is_full([(full, long)]) else limit
+        depth_of = own if own >= _SHORTEST_QUEUE and _is_full([_full(order, waiting, recent, own)]) else limit
         full, _ = _full(order, waiting, recent, depth_of)
         # What takes no place in the queue is in no trace: a call that was held shows how many were in it.
         depth = np.where(full, waiting, depth_of)
@@ -189,17 +191,22 @@ def _of_queues(launched: pl.DataFrame) -> list[Part]:
 _Mask = npt.NDArray[np.bool_]
 
 
-def _full(calls: pl.DataFrame, waiting: I64, recent: _Mask, limit: int) -> tuple[_Mask, _Mask]:
-    """Whether each call found such a queue full and returned when it had room; and whether it took long."""
+def _full(calls: pl.DataFrame, waiting: I64, recent: _Mask, limit: int) -> tuple[_Mask, npt.NDArray[np.float64]]:
+    """Whether each call found such a queue full and returned when it had room; and how many times the usual it took."""
     took = calls["left"].to_numpy() - calls["launch_start"].to_numpy()
-    return (waiting >= limit - limit // _SHORTEST_QUEUE) & recent, took > _LONG * np.median(took)
+    times = took / max(float(np.median(took)), 1.0)
+    return (waiting >= limit - limit // _SHORTEST_QUEUE) & (recent | (times > _VERY_LONG)), times
 
 
-def _is_full(ranks: list[tuple[_Mask, _Mask]]) -> bool:
+def _is_full(ranks: list[tuple[_Mask, npt.NDArray[np.float64]]]) -> bool:
     """Whether it is a queue's limit: many calls are held by it, or those that are take longer than all others."""
-    full, long = (np.concatenate([one[i] for one in ranks]) for i in range(2))
-    held = int((full & long).sum())
-    return full.sum() >= _AT_LIMIT * len(full) or (held >= _FEW * len(full) and held >= _WAITING * long.sum())
+    full, times = np.concatenate([one[0] for one in ranks]), np.concatenate([one[1] for one in ranks])
+    long, held = times > _LONG, full & (times > _VERY_LONG)
+    if (full & ~held).sum() >= _AT_LIMIT * len(full) or (full & long).sum() >= max(
+        _FEW * len(full), _WAITING * long.sum()
+    ):
+        return True
+    return bool(held.sum() >= _TWO and times[held].sum() >= _WAITING * times[times > _VERY_LONG].sum())
 
 
 def _waiting(calls: pl.DataFrame) -> tuple[pl.DataFrame, I64, _Mask]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import polars as pl
 
 from nsysan import progress
+from nsysan.diagnosis.algorithms import algorithms_of, told_link
 from nsysan.diagnosis.collectives import find_families, find_link, with_peaks
 from nsysan.diagnosis.diagnose import diagnose
 from nsysan.diagnosis.expectation import Expectation, compare_with
@@ -15,22 +16,30 @@ from nsysan.diagnosis.findings import find
 from nsysan.diagnosis.lookalikes import find_lookalikes
 from nsysan.diagnosis.quality import assess
 from nsysan.diagnosis.quality_export import assess_export
+from nsysan.diagnosis.quality_light import assess_light
+from nsysan.diagnosis.quality_nccl import assess_nccl
 from nsysan.diagnosis.quality_wire import assess_counters, assess_wire
+from nsysan.light.speed_of_light import labels_of, speed_of_light
+from nsysan.light.stated import message_sizes, tokens_by_step
 from nsysan.metrics.counters import OF_CALLS, Counter, summarise
 from nsysan.metrics.ledger import FIGURES
 from nsysan.metrics.percentiles import Spread, spread
 from nsysan.model.classes import COMMUNICATION
 from nsysan.model.steps.step_kind import StepKind
 from nsysan.report.counter_lanes import counter_lanes, lanes_in_order
+from nsysan.report.kernel_table import find_compute
+from nsysan.report.layer_table import find_layer_tables
 from nsysan.report.replica import GroupRow, PopulationRow, Replica
 from nsysan.report.report import Input, Report, StepsSummary
 from nsysan.report.slices import build_timelines
 from nsysan.report.timeline import Timeline
 from nsysan.run.chosen import chosen_replica
 from nsysan.run.layout import GroupKind, kinds_of
+from nsysan.run.nccl_choices import choices
 from nsysan.run.placed import PlacedTrace
 from nsysan.run.run import Run
 from nsysan.run.samples import samples_of
+from nsysan.trace.nccl_log import NcclLog
 
 
 def build_report(
@@ -41,28 +50,46 @@ def build_report(
     link_gbps: float | None = None,
     timelines: bool = True,
     replica: int | None = None,
+    nccl_logs: Sequence[NcclLog] = (),
+    untraced: int | None = None,
 ) -> Report:
     """The Report of a run.
 
     expected: gives message sizes where the trace does not, and is held against the rest. link_gbps: peak of the
     link between the GPUs, in place of the table's. timelines: whether it is to show single steps. replica: number of
-    the one that it heads with, by default the slowest; NsysanError if there is no such replica.
+    the one that it heads with, by default the slowest; NsysanError if there is no such replica. nccl_logs: of the run,
+    besides those that lie beside its traces. untraced: ns of its step without nsys, of which verdict, path, late ranks
+    and savings are then; OutOfRange where it cannot take that.
     """
     progress.stage("accounting for every nanosecond")
     stated = None if expected is None else expected.message_bytes
     kinds = kinds_of(run.groups, run.collectives, len(run.ranks))
-    stating = [own.stating(stated) for own in run.replicas]
-    replicas = [_replica(number, own) for number, own in enumerate(stating)]
+    model = None if expected is None else expected.model
+    sizes = [
+        message_sizes(own.steps.populations, model, tokens_by_step(labels_of(own)) if model else None)
+        for own in run.replicas
+    ]
+    stating = [own.stating(stated, of_steps) for own, of_steps in zip(run.replicas, sizes, strict=True)]
     chosen = chosen_replica(stating, replica)
+    given = {chosen: untraced}
+    replicas = [_replica(number, own, given.get(number)) for number, own in enumerate(stating)]
     traced, own, head = run.replicas[chosen], stating[chosen], replicas[chosen]
-    compared = compare_with(traced.collectives, traced.steady_steps, expected)
+    if expected is not None and own.layout.experts > 1:
+        # Ranks that share out whole experts meet in other calls than all-reduces after them.
+        expected = replace(expected, calls=None)
+    compared = compare_with(traced.collectives, traced.steady_steps, expected, sizes[chosen])
     diagnosis, per_rank = head.diagnosis, head.per_rank
-    link = find_link(own, head.collectives, link_gbps)
+    nccl = choices(run, nccl_logs)
+    link = told_link(find_link(own, head.collectives, link_gbps), own, nccl, head.collectives)
     drawn = build_timelines(own, diagnosis) if timelines else []
     quality = assess(own, diagnosis, compared) + assess_export(own) + assess_wire(head.collectives, link)
+    quality += assess_nccl(run, nccl)
     counters, lanes = _counters(own, drawn)
     if lanes is not None:
         quality.append(assess_counters(own, counters))
+    headline = {name: _rounded(per_rank[name].median()) for name in FIGURES}
+    light = speed_of_light(own, model, headline["period_ns"], counters)
+    quality.append(assess_light(light))
     replicas = [replace(one, collectives=with_peaks(one.collectives, link.peak_gbps)) for one in replicas]
     return Report(
         version=version,
@@ -73,25 +100,28 @@ def build_report(
         steps=_steps(own),
         per_step=own.ledger,
         per_rank=per_rank,
-        headline={name: _rounded(per_rank[name].median()) for name in FIGURES},
+        headline=headline,
         collectives=replicas[chosen].collectives,
         link=link,
+        nccl=nccl,
+        algorithms=algorithms_of(nccl, head.collectives),
         lookalikes=find_lookalikes(own.tally),
         diagnosis=diagnosis,
         expectation=compared,
-        findings=find(own, diagnosis, compared, link),
+        findings=find(own, diagnosis, compared, link, nccl, head.collectives),
         timelines=drawn,
         quality=quality,
         counters=counters,
         counter_lanes=lanes or [],
+        light=light,
         replica=chosen,
         replicas=replicas,
         groups=_groups(run, kinds),
     )
 
 
-def _replica(number: int, own: Run) -> Replica:
-    diagnosis = diagnose(own)
+def _replica(number: int, own: Run, untraced: int | None) -> Replica:
+    diagnosis = diagnose(own, untraced)
     return Replica(
         id=number,
         ranks=own.ranks,
@@ -105,6 +135,8 @@ def _replica(number: int, own: Run) -> Replica:
         per_step=own.ledger.join(_population_of(own), on="step", how="left", maintain_order="left"),
         per_rank=own.per_rank,
         collectives=find_families(own),
+        compute=find_compute(own),
+        layers=find_layer_tables(own),
     )
 
 

@@ -23,6 +23,9 @@ from nsysan.report.diagnosis_values import (
     tail_values,
     verdict_values,
 )
+from nsysan.report.kernel_values import kernel_values
+from nsysan.report.light_json import light_values
+from nsysan.report.nccl_json import nccl_values
 from nsysan.report.pace_json import pace_values
 from nsysan.report.replica import GroupRow, PopulationRow, Replica
 from nsysan.report.report import Report
@@ -77,18 +80,23 @@ def to_document(report: Report) -> dict[str, Any]:
         "per_step": [row for r in report.replicas for row in _rows(_of_replica(r.per_step, r), _PER_STEP)],
         "per_rank": [row for r in report.replicas for row in _rows(r.per_rank, _PER_RANK)],
         "collectives": [_family(family, r.id) for r in report.replicas for family in r.collectives],
+        **kernel_values(report.replicas),
         "link": {
             "model": report.link.model,
             "kind": report.link.kind,
             "looks_like": report.link.looks_like,
             "peak_gbps": report.link.peak_gbps,
             "source": report.link.source,
+            "told": report.link.told,
+            "against": report.link.against,
             "evidence": list(report.link.evidence),
             "thresholds": LINK_THRESHOLDS,
         },
+        "nccl": nccl_values(report),
         "lookalikes": [{"name": k.name, "calls": k.calls, "share": k.share} for k in report.lookalikes],
         **diagnosis_values(report.diagnosis),
         "counters": [_counter(counter) for counter in report.counters],
+        "light_speed": light_values(report.light),
         "expectation": _expectation(report.expectation),
         "findings": [_finding(finding) for finding in report.findings],
         "quality": [{"id": q.id, "status": q.status, "reason": q.reason} for q in report.quality],

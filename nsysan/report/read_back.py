@@ -13,6 +13,8 @@ from nsysan import notebook
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.report.file_content import content_of
 from nsysan.report.json_values import MOST_BYTES, Fields, UnusableJson, parse
+from nsysan.report.kernel_read_back import KernelFigures, kernel_groups_from, kernels_from
+from nsysan.report.nccl_read_back import NcclSays, nccl_from
 from nsysan.report.pace_read_back import (
     ANY,
     Late,
@@ -112,10 +114,11 @@ class ReportDocument:
     """What is read of a report's JSON, named as in its schema (nsysan/data/report.schema.json).
 
     schema: its number. population: id of the steps that it is of, period: of these, None where it does not tell.
+    kernels, kernel_groups: of these steps, those that take most first; empty in documents before.
     gpu_models: of each rank. steps, steady: how many there are. what_if: ns a step by what is taken
     away (period: nothing), None where it cannot be told; empty without a steady step. late: also ranks that are late
-    together; empty in documents before the replay, as replay_error is None in these. quality: status by id. digest: the
-    same for documents of the same content.
+    together; empty in documents before the replay, as replay_error is None in these. quality: status by id. nccl: what
+    NCCL's log says, None without one. digest: the same for documents of the same content.
     """
 
     schema: int
@@ -129,6 +132,8 @@ class ReportDocument:
     period: Periods | None
     per_rank: list[RankFigures]
     collectives: list[Collective]
+    kernels: list[KernelFigures]
+    kernel_groups: list[KernelFigures]
     straggler: LateRank | None
     late: list[Late]
     replay_error: float | None
@@ -137,6 +142,7 @@ class ReportDocument:
     verdict_reason: str
     findings: list[Finding]
     quality: Mapping[str, str]
+    nccl: NcclSays | None
     digest: str
 
     def __repr__(self) -> str:
@@ -162,6 +168,7 @@ def report_document(values: object, name: str) -> ReportDocument:
     schema = _schema(told, name)
     assert isinstance(values, dict)
     fields = Fields(values, "", _OLD_NAMES[schema])
+    replica, population = _headline(fields)
     steps, verdict = fields.below("steps"), fields.below("verdict")
     return ReportDocument(
         schema=schema,
@@ -171,10 +178,12 @@ def report_document(values: object, name: str) -> ReportDocument:
         steps_source=steps.text("source"),
         steps=steps.whole("count"),
         steady=steps.whole("steady"),
-        population=_population(fields),
+        population=population,
         period=_periods(fields),
         per_rank=_ranks(fields.rows("per_rank")),
         collectives=[_collective(row) for row in fields.rows("collectives")],
+        kernels=kernels_from(fields, replica, population),
+        kernel_groups=kernel_groups_from(fields, replica, population),
         straggler=straggler_from(fields.below_or_none("straggler")),
         late=[late_from(row) for row in fields.rows("late")] if "late" in fields.values else [],
         replay_error=replay_error_from(fields.below_or_none("what_if")),
@@ -183,6 +192,7 @@ def report_document(values: object, name: str) -> ReportDocument:
         verdict_reason=verdict.text("reason"),
         findings=[_finding(row) for row in fields.rows("findings")],
         quality={row.text("id"): row.text("status") for row in fields.rows("quality")},
+        nccl=nccl_from(fields),
         digest=_digest(values),
     )
 
@@ -218,13 +228,14 @@ def _input(row: Fields) -> Input:
     return Input(row.text("name"), row.text_or_none("nsys_version"), row.text("graph_trace"))
 
 
-def _population(fields: Fields) -> str | None:
-    """Id of the headline population of the headline replica."""
+def _headline(fields: Fields) -> tuple[int | None, str | None]:
+    """Number of the headline replica, and id of its headline population."""
     if not fields.values.keys() >= {"populations", "replicas"}:
-        return None
+        return None, None
     heads = [row.whole("id") for row in fields.rows("replicas") if row.values.get("headline") is True]
     rows = [row for row in fields.rows("populations") if row.values.get("headline") is True]
-    return next((row.text("id") for row in rows if row.whole("replica") in heads), None)
+    found = ((row.whole("replica"), row.text("id")) for row in rows if row.whole("replica") in heads)
+    return next(found, (None, None))
 
 
 def _periods(fields: Fields) -> Periods | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import polars as pl
 
@@ -12,6 +12,8 @@ from nsysan.diagnosis.scope import covered_words
 from nsysan.metrics.coverage import Coverage
 from nsysan.metrics.percentiles import Spread
 from nsysan.model.ranks import Rank
+from nsysan.report.kernel_table import ComputeRow
+from nsysan.report.layer_table import LayerTable
 from nsysan.run.groups import Members
 from nsysan.run.layout import Layout
 from nsysan.text import counted, duration, numbered, pct
@@ -59,7 +61,8 @@ class Replica:
     """One replica. id: its number; steps: how many, steady: how many of them count.
 
     populations: the headline first. period: ns, over its steady steps, None without any. per_step, per_rank,
-    collectives: as Report has them.
+    collectives: as Report has them. compute: what it is, by population, the headline first; none where no kernel is
+    seen. layers: of its usual step.
     """
 
     id: int
@@ -74,6 +77,8 @@ class Replica:
     per_step: pl.DataFrame
     per_rank: pl.DataFrame
     collectives: list[CollectiveFamily]
+    compute: list[ComputeRow] = field(default_factory=list)
+    layers: list[LayerTable] = field(default_factory=list)
 
     @property
     def sentence(self) -> str:
@@ -92,7 +97,8 @@ def coverage_words(replica: Replica) -> str:
     """What the steady steps cover, as the end of a sentence; "" where there are none."""
     if replica.coverage is None:
         return ""
-    return f", covering {covered_words(replica.coverage)}"
+    whose = ", all kinds of decode steps" if replica.diagnosis.summed else ","
+    return f"{whose} covering {covered_words(replica.coverage)}"
 
 
 def layout_sentence(replicas: list[Replica]) -> str:

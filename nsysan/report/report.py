@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import collections
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import polars as pl
 
 from nsysan import notebook
+from nsysan.diagnosis.algorithms import Algorithm
 from nsysan.diagnosis.answers import late_sentence, savings_sentence
 from nsysan.diagnosis.collectives import CollectiveFamily
 from nsysan.diagnosis.diagnosis import Diagnosis
-from nsysan.diagnosis.evidence import Quality
+from nsysan.diagnosis.evidence import Aspect, Quality, Status
 from nsysan.diagnosis.expectation import Compared
 from nsysan.diagnosis.findings.finding import Finding
 from nsysan.diagnosis.lookalikes import Lookalike
+from nsysan.light.speed_of_light import Light
 from nsysan.metrics.counters import Counter
 from nsysan.metrics.lines import CLAIMED, Line
 from nsysan.metrics.link import Link
 from nsysan.model.ranks import Rank
 from nsysan.model.steps.step_windows import StepMethod
+from nsysan.report.kernel_table import ComputeRow
 from nsysan.report.replica import GroupRow, Replica
 from nsysan.report.timeline import Timeline
+from nsysan.run.nccl_choices import Nccl
 from nsysan.text import counted, duration
 from nsysan.trace.graph_mode import GraphMode
 
@@ -62,8 +66,9 @@ class Report:
     size: ranks of the world (see Run.size), None where no trace tells. expectation: what the user states
     of the model, beside the measured. findings: most severe first.
     counters: empty where no GPU metrics were captured. counter_lanes: one frame a timeline (see
-    counter_lanes.counter_lanes), none without GPU metrics.
+    counter_lanes.counter_lanes), none without GPU metrics. light: the speed of light, or why it is not told.
     replica: number of the one that all of this is of; replicas: every one, which has its own. groups: of all of them.
+    nccl: what NCCL's log says, None where there is none; algorithms: of the calls by size, empty without one.
     """
 
     version: str
@@ -85,9 +90,19 @@ class Report:
     quality: list[Quality]
     counters: list[Counter]
     counter_lanes: list[pl.DataFrame]
+    light: Light
     replica: int
     replicas: list[Replica]
     groups: list[GroupRow]
+    nccl: Nccl | None = None
+    algorithms: list[Algorithm] = field(default_factory=list)
+
+    @property
+    def compute(self) -> ComputeRow | None:
+        """What the compute of its steps is; None where no kernel of them is seen, or none is steady."""
+        head = self.replicas[self.replica]
+        shown = head.populations[0].id if head.populations else None
+        return next((one for one in head.compute if one.population == shown), None)
 
     @property
     def seen_words(self) -> str:
@@ -103,13 +118,25 @@ class Report:
         models = collections.Counter(rank.model or "unknown GPU" for replica in self.replicas for rank in replica.ranks)
         return ", ".join(f"{n} x {model}" for model, n in models.items())
 
+    @property
+    def paced_period(self) -> int | None:
+        """What verdict, late ranks and savings are of, ns: the median period, or that of the step without nsys."""
+        what = self.diagnosis.what_if
+        return self.headline["period_ns"] if what is None else what.period
+
     def late_sentence(self) -> str:
         """Who is late, by how much, and why; or why nobody is named."""
-        return late_sentence(self.diagnosis, self.quality, self.headline["period_ns"])
+        return late_sentence(self.diagnosis, self.quality, self.paced_period)
 
     def savings_sentence(self) -> str:
         """What a step takes, and would take without each loss."""
         return savings_sentence(self.diagnosis.what_if, self.quality)
+
+    @property
+    def doubts(self) -> list[Quality]:
+        """What is to be read with care; not that a figure is missing which takes what was not stated."""
+        unasked = () if self.light.stated else (Aspect.LIGHT_SPEED,)
+        return [row for row in self.quality if row.status != Status.OK and row.id not in unasked]
 
     def __repr__(self) -> str:
         late, period = self.diagnosis.straggler, self.headline["period_ns"]

@@ -6,10 +6,14 @@ import polars as pl
 
 from nsysan.diagnosis.answers import NOTABLE, replay_words
 from nsysan.diagnosis.collectives import CollectiveFamily
-from nsysan.diagnosis.evidence import Aspect, Status
+from nsysan.diagnosis.evidence import Aspect
 from nsysan.metrics.causes import GapCause
 from nsysan.metrics.lines import AFTER, BESIDE, Line
+from nsysan.report.basis_text import basis_lines, untraced_table
 from nsysan.report.counter_text import counter_lines
+from nsysan.report.kernel_text import kernel_text
+from nsysan.report.light_text import PRODUCT_HEADS, light_sentence, product_rows, sentences
+from nsysan.report.nccl_text import nccl_sentence
 from nsysan.report.replica import coverage_words, layout_sentence
 from nsysan.report.report import Report, visible_lines
 from nsysan.report.sentences import (
@@ -37,7 +41,9 @@ def to_text(report: Report) -> str:
         _findings(report),
         _capture(report),
         _ledger(report),
+        kernel_text(report),
         _collectives(report),
+        _light(report),
         expectation_sentence(report),
         _gaps(report),
         _slowest(report),
@@ -50,6 +56,7 @@ def answers(report: Report) -> str:
     tail = tail_sentence(report)
     return "\n".join(
         (
+            *basis_lines(report),
             f"verdict   {report.diagnosis.verdict.kind}: {report.diagnosis.verdict.reason}",
             f"sure      {sure_sentence(report)}",
             f"late      {report.late_sentence()}",
@@ -138,7 +145,12 @@ def _ledger(report: Report) -> str:
     rows = [[str(row["rank"]), *(us(row[f"{c}_ns"]) for c in columns)] for row in report.per_rank.iter_rows(named=True)]
     closed = f"every step of every rank sums to its period to 0 ns ({counted(len(report.per_step), 'ledger')} checked)"
     return "\n".join(
-        ["ledger, µs per step (median over the steady steps; medians need not add up)", *table(header, rows), closed]
+        [
+            "ledger, µs per step (median over the steady steps; medians need not add up)",
+            *table(header, rows),
+            closed,
+            *untraced_table(report, columns),
+        ]
     )
 
 
@@ -146,7 +158,19 @@ def _collectives(report: Report) -> str:
     if not report.collectives:
         return ""
     lines = ["collectives in all steps but prefill and the first", *map(_family, report.collectives)]
-    return "\n".join([*lines, wrapped(f"  link: {report.link.sentence}", " " * 8)])
+    lines.append(wrapped(f"  link: {report.link.sentence}", " " * 8))
+    nccl = nccl_sentence(report)
+    return "\n".join([*lines, *([wrapped(f"  {nccl}", " " * 8)] if nccl else [])])
+
+
+def _light(report: Report) -> str:
+    """The floor of the step, what it has above that, and the speed of each product."""
+    light = report.light.found
+    if light is None:
+        return f"light     cannot be told: {plain(report.light.why, 300)}" if report.light.stated else ""
+    told = [wrapped(f"light     {light_sentence(light)}", " " * 10)]
+    told += [wrapped(f"          {sentence}", " " * 10) for sentence in sentences(light)]
+    return "\n".join([*told, *(f"  {line}" for line in table(PRODUCT_HEADS, product_rows(light)))])
 
 
 def speed_words(family: CollectiveFamily) -> list[str]:
@@ -210,7 +234,7 @@ def _lookalikes(report: Report) -> str:
 
 
 def _quality(report: Report) -> str:
-    rows = [q for q in report.quality if q.status != Status.OK]
+    rows = report.doubts
     if not rows:
         return ""
     return "\n".join(["read with care", *(wrapped(f"  {q.id} ({q.status.words}): {q.reason}", " " * 6) for q in rows)])

@@ -169,7 +169,7 @@ class PlacedTrace:
     def each(self, function: Callable[[int], _T], ranks: Sequence[int] | None = None) -> list[_T]:
         """The function of each of its ranks, or of these, as many at a time as their frames may take memory."""
         at_once = _AT_ONCE * len(self.ranks) // max(1, len(self.operations))
-        return each_of(function, self.ranks if ranks is None else ranks, max(1, at_once))
+        return each_of(function, self.ranks if ranks is None else ranks, len(self.operations), max(1, at_once))
 
     def others_on_gpu(self, rank: int) -> pl.DataFrame:
         """start, end of the work of other processes on the GPU of a rank, on the run's clock."""

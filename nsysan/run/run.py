@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from operator import add
@@ -52,8 +52,9 @@ class Run:
     collectives: calls inside steps with the columns of run.matching.match_collectives.
     trace_set: its traces, wherever they are held. metadata: what is known of each; failures: those that could not be
     read. trace_of: number of the trace that shows a rank. missing_ranks: those of the world that no trace shows.
-    stated_bytes: size of all-reduces of which no trace tells one, where the user states it. names: name, n, collectives
-    of the operations in steps, memory sets aside; n of them, and how many communicate.
+    stated_bytes: size of all-reduces of which no trace tells one, where the user states it, or sizes by step.
+    names: name, n, collectives of the operations in steps, memory sets aside; n of them, and how many communicate.
+    summed: the populations whose steady steps these are, where they are of several (see run.all_decode).
     """
 
     ranks: list[Rank]
@@ -70,8 +71,9 @@ class Run:
     trace_of: dict[int, int]
     missing_ranks: list[int] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
-    stated_bytes: int | None = None
+    stated_bytes: int | dict[int, int] | None = None
     names: pl.DataFrame = field(default_factory=questions.no_names)
+    summed: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"<nsysan.Run of {notebook.names(trace.name for trace in self.metadata)}: {self._found}>"
@@ -210,12 +212,15 @@ class Run:
         """
         return self.with_stated_bytes(pl.concat(self.ask(questions.work_of), how="vertical_relaxed"))
 
-    def stating(self, message_bytes: int | None) -> Self:
-        """The run with the stated bytes for all-reduces of which the trace tells none; itself where none are stated."""
-        if message_bytes is None:
+    def stating(self, message_bytes: int | None, by_step: Mapping[int, int] | None = None) -> Self:
+        """The run with the stated bytes for all-reduces of which the trace tells none; itself where none are stated.
+
+        by_step: bytes of those of a step, where none are stated for all.
+        """
+        if message_bytes is None and not by_step:
             return self
-        filled = self.collectives.with_columns(stated(message_bytes))
-        return replace(self, stated_bytes=message_bytes, collectives=filled)
+        sizes = dict(by_step or {}) if message_bytes is None else message_bytes
+        return replace(self, stated_bytes=sizes, collectives=self.collectives.with_columns(stated(sizes)))
 
     def with_stated_bytes(self, work: pl.DataFrame) -> pl.DataFrame:
         """Operations with the stated size where the user states one, and no trace tells it."""
@@ -237,7 +242,7 @@ class Run:
         found = {rank: clock for own in self.ask(questions.host_clocks_of) for rank, clock in own.items()}
         return dict(sorted(found.items()))
 
-    @property
+    @cached_property
     def steady_steps(self) -> list[int]:
         """Numbers of the steps that the headline figures describe, ascending."""
         return self.windows.filter(pl.col("excluded").is_null())["step"].unique().sort().to_list()
@@ -250,7 +255,7 @@ class Run:
         whole = not any(group.is_partial for group in self.groups if group.id in called)
         return [] if seen and whole else self.missing_ranks
 
-    @property
+    @cached_property
     def open_steps(self) -> set[int]:
         """Steps that nothing follows on some rank: they end with their work, and lack the time until the next."""
         following = pl.col("begin").shift(-1).over("rank", order_by="begin")
@@ -267,7 +272,7 @@ class Run:
         steady = self.ledger.filter("steady")
         return self.whole(steady.group_by("step").agg(pl.median("period_ns"))).sort("step")
 
-    @property
+    @cached_property
     def is_eager(self) -> bool:
         """Whether kernels are launched one by one, so that tracing each launch weighs on the host."""
         return self.graph_mode != GraphMode.GRAPH and launched_one_by_one(self.tally.by_step, self.steady_steps)
@@ -280,7 +285,12 @@ class Run:
         return sorted({m.text.strip() for m in said if says_events_lost(m.text)})
 
 
-def stated(message_bytes: int) -> pl.Expr:
-    """message_bytes, with the stated size for all-reduces of which the trace tells none."""
+def stated(message_bytes: int | Mapping[int, int]) -> pl.Expr:
+    """message_bytes, with the stated size, or that of the step, for all-reduces of which the trace tells none."""
     untold = (pl.col("kind") == "all_reduce") & pl.col("message_bytes").is_null()
-    return pl.when(untold).then(pl.lit(message_bytes, dtype=pl.Int64)).otherwise("message_bytes").alias("message_bytes")
+    size = (
+        pl.lit(message_bytes, dtype=pl.Int64)
+        if isinstance(message_bytes, int)
+        else pl.col("step").replace_strict(dict(message_bytes), default=None, return_dtype=pl.Int64)
+    )
+    return pl.when(untold).then(size).otherwise("message_bytes").alias("message_bytes")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -101,21 +102,21 @@ _MARKS = {
 }
 
 
-def event_records(tables: Tables) -> pl.DataFrame:
+def event_records(tables: Tables, spans: Sequence[tuple[int, int]]) -> pl.DataFrame:
     """Records of CUDA events: process, context, stream, correlation, event, record (which of the event's; null in old
-    exports).
+    exports). spans: the first and last correlation id of those that are wanted.
     """
-    return _marks(tables, _RECORDS)
+    return _marks(tables, _RECORDS, spans)
 
 
-def synchronizations(tables: Tables) -> pl.DataFrame:
+def synchronizations(tables: Tables, spans: Sequence[tuple[int, int]]) -> pl.DataFrame:
     """What calls wait for: the columns of event_records, event and record null where it is no event, stream null where
     it is the device or an event wherever it was recorded.
     """
-    return _marks(tables, _SYNCHRONIZATIONS)
+    return _marks(tables, _SYNCHRONIZATIONS, spans)
 
 
-def _marks(tables: Tables, table: str) -> pl.DataFrame:
-    frame = tables.read(table, dict.fromkeys(_MARKS, I64)).rename(_MARKS)
+def _marks(tables: Tables, table: str, spans: Sequence[tuple[int, int]]) -> pl.DataFrame:
+    frame = tables.read(table, dict.fromkeys(_MARKS, I64), [Where("correlationId", spans=spans)]).rename(_MARKS)
     told = pl.col("stream", "event", "record")
     return frame.with_columns(pl.when(told != _NOTHING).then(told)).drop_nulls(["process", "correlation"])

@@ -155,7 +155,7 @@ def _in_parts(file: Path, wanted: Mapping[str, pl.DataType], where: Sequence[Whe
 
     whole = Chunks(types)
     parts = np.array_split(np.arange(metadata.num_row_groups), _PARTS)
-    for chunks in each_of(of_groups, [part.tolist() for part in parts if len(part)]):
+    for chunks in each_of(of_groups, [part.tolist() for part in parts if len(part)], metadata.num_rows):
         whole.extend(chunks)
     frame = whole.frame()
     return frame.with_columns(_told(frame[name], dtype) for name, dtype in wanted.items() if not is_number(dtype))
@@ -176,6 +176,12 @@ def _mask(rows: pa.Table | pa.RecordBatch, where: Sequence[Where]) -> pa.Array |
             masks.append(pc.greater_equal(numbers, condition.at_least))
         if condition.below is not None:
             masks.append(pc.less(numbers, condition.below))
+        if condition.spans is not None:
+            inside = (
+                pc.and_(pc.greater_equal(numbers, first), pc.less_equal(numbers, last))
+                for first, last in condition.spans
+            )
+            masks.append(reduce(pc.or_, inside, pc.less(numbers, numbers)))
     return reduce(pc.and_, masks)
 
 

@@ -77,7 +77,7 @@ def kernel_rows(tables: Tables, where: Sequence[Where]) -> pl.DataFrame:
 def kernels(tables: Tables, rows: pl.DataFrame, lone_process: LoneProcess) -> pl.DataFrame:
     """Every kernel: the columns of WORK; rows: as `kernel_rows` gives them."""
     _ = tables.strings  # once, for both
-    named = each_of(lambda id_: tables.named(rows[id_]), ("shortName", "demangledName"))
+    named = each_of(lambda id_: tables.named(rows[id_]), ("shortName", "demangledName"), len(rows))
     found = rows.rename(_NAMES).with_columns(name=named[0], demangled=named[1])
     return _as_work(tables, _with_short_names(tables, found), "kernel", lone_process)
 

@@ -44,6 +44,9 @@ def conditions_sql(where: Sequence[Where]) -> str:
             parts.append(f"{name} >= {int(condition.at_least)}")
         if condition.below is not None:
             parts.append(f"{name} < {int(condition.below)}")
+        if condition.spans is not None:
+            told = (f"{name} BETWEEN {int(first)} AND {int(last)}" for first, last in condition.spans)
+            parts.append(f"({' OR '.join(told) or 'FALSE'})")
         if condition == Where(condition.column):
             parts.append(f"{name} IS NOT NULL")
     return "".join(f" AND {part}" for part in parts)

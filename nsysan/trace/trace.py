@@ -5,6 +5,7 @@ Nothing behind this room knows table or column names of nsys. Times are int64 na
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -220,15 +221,13 @@ class Trace:
         """Those in which it waits."""
         return self.waiting_calls.filter(SYNCHRONISES)
 
-    @cached_property
-    def event_records(self) -> pl.DataFrame:
+    def event_records(self, spans: Sequence[tuple[int, int]]) -> pl.DataFrame:
         """Records of CUDA events (see calls.event_records); none where the trace has no such table."""
-        return host_calls.event_records(self._tables)
+        return host_calls.event_records(self._tables, spans)
 
-    @cached_property
-    def synchronizations(self) -> pl.DataFrame:
+    def synchronizations(self, spans: Sequence[tuple[int, int]]) -> pl.DataFrame:
         """What calls wait for (see calls.synchronizations); none where the trace has no such table."""
-        return host_calls.synchronizations(self._tables)
+        return host_calls.synchronizations(self._tables, spans)
 
     @cached_property
     def graph_nodes(self) -> pl.DataFrame:

@@ -7,26 +7,31 @@ import pickle
 import zlib
 from collections.abc import Callable
 
+import numpy as np
 import polars as pl
 
-#: Columns of whole numbers that are sent as the differences from row to row.
-_NUMBERS = (pl.Int64(), pl.UInt32())
-#: Texts are sent once each, unless more of them than this share differ.
-_DIFFERENT = 0.5
+from nsysan.workers.numbers import I64, Coded, coded, decoded
+
+_NUMBERS = (pl.Int64(), pl.Int32(), pl.Int16(), pl.Int8(), pl.UInt32(), pl.UInt16(), pl.UInt8(), pl.Boolean())
+_TEXTS = (pl.String, pl.Categorical, pl.Enum)
+#: How much time is taken for fewer bytes, of 9.
+_EFFORT = 6
+#: name, type, texts that the numbers stand for, which rows are not null (all, where None).
+_Head = tuple[str, pl.DataType, list[str] | None, bytes | None]
 
 
 class _Pickler(pickle.Pickler):
     def reducer_override(self, value: object) -> tuple[Callable[..., object], tuple[object, ...]]:
         if not isinstance(value, pl.DataFrame):
             return NotImplemented  # type: ignore[no-any-return]
-        return _frame, ([_short(column) for column in value.get_columns()], dict(value.schema))
+        return _frame, _parts(value)
 
 
 def packed(value: object) -> bytes:
     """The value as bytes; everything in it has to be known to the reader by the same name."""
     buffer = io.BytesIO()
-    _Pickler(buffer).dump(value)
-    return zlib.compress(buffer.getvalue(), 1)
+    _Pickler(buffer, protocol=pickle.HIGHEST_PROTOCOL).dump(value)
+    return zlib.compress(buffer.getvalue(), _EFFORT)
 
 
 def unpacked(message: bytes) -> object:
@@ -34,25 +39,41 @@ def unpacked(message: bytes) -> object:
     return pickle.loads(zlib.decompress(message))
 
 
-def _short(column: pl.Series) -> pl.Series:
-    if _is_delta(column.dtype) and not column.null_count():
-        numbers = column.cast(pl.Int64)
-        return numbers.diff().fill_null(numbers.head(1).item()) if len(column) else numbers
-    if column.dtype == pl.String:
-        texts = column.drop_nulls().unique().sort()
-        if len(texts) <= _DIFFERENT * len(column):
-            return column.cast(pl.Enum(texts))
-    return column
+def _parts(frame: pl.DataFrame) -> tuple[list[_Head | pl.Series], list[Coded], int]:
+    """The columns, those of numbers as what is left of them; how many rows."""
+    heads: list[_Head | pl.Series] = []
+    numbers: list[I64] = []
+    for column in frame.get_columns():
+        if frame.is_empty() or not (column.dtype in _NUMBERS or column.dtype in _TEXTS):
+            heads.append(column)
+            continue
+        texts = column.drop_nulls().cast(pl.String).unique(maintain_order=True) if column.dtype in _TEXTS else None
+        codes = column if texts is None else column.cast(pl.String).cast(pl.Enum(texts)).to_physical()
+        there = column.is_not_null().to_numpy() if column.null_count() else None
+        heads.append(
+            (
+                column.name,
+                column.dtype,
+                None if texts is None else texts.to_list(),
+                None if there is None else np.packbits(there).tobytes(),
+            )
+        )
+        numbers.append(
+            codes.cast(pl.Int64).fill_null(strategy="forward").fill_null(strategy="backward").fill_null(0).to_numpy()
+        )
+    return heads, coded(numbers), frame.height
 
 
-def _frame(columns: list[pl.Series], schema: dict[str, pl.DataType]) -> pl.DataFrame:
-    return pl.DataFrame([_whole(column, schema[column.name]) for column in columns])
+def _frame(heads: list[_Head | pl.Series], parts: list[Coded], rows: int) -> pl.DataFrame:
+    numbers = iter(decoded(parts, rows))
+    return pl.DataFrame([head if isinstance(head, pl.Series) else _whole(*head, next(numbers)) for head in heads])
 
 
-def _whole(column: pl.Series, dtype: pl.DataType) -> pl.Series:
-    rising = _is_delta(dtype) and not column.null_count()
-    return (column.cum_sum() if rising else column).cast(dtype)
-
-
-def _is_delta(dtype: pl.DataType) -> bool:
-    return dtype in _NUMBERS
+def _whole(name: str, dtype: pl.DataType, texts: list[str] | None, there: bytes | None, numbers: I64) -> pl.Series:
+    column = pl.Series(name, numbers)
+    if there is not None:
+        known = np.unpackbits(np.frombuffer(there, dtype=np.uint8), count=len(numbers)).astype(np.bool_)
+        column = pl.select(pl.when(pl.Series(known)).then(column)).to_series().rename(name)
+    if texts is not None:
+        column = pl.Series(texts, dtype=pl.String).gather(column).rename(name)
+    return column.cast(dtype)

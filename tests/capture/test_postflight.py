@@ -48,7 +48,17 @@ def test_a_good_trace(tmp_path: Path) -> None:
     assert checks["CUDA graphs"].seen == "64 kernels inside replays visible"
     assert checks["message sizes"].seen == "8 NCCL calls carry theirs"  # once a layer and rank, at the capture
     assert checks["steps"].seen.startswith("NVTX ranges decode_step_# ")
-    assert checks["clock"].seen == "shortest launch latency 10.0 us"
+    assert checks["clock"].seen == "shortest launch latency 10.0 µs"
+
+
+def test_a_window_in_which_nothing_ran_says_how_long_it_was_open(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    builder.diagnostic("Profiling has started.", severity=1)
+    builder.diagnostic("Profiling started due to cudaProfilerStart", severity=1, at=3_000_000)
+    builder.diagnostic("Profiling has stopped.", severity=1, at=11_000_000)
+    (check,) = checked(builder, tmp_path, capture_range=True).values()
+    assert (check.status, check.seen) == (FAIL, "no GPU work while the window was open, 8 ms")
+    assert "open it while requests run" in check.remedy
 
 
 def test_ranks_missing(tmp_path: Path) -> None:
@@ -134,7 +144,7 @@ def test_clocks(tmp_path: Path, latency: int, status: str) -> None:
         process = builder.process(rank + 1, device=rank)
         process.kernel(ALLREDUCE_KERNEL, 300_000_000, 300_010_000, launch=300_000_000 - latency)
     check = checked(builder, tmp_path)["clock"]
-    assert (check.status, check.seen) == (status, f"shortest launch latency {latency / 1e3:.1f} us")
+    assert (check.status, check.seen) == (status, f"shortest launch latency {latency / 1e3:,.1f} µs")
 
 
 def test_kernels_without_calls(tmp_path: Path) -> None:
@@ -148,7 +158,10 @@ def test_kernels_without_calls(tmp_path: Path) -> None:
 def test_eager_launches_are_said_to_be_perturbed(tmp_path: Path) -> None:
     checks = checked(loop(graph=False), tmp_path, expected=4)
     assert statuses(checks) == {"perturbation": WARN}
-    assert checks["perturbation"].remedy == "read idle and host-late figures as upper bounds"
+    remedy = (
+        "read idle and host-late figures as upper bounds, or time a step without nsys for `nsysan report --untraced`"
+    )
+    assert checks["perturbation"].remedy == remedy
 
 
 def test_no_kernels_fails_and_ends_the_checks(tmp_path: Path) -> None:

@@ -48,6 +48,11 @@ CALL = "all_reduce of 8 KiB over 4 ranks [ncclDevKernel_AllReduce_Sum_bf16_RING_
         ("tokens<-5%", "tokens", "<", -5, True),
         ("wait_share>+2.5%", "wait_share", ">", 2.5, True),
         ("straggler", "straggler", "", 0, False),
+        ("kernel[~attn].ns>50us", "ns", ">", 50_000, False),
+        (" kernel[~flash|fmha[0-9]>].ns >= +5%", "ns", ">=", 5, True),
+        ("kernel[gemm].share>20%", "share", ">", 20, False),
+        ("kernel[rms_norm_kernel].calls<32", "calls", "<", 32, False),
+        ("kernel[moe].call_ns>1ms", "call_ns", ">", 1e6, False),
     ],
 )
 def test_rule(text: str, metric: str, operator: str, limit: float, relative: bool) -> None:
@@ -93,6 +98,13 @@ def test_every_kind_of_the_catalogue_can_be_named() -> None:
         ("all_reduce[8k].wire_p50>2us", "is no rule"),
         ("all_reduce[].wire_p50>2us", "is no rule"),
         ("all_reduce.straggler", "is no rule"),
+        ("kernel[~(].ns>1us", "no regular expression"),
+        ("kernel[gemm].wire>1us", "kernels have no 'wire'; they have ns, call_ns, calls, share"),
+        ("kernel[gemm].ns>3", "ns is in ns, us, ms or s"),
+        ("kernel[gemm].calls>3us", "a number, like 32"),
+        ("kernel[gemm].share>3", "per cent of the period"),
+        ("kernel[].ns>3us", "is no rule"),
+        ("kernel.ns>3us", "no metric 'ns'"),
         ("period>nanms", "is no rule"),
         ("period>infms", "is no rule"),
         ("wire_p50>+inf%", "is no rule"),
@@ -303,6 +315,26 @@ def test_another_size_in_the_baseline_is_told_from_a_slower_link(tmp_path: Path,
     assert result.code == 2
     assert CALL in result.out
     assert "its hottest is all_reduce of 64 KiB over 4 ranks" in result.out
+
+
+def test_kernels_are_held_by_pattern_by_group_and_by_name(capsys: Capsys, real_trace: Callable[[str], Path]) -> None:
+    report = Path("r.json")
+    run_cli(capsys, "report", real_trace("tp2_late1"), "--json", report)
+    rules = {
+        "kernel[~LAYER_norm].calls>0": "calls of kernels like LAYER_norm is",
+        "kernel[gemm].ns>+1%": ", +0.0 % against ",
+        "kernel[norm].call_ns>1s": "call_ns of norm is",
+        "kernel[~mystery].ns>1us": "is not known in this run; there is gemm",
+        "kernel[splitKreduce_kernel].share>0.1%": "share of splitKreduce_kernel is",
+    }
+    options = [word for rule in rules for word in ("--fail-on", rule)]
+    found = run_cli(capsys, "check", report, *options, "--baseline", report)
+    lines = found.out.splitlines()
+    assert [line.split("  ")[0] for line in lines] == ["fail", "pass", "pass", "cannot tell", "fail"]
+    assert [said in line for said, line in zip(rules.values(), lines, strict=True)] == [True] * len(rules)
+    # A document of before kernels were told says so.
+    old = run_cli(capsys, "check", OLD, "--fail-on", "kernel[gemm].ns>1us")
+    assert (old.code, "not known in this run" in old.out) == (2, True)
 
 
 def test_help_names_the_rule_of_one_collective(capsys: Capsys) -> None:

@@ -6,7 +6,7 @@ from threading import Event, current_thread
 
 import pytest
 
-from nsysan.columns.threads import Beside, each_of
+from nsysan.columns.threads import FEW_ROWS, Beside, each_of
 
 
 def test_what_is_begun_runs_beside_and_gives_its_result() -> None:
@@ -57,6 +57,14 @@ def test_an_error_waits_for_what_was_begun_and_an_interrupt_does_not() -> None:
 def test_each_keeps_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
     for processors in (1, 8):
         monkeypatch.setattr("nsysan.columns.threads.processors", lambda n=processors: n)
-        assert each_of(lambda n: n * n, range(50)) == [n * n for n in range(50)]
+        for rows in (50, FEW_ROWS):
+            assert each_of(lambda n: n * n, range(50), rows) == [n * n for n in range(50)]
     with pytest.raises(ZeroDivisionError):
-        each_of(lambda n: 1 // n, [1, 0, 2])
+        each_of(lambda n: 1 // n, [1, 0, 2], FEW_ROWS)
+
+
+def test_few_rows_take_no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nsysan.columns.threads.processors", lambda: 8)
+    here = {current_thread().name}
+    assert set(each_of(lambda _: current_thread().name, range(8), FEW_ROWS - 1)) == here
+    assert here.isdisjoint(each_of(lambda _: current_thread().name, range(8), FEW_ROWS))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from html import escape
 from pathlib import Path
 
@@ -12,19 +13,27 @@ import pytest
 
 import nsysan
 from nsysan.diagnosis.diagnose import diagnose
+from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.findings import Finding, Severity, custom_all_reduce_limit, find, wrong_wire
 from nsysan.metrics.link import Link, Reference
 from nsysan.model.gpu_links import LinkKind
+from nsysan.report.report import Report
 from nsysan.run.run import Run
 from tests.clitools import graph_level_trace, paper_trace, run_cli
 from tests.tracebuilder import ALLREDUCE_KERNEL, COMPUTE_KERNEL, TraceBuilder, decode_loop
 
-Analyzed = Callable[[str], Run]
+Real = Callable[[str], dict[str, Finding]]
 HIGH, MEDIUM, LOW = Severity
 
 
-def found_in(run: Run, link: Link | None = None) -> dict[str, Finding]:
-    findings = find(run, diagnose(run), None, link)
+@pytest.fixture(scope="session")
+def real(analyzed: Callable[[str], Run], reported: Callable[[str], Report]) -> Real:
+    """What is found in a real trace by its name."""
+    return cache(lambda name: found_in(analyzed(name), diagnosis=reported(name).diagnosis))
+
+
+def found_in(run: Run, link: Link | None = None, diagnosis: Diagnosis | None = None) -> dict[str, Finding]:
+    findings = find(run, diagnosis or diagnose(run), None, link)
     by_id: dict[str, Finding] = {finding.id: finding for finding in findings}
     assert len(by_id) == len(findings), "a finding twice"
     return by_id
@@ -56,25 +65,21 @@ def built(builder: TraceBuilder, path: Path) -> Run:
         ),
     ],
 )
-def test_findings_of_real_traces(analyzed: Analyzed, name: str, expected: dict[str, str]) -> None:
-    found = found_in(analyzed(name))
-    assert {finding.id: finding.severity for finding in found.values()} == expected
+def test_findings_of_real_traces(real: Real, name: str, expected: dict[str, str]) -> None:
+    assert {finding.id: finding.severity for finding in real(name).values()} == expected
 
 
-def test_savings_are_those_of_the_what_if(analyzed: Analyzed) -> None:
+def test_savings_are_those_of_the_what_if(real: Real, reported: Callable[[str], Report]) -> None:
     for name, finding in (("tp4_slow", "straggler"), ("tp4_late1", "late_host")):
-        run = analyzed(name)
-        (late,) = diagnose(run).late
-        assert found_in(run)[finding].saving == late.saves > 0
-    assert found_in(analyzed("tp4_slow"))["straggler"].ranks == [2]
-    assert found_in(analyzed("tp4_late1"))["late_host"].ranks == [1]
+        (late,) = reported(name).diagnosis.late
+        assert real(name)[finding].saving == late.saves > 0
+    assert real("tp4_slow")["straggler"].ranks == [2]
+    assert real("tp4_late1")["late_host"].ranks == [1]
 
 
-def test_most_severe_first_then_what_saves_most(analyzed: Analyzed) -> None:
+def test_most_severe_first_then_what_saves_most(real: Real) -> None:
     for name in ("tp4_eager", "tp4_graph_node", "tp4_late1"):
-        run = analyzed(name)
-        findings = find(run, diagnose(run), None)
-        keys = [(f.severity.place, -(f.saving or 0)) for f in findings]
+        keys = [(f.severity.place, -(f.saving or 0)) for f in real(name).values()]
         assert keys == sorted(keys)
 
 
@@ -277,18 +282,18 @@ def test_the_wrong_wire_costs_what_the_calls_take_beyond_the_right_one(tmp_path:
         assert (finding.saving, finding.saves) == (None, "")
 
 
-def test_a_late_rank_has_its_collective_and_its_kernel(analyzed: Analyzed) -> None:
-    late = found_in(analyzed("tp4_late1"))["late_host"]
+def test_a_late_rank_has_its_collective_and_its_kernel(real: Real) -> None:
+    late = real("tp4_late1")["late_host"]
     assert (late.figures["call"], late.figures["kernel"]) == (0, None)
     assert late.figures["call_share"] == pytest.approx(0.99, abs=0.01)
     assert "99.5 % of it at the step's first collective" in late.evidence
-    slow = found_in(analyzed("tp4_slow"))["straggler"]
+    slow = real("tp4_slow")["straggler"]
     assert (slow.figures["calls"], slow.figures["kernel_more_calls"]) == (32, 16)
     assert "spread over 32 collectives of the step; most in one kernel: nvjet_" in slow.evidence
 
 
-def test_what_a_loss_is_at_most_is_told_as_that(analyzed: Analyzed) -> None:
-    gaps = found_in(analyzed("tp4_graph_node"))["graph_gaps"]
+def test_what_a_loss_is_at_most_is_told_as_that(real: Real) -> None:
+    gaps = real("tp4_graph_node")["graph_gaps"]
     assert (gaps.saving, gaps.saving_is) == (gaps.figures["graph_idle_ns"], "at most")
     assert gaps.saves.startswith("saves at most 183.7 µs")
 

@@ -81,6 +81,8 @@ def test_copies_are_a_verdict_and_a_finding(tmp_path: Path) -> None:
         (StepMethod.NVTX, "NVTX ranges 'step #' (step range)", TRAINING, Workload.TRAINING),
         (StepMethod.GRAPH, "CUDA graph replays", ["anything"], Workload.DECODE),
         (StepMethod.GRAPH, "CUDA graph replays", TRAINING, Workload.TRAINING),
+        (StepMethod.GRAPH, "CUDA graph replays", ["multi_tensor_apply_kernel"], Workload.DECODE),
+        (StepMethod.GRAPH, "CUDA graph replays", ["multi_tensor_apply_kernel"] * 8, Workload.TRAINING),
         (StepMethod.PERIOD, "", ["gemm", "rms_norm_kernel"], Workload.DECODE),
         (StepMethod.PERIOD, "", ["gemm"], Workload.OTHER),
         (StepMethod.PERIOD, "", ["rms_norm_kernel"], Workload.OTHER),

@@ -78,7 +78,7 @@ def test_a_share_of_the_peak_from_1_mb_on() -> None:
 
 
 def report_of(path: Path) -> Report:
-    return build_report(nsysan.analyze(nsysan.open_trace(path)), "0")
+    return build_report(nsysan.analyze(nsysan.open_trace(path)), "0", timelines=False)
 
 
 def test_speed_is_that_of_the_wire_not_of_the_residency(tmp_path: Path) -> None:
@@ -206,8 +206,8 @@ def test_the_paper_trace_has_its_rate_a_step(tmp_path: Path) -> None:
 # ---- real traces
 
 
-def test_real_graph(analyzed: Callable[[str], Run]) -> None:
-    report = build_report(analyzed("tp4_graph_node"), "0")
+def test_real_graph(reported: Callable[[str], Report]) -> None:
+    report = reported("tp4_graph_node")
     (family,) = report.collectives
     assert (family.kind, family.message_bytes, family.ranks, family.a_step) == ("all_reduce", 8_192, 4, 32)
     assert family.wire is not None
@@ -219,14 +219,14 @@ def test_real_graph(analyzed: Callable[[str], Run]) -> None:
     assert (report.link.model, report.link.kind, report.link.looks_like) == ("H200 SXM", "nvlink", "nvlink")
 
 
-def test_a_fused_kernel_has_no_speed(analyzed: Callable[[str], Run]) -> None:
-    families = build_report(analyzed("tp4_fused"), "0").collectives
+def test_a_fused_kernel_has_no_speed(reported: Callable[[str], Report]) -> None:
+    families = reported("tp4_fused").collectives
     assert any(family.op_class == "fused" for family in families)
     assert all(family.busbw is None for family in families if family.op_class == "fused")
 
 
-def test_one_rank_of_four_has_no_speed(analyzed: Callable[[str], Run]) -> None:
-    report = build_report(analyzed("rank_0"), "0")
+def test_one_rank_of_four_has_no_speed(reported: Callable[[str], Report]) -> None:
+    report = reported("rank_0")
     assert all(family.busbw is None and family.floor is None for family in report.collectives)
     assert report.link.looks_like is None
 

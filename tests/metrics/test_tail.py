@@ -203,13 +203,13 @@ def test_a_report_of_two_humps_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["tp4_graph_node", "tp2_graph", "tp4_symm", "tp4_fused"])
-def test_real_runs_without_a_tail(analyzed: Callable[[str], Run], name: str) -> None:
-    found: Diagnosis = report_of(analyzed(name)).diagnosis
+def test_real_runs_without_a_tail(reported: Callable[[str], Report], name: str) -> None:
+    found: Diagnosis = reported(name).diagnosis
     assert (found.tail, found.humps) == ([], None)
 
 
-def test_the_tail_of_a_real_run_is_that_of_its_pacing_host(analyzed: Callable[[str], Run]) -> None:
-    report = report_of(analyzed("tp4_eager"))
+def test_the_tail_of_a_real_run_is_that_of_its_pacing_host(reported: Callable[[str], Report]) -> None:
+    report = reported("tp4_eager")
     period = report.replicas[0].period
     assert period is not None
     # Rank 0 is late in every step, and in two of eleven far more; the shorter ones take some of that back.

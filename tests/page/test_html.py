@@ -25,12 +25,12 @@ from nsysan.page import charts, sections
 from nsysan.page.glossary import linked
 from nsysan.page.html import to_html
 from nsysan.page.lanes import decimation_note
+from nsysan.page.palette import GROUP_COLOURS
 from nsysan.report.build import build_report
 from nsysan.report.key_numbers import KeyNumber, key_numbers
 from nsysan.report.report import Report
 from nsysan.report.terminal import to_text
 from nsysan.report.timeline import Timeline, decimated, fair_limit
-from nsysan.run.run import Run
 from tests.clitools import graph_level_trace, paper_trace, run_cli
 from tests.tracebuilder import TraceBuilder, decode_loop
 
@@ -207,7 +207,7 @@ def test_page_and_summary_open_with_the_same_sentence(paper: Report, paper_page:
     assert sentence.removeprefix("period").strip() in "".join(paper_page.text)
 
 
-def test_the_top_tells_the_first_findings_saving(analyzed: Callable[[str], Run]) -> None:
+def test_the_top_tells_the_first_findings_saving(reported: Callable[[str], Report]) -> None:
     for name, value, text in (
         ("tp4_late1", "686.2 µs (27.5 %)", "a step saved: rank 1 comes late: its host launches late"),
         (
@@ -218,19 +218,19 @@ def test_the_top_tells_the_first_findings_saving(analyzed: Callable[[str], Run])
         ("tp4_fused", "< 1 %", "of a step to gain from skew, the wire's excess and late hosts together"),
         ("rank_0", "?", "to save: cannot be told from this trace"),
     ):
-        report = build_report(analyzed(name), "0")
+        report = reported(name)
         saving = key_numbers(report)[2]
         assert saving.value.startswith(value)
         assert saving.of.startswith(text)
-    report = build_report(analyzed("tp4_late1"), "0")
+    report = reported("tp4_late1")
     untold = [replace(finding, saving=None) for finding in report.findings]
     assert key_numbers(replace(report, findings=untold))[2] == KeyNumber(
         "?", f"what the first finding saves cannot be told: {report.findings[0].title}"
     )
 
 
-def test_what_lateness_costs_is_of_the_steady_steps(analyzed: Callable[[str], Run]) -> None:
-    report = build_report(analyzed("tp4_late1"), "0")
+def test_what_lateness_costs_is_of_the_steady_steps(reported: Callable[[str], Report]) -> None:
+    report = reported("tp4_late1")
     steady = report.diagnosis.caused.filter(pl.col("step").is_in(report.steps.steady))
     # As many steps of start-up, in which every rank costs a second.
     others = steady.with_columns(pl.col("step") + 1_000, ns=pl.lit(1_000_000_000, dtype=pl.Int64))
@@ -238,8 +238,8 @@ def test_what_lateness_costs_is_of_the_steady_steps(analyzed: Callable[[str], Ru
     assert "1,000,000.0" not in sections.lateness(replace(report, diagnosis=long))
 
 
-def test_heat_maps_are_dark_for_what_is_large(analyzed: Callable[[str], Run]) -> None:
-    quiet = build_report(analyzed("tp2_graph"), "0")
+def test_heat_maps_are_dark_for_what_is_large(reported: Callable[[str], Report]) -> None:
+    quiet = reported("tp2_graph")
     figure = charts.caused_by_step(quiet)
     assert figure is not None
     # 1 % of a step of 2.247 ms, whatever start-up took.
@@ -247,13 +247,13 @@ def test_heat_maps_are_dark_for_what_is_large(analyzed: Callable[[str], Run]) ->
     page = Page(to_html(quiet))
     assert "figure-caused" in page.figures
     assert not [name for name in page.figures if name.startswith("figure-lateness")]
-    late = Page(to_html(build_report(analyzed("tp4_late1"), "0")))
+    late = Page(to_html(reported("tp4_late1")))
     (scale,) = {round(late.figures[name]["data"][0]["zmax"]) for name in ("figure-lateness-0",)}
     assert scale > 600
 
 
-def test_speed_is_drawn_against_size_where_there_are_sizes(analyzed: Callable[[str], Run]) -> None:
-    report = build_report(analyzed("tp4_late1"), "0")
+def test_speed_is_drawn_against_size_where_there_are_sizes(reported: Callable[[str], Report]) -> None:
+    report = reported("tp4_late1")
     assert charts.speed_by_size(report) is None
     family = next(family for family in report.collectives if family.message_bytes)
     sizes = [replace(family, message_bytes=size) for size in (8_192, 16_384)]
@@ -270,8 +270,8 @@ def test_terms_are_links_once_a_sentence() -> None:
     assert "def-wait" not in text
 
 
-def test_a_steps_windows_are_those_of_its_ranks(analyzed: Callable[[str], Run]) -> None:
-    report = build_report(analyzed("tp4_late1"), "0")
+def test_a_steps_windows_are_those_of_its_ranks(reported: Callable[[str], Report]) -> None:
+    report = reported("tp4_late1")
     for timeline in report.timelines[:2]:
         own = report.per_step.filter(pl.col("step") == timeline.step).sort("rank")
         assert [end - begin for _, begin, end in timeline.windows] == own["period_ns"].to_list()
@@ -551,3 +551,16 @@ def test_a_page_stays_small_whatever_the_trace(monkeypatch: pytest.MonkeyPatch, 
     assert page.data["report"]["ledger"]["count"] == 4
     # What is left out of a chart is left out of no figure.
     assert page.figures["figure-ledger"]["data"][0]["x"] == [20.0, 26.0, 20.0, 20.0]
+
+
+def test_kernels_are_folded_into_their_groups_and_layers_into_one(reported: Callable[[str], Report]) -> None:
+    page = Page(to_html(reported("tp2_late1")))
+    shown = "".join(page.text)
+    bars = page.figures["figure-kernel-groups"]["data"]
+    assert bars[0]["name"] == "gemm"
+    assert [len(bar["x"]) for bar in bars] == [2] * len(bars)
+    assert {bar["marker"]["color"] for bar in bars} <= set(GROUP_COLOURS.values())
+    assert re.search(r"gemm: [\d,.]+ µs, \d+ kernels", shown)
+    assert re.search(r"layers: \d+ x \d+ kernels", shown)
+    titles = [attributes.get("title") or "" for tag, attributes in page.elements if tag == "span"]
+    assert any(title.startswith("void at::native::vectorized_elementwise_kernel<") for title in titles)

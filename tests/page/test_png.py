@@ -165,7 +165,7 @@ def script(path: Path, code: str) -> Path:
 
 def check_fails(folder: Path, capsys: pytest.CaptureFixture[str], begins: str, holds: str) -> None:
     """One line on standard error, which begins and holds so, and no picture."""
-    result = run_cli(capsys, "report", paper_trace(folder / "t.sqlite"), "--png", folder / "c")
+    result = run_cli(capsys, "report", paper_trace(folder / "t.sqlite", ranks=1), "--png", folder / "c")
     assert (result.code, result.out) == (ExitCode.OUTPUT_UNWRITABLE, "")
     assert result.err.startswith(begins), result.err
     assert holds in result.err

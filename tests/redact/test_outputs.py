@@ -88,11 +88,12 @@ def test_another_seed_plants_other_secrets(
 
 def test_figures_of_the_planted_trace_stay(clean: Path, planted: Path) -> None:
     first, second = (_figures(path) for path in (planted, clean))
-    assert first["per_step"] == second["per_step"]
-    assert first["per_rank"] == second["per_rank"]
-    assert first["straggler"]["rank"] == second["straggler"]["rank"]
-    # The copy lacks tables of events and synchronisation, which a replay reads where they are.
-    assert first["straggler"]["caused_ns"] == pytest.approx(second["straggler"]["caused_ns"], rel=0.01)
+    # Kernels that differ by what is masked are as many kernels in the copy.
+    for told in (first, second):
+        del told["inputs"]
+        told["ranks"] = [{key: value for key, value in rank.items() if key != "report"} for rank in told["ranks"]]
+        told["kernels"] = [{k: v for k, v in row.items() if k not in ("name", "full_name")} for row in told["kernels"]]
+    assert first == second
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".arrow"])

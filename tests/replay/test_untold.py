@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 import nsysan
 from nsysan.replay.pace import replay
 from nsysan.replay.results import Pace
-from tests.simulator.cases import BETWEEN_NS, STEPS, all_reduce, ending, graph_program, layer
+from tests.simulator.cases import BETWEEN_NS, STEPS, all_reduce, ending, graph_program, layer, sync_in_the_step
 from tests.simulator.export import export
 from tests.simulator.faults import ExtraCalls, Fault, LateHost
 from tests.simulator.program import Api, Call, Kind, Op, Program, eager_calls
@@ -98,3 +101,17 @@ def test_steps_begin_alike_where_one_rank_waits_in_their_midst(tmp_path: Path) -
     pace = read(export(random_scenario(2159), tmp_path / "t.sqlite"))
     assert pace.unsplit == 0
     assert [(one.ranks, one.cause) for one in pace.late] == [((0,), "host")]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("gone", ["streamId", "contextId"])
+def test_waits_are_known_where_streams_or_contexts_are_not(gone: str, tmp_path: Path) -> None:
+    path = export(replace(sync_in_the_step(), sync_tables=True), tmp_path / "t.sqlite")
+    whole = read(path)
+    with closing(sqlite3.connect(path)) as file, file:
+        tables = [name for (name,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        for table in tables:
+            if gone in {column for _, column, *_ in file.execute(f"PRAGMA table_info({table})")}:
+                file.execute(f"ALTER TABLE {table} DROP COLUMN {gone}")
+    less = read(path)
+    assert (less.period, less.scenarios, less.path) == (whole.period, whole.scenarios, whole.path)

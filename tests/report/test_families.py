@@ -12,7 +12,6 @@ from nsysan.diagnosis.collectives import size_series
 from nsysan.report.build import build_report
 from nsysan.report.report import Report
 from nsysan.report.terminal import to_text
-from nsysan.run.run import Run
 from tests.documents import document_of
 from tests.tracebuilder import ALLREDUCE_KERNEL, COMPUTE_KERNEL, TraceBuilder, decode_loop
 
@@ -44,7 +43,7 @@ def partly(path: Path, shown: Sequence[int], *, of: int = 4, payload: bool = Tru
             process.kernel(ALLREDUCE_KERNEL, at + 10 * US, at + 20 * US, launch=at - 5 * US)
             if payload:
                 process.nccl("ncclAllReduce", at - 6 * US, at - 2 * US, bytes=8192, comm=COMM)
-    return build_report(nsysan.analyze(nsysan.open_trace(builder.write(path))), "0")
+    return build_report(nsysan.analyze(nsysan.open_trace(builder.write(path))), "0", timelines=False)
 
 
 @pytest.mark.parametrize("payload", [True, False])
@@ -84,13 +83,13 @@ def test_a_rank_that_is_in_the_trace_but_in_no_step_is_missing_too(tmp_path: Pat
 def test_without_a_communicator_its_size_is_not_known(tmp_path: Path) -> None:
     builder = TraceBuilder()
     decode_loop(builder, message_bytes=None)
-    report = build_report(nsysan.analyze(nsysan.open_trace(builder.write(tmp_path / "t.sqlite"))), "0")
+    report = build_report(nsysan.analyze(nsysan.open_trace(builder.write(tmp_path / "t.sqlite"))), "0", timelines=False)
     (family,) = report.collectives
     assert (family.ranks, family.communicator_size, family.over) == (4, None, "4 ranks")
 
 
-def test_one_rank_of_a_real_run(analyzed: Callable[[str], Run]) -> None:
-    (family,) = build_report(analyzed("rank_0"), "0", timelines=False).collectives
+def test_one_rank_of_a_real_run(reported: Callable[[str], Report]) -> None:
+    (family,) = reported("rank_0").collectives
     assert (family.ranks, family.communicator_size, family.matched) == (1, 4, 0)
     assert family.wait is family.wait_clock_free is family.wait_error is None
 
@@ -111,7 +110,7 @@ def unequal_ends(path: Path) -> Report:
             process.nccl("ncclAllReduce", at - 6 * US, at - 2 * US, bytes=8192, comm=COMM)
             if step == 4:
                 process.kernel("a_kernel_more", at + 50 * US, at + 55 * US, launch=at - 3 * US)
-    return build_report(nsysan.analyze(nsysan.open_trace(builder.write(path))), "0")
+    return build_report(nsysan.analyze(nsysan.open_trace(builder.write(path))), "0", timelines=False)
 
 
 def test_both_estimates_of_waiting_and_their_difference_in_steady_steps(tmp_path: Path) -> None:
@@ -126,8 +125,8 @@ def test_both_estimates_of_waiting_and_their_difference_in_steady_steps(tmp_path
     assert quality(report)["wait_wire"].endswith("; the two estimates of wait differ by 1.0 µs at p95")
 
 
-def test_the_error_of_a_real_run_is_small(analyzed: Callable[[str], Run]) -> None:
+def test_the_error_of_a_real_run_is_small(reported: Callable[[str], Report]) -> None:
     """Ranks of one session leave an all-reduce together, so both estimates agree within a microsecond."""
-    (row,) = document_of(build_report(analyzed("tp4_graph_node"), "0", timelines=False))["collectives"]
+    (row,) = document_of(reported("tp4_graph_node"))["collectives"]
     assert 0 < row["wait_error_ns"]["p95"] < 1_500
     assert row["wait_clock_free_ns"]["p95"] == pytest.approx(row["wait_ns"]["p95"], abs=1_000)

@@ -14,7 +14,7 @@ from nsysan import ExitCode
 from nsysan.report.build import build_report
 from nsysan.report.markdown import to_markdown
 from nsysan.report.markup import code, escaped, rows
-from nsysan.run.run import Run
+from nsysan.report.report import Report
 from tests.clitools import paper_trace, run_cli
 from tests.tracebuilder import TraceBuilder, decode_loop
 
@@ -63,8 +63,8 @@ def test_the_answer_comes_first(tmp_path: Path) -> None:
     assert any(line.startswith("- late: rank 1 put right saves 40.0 µs a step") for line in lines)
 
 
-def test_findings_have_evidence_and_fix(analyzed: Callable[[str], Run]) -> None:
-    report = build_report(analyzed("tp4_slow"), "0.0.0")
+def test_findings_have_evidence_and_fix(reported: Callable[[str], Report]) -> None:
+    report = reported("tp4_slow")
     lines = section(to_markdown(report), "Findings")
     assert len(lines) == 3 * len(report.findings) >= 3
     for number, finding in enumerate(report.findings):
@@ -77,8 +77,8 @@ def test_findings_have_evidence_and_fix(analyzed: Callable[[str], Run]) -> None:
 @pytest.mark.parametrize(
     "name", ["tp4_slow", "tp4_graph_graph", "rank_0", "tp2_metrics", "rank_0 rank_1 rank_2 rank_3"]
 )
-def test_real_traces_give_markdown_without_html(analyzed: Callable[[str], Run], name: str) -> None:
-    markdown = to_markdown(build_report(analyzed(name), "0.0.0"))
+def test_real_traces_give_markdown_without_html(reported: Callable[[str], Report], name: str) -> None:
+    markdown = to_markdown(reported(name))
     assert not re.search(r"<\w", markdown)
     assert "nan" not in markdown.lower().split()
     assert "None" not in markdown
@@ -88,8 +88,8 @@ def test_real_traces_give_markdown_without_html(analyzed: Callable[[str], Run], 
         assert len({len(cells(line)) for line in table.splitlines()}) == 1
 
 
-def test_what_cannot_be_measured_is_a_dash_with_its_reason(analyzed: Callable[[str], Run]) -> None:
-    markdown = to_markdown(build_report(analyzed("tp4_graph_graph"), "0.0.0"))
+def test_what_cannot_be_measured_is_a_dash_with_its_reason(reported: Callable[[str], Report]) -> None:
+    markdown = to_markdown(reported("tp4_graph_graph"))
     ledger = section(markdown, "Ledger, µs a step")
     assert cells(ledger[0])[-2:] == ["graph", "idle"]
     assert any("traced as one block" in line for line in section(markdown, "Read with care"))

@@ -22,11 +22,10 @@ from nsysan.check.rules import METRICS, Rule, parse_rule
 from nsysan.history.database import Labels, add_run, get_run, list_runs, opened_history
 from nsysan.history.plot import to_html
 from nsysan.report import file_content, json_values
-from nsysan.report.build import build_report
 from nsysan.report.document import to_json
 from nsysan.report.pace_read_back import LateRank
 from nsysan.report.read_back import Collective, Finding, ReportDocument, Spread, read_report
-from nsysan.run.run import Run
+from nsysan.report.report import Report
 from tests.clitools import paper_trace, run_cli
 from tests.conftest import REAL_TRACES
 
@@ -104,8 +103,8 @@ def test_every_schema_is_read_alike(tmp_path: Path, schema: int) -> None:
 
 
 @pytest.mark.parametrize("name", REAL_TRACES)
-def test_what_is_written_is_read(tmp_path: Path, analyzed: Callable[[str], Run], name: str) -> None:
-    report = build_report(analyzed(name), "0", timelines=False)
+def test_what_is_written_is_read(tmp_path: Path, reported: Callable[[str], Report], name: str) -> None:
+    report = reported(name)
     found = read_report(written(tmp_path, to_json(report)))
     assert [row.ns["idle"] for row in found.per_rank] == report.per_rank["idle_ns"].to_list()
     assert [(row.name, row.floor_ns) for row in found.collectives] == [(f.name, f.floor) for f in report.collectives]

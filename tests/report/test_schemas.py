@@ -7,6 +7,7 @@ import re
 import sqlite3
 from collections.abc import Callable, Collection, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,20 @@ import pytest
 from jsonschema import Draft202012Validator
 
 import nsysan
-from nsysan.compare import comparison as compared
+from nsysan.compare import comparison
 from nsysan.compare.changes import compare
 from nsysan.compare.compared_run import compared_run
-from nsysan.compare.comparison import Comparison
+from nsysan.compare.comparison import ComparedRun, Comparison
 from nsysan.diagnosis import verdict
+from nsysan.diagnosis.algorithms import AlgorithmSource
 from nsysan.diagnosis.evidence import Status
 from nsysan.diagnosis.expectation import expectation
 from nsysan.diagnosis.findings.kinds import SavingIs, Severity
 from nsysan.diagnosis.latecomers import LATE_CAUSES
 from nsysan.diagnosis.verdict import VerdictKind
 from nsysan.info.info import build_info, to_info_document
+from nsysan.light.products import Product
+from nsysan.light.waterfall import Loss
 from nsysan.metrics import ledger, link
 from nsysan.metrics.causes import GapCause
 from nsysan.metrics.coverage import Rest
@@ -32,18 +36,23 @@ from nsysan.metrics.lines import LINES, Line
 from nsysan.metrics.tail_causes import TAILS, TailCause
 from nsysan.model import classes
 from nsysan.model.gpu_links import LinkKind
+from nsysan.model.kernel_groups import KernelGroup
 from nsysan.model.steps.step_windows import StepMethod
 from nsysan.replay.path import CLASSES
 from nsysan.report.build import build_report
-from nsysan.run.run import Run
+from nsysan.report.report import Report
+from nsysan.run.nccl_choices import TransportKind
 from nsysan.trace.graph_mode import GraphMode
+from nsysan.trace.nccl_files import read_logs
+from nsysan.trace.nccl_lines import ALGORITHMS, PROTOCOLS
 from tests.clitools import graph_level_trace, paper_trace, run_cli
 from tests.documents import SCHEMAS, document_of, emitted, held, is_as_elsewhere, leaves, resolved, schema_of
 from tests.fixtures import FIXTURES
+from tests.mixtures import mixture
+from tests.nccllogs import COSTS, write_logs
 from tests.pipelines import pipeline
 from tests.tracebuilder import TraceBuilder, decode_loop
 
-Analyze = Callable[[str], Run]
 Capsys = pytest.CaptureFixture[str]
 
 REPORT, COMPARE, INFO, WHATIF = SCHEMAS
@@ -52,7 +61,7 @@ TOGETHER = "rank_0 rank_1 rank_2 rank_3"
 OLD = Path(__file__).parent.parent / "data" / "report_schema_1.json"
 UNITS = {
     *("ns", "bytes", "GB/s", "share", "ratio", "count", "index", "deviation"),
-    *("Hz", "percent", "tokens/s", "counter", "by name", "see `unit`"),
+    *("Hz", "percent", "tokens/s", "TFLOP/s", "counter", "by name", "see `unit`"),
 }
 #: Keys that only some documents have: which.
 OPTIONAL = {
@@ -69,6 +78,11 @@ CONDITIONAL = {
     REPORT: {
         "humps[].count": "the median stands for no step",
         "humps[].p50_ns": "the median stands for no step",
+        **{
+            f"layers[].kernels[].{layer}.{key}": f"the {layer} layer has another kernel somewhere"
+            for layer in ("first", "last")
+            for key in ("name", "ns")
+        },
         "straggler.idle_ns.dependency": "a late rank waits longer for another stream",
         "straggler.idle_ns.stage": "a late rank idles longer for want of another stage than the others",
         "straggler.idle_ns.sync": "a late rank's host waits longer in a synchronise call",
@@ -95,7 +109,18 @@ WORDS = [
     (REPORT, "steps.coverage.rest[].what", Rest),
     (REPORT, "verdict.kind", VerdictKind),
     (REPORT, "collectives[].class", classes.COMMUNICATION),
+    (REPORT, "kernels[].group", KernelGroup),
+    (REPORT, "compute[].groups[].group", KernelGroup),
+    (REPORT, "layers[].kernels[].group", (*KernelGroup, None)),
     (REPORT, "link.looks_like", (*LinkKind, None)),
+    (REPORT, "link.against", (*LinkKind, None)),
+    (REPORT, "nccl.transports[].kind", TransportKind),
+    (REPORT, "nccl.algorithms[].algorithm", ALGORITHMS),
+    (REPORT, "nccl.algorithms[].protocol", PROTOCOLS),
+    (REPORT, "nccl.algorithms[].source", AlgorithmSource),
+    (REPORT, "nccl.algorithms[].fastest.algorithm", ALGORITHMS),
+    (REPORT, "nccl.algorithms[].fastest.protocol", PROTOCOLS),
+    (REPORT, "light_speed.products[].product", Product),
     (REPORT, "findings[].severity", Severity),
     (REPORT, "findings[].saving_is", (*SavingIs, None)),
     (REPORT, "quality[].status", Status),
@@ -106,9 +131,9 @@ WORDS = [
     (
         COMPARE,
         "figures[].changes[].verdict",
-        compared.ChangeVerdict,
+        comparison.ChangeVerdict,
     ),
-    (COMPARE, "figures[].unit", (compared.NS, compared.TOKENS, compared.GBPS, compared.PERCENT)),
+    (COMPARE, "figures[].unit", (comparison.NS, comparison.TOKENS, comparison.GBPS, comparison.PERCENT)),
     (INFO, "graph_trace", GraphMode),
     (INFO, "collectives[].op_class", classes.COMMUNICATION),
 ]
@@ -118,9 +143,10 @@ MAPPED = [
     (REPORT, "straggler.parts_ns", LATE_CAUSES),
     (REPORT, "verdict.thresholds", verdict.THRESHOLDS),
     (REPORT, "link.thresholds", link.THRESHOLDS),
+    (REPORT, "light_speed.lost_ns", Loss),
     (REPORT, "per_rank[]", ("rank", *ledger.FIGURES, "collectives")),
     (COMPARE, "scaling.steps[].changed_ns", LINES),
-    (COMPARE, "thresholds", compared.THRESHOLDS),
+    (COMPARE, "thresholds", comparison.THRESHOLDS),
 ]
 
 
@@ -175,7 +201,7 @@ def test_every_key_has_a_description_and_every_number_a_unit(name: str) -> None:
         if numeric:
             assert node["unit"] in UNITS, place
             assert (node["unit"] == "ns") == bool(
-                re.search(r"(^|[._])ns(\W\w+)?$|^what_if\.(ranks\{\}|bounds\{\}\.(low|high))$", place)
+                re.search(r"(^|[._])ns(_p50|(_per_step)?\W\w+)?$|^what_if\.(ranks\{\}|bounds\{\}\.(low|high))$", place)
             ), place
             assert (node["unit"] == "GB/s") == place.endswith("_gbps"), place
 
@@ -216,13 +242,26 @@ def assert_complete(name: str, documents: list[dict[str, Any]]) -> None:
     assert leaves(schema) - found == CONDITIONAL[name].keys()
 
 
-def test_every_report_is_as_its_schema_says_and_has_every_key(tmp_path: Path, analyzed: Analyze) -> None:
-    documents = [document_of(build_report(analyzed(names), "0", timelines=False)) for names in (*NAMES, TOGETHER)]
+def test_every_report_is_as_its_schema_says_and_has_every_key(
+    tmp_path: Path, reported: Callable[[str], Report], analyzed: Callable[[str], nsysan.Run]
+) -> None:
+    documents = [document_of(reported(names)) for names in (*NAMES, TOGETHER)]
+    shape = "hidden=4096,layers=16,ffn=14336,heads=32,vocab=32000,batch=1,dtype=bf16"
+    with_model = expectation(None, shape, None, context=512)
+    documents.append(document_of(build_report(analyzed("tp2_metrics"), "0", with_model, timelines=False)))
     stated = expectation(2, "hidden=4096,batch=1,dtype=bf16", None)
     trace = lookalike_trace(tmp_path / "t.sqlite")
     documents.append(document_of(build_report(nsysan.analyze(nsysan.open_trace(trace)), "0", stated)))
+    spoken = [read_logs(write_logs(trace, 2, costs=COSTS, multicast=True, settings={"NCCL_ALGO": "Ring"}))]
+    told = build_report(nsysan.analyze(nsysan.open_trace(trace)), "0", timelines=False, nccl_logs=spoken)
+    documents.append(document_of(told))
     piped = pipeline([20_000, 20_000], more={2: 5_000}, host=8_000).write(tmp_path / "p.sqlite")
     documents.append(document_of(build_report(nsysan.analyze(piped), "0", timelines=False)))
+    told = documents[-2]["what_if"]["period_ns"]
+    without = nsysan.analyze(nsysan.open_trace(trace))
+    documents.append(document_of(build_report(without, "0", timelines=False, untraced=told)))
+    mixed = nsysan.analyze(nsysan.open_trace(mixture(tmp_path / "m.sqlite")))
+    documents.append(document_of(build_report(mixed, "0", timelines=False)))
     assert_complete(REPORT, documents)
 
 
@@ -232,13 +271,18 @@ def test_every_info_is_as_its_schema_says_and_has_every_key(tmp_path: Path, real
     assert_complete(INFO, documents)
 
 
-def test_every_comparison_is_as_its_schema_says_and_has_every_key(analyzed: Analyze) -> None:
-    def of(names: str) -> Comparison:
+def test_every_comparison_is_as_its_schema_says_and_has_every_key(
+    analyzed: Callable[[str], nsysan.Run], compared: Callable[[str], ComparedRun]
+) -> None:
+    def of(names: str, *predict: int) -> Comparison:
         labels = zip("ABCDE", names.split(), strict=False)
-        return compare([compared_run(label, analyzed(name), "0") for label, name in labels], "0")
+        if not predict:
+            return compare([replace(compared(name), label=label) for label, name in labels], "0")
+        sides = [compared_run(label, analyzed(name), "0", predicting=True) for label, name in labels]
+        return compare(sides, "0", predict)
 
     sets = ("tp2_graph tp4_graph_node tp4_symm", "tp4_graph_node tp4_graph_graph", "tp4_slow3 tp4_eager tp4_fused")
-    assert_complete(COMPARE, [document_of(of(names)) for names in sets])
+    assert_complete(COMPARE, [*(document_of(of(names)) for names in sets), document_of(of(sets[0], 1, 4, 8))])
 
 
 def paper_document(folder: Path) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def test_a_summary_of_one_of_everything_reads_well(tmp_path: Path, shown: int, s
             process.kernel(ALLREDUCE_KERNEL, at + 10_000, at + 20_000, launch=at - 5_000)
             if rank == 0:
                 process.kernel("my_all_reduce_kernel", at + 19_500, at + 30_000, launch=at - 4_000)
-    report = build_report(nsysan.analyze(nsysan.open_trace(builder.write(tmp_path / "t.sqlite"))), "0")
+    report = build_report(nsysan.analyze(nsysan.open_trace(builder.write(tmp_path / "t.sqlite"))), "0", timelines=False)
     assert ("figures are of the only steady one" in to_text(report)) == (steps == 1)
     told = [*(row.reason for row in report.quality), *to_text(report).splitlines()]
     assert any(row.status != Status.OK for row in report.quality)

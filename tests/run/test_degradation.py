@@ -438,7 +438,7 @@ def test_a_device_that_is_off_against_all_others_is_put_right_and_named(tmp_path
     before = document(host_bound(tmp_path / "right.sqlite"))
     path = host_bound(tmp_path / "t.sqlite")
     changed(path, f"UPDATE {KERNELS} SET start = start + {by}, end = end + {by} WHERE deviceId = 3")
-    report = build_report(nsysan.analyze(nsysan.open_trace(path)), "0")
+    report = build_report(nsysan.analyze(nsysan.open_trace(path)), "0", timelines=False)
     found = document_of(report)
     # The ends of its calls and its launches show the same offset, which is its clock's.
     status, reason = quality(found)["rank_clocks"]

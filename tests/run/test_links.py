@@ -11,8 +11,8 @@ import nsysan
 from nsysan.metrics.link import Link, Message, judge_link
 from nsysan.model.gpu_links import GpuLink, LinkKind, load_links
 from nsysan.report.build import build_report
+from nsysan.report.report import Report
 from nsysan.report.terminal import to_text
-from nsysan.run.run import Run
 from nsysan.trace.topology import Topology, parse_topology
 from tests.documents import document_of
 from tests.tracebuilder import TraceBuilder, decode_loop
@@ -239,7 +239,9 @@ def test_a_report_reads_the_topology_beside_the_trace(tmp_path: Path) -> None:
 def test_paper_traces(tmp_path: Path, wire: int, expected: str | None) -> None:
     builder = TraceBuilder()
     decode_loop(builder, ranks=2, steps=16, wire_ns=wire)
-    report = build_report(nsysan.analyze(nsysan.open_trace(builder.write(tmp_path / "run.sqlite"))), "0")
+    report = build_report(
+        nsysan.analyze(nsysan.open_trace(builder.write(tmp_path / "run.sqlite"))), "0", timelines=False
+    )
     told = document_of(report)["link"]
     assert (told["kind"], told["looks_like"], told["peak_gbps"]) == ("nvlink", expected, 450)
     assert told["thresholds"]["other_ratio"] == 1.4
@@ -249,6 +251,6 @@ def test_paper_traces(tmp_path: Path, wire: int, expected: str | None) -> None:
     assert ("look like host memory" in to_text(report)) == (expected == "host_memory")
 
 
-def test_real_traces_ran_over_nvlink(analyzed: Callable[[str], Run]) -> None:
+def test_real_traces_ran_over_nvlink(reported: Callable[[str], Report]) -> None:
     for name in ("tp4_graph_node", "tp4_eager", "tp4_slow3", "tp2_slow0", "tp2_late1"):
-        assert build_report(analyzed(name), "0", timelines=False).link.looks_like == "nvlink", name
+        assert reported(name).link.looks_like == "nvlink", name

@@ -52,17 +52,18 @@ def test_an_offset_that_launches_show_too_is_the_clocks(tmp_path: Path, ahead: i
     assert (run.rank_clocks.taken_out, run.rank_clocks.left) == ({ranks - 1: ahead}, {})
     assert run.ledger.equals(plain.ledger)
     assert waits(run) == waits(plain) == [0 if rank == 1 else LATE for rank in range(ranks)]
-    (row,) = (row for row in build_report(run, "0").quality if row.id == "rank_clocks")
+    report = build_report(run, "0", timelines=False)
+    (row,) = (row for row in report.quality if row.id == "rank_clocks")
     assert row.status == "estimated"
     assert f"rank {ranks - 1} {ahead / 1e3:+.1f} µs" in row.reason
-    document_of(build_report(run, "0"))
+    document_of(report)
 
 
 def test_a_rank_that_leaves_last_is_no_clock(tmp_path: Path) -> None:
     run = run_of(tmp_path / "tree.sqlite", leaves=2_000)
     assert (run.rank_clocks.taken_out, run.rank_clocks.left) == ({}, {3: 2_000})
     assert waits(run) == [LATE, 0, LATE, LATE]
-    (row,) = (row for row in build_report(run, "0").quality if row.id == "rank_clocks")
+    (row,) = (row for row in build_report(run, "0", timelines=False).quality if row.id == "rank_clocks")
     assert "left in" in row.reason
     assert "rank 3 +2.0 µs" in row.reason
 

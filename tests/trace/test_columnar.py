@@ -83,6 +83,8 @@ def test_conditions_and_missing_columns(tmp_path: Path) -> None:
         parquet(tmp_path / "x" / "T.parquet", a=pa.array([1, 2, 3, None]), b=pa.array([5, 6, 7, 8]))
     )
     assert folder.read("T", {"a": I64}, [Where("b", at_least=6, below=8)])["a"].to_list() == [2, 3]
+    assert folder.read("T", {"a": I64}, [Where("b", spans=[(7, 9), (5, 5)])])["a"].to_list() == [1, 3, None]
+    assert folder.read("T", {"a": I64}, [Where("b", spans=[])])["a"].to_list() == []
     assert folder.read("T", {"b": I64}, [Where("a", one_of=[3, 9]), Where("none", one_of=[1])])["b"].to_list() == [7]
     assert folder.read("T", {"b": I64}, [Where("a")])["b"].to_list() == [5, 6, 7]
     assert folder.read("T", {"c": TEXT, "a": I64}).rows() == [(None, 1), (None, 2), (None, 3), (None, None)]

@@ -226,6 +226,9 @@ def test_texts_and_bytes_of_a_large_table(tmp_path: Path, monkeypatch: pytest.Mo
     expected = [("x", 7, None), (None, 8, b"\x00\xff"), ("", 9, b""), ("\ufffd", 10, None)]
     assert SqliteFile(path).read("t", wanted).rows() == expected
     assert SqliteFile(path).read("t", wanted, [Where("rowid", at_least=8, below=10)]).rows() == expected[1:3]
+    spans = [(10, 12), (7, 8)]
+    assert SqliteFile(path).read("t", wanted, [Where("rowid", spans=spans)]).rows() == [*expected[:2], expected[3]]
+    assert SqliteFile(path).read("t", wanted, [Where("rowid", spans=[])]).rows() == []
 
 
 def test_a_long_text_leaves_the_others_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

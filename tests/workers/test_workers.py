@@ -35,7 +35,7 @@ Capsys = pytest.CaptureFixture[str]
 RealTrace = Callable[[str], Path]
 RANKS = 4
 #: Of the bytes of the traces, what a report of these few steps may send from its workers; most of it is timelines.
-MOST_SENT, MOST_OF_SUMMARIES = 0.05, 0.01
+MOST_SENT, MOST_OF_SUMMARIES = 0.03, 0.005
 
 
 @pytest.fixture(scope="module")

@@ -100,8 +100,7 @@ def _late(case: Case, one: Late, uneven: _Uneven | None) -> Finding:
     others = "with all other late ranks put right " if len(outermost(case.diagnosis.late)) > 1 else ""
     told = [
         f"{others}{'they cost' if several else 'it costs'} {duration(costs)} a step of {duration(case.period)} "
-        f"({pct(share)})"
-        f"{' in the mean' if mean else ''}"
+        f"({pct(share)}){' in the mean' if mean else ''}"
     ]
     if saves < costs:
         told.append(f"with these as they are {'they save' if several else 'it saves'} {duration(saves)}")
@@ -159,9 +158,8 @@ def _turns(case: Case, lost: int) -> Finding:
         LateRankFinding.ROTATION,
         by_share(lost, case.period),
         "another rank is late in each step",
-        f"no rank costs {pct_limit(LATE_SHARE)} of the step by itself, and if in every step each took what the others "
-        "take, a "
-        f"step would be {duration(lost)} ({pct(lost / case.period)}) shorter",
+        f"no rank costs {pct_limit(LATE_SHARE)} of the step by itself, and if in every step each took what the "
+        f"others take, a step would be {duration(lost)} ({pct(lost / case.period)}) shorter",
         _TURNS_FIX,
         lost,
         figures={"rotation_ns": lost, "share": lost / case.period},

@@ -220,9 +220,8 @@ def stall_of(case: Case) -> Finding | None:
         LaunchingFinding.HOST_STALL,
         by_share(length, round(period)),
         f"the host gives the GPU nothing to do for {duration(length)} on end, a step{where}",
-        f"rank {rank}: the longest idle stretch of a step takes {us(length)} µs of {duration(period)} (means over the "
-        "steady "
-        f"steps; {pct(length / period)}); {told}",
+        f"rank {rank}: the longest idle stretch of a step takes {us(length)} µs of {duration(period)} (means over "
+        f"the steady steps; {pct(length / period)}); {told}",
         (
             "do that work ahead of time and beside the GPU's (loader workers, prefetching, pinned memory), and what "
             "waits for others while kernels run"

@@ -20,7 +20,8 @@ class Engine:
     """How one engine names its step ranges, which of them decode, and with which batch.
 
     decode: finds ranges that decode and do nothing else; prefill: those that do not decode, by default all others.
-    batch: its first group that is there is the number of sequences that decode.
+    batch: its first group that is there is the number of sequences that decode. tokens: its first group is how many
+    tokens these have in the step, where drafts are among them.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Engine:
     batch: re.Pattern[str] | None
     source: str
     examples: tuple[str, ...]
+    tokens: re.Pattern[str] | None = None
 
     def kind_of(self, label: str) -> StepKind | None:
         """What a step of this name does, None where its name does not tell."""
@@ -41,9 +43,18 @@ class Engine:
 
     def batch_of(self, label: str) -> int | None:
         """Sequences that decode in a step of this name, None where its name does not tell."""
-        found = self.batch.search(label) if self.batch else None
-        number = next((group for group in found.groups() if group), "") if found else ""
-        return int(number) if 0 < len(number) <= _MOST_DIGITS else None
+        return _number(self.batch, label)
+
+    def tokens_of(self, label: str) -> int | None:
+        """Tokens of the sequences that decode in a step of this name, None where its name does not tell."""
+        return _number(self.tokens, label)
+
+
+def _number(pattern: re.Pattern[str] | None, label: str) -> int | None:
+    """The first group of the pattern that is there, as a number."""
+    found = pattern.search(label) if pattern else None
+    number = next((group for group in found.groups() if group), "") if found else ""
+    return int(number) if 0 < len(number) <= _MOST_DIGITS else None
 
 
 def _compiled(row: dict[str, Any], name: str) -> re.Pattern[str] | None:
@@ -63,6 +74,7 @@ def load_engines() -> tuple[Engine, ...]:
             batch=_compiled(row, "batch"),
             source=row["source"],
             examples=tuple(row["examples"]),
+            tokens=_compiled(row, "tokens"),
         )
         for row in document["engine"]
     )

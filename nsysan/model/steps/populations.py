@@ -40,7 +40,10 @@ class Population:
 
 @dataclass(frozen=True)
 class Choice:
-    """The population that the user wants to see: by its id, or the decode steps of a batch; None: the default."""
+    """The population that the user wants to see: by its id, or the decode steps of a batch; None: the default.
+
+    Where nothing tells the batch of any step, that of the default is taken to be the one asked for.
+    """
 
     population: str | None = None
     batch: int | None = None
@@ -75,9 +78,14 @@ def find_populations(
     if not found:
         return []
     named = _named(found)
+    if choice.batch is not None and all(one.batch is None for one in named):
+        stated, choice = choice.batch, replace(choice, batch=None)
+    else:
+        stated = None
     head = _headline(named, took, choice, told=all(one.batch is not None for one in named))
     rest = sorted((one for one in named if one is not head), key=lambda one: one.steps[0])
-    return [head, *(_compared(one, head, counts, sizes) for one in rest)]
+    others = [_compared(one, head, counts, sizes) for one in rest]
+    return [head if stated is None else replace(head, batch=stated), *others]
 
 
 def _told(windows: pl.DataFrame, candidates: Sequence[int]) -> dict[tuple[StepKind | None, int | None], list[int]]:

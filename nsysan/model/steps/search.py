@@ -122,7 +122,7 @@ def _by_ranges(trace: Trace, work: Operations, engine: Engine, least: int) -> St
         return None
     ranges = ranges.sort("start").with_row_index("range_id")
     inside = _launched_inside(work, ranges)
-    begins = pl.concat(each_of(lambda key: _extents(work, key, inside), work.keys))
+    begins = pl.concat(each_of(lambda key: _extents(work, key, inside), work.keys, len(work)))
     if begins.is_empty():
         return None
     windows = begins.join(ranges.select("range_id", label="name"), on="range_id").sort("rank_key", "begin", "range_id")
@@ -197,7 +197,7 @@ def _launched_inside(work: Operations, ranges: pl.DataFrame) -> Members:
                 at = np.flatnonzero(thread == one)
                 own[at] = _open_range(time[at], by_thread[one])
 
-    each_of(on_threads, work.keys)
+    each_of(on_threads, work.keys, len(work))
     processes = work.owners["process"].to_list()
     # Each process on its own: an engine may launch from the range's thread in one and from a worker in another.
     told = {processes[key] for key in work.keys if (found[slice(*work.rows(key))] >= 0).any()}

@@ -1,0 +1,99 @@
+"""A workload launched into a session of nsys, which collects only in the windows that are opened.
+
+`nsys launch` starts the workload and injects the tracer; `nsys start` and `nsys stop` open and close a window, as often
+as wanted, each with its own recording. Work inside CUDA graphs shows, also of graphs that were built before.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from nsysan._errors import ExitCode, NsysanError
+from nsysan.capture.command import Plan, Request, plan_capture
+from nsysan.capture.nsys import Abilities, Nsys, abilities_of, options_of
+
+#: How long nsys may take to begin or to end a collection: it writes the recording before it answers.
+_START_S = 120.0
+_STOP_S = 900.0
+
+
+@dataclass(frozen=True)
+class Held:
+    """A session that a workload runs in. start: options of `nsys start` beside session and output."""
+
+    nsys: Nsys
+    session: str
+    start: tuple[str, ...]
+
+    def open_window(self, output: Path, environment: dict[str, str] | None = None) -> None:
+        """Begin to collect into `output` (a name without suffix); NsysanError if nsys refuses."""
+        name = str(output).replace("%", "%%")
+        self._ask("start", _START_S, environment, *self.start, f"--output={name}")
+
+    def close_window(self, environment: dict[str, str] | None = None) -> None:
+        """End the collection and wait for its recording; NsysanError if nsys refuses."""
+        self._ask("stop", _STOP_S, environment)
+
+    def _ask(self, verb: str, patience: float, environment: dict[str, str] | None, *options: str) -> None:
+        argv = [str(self.nsys.path), verb, f"--session={self.session}", *options]
+        try:
+            answer = subprocess.run(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                timeout=patience,
+                env=environment,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise NsysanError(
+                f"nsys {verb}: no answer in {patience:.0f} s from session {self.session}; the workload may hang",
+                ExitCode.NO_REPORT,
+            ) from None
+        except OSError as error:
+            raise NsysanError(f"nsys {verb}: {error.strerror}", ExitCode.NO_NSYS) from error
+        if answer.returncode:
+            said = [line.strip() for line in answer.stdout.splitlines() if line.strip()]
+            why = said[-1] if said else f"exit code {answer.returncode}"
+            raise NsysanError(f"nsys {verb}: {why}", ExitCode.NO_REPORT)
+
+
+def plan_held(request: Request, nsys: Nsys) -> tuple[Plan, Held]:
+    """The command that launches the workload into a session of its own, and that session.
+
+    NsysanError where this nsys has no sessions, or where a range or a delay was asked for that a window replaces.
+    """
+    launch, start = options_of(nsys, "launch"), options_of(nsys, "start")
+    if "--session-new" not in launch or "--session" not in start:
+        raise NsysanError(
+            f"{nsys.label} has no sessions (launch, start, stop), so no window can be opened from outside; use a newer "
+            "nsys, or -c cudaProfilerApi with a workload that opens its own",
+            ExitCode.NO_NSYS,
+        )
+    known = Abilities(abilities_of(nsys).trace, launch | start, frozenset())
+    whole = plan_capture(request, nsys, known, Path("unused"))
+    options = [word for word in whole.argv[2 : len(whole.argv) - len(request.command)] if "--output=" not in word]
+    # What both know belongs to the launch: the tracer is injected there.
+    of_launch = [word for word in options if word.partition("=")[0] in launch]
+    of_start = [word for word in options if word not in of_launch]
+    session = f"nsysan-{uuid.uuid4().hex[:12]}"
+    argv = [str(nsys.path), "launch", f"--session-new={session}", *of_launch, *request.command]
+    return Plan(argv, whole.environment, whole.notes), Held(nsys, session, tuple(of_start))
+
+
+def alive(pid: int) -> bool:
+    """Whether a process of that number runs."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

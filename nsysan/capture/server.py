@@ -1,0 +1,89 @@
+"""Where a server that a command starts will listen, and whether it answers yet."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from nsysan._errors import ExitCode, NsysanError
+
+#: The port that a server takes without --port, by a word of its command; by the documentation of each.
+_PORTS = (("sglang", 30000), ("launch_server", 30000), ("vllm", 8000), ("trtllm", 8000))
+_USUAL_PORT = 8000
+#: Addresses that mean every one of the machine.
+_ANY = {"0.0.0.0", "::", "", "*"}
+_PORT = re.compile(r"[0-9]{1,5}")
+_ANSWER_S = 5.0
+#: vLLM's stop of its profiler waits for every worker.
+_DONE_S = 120.0
+_MOST = 1 << 20
+
+#: Nobody's proxy stands between a machine and itself.
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def address_of(command: Sequence[str]) -> str:
+    """The base URL that a server started by this command answers at, as seen from this machine."""
+    port = _value(command, "--port", "--http-port", "-p")
+    host = _value(command, "--host") or ""
+    named = next((number for word, number in _PORTS if any(word in part for part in command)), _USUAL_PORT)
+    number = int(port) if port and _PORT.fullmatch(port) and 0 < int(port) < 1 << 16 else named
+    shown = "127.0.0.1" if host in _ANY else f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{number}"
+
+
+def checked_address(url: str) -> str:
+    """The URL without a slash at its end; NsysanError unless it is one of HTTP."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise NsysanError(f"--url takes http://HOST:PORT, not {url!r}", ExitCode.NO_REPORT)
+    return url.rstrip("/")
+
+
+def answers(base: str) -> bool:
+    """Whether the server says that it is ready: its health is well, or it has none and serves models."""
+    status = _status(f"{base}/health")
+    return status == 200 or (status == 404 and _status(f"{base}/v1/models") == 200)
+
+
+def get(url: str) -> bytes:
+    """The first MiB of what the server says; OSError where it says nothing."""
+    with _OPENER.open(url, timeout=_ANSWER_S) as answer:
+        return bytes(answer.read(_MOST))
+
+
+def post(url: str) -> None:
+    """Ask the server for something that takes no words; OSError where it refuses."""
+    with _OPENER.open(urllib.request.Request(url, data=b"", method="POST"), timeout=_DONE_S) as answer:
+        answer.read(_MOST)
+
+
+def names_steps_when_profiled(command: Sequence[str]) -> bool:
+    """Whether the server marks its steps with NVTX ranges while its own profiler is on, and was told to have one.
+
+    vLLM does, from /start_profile to /stop_profile, where its command has --profiler-config with profiler cuda.
+    """
+    said = " ".join(command)
+    return "vllm" in said and "profiler-config" in said and "cuda" in said
+
+
+def _status(url: str) -> int:
+    try:
+        with _OPENER.open(url, timeout=_ANSWER_S) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+    except (OSError, ValueError, http.client.HTTPException):
+        return 0
+
+
+def _value(command: Sequence[str], *options: str) -> str | None:
+    for place, word in enumerate(command):
+        name, _, value = word.partition("=")
+        if name in options:
+            return value or (command[place + 1] if place + 1 < len(command) else None)
+    return None

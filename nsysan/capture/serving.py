@@ -1,0 +1,217 @@
+"""A window of a live server under load: wait until it is ready, load it, collect while it decodes steadily, end it."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import shlex
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from nsysan._errors import ExitCode, NsysanError
+from nsysan.capture.completions import Load
+from nsysan.capture.held import Held
+from nsysan.capture.server import answers, post
+
+_POLL_S = 0.2
+#: What is waited for is said that often.
+_SAY_S = 15.0
+#: How long the time of a token is measured before the window opens.
+_MEASURED_S = 1.0
+#: Streams that do not decode after so long never will.
+_STEADY_S = 300.0
+#: A window in steps ends after so long, whatever the streams give.
+_LONGEST_S = 30.0
+_END_OF_LOAD_S = 5.0
+
+
+@dataclass(frozen=True)
+class Serve:
+    """How a server's windows are to be taken.
+
+    url: where it answers. load: a command that loads it, None for streams of our own, so many as `requests`. settle:
+    seconds of that command before the first window. seconds, steps: length of a window, steps by the tokens of the
+    slowest stream (and then seconds is None). windows: how many. startup: seconds that the server may take to be ready.
+    named: the server names its steps while its own profiler is on.
+    """
+
+    url: str
+    load: str | None = None
+    requests: int = 8
+    model: str | None = None
+    settle: float = 5.0
+    seconds: float | None = None
+    steps: int = 100
+    windows: int = 1
+    startup: float = 900.0
+    named: bool = False
+
+
+class Serving(threading.Thread):
+    """Takes the windows while the caller watches the processes.
+
+    done: nothing is left to do, and the server can end. failure: why there are not all the windows. token_ns: the time
+    a token takes with the window closed and open, None where none was measured.
+    """
+
+    def __init__(self, held: Held, serve: Serve, output: Path, say: Callable[[str], None]) -> None:
+        super().__init__(daemon=True)
+        self._held, self._serve, self._output, self._say = held, serve, output, say
+        self._cancelled = threading.Event()
+        self._finished = threading.Event()
+        self.failure: NsysanError | None = None
+        self.token_ns: tuple[int | None, int | None] = (None, None)
+        self.taken = 0
+
+    @property
+    def done(self) -> bool:
+        return self._finished.is_set()
+
+    def cancel(self) -> None:
+        """Close the window if one is open, and end."""
+        self._cancelled.set()
+
+    def run(self) -> None:
+        """The whole of it; a failure is kept for the caller."""
+        try:
+            self._wait_until_ready()
+            with self._loaded() as load:
+                for number in range(1, self._serve.windows + 1):
+                    self._take(number, load)
+        except NsysanError as error:
+            self.failure = error
+        except _CancelledError:
+            pass
+        except Exception as error:  # a thread's traceback would be lost, and the server never ended
+            self.failure = NsysanError(f"the window could not be taken: {error!r}", ExitCode.NO_REPORT)
+        finally:
+            self._finished.set()
+
+    def _wait_until_ready(self) -> None:
+        url = self._serve.url
+        if not self._until(lambda: answers(url), self._serve.startup, f"for the server at {url}"):
+            raise NsysanError(
+                f"{url}: the server was not ready in {self._serve.startup:.0f} s; what it said is above "
+                "(another address: --url, more time: --startup-timeout)",
+                ExitCode.NO_REPORT,
+            )
+        self._say(f"the server at {url} is ready")
+
+    @contextlib.contextmanager
+    def _loaded(self) -> Iterator[Load | None]:
+        """The load, running and steady."""
+        if self._serve.load is None:
+            load = Load(self._serve.url, self._serve.requests, self._serve.model)
+            load.start()
+            self._say(f"{self._serve.requests} streams from {load.model}")
+            try:
+                self._until_steady(load)
+                yield load
+            finally:
+                load.stop()
+            return
+        process = _started(self._serve.load)
+        self._say(f"the load runs; the window opens in {self._serve.settle:g} s")
+        try:
+            self._sleep(self._serve.settle, process)
+            yield None
+        finally:
+            _ended(process)
+
+    def _until_steady(self, load: Load) -> None:
+        steady = self._until(lambda: load.steady or bool(load.failure), _STEADY_S, "for every stream to decode")
+        if load.failure:
+            raise NsysanError(f"{self._serve.url}: the load fails: {load.failure}", ExitCode.NO_REPORT)
+        if not steady:
+            raise NsysanError(
+                f"{self._serve.url}: not every stream decodes after {_STEADY_S:.0f} s: fewer --requests, or a load of "
+                "your own with --load",
+                ExitCode.NO_REPORT,
+            )
+
+    def _take(self, number: int, load: Load | None) -> None:
+        name = self._output.name if self._serve.windows == 1 else f"{self._output.name}.{number}"
+        before = time.monotonic()
+        if load is not None:
+            self._until(lambda: False, _MEASURED_S, "")
+        closed = time.monotonic()
+        self._profiler("start")
+        self._held.open_window(self._output.with_name(name))
+        opened = time.monotonic()
+        self._say(f"window {number} is open" if self._serve.windows > 1 else "the window is open")
+        try:
+            self._while_open(load)
+        finally:
+            until = time.monotonic()
+            self._say("the window closes; nsys writes its recording")
+            self._held.close_window()
+            self._profiler("stop")
+            self.taken += 1
+        if load is not None:
+            self.token_ns = (load.interval_ns(before, closed), load.interval_ns(opened, until))
+
+    def _profiler(self, verb: str) -> None:
+        """The server's own profiler on and off, for the ranges it marks its steps with; they are not needed."""
+        if self._serve.named:
+            try:
+                post(f"{self._serve.url}/{verb}_profile")
+            except (OSError, http.client.HTTPException) as error:
+                self._say(f"the server's steps may have no names: /{verb}_profile: {error}")
+
+    def _while_open(self, load: Load | None) -> None:
+        if self._serve.seconds is not None or load is None:
+            self._until(lambda: False, self._serve.seconds or 1.0, "")
+            return
+        end = load.tokens + self._serve.steps
+        self._until(lambda: load.tokens >= end or bool(load.failure), _LONGEST_S, f"for {self._serve.steps} steps")
+
+    def _until(self, condition: Callable[[], bool], patience: float, what: str) -> bool:
+        """Whether it came true in time; what is waited for is said every few seconds."""
+        begin = said = time.monotonic()
+        while True:
+            if self._cancelled.is_set():
+                raise _CancelledError
+            if condition():
+                return True
+            now = time.monotonic()
+            if now - begin >= patience:
+                return False
+            if what and now - said >= _SAY_S:
+                said = now
+                self._say(f"waiting {what} ({now - begin:.0f} s)")
+            self._cancelled.wait(min(_POLL_S, begin + patience - now))
+
+    def _sleep(self, seconds: float, process: subprocess.Popen[bytes]) -> None:
+        if self._until(lambda: process.poll() is not None, seconds, "") and process.returncode:
+            raise NsysanError(
+                f"--load: the command ended with exit code {process.returncode} before the window opened; what it said "
+                "is above",
+                ExitCode.NO_REPORT,
+            )
+
+
+class _CancelledError(Exception):
+    """The user, or the server's end, came first."""
+
+
+def _started(command: str) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(shlex.split(command), stdin=subprocess.DEVNULL, start_new_session=True)
+    except (OSError, ValueError) as error:
+        raise NsysanError(f"--load {command!r}: cannot be run: {error}", ExitCode.NO_REPORT) from error
+
+
+def _ended(process: subprocess.Popen[bytes]) -> None:
+    """End the load and what it started."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=_END_OF_LOAD_S)
+            return

@@ -1,0 +1,235 @@
+"""Windows of a server that lives: in one command, and from another terminal."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from nsysan._errors import NsysanError
+from nsysan.capture.command import Request
+from nsysan.capture.completions import Load
+from nsysan.capture.held import plan_held
+from nsysan.capture.holding import read_note
+from nsysan.capture.nsys import require_nsys
+from nsysan.capture.server import address_of
+from nsysan.cli import cli
+from tests.capture.test_run import Desk, _desk, finished, until
+from tests.clitools import paper_trace
+from tests.fakensys import fake_nsys
+
+SERVER = Path(__file__).parent.parent / "openai_server.py"
+
+
+@pytest.fixture(scope="module")
+def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return paper_trace(tmp_path_factory.mktemp("export") / "t.sqlite")
+
+
+@pytest.fixture
+def desk(tmp_path: Path, export: Path) -> Iterator[Desk]:
+    desk = _desk(tmp_path)
+    desk.environment["NSYSAN_NSYS"] = str(fake_nsys(tmp_path, "2025.3.1", export=export))
+    yield desk
+    until(lambda: desk.processes() == [])
+
+
+def free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+def server(desk: Desk, mode: str = "") -> tuple[str, ...]:
+    """The command of the server, with its address among the words, as servers have it."""
+    port = free_port()
+    (desk.folder.parent / "port").write_text(port)
+    return ("--", sys.executable, str(SERVER), str(desk.folder.parent / "port"), mode, "--port", port)
+
+
+def test_a_server_is_started_loaded_captured_and_ended(desk: Desk, export: Path) -> None:
+    ended = desk.capture("--serve", "--requests", "2", "--window-steps", "20", *server(desk))
+    assert ended.code == 0, ended.err
+    assert desk.files() == ["trace.nsys-rep", "trace.sqlite"]
+    assert (desk.folder / "trace.sqlite").read_bytes() == export.read_bytes()
+    told = [line.removeprefix("nsysan: ") for line in ended.err.splitlines() if line.startswith("nsysan: ")]
+    order = ["2 streams from llama", "the window is open", "the window closes", "exporting", "wrote", "a token takes"]
+    places = [next(i for i, line in enumerate(told) if line.startswith(start)) for start in order]
+    assert places == sorted(places)
+
+
+def test_windows_are_traces_of_their_own(desk: Desk) -> None:
+    loaded = ("--load", f"{sys.executable} -c 'import time; time.sleep(60)'", "--settle", "0", "--window", "0.1")
+    ended = desk.capture("--serve", *loaded, "--windows", "2", *server(desk))
+    assert ended.code == 0, ended.err
+    assert desk.files() == ["trace.1.nsys-rep", "trace.1.sqlite", "trace.2.nsys-rep", "trace.2.sqlite"]
+    assert [line for line in ended.err.splitlines() if "next:" in line] == [
+        "nsysan: next: nsysan report trace.1.sqlite",
+        "nsysan: next: nsysan report trace.2.sqlite",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("mode", "options", "behaviour", "says"),
+    [
+        ("no model", (), "", "names no model"),
+        ("broken", (), "", "the load fails: the server answers 500"),
+        ("unready", ("--startup-timeout", "0.5"), "", "the server was not ready in 0 s"),
+        ("", ("--load", "no-such-command"), "", "--load 'no-such-command': cannot be run"),
+        ("", ("--load", "false", "--settle", "60"), "", "ended with exit code 1 before the window opened"),
+        ("", ("--load", "sleep 60", "--settle", "0"), "start fails", "nsys start: The collection cannot be started"),
+        ("", ("--load", "sleep 60", "--settle", "0", "--window", "0.1"), "nothing", "no report came back"),
+    ],
+)
+def test_what_goes_wrong_is_said_and_nothing_stays(
+    desk: Desk, mode: str, options: tuple[str, ...], behaviour: str, says: str
+) -> None:
+    ended = desk.capture("--serve", *options, *server(desk, mode), behaviour=behaviour)
+    assert ended.code == 21
+    assert says in ended.err
+    assert desk.files() == []
+
+
+def test_a_window_that_is_interrupted_is_kept(desk: Desk) -> None:
+    running = desk.start("--serve", "--load", "sleep 60", "--settle", "0", "--window", "60", *server(desk))
+    until((desk.folder.parent / "temporary" / "opened").exists)
+    running.send_signal(signal.SIGINT)
+    ended = finished(running)
+    assert (ended.code, desk.files()) == (130, ["trace.nsys-rep", "trace.sqlite"])
+
+
+def test_a_server_that_ends_by_itself(desk: Desk) -> None:
+    ended = desk.capture("--serve", "--", sys.executable, "-c", "raise SystemExit(3)")
+    assert ended.code == 21
+    assert "no report came back; nsys ended with exit code 3" in ended.err
+
+
+def test_shorter_requests_where_the_model_takes_no_longer_ones(tmp_path: Path) -> None:
+    port = tmp_path / "port"
+    process = subprocess.Popen([sys.executable, str(SERVER), str(port), "short"])
+    try:
+        until(lambda: port.exists() and port.read_text() != "")
+        load = Load(f"http://127.0.0.1:{port.read_text()}", 1)
+        load.start()
+        until(lambda: load.steady)
+        assert load.failure == ""
+        load.stop()
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_tokens_are_timed_by_what_the_server_counts() -> None:
+    load = Load("http://127.0.0.1:1", 2, "m")
+    for stream, pace in zip(load.streams, (0.002, 0.004), strict=True):
+        stream.arrivals.extend((10 + k * pace, k) for k in range(100))
+    assert load.interval_ns(0, 100) == 3_000_000
+    assert load.interval_ns(10, 10.02) is None
+    assert load.tokens == 99
+
+
+def test_a_held_workload_is_captured_from_another_terminal(desk: Desk) -> None:
+    says = "import os, time; open('up', 'w').write(os.environ['NCCL_' + 'DEBUG_FILE']); time.sleep(600)"
+    held = desk.start("--hold", "-o", "srv", "--", sys.executable, "-c", says)
+    desk.wait_for("up")
+
+    def window(*words: str) -> tuple[int, str]:
+        run = [sys.executable, "-m", "nsysan", "window", *words]
+        ended = subprocess.run(run, cwd=desk.folder, env=desk.environment, capture_output=True, text=True, check=False)
+        return ended.returncode, ended.stderr
+
+    assert window("close", "srv")[0] == 21
+    assert window("open", "srv")[0] == 0
+    code, said = window("open", "srv")
+    assert (code, "window srv.1 is open already" in said) == (9, True)
+    code, said = window("close", "srv")
+    assert (code, "next: nsysan report srv.1.sqlite" in said) == (0, True)
+    assert window("open", "srv", "--seconds", "0.1")[0] == 0
+    held.terminate()
+    assert finished(held).code == 143
+    # All windows share what NCCL says.
+    assert (desk.folder / "up").read_text() == f"{desk.folder}/srv.nccl.%h.%p.log"
+    assert desk.files() == ["srv.1.nsys-rep", "srv.1.sqlite", "srv.2.nsys-rep", "srv.2.sqlite", "up"]
+    code, said = window("open", "srv")
+    assert (code, "nothing is held under that name" in said) == (3, True)
+
+
+@pytest.mark.parametrize(
+    "told",
+    ["", "[]", "{}", '{"format": "nsysan.hold/2"}', '{"format": "nsysan.hold/1", "session": "; rm"}', "[" * 5000],
+)
+def test_a_note_that_is_none(tmp_path: Path, told: str) -> None:
+    (tmp_path / ".srv.hold").write_text(told)
+    with pytest.raises(NsysanError, match="cannot be read as the note of a held workload"):
+        read_note(tmp_path / "srv")
+
+
+def test_a_note_of_a_workload_that_is_gone(tmp_path: Path) -> None:
+    note = {
+        "format": "nsysan.hold/1",
+        "nsys": str(fake_nsys(tmp_path, "2025.3.1")),
+        "session": "nsysan-0123456789ab",
+        "start": [],
+        "pid": 2**22 + 1,
+        "expected_ranks": None,
+        "open": None,
+    }
+    (tmp_path / ".srv.hold").write_text(json.dumps(note))
+    with pytest.raises(NsysanError, match="the workload has ended"):
+        read_note(tmp_path / "srv")
+
+
+@pytest.mark.parametrize(
+    ("command", "url"),
+    [
+        ("vllm serve M -tp 4", "http://127.0.0.1:8000"),
+        ("vllm serve M --port 8123 --host 0.0.0.0", "http://127.0.0.1:8123"),
+        ("python -m vllm.entrypoints.openai.api_server --port=9000", "http://127.0.0.1:9000"),
+        ("python -m sglang.launch_server --model-path M", "http://127.0.0.1:30000"),
+        ("trtllm-serve M --host 10.0.0.7", "http://10.0.0.7:8000"),
+        ("vllm serve M --host ::1 --port 99999999", "http://[::1]:8000"),
+        ("./serve.sh", "http://127.0.0.1:8000"),
+    ],
+)
+def test_where_a_server_answers(command: str, url: str) -> None:
+    assert address_of(command.split()) == url
+
+
+def test_options_go_where_nsys_takes_them(tmp_path: Path) -> None:
+    nsys = require_nsys(str(fake_nsys(tmp_path, "2025.3.1")))
+    plan, held = plan_held(Request(("vllm", "serve", "M"), gpu_metrics="all"), nsys)
+    assert plan.argv[1:7] == [
+        "launch",
+        f"--session-new={held.session}",
+        "--trace=cuda,nvtx",
+        "--cuda-graph-trace=node",
+        "--trace-fork-before-exec=true",
+        "vllm",
+    ]
+    assert held.start == ("--sample=none", "--cpuctxsw=none", "--gpu-metrics-devices=all")
+    (tmp_path / "old").mkdir()
+    with pytest.raises(NsysanError, match="has no sessions"):
+        plan_held(Request(("x",)), require_nsys(str(fake_nsys(tmp_path / "old", "2022.4.2"))))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--serve", "--hold"),
+        ("--serve", "-c", "cudaProfilerApi"),
+        ("--hold", "-d", "3"),
+        ("--load", "x"),
+        ("--serve", "--window", "1", "--window-steps", "5"),
+        ("--serve", "--load", "x", "--window-steps", "5"),
+        ("--serve", "--window", "0"),
+    ],
+)
+def test_options_that_contradict(options: tuple[str, ...]) -> None:
+    assert CliRunner().invoke(cli, ["capture", *options, "--", "true"]).exit_code == 2
