@@ -13,14 +13,17 @@ import click
 
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.capture import holding
-from nsysan.capture.command import Request, expand_output, expected_ranks, launcher_rank
+from nsysan.capture.command import Request, expand_output
 from nsysan.capture.held import plan_held
 from nsysan.capture.nsys import export_command, require_nsys
+from nsysan.capture.placement import Seat, check_place, notes_before, seat_of
 from nsysan.capture.session import Result, Session
+from nsysan.capture.started import expected_ranks, read_workload
 from nsysan.cli.captured import show
 from nsysan.cli.exits import OUTPUT, exit_codes
 from nsysan.cli.options import NSYS
 from nsysan.cli.serve_options import serve_of, serve_options
+from nsysan.cli.trace_options import trace_options
 
 
 @click.command(
@@ -109,6 +112,7 @@ from nsysan.cli.serve_options import serve_of, serve_options
     metavar="N",
     help="Ranks that the trace should show.  [default: from the command, or WORLD_SIZE]",
 )
+@trace_options
 @serve_options
 @click.option("--report", is_flag=True, help="Write the HTML page too.")
 @click.option("--dry-run", is_flag=True, help="Print the commands and run nothing.")
@@ -127,6 +131,8 @@ def command(
     gpu_metrics: str | None,
     gpu_metrics_frequency: int | None,
     cuda_graph_trace: str,
+    trace: str | None,
+    cuda_sw: bool,
     nsys_args: tuple[str, ...],
     environment: tuple[str, ...],
     tp: int | None,
@@ -163,8 +169,8 @@ def command(
       nsysan capture -o run1 --report -- torchrun --nproc-per-node=4 decode.py
       nsysan capture -c cudaProfilerApi -- python decode.py
       nsysan capture -p 'decode@*' --gpu-metrics -- python decode.py
-      nsysan capture --serve -- vllm serve MODEL -tp 8 --profiler-config.profiler cuda
-      nsysan capture --serve --load 'python bench.py' -- python -m sglang.launch_server --model-path MODEL --tp 4
+      nsysan capture --serve -- vllm serve M -tp 8 --profiler-config.profiler cuda
+      nsysan capture --serve --load 'python bench.py' -- sglang serve --tp 4
       srun nsysan capture -o run1 -- python decode.py
     """
     if nvtx_capture is not None and capture_range is None:
@@ -182,7 +188,12 @@ def command(
     if (serve or hold) and (capture_range is not None or delay is not None or duration is not None):
         raise click.UsageError("--serve and --hold open windows by themselves: leave out -c, -p, -y and -d")
     served = serve_of(command, {"serve": serve, "hold": hold, **serving})
-    surroundings = dict(os.environ)
+    given = _pairs(environment)
+    surroundings = {**os.environ, **given}
+    workload = read_workload(command, surroundings)
+    seat = seat_of(workload, surroundings)
+    name = _name(output, surroundings, seat)
+    check_place(workload, name)
     session = Session(
         request=Request(
             command=command,
@@ -194,12 +205,14 @@ def command(
             gpu_metrics=gpu_metrics,
             gpu_metrics_frequency=gpu_metrics_frequency,
             cuda_graph_trace=cuda_graph_trace,
+            trace=trace,
+            cuda_sw=cuda_sw,
             extra=nsys_args,
-            environment=_pairs(environment),
+            environment=given,
         ),
         nsys=require_nsys(nsys),
-        output=_name(output, surroundings),
-        expected_ranks=tp or (1 if launcher_rank(surroundings) else expected_ranks(command, surroundings)),
+        output=name,
+        expected_ranks=tp or (1 if seat and not seat.is_node else expected_ranks(command, surroundings)),
         force=force_overwrite,
         kill_after=kill_after,
         serve=served,
@@ -209,33 +222,33 @@ def command(
         if not quiet:
             click.echo(f"nsysan: {text}", err=True)
 
+    before = notes_before(workload, name, whole=not (serve or hold or capture_range), duration=duration)
     if dry_run:
         plan = plan_held(session.request, session.nsys)[0] if hold else session.plan(session.output)
         assignments = [f"{name}={shlex.quote(value)}" for name, value in plan.environment.items()]
         click.echo(" ".join([*assignments, shlex.join(plan.argv)]))
         recording = session.output.with_name(session.output.name + ".nsys-rep")
         click.echo(shlex.join(export_command(session.nsys, recording, recording.with_suffix(".sqlite"))))
-        for note in plan.notes:
+        for note in (*before, *plan.notes):
             say(note)
         return
     if report:
         _check_report(session.output, force=force_overwrite)
-    for note in (f"{session.nsys.label} ({session.nsys.path})", *session.plan().notes):
+    for note in (f"{session.nsys.label} ({session.nsys.path})", *before, *session.plan().notes):
         say(note)
     if hold:
         sys.exit(holding.hold(session, say))
     result = session.run(say, progress=not quiet and sys.stderr.isatty())
-    show(result.captured, quiet=quiet, token_ns=result.token_ns)
+    show(result.captured, quiet=quiet, token_ns=result.token_ns, seat=seat)
     if report:
         _write_reports(result, force=force_overwrite, quiet=quiet)
     sys.exit(result.exit_code)
 
 
-def _name(output: str, environment: dict[str, str]) -> Path:
+def _name(output: str, environment: dict[str, str], seat: Seat | None) -> Path:
     if output.endswith("/") or expand_output(output, environment).name in ("", ".."):
         raise click.UsageError(f"-o takes the name of a trace, not of a folder: {output or '.'!r}")
-    rank = launcher_rank(environment)
-    return expand_output(output, environment, "" if rank is None else f"_rank_{rank[0]}")
+    return expand_output(output, environment, "" if seat is None else seat.ending)
 
 
 def _pairs(entries: tuple[str, ...]) -> dict[str, str]:

@@ -7,13 +7,23 @@ from collections.abc import Sequence
 
 import click
 
+from nsysan.capture.placement import Seat
 from nsysan.capture.postflight import FAIL, OK
 from nsysan.capture.session import Captured
 from nsysan.text import ms
 
 
-def show(captured: Sequence[Captured], *, quiet: bool, token_ns: tuple[int | None, int | None] = (None, None)) -> None:
-    """Say on stderr what was written, how the checks stand, and the command that reports it."""
+def show(
+    captured: Sequence[Captured],
+    *,
+    quiet: bool,
+    token_ns: tuple[int | None, int | None] = (None, None),
+    seat: Seat | None = None,
+) -> None:
+    """Say on stderr what was written, how the checks stand, and the command that reports it.
+
+    seat: inside a launcher, whose other traces belong to the same report.
+    """
     for one in captured:
         lines = [check.line() for check in one.checks if not quiet or check.status != OK]
         if not quiet:
@@ -28,6 +38,16 @@ def show(captured: Sequence[Captured], *, quiet: bool, token_ns: tuple[int | Non
         more = f"; tracing adds {opened / closed - 1:.0%}" if opened > closed else ""
         click.echo(f"nsysan: a token takes {ms(closed)} with the window closed, {ms(opened)} open{more}", err=True)
     untraced = f" --untraced {ms(closed).replace(' ', '')}" if closed and opened and opened > closed else ""
+    if seat is not None:
+        if seat.is_first and len(captured) == 1:
+            # Quoted by parts: the shell has to find the others.
+            stem = shlex.quote(str(captured[0].export).removesuffix(f"{seat.ending}.sqlite"))
+            click.echo(
+                f"nsysan: next, once all {seat.world} are done: nsysan report {stem}{seat.merge}.sqlite", err=True
+            )
+            return
+        if not seat.is_first:
+            return
     # Several are windows of one run: each is a report of its own.
     for one in captured:
         if all(check.status != FAIL for check in one.checks):

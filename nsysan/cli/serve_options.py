@@ -33,7 +33,9 @@ _OPTIONS = (
         help="Length of a window.  [default: 100 steps, 1 second with --load]",
     ),
     click.option("--window-steps", type=click.IntRange(1), metavar="N", help="Length of a window in steps."),
-    click.option("--windows", type=click.IntRange(1, 100), default=1, metavar="N", help="Windows, each a trace."),
+    click.option(
+        "--windows", type=click.IntRange(1, 100), default=1, metavar="N", help="Windows, each a trace.  [default: 1]"
+    ),
     click.option(
         "--settle",
         type=click.FloatRange(0),
