@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 import nsysan
-from nsysan.compare import comparison, likeness
+from nsysan.compare import comparison, likeness, predicted_at, prediction_sentences, split, wire_at
 from nsysan.diagnosis import diagnosis, losses, quality_light, savings, scope, verdict
 from nsysan.diagnosis.findings import nodes
 from nsysan.light import speed_of_light, waterfall
@@ -83,6 +83,12 @@ NUMBERS = [
     ),
     ("4", f"of {tail.HUMP_STEPS // 2} steps or more, none is within {percent(tail.NEAR)} of the median"),
     ("4", f"Of {scope._KINDS} kinds of steps or more"),
+    ("11a", f"where less than {percent(split.ALIGNED)} of the compute can be paired"),
+    ("11a", f"gives a place {percent(split.DOUBT)} may be wrong, {percent(split.DOUBT_OTHER)} where another kernel"),
+    ("11a", f"{percent(split.BETWEEN_CAPTURES)} by which two captures differ"),
+    ("11a", f"{percent(wire_at.MARGIN)} more each way"),
+    ("11a", f"{percent(predicted_at.HOSTS_DIFFER[0])} of what hosts add"),
+    ("11a", f"makes a step less than {percent(prediction_sentences.WORTH)} shorter"),
     ("12", f"differ by more than {percent(likeness.SAME)} from the first side's"),
     ("12", f"the kernels are the same ({percent(likeness.ALIKE)} of each)"),
     ("12", f"A mean that differs by {percent(comparison.SHARE_OF_FIGURE)} is `changed` also"),

@@ -43,6 +43,14 @@ _MOST = 26
     help="Sequences that decode together, for tokens/s; once for all sides, or for each.  [default: as the "
     "trace's ranges tell, else 1]",
 )
+@click.option(
+    "--predict",
+    "asked",
+    type=click.IntRange(1, 1024),
+    multiple=True,
+    metavar="N",
+    help="TP degree to predict from sides at two others or more; may be given several times.  [default: none]",
+)
 @click.option("--steps", metavar="PATTERN", help=STEPS)
 @click.option("--no-nvtx", is_flag=True, help=NO_NVTX)
 @spread
@@ -54,6 +62,7 @@ def command(
     json_output: Path | None,
     markdown: Path | None,
     batches: tuple[int, ...],
+    asked: tuple[int, ...],
     steps: str | None,
     no_nvtx: bool,
     jobs: int | None,
@@ -69,7 +78,11 @@ def command(
     serve more. A side without a steady decode step is refused (exit code 8).
 
     Sides are held against each other by steps of one kind and batch, and by one unit of work where a step of one
-    does that of several of another. A side of another model (other layers, other calls a step) is refused by name.
+    does that of several of another. A side of another model (other layers, other calls a step) or batch is refused
+    by name, before anything else is said; --batch for each compares other batches all the same.
+
+    --predict tells period, ledger and tokens/s at another TP degree, with the range in which they lie: each kernel's
+    time as a + b/n over the degrees of the sides, calls at their floor there, hosts and gaps as measured.
 
     A figure is changed, small or noise. Changed needs p < 0.01 by the spread over the steps, and 1 % of the period,
     or 3 % of the figure and 0.75 % of the period; a mean, and tokens/s, also 3 % that lie in three long steps or more.
@@ -80,10 +93,17 @@ def command(
     Examples:
       nsysan compare before.sqlite after.sqlite
       nsysan compare tp1.sqlite tp2.sqlite tp4.sqlite -o scaling.html
+      nsysan compare tp1.sqlite tp2.sqlite tp4.sqlite --predict 8
       nsysan compare nccl.sqlite symm.sqlite --markdown - >> ticket.md
       nsysan compare a.sqlite b.sqlite --batch 1 --batch 32 --json -
       nsysan compare run1/ 'run2_rank_*.sqlite'
     """
+    if asked and len(sides) == 1:
+        raise click.UsageError(
+            "--predict takes captures of one model at two TP degrees or more: one alone does not tell which part of "
+            "its compute more ranks would share out; give a second one, such as nsysan compare tp2.sqlite tp4.sqlite "
+            "--predict 8"
+        )
     if not 2 <= len(sides) <= _MOST:
         raise click.UsageError(f"compare takes 2 to {_MOST} traces, not {len(sides)}")
     if len(batches) not in (0, 1, len(sides)):
@@ -103,8 +123,8 @@ def command(
     built: list[list[ComparedRun]] = []
     for label, inputs, batch in zip(letters(len(sides)), paths, each, strict=True):
         with analysed(inputs, steps, use_nvtx=not no_nvtx, quiet=quiet, jobs=jobs, scheduler=scheduler) as run:
-            built.append(compared_runs(label, run, __version__, batch))
-    comparison = compare(common_population(built), __version__)
+            built.append(compared_runs(label, run, __version__, batch, predicting=bool(asked)))
+    comparison = compare(common_population(built), __version__, asked)
 
     from nsysan.compare.as_json import to_json
     from nsysan.compare.as_markdown import to_markdown

@@ -12,12 +12,11 @@ from nsysan.compare.comparison import (
     Family,
     FamilyOnSide,
     Figure,
-    Scaling,
-    Widening,
-    Width,
 )
 from nsysan.compare.kinds_of_steps import PopulationOnSides
 from nsysan.compare.link_change import link_lines
+from nsysan.compare.prediction_json import predictions_json
+from nsysan.compare.widths import Scaling, Widening, Width
 from nsysan.compare.wording import answers
 
 SCHEMA = "nsysan.compare/1"
@@ -37,6 +36,7 @@ def to_document(comparison: Comparison) -> dict[str, Any]:
         "collectives": [_family(comparison, family) for family in comparison.families],
         "scaling": comparison.scaling and _scaling(comparison.scaling),
         "notes": comparison.notes,
+        "predictions": predictions_json(comparison),
         "thresholds": THRESHOLDS,
     }
 

@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+from nsysan.compare import prediction_rows
 from nsysan.compare.comparison import Comparison
-from nsysan.compare.wording import LEGEND, TITLES, answers, cells, header, population_lines, reasons, side_sentence
+from nsysan.compare.prediction_sentences import basis_lines
+from nsysan.compare.wording import (
+    LEGEND,
+    TITLES,
+    cells,
+    findings,
+    header,
+    population_lines,
+    reasons,
+    refusals,
+    side_sentence,
+)
 from nsysan.report.markup import escaped, rows
 
 
 def to_markdown(comparison: Comparison) -> str:
     """The comparison as Markdown that GitHub and GitLab render."""
     lines = [f"### nsysan: {escaped(' against '.join(side.name for side in comparison.sides))}", ""]
+    refused = [f"- **{escaped(' '.join(line.split()))}**" for line in refusals(comparison)]
+    lines += [*refused, *([""] if refused else [])]
     lines += [f"- {escaped(side_sentence(side))}" for side in comparison.sides]
-    lines += ["", *(f"- {escaped(' '.join(line.split()))}" for line in answers(comparison)), ""]
+    lines += ["", *(f"- {escaped(' '.join(line.split()))}" for line in findings(comparison)), ""]
+    if comparison.predictions and (told := prediction_rows.rows(comparison)):
+        basis = [f"- {escaped(' '.join(line.split()))}" for line in basis_lines(comparison)]
+        lines += [*rows(list(prediction_rows.COLUMNS), told), "", *basis, ""]
     kinds = population_lines(comparison)
     lines += [*(f"- {escaped(line)}" for line in kinds), *([""] if kinds else []), *_table(comparison)]
     lines += ["", *(f"- not comparable: {escaped(text)}" for text in reasons(comparison))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import plotly.graph_objects as go
 
 from nsysan.compare.comparison import ComparedRun, Comparison
+from nsysan.compare.predicted_section import predicted_section
 from nsysan.compare.wording import (
     LEGEND,
     TITLES,
@@ -46,6 +47,7 @@ def to_html(comparison: Comparison) -> str:
     body = "\n".join(
         (
             _lead(comparison),
+            predicted_section(comparison, plots),
             section("Ledger", _LEDGER_NOTE, plot(plots, "ledger", ledger_bars(comparison)), tables["ledger"]),
             section("Kernels", _KERNELS_NOTE, tables.get("compute", ""), tables.get("kernels", ""))
             if "compute" in tables

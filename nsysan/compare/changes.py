@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -30,6 +30,7 @@ from nsysan.compare.figure_rows import Row, find_rows
 from nsysan.compare.kernel_figures import group_rows, kernel_rows
 from nsysan.compare.likeness import in_one_unit, populations_of, refusal
 from nsysan.compare.link_change import link_notes
+from nsysan.compare.predicting import predictions
 from nsysan.compare.scaling import scaling
 from nsysan.compare.significance import holm, mann_whitney
 from nsysan.diagnosis.evidence import Aspect, Status
@@ -42,8 +43,8 @@ _SLOWED = (Aspect.HOST_TIME, Aspect.EVENTS, Aspect.CPU_GPU_CLOCK, Aspect.MISSING
 _GRAPHS = {GraphMode.NODE: "traced by node", GraphMode.GRAPH: "traced as blocks", GraphMode.NONE: "none"}
 
 
-def compare(sides: list[ComparedRun], version: str) -> Comparison:
-    """The Comparison of sides, each against the first."""
+def compare(sides: list[ComparedRun], version: str, predict: Sequence[int] = ()) -> Comparison:
+    """The Comparison of sides, each against the first. predict: numbers of ranks of which predictions are wanted."""
     sides = in_one_unit(sides)
     families = match_families(sides)
     refused = {side.label: why for side in sides[1:] if (why := refusal(sides[0], side))}
@@ -57,6 +58,7 @@ def compare(sides: list[ComparedRun], version: str) -> Comparison:
         notes=_notes(sides, families),
         refused=refused,
         populations=populations_of(sides),
+        predictions=predictions(sides, refused, predict) if predict else [],
     )
     return replace(comparison, figures=[_refused(figure, comparison) for figure in comparison.figures])
 

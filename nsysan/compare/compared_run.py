@@ -10,6 +10,7 @@ import polars as pl
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.compare.comparison import F64, ComparedRun, Measured
 from nsysan.compare.kernel_figures import kernel_figures
+from nsysan.compare.step_work import step_work
 from nsysan.diagnosis.savings import REPLAYED
 from nsysan.metrics.ledger import FIGURES
 from nsysan.metrics.scenarios import Scenario
@@ -30,26 +31,30 @@ _NOTHING: F64 = np.zeros(0)
 _OTHERS = 4
 
 
-def compared_runs(label: str, run: Run, version: str, batch: int | None = None) -> list[ComparedRun]:
+def compared_runs(
+    label: str, run: Run, version: str, batch: int | None = None, *, predicting: bool = False
+) -> list[ComparedRun]:
     """A side from its run by its headline, and by each other kind of decode step that ranges name, for likeness.
 
-    batch: sequences of the headline, by default as the trace has it, else 1. NsysanError where there is no steady
-    decode step in it.
+    batch: sequences of the headline, by default as the trace has it, else 1. predicting: with what a
+    prediction starts from. NsysanError where there is no steady decode step in it.
     """
-    head = compared_run(label, run, version, batch)
+    head = compared_run(label, run, version, batch, predicting=predicting)
     own = run.replicas[head.report.replica]
     keys = {head.population_key}
     found = [head]
     for row in head.report.replicas[head.report.replica].populations[1:]:
         if row.batch is not None and row.kind == StepKind.DECODE and row.steady and (row.kind, row.batch) not in keys:
             keys.add((row.kind, row.batch))
-            found.append(compared_run(label, headed_by(own, row.id), version, batch))
+            found.append(compared_run(label, headed_by(own, row.id), version, batch, predicting=predicting))
         if len(found) > _OTHERS:
             break
     return found
 
 
-def compared_run(label: str, run: Run, version: str, batch: int | None = None) -> ComparedRun:
+def compared_run(
+    label: str, run: Run, version: str, batch: int | None = None, *, predicting: bool = False
+) -> ComparedRun:
     """A side from its run by its headline; see compared_runs."""
     report = build_report(run, version, timelines=False)
     run = run.replicas[report.replica]
@@ -84,6 +89,8 @@ def compared_run(label: str, run: Run, version: str, batch: int | None = None) -
         work=_work(run),
         calls_a_step=_calls_a_step(run, replica.layout.stages),
         kernels=kernels,
+        batch_stated=batch is not None,
+        work_of_step=step_work(run, report.diagnosis.pace) if predicting else None,
     )
 
 

@@ -10,8 +10,10 @@ import numpy.typing as npt
 import polars as pl
 
 from nsysan.compare.kinds_of_steps import PopulationOnSides
+from nsysan.compare.prediction import Prediction
+from nsysan.compare.step_work import StepWork
+from nsysan.compare.widths import Scaling
 from nsysan.diagnosis.evidence import Aspect, Status
-from nsysan.metrics.lines import Line
 from nsysan.report.replica import PopulationRow
 from nsysan.report.report import Report
 from nsysan.text import plain, size
@@ -92,7 +94,8 @@ class ComparedRun:
     calls: communication of the steady steps: step, rank, kind, message_bytes, members, name, wire (ns after the
     last arrival, null where not matched). work: how often each compute kernel runs in a step, by name. calls_a_step:
     communication of a replica by kind, over its stages. units: steps of the other sides whose work one of its steps
-    does, by which its figures are divided. kernels: ns a step by name.
+    does, by which its figures are divided. kernels: ns a step by name. batch_stated: whether the user says the batch.
+    work_of_step: what a prediction starts from, None where none was asked for or nothing shows.
     """
 
     label: str
@@ -106,6 +109,8 @@ class ComparedRun:
     calls_a_step: dict[str, float] = field(default_factory=dict)
     units: int = 1
     kernels: dict[str, Measured] = field(default_factory=dict)
+    batch_stated: bool = False
+    work_of_step: StepWork | None = None
 
     @property
     def population(self) -> PopulationRow:
@@ -207,47 +212,6 @@ class Family:
 
 
 @dataclass(frozen=True)
-class Width:
-    """One side's place: speed-up against the narrowest, and its share of the ratio of GPUs."""
-
-    label: str
-    ranks: int
-    period: float
-    speed_up: float
-    efficiency: float
-    tokens_per_second: float
-    tokens_per_second_per_gpu: float
-
-
-@dataclass(frozen=True)
-class Widening:
-    """From one width to the next. changed: ns a step by ledger line, without those that stay 0.
-
-    lost: by line, what it takes beyond its share of the narrower run's, which sums to the period's excess over
-    perfect scaling but for medians not adding up. Both empty where a line is not measured.
-    """
-
-    narrow: Width
-    wide: Width
-    ideal: float
-    changed: dict[Line, float]
-    lost: dict[Line, float]
-
-    @property
-    def replicas(self) -> float:
-        """Tokens a second of narrow replicas on as many GPUs, over those of the wide group."""
-        return self.narrow.tokens_per_second_per_gpu / self.wide.tokens_per_second_per_gpu
-
-
-@dataclass(frozen=True)
-class Scaling:
-    """widths: narrowest first, one a number of ranks. steps: between neighbours."""
-
-    widths: list[Width]
-    steps: list[Widening]
-
-
-@dataclass(frozen=True)
 class Change:
     """One side against the first. verdict: changed, small (no chance of steps, but within what captures of one
     workload differ by), noise, few_steps or not_comparable (then with the reason).
@@ -278,7 +242,7 @@ class Figure:
 class Comparison:
     """Everything that a comparison shows. notes: what keeps it from being like for like. refused: by label, why a
     side is not of one model with the first. populations: those that two
-    sides have at least."""
+    sides have at least. predictions: of each number of ranks that was asked for."""
 
     version: str
     sides: list[ComparedRun]
@@ -288,6 +252,7 @@ class Comparison:
     notes: list[str]
     refused: dict[str, str] = field(default_factory=dict)
     populations: list[PopulationOnSides] = field(default_factory=list)
+    predictions: list[Prediction] = field(default_factory=list)
 
     def figure(self, id_: str) -> Figure:
         """The figure of that id, such as ledger.period."""

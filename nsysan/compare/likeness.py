@@ -12,6 +12,7 @@ import polars as pl
 
 from nsysan.compare.comparison import ComparedRun, Measured
 from nsysan.compare.kinds_of_steps import PopulationOnSides
+from nsysan.compare.step_work import goes_on, kind_of
 from nsysan.report.replica import PopulationRow
 from nsysan.text import plain, size
 
@@ -96,7 +97,12 @@ def _per(side: ComparedRun, times: int) -> ComparedRun:
 
 def refusal(first: ComparedRun, side: ComparedRun) -> str | None:
     """What keeps a side from being of one model with the first; None where nothing does."""
-    return _other_calls(first, side) or _other_layers(first, side) or _other_sizes(first, side)
+    return (
+        _other_calls(first, side)
+        or _other_layers(first, side)
+        or _other_sizes(first, side)
+        or _other_population(first, side)
+    )
 
 
 def _other_calls(first: ComparedRun, side: ComparedRun) -> str | None:
@@ -109,14 +115,42 @@ def _other_calls(first: ComparedRun, side: ComparedRun) -> str | None:
 
 
 def _other_layers(first: ComparedRun, side: ComparedRun) -> str | None:
-    ratios = _ratios(first.work, side.work)
+    """By the kernels that both have; where shapes make libraries take others, by what they compute."""
+    by_name = _more_often(first, side, first.work, side.work)
+    return by_name or _more_often(first, side, _by_kind(first.work), _by_kind(side.work))
+
+
+def _more_often(first: ComparedRun, side: ComparedRun, one: dict[str, float], two: dict[str, float]) -> str | None:
+    ratios = _ratios(one, two)
     other = {name: ratio for name, ratio in ratios.items() if abs(ratio - 1) > SAME}
-    if not other or sum(first.work[name] for name in other) < _MOST_KERNELS * sum(first.work.values()):
+    if not other or sum(one[name] for name in other) < _MOST_KERNELS * sum(one.values()):
         return None
-    name = max(other, key=lambda one: first.work[one])
+    name = max(other, key=lambda each: one[each])
     return (
-        f"other layers: {plain(name, 60)} runs {first.work[name]:g} times a step in {first.label}, "
-        f"{side.work[name]:g} in {side.label}"
+        f"other layers: {plain(name, 60)} runs {one[name]:g} times a step in {first.label}, "
+        f"{two[name]:g} in {side.label}"
+    )
+
+
+def _by_kind(work: dict[str, float]) -> dict[str, float]:
+    """How often each piece of work comes in a step, by whatever kernel; what ends another kernel's is none."""
+    found: dict[str, float] = {}
+    for name, calls in work.items():
+        if not goes_on(name):
+            found[kind_of(name)] = found.get(kind_of(name), 0.0) + calls
+    return found
+
+
+def _other_population(first: ComparedRun, side: ComparedRun) -> str | None:
+    """Kind and batch of the steps as ranges tell them, unless the user states the batch."""
+    one, two = first.population, side.population
+    if one.kind != two.kind:
+        return f"other steps: {first.label} {one.kind}, {side.label} {two.kind}"
+    if first.batch_stated or side.batch_stated or None in (one.batch, two.batch) or one.batch == two.batch:
+        return None
+    return (
+        f"another batch: {first.label} {one.batch}, {side.label} {two.batch}, none that both have; --batch for each "
+        f"compares them all the same"
     )
 
 

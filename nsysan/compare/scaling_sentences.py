@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nsysan.compare.comparison import Widening
+from nsysan.compare.widths import Widening
 from nsysan.metrics.lines import ROW, Line
 from nsysan.text import ms
 

@@ -19,6 +19,7 @@ from nsysan.compare.comparison import (
     Figure,
 )
 from nsysan.compare.link_change import link_lines
+from nsysan.compare.prediction_sentences import buying_lines, prediction_lines
 from nsysan.compare.scaling_sentences import lost_sentence, replicas_sentence, widening_sentence
 from nsysan.report.tail_sentences import tail_words
 from nsysan.text import counted, ms, plain, size
@@ -66,9 +67,22 @@ def side_sentence(side: ComparedRun) -> str:
 
 
 def answers(comparison: Comparison) -> list[str]:
-    """What came out, a line each: every side against the first, a link that changed, what more GPUs bought."""
-    lines = [line for number in range(1, len(comparison.sides)) for line in _told(comparison, number)]
-    lines += link_lines(comparison.sides)
+    """What came out, a line each: sides that are refused, then what findings tells."""
+    return refusals(comparison) + findings(comparison)
+
+
+def refusals(comparison: Comparison) -> list[str]:
+    """Sides that are not of one model and population with the first, and what differs: before anything else."""
+    first = comparison.sides[0].label
+    return [f"{label} vs {first}    refused: {why}" for label, why in comparison.refused.items()]
+
+
+def findings(comparison: Comparison) -> list[str]:
+    """Every side that is not refused against the first, a link that changed, what more GPUs bought or would buy."""
+    sides = enumerate(comparison.sides)
+    told = [number for number, side in sides if number and side.label not in comparison.refused]
+    lines = [line for number in told for line in _told(comparison, number)]
+    lines += [*link_lines(comparison.sides), *prediction_lines(comparison)]
     if comparison.scaling is None:
         return lines
     widths = ", ".join(
@@ -81,7 +95,7 @@ def answers(comparison: Comparison) -> list[str]:
             f"lost      {lost_sentence(step)}",
             f"replicas  {replicas_sentence(step)}",
         ]
-    return lines
+    return [*lines, *buying_lines(comparison)]
 
 
 def _told(comparison: Comparison, number: int) -> list[str]:
@@ -103,8 +117,6 @@ def _answer(comparison: Comparison, number: int) -> str:
     mean = comparison.figure("throughput.mean").changes[number - 1]
     went = f"{ms(first.period)} to {ms(side.period)} a token ({percent(change)}){_mean(first, side, change, mean)}"
     head = f"{side.label} vs {first.label}    "
-    if side.label in comparison.refused:
-        return f"{head}refused: {comparison.refused[side.label]}"
     if change.verdict == ChangeVerdict.FEW_STEPS:
         return f"{head}{went}: {change.reason}, so nothing is told from noise"
     moved = [

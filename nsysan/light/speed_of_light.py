@@ -112,7 +112,7 @@ class LightSpeed:
 
 @dataclass(frozen=True)
 class Light:
-    """The speed of light, or why it cannot be told; stated: whether a model was."""
+    """The speed of light, or why it cannot be told; stated: whether one was asked for."""
 
     found: LightSpeed | None
     why: str = ""
@@ -127,7 +127,8 @@ def speed_of_light(run: Run, model: Model | None, period: int | None, counters: 
     if model is None:
         return Light(None, NOT_STATED, stated=False)
     if model.shape is None:
-        return Light(None, f"--model lacks {', '.join(model.lacking)}; name them, or a config.json")
+        why = f"--model lacks {', '.join(model.lacking)}; name them, or a config.json"
+        return Light(None, why, stated=model.is_of_light)
     if not period or not run.steady_steps:
         return Light(None, "no steady decode step to hold it against")
     head = next(iter(run.steps.populations), None)

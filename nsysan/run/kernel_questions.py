@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from nsysan.metrics.kernel_times import KernelTimes, Names, in_windows, kernel_times, per_step
+from nsysan.metrics.kernel_times import MOST_NAMES, KernelTimes, Names, in_windows, kernel_times, per_step
 from nsysan.metrics.layers import Layers, find_layers
 from nsysan.model.classes import WorkClass
 from nsysan.model.kernel_groups import KernelGroup
@@ -84,11 +84,13 @@ def _steady(placed: PlacedTrace, rank: int) -> pl.DataFrame:
 
 def _names(placed: PlacedTrace) -> Names:
     work = placed.operations
-    description = work.stored["description"].to_numpy()
-    took = (work.stored["end"] - work.stored["start"]).to_numpy()
-    ns = np.bincount(description, np.maximum(took, 1), len(work.descriptions)).astype(np.int64)
-    ns[(work.descriptions["cls"].cast(pl.String) != WorkClass.COMPUTE).to_numpy()] = 0
-    return Names.of_descriptions(work.descriptions, ns)
+    computes = (work.descriptions["cls"].cast(pl.String) == WorkClass.COMPUTE).to_numpy()
+    ns = np.ones(len(work.descriptions), dtype=np.int64)
+    if computes.sum() > MOST_NAMES:
+        # What takes most is told by name.
+        took = (work.stored["end"] - work.stored["start"]).clip(lower_bound=1).to_numpy()
+        ns = np.bincount(work.stored["description"].to_numpy(), took, len(ns)).astype(np.int64)
+    return Names.of_descriptions(work.descriptions, np.where(computes, ns, 0))
 
 
 def _work(placed: PlacedTrace, names: Names, rank: int) -> pl.DataFrame:

@@ -17,6 +17,7 @@ from jsonschema import Draft202012Validator
 import nsysan
 from nsysan.compare import comparison
 from nsysan.compare.changes import compare
+from nsysan.compare.compared_run import compared_run
 from nsysan.compare.comparison import ComparedRun, Comparison
 from nsysan.diagnosis import verdict
 from nsysan.diagnosis.evidence import Status
@@ -249,13 +250,18 @@ def test_every_info_is_as_its_schema_says_and_has_every_key(tmp_path: Path, real
     assert_complete(INFO, documents)
 
 
-def test_every_comparison_is_as_its_schema_says_and_has_every_key(compared: Callable[[str], ComparedRun]) -> None:
-    def of(names: str) -> Comparison:
+def test_every_comparison_is_as_its_schema_says_and_has_every_key(
+    analyzed: Callable[[str], nsysan.Run], compared: Callable[[str], ComparedRun]
+) -> None:
+    def of(names: str, *predict: int) -> Comparison:
         labels = zip("ABCDE", names.split(), strict=False)
-        return compare([replace(compared(name), label=label) for label, name in labels], "0")
+        if not predict:
+            return compare([replace(compared(name), label=label) for label, name in labels], "0")
+        sides = [compared_run(label, analyzed(name), "0", predicting=True) for label, name in labels]
+        return compare(sides, "0", predict)
 
     sets = ("tp2_graph tp4_graph_node tp4_symm", "tp4_graph_node tp4_graph_graph", "tp4_slow3 tp4_eager tp4_fused")
-    assert_complete(COMPARE, [document_of(of(names)) for names in sets])
+    assert_complete(COMPARE, [*(document_of(of(names)) for names in sets), document_of(of(sets[0], 1, 4, 8))])
 
 
 def paper_document(folder: Path) -> dict[str, Any]:

@@ -1,0 +1,157 @@
+"""One prediction: a step at another number of ranks, from how its compute splits and what its calls take there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from nsysan.compare.prediction import Prediction
+from nsysan.compare.replayed_at import Change, replayed
+from nsysan.compare.sample import Key, Sample, key_of
+from nsysan.compare.split import BETWEEN_CAPTURES, Split
+from nsysan.compare.wire_at import FloorAt, floor_at, floors_of, measured
+from nsysan.metrics.lines import Line
+from nsysan.text import plain, size
+
+#: Hosts pace a step that would be shorter by this share if no launch were late.
+PACED = 0.25
+#: By so much what hosts add differs between captures of one workload, less and more: of graphs vLLM's TP=2 took 3.13
+#: and 3.67 ms; launched one by one, traced, one loop took 9.6, 10.7 and 18.9 ms.
+HOSTS_DIFFER, EAGER_HOSTS_DIFFER = (0.2, 0.2), (0.5, 1.0)
+#: GPUs that one board's NVLink joins.
+ONE_BOARD = 8
+#: Without a replay nothing tells what paces the step.
+NO_REPLAY = 0.1
+
+
+def predicted_at(base: Sample, split: Split, sides: Sequence[Sample], ranks: int) -> Prediction:
+    """A step of the base at so many ranks. sides: those whose calls are known, the base among them."""
+    floors = {key: _floor(base, key, sides, ranks) for key in floors_of(base)}
+    error = split.error(ranks) / max(split.total(ranks), 1.0)
+    factors = split.factors(ranks)
+    longer = [_longer(base, floors, pick) for pick in ("ns", "low", "high")]
+    changes = [
+        Change(factors * share, more) for share, more in zip((1.0, max(0.0, 1 - error), 1 + error), longer, strict=True)
+    ]
+    basis = [_compute_words(split, ranks), *(_wire_words(base, key, floor, ranks) for key, floor in floors.items())]
+    if base.work.ready is None:
+        return _without_replay(base, split, changes, basis, ranks)
+    found = replayed(base.work, base.work.ready, base.ranks, changes, alone=ranks == 1)
+    middle, low, high = (one.median for one in found.periods)
+    # The steps that were replayed may be some of the steady ones.
+    scale = base.period / found.now.median
+    added = max(0, middle - found.free.median)
+    less, more = (share * added for share in (EAGER_HOSTS_DIFFER if base.work.eager else HOSTS_DIFFER))
+    sure = BETWEEN_CAPTURES * middle, base.error * middle
+    more_waiting = found.ledger.get(Line.WAIT, 0.0) * max(0.0, math.log2(ranks / base.ranks))
+    basis.append(f"gaps, copies and hosts as in {base.label} (TP={base.ranks}), by replay of its steps")
+    period = round(scale * middle)
+    return Prediction(
+        ranks,
+        base.batch,
+        period=period,
+        low=math.floor(scale * (middle - math.hypot(middle - low, *sure, less))),
+        high=math.ceil(scale * (middle + math.hypot(high - middle, more_waiting, *sure, more))),
+        mean=base.mean + scale * (found.periods[0].mean - found.now.mean),
+        ledger=_summing_to(found.ledger, period),
+        base=base.label,
+        hosts=added >= PACED * middle,
+        free=scale * found.free.median,
+        fixed=split.fixed_total,
+        basis=tuple(basis),
+    )
+
+
+def _summing_to(lines: Mapping[Line, float], period: int) -> dict[Line, int]:
+    """The lines in proportion, in whole ns that sum to the period; what rounding leaves goes to the largest."""
+    whole = sum(lines.values())
+    if whole <= 0:
+        return {}
+    found = {line: round(ns * period / whole) for line, ns in lines.items()}
+    largest = max(found, key=lambda line: found[line])
+    found[largest] += period - sum(found.values())
+    return found
+
+
+def _floor(base: Sample, key: Key, sides: Sequence[Sample], ranks: int) -> FloorAt:
+    names = base.calls.filter(kind=key[0])["name"].cast(str).unique().to_list()
+    nccl = all(name.lower().startswith("nccl") for name in names)
+    total, floors = measured(sides, key)
+    floors[base.ranks] = floors_of(base)[key]
+    return floor_at((key[0], total), floors, ranks, base.ranks, base.link, nccl=nccl)
+
+
+def _longer(base: Sample, floors: Mapping[Key, FloorAt], pick: str) -> dict[Key, float]:
+    """ns that each call takes longer than at the base; of one rank alone: all that it takes less."""
+    here = floors_of(base)
+    return {key: -math.inf if floor.high == 0 else getattr(floor, pick) - here[key] for key, floor in floors.items()}
+
+
+def _without_replay(base: Sample, split: Split, changes: Sequence[Change], basis: list[str], ranks: int) -> Prediction:
+    """The ledger's lines one by one; hosts that pace the step may let none of it get shorter."""
+    ledger = dict(base.ledger)
+    rest = base.period - sum(ledger.values())
+    ledger[Line.IDLE] += rest
+    if ranks == 1:
+        ledger[Line.WAIT] = ledger[Line.FUSED] = 0.0
+    totals = []
+    for change in changes:
+        then = float((change.factors * split.at(base.ranks)).sum())
+        compute = ledger[Line.COMPUTE] * then / max(split.total(base.ranks), 1.0)
+        calls = _calls_by_key(base)
+        more = sum(max(change.longer.get(key, 0.0), -ns / n) * n for key, (n, ns) in calls.items() if n)
+        totals.append((compute, more))
+    (compute, more), *ends = totals
+    lines = {**ledger, Line.COMPUTE: compute, Line.WIRE: max(0.0, ledger[Line.WIRE] + more)}
+    middle = sum(lines.values())
+    low, high = (middle + c - compute + m - more for c, m in ends)
+    if base.late >= PACED * base.period:
+        high = max(high, base.period)
+    kept = f"gaps, copies and hosts as in {base.label} (TP={base.ranks})"
+    basis.append(f"{kept}, line by line: {plain(base.work.why, 200)}")
+    unsure = NO_REPLAY * middle
+    return Prediction(
+        ranks,
+        base.batch,
+        period=round(middle),
+        low=math.floor(middle - math.hypot(middle - low, unsure)),
+        high=math.ceil(middle + math.hypot(high - middle, unsure)),
+        mean=base.mean + middle - base.period,
+        ledger=_summing_to(lines, round(middle)),
+        base=base.label,
+        hosts=base.late >= PACED * base.period,
+        fixed=split.fixed_total,
+        basis=tuple(basis),
+    )
+
+
+def _calls_by_key(base: Sample) -> dict[Key, tuple[float, float]]:
+    """Of each call how often it comes a step, and ns that all of it takes after the last arrival."""
+    found: dict[Key, tuple[float, float]] = {}
+    for part in base.calls.drop_nulls("kind").partition_by("kind", "message_bytes"):
+        key = key_of(str(part["kind"][0]), part["message_bytes"][0], base.ranks)
+        steps = part.select("step", "rank").n_unique()
+        found[key] = len(part) / steps, float(part["wire"].sum()) / steps
+    return found
+
+
+def _compute_words(split: Split, ranks: int) -> str:
+    now, then = split.total(split.degree), split.total(ranks)
+    return (
+        f"compute {now / 1e3:,.0f} us at TP={split.degree}, of which {split.fixed_total / 1e3:,.0f} us "
+        f"({split.fixed_total / max(now, 1.0):.0%}) does not shrink with more ranks: {then / 1e3:,.0f} us, give or "
+        f"take {split.error(ranks) / 1e3:,.0f} us ({split.basis})"
+    )
+
+
+def _wire_words(base: Sample, key: Key, floor: FloorAt, ranks: int) -> str:
+    kind, total = key
+    own = base.calls.filter(kind=kind)
+    calls = len(own) / max(1, own.select("step", "rank").n_unique())
+    of = "" if total is None else f" of {size(total)}"
+    here = floors_of(base)[key]
+    where = ", where one switch joins so many GPUs" if ranks > ONE_BOARD else ""
+    return (
+        f"{plain(kind, 40)}{of}, {calls:g} a step: {here / 1e3:.1f} to {floor.ns / 1e3:.1f} us a call at its floor "
+        f"({floor.low / 1e3:.1f} to {floor.high / 1e3:.1f}): {floor.source}{where}"
+    )

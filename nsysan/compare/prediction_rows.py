@@ -1,0 +1,45 @@
+"""The table of measured and predicted TP degrees: period and bar, speed-up, tokens/s, ledger."""
+
+from __future__ import annotations
+
+from nsysan.compare.comparison import Comparison
+from nsysan.compare.prediction import Prediction
+from nsysan.compare.widths import of_prediction
+from nsysan.metrics.lines import Line
+
+#: What a step that can be predicted is made of.
+_LINES = (Line.COMPUTE, Line.WAIT, Line.FUSED, Line.WIRE, Line.COPY, Line.IDLE)
+COLUMNS = (
+    *("TP", "", "period, ms", "from", "to", "speed-up", "efficiency", "tokens/s", "a GPU"),
+    *(f"{line}, us" for line in _LINES),
+)
+
+
+def rows(comparison: Comparison) -> list[list[str]]:
+    """All widths, measured and predicted, narrowest first: figures, and the ledger in us a step."""
+    if comparison.scaling is None:
+        return []
+    widths = [*comparison.scaling.widths]
+    bars: dict[int, Prediction] = {}
+    for one in comparison.predictions:
+        if one.period is not None:
+            bars[one.ranks] = one
+            widths.append(of_prediction(one, comparison.scaling))
+    found = []
+    for width in sorted(widths, key=lambda width: (width.ranks, width.label is None)):
+        bar = bars.get(width.ranks) if width.label is None else None
+        found.append(
+            [
+                f"{width.ranks}",
+                f"measured, {width.label}" if width.label else "predicted",
+                f"{width.period / 1e6:,.3f}",
+                "-" if bar is None or bar.low is None else f"{bar.low / 1e6:,.3f}",
+                "-" if bar is None or bar.high is None else f"{bar.high / 1e6:,.3f}",
+                f"{width.speed_up:.2f}x",
+                f"{width.efficiency:.0%}",
+                f"{width.tokens_per_second:,.0f}",
+                f"{width.tokens_per_second_per_gpu:,.0f}",
+                *("-" if (ns := width.ledger.get(line)) is None else f"{ns / 1e3:,.1f}" for line in _LINES),
+            ]
+        )
+    return found

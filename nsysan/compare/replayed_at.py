@@ -1,0 +1,152 @@
+"""A side's steps at another number of ranks, by replay: its kernels and calls take what they would there.
+
+Hosts, gaps and copies take what they do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from nsysan.compare.sample import Key, key_of
+from nsysan.compare.step_work import F64, STEP, StepWork, compute_in_order, kind_of
+from nsysan.metrics.ledger import build_ledger
+from nsysan.metrics.lines import LINES, Line
+from nsysan.model.operations import is_communication
+from nsysan.replay import edits
+from nsysan.replay.engine import I64
+from nsysan.replay.links import Link
+from nsysan.replay.pace import timed
+from nsysan.replay.prepared import Prepared
+from nsysan.replay.results import Timed
+from nsysan.replay.shape import Graph
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is other than measured: factors of the times of each place, and ns that calls take longer."""
+
+    factors: F64
+    longer: Mapping[Key, float]
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """now: as measured; periods: of the changes in their order; free: of the first where no launch is late; ns.
+
+    ledger: ns of a step of the first change, which sum to its median period.
+    """
+
+    now: Timed
+    periods: list[Timed]
+    free: Timed
+    ledger: dict[Line, float]
+
+
+def replayed(work: StepWork, ready: Prepared, ranks: int, changes: Sequence[Change], *, alone: bool) -> Replayed:
+    """The steps of a side of `ranks` ranks, with these changes; alone: without calls, as of one rank."""
+    graph = ready.basis.graph
+    at, place = _placed(work, graph)
+    calls = _calls(work, graph, ranks)
+    asked = [_edit(graph, at, _factor_of(change.factors, place), calls, change.longer) for change in changes]
+    if alone:
+        asked = [edits.together(one, _alone) for one in asked]
+    all_ = [edits.unchanged, *asked, edits.together(asked[0], edits.host_free)]
+    now, *periods, free = timed(ready, all_)
+    return Replayed(now, periods, free, _ledger(ready, ready.times(asked[:1])[:, 0], periods[0].median))
+
+
+def _placed(work: StepWork, graph: Graph) -> tuple[I64, list[int | str]]:
+    """Rows of the steps' compute kernels, and the place of each; of a step that does not do as most, its kind."""
+    ordered = compute_in_order(graph.operations)
+    found: list[int | str] = []
+    for names in ordered.group_by(STEP, maintain_order=True).agg("name")["name"].to_list():
+        usual = tuple(names) == work.sequence
+        found += work.place_of if usual else map(kind_of, names)
+    return ordered["at"].to_numpy().astype(np.int64), found
+
+
+def _factor_of(factors: F64, place: Sequence[int | str]) -> F64:
+    """The factor of each kernel; of one without a place that of the step as a whole."""
+    whole = float(np.mean(factors)) if len(factors) else 1.0
+    return np.array([factors[one] if isinstance(one, int) else whole for one in place], dtype=np.float64)
+
+
+def _calls(work: StepWork, graph: Graph, ranks: int) -> list[tuple[Key, I64]]:
+    """The edges of matched calls, from the last arrival to a rank's end, by what the call is."""
+    edges = np.flatnonzero(graph.link == Link.WIRE)
+    rows = graph.operations[(graph.edges.target[edges] - graph.first_operation) // 2].select("row", "message_bytes")
+    kinds = rows.join(work.calls, on="row", how="left", maintain_order="left")
+    keys = [key_of(str(kind), size, ranks) for kind, size in kinds.select("kind", "message_bytes").iter_rows()]
+    by_key: dict[Key, list[int]] = {}
+    for edge, key in zip(edges.tolist(), keys, strict=True):
+        by_key.setdefault(key, []).append(edge)
+    return [(key, np.array(own, dtype=np.int64)) for key, own in by_key.items()]
+
+
+def _edit(
+    graph: Graph, at: I64, factor: F64, calls: Sequence[tuple[Key, I64]], longer: Mapping[Key, float]
+) -> edits.Edit:
+    ends = graph.first_operation + 2 * at + 1
+
+    def edit(basis: edits.Basis, lane: I64, cross: I64) -> None:
+        del basis
+        lane[ends] = np.rint(lane[ends] * factor).astype(np.int64)
+        for key, edges in calls:
+            # A call's wire is that of the rank that leaves last; the others leave before it in proportion.
+            source = graph.edges.source[edges]
+            longest = np.zeros(len(graph.time), dtype=np.int64)
+            np.maximum.at(longest, source, cross[edges])
+            most = longest[source].astype(np.float64)
+            then = np.maximum(most + longer.get(key, 0.0), 0.0)
+            share = np.divide(then, most, out=np.zeros_like(most), where=most > 0)
+            cross[edges] = np.rint(cross[edges] * share).astype(np.int64)
+
+    return edit
+
+
+def _alone(basis: edits.Basis, lane: I64, cross: I64) -> None:
+    """No calls: they take no time, nor does what launches them, nor a gap before them."""
+    graph = basis.graph
+    calls = graph.operations.select(is_communication()).to_series().to_numpy()
+    nodes = graph.first_operation + 2 * np.flatnonzero(calls)
+    lane[nodes] = 0
+    lane[nodes + 1] = 0
+    cross[graph.link == Link.WIRE] = 0
+    launching = ["stretch", "thread", "launch_start"]
+    alone = graph.operations.filter(is_communication() & pl.col("graph_node").is_null()).select(launching).unique()
+    launches = graph.calls.with_row_index("at").join(
+        alone, left_on=["stretch", "thread", "start"], right_on=launching, how="semi"
+    )
+    lane[2 * launches["at"].to_numpy().astype(np.int64) + 1] = 0
+
+
+def _ledger(ready: Prepared, times: I64, period: int) -> dict[Line, float]:
+    """The ledger of the steps that are counted, at these times; in proportion, to sum to the period."""
+    graph, counted = ready.basis.graph, ready.counted
+    starts = ready.starts(times[:, None])[:, 0]
+    begin, end = times[graph.first_operation : graph.first_arrival : 2], times[graph.first_operation + 1 :: 2]
+    wire = graph.link == Link.WIRE
+    last = np.full(len(graph.operations), -1, dtype=np.int64)
+    last[(graph.edges.target[wire] - graph.first_operation) // 2] = times[graph.edges.source[wire]]
+    met = pl.Series(last)
+    work = graph.operations.select("stretch", "rank", "step", "cls").with_columns(
+        begin=pl.Series(begin),
+        end=pl.Series(end[: len(begin)]),
+        trimmed=pl.lit(0, dtype=pl.Int64),
+        last=pl.select(pl.when(met >= 0).then(met)).to_series(),
+    )
+    windows = counted.select(
+        "step",
+        "rank",
+        begin=pl.Series(starts[counted["at"].to_numpy()]),
+        finish=pl.Series(starts[counted["next"].to_numpy()]),
+        excluded=pl.lit(None, dtype=pl.String),
+    )
+    rows = build_ledger(work, windows)
+    means = {line: float(rows[line.column].fill_null(0).mean() or 0) for line in LINES}  # type: ignore[arg-type]
+    whole = sum(means.values())
+    return {line: ns * period / whole for line, ns in means.items()} if whole else {}
