@@ -7,9 +7,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from nsysan.capture.checks import FAIL, OK, WARN, Check
 from nsysan.capture.nsys import HOW_TO_GET, Nsys, abilities_of
 from nsysan.capture.nvidia_smi import ask
-from nsysan.capture.postflight import FAIL, OK, WARN, Check
 from nsysan.trace.topology import Topology, parse_topology
 
 _ROOM_NEEDED = 5e9

@@ -15,13 +15,16 @@ from pathlib import Path
 from types import FrameType
 
 from nsysan._errors import ExitCode, NsysanError
+from nsysan.capture.checks import Check
 from nsysan.capture.command import Plan, Request, outputs_of, plan_capture
 from nsysan.capture.held import plan_held
 from nsysan.capture.nsys import Nsys, abilities_of, export_sqlite
 from nsysan.capture.nvidia_smi import record_topology
-from nsysan.capture.postflight import Check, check_export
+from nsysan.capture.postflight import check_export
 from nsysan.capture.runner import Outcome, run_capture
 from nsysan.capture.serving import Serve, Serving
+from nsysan.capture.started import read_workload
+from nsysan.capture.starters import Engine
 from nsysan.trace.topology import topology_file
 
 Say = Callable[[str], None]
@@ -227,7 +230,8 @@ class Session:
 
     def _exported(self, recording: Path, say: Say, *, progress: bool) -> Captured:
         late = self.request.capture_range is not None or self.serve is not None
-        return exported(self.nsys, recording, self.expected_ranks, say, late=late, progress=progress)
+        engine = read_workload(self.request.command, {**os.environ, **self.request.environment}).engine
+        return exported(self.nsys, recording, self.expected_ranks, say, late=late, progress=progress, engine=engine)
 
     def _exit_code(self, outcome: Outcome, say: Say) -> int:
         if outcome.interrupted is not None:
@@ -247,7 +251,14 @@ class Session:
 
 
 def exported(
-    nsys: Nsys, recording: Path, expected_ranks: int | None, say: Say, *, late: bool, progress: bool
+    nsys: Nsys,
+    recording: Path,
+    expected_ranks: int | None,
+    say: Say,
+    *,
+    late: bool,
+    progress: bool,
+    engine: Engine | None = None,
 ) -> Captured:
     """Export a recording beside it, and check the export. late: collection began after the workload did."""
     say(f"exporting {recording.name}")
@@ -258,7 +269,8 @@ def exported(
     finally:
         unfinished.unlink(missing_ok=True)
     try:
-        checks = check_export(target, expected=expected_ranks, capture_range=late)
+        drops = "" if "--include-json" in abilities_of(nsys).export else nsys.label
+        checks = check_export(target, expected=expected_ranks, capture_range=late, engine=engine, drops=drops)
     except sqlite3.Error as error:
         raise NsysanError(
             f"{target}: {nsys.label} left an export that cannot be read: {error}", ExitCode.EXPORT_FAILED

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import click
 
+from nsysan.capture.checks import FAIL, OK
 from nsysan.capture.placement import Seat
-from nsysan.capture.postflight import FAIL, OK
 from nsysan.capture.session import Captured
 from nsysan.text import ms
 

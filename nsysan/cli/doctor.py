@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 
 from nsysan._errors import ExitCode
+from nsysan.capture.checks import FAIL
 from nsysan.capture.doctor import examine
 from nsysan.capture.nsys import find_nsys
-from nsysan.capture.postflight import FAIL
 from nsysan.cli.exits import exit_codes
 from nsysan.cli.options import NSYS
 
