@@ -15,6 +15,7 @@ from pathlib import Path
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.capture.command import outputs_of
 from nsysan.capture.held import Held, alive, plan_held
+from nsysan.capture.nccl_debug import take_logs
 from nsysan.capture.nsys import require_nsys
 from nsysan.capture.runner import run_capture
 from nsysan.capture.session import Captured, Say, Session, exported
@@ -45,6 +46,9 @@ def hold(session: Session, say: Say) -> int:
     session.check_command()
     session.check_output()
     plan, held = plan_held(session.request, session.nsys)
+    # NCCL is set up once, so what it says lies beside all windows.
+    plan = session.speaking(plan, session.output)
+    take_logs(session.staging, session.output, keep=True)
     path = note_file(session.output)
     try:
         _write(path, Note(held, os.getpid(), session.expected_ranks))

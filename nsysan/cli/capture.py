@@ -6,20 +6,20 @@ import os
 import re
 import shlex
 import sys
-from importlib.util import find_spec
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
-from nsysan._errors import ExitCode, NsysanError
+from nsysan._errors import ExitCode
 from nsysan.capture import holding
 from nsysan.capture.command import Request, expand_output
 from nsysan.capture.held import plan_held
 from nsysan.capture.nsys import export_command, require_nsys
 from nsysan.capture.placement import Seat, check_place, notes_before, seat_of
-from nsysan.capture.session import Result, Session
+from nsysan.capture.session import Captured, Session
 from nsysan.capture.started import expected_ranks, read_workload
-from nsysan.cli.captured import show
+from nsysan.cli.captured import check_report, show
 from nsysan.cli.exits import OUTPUT, exit_codes
 from nsysan.cli.options import NSYS
 from nsysan.cli.serve_options import serve_of, serve_options
@@ -107,6 +107,17 @@ from nsysan.cli.trace_options import trace_options
     "-e", "--env", "environment", multiple=True, metavar="NAME=VALUE", help="Set for the workload; repeatable."
 )
 @click.option(
+    "--nccl-log/--no-nccl-log",
+    default=True,
+    show_default=True,
+    help="Let NCCL log its set-up beside the trace, unless NCCL_DEBUG is set: NAME.nccl.HOST.PID.log.",
+)
+@click.option(
+    "--nccl-tuning",
+    is_flag=True,
+    help="Let it log its tuning table too, and a line at each call, which costs an eager run host time.",
+)
+@click.option(
     "--tp",
     type=click.IntRange(1),
     metavar="N",
@@ -135,6 +146,8 @@ def command(
     cuda_sw: bool,
     nsys_args: tuple[str, ...],
     environment: tuple[str, ...],
+    nccl_log: bool,
+    nccl_tuning: bool,
     tp: int | None,
     report: bool,
     dry_run: bool,
@@ -148,8 +161,9 @@ def command(
 
     Asks the nsys it finds what it can do, and traces what a report needs: CUDA, NVTX and NCCL, kernels inside CUDA
     graphs, forked workers, message sizes. Writes NAME.nsys-rep, NAME.sqlite and, from nvidia-smi, the links between
-    the GPUs in NAME.topology.txt. Then it checks the trace, a line each with the remedy: ranks seen, equal collectives,
-    graphs, sizes, steps, lost events, clocks, the profiler's own weight. It needs click and no other library.
+    the GPUs in NAME.topology.txt, and what NCCL says it chose in NAME.nccl.*.log. Then it checks the trace, a line each
+    with the remedy: ranks seen, equal collectives, graphs, sizes, steps, lost events, clocks, the profiler's own
+    weight. It needs click and no other library.
 
     One trace holds all ranks that COMMAND starts. Inside a launcher (torchrun --no-python, srun, mpirun) each rank
     writes its own, NAME_rank_<r>; give `nsysan report` all of them.
@@ -215,6 +229,8 @@ def command(
         expected_ranks=tp or (1 if seat and not seat.is_node else expected_ranks(command, surroundings)),
         force=force_overwrite,
         kill_after=kill_after,
+        nccl_log=nccl_log,
+        nccl_tuning=_tuning(nccl_log=nccl_log, asked=nccl_tuning),
         serve=served,
     )
 
@@ -224,7 +240,8 @@ def command(
 
     before = notes_before(workload, name, whole=not (serve or hold or capture_range), duration=duration)
     if dry_run:
-        plan = plan_held(session.request, session.nsys)[0] if hold else session.plan(session.output)
+        held = hold and session.speaking(plan_held(session.request, session.nsys)[0], session.output)
+        plan = held or session.plan(session.output)
         assignments = [f"{name}={shlex.quote(value)}" for name, value in plan.environment.items()]
         click.echo(" ".join([*assignments, shlex.join(plan.argv)]))
         recording = session.output.with_name(session.output.name + ".nsys-rep")
@@ -233,7 +250,7 @@ def command(
             say(note)
         return
     if report:
-        _check_report(session.output, force=force_overwrite)
+        check_report(session.output, force=force_overwrite)
     for note in (f"{session.nsys.label} ({session.nsys.path})", *before, *session.plan().notes):
         say(note)
     if hold:
@@ -241,7 +258,7 @@ def command(
     result = session.run(say, progress=not quiet and sys.stderr.isatty())
     show(result.captured, quiet=quiet, token_ns=result.token_ns, seat=seat)
     if report:
-        _write_reports(result, force=force_overwrite, quiet=quiet)
+        _write_reports(result.captured, force=force_overwrite, quiet=quiet)
     sys.exit(result.exit_code)
 
 
@@ -251,6 +268,12 @@ def _name(output: str, environment: dict[str, str], seat: Seat | None) -> Path:
     return expand_output(output, environment, "" if seat is None else seat.ending)
 
 
+def _tuning(*, nccl_log: bool, asked: bool) -> bool:
+    if asked and not nccl_log:
+        raise click.UsageError("--nccl-tuning needs NCCL's log: without --no-nccl-log")
+    return asked
+
+
 def _pairs(entries: tuple[str, ...]) -> dict[str, str]:
     pairs = dict(entry.partition("=")[::2] for entry in entries)
     if "" in pairs or any("=" not in entry for entry in entries):
@@ -258,26 +281,10 @@ def _pairs(entries: tuple[str, ...]) -> dict[str, str]:
     return pairs
 
 
-def _check_report(trace: Path, *, force: bool) -> None:
-    """NsysanError, before the workload runs, where the report could not be written after it."""
-    missing = [name for name in ("numpy", "polars", "plotly") if find_spec(name) is None]
-    if missing:
-        raise NsysanError(
-            f"--report needs the whole of nsysan ({', '.join(missing)} missing): capture without it, and run "
-            f"`nsysan report` where it is installed",
-            ExitCode.NO_REPORT,
-        )
-    page = trace.with_name(trace.name + ".html")
-    if os.path.lexists(page) and not force:
-        raise NsysanError(
-            f"{page}: exists already; pass --force-overwrite to replace it, or another name with -o",
-            ExitCode.OUTPUT_EXISTS,
-        )
-
-
-def _write_reports(result: Result, *, force: bool, quiet: bool) -> None:
+def _write_reports(captured: Sequence[Captured], *, force: bool, quiet: bool) -> None:
+    """The page of each trace."""
     from nsysan.cli.report import command as report
 
-    for captured in result.captured:
-        options = ["--output", str(captured.export.with_suffix(".html")), *(["--force"] if force else [])]
-        report.main([str(captured.export), *options, *(["--quiet"] if quiet else [])], standalone_mode=False)
+    for one in captured:
+        options = ["--output", str(one.export.with_suffix(".html")), *(["--force"] if force else [])]
+        report.main([str(one.export), *options, *(["--quiet"] if quiet else [])], standalone_mode=False)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
 
 import click
 
+from nsysan._errors import ExitCode, NsysanError
 from nsysan.capture.checks import FAIL, OK
 from nsysan.capture.placement import Seat
 from nsysan.capture.session import Captured
@@ -52,3 +56,20 @@ def show(
     for one in captured:
         if all(check.status != FAIL for check in one.checks):
             click.echo(f"nsysan: next: nsysan report {shlex.quote(str(one.export))}{untraced}", err=True)
+
+
+def check_report(trace: Path, *, force: bool) -> None:
+    """NsysanError, before the workload runs, where the report could not be written after it."""
+    missing = [name for name in ("numpy", "polars", "plotly") if find_spec(name) is None]
+    if missing:
+        raise NsysanError(
+            f"--report needs the whole of nsysan ({', '.join(missing)} missing): capture without it, and run "
+            f"`nsysan report` where it is installed",
+            ExitCode.NO_REPORT,
+        )
+    page = trace.with_name(trace.name + ".html")
+    if os.path.lexists(page) and not force:
+        raise NsysanError(
+            f"{page}: exists already; pass --force-overwrite to replace it, or another name with -o",
+            ExitCode.OUTPUT_EXISTS,
+        )

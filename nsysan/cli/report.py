@@ -11,7 +11,7 @@ import click
 from nsysan._errors import ExitCode
 from nsysan._version import __version__
 from nsysan.cli.exits import OUTPUT, RUN, exit_codes
-from nsysan.cli.inputs import analysed, expand, spread
+from nsysan.cli.inputs import analysed, expand, logs_of, spread
 from nsysan.cli.options import NO_NVTX, NUMBERS, TIME, steps_of
 from nsysan.cli.outputs import alike, outputs_of, written
 from nsysan.cli.redacted import redaction_if
@@ -118,6 +118,14 @@ _OUTPUTS = {"-o": "the page", "--json": "the JSON document", "--markdown": "the 
     metavar="GBPS",
     help="Peak of the link between the GPUs, GB/s per GPU and direction.  [default: by GPU model]",
 )
+@click.option(
+    "--nccl-log",
+    "nccl_logs",
+    type=_PATH,
+    multiple=True,
+    metavar="FILE",
+    help="A log of NCCL (NCCL_DEBUG=INFO) of this run; repeatable.  [default: those that capture left beside TRACE]",
+)
 @click.option("--what-if", is_flag=True, help="Add to the summary all what-ifs, also those that save nothing.")
 @click.option(
     "--plotlyjs",
@@ -148,6 +156,7 @@ def command(
     context: int | None,
     message_bytes: int | None,
     link_gbps: float | None,
+    nccl_logs: tuple[Path, ...],
     what_if: bool,
     plotlyjs: str,
     jobs: int | None,
@@ -195,7 +204,7 @@ def command(
 
     if link_gbps is not None and math.isnan(link_gbps):
         raise click.UsageError("--link-gbps takes a number of GB/s")
-    paths = expand(traces)
+    paths, spoken = expand(traces), logs_of(nccl_logs)
     default = f"{paths[0].stem}.html" if len(paths) == 1 and not redact else "nsysan-report.html"
     html = output or (None if json_output or markdown or png else Path(default))
     named = {"-o": html, "--json": json_output, "--markdown": markdown}
@@ -227,6 +236,7 @@ def command(
                 link_gbps=link_gbps,
                 timelines=bool(html or charts),
                 replica=replica,
+                nccl_logs=spoken,
             )
         if ranks is not None:
             report = of_ranks(report, ranks)

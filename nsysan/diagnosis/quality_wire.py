@@ -70,4 +70,8 @@ def assess_wire(families: list[CollectiveFamily], link: Link) -> list[Quality]:
     if link.looks_like is None:
         why = "; ".join(link.evidence) or "no all-reduce of NCCL of 4 to 64 KB and no large message of a known size"
         return [speeds, Quality(Aspect.LINK, Status.ESTIMATED, f"the link is told by the GPU's model alone: {why}")]
-    return [speeds, Quality(Aspect.LINK, Status.ESTIMATED if link.wrong else Status.OK, link.sentence)]
+    sure = link.told and link.against is None
+    return [
+        speeds,
+        Quality(Aspect.LINK, Status.OK if sure or not (link.wrong or link.told) else Status.ESTIMATED, link.sentence),
+    ]

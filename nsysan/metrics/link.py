@@ -80,7 +80,8 @@ class Link:
     have. looks_like: the link that the collectives ran over, None where the trace does not tell.
     evidence: sentences, with the thresholds that they were held against. reference: of the small all-reduces whose
     latency told, None where none did. across: nodes that calls lie on which no link between GPUs of one machine
-    carries, 1 where there are none.
+    carries, 1 where there are none. told: whether NCCL's log says what they ran over; against: what the figures
+    suggest where the log says another.
     """
 
     model: str | None
@@ -91,6 +92,8 @@ class Link:
     evidence: tuple[str, ...]
     reference: Reference | None = None
     across: int = 1
+    told: bool = False
+    against: LinkKind | None = None
 
     @property
     def wrong(self) -> bool:
@@ -109,9 +112,9 @@ class Link:
         elif self.looks_like is None:
             told = "what the collectives ran over cannot be told"
         elif self.wrong:
-            told = f"but the collectives look like {self.looks_like.words}"
+            told = f"but the collectives {'run over' if self.told else 'look like'} {self.looks_like.words}"
         else:
-            told = "and the collectives look like it"
+            told = f"and the collectives {'run over' if self.told else 'look like'} it"
         evidence = "; ".join(self.evidence) or ("" if self.across > 1 else "no collective of a known size")
         return f"{owner} ({self.source}), {told}{': ' if evidence else ''}{evidence}"
 

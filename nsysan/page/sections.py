@@ -13,6 +13,7 @@ from nsysan.metrics.lines import BESIDE
 from nsysan.page.elements import safe
 from nsysan.page.elements import table as _table
 from nsysan.page.glossary import HEADS, STATUS
+from nsysan.report.nccl_text import algorithm_by_size
 from nsysan.report.report import Report, visible_lines
 from nsysan.report.sentences import expectation_sentence
 from nsysan.text import ms, number, percent, plain, size, us
@@ -143,6 +144,8 @@ def collectives(report: Report) -> str:
     header = ["kernel", "kind", "size", "ranks", "calls", "after last arrival p50", "after p99"]
     header += ["wait p50", "wait p99", "floor", "p50 over floor", "algbw GB/s", "busbw GB/s", "of peak"]
     header += ["matched", "unmatched", "rejected"]
+    chosen = algorithm_by_size(report.algorithms)
+    header += ["algorithm"] if chosen else []
     rows = []
     for family in report.collectives:
         spread = [us(v[q]) if v else "-" for v in (family.wire, family.wait) for q in ("p50", "p99")]
@@ -151,7 +154,9 @@ def collectives(report: Report) -> str:
         share = "-" if family.peak_share is None else f"{family.peak_share:.0%}"
         told = [plain(family.name, 80), family.kind or family.op_class, size(family.message_bytes)]
         told += [str(family.ranks), str(family.count)]
-        rows.append([*told, *spread, us(family.floor), us(family.excess), *speeds, share, *verdicts])
+        own = (family.kind, family.message_bytes) if family.library == "NCCL" else (None, None)
+        by = [chosen.get(own, "-")] if chosen else []
+        rows.append([*told, *spread, us(family.floor), us(family.excess), *speeds, share, *verdicts, *by])
     rows += [
         [plain(k.name, 80), "not in the catalogue", "-", "-", str(k.calls), *["-"] * (len(header) - 5)]
         for k in report.lookalikes

@@ -9,6 +9,7 @@ from nsysan.report.kernel_text import HEAD, cells, groups_sentence, layers, laye
 from nsysan.report.key_numbers import key_numbers
 from nsysan.report.light_text import PRODUCT_HEADS, light_sentence, product_rows, sentences
 from nsysan.report.markup import code, escaped, rows
+from nsysan.report.nccl_text import nccl_sentence
 from nsysan.report.replica import coverage_words, layout_sentence
 from nsysan.report.report import Report, visible_lines
 from nsysan.report.sentences import expectation_sentence, sure_sentence
@@ -127,6 +128,7 @@ def _collectives(report: Report) -> list[str]:
         *rows(header, [_family(family) for family in shown], left=2),
         "",
         escaped(f"{f'{more} more on the page and in the JSON. ' if more else ''}Link: {report.link.sentence}"),
+        *(["", escaped(nccl)] if (nccl := nccl_sentence(report)) else []),
     ]
 
 

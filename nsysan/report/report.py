@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import collections
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import polars as pl
 
 from nsysan import notebook
+from nsysan.diagnosis.algorithms import Algorithm
 from nsysan.diagnosis.answers import late_sentence, savings_sentence
 from nsysan.diagnosis.collectives import CollectiveFamily
 from nsysan.diagnosis.diagnosis import Diagnosis
@@ -24,6 +25,7 @@ from nsysan.model.steps.step_windows import StepMethod
 from nsysan.report.kernel_table import ComputeRow
 from nsysan.report.replica import GroupRow, Replica
 from nsysan.report.timeline import Timeline
+from nsysan.run.nccl_choices import Nccl
 from nsysan.text import counted, ms
 from nsysan.trace.graph_mode import GraphMode
 
@@ -66,6 +68,7 @@ class Report:
     counters: empty where no GPU metrics were captured. counter_lanes: one frame a timeline (see
     counter_lanes.counter_lanes), none without GPU metrics. light: the speed of light, or why it is not told.
     replica: number of the one that all of this is of; replicas: every one, which has its own. groups: of all of them.
+    nccl: what NCCL's log says, None where there is none; algorithms: of the calls by size, empty without one.
     """
 
     version: str
@@ -91,6 +94,8 @@ class Report:
     replica: int
     replicas: list[Replica]
     groups: list[GroupRow]
+    nccl: Nccl | None = None
+    algorithms: list[Algorithm] = field(default_factory=list)
 
     @property
     def compute(self) -> ComputeRow | None:

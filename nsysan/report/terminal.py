@@ -12,6 +12,7 @@ from nsysan.metrics.lines import AFTER, BESIDE, Line
 from nsysan.report.counter_text import counter_lines
 from nsysan.report.kernel_text import kernel_text
 from nsysan.report.light_text import PRODUCT_HEADS, light_sentence, product_rows, sentences
+from nsysan.report.nccl_text import nccl_sentence
 from nsysan.report.replica import coverage_words, layout_sentence
 from nsysan.report.report import Report, visible_lines
 from nsysan.report.sentences import (
@@ -150,7 +151,9 @@ def _collectives(report: Report) -> str:
     if not report.collectives:
         return ""
     lines = ["collectives in all steps but prefill and the first", *map(_family, report.collectives)]
-    return "\n".join([*lines, wrapped(f"  link: {report.link.sentence}", " " * 8)])
+    lines.append(wrapped(f"  link: {report.link.sentence}", " " * 8))
+    nccl = nccl_sentence(report)
+    return "\n".join([*lines, *([wrapped(f"  {nccl}", " " * 8)] if nccl else [])])
 
 
 def _light(report: Report) -> str:

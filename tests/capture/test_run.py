@@ -454,7 +454,9 @@ def test_dry_run_prints_what_a_shell_would_take(desk: Desk) -> None:
     assert (ended.code, desk.files()) == (0, [])
     nsys = desk.environment["NSYSAN_NSYS"]
     first, second = ended.out.splitlines()
-    assert first.startswith(f"X='1 2' NSYS_NVTX_PROFILER_REGISTER_ONLY=0 {nsys} profile --trace=cuda,nvtx ")
+    said = "NCCL_DEBUG=INFO NCCL_DEBUG_SUBSYS=INIT,ENV,GRAPH NCCL_DEBUG_FILE="
+    assert first.startswith(f"X='1 2' NSYS_NVTX_PROFILER_REGISTER_ONLY=0 {said}")
+    assert f" {nsys} profile --trace=cuda,nvtx " in first
     assert "--gpu-metrics-device=all '--output=a b' " in first
     assert second == f"{nsys} export --type sqlite --force-overwrite true --output 'a b.sqlite' 'a b.nsys-rep'"
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
+from nsysan.diagnosis.collectives import CollectiveFamily
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.expectation import ALL_REDUCE, Compared
 from nsysan.diagnosis.findings.finding import Finding
@@ -16,6 +17,7 @@ from nsysan.metrics.link import Link
 from nsysan.metrics.scenarios import Scenario
 from nsysan.metrics.whatif import WhatIf
 from nsysan.model.matches import Match
+from nsysan.run.nccl_choices import Nccl
 from nsysan.run.run import Run
 
 #: What several findings advise.
@@ -31,7 +33,10 @@ IDLE_SHARE = 0.05
 
 @dataclass(frozen=True)
 class Case:
-    """What findings are drawn from; period and idle (by rank and cause) in ns, medians over the steady steps."""
+    """What findings are drawn from; period and idle (by rank and cause) in ns, medians over the steady steps.
+
+    nccl: what NCCL's log says, families: the run's collectives, None and empty where they are not asked for.
+    """
 
     run: Run
     diagnosis: Diagnosis
@@ -39,14 +44,24 @@ class Case:
     link: Link | None
     period: int
     idle: dict[tuple[int, GapCause], int]
+    nccl: Nccl | None = None
+    families: Sequence[CollectiveFamily] = ()
 
     @classmethod
-    def of(cls, run: Run, diagnosis: Diagnosis, compared: Compared | None, link: Link | None) -> Case:
+    def of(
+        cls,
+        run: Run,
+        diagnosis: Diagnosis,
+        compared: Compared | None,
+        link: Link | None,
+        nccl: Nccl | None = None,
+        families: Sequence[CollectiveFamily] = (),
+    ) -> Case:
         """From what is known of a run; the period is 0 where no step is steady."""
         what = diagnosis.what_if
         rows = diagnosis.gaps.select("rank", "cause", "ns").iter_rows()
         idle = {(rank, GapCause(cause)): ns for rank, cause, ns in rows}
-        return cls(run, diagnosis, compared, link, what.period if what else 0, idle)
+        return cls(run, diagnosis, compared, link, what.period if what else 0, idle, nccl, families)
 
     @property
     def what(self) -> WhatIf | None:

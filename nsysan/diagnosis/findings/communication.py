@@ -37,6 +37,7 @@ class CommunicationFinding(FindingId):
     """What the wire may cost."""
 
     WRONG_WIRE = "wrong_wire"
+    P2P_DISABLED = "p2p_disabled"
     NO_OVERLAP = "no_overlap"
     NCCL_FOR_SMALL = "nccl_for_small"
     TP_TOO_WIDE = "tp_too_wide"
@@ -145,19 +146,32 @@ def wrong_wire(link: Link | None, case: Case | None = None) -> Iterator[Finding]
         return
     detour = None if case is None else _detour(link, case)
     told = f"; {detour.sentence(link.kind)}" if detour else ""
+    over = f"collectives run over {link.looks_like.words}, not over {link.kind.words}"
+    told += _apart(link, case)
+    off = case.nccl.p2p_off if case is not None and case.nccl is not None and link.told else None
     yield Finding(
-        CommunicationFinding.WRONG_WIRE,
+        CommunicationFinding.P2P_DISABLED if off else CommunicationFinding.WRONG_WIRE,
         Severity.HIGH,
-        f"collectives run over {link.looks_like.words}, not over {link.kind.words}",
+        f"{off} turns peer-to-peer off: {over}" if off else over,
         f"{link.sentence}{told}",
-        "check the path between the GPUs (nvidia-smi topo -m, nvidia-smi nvlink --status; NCCL_DEBUG=INFO says what "
-        "NCCL chose), NCCL_P2P_DISABLE and NCCL_P2P_LEVEL, IOMMU and ACS, and whether the container shares /dev/shm "
-        "and the devices of its peers",
+        f"unset {off and off.partition('=')[0]}: NCCL's log says that the environment sets it"
+        if off
+        else "check the path between the GPUs (nvidia-smi topo -m, nvidia-smi nvlink --status; NCCL_DEBUG=INFO says "
+        "what NCCL chose), NCCL_P2P_DISABLE and NCCL_P2P_LEVEL, IOMMU and ACS, and whether the container shares "
+        "/dev/shm and the devices of its peers",
         detour.saving if detour else None,
         figures={"looks_like": link.looks_like, "expected": link.kind, **(asdict(detour) if detour else {})},
         thresholds={name: value for name, value in LINK_THRESHOLDS.items() if isinstance(value, int | float)},
         saving_is=SavingIs.ESTIMATE,
     )
+
+
+def _apart(link: Link, case: Case | None) -> str:
+    """That NCCL takes ranks of one machine for those of several, where its log says so."""
+    nodes = case.nccl.set_up.nodes if case and case.nccl and case.nccl.set_up else None
+    if not link.told or link.looks_like is not LinkKind.NETWORK or (nodes or 1) < 2:
+        return ""
+    return f"; NCCL takes the ranks to be on {nodes} machines, by NCCL_HOSTID or as their containers tell it"
 
 
 @dataclass(frozen=True)
@@ -193,7 +207,10 @@ def _detour(link: Link, case: Case) -> _Detour | None:
 
 FINDERS = (
     Finder(
-        lambda case: wrong_wire(case.link, case), (CommunicationFinding.WRONG_WIRE,), of_steps=False, of_decode=False
+        lambda case: wrong_wire(case.link, case),
+        (CommunicationFinding.WRONG_WIRE, CommunicationFinding.P2P_DISABLED),
+        of_steps=False,
+        of_decode=False,
     ),
     Finder(
         slow_wire,
