@@ -7,6 +7,7 @@ from pathlib import Path
 
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.capture.command import Request
+from nsysan.capture.cures import temporary_folder_of_another
 from nsysan.capture.runner import Outcome
 
 
@@ -29,13 +30,25 @@ def no_report(request: Request, output: Path, staging: Path, outcome: Outcome) -
     if outcome.interrupted is not None:
         return NsysanError(f"{output}: interrupted before nsys could write a report", ExitCode.NO_REPORT)
     if any(staging.iterdir()):
-        return NsysanError(
-            f"{output}: nsys left only raw data, in {staging}, and no importer here can make a report of it; {how}",
-            ExitCode.NO_REPORT,
-        )
+        return NsysanError(f"{output}: {_raw(staging)}; {how}", ExitCode.NO_REPORT)
+    elsewhere = temporary_folder_of_another()
+    if elsewhere is not None:
+        return NsysanError(f"{output}: no report came back; {elsewhere}; {how}", ExitCode.NO_REPORT)
     return NsysanError(
         f"{output}: no report came back; {how}; its own message is above (does the command start without nsys?)",
         ExitCode.NO_REPORT,
+    )
+
+
+def _raw(staging: Path) -> str:
+    """What to do with raw data that no importer here can read."""
+    streams = sorted(path.name for path in staging.glob("*.qdstrm"))
+    if not streams:
+        return f"nsys left only raw data, in {staging}, and no importer here can make a report of it"
+    return (
+        f"nsys left only raw data, {staging / streams[0]}: the QdstrmImporter of the same nsys (host-linux-*/ of the "
+        "full package, not of nsight-systems-cli) makes a report of it with -i, unless nsys was killed before it "
+        "ended; then capture again and let the workload end by itself (--kill-after gives it longer)"
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nsysan._errors import ExitCode, NsysanError
+from nsysan.capture.cures import temporary_folder_of_another
 from nsysan.capture.parallel_sizes import number_of
 from nsysan.capture.started import Launch, Workload
 from nsysan.model.launchers import places
@@ -86,7 +87,8 @@ def check_place(workload: Workload, output: Path) -> None:
 
 def notes_before(workload: Workload, output: Path, *, whole: bool, duration: int | None) -> list[str]:
     """What to know before a run. whole: all of it is collected, without a window; duration: for so many seconds."""
-    notes = []
+    temporary = temporary_folder_of_another()
+    notes = [] if temporary is None else [temporary]
     launch = workload.elsewhere
     if workload.script is not None:
         told = [workload.engine.name] if workload.engine else []

@@ -29,6 +29,8 @@ from nsysan.capture.starters import Engine
 from nsysan.trace.topology import topology_file
 
 Say = Callable[[str], None]
+#: Half seconds between what is said of an export.
+_SAY_EACH = 30
 
 
 @dataclass(frozen=True)
@@ -151,6 +153,8 @@ class Session:
                 ends_workload=self._nsys_ends_workload(),
                 kill_after=self.kill_after,
                 driver=serving,
+                spares=self._spares_workload(),
+                say=say,
             )
             if serving is not None:
                 serving.join()
@@ -180,8 +184,11 @@ class Session:
 
     def _nsys_ends_workload(self) -> bool:
         ranged = self.request.capture_range is not None and "shutdown" in (self.request.capture_range_end or "")
-        spared = re.search(r"--kill[= ]none", " ".join(self.request.extra))
-        return (ranged or self.request.duration is not None) and not spared
+        return (ranged or self.request.duration is not None) and not self._spares_workload()
+
+    def _spares_workload(self) -> bool:
+        """Whether nsys was asked to leave processes running."""
+        return re.search(r"--kill[= ]none|(?:--wait|-w)[= ](?:primary|false)", " ".join(self.request.extra)) is not None
 
     def _take(self, outcome: Outcome, say: Say) -> list[Path]:
         """Move the reports to their final names; NsysanError if there is none."""
@@ -255,7 +262,8 @@ def exported(
     target = recording.with_suffix(".sqlite")
     unfinished = target.with_name(f".{target.name}.part")
     try:
-        export_sqlite(nsys, recording, unfinished, progress=progress).replace(target)
+        waiting = None if progress else lambda seconds: _tell(say, recording, unfinished, seconds)
+        export_sqlite(nsys, recording, unfinished, progress=progress, waiting=waiting).replace(target)
     finally:
         unfinished.unlink(missing_ok=True)
     try:
@@ -266,3 +274,11 @@ def exported(
             f"{target}: {nsys.label} left an export that cannot be read: {error}", ExitCode.EXPORT_FAILED
         ) from error
     return Captured(recording, target, checks)
+
+
+def _tell(say: Say, recording: Path, unfinished: Path, seconds: float) -> None:
+    """Say now and then that an export runs, and how far it is."""
+    # It is asked every half second.
+    if int(2 * seconds) % _SAY_EACH == 0 and seconds >= 1:
+        size = unfinished.stat().st_size if unfinished.exists() else 0
+        say(f"exporting {recording.name} ({seconds:.0f} s, {size / 1e6:,.1f} MB so far)")
