@@ -173,7 +173,7 @@ def command(
 
     A server is collected from with --serve: it is started, loaded once it is ready, and ended after the window. With
     --hold it runs on, and `nsysan window` takes as many windows as wanted. Neither needs a profiler switch in the
-    server; with --profiler-config.profiler cuda in its command, vLLM also names its steps in the windows of --serve.
+    server; where its command has --profiler-config.profiler cuda, vLLM names its steps in the windows of --serve.
 
     Ctrl-C ends the workload and keeps the trace; a second one ends everything.
 
@@ -183,8 +183,8 @@ def command(
       nsysan capture -o run1 --report -- torchrun --nproc-per-node=4 decode.py
       nsysan capture -c cudaProfilerApi -- python decode.py
       nsysan capture -p 'decode@*' --gpu-metrics -- python decode.py
-      nsysan capture --serve -- vllm serve M -tp 8 --profiler-config.profiler cuda
-      nsysan capture --serve --load 'python bench.py' -- sglang serve --tp 4
+      nsysan capture --serve -- vllm serve MODEL -tp 8
+      nsysan capture --serve --load 'python bench.py' -- SERVER...
       srun nsysan capture -o run1 -- python decode.py
     """
     if nvtx_capture is not None and capture_range is None:

@@ -25,6 +25,7 @@ _MATCHED = 0.98
 _INFLATION = 3.0
 #: A share this near to its threshold may lie on either side of it.
 _NEAR = 0.01
+_INFERRED = "the critical path goes from stream to stream by an order that is inferred from when work starts"
 #: Told by figures below, or by what the profiler may weigh.
 _TOLD_OTHERWISE = frozenset({Aspect.COVERAGE, Aspect.HOST_TIME})
 
@@ -46,6 +47,8 @@ def weighed(run: Run, diagnosis: Diagnosis, rows: Sequence[Quality]) -> Verdict:
     error = 0.0 if diagnosis.what_if is None else diagnosis.what_if.error or 0.0
     if error > SURE_ERROR:
         medium.append(f"the replay misses the measured period by {error:.1%}")
+    if diagnosis.pace is not None and diagnosis.pace.inferred:
+        medium.append(_INFERRED)
     profiled = _profiled(run, diagnosis)
     if profiled:
         why, turns = profiled

@@ -118,12 +118,13 @@ def _crossing(graph: Graph) -> pl.DataFrame:
         )
     ]
     # An order shows what it takes where nothing else came later.
-    ordered = of_work(orders).select("rank", "place", launch="name")
+    ordered = of_work(orders).select("rank", "place", node=pl.col("graph_node"), launch="name")
+    own = pl.when(pl.col("node").is_not_null()).then(pl.col("ns").min().over("rank", "node"))
     prompt = graph.delay[orders] <= _ORDER
     parts.append(
         _edges(orders, graph, ordered, prompt).with_columns(
             least=pl.when(pl.col("link") == Link.ORDER)
-            .then(pl.coalesce(free.over("place"), free.over("rank"), pl.lit(_SHORT_GAP)))
+            .then(pl.coalesce(free.over("place"), own, free.over("rank"), pl.lit(_SHORT_GAP)))
             .otherwise(_SHORT_GAP)
         )
     )

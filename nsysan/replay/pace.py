@@ -13,6 +13,7 @@ from nsysan.replay import edits
 from nsysan.replay.activity import MAX_OPERATIONS, Activity
 from nsysan.replay.engine import I64, NotAcyclic
 from nsysan.replay.late import find_late
+from nsysan.replay.links import Link
 from nsysan.replay.path import classes, shares, walk
 from nsysan.replay.pieces import SCHEMA, pieces
 from nsysan.replay.prepared import Prepared, prepare
@@ -79,7 +80,7 @@ def pace_of(ready: Prepared) -> Pace:
         alone, bounds = {}, {}
     else:
         late, rotates = find_late(basis, again, measured, told["no_skew"], without, alone)
-    path, chain = _path(ready, measured.median)
+    path, chain, inferred = _path(ready, measured.median)
     frame = ready.counted.select("stretch", "step", "rank")
     frame = frame.with_columns(pl.Series(name, periods[:, i]) for i, name in enumerate(names))
     return Pace(
@@ -90,6 +91,7 @@ def pace_of(ready: Prepared) -> Pace:
         error=error,
         path=path,
         pieces=chain,
+        inferred=inferred,
         late=late,
         unsplit=unsplit,
         rotation=measured.median - told["no_skew"].median if rotates else 0,
@@ -160,14 +162,16 @@ def _over_steps(ready: Prepared, periods: I64) -> list[Timed]:
     return [Timed(round(median), round(mean)) for median, mean in told]
 
 
-def _path(ready: Prepared, period: int) -> tuple[dict[tuple[str, int], int], pl.DataFrame]:
-    """ns of a step by class and rank: shares of the chain through the counted steps, times the period; its pieces."""
+def _path(ready: Prepared, period: int) -> tuple[dict[tuple[str, int], int], pl.DataFrame, bool]:
+    """ns of a step by class and rank: shares of the chain through the counted steps, times the period; its pieces; and
+    whether the chain goes from stream to stream where no table tells of an order.
+    """
     graph, basis = ready.basis.graph, ready.basis
     # What comes after the last step that is counted tells which of its chains mattered.
     stretch_of = graph.operations["stretch"].to_numpy()
     ends = graph.time[graph.first_operation + 1 : graph.first_arrival : 2]
     total: dict[tuple[str, int], int] = {}
-    class_of = classes(graph)
+    class_of, untold, crosses = classes(graph), _untold(ready), False
     chain = [SCHEMA.to_frame()]
     for (stretch,), spans in ready.counted.partition_by("stretch", as_dict=True, maintain_order=True).items():
         own = np.flatnonzero(stretch_of == stretch)
@@ -178,7 +182,18 @@ def _path(ready: Prepared, period: int) -> tuple[dict[tuple[str, int], int], pl.
         for key, ns in shares(found, list(of_rank.select("start", "finish").iter_rows())).items():
             total[key] = total.get(key, 0) + ns
         chain.append(pieces(graph, found, of_rank))
-    return _summing_to(total, period), pl.concat(chain)
+        crosses |= bool(untold[found.edges[found.edges >= 0]].any())
+    return _summing_to(total, period), pl.concat(chain), crosses
+
+
+def _untold(ready: Prepared) -> npt.NDArray[np.bool_]:
+    """Whether an edge is an order between streams that no table tells: of a graph's nodes none does."""
+    graph = ready.basis.graph
+    found: npt.NDArray[np.bool_] = graph.link == Link.ORDER
+    if not ready.found.orders.is_empty():
+        of_graph = graph.operations["graph_node"].is_not_null().to_numpy()
+        found[found] = of_graph[(graph.edges.target[found] - graph.first_operation) // 2]
+    return found
 
 
 def _summing_to(parts: dict[tuple[str, int], int], whole: int) -> dict[tuple[str, int], int]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import polars as pl
 
 _STEP = ("stretch", "rank", "step")
@@ -25,8 +23,7 @@ def with_places(work: pl.DataFrame, waits: pl.DataFrame) -> tuple[pl.DataFrame, 
         name=pl.col("name").cast(pl.String),
         launch=pl.col("launch").cast(pl.String),
     )
-    key = {"segment": pl.col("segment"), "name": _number(ordered["name"])}
-    ordered = ordered.with_columns(_place(ordered, key))
+    ordered = ordered.with_columns(_place(ordered.with_columns(name=_number(ordered["name"])), ("segment", "name")))
     launches = (
         ordered.drop_nulls("launch_start")
         .group_by("stretch", "thread", "launch_start", maintain_order=True)
@@ -50,8 +47,10 @@ def with_places(work: pl.DataFrame, waits: pl.DataFrame) -> tuple[pl.DataFrame, 
     # A driver's call inside a runtime's is part of it.
     nested = pl.col("waits") & (pl.col("end") <= pl.col("end").cum_max().shift(1).over(lane)).fill_null(value=False)
     calls = _asked_once(calls.filter(~nested)).with_columns(pl.col("step", "segment").forward_fill().over(lane))
-    key = {"segment": pl.col("segment"), "launch": _number(calls["launch"]), "name": _number(calls["name"])}
-    return ordered, calls.with_columns(_place(calls, key | {"waits": pl.col("waits").cast(pl.Int64)}))
+    numbers = calls.with_columns(
+        pl.col("waits").cast(pl.Int64), launch=_number(calls["launch"]), name=_number(calls["name"])
+    )
+    return ordered, calls.with_columns(_place(numbers, ("segment", "launch", "name", "waits")))
 
 
 def _asked_once(calls: pl.DataFrame) -> pl.DataFrame:
@@ -75,10 +74,12 @@ def _number(texts: pl.Series) -> pl.Series:
     return texts.cast(pl.Enum(known)).to_physical().cast(pl.Int64).fill_null(-1) + 1
 
 
-def _place(rows: pl.DataFrame, key: Mapping[str, pl.Expr | pl.Series]) -> pl.Series:
-    """A number for the key and how many rows of the step have had it; null outside of steps."""
-    told = rows.select(*_STEP, **key)
-    told = told.with_columns(nth=pl.int_range(pl.len(), dtype=pl.Int64).over(*_STEP, *key))
+def _place(rows: pl.DataFrame, key: tuple[str, ...]) -> pl.Series:
+    """A number for the key, all of numbers, and how many rows of the step have had it; null outside of steps."""
+    told = rows.select(
+        *_STEP,
+        *key,
+    ).with_columns(nth=pl.int_range(pl.len(), dtype=pl.Int64).over(*_STEP, *key))
     place = pl.lit(0, dtype=pl.Int64)
     for name in (*key, "nth"):
         place = place * (pl.col(name).max() + 1) + pl.col(name)

@@ -49,8 +49,9 @@ class Pace:
 
     period: as it is, which the untouched graph gives to the ns (exact). scenarios: of each what-if; ranks: with one
     rank put right; bounds: least and most of a what-if that the trace cannot tell better, the period itself being the
-    most. error: replay_error. path: ns of a step by (class, rank), summing to the period. pieces: of the
-    path in each step that was counted, as pieces.pieces gives them. late: see find_late;
+    most. error: replay_error. path: ns of a step by (class, rank), summing to the period; pieces: of the path in each
+    step that was counted, as pieces.pieces gives them; inferred: whether it goes from stream to stream where no table
+    tells of an order. late: see find_late;
     rotation: ns that another rank costs in each step, where it is not the same. unsplit: share of the period
     in communication that cannot be split; where it is large, what rests on waiting is left out.
     per_step: stretch, step, rank and a column a scenario. nodes: of the graph; whole: whether it is
@@ -64,6 +65,7 @@ class Pace:
     error: float
     path: dict[tuple[str, int], int]
     pieces: pl.DataFrame
+    inferred: bool
     late: list[LateRanks]
     rotation: int
     unsplit: float
