@@ -46,9 +46,9 @@ def _raw(staging: Path) -> str:
     if not streams:
         return f"nsys left only raw data, in {staging}, and no importer here can make a report of it"
     return (
-        f"nsys left only raw data, in {staging}: the QdstrmImporter of the same nsys (host-linux-*/ of the full package, "
-        f"not of nsight-systems-cli) makes a report of {streams[0]} with -i, unless nsys was killed before it ended; "
-        "then capture again and let the workload end by itself (--kill-after gives it longer)"
+        f"nsys left only raw data, in {staging}: the QdstrmImporter of the same nsys (host-linux-*/ of the full "
+        f"package, not of nsight-systems-cli) makes a report of {streams[0]} with -i, unless nsys was killed before it "
+        "ended; then capture again and let the workload end by itself (--kill-after gives it longer)"
     )
 
 

@@ -20,6 +20,7 @@ from nsysan.capture.nccl_debug import NcclDebug, nccl_debug, surroundings, take_
 from nsysan.capture.no_report import ending, no_report
 from nsysan.capture.nsys import Nsys, abilities_of, export_sqlite
 from nsysan.capture.nvidia_smi import record_topology
+from nsysan.capture.own_figure import OwnFigure, untraced
 from nsysan.capture.postflight import check_export
 from nsysan.capture.processes import exit_on
 from nsysan.capture.runner import Outcome, run_capture
@@ -29,6 +30,7 @@ from nsysan.capture.starters import Engine
 from nsysan.trace.topology import topology_file
 
 Say = Callable[[str], None]
+_OF_NSYS = ("NSYS_", "NCCL_DEBUG")
 #: Half seconds between what is said of an export.
 _SAY_EACH = 30
 
@@ -130,6 +132,16 @@ class Session:
         word = self.request.command[0]
         if not shutil.which(word, path=self.request.environment.get("PATH")) and not Path(word).is_file():
             raise NsysanError(f"{word}: no such command, so there is nothing to capture", ExitCode.NO_REPORT)
+
+    def run_untraced(self, say: Say) -> OwnFigure | None:
+        """Run the workload once without nsys, and hear what it says of its step."""
+        self.check_command()
+        self.check_output()
+        self.staging.rmdir()
+        # As under nsys, but for what only nsys looks at and what makes NCCL speak.
+        planned = {name: value for name, value in self.plan().environment.items() if not name.startswith(_OF_NSYS)}
+        with exit_on(signal.SIGTERM, signal.SIGHUP):
+            return untraced(self.request.command, surroundings(planned), say, kill_after=self.kill_after)
 
     def run(self, say: Say, *, progress: bool = False) -> Result:
         """Run the workload under nsys, and export and check what comes back."""

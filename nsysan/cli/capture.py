@@ -19,7 +19,7 @@ from nsysan.capture.nsys import export_command, require_nsys
 from nsysan.capture.placement import Seat, check_place, notes_before, seat_of
 from nsysan.capture.session import Captured, Session
 from nsysan.capture.started import expected_ranks, read_workload
-from nsysan.cli.captured import check_report, show
+from nsysan.cli.captured import as_option, check_report, show
 from nsysan.cli.exits import OUTPUT, exit_codes
 from nsysan.cli.options import NSYS
 from nsysan.cli.serve_options import serve_of, serve_options
@@ -144,6 +144,7 @@ def command(
     cuda_graph_trace: str,
     trace: str | None,
     cuda_sw: bool,
+    untraced_first: bool,
     nsys_args: tuple[str, ...],
     environment: tuple[str, ...],
     nccl_log: bool,
@@ -201,7 +202,7 @@ def command(
         raise click.UsageError("--gpu-metrics-frequency needs --gpu-metrics")
     if (serve or hold) and (capture_range is not None or delay is not None or duration is not None):
         raise click.UsageError("--serve and --hold open windows by themselves: leave out -c, -p, -y and -d")
-    served = serve_of(command, {"serve": serve, "hold": hold, **serving})
+    served = serve_of(command, {"serve": serve, "hold": hold, "untraced_first": untraced_first, **serving})
     given = _pairs(environment)
     surroundings = {**os.environ, **given}
     workload = read_workload(command, surroundings)
@@ -255,10 +256,11 @@ def command(
         say(note)
     if hold:
         sys.exit(holding.hold(session, say))
+    own = session.run_untraced(say) if untraced_first else None
     result = session.run(say, progress=not quiet and sys.stderr.isatty())
-    show(result.captured, quiet=quiet, token_ns=result.token_ns, seat=seat)
+    show(result.captured, quiet=quiet, token_ns=result.token_ns, seat=seat, own=own)
     if report:
-        _write_reports(result.captured, force=force_overwrite, quiet=quiet)
+        _write_reports(result.captured, force=force_overwrite, quiet=quiet, untraced=own and own.ns)
     sys.exit(result.exit_code)
 
 
@@ -281,10 +283,12 @@ def _pairs(entries: tuple[str, ...]) -> dict[str, str]:
     return pairs
 
 
-def _write_reports(captured: Sequence[Captured], *, force: bool, quiet: bool) -> None:
-    """The page of each trace."""
+def _write_reports(captured: Sequence[Captured], *, force: bool, quiet: bool, untraced: int | None) -> None:
+    """The page of each trace. untraced: ns of a step without nsys, where it was measured."""
     from nsysan.cli.report import command as report
 
+    knows = any(parameter.name == "untraced" for parameter in report.params)
     for one in captured:
         options = ["--output", str(one.export.with_suffix(".html")), *(["--force"] if force else [])]
+        options += ["--untraced", as_option(untraced)] if untraced and knows else []
         report.main([str(one.export), *options, *(["--quiet"] if quiet else [])], standalone_mode=False)

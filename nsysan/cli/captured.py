@@ -12,6 +12,7 @@ import click
 
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.capture.checks import FAIL, OK
+from nsysan.capture.own_figure import OwnFigure
 from nsysan.capture.placement import Seat
 from nsysan.capture.session import Captured
 from nsysan.text import ms
@@ -23,10 +24,12 @@ def show(
     quiet: bool,
     token_ns: tuple[int | None, int | None] = (None, None),
     seat: Seat | None = None,
+    own: OwnFigure | None = None,
 ) -> None:
     """Say on stderr what was written, how the checks stand, and the command that reports it.
 
-    seat: inside a launcher, whose other traces belong to the same report.
+    seat: inside a launcher, whose other traces belong to the same report. own: what the command said of its step in a
+    run without nsys.
     """
     for one in captured:
         lines = [check.line() for check in one.checks if not quiet or check.status != OK]
@@ -41,13 +44,17 @@ def show(
     if closed and opened:
         more = f"; tracing adds {opened / closed - 1:.0%}" if opened > closed else ""
         click.echo(f"nsysan: a token takes {ms(closed)} with the window closed, {ms(opened)} open{more}", err=True)
-    untraced = f" --untraced {ms(closed).replace(' ', '')}" if closed and opened and opened > closed else ""
+    untraced = f" --untraced {as_option(closed)}" if closed and opened and opened > closed else ""
+    if own is not None:
+        click.echo(f"nsysan: without nsys a step took {ms(own.ns)} ({own.what})", err=True)
+        untraced = f" --untraced {as_option(own.ns)}"
     if seat is not None:
         if seat.is_first and len(captured) == 1:
             # Quoted by parts: the shell has to find the others.
             stem = shlex.quote(str(captured[0].export).removesuffix(f"{seat.ending}.sqlite"))
             click.echo(
-                f"nsysan: next, once all {seat.world} are done: nsysan report {stem}{seat.merge}.sqlite", err=True
+                f"nsysan: next, once all {seat.world} are done: nsysan report {stem}{seat.merge}.sqlite{untraced}",
+                err=True,
             )
             return
         if not seat.is_first:
@@ -56,6 +63,11 @@ def show(
     for one in captured:
         if all(check.status != FAIL for check in one.checks):
             click.echo(f"nsysan: next: nsysan report {shlex.quote(str(one.export))}{untraced}", err=True)
+
+
+def as_option(ns: int) -> str:
+    """A time as options take it."""
+    return f"{ns / 1e6:g}ms"
 
 
 def check_report(trace: Path, *, force: bool) -> None:

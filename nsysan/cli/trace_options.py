@@ -21,6 +21,11 @@ _OPTIONS = (
         is_flag=True,
         help="Trace CUDA by software where nsys would by hardware (Blackwell), should that fail or crash.",
     ),
+    click.option(
+        "--untraced-first",
+        is_flag=True,
+        help="Run the command once without nsys, so that what tracing costs is measured by its own ms a token.",
+    ),
 )
 
 
