@@ -12,7 +12,8 @@ def to_text(answer: Answer, *, standard: bool) -> str:
     """The table; standard: with the what-ifs of a report."""
     steps = counted(answer.replayed, "step")
     of = "all steady ones" if answer.whole else f"of {answer.steady} steady ones"
-    lines = [f"Replica {answer.replica}, {numbered('rank', answer.ranks)}: {steps} replayed, {of}", ""]
+    kinds = f"; periods are over {answer.kinds} kinds of decode steps" if answer.kinds > 1 else ""
+    lines = [f"Replica {answer.replica}, {numbered('rank', answer.ranks)}: {steps} replayed, {of}{kinds}", ""]
     rows = [("as measured", us(answer.traced), "", "")]
     if answer.hosts is not None and answer.gaps is not None:
         rows.append(("without nsys", us(answer.period), "", ""))

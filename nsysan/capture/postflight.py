@@ -165,5 +165,5 @@ def _perturbation(export: Export) -> Check | None:
         "perturbation",
         WARN,
         "eager launches: tracing each one inflates host time, up to threefold",
-        "read idle and host-late figures as upper bounds",
+        "read idle and host-late figures as upper bounds, or time a step without nsys for `nsysan report --untraced`",
     )

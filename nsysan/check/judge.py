@@ -125,6 +125,14 @@ def exit_code(outcomes: list[Outcome]) -> int:
     return EXIT_CODES[worst]
 
 
+def _share(document: ReportDocument, name: str) -> float | None:
+    """In per cent of the period; of what a late rank causes, of that of the step of which it is told."""
+    if name == "caused" and document.straggler is not None:
+        return 100 * document.straggler.share
+    part, period = metric_of(document, name), _median(document, "period")
+    return 100 * part / period if part is not None and period else None
+
+
 def metric_of(document: ReportDocument, name: str) -> float | None:
     """A figure of a report's document by its name: ns, per cent of the period, or tokens/s; None if not known.
 
@@ -137,8 +145,7 @@ def metric_of(document: ReportDocument, name: str) -> float | None:
     if name in SPREAD:
         return _of_spread(document, name)
     if name in SHARES:
-        part, period = metric_of(document, name.removesuffix("_share")), _median(document, "period")
-        return 100 * part / period if part is not None and period else None
+        return _share(document, name.removesuffix("_share"))
     if name == "caused":
         return _caused(document)
     if name in PERCENTILES:

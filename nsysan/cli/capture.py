@@ -258,7 +258,7 @@ def command(
         sys.exit(holding.hold(session, say))
     own = session.run_untraced(say) if untraced_first else None
     result = session.run(say, progress=not quiet and sys.stderr.isatty())
-    show(result.captured, quiet=quiet, token_ns=result.token_ns, seat=seat, own=own)
+    show(result.captured, quiet=quiet, token_ns=result.token_ns, command=command, seat=seat, own=own)
     if report:
         _write_reports(result.captured, force=force_overwrite, quiet=quiet, untraced=own and own.ns)
     sys.exit(result.exit_code)

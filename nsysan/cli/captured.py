@@ -15,6 +15,7 @@ from nsysan.capture.checks import FAIL, OK
 from nsysan.capture.own_figure import OwnFigure
 from nsysan.capture.placement import Seat
 from nsysan.capture.session import Captured
+from nsysan.capture.step_times import hint
 from nsysan.text import ms
 
 
@@ -23,11 +24,13 @@ def show(
     *,
     quiet: bool,
     token_ns: tuple[int | None, int | None] = (None, None),
+    command: Sequence[str] = (),
     seat: Seat | None = None,
     own: OwnFigure | None = None,
 ) -> None:
     """Say on stderr what was written, how the checks stand, and the command that reports it.
 
+    token_ns: of a server under our load, the time of a token with the window closed, and open. command: the workload.
     seat: inside a launcher, whose other traces belong to the same report. own: what the command said of its step in a
     run without nsys.
     """
@@ -60,9 +63,11 @@ def show(
         if not seat.is_first:
             return
     # Several are windows of one run: each is a report of its own.
-    for one in captured:
-        if all(check.status != FAIL for check in one.checks):
-            click.echo(f"nsysan: next: nsysan report {shlex.quote(str(one.export))}{untraced}", err=True)
+    usable = [shlex.quote(str(one.export)) for one in captured if all(check.status != FAIL for check in one.checks)]
+    for export in usable:
+        click.echo(f"nsysan: next: nsysan report {export}{untraced}", err=True)
+    if usable and closed is None and own is None and (told := hint(command, usable[0])):
+        click.echo(f"nsysan: {told}", err=True)
 
 
 def as_option(ns: int) -> str:

@@ -78,8 +78,9 @@ def savings_sentence(what: WhatIf | None, quality: Sequence[Quality]) -> str:
     """What a step takes, and would take without each loss."""
     if what is None:
         return "no steady decode step"
+    now = "without nsys" if what.traced is not None else "now"
     if not [scenario for scenario in what.told if scenario != Scenario.NO_BUBBLE]:
-        return f"{ms(what.period)} a step now; what could be saved cannot be told from this trace{_bubble(what)}"
+        return f"{ms(what.period)} a step {now}; what could be saved cannot be told from this trace{_bubble(what)}"
     told = [
         f"{SCENARIOS[scenario].title} {at_most(what, scenario)}{ms(ns)} ({(ns - what.period) / 1e3:+,.0f} us)"
         for scenario, ns in what.without.items()
@@ -91,7 +92,7 @@ def savings_sentence(what: WhatIf | None, quality: Sequence[Quality]) -> str:
     if not host_told:
         listed += f"; what {SCENARIOS[Scenario.NO_HOST_LATE].loss} cost cannot be told"
     how = f" ({replay_words(what)}{'; upper bounds: the profiler slows the host' if bound and told else ''})"
-    return f"{ms(what.period)} a step now; {listed}{_bubble(what)}{how}"
+    return f"{ms(what.period)} a step {now}; {listed}{_bubble(what)}{how}"
 
 
 def _bubble(what: WhatIf) -> str:

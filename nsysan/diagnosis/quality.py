@@ -17,6 +17,7 @@ from nsysan.model.classes import WorkClass
 from nsysan.model.health import NODE_FLAG
 from nsysan.model.matches import Match
 from nsysan.model.steps.step_windows import StepMethod
+from nsysan.run.all_decode import of_all_decode
 from nsysan.run.run import Run
 from nsysan.text import counted
 from nsysan.trace.graph_mode import GraphMode
@@ -29,18 +30,19 @@ _UNSEEN = (
 
 def assess(run: Run, diagnosis: Diagnosis, compared: Compared | None = None) -> list[Quality]:
     """Quality rows of a run, each aspect once; compared: what the user states of the model."""
+    every = of_all_decode(run)
     rows = [
         _reports(run),
         _steps(run),
         assess_humps(diagnosis.humps),
-        assess_coverage(run, diagnosis.coverage),
+        assess_coverage(every, diagnosis.coverage),
         *assess_ranks(run),
         _graphs(run),
         _split(run, diagnosis),
     ]
     rows.append(_bytes(run, compared))
-    rows += [_events(run), _host_time(run), _overlap(run), _unknown_names(run)]
-    rows += [assess_late(run, diagnosis), _gaps(run, diagnosis), assess_savings(run, diagnosis)]
+    rows += [_events(run), _host_time(run, diagnosis), _overlap(run), _unknown_names(run)]
+    rows += [assess_late(every, diagnosis), _gaps(run, diagnosis), assess_savings(every, diagnosis)]
     return [row for row in rows if row is not None]
 
 
@@ -164,7 +166,9 @@ def _events(run: Run) -> Quality:
     return Quality(Aspect.EVENTS, Status.ESTIMATED, f"nsys warns of the ranks: {'; '.join(lost)}")
 
 
-def _host_time(run: Run) -> Quality | None:
+def _host_time(run: Run, diagnosis: Diagnosis) -> Quality | None:
+    if diagnosis.untraced is not None:
+        return Quality(Aspect.HOST_TIME, Status.OK, diagnosis.untraced.sentence)
     if not run.is_eager:
         return None
     return Quality(

@@ -14,6 +14,8 @@ from nsysan.run.run import Run
 from nsysan.text import counted, ms
 from nsysan.trace.graph_mode import GraphMode
 
+_NO_TIME = "what a step takes without nsys no table holds (time one and give --untraced that)"
+_INFERRED = "that the first stage begins its next step when the last one has ended is inferred"
 _INFLATED = "held up by its host, whose time the profiler inflates (see host_time)"
 
 
@@ -56,7 +58,7 @@ def _who_is_named(run: Run, diagnosis: Diagnosis) -> tuple[Status, str]:
     if None in causes:
         why = "the rank idles before it arrives; whether its host is late cannot be told (see launches, cpu_gpu_clock)"
         return Status.ESTIMATED, why
-    if LateCause.HOST in causes and run.is_eager:
+    if LateCause.HOST in causes and run.is_eager and diagnosis.untraced is None:
         return Status.ESTIMATED, _INFLATED
     costs = f"{LATE_SHARE:.0%} of the step or of its tail, or more"
     return Status.OK, f"by replay, with all other late ranks put right, it costs {costs}"
@@ -72,13 +74,15 @@ def assess_savings(run: Run, diagnosis: Diagnosis) -> Quality:
     steps = diagnosis.pace.per_step.select("stretch", "step").n_unique()
     of = f"by replay of {counted(steps, 'step')}, which misses the measured period by {what.error:.1%}"
     limits = _limits(run, what, what.error)
-    return Quality(Aspect.WHAT_IF, Status.ESTIMATED if limits else Status.OK, "; ".join([*limits, of]))
+    limits += [_INFERRED] if diagnosis.pace.turns_inferred and not what.why_host else []
+    untold = [_NO_TIME] if run.is_eager and what.traced is None else []
+    return Quality(Aspect.WHAT_IF, Status.ESTIMATED if limits else Status.OK, "; ".join([*limits, of, *untold]))
 
 
 def _limits(run: Run, what: WhatIf, error: float) -> list[str]:
     """What keeps savings from being sure."""
     found = [what.why_host] if what.why_host else []
-    if run.is_eager and not what.why_host:
+    if run.is_eager and not what.why_host and what.traced is None:
         found.append("savings on the host's side are upper bounds (see host_time)")
     if what.bounds:
         which = ", ".join(SCENARIOS[scenario].title for scenario in what.bounds)

@@ -35,7 +35,8 @@ def cover(run: Run) -> Coverage | None:
     for answer in run.ask(outside_of):
         for rest, ns in answer.items():
             parts[rest] = parts.get(rest, 0) + ns
-    kinds = {one.id: _OF_KIND[one.kind] for one in run.steps.populations[1:]}
+    apart = run.steps.populations[1:]
+    kinds = {one.id: _OF_KIND[one.kind] for one in apart if one.id not in run.summed}
     return replace(found, rest=rest_of(run.windows, kinds, parts))
 
 
@@ -67,6 +68,9 @@ def _which(run: Run) -> str:
     steady = counted(len(run.steady_steps), "steady step")
     if len(populations) < 2:
         return steady
+    if run.summed:
+        said = "few of one kind: " if len(populations) >= _KINDS else ""
+        return f"{said}{steady} of {counted(len(run.summed), 'kind')} of decode steps"
     few = len(populations) >= _KINDS and 2 * len(populations[0].steps) < run.windows["step"].n_unique()
     of_all = f"few of one kind: of {counted(run.windows['step'].n_unique(), 'step')} in {len(populations)} kinds, "
     return f"{of_all if few else ''}{steady} of {populations[0].id}"

@@ -85,7 +85,7 @@ def _profiled(run: Run, diagnosis: Diagnosis) -> tuple[str, bool] | None:
     """What the profiler may weigh in an eager run, and whether that could turn the verdict; None where it is little."""
     what, kind = diagnosis.what_if, diagnosis.verdict.kind
     late = kind == VerdictKind.SKEW and any(by_host(one) for one in outermost(diagnosis.late))
-    if not run.is_eager or what is None or not (kind == VerdictKind.HOST or late):
+    if not run.is_eager or what is None or what.traced is not None or not (kind == VerdictKind.HOST or late):
         return None
     free = what[Scenario.NO_HOST_LATE]
     unknown = "tracing slows the hosts, by how much no table holds"

@@ -28,7 +28,11 @@ _WHY_TWO = (
 def bars(report: Report) -> str:
     """HTML: the median step as a bar, that of a late rank, and the critical path; the figures are under each."""
     lines = visible_lines(report)
-    rows = [("ledger of the median rank", report.headline)]
+    without = report.diagnosis.untraced
+    rows = [(f"ledger of the median rank{'' if without is None else ', as traced'}", report.headline)]
+    if without is not None:
+        median = {name: _middle(without.per_rank[name]) for name in report.headline}
+        rows.append(("ledger of the median rank without nsys, by replay", median))
     late = report.diagnosis.straggler
     if late is not None and late.rank in report.per_rank["rank"]:
         own = report.per_rank.row(by_predicate=pl.col("rank") == late.rank, named=True)
@@ -43,6 +47,11 @@ def bars(report: Report) -> str:
         if (period := own["period_ns"])
     )
     return ledgers + _path(report)
+
+
+def _middle(figures: pl.Series) -> int | None:
+    value = figures.median()
+    return round(value) if isinstance(value, int | float) else None
 
 
 def _path(report: Report) -> str:
@@ -82,7 +91,7 @@ def saved(report: Report) -> str:
     what = report.diagnosis.what_if
     if what is None or not what.told:
         return ""
-    rows = [["as measured", ms(what.period), "", "", ""]]
+    rows = [["as measured" if what.traced is None else "without nsys, as given", ms(what.period), "", "", ""]]
     untold = []
     for scenario in what.listed:
         row, ns = SCENARIOS[scenario], what[scenario]
@@ -113,7 +122,7 @@ def saved(report: Report) -> str:
 
 def late_table(report: Report) -> str:
     """HTML: the late ranks, those that are late together first; nothing where nobody is late."""
-    late, period = report.diagnosis.late, report.headline["period_ns"] or 0
+    late, period = report.diagnosis.late, report.paced_period or 0
     if not late or not period:
         return ""
     sets = [one for one in outermost(late) if len(one.ranks) > 1]

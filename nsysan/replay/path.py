@@ -27,8 +27,8 @@ _OF_WORK = {
 class Walk(NamedTuple):
     """The pieces of a chain, latest first: each begins when the one behind it ends. Times are ns.
 
-    classes: positions in CLASSES. nodes: that each ends at. links: what it came to that by, edges: by which edge, both -1
-    along the node's lane.
+    classes: positions in CLASSES. nodes: that each ends at. links: what it came to that by; edges: by which edge; both
+    -1 along the lane of the node.
     """
 
     begin: I64

@@ -13,7 +13,8 @@ def with_places(work: pl.DataFrame, waits: pl.DataFrame) -> tuple[pl.DataFrame, 
 
     A place is how many matched collectives of the step the host had launched, the name, and how many of that name it
     had launched since; of a call, the same of the first that it launched. The order is that of launching, which is one
-    on all ranks whatever the streams do. Null outside of steps.
+    on all ranks whatever the streams do. Null outside of steps. Steps share places by population, where there are
+    several.
     """
     ordered = work.sort(
         *_STEP, pl.coalesce("launch_start", "begin"), "correlation", "graph_node", "begin", maintain_order=True
@@ -23,12 +24,13 @@ def with_places(work: pl.DataFrame, waits: pl.DataFrame) -> tuple[pl.DataFrame, 
         name=pl.col("name").cast(pl.String),
         launch=pl.col("launch").cast(pl.String),
     )
-    ordered = ordered.with_columns(_place(ordered.with_columns(name=_number(ordered["name"])), ("segment", "name")))
+    numbers = ordered.with_columns(population=_number(ordered["population"]), name=_number(ordered["name"]))
+    ordered = ordered.with_columns(_place(numbers, ("population", "segment", "name")))
     launches = (
         ordered.drop_nulls("launch_start")
         .group_by("stretch", "thread", "launch_start", maintain_order=True)
         .agg(
-            pl.first("rank", "step", "segment", "launch", "launch_end", "name", "correlation"),
+            pl.first("rank", "step", "population", "segment", "launch", "launch_end", "name", "correlation"),
             in_graph=pl.first("graph_node").is_not_null(),
         )
         .rename({"launch_start": "start", "launch_end": "end"})
@@ -37,6 +39,7 @@ def with_places(work: pl.DataFrame, waits: pl.DataFrame) -> tuple[pl.DataFrame, 
     asks = waits.rename({"name": "launch"}).with_columns(
         waits=pl.lit(value=True),
         step=pl.lit(None, dtype=pl.Int64),
+        population=pl.lit(None, dtype=pl.String),
         segment=pl.lit(None, dtype=pl.Int64),
         name=pl.lit(None, dtype=pl.String),
         in_graph=pl.lit(value=False),
@@ -46,11 +49,16 @@ def with_places(work: pl.DataFrame, waits: pl.DataFrame) -> tuple[pl.DataFrame, 
     lane = ("stretch", "thread")
     # A driver's call inside a runtime's is part of it.
     nested = pl.col("waits") & (pl.col("end") <= pl.col("end").cum_max().shift(1).over(lane)).fill_null(value=False)
-    calls = _asked_once(calls.filter(~nested)).with_columns(pl.col("step", "segment").forward_fill().over(lane))
-    numbers = calls.with_columns(
-        pl.col("waits").cast(pl.Int64), launch=_number(calls["launch"]), name=_number(calls["name"])
+    calls = _asked_once(calls.filter(~nested)).with_columns(
+        pl.col("step", "population", "segment").forward_fill().over(lane)
     )
-    return ordered, calls.with_columns(_place(numbers, ("segment", "launch", "name", "waits")))
+    numbers = calls.with_columns(
+        pl.col("waits").cast(pl.Int64),
+        launch=_number(calls["launch"]),
+        name=_number(calls["name"]),
+        population=_number(calls["population"]),
+    )
+    return ordered, calls.with_columns(_place(numbers, ("population", "segment", "launch", "name", "waits")))
 
 
 def _asked_once(calls: pl.DataFrame) -> pl.DataFrame:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import polars as pl
-
 from nsysan.replay.results import MAX_ERROR, MAX_UNSPLIT, Pace
+from nsysan.run.all_decode import longest
 from nsysan.run.run import Run
 
 #: No step is shorter than this share of what a GPU computes in it: else the replay lacks an order of streams.
@@ -32,6 +31,5 @@ def why_untold(run: Run, pace: Pace) -> str:
 
 
 def _lacks_an_order(run: Run, pace: Pace) -> bool:
-    per_rank = run.ledger.filter("steady").group_by("rank").agg(pl.median("compute_ns"))
-    free, compute = pace.scenarios.get("host_free"), per_rank["compute_ns"].max()
-    return free is not None and free.median < _POSSIBLE * float(compute or 0)  # type: ignore[arg-type]
+    free = pace.scenarios.get("host_free")
+    return free is not None and free.median < _POSSIBLE * longest(run, "compute_ns")

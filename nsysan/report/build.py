@@ -51,13 +51,15 @@ def build_report(
     timelines: bool = True,
     replica: int | None = None,
     nccl_logs: Sequence[NcclLog] = (),
+    untraced: int | None = None,
 ) -> Report:
     """The Report of a run.
 
     expected: gives message sizes where the trace does not, and is held against the rest. link_gbps: peak of the
     link between the GPUs, in place of the table's. timelines: whether it is to show single steps. replica: number of
     the one that it heads with, by default the slowest; NsysanError if there is no such replica. nccl_logs: of the run,
-    besides those that lie beside its traces.
+    besides those that lie beside its traces. untraced: ns of its step without nsys, of which verdict, path, late ranks
+    and savings are then; OutOfRange where it cannot take that.
     """
     progress.stage("accounting for every nanosecond")
     stated = None if expected is None else expected.message_bytes
@@ -68,8 +70,9 @@ def build_report(
         for own in run.replicas
     ]
     stating = [own.stating(stated, of_steps) for own, of_steps in zip(run.replicas, sizes, strict=True)]
-    replicas = [_replica(number, own) for number, own in enumerate(stating)]
     chosen = chosen_replica(stating, replica)
+    given = {chosen: untraced}
+    replicas = [_replica(number, own, given.get(number)) for number, own in enumerate(stating)]
     traced, own, head = run.replicas[chosen], stating[chosen], replicas[chosen]
     if expected is not None and own.layout.experts > 1:
         # Ranks that share out whole experts meet in other calls than all-reduces after them.
@@ -117,8 +120,8 @@ def build_report(
     )
 
 
-def _replica(number: int, own: Run) -> Replica:
-    diagnosis = diagnose(own)
+def _replica(number: int, own: Run, untraced: int | None) -> Replica:
+    diagnosis = diagnose(own, untraced)
     return Replica(
         id=number,
         ranks=own.ranks,

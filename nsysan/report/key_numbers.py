@@ -29,9 +29,19 @@ def key_numbers(report: Report) -> list[KeyNumber]:
     period = report.headline["period_ns"]
     if not period:
         return [KeyNumber(str(report.steps.count), "steps, none of them a steady decode step")]
+    return [_whole(report, period), _bound(report, report.paced_period or period), _saving(report)]
+
+
+def _whole(report: Report, period: int) -> KeyNumber:
     steady = counted(len(report.steps.steady), "steady step")
-    whole = KeyNumber(ms(period), f"per decode step, median of {steady}{_mean(report)}")
-    return [whole, _bound(report, period), _saving(report)]
+    without = report.diagnosis.untraced
+    if without is not None:
+        return KeyNumber(ms(without.period), f"per decode step without nsys, as given; {ms(period)} as traced")
+    told = report.diagnosis
+    if told.summed and told.what_if is not None:
+        of = f"per decode step, over {len(told.summed)} kinds of them; {ms(period)} of {told.headline}"
+        return KeyNumber(ms(told.what_if.period), of)
+    return KeyNumber(ms(period), f"per decode step, median of {steady}{_mean(report)}")
 
 
 def _mean(report: Report) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from nsysan.diagnosis.collectives import CollectiveFamily
 from nsysan.diagnosis.evidence import Aspect
 from nsysan.metrics.scenarios import SCENARIOS
+from nsysan.report.basis_text import basis_of, untraced_rows
 from nsysan.report.kernel_text import HEAD, cells, groups_sentence, layers, layers_sentence, shortened
 from nsysan.report.key_numbers import key_numbers
 from nsysan.report.light_text import PRODUCT_HEADS, light_sentence, product_rows, sentences
@@ -45,6 +46,7 @@ def _lead(report: Report) -> list[str]:
         "",
         f"**{escaped(verdict.kind)}**: {escaped(verdict.reason)}",
         "",
+        *(f"- {name}: {escaped(sentence)}" for name, sentence in basis_of(report)),
         *(f"- **{escaped(number.value)}** {escaped(number.of)}" for number in key_numbers(report)),
         f"- sure: {escaped(sure_sentence(report))}",
         f"- late: {escaped(report.late_sentence())}",
@@ -70,7 +72,14 @@ def _ledger(report: Report) -> list[str]:
         "",
         "Medians over the steady steps. In every step of every rank the lines sum to the period; wait is a collective "
         "before its last rank has arrived, wire after it.",
+        *_untraced(report, columns),
     ]
+
+
+def _untraced(report: Report, columns: list[str]) -> list[str]:
+    body = untraced_rows(report, columns)
+    header = ["rank", *map(escaped, columns)]
+    return ["", "The same without nsys, by replay:", "", *rows(header, body, left=0)] if body else []
 
 
 def _what_if(report: Report) -> list[str]:
@@ -79,10 +88,11 @@ def _what_if(report: Report) -> list[str]:
         return []
     body = [
         [SCENARIOS[scenario].name, ms(ns), us(what.period - ns), f"{(what.period - ns) / what.period:.1%}"]
-        for scenario, ns in what.without.items()
-        if ns is not None
+        for scenario in what.told
+        if (ns := what[scenario]) is not None
     ]
-    return ["#### What if", "", *rows([f"{ms(what.period)} a step now", "a step", "saves, us", "saves"], body)]
+    now = "without nsys" if what.traced is not None else "now"
+    return ["#### What if", "", *rows([f"{ms(what.period)} a step {now}", "a step", "saves, us", "saves"], body)]
 
 
 def _findings(report: Report) -> list[str]:

@@ -96,7 +96,8 @@ def coverage_words(replica: Replica) -> str:
     """What the steady steps cover, as the end of a sentence; "" where there are none."""
     if replica.coverage is None:
         return ""
-    return f", covering {covered_words(replica.coverage)}"
+    whose = ", all kinds of decode steps" if replica.diagnosis.summed else ","
+    return f"{whose} covering {covered_words(replica.coverage)}"
 
 
 def layout_sentence(replicas: list[Replica]) -> str:

@@ -118,9 +118,15 @@ class Report:
         models = collections.Counter(rank.model or "unknown GPU" for replica in self.replicas for rank in replica.ranks)
         return ", ".join(f"{n} x {model}" for model, n in models.items())
 
+    @property
+    def paced_period(self) -> int | None:
+        """What verdict, late ranks and savings are of, ns: the median period, or that of the step without nsys."""
+        what = self.diagnosis.what_if
+        return self.headline["period_ns"] if what is None else what.period
+
     def late_sentence(self) -> str:
         """Who is late, by how much, and why; or why nobody is named."""
-        return late_sentence(self.diagnosis, self.quality, self.headline["period_ns"])
+        return late_sentence(self.diagnosis, self.quality, self.paced_period)
 
     def savings_sentence(self) -> str:
         """What a step takes, and would take without each loss."""

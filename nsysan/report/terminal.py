@@ -9,6 +9,7 @@ from nsysan.diagnosis.collectives import CollectiveFamily
 from nsysan.diagnosis.evidence import Aspect
 from nsysan.metrics.causes import GapCause
 from nsysan.metrics.lines import AFTER, BESIDE, Line
+from nsysan.report.basis_text import basis_lines, untraced_table
 from nsysan.report.counter_text import counter_lines
 from nsysan.report.kernel_text import kernel_text
 from nsysan.report.light_text import PRODUCT_HEADS, light_sentence, product_rows, sentences
@@ -55,6 +56,7 @@ def answers(report: Report) -> str:
     tail = tail_sentence(report)
     return "\n".join(
         (
+            *basis_lines(report),
             f"verdict   {report.diagnosis.verdict.kind}: {report.diagnosis.verdict.reason}",
             f"sure      {sure_sentence(report)}",
             f"late      {report.late_sentence()}",
@@ -143,7 +145,12 @@ def _ledger(report: Report) -> str:
     rows = [[str(row["rank"]), *(us(row[f"{c}_ns"]) for c in columns)] for row in report.per_rank.iter_rows(named=True)]
     closed = f"every step of every rank sums to its period to 0 ns ({counted(len(report.per_step), 'ledger')} checked)"
     return "\n".join(
-        ["ledger, us per step (median over the steady steps; medians need not add up)", *table(header, rows), closed]
+        [
+            "ledger, us per step (median over the steady steps; medians need not add up)",
+            *table(header, rows),
+            closed,
+            *untraced_table(report, columns),
+        ]
     )
 
 

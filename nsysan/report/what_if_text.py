@@ -20,7 +20,8 @@ def what_if_text(report: Report) -> str:
         bounds = "" if low is None or high is None else f"{us(what.period - high)} to {us(what.period - low)} us"
         rows.append(_row(SCENARIOS[scenario].name, ns, what.period, bounds))
     rows += [_row(f"with rank {rank} put right", ns, what.period, "") for rank, ns in sorted(what.ranks.items())]
-    head = f"what if, {replay_words(what)} ({ms(what.period)} a step now; savings need not add up)"
+    now = "without nsys" if what.traced is not None else "now"
+    head = f"what if, {replay_words(what)} ({ms(what.period)} a step {now}; savings need not add up)"
     why = [f"cannot be told: {reason}" for reason in (what.why, what.why_host) if reason]
     return "\n".join([head, *table(["", "a step", "saves, us", "saves", "bounds"], rows), *why])
 

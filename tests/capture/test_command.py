@@ -10,6 +10,7 @@ import pytest
 
 from nsysan.capture.command import Plan, Request, expand_output, outputs_of, plan_capture
 from nsysan.capture.nsys import Abilities, Nsys, export_command, find_nsys, parse_abilities
+from nsysan.capture.step_times import hint
 from tests.fakensys import GENERATIONS, HELP, fake_nsys
 
 PLAIN = [
@@ -245,3 +246,19 @@ def test_nsys_does_not_expand_the_name_again() -> None:
     nsys = Nsys(Path("nsys"), (2024, 2, 3))
     argv = plan_capture(Request(COMMAND), nsys, abilities("2024.2.3"), Path("%n 100%")).argv
     assert argv[-1 - len(COMMAND)] == "--output=%%n 100%%"
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("python scripts/decode.py --tp 4", '"host_us_a_step"'),
+        ("/usr/bin/vllm serve MODEL -tp 8", "Avg generation throughput"),
+        ("python -m sglang.bench_one_batch --model m", "Decode. median latency"),
+        ("python train.py", ""),
+        ("serve vllm", ""),
+    ],
+)
+def test_a_known_workload_is_asked_for_its_step_time(command: str, said: str) -> None:
+    told = hint(command.split(), "t.sqlite")
+    assert said in told
+    assert ("nsysan report t.sqlite --untraced TIME" in told) == bool(said)

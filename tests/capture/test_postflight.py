@@ -211,7 +211,10 @@ def test_kernels_without_calls(tmp_path: Path) -> None:
 def test_eager_launches_are_said_to_be_perturbed(tmp_path: Path) -> None:
     checks = checked(loop(graph=False), tmp_path, expected=4)
     assert statuses(checks) == {"perturbation": WARN}
-    assert checks["perturbation"].remedy == "read idle and host-late figures as upper bounds"
+    remedy = (
+        "read idle and host-late figures as upper bounds, or time a step without nsys for `nsysan report --untraced`"
+    )
+    assert checks["perturbation"].remedy == remedy
 
 
 def test_no_kernels_fails_and_ends_the_checks(tmp_path: Path) -> None:

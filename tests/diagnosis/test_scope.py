@@ -9,6 +9,7 @@ import pytest
 import nsysan
 from nsysan.diagnosis.evidence import Aspect, Status
 from nsysan.metrics.coverage import Coverage, Rest
+from nsysan.model.steps.populations import Choice
 from nsysan.report.build import build_report
 from nsysan.report.markdown import to_markdown
 from nsysan.report.report import Report
@@ -122,6 +123,14 @@ def test_few_of_one_kind(tmp_path: Path) -> None:
             process.kernel(COMPUTE_KERNEL, at, at + 80_000, launch=(at - 15_000, at - 14_000))
             process.kernel(ALLREDUCE_KERNEL, at + 80_000, at + 90_000, launch=(at - 13_000, at - 12_000))
         at += 100_000
-    reason = report_of(builder, tmp_path).diagnosis.verdict.reason
+    told = report_of(builder, tmp_path).diagnosis
+    assert told.coverage is not None
+    assert told.coverage.is_half
+    # Answers are of all of them; what is asked for is told alone.
+    assert told.summed[0].id == "decode_8"
+    assert {one.id for one in told.summed} == {f"decode_{batch}" for batch in range(3, 10)}
+    named = nsysan.Selection(choice=Choice("decode_8"))
+    found = nsysan.analyze(tmp_path / "trace.sqlite", selection=named)
+    reason = build_report(found, "0", timelines=False).diagnosis.verdict.reason
     assert "few of one kind: of 9 steps in 7 kinds, 3 steady steps of decode_8 cover 34% of the time" in reason
     assert "the rest of the time: other decode steps 66%" in reason

@@ -48,6 +48,7 @@ from nsysan.trace.nccl_lines import ALGORITHMS, PROTOCOLS
 from tests.clitools import graph_level_trace, paper_trace, run_cli
 from tests.documents import SCHEMAS, document_of, emitted, held, is_as_elsewhere, leaves, resolved, schema_of
 from tests.fixtures import FIXTURES
+from tests.mixtures import mixture
 from tests.nccllogs import COSTS, write_logs
 from tests.pipelines import pipeline
 from tests.tracebuilder import TraceBuilder, decode_loop
@@ -256,6 +257,11 @@ def test_every_report_is_as_its_schema_says_and_has_every_key(
     documents.append(document_of(told))
     piped = pipeline([20_000, 20_000], more={2: 5_000}, host=8_000).write(tmp_path / "p.sqlite")
     documents.append(document_of(build_report(nsysan.analyze(piped), "0", timelines=False)))
+    told = documents[-2]["what_if"]["period_ns"]
+    without = nsysan.analyze(nsysan.open_trace(trace))
+    documents.append(document_of(build_report(without, "0", timelines=False, untraced=told)))
+    mixed = nsysan.analyze(nsysan.open_trace(mixture(tmp_path / "m.sqlite")))
+    documents.append(document_of(build_report(mixed, "0", timelines=False)))
     assert_complete(REPORT, documents)
 
 

@@ -93,7 +93,7 @@ class Case:
     @property
     def host_saving_is(self) -> SavingIs:
         """What a saving on the host's side is: in eager runs the profiler inflates it."""
-        if self.run.is_eager:
+        if self.run.is_eager and self.diagnosis.untraced is None:
             return SavingIs.AT_MOST
         bounded = self.what is not None and Scenario.NO_HOST_LATE in self.what.bounds
         return SavingIs.AT_LEAST if bounded else SavingIs.REPLAY
