@@ -167,7 +167,11 @@ def _best(text: str, arguments: list[str], environment: Mapping[str, str], depth
     found = [_read(tuple(c), environment, depth - 1) for c in scripts.commands_in(text, arguments, environment)]
     place = {id(one): i for i, one in enumerate(found)}
     told = [one for one in found if one.engine or one.launches or one.ranks]
-    best = min(told, key=lambda w: (w.engine is None, w.client, not w.launches, place[id(w)]), default=Workload())
+    best = min(
+        told,
+        key=lambda w: (w.client, w.engine is None, w.ranks is None, not w.launches, place[id(w)]),
+        default=Workload(),
+    )
     return replace(best, script=best.script or path)
 
 

@@ -260,7 +260,7 @@ def command(
     result = session.run(say, progress=not quiet and sys.stderr.isatty())
     show(result.captured, quiet=quiet, token_ns=result.token_ns, command=command, seat=seat, own=own)
     if report:
-        _write_reports(result.captured, force=force_overwrite, quiet=quiet, untraced=own and own.ns)
+        _write_reports(result.captured, force=force_overwrite, quiet=quiet, untraced=own.ns if own else None)
     sys.exit(result.exit_code)
 
 

@@ -281,6 +281,13 @@ def test_a_shell_script_is_looked_into(tmp_path: Path) -> None:
     assert inside("srun -N 2 --ntasks-per-node=4 NSYSAN python decode.py --tp 8") in told(workload)
 
 
+def test_of_several_commands_the_one_with_ranks_counts(tmp_path: Path) -> None:
+    path = script(tmp_path, "a.sh", "srun hostname\nvllm bench serve --model M\npython d.py --tp 4\n")
+    assert told(read_workload(("sh", path), {})) == "in a.sh: 4 ranks"
+    words = ("bash", "-c", "vllm bench serve --model M & vllm serve M -tp 2")
+    assert (read_workload(words, {}).client, read_workload(words, {}).ranks) == (False, 2)
+
+
 def test_scripts_that_cannot_be_looked_into_are_no_matter(tmp_path: Path) -> None:
     itself = tmp_path / "loop.sh"
     itself.write_text(f"#!/bin/sh\nsh {itself}\nbash -c 'sh {itself}'\n'unfinished\n", "utf-8")
