@@ -7,14 +7,15 @@ as wanted, each with its own recording. Work inside CUDA graphs shows, also of g
 from __future__ import annotations
 
 import os
-import subprocess
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
 from nsysan._errors import ExitCode, NsysanError
+from nsysan.capture.bounded import ask
 from nsysan.capture.command import Plan, Request, plan_capture
 from nsysan.capture.nsys import Abilities, Nsys, abilities_of, options_of
+from nsysan.text import plain
 
 #: How long nsys may take to begin or to end a collection: it writes the recording before it answers.
 _START_S = 120.0
@@ -41,27 +42,17 @@ class Held:
     def _ask(self, verb: str, patience: float, environment: dict[str, str] | None, *options: str) -> None:
         argv = [str(self.nsys.path), verb, f"--session={self.session}", *options]
         try:
-            answer = subprocess.run(
-                argv,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-                timeout=patience,
-                env=environment,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
+            # What nsys starts for a session outlives its answer.
+            answer = ask(argv, patience=patience, environment=environment, alone=False)
+        except TimeoutError:
             raise NsysanError(
                 f"nsys {verb}: no answer in {patience:.0f} s from session {self.session}; the workload may hang",
                 ExitCode.NO_REPORT,
             ) from None
         except OSError as error:
             raise NsysanError(f"nsys {verb}: {error.strerror}", ExitCode.NO_NSYS) from error
-        if answer.returncode:
-            said = [line.strip() for line in answer.stdout.splitlines() if line.strip()]
-            why = said[-1] if said else f"exit code {answer.returncode}"
+        if answer.code:
+            why = plain(answer.last_word, 300) or f"exit code {answer.code}"
             raise NsysanError(f"nsys {verb}: {why}", ExitCode.NO_REPORT)
 
 

@@ -54,7 +54,13 @@ def hold(session: Session, say: Say) -> int:
         _write(path, Note(held, os.getpid(), session.expected_ranks))
         say(f"held: open a window with `nsysan window open {session.output}`, close it with `nsysan window close`")
         outcome = run_capture(
-            plan, session.nsys, session.staging, ends_after=None, ends_workload=False, kill_after=session.kill_after
+            plan,
+            session.nsys,
+            session.staging,
+            ends_after=None,
+            ends_workload=False,
+            kill_after=session.kill_after,
+            say=say,
         )
         left = read_note(session.output).open
         if left is not None:

@@ -57,7 +57,7 @@ class Serving(threading.Thread):
     """Takes the windows while the caller watches the processes.
 
     done: nothing is left to do, and the server can end. failure: why there are not all the windows. token_ns: the time
-    a token takes with the window closed and open, None where none was measured.
+    a token takes with the window closed and open, None where none was measured. apart: processes of the load.
     """
 
     def __init__(self, held: Held, serve: Serve, output: Path, say: Callable[[str], None]) -> None:
@@ -68,6 +68,7 @@ class Serving(threading.Thread):
         self.failure: NsysanError | None = None
         self.token_ns: tuple[int | None, int | None] = (None, None)
         self.taken = 0
+        self.apart: set[int] = set()
 
     @property
     def done(self) -> bool:
@@ -117,6 +118,7 @@ class Serving(threading.Thread):
                 load.stop()
             return
         process = _started(self._serve.load)
+        self.apart.add(process.pid)
         self._say(f"the load runs; the window opens in {self._serve.settle:g} s")
         try:
             self._sleep(self._serve.settle, process)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nsysan.diagnosis.evidence import Aspect, Quality, Status
+from nsysan.diagnosis.lost_ranks import CURE, lost_workers
 from nsysan.model.ranks import BY_ORDER
 from nsysan.run.groups import GroupSource
 from nsysan.run.run import Run
@@ -33,6 +34,9 @@ def _missing(run: Run) -> Quality | None:
         return None
     which = f"{numbered('rank', run.missing_ranks)} {'is' if len(run.missing_ranks) == 1 else 'are'}"
     missing = f"{which} not in the trace, of {run.size}"
+    lost = lost_workers(run)
+    if lost is not None:
+        missing += f" ({lost}: {CURE})"
     if not run.missing_peers:
         return Quality(Aspect.MISSING_RANKS, Status.OK, f"{missing}; no call of those that are here waits for them")
     return Quality(

@@ -84,7 +84,8 @@ def check_one_run(names: list[str], spans: list[tuple[int, int]]) -> None:
     if latest_begin - earliest_end > _MAX_APART_NS:
         raise NsysanError(
             f"{names[at]}: its GPU work begins {(latest_begin - earliest_end) / 1e9:.1f} s after that of "
-            f"{names[before]} ends; these are not traces of one run",
+            f"{names[before]} ends; these are not traces of one run: report each alone, or hold one against the other "
+            f"(nsysan compare {names[before]} {names[at]})",
             ExitCode.NOT_ONE_RUN,
         )
 
