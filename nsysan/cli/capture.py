@@ -86,7 +86,7 @@ from nsysan.cli.trace_options import trace_options
     type=click.FloatRange(0),
     default=30.0,
     metavar="SECONDS",
-    help="Kill a workload that runs on so long after it was told to end.  [default: 30]",
+    help="Kill a workload that runs on so long after it was told to end, then an idle nsys.  [default: 30]",
 )
 @click.option(
     "--gpu-metrics",
