@@ -150,7 +150,39 @@ POSTED = [
     ),
     Posted("ssh node1 vllm serve M -tp 8", V, 8, server=True, inside="ssh node1 NSYSAN vllm serve M", refused=True),
     Posted("sbatch -N 2 job.sh", None, None, inside="in the script: srun NSYSAN COMMAND", refused=True),
-    Posted("nsys profile -o x vllm serve M -tp 2", None, 2, inside="NSYSAN COMMAND", refused=True),
+    Posted(
+        "nsys profile -o x -t cuda,nvtx --cuda-graph-trace=node vllm serve M -tp 2",
+        V,
+        2,
+        server=True,
+        inside="NSYSAN vllm serve M -tp 2",
+        refused=True,
+    ),
+    Posted(
+        "srun -N 2 -n 16 bash -c 'trtllm-llmapi-launch trtllm-bench --model M throughput --tp 16'",
+        T,
+        8,
+        16,
+        inside="srun -N 2 -n 16 NSYSAN bash -c 'trtllm-llmapi-launch trtllm-bench --model M throughput --tp 16'",
+    ),
+    Posted(
+        "srun --mpi=pmix -n 8 nsys profile -o r trtllm-llmapi-launch trtllm-bench --tp 8",
+        T,
+        8,
+        inside="NSYSAN trtllm-llmapi-launch trtllm-bench --tp 8",
+        refused=True,
+    ),
+    Posted("docker compose up", None, None, inside="NSYSAN COMMAND, as what the container runs", refused=True),
+    Posted(
+        "docker compose exec -T engine python -m sglang.launch_server --tp 2",
+        S,
+        2,
+        server=True,
+        inside="docker compose exec -T engine NSYSAN python -m sglang.launch_server --tp 2",
+        refused=True,
+    ),
+    Posted("uvx --from vllm vllm bench latency -tp 2", V, 2),
+    Posted("python3 -m vllm.entrypoints.cli.main serve M -tp 2", V, 2, server=True),
 ]
 
 
