@@ -150,7 +150,7 @@ def _clock(export: Export) -> Check | None:
     return Check(
         "clock",
         OK if good else WARN,
-        f"shortest launch latency {least / 1e3:.1f} us",
+        f"shortest launch latency {least / 1e3:,.1f} µs",
         "" if good else "CPU and GPU clocks disagree: launch latencies and NVTX ranges are not reliable",
     )
 

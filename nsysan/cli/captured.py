@@ -16,7 +16,7 @@ from nsysan.capture.own_figure import OwnFigure
 from nsysan.capture.placement import Seat
 from nsysan.capture.session import Captured
 from nsysan.capture.step_times import hint
-from nsysan.text import ms
+from nsysan.text import duration, pct, size
 
 
 def show(
@@ -37,7 +37,7 @@ def show(
     for one in captured:
         lines = [check.line() for check in one.checks if not quiet or check.status != OK]
         if not quiet:
-            sizes = " and ".join(f"{p} ({p.stat().st_size / 1e6:.1f} MB)" for p in (one.recording, one.export))
+            sizes = " and ".join(f"{p} ({size(p.stat().st_size)})" for p in (one.recording, one.export))
             lines = [f"nsysan: wrote {sizes}", *lines]
         for line in lines:
             click.echo(line, err=True)
@@ -45,11 +45,12 @@ def show(
         return
     closed, opened = token_ns
     if closed and opened:
-        more = f"; tracing adds {opened / closed - 1:.0%}" if opened > closed else ""
-        click.echo(f"nsysan: a token takes {ms(closed)} with the window closed, {ms(opened)} open{more}", err=True)
+        more = f"; tracing adds {pct(opened / closed - 1)}" if opened > closed else ""
+        told = f"{duration(closed)} with the window closed, {duration(opened)} open{more}"
+        click.echo(f"nsysan: a token takes {told}", err=True)
     untraced = f" --untraced {as_option(closed)}" if closed and opened and opened > closed else ""
     if own is not None:
-        click.echo(f"nsysan: without nsys a step took {ms(own.ns)} ({own.what})", err=True)
+        click.echo(f"nsysan: without nsys a step took {duration(own.ns)} ({own.what})", err=True)
         untraced = f" --untraced {as_option(own.ns)}"
     if seat is not None:
         if seat.is_first and len(captured) == 1:

@@ -65,7 +65,7 @@ def _rank_clocks(run: Run) -> Quality | None:
     """Ranks whose calls always end sooner or later than those of the ranks beside them; nothing where none does."""
     own = {rank.rank for rank in run.ranks}
     taken_out, left = (
-        ", ".join(f"rank {rank} {ns / 1e3:+,.1f} us" for rank, ns in found.items() if rank in own)
+        ", ".join(f"rank {rank} {ns / 1e3:+,.1f} µs" for rank, ns in found.items() if rank in own)
         for found in (run.rank_clocks.taken_out, run.rank_clocks.left)
     )
     if not taken_out and not left:
@@ -85,20 +85,20 @@ def _clock(run: Run) -> Quality | None:
     clock = run.clock
     if clock is None:
         return None
-    offsets = ", ".join(f"{offset / 1e6:+.3f}" for offset in clock.offsets)
+    offsets = ", ".join(f"{offset / 1e3:+,.1f}" for offset in clock.offsets)
     if not clock.refined:
         return Quality(
             Aspect.CLOCK, Status.ESTIMATED, f"{len(run.metadata)} traces aligned by UTC only: {clock.reason}"
         )
     drifts = [f"{drift * 1e6:+.2f}" for drift in clock.drifts]
-    drifting = f", us a second for drift: {', '.join(drifts)}" if any(clock.drifts) else ""
-    told = f"{len(run.metadata)} traces on one clock by UTC and the collectives' ends (ms added: {offsets}{drifting})"
+    drifting = f", µs a second for drift: {', '.join(drifts)}" if any(clock.drifts) else ""
+    told = f"{len(run.metadata)} traces on one clock by UTC and the collectives' ends (µs added: {offsets}{drifting})"
     if clock.residual_p50 is None or clock.residual_p95 is None:
         few = "there are no more collectives than that takes, so nothing tells the error of a wait"
         return Quality(Aspect.CLOCK, Status.ESTIMATED, f"{told}; {few}")
     return Quality(
         Aspect.CLOCK,
         Status.OK,
-        f"{told}; residual p50 {clock.residual_p50 / 1e3:.2f} us, p95 {clock.residual_p95 / 1e3:.2f} us, which is the "
+        f"{told}; residual p50 {clock.residual_p50 / 1e3:.2f} µs, p95 {clock.residual_p95 / 1e3:.2f} µs, which is the "
         f"error of any wait",
     )

@@ -31,7 +31,7 @@ def assess_counters(run: Run, counters: list[Counter]) -> Quality:
     return Quality(
         Aspect.COUNTERS,
         status,
-        f"one sample each {interval / 1e3:,.1f} us{f'; {shown}' if shown else ''}; nsys keeps whole numbers, so 1 % "
+        f"one sample each {interval / 1e3:,.1f} µs{f'; {shown}' if shown else ''}; nsys keeps whole numbers, so 1 % "
         f"may be much less",
     )
 
@@ -68,7 +68,7 @@ def assess_wire(families: list[CollectiveFamily], link: Link) -> list[Quality]:
     if link.looks_like is None and link.across > 1:
         return [speeds, Quality(Aspect.LINK, Status.ESTIMATED, link.sentence)]
     if link.looks_like is None:
-        why = "; ".join(link.evidence) or "no all-reduce of NCCL of 4 to 64 KB and no large message of a known size"
+        why = "; ".join(link.evidence) or "no all-reduce of NCCL of 4 to 64 KiB and no large message of a known size"
         return [speeds, Quality(Aspect.LINK, Status.ESTIMATED, f"the link is told by the GPU's model alone: {why}")]
     sure = link.told and link.against is None
     return [

@@ -63,7 +63,7 @@ def test_the_workload_runs_once_without_nsys_and_is_heard(
     assert (ended.code, (tmp_path / "runs").read_text()) == (0, "11")
     # Of the run under nsys, the output goes to the terminal itself.
     assert ended.out == "took 2.5 ms a token\nNone\n"
-    assert "nsysan: without nsys a step took 2.500 ms (ms a token)" in ended.err
+    assert "nsysan: without nsys a step took 2,500.0 µs (ms a token)" in ended.err
     assert ended.err.endswith("nsysan: next: nsysan report trace.sqlite --untraced 2.5ms\n")
     with pytest.raises(NsysanError, match="exit code 3, so nothing was captured"):
         untraced([sys.executable, "-c", "raise SystemExit(3)"], dict(os.environ), print)

@@ -183,8 +183,8 @@ def test_every_output_names_the_stages(tmp_path: Path) -> None:
     assert (document["verdict"]["kind"], document["verdict"]["thresholds"]["pipeline_share"]) == ("pipeline", 0.15)
     assert document["verdict"]["shares"]["pipeline"] == head["bubble_share"]
     sentences = (
-        "51% of the ranks' time is for want of another stage; one batch is in flight, which each stage has in turn",
-        "stage 0 (ranks 0 and 1): works 0.116 ms a step, and 52% of its time is for want of another stage",
+        "51.2 % of the ranks' time is for want of another stage; one batch is in flight, which each stage has in turn",
+        "stage 0 (ranks 0 and 1): works 116.0 µs a step, and 52.5 % of its time is for want of another stage",
     )
     for text in (to_text(report), unescape(to_markdown(report))):
         for sentence in sentences:

@@ -9,7 +9,7 @@ from nsysan.diagnosis.findings.finding import Finding
 from nsysan.diagnosis.findings.kinds import FindingId, Severity
 from nsysan.diagnosis.lookalikes import find_lookalikes, named
 from nsysan.diagnosis.lost_ranks import CURE, lost_workers
-from nsysan.text import counted
+from nsysan.text import counted, numbered, pct
 from nsysan.trace.graph_mode import GraphMode
 
 #: Unknown kernels with less of the kernel time than this cannot change the verdict.
@@ -46,7 +46,7 @@ def of_the_capture(case: Case) -> Iterator[Finding]:
             RecordingFinding.MISSING_RANKS,
             Severity.HIGH if waited_for else Severity.LOW,
             f"{counted(len(run.missing_ranks), 'rank')} of {run.size} not in the trace",
-            f"missing: {', '.join(map(str, run.missing_ranks))}; "
+            f"missing: {numbered('rank', run.missing_ranks)}; "
             + ("waiting cannot be told from transfer" if waited_for else "those that are here do not wait for them")
             + (f"; {lost}" if lost else ""),
             f"{CURE}; if each rank has its own trace, {together}" if lost else together,
@@ -68,7 +68,7 @@ def of_the_capture(case: Case) -> Iterator[Finding]:
             RecordingFinding.UNKNOWN_COLLECTIVES,
             Severity.MEDIUM if share >= UNKNOWN_SHARE else Severity.LOW,
             "kernels that look like collectives are not in the catalogue",
-            f"{counted(calls, 'call')}, {share:.1%} of kernel time, counted as compute: {named(unknown)}",
+            f"{counted(calls, 'call')}, {pct(share)} of kernel time, counted as compute: {named(unknown)}",
             "add them to nsysan/data/kernels.toml",
             figures={"share": share, "calls": calls},
             thresholds={"medium_share": UNKNOWN_SHARE},
