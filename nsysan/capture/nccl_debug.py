@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nsysan.capture.postflight import OK, WARN, Check
+from nsysan.capture.checks import OK, WARN, Check
 from nsysan.trace.nccl_files import logs_named
 
 #: These print while communicators are set up, and no more; TUNING prints at every call that is launched or captured.

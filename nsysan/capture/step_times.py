@@ -27,7 +27,7 @@ def hint(command: Sequence[str], exports: str) -> str:
             return (
                 f"this workload prints what a step takes ({printed}). Run without nsys, at the same batch and one "
                 f"token a step, that is the step without the profiler's weight: `nsysan report {exports} --untraced "
-                f"TIME`, TIME being {becomes}. What it prints while it is traced is not"
+                f"TIME`, TIME being {becomes}; --untraced-first does both. What it prints while it is traced is not"
             )
     return ""
 

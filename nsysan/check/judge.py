@@ -16,6 +16,7 @@ from nsysan.check.kernel_rules import KernelAddress, kernel_figure, named_kernel
 from nsysan.check.rules import PERCENTILES, SHARES, SPREAD, STRAGGLER, TOKENS, Rule
 from nsysan.diagnosis.evidence import Aspect, Status
 from nsysan.report.read_back import Collective, ReportDocument
+from nsysan.text import duration, pct
 
 
 class RuleVerdict(StrEnum):
@@ -162,7 +163,7 @@ def show_value(metric: str, value: float) -> str:
         return f"{value:,.1f} tokens/s"
     if KERNEL_UNITS.get(metric) == "":
         return f"{value:,g}"
-    return f"{value / 1e3:,.1f} us" if value < 1e6 else f"{value / 1e6:,.3f} ms"
+    return duration(value)
 
 
 def _outcome(rule: Rule, verdict: RuleVerdict, what: str) -> Outcome:
@@ -183,7 +184,7 @@ def _change(before: float, now: float) -> float:
 def _check_straggler(rule: Rule, document: ReportDocument) -> Outcome:
     late = document.straggler
     if late is not None:
-        cost = f"costs the others {late.caused_ns / 1e3:,.1f} us a step ({late.share:.0%})"
+        cost = f"costs the others {late.caused_ns / 1e3:,.1f} µs a step ({pct(late.share)})"
         return _outcome(rule, RuleVerdict.FAIL, f"rank {late.rank} arrives last and {cost}; cause {late.cause}")
     if document.quality.get(Aspect.STRAGGLER) != Status.OK:
         return _outcome(rule, RuleVerdict.CANNOT_TELL, "whether a rank is late is not known in this run")

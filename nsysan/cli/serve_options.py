@@ -65,6 +65,8 @@ def serve_of(command: tuple[str, ...], given: Mapping[str, Any]) -> Serve | None
     told = [name for name in ("load", "url", "window", "window_steps") if given[name] is not None]
     if given["serve"] and given["hold"]:
         raise click.UsageError("--serve takes its window by itself, --hold waits for `nsysan window`: give one of them")
+    if given["untraced_first"] and (given["serve"] or given["hold"]):
+        raise click.UsageError("--untraced-first is of commands that end; --serve measures with its window closed too")
     if not given["serve"]:
         if told:
             raise click.UsageError(f"--{told[0].replace('_', '-')} needs --serve")

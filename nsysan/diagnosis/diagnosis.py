@@ -18,7 +18,7 @@ from nsysan.metrics.tail import Hump, TailRow
 from nsysan.metrics.whatif import WhatIf
 from nsysan.replay.results import Pace
 from nsysan.run.all_decode import Summed
-from nsysan.text import counted
+from nsysan.text import counted, pct
 
 #: With more of the collectives failing the gate than this, the pairs that pass it prove nothing.
 MAX_REJECTED = 0.2
@@ -79,7 +79,7 @@ class Diagnosis:
         """What the answers are a sum over, in words; "" where they are of one population."""
         if not self.summed:
             return ""
-        shown = ", ".join(f"{one.id} {one.share:.0%}" for one in self.summed[:_SHOWN])
+        shown = ", ".join(f"{one.id} {pct(one.share)}" for one in self.summed[:_SHOWN])
         more = f" and {len(self.summed) - _SHOWN} more" if len(self.summed) > _SHOWN else ""
         return (
             f"no kind of decode step has half of the decode time: verdict, critical path, late ranks and savings are "

@@ -109,7 +109,7 @@ def _split(run: Run, diagnosis: Diagnosis) -> Quality:
         )
     error = calls.filter(pl.col("verdict") == Match.MATCHED).select((pl.col("wait") - pl.col("skew_free_wait")).abs())
     bar = error.to_series().quantile(0.95)
-    differ = "" if bar is None else f"; the two estimates of wait differ by {bar / 1e3:.1f} us at p95"
+    differ = "" if bar is None else f"; the two estimates of wait differ by {bar / 1e3:.1f} µs at p95"
     bad = {verdict: counts[verdict] for verdict in Match if verdict != Match.MATCHED and verdict in counts}
     if not bad:
         return Quality(
@@ -210,7 +210,7 @@ def _overlap(run: Run) -> Quality | None:
         Aspect.PDL,
         Status.OK,
         f"{counted(trimmed, 'operation')} began before the predecessor on the stream ended (programmatic "
-        f"dependent launch) and counted from its end, {ns / 1e3:.1f} us trimmed in all",
+        f"dependent launch) and counted from its end, {ns / 1e3:.1f} µs trimmed in all",
     )
 
 

@@ -31,7 +31,7 @@ def assess_counters(run: Run, counters: list[Counter]) -> Quality:
     return Quality(
         Aspect.COUNTERS,
         status,
-        f"one sample each {interval / 1e3:,.1f} us{f'; {shown}' if shown else ''}; nsys keeps whole numbers, so 1 % "
+        f"one sample each {interval / 1e3:,.1f} µs{f'; {shown}' if shown else ''}; nsys keeps whole numbers, so 1 % "
         f"may be much less",
     )
 

@@ -14,7 +14,7 @@ from nsysan.model.steps.step_kind import StepKind
 from nsysan.model.steps.step_windows import StepMethod
 from nsysan.run.questions import outside_of
 from nsysan.run.run import Run
-from nsysan.text import counted, ms
+from nsysan.text import counted, duration, pct
 
 #: Steps that cover less of the GPUs' busy time are too little to judge ...
 MIN_BUSY = 0.05
@@ -94,8 +94,8 @@ def humps_sentence(humps: tuple[Hump, Hump] | None) -> str:
         return ""
     low, high = humps
     return (
-        f"two humps: {counted(low.count, 'step')} near {ms(low.p50)}, {high.count} near {ms(high.p50)}; the median "
-        f"stands for neither"
+        f"two humps: {counted(low.count, 'step')} near {duration(low.p50)}, {high.count} near {duration(high.p50)}; "
+        "the median stands for neither"
     )
 
 
@@ -105,4 +105,4 @@ def assess_humps(humps: tuple[Hump, Hump] | None) -> Quality | None:
 
 
 def _share(share: float) -> str:
-    return f"{share:.0%}" if share >= 0.01 else f"{share:.1%}"
+    return pct(share)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from nsysan.replay.results import LEAST_HOST
-from nsysan.text import ms
+from nsysan.text import duration, pct, pct_limit
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,14 @@ class WithoutNsys:
     def sentence(self) -> str:
         """What is of it, and what is not."""
         return (
-            f"verdict, critical path, late ranks and savings are of the step without nsys, {ms(self.period)} as given "
-            f"({ms(self.traced)} as traced): hosts take {self.hosts:.0%} of their traced time, gaps between operations "
-            f"{self.gaps:.0%}{self._doubt}; everything else is as traced"
+            f"verdict, critical path, late ranks and savings are of the step without nsys, {duration(self.period)} as "
+            f"given ({duration(self.traced)} as traced): hosts take {pct(self.hosts)} of their traced time, gaps "
+            f"between operations {pct(self.gaps)}{self._doubt}; everything else is as traced"
         )
 
     @property
     def _doubt(self) -> str:
-        less = f" (less than {LEAST_HOST:.0%} of their time was measured of no run: is it the time of such a step?)"
+        less = (
+            f" (less than {pct_limit(LEAST_HOST)} of their time was measured of no run: is it the time of such a step?)"
+        )
         return less if self.hosts < LEAST_HOST else ""

@@ -19,7 +19,7 @@ from nsysan.light.waterfall import Loss, middle_steps, spent
 from nsysan.metrics.counters import Counter
 from nsysan.model.health import NODE_FLAG
 from nsysan.run.run import Run
-from nsysan.text import ms
+from nsysan.text import duration
 
 #: Steps whose kernels are looked at.
 _MOST_STEPS = 12
@@ -191,7 +191,8 @@ def _found(
     if compute > parts.work:
         return Light(
             None,
-            f"the model as stated takes {ms(compute)} a step at the least, and its kernels took {ms(parts.work)}: "
+            f"the model as stated takes {duration(compute)} a step at the least, and its kernels took "
+            f"{duration(parts.work)}: "
             f"another model, batch, context or width of weights ran, or they stay in the GPU's cache",
         )
     times = pl.concat(run.ask(product_times_of, _some(middle_steps(run))))

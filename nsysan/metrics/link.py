@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from nsysan.model.classes import WorkClass
 from nsysan.model.gpu_links import GpuLink, LinkKind, LinkTable, bridged, carried
+from nsysan.text import size
 from nsysan.trace.topology import Topology
 
 #: A small all-reduce: large enough to be timed against the table's 8 KB, small enough for latency to count.
@@ -73,7 +74,7 @@ class Reference:
 
 
 #: Why latency and bandwidth tell nothing.
-NOTHING_TELLS = "no all-reduce of NCCL of 4 to 64 KB and no large message of a known size"
+NOTHING_TELLS = "no all-reduce of NCCL of 4 to 64 KiB and no large message of a known size"
 
 
 @dataclass(frozen=True)
@@ -214,8 +215,8 @@ def _by_latency(row: GpuLink, messages: Sequence[Message], table: LinkTable) -> 
     other = OTHER_RATIO if reference.measured else OTHER_RATIO_MODEL
     basis = "measured" if reference.measured else "NCCL's model"
     told = (
-        f"all-reduce of {own.bytes} B over {own.ranks} ranks takes {floor / 1e3:.1f} us at its floor, {ratio:.2f} of "
-        f"{row.kind.words}'s {reference.ns / 1e3:.1f} us ({basis}; it is that link up to {SAME_RATIO}, another "
+        f"all-reduce of {size(own.bytes)} over {own.ranks} ranks takes {floor / 1e3:.1f} µs at its floor, {ratio:.2f} "
+        f"of {row.kind.words}'s {reference.ns / 1e3:.1f} µs ({basis}; it is that link up to {SAME_RATIO}, another "
         f"from {other})"
     )
     if ratio <= SAME_RATIO:
@@ -225,7 +226,7 @@ def _by_latency(row: GpuLink, messages: Sequence[Message], table: LinkTable) -> 
     others = [_detour(row) if row.kind == LinkKind.NVLINK else LinkKind.HOST_MEMORY, LinkKind.NETWORK]
     off = {kind: abs(math.log(floor / expected(kind))) for kind in others}
     nearest = min(off, key=lambda kind: off[kind])
-    listed = ", ".join(f"{kind.words} {expected(kind) / 1e3:.1f} us" for kind in others)
+    listed = ", ".join(f"{kind.words} {expected(kind) / 1e3:.1f} µs" for kind in others)
     return (nearest if off[nearest] <= math.log(MAX_OFF) else None), f"{told}; to be expected of {listed}"
 
 

@@ -86,7 +86,7 @@ _PERIOD_NOTE = (
     "rank that began it late. A click on a step opens it in the timeline."
 )
 _COLLECTIVES_NOTE = (
-    "Calls of all steps but prefill and the first, one call being one on every rank; us per rank and call, where all "
+    "Calls of all steps but prefill and the first, one call being one on every rank; µs per rank and call, where all "
     "ranks matched. The floor is the least that such a call takes in this trace; algbw and busbw are those of "
     "nccl-tests, from the time after the last arrival. NCCL's model is what NCCL reckons with, no hard floor."
 )

@@ -55,6 +55,6 @@ def _algorithms(report: Report) -> str:
         ]
         for row in report.algorithms[:_MOST]
     ]
-    header = ["kind", "size", "algorithm", "from", "printed", "by the table, us", "fastest by the table"]
+    header = ["kind", "size", "algorithm", "from", "printed", "by the table, µs", "fastest by the table"]
     caption = "Algorithm and protocol of NCCL's calls by size"
     return table(header, rows, text=(0, 2, 3, 6), caption=caption) if rows else ""

@@ -19,7 +19,7 @@ from nsysan.replay.prepared import Prepared
 from nsysan.replay.results import LEAST_HOST
 from nsysan.replay.shape import Delays, Graph
 from nsysan.replay.subjects import gaps, host_work, scale
-from nsysan.text import ms
+from nsysan.text import duration
 
 #: A step that takes so much longer without nsys than with it is another step, or not the same run.
 TOLERANCE = 0.02
@@ -61,13 +61,13 @@ def untraced(ready: Prepared, period: int) -> Untraced:
     traced, least_hosts, least_gaps, no_hosts, least = ready.medians([_scaled(ready, *left) for left in scales])
     if period > (1 + TOLERANCE) * traced:
         raise OutOfRange(
-            f"{ms(period)} without nsys is more than the {ms(traced)} of the traced step, which nsys does not "
-            f"make faster: is it the time of one such step, of the same batch?"
+            f"{duration(period)} without nsys is more than the {duration(traced)} of the traced step, which nsys does "
+            "not make faster: is it the time of one such step, of the same batch?"
         )
     if period < least:
         raise OutOfRange(
-            f"{ms(period)} without nsys is less than the {ms(least)} that the work on the GPUs needs with hosts "
-            f"that take no time, and no gaps: is it the time of one such step, of the same batch?"
+            f"{duration(period)} without nsys is less than the {duration(least)} that the work on the GPUs needs with "
+            "hosts that take no time, and no gaps: is it the time of one such step, of the same batch?"
         )
     if period >= least_hosts:
         hosts, left = _solved(ready, period, along=lambda x: (x, 1.0), least=LEAST_HOST), 1.0

@@ -15,7 +15,7 @@ from nsysan.report.replica import coverage_words, layout_sentence
 from nsysan.report.report import Report, visible_lines
 from nsysan.report.sentences import expectation_sentence, sure_sentence
 from nsysan.report.tail_sentences import tail_sentence
-from nsysan.text import counted, ms, plain, size, us
+from nsysan.text import counted, duration, pct, plain, size, us
 
 _COLLECTIVES = 8
 _KERNELS = 8
@@ -66,7 +66,7 @@ def _ledger(report: Report) -> list[str]:
         for row in report.per_rank.iter_rows(named=True)
     ]
     return [
-        "#### Ledger, us a step",
+        "#### Ledger, µs a step",
         "",
         *rows(["rank", *map(escaped, columns)], body, left=0),
         "",
@@ -87,12 +87,12 @@ def _what_if(report: Report) -> list[str]:
     if what is None or not what.told:
         return []
     body = [
-        [SCENARIOS[scenario].name, ms(ns), us(what.period - ns), f"{(what.period - ns) / what.period:.1%}"]
+        [SCENARIOS[scenario].name, duration(ns), us(what.period - ns), pct((what.period - ns) / what.period)]
         for scenario in what.told
         if (ns := what[scenario]) is not None
     ]
     now = "without nsys" if what.traced is not None else "now"
-    return ["#### What if", "", *rows([f"{ms(what.period)} a step {now}", "a step", "saves, us", "saves"], body)]
+    return ["#### What if", "", *rows([f"{duration(what.period)} a step {now}", "a step", "saves, µs", "saves"], body)]
 
 
 def _findings(report: Report) -> list[str]:
@@ -115,7 +115,7 @@ def _kernels(report: Report) -> list[str]:
         return []
     body = [[code(shortened(row.name), 60, cell=True), row.group, *cells(row)] for row in compute.kernels[:_KERNELS]]
     more = compute.names - len(body)
-    told = f"{us(compute.compute.median)} us compute: {groups_sentence(compute)}."
+    told = f"{us(compute.compute.median)} µs compute: {groups_sentence(compute)}."
     lines = [told, *(f"L{layers_sentence(one)[1:]}." for one in layers(report))]
     return [
         "#### Kernels",
@@ -129,7 +129,7 @@ def _kernels(report: Report) -> list[str]:
 def _collectives(report: Report) -> list[str]:
     if not report.collectives:
         return []
-    header = ["kernel", "kind", "bytes", "ranks", "a step", "wire p50 us", "p99", "wait p50 us", "p99", "busbw GB/s"]
+    header = ["kernel", "kind", "bytes", "ranks", "a step", "wire p50 µs", "p99", "wait p50 µs", "p99", "busbw GB/s"]
     shown = report.collectives[:_COLLECTIVES]
     more = len(report.collectives) - len(shown)
     return [

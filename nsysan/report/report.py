@@ -26,7 +26,7 @@ from nsysan.report.kernel_table import ComputeRow
 from nsysan.report.replica import GroupRow, Replica
 from nsysan.report.timeline import Timeline
 from nsysan.run.nccl_choices import Nccl
-from nsysan.text import counted, ms
+from nsysan.text import counted, duration
 from nsysan.trace.graph_mode import GraphMode
 
 #: Findings that a notebook shows.
@@ -143,7 +143,7 @@ class Report:
         told = [
             counted(len(self.ranks), "rank"),
             self.diagnosis.verdict.kind,
-            "no steady step" if period is None else f"{ms(period)} a step",
+            "no steady step" if period is None else f"{duration(period)} a step",
             *([] if late is None else [f"rank {late.rank} late"]),
             counted(len(self.findings), "finding"),
         ]

@@ -72,7 +72,7 @@ def test_what_changes_nothing(slow: Path) -> None:
         "kernel[~xyz]=0": "there is attn_fwd",
         "kernel[~AllReduce]=0": "but communication",
         "wire[all_gather]=0": "there is all_reduce",
-        "rank[7]=level": "there is no rank 7, only ranks 0, 1, 2 and 3",
+        "rank[7]=level": "there is no rank 7, only ranks 0 to 3",
     }.items():
         with pytest.raises(BadExpression, match=said):
             asked(slow, text)
@@ -86,7 +86,7 @@ def test_without_nsys(tmp_path: Path) -> None:
     assert found.hosts == pytest.approx(0.5, abs=0.001)
     assert found.period == pytest.approx(583_800, rel=0.001)
     assert found.asked[0].period == pytest.approx(531_800, rel=0.001)
-    for ns, said in ((1_300_000, "is more than the 1.168 ms"), (200_000, "is less than the")):
+    for ns, said in ((1_300_000, "is more than the 1,167.6 µs"), (200_000, "is less than the")):
         with pytest.raises(OutOfRange, match=said):
             asked(path, without_nsys=ns)
 

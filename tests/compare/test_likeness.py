@@ -119,7 +119,7 @@ def test_work_that_no_division_over_ranks_explains(tmp_path: Path) -> None:
 
     assert [refused(takes) is not None for takes in (10_000, 11_000, 47_000, 49_000)] == [True, False, False, True]
     told = (
-        "gemm takes 49.0 us over 1 rank (B) and 16.0 us over 2 (A), which dividing by no more than 2 does not explain"
+        "gemm takes 49.0 µs over 1 rank (B) and 16.0 µs over 2 (A), which dividing by no more than 2 does not explain"
     )
     assert told in str(refused(49_000))
     assert refused(49_000, batch_stated=True) is None
@@ -159,7 +159,7 @@ def test_batches_are_held_against_the_same_batch(tmp_path: Path) -> None:
     }
     text = to_text(comparison)
     # The last step of each, which ends with its work, 20 us before another would begin, makes no mean shorter.
-    assert "decode of batch 4  A 0.100 ms (mean 0.100 ms, 10 steps), B 0.110 ms (mean 0.110 ms, 30 steps)" in text
+    assert "decode of batch 4  A 100.0 µs (mean 100.0 µs, 10 steps), B 110.0 µs (mean 110.0 µs, 30 steps)" in text
     assert {side["batch_source"] for side in to_document(comparison)["sides"]} == {"by the steps"}
     sides = to_document(comparison)["populations"][1]["sides"]
     assert (sides["A"]["p50_ns"], sides["B"]["p50_ns"]) == (100_000, 110_000)
@@ -201,8 +201,8 @@ def test_a_pause_in_every_tenth_step_is_not_the_same_within_noise(tmp_path: Path
     assert found["throughput.tokens"].percent == pytest.approx(100 * (100 / 140 - 1))
     assert found["throughput.mean"].verdict == found["throughput.tokens"].verdict == ChangeVerdict.CHANGED
     text = to_text(comparison)
-    assert "slower in the mean, 0.100 ms to 0.140 ms a token (+40.0%, tokens/s -28.6%) in B: " in text
-    assert "in B: rank 1, host 40.0 us" in text
+    assert "slower in the mean, 100.0 µs to 140.0 µs a token (+40.0 %, tokens/s -28.6 %) in B: " in text
+    assert "in B: rank 1, host 40.0 µs" in text
     assert "the same within noise" not in text
 
 

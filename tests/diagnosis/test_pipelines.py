@@ -156,7 +156,7 @@ def test_a_rank_that_computes_longer_within_its_stage(tmp_path: Path) -> None:
     assert (what.period, what[Scenario.NO_SKEW]) == (274_000, 274_000)
     assert what.bounds[Scenario.NO_SKEW] == (244_000, 274_000)
     # What may be saved stands beside what certainly is, though that is nothing.
-    assert "without skew at least 0.0 us, at most 30.0 us, " in report.savings_sentence()
+    assert "without skew at least 0.0 µs, at most 30.0 µs, " in report.savings_sentence()
     verdict = report.diagnosis.verdict
     assert verdict.kind == VerdictKind.PIPELINE
 
@@ -185,8 +185,8 @@ def test_every_output_names_the_stages(tmp_path: Path) -> None:
     assert (document["verdict"]["kind"], document["verdict"]["thresholds"]["pipeline_share"]) == ("pipeline", 0.15)
     assert document["verdict"]["shares"]["pipeline"] == head["bubble_share"]
     sentences = (
-        "51% of the ranks' time is for want of another stage; one batch is in flight, which each stage has in turn",
-        "stage 0 (ranks 0 and 1): works 0.116 ms a step, and 52% of its time is for want of another stage",
+        "51.2 % of the ranks' time is for want of another stage; one batch is in flight, which each stage has in turn",
+        "stage 0 (ranks 0 and 1): works 116.0 µs a step, and 52.5 % of its time is for want of another stage",
     )
     for text in (to_text(report), unescape(to_markdown(report))):
         for sentence in sentences:

@@ -64,7 +64,7 @@ def test_its_ledger_stands_beside_the_measured_one(report: Report) -> None:
 
 
 def test_it_is_said_where_one_reads_first(report: Report) -> None:
-    said = "of the step without nsys, 0.584 ms as given (1.168 ms as traced)"
+    said = "of the step without nsys, 583.8 µs as given (1,167.6 µs as traced)"
     assert said in to_text(report).splitlines()[0]
     assert said in to_markdown(report).replace("\\", "")
     page = to_html(report, "cdn")
@@ -85,7 +85,7 @@ def test_what_is_measured_is_held_against_the_traced_step(report: Report) -> Non
     assert isinstance(share, float)
     assert late > GIVEN
     assert 0 < share < 1
-    assert "of 1.168 ms as traced because launch calls came late" in found.evidence
+    assert "of 1,167.6 µs as traced because launch calls came late" in found.evidence
     assert "upper bound" not in found.evidence
 
 
@@ -97,7 +97,7 @@ def test_without_a_time_it_is_null_and_the_remedy_named(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("time", "said"), [("1.3ms", "more than the 1.168 ms"), ("200us", "less than the"), ("0", "takes the time")]
+    ("time", "said"), [("1.3ms", "more than the 1,167.6 µs"), ("200us", "less than the"), ("0", "takes the time")]
 )
 def test_an_impossible_time_is_refused(path: Path, capsys: pytest.CaptureFixture[str], time: str, said: str) -> None:
     result = run_cli(capsys, "report", path, "--untraced", time, "--json", "-")

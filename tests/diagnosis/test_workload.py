@@ -70,7 +70,7 @@ def test_copies_are_a_verdict_and_a_finding(tmp_path: Path) -> None:
     assert document["verdict"]["kind"] == "copy"
     (finding,) = document["findings"]
     assert (finding["id"], finding["figures"]["copy_ns"]) == ("copies", 980 * US)
-    assert finding["title"].startswith("copies and memory sets take 98% of the step")
+    assert finding["title"].startswith("copies and memory sets take 98.0 % of the step")
 
 
 @pytest.mark.parametrize(

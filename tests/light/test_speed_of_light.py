@@ -124,7 +124,7 @@ def test_from_the_floor_to_the_period_on_paper(tmp_path: Path) -> None:
         (
             SMALL.replace("ffn=4096", "ffn=400000"),
             256,
-            "takes 0.256 ms a step at the least, and its kernels took",
+            "takes 256.2 µs a step at the least, and its kernels took",
         ),
     ],
 )
@@ -195,7 +195,7 @@ def test_outputs_tell_it(tmp_path: Path, capsys: Capsys, monkeypatch: pytest.Mon
     Path("<b>.json").write_text(json.dumps(config), "utf-8")
     options = ("--model", "<b>.json", "--batch", "1", "--context", "256")
     text = run_cli(capsys, "report", trace, "-o", "p.html", "--markdown", "m.md", "--json", "r.json", *options).out
-    assert "above the floor 25.7 us: kernels 21.7, gaps 0.5, wire 0.0, wait 0.5, host 3.0" in text
+    assert "above the floor 25.7 µs: kernels 21.7, gaps 0.5, wire 0.0, wait 0.5, host 3.0" in text
     page, markdown = (Path(name).read_text("utf-8") for name in ("p.html", "m.md"))
     assert '<section id="light">' in page
     assert "<b>.json" not in page.replace("&lt;b&gt;.json", "")

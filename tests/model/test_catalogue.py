@@ -212,8 +212,8 @@ OTHERS: list[tuple[str, str, str | None]] = [
 # Short names that say nothing: the demangled name decides.
 DEMANGLED: list[tuple[str, str, str | None]] = [
     (
-        "void <unnamed>::all_reduce_kernel<<unnamed>::AllReducePushImpl<__nv_bfloat16, (unsigned int)2, (bool)1>, (int)1>"
-        "(<unnamed>::AllReduceParams)",
+        "void <unnamed>::all_reduce_kernel<<unnamed>::AllReducePushImpl<__nv_bfloat16, (unsigned int)2, (bool)1>, "
+        "(int)1>(<unnamed>::AllReduceParams)",
         "collective",
         "all_reduce",
     ),

@@ -152,7 +152,7 @@ def test_ranks_of_which_there_is_no_log(run: Run) -> None:
     assert found.transports == [Transport((0, 1), TransportKind.P2P, P2P, 2)]
     report = reported(run, log_of(RankLog(0)))
     (row,) = [row for row in report.quality if row.id == "nccl_log"]
-    assert (row.status, row.reason) == ("estimated", "logs of NCCL 2.28.9 of 1 rank; no log of ranks 1, 2 and 3")
+    assert (row.status, row.reason) == ("estimated", "logs of NCCL 2.28.9 of 1 rank; no log of ranks 1 to 3")
 
 
 def test_a_process_is_heard_once(run: Run) -> None:
@@ -324,7 +324,7 @@ def test_against_the_tuning_table(run: Run) -> None:
     # Of two calls a step of 8 us each, all but 10.117 / 40.091.
     assert slower.saving == pytest.approx(2 * 8_000 * (1 - 10.117 / 40.091), abs=1)
     assert slower.saving_is == "estimate"
-    assert "40.1 us by the table as Tree Simple, 10.1 us as Ring LL" in slower.evidence
+    assert "40.1 µs by the table as Tree Simple, 10.1 µs as Ring LL" in slower.evidence
     forced = found("SIMPLE", settings={"NCCL_ALGO": "Tree"})
     assert "algorithm_set" not in forced
     assert "the environment sets NCCL_ALGO=Tree" in forced["against_table"].evidence  # type: ignore[attr-defined]

@@ -14,6 +14,7 @@ from nsysan.model.classes import WorkClass
 from nsysan.report.report import Report
 from nsysan.report.terminal import to_text
 from nsysan.run.run import Run
+from nsysan.text import duration
 from tests.conftest import REAL_TRACES
 
 Analyze = Callable[[str], Run]
@@ -287,7 +288,7 @@ def test_the_summary_begins_with_verdict_late_rank_and_savings(reported: Callabl
         assert late.startswith("late      nobody: ")
     what = report.diagnosis.what_if
     assert what is not None
-    assert savings.startswith(f"savings   {what.period / 1e6:.3f} ms a step now; ")
+    assert savings.startswith(f"savings   {duration(what.period)} a step now; ")
     saved = what.saves(Scenario.NO_SKEW)
     assert saved is not None
     # A balanced run loses a few per cent at most to ranks that are late in turn.

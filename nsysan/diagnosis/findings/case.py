@@ -19,7 +19,7 @@ from nsysan.metrics.whatif import WhatIf
 from nsysan.model.matches import Match
 from nsysan.run.nccl_choices import Nccl
 from nsysan.run.run import Run
-from nsysan.text import ms
+from nsysan.text import duration
 
 #: What several findings advise.
 HOST_FIX = (
@@ -76,7 +76,7 @@ class Case:
     @property
     def of_measured(self) -> str:
         """The step that measured figures are a part of, in words."""
-        return ms(self.measured) if self.measured == self.period else f"{ms(self.measured)} as traced"
+        return duration(self.measured) if self.measured == self.period else f"{duration(self.measured)} as traced"
 
     @property
     def steady(self) -> pl.DataFrame:

@@ -86,7 +86,7 @@ def _slower(case: Case, slower: list[tuple[Algorithm, float]], forced: str) -> F
         ChoiceFinding.AGAINST_TABLE,
         by_share(saving, case.period),
         f"{chosen} where NCCL's tuning table has {fastest} faster",
-        f"{row.kind} of {size(row.bytes)}: {row.us or 0:.1f} us by the table as {chosen}, {best[2]:.1f} us as {fastest}"
+        f"{row.kind} of {size(row.bytes)}: {row.us or 0:.1f} µs by the table as {chosen}, {best[2]:.1f} µs as {fastest}"
         f"{also}{f'; the environment sets {forced}' if forced else ''}",
         f"unset {forced}, and measure both"
         if forced

@@ -19,7 +19,7 @@ from nsysan.metrics.link import Link
 from nsysan.metrics.whatif import call_wires, least
 from nsysan.model.gpu_links import LinkKind
 from nsysan.run.node_numbers import nodes_of
-from nsysan.text import counted, size, us
+from nsysan.text import counted, pct, size, us
 
 #: Exposed wire below this share of the period would not pay for restructuring the layers.
 EXPOSED_SHARE = 0.10
@@ -55,7 +55,7 @@ def slow_wire(case: Case) -> Iterator[Finding]:
             CommunicationFinding.NO_OVERLAP,
             Severity.MEDIUM if wire >= HIGH_SHARE * case.period else Severity.LOW,
             "no communication runs beside compute",
-            f"{us(wire)} us of transfer a step ({wire / case.period:.0%}) are exposed, {us(overlap)} us overlap",
+            f"{us(wire)} µs of transfer a step ({pct(wire / case.period)}) are exposed, {us(overlap)} µs overlap",
             "fuse all-reduce with the norm after it, or GEMM with communication (vLLM's compilation passes, "
             "FlashInfer, TensorRT-LLM), or run two half batches alternately where the batch is large enough",
             wire,
@@ -91,8 +91,8 @@ def _not_custom(case: Case, calls: pl.DataFrame) -> Iterator[Finding]:
         # What runs beside compute costs nothing.
         Severity.MEDIUM if min(wire, case.line("wire")) >= MEDIUM_SHARE * case.period else Severity.LOW,
         "all-reduces use NCCL's kernels where engines use a custom one",
-        f"all-reduces of up to {size(largest)} over {members} ranks take {us(float(p50 or 0))} us each "
-        f"(p50) and {us(wire)} us a step in NCCL kernels; engines use a custom kernel up to {size(limit)}",
+        f"all-reduces of up to {size(largest)} over {members} ranks take {us(float(p50 or 0))} µs each "
+        f"(p50) and {us(wire)} µs a step in NCCL kernels; engines use a custom kernel up to {size(limit)}",
         "let the engine use its custom all-reduce (vLLM without --disable-custom-all-reduce, SGLang likewise), "
         "FlashInfer's or symmetric memory; it is refused without peer access between all GPUs, inside containers "
         "without shared IPC, and for sizes that are not multiples of 16 bytes",
@@ -130,8 +130,8 @@ def _too_wide(case: Case, calls: pl.DataFrame, wire: int) -> Iterator[Finding]:
         CommunicationFinding.TP_TOO_WIDE,
         by_share(wire, case.period),
         f"TP={members} is wide for messages of {size(message)}: the wire is latency, and much of the step",
-        f"the wire takes {wire / case.period:.0%} of the step; an all-reduce takes {us(p50)} us (p50), its floor is "
-        f"{us(floor)} us, and neither would shrink with a faster link",
+        f"the wire takes {pct(wire / case.period)} of the step; an all-reduce takes {us(p50)} µs (p50), its floor is "
+        f"{us(floor)} µs, and neither would shrink with a faster link",
         f"replicas of TP={max(members // 2, 1)} (compare one: nsysan capture, then the two reports), larger batches, "
         f"or a kernel with less latency (custom or fused all-reduce)",
         None,
@@ -187,7 +187,7 @@ class _Detour:
         return self.calls * (self.wire_p50_ns - self.expected_wire_ns)
 
     def sentence(self, link: LinkKind) -> str:
-        each = f"{us(self.wire_p50_ns)} us at p50 instead of {us(self.expected_wire_ns)} us over"
+        each = f"{us(self.wire_p50_ns)} µs at p50 instead of {us(self.expected_wire_ns)} µs over"
         return f"estimated saving: {counted(self.calls, 'call')} a step, each {each} {link.words}"
 
 

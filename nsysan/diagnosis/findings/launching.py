@@ -19,7 +19,7 @@ from nsysan.metrics.tally import EAGER_SHARE
 from nsysan.run.host_stalls import longest_stalls_of, looked_at
 from nsysan.run.questions import together
 from nsysan.run.run import Run
-from nsysan.text import counted, ms, plain, us
+from nsysan.text import counted, duration, pct, plain, us
 
 #: Steps vary by 1 to 2 % in a quiet run; what late hosts cost beyond that is told.
 BETWEEN_SHARE = 0.03
@@ -73,15 +73,15 @@ def _graphs_off(case: Case) -> Finding:
     rank, late = case.worst_idle(GapCause.HOST_LATE)
     saving = case.saving(Scenario.GRAPHS)
     spent = case.on_the_path(case.period, *BOUNDS[VerdictKind.HOST].path)
-    told = [f"the critical path of a step of {ms(case.period)} spends {ms(spent)} on hosts and launches"]
+    told = [f"the critical path of a step of {duration(case.period)} spends {duration(spent)} on hosts and launches"]
     if late >= IDLE_SHARE * case.measured:
         step = "it" if case.measured == case.period else case.of_measured
-        told.append(f"rank {rank} is idle for {us(late)} us of {step} because launch calls came late")
+        told.append(f"rank {rank} is idle for {us(late)} µs of {step} because launch calls came late")
     told.append("no CUDA graph replays the steady steps")
     # A host that is slower than the others is part of what graphs save.
     told += [
         f"of it {ranks_words(one.ranks)} alone, whose host{'s need' if len(one.ranks) > 1 else ' needs'} more than the "
-        f"others, {'are' if len(one.ranks) > 1 else 'is'} {ms(weight(one, case.period)[0])}"
+        f"others, {'are' if len(one.ranks) > 1 else 'is'} {duration(weight(one, case.period)[0])}"
         for one in outermost(case.diagnosis.late)
         if by_host(one)
     ]
@@ -111,7 +111,7 @@ def _all_hosts(case: Case) -> Finding:
         SharedFinding.LATE_HOST,
         by_share(saving or late, case.period),
         "the host launches too late",
-        f"rank {rank} is idle for {us(late)} us of a step of {case.of_measured} because launch calls came late",
+        f"rank {rank} is idle for {us(late)} µs of a step of {case.of_measured} because launch calls came late",
         HOST_FIX,
         saving,
         [rank],
@@ -131,7 +131,7 @@ def _late_between_steps(case: Case) -> Iterator[Finding]:
         LaunchingFinding.LATE_BETWEEN_STEPS,
         by_share(saving, case.period),
         "the host launches the next step late",
-        f"rank {rank} is idle for {us(between)} us of a step of {case.of_measured} between two steps, most of all "
+        f"rank {rank} is idle for {us(between)} µs of a step of {case.of_measured} between two steps, most of all "
         f"ranks; what is saved is what a step is longer by than if hosts took no time",
         HOST_FIX,
         saving,
@@ -151,7 +151,7 @@ def graph_gaps(case: Case) -> Iterator[Finding]:
             LaunchingFinding.PIECEWISE_GRAPHS,
             by_share(saving or between, case.period),
             "the step is cut into several graph replays with idle time between them",
-            f"{_replays_a_step(case.run)} replays a step; outside of them rank {rank} is idle for {us(between)} us of "
+            f"{_replays_a_step(case.run)} replays a step; outside of them rank {rank} is idle for {us(between)} µs of "
             f"{case.of_measured}",
             "capture the whole decode step as one graph: vLLM cudagraph_mode FULL_DECODE_ONLY or FULL_AND_PIECEWISE, "
             "or an attention backend that allows it",
@@ -169,8 +169,8 @@ def graph_gaps(case: Case) -> Iterator[Finding]:
             # Gaps between nodes are the hardware's: they shrink with fewer kernels and do not go.
             Severity.MEDIUM if inside >= 2 * IDLE_SHARE * case.measured else Severity.LOW,
             "many small kernels: the GPU idles between the nodes of the graph",
-            f"{us(inside)} us of {case.of_measured} ({inside / case.measured:.0%}, median over the ranks) are idle "
-            f"between the {counted(kernels, 'kernel')} of a step, {us(inside / max(kernels, 1), 2)} us a kernel",
+            f"{us(inside)} µs of {case.of_measured} ({pct(inside / case.measured)}, median over the ranks) are idle "
+            f"between the {counted(kernels, 'kernel')} of a step, {us(inside / max(kernels, 1), 2)} µs a kernel",
             "fewer kernels (fuse norm, rotary embedding, activation and quantisation; torch.compile) or programmatic "
             "dependent launch, which prepares the next kernel while one ends",
             case.on_the_path(inside, "launch"),
@@ -229,9 +229,9 @@ def stall_of(case: Case, *, most: bool = False) -> Finding | None:
     return Finding(
         LaunchingFinding.HOST_STALL,
         by_share(length, round(period)),
-        f"the host gives the GPU nothing to do for {ms(length)} on end, a step{where}",
-        f"rank {rank}: the longest idle stretch of a step takes {us(length)} us of {ms(period)} (means over the steady "
-        f"steps; {length / period:.0%}); {told}",
+        f"the host gives the GPU nothing to do for {duration(length)} on end, a step{where}",
+        f"rank {rank}: the longest idle stretch of a step takes {us(length)} µs of {duration(period)} (means over "
+        f"the steady steps; {pct(length / period)}); {told}",
         (
             "do that work ahead of time and beside the GPU's (loader workers, prefetching, pinned memory), and what "
             "waits for others while kernels run"
