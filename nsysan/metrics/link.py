@@ -74,7 +74,7 @@ class Reference:
 
 
 #: Why latency and bandwidth tell nothing.
-NOTHING_TELLS = "no all-reduce of NCCL of 4 to 64 KB and no large message of a known size"
+NOTHING_TELLS = "no all-reduce of NCCL of 4 to 64 KiB and no large message of a known size"
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ def test_what_is_measured_is_held_against_the_traced_step(report: Report) -> Non
     assert isinstance(share, float)
     assert late > GIVEN
     assert 0 < share < 1
-    assert "of 1.168 ms as traced because launch calls came late" in found.evidence
+    assert "of 1,167.6 µs as traced because launch calls came late" in found.evidence
     assert "upper bound" not in found.evidence
 
 
