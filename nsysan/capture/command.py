@@ -10,6 +10,7 @@ from pathlib import Path
 
 from nsysan.capture.nsys import Abilities, Nsys
 from nsysan.model.launchers import places
+from nsysan.text import whole
 
 #: Marks every process of one capture, so that none outlives it unseen.
 MARKER = "NSYSAN_CAPTURE"
@@ -109,10 +110,9 @@ def expected_ranks(command: tuple[str, ...], environment: dict[str, str]) -> int
     for i, word in enumerate(command):
         match = _TP_OPTION.match(word)
         value = match and (match[1] or (command[i + 1] if i + 1 < len(command) else ""))
-        if value and value.isdecimal():
-            return int(value)
-    world = environment.get("WORLD_SIZE", "")
-    return int(world) if world.isdecimal() else None
+        if (told := whole(value or None, digits=9)) is not None:
+            return told
+    return whole(environment.get("WORLD_SIZE"), digits=9)
 
 
 def expand_output(pattern: str, environment: dict[str, str], ending: str = "") -> Path:

@@ -134,18 +134,26 @@ def _options(text: str) -> frozenset[str]:
 
 
 def _ask(path: Path) -> Nsys | None:
-    try:
-        answer = subprocess.run(
-            [str(path), "--version"], capture_output=True, text=True, timeout=_ASK_TIMEOUT_S, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    found = re.search(r"Nsight Systems version\s+(\d+(?:\.\d+)+)", answer.stdout)
+    found = re.search(r"Nsight Systems version\s+(\d{1,9}(?:\.\d{1,9}){1,9})", _said(path, "--version")[0])
     return Nsys(path, tuple(int(part) for part in found[1].split("."))) if found else None
 
 
 def _help(nsys: Nsys, command: str) -> str:
-    answer = subprocess.run(
-        [str(nsys.path), command, "--help"], capture_output=True, text=True, timeout=_ASK_TIMEOUT_S, check=False
-    )
-    return answer.stdout + answer.stderr
+    return "".join(_said(nsys.path, command, "--help"))
+
+
+def _said(*command: str | Path) -> tuple[str, str]:
+    """What a program says, on standard output and error; nothing where it does not run or does not end."""
+    try:
+        answer = subprocess.run(
+            list(map(str, command)),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_ASK_TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return "", ""
+    return answer.stdout, answer.stderr

@@ -24,7 +24,7 @@ STEPS = (
 NO_NVTX = "Find steps by graph replays or kernel period, leaving ranges aside."
 _NS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 _TIME = re.compile(r"([+-]?(?:\d+(?:\.\d*)?|\.\d+))\s*(ns|us|ms|s)?")
-_CHOSEN = re.compile(r"(\d+)(?::(\d+))?")
+_CHOSEN = re.compile(r"(\d{1,18})(?::(\d{1,18}))?")
 _LARGEST_NS = 1 << 62
 
 

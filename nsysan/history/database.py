@@ -71,6 +71,8 @@ def opened_history(path: Path, *, create: bool = False) -> Iterator[Database]:
 
     if not path.exists() and not create:
         raise NsysanError(f"{path}: no history there; `nsysan history add` starts one", ExitCode.NO_SUCH_FILE)
+    if path.exists() and not path.is_file():
+        raise NsysanError(f"{path}: is a folder, pipe or device; name a file", ExitCode.OUTPUT_UNWRITABLE)
     database = None
     try:
         database = sqlite_utils.Database(path)

@@ -1,0 +1,64 @@
+"""Small inputs that would take endless time or memory, or break what reads them: each is one line, or no matter."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from nsysan import ExitCode, NsysanError
+from nsysan.text import whole
+from nsysan.trace.provenance import metrics_rate
+from nsysan.trace.sqlite import SqliteFile
+from nsysan.trace.topology import Topology, parse_topology, read_topology, topology_file
+from tests.clitools import paper_trace, run_cli
+
+Capsys = pytest.CaptureFixture[str]
+NOTHING = Topology([], [], 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("GPU1 X\n" * 130_000, NOTHING),
+        ("Link 0: 25 GB/s\n" * 70_000, NOTHING),
+        ("\n".join(f"GPU{i} {'X ' * 650}" for i in range(650)), NOTHING),
+        (f"GPU0 X {'Z' * 900_000}\nGPU1 X X", Topology([(0, 1, "Z" * 16)], [], 0)),
+        (f"GPU0 {'X ' * 450_000}\nGPU1 X X", Topology([(0, 1, "X")], [], 0)),
+        (f"GPU0 X NV{'9' * 5_000}\nGPU1 X X", Topology([(0, 1, f"NV{'9' * 14}")], [], 0)),
+        (f"GPU0 X NV4\nGPU1 X X\nLink 0: {'9' * 5_000} GB/s", Topology([(0, 1, "NV4")], [], 0)),
+        ("\x1b[" + "1;" * 450_000, NOTHING),
+    ],
+    ids=("rows", "links", "square", "word", "row", "digits", "speed", "escape"),
+)
+def test_a_topology_of_more_than_a_machine_holds(text: str, found: Topology) -> None:
+    topology = parse_topology(text)
+    assert topology == found
+    assert topology.bonded in (None, 4)
+
+
+def test_a_pipe_is_no_topology_and_no_trace(tmp_path: Path, capsys: Capsys) -> None:
+    trace = paper_trace(tmp_path / "t.sqlite")
+    os.mkfifo(topology_file(trace))
+    assert read_topology(trace) is None
+    os.mkfifo(tmp_path / "pipe.sqlite")
+    for path in (tmp_path / "pipe.sqlite", Path("/dev/zero")):
+        with pytest.raises(NsysanError, match="is a pipe or device") as error:
+            SqliteFile(path)
+        assert error.value.exit_code == ExitCode.NOT_SQLITE
+    done = run_cli(capsys, "history", "list", "--db", tmp_path / "pipe.sqlite")
+    assert (done.code, done.err.count("\n")) == (ExitCode.OUTPUT_UNWRITABLE, 1)
+
+
+@pytest.mark.parametrize("text", ["9" * 5_000, "-1", "1.5", "", "\u0661", "\u00b2", None])
+def test_what_is_no_number_of_64_bits(text: str | None) -> None:
+    assert whole(text) is None
+    assert metrics_rate([("X:GPU_METRICS_OPTIONS:SAMPLING_FREQUENCY", text or "")]) is None
+
+
+def test_a_rank_of_more_digits_than_ranks_have(tmp_path: Path, capsys: Capsys) -> None:
+    trace = paper_trace(tmp_path / f"rank_{'9' * 30}.sqlite", ranks=1)
+    shutil.copyfile(trace, tmp_path / "rank_1.sqlite")
+    assert run_cli(capsys, "report", tmp_path / "rank_1.sqlite", trace, "--json", "-", "-q").code in (0, 12)
