@@ -6,10 +6,13 @@ import os
 import shutil
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from nsysan import ExitCode, NsysanError
 from nsysan.text import whole
+from nsysan.trace import bulk, guard
+from nsysan.trace.guard import read_only_uri
 from nsysan.trace.provenance import metrics_rate
 from nsysan.trace.sqlite import SqliteFile
 from nsysan.trace.topology import Topology, parse_topology, read_topology, topology_file
@@ -50,6 +53,20 @@ def test_a_pipe_is_no_topology_and_no_trace(tmp_path: Path, capsys: Capsys) -> N
         assert error.value.exit_code == ExitCode.NOT_SQLITE
     done = run_cli(capsys, "history", "list", "--db", tmp_path / "pipe.sqlite")
     assert (done.code, done.err.count("\n")) == (ExitCode.OUTPUT_UNWRITABLE, 1)
+
+
+def test_statements_of_a_file_take_no_longer_than_its_size_can_need(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capsys
+) -> None:
+    # One instruction of SQLite can follow a text through thousands of pages, which all rows of a file may share.
+    trace = paper_trace(tmp_path / "t.sqlite")
+    assert bulk.read(read_only_uri(trace), ["SELECT 1 AS a"], {"a": pl.Int64()}, (9, 9), seconds=-1.0) is None
+    monkeypatch.setattr(guard, "SECONDS", -1e9)
+    for command in (("report", "-q", "--json", "-"), ("info",), ("redact", "-o", tmp_path / "copy.sqlite")):
+        done = run_cli(capsys, command[0], trace, *command[1:])
+        assert (done.code, done.err.count("\n")) == (ExitCode.DAMAGED, 1)
+        assert "it takes longer than" in done.err or "interrupted" in done.err
+    assert os.listdir(tmp_path) == ["t.sqlite"]
 
 
 @pytest.mark.parametrize("text", ["9" * 5_000, "-1", "1.5", "", "\u0661", "\u00b2", None])

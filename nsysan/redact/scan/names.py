@@ -160,7 +160,7 @@ def _telling(kind: str, names: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 def _texts(connection: sqlite3.Connection, tables: Mapping[str, Sequence[str]], size: int) -> Iterator[tuple[str, str]]:
     """Each text with the text before it in its row, which may be its name."""
-    guard = Guard(connection, _MAX_VALUE)
+    guard = Guard(connection, _MAX_VALUE, size)
     steps = size // LEAST_ROW * OPCODES // STEP + 10
     for table, columns in tables.items():
         guard.allow(steps)
