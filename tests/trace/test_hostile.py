@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+import nsysan
 from nsysan import ExitCode, NsysanError
+from nsysan.model.payloads import communicator_ranks
 from nsysan.text import whole
 from nsysan.trace import bulk, guard
 from nsysan.trace.guard import read_only_uri
 from nsysan.trace.provenance import metrics_rate
 from nsysan.trace.sqlite import SqliteFile
+from nsysan.trace.tables import LONGEST_NAME
 from nsysan.trace.topology import Topology, parse_topology, read_topology, topology_file
 from tests.clitools import paper_trace, run_cli
+from tests.copies import changed
 
 Capsys = pytest.CaptureFixture[str]
+TEXT = pl.String()
 NOTHING = Topology([], [], 0)
 
 
@@ -73,6 +80,39 @@ def test_statements_of_a_file_take_no_longer_than_its_size_can_need(
 def test_what_is_no_number_of_64_bits(text: str | None) -> None:
     assert whole(text) is None
     assert metrics_rate([("X:GPU_METRICS_OPTIONS:SAMPLING_FREQUENCY", text or "")]) is None
+
+
+def test_polars_has_its_numpy_before_threads_begin() -> None:
+    code = """
+import sys, nsysan.columns.threads
+own = sys.modules.get("polars._dependencies") or sys.modules["polars.dependencies"]
+assert own.numpy is sys.modules["numpy"], own.numpy
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    ["[" * 100_000, '{"a":' * 100_000, '{"Rank": ' + "9" * 5_000 + "}", '{"Rank": "x", "No. of ranks": 1e400}'],
+    ids=("lists", "objects", "digits", "types"),
+)
+def test_a_payload_that_is_none(payload: str) -> None:
+    columns = {"process": pl.Int64(), "domain": TEXT, "name": TEXT, "json": TEXT, "binary": pl.Binary()}
+    ranges = pl.DataFrame([(1, "NCCL", "ncclCommInitRank", payload, None)], schema=columns, orient="row")
+    entries = ("domain", "schema", "index", "type", "label", "offset")
+    assert communicator_ranks(ranges, pl.DataFrame(schema=dict.fromkeys(entries, pl.Int64()))) == []
+
+
+def test_names_that_are_not_utf8_and_names_of_a_megabyte(tmp_path: Path, capsys: Capsys) -> None:
+    trace = paper_trace(tmp_path / "t.sqlite")
+    # Every name of an API call is another: no operation has a launch.
+    changed(trace, "UPDATE StringIds SET value = CAST(x'ff' || value AS TEXT)")
+    assert run_cli(capsys, "report", trace, "--json", "-", "-q").code == 0
+    changed(trace, "UPDATE StringIds SET value = value || '<b>' || printf('%.*c', 1000000, 'x')")
+    outputs = ("-o", tmp_path / "o.html", "--json", tmp_path / "o.json", "--markdown", tmp_path / "o.md")
+    assert run_cli(capsys, "report", trace, *outputs, "-q").code == 0
+    assert max(nsysan.open_trace(trace).kernels["name"].cast(TEXT).str.len_bytes()) <= LONGEST_NAME + 2
+    assert sum((tmp_path / f"o.{kind}").stat().st_size for kind in ("html", "json", "md")) < 8_000_000
 
 
 def test_a_rank_of_more_digits_than_ranks_have(tmp_path: Path, capsys: Capsys) -> None:
