@@ -6,7 +6,6 @@ import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.output import check_writable, exists, put, write_text
@@ -17,6 +16,7 @@ from nsysan.redact.logs import mask_file
 from nsysan.redact.scan import Leak, Names, check_clean, names_in, names_of, scan, scan_bytes
 from nsysan.redact.source import Origin
 from nsysan.redact.topology_copy import copy_topology
+from nsysan.scratch import scratch
 from nsysan.trace.topology import topology_file
 from nsysan.trace.trace import Trace
 
@@ -46,8 +46,8 @@ def redact_file(source: Path, output: Path, *, force: bool = False) -> Redacted:
         check_writable(topology_file(output), force=force, source=topology_file(source))
     names = names_of(source)
     try:
-        with TemporaryDirectory(prefix=f".{output.name}.", dir=output.absolute().parent) as folder:
-            copy = Path(folder) / output.name
+        with scratch(output.absolute().parent) as folder:
+            copy = folder / output.name
             origin, copied = copy_export(source, copy)
             copy_topology(source, copy)
             check_clean(_left(copy, names), f"{source}: the copy")
