@@ -127,6 +127,7 @@ def build_report(
     context: int | None = None,
     message_bytes: int | None = None,
     link_gbps: float | None = None,
+    nccl_logs: Sequence[str | Path] = (),
     timelines: bool = True,
 ) -> Report:
     """The finished report of a run, for the functions that show or write it.
@@ -134,15 +135,20 @@ def build_report(
     layers, model, message_bytes: what the model that ran should do, as the options of `nsysan report`; ValueError where
     they are none or contradict each other. batch, context: sequences of a step where the trace does not tell, and
     tokens in the cache of each, for the speed of light. link_gbps: peak of the link between the GPUs, GB/s per
-    GPU and direction, in place of the table's. timelines=False: faster, for a report that is not to become a page.
+    GPU and direction, in place of the table's. nccl_logs: logs of NCCL of this run, besides those that lie beside its
+    traces. timelines=False: faster, for a report that is not to become a page.
     """
+    from pathlib import Path
+
     from nsysan.diagnosis.expectation import expectation
     from nsysan.report.build import build_report
+    from nsysan.trace.nccl_files import read_logs
 
     if link_gbps is not None and not 0 < link_gbps < float("inf"):
         raise ValueError(f"link_gbps is GB/s, not {link_gbps}")
     expected = expectation(layers, model, message_bytes, batch=batch, context=context)
-    return build_report(run, __version__, expected, link_gbps=link_gbps, timelines=timelines)
+    said = [read_logs(map(Path, nccl_logs))] if nccl_logs else []
+    return build_report(run, __version__, expected, link_gbps=link_gbps, timelines=timelines, nccl_logs=said)
 
 
 def to_json(report: Report) -> str:

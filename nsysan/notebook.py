@@ -40,7 +40,7 @@ def _table(medians: pl.DataFrame) -> str:
         for row in medians.head(_ROWS).iter_rows(named=True)
     )
     more = f"; the first {_ROWS} of {len(medians)} ranks" if len(medians) > _ROWS else ""
-    caption = f"<caption>us a step, median over the steady steps{more}</caption>"
+    caption = f"<caption>µs a step, median over the steady steps{more}</caption>"
     return f"<table>{caption}<thead>{header}</thead><tbody>{body}</tbody></table>"
 
 

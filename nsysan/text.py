@@ -1,14 +1,22 @@
-"""Small pieces of plain text that the terminal outputs share: aligned tables, durations, sizes."""
+"""How every output writes a figure: durations in µs, shares in per cent, sizes, lists; and aligned tables.
+
+One style, so that one figure reads alike wherever it stands: a decimal each, thousands by commas, a space before the
+unit. A threshold, which was chosen and not measured, has the digits that it was chosen with; what is divided by a
+rate in GB/s is in GB.
+"""
 
 from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 _BREAK = re.compile(r"[\t-\r\x85\u2028\u2029]+")
 #: Control characters, direction overrides, and what stands for undecodable bytes of a file name.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+#: So many numbers in a row are told by the first and the last.
+_RUN = 2
 
 
 def plain(text: str, width: int = 120) -> str:
@@ -24,24 +32,58 @@ def whole(text: str | None, digits: int = 18) -> int | None:
 
 def counted(count: int, thing: str, things: str = "") -> str:
     """A number of things: "1 rank", "4 ranks"; `things` is the plural where it is not made with an s."""
-    return f"{count} {thing if count == 1 else things or thing + 's'}"
+    return f"{count:,} {thing if count == 1 else things or thing + 's'}"
+
+
+def listed(items: Iterable[object]) -> str:
+    """Things in a row: "a", "a and b", "a, b and c"; "" for none."""
+    told = list(map(str, items))
+    return " and ".join(part for part in (", ".join(told[:-1]), *told[-1:]) if part)
 
 
 def numbered(thing: str, numbers: Sequence[int], most: int = 8) -> str:
-    """Things by their numbers: "rank 3", "steps 0, 1 and 2"; beyond `most`, how many more there are."""
-    shown = [str(n) for n in numbers[:most]]
-    more = f"{len(numbers) - most} more" if len(numbers) > most else shown.pop() if len(shown) > 1 else ""
-    return f"{thing}{'s' if len(numbers) != 1 else ''} {', '.join(shown)}{f' and {more}' if more else ''}"
+    """Things by their numbers: "rank 3", "steps 0 and 2", "steps 1 to 8 and 12"; beyond `most`, how many more."""
+    runs: list[list[int]] = []
+    for n in numbers:
+        if runs and n == runs[-1][-1] + 1:
+            runs[-1].append(n)
+        else:
+            runs.append([n])
+    # Two are no run.
+    told = [part for run in runs for part in ([run] if len(run) > _RUN else [[n] for n in run])]
+    shown = [f"{run[0]} to {run[-1]}" if len(run) > 1 else str(run[0]) for run in told[:most]]
+    more = sum(map(len, told[most:]))
+    return f"{thing}{'s' if len(numbers) != 1 else ''} {listed([*shown, *([f'{more} more'] if more else [])])}"
 
 
-def us(value: float | None, digits: int = 1) -> str:
-    """Nanoseconds as microseconds; a dash where there is no value."""
-    return "-" if value is None else f"{value / 1e3:,.{digits}f}"
+def us(ns: float | None, digits: int = 1) -> str:
+    """Nanoseconds as a number of microseconds; a dash where there is no value."""
+    return "-" if ns is None else f"{ns / 1e3:,.{digits}f}"
 
 
-def ms(value: float) -> str:
-    """Nanoseconds as milliseconds."""
-    return f"{value / 1e6:.3f} ms"
+def duration(ns: float) -> str:
+    """Nanoseconds with their unit: "2,498.1 µs"."""
+    return f"{us(ns)} µs"
+
+
+def signed(ns: float) -> str:
+    """A difference with its sign: "+12.0 µs"."""
+    return f"{ns / 1e3:+,.1f} µs"
+
+
+def pct(part: float) -> str:
+    """A part of one, as it was measured: "61.9 %"."""
+    return f"{100 * part:.1f} %"
+
+
+def signed_pct(part: float) -> str:
+    """A difference of one, with its sign: "+1.5 %"."""
+    return f"{100 * part:+.1f} %"
+
+
+def pct_limit(part: float) -> str:
+    """A part of one that something is held against: "5 %", "0.5 %"."""
+    return f"{100 * part:.6g} %"
 
 
 def number(value: float | None) -> str:
@@ -51,7 +93,7 @@ def number(value: float | None) -> str:
 
 def percent(part: float | None, whole: float | None) -> str:
     """Share of a whole, as a per cent; a dash where it is unknown."""
-    return f"{100 * part / whole:.1f} %" if part is not None and whole else "-"
+    return pct(part / whole) if part is not None and whole else "-"
 
 
 def size(count: int | None) -> str:

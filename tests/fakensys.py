@@ -17,18 +17,27 @@ _SCRIPT = """#!{python}
 import os, shutil, signal, subprocess, sys, tempfile, time
 
 arguments = sys.argv[1:]
+behaviour = os.environ.get("FAKE_NSYS", "")
 if arguments == ["--version"]:
+    if behaviour == "strange version":
+        sys.stdout.buffer.write(bytes([255, 254, 10]))
+        sys.stdout.flush()
     print("NVIDIA Nsight Systems version {version}.99-0v0")
     sys.exit(0)
 if arguments[1:] == ["--help"]:
     print(open({help!r} + "/{version}_" + arguments[0] + ".txt").read())
     sys.exit(0)
-behaviour = os.environ.get("FAKE_NSYS", "")
 if arguments[0] == "export":
     target = arguments[arguments.index("--output") + 1]
     if behaviour == "export fails":
         print("Importer error status: broken.", file=sys.stderr)
         sys.exit(1)
+    if behaviour == "export is locked":
+        sys.stderr.write("." * 4_000_000 + chr(10) + "Exporter error: database is locked" + chr(10))
+        sys.exit(1)
+    if behaviour == "export leaves a child":
+        with open("child", "w") as file:
+            file.write(str(subprocess.Popen(["sleep", "600"]).pid))
     if behaviour == "export hangs":
         open(target, "w").write("half")
         time.sleep(60)
@@ -65,11 +74,17 @@ split = next(i for i, word in enumerate(arguments) if word.startswith("--output=
 output, command = arguments[split].partition("=")[2].replace("%%", "%"), arguments[split + 1:]
 left = os.path.join(tempfile.gettempdir(), "nsys-report-" + str(os.getpid()))
 
-workload = subprocess.Popen(command)
+if behaviour == "deaf":
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+workload = subprocess.Popen(command, restore_signals=False)
 if behaviour == "dies":
     write(left + ".nsys-rep")
     os.kill(os.getpid(), signal.SIGKILL)
 code = workload.wait()
+if behaviour == "deaf":
+    while True:
+        time.sleep(600)
 if behaviour == "two ranges":
     for number in (1, 2):
         write(output + "." + str(number) + ".nsys-rep")

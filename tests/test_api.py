@@ -180,7 +180,7 @@ def test_one_line_is_shown_of_each(run: nsysan.Run, tmp_path: Path) -> None:
     assert repr(run) == f"<nsysan.Run of t.sqlite: 4 ranks, 8 steps by {steps}, 7 steady>"
     report = nsysan.build_report(run, timelines=False)
     counted = f"{len(report.findings)} findings"
-    assert repr(report) == f"<nsysan.Report of t.sqlite: 4 ranks, compute, 0.044 ms a step, rank 1 late, {counted}>"
+    assert repr(report) == f"<nsysan.Report of t.sqlite: 4 ranks, compute, 44.0 µs a step, rank 1 late, {counted}>"
     nsysan.write_json(report, tmp_path / "r.json")
     assert repr(nsysan.read_report(tmp_path / "r.json")) == (
         "<nsysan.ReportDocument of t.sqlite: 4 ranks, compute, 7 steady steps>"

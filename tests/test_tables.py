@@ -88,7 +88,7 @@ PARTIAL: Mapping[str, Set[StrEnum]] = {
     # Gaps, hosts and ranks have no operations, and no names.
     "_OPERATIONS": {Subject.KERNEL, Subject.COPY, Subject.WIRE},
     "_THINGS": {Subject.KERNEL, Subject.COPY, Subject.WIRE, Subject.LAUNCH},
-    "REPLAYED": set(Scenario) - {Scenario.NO_BUBBLE, Scenario.UNTRACED},
+    "REPLAYED": set(Scenario) - {Scenario.UNTRACED},
 }
 
 
@@ -296,7 +296,16 @@ def test_every_scenario_is_told_alike_everywhere(
         assert linked(row.title).count(f">{row.title}</a>") == 1
     keys = schema_of("nsysan.report/2")["properties"]["what_if"]["properties"]
     scenarios = [scenario.column for scenario in Scenario]
-    assert list(keys) == ["period_ns", "replay_ns", "replay_error", *scenarios, "ranks", "bounds"]
+    assert list(keys) == [
+        "period_ns",
+        "traced_ns",
+        "replay_ns",
+        "replay_error",
+        *scenarios,
+        "ranks",
+        "bounds",
+        "summed",
+    ]
 
 
 def test_losses_in_words() -> None:

@@ -13,11 +13,12 @@ from nsysan.ask.expressions import Expression
 from nsysan.replay import edits
 from nsysan.replay.edits import STANDARD
 from nsysan.replay.engine import NotAcyclic
-from nsysan.replay.pace import bounds_of, pace_of, timed
+from nsysan.replay.pace import bounds_of, pace_of
 from nsysan.replay.prepared import Prepared, prepare
 from nsysan.replay.results import Pace, Timed
 from nsysan.replay.trust import why_untold
-from nsysan.replay.untraced import untraced
+from nsysan.replay.untraced import SEVERAL, OutOfRange, untraced
+from nsysan.run.all_decode import of_all_decode
 from nsysan.run.run import Run
 
 
@@ -26,7 +27,9 @@ def answer(run: Run, expressions: Sequence[Expression], replica: int, without_ns
 
     BadExpression for what changes nothing, OutOfRange for a step time that cannot be, NsysanError without a step.
     """
-    own = run.replicas[replica]
+    own = of_all_decode(run.replicas[replica])
+    if own.summed and without_nsys is not None:
+        raise OutOfRange(SEVERAL)
     try:
         ready = prepare(own)
     except NotAcyclic as error:
@@ -52,6 +55,7 @@ def answer(run: Run, expressions: Sequence[Expression], replica: int, without_ns
         steady=len(own.steady_steps),
         replayed=ready.found.steps.filter("counted").select("stretch", "step").n_unique(),
         whole=ready.found.whole,
+        kinds=len(own.summed) or 1,
         traced=measured.period.median,
         hosts=None if without is None else without.hosts,
         gaps=None if without is None else without.gaps,
@@ -60,14 +64,19 @@ def answer(run: Run, expressions: Sequence[Expression], replica: int, without_ns
         unknown=unknown,
         asked=asked,
         together=Asked(TOGETHER, told.get(TOGETHER), bounds.get(TOGETHER)) if len(chosen) > 1 else None,
-        standard={name: _median(known.get(name)) for name in STANDARD},
-        ranks_right={rank: None if unknown else _median(pace.ranks.get(rank)) for rank in ready.basis.graph.ranks},
+        standard={
+            name: _no_longer(known.get(name), pace) if name != "graphs" or own.is_eager else None for name in STANDARD
+        },
+        ranks_right={
+            rank: None if unknown else _no_longer(pace.ranks.get(rank), pace) for rank in ready.basis.graph.ranks
+        },
         bounds={} if unknown else dict(pace.bounds),
     )
 
 
-def _median(one: Timed | None) -> int | None:
-    return None if one is None else one.median
+def _no_longer(one: Timed | None, pace: Pace) -> int | None:
+    """The period of a what-if that only takes away: the middles of two replays may differ by less than nothing."""
+    return None if one is None else min(one.median, pace.period.median)
 
 
 def _periods(
@@ -82,6 +91,6 @@ def _periods(
     names = list(asked)
     if edits.may_be_unordered(ready.basis.graph):
         asked |= {f"{name} unordered": edits.together(asked[name], edits.unordered) for name in names}
-    told = {"measured": pace.period} | dict(zip(asked, timed(ready, list(asked.values())), strict=True))
+    told = {"measured": pace.period} | dict(zip(asked, ready.timed(list(asked.values())), strict=True))
     bounds = bounds_of(told, names)
     return {name: told[name].median for name in names}, bounds

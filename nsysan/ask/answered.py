@@ -27,7 +27,8 @@ class Asked:
 class Answer:
     """Of one replica; periods are ns of a step.
 
-    replica, ranks: which; steady, replayed: how many of its steps are that, whole: whether all are. traced: as
+    replica, ranks: which; steady, replayed: how many of its steps are that, whole: whether all are; kinds: of
+    how many populations, over which periods are means. traced: as
     measured. hosts, gaps: what is left of them in the step without nsys, as shares, where its time was given. period:
     what all the others are held against: of that step, else as measured. error: replay_error. unknown: why periods are
     None. asked: in the order given; together: all of it, where that is more than one. standard, ranks_right: the
@@ -39,6 +40,7 @@ class Answer:
     steady: int
     replayed: int
     whole: bool
+    kinds: int
     traced: int
     hosts: float | None
     gaps: float | None

@@ -25,7 +25,7 @@ def to_document(answer: Answer, version: str, inputs: Sequence[str]) -> dict[str
         "inputs": [{"name": name} for name in inputs],
         "replica": answer.replica,
         "ranks": list(answer.ranks),
-        "steps": {"steady": answer.steady, "replayed": answer.replayed, "whole": answer.whole},
+        "steps": {"steady": answer.steady, "replayed": answer.replayed, "whole": answer.whole, "kinds": answer.kinds},
         "measured_ns": answer.traced,
         "untraced": None if answer.hosts is None else untraced,
         "period_ns": answer.period,

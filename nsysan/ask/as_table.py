@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nsysan.ask.answered import Answer, Asked
-from nsysan.text import counted, numbered, percent, plain, table, us
+from nsysan.text import counted, numbered, pct, percent, plain, table, us
 
 _NAMES = 3
 
@@ -11,8 +11,9 @@ _NAMES = 3
 def to_text(answer: Answer, *, standard: bool) -> str:
     """The table; standard: with the what-ifs of a report."""
     steps = counted(answer.replayed, "step")
-    of = "all steady ones" if answer.whole else f"of {answer.steady} steady ones"
-    lines = [f"Replica {answer.replica}, {numbered('rank', answer.ranks)}: {steps} replayed, {of}", ""]
+    of = ", all steady ones" if answer.replayed == answer.steady else f" of {counted(answer.steady, 'steady one')}"
+    kinds = f"; periods are over {answer.kinds} kinds of decode steps" if answer.kinds > 1 else ""
+    lines = [f"Replica {answer.replica}, {numbered('rank', answer.ranks)}: {steps} replayed{of}{kinds}", ""]
     rows = [("as measured", us(answer.traced), "", "")]
     if answer.hosts is not None and answer.gaps is not None:
         rows.append(("without nsys", us(answer.period), "", ""))
@@ -22,17 +23,22 @@ def to_text(answer: Answer, *, standard: bool) -> str:
     if standard:
         rows += [_row(answer, name, ns, answer.bounds.get(name)) for name, ns in answer.standard.items()]
         rows += [_row(answer, f"rank[{rank}]=level", ns, None) for rank, ns in answer.ranks_right.items()]
-    lines += table(("", "period, us", "saves, us", ""), rows)
-    lines += ["", f"replay_error {answer.error:.2%}: so far off is a replay with usual delays from the measured steps"]
+    lines += table(("", "period, µs", "saves, µs", ""), rows)
+    lines += [
+        "",
+        f"replay_error {pct(answer.error)}: so far off is a replay with usual delays from the measured steps",
+    ]
     if answer.hosts is not None and answer.gaps is not None:
         lines.append(
-            f"without nsys, hosts take {answer.hosts:.0%} of their traced time, gaps between operations "
-            f"{answer.gaps:.0%}; savings are of that step"
+            f"without nsys, hosts take {pct(answer.hosts)} of their traced time, gaps between operations "
+            f"{pct(answer.gaps)}; savings are of that step"
         )
     if answer.unknown:
         lines.append(f"no saving can be told: {answer.unknown}")
     if any(one.bounds for one in answer.asked) or (standard and answer.bounds):
-        lines.append("at least: the trace does not tell whether streams wait for each other; the most stands behind")
+        lines.append(
+            "at least: the trace does not tell whether hosts, or streams, wait for each other; the most stands behind"
+        )
     lines += [line for one in answer.asked if (line := _changes(one))]
     return "\n".join(lines)
 

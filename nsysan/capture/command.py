@@ -9,19 +9,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nsysan.capture.nsys import Abilities, Nsys
-from nsysan.model.launchers import places
-from nsysan.text import whole
+from nsysan.capture.started import Workload, read_workload
 
 #: Marks every process of one capture, so that none outlives it unseen.
 MARKER = "NSYSAN_CAPTURE"
-_VLLM_START = "VLLM_WORKER_MULTIPROC_METHOD"
 _SUFFIX = re.compile(r"(?<=[^/])\.(?:nsys-rep|sqlite|qdrep)$")
-_TP_OPTION = re.compile(r"^(?:--?tp|--?tp[-_]size|--tensor[-_]parallel[-_]size|--?nproc[-_]per[-_]node)(?:=(\d+))?$")
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asked to capture; names and meanings are those of nsys where it has one."""
+    """What the user asked to capture; names and meanings are those of nsys where it has one.
+
+    trace: what to trace, None for what a report needs. cuda_sw: CUDA by software, also where the hardware could.
+    """
 
     command: tuple[str, ...]
     capture_range: str | None = None
@@ -32,6 +32,8 @@ class Request:
     gpu_metrics: str | None = None
     gpu_metrics_frequency: int | None = None
     cuda_graph_trace: str = "node"
+    trace: str | None = None
+    cuda_sw: bool = False
     extra: tuple[str, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
 
@@ -57,7 +59,7 @@ def plan_capture(request: Request, nsys: Nsys, abilities: Abilities, output: Pat
         elif lost:
             notes.append(f"{nsys.label} has no {option}: {lost}")
 
-    add("--trace", ",".join(_trace(nsys, abilities, notes)))
+    add("--trace", ",".join(_trace(request, nsys, abilities, notes)))
     add("--cuda-graph-trace", request.cuda_graph_trace, "kernels inside CUDA graphs may stay invisible")
     add("--trace-fork-before-exec", "true", "ranks that are forked may stay invisible")
     add("--sample", "none")
@@ -81,38 +83,45 @@ def plan_capture(request: Request, nsys: Nsys, abilities: Abilities, output: Pat
             add("--gpu-metrics-frequency", str(request.gpu_metrics_frequency))
     if request.cuda_graph_trace != "node":
         notes.append("graphs are traced as blocks: communication inside them will not be visible")
-    if any("vllm" in word for word in request.command[:4]) and not {_VLLM_START} & {*os.environ, *environment}:
-        environment[_VLLM_START] = "spawn"
-        notes.append(f"set {_VLLM_START}=spawn: forked vLLM workers would not be traced")
+    workload = read_workload(request.command, {**os.environ, **environment})
+    _spawn(workload, environment, notes)
     # The name is expanded already; nsys must not do it again.
     name = str(output).replace("%", "%%")
     argv += [*request.extra, f"--output={name}", *request.command]
     return Plan(argv, environment, notes)
 
 
-def _trace(nsys: Nsys, abilities: Abilities, notes: list[str]) -> list[str]:
+def _spawn(workload: Workload, environment: dict[str, str], notes: list[str]) -> None:
+    """Have the engine's workers start in the way that can be traced, unless the user says how they start."""
+    fork = workload.engine.fork if workload.engine is not None else None
+    if fork is None or fork[0] in {*os.environ, *environment, *workload.assigned}:
+        return
+    name, value = fork
+    if workload.unguarded:
+        notes.append(
+            f"{name} is left as it is: the script has no `if __name__ == '__main__':`, which spawned workers need; if "
+            f"ranks are missing from the trace, put its calls behind one, and set {name}={value}"
+        )
+        return
+    environment[name] = value
+    notes.append(f"set {name}={value}: forked vLLM workers would not be traced")
+
+
+def _trace(request: Request, nsys: Nsys, abilities: Abilities, notes: list[str]) -> list[str]:
+    if request.trace is not None:
+        asked = request.trace.split(",")
+        if not any(word.startswith("cuda") for word in asked):
+            notes.append("without cuda in --trace no kernel is traced, and a report has nothing to say")
+        return asked
+    cuda = "cuda-sw" if request.cuda_sw and "cuda-sw" in abilities.trace else "cuda"
+    if request.cuda_sw and cuda == "cuda":
+        notes.append(f"{nsys.label} traces CUDA by software as it is, so --cuda-sw changes nothing")
     if "nccl" in abilities.trace:
-        return ["cuda", "nvtx", "nccl"]
+        return [cuda, "nvtx", "nccl"]
     notes.append(
         f"{nsys.label} cannot trace NCCL by itself (2025.6 and later can); NCCL's own NVTX ranges give call and size"
     )
-    return ["cuda", "nvtx"]
-
-
-def launcher_rank(environment: dict[str, str]) -> tuple[int, int] | None:
-    """(rank, ranks) where this process is one of several that a launcher started."""
-    known = ((place.number, place.world) for place in places(environment) if place.world is not None)
-    return next(known, None)
-
-
-def expected_ranks(command: tuple[str, ...], environment: dict[str, str]) -> int | None:
-    """How many ranks the command should show: its own tensor-parallel option, else WORLD_SIZE."""
-    for i, word in enumerate(command):
-        match = _TP_OPTION.match(word)
-        value = match and (match[1] or (command[i + 1] if i + 1 < len(command) else ""))
-        if (told := whole(value or None, digits=9)) is not None:
-            return told
-    return whole(environment.get("WORLD_SIZE"), digits=9)
+    return [cuda, "nvtx"]
 
 
 def expand_output(pattern: str, environment: dict[str, str], ending: str = "") -> Path:

@@ -7,9 +7,10 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from nsysan.capture.checks import FAIL, OK, WARN, Check
+from nsysan.capture.cures import temporary_folder_of_another
 from nsysan.capture.nsys import HOW_TO_GET, Nsys, abilities_of
 from nsysan.capture.nvidia_smi import ask
-from nsysan.capture.postflight import FAIL, OK, WARN, Check
 from nsysan.trace.topology import Topology, parse_topology
 
 _ROOM_NEEDED = 5e9
@@ -21,6 +22,10 @@ def examine(nsys: Nsys | None, folder: Path) -> list[Check]:
     checks = _nsys(nsys)
     checks += _gpus()
     checks.append(_metrics_permission())
+    temporary = temporary_folder_of_another()
+    if temporary is not None:
+        seen, _, remedy = temporary.partition(": ")
+        checks.append(Check("temporary files of nsys", WARN, seen, remedy))
     checks += [_room(place, Path(path)) for place, path in (("output", folder), ("temporary", tempfile.gettempdir()))]
     return checks
 

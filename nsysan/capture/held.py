@@ -7,18 +7,22 @@ as wanted, each with its own recording. Work inside CUDA graphs shows, also of g
 from __future__ import annotations
 
 import os
-import subprocess
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from nsysan._errors import ExitCode, NsysanError
+from nsysan.capture.bounded import ask, now_and_then
 from nsysan.capture.command import Plan, Request, plan_capture
 from nsysan.capture.nsys import Abilities, Nsys, abilities_of, options_of
+from nsysan.text import plain
 
 #: How long nsys may take to begin or to end a collection: it writes the recording before it answers.
 _START_S = 120.0
 _STOP_S = 900.0
+
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -29,39 +33,30 @@ class Held:
     session: str
     start: tuple[str, ...]
 
-    def open_window(self, output: Path, environment: dict[str, str] | None = None) -> None:
+    def open_window(self, output: Path, say: Say) -> None:
         """Begin to collect into `output` (a name without suffix); NsysanError if nsys refuses."""
         name = str(output).replace("%", "%%")
-        self._ask("start", _START_S, environment, *self.start, f"--output={name}")
+        self._ask("start", _START_S, say, *self.start, f"--output={name}")
 
-    def close_window(self, environment: dict[str, str] | None = None) -> None:
+    def close_window(self, say: Say) -> None:
         """End the collection and wait for its recording; NsysanError if nsys refuses."""
-        self._ask("stop", _STOP_S, environment)
+        self._ask("stop", _STOP_S, say)
 
-    def _ask(self, verb: str, patience: float, environment: dict[str, str] | None, *options: str) -> None:
+    def _ask(self, verb: str, patience: float, say: Say, *options: str) -> None:
         argv = [str(self.nsys.path), verb, f"--session={self.session}", *options]
         try:
-            answer = subprocess.run(
-                argv,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-                timeout=patience,
-                env=environment,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
+            # What nsys starts for a session outlives its answer.
+            waiting = now_and_then(say, lambda: f"waiting for nsys {verb}")
+            answer = ask(argv, patience=patience, waiting=waiting, alone=False)
+        except TimeoutError:
             raise NsysanError(
                 f"nsys {verb}: no answer in {patience:.0f} s from session {self.session}; the workload may hang",
                 ExitCode.NO_REPORT,
             ) from None
         except OSError as error:
             raise NsysanError(f"nsys {verb}: {error.strerror}", ExitCode.NO_NSYS) from error
-        if answer.returncode:
-            said = [line.strip() for line in answer.stdout.splitlines() if line.strip()]
-            why = said[-1] if said else f"exit code {answer.returncode}"
+        if answer.code:
+            why = plain(answer.last_word, 300) or f"exit code {answer.code}"
             raise NsysanError(f"nsys {verb}: {why}", ExitCode.NO_REPORT)
 
 

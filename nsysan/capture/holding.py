@@ -15,6 +15,7 @@ from pathlib import Path
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.capture.command import outputs_of
 from nsysan.capture.held import Held, alive, plan_held
+from nsysan.capture.nccl_debug import take_logs
 from nsysan.capture.nsys import require_nsys
 from nsysan.capture.runner import run_capture
 from nsysan.capture.session import Captured, Say, Session, exported
@@ -45,12 +46,21 @@ def hold(session: Session, say: Say) -> int:
     session.check_command()
     session.check_output()
     plan, held = plan_held(session.request, session.nsys)
+    # NCCL is set up once, so what it says lies beside all windows.
+    plan = session.speaking(plan, session.output)
+    take_logs(session.staging, session.output, keep=True)
     path = note_file(session.output)
     try:
         _write(path, Note(held, os.getpid(), session.expected_ranks))
         say(f"held: open a window with `nsysan window open {session.output}`, close it with `nsysan window close`")
         outcome = run_capture(
-            plan, session.nsys, session.staging, ends_after=None, ends_workload=False, kill_after=session.kill_after
+            plan,
+            session.nsys,
+            session.staging,
+            ends_after=None,
+            ends_workload=False,
+            kill_after=session.kill_after,
+            say=say,
         )
         left = read_note(session.output).open
         if left is not None:
@@ -74,7 +84,7 @@ def open_window(output: Path, say: Say) -> Path:
         )
     numbered = (output.with_name(f"{output.name}.{k}") for k in range(1, _MOST_WINDOWS))
     name = next(path for path in numbered if not any(map(os.path.lexists, outputs_of(path))))
-    note.held.open_window(name.absolute())
+    note.held.open_window(name.absolute(), say)
     _write(note_file(output), replace(note, open=name.name))
     say(f"window {name.name} is open; close it with `nsysan window close {output}`")
     return name
@@ -86,7 +96,7 @@ def close_window(output: Path, say: Say, *, progress: bool = False) -> Captured:
     if note.open is None:
         raise NsysanError(f"{output}: no window is open; open one: nsysan window open {output}", ExitCode.NO_REPORT)
     say(f"closing window {note.open}; nsys writes its recording")
-    note.held.close_window()
+    note.held.close_window(say)
     _write(note_file(output), replace(note, open=None))
     recording, _ = outputs_of(output.with_name(note.open))
     if not recording.exists():

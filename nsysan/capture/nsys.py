@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
-import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from glob import glob
 from pathlib import Path
 
 from nsysan._errors import ExitCode, NsysanError
+from nsysan.capture.bounded import ask
+from nsysan.capture.cures import cure_for
+from nsysan.text import plain
 
 _INSTALLED = (
     "/usr/local/cuda*/bin/nsys",
@@ -112,20 +114,21 @@ def export_command(nsys: Nsys, recording: Path, target: Path) -> list[str]:
     return [*command, str(recording)]
 
 
-def export_sqlite(nsys: Nsys, recording: Path, target: Path, *, progress: bool = False) -> Path:
-    """Export a recording to SQLite; NsysanError if nothing came out. progress: let nsys show it on stderr."""
-    result = subprocess.run(
-        export_command(nsys, recording, target),
-        stdout=sys.stderr if progress else subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        check=False,
-    )
+def export_sqlite(
+    nsys: Nsys, recording: Path, target: Path, *, progress: bool = False, waiting: Callable[[float], None] | None = None
+) -> Path:
+    """Export a recording to SQLite; NsysanError if nothing came out.
+
+    progress: let nsys show it on stderr. waiting: is told now and then for how many seconds the export runs.
+    """
+    try:
+        answer = ask(export_command(nsys, recording, target), shown=progress, waiting=waiting)
+    except OSError as error:
+        raise NsysanError(f"{nsys.path}: {error.strerror}", ExitCode.NO_NSYS) from error
     if not target.exists() or target.stat().st_size == 0:
-        said = ((result.stderr or "") or (result.stdout or "")).strip().splitlines()
-        why = said[-1] if said else f"it ended with exit code {result.returncode} and no message"
-        raise NsysanError(f"{recording}: {nsys.label} could not export it: {why}", ExitCode.EXPORT_FAILED)
+        why = plain(answer.last_word, 300) or f"it ended with exit code {answer.code} and no message"
+        cure = cure_for(answer.err + answer.out)
+        raise NsysanError(f"{recording}: {nsys.label} could not export it: {why}; {cure}", ExitCode.EXPORT_FAILED)
     return target
 
 
@@ -134,26 +137,17 @@ def _options(text: str) -> frozenset[str]:
 
 
 def _ask(path: Path) -> Nsys | None:
-    found = re.search(r"Nsight Systems version\s+(\d{1,9}(?:\.\d{1,9}){1,9})", _said(path, "--version")[0])
+    try:
+        answer = ask([str(path), "--version"], patience=_ASK_TIMEOUT_S)
+    except OSError:
+        return None
+    found = re.search(r"Nsight Systems version\s+(\d{1,9}(?:\.\d{1,9}){1,9})", answer.out)
     return Nsys(path, tuple(int(part) for part in found[1].split("."))) if found else None
 
 
 def _help(nsys: Nsys, command: str) -> str:
-    return "".join(_said(nsys.path, command, "--help"))
-
-
-def _said(*command: str | Path) -> tuple[str, str]:
-    """What a program says, on standard output and error; nothing where it does not run or does not end."""
     try:
-        answer = subprocess.run(
-            list(map(str, command)),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_ASK_TIMEOUT_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return "", ""
-    return answer.stdout, answer.stderr
+        answer = ask([str(nsys.path), command, "--help"], patience=_ASK_TIMEOUT_S)
+    except OSError:
+        return ""
+    return answer.out + answer.err

@@ -7,61 +7,38 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 
-from nsysan.model.classes import COMMUNICATION, load_catalogue
+from nsysan.capture.checks import FAIL, OK, WARN, Check
+from nsysan.capture.quick_look import KERNELS, REPLAYS, RUNTIME, Export, communication_counts, kernel_counts
+from nsysan.capture.ranks_seen import check_ranks
+from nsysan.capture.starters import Engine
 from nsysan.model.health import clocks_agree, says_events_lost
 from nsysan.model.steps.engines import load_engines
 
-OK = "ok"
-WARN = "warn"
-FAIL = "FAIL"
+__all__ = ["FAIL", "OK", "WARN", "Check", "check_export"]
 
 
-@dataclass(frozen=True)
-class Check:
-    """One line: what was looked at, how it stands, what was seen, and the remedy if it is not well."""
+def check_export(
+    path: Path, *, expected: int | None, capture_range: bool, engine: Engine | None = None, drops: str = ""
+) -> list[Check]:
+    """The checks of one export, in the order in which they matter.
 
-    name: str
-    status: str
-    seen: str
-    remedy: str = ""
-
-    def line(self) -> str:
-        """The check as one line of text."""
-        return f"  {self.status:4}  {self.name}: {self.seen}" + (f" -> {self.remedy}" if self.remedy else "")
-
-
-class _Export:
-    """Just enough of an export for the checks, by plain SQL."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
-        self._connection = connection
-        self.tables = {name for (name,) in self.rows("SELECT name FROM sqlite_master WHERE type = 'table'")}
-
-    def rows(self, sql: str) -> list[tuple]:  # type: ignore[type-arg]
-        return self._connection.execute(sql).fetchall()
-
-    def has(self, *tables: str) -> bool:
-        return self.tables.issuperset(tables)
-
-
-def check_export(path: Path, *, expected: int | None, capture_range: bool) -> list[Check]:
-    """The checks of one export, in the order in which they matter."""
-    checks: list[Callable[[_Export], Check | None]] = [
-        lambda export: _ranks(export, expected, capture_range),
+    capture_range: collection began after the workload did. engine: what the command was seen to start. drops: the nsys
+    that exported, if it drops NCCL's payloads.
+    """
+    checks: list[Callable[[Export], Check | None]] = [
+        lambda export: check_ranks(export, expected, engine, window=capture_range),
         _collectives,
         _graphs,
-        lambda export: _sizes(export, capture_range),
+        lambda export: _sizes(export, capture_range, drops),
         _steps,
         _events,
         _clock,
         _perturbation,
     ]
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
-        export = _Export(connection)
+        export = Export(connection)
         found = []
         for check in checks:
             result = check(export)
@@ -72,90 +49,10 @@ def check_export(path: Path, *, expected: int | None, capture_range: bool) -> li
     return found
 
 
-_KERNELS = "CUPTI_ACTIVITY_KIND_KERNEL"
-_REPLAYS = "CUPTI_ACTIVITY_KIND_GRAPH_TRACE"
-_RUNTIME = "CUPTI_ACTIVITY_KIND_RUNTIME"
-
-
-def _kernel_counts(export: _Export) -> Counter[tuple[int, int]]:
-    """Kernels and replays per (globalPid, deviceId)."""
-    counts: Counter[tuple[int, int]] = Counter()
-    for table in (_KERNELS, _REPLAYS):
-        if export.has(table):
-            for process, device, n in export.rows(f"SELECT globalPid, deviceId, count(*) FROM {table} GROUP BY 1, 2"):
-                counts[process, device] += n
-    return counts
-
-
-def _communication_counts(export: _Export) -> Counter[tuple[int, int]]:
-    """Communication kernels per (globalPid, deviceId)."""
-    if not export.has(_KERNELS, "StringIds"):
-        return Counter()
-    catalogue = load_catalogue()
-    names = export.rows(
-        f"SELECT DISTINCT k.shortName, s.value, d.value FROM {_KERNELS} k JOIN StringIds s ON s.id = k.shortName "
-        f"LEFT JOIN StringIds d ON d.id = k.demangledName"
-    )
-    wanted = {i for i, short, full in names if catalogue.classify(short, full or short).op_class in COMMUNICATION}
-    if not wanted:
-        return Counter()
-    ids = ",".join(map(str, wanted))
-    rows = export.rows(f"SELECT globalPid, deviceId, count(*) FROM {_KERNELS} WHERE shortName IN ({ids}) GROUP BY 1, 2")
-    return Counter({(process, device): n for process, device, n in rows})
-
-
-def _open_ms(export: _Export) -> float | None:
-    """How long the window was open: between what opened and closed it, else by nsys' own figure; None if untold."""
-    if export.has("DIAGNOSTIC_EVENT"):
-        told = export.rows(
-            "SELECT max(CASE WHEN text LIKE 'Profiling %started%' THEN timestamp END), "
-            "max(CASE WHEN text LIKE 'Profiling %stopped%' THEN timestamp END) FROM DIAGNOSTIC_EVENT"
-        )
-        ((opened, closed),) = told
-        if isinstance(opened, int) and isinstance(closed, int) and closed > opened:
-            return (closed - opened) / 1e6
-    if export.has("ANALYSIS_DETAILS"):
-        durations = [row[0] for row in export.rows("SELECT max(duration) FROM ANALYSIS_DETAILS")]
-        if durations and isinstance(durations[0], int):
-            return durations[0] / 1e6
-    return None
-
-
-def _ranks(export: _Export, expected: int | None, window: bool) -> Check:
-    counts = _kernel_counts(export)
-    if not counts and window and (length := _open_ms(export)) is not None:
-        return Check(
-            "ranks",
-            FAIL,
-            f"no GPU work while the window was open, {length:,.0f} ms",
-            "nothing was decoded meanwhile: open it while requests run, and close it before they end (a window that "
-            "is opened and closed at once, or before the load comes, holds no kernel)",
-        )
+def _collectives(export: Export) -> Check:
+    counts = communication_counts(export)
     if not counts:
-        return Check(
-            "ranks",
-            FAIL,
-            "no GPU work in the capture",
-            "does the workload use CUDA, and did the capture range open? Another profiler in the process "
-            "(torch.profiler) also blocks the trace",
-        )
-    busy = _communication_counts(export) or counts
-    seen = f"{len(busy)} with GPU work" + (f", {expected} expected" if expected else "")
-    if expected and len(busy) < expected:
-        return Check(
-            "ranks",
-            WARN,
-            seen,
-            "workers may be forked or killed before they flush: for vLLM set VLLM_WORKER_MULTIPROC_METHOD=spawn, let "
-            "the workers end by themselves, or give each rank its own nsysan capture inside the launcher",
-        )
-    return Check("ranks", OK, seen)
-
-
-def _collectives(export: _Export) -> Check:
-    counts = _communication_counts(export)
-    if not counts:
-        hidden = export.has(_REPLAYS)
+        hidden = export.has(REPLAYS)
         remedy = "capture with --cuda-graph-trace=node" if hidden else "is the run tensor-parallel?"
         return Check("collectives", WARN, "no communication kernel visible", remedy)
     numbers = sorted(set(counts.values()))
@@ -171,28 +68,43 @@ def _collectives(export: _Export) -> Check:
     )
 
 
-def _graphs(export: _Export) -> Check:
-    if export.has(_REPLAYS):
-        (replays,) = export.rows(f"SELECT count(*) FROM {_REPLAYS}")[0]
+def _graphs(export: Export) -> Check:
+    if export.has(REPLAYS):
+        (replays,) = export.rows(f"SELECT count(*) FROM {REPLAYS}")[0]
         return Check("CUDA graphs", WARN, f"{replays} replays traced as blocks", "use --cuda-graph-trace=node")
-    (nodes,) = export.rows(f"SELECT count(graphNodeId) FROM {_KERNELS}")[0]
+    (nodes,) = export.rows(f"SELECT count(graphNodeId) FROM {KERNELS}")[0]
     return Check("CUDA graphs", OK, f"{nodes:,} kernels inside replays visible" if nodes else "none replayed")
 
 
-def _sizes(export: _Export, capture_range: bool) -> Check:
-    ranges = 0
-    if export.has("NVTX_EVENTS"):
-        (ranges,) = export.rows("SELECT count(*) FROM NVTX_EVENTS WHERE jsonText LIKE '%Message size%'")[0]
-    if ranges:
-        return Check("message sizes", OK, f"{ranges:,} NCCL calls carry theirs")
+def _sizes(export: Export, capture_range: bool, drops: str) -> Check:
+    told = calls = 0
+    if export.has("NVTX_EVENTS", "StringIds"):
+        ((told, calls),) = export.rows(
+            "SELECT count(CASE WHEN e.jsonText LIKE '%Message size%' THEN 1 END), "
+            "count(CASE WHEN coalesce(e.text, s.value) LIKE 'nccl%' THEN 1 END) "
+            "FROM NVTX_EVENTS e LEFT JOIN StringIds s ON s.id = e.textId WHERE e.eventType IN (59, 60)"
+        )
+    if told:
+        return Check("message sizes", OK, f"{told:,} NCCL calls carry theirs")
+    if drops and calls:
+        return Check(
+            "message sizes",
+            WARN,
+            f"{calls:,} NCCL calls, whose payloads {drops} drops on export",
+            "export the recording with nsys 2025 or later (nsysan report NAME.nsys-rep --nsys PATH), or give the "
+            "model's shape",
+        )
     if capture_range:
         remedy = "the calls were captured into the graph before the range opened; capture from the start to have them"
+    elif not calls:
+        remedy = "only NCCL's calls tell sizes, and none is in the trace; for other all-reduces give the model's shape"
     else:
-        remedy = "needs NCCL >= 2.18 and an nsys that exports payloads (2025 and later); else give the model's shape"
-    return Check("message sizes", WARN, "no NCCL call carries its size", remedy)
+        remedy = "their payloads need NCCL >= 2.18; else give the model's shape"
+    seen = f"none of {calls:,} NCCL calls carries its size" if calls else "no NCCL call carries its size"
+    return Check("message sizes", WARN, seen, remedy)
 
 
-def _steps(export: _Export) -> Check:
+def _steps(export: Export) -> Check:
     names: list[str] = []
     if export.has("NVTX_EVENTS", "StringIds"):
         names = [
@@ -212,8 +124,8 @@ def _steps(export: _Export) -> Check:
     )
 
 
-def _events(export: _Export) -> Check:
-    ranks = {process for process, _ in _kernel_counts(export)}
+def _events(export: Export) -> Check:
+    ranks = {process for process, _ in kernel_counts(export)}
     lost: list[str] = []
     if export.has("DIAGNOSTIC_EVENT"):
         rows = export.rows("SELECT globalPid, text FROM DIAGNOSTIC_EVENT WHERE severity >= 2")
@@ -223,11 +135,11 @@ def _events(export: _Export) -> Check:
     return Check("events", WARN, "; ".join(lost), "let the workload end by itself, or capture a shorter window")
 
 
-def _clock(export: _Export) -> Check | None:
-    if not export.has(_KERNELS, _RUNTIME):
+def _clock(export: Export) -> Check | None:
+    if not export.has(KERNELS, RUNTIME):
         return None
     ((least,),) = export.rows(
-        f"SELECT min(k.start - r.start) FROM {_KERNELS} k JOIN {_RUNTIME} r ON r.correlationId = k.correlationId "
+        f"SELECT min(k.start - r.start) FROM {KERNELS} k JOIN {RUNTIME} r ON r.correlationId = k.correlationId "
         f"AND (r.globalTid & -16777216) = k.globalPid AND r.eventClass IN (0, 1)"
     )
     if least is None:
@@ -238,20 +150,20 @@ def _clock(export: _Export) -> Check | None:
     return Check(
         "clock",
         OK if good else WARN,
-        f"shortest launch latency {least / 1e3:.1f} us",
+        f"shortest launch latency {least / 1e3:,.1f} µs",
         "" if good else "CPU and GPU clocks disagree: launch latencies and NVTX ranges are not reliable",
     )
 
 
-def _perturbation(export: _Export) -> Check | None:
-    if export.has(_REPLAYS) or not export.has(_KERNELS):
+def _perturbation(export: Export) -> Check | None:
+    if export.has(REPLAYS) or not export.has(KERNELS):
         return None
-    total, nodes = export.rows(f"SELECT count(*), count(graphNodeId) FROM {_KERNELS}")[0]
+    total, nodes = export.rows(f"SELECT count(*), count(graphNodeId) FROM {KERNELS}")[0]
     if nodes * 2 > total:
         return Check("perturbation", OK, "graph replays: tracing adds a few per cent")
     return Check(
         "perturbation",
         WARN,
         "eager launches: tracing each one inflates host time, up to threefold",
-        "read idle and host-late figures as upper bounds",
+        "read idle and host-late figures as upper bounds, or time a step without nsys for `nsysan report --untraced`",
     )

@@ -57,7 +57,7 @@ class Serving(threading.Thread):
     """Takes the windows while the caller watches the processes.
 
     done: nothing is left to do, and the server can end. failure: why there are not all the windows. token_ns: the time
-    a token takes with the window closed and open, None where none was measured.
+    a token takes with the window closed and open, None where none was measured. apart: processes of the load.
     """
 
     def __init__(self, held: Held, serve: Serve, output: Path, say: Callable[[str], None]) -> None:
@@ -68,6 +68,7 @@ class Serving(threading.Thread):
         self.failure: NsysanError | None = None
         self.token_ns: tuple[int | None, int | None] = (None, None)
         self.taken = 0
+        self.apart: set[int] = set()
 
     @property
     def done(self) -> bool:
@@ -117,6 +118,7 @@ class Serving(threading.Thread):
                 load.stop()
             return
         process = _started(self._serve.load)
+        self.apart.add(process.pid)
         self._say(f"the load runs; the window opens in {self._serve.settle:g} s")
         try:
             self._sleep(self._serve.settle, process)
@@ -142,7 +144,7 @@ class Serving(threading.Thread):
             self._until(lambda: False, _MEASURED_S, "")
         closed = time.monotonic()
         self._profiler("start")
-        self._held.open_window(self._output.with_name(name))
+        self._held.open_window(self._output.with_name(name), self._say)
         opened = time.monotonic()
         self._say(f"window {number} is open" if self._serve.windows > 1 else "the window is open")
         try:
@@ -150,7 +152,7 @@ class Serving(threading.Thread):
         finally:
             until = time.monotonic()
             self._say("the window closes; nsys writes its recording")
-            self._held.close_window()
+            self._held.close_window(self._say)
             self._profiler("stop")
             self.taken += 1
         if load is not None:

@@ -8,23 +8,30 @@ import re
 import shutil
 import signal
 import sqlite3
-import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType
 
 from nsysan._errors import ExitCode, NsysanError
+from nsysan.capture.bounded import now_and_then
+from nsysan.capture.checks import Check
 from nsysan.capture.command import Plan, Request, outputs_of, plan_capture
 from nsysan.capture.held import plan_held
+from nsysan.capture.nccl_debug import NcclDebug, nccl_debug, surroundings, take_logs
+from nsysan.capture.no_report import ending, no_report
 from nsysan.capture.nsys import Nsys, abilities_of, export_sqlite
 from nsysan.capture.nvidia_smi import record_topology
-from nsysan.capture.postflight import Check, check_export
+from nsysan.capture.own_figure import OwnFigure, untraced
+from nsysan.capture.postflight import check_export
+from nsysan.capture.processes import exit_on
 from nsysan.capture.runner import Outcome, run_capture
 from nsysan.capture.serving import Serve, Serving
+from nsysan.capture.started import read_workload
+from nsysan.capture.starters import Engine
 from nsysan.trace.topology import topology_file
 
 Say = Callable[[str], None]
+_OF_NSYS = ("NSYS_", "NCCL_DEBUG")
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,8 @@ class Session:
     expected_ranks: int | None = None
     force: bool = False
     kill_after: float = 30.0
+    nccl_log: bool = True
+    nccl_tuning: bool = False
     serve: Serve | None = None
 
     @property
@@ -67,10 +76,21 @@ class Session:
 
     def plan(self, output: Path | None = None) -> Plan:
         """The command that `run` starts; with its report going to `output`, if one is named."""
-        if self.serve is not None:
-            return plan_held(self.request, self.nsys)[0]
         target = output or self.staging / self.output.name
-        return plan_capture(self.request, self.nsys, abilities_of(self.nsys), target)
+        if self.serve is not None:
+            return self.speaking(plan_held(self.request, self.nsys)[0], target)
+        return self.speaking(plan_capture(self.request, self.nsys, abilities_of(self.nsys), target), target)
+
+    def speaking(self, plan: Plan, target: Path) -> Plan:
+        """The plan, with NCCL made to log beside `target`."""
+        nccl = self._nccl(target)
+        return replace(plan, environment={**plan.environment, **nccl.environment}, notes=[*plan.notes, *nccl.notes])
+
+    def _nccl(self, target: Path) -> NcclDebug:
+        if not self.nccl_log:
+            return NcclDebug(left="--no-nccl-log")
+        words = (*self.request.command, *self.request.extra)
+        return nccl_debug(surroundings(self.request.environment), words, target, tuning=self.nccl_tuning)
 
     def check_output(self) -> None:
         """NsysanError where the results could not be put, before anything is started."""
@@ -112,18 +132,29 @@ class Session:
         if not shutil.which(word, path=self.request.environment.get("PATH")) and not Path(word).is_file():
             raise NsysanError(f"{word}: no such command, so there is nothing to capture", ExitCode.NO_REPORT)
 
+    def run_untraced(self, say: Say) -> OwnFigure | None:
+        """Run the workload once without nsys, and hear what it says of its step."""
+        self.check_command()
+        self.check_output()
+        self.staging.rmdir()
+        # As under nsys, but for what only nsys looks at and what makes NCCL speak.
+        planned = {name: value for name, value in self.plan().environment.items() if not name.startswith(_OF_NSYS)}
+        with exit_on(signal.SIGTERM, signal.SIGHUP):
+            return untraced(self.request.command, surroundings(planned), say, kill_after=self.kill_after)
+
     def run(self, say: Say, *, progress: bool = False) -> Result:
         """Run the workload under nsys, and export and check what comes back."""
         self.check_command()
         self.check_output()
-        with _exit_on(signal.SIGTERM, signal.SIGHUP):
+        with exit_on(signal.SIGTERM, signal.SIGHUP):
             return self._run(say, progress=progress)
 
     def _run(self, say: Say, *, progress: bool) -> Result:
         plan, serving = self.plan(), None
         if self.serve is not None:
             plan, held = plan_held(self.request, self.nsys)
-            serving = Serving(held, self.serve, self.staging / self.output.name, say)
+            target = self.staging / self.output.name
+            plan, serving = self.speaking(plan, target), Serving(held, self.serve, target, say)
         try:
             outcome = run_capture(
                 plan,
@@ -133,6 +164,8 @@ class Session:
                 ends_workload=self._nsys_ends_workload(),
                 kill_after=self.kill_after,
                 driver=serving,
+                spares=self._spares_workload(),
+                say=say,
             )
             if serving is not None:
                 serving.join()
@@ -140,13 +173,14 @@ class Session:
                     raise serving.failure
             if outcome.killed:
                 say("the workload did not end by itself and was killed")
+            logs = take_logs(self.staging, self.output, keep=bool(outcome.reports))
             recordings = self._take(outcome, say)
         finally:
             # A folder that still holds something is the user's to look at.
             with contextlib.suppress(OSError):
                 self.staging.rmdir()
         self._note_topology(recordings, say)
-        captured = [self._exported(recording, say, progress=progress) for recording in recordings]
+        captured = [self._exported(recording, logs, say, progress=progress) for recording in recordings]
         if serving is None or outcome.interrupted is not None:
             return Result(captured, self._exit_code(outcome, say))
         if serving.failure is not None:
@@ -161,13 +195,16 @@ class Session:
 
     def _nsys_ends_workload(self) -> bool:
         ranged = self.request.capture_range is not None and "shutdown" in (self.request.capture_range_end or "")
-        spared = re.search(r"--kill[= ]none", " ".join(self.request.extra))
-        return (ranged or self.request.duration is not None) and not spared
+        return (ranged or self.request.duration is not None) and not self._spares_workload()
+
+    def _spares_workload(self) -> bool:
+        """Whether nsys was asked to leave processes running."""
+        return re.search(r"--kill[= ]none|(?:--wait|-w)[= ](?:primary|false)", " ".join(self.request.extra)) is not None
 
     def _take(self, outcome: Outcome, say: Say) -> list[Path]:
         """Move the reports to their final names; NsysanError if there is none."""
         if not outcome.reports:
-            raise self._no_report(outcome)
+            raise no_report(self.request, self.output, self.staging, outcome)
         if outcome.rescued:
             say("nsys left its report elsewhere; it was found and is kept")
         recording, _ = outputs_of(self.output)
@@ -196,45 +233,20 @@ class Session:
                 shutil.copyfile(first, path)
         say(f"the links between the GPUs are in {first.name}")
 
-    def _no_report(self, outcome: Outcome) -> NsysanError:
-        how = f"nsys ended with {_ending(outcome.exit_code)}"
-        if self.request.capture_range and outcome.exit_code >= 0 and outcome.interrupted is None:
-            opener = (
-                f"NVTX range {self.request.nvtx_capture!r} never began"
-                if self.request.capture_range == "nvtx"
-                else "the workload never called cudaProfilerStart"
-            )
-            return NsysanError(
-                f"{self.output}: the capture range never opened ({opener}), so there is no report; the workload "
-                f"ended with {_ending(outcome.exit_code)}",
-                ExitCode.RANGE_NEVER_OPENED,
-            )
-        if outcome.exit_code < 0 and outcome.interrupted is None:
-            return NsysanError(f"{self.output}: {how} and left no report; run it again", ExitCode.NSYS_DIED)
-        if outcome.interrupted is not None:
-            return NsysanError(f"{self.output}: interrupted before nsys could write a report", ExitCode.NO_REPORT)
-        if any(self.staging.iterdir()):
-            return NsysanError(
-                f"{self.output}: nsys left only raw data, in {self.staging}, and no importer here can make a report "
-                f"of it; {how}",
-                ExitCode.NO_REPORT,
-            )
-        return NsysanError(
-            f"{self.output}: no report came back; {how}; its own message is above (does the command start without "
-            f"nsys?)",
-            ExitCode.NO_REPORT,
-        )
-
-    def _exported(self, recording: Path, say: Say, *, progress: bool) -> Captured:
+    def _exported(self, recording: Path, logs: list[Path], say: Say, *, progress: bool) -> Captured:
         late = self.request.capture_range is not None or self.serve is not None
-        return exported(self.nsys, recording, self.expected_ranks, say, late=late, progress=progress)
+        engine = read_workload(self.request.command, surroundings(self.request.environment)).engine
+        found = exported(self.nsys, recording, self.expected_ranks, say, late=late, progress=progress, engine=engine)
+        if self.nccl_log:
+            found.checks.append(self._nccl(self.output).check(logs, f"{self.output.name}.nccl.*.log"))
+        return found
 
     def _exit_code(self, outcome: Outcome, say: Say) -> int:
         if outcome.interrupted is not None:
             return 128 + outcome.interrupted
         if outcome.exit_code < 0:
             raise NsysanError(
-                f"{self.output}: {_ending(outcome.exit_code)} ended nsys; the report was saved, and how the workload "
+                f"{self.output}: {ending(outcome.exit_code)} ended nsys; the report was saved, and how the workload "
                 f"ended is not known",
                 ExitCode.NSYS_DIED,
             )
@@ -247,18 +259,27 @@ class Session:
 
 
 def exported(
-    nsys: Nsys, recording: Path, expected_ranks: int | None, say: Say, *, late: bool, progress: bool
+    nsys: Nsys,
+    recording: Path,
+    expected_ranks: int | None,
+    say: Say,
+    *,
+    late: bool,
+    progress: bool,
+    engine: Engine | None = None,
 ) -> Captured:
     """Export a recording beside it, and check the export. late: collection began after the workload did."""
     say(f"exporting {recording.name}")
     target = recording.with_suffix(".sqlite")
     unfinished = target.with_name(f".{target.name}.part")
     try:
-        export_sqlite(nsys, recording, unfinished, progress=progress).replace(target)
+        waiting = None if progress else now_and_then(say, lambda: f"exporting {recording.name}, {_size(unfinished)}")
+        export_sqlite(nsys, recording, unfinished, progress=progress, waiting=waiting).replace(target)
     finally:
         unfinished.unlink(missing_ok=True)
     try:
-        checks = check_export(target, expected=expected_ranks, capture_range=late)
+        drops = "" if "--include-json" in abilities_of(nsys).export else nsys.label
+        checks = check_export(target, expected=expected_ranks, capture_range=late, engine=engine, drops=drops)
     except sqlite3.Error as error:
         raise NsysanError(
             f"{target}: {nsys.label} left an export that cannot be read: {error}", ExitCode.EXPORT_FAILED
@@ -266,25 +287,9 @@ def exported(
     return Captured(recording, target, checks)
 
 
-@contextlib.contextmanager
-def _exit_on(*numbers: signal.Signals) -> Iterator[None]:
-    """Leave in order on these signals, as on Ctrl-C, so that no child and no unfinished file stays."""
-
-    def leave(number: int, frame: FrameType | None) -> None:
-        del frame
-        sys.exit(128 + number)
-
-    previous = {n: signal.signal(n, leave) for n in numbers if signal.getsignal(n) is not signal.SIG_IGN}
+def _size(unfinished: Path) -> str:
+    """How far an export is."""
     try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
-def _ending(exit_code: int) -> str:
-    if exit_code < 0:
-        return f"signal {signal.Signals(-exit_code).name}"
-    if exit_code > 128 and exit_code - 128 in {s.value for s in signal.Signals}:
-        return f"exit code {exit_code} ({signal.Signals(exit_code - 128).name})"
-    return f"exit code {exit_code}"
+        return f"{unfinished.stat().st_size / 1e6:,.1f} MB so far"
+    except OSError:
+        return "nothing so far"

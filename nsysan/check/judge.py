@@ -16,6 +16,7 @@ from nsysan.check.kernel_rules import KernelAddress, kernel_figure, named_kernel
 from nsysan.check.rules import PERCENTILES, SHARES, SPREAD, STRAGGLER, TOKENS, Rule
 from nsysan.diagnosis.evidence import Aspect, Status
 from nsysan.report.read_back import Collective, ReportDocument
+from nsysan.text import duration, pct
 
 
 class RuleVerdict(StrEnum):
@@ -125,6 +126,14 @@ def exit_code(outcomes: list[Outcome]) -> int:
     return EXIT_CODES[worst]
 
 
+def _share(document: ReportDocument, name: str) -> float | None:
+    """In per cent of the period; of what a late rank causes, of that of the step of which it is told."""
+    if name == "caused" and document.straggler is not None:
+        return 100 * document.straggler.share
+    part, period = metric_of(document, name), _median(document, "period")
+    return 100 * part / period if part is not None and period else None
+
+
 def metric_of(document: ReportDocument, name: str) -> float | None:
     """A figure of a report's document by its name: ns, per cent of the period, or tokens/s; None if not known.
 
@@ -137,8 +146,7 @@ def metric_of(document: ReportDocument, name: str) -> float | None:
     if name in SPREAD:
         return _of_spread(document, name)
     if name in SHARES:
-        part, period = metric_of(document, name.removesuffix("_share")), _median(document, "period")
-        return 100 * part / period if part is not None and period else None
+        return _share(document, name.removesuffix("_share"))
     if name == "caused":
         return _caused(document)
     if name in PERCENTILES:
@@ -155,7 +163,7 @@ def show_value(metric: str, value: float) -> str:
         return f"{value:,.1f} tokens/s"
     if KERNEL_UNITS.get(metric) == "":
         return f"{value:,g}"
-    return f"{value / 1e3:,.1f} us" if value < 1e6 else f"{value / 1e6:,.3f} ms"
+    return duration(value)
 
 
 def _outcome(rule: Rule, verdict: RuleVerdict, what: str) -> Outcome:
@@ -176,7 +184,7 @@ def _change(before: float, now: float) -> float:
 def _check_straggler(rule: Rule, document: ReportDocument) -> Outcome:
     late = document.straggler
     if late is not None:
-        cost = f"costs the others {late.caused_ns / 1e3:,.1f} us a step ({late.share:.0%})"
+        cost = f"costs the others {late.caused_ns / 1e3:,.1f} µs a step ({pct(late.share)})"
         return _outcome(rule, RuleVerdict.FAIL, f"rank {late.rank} arrives last and {cost}; cause {late.cause}")
     if document.quality.get(Aspect.STRAGGLER) != Status.OK:
         return _outcome(rule, RuleVerdict.CANNOT_TELL, "whether a rank is late is not known in this run")

@@ -6,21 +6,24 @@ import os
 import re
 import shlex
 import sys
-from importlib.util import find_spec
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
-from nsysan._errors import ExitCode, NsysanError
+from nsysan._errors import ExitCode
 from nsysan.capture import holding
-from nsysan.capture.command import Request, expand_output, expected_ranks, launcher_rank
+from nsysan.capture.command import Request, expand_output
 from nsysan.capture.held import plan_held
 from nsysan.capture.nsys import export_command, require_nsys
-from nsysan.capture.session import Result, Session
-from nsysan.cli.captured import show
+from nsysan.capture.placement import Seat, check_place, notes_before, seat_of
+from nsysan.capture.session import Captured, Session
+from nsysan.capture.started import expected_ranks, read_workload
+from nsysan.cli.captured import as_option, check_report, show
 from nsysan.cli.exits import OUTPUT, exit_codes
 from nsysan.cli.options import NSYS
 from nsysan.cli.serve_options import serve_of, serve_options
+from nsysan.cli.trace_options import trace_options
 
 
 @click.command(
@@ -83,7 +86,7 @@ from nsysan.cli.serve_options import serve_of, serve_options
     type=click.FloatRange(0),
     default=30.0,
     metavar="SECONDS",
-    help="Kill a workload that runs on so long after it was told to end.  [default: 30]",
+    help="Kill a workload that runs on so long after it was told to end, then an nsys idle as long.  [default: 30]",
 )
 @click.option(
     "--gpu-metrics",
@@ -104,11 +107,23 @@ from nsysan.cli.serve_options import serve_of, serve_options
     "-e", "--env", "environment", multiple=True, metavar="NAME=VALUE", help="Set for the workload; repeatable."
 )
 @click.option(
+    "--nccl-log/--no-nccl-log",
+    default=True,
+    show_default=True,
+    help="Let NCCL log its set-up beside the trace, unless NCCL_DEBUG is set: NAME.nccl.HOST.PID.log.",
+)
+@click.option(
+    "--nccl-tuning",
+    is_flag=True,
+    help="Let it log its tuning table too, and a line at each call, which costs an eager run host time.",
+)
+@click.option(
     "--tp",
     type=click.IntRange(1),
     metavar="N",
     help="Ranks that the trace should show.  [default: from the command, or WORLD_SIZE]",
 )
+@trace_options
 @serve_options
 @click.option("--report", is_flag=True, help="Write the HTML page too.")
 @click.option("--dry-run", is_flag=True, help="Print the commands and run nothing.")
@@ -127,8 +142,13 @@ def command(
     gpu_metrics: str | None,
     gpu_metrics_frequency: int | None,
     cuda_graph_trace: str,
+    trace: str | None,
+    cuda_sw: bool,
+    untraced_first: bool,
     nsys_args: tuple[str, ...],
     environment: tuple[str, ...],
+    nccl_log: bool,
+    nccl_tuning: bool,
     tp: int | None,
     report: bool,
     dry_run: bool,
@@ -142,18 +162,20 @@ def command(
 
     Asks the nsys it finds what it can do, and traces what a report needs: CUDA, NVTX and NCCL, kernels inside CUDA
     graphs, forked workers, message sizes. Writes NAME.nsys-rep, NAME.sqlite and, from nvidia-smi, the links between
-    the GPUs in NAME.topology.txt. Then it checks the trace, a line each with the remedy: ranks seen, equal collectives,
-    graphs, sizes, steps, lost events, clocks, the profiler's own weight. It needs click and no other library.
+    the GPUs in NAME.topology.txt, and what NCCL says it chose in NAME.nccl.*.log. Then it checks the trace, a line each
+    with the remedy: ranks seen, equal collectives, graphs, sizes, steps, lost events, clocks, the profiler's own
+    weight. It needs click and no other library.
 
-    One trace holds all ranks that COMMAND starts. Inside a launcher (torchrun --no-python, srun, mpirun) each rank
-    writes its own, NAME_rank_<r>; give `nsysan report` all of them.
+    One trace holds all ranks that COMMAND starts; where it starts them elsewhere (srun, containers, Ray) you are told
+    what to run instead. Inside a launcher (torchrun --no-python, srun, mpirun) each rank writes its own, NAME_rank_<r>, or
+    each node that starts several, NAME_node_<n>; give `nsysan report` all of them.
 
     Keep windows short: 20 to 200 steps say all there is to say. A window that opens after the CUDA graphs were built
     (-c, -p, -y) lacks the sizes of the messages in them, and nothing else.
 
     A server is collected from with --serve: it is started, loaded once it is ready, and ended after the window. With
     --hold it runs on, and `nsysan window` takes as many windows as wanted. Neither needs a profiler switch in the
-    server; with --profiler-config.profiler cuda in its command, vLLM also names its steps in the windows of --serve.
+    server; where its command has --profiler-config.profiler cuda, vLLM names its steps in the windows of --serve.
 
     Ctrl-C ends the workload and keeps the trace; a second one ends everything.
 
@@ -163,8 +185,8 @@ def command(
       nsysan capture -o run1 --report -- torchrun --nproc-per-node=4 decode.py
       nsysan capture -c cudaProfilerApi -- python decode.py
       nsysan capture -p 'decode@*' --gpu-metrics -- python decode.py
-      nsysan capture --serve -- vllm serve MODEL -tp 8 --profiler-config.profiler cuda
-      nsysan capture --serve --load 'python bench.py' -- python -m sglang.launch_server --model-path MODEL --tp 4
+      nsysan capture --serve -- vllm serve MODEL -tp 8
+      nsysan capture --serve --load 'python bench.py' -- SERVER...
       srun nsysan capture -o run1 -- python decode.py
     """
     if nvtx_capture is not None and capture_range is None:
@@ -181,8 +203,13 @@ def command(
         raise click.UsageError("--gpu-metrics-frequency needs --gpu-metrics")
     if (serve or hold) and (capture_range is not None or delay is not None or duration is not None):
         raise click.UsageError("--serve and --hold open windows by themselves: leave out -c, -p, -y and -d")
-    served = serve_of(command, {"serve": serve, "hold": hold, **serving})
-    surroundings = dict(os.environ)
+    served = serve_of(command, {"serve": serve, "hold": hold, "untraced_first": untraced_first, **serving})
+    given = _pairs(environment)
+    surroundings = {**os.environ, **given}
+    workload = read_workload(command, surroundings)
+    seat = seat_of(workload, surroundings)
+    name = _name(output, surroundings, seat)
+    check_place(workload, name)
     session = Session(
         request=Request(
             command=command,
@@ -194,14 +221,18 @@ def command(
             gpu_metrics=gpu_metrics,
             gpu_metrics_frequency=gpu_metrics_frequency,
             cuda_graph_trace=cuda_graph_trace,
+            trace=trace,
+            cuda_sw=cuda_sw,
             extra=nsys_args,
-            environment=_pairs(environment),
+            environment=given,
         ),
         nsys=require_nsys(nsys),
-        output=_name(output, surroundings),
-        expected_ranks=tp or (1 if launcher_rank(surroundings) else expected_ranks(command, surroundings)),
+        output=name,
+        expected_ranks=tp or (1 if seat and not seat.is_node else expected_ranks(command, surroundings)),
         force=force_overwrite,
         kill_after=kill_after,
+        nccl_log=nccl_log,
+        nccl_tuning=_tuning(nccl_log=nccl_log, asked=nccl_tuning),
         serve=served,
     )
 
@@ -209,33 +240,41 @@ def command(
         if not quiet:
             click.echo(f"nsysan: {text}", err=True)
 
+    before = notes_before(workload, name, whole=not (serve or hold or capture_range), duration=duration)
     if dry_run:
-        plan = plan_held(session.request, session.nsys)[0] if hold else session.plan(session.output)
+        held = hold and session.speaking(plan_held(session.request, session.nsys)[0], session.output)
+        plan = held or session.plan(session.output)
         assignments = [f"{name}={shlex.quote(value)}" for name, value in plan.environment.items()]
         click.echo(" ".join([*assignments, shlex.join(plan.argv)]))
         recording = session.output.with_name(session.output.name + ".nsys-rep")
         click.echo(shlex.join(export_command(session.nsys, recording, recording.with_suffix(".sqlite"))))
-        for note in plan.notes:
+        for note in (*before, *plan.notes):
             say(note)
         return
     if report:
-        _check_report(session.output, force=force_overwrite)
-    for note in (f"{session.nsys.label} ({session.nsys.path})", *session.plan().notes):
+        check_report(session.output, force=force_overwrite)
+    for note in (f"{session.nsys.label} ({session.nsys.path})", *before, *session.plan().notes):
         say(note)
     if hold:
         sys.exit(holding.hold(session, say))
+    own = session.run_untraced(say) if untraced_first else None
     result = session.run(say, progress=not quiet and sys.stderr.isatty())
-    show(result.captured, quiet=quiet, token_ns=result.token_ns)
+    show(result.captured, quiet=quiet, token_ns=result.token_ns, command=command, seat=seat, own=own)
     if report:
-        _write_reports(result, force=force_overwrite, quiet=quiet)
+        _write_reports(result.captured, force=force_overwrite, quiet=quiet, untraced=own.ns if own else None)
     sys.exit(result.exit_code)
 
 
-def _name(output: str, environment: dict[str, str]) -> Path:
+def _name(output: str, environment: dict[str, str], seat: Seat | None) -> Path:
     if output.endswith("/") or expand_output(output, environment).name in ("", ".."):
         raise click.UsageError(f"-o takes the name of a trace, not of a folder: {output or '.'!r}")
-    rank = launcher_rank(environment)
-    return expand_output(output, environment, "" if rank is None else f"_rank_{rank[0]}")
+    return expand_output(output, environment, "" if seat is None else seat.ending)
+
+
+def _tuning(*, nccl_log: bool, asked: bool) -> bool:
+    if asked and not nccl_log:
+        raise click.UsageError("--nccl-tuning needs NCCL's log: without --no-nccl-log")
+    return asked
 
 
 def _pairs(entries: tuple[str, ...]) -> dict[str, str]:
@@ -245,26 +284,12 @@ def _pairs(entries: tuple[str, ...]) -> dict[str, str]:
     return pairs
 
 
-def _check_report(trace: Path, *, force: bool) -> None:
-    """NsysanError, before the workload runs, where the report could not be written after it."""
-    missing = [name for name in ("numpy", "polars", "plotly") if find_spec(name) is None]
-    if missing:
-        raise NsysanError(
-            f"--report needs the whole of nsysan ({', '.join(missing)} missing): capture without it, and run "
-            f"`nsysan report` where it is installed",
-            ExitCode.NO_REPORT,
-        )
-    page = trace.with_name(trace.name + ".html")
-    if os.path.lexists(page) and not force:
-        raise NsysanError(
-            f"{page}: exists already; pass --force-overwrite to replace it, or another name with -o",
-            ExitCode.OUTPUT_EXISTS,
-        )
-
-
-def _write_reports(result: Result, *, force: bool, quiet: bool) -> None:
+def _write_reports(captured: Sequence[Captured], *, force: bool, quiet: bool, untraced: int | None) -> None:
+    """The page of each trace. untraced: ns of a step without nsys, where it was measured."""
     from nsysan.cli.report import command as report
 
-    for captured in result.captured:
-        options = ["--output", str(captured.export.with_suffix(".html")), *(["--force"] if force else [])]
-        report.main([str(captured.export), *options, *(["--quiet"] if quiet else [])], standalone_mode=False)
+    knows = any(parameter.name == "untraced" for parameter in report.params)
+    for one in captured:
+        options = ["--output", str(one.export.with_suffix(".html")), *(["--force"] if force else [])]
+        options += ["--untraced", as_option(untraced)] if untraced and knows else []
+        report.main([str(one.export), *options, *(["--quiet"] if quiet else [])], standalone_mode=False)

@@ -12,6 +12,7 @@ from nsysan.check.judge import RuleVerdict, check, exit_code
 from nsysan.check.rules import OF_LEDGER, parse_rule
 from nsysan.cli.documents import document_of
 from nsysan.cli.exits import RUN, exit_codes
+from nsysan.cli.options import of_population
 from nsysan.report.read_back import read_report
 from nsysan.text import plain
 
@@ -26,7 +27,8 @@ _DURATION = fill(
 _HELP = f"""Hold a run against limits, for CI.
 
 One line a rule: pass, fail or cannot tell, with the numbers. TRACE is a trace (or the traces of a run), or the
-JSON that `nsysan report --json` wrote of one, which is the way for a trace that needs --steps or --model.
+JSON that `nsysan report --json` wrote of one, which is the way for a trace that needs --steps or --model. That JSON
+has to be of the steps that --population or --batch ask for.
 
 A RULE says when to fail; it compares with >, >=, < or <=:
 
@@ -61,10 +63,6 @@ Examples:
   nsysan check trace.sqlite --baseline base.json \\
     --fail-on 'all_reduce[8192].wire_p50>+15%'
 """
-POPULATION = (
-    "Hold these steps, such as decode_8, against the rules; the JSON of a report has to be of them.  [default: the "
-    "decode steps that take most time]"
-)
 
 
 @click.command(
@@ -86,8 +84,7 @@ POPULATION = (
     metavar="FILE",
     help="JSON of a report that changes (+15%, -5%) are measured against.  [default: none]",
 )
-@click.option("--population", metavar="ID", help=POPULATION)
-@click.option("--batch", type=click.IntRange(min=0), metavar="N", help="Hold the steps that decode N sequences.")
+@of_population
 @click.option("-q", "--quiet", is_flag=True, help="Only rules that do not pass.")
 def command(
     traces: tuple[str, ...],

@@ -196,7 +196,7 @@ def _print(rows: list[Row], kind: str) -> None:
 
 def _header(columns: Iterable[str]) -> list[str]:
     """Column heads with their unit, in which _cells gives them."""
-    return [column.removesuffix("_ns") + (", us" if column.endswith("_ns") else "") for column in columns]
+    return [column.removesuffix("_ns") + (", µs" if column.endswith("_ns") else "") for column in columns]
 
 
 def _cells(row: Row, columns: Iterable[str]) -> list[str]:

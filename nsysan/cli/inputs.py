@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from nsysan.model.selection import Selection
     from nsysan.run.failure import Failure
     from nsysan.run.run import Run
+    from nsysan.trace.nccl_log import NcclLog
     from nsysan.trace.trace import Trace
 
 settle()
@@ -147,6 +148,19 @@ def analysed(
         if redaction:
             failures = [redaction.masked(failure) for failure in failures]
         yield replace(run, failures=failures)
+
+
+def logs_of(paths: tuple[Path, ...]) -> list[NcclLog]:
+    """Logs of NCCL that the user named: files, glob patterns, folders of *.log; NsysanError where nothing is there."""
+    from nsysan.trace.nccl_files import read_logs
+
+    found: list[Path] = []
+    for path in paths:
+        matching = sorted(path.glob("*.log")) if path.is_dir() else [path] if path.exists() else expand((str(path),))
+        if not all(file.exists() for file in matching) or not matching:
+            raise NsysanError(f"{path}: {'no log in it' if path.is_dir() else 'no such file'}", ExitCode.NO_SUCH_FILE)
+        found += matching
+    return [read_logs(dict.fromkeys(found))] if found else []
 
 
 @contextmanager

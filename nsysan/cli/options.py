@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -22,6 +23,10 @@ STEPS = (
     "graph replays, else the kernels' period]"
 )
 NO_NVTX = "Find steps by graph replays or kernel period, leaving ranges aside."
+_UNTRACED = (
+    "Time of a step without nsys, as 11.9ms, of which verdict, late ranks and savings are then told. A time without a "
+    "unit is in seconds.  [default: as traced]"
+)
 _NS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 _TIME = re.compile(r"([+-]?(?:\d+(?:\.\d*)?|\.\d+))\s*(ns|us|ms|s)?")
 _CHOSEN = re.compile(r"(\d{1,18})(?::(\d{1,18}))?")
@@ -54,7 +59,56 @@ class _Numbers(_OfNumbers):
 
 
 TIME = _Time()
+_Command = TypeVar("_Command", bound=Callable[..., None])
+
+
+def of_replica(command: _Command) -> _Command:
+    """The option --replica."""
+    return click.option(
+        "--replica",
+        type=click.IntRange(min=0),
+        metavar="N",
+        help="Of this replica: ranks that communicate in decode steps are one.  [default: the slowest]",
+    )(command)
+
+
+def of_population(command: _Command) -> _Command:
+    """The options --population and --batch."""
+    population = click.option(
+        "--population",
+        metavar="ID",
+        help="Of these steps, such as decode_8 or prefill.  [default: the decode steps that take most time]",
+    )
+    batch = click.option(
+        "--batch", type=click.IntRange(min=0), metavar="N", help="Of the steps that decode N sequences."
+    )
+    return population(batch(command))
+
+
+def _takes_time(ctx: click.Context, param: click.Parameter, ns: int | None) -> int | None:
+    del ctx, param
+    if ns is not None and ns <= 0:
+        raise click.UsageError("--untraced takes the time of a step, such as 11.9ms")
+    return ns
+
+
+def of_untraced(command: _Command) -> _Command:
+    """The option --untraced."""
+    return click.option("--untraced", type=TIME, metavar="TIME", callback=_takes_time, help=_UNTRACED)(command)
+
+
 NUMBERS = _Numbers()
+
+
+@contextmanager
+def possible_untraced() -> Iterator[None]:
+    """UsageError in place of OutOfRange: a step time that the traced step cannot have without nsys."""
+    from nsysan.replay.untraced import OutOfRange
+
+    try:
+        yield
+    except OutOfRange as error:
+        raise click.UsageError(f"--untraced {error}") from error
 
 
 def steps_of(values: Sequence[str]) -> tuple[str | None, tuple[int, int] | None]:

@@ -34,8 +34,8 @@ def command(trace: Path, output: Path, force: bool, quiet: bool) -> None:
     """Write a copy of a trace that can be given away.
 
     TRACE is an export in SQLite, a folder of Parquet or Arrow tables, an .nsys-rep where nsys is installed, a log of
-    NCCL, or the topology beside a trace. A trace keeps its format, and its TRACE.topology.txt goes along. Two passes
-    that know nothing of each other make sure of it:
+    NCCL, or the topology beside a trace. A trace keeps its format, and its TRACE.topology.txt and what is read of
+    its TRACE.nccl.*.log go along. Two passes that know nothing of each other make sure of it:
 
     The first copies only what analysis needs: GPU work, CUDA calls, NVTX ranges, payloads of NCCL, GPU metrics, and
     the strings that these refer to. No environment goes along (but the numbers of ranks), no process without GPU

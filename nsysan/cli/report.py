@@ -11,8 +11,17 @@ import click
 from nsysan._errors import ExitCode
 from nsysan._version import __version__
 from nsysan.cli.exits import OUTPUT, RUN, exit_codes
-from nsysan.cli.inputs import analysed, expand, spread
-from nsysan.cli.options import NO_NVTX, NUMBERS, TIME, steps_of
+from nsysan.cli.inputs import analysed, expand, logs_of, spread
+from nsysan.cli.options import (
+    NO_NVTX,
+    NUMBERS,
+    TIME,
+    of_population,
+    of_replica,
+    of_untraced,
+    possible_untraced,
+    steps_of,
+)
 from nsysan.cli.outputs import alike, outputs_of, written
 from nsysan.cli.redacted import redaction_if
 from nsysan.output import write_bytes, write_text
@@ -74,24 +83,8 @@ _OUTPUTS = {"-o": "the page", "--json": "the JSON document", "--markdown": "the 
     metavar="N,N...",
     help="Show these ranks only; who waits for whom is still told among all.  [default: all]",
 )
-@click.option(
-    "--replica",
-    type=click.IntRange(min=0),
-    metavar="N",
-    help="Show this replica: ranks that communicate in decode steps are one.  [default: the slowest; all are listed]",
-)
-@click.option(
-    "--population",
-    metavar="ID",
-    help="Show these steps, such as decode_8 or prefill.  [default: the decode steps that take most time; all are "
-    "listed]",
-)
-@click.option(
-    "--batch",
-    type=click.IntRange(min=0),
-    metavar="N",
-    help="Show the steps that decode N sequences; where nothing tells how many, those shown are taken to.",
-)
+@of_replica
+@of_population
 @click.option("--no-nvtx", is_flag=True, help=NO_NVTX)
 @click.option("--layers", type=click.IntRange(1), metavar="N", help="Layers of the model: two all-reduces each.")
 @click.option(
@@ -118,6 +111,15 @@ _OUTPUTS = {"-o": "the page", "--json": "the JSON document", "--markdown": "the 
     metavar="GBPS",
     help="Peak of the link between the GPUs, GB/s per GPU and direction.  [default: by GPU model]",
 )
+@click.option(
+    "--nccl-log",
+    "nccl_logs",
+    type=_PATH,
+    multiple=True,
+    metavar="FILE",
+    help="A log of NCCL (NCCL_DEBUG=INFO) of this run; repeatable.  [default: those that capture left beside TRACE]",
+)
+@of_untraced
 @click.option("--what-if", is_flag=True, help="Add to the summary all what-ifs, also those that save nothing.")
 @click.option(
     "--plotlyjs",
@@ -148,6 +150,8 @@ def command(
     context: int | None,
     message_bytes: int | None,
     link_gbps: float | None,
+    nccl_logs: tuple[Path, ...],
+    untraced: int | None,
     what_if: bool,
     plotlyjs: str,
     jobs: int | None,
@@ -170,6 +174,7 @@ def command(
       nsysan report run1_rank_*.sqlite             # one session a rank
       nsysan report run1_rank_*.sqlite --scheduler tcp://head:8786
       nsysan report trace.sqlite --what-if         # what each fix saves
+      nsysan report eager.sqlite --untraced 11.9ms # of the step without nsys
       nsysan report trace.sqlite --json - | jq .per_rank
       nsysan report trace.sqlite --markdown - >> ticket.md
       nsysan report trace.sqlite --png charts      # charts-ledger.png, ...
@@ -195,7 +200,7 @@ def command(
 
     if link_gbps is not None and math.isnan(link_gbps):
         raise click.UsageError("--link-gbps takes a number of GB/s")
-    paths = expand(traces)
+    paths, spoken = expand(traces), logs_of(nccl_logs)
     default = f"{paths[0].stem}.html" if len(paths) == 1 and not redact else "nsysan-report.html"
     html = output or (None if json_output or markdown or png else Path(default))
     named = {"-o": html, "--json": json_output, "--markdown": markdown}
@@ -210,16 +215,19 @@ def command(
     pattern, chosen = steps_of(steps)
     selection = Selection(begin, end, chosen, choice=Choice(population, batch))
     with redaction_if(redact) as redaction:
-        with analysed(
-            paths,
-            pattern,
-            use_nvtx=not no_nvtx,
-            selection=selection,
-            quiet=quiet,
-            jobs=jobs,
-            scheduler=scheduler,
-            redaction=redaction,
-        ) as run:
+        with (
+            analysed(
+                paths,
+                pattern,
+                use_nvtx=not no_nvtx,
+                selection=selection,
+                quiet=quiet,
+                jobs=jobs,
+                scheduler=scheduler,
+                redaction=redaction,
+            ) as run,
+            possible_untraced(),
+        ):
             report = build_report(
                 run,
                 __version__,
@@ -227,6 +235,8 @@ def command(
                 link_gbps=link_gbps,
                 timelines=bool(html or charts),
                 replica=replica,
+                nccl_logs=spoken,
+                untraced=untraced,
             )
         if ranks is not None:
             report = of_ranks(report, ranks)

@@ -33,7 +33,9 @@ _OPTIONS = (
         help="Length of a window.  [default: 100 steps, 1 second with --load]",
     ),
     click.option("--window-steps", type=click.IntRange(1), metavar="N", help="Length of a window in steps."),
-    click.option("--windows", type=click.IntRange(1, 100), default=1, metavar="N", help="Windows, each a trace."),
+    click.option(
+        "--windows", type=click.IntRange(1, 100), default=1, metavar="N", help="Windows, each a trace.  [default: 1]"
+    ),
     click.option(
         "--settle",
         type=click.FloatRange(0),
@@ -63,6 +65,8 @@ def serve_of(command: tuple[str, ...], given: Mapping[str, Any]) -> Serve | None
     told = [name for name in ("load", "url", "window", "window_steps") if given[name] is not None]
     if given["serve"] and given["hold"]:
         raise click.UsageError("--serve takes its window by itself, --hold waits for `nsysan window`: give one of them")
+    if given["untraced_first"] and (given["serve"] or given["hold"]):
+        raise click.UsageError("--untraced-first is of commands that end; --serve measures with its window closed too")
     if not given["serve"]:
         if told:
             raise click.UsageError(f"--{told[0].replace('_', '-')} needs --serve")

@@ -10,11 +10,9 @@ from nsysan._errors import ExitCode
 from nsysan._version import __version__
 from nsysan.cli.exits import OUTPUT, RUN, exit_codes
 from nsysan.cli.inputs import analysed, expand, spread
-from nsysan.cli.options import NO_NVTX, TIME, steps_of
+from nsysan.cli.options import NO_NVTX, of_population, of_replica, of_untraced, possible_untraced, steps_of
 from nsysan.cli.outputs import outputs_of, written
 from nsysan.output import write_text
-
-_UNITS = "A time without a unit is in seconds."
 
 
 @click.command("whatif", epilog=exit_codes(*RUN, *OUTPUT, ExitCode.NO_STEPS))
@@ -27,12 +25,7 @@ _UNITS = "A time without a unit is in seconds."
     help="What is changed (below); several are shown each alone, and all together.  [default: none, but --list]",
 )
 @click.option("--list", "standard", is_flag=True, help="Show the what-ifs that a report has, too.")
-@click.option(
-    "--untraced",
-    type=TIME,
-    metavar="TIME",
-    help=f"Time of a step without nsys, as 11.9ms, of which all is then told. {_UNITS}  [default: as traced]",
-)
+@of_untraced
 @click.option(
     "--json",
     "json_output",
@@ -47,13 +40,8 @@ _UNITS = "A time without a unit is in seconds."
     help="Regular expression for the NVTX ranges that mark decode steps; or which steps, A to B, both included. Once "
     "each.  [default: as for `nsysan report`]",
 )
-@click.option("--replica", type=click.IntRange(min=0), metavar="N", help="Replay this replica.  [default: the slowest]")
-@click.option(
-    "--population",
-    metavar="ID",
-    help="Replay these steps, such as decode_8.  [default: the decode steps that take most time]",
-)
-@click.option("--batch", type=click.IntRange(min=0), metavar="N", help="Replay the steps that decode N sequences.")
+@of_replica
+@of_population
 @click.option("--no-nvtx", is_flag=True, help=NO_NVTX)
 @spread
 @click.option("--force", is_flag=True, help="Replace a file that exists.")
@@ -105,15 +93,12 @@ def command(
     from nsysan.model.selection import Selection
     from nsysan.model.steps.populations import Choice
     from nsysan.replay.edits import STANDARD
-    from nsysan.replay.untraced import OutOfRange
     from nsysan.run.chosen import chosen_replica
 
     try:
         expressions = [parse(text, STANDARD) for text in changes]
     except BadExpression as error:
         raise click.UsageError(f"--set {error}") from error
-    if untraced is not None and untraced <= 0:
-        raise click.UsageError("--untraced takes the time of a step, such as 11.9ms")
     paths = expand(traces)
     files, to_stdout = outputs_of({"--json": json_output}, paths, force=force)
     pattern, chosen = steps_of(steps)
@@ -122,11 +107,10 @@ def command(
         paths, pattern, use_nvtx=not no_nvtx, selection=selection, quiet=quiet, jobs=jobs, scheduler=scheduler
     ) as run:
         try:
-            found = answer(run, expressions, chosen_replica(run.replicas, replica), untraced)
+            with possible_untraced():
+                found = answer(run, expressions, chosen_replica(run.replicas, replica), untraced)
         except BadExpression as error:
             raise click.UsageError(f"--set {error}") from error
-        except OutOfRange as error:
-            raise click.UsageError(f"--untraced {error}") from error
     document = to_json(found, __version__, [path.name for path in paths])
     for path in files.values():
         write_text(path, document, force=force)

@@ -20,7 +20,7 @@ _CODES = exit_codes(
 )
 
 
-@click.group("window")
+@click.group("window", epilog=_CODES)
 def command() -> None:
     """Collect from a workload that `nsysan capture --hold` runs.
 
@@ -29,9 +29,13 @@ def command() -> None:
 
     \b
     Examples:
-      nsysan capture --hold -o srv -- vllm serve MODEL -tp 4     # in one terminal
-      nsysan window open srv --seconds 1                         # in another, under load
+      nsysan window open srv --seconds 1
       nsysan window open srv; sleep 2; nsysan window close srv
+
+    What is held was started so, in another terminal:
+
+    \b
+      nsysan capture --hold -o srv -- vllm serve MODEL -tp 4
     """
 
 
@@ -42,7 +46,15 @@ def command() -> None:
 )
 @_QUIET
 def open_(name: Path, seconds: float | None, quiet: bool) -> None:
-    """Begin to collect from what is held as NAME (default: trace)."""
+    """Begin to collect from what is held as NAME.
+
+    NAME is that of `nsysan capture --hold -o NAME`; trace where none is given.
+
+    \b
+    Examples:
+      nsysan window open
+      nsysan window open srv --seconds 1
+    """
     from nsysan.capture.holding import close_window, open_window
 
     open_window(name, _say(quiet))
@@ -58,7 +70,14 @@ def open_(name: Path, seconds: float | None, quiet: bool) -> None:
 @_NAME
 @_QUIET
 def close(name: Path, quiet: bool) -> None:
-    """End the window of NAME (default: trace) that is open; export and check it."""
+    """End the open window of NAME; export and check it.
+
+    NAME is that of `nsysan capture --hold -o NAME`; trace where none is given.
+
+    \b
+    Examples:
+      nsysan window close srv
+    """
     from nsysan.capture.holding import close_window
 
     show([close_window(name, _say(quiet), progress=not quiet and sys.stderr.isatty())], quiet=quiet)

@@ -21,7 +21,7 @@ from nsysan.compare.wording import (
 from nsysan.metrics.lines import LINES
 from nsysan.page.elements import plot, render, safe, section, table
 from nsysan.page.palette import COLOURS, NAMES, SIDE_COLOURS
-from nsysan.text import ms, plain
+from nsysan.text import duration, plain
 
 _LEDGER_NOTE = "Where a step's time is on each side: medians over the steady steps and the ranks."
 _PERIOD_NOTE = "Every steady step of each side: what overlaps here, no median sets apart."
@@ -41,7 +41,7 @@ def to_html(comparison: Comparison) -> str:
     plots: dict[str, str] = {}
     tables = {
         name: table(header(comparison, title), [cells(figure) for figure in comparison.group(name)])
-        for name, title in (TITLES | {"step": "us a step, tokens/s"}).items()
+        for name, title in (TITLES | {"step": "µs a step, tokens/s"}).items()
         if comparison.group(name)
     }
     body = "\n".join(
@@ -81,34 +81,34 @@ def ledger_bars(comparison: Comparison) -> go.Figure:
                 orientation="h",
                 name=NAMES[line],
                 marker_color=COLOURS[line],
-                hovertemplate="%{y}: %{x:,.1f} us<extra>" + NAMES[line] + "</extra>",
+                hovertemplate="%{y}: %{x:,.1f} µs<extra>" + NAMES[line] + "</extra>",
             )
             for line in lines
         ]
     )
     figure.update_layout(barmode="stack", height=110 + 44 * len(names), legend_traceorder="normal")
     figure.update_layout(title="Where a step's time goes on each side (median step)")
-    figure.update_xaxes(title="us per step")
+    figure.update_xaxes(title="µs per step")
     figure.update_yaxes(autorange="reversed")
     return figure
 
 
 def periods(comparison: Comparison) -> go.Figure:
-    """The periods of all steady steps as boxes with their points, ms."""
+    """The periods of all steady steps as boxes with their points, µs."""
     figure = go.Figure()
     for number, side in enumerate(comparison.sides):
         figure.add_box(
-            x=(side.figures["ledger.period"].steps / 1e6).tolist(),
+            x=(side.figures["ledger.period"].steps / 1e3).tolist(),
             name=_name(side),
             boxpoints="all",
             jitter=0.4,
             pointpos=0,
             marker_color=SIDE_COLOURS[number % len(SIDE_COLOURS)],
-            hovertemplate="%{x:.3f} ms<extra>" + _name(side) + "</extra>",
+            hovertemplate="%{x:,.1f} µs<extra>" + _name(side) + "</extra>",
         )
     figure.update_layout(height=120 + 60 * len(comparison.sides), showlegend=False)
     figure.update_layout(title="Period of every steady step")
-    figure.update_xaxes(title="period, ms")
+    figure.update_xaxes(title="period, µs")
     figure.update_yaxes(autorange="reversed")
     return figure
 
@@ -126,12 +126,12 @@ def wire_bars(comparison: Comparison) -> go.Figure | None:
             orientation="h",
             name=_name(side),
             marker_color=SIDE_COLOURS[number % len(SIDE_COLOURS)],
-            hovertemplate="%{y}: %{x:,.1f} us<extra>" + _name(side) + "</extra>",
+            hovertemplate="%{y}: %{x:,.1f} µs<extra>" + _name(side) + "</extra>",
         )
     bars = len(titles) * len(comparison.sides)
     figure.update_layout(barmode="group", height=130 + 26 * bars, legend_traceorder="normal")
     figure.update_layout(title="Wire of each collective (median step)")
-    figure.update_xaxes(title="wire, us per step")
+    figure.update_xaxes(title="wire, µs per step")
     figure.update_yaxes(autorange="reversed")
     return figure
 
@@ -143,8 +143,8 @@ def _lead(comparison: Comparison) -> str:
     changes = comparison.figure("ledger.period").changes
     shown = ["", *(percent(change) for change in changes)]
     cards = "".join(
-        f'<div class="card" style="--colour:{SIDE_COLOURS[number % len(SIDE_COLOURS)]}"><b>{safe(ms(side.period))} '
-        f"{safe(shown[number])}</b><span>{safe(_plain_name(side))}</span></div>"
+        f'<div class="card" style="--colour:{SIDE_COLOURS[number % len(SIDE_COLOURS)]}"><b>'
+        f"{safe(duration(side.period))} {safe(shown[number])}</b><span>{safe(_plain_name(side))}</span></div>"
         for number, side in enumerate(comparison.sides)
     )
     sides = "".join(

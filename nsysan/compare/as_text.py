@@ -36,7 +36,7 @@ def _group(comparison: Comparison, name: str) -> str:
     figures = comparison.group(name)
     if not figures:
         return ""
-    title = "us a step, tokens/s" if name == "step" else TITLES[name]
+    title = "µs a step, tokens/s" if name == "step" else TITLES[name]
     return "\n".join(table(header(comparison, title), [cells(figure) for figure in figures]))
 
 

@@ -14,12 +14,12 @@ from nsysan.compare.step_work import step_work
 from nsysan.diagnosis.savings import REPLAYED
 from nsysan.metrics.ledger import FIGURES
 from nsysan.metrics.scenarios import Scenario
-from nsysan.metrics.stages import without_bubble
 from nsysan.model.matches import Match
 from nsysan.model.steps.step_kind import StepKind
 from nsysan.model.steps.step_windows import StepMethod
 from nsysan.report.build import build_report
 from nsysan.report.report import Report
+from nsysan.run.all_decode import of_one_population
 from nsysan.run.other_steps import headed_by
 from nsysan.run.run import Run
 from nsysan.text import counted
@@ -56,6 +56,7 @@ def compared_run(
     label: str, run: Run, version: str, batch: int | None = None, *, predicting: bool = False
 ) -> ComparedRun:
     """A side from its run by its headline; see compared_runs."""
+    run = of_one_population(run)
     report = build_report(run, version, timelines=False)
     run = run.replicas[report.replica]
     replica = report.replicas[report.replica]
@@ -75,7 +76,7 @@ def compared_run(
     figures["ledger.transfer"] = _figure(transfer, "ns")
     figures["skew.caused"] = _caused(report, steady)
     figures.update(_idle(run.gaps, steady))
-    figures.update(_what_if(run, report))
+    figures.update(_what_if(report))
     groups, kernels = kernel_figures(run, steady)
     figures.update(groups)
     return ComparedRun(
@@ -148,7 +149,7 @@ def _idle(gaps: pl.DataFrame, steady: pl.DataFrame) -> dict[str, Measured]:
     return found
 
 
-def _what_if(run: Run, report: Report) -> dict[str, Measured]:
+def _what_if(report: Report) -> dict[str, Measured]:
     what = report.diagnosis.what_if
     if what is None or not what.told:
         return {}
@@ -157,16 +158,15 @@ def _what_if(run: Run, report: Report) -> dict[str, Measured]:
         for scenario in what.told
         if scenario in REPLAYED and report.diagnosis.pace is not None
     }
-    if Scenario.NO_BUBBLE in what.told and run.stage_work is not None:
-        lost = without_bubble(run.ledger, run.stage_work, run.gaps)["bubble"]
-        found[Scenario.NO_BUBBLE] = what.period - lost.to_numpy().astype(np.float64)
     return {f"whatif.{scenario}": Measured(what[scenario], steps) for scenario, steps in found.items()}
 
 
 def _by_step(per_step: pl.DataFrame, name: str) -> F64:
     """What each step that was replayed would take, ns; where the trace allows two answers, that which saves less."""
     names = [column for column in (name, f"{name} unordered") if column in per_step.columns]
-    steps = per_step.group_by("stretch", "step").agg(pl.median(*names)).sort("stretch", "step")
+    # Stages that do not wait for each other have periods of their own.
+    whole = pl.max(*names) if name == REPLAYED[Scenario.NO_BUBBLE] else pl.median(*names)
+    steps = per_step.group_by("stretch", "step").agg(whole).sort("stretch", "step")
     return steps.select(pl.max_horizontal(names)).to_series().to_numpy()
 
 

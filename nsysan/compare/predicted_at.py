@@ -11,7 +11,7 @@ from nsysan.compare.sample import Key, Sample, key_of
 from nsysan.compare.split import BETWEEN_CAPTURES, Split
 from nsysan.compare.wire_at import FloorAt, floor_at, floors_of, measured
 from nsysan.metrics.lines import Line
-from nsysan.text import plain, size
+from nsysan.text import duration, pct, plain, size, us
 
 #: Hosts pace a step that would be shorter by this share if no launch were late.
 PACED = 0.25
@@ -138,9 +138,9 @@ def _calls_by_key(base: Sample) -> dict[Key, tuple[float, float]]:
 def _compute_words(split: Split, ranks: int) -> str:
     now, then = split.total(split.degree), split.total(ranks)
     return (
-        f"compute {now / 1e3:,.0f} us at TP={split.degree}, of which {split.fixed_total / 1e3:,.0f} us "
-        f"({split.fixed_total / max(now, 1.0):.0%}) does not shrink with more ranks: {then / 1e3:,.0f} us, give or "
-        f"take {split.error(ranks) / 1e3:,.0f} us ({split.basis})"
+        f"compute {duration(now)} at TP={split.degree}, of which {duration(split.fixed_total)} "
+        f"({pct(split.fixed_total / max(now, 1.0))}) does not shrink with more ranks: {duration(then)}, give or "
+        f"take {duration(split.error(ranks))} ({split.basis})"
     )
 
 
@@ -152,6 +152,6 @@ def _wire_words(base: Sample, key: Key, floor: FloorAt, ranks: int) -> str:
     here = floors_of(base)[key]
     where = ", where one switch joins so many GPUs" if ranks > ONE_BOARD else ""
     return (
-        f"{plain(kind, 40)}{of}, {calls:g} a step: {here / 1e3:.1f} to {floor.ns / 1e3:.1f} us a call at its floor "
-        f"({floor.low / 1e3:.1f} to {floor.high / 1e3:.1f}): {floor.source}{where}"
+        f"{plain(kind, 40)}{of}, {calls:g} a step: {us(here)} to {duration(floor.ns)} a call at its floor "
+        f"({us(floor.low)} to {us(floor.high)}): {floor.source}{where}"
     )

@@ -36,7 +36,7 @@ def predicted_section(comparison: Comparison, plots: dict[str, str]) -> str:
 
 
 def degrees(comparison: Comparison) -> go.Figure | None:
-    """A column a degree, its ledger stacked; on predicted ones the range of the period; ms. None without any."""
+    """A column a degree, its ledger stacked; on predicted ones the range of the period; µs. None without any."""
     if comparison.scaling is None:
         return None
     told = [one for one in comparison.predictions if one.period is not None]
@@ -49,17 +49,17 @@ def degrees(comparison: Comparison) -> go.Figure | None:
         [
             go.Bar(
                 x=names,
-                y=[(width.ledger.get(line) or 0.0) / 1e6 for width in widths],
+                y=[(width.ledger.get(line) or 0.0) / 1e3 for width in widths],
                 name=NAMES[line],
                 marker_color=COLOURS[line],
                 marker_opacity=[1.0 if width.label else 0.6 for width in widths],
-                hovertemplate="%{x}: %{y:,.3f} ms<extra>" + NAMES[line] + "</extra>",
+                hovertemplate="%{x}: %{y:,.1f} µs<extra>" + NAMES[line] + "</extra>",
             )
             for line in LINES
             if any(width.ledger.get(line) for width in widths)
         ]
     )
-    middle = [(one.period or 0) / 1e6 for _, one in predicted]
+    middle = [(one.period or 0) / 1e3 for _, one in predicted]
     figure.add_scatter(
         x=[_name(width) for width, _ in predicted],
         y=middle,
@@ -69,17 +69,17 @@ def degrees(comparison: Comparison) -> go.Figure | None:
         error_y={
             "type": "data",
             "symmetric": False,
-            "array": [(one.high or 0) / 1e6 - at for (_, one), at in zip(predicted, middle, strict=True)],
-            "arrayminus": [at - (one.low or 0) / 1e6 for (_, one), at in zip(predicted, middle, strict=True)],
+            "array": [(one.high or 0) / 1e3 - at for (_, one), at in zip(predicted, middle, strict=True)],
+            "arrayminus": [at - (one.low or 0) / 1e3 for (_, one), at in zip(predicted, middle, strict=True)],
             "color": COLOURS["last"],
         },
-        customdata=[[(one.low or 0) / 1e6, (one.high or 0) / 1e6] for _, one in predicted],
-        hovertemplate="%{x}: %{y:,.3f} ms, %{customdata[0]:,.3f} to %{customdata[1]:,.3f}<extra></extra>",
+        customdata=[[(one.low or 0) / 1e3, (one.high or 0) / 1e3] for _, one in predicted],
+        hovertemplate="%{x}: %{y:,.1f} µs, %{customdata[0]:,.1f} to %{customdata[1]:,.1f}<extra></extra>",
     )
     figure.update_layout(barmode="stack", height=420, legend_traceorder="normal")
     figure.update_layout(title="A step by TP degree, measured and predicted")
     figure.update_xaxes(title="TP degree", categoryorder="array", categoryarray=names)
-    figure.update_yaxes(title="ms per step", rangemode="tozero")
+    figure.update_yaxes(title="µs per step", rangemode="tozero")
     return figure
 
 

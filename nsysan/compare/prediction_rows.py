@@ -6,17 +6,18 @@ from nsysan.compare.comparison import Comparison
 from nsysan.compare.prediction import Prediction
 from nsysan.compare.widths import of_prediction
 from nsysan.metrics.lines import Line
+from nsysan.text import pct, us
 
 #: What a step that can be predicted is made of.
 _LINES = (Line.COMPUTE, Line.WAIT, Line.FUSED, Line.WIRE, Line.COPY, Line.IDLE)
 COLUMNS = (
-    *("TP", "", "period, ms", "from", "to", "speed-up", "efficiency", "tokens/s", "a GPU"),
-    *(f"{line}, us" for line in _LINES),
+    *("TP", "", "period, µs", "from", "to", "speed-up", "efficiency", "tokens/s", "a GPU"),
+    *(f"{line}, µs" for line in _LINES),
 )
 
 
 def rows(comparison: Comparison) -> list[list[str]]:
-    """All widths, measured and predicted, narrowest first: figures, and the ledger in us a step."""
+    """All widths, measured and predicted, narrowest first: figures, and the ledger in µs a step."""
     if comparison.scaling is None:
         return []
     widths = [*comparison.scaling.widths]
@@ -32,14 +33,14 @@ def rows(comparison: Comparison) -> list[list[str]]:
             [
                 f"{width.ranks}",
                 f"measured, {width.label}" if width.label else "predicted",
-                f"{width.period / 1e6:,.3f}",
-                "-" if bar is None or bar.low is None else f"{bar.low / 1e6:,.3f}",
-                "-" if bar is None or bar.high is None else f"{bar.high / 1e6:,.3f}",
+                us(width.period),
+                "-" if bar is None or bar.low is None else us(bar.low),
+                "-" if bar is None or bar.high is None else us(bar.high),
                 f"{width.speed_up:.2f}x",
-                f"{width.efficiency:.0%}",
+                pct(width.efficiency),
                 f"{width.tokens_per_second:,.0f}",
                 f"{width.tokens_per_second_per_gpu:,.0f}",
-                *("-" if (ns := width.ledger.get(line)) is None else f"{ns / 1e3:,.1f}" for line in _LINES),
+                *(us(width.ledger.get(line)) for line in _LINES),
             ]
         )
     return found

@@ -10,7 +10,7 @@ from nsysan.compare.scaling_sentences import lost_sentence, replicas_sentence, w
 from nsysan.compare.widths import Width, ladder, of_prediction, widening
 from nsysan.diagnosis.verdict import VerdictKind
 from nsysan.metrics.lines import Line
-from nsysan.text import ms, plain
+from nsysan.text import duration, pct, pct_limit, plain, signed_pct
 
 #: Twice the GPUs pay where a step gets shorter by this share.
 WORTH = 0.1
@@ -43,21 +43,21 @@ def told(one: Prediction, comparison: Comparison) -> str:
     assert one.high is not None
     width, first = of_prediction(one, comparison.scaling), comparison.scaling.widths[0]
     parts = [
-        f"{ms(one.period)} a token ({ms(one.low)} to {ms(one.high)}), {width.speed_up:.2f}x of TP={first.ranks}, "
-        f"efficiency {width.efficiency:.0%}, {width.tokens_per_second:,.0f} tokens/s "
+        f"{duration(one.period)} a token ({duration(one.low)} to {duration(one.high)}), {width.speed_up:.2f}x of "
+        f"TP={first.ranks}, efficiency {pct(width.efficiency)}, {width.tokens_per_second:,.0f} tokens/s "
         f"({width.tokens_per_second_per_gpu:,.0f} a GPU)"
     ]
     if one.measured is not None:
-        parts.append(f"measured {ms(one.measured)}, of which the prediction knew nothing ({_off(one)})")
+        parts.append(f"measured {duration(one.measured)}, of which the prediction knew nothing ({_off(one)})")
     if one.hosts and one.free is not None:
         parts.append(
-            f"its hosts pace it: with no late launch it would take {ms(one.free)}; what hosts take differs between "
-            f"captures by more than what GPUs do"
+            f"its hosts pace it: with no late launch it would take {duration(one.free)}; what hosts take differs "
+            "between captures by more than what GPUs do"
         )
     elif one.hosts:
         parts.append("its hosts may pace it, and then no GPU makes it shorter")
     if one.missed:
-        listed = ", ".join(f"TP={ranks} {share:+.1%}" for ranks, share in sorted(one.missed.items()))
+        listed = ", ".join(f"TP={ranks} {signed_pct(share)}" for ranks, share in sorted(one.missed.items()))
         parts.append(f"left out in turn, what was measured is missed by: {listed}")
     return "; ".join(parts)
 
@@ -66,7 +66,7 @@ def _off(one: Prediction) -> str:
     assert one.period is not None
     assert one.measured is not None
     within = (one.low or 0.0) <= one.measured <= (one.high or 0.0)
-    return f"{one.period / one.measured - 1:+.1%}, {'within' if within else 'outside of'} its bar"
+    return f"{signed_pct(one.period / one.measured - 1)}, {'within' if within else 'outside of'} its bar"
 
 
 def instead(one: Prediction, comparison: Comparison) -> Width | None:
@@ -108,16 +108,16 @@ def stop_lines(comparison: Comparison) -> list[str]:
     last = widths[-2:]
     return [
         f"stop      not before TP={last[1].ranks}: from TP={last[0].ranks} on a token still gets faster by "
-        f"{1 - last[1].period / last[0].period:.0%} ({WORTH:.0%} are held to be worth it)"
+        f"{pct(1 - last[1].period / last[0].period)} ({pct_limit(WORTH)} are held to be worth it)"
     ]
 
 
 def _why_stop(narrow: Width, wide: Width, low: float | None, fixed: float | None, *, hosts: bool) -> str:
     """low: the least that the wide one may take, where it is predicted; fixed: compute that no ranks share out."""
     gained = 1 - wide.period / narrow.period
-    faster = f"a token only {gained:.0%} faster" if gained > 0 else "no token faster"
+    faster = f"a token only {pct(gained)} faster" if gained > 0 else "no token faster"
     went = f"{wide.ranks} GPUs make {faster}"
-    parts = [f"{went} ({ms(narrow.period)} to {ms(wide.period)}; {WORTH:.0%} would be worth it)"]
+    parts = [f"{went} ({duration(narrow.period)} to {duration(wide.period)}; {pct_limit(WORTH)} would be worth it)"]
     own = {line: narrow.ledger.get(line) or 0.0 for line in Line}
     if hosts:
         parts.append("the hosts pace it, whom more GPUs do not make faster")
@@ -125,13 +125,13 @@ def _why_stop(narrow: Width, wide: Width, low: float | None, fixed: float | None
         rest = narrow.period - own[Line.COMPUTE] - own[Line.WIRE]
         stays = fixed + rest
         parts.append(
-            f"of the {ms(narrow.period)}, {ms(stays)} ({stays / narrow.period:.0%}) do not shrink: compute "
-            f"{ms(fixed)}, gaps, waiting and copies {ms(rest)}"
+            f"of the {duration(narrow.period)}, {duration(stays)} ({pct(stays / narrow.period)}) do not shrink: "
+            f"compute {duration(fixed)}, gaps, waiting and copies {duration(rest)}"
         )
     more = (wide.ledger.get(Line.WIRE) or 0.0) - own[Line.WIRE]
     less = own[Line.COMPUTE] - (wide.ledger.get(Line.COMPUTE) or 0.0)
     if wide.ledger:
-        parts.append(f"compute gets {ms(less)} shorter, and the wire adds {ms(max(more, 0.0))}")
+        parts.append(f"compute gets {duration(less)} shorter, and the wire adds {duration(max(more, 0.0))}")
     if low is not None and low <= (1 - WORTH) * narrow.period:
-        parts.append(f"by the lower end of the bar, {ms(low)}, it would still pay")
+        parts.append(f"by the lower end of the bar, {duration(low)}, it would still pay")
     return "; ".join(parts)

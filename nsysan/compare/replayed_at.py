@@ -19,7 +19,6 @@ from nsysan.model.operations import is_communication
 from nsysan.replay import edits
 from nsysan.replay.engine import I64
 from nsysan.replay.links import Link
-from nsysan.replay.pace import timed
 from nsysan.replay.prepared import Prepared
 from nsysan.replay.results import Timed
 from nsysan.replay.shape import Graph
@@ -55,7 +54,7 @@ def replayed(work: StepWork, ready: Prepared, ranks: int, changes: Sequence[Chan
     if alone:
         asked = [edits.together(one, _alone) for one in asked]
     all_ = [edits.unchanged, *asked, edits.together(asked[0], edits.host_free)]
-    now, *periods, free = timed(ready, all_)
+    now, *periods, free = ready.as_replayed(all_)
     return Replayed(now, periods, free, _ledger(ready, ready.times(asked[:1])[:, 0], periods[0].median))
 
 

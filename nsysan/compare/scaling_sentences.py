@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nsysan.compare.widths import Widening
 from nsysan.metrics.lines import ROW, Line
-from nsysan.text import ms
+from nsysan.text import duration, pct, us
 
 #: Parts below this share of the period, or of what is lost, go without saying.
 _LISTED = 0.002
@@ -16,13 +16,13 @@ def widening_sentence(step: Widening) -> str:
     narrow, wide = step.narrow, step.wide
     speed_up = narrow.period / wide.period
     went = (
-        f"{ms(narrow.period)} to {ms(wide.period)} a token, {speed_up:.2f}x as fast, "
-        f"efficiency {speed_up * narrow.ranks / wide.ranks:.0%}"
+        f"{duration(narrow.period)} to {duration(wide.period)} a token, {speed_up:.2f}x as fast, "
+        f"efficiency {pct(speed_up * narrow.ranks / wide.ranks)}"
     )
     more = _more(narrow.ranks, wide.ranks)
     if not step.changed:
         gained = narrow.period - wide.period
-        what = f"bought {ms(gained)}" if gained > 0 else f"cost {ms(-gained)}"
+        what = f"bought {duration(gained)}" if gained > 0 else f"cost {duration(-gained)}"
         return f"{more} {what}: {went}; where it went cannot be told, as a ledger line is not measured"
     gains = {line: -ns for line, ns in step.changed.items() if ns < 0}
     costs = {line: ns for line, ns in step.changed.items() if ns > 0}
@@ -34,17 +34,17 @@ def lost_sentence(step: Widening) -> str:
     """Where the distance from perfect scaling lies, largest part first."""
     above = step.wide.period - step.ideal
     ratio = step.wide.ranks / step.narrow.ranks
-    head = f"all of it divided by {ratio:g} would be {ms(step.ideal)}"
+    head = f"all of it divided by {ratio:g} would be {duration(step.ideal)}"
     if above <= 0:
         return f"{head}: scaling is better than perfect"
     if not step.lost:
-        return f"{head}; {ms(above)} are lost"
+        return f"{head}; {duration(above)} are lost"
     parts = [
-        f"{ROW[line].lost} {ms(ns)} ({ns / above:.0%})"
+        f"{ROW[line].lost} {duration(ns)} ({pct(ns / above)})"
         for line, ns in sorted(step.lost.items(), key=lambda item: -item[1])
         if ns >= _LISTED_LOST * above
     ]
-    return f"{head}; the {ms(above)} above that are {', '.join(parts)}"
+    return f"{head}; the {duration(above)} above that are {', '.join(parts)}"
 
 
 def replicas_sentence(step: Widening) -> str:
@@ -55,7 +55,7 @@ def replicas_sentence(step: Widening) -> str:
     more = step.replicas
     verdict = f"{more:.2f}x as many" if more >= 1 else f"only {more:.2f}x as many"
     latency = wide.period - narrow.period
-    price = f"each token takes {ms(abs(latency))} {'longer' if latency < 0 else 'less'}"
+    price = f"each token takes {duration(abs(latency))} {'longer' if latency < 0 else 'less'}"
     return (
         f"on {wide.ranks} GPUs, {count:g} replicas of TP={narrow.ranks} serve {on_all:,.0f} tokens/s "
         f"({narrow.tokens_per_second_per_gpu:,.0f} a GPU) against {wide.tokens_per_second:,.0f} "
@@ -79,4 +79,4 @@ def _listed(amounts: dict[Line, float], sign: str, least: float) -> str:
     shown = sorted(((line, ns) for line, ns in amounts.items() if ns >= least), key=lambda item: -item[1])
     if not shown:
         return "next to nothing"
-    return f"{ms(sum(amounts.values()))} ({', '.join(f'{line} {sign}{ns / 1e6:.3f}' for line, ns in shown)})"
+    return f"{duration(sum(amounts.values()))} ({', '.join(f'{line} {sign}{us(ns)}' for line, ns in shown)})"

@@ -14,6 +14,7 @@ import numpy as np
 
 from nsysan.compare.aligned import aligned
 from nsysan.compare.step_work import F64, StepWork
+from nsysan.text import pct
 
 #: Of the change that a + b/n gives a place, so much may be wrong: of one kernel at all degrees, of kernels that change.
 DOUBT, DOUBT_OTHER = 0.25, 0.5
@@ -105,7 +106,7 @@ def fitted(sides: Sequence[tuple[int, StepWork]], degree: int) -> Split:
         shards,
         np.where(same, DOUBT, DOUBT_OTHER) * np.where((~np.isnan(times)).sum(axis=0) > 2, TESTED, 1.0),
         off,
-        f"{min(shares):.0%} of the compute aligned kernel by kernel, each as a + b/n",
+        f"{pct(min(shares))} of the compute aligned kernel by kernel, each as a + b/n",
         min(shares),
     )
 
@@ -168,7 +169,7 @@ def _whole(sides: Sequence[tuple[int, StepWork]], base: StepWork, degree: int, s
         shards * part,
         np.ones(len(part)),
         off * part,
-        f"only {share:.0%} of the compute could be aligned kernel by kernel, so all of it as one a + b/n, which may be "
-        f"wrong by as much as it changes",
+        f"only {pct(share)} of the compute could be aligned kernel by kernel, so all of it as one a + b/n, which may "
+        "be wrong by as much as it changes",
         share,
     )

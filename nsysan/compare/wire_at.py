@@ -12,7 +12,7 @@ from nsysan.compare.sample import Key, Sample, key_of
 from nsysan.metrics.link import SAME_RATIO, SMALL_BYTES, Link
 from nsysan.metrics.whatif import FLOOR_QUANTILE
 from nsysan.model.gpu_links import MEASURED_BYTES, GpuLink, LinkKind, LinkTable, carried, load_links
-from nsysan.text import plain
+from nsysan.text import duration, plain
 
 #: Floors of two captures of one workload differ by so much.
 MARGIN = 0.1
@@ -73,7 +73,7 @@ def floor_at(key: Key, floors: Floors, ranks: int, base: int, link: Link, *, ncc
     table = _by_table(key, here, ranks, base, link) if nccl else None
     if table is not None:
         ratio, measured_, source = table
-        row = (here * ratio, f"{source}, by the {here / 1e3:.1f} us of TP={base}")
+        row = (here * ratio, f"{source}, by the {duration(here)} of TP={base}")
         told = [row, line] if measured_ and line else [line, row] if line else [row]
     elif line:
         told = [line]
@@ -93,7 +93,7 @@ def _line(floors: Floors, ranks: int) -> tuple[float, str] | None:
     x, y = np.array(sorted(floors), dtype=np.float64), np.array([floors[n] for n in sorted(floors)])
     slope = max(0.0, float(np.polyfit(x, y, 1)[0]))
     ns = float(y.mean() + slope * (ranks - x.mean()))
-    listed = ", ".join(f"{floors[n] / 1e3:.1f} us at TP={n}" for n in sorted(floors))
+    listed = ", ".join(f"{duration(floors[n])} at TP={n}" for n in sorted(floors))
     return max(ns, 0.5 * float(y.min())), f"a line through {listed}"
 
 

@@ -22,20 +22,20 @@ from nsysan.compare.link_change import link_lines
 from nsysan.compare.prediction_sentences import buying_lines, prediction_lines
 from nsysan.compare.scaling_sentences import lost_sentence, replicas_sentence, widening_sentence
 from nsysan.report.tail_sentences import tail_words
-from nsysan.text import counted, ms, plain, size
+from nsysan.text import counted, duration, pct, pct_limit, plain, signed, size
 
 #: Groups and kernels that an answer names.
 _MOVED = 3
 TITLES = {
     "step": "a step",
-    "ledger": "ledger, us a step",
-    "compute": "compute by group, us a step",
-    "kernels": "kernels that differ most, us a step",
-    "collectives": "collectives, us after the last arrival",
+    "ledger": "ledger, µs a step",
+    "compute": "compute by group, µs a step",
+    "kernels": "kernels that differ most, µs a step",
+    "collectives": "collectives, µs after the last arrival",
     "bandwidth": "collectives, GB/s as in nccl-tests",
-    "skew": "skew, us a step",
-    "idle": "idle by cause, us a step",
-    "whatif": "what if, us a step",
+    "skew": "skew, µs a step",
+    "idle": "idle by cause, µs a step",
+    "whatif": "what if, µs a step",
 }
 WORDS = {
     ChangeVerdict.CHANGED: "changed",
@@ -46,10 +46,10 @@ WORDS = {
 }
 LEGEND = (
     f"medians over the steady steps and the ranks, means and tokens/s over the steps; changed: p < {ALPHA:g} by the "
-    f"spread over the steps (Mann-Whitney, corrected within each table), and {SHARE_OF_PERIOD:.0%} of the period, or "
-    f"{SHARE_OF_FIGURE:.0%} of the figure and {LEAST_OF_PERIOD:.2%} of the period, or of a mean {SHARE_OF_FIGURE:.0%} "
-    f"that lie in {TAIL_STEPS} long steps or more; small: p < {ALPHA:g}, but no more than two captures of one workload "
-    f"may differ by; noise: neither"
+    f"spread over the steps (Mann-Whitney, corrected within each table), and {pct_limit(SHARE_OF_PERIOD)} of the "
+    f"period, or {pct_limit(SHARE_OF_FIGURE)} of the figure and {pct_limit(LEAST_OF_PERIOD)} of the period, or of a "
+    f"mean {pct_limit(SHARE_OF_FIGURE)} that lie in {TAIL_STEPS} long steps or more; small: p < {ALPHA:g}, but no "
+    "more than two captures of one workload may differ by; noise: neither"
 )
 
 
@@ -58,9 +58,9 @@ def side_sentence(side: ComparedRun) -> str:
     models = ", ".join(sorted({plain(rank.model or "unknown GPU", 40) for rank in side.report.ranks}))
     steps = side.report.steps
     late = side.report.diagnosis.straggler
-    who = f", rank {late.rank} late by {ms(late.caused)} ({late.cause or 'cause unknown'})" if late else ""
+    who = f", rank {late.rank} late by {duration(late.caused)} ({late.cause or 'cause unknown'})" if late else ""
     return (
-        f"{side.label}  {plain(side.name, 80)}: TP={side.ranks} on {models}, batch {side.batch}, "
+        f"{side.label}  {plain(side.name, 80)}: TP={side.ranks} on {models}, {side.batch_words}, "
         f"{counted(len(steps.steady), 'steady step')} by {plain(steps.source, 60)}; "
         f"{side.report.diagnosis.verdict.kind}{who}"
     )
@@ -86,7 +86,7 @@ def findings(comparison: Comparison) -> list[str]:
     if comparison.scaling is None:
         return lines
     widths = ", ".join(
-        f"TP={w.ranks} {ms(w.period)} ({w.speed_up:.2f}x, {w.efficiency:.0%})" for w in comparison.scaling.widths
+        f"TP={w.ranks} {duration(w.period)} ({w.speed_up:.2f}x, {pct(w.efficiency)})" for w in comparison.scaling.widths
     )
     lines.append(f"scaling   {widths}")
     for step in comparison.scaling.steps:
@@ -108,14 +108,17 @@ def _moved(comparison: Comparison, name: str, number: int) -> str:
     changes = [(figure.name, figure.changes[number - 1]) for figure in comparison.group(name)]
     moved = [(what, c.difference) for what, c in changes if c.verdict == ChangeVerdict.CHANGED and c.difference]
     moved.sort(key=lambda item: -abs(item[1]))
-    return ", ".join(f"{what} {ns / 1e3:+,.1f} us" for what, ns in moved[:_MOVED])
+    return ", ".join(f"{what} {signed(ns)}" for what, ns in moved[:_MOVED])
 
 
 def _answer(comparison: Comparison, number: int) -> str:
     first, side = comparison.sides[0], comparison.sides[number]
     change = comparison.figure("ledger.period").changes[number - 1]
     mean = comparison.figure("throughput.mean").changes[number - 1]
-    went = f"{ms(first.period)} to {ms(side.period)} a token ({percent(change)}){_mean(first, side, change, mean)}"
+    went = (
+        f"{duration(first.period)} to {duration(side.period)} a token "
+        f"({percent(change)}){_mean(first, side, change, mean)}"
+    )
     head = f"{side.label} vs {first.label}    "
     if change.verdict == ChangeVerdict.FEW_STEPS:
         return f"{head}{went}: {change.reason}, so nothing is told from noise"
@@ -125,12 +128,12 @@ def _answer(comparison: Comparison, number: int) -> str:
         if figure.changes[number - 1].verdict == ChangeVerdict.CHANGED
         and figure.id not in ("ledger.comm", "ledger.transfer")
     ]
-    listed = ", ".join(f"{name} {ns / 1e3:+,.1f} us" for name, ns in sorted(moved, key=lambda item: -abs(item[1])))
+    listed = ", ".join(f"{name} {signed(ns)}" for name, ns in sorted(moved, key=lambda item: -abs(item[1])))
     if ChangeVerdict.CHANGED in (change.verdict, mean.verdict):
         of = side.mean - first.mean if mean.verdict == ChangeVerdict.CHANGED else side.period - first.period
         word = "faster" if of < 0 else "slower"
         if change.verdict != ChangeVerdict.CHANGED:
-            median = f"the median step is {ms(first.period)} and {ms(side.period)}"
+            median = f"the median step is {duration(first.period)} and {duration(side.period)}"
             return f"{head}{word} in the mean, {_tail(first, side)}; {median}"
         return f"{head}{word}, {went}, beyond noise{': ' + listed if listed else ''}"
     rest = f"; within the step {listed}" if listed else ", and nothing in the step differs beyond noise"
@@ -147,7 +150,7 @@ def _mean(first: ComparedRun, side: ComparedRun, change: Change, mean: Change) -
     """The means, where they tell something else than the medians."""
     if change.percent is None or mean.percent is None or abs(change.percent - mean.percent) < 100 * SHARE_OF_PERIOD:
         return ""
-    return f", in the mean {ms(first.mean)} to {ms(side.mean)} ({percent(mean)})"
+    return f", in the mean {duration(first.mean)} to {duration(side.mean)} ({percent(mean)})"
 
 
 def _tail(first: ComparedRun, side: ComparedRun) -> str:
@@ -157,7 +160,8 @@ def _tail(first: ComparedRun, side: ComparedRun) -> str:
     whose = side if side.mean > first.mean else first
     rows = "; ".join(tail_words(row) for row in whose.report.diagnosis.tail[:2])
     made = f" in {whose.label}: {rows}" if rows else ""
-    return f"{ms(first.mean)} to {ms(side.mean)} a token ({more:+.1%}, tokens/s {tokens:+.1%}){made}"
+    grew = f"{100 * more:+.1f} %, tokens/s {100 * tokens:+.1f} %"
+    return f"{duration(first.mean)} to {duration(side.mean)} a token ({grew}){made}"
 
 
 def percent(change: Change) -> str:
@@ -214,11 +218,11 @@ def population_lines(comparison: Comparison) -> list[str]:
         told = [
             f"{label} none steady"
             if row.period is None
-            else f"{label} {ms(row.period.p50)} (mean {ms(row.period.mean)}, {counted(row.steady, 'step')})"
+            else f"{label} {duration(row.period.p50)} (mean {duration(row.period.mean)}, {counted(row.steady, 'step')})"
             for label, row in pair.sides.items()
         ]
         means = [row.period.mean for row in pair.sides.values() if row.period is not None]
-        went = f": {means[-1] / means[0] - 1:+.1%} in the mean" if len(means) == 2 else ""
+        went = f": {100 * (means[-1] / means[0] - 1):+.1f} % in the mean" if len(means) == 2 else ""
         lines.append(f"{pair.name}  {', '.join(told)}{went}")
     return lines
 
@@ -236,5 +240,5 @@ def part_sentence(part: FamilyOnSide | None) -> str:
 def _speed_words(found: Bandwidth) -> str:
     if found.algbw.value is None or found.busbw.value is None:
         return ""
-    share = "" if found.peak.value is None else f" ({found.peak.value:.0f}% of peak)"
+    share = "" if found.peak.value is None else f" ({found.peak.value:.1f} % of peak)"
     return f", algbw {found.algbw.value:.3g} busbw {found.busbw.value:.3g} GB/s{share}"

@@ -11,7 +11,7 @@ from nsysan.diagnosis.late_words import alone_of, by_host, outermost, ranks_word
 from nsysan.metrics.causes import GapCause
 from nsysan.metrics.scenarios import NO_BUBBLE, SCENARIOS, Scenario, losses
 from nsysan.metrics.whatif import WhatIf
-from nsysan.text import ms, us
+from nsysan.text import duration, pct, pct_limit, signed, us
 
 #: Less than this share of the period goes without saying.
 NOTABLE = 0.01
@@ -24,7 +24,7 @@ def late_sentence(diagnosis: Diagnosis, quality: Sequence[Quality], period: int 
         if found.status != Status.OK:
             return f"cannot be told: {found.reason}"
         if diagnosis.rotation and period:
-            lost = f"{ms(diagnosis.rotation)} a step ({diagnosis.rotation / period:.0%})"
+            lost = f"{duration(diagnosis.rotation)} a step ({pct(diagnosis.rotation / period)})"
             return f"nobody by itself: another rank is late in each step, and balancing them saves {lost}"
         return f"nobody: {found.reason}{nearest_to_late(diagnosis.what_if)}"
     return "; and ".join(_told(one, diagnosis.late, period) for one in outermost(diagnosis.late))
@@ -33,19 +33,20 @@ def late_sentence(diagnosis: Diagnosis, quality: Sequence[Quality], period: int 
 def _told(one: Late, late: Sequence[Late], period: int) -> str:
     several = len(one.ranks) > 1
     saves, costs, mean = weight(one, period)
-    words = f"{ranks_words(one.ranks)} put right {'together save' if several else 'saves'} {ms(saves)} a step"
-    words += f" ({saves / period:.0%}){' in the mean' if mean else ''}"
+    words = f"{ranks_words(one.ranks)} put right {'together save' if several else 'saves'} {duration(saves)} a step"
+    words += f" ({pct(saves / period)}){' in the mean' if mean else ''}"
     if costs - saves >= NOTABLE * period:
-        cost = f"{'cost' if several else 'costs'} {ms(costs)} ({costs / period:.0%})"
+        cost = f"{'cost' if several else 'costs'} {duration(costs)} ({pct(costs / period)})"
         words += f", and {cost} once the other late ranks are right"
     if several:
         each = (
-            f"rank {own.ranks[0]} alone saves {ms(weight(own, period)[0])}, costs {ms(weight(own, period)[1])}"
+            f"rank {own.ranks[0]} alone saves {duration(weight(own, period)[0])}, costs "
+            f"{duration(weight(own, period)[1])}"
             for own in alone_of(late, one)
         )
         return f"{words}; cause {one.cause or 'cannot be told'} ({why_late(one)}; {'; '.join(each)})"
     where = f", {one.where.where()}" if one.where else ""
-    shown = [f"{name} {us(ns)} us" for name, ns in sorted(one.parts.items(), key=lambda p: -p[1]) if ns >= 1_000]
+    shown = [f"{name} {us(ns)} µs" for name, ns in sorted(one.parts.items(), key=lambda p: -p[1]) if ns >= 1_000]
     parts = f"; {', '.join(shown)}" if len(shown) > 1 else ""
     which = f"; kernel {one.where.which()}" if one.where and one.where.kernel else ""
     return f"{words}{where}; cause {one.cause or 'cannot be told'} ({why_late(one)}{_idles(one)}{parts}{which})"
@@ -71,32 +72,46 @@ def nearest_to_late(what: WhatIf | None) -> str:
     second = max((what.period - other for r, other in what.ranks.items() if r != rank), default=0)
     if saves < NOTABLE * what.period or saves < 2 * second:
         return ""
-    return f"; rank {rank} comes nearest, with {ms(saves)} a step ({saves / what.period:.1%})"
+    return f"; rank {rank} comes nearest, with {duration(saves)} a step ({pct(saves / what.period)})"
 
 
 def savings_sentence(what: WhatIf | None, quality: Sequence[Quality]) -> str:
     """What a step takes, and would take without each loss."""
     if what is None:
         return "no steady decode step"
+    now = "without nsys" if what.traced is not None else "now"
     if not [scenario for scenario in what.told if scenario != Scenario.NO_BUBBLE]:
-        return f"{ms(what.period)} a step now; what could be saved cannot be told from this trace{_bubble(what)}"
+        return (
+            f"{duration(what.period)} a step {now}; what could be saved cannot be told from this trace{_bubble(what)}"
+        )
     told = [
-        f"{SCENARIOS[scenario].title} {at_most(what, scenario)}{ms(ns)} ({(ns - what.period) / 1e3:+,.0f} us)"
+        f"{SCENARIOS[scenario].title} {at_most(what, scenario)}{duration(ns)} ({signed(ns - what.period)})"
         for scenario, ns in what.without.items()
         if ns is not None and scenario != Scenario.NO_BUBBLE and what.period - ns >= NOTABLE * what.period
     ]
     host_told = Scenario.NO_HOST_LATE in what.told
     bound = host_told and any(q.id == Aspect.HOST_TIME and q.status != Status.OK for q in quality)
-    listed = ", ".join(told) if told else f"less than {NOTABLE:.0%} to gain from {losses(what.told)}"
+    listed = ", ".join(told) if told else f"less than {pct_limit(NOTABLE)} to gain from {losses(what.told)}"
     if not host_told:
         listed += f"; what {SCENARIOS[Scenario.NO_HOST_LATE].loss} cost cannot be told"
+    listed += _bounded(what)
     how = f" ({replay_words(what)}{'; upper bounds: the profiler slows the host' if bound and told else ''})"
-    return f"{ms(what.period)} a step now; {listed}{_bubble(what)}{how}"
+    return f"{duration(what.period)} a step {now}; {listed}{_bubble(what)}{how}"
+
+
+def _bounded(what: WhatIf) -> str:
+    """Of what may save more than is told: the least and the most of it."""
+    told = [
+        f"{SCENARIOS[scenario].title} at least {us(what.period - most)} µs, at most {us(what.period - least)} µs"
+        for scenario, (least, most) in what.bounds.items()
+        if scenario != Scenario.NO_BUBBLE and what.period - least >= NOTABLE * what.period
+    ]
+    return f"; saved {', '.join(told)}, which the trace cannot tell better (see what_if)" if told else ""
 
 
 def _bubble(what: WhatIf) -> str:
     bubble = what.no_bubble
-    return "" if bubble is None else f"; {NO_BUBBLE} {ms(bubble)} at best, with more batches in flight"
+    return "" if bubble is None else f"; {NO_BUBBLE} {duration(bubble)} at best, with more batches in flight"
 
 
 def at_most(what: WhatIf, scenario: Scenario) -> str:
@@ -106,4 +121,4 @@ def at_most(what: WhatIf, scenario: Scenario) -> str:
 
 def replay_words(what: WhatIf) -> str:
     """What the savings are by, and how well it gives the period."""
-    return "by replay" if what.error is None else f"by replay, which misses the period by {what.error:.1%}"
+    return "by replay" if what.error is None else f"by replay, which misses the period by {pct(what.error)}"

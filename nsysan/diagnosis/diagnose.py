@@ -12,6 +12,7 @@ import polars as pl
 from nsysan.diagnosis.diagnosis import MAX_REJECTED, Diagnosis, RankSpread
 from nsysan.diagnosis.latecomers import late_ranks, straggler_of
 from nsysan.diagnosis.losses import losses_of
+from nsysan.diagnosis.paced import paced
 from nsysan.diagnosis.pipelines import find_bubble
 from nsysan.diagnosis.quality import assess
 from nsysan.diagnosis.savings import path_of, savings
@@ -26,12 +27,16 @@ from nsysan.metrics.skew import arrivals, caused_by_step
 from nsysan.metrics.tail import humps, tail_rows
 from nsysan.model.classes import WorkClass
 from nsysan.model.matches import Match
-from nsysan.replay.pace import replay
+from nsysan.run.all_decode import of_all_decode, summed_over
 from nsysan.run.run import Run
 
 
-def diagnose(run: Run) -> Diagnosis:
-    """The diagnosis of a run, from its steady steps."""
+def diagnose(run: Run, untraced: int | None = None) -> Diagnosis:
+    """The diagnosis of a run, from its steady steps.
+
+    untraced: ns of a step without nsys, of which verdict, path, late ranks and savings are then; OutOfRange where the
+    step cannot take that.
+    """
     rejected = float((run.collectives["verdict"] == Match.REJECTED).mean() or 0.0)  # type: ignore[arg-type]
     arrived = arrivals(run.collectives)
     # Who waits for data, or for another stage, depends on who works on it: that is the pipeline, not skew.
@@ -39,9 +44,10 @@ def diagnose(run: Run) -> Diagnosis:
     met = pl.n_unique("last").over("family", "step", "call") == 1
     meeting = arrived.filter((pl.col("cls") != WorkClass.P2P) & met & _within_a_stage(run))
     medians = gap_medians(run.gaps, run.ledger)
-    pace = replay(run)
-    what = savings(run, pace)
-    late = [] if rejected > MAX_REJECTED else late_ranks(run, pace, what, meeting, medians)
+    every = of_all_decode(run)
+    pace, without = paced(every, untraced)
+    what = savings(every, pace, without)
+    late = [] if rejected > MAX_REJECTED else late_ranks(every, pace, what, meeting, medians)
     straggler = straggler_of(late, 0 if what is None else what.period)
     bubble = find_bubble(run)
     workload = workload_of(run.steps.method, run.steps.source, run.names, len(run.windows))
@@ -49,10 +55,11 @@ def diagnose(run: Run) -> Diagnosis:
     losses, long = losses_of(run, arrived, [step + after for step in slow["step"] for after in (0, 1)])
     periods = run.periods()["period_ns"]
     path, turns = path_of(pace, what), 0 if pace is None or what is None or what.why else pace.rotation
-    paced = Paced(path, late, turns)
-    verdict, covered = judge(run.ledger, what, paced, run.missing_peers, bubble), cover(run)
-    if covered is not None and not (covered.is_half and not too_little(run, covered)):
-        verdict = of_what(verdict, coverage_sentence(run, covered), too_little=too_little(run, covered))
+    told = Paced(path, late, turns)
+    verdict, covered = judge(every.ledger, what, told, run.missing_peers, bubble), cover(every)
+    little = too_little(every, covered)
+    if covered is not None and not (covered.is_half and not little):
+        verdict = of_what(verdict, coverage_sentence(every, covered), too_little=little)
     found = Diagnosis(
         straggler=straggler,
         gaps=medians,
@@ -72,8 +79,11 @@ def diagnose(run: Run) -> Diagnosis:
         late=late,
         path=path,
         rotation=turns,
+        untraced=without,
+        summed=summed_over(every),
+        headline=next((one.id for one in run.steps.populations), ""),
     )
-    return replace(found, verdict=weighed(run, found, assess(run, found)))
+    return replace(found, verdict=weighed(every, found, assess(run, found)))
 
 
 def _within_a_stage(run: Run) -> pl.Expr:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -9,15 +10,20 @@ import polars as pl
 from nsysan.diagnosis.hotspot import Hotspot, Late
 from nsysan.diagnosis.pipelines import Bubble
 from nsysan.diagnosis.verdict import Verdict
+from nsysan.diagnosis.without_nsys import WithoutNsys
 from nsysan.metrics.coverage import Coverage
 from nsysan.metrics.outliers import Outlier
 from nsysan.metrics.skew import Straggler
 from nsysan.metrics.tail import Hump, TailRow
 from nsysan.metrics.whatif import WhatIf
 from nsysan.replay.results import Pace
+from nsysan.run.all_decode import Summed
+from nsysan.text import counted, pct
 
 #: With more of the collectives failing the gate than this, the pairs that pass it prove nothing.
 MAX_REJECTED = 0.2
+#: Populations that are named.
+_SHOWN = 6
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,9 @@ class Diagnosis:
     step that another rank costs in each step, 0 where it is not the same. bubble: of a pipeline, None where there is
     one stage. tail: what lies between the mean and the median period. humps: None where the median stands for some
     step. coverage: None without a steady step. pace: what a replay of the steps tells, None without a steady step.
-    path: the critical path, as savings.path_of gives it.
+    path: the critical path, as savings.path_of gives it. untraced: the step without nsys, where its time was given; of
+    it are then pace, what_if, path, late, straggler and verdict. summed: the populations that these are a sum over,
+    none where they are of one; coverage is then of all of them. headline: the population of all medians.
     """
 
     straggler: Straggler | None
@@ -62,3 +70,19 @@ class Diagnosis:
     late: list[Late] = field(default_factory=list)
     path: dict[tuple[str, int], int] = field(default_factory=dict)
     rotation: int = 0
+    untraced: WithoutNsys | None = None
+    summed: Sequence[Summed] = ()
+    headline: str = ""
+
+    @property
+    def summed_sentence(self) -> str:
+        """What the answers are a sum over, in words; "" where they are of one population."""
+        if not self.summed:
+            return ""
+        shown = ", ".join(f"{one.id} {pct(one.share)}" for one in self.summed[:_SHOWN])
+        more = f" and {len(self.summed) - _SHOWN} more" if len(self.summed) > _SHOWN else ""
+        return (
+            f"no kind of decode step has half of the decode time: verdict, critical path, late ranks and savings are "
+            f"sums over {counted(len(self.summed), 'kind')}, each replayed by itself and counted as often as it has "
+            f"steps ({shown}{more}); medians are of {self.headline}"
+        )

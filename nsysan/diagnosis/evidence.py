@@ -57,6 +57,7 @@ class Aspect(StrEnum):
     WIRE_SPEED = "wire_speed"
     LINK = "link"
     COUNTERS = "counters"
+    NCCL_LOG = "nccl_log"
     LIGHT_SPEED = "light_speed"
 
     @property

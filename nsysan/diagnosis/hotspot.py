@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from nsysan.metrics.causes import GapCause, LateCause
-from nsysan.text import counted, plain
+from nsysan.text import counted, pct, plain, signed
 
 #: One collective is named if it has this share of what the rank causes, one kernel if it has it of the compute.
 MAJOR_SHARE = 0.5
@@ -40,14 +40,14 @@ class Hotspot:
         if self.call_share < MAJOR_SHARE:
             return f"spread over {counted(self.calls, 'collective')} of the step"
         which = "the step's first collective" if self.call == 0 else f"collective {self.call} of the step"
-        return f"{self.call_share:.0%} of it at {which}"
+        return f"{pct(self.call_share)} of it at {which}"
 
     def which(self) -> str:
         """Clause: the kernel that takes longer; "" where none was found."""
         if self.kernel is None:
             return ""
         often = f", {self.more_calls:+} calls" if self.more_calls else ", as many calls"
-        return f"{plain(self.kernel, 60)} {self.more / 1e3:+,.0f} us{often}"
+        return f"{plain(self.kernel, 60)} {signed(self.more)}{often}"
 
     def sentences(self) -> list[str]:
         """What a finding says of it."""

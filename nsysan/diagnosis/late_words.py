@@ -8,6 +8,7 @@ from nsysan.diagnosis.hotspot import Late
 from nsysan.metrics.causes import WHY_LATE, WHY_LATE_TOGETHER, GapCause, LateCause
 from nsysan.metrics.skew import Straggler
 from nsysan.replay.results import LATE_SHARE
+from nsysan.text import numbered
 
 #: Causes of idle time that are the host's own.
 _BY_HOST = (GapCause.HOST_LATE, GapCause.SYNC, GapCause.BETWEEN_STEPS)
@@ -34,8 +35,7 @@ def weight(one: Late, period: int) -> tuple[int, int, bool]:
 
 def ranks_words(ranks: Sequence[int]) -> str:
     """As in "rank 2", "ranks 2 and 3"."""
-    *first, last = map(str, ranks)
-    return f"ranks {', '.join(first)} and {last}" if first else f"rank {last}"
+    return numbered("rank", ranks, most=len(ranks))
 
 
 def by_host(late: Late | Straggler) -> bool:

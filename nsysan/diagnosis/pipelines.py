@@ -10,7 +10,7 @@ from nsysan.metrics.lines import Line
 from nsysan.metrics.stages import bubbles
 from nsysan.run.groups import Members
 from nsysan.run.run import Run
-from nsysan.text import ms, numbered
+from nsysan.text import duration, numbered, pct
 
 #: With more of the ranks' time than this in communication that is not split, nobody knows what waits for a stage.
 MAX_UNSPLIT = 0.05
@@ -32,9 +32,9 @@ class Stage:
     @property
     def sentence(self) -> str:
         """What it does, in words."""
-        wants = "" if self.bubble is None else f", and {self.bubble:.0%} of its time is for want of another stage"
+        wants = "" if self.bubble is None else f", and {pct(self.bubble)} of its time is for want of another stage"
         ranks = numbered("rank", list(self.ranks), most=16)
-        return f"stage {self.number} ({ranks}): works {ms(self.work)} a step{wants}"
+        return f"stage {self.number} ({ranks}): works {duration(self.work)} a step{wants}"
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Bubble:
     @property
     def lost(self) -> str:
         """The share in words."""
-        return f"{self.share or 0:.0%} of the ranks' time is for want of another stage"
+        return f"{pct(self.share or 0)} of the ranks' time is for want of another stage"
 
 
 def find_bubble(run: Run) -> Bubble | None:

@@ -17,6 +17,7 @@ from nsysan.model.classes import WorkClass
 from nsysan.model.health import NODE_FLAG
 from nsysan.model.matches import Match
 from nsysan.model.steps.step_windows import StepMethod
+from nsysan.run.all_decode import of_all_decode
 from nsysan.run.run import Run
 from nsysan.text import counted
 from nsysan.trace.graph_mode import GraphMode
@@ -29,18 +30,19 @@ _UNSEEN = (
 
 def assess(run: Run, diagnosis: Diagnosis, compared: Compared | None = None) -> list[Quality]:
     """Quality rows of a run, each aspect once; compared: what the user states of the model."""
+    every = of_all_decode(run)
     rows = [
         _reports(run),
         _steps(run),
         assess_humps(diagnosis.humps),
-        assess_coverage(run, diagnosis.coverage),
+        assess_coverage(every, diagnosis.coverage),
         *assess_ranks(run),
         _graphs(run),
         _split(run, diagnosis),
     ]
     rows.append(_bytes(run, compared))
-    rows += [_events(run), _host_time(run), _overlap(run), _unknown_names(run)]
-    rows += [assess_late(run, diagnosis), _gaps(run, diagnosis), assess_savings(run, diagnosis)]
+    rows += [_events(run), _host_time(run, diagnosis), _overlap(run), _unknown_names(run)]
+    rows += [assess_late(every, diagnosis), _gaps(run, diagnosis), assess_savings(every, diagnosis)]
     return [row for row in rows if row is not None]
 
 
@@ -107,7 +109,7 @@ def _split(run: Run, diagnosis: Diagnosis) -> Quality:
         )
     error = calls.filter(pl.col("verdict") == Match.MATCHED).select((pl.col("wait") - pl.col("skew_free_wait")).abs())
     bar = error.to_series().quantile(0.95)
-    differ = "" if bar is None else f"; the two estimates of wait differ by {bar / 1e3:.1f} us at p95"
+    differ = "" if bar is None else f"; the two estimates of wait differ by {bar / 1e3:.1f} µs at p95"
     bad = {verdict: counts[verdict] for verdict in Match if verdict != Match.MATCHED and verdict in counts}
     if not bad:
         return Quality(
@@ -164,7 +166,9 @@ def _events(run: Run) -> Quality:
     return Quality(Aspect.EVENTS, Status.ESTIMATED, f"nsys warns of the ranks: {'; '.join(lost)}")
 
 
-def _host_time(run: Run) -> Quality | None:
+def _host_time(run: Run, diagnosis: Diagnosis) -> Quality | None:
+    if diagnosis.untraced is not None:
+        return Quality(Aspect.HOST_TIME, Status.OK, diagnosis.untraced.sentence)
     if not run.is_eager:
         return None
     return Quality(
@@ -206,7 +210,7 @@ def _overlap(run: Run) -> Quality | None:
         Aspect.PDL,
         Status.OK,
         f"{counted(trimmed, 'operation')} began before the predecessor on the stream ended (programmatic "
-        f"dependent launch) and counted from its end, {ns / 1e3:.1f} us trimmed in all",
+        f"dependent launch) and counted from its end, {ns / 1e3:.1f} µs trimmed in all",
     )
 
 

@@ -82,13 +82,13 @@ def _clock(run: Run) -> Quality | None:
         unseen = all(clock.late is None for clock in known.values()) and least > MAX_LATENCY_NS
         never = "; the GPU never idles before a launch, so that a GPU clock that is ahead would not show"
         return Quality(
-            Aspect.CPU_GPU_CLOCK, Status.OK, f"shortest launch latency {least / 1e3:.1f} us{never if unseen else ''}"
+            Aspect.CPU_GPU_CLOCK, Status.OK, f"shortest launch latency {least / 1e3:.1f} µs{never if unseen else ''}"
         )
-    amounts = "; ".join(f"rank {rank} {clock.amount / 1e3:+,.1f} us" for rank, clock in sorted(off.items()))
+    amounts = "; ".join(f"rank {rank} {clock.amount / 1e3:+,.1f} µs" for rank, clock in sorted(off.items()))
     return Quality(
         Aspect.CPU_GPU_CLOCK,
         Status.NOT_MEASURABLE,
-        f"CPU and GPU clocks disagree (kernels start 5 to 25 us after their launch on an idle GPU; here {amounts}): "
+        f"CPU and GPU clocks disagree (kernels start 5 to 25 µs after their launch on an idle GPU; here {amounts}): "
         f"for {numbered('rank', sorted(off))} it cannot be told whether the host is late, nor what it costs; capture "
         f"again, with a newer nsys and driver if it stays",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nsysan.diagnosis.evidence import Aspect, Quality, Status
 from nsysan.light.speed_of_light import Light
+from nsysan.text import pct
 
 #: By more than this the counters of the memory and the model disagree on what a step reads.
 AGREE = 0.1
@@ -20,7 +21,7 @@ def assess_light(light: Light) -> Quality:
     agrees = abs(found.dram.ratio - 1) <= AGREE
     told.append(
         f"the counters of the memory {'agree' if agrees else 'do not agree'}: the model reads "
-        f"{found.dram.ratio:.0%} of what they show"
+        f"{pct(found.dram.ratio)} of what they show"
     )
     status = Status.OK if agrees and not found.doubts else Status.ESTIMATED
     return Quality(Aspect.LIGHT_SPEED, status, "; ".join(told))

@@ -11,9 +11,12 @@ from nsysan.metrics.skew import TELLING_STEPS
 from nsysan.metrics.whatif import WhatIf
 from nsysan.replay.results import LATE_SHARE, MAX_ERROR
 from nsysan.run.run import Run
-from nsysan.text import counted, ms
+from nsysan.text import counted, duration, pct, pct_limit
 from nsysan.trace.graph_mode import GraphMode
 
+_NO_TIME = "what a step takes without nsys no table holds (time one and give --untraced that)"
+_INFERRED = "that the first stage begins its next step when the last one has ended is inferred"
+_UNSEEN = "hosts, or streams, may wait for each other unseen (capture with --trace=cuda,nvtx,osrt)"
 _INFLATED = "held up by its host, whose time the profiler inflates (see host_time)"
 
 
@@ -34,9 +37,11 @@ def _late(run: Run, diagnosis: Diagnosis) -> tuple[Status, str]:
     if run.collectives.is_empty():
         return Status.OK, "no collective ties the ranks together in these steps"
     if diagnosis.rotation:
-        turns = f"another rank is late in each step, which costs {ms(diagnosis.rotation)} a step; none is by itself"
+        turns = (
+            f"another rank is late in each step, which costs {duration(diagnosis.rotation)} a step; none is by itself"
+        )
         return Status.OK, turns
-    return Status.OK, f"by replay no rank costs {LATE_SHARE:.0%} of the step or more, nor of its tail"
+    return Status.OK, f"by replay no rank costs {pct_limit(LATE_SHARE)} of the step or more, nor of its tail"
 
 
 def _why_untold(run: Run, diagnosis: Diagnosis) -> str:
@@ -56,9 +61,9 @@ def _who_is_named(run: Run, diagnosis: Diagnosis) -> tuple[Status, str]:
     if None in causes:
         why = "the rank idles before it arrives; whether its host is late cannot be told (see launches, cpu_gpu_clock)"
         return Status.ESTIMATED, why
-    if LateCause.HOST in causes and run.is_eager:
+    if LateCause.HOST in causes and run.is_eager and diagnosis.untraced is None:
         return Status.ESTIMATED, _INFLATED
-    costs = f"{LATE_SHARE:.0%} of the step or of its tail, or more"
+    costs = f"{pct_limit(LATE_SHARE)} of the step or of its tail, or more"
     return Status.OK, f"by replay, with all other late ranks put right, it costs {costs}"
 
 
@@ -70,19 +75,21 @@ def assess_savings(run: Run, diagnosis: Diagnosis) -> Quality:
     if what.why or diagnosis.pace is None or what.error is None:
         return Quality(Aspect.WHAT_IF, Status.NOT_MEASURABLE, what.why)
     steps = diagnosis.pace.per_step.select("stretch", "step").n_unique()
-    of = f"by replay of {counted(steps, 'step')}, which misses the measured period by {what.error:.1%}"
+    of = f"by replay of {counted(steps, 'step')}, which misses the measured period by {pct(what.error)}"
     limits = _limits(run, what, what.error)
-    return Quality(Aspect.WHAT_IF, Status.ESTIMATED if limits else Status.OK, "; ".join([*limits, of]))
+    limits += [_INFERRED] if diagnosis.pace.turns_inferred and not what.why_host else []
+    untold = [_NO_TIME] if run.is_eager and what.traced is None else []
+    return Quality(Aspect.WHAT_IF, Status.ESTIMATED if limits else Status.OK, "; ".join([*limits, of, *untold]))
 
 
 def _limits(run: Run, what: WhatIf, error: float) -> list[str]:
     """What keeps savings from being sure."""
     found = [what.why_host] if what.why_host else []
-    if run.is_eager and not what.why_host:
+    if run.is_eager and not what.why_host and what.traced is None:
         found.append("savings on the host's side are upper bounds (see host_time)")
     if what.bounds:
         which = ", ".join(SCENARIOS[scenario].title for scenario in what.bounds)
-        found.append(f"what is saved {which} is told as the least: streams may wait for each other unseen")
+        found.append(f"what is saved {which} is told as the least: {_UNSEEN}")
     if error > SURE_ERROR:
-        found.append(f"over {MAX_ERROR:.0%} nothing would be told")
+        found.append(f"over {pct_limit(MAX_ERROR)} nothing would be told")
     return found

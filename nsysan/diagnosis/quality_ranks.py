@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nsysan.diagnosis.evidence import Aspect, Quality, Status
+from nsysan.diagnosis.lost_ranks import CURE, lost_workers
 from nsysan.model.ranks import BY_ORDER
 from nsysan.run.groups import GroupSource
 from nsysan.run.run import Run
@@ -33,6 +34,9 @@ def _missing(run: Run) -> Quality | None:
         return None
     which = f"{numbered('rank', run.missing_ranks)} {'is' if len(run.missing_ranks) == 1 else 'are'}"
     missing = f"{which} not in the trace, of {run.size}"
+    lost = lost_workers(run)
+    if lost is not None:
+        missing += f" ({lost}: {CURE})"
     if not run.missing_peers:
         return Quality(Aspect.MISSING_RANKS, Status.OK, f"{missing}; no call of those that are here waits for them")
     return Quality(
@@ -61,7 +65,7 @@ def _rank_clocks(run: Run) -> Quality | None:
     """Ranks whose calls always end sooner or later than those of the ranks beside them; nothing where none does."""
     own = {rank.rank for rank in run.ranks}
     taken_out, left = (
-        ", ".join(f"rank {rank} {ns / 1e3:+,.1f} us" for rank, ns in found.items() if rank in own)
+        ", ".join(f"rank {rank} {ns / 1e3:+,.1f} µs" for rank, ns in found.items() if rank in own)
         for found in (run.rank_clocks.taken_out, run.rank_clocks.left)
     )
     if not taken_out and not left:
@@ -81,20 +85,20 @@ def _clock(run: Run) -> Quality | None:
     clock = run.clock
     if clock is None:
         return None
-    offsets = ", ".join(f"{offset / 1e6:+.3f}" for offset in clock.offsets)
+    offsets = ", ".join(f"{offset / 1e3:+,.1f}" for offset in clock.offsets)
     if not clock.refined:
         return Quality(
             Aspect.CLOCK, Status.ESTIMATED, f"{len(run.metadata)} traces aligned by UTC only: {clock.reason}"
         )
     drifts = [f"{drift * 1e6:+.2f}" for drift in clock.drifts]
-    drifting = f", us a second for drift: {', '.join(drifts)}" if any(clock.drifts) else ""
-    told = f"{len(run.metadata)} traces on one clock by UTC and the collectives' ends (ms added: {offsets}{drifting})"
+    drifting = f", µs a second for drift: {', '.join(drifts)}" if any(clock.drifts) else ""
+    told = f"{len(run.metadata)} traces on one clock by UTC and the collectives' ends (µs added: {offsets}{drifting})"
     if clock.residual_p50 is None or clock.residual_p95 is None:
         few = "there are no more collectives than that takes, so nothing tells the error of a wait"
         return Quality(Aspect.CLOCK, Status.ESTIMATED, f"{told}; {few}")
     return Quality(
         Aspect.CLOCK,
         Status.OK,
-        f"{told}; residual p50 {clock.residual_p50 / 1e3:.2f} us, p95 {clock.residual_p95 / 1e3:.2f} us, which is the "
+        f"{told}; residual p50 {clock.residual_p50 / 1e3:.2f} µs, p95 {clock.residual_p95 / 1e3:.2f} µs, which is the "
         f"error of any wait",
     )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import polars as pl
 
+from nsysan.diagnosis.without_nsys import WithoutNsys
 from nsysan.metrics.causes import GapCause
 from nsysan.metrics.scenarios import Scenario
-from nsysan.metrics.stages import without_bubble
 from nsysan.metrics.whatif import WhatIf
 from nsysan.model.health import NODE_FLAG
 from nsysan.replay.results import MAX_UNSPLIT, Pace
 from nsysan.replay.trust import LOST_ORDER, why_untold
+from nsysan.run.all_decode import typical_periods, weighed, weights_of
 from nsysan.run.run import Run
 
 #: Where the replay misses the measured period by more, no saving is sure.
@@ -23,6 +24,7 @@ REPLAYED = {
     Scenario.FLOOR_WIRE: "floor_wire",
     Scenario.NO_HOST_LATE: "host_free",
     Scenario.GRAPHS: "graphs",
+    Scenario.NO_BUBBLE: "no_bubble",
     Scenario.ALL: "all",
 }
 #: Those that rest on when hosts launched.
@@ -30,29 +32,34 @@ _BY_HOST = (Scenario.NO_HOST_LATE, Scenario.GRAPHS, Scenario.ALL)
 _MAYBE_BY_HOST = [GapCause.UNKNOWN.value, GapCause.BETWEEN_STEPS.value]
 
 
-def savings(run: Run, pace: Pace | None) -> WhatIf | None:
+def savings(run: Run, pace: Pace | None, untraced: WithoutNsys | None = None) -> WhatIf | None:
     """The what-ifs of a replica; None where it has no steady step.
 
-    The replay's savings are taken off the period of all steady steps, of which it may have replayed some.
+    The replay's savings are taken off the period of all steady steps, of which it may have replayed some; or off that
+    of the step without nsys, of which pace is then.
     """
     steady = run.ledger.filter("steady")
     if steady.is_empty():
         return None
-    period = round(steady.group_by("rank").agg(pl.median("period_ns"))["period_ns"].median() or 0)  # type: ignore[arg-type]
+    period = _period(run, steady)
+    traced = None if untraced is None else period
+    period = period if untraced is None else untraced.period
     why = _why_untold(run, steady, pace)
     without: dict[Scenario, int | None] = dict.fromkeys(Scenario)
-    split = steady["wait_ns"].is_not_null().any() and not steady["graph_ns"].sum()
-    if run.stage_work is not None and split:
-        lost = without_bubble(run.ledger, run.stage_work, run.gaps)["bubble"].median()
-        without[Scenario.NO_BUBBLE] = period - round(lost or 0)  # type: ignore[arg-type]
+    if untraced is not None:
+        without[Scenario.UNTRACED] = period
     if pace is None:
         return WhatIf(period, without, why=why)
     if why:
-        return WhatIf(period, without, replayed=pace.period.median, error=pace.error, why=why)
+        return WhatIf(period, without, traced=traced, replayed=pace.period.median, error=pace.error, why=why)
     more = period - pace.period.median
     # The middles of two replays may differ by less than nothing.
-    told = {scenario: min(period, pace.scenarios[name].median + more) for scenario, name in REPLAYED.items()}
-    why_host = _why_host_untold(run, period)
+    told = {
+        scenario: min(period, pace.scenarios[name].median + more)
+        for scenario, name in REPLAYED.items()
+        if name in pace.scenarios
+    }
+    why_host = _why_host_untold(run, pace, period)
     left_out = {*(_BY_HOST if why_host else ()), *(() if run.is_eager else (Scenario.GRAPHS,))}
     kept = {scenario: ns for scenario, ns in told.items() if scenario not in left_out}
     return WhatIf(
@@ -60,15 +67,23 @@ def savings(run: Run, pace: Pace | None) -> WhatIf | None:
         without | kept,
         ranks={rank: min(period, timed.median + more) for rank, timed in pace.ranks.items()},
         bounds={
-            scenario: (low + more, high + more)
+            scenario: (min(period, low + more), min(period, high + more))
             for scenario, name in REPLAYED.items()
             if scenario in kept and name in pace.bounds
             for low, high in (pace.bounds[name],)
         },
+        traced=traced,
         replayed=pace.period.median,
         error=pace.error,
         why_host=why_host,
     )
+
+
+def _period(run: Run, steady: pl.DataFrame) -> int:
+    """The median step; where answers are a sum over populations, the mean of theirs over all steps."""
+    if run.summed and (each := typical_periods(run)):
+        return round(weighed(each, weights_of(run)))
+    return round(steady.group_by("rank").agg(pl.median("period_ns"))["period_ns"].median() or 0)  # type: ignore[arg-type]
 
 
 def path_of(pace: Pace | None, what: WhatIf | None) -> dict[tuple[str, int], int]:
@@ -97,9 +112,9 @@ def _why_untold(run: Run, steady: pl.DataFrame, pace: Pace | None) -> str:
     return f"{why} (see wait_wire)" if pace.unsplit > MAX_UNSPLIT else why
 
 
-def _why_host_untold(run: Run, period: int) -> str:
+def _why_host_untold(run: Run, pace: Pace, period: int) -> str:
     """Why nothing is told of what hosts cost; "" where it is."""
-    if run.stage_work is not None:
+    if not pace.closed:
         return (
             "what late hosts cost cannot be told, nor all savings together: nothing in the trace says which work "
             "of the last stage the first one's host waits for"

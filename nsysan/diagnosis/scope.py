@@ -14,7 +14,7 @@ from nsysan.model.steps.step_kind import StepKind
 from nsysan.model.steps.step_windows import StepMethod
 from nsysan.run.questions import outside_of
 from nsysan.run.run import Run
-from nsysan.text import counted, ms
+from nsysan.text import counted, duration, pct
 
 #: Steps that cover less of the GPUs' busy time are too little to judge ...
 MIN_BUSY = 0.05
@@ -35,7 +35,8 @@ def cover(run: Run) -> Coverage | None:
     for answer in run.ask(outside_of):
         for rest, ns in answer.items():
             parts[rest] = parts.get(rest, 0) + ns
-    kinds = {one.id: _OF_KIND[one.kind] for one in run.steps.populations[1:]}
+    apart = run.steps.populations[1:]
+    kinds = {one.id: _OF_KIND[one.kind] for one in apart if one.id not in run.summed}
     return replace(found, rest=rest_of(run.windows, kinds, parts))
 
 
@@ -67,6 +68,9 @@ def _which(run: Run) -> str:
     steady = counted(len(run.steady_steps), "steady step")
     if len(populations) < 2:
         return steady
+    if run.summed:
+        said = "few of one kind: " if len(populations) >= _KINDS else ""
+        return f"{said}{steady} of {counted(len(run.summed), 'kind')} of decode steps"
     few = len(populations) >= _KINDS and 2 * len(populations[0].steps) < run.windows["step"].n_unique()
     of_all = f"few of one kind: of {counted(run.windows['step'].n_unique(), 'step')} in {len(populations)} kinds, "
     return f"{of_all if few else ''}{steady} of {populations[0].id}"
@@ -90,8 +94,8 @@ def humps_sentence(humps: tuple[Hump, Hump] | None) -> str:
         return ""
     low, high = humps
     return (
-        f"two humps: {counted(low.count, 'step')} near {ms(low.p50)}, {high.count} near {ms(high.p50)}; the median "
-        f"stands for neither"
+        f"two humps: {counted(low.count, 'step')} near {duration(low.p50)}, {high.count} near {duration(high.p50)}; "
+        "the median stands for neither"
     )
 
 
@@ -101,4 +105,4 @@ def assess_humps(humps: tuple[Hump, Hump] | None) -> Quality | None:
 
 
 def _share(share: float) -> str:
-    return f"{share:.0%}" if share >= 0.01 else f"{share:.1%}"
+    return pct(share)

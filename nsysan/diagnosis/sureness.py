@@ -16,6 +16,7 @@ from nsysan.metrics.coverage import HALF
 from nsysan.metrics.scenarios import Scenario
 from nsysan.model.matches import Match
 from nsysan.run.run import Run
+from nsysan.text import pct, pct_limit
 
 #: With less of the capture in steady steps than this nothing is sure.
 _QUARTER = 0.25
@@ -25,6 +26,7 @@ _MATCHED = 0.98
 _INFLATION = 3.0
 #: A share this near to its threshold may lie on either side of it.
 _NEAR = 0.01
+_INFERRED = "the critical path goes from stream to stream by an order that is inferred from when work starts"
 #: Told by figures below, or by what the profiler may weigh.
 _TOLD_OTHERWISE = frozenset({Aspect.COVERAGE, Aspect.HOST_TIME})
 
@@ -39,13 +41,15 @@ def weighed(run: Run, diagnosis: Diagnosis, rows: Sequence[Quality]) -> Verdict:
     covered = diagnosis.coverage
     least = min(covered.span, covered.busy) if covered is not None else 0.0
     if least < HALF:
-        (low if least < _QUARTER else medium).append(f"the steady steps cover {least:.0%} of the capture")
+        (low if least < _QUARTER else medium).append(f"the steady steps cover {pct(least)} of the capture")
     matched = _matched(run)
     if matched is not None and matched <= _MATCHED:
-        medium.append(f"{matched:.1%} of the collectives matched across the ranks")
+        medium.append(f"{pct(matched)} of the collectives matched across the ranks")
     error = 0.0 if diagnosis.what_if is None else diagnosis.what_if.error or 0.0
     if error > SURE_ERROR:
-        medium.append(f"the replay misses the measured period by {error:.1%}")
+        medium.append(f"the replay misses the measured period by {pct(error)}")
+    if diagnosis.pace is not None and diagnosis.pace.inferred:
+        medium.append(_INFERRED)
     profiled = _profiled(run, diagnosis)
     if profiled:
         why, turns = profiled
@@ -57,8 +61,8 @@ def weighed(run: Run, diagnosis: Diagnosis, rows: Sequence[Quality]) -> Verdict:
         medium.append(near)
     if low or medium:
         return replace(verdict, sure=Sure.LOW if low else Sure.MEDIUM, because=(*low, *medium))
-    met = "" if matched is None else f", {matched:.1%} of the collectives match"
-    good = f"the steady steps cover {least:.0%} of the capture{met}, the replay misses the period by {error:.1%}"
+    met = "" if matched is None else f", {pct(matched)} of the collectives match"
+    good = f"the steady steps cover {pct(least)} of the capture{met}, the replay misses the period by {pct(error)}"
     return replace(verdict, sure=Sure.HIGH, because=(good,))
 
 
@@ -82,7 +86,7 @@ def _profiled(run: Run, diagnosis: Diagnosis) -> tuple[str, bool] | None:
     """What the profiler may weigh in an eager run, and whether that could turn the verdict; None where it is little."""
     what, kind = diagnosis.what_if, diagnosis.verdict.kind
     late = kind == VerdictKind.SKEW and any(by_host(one) for one in outermost(diagnosis.late))
-    if not run.is_eager or what is None or not (kind == VerdictKind.HOST or late):
+    if not run.is_eager or what is None or what.traced is not None or not (kind == VerdictKind.HOST or late):
         return None
     free = what[Scenario.NO_HOST_LATE]
     unknown = "tracing slows the hosts, by how much no table holds"
@@ -101,7 +105,10 @@ def _unseen(diagnosis: Diagnosis) -> tuple[str, bool]:
     unseen = "no table tells whether the hosts work or wait between their calls (capture with --trace=cuda,nvtx,osrt)"
     if what is None or saved is None or saved >= DOMINANT * what.period:
         return unseen, False
-    return f"{unseen}; without late hosts the step would be no more than {saved / what.period:.0%} shorter", True
+    return (
+        f"{unseen}; without late hosts the step would be no more than {pct(saved / what.period)} shorter",
+        True,
+    )
 
 
 def _part(ratio: float) -> str:
@@ -119,5 +126,5 @@ def _near(verdict: Verdict, margin: float) -> str:
     for name, limit in held:
         share = shares.get(name)
         if share is not None and abs(share - limit) < margin:
-            return f"{name} is {share:.1%}, close to its threshold of {limit:.0%}"
+            return f"{name} is {pct(share)}, close to its threshold of {pct_limit(limit)}"
     return ""

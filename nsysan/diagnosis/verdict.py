@@ -18,6 +18,7 @@ from nsysan.metrics.scenarios import Scenario
 from nsysan.metrics.skew import TELLING_STEPS
 from nsysan.metrics.whatif import WhatIf
 from nsysan.replay.results import LATE_SHARE, MAX_ERROR
+from nsysan.text import numbered, pct
 
 #: What the critical path spends more than this share in bounds the step.
 DOMINANT = 0.4
@@ -143,7 +144,7 @@ def judge(
     unsplit = shares["unsplit"] or 0.0
     if unsplit > UNSPLIT:
         return _inconclusive(
-            f"{unsplit:.0%} of the step is communication whose waiting cannot be told from its transfer; "
+            f"{pct(unsplit)} of the step is communication whose waiting cannot be told from its transfer; "
             f"capture all ranks in one session, or name all ranks' traces together",
             shares,
         )
@@ -169,7 +170,7 @@ def judge(
             if untold
             else BOUNDS[kind].says
         ) + _besides(paced.late, what.period)
-    absent = f"ranks {', '.join(map(str, missing))} are" if len(missing) > 1 else f"rank {(missing or [0])[0]} is"
+    absent = f"{numbered('rank', missing)} {'are' if len(missing) > 1 else 'is'}"
     incomplete = f"; {absent} not in the trace and may be later still" if missing else ""
     return Verdict(kind, f"{says} ({path_words(shares)}){incomplete}", shares)
 
@@ -182,7 +183,7 @@ def _why_no_path(what: WhatIf, paced: Paced) -> str:
     """Why nothing tells what paces the steps; "" where a replay does."""
     if what.error is not None and what.error > MAX_ERROR:
         return (
-            f"a replay of the steps misses their period by {what.error:.1%}: something paces them that is not in the "
+            f"a replay of the steps misses their period by {pct(what.error)}: something paces them that is not in the "
             f"trace (capture with --trace=cuda,nvtx,osrt)"
         )
     return "" if paced.path else f"nothing tells what paces the steps: {what.why or 'they could not be replayed'}"
@@ -192,9 +193,9 @@ def path_words(shares: Mapping[str, float | None]) -> str:
     """The critical path's shares, largest first."""
     own = {kind: shares.get(kind) or 0.0 for kind in OF_PATH}
     ordered = sorted(own.items(), key=lambda item: -item[1])
-    listed = ", ".join(f"{kind} {share:.0%}" for kind, share in ordered if share >= _LISTED)
+    listed = ", ".join(f"{kind} {pct(share)}" for kind, share in ordered if share >= _LISTED)
     unsplit = shares.get("unsplit") or 0.0
-    return f"critical path: {listed}" + (f"; {Line.COMM_UNSPLIT} {unsplit:.0%} of the step" if unsplit else "")
+    return f"critical path: {listed}" + (f"; {Line.COMM_UNSPLIT} {pct(unsplit)} of the step" if unsplit else "")
 
 
 def of_what(verdict: Verdict, sentence: str, *, too_little: bool) -> Verdict:
@@ -209,7 +210,7 @@ def of_what(verdict: Verdict, sentence: str, *, too_little: bool) -> Verdict:
 
 def _skew(paced: Paced, what: WhatIf, steps: int) -> str:
     """That late ranks bound the step: which, why, and what they cost together."""
-    share = f"{(what.saves(Scenario.NO_SKEW) or 0) / what.period:.0%} of it"
+    share = f"{pct((what.saves(Scenario.NO_SKEW) or 0) / what.period)} of it"
     if paced.late:
         ranks = "; and for ".join(f"{ranks_words(one.ranks)}, as {why_late(one)}" for one in outermost(paced.late))
         return f"the others wait for {ranks}, {share}"
@@ -223,7 +224,7 @@ def _besides(late: Sequence[Late], period: int) -> str:
     """Who is late too."""
     told = [
         f"{ranks_words(one.ranks)} {'are' if len(one.ranks) > 1 else 'is'} late, as {why_late(one)}, "
-        f"{costs / period:.0%} of {'the mean step' if mean else 'it'}"
+        f"{pct(costs / period)} of {'the mean step' if mean else 'it'}"
         for one in outermost(late)
         for _, costs, mean in (weight(one, period),)
     ]

@@ -11,7 +11,7 @@ from nsysan.history.cells import Row, measured, words
 from nsysan.metrics.lines import LEDGER
 from nsysan.metrics.scenarios import SCENARIOS
 from nsysan.page.elements import plot, render, section, table
-from nsysan.text import counted, ms, plain, us
+from nsysan.text import counted, duration, plain, us
 
 _CALLS = (("wire", "p50"), ("wire", "p99"), ("wait", "p50"), ("wait", "p99"))
 #: More names than this along an axis cover each other.
@@ -50,9 +50,8 @@ def _hover(run: Row) -> str:
     return escape(plain(", ".join(str(part) for part in told if part), 200))
 
 
-def _trend(runs: list[Row], series: dict[str, tuple[str, str | None]], unit: str) -> go.Figure | None:
-    """Lines over the runs; series: column by name and colour. Columns that no run has are left out."""
-    scale = {"us": 1e3, "ms": 1e6}[unit]
+def _trend(runs: list[Row], series: dict[str, tuple[str, str | None]]) -> go.Figure | None:
+    """Lines over the runs, µs; series: column by name and colour. Columns that no run has are left out."""
     figure = go.Figure()
     for name, (column, colour) in series.items():
         values = [measured(run, column) for run in runs]
@@ -60,12 +59,12 @@ def _trend(runs: list[Row], series: dict[str, tuple[str, str | None]], unit: str
             continue
         figure.add_scatter(
             x=[run["id"] for run in runs],
-            y=[None if value is None else value / scale for value in values],
+            y=[None if value is None else value / 1e3 for value in values],
             name=name,
             mode="lines+markers",
             line_color=colour,
             customdata=[_hover(run) for run in runs],
-            hovertemplate="%{y:,.3f} " + unit + "<br>%{customdata}<extra>" + escape(name) + "</extra>",
+            hovertemplate="%{y:,.1f} µs<br>%{customdata}<extra>" + escape(name) + "</extra>",
         )
     if not figure.data:
         return None
@@ -73,29 +72,29 @@ def _trend(runs: list[Row], series: dict[str, tuple[str, str | None]], unit: str
     named = runs[:: max(1, len(runs) // _LABELS)]
     labels = [escape(plain(_label(run), 24)) for run in named]
     figure.update_xaxes(tickvals=[run["id"] for run in named], ticktext=labels, title="run")
-    figure.update_yaxes(title=unit, rangemode="tozero")
+    figure.update_yaxes(title="µs", rangemode="tozero")
     return figure
 
 
 def _period(runs: list[Row]) -> go.Figure | None:
-    return _trend(runs, {"period": ("period_ns", None)}, "ms")
+    return _trend(runs, {"period": ("period_ns", None)})
 
 
 def _lines(runs: list[Row]) -> go.Figure | None:
-    return _trend(runs, {row.title: (row.id.column, row.colour) for row in LEDGER}, "us")
+    return _trend(runs, {row.title: (row.id.column, row.colour) for row in LEDGER})
 
 
 def _calls(runs: list[Row]) -> go.Figure | None:
-    return _trend(runs, {f"{what} {q}": (f"{what}_{q}_ns", None) for what, q in _CALLS}, "us")
+    return _trend(runs, {f"{what} {q}": (f"{what}_{q}_ns", None) for what, q in _CALLS})
 
 
 def _what_if(runs: list[Row]) -> go.Figure | None:
     series: dict[str, tuple[str, str | None]] = {"as measured": ("period_ns", None)}
-    return _trend(runs, series | {row.title: (scenario.column, None) for scenario, row in SCENARIOS.items()}, "ms")
+    return _trend(runs, series | {row.title: (scenario.column, None) for scenario, row in SCENARIOS.items()})
 
 
 def _table(runs: list[Row]) -> str:
-    header = ["run", "added", "name", "host", "commit", "tags", "verdict", "ranks", "period", "wire, us", "wait, us"]
+    header = ["run", "added", "name", "host", "commit", "tags", "verdict", "ranks", "period", "wire, µs", "wait, µs"]
     rows = [
         [
             str(run["id"]),
@@ -103,7 +102,7 @@ def _table(runs: list[Row]) -> str:
             " ".join(words(run, "tags")) or "-",
             str(run.get("verdict") or "-"),
             str(run.get("ranks")),
-            "-" if (period := measured(run, "period_ns")) is None else ms(period),
+            "-" if (period := measured(run, "period_ns")) is None else duration(period),
             us(measured(run, "wire_ns")),
             us(measured(run, "wait_ns")),
         ]

@@ -73,7 +73,7 @@ def _collective_lines(info: Info) -> list[str]:
         for c in info.collectives
     ]
     lines = ["communication kernels (resident time is waiting and transfer together)"]
-    lines += _indent(table(["name", "kind", "library", "kernels", "resident us"], rows))
+    lines += _indent(table(["name", "kind", "library", "kernels", "resident µs"], rows))
     lines += [
         f"  not in the catalogue: {plain(k.name, 64)}, {k.calls} kernels, {percent(k.share, 1)} of kernel time"
         for k in info.lookalikes

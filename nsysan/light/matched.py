@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+import numpy as np
 import polars as pl
 
 from nsysan.light.products import Product
@@ -37,7 +38,8 @@ def product_times_of(placed: PlacedTrace, steps: list[int]) -> pl.DataFrame:
 
 
 def _of_rank(placed: PlacedTrace, rank: int, steps: list[int]) -> pl.DataFrame:
-    work = placed.frame(_COLUMNS, rank).filter(pl.col("step").is_in(steps))
+    inside = placed.frame(("step",), rank)["step"].is_in(steps).fill_null(value=False)
+    work = placed.frame(_COLUMNS, rank, at=np.flatnonzero(inside.to_numpy()))
     work = work.with_columns(pl.col("name", "demangled", "cls", "kind").cast(pl.String)).sort("begin", "end")
     kinds = work.select("name", "demangled", "cls", "kind").unique()
     letters = [_letter(*row) for row in kinds.iter_rows()]

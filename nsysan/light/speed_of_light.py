@@ -19,7 +19,7 @@ from nsysan.light.waterfall import Loss, middle_steps, spent
 from nsysan.metrics.counters import Counter
 from nsysan.model.health import NODE_FLAG
 from nsysan.run.run import Run
-from nsysan.text import ms
+from nsysan.text import duration
 
 #: Steps whose kernels are looked at.
 _MOST_STEPS = 12
@@ -112,7 +112,7 @@ class LightSpeed:
 
 @dataclass(frozen=True)
 class Light:
-    """The speed of light, or why it cannot be told; stated: whether a model was."""
+    """The speed of light, or why it cannot be told; stated: whether one was asked for."""
 
     found: LightSpeed | None
     why: str = ""
@@ -127,7 +127,8 @@ def speed_of_light(run: Run, model: Model | None, period: int | None, counters: 
     if model is None:
         return Light(None, NOT_STATED, stated=False)
     if model.shape is None:
-        return Light(None, f"--model lacks {', '.join(model.lacking)}; name them, or a config.json")
+        why = f"--model lacks {', '.join(model.lacking)}; name them, or a config.json"
+        return Light(None, why, stated=model.is_of_light)
     if not period or not run.steady_steps:
         return Light(None, "no steady decode step to hold it against")
     head = next(iter(run.steps.populations), None)
@@ -190,7 +191,8 @@ def _found(
     if compute > parts.work:
         return Light(
             None,
-            f"the model as stated takes {ms(compute)} a step at the least, and its kernels took {ms(parts.work)}: "
+            f"the model as stated takes {duration(compute)} a step at the least, and its kernels took "
+            f"{duration(parts.work)}: "
             f"another model, batch, context or width of weights ran, or they stay in the GPU's cache",
         )
     times = pl.concat(run.ask(product_times_of, _some(middle_steps(run))))

@@ -26,6 +26,11 @@ class Model:
     lacking: tuple[str, ...]
     source: str
 
+    @property
+    def is_of_light(self) -> bool:
+        """Whether more is stated than the size and number of messages take."""
+        return self.shape is not None or bool(self.numbers.keys() - {"hidden", "layers", "batch", "dtype"})
+
 
 def stated_model(text: str, batch: int | None = None, context: int | None = None) -> Model:
     """The model of --model; ValueError says what is wrong with it."""

@@ -9,6 +9,7 @@ import polars as pl
 
 from nsysan.columns.intervals import atoms
 from nsysan.metrics.cut import cut_at_arrival
+from nsysan.text import duration
 
 #: Columns of the calls that samples are held against.
 OF_CALLS = ("step", "rank", "cls", "begin", "end", "last")
@@ -203,6 +204,6 @@ def _reason(
     if not few:
         return None
     return (
-        f"a sample stands for {interval / 1e3:,.0f} us and a collective lasts {call / 1e3:,.1f} us: of {steps.samples} "
+        f"a sample stands for {duration(interval)} and a collective lasts {duration(call)}: of {steps.samples} "
         f"samples {', '.join(few)}, fewer than {MIN_SAMPLES}"
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from nsysan.model.classes import WorkClass
 from nsysan.model.gpu_links import GpuLink, LinkKind, LinkTable, bridged, carried
+from nsysan.text import size
 from nsysan.trace.topology import Topology
 
 #: A small all-reduce: large enough to be timed against the table's 8 KB, small enough for latency to count.
@@ -72,6 +73,10 @@ class Reference:
     ns: float
 
 
+#: Why latency and bandwidth tell nothing.
+NOTHING_TELLS = "no all-reduce of NCCL of 4 to 64 KB and no large message of a known size"
+
+
 @dataclass(frozen=True)
 class Link:
     """The link between the GPUs of a run.
@@ -80,7 +85,8 @@ class Link:
     have. looks_like: the link that the collectives ran over, None where the trace does not tell.
     evidence: sentences, with the thresholds that they were held against. reference: of the small all-reduces whose
     latency told, None where none did. across: nodes that calls lie on which no link between GPUs of one machine
-    carries, 1 where there are none.
+    carries, 1 where there are none. told: whether NCCL's log says what they ran over; against: what the figures
+    suggest where the log says another.
     """
 
     model: str | None
@@ -91,6 +97,8 @@ class Link:
     evidence: tuple[str, ...]
     reference: Reference | None = None
     across: int = 1
+    told: bool = False
+    against: LinkKind | None = None
 
     @property
     def wrong(self) -> bool:
@@ -109,10 +117,10 @@ class Link:
         elif self.looks_like is None:
             told = "what the collectives ran over cannot be told"
         elif self.wrong:
-            told = f"but the collectives look like {self.looks_like.words}"
+            told = f"but the collectives {'run over' if self.told else 'look like'} {self.looks_like.words}"
         else:
-            told = "and the collectives look like it"
-        evidence = "; ".join(self.evidence) or ("" if self.across > 1 else "no collective of a known size")
+            told = f"and the collectives {'run over' if self.told else 'look like'} it"
+        evidence = "; ".join(self.evidence) or ("" if self.across > 1 else NOTHING_TELLS)
         return f"{owner} ({self.source}), {told}{': ' if evidence else ''}{evidence}"
 
 
@@ -207,8 +215,8 @@ def _by_latency(row: GpuLink, messages: Sequence[Message], table: LinkTable) -> 
     other = OTHER_RATIO if reference.measured else OTHER_RATIO_MODEL
     basis = "measured" if reference.measured else "NCCL's model"
     told = (
-        f"all-reduce of {own.bytes} B over {own.ranks} ranks takes {floor / 1e3:.1f} us at its floor, {ratio:.2f} of "
-        f"{row.kind.words}'s {reference.ns / 1e3:.1f} us ({basis}; it is that link up to {SAME_RATIO}, another "
+        f"all-reduce of {size(own.bytes)} over {own.ranks} ranks takes {floor / 1e3:.1f} µs at its floor, {ratio:.2f} "
+        f"of {row.kind.words}'s {reference.ns / 1e3:.1f} µs ({basis}; it is that link up to {SAME_RATIO}, another "
         f"from {other})"
     )
     if ratio <= SAME_RATIO:
@@ -218,7 +226,7 @@ def _by_latency(row: GpuLink, messages: Sequence[Message], table: LinkTable) -> 
     others = [_detour(row) if row.kind == LinkKind.NVLINK else LinkKind.HOST_MEMORY, LinkKind.NETWORK]
     off = {kind: abs(math.log(floor / expected(kind))) for kind in others}
     nearest = min(off, key=lambda kind: off[kind])
-    listed = ", ".join(f"{kind.words} {expected(kind) / 1e3:.1f} us" for kind in others)
+    listed = ", ".join(f"{kind.words} {expected(kind) / 1e3:.1f} µs" for kind in others)
     return (nearest if off[nearest] <= math.log(MAX_OFF) else None), f"{told}; to be expected of {listed}"
 
 

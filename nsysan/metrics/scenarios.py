@@ -48,8 +48,8 @@ class WithoutLoss:
 #: What takes more batches in flight: a step of one batch takes no less.
 NO_BUBBLE = "without a bubble"
 NO_BUBBLE_MEANING = (
-    "The period if no stage of the pipeline waited for another: what the busiest rank takes besides. A bound: it takes "
-    "as many batches in flight as there are stages."
+    "The period if no stage of the pipeline waited for another: what the busiest takes by itself, by replay. A bound: "
+    "it takes as many batches in flight as there are stages."
 )
 
 #: In the order in which outputs list them.

@@ -163,12 +163,5 @@ def bubbles(ledger: pl.DataFrame, stages: StageWork, gaps: pl.DataFrame) -> pl.D
     )
 
 
-def without_bubble(ledger: pl.DataFrame, stages: StageWork, gaps: pl.DataFrame) -> pl.DataFrame:
-    """step, bubble: of the steady steps, ns that would be saved if the rank that has least bubble paced them."""
-    rows = bubbles(ledger, stages, gaps)
-    least = pl.median("period") - (pl.col("period") - pl.col("bubble")).max()
-    return rows.group_by("step").agg(bubble=least).sort("step")
-
-
 def _stage(stage_of: Mapping[int, int]) -> pl.Expr:
     return pl.col("rank").replace_strict(dict(stage_of), return_dtype=pl.Int64).alias("stage")

@@ -24,6 +24,7 @@ FLOOR_QUANTILE = 0.05
 class WhatIf:
     """Periods in ns: as measured, of each scenario, and with one rank alone put right. None where it cannot be told.
 
+    traced: as measured, where the step time without nsys is given, which the period then is; None elsewhere.
     bounds: the least and the most that a scenario may take where the trace cannot tell better; `without` has the most.
     replayed: the period of the steps that were replayed; error: replay_error (section 7), None without a replay. why:
     what keeps savings from being told, "" where they are; why_host: the same of those on the host's side alone.
@@ -33,6 +34,7 @@ class WhatIf:
     without: Mapping[Scenario, int | None]
     ranks: Mapping[int, int] = field(default_factory=dict)
     bounds: Mapping[Scenario, tuple[int, int]] = field(default_factory=dict)
+    traced: int | None = None
     replayed: int | None = None
     error: float | None = None
     why: str = ""
@@ -43,14 +45,14 @@ class WhatIf:
 
     @property
     def told(self) -> list[Scenario]:
-        """The scenarios whose period is known."""
-        return [scenario for scenario, ns in self.without.items() if ns is not None]
+        """The scenarios whose period is known; not the one that all of them are held against."""
+        return [scenario for scenario, ns in self.without.items() if ns is not None and scenario != Scenario.UNTRACED]
 
     @property
     def listed(self) -> list[Scenario]:
         """The scenarios of a table: those that are told of any run, and what else is told of this one."""
         always = (Scenario.NO_SKEW, Scenario.FLOOR_WIRE, Scenario.NO_HOST_LATE, Scenario.ALL)
-        return [scenario for scenario, ns in self.without.items() if scenario in always or ns is not None]
+        return [scenario for scenario in self.without if scenario in always or scenario in self.told]
 
     @property
     def no_bubble(self) -> int | None:

@@ -9,6 +9,10 @@ from __future__ import annotations
 NODE_FLAG = "--cuda-graph-trace=node"
 #: Parts of the profiler's messages that say that events are missing.
 EVENT_LOSS = ("Not all CUDA events", "were lost", "size limit on recording", "Couldn't allocate CUPTI")
+#: What the profiler says of a process that it was in and that gave no kernel: a helper, or a worker that it lost.
+NO_CUDA = "No CUDA events collected"
+#: What makes workers of a process visible, which is forked by default in vLLM.
+SPAWN_AND_TRACE_FORKS = "VLLM_WORKER_MULTIPROC_METHOD=spawn (vLLM) and --trace-fork-before-exec=true"
 #: The shortest time from launch call to kernel start lies in this range where CPU and GPU clocks agree. The
 #: minimum over a trace was 4.8 to 24 us in 50 of 53 public recordings, and off by 100 ms and more in the rest.
 LAUNCH_LATENCY_NS = (0, 1_000_000)

@@ -9,6 +9,8 @@ import polars as pl
 from nsysan.model.launchers import VARIABLES
 from nsysan.model.payloads import CommunicatorRank, communicator_ranks
 from nsysan.trace.graph_mode import GraphMode
+from nsysan.trace.nccl_files import read_logs_beside
+from nsysan.trace.nccl_log import NcclLog
 from nsysan.trace.provenance import Diagnostic
 from nsysan.trace.topology import Topology, read_topology
 from nsysan.trace.trace import Trace
@@ -20,7 +22,7 @@ class TraceMetadata:
 
     path: where it was read. environment: of it, which may hold secrets, what launchers tell of ranks. host: the
     machine's name, for comparing only. inits: the places of its processes in communicators. replays: CUDA graph replays
-    that were traced as one block. topology: what was recorded beside the trace.
+    that were traced as one block. topology, nccl_log: what was recorded beside the trace.
     """
 
     name: str
@@ -41,6 +43,7 @@ class TraceMetadata:
     inits: list[CommunicatorRank]
     replays: int
     topology: Topology | None
+    nccl_log: NcclLog | None
 
 
 def metadata_of(trace: Trace) -> TraceMetadata:
@@ -64,4 +67,5 @@ def metadata_of(trace: Trace) -> TraceMetadata:
         inits=communicator_ranks(trace.ranges, trace.payload_entries),
         replays=trace.graph_replays.height,
         topology=read_topology(trace.path),
+        nccl_log=read_logs_beside(trace.path),
     )

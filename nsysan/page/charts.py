@@ -42,14 +42,14 @@ def ledger_bars(report: Report) -> go.Figure:
                 name=NAMES[line],
                 legendgroup=line,
                 marker_color=COLOURS[line],
-                hovertemplate="%{y}: %{x:,.1f} us<extra>" + NAMES[line] + "</extra>",
+                hovertemplate="%{y}: %{x:,.1f} µs<extra>" + NAMES[line] + "</extra>",
             )
             for line in visible_lines(report)
         ]
     )
     figure.update_layout(barmode="stack", height=110 + 34 * len(ranks), legend_traceorder="normal")
     entitled(figure, "Where a step's time goes, by rank (median step)")
-    figure.update_xaxes(title="us per step")
+    figure.update_xaxes(title="µs per step")
     figure.update_yaxes(autorange="reversed")
     return figure
 
@@ -70,7 +70,7 @@ def timeline(data: Timeline) -> go.Figure:
             marker_color=COLOURS[str(line)],
             marker_line_width=0,
             customdata=[escape(plain(name, _NAME_WIDTH)) for name in slices["name"]],
-            hovertemplate="<b>%{customdata}</b><br>%{x:,.2f} us at %{base:,.2f} us<extra>%{y}</extra>",
+            hovertemplate="<b>%{customdata}</b><br>%{x:,.2f} µs at %{base:,.2f} µs<extra>%{y}</extra>",
         )
     last = data.arrivals.filter(pl.col("last"))
     if not last.is_empty():
@@ -78,7 +78,7 @@ def timeline(data: Timeline) -> go.Figure:
     span = (data.finish - data.origin) / 1e3
     figure.update_layout(barmode="overlay", bargap=0.15, height=120 + _LANE_HEIGHT * len(order))
     entitled(figure, f"Timeline of step {data.step} ({data.role})")
-    figure.update_xaxes(title="us since the first rank began the step", range=[-0.01 * span, 1.01 * span])
+    figure.update_xaxes(title="µs since the first rank began the step", range=[-0.01 * span, 1.01 * span])
     figure.update_yaxes(categoryorder="array", categoryarray=order[::-1])
     return figure
 
@@ -95,7 +95,7 @@ def _last_arrivals(last: pl.DataFrame) -> go.Scatter:
             [collective, late / 1e3, escape(plain(name, _NAME_WIDTH))]
             for collective, late, name in last.select("collective", "lateness", "name").iter_rows()
         ],
-        hovertemplate="<b>last to arrive</b>, %{customdata[1]:,.2f} us after the first<br>collective %{customdata[0]}: "
+        hovertemplate="<b>last to arrive</b>, %{customdata[1]:,.2f} µs after the first<br>collective %{customdata[0]}: "
         "%{customdata[2]}<extra>%{y}</extra>",
     )
 
@@ -107,7 +107,7 @@ def lateness_in_step(data: Timeline) -> go.Figure | None:
     figure = _heat_map(
         data.arrivals.select("rank", "lateness", at="collective"),
         "collective of the step",
-        "lateness, us",
+        "lateness, µs",
         least=LEAST_SHARE * data.period,
     )
     return entitled(figure, f"Lateness at each collective of step {data.step} ({data.role})")
@@ -123,7 +123,7 @@ def caused_by_step(report: Report) -> go.Figure | None:
     figure = _heat_map(
         shown.select("rank", at="step", lateness="ns"),
         "step",
-        "cost, us",
+        "cost, µs",
         least=LEAST_SHARE * (report.headline["period_ns"] or 0),
         most=int(steady["ns"].max() or 0) if len(steady) else None,  # type: ignore[arg-type]
     )
@@ -154,7 +154,7 @@ def _heat_map(values: pl.DataFrame, axis: str, unit: str, *, least: float, most:
             zmin=0,
             zmax=top / 1e3,
             colorbar={"title": {"text": unit}},
-            hovertemplate="%{y}, " + axis + " %{x}: %{z:,.2f} us<extra></extra>",
+            hovertemplate="%{y}, " + axis + " %{x}: %{z:,.2f} µs<extra></extra>",
         )
     )
     figure.update_layout(height=130 + 26 * len(grid))
@@ -178,12 +178,12 @@ def gap_bars(report: Report) -> go.Figure | None:
             orientation="h",
             name=cause.words,
             marker_color=GAPS[cause].colour,
-            hovertemplate="%{y}: %{x:,.1f} us<extra>" + GAPS[cause].meaning + "</extra>",
+            hovertemplate="%{y}: %{x:,.1f} µs<extra>" + GAPS[cause].meaning + "</extra>",
         )
     ranks = [f"rank {rank.rank}" for rank in report.ranks]
     figure.update_layout(barmode="stack", height=110 + 30 * len(ranks), legend_traceorder="normal")
     entitled(figure, "Idle time by cause and rank (median step)")
-    figure.update_xaxes(title="idle, us per step")
+    figure.update_xaxes(title="idle, µs per step")
     figure.update_yaxes(categoryorder="array", categoryarray=ranks[::-1])
     return figure
 
@@ -235,7 +235,7 @@ def speed_by_size(report: Report) -> go.Figure | None:
     entitled(figure, "Latency and bandwidth of the collectives against their size")
     figure.update_xaxes(type="log")
     figure.update_xaxes(title="message, bytes", row=2, col=1)
-    figure.update_yaxes(title="us after the last arrival", type="log", row=1, col=1)
+    figure.update_yaxes(title="µs after the last arrival", type="log", row=1, col=1)
     figure.update_yaxes(title="busbw, GB/s", type="log", row=2, col=1)
     return figure
 

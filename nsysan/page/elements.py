@@ -14,6 +14,8 @@ from nsysan.page.pack import INLINE, library, packed, source_hash
 from nsysan.page.palette import VARIABLES, style
 from nsysan.text import plain
 
+#: More columns than this are many; a table of so few rows is not broken.
+_WIDE, _FEW = 9, 20
 #: Joined into one script, in which each may use what stands before it.
 _SCRIPTS = (
     "page.js",
@@ -116,8 +118,10 @@ def table(
     attributes = [f" {mark}" for mark in marks] or [""] * len(rows)
     body = "".join(f"<tr{mark}>{line}</tr>" for mark, line in zip(attributes, lines, strict=True))
     title = f"<caption>{safe(caption)}</caption>" if caption else ""
+    # On paper a long table may go on overleaf, one of many columns is set small.
+    kinds = [*(["wide"] if len(header) > _WIDE else []), *(["few"] if len(rows) <= _FEW else [])]
     return (
-        f'<div class="scroll" tabindex="0"><table>{title}<thead><tr>{head}</tr></thead>'
+        f'<div class="{" ".join(["scroll", *kinds])}" tabindex="0"><table>{title}<thead><tr>{head}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
     )
 

@@ -7,6 +7,7 @@ from nsysan.page.elements import plot, render, section
 from nsysan.page.glossary import definitions
 from nsysan.page.lanes import timeline_data
 from nsysan.page.light_section import light_section
+from nsysan.page.nccl_section import nccl_section
 from nsysan.page.pack import INLINE
 from nsysan.page.verdict_section import lead
 from nsysan.report.replica import coverage_words, layout_sentence
@@ -28,6 +29,7 @@ def to_html(report: Report, plotlyjs: str = INLINE) -> str:
         ("replicas", "Replicas", _replicas(report)),
         ("steps", "Steps", _steps(plots, report)),
         ("collectives", "Collectives", _collectives(plots, report)),
+        ("nccl", "NCCL", nccl_section(report)),
         (kernels_section.ANCHOR, "Kernels", kernels_section.kernels(plots, report)),
         ("gaps", "Idle time", _gaps(plots, report)),
         ("light", "Speed of light", light_section(plots, report)),
@@ -84,7 +86,7 @@ _PERIOD_NOTE = (
     "rank that began it late. A click on a step opens it in the timeline."
 )
 _COLLECTIVES_NOTE = (
-    "Calls of all steps but prefill and the first, one call being one on every rank; us per rank and call, where all "
+    "Calls of all steps but prefill and the first, one call being one on every rank; µs per rank and call, where all "
     "ranks matched. The floor is the least that such a call takes in this trace; algbw and busbw are those of "
     "nccl-tests, from the time after the last arrival. NCCL's model is what NCCL reckons with, no hard floor."
 )

@@ -11,7 +11,7 @@ from nsysan.report.kernel_table import ComputeRow, GroupTotal
 from nsysan.report.kernel_text import HEAD, cells, layers, layers_sentence, overlap_words, ranks_words, shortened
 from nsysan.report.layer_table import Beside, LayerTable
 from nsysan.report.report import Report
-from nsysan.text import counted, number, us
+from nsysan.text import counted, number, pct, us
 
 ANCHOR = "kernels"
 _NOTE = (
@@ -20,7 +20,7 @@ _NOTE = (
     "compute line, but for what runs beside other kernels or reaches over the step's end; medians need not add up."
 )
 _LAYER_NOTE = (
-    "The block of kernels that repeats in a step: one layer, us a kernel (median over the layers and steps; "
+    "The block of kernels that repeats in a step: one layer, µs a kernel (median over the layers and steps; "
     "communication with its waiting)."
 )
 #: Kernels of a group that are listed.
@@ -34,7 +34,7 @@ def kernels(plots: dict[str, str], report: Report) -> str:
         return ""
     folded = "".join(_group(compute, row) for row in compute.groups)
     told = overlap_words(compute).removeprefix("; ")
-    note = f'<p class="note">{safe(told[:1].upper() + told[1:])} us.</p>' if told else ""
+    note = f'<p class="note">{safe(told[:1].upper() + told[1:])} µs.</p>' if told else ""
     parts = (_groups(compute), note, folded, *(_layer(one) for one in layers(report)))
     return section("Kernels", _NOTE, plot(plots, "kernel-groups", group_bars(report, compute)), *parts, anchor=ANCHOR)
 
@@ -50,14 +50,14 @@ def group_bars(report: Report, compute: ComputeRow) -> go.Figure:
                 orientation="h",
                 name=row.group.value,
                 marker_color=GROUP_COLOURS[row.group],
-                hovertemplate="%{y}: %{x:,.1f} us<extra>" + row.group.value + "</extra>",
+                hovertemplate="%{y}: %{x:,.1f} µs<extra>" + row.group.value + "</extra>",
             )
             for row in compute.groups
         ]
     )
     figure.update_layout(barmode="stack", height=110 + 34 * len(ranks), legend_traceorder="normal")
     entitled(figure, "What the compute of a step is, by rank (median step)")
-    figure.update_xaxes(title="us per step")
+    figure.update_xaxes(title="µs per step")
     figure.update_yaxes(autorange="reversed")
     return figure
 
@@ -67,16 +67,16 @@ def _groups(compute: ComputeRow) -> str:
         [
             f"{_chip(row.group)}{safe(row.group)}",
             us(row.ns.median),
-            f"{row.share:.1%}",
-            f"{row.of_compute:.1%}",
+            pct(row.share),
+            pct(row.of_compute),
             number(int(row.calls) if row.calls.is_integer() else row.calls),
             str(row.kernels),
             ranks_words(row.ns, compute.period),
         ]
         for row in compute.groups
     ]
-    header = ["group", "us a step", "of the period", "of compute", "calls", "kernels", "where ranks differ"]
-    caption = f"Compute by group: {us(compute.compute.median)} us a step"
+    header = ["group", "µs a step", "of the period", "of compute", "calls", "kernels", "where ranks differ"]
+    caption = f"Compute by group: {us(compute.compute.median)} µs a step"
     return table(header, rows, text=(0, 6), raw=(0,), caption=caption)
 
 
@@ -94,7 +94,7 @@ def _group(compute: ComputeRow, group: GroupTotal) -> str:
     left = (
         f'<p class="note">{counted(more, "further kernel")} in the JSON, or too small for it.</p>' if more > 0 else ""
     )
-    head = f"{group.group}: {us(group.ns.median)} us, {counted(group.kernels, 'kernel')}"
+    head = f"{group.group}: {us(group.ns.median)} µs, {counted(group.kernels, 'kernel')}"
     body = table(
         ["kernel", *HEAD, "where ranks differ"], rows, text=(0, 5), raw=(0,), caption=f"Kernels: {group.group}"
     )
@@ -121,8 +121,8 @@ def _layer(one: LayerTable) -> str:
         ]
         for place, kernel in enumerate(one.kernels, 1)
     ]
-    header = ["", "kernel", "group", "us", "elsewhere"]
-    caption = f"A layer, x {one.count} (rank {one.rank}, {us(one.ns)} us each)"
+    header = ["", "kernel", "group", "µs", "elsewhere"]
+    caption = f"A layer, x {one.count} (rank {one.rank}, {us(one.ns)} µs each)"
     told = table(header, rows, text=(1, 2, 4), raw=(1,), wrap=4, caption=caption)
     beside = _beside("before the layers", one.before) + _beside("behind the layers", one.after)
     head = layers_sentence(one)
@@ -133,4 +133,4 @@ def _beside(where: str, kernels_: list[Beside]) -> str:
     if not kernels_:
         return ""
     rows = [[_name(row.name), row.group or row.cls, str(row.calls), us(row.ns)] for row in kernels_]
-    return table(["kernel", "group", "calls", "us"], rows, text=(0, 1), raw=(0,), caption=f"Kernels {where}")
+    return table(["kernel", "group", "calls", "µs"], rows, text=(0, 1), raw=(0,), caption=f"Kernels {where}")

@@ -13,7 +13,7 @@ from nsysan.page.palette import COLOURS, COUNTER_COLOURS, INKS, NAMES
 from nsysan.page.path_lane import WORDS, path_columns
 from nsysan.report.report import Report, visible_lines
 from nsysan.report.timeline import LAUNCH, LAUNCHES, RANGE, Timeline
-from nsysan.text import ms, plain, us
+from nsysan.text import duration, plain, us
 
 #: A name is cut at this; what tells two kernels apart may be at its end.
 _NAME_WIDTH = 160
@@ -68,8 +68,8 @@ def decimation_note(timeline: Timeline) -> str:
     if shown == timeline.total:
         return ""
     return (
-        f"{shown:,} of {timeline.total:,} slices are in this file: of those shorter than {us(timeline.merged)} us on a "
-        f"lane, the longest in each {us(timeline.merged)} us. The figures count all."
+        f"{shown:,} of {timeline.total:,} slices are in this file: of those shorter than {us(timeline.merged)} µs on a "
+        f"lane, the longest in each {us(timeline.merged)} µs. The figures count all."
     )
 
 
@@ -92,7 +92,7 @@ def _step(timeline: Timeline, lines: list[str], names: dict[str, int], counters:
         "label": plain(timeline.label, _NAME_WIDTH),
         "role": timeline.role,
         "span": timeline.finish - timeline.origin,
-        "period": ms(timeline.period),
+        "period": duration(timeline.period),
         "windows": [list(window) for window in timeline.windows],
         "note": decimation_note(timeline),
         "lanes": [[rank, plain(lane, 40)] for rank, lane in lanes.select("rank", "lane").iter_rows()],

@@ -65,7 +65,7 @@ def _waterfall(light: LightSpeed) -> go.Figure:
             orientation="h",
             marker_color=COLOURS[line],
             opacity=1.0 if number < len(_FLOOR) else 0.55,
-            hovertemplate="%{y}: %{x:,.1f} us<extra></extra>",
+            hovertemplate="%{y}: %{x:,.1f} µs<extra></extra>",
             showlegend=False,
         )
         at += ns
@@ -74,12 +74,12 @@ def _waterfall(light: LightSpeed) -> go.Figure:
         y=["measured"],
         orientation="h",
         marker_color=COLOURS["launch"],
-        hovertemplate="%{y}: %{x:,.1f} us<extra></extra>",
+        hovertemplate="%{y}: %{x:,.1f} µs<extra></extra>",
         showlegend=False,
     )
     figure.update_layout(barmode="overlay", height=120 + 30 * (len(names) + 1))
     figure.update_yaxes(categoryorder="array", categoryarray=["measured", *names[::-1]])
-    figure.update_xaxes(title="us of the median step")
+    figure.update_xaxes(title="µs of the median step")
     return entitled(figure, "From the floor to the measured step")
 
 
@@ -95,7 +95,7 @@ def _parts(light: LightSpeed) -> str:
     ]
     rows.append(["measured", us(light.period), percent(light.period, light.period), "the median period"])
     return table(
-        ["part", "us a step", "of the period", "what it is"],
+        ["part", "µs a step", "of the period", "what it is"],
         rows,
         text=(0, 3),
         wrap=3,

@@ -15,7 +15,7 @@ from nsysan.page.elements import safe, table
 from nsysan.page.glossary import term
 from nsysan.page.palette import NAMES, PATH_COLOURS, paint
 from nsysan.report.report import Report, visible_lines
-from nsysan.text import ms, percent, plain, us
+from nsysan.text import duration, pct_limit, percent, plain, us
 
 _PATH = "critical path"
 _WHY_TWO = (
@@ -28,7 +28,11 @@ _WHY_TWO = (
 def bars(report: Report) -> str:
     """HTML: the median step as a bar, that of a late rank, and the critical path; the figures are under each."""
     lines = visible_lines(report)
-    rows = [("ledger of the median rank", report.headline)]
+    without = report.diagnosis.untraced
+    rows = [(f"ledger of the median rank{'' if without is None else ', as traced'}", report.headline)]
+    if without is not None:
+        median = {name: _middle(without.per_rank[name]) for name in report.headline}
+        rows.append(("ledger of the median rank without nsys, by replay", median))
     late = report.diagnosis.straggler
     if late is not None and late.rank in report.per_rank["rank"]:
         own = report.per_rank.row(by_predicate=pl.col("rank") == late.rank, named=True)
@@ -43,6 +47,11 @@ def bars(report: Report) -> str:
         if (period := own["period_ns"])
     )
     return ledgers + _path(report)
+
+
+def _middle(figures: pl.Series) -> int | None:
+    value = figures.median()
+    return round(value) if isinstance(value, int | float) else None
 
 
 def _path(report: Report) -> str:
@@ -82,7 +91,7 @@ def saved(report: Report) -> str:
     what = report.diagnosis.what_if
     if what is None or not what.told:
         return ""
-    rows = [["as measured", ms(what.period), "", "", ""]]
+    rows = [["as measured" if what.traced is None else "without nsys, as given", duration(what.period), "", "", ""]]
     untold = []
     for scenario in what.listed:
         row, ns = SCENARIOS[scenario], what[scenario]
@@ -93,15 +102,15 @@ def saved(report: Report) -> str:
             name = f"{term(row.title)}{safe(row.name.removeprefix(row.title))}"
             least = "at least " if scenario in what.bounds else ""
             share = gain / what.period
-            rows.append([name, ms(ns), f"{least}{us(gain)}", percent(gain, what.period), _gauge(share)])
+            rows.append([name, duration(ns), f"{least}{us(gain)}", percent(gain, what.period), _gauge(share)])
     notes = [f"Savings are {replay_words(what)}; they need not add up."]
     if len(rows) == 1:
-        notes.insert(0, f"Nothing saves {NOTABLE:.0%} of the step or more.")
+        notes.insert(0, f"Nothing saves {pct_limit(NOTABLE)} of the step or more.")
     if untold:
         notes.append(f"Cannot be told {', '.join(untold)}{f': {what.why_host}' if what.why_host else ''}.")
     return (
         table(
-            ["what if", "a step", "saved, us", "saved", "saved of the step"],
+            ["what if", "a step", "saved, µs", "saved", "saved of the step"],
             rows,
             text=(0, 4),
             raw=(0, 4),
@@ -113,20 +122,20 @@ def saved(report: Report) -> str:
 
 def late_table(report: Report) -> str:
     """HTML: the late ranks, those that are late together first; nothing where nobody is late."""
-    late, period = report.diagnosis.late, report.headline["period_ns"] or 0
+    late, period = report.diagnosis.late, report.paced_period or 0
     if not late or not period:
         return ""
     sets = [one for one in outermost(late) if len(one.ranks) > 1]
     rows = [_late_row(one, period) for one in (*sets, *(one for one in late if len(one.ranks) == 1))]
-    header = ["late", "cause", "saves, us", "saves", "costs, us", "costs", "takes longer"]
+    header = ["late", "cause", "saves, µs", "saves", "costs, µs", "costs", "takes longer"]
     named = {"saves": term("saves"), "costs": term("costs")}
-    return table(header, rows, text=(0, 1, 6), wrap=6, caption="Late ranks, us a step", terms=named)
+    return table(header, rows, text=(0, 1, 6), wrap=6, caption="Late ranks, µs a step", terms=named)
 
 
 def _late_row(one: Late, period: int) -> list[str]:
     saves, costs, mean = weight(one, period)
     cause = str(one.cause or "cannot be told")
-    kernels = ", ".join(f"{plain(name, 60)} +{us(ns)} us" for name, ns in one.kernels[:2])
+    kernels = ", ".join(f"{plain(name, 60)} +{us(ns)} µs" for name, ns in one.kernels[:2])
     return [
         f"{ranks_words(one.ranks)}{' together' if len(one.ranks) > 1 else ''}{' (mean)' if mean else ''}",
         cause,

@@ -38,12 +38,12 @@ def _replicas(replicas: list[Replica]) -> str:
         ]
         for one in replicas
     ]
-    caption = "Replicas; period in us, and what of the ranks' time the steady steps cover"
+    caption = "Replicas; period in µs, and what of the ranks' time the steady steps cover"
     return table(header, rows, text=(0, 1, 2, 3, 4), caption=caption)
 
 
 def _stages(replicas: list[Replica]) -> str:
-    header = ["replica", "stage", "ranks", "works, us a step", "for want of another stage"]
+    header = ["replica", "stage", "ranks", "works, µs a step", "for want of another stage"]
     told = [(one.id, one.diagnosis.bubble) for one in replicas if one.diagnosis.bubble is not None]
     rows = [
         [
@@ -63,7 +63,7 @@ def _stages(replicas: list[Replica]) -> str:
 def _populations(report: Report) -> str:
     header = ["replica", "steps", "kind", "batch", "count", "steady", *_SPREAD, "tokens/s", "of all steps"]
     rows = [_population(replica.id, one) for replica in report.replicas for one in replica.populations]
-    return table(header, rows, text=(0, 1, 2), caption="Kinds of steps, never pooled; period in us") if rows else ""
+    return table(header, rows, text=(0, 1, 2), caption="Kinds of steps, never pooled; period in µs") if rows else ""
 
 
 def _population(replica: int, one: PopulationRow) -> list[str]:

@@ -13,9 +13,10 @@ from nsysan.metrics.lines import BESIDE
 from nsysan.page.elements import safe
 from nsysan.page.elements import table as _table
 from nsysan.page.glossary import HEADS, STATUS
+from nsysan.report.nccl_text import algorithm_by_size
 from nsysan.report.report import Report, visible_lines
 from nsysan.report.sentences import expectation_sentence
-from nsysan.text import ms, number, percent, plain, size, us
+from nsysan.text import duration, number, pct, pct_limit, percent, plain, size, us
 
 #: More rows than this are for the JSON.
 MAX_ROWS = 400
@@ -30,7 +31,7 @@ def ledger(report: Report) -> str:
         rows.append([f"rank {row['rank']}", *(us(row[f"{line}_ns"]) for line in lines)])
         shares.append([f"rank {row['rank']}", *(percent(row[f"{line}_ns"], row["period_ns"]) for line in lines[1:])])
     marks = [f'data-rank="{rank}"' for rank in report.per_rank["rank"]]
-    return table(["rank", *lines], rows, caption="Ledger, us per step", marks=marks) + table(
+    return table(["rank", *lines], rows, caption="Ledger, µs per step", marks=marks) + table(
         ["rank", *lines[1:]], shares, caption="Ledger, share of the rank's period", marks=marks
     )
 
@@ -44,7 +45,7 @@ def lateness(report: Report) -> str:
         [
             f"rank {s.rank}",
             us(costs.get(s.rank)),
-            f"{s.last_share:.0%}",
+            f"{pct(s.last_share)}",
             *(us(values[q]) for values in (s.wait, s.wire) for q in _QUANTILES),
             step_link(s.worst_wait_step, s.rank),
             step_link(s.worst_wire_step, s.rank),
@@ -56,8 +57,8 @@ def lateness(report: Report) -> str:
         [*header, "most wait in", "most wire in"],
         rows,
         raw=(len(header), len(header) + 1),
-        caption="What each rank costs the others, us per step (median); share of the calls to which it came last; "
-        "waiting and wire, us per call",
+        caption="What each rank costs the others, µs per step (median); share of the calls to which it came last; "
+        "waiting and wire, µs per call",
         marks=marks,
     )
 
@@ -77,7 +78,7 @@ def slowest(report: Report) -> str:
         [
             step_link(o.step, o.rank),
             plain(report.steps.labels[o.step], 60),
-            ms(o.period),
+            duration(o.period),
             us(o.excess),
             o.line or "cannot be told",
             "-" if o.rank is None else f"rank {o.rank}",
@@ -89,13 +90,13 @@ def slowest(report: Report) -> str:
         for o in report.diagnosis.outliers
         if o.excess >= NOTABLE * (o.period - o.excess)
     ]
-    header = ["step", "range", "period", "over the median, us", "line that grew most", "on", "cause", "grew by, us"]
-    header += ["collective that lost most", "lost there, us"]
-    caption = f"Slowest steps: those {NOTABLE:.0%} or more over the median"
+    header = ["step", "range", "period", "over the median, µs", "line that grew most", "on", "cause", "grew by, µs"]
+    header += ["collective that lost most", "lost there, µs"]
+    caption = f"Slowest steps: those {pct_limit(NOTABLE)} or more over the median"
     return table(header, rows, text=(0, 1), raw=(0,), caption=caption) if rows else _STEADY
 
 
-_STEADY = f"<p>No steady step is {NOTABLE:.0%} or more over the median.</p>"
+_STEADY = f"<p>No steady step is {pct_limit(NOTABLE)} or more over the median.</p>"
 
 
 def steps(report: Report) -> str:
@@ -113,7 +114,7 @@ def steps(report: Report) -> str:
     left = f" (the first {MAX_ROWS} of {len(medians)}; the JSON has all)" if len(medians) > MAX_ROWS else ""
     header = ["step", "range", "period", *lines, "left out of the medians"]
     body = table(
-        header, rows, text=(0, 1, len(header) - 1), raw=(0,), caption=f"All steps, us, median over the ranks{left}"
+        header, rows, text=(0, 1, len(header) - 1), raw=(0,), caption=f"All steps, µs, median over the ranks{left}"
     )
     return f"<details><summary>All {len(medians)} steps</summary>{body}</details>"
 
@@ -135,7 +136,7 @@ def gaps(report: Report) -> str:
     rows = [[cause.words, *(us(ns.get((rank, cause), 0)) for rank in ranks), GAPS[cause].meaning] for cause in causes]
     header = ["cause", *(f"rank {rank}" for rank in ranks), "meaning"]
     last = len(header) - 1
-    return table(header, rows, text=(0, last), wrap=last, caption="Idle, us per step") if rows else ""
+    return table(header, rows, text=(0, last), wrap=last, caption="Idle, µs per step") if rows else ""
 
 
 def collectives(report: Report) -> str:
@@ -143,20 +144,24 @@ def collectives(report: Report) -> str:
     header = ["kernel", "kind", "size", "ranks", "calls", "after last arrival p50", "after p99"]
     header += ["wait p50", "wait p99", "floor", "p50 over floor", "algbw GB/s", "busbw GB/s", "of peak"]
     header += ["matched", "unmatched", "rejected"]
+    chosen = algorithm_by_size(report.algorithms)
+    header += ["algorithm"] if chosen else []
     rows = []
     for family in report.collectives:
         spread = [us(v[q]) if v else "-" for v in (family.wire, family.wait) for q in ("p50", "p99")]
         verdicts = map(str, (family.matched, family.unmatched, family.rejected))
         speeds = ["-" if gbps is None else f"{gbps:.3g}" for gbps in (family.algbw, family.busbw)]
-        share = "-" if family.peak_share is None else f"{family.peak_share:.0%}"
+        share = "-" if family.peak_share is None else f"{pct(family.peak_share)}"
         told = [plain(family.name, 80), family.kind or family.op_class, size(family.message_bytes)]
         told += [str(family.ranks), str(family.count)]
-        rows.append([*told, *spread, us(family.floor), us(family.excess), *speeds, share, *verdicts])
+        own = (family.kind, family.message_bytes) if family.library == "NCCL" else (None, None)
+        by = [chosen.get(own, "-")] if chosen else []
+        rows.append([*told, *spread, us(family.floor), us(family.excess), *speeds, share, *verdicts, *by])
     rows += [
         [plain(k.name, 80), "not in the catalogue", "-", "-", str(k.calls), *["-"] * (len(header) - 5)]
         for k in report.lookalikes
     ]
-    return table(header, rows, text=(0, 1), wrap=0, caption="Collectives, us per rank and call") if rows else ""
+    return table(header, rows, text=(0, 1), wrap=0, caption="Collectives, µs per rank and call") if rows else ""
 
 
 def counters(report: Report) -> str:

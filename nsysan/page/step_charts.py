@@ -23,7 +23,7 @@ _FLATTENS = 2.0
 
 
 def period_series(report: Report) -> go.Figure:
-    """Step period of every rank over the steps, ms; steps left out of the medians are hollow."""
+    """Step period of every rank over the steps, µs; steps left out of the medians are hollow."""
     figure = go.Figure()
     shown, which = thinned(report.per_step)
     parts = shown.partition_by("rank", as_dict=True, maintain_order=True)
@@ -31,19 +31,19 @@ def period_series(report: Report) -> go.Figure:
         labels = [escape(plain(report.steps.labels[step], _NAME_WIDTH)) for step in steps["step"]]
         figure.add_scatter(
             x=steps["step"].to_list(),
-            y=(steps["period_ns"] / 1e6).to_list(),
+            y=(steps["period_ns"] / 1e3).to_list(),
             name=f"rank {rank}",
             mode="lines+markers" if len(shown) <= _MARKED else "lines",
             line=_line(number),
             marker_symbol=["circle" if steady else "circle-open" for steady in steps["steady"]],
             customdata=labels,
-            hovertemplate="step %{x} (%{customdata}): %{y:.3f} ms<extra>rank " + str(rank) + "</extra>",
+            hovertemplate="step %{x} (%{customdata}): %{y:,.1f} µs<extra>rank " + str(rank) + "</extra>",
         )
     figure.update_layout(height=320)
     beyond = _axis_end(report.per_step)
     entitled(figure, f"Period of each step, by rank{which}" + (" (start-up lies beyond the axis)" if beyond else ""))
     figure.update_xaxes(title="step")
-    figure.update_yaxes(title="period, ms", rangemode="tozero", range=None if beyond is None else [0, beyond / 1e6])
+    figure.update_yaxes(title="period, µs", rangemode="tozero", range=None if beyond is None else [0, beyond / 1e3])
     return figure
 
 
@@ -73,12 +73,12 @@ def lines_by_step(report: Report) -> go.Figure | None:
             stackgroup="ledger",
             line={"width": 0.5, "color": COLOURS[line], "shape": "hvh"},
             fillcolor=COLOURS[line],
-            hovertemplate="step %{x}: %{y:,.1f} us<extra>" + NAMES[line] + "</extra>",
+            hovertemplate="step %{x}: %{y:,.1f} µs<extra>" + NAMES[line] + "</extra>",
         )
     figure.update_layout(height=300, legend_traceorder="normal")
     entitled(figure, f"What the steady steps are made of (median over the ranks){which}")
     figure.update_xaxes(title="step")
-    figure.update_yaxes(title="us per step", rangemode="tozero")
+    figure.update_yaxes(title="µs per step", rangemode="tozero")
     return figure
 
 

@@ -10,6 +10,7 @@ from nsysan.page.elements import safe
 from nsysan.page.glossary import STATUS, linked
 from nsysan.page.pace_section import bars, late_table, saved
 from nsysan.page.palette import COLOURS
+from nsysan.report.basis_text import basis_of
 from nsysan.report.key_numbers import KeyNumber, first_finding, key_numbers
 from nsysan.report.report import Report
 from nsysan.report.sentences import headline_sentence, sure_sentence
@@ -38,8 +39,9 @@ def lead(report: Report) -> str:
     )
     lines = "".join(f"<p><b>{name}</b>: {linked(text)}</p>" for name, text in told if text)
     sure = safe(sure_sentence(report).removesuffix("."))
+    of = "".join(f"<p><b>{name}</b>: {linked(sentence)}</p>" for name, sentence in basis_of(report))
     return (
-        f'<section id="verdict"><div class="verdict"><p class="lead"><b>{safe(verdict.kind)}</b>: '
+        f'<section id="verdict"><div class="verdict">{of}<p class="lead"><b>{safe(verdict.kind)}</b>: '
         f"{linked(verdict.reason)}</p><p><b>sure</b>: {sure}.</p>{_advice(report)}</div>"
         f'<div class="cards">{cards}</div>{bars(report)}<div class="told">{lines}</div>{saved(report)}'
         f"{late_table(report)}{_evidence(report)}</section>"

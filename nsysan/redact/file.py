@@ -13,10 +13,12 @@ from nsysan.redact.copy import Copied
 from nsysan.redact.export_copy import copy_export
 from nsysan.redact.figures import differences
 from nsysan.redact.logs import mask_file
+from nsysan.redact.nccl_log_copy import copy_nccl_logs, nccl_logs_of
 from nsysan.redact.scan import Leak, Names, check_clean, names_in, names_of, scan, scan_bytes
 from nsysan.redact.source import Origin
 from nsysan.redact.topology_copy import copy_topology
 from nsysan.scratch import scratch
+from nsysan.trace.nccl_files import logs_beside
 from nsysan.trace.topology import topology_file
 from nsysan.trace.trace import Trace
 
@@ -35,7 +37,9 @@ class Redacted:
 
 
 def redact_file(source: Path, output: Path, *, force: bool = False) -> Redacted:
-    """Write a redacted copy of the export `source`, a file or a folder, to `output`, and of its topology beside it.
+    """Write a redacted copy of the export `source`, a file or a folder, to `output`.
+
+    Its topology and NCCL's logs beside it go along.
 
     NsysanError where the source cannot be read, the output not be written, or a search of the copy finds anything;
     then nothing is left under the output's name.
@@ -44,16 +48,21 @@ def redact_file(source: Path, output: Path, *, force: bool = False) -> Redacted:
     Trace(source)
     if topology_file(source).exists():
         check_writable(topology_file(output), force=force, source=topology_file(source))
+    for log, original in zip(nccl_logs_of(output, source), logs_beside(source), strict=True):
+        check_writable(log, force=force, source=original)
     names = names_of(source)
     try:
         with scratch(output.absolute().parent) as folder:
             copy = folder / output.name
             origin, copied = copy_export(source, copy)
             copy_topology(source, copy)
-            check_clean(_left(copy, names), f"{source}: the copy")
+            logs = copy_nccl_logs(source, copy)
+            check_clean(
+                [*_left(copy, names), *(leak for log in logs for leak in scan(log, names))], f"{source}: the copy"
+            )
             sizes = _size(source), _size(copy)
             changed = differences(source, copy)
-            outputs = _put(copy, output, force=force)
+            outputs = _put(copy, output, logs, force=force)
     except OSError as error:
         raise NsysanError(f"{output}: cannot be written: {error.strerror}", ExitCode.OUTPUT_UNWRITABLE) from error
     return Redacted(origin, copied, sizes, changed, outputs)
@@ -99,11 +108,12 @@ def _size(export: Path) -> int:
     return sum(file.stat().st_size for file in export.iterdir()) if export.is_dir() else export.stat().st_size
 
 
-def _put(copy: Path, output: Path, *, force: bool) -> list[Path]:
+def _put(copy: Path, output: Path, logs: list[Path], *, force: bool) -> list[Path]:
     """Move the finished files to their names, the trace last."""
     umask = os.umask(0)
     os.umask(umask)
-    moves = [(topology_file(copy), topology_file(output)), (copy, output)]
+    beside = [(topology_file(copy), topology_file(output)), *zip(logs, nccl_logs_of(output, copy), strict=True)]
+    moves = [*beside, (copy, output)]
     done = []
     for made, final in moves:
         if not made.exists():

@@ -13,6 +13,7 @@ from typing import Self
 
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.redact.export_copy import copy_export
+from nsysan.redact.nccl_log_copy import copy_nccl_logs
 from nsysan.redact.scan import Names, check_clean, names_of, scan_bytes
 from nsysan.redact.topology_copy import copy_topology
 from nsysan.run.failure import Failure
@@ -52,6 +53,7 @@ class Redaction:
         try:
             copy_export(export, copy, as_file=True)
             copy_topology(export, copy)
+            copy_nccl_logs(export, copy)
             if host is not None:
                 _name_host(copy, self._hosts.setdefault(host, len(self._hosts)))
         except OSError as error:

@@ -47,8 +47,8 @@ class Activity:
     operations: stretch and the columns _OPERATION. waits: stretch, rank, thread, start, end, name, correlation of the
     hosts' calls that wait or ask. orders: stretch, rank; correlation, context, stream of a call that makes its host or
     a stream wait; at, on_context, on_stream: for all that had been launched when the call with that correlation was
-    made. steps: stretch, step, rank, begin, counted (whether periods are taken of it), in order. whole: whether every
-    steady step is in a stretch.
+    made. steps: stretch, step, rank, begin, population, counted (whether periods are taken of it), in order. whole:
+    whether every steady step is in a stretch.
     """
 
     operations: pl.DataFrame
@@ -128,7 +128,7 @@ def _orders(placed: PlacedTrace, operations: pl.DataFrame) -> pl.DataFrame:
 
 def _chosen(run: Run, most: int) -> tuple[pl.DataFrame, bool]:
     """The steps of the stretches, as Activity has them, with finish; and whether they are all."""
-    windows = run.windows.select("step", "rank", "begin", "finish", steady=pl.col("excluded").is_null())
+    windows = run.windows.select("step", "rank", "begin", "finish", "population", steady=pl.col("excluded").is_null())
     by_step = windows.group_by("step").agg(pl.all("steady"), ranks=pl.len()).sort("step")
     full = by_step["ranks"].to_numpy() == by_step["ranks"].max()
     numbers, steady = by_step["step"].to_list(), (by_step["steady"].to_numpy() & full).tolist()

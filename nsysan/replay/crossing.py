@@ -15,6 +15,9 @@ from nsysan.replay.links import Link, Part, part
 _PROMPT = 6_000
 #: A gap so much longer than the least is one that something explains.
 _NOISE = 1_000
+#: A node of a graph that starts later than this after other work has not waited for that alone.
+_SLOW = 20_000
+_TIMES = 2
 #: An order is one where it explains so much of the time that nothing else explains.
 _EXPLAINED = 0.8
 _STEP = 1 << 32
@@ -48,11 +51,19 @@ def crossings(work: pl.DataFrame, starts: I64, *, eager: bool) -> list[Part]:
     joined = joined.filter(pl.col("given") < pl.col("order")).with_columns(delay=pl.col("begin") - pl.col("ended"))
     unexplained = pl.min_horizontal(pl.col("ahead") - pl.col("least") - _NOISE, pl.col("launched") - _PROMPT)
     excess = unexplained.clip(0).fill_null(0)
-    prompt = excess.filter(pl.col("delay") <= _PROMPT).sum()
-    share = (prompt / excess.sum()).over("name", "other")
-    joined = joined.with_columns(share=share)
-    kept = joined.filter(pl.col("share").is_not_nan() & (pl.col("share") >= _EXPLAINED))
-    open_ = joined.filter(pl.col("share").is_nan())
+    # Of what ended on several streams the last shows an order.
+    target = ("rank", *_LANE, "place")
+    usual = pl.col("delay").median().over(*target, "lane")
+    joined = joined.with_columns(excess=excess, last=usual == usual.min().over(target))
+    # What a graph's node waits for is another node: some take longer to start after it, at one place as at another.
+    steady = pl.when(pl.col("graph_node").is_not_null()).then(_TIMES * pl.col("delay").median()).otherwise(_PROMPT)
+    limit = steady.clip(_PROMPT, _SLOW).over("name", "other", "last")
+    prompt = pl.col("excess").filter(pl.col("delay") <= pl.col("limit")).sum()
+    joined = joined.with_columns(limit=limit).with_columns(
+        share=(prompt / pl.col("excess").sum()).over("name", "other", "last")
+    )
+    kept = joined.filter(pl.col("last") & pl.col("share").is_not_nan() & (pl.col("share") >= _EXPLAINED))
+    open_ = joined.filter(pl.col("share").is_nan()).join(kept.select("target"), on="target", how="anti")
     return [
         part(rows["source"].to_numpy() + 1, rows["target"].to_numpy(), link)
         for rows, link in ((kept, Link.ORDER), (open_, Link.MAYBE))

@@ -35,6 +35,7 @@ def delays_of(graph: Graph) -> Delays:
     asks = np.flatnonzero(own >= 0)
     least_lane[asks] = np.minimum(own[asks], lane[asks])
     least_cross[crossing] = timed["least"].to_numpy()
+    _turns(graph, lane, least_lane, least_cross)
     excess = np.where((link == Link.MAYBE) | (link == Link.ASKED), np.iinfo(np.int64).max, delay - least_cross)
     binding = _binding(graph, lane - least_lane, excess)
     bound_lane = binding == _NONE
@@ -53,6 +54,22 @@ def delays_of(graph: Graph) -> Delays:
     usual_lane[gaps] = usual[: len(gaps)]
     usual_cross[crossing] = usual[len(gaps) :]
     return Delays(replayed_lane, replayed_cross, binding, usual_lane, usual_cross)
+
+
+def _turns(graph: Graph, lane: I64, least_lane: I64, least_cross: I64) -> None:
+    """What a host does before it begins a step, once another stage has ended the one that it waits for.
+
+    No longer than it has ever taken since, and since its own call before: the rest is waiting. A GPU takes none.
+    """
+    told = np.flatnonzero((graph.link == Link.TURN) & (graph.edges.target < graph.first_operation))
+    target = graph.edges.target[told]
+    both = np.where(graph.opens[target], graph.delay[told], np.minimum(lane[target], graph.delay[told]))
+    ranks = graph.calls["rank"].to_numpy()[target // 2]
+    for rank in np.unique(ranks):
+        own = ranks == rank
+        least = int(both[own].min())
+        least_lane[target[own]] = np.minimum(lane[target[own]], least)
+        least_cross[told[own]] = least
 
 
 def _gaps(graph: Graph) -> pl.DataFrame:
@@ -111,19 +128,20 @@ def _crossing(graph: Graph) -> pl.DataFrame:
     idle = before[target] <= time[edges.source[launches]]
     launched = of_work(launches).select("rank", "launch", copies=pl.col("type") != "kernel", place=pl.col("graph_node"))
     # What takes longer waited for something that no table shows.
-    shown = free.over("rank", "launch", "copies")
+    shown, others = free.over("rank", "launch", "copies"), free.over("rank")
     parts = [
         _edges(launches, graph, launched, idle).with_columns(
-            least=pl.coalesce(pl.when(shown <= _LONG_LAUNCH).then(shown), free.over("rank"), pl.lit(_LAUNCH))
+            least=pl.coalesce(*(pl.when(ns <= _LONG_LAUNCH).then(ns) for ns in (shown, others)), pl.lit(_LAUNCH))
         )
     ]
     # An order shows what it takes where nothing else came later.
-    ordered = of_work(orders).select("rank", "place", launch="name")
+    ordered = of_work(orders).select("rank", "place", node=pl.col("graph_node"), launch="name")
+    own = pl.when(pl.col("node").is_not_null()).then(pl.col("ns").min().over("rank", "node"))
     prompt = graph.delay[orders] <= _ORDER
     parts.append(
         _edges(orders, graph, ordered, prompt).with_columns(
             least=pl.when(pl.col("link") == Link.ORDER)
-            .then(pl.coalesce(free.over("place"), free.over("rank"), pl.lit(_SHORT_GAP)))
+            .then(pl.coalesce(free.over("place"), own, free.over("rank"), pl.lit(_SHORT_GAP)))
             .otherwise(_SHORT_GAP)
         )
     )

@@ -180,10 +180,15 @@ def _floors(graph: Graph, floor: pl.DataFrame) -> I64:
     most = np.full(len(graph.edges), -NEVER, dtype=np.int64)
     wire = np.flatnonzero(graph.link == Link.WIRE)
     place = pl.when(pl.col("message_bytes").is_null()).then("call").alias("place")
-    work = graph.operations[(graph.edges.target[wire] - graph.first_operation) // 2].select(
-        "name", "message_bytes", "group", place
-    )
+    work = graph.operations[(graph.edges.target[wire] - graph.first_operation) // 2]
     floor = floor.with_columns(pl.col("name").cast(pl.String))
-    joined = work.join(floor, on=KEY, how="left", maintain_order="left", nulls_equal=True)
-    most[wire] = joined["floor"].fill_null(-NEVER).to_numpy()
+    keys = [*KEY, *(name for name in ("population",) if name in floor.columns)]
+    named = work.select("name", "message_bytes", "group", "population", place)
+    joined = named.join(floor, on=keys, how="left", maintain_order="left", nulls_equal=True)
+    floors_of = joined["floor"].fill_null(-NEVER).to_numpy()
+    # Of a message the longer half is what its floor is of: both end so much sooner.
+    told = work.select("message", longer=pl.col("wire").max().over("stretch", "family", "of", "call"))
+    message = told["message"].to_numpy()
+    over = np.maximum(told["longer"].fill_null(0).to_numpy() - floors_of, 0)
+    most[wire] = np.where(message, graph.delay[wire] - over, floors_of)
     return most

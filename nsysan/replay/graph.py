@@ -12,9 +12,11 @@ from nsysan.model.matches import Match
 from nsysan.replay.activity import Activity
 from nsysan.replay.engine import I64, Edges
 from nsysan.replay.links import Link, Part, part
+from nsysan.replay.meetings import with_meetings
 from nsysan.replay.orders import stream_orders
 from nsysan.replay.places import with_places
 from nsysan.replay.shape import Graph
+from nsysan.replay.turns import turns
 from nsysan.replay.waits import held_calls, host_waits
 from nsysan.run.run import Run
 
@@ -32,14 +34,23 @@ def build(run: Run, found: Activity) -> Graph:
         "message_bytes",
         "group",
         "barrier",
+        "half",
+        "wire",
         pl.when(matched).then("call").alias("call"),
         of="step",
         single=~matched,
     )
-    work = found.operations.join(calls, on="row", how="left", maintain_order="left")
+    # Where answers are of one population, the few other steps between its own say what is usual too.
+    apart = pl.col("population") if run.summed else pl.lit(None, dtype=pl.String).alias("population")
+    populations = found.steps.select("stretch", "step", apart).unique(["stretch", "step"])
+    work = found.operations.join(populations, on=["stretch", "step"], how="left", maintain_order="left")
+    work = work.join(calls, on="row", how="left", maintain_order="left")
     work, hosts = with_places(work, found.waits)
-    work = work.sort(*_LANE, "begin", "end", maintain_order=True)
+    work = with_meetings(work.sort(*_LANE, "begin", "end", maintain_order=True))
     hosts = hosts.sort(*_CALL, "start", "end", maintain_order=True).with_row_index("number")
+    ranks = [rank.rank for rank in run.ranks]
+    staged = [tuple(stage) for stage in run.layout.stages]
+    stages = staged if sorted(chain.from_iterable(staged)) == ranks else [tuple(ranks)]
     first = 2 * len(hosts)
     begin, end = work["begin"].to_numpy(), work["end"].to_numpy()
     starts = first + 2 * np.arange(len(work))
@@ -52,18 +63,16 @@ def build(run: Run, found: Activity) -> Graph:
     opens[count:] = True
     parts = [
         *_launches(work, hosts, starts),
-        *_meetings(arrivals, starts, count),
+        *_meetings(arrivals, work["held"].to_numpy(), starts, count),
         *stream_orders(work, found.orders, starts),
         *host_waits(work, hosts, found.orders, starts),
         *held_calls(work, hosts, starts),
+        *turns(work, hosts, starts, stages),
     ]
     source, target, link = (np.concatenate([piece[i] for piece in parts]).astype(np.int64) for i in range(3))
     delay = time[target] - time[source]
     kept = (delay >= 0) | (link == Link.ARRIVAL)
     source, target, link, delay = source[kept], target[kept], link[kept], delay[kept]
-    ranks = [rank.rank for rank in run.ranks]
-    staged = [tuple(stage) for stage in run.layout.stages]
-    stages = staged if sorted(chain.from_iterable(staged)) == ranks else [tuple(ranks)]
     return Graph(hosts, work, time, opens, Edges(source, target), link, delay, ranks, stages)
 
 
@@ -83,10 +92,9 @@ def _new(frame: pl.DataFrame, key: tuple[str, ...]) -> npt.NDArray[np.bool_]:
 
 
 def _arrivals(work: pl.DataFrame) -> tuple[I64, I64]:
-    """Of each operation the number of the matched call that it waits in, -1 of others; and when each was complete."""
-    waits = pl.col("barrier").fill_null(False) & pl.col("call").is_not_null()
+    """Of each operation the number of the matched call that it is of, -1 of others; and when each was complete."""
     numbers = work.select(
-        number=pl.when(waits).then(pl.struct("stretch", "family", "of", "call").rank("dense").cast(pl.Int64) - 1),
+        number=pl.when("meets").then(pl.struct("stretch", "family", "of", "call").rank("dense").cast(pl.Int64) - 1),
         begin="begin",
     )
     known = numbers.drop_nulls("number").group_by("number").agg(pl.max("begin")).sort("number")
@@ -95,10 +103,13 @@ def _arrivals(work: pl.DataFrame) -> tuple[I64, I64]:
     return joined["new"].fill_null(-1).to_numpy(), known["begin"].to_numpy()
 
 
-def _meetings(arrivals: I64, starts: I64, count: int) -> list[Part]:
+def _meetings(arrivals: I64, held: npt.NDArray[np.bool_], starts: I64, count: int) -> list[Part]:
     inside = np.flatnonzero(arrivals >= 0)
-    node = count + arrivals[inside]
-    return [part(starts[inside], node, Link.ARRIVAL), part(node, starts[inside] + 1, Link.WIRE)]
+    leaving = np.flatnonzero((arrivals >= 0) & held)
+    return [
+        part(starts[inside], count + arrivals[inside], Link.ARRIVAL),
+        part(count + arrivals[leaving], starts[leaving] + 1, Link.WIRE),
+    ]
 
 
 def _launches(work: pl.DataFrame, hosts: pl.DataFrame, starts: I64) -> list[Part]:

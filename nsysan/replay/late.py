@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 import polars as pl
@@ -22,6 +23,14 @@ _COMMUNICATION = CAUSES.index("communication")
 Replay = Callable[[list[Edit]], list[Timed]]
 
 
+class Replays(Protocol):
+    """Replays as they come, by which late ranks are found; and no shorter than hosts need, by which they cost."""
+
+    def as_replayed(self, asked: list[Edit]) -> list[Timed]: ...
+
+    def timed(self, asked: list[Edit]) -> list[Timed]: ...
+
+
 def put_right(basis: Basis, ranks: Sequence[int], but: Mask | None = None) -> Edit:
     """These ranks at their levels, but for these nodes."""
     own = np.isin(basis.node_rank, ranks)
@@ -30,7 +39,7 @@ def put_right(basis: Basis, ranks: Sequence[int], but: Mask | None = None) -> Ed
 
 def find_late(
     basis: Basis,
-    replay: Replay,
+    replays: Replays,
     measured: Timed,
     right: Timed,
     without: Mapping[int, Timed],
@@ -50,10 +59,9 @@ def find_late(
     # With the others as they are some of these cost nothing any more.
     while late and len(late) < len(without):
         if len(late) == 1:
-            base, others = alone[late[0]], {late[0]: measured}
+            (base,), others = replays.as_replayed([put_right(basis, late)]), {late[0]: measured}
         else:
-            edits = [put_right(basis, late), *(put_right(basis, [r for r in late if r != rank]) for rank in late)]
-            base, *rest = replay(edits)
+            base, *rest = replays.as_replayed(_all_but_each(basis, late))
             others = dict(zip(late, rest, strict=True))
         kept = [rank for rank in late if costly(others[rank], base)]
         if len(kept) == len(late):
@@ -63,11 +71,20 @@ def find_late(
         return [], True
     if not late:
         return [], False
-    found = _told(basis, replay, measured, base, others, alone)
+    if len(late) == 1:
+        base, rest = alone[late[0]], [measured]
+    else:
+        base, *rest = replays.timed(_all_but_each(basis, late))
+    found = _told(basis, replays.timed, measured, base, dict(zip(late, rest, strict=True)), alone)
     # Levels that no host keeps are of none: what the hosts do is shared out, or they wait for each other.
     if len(late) == len(without) > _PAIR and all(one.cause == "host" for one in found):
         return [], False
     return found, False
+
+
+def _all_but_each(basis: Basis, late: Sequence[int]) -> list[Edit]:
+    """All of these put right, and all but each."""
+    return [put_right(basis, late), *(put_right(basis, [r for r in late if r != rank]) for rank in late)]
 
 
 def _rotates(late: Sequence[int], measured: Timed, base: Timed, others: Mapping[int, Timed]) -> bool:

@@ -68,8 +68,11 @@ def _right(rows: pl.DataFrame, peers: pl.DataFrame, excess: int) -> tuple[I64, n
     if rows.is_empty():
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.bool_)
     rows = rows.join(peers, on="rank", how="left", maintain_order="left")
-    # A place is one of a stage.
-    rows = rows.with_columns(place=pl.col("place") * (pl.col("stage").max() + 1) + pl.col("stage"))
+    # A place is one of a stage, and so is a group.
+    rows = rows.with_columns(
+        place=pl.col("place") * (pl.col("stage").max() + 1) + pl.col("stage"),
+        group=pl.struct("stage", "group").rank("dense").cast(pl.Int64),
+    )
     at_once = rows.group_by("stretch", "step", "place").agg(
         pl.first("segment", "stage", "peers"), n=pl.len(), then=_lower_median("ns")
     )

@@ -19,6 +19,7 @@ class Link(IntEnum):
     SYNC = 4  # work ends, the call that waits for it ends
     MAYBE = 6  # an order that is never broken and never shows
     ASKED = 7  # work ends, a query that always found it done ends: whether it would have been asked again is not told
+    TURN = 8  # the last stage of a pipeline ends a step, the first begins one
     HELD = 5  # work starts or ends, a launch call that had to wait until then ends
 
 

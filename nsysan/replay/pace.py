@@ -11,8 +11,11 @@ import polars as pl
 from nsysan.model.operations import is_communication
 from nsysan.replay import edits
 from nsysan.replay.activity import MAX_OPERATIONS, Activity
-from nsysan.replay.engine import I64, NotAcyclic
+from nsysan.replay.busy_stages import no_bubble
+from nsysan.replay.engine import NotAcyclic
 from nsysan.replay.late import find_late
+from nsysan.replay.links import Link
+from nsysan.replay.meetings import from_last_to_first
 from nsysan.replay.path import classes, shares, walk
 from nsysan.replay.pieces import SCHEMA, pieces
 from nsysan.replay.prepared import Prepared, prepare
@@ -36,34 +39,27 @@ def replay(run: Run, most: int = MAX_OPERATIONS) -> Pace | None:
     return None if ready is None else pace_of(ready)
 
 
-def timed(ready: Prepared, asked: list[edits.Edit]) -> list[Timed]:
-    """The periods of edits."""
-    return _over_steps(ready, _periods(ready, ready.times(asked)))
-
-
-def medians(ready: Prepared, asked: list[edits.Edit]) -> list[float]:
-    """The median periods of edits, not rounded."""
-    return [float(period) for period in _medians(ready, _periods(ready, ready.times(asked)))]
-
-
 def pace_of(ready: Prepared) -> Pace:
     """The pace of a replica whose graph is there."""
     found, basis = ready.found, ready.basis
     graph = basis.graph
     scenarios = {"measured": edits.unchanged, "usual": edits.as_usual, **_scenarios(ready)}
     names = list(scenarios)
-    times = ready.times(list(scenarios.values()))
+    piped, turns = len(graph.stages) > 1, bool((graph.link == Link.TURN).any())
+    times, needed = ready.replayed(list(scenarios.values()))
     exact = bool((times[:, 0] == graph.time).all())
-    periods = _periods(ready, times)
-    told = dict(zip(names, _over_steps(ready, periods), strict=True))
+    periods = ready.periods(times)
+    replayed = dict(zip(names, ready.over_steps(periods), strict=True))
+    told = dict(zip(names, ready.no_shorter(list(replayed.values()), needed), strict=True))
+    if "no_bubble" in told:
+        # Stages that do not wait for each other have periods of their own.
+        told["no_bubble"] = ready.of_slowest(periods[:, names.index("no_bubble")])
     bounds = bounds_of(told, _BOUNDED)
     measured = told["measured"]
     error = float(np.median(np.abs(periods[:, 1] - periods[:, 0]) / periods[:, 0]))
 
-    def again(asked: list[edits.Edit]) -> list[Timed]:
-        return timed(ready, asked)
-
-    alone, without = ({rank: told.pop(f"{word}_{rank}") for rank in graph.ranks} for word in ("rank", "but"))
+    alone = {rank: told.pop(f"rank_{rank}") for rank in graph.ranks}
+    without = {rank: replayed[f"but_{rank}"] for rank in graph.ranks if told.pop(f"but_{rank}")}
     # With all ranks right no step ends later than with one; a median of steps that differ need not show it.
     if told["no_skew"].median < measured.median:
         told["no_skew"] = _least(told["no_skew"], *alone.values())
@@ -78,8 +74,8 @@ def pace_of(ready: Prepared) -> Pace:
                 del told[name]
         alone, bounds = {}, {}
     else:
-        late, rotates = find_late(basis, again, measured, told["no_skew"], without, alone)
-    path, chain = _path(ready, measured.median)
+        late, rotates = find_late(basis, ready, measured, replayed["no_skew"], without, alone)
+    path, chain, inferred = _path(ready, measured.median)
     frame = ready.counted.select("stretch", "step", "rank")
     frame = frame.with_columns(pl.Series(name, periods[:, i]) for i, name in enumerate(names))
     return Pace(
@@ -90,6 +86,7 @@ def pace_of(ready: Prepared) -> Pace:
         error=error,
         path=path,
         pieces=chain,
+        inferred=inferred,
         late=late,
         unsplit=unsplit,
         rotation=measured.median - told["no_skew"].median if rotates else 0,
@@ -97,6 +94,8 @@ def pace_of(ready: Prepared) -> Pace:
         exact=exact,
         nodes=len(graph.time),
         whole=found.whole,
+        closed=not piped or turns or from_last_to_first(graph.operations, graph.stages),
+        turns_inferred=turns,
     )
 
 
@@ -120,6 +119,8 @@ def _scenarios(ready: Prepared) -> dict[str, edits.Edit]:
         found["all of work"] = edits.together(everyone, edits.floor_wire)
     if edits.prepares(graph):
         found["graphs of layers"] = edits.graphs_of_layers
+    if ready.wanting is not None:
+        found["no_bubble"] = no_bubble(graph, ready.wanting)
     for rank in graph.ranks:
         found[f"rank_{rank}"] = edits.no_skew(basis.node_rank == rank)
         found[f"but_{rank}"] = edits.no_skew(basis.node_rank != rank)
@@ -140,34 +141,16 @@ def bounds_of(told: dict[str, Timed], names: Iterable[str]) -> dict[str, tuple[i
     return found
 
 
-def _periods(ready: Prepared, times: I64) -> I64:
-    """The period of each step that is counted on each rank: (rows of ready.counted, scenarios)."""
-    starts = ready.starts(times)
-    periods: I64 = starts[ready.counted["next"].to_numpy()] - starts[ready.counted["at"].to_numpy()]
-    return periods
-
-
-def _medians(ready: Prepared, periods: I64) -> npt.NDArray[np.float64]:
-    """Of each scenario: of each rank the median over its steps, and the median of these over the ranks."""
-    ranks = ready.counted["rank"].to_numpy()
-    each = [np.median(periods[ranks == rank], axis=0) for rank in np.unique(ranks)]
-    return np.asarray(np.median(each, axis=0))
-
-
-def _over_steps(ready: Prepared, periods: I64) -> list[Timed]:
-    """The period of each scenario."""
-    told = zip(_medians(ready, periods).tolist(), periods.mean(axis=0).tolist(), strict=True)
-    return [Timed(round(median), round(mean)) for median, mean in told]
-
-
-def _path(ready: Prepared, period: int) -> tuple[dict[tuple[str, int], int], pl.DataFrame]:
-    """ns of a step by class and rank: shares of the chain through the counted steps, times the period; its pieces."""
+def _path(ready: Prepared, period: int) -> tuple[dict[tuple[str, int], int], pl.DataFrame, bool]:
+    """ns of a step by class and rank: shares of the chain through the counted steps, times the period; its pieces; and
+    whether the chain goes from stream to stream where no table tells of an order.
+    """
     graph, basis = ready.basis.graph, ready.basis
     # What comes after the last step that is counted tells which of its chains mattered.
     stretch_of = graph.operations["stretch"].to_numpy()
     ends = graph.time[graph.first_operation + 1 : graph.first_arrival : 2]
     total: dict[tuple[str, int], int] = {}
-    class_of = classes(graph)
+    class_of, untold, crosses = classes(graph), _untold(ready), False
     chain = [SCHEMA.to_frame()]
     for (stretch,), spans in ready.counted.partition_by("stretch", as_dict=True, maintain_order=True).items():
         own = np.flatnonzero(stretch_of == stretch)
@@ -175,10 +158,23 @@ def _path(ready: Prepared, period: int) -> tuple[dict[tuple[str, int], int], pl.
         found = walk(graph, basis.delays, basis.node_rank, class_of, last, int(spans["start"].min()))  # type: ignore[arg-type]
         lasted = np.bincount(np.maximum(found.ranks, 0), found.end - found.begin)
         of_rank = spans.filter(pl.col("rank") == int(np.argmax(lasted)))
-        for key, ns in shares(found, list(of_rank.select("start", "finish").iter_rows())).items():
-            total[key] = total.get(key, 0) + ns
+        for (population,), own_spans in of_rank.partition_by("population", as_dict=True, maintain_order=True).items():
+            weight = ready.weight_of(population)
+            for key, ns in shares(found, list(own_spans.select("start", "finish").iter_rows())).items():
+                total[key] = total.get(key, 0) + ns * weight
         chain.append(pieces(graph, found, of_rank))
-    return _summing_to(total, period), pl.concat(chain)
+        crosses |= bool(untold[found.edges[found.edges >= 0]].any())
+    return _summing_to(total, period), pl.concat(chain), crosses
+
+
+def _untold(ready: Prepared) -> npt.NDArray[np.bool_]:
+    """Whether an edge is an order between streams that no table tells: of a graph's nodes none does."""
+    graph = ready.basis.graph
+    found: npt.NDArray[np.bool_] = graph.link == Link.ORDER
+    if not ready.found.orders.is_empty():
+        of_graph = graph.operations["graph_node"].is_not_null().to_numpy()
+        found[found] = of_graph[(graph.edges.target[found] - graph.first_operation) // 2]
+    return found
 
 
 def _summing_to(parts: dict[tuple[str, int], int], whole: int) -> dict[tuple[str, int], int]:

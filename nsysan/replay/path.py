@@ -27,7 +27,8 @@ _OF_WORK = {
 class Walk(NamedTuple):
     """The pieces of a chain, latest first: each begins when the one behind it ends. Times are ns.
 
-    classes: positions in CLASSES. nodes: that each ends at. links: what it came to that by, -1 along the node's lane.
+    classes: positions in CLASSES. nodes: that each ends at. links: what it came to that by; edges: by which edge; both
+    -1 along the lane of the node.
     """
 
     begin: I64
@@ -36,6 +37,7 @@ class Walk(NamedTuple):
     ranks: I64
     nodes: I64
     links: I64
+    edges: I64
 
 
 def walk(graph: Graph, delays: Delays, node_rank: I64, class_of: I64, start: int, until: int) -> Walk:
@@ -64,7 +66,7 @@ def walk(graph: Graph, delays: Delays, node_rank: I64, class_of: I64, start: int
         of[link == kind] = CLASSES.index(name)
     ranks = node_rank[target].copy()
     ranks[ranks < 0] = node_rank[before[ranks < 0]]
-    return Walk(time[before], time[target], of, ranks, target, link)
+    return Walk(time[before], time[target], of, ranks, target, link, used)
 
 
 def classes(graph: Graph) -> I64:

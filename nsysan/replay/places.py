@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import polars as pl
 
 _STEP = ("stretch", "rank", "step")
@@ -15,7 +13,8 @@ def with_places(work: pl.DataFrame, waits: pl.DataFrame) -> tuple[pl.DataFrame, 
 
     A place is how many matched collectives of the step the host had launched, the name, and how many of that name it
     had launched since; of a call, the same of the first that it launched. The order is that of launching, which is one
-    on all ranks whatever the streams do. Null outside of steps.
+    on all ranks whatever the streams do. Null outside of steps. Steps share places by population, where there are
+    several.
     """
     ordered = work.sort(
         *_STEP, pl.coalesce("launch_start", "begin"), "correlation", "graph_node", "begin", maintain_order=True
@@ -25,13 +24,13 @@ def with_places(work: pl.DataFrame, waits: pl.DataFrame) -> tuple[pl.DataFrame, 
         name=pl.col("name").cast(pl.String),
         launch=pl.col("launch").cast(pl.String),
     )
-    key = {"segment": pl.col("segment"), "name": _number(ordered["name"])}
-    ordered = ordered.with_columns(_place(ordered, key))
+    numbers = ordered.with_columns(population=_number(ordered["population"]), name=_number(ordered["name"]))
+    ordered = ordered.with_columns(_place(numbers, ("population", "segment", "name")))
     launches = (
         ordered.drop_nulls("launch_start")
         .group_by("stretch", "thread", "launch_start", maintain_order=True)
         .agg(
-            pl.first("rank", "step", "segment", "launch", "launch_end", "name", "correlation"),
+            pl.first("rank", "step", "population", "segment", "launch", "launch_end", "name", "correlation"),
             in_graph=pl.first("graph_node").is_not_null(),
         )
         .rename({"launch_start": "start", "launch_end": "end"})
@@ -40,6 +39,7 @@ def with_places(work: pl.DataFrame, waits: pl.DataFrame) -> tuple[pl.DataFrame, 
     asks = waits.rename({"name": "launch"}).with_columns(
         waits=pl.lit(value=True),
         step=pl.lit(None, dtype=pl.Int64),
+        population=pl.lit(None, dtype=pl.String),
         segment=pl.lit(None, dtype=pl.Int64),
         name=pl.lit(None, dtype=pl.String),
         in_graph=pl.lit(value=False),
@@ -49,9 +49,16 @@ def with_places(work: pl.DataFrame, waits: pl.DataFrame) -> tuple[pl.DataFrame, 
     lane = ("stretch", "thread")
     # A driver's call inside a runtime's is part of it.
     nested = pl.col("waits") & (pl.col("end") <= pl.col("end").cum_max().shift(1).over(lane)).fill_null(value=False)
-    calls = _asked_once(calls.filter(~nested)).with_columns(pl.col("step", "segment").forward_fill().over(lane))
-    key = {"segment": pl.col("segment"), "launch": _number(calls["launch"]), "name": _number(calls["name"])}
-    return ordered, calls.with_columns(_place(calls, key | {"waits": pl.col("waits").cast(pl.Int64)}))
+    calls = _asked_once(calls.filter(~nested)).with_columns(
+        pl.col("step", "population", "segment").forward_fill().over(lane)
+    )
+    numbers = calls.with_columns(
+        pl.col("waits").cast(pl.Int64),
+        launch=_number(calls["launch"]),
+        name=_number(calls["name"]),
+        population=_number(calls["population"]),
+    )
+    return ordered, calls.with_columns(_place(numbers, ("population", "segment", "launch", "name", "waits")))
 
 
 def _asked_once(calls: pl.DataFrame) -> pl.DataFrame:
@@ -75,10 +82,12 @@ def _number(texts: pl.Series) -> pl.Series:
     return texts.cast(pl.Enum(known)).to_physical().cast(pl.Int64).fill_null(-1) + 1
 
 
-def _place(rows: pl.DataFrame, key: Mapping[str, pl.Expr | pl.Series]) -> pl.Series:
-    """A number for the key and how many rows of the step have had it; null outside of steps."""
-    told = rows.select(*_STEP, **key)
-    told = told.with_columns(nth=pl.int_range(pl.len(), dtype=pl.Int64).over(*_STEP, *key))
+def _place(rows: pl.DataFrame, key: tuple[str, ...]) -> pl.Series:
+    """A number for the key, all of numbers, and how many rows of the step have had it; null outside of steps."""
+    told = rows.select(
+        *_STEP,
+        *key,
+    ).with_columns(nth=pl.int_range(pl.len(), dtype=pl.Int64).over(*_STEP, *key))
     place = pl.lit(0, dtype=pl.Int64)
     for name in (*key, "nth"):
         place = place * (pl.col(name).max() + 1) + pl.col(name)

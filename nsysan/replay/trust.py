@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import polars as pl
-
 from nsysan.replay.results import MAX_ERROR, MAX_UNSPLIT, Pace
+from nsysan.run.all_decode import longest
 from nsysan.run.run import Run
+from nsysan.text import pct, pct_limit
 
 #: No step is shorter than this share of what a GPU computes in it: else the replay lacks an order of streams.
 _POSSIBLE = 0.95
@@ -20,18 +20,17 @@ def why_untold(run: Run, pace: Pace) -> str:
         return "the replay of the steps as they were does not give the times that were measured"
     if pace.unsplit > MAX_UNSPLIT or not pace.scenarios:
         return (
-            f"{pace.unsplit:.0%} of the step is communication whose waiting cannot be told from its transfer, behind "
+            f"{pct(pace.unsplit)} of the step is communication whose waiting cannot be told from its transfer, behind "
             f"which a late rank may hide"
         )
     if pace.error > MAX_ERROR:
         return (
-            f"a replay of the steps misses their period by {pace.error:.1%}, so that something paces them which is not "
-            f"in the trace; savings are told up to {MAX_ERROR:.0%}"
+            f"a replay of the steps misses their period by {pct(pace.error)}, so that something paces them which is "
+            f"not in the trace; savings are told up to {pct_limit(MAX_ERROR)}"
         )
     return LOST_ORDER if _lacks_an_order(run, pace) else ""
 
 
 def _lacks_an_order(run: Run, pace: Pace) -> bool:
-    per_rank = run.ledger.filter("steady").group_by("rank").agg(pl.median("compute_ns"))
-    free, compute = pace.scenarios.get("host_free"), per_rank["compute_ns"].max()
-    return free is not None and free.median < _POSSIBLE * float(compute or 0)  # type: ignore[arg-type]
+    free = pace.scenarios.get("host_free")
+    return free is not None and free.median < _POSSIBLE * longest(run, "compute_ns")

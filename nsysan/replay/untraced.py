@@ -8,26 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import ceil
 
 import numpy as np
 
 from nsysan.replay.edits import Basis, Edit
 from nsysan.replay.engine import I64
 from nsysan.replay.links import Link
-from nsysan.replay.pace import medians
 from nsysan.replay.prepared import Prepared
+from nsysan.replay.results import LEAST_HOST
 from nsysan.replay.shape import Delays, Graph
 from nsysan.replay.subjects import gaps, host_work, scale
-from nsysan.text import ms
+from nsysan.text import duration
 
 #: A step that takes so much longer without nsys than with it is another step, or not the same run.
 TOLERANCE = 0.02
-#: What is left of a host's time at the least. Measured on H200: eager steps took 0.34 of their traced time without
-#: nsys (TP=8, 8 layers), 0.44 (TP=4, 16 layers).
-LEAST_HOST = 0.25
 #: Periods that differ by no more are the same.
 _SAME = 0.0005
 _TRIED, _ROUNDS = 9, 5
+
+
+SEVERAL = "is of one kind of step, and none has half of the decode time: name one (--population)"
 
 
 class OutOfRange(ValueError):
@@ -53,27 +54,31 @@ def untraced(ready: Prepared, period: int) -> Untraced:
 
     Host segments and calls are all scaled by one factor, the one nearest to 1 with which the replay gives the period.
     Gaps between operations take, by a factor of their own, what hosts cannot: where the GPU's work is the longer one
-    whatever the hosts do. OutOfRange where it takes longer than traced, or less than the GPU's work needs.
+    whatever the hosts do. Hosts are faster than LEAST_HOST only where no gaps explain the step. OutOfRange where it
+    takes longer than traced, or less than the GPU's work needs.
     """
-    scaled = [_scaled(ready, *left) for left in ((1.0, 1.0), (LEAST_HOST, 1.0), (LEAST_HOST, 0.0))]
-    traced, least_hosts, least = medians(ready, scaled)
+    scales = ((1.0, 1.0), (LEAST_HOST, 1.0), (LEAST_HOST, 0.0), (0.0, 1.0), (0.0, 0.0))
+    traced, least_hosts, least_gaps, no_hosts, least = ready.medians([_scaled(ready, *left) for left in scales])
     if period > (1 + TOLERANCE) * traced:
         raise OutOfRange(
-            f"{ms(period)} without nsys is more than the {ms(traced)} of the traced step, which nsys does not "
-            f"make faster: is it the time of one such step, of the same batch?"
+            f"{duration(period)} without nsys is more than the {duration(traced)} of the traced step, which nsys does "
+            "not make faster: is it the time of one such step, of the same batch?"
         )
     if period < least:
         raise OutOfRange(
-            f"{ms(period)} without nsys is less than the {ms(least)} that the work on the GPUs needs, with hosts "
-            f"{1 / LEAST_HOST:g} times as fast and no gaps: is it the time of one such step, of the same batch?"
+            f"{duration(period)} without nsys is less than the {duration(least)} that the work on the GPUs needs with "
+            "hosts that take no time, and no gaps: is it the time of one such step, of the same batch?"
         )
     if period >= least_hosts:
         hosts, left = _solved(ready, period, along=lambda x: (x, 1.0), least=LEAST_HOST), 1.0
+    elif period < least_gaps:
+        hosts = _solved(ready, max(period, ceil(no_hosts)), along=lambda x: (x, 1.0), least=0.0)
+        left = 1.0 if period >= no_hosts else _solved(ready, period, along=lambda x: (0.0, x), least=0.0)
     else:
         # Hosts only as fast as it matters; or as fast as they can be, where they are in the way of shorter gaps.
         enough = round((1 + _SAME) * least_hosts)
         hosts = _solved(ready, enough, along=lambda x: (x, 1.0), least=LEAST_HOST)
-        (shortest,) = medians(ready, [_scaled(ready, hosts, 0.0)])
+        (shortest,) = ready.medians([_scaled(ready, hosts, 0.0)])
         hosts = hosts if shortest <= period else LEAST_HOST
         left = _solved(ready, period, along=lambda x: (hosts, x), least=0.0)
     return Untraced(_rebuilt(ready, hosts, left), round(traced), hosts, left)
@@ -98,7 +103,7 @@ def _solved(ready: Prepared, period: int, along: Callable[[float], tuple[float, 
     low, high = least, 1.0
     for _ in range(_ROUNDS):
         tried = np.linspace(low, high, _TRIED)[1:].tolist()
-        fits = [one <= period for one in medians(ready, [_scaled(ready, *along(factor)) for factor in tried])]
+        fits = [one <= period for one in ready.medians([_scaled(ready, *along(factor)) for factor in tried])]
         kept = [factor for factor, fit in zip(tried, fits, strict=True) if fit]
         low, high = (kept[-1] if kept else low), next((f for f in tried if f > (kept[-1] if kept else low)), high)
     return float(low)

@@ -18,9 +18,9 @@ _CHANCE = 4_000
 _AT_ONCE = 2_000
 #: So many of a kind of calls return promptly, if they are such as wait; and so many are at the limit of a queue.
 _WAITING, _AT_LIMIT = 0.9, 0.1
-#: Calls that are held take so many times as long as others; so many of them are enough where no others do, or two that
-#: take very long: a host that stalls by itself finds its queue empty.
+#: Calls that are held take so many times as long as others; so many of them are enough where no others do.
 _LONG, _FEW = 1.5, 0.02
+#: Or two that take very long, where that is most of the time of all such: a host that stalls has nothing in its queue.
 _VERY_LONG, _TWO = 3.0, 2
 #: A queue shorter than this is none of a driver.
 _SHORTEST_QUEUE = 8
@@ -194,18 +194,19 @@ _Mask = npt.NDArray[np.bool_]
 def _full(calls: pl.DataFrame, waiting: I64, recent: _Mask, limit: int) -> tuple[_Mask, npt.NDArray[np.float64]]:
     """Whether each call found such a queue full and returned when it had room; and how many times the usual it took."""
     took = calls["left"].to_numpy() - calls["launch_start"].to_numpy()
-    return (waiting >= limit - limit // _SHORTEST_QUEUE) & recent, took / max(float(np.median(took)), 1.0)
+    times = took / max(float(np.median(took)), 1.0)
+    return (waiting >= limit - limit // _SHORTEST_QUEUE) & (recent | (times > _VERY_LONG)), times
 
 
 def _is_full(ranks: list[tuple[_Mask, npt.NDArray[np.float64]]]) -> bool:
     """Whether it is a queue's limit: many calls are held by it, or those that are take longer than all others."""
     full, times = np.concatenate([one[0] for one in ranks]), np.concatenate([one[1] for one in ranks])
-
-    def held(longer: float, least: float) -> bool:
-        long = times > longer
-        return bool((full & long).sum() >= max(least, _WAITING * long.sum()))
-
-    return full.sum() >= _AT_LIMIT * len(full) or held(_LONG, _FEW * len(full)) or held(_VERY_LONG, _TWO)
+    long, held = times > _LONG, full & (times > _VERY_LONG)
+    if (full & ~held).sum() >= _AT_LIMIT * len(full) or (full & long).sum() >= max(
+        _FEW * len(full), _WAITING * long.sum()
+    ):
+        return True
+    return bool(held.sum() >= _TWO and times[held].sum() >= _WAITING * times[times > _VERY_LONG].sum())
 
 
 def _waiting(calls: pl.DataFrame) -> tuple[pl.DataFrame, I64, _Mask]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import polars as pl
 
 from nsysan import progress
+from nsysan.diagnosis.algorithms import algorithms_of, told_link
 from nsysan.diagnosis.collectives import find_families, find_link, with_peaks
 from nsysan.diagnosis.diagnose import diagnose
 from nsysan.diagnosis.expectation import Expectation, compare_with
@@ -16,6 +17,7 @@ from nsysan.diagnosis.lookalikes import find_lookalikes
 from nsysan.diagnosis.quality import assess
 from nsysan.diagnosis.quality_export import assess_export
 from nsysan.diagnosis.quality_light import assess_light
+from nsysan.diagnosis.quality_nccl import assess_nccl
 from nsysan.diagnosis.quality_wire import assess_counters, assess_wire
 from nsysan.light.speed_of_light import labels_of, speed_of_light
 from nsysan.light.stated import message_sizes, tokens_by_step
@@ -33,9 +35,11 @@ from nsysan.report.slices import build_timelines
 from nsysan.report.timeline import Timeline
 from nsysan.run.chosen import chosen_replica
 from nsysan.run.layout import GroupKind, kinds_of
+from nsysan.run.nccl_choices import choices
 from nsysan.run.placed import PlacedTrace
 from nsysan.run.run import Run
 from nsysan.run.samples import samples_of
+from nsysan.trace.nccl_log import NcclLog
 
 
 def build_report(
@@ -46,12 +50,16 @@ def build_report(
     link_gbps: float | None = None,
     timelines: bool = True,
     replica: int | None = None,
+    nccl_logs: Sequence[NcclLog] = (),
+    untraced: int | None = None,
 ) -> Report:
     """The Report of a run.
 
     expected: gives message sizes where the trace does not, and is held against the rest. link_gbps: peak of the
     link between the GPUs, in place of the table's. timelines: whether it is to show single steps. replica: number of
-    the one that it heads with, by default the slowest; NsysanError if there is no such replica.
+    the one that it heads with, by default the slowest; NsysanError if there is no such replica. nccl_logs: of the run,
+    besides those that lie beside its traces. untraced: ns of its step without nsys, of which verdict, path, late ranks
+    and savings are then; OutOfRange where it cannot take that.
     """
     progress.stage("accounting for every nanosecond")
     stated = None if expected is None else expected.message_bytes
@@ -62,17 +70,20 @@ def build_report(
         for own in run.replicas
     ]
     stating = [own.stating(stated, of_steps) for own, of_steps in zip(run.replicas, sizes, strict=True)]
-    replicas = [_replica(number, own) for number, own in enumerate(stating)]
     chosen = chosen_replica(stating, replica)
+    given = {chosen: untraced}
+    replicas = [_replica(number, own, given.get(number)) for number, own in enumerate(stating)]
     traced, own, head = run.replicas[chosen], stating[chosen], replicas[chosen]
     if expected is not None and own.layout.experts > 1:
         # Ranks that share out whole experts meet in other calls than all-reduces after them.
         expected = replace(expected, calls=None)
     compared = compare_with(traced.collectives, traced.steady_steps, expected, sizes[chosen])
     diagnosis, per_rank = head.diagnosis, head.per_rank
-    link = find_link(own, head.collectives, link_gbps)
+    nccl = choices(run, nccl_logs)
+    link = told_link(find_link(own, head.collectives, link_gbps), own, nccl, head.collectives)
     drawn = build_timelines(own, diagnosis) if timelines else []
     quality = assess(own, diagnosis, compared) + assess_export(own) + assess_wire(head.collectives, link)
+    quality += assess_nccl(run, nccl)
     counters, lanes = _counters(own, drawn)
     if lanes is not None:
         quality.append(assess_counters(own, counters))
@@ -92,10 +103,12 @@ def build_report(
         headline=headline,
         collectives=replicas[chosen].collectives,
         link=link,
+        nccl=nccl,
+        algorithms=algorithms_of(nccl, head.collectives),
         lookalikes=find_lookalikes(own.tally),
         diagnosis=diagnosis,
         expectation=compared,
-        findings=find(own, diagnosis, compared, link),
+        findings=find(own, diagnosis, compared, link, nccl, head.collectives),
         timelines=drawn,
         quality=quality,
         counters=counters,
@@ -107,8 +120,8 @@ def build_report(
     )
 
 
-def _replica(number: int, own: Run) -> Replica:
-    diagnosis = diagnose(own)
+def _replica(number: int, own: Run, untraced: int | None) -> Replica:
+    diagnosis = diagnose(own, untraced)
     return Replica(
         id=number,
         ranks=own.ranks,

@@ -25,6 +25,7 @@ from nsysan.report.diagnosis_values import (
 )
 from nsysan.report.kernel_values import kernel_values
 from nsysan.report.light_json import light_values
+from nsysan.report.nccl_json import nccl_values
 from nsysan.report.pace_json import pace_values
 from nsysan.report.replica import GroupRow, PopulationRow, Replica
 from nsysan.report.report import Report
@@ -86,9 +87,12 @@ def to_document(report: Report) -> dict[str, Any]:
             "looks_like": report.link.looks_like,
             "peak_gbps": report.link.peak_gbps,
             "source": report.link.source,
+            "told": report.link.told,
+            "against": report.link.against,
             "evidence": list(report.link.evidence),
             "thresholds": LINK_THRESHOLDS,
         },
+        "nccl": nccl_values(report),
         "lookalikes": [{"name": k.name, "calls": k.calls, "share": k.share} for k in report.lookalikes],
         **diagnosis_values(report.diagnosis),
         "counters": [_counter(counter) for counter in report.counters],

@@ -5,13 +5,13 @@ from __future__ import annotations
 from nsysan.report.kernel_table import ComputeRow, KernelRow, OverRanks, differs
 from nsysan.report.layer_table import LayerTable
 from nsysan.report.report import Report
-from nsysan.text import counted, number, plain, table, us, wrapped
+from nsysan.text import counted, number, pct, plain, table, us, wrapped
 
 #: Kernels that a summary shows, and letters of a name.
 _SHOWN, _NAME = 6, 60
 #: Groups with less of compute than this are told together in a sentence.
 _LEAST = 0.005
-HEAD = ("us a step", "share", "calls", "us a call")
+HEAD = ("µs a step", "share", "calls", "µs a call")
 
 
 def kernel_text(report: Report) -> str:
@@ -24,7 +24,7 @@ def kernel_text(report: Report) -> str:
         [f"  {plain(shortened(row.name), _NAME)}", row.group, *cells(row), ranks_words(row.ns, compute.period)]
         for row in shown
     ]
-    lines = [wrapped(f"kernels of {us(compute.compute.median)} us compute: {groups_sentence(compute)}", " " * 8)]
+    lines = [wrapped(f"kernels of {us(compute.compute.median)} µs compute: {groups_sentence(compute)}", " " * 8)]
     header = ["  kernel", "group", *HEAD, "ranks"]
     width = len(header) if any(row[-1] for row in rows) else len(header) - 1
     lines += table(header[:width], [row[:width] for row in rows], left=2)
@@ -41,14 +41,14 @@ def shortened(name: str, width: int = _NAME) -> str:
 
 def cells(row: KernelRow) -> list[str]:
     """The figures under HEAD."""
-    return [us(row.ns.median), f"{row.share:.1%}", number(_whole(row.calls)), us(row.call)]
+    return [us(row.ns.median), pct(row.share), number(_whole(row.calls)), us(row.call)]
 
 
 def groups_sentence(compute: ComputeRow) -> str:
     """Groups by what they take, each with its share of compute; what kernels share is stated."""
     told = [row for row in compute.groups if row.of_compute >= _LEAST]
     rest = sum(row.ns.median for row in compute.groups if row.of_compute < _LEAST)
-    parts = [f"{row.group} {us(row.ns.median)} ({row.of_compute:.0%})" for row in told]
+    parts = [f"{row.group} {us(row.ns.median)} ({pct(row.of_compute)})" for row in told]
     parts += [f"others {us(rest)}"] if rest else []
     return ", ".join(parts) + overlap_words(compute)
 
@@ -84,7 +84,7 @@ def layers_sentence(one: LayerTable) -> str:
         if any(others)
     ]
     but = f"; the {' and the '.join(odd)} with other kernels" if odd else ""
-    return f"layers: {one.count} x {counted(len(one.kernels), 'kernel')}, {us(one.ns)} us each (rank {one.rank}{but})"
+    return f"layers: {one.count} x {counted(len(one.kernels), 'kernel')}, {us(one.ns)} µs each (rank {one.rank}{but})"
 
 
 def _whole(calls: float) -> float | int:

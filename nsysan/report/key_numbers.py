@@ -12,7 +12,7 @@ from nsysan.diagnosis.verdict import BOUNDS, OF_PATH, VerdictKind
 from nsysan.metrics.lines import ROW, Line
 from nsysan.metrics.scenarios import losses
 from nsysan.report.report import Report, visible_lines
-from nsysan.text import counted, ms, percent
+from nsysan.text import counted, duration, pct, pct_limit, percent
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,21 @@ def key_numbers(report: Report) -> list[KeyNumber]:
     period = report.headline["period_ns"]
     if not period:
         return [KeyNumber(str(report.steps.count), "steps, none of them a steady decode step")]
+    return [_whole(report, period), _bound(report, report.paced_period or period), _saving(report)]
+
+
+def _whole(report: Report, period: int) -> KeyNumber:
     steady = counted(len(report.steps.steady), "steady step")
-    whole = KeyNumber(ms(period), f"per decode step, median of {steady}{_mean(report)}")
-    return [whole, _bound(report, period), _saving(report)]
+    without = report.diagnosis.untraced
+    if without is not None:
+        return KeyNumber(
+            duration(without.period), f"per decode step without nsys, as given; {duration(period)} as traced"
+        )
+    told = report.diagnosis
+    if told.summed and told.what_if is not None:
+        of = f"per decode step, over {len(told.summed)} kinds of them; {duration(period)} of {told.headline}"
+        return KeyNumber(duration(told.what_if.period), of)
+    return KeyNumber(duration(period), f"per decode step, median of {steady}{_mean(report)}")
 
 
 def _mean(report: Report) -> str:
@@ -39,23 +51,23 @@ def _mean(report: Report) -> str:
     spread = report.replicas[report.replica].period
     if spread is None or abs(spread.mean - spread.p50) < NOTABLE * spread.p50:
         return ""
-    return f"; the mean is {ms(spread.mean)}"
+    return f"; the mean is {duration(spread.mean)}"
 
 
 def _bound(report: Report, period: int) -> KeyNumber:
     bubble = report.diagnosis.bubble
     if bubble is not None and bubble.share is not None and report.diagnosis.verdict.kind == VerdictKind.PIPELINE:
-        return KeyNumber(f"{bubble.share:.0%}", "of the ranks' time is for want of another stage", Line.WAIT)
+        return KeyNumber(f"{pct(bubble.share)}", "of the ranks' time is for want of another stage", Line.WAIT)
     verdict = report.diagnosis.verdict
     shares = verdict.shares
     if verdict.kind == VerdictKind.SKEW:
         late = outermost(report.diagnosis.late)
         who = f"for {ranks_words(sorted(r for one in late for r in one.ranks))}" if late else "for one rank or another"
-        lost = f"of it the others wait {who} ({ms(round((shares[verdict.kind] or 0) * period))})"
-        return KeyNumber(f"{shares[verdict.kind] or 0:.0%}", lost, Line.WAIT)
+        lost = f"of it the others wait {who} ({duration(round((shares[verdict.kind] or 0) * period))})"
+        return KeyNumber(f"{pct(shares[verdict.kind] or 0)}", lost, Line.WAIT)
     if any(shares.get(kind) for kind in OF_PATH):
         first = max(OF_PATH, key=lambda kind: shares.get(kind) or 0.0)
-        return KeyNumber(f"{shares[first] or 0:.0%}", f"of its critical path is {first}", BOUNDS[first].line)
+        return KeyNumber(f"{pct(shares[first] or 0)}", f"of its critical path is {first}", BOUNDS[first].line)
     lines = {line: report.headline[line.column] or 0 for line in visible_lines(report)}
     largest = max(lines, key=lambda name: lines[name])
     return KeyNumber(percent(lines[largest], period), f"of it is {ROW[largest].title}", largest)
@@ -70,7 +82,7 @@ def _saving(report: Report) -> KeyNumber:
             first.saving_is, ""
         )
         share = first.saving / what.period
-        return KeyNumber(f"{how}{ms(first.saving)} ({share:.0%})", f"a step saved: {first.title}")
+        return KeyNumber(f"{how}{duration(first.saving)} ({pct(share)})", f"a step saved: {first.title}")
     if what is None or not what.told:
         return KeyNumber("?", "to save: cannot be told from this trace (see Evidence)")
     told = losses(what.told)
@@ -78,8 +90,8 @@ def _saving(report: Report) -> KeyNumber:
     if first is not None:
         return KeyNumber("?", f"what the first finding saves cannot be told: {first.title}")
     if saved < NOTABLE * what.period:
-        return KeyNumber("< 1%", f"of a step to gain from {told} together")
-    return KeyNumber(f"{ms(saved)} ({saved / what.period:.0%})", f"a step saved at most, without {told}")
+        return KeyNumber(f"< {pct_limit(NOTABLE)}", f"of a step to gain from {told} together")
+    return KeyNumber(f"{duration(saved)} ({pct(saved / what.period)})", f"a step saved at most, without {told}")
 
 
 def first_finding(report: Report) -> Finding | None:

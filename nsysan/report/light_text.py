@@ -5,10 +5,10 @@ from __future__ import annotations
 from nsysan.light.products import Product
 from nsysan.light.speed_of_light import LightSpeed, ProductSpeed
 from nsysan.light.waterfall import Loss
-from nsysan.text import counted, ms, plain, us
+from nsysan.text import counted, duration, pct, plain, us
 
 #: Heads of product_rows.
-PRODUCT_HEADS = ("product", "reads MB", "floor us", "takes us", "GB/s", "TFLOP/s", "floor/takes")
+PRODUCT_HEADS = ("product", "reads MB", "floor µs", "takes µs", "GB/s", "TFLOP/s", "floor/takes")
 
 
 def light_sentence(light: LightSpeed) -> str:
@@ -17,18 +17,18 @@ def light_sentence(light: LightSpeed) -> str:
     tokens = f" of {where.drafted} tokens" if where.drafted else ""
     context = f", context {where.context}" if where.context else ""
     ranks = f"TP={where.tensor}" + (f", EP={where.experts}" if where.experts > 1 else "")
-    calls = f", calls at their floor {ms(light.comm_floor)}" if light.comm_floor else ""
+    calls = f", calls at their floor {duration(light.comm_floor)}" if light.comm_floor else ""
     return (
-        f"{ms(light.floor)} of {ms(light.period)} a step, {light.share:.1%}: kernels at the least "
-        f"{ms(light.compute_floor)} ({light.read / 1e9:.3g} GB a rank at {light.speed.memory / 1e9:,.0f} GB/s){calls} "
-        f"(batch {where.sequences}{tokens}{context}, {ranks}; {plain(light.shape.source, 200)})"
+        f"{duration(light.floor)} of {duration(light.period)} a step, {pct(light.share)}: kernels at the least "
+        f"{duration(light.compute_floor)} ({light.read / 1e9:.3g} GB a rank at {light.speed.memory / 1e9:,.0f} "
+        f"GB/s){calls} (batch {where.sequences}{tokens}{context}, {ranks}; {plain(light.shape.source, 200)})"
     )
 
 
 def lost_sentence(light: LightSpeed) -> str:
     """What the measured step has above its floor; the parts sum to it."""
     parts = ", ".join(f"{loss} {us(ns)}" for loss, ns in light.lost.items())
-    return f"above the floor {us(light.period - light.floor)} us: {parts}"
+    return f"above the floor {us(light.period - light.floor)} µs: {parts}"
 
 
 def reached_sentence(light: LightSpeed) -> str:
@@ -40,8 +40,8 @@ def reached_sentence(light: LightSpeed) -> str:
         return ""
     share = read / ns * 1e9 / light.speed.memory
     return (
-        f"the products with weights read at {read / ns:,.0f} GB/s, {share:.0%} of the memory's peak; "
-        f"{light.achievable:.0%} was seen of a large read"
+        f"the products with weights read at {read / ns:,.0f} GB/s, {pct(share)} of the memory's peak; "
+        f"{pct(light.achievable)} was seen of a large read"
     )
 
 
@@ -62,7 +62,7 @@ def dram_sentence(light: LightSpeed) -> str:
         return ""
     return (
         f"by the counters of the memory a rank reads {light.dram.measured / 1e9:.3g} GB a step, the model "
-        f"{light.dram.computed / 1e9:.3g} GB ({light.dram.ratio:.1%} of it)"
+        f"{light.dram.computed / 1e9:.3g} GB ({pct(light.dram.ratio)} of it)"
     )
 
 
@@ -87,5 +87,5 @@ def _row(one: ProductSpeed) -> list[str]:
         us(one.ns),
         "-" if one.gbps is None else f"{one.gbps:,.0f}",
         "-" if one.tflops is None else f"{one.tflops:,.1f}",
-        "-" if one.share is None else f"{one.share:.0%}",
+        "-" if one.share is None else pct(one.share),
     ]

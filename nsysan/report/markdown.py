@@ -5,15 +5,17 @@ from __future__ import annotations
 from nsysan.diagnosis.collectives import CollectiveFamily
 from nsysan.diagnosis.evidence import Aspect
 from nsysan.metrics.scenarios import SCENARIOS
+from nsysan.report.basis_text import basis_of, untraced_rows
 from nsysan.report.kernel_text import HEAD, cells, groups_sentence, layers, layers_sentence, shortened
 from nsysan.report.key_numbers import key_numbers
 from nsysan.report.light_text import PRODUCT_HEADS, light_sentence, product_rows, sentences
 from nsysan.report.markup import code, escaped, rows
+from nsysan.report.nccl_text import nccl_sentence
 from nsysan.report.replica import coverage_words, layout_sentence
 from nsysan.report.report import Report, visible_lines
 from nsysan.report.sentences import expectation_sentence, sure_sentence
 from nsysan.report.tail_sentences import tail_sentence
-from nsysan.text import counted, ms, plain, size, us
+from nsysan.text import counted, duration, pct, plain, size, us
 
 _COLLECTIVES = 8
 _KERNELS = 8
@@ -44,6 +46,7 @@ def _lead(report: Report) -> list[str]:
         "",
         f"**{escaped(verdict.kind)}**: {escaped(verdict.reason)}",
         "",
+        *(f"- {name}: {escaped(sentence)}" for name, sentence in basis_of(report)),
         *(f"- **{escaped(number.value)}** {escaped(number.of)}" for number in key_numbers(report)),
         f"- sure: {escaped(sure_sentence(report))}",
         f"- late: {escaped(report.late_sentence())}",
@@ -63,13 +66,20 @@ def _ledger(report: Report) -> list[str]:
         for row in report.per_rank.iter_rows(named=True)
     ]
     return [
-        "#### Ledger, us a step",
+        "#### Ledger, µs a step",
         "",
         *rows(["rank", *map(escaped, columns)], body, left=0),
         "",
         "Medians over the steady steps. In every step of every rank the lines sum to the period; wait is a collective "
         "before its last rank has arrived, wire after it.",
+        *_untraced(report, columns),
     ]
+
+
+def _untraced(report: Report, columns: list[str]) -> list[str]:
+    body = untraced_rows(report, columns)
+    header = ["rank", *map(escaped, columns)]
+    return ["", "The same without nsys, by replay:", "", *rows(header, body, left=0)] if body else []
 
 
 def _what_if(report: Report) -> list[str]:
@@ -77,11 +87,12 @@ def _what_if(report: Report) -> list[str]:
     if what is None or not what.told:
         return []
     body = [
-        [SCENARIOS[scenario].name, ms(ns), us(what.period - ns), f"{(what.period - ns) / what.period:.1%}"]
-        for scenario, ns in what.without.items()
-        if ns is not None
+        [SCENARIOS[scenario].name, duration(ns), us(what.period - ns), pct((what.period - ns) / what.period)]
+        for scenario in what.told
+        if (ns := what[scenario]) is not None
     ]
-    return ["#### What if", "", *rows([f"{ms(what.period)} a step now", "a step", "saves, us", "saves"], body)]
+    now = "without nsys" if what.traced is not None else "now"
+    return ["#### What if", "", *rows([f"{duration(what.period)} a step {now}", "a step", "saves, µs", "saves"], body)]
 
 
 def _findings(report: Report) -> list[str]:
@@ -104,7 +115,7 @@ def _kernels(report: Report) -> list[str]:
         return []
     body = [[code(shortened(row.name), 60, cell=True), row.group, *cells(row)] for row in compute.kernels[:_KERNELS]]
     more = compute.names - len(body)
-    told = f"{us(compute.compute.median)} us compute: {groups_sentence(compute)}."
+    told = f"{us(compute.compute.median)} µs compute: {groups_sentence(compute)}."
     lines = [told, *(f"L{layers_sentence(one)[1:]}." for one in layers(report))]
     return [
         "#### Kernels",
@@ -118,7 +129,7 @@ def _kernels(report: Report) -> list[str]:
 def _collectives(report: Report) -> list[str]:
     if not report.collectives:
         return []
-    header = ["kernel", "kind", "bytes", "ranks", "a step", "wire p50 us", "p99", "wait p50 us", "p99", "busbw GB/s"]
+    header = ["kernel", "kind", "bytes", "ranks", "a step", "wire p50 µs", "p99", "wait p50 µs", "p99", "busbw GB/s"]
     shown = report.collectives[:_COLLECTIVES]
     more = len(report.collectives) - len(shown)
     return [
@@ -127,6 +138,7 @@ def _collectives(report: Report) -> list[str]:
         *rows(header, [_family(family) for family in shown], left=2),
         "",
         escaped(f"{f'{more} more on the page and in the JSON. ' if more else ''}Link: {report.link.sentence}"),
+        *(["", escaped(nccl)] if (nccl := nccl_sentence(report)) else []),
     ]
 
 

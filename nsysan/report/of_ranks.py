@@ -57,7 +57,16 @@ def _replica(replica: Replica, ranks: Collection[int], own: pl.Expr) -> Replica:
 
 def _diagnosis(diagnosis: Diagnosis, ranks: Collection[int], own: pl.Expr) -> Diagnosis:
     spreads = [spread for spread in diagnosis.spreads if spread.rank in ranks]
-    return replace(diagnosis, gaps=diagnosis.gaps.filter(own), caused=diagnosis.caused.filter(own), spreads=spreads)
+    without = diagnosis.untraced
+    if without is not None:
+        without = replace(without, per_rank=without.per_rank.filter(own))
+    return replace(
+        diagnosis,
+        gaps=diagnosis.gaps.filter(own),
+        caused=diagnosis.caused.filter(own),
+        spreads=spreads,
+        untraced=without,
+    )
 
 
 def _timeline(timeline: Timeline, own: pl.Expr) -> Timeline:

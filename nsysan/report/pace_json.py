@@ -6,8 +6,8 @@ from typing import Any
 
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.hotspot import Late
+from nsysan.diagnosis.without_nsys import WithoutNsys
 from nsysan.metrics.skew import Straggler
-from nsysan.metrics.whatif import WhatIf
 
 
 def pace_values(diagnosis: Diagnosis) -> dict[str, Any]:
@@ -16,7 +16,8 @@ def pace_values(diagnosis: Diagnosis) -> dict[str, Any]:
         "straggler": _straggler(diagnosis.straggler),
         "late": [_late(one) for one in diagnosis.late],
         "critical_path": [{"class": cls, "rank": rank, "ns": ns} for (cls, rank), ns in diagnosis.path.items() if ns],
-        "what_if": _what_if(diagnosis.what_if),
+        "what_if": _what_if(diagnosis),
+        "untraced": _untraced(diagnosis.untraced),
     }
 
 
@@ -48,14 +49,32 @@ def _late(one: Late) -> dict[str, Any]:
     }
 
 
-def _what_if(what: WhatIf | None) -> dict[str, Any] | None:
+def _untraced(without: WithoutNsys | None) -> dict[str, Any] | None:
+    if without is None:
+        return None
+    return {
+        "period_ns": without.period,
+        "traced_ns": without.traced,
+        "hosts": without.hosts,
+        "gaps": without.gaps,
+        "per_rank": without.per_rank.to_dicts(),
+    }
+
+
+def _what_if(diagnosis: Diagnosis) -> dict[str, Any] | None:
+    what = diagnosis.what_if
     if what is None:
         return None
     return {
         "period_ns": what.period,
+        "traced_ns": what.traced,
         "replay_ns": what.replayed,
         "replay_error": what.error,
         **{scenario.column: ns for scenario, ns in what.without.items()},
         "ranks": {str(rank): ns for rank, ns in what.ranks.items()},
         "bounds": {scenario.column: {"low": low, "high": high} for scenario, (low, high) in what.bounds.items()},
+        "summed": [
+            {"population": one.id, "steps": one.steps, "period_ns": one.period, "share": one.share}
+            for one in diagnosis.summed
+        ],
     }

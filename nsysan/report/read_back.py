@@ -14,6 +14,7 @@ from nsysan._errors import ExitCode, NsysanError
 from nsysan.file_content import content_of
 from nsysan.report.json_values import MOST_BYTES, Fields, UnusableJson, parse
 from nsysan.report.kernel_read_back import KernelFigures, kernel_groups_from, kernels_from
+from nsysan.report.nccl_read_back import NcclSays, nccl_from
 from nsysan.report.pace_read_back import (
     ANY,
     Late,
@@ -116,8 +117,8 @@ class ReportDocument:
     kernels, kernel_groups: of these steps, those that take most first; empty in documents before.
     gpu_models: of each rank. steps, steady: how many there are. what_if: ns a step by what is taken
     away (period: nothing), None where it cannot be told; empty without a steady step. late: also ranks that are late
-    together; empty in documents before the replay, as replay_error is None in these. quality: status by id. digest: the
-    same for documents of the same content.
+    together; empty in documents before the replay, as replay_error is None in these. quality: status by id. nccl: what
+    NCCL's log says, None without one. digest: the same for documents of the same content.
     """
 
     schema: int
@@ -141,6 +142,7 @@ class ReportDocument:
     verdict_reason: str
     findings: list[Finding]
     quality: Mapping[str, str]
+    nccl: NcclSays | None
     digest: str
 
     def __repr__(self) -> str:
@@ -190,6 +192,7 @@ def report_document(values: object, name: str) -> ReportDocument:
         verdict_reason=verdict.text("reason"),
         findings=[_finding(row) for row in fields.rows("findings")],
         quality={row.text("id"): row.text("status") for row in fields.rows("quality")},
+        nccl=nccl_from(fields),
         digest=_digest(values),
     )
 

@@ -16,7 +16,7 @@ from nsysan.report.kernel_table import ComputeRow
 from nsysan.report.layer_table import LayerTable
 from nsysan.run.groups import Members
 from nsysan.run.layout import Layout
-from nsysan.text import counted, ms, numbered
+from nsysan.text import counted, duration, numbered, pct
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ class PopulationRow:
     @property
     def sentence(self) -> str:
         """What they are and take, in words."""
-        takes = "none of them steady" if self.period is None else f"{ms(self.period.p50)} (median)"
-        return f"{self.id}: {counted(self.count, 'step')}, {self.share_of_time:.0%} of the time, {takes}"
+        takes = "none of them steady" if self.period is None else f"{duration(self.period.p50)} (median)"
+        return f"{self.id}: {counted(self.count, 'step')}, {pct(self.share_of_time)} of the time, {takes}"
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,8 @@ class Replica:
         if self.period is None:
             return f"replica {self.id} ({of}): no steady decode step"
         return (
-            f"replica {self.id} ({of}): {ms(self.period.mean)} a step (mean of {counted(self.steady, 'steady step')}), "
+            f"replica {self.id} ({of}): {duration(self.period.mean)} a step (mean of "
+            f"{counted(self.steady, 'steady step')}), "
             f"{self.diagnosis.verdict.kind}"
         )
 
@@ -96,7 +97,8 @@ def coverage_words(replica: Replica) -> str:
     """What the steady steps cover, as the end of a sentence; "" where there are none."""
     if replica.coverage is None:
         return ""
-    return f", covering {covered_words(replica.coverage)}"
+    whose = ", all kinds of decode steps" if replica.diagnosis.summed else ","
+    return f"{whose} covering {covered_words(replica.coverage)}"
 
 
 def layout_sentence(replicas: list[Replica]) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import collections
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import polars as pl
 
 from nsysan import notebook
+from nsysan.diagnosis.algorithms import Algorithm
 from nsysan.diagnosis.answers import late_sentence, savings_sentence
 from nsysan.diagnosis.collectives import CollectiveFamily
 from nsysan.diagnosis.diagnosis import Diagnosis
@@ -24,7 +25,8 @@ from nsysan.model.steps.step_windows import StepMethod
 from nsysan.report.kernel_table import ComputeRow
 from nsysan.report.replica import GroupRow, Replica
 from nsysan.report.timeline import Timeline
-from nsysan.text import counted, ms
+from nsysan.run.nccl_choices import Nccl
+from nsysan.text import counted, duration
 from nsysan.trace.graph_mode import GraphMode
 
 #: Findings that a notebook shows.
@@ -66,6 +68,7 @@ class Report:
     counters: empty where no GPU metrics were captured. counter_lanes: one frame a timeline (see
     counter_lanes.counter_lanes), none without GPU metrics. light: the speed of light, or why it is not told.
     replica: number of the one that all of this is of; replicas: every one, which has its own. groups: of all of them.
+    nccl: what NCCL's log says, None where there is none; algorithms: of the calls by size, empty without one.
     """
 
     version: str
@@ -91,6 +94,8 @@ class Report:
     replica: int
     replicas: list[Replica]
     groups: list[GroupRow]
+    nccl: Nccl | None = None
+    algorithms: list[Algorithm] = field(default_factory=list)
 
     @property
     def compute(self) -> ComputeRow | None:
@@ -113,9 +118,15 @@ class Report:
         models = collections.Counter(rank.model or "unknown GPU" for replica in self.replicas for rank in replica.ranks)
         return ", ".join(f"{n} x {model}" for model, n in models.items())
 
+    @property
+    def paced_period(self) -> int | None:
+        """What verdict, late ranks and savings are of, ns: the median period, or that of the step without nsys."""
+        what = self.diagnosis.what_if
+        return self.headline["period_ns"] if what is None else what.period
+
     def late_sentence(self) -> str:
         """Who is late, by how much, and why; or why nobody is named."""
-        return late_sentence(self.diagnosis, self.quality, self.headline["period_ns"])
+        return late_sentence(self.diagnosis, self.quality, self.paced_period)
 
     def savings_sentence(self) -> str:
         """What a step takes, and would take without each loss."""
@@ -132,7 +143,7 @@ class Report:
         told = [
             counted(len(self.ranks), "rank"),
             self.diagnosis.verdict.kind,
-            "no steady step" if period is None else f"{ms(period)} a step",
+            "no steady step" if period is None else f"{duration(period)} a step",
             *([] if late is None else [f"rank {late.rank} late"]),
             counted(len(self.findings), "finding"),
         ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from nsysan.metrics.outliers import Outlier
 from nsysan.metrics.tail_causes import TAILS
 from nsysan.report.report import Report, visible_lines
-from nsysan.text import counted, ms, percent, plain, size, us
+from nsysan.text import counted, duration, percent, plain, size, us
 
 _VISIBLE = 0.0005
 _SPREAD = 0.05
@@ -44,19 +44,19 @@ def headline_sentence(report: Report) -> str:
         shares.append(f"{line} {percent(head[line.column], period)}{spread}")
     ranged = " and range" if any("(" in share for share in shares) else ""
     over = f"median{ranged} over the ranks" if len(report.per_rank) > 1 else "one rank"
-    return f"{ms(period)} a step: {', '.join(shares)}; {over}"
+    return f"{duration(period)} a step: {', '.join(shares)}; {over}"
 
 
 def outlier_sentence(report: Report, outlier: Outlier) -> str:
     """One slow step: by how much, and where it went."""
     label = plain(report.steps.labels[outlier.step], 40)
-    at = "" if outlier.call is None else f"; most lost at its collective {outlier.call}: {us(outlier.lost_at_call)} us"
-    head = f"step {outlier.step} ({label}): {ms(outlier.period)}, {us(outlier.excess)} us over the median; "
+    at = "" if outlier.call is None else f"; most lost at its collective {outlier.call}: {us(outlier.lost_at_call)} µs"
+    head = f"step {outlier.step} ({label}): {duration(outlier.period)}, {us(outlier.excess)} µs over the median; "
     if outlier.cause is None:
         return f"{head}nothing tells what grew"
     on = "" if outlier.rank is None else f" on rank {outlier.rank}"
     why = f" ({TAILS[outlier.cause].meaning})" if outlier.cause.value != outlier.line else ""
-    return f"{head}{outlier.line}{on} grew by {us(outlier.growth)} us{why}{at}"
+    return f"{head}{outlier.line}{on} grew by {us(outlier.growth)} µs{why}{at}"
 
 
 def sure_sentence(report: Report) -> str:

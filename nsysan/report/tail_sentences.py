@@ -8,7 +8,7 @@ from nsysan.metrics.percentiles import Spread
 from nsysan.metrics.tail import LISTED, TailRow
 from nsysan.metrics.tail_causes import TAILS, TailCause
 from nsysan.report.report import Report
-from nsysan.text import ms, numbered, us
+from nsysan.text import duration, numbered, pct, pct_limit, us
 
 _SHOWN = 4
 
@@ -19,8 +19,11 @@ def tail_sentence(report: Report) -> str:
     period = head.period
     if period is None:
         return ""
-    spread = f"mean {ms(period.mean)} (median {ms(period.p50)}), p90 {ms(period.p90)}, p99 {ms(period.p99)}, longest "
-    return f"{spread}{ms(period.max)}; {_made(report.diagnosis, period)}{_humps(report.diagnosis)}"
+    spread = (
+        f"mean {duration(period.mean)} (median {duration(period.p50)}), p90 {duration(period.p90)}, p99 "
+        f"{duration(period.p99)}, longest "
+    )
+    return f"{spread}{duration(period.max)}; {_made(report.diagnosis, period)}{_humps(report.diagnosis)}"
 
 
 def _humps(diagnosis: Diagnosis) -> str:
@@ -30,11 +33,13 @@ def _humps(diagnosis: Diagnosis) -> str:
 
 def _made(diagnosis: Diagnosis, period: Spread) -> str:
     if not diagnosis.tail:
-        return f"mean and median differ by less than {LISTED:.0%}" if _same(period) else "no tail above the median"
+        return (
+            f"mean and median differ by less than {pct_limit(LISTED)}" if _same(period) else "no tail above the median"
+        )
     more = period.mean - period.p50
     rows = "; ".join(map(tail_words, diagnosis.tail[:_SHOWN]))
     others = len(diagnosis.tail) - _SHOWN
-    return f"{us(more)} us a step ({more / period.p50:.0%}) above the median: {rows}" + (
+    return f"{us(more)} µs a step ({pct(more / period.p50)}) above the median: {rows}" + (
         f"; {others} more" if others > 0 else ""
     )
 
@@ -46,6 +51,6 @@ def _same(period: Spread) -> bool:
 def tail_words(row: TailRow) -> str:
     """One cause on one rank, by how much and in which steps."""
     if row.cause is TailCause.SPREAD:
-        return f"{us(row.ns)} us of {TAILS[row.cause].meaning}"
+        return f"{us(row.ns)} µs of {TAILS[row.cause].meaning}"
     who = "" if row.rank is None else f"rank {row.rank}, "
-    return f"{who}{row.cause} {us(row.ns)} us ({TAILS[row.cause].meaning}) in {numbered('step', row.steps)}"
+    return f"{who}{row.cause} {us(row.ns)} µs ({TAILS[row.cause].meaning}) in {numbered('step', row.steps)}"

@@ -9,9 +9,11 @@ from nsysan.diagnosis.collectives import CollectiveFamily
 from nsysan.diagnosis.evidence import Aspect
 from nsysan.metrics.causes import GapCause
 from nsysan.metrics.lines import AFTER, BESIDE, Line
+from nsysan.report.basis_text import basis_lines, untraced_table
 from nsysan.report.counter_text import counter_lines
 from nsysan.report.kernel_text import kernel_text
 from nsysan.report.light_text import PRODUCT_HEADS, light_sentence, product_rows, sentences
+from nsysan.report.nccl_text import nccl_sentence
 from nsysan.report.replica import coverage_words, layout_sentence
 from nsysan.report.report import Report, visible_lines
 from nsysan.report.sentences import (
@@ -21,7 +23,7 @@ from nsysan.report.sentences import (
     sure_sentence,
 )
 from nsysan.report.tail_sentences import tail_sentence
-from nsysan.text import counted, numbered, plain, size, table, us, wrapped
+from nsysan.text import counted, numbered, pct, plain, size, table, us, wrapped
 from nsysan.trace.graph_mode import GraphMode
 
 _FINDINGS = 5
@@ -54,6 +56,7 @@ def answers(report: Report) -> str:
     tail = tail_sentence(report)
     return "\n".join(
         (
+            *basis_lines(report),
             f"verdict   {report.diagnosis.verdict.kind}: {report.diagnosis.verdict.reason}",
             f"sure      {sure_sentence(report)}",
             f"late      {report.late_sentence()}",
@@ -142,7 +145,12 @@ def _ledger(report: Report) -> str:
     rows = [[str(row["rank"]), *(us(row[f"{c}_ns"]) for c in columns)] for row in report.per_rank.iter_rows(named=True)]
     closed = f"every step of every rank sums to its period to 0 ns ({counted(len(report.per_step), 'ledger')} checked)"
     return "\n".join(
-        ["ledger, us per step (median over the steady steps; medians need not add up)", *table(header, rows), closed]
+        [
+            "ledger, µs per step (median over the steady steps; medians need not add up)",
+            *table(header, rows),
+            closed,
+            *untraced_table(report, columns),
+        ]
     )
 
 
@@ -150,7 +158,9 @@ def _collectives(report: Report) -> str:
     if not report.collectives:
         return ""
     lines = ["collectives in all steps but prefill and the first", *map(_family, report.collectives)]
-    return "\n".join([*lines, wrapped(f"  link: {report.link.sentence}", " " * 8)])
+    lines.append(wrapped(f"  link: {report.link.sentence}", " " * 8))
+    nccl = nccl_sentence(report)
+    return "\n".join([*lines, *([wrapped(f"  {nccl}", " " * 8)] if nccl else [])])
 
 
 def _light(report: Report) -> str:
@@ -165,9 +175,9 @@ def _light(report: Report) -> str:
 
 def speed_words(family: CollectiveFamily) -> list[str]:
     """Floor, bandwidths and their share of the link's peak, as far as they are known."""
-    words = [] if family.floor is None else [f"floor {us(family.floor)} us ({floor_words(family)})"]
+    words = [] if family.floor is None else [f"floor {us(family.floor)} µs ({floor_words(family)})"]
     if family.algbw is not None and family.busbw is not None:
-        share = "" if family.peak_share is None else f" ({family.peak_share:.0%} of peak)"
+        share = "" if family.peak_share is None else f" ({pct(family.peak_share)} of peak)"
         words.append(f"algbw {family.algbw:.3g}  busbw {family.busbw:.3g} GB/s{share}")
     return words
 
@@ -187,7 +197,7 @@ def _family(family: CollectiveFamily) -> str:
         return text
     after = AFTER[family.op_class]
     spread = [
-        f"{name} us p50 {us(v['p50'])}  p99 {us(v['p99'])}  max {us(v['max'])}"
+        f"{name} µs p50 {us(v['p50'])}  p99 {us(v['p99'])}  max {us(v['max'])}"
         for name, v in ((after, family.wire), (Line.WAIT, family.wait))
     ]
     return text + "\n    " + "    ".join([*spread, *speed_words(family)])
@@ -201,7 +211,7 @@ def _gaps(report: Report) -> str:
         return ""
     ns = {(rank, cause): value for rank, cause, value in gaps.select("rank", "cause", "ns").iter_rows()}
     rows = [[str(rank.rank), *(us(ns.get((rank.rank, cause), 0)) for cause in causes)] for rank in report.ranks]
-    return "\n".join(["idle by cause, us per step (median over the steady steps)", *table(["rank", *causes], rows)])
+    return "\n".join(["idle by cause, µs per step (median over the steady steps)", *table(["rank", *causes], rows)])
 
 
 def _slowest(report: Report) -> str:

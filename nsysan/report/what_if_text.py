@@ -5,7 +5,7 @@ from __future__ import annotations
 from nsysan.diagnosis.answers import replay_words
 from nsysan.metrics.scenarios import SCENARIOS
 from nsysan.report.report import Report
-from nsysan.text import ms, percent, table, us
+from nsysan.text import duration, percent, table, us
 
 
 def what_if_text(report: Report) -> str:
@@ -17,15 +17,16 @@ def what_if_text(report: Report) -> str:
     for scenario in what.listed:
         ns = what[scenario]
         low, high = what.bounds.get(scenario, (None, None))
-        bounds = "" if low is None or high is None else f"{us(what.period - high)} to {us(what.period - low)} us"
+        bounds = "" if low is None or high is None else f"{us(what.period - high)} to {us(what.period - low)} µs"
         rows.append(_row(SCENARIOS[scenario].name, ns, what.period, bounds))
     rows += [_row(f"with rank {rank} put right", ns, what.period, "") for rank, ns in sorted(what.ranks.items())]
-    head = f"what if, {replay_words(what)} ({ms(what.period)} a step now; savings need not add up)"
+    now = "without nsys" if what.traced is not None else "now"
+    head = f"what if, {replay_words(what)} ({duration(what.period)} a step {now}; savings need not add up)"
     why = [f"cannot be told: {reason}" for reason in (what.why, what.why_host) if reason]
-    return "\n".join([head, *table(["", "a step", "saves, us", "saves", "bounds"], rows), *why])
+    return "\n".join([head, *table(["", "a step", "saves, µs", "saves", "bounds"], rows), *why])
 
 
 def _row(name: str, ns: int | None, period: int, bounds: str) -> list[str]:
     if ns is None:
         return [name, "-", "-", "-", ""]
-    return [name, ms(ns), us(period - ns), percent(period - ns, period), bounds]
+    return [name, duration(ns), us(period - ns), percent(period - ns, period), bounds]

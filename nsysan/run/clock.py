@@ -17,6 +17,7 @@ from nsysan._errors import ExitCode, NsysanError
 from nsysan.columns.times import SAME, Shift, shifted
 from nsysan.model.metadata import TraceMetadata
 from nsysan.run.matching import match_collectives
+from nsysan.text import duration
 
 #: The clocks of one run differ by NTP's error at most; a larger correction would paper over a wrong match.
 MAX_CORRECTION_NS = 20_000_000
@@ -83,7 +84,8 @@ def check_one_run(names: list[str], spans: list[tuple[int, int]]) -> None:
     if latest_begin - earliest_end > _MAX_APART_NS:
         raise NsysanError(
             f"{names[at]}: its GPU work begins {(latest_begin - earliest_end) / 1e9:.1f} s after that of "
-            f"{names[before]} ends; these are not traces of one run",
+            f"{names[before]} ends; these are not traces of one run: report each alone, or hold one against the other "
+            f"(nsysan compare {names[before]} {names[at]})",
             ExitCode.NOT_ONE_RUN,
         )
 
@@ -109,7 +111,7 @@ def refine(collectives: pl.DataFrame, ranks: int, traces: int) -> Clock:
     lines = [replace(line, by=line.by - lines[0].by) for line in lines]
     largest = max(abs(line.by) for line in lines)
     if largest > MAX_CORRECTION_NS:
-        reason = f"the collectives' ends differ by {largest / 1e6:.1f} ms between traces, more than clocks can"
+        reason = f"the collectives' ends differ by {duration(largest)} between traces, more than clocks can"
         return Clock(none, None, None, False, reason, still, none)
     residual = _beyond_the_fit(_with(ends, lines), lines)
     p50, p95 = (None if residual.is_empty() else round(residual.quantile(q) or 0) for q in (0.5, 0.95))

@@ -261,6 +261,7 @@ def _check_communicators(traces: Sequence[TraceMetadata]) -> None:
     apart = next((name for name, ids in rest if not ids & reached), None)
     if apart is not None:
         raise NsysanError(
-            f"{apart}: shares no NCCL communicator with {first}; these are not traces of one run",
+            f"{apart}: shares no NCCL communicator with {first}; these are not traces of one run: report each alone, "
+            f"or hold one against the other (nsysan compare {first} {apart})",
             ExitCode.NOT_ONE_RUN,
         )

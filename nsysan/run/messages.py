@@ -77,12 +77,15 @@ def halves(calls: pl.DataFrame) -> pl.DataFrame:
     for what was sent. It is, where calls of a family often end before all ranks have come.
     """
     group = ["family", "step", "call"]
-    pair = (pl.col("half") == SENDS).sum().over(group) == 1
-    pair &= ((pl.col("half") == RECEIVES).sum().over(group) == 1) & (pl.len().over(group) == 2)
-    ended = pl.col("end").filter(pl.col("half") == SENDS).max().over(group)
-    calls = calls.with_columns(
-        half=pl.when(pair).then("half"), _sent=pl.when(pair & (pl.col("half") == RECEIVES)).then(ended)
-    )
+    if calls["half"].null_count() == len(calls):
+        calls = calls.with_columns(_sent=pl.lit(None, dtype=calls["end"].dtype))
+    else:
+        pair = (pl.col("half") == SENDS).sum().over(group) == 1
+        pair &= ((pl.col("half") == RECEIVES).sum().over(group) == 1) & (pl.len().over(group) == 2)
+        ended = pl.col("end").filter(pl.col("half") == SENDS).max().over(group)
+        calls = calls.with_columns(
+            half=pl.when(pair).then("half"), _sent=pl.when(pair & (pl.col("half") == RECEIVES)).then(ended)
+        )
     exchange = calls.filter((pl.col("kind") == "all_to_all") & ~pl.col("barrier"))
     if exchange.is_empty():
         return calls

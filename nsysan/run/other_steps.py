@@ -17,7 +17,7 @@ def headed_by(run: Run, population: str) -> Run:
     other = replace(
         run,
         windows=run.windows.with_columns(excluded=excluded),
-        steps_of={ranks: replace(steps, populations=ordered)},
+        steps_of={ranks: replace(steps, populations=ordered, asked=True)},
     )
     # What is asked of all steps is the same.
     steady = pl.col("step").is_in(other.steady_steps)

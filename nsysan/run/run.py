@@ -54,6 +54,7 @@ class Run:
     read. trace_of: number of the trace that shows a rank. missing_ranks: those of the world that no trace shows.
     stated_bytes: size of all-reduces of which no trace tells one, where the user states it, or sizes by step.
     names: name, n, collectives of the operations in steps, memory sets aside; n of them, and how many communicate.
+    summed: the populations whose steady steps these are, where they are of several (see run.all_decode).
     """
 
     ranks: list[Rank]
@@ -72,6 +73,7 @@ class Run:
     failures: list[Failure] = field(default_factory=list)
     stated_bytes: int | dict[int, int] | None = None
     names: pl.DataFrame = field(default_factory=questions.no_names)
+    summed: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"<nsysan.Run of {notebook.names(trace.name for trace in self.metadata)}: {self._found}>"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +14,11 @@ import nsysan
 from nsysan.ask.answer import answer
 from nsysan.ask.answered import Answer
 from nsysan.ask.expressions import BadExpression, parse
+from nsysan.diagnosis.diagnose import diagnose
 from nsysan.replay.edits import STANDARD
 from nsysan.replay.pace import replay
 from nsysan.replay.trust import why_untold
 from nsysan.replay.untraced import OutOfRange
-from nsysan.report.report import Report
 from nsysan.run.run import Run
 from tests.clitools import run_cli
 from tests.simulator import cases
@@ -71,7 +72,7 @@ def test_what_changes_nothing(slow: Path) -> None:
         "kernel[~xyz]=0": "there is attn_fwd",
         "kernel[~AllReduce]=0": "but communication",
         "wire[all_gather]=0": "there is all_reduce",
-        "rank[7]=level": "there is no rank 7, only ranks 0, 1, 2 and 3",
+        "rank[7]=level": "there is no rank 7, only ranks 0 to 3",
     }.items():
         with pytest.raises(BadExpression, match=said):
             asked(slow, text)
@@ -85,7 +86,7 @@ def test_without_nsys(tmp_path: Path) -> None:
     assert found.hosts == pytest.approx(0.5, abs=0.001)
     assert found.period == pytest.approx(583_800, rel=0.001)
     assert found.asked[0].period == pytest.approx(531_800, rel=0.001)
-    for ns, said in ((1_300_000, "is more than the 1.168 ms"), (200_000, "is less than the")):
+    for ns, said in ((1_300_000, "is more than the 1,167.6 µs"), (200_000, "is less than the")):
         with pytest.raises(OutOfRange, match=said):
             asked(path, without_nsys=ns)
 
@@ -109,18 +110,23 @@ def test_command(slow: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert document["together"]["saves_ns"] == 53_800
     listed = run_cli(capsys, "whatif", slow)
     assert all(name in listed.out for name in (*STANDARD, "rank[1]=level"))
+    # Of the steady steps those that lead in, and the last, are not counted; in replays graphs save nothing to tell.
+    assert re.search(r": \d+ steps replayed of \d+ steady ones", listed.out)
+    assert re.search(r"graphs +- +- +-", listed.out)
+    assert "-0.0" not in listed.out
     for options in (["--set", "wire=5"], ["--set", "kernel[~atn]=0"], ["--untraced", "1ms"], ["--untraced", "0"]):
         wrong = run_cli(capsys, "whatif", slow, *options)
         assert (wrong.code, wrong.out) == (2, "")
 
 
 def test_what_a_report_does_not_tell_is_not_told_here(
-    analyzed: Callable[[str], Run], reported: Callable[[str], Report]
+    analyzed: Callable[[str], Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Its streams show no order: without it a step would take 11 us of 2 063.
+    # Without the order that its streams show a step would take 11 us of 2 063.
+    monkeypatch.setattr("nsysan.replay.orders.crossings", lambda *_, **__: [])
     run = analyzed("tp4_overlap")
     found = answer(run, [parse("host.x0.5", STANDARD)], 0)
-    what = reported("tp4_overlap").diagnosis.what_if
+    what = diagnose(run).what_if
     assert what is not None
     assert found.unknown == what.why
     assert "no order between streams" in what.why

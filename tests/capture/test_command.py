@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from nsysan.capture.command import Plan, Request, expand_output, expected_ranks, launcher_rank, outputs_of, plan_capture
+from nsysan.capture.command import Plan, Request, expand_output, outputs_of, plan_capture
 from nsysan.capture.nsys import Abilities, Nsys, export_command, find_nsys, parse_abilities
+from nsysan.capture.step_times import hint
 from tests.fakensys import GENERATIONS, HELP, fake_nsys
 
 PLAIN = [
@@ -226,51 +227,38 @@ def test_outputs_keep_dots_of_the_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("environment", "expected"),
+    ("request_", "version", "trace"),
     [
-        ({}, None),
-        ({"RANK": "3", "WORLD_SIZE": "4"}, (3, 4)),
-        ({"SLURM_PROCID": "0", "SLURM_NTASKS": "2"}, (0, 2)),
-        ({"OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": "8"}, (1, 8)),
-        ({"PMI_RANK": "1", "PMI_SIZE": "8"}, (1, 8)),
-        ({"RANK": "0", "WORLD_SIZE": "1"}, None),
-        ({"RANK": "0"}, None),
-        ({"WORLD_SIZE": "4"}, None),
-        ({"RANK": "-1", "WORLD_SIZE": "4"}, None),
-        # srun of one task that starts torchrun: the inner launcher counts.
-        ({"SLURM_PROCID": "0", "SLURM_NTASKS": "1", "RANK": "2", "WORLD_SIZE": "4"}, (2, 4)),
+        (Request(COMMAND, cuda_sw=True), "2026.4", "cuda-sw,nvtx,nccl"),
+        (Request(COMMAND, cuda_sw=True), "2025.3.1", "cuda,nvtx"),
+        (Request(COMMAND, trace="cuda,nvtx,osrt"), "2026.4", "cuda,nvtx,osrt"),
+        (Request(COMMAND, trace="nvtx"), "2024.2.3", "nvtx"),
     ],
 )
-def test_rank_by_launcher(environment: dict[str, str], expected: tuple[int, int] | None) -> None:
-    assert launcher_rank(environment) == expected
-
-
-@pytest.mark.parametrize(
-    ("command", "expected"),
-    [
-        ("decode.py --tp 8", 8),
-        ("decode.py --tp=8", 8),
-        ("vllm serve M -tp 8", 8),
-        ("vllm serve M --tensor-parallel-size 2", 2),
-        ("engine --tensor_parallel_size=2", 2),
-        ("trtllm --tp_size 4", 4),
-        ("torchrun --nproc-per-node=4 decode.py", 4),
-        ("torchrun --nproc_per_node 4 decode.py", 4),
-        ("decode.py --tp", 16),
-        ("decode.py --tp auto", 16),
-        ("decode.py --tpot 3 --http 8", 16),
-        ("decode.py", 16),
-    ],
-)
-def test_expected_ranks(command: str, expected: int) -> None:
-    assert expected_ranks(tuple(command.split()), {"WORLD_SIZE": "16"}) == expected
-
-
-def test_no_expectation_without_a_hint() -> None:
-    assert expected_ranks(("decode.py",), {"WORLD_SIZE": "many"}) is None
+def test_what_is_traced_can_be_chosen(request_: Request, version: str, trace: str) -> None:
+    got = plan(request_, version)
+    assert got.argv[2] == f"--trace={trace}"
+    assert any("software as it is" in note for note in got.notes) == (request_.cuda_sw and version == "2025.3.1")
+    assert any("without cuda" in note for note in got.notes) == (trace == "nvtx")
 
 
 def test_nsys_does_not_expand_the_name_again() -> None:
     nsys = Nsys(Path("nsys"), (2024, 2, 3))
     argv = plan_capture(Request(COMMAND), nsys, abilities("2024.2.3"), Path("%n 100%")).argv
     assert argv[-1 - len(COMMAND)] == "--output=%%n 100%%"
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("python scripts/decode.py --tp 4", '"host_us_a_step"'),
+        ("/usr/bin/vllm serve MODEL -tp 8", "Avg generation throughput"),
+        ("python -m sglang.bench_one_batch --model m", "Decode. median latency"),
+        ("python train.py", ""),
+        ("serve vllm", ""),
+    ],
+)
+def test_a_known_workload_is_asked_for_its_step_time(command: str, said: str) -> None:
+    told = hint(command.split(), "t.sqlite")
+    assert said in told
+    assert ("nsysan report t.sqlite --untraced TIME" in told) == bool(said)

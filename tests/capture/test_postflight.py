@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from nsysan.capture.postflight import FAIL, OK, WARN, Check, check_export
+from nsysan.capture.checks import FAIL, OK, WARN, Check
+from nsysan.capture.postflight import check_export
+from nsysan.capture.starters import load_starters
 from tests.fakensys import fake_nsys
 from tests.tracebuilder import ALLREDUCE_KERNEL, COMPUTE_KERNEL, TraceBuilder, decode_loop
 
@@ -48,7 +50,7 @@ def test_a_good_trace(tmp_path: Path) -> None:
     assert checks["CUDA graphs"].seen == "64 kernels inside replays visible"
     assert checks["message sizes"].seen == "8 NCCL calls carry theirs"  # once a layer and rank, at the capture
     assert checks["steps"].seen.startswith("NVTX ranges decode_step_# ")
-    assert checks["clock"].seen == "shortest launch latency 10.0 us"
+    assert checks["clock"].seen == "shortest launch latency 10.0 µs"
 
 
 def test_a_window_in_which_nothing_ran_says_how_long_it_was_open(tmp_path: Path) -> None:
@@ -64,7 +66,7 @@ def test_a_window_in_which_nothing_ran_says_how_long_it_was_open(tmp_path: Path)
 def test_ranks_missing(tmp_path: Path) -> None:
     checks = checked(loop(ranks=3), tmp_path, expected=4)
     assert statuses(checks) == {"ranks": WARN}
-    assert checks["ranks"].seen == "3 with GPU work, 4 expected"
+    assert checks["ranks"].seen == "3 with GPU work, 4 expected: missing rank 3"
     assert "VLLM_WORKER_MULTIPROC_METHOD=spawn" in checks["ranks"].line()
 
 
@@ -109,8 +111,59 @@ def test_no_sizes(tmp_path: Path) -> None:
     ranged = checked(loop(sizes=False), tmp_path, capture_range=True)
     for checks in (plain, ranged):
         assert statuses(checks) == {"message sizes": WARN}
-    assert "NCCL >= 2.18" in plain["message sizes"].remedy
+    assert "only NCCL's calls tell sizes" in plain["message sizes"].remedy
     assert "before the range opened" in ranged["message sizes"].remedy
+
+
+def test_sizes_that_this_nsys_drops(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    decode_loop(builder, graph=True, message_bytes=None)[0].nccl("ncclAllReduce", 0, 1000)
+    path = builder.write(tmp_path / "t.sqlite")
+    old, new = (
+        {check.name: check for check in check_export(path, expected=4, capture_range=False, drops=drops)}
+        for drops in ("nsys 2024.2.3", "")
+    )
+    assert old["message sizes"].seen == "1 NCCL calls, whose payloads nsys 2024.2.3 drops on export"
+    assert "NCCL >= 2.18" in new["message sizes"].remedy
+
+
+def forked(ranks: int = 1, *, silent: int = 7, told: bool = True) -> TraceBuilder:
+    """A run of eight, most of whose workers the profiler lost."""
+    builder = TraceBuilder()
+    for rank, process in enumerate(decode_loop(builder, ranks=ranks, graph=True, message_bytes=None)):
+        if told:
+            process.comm_init(comm=7, nranks=8, rank=rank, device=rank)
+    for number in range(silent):
+        worker = builder.process(9000 + number, device=0)
+        builder.diagnostic("No CUDA events collected. Does the process use CUDA?", process=worker)
+    return builder
+
+
+def test_forked_workers_that_are_missing(tmp_path: Path) -> None:
+    check = checked(forked(), tmp_path)["ranks"]
+    assert check.status == WARN
+    assert check.seen.startswith("1 with GPU work, 8 in its communicator: missing ranks 1 to 7")
+    assert check.seen.endswith("; 7 processes without CUDA events")
+    for word in ("VLLM_WORKER_MULTIPROC_METHOD=spawn", "--trace-fork-before-exec=true"):
+        assert word in check.remedy
+    assert checked(forked(told=False), tmp_path, expected=8)["ranks"].seen.startswith(
+        "1 with GPU work, 8 expected: missing 7 ranks"
+    )
+    # A trace of one rank of eight, as its launcher made it, lacks nothing.
+    assert checked(forked(silent=0), tmp_path, expected=1)["ranks"].status == OK
+    assert "give all to one nsysan report" in checked(forked(4, silent=0), tmp_path)["ranks"].remedy
+
+
+def test_what_the_export_tells_of_the_engine_makes_the_remedy(tmp_path: Path) -> None:
+    spawned, sglang = forked(), forked()
+    spawned.string_id("HOME=/root\0VLLM_WORKER_MULTIPROC_METHOD=spawn\0A=b")
+    sglang.env("SGLANG_ENABLE_NVTX_SCHEDULER", "1")
+    assert "workers were spawned" in checked(spawned, tmp_path)["ranks"].remedy
+    assert "VLLM" not in checked(sglang, tmp_path)["ranks"].remedy
+    vllm = next(engine for engine in load_starters().engines if engine.name == "vLLM")
+    path = sglang.write(tmp_path / "t.sqlite")
+    (check, *_) = check_export(path, expected=8, capture_range=False, engine=vllm)
+    assert "VLLM_WORKER_MULTIPROC_METHOD=spawn" in check.remedy
 
 
 def test_no_step_ranges(tmp_path: Path) -> None:
@@ -144,7 +197,7 @@ def test_clocks(tmp_path: Path, latency: int, status: str) -> None:
         process = builder.process(rank + 1, device=rank)
         process.kernel(ALLREDUCE_KERNEL, 300_000_000, 300_010_000, launch=300_000_000 - latency)
     check = checked(builder, tmp_path)["clock"]
-    assert (check.status, check.seen) == (status, f"shortest launch latency {latency / 1e3:.1f} us")
+    assert (check.status, check.seen) == (status, f"shortest launch latency {latency / 1e3:,.1f} µs")
 
 
 def test_kernels_without_calls(tmp_path: Path) -> None:
@@ -158,7 +211,10 @@ def test_kernels_without_calls(tmp_path: Path) -> None:
 def test_eager_launches_are_said_to_be_perturbed(tmp_path: Path) -> None:
     checks = checked(loop(graph=False), tmp_path, expected=4)
     assert statuses(checks) == {"perturbation": WARN}
-    assert checks["perturbation"].remedy == "read idle and host-late figures as upper bounds"
+    remedy = (
+        "read idle and host-late figures as upper bounds, or time a step without nsys for `nsysan report --untraced`"
+    )
+    assert checks["perturbation"].remedy == remedy
 
 
 def test_no_kernels_fails_and_ends_the_checks(tmp_path: Path) -> None:

@@ -136,9 +136,8 @@ def test_tokens_are_timed_by_what_the_server_counts() -> None:
 
 
 def test_a_held_workload_is_captured_from_another_terminal(desk: Desk) -> None:
-    held = desk.start(
-        "--hold", "-o", "srv", "--", sys.executable, "-c", "import time; open('up', 'w'); time.sleep(600)"
-    )
+    says = "import os, time; open('up', 'w').write(os.environ['NCCL_' + 'DEBUG_FILE']); time.sleep(600)"
+    held = desk.start("--hold", "-o", "srv", "--", sys.executable, "-c", says)
     desk.wait_for("up")
 
     def window(*words: str) -> tuple[int, str]:
@@ -155,6 +154,8 @@ def test_a_held_workload_is_captured_from_another_terminal(desk: Desk) -> None:
     assert window("open", "srv", "--seconds", "0.1")[0] == 0
     held.terminate()
     assert finished(held).code == 143
+    # All windows share what NCCL says.
+    assert (desk.folder / "up").read_text() == f"{desk.folder}/srv.nccl.%h.%p.log"
     assert desk.files() == ["srv.1.nsys-rep", "srv.1.sqlite", "srv.2.nsys-rep", "srv.2.sqlite", "up"]
     code, said = window("open", "srv")
     assert (code, "nothing is held under that name" in said) == (3, True)

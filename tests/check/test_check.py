@@ -231,7 +231,7 @@ SYMM = row(7_000, bytes=None, name="one_shot_all_reduce_kernel", library="PyTorc
 def test_the_hot_collective_is_held_against_the_same_one() -> None:
     # The hottest of the baseline is another size, and slower than anything here.
     verdict, line = told("wire_p50>+15%", [row(12_000)], [LARGE, row(10_000), GATHER])
-    assert (verdict, line) == ("fail", f"wire_p50 of {CALL} is 12.0 us, +20.0 % against 10.0 us")
+    assert (verdict, line) == ("fail", f"wire_p50 of {CALL} is 12.0 µs, +20.0 % against 10.0 µs")
     assert told("wire_p50>+15%", [row(11_000)], [LARGE, row(10_000)])[0] == "pass"
 
 
@@ -249,27 +249,27 @@ def test_the_hot_collective_is_held_against_the_same_one() -> None:
 def test_another_collective_is_no_baseline(rule: str, before: Collective, other: str) -> None:
     verdict, line = told(rule, [row(9_000)], [before])
     assert verdict == "cannot tell"
-    assert line.startswith(f"wire_p50 of {CALL} is 9.0 us; the baseline has no such call; its hottest is {other}")
+    assert line.startswith(f"wire_p50 of {CALL} is 9.0 µs; the baseline has no such call; its hottest is {other}")
 
 
 def test_a_kernel_of_the_same_library_is_the_same_but_the_same_kernel_goes_first() -> None:
     float32 = row(20_000, name="ncclDevKernel_AllReduce_Sum_f32_RING_LL")
-    assert "+100.0 % against 5.0 us" in told("wire_p50>+15%", [row(10_000)], [float32, row(5_000)])[1]
-    assert "-50.0 % against 20.0 us" in told("wire_p50>+15%", [row(10_000)], [float32])[1]
+    assert "+100.0 % against 5.0 µs" in told("wire_p50>+15%", [row(10_000)], [float32, row(5_000)])[1]
+    assert "-50.0 % against 20.0 µs" in told("wire_p50>+15%", [row(10_000)], [float32])[1]
     # Of unknown size only the kernel itself is known to do the same.
     other = row(7_000, bytes=None, name="two_shot_all_reduce_kernel", library="PyTorch")
     assert told("wire_p50>+15%", [SYMM], [other])[0] == "cannot tell"
     assert told("wire_p50>+15%", [SYMM], [SYMM]) == (
         "pass",
-        "wire_p50 of all_reduce of unknown size over 4 ranks [one_shot_all_reduce_kernel] is 7.0 us, "
-        "+0.0 % against 7.0 us",
+        "wire_p50 of all_reduce of unknown size over 4 ranks [one_shot_all_reduce_kernel] is 7.0 µs, "
+        "+0.0 % against 7.0 µs",
     )
 
 
 def test_a_baseline_that_is_not_split_says_so() -> None:
     assert told("wire_p50>+15%", [row(9_000)], [unsplit(1)]) == (
         "cannot tell",
-        f"wire_p50 of {CALL} is 9.0 us; the baseline's {CALL} is not split into wait and wire",
+        f"wire_p50 of {CALL} is 9.0 µs; the baseline's {CALL} is not split into wait and wire",
     )
     assert told("wire_p50>+15%", [row(9_000)], [])[1].endswith("no collective that is split into wait and wire")
 
@@ -278,10 +278,10 @@ def test_a_rule_finds_the_collective_that_it_names() -> None:
     now = [LARGE, row(9_000), GATHER]
     assert told("wire_p50>12us", now)[0] == "fail"
     assert told("all_reduce.wire_p50>12us", now)[0] == "fail"
-    assert told("all_reduce[8192].wire_p50>12us", now) == ("pass", f"wire_p50 of {CALL} is 9.0 us")
+    assert told("all_reduce[8192].wire_p50>12us", now) == ("pass", f"wire_p50 of {CALL} is 9.0 µs")
     assert told("all_gather.wait_p99>4us", now)[0] == "fail"
     assert told("all_gather.wire_p50>+15%", now, [LARGE, row(1), row(4_000, kind="all_gather")])[1].endswith(
-        "+25.0 % against 4.0 us"
+        "+25.0 % against 4.0 µs"
     )
     verdict, line = told("reduce_scatter[64].wire_p50>1us", [GATHER])
     assert (verdict, line) == (
@@ -375,9 +375,9 @@ def test_lines_hold_both_numbers(tmp_path: Path, capsys: Capsys) -> None:
     result = run_cli(capsys, "check", "a.sqlite", *rules, "--baseline", "a.json")
     assert result.code == 1
     assert result.out.splitlines() == [
-        f"pass         wire_p50>+15%: wire_p50 of {CALL} is 8.0 us, +0.0 % against 8.0 us",
-        "fail         period>43us: period is 44.0 us",
-        "fail         straggler: rank 1 arrives last and costs the others 6.0 us a step (14%); cause compute",
+        f"pass         wire_p50>+15%: wire_p50 of {CALL} is 8.0 µs, +0.0 % against 8.0 µs",
+        "fail         period>43us: period is 44.0 µs",
+        "fail         straggler: rank 1 arrives last and costs the others 6.0 µs a step (13.6 %); cause compute",
     ]
     quiet = run_cli(capsys, "check", "a.sqlite", *rules, "--baseline", "a.json", "-q")
     assert quiet.out.splitlines() == result.out.splitlines()[1:]
@@ -442,7 +442,7 @@ def test_another_library_cannot_be_told_from_a_faster_link(capsys: Capsys, real_
     rule = ("--fail-on", "wire_p50>+15%", "--baseline", "base.json")
     result = run_cli(capsys, "check", real_trace("tp4_symm"), *rule)
     assert result.code == 2
-    assert "[one_shot_all_reduce_kernel] is 7.4 us; the baseline has no such call" in result.out
+    assert "[one_shot_all_reduce_kernel] is 7.4 µs; the baseline has no such call" in result.out
     assert CALL in result.out
 
 

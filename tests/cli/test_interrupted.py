@@ -171,12 +171,13 @@ def test_full_disk_keeps_the_old_report(tmp_path: Path) -> None:
 
 #: Redacts argv[1:], and says when its copy is written and not yet searched; then waits.
 _BEFORE_THE_SEARCH = """
-import sys
+import select, sys
 from nsysan.redact import file
 from nsysan.cli import main
 def searching(*_):
     print("copied", flush=True)
-    sys.stdin.read()
+    while not select.select([sys.stdin], [], [], 0.01)[0]:
+        pass
 file._left = searching
 main()
 """

@@ -82,7 +82,7 @@ def test_summary_accounts_for_the_paper_trace(tmp_path: Path, capsys: Capsys) ->
     assert "4 ranks on 4 x NVIDIA H200" in result.out
     assert "4 by NVTX ranges 'decode_step_#'" in result.out
     assert "left out: step 0 (start-up" in result.out
-    assert "0.044 ms a step" in result.out
+    assert "44.0 µs a step" in result.out
     assert ledger_rows(result.out) == [
         ["rank", "period", "compute", "wait", "wire", "idle", "comm", "overlap"],
         ["0", "44.0", "20.0", "6.0", "16.0", "2.0", "22.0", "0.0"],

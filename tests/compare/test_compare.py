@@ -257,15 +257,14 @@ def test_scaling_on_paper(tmp_path: Path) -> None:
     assert second.lost == {"compute": 2_000, "wire": 16_000, "idle": 1_000}
     assert sum(second.lost.values()) == second.wide.period - second.ideal == 50_000 - 31_000
     assert second.replicas == pytest.approx(per_gpu[1] / per_gpu[2])
-    assert (
-        "the second pair of GPUs bought 0.020 ms (compute -0.020) and cost 0.008 ms (wire +0.008)"
-        in widening_sentence(second)
+    assert "the second pair of GPUs bought 20.0 µs (compute -20.0) and cost 8.0 µs (wire +8.0)" in widening_sentence(
+        second
     )
-    assert "0.019 ms above that are wire 0.016 ms (84%), compute" in lost_sentence(second)
+    assert "19.0 µs above that are wire 16.0 µs (84.2 %), compute" in lost_sentence(second)
     assert "2 replicas of TP=2 serve 32,258 tokens/s (8,065 a GPU) against 20,000 (5,000 a GPU)" in replicas_sentence(
         second
     )
-    assert "1.61x as many, and each token takes 0.012 ms longer" in replicas_sentence(second)
+    assert "1.61x as many, and each token takes 12.0 µs longer" in replicas_sentence(second)
     # One rank does not communicate: no kernel to compare with, and the wire is all new.
     alone = comparison.figure("collective.0.per_call").changes[0]
     assert (alone.verdict, alone.reason) == (INCOMPARABLE, "B has no such all_reduce")
@@ -295,8 +294,8 @@ def test_two_gpus_against_four(compared: Compared) -> None:
     assert shown == {"period": (2.247, 1.799), "compute": (1.857, 1.301), "wire": (0.197, 0.285)}
     assert {verdicts(comparison)[f"ledger.{name}"] for name in shown} == {CHANGED}
     text = to_text(comparison)
-    assert "the second pair of GPUs bought 0.556 ms (compute -0.556) and cost 0.108 ms (wire +0.088" in text
-    assert "1.25x as fast, efficiency 62%" in text
+    assert "the second pair of GPUs bought 556.4 µs (compute -556.4) and cost 108.1 µs (wire +88.0" in text
+    assert "1.25x as fast, efficiency 62.5 %" in text
     assert "2 replicas of TP=2 serve 890 tokens/s (222 a GPU) against 556 (139 a GPU)" in text
     assert comparison.scaling is not None
     (step,) = comparison.scaling.steps
@@ -470,13 +469,13 @@ def two_links(folder: Path, *wires: int, message_bytes: int = 8192) -> Compariso
 
 def head(text: str) -> str:
     """What stands above the first table."""
-    return text.partition("us a step")[0]
+    return text.partition("µs a step")[0]
 
 
 @pytest.mark.parametrize(
     ("message_bytes", "wires", "evidence"),
     [
-        (8_192, (NVLINK, HOST_MEMORY), ("takes 8.9 us at its floor", "takes 14.8 us at its floor, 1.66 of NVLink's")),
+        (8_192, (NVLINK, HOST_MEMORY), ("takes 8.9 µs at its floor", "takes 14.8 µs at its floor, 1.66 of NVLink's")),
         # 16 MB over 4 ranks: 1.5 times 200 and 20 GB/s are carried.
         (16_000_000, (80_000, 800_000), ("busbw 300.0 GB/s at 16.0 MB", "busbw 30.0 GB/s at 16.0 MB, 0.47 of PCIe's")),
     ],
@@ -510,7 +509,7 @@ def test_one_link_is_no_change(tmp_path: Path, wire: int) -> None:
     comparison = two_links(tmp_path, wire, wire)
     assert not any(line.startswith("link") for line in to_text(comparison).splitlines())
     assert document_of(comparison)["link_differs"] is False
-    wrong = "A and B ran over host memory, though the GPUs have NVLink of 450 GB/s: all-reduce of 8192 B"
+    wrong = "A and B ran over host memory, though the GPUs have NVLink of 450 GB/s: all-reduce of 8 KiB"
     assert any(wrong in note for note in comparison.notes) == (wire == HOST_MEMORY)
 
 
@@ -518,8 +517,8 @@ def test_a_link_that_cannot_be_told_is_no_change_but_a_note(tmp_path: Path) -> N
     comparison = two_links(tmp_path, NVLINK, BETWEEN)
     assert document_of(comparison)["link_differs"] is False
     (note,) = [note for note in comparison.notes if "ran over" in note]
-    assert "A ran over NVLink; what B ran over cannot be told: all-reduce of 8192 B" in note
-    assert "1.34 of NVLink's 8.9 us" in note
+    assert "A ran over NVLink; what B ran over cannot be told: all-reduce of 8 KiB" in note
+    assert "1.34 of NVLink's 8.9 µs" in note
 
 
 def test_other_links_in_the_machine_are_a_note(tmp_path: Path) -> None:
@@ -562,7 +561,7 @@ def test_bandwidth_by_the_formulas_of_nccl_tests(tmp_path: Path) -> None:
         assert "busbw, % of the link's peak" in shown
         assert "187.50" in shown
     for shown in (text, page):
-        assert "over 4 ranks, algbw 125 busbw 188 GB/s (42% of peak) [" in shown
+        assert "over 4 ranks, algbw 125 busbw 188 GB/s (41.7 % of peak) [" in shown
     (family,) = document_of(comparison)["collectives"]
     told = family["sides"]["B"]
     assert (told["algbw_gbps"], told["busbw_gbps"], told["no_bandwidth"]) == (125, 187.5, None)
@@ -744,7 +743,7 @@ def test_command_writes_what_it_was_asked_for(tmp_path: Path, capsys: Capsys) ->
     b = loop(tmp_path / "b.sqlite", ranks=2, wire_ns=16_000)
     result = run_cli(capsys, "compare", a, b, "-o", "c.html", "--json", "c.json", "--markdown", "c.md")
     assert (result.code, result.err) == (0, "")
-    assert "B vs A    slower, 0.038 ms to 0.054 ms a token (+42.1 %), beyond noise: wire +16.0 us" in result.out
+    assert "B vs A    slower, 38.0 µs to 54.0 µs a token (+42.1 %), beyond noise: wire +16.0 µs" in result.out
     assert "wrote c.html and c.json and c.md" in result.out
     assert Path("c.md").read_text("utf-8").startswith("### nsysan: a.sqlite against b.sqlite\n")
 
@@ -835,7 +834,7 @@ def test_the_kernel_that_grew_is_named(tmp_path: Path) -> None:
     assert {figure.changes[0].verdict for figure in (*groups.values(), *kernels.values())} == {CHANGED}
     assert list(kernels) == [COMPUTE_KERNEL, "rms_norm_kernel"]
     text = to_text(comparison)
-    assert f"kernels   {gemm} +4.0 us, norm +3.0 us; by name {COMPUTE_KERNEL} +4.0 us, rms_norm_kernel +3.0 us" in text
+    assert f"kernels   {gemm} +4.0 µs, norm +3.0 µs; by name {COMPUTE_KERNEL} +4.0 µs, rms_norm_kernel +3.0 µs" in text
     assert "Kernels" in to_html(comparison)
 
 

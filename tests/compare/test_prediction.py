@@ -127,10 +127,10 @@ def test_every_output_tells_it(sides: Callable[..., ComparedRun]) -> None:
     text = to_text(comparison)
     # 0.345 at TP=4: 4 x (18.5 + 29.5) of compute and 6, 71.2 of wire; at TP=8 59 less and 44 more.
     assert "stop      at TP=4: 8 GPUs make a token only" in text
-    assert "do not shrink: compute 0.068 ms" in text
+    assert "do not shrink: compute 68.0 µs" in text
     assert "predict   TP=8: " in text
     assert "replicas  on 8 GPUs, 2 replicas of TP=4 serve" in text
-    assert "100% of the compute aligned kernel by kernel" in text
+    assert "100.0 % of the compute aligned kernel by kernel" in text
     assert "| 8 | predicted |" in " ".join(to_markdown(comparison).split())
     page = to_html(comparison)
     assert "Other TP degrees" in page
@@ -251,7 +251,7 @@ def test_a_step_that_cannot_be_aligned_is_fitted_as_a_whole(sides: Callable[...,
     other = replace(two, kinds=tuple(f"another {kind}" for kind in two.kinds))
     split = fitted([(2, other), (4, four)], 4)
     assert split.total(8) == pytest.approx(four.total - (two.total - four.total) / 2)
-    assert "only 0% of the compute could be aligned" in split.basis
+    assert "only 0.0 % of the compute could be aligned" in split.basis
     assert split.error(8) > fitted([(2, two), (4, four)], 4).error(8)
 
 
@@ -269,7 +269,7 @@ def test_floors_in_the_order_of_what_they_rest_on() -> None:
     assert table.ns == pytest.approx(9_000 * 14.4 / 8.9)
     assert (table.low, table.high) == pytest.approx((0.9 * table.ns, 1.1 * 15_000))
     line = floor_at(CALL, floors, 8, 4, H200, nccl=False)
-    assert (round(line.ns), line.source) == (15_000, "a line through 6.0 us at TP=2, 9.0 us at TP=4")
+    assert (round(line.ns), line.source) == (15_000, "a line through 6.0 µs at TP=2, 9.0 µs at TP=4")
     alone = floor_at(CALL, {4: 9_000.0}, 8, 4, H200, nccl=False)
     # A ring's 6.6 + 14 x 0.6 against 6.6 + 6 x 0.6.
     assert alone.ns == 9_000

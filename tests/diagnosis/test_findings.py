@@ -251,14 +251,14 @@ def test_nccl_up_to_the_limit(tmp_path: Path, message_bytes: int, drawn: bool) -
 
 def link(kind: str, looks_like: str | None) -> Link:
     seen = LinkKind(looks_like) if looks_like else None
-    return Link("NVIDIA H200", LinkKind(kind), 450.0, "a table", seen, ("8 KiB take 40 us",))
+    return Link("NVIDIA H200", LinkKind(kind), 450.0, "a table", seen, ("8 KiB take 40 µs",))
 
 
 def test_wrong_wire(tmp_path: Path) -> None:
     run = nsysan.analyze(nsysan.open_trace(paper_trace(tmp_path / "t.sqlite")))
     (finding,) = wrong_wire(link("nvlink", "pcie"))
     assert (finding.severity, finding.title) == (HIGH, "collectives run over PCIe, not over NVLink")
-    assert "8 KiB take 40 us" in finding.evidence
+    assert "8 KiB take 40 µs" in finding.evidence
     assert "wrong_wire" in found_in(run, link("nvlink", "pcie"))
     # A custom all-reduce needs the right wire first.
     assert "nccl_for_small" not in found_in(run, link("nvlink", "pcie"))
@@ -274,8 +274,8 @@ def test_the_wrong_wire_costs_what_the_calls_take_beyond_the_right_one(tmp_path:
     slow = replace(link("nvlink", "host_memory"), reference=Reference(8_192, 4, 5_000.0))
     finding = found_in(run, slow)["wrong_wire"]
     assert (finding.saving, finding.saving_is) == (2 * 3_000, "estimate")
-    assert finding.saves == "saves about 0.006 ms a step, an estimate"
-    assert "2 calls a step, each 8.0 us at p50 instead of 5.0 us over NVLink" in finding.evidence
+    assert finding.saves == "saves about 6.0 µs a step, an estimate"
+    assert "2 calls a step, each 8.0 µs at p50 instead of 5.0 µs over NVLink" in finding.evidence
     # Of other sizes, or where the right link would not be faster, nothing is known.
     for reference in (Reference(4_096, 4, 5_000.0), Reference(8_192, 2, 5_000.0), Reference(8_192, 4, 9_000.0)):
         finding = found_in(run, replace(slow, reference=reference))["wrong_wire"]
@@ -286,7 +286,7 @@ def test_a_late_rank_has_its_collective_and_its_kernel(real: Real) -> None:
     late = real("tp4_late1")["late_host"]
     assert (late.figures["call"], late.figures["kernel"]) == (0, None)
     assert late.figures["call_share"] == pytest.approx(0.99, abs=0.01)
-    assert "99% of it at the step's first collective" in late.evidence
+    assert "99.5 % of it at the step's first collective" in late.evidence
     slow = real("tp4_slow")["straggler"]
     assert (slow.figures["calls"], slow.figures["kernel_more_calls"]) == (32, 16)
     assert "spread over 32 collectives of the step; most in one kernel: nvjet_" in slow.evidence
@@ -295,7 +295,7 @@ def test_a_late_rank_has_its_collective_and_its_kernel(real: Real) -> None:
 def test_what_a_loss_is_at_most_is_told_as_that(real: Real) -> None:
     gaps = real("tp4_graph_node")["graph_gaps"]
     assert (gaps.saving, gaps.saving_is) == (gaps.figures["graph_idle_ns"], "at most")
-    assert gaps.saves.startswith("saves at most 0.1")
+    assert gaps.saves.startswith("saves at most 183.7 µs")
 
 
 # ---- where they are shown

@@ -39,29 +39,29 @@ def saved(report: Report) -> dict[str, list[int | None]]:
         (
             cases.two_slow_ranks,
             "skew",
-            "ranks 1 and 2 put right together save 0.084 ms a step (17%); cause compute (they compute longer; "
-            "rank 1 alone saves 0.028 ms, costs 0.084 ms; rank 2 alone saves 0.000 ms, costs 0.056 ms)",
+            "ranks 1 and 2 put right together save 84.0 µs a step (16.9 %); cause compute (they compute longer; "
+            "rank 1 alone saves 28.0 µs, costs 84.0 µs; rank 2 alone saves 0.0 µs, costs 56.0 µs)",
             {"straggler": [84], "late_between_steps": [31]},
         ),
         (
             cases.late_host_and_slow_gpu,
             "skew",
-            "rank 2 put right saves 0.180 ms a step (21%)",
+            "rank 2 put right saves 180.0 µs a step (21.4 %)",
             {"straggler": [250], "late_host": [180]},
         ),
         (
             cases.half_late,
             "skew",
-            "ranks 2 and 3 put right together save 0.104 ms a step (20%)",
+            "ranks 2 and 3 put right together save 104.0 µs a step (20.1 %)",
             {"straggler": [104], "late_between_steps": [31]},
         ),
         (
             cases.rotating,
             "skew",
-            "nobody by itself: another rank is late in each step, and balancing them saves 0.080 ms a step (16%)",
+            "nobody by itself: another rank is late in each step, and balancing them saves 80.0 µs a step (16.2 %)",
             {"rotation": [80], "late_between_steps": [31]},
         ),
-        (cases.every_host_slow, "host", "rank 2 put right saves 0.104 ms a step (9%)", {"graphs_off": [762]}),
+        (cases.every_host_slow, "host", "rank 2 put right saves 104.0 µs a step (8.9 %)", {"graphs_off": [762]}),
         (cases.sync_in_the_step, "compute", "nobody: ", {"host_stall": [68]}),
     ],
 )
@@ -72,7 +72,7 @@ def test_verdict_late_ranks_and_findings(
     assert report.diagnosis.verdict.kind == kind
     assert says in report.late_sentence()
     assert saved(report) == findings
-    assert "by replay, which misses the period by 0.0%" in to_text(report)
+    assert "by replay, which misses the period by 0.0 %" in to_text(report)
 
 
 def test_how_sure(tmp_path: Path) -> None:

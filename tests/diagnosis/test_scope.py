@@ -9,6 +9,7 @@ import pytest
 import nsysan
 from nsysan.diagnosis.evidence import Aspect, Status
 from nsysan.metrics.coverage import Coverage, Rest
+from nsysan.model.steps.populations import Choice
 from nsysan.report.build import build_report
 from nsysan.report.markdown import to_markdown
 from nsysan.report.report import Report
@@ -47,7 +48,7 @@ def test_most_of_a_capture(tmp_path: Path) -> None:
     assert coverage_of(report).span == pytest.approx(STEADY / (END - BEGIN))
     assert status_of(report) == Status.OK
     assert "part of the capture" not in report.diagnosis.verdict.reason
-    assert "9 steady steps cover 90% of the time and 90% of the GPUs' busy time" in to_markdown(report)
+    assert "9 steady steps cover 89.9 % of the time and 90.0 % of the GPUs' busy time" in to_markdown(report)
 
 
 def test_copies_and_idle_time_before_the_steps(tmp_path: Path) -> None:
@@ -62,13 +63,14 @@ def test_copies_and_idle_time_before_the_steps(tmp_path: Path) -> None:
     assert found.rest == {Rest.COPY: 0.3, Rest.IDLE: 0.272, Rest.COMPUTE: 0.05, Rest.LEFT_OUT: 0.038}
     assert found.span + sum(found.rest.values()) == pytest.approx(1)
     told = (
-        "9 steady steps cover 34% of the time and 46% of the GPUs' busy time; the rest of the time: copies outside of "
-        "steps 30%, idle outside of steps 27%, kernels outside of steps 5%, steps of this kind that are not steady 4%"
+        "9 steady steps cover 34.0 % of the time and 45.6 % of the GPUs' busy time; the rest of the time: copies "
+        "outside of steps 30.0 %, idle outside of steps 27.2 %, kernels outside of steps 5.0 %, steps of this kind "
+        "that are not steady 3.8 %"
     )
     assert report.diagnosis.verdict.kind != "inconclusive"
     assert f"That is of a part of the capture: {told}" in report.diagnosis.verdict.reason
     assert status_of(report) == Status.ESTIMATED
-    assert "copies outside of steps 30%" in to_text(report)
+    assert "copies outside of steps 30.0 %" in to_text(report)
     document = document_of(report)
     assert document["steps"]["coverage"] == document["replicas"][0]["coverage"]
     assert document["steps"]["coverage"]["rest"][0] == {"what": "copy", "share": 0.3}
@@ -95,9 +97,10 @@ def test_too_little_is_inconclusive(tmp_path: Path) -> None:
     verdict = report.diagnosis.verdict
     assert verdict.kind == "inconclusive"
     assert (
-        "too little of the capture is steady decode steps to judge it: 9 steady steps cover 3% of the" in verdict.reason
+        "too little of the capture is steady decode steps to judge it: 9 steady steps cover 3.4 % of the"
+        in verdict.reason
     )
-    assert "copies outside of steps 96%" in verdict.reason
+    assert "copies outside of steps 96.2 %" in verdict.reason
     assert status_of(report) == Status.NOT_MEASURABLE
 
 
@@ -122,6 +125,14 @@ def test_few_of_one_kind(tmp_path: Path) -> None:
             process.kernel(COMPUTE_KERNEL, at, at + 80_000, launch=(at - 15_000, at - 14_000))
             process.kernel(ALLREDUCE_KERNEL, at + 80_000, at + 90_000, launch=(at - 13_000, at - 12_000))
         at += 100_000
-    reason = report_of(builder, tmp_path).diagnosis.verdict.reason
-    assert "few of one kind: of 9 steps in 7 kinds, 3 steady steps of decode_8 cover 34% of the time" in reason
-    assert "the rest of the time: other decode steps 66%" in reason
+    told = report_of(builder, tmp_path).diagnosis
+    assert told.coverage is not None
+    assert told.coverage.is_half
+    # Answers are of all of them; what is asked for is told alone.
+    assert told.summed[0].id == "decode_8"
+    assert {one.id for one in told.summed} == {f"decode_{batch}" for batch in range(3, 10)}
+    named = nsysan.Selection(choice=Choice("decode_8"))
+    found = nsysan.analyze(tmp_path / "trace.sqlite", selection=named)
+    reason = build_report(found, "0", timelines=False).diagnosis.verdict.reason
+    assert "few of one kind: of 9 steps in 7 kinds, 3 steady steps of decode_8 cover 33.7 % of the time" in reason
+    assert "the rest of the time: other decode steps 66.3 %" in reason

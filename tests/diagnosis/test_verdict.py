@@ -19,6 +19,7 @@ from nsysan.metrics.causes import LateCause
 from nsysan.metrics.scenarios import Scenario
 from nsysan.metrics.whatif import WhatIf
 from nsysan.report.build import build_report
+from nsysan.text import pct
 from tests.clitools import graph_level_trace
 from tests.documents import document_of
 from tests.frames import lockstep_run
@@ -45,7 +46,7 @@ def test_each_kind_on_paper(tmp_path: Path, kind: str, options: dict[str, Any]) 
     whole = sum(verdict.shares[name] or 0.0 for name in ("compute", "wire", "host", "copy"))
     assert whole == pytest.approx(1)
     told = {"compute": "compute", "wire": "wire", "host": "host"}.get(kind, "compute")
-    assert f"{told} {verdict.shares[told]:.0%}" in verdict.reason
+    assert f"{told} {pct(verdict.shares[told] or 0)}" in verdict.reason
     assert ("the others wait for rank 1, as it computes longer" in verdict.reason) == (kind == "skew")
 
 
@@ -72,8 +73,8 @@ def single_rank(path: Path) -> Path:
     ("write", "said"),
     [
         pytest.param(graph_level_trace, "--cuda-graph-trace=node", id="graph level"),
-        pytest.param(unsplit_trace, "50% of the step is communication whose waiting cannot be told", id="unsplit"),
-        pytest.param(single_rank, "42% of the step is communication whose waiting cannot be told", id="single rank"),
+        pytest.param(unsplit_trace, "50.0 % of the step is communication whose waiting cannot be told", id="unsplit"),
+        pytest.param(single_rank, "42.1 % of the step is communication whose waiting cannot be told", id="single rank"),
     ],
 )
 def test_inconclusive_says_what_is_missing(tmp_path: Path, write: Callable[[Path], Path], said: str) -> None:
@@ -163,7 +164,7 @@ def test_no_steady_step_is_inconclusive() -> None:
 
 def test_ranks_that_are_not_there_are_mentioned() -> None:
     reason = judge(ledger(compute=1_000), WHAT, PATH, [2, 5]).reason
-    assert "ranks 2, 5 are not in the trace" in reason
+    assert "ranks 2 and 5 are not in the trace" in reason
 
 
 def test_thresholds_are_in_the_document(tmp_path: Path) -> None:
@@ -180,7 +181,7 @@ def test_a_straggler_is_named_whatever_bounds_the_step(tmp_path: Path) -> None:
     # Two layers of 30 + 10 compute and 8 wire on rank 2, and a gap of 2: 98 us, of which its lateness is 20.
     verdict = verdict_of(builder.write(tmp_path / "trace.sqlite"))
     assert verdict.kind == "skew"
-    assert verdict.reason.startswith("the others wait for rank 2, as it computes longer, 20% of it (critical path: ")
+    assert verdict.reason.startswith("the others wait for rank 2, as it computes longer, 20.4 % of it (critical path: ")
 
 
 def test_copying_is_a_verdict(tmp_path: Path) -> None:
@@ -195,7 +196,7 @@ def test_copying_is_a_verdict(tmp_path: Path) -> None:
     assert (verdict.shares["copy"] or 0) > 0.6
 
 
-@pytest.mark.parametrize(("saves", "nearest"), [(9, ""), (16, "; rank 1 comes nearest, with 0.016 ms a step (1.6%)")])
+@pytest.mark.parametrize(("saves", "nearest"), [(9, ""), (16, "; rank 1 comes nearest, with 16.0 µs a step (1.6 %)")])
 def test_of_a_balanced_run_the_nearest_to_late_is_told(saves: int, nearest: str) -> None:
     period = 1_000_000
     what = WhatIf(period, dict.fromkeys(Scenario, period), ranks={0: period - 2_000, 1: period - 1_000 * saves})

@@ -119,11 +119,12 @@ def test_from_the_floor_to_the_period_on_paper(tmp_path: Path) -> None:
     [
         (None, None, "no model is stated"),
         ("layers=1", None, "--model lacks hidden, heads, dtype, ffn"),
+        ("layers=1,heads=8", None, "--model lacks hidden, dtype, ffn"),
         (SMALL.replace("batch=1,", ""), 256, "nothing tells how many sequences a step decodes; give --batch"),
         (
             SMALL.replace("ffn=4096", "ffn=400000"),
             256,
-            "takes 0.256 ms a step at the least, and its kernels took",
+            "takes 256.2 µs a step at the least, and its kernels took",
         ),
     ],
 )
@@ -135,7 +136,7 @@ def test_why_it_is_not_told(tmp_path: Path, model: str | None, context: int | No
     assert why in reason
     assert document_of(report)["light_speed"] is None
     # What nobody asked for is no reason for care.
-    assert ("light_speed" in nsysan.to_text(report)) == (model is not None)
+    assert ("light_speed" in nsysan.to_text(report)) == (model not in (None, "layers=1"))
 
 
 def test_more_layers_than_the_models_may_be_drafts(analyzed: Analyze) -> None:
@@ -194,7 +195,7 @@ def test_outputs_tell_it(tmp_path: Path, capsys: Capsys, monkeypatch: pytest.Mon
     Path("<b>.json").write_text(json.dumps(config), "utf-8")
     options = ("--model", "<b>.json", "--batch", "1", "--context", "256")
     text = run_cli(capsys, "report", trace, "-o", "p.html", "--markdown", "m.md", "--json", "r.json", *options).out
-    assert "above the floor 25.7 us: kernels 21.7, gaps 0.5, wire 0.0, wait 0.5, host 3.0" in text
+    assert "above the floor 25.7 µs: kernels 21.7, gaps 0.5, wire 0.0, wait 0.5, host 3.0" in text
     page, markdown = (Path(name).read_text("utf-8") for name in ("p.html", "m.md"))
     assert '<section id="light">' in page
     assert "<b>.json" not in page.replace("&lt;b&gt;.json", "")

@@ -91,7 +91,7 @@ def test_speed_is_that_of_the_wire_not_of_the_residency(tmp_path: Path) -> None:
     assert family.algbw == pytest.approx(250)
     assert family.busbw == pytest.approx(375)
     assert family.peak_share == pytest.approx(375 / 450)
-    assert "floor 8.0 us (median call 0.0 over it)    algbw 250  busbw 375 GB/s (83% of peak)" in to_text(report)
+    assert "floor 8.0 µs (median call 0.0 over it)    algbw 250  busbw 375 GB/s (83.3 % of peak)" in to_text(report)
 
 
 def test_the_wire_of_a_call_is_until_its_last_rank_has_left(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_the_wire_of_a_call_is_until_its_last_rank_has_left(tmp_path: Path) -> N
     (family,) = report.collectives
     assert family.wire is not None
     assert (family.wire["p50"], family.floor, family.excess) == (15_000, 12_000, 1_500)
-    assert "floor 12.0 us (median call 1.5 over it)" in to_text(report)
+    assert "floor 12.0 µs (median call 1.5 over it)" in to_text(report)
     what = report.diagnosis.what_if
     assert what is not None
     # Each host launches at its own time, whatever the wire takes.

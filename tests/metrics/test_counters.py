@@ -137,7 +137,7 @@ def test_too_few_samples_are_null_and_never_zero(tmp_path: Path) -> None:
     assert dram.steps.mean is not None
     assert (dram.in_collectives, dram.in_transfer) == (SampleStats(0, None, None), SampleStats(0, None, None))
     assert dram.reason is not None
-    assert "a sample stands for 2,000 us and a collective lasts 1,500.0 us" in dram.reason
+    assert "a sample stands for 2,000.0 µs and a collective lasts 1,500.0 µs" in dram.reason
     assert f"0 in collectives, 0 in their transfer, 0 outside, fewer than {MIN_SAMPLES}" in dram.reason
     status, reason = quality(report)["counters"]
     assert status == "estimated"
@@ -305,7 +305,7 @@ def test_page_and_documents_of_the_real_run(real_trace: Callable[[str], Path], t
     assert [line[:24] for line in result.out.splitlines() if line.startswith("counters")] == [
         "counters  NVLink RX 1.0 %"[:24]
     ]
-    assert "counters (estimated): one sample each 1,000.0 us" in result.out
+    assert "counters (estimated): one sample each 1,000.0 µs" in result.out
     rows = json.loads(document.read_text())["counters"]
     assert [(row["rank"], row["metric"]) for row in rows] == [
         (rank, metric) for rank in range(2) for metric in METRICS if "protocol" not in metric

@@ -38,7 +38,7 @@ def test_longer_compute_of_one_rank(tmp_path: Path) -> None:
     run = lockstep_run(tmp_path / "trace.sqlite", compute)
     assert outliers(run) == [Outlier(5, PERIOD + 20_000, 20_000, 2, TailCause.COMPUTE, Line.COMPUTE, 20_000, 3, 20_000)]
     text = to_text(build_report(run, "0", timelines=False))
-    assert "compute on rank 2 grew by 20.0 us; most lost at its collective 3: 20.0 us" in text
+    assert "compute on rank 2 grew by 20.0 µs; most lost at its collective 3: 20.0 µs" in text
 
 
 def test_a_late_host(tmp_path: Path) -> None:
@@ -92,4 +92,4 @@ def test_a_replay_that_is_one_block_and_takes_longer(tmp_path: Path) -> None:
     run = nsysan.analyze(nsysan.open_trace(builder.write(tmp_path / "blocks.sqlite")))
     (found,) = outliers(run)
     assert found == Outlier(4, 82_000, 20_000, 0, TailCause.GRAPH, Line.GRAPH, 20_000, None, 0)
-    assert "graph on rank 0 grew by 20.0 us" in to_text(build_report(run, "0", timelines=False))
+    assert "graph on rank 0 grew by 20.0 µs" in to_text(build_report(run, "0", timelines=False))

@@ -50,7 +50,7 @@ def test_a_pause_of_one_host_in_every_tenth_step(tmp_path: Path) -> None:
     report = report_of(lockstep_run(tmp_path / "t.sqlite", usual(), idle=idle))
     assert report.diagnosis.tail == [TailRow(TailCause.HOST, 2, 10_000, [6, 16, 26, 36])]
     assert {(o.rank, o.cause, o.growth) for o in report.diagnosis.outliers} == {(2, TailCause.HOST, 100_000)}
-    sentence = "rank 2, host 10.0 us (its host launched later than usual) in steps 6, 16, 26 and 36"
+    sentence = "rank 2, host 10.0 µs (its host launched later than usual) in steps 6, 16, 26 and 36"
     assert sentence in to_text(report)
     assert sentence in to_markdown(report)
 
@@ -196,7 +196,7 @@ def test_a_report_of_two_humps_says_so(tmp_path: Path) -> None:
     assert report.diagnosis.humps is not None
     low, high = report.diagnosis.humps
     assert (low.count, low.p50, high.count, high.p50) == (20, 38_000, 20, 54_000)
-    sentence = "two humps: 20 steps near 0.038 ms, 20 near 0.054 ms; the median stands for neither"
+    sentence = "two humps: 20 steps near 38.0 µs, 20 near 54.0 µs; the median stands for neither"
     assert sentence in to_text(report)
     assert sentence in to_markdown(report)
     assert "steady_period" in {row.id for row in report.quality if row.status != "ok"}

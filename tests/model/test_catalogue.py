@@ -211,6 +211,18 @@ OTHERS: list[tuple[str, str, str | None]] = [
 
 # Short names that say nothing: the demangled name decides.
 DEMANGLED: list[tuple[str, str, str | None]] = [
+    (
+        "void <unnamed>::all_reduce_kernel<<unnamed>::AllReducePushImpl<__nv_bfloat16, (unsigned int)2, (bool)1>, "
+        "(int)1>(<unnamed>::AllReduceParams)",
+        "collective",
+        "all_reduce",
+    ),
+    (
+        "void (anonymous namespace)::all_reduce_kernel<(anonymous namespace)::AllReducePullImpl<__nv_bfloat16, 4u, "
+        "(PullMode)1, true>, 2>(AllReduceParams)",
+        "collective",
+        "all_reduce",
+    ),
     ("void deep_ep::intranode::dispatch<(int)8, (int)768>(int4 *, float *)", "collective", "all_to_all"),
     ("void deep_ep::intranode::combine<__nv_bfloat16, (int)8>(__nv_bfloat16 *)", "collective", "all_to_all"),
     ("void deep_ep::intranode::notify_dispatch<(int)8>(const int *, int *)", "collective", "all_to_all"),

@@ -69,6 +69,9 @@ SHORT = {
     "rope_cache": [
         "rotary_embedding_kernel",
         "reshape_and_cache_flash_kernel",
+        "store_kvcache",
+        "fused_rope_kernel",
+        "clamp_position_kernel",
         "concat_and_cache_mla_kernel",
         "_compute_slot_mapping_kernel",
         "set_mla_kv_buffer_kernel",

@@ -270,7 +270,7 @@ def test_tables_are_copied_as_tsv_and_markdown(browser: Browser, bare: Path) -> 
         page.page.locator("#verdict .copies button").first.click()
         page.page.wait_for_timeout(0)
         assert "of the step" in page.page.inner_text("#verdict thead")
-        assert page.page.evaluate("navigator.clipboard.readText()").startswith("what if\ta step\tsaved, us\tsaved\nas ")
+        assert page.page.evaluate("navigator.clipboard.readText()").startswith("what if\ta step\tsaved, µs\tsaved\nas ")
 
 
 # ---- themes, phones, paper
@@ -305,12 +305,23 @@ def test_prints_light_and_within_the_paper(browser: Browser, slow: Path) -> None
         page.page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
         page.settle()
         assert page.page.evaluate("document.documentElement.dataset.theme") == "light"
-        assert all(plot["width"] <= 1_000 for plot in page.plots())
+        # As wide as a sheet of A4 between its margins, at once: paper does not wait.
+        page.page.emulate_media(media="print")
+        page.page.set_viewport_size({"width": 718, "height": 1_000})
+        assert page.page.evaluate("document.documentElement.scrollWidth") <= 718
+        assert {plot["width"] for plot in page.plots()} == {718}
+        drawn = "all => all.map(svg => svg.getBoundingClientRect().width)"
+        assert set(page.page.eval_on_selector_all(".plot .main-svg", drawn)) == {718}
+        assert page.page.evaluate("document.getElementById('canvas').offsetWidth") == 718
+        page.page.emulate_media(media="screen")
         page.page.evaluate("window.dispatchEvent(new Event('afterprint'))")
         page.settle()
         assert page.page.evaluate("document.documentElement.dataset.theme") == "dark"
         pdf = page.page.pdf(prefer_css_page_size=True)
         assert pdf.startswith(b"%PDF")
+        # A4 is 595 by 842 points.
+        boxes = set(re.findall(rb"/MediaBox ?\[0 0 (\d+)\.?\d* (\d+)", pdf))
+        assert boxes == {(b"594", b"841")}
         assert page.said == []
 
 
@@ -341,7 +352,7 @@ def test_what_belongs_to_another_step_is_shaded(browser: Browser, real_trace: Re
     html = file.read_text("utf-8")
     file.write_text(html.replace('<div class="plot"', '<div class="no-plot"'), "utf-8")
     with opened(browser, file) as page:
-        assert "2.498 ms" in page.page.inner_text("#step option:checked")
+        assert "2,497.9 µs" in page.page.inner_text("#step option:checked")
         frame = page.page.locator("#canvas").bounding_box()
         assert frame is not None
         shade = """(share) => {

@@ -209,13 +209,13 @@ def test_page_and_summary_open_with_the_same_sentence(paper: Report, paper_page:
 
 def test_the_top_tells_the_first_findings_saving(reported: Callable[[str], Report]) -> None:
     for name, value, text in (
-        ("tp4_late1", "0.686 ms (27%)", "a step saved: rank 1 comes late: its host launches late"),
+        ("tp4_late1", "686.2 µs (27.5 %)", "a step saved: rank 1 comes late: its host launches late"),
         (
             "tp4_graph_node",
-            "at most 0.184 ms (10%)",
+            "at most 183.7 µs (10.2 %)",
             "a step saved: many small kernels: the GPU idles ",
         ),
-        ("tp4_fused", "< 1%", "of a step to gain from skew, the wire's excess and late hosts together"),
+        ("tp4_fused", "< 1 %", "of a step to gain from skew, the wire's excess and late hosts together"),
         ("rank_0", "?", "to save: cannot be told from this trace"),
     ):
         report = reported(name)
@@ -482,7 +482,7 @@ def test_decimation_keeps_what_is_long_and_of_the_rest_the_longest() -> None:
     # The later kernel is the longer one: of each stretch the last, and in that of kernels 17 to 20 the long one.
     assert few.slices["name"].to_list()[:3] == ["kernel 4", "kernel 8", "kernel 12"]
     assert decimation_note(whole) == ""
-    assert decimation_note(few).startswith("16 of 64 slices are in this file: of those shorter than 4.1 us")
+    assert decimation_note(few).startswith("16 of 64 slices are in this file: of those shorter than 4.1 µs")
 
 
 def test_a_big_run_is_decimated_to_the_pages_room(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -560,7 +560,7 @@ def test_kernels_are_folded_into_their_groups_and_layers_into_one(reported: Call
     assert bars[0]["name"] == "gemm"
     assert [len(bar["x"]) for bar in bars] == [2] * len(bars)
     assert {bar["marker"]["color"] for bar in bars} <= set(GROUP_COLOURS.values())
-    assert re.search(r"gemm: [\d,.]+ us, \d+ kernels", shown)
+    assert re.search(r"gemm: [\d,.]+ µs, \d+ kernels", shown)
     assert re.search(r"layers: \d+ x \d+ kernels", shown)
     titles = [attributes.get("title") or "" for tag, attributes in page.elements if tag == "span"]
     assert any(title.startswith("void at::native::vectorized_elementwise_kernel<") for title in titles)

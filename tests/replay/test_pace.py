@@ -126,7 +126,7 @@ def answer(path: Path) -> Answer:
     return Answer(periods, pace.bounds, late)
 
 
-@pytest.mark.parametrize("seed", [3, 8, 10, 23, 28, 42, 189, 7077, 9005])
+@pytest.mark.parametrize("seed", [3, 8, 10, 23, 28, 42, 189, 7077, 9005, 60033])
 def test_random_runs(seed: int, tmp_path: Path) -> None:
     found = judge(random_scenario(seed), tmp_path / "t.sqlite", answer).score
     assert (found.missed, found.wrong) == ((), ())

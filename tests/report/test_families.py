@@ -122,7 +122,7 @@ def test_both_estimates_of_waiting_and_their_difference_in_steady_steps(tmp_path
     assert row["wait_ns"] == {"p50": 2 * US, "p95": 2 * US, "p99": 2 * US, "max": 2 * US}
     assert row["wait_clock_free_ns"] == {"p50": US, "p95": 18 * US, "p99": 18 * US, "max": 18 * US}
     assert row["wait_error_ns"] == {"p50": US, "p95": US, "p99": US, "max": US}
-    assert quality(report)["wait_wire"].endswith("; the two estimates of wait differ by 1.0 us at p95")
+    assert quality(report)["wait_wire"].endswith("; the two estimates of wait differ by 1.0 µs at p95")
 
 
 def test_the_error_of_a_real_run_is_small(reported: Callable[[str], Report]) -> None:

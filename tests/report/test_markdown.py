@@ -43,12 +43,12 @@ def rendered(markdown: str) -> str:
 
 def test_ledger_and_what_if_hold_the_paper_figures(tmp_path: Path) -> None:
     markdown = markdown_of(paper_trace(tmp_path / "t.sqlite"))
-    ledger = section(markdown, "Ledger, us a step")
+    ledger = section(markdown, "Ledger, µs a step")
     assert cells(ledger[0]) == ["rank", "period", "compute", "wait", "wire", "idle"]
     assert cells(ledger[2]) == ["0", "44.0", "20.0", "6.0", "16.0", "2.0"]
     assert cells(ledger[3]) == ["1", "44.0", "26.0", "0.0", "16.0", "2.0"]
     without_skew = next(line for line in section(markdown, "What if") if line.startswith("| without skew"))
-    assert cells(without_skew) == ["without skew", "0.038 ms", "6.0", "13.6%"]
+    assert cells(without_skew) == ["without skew", "38.0 µs", "6.0", "13.6 %"]
 
 
 def test_the_answer_comes_first(tmp_path: Path) -> None:
@@ -58,9 +58,9 @@ def test_the_answer_comes_first(tmp_path: Path) -> None:
     lines = markdown_of(builder.write(tmp_path / "t.sqlite")).splitlines()
     assert lines[0] == "### nsysan: `t.sqlite`"
     assert lines[2].startswith("**skew**: ")
-    assert lines[4] == "- **0.078 ms** per decode step, median of 11 steady steps"
-    assert lines[5] == "- **51%** of it the others wait for rank 1 (0.040 ms)"
-    assert any(line.startswith("- late: rank 1 put right saves 0.040 ms a step") for line in lines)
+    assert lines[4] == "- **78.0 µs** per decode step, median of 11 steady steps"
+    assert lines[5] == "- **51.3 %** of it the others wait for rank 1 (40.0 µs)"
+    assert any(line.startswith("- late: rank 1 put right saves 40.0 µs a step") for line in lines)
 
 
 def test_findings_have_evidence_and_fix(reported: Callable[[str], Report]) -> None:
@@ -90,7 +90,7 @@ def test_real_traces_give_markdown_without_html(reported: Callable[[str], Report
 
 def test_what_cannot_be_measured_is_a_dash_with_its_reason(reported: Callable[[str], Report]) -> None:
     markdown = to_markdown(reported("tp4_graph_graph"))
-    ledger = section(markdown, "Ledger, us a step")
+    ledger = section(markdown, "Ledger, µs a step")
     assert cells(ledger[0])[-2:] == ["graph", "idle"]
     assert any("traced as one block" in line for line in section(markdown, "Read with care"))
     assert section(markdown, "What if") == []

@@ -28,8 +28,8 @@ def test_counted(number: int, text: str) -> None:
     [
         ([3], "step 3"),
         ([3, 5], "steps 3 and 5"),
-        ([1, 2, 3], "steps 1, 2 and 3"),
-        ([1, 2, 3, 4], "steps 1, 2, 3 and 1 more"),
+        ([1, 2, 3], "steps 1 to 3"),
+        ([1, 2, 3, 4], "steps 1 to 4"),
     ],
 )
 def test_numbered(numbers: list[int], text: str) -> None:

@@ -101,7 +101,7 @@ def test_the_residual_is_small_and_printed(analyzed: Analyze) -> None:
     assert 0 < run.clock.residual_p50 <= run.clock.residual_p95 < 30_000
     status, reason = quality(build_report(run, "0", timelines=False))["clock"]
     assert status == "ok"
-    assert f"p50 {run.clock.residual_p50 / 1e3:.2f} us, p95 {run.clock.residual_p95 / 1e3:.2f} us" in reason
+    assert f"p50 {run.clock.residual_p50 / 1e3:.2f} µs, p95 {run.clock.residual_p95 / 1e3:.2f} µs" in reason
 
 
 @pytest.mark.parametrize("rank", [0, 2])
@@ -284,7 +284,7 @@ def test_a_clock_that_drifts_is_put_on_a_line(tmp_path: Path, ppm: int) -> None:
     assert run.clock.residual_p95 <= 300
     status, reason = quality(build_report(run, "0", timelines=False))["clock"]
     assert status == "ok"
-    assert "us a second for drift: +0.00, " in reason
+    assert "µs a second for drift: +0.00, " in reason
 
 
 @pytest.mark.parametrize(

@@ -407,8 +407,8 @@ GPU_ONLY = ("per_step", "per_rank", "collectives", "steps", "ranks", "arrivals",
 @pytest.mark.parametrize(
     ("form", "amount"),
     [
-        ("t + 60000", "rank 2 -50.0 us"),  # its GPU 60 us too early: 10 us after the call is 50 us before it
-        ("t - 3000000", "rank 2 +3,008.0 us"),  # 3 ms too late, and 8 us after the call's end
+        ("t + 60000", "rank 2 -50.0 µs"),  # its GPU 60 us too early: 10 us after the call is 50 us before it
+        ("t - 3000000", "rank 2 +3,008.0 µs"),  # 3 ms too late, and 8 us after the call's end
         ("t + (t - 1000000) / 20", "rank 2 -"),  # the GPU's clock is slow by 5 %
         ("t - (t - 1000000) / 2", "rank 2 +"),  # it is fast
     ],
@@ -417,7 +417,7 @@ GPU_ONLY = ("per_step", "per_rank", "collectives", "steps", "ranks", "arrivals",
 def test_clocks_that_disagree_are_named_and_what_needs_them_withheld(tmp_path: Path, form: str, amount: str) -> None:
     path = host_bound(tmp_path / "t.sqlite", steps=60)
     before = document(path)
-    assert quality(before)["cpu_gpu_clock"] == ("ok", "shortest launch latency 10.0 us")
+    assert quality(before)["cpu_gpu_clock"] == ("ok", "shortest launch latency 10.0 µs")
     assert before["what_if"]["no_host_late_ns"] is not None
     found = document(shift_host(path, 1002, form))
     status, reason = quality(found)["cpu_gpu_clock"]
@@ -442,7 +442,7 @@ def test_a_device_that_is_off_against_all_others_is_put_right_and_named(tmp_path
     found = document_of(report)
     # The ends of its calls and its launches show the same offset, which is its clock's.
     status, reason = quality(found)["rank_clocks"]
-    assert (status, f"rank 3 {by / 1e3:+,.1f} us" in reason) == ("estimated", True)
+    assert (status, f"rank 3 {by / 1e3:+,.1f} µs" in reason) == ("estimated", True)
     assert quality(found)["cpu_gpu_clock"] == quality(before)["cpu_gpu_clock"]
     for key in ("per_step", "collectives", "gaps", "what_if"):
         assert found[key] == before[key]

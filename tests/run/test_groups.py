@@ -94,4 +94,4 @@ def test_shares_that_cannot_be_told_are_not_nought(tmp_path: Path) -> None:
     assert verdict.shares["wire"] is None
     assert verdict.shares["skew"] is None
     assert "wire" not in verdict.reason
-    assert "comm_unsplit 5%" in verdict.reason
+    assert "comm_unsplit 4.7 %" in verdict.reason

@@ -69,7 +69,7 @@ def test_tensor_parallelism_wider_than_a_node_is_the_finding(tmp_path: Path) -> 
     )
     (finding,) = (row for row in document["findings"] if row["id"] == "tp_across_nodes")
     assert finding["title"].startswith("TP=8 is wider than a node")
-    assert finding["evidence"].startswith("ranks 0, 1, 2 and 3 on node 0; ranks 4, 5, 6 and 7 on node 1; ")
+    assert finding["evidence"].startswith("ranks 0 to 3 on node 0; ranks 4 to 7 on node 1; ")
     assert (finding["figures"]["wire_ns"], finding["severity"]) == (120_000, "high")
     # Neither NVLink nor what runs over peers' memory can be had there.
     assert not {"wrong_wire", "nccl_for_small", "tp_too_wide"} & ids(report)

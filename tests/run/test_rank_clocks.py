@@ -55,7 +55,7 @@ def test_an_offset_that_launches_show_too_is_the_clocks(tmp_path: Path, ahead: i
     report = build_report(run, "0", timelines=False)
     (row,) = (row for row in report.quality if row.id == "rank_clocks")
     assert row.status == "estimated"
-    assert f"rank {ranks - 1} {ahead / 1e3:+.1f} us" in row.reason
+    assert f"rank {ranks - 1} {ahead / 1e3:+.1f} µs" in row.reason
     document_of(report)
 
 
@@ -65,7 +65,7 @@ def test_a_rank_that_leaves_last_is_no_clock(tmp_path: Path) -> None:
     assert waits(run) == [LATE, 0, LATE, LATE]
     (row,) = (row for row in build_report(run, "0", timelines=False).quality if row.id == "rank_clocks")
     assert "left in" in row.reason
-    assert "rank 3 +2.0 us" in row.reason
+    assert "rank 3 +2.0 µs" in row.reason
 
 
 def test_launches_that_come_sooner_are_no_clock(tmp_path: Path) -> None:

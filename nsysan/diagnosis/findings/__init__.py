@@ -5,10 +5,14 @@ A module a subject: the ids of its findings, the functions that draw them, and b
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from nsysan.diagnosis.collectives import CollectiveFamily
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.expectation import Compared
 from nsysan.diagnosis.findings import (
     bubble,
+    chosen_by_nccl,
     communication,
     expected,
     late_ranks,
@@ -23,20 +27,28 @@ from nsysan.diagnosis.findings.finding import Finding
 from nsysan.diagnosis.findings.kinds import Severity
 from nsysan.diagnosis.workload import Workload
 from nsysan.metrics.link import Link
+from nsysan.run.nccl_choices import Nccl
 from nsysan.run.run import Run
 
 __all__ = ["FINDERS", "Finding", "Severity", "custom_all_reduce_limit", "find", "wrong_wire"]
 
 FINDERS = tuple(
     finder
-    for subject in (recording, expected, communication, outside, launching, late_ranks, bubble, nodes)
+    for subject in (recording, expected, communication, chosen_by_nccl, outside, launching, late_ranks, bubble, nodes)
     for finder in subject.FINDERS
 )
 
 
-def find(run: Run, diagnosis: Diagnosis, compared: Compared | None, link: Link | None = None) -> list[Finding]:
+def find(
+    run: Run,
+    diagnosis: Diagnosis,
+    compared: Compared | None,
+    link: Link | None = None,
+    nccl: Nccl | None = None,
+    families: Sequence[CollectiveFamily] = (),
+) -> list[Finding]:
     """All findings of a run, most severe first, then by what they save."""
-    case = Case.of(run, diagnosis, compared, link)
+    case = Case.of(run, diagnosis, compared, link, nccl, families)
     decodes = diagnosis.verdict.workload is Workload.DECODE
     asked = [f for f in FINDERS if (case.period or not f.of_steps) and (decodes or not f.of_decode)]
     found = [finding for finder in asked for finding in finder.draw(case)]

@@ -9,7 +9,7 @@ from nsysan.diagnosis.findings.case import Case, Finder
 from nsysan.diagnosis.findings.finding import Finding, by_share, severity_limits
 from nsysan.diagnosis.findings.kinds import FindingId, SavingIs, Severity
 from nsysan.diagnosis.verdict import PIPELINE
-from nsysan.text import ms, numbered
+from nsysan.text import duration, numbered, pct
 
 #: GPUs of one model differ by 1 to 2 % in speed; a stage of one layer more in 16, or with the logits, by 6 to 10 %.
 UNEVEN_STAGES = 1.1
@@ -61,12 +61,12 @@ def uneven_stages(case: Case) -> Iterator[Finding]:
         if paced
         else "with one batch in flight its stages add up, however they are cut, and evening them saves nothing"
     )
-    works = ", ".join(f"stage {stage.number} {ms(stage.work)}" for stage in bubble.stages)
+    works = ", ".join(f"stage {stage.number} {duration(stage.work)}" for stage in bubble.stages)
     yield Finding(
         BubbleFinding.UNEVEN_STAGES,
         by_share(more, case.period) if paced else Severity.LOW,
         f"the pipeline's stages are uneven: stage {busiest.number} ({numbered('rank', list(busiest.ranks), most=16)}) "
-        f"works {ratio - 1:.0%} longer than stage {lightest.number}",
+        f"works {pct(ratio - 1)} longer than stage {lightest.number}",
         f"of a step, without waiting and idle time: {works}; {told}",
         "cut the layers anew (vLLM's VLLM_PP_LAYER_PARTITION, SGLang's SGLANG_PP_LAYER_PARTITION): fewer for the stage "
         "that also has the logits and the sampling",

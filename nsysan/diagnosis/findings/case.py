@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
+from nsysan.diagnosis.collectives import CollectiveFamily
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.expectation import ALL_REDUCE, Compared
 from nsysan.diagnosis.findings.finding import Finding
@@ -16,7 +17,9 @@ from nsysan.metrics.link import Link
 from nsysan.metrics.scenarios import Scenario
 from nsysan.metrics.whatif import WhatIf
 from nsysan.model.matches import Match
+from nsysan.run.nccl_choices import Nccl
 from nsysan.run.run import Run
+from nsysan.text import duration
 
 #: What several findings advise.
 HOST_FIX = (
@@ -31,7 +34,10 @@ IDLE_SHARE = 0.05
 
 @dataclass(frozen=True)
 class Case:
-    """What findings are drawn from; period and idle (by rank and cause) in ns, medians over the steady steps."""
+    """What findings are drawn from; period and idle (by rank and cause) in ns, medians over the steady steps.
+
+    nccl: what NCCL's log says, families: the run's collectives, None and empty where they are not asked for.
+    """
 
     run: Run
     diagnosis: Diagnosis
@@ -39,18 +45,38 @@ class Case:
     link: Link | None
     period: int
     idle: dict[tuple[int, GapCause], int]
+    nccl: Nccl | None = None
+    families: Sequence[CollectiveFamily] = ()
 
     @classmethod
-    def of(cls, run: Run, diagnosis: Diagnosis, compared: Compared | None, link: Link | None) -> Case:
+    def of(
+        cls,
+        run: Run,
+        diagnosis: Diagnosis,
+        compared: Compared | None,
+        link: Link | None,
+        nccl: Nccl | None = None,
+        families: Sequence[CollectiveFamily] = (),
+    ) -> Case:
         """From what is known of a run; the period is 0 where no step is steady."""
         what = diagnosis.what_if
         rows = diagnosis.gaps.select("rank", "cause", "ns").iter_rows()
         idle = {(rank, GapCause(cause)): ns for rank, cause, ns in rows}
-        return cls(run, diagnosis, compared, link, what.period if what else 0, idle)
+        return cls(run, diagnosis, compared, link, what.period if what else 0, idle, nccl, families)
 
     @property
     def what(self) -> WhatIf | None:
         return self.diagnosis.what_if
+
+    @property
+    def measured(self) -> int:
+        """ns of a step as traced, of which ledger and idle time are; period is that of the step that savings are of."""
+        return self.period if self.what is None or self.what.traced is None else self.what.traced
+
+    @property
+    def of_measured(self) -> str:
+        """The step that measured figures are a part of, in words."""
+        return duration(self.measured) if self.measured == self.period else f"{duration(self.measured)} as traced"
 
     @property
     def steady(self) -> pl.DataFrame:
@@ -78,7 +104,7 @@ class Case:
     @property
     def host_saving_is(self) -> SavingIs:
         """What a saving on the host's side is: in eager runs the profiler inflates it."""
-        if self.run.is_eager:
+        if self.run.is_eager and self.diagnosis.untraced is None:
             return SavingIs.AT_MOST
         bounded = self.what is not None and Scenario.NO_HOST_LATE in self.what.bounds
         return SavingIs.AT_LEAST if bounded else SavingIs.REPLAY
@@ -89,7 +115,7 @@ class Case:
         if not self.run.is_eager:
             return False
         if self.what is None or self.what[Scenario.GRAPHS] is None:
-            return self.worst_idle(GapCause.HOST_LATE)[1] >= IDLE_SHARE * self.period
+            return self.worst_idle(GapCause.HOST_LATE)[1] >= IDLE_SHARE * self.measured
         return (self.saving(Scenario.GRAPHS) or 0) >= IDLE_SHARE * self.period
 
     def line(self, name: str) -> int:

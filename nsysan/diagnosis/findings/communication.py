@@ -19,7 +19,7 @@ from nsysan.metrics.link import Link
 from nsysan.metrics.whatif import call_wires, least
 from nsysan.model.gpu_links import LinkKind
 from nsysan.run.node_numbers import nodes_of
-from nsysan.text import counted, size, us
+from nsysan.text import counted, pct, size, us
 
 #: Exposed wire below this share of the period would not pay for restructuring the layers.
 EXPOSED_SHARE = 0.10
@@ -37,6 +37,7 @@ class CommunicationFinding(FindingId):
     """What the wire may cost."""
 
     WRONG_WIRE = "wrong_wire"
+    P2P_DISABLED = "p2p_disabled"
     NO_OVERLAP = "no_overlap"
     NCCL_FOR_SMALL = "nccl_for_small"
     TP_TOO_WIDE = "tp_too_wide"
@@ -54,7 +55,7 @@ def slow_wire(case: Case) -> Iterator[Finding]:
             CommunicationFinding.NO_OVERLAP,
             Severity.MEDIUM if wire >= HIGH_SHARE * case.period else Severity.LOW,
             "no communication runs beside compute",
-            f"{us(wire)} us of transfer a step ({wire / case.period:.0%}) are exposed, {us(overlap)} us overlap",
+            f"{us(wire)} µs of transfer a step ({pct(wire / case.period)}) are exposed, {us(overlap)} µs overlap",
             "fuse all-reduce with the norm after it, or GEMM with communication (vLLM's compilation passes, "
             "FlashInfer, TensorRT-LLM), or run two half batches alternately where the batch is large enough",
             wire,
@@ -90,8 +91,8 @@ def _not_custom(case: Case, calls: pl.DataFrame) -> Iterator[Finding]:
         # What runs beside compute costs nothing.
         Severity.MEDIUM if min(wire, case.line("wire")) >= MEDIUM_SHARE * case.period else Severity.LOW,
         "all-reduces use NCCL's kernels where engines use a custom one",
-        f"all-reduces of up to {size(largest)} over {members} ranks take {us(float(p50 or 0))} us each "
-        f"(p50) and {us(wire)} us a step in NCCL kernels; engines use a custom kernel up to {size(limit)}",
+        f"all-reduces of up to {size(largest)} over {members} ranks take {us(float(p50 or 0))} µs each "
+        f"(p50) and {us(wire)} µs a step in NCCL kernels; engines use a custom kernel up to {size(limit)}",
         "let the engine use its custom all-reduce (vLLM without --disable-custom-all-reduce, SGLang likewise), "
         "FlashInfer's or symmetric memory; it is refused without peer access between all GPUs, inside containers "
         "without shared IPC, and for sizes that are not multiples of 16 bytes",
@@ -129,8 +130,8 @@ def _too_wide(case: Case, calls: pl.DataFrame, wire: int) -> Iterator[Finding]:
         CommunicationFinding.TP_TOO_WIDE,
         by_share(wire, case.period),
         f"TP={members} is wide for messages of {size(message)}: the wire is latency, and much of the step",
-        f"the wire takes {wire / case.period:.0%} of the step; an all-reduce takes {us(p50)} us (p50), its floor is "
-        f"{us(floor)} us, and neither would shrink with a faster link",
+        f"the wire takes {pct(wire / case.period)} of the step; an all-reduce takes {us(p50)} µs (p50), its floor is "
+        f"{us(floor)} µs, and neither would shrink with a faster link",
         f"replicas of TP={max(members // 2, 1)} (compare one: nsysan capture, then the two reports), larger batches, "
         f"or a kernel with less latency (custom or fused all-reduce)",
         None,
@@ -145,19 +146,32 @@ def wrong_wire(link: Link | None, case: Case | None = None) -> Iterator[Finding]
         return
     detour = None if case is None else _detour(link, case)
     told = f"; {detour.sentence(link.kind)}" if detour else ""
+    over = f"collectives run over {link.looks_like.words}, not over {link.kind.words}"
+    told += _apart(link, case)
+    off = case.nccl.p2p_off if case is not None and case.nccl is not None and link.told else None
     yield Finding(
-        CommunicationFinding.WRONG_WIRE,
+        CommunicationFinding.P2P_DISABLED if off else CommunicationFinding.WRONG_WIRE,
         Severity.HIGH,
-        f"collectives run over {link.looks_like.words}, not over {link.kind.words}",
+        f"{off} turns peer-to-peer off: {over}" if off else over,
         f"{link.sentence}{told}",
-        "check the path between the GPUs (nvidia-smi topo -m, nvidia-smi nvlink --status; NCCL_DEBUG=INFO says what "
-        "NCCL chose), NCCL_P2P_DISABLE and NCCL_P2P_LEVEL, IOMMU and ACS, and whether the container shares /dev/shm "
-        "and the devices of its peers",
+        f"unset {off and off.partition('=')[0]}: NCCL's log says that the environment sets it"
+        if off
+        else "check the path between the GPUs (nvidia-smi topo -m, nvidia-smi nvlink --status; NCCL_DEBUG=INFO says "
+        "what NCCL chose), NCCL_P2P_DISABLE and NCCL_P2P_LEVEL, IOMMU and ACS, and whether the container shares "
+        "/dev/shm and the devices of its peers",
         detour.saving if detour else None,
         figures={"looks_like": link.looks_like, "expected": link.kind, **(asdict(detour) if detour else {})},
         thresholds={name: value for name, value in LINK_THRESHOLDS.items() if isinstance(value, int | float)},
         saving_is=SavingIs.ESTIMATE,
     )
+
+
+def _apart(link: Link, case: Case | None) -> str:
+    """That NCCL takes ranks of one machine for those of several, where its log says so."""
+    nodes = case.nccl.set_up.nodes if case and case.nccl and case.nccl.set_up else None
+    if not link.told or link.looks_like is not LinkKind.NETWORK or (nodes or 1) < 2:
+        return ""
+    return f"; NCCL takes the ranks to be on {nodes} machines, by NCCL_HOSTID or as their containers tell it"
 
 
 @dataclass(frozen=True)
@@ -173,7 +187,7 @@ class _Detour:
         return self.calls * (self.wire_p50_ns - self.expected_wire_ns)
 
     def sentence(self, link: LinkKind) -> str:
-        each = f"{us(self.wire_p50_ns)} us at p50 instead of {us(self.expected_wire_ns)} us over"
+        each = f"{us(self.wire_p50_ns)} µs at p50 instead of {us(self.expected_wire_ns)} µs over"
         return f"estimated saving: {counted(self.calls, 'call')} a step, each {each} {link.words}"
 
 
@@ -193,7 +207,10 @@ def _detour(link: Link, case: Case) -> _Detour | None:
 
 FINDERS = (
     Finder(
-        lambda case: wrong_wire(case.link, case), (CommunicationFinding.WRONG_WIRE,), of_steps=False, of_decode=False
+        lambda case: wrong_wire(case.link, case),
+        (CommunicationFinding.WRONG_WIRE, CommunicationFinding.P2P_DISABLED),
+        of_steps=False,
+        of_decode=False,
     ),
     Finder(
         slow_wire,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from nsysan.diagnosis.findings.kinds import FindingId, SavingIs, Severity
-from nsysan.text import ms
+from nsysan.text import duration
 
 #: A loss of this share of the period is worth dropping other work for ...
 HIGH_SHARE = 0.20
@@ -44,7 +44,7 @@ class Finding:
     @property
     def saves(self) -> str:
         """What it saves, in words; "" where that cannot be told."""
-        return "" if self.saving is None else f"saves {_SAVES[self.saving_is].format(ms(self.saving))}"
+        return "" if self.saving is None else f"saves {_SAVES[self.saving_is].format(duration(self.saving))}"
 
 
 def by_share(ns: int, period: int) -> Severity:

@@ -15,7 +15,7 @@ from nsysan.diagnosis.late_words import alone_of, by_host, outermost, ranks_word
 from nsysan.metrics.causes import LateCause
 from nsysan.metrics.scenarios import Scenario
 from nsysan.replay.results import LATE_SHARE
-from nsysan.text import counted, ms
+from nsysan.text import counted, duration, pct, pct_limit
 
 #: GPUs of one model differ by 1 to 2 % in speed; an uneven split of heads gives more.
 UNEVEN_RATIO = 1.03
@@ -75,7 +75,7 @@ class _Uneven:
     def evidence(self) -> str:
         return (
             f"all ranks run equally many compute kernels, and the ratio to the fastest rank stays within "
-            f"{UNEVEN_SPREAD:.0%} over {counted(self.steps, 'step')}"
+            f"{pct_limit(UNEVEN_SPREAD)} over {counted(self.steps, 'step')}"
         )
 
 
@@ -99,15 +99,15 @@ def _late(case: Case, one: Late, uneven: _Uneven | None) -> Finding:
     figures: Figures = {"costs_ns": one.costs, "saves_ns": one.saves, "share": share, "cause": one.cause}
     others = "with all other late ranks put right " if len(outermost(case.diagnosis.late)) > 1 else ""
     told = [
-        f"{others}{'they cost' if several else 'it costs'} {ms(costs)} a step of {ms(case.period)} ({share:.0%})"
-        f"{' in the mean' if mean else ''}"
+        f"{others}{'they cost' if several else 'it costs'} {duration(costs)} a step of {duration(case.period)} "
+        f"({pct(share)}){' in the mean' if mean else ''}"
     ]
     if saves < costs:
-        told.append(f"with these as they are {'they save' if several else 'it saves'} {ms(saves)}")
+        told.append(f"with these as they are {'they save' if several else 'it saves'} {duration(saves)}")
     if several:
         told += [
-            f"rank {rank.ranks[0]} alone costs {ms(weight(rank, case.period)[1])} and saves "
-            f"{ms(weight(rank, case.period)[0])}"
+            f"rank {rank.ranks[0]} alone costs {duration(weight(rank, case.period)[1])} and saves "
+            f"{duration(weight(rank, case.period)[0])}"
             for rank in own
         ]
     else:
@@ -134,7 +134,7 @@ def _late(case: Case, one: Late, uneven: _Uneven | None) -> Finding:
 
 
 def _parts(one: Late) -> list[str]:
-    parts = ", ".join(f"{name} {ns / 1e3:,.0f} us" for name, ns in one.parts.items() if ns >= 1_000)
+    parts = ", ".join(f"{name} {duration(ns)}" for name, ns in one.parts.items() if ns >= 1_000)
     return [f"of that {parts}"] if sum(ns >= 1_000 for ns in one.parts.values()) > 1 else []
 
 
@@ -158,8 +158,8 @@ def _turns(case: Case, lost: int) -> Finding:
         LateRankFinding.ROTATION,
         by_share(lost, case.period),
         "another rank is late in each step",
-        f"no rank costs {LATE_SHARE:.0%} of the step by itself, and if in every step each took what the others take, a "
-        f"step would be {ms(lost)} ({lost / case.period:.0%}) shorter",
+        f"no rank costs {pct_limit(LATE_SHARE)} of the step by itself, and if in every step each took what the "
+        f"others take, a step would be {duration(lost)} ({pct(lost / case.period)}) shorter",
         _TURNS_FIX,
         lost,
         figures={"rotation_ns": lost, "share": lost / case.period},
@@ -181,7 +181,7 @@ def uneven_split(case: Case) -> Iterator[Finding]:
     yield Finding(
         LateRankFinding.UNEVEN_SPLIT,
         by_share(uneven.more if saves is None else saves, case.period),
-        f"compute is uneven: {ranks_words(uneven.ranks)} {'need' if several else 'needs'} {uneven.ratio - 1:.1%} more "
+        f"compute is uneven: {ranks_words(uneven.ranks)} {'need' if several else 'needs'} {pct(uneven.ratio - 1)} more "
         f"for the same kernels in every step",
         uneven.evidence,
         _SPLIT_FIX,

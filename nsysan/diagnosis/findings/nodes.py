@@ -12,7 +12,7 @@ from nsysan.diagnosis.findings.finding import Finding, by_share, severity_limits
 from nsysan.diagnosis.findings.kinds import FindingId
 from nsysan.metrics.whatif import call_wires
 from nsysan.run.node_numbers import nodes_of
-from nsysan.text import numbered, us
+from nsysan.text import numbered, pct, us
 
 #: Less of the period than this would not pay for another layout.
 ACROSS_SHARE = 0.10
@@ -46,8 +46,8 @@ def across_nodes(case: Case) -> Iterator[Finding]:
             NodesFinding.TP_ACROSS_NODES,
             by_share(wire, case.period),
             f"TP={group.size} is wider than a node: every all-reduce crosses the network between {nodes} nodes",
-            f"{where}; an all-reduce takes {us(p50)} us (p50) once the last rank has come, {us(wire)} us a step "
-            f"({wire / case.period:.0%})",
+            f"{where}; an all-reduce takes {us(p50)} µs (p50) once the last rank has come, {us(wire)} µs a step "
+            f"({pct(wire / case.period)})",
             f"keep tensor parallelism inside a node (TP={min(hosts.values())}) and put a pipeline or replicas across "
             f"nodes (vLLM --pipeline-parallel-size, --data-parallel-size); if it has to cross, see that NCCL uses RDMA "
             f"(NCCL_DEBUG=INFO says NET/IB, not NET/Socket)",

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from nsysan.diagnosis.findings.case import Case, Finder
 from nsysan.diagnosis.findings.finding import Finding, by_share, severity_limits
 from nsysan.diagnosis.findings.kinds import FindingId, SavingIs
-from nsysan.text import ms, us
+from nsysan.text import duration, pct, us
 
 #: Copies above this share of the period are worth a look.
 COPY_SHARE = 0.20
@@ -27,8 +27,8 @@ def copies(case: Case) -> Iterator[Finding]:
     yield Finding(
         OutsideFinding.COPIES,
         by_share(copied, case.period),
-        f"copies and memory sets take {copied / case.period:.0%} of the step, with nothing beside them",
-        f"{us(copied)} us of {ms(case.period)} (median over the ranks)",
+        f"copies and memory sets take {pct(copied / case.period)} of the step, with nothing beside them",
+        f"{us(copied)} µs of {duration(case.period)} (median over the ranks)",
         "keep on the GPU what is used again, copy from pinned memory on a stream of its own while kernels run, and "
         "put small copies together",
         case.on_the_path(copied, "copy"),

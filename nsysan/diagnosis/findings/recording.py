@@ -8,7 +8,8 @@ from nsysan.diagnosis.findings.case import Case, Finder
 from nsysan.diagnosis.findings.finding import Finding
 from nsysan.diagnosis.findings.kinds import FindingId, Severity
 from nsysan.diagnosis.lookalikes import find_lookalikes, named
-from nsysan.text import counted
+from nsysan.diagnosis.lost_ranks import CURE, lost_workers
+from nsysan.text import counted, numbered, pct
 from nsysan.trace.graph_mode import GraphMode
 
 #: Unknown kernels with less of the kernel time than this cannot change the verdict.
@@ -37,22 +38,27 @@ def of_the_capture(case: Case) -> Iterator[Finding]:
         )
     if run.missing_ranks:
         waited_for = bool(run.missing_peers)
+        lost = lost_workers(run)
+        together = (
+            "name all ranks' traces together, or capture all ranks in one session (nsysan capture -- LAUNCHER ...)"
+        )
         yield Finding(
             RecordingFinding.MISSING_RANKS,
             Severity.HIGH if waited_for else Severity.LOW,
             f"{counted(len(run.missing_ranks), 'rank')} of {run.size} not in the trace",
-            f"missing: {', '.join(map(str, run.missing_ranks))}; "
-            + ("waiting cannot be told from transfer" if waited_for else "those that are here do not wait for them"),
-            "name all ranks' traces together, or capture all ranks in one session (nsysan capture -- LAUNCHER ...)",
+            f"missing: {numbered('rank', run.missing_ranks)}; "
+            + ("waiting cannot be told from transfer" if waited_for else "those that are here do not wait for them")
+            + (f"; {lost}" if lost else ""),
+            f"{CURE}; if each rank has its own trace, {together}" if lost else together,
             ranks=run.missing_ranks,
         )
-    lost = {text.rstrip(".") for text in run.lost_events}
-    if lost:
+    events = {text.rstrip(".") for text in run.lost_events}
+    if events:
         yield Finding(
             RecordingFinding.LOST_EVENTS,
             Severity.LOW,
             "the profiler says that events may be missing",
-            "; ".join(sorted(lost)),
+            "; ".join(sorted(events)),
             "capture a shorter window; let the workload end by itself, so that buffers are flushed",
         )
     unknown = find_lookalikes(run.tally)
@@ -62,7 +68,7 @@ def of_the_capture(case: Case) -> Iterator[Finding]:
             RecordingFinding.UNKNOWN_COLLECTIVES,
             Severity.MEDIUM if share >= UNKNOWN_SHARE else Severity.LOW,
             "kernels that look like collectives are not in the catalogue",
-            f"{counted(calls, 'call')}, {share:.1%} of kernel time, counted as compute: {named(unknown)}",
+            f"{counted(calls, 'call')}, {pct(share)} of kernel time, counted as compute: {named(unknown)}",
             "add them to nsysan/data/kernels.toml",
             figures={"share": share, "calls": calls},
             thresholds={"medium_share": UNKNOWN_SHARE},

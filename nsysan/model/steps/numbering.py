@@ -32,7 +32,7 @@ class Steps:
     windows: step, rank_key, begin, finish, label, population (id), left_out (null: a steady step of its population;
     else why it is not), excluded (the same of the headline population). populations: the headline first.
     membership: row, step of each call that belongs to one; passing: the same of those that no range claims.
-    source: the method in words, for people.
+    source: the method in words, for people. asked: whether the user chose the headline.
     """
 
     method: StepMethod
@@ -42,6 +42,7 @@ class Steps:
     passing: pl.DataFrame
     notes: list[str] = field(default_factory=list)
     populations: list[Population] = field(default_factory=list)
+    asked: bool = False
 
 
 def combine_steps(
@@ -65,7 +66,7 @@ def combine_steps(
     windows, populations = _exclude(windows, counts, numbered, first.method, choice)
     sources = list(dict.fromkeys(part.source for part in found))
     notes = list(dict.fromkeys(note for part in found for note in part.notes))
-    return Steps(first.method, "; ".join(sources), windows, membership, passing, notes, populations)
+    return Steps(first.method, "; ".join(sources), windows, membership, passing, notes, populations, choice != DEFAULT)
 
 
 def _counted(calls: pl.DataFrame, passing: pl.DataFrame) -> list[pl.DataFrame]:

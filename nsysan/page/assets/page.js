@@ -49,8 +49,12 @@ const styled = (source) => {
   }
   return { data, layout };
 };
+// As wide as a sheet of A4 is between its margins.
+const PAPER = 718;
 const drawPlot = (element, source) => {
   const { data, layout } = styled(source);
+  // Paper does not wait for a chart to find out how wide it is.
+  if (root.classList.contains("printing")) layout.width = PAPER;
   // A narrow legend is a tall one.
   const entries = data.filter((series) => series.showlegend !== false && series.name).length;
   const tall = element.clientWidth < 640 && layout.showlegend !== false && entries > 1 ? 18 * entries : 0;
@@ -93,8 +97,7 @@ setTheme(prefersDark.matches);
 document.getElementById("theme").addEventListener("click", () => setTheme(root.dataset.theme !== "dark"));
 prefersDark.addEventListener("change", (event) => setTheme(event.matches));
 
-// Paper is light, and as wide as it is.
-const PAPER = 980;
+// Paper is light.
 let before = "light";
 const onPaper = (printing) => {
   if (printing === root.classList.contains("printing")) return;
@@ -104,7 +107,9 @@ const onPaper = (printing) => {
   }
   root.classList.toggle("printing", printing);
   if (printing) before = root.dataset.theme;
-  for (const { element } of nsysan.drawn) element.style.width = printing ? `${PAPER}px` : "";
+  const timeline = document.getElementById("canvas");
+  const drawn = [...nsysan.drawn.map(({ element }) => element), ...(timeline ? [timeline] : [])];
+  for (const element of drawn) element.style.width = printing ? `${PAPER}px` : "";
   setTheme(!printing && before === "dark");
   for (const { element } of nsysan.drawn) Plotly.Plots.resize(element);
 };

@@ -96,7 +96,7 @@ const timelineDrawing = (view, path) => {
       pen.fillText(us(time, Math.min(digits, 3)), at, view.layout.bottom + 8);
     }
     pen.textAlign = "right";
-    pen.fillText("us since the first rank began the step", view.layout.width - 2, view.layout.bottom + 20);
+    pen.fillText("\u00b5s since the first rank began the step", view.layout.width - 2, view.layout.bottom + 20);
     pen.textAlign = "left";
   };
 
@@ -132,7 +132,7 @@ const timelineDrawing = (view, path) => {
     const by = before ? state.begin - row.slices[row.slices.length - 1].end : row.slices[0].begin - state.end;
     // Calls for this step that end before it begins: the host is ahead of its GPU.
     const what = row.name === "launches" ? "last call" : "ends";
-    const text = before ? `\u25c2 ${what} ${us(by, 0)} us before: host is ahead` : `begins ${us(by, 0)} us after \u25b8`;
+    const text = before ? `\u25c2 ${what} ${us(by, 0)} \u00b5s before: host is ahead` : `begins ${us(by, 0)} \u00b5s after \u25b8`;
     pen.fillText(text, before ? view.layout.left + 3 : view.layout.width - 6, y + height / 2);
     pen.textAlign = "left";
   };

@@ -43,7 +43,7 @@ const timelineNavigation = (view, path, redraw) => {
     const head = table.createTHead().insertRow();
     const excluded = report.ledger.excluded[number];
     table.createCaption().textContent =
-      `Ledger of step ${number} (${report.ledger.labels[number] || ""}), us${excluded ? `; not in the medians: ${excluded}` : ""}`;
+      `Ledger of step ${number} (${report.ledger.labels[number] || ""}), \u00b5s${excluded ? `; not in the medians: ${excluded}` : ""}`;
     for (const name of ["rank", ...names]) head.append(create("th", name, { scope: "col" }));
     const body = table.createTBody();
     for (const [of, figures] of rows) {

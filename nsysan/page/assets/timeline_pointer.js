@@ -35,19 +35,19 @@ const timelinePointer = (view, navigation, follow, redraw) => {
       return [counter.name, `${value.toLocaleString("en-US")} ${counter.unit} (peak of the step ${counter.peak.toLocaleString("en-US")})`, `rank ${counter.rank}`];
     }
     const line = report.lines[slice.line];
-    const lines = [report.names[slice.name], `${line.name}: ${us(slice.end - slice.begin, 2)} us, at ${us(slice.begin, 2)} us`];
+    const lines = [report.names[slice.name], `${line.name}: ${us(slice.end - slice.begin, 2)} \u00b5s, at ${us(slice.begin, 2)} \u00b5s`];
     if (line.cut === "before") {
       const then = partner(slice, false);
-      if (then) lines.push(`waits ${us(slice.end - slice.begin, 2)} us for the last rank, then moves data for ${us(then.end - then.begin, 2)} us`);
+      if (then) lines.push(`waits ${us(slice.end - slice.begin, 2)} \u00b5s for the last rank, then moves data for ${us(then.end - then.begin, 2)} \u00b5s`);
     } else if (line.cut === "after") {
       const waited = partner(slice, true);
-      if (waited && report.lines[waited.line].cut === "before") lines.push(`after waiting ${us(waited.end - waited.begin, 2)} us for the last rank`);
+      if (waited && report.lines[waited.line].cut === "before") lines.push(`after waiting ${us(waited.end - waited.begin, 2)} \u00b5s for the last rank`);
     }
     const joined = view.current.launches.get(slice.launch);
     if (joined && line.id === "launch") lines.push(`launches ${joined.to.length === 1 ? report.names[joined.to[0].name] : `${new Set(joined.to.map((other) => `${other.name} ${other.begin}`)).size} operations`}`);
-    else if (joined && joined.from) lines.push(`launched by ${report.names[joined.from.name]}, ${us(slice.begin - joined.from.begin, 1)} us before`);
+    else if (joined && joined.from) lines.push(`launched by ${report.names[joined.from.name]}, ${us(slice.begin - joined.from.begin, 1)} \u00b5s before`);
     const mark = view.current.marks.find((entry) => entry.row === slice.row && entry.time === slice.begin);
-    if (mark) lines.push(`last to arrive at collective ${mark.collective}, ${us(mark.late, 2)} us after the first`);
+    if (mark) lines.push(`last to arrive at collective ${mark.collective}, ${us(mark.late, 2)} \u00b5s after the first`);
     lines.push(`rank ${slice.row.rank}, ${slice.row.name}`);
     return lines;
   };

@@ -1,0 +1,149 @@
+"""Run a program to its end within bounds: of time, of what is kept of its output, and of what it leaves running."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import IO
+
+#: What is kept of an output: its beginning, for a help text; its end, for a message.
+_HEAD = 1 << 20
+_TAIL = 1 << 16
+_CHUNK = 1 << 16
+_POLL_S = 0.5
+_FIRST_POLL_S = 0.01
+#: How long the last words are waited for once a program has ended; a child of its may hold the pipe for ever.
+_LAST_WORDS_S = 1.0
+_DYING_S = 5.0
+_SAY_S = 15.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How a program ended, and what it said: exit code (negative: by a signal), text of either stream."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def last_word(self) -> str:
+        """The last line that is none of progress, of stderr if there is any."""
+        for text in (self.err, self.out):
+            lines = [line.strip() for line in text.replace("\r", "\n").splitlines() if line.strip()]
+            if lines:
+                return lines[-1]
+        return ""
+
+
+class _Drain(threading.Thread):
+    """Reads a stream to its end, and keeps its beginning and its end."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        super().__init__(daemon=True)
+        self._stream = stream
+        self._head, self._tail = bytearray(), bytearray()
+        self.start()
+
+    def run(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            while chunk := os.read(self._stream.fileno(), _CHUNK):
+                room = _HEAD - len(self._head)
+                self._head += chunk[:room]
+                self._tail = (self._tail + chunk[max(room, 0) :])[-_TAIL:]
+
+    def end(self) -> None:
+        """Read what is left; a child that holds the pipe is not waited for."""
+        self.join(_LAST_WORDS_S)
+        if not self.is_alive():
+            self._stream.close()
+
+    @property
+    def text(self) -> str:
+        return bytes(self._head + self._tail).decode("utf-8", "replace")
+
+
+def ask(
+    argv: Sequence[str],
+    *,
+    patience: float | None = None,
+    environment: Mapping[str, str] | None = None,
+    shown: bool = False,
+    waiting: Callable[[float], None] | None = None,
+    alone: bool = True,
+) -> Answer:
+    """Run the program and wait; TimeoutError after `patience` seconds, OSError where it cannot be run.
+
+    environment: None for our own. shown: its stdout goes to our stderr. waiting: is told every half second for how long
+    it has been waited. alone: nothing that it started may outlive it.
+    """
+    process = subprocess.Popen(
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=sys.stderr if shown else subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+        start_new_session=True,
+    )
+    drains = [None if stream is None else _Drain(stream) for stream in (process.stdout, process.stderr)]
+    ended = False
+    try:
+        _wait(process, patience, waiting, argv)
+        ended = True
+    finally:
+        if alone or not ended:
+            end_group(process.pid)
+        if not ended:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=_DYING_S)
+        for drain in drains:
+            if drain is not None:
+                drain.end()
+    out, err = ("" if drain is None else drain.text for drain in drains)
+    return Answer(process.returncode, out, err)
+
+
+def now_and_then(say: Callable[[str], None], what: Callable[[], str]) -> Callable[[float], None]:
+    """For `waiting`: says every 15 seconds what is waited for, and for how long so far."""
+    said = 0
+
+    def waiting(waited: float) -> None:
+        nonlocal said
+        if waited // _SAY_S > said:
+            said = int(waited // _SAY_S)
+            say(f"{what()} ({waited:.0f} s)")
+
+    return waiting
+
+
+def end_group(group: int) -> None:
+    """Kill all processes of a group; those that are gone by now are."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, signal.SIGKILL)
+
+
+def _wait(
+    process: subprocess.Popen[bytes],
+    patience: float | None,
+    waiting: Callable[[float], None] | None,
+    argv: Sequence[str],
+) -> None:
+    begin = time.monotonic()
+    poll = _FIRST_POLL_S
+    while True:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=poll)
+            return
+        poll = _POLL_S
+        waited = time.monotonic() - begin
+        if patience is not None and waited > patience:
+            raise TimeoutError(f"{argv[0]} gave no answer in {patience:.0f} s")
+        if waiting is not None:
+            waiting(waited)

@@ -1,0 +1,35 @@
+"""What hosts need for a step by themselves, whatever the GPUs do (METRICS section 7)."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from nsysan.replay.engine import I64, NEVER
+from nsysan.replay.links import Link
+from nsysan.replay.shape import Graph
+
+_STEP = ("stretch", "rank", "step")
+
+
+def needs(graph: Graph, counted: pl.DataFrame, lane: I64, cross: I64) -> I64:
+    """ns of the calls and of the work before each, without waiting, of the busiest thread: (counted, scenarios).
+
+    counted: stretch, rank, step. lane, cross: delays by scenario. 0 where nothing that a host launches has to wait for
+    it.
+    """
+    rows = counted.select(_STEP).with_row_index("row")
+    calls = graph.calls.select(*_STEP, "thread").with_row_index("call").join(rows, on=_STEP, how="inner")
+    calls = calls.sort("row", "thread", "call")
+    found = np.zeros((len(counted), lane.shape[1]), dtype=np.int64)
+    launches = graph.link == Link.LAUNCH
+    if calls.is_empty() or not launches.any():
+        return found
+    first = graph.first_operation
+    own = lane[0:first:2] + lane[1:first:2]
+    changed = calls.select(pl.any_horizontal(pl.col("row", "thread").ne_missing(pl.col("row", "thread").shift(1))))
+    begins = np.flatnonzero(changed.to_series().to_numpy())
+    sums = np.add.reduceat(own[calls["call"].to_numpy()], begins, axis=0)
+    np.maximum.at(found, calls["row"].to_numpy()[begins], sums)
+    found[:, (cross[launches] == NEVER).all(axis=0)] = 0
+    return found

@@ -1,0 +1,63 @@
+"""What the first stage of a pipeline waits for before its next step: the last stage's work (inferred, METRICS 7)."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from nsysan.replay.engine import I64
+from nsysan.replay.links import Link, Part, part
+from nsysan.replay.meetings import from_last_to_first
+
+#: So many steps of the first stage begin after the same number of steps of the last has ended, or nothing is inferred.
+_MOSTLY = 0.9
+
+
+def turns(work: pl.DataFrame, hosts: pl.DataFrame, starts: I64, stages: list[tuple[int, ...]]) -> list[Part]:
+    """Edges from the end of the last stage's step to the first stage's host, and to its GPU, when they begin the next.
+
+    No table tells which work of the last stage a step of the first is made of. With so many batches in flight it is
+    that of as many steps before: the last one that has always ended by then. Nothing is inferred where a call of the
+    trace makes the first stage wait for the last.
+    """
+    if len(stages) < 2 or from_last_to_first(work, stages):
+        return []
+    numbered = work.select("stretch", "rank", "step", "begin", "end", node=pl.Series(starts)).drop_nulls("step")
+    ends = numbered.filter(pl.col("rank").is_in(list(stages[-1]))).sort("end", "node")
+    ends = ends.group_by("stretch", "step").agg(pl.last("end", "node")).sort("stretch", "step")
+    first = pl.col("rank").is_in(list(stages[0]))
+    key = ("stretch", "rank", "step")
+    calls = hosts.filter(first, ~pl.col("waits")).drop_nulls("step").sort("start", maintain_order=True)
+    calls = calls.group_by(key, maintain_order=True).agg(at=pl.first("start"), target=2 * pl.first("number"))
+    work_of = numbered.filter(first).sort("begin", "node").group_by(key, maintain_order=True)
+    begun = work_of.agg(at=pl.first("begin"), target=pl.first("node"))
+    found = []
+    for name, own in calls.partition_by("stretch", as_dict=True, maintain_order=True).items():
+        ended = ends.filter(pl.col("stretch") == name[0])
+        lag = _lag(own, ended)
+        if lag is None:
+            continue
+        for began in (own, begun.filter(pl.col("stretch") == name[0])):
+            of = _place(ended, began) - lag
+            known = of >= 0
+            source, target = ended["node"].to_numpy()[of[known]] + 1, began["target"].to_numpy()[known]
+            found.append(part(source, target.astype(np.int64), Link.TURN))
+    return found
+
+
+def _place(ended: pl.DataFrame, began: pl.DataFrame) -> I64:
+    """The places of the steps among those of the last stage."""
+    return np.searchsorted(ended["step"].to_numpy(), began["step"].to_numpy()).astype(np.int64)
+
+
+def _lag(began: pl.DataFrame, ended: pl.DataFrame) -> int | None:
+    """How many steps before its own the last stage has always ended when the first begins one; None if not one."""
+    if ended.is_empty() or began.is_empty():
+        return None
+    # Steps of a pipeline end in their order.
+    by_then = np.searchsorted(np.maximum.accumulate(ended["end"].to_numpy()), began["at"].to_numpy(), side="right") - 1
+    lags = (_place(ended, began) - by_then)[by_then >= 0]
+    if not len(lags):
+        return None
+    lag = int(np.quantile(lags, _MOSTLY, method="higher"))
+    return lag if lag > 0 else None

@@ -1,0 +1,105 @@
+"""All decode steps of a replica of which no population is half (DEFINITIONS.md, section 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import polars as pl
+
+from nsysan.model.steps.step_kind import StepKind
+from nsysan.run.run import Run
+
+#: A population that has so much of the decode time heads alone.
+_HALF = 0.5
+
+
+@dataclass(frozen=True)
+class Summed:
+    """A population that answers are a sum over. steps: how many it has, which is its weight.
+
+    period: ns of a step, median; share: of the time of all decode steps.
+    """
+
+    id: str
+    steps: int
+    period: int
+    share: float
+
+
+def of_all_decode(run: Run) -> Run:
+    """The run of a replica, with the steady steps of all its decode populations as those that answers are of.
+
+    Itself where a decode population has half of the decode time, or the user has asked for one.
+    """
+    steps = run.steps
+    if len(run.steps_of) > 1 or steps.asked or run.summed:
+        return run
+    decode = [one.id for one in steps.populations if one.kind is StepKind.DECODE]
+    period = (pl.col("finish") - pl.col("begin")).median()
+    own = run.windows.filter(pl.col("population").is_in(decode)).group_by("population", "step").agg(period=period)
+    time = dict(own.group_by("population").agg(pl.sum("period")).iter_rows())
+    whole = sum(time.values())
+    # The headline need not be the one that takes most time.
+    if not whole or max(time.values()) >= _HALF * whole:
+        return run
+    kept = run.windows.filter(pl.col("population").is_in(decode) & pl.col("left_out").is_null())
+    summed = tuple(one for one in decode if one in set(kept["population"]))
+    if not summed:
+        return run
+    excluded = pl.when(pl.col("population").is_in(summed)).then("left_out").otherwise(pl.lit("other work"))
+    other = replace(run, windows=run.windows.with_columns(excluded=excluded), summed=summed)
+    # What is asked of all steps is the same.
+    steady = pl.col("step").is_in(other.steady_steps)
+    known = {"ledger": run.ledger.with_columns(steady=steady)}
+    known |= {name: getattr(run, name) for name in ("gaps", "extents", "tally")}
+    vars(other).update(known)
+    return other
+
+
+def of_one_population(run: Run) -> Run:
+    """The run, with its headline as what the user has asked for: for what is held against others."""
+    if all(steps.asked for steps in run.steps_of.values()):
+        return run
+    return replace(run, steps_of={ranks: replace(steps, asked=True) for ranks, steps in run.steps_of.items()})
+
+
+def weights_of(run: Run) -> dict[str, int]:
+    """How many steps the populations have that answers are a sum over, by id; nothing where they are of one."""
+    counts = run.windows.unique("step").group_by("population").len()
+    return {one: n for one, n in counts.iter_rows() if one in run.summed}
+
+
+def weighed(of_each: Mapping[str, float], weights: Mapping[str, int]) -> float:
+    """The mean over populations, each as often as it has steps."""
+    told = {one: weights[one] for one in of_each}
+    return sum(of_each[one] * n for one, n in told.items()) / sum(told.values())
+
+
+def typical_periods(run: Run) -> dict[str, float]:
+    """Median period of a step of each population that answers are a sum over: of each rank, then over the ranks."""
+    return dict(_by_rank(run, "period_ns").group_by("population").agg(pl.median("period_ns")).drop_nulls().iter_rows())
+
+
+def longest(run: Run, column: str) -> float:
+    """Of the median of a figure of the ledger over the steady steps of each rank the largest; of a mean step where
+    answers are a sum over populations.
+    """
+    if not run.summed:
+        return float(run.per_rank[column].max() or 0)  # type: ignore[arg-type]
+    each = dict(_by_rank(run, column).group_by("population").agg(pl.max(column)).drop_nulls().iter_rows())
+    return weighed(each, weights_of(run)) if each else 0.0
+
+
+def _by_rank(run: Run, column: str) -> pl.DataFrame:
+    populations = run.windows.select("step", "population").unique("step")
+    steady = run.ledger.filter("steady").join(populations, on="step")
+    return steady.group_by("population", "rank").agg(pl.median(column))
+
+
+def summed_over(run: Run) -> Sequence[Summed]:
+    """What the answers are a sum over, most time first; nothing where they are of one population."""
+    weights, periods = weights_of(run), typical_periods(run) if run.summed else {}
+    whole = sum(weights[one] * period for one, period in periods.items())
+    found = [Summed(one, weights[one], round(ns), weights[one] * ns / whole) for one, ns in periods.items()]
+    return sorted(found, key=lambda one: (-one.share, one.id))

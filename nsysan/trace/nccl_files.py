@@ -1,0 +1,93 @@
+"""NCCL's logs as files: where a capture leaves them, and their lines within bounds, whatever the files hold."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from glob import escape
+from pathlib import Path
+
+from nsysan.trace.nccl_log import LogReader, NcclLog
+
+#: NCCL writes a line of up to 1 KB; what is longer is not its.
+MAX_LINE = 4096
+#: Of all logs of a trace together; NCCL set up on 64 ranks prints less than a tenth of it.
+MAX_BYTES = 64_000_000
+MAX_LINES = 400_000
+MAX_FILES = 1024
+
+
+@dataclass
+class Budget:
+    """What may still be read."""
+
+    bytes: int = MAX_BYTES
+    lines: int = MAX_LINES
+
+
+def read_logs(paths: Iterable[Path], budget: Budget | None = None) -> NcclLog:
+    """What these files say, which may be anything; nothing of them is believed here."""
+    left = budget or Budget()
+    found = NcclLog()
+    reader = LogReader(found)
+    for number, path in enumerate(paths):
+        if number >= MAX_FILES:
+            found.cut = True
+            break
+        try:
+            reader.read(lines_of(path, left, found))
+            found.files += 1
+        except OSError:
+            found.unread += 1
+    return found
+
+
+def lines_of(path: Path, left: Budget, found: NcclLog | None = None) -> Iterator[str]:
+    """The lines of a file that NCCL may have written, as many as the budget still allows; OSError as it comes.
+
+    found: what is told of the rest.
+    """
+    # A pipe or a device would be read for ever.
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(f"{path.name} is no file")
+    with path.open("rb") as file:
+        yield from whole_lines(iter(lambda: file.readline(MAX_LINE + 1), b""), left, found or NcclLog())
+
+
+def whole_lines(pieces: Iterator[bytes], left: Budget, found: NcclLog) -> Iterator[str]:
+    """Whole lines of no more than MAX_LINE bytes; pieces: lines, or parts of longer ones."""
+    inside = False  # a line that is too long
+    for piece in pieces:
+        left.bytes -= len(piece)
+        left.lines -= not inside
+        if left.bytes < 0 or left.lines < 0:
+            found.cut = True
+            return
+        ends = piece.endswith(b"\n")
+        if inside or (not ends and len(piece) > MAX_LINE):
+            found.long += not inside
+            inside = not ends
+        else:
+            yield piece.decode("utf-8", "replace")
+
+
+def logs_named(folder: Path, name: str, ending: str = ".log") -> list[Path]:
+    """The logs that a capture of that name, without suffix, left in a folder."""
+    try:
+        return sorted(folder.glob(f"{escape(name)}.nccl.*{ending}"))[: MAX_FILES + 1]
+    except OSError:
+        return []
+
+
+def logs_beside(trace: Path) -> list[Path]:
+    """The logs beside a trace, NAME.nccl.*, by name; the traces of a range that repeats share them."""
+    base, _, number = trace.stem.rpartition(".")
+    names = (trace.stem, *([base] if base and number.isdecimal() else []))
+    return next((found for name in names if (found := logs_named(trace.parent, name, ""))), [])
+
+
+def read_logs_beside(trace: Path) -> NcclLog | None:
+    """What NCCL said, where a capture left its logs beside the trace."""
+    found = logs_beside(trace)
+    return read_logs(found) if found else None

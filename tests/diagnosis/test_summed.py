@@ -1,0 +1,88 @@
+"""A live server: no kind of decode step has half of the decode time. Answers are sums over them, by hand, in us."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import nsysan
+from nsysan.page.html import to_html
+from nsysan.replay.untraced import OutOfRange
+from nsysan.report.build import build_report
+from nsysan.report.markdown import to_markdown
+from nsysan.report.report import Report
+from nsysan.report.terminal import to_text
+from nsysan.run.run import Run
+from tests.clitools import run_cli
+from tests.documents import document_of
+from tests.mixtures import COUNT, KINDS, PERIODS, WIRE, mixture
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return nsysan.analyze(nsysan.open_trace(mixture(tmp_path_factory.mktemp("summed") / "t.sqlite")))
+
+
+@pytest.fixture(scope="module")
+def report(run: Run) -> Report:
+    return build_report(run, "0", timelines=False)
+
+
+def over(ns: dict[int, int]) -> float:
+    """The mean over the kinds, each as often as it has steps."""
+    return sum(KINDS[batch][0] * value for batch, value in ns.items()) / COUNT
+
+
+def test_periods_and_savings_are_means_by_steps(report: Report) -> None:
+    document = document_of(report)
+    what = document["what_if"]
+    assert what["period_ns"] == round(over(PERIODS)) == 164_000
+    assert [(one["population"], one["steps"], one["period_ns"]) for one in what["summed"]] == [
+        ("decode_16", 24, 210_000),
+        ("decode_8", 24, 190_000),
+        ("decode_4", 32, 110_000),
+    ]
+    assert [one["share"] for one in what["summed"]] == pytest.approx([5_040 / 13_120, 4_560 / 13_120, 3_520 / 13_120])
+    # Of rank 1 the longer kernels of two of the kinds: 24 x 60 and 32 x 20, of 80 steps. The one that heads has none.
+    lost = over({16: 0, 8: 60_000, 4: 20_000})
+    assert lost == 26_000
+    assert what["no_skew_ns"] == pytest.approx(164_000 - lost, abs=300)
+    assert what["ranks"]["1"] == pytest.approx(164_000 - lost, abs=300)
+    (late,) = document["late"]
+    assert (late["ranks"], late["cause"]) == ([1], "compute")
+    assert (late["costs_ns"], late["saves_ns"]) == (pytest.approx(lost, abs=300),) * 2
+    assert document["straggler"]["share"] == pytest.approx(26 / 164, abs=0.003)
+
+
+def test_the_path_is_a_sum_too_and_medians_stay_apart(report: Report) -> None:
+    document = document_of(report)
+    path: dict[str, int] = {}
+    for part in document["critical_path"]:
+        path[part["class"]] = path.get(part["class"], 0) + part["ns"]
+    assert sum(path.values()) == 164_000
+    compute = over({batch: compute + longer for batch, (_, compute, longer) in KINDS.items()})
+    assert path["compute"] == pytest.approx(compute, abs=500)
+    assert path["wire"] == pytest.approx(WIRE, abs=100)
+    # 26 of 164 is over 15 %.
+    assert document["verdict"]["kind"] == "skew"
+    assert {row["period_ns"] for row in document["per_rank"]} == {210_000}
+    assert document["steps"]["steady"] < 24
+    # Of all decode: all but the first step.
+    assert document["steps"]["coverage"]["span"] > 0.95
+
+
+def test_every_output_says_so(report: Report) -> None:
+    said = "sums over 3 kinds, each replayed by itself"
+    assert "summed    no kind of decode step has half of the decode time" in to_text(report)
+    for text in (to_text(report), to_markdown(report), to_html(report, "cdn")):
+        assert said in text
+
+
+def test_one_that_is_named_is_told_alone(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = mixture(tmp_path / "t.sqlite")
+    alone = run_cli(capsys, "whatif", path, "--batch", "8", "--set", "rank[1]=level")
+    assert "190.0" in alone.out
+    assert "130.0" in alone.out
+    with pytest.raises(OutOfRange, match="--population"):
+        build_report(run, "0", timelines=False, untraced=150_000)
