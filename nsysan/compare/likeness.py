@@ -15,7 +15,7 @@ from nsysan.compare.kinds_of_steps import PopulationOnSides
 from nsysan.compare.step_work import goes_on, kind_of
 from nsysan.model.kernel_groups import KernelGroup
 from nsysan.report.replica import PopulationRow
-from nsysan.text import counted, plain, size, us
+from nsysan.text import counted, duration, plain, size
 
 #: Counts that differ by no more than this share are the same.
 SAME = 0.1
@@ -195,8 +195,8 @@ def _other_work(first: ComparedRun, side: ComparedRun) -> str | None:
             continue
         if not 1 / OTHER_KERNELS <= narrow / wide <= times * OTHER_KERNELS:
             return (
-                f"another batch, context or model: {group} takes {us(narrow)} us over {counted(few.ranks, 'rank')} "
-                f"({few.label}) and {us(wide)} us over {many.ranks} ({many.label}), which dividing by no more than "
+                f"another batch, context or model: {group} takes {duration(narrow)} over {counted(few.ranks, 'rank')} "
+                f"({few.label}) and {duration(wide)} over {many.ranks} ({many.label}), which dividing by no more than "
                 f"{times:g} does not explain; --batch for each compares them all the same"
             )
     return None

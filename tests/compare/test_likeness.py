@@ -119,7 +119,7 @@ def test_work_that_no_division_over_ranks_explains(tmp_path: Path) -> None:
 
     assert [refused(takes) is not None for takes in (10_000, 11_000, 47_000, 49_000)] == [True, False, False, True]
     told = (
-        "gemm takes 49.0 us over 1 rank (B) and 16.0 us over 2 (A), which dividing by no more than 2 does not explain"
+        "gemm takes 49.0 µs over 1 rank (B) and 16.0 µs over 2 (A), which dividing by no more than 2 does not explain"
     )
     assert told in str(refused(49_000))
     assert refused(49_000, batch_stated=True) is None
