@@ -55,9 +55,11 @@ class Names:
     @classmethod
     def of_descriptions(cls, descriptions: pl.DataFrame, ns: _I64) -> Names:
         """descriptions: name, demangled; ns: what each takes, 0 for those that are not asked for."""
-        wanted = np.argsort(-ns, kind="stable")[:MOST_NAMES]
-        wanted = wanted[ns[wanted] > 0]
-        told = descriptions.select(pl.col("name", "demangled").cast(pl.String))[wanted]
+        texts = descriptions.select(pl.col("name", "demangled").cast(pl.String))
+        # Descriptions are numbered as threads find them: of those that take as long names decide.
+        order = texts.with_columns(at=pl.int_range(len(texts)), ns=-pl.Series(ns)).sort("ns", "name", "demangled")
+        wanted = order.filter(pl.col("ns") < 0)["at"].to_numpy()[:MOST_NAMES]
+        told = texts[wanted]
         numbers: dict[tuple[str, str], int] = {}
         of = np.full(len(descriptions), -1, dtype=np.int64)
         full: list[str] = []
