@@ -63,8 +63,14 @@ class Opened:
         found: dict[str, int] = self.page.evaluate(_COUNT_COLOURS)
         return found
 
+    def draw(self) -> None:
+        """Unfold everything and draw every chart, as if all had been scrolled to."""
+        self.page.evaluate(_DRAW)
+        self.settle()
+
     def plots(self) -> list[dict[str, Any]]:
-        """What plotly drew, a plot each: id, points, titles of its axes, its svg elements' count, its title."""
+        """What plotly drew once all is drawn, a plot each: id, points, titles of axes, svg elements, its title."""
+        self.draw()
         found: list[dict[str, Any]] = self.page.evaluate(_PLOTS)
         return found
 
@@ -120,6 +126,10 @@ _COUNT_COLOURS = """() => {
     counts[name] = (counts[name] || 0) + 1;
   }
   return Object.fromEntries(Object.entries(counts).filter(([, count]) => count >= 8));
+}"""
+_DRAW = """async () => {
+  for (const folded of document.querySelectorAll("details:has(.plot)")) folded.open = true;
+  for (const element of document.querySelectorAll(".plot")) await drawOnce(element);
 }"""
 _PLOTS = """() => [...document.querySelectorAll(".plot")].map((element) => {
   const axes = Object.keys(element.layout).filter((key) => /^xaxis\\d*$/.test(key));

@@ -102,7 +102,7 @@ def savings_sentence(what: WhatIf | None, quality: Sequence[Quality]) -> str:
 def _bounded(what: WhatIf) -> str:
     """Of what may save more than is told: the least and the most of it."""
     told = [
-        f"{SCENARIOS[scenario].title} at least {duration(what.period - most)}, at most {duration(what.period - least)}"
+        f"{SCENARIOS[scenario].title} at least {us(what.period - most)} µs, at most {us(what.period - least)} µs"
         for scenario, (least, most) in what.bounds.items()
         if scenario != Scenario.NO_BUBBLE and what.period - least >= NOTABLE * what.period
     ]

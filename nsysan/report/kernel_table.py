@@ -166,7 +166,7 @@ def _kernel(rows: pl.DataFrame, ranks: Sequence[int], period: int) -> KernelRow:
     ns, first = _over(rows, ranks, "ns"), rows.sort("rank").row(0, named=True)
     return KernelRow(
         name=first["name"],
-        full=first["demangled"],
+        full=min(rows["demangled"].to_list()),
         group=KernelGroup(first["group"]),
         calls=_calls(rows, ranks),
         ns=ns,

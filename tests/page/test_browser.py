@@ -172,6 +172,7 @@ def test_steps_are_links_to_their_timeline(browser: Browser, bare: Path) -> None
 
 def test_a_click_in_a_chart_over_the_steps_opens_the_step(browser: Browser, slow: Path) -> None:
     with opened(browser, slow) as page:
+        page.draw()
         plot = page.page.locator("#caused .nsewdrag")
         plot.scroll_into_view_if_needed()
         frame = plot.bounding_box()
@@ -325,24 +326,16 @@ def test_prints_light_and_within_the_paper(browser: Browser, slow: Path) -> None
         assert page.said == []
 
 
-_PRINT_AT_ONCE = """
-const drawn = () => document.querySelectorAll(".plot .main-svg").length;
-window.addEventListener("DOMContentLoaded", () => {
-  new MutationObserver((changes, observer) => {
-    if (typeof Plotly === "undefined" || !drawn()) return;
-    observer.disconnect();
-    window.before = document.querySelectorAll(".plot:empty").length;
-    window.dispatchEvent(new Event("beforeprint"));
-    window.after = document.querySelectorAll(".plot:empty").length;
-  }).observe(document.querySelector("main"), { childList: true, subtree: true });
-});
-"""
-
-
-def test_printing_draws_the_charts_that_are_not_drawn_yet(browser: Browser, slow: Path) -> None:
-    with opened(browser, slow, script=_PRINT_AT_ONCE) as page:
-        assert page.page.evaluate("window.before") > 0
-        assert page.page.evaluate("window.after") == 0
+def test_charts_are_drawn_when_they_come_near_the_screen_or_onto_paper(browser: Browser, slow: Path) -> None:
+    empty = "document.querySelectorAll('.plot:empty').length"
+    with opened(browser, slow, viewport={"width": 1280, "height": 400}) as page:
+        charts = page.page.evaluate("document.querySelectorAll('.plot').length")
+        assert 0 < charts == page.page.evaluate(empty)
+        page.page.evaluate("document.getElementById('period').scrollIntoView()")
+        page.page.wait_for_selector("#period .main-svg")
+        assert page.page.evaluate(empty) > 0
+        page.page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+        assert page.page.evaluate("[...document.querySelectorAll('.plot:empty')].filter(isShown).length") == 0
         check_sound(page)
 
 

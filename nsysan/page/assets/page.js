@@ -72,7 +72,9 @@ const followPoint = ({ points: [point] }) => {
   const rank = /^rank (\d+)$/.exec(String(point.data.z ? point.y : point.data.name));
   location.hash = `step=${point.x}${rank ? `&rank=${rank[1]}` : ""}`;
 };
+const isShown = (element) => element.getClientRects().length > 0;
 const drawOnce = (element) => {
+  if (!isShown(element)) return null;
   if (nsysan.drawn.some((drawn) => drawn.element === element)) return null;
   const source = JSON.stringify(nsysan.figures[element.dataset.figure]);
   nsysan.drawn.push({ element, source });
@@ -80,11 +82,27 @@ const drawOnce = (element) => {
   if ("steps" in element.dataset) element.on("plotly_click", followPoint);
   return drawing;
 };
-const drawPlots = async () => {
-  for (const element of document.querySelectorAll(".plot")) {
+// A chart is drawn when it comes near the screen, one at a time: all of them at once would hold the page up.
+const waiting = new Set();
+let drawing = Promise.resolve();
+const drawNext = async () => {
+  await pause();
+  for (const element of waiting) {
+    waiting.delete(element);
     await drawOnce(element);
     await pause();
   }
+};
+const watchPlots = () => {
+  const watcher = new IntersectionObserver((entries) => {
+    for (const { target, isIntersecting } of entries) {
+      if (!isIntersecting) continue;
+      watcher.unobserve(target);
+      waiting.add(target);
+    }
+    drawing = drawing.then(drawNext);
+  }, { rootMargin: "300px" });
+  for (const element of document.querySelectorAll(".plot")) watcher.observe(element);
 };
 
 const prefersDark = window.matchMedia("(prefers-color-scheme: dark)");

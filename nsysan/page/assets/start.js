@@ -7,7 +7,7 @@
     if (document.querySelector(".plot")) {
       await loadPlotly();
       Object.assign(nsysan, { figures, themed });
-      await drawPlots();
+      watchPlots();
     }
     root.dataset.ready = "true";
   } catch (error) {
