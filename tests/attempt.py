@@ -28,6 +28,7 @@ HANG_S = 10.0
 _DAMAGED = "damaged.sqlite"
 _FOLDER = "damaged_dir"
 _GOOD = "good.sqlite"
+_BESIDE = frozenset(("damaged.topology.txt", "out.topology.txt", *(f"{name}.topology.txt" for name in RANKS)))
 _OUTPUTS = frozenset(("out.json", "out.html", "out.md", "out.sqlite", "out.perfetto.json"))
 _REPORT = ("report", "--json", "out.json", "-o", "out.html", "-q")
 #: D stands for what is damaged, G for a sound trace.
@@ -43,6 +44,17 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
     ("report", "--markdown", "out.md", "--no-nvtx", "-q", "D"),
     ("export", "--perfetto", "out.perfetto.json", "-q", "D"),
     ("redact", "D", "-o", "out.sqlite"),
+    ("whatif", "D", "--set", "kernel[~a].x0.5", "--set", "gaps=0", "--json", "out.json", "-q"),
+    (
+        "report",
+        "--model",
+        "hidden=4096,layers=2,ffn=64,heads=8,dtype=bf16",
+        "--json",
+        "out.json",
+        "-q",
+        "D",
+    ),
+    ("check", "D", "--fail-on", "kernel[~a].ns>+5%", "--fail-on", "kernel[gemm].calls>1"),
 )
 _VERDICTS_OF_CHECK = (1, 2)
 _ERRORS = (*range(3, 13), 30)
@@ -84,7 +96,7 @@ def attempt(sources: Path, folder: Path, number: int, command: Sequence[str] | N
     inputs = {*damaged, *([_GOOD] if "G" in words else [])}
     before = {name: _hash(folder / name) for name in inputs}
     code, said, trouble, seconds = _run(arguments)
-    stray = {file.name for file in folder.iterdir()} - inputs - _OUTPUTS
+    stray = {file.name for file in folder.iterdir()} - inputs - _OUTPUTS - _BESIDE
     lines = said.strip().splitlines()
     if trouble is None and seconds > HANG_S:
         trouble = f"took {seconds:.1f} s"

@@ -32,6 +32,9 @@ STRANGE: tuple[object, ...] = (
     -(10**17),
     "<script>alert(1)</script>",
     "x" * 10_000,
+    "[" * 50_000,
+    "9" * 5_000,
+    '{"Rank": "x", "No. of ranks": 1e400}',
     "\x00\u2028\u202e\x1b[31m",
 )
 Mutation = Callable[[Path, random.Random], str]
@@ -184,6 +187,24 @@ def _some_values(path: Path, chance: random.Random) -> str:
     return f"{table}.{column} = {str(value)[:20]!r} in every {every}th row"
 
 
+def _row_id_named(path: Path, chance: random.Random) -> str:
+    """A table gets a column that is named like the row id and holds none."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        table, name, value = chance.choice(_tables(connection)), chance.choice(("rowid", "oid")), chance.choice(STRANGE)
+        connection.execute(f"ALTER TABLE {quoted(table)} ADD COLUMN {name}")
+        connection.execute(f"UPDATE {quoted(table)} SET {name} = ?", (value,))
+    return f"{table}.{name} = {str(value)[:20]!r}"
+
+
+def _topology_beside(path: Path, chance: random.Random) -> str:
+    """What lies beside the trace as its topology is none."""
+    text = chance.choice(
+        ("GPU1 X\n" * 100_000, f"GPU0 X NV{'9' * 5_000}\nGPU1 X X\n", "GPU0 " + "X " * 400_000, "\0" * 99)
+    )
+    path.with_name(f"{path.stem}.topology.txt").write_text(text)
+    return repr(text[:12])
+
+
 def _columns_swapped(path: Path, chance: random.Random) -> str:
     """End before start, a pid for a device, a name for a stream."""
     with closing(sqlite3.connect(path)) as connection, connection:
@@ -275,6 +296,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     _rows_dropped,
     _replaced_by_view,
     _schema_rewritten,
+    _row_id_named,
+    _topology_beside,
 )
 #: Tables that say something of the run; the rest are tables of constants.
 _TOLD = ("CUPTI_ACTIVITY_KIND_", "NVTX_", "StringIds", "TARGET_INFO_", "META_DATA", "CUDA_GRAPH", "PROCESSES", "GPU_")
