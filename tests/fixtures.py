@@ -21,7 +21,16 @@ def unpacked(name: str, folder: Path) -> Path:
 
 def unpack_exports(folder: Path) -> None:
     """tp2.sqlite, tp2_pqtdir and tp2_arwdir in a folder: one real report, exported three ways by one nsys."""
-    with tarfile.open(FIXTURES / "tp2_exports.tar.xz") as archive:
+    _extract("tp2_exports.tar.xz", folder)
+
+
+def unpack_pairs(folder: Path) -> None:
+    """base, slow, late and both .sqlite in a folder: one loop without and with planted faults, in one go."""
+    _extract("tp2_pairs.tar.xz", folder)
+
+
+def _extract(name: str, folder: Path) -> None:
+    with tarfile.open(FIXTURES / name) as archive:
         # Python 3.11.3 and older, as in Debian 12, has no filters.
         archive.extraction_filter = getattr(tarfile, "data_filter", None)
         archive.extractall(folder)

@@ -1,0 +1,61 @@
+"""What replay says that a fault costs, against the same loop without it: real runs of one go on one machine.
+
+TP=2 on two H200, CUDA graphs: base; slow: rank 1 runs one more 2048^3 product a layer; late: the host of rank 0 is busy
+for 700 us before each launch; both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+import nsysan
+from nsysan.metrics.scenarios import Scenario
+from nsysan.metrics.whatif import WhatIf
+from tests.fixtures import unpack_pairs
+
+#: Of the period of the run with the fault: two runs of the base differ by 0.7 %.
+APART = 0.03
+
+
+@pytest.fixture(scope="module")
+def what_ifs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], WhatIf]:
+    folder = tmp_path_factory.mktemp("pairs")
+    unpack_pairs(folder)
+    known: dict[str, WhatIf] = {}
+
+    def of(name: str) -> WhatIf:
+        if name not in known:
+            run = nsysan.analyze(nsysan.open_trace(folder / f"{name}.sqlite"))
+            found = nsysan.build_report(run, timelines=False).diagnosis.what_if
+            assert found is not None
+            known[name] = found
+        return known[name]
+
+    return of
+
+
+@pytest.mark.parametrize("fault", ["slow", "late", "both"])
+def test_a_fault_taken_out_is_the_run_without_it(what_ifs: Callable[[str], WhatIf], fault: str) -> None:
+    told = what_ifs(fault)
+    right = told[Scenario.NO_SKEW]
+    assert right is not None
+    assert abs(right - what_ifs("base").period) <= APART * told.period
+    # And the fault is no trifle.
+    assert told.period - what_ifs("base").period > 5 * APART * told.period
+
+
+@pytest.mark.parametrize(("rank", "left"), [(0, "slow"), (1, "late")])
+def test_of_two_faults_one_taken_out_is_the_run_with_the_other(
+    what_ifs: Callable[[str], WhatIf], rank: int, left: str
+) -> None:
+    both = what_ifs("both")
+    assert abs(both.ranks[rank] - what_ifs(left).period) <= APART * both.period
+
+
+def test_nobody_is_late_without_a_fault(what_ifs: Callable[[str], WhatIf]) -> None:
+    base = what_ifs("base")
+    right = base[Scenario.NO_SKEW]
+    assert right is not None
+    assert base.period - right < APART * base.period
