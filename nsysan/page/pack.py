@@ -48,4 +48,6 @@ def library(source: str) -> Library:
     bundle = files("nsysan.page").joinpath("assets", _CARTESIAN).read_bytes()
     text = gzip.decompress(bundle).decode()
     # The page's own script unpacks it into a script element, which the policy then knows by the hash of its text.
-    return Library(f'<script type="text/plain" id="plotly">{base64.b64encode(bundle).decode()}</script>', f"'{source_hash(text)}'")
+    return Library(
+        f'<script type="text/plain" id="plotly">{base64.b64encode(bundle).decode()}</script>', f"'{source_hash(text)}'"
+    )
