@@ -17,4 +17,4 @@ format: ## format the code
 	.venv/bin/ruff format . && .venv/bin/ruff check --fix .
 
 clean: ## remove what the other targets made
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis report.html
+	rm -rf .venv .venv-lowest .mypy_cache .ruff_cache .pytest_cache .hypothesis report.html

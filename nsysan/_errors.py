@@ -6,7 +6,8 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """Exit codes of the command line and what they mean; 0, 1 and 2 keep their usual meaning (done, bug, usage)."""
+    """Exit codes of the command line and what they mean; 0, 1 and 2 are of every command: done, a rule that
+    failed (of check, and of nothing else), usage."""
 
     words: str
 
@@ -27,12 +28,14 @@ class ExitCode(IntEnum):
     NO_STEPS = 11, "no such steps"
     NOT_ONE_RUN = 12, "not traces of one run"
     NO_WORKERS = 13, "no workers"
+    SYSTEM = 14, "the system has no room (memory, files, processes)"
     NO_NSYS = 20, "no nsys that runs"
     NO_REPORT = 21, "no recording came back"
     RANGE_NEVER_OPENED = 22, "the capture range never opened"
     EXPORT_FAILED = 23, "export failed"
     NSYS_DIED = 24, "nsys died"
     NOT_CLEAN = 30, "a copy that would not be clean"
+    BUG = 70, "a bug"
 
 
 class NsysanError(Exception):

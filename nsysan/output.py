@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import os
-import secrets
 from pathlib import Path
 
+from nsysan import scratch
 from nsysan._errors import ExitCode, NsysanError
 
 
 def check_writable(path: Path, *, force: bool, source: Path | None = None) -> None:
     """Raise NsysanError before the work is done, where writing afterwards would fail or replace `source`."""
+    try:
+        _check(path, force=force, source=source)
+    except OSError as error:  # a name that is too long, or a working directory that is gone
+        raise NsysanError(f"{path}: cannot be written: {error.strerror}", ExitCode.OUTPUT_UNWRITABLE) from error
+
+
+def _check(path: Path, *, force: bool, source: Path | None) -> None:
     if path.is_dir():
         raise NsysanError(f"{path}: is a folder; name a file in it", ExitCode.OUTPUT_UNWRITABLE)
     if path.exists() and not path.is_file():
@@ -38,10 +45,12 @@ def write_bytes(path: Path, content: bytes, *, force: bool) -> None:
     Of several that write one new file at once, without `force`, one does; the others' NsysanError says that it exists.
     """
     check_writable(path, force=force)
-    # Named here and not by tempfile: an interrupt between its making and its naming would leave it behind.
-    temporary = path.absolute().with_name(f".nsysan-{secrets.token_hex(8)}")
+    # Named before it is made: an interrupt between its making and its naming would leave it behind.
+    temporary = scratch.unfinished(path.absolute().parent)
+    scratch.sweep(temporary.parent)
     try:
         with temporary.open("xb") as file:
+            scratch.held(file.fileno())
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

@@ -25,6 +25,11 @@ def plain(text: str, width: int = 120) -> str:
     return cleaned if len(cleaned) <= width else cleaned[: width - 3] + "..."
 
 
+def whole(text: str | None, digits: int = 18) -> int | None:
+    """The whole number that a stranger's text is, by default one of 64 bits; None where it is none, or a longer one."""
+    return int(text) if text is not None and len(text) <= digits and text.isascii() and text.isdigit() else None
+
+
 def counted(count: int, thing: str, things: str = "") -> str:
     """A number of things: "1 rank", "4 ranks"; `things` is the plural where it is not made with an s."""
     return f"{count:,} {thing if count == 1 else things or thing + 's'}"

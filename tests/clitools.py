@@ -11,6 +11,7 @@ from unittest.mock import patch
 
 import pytest
 
+from nsysan import ExitCode
 from nsysan.cli import main
 from tests.documents import held
 from tests.tracebuilder import TraceBuilder, decode_loop
@@ -39,6 +40,7 @@ def run_cli(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> Resul
         except SystemExit as exit_:
             code = exit_.code if isinstance(exit_.code, int) else 0
     captured = capsys.readouterr()
+    assert code != ExitCode.BUG, captured.err
     if code == 0 and "--json" in words:
         target = "-" if words[0] == "info" else words[words.index("--json") + 1]
         held(captured.out if target == "-" else Path(target).read_text("utf-8"))

@@ -94,6 +94,7 @@ NUMBERS = [
     ("11a", f"{percent(predicted_at.HOSTS_DIFFER[0])} of what hosts add"),
     ("11a", f"makes a step less than {percent(prediction_sentences.WORTH)} shorter"),
     ("12", f"differ by more than {percent(likeness.SAME)} from the first side's"),
+    ("12", f"by more than {likeness.OTHER_KERNELS:g} times, where no batch is stated"),
     ("12", f"the kernels are the same ({percent(likeness.ALIKE)} of each)"),
     ("12", f"A mean that differs by {percent(comparison.SHARE_OF_FIGURE)} is `changed` also"),
     ("12", f"{comparison.TAIL_STEPS} steps or more are over {percent(tail.NEAR)} beyond all steps of the other side"),

@@ -64,14 +64,19 @@ def answer(run: Run, expressions: Sequence[Expression], replica: int, without_ns
         unknown=unknown,
         asked=asked,
         together=Asked(TOGETHER, told.get(TOGETHER), bounds.get(TOGETHER)) if len(chosen) > 1 else None,
-        standard={name: _median(known.get(name)) for name in STANDARD},
-        ranks_right={rank: None if unknown else _median(pace.ranks.get(rank)) for rank in ready.basis.graph.ranks},
+        standard={
+            name: _no_longer(known.get(name), pace) if name != "graphs" or own.is_eager else None for name in STANDARD
+        },
+        ranks_right={
+            rank: None if unknown else _no_longer(pace.ranks.get(rank), pace) for rank in ready.basis.graph.ranks
+        },
         bounds={} if unknown else dict(pace.bounds),
     )
 
 
-def _median(one: Timed | None) -> int | None:
-    return None if one is None else one.median
+def _no_longer(one: Timed | None, pace: Pace) -> int | None:
+    """The period of a what-if that only takes away: the middles of two replays may differ by less than nothing."""
+    return None if one is None else min(one.median, pace.period.median)
 
 
 def _periods(

@@ -11,9 +11,9 @@ _NAMES = 3
 def to_text(answer: Answer, *, standard: bool) -> str:
     """The table; standard: with the what-ifs of a report."""
     steps = counted(answer.replayed, "step")
-    of = "all steady ones" if answer.whole else f"of {answer.steady} steady ones"
+    of = ", all steady ones" if answer.replayed == answer.steady else f" of {counted(answer.steady, 'steady one')}"
     kinds = f"; periods are over {answer.kinds} kinds of decode steps" if answer.kinds > 1 else ""
-    lines = [f"Replica {answer.replica}, {numbered('rank', answer.ranks)}: {steps} replayed, {of}{kinds}", ""]
+    lines = [f"Replica {answer.replica}, {numbered('rank', answer.ranks)}: {steps} replayed{of}{kinds}", ""]
     rows = [("as measured", us(answer.traced), "", "")]
     if answer.hosts is not None and answer.gaps is not None:
         rows.append(("without nsys", us(answer.period), "", ""))
@@ -36,7 +36,9 @@ def to_text(answer: Answer, *, standard: bool) -> str:
     if answer.unknown:
         lines.append(f"no saving can be told: {answer.unknown}")
     if any(one.bounds for one in answer.asked) or (standard and answer.bounds):
-        lines.append("at least: the trace does not tell whether streams wait for each other; the most stands behind")
+        lines.append(
+            "at least: the trace does not tell whether hosts, or streams, wait for each other; the most stands behind"
+        )
     lines += [line for one in answer.asked if (line := _changes(one))]
     return "\n".join(lines)
 

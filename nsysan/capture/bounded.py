@@ -22,6 +22,7 @@ _FIRST_POLL_S = 0.01
 #: How long the last words are waited for once a program has ended; a child of its may hold the pipe for ever.
 _LAST_WORDS_S = 1.0
 _DYING_S = 5.0
+_SAY_S = 15.0
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,19 @@ def ask(
                 drain.end()
     out, err = ("" if drain is None else drain.text for drain in drains)
     return Answer(process.returncode, out, err)
+
+
+def now_and_then(say: Callable[[str], None], what: Callable[[], str]) -> Callable[[float], None]:
+    """For `waiting`: says every 15 seconds what is waited for, and for how long so far."""
+    said = 0
+
+    def waiting(waited: float) -> None:
+        nonlocal said
+        if waited // _SAY_S > said:
+            said = int(waited // _SAY_S)
+            say(f"{what()} ({waited:.0f} s)")
+
+    return waiting
 
 
 def end_group(group: int) -> None:

@@ -13,8 +13,7 @@ from nsysan.capture.processes import Family, name_of, send
 from nsysan.text import counted
 
 _POLL_S = 0.1
-#: How long nsys may take to end a collection and to start to write, before a hung workload is what holds it up; so long
-#: it may do nothing, later.
+#: How long nsys may take to end a collection and to start to write, before a hung workload is what holds it up.
 END_OF_COLLECTION_S = 10.0
 _LEAST_STALL_S = 1.0
 #: What nsys leaves running after a run that ended by itself may do nothing for so long.
@@ -112,7 +111,8 @@ class EndOfRun:
     def kill_if_overdue(self, deadline: float | None) -> None:
         """Kill a workload that still runs long after it was told to end, or after the collection's own end.
 
-        Once it is gone, an nsys that neither writes nor computes is killed too.
+        Once it is gone, an nsys that has neither written nor computed for as long is killed too: not earlier, since
+        it may wait for what the workload left to be flushed.
         """
         now = time.monotonic()
         told = self.told_to_end is not None and now > self.told_to_end + self.kill_after
@@ -123,7 +123,7 @@ class EndOfRun:
             self.killed = True
             self._progressed = self._wrote = now
             send(overdue, signal.SIGKILL)
-        elif self._is_stuck(min(END_OF_COLLECTION_S, max(self.kill_after, _LEAST_STALL_S))):
+        elif self._is_stuck(self.kill_after):
             self._say("nsys does nothing any more, and is killed")
             send(self.family.profiler(), signal.SIGKILL)
 
@@ -149,9 +149,9 @@ class EndOfRun:
             self.kill_if_overdue(None)
             self.tell_what_is_waited_for()
             time.sleep(_POLL_S)
-        patience = _LEFT_BEHIND_S if self.told_to_end is None else END_OF_COLLECTION_S
+        patience = min(_LEFT_BEHIND_S, self.kill_after) if self.told_to_end is None else self.kill_after
         self._progressed = self._wrote = time.monotonic()
-        while self.family.profiler() and not self._is_stuck(min(patience, max(self.kill_after, _LEAST_STALL_S))):
+        while self.family.profiler() and not self._is_stuck(patience):
             self.tell_what_is_waited_for()
             time.sleep(_POLL_S)
         send(self.family.workload() + self.family.profiler(), signal.SIGKILL)
@@ -176,7 +176,7 @@ class EndOfRun:
 
     def _is_stuck(self, patience: float) -> bool:
         """Whether nsys has done nothing for so long; what computes for ever and writes nothing is stuck too."""
-        now = time.monotonic()
+        now, patience = time.monotonic(), max(patience, _LEAST_STALL_S)
         written, ticks = self._written(), self.family.profiler_ticks()
         if written != self._progress[0]:
             self._wrote = now

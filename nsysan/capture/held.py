@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from nsysan._errors import ExitCode, NsysanError
-from nsysan.capture.bounded import ask
+from nsysan.capture.bounded import ask, now_and_then
 from nsysan.capture.command import Plan, Request, plan_capture
 from nsysan.capture.nsys import Abilities, Nsys, abilities_of, options_of
 from nsysan.text import plain
@@ -20,6 +21,8 @@ from nsysan.text import plain
 #: How long nsys may take to begin or to end a collection: it writes the recording before it answers.
 _START_S = 120.0
 _STOP_S = 900.0
+
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -30,20 +33,21 @@ class Held:
     session: str
     start: tuple[str, ...]
 
-    def open_window(self, output: Path, environment: dict[str, str] | None = None) -> None:
+    def open_window(self, output: Path, say: Say) -> None:
         """Begin to collect into `output` (a name without suffix); NsysanError if nsys refuses."""
         name = str(output).replace("%", "%%")
-        self._ask("start", _START_S, environment, *self.start, f"--output={name}")
+        self._ask("start", _START_S, say, *self.start, f"--output={name}")
 
-    def close_window(self, environment: dict[str, str] | None = None) -> None:
+    def close_window(self, say: Say) -> None:
         """End the collection and wait for its recording; NsysanError if nsys refuses."""
-        self._ask("stop", _STOP_S, environment)
+        self._ask("stop", _STOP_S, say)
 
-    def _ask(self, verb: str, patience: float, environment: dict[str, str] | None, *options: str) -> None:
+    def _ask(self, verb: str, patience: float, say: Say, *options: str) -> None:
         argv = [str(self.nsys.path), verb, f"--session={self.session}", *options]
         try:
             # What nsys starts for a session outlives its answer.
-            answer = ask(argv, patience=patience, environment=environment, alone=False)
+            waiting = now_and_then(say, lambda: f"waiting for nsys {verb}")
+            answer = ask(argv, patience=patience, waiting=waiting, alone=False)
         except TimeoutError:
             raise NsysanError(
                 f"nsys {verb}: no answer in {patience:.0f} s from session {self.session}; the workload may hang",

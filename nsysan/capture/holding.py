@@ -84,7 +84,7 @@ def open_window(output: Path, say: Say) -> Path:
         )
     numbered = (output.with_name(f"{output.name}.{k}") for k in range(1, _MOST_WINDOWS))
     name = next(path for path in numbered if not any(map(os.path.lexists, outputs_of(path))))
-    note.held.open_window(name.absolute())
+    note.held.open_window(name.absolute(), say)
     _write(note_file(output), replace(note, open=name.name))
     say(f"window {name.name} is open; close it with `nsysan window close {output}`")
     return name
@@ -96,7 +96,7 @@ def close_window(output: Path, say: Say, *, progress: bool = False) -> Captured:
     if note.open is None:
         raise NsysanError(f"{output}: no window is open; open one: nsysan window open {output}", ExitCode.NO_REPORT)
     say(f"closing window {note.open}; nsys writes its recording")
-    note.held.close_window()
+    note.held.close_window(say)
     _write(note_file(output), replace(note, open=None))
     recording, _ = outputs_of(output.with_name(note.open))
     if not recording.exists():

@@ -141,7 +141,7 @@ def _ask(path: Path) -> Nsys | None:
         answer = ask([str(path), "--version"], patience=_ASK_TIMEOUT_S)
     except OSError:
         return None
-    found = re.search(r"Nsight Systems version\s+(\d+(?:\.\d+)+)", answer.out)
+    found = re.search(r"Nsight Systems version\s+(\d{1,9}(?:\.\d{1,9}){1,9})", answer.out)
     return Nsys(path, tuple(int(part) for part in found[1].split("."))) if found else None
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
+
+from nsysan.capture import bounded
 
 _QUESTIONS = (("nvidia-smi", "topo", "-m"), ("nvidia-smi", "nvlink", "--status"))
 _TIMEOUT_S = 30.0
@@ -29,7 +30,7 @@ def record_topology(target: Path) -> bool:
 def ask(*command: str, timeout: float = _TIMEOUT_S) -> str:
     """What a command prints; nothing if it fails, since nvidia-smi prints its errors to stdout."""
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=timeout, check=False)
-    except (OSError, subprocess.SubprocessError):
+        answer = bounded.ask(command, patience=timeout)
+    except OSError:
         return ""
-    return "" if answer.returncode else answer.stdout
+    return "" if answer.code else answer.out

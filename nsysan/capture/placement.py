@@ -33,6 +33,9 @@ _NUMBER = re.compile(r"[0-9]{1,6}")
 #: MB of an export that a second of decoding adds for each rank: 16 layers in CUDA graphs, TP=2 and 4, vLLM 0.22.
 _MB_A_SECOND = (4, 13)
 _LONG_S = 60
+#: What data/starters.toml calls a profiler, and words by which a container starts with a command of its own.
+_PROFILER = "another profiler"
+_OWN_COMMAND = frozenset({"up", "start"})
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ def seat_of(workload: Workload, environment: Mapping[str, str]) -> Seat | None:
 
 def check_place(workload: Workload, output: Path) -> None:
     """NsysanError, before anything runs, where no rank could be in the trace; it says the command that works."""
-    launch = workload.elsewhere
+    launch = next((one for one in workload.launches if one.starter.name == _PROFILER), workload.elsewhere)
     if workload.client and launch is None and workload.script is None:
         raise NsysanError(
             "the command loads a server, and no GPU works in it: capture the server, and give this command to --load: "
@@ -125,7 +128,7 @@ def _elsewhere(launch: Launch, workload: Workload, output: Path) -> str:
     merged = f"{output.name}_*.sqlite"
     works = _inside(launch, workload, output)
     told = f"{name} starts the ranks outside of this command, so that this trace would not have them; inside it works"
-    if starter.name == "another profiler":
+    if starter.name == _PROFILER:
         told = f"{name} is a profiler itself; without it this works"
     several = " (one trace a rank, or a node: nsysan report " + shlex.quote(merged).strip("'") + ")"
     merge = several if starter.tasks or starter.nodes else ""
@@ -137,6 +140,8 @@ def _inside(launch: Launch, workload: Workload, output: Path) -> str:
     if launch.starter.dashes and before and before[-1] == "--":
         before.pop()
     capture = f"nsysan capture -o {shlex.quote(str(output))} --"
+    if launch.starter.skip and _OWN_COMMAND & set(before):
+        return f"{capture} COMMAND, as what the container runs"
     if launch.starter.skip and (not command or command[0].startswith("-")) and not launch.starter.dashes:
         # The image's own entry point takes these words.
         engine = workload.engine

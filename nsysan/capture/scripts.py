@@ -9,7 +9,8 @@ from pathlib import Path
 
 _MOST = 1 << 18
 _MOST_COMMANDS = 500
-_ASSIGNMENT = re.compile(r"(?:export\s+)?([A-Za-z_]\w*)=(\S*)")
+_LONGEST_VALUE = 10_000
+_ASSIGNMENT = re.compile(r"""(?:export\s+|local\s+)?([A-Za-z_]\w*)=("[^"]*"|'[^']*'|\S*)(?:\s*#.*)?""")
 _VARIABLE = re.compile(r"\$(?:\{(\w+)(?::?-([^}]*))?\}|(\w+))")
 _KEYWORDS = frozenset({"if", "then", "else", "elif", "fi", "do", "done", "while", "for", "{", "}", "!", "export", "("})
 _IMPORT = r"^\s*(?:from|import)\s+{module}\b"
@@ -80,7 +81,7 @@ def commands_in(text: str, arguments: list[str], environment: Mapping[str, str])
             return
         told = _ASSIGNMENT.fullmatch(line.strip())
         if told:
-            known[told[1]] = _filled(told[2].strip("\"'"), known)
+            known[told[1]] = _filled(told[2].strip("\"'"), known)[:_LONGEST_VALUE]
             continue
         yield from _simple(line, arguments, known)
 
@@ -100,6 +101,9 @@ def _simple(line: str, arguments: list[str], known: Mapping[str, str]) -> Iterat
             command = []
         elif word in ("$@", "$*", "${@}"):
             command += arguments
+        elif _VARIABLE.fullmatch(word):
+            # A whole command, or several options, are often kept in one.
+            command += _filled(word, known).split()
         elif command or word not in _KEYWORDS:
             command.append(_filled(word, known))
 

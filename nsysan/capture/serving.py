@@ -144,7 +144,7 @@ class Serving(threading.Thread):
             self._until(lambda: False, _MEASURED_S, "")
         closed = time.monotonic()
         self._profiler("start")
-        self._held.open_window(self._output.with_name(name))
+        self._held.open_window(self._output.with_name(name), self._say)
         opened = time.monotonic()
         self._say(f"window {number} is open" if self._serve.windows > 1 else "the window is open")
         try:
@@ -152,7 +152,7 @@ class Serving(threading.Thread):
         finally:
             until = time.monotonic()
             self._say("the window closes; nsys writes its recording")
-            self._held.close_window()
+            self._held.close_window(self._say)
             self._profiler("stop")
             self.taken += 1
         if load is not None:

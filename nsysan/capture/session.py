@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nsysan._errors import ExitCode, NsysanError
+from nsysan.capture.bounded import now_and_then
 from nsysan.capture.checks import Check
 from nsysan.capture.command import Plan, Request, outputs_of, plan_capture
 from nsysan.capture.held import plan_held
@@ -31,8 +32,6 @@ from nsysan.trace.topology import topology_file
 
 Say = Callable[[str], None]
 _OF_NSYS = ("NSYS_", "NCCL_DEBUG")
-#: Half seconds between what is said of an export.
-_SAY_EACH = 30
 
 
 @dataclass(frozen=True)
@@ -274,7 +273,7 @@ def exported(
     target = recording.with_suffix(".sqlite")
     unfinished = target.with_name(f".{target.name}.part")
     try:
-        waiting = None if progress else lambda seconds: _tell(say, recording, unfinished, seconds)
+        waiting = None if progress else now_and_then(say, lambda: f"exporting {recording.name}, {_size(unfinished)}")
         export_sqlite(nsys, recording, unfinished, progress=progress, waiting=waiting).replace(target)
     finally:
         unfinished.unlink(missing_ok=True)
@@ -288,9 +287,9 @@ def exported(
     return Captured(recording, target, checks)
 
 
-def _tell(say: Say, recording: Path, unfinished: Path, seconds: float) -> None:
-    """Say now and then that an export runs, and how far it is."""
-    # It is asked every half second.
-    if int(2 * seconds) % _SAY_EACH == 0 and seconds >= 1:
-        size = unfinished.stat().st_size if unfinished.exists() else 0
-        say(f"exporting {recording.name} ({seconds:.0f} s, {size / 1e6:,.1f} MB so far)")
+def _size(unfinished: Path) -> str:
+    """How far an export is."""
+    try:
+        return f"{unfinished.stat().st_size / 1e6:,.1f} MB so far"
+    except OSError:
+        return "nothing so far"

@@ -200,15 +200,21 @@ def _of_python(text: str | None, path: Path | None, words: tuple[str, ...]) -> W
 
 def _engine(words: tuple[str, ...], path: Path | None, text: str | None) -> Engine | None:
     module = _module(words) if _PYTHON.fullmatch(Path(words[0]).name) else None
-    program = module.partition(".")[0] if module else Path(words[0]).name
+    program = module or Path(words[0]).name
     for engine in load_starters().engines:
-        if program in engine.commands or (path is not None and engine.files.search(path.name)):
+        # A package, as in vllm.entrypoints, but no program's suffix.
+        named = program in engine.commands or (module and f"{module}.".startswith(_packages(engine)))
+        if named or (path is not None and engine.files.search(path.name)):
             return engine
         if text is not None and any(scripts.imports(text, name) for name in engine.modules):
             return engine
         if path is not None and set(path.parts) & set(engine.modules):
             return engine
     return None
+
+
+def _packages(engine: Engine) -> tuple[str, ...]:
+    return tuple(f"{command}." for command in engine.commands)
 
 
 def _launch(
@@ -224,10 +230,15 @@ def _launch(
     # `1:4`, of a run that grows, is four at the most.
     nodes = number_of((value(starter.nodes) or "").split(":")[-1].split("-")[-1]) or 1
     tasks, local = number_of(value(starter.tasks)), number_of(value(starter.local))
-    hosts = [word.partition(":")[0] for word in (value(starter.hosts) or "").split(",") if word]
+    slots = [word.partition(":") for word in (value(starter.hosts) or "").split(",") if word]
+    hosts = [name for name, _, _ in slots]
     away = not starter.here or not _HERE.issuperset(hosts)
     if starter.hosts and not hosts and (number_of(environment.get("SLURM_JOB_NUM_NODES")) or 1) > 1:
         away, nodes = True, number_of(environment.get("SLURM_JOB_NUM_NODES")) or 1
+    if hosts and away and tasks is not None and len({number for _, _, number in slots}) == 1 and slots[0][2]:
+        # host:8 on each, so that it does not matter which of them this is.
+        nodes = len(hosts)
+        local = local or number_of(slots[0][2])
     if local is None and tasks is not None and not (hosts and away):
         local = tasks // nodes if tasks % nodes == 0 else None
     if local is None and tasks is None and not (value(starter.local) or value(starter.tasks)) and not hosts:

@@ -41,7 +41,7 @@ _LIMIT = re.compile(
     r"(?P<sign>[+-]?)(?P<number>\d+(?:\.\d*)?|\.\d+)\s*(?P<unit>%|ns|us|ms|s|)\s*"
 )
 _RULE = re.compile(
-    r"\s*(?:(?P<kind>[a-z_]+)(?:\[(?P<bytes>\d+)\])?\.)?(?P<metric>[a-z][a-z0-9_]*)\s*(?P<operator>>=|<=|>|<)\s*"
+    r"\s*(?:(?P<kind>[a-z_]+)(?:\[(?P<bytes>\d{1,18})\])?\.)?(?P<metric>[a-z][a-z0-9_]*)\s*(?P<operator>>=|<=|>|<)\s*"
     r"(?P<sign>[+-]?)(?P<number>\d+(?:\.\d*)?|\.\d+)\s*(?P<unit>%|ns|us|ms|s|)\s*"
 )
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import traceback
 from importlib import import_module
 
 import click
 
-from nsysan._errors import NsysanError
+from nsysan._errors import ExitCode, NsysanError
 from nsysan._version import __version__
 from nsysan.cli import streams
 from nsysan.cli.exits import all_codes
+from nsysan.cli.signals import ended_in_order
 from nsysan.text import plain
 
 #: Each command, which is the module of its name, with its help in one line: known without importing it.
@@ -74,7 +77,8 @@ def main() -> None:
     """Entry point: the only place where errors become text and exit codes."""
     streams.attach()
     try:
-        cli(standalone_mode=False)
+        with ended_in_order(signal.SIGTERM, signal.SIGHUP):
+            cli(standalone_mode=False)
     except NsysanError as error:
         # Names and messages from a trace may hold line breaks; the error stays one line.
         click.echo(f"nsysan: {plain(str(error), _MAX_ERROR)}", err=True)
@@ -84,8 +88,22 @@ def main() -> None:
         sys.exit(130)
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        sys.exit(2)
     except streams.ReaderGone:
         sys.exit(141)
+    except (OSError, MemoryError) as error:
+        click.echo(f"nsysan: {plain(_told(error), _MAX_ERROR)}", err=True)
+        sys.exit(ExitCode.SYSTEM)
+    except (SystemExit, KeyboardInterrupt):
+        raise
+    except BaseException:  # a panic of polars is no Exception
+        click.echo(traceback.format_exc(), err=True)
+        sys.exit(ExitCode.BUG)
     finally:
         streams.detach()
+
+
+def _told(error: OSError | MemoryError) -> str:
+    if isinstance(error, MemoryError):
+        return "out of memory"
+    return f"{error.filename or 'the system'}: {error.strerror or type(error).__name__}"

@@ -86,7 +86,7 @@ from nsysan.cli.trace_options import trace_options
     type=click.FloatRange(0),
     default=30.0,
     metavar="SECONDS",
-    help="Kill a workload that runs on so long after it was told to end.  [default: 30]",
+    help="Kill a workload that runs on so long after it was told to end, then an nsys idle as long.  [default: 30]",
 )
 @click.option(
     "--gpu-metrics",
@@ -166,8 +166,9 @@ def command(
     with the remedy: ranks seen, equal collectives, graphs, sizes, steps, lost events, clocks, the profiler's own
     weight. It needs click and no other library.
 
-    One trace holds all ranks that COMMAND starts. Inside a launcher (torchrun --no-python, srun, mpirun) each rank
-    writes its own, NAME_rank_<r>; give `nsysan report` all of them.
+    One trace holds all ranks that COMMAND starts; where it starts them elsewhere (srun, containers, Ray) you are
+    told what to run instead. Inside a launcher (torchrun --no-python, srun, mpirun) each rank writes its own,
+    NAME_rank_<r>, or each node that starts several, NAME_node_<n>; give `nsysan report` all of them.
 
     Keep windows short: 20 to 200 steps say all there is to say. A window that opens after the CUDA graphs were built
     (-c, -p, -y) lacks the sizes of the messages in them, and nothing else.

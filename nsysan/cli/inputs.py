@@ -6,7 +6,7 @@ import glob
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import gettempdir
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import click
@@ -14,6 +14,7 @@ import click
 from nsysan import progress
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.columns.memory import settle
+from nsysan.scratch import scratch
 from nsysan.text import plain
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ def spread(command: _Command) -> _Command:
         "--scheduler",
         metavar="ADDRESS",
         help="Read each trace on a worker of this Dask cluster, which finds it by the same path; only summaries and "
-        "figures travel. Needs `pip install 'nsysan[cluster]'`.  [default: none]",
+        "figures travel. Workers and nsysan run what they unpickle of each other: name a scheduler that you trust. "
+        "Needs `pip install 'nsysan[cluster]'`.  [default: none]",
     )
     return jobs(scheduler(command))
 
@@ -61,17 +63,23 @@ def expand(names: tuple[str, ...]) -> list[Path]:
     """Files that the user named: as they are, by glob pattern, or the exports in a folder, each once."""
     found: list[Path] = []
     for name in names:
-        path = Path(name)
-        if path.is_dir():
-            found += _exports_in(path)
-        elif not path.exists() and glob.has_magic(name):
-            matching = [Path(match) for match in sorted(glob.glob(name))]
-            if not matching:
-                raise NsysanError(f"{name}: no file matches", ExitCode.NO_SUCH_FILE)
-            found += matching
-        else:
-            found.append(path)
+        try:
+            found += _expanded(name)
+        except OSError as error:
+            raise NsysanError(f"{name}: cannot be read: {error.strerror}", ExitCode.NO_SUCH_FILE) from error
     return list(dict.fromkeys(found))
+
+
+def _expanded(name: str) -> list[Path]:
+    path = Path(name)
+    if path.is_dir():
+        return _exports_in(path)
+    if path.exists() or not glob.has_magic(name):
+        return [path]
+    matching = [Path(match) for match in sorted(glob.glob(name))]
+    if not matching:
+        raise NsysanError(f"{name}: no file matches", ExitCode.NO_SUCH_FILE)
+    return matching
 
 
 def _exports_in(folder: Path) -> list[Path]:
@@ -200,7 +208,7 @@ def exported(path: Path, *, quiet: bool = False) -> Iterator[Path]:
             f"the two --include options) and name {target}",
             ExitCode.NEEDS_EXPORT,
         )
-    with TemporaryDirectory(prefix="nsysan-") as folder:
+    with scratch(Path(gettempdir())) as folder:
         if not quiet:
             click.echo(f"exporting {path.name} with {nsys.label}", err=True)
-        yield export_sqlite(nsys, path, Path(folder) / target)
+        yield export_sqlite(nsys, path, folder / target)

@@ -29,7 +29,7 @@ _UNTRACED = (
 )
 _NS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 _TIME = re.compile(r"([+-]?(?:\d+(?:\.\d*)?|\.\d+))\s*(ns|us|ms|s)?")
-_CHOSEN = re.compile(r"(\d+)(?::(\d+))?")
+_CHOSEN = re.compile(r"(\d{1,18})(?::(\d{1,18}))?")
 _LARGEST_NS = 1 << 62
 
 

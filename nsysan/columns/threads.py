@@ -9,6 +9,12 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import TypeVar, cast
 
+import numpy as np
+import polars as pl
+
+# polars imports numpy when it first meets an array, which breaks where two threads do so at once: so it is done here.
+pl.Series(np.zeros(0))
+
 _A = TypeVar("_A")
 _B = TypeVar("_B")
 #: More at a time would hold more in memory than it gains.

@@ -53,6 +53,7 @@ def _side(side: ComparedRun) -> dict[str, Any]:
         "name": side.name,
         "ranks": side.ranks,
         "batch": side.batch,
+        "batch_source": side.batch_source,
         "population": side.population.id,
         "units": side.units,
         "gpu_models": sorted({rank.model or "unknown" for rank in report.ranks}),

@@ -154,6 +154,11 @@ def _in_the_tail(first: F64, other: F64) -> bool:
     return many and tails[0] - tails[1] >= float(more.mean() - less.mean()) / 2
 
 
+def _batch_notes(sides: list[ComparedRun]) -> list[str]:
+    labels = " and ".join(side.label for side in sides if side.batch_source == "assumed")
+    return [f"nothing tells the batch of {labels}: tokens/s are of one sequence; give --batch"] if labels else []
+
+
 def _notes(sides: list[ComparedRun], families: list[Family]) -> list[str]:
     """What the sides do not have in common beside what is compared."""
     notes = []
@@ -167,6 +172,7 @@ def _notes(sides: list[ComparedRun], families: list[Family]) -> list[str]:
         if len(set(values)) > 1:
             listed = ", ".join(f"{side.label} {plain(value, 60)}" for side, value in zip(sides, values, strict=True))
             notes.append(f"not the same {what}: {listed}")
+    notes += _batch_notes(sides)
     for side in sides:
         if side.units > 1:
             notes.append(f"a step of {side.label} does the work of {side.units} of the others: its figures are by such")

@@ -123,6 +123,18 @@ class ComparedRun:
         return self.population.batch
 
     @property
+    def batch_source(self) -> str:
+        """Who tells the batch: "as stated", "by the steps", or "assumed", one sequence where nobody does."""
+        if self.batch_stated:
+            return "as stated"
+        return "assumed" if self.population_batch is None else "by the steps"
+
+    @property
+    def batch_words(self) -> str:
+        """The batch as a person should read it."""
+        return "batch not told" if self.batch_source == "assumed" else f"batch {self.batch}"
+
+    @property
     def population_key(self) -> tuple[str, int | None]:
         """Kind and batch of its steps."""
         return self.population.kind, self.population.batch

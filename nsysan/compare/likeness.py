@@ -13,8 +13,9 @@ import polars as pl
 from nsysan.compare.comparison import ComparedRun, Measured
 from nsysan.compare.kinds_of_steps import PopulationOnSides
 from nsysan.compare.step_work import goes_on, kind_of
+from nsysan.model.kernel_groups import KernelGroup
 from nsysan.report.replica import PopulationRow
-from nsysan.text import plain, size
+from nsysan.text import counted, duration, plain, size
 
 #: Counts that differ by no more than this share are the same.
 SAME = 0.1
@@ -22,6 +23,11 @@ SAME = 0.1
 ALIKE = 0.9
 #: Fewer kernels than this tell nothing of what a step does.
 _TELLING = 3
+#: Work that is split over n times as many ranks takes no longer, and no less than an n-th, but for what other kernels
+#: do at other shapes.
+OTHER_KERNELS = 1.5
+#: Groups that all of a model's layers have, and the least of the compute that tells something.
+_OF_LAYERS, _LEAST_OF_COMPUTE = (KernelGroup.ATTENTION, KernelGroup.GEMM), 0.05
 #: Layers differ if so many of the kernels come more often by one ratio, and others do not.
 _MOST_KERNELS = 0.5
 
@@ -102,6 +108,7 @@ def refusal(first: ComparedRun, side: ComparedRun) -> str | None:
         or _other_layers(first, side)
         or _other_sizes(first, side)
         or _other_population(first, side)
+        or _other_work(first, side)
     )
 
 
@@ -170,3 +177,26 @@ def _other_sizes(first: ComparedRun, side: ComparedRun) -> str | None:
 
 def _sizes(calls: pl.DataFrame) -> set[int]:
     return set(calls.filter(pl.col("kind") == "all_reduce")["message_bytes"].drop_nulls().to_list())
+
+
+def _other_work(first: ComparedRun, side: ComparedRun) -> str | None:
+    """Work that no division over the ranks of both explains, unless the user states the batch.
+
+    a + b/n, neither negative, shrinks by no more than the ranks grow, and does not grow.
+    """
+    few, many = sorted((first, side), key=lambda one: one.ranks)
+    if few.ranks == many.ranks or first.batch_stated or side.batch_stated:
+        return None
+    times = many.ranks / few.ranks
+    for group in _OF_LAYERS:
+        narrow, wide = (one.value(f"compute.{group}") or 0.0 for one in (few, many))
+        shares = [ns / (one.value("ledger.compute") or 1.0) for ns, one in ((narrow, few), (wide, many))]
+        if not narrow or not wide or max(shares) < _LEAST_OF_COMPUTE:
+            continue
+        if not 1 / OTHER_KERNELS <= narrow / wide <= times * OTHER_KERNELS:
+            return (
+                f"another batch, context or model: {group} takes {duration(narrow)} over {counted(few.ranks, 'rank')} "
+                f"({few.label}) and {duration(wide)} over {many.ranks} ({many.label}), which dividing by no more than "
+                f"{times:g} does not explain; --batch for each compares them all the same"
+            )
+    return None

@@ -60,7 +60,7 @@ def side_sentence(side: ComparedRun) -> str:
     late = side.report.diagnosis.straggler
     who = f", rank {late.rank} late by {duration(late.caused)} ({late.cause or 'cause unknown'})" if late else ""
     return (
-        f"{side.label}  {plain(side.name, 80)}: TP={side.ranks} on {models}, batch {side.batch}, "
+        f"{side.label}  {plain(side.name, 80)}: TP={side.ranks} on {models}, {side.batch_words}, "
         f"{counted(len(steps.steady), 'steady step')} by {plain(steps.source, 60)}; "
         f"{side.report.diagnosis.verdict.kind}{who}"
     )

@@ -94,8 +94,19 @@ def savings_sentence(what: WhatIf | None, quality: Sequence[Quality]) -> str:
     listed = ", ".join(told) if told else f"less than {pct_limit(NOTABLE)} to gain from {losses(what.told)}"
     if not host_told:
         listed += f"; what {SCENARIOS[Scenario.NO_HOST_LATE].loss} cost cannot be told"
+    listed += _bounded(what)
     how = f" ({replay_words(what)}{'; upper bounds: the profiler slows the host' if bound and told else ''})"
     return f"{duration(what.period)} a step {now}; {listed}{_bubble(what)}{how}"
+
+
+def _bounded(what: WhatIf) -> str:
+    """Of what may save more than is told: the least and the most of it."""
+    told = [
+        f"{SCENARIOS[scenario].title} at least {us(what.period - most)} µs, at most {us(what.period - least)} µs"
+        for scenario, (least, most) in what.bounds.items()
+        if scenario != Scenario.NO_BUBBLE and what.period - least >= NOTABLE * what.period
+    ]
+    return f"; saved {', '.join(told)}, which the trace cannot tell better (see what_if)" if told else ""
 
 
 def _bubble(what: WhatIf) -> str:

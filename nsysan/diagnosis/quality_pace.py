@@ -16,6 +16,7 @@ from nsysan.trace.graph_mode import GraphMode
 
 _NO_TIME = "what a step takes without nsys no table holds (time one and give --untraced that)"
 _INFERRED = "that the first stage begins its next step when the last one has ended is inferred"
+_UNSEEN = "hosts, or streams, may wait for each other unseen (capture with --trace=cuda,nvtx,osrt)"
 _INFLATED = "held up by its host, whose time the profiler inflates (see host_time)"
 
 
@@ -88,7 +89,7 @@ def _limits(run: Run, what: WhatIf, error: float) -> list[str]:
         found.append("savings on the host's side are upper bounds (see host_time)")
     if what.bounds:
         which = ", ".join(SCENARIOS[scenario].title for scenario in what.bounds)
-        found.append(f"what is saved {which} is told as the least: streams may wait for each other unseen")
+        found.append(f"what is saved {which} is told as the least: {_UNSEEN}")
     if error > SURE_ERROR:
         found.append(f"over {pct_limit(MAX_ERROR)} nothing would be told")
     return found

@@ -7,7 +7,7 @@ import polars as pl
 from nsysan.diagnosis.collectives import CollectiveFamily
 from nsysan.diagnosis.evidence import Aspect, Quality, Status
 from nsysan.metrics.counters import Counter
-from nsysan.metrics.link import Link
+from nsysan.metrics.link import NOTHING_TELLS, Link
 from nsysan.run.run import Run
 from nsysan.text import counted, numbered
 
@@ -68,7 +68,7 @@ def assess_wire(families: list[CollectiveFamily], link: Link) -> list[Quality]:
     if link.looks_like is None and link.across > 1:
         return [speeds, Quality(Aspect.LINK, Status.ESTIMATED, link.sentence)]
     if link.looks_like is None:
-        why = "; ".join(link.evidence) or "no all-reduce of NCCL of 4 to 64 KiB and no large message of a known size"
+        why = "; ".join(link.evidence) or NOTHING_TELLS
         return [speeds, Quality(Aspect.LINK, Status.ESTIMATED, f"the link is told by the GPU's model alone: {why}")]
     sure = link.told and link.against is None
     return [

@@ -69,10 +69,12 @@ def opened_history(path: Path, *, create: bool = False) -> Iterator[Database]:
     """The database at `path`; NsysanError if it is missing (unless `create`) or not a history."""
     import sqlite_utils
 
-    if not path.exists() and not create:
-        raise NsysanError(f"{path}: no history there; `nsysan history add` starts one", ExitCode.NO_SUCH_FILE)
     database = None
     try:
+        if not path.exists() and not create:
+            raise NsysanError(f"{path}: no history there; `nsysan history add` starts one", ExitCode.NO_SUCH_FILE)
+        if path.exists() and not path.is_file():
+            raise NsysanError(f"{path}: is a folder, pipe or device; name a file", ExitCode.OUTPUT_UNWRITABLE)
         database = sqlite_utils.Database(path)
         tables = set(database.table_names())
         if tables and not tables.issuperset(_TABLES):

@@ -42,11 +42,11 @@ def to_html(runs: list[Row], source: str) -> str:
 
 
 def _label(run: Row) -> str:
-    return f"{run['id']}: {run['commit'] or run['name']}"
+    return f"{run['id']}: {run.get('commit') or run.get('name')}"
 
 
 def _hover(run: Row) -> str:
-    told = (run["added"], run["name"], run["host"], " ".join(words(run, "tags")), run["verdict"])
+    told = (run.get("added"), run.get("name"), run.get("host"), " ".join(words(run, "tags")), run.get("verdict"))
     return escape(plain(", ".join(str(part) for part in told if part), 200))
 
 
@@ -100,8 +100,8 @@ def _table(runs: list[Row]) -> str:
             str(run["id"]),
             *(str(run[key] or "-") for key in ("added", "name", "host", "commit")),
             " ".join(words(run, "tags")) or "-",
-            str(run["verdict"] or "-"),
-            str(run["ranks"]),
+            str(run.get("verdict") or "-"),
+            str(run.get("ranks")),
             "-" if (period := measured(run, "period_ns")) is None else duration(period),
             us(measured(run, "wire_ns")),
             us(measured(run, "wait_ns")),

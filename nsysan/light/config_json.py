@@ -39,11 +39,12 @@ _PER_TOKEN = ("num_experts_per_tok", "num_experts_per_token")
 
 def read_config(path: Path) -> ModelShape:
     """The shape that a config.json, or the one in a folder, describes; ValueError says what is wrong with it."""
-    file = path / "config.json" if path.is_dir() else path
-    name = plain(file.name, 80)
-    if not file.is_file():
-        raise ValueError(f"{name}: no such file")
+    name = plain(path.name, 80)
     try:
+        file = path / "config.json" if path.is_dir() else path
+        name = plain(file.name, 80)
+        if not file.is_file():
+            raise ValueError(f"{name}: no such file")
         with file.open("rb") as opened:
             data = opened.read(_MOST_BYTES + 1)
     except OSError as error:

@@ -55,15 +55,14 @@ class Names:
     @classmethod
     def of_descriptions(cls, descriptions: pl.DataFrame, ns: _I64) -> Names:
         """descriptions: name, demangled; ns: what each takes, 0 for those that are not asked for."""
-        texts = descriptions.select(pl.col("name", "demangled").cast(pl.String))
-        # Descriptions are numbered as threads find them: of those that take as long names decide.
-        order = texts.with_columns(at=pl.int_range(len(texts)), ns=-pl.Series(ns)).sort("ns", "name", "demangled")
-        wanted = order.filter(pl.col("ns") < 0)["at"].to_numpy()[:MOST_NAMES]
-        told = texts[wanted]
+        told = descriptions.select(pl.col("name", "demangled").cast(pl.String), ns=pl.Series(ns)).with_row_index("at")
+        # Descriptions are in no order; of the names that one row stands for, it has the first.
+        told = told.filter(pl.col("ns") > 0).sort("ns", "demangled", "name", descending=[True, False, False])
+        told = told.head(MOST_NAMES).select("at", "name", "demangled")
         numbers: dict[tuple[str, str], int] = {}
         of = np.full(len(descriptions), -1, dtype=np.int64)
         full: list[str] = []
-        for at, (short, long) in zip(wanted.tolist(), told.iter_rows(), strict=True):
+        for at, short, long in told.iter_rows():
             key = (telling_name(short, long or short), group_of(short, long or short).value)
             if key not in numbers:
                 numbers[key] = len(full)

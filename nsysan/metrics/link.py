@@ -73,6 +73,10 @@ class Reference:
     ns: float
 
 
+#: Why latency and bandwidth tell nothing.
+NOTHING_TELLS = "no all-reduce of NCCL of 4 to 64 KiB and no large message of a known size"
+
+
 @dataclass(frozen=True)
 class Link:
     """The link between the GPUs of a run.
@@ -116,7 +120,7 @@ class Link:
             told = f"but the collectives {'run over' if self.told else 'look like'} {self.looks_like.words}"
         else:
             told = f"and the collectives {'run over' if self.told else 'look like'} it"
-        evidence = "; ".join(self.evidence) or ("" if self.across > 1 else "no collective of a known size")
+        evidence = "; ".join(self.evidence) or ("" if self.across > 1 else NOTHING_TELLS)
         return f"{owner} ({self.source}), {told}{': ' if evidence else ''}{evidence}"
 
 

@@ -24,6 +24,7 @@ _GROUP_END = "GroupEnd"
 _MAX_CLONES = 8
 _NO_THREAD = -(1 << 62)
 _MAX_BYTES = 1 << 63
+_MOST_RANKS = 1 << 24
 
 #: Kind of collective by the call that asks for it, without the nccl prefix that newer tracing drops.
 CALL_KINDS = {
@@ -63,10 +64,10 @@ def communicator_ranks(ranges: pl.DataFrame, entries: pl.DataFrame) -> list[Comm
     schemas = _schemas(entries)
     for process, name, text, blob in inits.select("process", "name", "json", "binary").iter_rows():
         payload = _payload(name.removeprefix("nccl"), text, blob, schemas)
-        if RANK in payload and RANKS in payload:
-            communicator = next((str(v) for k, v in payload.items() if k.startswith(COMMUNICATOR)), "")
-            device = payload.get(DEVICE)
-            found.append(CommunicatorRank(process, device, communicator, int(payload[RANK]), int(payload[RANKS])))
+        rank, size = _as_int(payload.get(RANK)), _as_int(payload.get(RANKS))
+        if rank is not None and size is not None and max(rank, size) < _MOST_RANKS:
+            communicator = next((_as_id(v) for k, v in payload.items() if k.startswith(COMMUNICATOR)), None)
+            found.append(CommunicatorRank(process, _as_int(payload.get(DEVICE)), communicator or "", rank, size))
     return found
 
 
@@ -106,7 +107,7 @@ def _payload(call: str, text: str | None, blob: bytes | None, schemas: Schemas) 
         return decode(call, blob, schemas)
     try:
         payload = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return payload if isinstance(payload, dict) else {}
 
@@ -129,9 +130,7 @@ def _calls(ranges: pl.DataFrame, entries: pl.DataFrame) -> pl.DataFrame:
     ]
     parsed = distinct.select(
         pl.Series("message_bytes", [_as_int(p.get(BYTES)) for p in payloads], dtype=pl.Int64),
-        pl.Series(
-            "communicator", [str(p[COMMUNICATOR]) if COMMUNICATOR in p else None for p in payloads], dtype=pl.String
-        ),
+        pl.Series("communicator", [_as_id(p.get(COMMUNICATOR)) for p in payloads], dtype=pl.String),
         pl.Series("peer", [_as_int(p.get(PEER)) for p in payloads], dtype=pl.Int64),
     )
     kind = pl.col("call").replace_strict(CALL_KINDS, default=None, return_dtype=pl.String)
@@ -143,6 +142,10 @@ def _calls(ranges: pl.DataFrame, entries: pl.DataFrame) -> pl.DataFrame:
 
 def _as_int(value: object) -> int | None:
     return value if type(value) is int and 0 <= value < _MAX_BYTES else None
+
+
+def _as_id(value: object) -> str | None:
+    return str(value) if type(value) in (int, str) else None
 
 
 def _issue_points(collectives: pl.DataFrame, nodes: pl.DataFrame) -> pl.DataFrame:

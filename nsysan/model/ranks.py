@@ -15,7 +15,7 @@ from nsysan.trace.globals import pid_of
 from nsysan.trace.trace import Trace
 
 BY_ORDER = "order of process and device"
-_IN_NAME = re.compile(r"rank[_.-]?(\d+)", re.IGNORECASE)
+_IN_NAME = re.compile(r"rank[_.-]?(\d{1,9})(?!\d)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

@@ -133,7 +133,7 @@ def _layer(one: LayerTable) -> str:
         for place, kernel in enumerate(one.kernels, 1)
     ]
     header = ["", "kernel", "group", "µs", "elsewhere"]
-    caption = f"A layer, x {one.count} (rank {one.rank}, {us(one.ns)} µs each)"
+    caption = f"A layer, x {one.count} (rank {one.rank}, {us(one.compute)} µs of compute each)"
     told = table(header, rows, text=(1, 2, 4), raw=(1,), wrap=4, caption=caption)
     beside = _beside("before the layers", one.before) + _beside("behind the layers", one.after)
     head = layers_sentence(one)

@@ -10,7 +10,7 @@ import polars as pl
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.run.run import Run
 
-_PART = re.compile(r"(\d+)(?::(\d+))?")
+_PART = re.compile(r"(\d{1,18})(?::(\d{1,18}))?")
 
 
 def parse_steps(text: str) -> list[tuple[int, int]]:

@@ -6,7 +6,6 @@ import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.output import check_writable, exists, put, write_text
@@ -18,6 +17,7 @@ from nsysan.redact.nccl_log_copy import copy_nccl_logs, nccl_logs_of
 from nsysan.redact.scan import Leak, Names, check_clean, names_in, names_of, scan, scan_bytes
 from nsysan.redact.source import Origin
 from nsysan.redact.topology_copy import copy_topology
+from nsysan.scratch import scratch
 from nsysan.trace.nccl_files import logs_beside
 from nsysan.trace.topology import topology_file
 from nsysan.trace.trace import Trace
@@ -52,8 +52,8 @@ def redact_file(source: Path, output: Path, *, force: bool = False) -> Redacted:
         check_writable(log, force=force, source=original)
     names = names_of(source)
     try:
-        with TemporaryDirectory(prefix=f".{output.name}.", dir=output.absolute().parent) as folder:
-            copy = Path(folder) / output.name
+        with scratch(output.absolute().parent) as folder:
+            copy = folder / output.name
             origin, copied = copy_export(source, copy)
             copy_topology(source, copy)
             logs = copy_nccl_logs(source, copy)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,8 +16,6 @@ from nsysan.trace.sql import quoted
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-_BATCH = 65_536
 
 
 @dataclass(frozen=True)
@@ -34,15 +32,14 @@ def to_sqlite(folder: Path, target: Path) -> Form:
     import pyarrow as pa
 
     # Opened as the reports do, which checks what can be checked before anything is read.
-    from nsysan.trace.columnar import MOST_ROWS_A_BYTE, ColumnarFolder, is_file_format
+    from nsysan.trace.arrow_batches import is_file_format
+    from nsysan.trace.columnar import ColumnarFolder, opened_table
 
     store = ColumnarFolder(folder)
     schemas = {}
     for name, file in store.files.items():
-        if store.count(name) > MOST_ROWS_A_BYTE * file.stat().st_size:
-            raise store.damaged(f"table {name}: more rows than its bytes can hold")
         try:
-            with _reader(file) as (schema, batches):
+            with opened_table(file) as (schema, batches):
                 schemas[name] = schema
                 _ingest(target, name, schema, batches)
         except (pa.ArrowException, OSError, ValueError) as error:
@@ -100,24 +97,6 @@ def _write(file: Path, table: pa.Table, form: Form) -> None:
     new = pa.ipc.new_file if form.as_file else pa.ipc.new_stream
     with file.open("wb") as sink, new(sink, table.schema) as writer:
         writer.write_table(table)
-
-
-@contextmanager
-def _reader(file: Path) -> Iterator[tuple[pa.Schema, Iterator[pa.RecordBatch]]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    from nsysan.trace.columnar import is_file_format
-
-    if file.suffix == ".parquet":
-        with pq.ParquetFile(file) as parquet:
-            yield parquet.schema_arrow, parquet.iter_batches(_BATCH, use_threads=False)
-        return
-    with pa.OSFile(str(file)) as source:
-        reader = pa.ipc.open_file(source) if is_file_format(file) else pa.ipc.open_stream(source)
-        table = reader.read_all()
-        table.validate(full=False)
-        yield table.schema, iter(table.to_batches(_BATCH))
 
 
 def _ingest(target: Path, name: str, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:

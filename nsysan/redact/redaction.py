@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import gettempdir
 from types import TracebackType
 from typing import Self
 
@@ -17,6 +17,7 @@ from nsysan.redact.nccl_log_copy import copy_nccl_logs
 from nsysan.redact.scan import Names, check_clean, names_of, scan_bytes
 from nsysan.redact.topology_copy import copy_topology
 from nsysan.run.failure import Failure
+from nsysan.scratch import scratch
 from nsysan.trace.provenance import HOST_NAME, MACHINE
 from nsysan.trace.trace import Trace
 
@@ -30,7 +31,8 @@ class Redaction:
     """
 
     def __init__(self) -> None:
-        self._folder = TemporaryDirectory(prefix="nsysan-")
+        self._stack = ExitStack()
+        self._folder = self._stack.enter_context(scratch(Path(gettempdir())))
         self._names = Names({})
         self._given: list[str] = []
         self._hosts: dict[str, int] = {}
@@ -41,11 +43,11 @@ class Redaction:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._folder.cleanup()
+        self._stack.close()
 
     def copy(self, path: Path, export: Path) -> Path:
         """The copy of an export, which the user knows as `path`; NsysanError where it cannot be read or written."""
-        copy = Path(self._folder.name) / self._name(path)
+        copy = self._folder / self._name(path)
         host = Trace(export).host_name
         self._names |= names_of(export)
         try:
@@ -81,7 +83,7 @@ class Redaction:
         return f"trace {self._given.index(str(path)) + 1}{f' (rank_{rank[1]})' if rank else ''}"
 
     def _is_ours(self, path: str) -> bool:
-        return Path(path).parent == Path(self._folder.name)
+        return Path(path).parent == self._folder
 
 
 def _name_host(copy: Path, number: int) -> None:

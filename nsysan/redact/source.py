@@ -17,6 +17,7 @@ from nsysan.trace.sql import quoted
 
 _PID = f"& {PROCESS_MASK}"
 _MAX_VALUE = 64_000_000  # bytes of one text; nsys' longest known has 60 kB
+_PACE = 250_000  # bytes a second: each text is looked at by many patterns
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Guarded:
 
     def __init__(self, connection: sqlite3.Connection, size: int) -> None:
         self._connection = connection
-        self._guard = Guard(connection, _MAX_VALUE)
+        self._guard = Guard(connection, _MAX_VALUE, size, _PACE)
         self._most_steps = size // LEAST_ROW * OPCODES // STEP + 10
 
     def execute(self, sql: str, values: Sequence[object] = (), *, columns: int = 2) -> sqlite3.Cursor:

@@ -60,7 +60,8 @@ def walk(graph: Graph, delays: Delays, node_rank: I64, class_of: I64, start: int
     used = np.array(edges, dtype=np.int64)
     target, before = nodes[:-1], nodes[1:]
     of = class_of[target]
-    link = np.where(used >= 0, graph.link[np.maximum(used, 0)], -1)
+    link = np.full(len(used), -1, dtype=np.int64)
+    link[used >= 0] = graph.link[used[used >= 0]]
     for kind, name in ((Link.LAUNCH, "launch"), (Link.ORDER, "launch"), (Link.SYNC, "sync"), (Link.HELD, "sync")):
         of[link == kind] = CLASSES.index(name)
     ranks = node_rank[target].copy()

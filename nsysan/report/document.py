@@ -98,7 +98,7 @@ def to_document(report: Report) -> dict[str, Any]:
         "counters": [_counter(counter) for counter in report.counters],
         "light_speed": light_values(report.light),
         "expectation": _expectation(report.expectation),
-        "findings": [_finding(finding) for finding in report.findings],
+        "findings": [_finding(finding, report.replica) for finding in report.findings],
         "quality": [{"id": q.id, "status": q.status, "reason": q.reason} for q in report.quality],
     }
 
@@ -192,7 +192,7 @@ def _expectation(compared: Compared | None) -> dict[str, Any] | None:
     }
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
+def _finding(finding: Finding, replica: int) -> dict[str, Any]:
     return {
         "id": finding.id,
         "severity": finding.severity,
@@ -200,6 +200,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "evidence": finding.evidence,
         "fix": finding.fix,
         "saves_ns": finding.saving,
+        "replica": replica,
         "saving_is": finding.saving_is if finding.saving is not None else None,
         "ranks": finding.ranks,
         "steps": finding.steps,

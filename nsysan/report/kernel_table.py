@@ -163,7 +163,7 @@ def _row(name: str, times: KernelTimes, ledger: pl.DataFrame) -> ComputeRow:
 
 
 def _kernel(rows: pl.DataFrame, ranks: Sequence[int], period: int) -> KernelRow:
-    ns, first = _over(rows, ranks, "ns"), rows.row(0, named=True)
+    ns, first = _over(rows, ranks, "ns"), rows.sort("rank").row(0, named=True)
     return KernelRow(
         name=first["name"],
         full=min(rows["demangled"].to_list()),

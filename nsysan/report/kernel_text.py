@@ -84,7 +84,8 @@ def layers_sentence(one: LayerTable) -> str:
         if any(others)
     ]
     but = f"; the {' and the '.join(odd)} with other kernels" if odd else ""
-    return f"layers: {one.count} x {counted(len(one.kernels), 'kernel')}, {us(one.ns)} µs each (rank {one.rank}{but})"
+    size = f"{one.count} x {counted(len(one.kernels), 'kernel')}"
+    return f"layers: {size}, {us(one.compute)} µs of compute each (rank {one.rank}{but})"
 
 
 def _whole(calls: float) -> float | int:

@@ -50,9 +50,9 @@ class LayerTable:
     after: list[Beside]
 
     @property
-    def ns(self) -> int:
-        """Of a layer: durations of its kernels."""
-        return sum(kernel.ns for kernel in self.kernels)
+    def compute(self) -> int:
+        """Of a layer: ns of its kernels that compute. What communicates waits there for other ranks."""
+        return sum(kernel.ns for kernel in self.kernels if kernel.group is not None)
 
 
 def find_layer_tables(own: Run) -> list[LayerTable]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from nsysan import notebook
 from nsysan._errors import ExitCode, NsysanError
-from nsysan.report.file_content import content_of
+from nsysan.file_content import content_of
 from nsysan.report.json_values import MOST_BYTES, Fields, UnusableJson, parse
 from nsysan.report.kernel_read_back import KernelFigures, kernel_groups_from, kernels_from
 from nsysan.report.nccl_read_back import NcclSays, nccl_from

@@ -183,8 +183,8 @@ def speed_words(family: CollectiveFamily) -> list[str]:
 
 
 def floor_words(family: CollectiveFamily) -> str:
-    """How far the median call is above its floor."""
-    return f"median call {us(family.excess)} over it"
+    """How far the median call is above its floor; of calls of unknown size, the floor of its place in the step."""
+    return f"median call {us(family.excess)} over {'it' if family.message_bytes is not None else 'that of its place'}"
 
 
 def _family(family: CollectiveFamily) -> str:

@@ -18,12 +18,17 @@ _COVERS = 0.5
 _MOST_STEPS = 200
 
 
+def looked_at(steps: list[int]) -> list[int]:
+    """The steps that are asked: evenly some of many."""
+    return steps[:: len(steps) // _MOST_STEPS + 1]
+
+
 def longest_stalls_of(placed: PlacedTrace, steps: list[int]) -> pl.DataFrame:
-    """rank, step, begin, ns, inside: of each rank and of these steps, evenly some of many.
+    """rank, step, begin, ns, inside: of each rank and of these steps, as looked_at chooses; no row without a stall.
 
     inside: the shortest range of the thread that launched next which covers most of the stretch, null where none does.
     """
-    chosen = steps[:: len(steps) // _MOST_STEPS + 1]
+    chosen = looked_at(steps)
     syncs = placed.synchronise_calls
 
     def of_rank(rank: int) -> pl.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from threading import Event
@@ -29,18 +30,19 @@ def parts() -> int:
 
 
 def read(
-    uri: str, statements: Sequence[str], types: Mapping[str, pl.DataType], most: tuple[int, int]
+    uri: str, statements: Sequence[str], types: Mapping[str, pl.DataType], most: tuple[int, int], seconds: float
 ) -> pl.DataFrame | None:
     """The columns of all statements, which are read at the same time, behind each other.
 
     types: Int64, Int32 (see store.Store.read) or Binary by column. None where a value is of another type and not null,
-    the file cannot be read on, or there are more rows, or bytes of Binary columns, than `most`.
+    the file cannot be read on, there are more rows, or bytes of Binary columns, than `most`, or a statement takes more
+    than `seconds` of a processor.
     """
     stop = Event()
 
     def part(statement: str) -> Chunks | None:
         try:
-            chunks = _chunks(uri, statement, types, most, stop)
+            chunks = _chunks(uri, statement, types, most, seconds, stop)
         except Exception:  # whatever the driver raises, the file cannot be read on
             chunks = None
         if chunks is None:
@@ -66,6 +68,7 @@ def _chunks(
     statement: str,
     types: Mapping[str, pl.DataType],
     most: tuple[int, int],
+    seconds: float,
     stop: Event,
 ) -> Chunks | None:
     # The driver's DBAPI would import pandas.
@@ -75,6 +78,7 @@ def _chunks(
 
     schema = _schema(types)
     chunks = Chunks(types)
+    until = time.thread_time() + seconds
     with (
         adbc_driver_sqlite.connect(uri) as database,
         AdbcConnection(database) as connection,
@@ -92,7 +96,7 @@ def _chunks(
             if batch.num_rows:
                 progress.advance(batch.num_rows)
                 chunks.add(batch.columns)
-            if stop.is_set() or chunks.exceeds(*most):
+            if stop.is_set() or chunks.exceeds(*most) or time.thread_time() > until:
                 return None
     return chunks
 

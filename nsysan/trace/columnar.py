@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import reduce
 from pathlib import Path
 from typing import TypeVar
@@ -17,19 +18,19 @@ from nsysan import progress
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.columns.chunks import Chunks, fitted
 from nsysan.columns.threads import each_of
+from nsysan.trace.arrow_batches import opened_arrow
+from nsysan.trace.budget import Budget, budget_of
+from nsysan.trace.parquet_pages import check_pages
 from nsysan.trace.store import completed, damaged, decoded, is_number
 from nsysan.trace.where import Where, applicable
 
 SUFFIXES = {".parquet": "parquetdir", ".arrow": "arrowdir"}
-_FILE_FORMAT = b"ARROW1"
 _T = TypeVar("_T")
 _MAX_TABLES = 5_000
 #: Larger tables are read in parts.
 BULK_ROWS = 50_000
 _BATCH = 65_536
 _PARTS = 8
-#: Compressed, a file of one column of one value holds far more rows than bytes; nsys' own have less than one.
-MOST_ROWS_A_BYTE = 100
 
 
 class ColumnarFolder:
@@ -74,8 +75,6 @@ class ColumnarFolder:
 
         def frame(file: Path) -> pl.DataFrame:
             count = _rows(file)
-            if count > MOST_ROWS_A_BYTE * file.stat().st_size:
-                raise pa.ArrowInvalid("more rows than its bytes can hold")
             wanted = {name: columns[name] for name in present}
             if file.suffix == ".parquet" and count >= BULK_ROWS:
                 progress.stage(f"reading {table}", count)
@@ -95,43 +94,85 @@ class ColumnarFolder:
             raise self.damaged(f"table {table}: {said[0] if said else type(error).__name__}") from error
 
 
+@contextmanager
+def opened_table(file: Path) -> Iterator[tuple[pa.Schema, Iterator[pa.RecordBatch]]]:
+    """Schema and all rows of a table's file, within its budget; ArrowInvalid beyond it."""
+    budget = budget_of(file)
+    if file.suffix != ".parquet":
+        with opened_arrow(file, budget) as (schema, batches):
+            yield schema, (piece for batch in batches for piece in pa.Table.from_batches([batch]).to_batches(_BATCH))
+        return
+    schema = pq.read_schema(file)
+    with _parquet(file, schema.names, budget) as parquet:
+        yield schema, _without_dictionaries(parquet, schema, budget)
+
+
+def _without_dictionaries(parquet: pq.ParquetFile, schema: pa.Schema, budget: Budget) -> Iterator[pa.RecordBatch]:
+    spent = 0
+    for batch in parquet.iter_batches(_BATCH, use_threads=False):
+        spent += _check_texts(batch.columns, budget)
+        budget.check_bytes(spent)
+        plain = [
+            column.cast(field.type) if pa.types.is_dictionary(column.type) else column
+            for column, field in zip(batch.columns, schema, strict=True)
+        ]
+        yield pa.record_batch(plain, schema)
+
+
 def _schema(file: Path) -> pa.Schema:
     if file.suffix == ".parquet":
         return pq.read_schema(file, memory_map=False)
-    with _arrow(file) as reader:
-        return reader.schema
+    with opened_arrow(file, budget_of(file)) as (schema, _):
+        return schema
 
 
 def _rows(file: Path) -> int:
+    budget = budget_of(file)
     if file.suffix == ".parquet":
-        return int(pq.ParquetFile(file).metadata.num_rows)
-    return int(_table(file, _schema(file).names[:1]).num_rows)
+        rows = int(pq.ParquetFile(file).metadata.num_rows)
+        budget.check_rows(rows)
+        return rows
+    with opened_arrow(file, budget) as (_, batches):
+        return sum(batch.num_rows for batch in batches)
 
 
 def _table(file: Path, columns: list[str]) -> pa.Table:
+    budget = budget_of(file)
     if file.suffix == ".parquet":
-        return pq.ParquetFile(file).read(columns)
-    with _arrow(file) as reader:
-        table = reader.read_all()
+        parquet = _parquet(file, columns, budget)
+        table = parquet.read(columns)
+        _check_texts(table.columns, budget)
+        return table
+    with opened_arrow(file, budget) as (schema, batches):
+        fields = [schema.field(name) for name in columns]
+        parts = [pa.record_batch([batch.column(name) for name in columns], pa.schema(fields)) for batch in batches]
+    table = pa.Table.from_batches(parts, pa.schema(fields))
     table.validate()
-    selected = table.select(columns)
-    for column in selected.columns:
+    for column in table.columns:
         # Offsets that lie outside of the text would be followed, into whatever memory is there.
         plain = column.cast(pa.binary()) if pa.types.is_string(column.type) else column
         (plain.cast(pa.large_binary()) if pa.types.is_large_string(plain.type) else plain).validate(full=True)
-    return selected
+    return table
 
 
-def _arrow(file: Path) -> pa.RecordBatchReader:
-    """A reader of an Arrow file; nsys 2025.3 writes the stream format under the name of the other."""
-    source = pa.OSFile(str(file))
-    return pa.ipc.open_file(source) if is_file_format(file) else pa.ipc.open_stream(source)
+def _parquet(file: Path, columns: Iterable[str], budget: Budget) -> pq.ParquetFile:
+    """A reader that gives texts as numbers of distinct ones: a page can name a long one over and over."""
+    plain = pq.ParquetFile(file)
+    check_pages(file, plain.metadata, columns, budget)
+    schema = plain.schema_arrow
+    texts = [name for name in columns if name in schema.names and _is_text(schema.field(name).type)]
+    return pq.ParquetFile(file, metadata=plain.metadata, read_dictionary=texts)
 
 
-def is_file_format(file: Path) -> bool:
-    """Whether an Arrow file is in the file format, and not in that of a stream."""
-    with file.open("rb") as head:
-        return head.read(len(_FILE_FORMAT)) == _FILE_FORMAT
+def _check_texts(columns: Iterable[pa.Array | pa.ChunkedArray], budget: Budget) -> int:
+    """Bytes of texts that are numbers of distinct ones, once each stands for itself."""
+    total = 0
+    for column in columns:
+        for part in column.chunks if isinstance(column, pa.ChunkedArray) else [column]:
+            if pa.types.is_dictionary(part.type) and _is_text(part.type.value_type):
+                total += pc.sum(pc.binary_length(part.dictionary).cast(pa.int64()).take(part.indices)).as_py() or 0
+        budget.check_bytes(total)
+    return total
 
 
 def _needed(wanted: Iterable[str], where: Sequence[Where]) -> list[str]:
@@ -141,12 +182,16 @@ def _needed(wanted: Iterable[str], where: Sequence[Where]) -> list[str]:
 def _in_parts(file: Path, wanted: Mapping[str, pl.DataType], where: Sequence[Where]) -> pl.DataFrame:
     """Columns of a large file, read in threads, of which never more than a few thousand rows are there as they are."""
     types = {name: dtype if is_number(dtype) else pl.Binary() for name, dtype in wanted.items()}
-    metadata = pq.ParquetFile(file).metadata
+    budget, needed = budget_of(file), _needed(wanted, where)
+    metadata = _parquet(file, needed, budget).metadata
+    texts = [name for name in needed if not is_number(wanted.get(name, pl.Int64()))]
 
     def of_groups(groups: Sequence[int]) -> Chunks:
-        chunks = Chunks(types)
-        parts = pq.ParquetFile(file, metadata=metadata)
-        for batch in parts.iter_batches(_BATCH, groups, _needed(wanted, where), use_threads=False):
+        chunks, spent = Chunks(types), 0
+        parts = pq.ParquetFile(file, metadata=metadata, read_dictionary=texts)
+        for batch in parts.iter_batches(_BATCH, groups, needed, use_threads=False):
+            spent += _check_texts(batch.columns, budget)
+            budget.check_bytes(spent)
             rows = batch.filter(_mask(batch, where)) if where else batch
             progress.advance(batch.num_rows)
             if rows.num_rows:
@@ -204,7 +249,9 @@ def _plain(name: str, column: pa.Array | pa.ChunkedArray, dtype: pl.DataType) ->
         if not pa.types.is_integer(column.type) and not pa.types.is_boolean(column.type):
             raise pa.ArrowInvalid(f"column {name} holds {column.type}, not integers")
         return column.cast(pa.int64(), safe=False)
-    if not (pa.types.is_large_string(column.type) or pa.types.is_string(column.type) or _is_bytes(column.type)):
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if not _is_text(column.type):
         raise pa.ArrowInvalid(f"column {name} holds {column.type}, not text")
     # Payloads are bytes in a column that is declared as text, and host strings are in any code page.
     return column.cast(pa.large_binary())
@@ -219,5 +266,6 @@ def _told(data: pl.Series, dtype: pl.DataType) -> pl.Series:
     return decoded(data)
 
 
-def _is_bytes(dtype: pa.DataType) -> bool:
-    return bool(pa.types.is_binary(dtype) or pa.types.is_large_binary(dtype))
+def _is_text(dtype: pa.DataType) -> bool:
+    kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
+    return any(kind(dtype) for kind in kinds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from pathlib import Path
 from urllib.parse import quote
 
@@ -11,8 +12,13 @@ from urllib.parse import quote
 LEAST_ROW = 4
 #: Instructions of SQLite's virtual machine for a row and column; a statement that needs more runs in circles.
 OPCODES = 20
-#: Instructions between two looks at what is left of them.
+#: Instructions of a step, by which statements are bounded, and between two looks at what is left of them.
 STEP = 1_000_000
+_LOOK = 1_000
+#: Seconds of a processor that the statements of a connection may take together: one instruction can follow a chain of
+#: pages through the whole file. So many, and those that an honest file of this size needs at so many bytes a second.
+SECONDS = 10.0
+_PACE = 2_000_000
 
 
 def read_only_uri(path: Path) -> str:
@@ -21,26 +27,40 @@ def read_only_uri(path: Path) -> str:
     return f"file:{quote(os.fsencode(path.absolute()))}?mode=ro&immutable=1"
 
 
+def allowance(size: int, pace: int = _PACE) -> float:
+    """Seconds of a processor for a file of `size` bytes, of which an honest one gives `pace` a second."""
+    return SECONDS + size / pace
+
+
 class Guard:
     """Bounds of a connection: nothing in a schema runs code of its own, no value is longer than `max_value` bytes, and
-    a statement takes no more instructions, and gives no more text, than `allow` said before it."""
+    a statement takes no more instructions, and gives no more text, than `allow` said before it.
 
-    def __init__(self, connection: sqlite3.Connection, max_value: int) -> None:
-        self._steps = 1
+    size: of the file; all statements together take no longer than one of this size needs. pace: bytes of it a second.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, max_value: int, size: int, pace: int = _PACE) -> None:
+        self._left = STEP // _LOOK
+        self._seconds = allowance(size, pace)
+        self._since = time.thread_time()
         self._text_left: int | None = None
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, max_value)
         connection.text_factory = self._text
-        connection.set_progress_handler(self._step, STEP)
+        connection.set_progress_handler(self._step, _LOOK)
         connection.execute("PRAGMA trusted_schema = OFF")
         connection.execute("PRAGMA cell_size_check = ON")
 
     def allow(self, steps: int, text: int | None = None) -> None:
         """The next statement may take `steps` times STEP instructions, and give `text` bytes of text (None: any)."""
-        self._steps, self._text_left = steps, text
+        self._left, self._text_left = steps * (STEP // _LOOK), text
+        self._since = time.thread_time()
 
     def _step(self) -> bool:
-        self._steps -= 1
-        return self._steps < 0
+        now = time.thread_time()
+        self._seconds -= now - self._since
+        self._since = now
+        self._left -= 1
+        return self._left < 0 or self._seconds < 0
 
     def _text(self, raw: bytes) -> str:
         """nsys writes host strings as they are, in whatever code page the host had."""

@@ -6,7 +6,7 @@ import polars as pl
 
 from nsysan.columns.codes import looked_up
 from nsysan.trace.globals import process_of
-from nsysan.trace.tables import BYTES, I64, SMALL, TEXT, Tables
+from nsysan.trace.tables import BYTES, I64, SMALL, TEXT, Tables, cut
 from nsysan.trace.vocabulary import NAME
 
 EVENTS = "NVTX_EVENTS"
@@ -29,6 +29,7 @@ def read_events(tables: Tables) -> pl.DataFrame:
         "binaryData": BYTES,
     }
     frame = tables.read(EVENTS, columns)
+    frame = frame.with_columns(cut(frame["text"]))
     registered = looked_up(frame["textId"], tables.strings["id"], tables.strings["value"])
     return frame.with_columns(
         name=pl.coalesce("text", registered),

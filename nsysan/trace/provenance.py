@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nsysan.text import whole
 from nsysan.trace.tables import I64, TEXT, Tables
 
 CAPTURE = "META_DATA_CAPTURE"
@@ -47,7 +48,7 @@ def environment(rows: list[tuple[str, str]]) -> dict[str, str]:
 def metrics_rate(rows: list[tuple[str, str]]) -> int | None:
     """Samples a second of the GPU metrics, as the `capture_rows` ask for."""
     asked = [value for name, value in rows if name.endswith("GPU_METRICS_OPTIONS:SAMPLING_FREQUENCY")]
-    return int(asked[0]) if asked and asked[0].isdecimal() and int(asked[0]) > 0 else None
+    return (whole(asked[0], digits=9) or None) if asked else None
 
 
 def session_start_utc_ns(tables: Tables) -> int | None:

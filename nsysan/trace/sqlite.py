@@ -20,7 +20,7 @@ from nsysan.columns.chunks import fitted
 from nsysan.trace import bulk
 from nsysan.trace.beside import check_finished
 from nsysan.trace.btree import is_tree, page_kinds
-from nsysan.trace.guard import LEAST_ROW, OPCODES, STEP, Guard, read_only_uri
+from nsysan.trace.guard import LEAST_ROW, OPCODES, STEP, Guard, allowance, read_only_uri
 from nsysan.trace.sql import ABSENT, LONG, ODD, conditions_sql, first_bytes, free_name, quoted, state_of
 from nsysan.trace.sqlite_header import checked_size
 from nsysan.trace.store import completed, damaged, decoded, is_number
@@ -52,7 +52,7 @@ class SqliteFile:
         with self._reading("its schema"):
             # Whichever thread asks, one at a time (see _reading).
             self._connection = sqlite3.connect(self._uri, uri=True, check_same_thread=False)
-            self._guard = Guard(self._connection, _MAX_VALUE)
+            self._guard = Guard(self._connection, _MAX_VALUE, self._size)
             self._start_statement(columns=10)
             self._connection.execute("PRAGMA query_only = ON")
             self.tables: dict[str, tuple[str, ...]] = {name: self._columns(name) for name in self._plain_tables()}
@@ -133,7 +133,9 @@ class SqliteFile:
             f"SELECT {columns} FROM {quoted(table)} WHERE {row} BETWEEN {first} AND {last}{conditions_sql(where)}"
             for first, last in self._row_bounds(table)
         ]
-        frame = bulk.read(self._uri, statements, types, (self._most_rows(), 2 * self._size + _MAX_VALUE))
+        frame = bulk.read(
+            self._uri, statements, types, (self._most_rows(), 2 * self._size + _MAX_VALUE), allowance(self._size)
+        )
         if frame is None:
             raise self.damaged(f"table {table} holds values of a wrong type, or more than its pages can")
         return frame
@@ -259,7 +261,8 @@ class SqliteFile:
                 yield
         # A damaged schema can put bytes into SQLite's message that Python cannot decode.
         except (sqlite3.Error, UnicodeDecodeError) as error:
-            raise self.damaged(f"{what}: {error}") from error
+            said = "it takes longer than a file of its size can" if str(error) == "interrupted" else error
+            raise self.damaged(f"{what}: {said}") from error
 
 
 def _authorize(action: int, first: str | None, *_: str | None) -> int:

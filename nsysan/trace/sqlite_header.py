@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 
 from nsysan._errors import ExitCode, NsysanError
@@ -13,7 +14,10 @@ _HEADER_SIZE = 100
 def checked_size(path: Path) -> int:
     """Size of the file in bytes; NsysanError where it is none, or no SQLite file."""
     try:
-        size = path.stat().st_size
+        told = path.stat()
+        if not stat.S_ISREG(told.st_mode):  # nobody may ever write to a pipe, and a device may have no end
+            raise NsysanError(f"{path}: is a pipe or device; nsysan reads files and folders", ExitCode.NOT_SQLITE)
+        size = told.st_size
         with path.open("rb") as file:
             header = file.read(_HEADER_SIZE)
     except FileNotFoundError:

@@ -19,7 +19,16 @@ I64 = pl.Int64()
 SMALL = pl.Int32()
 TEXT = pl.String()
 BYTES = pl.Binary()
+#: Characters of a name: those of kernels in templates have thousands. Outputs hold each of them several times.
+LONGEST_NAME = 16_384
 _MAX_TIME = 1 << 61  # 73 years in ns; sums and differences of such times stay within int64
+
+
+def cut(names: pl.Series) -> pl.Series:
+    """Names, each no longer than any of nsys is."""
+    if (names.str.len_bytes().max() or 0) <= LONGEST_NAME:  # type: ignore[operator]
+        return names
+    return names.str.slice(0, LONGEST_NAME)
 
 
 class Tables:
@@ -47,7 +56,8 @@ class Tables:
     @cached_property
     def strings(self) -> pl.DataFrame:
         """The strings that rows name by their ids: id, value."""
-        return self.read("StringIds", {"id": I64, "value": TEXT}).drop_nulls("id").unique("id", keep="first")
+        found = self.read("StringIds", {"id": I64, "value": TEXT}).drop_nulls("id").unique("id", keep="first")
+        return found.with_columns(cut(found["value"]))
 
     def named(self, ids: pl.Series, form: pl.Expr | None = None) -> pl.Series:
         """The strings (in that form of `value`) that have these ids, as categories."""

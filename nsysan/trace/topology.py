@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _SUFFIX = ".topology.txt"
+#: More GPUs and links than a machine has, and a longer word than nvidia-smi has: what says more is no topology.
 _MAX_BYTES = 1_000_000
+_MOST_GPUS = 256
+_MOST_LINKS = 65_536
+_LONGEST_WORD = 16
 
 
 @dataclass(frozen=True)
@@ -34,19 +38,25 @@ class Topology:
     @property
     def bonded(self) -> int | None:
         """NVLinks that connect every pair, the fewest of any; None where a pair has none."""
-        counts = [re.fullmatch(r"NV(\d+)", kind) for _, _, kind in self.pairs]
+        counts = [re.fullmatch(r"NV(\d{1,4})", kind) for _, _, kind in self.pairs]
         return min((int(match[1]) for match in counts if match), default=None) if all(counts) else None
 
 
 def parse_topology(text: str) -> Topology:
-    """Topology from the output of `nvidia-smi topo -m`, of `nvidia-smi nvlink --status`, or of both."""
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
-    rows = [line.split() for line in plain.splitlines() if re.match(r"GPU\d+\s", line)]
+    """Topology from the output of `nvidia-smi topo -m`, of `nvidia-smi nvlink --status`, or of both.
+
+    The text may be anything; of one that tells of more than a machine can hold nothing is taken.
+    """
+    plain = re.sub(r"\x1b\[[0-9;]{0,16}m", "", text)
+    lines = [line for line in plain.splitlines() if re.match(r"GPU\d{1,4}\s", line)]
+    links = re.findall(r"Link \d{1,4}: (?:(\d{1,6}(?:\.\d{1,6})?) GB/s|<?inactive>?)", plain, re.IGNORECASE)
+    if len(lines) > _MOST_GPUS or len(links) > _MOST_LINKS:
+        return Topology([], [], 0)
+    rows = [[word[:_LONGEST_WORD] for word in line.split(maxsplit=_MOST_GPUS + 1)] for line in lines]
     count = len(rows)
     pairs = [(i, j, rows[i][j + 1]) for i in range(count) for j in range(i + 1, count) if len(rows[i]) > j + 1]
-    speeds = [float(speed) for speed in re.findall(r"Link \d+: (\d+(?:\.\d+)?) GB/s", plain)]
-    inactive = len(re.findall(r"Link \d+: <?inactive>?", plain, re.IGNORECASE))
-    return Topology(pairs, speeds, inactive)
+    speeds = [float(speed) for speed in links if speed]
+    return Topology(pairs, speeds, len(links) - len(speeds))
 
 
 def topology_file(trace: Path) -> Path:
@@ -56,9 +66,12 @@ def topology_file(trace: Path) -> Path:
 
 def read_topology(trace: Path) -> Topology | None:
     """The topology recorded beside a trace; None where there is none that can be read."""
+    file = topology_file(trace)
     try:
-        with topology_file(trace).open(encoding="utf-8", errors="replace") as file:
-            found = parse_topology(file.read(_MAX_BYTES))
-    except OSError:
+        if not file.is_file():  # a pipe would be waited for
+            return None
+        with file.open(encoding="utf-8", errors="replace") as opened:
+            found = parse_topology(opened.read(_MAX_BYTES))
+    except (OSError, ValueError):
         return None
     return found if found.pairs else None

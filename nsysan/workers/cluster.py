@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from importlib import import_module
 from typing import TYPE_CHECKING, TypeVar, cast
 from uuid import uuid4
@@ -14,6 +15,7 @@ from nsysan._version import __version__
 from nsysan.model.loaded import ReadRequest, TraceSummary
 from nsysan.run.placed import Placement
 from nsysan.run.trace_set import started
+from nsysan.text import plain
 from nsysan.workers.packing import packed, unpacked
 from nsysan.workers.remote import RemoteTrace, version
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 #: Seconds for a scheduler to answer, and for a worker to be there.
+ANSWER = 4.0
 WAIT = 20
 
 
@@ -136,9 +139,13 @@ def _connected(address: str) -> Client:
     except ImportError as error:
         raise NsysanError("--scheduler needs Dask: pip install 'nsysan[cluster]'", ExitCode.NO_WORKERS) from error
     try:
+        with ThreadPoolExecutor(1) as beside:  # a notebook has a loop of its own
+            beside.submit(asyncio.run, _greet(address)).result()
         client = Client(address, timeout=WAIT, set_as_default=False)
-    except (OSError, ValueError, TimeoutError) as error:
-        raise NsysanError(f"{address}: no Dask scheduler answers ({error})", ExitCode.NO_WORKERS) from error
+    # Whatever a protocol raises that is not there, or lacks its certificates.
+    except Exception as error:
+        why = plain(str(error) or type(error).__name__, 200)
+        raise NsysanError(f"{address}: no Dask scheduler answers ({why})", ExitCode.NO_WORKERS) from error
     try:
         client.wait_for_workers(1, timeout=WAIT)
         _check_versions(client, address)
@@ -149,6 +156,14 @@ def _connected(address: str) -> Client:
         client.close()
         raise
     return client
+
+
+async def _greet(address: str) -> None:
+    """Connect once: a Client that cannot leaves threads and messages behind."""
+    from distributed.comm import connect
+
+    comm = await asyncio.wait_for(connect(address, timeout=ANSWER), ANSWER + 0.5)
+    comm.abort()
 
 
 def _check_versions(client: Client, address: str) -> None:

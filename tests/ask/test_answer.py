@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -109,6 +110,10 @@ def test_command(slow: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert document["together"]["saves_ns"] == 53_800
     listed = run_cli(capsys, "whatif", slow)
     assert all(name in listed.out for name in (*STANDARD, "rank[1]=level"))
+    # Of the steady steps those that lead in, and the last, are not counted; in replays graphs save nothing to tell.
+    assert re.search(r": \d+ steps replayed of \d+ steady ones", listed.out)
+    assert re.search(r"graphs +- +- +-", listed.out)
+    assert "-0.0" not in listed.out
     for options in (["--set", "wire=5"], ["--set", "kernel[~atn]=0"], ["--untraced", "1ms"], ["--untraced", "0"]):
         wrong = run_cli(capsys, "whatif", slow, *options)
         assert (wrong.code, wrong.out) == (2, "")

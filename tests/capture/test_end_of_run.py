@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from nsysan.capture.bounded import ask
+from nsysan.capture.bounded import ask, now_and_then
 from nsysan.capture.cures import cure_for, temporary_folder_of_another
 from nsysan.capture.end_of_run import EndOfRun
 from nsysan.capture.nsys import find_nsys
@@ -131,6 +131,14 @@ def test_what_is_waited_for_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     run.tell_what_is_waited_for()
     assert said[1].startswith("waiting for 1 process of the workload (")
     assert said[1].endswith("killed after 30 s)")
+
+
+def test_a_wait_is_told_every_fifteen_seconds() -> None:
+    said: list[str] = []
+    waiting = now_and_then(said.append, lambda: "waiting for nsys stop")
+    for halves in range(80):
+        waiting(halves / 2)
+    assert said == ["waiting for nsys stop (15 s)", "waiting for nsys stop (30 s)"]
 
 
 @pytest.mark.parametrize(

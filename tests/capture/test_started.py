@@ -81,11 +81,11 @@ POSTED = [
     Posted("deepspeed --num_gpus 2 gen.py", None, 2),
     Posted("mpirun -np 4 -x NCCL_DEBUG=INFO --bind-to none python decode.py --tp 4", None, 4),
     Posted(
-        "mpirun -np 16 -N 8 -H a:8,b:8 -mca pml ob1 python d.py",
+        "mpirun -np 16 -H a:8,b:8 -mca pml ob1 python d.py",
         None,
         8,
-        8,
-        inside="mpirun -np 16 -N 8 -H a:8,b:8 -mca pml ob1 NSYSAN python d.py",
+        16,
+        inside="mpirun -np 16 -H a:8,b:8 -mca pml ob1 NSYSAN python d.py",
     ),
     Posted("srun -n8 python decode.py --tp 8", None, 8, inside="srun -n8 NSYSAN python decode.py --tp 8"),
     Posted(
@@ -150,7 +150,41 @@ POSTED = [
     ),
     Posted("ssh node1 vllm serve M -tp 8", V, 8, server=True, inside="ssh node1 NSYSAN vllm serve M", refused=True),
     Posted("sbatch -N 2 job.sh", None, None, inside="in the script: srun NSYSAN COMMAND", refused=True),
-    Posted("nsys profile -o x vllm serve M -tp 2", None, 2, inside="NSYSAN COMMAND", refused=True),
+    Posted(
+        "nsys profile -o x -t cuda,nvtx --cuda-graph-trace=node vllm serve M -tp 2",
+        V,
+        2,
+        server=True,
+        inside="NSYSAN vllm serve M -tp 2",
+        refused=True,
+    ),
+    Posted(
+        "srun -N 2 -n 16 bash -c 'trtllm-llmapi-launch trtllm-bench --model M throughput --tp 16'",
+        T,
+        8,
+        16,
+        inside="srun -N 2 -n 16 NSYSAN bash -c 'trtllm-llmapi-launch trtllm-bench --model M throughput --tp 16'",
+    ),
+    Posted(
+        "srun --mpi=pmix -n 8 nsys profile -o r trtllm-llmapi-launch trtllm-bench --tp 8",
+        T,
+        8,
+        inside="NSYSAN trtllm-llmapi-launch trtllm-bench --tp 8",
+        refused=True,
+    ),
+    Posted("docker compose up", None, None, inside="NSYSAN COMMAND, as what the container runs", refused=True),
+    Posted(
+        "docker compose exec -T engine python -m sglang.launch_server --tp 2",
+        S,
+        2,
+        server=True,
+        inside="docker compose exec -T engine NSYSAN python -m sglang.launch_server --tp 2",
+        refused=True,
+    ),
+    Posted("python3 -m dynamo.vllm --model M --tensor-parallel-size 4", V, 4, server=True),
+    Posted("python3 -m tensorrt_llm.commands.serve M --tp_size 4", T, 4, server=True),
+    Posted("uvx --from vllm vllm bench latency -tp 2", V, 2),
+    Posted("python3 -m vllm.entrypoints.cli.main serve M -tp 2", V, 2, server=True),
 ]
 
 
@@ -274,6 +308,10 @@ def test_a_shell_script_is_looked_into(tmp_path: Path) -> None:
     assert (workload.engine and workload.engine.name, workload.ranks, workload.server) == (V, 8, True)
     assert "in serve.sh: vLLM, 8 ranks" in told(workload)
     assert plan_capture(Request((path,)), NSYS, ABLE, Path("t")).environment == SPAWN
+    kept = script(
+        tmp_path, "kept.sh", 'N=2 # GPUs\nCMD="vllm serve M \\\n  --tensor-parallel-size $N"\nexport A=1\neval $CMD\n'
+    )
+    assert read_workload(("sh", kept), {}).ranks == 2
     launched = script(tmp_path, "job.slurm", "srun -N 2 --ntasks-per-node=4 python decode.py --tp 8\n")
     workload = read_workload(("bash", launched), {})
     assert workload.elsewhere

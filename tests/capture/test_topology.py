@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from nsysan.capture import nvidia_smi
+from nsysan.capture import bounded, nvidia_smi
 from nsysan.capture.nvidia_smi import record_topology
 from nsysan.trace.topology import parse_topology, read_topology, topology_file
 from tests.capture.test_doctor import _BROKEN, _LINKS, _NVSWITCH, _PCIE, smi
@@ -64,18 +63,19 @@ def test_an_nvidia_smi_that_says_nothing_leaves_no_file(programs: Path, tmp_path
 def test_an_nvidia_smi_that_hangs_is_not_waited_for(
     programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put(programs, "#!/bin/sh\nexec sleep 60\n")
+    # What it starts holds its output open, and goes with it.
+    put(programs, "#!/bin/sh\nsleep 60\n")
     monkeypatch.setattr(nvidia_smi, "_CAPTURE_TIMEOUT_S", 0.2)
-    given_up, run = [], subprocess.run
+    given_up, run = [], bounded.ask
 
-    def watched(command: tuple[str, ...], *, timeout: float, **_: object) -> subprocess.CompletedProcess[str]:
+    def watched(command: tuple[str, ...], *, patience: float) -> bounded.Answer:
         try:
-            return run(command, capture_output=True, text=True, timeout=timeout, check=False)
-        except subprocess.TimeoutExpired as error:
-            given_up.append((command[1], error.timeout))
+            return run(command, patience=patience)
+        except TimeoutError:
+            given_up.append((command[1], patience))
             raise
 
-    monkeypatch.setattr(subprocess, "run", watched)
+    monkeypatch.setattr(bounded, "ask", watched)
     assert not record_topology(tmp_path / "run.topology.txt")
     assert given_up == [("topo", 0.2), ("nvlink", 0.2)]
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from nsysan import scratch
+from nsysan.output import write_text
 from tests.clitools import paper_trace, signalled
 
 _MOMENTS = 60
@@ -163,3 +167,55 @@ def test_full_disk_keeps_the_old_report(tmp_path: Path) -> None:
     assert done.returncode == 10
     assert (tmp_path / "out.html").read_text() == "old"
     assert sorted(file.name for file in tmp_path.iterdir()) == ["out.html", "t.sqlite"]
+
+
+#: Redacts argv[1:], and says when its copy is written and not yet searched; then waits.
+_BEFORE_THE_SEARCH = """
+import select, sys
+from nsysan.redact import file
+from nsysan.cli import main
+def searching(*_):
+    print("copied", flush=True)
+    while not select.select([sys.stdin], [], [], 0.01)[0]:
+        pass
+file._left = searching
+main()
+"""
+
+
+@pytest.mark.parametrize("which", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL])
+def test_a_copy_that_was_not_searched_goes_with_its_maker(tmp_path: Path, which: signal.Signals) -> None:
+    trace = paper_trace(tmp_path / "t.sqlite")
+    command = signalled(sys.executable, "-c", _BEFORE_THE_SEARCH, "redact", trace, "-o", tmp_path / "out.sqlite")
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == b"copied\n"
+        (folder,) = (path for path in tmp_path.iterdir() if path != trace)
+        assert [path.name for path in folder.iterdir()] == ["out.sqlite"]
+        process.send_signal(which)
+        process.wait(120)
+        assert process.returncode == {signal.SIGKILL: -9, signal.SIGINT: 130}.get(which, 128 + which)
+    # After a kill, whoever waits for its end removes it.
+    for _ in range(2_000):
+        if not folder.exists():
+            break
+        time.sleep(0.01)
+    assert list(tmp_path.iterdir()) == [trace]
+
+
+def test_what_others_left_unfinished_is_removed_and_what_they_write_is_not(tmp_path: Path) -> None:
+    old = [tmp_path / f".nsysan-{number}" for number in range(4)]
+    old[0].write_text("left")
+    old[1].mkdir()
+    (old[1] / "copy.sqlite").write_text("left")
+    old[2].write_text("being written")
+    old[3].symlink_to(tmp_path / "t")
+    for path in old[:3]:
+        os.utime(path, (0, 0))
+    (tmp_path / ".nsysan-young").write_text("about to be locked")
+    with old[2].open("rb") as written:
+        scratch.held(written.fileno())
+        write_text(tmp_path / "out", "text", force=False)
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"out", ".nsysan-2", ".nsysan-3", ".nsysan-young"}

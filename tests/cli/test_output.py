@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from threading import Barrier, Thread
 
+import click
 import pytest
 
 from nsysan import ExitCode, NsysanError
@@ -159,6 +160,64 @@ def test_a_chart_and_a_page_of_one_name_are_a_usage_error(tmp_path: Path, capsys
     assert result.code == 2
     assert "-o and --png (ledger) both name x-ledger.png" in result.err
     assert names(tmp_path) == ["t.sqlite"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("report", "LONG"),
+        ("report", "t.sqlite", "-o", "LONG"),
+        ("report", "t.sqlite", "--model", "LONG"),
+        ("redact", "t.sqlite", "-o", "LONG"),
+        ("history", "list", "--db", "LONG"),
+        ("history", "add", "t.sqlite", "--db", "LONG"),
+        ("check", "t.sqlite", "--fail-on", "straggler", "--baseline", "LONG"),
+    ],
+    ids=" ".join,
+)
+def test_names_that_are_too_long_for_a_file(tmp_path: Path, capsys: Capsys, arguments: tuple[str, ...]) -> None:
+    paper_trace(tmp_path / "t.sqlite")
+    result = run_cli(capsys, *(word.replace("LONG", "x" * 305) for word in arguments))
+    assert result.code in (2, 3, 7, 10, 14)
+    assert "Traceback" not in result.err
+    assert names(tmp_path) == ["t.sqlite"]
+
+
+def test_a_working_directory_that_is_gone(tmp_path: Path, capsys: Capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    trace = paper_trace(tmp_path / "t.sqlite")
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    for words in (("report", trace), ("redact", trace, "-o", "x"), ("export", trace, "--perfetto", "x")):
+        result = run_cli(capsys, *words)
+        assert (result.code, result.err.count("\n")) == (ExitCode.OUTPUT_UNWRITABLE, 1)
+    assert run_cli(capsys, "report", trace, "--json", "-", "-q").code == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "lines"),
+    [
+        (OSError(24, "Too many open files"), ExitCode.SYSTEM, 1),
+        (MemoryError(), ExitCode.SYSTEM, 1),
+        (click.ClickException("odd"), 2, 1),
+    ],
+)
+def test_no_error_ends_with_1(
+    tmp_path: Path, capsys: Capsys, monkeypatch: pytest.MonkeyPatch, error: Exception, code: int, lines: int
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("nsysan.cli.info.opened", fail)
+    result = run_cli(capsys, "info", paper_trace(tmp_path / "t.sqlite"))
+    assert (result.code, result.err.count("\n")) == (code, lines)
+
+
+def test_a_bug_says_so(tmp_path: Path, capsys: Capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nsysan.cli.info.opened", None)
+    with pytest.raises(AssertionError, match="Traceback"):
+        run_cli(capsys, "info", paper_trace(tmp_path / "t.sqlite"))
 
 
 def test_links_in_a_circle_are_one_line(tmp_path: Path, capsys: Capsys) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,8 @@ from nsysan.compare.as_json import to_document
 from nsysan.compare.as_text import to_text
 from nsysan.compare.changes import compare
 from nsysan.compare.compared_run import compared_runs, letters
-from nsysan.compare.comparison import ChangeVerdict, Comparison
-from nsysan.compare.likeness import common_population
+from nsysan.compare.comparison import ChangeVerdict, Comparison, Measured
+from nsysan.compare.likeness import common_population, refusal
 from tests.clitools import run_cli
 from tests.tracebuilder import ALLREDUCE_KERNEL, COMPUTE_KERNEL, Process, TraceBuilder, decode_loop
 
@@ -93,7 +94,35 @@ def test_other_layers_without_communication(tmp_path: Path) -> None:
 def test_one_model_is_not_refused(tmp_path: Path) -> None:
     comparison = compared(model(tmp_path / "a.sqlite", 8), model(tmp_path / "b.sqlite", 8))
     assert comparison.refused == {}
-    assert to_document(comparison)["refused"] is None
+    document = to_document(comparison)
+    assert document["refused"] is None
+    # Of one sequence, as nothing tells how many there are: that is no fact of the run.
+    assert [side["batch_source"] for side in document["sides"]] == ["assumed"] * 2
+    assert ", batch not told, " in to_text(comparison)
+    assert "nothing tells the batch of A and B: tokens/s are of one sequence; give --batch" in comparison.notes
+
+
+def test_work_that_no_division_over_ranks_explains(tmp_path: Path) -> None:
+    """Products of 16 us at TP=2 take 16 to 32 us at TP=1, and half as much again either way by other kernels."""
+    sides = []
+    for label, ranks in (("A", 2), ("B", 1)):
+        builder = TraceBuilder()
+        decode_loop(builder, ranks=ranks, steps=10, layers=1, compute_ns=16_000)
+        run = nsysan.analyze(builder.write(tmp_path / f"{label}.sqlite"))
+        sides += compared_runs(label, run, nsysan.__version__)
+    first, one = sides
+    assert first.value("compute.gemm") == one.value("compute.gemm") == 16_000
+
+    def refused(takes: int, *, batch_stated: bool = False) -> str | None:
+        work = {"compute.gemm": Measured(takes, one.figures["compute.gemm"].steps)}
+        return refusal(first, replace(one, figures=one.figures | work, batch_stated=batch_stated))
+
+    assert [refused(takes) is not None for takes in (10_000, 11_000, 47_000, 49_000)] == [True, False, False, True]
+    told = (
+        "gemm takes 49.0 µs over 1 rank (B) and 16.0 µs over 2 (A), which dividing by no more than 2 does not explain"
+    )
+    assert told in str(refused(49_000))
+    assert refused(49_000, batch_stated=True) is None
 
 
 # ---- populations
@@ -131,6 +160,7 @@ def test_batches_are_held_against_the_same_batch(tmp_path: Path) -> None:
     text = to_text(comparison)
     # The last step of each, which ends with its work, 20 us before another would begin, makes no mean shorter.
     assert "decode of batch 4  A 100.0 µs (mean 100.0 µs, 10 steps), B 110.0 µs (mean 110.0 µs, 30 steps)" in text
+    assert {side["batch_source"] for side in to_document(comparison)["sides"]} == {"by the steps"}
     sides = to_document(comparison)["populations"][1]["sides"]
     assert (sides["A"]["p50_ns"], sides["B"]["p50_ns"]) == (100_000, 110_000)
 

@@ -77,6 +77,18 @@ def test_it_is_said_where_one_reads_first(report: Report) -> None:
     assert not any("tracing slows" in why for why in report.diagnosis.verdict.because)
 
 
+def test_what_is_measured_is_held_against_the_traced_step(report: Report) -> None:
+    (found,) = (one for one in report.findings if one.id == "graphs_off")
+    # The host of rank 2 keeps its GPU idle for more than the whole step without nsys takes.
+    late, share = found.figures["host_late_ns"], found.figures["share"]
+    assert isinstance(late, int)
+    assert isinstance(share, float)
+    assert late > GIVEN
+    assert 0 < share < 1
+    assert "of 1,167.6 µs as traced because launch calls came late" in found.evidence
+    assert "upper bound" not in found.evidence
+
+
 def test_without_a_time_it_is_null_and_the_remedy_named(path: Path) -> None:
     report = build_report(nsysan.analyze(path), "0", timelines=False)
     document = document_of(report)

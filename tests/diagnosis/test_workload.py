@@ -116,3 +116,18 @@ def test_a_stall_in_every_second_step_is_told_by_its_mean(tmp_path: Path) -> Non
     assert stall["id"] == "host_stall"
     # 398 and 18 us before the copy, in turn, of the steps from the second to the one before the last.
     assert stall["figures"]["stall_ns"] == 208 * US
+
+
+def test_steps_without_a_stall_count_in_its_mean(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    process, at = builder.process(1), 10_000_000
+    for step in range(STEPS):
+        begin = at + (100 if step in (2, 3, 4, 6, 8, 10) else 0) * US
+        for place, name in enumerate(TRAINING):
+            start, called = begin + 20 * place * US, begin - 2_400 + 200 * place
+            process.kernel(name, start, start + 20 * US, launch=(called, called + 100))
+        at = begin + 20 * len(TRAINING) * US
+    document = document_of(build_report(nsysan.analyze(builder.write(tmp_path / "t.sqlite")), "0", timelines=False))
+    (stall,) = document["findings"]
+    # 100 us at the end of six of the ten steps from the second to the one before the last.
+    assert stall["figures"]["stall_ns"] == 60 * US

@@ -561,6 +561,6 @@ def test_kernels_are_folded_into_their_groups_and_layers_into_one(reported: Call
     assert [len(bar["x"]) for bar in bars] == [2] * len(bars)
     assert {bar["marker"]["color"] for bar in bars} <= set(GROUP_COLOURS.values())
     assert re.search(r"gemm: [\d,.]+ µs, \d+ kernels", shown)
-    assert re.search(r"layers: \d+ x \d+ kernels", shown)
+    assert re.search(r"layers: \d+ x \d+ kernels, [\d.,]+ µs of compute each", shown)
     titles = [attributes.get("title") or "" for tag, attributes in page.elements if tag == "span"]
     assert any(title.startswith("void at::native::vectorized_elementwise_kernel<") for title in titles)

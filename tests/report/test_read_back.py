@@ -16,12 +16,12 @@ import pytest
 import sqlite_utils
 
 import nsysan
-from nsysan import ExitCode, NsysanError
+from nsysan import ExitCode, NsysanError, file_content
 from nsysan.check.judge import check, metric_of
 from nsysan.check.rules import METRICS, Rule, parse_rule
 from nsysan.history.database import Labels, add_run, get_run, list_runs, opened_history
 from nsysan.history.plot import to_html
-from nsysan.report import file_content, json_values
+from nsysan.report import json_values
 from nsysan.report.document import to_json
 from nsysan.report.pace_read_back import LateRank
 from nsysan.report.read_back import Collective, Finding, ReportDocument, Spread, read_report

@@ -132,6 +132,62 @@ def test_a_file_of_few_bytes_and_endless_rows_is_refused(tmp_path: Path) -> None
         ColumnarFolder(folder).read("T", {"a": I64})
 
 
+def arrow(file: Path, table: pa.Table, **options: object) -> Path:
+    with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, table.schema, **options) as writer:
+        writer.write_table(table)
+    return file
+
+
+def refused(folder: Path, column: str, dtype: pl.DataType) -> str:
+    with pytest.raises(NsysanError) as error:
+        ColumnarFolder(folder).read("T", {column: dtype})
+    assert error.value.exit_code == ExitCode.DAMAGED
+    return str(error.value)
+
+
+@pytest.mark.parametrize("bulk_rows", [0, 50_000])
+def test_a_long_text_that_rows_name_over_and_over_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bulk_rows: int
+) -> None:
+    monkeypatch.setattr(columnar, "BULK_ROWS", bulk_rows)
+    packed = pa.DictionaryArray.from_arrays(pa.array([0] * 300, pa.int32()), pa.array(["x" * 1_000_000]))
+    for folder in (tmp_path / "p", tmp_path / "a"):
+        folder.mkdir()
+    pq.write_table(pa.table({"a": packed}), tmp_path / "p" / "T.parquet", compression="zstd", store_schema=False)
+    assert (tmp_path / "p" / "T.parquet").stat().st_size < 10_000
+    assert "more is packed into it" in refused(tmp_path / "p", "a", TEXT)
+    arrow(tmp_path / "a" / "T.arrow", pa.table({"a": packed}))
+    assert "a dictionary is in it" in refused(tmp_path / "a", "a", TEXT)
+
+
+def test_pages_and_buffers_that_unpack_to_too_much_are_refused(tmp_path: Path) -> None:
+    zeros = pa.table({"a": pa.array(["\0" * 1_000_000] * 100), "n": range(100)})
+    for folder in (tmp_path / "p", tmp_path / "a"):
+        folder.mkdir()
+    pq.write_table(zeros, tmp_path / "p" / "T.parquet", compression="zstd", use_dictionary=False)
+    arrow(tmp_path / "a" / "T.arrow", zeros, options=pa.ipc.IpcWriteOptions(compression="zstd"))
+    for folder in (tmp_path / "p", tmp_path / "a"):
+        assert next(folder.iterdir()).stat().st_size < 100_000
+        assert "more is packed into it" in refused(folder, "a", TEXT)
+    # The other column of the Parquet file is no matter.
+    assert ColumnarFolder(tmp_path / "p").read("T", {"n": I64})["n"].to_list() == list(range(100))
+
+
+def test_packings_that_nsys_does_not_use(tmp_path: Path) -> None:
+    texts = pa.table({"a": ["xxxxxxxx"] * 9})
+    folder = tmp_path / "x"
+    folder.mkdir()
+    pq.write_table(texts, folder / "T.parquet", use_dictionary=False)
+    assert ColumnarFolder(folder).read("T", {"a": TEXT})["a"].to_list() == ["xxxxxxxx"] * 9
+    pq.write_table(texts, folder / "T.parquet", use_dictionary=False, column_encoding={"a": "DELTA_BYTE_ARRAY"})
+    assert "as nsys packs none" in refused(folder, "a", TEXT)
+
+
+def test_rows_without_bytes_are_refused(tmp_path: Path) -> None:
+    arrow(tmp_path / "T.arrow", pa.table({"a": pa.nulls(1 << 16)}))
+    assert "more rows than its bytes can hold" in refused(tmp_path, "a", I64)
+
+
 @pytest.mark.parametrize("content", [{}, {"notes.txt": b"x"}, {"other.parquet": None}])
 def test_a_folder_that_is_no_export(tmp_path: Path, capsys: Capsys, content: dict[str, bytes | None]) -> None:
     folder = tmp_path / "folder"

@@ -271,16 +271,23 @@ def test_the_end_of_all_workers_and_then_of_the_scheduler_is_said(
 
 
 def test_no_scheduler_is_one_line(capsys: Capsys, paths: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nsysan.workers.cluster.WAIT", 1)
+    monkeypatch.setattr("nsysan.workers.cluster.ANSWER", 0.2)
     result = run_cli(capsys, "report", *paths, "--json", "-", "--scheduler", "tcp://127.0.0.1:9")
     assert (result.code, result.out) == (ExitCode.NO_WORKERS, "")
     assert result.err.startswith("nsysan: tcp://127.0.0.1:9: no Dask scheduler answers")
     assert result.err.count("\n") == 1
 
 
-def test_an_address_that_is_none_is_one_line(capsys: Capsys, paths: list[Path]) -> None:
-    result = run_cli(capsys, "report", *paths, "--json", "-", "--scheduler", "gopher://x:1")
-    assert (result.code, result.out) == (ExitCode.NO_WORKERS, "")
+ADDRESSES = ("gopher://x:1", "", "tcp://", "tcp://[::1", "inproc://x", f"tcp://{'x' * 300}:1", "tls://127.0.0.1:9")
+
+
+@pytest.mark.parametrize("address", [*ADDRESSES, "ucx://127.0.0.1:9", "127.0.0.1:99999"])
+def test_an_address_that_is_none_is_one_line(
+    capsys: Capsys, paths: list[Path], monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setattr("nsysan.workers.cluster.ANSWER", 0.2)
+    result = run_cli(capsys, "report", *paths, "--json", "-", "--scheduler", address)
+    assert (result.code, result.out, result.err.count("\n")) == (ExitCode.NO_WORKERS, "", 1)
 
 
 def test_without_dask_the_extra_is_named(capsys: Capsys, paths: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:

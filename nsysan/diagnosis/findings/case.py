@@ -19,6 +19,7 @@ from nsysan.metrics.whatif import WhatIf
 from nsysan.model.matches import Match
 from nsysan.run.nccl_choices import Nccl
 from nsysan.run.run import Run
+from nsysan.text import duration
 
 #: What several findings advise.
 HOST_FIX = (
@@ -68,6 +69,16 @@ class Case:
         return self.diagnosis.what_if
 
     @property
+    def measured(self) -> int:
+        """ns of a step as traced, of which ledger and idle time are; period is that of the step that savings are of."""
+        return self.period if self.what is None or self.what.traced is None else self.what.traced
+
+    @property
+    def of_measured(self) -> str:
+        """The step that measured figures are a part of, in words."""
+        return duration(self.measured) if self.measured == self.period else f"{duration(self.measured)} as traced"
+
+    @property
     def steady(self) -> pl.DataFrame:
         return self.run.ledger.filter(pl.col("steady"))
 
@@ -104,7 +115,7 @@ class Case:
         if not self.run.is_eager:
             return False
         if self.what is None or self.what[Scenario.GRAPHS] is None:
-            return self.worst_idle(GapCause.HOST_LATE)[1] >= IDLE_SHARE * self.period
+            return self.worst_idle(GapCause.HOST_LATE)[1] >= IDLE_SHARE * self.measured
         return (self.saving(Scenario.GRAPHS) or 0) >= IDLE_SHARE * self.period
 
     def line(self, name: str) -> int:

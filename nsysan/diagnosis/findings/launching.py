@@ -16,7 +16,7 @@ from nsysan.diagnosis.workload import Workload
 from nsysan.metrics.causes import GapCause
 from nsysan.metrics.scenarios import Scenario
 from nsysan.metrics.tally import EAGER_SHARE
-from nsysan.run.host_stalls import longest_stalls_of
+from nsysan.run.host_stalls import longest_stalls_of, looked_at
 from nsysan.run.questions import together
 from nsysan.run.run import Run
 from nsysan.text import counted, duration, pct, plain, us
@@ -26,6 +26,8 @@ BETWEEN_SHARE = 0.03
 #: One stretch of idle time that takes this share of the period is no matter of launching.
 STALL_SHARE = 0.10
 _BY_HOST = (GapCause.HOST_LATE, GapCause.BETWEEN_STEPS, GapCause.SYNC)
+#: Of several stretches, one that is so much of them is told by itself.
+_MOST_OF_IDLE = 0.5
 #: In so many of the steps the host is in the same range.
 _SAME_RANGE = 0.5
 #: Idle between the pieces of a step, whatever keeps the next from beginning.
@@ -44,7 +46,7 @@ class LaunchingFinding(FindingId):
 
 def is_in_pieces(case: Case) -> bool:
     """Whether a step is several graph replays with idle time between them."""
-    return _replays_a_step(case.run) > 1 and case.worst_idle(*_BETWEEN_PIECES)[1] >= IDLE_SHARE * case.period
+    return _replays_a_step(case.run) > 1 and case.worst_idle(*_BETWEEN_PIECES)[1] >= IDLE_SHARE * case.measured
 
 
 def _is_in_the_step(case: Case) -> bool:
@@ -59,9 +61,9 @@ def late_host(case: Case) -> Iterator[Finding]:
     elif is_in_pieces(case) or any(by_host(one) for one in case.diagnosis.late):
         # A finding of its own tells of the same time.
         return
-    elif _is_in_the_step(case) and (stall := stall_of(case)):
+    elif _is_in_the_step(case) and (stall := stall_of(case, most=True)):
         yield stall
-    elif case.worst_idle(GapCause.HOST_LATE)[1] >= IDLE_SHARE * case.period:
+    elif case.worst_idle(GapCause.HOST_LATE)[1] >= IDLE_SHARE * case.measured:
         yield _all_hosts(case)
     else:
         yield from _late_between_steps(case)
@@ -72,8 +74,9 @@ def _graphs_off(case: Case) -> Finding:
     saving = case.saving(Scenario.GRAPHS)
     spent = case.on_the_path(case.period, *BOUNDS[VerdictKind.HOST].path)
     told = [f"the critical path of a step of {duration(case.period)} spends {duration(spent)} on hosts and launches"]
-    if late >= IDLE_SHARE * case.period:
-        told.append(f"rank {rank} is idle for {us(late)} µs of it because launch calls came late")
+    if late >= IDLE_SHARE * case.measured:
+        step = "it" if case.measured == case.period else case.of_measured
+        told.append(f"rank {rank} is idle for {us(late)} µs of {step} because launch calls came late")
     told.append("no CUDA graph replays the steady steps")
     # A host that is slower than the others is part of what graphs save.
     told += [
@@ -82,7 +85,8 @@ def _graphs_off(case: Case) -> Finding:
         for one in outermost(case.diagnosis.late)
         if by_host(one)
     ]
-    if saving is not None:
+    inflated = case.diagnosis.untraced is None
+    if saving is not None and inflated:
         told.append("the profiler inflates launch time, so the saving is an upper bound")
     return Finding(
         LaunchingFinding.GRAPHS_OFF,
@@ -93,7 +97,7 @@ def _graphs_off(case: Case) -> Finding:
         "TensorRT-LLM with cuda_graph_config; otherwise fuse kernels (torch.compile)",
         saving,
         [rank],
-        figures={"host_late_ns": late, "share": late / case.period},
+        figures={"host_late_ns": late, "share": late / case.measured},
         thresholds={"idle_share": IDLE_SHARE, "eager_share": EAGER_SHARE, **severity_limits()},
         saving_is=SavingIs.AT_MOST,
     )
@@ -102,12 +106,12 @@ def _graphs_off(case: Case) -> Finding:
 def _all_hosts(case: Case) -> Finding:
     rank, late = case.worst_idle(GapCause.HOST_LATE)
     saving = case.saving(Scenario.NO_HOST_LATE)
-    figures: Figures = {"host_late_ns": late, "share": late / case.period}
+    figures: Figures = {"host_late_ns": late, "share": late / case.measured}
     return Finding(
         SharedFinding.LATE_HOST,
         by_share(saving or late, case.period),
         "the host launches too late",
-        f"rank {rank} is idle for {us(late)} µs of a step of {duration(case.period)} because launch calls came late",
+        f"rank {rank} is idle for {us(late)} µs of a step of {case.of_measured} because launch calls came late",
         HOST_FIX,
         saving,
         [rank],
@@ -127,7 +131,7 @@ def _late_between_steps(case: Case) -> Iterator[Finding]:
         LaunchingFinding.LATE_BETWEEN_STEPS,
         by_share(saving, case.period),
         "the host launches the next step late",
-        f"rank {rank} is idle for {us(between)} µs of a step of {duration(case.period)} between two steps, most of all "
+        f"rank {rank} is idle for {us(between)} µs of a step of {case.of_measured} between two steps, most of all "
         f"ranks; what is saved is what a step is longer by than if hosts took no time",
         HOST_FIX,
         saving,
@@ -148,29 +152,29 @@ def graph_gaps(case: Case) -> Iterator[Finding]:
             by_share(saving or between, case.period),
             "the step is cut into several graph replays with idle time between them",
             f"{_replays_a_step(case.run)} replays a step; outside of them rank {rank} is idle for {us(between)} µs of "
-            f"{duration(case.period)}",
+            f"{case.of_measured}",
             "capture the whole decode step as one graph: vLLM cudagraph_mode FULL_DECODE_ONLY or FULL_AND_PIECEWISE, "
             "or an attention backend that allows it",
             saving,
             [rank],
-            figures={"replays": _replays_a_step(case.run), "idle_ns": between, "share": between / case.period},
+            figures={"replays": _replays_a_step(case.run), "idle_ns": between, "share": between / case.measured},
             thresholds={"idle_share": IDLE_SHARE, **severity_limits()},
             saving_is=case.host_saving_is,
         )
     inside = round(median(case.idle.get((rank.rank, GapCause.GRAPH), 0) for rank in case.run.ranks))
-    if inside >= IDLE_SHARE * case.period:
+    if inside >= IDLE_SHARE * case.measured:
         kernels = _kernels_a_step(case.run)
         yield Finding(
             LaunchingFinding.GRAPH_GAPS,
             # Gaps between nodes are the hardware's: they shrink with fewer kernels and do not go.
-            Severity.MEDIUM if inside >= 2 * IDLE_SHARE * case.period else Severity.LOW,
+            Severity.MEDIUM if inside >= 2 * IDLE_SHARE * case.measured else Severity.LOW,
             "many small kernels: the GPU idles between the nodes of the graph",
-            f"{us(inside)} µs of {duration(case.period)} ({pct(inside / case.period)}, median over the ranks) are idle "
+            f"{us(inside)} µs of {case.of_measured} ({pct(inside / case.measured)}, median over the ranks) are idle "
             f"between the {counted(kernels, 'kernel')} of a step, {us(inside / max(kernels, 1), 2)} µs a kernel",
             "fewer kernels (fuse norm, rotary embedding, activation and quantisation; torch.compile) or programmatic "
             "dependent launch, which prepares the next kernel while one ends",
             case.on_the_path(inside, "launch"),
-            figures={"graph_idle_ns": inside, "share": inside / case.period, "kernels": kernels},
+            figures={"graph_idle_ns": inside, "share": inside / case.measured, "kernels": kernels},
             thresholds={"idle_share": IDLE_SHARE, "medium_share": 2 * IDLE_SHARE},
             saving_is=SavingIs.AT_MOST,
         )
@@ -182,22 +186,28 @@ def host_stall(case: Case) -> Iterator[Finding]:
         yield stall
 
 
-def stall_of(case: Case) -> Finding | None:
-    """The longest idle stretch of a step, for which the host had launched nothing, and what the host did in it."""
+def stall_of(case: Case, *, most: bool = False) -> Finding | None:
+    """The longest idle stretch of a step, for which the host had launched nothing, and what the host did in it.
+
+    most: only where it is most of what the GPU idles for its host.
+    """
     idle = sum(ns for (_, cause), ns in case.idle.items() if cause in _BY_HOST)
-    if idle < STALL_SHARE * case.period:
+    if idle < STALL_SHARE * case.measured:
         return None
     steps = [step for step in case.run.steady_steps if step not in case.run.open_steps]
     if not steps:
         return None
     stalls = together(case.run.ask(longest_stalls_of, steps))
-    # Means: a loader that serves two batches at once makes every second step wait for both.
-    per_rank = stalls.group_by("rank").agg(pl.mean("ns"), steps=pl.len())
+    # Means over all steps, of which some have none: a loader that serves two batches at once makes every second step
+    # wait for both.
+    per_rank = stalls.group_by("rank").agg(pl.sum("ns") / len(looked_at(steps)))
     per_rank = per_rank.sort(["ns", "rank"], descending=[True, False])
     period = float(case.steady.filter(pl.col("step").is_in(steps))["period_ns"].mean() or 0)  # type: ignore[arg-type]
     if per_rank.is_empty() or per_rank["ns"][0] < STALL_SHARE * period:
         return None
     rank, length = int(per_rank["rank"][0]), round(per_rank["ns"][0])
+    if most and length < _MOST_OF_IDLE * sum(case.idle.get((rank, cause), 0) for cause in _BY_HOST):
+        return None
     own = stalls.filter(pl.col("rank") == rank)
     # That it is in its step is no news.
     steps_own = case.run.windows["label"].unique().implode()

@@ -160,7 +160,7 @@ def _telling(kind: str, names: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 def _texts(connection: sqlite3.Connection, tables: Mapping[str, Sequence[str]], size: int) -> Iterator[tuple[str, str]]:
     """Each text with the text before it in its row, which may be its name."""
-    guard = Guard(connection, _MAX_VALUE)
+    guard = Guard(connection, _MAX_VALUE, size)
     steps = size // LEAST_ROW * OPCODES // STEP + 10
     for table, columns in tables.items():
         guard.allow(steps)
@@ -175,23 +175,20 @@ def _texts(connection: sqlite3.Connection, tables: Mapping[str, Sequence[str]], 
 
 def _texts_of_folder(folder: Path) -> Iterator[tuple[str, str]]:
     import pyarrow as pa
-    import pyarrow.parquet as pq
+
+    from nsysan.trace.columnar import SUFFIXES, opened_table
 
     for file in sorted(folder.iterdir()):
-        if file.suffix == ".parquet":
-            table = pq.ParquetFile(file).read()
-        elif file.suffix == ".arrow":
-            content = file.read_bytes()
-            source = pa.BufferReader(content)
-            table = (pa.ipc.open_file if content.startswith(b"ARROW1") else pa.ipc.open_stream)(source).read_all()
-        else:
+        if file.suffix not in SUFFIXES or not file.is_file():
             continue
-        kept = [field.name for field in table.schema if not pa.types.is_primitive(field.type)]
-        columns = [column.cast(pa.large_binary()) for column in table.select(kept).columns]
-        for column in columns:
-            column.validate(full=True)
-        for row in zip(*(column.to_pylist() for column in columns), strict=True):
-            yield from _pairs(row)
+        with opened_table(file) as (schema, batches):
+            kept = [number for number, field in enumerate(schema) if not pa.types.is_primitive(field.type)]
+            for batch in batches:
+                columns = [batch.column(number).cast(pa.large_binary()) for number in kept]
+                for column in columns:
+                    column.validate(full=True)
+                for row in zip(*(column.to_pylist() for column in columns), strict=True):
+                    yield from _pairs(row)
 
 
 def _pairs(row: tuple[object, ...]) -> Iterator[tuple[str, str]]:

@@ -36,6 +36,7 @@ _PACKED = re.compile(r"H4sI[A-Za-z0-9+/\s]{16,}={0,2}")
 _MOST_OF_A_ROW = 500  # bytes of a run that is taken apart into values
 _MOST = 1 << 30  # bytes of anything unpacked
 _STEPS = 100_000  # times a million instructions of SQLite: the copy is our own
+_PACE = 100_000  # bytes a second
 
 
 def texts_of_file(path: Path) -> Iterator[Found]:
@@ -178,7 +179,7 @@ def _sqlite(path: Path) -> Iterator[Found]:
     pieces: set[bytes] = set()
     long: list[bytes] = []
     with closing(sqlite3.connect(read_only_uri(path), uri=True)) as connection:
-        guard = Guard(connection, _MOST - 1)
+        guard = Guard(connection, _MOST - 1, path.stat().st_size, _PACE)
         guard.allow(_STEPS)
         connection.text_factory = bytes
         for kind, name, sql in connection.execute("SELECT type, name, sql FROM sqlite_master").fetchall():
