@@ -69,7 +69,8 @@ class Opened:
         self.settle()
 
     def plots(self) -> list[dict[str, Any]]:
-        """What plotly drew once all is drawn, a plot each: id, points, titles of axes, svg elements, its title."""
+        """What plotly drew, after all is drawn, a plot each: id, points, titles of its axes, its svg elements' count,
+        its title."""
         self.draw()
         found: list[dict[str, Any]] = self.page.evaluate(_PLOTS)
         return found

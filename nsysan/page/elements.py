@@ -65,10 +65,13 @@ def render(
     )
 
 
-def section(title: str, note: str, *parts: str, anchor: str = "") -> str:
-    """A headed section; parts: HTML of our own making."""
+def section(title: str, note: str, *parts: str, anchor: str = "", folded: str = "") -> str:
+    """A headed section; parts: HTML of our own making. folded: what is in it, where it is shown when asked for."""
     name = f' id="{safe(anchor)}"' if anchor else ""
-    return f'<section{name}><h2>{safe(title)}</h2><p class="note">{safe(note)}</p>{"".join(parts)}</section>'
+    body = f'<p class="note">{safe(note)}</p>{"".join(parts)}'
+    if folded:
+        body = f'<details class="fold"><summary>{safe(folded)}</summary>{body}</details>'
+    return f"<section{name}><h2>{safe(title)}</h2>{body}</section>"
 
 
 def plot(plots: dict[str, str], name: str, figure: go.Figure | None, *, steps: bool = False) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nsysan.diagnosis.evidence import Status
 from nsysan.page import charts, kernels_section, replica_tables, sections, step_charts
 from nsysan.page.elements import plot, render, section
 from nsysan.page.glossary import definitions
@@ -12,6 +13,7 @@ from nsysan.page.pack import INLINE
 from nsysan.page.verdict_section import lead
 from nsysan.report.replica import coverage_words, layout_sentence
 from nsysan.report.report import Report
+from nsysan.text import counted
 
 
 def to_html(report: Report, plotlyjs: str = INLINE) -> str:
@@ -23,20 +25,20 @@ def to_html(report: Report, plotlyjs: str = INLINE) -> str:
     plots: dict[str, str] = {}
     parts = [
         ("verdict", "Verdict", lead(report)),
-        ("ledger", "Ledger", _ledger(plots, report)),
         ("timeline", "Timeline", _timeline(report)),
-        ("lateness", "Lateness", _lateness(plots, report)),
-        ("replicas", "Replicas", _replicas(report)),
-        ("steps", "Steps", _steps(plots, report)),
+        ("findings", "Findings", section("Findings", _FINDINGS_NOTE, sections.findings(report), anchor="findings")),
+        ("ledger", "Ledger", _ledger(plots, report)),
+        (kernels_section.ANCHOR, "Kernels", kernels_section.kernels(plots, report)),
+        ("light", "Speed of light", light_section(plots, report)),
         ("collectives", "Collectives", _collectives(plots, report)),
         ("nccl", "NCCL", nccl_section(report)),
-        (kernels_section.ANCHOR, "Kernels", kernels_section.kernels(plots, report)),
+        ("lateness", "Lateness", _lateness(plots, report)),
+        ("steps", "Steps", _steps(plots, report)),
+        ("replicas", "Replicas", _replicas(report)),
         ("gaps", "Idle time", _gaps(plots, report)),
-        ("light", "Speed of light", light_section(plots, report)),
         ("counters", "Counters", _counters(plots, report)),
-        ("findings", "Findings", section("Findings", _FINDINGS_NOTE, sections.findings(report), anchor="findings")),
-        ("evidence", "Evidence", section("Evidence", _EVIDENCE_NOTE, sections.quality(report), anchor="evidence")),
-        ("method", "Method", section("Capture and method", _METHOD_NOTE, *_method(report), anchor="method")),
+        ("evidence", "Evidence", _evidence(report)),
+        ("method", "Method", _method(report)),
     ]
     shown = [part for part in parts if part[2]]
     source = ", ".join(i.name for i in report.inputs)
@@ -118,7 +120,13 @@ def _subtitle(report: Report) -> str:
 def _replicas(report: Report) -> str:
     if replica_tables.is_plain(report):
         return ""
-    return section("Replicas and kinds of steps", _REPLICAS_NOTE, replica_tables.tables(report), anchor="replicas")
+    return section(
+        "Replicas and kinds of steps",
+        _REPLICAS_NOTE,
+        replica_tables.tables(report),
+        anchor="replicas",
+        folded=f"{counted(len(report.replicas), 'replica')}, and the kinds of their steps",
+    )
 
 
 def _ledger(plots: dict[str, str], report: Report) -> str:
@@ -173,7 +181,15 @@ def _lateness(plots: dict[str, str], report: Report) -> str:
         and ("median" in timeline.role or "slowest" in timeline.role)
     ]
     chart = plot(plots, "caused", charts.caused_by_step(report), steps=True)
-    return section("Lateness", _LATENESS_NOTE, chart, sections.lateness(report), *calls, anchor="lateness")
+    return section(
+        "Lateness",
+        _LATENESS_NOTE,
+        chart,
+        sections.lateness(report),
+        *calls,
+        anchor="lateness",
+        folded="What each rank costs the others, by step and by collective; waiting and wire of its calls",
+    )
 
 
 def _steps(plots: dict[str, str], report: Report) -> str:
@@ -186,6 +202,8 @@ def _steps(plots: dict[str, str], report: Report) -> str:
         sections.left_out(report),
         sections.steps(report),
         anchor="steps",
+        folded=f"{counted(report.steps.count, 'step')}, {len(report.steps.steady)} of them steady: periods, ledgers, "
+        "the slowest, those left out",
     )
 
 
@@ -199,12 +217,20 @@ def _collectives(plots: dict[str, str], report: Report) -> str:
         plot(plots, "sizes", charts.speed_by_size(report)),
         table,
         anchor="collectives",
+        folded="Time after the last arrival by size, floor, algbw and busbw of each kind of call; what the link is",
     )
 
 
 def _gaps(plots: dict[str, str], report: Report) -> str:
     chart = plot(plots, "gaps", charts.gap_bars(report))
-    return section("Idle time by cause", _GAP_NOTE, chart, sections.gaps(report), anchor="gaps")
+    return section(
+        "Idle time by cause",
+        _GAP_NOTE,
+        chart,
+        sections.gaps(report),
+        anchor="gaps",
+        folded="Why each GPU idles, by rank",
+    )
 
 
 def _counters(plots: dict[str, str], report: Report) -> str:
@@ -212,9 +238,24 @@ def _counters(plots: dict[str, str], report: Report) -> str:
         return ""
     chart = plot(plots, "counters", step_charts.counters_by_step(report), steps=True)
     tables = sections.counters(report), sections.counters_by_step(report)
-    return section("GPU counters", _COUNTER_NOTE, chart, *tables, anchor="counters")
+    return section(
+        "GPU counters",
+        _COUNTER_NOTE,
+        chart,
+        *tables,
+        anchor="counters",
+        folded="What the GPUs' counters show inside and outside of collectives, by step",
+    )
 
 
-def _method(report: Report) -> tuple[str, ...]:
+def _evidence(report: Report) -> str:
+    weak = sum(row.status != Status.OK for row in report.quality)
+    folded = f"{counted(len(report.quality), 'figure')}, {weak} of them estimated or not measurable, and why"
+    return section("Evidence", _EVIDENCE_NOTE, sections.quality(report), anchor="evidence", folded=folded)
+
+
+def _method(report: Report) -> str:
     notes = "".join(f"<li>{note}</li>" for note in sections.notes(report))
-    return sections.capture(report), f"<ul>{notes}</ul>", definitions()
+    body = sections.capture(report), f"<ul>{notes}</ul>", definitions()
+    folded = "Traces, ranks, thresholds, and what each word means"
+    return section("Capture and method", _METHOD_NOTE, *body, anchor="method", folded=folded)

@@ -8,7 +8,16 @@ from nsysan.page.charts import entitled
 from nsysan.page.elements import plot, safe, section, table
 from nsysan.page.palette import GROUP_COLOURS
 from nsysan.report.kernel_table import ComputeRow, GroupTotal
-from nsysan.report.kernel_text import HEAD, cells, layers, layers_sentence, overlap_words, ranks_words, shortened
+from nsysan.report.kernel_text import (
+    HEAD,
+    cells,
+    groups_sentence,
+    layers,
+    layers_sentence,
+    overlap_words,
+    ranks_words,
+    shortened,
+)
 from nsysan.report.layer_table import Beside, LayerTable
 from nsysan.report.report import Report
 from nsysan.text import counted, number, pct, us
@@ -36,7 +45,9 @@ def kernels(plots: dict[str, str], report: Report) -> str:
     told = overlap_words(compute).removeprefix("; ")
     note = f'<p class="note">{safe(told[:1].upper() + told[1:])} µs.</p>' if told else ""
     parts = (_groups(compute), note, folded, *(_layer(one) for one in layers(report)))
-    return section("Kernels", _NOTE, plot(plots, "kernel-groups", group_bars(report, compute)), *parts, anchor=ANCHOR)
+    chart = plot(plots, "kernel-groups", group_bars(report, compute))
+    head = f"{us(compute.compute.median)} µs a step: {groups_sentence(compute)}"
+    return section("Kernels", _NOTE, chart, *parts, anchor=ANCHOR, folded=head)
 
 
 def group_bars(report: Report, compute: ComputeRow) -> go.Figure:

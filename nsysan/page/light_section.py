@@ -42,6 +42,7 @@ def light_section(plots: dict[str, str], report: Report) -> str:
         _parts(light),
         products,
         anchor="light",
+        folded=light_sentence(light),
     )
 
 

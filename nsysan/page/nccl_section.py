@@ -29,7 +29,13 @@ def nccl_section(report: Report) -> str:
         return ""
     told = nccl_sentence(report) or next((q.reason for q in report.quality if q.id is Aspect.NCCL_LOG), "")
     return section(
-        "NCCL's own words", _NOTE, f"<p>{safe(told)}.</p>", _transports(report), _algorithms(report), anchor="nccl"
+        "NCCL's own words",
+        _NOTE,
+        f"<p>{safe(told)}.</p>",
+        _transports(report),
+        _algorithms(report),
+        anchor="nccl",
+        folded="What NCCL's log says: transports, channels, settings, algorithm by size",
     )
 
 

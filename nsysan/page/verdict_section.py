@@ -15,10 +15,11 @@ from nsysan.report.key_numbers import KeyNumber, first_finding, key_numbers
 from nsysan.report.report import Report
 from nsysan.report.sentences import headline_sentence, sure_sentence
 from nsysan.report.tail_sentences import tail_sentence
+from nsysan.text import counted, duration, pct, percent
 
 _ACCENT = "var(--accent)"
 #: So many findings are named beside the first.
-_ALSO = 4
+_ALSO = 2
 _FASTER = (
     "nothing about communication or the host: what they cost beyond need is little (see What a fix saves). The step is "
     "the kernels' own time: quantised weights and cache read fewer bytes a token, a larger batch shares what is read, "
@@ -34,18 +35,48 @@ def lead(report: Report) -> str:
         ("late", report.late_sentence()),
         ("savings", report.savings_sentence()),
         ("tail", tail_sentence(report)),
-        ("coverage", next((q.reason for q in report.quality if q.id == Aspect.COVERAGE), "")),
         ("period", headline_sentence(report)),
     )
     lines = "".join(f"<p><b>{name}</b>: {linked(text)}</p>" for name, text in told if text)
     sure = safe(sure_sentence(report).removesuffix("."))
+    grounds = safe(_grounds(report))
     of = "".join(f"<p><b>{name}</b>: {linked(sentence)}</p>" for name, sentence in basis_of(report))
     return (
         f'<section id="verdict"><div class="verdict">{of}<p class="lead"><b>{safe(verdict.kind)}</b>: '
-        f"{linked(verdict.reason)}</p><p><b>sure</b>: {sure}.</p>{_advice(report)}</div>"
+        f"{linked(verdict.reason)}</p><p><b>sure</b>: {sure}.</p>"
+        f'<p class="note">{grounds}</p>'
+        f"{_advice(report)}</div>"
         f'<div class="cards">{cards}</div>{bars(report)}<div class="told">{lines}</div>{saved(report)}'
         f"{late_table(report)}{_evidence(report)}</section>"
     )
+
+
+def _grounds(report: Report) -> str:
+    """What the verdict rests on, in figures: coverage, matched, the replay's error, the profiler's weight, left out."""
+    told = report.diagnosis
+    calls = [(family.matched, family.matched + family.unmatched) for family in report.collectives]
+    matched, of = (sum(column) for column in zip(*calls, strict=True)) if calls else (0, 0)
+    what = told.what_if
+    parts = {
+        "steady steps cover": next((row.reason for row in report.quality if row.id == Aspect.COVERAGE), ""),
+        "collectives match": f"{percent(matched, of)} of the collectives match" if of else "no collective to match",
+        "replay misses": ""
+        if what is None or what.error is None
+        else f"the replay misses the period by {pct(what.error)}",
+        "tracing costs": _profiler(report),
+        "left out": f"{counted(len(report.steps.excluded), 'step')} left out",
+    }
+    # What was said as the reason is not said again.
+    why = sure_sentence(report)
+    words = "; ".join(part for key, part in parts.items() if part and key not in why)
+    return f"{words[:1].upper()}{words[1:]}."
+
+
+def _profiler(report: Report) -> str:
+    without, period = report.diagnosis.untraced, report.headline["period_ns"]
+    if without is None or not period:
+        return "what tracing costs is not known (--untraced tells)"
+    return f"tracing costs {duration(period - without.period)} a step ({percent(period - without.period, period)})"
 
 
 def _card(number: KeyNumber) -> str:

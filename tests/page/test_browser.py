@@ -165,7 +165,8 @@ def test_the_address_follows_the_view_and_opens_it_again(browser: Browser, bare:
 def test_steps_are_links_to_their_timeline(browser: Browser, bare: Path) -> None:
     with opened(browser, bare) as page:
         page.page.evaluate("document.querySelector('#steps details').open = true")
-        page.page.click("#steps details a[href='#step=9']")
+        page.page.evaluate("document.querySelectorAll('#steps details').forEach(fold => { fold.open = true; })")
+        page.page.click("#steps details details a[href='#step=9']")
         page.settle()
         assert page.dataset()["step"] == "9"
 
@@ -331,7 +332,10 @@ def test_charts_are_drawn_when_they_come_near_the_screen_or_onto_paper(browser: 
     with opened(browser, slow, viewport={"width": 1280, "height": 400}) as page:
         charts = page.page.evaluate("document.querySelectorAll('.plot').length")
         assert 0 < charts == page.page.evaluate(empty)
-        page.page.evaluate("document.getElementById('period').scrollIntoView()")
+        # What a link leads to is unfolded.
+        assert not page.page.is_visible("#period")
+        page.go("#period")
+        assert page.page.is_visible("#period")
         page.page.wait_for_selector("#period .main-svg")
         assert page.page.evaluate(empty) > 0
         page.page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
@@ -391,6 +395,7 @@ def test_attack_a_trace_of_hostile_strings_runs_nothing_in_a_browser(browser: Br
                 page.page.mouse.move(frame["x"] + 136 + share * (frame["width"] - 140), frame["y"] + y)
                 tips.add(page.page.inner_text(".tip"))
         assert any("alert(1)" in tip for tip in tips)
+        page.draw()
         for plot in page.page.query_selector_all(".plot"):
             plot.hover()
         page.settle()

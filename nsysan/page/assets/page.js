@@ -105,6 +105,23 @@ const watchPlots = () => {
   for (const element of document.querySelectorAll(".plot")) watcher.observe(element);
 };
 
+// What a link leads to is unfolded.
+const unfold = () => {
+  const target = document.getElementById(location.hash.slice(1));
+  if (!target) return;
+  const folds = [...target.querySelectorAll(":scope > details.fold")];
+  for (let at = target.closest("details"); at; at = at.parentElement.closest("details")) folds.push(at);
+  if (folds.every((fold) => fold.open)) return;
+  for (const fold of folds) fold.open = true;
+  target.scrollIntoView();
+};
+window.addEventListener("hashchange", unfold);
+unfold();
+document.addEventListener("click", (event) => {
+  // A link to where one is already changes no address.
+  if (event.target.closest("a[href^='#']")) setTimeout(unfold);
+});
+
 const prefersDark = window.matchMedia("(prefers-color-scheme: dark)");
 const setTheme = (dark) => {
   root.dataset.theme = dark ? "dark" : "light";
