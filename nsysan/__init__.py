@@ -159,7 +159,7 @@ def to_json(report: Report) -> str:
 
 
 def to_html(report: Report, plotlyjs: Literal["inline", "cdn"] = "inline") -> str:
-    """The report as one page that opens offline (1 MB and more), or with plotly.js from its CDN."""
+    """The report as one page that opens offline (3 MB), or with plotly.js from its CDN."""
     from nsysan.page.html import to_html
 
     return to_html(report, plotlyjs)

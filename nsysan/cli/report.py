@@ -125,7 +125,7 @@ _OUTPUTS = {"-o": "the page", "--json": "the JSON document", "--markdown": "the 
     "--plotlyjs",
     type=click.Choice(["inline", "cdn"]),
     default="inline",
-    help="plotly.js inside the page, which then opens offline; or fetched, which saves 0.7 MB.  [default: inline]",
+    help="plotly.js inside the page, which then opens offline; or fetched, which saves 2 MB.  [default: inline]",
 )
 @spread
 @click.option("--redact", is_flag=True, help="Make all outputs of redacted copies (see `nsysan redact`); search them.")

@@ -7,13 +7,10 @@ import gzip
 import hashlib
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 
 from plotly.offline import get_plotlyjs, get_plotlyjs_version
 
 INLINE, CDN = "inline", "cdn"
-#: plotly.js 4.1.1, its bundle of cartesian charts: a third of the whole, and all that our figures need.
-_CARTESIAN = "plotly-cartesian.min.js.gz"
 
 
 @dataclass(frozen=True)
@@ -36,18 +33,11 @@ def source_hash(script: str, algorithm: str = "sha256") -> str:
 
 @cache
 def library(source: str) -> Library:
-    """plotly.js compressed inside the file (INLINE), or by an address whose answer must have the known hash (CDN).
-
-    Only the whole of it has a hash that is known to be the CDN's: plotly.py has its text.
-    """
+    """plotly.js compressed inside the file (INLINE), or by an address whose answer must have the known hash (CDN)."""
+    plotly = get_plotlyjs()
     if source == CDN:
-        plotly = get_plotlyjs()
         url = f"https://cdn.plot.ly/plotly-{get_plotlyjs_version()}.min.js"
         integrity = source_hash(plotly, "sha384")
         return Library(f'<script src="{url}" integrity="{integrity}" crossorigin="anonymous" defer></script>', url)
-    bundle = files("nsysan.page").joinpath("assets", _CARTESIAN).read_bytes()
-    text = gzip.decompress(bundle).decode()
     # The page's own script unpacks it into a script element, which the policy then knows by the hash of its text.
-    return Library(
-        f'<script type="text/plain" id="plotly">{base64.b64encode(bundle).decode()}</script>', f"'{source_hash(text)}'"
-    )
+    return Library(f'<script type="text/plain" id="plotly">{packed(plotly)}</script>', f"'{source_hash(plotly)}'")
