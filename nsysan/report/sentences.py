@@ -62,4 +62,5 @@ def outlier_sentence(report: Report, outlier: Outlier) -> str:
 def sure_sentence(report: Report) -> str:
     """How far the verdict can be relied on, and why."""
     verdict = report.diagnosis.verdict
-    return f"{verdict.sure}: {'; '.join(verdict.because)}"
+    *others, last = verdict.because or ("",)
+    return f"{verdict.sure}: {'; '.join([*(one.removesuffix('.') for one in others), last])}"
