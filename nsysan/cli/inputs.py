@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import gettempdir
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -211,4 +211,17 @@ def exported(path: Path, *, quiet: bool = False) -> Iterator[Path]:
     with scratch(Path(gettempdir())) as folder:
         if not quiet:
             click.echo(f"exporting {path.name} with {nsys.label}", err=True)
-        yield export_sqlite(nsys, path, folder / target)
+        export = export_sqlite(nsys, path, folder / target)
+        _with_what_lies_beside(path, export)
+        yield export
+
+
+def _with_what_lies_beside(recording: Path, export: Path) -> None:
+    """Let the export of a recording have beside it what capture left beside the recording: topology, NCCL's logs."""
+    from nsysan.trace.nccl_files import logs_beside
+    from nsysan.trace.topology import topology_file
+
+    for file in (topology_file(recording), *logs_beside(recording)):
+        with suppress(OSError):
+            if file.is_file():
+                (export.parent / file.name).symlink_to(file.absolute())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -21,6 +22,8 @@ from nsysan.capture import nsys as nsys_module
 from nsysan.report.document import SCHEMA
 from tests.clitools import graph_level_trace, paper_trace, run_cli
 from tests.documents import held
+from tests.fakensys import fake_nsys
+from tests.nccllogs import write_logs
 from tests.tracebuilder import COMPUTE_KERNEL, TraceBuilder, decode_loop
 
 Capsys = pytest.CaptureFixture[str]
@@ -428,6 +431,23 @@ def test_recording_without_nsys(tmp_path: Path, capsys: Capsys, monkeypatch: pyt
     check_refused(capsys, ExitCode.NEEDS_EXPORT, f"-o run.sqlite run{suffix}", path)
     check_refused(capsys, ExitCode.NEEDS_EXPORT, str(path), path)
     check_refused(capsys, ExitCode.NO_SUCH_FILE, "no such file", tmp_path / f"none{suffix}")
+
+
+def test_a_recording_is_read_with_the_logs_beside_it(
+    tmp_path: Path, capsys: Capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export = tmp_path / "export.sqlite"
+    builder = TraceBuilder()
+    decode_loop(builder, ranks=2, message_bytes=8192)
+    builder.write(export)
+    monkeypatch.setenv("NSYSAN_NSYS", str(fake_nsys(tmp_path, "2025.3.1", export=export)))
+    recording = tmp_path / "run.nsys-rep"
+    recording.write_bytes(b"recording")
+    write_logs(tmp_path / "run.sqlite", 2)
+    result = run_cli(capsys, "report", recording, "--json", "-")
+    assert result.code == 0
+    assert json.loads(result.out)["nccl"]["version"]
+    assert not (tmp_path / "run.sqlite").exists()
 
 
 def test_steps_that_match_nothing(tmp_path: Path, capsys: Capsys) -> None:
