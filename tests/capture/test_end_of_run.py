@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,24 +13,10 @@ from nsysan.capture.bounded import ask, now_and_then
 from nsysan.capture.cures import cure_for, temporary_folder_of_another
 from nsysan.capture.end_of_run import EndOfRun
 from nsysan.capture.nsys import find_nsys
-from tests.capture.test_run import WRITTEN, Desk, _desk, finished, until, workload
-from tests.clitools import paper_trace
+from tests.capture.desk import WRITTEN, Desk, finished, until, workload
 from tests.fakensys import fake_nsys
 
 PYTHON = sys.executable
-
-
-@pytest.fixture(scope="module")
-def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return paper_trace(tmp_path_factory.mktemp("export") / "t.sqlite")
-
-
-@pytest.fixture
-def desk(tmp_path: Path, export: Path) -> Iterator[Desk]:
-    desk = _desk(tmp_path)
-    desk.environment["NSYSAN_NSYS"] = str(fake_nsys(tmp_path, export=export))
-    yield desk
-    until(lambda: desk.processes() == [])
 
 
 def runs(pid: int) -> bool:

@@ -9,10 +9,8 @@ import pytest
 from nsysan.capture.nccl_debug import nccl_debug
 from nsysan.capture.postflight import OK, WARN
 from nsysan.trace.nccl_files import read_logs_beside
-from tests.capture.test_run import Desk, desk, export, workload
+from tests.capture.desk import Desk, workload
 from tests.nccllogs import RankLog
-
-__all__ = ["desk", "export"]
 
 COMMAND = ("python", "decode.py")
 

@@ -6,115 +6,15 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.clitools import paper_trace, signalled
+from tests.capture.desk import WRITTEN, Desk, desk_in, finished, until, workload
 from tests.fakensys import fake_nsys
 
-ROOT = Path(__file__).parent.parent.parent
-PYTHON = sys.executable
-_PATIENCE_S = 60.0
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How one `nsysan capture` ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-@dataclass
-class Desk:
-    """A folder to capture in, and an environment of its own in which every process can be found again."""
-
-    folder: Path
-    environment: dict[str, str]
-
-    def start(
-        self, *arguments: str | Path, behaviour: str = "", ignored: Iterable[signal.Signals] = (), **options: int
-    ) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            signalled(PYTHON, "-m", "nsysan", "capture", *arguments, ignored=ignored),
-            cwd=self.folder,
-            env={**self.environment, "FAKE_NSYS": behaviour},
-            stdin=options.get("stdin", subprocess.DEVNULL),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def capture(self, *arguments: str | Path, behaviour: str = "") -> Ended:
-        return finished(self.start(*arguments, behaviour=behaviour))
-
-    def files(self) -> list[str]:
-        """What a capture left, hidden names too."""
-        return sorted(path.name for path in self.folder.iterdir())
-
-    def processes(self) -> list[str]:
-        """Names of the processes that were started from here and still run."""
-        found = []
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                if f"NSYSAN_TEST={self.folder}".encode() in (folder / "environ").read_bytes().split(b"\0"):
-                    found.append((folder / "comm").read_text("utf-8").strip())
-            except OSError:
-                continue
-        return found
-
-    def wait_for(self, name: str) -> None:
-        """Until the workload has made that file."""
-        until((self.folder / name).exists)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, "it never came to that"
-        time.sleep(0.02)
-
-
-def finished(process: subprocess.Popen[str], stdin: str | None = None) -> Ended:
-    out, err = process.communicate(stdin, timeout=_PATIENCE_S)
-    return Ended(process.returncode, out, err)
-
-
-def workload(code: str) -> tuple[str, ...]:
-    return ("--", PYTHON, "-c", code)
-
-
-def _desk(tmp_path: Path) -> Desk:
-    folder, temporary = tmp_path / "desk", tmp_path / "temporary"
-    folder.mkdir()
-    temporary.mkdir()
-    own = {"TMPDIR": str(temporary), "NSYSAN_TEST": str(folder), "PYTHONPATH": str(ROOT)}
-    return Desk(folder, {**os.environ, **own})
-
-
 # --- with the stand-in -----------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return paper_trace(tmp_path_factory.mktemp("export") / "t.sqlite")
-
-
-@pytest.fixture
-def desk(tmp_path: Path, export: Path) -> Iterator[Desk]:
-    desk = _desk(tmp_path)
-    desk.environment["NSYSAN_NSYS"] = str(fake_nsys(tmp_path, export=export))
-    yield desk
-    until(lambda: desk.processes() == [])
-
-
-WRITTEN = ["trace.nsys-rep", "trace.sqlite"]
 
 
 @pytest.mark.parametrize(
@@ -474,7 +374,7 @@ real = pytest.mark.skipif(_REAL is None, reason="no nsys on PATH")
 
 @pytest.fixture
 def real_desk(tmp_path: Path) -> Iterator[Desk]:
-    desk = _desk(tmp_path)
+    desk = desk_in(tmp_path)
     desk.environment["NSYSAN_NSYS"] = str(_REAL)
     yield desk
     until(lambda: desk.processes() == [])

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,24 +20,15 @@ from nsysan.capture.holding import read_note
 from nsysan.capture.nsys import require_nsys
 from nsysan.capture.server import address_of
 from nsysan.cli import cli
-from tests.capture.test_run import Desk, _desk, finished, until
-from tests.clitools import paper_trace
+from tests.capture.desk import Desk, finished, until
 from tests.fakensys import fake_nsys
 
 SERVER = Path(__file__).parent.parent / "openai_server.py"
 
 
-@pytest.fixture(scope="module")
-def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return paper_trace(tmp_path_factory.mktemp("export") / "t.sqlite")
-
-
 @pytest.fixture
-def desk(tmp_path: Path, export: Path) -> Iterator[Desk]:
-    desk = _desk(tmp_path)
-    desk.environment["NSYSAN_NSYS"] = str(fake_nsys(tmp_path, "2025.3.1", export=export))
-    yield desk
-    until(lambda: desk.processes() == [])
+def nsys_version() -> str:
+    return "2025.3.1"
 
 
 def free_port() -> str:
