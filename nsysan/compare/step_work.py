@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from nsysan.model.classes import WorkClass
+from nsysan.model.kernel_groups import KernelGroup, group_of
 from nsysan.model.operations import is_communication
 from nsysan.replay.activity import Activity, activity
 from nsysan.replay.engine import NotAcyclic
@@ -22,10 +24,7 @@ from nsysan.run.run import Run
 F64 = npt.NDArray[np.float64]
 STEP = ("stretch", "rank", "step")
 #: What is one piece of work by whatever kernel: libraries take another one for other shapes.
-_KINDS = {
-    "gemm": re.compile(r"(?i)gemm|gemv|nvjet|cutlass|matmul|splitk"),
-    "attention": re.compile(r"(?i)attn|attention|fmha|flash|sdpa"),
-}
+_KINDS = {KernelGroup.GEMM, KernelGroup.ATTENTION, KernelGroup.MOE}
 #: Ends what the kernel before it began, where the work was split over more of the GPU.
 _GOES_ON = {
     "gemm": re.compile(r"(?i)splitk_?reduce|reduce_?splitk|splitk.*_reduce"),
@@ -64,9 +63,11 @@ class StepWork:
         return float(self.ns.sum())
 
 
+@lru_cache(maxsize=4096)
 def kind_of(name: str) -> str:
     """What a kernel computes: a group of kernels that do one work at other shapes, else its name without numbers."""
-    return next((kind for kind, pattern in _KINDS.items() if pattern.search(name)), _DIGITS.sub("#", name))
+    group = group_of(name, name)
+    return group.value if group in _KINDS else _DIGITS.sub("#", name)
 
 
 def goes_on(name: str) -> bool:
