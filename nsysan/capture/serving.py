@@ -31,6 +31,8 @@ _STEADY_S = 300.0
 _LONGEST_S = 30.0
 #: How long nsys may take to open a window while the requests go on.
 _OPENING_S = 30.0
+#: A stream may get so many tokens while the slowest gets one.
+_UNEVEN = 1.25
 _END_OF_LOAD_S = 5.0
 
 
@@ -180,7 +182,7 @@ class Serving(threading.Thread):
                 f"requests end after {load.length:,} tokens, as the model's context does, and the window takes "
                 f"{wanted:,}: it will hold prefills of new ones; ask for fewer --window-steps, or less --window"
             )
-        elif load.left < wanted:
+        elif load.left < min(wanted * _UNEVEN, load.length - SETTLED):
             self._say("the requests are nearly over: new ones begin, and the window with their prefills")
             load.renew()
             self._until_steady(load)

@@ -47,8 +47,7 @@ def server(desk: Desk, mode: str = "") -> tuple[str, ...]:
 
 
 def test_a_server_is_started_loaded_captured_and_ended(desk: Desk, export: Path) -> None:
-    # A request lasts 304 tokens, so that those of the time before the window would end in it.
-    ended = desk.capture("--serve", "--requests", "2", "--window-steps", "20", *server(desk, "context"))
+    ended = desk.capture("--serve", "--requests", "2", "--window-steps", "20", *server(desk, "4096"))
     assert ended.code == 0, ended.err
     assert desk.files() == ["trace.nsys-rep", "trace.sqlite"]
     assert (desk.folder / "trace.sqlite").read_bytes() == export.read_bytes()
@@ -60,7 +59,7 @@ def test_a_server_is_started_loaded_captured_and_ended(desk: Desk, export: Path)
 
 
 def test_a_window_that_is_longer_than_requests_can_be_says_so(desk: Desk) -> None:
-    ended = desk.capture("--serve", "--requests", "1", "--window-steps", "305", *server(desk, "context"))
+    ended = desk.capture("--serve", "--requests", "1", "--window-steps", "305", *server(desk, "400"))
     assert ended.code == 0, ended.err
     assert "requests end after 304 tokens, as the model's context does, and the window takes 305" in ended.err
     assert "1 request began while the window was open: it holds their prefills too" in ended.err
