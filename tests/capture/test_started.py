@@ -16,6 +16,7 @@ from nsysan.capture.command import Request, plan_capture
 from nsysan.capture.nsys import Abilities, Nsys
 from nsysan.capture.placement import check_place, notes_before, seat_of
 from nsysan.capture.started import Workload, expected_ranks, read_workload
+from nsysan.capture.starters import load_starters
 from tests.clitools import run_cli
 
 NSYS = Nsys(Path("nsys"), (2025, 3, 2))
@@ -268,6 +269,23 @@ def test_mpirun_of_several_nodes_starts_ranks_elsewhere(line: str, environment: 
 def test_expected_ranks(command: str, expected: int) -> None:
     assert expected_ranks(tuple(command.split()), {"WORLD_SIZE": "16"}) == expected
     assert expected_ranks(("decode.py",), {"WORLD_SIZE": "many"}) is None
+
+
+@pytest.mark.parametrize(
+    ("names", "engine"),
+    [
+        # In traces of vLLM 0.22.1 (TP, DP x TP) and SGLang 0.5.16.
+        ("vllm VLLM::APIServer VLLM::DPCoordin VLLM::EngineCor VLLM::Worker VLLM::Worker_TP", V),
+        ("sglang::schedul sglang::detoken", S),
+        ("trtllm-serve trtllm-bench trtllm-llmapi-l", T),
+        ("python3 nsys ZMQbg/IO/0 pt_nccl_watchdg [NSys]", None),
+    ],
+)
+def test_names_of_processes_tell_the_engine(names: str, engine: str | None) -> None:
+    for name in names.split():
+        assert [one.name for one in load_starters().engines if one.workers.search(name)] == [engine][
+            : engine is not None
+        ]
 
 
 # --- scripts ---------------------------------------------------------------------------------------------------------
