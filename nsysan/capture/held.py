@@ -35,15 +35,23 @@ class Held:
 
     def open_window(self, output: Path, say: Say) -> None:
         """Begin to collect into `output` (a name without suffix); NsysanError if nsys refuses."""
-        name = str(output).replace("%", "%%")
-        self._ask("start", _START_S, say, *self.start, f"--output={name}")
+        self._ask(self.start_command(output), _START_S, say)
 
     def close_window(self, say: Say) -> None:
         """End the collection and wait for its recording; NsysanError if nsys refuses."""
-        self._ask("stop", _STOP_S, say)
+        self._ask(self.stop_command(), _STOP_S, say)
 
-    def _ask(self, verb: str, patience: float, say: Say, *options: str) -> None:
-        argv = [str(self.nsys.path), verb, f"--session={self.session}", *options]
+    def start_command(self, output: Path) -> list[str]:
+        """The command that begins to collect into `output`."""
+        name = str(output).replace("%", "%%")
+        return [str(self.nsys.path), "start", f"--session={self.session}", *self.start, f"--output={name}"]
+
+    def stop_command(self) -> list[str]:
+        """The command that ends it."""
+        return [str(self.nsys.path), "stop", f"--session={self.session}"]
+
+    def _ask(self, argv: list[str], patience: float, say: Say) -> None:
+        verb = argv[1]
         try:
             # What nsys starts for a session outlives its answer.
             waiting = now_and_then(say, lambda: f"waiting for nsys {verb}")

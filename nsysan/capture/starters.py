@@ -36,6 +36,7 @@ class Engine:
     port: int
     profiler: tuple[str, str] | None
     named: re.Pattern[str]
+    opens: str
     image: str
     entry: tuple[str, ...]
 
@@ -144,6 +145,7 @@ def _engine(row: dict[str, Any]) -> Engine:
         port=row["port"],
         profiler=(profiler[0], profiler[1]) if profiler else None,
         named=re.compile(row["named"]) if profiler else _NOTHING,
+        opens=row["opens"],
         image=row.get("image", ""),
         entry=tuple(row.get("entry", "").split()),
         **patterns,
