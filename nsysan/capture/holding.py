@@ -14,11 +14,12 @@ from pathlib import Path
 
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.capture.command import outputs_of
+from nsysan.capture.exported import Captured, Say, exported
 from nsysan.capture.held import Held, alive, plan_held
 from nsysan.capture.nccl_debug import take_logs
 from nsysan.capture.nsys import require_nsys
 from nsysan.capture.runner import run_capture
-from nsysan.capture.session import Captured, Say, Session, exported
+from nsysan.capture.session import Session
 
 _FORMAT = "nsysan.hold/1"
 _MOST = 1 << 16
