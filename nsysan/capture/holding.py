@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nsysan._errors import ExitCode, NsysanError
+from nsysan.budgets import NOTE_BYTES
 from nsysan.capture.command import outputs_of
 from nsysan.capture.held import Held, alive, plan_held
 from nsysan.capture.nccl_debug import take_logs
@@ -21,7 +22,6 @@ from nsysan.capture.runner import run_capture
 from nsysan.capture.session import Captured, Say, Session, exported
 
 _FORMAT = "nsysan.hold/1"
-_MOST = 1 << 16
 _SESSION = re.compile(r"nsysan-[0-9a-f]{12}")
 _MOST_WINDOWS = 10_000
 
@@ -111,7 +111,7 @@ def read_note(output: Path) -> Note:
         with path.open("rb") as file:
             if os.fstat(file.fileno()).st_uid != os.geteuid():
                 raise NsysanError(f"{path}: belongs to another user", ExitCode.NO_SUCH_FILE)
-            told = json.loads(file.read(_MOST))
+            told = json.loads(file.read(NOTE_BYTES))
         note = _read(told)
     except FileNotFoundError:
         raise NsysanError(

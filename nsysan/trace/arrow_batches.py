@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from nsysan.trace.budget import Budget
+from nsysan.budgets import Budget
 
 _FILE_FORMAT = b"ARROW1"
 _BEFORE = 8

@@ -16,17 +16,16 @@ import pyarrow.parquet as pq
 
 from nsysan import progress
 from nsysan._errors import ExitCode, NsysanError
+from nsysan.budgets import TABLES, Budget, budget_of
 from nsysan.columns.chunks import Chunks, fitted
 from nsysan.columns.threads import each_of
 from nsysan.trace.arrow_batches import opened_arrow
-from nsysan.trace.budget import Budget, budget_of
 from nsysan.trace.parquet_pages import check_pages
 from nsysan.trace.store import completed, damaged, decoded, is_number
 from nsysan.trace.where import Where, applicable
 
 SUFFIXES = {".parquet": "parquetdir", ".arrow": "arrowdir"}
 _T = TypeVar("_T")
-_MAX_TABLES = 5_000
 #: Larger tables are read in parts.
 BULK_ROWS = 50_000
 _BATCH = 65_536
@@ -48,7 +47,7 @@ class ColumnarFolder:
         if not files:
             what = "is a folder with no .parquet and no .arrow file in it; name the export"
             raise NsysanError(f"{path}: {what}", ExitCode.NO_SUCH_FILE)
-        if len(files) > _MAX_TABLES:
+        if len(files) > TABLES:
             raise NsysanError(f"{path}: a folder of {len(files)} tables is no export of nsys", ExitCode.NOT_NSYS)
         self._kind = SUFFIXES[files[0].suffix]
         self.files = {file.stem: file for file in files if SUFFIXES[file.suffix] == self._kind}
