@@ -41,9 +41,11 @@ HISTORY_ROWS = 200_000
 
 # ---- Parquet and Arrow
 
-#: Rows of a table for each byte of its file: nsys writes some 18 bytes a row. Of samples it writes less than one.
-FOLDER_ROWS_A_BYTE = 2
-FOLDER_SAMPLES_A_BYTE = 20
+#: Rows that any table may have, and a row more for so many bytes of its file: nsys writes 18 bytes for a kernel, 8 for
+#: an event. Of samples it writes less than a byte: so many for each.
+FOLDER_ROWS = 1_000_000
+FOLDER_BYTES_A_ROW = 3
+FOLDER_SAMPLES_A_BYTE = 4
 #: Unpacked bytes for each byte of a file, and those that any file may have: 200 bytes a row, where they are unpacked.
 FOLDER_BYTES_A_BYTE = 32
 FOLDER_BYTES = 64 << 20
@@ -112,8 +114,8 @@ class Budget:
 def budget_of(file: Path) -> Budget:
     """The budget of a table's file."""
     size = file.stat().st_size
-    rows = FOLDER_SAMPLES_A_BYTE if _SAMPLES in file.stem else FOLDER_ROWS_A_BYTE
-    return Budget(rows * size, FOLDER_BYTES + FOLDER_BYTES_A_BYTE * size)
+    more = size * FOLDER_SAMPLES_A_BYTE if _SAMPLES in file.stem else size // FOLDER_BYTES_A_ROW
+    return Budget(FOLDER_ROWS + more, FOLDER_BYTES + FOLDER_BYTES_A_BYTE * size)
 
 
 def _invalid(why: str) -> Exception:

@@ -37,7 +37,9 @@ class Note:
 
 
 def note_file(output: Path) -> Path:
-    """Where it is written down that a workload is held for traces of this name."""
+    """Where it is written down that a workload is held for traces of this name; NsysanError where it is no name."""
+    if output.name in ("", ".."):
+        raise NsysanError(f"{output}: is a folder; name the trace", ExitCode.NO_SUCH_FILE)
     return output.with_name(f".{output.name}.hold")
 
 
