@@ -11,8 +11,9 @@ from pathlib import Path
 
 from nsysan import notebook
 from nsysan._errors import ExitCode, NsysanError
+from nsysan.budgets import REPORT_BYTES
 from nsysan.file_content import content_of
-from nsysan.report.json_values import MOST_BYTES, Fields, UnusableJson, parse
+from nsysan.report.json_values import Fields, UnusableJson, parse
 from nsysan.report.kernel_read_back import KernelFigures, kernel_groups_from, kernels_from
 from nsysan.report.nccl_read_back import NcclSays, nccl_from
 from nsysan.report.pace_read_back import (
@@ -160,7 +161,7 @@ def read_report(path: str | Path) -> ReportDocument:
     """The document that `nsysan report --json` wrote to a file; NsysanError names what cannot be used, and where."""
     path = Path(path)
     try:
-        return report_document(parse(content_of(path, MOST_BYTES)), str(path))
+        return report_document(parse(content_of(path, REPORT_BYTES)), str(path))
     except UnusableJson as error:
         raise NsysanError(f"{path}: {error}; {_HOW}", ExitCode.DAMAGED) from error
 
