@@ -103,7 +103,12 @@ def _letter(name: str | None, demangled: str | None, cls: str, kind: str | None)
             letter = _ATTENTION
         case _:
             letter = _OTHER
-    return _REDUCTION if letter != _ATTENTION and _SPLIT.search(name) else letter
+    return _REDUCTION if letter != _ATTENTION and is_reduction(name) else letter
+
+
+def is_reduction(name: str) -> bool:
+    """Whether a kernel is the reduction of a split product."""
+    return bool(_SPLIT.search(name))
 
 
 def _on_stream(work: pl.DataFrame) -> pl.DataFrame:
