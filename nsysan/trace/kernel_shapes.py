@@ -18,11 +18,11 @@ _NAMES = {"globalPid": "process", "deviceId": "device", "streamId": "stream"}
 
 
 def kernel_shapes(tables: Tables, spans: Sequence[tuple[int, int]]) -> pl.DataFrame:
-    """KEY, grid, block ("132 × 1 × 1", null where not told) of the kernels that start in these spans (ns), each once."""
+    """KEY, grid, block ("132 x 1 x 1", null where not told) of kernels that start in these spans (ns), each once."""
     sides = {f"{what}{axis}": I64 for what in ("grid", "block") for axis in _AXES}
     rows = tables.read(KERNELS, {**_SOURCE, **sides}, [Where("start", spans=spans)])
     shapes = (
-        pl.concat_str([pl.col(f"{what}{axis}") for axis in _AXES], separator=" × ").alias(what)
+        pl.concat_str([pl.col(f"{what}{axis}") for axis in _AXES], separator=" x ").alias(what)
         for what in ("grid", "block")
     )
     return rows.rename(_NAMES).select(*KEY, *shapes).unique(KEY, keep="first", maintain_order=True)

@@ -38,3 +38,18 @@ const offerCopies = (scope) => {
   }
 };
 offerCopies(document);
+// A table of texts, whatever they are.
+const tableOf = (caption, names, rows, attributes = {}) => {
+  const table = create("table", "", attributes);
+  table.createCaption().textContent = caption;
+  const head = table.createTHead().insertRow();
+  for (const name of names) head.append(create("th", name, { scope: "col" }));
+  const body = table.createTBody();
+  for (const cells of rows) body.insertRow().append(...cells.map((cell) => create("td", cell)));
+  return table;
+};
+const scrolled = (table) => {
+  const holder = create("div", "", { class: "scroll", tabindex: "0" });
+  holder.append(table);
+  return holder;
+};
