@@ -13,10 +13,9 @@ _NOTE = (
     "to wait for, where the ledger has where each GPU's time goes; its pieces sum to the step."
 )
 _HELP = (
-    "Drag to zoom, Shift and drag to choose a range and get its ledger, click an operation to keep what is known of it, "
-    "double-click to reset, Ctrl and wheel to zoom. With the timeline in focus / searches, c goes from collective to "
-    "collective, j to the rank waited for, p along the critical path, u back; ? lists all keys. The legend hides and "
-    "shows: double-click for one alone."
+    "Drag to zoom, Shift and drag for a range and its ledger, click an operation to keep what is known of it. In focus, "
+    "c goes from collective to collective, j to the rank waited for, p along the critical path, u back to what was "
+    "shown before; / searches, ? lists all keys. The legend hides and shows: double-click for one alone."
 )
 
 
@@ -60,7 +59,7 @@ _STAGE = """
 <div class="legend" id="legend" role="group" aria-label="what the timeline shows"></div>
 <div class="tools" id="hidden-ranks" role="group" aria-label="hidden ranks" hidden></div>
 <p class="note screen" id="path-status" aria-live="polite"></p>
-<p class="note screen" id="op-status" aria-live="polite">Nothing is chosen: click an operation, or press n, c or . to go \
+<p class="note screen" id="op-status" aria-live="polite">Nothing is chosen: click an operation, or press c or . to go
 from one to the next.</p>
 <div id="lanes">
 <div id="timeline-head">

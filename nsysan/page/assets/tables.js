@@ -6,7 +6,7 @@ const rowsOf = (table) => {
   return rows.map((row) => row.filter((_, column) => rows.length < 2 || rows.slice(1).some((other) => other[column])));
 };
 const asTsv = (rows) => rows.map((row) => row.join("\t")).join("\n");
-const asMarkdown = ([header, ...rows]) => {
+const asMarkdown = ([header = [], ...rows]) => {
   const line = (row) => `| ${row.map((cell) => cell.replace(/[\\|]/g, "\\$&").replace(/</g, "&lt;")).join(" | ")} |`;
   return [line(header), line(header.map(() => "---")), ...rows.map(line)].join("\n");
 };

@@ -3,7 +3,7 @@ const timelineCursor = (view, operations, navigation, pressed) => {
   const { report, hidden, state, ranks, stage } = view;
   const status = document.getElementById("op-status");
   const card = document.getElementById("pinned");
-  const unset = status.textContent;
+  const unset = status.textContent.replace(/\s+/g, " ");
   const came = [];
 
   const tell = (text) => { status.textContent = text || unset; };
