@@ -13,7 +13,7 @@ _NOTE = (
     "to wait for, where the ledger has where each GPU's time goes; its pieces sum to the step."
 )
 _HELP = (
-    "Drag to zoom, Shift and drag for a range and its ledger, click an operation to keep what is known of it. In focus, "
+    "Drag to zoom, Shift and drag for a range and its ledger, click an operation to keep what is known of it; in focus "
     "c goes from collective to collective, j to the rank waited for, p along the critical path, u back to what was "
     "shown before; / searches, ? lists all keys. The legend hides and shows: double-click for one alone."
 )
