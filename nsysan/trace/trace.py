@@ -18,7 +18,6 @@ from nsysan.trace import calls as host_calls
 from nsysan.trace import gpu_work, machine, nvtx, provenance
 from nsysan.trace.calls import QUERIES, RUNTIME, SYNCHRONISES, Calls, graph_nodes, read_calls
 from nsysan.trace.graph_mode import GraphMode
-from nsysan.trace.kernel_shapes import kernel_shapes
 from nsysan.trace.opening import open_store
 from nsysan.trace.tables import Tables
 
@@ -193,8 +192,8 @@ class Trace:
         return gpu_work.graph_replays(self._tables, gpu_work.within(self._begin, self._end), self._lone_process)
 
     def kernel_shapes(self, spans: Sequence[tuple[int, int]]) -> pl.DataFrame:
-        """Grid and blocks of kernels (see kernel_shapes.kernel_shapes)."""
-        return kernel_shapes(self._tables, spans)
+        """Grid and blocks of kernels (see gpu_work.kernel_shapes)."""
+        return gpu_work.kernel_shapes(self._tables, spans)
 
     def _lone_process(self) -> int:
         """The process of the CUDA calls if they are of one, else 0: GPU work that names no process may be its."""

@@ -1,4 +1,4 @@
-"""The page's timeline as a tool: search, ranges and their ledger, who is waited for, facts, ranks, keys and the link."""
+"""The page's timeline as a tool: search, ranges and their ledger, who is waited for, facts, ranks, keys, the link."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def test_search_counts_and_goes_from_hit_to_hit_on_collapsed_ranks_too(page: Ope
     assert page.page.evaluate("document.activeElement.id") == "canvas"
 
 
-def test_what_is_found_stands_out_and_the_rest_steps_back(page: Opened, report: Report) -> None:
+def test_what_is_found_stands_out_and_the_rest_steps_back(page: Opened) -> None:
     compute = "#0072b2"
     before = page.colours()[compute]
     wait = page.colours()["#e69f00"]

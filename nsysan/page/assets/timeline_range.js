@@ -105,7 +105,7 @@ const timelineRange = (view, operations, navigation, tell, redraw) => {
     else body.append(scrolled(ledgerTable(range)), scrolled(kernelTable(range)));
     offerCopies(body);
   };
-  const set = (begin, end) => {
+  const set = (begin, end, quiet = false) => {
     const { first, span } = view.current;
     const [low, high] = [first - Math.round(0.2 * span), Math.round(1.2 * span)];
     const [from, to] = [begin, end].map((time) => Math.min(Math.max(Math.round(time), low), high)).sort((a, b) => a - b);
@@ -114,7 +114,7 @@ const timelineRange = (view, operations, navigation, tell, redraw) => {
     fill();
     redraw();
     navigation.writeAddress();
-    tell(`Range of ${us(to - from, 3)} \u00b5s; its ledger is below the lanes`);
+    if (!state.op || !quiet) tell(`Range of ${us(to - from, 3)} \u00b5s; its ledger is below the lanes`);
     return true;
   };
   const clear = () => {
@@ -151,7 +151,7 @@ const timelineRange = (view, operations, navigation, tell, redraw) => {
     write: () => (state.range ? [["range", `${(state.range.begin / 1e3).toFixed(3)}_${(state.range.end / 1e3).toFixed(3)}`]] : []),
     read: (wanted) => {
       const found = /^(-?\d{1,12}(?:\.\d{1,3})?)_(-?\d{1,12}(?:\.\d{1,3})?)$/.exec((wanted.get("range") || "").slice(0, 60));
-      if (found) set(Number(found[1]) * 1e3, Number(found[2]) * 1e3);
+      if (found) set(Number(found[1]) * 1e3, Number(found[2]) * 1e3, true);
     },
     forget: clear,
   });
