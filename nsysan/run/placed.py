@@ -190,6 +190,18 @@ class PlacedTrace:
         found = pl.concat(frames) if frames else self.operations.frame(("start", "end"), own).head(0)
         return shifted(found, self.placement.shift)
 
+    def kernel_shapes(self, spans: Sequence[tuple[int, int]]) -> pl.DataFrame:
+        """rank, start, end, stream, grid, block of the kernels that start in these spans of the run's clock."""
+        shift, late = self.placement.shift, self.placement.late
+        first, last = min(0, *late.values(), 0), max(0, *late.values(), 0)
+        # A GPU's clock may be behind, and the way back is exact to a ns.
+        read = [(shift.back(begin + first) - 1, shift.back(end + last) + 1) for begin, end in spans]
+        owned = [(*self.operations.owners.row(key), rank, late.get(rank, 0)) for rank, key in self._key_of.items()]
+        owners = pl.DataFrame(owned, schema=["process", "device", "rank", "late"], orient="row")
+        found = shifted(self.trace.kernel_shapes(read), shift).join(owners, on=["process", "device"])
+        times = (pl.col(name) - pl.col("late") for name in ("start", "end"))
+        return found.select("rank", *times, "stream", "grid", "block")
+
     @cached_property
     def synchronise_calls(self) -> pl.DataFrame:
         """The host's synchronise calls on the run's clock: thread, start, end."""

@@ -91,6 +91,19 @@ def kernels(tables: Tables, rows: pl.DataFrame, lone_process: LoneProcess) -> pl
     return _as_work(tables, _with_short_names(tables, found), "kernel", lone_process)
 
 
+def kernel_shapes(tables: Tables, spans: Sequence[tuple[int, int]]) -> pl.DataFrame:
+    """process, device, start, end, stream, grid, block of the kernels that start in these spans (ns), each once.
+
+    grid, block: as "132 x 1 x 1", null where not told. Only a timeline shows them, so that they are not kept.
+    """
+    kernel = ["start", "end", "globalPid", "deviceId", "streamId"]
+    sides = {what: [f"{what}{axis}" for axis in "XYZ"] for what in ("grid", "block")}
+    columns = dict.fromkeys([*kernel, *sides["grid"], *sides["block"]], I64)
+    rows = tables.read(KERNELS, columns, [Where("start", spans=spans)]).unique(kernel, keep="first")
+    shapes = (pl.concat_str(of, separator=" x ").alias(what) for what, of in sides.items())
+    return rows.select(*kernel, *shapes).rename({name: _NAMES[name] for name in kernel if name in _NAMES})
+
+
 def copies(tables: Tables, where: Sequence[Where], lone_process: LoneProcess) -> pl.DataFrame:
     """Every memory copy and memory set: the columns of WORK."""
     found = tables.read(MEMCPY, {**_SOURCE, "bytes": I64, "copyKind": I64}, where)
