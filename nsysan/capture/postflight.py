@@ -39,7 +39,7 @@ def check_export(
     """
     checks: list[Callable[[Export], Check | None]] = [
         lambda export: check_ranks(export, expected, engine, window=capture_range),
-        lambda export: _collectives(export, replica),
+        lambda export: _collectives(export, expected, replica),
         _graphs,
         lambda export: None if replica == 1 else _sizes(export, capture_range, drops),
         _steps,
@@ -59,13 +59,19 @@ def check_export(
     return found
 
 
-def _collectives(export: Export, replica: int | None) -> Check:
+def _collectives(export: Export, expected: int | None, replica: int | None) -> Check:
     counts = communication_counts(export)
-    if not counts and replica == 1:
-        return Check("collectives", OK, "none, as each rank is a replica of its own")
     if not counts:
+        if expected == 1:
+            return Check("collectives", OK, "none, as of one rank")
+        if replica == 1:
+            return Check("collectives", OK, "none, as each rank is a replica of its own")
         hidden = export.has(REPLAYS)
-        remedy = "capture with --cuda-graph-trace=node" if hidden else "is the run tensor-parallel?"
+        remedy = (
+            "capture with --cuda-graph-trace=node"
+            if hidden
+            else "is the run tensor-parallel? Replicas of one GPU make none"
+        )
         return Check("collectives", WARN, "no communication kernel visible", remedy)
     numbers = sorted(set(counts.values()))
     if len(numbers) == 1:
@@ -93,7 +99,7 @@ def _graphs(export: Export) -> Check:
     return Check("CUDA graphs", OK, f"{nodes:,} kernels inside replays visible" if nodes else "none replayed")
 
 
-def _sizes(export: Export, capture_range: bool, drops: str) -> Check:
+def _sizes(export: Export, capture_range: bool, drops: str) -> Check | None:
     told = calls = 0
     if export.has("NVTX_EVENTS", "StringIds"):
         ((told, calls),) = export.rows(
@@ -101,6 +107,8 @@ def _sizes(export: Export, capture_range: bool, drops: str) -> Check:
             "count(CASE WHEN coalesce(e.text, s.value) LIKE 'nccl%' THEN 1 END) "
             "FROM NVTX_EVENTS e LEFT JOIN StringIds s ON s.id = e.textId WHERE e.eventType IN (59, 60)"
         )
+    if not calls and not communication_counts(export) and not export.has(REPLAYS):
+        return None
     if told:
         return Check("message sizes", OK, f"{told:,} NCCL calls carry theirs")
     if drops and calls:
@@ -177,7 +185,11 @@ def _perturbation(export: Export) -> Check | None:
         return None
     total, nodes = export.rows(f"SELECT count(*), count(graphNodeId) FROM {KERNELS}")[0]
     if nodes * 2 > total:
-        return Check("perturbation", OK, "graph replays: tracing adds a few per cent")
+        return Check(
+            "perturbation",
+            OK,
+            "graph replays: tracing adds a few per cent to GPUs, and up to a third to hosts that pace",
+        )
     return Check(
         "perturbation",
         WARN,
