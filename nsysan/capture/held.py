@@ -13,14 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nsysan._errors import ExitCode, NsysanError
-from nsysan.capture.bounded import ask, now_and_then
+from nsysan.capture.bounded import Idle, ask, now_and_then
 from nsysan.capture.command import Plan, Request, plan_capture
 from nsysan.capture.nsys import Abilities, Nsys, abilities_of, options_of
+from nsysan.capture.processes import profilers_ticks
 from nsysan.text import plain
 
 #: How long nsys may take to begin or to end a collection: it writes the recording before it answers.
 _START_S = 120.0
 _STOP_S = 900.0
+#: What neither writes nor computes for so long hangs; the end of a window was seen to take half a minute.
+_HUNG_S = 90.0
 
 Say = Callable[[str], None]
 
@@ -55,10 +58,12 @@ class Held:
         try:
             # What nsys starts for a session outlives its answer.
             waiting = now_and_then(say, lambda: f"waiting for nsys {verb}")
-            answer = ask(argv, patience=patience, waiting=waiting, alone=False)
-        except TimeoutError:
+            # The session's own processes do the work.
+            idle = Idle(_HUNG_S, lambda: 0, profilers_ticks)
+            answer = ask(argv, patience=patience, waiting=waiting, alone=False, idle=idle)
+        except TimeoutError as error:
             raise NsysanError(
-                f"nsys {verb}: no answer in {patience:.0f} s from session {self.session}; the workload may hang",
+                f"nsys {verb}: no answer from session {self.session}, which may hang with its workload: {error}",
                 ExitCode.NO_REPORT,
             ) from None
         except OSError as error:
