@@ -265,6 +265,8 @@ def test_a_known_workload_is_asked_for_its_step_time(command: str, said: str) ->
     told = hint(command.split(), "t.sqlite")
     assert said in told
     assert ("nsysan report t.sqlite --untraced TIME" in told) == bool(said)
+    # A server does not end by itself, so it cannot be run first.
+    assert ("--untraced-first" in told) == bool(said and " serve " not in command)
 
 
 def test_what_this_nsys_cannot_trace_is_refused() -> None:
