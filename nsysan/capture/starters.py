@@ -54,6 +54,7 @@ class Starter:
     python: bool
     dashes: bool
     shell: bool
+    joins: bool
     alone: bool
     own: frozenset[str]
     clears: frozenset[str]
@@ -162,6 +163,7 @@ def _starter(row: dict[str, Any]) -> Starter:
         python=row.get("python", False),
         dashes=row.get("dashes", False),
         shell=row.get("shell", False),
+        joins=row.get("joins", False),
         alone=row.get("alone", False),
         hosts=frozenset(row.get("hosts", "").split()),
         here=row.get("place", "here") == "here",
