@@ -58,4 +58,4 @@ def _changes(one: Asked) -> str:
         return ""
     more = f" and {len(one.names) - _NAMES} more" if len(one.names) > _NAMES else ""
     shown = ", ".join(plain(name, 60) for name in one.names[:_NAMES])
-    return f"{plain(one.text, 60)} changes {one.per_step:.3g} a step and rank: {shown}{more}"
+    return f"{plain(one.text, 60)} changes {one.per_step:.3g} operations a step on each rank: {shown}{more}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 
 import polars as pl
 
@@ -10,6 +10,7 @@ from nsysan.diagnosis.answers import NOTABLE, replay_words
 from nsysan.diagnosis.hotspot import Late
 from nsysan.diagnosis.late_words import outermost, ranks_words, weight
 from nsysan.diagnosis.path_told import why_no_path
+from nsysan.diagnosis.verdict import BOUNDS, OF_PATH
 from nsysan.metrics.scenarios import SCENARIOS
 from nsysan.page.elements import safe, table
 from nsysan.page.glossary import term
@@ -62,10 +63,21 @@ def _path(report: Report) -> str:
     for (name, _), ns in report.diagnosis.path.items():
         spent[name] = spent.get(name, 0) + ns
     whole = sum(spent.values())
-    ordered = [(name, spent[name]) for name in PATH_COLOURS if name in spent]
-    parts = ((paint(PATH_COLOURS[name]), name, safe(name), ns) for name, ns in ordered)
-    bar = _bar(term(_PATH), whole, parts) if whole else ""
+    bar = _bar(term(_PATH), whole, _path_parts(spent)) if whole else ""
     return f'{bar}<p class="note">{safe(_WHY_TWO)}</p>' if bar else ""
+
+
+def _path_parts(spent: Mapping[str, int]) -> Iterator[tuple[str, str, str, int]]:
+    """Parts of the bar, ns by class of the path: those that are one kind to the verdict are one, by its name."""
+    kind_of = {name: kind.value for kind in OF_PATH for name in BOUNDS[kind].path}
+    parts: dict[str, list[str]] = {}
+    for name in PATH_COLOURS:
+        if name in spent:
+            parts.setdefault(kind_of.get(name, name), []).append(name)
+    for kind, names in parts.items():
+        most = max(names, key=lambda name: spent[name])
+        of = ", ".join(f"{name} {us(spent[name])} µs" for name in names)
+        yield paint(PATH_COLOURS[most]), f"{kind} ({of})", safe(kind), sum(spent[name] for name in names)
 
 
 def _bar(name: str, period: int, shares: Iterable[tuple[str, str, str, int | None]]) -> str:
