@@ -12,6 +12,7 @@ from nsysan.cli.exits import OUTPUT, RUN, exit_codes
 from nsysan.cli.inputs import analysed, expand, spread
 from nsysan.cli.options import NO_NVTX, STEPS
 from nsysan.cli.outputs import alike, outputs_of, written
+from nsysan.cli.screen import columns, in_colour, say
 from nsysan.output import write_text
 
 _PATH = click.Path(path_type=Path)
@@ -55,7 +56,9 @@ _MOST = 26
 @click.option("--no-nvtx", is_flag=True, help=NO_NVTX)
 @spread
 @click.option("--force", is_flag=True, help="Replace files that exist.")
+@click.option("-v", "--verbose", is_flag=True, help="All figures, not only those that decide.")
 @click.option("-q", "--quiet", is_flag=True, help="No text, only errors.")
+@in_colour
 def command(
     sides: tuple[str, ...],
     output: Path | None,
@@ -68,6 +71,7 @@ def command(
     jobs: int | None,
     scheduler: str | None,
     force: bool,
+    verbose: bool,
     quiet: bool,
 ) -> None:
     """Compare decode steps of two runs or more, each against the first.
@@ -140,6 +144,5 @@ def command(
     if to_stdout is not None:
         click.echo(texts[to_stdout](comparison), nl=False)
     elif not quiet:
-        click.echo(to_text(comparison), nl=False)
-        if files:
-            click.echo(f"\n{written(files.values())}")
+        told = to_text(comparison, columns(), brief=not verbose)
+        say(f"{told}\n{written(files.values())}" if files else told.rstrip("\n"))

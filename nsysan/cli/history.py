@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from nsysan.cli.exits import OUTPUT, RUN, exit_codes
+from nsysan.cli.screen import columns, in_colour, say
+from nsysan.cli.suggesting import Suggesting
 from nsysan.output import check_writable, write_text
 from nsysan.text import plain, table
 
@@ -39,6 +41,7 @@ def _format_option(function: _Command) -> _Command:
 
 @click.group(
     "history",
+    cls=Suggesting,
     epilog=exit_codes(*RUN, *OUTPUT, after=" (`add` reads traces, the others the database)"),
 )
 def command() -> None:
@@ -95,6 +98,7 @@ def add(
 @_db_option
 @click.option("--tag", "tags", multiple=True, metavar="WORD", help="Only runs with this tag; repeatable.")
 @_format_option
+@in_colour
 def list_(db: Path, tags: tuple[str, ...], kind: str) -> None:
     """List the runs, oldest first; durations are in ns in JSON and CSV.
 
@@ -109,7 +113,7 @@ def list_(db: Path, tags: tuple[str, ...], kind: str) -> None:
         runs = list_runs(database, tags)
     if kind == "table":
         rows = [_cells(run, LISTED) for run in runs]
-        click.echo("\n".join(table(_header(LISTED), rows, left=6)) if rows else "no runs")
+        say("\n".join(table(_header(LISTED), rows, left=6, width=columns())) if rows else "no runs")
     else:
         _print(runs, kind)
 
@@ -118,6 +122,7 @@ def list_(db: Path, tags: tuple[str, ...], kind: str) -> None:
 @click.argument("run", type=click.IntRange(1))
 @_db_option
 @_format_option
+@in_colour
 def show(run: int, db: Path, kind: str) -> None:
     """Show all that is kept of one RUN, by its number.
 
@@ -137,11 +142,11 @@ def show(run: int, db: Path, kind: str) -> None:
         _print([found], kind)
         return
     values = zip(found, _cells(found, found), strict=True)
-    click.echo("\n".join(table(("of the run", ""), [list(pair) for pair in values], left=2)))
+    say("\n".join(table(("of the run", ""), [list(pair) for pair in values], left=2)))
     for name, rows in parts.items():
         if rows:
             cells = [_cells(row, row) for row in rows]
-            click.echo(f"\n{name}\n" + "\n".join(table(_header(rows[0]), cells)))
+            say(f"\n{name}\n" + "\n".join(table(_header(rows[0]), cells, width=columns())))
 
 
 @command.command("plot", short_help="Write a page with the trends over the runs.")

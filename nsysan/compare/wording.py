@@ -44,6 +44,8 @@ WORDS = {
     ChangeVerdict.FEW_STEPS: "too few steps",
     ChangeVerdict.NOT_COMPARABLE: "not comparable",
 }
+#: Columns of a table of figures for each side but the first.
+COLUMNS_A_SIDE = 4
 LEGEND = (
     f"medians over the steady steps and the ranks, means and tokens/s over the steps; changed: p < {ALPHA:g} by the "
     f"spread over the steps (Mann-Whitney, corrected within each table), and {pct_limit(SHARE_OF_PERIOD)} of the "

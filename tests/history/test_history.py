@@ -125,6 +125,9 @@ def test_plot_draws_trends(tmp_path: Path, capsys: Capsys) -> None:
         assert part in page
     labels = [figure["layout"]["xaxis"]["ticktext"] for figure in Page(page).figures.values()]
     assert labels == [["1: c0", "2: c1"]] * 4
+    # Its own page it replaces; one that somebody wrote into it does not.
+    assert run_cli(capsys, "history", "plot", "-o", "trend.html").code == 0
+    Path("trend.html").write_text(page + "mine", "utf-8")
     refused = run_cli(capsys, "history", "plot", "-o", "trend.html")
     assert (refused.code, "--force" in refused.err) == (ExitCode.OUTPUT_EXISTS, True)
     assert run_cli(capsys, "history", "plot", "-o", "trend.html", "--force").code == 0

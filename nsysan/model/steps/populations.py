@@ -60,7 +60,9 @@ def find_populations(
     candidates: Sequence[int],
     choice: Choice = DEFAULT,
 ) -> list[Population]:
-    """The populations of these steps, the headline first, then by the time that they take; NsysanError where the one asked for is not there.
+    """The populations of these steps, the headline first, then by the time that they take.
+
+    NsysanError where the one asked for is not there.
 
     windows: step, rank_key, begin, finish, and kind, batch where ranges tell. counts: step, rank_key, name, n,
     collectives, ns. sizes: of the messages of each step.
