@@ -10,16 +10,17 @@ from pathlib import Path
 from nsysan import scratch
 from nsysan._errors import ExitCode, NsysanError
 
-#: At the end of a page: that nsysan wrote it, and the SHA-256 of all before.
+#: At the end of a page: that nsysan wrote it, and the SHA-256 of all before, in pieces, as it is no secret to be found.
 _SIGNATURE = "<!-- nsysan wrote this page: {} -->\n"
-_SIGNED = re.compile(rb"<!-- nsysan wrote this page: ([0-9a-f]{64}) -->\n\Z")
+_SIGNED = re.compile(rb"<!-- nsysan wrote this page: ([0-9a-f]{8}(?: [0-9a-f]{8}){7}) -->\n\Z")
+_SIGNED_IN = len(_SIGNATURE) + 71
 #: A larger file is nobody's page.
 _LARGEST = 1 << 28
 
 
 def signed(page: str) -> str:
     """A page with a last line by which a later run knows it for its own."""
-    return page + _SIGNATURE.format(hashlib.sha256(page.encode("utf-8")).hexdigest())
+    return page + _SIGNATURE.format(_digest(page.encode("utf-8")))
 
 
 def own_page(path: Path) -> bool:
@@ -30,8 +31,13 @@ def own_page(path: Path) -> bool:
         content = path.read_bytes()
     except OSError:
         return False
-    found = _SIGNED.search(content, max(0, len(content) - 2 * len(_SIGNATURE) - 64))
-    return found is not None and hashlib.sha256(content[: found.start()]).hexdigest().encode() == found[1]
+    found = _SIGNED.search(content, max(0, len(content) - _SIGNED_IN))
+    return found is not None and _digest(content[: found.start()]).encode() == found[1]
+
+
+def _digest(content: bytes) -> str:
+    whole = hashlib.sha256(content).hexdigest()
+    return " ".join(whole[at : at + 8] for at in range(0, len(whole), 8))
 
 
 def check_writable(path: Path, *, force: bool, source: Path | None = None) -> None:

@@ -121,6 +121,7 @@ def command(
     from nsysan.compare.changes import compare
     from nsysan.compare.compared_run import compared_runs, letters
     from nsysan.compare.comparison import ComparedRun
+    from nsysan.compare.headline import last_words
     from nsysan.compare.likeness import common_population
 
     each = batches if len(batches) == len(sides) else (batches or (None,)) * len(sides)
@@ -145,4 +146,5 @@ def command(
         click.echo(texts[to_stdout](comparison), nl=False)
     elif not quiet:
         told = to_text(comparison, columns(), brief=not verbose)
-        say(f"{told}\n{written(files.values())}" if files else told.rstrip("\n"))
+        wrote = f"{written(files.values())}\n" if files else ""
+        say(f"{told}\n{wrote}{last_words(comparison)}")

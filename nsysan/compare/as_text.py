@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nsysan.compare.comparison import Comparison
+from nsysan.compare.headline import last_words
 from nsysan.compare.prediction_rows import COLUMNS, rows
 from nsysan.compare.prediction_sentences import basis_lines
 from nsysan.compare.wording import (
@@ -27,7 +28,8 @@ _MORE = "-v tells of groups, kernels, collectives, skew, idle time and what-ifs,
 
 def to_text(comparison: Comparison, width: int | None = None, *, brief: bool = False) -> str:
     """The comparison as plain text: the answer first. width: of its tables at most; brief: with those that decide."""
-    parts = ["\n".join(refusals(comparison)), "\n".join(side_sentence(side) for side in comparison.sides)]
+    parts = ["\n".join(refusals(comparison)), last_words(comparison)]
+    parts.append("\n".join(side_sentence(side) for side in comparison.sides))
     parts.append("\n".join(findings(comparison)))
     parts.append("\n".join(population_lines(comparison)))
     parts += [

@@ -32,7 +32,7 @@ def predicted_section(comparison: Comparison, plots: dict[str, str]) -> str:
     figures = table(list(COLUMNS), shown, text=(0, 1)) if shown else ""
     rest = [[f"TP={one.ranks}", each] for one in comparison.predictions for each in one.basis]
     basis = table(["", "what it rests on"], rest, text=(0, 1), wrap=1) if rest else ""
-    return section("Other TP degrees", _NOTE, why, chart, figures, basis)
+    return section("Other TP degrees", _NOTE, why, chart, figures, basis, anchor="degrees")
 
 
 def degrees(comparison: Comparison) -> go.Figure | None:

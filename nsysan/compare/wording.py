@@ -18,6 +18,7 @@ from nsysan.compare.comparison import (
     FamilyOnSide,
     Figure,
 )
+from nsysan.compare.headline import last_words, short_name
 from nsysan.compare.link_change import link_lines
 from nsysan.compare.prediction_sentences import buying_lines, prediction_lines
 from nsysan.compare.scaling_sentences import lost_sentence, replicas_sentence, widening_sentence
@@ -69,8 +70,8 @@ def side_sentence(side: ComparedRun) -> str:
 
 
 def answers(comparison: Comparison) -> list[str]:
-    """What came out, a line each: sides that are refused, then what findings tells."""
-    return refusals(comparison) + findings(comparison)
+    """What came out, a line each: sides that are refused, the verdict, then what findings tells."""
+    return [*refusals(comparison), *last_words(comparison).splitlines(), *findings(comparison)]
 
 
 def refusals(comparison: Comparison) -> list[str]:
@@ -183,9 +184,9 @@ def value(number: float | None, figure: Figure) -> str:
 def header(comparison: Comparison, title: str) -> list[str]:
     """Columns of a table of figures."""
     first, *others = comparison.sides
-    columns = [title, first.label]
+    columns = [title, short_name(first)]
     for side in others:
-        columns += [side.label, f"{side.label}-{first.label}", "%", ""]
+        columns += [short_name(side), f"{side.label}-{first.label}", "%", ""]
     return columns
 
 

@@ -39,7 +39,7 @@ def bars(report: Report) -> str:
         own = report.per_rank.row(by_predicate=pl.col("rank") == late.rank, named=True)
         rows.append((f"ledger of rank {late.rank}, a late one", own))
     ledgers = "".join(
-        _bar(
+        bar(
             safe(name),
             period,
             ((paint(line), NAMES[line], term(line, NAMES[line]), own[line.column]) for line in lines),
@@ -63,8 +63,8 @@ def _path(report: Report) -> str:
     for (name, _), ns in report.diagnosis.path.items():
         spent[name] = spent.get(name, 0) + ns
     whole = sum(spent.values())
-    bar = _bar(term(_PATH), whole, _path_parts(spent)) if whole else ""
-    return f'{bar}<p class="note">{safe(_WHY_TWO)}</p>' if bar else ""
+    drawn = bar(term(_PATH), whole, _path_parts(spent)) if whole else ""
+    return f'{drawn}<p class="note">{safe(_WHY_TWO)}</p>' if drawn else ""
 
 
 def _path_parts(spent: Mapping[str, int]) -> Iterator[tuple[str, str, str, int]]:
@@ -80,8 +80,8 @@ def _path_parts(spent: Mapping[str, int]) -> Iterator[tuple[str, str, str, int]]
         yield paint(PATH_COLOURS[most]), f"{kind} ({of})", safe(kind), sum(spent[name] for name in names)
 
 
-def _bar(name: str, period: int, shares: Iterable[tuple[str, str, str, int | None]]) -> str:
-    """A bar with its shares under it. name: HTML; shares: colour, name, the name as HTML, ns."""
+def bar(name: str, period: int, shares: Iterable[tuple[str, str, str, int | None]], part: float = 1.0) -> str:
+    """A bar with its shares under it. name: HTML; shares: colour, name, the name as HTML, ns; part: of the width."""
     told = [(colour, title, shown, ns) for colour, title, shown, ns in shares if ns is not None]
     parts = "".join(
         f'<span style="flex-grow:{ns / period:.4f};background:{colour}" title="{safe(title)}: '
@@ -95,7 +95,10 @@ def _bar(name: str, period: int, shares: Iterable[tuple[str, str, str, int | Non
     )
     if not parts:
         return ""
-    return f'<p class="of">{name}</p><div class="strip" aria-hidden="true">{parts}</div><p class="key">{words}</p>'
+    wide = f' style="width:{100 * part:.1f}%"' if part < 1 else ""
+    return (
+        f'<p class="of">{name}</p><div class="strip"{wide} aria-hidden="true">{parts}</div><p class="key">{words}</p>'
+    )
 
 
 def saved(report: Report) -> str:
