@@ -14,7 +14,7 @@ import click
 from nsysan.cli.exits import OUTPUT, RUN, exit_codes
 from nsysan.cli.screen import columns, in_colour, say
 from nsysan.cli.suggesting import Suggesting
-from nsysan.output import check_writable, write_text
+from nsysan.output import check_writable, own_page, write_text
 from nsysan.text import plain, table
 
 if TYPE_CHECKING:
@@ -65,6 +65,17 @@ def command() -> None:
 @click.option("--host", metavar="ALIAS", help="Where it ran, by a name of your choice.")
 @click.option("--commit", metavar="TEXT", help="Commit that ran.")
 @click.option("--tag", "tags", multiple=True, metavar="WORD", help="A word to find it by; repeatable.")
+@click.option(
+    "--workload",
+    metavar="TEXT",
+    help="What ran: runs of one workload are one line of the plot.  [default: by GPUs, ranks, graphs and messages]",
+)
+@click.option(
+    "--page",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The run's report, to be linked from the plot.  [default: the page that nsysan wrote of it]",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Only errors.")
 def add(
     traces: tuple[str, ...],
@@ -73,6 +84,8 @@ def add(
     host: str | None,
     commit: str | None,
     tags: tuple[str, ...],
+    workload: str | None,
+    page: Path | None,
     quiet: bool,
 ) -> None:
     """Add a run: its trace or traces, or the JSON that `nsysan report --json` wrote.
@@ -89,9 +102,17 @@ def add(
 
     document = document_of(traces, quiet=quiet)
     with opened_history(db, create=True) as database:
-        run, new = add_run(database, document, Labels(name, host, commit, tags))
+        run, new = add_run(database, document, Labels(name, host, commit, tags, workload, _page(page, traces)))
     if not quiet:
         click.echo(f"{'added run' if new else 'already there as run'} {run} in {plain(str(db), 4_096)}")
+
+
+def _page(named: Path | None, traces: tuple[str, ...]) -> str | None:
+    """Where the page of a run's report lies: as the user says, else where `nsysan report` writes it."""
+    first = Path(traces[0])
+    beside = [folder / f"{first.stem}.html" for folder in (Path(), first.parent)] if len(traces) == 1 else []
+    found = named or next((path for path in beside if own_page(path)), None)
+    return None if found is None else str(found.absolute())
 
 
 @command.command("list", short_help="List the runs, oldest first.")
@@ -165,18 +186,21 @@ def show(run: int, db: Path, kind: str) -> None:
 def plot(db: Path, tags: tuple[str, ...], output: Path, force: bool) -> None:
     """Write a page with the trend of period, ledger, hottest collective and savings over the runs.
 
+    One line a workload. A run is marked where its steps differ from those of the first run of its level as
+    `nsysan compare` tells a change from noise.
+
     \b
     Examples:
       nsysan history plot
       nsysan history plot --tag nightly -o trend.html --force
     """
-    from nsysan.history.database import list_runs, opened_history
+    from nsysan.history.database import list_runs, opened_history, periods_of
     from nsysan.history.plot import to_html
 
     check_writable(output, force=force, source=db)
     with opened_history(db) as database:
-        runs = list_runs(database, tags)
-    write_text(output, to_html(runs, db.name), force=force)
+        runs, steps = list_runs(database, tags), periods_of(database)
+    write_text(output, to_html(runs, db.name, steps, output.absolute().parent), force=force)
     click.echo(f"wrote {plain(str(output), 4_096)}")
 
 

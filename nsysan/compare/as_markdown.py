@@ -40,7 +40,7 @@ def to_markdown(comparison: Comparison) -> str:
 
 def _table(comparison: Comparison) -> list[str]:
     """All figures in one table, with a row for the title of each group but the first."""
-    columns = ["µs a step", *(name or "verdict" for name in header(comparison, "")[1:])]
+    columns = ["µs a step", *(escaped(name) or "verdict" for name in header(comparison, "")[1:])]
     body: list[list[str]] = []
     for group, title in TITLES.items():
         figures = comparison.group(group)

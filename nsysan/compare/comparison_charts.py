@@ -7,8 +7,9 @@ import math
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from nsysan.compare.comparison import ChangeVerdict, ComparedRun, Comparison
+from nsysan.compare.comparison import ComparedRun, Comparison
 from nsysan.compare.widths import Width, ladder
+from nsysan.metrics.change_rule import ChangeVerdict
 from nsysan.metrics.lines import LINES
 from nsysan.page.elements import safe
 from nsysan.page.palette import COLOURS, NAMES, SERIES, SIDE_COLOURS

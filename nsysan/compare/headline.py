@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from nsysan.compare.comparison import ChangeVerdict, ComparedRun, Comparison
-from nsysan.compare.prediction_sentences import WORTH
-from nsysan.compare.widths import Width, ladder, widening
+from nsysan.compare.comparison import ComparedRun, Comparison
+from nsysan.compare.widths import WORTH, Width, ladder, widening
 from nsysan.diagnosis.late_words import outermost, ranks_words
+from nsysan.metrics.change_rule import ChangeVerdict
 from nsysan.metrics.lines import ROW, Line
-from nsysan.text import counted, duration, listed, pct, pct_limit
+from nsysan.text import counted, duration, listed, pct, pct_limit, plain
 
 #: Ledger lines that a sentence names; sides that it tells of.
 _LINES, _SIDES = 2, 4
@@ -47,7 +47,7 @@ def grounds(comparison: Comparison) -> str:
 
 def short_name(side: ComparedRun) -> str:
     """The side as a column is headed: its letter, and the beginning of its name."""
-    name = side.name.removesuffix(".sqlite")
+    name = plain(side.name, 80).removesuffix(".sqlite")
     return f"{side.label} {name if len(name) <= _NAME else f'{name[: _NAME - 3]}...'}"
 
 
