@@ -15,11 +15,11 @@ from nsysan.compare.comparison_charts import (
 from nsysan.compare.headline import grounds, headline, short_name, sides_that_count
 from nsysan.compare.predicted_section import predicted_section
 from nsysan.compare.wording import (
-    LEGEND,
     TITLES,
     cells,
     findings,
     header,
+    legend,
     part_sentence,
     percent,
     reasons,
@@ -200,7 +200,7 @@ def _families(comparison: Comparison) -> str:
 def _other(comparison: Comparison) -> str:
     tables = [_table(comparison, name) for name in ("skew", "idle", "whatif")]
     folded = "What late ranks cost, why GPUs idle, what each fix would save, on each side; what changed and noise are"
-    return section("Skew, idle time, what if", LEGEND, *tables, anchor="other", folded=folded)
+    return section("Skew, idle time, what if", legend(comparison), *tables, anchor="other", folded=folded)
 
 
 def _notes(comparison: Comparison) -> str:

@@ -8,11 +8,11 @@ from nsysan.compare.prediction_rows import COLUMNS, rows
 from nsysan.compare.prediction_sentences import basis_lines
 from nsysan.compare.wording import (
     COLUMNS_A_SIDE,
-    LEGEND,
     TITLES,
     cells,
     findings,
     header,
+    legend,
     part_sentence,
     population_lines,
     reasons,
@@ -39,7 +39,7 @@ def to_text(comparison: Comparison, width: int | None = None, *, brief: bool = F
     parts.append("" if brief else _kernels(comparison))
     parts.append("\n".join(f"not comparable  {text}" for text in reasons(comparison)))
     parts.append("\n".join(f"note  {plain(text, 400)}" for text in comparison.notes))
-    return "\n\n".join(part for part in parts if part) + f"\n\n{_MORE if brief else LEGEND}\n"
+    return "\n\n".join(part for part in parts if part) + f"\n\n{_MORE if brief else legend(comparison)}\n"
 
 
 def _group(comparison: Comparison, name: str, width: int | None) -> str:

@@ -55,7 +55,9 @@ def speed_up(comparison: Comparison) -> go.Figure | None:
     if comparison.scaling is None:
         return None
     widths = ladder(comparison.scaling, comparison.predictions)
-    first = widths[0]
+    first = comparison.scaling.widths[0]
+    if len(widths) == 1:
+        return None
     figure = make_subplots(rows=1, cols=2, horizontal_spacing=0.1)
     ranks = [width.ranks for width in widths]
     figure.add_scatter(

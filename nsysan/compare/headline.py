@@ -18,10 +18,12 @@ _LINES, _SIDES = 2, 4
 def headline(comparison: Comparison) -> str:
     """Where to stay, of several numbers of GPUs; else how each side differs from the first, and by what."""
     told = [n for n, side in enumerate(comparison.sides) if n and side.label not in comparison.refused]
-    if not told:
-        return f"nothing can be held against {comparison.sides[0].label}"
-    if comparison.scaling is not None:
+    if comparison.scaling is not None and len(ladder(comparison.scaling, comparison.predictions)) > 1:
         return _where_to_stay(comparison)
+    if not told:
+        first = comparison.sides[0].label
+        alone = len(comparison.sides) == 1
+        return f"nothing is predicted from {first}" if alone else f"nothing can be held against {first}"
     more = f"; {len(told) - _SIDES} more below" if len(told) > _SIDES else ""
     return "; ".join(_differs(comparison, number) for number in told[:_SIDES]) + more
 
@@ -60,7 +62,7 @@ def _where_to_stay(comparison: Comparison) -> str:
     for narrow, wide in pairwise(widths):
         if wide.period > (1 - WORTH) * narrow.period:
             return f"stay at TP={narrow.ranks}: {_gains(narrow, wide)}{_most_lost(narrow, wide)}{_serves(narrow, wide)}"
-    first, last = widths[0], widths[-1]
+    first, last = comparison.scaling.widths[0], widths[-1]
     before = widths[-2]
     return (
         f"TP={last.ranks} pays: a token takes {duration(last.period)}, {first.period / last.period:.2f}x as fast as at "
@@ -149,4 +151,6 @@ def last_words(comparison: Comparison) -> str:
 
 def sides_that_count(comparison: Comparison) -> str:
     """Which sides there are, for a subtitle."""
+    if len(comparison.sides) == 1:
+        return "one run, and what others would take"
     return f"{counted(len(comparison.sides), 'run')}, each against {short_name(comparison.sides[0])}"

@@ -7,7 +7,7 @@ from collections.abc import Collection
 import polars as pl
 
 from nsysan.diagnosis.answers import NOTABLE, replay_words
-from nsysan.diagnosis.collectives import CollectiveFamily
+from nsysan.diagnosis.collectives import CollectiveFamily, several_populations
 from nsysan.diagnosis.evidence import Aspect
 from nsysan.metrics.causes import GapCause
 from nsysan.metrics.lines import AFTER, BESIDE, Line
@@ -173,7 +173,9 @@ def ledger(report: Report, width: int | None = None, ranks: Collection[int] | No
 def _collectives(report: Report, width: int | None) -> str:
     if not report.collectives:
         return ""
-    lines = ["collectives in all steps but prefill and the first", *map(_family, report.collectives)]
+    several = several_populations(report.collectives)
+    lines = ["collectives in all steps but prefill and the first"]
+    lines += [_family(family, several=several) for family in report.collectives]
     told = [f"link: {report.link.sentence}", nccl_sentence(report)]
     return "\n".join([*lines, *(wrapped(f"  {one}", " " * 8, prose(width)) for one in told if one)])
 
@@ -203,8 +205,9 @@ def floor_words(family: CollectiveFamily) -> str:
     return f"median call {us(family.excess)} over {'it' if family.message_bytes is not None else 'that of its place'}"
 
 
-def _family(family: CollectiveFamily) -> str:
+def _family(family: CollectiveFamily, *, several: bool) -> str:
     what = f"{family.kind or family.op_class} of {size(family.message_bytes)} over {family.over}"
+    what += f" in {family.steps}" if several else ""
     verdicts = [f"{family.matched} of {counted(family.count, 'call')} matched"]
     verdicts += [f"{n} {word}" for word, n in (("unmatched", family.unmatched), ("rejected", family.rejected)) if n]
     often = counted(family.count, "call") if family.a_step is None else f"{family.a_step} a step"
