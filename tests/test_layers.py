@@ -28,7 +28,7 @@ ROOMS: dict[str, set[str]] = {
     "diagnosis": {"trace", "model", "metrics", "run", "replay", "light"},
     "report": {"columns", "trace", "model", "metrics", "run", "replay", "light", "diagnosis"},
     "page": {"metrics", "replay", "light", "diagnosis", "report"},
-    "compare": {"trace", "model", "metrics", "run", "replay", "diagnosis", "report", "page"},
+    "compare": {"trace", "model", "metrics", "run", "replay", "light", "diagnosis", "report", "page"},
     "check": {"metrics", "diagnosis", "report"},
     "history": {"metrics", "report", "check", "page"},
     "perfetto": {"columns", "trace", "model", "metrics", "run"},

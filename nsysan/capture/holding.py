@@ -15,11 +15,12 @@ from pathlib import Path
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.budgets import NOTE_BYTES
 from nsysan.capture.command import outputs_of
+from nsysan.capture.exported import Captured, Say, exported
 from nsysan.capture.held import Held, alive, plan_held
 from nsysan.capture.nccl_debug import take_logs
 from nsysan.capture.nsys import require_nsys
 from nsysan.capture.runner import run_capture
-from nsysan.capture.session import Captured, Say, Session, exported
+from nsysan.capture.session import Session
 
 _FORMAT = "nsysan.hold/1"
 _SESSION = re.compile(r"nsysan-[0-9a-f]{12}")

@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 #: Instructions of SQLite between two looks at the time.
 _LOOK = 10_000
 _PER_RANK = ("period", *LINES, *BESIDE)
-_COLLECTIVE = ("name", "kind", "library", "bytes", "ranks", "count", "matched", "unmatched", "rejected", "floor_ns")
+_COLLECTIVE = (
+    *("name", "population", "kind", "library", "bytes", "ranks"),
+    *("count", "matched", "unmatched", "rejected", "floor_ns"),
+)
 _TABLES = ("runs", "per_rank", "collectives")
 #: Columns of `runs` that a list shows.
 LISTED = ("id", "added", "name", "host", "commit", "tags", "ranks", "period_ns", "wire_ns", "wait_ns", "verdict")
@@ -119,7 +122,9 @@ def add_run(database: Database, document: ReportDocument, labels: Labels) -> tup
             ],
             alter=True,
         )
-        database.table("collectives").insert_all([{"run": run, **_collective_row(row)} for row in document.collectives])
+        database.table("collectives").insert_all(
+            [{"run": run, **_collective_row(row)} for row in document.collectives], alter=True
+        )
     return run, True
 
 

@@ -82,8 +82,10 @@ class RankFigures:
 
 @dataclass(frozen=True)
 class Collective:
-    """Calls of one kernel, size and number of ranks. bytes: None where not known; wire_ns and wait_ns: of the ranks'
-    matched calls, None where none matched."""
+    """Calls of one kernel, size and number of ranks, in steps of one population (None in documents before).
+
+    bytes: None where not known; wire_ns and wait_ns: of the ranks' matched calls, None where none matched.
+    """
 
     name: str
     kind: str | None
@@ -98,6 +100,7 @@ class Collective:
     floor_ns: int | None
     wire_ns: Spread | None
     wait_ns: Spread | None
+    population: str | None = None
 
 
 @dataclass(frozen=True)
@@ -274,6 +277,7 @@ def _collective(row: Fields) -> Collective:
         floor_ns=row.whole_or_none("floor_ns"),
         wire_ns=_spread(row.below_or_none("wire_ns")),
         wait_ns=_spread(row.below_or_none("wait_ns")),
+        population=row.text_or_none("population") if "population" in row.values else None,
     )
 
 
