@@ -74,6 +74,15 @@ def kernel_rows(tables: Tables, where: Sequence[Where]) -> pl.DataFrame:
     return tables.read(KERNELS, {**_SOURCE, "shortName": SMALL, "demangledName": SMALL}, where)
 
 
+def grids(tables: Tables, spans: Sequence[tuple[int, int]]) -> pl.DataFrame:
+    """start, stream, correlation; grid_x, grid_y, grid_z, block_x: blocks, and threads of one in x, of the kernels that
+    start in these spans (ns, with the last)."""
+    sizes = {"gridX": "grid_x", "gridY": "grid_y", "gridZ": "grid_z", "blockX": "block_x"}
+    keys = {"start": I64, "streamId": SMALL, "correlationId": SMALL}
+    found = tables.read(KERNELS, {**keys, **dict.fromkeys(sizes, SMALL)}, [Where("start", spans=spans)])
+    return found.rename({"streamId": "stream", "correlationId": "correlation", **sizes}).cast(pl.Int64)
+
+
 def kernels(tables: Tables, rows: pl.DataFrame, lone_process: LoneProcess) -> pl.DataFrame:
     """Every kernel: the columns of WORK; rows: as `kernel_rows` gives them."""
     _ = tables.strings  # once, for both
