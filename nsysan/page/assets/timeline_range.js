@@ -1,5 +1,5 @@
 // A range of time: its length, its ledger on every rank (the lines sum to the length to the ns), and its kernels.
-const timelineRange = (view, operations, navigation, tell, redraw) => {
+const timelineRange = (view, operations, navigation, { tell, seek, redraw }) => {
   const { report, state } = view;
   const panel = document.getElementById("range");
   const MOST = 40;
@@ -111,7 +111,13 @@ const timelineRange = (view, operations, navigation, tell, redraw) => {
       "Operations in the range by name, of the ranks shown, \u00b5s: time inside the range, waiting included",
       ["name", "operations", "ranks", "sum in the range", "longest, whole"], rows, { id: "range-kernels" },
     );
-    for (const row of table.rows) row.cells[0].classList.add("text");
+    for (const row of table.rows) row.cells[0].classList.add("text", "wrap");
+    // A name is a way to where else it ran.
+    all.slice(0, MOST).forEach(([name], i) => {
+      const button = create("button", report.names[name], { type: "button", class: "name", title: "find it in the step" });
+      button.addEventListener("click", () => seek(report.names[name]));
+      table.tBodies[0].rows[i].cells[0].replaceChildren(button);
+    });
     return table;
   };
   const fill = () => {
