@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import click
 
-from nsysan import progress
+from nsysan import progress, timings
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.columns.memory import settle
 from nsysan.scratch import scratch
@@ -211,7 +211,8 @@ def exported(path: Path, *, quiet: bool = False) -> Iterator[Path]:
     with scratch(Path(gettempdir())) as folder:
         if not quiet:
             click.echo(f"exporting {path.name} with {nsys.label}", err=True)
-        export = export_sqlite(nsys, path, folder / target)
+        with timings.stage("nsys export", runs_others=True):
+            export = export_sqlite(nsys, path, folder / target)
         _with_what_lies_beside(path, export)
         yield export
 

@@ -24,6 +24,7 @@ from nsysan.cli.options import (
 )
 from nsysan.cli.outputs import alike, outputs_of, written
 from nsysan.cli.redacted import redaction_if
+from nsysan.cli.timed import timed
 from nsysan.output import write_bytes, write_text
 
 if TYPE_CHECKING:
@@ -131,6 +132,7 @@ _OUTPUTS = {"-o": "the page", "--json": "the JSON document", "--markdown": "the 
 @click.option("--redact", is_flag=True, help="Make all outputs of redacted copies (see `nsysan redact`); search them.")
 @click.option("--force", is_flag=True, help="Replace files that exist.")
 @click.option("-q", "--quiet", is_flag=True, help="No summary, only errors.")
+@timed
 def command(
     traces: tuple[str, ...],
     output: Path | None,

@@ -19,6 +19,7 @@ from nsysan.model.matches import Match
 from nsysan.run.node_numbers import nodes_of
 from nsysan.run.run import Run
 from nsysan.text import counted
+from nsysan.timings import stage
 
 _KEY = ["name", "kind", "library", "cls", "message_bytes", "group", "members"]
 _NOT_DECODE = ("start-up", "prefill", "mixed")
@@ -78,6 +79,7 @@ class CollectiveFamily:
         return self.nodes is not None and self.nodes > 1
 
 
+@stage("collectives")
 def find_families(run: Run) -> list[CollectiveFamily]:
     """One row a kernel family, size and rank count, most frequent first; without peak_share."""
     calls = _counted_calls(run)

@@ -24,6 +24,7 @@ from nsysan.report.sentences import (
 )
 from nsysan.report.tail_sentences import tail_sentence
 from nsysan.text import counted, numbered, pct, plain, size, table, us, wrapped
+from nsysan.timings import stage
 from nsysan.trace.graph_mode import GraphMode
 
 _FINDINGS = 5
@@ -34,6 +35,7 @@ _GRAPHS = {
 }
 
 
+@stage("summary")
 def to_text(report: Report) -> str:
     """The summary as plain text: the verdict, the late rank and the savings first."""
     parts = [

@@ -18,6 +18,7 @@ from nsysan.columns.times import SAME, Shift, shifted
 from nsysan.model.metadata import TraceMetadata
 from nsysan.run.matching import match_collectives
 from nsysan.text import duration
+from nsysan.timings import stage
 
 #: The clocks of one run differ by NTP's error at most; a larger correction would paper over a wrong match.
 MAX_CORRECTION_NS = 20_000_000
@@ -90,6 +91,7 @@ def check_one_run(names: list[str], spans: list[tuple[int, int]]) -> None:
         )
 
 
+@stage("one clock")
 def refine(collectives: pl.DataFrame, ranks: int, traces: int) -> Clock:
     """Corrections of the traces' clocks from matched ends (column `trace`), relative to the first trace.
 

@@ -29,11 +29,13 @@ from nsysan.run.rank_clocks import find_offsets
 from nsysan.run.replicas import find_replicas, reached_from
 from nsysan.run.run import Run
 from nsysan.run.trace_set import TraceSet
+from nsysan.timings import stage
 
 #: Columns of the frames that are times of a GPU.
 _ON_GPU = ("begin", "end", "finish", "member")
 
 
+@stage("merge traces")
 def merge(
     summaries: Sequence[TraceSummary], trace_set: TraceSet, selection: Selection = WHOLE
 ) -> tuple[Run, list[Placement]]:
@@ -162,6 +164,7 @@ class _Numbered:
     steps_of: dict[Members, Steps]
 
 
+@stage("groups, replicas, steps")
 def _matched(frames: _Frames, told: _Told, *, clocked: bool) -> _Numbered:
     """Groups, replicas and the steps of each. clocked: whether all times are on one clock."""
     number = {key: rank.rank for key, rank in told.ranks}

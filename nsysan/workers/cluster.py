@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, TypeVar, cast
 from uuid import uuid4
 
-from nsysan import progress
+from nsysan import progress, timings
 from nsysan._errors import ExitCode, NsysanError
 from nsysan._version import __version__
 from nsysan.model.loaded import ReadRequest, TraceSummary
@@ -107,7 +107,8 @@ class Cluster:
         from distributed import KilledWorker
 
         try:
-            message = self._result(future)
+            with timings.stage("wait for the cluster"):
+                message = self._result(future)
         except KilledWorker:
             return NsysanError(
                 f"{self._requests[number].source}: every worker that was given it was lost; for want of memory?",
