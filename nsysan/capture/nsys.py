@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from glob import glob
@@ -27,6 +27,8 @@ _INSTALLED = (
     "/usr/local/cuda*/nsight-compute*/host/target-linux-*/nsys",
 )
 _ASK_TIMEOUT_S = 60
+_KINDS = re.compile(r"\b(sqlite|arrowdir|parquetdir)\b")
+_PERCENT = re.compile(r"(\d{1,3}) ?%")
 _OPTION = re.compile(r"^\s{0,8}(?:-\w,\s*)?(--[\w-]+)(?:[\s=\[<]|$)", re.MULTILINE)
 
 HOW_TO_GET = (
@@ -50,11 +52,12 @@ class Nsys:
 
 @dataclass(frozen=True)
 class Abilities:
-    """What one nsys can do, by its own help: values of --trace, options of `profile` and of `export`."""
+    """What one nsys can do, by its own help: values of --trace, options of `profile` and `export`, kinds of export."""
 
     trace: frozenset[str]
     profile: frozenset[str]
     export: frozenset[str]
+    kinds: frozenset[str] = frozenset()
 
 
 def find_nsys(named: str | None = None) -> Nsys | None:
@@ -102,34 +105,66 @@ def parse_abilities(profile_help: str, export_help: str) -> Abilities:
     """Abilities from the help texts of `nsys profile` and `nsys export`."""
     trace = re.search(r"^\s*(?:-t,\s*)?--trace=.*?$(.*?)(?:^\s*\n\s*-|\n\s*\n\s*-|\Z)", profile_help, re.S | re.M)
     values = re.findall(r"'([a-z][a-z0-9-]*)'", trace[1].split("Select the API")[0]) if trace else []
-    return Abilities(frozenset(values), _options(profile_help), _options(export_help))
+    kinds = frozenset(_KINDS.findall(export_help))
+    return Abilities(frozenset(values), _options(profile_help), _options(export_help), kinds)
 
 
-def export_command(nsys: Nsys, recording: Path, target: Path) -> list[str]:
-    """The command that exports a recording to SQLite with the payloads that nsysan reads."""
+def export_command(
+    nsys: Nsys, recording: Path, target: Path, kind: str = "sqlite", tables: Sequence[str] = ()
+) -> list[str]:
+    """The command that exports a recording with the payloads that nsysan reads; tables: patterns, none for all."""
     known = abilities_of(nsys).export
-    command = [str(nsys.path), "export", "--type", "sqlite", "--force-overwrite", "true", "--output", str(target)]
+    command = [str(nsys.path), "export", "--type", kind, "--force-overwrite", "true", "--output", str(target)]
     for flag in ("--include-json", "--include-blobs"):
         command += [flag, "true"] if flag in known else []
+    command += ["--tables", ",".join(tables)] if tables else []
     return [*command, str(recording)]
 
 
-def export_sqlite(
-    nsys: Nsys, recording: Path, target: Path, *, progress: bool = False, waiting: Callable[[float], None] | None = None
+def export(
+    nsys: Nsys,
+    recording: Path,
+    target: Path,
+    kind: str = "sqlite",
+    *,
+    tables: Sequence[str] = (),
+    progress: bool = False,
+    waiting: Callable[[float], None] | None = None,
+    percent: Callable[[int], None] | None = None,
 ) -> Path:
-    """Export a recording to SQLite; NsysanError if nothing came out.
+    """Export a recording as a kind that `nsys export --type` names; NsysanError if nothing came out.
 
-    progress: let nsys show it on stderr. waiting: is told now and then for how many seconds the export runs.
+    progress: let nsys show it on stderr. waiting: is told now and then for how many seconds the export runs; percent:
+    how far it says it is.
     """
+    heard = None if percent is None else _percents(percent)
     try:
-        answer = ask(export_command(nsys, recording, target), shown=progress, waiting=waiting)
+        command = export_command(nsys, recording, target, kind, tables)
+        answer = ask(command, shown=progress, waiting=waiting, heard=heard)
     except OSError as error:
         raise NsysanError(f"{nsys.path}: {error.strerror}", ExitCode.NO_NSYS) from error
-    if not target.exists() or target.stat().st_size == 0:
+    if _is_empty(target):
         why = plain(answer.last_word, 300) or f"it ended with exit code {answer.code} and no message"
         cure = cure_for(answer.err + answer.out)
         raise NsysanError(f"{recording}: {nsys.label} could not export it: {why}; {cure}", ExitCode.EXPORT_FAILED)
     return target
+
+
+def _is_empty(target: Path) -> bool:
+    if target.is_dir():
+        return not any(target.iterdir())
+    return not target.exists() or target.stat().st_size == 0
+
+
+def _percents(told: Callable[[int], None]) -> Callable[[bytes], None]:
+    """Tells the last per cent of each piece that nsys says."""
+
+    def heard(said: bytes) -> None:
+        found = _PERCENT.findall(said.decode("ascii", "replace"))
+        if found:
+            told(min(100, int(found[-1])))
+
+    return heard
 
 
 def _options(text: str) -> frozenset[str]:

@@ -19,7 +19,7 @@ from nsysan.capture.command import Plan, Request, outputs_of, plan_capture
 from nsysan.capture.held import plan_held
 from nsysan.capture.nccl_debug import NcclDebug, nccl_debug, surroundings, take_logs
 from nsysan.capture.no_report import ending, no_report
-from nsysan.capture.nsys import Nsys, abilities_of, export_sqlite
+from nsysan.capture.nsys import Nsys, abilities_of, export
 from nsysan.capture.nvidia_smi import record_topology
 from nsysan.capture.own_figure import OwnFigure, untraced
 from nsysan.capture.postflight import check_export
@@ -274,7 +274,7 @@ def exported(
     unfinished = target.with_name(f".{target.name}.part")
     try:
         waiting = None if progress else now_and_then(say, lambda: f"exporting {recording.name}, {_size(unfinished)}")
-        export_sqlite(nsys, recording, unfinished, progress=progress, waiting=waiting).replace(target)
+        export(nsys, recording, unfinished, progress=progress, waiting=waiting).replace(target)
     finally:
         unfinished.unlink(missing_ok=True)
     try:

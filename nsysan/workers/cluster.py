@@ -57,7 +57,7 @@ class Cluster:
         """Read each trace; its summary, or why it cannot be read."""
         self._requests = list(requests)
         numbers = range(len(requests))
-        progress.stage("reading traces", len(requests), in_traces=True)
+        progress.stage("reading traces", len(requests), progress.TRACES)
         readings = {n: self._submit("read", n, _read, self._packed(requests[n])) for n in numbers}
         summaries = {n: self._submit("summary", n, _summary, future) for n, future in readings.items()}
         found = {}
