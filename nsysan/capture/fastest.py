@@ -9,7 +9,7 @@ from nsysan.capture.nsys import Nsys, abilities_of
 
 SQLITE = "sqlite"
 #: The first of these that an nsys writes is taken. Seconds of export and report, and the most memory of the export, of
-#: a recording of 170 MB (7.2 million rows; nsys 2025.3.1, H200, 32 processors, medians of 3):
+#: a recording of 170 MB (8.2 million rows; nsys 2025.3.1, H200, 32 processors, medians of 3):
 #: parquetdir 28.8 + 5.3, 1.1 GB; arrowdir 28.4 + 5.4, 1.1 GB, and 4.5 times the disk; sqlite 36.0 + 5.7, 0.04 GB.
 FASTEST = ("parquetdir", SQLITE)
 #: Patterns for --tables, none for all: what nsysan reads of a decode run is nearly all of it.
