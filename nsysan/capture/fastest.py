@@ -6,14 +6,15 @@ from contextlib import suppress
 from pathlib import Path
 
 from nsysan.capture.nsys import Nsys, abilities_of
+from nsysan.trace.known_tables import READ
 
 SQLITE = "sqlite"
 #: The first of these that an nsys writes is taken. Seconds of export and report, and the most memory of the export, of
 #: a recording of 170 MB (8.2 million rows; nsys 2025.3.1, H200, 32 processors, medians of 3):
 #: parquetdir 28.8 + 5.3, 1.1 GB; arrowdir 28.4 + 5.4, 1.1 GB, and 4.5 times the disk; sqlite 36.0 + 5.7, 0.04 GB.
 FASTEST = ("parquetdir", SQLITE)
-#: Patterns for --tables, none for all: what nsysan reads of a decode run is nearly all of it.
-TABLES: tuple[str, ...] = ()
+#: Patterns for --tables where a kind is not for others, none for all tables.
+TABLES: tuple[str, ...] = READ
 #: Smaller recordings gain less than it takes to load what reads the other kinds.
 WORTH_BYTES = 8_000_000
 #: Bytes of memory that nsys may need for each of the recording, where the kind is not SQLite; measured: 6.7.
@@ -31,6 +32,12 @@ def kinds_for(nsys: Nsys, recording: Path) -> tuple[str, ...]:
     if size < WORTH_BYTES or "--include-json" not in known.export or (room is not None and room < _MEMORY * size):
         return (SQLITE,)
     return tuple(kind for kind in FASTEST if kind in known.kinds or kind == SQLITE)
+
+
+def tables_for(nsys: Nsys) -> tuple[str, ...]:
+    """Patterns of the tables that a report is made of, for an nsys that can leave out the others; else none."""
+    known = abilities_of(nsys).export
+    return TABLES if {"--tables", "--include-json"} <= known else ()
 
 
 def available_memory() -> int | None:

@@ -133,7 +133,7 @@ def analysed(
         for path in paths:
             try:
                 # A cluster's workers name files as they see them.
-                source = exported(path, quiet=quiet, as_sqlite=redaction is not None)
+                source = exported(path, quiet=quiet, as_sqlite=redaction is not None, whole=redaction is not None)
                 export = path if scheduler else stack.enter_context(source)
                 exports[path] = redaction.copy(path, export) if redaction else export
             except NsysanError as error:
@@ -171,7 +171,7 @@ def opened(path: Path, *, quiet: bool = False, as_sqlite: bool = False) -> Itera
     """The trace at `path`; a recording is exported first, into a folder that is gone afterwards (see exported)."""
     from nsysan.trace.trace import Trace
 
-    with exported(path, quiet=quiet, as_sqlite=as_sqlite) as export, named({path: export}):
+    with exported(path, quiet=quiet, as_sqlite=as_sqlite, whole=True) as export, named({path: export}):
         yield Trace(export)
 
 
@@ -193,10 +193,11 @@ def renamed(error: NsysanError, exports: dict[Path, Path]) -> NsysanError:
 
 
 @contextmanager
-def exported(path: Path, *, quiet: bool = False, as_sqlite: bool = False) -> Iterator[Path]:
+def exported(path: Path, *, quiet: bool = False, as_sqlite: bool = False, whole: bool = False) -> Iterator[Path]:
     """An export of `path`: itself, or what a recording gives, in a folder that is gone afterwards.
 
-    The export is of the kind that is read soonest, or of SQLite where others than nsysan's reader are to read it.
+    The export is of the kind that is read soonest, or of SQLite where others than nsysan's reader are to read it; it
+    has the tables that a report is made of, or all.
     """
     if path.suffix not in _RECORDINGS:
         yield path
@@ -219,18 +220,18 @@ def exported(path: Path, *, quiet: bool = False, as_sqlite: bool = False) -> Ite
         *rest, last = [SQLITE] if as_sqlite else kinds_for(nsys, path)
         for kind in rest:
             with suppress(NsysanError):
-                export = _exported(nsys, path, folder, kind, quiet=quiet)
+                export = _exported(nsys, path, folder, kind, quiet=quiet, whole=whole)
                 break
         else:
-            export = _exported(nsys, path, folder, last, quiet=quiet)
+            export = _exported(nsys, path, folder, last, quiet=quiet, whole=whole)
         _with_what_lies_beside(path, export)
         yield export
 
 
-def _exported(nsys: Nsys, recording: Path, folder: Path, kind: str, *, quiet: bool) -> Path:
+def _exported(nsys: Nsys, recording: Path, folder: Path, kind: str, *, quiet: bool, whole: bool) -> Path:
     """The recording as that kind, in the folder, by a name with which all kinds give one report."""
     from nsysan.capture.bounded import now_and_then
-    from nsysan.capture.fastest import TABLES
+    from nsysan.capture.fastest import tables_for
     from nsysan.capture.nsys import export
 
     def say(text: str) -> None:
@@ -244,7 +245,8 @@ def _exported(nsys: Nsys, recording: Path, folder: Path, kind: str, *, quiet: bo
     progress.stage(f"nsys exports {plain(recording.name)}", 100, progress.PERCENT)
     with timings.stage("nsys export", runs_others=True):
         unfinished = folder / f"export.{kind}"
-        export(nsys, recording, unfinished, kind, tables=TABLES, waiting=waiting, percent=progress.done)
+        tables = () if whole else tables_for(nsys)
+        export(nsys, recording, unfinished, kind, tables=tables, waiting=waiting, percent=progress.done)
     progress.stage("reading")
     return unfinished.rename(folder / f"{recording.stem}.sqlite")
 

@@ -274,8 +274,8 @@ def _check_rows(rows: int) -> None:
     """NsysanError where the operations of all traces are more than their numbers can tell apart."""
     if rows > MOST_ROWS:
         raise NsysanError(
-            f"{rows:,} GPU operations in all, of which {MOST_ROWS:,} have numbers: name fewer traces, or a part of their "
-            f"time (--from, --to)",
+            f"{rows:,} GPU operations in all, of which {MOST_ROWS:,} have numbers: name fewer traces, or a part of "
+            f"their time (--from, --to)",
             ExitCode.SYSTEM,
         )
 

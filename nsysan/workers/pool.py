@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -204,8 +203,7 @@ def _serve(connection: Connection, threads: int, rows: c_longlong, timed: bool) 
     progress.tell(count)
     # Ctrl-C reaches all processes of a terminal; the first ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.environ.setdefault("POLARS_MAX_THREADS", str(threads))
-    settle()
+    settle(threads)
     if timed:
         timings.begin()
     holder = _Holder()
