@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from glob import glob
 from pathlib import Path
 
 from nsysan._errors import ExitCode, NsysanError
-from nsysan.capture.bounded import ask
+from nsysan.capture.bounded import Idle, ask
 from nsysan.capture.cures import cure_for
 from nsysan.text import plain
 
@@ -29,6 +30,8 @@ _INSTALLED = (
 _ASK_TIMEOUT_S = 60
 _KINDS = re.compile(r"\b(sqlite|arrowdir|parquetdir)\b")
 _PERCENT = re.compile(r"(\d{1,3}) ?%")
+#: An export that neither computes nor writes for so long hangs.
+_EXPORT_IDLE_S = 120.0
 _OPTION = re.compile(r"^\s{0,8}(?:-\w,\s*)?(--[\w-]+)(?:[\s=\[<]|$)", re.MULTILINE)
 
 HOW_TO_GET = (
@@ -131,29 +134,39 @@ def export(
     progress: bool = False,
     waiting: Callable[[float], None] | None = None,
     percent: Callable[[int], None] | None = None,
+    patience: float = _EXPORT_IDLE_S,
 ) -> Path:
     """Export a recording as a kind that `nsys export --type` names; NsysanError if nothing came out.
 
     progress: let nsys show it on stderr. waiting: is told now and then for how many seconds the export runs; percent:
-    how far it says it is.
+    how far it says it is. patience: seconds in which it may do nothing.
     """
     heard = None if percent is None else _percents(percent)
+    command = export_command(nsys, recording, target, kind, tables)
+    idle = Idle(patience, lambda: size_of(target))
     try:
-        command = export_command(nsys, recording, target, kind, tables)
-        answer = ask(command, shown=progress, waiting=waiting, heard=heard)
+        answer = ask(command, shown=progress, waiting=waiting, heard=heard, idle=idle)
+    except TimeoutError:
+        again = shlex.join(export_command(nsys, recording, recording.with_suffix(".sqlite")))
+        raise NsysanError(
+            f"{recording}: {nsys.label} hung while it exported it, and was ended; try again: {again}",
+            ExitCode.EXPORT_FAILED,
+        ) from None
     except OSError as error:
         raise NsysanError(f"{nsys.path}: {error.strerror}", ExitCode.NO_NSYS) from error
-    if _is_empty(target):
+    if size_of(target) == 0:
         why = plain(answer.last_word, 300) or f"it ended with exit code {answer.code} and no message"
         cure = cure_for(answer.err + answer.out)
         raise NsysanError(f"{recording}: {nsys.label} could not export it: {why}; {cure}", ExitCode.EXPORT_FAILED)
     return target
 
 
-def _is_empty(target: Path) -> bool:
-    if target.is_dir():
-        return not any(target.iterdir())
-    return not target.exists() or target.stat().st_size == 0
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of the files of a folder; none if it is not there."""
+    try:
+        return sum(file.stat().st_size for file in (path.iterdir() if path.is_dir() else (path,)))
+    except OSError:
+        return 0
 
 
 def _percents(told: Callable[[int], None]) -> Callable[[bytes], None]:

@@ -10,19 +10,24 @@ import sys
 _M_ARENA_MAX = -8  # malloc.h of glibc
 #: More threads of polars only wait for each other: on 32 processors a report of a million rows took 2.8 s with 2 (7.7 s
 #: of processors), 3.1 s with 4 (8.6), 3.7 s with 32 (24).
-_MOST_THREADS = 2
+_PAYING_THREADS = 2
+_MOST_THREADS = 1_024
 _THREADS, _OURS = "POLARS_MAX_THREADS", "NSYSAN_POLARS_THREADS"
 
 
-def settle(threads: int = _MOST_THREADS) -> None:
+def settle(threads: int = _PAYING_THREADS) -> None:
     """To be called before polars is loaded; a third less time and memory on traces of a GB.
 
     All threads share one heap, or each would keep what it once needed; what polars has not used for half a second goes
     back, not after ten. threads: for polars at most, where the user does not say how many.
     """
-    _limit_threads(threads)
     # Millions of rows are no Python objects: what there are of these need not be looked through over and over.
     gc.set_threshold(100_000)
+    # Of none polars panics; it begins however many it is told to.
+    told = os.environ.get(_THREADS, "1")
+    if told.isdecimal() and len(told) < 10 and not 0 < int(told) <= _MOST_THREADS:
+        del os.environ[_THREADS]
+    _limit_threads(threads)
     if sys.platform != "linux":
         return
     options = "narenas:1,background_thread:true,dirty_decay_ms:500,muzzy_decay_ms:0"
