@@ -1,4 +1,4 @@
-"""Which kind of export nsysan reads soonest of a recording: nsys takes most of that time, and more for some kinds."""
+"""How a recording is exported that nsysan alone will read: nsys takes most of that time, and more for some kinds."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from contextlib import suppress
 from pathlib import Path
 
 from nsysan.capture.nsys import Nsys, abilities_of
-from nsysan.trace.known_tables import READ
 
 SQLITE = "sqlite"
-#: The first of these that an nsys writes is taken. Seconds of export and report, and the most memory of the export, of
-#: a recording of 170 MB (8.2 million rows; nsys 2025.3.1, H200, 32 processors, medians of 3):
-#: parquetdir 28.8 + 5.3, 1.1 GB; arrowdir 28.4 + 5.4, 1.1 GB, and 4.5 times the disk; sqlite 36.0 + 5.7, 0.04 GB.
+#: The first of these that an nsys writes is taken. Seconds of export and report of a recording of 170 MB (2,400 eager
+#: steps of two H200, nsys 2025.3.1, 32 processors), and the most memory of the export: sqlite 36.0 + 5.7, 0.04 GB;
+#: parquetdir 28.8 + 5.3, 1.1 GB; arrowdir 28.4 + 5.4, 1.1 GB, on 4.5 times the disk.
 FASTEST = ("parquetdir", SQLITE)
-#: Patterns for --tables where a kind is not for others, none for all tables.
-TABLES: tuple[str, ...] = READ
+#: Whether payloads are wanted in words too. nsysan reads their bytes as well, and nsys takes 0.1 ms for the words of
+#: each: of 43 MB a parquetdir took 8.0 s with them and 3.5 without.
+WITH_JSON = False
 #: Smaller recordings gain less than it takes to load what reads the other kinds.
 WORTH_BYTES = 8_000_000
 #: Bytes of memory that nsys may need for each of the recording, where the kind is not SQLite; measured: 6.7.
@@ -32,12 +32,6 @@ def kinds_for(nsys: Nsys, recording: Path) -> tuple[str, ...]:
     if size < WORTH_BYTES or "--include-json" not in known.export or (room is not None and room < _MEMORY * size):
         return (SQLITE,)
     return tuple(kind for kind in FASTEST if kind in known.kinds or kind == SQLITE)
-
-
-def tables_for(nsys: Nsys) -> tuple[str, ...]:
-    """Patterns of the tables that a report is made of, for an nsys that can leave out the others; else none."""
-    known = abilities_of(nsys).export
-    return TABLES if {"--tables", "--include-json"} <= known else ()
 
 
 def available_memory() -> int | None:

@@ -6,7 +6,7 @@ import os
 import re
 import shlex
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from glob import glob
@@ -112,15 +112,14 @@ def parse_abilities(profile_help: str, export_help: str) -> Abilities:
     return Abilities(frozenset(values), _options(profile_help), _options(export_help), kinds)
 
 
-def export_command(
-    nsys: Nsys, recording: Path, target: Path, kind: str = "sqlite", tables: Sequence[str] = ()
-) -> list[str]:
-    """The command that exports a recording with the payloads that nsysan reads; tables: patterns, none for all."""
+def export_command(nsys: Nsys, recording: Path, target: Path, kind: str = "sqlite", *, json: bool = True) -> list[str]:
+    """The command that exports a recording with the payloads that nsysan reads; json: in words too, for others."""
     known = abilities_of(nsys).export
     command = [str(nsys.path), "export", "--type", kind, "--force-overwrite", "true", "--output", str(target)]
-    for flag in ("--include-json", "--include-blobs"):
+    # Without their bytes words are all there is of payloads.
+    words = ("--include-json",) if json or "--include-blobs" not in known else ()
+    for flag in (*words, "--include-blobs"):
         command += [flag, "true"] if flag in known else []
-    command += ["--tables", ",".join(tables)] if tables else []
     return [*command, str(recording)]
 
 
@@ -130,7 +129,7 @@ def export(
     target: Path,
     kind: str = "sqlite",
     *,
-    tables: Sequence[str] = (),
+    json: bool = True,
     progress: bool = False,
     waiting: Callable[[float], None] | None = None,
     percent: Callable[[int], None] | None = None,
@@ -138,11 +137,12 @@ def export(
 ) -> Path:
     """Export a recording as a kind that `nsys export --type` names; NsysanError if nothing came out.
 
+    json: payloads in words too, for others than nsysan.
     progress: let nsys show it on stderr. waiting: is told now and then for how many seconds the export runs; percent:
     how far it says it is. patience: seconds in which it may do nothing.
     """
     heard = None if percent is None else _percents(percent)
-    command = export_command(nsys, recording, target, kind, tables)
+    command = export_command(nsys, recording, target, kind, json=json)
     idle = Idle(patience, lambda: size_of(target))
     try:
         answer = ask(command, shown=progress, waiting=waiting, heard=heard, idle=idle)

@@ -133,7 +133,7 @@ def analysed(
         for path in paths:
             try:
                 # A cluster's workers name files as they see them.
-                source = exported(path, quiet=quiet, as_sqlite=redaction is not None, whole=redaction is not None)
+                source = exported(path, quiet=quiet, for_others=redaction is not None)
                 export = path if scheduler else stack.enter_context(source)
                 exports[path] = redaction.copy(path, export) if redaction else export
             except NsysanError as error:
@@ -167,11 +167,11 @@ def logs_of(paths: tuple[Path, ...]) -> list[NcclLog]:
 
 
 @contextmanager
-def opened(path: Path, *, quiet: bool = False, as_sqlite: bool = False) -> Iterator[Trace]:
-    """The trace at `path`; a recording is exported first, into a folder that is gone afterwards (see exported)."""
+def opened(path: Path, *, quiet: bool = False) -> Iterator[Trace]:
+    """The trace at `path`, with all that others read; a recording is exported first (see exported)."""
     from nsysan.trace.trace import Trace
 
-    with exported(path, quiet=quiet, as_sqlite=as_sqlite, whole=True) as export, named({path: export}):
+    with exported(path, quiet=quiet, for_others=True) as export, named({path: export}):
         yield Trace(export)
 
 
@@ -193,18 +193,17 @@ def renamed(error: NsysanError, exports: dict[Path, Path]) -> NsysanError:
 
 
 @contextmanager
-def exported(path: Path, *, quiet: bool = False, as_sqlite: bool = False, whole: bool = False) -> Iterator[Path]:
+def exported(path: Path, *, quiet: bool = False, for_others: bool = False) -> Iterator[Path]:
     """An export of `path`: itself, or what a recording gives, in a folder that is gone afterwards.
 
-    The export is of the kind that is read soonest, or of SQLite where others than nsysan's reader are to read it; it
-    has the tables that a report is made of, or all.
+    It is of the kind that a report is made of soonest; where others are to read it, SQLite with payloads in words.
     """
     if path.suffix not in _RECORDINGS:
         yield path
         return
     if not path.exists():
         raise NsysanError(f"{path}: no such file", ExitCode.NO_SUCH_FILE)
-    from nsysan.capture.fastest import SQLITE, kinds_for
+    from nsysan.capture.fastest import SQLITE, WITH_JSON, kinds_for
     from nsysan.capture.nsys import find_nsys
 
     nsys = find_nsys()
@@ -217,21 +216,20 @@ def exported(path: Path, *, quiet: bool = False, as_sqlite: bool = False, whole:
             ExitCode.NEEDS_EXPORT,
         )
     with scratch(Path(gettempdir())) as folder:
-        *rest, last = [SQLITE] if as_sqlite else kinds_for(nsys, path)
+        *rest, last = [SQLITE] if for_others else kinds_for(nsys, path)
         for kind in rest:
             with suppress(NsysanError):
-                export = _exported(nsys, path, folder, kind, quiet=quiet, whole=whole)
+                export = _exported(nsys, path, folder, kind, quiet=quiet, json=for_others or WITH_JSON)
                 break
         else:
-            export = _exported(nsys, path, folder, last, quiet=quiet, whole=whole)
+            export = _exported(nsys, path, folder, last, quiet=quiet, json=for_others or WITH_JSON)
         _with_what_lies_beside(path, export)
         yield export
 
 
-def _exported(nsys: Nsys, recording: Path, folder: Path, kind: str, *, quiet: bool, whole: bool) -> Path:
+def _exported(nsys: Nsys, recording: Path, folder: Path, kind: str, *, quiet: bool, json: bool) -> Path:
     """The recording as that kind, in the folder, by a name with which all kinds give one report."""
     from nsysan.capture.bounded import now_and_then
-    from nsysan.capture.fastest import tables_for
     from nsysan.capture.nsys import export
 
     def say(text: str) -> None:
@@ -245,8 +243,7 @@ def _exported(nsys: Nsys, recording: Path, folder: Path, kind: str, *, quiet: bo
     progress.stage(f"nsys exports {plain(recording.name)}", 100, progress.PERCENT)
     with timings.stage("nsys export", runs_others=True):
         unfinished = folder / f"export.{kind}"
-        tables = () if whole else tables_for(nsys)
-        export(nsys, recording, unfinished, kind, tables=tables, waiting=waiting, percent=progress.done)
+        export(nsys, recording, unfinished, kind, json=json, waiting=waiting, percent=progress.done)
     progress.stage("reading")
     return unfinished.rename(folder / f"{recording.stem}.sqlite")
 

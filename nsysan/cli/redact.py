@@ -73,7 +73,7 @@ def command(trace: Path, output: Path, force: bool, quiet: bool) -> None:
         if not quiet:
             click.echo(f"masked    {_counts(masked)}\nwrote     {plain(str(output), 4_096)}")
         return
-    with opened(trace, quiet=quiet, as_sqlite=True) as source:
+    with opened(trace, quiet=quiet) as source:
         done = redact_file(source.path, output, force=force)
     if done.changed:
         click.echo(f"nsysan: warning: {_warning(done)}", err=True)

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import shutil
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
-import nsysan
 from nsysan import progress
 from nsysan.capture import fastest
 from nsysan.capture import nsys as nsys_module
-from nsysan.capture.fastest import WORTH_BYTES, kinds_for, tables_for
-from nsysan.capture.nsys import Nsys, abilities_of, export, export_command, require_nsys
+from nsysan.capture.fastest import WORTH_BYTES, kinds_for
+from nsysan.capture.nsys import Nsys, export, export_command, require_nsys
 from nsysan.cli.inputs import exported
-from nsysan.report.build import build_report
-from nsysan.trace.known_tables import READ
-from nsysan.trace.tables import Tables
 from tests.clitools import run_cli
 from tests.fakensys import GENERATIONS, fake_nsys
 from tests.fixtures import unpack_exports
@@ -115,7 +112,7 @@ def test_the_report_of_a_recording_is_the_same_by_every_kind(
 def test_what_others_read_too_is_sqlite(recording: Path) -> None:
     with exported(recording, quiet=True) as export:
         assert export.is_dir()
-    with exported(recording, quiet=True, as_sqlite=True) as export:
+    with exported(recording, quiet=True, for_others=True) as export:
         assert export.is_file()
     assert not export.parent.exists()
 
@@ -131,45 +128,18 @@ def test_how_far_an_export_is_is_told(recording: Path, tmp_path: Path) -> None:
         assert progress.line(1.0, 1.0).endswith("reading")
 
 
-def test_tables_are_named_one_by_one(recording: Path) -> None:
-    command = export_command(
-        require_nsys(), recording, Path("t"), "parquetdir", ("NVTX_", "CUPTI_ACTIVITY_KIND_KERNEL")
-    )
-    assert command[-3:] == ["--tables", "NVTX_,CUPTI_ACTIVITY_KIND_KERNEL", str(recording)]
+def test_words_of_payloads_are_for_others(recording: Path) -> None:
+    alone = export_command(require_nsys(), recording, Path("t"), "parquetdir", json=False)
+    assert alone[-3:] == ["--include-blobs", "true", str(recording)]
+    assert "--include-json" not in alone
 
 
-def test_only_what_a_report_is_made_of_is_exported_where_nsys_can_leave_out_the_rest(
-    tmp_path: Path, recording: Path
+def test_a_report_is_the_same_without_the_words_of_payloads(
+    capsys: Capsys, tmp_path: Path, exports: Path, expected: Path
 ) -> None:
-    for version in GENERATIONS:
-        folder = tmp_path / version
-        folder.mkdir()
-        nsys = nsys_of(folder, version)
-        expected = READ if "--tables" in abilities_of(nsys).export and version >= "2025" else ()
-        assert tables_for(nsys) == expected
-    assert recording.exists()
-
-
-def test_every_table_that_a_report_reads_is_exported(
-    exports: Path, real_trace: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: set[str] = set()
-
-    def noting(name: str) -> None:
-        known = getattr(Tables, name)
-
-        def note(self: Tables, table: str, *arguments: object) -> object:
-            asked.add(table)
-            return known(self, table, *arguments)
-
-        monkeypatch.setattr(Tables, name, note)
-
-    for name in ("read", "columns", "__contains__"):
-        noting(name)
-    for path in (exports / "tp2.sqlite", real_trace("tp2_metrics")):
-        build_report(nsysan.analyze(nsysan.open_trace(path)), "0")
-    assert {"NVTX_EVENTS", "CUPTI_ACTIVITY_KIND_CUDA_EVENT", "GPU_METRICS"} <= asked <= set(READ)
-    # Those of other versions of nsys are named in the code alone.
-    code = "".join(file.read_text("utf-8") for file in (Path(nsysan.__file__).parent / "trace").glob("*.py"))
-    named = set(re.findall(r'"((?:CUPTI_ACTIVITY|NVTX|CUDA_GRAPH|TARGET_INFO|META_DATA|GPU_METRICS)\w*)"', code))
-    assert named <= set(READ)
+    bare = tmp_path / "run.sqlite"
+    shutil.copytree(exports / "tp2.sqlite.parquetdir", bare)
+    ranges = pq.read_table(bare / "NVTX_EVENTS.parquet")
+    assert ranges["jsonText"].null_count < len(ranges)
+    pq.write_table(ranges.drop_columns(["jsonText"]), bare / "NVTX_EVENTS.parquet")
+    assert run_cli(capsys, "report", bare, "--json", "-").out == run_cli(capsys, "report", expected, "--json", "-").out
