@@ -125,8 +125,10 @@ class Cluster:
             try:
                 return cast(bytes, future.result(timeout=WAIT))
             except TimeoutError:
-                if future.done():
+                if future.status == "error":
                     raise
+                if future.done():  # meanwhile, or its answer is on the way
+                    continue
                 if self._client.status != "running":
                     raise CancelledError from None
                 if not self._client.scheduler_info().get("workers"):
