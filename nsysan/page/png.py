@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from nsysan._errors import ExitCode, NsysanError
+from nsysan.timings import stage
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -73,6 +74,7 @@ def find_painter() -> Painter:
     )
 
 
+@stage("charts")
 def to_png(report: Report, painter: Painter) -> dict[str, bytes]:
     """The PNG of each of CHARTS that has data; NsysanError where the painter fails."""
     return {

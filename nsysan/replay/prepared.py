@@ -24,6 +24,7 @@ from nsysan.replay.shape import Levels
 from nsysan.replay.unseen import in_place, waits_unseen
 from nsysan.run.all_decode import weights_of
 from nsysan.run.run import Run
+from nsysan.timings import stage
 
 #: Weights are whole numbers of such parts.
 _PARTS = 1_000
@@ -179,6 +180,7 @@ class Prepared:
         return kept.select("stretch", "step", "rank", "population", "at", "next", "start", "finish")
 
 
+@stage("replay: graph")
 def prepare(run: Run, most: int = MAX_OPERATIONS) -> Prepared | None:
     """What a replay of a replica needs, of so many operations at the most; None where it has no steady step."""
     found = activity(run, most)
