@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,8 +13,8 @@ from glob import glob
 from pathlib import Path
 
 from nsysan._errors import ExitCode, NsysanError
-from nsysan.capture.bounded import ask
-from nsysan.capture.cures import cure_for
+from nsysan.capture.bounded import Idle, ask
+from nsysan.capture.cures import cure_for, no_room
 from nsysan.text import plain
 
 _INSTALLED = (
@@ -27,6 +28,8 @@ _INSTALLED = (
     "/usr/local/cuda*/nsight-compute*/host/target-linux-*/nsys",
 )
 _ASK_TIMEOUT_S = 60
+#: An export that neither computes nor writes for so long hangs.
+_EXPORT_IDLE_S = 120.0
 _OPTION = re.compile(r"^\s{0,8}(?:-\w,\s*)?(--[\w-]+)(?:[\s=\[<]|$)", re.MULTILINE)
 
 HOW_TO_GET = (
@@ -73,9 +76,13 @@ def find_nsys(named: str | None = None) -> Nsys | None:
     on_path = shutil.which("nsys")
     if on_path and (found := _ask(Path(on_path))):
         return found
-    installed = {Path(path) for pattern in _INSTALLED for path in glob(pattern)}
-    answers = [nsys for nsys in map(_ask, sorted(installed)) if nsys is not None]
-    return max(answers, key=lambda nsys: nsys.version, default=None)
+    return max(installed(), key=lambda nsys: nsys.version, default=None)
+
+
+def installed() -> list[Nsys]:
+    """Those in the usual folders."""
+    paths = {Path(path) for pattern in _INSTALLED for path in glob(pattern)}
+    return [nsys for nsys in map(_ask, sorted(paths)) if nsys is not None]
 
 
 def require_nsys(named: str | None = None) -> Nsys:
@@ -115,21 +122,44 @@ def export_command(nsys: Nsys, recording: Path, target: Path) -> list[str]:
 
 
 def export_sqlite(
-    nsys: Nsys, recording: Path, target: Path, *, progress: bool = False, waiting: Callable[[float], None] | None = None
+    nsys: Nsys,
+    recording: Path,
+    target: Path,
+    *,
+    progress: bool = False,
+    waiting: Callable[[float], None] | None = None,
+    patience: float = _EXPORT_IDLE_S,
 ) -> Path:
     """Export a recording to SQLite; NsysanError if nothing came out.
 
-    progress: let nsys show it on stderr. waiting: is told now and then for how many seconds the export runs.
+    progress: let nsys show it on stderr. waiting: is told now and then for how many seconds the export runs. patience:
+    seconds in which it may do nothing.
     """
+    command = export_command(nsys, recording, target)
     try:
-        answer = ask(export_command(nsys, recording, target), shown=progress, waiting=waiting)
+        answer = ask(command, shown=progress, waiting=waiting, idle=Idle(patience, lambda: size_of(target)))
+    except TimeoutError:
+        again = shlex.join(export_command(nsys, recording, recording.with_suffix(".sqlite")))
+        raise NsysanError(
+            f"{recording}: {nsys.label} hung while it exported it, and was ended; try again: {again}",
+            ExitCode.EXPORT_FAILED,
+        ) from None
     except OSError as error:
         raise NsysanError(f"{nsys.path}: {error.strerror}", ExitCode.NO_NSYS) from error
-    if not target.exists() or target.stat().st_size == 0:
+    full = no_room(target.absolute().parent) if answer.code else None
+    if full or size_of(target) == 0:
         why = plain(answer.last_word, 300) or f"it ended with exit code {answer.code} and no message"
-        cure = cure_for(answer.err + answer.out)
+        cure = full or cure_for(answer.err + answer.out)
         raise NsysanError(f"{recording}: {nsys.label} could not export it: {why}; {cure}", ExitCode.EXPORT_FAILED)
     return target
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file; none if it is not there."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _options(text: str) -> frozenset[str]:

@@ -19,8 +19,10 @@ _OPTION_IN_CODE = re.compile(
     r"\b(tensor_parallel_size|pipeline_parallel_size|data_parallel_size|tp_size|pp_size|dp_size)\s*=\s*(\d{1,5})\b"
 )
 _OPTION_IN_YAML = re.compile(
-    r"^\s*((?:tensor|pipeline|data)[-_]parallel[-_]size|(?:tp|pp|dp)[-_]size)\s*:\s*(\d{1,5})\s*(?:#.*)?$", re.MULTILINE
+    r"^\s*((?:tensor|pipeline|data)[-_]parallel[-_]size|(?:tp|pp|dp)(?:[-_]size)?)\s*:\s*(\d{1,5})\s*(?:#.*)?$",
+    re.MULTILINE,
 )
+_ADDRESS_IN_YAML = re.compile(r"^(host|port)\s*:\s*['\"]?([\w.:-]{1,255})['\"]?\s*(?:#.*)?$", re.MULTILINE)
 
 
 def text_of(path: Path) -> str | None:
@@ -66,6 +68,11 @@ def options_in_yaml(text: str) -> dict[str, int]:
     return _only(_OPTION_IN_YAML.findall(text))
 
 
+def address_in_yaml(text: str) -> list[str]:
+    """Where a server listens by its configuration, as options of its command."""
+    return [f"--{name}={value}" for name, value in _ADDRESS_IN_YAML.findall(text)]
+
+
 def _only(found: list[tuple[str, str]]) -> dict[str, int]:
     values: dict[str, set[int]] = {}
     for name, number in found:
@@ -86,7 +93,7 @@ def commands_in(text: str, arguments: list[str], environment: Mapping[str, str])
         yield from _simple(line, arguments, known)
 
 
-def _simple(line: str, arguments: list[str], known: Mapping[str, str]) -> Iterator[list[str]]:
+def _simple(line: str, arguments: list[str], known: dict[str, str]) -> Iterator[list[str]]:
     try:
         lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
         lexer.whitespace_split = True
@@ -96,7 +103,11 @@ def _simple(line: str, arguments: list[str], known: Mapping[str, str]) -> Iterat
     command: list[str] = []
     for word in [*words, ";"]:
         if word and set(word) <= set(";&|()"):
-            if command:
+            told = [_ASSIGNMENT.fullmatch(word) for word in command]
+            if all(told):
+                # `export TP=4;` of what comes after it.
+                known |= {one[1]: one[2][:_LONGEST_VALUE] for one in told if one}
+            else:
                 yield command
             command = []
         elif word in ("$@", "$*", "${@}"):

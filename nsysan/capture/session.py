@@ -7,52 +7,40 @@ import os
 import re
 import shutil
 import signal
-import sqlite3
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nsysan._errors import ExitCode, NsysanError
-from nsysan.capture.bounded import now_and_then
-from nsysan.capture.checks import Check
 from nsysan.capture.command import Plan, Request, outputs_of, plan_capture
+from nsysan.capture.end_of_run import patience_of
+from nsysan.capture.exported import Captured, Say, exported
 from nsysan.capture.held import plan_held
 from nsysan.capture.nccl_debug import NcclDebug, nccl_debug, surroundings, take_logs
-from nsysan.capture.no_report import ending, no_report
-from nsysan.capture.nsys import Nsys, abilities_of, export_sqlite
+from nsysan.capture.no_report import ending, no_report, no_window
+from nsysan.capture.nsys import Nsys, abilities_of
 from nsysan.capture.nvidia_smi import record_topology
 from nsysan.capture.own_figure import OwnFigure, untraced
-from nsysan.capture.postflight import check_export
 from nsysan.capture.processes import exit_on
 from nsysan.capture.runner import Outcome, run_capture
 from nsysan.capture.serving import Serve, Serving
 from nsysan.capture.started import read_workload
-from nsysan.capture.starters import Engine
 from nsysan.trace.topology import topology_file
 
-Say = Callable[[str], None]
 _OF_NSYS = ("NSYS_", "NCCL_DEBUG")
-
-
-@dataclass(frozen=True)
-class Captured:
-    """One report of a capture: the recording, its export and what the checks say of it."""
-
-    recording: Path
-    export: Path
-    checks: list[Check]
 
 
 @dataclass(frozen=True)
 class Result:
     """What a capture gave, and the exit code that tells how the workload ended.
 
-    token_ns: of a server under a load of our own, the time a token takes with the window closed, and open.
+    token_ns: of a server under a load of our own, the time a token takes with the window closed, and open. failure: why
+    there are fewer windows than were asked for.
     """
 
     captured: list[Captured]
     exit_code: int
     token_ns: tuple[int | None, int | None] = (None, None)
+    failure: NsysanError | None = None
 
 
 @dataclass(frozen=True)
@@ -167,26 +155,25 @@ class Session:
                 spares=self._spares_workload(),
                 say=say,
             )
+            logs = take_logs(self.staging, self.output, keep=bool(outcome.reports))
             if serving is not None:
                 serving.join()
-                if serving.failure is not None and not outcome.reports:
-                    raise serving.failure
+                if not outcome.reports and (serving.failure or not serving.taken):
+                    raise serving.failure or no_window(self.output, outcome)
             if outcome.killed:
                 say("the workload did not end by itself and was killed")
-            logs = take_logs(self.staging, self.output, keep=bool(outcome.reports))
             recordings = self._take(outcome, say)
         finally:
             # A folder that still holds something is the user's to look at.
             with contextlib.suppress(OSError):
                 self.staging.rmdir()
         self._note_topology(recordings, say)
-        captured = [self._exported(recording, logs, say, progress=progress) for recording in recordings]
+        patience = patience_of(self.kill_after, stuck=outcome.stuck)
+        captured = [self._exported(one, logs, say, progress=progress, patience=patience) for one in recordings]
         if serving is None or outcome.interrupted is not None:
             return Result(captured, self._exit_code(outcome, say))
-        if serving.failure is not None:
-            raise serving.failure
         # How a server ends that was told to says nothing of the window.
-        return Result(captured, 0, serving.token_ns)
+        return Result(captured, 0, serving.token_ns, serving.failure)
 
     def _ends_after(self) -> float | None:
         if self.request.duration is None:
@@ -233,10 +220,20 @@ class Session:
                 shutil.copyfile(first, path)
         say(f"the links between the GPUs are in {first.name}")
 
-    def _exported(self, recording: Path, logs: list[Path], say: Say, *, progress: bool) -> Captured:
+    def _exported(self, recording: Path, logs: list[Path], say: Say, *, progress: bool, patience: float) -> Captured:
         late = self.request.capture_range is not None or self.serve is not None
-        engine = read_workload(self.request.command, surroundings(self.request.environment)).engine
-        found = exported(self.nsys, recording, self.expected_ranks, say, late=late, progress=progress, engine=engine)
+        workload = read_workload(self.request.command, surroundings(self.request.environment))
+        found = exported(
+            self.nsys,
+            recording,
+            self.expected_ranks,
+            say,
+            late=late,
+            progress=progress,
+            engine=workload.engine,
+            replica=workload.replica,
+            patience=patience,
+        )
         if self.nccl_log:
             found.checks.append(self._nccl(self.output).check(logs, f"{self.output.name}.nccl.*.log"))
         return found
@@ -256,40 +253,3 @@ class Session:
             say("the collection ended before the workload, which was then ended: that is not a failure")
             return 0
         return outcome.exit_code
-
-
-def exported(
-    nsys: Nsys,
-    recording: Path,
-    expected_ranks: int | None,
-    say: Say,
-    *,
-    late: bool,
-    progress: bool,
-    engine: Engine | None = None,
-) -> Captured:
-    """Export a recording beside it, and check the export. late: collection began after the workload did."""
-    say(f"exporting {recording.name}")
-    target = recording.with_suffix(".sqlite")
-    unfinished = target.with_name(f".{target.name}.part")
-    try:
-        waiting = None if progress else now_and_then(say, lambda: f"exporting {recording.name}, {_size(unfinished)}")
-        export_sqlite(nsys, recording, unfinished, progress=progress, waiting=waiting).replace(target)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    try:
-        drops = "" if "--include-json" in abilities_of(nsys).export else nsys.label
-        checks = check_export(target, expected=expected_ranks, capture_range=late, engine=engine, drops=drops)
-    except sqlite3.Error as error:
-        raise NsysanError(
-            f"{target}: {nsys.label} left an export that cannot be read: {error}", ExitCode.EXPORT_FAILED
-        ) from error
-    return Captured(recording, target, checks)
-
-
-def _size(unfinished: Path) -> str:
-    """How far an export is."""
-    try:
-        return f"{unfinished.stat().st_size / 1e6:,.1f} MB so far"
-    except OSError:
-        return "nothing so far"

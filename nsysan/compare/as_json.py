@@ -5,19 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from nsysan.compare.comparison import (
-    THRESHOLDS,
-    ComparedRun,
-    Comparison,
-    Family,
-    FamilyOnSide,
-    Figure,
-)
+from nsysan.compare.comparison import ComparedRun, Comparison, Family, FamilyOnSide, Figure
 from nsysan.compare.kinds_of_steps import PopulationOnSides
 from nsysan.compare.link_change import link_lines
 from nsysan.compare.prediction_json import predictions_json
 from nsysan.compare.widths import Scaling, Widening, Width
 from nsysan.compare.wording import answers
+from nsysan.metrics.change_rule import THRESHOLDS
 
 SCHEMA = "nsysan.compare/1"
 
@@ -34,7 +28,7 @@ def to_document(comparison: Comparison) -> dict[str, Any]:
         "link_differs": bool(link_lines(comparison.sides)),
         "figures": [_figure(comparison, figure) for figure in comparison.figures],
         "collectives": [_family(comparison, family) for family in comparison.families],
-        "scaling": comparison.scaling and _scaling(comparison.scaling),
+        "scaling": _scaling(comparison.scaling) if comparison.scaling and comparison.scaling.steps else None,
         "notes": comparison.notes,
         "predictions": predictions_json(comparison),
         "thresholds": THRESHOLDS,

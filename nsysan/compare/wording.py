@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from nsysan.compare.comparison import (
-    ALPHA,
-    GBPS,
-    LEAST_OF_PERIOD,
-    NS,
-    SHARE_OF_FIGURE,
-    SHARE_OF_PERIOD,
-    TAIL_STEPS,
-    Bandwidth,
-    Change,
-    ChangeVerdict,
-    ComparedRun,
-    Comparison,
-    FamilyOnSide,
-    Figure,
-)
+from nsysan.compare.comparison import GBPS, NS, Bandwidth, ComparedRun, Comparison, FamilyOnSide, Figure
+from nsysan.compare.headline import last_words, short_name
 from nsysan.compare.link_change import link_lines
 from nsysan.compare.prediction_sentences import buying_lines, prediction_lines
 from nsysan.compare.scaling_sentences import lost_sentence, replicas_sentence, widening_sentence
+from nsysan.metrics.change_rule import (
+    ALPHA,
+    LEAST_OF_PERIOD,
+    SHARE_OF_FIGURE,
+    SHARE_OF_PERIOD,
+    TAIL_STEPS,
+    WORDS,
+    Change,
+    ChangeVerdict,
+)
 from nsysan.report.tail_sentences import tail_words
 from nsysan.text import counted, duration, pct, pct_limit, plain, signed, size
 
@@ -37,20 +33,21 @@ TITLES = {
     "idle": "idle by cause, µs a step",
     "whatif": "what if, µs a step",
 }
-WORDS = {
-    ChangeVerdict.CHANGED: "changed",
-    ChangeVerdict.SMALL: "small",
-    ChangeVerdict.NOISE: "noise",
-    ChangeVerdict.FEW_STEPS: "too few steps",
-    ChangeVerdict.NOT_COMPARABLE: "not comparable",
-}
-LEGEND = (
-    f"medians over the steady steps and the ranks, means and tokens/s over the steps; changed: p < {ALPHA:g} by the "
+#: Columns of a table of figures for each side but the first.
+COLUMNS_A_SIDE = 4
+_OF_ONE = "medians over the steady steps and the ranks, means and tokens/s over the steps"
+_LEGEND = (
+    f"{_OF_ONE}; changed: p < {ALPHA:g} by the "
     f"spread over the steps (Mann-Whitney, corrected within each table), and {pct_limit(SHARE_OF_PERIOD)} of the "
     f"period, or {pct_limit(SHARE_OF_FIGURE)} of the figure and {pct_limit(LEAST_OF_PERIOD)} of the period, or of a "
     f"mean {pct_limit(SHARE_OF_FIGURE)} that lie in {TAIL_STEPS} long steps or more; small: p < {ALPHA:g}, but no "
     "more than two captures of one workload may differ by; noise: neither"
 )
+
+
+def legend(comparison: Comparison) -> str:
+    """What the figures are, and what is said of differences where there are any."""
+    return _LEGEND if len(comparison.sides) > 1 else _OF_ONE
 
 
 def side_sentence(side: ComparedRun) -> str:
@@ -67,8 +64,8 @@ def side_sentence(side: ComparedRun) -> str:
 
 
 def answers(comparison: Comparison) -> list[str]:
-    """What came out, a line each: sides that are refused, then what findings tells."""
-    return refusals(comparison) + findings(comparison)
+    """What came out, a line each: sides that are refused, the verdict, then what findings tells."""
+    return [*refusals(comparison), *last_words(comparison).splitlines(), *findings(comparison)]
 
 
 def refusals(comparison: Comparison) -> list[str]:
@@ -85,6 +82,8 @@ def findings(comparison: Comparison) -> list[str]:
     lines += [*link_lines(comparison.sides), *prediction_lines(comparison)]
     if comparison.scaling is None:
         return lines
+    if not comparison.scaling.steps:
+        return [*lines, *buying_lines(comparison)]
     widths = ", ".join(
         f"TP={w.ranks} {duration(w.period)} ({w.speed_up:.2f}x, {pct(w.efficiency)})" for w in comparison.scaling.widths
     )
@@ -181,9 +180,9 @@ def value(number: float | None, figure: Figure) -> str:
 def header(comparison: Comparison, title: str) -> list[str]:
     """Columns of a table of figures."""
     first, *others = comparison.sides
-    columns = [title, first.label]
+    columns = [title, short_name(first)]
     for side in others:
-        columns += [side.label, f"{side.label}-{first.label}", "%", ""]
+        columns += [short_name(side), f"{side.label}-{first.label}", "%", ""]
     return columns
 
 

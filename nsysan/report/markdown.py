@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from nsysan.diagnosis.collectives import CollectiveFamily
+from nsysan.diagnosis.collectives import POPULATION, CollectiveFamily, several_populations
 from nsysan.diagnosis.evidence import Aspect
 from nsysan.metrics.scenarios import SCENARIOS
 from nsysan.report.basis_text import basis_of, untraced_rows
-from nsysan.report.kernel_text import HEAD, cells, groups_sentence, layers, layers_sentence, shortened
+from nsysan.report.kernel_text import HEAD, cells, groups_sentence, layers, layers_sentence
 from nsysan.report.key_numbers import key_numbers
 from nsysan.report.light_text import PRODUCT_HEADS, light_sentence, product_rows, sentences
 from nsysan.report.markup import code, escaped, rows
@@ -15,7 +15,7 @@ from nsysan.report.replica import coverage_words, layout_sentence
 from nsysan.report.report import Report, visible_lines
 from nsysan.report.sentences import expectation_sentence, sure_sentence
 from nsysan.report.tail_sentences import tail_sentence
-from nsysan.text import counted, duration, pct, plain, size, us
+from nsysan.text import counted, duration, pct, plain, shortened, size, us
 
 _COLLECTIVES = 8
 _KERNELS = 8
@@ -132,10 +132,12 @@ def _collectives(report: Report) -> list[str]:
     header = ["kernel", "kind", "bytes", "ranks", "a step", "wire p50 µs", "p99", "wait p50 µs", "p99", "busbw GB/s"]
     shown = report.collectives[:_COLLECTIVES]
     more = len(report.collectives) - len(shown)
+    several = several_populations(report.collectives)
+    body = [[*_family(family), *([escaped(family.steps)] if several else [])] for family in shown]
     return [
         "#### Collectives",
         "",
-        *rows(header, [_family(family) for family in shown], left=2),
+        *rows([*header, *([POPULATION] if several else [])], body, left=2),
         "",
         escaped(f"{f'{more} more on the page and in the JSON. ' if more else ''}Link: {report.link.sentence}"),
         *(["", escaped(nccl)] if (nccl := nccl_sentence(report)) else []),

@@ -6,13 +6,14 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from nsysan import notebook
 from nsysan._errors import ExitCode, NsysanError
+from nsysan.budgets import REPORT_BYTES
 from nsysan.file_content import content_of
-from nsysan.report.json_values import MOST_BYTES, Fields, UnusableJson, parse
+from nsysan.report.json_values import Fields, UnusableJson, parse
 from nsysan.report.kernel_read_back import KernelFigures, kernel_groups_from, kernels_from
 from nsysan.report.nccl_read_back import NcclSays, nccl_from
 from nsysan.report.pace_read_back import (
@@ -25,6 +26,7 @@ from nsysan.report.pace_read_back import (
     straggler_from,
     what_if_from,
 )
+from nsysan.report.steps_read_back import steady_periods
 from nsysan.text import counted, plain
 
 #: What documents of older schemas call a key of this one (see Fields.names), by the schema's number.
@@ -81,8 +83,10 @@ class RankFigures:
 
 @dataclass(frozen=True)
 class Collective:
-    """Calls of one kernel, size and number of ranks. bytes: None where not known; wire_ns and wait_ns: of the ranks'
-    matched calls, None where none matched."""
+    """Calls of one kernel, size and number of ranks, in steps of one population (None in documents before).
+
+    bytes: None where not known; wire_ns and wait_ns: of the ranks' matched calls, None where none matched.
+    """
 
     name: str
     kind: str | None
@@ -97,6 +101,7 @@ class Collective:
     floor_ns: int | None
     wire_ns: Spread | None
     wait_ns: Spread | None
+    population: str | None = None
 
 
 @dataclass(frozen=True)
@@ -118,7 +123,8 @@ class ReportDocument:
     gpu_models: of each rank. steps, steady: how many there are. what_if: ns a step by what is taken
     away (period: nothing), None where it cannot be told; empty without a steady step. late: also ranks that are late
     together; empty in documents before the replay, as replay_error is None in these. quality: status by id. nccl: what
-    NCCL's log says, None without one. digest: the same for documents of the same content.
+    NCCL's log says, None without one. digest: the same for documents of the same content. step_periods: ns of
+    the steady steps by number.
     """
 
     schema: int
@@ -144,6 +150,7 @@ class ReportDocument:
     quality: Mapping[str, str]
     nccl: NcclSays | None
     digest: str
+    step_periods: Mapping[int, int] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         of = notebook.names(source.name for source in self.inputs)
@@ -157,7 +164,7 @@ def read_report(path: str | Path) -> ReportDocument:
     """The document that `nsysan report --json` wrote to a file; NsysanError names what cannot be used, and where."""
     path = Path(path)
     try:
-        return report_document(parse(content_of(path, MOST_BYTES)), str(path))
+        return report_document(parse(content_of(path, REPORT_BYTES)), str(path))
     except UnusableJson as error:
         raise NsysanError(f"{path}: {error}; {_HOW}", ExitCode.DAMAGED) from error
 
@@ -194,6 +201,7 @@ def report_document(values: object, name: str) -> ReportDocument:
         quality={row.text("id"): row.text("status") for row in fields.rows("quality")},
         nccl=nccl_from(fields),
         digest=_digest(values),
+        step_periods=steady_periods(fields, replica, population),
     )
 
 
@@ -273,6 +281,7 @@ def _collective(row: Fields) -> Collective:
         floor_ns=row.whole_or_none("floor_ns"),
         wire_ns=_spread(row.below_or_none("wire_ns")),
         wait_ns=_spread(row.below_or_none("wait_ns")),
+        population=row.text_or_none("population") if "population" in row.values else None,
     )
 
 

@@ -9,6 +9,8 @@ from statistics import median
 
 import polars as pl
 
+from nsysan.report.range_cells import range_cells
+
 LAUNCH = "launch"
 RANGE = "nvtx"
 #: The lane of a rank's launch calls.
@@ -44,11 +46,13 @@ class Timeline:
     role says why it is shown, "" for a step at the reader's choice. origin: earliest begin over the ranks; finish:
     latest end (ns of the trace's clock). slices: rank, lane (stream number, "launches" or "NVTX <n>"), line (ledger
     line, "launch" or "nvtx"), begin, end (ns after origin), name, launch (number of the launch call, null where none is
-    recorded; the call's own slice has it too). arrivals: rank, lane, collective (its number in the step), time (ns
+    recorded; the call's own slice has it too), call (number of the matched collective that begins with it, else null)
+    and the columns of operation_facts.FACTS. arrivals: rank, lane, collective (its number in the step), time (ns
     after origin), lateness (ns after the first rank), last (whether this rank was the last), name: of the matched
     collectives. total: slices that there are; windows: rank, begin, end of each rank's own step (ns after origin):
     ranks begin and end a step apart, and the work of other steps is not in `slices`. merged: of those shorter than this
     (ns) on a lane, `slices` holds the longest in each stretch of that length. path: the critical path through it.
+    cells: where `slices` are not all, the ledger in cells of time (range_cells.range_cells).
     """
 
     step: int
@@ -62,6 +66,7 @@ class Timeline:
     merged: int
     windows: tuple[tuple[int, int, int], ...] = ()
     path: StepPath = field(default_factory=StepPath)
+    cells: pl.DataFrame | None = None
 
     @property
     def period(self) -> int:
@@ -90,7 +95,8 @@ def decimated(timeline: Timeline, limit: int) -> Timeline:
     # The least power that suffices: a larger one never keeps more.
     power = bisect_left(range(_LEAST, _MOST), True, key=lambda n: int(_kept(slices, 1 << n).sum()) <= limit)
     merged = 1 << (_LEAST + power)
-    return replace(timeline, slices=slices.filter(_kept(slices, merged)), merged=merged)
+    cells = range_cells(slices, timeline.windows)
+    return replace(timeline, slices=slices.filter(_kept(slices, merged)), merged=merged, cells=cells)
 
 
 #: Powers of two ns: from what no screen resolves to what no step lasts.
