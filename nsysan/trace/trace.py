@@ -195,10 +195,6 @@ class Trace:
         """CUDA graph replays recorded as one block (graph-level tracing): the columns of vocabulary.WORK."""
         return gpu_work.graph_replays(self._tables, gpu_work.within(self._begin, self._end), self._lone_process)
 
-    def kernel_shapes(self, spans: Sequence[tuple[int, int]]) -> pl.DataFrame:
-        """Grid and blocks of kernels (see gpu_work.kernel_shapes)."""
-        return gpu_work.kernel_shapes(self._tables, spans)
-
     def _lone_process(self) -> int:
         """The process of the CUDA calls if they are of one, else 0: GPU work that names no process may be its."""
         processes = self.calls.callers["process"].unique()
