@@ -83,9 +83,8 @@ def launched_in(placed: PlacedTrace, rank: int, steps: list[int]) -> dict[int, l
     work = work.hstack(placed.as_recorded(("start", "stream", "correlation"), rank, at).cast(pl.Int64))
     work = work.filter(pl.col("start").is_not_null())
     spans = work.group_by("step").agg(pl.min("start"), last=pl.max("start")).select("start", "last").rows()
-    grids = placed.trace.grids([(int(start), int(last)) for start, last in spans])
+    grids = placed.trace.grids([(int(start), int(last)) for start, last in spans]).drop_nulls()
     key = ["start", "stream", "correlation"]
-    grids = grids.select(*key, *_GRID).drop_nulls()
     both = work.join(grids.unique(key), on=key, how="inner").sort("step", "begin")
     found: dict[int, list[Launched]] = {step: [] for step in steps}
     for row in both.iter_rows(named=True):

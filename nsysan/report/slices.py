@@ -9,7 +9,7 @@ from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.metrics.cut import cut_at_arrival, line_names
 from nsysan.metrics.lines import BEFORE
 from nsysan.model.operations import in_words
-from nsysan.report.operation_facts import FACTS, recorded, with_facts
+from nsysan.report.operation_facts import FACTS, with_facts
 from nsysan.report.path_in_step import path_in_step, within
 from nsysan.report.timeline import LAUNCH, LAUNCHES, RANGE, Timeline, decimated, fair_limit
 from nsysan.run.placed import PlacedTrace
@@ -93,7 +93,6 @@ def operations_of(placed: PlacedTrace, steps: list[int]) -> list[pl.DataFrame]:
 
     def of_rank(rank: int) -> list[pl.DataFrame]:
         work, windows = placed.clocked(_OPERATION, rank), placed.windows.filter(pl.col("rank") == rank)
-        work = work.hstack(recorded(placed, rank))
         return [_inside(work, windows.filter(pl.col("step") == step)) for step in steps]
 
     return with_facts(placed, [in_words(pl.concat(parts)) for parts in zip(*placed.each(of_rank), strict=True)])
@@ -198,6 +197,7 @@ _OPERATION = (
     "launch_start",
     "launch_end",
     "launch",
+    "start",
     "demangled",
     "bytes",
     "message_bytes",
