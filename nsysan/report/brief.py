@@ -11,7 +11,7 @@ from nsysan.report.terminal import answers, captured, findings, layout, ledger, 
 from nsysan.text import counted, plain
 
 #: Findings that are named, and those of which it is said what to do; ranks of the ledger.
-_FINDINGS, _FIXES, _RANKS = 4, 1, 2
+_FINDINGS, _FIXES, _RANKS = 3, 1, 2
 _MORE = "-v tells of collectives, kernels, idle time and slow steps, and why each figure is as sure as it is"
 
 
