@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,6 +14,9 @@ from nsysan.cli.inputs import analysed, expand, spread
 from nsysan.cli.options import NO_NVTX, STEPS
 from nsysan.cli.outputs import alike, outputs_of, written
 from nsysan.output import write_text
+
+if TYPE_CHECKING:
+    from nsysan.light.stated import Model
 
 _PATH = click.Path(path_type=Path)
 _MOST = 26
@@ -114,10 +118,8 @@ def command(
       nsysan compare a.sqlite b.sqlite --batch 1 --batch 32 --json -
       nsysan compare run1/ 'run2_rank_*.sqlite'
     """
-    if model is None and context is not None:
-        raise click.UsageError("--context is of a --model")
-    if model is not None and not asked:
-        raise click.UsageError("--model is of --predict")
+    if (model is None and context is not None) or (model is not None and not asked):
+        raise click.UsageError("--context is of a --model, and that of --predict")
     if asked and len(sides) == 1 and model is None:
         raise click.UsageError(
             "--predict takes captures of one model at two TP degrees or more: one alone does not tell which part of "
@@ -138,16 +140,10 @@ def command(
     from nsysan.compare.compared_run import compared_runs, letters
     from nsysan.compare.comparison import ComparedRun
     from nsysan.compare.likeness import common_population
-    from nsysan.light.stated import stated_model
 
-    try:
-        stated = None if model is None else stated_model(model, batches[0] if batches else None, context)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
-    if stated is not None and stated.shape is None:
-        raise click.UsageError(f"--model lacks {', '.join(stated.lacking)}; name them, or a config.json")
-    if stated is not None and stated.batch is not None and not batches:
-        batches = (stated.batch,)
+    stated = None if model is None else _stated(model, batches[0] if batches else None, context)
+    if stated is not None and stated.batch is not None:
+        batches = batches or (stated.batch,)
     each = batches if len(batches) == len(sides) else (batches or (None,)) * len(sides)
     built: list[list[ComparedRun]] = []
     for label, inputs, batch in zip(letters(len(sides)), paths, each, strict=True):
@@ -172,3 +168,16 @@ def command(
         click.echo(to_text(comparison), nl=False)
         if files:
             click.echo(f"\n{written(files.values())}")
+
+
+def _stated(model: str, batch: int | None, context: int | None) -> Model:
+    """The model, all of it."""
+    from nsysan.light.stated import stated_model
+
+    try:
+        stated = stated_model(model, batch, context)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    if stated.shape is None:
+        raise click.UsageError(f"--model lacks {', '.join(stated.lacking)}; name them, or a config.json")
+    return stated

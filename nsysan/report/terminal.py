@@ -23,7 +23,7 @@ from nsysan.report.sentences import (
     sure_sentence,
 )
 from nsysan.report.tail_sentences import tail_sentence
-from nsysan.text import counted, numbered, pct, plain, size, table, us, wrapped
+from nsysan.text import counted, numbered, pct, plain, table, us, wrapped
 from nsysan.trace.graph_mode import GraphMode
 
 _FINDINGS = 5
@@ -188,7 +188,7 @@ def floor_words(family: CollectiveFamily) -> str:
 
 
 def _family(family: CollectiveFamily) -> str:
-    what = f"{family.kind or family.op_class} of {size(family.message_bytes)} over {family.over}"
+    what = f"{family.kind or family.op_class} of {family.size_words} over {family.over}"
     verdicts = [f"{family.matched} of {counted(family.count, 'call')} matched"]
     verdicts += [f"{n} {word}" for word, n in (("unmatched", family.unmatched), ("rejected", family.rejected)) if n]
     often = counted(family.count, "call") if family.a_step is None else f"{family.a_step} a step"

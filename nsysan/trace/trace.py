@@ -47,10 +47,9 @@ class Trace:
 
     def limit_time(self, begin: int | None = None, end: int | None = None) -> None:
         """Read only GPU work that starts from `begin` to before `end` (ns)."""
-        if (begin, end) == (self._begin, self._end):
-            return
-        self._begin, self._end = begin, end
-        self._forget("_kernel_rows", "kernels", "copies", "graph_replays", "calls")
+        if (begin, end) != (self._begin, self._end):
+            self._begin, self._end = begin, end
+            self._forget("_kernel_rows", "kernels", "copies", "graph_replays", "calls")
 
     def extent(self) -> tuple[int, int] | None:
         """Start of the first kernel or replay, and of the last, whatever `limit_time` says; None without any (ns)."""
@@ -182,7 +181,7 @@ class Trace:
         return gpu_work.kernels(self._tables, rows, self._lone_process)
 
     def grids(self, spans: Sequence[tuple[int, int]]) -> pl.DataFrame:
-        """The grids of the kernels that start in these spans, read anew: see gpu_work.grids."""
+        """Grids of the kernels that start in these spans, read anew (see gpu_work.grids)."""
         return gpu_work.grids(self._tables, spans)
 
     @cached_property
@@ -276,10 +275,7 @@ class Trace:
 
     @cached_property
     def gpu_metrics(self) -> pl.DataFrame:
-        """Sampled counters that the export names: gpu (nsys' own number), metric, and the ids of its samples.
-
-        nsys does not keep metric ids from one version, or one GPU, to the next: a metric is known by its name.
-        """
+        """Sampled counters by name, as ids differ by version and GPU: gpu (nsys' own number), metric, those ids."""
         return machine.gpu_metrics(self._tables)
 
     @property
