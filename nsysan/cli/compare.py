@@ -113,7 +113,7 @@ def command(
       nsysan compare before.sqlite after.sqlite
       nsysan compare tp1.sqlite tp2.sqlite tp4.sqlite -o scaling.html
       nsysan compare tp1.sqlite tp2.sqlite tp4.sqlite --predict 8
-      nsysan compare tp1.sqlite --predict 2 --predict 4 --model config.json --batch 8 --context 2048
+      nsysan compare tp1.sqlite --predict 4 --model config.json --batch 8
       nsysan compare nccl.sqlite symm.sqlite --markdown - >> ticket.md
       nsysan compare a.sqlite b.sqlite --batch 1 --batch 32 --json -
       nsysan compare run1/ 'run2_rank_*.sqlite'
