@@ -13,11 +13,15 @@ from typing import Any
 #: `-n4`: a short option with its number attached.
 _ATTACHED = re.compile(r"(-[A-Za-z])(\d+)")
 _NOTHING = re.compile(r"(?!)")
+_ELSEWHERE = "starts the ranks outside of this command, so that this trace would not have them; inside it works"
 
 
 @dataclass(frozen=True)
 class Engine:
-    """One engine, as data/starters.toml has it. fork: the variable that says how its workers start, and the value."""
+    """One engine, as data/starters.toml has it.
+
+    fork: the variable that says how its workers start, and the value. profiler: routes that turn its own on and off.
+    """
 
     name: str
     commands: tuple[str, ...]
@@ -29,6 +33,11 @@ class Engine:
     variables: re.Pattern[str]
     within: frozenset[str]
     fork: tuple[str, str] | None
+    port: int
+    profiler: tuple[str, str] | None
+    named: re.Pattern[str]
+    image: str
+    entry: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,11 @@ class Starter:
     skip: int
     python: bool
     dashes: bool
+    shell: bool
+    alone: bool
+    own: frozenset[str]
+    clears: frozenset[str]
+    why: str
     tasks: frozenset[str]
     local: frozenset[str]
     nodes: frozenset[str]
@@ -120,29 +134,38 @@ def load_starters() -> Starters:
 
 def _engine(row: dict[str, Any]) -> Engine:
     patterns = {name: re.compile(row[name]) for name in ("files", "servers", "clients", "workers", "variables")}
-    fork = row.get("fork")
+    fork, profiler = row.get("fork"), row.get("profiler")
     return Engine(
         name=row["name"],
         commands=tuple(row["commands"]),
         modules=tuple(row["modules"]),
         within=frozenset(row["within"]),
         fork=(fork[0], fork[1]) if fork else None,
+        port=row["port"],
+        profiler=(profiler[0], profiler[1]) if profiler else None,
+        named=re.compile(row["named"]) if profiler else _NOTHING,
+        image=row.get("image", ""),
+        entry=tuple(row.get("entry", "").split()),
         **patterns,
     )
 
 
 def _starter(row: dict[str, Any]) -> Starter:
-    words = {name: frozenset(row.get(name, "").split()) for name in ("sub", "takes", "two", "tasks", "local", "nodes")}
+    kinds = ("sub", "takes", "two", "tasks", "local", "nodes", "own", "clears")
+    words = {name: frozenset(row.get(name, "").split()) for name in kinds}
     return Starter(
         name=row.get("name", ""),
         commands=tuple(row["commands"]),
         skip=row.get("skip", 0),
         python=row.get("python", False),
         dashes=row.get("dashes", False),
+        shell=row.get("shell", False),
+        alone=row.get("alone", False),
         hosts=frozenset(row.get("hosts", "").split()),
         here=row.get("place", "here") == "here",
         refused=row.get("refused", False),
         inside=row.get("inside", ""),
         advice=row.get("advice", ""),
+        why=row.get("why", _ELSEWHERE),
         **words,
     )

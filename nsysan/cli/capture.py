@@ -14,10 +14,11 @@ import click
 from nsysan._errors import ExitCode
 from nsysan.capture import holding
 from nsysan.capture.command import Request, expand_output
+from nsysan.capture.exported import Captured
 from nsysan.capture.held import plan_held
 from nsysan.capture.nsys import export_command, require_nsys
 from nsysan.capture.placement import Seat, check_place, notes_before, seat_of
-from nsysan.capture.session import Captured, Session
+from nsysan.capture.session import Session
 from nsysan.capture.started import expected_ranks, read_workload
 from nsysan.cli.captured import as_option, check_report, show
 from nsysan.cli.exits import OUTPUT, exit_codes
@@ -86,7 +87,7 @@ from nsysan.cli.trace_options import trace_options
     type=click.FloatRange(0),
     default=30.0,
     metavar="SECONDS",
-    help="Kill a workload that runs on so long after it was told to end, then an nsys idle as long.  [default: 30]",
+    help="What hangs is killed that long after it was told to end, workload, nsys or export.  [default: 30]",
 )
 @click.option(
     "--gpu-metrics",
@@ -203,10 +204,10 @@ def command(
         raise click.UsageError("--gpu-metrics-frequency needs --gpu-metrics")
     if (serve or hold) and (capture_range is not None or delay is not None or duration is not None):
         raise click.UsageError("--serve and --hold open windows by themselves: leave out -c, -p, -y and -d")
-    served = serve_of(command, {"serve": serve, "hold": hold, "untraced_first": untraced_first, **serving})
     given = _pairs(environment)
     surroundings = {**os.environ, **given}
     workload = read_workload(command, surroundings)
+    served = serve_of(workload, {"serve": serve, "hold": hold, "untraced_first": untraced_first, **serving})
     seat = seat_of(workload, surroundings)
     name = _name(output, surroundings, seat)
     check_place(workload, name)

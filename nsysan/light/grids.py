@@ -34,8 +34,7 @@ _BITS = (
     (re.compile(r"bfloat16|BFloat16|_bf16|__half|\bhalf\b|Half\b|_f16|fp16"), 16),
     (re.compile(r"<float\b|_f32|\bfloat,"), 32),
 )
-_GRID = ("grid_x", "grid_y", "grid_z", "block_x")
-_COLUMNS = ("step", "name", "demangled", "cls", "kind", "begin")
+_COLUMNS = ("step", "name", "demangled", "cls", "kind", "start", "end", "begin", "stream")
 NO_GRIDS = "the export has no grids of kernels"
 
 
@@ -80,18 +79,19 @@ def launched_in(placed: PlacedTrace, rank: int, steps: list[int]) -> dict[int, l
     inside = placed.frame(("step",), rank)["step"].is_in(steps).fill_null(value=False)
     at = np.flatnonzero(inside.to_numpy())
     work = placed.frame(_COLUMNS, rank, at=at).with_columns(pl.col("name", "demangled", "cls", "kind").cast(pl.String))
-    work = work.hstack(placed.as_recorded(("start", "stream", "correlation"), rank, at).cast(pl.Int64))
-    work = work.filter(pl.col("start").is_not_null())
     spans = work.group_by("step").agg(pl.min("start"), last=pl.max("start")).select("start", "last").rows()
-    grids = placed.trace.grids([(int(start), int(last)) for start, last in spans]).drop_nulls()
-    key = ["start", "stream", "correlation"]
-    both = work.join(grids.unique(key), on=key, how="inner").sort("step", "begin")
+    shapes = placed.kernel_shapes([(int(start), int(last)) for start, last in spans])
+    key = ["start", "end", "stream"]
+    sized = shapes.filter(pl.col("rank") == rank).drop_nulls().unique(key).with_columns(pl.col(key).cast(pl.Int64))
+    both = work.with_columns(pl.col(key).cast(pl.Int64)).join(sized.drop("rank"), on=key).sort("step", "begin")
     found: dict[int, list[Launched]] = {step: [] for step in steps}
     for row in both.iter_rows(named=True):
         reduces = row["cls"] in COMMUNICATION and row["kind"] == "all_reduce"
-        x, y, z, threads = (int(row[name]) for name in _GRID)
+        blocks, threads = (tuple(map(int, row[what].split(" x "))) for what in ("grid", "block"))
         name = row["name"] or ""
-        found[int(row["step"])].append(Launched(name, row["demangled"] or name, reduces, (x, y, z), threads))
+        found[int(row["step"])].append(
+            Launched(name, row["demangled"] or name, reduces, (blocks[0], blocks[1], blocks[2]), threads[0])
+        )
     return found
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from nsysan.metrics.lines import CLAIMED, LINES, ROW, Line
+from nsysan.page.fact_columns import Facts
 from nsysan.page.palette import COLOURS, COUNTER_COLOURS, INKS, NAMES
 from nsysan.page.path_lane import WORDS, path_columns
 from nsysan.report.report import Report, visible_lines
@@ -28,22 +29,26 @@ def timeline_data(report: Report) -> str:
 
     Slices are columns ordered by lane and begin; begin is told as the difference to the slice before, times are ns
     after the step's origin. line, lane, name are positions in `lines`, the step's `lanes`, `names`; launch is -1 where
-    no launch call is recorded.
+    no launch call is recorded; fact and call are those of fact_columns.Facts. The first `claimed` lines are those of
+    the ledger, in order of precedence. late: the rank that the verdict names.
     """
     lines = [*CLAIMED, LAUNCH, RANGE]
     names: dict[str, int] = {}
-    lanes = report.counter_lanes
+    lanes, facts = report.counter_lanes, Facts()
     steps = [
-        _step(timeline, lines, names, lanes[number] if number < len(lanes) else None)
+        _step(timeline, lines, (names, facts), lanes[number] if number < len(lanes) else None)
         for number, timeline in enumerate(report.timelines)
     ]
     data = {
         "ranks": [rank.rank for rank in report.ranks],
+        "late": None if report.diagnosis.straggler is None else report.diagnosis.straggler.rank,
         "lines": [_line(line) for line in (*lines, "last")],
+        "claimed": len(CLAIMED),
         "counters": COUNTER_COLOURS,
         "path": WORDS,
         "steps": steps,
         "names": list(names),
+        "facts": facts.table,
         "ledger": _ledger(report),
     }
     return json.dumps(data, separators=(",", ":"), allow_nan=False)
@@ -58,6 +63,7 @@ def _line(line: str) -> dict[str, Any]:
         "colour": COLOURS[line],
         "ink": INKS[line],
         "captioned": row is not None and row.captioned,
+        "communicates": row is not None and row.communicates,
         "cut": "" if row is None else "before" if row.before else "after" if row.after else "",
     }
 
@@ -76,8 +82,10 @@ def decimation_note(timeline: Timeline) -> str:
 _LANE = ["rank", "lane"]
 
 
-def _step(timeline: Timeline, lines: list[str], names: dict[str, int], counters: pl.DataFrame | None) -> dict[str, Any]:
-    slices = timeline.slices
+def _step(
+    timeline: Timeline, lines: list[str], told: tuple[dict[str, int], Facts], counters: pl.DataFrame | None
+) -> dict[str, Any]:
+    (names, facts), slices = told, timeline.slices
     pieces = timeline.path.pieces
     named = sorted(pl.concat([slices[_LANE], pieces[_LANE]]).unique().iter_rows(), key=_position)
     lanes = pl.DataFrame(
@@ -102,6 +110,7 @@ def _step(timeline: Timeline, lines: list[str], names: dict[str, int], counters:
         "length": (ordered["end"] - ordered["begin"]).to_list(),
         "name": [_number(names, name) for name in ordered["name"]],
         "launch": ordered["launch"].fill_null(-1).to_list(),
+        **facts.columns(ordered),
         "last": [
             [lane, time, late, collective, _number(names, name)]
             for lane, time, late, collective, name in marks.select(

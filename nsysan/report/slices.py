@@ -9,6 +9,7 @@ from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.metrics.cut import cut_at_arrival, line_names
 from nsysan.metrics.lines import BEFORE
 from nsysan.model.operations import in_words
+from nsysan.report.operation_facts import FACTS, with_facts
 from nsysan.report.path_in_step import path_in_step, within
 from nsysan.report.timeline import LAUNCH, LAUNCHES, RANGE, Timeline, decimated, fair_limit
 from nsysan.run.placed import PlacedTrace
@@ -94,7 +95,7 @@ def operations_of(placed: PlacedTrace, steps: list[int]) -> list[pl.DataFrame]:
         work, windows = placed.clocked(_OPERATION, rank), placed.windows.filter(pl.col("rank") == rank)
         return [_inside(work, windows.filter(pl.col("step") == step)) for step in steps]
 
-    return [in_words(pl.concat(parts)) for parts in zip(*placed.each(of_rank), strict=True)]
+    return with_facts(placed, [in_words(pl.concat(parts)) for parts in zip(*placed.each(of_rank), strict=True)])
 
 
 def _inside(work: pl.DataFrame, windows: pl.DataFrame) -> pl.DataFrame:
@@ -133,7 +134,7 @@ def _timeline(
     inside = inside.rename({"launch": "api"})
     inside = inside.join(_numbered_launches(inside), on=_LAUNCH, how="left", maintain_order="left")
     hosts = hosts.sort("rank", "start", "end", "name")
-    relative = pl.concat([_work(inside), _launches(inside), _range_slices(hosts)]).with_columns(
+    relative = pl.concat([_work(inside), _launches(inside), _range_slices(hosts)], how="diagonal").with_columns(
         pl.col("begin") - origin, pl.col("end") - origin
     )
     arrived = diagnosis.arrived.filter(pl.col("step") == step)
@@ -146,6 +147,8 @@ def _timeline(
         time=pl.col("begin") - origin,
         last=pl.col("position") == pl.col("ranks"),
     )
+    calls = arrived.select("rank", "lane", "name", begin="time", call="collective").unique(_CALL, keep="first")
+    relative = relative.join(calls, on=_CALL, how="left", maintain_order="left")
     ordered = relative.sort("rank", "lane", "begin", "line", "end", "name")
     label = str(windows["label"][0])
     own = windows.sort("rank").select("rank", pl.col("begin") - origin, pl.col("finish") - origin)
@@ -194,7 +197,12 @@ _OPERATION = (
     "launch_start",
     "launch_end",
     "launch",
+    "start",
+    "demangled",
+    "bytes",
+    "message_bytes",
 )
+_CALL = ("rank", "lane", "begin", "name")
 _KEEP = ("rank", "lane", "line", "begin", "end", "name", "launch")
 _LAUNCH = ("rank", "launch_start", "launch_end", "api")
 
@@ -207,10 +215,10 @@ def _numbered_launches(inside: pl.DataFrame) -> pl.DataFrame:
 
 def _work(inside: pl.DataFrame) -> pl.DataFrame:
     """Ledger lines on the streams; a matched collective becomes its waiting, if it waits, and what comes after."""
-    parts = cut_at_arrival(inside).parts(inside, ("rank", "lane", "name", "launch"))
+    parts = cut_at_arrival(inside).parts(inside, ("rank", "lane", "name", "launch", *FACTS))
     parts = parts.with_columns(line=line_names(parts["line"]))
     waits = pl.col("line").is_in(list(BEFORE.values()))
-    return parts.filter(~waits | (pl.col("end") > pl.col("begin"))).select(_KEEP)
+    return parts.filter(~waits | (pl.col("end") > pl.col("begin"))).select(*_KEEP, *FACTS)
 
 
 def _launches(inside: pl.DataFrame) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""`nsysan compare --predict --model`: what one capture tells of other degrees, with a model whose floors are by hand."""
+"""`nsysan compare --predict --model`: what one capture tells of other degrees, by a model whose floors are by hand."""
 
 from __future__ import annotations
 
