@@ -47,9 +47,10 @@ class Trace:
 
     def limit_time(self, begin: int | None = None, end: int | None = None) -> None:
         """Read only GPU work that starts from `begin` to before `end` (ns)."""
-        if (begin, end) != (self._begin, self._end):
-            self._begin, self._end = begin, end
-            self._forget("_kernel_rows", "kernels", "copies", "graph_replays", "calls")
+        if (begin, end) == (self._begin, self._end):
+            return
+        self._begin, self._end = begin, end
+        self._forget("_kernel_rows", "kernels", "copies", "graph_replays", "calls")
 
     def extent(self) -> tuple[int, int] | None:
         """Start of the first kernel or replay, and of the last, whatever `limit_time` says; None without any (ns)."""
@@ -179,6 +180,10 @@ class Trace:
         rows = self._kernel_rows
         self._forget("_kernel_rows")
         return gpu_work.kernels(self._tables, rows, self._lone_process)
+
+    def grids(self, spans: Sequence[tuple[int, int]]) -> pl.DataFrame:
+        """The grids of the kernels that start in these spans, read anew: see gpu_work.grids."""
+        return gpu_work.grids(self._tables, spans)
 
     @cached_property
     def copies(self) -> pl.DataFrame:
