@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 
 import plotly.graph_objects as go
@@ -19,12 +20,16 @@ _LABELS = 15
 _NOTE = "One point a run, in the order in which runs were added; {what}."
 
 
-def to_html(runs: list[Row], source: str) -> str:
-    """The page of these runs (rows of the table `runs`); everything from the database is escaped."""
+def to_html(runs: list[Row], source: str, kernels: Sequence[str] = ()) -> str:
+    """The page of these runs (rows of the table `runs`); everything from the database is escaped.
+
+    kernels: columns of the rows that are figures of kernels, ns.
+    """
     plots: dict[str, str] = {}
     sections = (
         ("Period", "median over the ranks of a rank's median step", _period(runs)),
         ("Ledger", "the same of every line that a run has", _lines(runs)),
+        ("Kernels", "ns a step, median over the ranks", _trend(runs, {name: (name, None) for name in kernels})),
         ("The hottest collective", "p50 and p99 of its calls, after and before the last arrival", _calls(runs)),
         ("What if", "the period with a loss taken away", _what_if(runs)),
     )
@@ -60,11 +65,11 @@ def _trend(runs: list[Row], series: dict[str, tuple[str, str | None]]) -> go.Fig
         figure.add_scatter(
             x=[run["id"] for run in runs],
             y=[None if value is None else value / 1e3 for value in values],
-            name=name,
+            name=escape(plain(name, 80)),
             mode="lines+markers",
             line_color=colour,
             customdata=[_hover(run) for run in runs],
-            hovertemplate="%{y:,.1f} µs<br>%{customdata}<extra>" + escape(name) + "</extra>",
+            hovertemplate="%{y:,.1f} µs<br>%{customdata}<extra>" + escape(plain(name, 80)) + "</extra>",
         )
     if not figure.data:
         return None

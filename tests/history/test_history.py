@@ -124,7 +124,7 @@ def test_plot_draws_trends(tmp_path: Path, capsys: Capsys) -> None:
     for part in ("Period", "Ledger", "The hottest collective", "What if", "Content-Security-Policy"):
         assert part in page
     labels = [figure["layout"]["xaxis"]["ticktext"] for figure in Page(page).figures.values()]
-    assert labels == [["1: c0", "2: c1"]] * 4
+    assert labels == [["1: c0", "2: c1"]] * 5
     refused = run_cli(capsys, "history", "plot", "-o", "trend.html")
     assert (refused.code, "--force" in refused.err) == (ExitCode.OUTPUT_EXISTS, True)
     assert run_cli(capsys, "history", "plot", "-o", "trend.html", "--force").code == 0
