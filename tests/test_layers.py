@@ -141,5 +141,5 @@ def test_tests_mirror_the_rooms() -> None:
     # The simulator judges the product from outside: it is tested itself, and is no room.
     assert folders - {"simulator"} == (set(ROOMS) | {"cli"}) - {"data"}
     # At the top is only what is about no room of its own.
-    whole = {"api", "definitions", "docs", "fuzz", "grow_trace", "layers", "tables", "tracebuilder"}
+    whole = {"api", "budgets", "definitions", "docs", "fuzz", "grow_trace", "layers", "tables", "tracebuilder"}
     assert {path.stem.removeprefix("test_") for path in tests.glob("test_*.py")} == whole

@@ -47,10 +47,14 @@ class Answer:
 
 @dataclass(frozen=True)
 class Idle:
-    """When a program counts as hung: after `seconds` in which it computed nothing and `written` bytes stay the same."""
+    """When a program counts as hung: after `seconds` in which it computed nothing and `written` bytes stay the same.
+
+    ticks: what others compute for it, None where it does so itself.
+    """
 
     seconds: float
     written: Callable[[], int]
+    ticks: Callable[[], int] | None = None
 
 
 class _Drain(threading.Thread):
@@ -158,7 +162,7 @@ def _wait(
         if patience is not None and waited > patience:
             raise TimeoutError(f"{argv[0]} gave no answer in {patience:.0f} s")
         if idle is not None:
-            progress.note(idle.written(), session_ticks(process.pid))
+            progress.note(idle.written(), idle.ticks() if idle.ticks else session_ticks(process.pid))
             if progress.idle_s > idle.seconds:
                 raise TimeoutError(f"{argv[0]} has done nothing for {idle.seconds:.0f} s")
         if waiting is not None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.capture.bounded import Idle, ask
-from nsysan.capture.cures import cure_for
+from nsysan.capture.cures import cure_for, no_room
 from nsysan.text import plain
 
 _INSTALLED = (
@@ -76,9 +76,13 @@ def find_nsys(named: str | None = None) -> Nsys | None:
     on_path = shutil.which("nsys")
     if on_path and (found := _ask(Path(on_path))):
         return found
-    installed = {Path(path) for pattern in _INSTALLED for path in glob(pattern)}
-    answers = [nsys for nsys in map(_ask, sorted(installed)) if nsys is not None]
-    return max(answers, key=lambda nsys: nsys.version, default=None)
+    return max(installed(), key=lambda nsys: nsys.version, default=None)
+
+
+def installed() -> list[Nsys]:
+    """Those in the usual folders."""
+    paths = {Path(path) for pattern in _INSTALLED for path in glob(pattern)}
+    return [nsys for nsys in map(_ask, sorted(paths)) if nsys is not None]
 
 
 def require_nsys(named: str | None = None) -> Nsys:
@@ -142,9 +146,10 @@ def export_sqlite(
         ) from None
     except OSError as error:
         raise NsysanError(f"{nsys.path}: {error.strerror}", ExitCode.NO_NSYS) from error
-    if not target.exists() or target.stat().st_size == 0:
+    full = no_room(target.absolute().parent) if answer.code else None
+    if full or size_of(target) == 0:
         why = plain(answer.last_word, 300) or f"it ended with exit code {answer.code} and no message"
-        cure = cure_for(answer.err + answer.out)
+        cure = full or cure_for(answer.err + answer.out)
         raise NsysanError(f"{recording}: {nsys.label} could not export it: {why}; {cure}", ExitCode.EXPORT_FAILED)
     return target
 

@@ -13,6 +13,7 @@ from nsysan.cli.exits import OUTPUT, RUN, exit_codes
 from nsysan.cli.inputs import analysed, expand, spread
 from nsysan.cli.options import NO_NVTX, STEPS
 from nsysan.cli.outputs import alike, outputs_of, written
+from nsysan.cli.screen import columns, in_colour, say
 from nsysan.output import write_text
 
 if TYPE_CHECKING:
@@ -71,7 +72,9 @@ _MOST = 26
 @click.option("--no-nvtx", is_flag=True, help=NO_NVTX)
 @spread
 @click.option("--force", is_flag=True, help="Replace files that exist.")
+@click.option("-v", "--verbose", is_flag=True, help="All figures, not only those that decide.")
 @click.option("-q", "--quiet", is_flag=True, help="No text, only errors.")
+@in_colour
 def command(
     sides: tuple[str, ...],
     output: Path | None,
@@ -86,6 +89,7 @@ def command(
     jobs: int | None,
     scheduler: str | None,
     force: bool,
+    verbose: bool,
     quiet: bool,
 ) -> None:
     """Compare decode steps of two runs or more, each against the first.
@@ -139,6 +143,7 @@ def command(
     from nsysan.compare.changes import compare
     from nsysan.compare.compared_run import compared_runs, letters
     from nsysan.compare.comparison import ComparedRun
+    from nsysan.compare.headline import last_words
     from nsysan.compare.likeness import common_population
 
     stated = None if model is None else _stated(model, batches[0] if batches else None, context)
@@ -165,9 +170,9 @@ def command(
     if to_stdout is not None:
         click.echo(texts[to_stdout](comparison), nl=False)
     elif not quiet:
-        click.echo(to_text(comparison), nl=False)
-        if files:
-            click.echo(f"\n{written(files.values())}")
+        told = to_text(comparison, columns(), brief=not verbose)
+        wrote = f"{written(files.values())}\n" if files else ""
+        say(f"{told}\n{wrote}{last_words(comparison)}")
 
 
 def _stated(model: str, batch: int | None, context: int | None) -> Model:

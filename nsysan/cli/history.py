@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from nsysan.cli.exits import OUTPUT, RUN, exit_codes
-from nsysan.output import check_writable, write_text
+from nsysan.cli.screen import columns, in_colour, say
+from nsysan.cli.suggesting import Suggesting
+from nsysan.output import check_writable, own_page, write_text
 from nsysan.text import plain, table
 
 if TYPE_CHECKING:
@@ -62,6 +64,7 @@ def _format_option(function: _Command) -> _Command:
 
 @click.group(
     "history",
+    cls=Suggesting,
     epilog=exit_codes(*RUN, *OUTPUT, after=" (`add` reads traces, the others the database)"),
 )
 def command() -> None:
@@ -85,6 +88,17 @@ def command() -> None:
 @click.option("--host", metavar="ALIAS", help="Where it ran, by a name of your choice.")
 @click.option("--commit", metavar="TEXT", help="Commit that ran.")
 @click.option("--tag", "tags", multiple=True, metavar="WORD", help="A word to find it by; repeatable.")
+@click.option(
+    "--workload",
+    metavar="TEXT",
+    help="What ran: runs of one workload are one line of the plot.  [default: by GPUs, ranks, graphs and messages]",
+)
+@click.option(
+    "--page",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The run's report, to be linked from the plot.  [default: the page that nsysan wrote of it]",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Only errors.")
 def add(
     traces: tuple[str, ...],
@@ -93,6 +107,8 @@ def add(
     host: str | None,
     commit: str | None,
     tags: tuple[str, ...],
+    workload: str | None,
+    page: Path | None,
     quiet: bool,
 ) -> None:
     """Add a run: its trace or traces, or the JSON that `nsysan report --json` wrote.
@@ -109,9 +125,17 @@ def add(
 
     document = document_of(traces, quiet=quiet)
     with opened_history(db, create=True) as database:
-        run, new = add_run(database, document, Labels(name, host, commit, tags))
+        run, new = add_run(database, document, Labels(name, host, commit, tags, workload, _page(page, traces)))
     if not quiet:
         click.echo(f"{'added run' if new else 'already there as run'} {run} in {plain(str(db), 4_096)}")
+
+
+def _page(named: Path | None, traces: tuple[str, ...]) -> str | None:
+    """Where the page of a run's report lies: as the user says, else where `nsysan report` writes it."""
+    first = Path(traces[0])
+    beside = [folder / f"{first.stem}.html" for folder in (Path(), first.parent)] if len(traces) == 1 else []
+    found = named or next((path for path in beside if own_page(path)), None)
+    return None if found is None else str(found.absolute())
 
 
 @command.command("list", short_help="List the runs, oldest first.")
@@ -119,6 +143,7 @@ def add(
 @click.option("--tag", "tags", multiple=True, metavar="WORD", help="Only runs with this tag; repeatable.")
 @_figure_option
 @_format_option
+@in_colour
 def list_(db: Path, tags: tuple[str, ...], figures: tuple[str, ...], kind: str) -> None:
     """List the runs, oldest first; durations are in ns in JSON and CSV.
 
@@ -135,9 +160,9 @@ def list_(db: Path, tags: tuple[str, ...], figures: tuple[str, ...], kind: str) 
     with opened_history(db) as database:
         runs = with_figures(database, list_runs(database, tags), asked)
     if kind == "table":
-        columns = (*LISTED, *(one.text for one in asked))
-        rows = [_cells(run, columns) for run in runs]
-        click.echo("\n".join(table(_header(columns), rows, left=6)) if rows else "no runs")
+        shown = (*LISTED, *(one.text for one in asked))
+        rows = [_cells(run, shown) for run in runs]
+        say("\n".join(table(_header(shown), rows, left=6, width=columns())) if rows else "no runs")
     else:
         _print(runs, kind)
 
@@ -146,6 +171,7 @@ def list_(db: Path, tags: tuple[str, ...], figures: tuple[str, ...], kind: str) 
 @click.argument("run", type=click.IntRange(1))
 @_db_option
 @_format_option
+@in_colour
 def show(run: int, db: Path, kind: str) -> None:
     """Show all that is kept of one RUN, by its number.
 
@@ -165,11 +191,11 @@ def show(run: int, db: Path, kind: str) -> None:
         _print([found], kind)
         return
     values = zip(found, _cells(found, found), strict=True)
-    click.echo("\n".join(table(("of the run", ""), [list(pair) for pair in values], left=2)))
+    say("\n".join(table(("of the run", ""), [list(pair) for pair in values], left=2)))
     for name, rows in parts.items():
         if rows:
             cells = [_cells(row, row) for row in rows]
-            click.echo(f"\n{name}\n" + "\n".join(table(_header(list(rows[0])), cells)))
+            say(f"\n{name}\n" + "\n".join(table(_header(list(rows[0])), cells, width=columns())))
 
 
 @command.command("plot", short_help="Write a page with the trends over the runs.")
@@ -191,12 +217,15 @@ def plot(db: Path, tags: tuple[str, ...], figures: tuple[str, ...], output: Path
 
     Of kernels it shows every group, or what --figure names.
 
+    One line a workload. A run is marked where its steps differ from those of the first run of its level as
+    `nsysan compare` tells a change from noise.
+
     \b
     Examples:
       nsysan history plot
       nsysan history plot --tag nightly -o trend.html --force
     """
-    from nsysan.history.database import list_runs, opened_history
+    from nsysan.history.database import list_runs, opened_history, periods_of
     from nsysan.history.kept_kernels import groups_in, with_figures
     from nsysan.history.plot import to_html
 
@@ -205,9 +234,10 @@ def plot(db: Path, tags: tuple[str, ...], figures: tuple[str, ...], output: Path
         raise click.UsageError(f"--figure: a trend is of ns or call_ns, not {plain(other[0], 80)}; list shows it")
     check_writable(output, force=force, source=db)
     with opened_history(db) as database:
-        wanted = asked or groups_in(database)
+        wanted, steps = asked or groups_in(database), periods_of(database)
         runs = with_figures(database, list_runs(database, tags), wanted)
-    write_text(output, to_html(runs, db.name, [one.text for one in wanted]), force=force)
+    page = to_html(runs, db.name, steps, output.absolute().parent, [one.text for one in wanted])
+    write_text(output, page, force=force)
     click.echo(f"wrote {plain(str(output), 4_096)}")
 
 

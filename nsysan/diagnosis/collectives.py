@@ -131,7 +131,7 @@ def find_families(run: Run) -> list[CollectiveFamily]:
         size = _size_of(own, sizes, members)
         error = (pl.col("wait") - pl.col("skew_free_wait")).abs()
         # A fused kernel computes after the last arrival; a missing rank may arrive later still.
-        complete = not set(own["communicator"]) & partial and (size is None or members >= size)
+        complete = not set(own["communicator"].unique()) & partial and (size is None or members >= size)
         whole = row["cls"] != WorkClass.FUSED and complete
         found = speed(row["kind"], row["message_bytes"], size or members, wire["p50"]) if wire and whole else None
         families.append(

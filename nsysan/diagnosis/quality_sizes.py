@@ -67,7 +67,7 @@ def assess_sizes(run: Run, compared: Compared | None, grids: ToldByGrids) -> Qua
             Status.ESTIMATED,
             f"for {filled} of {counted(len(calls), 'call')} by the grids of kernels: norms over {one.tokens} rows, and "
             f"products {one.width} wide of {one.bits} bits (the commonest steps), what a graph pads the batch by "
-            f"included{rest}",
+            f"included{rest}; captured from before its graph is built, NCCL's call tells the size itself",
         )
     if not missing:
         return Quality(Aspect.MESSAGE_BYTES, Status.OK, "from the NCCL payload of every call")

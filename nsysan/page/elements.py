@@ -10,6 +10,7 @@ from string import Template
 
 import plotly.graph_objects as go
 
+from nsysan.output import signed
 from nsysan.page.pack import INLINE, library, packed, source_hash
 from nsysan.page.palette import VARIABLES, style
 from nsysan.text import plain
@@ -59,7 +60,7 @@ def render(
     plotly = library(plotlyjs)
     figures = ",".join(f'"{name}":{text}' for name, text in plots.items())
     entries = "".join(f'<a href="#{safe(anchor)}">{safe(name)}</a>' for anchor, name in links)
-    return Template(_asset("page.html")).substitute(
+    page = Template(_asset("page.html")).substitute(
         title=safe(title),
         subtitle=safe(subtitle),
         policy=_policy(f"'{source_hash(script)}'", plotly.allowed),
@@ -71,6 +72,7 @@ def render(
         script=script,
         version=safe(version),
     )
+    return signed(page)
 
 
 def section(title: str, note: str, *parts: str, anchor: str = "", folded: str = "") -> str:

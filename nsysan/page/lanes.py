@@ -12,6 +12,7 @@ from nsysan.metrics.lines import CLAIMED, LINES, ROW, Line
 from nsysan.page.fact_columns import Facts
 from nsysan.page.palette import COLOURS, COUNTER_COLOURS, INKS, NAMES
 from nsysan.page.path_lane import WORDS, path_columns
+from nsysan.report.range_cells import COUNT, cell_width
 from nsysan.report.report import Report, visible_lines
 from nsysan.report.timeline import LAUNCH, LAUNCHES, RANGE, Timeline
 from nsysan.text import duration, plain, us
@@ -111,6 +112,7 @@ def _step(
         "name": [_number(names, name) for name in ordered["name"]],
         "launch": ordered["launch"].fill_null(-1).to_list(),
         **facts.columns(ordered),
+        "cells": _cells(timeline, lines),
         "last": [
             [lane, time, late, collective, _number(names, name)]
             for lane, time, late, collective, name in marks.select(
@@ -135,6 +137,16 @@ def _position(rank_and_lane: tuple[int, str]) -> tuple[int, int, int, str]:
     rank, lane = rank_and_lane
     kind = 0 if lane.startswith("NVTX") else 1 if lane == LAUNCHES else 2
     return rank, kind, len(lane), lane
+
+
+def _cells(timeline: Timeline, lines: list[str]) -> dict[str, Any] | None:
+    """The ledger in cells of `width` ns: columns of rank, line (its number), ns in each; None where not needed."""
+    cells = timeline.cells
+    if cells is None:
+        return None
+    width = cell_width(max((end for _, _, end in timeline.windows), default=0))
+    line = [lines.index(line) for line in cells["line"]]
+    return {"width": width, "count": COUNT, "rank": cells["rank"].to_list(), "line": line, "ns": cells["ns"].to_list()}
 
 
 def _counters(lanes: pl.DataFrame) -> list[dict[str, Any]]:

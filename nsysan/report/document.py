@@ -5,7 +5,6 @@ Every key is in nsysan/data/report.schema.json, with its unit.
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import Any
 
@@ -23,6 +22,7 @@ from nsysan.report.diagnosis_values import (
     tail_values,
     verdict_values,
 )
+from nsysan.report.indented_json import indented
 from nsysan.report.kernel_values import kernel_values
 from nsysan.report.light_json import light_values
 from nsysan.report.nccl_json import nccl_values
@@ -211,7 +211,7 @@ def _finding(finding: Finding, replica: int) -> dict[str, Any]:
 
 def to_json(report: Report) -> str:
     """The document as text, in ASCII: a name may hold what the terminal or UTF-8 cannot."""
-    return json.dumps(to_document(report), indent=1, allow_nan=False) + "\n"
+    return indented(to_document(report)) + "\n"
 
 
 def _rows(frame: pl.DataFrame, columns: tuple[str, ...]) -> list[dict[str, Any]]:

@@ -251,7 +251,7 @@ class Run:
     def missing_peers(self) -> list[int]:
         """Missing ranks for which those of the trace may wait: none where every communicator that is used is whole."""
         seen = self.graph_mode != GraphMode.GRAPH and not self.collectives["group"].null_count()
-        called = set(self.collectives["group"])
+        called = set(self.collectives["group"].unique())
         whole = not any(group.is_partial for group in self.groups if group.id in called)
         return [] if seen and whole else self.missing_ranks
 

@@ -115,7 +115,7 @@ def test_an_nsys_that_does_not_close_the_window_is_ended(desk: Desk) -> None:
 def test_a_server_that_ends_by_itself(desk: Desk) -> None:
     ended = desk.capture("--serve", "--", sys.executable, "-c", "raise SystemExit(3)")
     assert ended.code == 21
-    assert "no report came back; nsys ended with exit code 3" in ended.err
+    assert "no report came back; the server ended with exit code 3 before a window was taken" in ended.err
 
 
 def test_shorter_requests_where_the_model_takes_no_longer_ones(tmp_path: Path) -> None:
@@ -248,6 +248,19 @@ def test_options_go_where_nsys_takes_them(tmp_path: Path) -> None:
     (tmp_path / "old").mkdir()
     with pytest.raises(NsysanError, match="has no sessions"):
         plan_held(Request(("x",)), require_nsys(str(fake_nsys(tmp_path / "old", "2022.4.2"))))
+
+
+@pytest.mark.parametrize("sizes", ["-tp 2 -dp 2", "-tp=2 --pipeline-parallel-size 2"])
+def test_a_dry_run_shows_the_windows_and_what_is_expected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sizes: str
+) -> None:
+    monkeypatch.setenv("NSYSAN_NSYS", str(fake_nsys(tmp_path, "2025.3.1")))
+    command = ["vllm", "serve", "M", *sizes.split(), "--port", "8123"]
+    ended = CliRunner().invoke(cli, ["capture", "--dry-run", "--serve", "-o", "x", "--", *command])
+    verbs = [words[words.index(f"{tmp_path}/nsys") + 1] for words in map(str.split, ended.output.splitlines()[:4])]
+    assert verbs == ["launch", "start", "stop", "export"]
+    assert "the command starts: vLLM server, 4 ranks" in ended.output
+    assert "the server is to answer at http://127.0.0.1:8123; its load: 8 streams of completions" in ended.output
 
 
 @pytest.mark.parametrize(
