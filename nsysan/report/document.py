@@ -252,6 +252,7 @@ def _family(family: CollectiveFamily, replica: int) -> dict[str, Any]:
         "library": family.library,
         "class": family.op_class,
         "bytes": family.message_bytes,
+        "bytes_source": family.bytes_source,
         "ranks": family.ranks,
         "communicator_size": family.communicator_size,
         "nodes": family.nodes,
