@@ -70,8 +70,8 @@ def _format_option(function: _Command) -> _Command:
 def command() -> None:
     """Keep runs in a database, and show how they develop.
 
-    One SQLite file holds a row a run in `runs`, with its ranks, collectives and kernels in `per_rank`, `collectives`
-    and `kernels`, all durations in ns, where Datasette or any SQL can read them.
+    One SQLite file holds a row a run in `runs`, with its ranks, collectives, kernels and steady steps in `per_rank`,
+    `collectives`, `kernels` and `steps`, all durations in ns, where Datasette or any SQL can read them.
 
     \b
     Examples:

@@ -20,6 +20,7 @@ from nsysan.model.matches import Match
 from nsysan.run.node_numbers import nodes_of
 from nsysan.run.run import Run
 from nsysan.text import counted, size
+from nsysan.timings import stage
 
 _CALL = ["name", "kind", "library", "cls", "message_bytes", "group", "members"]
 _KEY = ["population", *_CALL]
@@ -102,6 +103,7 @@ def several_populations(families: Sequence[CollectiveFamily]) -> bool:
     return len({family.population for family in families}) > 1
 
 
+@stage("collectives")
 def find_families(run: Run) -> list[CollectiveFamily]:
     """One row a population, kernel family, size and rank count; without peak_share.
 

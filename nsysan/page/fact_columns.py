@@ -22,14 +22,14 @@ class Facts:
     """
 
     def __init__(self) -> None:
-        self._number: dict[tuple[object, ...], int] = {}
+        self._number: dict[tuple[Any, ...], int] = {}
 
     @property
     def table(self) -> list[list[Any]]:
         """The facts by their numbers."""
         return [
             ["" if full is None else plain(full, _WIDTH), stream, size, grid, block]
-            for full, stream, size, grid, block in self._number  # type: ignore[misc]
+            for full, stream, size, grid, block in self._number
         ]
 
     def columns(self, slices: pl.DataFrame) -> dict[str, list[int]]:
@@ -51,7 +51,7 @@ class Facts:
         steps = slices.select(step=(pl.col("call") - before).fill_null(0))["step"]
         return {"fact": found["fact"].to_list(), "call": steps.to_list()}
 
-    def _numbered(self, row: tuple[object, ...]) -> int:
+    def _numbered(self, row: tuple[Any, ...]) -> int:
         if all(value is None for value in row) or (len(self._number) >= _MOST and row not in self._number):
             return -1
         return self._number.setdefault(row, len(self._number))

@@ -31,7 +31,8 @@ def timeline_data(report: Report) -> str:
     Slices are columns ordered by lane and begin; begin is told as the difference to the slice before, times are ns
     after the step's origin. line, lane, name are positions in `lines`, the step's `lanes`, `names`; launch is -1 where
     no launch call is recorded; fact and call are those of fact_columns.Facts. The first `claimed` lines are those of
-    the ledger, in order of precedence. late: the rank that the verdict names.
+    the ledger, in order of precedence, and `rest` is what none of
+    them claims. late: the rank that the verdict names.
     """
     lines = [*CLAIMED, LAUNCH, RANGE]
     names: dict[str, int] = {}
@@ -45,6 +46,7 @@ def timeline_data(report: Report) -> str:
         "late": None if report.diagnosis.straggler is None else report.diagnosis.straggler.rank,
         "lines": [_line(line) for line in (*lines, "last")],
         "claimed": len(CLAIMED),
+        "rest": NAMES[LINES[-1]],
         "counters": COUNTER_COLOURS,
         "path": WORDS,
         "steps": steps,
@@ -56,7 +58,9 @@ def timeline_data(report: Report) -> str:
 
 
 def _line(line: str) -> dict[str, Any]:
-    """How slices of a ledger line, calls, ranges or marks look; cut: on which side of the last arrival they are."""
+    """How slices of a ledger line, calls, ranges or marks look; cut: on which side of the last arrival they are;
+    block: of replays that were traced as one, which have all that is busy in their step.
+    """
     row = ROW.get(Line(line)) if line in LINES else None
     return {
         "id": line,
@@ -65,6 +69,7 @@ def _line(line: str) -> dict[str, Any]:
         "ink": INKS[line],
         "captioned": row is not None and row.captioned,
         "communicates": row is not None and row.communicates,
+        "block": line == Line.GRAPH,
         "cut": "" if row is None else "before" if row.before else "after" if row.after else "",
     }
 

@@ -41,9 +41,11 @@ from nsysan.run.nccl_choices import choices
 from nsysan.run.placed import PlacedTrace
 from nsysan.run.run import Run
 from nsysan.run.samples import samples_of
+from nsysan.timings import stage
 from nsysan.trace.nccl_log import NcclLog
 
 
+@stage("build the report")
 def build_report(
     run: Run,
     version: str,

@@ -16,12 +16,14 @@ from nsysan.report.report import Report, visible_lines
 from nsysan.report.sentences import expectation_sentence, sure_sentence
 from nsysan.report.tail_sentences import tail_sentence
 from nsysan.text import counted, duration, pct, plain, shortened, us
+from nsysan.timings import stage
 
 _COLLECTIVES = 8
 _KERNELS = 8
 _NAMED = 8
 
 
+@stage("Markdown")
 def to_markdown(report: Report) -> str:
     """The answer first, then the figures it rests on, the findings, and how far to trust it all."""
     parts = (

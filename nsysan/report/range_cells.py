@@ -10,7 +10,7 @@ from nsysan.metrics.lines import CLAIMED, Line
 
 #: Cells of a step: about as finely as a range is chosen by hand, and 20 KB on a page of eight ranks.
 COUNT = 256
-_SCHEMA = {"rank": pl.Int64, "line": pl.String, "ns": pl.List(pl.Int64)}
+_SCHEMA = {"rank": pl.Int64(), "line": pl.String(), "ns": pl.List(pl.Int64)}
 
 
 def cell_width(span: int) -> int:

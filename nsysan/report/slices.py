@@ -14,6 +14,7 @@ from nsysan.report.path_in_step import path_in_step, within
 from nsysan.report.timeline import LAUNCH, LAUNCHES, RANGE, Timeline, decimated, fair_limit
 from nsysan.run.placed import PlacedTrace
 from nsysan.run.run import Run
+from nsysan.timings import stage
 
 #: What the timelines of a page hold together: about 10 bytes a slice, and 40 000 are drawn in a few ms.
 MAX_SLICES = 80_000
@@ -25,6 +26,7 @@ _AT_ONCE = 16
 MAX_RANGE_LANES = 4
 
 
+@stage("timelines")
 def build_timelines(run: Run, diagnosis: Diagnosis) -> list[Timeline]:
     """The steps worth a look, and then as many others as MAX_SLICES allows, each with the role "".
 

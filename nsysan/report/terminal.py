@@ -26,6 +26,7 @@ from nsysan.report.sentences import (
 )
 from nsysan.report.tail_sentences import tail_sentence
 from nsysan.text import counted, numbered, pct, plain, prose, table, us, wrapped
+from nsysan.timings import stage
 from nsysan.trace.graph_mode import GraphMode
 
 _FINDINGS = 5
@@ -38,6 +39,7 @@ _GRAPHS = {
 }
 
 
+@stage("summary")
 def to_text(report: Report, width: int | None = None) -> str:
     """The summary as plain text: the verdict, the late rank and the savings first; tables no wider than `width`."""
     parts = [

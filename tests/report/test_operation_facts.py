@@ -62,7 +62,9 @@ def test_the_collective_that_begins_with_a_slice_is_that_of_the_arrivals(trace: 
     assert sorted(begun.select(arrived.columns).rows()) == sorted(arrived.rows())
     # As the page has it: steps from call to call on a lane.
     ordered = timeline.slices.with_columns(number=pl.struct("rank", "lane").rank("dense")).sort("number", "begin")
-    steps, last, found = Facts().columns(ordered)["call"], {}, []
+    steps = Facts().columns(ordered)["call"]
+    last: dict[int, int] = {}
+    found = []
     for row, step in zip(ordered.iter_rows(named=True), steps, strict=True):
         if step:
             last[row["number"]] = last.get(row["number"], -1) + step
