@@ -10,6 +10,8 @@ from functools import cache
 
 from plotly.offline import get_plotlyjs, get_plotlyjs_version
 
+from nsysan.page.plotly_parts import used_parts
+
 INLINE, CDN = "inline", "cdn"
 
 
@@ -33,11 +35,16 @@ def source_hash(script: str, algorithm: str = "sha256") -> str:
 
 @cache
 def library(source: str) -> Library:
-    """plotly.js compressed inside the file (INLINE), or by an address whose answer must have the known hash (CDN)."""
+    """What charts use of plotly.js, compressed inside the file (INLINE), or the address of all of it, whose answer must
+    have the known hash (CDN).
+    """
     plotly = get_plotlyjs()
     if source == CDN:
         url = f"https://cdn.plot.ly/plotly-{get_plotlyjs_version()}.min.js"
         integrity = source_hash(plotly, "sha384")
         return Library(f'<script src="{url}" integrity="{integrity}" crossorigin="anonymous" defer></script>', url)
-    # The page's own script unpacks it into a script element, which the policy then knows by the hash of its text.
-    return Library(f'<script type="text/plain" id="plotly">{packed(plotly)}</script>', f"'{source_hash(plotly)}'")
+    plotly = used_parts(plotly)
+    # The page's own script unpacks it and runs it, which the policy allows to what has this hash.
+    known = source_hash(plotly)
+    element = f'<script type="text/plain" id="plotly" data-integrity="{known}">{packed(plotly)}</script>'
+    return Library(element, f"'{known}'")

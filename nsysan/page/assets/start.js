@@ -1,7 +1,7 @@
 // Text first, then the timeline, which needs nothing else, then the charts.
 (async () => {
   try {
-    const { figures, themed, report } = await unpack("data").then(JSON.parse);
+    const { figures, themed, report } = JSON.parse(new TextDecoder().decode(await unpacked("data")));
     if (report) startTimeline(report);
     await pause();
     if (document.querySelector(".plot")) {
