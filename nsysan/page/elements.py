@@ -20,6 +20,7 @@ _WIDE, _FEW = 9, 20
 _SCRIPTS = (
     "page.js",
     "tables.js",
+    "steps.js",
     "timeline_view.js",
     "timeline_path.js",
     "timeline_drawing.js",
@@ -40,12 +41,13 @@ def render(
     *,
     links: Sequence[tuple[str, str]] = (),
     data: str = "null",
+    columns: bytes = b"",
     plotlyjs: str = INLINE,
 ) -> str:
     """The page; only its own scripts may run.
 
     body: HTML of our own making; plots: as `plot` filled it; links: anchor and title of the navigation; data: JSON
-    for the page's timeline; plotlyjs: pack.INLINE or pack.CDN.
+    for the page's timeline; columns: bytes that it describes; plotlyjs: pack.INLINE or pack.CDN.
     """
     script = "".join(_asset(name) for name in _SCRIPTS)
     plotly = library(plotlyjs)
@@ -58,7 +60,8 @@ def render(
         style=style() + _asset("page.css"),
         navigation=f'<nav aria-label="sections">{entries}</nav>' if entries else "",
         body=body,
-        data=packed(f'{{"figures":{{{figures}}},"themed":{json.dumps(VARIABLES)},"report":{data}}}'),
+        data=packed(f'{{"figures":{{{figures}}},"themed":{json.dumps(VARIABLES)},"report":{data}}}'.encode()),
+        columns=f'<script type="text/plain" id="columns">{packed(columns)}</script>' if columns else "",
         plotly=plotly.element,
         script=script,
         version=safe(version),

@@ -6,7 +6,7 @@ from nsysan.diagnosis.evidence import Status
 from nsysan.page import charts, kernels_section, replica_tables, sections, step_charts
 from nsysan.page.elements import plot, render, section
 from nsysan.page.glossary import definitions
-from nsysan.page.lanes import timeline_data
+from nsysan.page.lanes import TimelineData, timeline_data
 from nsysan.page.light_section import light_section
 from nsysan.page.nccl_section import nccl_section
 from nsysan.page.pack import INLINE
@@ -42,6 +42,7 @@ def to_html(report: Report, plotlyjs: str = INLINE) -> str:
     ]
     shown = [part for part in parts if part[2]]
     source = ", ".join(i.name for i in report.inputs)
+    data = timeline_data(report) if report.timelines else TimelineData("null", b"")
     return render(
         f"nsysan: {source}",
         _subtitle(report),
@@ -49,7 +50,8 @@ def to_html(report: Report, plotlyjs: str = INLINE) -> str:
         plots,
         report.version,
         links=[(anchor, title) for anchor, title, _ in shown],
-        data=timeline_data(report) if report.timelines else "null",
+        data=data.text,
+        columns=data.columns,
         plotlyjs=plotlyjs,
     )
 

@@ -9,10 +9,14 @@ from statistics import median
 
 import polars as pl
 
+from nsysan.metrics.lines import CLAIMED
+
 LAUNCH = "launch"
 RANGE = "nvtx"
 #: The lane of a rank's launch calls.
 LAUNCHES = "launches"
+#: The lines of slices, as they are ordered where two begin at one time.
+LINE_ORDER = {str(line): number for number, line in enumerate((*CLAIMED, LAUNCH, RANGE))}
 _PIECES = {
     "rank": pl.Int64,
     "class": pl.UInt8,
@@ -44,11 +48,12 @@ class Timeline:
     role says why it is shown, "" for a step at the reader's choice. origin: earliest begin over the ranks; finish:
     latest end (ns of the trace's clock). slices: rank, lane (stream number, "launches" or "NVTX <n>"), line (ledger
     line, "launch" or "nvtx"), begin, end (ns after origin), name, launch (number of the launch call, null where none is
-    recorded; the call's own slice has it too). arrivals: rank, lane, collective (its number in the step), time (ns
-    after origin), lateness (ns after the first rank), last (whether this rank was the last), name: of the matched
-    collectives. total: slices that there are; windows: rank, begin, end of each rank's own step (ns after origin):
-    ranks begin and end a step apart, and the work of other steps is not in `slices`. merged: of those shorter than this
-    (ns) on a lane, `slices` holds the longest in each stretch of that length. path: the critical path through it.
+    recorded; the call's own slice has it too), by rank, lane (see lane_order) and begin. arrivals: rank, lane,
+    collective (its number in the step), time (ns after origin), lateness (ns after the first rank), last (whether this
+    rank was the last), name: of the matched collectives. total: slices that there are; windows: rank, begin, end of
+    each rank's own step (ns after origin): ranks begin and end a step apart, and the work of other steps is not in
+    `slices`. merged: of those shorter than this (ns) on a lane, `slices` holds the longest in each stretch of that
+    length. path: the critical path through it.
     """
 
     step: int
@@ -67,6 +72,13 @@ class Timeline:
     def period(self) -> int:
         """Duration of the step: median over the ranks, ns."""
         return round(median(end - begin for _, begin, end in self.windows)) if self.windows else 0
+
+
+def lane_order(lane: str) -> tuple[pl.Expr, ...]:
+    """By what the lanes of a rank are ordered: ranges over the calls inside them, over the work."""
+    name = pl.col(lane)
+    kind = pl.when(name.str.starts_with("NVTX")).then(0).when(name == LAUNCHES).then(1).otherwise(2)
+    return kind, name.str.len_chars(), name
 
 
 def fair_limit(sizes: Sequence[int], room: int) -> int:

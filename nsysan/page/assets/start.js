@@ -2,7 +2,10 @@
 (async () => {
   try {
     const { figures, themed, report } = JSON.parse(new TextDecoder().decode(await unpacked("data")));
-    if (report) startTimeline(report);
+    if (report) {
+      openSteps(report, new Uint8Array(await unpacked("columns")));
+      startTimeline(report);
+    }
     await pause();
     if (document.querySelector(".plot")) {
       await loadPlotly();
