@@ -129,6 +129,7 @@ def build_report(
     link_gbps: float | None = None,
     nccl_logs: Sequence[str | Path] = (),
     timelines: bool = True,
+    untraced: int | None = None,
 ) -> Report:
     """The finished report of a run, for the functions that show or write it.
 
@@ -136,7 +137,8 @@ def build_report(
     they are none or contradict each other. batch, context: sequences of a step where the trace does not tell, and
     tokens in the cache of each, for the speed of light. link_gbps: peak of the link between the GPUs, GB/s per
     GPU and direction, in place of the table's. nccl_logs: logs of NCCL of this run, besides those that lie beside its
-    traces. timelines=False: faster, for a report that is not to become a page.
+    traces. timelines=False: faster, for a report that is not to become a page. untraced: ns that a step takes without
+    nsys, of which savings are then; ValueError where the run cannot take that.
     """
     from pathlib import Path
 
@@ -148,7 +150,9 @@ def build_report(
         raise ValueError(f"link_gbps is GB/s, not {link_gbps}")
     expected = expectation(layers, model, message_bytes, batch=batch, context=context)
     said = [read_logs(map(Path, nccl_logs))] if nccl_logs else []
-    return build_report(run, __version__, expected, link_gbps=link_gbps, timelines=timelines, nccl_logs=said)
+    return build_report(
+        run, __version__, expected, link_gbps=link_gbps, timelines=timelines, nccl_logs=said, untraced=untraced
+    )
 
 
 def to_json(report: Report) -> str:

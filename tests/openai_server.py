@@ -1,8 +1,8 @@
 """A small OpenAI-style server that streams tokens at once. usage: openai_server.py PORT_FILE [MODE]
 
 It writes its address into PORT_FILE. MODE: "" streams and says how many tokens there are by now; "no model": its list
-is empty; "short": it refuses requests of more than 1000 tokens; "broken": every completion fails; "unready": its health
-is never well.
+is empty; "short": it refuses requests of more than 1000 tokens; a number: its model takes so many, and says so;
+"broken": every completion fails; "unready": its health is never well.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == "/health":
             self._say(503 if MODE == "unready" else 200, b"")
         elif self.path == "/v1/models":
-            self._say(200, json.dumps({"data": [] if MODE == "no model" else [{"id": "llama"}]}).encode())
+            model = {"id": "llama", **({"max_model_len": int(MODE)} if MODE.isdecimal() else {})}
+            self._say(200, json.dumps({"data": [] if MODE == "no model" else [model]}).encode())
         else:
             self._say(404, b"")
 

@@ -65,7 +65,9 @@ def answer(run: Run, expressions: Sequence[Expression], replica: int, without_ns
         asked=asked,
         together=Asked(TOGETHER, told.get(TOGETHER), bounds.get(TOGETHER)) if len(chosen) > 1 else None,
         standard={
-            name: _no_longer(known.get(name), pace) if name != "graphs" or own.is_eager else None for name in STANDARD
+            name: _no_longer(known.get(name), pace) if name != "graphs" or own.is_eager else None
+            # A bubble is a pipeline's.
+            for name in (*STANDARD, *({"no_bubble"} & known.keys()))
         },
         ranks_right={
             rank: None if unknown else _no_longer(pace.ranks.get(rank), pace) for rank in ready.basis.graph.ranks

@@ -15,8 +15,11 @@ from nsysan._errors import ExitCode, NsysanError
 from nsysan.capture.server import get
 
 _PROMPT = "Tell me of the sea, of ships and of those who sail them, at length. " * 4
-_MOST_TOKENS = 4096
+#: Tokens of a request: minutes of decoding for most models, and no more than a server's cache holds for each stream.
+_MOST_TOKENS = 8192
 _FEWEST_TOKENS = 64
+#: What the prompt takes of a model's context by a usual tokenizer; each of its characters is a token at the most.
+_PROMPT_TOKENS = 96
 _LEAST_TOKENS = 16
 #: Arrivals of a stream that are kept: minutes of decoding.
 _KEPT = 50_000
@@ -28,12 +31,16 @@ SETTLED = 8
 
 @dataclass
 class Stream:
-    """One request that is answered token by token; a new one follows it when it ends.
+    """Requests that are answered token by token, one after the other.
 
-    arrivals: the monotonic time of each piece of text, and how many tokens came by then.
+    arrivals: the monotonic time of each piece of text, and how many tokens came by then. begun: when the first piece of
+    each request came. answered: tokens of the present request. round: when it began, in renewals of the load.
     """
 
     arrivals: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=_KEPT))
+    begun: deque[float] = field(default_factory=lambda: deque(maxlen=_KEPT))
+    answered: int = 0
+    round: int = -1
     failure: str = ""
 
     @property
@@ -42,18 +49,24 @@ class Stream:
 
 
 class Load:
-    """`requests` streams at once against the server at `base`, from start() to stop()."""
+    """`requests` streams at once against the server at `base`, from start() to stop().
+
+    length: tokens that each request asks for: what the model's context takes, or else what the server did not refuse.
+    """
 
     def __init__(self, base: str, requests: int, model: str | None = None) -> None:
         self.base, self.model = base, model
         self.streams = [Stream() for _ in range(requests)]
-        self._length = _MOST_TOKENS
+        self._lengths = request_lengths(None)
+        self._shorter = threading.Lock()
+        self._round = 0
         self._over = threading.Event()
         self._threads = [threading.Thread(target=self._serve, args=(one,), daemon=True) for one in self.streams]
 
     def start(self) -> None:
         """Begin; NsysanError where the server names no model."""
-        self.model = self.model or first_model(self.base)
+        served, context = served_model(self.base)
+        self.model, self._lengths = self.model or served, request_lengths(context)
         for thread in self._threads:
             thread.start()
 
@@ -62,6 +75,14 @@ class Load:
         self._over.set()
         for thread in self._threads:
             thread.join(timeout=2.0)
+
+    def renew(self) -> None:
+        """Let every stream leave its request and begin another, all at once."""
+        self._round += 1
+
+    @property
+    def length(self) -> int:
+        return self._lengths[0]
 
     @property
     def failure(self) -> str:
@@ -72,13 +93,22 @@ class Load:
     @property
     def steady(self) -> bool:
         """Whether every stream that works decodes."""
-        working = [one for one in self.streams if not one.failure]
-        return bool(working) and all(one.tokens >= SETTLED for one in working)
+        working = self._working()
+        return bool(working) and all(one.round == self._round and one.answered >= SETTLED for one in working)
 
     @property
     def tokens(self) -> int:
         """Tokens that the stream that is furthest behind has got."""
-        return min((one.tokens for one in self.streams if not one.failure), default=0)
+        return min((one.tokens for one in self._working()), default=0)
+
+    @property
+    def left(self) -> int:
+        """Tokens until the first of the requests ends."""
+        return min((self.length - one.answered for one in self._working()), default=0)
+
+    def begun(self, begin: float, end: float) -> int:
+        """Requests whose first token came between two monotonic times."""
+        return sum(begin <= at <= end for one in self.streams for at in tuple(one.begun))
 
     def interval_ns(self, begin: float, end: float) -> int | None:
         """The median over the streams of the time a token takes, in ns, by what came between two monotonic times.
@@ -91,6 +121,9 @@ class Load:
             if inside and (count := inside[-1][1] - inside[0][1]) >= _LEAST_TOKENS:
                 found.append((inside[-1][0] - inside[0][0]) / count)
         return round(median(found) * 1e9) if found else None
+
+    def _working(self) -> list[Stream]:
+        return [one for one in self.streams if not one.failure]
 
     def _serve(self, one: Stream) -> None:
         while not self._over.is_set():
@@ -105,10 +138,12 @@ class Load:
         parts = urlsplit(self.base)
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         connection = kind(parts.hostname or "", parts.port, timeout=_READ_S)
+        length = self.length
+        one.answered, one.round = 0, self._round
         body = {
             "model": self.model,
             "prompt": _PROMPT,
-            "max_tokens": self._length,
+            "max_tokens": length,
             "temperature": 0,
             "ignore_eos": True,
             "stream": True,
@@ -120,34 +155,53 @@ class Load:
             answer = connection.getresponse()
             if answer.status != 200:
                 said = answer.read(300).decode("utf-8", "replace")
-                if answer.status == 400 and self._length > _FEWEST_TOKENS:
-                    # The model's context may be shorter.
-                    self._length = max(self._length // 2, _FEWEST_TOKENS)
+                if answer.status == 400 and self._shorten(length):
                     return
                 raise ValueError(f"the server answers {answer.status}: {' '.join(said.split())}")
             self._follow(answer, one)
         finally:
             connection.close()
 
+    def _shorten(self, refused: int) -> bool:
+        """Ask for less from now on; False where nothing less is left to ask for. Streams that saw one refusal, once."""
+        with self._shorter:
+            if self.length == refused and len(self._lengths) > 1:
+                self._lengths = self._lengths[1:]
+            return self.length < refused
+
     def _follow(self, answer: http.client.HTTPResponse, one: Stream) -> None:
         """Count the tokens of one answer on top of those of the requests before it."""
         before, pieces = one.tokens, 0
-        while not self._over.is_set():
+        while not self._over.is_set() and one.round == self._round:
             line = answer.readline(_LONGEST_LINE)
             if not line:
                 return
             if not line.startswith(b"data:") or line[5:].strip() in (b"", b"[DONE]"):
                 continue
             pieces += 1
-            one.arrivals.append((time.monotonic(), before + max(_told(line[5:]), pieces)))
+            one.answered = max(_told(line[5:]), pieces)
+            now = time.monotonic()
+            if pieces == 1:
+                one.begun.append(now)
+            one.arrivals.append((now, before + one.answered))
 
 
-def first_model(base: str) -> str:
-    """The model that a server serves."""
+def request_lengths(context: int | None) -> list[int]:
+    """What to ask for, longest first, of a model whose context takes so many tokens, None where that is not known."""
+    lengths = [_MOST_TOKENS >> k for k in range(_MOST_TOKENS.bit_length()) if _MOST_TOKENS >> k >= _FEWEST_TOKENS]
+    if context is None:
+        return lengths
+    likely, sure = (max(min(context - prompt, _MOST_TOKENS), 1) for prompt in (_PROMPT_TOKENS, len(_PROMPT)))
+    return sorted({likely, sure, *(n for n in lengths if n < sure)}, reverse=True)
+
+
+def served_model(base: str) -> tuple[str, int | None]:
+    """The model that a server serves, and how many tokens its context takes; None where it does not tell."""
     try:
-        models = json.loads(get(f"{base}/v1/models"))["data"]
-        return str(models[0]["id"])
-    except (OSError, ValueError, KeyError, IndexError, TypeError, http.client.HTTPException) as error:
+        model = json.loads(get(f"{base}/v1/models"))["data"][0]
+        context = model.get("max_model_len")
+        return str(model["id"]), context if isinstance(context, int) and context > 0 else None
+    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, http.client.HTTPException) as error:
         raise NsysanError(
             f"{base}/v1/models names no model ({error}): is it an OpenAI-style server? Else give the load yourself, "
             "with --load COMMAND",

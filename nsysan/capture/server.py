@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from nsysan._errors import ExitCode, NsysanError
+from nsysan.capture.started import Workload
 
-#: The port that a server takes without --port, by a word of its command; by the documentation of each.
-_PORTS = (("sglang", 30000), ("launch_server", 30000), ("vllm", 8000), ("trtllm", 8000))
+#: Of a server whose engine is not known.
 _USUAL_PORT = 8000
 #: Addresses that mean every one of the machine.
 _ANY = {"0.0.0.0", "::", "", "*"}
@@ -26,14 +26,22 @@ _MOST = 1 << 20
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-def address_of(command: Sequence[str]) -> str:
-    """The base URL that a server started by this command answers at, as seen from this machine."""
-    port = _value(command, "--port", "--http-port", "-p")
-    host = _value(command, "--host") or ""
-    named = next((number for word, number in _PORTS if any(word in part for part in command)), _USUAL_PORT)
-    number = int(port) if port and _PORT.fullmatch(port) and 0 < int(port) < 1 << 16 else named
+def address_of(workload: Workload) -> str:
+    """The base URL that the server of a command answers at, as seen from this machine."""
+    port = _value(workload.words, "--port", "--http-port")
+    host = _value(workload.words, "--host") or ""
+    usual = workload.engine.port if workload.engine is not None else None
+    number = int(port) if port and _PORT.fullmatch(port) and 0 < int(port) < 1 << 16 else usual or _USUAL_PORT
     shown = "127.0.0.1" if host in _ANY else f"[{host}]" if ":" in host else host
     return f"http://{shown}:{number}"
+
+
+def profiler_of(workload: Workload) -> tuple[str, str] | None:
+    """Routes that turn the server's own profiler on and off, where that marks its steps with NVTX ranges."""
+    engine = workload.engine
+    if engine is None or engine.profiler is None or not engine.named.search(" ".join(workload.words)):
+        return None
+    return engine.profiler
 
 
 def checked_address(url: str) -> str:
@@ -60,15 +68,6 @@ def post(url: str) -> None:
     """Ask the server for something that takes no words; OSError where it refuses."""
     with _OPENER.open(urllib.request.Request(url, data=b"", method="POST"), timeout=_DONE_S) as answer:
         answer.read(_MOST)
-
-
-def names_steps_when_profiled(command: Sequence[str]) -> bool:
-    """Whether the server marks its steps with NVTX ranges while its own profiler is on, and was told to have one.
-
-    vLLM does, from /start_profile to /stop_profile, where its command has --profiler-config with profiler cuda.
-    """
-    said = " ".join(command)
-    return "vllm" in said and "profiler-config" in said and "cuda" in said
 
 
 def _status(url: str) -> int:

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nsysan._errors import ExitCode, NsysanError
-from nsysan.capture.completions import Load
+from nsysan.capture.completions import SETTLED, Load
 from nsysan.capture.held import Held
 from nsysan.capture.server import answers, post
+from nsysan.text import counted
 
 _POLL_S = 0.2
 #: What is waited for is said that often.
@@ -28,6 +29,10 @@ _MEASURED_S = 1.0
 _STEADY_S = 300.0
 #: A window in steps ends after so long, whatever the streams give.
 _LONGEST_S = 30.0
+#: How long nsys may take to open a window while the requests go on.
+_OPENING_S = 30.0
+#: A stream may get so many tokens while the slowest gets one.
+_UNEVEN = 1.25
 _END_OF_LOAD_S = 5.0
 
 
@@ -38,7 +43,7 @@ class Serve:
     url: where it answers. load: a command that loads it, None for streams of our own, so many as `requests`. settle:
     seconds of that command before the first window. seconds, steps: length of a window, steps by the tokens of the
     slowest stream (and then seconds is None). windows: how many. startup: seconds that the server may take to be ready.
-    named: the server names its steps while its own profiler is on.
+    profiler: routes that turn the server's own profiler on and off, where that names its steps.
     """
 
     url: str
@@ -50,7 +55,7 @@ class Serve:
     steps: int = 100
     windows: int = 1
     startup: float = 900.0
-    named: bool = False
+    profiler: tuple[str, str] | None = None
 
 
 class Serving(threading.Thread):
@@ -139,15 +144,18 @@ class Serving(threading.Thread):
 
     def _take(self, number: int, load: Load | None) -> None:
         name = self._output.name if self._serve.windows == 1 else f"{self._output.name}.{number}"
-        before = time.monotonic()
+        before, closed_ns = time.monotonic(), None
         if load is not None:
             self._until(lambda: False, _MEASURED_S, "")
-        closed = time.monotonic()
+            closed_ns = load.interval_ns(before, time.monotonic())
+            self._prepare(load, closed_ns)
         self._profiler("start")
         self._held.open_window(self._output.with_name(name), self._say)
-        opened = time.monotonic()
         self._say(f"window {number} is open" if self._serve.windows > 1 else "the window is open")
         try:
+            if load is not None:
+                self._renew_if_short(load, self._wanted(closed_ns))
+            opened = time.monotonic()
             self._while_open(load)
         finally:
             until = time.monotonic()
@@ -156,15 +164,43 @@ class Serving(threading.Thread):
             self._profiler("stop")
             self.taken += 1
         if load is not None:
-            self.token_ns = (load.interval_ns(before, closed), load.interval_ns(opened, until))
+            self.token_ns = (closed_ns, load.interval_ns(opened, until))
+            if begun := load.begun(opened, until):
+                self._say(f"{counted(begun, 'request')} began while the window was open: it holds their prefills too")
+
+    def _prepare(self, load: Load, token_ns: int | None) -> None:
+        """Requests that last until the window closes, so that it shows decoding alone."""
+        opening = int(_OPENING_S * 1e9 / token_ns) if token_ns else load.length
+        if load.left < self._wanted(token_ns) + opening:
+            load.renew()
+            self._until_steady(load)
+
+    def _renew_if_short(self, load: Load, wanted: int) -> None:
+        """Where nsys took long to open the window, the requests that are left are too short for it."""
+        if wanted > load.length - SETTLED:
+            self._say(
+                f"requests end after {load.length:,} tokens, as the model's context does, and the window takes "
+                f"{wanted:,}: it will hold prefills of new ones; ask for fewer --window-steps, or less --window"
+            )
+        elif load.left < min(wanted * _UNEVEN, load.length - SETTLED):
+            self._say("the requests are nearly over: new ones begin, and the window with their prefills")
+            load.renew()
+            self._until_steady(load)
+
+    def _wanted(self, token_ns: int | None) -> int:
+        """Tokens of each stream while the window is open."""
+        if self._serve.seconds is None:
+            return self._serve.steps
+        return int(self._serve.seconds * 1e9 / token_ns) if token_ns else 0
 
     def _profiler(self, verb: str) -> None:
         """The server's own profiler on and off, for the ranges it marks its steps with; they are not needed."""
-        if self._serve.named:
+        if self._serve.profiler is not None:
+            route = self._serve.profiler[verb == "stop"]
             try:
-                post(f"{self._serve.url}/{verb}_profile")
+                post(self._serve.url + route)
             except (OSError, http.client.HTTPException) as error:
-                self._say(f"the server's steps may have no names: /{verb}_profile: {error}")
+                self._say(f"the server's steps may have no names: {route}: {error}")
 
     def _while_open(self, load: Load | None) -> None:
         if self._serve.seconds is not None or load is None:

@@ -49,7 +49,7 @@ class Workload:
     launches: the launchers that it goes through, outermost first. ranks: how many one trace of it on this node shows;
     world: how many there are on all nodes; None where nothing tells. unguarded: a Python script that spawned workers
     cannot import. ray: Ray starts the ranks. assigned: environment that the command sets by itself. script: in which
-    file this was found, None where the command told it.
+    file this was found, None where the command told it. words: the command itself, without what starts it.
     """
 
     engine: Engine | None = None
@@ -62,6 +62,7 @@ class Workload:
     ray: bool = False
     assigned: Mapping[str, str] = field(default_factory=dict)
     script: Path | None = None
+    words: tuple[str, ...] = ()
 
     @property
     def elsewhere(self) -> Launch | None:
@@ -195,6 +196,7 @@ def _of_python(text: str | None, path: Path | None, words: tuple[str, ...]) -> W
         world=world,
         unguarded=text is not None and engine is not None and not scripts.is_guarded(text),
         ray=_RAY.search(said) is not None,
+        words=words,
     )
 
 

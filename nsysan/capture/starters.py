@@ -17,7 +17,10 @@ _NOTHING = re.compile(r"(?!)")
 
 @dataclass(frozen=True)
 class Engine:
-    """One engine, as data/starters.toml has it. fork: the variable that says how its workers start, and the value."""
+    """One engine, as data/starters.toml has it.
+
+    fork: the variable that says how its workers start, and the value. profiler: routes that turn its own on and off.
+    """
 
     name: str
     commands: tuple[str, ...]
@@ -29,6 +32,9 @@ class Engine:
     variables: re.Pattern[str]
     within: frozenset[str]
     fork: tuple[str, str] | None
+    port: int
+    profiler: tuple[str, str] | None
+    named: re.Pattern[str]
 
 
 @dataclass(frozen=True)
@@ -120,13 +126,16 @@ def load_starters() -> Starters:
 
 def _engine(row: dict[str, Any]) -> Engine:
     patterns = {name: re.compile(row[name]) for name in ("files", "servers", "clients", "workers", "variables")}
-    fork = row.get("fork")
+    fork, profiler = row.get("fork"), row.get("profiler")
     return Engine(
         name=row["name"],
         commands=tuple(row["commands"]),
         modules=tuple(row["modules"]),
         within=frozenset(row["within"]),
         fork=(fork[0], fork[1]) if fork else None,
+        port=row["port"],
+        profiler=(profiler[0], profiler[1]) if profiler else None,
+        named=re.compile(row["named"]) if profiler else _NOTHING,
         **patterns,
     )
 

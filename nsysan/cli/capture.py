@@ -203,10 +203,10 @@ def command(
         raise click.UsageError("--gpu-metrics-frequency needs --gpu-metrics")
     if (serve or hold) and (capture_range is not None or delay is not None or duration is not None):
         raise click.UsageError("--serve and --hold open windows by themselves: leave out -c, -p, -y and -d")
-    served = serve_of(command, {"serve": serve, "hold": hold, "untraced_first": untraced_first, **serving})
     given = _pairs(environment)
     surroundings = {**os.environ, **given}
     workload = read_workload(command, surroundings)
+    served = serve_of(workload, {"serve": serve, "hold": hold, "untraced_first": untraced_first, **serving})
     seat = seat_of(workload, surroundings)
     name = _name(output, surroundings, seat)
     check_place(workload, name)

@@ -7,8 +7,9 @@ from typing import Any, TypeVar
 
 import click
 
-from nsysan.capture.server import address_of, checked_address, names_steps_when_profiled
+from nsysan.capture.server import address_of, checked_address, profiler_of
 from nsysan.capture.serving import Serve
+from nsysan.capture.started import Workload
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -60,7 +61,7 @@ def serve_options(command: _Command) -> _Command:
     return command
 
 
-def serve_of(command: tuple[str, ...], given: Mapping[str, Any]) -> Serve | None:
+def serve_of(workload: Workload, given: Mapping[str, Any]) -> Serve | None:
     """How the windows are to be taken, None without --serve; a usage error where options contradict each other."""
     told = [name for name in ("load", "url", "window", "window_steps") if given[name] is not None]
     if given["serve"] and given["hold"]:
@@ -77,7 +78,7 @@ def serve_of(command: tuple[str, ...], given: Mapping[str, Any]) -> Serve | None
         raise click.UsageError("--window-steps counts tokens of our own streams; with --load give --window SECONDS")
     seconds = given["window"] or (1.0 if given["load"] is not None else None)
     return Serve(
-        url=checked_address(given["url"]) if given["url"] else address_of(command),
+        url=checked_address(given["url"]) if given["url"] else address_of(workload),
         load=given["load"],
         requests=given["requests"],
         settle=given["settle"],
@@ -85,5 +86,5 @@ def serve_of(command: tuple[str, ...], given: Mapping[str, Any]) -> Serve | None
         steps=given["window_steps"] or 100,
         windows=given["windows"],
         startup=given["startup_timeout"],
-        named=names_steps_when_profiled(command),
+        profiler=profiler_of(workload),
     )

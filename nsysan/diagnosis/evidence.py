@@ -73,6 +73,7 @@ UNDER_THE_VERDICT = frozenset(
         Aspect.STEADY_PERIOD,
         Aspect.COVERAGE,
         Aspect.MISSING_RANKS,
+        Aspect.GROUPS,
         Aspect.CLOCK,
         Aspect.GRAPH_CONTENTS,
         Aspect.WAIT_WIRE,

@@ -38,7 +38,8 @@ class Hotspot:
     def where(self) -> str:
         """Clause: at which collectives the rank is waited for."""
         if self.call_share < MAJOR_SHARE:
-            return f"spread over {counted(self.calls, 'collective')} of the step"
+            most = f"at most {pct(self.call_share)} of it at one"
+            return f"spread over {counted(self.calls, 'collective')} of the step, {most}"
         which = "the step's first collective" if self.call == 0 else f"collective {self.call} of the step"
         return f"{pct(self.call_share)} of it at {which}"
 

@@ -6,7 +6,7 @@ from nsysan.diagnosis.diagnosis import MAX_REJECTED, Diagnosis
 from nsysan.diagnosis.evidence import Aspect, Quality, Status
 from nsysan.diagnosis.savings import SURE_ERROR
 from nsysan.metrics.causes import LateCause
-from nsysan.metrics.scenarios import SCENARIOS
+from nsysan.metrics.scenarios import SCENARIOS, Scenario
 from nsysan.metrics.skew import TELLING_STEPS
 from nsysan.metrics.whatif import WhatIf
 from nsysan.replay.results import LATE_SHARE, MAX_ERROR
@@ -32,6 +32,10 @@ def _late(run: Run, diagnosis: Diagnosis) -> tuple[Status, str]:
         return Status.NOT_MEASURABLE, unknown
     if diagnosis.late:
         return _who_is_named(run, diagnosis)
+    return _nobody(run, diagnosis)
+
+
+def _nobody(run: Run, diagnosis: Diagnosis) -> tuple[Status, str]:
     if not all(clock.agrees for clock in run.host_clocks.values()):
         return Status.ESTIMATED, "a host that is late may not show: its clock disagrees (see cpu_gpu_clock)"
     if run.collectives.is_empty():
@@ -41,7 +45,16 @@ def _late(run: Run, diagnosis: Diagnosis) -> tuple[Status, str]:
             f"another rank is late in each step, which costs {duration(diagnosis.rotation)} a step; none is by itself"
         )
         return Status.OK, turns
+    hidden = _hidden(diagnosis.what_if)
+    if hidden >= LATE_SHARE:
+        return Status.ESTIMATED, f"nobody is named, and yet up to {pct(hidden)} of the step may be for one: {_UNSEEN}"
     return Status.OK, f"by replay no rank costs {pct_limit(LATE_SHARE)} of the step or more, nor of its tail"
+
+
+def _hidden(what: WhatIf | None) -> float:
+    """The share of the period that late ranks may cost where the trace can be taken in more than one way."""
+    bounds = what and what.bounds.get(Scenario.NO_SKEW)
+    return (what.period - bounds[0]) / what.period if what and bounds else 0.0
 
 
 def _why_untold(run: Run, diagnosis: Diagnosis) -> str:

@@ -13,7 +13,7 @@ from nsysan.metrics.tail_causes import TailCause
 
 #: A step is near the median if it differs from it by no more than this share of it; longer ones make the tail.
 NEAR = 0.05
-#: A tail, or a part of it, below this share of the median is not listed.
+#: A tail, or a cause of it, below this share of the median is not listed.
 LISTED = 0.01
 #: Two humps: so many steps at least ...
 HUMP_STEPS = 8
@@ -60,7 +60,7 @@ def tail_rows(losses: pl.DataFrame, periods: pl.Series) -> list[TailRow]:
     ]
     listed = [row for row in rows if row.ns >= LISTED * median]
     rest = whole - sum(row.ns for row in listed)
-    return listed if abs(rest) < LISTED * median else [*listed, TailRow(TailCause.SPREAD, None, rest, [])]
+    return [*listed, TailRow(TailCause.SPREAD, None, rest, [])] if rest else listed
 
 
 def humps(periods: pl.Series) -> tuple[Hump, Hump] | None:

@@ -21,6 +21,7 @@ from nsysan.replay.trust import why_untold
 from nsysan.replay.untraced import OutOfRange
 from nsysan.run.run import Run
 from tests.clitools import run_cli
+from tests.pipelines import pipeline
 from tests.simulator import cases
 from tests.simulator.export import export
 
@@ -132,6 +133,12 @@ def test_what_a_report_does_not_tell_is_not_told_here(
     assert "no order between streams" in what.why
     assert [one.period for one in found.asked] == [None]
     assert set(found.standard.values()) == {None} == set(what.without.values())
+
+
+def test_a_pipeline_has_its_bubble_among_the_standard_ones(tmp_path: Path) -> None:
+    path = pipeline([104_000, 104_000]).write(tmp_path / "t.sqlite")
+    found = answer(nsysan.analyze(nsysan.open_trace(path)), [], 0)
+    assert (found.period, found.standard["no_bubble"]) == (244_000, 122_000)
 
 
 def test_a_replay_that_does_not_give_what_was_measured_tells_nothing(slow: Path) -> None:

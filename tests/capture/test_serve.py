@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import socket
 import subprocess
@@ -14,11 +15,12 @@ from click.testing import CliRunner
 
 from nsysan._errors import NsysanError
 from nsysan.capture.command import Request
-from nsysan.capture.completions import Load
+from nsysan.capture.completions import Load, request_lengths
 from nsysan.capture.held import plan_held
 from nsysan.capture.holding import read_note
 from nsysan.capture.nsys import require_nsys
 from nsysan.capture.server import address_of
+from nsysan.capture.started import read_workload
 from nsysan.cli import cli
 from tests.capture.desk import Desk, finished, until
 from tests.fakensys import fake_nsys
@@ -45,7 +47,7 @@ def server(desk: Desk, mode: str = "") -> tuple[str, ...]:
 
 
 def test_a_server_is_started_loaded_captured_and_ended(desk: Desk, export: Path) -> None:
-    ended = desk.capture("--serve", "--requests", "2", "--window-steps", "20", *server(desk))
+    ended = desk.capture("--serve", "--requests", "2", "--window-steps", "20", *server(desk, "4096"))
     assert ended.code == 0, ended.err
     assert desk.files() == ["trace.nsys-rep", "trace.sqlite"]
     assert (desk.folder / "trace.sqlite").read_bytes() == export.read_bytes()
@@ -53,6 +55,14 @@ def test_a_server_is_started_loaded_captured_and_ended(desk: Desk, export: Path)
     order = ["2 streams from llama", "the window is open", "the window closes", "exporting", "wrote", "a token takes"]
     places = [next(i for i, line in enumerate(told) if line.startswith(start)) for start in order]
     assert places == sorted(places)
+    assert "prefills" not in ended.err
+
+
+def test_a_window_that_is_longer_than_requests_can_be_says_so(desk: Desk) -> None:
+    ended = desk.capture("--serve", "--requests", "1", "--window-steps", "305", *server(desk, "400"))
+    assert ended.code == 0, ended.err
+    assert "requests end after 304 tokens, as the model's context does, and the window takes 305" in ended.err
+    assert "1 request began while the window was open: it holds their prefills too" in ended.err
 
 
 def test_windows_are_traces_of_their_own(desk: Desk) -> None:
@@ -114,6 +124,28 @@ def test_shorter_requests_where_the_model_takes_no_longer_ones(tmp_path: Path) -
     finally:
         process.kill()
         process.wait()
+
+
+def test_requests_are_as_long_as_the_models_context_takes() -> None:
+    assert request_lengths(2048)[:3] == [2048 - 96, 2048 - 272, 1024]
+    assert request_lengths(131072)[:2] == [8192, 4096] == request_lengths(None)[:2]
+    assert request_lengths(None)[-1] == request_lengths(131072)[-1] == 64
+    assert request_lengths(50) == [1]
+
+
+def test_streams_that_saw_one_refusal_ask_for_less_once() -> None:
+    load = Load("http://127.0.0.1:1", 8, "m")
+    assert [load._shorten(8192) for _ in range(8)] == [True] * 8
+    assert load.length == 4096
+
+
+def test_renewed_streams_are_steady_when_their_new_requests_are() -> None:
+    load = Load("http://127.0.0.1:1", 2, "m")
+    for stream in load.streams:
+        stream.answered, stream.round = 100, 0
+    assert (load.steady, load.left) == (True, 8092)
+    load.renew()
+    assert not load.steady
 
 
 def test_tokens_are_timed_by_what_the_server_counts() -> None:
@@ -186,10 +218,12 @@ def test_a_note_of_a_workload_that_is_gone(tmp_path: Path) -> None:
         ("trtllm-serve M --host 10.0.0.7", "http://10.0.0.7:8000"),
         ("vllm serve M --host ::1 --port 99999999", "http://[::1]:8000"),
         ("./serve.sh", "http://127.0.0.1:8000"),
+        ("bash -lc 'exec vllm serve M --port 8001'", "http://127.0.0.1:8001"),
+        ("docker-proxy --port 1 --", "http://127.0.0.1:1"),
     ],
 )
 def test_where_a_server_answers(command: str, url: str) -> None:
-    assert address_of(command.split()) == url
+    assert address_of(read_workload(shlex.split(command), {})) == url
 
 
 def test_options_go_where_nsys_takes_them(tmp_path: Path) -> None:

@@ -141,6 +141,12 @@ def test_rows_sum_to_mean_less_median() -> None:
     assert found[2:] == [TailRow(TailCause.SPREAD, None, 1_075, [])]
 
 
+def test_a_rest_is_told_however_small() -> None:
+    losses = pl.DataFrame({"step": [39], "cause": ["host"], "rank": [0], "ns": [80_000]})
+    found = tail_rows(losses, pl.Series([100_000] * 38 + [100_800, 180_000]))
+    assert [(row.cause, row.ns) for row in found] == [(TailCause.HOST, 2_000), (TailCause.SPREAD, 20)]
+
+
 def test_no_tail_where_mean_and_median_are_close() -> None:
     losses = pl.DataFrame({"step": [1], "cause": ["host"], "rank": [0], "ns": [900]})
     assert tail_rows(losses, pl.Series([100_000] * 9 + [100_900])) == []

@@ -243,7 +243,10 @@ def test_a_receive_of_what_was_sent_before_it_begins_does_not_wait(tmp_path: Pat
 def test_groups_that_are_inferred_are_estimated(tmp_path: Path, told: bool) -> None:
     builder = TraceBuilder()
     decode_loop(builder, ranks=4, message_bytes=8192 if told else None)
-    rows = [row for row in reported(tmp_path, builder).quality if row.id == "groups"]
+    report = reported(tmp_path, builder)
+    rows = [row for row in report.quality if row.id == "groups"]
+    # What waits for what follows from who communicates with whom.
+    assert any("groups estimated" in why for why in report.diagnosis.verdict.because) is not told
     assert [row.status for row in rows] == ([] if told else ["estimated"])
     assert all("(0,1,2,3)" in row.reason for row in rows)
 

@@ -26,6 +26,10 @@ BETWEEN_SHARE = 0.03
 #: One stretch of idle time that takes this share of the period is no matter of launching.
 STALL_SHARE = 0.10
 _BY_HOST = (GapCause.HOST_LATE, GapCause.BETWEEN_STEPS, GapCause.SYNC)
+_GRAPHS_FIX = (
+    "replay decode steps as CUDA graphs: vLLM without --enforce-eager, SGLang without --disable-cuda-graph, "
+    "TensorRT-LLM with cuda_graph_config; otherwise fuse kernels (torch.compile)"
+)
 #: Of several stretches, one that is so much of them is told by itself.
 _MOST_OF_IDLE = 0.5
 #: In so many of the steps the host is in the same range.
@@ -79,11 +83,11 @@ def _graphs_off(case: Case) -> Finding:
         told.append(f"rank {rank} is idle for {us(late)} µs of {step} because launch calls came late")
     told.append("no CUDA graph replays the steady steps")
     # A host that is slower than the others is part of what graphs save.
+    slower = [one for one in outermost(case.diagnosis.late) if by_host(one)]
     told += [
         f"of it {ranks_words(one.ranks)} alone, whose host{'s need' if len(one.ranks) > 1 else ' needs'} more than the "
         f"others, {'are' if len(one.ranks) > 1 else 'is'} {duration(weight(one, case.period)[0])}"
-        for one in outermost(case.diagnosis.late)
-        if by_host(one)
+        for one in slower
     ]
     inflated = case.diagnosis.untraced is None
     if saving is not None and inflated:
@@ -93,8 +97,7 @@ def _graphs_off(case: Case) -> Finding:
         by_share(saving or late, case.period),
         "kernels are launched one by one, and the GPU waits for the host",
         "; ".join(told),
-        "replay decode steps as CUDA graphs: vLLM without --enforce-eager, SGLang without --disable-cuda-graph, "
-        "TensorRT-LLM with cuda_graph_config; otherwise fuse kernels (torch.compile)",
+        f"{_GRAPHS_FIX}; and so that the slowest host keeps up: {HOST_FIX}" if slower else _GRAPHS_FIX,
         saving,
         [rank],
         figures={"host_late_ns": late, "share": late / case.measured},
