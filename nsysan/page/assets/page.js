@@ -55,6 +55,7 @@ const loadPlotly = async () => {
   if (typeof Plotly === "undefined") throw new Error("plotly.js did not load");
 };
 
+const PATTERNS = ["", "/", "\\", "-", "|"];
 const styled = (source) => {
   const ink = colour("--ink");
   const line = colour("--line");
@@ -62,6 +63,12 @@ const styled = (source) => {
   const painted = source.replace(new RegExp(Object.keys(nsysan.themed).join("|"), "g"), (found) => colour(nsysan.themed[found]));
   const { data, layout } = JSON.parse(painted);
   delete layout.title;
+  // Paper may be grey.
+  if (root.classList.contains("printing") && layout.barmode === "stack") {
+    data.forEach((series, i) => {
+      series.marker = { ...series.marker, pattern: { shape: PATTERNS[i % PATTERNS.length], fgcolor: "#fff", size: 5, solidity: 0.2 } };
+    });
+  }
   Object.assign(layout, {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
     font: { color: ink, family: "system-ui, sans-serif", size: 13 },
