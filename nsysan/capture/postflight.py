@@ -29,7 +29,7 @@ def check_export(
     """
     checks: list[Callable[[Export], Check | None]] = [
         lambda export: check_ranks(export, expected, engine, window=capture_range),
-        _collectives,
+        lambda export: _collectives(export, expected),
         _graphs,
         lambda export: _sizes(export, capture_range, drops),
         _steps,
@@ -49,11 +49,17 @@ def check_export(
     return found
 
 
-def _collectives(export: Export) -> Check:
+def _collectives(export: Export, expected: int | None) -> Check:
     counts = communication_counts(export)
     if not counts:
+        if expected == 1:
+            return Check("collectives", OK, "none, as of one rank")
         hidden = export.has(REPLAYS)
-        remedy = "capture with --cuda-graph-trace=node" if hidden else "is the run tensor-parallel?"
+        remedy = (
+            "capture with --cuda-graph-trace=node"
+            if hidden
+            else "is the run tensor-parallel? Replicas of one GPU make none"
+        )
         return Check("collectives", WARN, "no communication kernel visible", remedy)
     numbers = sorted(set(counts.values()))
     if len(numbers) == 1:
@@ -76,7 +82,7 @@ def _graphs(export: Export) -> Check:
     return Check("CUDA graphs", OK, f"{nodes:,} kernels inside replays visible" if nodes else "none replayed")
 
 
-def _sizes(export: Export, capture_range: bool, drops: str) -> Check:
+def _sizes(export: Export, capture_range: bool, drops: str) -> Check | None:
     told = calls = 0
     if export.has("NVTX_EVENTS", "StringIds"):
         ((told, calls),) = export.rows(
@@ -84,6 +90,8 @@ def _sizes(export: Export, capture_range: bool, drops: str) -> Check:
             "count(CASE WHEN coalesce(e.text, s.value) LIKE 'nccl%' THEN 1 END) "
             "FROM NVTX_EVENTS e LEFT JOIN StringIds s ON s.id = e.textId WHERE e.eventType IN (59, 60)"
         )
+    if not calls and not communication_counts(export) and not export.has(REPLAYS):
+        return None
     if told:
         return Check("message sizes", OK, f"{told:,} NCCL calls carry theirs")
     if drops and calls:
@@ -160,7 +168,11 @@ def _perturbation(export: Export) -> Check | None:
         return None
     total, nodes = export.rows(f"SELECT count(*), count(graphNodeId) FROM {KERNELS}")[0]
     if nodes * 2 > total:
-        return Check("perturbation", OK, "graph replays: tracing adds a few per cent")
+        return Check(
+            "perturbation",
+            OK,
+            "graph replays: tracing adds a few per cent to GPUs, and up to a third to hosts that pace",
+        )
     return Check(
         "perturbation",
         WARN,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nsysan.diagnosis.diagnosis import MAX_REJECTED, Diagnosis
 from nsysan.diagnosis.evidence import Aspect, Quality, Status
-from nsysan.diagnosis.savings import SURE_ERROR
+from nsysan.diagnosis.savings import SURE_ERROR, slowed_by_nsys
 from nsysan.metrics.causes import LateCause
 from nsysan.metrics.scenarios import SCENARIOS, Scenario
 from nsysan.metrics.skew import TELLING_STEPS
@@ -47,7 +47,7 @@ def _nobody(run: Run, diagnosis: Diagnosis) -> tuple[Status, str]:
         return Status.OK, turns
     hidden = _hidden(diagnosis.what_if)
     if hidden >= LATE_SHARE:
-        return Status.ESTIMATED, f"nobody is named, and yet up to {pct(hidden)} of the step may be for one: {_UNSEEN}"
+        return Status.ESTIMATED, f"up to {pct(hidden)} of the step may be for a late rank that does not show: {_UNSEEN}"
     return Status.OK, f"by replay no rank costs {pct_limit(LATE_SHARE)} of the step or more, nor of its tail"
 
 
@@ -91,14 +91,14 @@ def assess_savings(run: Run, diagnosis: Diagnosis) -> Quality:
     of = f"by replay of {counted(steps, 'step')}, which misses the measured period by {pct(what.error)}"
     limits = _limits(run, what, what.error)
     limits += [_INFERRED] if diagnosis.pace.turns_inferred and not what.why_host else []
-    untold = [_NO_TIME] if run.is_eager and what.traced is None else []
+    untold = [_NO_TIME] if slowed_by_nsys(run, what) else []
     return Quality(Aspect.WHAT_IF, Status.ESTIMATED if limits else Status.OK, "; ".join([*limits, of, *untold]))
 
 
 def _limits(run: Run, what: WhatIf, error: float) -> list[str]:
     """What keeps savings from being sure."""
     found = [what.why_host] if what.why_host else []
-    if run.is_eager and not what.why_host and what.traced is None:
+    if not what.why_host and slowed_by_nsys(run, what):
         found.append("savings on the host's side are upper bounds (see host_time)")
     if what.bounds:
         which = ", ".join(SCENARIOS[scenario].title for scenario in what.bounds)

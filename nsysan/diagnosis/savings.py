@@ -18,6 +18,8 @@ from nsysan.run.run import Run
 SURE_ERROR = 0.02
 #: With a larger share of the period idle for an unknown cause, what late hosts cost is not known either.
 MAX_UNKNOWN = 0.01
+#: Where hosts cost this share of a step or more, what tracing adds to their calls weighs in it.
+_HOSTS_WEIGH = 0.03
 #: What the replay calls its scenarios.
 REPLAYED = {
     Scenario.NO_SKEW: "no_skew",
@@ -77,6 +79,13 @@ def savings(run: Run, pace: Pace | None, untraced: WithoutNsys | None = None) ->
         error=pace.error,
         why_host=why_host,
     )
+
+
+def slowed_by_nsys(run: Run, what: WhatIf | None) -> bool:
+    """Whether tracing makes hosts cost more of a step than they do without, and nothing tells by how much."""
+    if what is None or what.traced is not None:
+        return what is None and run.is_eager
+    return run.is_eager or (what.saves(Scenario.NO_HOST_LATE) or 0) >= _HOSTS_WEIGH * what.period
 
 
 def _period(run: Run, steady: pl.DataFrame) -> int:

@@ -10,10 +10,11 @@ import polars as pl
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.evidence import UNDER_THE_VERDICT, Aspect, Quality, Status
 from nsysan.diagnosis.late_words import by_host, outermost
-from nsysan.diagnosis.savings import SURE_ERROR
+from nsysan.diagnosis.savings import SURE_ERROR, slowed_by_nsys
 from nsysan.diagnosis.verdict import DOMINANT, OF_PATH, PIPELINE, SKEW, Sure, Verdict, VerdictKind
 from nsysan.metrics.coverage import HALF
 from nsysan.metrics.scenarios import Scenario
+from nsysan.metrics.whatif import WhatIf
 from nsysan.model.matches import Match
 from nsysan.run.run import Run
 from nsysan.text import pct, pct_limit
@@ -24,6 +25,8 @@ _QUARTER = 0.25
 _MATCHED = 0.98
 #: Launches were measured to take three times as long when each is traced; a verdict should bear that.
 _INFLATION = 3.0
+#: Steps that replay graphs were measured to take up to a third longer under nsys on servers, whose hosts pace them.
+_OF_REPLAYS = 1.35
 #: A share this near to its threshold may lie on either side of it.
 _NEAR = 0.01
 _INFERRED = "the critical path goes from stream to stream by an order that is inferred from when work starts"
@@ -36,7 +39,7 @@ def weighed(run: Run, diagnosis: Diagnosis, rows: Sequence[Quality]) -> Verdict:
     verdict = diagnosis.verdict
     if verdict.kind == VerdictKind.INCONCLUSIVE:
         return replace(verdict, sure=Sure.LOW, because=("nothing is concluded: the reason says what is missing",))
-    medium = _estimated(run, rows)
+    medium = _estimated(run, diagnosis.what_if, rows)
     low: list[str] = []
     covered = diagnosis.coverage
     least = min(covered.span, covered.busy) if covered is not None else 0.0
@@ -54,7 +57,7 @@ def weighed(run: Run, diagnosis: Diagnosis, rows: Sequence[Quality]) -> Verdict:
     if profiled:
         why, turns = profiled
         (low if turns else medium).append(why)
-    if verdict.kind == VerdictKind.HOST and not profiled:
+    if verdict.kind == VerdictKind.HOST and not (profiled and run.is_eager):
         why, turns = _unseen(diagnosis)
         (low if turns else medium).append(why)
     if near := _near(verdict, max(error, _NEAR)):
@@ -66,11 +69,11 @@ def weighed(run: Run, diagnosis: Diagnosis, rows: Sequence[Quality]) -> Verdict:
     return replace(verdict, sure=Sure.HIGH, because=(good,))
 
 
-def _estimated(run: Run, rows: Sequence[Quality]) -> list[str]:
+def _estimated(run: Run, what: WhatIf | None, rows: Sequence[Quality]) -> list[str]:
     """What the verdict rests on and is not measured, each root once."""
     weak = [row for row in rows if row.status != Status.OK and row.id in UNDER_THE_VERDICT]
     roots = {row.id for row in weak}
-    if run.is_eager:
+    if slowed_by_nsys(run, what):
         roots.add(Aspect.HOST_TIME)
     own = [row for row in weak if not any(f"see {root}" in row.reason for root in roots)]
     return [f"{row.id.words} {row.status.words}: {row.reason}" for row in own if row.id not in _TOLD_OTHERWISE]
@@ -83,19 +86,20 @@ def _matched(run: Run) -> float | None:
 
 
 def _profiled(run: Run, diagnosis: Diagnosis) -> tuple[str, bool] | None:
-    """What the profiler may weigh in an eager run, and whether that could turn the verdict; None where it is little."""
+    """What the profiler may weigh, and whether that could turn the verdict; None where it is little."""
     what, kind = diagnosis.what_if, diagnosis.verdict.kind
     late = kind == VerdictKind.SKEW and any(by_host(one) for one in outermost(diagnosis.late))
-    if not run.is_eager or what is None or what.traced is not None or not (kind == VerdictKind.HOST or late):
+    if what is None or not slowed_by_nsys(run, what) or not (kind == VerdictKind.HOST or (late and run.is_eager)):
         return None
     free = what[Scenario.NO_HOST_LATE]
     unknown = "tracing slows the hosts, by how much no table holds"
     if free is None:
         return unknown, True
     bears = what.period / free
-    if bears < _INFLATION:
+    if bears < (_INFLATION if run.is_eager else _OF_REPLAYS):
         return f"{unknown}; without that the hosts may not pace the step", True
-    return f"{unknown}; they would still pace the step at a {_part(bears)} of their time", False
+    least = f"a {_part(bears)}" if bears >= _INFLATION else pct(1 / bears)
+    return f"{unknown}; they would still pace the step at {least} of their time", False
 
 
 def _unseen(diagnosis: Diagnosis) -> tuple[str, bool]:

@@ -95,7 +95,9 @@ def test_no_collectives(tmp_path: Path) -> None:
     process = builder.process(1)
     process.kernel(COMPUTE_KERNEL, 100_000, 110_000)
     check = checked(builder, tmp_path)["collectives"]
-    assert (check.status, check.remedy) == (WARN, "is the run tensor-parallel?")
+    assert (check.status, check.remedy) == (WARN, "is the run tensor-parallel? Replicas of one GPU make none")
+    assert "message sizes" not in checked(builder, tmp_path)
+    assert checked(builder, tmp_path, expected=1)["collectives"].seen == "none, as of one rank"
 
 
 def test_graph_level_trace(tmp_path: Path) -> None:

@@ -88,6 +88,15 @@ def test_that_tracing_may_weigh_is_said(tmp_path: Path) -> None:
     )
 
 
+def test_what_hosts_cost_is_an_upper_bound_in_replays_too(tmp_path: Path) -> None:
+    report = told(cases.balanced, tmp_path)
+    (finding,) = (one for one in report.findings if one.id == "late_between_steps")
+    row = next(row for row in report.quality if row.id == "host_time")
+    assert (finding.saving_is, row.status) == ("at most", "estimated")
+    assert "17 to 33 % longer" in row.reason
+    assert "upper bounds: the profiler slows the host" in report.savings_sentence()
+
+
 def test_a_recording_that_contradicts_itself_has_no_replay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def contradicts(*_: object) -> None:
         raise NotAcyclic

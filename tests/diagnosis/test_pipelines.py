@@ -159,7 +159,7 @@ def test_a_rank_that_computes_longer_within_its_stage(tmp_path: Path) -> None:
     assert "without skew at least 0.0 µs, at most 30.0 µs, " in report.savings_sentence()
     row = next(row for row in report.quality if row.id == "straggler")
     assert row.status == "estimated"
-    assert "up to 10.9 % of the step may be for one" in row.reason
+    assert "up to 10.9 % of the step may be for a late rank that does not show" in row.reason
     verdict = report.diagnosis.verdict
     assert verdict.kind == VerdictKind.PIPELINE
 

@@ -12,6 +12,7 @@ from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.expectation import ALL_REDUCE, Compared
 from nsysan.diagnosis.findings.finding import Finding
 from nsysan.diagnosis.findings.kinds import FindingId, SavingIs
+from nsysan.diagnosis.savings import slowed_by_nsys
 from nsysan.metrics.causes import GapCause
 from nsysan.metrics.link import Link
 from nsysan.metrics.scenarios import Scenario
@@ -103,8 +104,8 @@ class Case:
 
     @property
     def host_saving_is(self) -> SavingIs:
-        """What a saving on the host's side is: in eager runs the profiler inflates it."""
-        if self.run.is_eager and self.diagnosis.untraced is None:
+        """What a saving on the host's side is: the profiler inflates it."""
+        if slowed_by_nsys(self.run, self.what):
             return SavingIs.AT_MOST
         bounded = self.what is not None and Scenario.NO_HOST_LATE in self.what.bounds
         return SavingIs.AT_LEAST if bounded else SavingIs.REPLAY
