@@ -9,6 +9,7 @@ from nsysan.page.glossary import definitions
 from nsysan.page.lanes import TimelineData, timeline_data
 from nsysan.page.light_section import light_section
 from nsysan.page.nccl_section import nccl_section
+from nsysan.page.nsys_section import beside
 from nsysan.page.pack import INLINE
 from nsysan.page.verdict_section import lead
 from nsysan.report.replica import coverage_words, layout_sentence
@@ -258,6 +259,6 @@ def _evidence(report: Report) -> str:
 
 def _method(report: Report) -> str:
     notes = "".join(f"<li>{note}</li>" for note in sections.notes(report))
-    body = sections.capture(report), f"<ul>{notes}</ul>", definitions()
-    folded = "Traces, ranks, thresholds, and what each word means"
+    body = sections.capture(report), beside(report), f"<ul>{notes}</ul>", definitions()
+    folded = "Traces, ranks, thresholds, why nsys stats says otherwise, and what each word means"
     return section("Capture and method", _METHOD_NOTE, *body, anchor="method", folded=folded)
