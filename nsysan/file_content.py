@@ -7,9 +7,8 @@ import select
 from pathlib import Path
 
 from nsysan._errors import ExitCode, NsysanError
+from nsysan.budgets import PIPE_SECONDS
 
-#: A pipe (as of `--baseline <(zcat base.json.gz)`) may take so long for its next bytes.
-_PATIENCE_S = 10.0
 _PIECE = 1 << 20
 
 
@@ -25,7 +24,7 @@ def content_of(path: Path, most: int) -> bytes:
     try:
         return _read(descriptor, most + 1)
     except TimeoutError:
-        raise _unreadable(path, f"nothing came for {_PATIENCE_S:.0f} s") from None
+        raise _unreadable(path, f"nothing came for {PIPE_SECONDS:.0f} s") from None
     except OSError as error:
         raise _unreadable(path, error.strerror) from error
     finally:
@@ -35,7 +34,7 @@ def content_of(path: Path, most: int) -> bytes:
 def _read(descriptor: int, most: int) -> bytes:
     pieces, left = [], most
     while left:
-        if not select.select([descriptor], [], [], _PATIENCE_S)[0]:
+        if not select.select([descriptor], [], [], PIPE_SECONDS)[0]:
             raise TimeoutError
         piece = os.read(descriptor, min(left, _PIECE))
         if not piece:

@@ -12,8 +12,9 @@ import textwrap
 from collections.abc import Iterable, Sequence
 
 _BREAK = re.compile(r"[\t-\r\x85\u2028\u2029]+")
-#: Control characters, direction overrides, and what stands for undecodable bytes of a file name.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+#: Control characters, what turns the direction of writing, what nobody sees, and what stands for undecodable bytes of
+#: a file name.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 
 #: So many numbers in a row are told by the first and the last.
 _RUN = 2

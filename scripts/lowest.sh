@@ -19,4 +19,6 @@ EOF
 [ $# -gt 0 ] || set -- tests/columns tests/trace tests/model tests/metrics tests/run tests/replay tests/diagnosis \
     tests/report/test_text.py tests/report/test_read_back.py tests/compare tests/check tests/history \
     tests/workers/test_packing.py
+# Tests start processes elsewhere, too, where what is not installed is to be found.
+export PYTHONPATH="$PWD"
 exec .venv-lowest/bin/python -m pytest -q -p no:cacheprovider "$@"

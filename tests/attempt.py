@@ -9,7 +9,6 @@ import os
 import random
 import shutil
 import sys
-import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +22,10 @@ from tests.mutations import mutate, mutate_folder
 TRACES = ("tp2_graph", "tp4_slow", "tp4_symm", "rank_0", "tp2_metrics", "tp4_fused", "tp2_late1")
 RANKS = ("rank_0", "rank_1", "rank_2", "rank_3")
 FOLDERS = ("tp2_pqtdir", "tp2_arwdir")
+#: Seconds of a processor that a command may take, and bytes of memory.
 HANG_S = 10.0
+MOST_BYTES = 1_500_000_000
+ROOT = Path(__file__).resolve().parent.parent
 
 _DAMAGED = "damaged.sqlite"
 _FOLDER = "damaged_dir"
@@ -62,13 +64,14 @@ _ERRORS = (*range(3, 13), 30)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one damaged export. trouble: None, or what must not be."""
+    """What became of one damaged export, or of another kind of hostile input. trouble: None, or what must not be."""
 
     number: int
     mutation: str
     exit_code: int | None
     trouble: str | None
     seconds: float
+    kind: str = "damage"
 
 
 def unpack(folder: Path) -> None:
@@ -84,8 +87,7 @@ def attempt(sources: Path, folder: Path, number: int, command: Sequence[str] | N
     sources: as `unpack` filled it. folder: the working directory, emptied first.
     """
     chance = random.Random(number)
-    for file in folder.iterdir():
-        shutil.rmtree(file) if file.is_dir() else file.unlink()
+    emptied(folder)
     words = list(command or chance.choice(COMMANDS))
     damaged, mutation = _damage(sources, folder, number, chance, words[0])
     if "G" in words:
@@ -94,13 +96,13 @@ def attempt(sources: Path, folder: Path, number: int, command: Sequence[str] | N
         (folder / "out.html").write_text("old")
     arguments = [part for word in words for part in (damaged if word == "D" else [_GOOD] if word == "G" else [word])]
     inputs = {*damaged, *([_GOOD] if "G" in words else [])}
-    before = {name: _hash(folder / name) for name in inputs}
-    code, said, trouble, seconds = _run(arguments)
+    before = {name: digest(folder / name) for name in inputs}
+    code, said, _, trouble, seconds = called(arguments)
     stray = {file.name for file in folder.iterdir()} - inputs - _OUTPUTS - _BESIDE
     lines = said.strip().splitlines()
     if trouble is None and seconds > HANG_S:
         trouble = f"took {seconds:.1f} s"
-    elif trouble is None and {name: _hash(folder / name) for name in inputs} != before:
+    elif trouble is None and {name: digest(folder / name) for name in inputs} != before:
         trouble = "the input was changed"
     elif trouble is None and stray:
         trouble = f"left {sorted(stray)}"
@@ -129,14 +131,14 @@ def _damage(sources: Path, folder: Path, number: int, chance: random.Random, com
     return [_DAMAGED], f"{name} {mutate(sources / f'{name}.sqlite', folder / _DAMAGED, number)}"
 
 
-def _run(arguments: list[str]) -> tuple[int, str, str | None, float]:
-    """Exit code, standard error, traceback if there is one, and seconds of one call of the command line."""
-    said = io.StringIO()
+def called(arguments: Sequence[str]) -> tuple[int, str, str, str | None, float]:
+    """Exit code, standard error and output, traceback if there is one, and seconds of a processor of one call."""
+    said, shown = io.StringIO(), io.StringIO()
     before = sys.argv
     sys.argv = ["nsysan", *arguments]
-    begun, code, trouble = time.monotonic(), 0, None
+    begun, code, trouble = cpu_seconds(), 0, None
     try:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(said):
+        with contextlib.redirect_stdout(shown), contextlib.redirect_stderr(said):
             nsysan_main()
     except SystemExit as exit_:
         code = exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
@@ -144,10 +146,22 @@ def _run(arguments: list[str]) -> tuple[int, str, str | None, float]:
         trouble = traceback.format_exc()
     finally:
         sys.argv = before
-    return code, said.getvalue(), trouble, time.monotonic() - begun
+    return code, said.getvalue(), shown.getvalue(), trouble, cpu_seconds() - begun
 
 
-def _hash(path: Path) -> str:
+def cpu_seconds() -> float:
+    """Of this process and of those of its own that have ended."""
+    own = os.times()
+    return own.user + own.system + own.children_user + own.children_system
+
+
+def emptied(folder: Path) -> None:
+    """Empty a folder of whatever it holds."""
+    for file in folder.iterdir():
+        shutil.rmtree(file) if file.is_dir() and not file.is_symlink() else file.unlink()
+
+
+def digest(path: Path) -> str:
     files = sorted(path.rglob("*")) if path.is_dir() else [path]
     digest = hashlib.sha256()
     for file in files:
@@ -157,10 +171,10 @@ def _hash(path: Path) -> str:
 
 
 class WriteGuard:
-    """Files that Python opens for writing outside a folder, noted by an audit hook that stays for good."""
+    """Files that Python opens for writing outside some folders, noted by an audit hook that stays for good."""
 
-    def __init__(self, folder: Path) -> None:
-        self._allowed = (f"{folder.resolve()}{os.sep}", os.devnull)
+    def __init__(self, *folders: Path) -> None:
+        self._allowed = (*(f"{folder.resolve()}{os.sep}" for folder in folders), os.devnull, "/dev/full")
         self.outside: list[str] = []
         sys.addaudithook(self._hook)
 

@@ -67,6 +67,8 @@ if arguments[0] in ("start", "stop"):
             sys.exit("The collection cannot be started.")
         open(session, "w").write(valued("--output").replace("%%", "%"))
         open(os.path.join(tempfile.gettempdir(), "opened"), "w").close()
+    elif behaviour == "stop hangs":
+        time.sleep(600)
     elif behaviour != "nothing":
         write(open(session).read() + ".nsys-rep")
     sys.exit(0)

@@ -319,6 +319,11 @@ def _column(connection: sqlite3.Connection, chance: random.Random, table: str | 
 
 
 def _loose(connection: sqlite3.Connection, table: str, column: str) -> tuple[str, str]:
+    loosened(connection, table)
+    return table, column
+
+
+def loosened(connection: sqlite3.Connection, table: str) -> None:
     """Take NOT NULL, keys and types off a table, as a foreign tool would that wrote it anew."""
     names = ", ".join(quoted(name) for name in _columns(connection, table))
     connection.execute(f"CREATE TABLE loose AS SELECT {names} FROM {quoted(table)}")
@@ -327,4 +332,3 @@ def _loose(connection: sqlite3.Connection, table: str, column: str) -> tuple[str
     connection.execute(f"CREATE TABLE {quoted(table)} ({names})")
     connection.execute(f"INSERT INTO {quoted(table)} SELECT {names} FROM loose")
     connection.execute("DROP TABLE loose")
-    return table, column

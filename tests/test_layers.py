@@ -28,7 +28,7 @@ ROOMS: dict[str, set[str]] = {
     "diagnosis": {"trace", "model", "metrics", "run", "replay", "light"},
     "report": {"columns", "trace", "model", "metrics", "run", "replay", "light", "diagnosis"},
     "page": {"metrics", "replay", "light", "diagnosis", "report"},
-    "compare": {"trace", "model", "metrics", "run", "replay", "diagnosis", "report", "page"},
+    "compare": {"trace", "model", "metrics", "run", "replay", "light", "diagnosis", "report", "page"},
     "check": {"metrics", "diagnosis", "report"},
     "history": {"metrics", "report", "check", "page"},
     "perfetto": {"columns", "trace", "model", "metrics", "run"},
@@ -39,7 +39,7 @@ ROOMS: dict[str, set[str]] = {
     "data": set(),
 }
 #: Modules at the top, which everything may use and which use nothing but each other.
-COMMON = {"_errors", "_version", "file_content", "notebook", "output", "progress", "scratch", "text"}
+COMMON = {"_errors", "_version", "budgets", "file_content", "notebook", "output", "progress", "scratch", "text"}
 #: Commands are above all rooms; the package's own module is what a notebook imports.
 ABOVE = {"cli", "__main__", "nsysan"}
 MOST_LINES = 300

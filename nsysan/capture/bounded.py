@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO
 
+from nsysan.capture.idleness import Idleness, session_ticks
+
 #: What is kept of an output: its beginning, for a help text; its end, for a message.
 _HEAD = 1 << 20
 _TAIL = 1 << 16
@@ -41,6 +43,14 @@ class Answer:
             if lines:
                 return lines[-1]
         return ""
+
+
+@dataclass(frozen=True)
+class Idle:
+    """When a program counts as hung: after `seconds` in which it computed nothing and `written` bytes stay the same."""
+
+    seconds: float
+    written: Callable[[], int]
 
 
 class _Drain(threading.Thread):
@@ -78,11 +88,12 @@ def ask(
     shown: bool = False,
     waiting: Callable[[float], None] | None = None,
     alone: bool = True,
+    idle: Idle | None = None,
 ) -> Answer:
     """Run the program and wait; TimeoutError after `patience` seconds, OSError where it cannot be run.
 
     environment: None for our own. shown: its stdout goes to our stderr. waiting: is told every half second for how long
-    it has been waited. alone: nothing that it started may outlive it.
+    it has been waited. alone: nothing that it started may outlive it. idle: TimeoutError when it hangs.
     """
     process = subprocess.Popen(
         argv,
@@ -95,7 +106,7 @@ def ask(
     drains = [None if stream is None else _Drain(stream) for stream in (process.stdout, process.stderr)]
     ended = False
     try:
-        _wait(process, patience, waiting, argv)
+        _wait(process, patience, waiting, argv, idle)
         ended = True
     finally:
         if alone or not ended:
@@ -134,8 +145,9 @@ def _wait(
     patience: float | None,
     waiting: Callable[[float], None] | None,
     argv: Sequence[str],
+    idle: Idle | None,
 ) -> None:
-    begin = time.monotonic()
+    begin, progress = time.monotonic(), Idleness()
     poll = _FIRST_POLL_S
     while True:
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -145,5 +157,9 @@ def _wait(
         waited = time.monotonic() - begin
         if patience is not None and waited > patience:
             raise TimeoutError(f"{argv[0]} gave no answer in {patience:.0f} s")
+        if idle is not None:
+            progress.note(idle.written(), session_ticks(process.pid))
+            if progress.idle_s > idle.seconds:
+                raise TimeoutError(f"{argv[0]} has done nothing for {idle.seconds:.0f} s")
         if waiting is not None:
             waiting(waited)

@@ -24,6 +24,8 @@ _LEAST_TOKENS = 16
 #: Arrivals of a stream that are kept: minutes of decoding.
 _KEPT = 50_000
 _READ_S = 120.0
+#: What hangs then ends with us.
+_END_S = 2.0
 _LONGEST_LINE = 1 << 20
 #: Tokens of each stream that are over before decoding counts as steady: prefills of all are done by then.
 SETTLED = 8
@@ -73,8 +75,9 @@ class Load:
     def stop(self) -> None:
         """End the streams; what the server still computes for them is its own."""
         self._over.set()
+        until = time.monotonic() + _END_S
         for thread in self._threads:
-            thread.join(timeout=2.0)
+            thread.join(timeout=max(until - time.monotonic(), 0.0))
 
     def renew(self) -> None:
         """Let every stream leave its request and begin another, all at once."""

@@ -9,13 +9,19 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Protocol
 
+from nsysan.capture.idleness import Idleness
 from nsysan.capture.processes import Family, name_of, send
 from nsysan.text import counted
 
 _POLL_S = 0.1
 #: How long nsys may take to end a collection and to start to write, before a hung workload is what holds it up.
 END_OF_COLLECTION_S = 10.0
+#: What nsys may do with the end of a workload that had to be killed, as a share of the time that all may take.
+_SHARE = 1 / 6
+_LONGEST_SHARE_S = 10.0
 _LEAST_STALL_S = 1.0
+#: What comes after nsys has to be started first.
+_LEAST_NEXT_S = 5.0
 #: What nsys leaves running after a run that ended by itself may do nothing for so long.
 _LEFT_BEHIND_S = 3.0
 #: An nsys that computes and writes nothing is given up after so long.
@@ -38,6 +44,11 @@ class Driver(Protocol):
         ...
 
     @property
+    def closing(self) -> bool:
+        """Whether it waits for nsys to end a collection."""
+        ...
+
+    @property
     def apart(self) -> set[int]:
         """Processes that it started, which are no part of the workload."""
         ...
@@ -47,11 +58,19 @@ class Driver(Protocol):
         ...
 
 
+def patience_of(kill_after: float, *, stuck: bool) -> float:
+    """How long what comes next may do nothing. stuck: nsys has hung already, for as long as all may."""
+    return max(min(kill_after * _SHARE, _LONGEST_SHARE_S) if stuck else kill_after, _LEAST_NEXT_S)
+
+
 class EndOfRun:
     """The end of one run, shared with the signal handlers.
 
+    What hangs is gone `kill_after` seconds after the workload was told to end, or after the last that nsys did: the
+    workload is killed a little before, so that an nsys that waits for it can still write its report.
+
     written: bytes that nsys has written so far. interrupted: the signal that the user sent. killed: the workload did
-    not end by itself; abandoned: everything was ended at once, whatever is lost.
+    not end by itself; abandoned: everything was ended at once, whatever is lost. stuck: nsys had to be killed.
     """
 
     def __init__(
@@ -69,12 +88,14 @@ class EndOfRun:
         self.told_to_end: float | None = None
         self.killed = False
         self.abandoned = False
+        self.stuck = False
+        self._share = min(kill_after * _SHARE, _LONGEST_SHARE_S)
+        self._closing = False
         self._written, self._say = written, say
         self._told: signal.Signals | None = None
         self._signalled: set[int] = set()
         self._said = time.monotonic()
-        self._progress = (-1, -1)
-        self._progressed = self._wrote = time.monotonic()
+        self._idleness = Idleness()
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
         """First: end the workload, so that nsys writes its report. Second: end everything."""
@@ -88,18 +109,32 @@ class EndOfRun:
         else:
             self.end_all()
 
-    def tell_to_end(self, number: signal.Signals | None) -> None:
-        """From now on the workload has `kill_after` seconds to end; None: nsys has told it so."""
+    def tell_to_end(self, number: signal.Signals | None, hung_s: float = 0.0) -> None:
+        """From now on the workload has `kill_after` seconds to end; None: nsys has told it so.
+
+        hung_s: for how long nsys has done nothing already, where that is why; it is part of those seconds.
+        """
         self._told = number
-        self.told_to_end = self._progressed = self._wrote = time.monotonic()
+        self.told_to_end = time.monotonic() - hung_s
+        if not hung_s:
+            self._watch()
         self.pass_on()
 
     def end_if_done(self) -> None:
-        """Once its driver is done, the workload is told to end."""
-        if self.driver is not None:
-            self.family.apart |= self.driver.apart
-            if self.driver.done and self.told_to_end is None:
-                self.tell_to_end(self.interrupted or signal.SIGTERM)
+        """Once its driver is done, or nsys does not let it be, the workload is told to end."""
+        if self.driver is None or self.told_to_end is not None:
+            return
+        self.family.apart |= self.driver.apart
+        if self.driver.done:
+            self.tell_to_end(self.interrupted or signal.SIGTERM)
+            return
+        closing = self.interrupted is not None or self.driver.closing
+        if closing and not self._closing:
+            self._watch()
+        self._closing = closing
+        if closing and self._is_stuck(self.kill_after - 2 * self._share):
+            self._say("nsys does not end the collection, so the workload is told to end")
+            self.tell_to_end(self.interrupted or signal.SIGTERM, self._idleness.idle_s)
 
     def pass_on(self) -> None:
         """Send the signal to end to every process of the workload, once each."""
@@ -111,20 +146,20 @@ class EndOfRun:
     def kill_if_overdue(self, deadline: float | None) -> None:
         """Kill a workload that still runs long after it was told to end, or after the collection's own end.
 
-        Once it is gone, an nsys that has neither written nor computed for as long is killed too: not earlier, since
-        it may wait for what the workload left to be flushed.
+        An nsys that has neither written nor computed for as long is killed too, whatever became of the workload.
         """
         now = time.monotonic()
-        told = self.told_to_end is not None and now > self.told_to_end + self.kill_after
-        if not told and (deadline is None or now <= deadline):
-            return
-        overdue = self.family.workload()
-        if overdue:
+        if self.told_to_end is None:
+            if deadline is None or now <= deadline:
+                return
+            self.told_to_end = now - self.kill_after + self._share
+            self._watch()
+        if now > self.told_to_end + self.kill_after - self._share and (overdue := self.family.workload()):
             self.killed = True
-            self._progressed = self._wrote = now
             send(overdue, signal.SIGKILL)
-        elif self._is_stuck(self.kill_after):
+        if self._is_stuck(self.kill_after) and now > self.told_to_end + self.kill_after:
             self._say("nsys does nothing any more, and is killed")
+            self.stuck = True
             send(self.family.profiler(), signal.SIGKILL)
 
     def end_all(self) -> None:
@@ -143,14 +178,16 @@ class EndOfRun:
                 self._say(f"nsys ended before {self._named(left)}, which is told to end")
                 self.tell_to_end(signal.SIGTERM)
         # What is killed and does not die waits for the kernel, and we do not.
-        until = time.monotonic() + self.kill_after + END_OF_COLLECTION_S
+        patience = self.kill_after
+        if self.told_to_end is None:
+            patience = min(_LEFT_BEHIND_S, self.kill_after)
+            self._watch()
+        until = (self.told_to_end or time.monotonic()) + self.kill_after
         while self.family.workload() and time.monotonic() < until:
             self.pass_on()
             self.kill_if_overdue(None)
             self.tell_what_is_waited_for()
             time.sleep(_POLL_S)
-        patience = min(_LEFT_BEHIND_S, self.kill_after) if self.told_to_end is None else self.kill_after
-        self._progressed = self._wrote = time.monotonic()
         while self.family.profiler() and not self._is_stuck(patience):
             self.tell_what_is_waited_for()
             time.sleep(_POLL_S)
@@ -174,15 +211,15 @@ class EndOfRun:
                 f"waiting for {self._named(workload)} to end ({waited:.0f} s, killed after {self.kill_after:g} s)"
             )
 
+    def _watch(self) -> None:
+        """What nsys does from now on counts."""
+        self._idleness.restart(self._written(), self.family.profiler_ticks())
+
     def _is_stuck(self, patience: float) -> bool:
         """Whether nsys has done nothing for so long; what computes for ever and writes nothing is stuck too."""
-        now, patience = time.monotonic(), max(patience, _LEAST_STALL_S)
-        written, ticks = self._written(), self.family.profiler_ticks()
-        if written != self._progress[0]:
-            self._wrote = now
-        if (written, ticks) != self._progress:
-            self._progress, self._progressed = (written, ticks), now
-        return now - self._progressed > patience or now - self._wrote > max(_BUSY_S, patience)
+        self._idleness.note(self._written(), self.family.profiler_ticks())
+        patience = max(patience, _LEAST_STALL_S)
+        return self._idleness.idle_s > patience or self._idleness.silent_s > max(_BUSY_S, patience)
 
     def _named(self, pids: list[int]) -> str:
         names = sorted({name for pid in pids if (name := name_of(pid))})

@@ -56,7 +56,8 @@ class Held:
         except OSError as error:
             raise NsysanError(f"nsys {verb}: {error.strerror}", ExitCode.NO_NSYS) from error
         if answer.code:
-            why = plain(answer.last_word, 300) or f"exit code {answer.code}"
+            ended = f"exit code {answer.code}" if answer.code > 0 else "it had to be ended"
+            why = plain(answer.last_word, 300) or ended
             raise NsysanError(f"nsys {verb}: {why}", ExitCode.NO_REPORT)
 
 

@@ -13,15 +13,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nsysan._errors import ExitCode, NsysanError
+from nsysan.budgets import NOTE_BYTES
 from nsysan.capture.command import outputs_of
+from nsysan.capture.exported import Captured, Say, exported
 from nsysan.capture.held import Held, alive, plan_held
 from nsysan.capture.nccl_debug import take_logs
 from nsysan.capture.nsys import require_nsys
 from nsysan.capture.runner import run_capture
-from nsysan.capture.session import Captured, Say, Session, exported
+from nsysan.capture.session import Session
 
 _FORMAT = "nsysan.hold/1"
-_MOST = 1 << 16
 _SESSION = re.compile(r"nsysan-[0-9a-f]{12}")
 _MOST_WINDOWS = 10_000
 
@@ -37,7 +38,9 @@ class Note:
 
 
 def note_file(output: Path) -> Path:
-    """Where it is written down that a workload is held for traces of this name."""
+    """Where it is written down that a workload is held for traces of this name; NsysanError where it is no name."""
+    if output.name in ("", ".."):
+        raise NsysanError(f"{output}: is a folder; name the trace", ExitCode.NO_SUCH_FILE)
     return output.with_name(f".{output.name}.hold")
 
 
@@ -111,7 +114,7 @@ def read_note(output: Path) -> Note:
         with path.open("rb") as file:
             if os.fstat(file.fileno()).st_uid != os.geteuid():
                 raise NsysanError(f"{path}: belongs to another user", ExitCode.NO_SUCH_FILE)
-            told = json.loads(file.read(_MOST))
+            told = json.loads(file.read(NOTE_BYTES))
         note = _read(told)
     except FileNotFoundError:
         raise NsysanError(

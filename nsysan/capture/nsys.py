@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from glob import glob
 from pathlib import Path
 
 from nsysan._errors import ExitCode, NsysanError
-from nsysan.capture.bounded import ask
+from nsysan.capture.bounded import Idle, ask
 from nsysan.capture.cures import cure_for
 from nsysan.text import plain
 
@@ -27,6 +28,8 @@ _INSTALLED = (
     "/usr/local/cuda*/nsight-compute*/host/target-linux-*/nsys",
 )
 _ASK_TIMEOUT_S = 60
+#: An export that neither computes nor writes for so long hangs.
+_EXPORT_IDLE_S = 120.0
 _OPTION = re.compile(r"^\s{0,8}(?:-\w,\s*)?(--[\w-]+)(?:[\s=\[<]|$)", re.MULTILINE)
 
 HOW_TO_GET = (
@@ -115,14 +118,28 @@ def export_command(nsys: Nsys, recording: Path, target: Path) -> list[str]:
 
 
 def export_sqlite(
-    nsys: Nsys, recording: Path, target: Path, *, progress: bool = False, waiting: Callable[[float], None] | None = None
+    nsys: Nsys,
+    recording: Path,
+    target: Path,
+    *,
+    progress: bool = False,
+    waiting: Callable[[float], None] | None = None,
+    patience: float = _EXPORT_IDLE_S,
 ) -> Path:
     """Export a recording to SQLite; NsysanError if nothing came out.
 
-    progress: let nsys show it on stderr. waiting: is told now and then for how many seconds the export runs.
+    progress: let nsys show it on stderr. waiting: is told now and then for how many seconds the export runs. patience:
+    seconds in which it may do nothing.
     """
+    command = export_command(nsys, recording, target)
     try:
-        answer = ask(export_command(nsys, recording, target), shown=progress, waiting=waiting)
+        answer = ask(command, shown=progress, waiting=waiting, idle=Idle(patience, lambda: size_of(target)))
+    except TimeoutError:
+        again = shlex.join(export_command(nsys, recording, recording.with_suffix(".sqlite")))
+        raise NsysanError(
+            f"{recording}: {nsys.label} hung while it exported it, and was ended; try again: {again}",
+            ExitCode.EXPORT_FAILED,
+        ) from None
     except OSError as error:
         raise NsysanError(f"{nsys.path}: {error.strerror}", ExitCode.NO_NSYS) from error
     if not target.exists() or target.stat().st_size == 0:
@@ -130,6 +147,14 @@ def export_sqlite(
         cure = cure_for(answer.err + answer.out)
         raise NsysanError(f"{recording}: {nsys.label} could not export it: {why}; {cure}", ExitCode.EXPORT_FAILED)
     return target
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file; none if it is not there."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _options(text: str) -> frozenset[str]:

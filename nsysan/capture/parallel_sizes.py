@@ -9,7 +9,7 @@ from nsysan.capture.starters import Engine
 _MOST_RANKS = 100_000
 #: Options of parallel sizes, without dashes and with - for _.
 _SIZES = {
-    "tp": ("tp", "tp-size", "tensor-parallel-size", "tensor-model-parallel-size"),
+    "tp": ("tp", "tp-size", "tensor-parallel-size", "tensor-model-parallel-size", "num-shard"),
     "pp": ("pp", "pp-size", "pipeline-parallel-size", "pipeline-model-parallel-size"),
     "cp": ("pcp", "cp-size", "prefill-context-parallel-size"),
     "dp": ("dp", "dp-size", "data-parallel-size"),

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.capture.cures import temporary_folder_of_another
+from nsysan.capture.launches import Launch
 from nsysan.capture.parallel_sizes import number_of
-from nsysan.capture.started import Launch, Workload
+from nsysan.capture.started import Workload
 from nsysan.model.launchers import places
 from nsysan.text import counted
 
@@ -33,9 +34,8 @@ _NUMBER = re.compile(r"[0-9]{1,6}")
 #: MB of an export that a second of decoding adds for each rank: 16 layers in CUDA graphs, TP=2 and 4, vLLM 0.22.
 _MB_A_SECOND = (4, 13)
 _LONG_S = 60
-#: What data/starters.toml calls a profiler, and words by which a container starts with a command of its own.
+#: What data/starters.toml calls a profiler.
 _PROFILER = "another profiler"
-_OWN_COMMAND = frozenset({"up", "start"})
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def check_place(workload: Workload, output: Path) -> None:
             ExitCode.NO_REPORT,
         )
     if launch is not None and launch.starter.refused and workload.script is None:
-        raise NsysanError(_elsewhere(launch, workload, output), ExitCode.NO_REPORT)
+        raise NsysanError(_elsewhere(launch, output), ExitCode.NO_REPORT)
 
 
 def notes_before(workload: Workload, output: Path, *, whole: bool, duration: int | None) -> list[str]:
@@ -99,7 +99,7 @@ def notes_before(workload: Workload, output: Path, *, whole: bool, duration: int
         if told:
             notes.append(f"in {workload.script.name}: {', '.join(told)}")
     if launch is not None:
-        notes.append(_elsewhere(launch, workload, output))
+        notes.append(_elsewhere(launch, output))
     elif workload.ray:
         notes.append(
             "Ray starts the ranks: those of a cluster that runs already, or of other nodes, will not be in this trace. "
@@ -122,33 +122,43 @@ def notes_before(workload: Workload, output: Path, *, whole: bool, duration: int
     return notes
 
 
-def _elsewhere(launch: Launch, workload: Workload, output: Path) -> str:
+def _elsewhere(launch: Launch, output: Path) -> str:
     starter = launch.starter
     name = starter.commands[0] if launch.before == () else Path(launch.before[0]).name
     merged = f"{output.name}_*.sqlite"
-    works = _inside(launch, workload, output)
-    told = f"{name} starts the ranks outside of this command, so that this trace would not have them; inside it works"
-    if starter.name == _PROFILER:
-        told = f"{name} is a profiler itself; without it this works"
+    works = _inside(launch, output)
     several = " (one trace a rank, or a node: nsysan report " + shlex.quote(merged).strip("'") + ")"
     merge = several if starter.tasks or starter.nodes else ""
-    return f"{told}: {works}{merge}" + (f"; {starter.advice}" if starter.advice else "")
+    return f"{name} {starter.why}: {works}{merge}" + (f"; {starter.advice}" if starter.advice else "")
 
 
-def _inside(launch: Launch, workload: Workload, output: Path) -> str:
-    before, command = list(launch.before), list(launch.command)
-    if launch.starter.dashes and before and before[-1] == "--":
+def _inside(launch: Launch, output: Path) -> str:
+    starter, before, command = launch.starter, list(launch.before), list(launch.command)
+    if starter.dashes and before and before[-1] == "--":
         before.pop()
     capture = f"nsysan capture -o {shlex.quote(str(output))} --"
-    if launch.starter.skip and _OWN_COMMAND & set(before):
+    if starter.own & set(before):
         return f"{capture} COMMAND, as what the container runs"
-    if launch.starter.skip and (not command or command[0].startswith("-")) and not launch.starter.dashes:
+    bare = starter.skip and not starter.dashes and (not command or command[0].startswith("-"))
+    if launch.entry or (bare and not starter.shell):
         # The image's own entry point takes these words.
-        engine = workload.engine
-        starts = ["vllm", "serve"] if engine is not None and engine.name == "vLLM" else ["COMMAND"]
-        before = [*before[:-1], "--entrypoint", "nsysan", *before[-1:]]
-        capture, command = capture.removeprefix("nsysan "), [*starts, *command]
-    return launch.starter.inside.format(before=_joined(before), capture=capture, command=_joined(command))
+        before = [*_without_entry(before[:-1]), "--entrypoint", "nsysan", *before[-1:]]
+        capture, command = capture.removeprefix("nsysan "), [*(launch.entry or ("COMMAND",)), *command]
+    if starter.shell and len(command) == 1 and not command[0].isalnum():
+        # A line for the shell there, which takes one off the quotes.
+        command = [shlex.join(["sh", "-c", command[0]])]
+    told = starter.inside.format(before=_joined(before), capture=capture, command=_joined(command))
+    return " ".join(filter(None, (_joined(launch.ahead), told)))
+
+
+def _without_entry(words: Sequence[str]) -> list[str]:
+    """The options of a container but for its entry point."""
+    kept, skip = [], False
+    for word in words:
+        if not skip and not word.startswith("--entrypoint"):
+            kept.append(word)
+        skip = word == "--entrypoint"
+    return kept
 
 
 def _joined(words: Sequence[str]) -> str:

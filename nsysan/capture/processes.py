@@ -7,26 +7,15 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
 from nsysan.capture.command import MARKER
+from nsysan.capture.idleness import Stat, running
 
 _PROFILER_NAMES = ("nsys", "QdstrmImporter", "quadd")
 #: prctl: orphans below this process become its children, whatever they did to their session and environment.
 _SUBREAPER = 36
-#: Fields of /proc/PID/stat behind the name: state, parent, session, times of user and system, start.
-_STATE, _PARENT, _SESSION, _USER, _SYSTEM = 0, 1, 3, 11, 12
-
-
-@dataclass(frozen=True)
-class _Process:
-    pid: int
-    parent: int
-    session: int
-    ticks: int
-    marked: bool
 
 
 class Family:
@@ -52,9 +41,9 @@ class Family:
         """How long the profiler has computed, in ticks of the kernel's clock."""
         return sum(p.ticks for p in self._members() if name_of(p.pid).startswith(_PROFILER_NAMES))
 
-    def _members(self) -> list[_Process]:
+    def _members(self) -> list[Stat]:
         own, session = os.getpid(), os.getsid(0)
-        table = {process.pid: process for process in _table(self._entry) if process.pid != own}
+        table = {process.pid: process for process in running() if process.pid != own}
         found = []
         for process in table.values():
             if process.session in self.apart or process.pid in self.apart:
@@ -62,9 +51,15 @@ class Family:
             # An orphan that came to us was below nsys: what we start by ourselves is of our session, or apart.
             ancestors = _ancestors(process, table)
             ours = any(a.pid == self.root or (a.parent == own and a.session != session) for a in ancestors)
-            if process.marked or (ours and not any(a.pid in self.apart for a in ancestors)):
+            if (ours and not any(a.pid in self.apart for a in ancestors)) or self._is_marked(process.pid):
                 found.append(process)
         return sorted(found, key=lambda process: process.pid)
+
+    def _is_marked(self, pid: int) -> bool:
+        try:
+            return self._entry in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        except OSError:
+            return False
 
 
 @contextlib.contextmanager
@@ -111,28 +106,7 @@ def name_of(pid: int) -> str:
         return ""
 
 
-def _table(entry: bytes) -> list[_Process]:
-    """All processes that run; marked: that entry is in their environment."""
-    found = []
-    for folder in Path("/proc").iterdir():
-        if not folder.name.isdecimal():
-            continue
-        try:
-            fields = (folder / "stat").read_bytes().rpartition(b")")[2].split()
-            if fields[_STATE] in b"ZX":
-                continue
-            parent, session, user, system = (int(fields[i]) for i in (_PARENT, _SESSION, _USER, _SYSTEM))
-        except (OSError, ValueError, IndexError):
-            continue
-        try:
-            marked = entry in (folder / "environ").read_bytes().split(b"\0")
-        except OSError:
-            marked = False
-        found.append(_Process(int(folder.name), parent, session, user + system, marked))
-    return found
-
-
-def _ancestors(process: _Process, table: Mapping[int, _Process]) -> list[_Process]:
+def _ancestors(process: Stat, table: Mapping[int, Stat]) -> list[Stat]:
     """The process and those above it, as far as the table goes."""
     found, above = [process], table.get(process.parent)
     while above is not None and above not in found:

@@ -14,15 +14,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from nsysan.capture.bounded import ask
+from nsysan.capture.bounded import Idle, ask, now_and_then
 from nsysan.capture.command import MARKER, Plan
-from nsysan.capture.end_of_run import END_OF_COLLECTION_S, Driver, EndOfRun
+from nsysan.capture.end_of_run import END_OF_COLLECTION_S, Driver, EndOfRun, patience_of
 from nsysan.capture.nsys import Nsys
 from nsysan.capture.processes import adopting_orphans, open_files
 
 _POLL_S = 0.1
-#: How long nsys may take to end a collection and start to write, before a hung workload is what holds it up.
-_END_OF_COLLECTION_S = 10.0
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _RECORDINGS = ("*.nsys-rep", "*.qdrep", "*.qdstrm")
 
@@ -33,7 +31,7 @@ class Outcome:
 
     exit_code: nsys' own, that of the workload if all went well; negative if a signal ended nsys. interrupted:
     the signal that the user sent. killed: the workload did not end by itself. reports: recordings, oldest first.
-    rescued: they were not where nsys should have put them.
+    rescued: they were not where nsys should have put them. stuck: nsys had to be killed, as it did nothing any more.
     """
 
     exit_code: int
@@ -41,6 +39,7 @@ class Outcome:
     killed: bool
     reports: list[Path]
     rescued: bool
+    stuck: bool = False
 
 
 def run_capture(
@@ -89,9 +88,9 @@ def run_capture(
     reports = _recordings(staging)
     rescued = False
     if not reports and not run.abandoned:
-        reports = _rescue(nsys, staging, before)
+        reports = _rescue(nsys, staging, before, patience_of(kill_after, stuck=run.stuck), say or _silent)
         rescued = bool(reports)
-    return Outcome(process.returncode, run.interrupted, run.killed, reports, rescued)
+    return Outcome(process.returncode, run.interrupted, run.killed, reports, rescued, run.stuck)
 
 
 @contextmanager
@@ -132,7 +131,7 @@ def _written(staging: Path, before: set[Path]) -> int:
     return total
 
 
-def _rescue(nsys: Nsys, staging: Path, before: set[Path]) -> list[Path]:
+def _rescue(nsys: Nsys, staging: Path, before: set[Path], patience: float, say: Callable[[str], None]) -> list[Path]:
     """Recordings that nsys left in the temporary folder, or as a raw stream that was never imported."""
     # A file that is open belongs to another capture, which goes on.
     mine = [p for p in _left_in_temporary_folder() if p not in before and p.stat().st_uid == os.getuid()]
@@ -141,14 +140,16 @@ def _rescue(nsys: Nsys, staging: Path, before: set[Path]) -> list[Path]:
         shutil.move(path, staging / path.name)
     if not _recordings(staging):
         for stream in staging.glob("*.qdstrm"):
-            _import(nsys, stream)
+            _import(nsys, stream, patience, say)
     return _recordings(staging)
 
 
-def _import(nsys: Nsys, stream: Path) -> None:
+def _import(nsys: Nsys, stream: Path, patience: float, say: Callable[[str], None]) -> None:
     installed = nsys.path.resolve().parent
     folders = (installed, *installed.parents[:2], Path("/usr/lib/nsight-systems"))
     importers = [path for folder in folders for path in folder.glob("host-linux-*/QdstrmImporter")]
     if importers:
+        waiting = now_and_then(say, lambda: f"making a report of {stream.name}")
         with contextlib.suppress(OSError):
-            ask([str(importers[0]), "--input-file", str(stream)])
+            argv = [str(importers[0]), "--input-file", str(stream)]
+            ask(argv, waiting=waiting, idle=Idle(patience, lambda: _written(stream.parent, set())))

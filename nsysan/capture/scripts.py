@@ -19,8 +19,10 @@ _OPTION_IN_CODE = re.compile(
     r"\b(tensor_parallel_size|pipeline_parallel_size|data_parallel_size|tp_size|pp_size|dp_size)\s*=\s*(\d{1,5})\b"
 )
 _OPTION_IN_YAML = re.compile(
-    r"^\s*((?:tensor|pipeline|data)[-_]parallel[-_]size|(?:tp|pp|dp)[-_]size)\s*:\s*(\d{1,5})\s*(?:#.*)?$", re.MULTILINE
+    r"^\s*((?:tensor|pipeline|data)[-_]parallel[-_]size|(?:tp|pp|dp)(?:[-_]size)?)\s*:\s*(\d{1,5})\s*(?:#.*)?$",
+    re.MULTILINE,
 )
+_ADDRESS_IN_YAML = re.compile(r"^(host|port)\s*:\s*['\"]?([\w.:-]{1,255})['\"]?\s*(?:#.*)?$", re.MULTILINE)
 
 
 def text_of(path: Path) -> str | None:
@@ -64,6 +66,11 @@ def options_in_code(text: str) -> dict[str, int]:
 def options_in_yaml(text: str) -> dict[str, int]:
     """Parallel sizes in an engine's configuration."""
     return _only(_OPTION_IN_YAML.findall(text))
+
+
+def address_in_yaml(text: str) -> list[str]:
+    """Where a server listens by its configuration, as options of its command."""
+    return [f"--{name}={value}" for name, value in _ADDRESS_IN_YAML.findall(text)]
 
 
 def _only(found: list[tuple[str, str]]) -> dict[str, int]:

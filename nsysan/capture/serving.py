@@ -61,8 +61,9 @@ class Serve:
 class Serving(threading.Thread):
     """Takes the windows while the caller watches the processes.
 
-    done: nothing is left to do, and the server can end. failure: why there are not all the windows. token_ns: the time
-    a token takes with the window closed and open, None where none was measured. apart: processes of the load.
+    done: nothing is left to do, and the server can end. closing: it waits for nsys to end a window. failure: why there
+    are not all the windows. token_ns: the time a token takes with the window closed and open, None where none was
+    measured. apart: processes of the load.
     """
 
     def __init__(self, held: Held, serve: Serve, output: Path, say: Callable[[str], None]) -> None:
@@ -73,6 +74,7 @@ class Serving(threading.Thread):
         self.failure: NsysanError | None = None
         self.token_ns: tuple[int | None, int | None] = (None, None)
         self.taken = 0
+        self.closing = False
         self.apart: set[int] = set()
 
     @property
@@ -160,8 +162,10 @@ class Serving(threading.Thread):
         finally:
             until = time.monotonic()
             self._say("the window closes; nsys writes its recording")
+            self.closing = True
             self._held.close_window(self._say)
             self._profiler("stop")
+            self.closing = False
             self.taken += 1
         if load is not None:
             self.token_ns = (closed_ns, load.interval_ns(opened, until))

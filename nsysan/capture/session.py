@@ -7,40 +7,26 @@ import os
 import re
 import shutil
 import signal
-import sqlite3
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nsysan._errors import ExitCode, NsysanError
-from nsysan.capture.bounded import now_and_then
-from nsysan.capture.checks import Check
 from nsysan.capture.command import Plan, Request, outputs_of, plan_capture
+from nsysan.capture.end_of_run import patience_of
+from nsysan.capture.exported import Captured, Say, exported
 from nsysan.capture.held import plan_held
 from nsysan.capture.nccl_debug import NcclDebug, nccl_debug, surroundings, take_logs
 from nsysan.capture.no_report import ending, no_report
-from nsysan.capture.nsys import Nsys, abilities_of, export_sqlite
+from nsysan.capture.nsys import Nsys, abilities_of
 from nsysan.capture.nvidia_smi import record_topology
 from nsysan.capture.own_figure import OwnFigure, untraced
-from nsysan.capture.postflight import check_export
 from nsysan.capture.processes import exit_on
 from nsysan.capture.runner import Outcome, run_capture
 from nsysan.capture.serving import Serve, Serving
 from nsysan.capture.started import read_workload
-from nsysan.capture.starters import Engine
 from nsysan.trace.topology import topology_file
 
-Say = Callable[[str], None]
 _OF_NSYS = ("NSYS_", "NCCL_DEBUG")
-
-
-@dataclass(frozen=True)
-class Captured:
-    """One report of a capture: the recording, its export and what the checks say of it."""
-
-    recording: Path
-    export: Path
-    checks: list[Check]
 
 
 @dataclass(frozen=True)
@@ -180,7 +166,8 @@ class Session:
             with contextlib.suppress(OSError):
                 self.staging.rmdir()
         self._note_topology(recordings, say)
-        captured = [self._exported(recording, logs, say, progress=progress) for recording in recordings]
+        patience = patience_of(self.kill_after, stuck=outcome.stuck)
+        captured = [self._exported(one, logs, say, progress=progress, patience=patience) for one in recordings]
         if serving is None or outcome.interrupted is not None:
             return Result(captured, self._exit_code(outcome, say))
         if serving.failure is not None:
@@ -233,10 +220,19 @@ class Session:
                 shutil.copyfile(first, path)
         say(f"the links between the GPUs are in {first.name}")
 
-    def _exported(self, recording: Path, logs: list[Path], say: Say, *, progress: bool) -> Captured:
+    def _exported(self, recording: Path, logs: list[Path], say: Say, *, progress: bool, patience: float) -> Captured:
         late = self.request.capture_range is not None or self.serve is not None
         engine = read_workload(self.request.command, surroundings(self.request.environment)).engine
-        found = exported(self.nsys, recording, self.expected_ranks, say, late=late, progress=progress, engine=engine)
+        found = exported(
+            self.nsys,
+            recording,
+            self.expected_ranks,
+            say,
+            late=late,
+            progress=progress,
+            engine=engine,
+            patience=patience,
+        )
         if self.nccl_log:
             found.checks.append(self._nccl(self.output).check(logs, f"{self.output.name}.nccl.*.log"))
         return found
@@ -256,40 +252,3 @@ class Session:
             say("the collection ended before the workload, which was then ended: that is not a failure")
             return 0
         return outcome.exit_code
-
-
-def exported(
-    nsys: Nsys,
-    recording: Path,
-    expected_ranks: int | None,
-    say: Say,
-    *,
-    late: bool,
-    progress: bool,
-    engine: Engine | None = None,
-) -> Captured:
-    """Export a recording beside it, and check the export. late: collection began after the workload did."""
-    say(f"exporting {recording.name}")
-    target = recording.with_suffix(".sqlite")
-    unfinished = target.with_name(f".{target.name}.part")
-    try:
-        waiting = None if progress else now_and_then(say, lambda: f"exporting {recording.name}, {_size(unfinished)}")
-        export_sqlite(nsys, recording, unfinished, progress=progress, waiting=waiting).replace(target)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    try:
-        drops = "" if "--include-json" in abilities_of(nsys).export else nsys.label
-        checks = check_export(target, expected=expected_ranks, capture_range=late, engine=engine, drops=drops)
-    except sqlite3.Error as error:
-        raise NsysanError(
-            f"{target}: {nsys.label} left an export that cannot be read: {error}", ExitCode.EXPORT_FAILED
-        ) from error
-    return Captured(recording, target, checks)
-
-
-def _size(unfinished: Path) -> str:
-    """How far an export is."""
-    try:
-        return f"{unfinished.stat().st_size / 1e6:,.1f} MB so far"
-    except OSError:
-        return "nothing so far"

@@ -12,33 +12,16 @@ from math import prod
 from pathlib import Path
 
 from nsysan.capture import scripts
+from nsysan.capture.launches import Launch, launch_of
 from nsysan.capture.parallel_sizes import number_of, ranks_told
-from nsysan.capture.starters import Engine, Starter, load_starters
+from nsysan.capture.starters import Engine, load_starters
 
 _ASSIGNED = re.compile(r"[A-Za-z_]\w*=.*", re.DOTALL)
-_MASK = re.compile(r"0x[0-9a-f]+|[0-9][0-9,-]*")
 _PYTHON = re.compile(r"(?:python|pypy)[0-9.]*")
 _SHELLS = frozenset({"bash", "sh", "dash", "zsh", "ksh"})
 #: Shells in shells, scripts in scripts: no deeper.
 _DEEPEST = 3
-_HERE = frozenset({"localhost", "127.0.0.1", "::1"})
-_RAY = re.compile(r"(?:^| )--distributed[-_]executor[-_]backend[= ]ray\b|(?:^| )--use[-_]ray\b")
-
-
-@dataclass(frozen=True)
-class Launch:
-    """A launcher in a command. before: its words and options; command: what it launches; both as given.
-
-    tasks: processes that it starts on this node, None where it does not tell; nodes: on how many. elsewhere: they are
-    no children of this command, or not all of them.
-    """
-
-    starter: Starter
-    before: tuple[str, ...]
-    command: tuple[str, ...]
-    tasks: int | None
-    nodes: int
-    elsewhere: bool
+_RAY = re.compile(r"(?:^| )--(?:distributed[-_]executor|data[-_]parallel)[-_]backend[= ]ray\b|(?:^| )--use[-_]ray\b")
 
 
 @dataclass(frozen=True)
@@ -66,8 +49,8 @@ class Workload:
 
     @property
     def elsewhere(self) -> Launch | None:
-        """The first launcher by which ranks are not this command's children."""
-        return next((launch for launch in self.launches if launch.elsewhere), None)
+        """The innermost launcher by which ranks are not this command's children, or not traced with it."""
+        return next((launch for launch in reversed(self.launches) if launch.elsewhere), None)
 
 
 def read_workload(command: Sequence[str], environment: Mapping[str, str]) -> Workload:
@@ -83,11 +66,11 @@ def expected_ranks(command: Sequence[str], environment: Mapping[str, str]) -> in
 
 def _read(command: tuple[str, ...], environment: Mapping[str, str], depth: int) -> Workload:
     known = load_starters()
-    words, launches, assigned = command, list[Launch](), dict[str, str]()
+    words, ahead, launches, assigned = command, (), list[Launch](), dict[str, str]()
     while words:
         while words and _ASSIGNED.fullmatch(words[0]):
             name, _, value = words[0].partition("=")
-            assigned[name], words = value, words[1:]
+            ahead, assigned[name], words = (*ahead, words[0]), value, words[1:]
         head = Path(words[0]).name if words else ""
         if _PYTHON.fullmatch(head) and (module := _module(words)) in known.launchers:
             words = (str(module), *words[words.index(str(module)) + 1 :])
@@ -97,13 +80,14 @@ def _read(command: tuple[str, ...], environment: Mapping[str, str], depth: int) 
         if starter is None or split is None:
             break
         options, place = split
+        while place < len(words) and _ASSIGNED.fullmatch(words[place]):
+            name, _, assigned[name] = words[place].partition("=")
+            place += 1
         rest = words[place:]
-        if starter.name:
-            launches.append(_launch(starter, options, words[:place], rest, environment))
-            rest = _as_python(rest, options) if starter.python else rest
-        elif rest and _MASK.fullmatch(rest[0]):
-            rest = rest[1:]
-        words = rest
+        if starter.name or starter.clears & {name for name, _ in options}:
+            launches.append(launch_of(starter, options, (ahead, words[:place], rest), environment))
+            rest = launches[-1].runs(options)
+        ahead, words = (*ahead, *words[:place]), rest
     found = _of_words(words, {**environment, **assigned}, depth)
     image = next((w for launch in launches if not launch.starter.here for w in launch.before[::-1][:1]), "")
     if found.engine is None and (not words or words[0].startswith("-")):
@@ -179,14 +163,15 @@ def _best(text: str, arguments: list[str], environment: Mapping[str, str], depth
 def _of_python(text: str | None, path: Path | None, words: tuple[str, ...]) -> Workload:
     """Of a program, with the text of its script where that could be read."""
     engine = _engine(words, path, text)
-    sizes = {}
+    sizes, listens = dict[str, int](), list[str]()
     if text is not None and engine is not None:
         sizes = scripts.options_in_code(text)
     for option in ("--config", "--extra-llm-api-options", "--extra_llm_api_options"):
         value = _after(words, option)
         config = scripts.text_of(Path(value)) if value and value.endswith((".yaml", ".yml")) else None
         sizes |= scripts.options_in_yaml(config or "")
-    said = " ".join(words)
+        listens += scripts.address_in_yaml(config or "")
+    said = _said(words)
     ranks, world = ranks_told(words, sizes, engine)
     return Workload(
         engine=engine,
@@ -196,7 +181,7 @@ def _of_python(text: str | None, path: Path | None, words: tuple[str, ...]) -> W
         world=world,
         unguarded=text is not None and engine is not None and not scripts.is_guarded(text),
         ray=_RAY.search(said) is not None,
-        words=words,
+        words=(*words, *listens),
     )
 
 
@@ -212,48 +197,18 @@ def _engine(words: tuple[str, ...], path: Path | None, text: str | None) -> Engi
             return engine
         if path is not None and set(path.parts) & set(engine.modules):
             return engine
-    return None
+    # What is not known may start it all the same.
+    return next((engine for engine in load_starters().engines if engine.servers.search(_said(words))), None)
+
+
+def _said(words: Sequence[str]) -> str:
+    """The command in one line, its program, and the script that Python runs, without their folders."""
+    script = _script(words) if _PYTHON.fullmatch(Path(words[0]).name) else None
+    return " ".join(Path(word).name if i in (0, script) else word for i, word in enumerate(words))
 
 
 def _packages(engine: Engine) -> tuple[str, ...]:
     return tuple(f"{command}." for command in engine.commands)
-
-
-def _launch(
-    starter: Starter,
-    options: list[tuple[str, str]],
-    before: tuple[str, ...],
-    command: tuple[str, ...],
-    environment: Mapping[str, str],
-) -> Launch:
-    def value(names: frozenset[str]) -> str | None:
-        return next((value for name, value in options if name in names), None)
-
-    # `1:4`, of a run that grows, is four at the most.
-    nodes = number_of((value(starter.nodes) or "").split(":")[-1].split("-")[-1]) or 1
-    tasks, local = number_of(value(starter.tasks)), number_of(value(starter.local))
-    slots = [word.partition(":") for word in (value(starter.hosts) or "").split(",") if word]
-    hosts = [name for name, _, _ in slots]
-    away = not starter.here or not _HERE.issuperset(hosts)
-    if starter.hosts and not hosts and (number_of(environment.get("SLURM_JOB_NUM_NODES")) or 1) > 1:
-        away, nodes = True, number_of(environment.get("SLURM_JOB_NUM_NODES")) or 1
-    if hosts and away and tasks is not None and len({number for _, _, number in slots}) == 1 and slots[0][2]:
-        # host:8 on each, so that it does not matter which of them this is.
-        nodes = len(hosts)
-        local = local or number_of(slots[0][2])
-    if local is None and tasks is not None and not (hosts and away):
-        local = tasks // nodes if tasks % nodes == 0 else None
-    if local is None and tasks is None and not (value(starter.local) or value(starter.tasks)) and not hosts:
-        local = 1
-    return Launch(starter, before, command, local, nodes, away)
-
-
-def _as_python(rest: tuple[str, ...], options: list[tuple[str, str]]) -> tuple[str, ...]:
-    """What a launcher of Python programs runs, as a command of its own."""
-    names = {name for name, _ in options}
-    if names & {"--no-python"} or not rest:
-        return rest
-    return ("python", "-m", *rest) if names & {"-m", "--module"} else ("python", *rest)
 
 
 def _module(words: Sequence[str]) -> str | None:

@@ -13,6 +13,7 @@ from typing import Any
 #: `-n4`: a short option with its number attached.
 _ATTACHED = re.compile(r"(-[A-Za-z])(\d+)")
 _NOTHING = re.compile(r"(?!)")
+_ELSEWHERE = "starts the ranks outside of this command, so that this trace would not have them; inside it works"
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class Engine:
     port: int
     profiler: tuple[str, str] | None
     named: re.Pattern[str]
+    image: str
+    entry: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,11 @@ class Starter:
     skip: int
     python: bool
     dashes: bool
+    shell: bool
+    alone: bool
+    own: frozenset[str]
+    clears: frozenset[str]
+    why: str
     tasks: frozenset[str]
     local: frozenset[str]
     nodes: frozenset[str]
@@ -136,22 +144,28 @@ def _engine(row: dict[str, Any]) -> Engine:
         port=row["port"],
         profiler=(profiler[0], profiler[1]) if profiler else None,
         named=re.compile(row["named"]) if profiler else _NOTHING,
+        image=row.get("image", ""),
+        entry=tuple(row.get("entry", "").split()),
         **patterns,
     )
 
 
 def _starter(row: dict[str, Any]) -> Starter:
-    words = {name: frozenset(row.get(name, "").split()) for name in ("sub", "takes", "two", "tasks", "local", "nodes")}
+    kinds = ("sub", "takes", "two", "tasks", "local", "nodes", "own", "clears")
+    words = {name: frozenset(row.get(name, "").split()) for name in kinds}
     return Starter(
         name=row.get("name", ""),
         commands=tuple(row["commands"]),
         skip=row.get("skip", 0),
         python=row.get("python", False),
         dashes=row.get("dashes", False),
+        shell=row.get("shell", False),
+        alone=row.get("alone", False),
         hosts=frozenset(row.get("hosts", "").split()),
         here=row.get("place", "here") == "here",
         refused=row.get("refused", False),
         inside=row.get("inside", ""),
         advice=row.get("advice", ""),
+        why=row.get("why", _ELSEWHERE),
         **words,
     )

@@ -19,10 +19,11 @@ def hot_collective(document: ReportDocument, address: Address | None = None) -> 
 def same_collective(row: Collective, document: ReportDocument) -> Collective | None:
     """The document's row that is like for like with this one: of its kind, bytes, ranks and kernel family.
 
-    That is its kernel, else one of its library; without known bytes only the kernel itself. None if there is none.
+    That is its kernel, else one of its library, in steps of its population, else in others; without known bytes only
+    the kernel itself. None if there is none.
     """
     found = [other for other in document.collectives if _is_split(other) and is_alike(row, other)]
-    return max(found, key=lambda other: (other.name == row.name, _heat(other)), default=None)
+    return max(found, key=lambda o: (o.name == row.name, o.population == row.population, _heat(o)), default=None)
 
 
 def collective_words(row: Collective) -> str:

@@ -14,10 +14,11 @@ import click
 from nsysan._errors import ExitCode
 from nsysan.capture import holding
 from nsysan.capture.command import Request, expand_output
+from nsysan.capture.exported import Captured
 from nsysan.capture.held import plan_held
 from nsysan.capture.nsys import export_command, require_nsys
 from nsysan.capture.placement import Seat, check_place, notes_before, seat_of
-from nsysan.capture.session import Captured, Session
+from nsysan.capture.session import Session
 from nsysan.capture.started import expected_ranks, read_workload
 from nsysan.cli.captured import as_option, check_report, show
 from nsysan.cli.exits import OUTPUT, exit_codes
@@ -86,7 +87,7 @@ from nsysan.cli.trace_options import trace_options
     type=click.FloatRange(0),
     default=30.0,
     metavar="SECONDS",
-    help="Kill a workload that runs on so long after it was told to end, then an nsys idle as long.  [default: 30]",
+    help="What hangs is killed that long after it was told to end, workload, nsys or export.  [default: 30]",
 )
 @click.option(
     "--gpu-metrics",

@@ -12,9 +12,9 @@ import click
 
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.capture.checks import FAIL, OK
+from nsysan.capture.exported import Captured
 from nsysan.capture.own_figure import OwnFigure
 from nsysan.capture.placement import Seat
-from nsysan.capture.session import Captured
 from nsysan.capture.step_times import hint
 from nsysan.text import duration, pct, size
 

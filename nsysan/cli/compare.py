@@ -49,7 +49,19 @@ _MOST = 26
     type=click.IntRange(1, 1024),
     multiple=True,
     metavar="N",
-    help="TP degree to predict from sides at two others or more; may be given several times.  [default: none]",
+    help="TP degree to predict from sides at two others or more, or by --model from one; may be given several times.  "
+    "[default: none]",
+)
+@click.option(
+    "--model",
+    metavar="FILE|SHAPE",
+    help="The model that ran, as `nsysan report` takes it: with it --predict needs no second degree.",
+)
+@click.option(
+    "--context",
+    type=click.IntRange(1, 1 << 30),
+    metavar="N",
+    help="Tokens in the KV cache of each sequence, of the --model.  [default: not told, and the range says so]",
 )
 @click.option("--steps", metavar="PATTERN", help=STEPS)
 @click.option("--no-nvtx", is_flag=True, help=NO_NVTX)
@@ -63,6 +75,8 @@ def command(
     markdown: Path | None,
     batches: tuple[int, ...],
     asked: tuple[int, ...],
+    model: str | None,
+    context: int | None,
     steps: str | None,
     no_nvtx: bool,
     jobs: int | None,
@@ -82,7 +96,8 @@ def command(
     by name, before anything else is said; --batch for each compares other batches all the same.
 
     --predict tells period, ledger and tokens/s at another TP degree, with the range in which they lie: each kernel's
-    time as a + b/n over the degrees of the sides, calls at their floor there, hosts and gaps as measured.
+    time as a + b/n over the degrees of the sides, calls at their floor there, hosts and gaps as measured. By --model
+    one side is enough, and its range is wider: products divide by what they read, calls are by the table of links.
 
     A figure is changed, small or noise. Changed needs p < 0.01 by the spread over the steps, and 1 % of the period,
     or 3 % of the figure and 0.75 % of the period; a mean, and tokens/s, also 3 % that lie in three long steps or more.
@@ -94,17 +109,22 @@ def command(
       nsysan compare before.sqlite after.sqlite
       nsysan compare tp1.sqlite tp2.sqlite tp4.sqlite -o scaling.html
       nsysan compare tp1.sqlite tp2.sqlite tp4.sqlite --predict 8
+      nsysan compare tp1.sqlite --predict 2 --predict 4 --model config.json --batch 8 --context 2048
       nsysan compare nccl.sqlite symm.sqlite --markdown - >> ticket.md
       nsysan compare a.sqlite b.sqlite --batch 1 --batch 32 --json -
       nsysan compare run1/ 'run2_rank_*.sqlite'
     """
-    if asked and len(sides) == 1:
+    if model is None and context is not None:
+        raise click.UsageError("--context is of a --model")
+    if model is not None and not asked:
+        raise click.UsageError("--model is of --predict")
+    if asked and len(sides) == 1 and model is None:
         raise click.UsageError(
             "--predict takes captures of one model at two TP degrees or more: one alone does not tell which part of "
-            "its compute more ranks would share out; give a second one, such as nsysan compare tp2.sqlite tp4.sqlite "
-            "--predict 8"
+            "its compute more ranks would share out; say by --model which model it is, or give a second one, such as "
+            "nsysan compare tp2.sqlite tp4.sqlite --predict 8"
         )
-    if not 2 <= len(sides) <= _MOST:
+    if not (1 if asked else 2) <= len(sides) <= _MOST:
         raise click.UsageError(f"compare takes 2 to {_MOST} traces, not {len(sides)}")
     if len(batches) not in (0, 1, len(sides)):
         raise click.UsageError(f"--batch is given once, or once for each of the {len(sides)} sides")
@@ -118,12 +138,21 @@ def command(
     from nsysan.compare.compared_run import compared_runs, letters
     from nsysan.compare.comparison import ComparedRun
     from nsysan.compare.likeness import common_population
+    from nsysan.light.stated import stated_model
 
+    try:
+        stated = None if model is None else stated_model(model, batches[0] if batches else None, context)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    if stated is not None and stated.shape is None:
+        raise click.UsageError(f"--model lacks {', '.join(stated.lacking)}; name them, or a config.json")
+    if stated is not None and stated.batch is not None and not batches:
+        batches = (stated.batch,)
     each = batches if len(batches) == len(sides) else (batches or (None,)) * len(sides)
     built: list[list[ComparedRun]] = []
     for label, inputs, batch in zip(letters(len(sides)), paths, each, strict=True):
         with analysed(inputs, steps, use_nvtx=not no_nvtx, quiet=quiet, jobs=jobs, scheduler=scheduler) as run:
-            built.append(compared_runs(label, run, __version__, batch, predicting=bool(asked)))
+            built.append(compared_runs(label, run, __version__, batch, predicting=bool(asked), model=stated))
     comparison = compare(common_population(built), __version__, asked)
 
     from nsysan.compare.as_json import to_json

@@ -8,6 +8,8 @@ import os
 import sys
 
 _M_ARENA_MAX = -8  # malloc.h of glibc
+_THREADS = "POLARS_MAX_THREADS"
+_MOST_THREADS = 1_024
 
 
 def settle() -> None:
@@ -18,6 +20,10 @@ def settle() -> None:
     """
     # Millions of rows are no Python objects: what there are of these need not be looked through over and over.
     gc.set_threshold(100_000)
+    # Of none polars panics; it begins however many it is told to.
+    told = os.environ.get(_THREADS, "1")
+    if told.isdecimal() and len(told) < 10 and not 0 < int(told) <= _MOST_THREADS:
+        del os.environ[_THREADS]
     if sys.platform != "linux":
         return
     options = "narenas:1,background_thread:true,dirty_decay_ms:500,muzzy_decay_ms:0"

@@ -34,7 +34,7 @@ def to_document(comparison: Comparison) -> dict[str, Any]:
         "link_differs": bool(link_lines(comparison.sides)),
         "figures": [_figure(comparison, figure) for figure in comparison.figures],
         "collectives": [_family(comparison, family) for family in comparison.families],
-        "scaling": comparison.scaling and _scaling(comparison.scaling),
+        "scaling": _scaling(comparison.scaling) if comparison.scaling and comparison.scaling.steps else None,
         "notes": comparison.notes,
         "predictions": predictions_json(comparison),
         "thresholds": THRESHOLDS,

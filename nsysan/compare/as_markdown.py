@@ -6,11 +6,11 @@ from nsysan.compare import prediction_rows
 from nsysan.compare.comparison import Comparison
 from nsysan.compare.prediction_sentences import basis_lines
 from nsysan.compare.wording import (
-    LEGEND,
     TITLES,
     cells,
     findings,
     header,
+    legend,
     population_lines,
     reasons,
     refusals,
@@ -33,7 +33,9 @@ def to_markdown(comparison: Comparison) -> str:
     lines += [*(f"- {escaped(line)}" for line in kinds), *([""] if kinds else []), *_table(comparison)]
     lines += ["", *(f"- not comparable: {escaped(text)}" for text in reasons(comparison))]
     lines += [f"- {escaped(text)}" for text in comparison.notes]
-    return "\n".join([*lines, "", f"<sub>nsysan {escaped(comparison.version)}; {escaped(LEGEND)}</sub>", ""])
+    return "\n".join(
+        [*lines, "", f"<sub>nsysan {escaped(comparison.version)}; {escaped(legend(comparison))}</sub>", ""]
+    )
 
 
 def _table(comparison: Comparison) -> list[str]:

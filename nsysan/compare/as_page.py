@@ -7,11 +7,11 @@ import plotly.graph_objects as go
 from nsysan.compare.comparison import ComparedRun, Comparison
 from nsysan.compare.predicted_section import predicted_section
 from nsysan.compare.wording import (
-    LEGEND,
     TITLES,
     answers,
     cells,
     header,
+    legend,
     part_sentence,
     percent,
     population_lines,
@@ -61,12 +61,18 @@ def to_html(comparison: Comparison) -> str:
                 tables.get("bandwidth", ""),
                 _kernels(comparison),
             ),
-            section("Skew, idle time, what if", LEGEND, *(tables.get(name, "") for name in ("skew", "idle", "whatif"))),
+            section(
+                "Skew, idle time, what if",
+                legend(comparison),
+                *(tables.get(name, "") for name in ("skew", "idle", "whatif")),
+            ),
             _notes(comparison),
         )
     )
     title = " against ".join(side.name for side in comparison.sides)
-    return render(f"nsysan: {title}", f"{len(comparison.sides)} runs, each against A", body, plots, comparison.version)
+    many = len(comparison.sides) > 1
+    subtitle = f"{len(comparison.sides)} runs, each against A" if many else "one run, and what others would take"
+    return render(f"nsysan: {title}", subtitle, body, plots, comparison.version)
 
 
 def ledger_bars(comparison: Comparison) -> go.Figure:

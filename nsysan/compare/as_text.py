@@ -6,11 +6,11 @@ from nsysan.compare.comparison import Comparison
 from nsysan.compare.prediction_rows import COLUMNS, rows
 from nsysan.compare.prediction_sentences import basis_lines
 from nsysan.compare.wording import (
-    LEGEND,
     TITLES,
     cells,
     findings,
     header,
+    legend,
     part_sentence,
     population_lines,
     reasons,
@@ -29,7 +29,7 @@ def to_text(comparison: Comparison) -> str:
     parts.append(_kernels(comparison))
     parts.append("\n".join(f"not comparable  {text}" for text in reasons(comparison)))
     parts.append("\n".join(f"note  {plain(text, 400)}" for text in comparison.notes))
-    return "\n\n".join(part for part in parts if part) + f"\n\n{LEGEND}\n"
+    return "\n\n".join(part for part in parts if part) + f"\n\n{legend(comparison)}\n"
 
 
 def _group(comparison: Comparison, name: str) -> str:

@@ -54,7 +54,7 @@ def compare(sides: list[ComparedRun], version: str, predict: Sequence[int] = ())
         sides=sides,
         figures=[figure for name, rows in _rows(sides, families).items() for figure in _tested(name, rows, period)],
         families=families,
-        scaling=None if refused else scaling(sides),
+        scaling=None if refused else scaling(sides, predicting=bool(predict)),
         notes=_notes(sides, families),
         refused=refused,
         populations=populations_of(sides),

@@ -10,8 +10,10 @@ import polars as pl
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.compare.comparison import F64, ComparedRun, Measured
 from nsysan.compare.kernel_figures import kernel_figures
+from nsysan.compare.modelled import modelled
 from nsysan.compare.step_work import step_work
 from nsysan.diagnosis.savings import REPLAYED
+from nsysan.light.stated import Model
 from nsysan.metrics.ledger import FIGURES
 from nsysan.metrics.scenarios import Scenario
 from nsysan.model.matches import Match
@@ -32,28 +34,41 @@ _OTHERS = 4
 
 
 def compared_runs(
-    label: str, run: Run, version: str, batch: int | None = None, *, predicting: bool = False
+    label: str,
+    run: Run,
+    version: str,
+    batch: int | None = None,
+    *,
+    predicting: bool = False,
+    model: Model | None = None,
 ) -> list[ComparedRun]:
     """A side from its run by its headline, and by each other kind of decode step that ranges name, for likeness.
 
     batch: sequences of the headline, by default as the trace has it, else 1. predicting: with what a
-    prediction starts from. NsysanError where there is no steady decode step in it.
+    prediction starts from; model: that from one side alone. NsysanError where there is no steady decode step in it.
     """
-    head = compared_run(label, run, version, batch, predicting=predicting)
+    head = compared_run(label, run, version, batch, predicting=predicting, model=model)
     own = run.replicas[head.report.replica]
     keys = {head.population_key}
     found = [head]
     for row in head.report.replicas[head.report.replica].populations[1:]:
         if row.batch is not None and row.kind == StepKind.DECODE and row.steady and (row.kind, row.batch) not in keys:
             keys.add((row.kind, row.batch))
-            found.append(compared_run(label, headed_by(own, row.id), version, batch, predicting=predicting))
+            other = headed_by(own, row.id)
+            found.append(compared_run(label, other, version, batch, predicting=predicting, model=model))
         if len(found) > _OTHERS:
             break
     return found
 
 
 def compared_run(
-    label: str, run: Run, version: str, batch: int | None = None, *, predicting: bool = False
+    label: str,
+    run: Run,
+    version: str,
+    batch: int | None = None,
+    *,
+    predicting: bool = False,
+    model: Model | None = None,
 ) -> ComparedRun:
     """A side from its run by its headline; see compared_runs."""
     run = of_one_population(run)
@@ -79,19 +94,23 @@ def compared_run(
     figures.update(_what_if(report))
     groups, kernels = kernel_figures(run, steady)
     figures.update(groups)
+    told, calls = batch or replica.populations[0].batch, _calls(run)
+    work = step_work(run, report.diagnosis.pace) if predicting else None
+    own = None if work is None or model is None else modelled(run, work, calls, model, told or 1, assumed=not told)
     return ComparedRun(
         label=label,
         name=name,
         report=report,
-        batch=batch or replica.populations[0].batch or 1,
+        batch=told or 1,
         ranks=_ranks(report),
         figures=figures,
-        calls=_calls(run),
+        calls=calls,
         work=_work(run),
         calls_a_step=_calls_a_step(run, replica.layout.stages),
         kernels=kernels,
         batch_stated=batch is not None,
-        work_of_step=step_work(run, report.diagnosis.pace) if predicting else None,
+        work_of_step=work,
+        by_model=own,
     )
 
 

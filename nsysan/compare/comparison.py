@@ -10,6 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 from nsysan.compare.kinds_of_steps import PopulationOnSides
+from nsysan.compare.modelled import ModelledStep
 from nsysan.compare.prediction import Prediction
 from nsysan.compare.step_work import StepWork
 from nsysan.compare.widths import Scaling
@@ -95,7 +96,8 @@ class ComparedRun:
     last arrival, null where not matched). work: how often each compute kernel runs in a step, by name. calls_a_step:
     communication of a replica by kind, over its stages. units: steps of the other sides whose work one of its steps
     does, by which its figures are divided. kernels: ns a step by name. batch_stated: whether the user says the batch.
-    work_of_step: what a prediction starts from, None where none was asked for or nothing shows.
+    work_of_step: what a prediction starts from, None where none was asked for or nothing shows. by_model: the same
+    step by a model, or why it cannot be told; None where no model is stated.
     """
 
     label: str
@@ -111,6 +113,7 @@ class ComparedRun:
     kernels: dict[str, Measured] = field(default_factory=dict)
     batch_stated: bool = False
     work_of_step: StepWork | None = None
+    by_model: ModelledStep | str | None = None
 
     @property
     def population(self) -> PopulationRow:

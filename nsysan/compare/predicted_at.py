@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from nsysan.compare.calls_to_come import CallsToCome
 from nsysan.compare.prediction import Prediction
 from nsysan.compare.replayed_at import Change, replayed
 from nsysan.compare.sample import Key, Sample, key_of
@@ -18,22 +19,35 @@ PACED = 0.25
 #: By so much what hosts add differs between captures of one workload, less and more: of graphs vLLM's TP=2 took 3.13
 #: and 3.67 ms; launched one by one, traced, one loop took 9.6, 10.7 and 18.9 ms.
 HOSTS_DIFFER, EAGER_HOSTS_DIFFER = (0.2, 0.2), (0.5, 1.0)
+#: A rank that decodes alone tells less of what hosts add, and of what they need: sharing out a step needs processes
+#: that meet. One loop's added 345 us at TP=1 and 111 at TP=2; SGLang's needed 2.31 ms and 3.09, launching one by one,
+#: traced, 10.6 and 29.0. The same the other way.
+FROM_ALONE, TO_ALONE, EAGER_ALONE, ALONE_NEEDS = (0.75, 0.5), (0.33, 3.0), (0.67, 2.5), 1.5
+#: ... nor of how long ranks wait for each other: 2 % of the period at TP=2, 1.3 at TP=4.
+ALONE_WAITS = 0.03
 #: GPUs that one board's NVLink joins.
 ONE_BOARD = 8
 #: Without a replay nothing tells what paces the step.
 NO_REPLAY = 0.1
 
 
-def predicted_at(base: Sample, split: Split, sides: Sequence[Sample], ranks: int) -> Prediction:
-    """A step of the base at so many ranks. sides: those whose calls are known, the base among them."""
+def predicted_at(
+    base: Sample, split: Split, sides: Sequence[Sample], ranks: int, calls: CallsToCome | None = None
+) -> Prediction:
+    """A step of the base at so many ranks. sides: those whose calls are known, the base among them.
+
+    calls: those of a step of one rank, which has none.
+    """
     floors = {key: _floor(base, key, sides, ranks) for key in floors_of(base)}
     error = split.error(ranks) / max(split.total(ranks), 1.0)
     factors = split.factors(ranks)
     longer = [_longer(base, floors, pick) for pick in ("ns", "low", "high")]
-    changes = [
-        Change(factors * share, more) for share, more in zip((1.0, max(0.0, 1 - error), 1 + error), longer, strict=True)
-    ]
+    behind = (None, None, None) if calls is None else (calls.middle, calls.low, calls.high)
+    shares = (1.0, max(0.0, 1 - error), 1 + error)
+    changes = [Change(factors * share, more, own) for share, more, own in zip(shares, longer, behind, strict=True)]
     basis = [_compute_words(split, ranks), *(_wire_words(base, key, floor, ranks) for key, floor in floors.items())]
+    if calls is not None:
+        basis.append(calls.basis)
     if base.work.ready is None:
         return _without_replay(base, split, changes, basis, ranks)
     found = replayed(base.work, base.work.ready, base.ranks, changes, alone=ranks == 1)
@@ -41,9 +55,13 @@ def predicted_at(base: Sample, split: Split, sides: Sequence[Sample], ranks: int
     # The steps that were replayed may be some of the steady ones.
     scale = base.period / found.now.median
     added = max(0, middle - found.free.median)
-    less, more = (share * added for share in (EAGER_HOSTS_DIFFER if base.work.eager else HOSTS_DIFFER))
+    less, more = (share * added for share in _hosts_differ(base, ranks))
     sure = BETWEEN_CAPTURES * middle, base.error * middle
-    more_waiting = found.ledger.get(Line.WAIT, 0.0) * max(0.0, math.log2(ranks / base.ranks))
+    doublings = max(0.0, math.log2(ranks / base.ranks))
+    more_waiting = doublings * (found.ledger.get(Line.WAIT, 0.0) if calls is None else ALONE_WAITS * middle)
+    if calls is not None:
+        more = max(more, ALONE_NEEDS * found.hosts - middle)
+        basis.append("how long ranks wait for each other, and what more processes cost hosts, one rank does not show")
     basis.append(f"gaps, copies and hosts as in {base.label} (TP={base.ranks}), by replay of its steps")
     period = round(scale * middle)
     return Prediction(
@@ -53,13 +71,29 @@ def predicted_at(base: Sample, split: Split, sides: Sequence[Sample], ranks: int
         low=math.floor(scale * (middle - math.hypot(middle - low, *sure, less))),
         high=math.ceil(scale * (middle + math.hypot(high - middle, more_waiting, *sure, more))),
         mean=base.mean + scale * (found.periods[0].mean - found.now.mean),
-        ledger=_summing_to(found.ledger, period),
+        ledger=_summing_to(found.ledger if calls is None else _with_calls(found.ledger, calls), period),
         base=base.label,
         hosts=added >= PACED * middle,
         free=scale * found.free.median,
         fixed=split.fixed_total,
         basis=tuple(basis),
     )
+
+
+def _hosts_differ(base: Sample, ranks: int) -> tuple[float, float]:
+    alone = 1 in (base.ranks, ranks)
+    if base.work.eager:
+        return EAGER_ALONE if alone else EAGER_HOSTS_DIFFER
+    return (FROM_ALONE if base.ranks == 1 else TO_ALONE) if alone else HOSTS_DIFFER
+
+
+def _with_calls(ledger: Mapping[Line, float], calls: CallsToCome) -> dict[Line, float]:
+    """The ledger with what comes behind kernels as wire, and as idle time between them: a replay has it as compute."""
+    moved = float(calls.middle.sum())
+    if ledger.get(Line.COMPUTE, 0.0) < moved:
+        return dict(ledger)
+    more = {Line.COMPUTE: -moved, Line.WIRE: moved - calls.apart, Line.IDLE: calls.apart}
+    return {line: ns + more.get(line, 0.0) for line, ns in ledger.items()}
 
 
 def _summing_to(lines: Mapping[Line, float], period: int) -> dict[Line, int]:
@@ -100,6 +134,7 @@ def _without_replay(base: Sample, split: Split, changes: Sequence[Change], basis
         compute = ledger[Line.COMPUTE] * then / max(split.total(base.ranks), 1.0)
         calls = _calls_by_key(base)
         more = sum(max(change.longer.get(key, 0.0), -ns / n) * n for key, (n, ns) in calls.items() if n)
+        more += 0.0 if change.behind is None else float(change.behind.sum())
         totals.append((compute, more))
     (compute, more), *ends = totals
     lines = {**ledger, Line.COMPUTE: compute, Line.WIRE: max(0.0, ledger[Line.WIRE] + more)}

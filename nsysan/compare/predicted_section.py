@@ -12,9 +12,13 @@ from nsysan.page.elements import plot, safe, section, table
 from nsysan.page.palette import COLOURS, NAMES
 
 _NOTE = (
-    "Measured and predicted steps by TP degree. A prediction takes each kernel's time as a + b/n over the degrees that "
-    "were measured, calls at their floor there, hosts, gaps and copies as measured; its bar says where the period lies."
+    "Measured and predicted steps by TP degree. A prediction takes each kernel's time {divides}, hosts, gaps and copies "
+    "as measured; its bar says where the period lies."
 )
+_DIVIDES = {
+    False: "as a + b/n over the degrees that were measured, calls at their floor there",
+    True: "by what its product of the model reads there, calls at their floor, or by the table of links",
+}
 
 
 def predicted_section(comparison: Comparison, plots: dict[str, str]) -> str:
@@ -32,7 +36,8 @@ def predicted_section(comparison: Comparison, plots: dict[str, str]) -> str:
     figures = table(list(COLUMNS), shown, text=(0, 1)) if shown else ""
     rest = [[f"TP={one.ranks}", each] for one in comparison.predictions for each in one.basis]
     basis = table(["", "what it rests on"], rest, text=(0, 1), wrap=1) if rest else ""
-    return section("Other TP degrees", _NOTE, why, chart, figures, basis)
+    note = _NOTE.format(divides=_DIVIDES[any(one.model for one in comparison.predictions)])
+    return section("Other TP degrees", note, why, chart, figures, basis)
 
 
 def degrees(comparison: Comparison) -> go.Figure | None:

@@ -1,4 +1,7 @@
-"""What a workload would take at other TP degrees, from runs at two degrees or more (DEFINITIONS.md, section 11a)."""
+"""What a workload would take at other TP degrees, from runs at two degrees or more, or at one by a model.
+
+DEFINITIONS.md, section 11a.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from nsysan.compare.calls_to_come import calls_to_come
 from nsysan.compare.comparison import ComparedRun
 from nsysan.compare.predicted_at import predicted_at
 from nsysan.compare.prediction import Prediction
 from nsysan.compare.sample import Sample
 from nsysan.compare.split import fitted
+from nsysan.compare.split_of_model import split_of_model
 from nsysan.metrics.causes import GapCause
 from nsysan.metrics.lines import LINES, Line
 from nsysan.text import counted, plain, size
@@ -28,7 +33,7 @@ def predictions(sides: Sequence[ComparedRun], refused: Mapping[str, str], asked:
     if why:
         return [Prediction(n, batch, reason=why) for n in sorted(set(asked))]
     known = {n: sample for n, side in by_ranks.items() if (sample := sample_of(side)) is not None}
-    return [_predicted(known, n, batch) for n in sorted(set(asked))]
+    return [_predicted(known, by_ranks, n, batch) for n in sorted(set(asked))]
 
 
 def sample_of(side: ComparedRun) -> Sample | None:
@@ -65,10 +70,10 @@ def why_not(sides: Sequence[ComparedRun], refused: Mapping[str, str]) -> str | N
         if len(set(values)) > 1:
             listed = ", ".join(f"{side.label} {plain(value, 60)}" for side, value in zip(sides, values, strict=True))
             return f"not the same {what}: {listed}"
-    if len({side.ranks for side in sides}) < 2:
+    if len({side.ranks for side in sides}) < 2 and sides[0].by_model is None:
         return (
             f"all sides are of TP={sides[0].ranks}: how compute divides over ranks shows at two degrees; give a "
-            f"capture of the same model and batch at another one"
+            f"capture of the same model and batch at another one, or --model, by which one is enough"
         )
     return _other_sizes(sides) or _other_links(sides)
 
@@ -109,21 +114,24 @@ def _why_untold(sides: Sequence[ComparedRun]) -> str | None:
     return None
 
 
-def _predicted(by_ranks: _By, ranks: int, batch: int) -> Prediction:
+def _predicted(by_ranks: _By, sides: Mapping[int, ComparedRun], ranks: int, batch: int) -> Prediction:
     others = {n: side for n, side in by_ranks.items() if n != ranks}
+    measured = by_ranks[ranks].period if ranks in by_ranks else None
+    if not others:
+        return Prediction(ranks, batch, measured=measured, reason=f"{sides[ranks].label} is of TP={ranks} itself")
     if len(others) < 2:
-        return Prediction(
-            ranks,
-            batch,
-            measured=by_ranks[ranks].period,
-            reason=f"{by_ranks[ranks].label} is of TP={ranks}, and without it one degree is left",
+        (one,) = others
+        if sides[one].by_model is not None:
+            return replace(_by_model(others[one], sides[one], ranks), measured=measured)
+        reason = (
+            f"{sides[ranks].label} is of TP={ranks}, and without it one degree is left; --model tells how it divides"
         )
+        return Prediction(ranks, batch, measured=measured, reason=reason)
     found = _from(others, ranks)
     if found.period is None or found.low is None or found.high is None:
         return found
     missed = _missed(others)
     wide = _tested(missed, others, ranks) * found.period
-    measured = by_ranks[ranks].period if ranks in by_ranks else None
     return replace(
         found,
         low=max(0, min(found.low, math.floor(found.period - wide))),
@@ -131,6 +139,18 @@ def _predicted(by_ranks: _By, ranks: int, batch: int) -> Prediction:
         missed=missed,
         measured=measured,
     )
+
+
+def _by_model(base: Sample, side: ComparedRun, ranks: int) -> Prediction:
+    """From one side alone, whose model is stated."""
+    own = side.by_model
+    if own is None or isinstance(own, str):
+        return Prediction(ranks, base.batch, reason=f"{side.label}: {own}")
+    calls = calls_to_come(own, base.link, ranks) if base.ranks == 1 else None
+    if isinstance(calls, str):
+        return Prediction(ranks, base.batch, reason=f"{side.label}: {calls}")
+    found = predicted_at(base, split_of_model(base.work, own, ranks), [base], ranks, calls)
+    return replace(found, model=own.shape.source)
 
 
 def _from(by_ranks: _By, ranks: int) -> Prediction:

@@ -14,8 +14,9 @@ class Prediction:
     period, low, high: ns a step, and where it lies; mean: ns a step on average, which tokens/s are from. ledger: ns
     that sum to the period. base: label of the side whose hosts, gaps and copies it keeps. hosts: whether these pace
     it; free: ns it would take without. fixed: ns of compute that no number of ranks shares out. basis: where each part
-    is from, in sentences. measured: ns of a side of that degree, which took no part in it. missed: by what share a
-    prediction of a side that was left out misses it, by its ranks.
+    is from, in sentences. model: by which one side's compute was divided, None where sides show that. measured: ns of a
+    side of that degree, which took no part in it. missed: by what share a prediction of a side that was left out misses
+    it, by its ranks.
     """
 
     ranks: int
@@ -30,6 +31,7 @@ class Prediction:
     free: float | None = None
     fixed: float | None = None
     basis: tuple[str, ...] = ()
+    model: str | None = None
     measured: float | None = None
     missed: dict[int, float] = field(default_factory=dict)
     reason: str | None = None

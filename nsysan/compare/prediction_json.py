@@ -40,6 +40,7 @@ def _prediction(one: Prediction, comparison: Comparison) -> dict[str, Any]:
         "compute_fixed_ns": None if one.fixed is None else round(one.fixed),
         "measured_ns": one.measured,
         "left_out": {str(ranks): share for ranks, share in sorted(one.missed.items())} or None,
+        "model": one.model,
         "basis": list(one.basis),
         "reason": one.reason,
     }

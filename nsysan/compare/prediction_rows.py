@@ -18,7 +18,9 @@ COLUMNS = (
 
 def rows(comparison: Comparison) -> list[list[str]]:
     """All widths, measured and predicted, narrowest first: figures, and the ledger in µs a step."""
-    if comparison.scaling is None:
+    if comparison.scaling is None or not (
+        comparison.scaling.steps or any(one.period for one in comparison.predictions)
+    ):
         return []
     widths = [*comparison.scaling.widths]
     bars: dict[int, Prediction] = {}

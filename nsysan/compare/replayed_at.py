@@ -26,22 +26,26 @@ from nsysan.replay.shape import Graph
 
 @dataclass(frozen=True)
 class Change:
-    """What is other than measured: factors of the times of each place, and ns that calls take longer."""
+    """What is other than measured: factors of the times of each place, ns that calls take longer, and ns that come
+    behind each place, of calls that there are none of."""
 
     factors: F64
     longer: Mapping[Key, float]
+    behind: F64 | None = None
 
 
 @dataclass(frozen=True)
 class Replayed:
     """now: as measured; periods: of the changes in their order; free: of the first where no launch is late; ns.
 
-    ledger: ns of a step of the first change, which sum to its median period.
+    hosts: what they need for a step by themselves. ledger: ns of a step of the first change, which sum to its median
+    period.
     """
 
     now: Timed
     periods: list[Timed]
     free: Timed
+    hosts: float
     ledger: dict[Line, float]
 
 
@@ -50,12 +54,21 @@ def replayed(work: StepWork, ready: Prepared, ranks: int, changes: Sequence[Chan
     graph = ready.basis.graph
     at, place = _placed(work, graph)
     calls = _calls(work, graph, ranks)
-    asked = [_edit(graph, at, _factor_of(change.factors, place), calls, change.longer) for change in changes]
+    asked = [
+        _edit(graph, at, _factor_of(change.factors, place), _behind(change, place), calls, change.longer)
+        for change in changes
+    ]
     if alone:
         asked = [edits.together(one, _alone) for one in asked]
     all_ = [edits.unchanged, *asked, edits.together(asked[0], edits.host_free)]
-    now, *periods, free = ready.as_replayed(all_)
-    return Replayed(now, periods, free, _ledger(ready, ready.times(asked[:1])[:, 0], periods[0].median))
+    times, needed = ready.replayed(all_)
+    as_replayed = ready.over_steps(ready.periods(times))
+    now, *periods, free = ready.no_shorter(as_replayed, needed)
+    ledger = _ledger(ready, times[:, 1], as_replayed[1].median)
+    # What a host needs longer than the replay shows, the GPU idles.
+    if ledger:
+        ledger[Line.IDLE] = ledger.get(Line.IDLE, 0.0) + periods[0].median - as_replayed[1].median
+    return Replayed(now, periods, free, float(np.median(needed[:, 0])), ledger)
 
 
 def _placed(work: StepWork, graph: Graph) -> tuple[I64, list[int | str]]:
@@ -74,6 +87,15 @@ def _factor_of(factors: F64, place: Sequence[int | str]) -> F64:
     return np.array([factors[one] if isinstance(one, int) else whole for one in place], dtype=np.float64)
 
 
+def _behind(change: Change, place: Sequence[int | str]) -> F64:
+    """ns behind each kernel: of a place with several behind the last."""
+    if change.behind is None:
+        return np.zeros(len(place))
+    ends = [one != later for one, later in zip(place, [*place[1:], None], strict=True)]
+    told = [change.behind[one] if isinstance(one, int) and end else 0.0 for one, end in zip(place, ends, strict=True)]
+    return np.array(told, dtype=np.float64)
+
+
 def _calls(work: StepWork, graph: Graph, ranks: int) -> list[tuple[Key, I64]]:
     """The edges of matched calls, from the last arrival to a rank's end, by what the call is."""
     edges = np.flatnonzero(graph.link == Link.WIRE)
@@ -87,13 +109,13 @@ def _calls(work: StepWork, graph: Graph, ranks: int) -> list[tuple[Key, I64]]:
 
 
 def _edit(
-    graph: Graph, at: I64, factor: F64, calls: Sequence[tuple[Key, I64]], longer: Mapping[Key, float]
+    graph: Graph, at: I64, factor: F64, behind: F64, calls: Sequence[tuple[Key, I64]], longer: Mapping[Key, float]
 ) -> edits.Edit:
     ends = graph.first_operation + 2 * at + 1
 
     def edit(basis: edits.Basis, lane: I64, cross: I64) -> None:
         del basis
-        lane[ends] = np.rint(lane[ends] * factor).astype(np.int64)
+        lane[ends] = np.rint(lane[ends] * factor + behind).astype(np.int64)
         for key, edges in calls:
             # A call's wire is that of the rank that leaves last; the others leave before it in proportion.
             source = graph.edges.source[edges]
@@ -124,7 +146,8 @@ def _alone(basis: edits.Basis, lane: I64, cross: I64) -> None:
 
 
 def _ledger(ready: Prepared, times: I64, period: int) -> dict[Line, float]:
-    """The ledger of the steps that are counted, at these times; in proportion, to sum to the period."""
+    """The ledger of the steps that are counted, at these times, to sum to the period: by idle time and waiting, where
+    these can take the difference, else in proportion."""
     graph, counted = ready.basis.graph, ready.counted
     starts = ready.starts(times[:, None])[:, 0]
     begin, end = times[graph.first_operation : graph.first_arrival : 2], times[graph.first_operation + 1 :: 2]
@@ -147,5 +170,8 @@ def _ledger(ready: Prepared, times: I64, period: int) -> dict[Line, float]:
     )
     rows = build_ledger(work, windows)
     means = {line: float(rows[line.column].fill_null(0).mean() or 0) for line in LINES}  # type: ignore[arg-type]
-    whole = sum(means.values())
+    whole, slack = sum(means.values()), means[Line.IDLE] + means[Line.WAIT]
+    if slack > 0 and period >= whole - slack:
+        means |= {line: means[line] * (period - whole + slack) / slack for line in (Line.IDLE, Line.WAIT)}
+        return means
     return {line: ns * period / whole for line, ns in means.items()} if whole else {}

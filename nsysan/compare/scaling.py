@@ -10,12 +10,13 @@ from nsysan.compare.widths import Scaling, Width, widening
 from nsysan.metrics.lines import LINES
 
 
-def scaling(sides: Sequence[ComparedRun]) -> Scaling | None:
-    """None where all sides have the same number of ranks; of several with one number, the first counts."""
+def scaling(sides: Sequence[ComparedRun], *, predicting: bool = False) -> Scaling | None:
+    """None where all sides have the same number of ranks, unless others are predicted; of several with one number, the
+    first counts."""
     by_ranks: dict[int, ComparedRun] = {}
     for side in sides:
         by_ranks.setdefault(side.ranks, side)
-    if len(by_ranks) < 2:
+    if len(by_ranks) < 2 and not predicting:
         return None
     ordered = [by_ranks[ranks] for ranks in sorted(by_ranks)]
     widths = [_width(side, ordered[0]) for side in ordered]

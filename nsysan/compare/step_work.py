@@ -38,8 +38,8 @@ class StepWork:
     """A step of a replica as most of its steps and ranks do it.
 
     kinds: of each place, in order of launch: what it computes, by whatever kernel. names: the kernel there. ns: what it
-    takes, median over the steps, lower median over the ranks. place_of: the places of the step's compute kernels, of
-    which some share one. sequence: these kernels' names.
+    takes, median over the steps, then over the ranks. place_of: the places of the step's compute kernels, of
+    which some share one. sequence: these kernels' names; example: a rank and a step that run it.
     found: operations of the steps; calls: row, kind of each collective. ready: for replay, None where that cannot be
     believed, for the reason `why`.
     several: whether calls are over groups of several sizes. eager: whether kernels are launched one by one.
@@ -50,6 +50,7 @@ class StepWork:
     ns: F64
     place_of: tuple[int, ...]
     sequence: tuple[str, ...]
+    example: tuple[int, int]
     found: Activity
     calls: pl.DataFrame
     ready: Prepared | None
@@ -93,7 +94,7 @@ def step_work(run: Run, pace: Pace | None) -> StepWork | None:
     each = np.stack(
         [np.median(np.array(ranks["ns"].to_list(), dtype=np.float64), axis=0) for ranks in own.partition_by("rank")]
     )
-    level = np.sort(each, axis=0)[(len(each) - 1) // 2]
+    level = np.median(each, axis=0)
     sizes = run.collectives.filter(pl.col("members") > 1)["members"].drop_nulls().n_unique()
     return StepWork(
         kinds=kinds,
@@ -101,6 +102,7 @@ def step_work(run: Run, pace: Pace | None) -> StepWork | None:
         ns=np.bincount(place_of, level, len(kinds)).astype(np.float64),
         place_of=place_of,
         sequence=usual,
+        example=(int(groups["rank"][rows[0]]), int(groups["step"][rows[0]])),
         found=found,
         calls=run.collectives.select("row", kind=pl.coalesce("kind", "cls").cast(pl.String)),
         ready=ready,

@@ -44,13 +44,19 @@ WORDS = {
     ChangeVerdict.FEW_STEPS: "too few steps",
     ChangeVerdict.NOT_COMPARABLE: "not comparable",
 }
-LEGEND = (
-    f"medians over the steady steps and the ranks, means and tokens/s over the steps; changed: p < {ALPHA:g} by the "
+_OF_ONE = "medians over the steady steps and the ranks, means and tokens/s over the steps"
+_LEGEND = (
+    f"{_OF_ONE}; changed: p < {ALPHA:g} by the "
     f"spread over the steps (Mann-Whitney, corrected within each table), and {pct_limit(SHARE_OF_PERIOD)} of the "
     f"period, or {pct_limit(SHARE_OF_FIGURE)} of the figure and {pct_limit(LEAST_OF_PERIOD)} of the period, or of a "
     f"mean {pct_limit(SHARE_OF_FIGURE)} that lie in {TAIL_STEPS} long steps or more; small: p < {ALPHA:g}, but no "
     "more than two captures of one workload may differ by; noise: neither"
 )
+
+
+def legend(comparison: Comparison) -> str:
+    """What the figures are, and what is said of differences where there are any."""
+    return _LEGEND if len(comparison.sides) > 1 else _OF_ONE
 
 
 def side_sentence(side: ComparedRun) -> str:
@@ -85,6 +91,8 @@ def findings(comparison: Comparison) -> list[str]:
     lines += [*link_lines(comparison.sides), *prediction_lines(comparison)]
     if comparison.scaling is None:
         return lines
+    if not comparison.scaling.steps:
+        return [*lines, *buying_lines(comparison)]
     widths = ", ".join(
         f"TP={w.ranks} {duration(w.period)} ({w.speed_up:.2f}x, {pct(w.efficiency)})" for w in comparison.scaling.widths
     )

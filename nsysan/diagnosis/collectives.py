@@ -5,6 +5,7 @@ DEFINITIONS.md, sections 6, 9 and 10.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import polars as pl
@@ -20,14 +21,18 @@ from nsysan.run.node_numbers import nodes_of
 from nsysan.run.run import Run
 from nsysan.text import counted
 
-_KEY = ["name", "kind", "library", "cls", "message_bytes", "group", "members"]
+_CALL = ["name", "kind", "library", "cls", "message_bytes", "group", "members"]
+_KEY = ["population", *_CALL]
+#: What the column of their steps is called.
+POPULATION = "population"
 _NOT_DECODE = ("start-up", "prefill", "mixed")
 
 
 @dataclass(frozen=True)
 class CollectiveFamily:
-    """The calls of one kernel family, size and rank count within all steps but prefill and those of the start.
+    """The calls of one kernel family, size and rank count within the steps of one population.
 
+    population: its id; None of calls of steps at the start or in none, of which there are none elsewhere.
     ranks: those of the trace that make the call; communicator_size: those of its communicator, None where the
     trace does not tell. nodes: machines that these ranks are on, None where that is not told of all. count, matched,
     unmatched, rejected: calls, one call being one on every rank. a_step: calls in each steady step, None where steps
@@ -41,6 +46,7 @@ class CollectiveFamily:
     the kernel. peak_share: busbw over the link's peak, for large messages.
     """
 
+    population: str | None
     name: str
     kind: str | None
     group: str | None
@@ -73,20 +79,37 @@ class CollectiveFamily:
         return f"{ranks} on {self.nodes} nodes" if self.crosses_nodes else ranks
 
     @property
+    def steps(self) -> str:
+        """The steps that have it, in a table of several populations."""
+        return self.population or "start-up"
+
+    @property
     def crosses_nodes(self) -> bool:
         """Whether data has to go from one machine to another."""
         return self.nodes is not None and self.nodes > 1
 
 
+def several_populations(families: Sequence[CollectiveFamily]) -> bool:
+    """Whether a table of them has to say of which steps each is."""
+    return len({family.population for family in families}) > 1
+
+
 def find_families(run: Run) -> list[CollectiveFamily]:
-    """One row a kernel family, size and rank count, most frequent first; without peak_share."""
-    calls = _counted_calls(run)
+    """One row a population, kernel family, size and rank count; without peak_share.
+
+    Of all populations but prefill and mixed ones, the headline first, then most frequent first.
+    """
+    of_step = run.windows.select("step", "population").unique("step")
+    calls = _counted_calls(run).join(of_step, on="step", how="left")
+    order = {one.id: place for place, one in enumerate(run.steps.populations)}
     per_call = calls.group_by([*_KEY, "family", "step", "call"]).agg(verdict=pl.first("verdict"))
+    place = pl.col("population").replace_strict(order, default=len(order), return_dtype=pl.Int64)
     counts = per_call.group_by(_KEY).agg(
         count=pl.len(), **{v: (pl.col("verdict") == v).sum() for v in (Match.MATCHED, Match.UNMATCHED, Match.REJECTED)}
     )
     wires = over_floors(call_wires(calls, calls["step"].unique().to_list()))
-    rows = counts.sort(["count", "name", "message_bytes", "group"], descending=[True, False, False, False])
+    by = [place, pl.col("count").neg(), "name", "message_bytes", "group"]
+    rows = counts.with_columns(pl.col("count").cast(pl.Int64)).sort(by)
     partial, sizes = _partial_communicators(run), _communicator_sizes(run)
     steady = pl.col("step").is_in(run.steady_steps)
     families = []
@@ -105,6 +128,7 @@ def find_families(run: Run) -> list[CollectiveFamily]:
         found = speed(row["kind"], row["message_bytes"], size or members, wire["p50"]) if wire and whole else None
         families.append(
             CollectiveFamily(
+                population=row["population"],
                 name=row["name"],
                 kind=row["kind"],
                 group=row["group"],
@@ -193,7 +217,7 @@ def _counted_calls(run: Run) -> pl.DataFrame:
     counted = run.collectives.filter(pl.col("step").is_in(counted_steps(run)))
     starting = run.windows.filter(pl.col("excluded").fill_null("").str.starts_with("start-up"))["step"].unique()
     first = run.collectives.filter(pl.col("step").is_in(starting.to_list()))
-    return pl.concat([counted, first.join(counted.select(_KEY).unique(), on=_KEY, how="anti", nulls_equal=True)])
+    return pl.concat([counted, first.join(counted.select(_CALL).unique(), on=_CALL, how="anti", nulls_equal=True)])
 
 
 def counted_steps(run: Run) -> list[int]:

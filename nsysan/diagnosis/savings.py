@@ -92,6 +92,11 @@ def _period(run: Run, steady: pl.DataFrame) -> int:
     """The median step; where answers are a sum over populations, the mean of theirs over all steps."""
     if run.summed and (each := typical_periods(run)):
         return round(weighed(each, weights_of(run)))
+    return typical_period(steady)
+
+
+def typical_period(steady: pl.DataFrame) -> int:
+    """Median over the ranks of each one's median step, ns; 0 without any. steady: rows of the ledger."""
     return round(steady.group_by("rank").agg(pl.median("period_ns"))["period_ns"].median() or 0)  # type: ignore[arg-type]
 
 

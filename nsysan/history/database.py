@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nsysan._errors import ExitCode, NsysanError
+from nsysan.budgets import HISTORY_ROWS, SQLITE_SECONDS, SQLITE_VALUE
 from nsysan.check.judge import metric_of
 from nsysan.check.rules import DURATIONS, PERCENTILES
 from nsysan.history.cells import Row, usable, words
@@ -22,8 +24,13 @@ from nsysan.report.read_back import Collective, ReportDocument
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
+#: Instructions of SQLite between two looks at the time.
+_LOOK = 10_000
 _PER_RANK = ("period", *LINES, *BESIDE)
-_COLLECTIVE = ("name", "kind", "library", "bytes", "ranks", "count", "matched", "unmatched", "rejected", "floor_ns")
+_COLLECTIVE = (
+    *("name", "population", "kind", "library", "bytes", "ranks"),
+    *("count", "matched", "unmatched", "rejected", "floor_ns"),
+)
 _TABLES = ("runs", "per_rank", "collectives")
 #: Columns of `runs` that a list shows.
 LISTED = ("id", "added", "name", "host", "commit", "tags", "ranks", "period_ns", "wire_ns", "wait_ns", "verdict")
@@ -76,17 +83,27 @@ def opened_history(path: Path, *, create: bool = False) -> Iterator[Database]:
         if path.exists() and not path.is_file():
             raise NsysanError(f"{path}: is a folder, pipe or device; name a file", ExitCode.OUTPUT_UNWRITABLE)
         database = sqlite_utils.Database(path)
+        _bound(database.conn)
         tables = set(database.table_names())
         if tables and not tables.issuperset(_TABLES):
             raise NsysanError(f"{path}: a database, but not a history of nsysan", ExitCode.OUTPUT_UNWRITABLE)
         if create and not tables:
             _create(database)
         yield database
-    except (sqlite3.Error, OSError) as error:
+    except (sqlite3.Error, UnicodeDecodeError, OSError) as error:
         raise NsysanError(f"{path}: cannot be used as a history: {error}", ExitCode.OUTPUT_UNWRITABLE) from error
     finally:
         if database is not None:
             database.conn.close()
+
+
+def _bound(connection: sqlite3.Connection) -> None:
+    """Anybody may have written into the file: text in any code page, large values, statements that never end."""
+    connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, SQLITE_VALUE)
+    connection.execute("PRAGMA trusted_schema = OFF")
+    ends = time.thread_time() + SQLITE_SECONDS
+    connection.set_progress_handler(lambda: time.thread_time() > ends, _LOOK)
 
 
 def add_run(database: Database, document: ReportDocument, labels: Labels) -> tuple[int, bool]:
@@ -105,7 +122,9 @@ def add_run(database: Database, document: ReportDocument, labels: Labels) -> tup
             ],
             alter=True,
         )
-        database.table("collectives").insert_all([{"run": run, **_collective_row(row)} for row in document.collectives])
+        database.table("collectives").insert_all(
+            [{"run": run, **_collective_row(row)} for row in document.collectives], alter=True
+        )
     return run, True
 
 
@@ -113,7 +132,10 @@ def list_runs(database: Database, tags: tuple[str, ...] = ()) -> list[Row]:
     """All runs that carry every one of the tags, in the order they were added."""
     if not database.table_names():
         return []
-    rows = [usable(row) for row in database.query("select * from runs order by id")]
+    found = database.query("select * from runs order by id limit ?", [HISTORY_ROWS + 1])
+    rows = [usable(row) for row in found]
+    if len(rows) > HISTORY_ROWS:
+        raise sqlite3.DataError(f"more than {HISTORY_ROWS:,} runs")
     return [row for row in rows if set(tags) <= set(words(row, "tags"))]
 
 
@@ -125,7 +147,9 @@ def get_run(database: Database, run: int) -> tuple[Row, dict[str, list[Row]]]:
     parts = {
         table: [
             {key: value for key, value in usable(row).items() if key != "run"}
-            for row in database.query(f"select * from {table} where run = ? order by rowid", [run])
+            for row in database.query(
+                f"select * from {table} where run = ? order by rowid limit ?", [run, HISTORY_ROWS]
+            )
         ]
         for table in ("per_rank", "collectives")
     }

@@ -6,11 +6,11 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from nsysan.budgets import CONFIG_BYTES
 from nsysan.light.model_shape import DTYPE_BITS, Experts, Latent, ModelShape
 from nsysan.light.quantised import widths_of
 from nsysan.text import plain
 
-_MOST_BYTES = 1 << 20
 _MOST = {"layers": 10_000, "experts": 100_000, "heads": 1_000_000, "width": 1 << 24, "rows": 1 << 28}
 _WINDOWED = "sliding_attention"
 _FULL = "full_attention"
@@ -46,11 +46,11 @@ def read_config(path: Path) -> ModelShape:
         if not file.is_file():
             raise ValueError(f"{name}: no such file")
         with file.open("rb") as opened:
-            data = opened.read(_MOST_BYTES + 1)
+            data = opened.read(CONFIG_BYTES + 1)
     except OSError as error:
         raise ValueError(f"{name}: cannot be read ({error.strerror or 'unknown error'})") from error
-    if len(data) > _MOST_BYTES:
-        raise ValueError(f"{name}: is larger than a config.json is ({_MOST_BYTES >> 20} MiB)")
+    if len(data) > CONFIG_BYTES:
+        raise ValueError(f"{name}: is larger than a config.json is ({CONFIG_BYTES >> 20} MiB)")
     try:
         values = json.loads(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:

@@ -20,6 +20,7 @@ _SPLIT = re.compile(r"split_?k.*reduce|reduce.*split_?k", re.IGNORECASE)
 #: Calls that end a layer's attention or feed-forward; of a pair (reduce-scatter, all-gather) both.
 _ENDS = ("all_reduce", "reduce_scatter", "all_gather")
 _COLUMNS = ("step", "name", "demangled", "cls", "kind", "stream", "begin", "end")
+_LAUNCHED = ("launch_start", "correlation", "graph_node")
 #: rank, step, product, ns, calls; layers: how many the step runs; 0 and product null where kernels are not told apart,
 #: but for one row of all products together.
 TIMES = {
@@ -37,18 +38,51 @@ def product_times_of(placed: PlacedTrace, steps: list[int]) -> pl.DataFrame:
     return pl.concat(placed.each(lambda rank: _of_rank(placed, rank, steps)))
 
 
-def _of_rank(placed: PlacedTrace, rank: int, steps: list[int]) -> pl.DataFrame:
+def products_of_step(placed: PlacedTrace, rank: int, step: int) -> pl.DataFrame | None:
+    """name, product, layers of a rank's compute kernels in one step, in order of launch; layers as in TIMES.
+
+    product: null of what is none. after: communication that follows before the next product. None where the rank is
+    another trace's.
+    """
+    if rank not in placed.ranks:
+        return None
+    work = _lettered(placed, rank, [step])
+    order = (pl.coalesce("launch_start", "begin"), "correlation", "graph_node", "begin")
+    work = work.sort(*order, maintain_order=True)
+    layers, found = products_in("".join(work["letter"]))
+    told = work.with_columns(
+        layers=pl.lit(layers, dtype=pl.Int64),
+        product=pl.Series([product and product.value for product in found], dtype=pl.String),
+        after=_calls_after(work["letter"].to_list(), work["cls"].to_list()),
+    )
+    return told.filter(pl.col("cls") == "compute").select("name", "product", "layers", "after")
+
+
+def _calls_after(letters: Sequence[str], classes: Sequence[str]) -> pl.Series:
+    """Whether communication comes after each kernel, before the next product."""
+    found, ahead = [False] * len(letters), False
+    for at in range(len(letters) - 1, -1, -1):
+        found[at] = ahead
+        ahead = classes[at] in COMMUNICATION or (ahead and letters[at] not in (_PRODUCT, _EXPERTS))
+    return pl.Series(found, dtype=pl.Boolean)
+
+
+def _lettered(placed: PlacedTrace, rank: int, steps: list[int]) -> pl.DataFrame:
     inside = placed.frame(("step",), rank)["step"].is_in(steps).fill_null(value=False)
-    work = placed.frame(_COLUMNS, rank, at=np.flatnonzero(inside.to_numpy()))
+    work = placed.frame((*_COLUMNS, *_LAUNCHED), rank, at=np.flatnonzero(inside.to_numpy()))
     work = work.with_columns(pl.col("name", "demangled", "cls", "kind").cast(pl.String)).sort("begin", "end")
     kinds = work.select("name", "demangled", "cls", "kind").unique()
     letters = [_letter(*row) for row in kinds.iter_rows()]
-    lettered = work.join(
+    return work.join(
         kinds.with_columns(letter=pl.Series(letters, dtype=pl.String)),
         on=["name", "demangled", "cls", "kind"],
         nulls_equal=True,
         maintain_order="left",
     )
+
+
+def _of_rank(placed: PlacedTrace, rank: int, steps: list[int]) -> pl.DataFrame:
+    lettered = _lettered(placed, rank, steps)
     rows: list[tuple[int, int, str | None, int, int, int]] = []
     for (step,), own in lettered.partition_by("step", as_dict=True, maintain_order=True).items():
         rows += [(rank, int(str(step)), *row) for row in _times(_on_stream(own))]
@@ -69,7 +103,12 @@ def _letter(name: str | None, demangled: str | None, cls: str, kind: str | None)
             letter = _ATTENTION
         case _:
             letter = _OTHER
-    return _REDUCTION if letter != _ATTENTION and _SPLIT.search(name) else letter
+    return _REDUCTION if letter != _ATTENTION and is_reduction(name) else letter
+
+
+def is_reduction(name: str) -> bool:
+    """Whether a kernel is the reduction of a split product."""
+    return bool(_SPLIT.search(name))
 
 
 def _on_stream(work: pl.DataFrame) -> pl.DataFrame:
@@ -141,6 +180,9 @@ def _attention(letters: str) -> list[range]:
             runs[-1] = range(runs[-1].start, at + 1)
         elif letter in (_PRODUCT, _EXPERTS):
             fresh = True
+    # What prepares attention for the next step has no product after it.
+    while runs and not _products(letters, range(runs[-1].stop, len(letters))):
+        runs.pop()
     return runs
 
 

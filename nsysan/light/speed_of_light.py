@@ -138,16 +138,16 @@ def speed_of_light(run: Run, model: Model | None, period: int | None, counters: 
     source = "by the steps" if told else "as stated"
     if batch is None:
         return Light(None, "nothing tells how many sequences a step decodes; give --batch")
-    speed = _gpu(run, model.shape)
+    speed = slowest_gpu(run, model.shape)
     if speed is None:
         return Light(None, "neither the trace nor the table of GPUs tells how fast the memory is")
     layout = run.layout
-    drafted = _drafted(run, batch)
-    setting = Setting(batch, model.context or 0, layout.tensor, layout.experts, len(layout.stages), drafted)
+    tokens = drafted(run, batch)
+    setting = Setting(batch, model.context or 0, layout.tensor, layout.experts, len(layout.stages), tokens)
     return _found(run, model.shape, setting, source, speed, period, list(counters))
 
 
-def _drafted(run: Run, batch: int) -> int:
+def drafted(run: Run, batch: int) -> int:
     """Tokens of the median step where they are more than its sequences, else 0."""
     told = tokens_by_step(labels_of(run))
     tokens = pl.Series([told[step] for step in middle_steps(run) if step in told], dtype=pl.Int64).median()
@@ -164,7 +164,7 @@ def labels_of(run: Run) -> dict[int, str | None]:
     return dict(run.windows.unique("step", keep="first").select("step", "label").iter_rows())
 
 
-def _gpu(run: Run, shape: ModelShape) -> GpuSpeed | None:
+def slowest_gpu(run: Run, shape: ModelShape) -> GpuSpeed | None:
     """The slowest GPU of the run's; None where the speed of one is not known."""
     found: list[GpuSpeed] = []
     for rank in run.ranks:

@@ -11,6 +11,7 @@ from nsysan.page.light_section import light_section
 from nsysan.page.nccl_section import nccl_section
 from nsysan.page.nsys_section import beside
 from nsysan.page.pack import INLINE
+from nsysan.page.timeline_section import timeline_section
 from nsysan.page.verdict_section import lead
 from nsysan.report.replica import coverage_words, layout_sentence
 from nsysan.report.report import Report
@@ -26,7 +27,7 @@ def to_html(report: Report, plotlyjs: str = INLINE) -> str:
     plots: dict[str, str] = {}
     parts = [
         ("verdict", "Verdict", lead(report)),
-        ("timeline", "Timeline", _timeline(report)),
+        ("timeline", "Timeline", timeline_section(report)),
         ("findings", "Findings", section("Findings", _FINDINGS_NOTE, sections.findings(report), anchor="findings")),
         ("ledger", "Ledger", _ledger(plots, report)),
         (kernels_section.ANCHOR, "Kernels", kernels_section.kernels(plots, report)),
@@ -61,18 +62,6 @@ _LEDGER_NOTE = (
     "Every nanosecond of a step is in exactly one line. Communication is cut at the arrival of the last rank: "
     "before it a rank waits, after it data moves. A rank with little wait and much idle or compute is the one "
     "the others wait for."
-)
-_TIMELINE_NOTE = (
-    "All ranks on one clock. Triangles mark the last rank to arrive at a collective, large where that was 1 % of the "
-    "step or more after the first. Ranks begin and end a step apart: what is shaded belongs to a rank's step before or "
-    "after, and its work is not drawn. The host runs ahead of its GPU, so its calls and ranges may be those of other "
-    "steps. Pointing at work shows the call that launched it. The outline is the critical path, what the next step had "
-    "to wait for, where the ledger has where each GPU's time goes; its pieces sum to the step."
-)
-_TIMELINE_HELP = (
-    "Drag to zoom, Shift and drag to pan, double-click to reset, Ctrl and wheel to zoom; with the timeline in focus "
-    "+ - arrows 0, [ ] (other step), p and Shift+p (forward and back along the critical path). The legend hides and "
-    "shows: double-click for one alone."
 )
 _LATENESS_NOTE = (
     "How late each rank is at the collectives, and what that costs the others: by how much the last rank came after "
@@ -137,39 +126,6 @@ def _ledger(plots: dict[str, str], report: Report) -> str:
         return ""
     chart = plot(plots, "ledger", charts.ledger_bars(report))
     return section("Ledger per rank", _LEDGER_NOTE, chart, sections.ledger(report), anchor="ledger")
-
-
-def _timeline(report: Report) -> str:
-    if not report.timelines:
-        return ""
-    help_ = f'<p class="note screen">{_TIMELINE_HELP}</p>'
-    return section("Timeline", _TIMELINE_NOTE, help_, _STAGE, anchor="timeline")
-
-
-_STAGE = """
-<div id="stage">
-<div class="tools">
-<label>step <select id="step"></select></label>
-<button type="button" data-key="[" aria-label="previous step">&lsaquo;</button>
-<button type="button" data-key="]" aria-label="next step">&rsaquo;</button>
-<label>rank <select id="rank"><option value="">all</option></select></label>
-<button type="button" data-key="+" aria-label="zoom in">+</button>
-<button type="button" data-key="-" aria-label="zoom out">&minus;</button>
-<button type="button" data-key="ArrowLeft" aria-label="pan left">&larr;</button>
-<button type="button" data-key="ArrowRight" aria-label="pan right">&rarr;</button>
-<button type="button" data-key="0">reset</button>
-<button type="button" data-key="P" aria-label="back along the critical path">&lsaquo; path</button>
-<button type="button" data-key="p" aria-label="forward along the critical path">path &rsaquo;</button>
-<button type="button" id="link">copy link</button>
-</div>
-<div class="legend" id="legend" role="group" aria-label="what the timeline shows"></div>
-<p class="note screen" id="path-status" aria-live="polite"></p>
-<div class="canvas" id="canvas" tabindex="0" role="application"
- aria-label="timeline of one step on all ranks; the ledger below holds its sums">
-<canvas></canvas><div class="tip" hidden></div></div>
-<p class="note" id="timeline-status" aria-live="polite"></p>
-<div id="step-ledger"></div>
-</div>"""
 
 
 def _lateness(plots: dict[str, str], report: Report) -> str:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import polars as pl
 
 from nsysan.metrics.lines import CLAIMED, LINES, ROW, Line
+from nsysan.page.fact_columns import Facts
 from nsysan.page.palette import COLOURS, COUNTER_COLOURS, INKS, NAMES
 from nsysan.page.path_lane import WORDS, path_head, piece_columns
 from nsysan.page.planes import Planes
@@ -43,7 +44,8 @@ def timeline_data(report: Report) -> TimelineData:
     tables: columns of all steps' slices by lane and begin, of marks and of pieces of the critical path; times are ns
     after the step's origin. lane, line, name are positions in the step's `lanes`, `lines`, `names`. Of a slice, gap is
     the time since the end of the one before on its lane, and on by how much its launch call is numbered higher than
-    that of the slice before (0: none, 1: the first).
+    that of the slice before (0: none, 1: the first); fact and call are those of fact_columns.Facts. The first `claimed`
+    lines are those of the ledger, in order of precedence. late: the rank that the verdict names.
     """
     lines = [*LINE_ORDER]
     timelines = report.timelines
@@ -53,14 +55,16 @@ def timeline_data(report: Report) -> TimelineData:
     lanes = _lanes(slices, pieces)
     names: dict[str, int] = {}
     codes = {name: _number(names, name) for name in _names(slices, marks, pieces)}
-    planes = Planes()
+    placed = [_placed(frame, lanes, codes) for frame in (slices, marks, pieces)]
+    planes, facts = Planes(), Facts()
+    columns = {
+        "slices": _slice_columns(placed[0]) | facts.columns(slices, placed[0]["place"]),
+        "marks": _mark_columns(placed[1]),
+        "pieces": piece_columns(placed[2]),
+    }
     tables = {
-        name: planes.add(columns(_placed(frame, lanes, codes)), _rows(frame, len(timelines)))
-        for name, columns, frame in (
-            ("slices", _slice_columns, slices),
-            ("marks", _mark_columns, marks),
-            ("pieces", piece_columns, pieces),
-        )
+        name: planes.add(columns[name], _rows(frame, len(timelines)))
+        for name, frame in zip(columns, placed, strict=True)
     }
     named = [own.rows() for own in _split(lanes.select("rank", "lane"), _rows(lanes, len(timelines)))]
     counters = report.counter_lanes
@@ -71,13 +75,16 @@ def timeline_data(report: Report) -> TimelineData:
     present = slices["line"].unique()
     data = {
         "ranks": [rank.rank for rank in report.ranks],
+        "late": None if report.diagnosis.straggler is None else report.diagnosis.straggler.rank,
         "lines": [_line(line) for line in (*lines, "last")],
+        "claimed": len(CLAIMED),
         "present": [number for number, line in enumerate(lines) if line in present],
         "counters": COUNTER_COLOURS,
         "path": WORDS,
         "tables": tables,
         "steps": steps,
         "names": list(names),
+        "facts": facts.table,
         "ledger": _ledger(report),
     }
     return TimelineData(json.dumps(data, separators=(",", ":"), allow_nan=False), planes.content)
@@ -166,6 +173,7 @@ def _line(line: str) -> dict[str, Any]:
         "colour": COLOURS[line],
         "ink": INKS[line],
         "captioned": row is not None and row.captioned,
+        "communicates": row is not None and row.communicates,
         "cut": "" if row is None else "before" if row.before else "after" if row.after else "",
     }
 

@@ -7,6 +7,7 @@ from functools import partial
 import polars as pl
 
 from nsysan.diagnosis.answers import NOTABLE
+from nsysan.diagnosis.collectives import POPULATION, several_populations
 from nsysan.diagnosis.verdict import THRESHOLDS
 from nsysan.metrics.causes import GAPS, GapCause
 from nsysan.metrics.lines import BESIDE
@@ -146,6 +147,8 @@ def collectives(report: Report) -> str:
     header += ["matched", "unmatched", "rejected"]
     chosen = algorithm_by_size(report.algorithms)
     header += ["algorithm"] if chosen else []
+    several = several_populations(report.collectives)
+    header += [POPULATION] if several else []
     rows = []
     for family in report.collectives:
         spread = [us(v[q]) if v else "-" for v in (family.wire, family.wait) for q in ("p50", "p99")]
@@ -156,6 +159,7 @@ def collectives(report: Report) -> str:
         told += [str(family.ranks), str(family.count)]
         own = (family.kind, family.message_bytes) if family.library == "NCCL" else (None, None)
         by = [chosen.get(own, "-")] if chosen else []
+        by += [family.steps] if several else []
         rows.append([*told, *spread, us(family.floor), us(family.excess), *speeds, share, *verdicts, *by])
     rows += [
         [plain(k.name, 80), "not in the catalogue", "-", "-", str(k.calls), *["-"] * (len(header) - 5)]

@@ -23,7 +23,7 @@ def still(report: Report) -> str:
 
 
 def _figure(timeline: Timeline) -> str:
-    work = timeline.slices.filter(~pl.col("line").cast(pl.String).is_in([LAUNCH, RANGE]))
+    work = timeline.slices.filter(~pl.col("line").is_in([LAUNCH, RANGE]))
     work = work.filter((pl.col("lane") != LAUNCHES) & (pl.col("end") > 0))
     lanes = work.select("rank", "lane").unique().sort("rank", "lane").rows()
     if not lanes or timeline.finish <= timeline.origin:
@@ -40,7 +40,7 @@ def _figure(timeline: Timeline) -> str:
         f'<text x="0" y="{_y(number) + _ROW - 2}">{safe(f"rank {rank} {lane}")}</text>'
         for (rank, lane), number in places.items()
     )
-    lines = list(dict.fromkeys(work["line"].cast(pl.String)))
+    lines = list(dict.fromkeys(work["line"]))
     key = "".join(f'<span><i style="background:{paint(line)}"></i>{safe(NAMES[line])}</span>' for line in lines)
     title = f"Step {timeline.step} ({timeline.role}): {us(timeline.period)} µs, all ranks on one clock"
     return (

@@ -9,10 +9,11 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from nsysan.budgets import SQLITE_LEAST_ROW
 from nsysan.redact import plan
 from nsysan.redact.scrub import Scrubber
 from nsysan.redact.source import Guarded, Origin, owned
-from nsysan.trace.guard import LEAST_ROW, read_only_uri
+from nsysan.trace.guard import read_only_uri
 from nsysan.trace.sql import quoted
 
 _DECLARED = ("INTEGER", "TEXT", "REAL", "BLOB")
@@ -48,7 +49,7 @@ def write_copy(source: Path, target: Path, origin: Origin) -> Copied:
         size = source.stat().st_size
         guarded = Guarded(connection, size)
         connection.execute("ATTACH ? AS src", (read_only_uri(source),))
-        copier = _Copier(connection, guarded, origin, size // LEAST_ROW)
+        copier = _Copier(connection, guarded, origin, size // SQLITE_LEAST_ROW)
         with _transaction(connection):
             copier.copy_all()
         connection.execute("DETACH src")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -28,7 +30,8 @@ def copy_export(source: Path, copy: Path, *, as_file: bool = False) -> tuple[Ori
         return origin, _copied(source, source, copy, origin)
     with TemporaryDirectory(prefix="tables.", dir=copy.parent) as folder:
         whole, clean = Path(folder) / "whole", copy if as_file else Path(folder) / "clean"
-        form = to_sqlite(source, whole)
+        with _told(source, copy):
+            form = to_sqlite(source, whole)
         origin = examined(whole)
         copied = _copied(source, whole, clean, origin)
         if not as_file:
@@ -48,14 +51,22 @@ def examined(source: Path) -> Origin:
 
 
 def _copied(source: Path, whole: Path, copy: Path, origin: Origin) -> Copied:
-    try:
+    with _told(source, copy):
         return write_copy(whole, copy, origin)
+
+
+@contextmanager
+def _told(source: Path, copy: Path) -> Iterator[None]:
+    """What SQLite cannot take of the source, or write, in one line."""
+    try:
+        yield
     except (sqlite3.Error, UnicodeError) as error:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in _WRITING_FAILED:
             raise NsysanError(
                 f"{copy.name}: cannot be written: {error}; is the disk full?", ExitCode.OUTPUT_UNWRITABLE
             ) from error
-        raise damaged(source, str(error), "sqlite") from error
+        kind = "parquetdir or arrowdir" if source.is_dir() else "sqlite"
+        raise damaged(source, str(error), kind) from error
 
 
 def _folder(clean: Path, copy: Path, form: Form) -> None:

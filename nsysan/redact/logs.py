@@ -7,13 +7,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from nsysan._errors import ExitCode, NsysanError
+from nsysan.budgets import NCCL_BYTES, NCCL_LINES, REDACTED_LINE
 from nsysan.redact.scrub import Scrubber
 from nsysan.redact.secrets import HOST, Secrets
 from nsysan.redact.topology_copy import topology_text
 from nsysan.trace.topology import parse_topology
 
-_MAX_BYTES = 1 << 30
-_MAX_LINE = 1 << 20
 #: How each line of NCCL's log begins: host, process, thread.
 _ORIGIN = re.compile(r"([\w.-]{1,253}):(\d{1,9}):(\d{1,9}) (?=\[|NCCL)")
 _NCCL = re.compile(r"NCCL (?:INFO|WARN|TRACE|ABORT|VERSION)|NCCL version ")
@@ -34,19 +33,23 @@ def is_log(path: Path) -> bool:
 def mask_file(path: Path) -> tuple[str, dict[str, int]]:
     """The text of a log or topology without what it tells, and how many lines were masked, by kind.
 
-    NsysanError where it cannot be read, or is larger than a log is.
+    NsysanError where it cannot be read, or is larger than what a report reads of a log.
     """
     try:
         with path.open("rb") as file:
-            content = file.read(_MAX_BYTES + 1)
+            content = file.read(NCCL_BYTES + 1)
     except OSError as error:
         raise NsysanError(f"{path}: cannot be read: {error.strerror}", ExitCode.NO_SUCH_FILE) from error
-    if len(content) > _MAX_BYTES:
-        raise NsysanError(f"{path}: is larger than a log of NCCL is", ExitCode.DAMAGED)
+    if len(content) > NCCL_BYTES or content.count(b"\n") > NCCL_LINES:
+        raise NsysanError(
+            f"{path}: is larger than what a report reads of a log ({NCCL_BYTES // 10**6} MB, {NCCL_LINES:,} lines); "
+            f"cut it there: head -c {NCCL_BYTES} {path.name} | head -n {NCCL_LINES}",
+            ExitCode.DAMAGED,
+        )
     text = content.decode("utf-8", "replace")
     if _is_topology(text):
         return topology_text(parse_topology(text)), {}
-    lines = text.splitlines()
+    lines = text.removesuffix("\n").split("\n")
     scrubber = Scrubber(_hosts(lines))
     return "\n".join(_masked(lines, scrubber)) + "\n", scrubber.masked
 
@@ -73,4 +76,4 @@ def _masked(lines: Iterable[str], scrubber: Scrubber) -> Iterable[str]:
             continue
         origin = _ORIGIN.match(line)
         start = f"<host>:{origin[2]}:{origin[3]} " if origin else ""
-        yield start + scrubber.label(line[origin.end() if origin else 0 :][:_MAX_LINE])
+        yield start + scrubber.label(line[origin.end() if origin else 0 :][:REDACTED_LINE])

@@ -9,15 +9,14 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from nsysan.budgets import REDACTED_PACE, REDACTED_VALUE, SQLITE_LEAST_ROW, SQLITE_OPCODES
 from nsysan.redact import plan
 from nsysan.redact.secrets import DEVICE, HOST, PLACE, PROCESS, USER, Secrets
 from nsysan.trace.globals import PROCESS_MASK
-from nsysan.trace.guard import LEAST_ROW, OPCODES, STEP, Guard, read_only_uri
+from nsysan.trace.guard import STEP, Guard, read_only_uri
 from nsysan.trace.sql import quoted
 
 _PID = f"& {PROCESS_MASK}"
-_MAX_VALUE = 64_000_000  # bytes of one text; nsys' longest known has 60 kB
-_PACE = 250_000  # bytes a second: each text is looked at by many patterns
 
 
 @dataclass(frozen=True)
@@ -42,8 +41,8 @@ class Guarded:
 
     def __init__(self, connection: sqlite3.Connection, size: int) -> None:
         self._connection = connection
-        self._guard = Guard(connection, _MAX_VALUE, size, _PACE)
-        self._most_steps = size // LEAST_ROW * OPCODES // STEP + 10
+        self._guard = Guard(connection, REDACTED_VALUE, size, REDACTED_PACE)
+        self._most_steps = size // SQLITE_LEAST_ROW * SQLITE_OPCODES // STEP + 10
 
     def execute(self, sql: str, values: Sequence[object] = (), *, columns: int = 2) -> sqlite3.Cursor:
         """Run one statement that looks at so many columns of each row; sqlite3.Error if it runs too long."""

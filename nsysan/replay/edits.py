@@ -161,10 +161,9 @@ def applied(basis: Basis, edits: list[Edit]) -> tuple[I64, I64]:
     """lane and cross delays of the edits, a column each."""
     delays = basis.delays
     lanes, crosses = (np.empty((len(one), len(edits)), dtype=np.int64) for one in (delays.lane, delays.cross))
+    lanes[:], crosses[:] = delays.lane[:, None], delays.cross[:, None]
     for number, edit in enumerate(edits):
-        lane, cross = delays.lane.copy(), delays.cross.copy()
-        edit(basis, lane, cross)
-        lanes[:, number], crosses[:, number] = lane, cross
+        edit(basis, lanes[:, number], crosses[:, number])
     return lanes, crosses
 
 

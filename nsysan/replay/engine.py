@@ -2,7 +2,9 @@
 
 Nodes stand in lanes (a host's thread, a stream), each after its predecessor in the lane by the lane's delay. With C the
 running sum of these delays, t - C does not fall along a lane and changes only where an edge comes in from another
-lane: a longest path is needed over those nodes alone, and they are taken level by level, all scenarios side by side.
+lane: a longest path is needed over those nodes alone. They are taken level by level, all scenarios side by side; nodes
+that follow each other in a lane are of one level, in which t - C is a running maximum, until one waits for a node of
+that level.
 """
 
 from __future__ import annotations
@@ -51,20 +53,32 @@ class Engine:
         first = opens[self._joints]
         level = _levels(first, source, target, measured[self._joints])
         # Joints are numbered anew, level by level, and edges by the joint that they come into.
-        self._order = np.argsort(level, kind="stable")
-        self._place = np.empty_like(self._order)
-        self._place[self._order] = np.arange(len(level))
-        along = np.flatnonzero(~first)
+        order = np.argsort(level, kind="stable")
+        self._place = np.empty_like(order)
+        self._place[order] = np.arange(len(level))
+        goes_on = np.zeros(len(level), dtype=np.bool_)
+        goes_on[1:] = ~first[1:] & (level[1:] == level[:-1])
+        along = np.flatnonzero(~first & ~goes_on)
         sources = np.concatenate((self._place[along - 1], self._place[source]))
         targets = np.concatenate((self._place[along], self._place[target]))
-        by_target = np.argsort(targets, kind="stable")
-        self._by_target = by_target
+        self._by_target = np.argsort(targets, kind="stable")
         self._along = len(along)
-        self._sources = sources[by_target]
-        into, starts = np.unique(targets[by_target], return_index=True)
-        self._into, self._starts = into, starts.astype(np.int64)
-        ordered = level[self._order]
-        self._bounds = np.searchsorted(ordered[into], np.arange(int(level.max(initial=0)) + 2))
+        self._sources = sources[self._by_target]
+        # Joints without an edge are those of the first level, each of which opens a lane.
+        into, starts = np.unique(targets[self._by_target], return_index=True)
+        self._starts = starts.astype(np.int64)
+        without = len(level) - len(into)
+        ordered = level[order]
+        bounds = np.searchsorted(ordered, np.arange(1, int(level.max(initial=0)) + 2))
+        edge_of = np.append(starts, len(sources))
+        self._levels = list(pairwise(zip(bounds.tolist(), edge_of[bounds - without].tolist(), strict=True)))
+        self._without = without
+        # Joints that follow each other in a lane and are of one level.
+        heads = np.flatnonzero(~goes_on[order])
+        runs = np.stack((heads, np.append(heads[1:], len(order))), axis=1)
+        runs = runs[runs[:, 1] - runs[:, 0] > 1]
+        of_level = np.searchsorted(runs[:, 0], bounds).tolist()
+        self._runs = [runs[begin:end].tolist() for begin, end in pairwise(of_level)]
         self._edges = edges
 
     def times(self, lane: I64, cross: I64, released: I64) -> I64:
@@ -86,55 +100,58 @@ class Engine:
         moved = np.empty(len(self._by_target), dtype=np.int64)
         moved[self._by_target] = np.arange(len(self._by_target))
         delays[moved[self._along :]] = shifted
-        sources, starts, into = self._sources, self._starts, self._into
-        ends = np.append(starts, len(sources))
-        bounds = self._bounds.tolist()
-        for first, last in pairwise(bounds):
-            if first == last:
-                continue
-            begin, end = ends[first], ends[last]
+        sources, starts = self._sources, self._starts
+        for ((first, begin), (last, end)), runs in zip(self._levels, self._runs, strict=True):
             arrived = known[sources[begin:end]]
             arrived += delays[begin:end]
-            reached = np.maximum.reduceat(arrived, starts[first:last] - begin, axis=0)
-            at = into[first:last]
-            known[at] = np.maximum(known[at], reached)
+            at = known[first:last]
+            # Only what opens a lane is more than never so far.
+            np.maximum(
+                at,
+                np.maximum.reduceat(arrived, starts[first - self._without : last - self._without] - begin, axis=0),
+                out=at,
+            )
+            for head, behind in runs:
+                np.maximum.accumulate(known[head:behind], axis=0, out=known[head:behind])
         sums += known[self._place[self._joint_of]]
         return sums
 
 
 def _levels(first: npt.NDArray[np.bool_], source: I64, target: I64, measured: I64) -> I64:
-    """How many joints must be taken one after another before each."""
-    order = np.argsort(measured, kind="stable")
-    count = len(order)
+    """How many edges must be taken one after another before each joint; what goes on in a lane is no edge."""
+    count = len(measured)
     by_target = np.argsort(target, kind="stable")
     starts = np.searchsorted(target[by_target], np.arange(count + 1)).tolist()
     sources = source[by_target].tolist()
     opens = first.tolist()
     levels = [-1] * count
+
+    def level_of(node: int) -> int:
+        """-1 where what comes before is not known."""
+        level = 0 if opens[node] else levels[node - 1]
+        for other in sources[starts[node] : starts[node + 1]]:
+            before = levels[other]
+            if before < 0:
+                return -1
+            if before >= level >= 0:
+                level = before + 1
+        return level
+
     # By measured time what comes before is mostly known; what is not, being of the same ns, is looked into first.
-    for start in order.tolist():
+    for start in np.argsort(measured, kind="stable").tolist():
+        if levels[start] >= 0:
+            continue
+        levels[start] = level_of(start)
         stack = [start] if levels[start] < 0 else []
         while stack:
             node = stack[-1]
+            if levels[node] < 0:
+                levels[node] = level_of(node)
             if levels[node] >= 0:
                 stack.pop()
                 continue
             before = sources[starts[node] : starts[node + 1]]
-            if not opens[node]:
-                before.append(node - 1)
-            most = -1
-            missing = False
-            for other in before:
-                level = levels[other]
-                if level < 0:
-                    stack.append(other)
-                    missing = True
-                elif level > most:
-                    most = level
-            if missing:
-                if len(stack) > 4 * count + 16:
-                    raise NotAcyclic
-                continue
-            levels[node] = most + 1
-            stack.pop()
+            stack += [other for other in (before if opens[node] else [*before, node - 1]) if levels[other] < 0]
+            if len(stack) > 4 * count + 16:
+                raise NotAcyclic
     return np.array(levels, dtype=np.int64)

@@ -243,6 +243,7 @@ def _part(prefix: str, part: SampleStats) -> dict[str, Any]:
 def _family(family: CollectiveFamily, replica: int) -> dict[str, Any]:
     return {
         "replica": replica,
+        "population": family.population,
         "group": family.group,
         "name": family.name,
         "kind": family.kind,

@@ -7,6 +7,7 @@ import polars as pl
 
 from nsysan.columns.intervals import I64
 from nsysan.columns.times import shifted
+from nsysan.report.operation_facts import with_facts
 from nsysan.run.placed import PlacedTrace
 
 _OPERATION = (
@@ -21,6 +22,10 @@ _OPERATION = (
     "launch_start",
     "launch_end",
     "launch",
+    "start",
+    "demangled",
+    "bytes",
+    "message_bytes",
 )
 
 
@@ -42,7 +47,7 @@ def operations_of(placed: PlacedTrace, steps: list[int]) -> pl.DataFrame:
         work = placed.clocked(_OPERATION, rank, rows)
         return work.with_columns(windows["step"].gather(which).alias("step"))
 
-    return pl.concat(placed.each(of_rank))
+    return with_facts(placed, pl.concat(placed.each(of_rank)))
 
 
 def _meeting(times: tuple[I64, I64], windows: tuple[I64, I64]) -> tuple[I64, I64]:

@@ -8,9 +8,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-#: Most bytes of a text, and most values in it, which take 1.4 GB at most: the ledger of 80,000 steps of 8 ranks.
-MOST_BYTES = 256 << 20
-MOST_VALUES = 12_000_000
+from nsysan.budgets import REPORT_BYTES, REPORT_VALUES
+
 _LARGEST = (1 << 63) - 1
 _SHOWN = 40
 _LESS = "without its steps it can be read: `jq 'del(.per_step, .counters[].per_step)'`"
@@ -50,9 +49,9 @@ class _Hooks:
 
 def parse(data: bytes) -> object:
     """The values of a JSON text; UnusableJson where it is none, says two things, or is larger than a report can be."""
-    most = MOST_BYTES if data.isascii() else MOST_BYTES // 4  # as nsysan writes it; a wide character takes four bytes
-    if len(data) > most or sum(map(data.count, (b",", b"[", b"{"))) > MOST_VALUES:
-        raise UnusableJson(f"holds over {most >> 20} MiB, or {MOST_VALUES:,} values; {_LESS}")
+    most = REPORT_BYTES if data.isascii() else REPORT_BYTES // 4  # a wide character takes four bytes
+    if len(data) > most or sum(map(data.count, (b",", b"[", b"{"))) > REPORT_VALUES:
+        raise UnusableJson(f"holds over {most >> 20} MiB, or {REPORT_VALUES:,} values; {_LESS}")
     hooks = _Hooks()
     try:
         values: object = json.loads(data.decode("utf-8"), object_pairs_hook=hooks.pairs, parse_constant=hooks.constant)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nsysan.diagnosis.collectives import CollectiveFamily
+from nsysan.diagnosis.collectives import POPULATION, CollectiveFamily, several_populations
 from nsysan.diagnosis.evidence import Aspect
 from nsysan.metrics.scenarios import SCENARIOS
 from nsysan.report.basis_text import basis_of, untraced_rows
@@ -132,10 +132,12 @@ def _collectives(report: Report) -> list[str]:
     header = ["kernel", "kind", "bytes", "ranks", "a step", "wire p50 µs", "p99", "wait p50 µs", "p99", "busbw GB/s"]
     shown = report.collectives[:_COLLECTIVES]
     more = len(report.collectives) - len(shown)
+    several = several_populations(report.collectives)
+    body = [[*_family(family), *([escaped(family.steps)] if several else [])] for family in shown]
     return [
         "#### Collectives",
         "",
-        *rows(header, [_family(family) for family in shown], left=2),
+        *rows([*header, *([POPULATION] if several else [])], body, left=2),
         "",
         escaped(f"{f'{more} more on the page and in the JSON. ' if more else ''}Link: {report.link.sentence}"),
         *(["", escaped(nccl)] if (nccl := nccl_sentence(report)) else []),

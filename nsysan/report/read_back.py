@@ -11,8 +11,9 @@ from pathlib import Path
 
 from nsysan import notebook
 from nsysan._errors import ExitCode, NsysanError
+from nsysan.budgets import REPORT_BYTES
 from nsysan.file_content import content_of
-from nsysan.report.json_values import MOST_BYTES, Fields, UnusableJson, parse
+from nsysan.report.json_values import Fields, UnusableJson, parse
 from nsysan.report.kernel_read_back import KernelFigures, kernel_groups_from, kernels_from
 from nsysan.report.nccl_read_back import NcclSays, nccl_from
 from nsysan.report.pace_read_back import (
@@ -81,8 +82,10 @@ class RankFigures:
 
 @dataclass(frozen=True)
 class Collective:
-    """Calls of one kernel, size and number of ranks. bytes: None where not known; wire_ns and wait_ns: of the ranks'
-    matched calls, None where none matched."""
+    """Calls of one kernel, size and number of ranks, in steps of one population (None in documents before).
+
+    bytes: None where not known; wire_ns and wait_ns: of the ranks' matched calls, None where none matched.
+    """
 
     name: str
     kind: str | None
@@ -97,6 +100,7 @@ class Collective:
     floor_ns: int | None
     wire_ns: Spread | None
     wait_ns: Spread | None
+    population: str | None = None
 
 
 @dataclass(frozen=True)
@@ -157,7 +161,7 @@ def read_report(path: str | Path) -> ReportDocument:
     """The document that `nsysan report --json` wrote to a file; NsysanError names what cannot be used, and where."""
     path = Path(path)
     try:
-        return report_document(parse(content_of(path, MOST_BYTES)), str(path))
+        return report_document(parse(content_of(path, REPORT_BYTES)), str(path))
     except UnusableJson as error:
         raise NsysanError(f"{path}: {error}; {_HOW}", ExitCode.DAMAGED) from error
 
@@ -273,6 +277,7 @@ def _collective(row: Fields) -> Collective:
         floor_ns=row.whole_or_none("floor_ns"),
         wire_ns=_spread(row.below_or_none("wire_ns")),
         wait_ns=_spread(row.below_or_none("wait_ns")),
+        population=row.text_or_none("population") if "population" in row.values else None,
     )
 
 

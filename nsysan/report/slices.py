@@ -11,7 +11,9 @@ from nsysan.columns.codes import codes
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.metrics.cut import NUMBER, cut_at_arrival
 from nsysan.metrics.lines import BEFORE
+from nsysan.model.operations import in_words
 from nsysan.report.in_steps import operations_of, ranges_of
+from nsysan.report.operation_facts import FACTS
 from nsysan.report.path_in_step import paths_in_steps, within
 from nsysan.report.timeline import LAUNCH, LAUNCHES, LINE_ORDER, RANGE, Timeline, decimated, fair_limit, lane_order
 from nsysan.run.run import Run
@@ -100,8 +102,9 @@ def _timelines(run: Run, diagnosis: Diagnosis, roles: dict[int, str]) -> list[Ti
     inside = inside.rename({"launch": "api"}).with_columns(queue=pl.Series(numbers).cast(pl.UInt32))
     lanes = _lanes(streams, inside.select("begin", "end", "queue"))
     origins = windows.group_by("step", maintain_order=True).agg(origin=pl.min("begin"))
-    by_step = _by_step(_slices(inside, lanes, hosts, origins))
-    arrivals = _by_step(_arrivals(diagnosis, lanes, origins))
+    arrived = _arrivals(diagnosis, lanes, origins)
+    by_step = _by_step(_slices(inside, lanes, hosts, arrived, origins))
+    arrivals = _by_step(arrived)
     paths = paths_in_steps(diagnosis, dict(origins.iter_rows()), lanes)
     found = []
     for (step,), own in windows.partition_by("step", as_dict=True, maintain_order=True).items():
@@ -146,7 +149,9 @@ def _by_step(frame: pl.DataFrame) -> dict[int | None, pl.DataFrame]:
     return parts
 
 
-def _slices(inside: pl.DataFrame, lanes: pl.DataFrame, hosts: pl.DataFrame, origins: pl.DataFrame) -> pl.DataFrame:
+def _slices(
+    inside: pl.DataFrame, lanes: pl.DataFrame, hosts: pl.DataFrame, arrivals: pl.DataFrame, origins: pl.DataFrame
+) -> pl.DataFrame:
     """step and the columns of Timeline.slices, by step, lane and begin; inside: with `queue`, a row of lanes."""
     launch, calls = _calls(inside)
     ranges = _in_lanes(hosts)
@@ -158,7 +163,14 @@ def _slices(inside: pl.DataFrame, lanes: pl.DataFrame, hosts: pl.DataFrame, orig
         return frame.select(_LANE).join(ordered, on=_LANE, maintain_order="left")["at"]
 
     work = inside.with_columns(launch, at(lanes).gather(inside["queue"]).alias("at"))
-    whole = pl.concat([_work(work), *(frame.with_columns(at(frame)).select(_KEEP) for frame in (calls, ranges))])
+    beside = [frame.with_columns(at(frame)).select(_KEEP) for frame in (calls, ranges)]
+    arrived = arrivals.with_columns(at(arrivals)).join(origins, on="step")
+    arrived = arrived.select(
+        "at", pl.col("name").cast(pl.Categorical), begin=pl.col("time") + pl.col("origin"), call="collective"
+    )
+    whole = pl.concat([_work(work), *beside], how="diagonal").join(
+        arrived.unique(_CALL_AT, keep="first"), on=_CALL_AT, how="left", maintain_order="left"
+    )
     origin = ordered["origin"].gather(whole["at"])
     whole = whole.with_columns(pl.col("begin") - origin, pl.col("end") - origin)
     # What begins at one time stays in the order in which it was.
@@ -166,11 +178,11 @@ def _slices(inside: pl.DataFrame, lanes: pl.DataFrame, hosts: pl.DataFrame, orig
     order = by_time[np.argsort(whole["at"].to_numpy()[by_time], kind="stable")]
     whole = whole.select(pl.all().gather(pl.Series(order)))
     lane = ordered.select(pl.col(_LANE).gather(whole["at"]))
-    return lane.with_columns(whole["line"].replace_strict(_LINES, return_dtype=_LINE), *whole.drop("at", "line"))
+    return lane.with_columns(_LINES.gather(whole["line"]), *in_words(whole.drop("at", "line")))
 
 
-_LINES = {number: line for line, number in LINE_ORDER.items()}
-_LINE = pl.Enum(list(LINE_ORDER))
+_CALL_AT = ["at", "begin", "name"]
+_LINES = pl.Series("line", list(LINE_ORDER))
 
 
 def _calls(inside: pl.DataFrame) -> tuple[pl.Series, pl.DataFrame]:
@@ -260,9 +272,9 @@ def _first_free(begins: Sequence[int], ends: Sequence[int]) -> list[int]:
 
 def _work(inside: pl.DataFrame) -> pl.DataFrame:
     """Ledger lines on the streams; a matched collective becomes its waiting, if it waits, and what comes after."""
-    parts = cut_at_arrival(inside).parts(inside, ("at", "name", "launch"))
+    parts = cut_at_arrival(inside).parts(inside, ("at", "name", "launch", *FACTS))
     waits = pl.col("line").is_in([NUMBER[line] for line in BEFORE.values()])
-    return parts.filter(~waits | (pl.col("end") > pl.col("begin"))).select(_KEEP)
+    return parts.filter(~waits | (pl.col("end") > pl.col("begin"))).select(*_KEEP, *FACTS)
 
 
 def _in_lanes(hosts: pl.DataFrame) -> pl.DataFrame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from nsysan.diagnosis.answers import NOTABLE, replay_words
-from nsysan.diagnosis.collectives import CollectiveFamily
+from nsysan.diagnosis.collectives import CollectiveFamily, several_populations
 from nsysan.diagnosis.evidence import Aspect
 from nsysan.metrics.causes import GapCause
 from nsysan.metrics.lines import AFTER, BESIDE, Line
@@ -157,7 +157,9 @@ def _ledger(report: Report) -> str:
 def _collectives(report: Report) -> str:
     if not report.collectives:
         return ""
-    lines = ["collectives in all steps but prefill and the first", *map(_family, report.collectives)]
+    several = several_populations(report.collectives)
+    lines = ["collectives in all steps but prefill and the first"]
+    lines += [_family(family, several=several) for family in report.collectives]
     lines.append(wrapped(f"  link: {report.link.sentence}", " " * 8))
     nccl = nccl_sentence(report)
     return "\n".join([*lines, *([wrapped(f"  {nccl}", " " * 8)] if nccl else [])])
@@ -187,8 +189,9 @@ def floor_words(family: CollectiveFamily) -> str:
     return f"median call {us(family.excess)} over {'it' if family.message_bytes is not None else 'that of its place'}"
 
 
-def _family(family: CollectiveFamily) -> str:
+def _family(family: CollectiveFamily, *, several: bool) -> str:
     what = f"{family.kind or family.op_class} of {size(family.message_bytes)} over {family.over}"
+    what += f" in {family.steps}" if several else ""
     verdicts = [f"{family.matched} of {counted(family.count, 'call')} matched"]
     verdicts += [f"{n} {word}" for word, n in (("unmatched", family.unmatched), ("rejected", family.rejected)) if n]
     often = counted(family.count, "call") if family.a_step is None else f"{family.a_step} a step"

@@ -48,9 +48,10 @@ class Timeline:
     role says why it is shown, "" for a step at the reader's choice. origin: earliest begin over the ranks; finish:
     latest end (ns of the trace's clock). slices: rank, lane (stream number, "launches" or "NVTX <n>"), line (ledger
     line, "launch" or "nvtx"), begin, end (ns after origin), name, launch (number of the launch call, null where none is
-    recorded; the call's own slice has it too), by rank, lane (see lane_order) and begin. arrivals: rank, lane,
-    collective (its number in the step), time (ns after origin), lateness (ns after the first rank), last (whether this
-    rank was the last), name: of the matched collectives. total: slices that there are; windows: rank, begin, end of
+    recorded; the call's own slice has it too), call (number of the matched collective that begins with it, else null)
+    and the columns of operation_facts.FACTS, by rank, lane (see lane_order) and begin. arrivals: rank, lane, collective
+    (its number in the step), time (ns after origin), lateness (ns after the first rank), last (whether this rank was
+    the last), name: of the matched collectives. total: slices that there are; windows: rank, begin, end of
     each rank's own step (ns after origin): ranks begin and end a step apart, and the work of other steps is not in
     `slices`. merged: of those shorter than this (ns) on a lane, `slices` holds the longest in each stretch of that
     length. path: the critical path through it.

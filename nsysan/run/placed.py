@@ -157,6 +157,12 @@ class PlacedTrace:
             found["row"] = found["row"] + self.placement.first_row
         return pl.DataFrame([found[name].alias(name) for name in names])
 
+    def as_recorded(self, names: Sequence[str], rank: int, at: npt.NDArray[np.int64]) -> pl.DataFrame:
+        """Columns of OPERATION of these of a rank's operations, on the trace's own clock."""
+        key = self._key_of[rank]
+        rows = self.rows.get(key)
+        return self.operations.frame(names, key, self.operations.rows(key)[0] + at if rows is None else rows[at])
+
     def _of_run(self, name: str, rank: int, rows: slice | npt.NDArray[np.int64], count: int) -> pl.Series:
         dtype = _OF_RUN[name]
         if name in ("trace", "rank"):
@@ -183,6 +189,18 @@ class PlacedTrace:
         frames = [self.operations.frame(("start", "end"), key) for key in same]
         found = pl.concat(frames) if frames else self.operations.frame(("start", "end"), own).head(0)
         return shifted(found, self.placement.shift)
+
+    def kernel_shapes(self, spans: Sequence[tuple[int, int]]) -> pl.DataFrame:
+        """rank, start, end, stream, grid, block of the kernels that start in these spans of the run's clock."""
+        shift, late = self.placement.shift, self.placement.late
+        first, last = min(0, *late.values(), 0), max(0, *late.values(), 0)
+        # A GPU's clock may be behind, and the way back is exact to a ns.
+        read = [(shift.back(begin + first) - 1, shift.back(end + last) + 1) for begin, end in spans]
+        owned = [(*self.operations.owners.row(key), rank, late.get(rank, 0)) for rank, key in self._key_of.items()]
+        owners = pl.DataFrame(owned, schema=["process", "device", "rank", "late"], orient="row")
+        found = shifted(self.trace.kernel_shapes(read), shift).join(owners, on=["process", "device"])
+        times = (pl.col(name) - pl.col("late") for name in ("start", "end"))
+        return found.select("rank", *times, "stream", "grid", "block")
 
     @cached_property
     def synchronise_calls(self) -> pl.DataFrame:

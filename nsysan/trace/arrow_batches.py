@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from nsysan.trace.budget import Budget
+from nsysan.budgets import ARROW_BATCH_BYTES, Budget
 
 _FILE_FORMAT = b"ARROW1"
 _BEFORE = 8
@@ -50,8 +50,11 @@ def _batches(messages: pa.ipc.MessageReader, schema: pa.Schema, budget: Budget) 
     while (message := _next(messages)) is not None:
         if message.type != "record batch":
             raise pa.ArrowInvalid(f"a {message.type} is in it, of which nsys writes none")
-        unpacked += _unpacked(message)
+        own = _unpacked(message)
+        unpacked += own
         budget.check_bytes(unpacked)
+        if own > ARROW_BATCH_BYTES:
+            raise pa.ArrowInvalid("more is packed into one batch than is read at once")
         batch = pa.ipc.read_record_batch(message, schema)
         rows += batch.num_rows
         budget.check_rows(rows)

@@ -9,12 +9,11 @@ import os
 from pathlib import Path
 
 from nsysan._errors import ExitCode, NsysanError
+from nsysan.budgets import WAL_BYTES
 
 _MAGIC = (0x377F0682, 0x377F0683)
 _PAGE_SIZES = frozenset(1 << n for n in range(9, 17))
 _HEADER, _FRAME = 32, 24
-#: SQLite merges a log every 4 MB if it can; larger ones are not looked into.
-_LOOKED_INTO = 64 << 20
 
 
 def check_finished(path: Path) -> None:
@@ -40,7 +39,7 @@ def _unmerged(file: Path, log: Path) -> int | None:
     """Bytes of the log if something in it was committed that the file has not, or that cannot be told; else None."""
     try:
         size = log.stat().st_size if log.is_file() else 0
-        if not size or (size <= _LOOKED_INTO and _is_merged(file, log, size)):
+        if not size or (size <= WAL_BYTES and _is_merged(file, log, size)):
             return None
     except OSError:
         pass

@@ -16,17 +16,16 @@ import pyarrow.parquet as pq
 
 from nsysan import progress
 from nsysan._errors import ExitCode, NsysanError
+from nsysan.budgets import TABLES, Budget, budget_of
 from nsysan.columns.chunks import Chunks, fitted
 from nsysan.columns.threads import each_of
 from nsysan.trace.arrow_batches import opened_arrow
-from nsysan.trace.budget import Budget, budget_of
 from nsysan.trace.parquet_pages import check_pages
 from nsysan.trace.store import completed, damaged, decoded, is_number
 from nsysan.trace.where import Where, applicable
 
 SUFFIXES = {".parquet": "parquetdir", ".arrow": "arrowdir"}
 _T = TypeVar("_T")
-_MAX_TABLES = 5_000
 #: Larger tables are read in parts.
 BULK_ROWS = 50_000
 _BATCH = 65_536
@@ -48,7 +47,7 @@ class ColumnarFolder:
         if not files:
             what = "is a folder with no .parquet and no .arrow file in it; name the export"
             raise NsysanError(f"{path}: {what}", ExitCode.NO_SUCH_FILE)
-        if len(files) > _MAX_TABLES:
+        if len(files) > TABLES:
             raise NsysanError(f"{path}: a folder of {len(files)} tables is no export of nsys", ExitCode.NOT_NSYS)
         self._kind = SUFFIXES[files[0].suffix]
         self.files = {file.stem: file for file in files if SUFFIXES[file.suffix] == self._kind}
@@ -74,9 +73,12 @@ class ColumnarFolder:
         conditions = applicable(where, there)
 
         def frame(file: Path) -> pl.DataFrame:
-            count = _rows(file)
             wanted = {name: columns[name] for name in present}
-            if file.suffix == ".parquet" and count >= BULK_ROWS:
+            if file.suffix != ".parquet":
+                progress.stage(f"reading {table}", 0)
+                return _in_batches(file, wanted, conditions)
+            count = _rows(file)
+            if count >= BULK_ROWS:
                 progress.stage(f"reading {table}", count)
                 return _in_parts(file, wanted, conditions)
             rows = _table(file, _needed(wanted, conditions))
@@ -138,21 +140,37 @@ def _rows(file: Path) -> int:
 
 def _table(file: Path, columns: list[str]) -> pa.Table:
     budget = budget_of(file)
-    if file.suffix == ".parquet":
-        parquet = _parquet(file, columns, budget)
-        table = parquet.read(columns)
-        _check_texts(table.columns, budget)
-        return table
-    with opened_arrow(file, budget) as (schema, batches):
-        fields = [schema.field(name) for name in columns]
-        parts = [pa.record_batch([batch.column(name) for name in columns], pa.schema(fields)) for batch in batches]
-    table = pa.Table.from_batches(parts, pa.schema(fields))
-    table.validate()
-    for column in table.columns:
-        # Offsets that lie outside of the text would be followed, into whatever memory is there.
-        plain = column.cast(pa.binary()) if pa.types.is_string(column.type) else column
-        (plain.cast(pa.large_binary()) if pa.types.is_large_string(plain.type) else plain).validate(full=True)
+    table = _parquet(file, columns, budget).read(columns)
+    _check_texts(table.columns, budget)
     return table
+
+
+def _in_batches(file: Path, wanted: Mapping[str, pl.DataType], where: Sequence[Where]) -> pl.DataFrame:
+    """Columns of an Arrow file, of which never more than one batch is there as it is."""
+    needed, chunks = _needed(wanted, where), _chunks(wanted)
+    with opened_arrow(file, budget_of(file)) as (schema, batches):
+        fields = pa.schema([schema.field(name) for name in needed])
+        for batch in batches:
+            columns = [batch.column(name) for name in needed]
+            for column in columns:
+                _check_offsets(column)
+            for part in pa.Table.from_batches([pa.record_batch(columns, fields)]).to_batches(_BATCH):
+                rows = part.filter(_mask(part, where)) if where else part
+                if rows.num_rows:
+                    chunks.add([_own(name, rows.column(name), dtype) for name, dtype in wanted.items()])
+    return _frame(chunks, wanted)
+
+
+def _check_offsets(column: pa.Array) -> None:
+    """ArrowInvalid where offsets lie outside of the text: they would be followed, into whatever memory is there."""
+    plain = column.cast(pa.binary()) if pa.types.is_string(column.type) else column
+    (plain.cast(pa.large_binary()) if pa.types.is_large_string(plain.type) else plain).validate(full=True)
+
+
+def _own(name: str, column: pa.Array, dtype: pl.DataType) -> pa.Array:
+    """As _plain, with nothing held of the batch that it is of."""
+    plain = _plain(name, column, dtype)
+    return plain if is_number(dtype) else pa.concat_arrays([plain, plain.slice(0, 0)])
 
 
 def _parquet(file: Path, columns: Iterable[str], budget: Budget) -> pq.ParquetFile:
@@ -181,13 +199,12 @@ def _needed(wanted: Iterable[str], where: Sequence[Where]) -> list[str]:
 
 def _in_parts(file: Path, wanted: Mapping[str, pl.DataType], where: Sequence[Where]) -> pl.DataFrame:
     """Columns of a large file, read in threads, of which never more than a few thousand rows are there as they are."""
-    types = {name: dtype if is_number(dtype) else pl.Binary() for name, dtype in wanted.items()}
     budget, needed = budget_of(file), _needed(wanted, where)
     metadata = _parquet(file, needed, budget).metadata
     texts = [name for name in needed if not is_number(wanted.get(name, pl.Int64()))]
 
     def of_groups(groups: Sequence[int]) -> Chunks:
-        chunks, spent = Chunks(types), 0
+        chunks, spent = _chunks(wanted), 0
         parts = pq.ParquetFile(file, metadata=metadata, read_dictionary=texts)
         for batch in parts.iter_batches(_BATCH, groups, needed, use_threads=False):
             spent += _check_texts(batch.columns, budget)
@@ -198,11 +215,19 @@ def _in_parts(file: Path, wanted: Mapping[str, pl.DataType], where: Sequence[Whe
                 chunks.add([_plain(name, rows.column(name), dtype) for name, dtype in wanted.items()])
         return chunks
 
-    whole = Chunks(types)
+    whole = _chunks(wanted)
     parts = np.array_split(np.arange(metadata.num_row_groups), _PARTS)
     for chunks in each_of(of_groups, [part.tolist() for part in parts if len(part)], metadata.num_rows):
         whole.extend(chunks)
-    frame = whole.frame()
+    return _frame(whole, wanted)
+
+
+def _chunks(wanted: Mapping[str, pl.DataType]) -> Chunks:
+    return Chunks({name: dtype if is_number(dtype) else pl.Binary() for name, dtype in wanted.items()})
+
+
+def _frame(chunks: Chunks, wanted: Mapping[str, pl.DataType]) -> pl.DataFrame:
+    frame = chunks.frame()
     return frame.with_columns(_told(frame[name], dtype) for name, dtype in wanted.items() if not is_number(dtype))
 
 

@@ -74,12 +74,34 @@ def kernel_rows(tables: Tables, where: Sequence[Where]) -> pl.DataFrame:
     return tables.read(KERNELS, {**_SOURCE, "shortName": SMALL, "demangledName": SMALL}, where)
 
 
+def grids(tables: Tables, spans: Sequence[tuple[int, int]]) -> pl.DataFrame:
+    """start, stream, correlation; grid_x, grid_y, grid_z, block_x: blocks, and threads of one in x, of the kernels that
+    start in these spans (ns, with the last)."""
+    sizes = {"gridX": "grid_x", "gridY": "grid_y", "gridZ": "grid_z", "blockX": "block_x"}
+    keys = {"start": I64, "streamId": SMALL, "correlationId": SMALL}
+    found = tables.read(KERNELS, {**keys, **dict.fromkeys(sizes, SMALL)}, [Where("start", spans=spans)])
+    return found.rename({"streamId": "stream", "correlationId": "correlation", **sizes}).cast(pl.Int64)
+
+
 def kernels(tables: Tables, rows: pl.DataFrame, lone_process: LoneProcess) -> pl.DataFrame:
     """Every kernel: the columns of WORK; rows: as `kernel_rows` gives them."""
     _ = tables.strings  # once, for both
     named = each_of(lambda id_: tables.named(rows[id_]), ("shortName", "demangledName"), len(rows))
     found = rows.rename(_NAMES).with_columns(name=named[0], demangled=named[1])
     return _as_work(tables, _with_short_names(tables, found), "kernel", lone_process)
+
+
+def kernel_shapes(tables: Tables, spans: Sequence[tuple[int, int]]) -> pl.DataFrame:
+    """process, device, start, end, stream, grid, block of the kernels that start in these spans (ns), each once.
+
+    grid, block: as "132 x 1 x 1", null where not told. Only a timeline shows them, so that they are not kept.
+    """
+    kernel = ["start", "end", "globalPid", "deviceId", "streamId"]
+    sides = {what: [f"{what}{axis}" for axis in "XYZ"] for what in ("grid", "block")}
+    columns = dict.fromkeys([*kernel, *sides["grid"], *sides["block"]], I64)
+    rows = tables.read(KERNELS, columns, [Where("start", spans=spans)]).unique(kernel, keep="first")
+    shapes = (pl.concat_str(of, separator=" x ").alias(what) for what, of in sides.items())
+    return rows.select(*kernel, *shapes).rename({name: _NAMES[name] for name in kernel if name in _NAMES})
 
 
 def copies(tables: Tables, where: Sequence[Where], lone_process: LoneProcess) -> pl.DataFrame:

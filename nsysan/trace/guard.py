@@ -8,17 +8,11 @@ import time
 from pathlib import Path
 from urllib.parse import quote
 
-#: A cell of a leaf page takes this many bytes at least, so a file cannot hold more rows than that.
-LEAST_ROW = 4
-#: Instructions of SQLite's virtual machine for a row and column; a statement that needs more runs in circles.
-OPCODES = 20
+from nsysan.budgets import SQLITE_PACE, SQLITE_SECONDS
+
 #: Instructions of a step, by which statements are bounded, and between two looks at what is left of them.
 STEP = 1_000_000
 _LOOK = 1_000
-#: Seconds of a processor that the statements of a connection may take together: one instruction can follow a chain of
-#: pages through the whole file. So many, and those that an honest file of this size needs at so many bytes a second.
-SECONDS = 10.0
-_PACE = 2_000_000
 
 
 def read_only_uri(path: Path) -> str:
@@ -27,9 +21,9 @@ def read_only_uri(path: Path) -> str:
     return f"file:{quote(os.fsencode(path.absolute()))}?mode=ro&immutable=1"
 
 
-def allowance(size: int, pace: int = _PACE) -> float:
+def allowance(size: int, pace: int = SQLITE_PACE) -> float:
     """Seconds of a processor for a file of `size` bytes, of which an honest one gives `pace` a second."""
-    return SECONDS + size / pace
+    return SQLITE_SECONDS + size / pace
 
 
 class Guard:
@@ -39,7 +33,7 @@ class Guard:
     size: of the file; all statements together take no longer than one of this size needs. pace: bytes of it a second.
     """
 
-    def __init__(self, connection: sqlite3.Connection, max_value: int, size: int, pace: int = _PACE) -> None:
+    def __init__(self, connection: sqlite3.Connection, max_value: int, size: int, pace: int = SQLITE_PACE) -> None:
         self._left = STEP // _LOOK
         self._seconds = allowance(size, pace)
         self._since = time.thread_time()

@@ -35,7 +35,10 @@ def cuda_devices(tables: Tables) -> pl.DataFrame:
 
 
 def gpu_metrics(tables: Tables) -> pl.DataFrame:
-    """Sampled counters that the export names: type_id, metric_id, metric, gpu."""
+    """Sampled counters that the export names: type_id, metric_id, metric, gpu.
+
+    nsys does not keep metric ids from one version, or one GPU, to the next: a metric is known by its name.
+    """
     frame = tables.read("TARGET_INFO_GPU_METRICS", {"typeId": I64, "metricId": I64, "metricName": TEXT})
     if _METRICS not in tables:
         frame = frame.clear()

@@ -8,22 +8,16 @@ from dataclasses import dataclass
 from glob import escape
 from pathlib import Path
 
+from nsysan.budgets import NCCL_BYTES, NCCL_FILES, NCCL_LINE, NCCL_LINES
 from nsysan.trace.nccl_log import LogReader, NcclLog
-
-#: NCCL writes a line of up to 1 KB; what is longer is not its.
-MAX_LINE = 4096
-#: Of all logs of a trace together; NCCL set up on 64 ranks prints less than a tenth of it.
-MAX_BYTES = 64_000_000
-MAX_LINES = 400_000
-MAX_FILES = 1024
 
 
 @dataclass
 class Budget:
     """What may still be read."""
 
-    bytes: int = MAX_BYTES
-    lines: int = MAX_LINES
+    bytes: int = NCCL_BYTES
+    lines: int = NCCL_LINES
 
 
 def read_logs(paths: Iterable[Path], budget: Budget | None = None) -> NcclLog:
@@ -32,7 +26,7 @@ def read_logs(paths: Iterable[Path], budget: Budget | None = None) -> NcclLog:
     found = NcclLog()
     reader = LogReader(found)
     for number, path in enumerate(paths):
-        if number >= MAX_FILES:
+        if number >= NCCL_FILES:
             found.cut = True
             break
         try:
@@ -52,11 +46,11 @@ def lines_of(path: Path, left: Budget, found: NcclLog | None = None) -> Iterator
     if not stat.S_ISREG(path.stat().st_mode):
         raise OSError(f"{path.name} is no file")
     with path.open("rb") as file:
-        yield from whole_lines(iter(lambda: file.readline(MAX_LINE + 1), b""), left, found or NcclLog())
+        yield from whole_lines(iter(lambda: file.readline(NCCL_LINE + 1), b""), left, found or NcclLog())
 
 
 def whole_lines(pieces: Iterator[bytes], left: Budget, found: NcclLog) -> Iterator[str]:
-    """Whole lines of no more than MAX_LINE bytes; pieces: lines, or parts of longer ones."""
+    """Whole lines of no more than NCCL_LINE bytes; pieces: lines, or parts of longer ones."""
     inside = False  # a line that is too long
     for piece in pieces:
         left.bytes -= len(piece)
@@ -65,7 +59,7 @@ def whole_lines(pieces: Iterator[bytes], left: Budget, found: NcclLog) -> Iterat
             found.cut = True
             return
         ends = piece.endswith(b"\n")
-        if inside or (not ends and len(piece) > MAX_LINE):
+        if inside or (not ends and len(piece) > NCCL_LINE):
             found.long += not inside
             inside = not ends
         else:
@@ -75,7 +69,7 @@ def whole_lines(pieces: Iterator[bytes], left: Budget, found: NcclLog) -> Iterat
 def logs_named(folder: Path, name: str, ending: str = ".log") -> list[Path]:
     """The logs that a capture of that name, without suffix, left in a folder."""
     try:
-        return sorted(folder.glob(f"{escape(name)}.nccl.*{ending}"))[: MAX_FILES + 1]
+        return sorted(folder.glob(f"{escape(name)}.nccl.*{ending}"))[: NCCL_FILES + 1]
     except OSError:
         return []
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from nsysan.trace.budget import Budget
+from nsysan.budgets import PARQUET_DEPTH, PARQUET_PAGES, Budget
 
 #: Fields of a page's header.
 _UNPACKED, _PACKED, _DATA, _DATA_2 = 2, 3, 5, 8
@@ -27,8 +27,6 @@ _HEADERS = tuple(1 << bits for bits in (8, 12, 16, 20, 24))
 #: Kinds of values in Thrift's compact protocol, and the bytes of those of one length (true and false have none).
 _INTEGERS, _BINARY, _STRUCT = (4, 5, 6), 8, 12
 _LENGTHS = {1: 0, 2: 0, 3: 1, 7: 8}
-_MOST_PAGES = 1_000_000
-_DEEPEST = 8
 
 
 def check_pages(file: Path, metadata: pq.FileMetaData, columns: Iterable[str], budget: Budget) -> None:
@@ -48,7 +46,7 @@ def check_pages(file: Path, metadata: pq.FileMetaData, columns: Iterable[str], b
                 for size in _pages(opened.fileno(), chunk):
                     pages, unpacked = pages + 1, unpacked + size
                     budget.check_bytes(unpacked)
-                    if pages > _MOST_PAGES:
+                    if pages > PARQUET_PAGES:
                         raise pa.ArrowInvalid("more pages than nsys writes")
 
 
@@ -100,7 +98,7 @@ class _Header:
         return found
 
     def _value(self, kind: int, depth: int) -> object:
-        if depth > _DEEPEST:
+        if depth > PARQUET_DEPTH:
             raise ValueError
         if kind in _INTEGERS:
             return self._signed()

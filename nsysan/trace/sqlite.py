@@ -16,11 +16,12 @@ import polars as pl
 
 from nsysan import progress
 from nsysan._errors import NsysanError
+from nsysan.budgets import SQLITE_LEAST_ROW, SQLITE_OPCODES, SQLITE_VALUE, TABLES
 from nsysan.columns.chunks import fitted
 from nsysan.trace import bulk
 from nsysan.trace.beside import check_finished
 from nsysan.trace.btree import is_tree, page_kinds
-from nsysan.trace.guard import LEAST_ROW, OPCODES, STEP, Guard, allowance, read_only_uri
+from nsysan.trace.guard import STEP, Guard, allowance, read_only_uri
 from nsysan.trace.sql import ABSENT, LONG, ODD, conditions_sql, first_bytes, free_name, quoted, state_of
 from nsysan.trace.sqlite_header import checked_size
 from nsysan.trace.store import completed, damaged, decoded, is_number
@@ -29,9 +30,6 @@ from nsysan.trace.where import Where, applicable
 _BATCH = 100_000
 #: Larger tables of numbers are read column by column in threads, which smaller ones are not worth.
 BULK_ROWS = 50_000
-#: A value of nsys is a name, a message, a payload, or an environment in one string.
-_MAX_VALUE = 16 << 20
-_MAX_TABLES = 5_000
 _ALLOWED = frozenset((sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION))
 
 
@@ -52,7 +50,7 @@ class SqliteFile:
         with self._reading("its schema"):
             # Whichever thread asks, one at a time (see _reading).
             self._connection = sqlite3.connect(self._uri, uri=True, check_same_thread=False)
-            self._guard = Guard(self._connection, _MAX_VALUE, self._size)
+            self._guard = Guard(self._connection, SQLITE_VALUE, self._size)
             self._start_statement(columns=10)
             self._connection.execute("PRAGMA query_only = ON")
             self.tables: dict[str, tuple[str, ...]] = {name: self._columns(name) for name in self._plain_tables()}
@@ -134,7 +132,7 @@ class SqliteFile:
             for first, last in self._row_bounds(table)
         ]
         frame = bulk.read(
-            self._uri, statements, types, (self._most_rows(), 2 * self._size + _MAX_VALUE), allowance(self._size)
+            self._uri, statements, types, (self._most_rows(), 2 * self._size + SQLITE_VALUE), allowance(self._size)
         )
         if frame is None:
             raise self.damaged(f"table {table} holds values of a wrong type, or more than its pages can")
@@ -158,7 +156,7 @@ class SqliteFile:
             frames.append(self._frame(table, rows, schema))
             read = self._checked_rows(table, read + len(rows))
             spent += int(frames[-1].estimated_size()) if has_bytes else 0
-            if spent > 2 * self._size + _MAX_VALUE:
+            if spent > 2 * self._size + SQLITE_VALUE:
                 raise self.damaged(f"table {table} holds more than the file")
             if len(rows) < batch:
                 return pl.concat(frames)
@@ -220,15 +218,15 @@ class SqliteFile:
     # ---- guards
 
     def _plain_tables(self) -> list[str]:
-        rows = self._connection.execute("PRAGMA table_list").fetchmany(_MAX_TABLES + 1)
+        rows = self._connection.execute("PRAGMA table_list").fetchmany(TABLES + 1)
         if rows:
             names = [name for schema, name, kind, *_ in rows if (schema, kind) == ("main", "table")]
             names = [name for name in names if not name.startswith("sqlite_")]
         else:  # SQLite before 3.37
             sql = "SELECT name FROM sqlite_master WHERE type = 'table' AND sql NOT LIKE 'CREATE%VIRTUAL%'"
-            names = [name for (name,) in self._connection.execute(sql).fetchmany(_MAX_TABLES + 1)]
-        if len(rows) > _MAX_TABLES or len(names) > _MAX_TABLES:
-            raise self.damaged(f"more than {_MAX_TABLES} tables")
+            names = [name for (name,) in self._connection.execute(sql).fetchmany(TABLES + 1)]
+        if len(rows) > TABLES or len(names) > TABLES:
+            raise self.damaged(f"more than {TABLES} tables")
         return sorted(names)
 
     def _columns(self, table: str) -> tuple[str, ...]:
@@ -242,7 +240,7 @@ class SqliteFile:
         return next((name for name in ("rowid", "_rowid_", "oid") if name not in taken), None)
 
     def _most_rows(self) -> int:
-        return self._size // LEAST_ROW
+        return self._size // SQLITE_LEAST_ROW
 
     def _checked_rows(self, table: str, rows: int) -> int:
         if rows > self._most_rows():
@@ -251,7 +249,7 @@ class SqliteFile:
 
     def _start_statement(self, columns: int) -> None:
         """A new budget: what the largest table that this file could hold would need."""
-        self._guard.allow(1 + self._most_rows() * (columns + 2) * OPCODES // STEP, 2 * self._size + _MAX_VALUE)
+        self._guard.allow(1 + self._most_rows() * (columns + 2) * SQLITE_OPCODES // STEP, 2 * self._size + SQLITE_VALUE)
 
     @contextmanager
     def _reading(self, what: str) -> Iterator[None]:

@@ -8,6 +8,7 @@ from functools import cached_property
 import polars as pl
 
 from nsysan._errors import NsysanError
+from nsysan.budgets import NAME_BYTES, TIME_NS
 from nsysan.columns.codes import looked_up
 from nsysan.columns.rows import kept
 from nsysan.trace.store import Store
@@ -20,15 +21,13 @@ SMALL = pl.Int32()
 TEXT = pl.String()
 BYTES = pl.Binary()
 #: Characters of a name: those of kernels in templates have thousands. Outputs hold each of them several times.
-LONGEST_NAME = 16_384
-_MAX_TIME = 1 << 61  # 73 years in ns; sums and differences of such times stay within int64
 
 
 def cut(names: pl.Series) -> pl.Series:
     """Names, each no longer than any of nsys is."""
-    if (names.str.len_bytes().max() or 0) <= LONGEST_NAME:  # type: ignore[operator]
+    if (names.str.len_bytes().max() or 0) <= NAME_BYTES:  # type: ignore[operator]
         return names
-    return names.str.slice(0, LONGEST_NAME)
+    return names.str.slice(0, NAME_BYTES)
 
 
 class Tables:
@@ -69,8 +68,8 @@ class Tables:
         self, frame: pl.DataFrame, what: str, longest: int | None = None, begin: str = "start", end: str = "end"
     ) -> pl.DataFrame:
         """The rows that begin and end at times that a clock can show; the others are counted as `what`."""
-        possible = pl.all_horizontal(pl.col(begin, end).is_between(-_MAX_TIME, _MAX_TIME))
+        possible = pl.all_horizontal(pl.col(begin, end).is_between(-TIME_NS, TIME_NS))
         lasted = pl.col(end) - pl.col(begin)
-        usable = kept(kept(frame, possible), lasted >= 0, lasted <= (2 * _MAX_TIME if longest is None else longest))
+        usable = kept(kept(frame, possible), lasted >= 0, lasted <= (2 * TIME_NS if longest is None else longest))
         self.unusable[what] = len(frame) - len(usable)
         return usable

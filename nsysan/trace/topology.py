@@ -6,12 +6,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from nsysan.budgets import TOPOLOGY_BYTES, TOPOLOGY_GPUS, TOPOLOGY_LINKS, TOPOLOGY_WORD
+
 _SUFFIX = ".topology.txt"
 #: More GPUs and links than a machine has, and a longer word than nvidia-smi has: what says more is no topology.
-_MAX_BYTES = 1_000_000
-_MOST_GPUS = 256
-_MOST_LINKS = 65_536
-_LONGEST_WORD = 16
 
 
 @dataclass(frozen=True)
@@ -50,9 +48,9 @@ def parse_topology(text: str) -> Topology:
     plain = re.sub(r"\x1b\[[0-9;]{0,16}m", "", text)
     lines = [line for line in plain.splitlines() if re.match(r"GPU\d{1,4}\s", line)]
     links = re.findall(r"Link \d{1,4}: (?:(\d{1,6}(?:\.\d{1,6})?) GB/s|<?inactive>?)", plain, re.IGNORECASE)
-    if len(lines) > _MOST_GPUS or len(links) > _MOST_LINKS:
+    if len(lines) > TOPOLOGY_GPUS or len(links) > TOPOLOGY_LINKS:
         return Topology([], [], 0)
-    rows = [[word[:_LONGEST_WORD] for word in line.split(maxsplit=_MOST_GPUS + 1)] for line in lines]
+    rows = [[word[:TOPOLOGY_WORD] for word in line.split(maxsplit=TOPOLOGY_GPUS + 1)] for line in lines]
     count = len(rows)
     pairs = [(i, j, rows[i][j + 1]) for i in range(count) for j in range(i + 1, count) if len(rows[i]) > j + 1]
     speeds = [float(speed) for speed in links if speed]
@@ -71,7 +69,7 @@ def read_topology(trace: Path) -> Topology | None:
         if not file.is_file():  # a pipe would be waited for
             return None
         with file.open(encoding="utf-8", errors="replace") as opened:
-            found = parse_topology(opened.read(_MAX_BYTES))
+            found = parse_topology(opened.read(TOPOLOGY_BYTES))
     except (OSError, ValueError):
         return None
     return found if found.pairs else None

@@ -181,6 +181,10 @@ class Trace:
         self._forget("_kernel_rows")
         return gpu_work.kernels(self._tables, rows, self._lone_process)
 
+    def grids(self, spans: Sequence[tuple[int, int]]) -> pl.DataFrame:
+        """The grids of the kernels that start in these spans, read anew: see gpu_work.grids."""
+        return gpu_work.grids(self._tables, spans)
+
     @cached_property
     def copies(self) -> pl.DataFrame:
         """Every memory copy and memory set: the columns of vocabulary.WORK."""
@@ -190,6 +194,10 @@ class Trace:
     def graph_replays(self) -> pl.DataFrame:
         """CUDA graph replays recorded as one block (graph-level tracing): the columns of vocabulary.WORK."""
         return gpu_work.graph_replays(self._tables, gpu_work.within(self._begin, self._end), self._lone_process)
+
+    def kernel_shapes(self, spans: Sequence[tuple[int, int]]) -> pl.DataFrame:
+        """Grid and blocks of kernels (see gpu_work.kernel_shapes)."""
+        return gpu_work.kernel_shapes(self._tables, spans)
 
     def _lone_process(self) -> int:
         """The process of the CUDA calls if they are of one, else 0: GPU work that names no process may be its."""
@@ -272,10 +280,7 @@ class Trace:
 
     @cached_property
     def gpu_metrics(self) -> pl.DataFrame:
-        """Sampled counters that the export names: gpu (nsys' own number), metric, and the ids of its samples.
-
-        nsys does not keep metric ids from one version, or one GPU, to the next: a metric is known by its name.
-        """
+        """Sampled counters that the export names: gpu (nsys' own number), metric, and the ids of its samples."""
         return machine.gpu_metrics(self._tables)
 
     @property

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -35,6 +37,101 @@ def test_an_nsys_that_ignores_signals_and_hangs_is_ended(desk: Desk) -> None:
     assert (ended.code, desk.files()) == (21, ["started"])
     assert "nsys does nothing any more, and is killed" in ended.err
     assert desk.processes() == []
+
+
+@dataclass
+class Played:
+    """A run played on a clock of its own: what lives, until when it works, and when what was killed.
+
+    nsys, agent, server: processes of it. works_until: nsys computes, and writes nothing. polls: nsys computes 5 ms a
+    second. window: the driver waits for nsys to end a collection, and for nothing else.
+    """
+
+    works_until: float = 0.0
+    polls: bool = False
+    window: bool = False
+    lives: set[str] = field(default_factory=lambda: {"nsys", "agent", "server"})
+    now: float = 100.0
+    begin: float = 100.0
+    killed: dict[str, float] = field(default_factory=dict)
+    done: bool = False
+    apart: set[int] = field(default_factory=set)
+
+    @property
+    def closing(self) -> bool:
+        return self.window
+
+    def start(self) -> None:
+        """It runs."""
+
+    def cancel(self) -> None:
+        """It waits on."""
+
+    def workload(self) -> list[str]:
+        return sorted(self.lives & {"server"})
+
+    def profiler(self) -> list[str]:
+        return sorted(self.lives - {"server"})
+
+    def profiler_ticks(self) -> int:
+        working = min(self.now, self.begin + self.works_until) - self.begin
+        return round(100 * working + (self.now - self.begin if self.polls else 0) / 2)
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def send(self, names: list[str], number: signal.Signals) -> None:
+        """All of them are deaf, but to SIGKILL."""
+        if number == signal.SIGKILL:
+            self.killed |= {name: round(self.now - self.begin) for name in names}
+            self.lives -= set(names)
+
+    def play(self, monkeypatch: pytest.MonkeyPatch, *, signalled: bool = True) -> dict[str, float]:
+        """When what was killed, in seconds after the signal, or the end of nsys."""
+        clock = SimpleNamespace(monotonic=lambda: self.now, sleep=self.sleep)
+        monkeypatch.setattr("nsysan.capture.end_of_run.time", clock)
+        monkeypatch.setattr("nsysan.capture.idleness.time", clock)
+        monkeypatch.setattr("nsysan.capture.end_of_run.send", self.send)
+        run = EndOfRun(30.0, lambda: 0, lambda _: None, self if self.window else None)
+        monkeypatch.setattr(run, "family", self)
+        if signalled:
+            run.on_signal(signal.SIGTERM, None)
+        while "nsys" in self.lives:
+            self.sleep(0.1)
+            run.end_if_done()
+            run.pass_on()
+            run.kill_if_overdue(None)
+        run.wait_for_rest(spares=False)
+        return self.killed
+
+
+@pytest.mark.parametrize(
+    ("played", "killed"),
+    [
+        # The workload a little earlier, so that an nsys that waits for it can still write.
+        (Played(), {"server": 25, "nsys": 30, "agent": 30}),
+        (Played(polls=True), {"server": 25, "nsys": 30, "agent": 30}),
+        (Played(window=True), {"server": 25, "nsys": 30, "agent": 30}),
+        (Played(works_until=40.0), {"server": 25, "nsys": 70, "agent": 70}),
+    ],
+)
+def test_all_that_hangs_is_gone_once_the_time_for_it_is_over(
+    monkeypatch: pytest.MonkeyPatch, played: Played, killed: dict[str, float]
+) -> None:
+    assert played.play(monkeypatch) == killed
+
+
+def test_what_nsys_leaves_behind_has_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Played(lives={"agent", "server"}).play(monkeypatch, signalled=False) == {"server": 25, "agent": 30}
+    # Without a workload there is nothing to wait for.
+    assert Played(lives={"agent"}).play(monkeypatch, signalled=False) == {"agent": 3}
+
+
+def test_an_export_that_hangs_is_ended(desk: Desk) -> None:
+    ended = desk.capture("--kill-after", "0", *workload(""), behaviour="export hangs")
+    assert (ended.code, desk.files()) == (23, ["trace.nsys-rep"])
+    assert "hung while it exported it, and was ended; try again: " in ended.err
+    assert ended.err.rstrip().endswith("--output trace.sqlite trace.nsys-rep")
 
 
 #: Leaves the session, the parent and the environment behind.

@@ -105,6 +105,13 @@ def test_a_window_that_is_interrupted_is_kept(desk: Desk) -> None:
     assert (ended.code, desk.files()) == (130, ["trace.nsys-rep", "trace.sqlite"])
 
 
+def test_an_nsys_that_does_not_close_the_window_is_ended(desk: Desk) -> None:
+    loaded = ("--load", "sleep 60", "--settle", "0", "--window", "0.1", "--kill-after", "1")
+    ended = desk.capture("--serve", *loaded, *server(desk), behaviour="stop hangs")
+    assert (ended.code, desk.files()) == (21, [])
+    assert "nsys does not end the collection, so the workload is told to end" in ended.err
+
+
 def test_a_server_that_ends_by_itself(desk: Desk) -> None:
     ended = desk.capture("--serve", "--", sys.executable, "-c", "raise SystemExit(3)")
     assert ended.code == 21

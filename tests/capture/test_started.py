@@ -15,7 +15,9 @@ from nsysan._errors import NsysanError
 from nsysan.capture.command import Request, plan_capture
 from nsysan.capture.nsys import Abilities, Nsys
 from nsysan.capture.placement import check_place, notes_before, seat_of
+from nsysan.capture.server import address_of
 from nsysan.capture.started import Workload, expected_ranks, read_workload
+from nsysan.capture.starters import load_starters
 from tests.clitools import run_cli
 
 NSYS = Nsys(Path("nsys"), (2025, 3, 2))
@@ -58,6 +60,19 @@ POSTED = [
     Posted("numactl --cpunodebind=0 --membind=0 uv run --python 3.12 vllm serve M -tp 2", V, 2, server=True),
     Posted("timeout -k 5 600 taskset -c 0-31 vllm bench throughput --model M -tp 4", V, 4),
     Posted("conda run -n serving --no-capture-output vllm serve M -tp 4", V, 4, server=True),
+    Posted("./venv/bin/vllm serve M --tensor-parallel-size=4", V, 4, server=True),
+    Posted("bash -lc 'source activate x && CUDA_VISIBLE_DEVICES=0,1 vllm serve M -tp 2'", V, 2, server=True),
+    Posted(
+        "env -i PATH=/usr/bin HOME=/root vllm serve M --tensor_parallel_size 2",
+        V,
+        2,
+        server=True,
+        inside="env -i PATH=/usr/bin HOME=/root NSYSAN vllm serve M --tensor_parallel_size 2",
+    ),
+    Posted("sudo -E vllm serve M -tp 2", V, 2, server=True, inside="sudo -E NSYSAN vllm serve M -tp 2"),
+    Posted("taskset ff timeout -s INT 60s /usr/bin/time -v vllm bench latency --model M -tp 2 -pp 2", V, 4),
+    Posted("salloc -N1 --gres=gpu:8 vllm serve M -tp 4 -dp 2", V, 8, server=True),
+    Posted("nohup strace -f vllm serve M -tp 2", V, 2, server=True),
     Posted("bash -c 'cd /models && vllm serve M -tp 4 2>&1 | tee log'", V, 4, server=True),
     Posted("vllm bench serve --model M --num-prompts 100", V, None, refused=True),
     # SGLang
@@ -65,6 +80,8 @@ POSTED = [
     Posted("python3 -m sglang.launch_server --model-path M --tp 8 --dp 8 --enable-dp-attention", S, 8, server=True),
     Posted("python3 -m sglang.launch_server --model-path M --tp 4 --dp-size 2", S, 8, server=True),
     Posted("python3 -m sglang.launch_server --model-path M --tp 16 --nnodes 2 --node-rank 1", S, 8, 16, server=True),
+    Posted("poetry run python -m sglang.launch_server --model-path M --tp 2 --dp 2", S, 4, server=True),
+    Posted("python3 -m sglang_router.launch_server --model-path M --dp-size 4 --tp 2", S, 8, server=True),
     Posted("python3 -m sglang.bench_one_batch --model-path M --batch 32 --tp-size 4", S, 4),
     Posted("python3 -m sglang.bench_serving --backend sglang --num-prompt 10", S, None, refused=True),
     # TensorRT-LLM
@@ -79,6 +96,8 @@ POSTED = [
     Posted("torchrun gen.py", None, 1),
     Posted("accelerate launch --num_processes 4 gen.py", None, 4),
     Posted("deepspeed --num_gpus 2 gen.py", None, 2),
+    Posted("deepspeed --include localhost:0,1 gen.py", None, None),
+    Posted("mpirun -x LD_LIBRARY_PATH -x NCCL_DEBUG=INFO python decode.py", None, None),
     Posted("mpirun -np 4 -x NCCL_DEBUG=INFO --bind-to none python decode.py --tp 4", None, 4),
     Posted(
         "mpirun -np 16 -H a:8,b:8 -mca pml ob1 python d.py",
@@ -108,6 +127,7 @@ POSTED = [
         "docker run --gpus all --ipc=host -p 8000:8000 vllm/vllm-openai:latest --model M -tp 2",
         V,
         2,
+        server=True,
         inside="docker run --gpus all --ipc=host -p 8000:8000 --entrypoint nsysan vllm/vllm-openai:latest "
         "capture -o run1 -- vllm serve --model M -tp 2",
         refused=True,
@@ -118,6 +138,40 @@ POSTED = [
         8,
         server=True,
         inside="docker run --rm -it --gpus all nvcr.io/nvidia/tensorrt-llm/release:1 NSYSAN trtllm-serve M --tp_size 8",
+        refused=True,
+    ),
+    Posted(
+        "sudo docker run --gpus all --network=host vllm/vllm-openai:v0.22.1 M --tensor-parallel-size 2",
+        V,
+        2,
+        server=True,
+        inside="sudo docker run --gpus all --network=host --entrypoint nsysan vllm/vllm-openai:v0.22.1 "
+        "capture -o run1 -- vllm serve M --tensor-parallel-size 2",
+        refused=True,
+    ),
+    Posted(
+        "docker run -it --entrypoint /bin/bash vllm/vllm-openai -c 'vllm serve M -tp 2'",
+        V,
+        2,
+        server=True,
+        inside="docker run -it --entrypoint nsysan vllm/vllm-openai capture -o run1 -- "
+        "/bin/bash -c 'vllm serve M -tp 2'",
+        refused=True,
+    ),
+    Posted("docker-compose up -d", None, None, inside="NSYSAN COMMAND, as what the container runs", refused=True),
+    Posted(
+        "enroot start --mount /a:/a img vllm serve M -tp 2",
+        V,
+        2,
+        server=True,
+        inside="enroot start --mount /a:/a img NSYSAN vllm serve M -tp 2",
+    ),
+    Posted(
+        "ssh -p 22 user@node 'cd x && vllm serve M -tp 8'",
+        V,
+        8,
+        server=True,
+        inside="ssh -p 22 user@node NSYSAN 'sh -c '\"'\"'cd x && vllm serve M -tp 8'\"'\"''",
         refused=True,
     ),
     Posted(
@@ -270,6 +324,23 @@ def test_expected_ranks(command: str, expected: int) -> None:
     assert expected_ranks(("decode.py",), {"WORLD_SIZE": "many"}) is None
 
 
+@pytest.mark.parametrize(
+    ("names", "engine"),
+    [
+        # In traces of vLLM 0.22.1 (TP, DP x TP) and SGLang 0.5.16.
+        ("vllm VLLM::APIServer VLLM::DPCoordin VLLM::EngineCor VLLM::Worker VLLM::Worker_TP", V),
+        ("sglang::schedul sglang::detoken", S),
+        ("trtllm-serve trtllm-bench trtllm-llmapi-l", T),
+        ("python3 nsys ZMQbg/IO/0 pt_nccl_watchdg [NSys]", None),
+    ],
+)
+def test_names_of_processes_tell_the_engine(names: str, engine: str | None) -> None:
+    for name in names.split():
+        assert [one.name for one in load_starters().engines if one.workers.search(name)] == [engine][
+            : engine is not None
+        ]
+
+
 # --- scripts ---------------------------------------------------------------------------------------------------------
 
 
@@ -337,9 +408,12 @@ def test_scripts_that_cannot_be_looked_into_are_no_matter(tmp_path: Path) -> Non
 
 
 def test_a_configuration_tells_sizes(tmp_path: Path) -> None:
-    path = script(tmp_path, "c.yaml", "tensor-parallel-size: 4 # of them\npipeline_parallel_size: 2\n")
+    path = script(tmp_path, "c.yaml", "tensor-parallel-size: 4 # of them\npipeline_parallel_size: 2\nport: 9001\n")
     assert expected_ranks(("vllm", "serve", "M", "--config", path), {}) == 8
     assert expected_ranks(("vllm", "serve", "M", "--config", path, "-tp", "8"), {}) == 16
+    assert address_of(read_workload(("vllm", "serve", "M", "--config", path), {})) == "http://127.0.0.1:9001"
+    short = script(tmp_path, "s.yaml", "tp: 4\ndp-size: 2\n")
+    assert expected_ranks(("python", "-m", "sglang.launch_server", "--config", short), {}) == 8
 
 
 def test_what_the_command_sets_is_left_to_it() -> None:

@@ -168,7 +168,10 @@ def test_what_is_not_one_workload_is_not_predicted(sides: Callable[..., Compared
         return only(compared(*found, predict=(predict,))).reason or ""
 
     assert reason(sides(2), sides(2)).startswith("all sides are of TP=2: ")
-    assert reason(sides(2), sides(4), predict=4) == "B is of TP=4, and without it one degree is left"
+    assert (
+        reason(sides(2), sides(4), predict=4)
+        == "B is of TP=4, and without it one degree is left; --model tells how it divides"
+    )
     assert reason(sides(2), sides(4, None, 4, 1 << 20)).startswith("all-reduces of no common size, so another batch")
 
 

@@ -238,8 +238,8 @@ def test_the_mouse_zooms_and_tells_what_it_points_at(browser: Browser, bare: Pat
     with opened(browser, bare, "#step=5&from=0&to=400") as page:
         frame = page.page.locator("#canvas").bounding_box()
         assert frame is not None
-        # The streams' lane of rank 0: below ranges and calls.
-        y = frame["y"] + 4 + 15 + 15 + 10
+        # The streams' lane of rank 0: below rank 2, which is late and so comes first, and below ranges and calls.
+        y = frame["y"] + 4 + 52 + 8 + 15 + 15 + 10
         page.page.mouse.move(frame["x"] + 132 + 0.35 * (frame["width"] - 136), y)
         page.settle()
         told = page.page.inner_text(".tip")
@@ -356,10 +356,10 @@ def test_what_belongs_to_another_step_is_shaded(browser: Browser, real_trace: Re
           const canvas = document.querySelector("#canvas canvas");
           const scale = canvas.width / canvas.getBoundingClientRect().width;
           const at = 132 + share * (canvas.getBoundingClientRect().width - 136);
-          const lanes = [4 + 15 + 15 + 3, 4 + 52 + 8 + 15 + 15 + 3];
+          const lanes = [4 + 52 + 8 + 15 + 15 + 3, 4 + 15 + 15 + 3];
           return lanes.map((y) => [...canvas.getContext("2d").getImageData(at * scale, y * scale, 1, 1).data][3]);
         }"""
-        # At the end of the drawn range, and at its begin: the lanes of ranks 0 and 1.
+        # At the end of the drawn range, and at its begin: the lanes of ranks 0 and 1, of which 1 is late and so first.
         shaded = round(0.16 * 255)
         assert page.page.evaluate(shade, 0.98)[0] == shaded
         assert page.page.evaluate(shade, 0.98)[1] != shaded

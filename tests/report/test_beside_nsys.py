@@ -37,7 +37,7 @@ def test_what_runs_beside_and_what_the_host_takes(tmp_path: Path) -> None:
     process = builder.process(1)
     for step in range(4):
         begin = 1_000_000 + 50_000 * step
-        process.nvtx(f"decode_step_{step}", begin - 9_000, begin + 1_000)
+        process.nvtx(f"decode_step_{step}", begin - 12_000, begin + 30_000)
         process.kernel("gemm", begin, begin + 20_000)
         # 5 of its 10 us beside the gemm; a copy is no kernel.
         process.kernel(ALLREDUCE_KERNEL, begin + 15_000, begin + 25_000, stream=9)

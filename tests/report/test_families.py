@@ -116,12 +116,16 @@ def unequal_ends(path: Path) -> Report:
 def test_both_estimates_of_waiting_and_their_difference_in_steady_steps(tmp_path: Path) -> None:
     report = unequal_ends(tmp_path / "t.sqlite")
     assert report.steps.excluded.keys() == {0, 4}
-    (row,) = document_of(report)["collectives"]
+    row, other = document_of(report)["collectives"]
+    assert (row["population"], other["population"]) == ("decode", "decode.2")
     # By the clock rank 0 waits 2 us. Rank 1 is inside 9 us and rank 0 10, so by durations it waits 1; in step 4 they
     # are inside 28 and 10 us, and rank 1 seems to wait 18.
     assert row["wait_ns"] == {"p50": 2 * US, "p95": 2 * US, "p99": 2 * US, "max": 2 * US}
-    assert row["wait_clock_free_ns"] == {"p50": US, "p95": 18 * US, "p99": 18 * US, "max": 18 * US}
+    assert row["wait_clock_free_ns"] == {"p50": US, "p95": US, "p99": US, "max": US}
+    assert other["wait_clock_free_ns"] == {"p50": 18 * US, "p95": 18 * US, "p99": 18 * US, "max": 18 * US}
     assert row["wait_error_ns"] == {"p50": US, "p95": US, "p99": US, "max": US}
+    assert other["wait_error_ns"] is None
+    assert "all_reduce of 8 KiB over 2 ranks in decode.2: 1 of 1 call matched" in to_text(report)
     assert quality(report)["wait_wire"].endswith("; the two estimates of wait differ by 1.0 µs at p95")
 
 

@@ -278,9 +278,9 @@ def test_more_values_than_memory_would_hold(tmp_path: Path) -> None:
 
 def test_wide_characters_are_allowed_a_fourth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     values = json.dumps(current() | {"note": "\U0001f600" * 1_000}, ensure_ascii=False)
-    monkeypatch.setattr(json_values, "MOST_BYTES", 4 * len(values.encode()))
+    monkeypatch.setattr(json_values, "REPORT_BYTES", 4 * len(values.encode()))
     read_report(written(tmp_path, values))
-    monkeypatch.setattr(json_values, "MOST_BYTES", 3 * len(values.encode()))
+    monkeypatch.setattr(json_values, "REPORT_BYTES", 3 * len(values.encode()))
     refused(tmp_path, values)
     read_report(OLD)
 

@@ -134,7 +134,7 @@ def test_what_is_no_log_is_what_sqlite_takes_it_for(tmp_path: Path, content: byt
 def test_a_log_too_large_to_look_into_is_not_merged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trace = left(tmp_path, LATER, "PRAGMA wal_checkpoint(PASSIVE)")
     nsysan.open_trace(trace)
-    monkeypatch.setattr(beside, "_LOOKED_INTO", 4_096)
+    monkeypatch.setattr(beside, "WAL_BYTES", 4_096)
     with pytest.raises(NsysanError, match="not in the file yet"):
         nsysan.open_trace(trace)
 

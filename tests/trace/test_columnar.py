@@ -14,7 +14,7 @@ import pytest
 import nsysan
 from nsysan import ExitCode, NsysanError
 from nsysan.columns.chunks import Chunks
-from nsysan.trace import columnar
+from nsysan.trace import arrow_batches, columnar
 from nsysan.trace.columnar import ColumnarFolder
 from nsysan.trace.where import Where
 from tests.clitools import run_cli
@@ -173,6 +173,23 @@ def test_pages_and_buffers_that_unpack_to_too_much_are_refused(tmp_path: Path) -
     assert ColumnarFolder(tmp_path / "p").read("T", {"n": I64})["n"].to_list() == list(range(100))
 
 
+def test_a_packed_batch_is_refused_where_it_is_more_than_is_read_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # All of a batch is there at once, whatever its columns; of many small ones only what they become.
+    monkeypatch.setattr(arrow_batches, "ARROW_BATCH_BYTES", 100_000)
+    zeros = pa.table({"a": [0] * 20_000, "unread": ["x"] * 20_000})
+    packed = pa.ipc.IpcWriteOptions(compression="zstd")
+    arrow(tmp_path / "T.arrow", zeros, options=packed)
+    assert "more is packed into one batch than is read at once" in refused(tmp_path, "a", I64)
+    with pa.ipc.new_stream(str(tmp_path / "T.arrow"), zeros.schema, options=packed) as writer:
+        writer.write_table(zeros, max_chunksize=1_000)
+    assert ColumnarFolder(tmp_path).read("T", {"a": I64})["a"].to_list() == [0] * 20_000
+    with pa.ipc.new_stream(str(tmp_path / "T.arrow"), zeros.schema) as writer:
+        writer.write_table(zeros)
+    assert ColumnarFolder(tmp_path).read("T", {"a": I64})["a"].to_list() == [0] * 20_000
+
+
 def test_packings_that_nsys_does_not_use(tmp_path: Path) -> None:
     texts = pa.table({"a": ["xxxxxxxx"] * 9})
     folder = tmp_path / "x"
@@ -184,7 +201,7 @@ def test_packings_that_nsys_does_not_use(tmp_path: Path) -> None:
 
 
 def test_rows_without_bytes_are_refused(tmp_path: Path) -> None:
-    arrow(tmp_path / "T.arrow", pa.table({"a": pa.nulls(1 << 16)}))
+    arrow(tmp_path / "T.arrow", pa.table({"a": pa.nulls(1 << 21)}))
     assert "more rows than its bytes can hold" in refused(tmp_path, "a", I64)
 
 

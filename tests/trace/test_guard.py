@@ -119,7 +119,7 @@ def test_texts_that_share_their_pages_cannot_add_up(tmp_path: Path) -> None:
     file = SqliteFile(path)
     # The budget leaves room for one odd value, which is more than this small file's all.
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sqlite, "_MAX_VALUE", 0)
+        patch.setattr(sqlite, "SQLITE_VALUE", 0)
         with pytest.raises(NsysanError, match="more text than the file can hold"):
             file.read("t", {"a": TEXT})
         with pytest.raises(NsysanError, match="holds more than the file"):

@@ -13,13 +13,13 @@ import pytest
 
 import nsysan
 from nsysan import ExitCode, NsysanError
+from nsysan.budgets import NAME_BYTES
 from nsysan.model.payloads import communicator_ranks
 from nsysan.text import whole
 from nsysan.trace import bulk, guard
 from nsysan.trace.guard import read_only_uri
 from nsysan.trace.provenance import metrics_rate
 from nsysan.trace.sqlite import SqliteFile
-from nsysan.trace.tables import LONGEST_NAME
 from nsysan.trace.topology import Topology, parse_topology, read_topology, topology_file
 from tests.clitools import paper_trace, run_cli
 from tests.copies import changed
@@ -68,7 +68,7 @@ def test_statements_of_a_file_take_no_longer_than_its_size_can_need(
     # One instruction of SQLite can follow a text through thousands of pages, which all rows of a file may share.
     trace = paper_trace(tmp_path / "t.sqlite")
     assert bulk.read(read_only_uri(trace), ["SELECT 1 AS a"], {"a": pl.Int64()}, (9, 9), seconds=-1.0) is None
-    monkeypatch.setattr(guard, "SECONDS", -1e9)
+    monkeypatch.setattr(guard, "SQLITE_SECONDS", -1e9)
     for command in (("report", "-q", "--json", "-"), ("info",), ("redact", "-o", tmp_path / "copy.sqlite")):
         done = run_cli(capsys, command[0], trace, *command[1:])
         assert (done.code, done.err.count("\n")) == (ExitCode.DAMAGED, 1)
@@ -111,7 +111,7 @@ def test_names_that_are_not_utf8_and_names_of_a_megabyte(tmp_path: Path, capsys:
     changed(trace, "UPDATE StringIds SET value = value || '<b>' || printf('%.*c', 1000000, 'x')")
     outputs = ("-o", tmp_path / "o.html", "--json", tmp_path / "o.json", "--markdown", tmp_path / "o.md")
     assert run_cli(capsys, "report", trace, *outputs, "-q").code == 0
-    assert max(nsysan.open_trace(trace).kernels["name"].cast(TEXT).str.len_bytes()) <= LONGEST_NAME + 2
+    assert max(nsysan.open_trace(trace).kernels["name"].cast(TEXT).str.len_bytes()) <= NAME_BYTES + 2
     assert sum((tmp_path / f"o.{kind}").stat().st_size for kind in ("html", "json", "md")) < 8_000_000
 
 

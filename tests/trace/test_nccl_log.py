@@ -251,7 +251,7 @@ def test_what_is_no_file_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
     os.mkfifo(tmp_path / "pipe.log")
     found = read_logs([tmp_path / "pipe.log", tmp_path, tmp_path / "none.log", Path("/dev/zero")])
     assert (found.files, found.unread, found.processes) == (0, 4, [])
-    monkeypatch.setattr(nccl_files, "MAX_FILES", 2)
+    monkeypatch.setattr(nccl_files, "NCCL_FILES", 2)
     assert read_logs([tmp_path] * 5).cut
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import polars as pl
 
@@ -12,7 +13,7 @@ from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.expectation import ALL_REDUCE, Compared
 from nsysan.diagnosis.findings.finding import Finding
 from nsysan.diagnosis.findings.kinds import FindingId, SavingIs
-from nsysan.diagnosis.savings import slowed_by_nsys
+from nsysan.diagnosis.savings import slowed_by_nsys, typical_period
 from nsysan.metrics.causes import GapCause
 from nsysan.metrics.link import Link
 from nsysan.metrics.scenarios import Scenario
@@ -69,15 +70,18 @@ class Case:
     def what(self) -> WhatIf | None:
         return self.diagnosis.what_if
 
-    @property
+    @cached_property
     def measured(self) -> int:
-        """ns of a step as traced, of which ledger and idle time are; period is that of the step that savings are of."""
-        return self.period if self.what is None or self.what.traced is None else self.what.traced
+        """ns of a step of the headline as traced, of which ledger and idle time are; period is what savings are of."""
+        return typical_period(self.steady)
 
     @property
     def of_measured(self) -> str:
         """The step that measured figures are a part of, in words."""
-        return duration(self.measured) if self.measured == self.period else f"{duration(self.measured)} as traced"
+        if self.measured == self.period:
+            return duration(self.measured)
+        untraced = self.what is not None and self.what.traced is not None
+        return f"{duration(self.measured)} {'as traced' if untraced else 'of the kind that is shown'}"
 
     @property
     def steady(self) -> pl.DataFrame:

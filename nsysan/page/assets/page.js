@@ -153,7 +153,7 @@ window.addEventListener("hashchange", unfold);
 unfold();
 document.addEventListener("click", (event) => {
   // A link to where one is already changes no address.
-  if (event.target.closest("a[href^='#']")) setTimeout(unfold);
+  if (event.target instanceof Element && event.target.closest("a[href^='#']")) setTimeout(unfold);
 });
 
 const prefersDark = window.matchMedia("(prefers-color-scheme: dark)");
@@ -176,7 +176,7 @@ const onPaper = (printing) => {
   }
   root.classList.toggle("printing", printing);
   if (printing) before = root.dataset.theme;
-  const timeline = document.getElementById("canvas");
+  const timeline = document.getElementById("lanes");
   const drawn = [...nsysan.drawn.map(({ element }) => element), ...(timeline ? [timeline] : [])];
   for (const element of drawn) element.style.width = printing ? `${PAPER}px` : "";
   setTheme(!printing && before === "dark");

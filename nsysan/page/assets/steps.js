@@ -29,7 +29,7 @@ const lazily = (object, names, make) => {
   }
 };
 // Slices are told by how long after the one before on their lane they begin; launches by how much they go on.
-const slicesOf = ({ lane, line, gap, length, name, on }) => {
+const slicesOf = ({ lane, line, gap, length, name, on, fact, call: calls }) => {
   const begin = [];
   const launch = [];
   let end = 0;
@@ -43,14 +43,14 @@ const slicesOf = ({ lane, line, gap, length, name, on }) => {
     call += on[i];
     launch.push(call - 1);
   }
-  return { lane, line, begin, length, name, launch };
+  return { lane, line, begin, length, name, launch, fact, call: calls };
 };
 const openSteps = (report, bytes) => {
   const { slices, marks, pieces } = Object.fromEntries(
     Object.entries(report.tables).map(([name, table]) => [name, columnsOf(bytes, table)]),
   );
   report.steps.forEach((step, number) => {
-    lazily(step, ["lane", "line", "begin", "length", "name", "launch"], () => slicesOf(slices(number)));
+    lazily(step, ["lane", "line", "begin", "length", "name", "launch", "fact", "call"], () => slicesOf(slices(number)));
     lazily(step, ["last"], () => {
       const { lane, time, late, collective, name } = marks(number);
       return { last: lane.map((_, i) => [lane[i], time[i], late[i], collective[i], name[i]]) };

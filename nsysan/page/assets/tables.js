@@ -6,7 +6,7 @@ const rowsOf = (table) => {
   return rows.map((row) => row.filter((_, column) => rows.length < 2 || rows.slice(1).some((other) => other[column])));
 };
 const asTsv = (rows) => rows.map((row) => row.join("\t")).join("\n");
-const asMarkdown = ([header, ...rows]) => {
+const asMarkdown = ([header = [], ...rows]) => {
   const line = (row) => `| ${row.map((cell) => cell.replace(/[\\|]/g, "\\$&").replace(/</g, "&lt;")).join(" | ")} |`;
   return [line(header), line(header.map(() => "---")), ...rows.map(line)].join("\n");
 };
@@ -38,3 +38,18 @@ const offerCopies = (scope) => {
   }
 };
 offerCopies(document);
+// A table of texts, whatever they are.
+const tableOf = (caption, names, rows, attributes = {}) => {
+  const table = create("table", "", attributes);
+  table.createCaption().textContent = caption;
+  const head = table.createTHead().insertRow();
+  for (const name of names) head.append(create("th", name, { scope: "col" }));
+  const body = table.createTBody();
+  for (const cells of rows) body.insertRow().append(...cells.map((cell) => create("td", cell)));
+  return table;
+};
+const scrolled = (table) => {
+  const holder = create("div", "", { class: "scroll", tabindex: "0" });
+  holder.append(table);
+  return holder;
+};

@@ -34,7 +34,6 @@ const timelineControls = (view, navigation, redraw) => {
   for (const kind of used) toggles.push([kind, `counters: ${kind}`, report.counters[kind]]);
   const pressed = () => {
     for (const button of legend.children) button.setAttribute("aria-pressed", String(!hidden.has(button.dataset.line)));
-    view.arrange();
     redraw();
   };
   for (const [id, name, paint] of toggles) {
@@ -53,5 +52,13 @@ const timelineControls = (view, navigation, redraw) => {
     });
     legend.append(button);
   }
+  const link = document.getElementById("link");
+  link.addEventListener("click", async () => {
+    navigation.replace();
+    // A file's address is of no use to others.
+    await copyText(location.protocol === "file:" ? location.hash : location.href);
+    link.textContent = "copied";
+    setTimeout(() => { link.textContent = "copy link"; }, 1500);
+  });
   return { pressed };
 };

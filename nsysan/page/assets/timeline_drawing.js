@@ -1,48 +1,22 @@
-// What a timeline looks like: slices, counters, axis, names, and what belongs together.
-const timelineDrawing = (view, path) => {
-  const { report, pen, hidden, state, lineNumber, kindOf, x } = view;
+// What a timeline looks like: slices, counters, lanes' names, what was found, and what belongs together.
+const timelineDrawing = (view, path, operations, head) => {
+  const { report, hidden, state, kindOf, x } = view;
+  const slices = timelineSlices(view);
   let requested = 0;
+  let pen = view.pen;
 
-  const bar = (slice, y, height, left, right) => {
-    pen.fillStyle = report.lines[slice.line].colour;
-    pen.fillRect(left, y, Math.max(right - left, 1), height);
-  };
-  const caption = (slice, y, height, left, right) => {
-    const from = Math.max(left, view.layout.left) + 4;
-    const room = Math.min(right, view.layout.width) - from - 4;
-    if (room < 28) return;
-    const line = report.lines[slice.line];
-    const text = line.captioned ? line.id : report.names[slice.name];
-    const fits = Math.floor(room / 6.2);
-    const shown = text.length > fits ? `${text.slice(0, fits - 1)}\u2026` : text;
-    pen.fillStyle = line.ink;
-    pen.fillText(shown, from, y + height / 2 + 0.5);
-  };
-
-  const drawSlices = ({ row, y, height }) => {
-    let column = -1;
-    let longest = null;
-    const flush = () => {
-      if (longest) bar(longest, y, height, column, column + 1);
-      longest = null;
-    };
-    for (let i = firstReaching(row, state.begin); i < row.slices.length; i += 1) {
-      const slice = row.slices[i];
-      if (slice.begin > state.end) break;
-      if (slice.end < state.begin || hidden.has(report.lines[slice.line].id)) continue;
-      const left = Math.max(x(slice.begin), view.layout.left);
-      const right = Math.min(x(slice.end), view.layout.width);
-      if (right - left >= 1) {
-        bar(slice, y, height, left, right - (right - left > 4 ? 0.5 : 0));
-        if (height > SMALL - 1) caption(slice, y, height, left, right);
-        continue;
-      }
-      // Below a pixel: of all that begin in it, the longest.
-      const at = Math.floor(left);
-      if (at !== column) { flush(); column = at; }
-      if (!longest || slice.end - slice.begin > longest.end - longest.begin) longest = slice;
-    }
-    flush();
+  const drawSlices = (place) => {
+    const seen = { scale: x, from: state.begin, to: state.end };
+    slices(pen, place, { ...seen, captions: place.height > SMALL - 1 });
+    if (!state.found) return;
+    // What was not searched for steps back.
+    pen.globalAlpha = 0.72;
+    pen.fillStyle = colour("--paper");
+    pen.fillRect(view.layout.left, place.y, view.layout.width - view.layout.left, place.height);
+    pen.globalAlpha = 1;
+    slices(pen, place, { ...seen, only: state.found.is, least: 2, captions: place.height > SMALL - 1 });
+    const under = { ...place, y: place.y + place.height, height: 2 };
+    slices(pen, under, { ...seen, only: state.found.is, least: 2, paint: colour("--ink") });
   };
 
   // A share is drawn of 100 %, what has another unit of its peak; a value holds until the next sample.
@@ -81,44 +55,21 @@ const timelineDrawing = (view, path) => {
     }
   };
 
-  const drawAxis = () => {
+  const drawGrid = () => {
     pen.strokeStyle = colour("--line");
-    pen.fillStyle = colour("--soft");
-    pen.textAlign = "center";
-    const span = state.end - state.begin;
-    const raw = span / Math.max(2, (view.layout.width - view.layout.left) / 110);
-    const power = 10 ** Math.floor(Math.log10(raw));
-    const tick = [1, 2, 5, 10].map((n) => n * power).find((n) => n >= raw);
-    const digits = Math.max(0, 3 - Math.floor(Math.log10(tick)));
-    for (let time = Math.ceil(state.begin / tick) * tick; time <= state.end; time += tick) {
-      const at = x(time);
-      pen.beginPath(); pen.moveTo(at, 0); pen.lineTo(at, view.layout.bottom); pen.stroke();
-      pen.fillText(us(time, Math.min(digits, 3)), at, view.layout.bottom + 8);
-    }
-    pen.textAlign = "right";
-    pen.fillText("\u00b5s since the first rank began the step", view.layout.width - 2, view.layout.bottom + 20);
-    pen.textAlign = "left";
+    pen.beginPath();
+    for (const { at } of head.ticks()) { pen.moveTo(at, 0); pen.lineTo(at, view.layout.bottom); }
+    pen.stroke();
   };
 
+  // The ranks' own names are elements, which can be pressed.
   const drawLabels = () => {
-    let rank = null;
-    for (const { row, y, height } of view.layout.rows) {
-      const first = row.rank !== rank;
-      rank = row.rank;
-      pen.fillStyle = state.rank === row.rank ? colour("--accent") : colour("--ink");
-      pen.font = "600 11px system-ui, sans-serif";
-      if (view.layout.narrow) {
-        const names = () => view.layout.rows.filter((place) => place.row.rank === rank).map((place) => place.row.name);
-        if (first) pen.fillText(`rank ${rank}: ${names().join(", ")}`, 4, y - SMALL / 2);
-        continue;
-      }
-      if (first) pen.fillText(`rank ${rank}`, 4, y + height / 2);
-      pen.font = "11px system-ui, sans-serif";
-      pen.fillStyle = colour("--soft");
-      pen.textAlign = "right";
-      pen.fillText(row.name.slice(0, 15), view.layout.left - 8, y + height / 2);
-      pen.textAlign = "left";
-    }
+    if (view.layout.narrow) return;
+    pen.font = "11px system-ui, sans-serif";
+    pen.fillStyle = colour("--soft");
+    pen.textAlign = "right";
+    for (const { row, y, height } of view.layout.rows) pen.fillText(row.name.slice(0, 15), view.layout.left - 8, y + height / 2);
+    pen.textAlign = "left";
   };
 
   // Calls and ranges of the host run ahead of the GPU: say where they are, if out of sight.
@@ -142,7 +93,7 @@ const timelineDrawing = (view, path) => {
     pen.fillStyle = colour("--ink");
     pen.strokeStyle = colour("--paper");
     for (const mark of view.current.marks) {
-      const place = view.layout.rows.find((entry) => entry.row === mark.row);
+      const place = view.layout.placeOf.get(mark.row);
       if (!place || mark.time < state.begin || mark.time > state.end) continue;
       const at = x(mark.time);
       // What is within the noise of a step is no culprit.
@@ -153,63 +104,104 @@ const timelineDrawing = (view, path) => {
     }
   };
 
-  // What a call launched, and what launched an operation.
-  const drawJoins = () => {
-    const slice = state.hover && state.hover.slice;
-    if (!slice) return;
-    const place = (other) => view.layout.rows.find((entry) => entry.row === other.row);
-    const outline = (other) => {
-      const at = place(other);
-      if (at) pen.strokeRect(x(other.begin), at.y, Math.max(x(other.end) - x(other.begin), 2), at.height);
-    };
+  const outline = (slice, width) => {
+    const at = view.layout.placeOf.get(slice.row);
+    if (!at) return;
+    const { begin, end } = operations.whole(slice);
+    const left = Math.max(x(begin), view.layout.left - 4);
+    const right = Math.min(x(end), view.layout.width + 4);
+    if (right < left) return;
+    pen.strokeStyle = colour("--paper");
+    pen.lineWidth = width + 2;
+    pen.strokeRect(left - 0.5, at.y, Math.max(right - left + 1, 3), at.height);
     pen.strokeStyle = colour("--ink");
-    pen.lineWidth = 1.5;
-    outline(slice);
+    pen.lineWidth = width;
+    pen.strokeRect(left - 0.5, at.y, Math.max(right - left + 1, 3), at.height);
+  };
+  // What a call launched, and what launched an operation.
+  const drawJoins = (slice) => {
+    const place = (other) => view.layout.placeOf.get(other.row);
     const joined = view.current.launches.get(slice.launch);
     if (joined && joined.from && !hidden.has("launch")) {
       const from = place(joined.from);
+      pen.strokeStyle = colour("--ink");
+      pen.lineWidth = 1.5;
       for (const other of slice === joined.from ? joined.to.slice(0, 100) : [slice]) {
         const to = place(other);
-        if (!from || !to) continue;
+        if (!from || !to || from === to) continue;
         pen.beginPath();
         pen.moveTo(x(joined.from.end), from.y + from.height);
         pen.lineTo(x(other.begin), to.y);
         pen.stroke();
       }
-      outline(joined.from);
+      outline(joined.from, 1);
     }
     pen.lineWidth = 1;
   };
+  // From those that wait for a call to the one that arrived last.
+  const drawWaiting = (slice) => {
+    const call = operations.callOf(slice);
+    const last = call && call.last;
+    const to = last && view.layout.placeOf.get(last.row);
+    if (!to) return;
+    pen.strokeStyle = colour("--ink");
+    pen.setLineDash([3, 3]);
+    const at = x(last.begin);
+    for (const other of call.slices) {
+      const from = view.layout.placeOf.get(other.row);
+      if (!from || from === to || at < view.layout.left) continue;
+      pen.beginPath(); pen.moveTo(at, from.y + from.height / 2); pen.lineTo(at, to.y + to.height / 2); pen.stroke();
+    }
+    pen.setLineDash([]);
+  };
+  const drawRange = () => {
+    const dragged = state.drag && state.drag.kind !== "pan" && [state.drag.from, state.drag.to].sort((a, b) => a - b);
+    const [from, to] = dragged || (state.range ? [x(state.range.begin), x(state.range.end)] : [0, 0]);
+    if (!dragged && !state.range) return;
+    pen.fillStyle = colour("--chosen");
+    pen.fillRect(from, 0, to - from, view.layout.bottom);
+    if (dragged && state.drag.kind === "zoom") return;
+    pen.fillStyle = colour("--accent");
+    for (const at of [from, to]) pen.fillRect(at - 0.75, 0, 1.5, view.layout.bottom);
+  };
 
-  const draw = () => {
-    requested = 0;
-    const started = performance.now();
-    pen.clearRect(0, 0, view.layout.width, view.layout.height);
+  const drawPane = (pane) => {
+    pen = pane.pen;
+    const scale = window.devicePixelRatio || 1;
+    pen.setTransform(scale, 0, 0, scale, 0, -pane.from * scale);
+    pen.clearRect(0, pane.from, view.layout.width, pane.to - pane.from);
     pen.font = "11px system-ui, sans-serif";
     pen.textBaseline = "middle";
+    const own = view.layout.rows.filter(({ y }) => y >= pane.from && y < pane.to);
     if (state.rank !== null) {
       pen.fillStyle = colour("--chosen");
-      for (const { row, y, height } of view.layout.rows) {
+      for (const { row, y, height } of own) {
         if (row.rank === state.rank) pen.fillRect(0, y - 2, view.layout.width, height + 4);
       }
     }
-    drawAxis();
+    drawGrid();
     pen.save();
-    pen.beginPath(); pen.rect(view.layout.left, 0, view.layout.width - view.layout.left, view.layout.bottom); pen.clip();
+    pen.beginPath(); pen.rect(view.layout.left, pane.from, view.layout.width - view.layout.left, pane.to - pane.from); pen.clip();
     drawBeyond();
-    for (const place of view.layout.rows) {
+    for (const place of own) {
       (place.row.counter ? drawCounter : drawSlices)(place);
       drawElsewhere(place);
     }
-    path.draw();
+    path.draw(pen);
     drawMarks();
-    drawJoins();
-    if (state.drag && state.drag.select) {
-      pen.fillStyle = colour("--chosen");
-      pen.fillRect(state.drag.from, 0, state.drag.to - state.drag.from, view.layout.bottom);
-    }
+    const pointed = (state.hover && state.hover.slice) || state.op;
+    if (state.op) { drawWaiting(state.op); outline(state.op, 2); }
+    if (pointed) { if (pointed !== state.op) outline(pointed, 1); drawJoins(pointed); }
+    drawRange();
     pen.restore();
     drawLabels();
+  };
+  const draw = () => {
+    requested = 0;
+    if (view.layout.width <= view.layout.left + 4) return;
+    const started = performance.now();
+    head.draw();
+    for (const pane of view.panes) if (pane.to > pane.from) drawPane(pane);
     performance.measure("timeline", { start: started });
   };
   const redraw = () => { if (!requested) requested = requestAnimationFrame(draw); };

@@ -1,6 +1,6 @@
 // The critical path on a timeline: drawn over what the next step had to wait for, and a way along it.
 const timelinePath = (view) => {
-  const { report, pen, hidden, state, x } = view;
+  const { report, hidden, state, x } = view;
   const { classes, whys } = report.path;
   const status = document.getElementById("path-status");
 
@@ -50,9 +50,9 @@ const timelinePath = (view) => {
     for (const [at, [top, bottom]] of joins) { line.moveTo(at, top); line.lineTo(at, bottom); }
     return line;
   };
-  const draw = () => {
+  const draw = (pen) => {
     if (hidden.has("path") || !view.current.pieces.length) return;
-    const places = new Map(view.layout.rows.map((place) => [place.row, place]));
+    const places = view.layout.placeOf;
     const line = shape(places);
     pen.strokeStyle = colour("--paper");
     pen.lineWidth = 4.5;
@@ -116,18 +116,14 @@ const timelinePath = (view) => {
       sums.get(row.rank)[kind] += end - begin;
     }
     const used = classes.map((_, kind) => kind).filter((kind) => pieces.some((piece) => piece.kind === kind));
-    const made = create("table", "", { id: "step-path" });
-    made.createCaption().textContent =
-      `Critical path of step ${number}, \u00b5s: ${pieces.length} pieces, which sum to the period of rank ${path.home}`;
-    const head = made.createTHead().insertRow();
-    for (const name of ["rank", "path", ...used.map((kind) => classes[kind].name)]) head.append(create("th", name, { scope: "col" }));
-    const body = made.createTBody();
-    for (const [rank, ns] of [...sums].sort(([a], [b]) => a - b)) {
-      const row = body.insertRow();
-      row.dataset.rank = rank;
-      const whole = ns.reduce((sum, one) => sum + one, 0);
-      for (const text of [`rank ${rank}`, us(whole, 3), ...used.map((kind) => us(ns[kind], 3))]) row.append(create("td", text));
-    }
+    const rows = [...sums].sort(([a], [b]) => a - b);
+    const made = tableOf(
+      `Critical path of step ${number}, \u00b5s: ${pieces.length} pieces, which sum to the period of rank ${path.home}`,
+      ["rank", "path", ...used.map((kind) => classes[kind].name)],
+      rows.map(([rank, ns]) => [`rank ${rank}`, us(ns.reduce((sum, one) => sum + one, 0), 3), ...used.map((kind) => us(ns[kind], 3))]),
+      { id: "step-path" },
+    );
+    [...made.tBodies[0].rows].forEach((row, i) => { [row.dataset.rank] = rows[i]; });
     return made;
   };
   return { draw, follow, forget, table };

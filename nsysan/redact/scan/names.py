@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from nsysan.budgets import REDACTED_VALUE, SQLITE_LEAST_ROW, SQLITE_OPCODES
 from nsysan.redact.common_words import GENERIC, OURS, SETTINGS
-from nsysan.trace.guard import LEAST_ROW, OPCODES, STEP, Guard, read_only_uri
+from nsysan.trace.guard import STEP, Guard, read_only_uri
 from nsysan.trace.sql import quoted
 from nsysan.trace.sqlite import SqliteFile
 from nsysan.trace.store import damaged
@@ -21,7 +22,6 @@ _USERS = ("USER", "USERNAME", "LOGNAME", "SUDO_USER", "SLURM_JOB_USER", "EXPORT_
 _SECRETS = ("PASSWORD", "PASSWD", "SECRET", "TOKEN", "API_KEY", "APIKEY", "ACCESS_KEY", "PRIVATE_KEY", "CREDENTIALS")
 _COMMON = GENERIC | SETTINGS | OURS
 _WORD = re.compile(r"[^\W_]+")
-_MAX_VALUE = 64_000_000  # bytes of one text
 _NUMBERS = frozenset(("INTEGER", "REAL"))
 _HOME = ("/home/", "/Users/", "\\Users\\")
 _ENDS = re.compile(r"[^\w.@-]")
@@ -160,8 +160,8 @@ def _telling(kind: str, names: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 def _texts(connection: sqlite3.Connection, tables: Mapping[str, Sequence[str]], size: int) -> Iterator[tuple[str, str]]:
     """Each text with the text before it in its row, which may be its name."""
-    guard = Guard(connection, _MAX_VALUE, size)
-    steps = size // LEAST_ROW * OPCODES // STEP + 10
+    guard = Guard(connection, REDACTED_VALUE, size)
+    steps = size // SQLITE_LEAST_ROW * SQLITE_OPCODES // STEP + 10
     for table, columns in tables.items():
         guard.allow(steps)
         kinds = {row[1]: row[2].upper() for row in connection.execute(f"PRAGMA table_info({quoted(table)})")}

@@ -16,6 +16,7 @@ from html.parser import HTMLParser
 from importlib.resources import files
 from pathlib import Path
 
+from nsysan.budgets import SEARCHED_BYTES, SEARCHED_PACE
 from nsysan.trace.guard import Guard, read_only_uri
 from nsysan.trace.sql import quoted
 
@@ -34,9 +35,7 @@ _WITH_HASHES = (("meta", "content"), ("script", "integrity"))
 _HASH = re.compile(r"sha(?:256|384)-[A-Za-z0-9+/]{43,64}={0,2}")
 _PACKED = re.compile(r"H4sI[A-Za-z0-9+/\s]{16,}={0,2}")
 _MOST_OF_A_ROW = 500  # bytes of a run that is taken apart into values
-_MOST = 1 << 30  # bytes of anything unpacked
 _STEPS = 100_000  # times a million instructions of SQLite: the copy is our own
-_PACE = 100_000  # bytes a second
 
 
 def texts_of_file(path: Path) -> Iterator[Found]:
@@ -150,7 +149,7 @@ def _is_plotly(content: bytes) -> bool:
 
 
 def _gunzip(content: bytes) -> bytes:
-    return zlib.decompressobj(wbits=31).decompress(content, _MOST)
+    return zlib.decompressobj(wbits=31).decompress(content, SEARCHED_BYTES)
 
 
 def _chunks(content: bytes) -> Iterator[Found]:
@@ -167,7 +166,7 @@ def _chunks(content: bytes) -> Iterator[Found]:
         for begin in range(min(len(body), 100)):
             if body[begin : begin + 1] == b"x":  # zlib's first byte
                 try:
-                    packed = zlib.decompressobj().decompress(body[begin:], _MOST)
+                    packed = zlib.decompressobj().decompress(body[begin:], SEARCHED_BYTES)
                 except zlib.error:
                     continue
                 yield (f"chunk {name}", packed.decode("utf-8", "replace"))
@@ -179,7 +178,7 @@ def _sqlite(path: Path) -> Iterator[Found]:
     pieces: set[bytes] = set()
     long: list[bytes] = []
     with closing(sqlite3.connect(read_only_uri(path), uri=True)) as connection:
-        guard = Guard(connection, _MOST - 1, path.stat().st_size, _PACE)
+        guard = Guard(connection, SEARCHED_BYTES - 1, path.stat().st_size, SEARCHED_PACE)
         guard.allow(_STEPS)
         connection.text_factory = bytes
         for kind, name, sql in connection.execute("SELECT type, name, sql FROM sqlite_master").fetchall():
