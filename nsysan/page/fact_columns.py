@@ -43,13 +43,22 @@ class Facts:
         if not set(FACTS) <= set(slices.columns):
             none = np.zeros(len(slices), dtype=np.int64)
             return {"fact": none - 1, "call": none}
-        full = pl.when(pl.col("demangled").cast(pl.String) != pl.col("name").cast(pl.String)).then("demangled")
-        told = slices.select(full.alias("demangled"), "stream", "bytes", "grid", "block")
-        kinds = told.unique(maintain_order=True)
-        rows = kinds.with_columns(pl.col("demangled").cast(pl.String)).iter_rows()
+        told = slices.select("demangled", "stream", "bytes", "grid", "block")
+        # By the numbers of the categories, as there are many rows.
+        coded = told.select(pl.all().to_physical())
+        first = coded.with_row_index("row").unique(coded.columns, keep="first", maintain_order=True)
+        kinds = told.select(pl.all().gather(first["row"])).with_columns(
+            pl.col("demangled", "grid", "block").cast(pl.String), name=slices["name"].gather(first["row"])
+        )
+        full = pl.when(pl.col("demangled") != pl.col("name")).then("demangled")
+        rows = kinds.select(full, "stream", "bytes", "grid", "block").iter_rows()
         numbers = pl.Series([self._numbered(row) for row in rows], dtype=pl.Int64)
-        found = told.join(
-            kinds.with_columns(fact=numbers), on=told.columns, how="left", nulls_equal=True, maintain_order="left"
+        found = coded.join(
+            first.drop("row").with_columns(fact=numbers),
+            on=coded.columns,
+            how="left",
+            nulls_equal=True,
+            maintain_order="left",
         )
         calls = slices.select("number", place, "call").drop_nulls("call")
         on = (pl.col("call") - pl.col("call").shift(1).over("number", "place").fill_null(-1)).alias("on")

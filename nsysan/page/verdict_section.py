@@ -49,7 +49,9 @@ def lead(report: Report) -> str:
     return (
         f'<section id="verdict"><div class="first"><div class="verdict">{of}{first}{why}{_advice(report)}</div>'
         f'<div><div class="cards">{cards}</div>{bars(report)}</div></div>{still(report)}'
-        f'<div class="told">{lines}</div>{saved(report)}{late_table(report)}{_evidence(report)}</section>'
+        f'<div class="told">{lines}</div>'
+        f'<div class="pair"><div>{saved(report)}</div><div>{late_table(report)}</div></div>'
+        f"{_evidence(report)}</section>"
     )
 
 

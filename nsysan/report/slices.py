@@ -10,23 +10,19 @@ import polars as pl
 from nsysan.columns.codes import codes
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.metrics.cut import NUMBER, cut_at_arrival
-from nsysan.metrics.lines import BEFORE
-from nsysan.model.operations import in_words
+from nsysan.metrics.lines import AFTER, BEFORE
 from nsysan.report.in_steps import operations_of, ranges_of
 from nsysan.report.operation_facts import FACTS
 from nsysan.report.path_in_step import paths_in_steps, within
-from nsysan.report.timeline import LAUNCH, LAUNCHES, LINE_ORDER, RANGE, Timeline, decimated, fair_limit, lane_order
+from nsysan.report.stream_lanes import STREAM, ranges_in_lanes, stream_lanes
+from nsysan.report.timeline import LAUNCH, LAUNCHES, LINE_ORDER, Timeline, decimated, fair_limit, lane_order
 from nsysan.run.run import Run
 
 #: What the timelines of a page hold together: 8 ranks x 600 steps x 200 operations and their launch calls. A slice is 3
 #: to 5 bytes of the page.
 MAX_SLICES = 2_000_000
-#: More streams than this on a rank share lanes.
-MAX_STREAMS = 4
 #: Operations of so many steps are asked for together that there are about as many as this of them.
 _AT_ONCE = 400_000
-#: Ranges nest; deeper ones than this many lanes hold are left out.
-MAX_RANGE_LANES = 4
 
 
 def build_timelines(run: Run, diagnosis: Diagnosis) -> list[Timeline]:
@@ -98,9 +94,9 @@ def _timelines(run: Run, diagnosis: Diagnosis, roles: dict[int, str]) -> list[Ti
     windows = run.windows.filter(pl.col("step").is_in(steps)).sort("step", "rank")
     inside = pl.concat(run.ask(operations_of, steps))
     hosts = pl.concat(run.ask(ranges_of, _spans(windows, inside)))
-    numbers, streams = codes([inside[name] for name in _STREAM])
+    numbers, streams = codes([inside[name] for name in STREAM])
     inside = inside.rename({"launch": "api"}).with_columns(queue=pl.Series(numbers).cast(pl.UInt32))
-    lanes = _lanes(streams, inside.select("begin", "end", "queue"))
+    lanes = stream_lanes(streams, inside.select("begin", "end", "queue"))
     origins = windows.group_by("step", maintain_order=True).agg(origin=pl.min("begin"))
     arrived = _arrivals(diagnosis, lanes, origins)
     by_step = _by_step(_slices(inside, lanes, hosts, arrived, origins))
@@ -130,7 +126,6 @@ def _timelines(run: Run, diagnosis: Diagnosis, roles: dict[int, str]) -> list[Ti
 
 
 _WINDOW = ["rank", "begin", "finish"]
-_STREAM = ["step", "rank", "context", "stream"]
 _LANE = ["step", "rank", "lane"]
 _CALL = ["step", "rank", "launch_start", "launch_end", "api"]
 #: Of a slice, at first: the number of its lane, that of its line, and the name as a category.
@@ -154,7 +149,7 @@ def _slices(
 ) -> pl.DataFrame:
     """step and the columns of Timeline.slices, by step, lane and begin; inside: with `queue`, a row of lanes."""
     launch, calls = _calls(inside)
-    ranges = _in_lanes(hosts)
+    ranges = ranges_in_lanes(hosts)
     ordered = pl.concat(frame.select(_LANE) for frame in (lanes, calls, ranges)).unique()
     ordered = ordered.sort("step", "rank", *lane_order("lane")).join(origins, on="step", maintain_order="left")
     ordered = ordered.with_row_index("at")
@@ -164,13 +159,9 @@ def _slices(
 
     work = inside.with_columns(launch, at(lanes).gather(inside["queue"]).alias("at"))
     beside = [frame.with_columns(at(frame)).select(_KEEP) for frame in (calls, ranges)]
-    arrived = arrivals.with_columns(at(arrivals)).join(origins, on="step")
-    arrived = arrived.select(
-        "at", pl.col("name").cast(pl.Categorical), begin=pl.col("time") + pl.col("origin"), call="collective"
-    )
-    whole = pl.concat([_work(work), *beside], how="diagonal").join(
-        arrived.unique(_CALL_AT, keep="first"), on=_CALL_AT, how="left", maintain_order="left"
-    )
+    arrived = arrivals.with_columns(at(arrivals), pl.col("name").cast(pl.Categorical)).join(origins, on="step")
+    whole = _with_calls(_work(work), arrived.with_columns(begin=pl.col("time") + pl.col("origin")))
+    whole = pl.concat([whole, *beside], how="diagonal")
     origin = ordered["origin"].gather(whole["at"])
     whole = whole.with_columns(pl.col("begin") - origin, pl.col("end") - origin)
     # What begins at one time stays in the order in which it was.
@@ -178,11 +169,22 @@ def _slices(
     order = by_time[np.argsort(whole["at"].to_numpy()[by_time], kind="stable")]
     whole = whole.select(pl.all().gather(pl.Series(order)))
     lane = ordered.select(pl.col(_LANE).gather(whole["at"]))
-    return lane.with_columns(_LINES.gather(whole["line"]), *in_words(whole.drop("at", "line")))
+    return lane.with_columns(
+        _LINES.gather(whole["line"]), pl.Series(whole["name"].cast(pl.String)), *whole.drop("at", "line", "name")
+    )
 
 
-_CALL_AT = ["at", "begin", "name"]
 _LINES = pl.Series("line", list(LINE_ORDER))
+
+
+def _with_calls(work: pl.DataFrame, arrived: pl.DataFrame) -> pl.DataFrame:
+    """The slices with `call`, the number of the matched collective that begins with it."""
+    cut = pl.col("line").is_in([NUMBER[line] for line in (*BEFORE.values(), *AFTER.values())])
+    key = ["at", "begin", "name"]
+    begun = work.with_row_index("row").filter(cut).select("row", *key)
+    found = begun.join(arrived.unique(key, keep="first").select(*key, "collective"), on=key)
+    call = pl.repeat(None, len(work), dtype=pl.Int64, eager=True)
+    return work.with_columns(call.scatter(found["row"], found["collective"]).alias("call"))
 
 
 def _calls(inside: pl.DataFrame) -> tuple[pl.Series, pl.DataFrame]:
@@ -228,7 +230,7 @@ def _spans(windows: pl.DataFrame, inside: pl.DataFrame) -> pl.DataFrame:
 
 
 def _arrivals(diagnosis: Diagnosis, lanes: pl.DataFrame, origins: pl.DataFrame) -> pl.DataFrame:
-    arrived = diagnosis.arrived.join(origins, on="step").join(lanes, on=_STREAM, nulls_equal=True)
+    arrived = diagnosis.arrived.join(origins, on="step").join(lanes, on=STREAM, nulls_equal=True)
     return arrived.select(
         "step",
         "rank",
@@ -241,58 +243,8 @@ def _arrivals(diagnosis: Diagnosis, lanes: pl.DataFrame, origins: pl.DataFrame) 
     ).sort("step", "rank", "time")
 
 
-def _lanes(streams: pl.DataFrame, work: pl.DataFrame) -> pl.DataFrame:
-    """step, rank, context, stream, lane: a lane a stream; of many streams, those never busy at one time share a lane.
-
-    A CUDA graph that forks gives every branch a stream of its own, and a lane for each would fill pages. streams: a row
-    each; work: begin, end, queue (a row of streams).
-    """
-    extents = work.group_by("queue").agg(pl.min("begin"), pl.max("end")).sort("queue")
-    named = pl.when(pl.col("stream").is_null()).then(pl.lit("stream")).otherwise(pl.format("stream {}", "stream"))
-    told = streams.with_columns(extents["begin"], extents["end"], named.alias("lane")).with_row_index("queue")
-    count = pl.len().over("step", "rank")
-    parts = [told.filter(count <= MAX_STREAMS)]
-    many = told.filter(count > MAX_STREAMS).sort("begin", "context", "stream")
-    for own in many.partition_by("step", "rank", maintain_order=True):
-        shared = [f"streams {lane + 1}" for lane in _first_free(own["begin"].to_list(), own["end"].to_list())]
-        parts.append(own.with_columns(lane=pl.Series(shared, dtype=pl.String)))
-    return pl.concat(parts).sort("queue").select(*_STREAM, "lane")
-
-
-def _first_free(begins: Sequence[int], ends: Sequence[int]) -> list[int]:
-    """The lane of each span of time, in order of begin: the first whose last span has ended."""
-    until: list[int] = []
-    lanes = []
-    for begin, end in zip(begins, ends, strict=True):
-        lane = next((i for i, busy_until in enumerate(until) if busy_until <= begin), len(until))
-        until[lane : lane + 1] = [end]
-        lanes.append(lane)
-    return lanes
-
-
 def _work(inside: pl.DataFrame) -> pl.DataFrame:
     """Ledger lines on the streams; a matched collective becomes its waiting, if it waits, and what comes after."""
     parts = cut_at_arrival(inside).parts(inside, ("at", "name", "launch", *FACTS))
     waits = pl.col("line").is_in([NUMBER[line] for line in BEFORE.values()])
     return parts.filter(~waits | (pl.col("end") > pl.col("begin"))).select(*_KEEP, *FACTS)
-
-
-def _in_lanes(hosts: pl.DataFrame) -> pl.DataFrame:
-    """NVTX ranges as slices, with step and rank; those that nest or overlap lie in different lanes, the outer ones
-    first.
-    """
-    ordered = hosts.sort("step", "rank", "start", pl.col("end").neg(), "name", maintain_order=True)
-    numbers: list[int] = []
-    for own in ordered.select("step", "rank", "start", "end").partition_by("step", "rank", maintain_order=True):
-        numbers += _first_free(own["start"].to_list(), own["end"].to_list())
-    few = ordered.with_columns(number=pl.Series(np.asarray(numbers, dtype=np.int64)))
-    return few.filter(pl.col("number") < MAX_RANGE_LANES).select(
-        "step",
-        "rank",
-        lane=pl.format("NVTX {}", pl.col("number") + 1),
-        line=pl.lit(LINE_ORDER[RANGE], pl.Int8),
-        begin="start",
-        end="end",
-        name=pl.col("name").fill_null("?").cast(pl.Categorical),
-        launch=pl.lit(None, dtype=pl.Int64),
-    )
