@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from functools import cache
+from collections.abc import Mapping
+from functools import cache, partial
+from typing import Any
 
 import click
 
@@ -38,8 +40,12 @@ def _line(line: str) -> str:
     for pattern in (_LABEL, _HEADING):
         line = pattern.sub(lambda found: click.style(found[0], bold=True), line, count=1)
     for pattern, style in _GRADES:
-        line = pattern.sub(lambda found, style=style: click.style(found[0], **style), line)
+        line = pattern.sub(partial(_styled, style), line)
     return _ledger_words().sub(lambda found: _in_colour(found[0]), line)
+
+
+def _styled(style: Mapping[str, Any], found: re.Match[str]) -> str:
+    return click.style(found[0], **style)
 
 
 @cache

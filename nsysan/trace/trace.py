@@ -181,10 +181,6 @@ class Trace:
         self._forget("_kernel_rows")
         return gpu_work.kernels(self._tables, rows, self._lone_process)
 
-    def grids(self, spans: Sequence[tuple[int, int]]) -> pl.DataFrame:
-        """The grids of the kernels that start in these spans, read anew: see gpu_work.grids."""
-        return gpu_work.grids(self._tables, spans)
-
     @cached_property
     def copies(self) -> pl.DataFrame:
         """Every memory copy and memory set: the columns of vocabulary.WORK."""
