@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.report.sentences import verdict_words
 from nsysan.text import broken, plain
+from nsysan.timings import stage
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -78,6 +79,7 @@ def find_painter() -> Painter:
     )
 
 
+@stage("charts")
 def to_png(report: Report, painter: Painter) -> dict[str, bytes]:
     """The PNG of each of CHARTS that has data; NsysanError where the painter fails."""
     return {
