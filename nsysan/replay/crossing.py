@@ -21,8 +21,8 @@ _TIMES = 2
 #: An order is one where it explains so much of the time that nothing else explains.
 _EXPLAINED = 0.8
 _STEP = 1 << 32
-#: Lanes of a rank that are held against each other, those with most work; and pairs of an operation and a lane. Programs
-#: have dozens; a stream for each kernel would be as many pairs as their number squared.
+#: Lanes of a rank that are held against each other, those with most work; and pairs of an operation and a lane.
+#: Programs have dozens; a stream for each kernel would be as many pairs as their number squared.
 _MOST_LANES = 128
 _MOST_PAIRS = 4_000_000
 _LANE = ("context", "stream")
