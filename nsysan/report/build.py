@@ -28,6 +28,7 @@ from nsysan.metrics.ledger import FIGURES
 from nsysan.metrics.percentiles import Spread, spread
 from nsysan.model.classes import COMMUNICATION
 from nsysan.model.steps.step_kind import StepKind
+from nsysan.report.beside_nsys import beside_nsys
 from nsysan.report.counter_lanes import counter_lanes, lanes_in_order
 from nsysan.report.kernel_table import find_compute
 from nsysan.report.layer_table import find_layer_tables
@@ -121,6 +122,7 @@ def build_report(
         expectation=compared,
         findings=find(own, diagnosis, compared, link, nccl, head.collectives),
         timelines=drawn,
+        nsys=beside_nsys(run) if timelines else None,
         quality=quality,
         counters=counters,
         counter_lanes=lanes or [],

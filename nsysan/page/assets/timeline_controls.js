@@ -25,7 +25,7 @@ const timelineControls = (view, navigation, redraw) => {
     navigation.writeAddress();
   });
 
-  const present = new Set(report.steps.flatMap((step) => step.line));
+  const present = new Set(report.present);
   const filters = report.lines.filter((line, number) => present.has(number));
   if (report.steps.some((step) => step.last.length)) filters.push(report.lines[lineNumber.last]);
   const toggles = filters.map((line) => [line.id, line.name, line.id === "last" ? "var(--ink)" : line.colour]);
