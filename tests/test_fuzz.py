@@ -1,4 +1,4 @@
-"""Damaged exports of every kind, a few of each; scripts/fuzz.py runs thousands."""
+"""Damaged exports and hostile inputs of every kind, a few of each; scripts/fuzz.py runs thousands."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.attempt import attempt, unpack
+from tests.hostile.kinds import KINDS
+from tests.hostile.sources import make_sources
+from tests.hostile.trial import trial
 from tests.mutations import MUTATIONS, mutate, mutate_folder
 
 #: By number, what found a defect once.
@@ -29,7 +32,7 @@ def tried(sources: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, number: 
     assert outcome.trouble is None, f"{number}: {outcome.mutation}: {outcome.trouble}"
 
 
-@pytest.mark.parametrize("number", range(3 * len(MUTATIONS)))
+@pytest.mark.parametrize("number", range(2 * len(MUTATIONS)))
 def test_damage_gives_a_report_or_one_line(
     sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
@@ -39,6 +42,22 @@ def test_damage_gives_a_report_or_one_line(
 @pytest.mark.parametrize("number", FOUND, ids=FOUND.values())
 def test_what_failed_once(sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     tried(sources, tmp_path, monkeypatch, number)
+
+
+@pytest.fixture(scope="module")
+def hostile_sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("hostile")
+    make_sources(folder)
+    return folder
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_hostile_input_gives_a_report_or_one_line(
+    hostile_sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    outcome = trial(hostile_sources, tmp_path, kind, 5 if kind in ("nccl", "surroundings", "predict") else 1)
+    assert outcome.trouble is None, f"{kind}: {outcome.mutation}: {outcome.trouble}"
 
 
 def test_a_number_always_does_the_same(sources: Path, tmp_path: Path) -> None:

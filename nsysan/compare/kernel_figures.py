@@ -7,10 +7,9 @@ import polars as pl
 from nsysan.compare.comparison import NS, ComparedRun, Measured
 from nsysan.compare.figure_rows import Row
 from nsysan.model.kernel_groups import KernelGroup
-from nsysan.report.kernel_text import shortened
 from nsysan.run.kernel_questions import kernels_by_step_of
 from nsysan.run.run import Run
-from nsysan.text import plain
+from nsysan.text import plain, shortened
 
 #: Kernels that are compared by name: those that differ most.
 _MOST = 12

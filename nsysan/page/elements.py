@@ -10,6 +10,7 @@ from string import Template
 
 import plotly.graph_objects as go
 
+from nsysan.output import signed
 from nsysan.page.pack import INLINE, library, packed, source_hash
 from nsysan.page.palette import PAPER, VARIABLES, style
 from nsysan.text import plain
@@ -61,7 +62,7 @@ def render(
     plotly = library(plotlyjs)
     figures = ",".join(f'"{name}":{text}' for name, text in plots.items())
     entries = "".join(f'<a href="#{safe(anchor)}">{safe(name)}</a>' for anchor, name in links)
-    return Template(_asset("page.html")).substitute(
+    page = Template(_asset("page.html")).substitute(
         title=safe(title),
         subtitle=safe(subtitle),
         policy=_policy(f"'{source_hash(script)}'", plotly.allowed),
@@ -75,6 +76,7 @@ def render(
         script=script,
         version=safe(version),
     )
+    return signed(page)
 
 
 def _skips(anchors: Sequence[str]) -> str:

@@ -16,8 +16,10 @@ from nsysan.page.verdict_section import lead
 from nsysan.report.replica import coverage_words, layout_sentence
 from nsysan.report.report import Report
 from nsysan.text import counted
+from nsysan.timings import stage
 
 
+@stage("page")
 def to_html(report: Report, plotlyjs: str = INLINE) -> str:
     """The page: the answer, its figures with their tables, and how far each can be trusted.
 

@@ -17,6 +17,7 @@ from nsysan.page.fact_columns import Facts
 from nsysan.page.palette import COLOURS, COUNTER_COLOURS, INKS, NAMES
 from nsysan.page.path_lane import WORDS, path_head, piece_columns
 from nsysan.page.planes import Planes
+from nsysan.report.range_cells import COUNT, cell_width
 from nsysan.report.report import Report, visible_lines
 from nsysan.report.timeline import LINE_ORDER, Timeline, lane_order
 from nsysan.text import duration, plain, us
@@ -45,7 +46,8 @@ def timeline_data(report: Report) -> TimelineData:
     after the step's origin. lane, line, name are positions in the step's `lanes`, `lines`, `names`. Of a slice, gap is
     the time since the end of the one before on its lane, and on by how much its launch call is numbered higher than
     that of the slice before (0: none, 1: the first); fact and call are those of fact_columns.Facts. The first `claimed`
-    lines are those of the ledger, in order of precedence. late: the rank that the verdict names.
+    lines are those of the ledger, in order of precedence, and `rest` is what none of them claims. late: the rank that
+    the verdict names.
     """
     lines = [*LINE_ORDER]
     timelines = report.timelines
@@ -58,7 +60,7 @@ def timeline_data(report: Report) -> TimelineData:
     placed = [_placed(frame, lanes, codes) for frame in (slices, marks, pieces)]
     planes, facts = Planes(), Facts()
     columns = {
-        "slices": _slice_columns(placed[0]) | facts.columns(slices, placed[0]["place"]),
+        "slices": _slice_columns(placed[0]) | facts.columns(_by_lane(slices, placed[0]["place"])),
         "marks": _mark_columns(placed[1]),
         "pieces": piece_columns(placed[2]),
     }
@@ -79,6 +81,7 @@ def timeline_data(report: Report) -> TimelineData:
         "lines": [_line(line) for line in (*lines, "last")],
         "claimed": len(CLAIMED),
         "present": [number for number, line in enumerate(lines) if line in present],
+        "rest": NAMES[LINES[-1]],
         "counters": COUNTER_COLOURS,
         "path": WORDS,
         "tables": tables,
@@ -94,6 +97,11 @@ def _numbered(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
     """The rows of all steps, with the number of each one's timeline."""
     numbers = np.repeat(np.arange(len(frames)), [len(frame) for frame in frames])
     return pl.concat(frames).with_columns(number=pl.Series(numbers))
+
+
+def _by_lane(slices: pl.DataFrame, place: pl.Series) -> pl.DataFrame:
+    """The slices numbered by lane, over all steps."""
+    return slices.with_columns(number=pl.col("number") * (1 + (place.max() or 0)) + place)  # type: ignore[operator]
 
 
 def _rows(frame: pl.DataFrame, count: int) -> list[int]:
@@ -165,7 +173,9 @@ def _mark_columns(marks: pl.DataFrame) -> dict[str, _I64]:
 
 
 def _line(line: str) -> dict[str, Any]:
-    """How slices of a ledger line, calls, ranges or marks look; cut: on which side of the last arrival they are."""
+    """How slices of a ledger line, calls, ranges or marks look; cut: on which side of the last arrival they are;
+    block: of replays that were traced as one, which have all that is busy in their step.
+    """
     row = ROW.get(Line(line)) if line in LINES else None
     return {
         "id": line,
@@ -174,6 +184,7 @@ def _line(line: str) -> dict[str, Any]:
         "ink": INKS[line],
         "captioned": row is not None and row.captioned,
         "communicates": row is not None and row.communicates,
+        "block": line == Line.GRAPH,
         "cut": "" if row is None else "before" if row.before else "after" if row.after else "",
     }
 
@@ -199,9 +210,20 @@ def _step(timeline: Timeline, lanes: list[tuple[int, str]], counters: pl.DataFra
         "windows": [list(window) for window in timeline.windows],
         "note": decimation_note(timeline),
         "lanes": [[rank, plain(lane, 40)] for rank, lane in lanes],
+        "cells": _cells(timeline),
         "counters": [] if counters is None else _counters(counters),
         "path": path_head(timeline.path),
     }
+
+
+def _cells(timeline: Timeline) -> dict[str, Any] | None:
+    """The ledger in cells of `width` ns: columns of rank, line (its number), ns in each; None where not needed."""
+    cells = timeline.cells
+    if cells is None:
+        return None
+    width = cell_width(max((end for _, _, end in timeline.windows), default=0))
+    line = [LINE_ORDER[line] for line in cells["line"]]
+    return {"width": width, "count": COUNT, "rank": cells["rank"].to_list(), "line": line, "ns": cells["ns"].to_list()}
 
 
 def _number(names: dict[str, int], name: str) -> int:

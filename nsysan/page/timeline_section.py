@@ -86,7 +86,8 @@ from one to the next.</p>
 </div>
 </div>
 <div id="range" role="region" aria-label="chosen range" hidden>
-<p class="tools"><b></b> <button type="button" data-do="near">zoom to it</button>
+<p><b></b></p>
+<p class="tools"><button type="button" data-do="near">zoom to it</button>
 <button type="button" data-do="clear">clear</button></p>
 <div></div>
 </div>

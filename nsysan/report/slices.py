@@ -17,6 +17,7 @@ from nsysan.report.path_in_step import paths_in_steps, within
 from nsysan.report.stream_lanes import STREAM, ranges_in_lanes, stream_lanes
 from nsysan.report.timeline import LAUNCH, LAUNCHES, LINE_ORDER, Timeline, decimated, fair_limit, lane_order
 from nsysan.run.run import Run
+from nsysan.timings import stage
 
 #: What the timelines of a page hold together: 8 ranks x 600 steps x 200 operations and their launch calls. A slice is 3
 #: to 5 bytes of the page.
@@ -25,6 +26,7 @@ MAX_SLICES = 2_000_000
 _AT_ONCE = 400_000
 
 
+@stage("timelines")
 def build_timelines(run: Run, diagnosis: Diagnosis) -> list[Timeline]:
     """The steps worth a look, and then as many others as MAX_SLICES allows, each with the role "".
 
@@ -104,7 +106,7 @@ def _timelines(run: Run, diagnosis: Diagnosis, roles: dict[int, str]) -> list[Ti
     paths = paths_in_steps(diagnosis, dict(origins.iter_rows()), lanes)
     found = []
     for (step,), own in windows.partition_by("step", as_dict=True, maintain_order=True).items():
-        origin, finish = own["begin"].min(), own["finish"].max()
+        origin, finish = int(own["begin"].min()), int(own["finish"].max())  # type: ignore[arg-type]
         whole = tuple((rank, begin - origin, end - origin) for rank, begin, end in own[_WINDOW].iter_rows())
         slices = by_step.get(step, by_step[None])
         timeline = Timeline(

@@ -10,6 +10,7 @@ from statistics import median
 import polars as pl
 
 from nsysan.metrics.lines import CLAIMED
+from nsysan.report.range_cells import range_cells
 
 LAUNCH = "launch"
 RANGE = "nvtx"
@@ -54,7 +55,8 @@ class Timeline:
     the last), name: of the matched collectives. total: slices that there are; windows: rank, begin, end of
     each rank's own step (ns after origin): ranks begin and end a step apart, and the work of other steps is not in
     `slices`. merged: of those shorter than this (ns) on a lane, `slices` holds the longest in each stretch of that
-    length. path: the critical path through it.
+    length. path: the critical path through it. cells: where `slices` are not all, the ledger in cells of time
+    (range_cells.range_cells).
     """
 
     step: int
@@ -68,6 +70,7 @@ class Timeline:
     merged: int
     windows: tuple[tuple[int, int, int], ...] = ()
     path: StepPath = field(default_factory=StepPath)
+    cells: pl.DataFrame | None = None
 
     @property
     def period(self) -> int:
@@ -103,7 +106,8 @@ def decimated(timeline: Timeline, limit: int) -> Timeline:
     # The least power that suffices: a larger one never keeps more.
     power = bisect_left(range(_LEAST, _MOST), True, key=lambda n: int(_kept(slices, 1 << n).sum()) <= limit)
     merged = 1 << (_LEAST + power)
-    return replace(timeline, slices=slices.filter(_kept(slices, merged)), merged=merged)
+    cells = range_cells(slices, timeline.windows)
+    return replace(timeline, slices=slices.filter(_kept(slices, merged)), merged=merged, cells=cells)
 
 
 #: Powers of two ns: from what no screen resolves to what no step lasts.

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from nsysan import ExitCode
+from nsysan.history import database
 from nsysan.metrics.lines import ROW, Line
 from tests.clitools import graph_level_trace, paper_trace, run_cli
 from tests.page.test_html import Page
@@ -123,8 +124,13 @@ def test_plot_draws_trends(tmp_path: Path, capsys: Capsys) -> None:
     page = Path("trend.html").read_text("utf-8")
     for part in ("Period", "Ledger", "The hottest collective", "What if", "Content-Security-Policy"):
         assert part in page
+    # Runs over other numbers of ranks are two workloads: a line each, and the rest is of that which ran last.
     labels = [figure["layout"]["xaxis"]["ticktext"] for figure in Page(page).figures.values()]
-    assert labels == [["1: c0", "2: c1"]] * 4
+    assert labels == [["1: c0", "2: c1"], *[["2: c1"]] * 4]
+    assert "TP=2, no CUDA graphs, all_reduce of 8 KiB, NVIDIA H200" in page
+    # Its own page it replaces; one that somebody wrote into it does not.
+    assert run_cli(capsys, "history", "plot", "-o", "trend.html").code == 0
+    Path("trend.html").write_text(page + "mine", "utf-8")
     refused = run_cli(capsys, "history", "plot", "-o", "trend.html")
     assert (refused.code, "--force" in refused.err) == (ExitCode.OUTPUT_EXISTS, True)
     assert run_cli(capsys, "history", "plot", "-o", "trend.html", "--force").code == 0
@@ -137,7 +143,7 @@ def test_plot_draws_replays_that_are_blocks(tmp_path: Path, capsys: Capsys) -> N
         run_cli(capsys, "history", "add", graph_level_trace(tmp_path / f"{number}.sqlite"), "--commit", f"c{number}")
     run_cli(capsys, "history", "plot", "-o", "trend.html")
     figures = Page(Path("trend.html").read_text("utf-8")).data["figures"]
-    drawn = {line["name"]: (line["y"], line["line"]["color"]) for line in figures["trend-1"]["data"]}
+    drawn = {line["name"]: (line["y"], line["marker"]["color"]) for line in figures["trend-1"]["data"]}
     graph = ROW[Line.GRAPH]
     busy = rows("select graph_ns from runs")[0][0]
     assert busy > 0
@@ -238,3 +244,33 @@ def test_a_cell_that_holds_something_else_is_no_figure(tmp_path: Path, capsys: C
 
 def fail(name: str) -> None:
     raise AssertionError(f"{name} in JSON")
+
+
+def _made(path: Path, *, runs: str = "id INTEGER PRIMARY KEY, hash TEXT") -> Path:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(f"CREATE TABLE runs ({runs})")
+        connection.execute("CREATE TABLE per_rank (run)")
+        connection.execute("CREATE TABLE collectives (run)")
+        connection.execute("INSERT INTO runs (hash) VALUES (CAST(x'ff41' AS TEXT))")
+    return path
+
+
+def test_a_history_in_another_code_page_is_shown_as_far_as_it_can_be(tmp_path: Path, capsys: Capsys) -> None:
+    path = _made(tmp_path / "h.db")
+    assert run_cli(capsys, "history", "list", "--db", path, "--format", "json").code == 0
+    # A flipped bit in the names of the schema.
+    path.write_bytes(path.read_bytes().replace(b"TABLE per_rank (run)", b"TABLE per_rank (r\x91n)"))
+    done = run_cli(capsys, "history", "show", "1", "--db", path)
+    assert (done.code, done.err.count("\n")) == (ExitCode.OUTPUT_UNWRITABLE, 1)
+
+
+def test_a_history_that_never_ends_is_given_up(tmp_path: Path, capsys: Capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = _made(tmp_path / "h.db")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 20000) SELECT i FROM n"
+        connection.execute(f"INSERT INTO runs (hash) {numbers}")
+    monkeypatch.setattr(database, "HISTORY_ROWS", 10_000)
+    assert "more than 10,000 runs" in run_cli(capsys, "history", "list", "--db", path).err
+    monkeypatch.setattr(database, "SQLITE_SECONDS", -1.0)
+    done = run_cli(capsys, "history", "list", "--db", path)
+    assert (done.code, "interrupted" in done.err) == (ExitCode.OUTPUT_UNWRITABLE, True)

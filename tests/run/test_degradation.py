@@ -32,7 +32,7 @@ Document = dict[str, Any]
 Traces = Callable[[str], Path]
 
 #: Parts of the document that rest on message sizes, on what late hosts cost, and on how steps were found.
-SIZES = {"bytes", "algbw_gbps", "busbw_gbps", "peak_share", "communicator_size"}
+SIZES = {"bytes", "bytes_source", "algbw_gbps", "busbw_gbps", "peak_share", "communicator_size"}
 HOST = {"what_if", "late", "straggler", "critical_path", "verdict", "gaps"}
 STEPS = {"method", "source"}
 #: What each table of an export is needed for, and the quality row that says so where it is missing.

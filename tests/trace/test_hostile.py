@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -9,13 +10,16 @@ import sys
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 import pytest
 
 import nsysan
 from nsysan import ExitCode, NsysanError
 from nsysan.budgets import NAME_BYTES
+from nsysan.columns.memory import settle
 from nsysan.model.payloads import communicator_ranks
-from nsysan.text import whole
+from nsysan.redact import logs
+from nsysan.text import plain, whole
 from nsysan.trace import bulk, guard
 from nsysan.trace.guard import read_only_uri
 from nsysan.trace.provenance import metrics_rate
@@ -119,3 +123,66 @@ def test_a_rank_of_more_digits_than_ranks_have(tmp_path: Path, capsys: Capsys) -
     trace = paper_trace(tmp_path / f"rank_{'9' * 30}.sqlite", ranks=1)
     shutil.copyfile(trace, tmp_path / "rank_1.sqlite")
     assert run_cli(capsys, "report", tmp_path / "rank_1.sqlite", trace, "--json", "-", "-q").code in (0, 12)
+
+
+@pytest.mark.parametrize(
+    ("told", "kept"), [("0", None), ("99999", None), ("4", "4"), ("x", "x"), ("9" * 5_000, "9" * 5_000)]
+)
+def test_polars_is_told_a_number_of_threads_that_it_can_begin(
+    monkeypatch: pytest.MonkeyPatch, told: str, kept: str | None
+) -> None:
+    monkeypatch.setenv("POLARS_MAX_THREADS", told)
+    settle()
+    assert os.environ.get("POLARS_MAX_THREADS") == kept
+
+
+def test_what_a_terminal_obeys_or_nobody_sees_is_replaced() -> None:
+    odd = "\x1b\x9b\x7f\u202e\u2066\u200f\u200e\u061c\u200b\u2060\ufeff\udcff"
+    assert plain(f"a{odd}b") == f"a{'?' * len(odd)}b"
+    assert plain("a\r\n\v\u2028b \u0639\u200c") == "a b \u0639\u200c"
+
+
+@pytest.mark.parametrize("bound", ["NCCL_BYTES", "NCCL_LINES"])
+def test_a_log_is_redacted_within_what_is_read_of_one(
+    tmp_path: Path, capsys: Capsys, monkeypatch: pytest.MonkeyPatch, bound: str
+) -> None:
+    log = tmp_path / "big.log"
+    log.write_text("host1:1:1 [0] NCCL INFO cudaDriverVersion 12080\n" * 20)
+    assert run_cli(capsys, "redact", log, "-o", tmp_path / "clean.log").code == 0
+    assert "host1" not in (tmp_path / "clean.log").read_text()
+    monkeypatch.setattr(logs, bound, 19)
+    done = run_cli(capsys, "redact", log, "-o", tmp_path / "more.log")
+    assert (done.code, "larger than what a report reads of a log" in done.err) == (ExitCode.DAMAGED, True)
+    assert done.err.count("\n") == 1
+
+
+def test_a_folder_is_no_name_of_what_is_held(capsys: Capsys) -> None:
+    for name in (".", "..", "/"):
+        done = run_cli(capsys, "window", "open", name)
+        assert (done.code, done.err) == (ExitCode.NO_SUCH_FILE, f"nsysan: {name}: is a folder; name the trace\n")
+
+
+@pytest.mark.parametrize(("names", "why"), [(["id", "id"], "duplicate column"), (None, "too many columns")])
+def test_a_table_that_sqlite_cannot_hold_is_not_redacted(
+    tmp_path: Path, capsys: Capsys, names: list[str] | None, why: str
+) -> None:
+    folder = tmp_path / "tables"
+    folder.mkdir()
+    columns = names or [f"c{n}" for n in range(2_001)]
+    table = pa.table([pa.array([1])] * len(columns), names=columns)
+    with pa.ipc.new_stream(str(folder / "StringIds.arrow"), table.schema) as writer:
+        writer.write_table(table)
+    shutil.copyfile(folder / "StringIds.arrow", folder / "NVTX_EVENTS.arrow")
+    done = run_cli(capsys, "redact", folder, "-o", tmp_path / "clean")
+    assert (done.code, why in done.err, done.err.count("\n")) == (ExitCode.DAMAGED, True, 1)
+    assert sorted(os.listdir(tmp_path)) == ["tables"]
+
+
+def test_a_stream_for_each_kernel_is_not_replayed(tmp_path: Path, capsys: Capsys) -> None:
+    # As many pairs of streams as their number squared; a program has dozens.
+    trace = paper_trace(tmp_path / "t.sqlite", ranks=2, steps=90)
+    changed(trace, "UPDATE CUPTI_ACTIVITY_KIND_KERNEL SET streamId = rowid")
+    done = run_cli(capsys, "report", trace, "--json", tmp_path / "o.json", "-q")
+    assert done.code == 0
+    told = json.loads((tmp_path / "o.json").read_text())
+    assert {row["id"] for row in told["quality"] if row["status"] == "not_measurable"} >= {"straggler", "what_if"}
