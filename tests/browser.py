@@ -95,7 +95,8 @@ def opened(
     here = Opened(page, file.absolute().as_uri())
     page.on("console", lambda message: here.said.append(f"{message.type}: {message.text}"))
     page.on("pageerror", lambda error: here.said.append(f"error: {error}"))
-    page.on("request", lambda request: here.requests.append(request.url))
+    # A blob is what the page holds already.
+    page.on("request", lambda request: request.url.startswith("blob:") or here.requests.append(request.url))
 
     def dismiss(dialog: Dialog) -> None:
         here.dialogs.append(dialog.message)

@@ -218,7 +218,7 @@ def fragments(text: str, *starts: str) -> list[str]:
 def test_quoted_summary_is_what_the_demo_prints(name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     said = run_cli(capsys, "report", "fixtures/tp4_slow.sqlite", "--json", tmp_path / "r.json")
     out = " ".join(said.out.split())
-    pieces = fragments(DOCUMENTS[name], "verdict", "late", "savings")
+    pieces = fragments(DOCUMENTS[name].partition("## Compare")[0], "verdict", "late", "savings")
     assert len(pieces) >= 3
     assert [piece for piece in pieces if piece not in out] == []
 
@@ -238,7 +238,7 @@ def test_the_saving_that_readme_holds_against_a_run_without_the_fault(reported: 
 def test_quoted_comparison_is_what_compare_prints(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     sides = [unpacked(name, tmp_path) for name in ("tp2_graph", "tp4_graph_node")]
     out = " ".join(run_cli(capsys, "compare", *sides).out.split())
-    head = fragments(DOCUMENTS[READING], "B vs A", "bought", "lost", "replicas")
+    head = fragments(DOCUMENTS[READING], "verdict   TP=4", "B vs A", "bought", "lost", "replicas")
     rows = fragments(DOCUMENTS[READING], "compute", "wait", "wire", "idle")
     assert [piece for piece in (*head, *rows) if piece not in out] == []
 

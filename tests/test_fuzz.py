@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.attempt import attempt, unpack
+from tests.hostile.kinds import KINDS
 from tests.hostile.sources import make_sources
-from tests.hostile.trial import KINDS, trial
+from tests.hostile.trial import trial
 from tests.mutations import MUTATIONS, mutate, mutate_folder
 
 #: By number, what found a defect once.

@@ -11,7 +11,7 @@ from nsysan._errors import ExitCode, NsysanError
 from nsysan.capture.bounded import now_and_then
 from nsysan.capture.checks import Check
 from nsysan.capture.cures import no_room
-from nsysan.capture.nsys import Nsys, abilities_of, export_sqlite
+from nsysan.capture.nsys import Nsys, abilities_of, export
 from nsysan.capture.postflight import check_export
 from nsysan.capture.starters import Engine
 
@@ -48,9 +48,7 @@ def exported(
     unfinished = target.with_name(f".{target.name}.part")
     try:
         waiting = None if progress else now_and_then(say, lambda: f"exporting {recording.name}, {_size(unfinished)}")
-        export_sqlite(nsys, recording, unfinished, progress=progress, waiting=waiting, patience=patience).replace(
-            target
-        )
+        export(nsys, recording, unfinished, progress=progress, waiting=waiting, patience=patience).replace(target)
     finally:
         unfinished.unlink(missing_ok=True)
     try:

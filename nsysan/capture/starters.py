@@ -34,6 +34,7 @@ class Engine:
     within: frozenset[str]
     fork: tuple[str, str] | None
     port: int
+    key: str
     profiler: tuple[str, str] | None
     named: re.Pattern[str]
     opens: str
@@ -144,6 +145,7 @@ def _engine(row: dict[str, Any]) -> Engine:
         within=frozenset(row["within"]),
         fork=(fork[0], fork[1]) if fork else None,
         port=row["port"],
+        key=row.get("key", ""),
         profiler=(profiler[0], profiler[1]) if profiler else None,
         named=re.compile(row["named"]) if profiler else _NOTHING,
         opens=row["opens"],

@@ -11,6 +11,7 @@ from pathlib import PurePath
 _PRINTED = (
     (("decode.py",), '"host_us_a_step"', "it with the unit us", True),
     (("sglang.bench_one_batch",), "Decode. median latency", "it with the unit s", True),
+    (("vllm", "bench", "latency"), "Avg latency", "its seconds by --output-len, prefill among them", True),
     (("vllm", "bench", "serve"), "Median TPOT (ms)", "it with the unit ms", True),
     (("sglang.bench_serving",), "Median TPOT (ms)", "it with the unit ms", True),
     (("trtllm-bench",), "Average time-per-output-token [TPOT] (ms)", "it with the unit ms", True),

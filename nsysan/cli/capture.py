@@ -207,7 +207,8 @@ def command(
     given = _pairs(environment)
     surroundings = {**os.environ, **given}
     workload = read_workload(command, surroundings)
-    served = serve_of(workload, {"serve": serve, "hold": hold, "untraced_first": untraced_first, **serving})
+    asked = {"serve": serve, "hold": hold, "untraced_first": untraced_first, **serving}
+    served = serve_of(workload, surroundings, asked)
     seat = seat_of(workload, surroundings)
     name = _name(output, surroundings, seat)
     check_place(workload, name)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from functools import cache
+from collections.abc import Mapping
+from functools import cache, partial
+from typing import Any
 
 import click
 
@@ -38,14 +40,19 @@ def _line(line: str) -> str:
     for pattern in (_LABEL, _HEADING):
         line = pattern.sub(lambda found: click.style(found[0], bold=True), line, count=1)
     for pattern, style in _GRADES:
-        line = pattern.sub(lambda found, style=style: click.style(found[0], **style), line)
+        line = pattern.sub(partial(_styled, style), line)
     return _ledger_words().sub(lambda found: _in_colour(found[0]), line)
+
+
+def _styled(style: Mapping[str, Any], found: re.Match[str]) -> str:
+    return click.style(found[0], **style)
 
 
 @cache
 def _ledger_words() -> re.Pattern[str]:
     """Names of ledger lines: of columns, at the head of a row, as a verdict, and of a share."""
-    names = "|".join(_colours())
+    # Where nothing but click is, as on machines that capture, there is no ledger either.
+    names = "|".join(_colours()) or "(?!)"
     return re.compile(
         rf"(?<=  )(?:{names})(?=  |$)|^(?:{names})(?=  )|(?<=verdict\x1b\[0m   )(?:{names})(?=:)|"
         rf"(?<=[ (])(?:{names})(?= \d[\d.]* %)"
@@ -55,8 +62,11 @@ def _ledger_words() -> re.Pattern[str]:
 @cache
 def _colours() -> dict[str, str]:
     """#rrggbb by name: those of the page; a kind of verdict has that of its line."""
-    from nsysan.diagnosis.verdict import BOUNDS
-    from nsysan.metrics.lines import LEDGER, ROW
+    try:
+        from nsysan.diagnosis.verdict import BOUNDS
+        from nsysan.metrics.lines import LEDGER, ROW
+    except ImportError:
+        return {}
 
     lines = {row.id.value: row.colour for row in LEDGER}
     kinds = {kind.value: ROW[bound.line].colour for kind, bound in BOUNDS.items() if bound.line is not None}

@@ -25,6 +25,7 @@ from nsysan.cli.options import (
 from nsysan.cli.outputs import alike, outputs_of, written
 from nsysan.cli.redacted import redaction_if
 from nsysan.cli.screen import columns, in_colour, say
+from nsysan.cli.timed import timed
 from nsysan.output import write_bytes, write_text
 
 if TYPE_CHECKING:
@@ -134,6 +135,7 @@ _OUTPUTS = {"-o": "the page", "--json": "the JSON document", "--markdown": "the 
 @click.option("-v", "--verbose", is_flag=True, help="The whole summary, not the first 40 lines of it.")
 @click.option("-q", "--quiet", is_flag=True, help="No summary, only errors.")
 @in_colour
+@timed
 def command(
     traces: tuple[str, ...],
     output: Path | None,

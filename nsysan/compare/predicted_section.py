@@ -12,8 +12,8 @@ from nsysan.page.elements import plot, safe, section, table
 from nsysan.page.palette import COLOURS, NAMES
 
 _NOTE = (
-    "Measured and predicted steps by TP degree. A prediction takes each kernel's time {divides}, hosts, gaps and copies "
-    "as measured; its bar says where the period lies."
+    "Measured and predicted steps by TP degree. A prediction takes each kernel's time {divides}, hosts, gaps and "
+    "copies as measured; its bar says where the period lies."
 )
 _DIVIDES = {
     False: "as a + b/n over the degrees that were measured, calls at their floor there",

@@ -16,6 +16,7 @@ from nsysan._errors import ExitCode, NsysanError
 from nsysan.budgets import HISTORY_ROWS, SQLITE_SECONDS, SQLITE_VALUE
 from nsysan.check.judge import metric_of
 from nsysan.check.rules import DURATIONS, PERCENTILES
+from nsysan.history import kept_kernels
 from nsysan.history.cells import Row, usable, words
 from nsysan.history.workloads import default_workload
 from nsysan.metrics.lines import BESIDE, LINES
@@ -137,6 +138,7 @@ def add_run(database: Database, document: ReportDocument, labels: Labels) -> tup
         database.table("collectives").insert_all(
             [{"run": run, **_collective_row(row)} for row in document.collectives], alter=True
         )
+        kept_kernels.keep(database, run, document)
         database.table(STEPS).insert_all(
             [{"run": run, "step": step, "period_ns": ns} for step, ns in document.step_periods.items()]
         )
@@ -165,7 +167,7 @@ def list_runs(database: Database, tags: tuple[str, ...] = ()) -> list[Row]:
 
 
 def get_run(database: Database, run: int) -> tuple[Row, dict[str, list[Row]]]:
-    """One run, and the rows of its ranks and collectives by table; NsysanError if there is none of that number."""
+    """One run, and the rows of its ranks, collectives and kernels by table; NsysanError if there is no such run."""
     found = [row for row in list_runs(database) if row["id"] == run]
     if not found:
         raise NsysanError(f"run {run}: not in the history; `nsysan history list` shows what is", ExitCode.NO_SUCH_FILE)
@@ -176,7 +178,8 @@ def get_run(database: Database, run: int) -> tuple[Row, dict[str, list[Row]]]:
                 f"select * from {table} where run = ? order by rowid limit ?", [run, HISTORY_ROWS]
             )
         ]
-        for table in ("per_rank", "collectives")
+        for table in ("per_rank", "collectives", kept_kernels.TABLE)
+        if database.table(table).exists()
     }
     return found[0], parts
 

@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from nsysan._version import __version__
 from nsysan.history.cells import Row, measured, words
 from nsysan.history.marks import Mark, marks_of
-from nsysan.history.trends import calls, label, ledgers, periods, what_if
+from nsysan.history.trends import calls, kernel_times, label, ledgers, periods, what_if
 from nsysan.history.workloads import by_workload, workload_of
 from nsysan.metrics.change_rule import WORDS
 from nsysan.page.elements import plot, render, safe, section, table
@@ -29,10 +29,13 @@ _MARKS_NOTE = (
 _HEADED, _MARKS = 4, 60
 
 
-def to_html(runs: list[Row], source: str, steps: Mapping[int, Sequence[int]], folder: Path) -> str:
+def to_html(
+    runs: list[Row], source: str, steps: Mapping[int, Sequence[int]], folder: Path, kernels: Sequence[str] = ()
+) -> str:
     """The page of these runs (rows of the table `runs`); everything from the database is escaped.
 
     steps: ns of the steady steps of a run, by its number. folder: where the page will lie, for its links to others.
+    kernels: columns of the rows that are figures of kernels, ns.
     """
     plots: dict[str, str] = {}
     groups = by_workload(runs)
@@ -46,6 +49,8 @@ def to_html(runs: list[Row], source: str, steps: Mapping[int, Sequence[int]], fo
          "A diamond marks a change beyond noise", periods(groups, marks))),
         ("changes", "Changes", _changes(marks)),
         ("ledger", "Ledger", _trend(plots, "Ledger", f"the same of every ledger line {of_last}".strip(), ledgers(own))),
+        ("kernels", "Kernels", _trend(plots, "Kernels", f"what groups of kernels take {of_last}".strip(),
+         kernel_times(own, kernels), fold="What groups of kernels take a step, by run")),
         ("calls", "Collectives", _trend(plots, "The hottest collective", f"p50 and p99 of its calls, after and before "
          f"the last arrival {of_last}".strip(), calls(own), fold="Wire and waiting of the hottest collective, by run")),
         ("what-if", "What if", _trend(plots, "What if", f"the period with a loss taken away {of_last}".strip(),
@@ -135,7 +140,7 @@ def _trend(plots: dict[str, str], title: str, what: str, figure: go.Figure | Non
         return ""
     name = f"trend-{len(plots)}"
     figure.update_layout(title=f"{title}, by run")
-    anchor = {"Period": "period", "Ledger": "ledger", "What if": "what-if"}.get(title, "calls")
+    anchor = {"Period": "period", "Ledger": "ledger", "Kernels": "kernels", "What if": "what-if"}.get(title, "calls")
     return section(title, _NOTE.format(what=what), plot(plots, name, figure), anchor=anchor, folded=fold)
 
 
@@ -173,7 +178,8 @@ def _runs(runs: list[Row], marks: Mapping[str, Sequence[Mark]], folder: Path) ->
     rows = [
         [
             f"{run['id']}{' ◆' if int(run['id'] or 0) in changed else ''}",
-            *(str(run[key] or "-") for key in ("added", "name", "host", "commit")),
+            str(run.get("added") or "-")[:16].replace("T", " "),
+            *(str(run[key] or "-") for key in ("name", "host", "commit")),
             " ".join(words(run, "tags")) or "-",
             str(run.get("verdict") or "-"),
             _link(run, folder),

@@ -90,6 +90,14 @@ def calls(runs: Sequence[Row]) -> go.Figure | None:
     return _finished(figure, runs)
 
 
+def kernel_times(runs: Sequence[Row], names: Sequence[str]) -> go.Figure | None:
+    """Figures of kernels, by the columns that have them, µs."""
+    figure = go.Figure()
+    for number, name in enumerate(names):
+        _line(figure, runs, name, name, SERIES[number % len(SERIES)], "dash" if number >= len(SERIES) else "solid")
+    return _finished(figure, runs)
+
+
 def what_if(runs: Sequence[Row]) -> go.Figure | None:
     """The period with each loss taken away, µs."""
     figure = go.Figure()

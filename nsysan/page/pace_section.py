@@ -38,16 +38,18 @@ def bars(report: Report) -> str:
     if late is not None and late.rank in report.per_rank["rank"]:
         own = report.per_rank.row(by_predicate=pl.col("rank") == late.rank, named=True)
         rows.append((f"ledger of rank {late.rank}, a late one", own))
-    ledgers = "".join(
+    ledger, *others = (
         bar(
             safe(name),
             period,
             ((paint(line), NAMES[line], term(line, NAMES[line]), own[line.column]) for line in lines),
         )
-        for name, own in rows
         if (period := own["period_ns"])
+        else ""
+        for name, own in rows
     )
-    return ledgers + _path(report)
+    # The two that tell two things of the same step stand together.
+    return f"{ledger}{_path(report)}{''.join(others)}"
 
 
 def _middle(figures: pl.Series) -> int | None:

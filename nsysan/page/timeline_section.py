@@ -41,7 +41,7 @@ _STAGE = """
 <button type="button" data-key="n" aria-label="next hit">&rsaquo;</button>
 <span id="hits" class="sub" role="status"></span>
 </div>
-<div class="tools" role="group" aria-label="look and follow">
+<div class="tools" id="look" role="toolbar" aria-label="look and follow">
 <button type="button" data-key="+" aria-label="zoom in">+</button>
 <button type="button" data-key="-" aria-label="zoom out">&minus;</button>
 <button type="button" data-key="ArrowLeft" aria-label="pan left">&larr;</button>
@@ -56,7 +56,7 @@ _STAGE = """
 <button type="button" id="link">copy link</button>
 <button type="button" data-key="?" aria-label="all keys" aria-haspopup="dialog">?</button>
 </div>
-<div class="legend" id="legend" role="group" aria-label="what the timeline shows"></div>
+<div class="legend" id="legend" role="toolbar" aria-label="what the timeline shows"></div>
 <div class="tools" id="hidden-ranks" role="group" aria-label="hidden ranks" hidden></div>
 <p class="note screen" id="path-status" aria-live="polite"></p>
 <p class="note screen" id="op-status" aria-live="polite">Nothing is chosen: click an operation, or press c or . to go

@@ -10,6 +10,7 @@ from nsysan.page.elements import safe
 from nsysan.page.glossary import STATUS, linked
 from nsysan.page.pace_section import bars, late_table, saved
 from nsysan.page.palette import COLOURS
+from nsysan.page.still import still
 from nsysan.report.basis_text import basis_of
 from nsysan.report.key_numbers import KeyNumber, first_finding, key_numbers
 from nsysan.report.report import Report
@@ -38,16 +39,19 @@ def lead(report: Report) -> str:
         ("period", headline_sentence(report)),
     )
     lines = "".join(f"<p><b>{name}</b>: {linked(text)}</p>" for name, text in told if text)
+    reason, _, more = verdict.reason.partition(". ")
+    rest = f"<p>{linked(more)}</p>" if more else ""
     sure = safe(sure_sentence(report).removesuffix("."))
-    grounds = safe(_grounds(report))
     of = "".join(f"<p><b>{name}</b>: {linked(sentence)}</p>" for name, sentence in basis_of(report))
+    grounds = safe(_grounds(report))
+    first = f'<p class="lead"><b>{safe(verdict.kind)}</b>: {linked(reason)}</p>{rest}'
+    why = f"<p><b>sure</b>: {sure}. <span>{grounds}</span></p>"
     return (
-        f'<section id="verdict"><div class="verdict">{of}<p class="lead"><b>{safe(verdict.kind)}</b>: '
-        f"{linked(verdict.reason)}</p><p><b>sure</b>: {sure}.</p>"
-        f'<p class="note">{grounds}</p>'
-        f"{_advice(report)}</div>"
-        f'<div class="cards">{cards}</div>{bars(report)}<div class="told">{lines}</div>{saved(report)}'
-        f"{late_table(report)}{_evidence(report)}</section>"
+        f'<section id="verdict"><div class="first"><div class="verdict">{of}{first}{why}{_advice(report)}</div>'
+        f'<div><div class="cards">{cards}</div>{bars(report)}</div></div>{still(report)}'
+        f'<div class="told">{lines}</div>'
+        f'<div class="pair"><div>{saved(report)}</div><div>{late_table(report)}</div></div>'
+        f"{_evidence(report)}</section>"
     )
 
 

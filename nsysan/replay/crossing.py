@@ -21,6 +21,10 @@ _TIMES = 2
 #: An order is one where it explains so much of the time that nothing else explains.
 _EXPLAINED = 0.8
 _STEP = 1 << 32
+#: Lanes of a rank that are held against each other, those with most work; and pairs of an operation and a lane.
+#: Programs have dozens; a stream for each kernel would be as many pairs as their number squared.
+_MOST_LANES = 128
+_MOST_PAIRS = 4_000_000
 _LANE = ("context", "stream")
 
 
@@ -113,7 +117,9 @@ def _before(numbered: pl.DataFrame, wanted: npt.NDArray[np.bool_]) -> pl.DataFra
         lanes.setdefault(name[:2], []).append(lane["row"].to_numpy().astype(np.int64))
     # A rank may have dozens of lanes, so a thousand pairs of them: in numpy, one by one.
     pairs: list[tuple[I64, I64]] = []
-    for of_rank in lanes.values():
+    most = min(_MOST_LANES, max(2, _MOST_PAIRS // max(1, int(wanted.sum()))))
+    for all_lanes in lanes.values():
+        of_rank = sorted(all_lanes, key=len, reverse=True)[:most] if len(all_lanes) > most else all_lanes
         own_rows = [lane_rows[wanted[lane_rows]] for lane_rows in of_rank]
         ends = [end[lane_rows] for lane_rows in of_rank]
         orders = [np.maximum.accumulate(order[lane_rows]) for lane_rows in of_rank]

@@ -23,6 +23,7 @@ from nsysan.replay.results import MAX_UNSPLIT, LateRanks, Pace, Timed
 from nsysan.replay.shape import Graph
 from nsysan.replay.unseen import waits_for_work
 from nsysan.run.run import Run
+from nsysan.timings import stage
 
 #: What may depend on an order that never shows.
 _BOUNDED = edits.STANDARD
@@ -30,6 +31,7 @@ _BOUNDED = edits.STANDARD
 _APART = 0.02
 
 
+@stage("replay")
 def replay(run: Run, most: int = MAX_OPERATIONS) -> Pace | None:
     """The pace of a replica; None where it has no steady step, or what was recorded contradicts itself."""
     try:

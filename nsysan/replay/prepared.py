@@ -24,9 +24,12 @@ from nsysan.replay.shape import Levels
 from nsysan.replay.unseen import in_place, waits_unseen
 from nsysan.run.all_decode import weights_of
 from nsysan.run.run import Run
+from nsysan.timings import stage
 
 #: Weights are whole numbers of such parts.
 _PARTS = 1_000
+#: Beyond so many lanes (streams of a rank in a stretch), each is to have so many operations.
+_MANY_LANES, _OF_A_LANE = 512, 8
 F64 = npt.NDArray[np.float64]
 
 
@@ -180,10 +183,13 @@ class Prepared:
         return kept.select("stretch", "step", "rank", "population", "at", "next", "start", "finish")
 
 
+@stage("replay: graph")
 def prepare(run: Run, most: int = MAX_OPERATIONS) -> Prepared | None:
-    """What a replay of a replica needs, of so many operations at the most; None where it has no steady step."""
+    """What a replay of a replica needs, of so many operations at the most; None where it has no steady step, or a
+    stream for every few operations, as no program has.
+    """
     found = activity(run, most)
-    if found is None:
+    if found is None or _scattered(found.operations):
         return None
     graph = build(run, found)
     delays = delays_of(graph)
@@ -195,6 +201,11 @@ def prepare(run: Run, most: int = MAX_OPERATIONS) -> Prepared | None:
     wanting = None if run.stage_work is None else wanting_of(graph, run.stage_work)
     engine = Engine(graph.opens, graph.edges, graph.time)
     return Prepared(found, basis, engine, levels if unseen else None, wanting, weights_of(run))
+
+
+def _scattered(operations: pl.DataFrame) -> bool:
+    lanes = operations.select("stretch", "rank", "context", "stream").n_unique()
+    return lanes > _MANY_LANES and len(operations) < _OF_A_LANE * lanes
 
 
 def floors_of(run: Run) -> pl.DataFrame:

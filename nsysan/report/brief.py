@@ -6,12 +6,12 @@ from nsysan.diagnosis.evidence import Aspect
 from nsysan.metrics.lines import Line
 from nsysan.report.kernel_text import kernels_line
 from nsysan.report.report import Report
-from nsysan.report.sentences import expectation_sentence, headline_sentence
+from nsysan.report.sentences import expectation_sentence, headline_sentence, verdict_words
 from nsysan.report.terminal import answers, captured, findings, layout, ledger, light, steady_steps
 from nsysan.text import counted, plain
 
 #: Findings that are named, and those of which it is said what to do; ranks of the ledger.
-_FINDINGS, _FIXES, _RANKS = 4, 1, 2
+_FINDINGS, _FIXES, _RANKS = 3, 1, 2
 _MORE = "-v tells of collectives, kernels, idle time and slow steps, and why each figure is as sure as it is"
 
 
@@ -32,10 +32,8 @@ def to_brief(report: Report, width: int | None = None) -> str:
 def last_words(report: Report) -> str:
     """The verdict and how sure it is, in a line each: what a terminal shows when all has scrolled by."""
     verdict = report.diagnosis.verdict
-    # What the sentence has of figures behind its first clause stands at the top.
-    reason = verdict.reason.partition(" (critical path")[0].partition(". That is of")[0]
     why = f": {verdict.because[0].removesuffix('.')}" if verdict.because else ""
-    return f"verdict   {verdict.kind}: {reason}\nsure      {verdict.sure}{why}"
+    return f"verdict   {verdict_words(report)}\nsure      {verdict.sure}{why}"
 
 
 def telling_ranks(report: Report) -> set[int] | None:

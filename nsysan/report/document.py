@@ -29,6 +29,7 @@ from nsysan.report.nccl_json import nccl_values
 from nsysan.report.pace_json import pace_values
 from nsysan.report.replica import GroupRow, PopulationRow, Replica
 from nsysan.report.report import Report
+from nsysan.timings import stage
 
 SCHEMA = "nsysan.report/2"
 _PER_STEP = ("replica", "population", "step", "rank", "steady", "start_ns", *FIGURES, "collectives")
@@ -209,6 +210,7 @@ def _finding(finding: Finding, replica: int) -> dict[str, Any]:
     }
 
 
+@stage("JSON")
 def to_json(report: Report) -> str:
     """The document as text, in ASCII: a name may hold what the terminal or UTF-8 cannot."""
     return indented(to_document(report)) + "\n"
@@ -250,6 +252,7 @@ def _family(family: CollectiveFamily, replica: int) -> dict[str, Any]:
         "library": family.library,
         "class": family.op_class,
         "bytes": family.message_bytes,
+        "bytes_source": family.bytes_source,
         "ranks": family.ranks,
         "communicator_size": family.communicator_size,
         "nodes": family.nodes,

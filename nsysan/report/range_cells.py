@@ -10,7 +10,7 @@ from nsysan.metrics.lines import CLAIMED, Line
 
 #: Cells of a step: about as finely as a range is chosen by hand, and 20 KB on a page of eight ranks.
 COUNT = 256
-_SCHEMA = {"rank": pl.Int64, "line": pl.String, "ns": pl.List(pl.Int64)}
+_SCHEMA = {"rank": pl.Int64(), "line": pl.String(), "ns": pl.List(pl.Int64)}
 
 
 def cell_width(span: int) -> int:
@@ -27,7 +27,8 @@ def range_cells(slices: pl.DataFrame, windows: tuple[tuple[int, int, int], ...])
     width = cell_width(max((end for _, _, end in windows), default=0))
     edges = np.arange(COUNT + 1, dtype=np.int64) * width
     claims = slices.filter(pl.col("line").is_in(list(CLAIMED)))
-    numbers = pl.Series([list(CLAIMED).index(Line(line)) for line in claims["line"]], dtype=pl.Int8)
+    order = {str(line): number for number, line in enumerate(CLAIMED)}
+    numbers = claims["line"].cast(pl.String).replace_strict(order, return_dtype=pl.Int8)
     claims = claims.select("rank", "begin", "end", number=numbers)
     found = [
         (rank, CLAIMED[line], ns.tolist())

@@ -22,6 +22,7 @@ from nsysan.metrics.lines import CLAIMED, Line
 from nsysan.metrics.link import Link
 from nsysan.model.ranks import Rank
 from nsysan.model.steps.step_windows import StepMethod
+from nsysan.report.beside_nsys import BesideNsys
 from nsysan.report.kernel_table import ComputeRow
 from nsysan.report.replica import GroupRow, Replica
 from nsysan.report.timeline import Timeline
@@ -69,6 +70,7 @@ class Report:
     counter_lanes.counter_lanes), none without GPU metrics. light: the speed of light, or why it is not told.
     replica: number of the one that all of this is of; replicas: every one, which has its own. groups: of all of them.
     nccl: what NCCL's log says, None where there is none; algorithms: of the calls by size, empty without one.
+    nsys: what NVIDIA's tools say, None where it is not asked for.
     """
 
     version: str
@@ -96,6 +98,7 @@ class Report:
     groups: list[GroupRow]
     nccl: Nccl | None = None
     algorithms: list[Algorithm] = field(default_factory=list)
+    nsys: BesideNsys | None = None
 
     @property
     def compute(self) -> ComputeRow | None:

@@ -25,7 +25,8 @@ from nsysan.report.sentences import (
     sure_sentence,
 )
 from nsysan.report.tail_sentences import tail_sentence
-from nsysan.text import counted, numbered, pct, plain, prose, size, table, us, wrapped
+from nsysan.text import counted, numbered, pct, plain, prose, table, us, wrapped
+from nsysan.timings import stage
 from nsysan.trace.graph_mode import GraphMode
 
 _FINDINGS = 5
@@ -38,6 +39,7 @@ _GRAPHS = {
 }
 
 
+@stage("summary")
 def to_text(report: Report, width: int | None = None) -> str:
     """The summary as plain text: the verdict, the late rank and the savings first; tables no wider than `width`."""
     parts = [
@@ -206,7 +208,7 @@ def floor_words(family: CollectiveFamily) -> str:
 
 
 def _family(family: CollectiveFamily, *, several: bool) -> str:
-    what = f"{family.kind or family.op_class} of {size(family.message_bytes)} over {family.over}"
+    what = f"{family.kind or family.op_class} of {family.size_words} over {family.over}"
     what += f" in {family.steps}" if several else ""
     verdicts = [f"{family.matched} of {counted(family.count, 'call')} matched"]
     verdicts += [f"{n} {word}" for word, n in (("unmatched", family.unmatched), ("rejected", family.rejected)) if n]

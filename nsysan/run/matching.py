@@ -15,6 +15,7 @@ from nsysan.metrics.cut import cut_at_arrival
 from nsysan.model.classes import WorkClass
 from nsysan.model.matches import Match
 from nsysan.run.messages import RECEIVES, SENDS, halves, in_sequence
+from nsysan.timings import stage
 
 _I64 = npt.NDArray[np.int64]
 #: Rejections up to this share of a family's calls are mispairings, to be resynchronised; more are a clock's fault.
@@ -25,6 +26,7 @@ _NEIGHBOURS = 3
 _NODE = pl.col("graph_node") % (1 << 32)
 
 
+@stage("match collectives")
 def match_collectives(collectives: pl.DataFrame, ranks: int) -> pl.DataFrame:
     """Put together the calls of a step over the ranks of a group, and find the last arrival of each.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -50,6 +51,8 @@ class SqliteFile:
         with self._reading("its schema"):
             # Whichever thread asks, one at a time (see _reading).
             self._connection = sqlite3.connect(self._uri, uri=True, check_same_thread=False)
+            # Python 3.13 warns of a connection that nobody closed; of a trace nobody has to.
+            weakref.finalize(self, self._connection.close)
             self._guard = Guard(self._connection, SQLITE_VALUE, self._size)
             self._start_statement(columns=10)
             self._connection.execute("PRAGMA query_only = ON")

@@ -45,6 +45,7 @@ def trace_set_for(paths: Sequence[Path], jobs: int | None = None, scheduler: str
     pool = Pool(processes)
     try:
         yield pool
+        pool.tell_timings()
     finally:
         pool.close()
 

@@ -15,11 +15,11 @@ from click.testing import CliRunner
 
 from nsysan._errors import NsysanError
 from nsysan.capture.command import Request
-from nsysan.capture.completions import Load, request_lengths
+from nsysan.capture.completions import Load, request_lengths, served_model
 from nsysan.capture.held import plan_held
 from nsysan.capture.holding import read_note
 from nsysan.capture.nsys import require_nsys
-from nsysan.capture.server import address_of
+from nsysan.capture.server import address_of, key_of
 from nsysan.capture.started import read_workload
 from nsysan.cli import cli
 from tests.capture.desk import Desk, finished, until
@@ -128,6 +128,25 @@ def test_shorter_requests_where_the_model_takes_no_longer_ones(tmp_path: Path) -
         until(lambda: load.steady)
         assert load.failure == ""
         load.stop()
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_server_that_wants_a_key_is_shown_what_it_was_given(tmp_path: Path) -> None:
+    told = [
+        key_of(read_workload(shlex.split(command), {}), {"VLLM_API_KEY": "c"})
+        for command in ("vllm serve M --api-key a", "env VLLM_API_KEY=b vllm serve M", "vllm serve M", "./serve")
+    ]
+    assert told == ["a", "b", "c", None]
+    port = tmp_path / "port"
+    process = subprocess.Popen([sys.executable, str(SERVER), str(port), "locked"])
+    try:
+        until(lambda: port.exists() and port.read_text() != "")
+        base = f"http://127.0.0.1:{port.read_text()}"
+        assert served_model(base, "sesame") == ("llama", None)
+        with pytest.raises(NsysanError, match="401"):
+            served_model(base, "simsim")
     finally:
         process.kill()
         process.wait()

@@ -126,7 +126,7 @@ def test_plot_draws_trends(tmp_path: Path, capsys: Capsys) -> None:
         assert part in page
     # Runs over other numbers of ranks are two workloads: a line each, and the rest is of that which ran last.
     labels = [figure["layout"]["xaxis"]["ticktext"] for figure in Page(page).figures.values()]
-    assert labels == [["1: c0", "2: c1"], *[["2: c1"]] * 3]
+    assert labels == [["1: c0", "2: c1"], *[["2: c1"]] * 4]
     assert "TP=2, no CUDA graphs, all_reduce of 8 KiB, NVIDIA H200" in page
     # Its own page it replaces; one that somebody wrote into it does not.
     assert run_cli(capsys, "history", "plot", "-o", "trend.html").code == 0

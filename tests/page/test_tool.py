@@ -417,6 +417,16 @@ def test_the_sheet_names_every_key_and_buttons_do_what_keys_do(page: Opened) -> 
     page.page.click("[data-key='c']")
     assert "collective" in page.page.inner_text("#op-status")
     assert page.page.get_attribute("#op-status", "aria-live") == "polite"
+    # From the choice of the step to the lanes is not far by Tab: the buttons of a bar are one stop.
+    page.page.focus("#step")
+    stops = 0
+    while page.page.evaluate("document.activeElement.id") != "canvas":
+        page.page.keyboard.press("Tab")
+        stops += 1
+        assert stops < 12
+    page.page.focus("#look button")
+    page.page.keyboard.press("ArrowRight")
+    assert page.page.evaluate("document.activeElement.dataset.key") == "-"
     unnamed = "all => all.filter(e => !(e.textContent.trim() || e.getAttribute('aria-label'))).length"
     assert page.page.eval_on_selector_all("#stage button", unnamed) == 0
 

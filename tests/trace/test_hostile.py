@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -175,3 +176,13 @@ def test_a_table_that_sqlite_cannot_hold_is_not_redacted(
     done = run_cli(capsys, "redact", folder, "-o", tmp_path / "clean")
     assert (done.code, why in done.err, done.err.count("\n")) == (ExitCode.DAMAGED, True, 1)
     assert sorted(os.listdir(tmp_path)) == ["tables"]
+
+
+def test_a_stream_for_each_kernel_is_not_replayed(tmp_path: Path, capsys: Capsys) -> None:
+    # As many pairs of streams as their number squared; a program has dozens.
+    trace = paper_trace(tmp_path / "t.sqlite", ranks=2, steps=90)
+    changed(trace, "UPDATE CUPTI_ACTIVITY_KIND_KERNEL SET streamId = rowid")
+    done = run_cli(capsys, "report", trace, "--json", tmp_path / "o.json", "-q")
+    assert done.code == 0
+    told = json.loads((tmp_path / "o.json").read_text())
+    assert {row["id"] for row in told["quality"] if row["status"] == "not_measurable"} >= {"straggler", "what_if"}

@@ -85,7 +85,7 @@ const timelineOperations = (view) => {
     ];
     const launches = slice.line === view.lineNumber.launch && view.current.launches.get(slice.launch);
     return [
-      ["of", part ? `${lineOf(head(slice)).name}, then ${lineOf(tail(slice)).name}` : lineOf(slice).name],
+      ["kind", part ? `${lineOf(head(slice)).name}, then ${lineOf(tail(slice)).name}` : lineOf(slice).name],
       ["duration", `${us(end - begin, 3)} \u00b5s${part ? `: waits ${us(part.waits, 3)} \u00b5s, moves data for ${us(part.moves, 3)} \u00b5s` : ""}`],
       ["from, to", `${us(begin, 3)} to ${us(end, 3)} \u00b5s of the step`],
       ["where", `rank ${slice.row.rank}, ${slice.row.name}${stream === null || slice.row.name === `stream ${stream}` ? "" : `, stream ${stream}`}`],

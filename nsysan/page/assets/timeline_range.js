@@ -57,7 +57,7 @@ const timelineRange = (view, operations, navigation, { tell, seek, redraw }) => 
     const [from, to] = window ? [Math.max(begin, window[1]), Math.min(end, window[2])] : [end, end];
     const inside = Math.max(to - from, 0);
     const sums = inside ? sweep(rank, from, to) : new Array(claimed + 1).fill(0);
-    const block = lines.findIndex(({ id }) => id === "graph");
+    const block = lines.findIndex((line) => line.block);
     if (inside && block >= 0 && sweep(rank, window[1], window[2])[block] > 0) {
       const busy = inside - sums[claimed];
       sums.fill(0, 0, claimed);
@@ -89,7 +89,7 @@ const timelineRange = (view, operations, navigation, { tell, seek, redraw }) => 
   const ledgerTable = ({ begin, end }) => {
     const shown = view.shownRanks();
     const rows = shown.map((rank) => ledgerOf(rank, begin, end));
-    const names = [...report.lines.slice(0, report.claimed).map(({ name }) => name), "idle"];
+    const names = [...report.lines.slice(0, report.claimed).map(({ name }) => name), report.rest];
     const used = names.map((_, line) => line).filter((line) => rows.some(({ sums }) => sums[line] > 0));
     const beyond = rows.some(({ outside }) => outside > 0);
     return tableOf(
