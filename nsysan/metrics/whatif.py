@@ -15,7 +15,7 @@ from nsysan.metrics.scenarios import Scenario
 from nsysan.model.classes import WorkClass
 from nsysan.model.matches import Match
 
-#: What calls have in common that share a floor; place: number in the step, where sizes are not known.
+#: What calls have in common that share a floor; place: number in the step, where sizes are not known, or no measure.
 KEY = ["name", "message_bytes", "group", "place"]
 #: The floor is this quantile of the wire of such calls.
 FLOOR_QUANTILE = 0.05
@@ -72,7 +72,9 @@ def call_wires(collectives: pl.DataFrame, steps: list[int]) -> pl.DataFrame:
     Of a message the longer of what its send and its receive take once they need not wait.
     """
     matched = collectives.filter((pl.col("verdict") == Match.MATCHED) & pl.col("step").is_in(steps))
-    place = pl.when(pl.col("message_bytes").is_null()).then("call").alias("place")
+    # What a fused kernel computes is no matter of the size.
+    by_place = pl.col("message_bytes").is_null() | (pl.col("cls") == WorkClass.FUSED)
+    place = pl.when(by_place).then("call").alias("place")
     kind, kinds = coded(matched.select(*KEY[:-1], place))
     message = pl.first("cls") == WorkClass.P2P
     wire = pl.when(message).then(pl.max("wire")).otherwise(pl.max("end") - pl.max("last"))
