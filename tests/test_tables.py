@@ -27,6 +27,7 @@ from nsysan.diagnosis.evidence import UNDER_THE_VERDICT, Aspect, Status
 from nsysan.diagnosis.findings import FINDERS, Severity
 from nsysan.diagnosis.findings.case import Case
 from nsysan.diagnosis.findings.kinds import FindingId
+from nsysan.light.told_by_grids import told_by_grids
 from nsysan.metrics.causes import LateCause
 from nsysan.metrics.ledger import FIGURES
 from nsysan.metrics.lines import (
@@ -156,6 +157,7 @@ def test_each_finding_is_drawn_by_a_finder_that_names_it() -> None:
 def test_finders_draw_what_they_name(analyzed: Analyze, name: str) -> None:
     run = analyzed(name)
     report = build_report(run, "0", timelines=False)
+    run = run.stating(None, told_by_grids(run).sizes)
     case = Case.of(run, report.diagnosis, None, report.link)
     drawn = {finder: {finding.id for finding in finder.draw(case)} for finder in FINDERS}
     assert all(ids <= set(finder.ids) for finder, ids in drawn.items())

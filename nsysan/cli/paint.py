@@ -51,7 +51,8 @@ def _styled(style: Mapping[str, Any], found: re.Match[str]) -> str:
 @cache
 def _ledger_words() -> re.Pattern[str]:
     """Names of ledger lines: of columns, at the head of a row, as a verdict, and of a share."""
-    names = "|".join(_colours())
+    # Where nothing but click is, as on machines that capture, there is no ledger either.
+    names = "|".join(_colours()) or "(?!)"
     return re.compile(
         rf"(?<=  )(?:{names})(?=  |$)|^(?:{names})(?=  )|(?<=verdict\x1b\[0m   )(?:{names})(?=:)|"
         rf"(?<=[ (])(?:{names})(?= \d[\d.]* %)"
@@ -61,8 +62,11 @@ def _ledger_words() -> re.Pattern[str]:
 @cache
 def _colours() -> dict[str, str]:
     """#rrggbb by name: those of the page; a kind of verdict has that of its line."""
-    from nsysan.diagnosis.verdict import BOUNDS
-    from nsysan.metrics.lines import LEDGER, ROW
+    try:
+        from nsysan.diagnosis.verdict import BOUNDS
+        from nsysan.metrics.lines import LEDGER, ROW
+    except ImportError:
+        return {}
 
     lines = {row.id.value: row.colour for row in LEDGER}
     kinds = {kind.value: ROW[bound.line].colour for kind, bound in BOUNDS.items() if bound.line is not None}

@@ -60,7 +60,8 @@ class ComparedRun:
     calls: communication of the steady steps: step, rank, kind, message_bytes, members, name, wire (ns after the
     last arrival, null where not matched). work: how often each compute kernel runs in a step, by name. calls_a_step:
     communication of a replica by kind, over its stages. units: steps of the other sides whose work one of its steps
-    does, by which its figures are divided. kernels: ns a step by name. batch_stated: whether the user says the batch.
+    does, by which its figures are divided. kernels: ns a step by name; kernels_of_ranks: of one
+    rank, by group or name and rank. batch_stated: whether the user says the batch.
     work_of_step: what a prediction starts from, None where none was asked for or nothing shows. by_model: the same
     step by a model, or why it cannot be told; None where no model is stated.
     """
@@ -76,6 +77,7 @@ class ComparedRun:
     calls_a_step: dict[str, float] = field(default_factory=dict)
     units: int = 1
     kernels: dict[str, Measured] = field(default_factory=dict)
+    kernels_of_ranks: dict[tuple[str, int], Measured] = field(default_factory=dict)
     batch_stated: bool = False
     work_of_step: StepWork | None = None
     by_model: ModelledStep | str | None = None

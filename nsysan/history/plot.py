@@ -178,7 +178,8 @@ def _runs(runs: list[Row], marks: Mapping[str, Sequence[Mark]], folder: Path) ->
     rows = [
         [
             f"{run['id']}{' ◆' if int(run['id'] or 0) in changed else ''}",
-            *(str(run[key] or "-") for key in ("added", "name", "host", "commit")),
+            str(run.get("added") or "-")[:16].replace("T", " "),
+            *(str(run[key] or "-") for key in ("name", "host", "commit")),
             " ".join(words(run, "tags")) or "-",
             str(run.get("verdict") or "-"),
             _link(run, folder),

@@ -162,7 +162,8 @@ def _elsewhere(after: pl.DataFrame, last: pl.DataFrame) -> npt.NDArray[np.bool_]
     """Whether two operations are of different streams, as far as streams are told."""
     (told, stream), (last_told, last_stream) = _known(after["stream"]), _known(last["stream"])
     (in_one, context), (in_other, last_context) = _known(after["context"]), _known(last["context"])
-    return (in_one != in_other) | (context != last_context) | (told & last_told & (stream != last_stream))
+    elsewhere = told & last_told & (stream != last_stream)
+    return np.asarray((in_one != in_other) | (context != last_context) | elsewhere)
 
 
 def _for_none(dry: _I64, *_: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:

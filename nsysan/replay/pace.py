@@ -49,7 +49,7 @@ def pace_of(ready: Prepared) -> Pace:
     names = list(scenarios)
     piped, turns = len(graph.stages) > 1, bool((graph.link == Link.TURN).any())
     times, needed = ready.replayed(list(scenarios.values()))
-    exact = bool((times[:, 0] == graph.time).all())
+    exact = bool((times.of(0) == graph.time).all())
     periods = ready.periods(times)
     replayed = dict(zip(names, ready.over_steps(periods), strict=True))
     told = dict(zip(names, ready.no_shorter(list(replayed.values()), needed), strict=True))

@@ -34,6 +34,7 @@ from nsysan.compare.scaling_sentences import lost_sentence, replicas_sentence, w
 from nsysan.metrics import change_rule
 from nsysan.metrics.change_rule import ChangeVerdict
 from nsysan.metrics.significance import holm, mann_whitney
+from nsysan.run.run import Run
 from tests.clitools import graph_level_trace, run_cli
 from tests.documents import document_of
 from tests.page.test_html import HOSTILE, Page, strings
@@ -846,3 +847,14 @@ def test_kernels_that_a_side_does_not_show_are_not_compared(compared: Compared) 
     assert changes
     assert {change.verdict for change in changes} == {INCOMPARABLE}
     assert all(change.reason and change.reason.startswith("not measured in B: ") for change in changes)
+
+
+def test_what_one_rank_runs_is_told_of_that_rank(analyzed: Callable[[str], Run]) -> None:
+    """Rank 2 of tp4_slow runs 16 GEMMs of 175 us that no other does: by the median over the ranks nothing grew."""
+    sides = [compared_run(label, analyzed(name), "0") for label, name in (("A", "tp4_graph_node"), ("B", "tp4_slow"))]
+    comparison = compare(sides, "0")
+    group = comparison.figure("compute.gemm.rank_2")
+    assert (group.name, group.changes[0].verdict) == ("gemm on rank 2", CHANGED)
+    assert group.changes[0].difference == pytest.approx(2_855_000, rel=0.01)
+    assert comparison.figure("compute.gemm").changes[0].verdict != CHANGED
+    assert "coopA_NNT on rank 2 +2,805.9 µs" in to_text(comparison)

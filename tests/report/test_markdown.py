@@ -133,7 +133,7 @@ def test_option_writes_a_file_or_standard_output(
     trace, output = paper_trace(tmp_path / "t.sqlite"), tmp_path / "t.md"
     result = run_cli(capsys, "report", trace, "--markdown", output)
     assert result.code == 0
-    assert result.out.endswith(f"wrote {output}\n")
+    assert f"\nwrote {output}\nverdict " in result.out
     assert run_cli(capsys, "report", trace, "--markdown", "-").out == output.read_text("utf-8")
     assert not (tmp_path / "t.html").exists()
     assert run_cli(capsys, "report", trace, "--markdown", output).code == ExitCode.OUTPUT_EXISTS

@@ -43,7 +43,7 @@ NEEDS: Mapping[str, tuple[set[str], str | None]] = {
     "META_DATA_CAPTURE": (set(), None),
     "PROCESSES": (set(), None),
     "META_DATA_EXPORT": ({"nsys_version", "schema_version"}, "versions"),
-    "TARGET_INFO_GPU": ({"gpu_model", "gpu", "link"}, "gpus"),
+    "TARGET_INFO_GPU": (SIZES | {"gpu_model", "gpu", "link", "excess_ns", "floor_wire_ns", "all_ns"}, "gpus"),
     # With the payload goes what it told of the group.
     "CUDA_GRAPH_NODE_EVENTS": (SIZES | {"source"}, "message_bytes"),
     NVTX: (SIZES | STEPS | {"rank_source", "because", "sure"}, "ranges"),
