@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from nsysan.diagnosis.evidence import UNDER_THE_VERDICT, Aspect, Status
 from nsysan.diagnosis.findings.finding import Finding
 from nsysan.diagnosis.verdict import VerdictKind
@@ -19,6 +21,7 @@ from nsysan.report.tail_sentences import tail_sentence
 from nsysan.text import counted, duration, pct, percent
 
 _ACCENT = "var(--accent)"
+_NAMED = re.compile(r"\branks? \d")
 #: So many findings are named beside the first.
 _ALSO = 2
 _FASTER = (
@@ -32,14 +35,16 @@ def lead(report: Report) -> str:
     """HTML of the verdict and what belongs to it."""
     verdict = report.diagnosis.verdict
     cards = "".join(map(_card, key_numbers(report)))
-    told = (
-        ("late", report.late_sentence()),
-        ("savings", report.savings_sentence()),
-        ("tail", tail_sentence(report)),
-        ("period", headline_sentence(report)),
-    )
-    lines = "".join(f"<p><b>{name}</b>: {linked(text)}</p>" for name, text in told if text)
     reason, _, more = verdict.reason.partition(". ")
+    told = {
+        "late": report.late_sentence(),
+        "savings": report.savings_sentence(),
+        "tail": tail_sentence(report),
+        "period": headline_sentence(report),
+    }
+    # A verdict that names no rank is followed at once by who is late, be it nobody.
+    late = "" if _NAMED.search(reason) else _line("late", told.pop("late"))
+    lines = "".join(_line(name, text) for name, text in told.items())
     rest = f"<p>{linked(more)}</p>" if more else ""
     sure = safe(sure_sentence(report).removesuffix("."))
     of = "".join(f"<p><b>{name}</b>: {linked(sentence)}</p>" for name, sentence in basis_of(report))
@@ -47,12 +52,16 @@ def lead(report: Report) -> str:
     first = f'<p class="lead"><b>{safe(verdict.kind)}</b>: {linked(reason)}</p>{rest}'
     why = f"<p><b>sure</b>: {sure}. <span>{grounds}</span></p>"
     return (
-        f'<section id="verdict"><div class="first"><div class="verdict">{of}{first}{why}{_advice(report)}</div>'
+        f'<section id="verdict"><div class="first"><div class="verdict">{of}{first}{why}{late}{_advice(report)}</div>'
         f'<div><div class="cards">{cards}</div>{bars(report)}</div></div>{still(report)}'
         f'<div class="told">{lines}</div>'
         f'<div class="pair"><div>{saved(report)}</div><div>{late_table(report)}</div></div>'
         f"{_evidence(report)}</section>"
     )
+
+
+def _line(name: str, text: str) -> str:
+    return f"<p><b>{name}</b>: {linked(text)}</p>" if text else ""
 
 
 def _grounds(report: Report) -> str:

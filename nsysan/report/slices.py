@@ -106,7 +106,7 @@ def _timelines(run: Run, diagnosis: Diagnosis, roles: dict[int, str]) -> list[Ti
     paths = paths_in_steps(diagnosis, dict(origins.iter_rows()), lanes)
     found = []
     for (step,), own in windows.partition_by("step", as_dict=True, maintain_order=True).items():
-        origin, finish = own["begin"].min(), own["finish"].max()
+        origin, finish = int(own["begin"].min()), int(own["finish"].max())  # type: ignore[arg-type]
         whole = tuple((rank, begin - origin, end - origin) for rank, begin, end in own[_WINDOW].iter_rows())
         slices = by_step.get(step, by_step[None])
         timeline = Timeline(
