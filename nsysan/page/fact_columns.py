@@ -34,11 +34,11 @@ class Facts:
             for full, stream, size, grid, block in self._number
         ]
 
-    def columns(self, slices: pl.DataFrame) -> dict[str, npt.NDArray[np.int64]]:
+    def columns(self, slices: pl.DataFrame, place: pl.Series) -> dict[str, npt.NDArray[np.int64]]:
         """fact: the number of each slice's facts, -1 where nothing is told.
 
         call: 0, or where a matched collective begins its number less that of the one before on the lane (or -1);
-        slices: those of all steps in order of their lanes, each with a `number` of its own, and begins.
+        slices: those of all steps (`number`) in order of their lanes, of which `place` is the number, and begins.
         """
         if not set(FACTS) <= set(slices.columns):
             none = np.zeros(len(slices), dtype=np.int64)
@@ -60,8 +60,8 @@ class Facts:
             nulls_equal=True,
             maintain_order="left",
         )
-        calls = slices.select("number", "call").drop_nulls("call")
-        on = (pl.col("call") - pl.col("call").shift(1).over("number").fill_null(-1)).alias("on")
+        calls = slices.select("number", place, "call").drop_nulls("call")
+        on = (pl.col("call") - pl.col("call").shift(1).over("number", "place").fill_null(-1)).alias("on")
         call = np.zeros(len(slices), dtype=np.int64)
         call[slices["call"].is_not_null().to_numpy()] = calls.select(on)["on"].to_numpy()
         return {"fact": found["fact"].to_numpy(), "call": call}

@@ -14,7 +14,7 @@ from nsysan.page.pack import INLINE
 from nsysan.page.timeline_section import timeline_section
 from nsysan.page.verdict_section import lead
 from nsysan.report.replica import coverage_words, layout_sentence
-from nsysan.report.report import Report
+from nsysan.report.report import GRAPHS, Report
 from nsysan.text import counted
 from nsysan.timings import stage
 
@@ -102,12 +102,12 @@ _METHOD_NOTE = "What was captured, and what the words of this page mean."
 def _subtitle(report: Report) -> str:
     source = report.inputs[0]
     models = ", ".join(sorted({rank.model or "unknown GPU" for rank in report.ranks}))
-    steps = f"{report.steps.count} steps by {report.steps.source}"
+    steps = f"{report.steps.count} steps by {report.steps.source}, {len(report.steps.steady)} of them steady"
     head = report.replicas[report.replica]
     shown = f"; {layout_sentence(report.replicas)}, replica {head.id} shown" if len(report.replicas) > 1 else ""
     return (
         f"{report.seen_words} on {models}{shown}; {steps}{coverage_words(head)}; "
-        f"nsys {source.nsys_version or 'of unknown version'}, graph trace: {source.graph_trace}"
+        f"nsys {source.nsys_version or 'of unknown version'}, {GRAPHS[source.graph_trace]}"
     )
 
 

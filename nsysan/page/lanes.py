@@ -60,7 +60,7 @@ def timeline_data(report: Report) -> TimelineData:
     placed = [_placed(frame, lanes, codes) for frame in (slices, marks, pieces)]
     planes, facts = Planes(), Facts()
     columns = {
-        "slices": _slice_columns(placed[0]) | facts.columns(_by_lane(slices, placed[0]["place"])),
+        "slices": _slice_columns(placed[0]) | facts.columns(slices, placed[0]["place"]),
         "marks": _mark_columns(placed[1]),
         "pieces": piece_columns(placed[2]),
     }
@@ -80,8 +80,8 @@ def timeline_data(report: Report) -> TimelineData:
         "late": None if report.diagnosis.straggler is None else report.diagnosis.straggler.rank,
         "lines": [_line(line) for line in (*lines, "last")],
         "claimed": len(CLAIMED),
-        "present": [number for number, line in enumerate(lines) if line in present],
         "rest": NAMES[LINES[-1]],
+        "present": [number for number, line in enumerate(lines) if line in present],
         "counters": COUNTER_COLOURS,
         "path": WORDS,
         "tables": tables,
@@ -97,11 +97,6 @@ def _numbered(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
     """The rows of all steps, with the number of each one's timeline."""
     numbers = np.repeat(np.arange(len(frames)), [len(frame) for frame in frames])
     return pl.concat(frames).with_columns(number=pl.Series(numbers))
-
-
-def _by_lane(slices: pl.DataFrame, place: pl.Series) -> pl.DataFrame:
-    """The slices numbered by lane, over all steps."""
-    return slices.with_columns(number=pl.col("number") * (1 + (place.max() or 0)) + place)  # type: ignore[operator]
 
 
 def _rows(frame: pl.DataFrame, count: int) -> list[int]:
@@ -216,6 +211,14 @@ def _step(timeline: Timeline, lanes: list[tuple[int, str]], counters: pl.DataFra
     }
 
 
+def _number(names: dict[str, int], name: str) -> int:
+    """Position of a name, which is added where it is new."""
+    shown = plain(name, _NAME_WIDTH)
+    if len(names) >= _MAX_NAMES and shown not in names:
+        shown = "(one of more names than this file holds)"
+    return names.setdefault(shown, len(names))
+
+
 def _cells(timeline: Timeline) -> dict[str, Any] | None:
     """The ledger in cells of `width` ns: columns of rank, line (its number), ns in each; None where not needed."""
     cells = timeline.cells
@@ -224,14 +227,6 @@ def _cells(timeline: Timeline) -> dict[str, Any] | None:
     width = cell_width(max((end for _, _, end in timeline.windows), default=0))
     line = [LINE_ORDER[line] for line in cells["line"]]
     return {"width": width, "count": COUNT, "rank": cells["rank"].to_list(), "line": line, "ns": cells["ns"].to_list()}
-
-
-def _number(names: dict[str, int], name: str) -> int:
-    """Position of a name, which is added where it is new."""
-    shown = plain(name, _NAME_WIDTH)
-    if len(names) >= _MAX_NAMES and shown not in names:
-        shown = "(one of more names than this file holds)"
-    return names.setdefault(shown, len(names))
 
 
 def _counters(lanes: pl.DataFrame) -> list[dict[str, Any]]:

@@ -150,16 +150,16 @@ def late_table(report: Report) -> str:
 
 
 def _late_row(one: Late, period: int) -> list[str]:
-    saves, costs, mean = weight(one, period)
+    saves, costs, of, mean = weight(one, period)
     cause = str(one.cause or "cannot be told")
     kernels = ", ".join(f"{plain(name, 60)} +{us(ns)} µs" for name, ns in one.kernels[:2])
     return [
         f"{ranks_words(one.ranks)}{' together' if len(one.ranks) > 1 else ''}{' (mean)' if mean else ''}",
         cause,
         us(saves),
-        percent(saves, period),
+        percent(saves, of),
         us(costs),
-        percent(costs, period),
+        percent(costs, of),
         kernels or "-",
     ]
 

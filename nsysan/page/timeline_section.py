@@ -47,10 +47,10 @@ _STAGE = """
 <button type="button" data-key="ArrowLeft" aria-label="pan left">&larr;</button>
 <button type="button" data-key="ArrowRight" aria-label="pan right">&rarr;</button>
 <button type="button" data-key="0">reset</button>
-<button type="button" data-key="u" aria-label="back to what was shown before">undo</button>
+<button type="button" data-key="u" aria-label="undo: back to what was shown before">undo</button>
 <button type="button" data-key="C" aria-label="previous collective">&lsaquo; collective</button>
 <button type="button" data-key="c" aria-label="next collective">collective &rsaquo;</button>
-<button type="button" data-key="j" aria-label="to the rank waited for">waits for</button>
+<button type="button" data-key="j" aria-label="waits for: to the rank that came last">waits for</button>
 <button type="button" data-key="P" aria-label="back along the critical path">&lsaquo; path</button>
 <button type="button" data-key="p" aria-label="forward along the critical path">path &rsaquo;</button>
 <button type="button" id="link">copy link</button>

@@ -34,6 +34,14 @@ from nsysan.trace.graph_mode import GraphMode
 _SHOWN = 3
 
 
+#: How CUDA graphs of a run show, in words.
+GRAPHS = {
+    GraphMode.NODE: "CUDA graphs by node",
+    GraphMode.GRAPH: "CUDA graphs as blocks",
+    GraphMode.NONE: "no CUDA graph replays",
+}
+
+
 @dataclass(frozen=True)
 class Input:
     """One export that was read."""

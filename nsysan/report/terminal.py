@@ -17,7 +17,7 @@ from nsysan.report.kernel_text import kernel_text
 from nsysan.report.light_text import PRODUCT_HEADS, light_sentence, product_rows, sentences
 from nsysan.report.nccl_text import nccl_sentence
 from nsysan.report.replica import coverage_words, layout_sentence
-from nsysan.report.report import Report, visible_lines
+from nsysan.report.report import GRAPHS, Report, visible_lines
 from nsysan.report.sentences import (
     expectation_sentence,
     headline_sentence,
@@ -27,16 +27,10 @@ from nsysan.report.sentences import (
 from nsysan.report.tail_sentences import tail_sentence
 from nsysan.text import counted, numbered, pct, plain, prose, table, us, wrapped
 from nsysan.timings import stage
-from nsysan.trace.graph_mode import GraphMode
 
 _FINDINGS = 5
 _NO_SUM = "medians need not add up"
 _BETWEEN = "{} more ranks lie between these"
-_GRAPHS = {
-    GraphMode.NODE: "CUDA graphs by node",
-    GraphMode.GRAPH: "CUDA graphs as blocks",
-    GraphMode.NONE: "no CUDA graph replays",
-}
 
 
 @stage("summary")
@@ -91,7 +85,7 @@ def findings(report: Report, width: int | None = None, most: int = _FINDINGS, fi
 
 def captured(report: Report) -> str:
     """How many ranks on what, and how graphs were traced."""
-    graphs = _GRAPHS[report.inputs[0].graph_trace]
+    graphs = GRAPHS[report.inputs[0].graph_trace]
     return f"captured  {report.seen_words} on {plain(report.gpu_words, 200)}; {graphs}"
 
 

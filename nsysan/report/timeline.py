@@ -55,8 +55,8 @@ class Timeline:
     the last), name: of the matched collectives. total: slices that there are; windows: rank, begin, end of
     each rank's own step (ns after origin): ranks begin and end a step apart, and the work of other steps is not in
     `slices`. merged: of those shorter than this (ns) on a lane, `slices` holds the longest in each stretch of that
-    length. path: the critical path through it. cells: where `slices` are not all, the ledger in cells of time
-    (range_cells.range_cells).
+    length. path: the critical path through it. cells: where `slices` are not all, the ledger
+    in cells of time (range_cells.range_cells).
     """
 
     step: int

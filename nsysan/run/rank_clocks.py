@@ -40,7 +40,7 @@ def find_offsets(calls: pl.DataFrame, delays: Mapping[int, int | None]) -> RankC
     """
     group = ["family", "step", "call"]
     whole = pl.col("barrier") & (pl.len().over(group) == pl.col("members")) & (pl.col("members") > 1)
-    together = calls.filter(whole)
+    together = calls.select("rank", "trace", *group, "members", "barrier", "end").filter(whole)
     # Of two ranks nothing tells which is off; the first is taken to be right.
     few = together.group_by("trace").agg(pl.n_unique("rank") <= _PAIR).filter("rank")["trace"]
     first, median = pl.col("end").sort_by("rank").first(), pl.col("end").median()

@@ -42,7 +42,9 @@ def test_a_summary_has_about_40_lines(reported: Callable[[str], Report], name: s
 
 def test_the_answer_stands_last_as_well_as_first(reported: Callable[[str], Report]) -> None:
     verdict, sure = last_words(reported("tp4_slow")).splitlines()
-    assert verdict == "verdict   skew: the others wait for rank 2, as it computes longer, 61.9 % of it"
+    assert (
+        verdict == "verdict   skew: the others wait for rank 2, as it computes longer, which costs 61.9 % of the step"
+    )
     assert to_brief(reported("tp4_slow")).startswith(verdict)
     assert sure.startswith("sure      medium: ")
 

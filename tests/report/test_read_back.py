@@ -293,7 +293,7 @@ def test_a_pipe_is_read_and_one_that_nobody_writes_to_is_not_waited_for(
         assert process.stdout is not None
         assert read_report(f"/dev/fd/{process.stdout.fileno()}") == read_report(OLD)
     os.mkfifo(tmp_path / "fifo")
-    monkeypatch.setattr(file_content, "_PATIENCE_S", 0.3)
+    monkeypatch.setattr(file_content, "PIPE_SECONDS", 0.3)
     with pytest.raises(NsysanError, match="nothing came for 0 s"):
         read_report(tmp_path / "fifo")
     writer = os.open(tmp_path / "fifo", os.O_RDWR)
