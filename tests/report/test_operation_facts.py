@@ -33,9 +33,9 @@ def timeline_of(trace: Path) -> Timeline:
     return next(timeline for timeline in report.timelines if "shaped" in timeline.slices["name"].to_list())
 
 
-def by_lane(slices: pl.DataFrame) -> pl.DataFrame:
-    """With a number for each lane."""
-    return slices.with_columns(number=pl.struct("rank", pl.col("lane").cast(pl.String)).rank("dense"))
+def lane_of(slices: pl.DataFrame) -> pl.Series:
+    """A number for each lane."""
+    return slices.select(place=pl.struct("rank", pl.col("lane").cast(pl.String)).rank("dense"))["place"]
 
 
 def test_an_operation_has_its_full_name_its_stream_and_its_shape(trace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,7 +48,7 @@ def test_an_operation_has_its_full_name_its_stream_and_its_shape(trace: Path, mo
     assert calls.select(pl.col(*FACTS).is_null().all()).row(0) == (True,) * len(FACTS)
     # One row of facts a kind of operation, and none for calls and ranges.
     facts = Facts()
-    columns = facts.columns(by_lane(timeline.slices))
+    columns = facts.columns(timeline.slices.with_columns(number=pl.lit(0)), lane_of(timeline.slices))
     assert ["shaped<int>(int)", 9, None, "4 x 5 x 6", "32 x 2 x 1"] in facts.table
     told = [number >= 0 for number in columns["fact"]]
     assert told == [line not in ("launch", "nvtx") for line in timeline.slices["line"]]
@@ -66,8 +66,8 @@ def test_the_collective_that_begins_with_a_slice_is_that_of_the_arrivals(trace: 
     assert len(arrived) > 4
     assert sorted(begun.select(arrived.columns).rows()) == sorted(arrived.rows())
     # As the page has it: steps from call to call on a lane.
-    slices = by_lane(timeline.slices)
-    steps = Facts().columns(slices)["call"]
+    slices = timeline.slices.with_columns(number=pl.lit(0))
+    steps = Facts().columns(slices, lane_of(slices))["call"]
     last: dict[tuple[int, str], int] = {}
     found = []
     for row, step in zip(slices.iter_rows(named=True), steps, strict=True):
