@@ -406,7 +406,9 @@ def test_the_policy_stops_a_script_that_is_not_ours(browser: Browser, slow: Path
     # The other tests would hold with a policy that a browser does not understand.
     html = slow.read_text("utf-8")
     file = tmp_path / "tampered.html"
-    file.write_text(html.replace("<main>", "<main><script>alert(1)</script><img src=x onerror=alert(2)>"), "utf-8")
+    file.write_text(
+        html.replace("<noscript>", "<script>alert(1)</script><img src=x onerror=alert(2)><noscript>"), "utf-8"
+    )
     with opened(browser, file) as page:
         assert page.dialogs == []
         assert any("Content Security Policy" in said for said in page.said)
