@@ -178,6 +178,8 @@ def _parquet(file: Path, columns: Iterable[str], budget: Budget) -> pq.ParquetFi
     plain = pq.ParquetFile(file)
     check_pages(file, plain.metadata, columns, budget)
     schema = plain.schema_arrow
+    if len(set(schema.names)) < len(schema.names):
+        raise pa.ArrowInvalid("it has a column twice")
     texts = [name for name in columns if name in schema.names and _is_text(schema.field(name).type)]
     return pq.ParquetFile(file, metadata=plain.metadata, read_dictionary=texts)
 

@@ -27,6 +27,7 @@ from nsysan.trace.sqlite import SqliteFile
 from nsysan.trace.topology import Topology, parse_topology, read_topology, topology_file
 from tests.clitools import paper_trace, run_cli
 from tests.copies import changed
+from tests.tracebuilder import TraceBuilder, decode_loop
 
 Capsys = pytest.CaptureFixture[str]
 TEXT = pl.String()
@@ -154,6 +155,22 @@ def test_a_log_is_redacted_within_what_is_read_of_one(
     done = run_cli(capsys, "redact", log, "-o", tmp_path / "more.log")
     assert (done.code, "larger than what a report reads of a log" in done.err) == (ExitCode.DAMAGED, True)
     assert done.err.count("\n") == 1
+
+
+def test_a_pipe_is_no_note_of_what_is_held(tmp_path: Path, capsys: Capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo(".srv.hold")
+    done = run_cli(capsys, "window", "open", "srv")
+    assert (done.code, "it is no file" in done.err) == (ExitCode.DAMAGED, True)
+
+
+def test_messages_of_the_profiler_are_one_line(tmp_path: Path, capsys: Capsys) -> None:
+    builder = TraceBuilder()
+    (process, *_) = decode_loop(builder)
+    builder.diagnostic("Not all CUDA events might have been collected.a\r\n\x1b[1mb\u2028c", process=process)
+    done = run_cli(capsys, "report", builder.write(tmp_path / "t.sqlite"), "-o", tmp_path / "o.html")
+    assert "collected.a ?[1mb c" in " ".join(done.out.split())
+    assert "\r" not in done.out
 
 
 def test_a_folder_is_no_name_of_what_is_held(capsys: Capsys) -> None:
