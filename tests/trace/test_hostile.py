@@ -45,8 +45,9 @@ NOTHING = Topology([], [], 0)
         (f"GPU0 X NV{'9' * 5_000}\nGPU1 X X", Topology([(0, 1, f"NV{'9' * 14}")], [], 0)),
         (f"GPU0 X NV4\nGPU1 X X\nLink 0: {'9' * 5_000} GB/s", Topology([(0, 1, "NV4")], [], 0)),
         ("\x1b[" + "1;" * 450_000, NOTHING),
+        ("GPU0 X NV0\nGPU1 NV0 X\nLink 0: 0 GB/s\nLink 1: 0.000 GB/s", Topology([(0, 1, "NV0")], [], 2)),
     ],
-    ids=("rows", "links", "square", "word", "row", "digits", "speed", "escape"),
+    ids=("rows", "links", "square", "word", "row", "digits", "speed", "escape", "none"),
 )
 def test_a_topology_of_more_than_a_machine_holds(text: str, found: Topology) -> None:
     topology = parse_topology(text)
