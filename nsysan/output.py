@@ -2,11 +2,42 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 from pathlib import Path
 
 from nsysan import scratch
 from nsysan._errors import ExitCode, NsysanError
+
+#: At the end of a page: that nsysan wrote it, and the SHA-256 of all before, in pieces, as it is no secret to be found.
+_SIGNATURE = "<!-- nsysan wrote this page: {} -->\n"
+_SIGNED = re.compile(rb"<!-- nsysan wrote this page: ([0-9a-f]{8}(?: [0-9a-f]{8}){7}) -->\n\Z")
+_SIGNED_IN = len(_SIGNATURE) + 71
+#: A larger file is nobody's page.
+_LARGEST = 1 << 28
+
+
+def signed(page: str) -> str:
+    """A page with a last line by which a later run knows it for its own."""
+    return page + _SIGNATURE.format(_digest(page.encode("utf-8")))
+
+
+def own_page(path: Path) -> bool:
+    """Whether nsysan wrote the file as a page, and nobody changed it since."""
+    try:
+        if path.is_symlink() or not path.is_file() or path.stat().st_size > _LARGEST:
+            return False
+        content = path.read_bytes()
+    except OSError:
+        return False
+    found = _SIGNED.search(content, max(0, len(content) - _SIGNED_IN))
+    return found is not None and _digest(content[: found.start()]).encode() == found[1]
+
+
+def _digest(content: bytes) -> str:
+    whole = hashlib.sha256(content).hexdigest()
+    return " ".join(whole[at : at + 8] for at in range(0, len(whole), 8))
 
 
 def check_writable(path: Path, *, force: bool, source: Path | None = None) -> None:
@@ -25,7 +56,7 @@ def _check(path: Path, *, force: bool, source: Path | None) -> None:
     if source is not None and path.exists() and source.exists() and path.samefile(source):
         raise NsysanError(f"{path}: is the trace itself; name another output with -o", ExitCode.OUTPUT_UNWRITABLE)
     # A link that leads nowhere is a name that somebody gave, too.
-    if os.path.lexists(path) and not force:
+    if os.path.lexists(path) and not force and not own_page(path):
         raise exists(path)
     folder = path.absolute().parent
     if not folder.is_dir():
@@ -42,6 +73,8 @@ def write_text(path: Path, text: str, *, force: bool) -> None:
 def write_bytes(path: Path, content: bytes, *, force: bool) -> None:
     """Write the file in one step: under its name there is the old content or all of the new.
 
+    A page that nsysan wrote, and nobody changed since, makes room without `force`.
+
     Of several that write one new file at once, without `force`, one does; the others' NsysanError says that it exists.
     """
     check_writable(path, force=force)
@@ -54,7 +87,7 @@ def write_bytes(path: Path, content: bytes, *, force: bool) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        put(temporary, path, force=force)
+        put(temporary, path, force=force or own_page(path))
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):

@@ -15,6 +15,9 @@ _EVERY_S = 0.25
 #: An estimate from less than this share of the rows would jump about.
 _LEAST_SHARE = 0.1
 
+#: What a stage is counted in.
+ROWS, TRACES, PERCENT = "rows", "traces", "per cent"
+
 
 @dataclass
 class _State:
@@ -26,7 +29,7 @@ class _State:
     stage: str = ""
     done: int = 0
     total: int = 0
-    in_traces: bool = False
+    unit: str = ROWS
     told: Callable[[int], None] | None = None
     since: float = 0.0
     lock: Lock = field(default_factory=Lock)
@@ -35,11 +38,11 @@ class _State:
 _state = _State()
 
 
-def stage(name: str, total: int = 0, *, in_traces: bool = False) -> None:
-    """Begin a stage, of so many rows (or traces) where that is known."""
+def stage(name: str, total: int = 0, unit: str = ROWS) -> None:
+    """Begin a stage, of so many rows (or traces, or per cent) where that is known."""
     with _state.lock:
         _state.stage, _state.done, _state.total, _state.since = name, 0, total, time.monotonic()
-        _state.in_traces = in_traces
+        _state.unit = unit
 
 
 def advance(count: int) -> None:
@@ -65,12 +68,16 @@ def line(now: float, begun: float) -> str:
     """What is shown at `now` of work that began at `begun`, both by the monotonic clock."""
     with _state.lock:
         name, done, total, since = _state.stage, _state.done, _state.total, _state.since
-        in_traces = _state.in_traces
+        unit = _state.unit
     text = f"{now - begun:4.0f} s  {name}"
     if not total:
         return text if not done else f"{text}: {done / 1e6:.1f} million rows"
     done = min(done, total)
-    text += f": {done} of {total}" if in_traces else f": {done / 1e6:.1f} of {total / 1e6:.1f} million rows"
+    text += {
+        ROWS: f": {done / 1e6:.1f} of {total / 1e6:.1f} million rows",
+        TRACES: f": {done} of {total}",
+        PERCENT: f": {done} %",
+    }[unit]
     if done >= _LEAST_SHARE * total:
         text += f", {(now - since) * (total - done) / done:.0f} s left"
     return text

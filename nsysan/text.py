@@ -16,6 +16,11 @@ _BREAK = re.compile(r"[\t-\r\x85\u2028\u2029]+")
 #: a file name.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 
+#: Between a number and its unit.
+_UNIT = re.compile(r"(?<=[\d-]) (?=(?:µs|%|GB/s|KiB|MiB|GiB)(?![\w/]))")
+#: Between columns of a table; a name in it keeps so many letters.
+_BETWEEN = "  "
+_LEAST_NAME = 16
 #: So many numbers in a row are told by the first and the last.
 _RUN = 2
 
@@ -109,21 +114,89 @@ def size(count: int | None) -> str:
     return f"{value:.0f} {unit}" if value == int(value) else f"{value:.1f} {unit}"
 
 
-def wrapped(text: str, indent: str, width: int = 110) -> str:
+#: Lines of prose are no longer than this.
+WIDE = 110
+
+
+def prose(width: int | None) -> int:
+    """The width of prose where there is room for so much."""
+    return min(width or WIDE, WIDE)
+
+
+def wrapped(text: str, indent: str, width: int = WIDE) -> str:
     """Text in lines of at most `width` columns; those after the first begin with the indent."""
-    return textwrap.fill(
-        plain(text, 2_000), width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    return "\n".join(broken(plain(text, 2_000), width, indent))
+
+
+def broken(text: str, width: int, indent: str = "", first: str = "") -> list[str]:
+    """Its lines, those after the first with the indent; a number stays with its unit, a long word whole."""
+    lines = textwrap.wrap(
+        _UNIT.sub("\xa0", text),
+        width,
+        initial_indent=first,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
     )
+    return [line.replace("\xa0", " ") for line in lines]
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> list[str]:
-    """Lines of an aligned table; the first `left` columns are left-aligned, the rest right-aligned."""
+def shortened(name: str, width: int = 60) -> str:
+    """A name cut in the middle: kernels of one family begin alike, and differ at the end."""
+    behind = width // 3
+    return name if len(name) <= width else f"{name[: width - behind - 3]}...{name[-behind:]}"
+
+
+def table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1, width: int | None = None, together: int = 1
+) -> list[str]:
+    """Lines of an aligned table; the first `left` columns are left-aligned, the rest right-aligned.
+
+    width: in no more columns of text than this: long names on the left are cut in the middle, then what is on the
+    right goes on below, `together` columns of it not apart.
+    """
     widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
+    if width is None or _across(widths) <= width:
+        return _aligned([header, *rows], widths, left)
+    spare = sum(max(width_ - _LEAST_NAME, 0) for width_ in widths[:left])
+    over = _across(widths) - width
+    if over > spare:
+        # Names alone do not make room: the rest goes on below, and they keep what they can.
+        over = _across(widths[: left + (len(widths) - left) % together + together]) - width
+    for column in sorted(range(left), key=lambda column: -widths[column]):
+        cut = max(min(over, widths[column] - _LEAST_NAME), 0)
+        widths[column] -= cut
+        over -= cut
+    every = [[shortened(c, widths[i]) if i < left else c for i, c in enumerate(row)] for row in (header, *rows)]
+    lines: list[str] = []
+    for columns in _blocks(widths, left, width, together):
+        lines += _aligned([[row[i] for i in columns] for row in every], [widths[i] for i in columns], left)
+    return lines
 
-    def line(row: Sequence[str]) -> str:
-        cells = [
+
+def _across(widths: Sequence[int]) -> int:
+    return sum(widths) + len(_BETWEEN) * (len(widths) - 1)
+
+
+def _blocks(widths: Sequence[int], left: int, width: int, together: int) -> list[list[int]]:
+    """Columns in blocks that fit, the first `left` in each of them."""
+    rest = list(range(left, len(widths)))
+    alone = len(rest) % together
+    units = [[i] for i in rest[:alone]] + [rest[i : i + together] for i in range(alone, len(rest), together)]
+    blocks: list[list[int]] = []
+    for unit in units:
+        taken = [*(blocks[-1] if blocks else range(left)), *unit]
+        if blocks and _across([widths[i] for i in taken]) <= width:
+            blocks[-1] = taken
+        else:
+            blocks.append([*range(left), *unit])
+    return blocks
+
+
+def _aligned(rows: Sequence[Sequence[str]], widths: Sequence[int], left: int) -> list[str]:
+    return [
+        _BETWEEN.join(
             cell.ljust(w) if i < left else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-        ]
-        return "  ".join(cells).rstrip()
-
-    return [line(header), *map(line, rows)]
+        ).rstrip()
+        for row in rows
+    ]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Dialog, Page, Route, sync_playwright
+from playwright.sync_api import Browser, Dialog, Page, Request, Route, sync_playwright
 
 from nsysan.page.png import find_browser
 
@@ -95,7 +95,13 @@ def opened(
     here = Opened(page, file.absolute().as_uri())
     page.on("console", lambda message: here.said.append(f"{message.type}: {message.text}"))
     page.on("pageerror", lambda error: here.said.append(f"error: {error}"))
-    page.on("request", lambda request: here.requests.append(request.url))
+
+    def ask(request: Request) -> None:
+        # A blob is what the page holds already.
+        if not request.url.startswith("blob:"):
+            here.requests.append(request.url)
+
+    page.on("request", ask)
 
     def dismiss(dialog: Dialog) -> None:
         here.dialogs.append(dialog.message)

@@ -41,7 +41,14 @@ if arguments[0] == "export":
     if behaviour == "export hangs":
         open(target, "w").write("half")
         time.sleep(60)
-    shutil.copy({export!r}, target)
+    kind = arguments[arguments.index("--type") + 1]
+    if kind == "sqlite":
+        shutil.copy({export!r}, target)
+    elif os.path.isdir({export!r} + "." + kind):
+        print("Processing 12 events: [==50%  ]" + chr(13) + "Processing 12 events: [====100%]")
+        shutil.copytree({export!r} + "." + kind, target)
+    else:
+        sys.exit("Exporter error: out of memory")
     sys.exit(0)
 
 def write(path):
@@ -105,7 +112,7 @@ sys.exit(code if code >= 0 else 128 - code)
 
 
 def fake_nsys(folder: Path, version: str = "2024.2.3", export: Path | None = None) -> Path:
-    """An executable nsys of that version in `folder`; what it exports is a copy of `export`."""
+    """An executable nsys of that version in `folder`; what it exports is a copy of `export`, or of `export`.KIND."""
     script = folder / "nsys"
     script.write_text(
         _SCRIPT.format(python=sys.executable, version=version, help=str(HELP), export=str(export)), encoding="utf-8"

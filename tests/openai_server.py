@@ -24,6 +24,8 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.path == "/health":
             self._say(503 if MODE == "unready" else 200, b"")
+        elif self._is_locked():
+            return
         elif self.path == "/v1/models":
             model = {"id": "llama", **({"max_model_len": int(MODE)} if MODE.isdecimal() else {})}
             self._say(200, json.dumps({"data": [] if MODE == "no model" else [model]}).encode())
@@ -31,6 +33,8 @@ class Handler(BaseHTTPRequestHandler):
             self._say(404, b"")
 
     def do_POST(self) -> None:
+        if self._is_locked():
+            return
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if MODE == "broken" or (MODE == "short" and asked["max_tokens"] > 1000):
             self._say(500 if MODE == "broken" else 400, b'{"error": "no"}')
@@ -46,6 +50,12 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"data: [DONE]\n\n")
         except OSError:
             return
+
+    def _is_locked(self) -> bool:
+        if MODE != "locked" or self.headers["Authorization"] == "Bearer sesame":
+            return False
+        self._say(401, b"")
+        return True
 
     def _say(self, status: int, body: bytes) -> None:
         self.send_response(status)

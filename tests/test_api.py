@@ -142,7 +142,7 @@ def test_a_report_is_that_of_the_command_line(
     monkeypatch.chdir(tmp_path)
     options = ("--layers", "1", "--link-gbps", "450")
     run_cli(capsys, "report", "t.sqlite", "--json", "c.json", "--markdown", "c.md", "-o", "c.html", "-q", *options)
-    summary = run_cli(capsys, "report", "t.sqlite", "--force", *options).out
+    summary = run_cli(capsys, "report", "t.sqlite", "-v", *options).out
     report = nsysan.build_report(run, layers=1, link_gbps=450.0)
     assert nsysan.to_json(report) == Path("c.json").read_text("utf-8")
     assert nsysan.to_markdown(report) == Path("c.md").read_text("utf-8")
@@ -157,6 +157,9 @@ def test_files_are_not_replaced_unasked(run: nsysan.Run, tmp_path: Path) -> None
     for write, name in ((nsysan.write_json, "r.json"), (nsysan.write_html, "r.html")):
         path = str(tmp_path / name)
         write(report, path)
+        # A page that nobody touched is replaced (tests/cli/test_own_page.py); this one somebody did.
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write("\n")
         with pytest.raises(NsysanError) as refused:
             write(report, path)
         assert refused.value.exit_code == ExitCode.OUTPUT_EXISTS

@@ -11,11 +11,11 @@ import pytest
 
 import nsysan
 from nsysan import budgets
-from nsysan.compare import comparison, likeness, predicted_at, prediction_sentences, split, wire_at
+from nsysan.compare import likeness, predicted_at, split, widths, wire_at
 from nsysan.diagnosis import diagnosis, losses, quality_light, savings, scope, verdict
 from nsysan.diagnosis.findings import chosen_by_nccl, nodes
 from nsysan.light import speed_of_light, waterfall
-from nsysan.metrics import bandwidth, causes, counters, layers, skew, tail, tally, whatif
+from nsysan.metrics import bandwidth, causes, change_rule, counters, layers, skew, tail, tally, whatif
 from nsysan.metrics.lines import LINES
 from nsysan.metrics.scenarios import Scenario
 from nsysan.model import classes, host_clock, launchers, load
@@ -93,12 +93,12 @@ NUMBERS = [
     ("11a", f"{percent(split.BETWEEN_CAPTURES)} by which two captures differ"),
     ("11a", f"{percent(wire_at.MARGIN)} more each way"),
     ("11a", f"{percent(predicted_at.HOSTS_DIFFER[0])} of what hosts add"),
-    ("11a", f"makes a step less than {percent(prediction_sentences.WORTH)} shorter"),
+    ("11a", f"makes a step less than {percent(widths.WORTH)} shorter"),
     ("12", f"differ by more than {percent(likeness.SAME)} from the first side's"),
     ("12", f"by more than {likeness.OTHER_KERNELS:g} times, where no batch is stated"),
     ("12", f"the kernels are the same ({percent(likeness.ALIKE)} of each)"),
-    ("12", f"A mean that differs by {percent(comparison.SHARE_OF_FIGURE)} is `changed` also"),
-    ("12", f"{comparison.TAIL_STEPS} steps or more are over {percent(tail.NEAR)} beyond all steps of the other side"),
+    ("12", f"A mean that differs by {percent(change_rule.SHARE_OF_FIGURE)} is `changed` also"),
+    ("12", f"{change_rule.TAIL_STEPS} steps or more are over {percent(tail.NEAR)} beyond all steps of the other side"),
     ("11", f"the steady steps cover less than {percent(scope.MIN_BUSY)} of the GPUs' busy time"),
     ("11", f"the period of the kernels alone tells, less than {percent(scope.MIN_BUSY_BY_PERIOD)})"),
     ("4", f"of {numbering._MIN_STEPS_FOR_STARTUP} steps or more with which decoding begins the first"),
@@ -109,16 +109,16 @@ NUMBERS = [
     (
         "6",
         f"the medians of {clock._PARTS} parts of at least {clock._LEAST_CALLS} calls lie on a line, to within "
-        f"{percent(clock._BENT)} of what it rises, that comes to at least {clock._LEAST_DRIFT_NS / 1e3:g} us over the "
+        f"{percent(clock._BENT)} of what it rises, that comes to at least {clock._LEAST_DRIFT_NS / 1e3:g} µs over the "
         f"calls and to no more than {clock._MOST_DRIFT * 1e6:g} ppm",
     ),
     (
         "6",
-        f"at least {rank_clocks.LEAST_NS / 1e3:g} us over at least {rank_clocks.LEAST_CALLS} calls, the middle half of "
+        f"at least {rank_clocks.LEAST_NS / 1e3:g} µs over at least {rank_clocks.LEAST_CALLS} calls, the middle half of "
         f"which differ by no more than {percent(rank_clocks._CONSTANT)} of it",
     ),
     ("6", f"differ from their median by as much, to within {percent(rank_clocks.SAME)}"),
-    ("6", f"A correction of more than {clock.MAX_CORRECTION_NS / 1e6:g} ms is not believed"),
+    ("6", f"A correction of more than {clock.MAX_CORRECTION_NS / 1e3:,.0f} µs is not believed"),
     ("6", f"GPU work lies more than {clock._MAX_APART_NS / 1e9:g} s apart"),
     ("6", f"where their wire takes at least {percent(nodes.ACROSS_SHARE)} of the period"),
     ("7", f"costs at least {percent(results.LATE_SHARE)} of the period or of the tail"),
@@ -138,7 +138,7 @@ NUMBERS = [
     ("7", f"With fewer than {skew.TELLING_STEPS} steady steps the report says that they tell nothing"),
     ("8", f"all but one in {1 / host_clock._STRAY:,.0f}".replace(",", " ")),
     ("8", f"from each of up to {host_clock._PARTS} parts of the recording"),
-    ("8", f"idled for at least {host_clock._IDLE_NS / 1e3:g} us, exceeds {host_clock.MAX_LATENCY_NS / 1e3:g} us"),
+    ("8", f"idled for at least {host_clock._IDLE_NS / 1e3:g} µs, exceeds {host_clock.MAX_LATENCY_NS / 1e3:g} µs"),
     ("8", f"with fewer than {host_clock._FEW} such operations"),
     ("9", f"busbw against the link's peak is shown from {bandwidth.PEAK_FROM_BYTES / 1e6:g} MB up"),
     ("9", f"if at least {percent(counters.PURE)} of the time that it stands for is"),

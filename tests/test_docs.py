@@ -17,6 +17,7 @@ from nsysan import ExitCode
 from nsysan.cli.exits import USUAL
 from nsysan.metrics.scenarios import Scenario
 from nsysan.report.report import Report
+from nsysan.text import duration
 from tests.clitools import run_cli
 from tests.fixtures import unpacked
 from tests.helptexts import commands
@@ -217,7 +218,7 @@ def fragments(text: str, *starts: str) -> list[str]:
 def test_quoted_summary_is_what_the_demo_prints(name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     said = run_cli(capsys, "report", "fixtures/tp4_slow.sqlite", "--json", tmp_path / "r.json")
     out = " ".join(said.out.split())
-    pieces = fragments(DOCUMENTS[name], "verdict", "late", "savings")
+    pieces = fragments(DOCUMENTS[name].partition("## Compare")[0], "verdict", "late", "savings")
     assert len(pieces) >= 3
     assert [piece for piece in pieces if piece not in out] == []
 
@@ -230,16 +231,27 @@ def test_the_saving_that_readme_holds_against_a_run_without_the_fault(reported: 
     assert saved is not None
     assert happened is not None
     words = " ".join(DOCUMENTS[README].split())
-    assert f"{saved / 1e6:.3f} ms a step without the late rank's extra work" in words
-    assert f"the same loop without that work takes {happened.period / 1e6:.3f} ms" in words
+    assert f"{duration(saved)} a step without the late rank's extra work" in words
+    assert f"the same loop without that work takes {duration(happened.period)}." in words
 
 
 def test_quoted_comparison_is_what_compare_prints(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     sides = [unpacked(name, tmp_path) for name in ("tp2_graph", "tp4_graph_node")]
     out = " ".join(run_cli(capsys, "compare", *sides).out.split())
-    head = fragments(DOCUMENTS[READING], "B vs A", "bought", "lost", "replicas")
+    head = fragments(DOCUMENTS[READING], "verdict   TP=4", "B vs A", "bought", "lost", "replicas")
     rows = fragments(DOCUMENTS[READING], "compute", "wait", "wire", "idle")
     assert [piece for piece in (*head, *rows) if piece not in out] == []
+
+
+def test_quoted_speed_of_light_is_what_report_prints(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    # The shape of scripts/decode.py, which ran.
+    model = "hidden=4096,layers=16,ffn=14336,heads=32,kv_heads=32,vocab=32000,dtype=bf16"
+    trace = unpacked("tp4_graph_node", tmp_path)
+    stated = ("--model", model, "--context", "512", "--batch", "1")
+    run = run_cli(capsys, "report", trace, "-o", tmp_path / "r.html", "--verbose", *stated)
+    pieces = fragments(DOCUMENTS[READING], "light")
+    assert len(pieces) == 4
+    assert [piece for piece in pieces if piece not in " ".join(run.out.split())] == []
 
 
 def test_python_of_the_readme_runs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,7 +39,18 @@ ROOMS: dict[str, set[str]] = {
     "data": set(),
 }
 #: Modules at the top, which everything may use and which use nothing but each other.
-COMMON = {"_errors", "_version", "budgets", "file_content", "notebook", "output", "progress", "scratch", "text"}
+COMMON = {
+    "_errors",
+    "_version",
+    "budgets",
+    "file_content",
+    "notebook",
+    "output",
+    "progress",
+    "scratch",
+    "text",
+    "timings",
+}
 #: Commands are above all rooms; the package's own module is what a notebook imports.
 ABOVE = {"cli", "__main__", "nsysan"}
 MOST_LINES = 300

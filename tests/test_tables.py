@@ -27,9 +27,23 @@ from nsysan.diagnosis.evidence import UNDER_THE_VERDICT, Aspect, Status
 from nsysan.diagnosis.findings import FINDERS, Severity
 from nsysan.diagnosis.findings.case import Case
 from nsysan.diagnosis.findings.kinds import FindingId
+from nsysan.light.told_by_grids import told_by_grids
 from nsysan.metrics.causes import LateCause
 from nsysan.metrics.ledger import FIGURES
-from nsysan.metrics.lines import AFTER, BEFORE, BESIDE, CLAIMED, LATE, LEDGER, LINES, ROW, WHOLE, Kind, Line
+from nsysan.metrics.lines import (
+    AFTER,
+    BEFORE,
+    BESIDE,
+    CLAIMED,
+    COMMUNICATION_LINES,
+    LATE,
+    LEDGER,
+    LINES,
+    ROW,
+    WHOLE,
+    Kind,
+    Line,
+)
 from nsysan.metrics.scenarios import SCENARIOS, Scenario, losses
 from nsysan.model.classes import COMMUNICATION, WorkClass
 from nsysan.page.glossary import GLOSSARY, HEADS, linked
@@ -143,6 +157,7 @@ def test_each_finding_is_drawn_by_a_finder_that_names_it() -> None:
 def test_finders_draw_what_they_name(analyzed: Analyze, name: str) -> None:
     run = analyzed(name)
     report = build_report(run, "0", timelines=False)
+    run = run.stating(None, told_by_grids(run).sizes)
     case = Case.of(run, report.diagnosis, None, report.link)
     drawn = {finder: {finding.id for finding in finder.draw(case)} for finder in FINDERS}
     assert all(ids <= set(finder.ids) for finder, ids in drawn.items())
@@ -231,7 +246,10 @@ def test_the_timeline_is_told_what_it_draws_of_each_line(reported: Callable[[str
     assert cut == dict.fromkeys(BEFORE.values(), "before") | dict.fromkeys(AFTER.values(), "after")
     assert {id_ for id_, line in lines.items() if line["captioned"]} == {row.id for row in LEDGER if row.captioned}
     dark = {id_ for id_, line in lines.items() if line["ink"] == "#111"}
-    assert dark == {RANGE, *(row.id for row in LEDGER if row.ink == "#111")}
+    assert dark == {LAUNCH, RANGE, *(row.id for row in LEDGER if row.ink == "#111" and row.id in CLAIMED)}
+    assert {id_ for id_, line in lines.items() if line["block"]} == {Line.GRAPH}
+    assert {id_ for id_, line in lines.items() if line["communicates"]} == set(COMMUNICATION_LINES)
+    assert page.data["report"]["rest"] == NAMES[Line.IDLE]
 
 
 # ---- one name

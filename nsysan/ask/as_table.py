@@ -8,7 +8,7 @@ from nsysan.text import counted, numbered, pct, percent, plain, table, us
 _NAMES = 3
 
 
-def to_text(answer: Answer, *, standard: bool) -> str:
+def to_text(answer: Answer, *, standard: bool, width: int | None = None) -> str:
     """The table; standard: with the what-ifs of a report."""
     steps = counted(answer.replayed, "step")
     of = ", all steady ones" if answer.replayed == answer.steady else f" of {counted(answer.steady, 'steady one')}"
@@ -23,7 +23,7 @@ def to_text(answer: Answer, *, standard: bool) -> str:
     if standard:
         rows += [_row(answer, name, ns, answer.bounds.get(name)) for name, ns in answer.standard.items()]
         rows += [_row(answer, f"rank[{rank}]=level", ns, None) for rank, ns in answer.ranks_right.items()]
-    lines += table(("", "period, µs", "saves, µs", ""), rows)
+    lines += table(("", "period, µs", "saves, µs", ""), rows, width=width)
     lines += [
         "",
         f"replay_error {pct(answer.error)}: so far off is a replay with usual delays from the measured steps",
@@ -58,4 +58,4 @@ def _changes(one: Asked) -> str:
         return ""
     more = f" and {len(one.names) - _NAMES} more" if len(one.names) > _NAMES else ""
     shown = ", ".join(plain(name, 60) for name in one.names[:_NAMES])
-    return f"{plain(one.text, 60)} changes {one.per_step:.3g} a step and rank: {shown}{more}"
+    return f"{plain(one.text, 60)} changes {one.per_step:.3g} operations a step on each rank: {shown}{more}"

@@ -47,24 +47,30 @@ class Answer:
 
 @dataclass(frozen=True)
 class Idle:
-    """When a program counts as hung: after `seconds` in which it computed nothing and `written` bytes stay the same."""
+    """When a program counts as hung: after `seconds` in which it computed nothing and `written` bytes stay the same.
+
+    ticks: what others compute for it, None where it does so itself.
+    """
 
     seconds: float
     written: Callable[[], int]
+    ticks: Callable[[], int] | None = None
 
 
 class _Drain(threading.Thread):
-    """Reads a stream to its end, and keeps its beginning and its end."""
+    """Reads a stream to its end, and keeps its beginning and its end; heard: is given each piece."""
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    def __init__(self, stream: IO[bytes], heard: Callable[[bytes], None] | None = None) -> None:
         super().__init__(daemon=True)
-        self._stream = stream
+        self._stream, self._heard = stream, heard
         self._head, self._tail = bytearray(), bytearray()
         self.start()
 
     def run(self) -> None:
         with contextlib.suppress(OSError, ValueError):
             while chunk := os.read(self._stream.fileno(), _CHUNK):
+                if self._heard is not None:
+                    self._heard(chunk)
                 room = _HEAD - len(self._head)
                 self._head += chunk[:room]
                 self._tail = (self._tail + chunk[max(room, 0) :])[-_TAIL:]
@@ -87,13 +93,15 @@ def ask(
     environment: Mapping[str, str] | None = None,
     shown: bool = False,
     waiting: Callable[[float], None] | None = None,
+    heard: Callable[[bytes], None] | None = None,
     alone: bool = True,
     idle: Idle | None = None,
 ) -> Answer:
     """Run the program and wait; TimeoutError after `patience` seconds, OSError where it cannot be run.
 
     environment: None for our own. shown: its stdout goes to our stderr. waiting: is told every half second for how long
-    it has been waited. alone: nothing that it started may outlive it. idle: TimeoutError when it hangs.
+    it has been waited. heard: is given each piece of its stdout, in another thread. alone: nothing that it started may
+    outlive it. idle: TimeoutError when it hangs.
     """
     process = subprocess.Popen(
         argv,
@@ -103,7 +111,8 @@ def ask(
         env=environment,
         start_new_session=True,
     )
-    drains = [None if stream is None else _Drain(stream) for stream in (process.stdout, process.stderr)]
+    streams = ((process.stdout, heard), (process.stderr, None))
+    drains = [None if stream is None else _Drain(stream, told) for stream, told in streams]
     ended = False
     try:
         _wait(process, patience, waiting, argv, idle)
@@ -158,7 +167,7 @@ def _wait(
         if patience is not None and waited > patience:
             raise TimeoutError(f"{argv[0]} gave no answer in {patience:.0f} s")
         if idle is not None:
-            progress.note(idle.written(), session_ticks(process.pid))
+            progress.note(idle.written(), idle.ticks() if idle.ticks else session_ticks(process.pid))
             if progress.idle_s > idle.seconds:
                 raise TimeoutError(f"{argv[0]} has done nothing for {idle.seconds:.0f} s")
         if waiting is not None:

@@ -8,6 +8,7 @@ import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from nsysan._errors import ExitCode, NsysanError
 from nsysan.capture.nsys import Abilities, Nsys
 from nsysan.capture.started import Workload, read_workload
 
@@ -110,6 +111,13 @@ def _spawn(workload: Workload, environment: dict[str, str], notes: list[str]) ->
 def _trace(request: Request, nsys: Nsys, abilities: Abilities, notes: list[str]) -> list[str]:
     if request.trace is not None:
         asked = request.trace.split(",")
+        unknown = [word for word in asked if abilities.trace and word not in abilities.trace]
+        if unknown:
+            raise NsysanError(
+                f"--trace {unknown[0]}: {nsys.label} cannot trace it, only {', '.join(sorted(abilities.trace))}; "
+                "name a newer one with --nsys, or leave --trace out",
+                ExitCode.NO_NSYS,
+            )
         if not any(word.startswith("cuda") for word in asked):
             notes.append("without cuda in --trace no kernel is traced, and a report has nothing to say")
         return asked

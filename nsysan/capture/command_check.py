@@ -20,7 +20,7 @@ def examine_command(command: Sequence[str], environment: Mapping[str, str]) -> l
     word = command[0]
     found = shutil.which(word) or (word if Path(word).is_file() else None)
     checks = [Check("command", OK if found else FAIL, f"{word} is {found}" if found else f"{word}: no such command")]
-    checks.append(_what(workload))
+    checks.append(Check("workload", OK, what_starts(workload)))
     try:
         check_place(workload, Path("trace"))
     except NsysanError as error:
@@ -30,17 +30,18 @@ def examine_command(command: Sequence[str], environment: Mapping[str, str]) -> l
     return [*checks, *(Check("before the run", WARN, note) for note in told)]
 
 
-def _what(workload: Workload) -> Check:
+def what_starts(workload: Workload) -> str:
+    """What a command was seen to start: engine, and how many ranks."""
     engine = workload.engine
     if engine is None and workload.ranks is None:
-        return Check("workload", OK, "no engine and no number of ranks in the command; --tp says how many to expect")
+        return "no engine and no number of ranks in the command; --tp says how many to expect"
     kind = " server" if workload.server else ""
     told = [engine.name + kind] if engine is not None else []
     if workload.ranks:
         of_all = f" of {workload.world}" if workload.world != workload.ranks else ""
         told.append(counted(workload.ranks, "rank") + of_all)
     where = f" (in {workload.script.name})" if workload.script is not None else ""
-    return Check("workload", OK, ", ".join(told) + where)
+    return ", ".join(told) + where
 
 
 def _gpus(workload: Workload) -> Check | None:

@@ -12,7 +12,7 @@ from statistics import median
 from urllib.parse import urlsplit
 
 from nsysan._errors import ExitCode, NsysanError
-from nsysan.capture.server import get
+from nsysan.capture.server import get, headers_of
 
 _PROMPT = "Tell me of the sea, of ships and of those who sail them, at length. " * 4
 #: Tokens of a request: minutes of decoding for most models, and no more than a server's cache holds for each stream.
@@ -56,8 +56,8 @@ class Load:
     length: tokens that each request asks for: what the model's context takes, or else what the server did not refuse.
     """
 
-    def __init__(self, base: str, requests: int, model: str | None = None) -> None:
-        self.base, self.model = base, model
+    def __init__(self, base: str, requests: int, model: str | None = None, key: str | None = None) -> None:
+        self.base, self.model, self._key = base, model, key
         self.streams = [Stream() for _ in range(requests)]
         self._lengths = request_lengths(None)
         self._shorter = threading.Lock()
@@ -67,7 +67,7 @@ class Load:
 
     def start(self) -> None:
         """Begin; NsysanError where the server names no model."""
-        served, context = served_model(self.base)
+        served, context = served_model(self.base, self._key)
         self.model, self._lengths = self.model or served, request_lengths(context)
         for thread in self._threads:
             thread.start()
@@ -152,7 +152,7 @@ class Load:
             "stream": True,
             "stream_options": {"include_usage": True, "continuous_usage_stats": True},
         }
-        headers = {"Content-Type": "application/json"}
+        headers = {"Content-Type": "application/json", **headers_of(self._key)}
         try:
             connection.request("POST", f"{parts.path}/v1/completions", json.dumps(body), headers)
             answer = connection.getresponse()
@@ -198,10 +198,10 @@ def request_lengths(context: int | None) -> list[int]:
     return sorted({likely, sure, *(n for n in lengths if n < sure)}, reverse=True)
 
 
-def served_model(base: str) -> tuple[str, int | None]:
+def served_model(base: str, key: str | None = None) -> tuple[str, int | None]:
     """The model that a server serves, and how many tokens its context takes; None where it does not tell."""
     try:
-        model = json.loads(get(f"{base}/v1/models"))["data"][0]
+        model = json.loads(get(f"{base}/v1/models", key))["data"][0]
         context = model.get("max_model_len")
         return str(model["id"]), context if isinstance(context, int) and context > 0 else None
     except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, http.client.HTTPException) as error:

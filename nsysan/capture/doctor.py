@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from pathlib import Path
 
 from nsysan.capture.checks import FAIL, OK, WARN, Check
-from nsysan.capture.cures import temporary_folder_of_another
-from nsysan.capture.nsys import HOW_TO_GET, Nsys, abilities_of
+from nsysan.capture.cures import free_bytes, temporary_folder, temporary_folder_of_another
+from nsysan.capture.nsys import HOW_TO_GET, Nsys, abilities_of, installed
 from nsysan.capture.nvidia_smi import ask
+from nsysan.capture.permissions import metrics_permission
 from nsysan.trace.topology import Topology, parse_topology
 
 _ROOM_NEEDED = 5e9
-_DRIVER_PARAMETERS = Path("/proc/driver/nvidia/params")
 
 
 def examine(nsys: Nsys | None, folder: Path) -> list[Check]:
     """All checks; `folder` is where traces will be written. A FAIL means that no capture is possible."""
     checks = _nsys(nsys)
     checks += _gpus()
-    checks.append(_metrics_permission())
+    checks.append(metrics_permission())
     temporary = temporary_folder_of_another()
     if temporary is not None:
         seen, _, remedy = temporary.partition(": ")
         checks.append(Check("temporary files of nsys", WARN, seen, remedy))
-    checks += [_room(place, Path(path)) for place, path in (("output", folder), ("temporary", tempfile.gettempdir()))]
+    checks += [_room(place, path) for place, path in (("output", folder), ("temporary", temporary_folder()))]
     return checks
 
 
@@ -35,6 +33,9 @@ def _nsys(nsys: Nsys | None) -> list[Check]:
         return [Check("nsys", FAIL, "none on PATH or in the usual folders", HOW_TO_GET)]
     abilities = abilities_of(nsys)
     found = [Check("nsys", OK, f"{nsys.label} at {nsys.path}")]
+    newest = max(installed(), key=lambda other: other.version, default=nsys)
+    if newest.version > nsys.version:
+        found.append(Check("another nsys", OK, f"{newest.label}, newer: --nsys {newest.path}"))
     missing = {
         "--cuda-graph-trace": "kernels inside CUDA graphs stay invisible: use nsys 2022 or later",
         "--trace-fork-before-exec": "forked ranks stay invisible: start them by exec or spawn",
@@ -98,24 +99,8 @@ def _link_state(topology: Topology) -> Check:
     return Check("NVLink", WARN if inactive else OK, seen + (f", {inactive} inactive" if inactive else ""))
 
 
-def _metrics_permission() -> Check:
-    restricted = True
-    if _DRIVER_PARAMETERS.exists():
-        restricted = "RmProfilingAdminOnly: 1" in _DRIVER_PARAMETERS.read_text(encoding="utf-8", errors="replace")
-    elif not shutil.which("nvidia-smi"):
-        return Check("GPU metrics", WARN, "no NVIDIA driver here")
-    if not restricted or os.geteuid() == 0:
-        return Check("GPU metrics", OK, "permitted")
-    return Check(
-        "GPU metrics",
-        WARN,
-        "for administrators only",
-        "set NVreg_RestrictProfilingToAdminUsers=0, or leave --gpu-metrics out",
-    )
-
-
 def _room(place: str, folder: Path) -> Check:
-    free = shutil.disk_usage(folder).free
+    free = free_bytes(folder) or 0
     seen = f"{free / 1e9:.0f} GB free in {folder}"
     if not os.access(folder, os.W_OK):
         return Check(f"{place} folder", FAIL, f"{folder} is not writable", "choose another with -o or TMPDIR")

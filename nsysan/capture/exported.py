@@ -10,7 +10,8 @@ from pathlib import Path
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.capture.bounded import now_and_then
 from nsysan.capture.checks import Check
-from nsysan.capture.nsys import Nsys, abilities_of, export_sqlite
+from nsysan.capture.cures import no_room
+from nsysan.capture.nsys import Nsys, abilities_of, export
 from nsysan.capture.postflight import check_export
 from nsysan.capture.starters import Engine
 
@@ -35,6 +36,7 @@ def exported(
     late: bool,
     progress: bool,
     engine: Engine | None = None,
+    replica: int | None = None,
     patience: float = 30.0,
 ) -> Captured:
     """Export a recording beside it, and check the export.
@@ -46,17 +48,21 @@ def exported(
     unfinished = target.with_name(f".{target.name}.part")
     try:
         waiting = None if progress else now_and_then(say, lambda: f"exporting {recording.name}, {_size(unfinished)}")
-        export_sqlite(nsys, recording, unfinished, progress=progress, waiting=waiting, patience=patience).replace(
-            target
-        )
+        export(nsys, recording, unfinished, progress=progress, waiting=waiting, patience=patience).replace(target)
     finally:
         unfinished.unlink(missing_ok=True)
     try:
         drops = "" if "--include-json" in abilities_of(nsys).export else nsys.label
-        checks = check_export(target, expected=expected_ranks, capture_range=late, engine=engine, drops=drops)
+        checks = check_export(
+            target, expected=expected_ranks, capture_range=late, engine=engine, replica=replica, drops=drops
+        )
     except sqlite3.Error as error:
+        target.unlink(missing_ok=True)
+        full = no_room(target.absolute().parent)
         raise NsysanError(
-            f"{target}: {nsys.label} left an export that cannot be read: {error}", ExitCode.EXPORT_FAILED
+            f"{recording}: {nsys.label} left an export that cannot be read, which was removed: {error}"
+            + (f"; {full}" if full else ""),
+            ExitCode.EXPORT_FAILED,
         ) from error
     return Captured(recording, target, checks)
 

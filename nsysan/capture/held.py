@@ -13,14 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nsysan._errors import ExitCode, NsysanError
-from nsysan.capture.bounded import ask, now_and_then
+from nsysan.capture.bounded import Idle, ask, now_and_then
 from nsysan.capture.command import Plan, Request, plan_capture
 from nsysan.capture.nsys import Abilities, Nsys, abilities_of, options_of
+from nsysan.capture.processes import profilers_ticks
 from nsysan.text import plain
 
 #: How long nsys may take to begin or to end a collection: it writes the recording before it answers.
 _START_S = 120.0
 _STOP_S = 900.0
+#: What neither writes nor computes for so long hangs; the end of a window was seen to take half a minute.
+_HUNG_S = 90.0
 
 Say = Callable[[str], None]
 
@@ -35,22 +38,32 @@ class Held:
 
     def open_window(self, output: Path, say: Say) -> None:
         """Begin to collect into `output` (a name without suffix); NsysanError if nsys refuses."""
-        name = str(output).replace("%", "%%")
-        self._ask("start", _START_S, say, *self.start, f"--output={name}")
+        self._ask(self.start_command(output), _START_S, say)
 
     def close_window(self, say: Say) -> None:
         """End the collection and wait for its recording; NsysanError if nsys refuses."""
-        self._ask("stop", _STOP_S, say)
+        self._ask(self.stop_command(), _STOP_S, say)
 
-    def _ask(self, verb: str, patience: float, say: Say, *options: str) -> None:
-        argv = [str(self.nsys.path), verb, f"--session={self.session}", *options]
+    def start_command(self, output: Path) -> list[str]:
+        """The command that begins to collect into `output`."""
+        name = str(output).replace("%", "%%")
+        return [str(self.nsys.path), "start", f"--session={self.session}", *self.start, f"--output={name}"]
+
+    def stop_command(self) -> list[str]:
+        """The command that ends it."""
+        return [str(self.nsys.path), "stop", f"--session={self.session}"]
+
+    def _ask(self, argv: list[str], patience: float, say: Say) -> None:
+        verb = argv[1]
         try:
             # What nsys starts for a session outlives its answer.
             waiting = now_and_then(say, lambda: f"waiting for nsys {verb}")
-            answer = ask(argv, patience=patience, waiting=waiting, alone=False)
-        except TimeoutError:
+            # The session's own processes do the work.
+            idle = Idle(_HUNG_S, lambda: 0, profilers_ticks)
+            answer = ask(argv, patience=patience, waiting=waiting, alone=False, idle=idle)
+        except TimeoutError as error:
             raise NsysanError(
-                f"nsys {verb}: no answer in {patience:.0f} s from session {self.session}; the workload may hang",
+                f"nsys {verb}: no answer from session {self.session}, which may hang with its workload: {error}",
                 ExitCode.NO_REPORT,
             ) from None
         except OSError as error:

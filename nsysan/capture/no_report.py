@@ -7,8 +7,10 @@ from pathlib import Path
 
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.capture.command import Request
-from nsysan.capture.cures import temporary_folder_of_another
+from nsysan.capture.cures import no_room, temporary_folder, temporary_folder_of_another
+from nsysan.capture.nccl_debug import surroundings
 from nsysan.capture.runner import Outcome
+from nsysan.capture.started import read_workload
 
 
 def no_report(request: Request, output: Path, staging: Path, outcome: Outcome) -> NsysanError:
@@ -22,20 +24,46 @@ def no_report(request: Request, output: Path, staging: Path, outcome: Outcome) -
         )
         return NsysanError(
             f"{output}: the capture range never opened ({opener}), so there is no report; the workload "
-            f"ended with {ending(outcome.exit_code)}",
+            f"ended with {ending(outcome.exit_code)}{_opened_by(request)}",
             ExitCode.RANGE_NEVER_OPENED,
         )
     if outcome.exit_code < 0 and outcome.interrupted is None:
         return NsysanError(f"{output}: {how} and left no report; run it again", ExitCode.NSYS_DIED)
     if outcome.interrupted is not None:
         return NsysanError(f"{output}: interrupted before nsys could write a report", ExitCode.NO_REPORT)
-    if any(staging.iterdir()):
-        return NsysanError(f"{output}: {_raw(staging)}; {how}", ExitCode.NO_REPORT)
-    elsewhere = temporary_folder_of_another()
-    if elsewhere is not None:
-        return NsysanError(f"{output}: no report came back; {elsewhere}; {how}", ExitCode.NO_REPORT)
     return NsysanError(
-        f"{output}: no report came back; {how}; its own message is above (does the command start without nsys?)",
+        f"{output}: {_why(staging)}; {how}; its own message is above (does the command start without nsys?)",
+        ExitCode.NO_REPORT,
+    )
+
+
+def _why(staging: Path) -> str:
+    """What the machine tells of it."""
+    full = no_room(staging.absolute(), temporary_folder())
+    for path in staging.iterdir():
+        if path.is_file() and path.stat().st_size == 0:
+            path.unlink()
+    if full is None and any(staging.iterdir()):
+        return _raw(staging)
+    why = full or temporary_folder_of_another()
+    return f"no report came back; {why}" if why else "no report came back"
+
+
+def _opened_by(request: Request) -> str:
+    """What makes the engine open the range."""
+    engine = read_workload(request.command, surroundings(request.environment)).engine
+    if engine is None or request.capture_range == "nvtx":
+        return ""
+    return f"; {engine.name} opens it by {engine.opens}"
+
+
+def no_window(output: Path, outcome: Outcome) -> NsysanError:
+    """The error of a server of which no window was taken."""
+    if outcome.interrupted is not None:
+        return NsysanError(f"{output}: interrupted before a window was open", ExitCode.NO_REPORT)
+    return NsysanError(
+        f"{output}: no report came back; the server ended with {ending(outcome.exit_code)} before a window was taken; "
+        "what it said is above (does the command start without nsys?)",
         ExitCode.NO_REPORT,
     )
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.capture.bounded import Idle, ask
-from nsysan.capture.cures import cure_for
+from nsysan.capture.cures import cure_for, no_room
 from nsysan.text import plain
 
 _INSTALLED = (
@@ -28,6 +28,8 @@ _INSTALLED = (
     "/usr/local/cuda*/nsight-compute*/host/target-linux-*/nsys",
 )
 _ASK_TIMEOUT_S = 60
+_KINDS = re.compile(r"\b(sqlite|arrowdir|parquetdir)\b")
+_PERCENT = re.compile(r"(\d{1,3}) ?%")
 #: An export that neither computes nor writes for so long hangs.
 _EXPORT_IDLE_S = 120.0
 _OPTION = re.compile(r"^\s{0,8}(?:-\w,\s*)?(--[\w-]+)(?:[\s=\[<]|$)", re.MULTILINE)
@@ -53,11 +55,12 @@ class Nsys:
 
 @dataclass(frozen=True)
 class Abilities:
-    """What one nsys can do, by its own help: values of --trace, options of `profile` and of `export`."""
+    """What one nsys can do, by its own help: values of --trace, options of `profile` and `export`, kinds of export."""
 
     trace: frozenset[str]
     profile: frozenset[str]
     export: frozenset[str]
+    kinds: frozenset[str] = frozenset()
 
 
 def find_nsys(named: str | None = None) -> Nsys | None:
@@ -76,9 +79,13 @@ def find_nsys(named: str | None = None) -> Nsys | None:
     on_path = shutil.which("nsys")
     if on_path and (found := _ask(Path(on_path))):
         return found
-    installed = {Path(path) for pattern in _INSTALLED for path in glob(pattern)}
-    answers = [nsys for nsys in map(_ask, sorted(installed)) if nsys is not None]
-    return max(answers, key=lambda nsys: nsys.version, default=None)
+    return max(installed(), key=lambda nsys: nsys.version, default=None)
+
+
+def installed() -> list[Nsys]:
+    """Those in the usual folders."""
+    paths = {Path(path) for pattern in _INSTALLED for path in glob(pattern)}
+    return [nsys for nsys in map(_ask, sorted(paths)) if nsys is not None]
 
 
 def require_nsys(named: str | None = None) -> Nsys:
@@ -105,35 +112,44 @@ def parse_abilities(profile_help: str, export_help: str) -> Abilities:
     """Abilities from the help texts of `nsys profile` and `nsys export`."""
     trace = re.search(r"^\s*(?:-t,\s*)?--trace=.*?$(.*?)(?:^\s*\n\s*-|\n\s*\n\s*-|\Z)", profile_help, re.S | re.M)
     values = re.findall(r"'([a-z][a-z0-9-]*)'", trace[1].split("Select the API")[0]) if trace else []
-    return Abilities(frozenset(values), _options(profile_help), _options(export_help))
+    kinds = frozenset(_KINDS.findall(export_help))
+    return Abilities(frozenset(values), _options(profile_help), _options(export_help), kinds)
 
 
-def export_command(nsys: Nsys, recording: Path, target: Path) -> list[str]:
-    """The command that exports a recording to SQLite with the payloads that nsysan reads."""
+def export_command(nsys: Nsys, recording: Path, target: Path, kind: str = "sqlite", *, json: bool = True) -> list[str]:
+    """The command that exports a recording with the payloads that nsysan reads; json: in words too, for others."""
     known = abilities_of(nsys).export
-    command = [str(nsys.path), "export", "--type", "sqlite", "--force-overwrite", "true", "--output", str(target)]
-    for flag in ("--include-json", "--include-blobs"):
+    command = [str(nsys.path), "export", "--type", kind, "--force-overwrite", "true", "--output", str(target)]
+    # Without their bytes words are all there is of payloads.
+    words = ("--include-json",) if json or "--include-blobs" not in known else ()
+    for flag in (*words, "--include-blobs"):
         command += [flag, "true"] if flag in known else []
     return [*command, str(recording)]
 
 
-def export_sqlite(
+def export(
     nsys: Nsys,
     recording: Path,
     target: Path,
+    kind: str = "sqlite",
     *,
+    json: bool = True,
     progress: bool = False,
     waiting: Callable[[float], None] | None = None,
+    percent: Callable[[int], None] | None = None,
     patience: float = _EXPORT_IDLE_S,
 ) -> Path:
-    """Export a recording to SQLite; NsysanError if nothing came out.
+    """Export a recording as a kind that `nsys export --type` names; NsysanError if nothing came out.
 
-    progress: let nsys show it on stderr. waiting: is told now and then for how many seconds the export runs. patience:
-    seconds in which it may do nothing.
+    json: payloads in words too, for others than nsysan.
+    progress: let nsys show it on stderr. waiting: is told now and then for how many seconds the export runs; percent:
+    how far it says it is. patience: seconds in which it may do nothing.
     """
-    command = export_command(nsys, recording, target)
+    heard = None if percent is None else _percents(percent)
+    command = export_command(nsys, recording, target, kind, json=json)
+    idle = Idle(patience, lambda: size_of(target))
     try:
-        answer = ask(command, shown=progress, waiting=waiting, idle=Idle(patience, lambda: size_of(target)))
+        answer = ask(command, shown=progress, waiting=waiting, heard=heard, idle=idle)
     except TimeoutError:
         again = shlex.join(export_command(nsys, recording, recording.with_suffix(".sqlite")))
         raise NsysanError(
@@ -142,19 +158,31 @@ def export_sqlite(
         ) from None
     except OSError as error:
         raise NsysanError(f"{nsys.path}: {error.strerror}", ExitCode.NO_NSYS) from error
-    if not target.exists() or target.stat().st_size == 0:
+    full = no_room(target.absolute().parent) if answer.code else None
+    if full or size_of(target) == 0:
         why = plain(answer.last_word, 300) or f"it ended with exit code {answer.code} and no message"
-        cure = cure_for(answer.err + answer.out)
+        cure = full or cure_for(answer.err + answer.out)
         raise NsysanError(f"{recording}: {nsys.label} could not export it: {why}; {cure}", ExitCode.EXPORT_FAILED)
     return target
 
 
 def size_of(path: Path) -> int:
-    """Bytes of a file; none if it is not there."""
+    """Bytes of a file, or of the files of a folder; none if it is not there."""
     try:
-        return path.stat().st_size
+        return sum(file.stat().st_size for file in (path.iterdir() if path.is_dir() else (path,)))
     except OSError:
         return 0
+
+
+def _percents(told: Callable[[int], None]) -> Callable[[bytes], None]:
+    """Tells the last per cent of each piece that nsys says."""
+
+    def heard(said: bytes) -> None:
+        found = _PERCENT.findall(said.decode("ascii", "replace"))
+        if found:
+            told(min(100, int(found[-1])))
+
+    return heard
 
 
 def _options(text: str) -> frozenset[str]:

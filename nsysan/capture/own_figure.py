@@ -49,6 +49,9 @@ _KEYS: tuple[tuple[str, float], ...] = (
     ("mean_itl_ms", 1e6),
     ("mean_tpot_ms", 1e6),
 )
+#: vllm bench latency: of whole requests.
+_LATENCY = re.compile(rf"Avg latency:\s*{_NUMBER} seconds")
+_LATENCY_TOKENS = 128
 #: Between these a step is one: a microsecond, and a minute.
 _PLAUSIBLE_NS = (1_000, 60_000_000_000)
 _LONGEST_LINE = 1 << 16
@@ -64,9 +67,13 @@ class OwnFigure:
 
 
 class Listener:
-    """Listens to the lines of a workload for the time of a step."""
+    """Listens to the lines of a workload for the time of a step.
 
-    def __init__(self) -> None:
+    tokens: how many tokens each request of its latency benchmark gives, None where it runs none.
+    """
+
+    def __init__(self, tokens: int | None = None) -> None:
+        self._tokens = tokens
         self._found: dict[int, OwnFigure] = {}
 
     def hear(self, line: str) -> None:
@@ -80,6 +87,10 @@ class Listener:
                 value = float(number)
                 if value > 0:
                     self._note(rank, value * unit if unit > 0 else -unit / value, what)
+
+        if self._tokens and (latency := _LATENCY.search(line)):
+            what = f"average latency by its {self._tokens} tokens, prefill among them"
+            self._note(len(_KEYS) + len(_LINES), float(latency[1]) * 1e9 / self._tokens, what)
 
     def _note(self, rank: int, ns: float, what: str) -> None:
         if _PLAUSIBLE_NS[0] <= ns <= _PLAUSIBLE_NS[1]:
@@ -105,7 +116,7 @@ def untraced(
         )
     except OSError as error:
         raise NsysanError(f"{command[0]}: cannot be run: {error.strerror}", ExitCode.NO_REPORT) from error
-    listener = Listener()
+    listener = Listener(tokens_of_latency(command))
     readers = [
         threading.Thread(target=_pass_on, args=(source, target, listener), daemon=True)
         for source, target in ((process.stdout, sys.stdout), (process.stderr, sys.stderr))
@@ -131,6 +142,14 @@ def untraced(
     if figure is None:
         say("the command says nothing of the time of a token or step (ms a token, ITL, TPOT): nothing to compare with")
     return figure
+
+
+def tokens_of_latency(command: Sequence[str]) -> int | None:
+    """Tokens of each request of vLLM's latency benchmark, as its command and its defaults have it."""
+    if "latency" not in " ".join(command):
+        return None
+    told = re.search(r"--output[-_]len[= ](\d{1,6})\b", " ".join(command))
+    return int(told[1]) if told else _LATENCY_TOKENS
 
 
 def _of_json(line: str, name: str) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from nsysan.capture.starters import Engine
 
@@ -20,8 +21,17 @@ _SIZE = {option: size for size, options in _SIZES.items() for option in options}
 _ONE_OF_DP = frozenset({"data-parallel-rank", "dpn"})
 
 
-def ranks_told(words: Sequence[str], sizes: Mapping[str, int], engine: Engine | None) -> tuple[int | None, int | None]:
-    """(ranks on this node, ranks on all) by the options of the command, else by `sizes`; None where there are none."""
+@dataclass(frozen=True)
+class Ranks:
+    """How many ranks there are on this node, on all, and in each replica of the model; None where nothing tells."""
+
+    here: int | None = None
+    world: int | None = None
+    replica: int | None = None
+
+
+def ranks_told(words: Sequence[str], sizes: Mapping[str, int], engine: Engine | None) -> Ranks:
+    """By the options of the command, else by `sizes`."""
     told = {_SIZE[name]: number for name, number in sizes.items() if name in _SIZE}
     flags = set()
     for i, word in enumerate(words):
@@ -35,16 +45,16 @@ def ranks_told(words: Sequence[str], sizes: Mapping[str, int], engine: Engine | 
         if size and number:
             told[size] = number
     if not {"tp", "pp", "cp", "dp", "dp here"} & set(told):
-        return None, None
+        return Ranks()
     one = told.get("tp", 1) * told.get("pp", 1) * told.get("cp", 1)
     replicas = 1 if engine is not None and engine.within & flags else told.get("dp", 1)
     world = one * replicas
     if flags & _ONE_OF_DP:
-        return one, world
+        return Ranks(one, world, one)
     if "dp here" in told:
-        return one * told["dp here"], max(world, one * told["dp here"])
+        return Ranks(one * told["dp here"], max(world, one * told["dp here"]), one)
     nodes = told.get("nodes", 1)
-    return (world // nodes if world % nodes == 0 else world), world
+    return Ranks(world // nodes if world % nodes == 0 else world, world, one)
 
 
 def number_of(word: str | None) -> int | None:

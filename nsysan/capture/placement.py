@@ -139,14 +139,17 @@ def _inside(launch: Launch, output: Path) -> str:
     capture = f"nsysan capture -o {shlex.quote(str(output))} --"
     if starter.own & set(before):
         return f"{capture} COMMAND, as what the container runs"
+    if starter.dashes and not command:
+        return f"{capture} COMMAND, in place of the command that it is given"
     bare = starter.skip and not starter.dashes and (not command or command[0].startswith("-"))
     if launch.entry or (bare and not starter.shell):
         # The image's own entry point takes these words.
         before = [*_without_entry(before[:-1]), "--entrypoint", "nsysan", *before[-1:]]
         capture, command = capture.removeprefix("nsysan "), [*(launch.entry or ("COMMAND",)), *command]
     if starter.shell and len(command) == 1 and not command[0].isalnum():
-        # A line for the shell there, which takes one off the quotes.
-        command = [shlex.join(["sh", "-c", command[0]])]
+        line = ["sh", "-c", command[0]]
+        # Joined to one line again, it loses one off its quotes.
+        command = [shlex.join(line)] if starter.joins else line
     told = starter.inside.format(before=_joined(before), capture=capture, command=_joined(command))
     return " ".join(filter(None, (_joined(launch.ahead), told)))
 

@@ -15,23 +15,33 @@ from nsysan.capture.ranks_seen import check_ranks
 from nsysan.capture.starters import Engine
 from nsysan.model.health import clocks_agree, says_events_lost
 from nsysan.model.steps.engines import load_engines
+from nsysan.text import counted
+
+#: Numbers of collectives that are told apart.
+_STAGES = 8
 
 __all__ = ["FAIL", "OK", "WARN", "Check", "check_export"]
 
 
 def check_export(
-    path: Path, *, expected: int | None, capture_range: bool, engine: Engine | None = None, drops: str = ""
+    path: Path,
+    *,
+    expected: int | None,
+    capture_range: bool,
+    engine: Engine | None = None,
+    replica: int | None = None,
+    drops: str = "",
 ) -> list[Check]:
     """The checks of one export, in the order in which they matter.
 
-    capture_range: collection began after the workload did. engine: what the command was seen to start. drops: the nsys
-    that exported, if it drops NCCL's payloads.
+    capture_range: collection began after the workload did. engine: what the command was seen to start. replica: ranks
+    that are joined by communication, by the command. drops: the nsys that exported, if it drops NCCL's payloads.
     """
     checks: list[Callable[[Export], Check | None]] = [
         lambda export: check_ranks(export, expected, engine, window=capture_range),
-        lambda export: _collectives(export, expected),
+        lambda export: _collectives(export, expected, replica),
         _graphs,
-        lambda export: _sizes(export, capture_range, drops),
+        lambda export: None if replica == 1 else _sizes(export, capture_range, drops),
         _steps,
         _events,
         _clock,
@@ -49,11 +59,13 @@ def check_export(
     return found
 
 
-def _collectives(export: Export, expected: int | None) -> Check:
+def _collectives(export: Export, expected: int | None, replica: int | None) -> Check:
     counts = communication_counts(export)
     if not counts:
         if expected == 1:
             return Check("collectives", OK, "none, as of one rank")
+        if replica == 1:
+            return Check("collectives", OK, "none, as each rank is a replica of its own")
         hidden = export.has(REPLAYS)
         remedy = (
             "capture with --cuda-graph-trace=node"
@@ -64,7 +76,12 @@ def _collectives(export: Export, expected: int | None) -> Check:
     numbers = sorted(set(counts.values()))
     if len(numbers) == 1:
         return Check("collectives", OK, f"{numbers[0]:,} on every rank")
-    usual = Counter(counts.values()).most_common(1)[0][0]
+    shares = Counter(counts.values())
+    if len(set(shares.values())) == 1 and len(numbers) < len(counts):
+        told = " or ".join(f"{n:,}" for n in numbers[:_STAGES])
+        each = counted(shares[numbers[0]], "rank")
+        return Check("collectives", OK, f"{told} on {each} each: of pipeline stages, or of replicas")
+    usual = shares.most_common(1)[0][0]
     odd = sum(n != usual for n in counts.values())
     return Check(
         "collectives",

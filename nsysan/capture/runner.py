@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from nsysan.capture.bounded import Idle, ask, now_and_then
 from nsysan.capture.command import MARKER, Plan
+from nsysan.capture.cures import temporary_folder
 from nsysan.capture.end_of_run import END_OF_COLLECTION_S, Driver, EndOfRun, patience_of
 from nsysan.capture.nsys import Nsys
 from nsysan.capture.processes import adopting_orphans, open_files
@@ -114,7 +114,7 @@ def _recordings(folder: Path) -> list[Path]:
 
 
 def _left_in_temporary_folder() -> list[Path]:
-    folder = Path(tempfile.gettempdir())
+    folder = temporary_folder()
     return [path for pattern in _RECORDINGS for path in folder.glob(f"nsys-report-{pattern}")]
 
 

@@ -93,7 +93,7 @@ def commands_in(text: str, arguments: list[str], environment: Mapping[str, str])
         yield from _simple(line, arguments, known)
 
 
-def _simple(line: str, arguments: list[str], known: Mapping[str, str]) -> Iterator[list[str]]:
+def _simple(line: str, arguments: list[str], known: dict[str, str]) -> Iterator[list[str]]:
     try:
         lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
         lexer.whitespace_split = True
@@ -103,7 +103,11 @@ def _simple(line: str, arguments: list[str], known: Mapping[str, str]) -> Iterat
     command: list[str] = []
     for word in [*words, ";"]:
         if word and set(word) <= set(";&|()"):
-            if command:
+            told = [_ASSIGNMENT.fullmatch(word) for word in command]
+            if all(told):
+                # `export TP=4;` of what comes after it.
+                known |= {one[1]: one[2][:_LONGEST_VALUE] for one in told if one}
+            else:
                 yield command
             command = []
         elif word in ("$@", "$*", "${@}"):

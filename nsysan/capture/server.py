@@ -6,7 +6,7 @@ import http.client
 import re
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
 from nsysan._errors import ExitCode, NsysanError
@@ -36,6 +36,15 @@ def address_of(workload: Workload) -> str:
     return f"http://{shown}:{number}"
 
 
+def key_of(workload: Workload, environment: Mapping[str, str]) -> str | None:
+    """The key that the server was given, by its command or environment; never to be printed."""
+    key = _value(workload.words, "--api-key")
+    if key is None and workload.engine is not None:
+        key = {**environment, **workload.assigned}.get(workload.engine.key)
+    # An error about a header would show what is in it.
+    return key if key and key.isascii() and key.isprintable() else None
+
+
 def profiler_of(workload: Workload) -> tuple[str, str] | None:
     """Routes that turn the server's own profiler on and off, where that marks its steps with NVTX ranges."""
     engine = workload.engine
@@ -58,15 +67,21 @@ def answers(base: str) -> bool:
     return status == 200 or (status == 404 and _status(f"{base}/v1/models") == 200)
 
 
-def get(url: str) -> bytes:
+def headers_of(key: str | None) -> dict[str, str]:
+    """What a server that wants a key is shown."""
+    return {} if key is None else {"Authorization": f"Bearer {key}"}
+
+
+def get(url: str, key: str | None = None) -> bytes:
     """The first MiB of what the server says; OSError where it says nothing."""
-    with _OPENER.open(url, timeout=_ANSWER_S) as answer:
+    with _OPENER.open(urllib.request.Request(url, headers=headers_of(key)), timeout=_ANSWER_S) as answer:
         return bytes(answer.read(_MOST))
 
 
-def post(url: str) -> None:
+def post(url: str, key: str | None = None) -> None:
     """Ask the server for something that takes no words; OSError where it refuses."""
-    with _OPENER.open(urllib.request.Request(url, data=b"", method="POST"), timeout=_DONE_S) as answer:
+    asked = urllib.request.Request(url, data=b"", headers=headers_of(key), method="POST")
+    with _OPENER.open(asked, timeout=_DONE_S) as answer:
         answer.read(_MOST)
 
 

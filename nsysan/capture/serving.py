@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from nsysan._errors import ExitCode, NsysanError
@@ -43,7 +43,8 @@ class Serve:
     url: where it answers. load: a command that loads it, None for streams of our own, so many as `requests`. settle:
     seconds of that command before the first window. seconds, steps: length of a window, steps by the tokens of the
     slowest stream (and then seconds is None). windows: how many. startup: seconds that the server may take to be ready.
-    profiler: routes that turn the server's own profiler on and off, where that names its steps.
+    profiler: routes that turn the server's own profiler on and off, where that names its steps. key: what the server
+    wants to be shown, not to be printed.
     """
 
     url: str
@@ -56,6 +57,7 @@ class Serve:
     windows: int = 1
     startup: float = 900.0
     profiler: tuple[str, str] | None = None
+    key: str | None = field(default=None, repr=False)
 
 
 class Serving(threading.Thread):
@@ -115,7 +117,7 @@ class Serving(threading.Thread):
     def _loaded(self) -> Iterator[Load | None]:
         """The load, running and steady."""
         if self._serve.load is None:
-            load = Load(self._serve.url, self._serve.requests, self._serve.model)
+            load = Load(self._serve.url, self._serve.requests, self._serve.model, self._serve.key)
             load.start()
             self._say(f"{self._serve.requests} streams from {load.model}")
             try:
@@ -202,7 +204,7 @@ class Serving(threading.Thread):
         if self._serve.profiler is not None:
             route = self._serve.profiler[verb == "stop"]
             try:
-                post(self._serve.url + route)
+                post(self._serve.url + route, self._serve.key)
             except (OSError, http.client.HTTPException) as error:
                 self._say(f"the server's steps may have no names: {route}: {error}")
 

@@ -16,7 +16,7 @@ from nsysan.capture.end_of_run import patience_of
 from nsysan.capture.exported import Captured, Say, exported
 from nsysan.capture.held import plan_held
 from nsysan.capture.nccl_debug import NcclDebug, nccl_debug, surroundings, take_logs
-from nsysan.capture.no_report import ending, no_report
+from nsysan.capture.no_report import ending, no_report, no_window
 from nsysan.capture.nsys import Nsys, abilities_of
 from nsysan.capture.nvidia_smi import record_topology
 from nsysan.capture.own_figure import OwnFigure, untraced
@@ -33,12 +33,14 @@ _OF_NSYS = ("NSYS_", "NCCL_DEBUG")
 class Result:
     """What a capture gave, and the exit code that tells how the workload ended.
 
-    token_ns: of a server under a load of our own, the time a token takes with the window closed, and open.
+    token_ns: of a server under a load of our own, the time a token takes with the window closed, and open. failure: why
+    there are fewer windows than were asked for.
     """
 
     captured: list[Captured]
     exit_code: int
     token_ns: tuple[int | None, int | None] = (None, None)
+    failure: NsysanError | None = None
 
 
 @dataclass(frozen=True)
@@ -153,13 +155,13 @@ class Session:
                 spares=self._spares_workload(),
                 say=say,
             )
+            logs = take_logs(self.staging, self.output, keep=bool(outcome.reports))
             if serving is not None:
                 serving.join()
-                if serving.failure is not None and not outcome.reports:
-                    raise serving.failure
+                if not outcome.reports and (serving.failure or not serving.taken):
+                    raise serving.failure or no_window(self.output, outcome)
             if outcome.killed:
                 say("the workload did not end by itself and was killed")
-            logs = take_logs(self.staging, self.output, keep=bool(outcome.reports))
             recordings = self._take(outcome, say)
         finally:
             # A folder that still holds something is the user's to look at.
@@ -170,10 +172,8 @@ class Session:
         captured = [self._exported(one, logs, say, progress=progress, patience=patience) for one in recordings]
         if serving is None or outcome.interrupted is not None:
             return Result(captured, self._exit_code(outcome, say))
-        if serving.failure is not None:
-            raise serving.failure
         # How a server ends that was told to says nothing of the window.
-        return Result(captured, 0, serving.token_ns)
+        return Result(captured, 0, serving.token_ns, serving.failure)
 
     def _ends_after(self) -> float | None:
         if self.request.duration is None:
@@ -222,7 +222,7 @@ class Session:
 
     def _exported(self, recording: Path, logs: list[Path], say: Say, *, progress: bool, patience: float) -> Captured:
         late = self.request.capture_range is not None or self.serve is not None
-        engine = read_workload(self.request.command, surroundings(self.request.environment)).engine
+        workload = read_workload(self.request.command, surroundings(self.request.environment))
         found = exported(
             self.nsys,
             recording,
@@ -230,7 +230,8 @@ class Session:
             say,
             late=late,
             progress=progress,
-            engine=engine,
+            engine=workload.engine,
+            replica=workload.replica,
             patience=patience,
         )
         if self.nccl_log:

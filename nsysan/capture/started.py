@@ -30,9 +30,10 @@ class Workload:
 
     engine: None where no word tells one. server: it runs until it is ended; client: it only loads a server.
     launches: the launchers that it goes through, outermost first. ranks: how many one trace of it on this node shows;
-    world: how many there are on all nodes; None where nothing tells. unguarded: a Python script that spawned workers
-    cannot import. ray: Ray starts the ranks. assigned: environment that the command sets by itself. script: in which
-    file this was found, None where the command told it. words: the command itself, without what starts it.
+    world: how many there are on all nodes; replica: how many one replica of the model has; None where nothing tells.
+    unguarded: a Python script that spawned workers cannot import. ray: Ray starts the ranks. assigned: environment that
+    the command sets by itself. script: in which file this was found, None where the command told it. words: the command
+    itself, without what starts it.
     """
 
     engine: Engine | None = None
@@ -41,6 +42,7 @@ class Workload:
     launches: tuple[Launch, ...] = ()
     ranks: int | None = None
     world: int | None = None
+    replica: int | None = None
     unguarded: bool = False
     ray: bool = False
     assigned: Mapping[str, str] = field(default_factory=dict)
@@ -66,7 +68,8 @@ def expected_ranks(command: Sequence[str], environment: Mapping[str, str]) -> in
 
 def _read(command: tuple[str, ...], environment: Mapping[str, str], depth: int) -> Workload:
     known = load_starters()
-    words, ahead, launches, assigned = command, (), list[Launch](), dict[str, str]()
+    words, ahead = command, tuple[str, ...]()
+    launches, assigned = list[Launch](), dict[str, str]()
     while words:
         while words and _ASSIGNED.fullmatch(words[0]):
             name, _, value = words[0].partition("=")
@@ -172,13 +175,14 @@ def _of_python(text: str | None, path: Path | None, words: tuple[str, ...]) -> W
         sizes |= scripts.options_in_yaml(config or "")
         listens += scripts.address_in_yaml(config or "")
     said = _said(words)
-    ranks, world = ranks_told(words, sizes, engine)
+    sizes_told = ranks_told(words, sizes, engine)
     return Workload(
         engine=engine,
         server=engine is not None and engine.servers.search(said) is not None,
         client=any(known.clients.search(said) for known in load_starters().engines),
-        ranks=ranks,
-        world=world,
+        ranks=sizes_told.here,
+        world=sizes_told.world,
+        replica=sizes_told.replica,
         unguarded=text is not None and engine is not None and not scripts.is_guarded(text),
         ray=_RAY.search(said) is not None,
         words=(*words, *listens),

@@ -34,8 +34,10 @@ class Engine:
     within: frozenset[str]
     fork: tuple[str, str] | None
     port: int
+    key: str
     profiler: tuple[str, str] | None
     named: re.Pattern[str]
+    opens: str
     image: str
     entry: tuple[str, ...]
 
@@ -53,6 +55,7 @@ class Starter:
     python: bool
     dashes: bool
     shell: bool
+    joins: bool
     alone: bool
     own: frozenset[str]
     clears: frozenset[str]
@@ -142,8 +145,10 @@ def _engine(row: dict[str, Any]) -> Engine:
         within=frozenset(row["within"]),
         fork=(fork[0], fork[1]) if fork else None,
         port=row["port"],
+        key=row.get("key", ""),
         profiler=(profiler[0], profiler[1]) if profiler else None,
         named=re.compile(row["named"]) if profiler else _NOTHING,
+        opens=row["opens"],
         image=row.get("image", ""),
         entry=tuple(row.get("entry", "").split()),
         **patterns,
@@ -160,6 +165,7 @@ def _starter(row: dict[str, Any]) -> Starter:
         python=row.get("python", False),
         dashes=row.get("dashes", False),
         shell=row.get("shell", False),
+        joins=row.get("joins", False),
         alone=row.get("alone", False),
         hosts=frozenset(row.get("hosts", "").split()),
         here=row.get("place", "here") == "here",

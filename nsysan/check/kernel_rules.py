@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from nsysan.report.kernel_read_back import KernelFigures
-from nsysan.report.read_back import ReportDocument
 from nsysan.text import plain
 
 #: Figures of kernels, with the unit that a limit on them has: "" for a number.
 UNITS = {"ns": "ns", "call_ns": "ns", "calls": "", "share": "%"}
 _METRIC = re.compile(r"kernel\[(?P<which>.{1,200})\]\.(?P<figure>[a-z_]+)")
 _NAMED = 4
+
+
+class Kernels(Protocol):
+    """What has kernels and groups of them: the document of a report, a run of a history."""
+
+    @property
+    def kernels(self) -> Sequence[KernelFigures]: ...
+
+    @property
+    def kernel_groups(self) -> Sequence[KernelFigures]: ...
 
 
 @dataclass(frozen=True)
@@ -44,7 +55,7 @@ def kernel_address(text: str, subject: str) -> tuple[KernelAddress, str] | None:
         raise ValueError(f"{text[:80]!r}: {which[1:40]!r} is no regular expression: {error}") from error
 
 
-def kernel_figure(document: ReportDocument, address: KernelAddress, figure: str) -> float | None:
+def kernel_figure(document: Kernels, address: KernelAddress, figure: str) -> float | None:
     """Summed over the kernels, but for call_ns, which is the longest's; share in per cent; None without any."""
     if figure == "call_ns":
         calls = [row.call_ns for row in document.kernels if address.pattern is None and row.group == address.which]
@@ -57,14 +68,14 @@ def kernel_figure(document: ReportDocument, address: KernelAddress, figure: str)
     return float(sum(row.ns if figure == "ns" else row.calls for row in rows))
 
 
-def named_kernels(document: ReportDocument) -> str:
+def named_kernels(document: Kernels) -> str:
     """What there is, for who asks for something else."""
     groups = ", ".join(row.name for row in document.kernel_groups)
     names = ", ".join(plain(row.name, 60) for row in document.kernels[:_NAMED])
     return f"there is {groups}; {names}" if groups else ""
 
 
-def _rows(document: ReportDocument, address: KernelAddress) -> list[KernelFigures]:
+def _rows(document: Kernels, address: KernelAddress) -> list[KernelFigures]:
     if address.pattern is not None:
         return [row for row in document.kernels if address.pattern.search(row.name)]
     of_group = [row for row in document.kernel_groups if row.name == address.which]

@@ -14,6 +14,7 @@ from nsysan._version import __version__
 from nsysan.cli import streams
 from nsysan.cli.exits import all_codes
 from nsysan.cli.signals import ended_in_order
+from nsysan.cli.suggesting import Suggesting
 from nsysan.text import plain
 
 #: Each command, which is the module of its name, with its help in one line: known without importing it.
@@ -33,7 +34,15 @@ _COMMANDS = {
 _MAX_ERROR = 8_000  # room for any path
 
 
-class _Commands(click.Group):
+#: How each shell learns to complete, by click's own means.
+_COMPLETION = (
+    ("bash", 'eval "$(_NSYSAN_COMPLETE=bash_source nsysan)"  in ~/.bashrc'),
+    ("zsh", 'eval "$(_NSYSAN_COMPLETE=zsh_source nsysan)"  in ~/.zshrc'),
+    ("fish", "_NSYSAN_COMPLETE=fish_source nsysan | source  in ~/.config/fish/config.fish"),
+)
+
+
+class _Commands(Suggesting):
     """Commands by name, imported on use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -55,6 +64,8 @@ class _Commands(click.Group):
         del ctx
         with formatter.section("Exit codes"):
             formatter.write_dl(list(all_codes()))
+        with formatter.section("Completion in the shell"):
+            formatter.write_dl(list(_COMPLETION))
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

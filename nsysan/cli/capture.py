@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,12 +14,13 @@ from nsysan._errors import ExitCode
 from nsysan.capture import holding
 from nsysan.capture.command import Request, expand_output
 from nsysan.capture.exported import Captured
-from nsysan.capture.held import plan_held
-from nsysan.capture.nsys import export_command, require_nsys
+from nsysan.capture.nsys import require_nsys
+from nsysan.capture.permissions import permission_notes
 from nsysan.capture.placement import Seat, check_place, notes_before, seat_of
 from nsysan.capture.session import Session
 from nsysan.capture.started import expected_ranks, read_workload
 from nsysan.cli.captured import as_option, check_report, show
+from nsysan.cli.dry_run import show_plan
 from nsysan.cli.exits import OUTPUT, exit_codes
 from nsysan.cli.options import NSYS
 from nsysan.cli.serve_options import serve_of, serve_options
@@ -207,7 +207,8 @@ def command(
     given = _pairs(environment)
     surroundings = {**os.environ, **given}
     workload = read_workload(command, surroundings)
-    served = serve_of(workload, {"serve": serve, "hold": hold, "untraced_first": untraced_first, **serving})
+    asked = {"serve": serve, "hold": hold, "untraced_first": untraced_first, **serving}
+    served = serve_of(workload, surroundings, asked)
     seat = seat_of(workload, surroundings)
     name = _name(output, surroundings, seat)
     check_place(workload, name)
@@ -242,15 +243,9 @@ def command(
             click.echo(f"nsysan: {text}", err=True)
 
     before = notes_before(workload, name, whole=not (serve or hold or capture_range), duration=duration)
+    before += permission_notes(nsys_args, metrics=gpu_metrics not in (None, "none"))
     if dry_run:
-        held = hold and session.speaking(plan_held(session.request, session.nsys)[0], session.output)
-        plan = held or session.plan(session.output)
-        assignments = [f"{name}={shlex.quote(value)}" for name, value in plan.environment.items()]
-        click.echo(" ".join([*assignments, shlex.join(plan.argv)]))
-        recording = session.output.with_name(session.output.name + ".nsys-rep")
-        click.echo(shlex.join(export_command(session.nsys, recording, recording.with_suffix(".sqlite"))))
-        for note in (*before, *plan.notes):
-            say(note)
+        show_plan(session, workload, before, say, hold=hold)
         return
     if report:
         check_report(session.output, force=force_overwrite)
@@ -263,10 +258,14 @@ def command(
     show(result.captured, quiet=quiet, token_ns=result.token_ns, command=command, seat=seat, own=own)
     if report:
         _write_reports(result.captured, force=force_overwrite, quiet=quiet, untraced=own.ns if own else None)
+    if result.failure is not None:
+        raise result.failure
     sys.exit(result.exit_code)
 
 
 def _name(output: str, environment: dict[str, str], seat: Seat | None) -> Path:
+    if output.startswith("-"):
+        raise click.UsageError(f"-o takes a name that does not begin with a dash, not {output!r}: was it left out?")
     if output.endswith("/") or expand_output(output, environment).name in ("", ".."):
         raise click.UsageError(f"-o takes the name of a trace, not of a folder: {output or '.'!r}")
     return expand_output(output, environment, "" if seat is None else seat.ending)

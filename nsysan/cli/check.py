@@ -13,6 +13,7 @@ from nsysan.check.rules import OF_LEDGER, parse_rule
 from nsysan.cli.documents import document_of
 from nsysan.cli.exits import RUN, exit_codes
 from nsysan.cli.options import of_population
+from nsysan.cli.screen import in_colour, say
 from nsysan.report.read_back import read_report
 from nsysan.text import plain
 
@@ -86,6 +87,7 @@ Examples:
 )
 @of_population
 @click.option("-q", "--quiet", is_flag=True, help="Only rules that do not pass.")
+@in_colour
 def command(
     traces: tuple[str, ...],
     rules: tuple[str, ...],
@@ -105,5 +107,5 @@ def command(
     code = exit_code(outcomes)
     for outcome in outcomes:
         if not quiet or outcome.verdict != RuleVerdict.PASS:
-            click.echo(plain(outcome.line, 600))
+            say(plain(outcome.line, 600))
     sys.exit(code)

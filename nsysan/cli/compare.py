@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,7 +13,11 @@ from nsysan.cli.exits import OUTPUT, RUN, exit_codes
 from nsysan.cli.inputs import analysed, expand, spread
 from nsysan.cli.options import NO_NVTX, STEPS
 from nsysan.cli.outputs import alike, outputs_of, written
+from nsysan.cli.screen import columns, in_colour, say
 from nsysan.output import write_text
+
+if TYPE_CHECKING:
+    from nsysan.light.stated import Model
 
 _PATH = click.Path(path_type=Path)
 _MOST = 26
@@ -67,7 +72,9 @@ _MOST = 26
 @click.option("--no-nvtx", is_flag=True, help=NO_NVTX)
 @spread
 @click.option("--force", is_flag=True, help="Replace files that exist.")
+@click.option("-v", "--verbose", is_flag=True, help="All figures, not only those that decide.")
 @click.option("-q", "--quiet", is_flag=True, help="No text, only errors.")
+@in_colour
 def command(
     sides: tuple[str, ...],
     output: Path | None,
@@ -82,6 +89,7 @@ def command(
     jobs: int | None,
     scheduler: str | None,
     force: bool,
+    verbose: bool,
     quiet: bool,
 ) -> None:
     """Compare decode steps of two runs or more, each against the first.
@@ -109,15 +117,13 @@ def command(
       nsysan compare before.sqlite after.sqlite
       nsysan compare tp1.sqlite tp2.sqlite tp4.sqlite -o scaling.html
       nsysan compare tp1.sqlite tp2.sqlite tp4.sqlite --predict 8
-      nsysan compare tp1.sqlite --predict 2 --predict 4 --model config.json --batch 8 --context 2048
+      nsysan compare tp1.sqlite --predict 4 --model config.json --batch 8
       nsysan compare nccl.sqlite symm.sqlite --markdown - >> ticket.md
       nsysan compare a.sqlite b.sqlite --batch 1 --batch 32 --json -
       nsysan compare run1/ 'run2_rank_*.sqlite'
     """
-    if model is None and context is not None:
-        raise click.UsageError("--context is of a --model")
-    if model is not None and not asked:
-        raise click.UsageError("--model is of --predict")
+    if (model is None and context is not None) or (model is not None and not asked):
+        raise click.UsageError("--context is of a --model, and that of --predict")
     if asked and len(sides) == 1 and model is None:
         raise click.UsageError(
             "--predict takes captures of one model at two TP degrees or more: one alone does not tell which part of "
@@ -137,17 +143,12 @@ def command(
     from nsysan.compare.changes import compare
     from nsysan.compare.compared_run import compared_runs, letters
     from nsysan.compare.comparison import ComparedRun
+    from nsysan.compare.headline import last_words
     from nsysan.compare.likeness import common_population
-    from nsysan.light.stated import stated_model
 
-    try:
-        stated = None if model is None else stated_model(model, batches[0] if batches else None, context)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
-    if stated is not None and stated.shape is None:
-        raise click.UsageError(f"--model lacks {', '.join(stated.lacking)}; name them, or a config.json")
-    if stated is not None and stated.batch is not None and not batches:
-        batches = (stated.batch,)
+    stated = None if model is None else _stated(model, batches[0] if batches else None, context)
+    if stated is not None and stated.batch is not None:
+        batches = batches or (stated.batch,)
     each = batches if len(batches) == len(sides) else (batches or (None,)) * len(sides)
     built: list[list[ComparedRun]] = []
     for label, inputs, batch in zip(letters(len(sides)), paths, each, strict=True):
@@ -169,6 +170,19 @@ def command(
     if to_stdout is not None:
         click.echo(texts[to_stdout](comparison), nl=False)
     elif not quiet:
-        click.echo(to_text(comparison), nl=False)
-        if files:
-            click.echo(f"\n{written(files.values())}")
+        told = to_text(comparison, columns(), brief=not verbose)
+        wrote = f"{written(files.values())}\n" if files else ""
+        say(f"{told}\n{wrote}{last_words(comparison)}")
+
+
+def _stated(model: str, batch: int | None, context: int | None) -> Model:
+    """The model, all of it."""
+    from nsysan.light.stated import stated_model
+
+    try:
+        stated = stated_model(model, batch, context)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    if stated.shape is None:
+        raise click.UsageError(f"--model lacks {', '.join(stated.lacking)}; name them, or a config.json")
+    return stated

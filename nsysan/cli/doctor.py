@@ -15,6 +15,7 @@ from nsysan.capture.doctor import examine
 from nsysan.capture.nsys import find_nsys
 from nsysan.cli.exits import exit_codes
 from nsysan.cli.options import NSYS
+from nsysan.cli.screen import in_colour, say
 
 
 @click.command(
@@ -31,6 +32,7 @@ from nsysan.cli.options import NSYS
     metavar="FOLDER",
     help="Folder where traces will be written.  [default: here]",
 )
+@in_colour
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def command(nsys: str | None, output: Path, command: tuple[str, ...]) -> None:
     """Check this machine before a capture, and the COMMAND that would be captured.
@@ -48,6 +50,6 @@ def command(nsys: str | None, output: Path, command: tuple[str, ...]) -> None:
     checks = examine(find_nsys(nsys), output)
     checks += examine_command(command, dict(os.environ)) if command else []
     for check in checks:
-        click.echo(check.line())
+        say(check.line())
     if any(check.status == FAIL for check in checks):
         sys.exit(ExitCode.NO_NSYS)

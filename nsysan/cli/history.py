@@ -5,22 +5,27 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from nsysan.cli.exits import OUTPUT, RUN, exit_codes
-from nsysan.output import check_writable, write_text
+from nsysan.cli.screen import columns, in_colour, say
+from nsysan.cli.suggesting import Suggesting
+from nsysan.output import check_writable, own_page, write_text
 from nsysan.text import plain, table
 
 if TYPE_CHECKING:
     from nsysan.history.cells import Row
+    from nsysan.history.kept_kernels import KernelFigure
 
 _Command = TypeVar("_Command", bound=Callable[..., None])
 #: Columns that keep a list as JSON.
 _LISTS = ("tags", "findings")
+#: How columns of times end: those of tables, and figures of kernels.
+_IN_NS = ("_ns", ".ns")
 _DEFAULT = Path("nsysan-history.db")
 
 
@@ -28,6 +33,26 @@ def _db_option(function: _Command) -> _Command:
     path = click.Path(path_type=Path, dir_okay=False)
     option = click.option("--db", type=path, default=_DEFAULT, show_default=True, metavar="FILE", help="The database.")
     return option(function)
+
+
+def _figure_option(function: _Command) -> _Command:
+    return click.option(
+        "--figure",
+        "figures",
+        multiple=True,
+        metavar="KERNEL",
+        help="A figure of kernels as `nsysan check` has it: kernel[attention].ns of a group, kernel[~attn].ns of all "
+        "by that pattern; repeatable.",
+    )(function)
+
+
+def _figures(texts: tuple[str, ...]) -> list[KernelFigure]:
+    from nsysan.history.kept_kernels import figure_of
+
+    try:
+        return [figure_of(text) for text in texts]
+    except ValueError as error:
+        raise click.UsageError(f"--figure: {plain(str(error), 400)}") from error
 
 
 def _format_option(function: _Command) -> _Command:
@@ -39,13 +64,14 @@ def _format_option(function: _Command) -> _Command:
 
 @click.group(
     "history",
+    cls=Suggesting,
     epilog=exit_codes(*RUN, *OUTPUT, after=" (`add` reads traces, the others the database)"),
 )
 def command() -> None:
     """Keep runs in a database, and show how they develop.
 
-    One SQLite file holds a row a run in `runs`, with its ranks and collectives in `per_rank` and `collectives`, all
-    durations in ns, where Datasette or any SQL can read them.
+    One SQLite file holds a row a run in `runs`, with its ranks, collectives, kernels and steady steps in `per_rank`,
+    `collectives`, `kernels` and `steps`, all durations in ns, where Datasette or any SQL can read them.
 
     \b
     Examples:
@@ -62,6 +88,17 @@ def command() -> None:
 @click.option("--host", metavar="ALIAS", help="Where it ran, by a name of your choice.")
 @click.option("--commit", metavar="TEXT", help="Commit that ran.")
 @click.option("--tag", "tags", multiple=True, metavar="WORD", help="A word to find it by; repeatable.")
+@click.option(
+    "--workload",
+    metavar="TEXT",
+    help="What ran: runs of one workload are one line of the plot.  [default: by GPUs, ranks, graphs and messages]",
+)
+@click.option(
+    "--page",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The run's report, to be linked from the plot.  [default: the page that nsysan wrote of it]",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Only errors.")
 def add(
     traces: tuple[str, ...],
@@ -70,6 +107,8 @@ def add(
     host: str | None,
     commit: str | None,
     tags: tuple[str, ...],
+    workload: str | None,
+    page: Path | None,
     quiet: bool,
 ) -> None:
     """Add a run: its trace or traces, or the JSON that `nsysan report --json` wrote.
@@ -86,30 +125,44 @@ def add(
 
     document = document_of(traces, quiet=quiet)
     with opened_history(db, create=True) as database:
-        run, new = add_run(database, document, Labels(name, host, commit, tags))
+        run, new = add_run(database, document, Labels(name, host, commit, tags, workload, _page(page, traces)))
     if not quiet:
         click.echo(f"{'added run' if new else 'already there as run'} {run} in {plain(str(db), 4_096)}")
+
+
+def _page(named: Path | None, traces: tuple[str, ...]) -> str | None:
+    """Where the page of a run's report lies: as the user says, else where `nsysan report` writes it."""
+    first = Path(traces[0])
+    beside = [folder / f"{first.stem}.html" for folder in (Path(), first.parent)] if len(traces) == 1 else []
+    found = named or next((path for path in beside if own_page(path)), None)
+    return None if found is None else str(found.absolute())
 
 
 @command.command("list", short_help="List the runs, oldest first.")
 @_db_option
 @click.option("--tag", "tags", multiple=True, metavar="WORD", help="Only runs with this tag; repeatable.")
+@_figure_option
 @_format_option
-def list_(db: Path, tags: tuple[str, ...], kind: str) -> None:
+@in_colour
+def list_(db: Path, tags: tuple[str, ...], figures: tuple[str, ...], kind: str) -> None:
     """List the runs, oldest first; durations are in ns in JSON and CSV.
 
     \b
     Examples:
       nsysan history list --tag nightly
       nsysan history list --format csv > runs.csv
+      nsysan history list --figure 'kernel[~attn].ns'
     """
     from nsysan.history.database import LISTED, list_runs, opened_history
+    from nsysan.history.kept_kernels import with_figures
 
+    asked = _figures(figures)
     with opened_history(db) as database:
-        runs = list_runs(database, tags)
+        runs = with_figures(database, list_runs(database, tags), asked)
     if kind == "table":
-        rows = [_cells(run, LISTED) for run in runs]
-        click.echo("\n".join(table(_header(LISTED), rows, left=6)) if rows else "no runs")
+        shown = (*LISTED, *(one.text for one in asked))
+        rows = [_cells(run, shown) for run in runs]
+        say("\n".join(table(_header(shown), rows, left=6, width=columns())) if rows else "no runs")
     else:
         _print(runs, kind)
 
@@ -118,6 +171,7 @@ def list_(db: Path, tags: tuple[str, ...], kind: str) -> None:
 @click.argument("run", type=click.IntRange(1))
 @_db_option
 @_format_option
+@in_colour
 def show(run: int, db: Path, kind: str) -> None:
     """Show all that is kept of one RUN, by its number.
 
@@ -137,16 +191,17 @@ def show(run: int, db: Path, kind: str) -> None:
         _print([found], kind)
         return
     values = zip(found, _cells(found, found), strict=True)
-    click.echo("\n".join(table(("of the run", ""), [list(pair) for pair in values], left=2)))
+    say("\n".join(table(("of the run", ""), [list(pair) for pair in values], left=2)))
     for name, rows in parts.items():
         if rows:
             cells = [_cells(row, row) for row in rows]
-            click.echo(f"\n{name}\n" + "\n".join(table(_header(rows[0]), cells)))
+            say(f"\n{name}\n" + "\n".join(table(_header(list(rows[0])), cells, width=columns())))
 
 
 @command.command("plot", short_help="Write a page with the trends over the runs.")
 @_db_option
 @click.option("--tag", "tags", multiple=True, metavar="WORD", help="Only runs with this tag; repeatable.")
+@_figure_option
 @click.option(
     "-o",
     "--output",
@@ -157,21 +212,32 @@ def show(run: int, db: Path, kind: str) -> None:
     help="HTML page to write.",
 )
 @click.option("--force", is_flag=True, help="Replace a file that exists.")
-def plot(db: Path, tags: tuple[str, ...], output: Path, force: bool) -> None:
-    """Write a page with the trend of period, ledger, hottest collective and savings over the runs.
+def plot(db: Path, tags: tuple[str, ...], figures: tuple[str, ...], output: Path, force: bool) -> None:
+    """Write a page with the trend of period, ledger, kernels, hottest collective and savings over the runs.
+
+    Of kernels it shows every group, or what --figure names.
+
+    One line a workload. A run is marked where its steps differ from those of the first run of its level as
+    `nsysan compare` tells a change from noise.
 
     \b
     Examples:
       nsysan history plot
       nsysan history plot --tag nightly -o trend.html --force
     """
-    from nsysan.history.database import list_runs, opened_history
+    from nsysan.history.database import list_runs, opened_history, periods_of
+    from nsysan.history.kept_kernels import groups_in, with_figures
     from nsysan.history.plot import to_html
 
+    asked = _figures(figures)
+    if other := [one.text for one in asked if not one.is_time]:
+        raise click.UsageError(f"--figure: a trend is of ns or call_ns, not {plain(other[0], 80)}; list shows it")
     check_writable(output, force=force, source=db)
     with opened_history(db) as database:
-        runs = list_runs(database, tags)
-    write_text(output, to_html(runs, db.name), force=force)
+        wanted, steps = asked or groups_in(database), periods_of(database)
+        runs = with_figures(database, list_runs(database, tags), wanted)
+    page = to_html(runs, db.name, steps, output.absolute().parent, [one.text for one in wanted])
+    write_text(output, page, force=force)
     click.echo(f"wrote {plain(str(output), 4_096)}")
 
 
@@ -194,9 +260,10 @@ def _print(rows: list[Row], kind: str) -> None:
     click.echo(text.getvalue(), nl=False)
 
 
-def _header(columns: Iterable[str]) -> list[str]:
+def _header(columns: Sequence[str]) -> list[str]:
     """Column heads with their unit, in which _cells gives them."""
-    return [column.removesuffix("_ns") + (", µs" if column.endswith("_ns") else "") for column in columns]
+    bare = [column.removesuffix("_ns").removesuffix(".ns") for column in columns]
+    return [name + (", µs" if column.endswith(_IN_NS) else "") for name, column in zip(bare, columns, strict=True)]
 
 
 def _cells(row: Row, columns: Iterable[str]) -> list[str]:
@@ -206,11 +273,13 @@ def _cells(row: Row, columns: Iterable[str]) -> list[str]:
         value = row.get(column)
         if value is None:
             return "-"
-        ns = measured(row, column) if column.endswith("_ns") else None
+        ns = measured(row, column) if column.endswith(_IN_NS) else None
         if ns is not None:
             return f"{ns / 1e3:,.1f}"
         if column in _LISTS:
             return plain(" ".join(words(row, column)), 120) or "-"
+        if isinstance(value, float):
+            return f"{value:,.4g}"
         return plain(str(value), 120 if column == "verdict_reason" else 60)
 
     return [cell(column) for column in columns]

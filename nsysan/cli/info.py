@@ -9,11 +9,13 @@ import click
 
 from nsysan.cli.exits import TRACE, exit_codes
 from nsysan.cli.inputs import opened
+from nsysan.cli.screen import in_colour, say
 
 
 @click.command("info", epilog=exit_codes(*TRACE))
 @click.argument("trace", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON in place of text.")
+@in_colour
 def command(trace: Path, as_json: bool) -> None:
     """Show what is in a trace, before any analysis.
 
@@ -34,4 +36,4 @@ def command(trace: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(to_info_document(info), indent=1, allow_nan=False))
     else:
-        click.echo(to_info_text(info), nl=False)
+        say(to_info_text(info))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -11,13 +12,14 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import click
 
-from nsysan import progress
+from nsysan import progress, timings
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.columns.memory import settle
 from nsysan.scratch import scratch
 from nsysan.text import plain
 
 if TYPE_CHECKING:
+    from nsysan.capture.nsys import Nsys
     from nsysan.model.selection import Selection
     from nsysan.run.failure import Failure
     from nsysan.run.run import Run
@@ -131,7 +133,8 @@ def analysed(
         for path in paths:
             try:
                 # A cluster's workers name files as they see them.
-                export = path if scheduler else stack.enter_context(exported(path, quiet=quiet))
+                source = exported(path, quiet=quiet, for_others=redaction is not None)
+                export = path if scheduler else stack.enter_context(source)
                 exports[path] = redaction.copy(path, export) if redaction else export
             except NsysanError as error:
                 failures.append(Failure(path.name, str(path), error))
@@ -165,10 +168,10 @@ def logs_of(paths: tuple[Path, ...]) -> list[NcclLog]:
 
 @contextmanager
 def opened(path: Path, *, quiet: bool = False) -> Iterator[Trace]:
-    """The trace at `path`; a recording is exported first, into a folder that is gone afterwards."""
+    """The trace at `path`, with all that others read; a recording is exported first (see exported)."""
     from nsysan.trace.trace import Trace
 
-    with exported(path, quiet=quiet) as export, named({path: export}):
+    with exported(path, quiet=quiet, for_others=True) as export, named({path: export}):
         yield Trace(export)
 
 
@@ -190,14 +193,18 @@ def renamed(error: NsysanError, exports: dict[Path, Path]) -> NsysanError:
 
 
 @contextmanager
-def exported(path: Path, *, quiet: bool = False) -> Iterator[Path]:
-    """An export of `path`: itself, or what a recording gives, in a folder that is gone afterwards."""
+def exported(path: Path, *, quiet: bool = False, for_others: bool = False) -> Iterator[Path]:
+    """An export of `path`: itself, or what a recording gives, in a folder that is gone afterwards.
+
+    It is of the kind that a report is made of soonest; where others are to read it, SQLite with payloads in words.
+    """
     if path.suffix not in _RECORDINGS:
         yield path
         return
     if not path.exists():
         raise NsysanError(f"{path}: no such file", ExitCode.NO_SUCH_FILE)
-    from nsysan.capture.nsys import export_sqlite, find_nsys
+    from nsysan.capture.fastest import SQLITE, WITH_JSON, kinds_for
+    from nsysan.capture.nsys import find_nsys
 
     nsys = find_nsys()
     target = f"{path.stem}.sqlite"
@@ -209,11 +216,36 @@ def exported(path: Path, *, quiet: bool = False) -> Iterator[Path]:
             ExitCode.NEEDS_EXPORT,
         )
     with scratch(Path(gettempdir())) as folder:
-        if not quiet:
-            click.echo(f"exporting {path.name} with {nsys.label}", err=True)
-        export = export_sqlite(nsys, path, folder / target)
+        *rest, last = [SQLITE] if for_others else kinds_for(nsys, path)
+        for kind in rest:
+            with suppress(NsysanError):
+                export = _exported(nsys, path, folder, kind, quiet=quiet, json=for_others or WITH_JSON)
+                break
+        else:
+            export = _exported(nsys, path, folder, last, quiet=quiet, json=for_others or WITH_JSON)
         _with_what_lies_beside(path, export)
         yield export
+
+
+def _exported(nsys: Nsys, recording: Path, folder: Path, kind: str, *, quiet: bool, json: bool) -> Path:
+    """The recording as that kind, in the folder, by a name with which all kinds give one report."""
+    from nsysan.capture.bounded import now_and_then
+    from nsysan.capture.nsys import export
+
+    def say(text: str) -> None:
+        click.echo(text, err=True)
+
+    doing = f"exporting {recording.name} with {nsys.label} ({kind})"
+    waiting = None
+    if not quiet:
+        say(doing)
+        waiting = None if sys.stderr.isatty() else now_and_then(say, lambda: doing)
+    progress.stage(f"nsys exports {plain(recording.name)}", 100, progress.PERCENT)
+    with timings.stage("nsys export", runs_others=True):
+        unfinished = folder / f"export.{kind}"
+        export(nsys, recording, unfinished, kind, json=json, waiting=waiting, percent=progress.done)
+    progress.stage("reading")
+    return unfinished.rename(folder / f"{recording.stem}.sqlite")
 
 
 def _with_what_lies_beside(recording: Path, export: Path) -> None:

@@ -24,6 +24,8 @@ from nsysan.cli.options import (
 )
 from nsysan.cli.outputs import alike, outputs_of, written
 from nsysan.cli.redacted import redaction_if
+from nsysan.cli.screen import columns, in_colour, say
+from nsysan.cli.timed import timed
 from nsysan.output import write_bytes, write_text
 
 if TYPE_CHECKING:
@@ -130,7 +132,10 @@ _OUTPUTS = {"-o": "the page", "--json": "the JSON document", "--markdown": "the 
 @spread
 @click.option("--redact", is_flag=True, help="Make all outputs of redacted copies (see `nsysan redact`); search them.")
 @click.option("--force", is_flag=True, help="Replace files that exist.")
+@click.option("-v", "--verbose", is_flag=True, help="The whole summary, not the first 40 lines of it.")
 @click.option("-q", "--quiet", is_flag=True, help="No summary, only errors.")
+@in_colour
+@timed
 def command(
     traces: tuple[str, ...],
     output: Path | None,
@@ -158,6 +163,7 @@ def command(
     scheduler: str | None,
     redact: bool,
     force: bool,
+    verbose: bool,
     quiet: bool,
 ) -> None:
     """Account for every nanosecond of every decode step.
@@ -170,6 +176,7 @@ def command(
     \b
     Examples:
       nsysan report trace.sqlite                   # summary, and trace.html here
+      nsysan report trace.sqlite -v                # all of the summary
       nsysan report trace.sqlite -o r.html --json r.json --force
       nsysan report run1_rank_*.sqlite             # one session a rank
       nsysan report run1_rank_*.sqlite --scheduler tcp://head:8786
@@ -188,6 +195,7 @@ def command(
     from nsysan.model.steps.populations import Choice
     from nsysan.page.png import find_painter, to_png
     from nsysan.page.png import paths as png_paths
+    from nsysan.report.brief import last_words
     from nsysan.report.build import build_report
     from nsysan.report.of_ranks import of_ranks
 
@@ -241,7 +249,7 @@ def command(
         if ranks is not None:
             report = of_ranks(report, ranks)
         texts = {name: _text(name, report, plotlyjs) for name in (*files, to_stdout) if name is not None}
-        summary = "" if quiet or to_stdout is not None else _summary(report, what_if=what_if)
+        summary = "" if quiet or to_stdout is not None else _summary(report, what_if=what_if, verbose=verbose)
         if redaction:
             said = {_OUTPUTS[name]: text for name, text in texts.items()}
             redaction.check({**said, "the summary": summary, **(_figures(report) if painter else {})})
@@ -255,15 +263,16 @@ def command(
     if to_stdout is not None:
         click.echo(texts[to_stdout], nl=False)
     elif summary:
-        click.echo(summary)
-        click.echo(written([*files.values(), *(charts[chart] for chart in drawn)]))
+        say(f"{summary}\n{written([*files.values(), *(charts[chart] for chart in drawn)])}\n{last_words(report)}")
 
 
-def _summary(report: Report, *, what_if: bool) -> str:
+def _summary(report: Report, *, what_if: bool, verbose: bool) -> str:
+    from nsysan.report.brief import to_brief
     from nsysan.report.terminal import to_text
     from nsysan.report.what_if_text import what_if_text
 
-    return to_text(report) + (f"\n{what_if_text(report)}\n" if what_if else "")
+    told = (to_text if verbose else to_brief)(report, columns())
+    return told + (f"\n{what_if_text(report, columns())}\n" if what_if else "")
 
 
 def _figures(report: Report) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from nsysan.capture.server import address_of, checked_address, profiler_of
+from nsysan.capture.server import address_of, checked_address, key_of, profiler_of
 from nsysan.capture.serving import Serve
 from nsysan.capture.started import Workload
 
@@ -61,7 +61,7 @@ def serve_options(command: _Command) -> _Command:
     return command
 
 
-def serve_of(workload: Workload, given: Mapping[str, Any]) -> Serve | None:
+def serve_of(workload: Workload, environment: Mapping[str, str], given: Mapping[str, Any]) -> Serve | None:
     """How the windows are to be taken, None without --serve; a usage error where options contradict each other."""
     told = [name for name in ("load", "url", "window", "window_steps") if given[name] is not None]
     if given["serve"] and given["hold"]:
@@ -87,4 +87,5 @@ def serve_of(workload: Workload, given: Mapping[str, Any]) -> Serve | None:
         windows=given["windows"],
         startup=given["startup_timeout"],
         profiler=profiler_of(workload),
+        key=key_of(workload, environment),
     )

@@ -12,6 +12,7 @@ from nsysan.cli.exits import OUTPUT, RUN, exit_codes
 from nsysan.cli.inputs import analysed, expand, spread
 from nsysan.cli.options import NO_NVTX, of_population, of_replica, of_untraced, possible_untraced, steps_of
 from nsysan.cli.outputs import outputs_of, written
+from nsysan.cli.screen import columns, in_colour, say
 from nsysan.output import write_text
 
 
@@ -46,6 +47,7 @@ from nsysan.output import write_text
 @spread
 @click.option("--force", is_flag=True, help="Replace a file that exists.")
 @click.option("-q", "--quiet", is_flag=True, help="No table, only errors.")
+@in_colour
 def command(
     traces: tuple[str, ...],
     changes: tuple[str, ...],
@@ -117,6 +119,6 @@ def command(
     if to_stdout is not None:
         click.echo(document, nl=False)
     elif not quiet:
-        click.echo(to_text(found, standard=standard or not changes))
+        say(to_text(found, standard=standard or not changes, width=columns()))
         if files:
             click.echo(written(files.values()))

@@ -57,6 +57,17 @@ class _Column(Protocol):
     def series(self) -> pl.Series: ...
 
 
+class _Exported:
+    """An array of pyarrow by Arrow's C interface alone: known for pyarrow's, polars would import pyarrow.compute."""
+
+    def __init__(self, array: pa.Array) -> None:
+        self._array = array
+
+    def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]:
+        schema, array = self._array.__arrow_c_array__(requested_schema)
+        return schema, array
+
+
 class _Bytes:
     def __init__(self) -> None:
         self._parts: list[pa.Array] = []
@@ -150,7 +161,7 @@ class _Numbers:
             first += size
         validity = None if valid is None else pa.py_buffer(np.packbits(valid, bitorder="little"))
         whole = pa.Array.from_buffers(pa.from_numpy_dtype(dtype), total, [validity, pa.py_buffer(values)])
-        return pl.Series(whole)
+        return pl.Series(_Exported(whole))
 
 
 def fitted(values: pl.Series) -> pl.Series:

@@ -18,3 +18,9 @@ def kept(frame: pl.DataFrame, *predicates: pl.Expr) -> pl.DataFrame:
         return frame
     mask = frame.select(kept=pl.all_horizontal(predicates).fill_null(False))["kept"]
     return frame if mask.all() else frame.filter(mask)
+
+
+def parted(frame: pl.DataFrame, by: str) -> dict[int, pl.DataFrame]:
+    """The rows of each number in a column, in their order; in one go, as there may be thousands of numbers."""
+    parts = frame.partition_by(by, as_dict=True, maintain_order=True)
+    return {int(str(number)): own for (number,), own in parts.items()}

@@ -5,19 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from nsysan.compare.comparison import (
-    THRESHOLDS,
-    ComparedRun,
-    Comparison,
-    Family,
-    FamilyOnSide,
-    Figure,
-)
+from nsysan.compare.comparison import ComparedRun, Comparison, Family, FamilyOnSide, Figure
 from nsysan.compare.kinds_of_steps import PopulationOnSides
 from nsysan.compare.link_change import link_lines
 from nsysan.compare.prediction_json import predictions_json
 from nsysan.compare.widths import Scaling, Widening, Width
 from nsysan.compare.wording import answers
+from nsysan.metrics.change_rule import THRESHOLDS
 
 SCHEMA = "nsysan.compare/1"
 

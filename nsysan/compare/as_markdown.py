@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nsysan.compare import prediction_rows
 from nsysan.compare.comparison import Comparison
+from nsysan.compare.headline import grounds, headline
 from nsysan.compare.prediction_sentences import basis_lines
 from nsysan.compare.wording import (
     TITLES,
@@ -24,6 +25,7 @@ def to_markdown(comparison: Comparison) -> str:
     lines = [f"### nsysan: {escaped(' against '.join(side.name for side in comparison.sides))}", ""]
     refused = [f"- **{escaped(' '.join(line.split()))}**" for line in refusals(comparison)]
     lines += [*refused, *([""] if refused else [])]
+    lines += [f"**{escaped(headline(comparison))}**", "", f"- sure: {escaped(grounds(comparison))}"]
     lines += [f"- {escaped(side_sentence(side))}" for side in comparison.sides]
     lines += ["", *(f"- {escaped(' '.join(line.split()))}" for line in findings(comparison)), ""]
     if comparison.predictions and (told := prediction_rows.rows(comparison)):
@@ -40,7 +42,7 @@ def to_markdown(comparison: Comparison) -> str:
 
 def _table(comparison: Comparison) -> list[str]:
     """All figures in one table, with a row for the title of each group but the first."""
-    columns = ["µs a step", *(name or "verdict" for name in header(comparison, "")[1:])]
+    columns = ["µs a step", *(escaped(name) or "verdict" for name in header(comparison, "")[1:])]
     body: list[list[str]] = []
     for group, title in TITLES.items():
         figures = comparison.group(group)

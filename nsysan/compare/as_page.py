@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-import plotly.graph_objects as go
-
-from nsysan.compare.comparison import ComparedRun, Comparison
+from nsysan.compare.comparison import Comparison
+from nsysan.compare.comparison_charts import (
+    colour_of,
+    grown,
+    ledger_bars,
+    periods,
+    side_name,
+    speed_up,
+    wire_bars,
+)
+from nsysan.compare.headline import grounds, headline, short_name, sides_that_count
 from nsysan.compare.predicted_section import predicted_section
 from nsysan.compare.wording import (
     TITLES,
-    answers,
     cells,
+    findings,
     header,
     legend,
     part_sentence,
     percent,
-    population_lines,
     reasons,
+    refusals,
     side_sentence,
 )
 from nsysan.metrics.lines import LINES
 from nsysan.page.elements import plot, render, safe, section, table
-from nsysan.page.palette import COLOURS, NAMES, SIDE_COLOURS
-from nsysan.text import duration, plain
+from nsysan.page.glossary import term
+from nsysan.page.pace_section import bar
+from nsysan.page.palette import NAMES, paint
+from nsysan.text import counted, duration, us
 
 _LEDGER_NOTE = "Where a step's time is on each side: medians over the steady steps and the ranks."
 _PERIOD_NOTE = "Every steady step of each side: what overlaps here, no median sets apart."
@@ -34,155 +44,169 @@ _WIRE_NOTE = (
     "meet those of their kind that have no other counterpart. Wire is the time after the last rank has arrived. algbw "
     "and busbw are those of nccl-tests (GB = 1e9) from the wire of a call, against the link's peak from 1 MB up."
 )
+_SCALING_NOTE = (
+    "The narrowest side is 1; efficiency is the speed-up by the ratio of the GPUs. What a degree lost against perfect "
+    "scaling is told at the top."
+)
+_POPULATIONS_NOTE = "Kinds of steps that several sides have: each is held against its own kind alone."
 
 
 def to_html(comparison: Comparison) -> str:
-    """The page: the answer, the ledgers side by side, the spread of the periods, the wire, and every figure."""
+    """The page: the answer, the ledgers side by side, what grew, the spread of the periods, and every figure."""
     plots: dict[str, str] = {}
-    tables = {
-        name: table(header(comparison, title), [cells(figure) for figure in comparison.group(name)])
-        for name, title in (TITLES | {"step": "µs a step, tokens/s"}).items()
-        if comparison.group(name)
-    }
-    body = "\n".join(
-        (
-            _lead(comparison),
-            predicted_section(comparison, plots),
-            section("Ledger", _LEDGER_NOTE, plot(plots, "ledger", ledger_bars(comparison)), tables["ledger"]),
-            section("Kernels", _KERNELS_NOTE, tables.get("compute", ""), tables.get("kernels", ""))
-            if "compute" in tables
-            else "",
-            section("Periods", _PERIOD_NOTE, plot(plots, "periods", periods(comparison)), tables["step"]),
-            section(
-                "Wire by collective",
-                _WIRE_NOTE if comparison.families else "No communication in the steady steps of any side.",
-                plot(plots, "wire", wire_bars(comparison)),
-                tables.get("collectives", ""),
-                tables.get("bandwidth", ""),
-                _kernels(comparison),
-            ),
-            section(
-                "Skew, idle time, what if",
-                legend(comparison),
-                *(tables.get(name, "") for name in ("skew", "idle", "whatif")),
-            ),
-            _notes(comparison),
-        )
-    )
+    parts = [
+        ("verdict", "Verdict", _lead(comparison)),
+        ("scaling", "Scaling", _scaling(comparison, plots)),
+        ("degrees", "Other degrees", predicted_section(comparison, plots)),
+        ("ledger", "Ledger", _ledger(comparison, plots)),
+        ("kernels", "Kernels", _kernels(comparison, plots)),
+        ("populations", "Kinds of steps", _populations(comparison)),
+        ("periods", "Periods", _periods(comparison, plots)),
+        ("wire", "Wire", _wire(comparison, plots)),
+        ("other", "Skew, idle, what if", _other(comparison)),
+        ("evidence", "Evidence", _notes(comparison)),
+    ]
+    shown = [part for part in parts if part[2]]
     title = " against ".join(side.name for side in comparison.sides)
-    many = len(comparison.sides) > 1
-    subtitle = f"{len(comparison.sides)} runs, each against A" if many else "one run, and what others would take"
-    return render(f"nsysan: {title}", subtitle, body, plots, comparison.version)
-
-
-def ledger_bars(comparison: Comparison) -> go.Figure:
-    """The ledgers as stacked bars, one a side, us."""
-    lines = [line for line in LINES if any(side.value(f"ledger.{line}") for side in comparison.sides)]
-    names = [_name(side) for side in comparison.sides]
-    figure = go.Figure(
-        [
-            go.Bar(
-                y=names,
-                x=[_us(side.value(f"ledger.{line}")) for side in comparison.sides],
-                orientation="h",
-                name=NAMES[line],
-                marker_color=COLOURS[line],
-                hovertemplate="%{y}: %{x:,.1f} µs<extra>" + NAMES[line] + "</extra>",
-            )
-            for line in lines
-        ]
+    return render(
+        f"nsysan: {title}",
+        sides_that_count(comparison),
+        "\n".join(body for _, _, body in shown),
+        plots,
+        comparison.version,
+        links=[(anchor, name) for anchor, name, _ in shown],
     )
-    figure.update_layout(barmode="stack", height=110 + 44 * len(names), legend_traceorder="normal")
-    figure.update_layout(title="Where a step's time goes on each side (median step)")
-    figure.update_xaxes(title="µs per step")
-    figure.update_yaxes(autorange="reversed")
-    return figure
-
-
-def periods(comparison: Comparison) -> go.Figure:
-    """The periods of all steady steps as boxes with their points, µs."""
-    figure = go.Figure()
-    for number, side in enumerate(comparison.sides):
-        figure.add_box(
-            x=(side.figures["ledger.period"].steps / 1e3).tolist(),
-            name=_name(side),
-            boxpoints="all",
-            jitter=0.4,
-            pointpos=0,
-            marker_color=SIDE_COLOURS[number % len(SIDE_COLOURS)],
-            hovertemplate="%{x:,.1f} µs<extra>" + _name(side) + "</extra>",
-        )
-    figure.update_layout(height=120 + 60 * len(comparison.sides), showlegend=False)
-    figure.update_layout(title="Period of every steady step")
-    figure.update_xaxes(title="period, µs")
-    figure.update_yaxes(autorange="reversed")
-    return figure
-
-
-def wire_bars(comparison: Comparison) -> go.Figure | None:
-    """Wire a step by family, a bar a side, us; None where no side communicates."""
-    if not comparison.families:
-        return None
-    titles = [safe(family.title) for family in comparison.families]
-    figure = go.Figure()
-    for number, side in enumerate(comparison.sides):
-        figure.add_bar(
-            y=titles,
-            x=[_us(part.per_step.value if (part := family.parts[number]) else None) for family in comparison.families],
-            orientation="h",
-            name=_name(side),
-            marker_color=SIDE_COLOURS[number % len(SIDE_COLOURS)],
-            hovertemplate="%{y}: %{x:,.1f} µs<extra>" + _name(side) + "</extra>",
-        )
-    bars = len(titles) * len(comparison.sides)
-    figure.update_layout(barmode="group", height=130 + 26 * bars, legend_traceorder="normal")
-    figure.update_layout(title="Wire of each collective (median step)")
-    figure.update_xaxes(title="wire, µs per step")
-    figure.update_yaxes(autorange="reversed")
-    return figure
 
 
 def _lead(comparison: Comparison) -> str:
-    lines = [line.split("  ", 1) for line in answers(comparison)]
-    first, *others = [f"<b>{safe(name)}</b>: {safe(text.strip())}" for name, text in lines]
-    told = f'<p class="lead">{first}</p>' + "".join(f"<p>{line}</p>" for line in others)
-    changes = comparison.figure("ledger.period").changes
-    shown = ["", *(percent(change) for change in changes)]
+    """The sentence, what it rests on, a number and a ledger a side, and the rest of the answers."""
+    lines = [line.split("  ", 1) for line in (*refusals(comparison), *findings(comparison))]
+    told = "".join(f"<p><b>{safe(name)}</b>: {safe(text.strip())}</p>" for name, text in lines)
+    changes = ["", *(percent(change) for change in comparison.figure("ledger.period").changes)]
     cards = "".join(
-        f'<div class="card" style="--colour:{SIDE_COLOURS[number % len(SIDE_COLOURS)]}"><b>'
-        f"{safe(duration(side.period))} {safe(shown[number])}</b><span>{safe(_plain_name(side))}</span></div>"
+        f'<div class="card" style="--colour:{colour_of(number)}"><b>{safe(duration(side.period))} '
+        f"{safe(changes[number])}</b><span>{safe(side_name(side))}</span></div>"
         for number, side in enumerate(comparison.sides)
     )
-    sides = "".join(
-        f"<p>{safe(line)}</p>" for line in (*map(side_sentence, comparison.sides), *population_lines(comparison))
+    sides = "".join(f"<p>{safe(side_sentence(side))}</p>" for side in comparison.sides)
+    return (
+        f'<section id="verdict"><div class="verdict"><p class="lead">{safe(headline(comparison))}.</p>'
+        f"<p><b>sure</b>: {safe(grounds(comparison))}.</p></div>"
+        f'<div class="cards">{cards}</div>{_strips(comparison)}<div class="told">{told}{sides}</div></section>'
     )
-    return f'<div class="verdict">{told}</div><div class="cards">{cards}</div>{sides}'
 
 
-def _kernels(comparison: Comparison) -> str:
+def _strips(comparison: Comparison) -> str:
+    """The ledger of each side as a bar, as long as its step is beside the longest."""
+    longest = max(side.period for side in comparison.sides)
+    return "".join(
+        bar(
+            safe(f"{short_name(side)}: ledger of the median rank, {duration(side.period)}"),
+            round(side.period),
+            (
+                (paint(line), NAMES[line], term(line, NAMES[line]), round(value))
+                for line in LINES
+                if (value := side.value(f"ledger.{line}"))
+            ),
+            part=side.period / longest,
+        )
+        for side in comparison.sides
+    )
+
+
+def _table(comparison: Comparison, group: str, title: str = "") -> str:
+    figures = comparison.group(group)
+    if not figures:
+        return ""
+    return table(header(comparison, title or TITLES[group]), [cells(figure) for figure in figures])
+
+
+def _scaling(comparison: Comparison, plots: dict[str, str]) -> str:
+    chart = plot(plots, "speed_up", speed_up(comparison))
+    return section("Speed-up and efficiency", _SCALING_NOTE, chart, anchor="scaling") if chart else ""
+
+
+def _ledger(comparison: Comparison, plots: dict[str, str]) -> str:
+    chart = plot(plots, "ledger", ledger_bars(comparison))
+    return section("Ledger", _LEDGER_NOTE, chart, _table(comparison, "ledger"), anchor="ledger")
+
+
+def _kernels(comparison: Comparison, plots: dict[str, str]) -> str:
+    tables = _table(comparison, "compute"), _table(comparison, "kernels")
+    if not tables[0]:
+        return ""
+    return section("Kernels", _KERNELS_NOTE, plot(plots, "grown", grown(comparison)), *tables, anchor="kernels")
+
+
+def _populations(comparison: Comparison) -> str:
+    """A row a kind that several sides have; nothing where every side has one."""
+    if all(len(side.report.replicas[side.report.replica].populations) < 2 for side in comparison.sides):
+        return ""
     rows = [
-        [family.title, side.label, part_sentence(part)]
+        [
+            pair.name,
+            *(
+                cell
+                for side in comparison.sides
+                for row in (pair.sides.get(side.label),)
+                for cell in (
+                    ("-", "-", "-")
+                    if row is None
+                    else (
+                        us(None if row.period is None else row.period.p50),
+                        us(None if row.period is None else row.period.mean),
+                        f"{row.steady:,}",
+                    )
+                )
+            ),
+        ]
+        for pair in comparison.populations
+    ]
+    heads = [f"{short_name(side)}, {what}" for side in comparison.sides for what in ("median µs", "mean µs", "steady")]
+    shown = table(["steps", *heads], rows) if rows else ""
+    return section("Kinds of steps", _POPULATIONS_NOTE, shown, anchor="populations")
+
+
+def _periods(comparison: Comparison, plots: dict[str, str]) -> str:
+    figures = _table(comparison, "step", "µs a step, tokens/s")
+    return section("Periods", _PERIOD_NOTE, plot(plots, "periods", periods(comparison)), figures, anchor="periods")
+
+
+def _wire(comparison: Comparison, plots: dict[str, str]) -> str:
+    if not comparison.families:
+        return section("Wire by collective", "No communication in the steady steps of any side.", anchor="wire")
+    return section(
+        "Wire by collective",
+        _WIRE_NOTE,
+        plot(plots, "wire", wire_bars(comparison)),
+        _table(comparison, "collectives"),
+        _table(comparison, "bandwidth"),
+        _families(comparison),
+        anchor="wire",
+        folded=f"{counted(len(comparison.families), 'kind')} of collective: time after the last arrival, bandwidth, "
+        "kernels",
+    )
+
+
+def _families(comparison: Comparison) -> str:
+    rows = [
+        [family.title, short_name(side), part_sentence(part)]
         for family in comparison.families
         for side, part in zip(comparison.sides, family.parts, strict=True)
     ]
     return table(["collective", "side", "what it is there"], rows, text=(0, 1, 2), wrap=2) if rows else ""
 
 
+def _other(comparison: Comparison) -> str:
+    tables = [_table(comparison, name) for name in ("skew", "idle", "whatif")]
+    folded = "What late ranks cost, why GPUs idle, what each fix would save, on each side; what changed and noise are"
+    return section("Skew, idle time, what if", legend(comparison), *tables, anchor="other", folded=folded)
+
+
 def _notes(comparison: Comparison) -> str:
     rows = [["not comparable", text] for text in reasons(comparison)]
     rows += [["note", text] for text in comparison.notes]
     note = "What keeps the sides from being like for like, and why a figure cannot be compared."
-    return section("Evidence", note, table(["", "why"], rows, text=(0, 1), wrap=1)) if rows else ""
-
-
-def _plain_name(side: ComparedRun) -> str:
-    return f"{side.label} {plain(side.name, 40)}, TP={side.ranks}"
-
-
-def _name(side: ComparedRun) -> str:
-    # Plotly reads markup in names.
-    return safe(_plain_name(side))
-
-
-def _us(ns: float | None) -> float | None:
-    return None if ns is None else ns / 1e3
+    if not rows:
+        return ""
+    return section("Evidence", note, table(["", "why"], rows, text=(0, 1), wrap=1), anchor="evidence")

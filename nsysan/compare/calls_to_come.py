@@ -69,8 +69,8 @@ def calls_to_come(own: ModelledStep, link: Link, ranks: int) -> CallsToCome | st
     what = "an engine's own all-reduce" if own.own_calls else "NCCL's all-reduce"
     basis = (
         f"{count} calls a step that one rank has none of, all-reduces of {size(each)}: {duration(ends[1])} each "
-        f"({duration(ends[0])} to {duration(ends[2])}), {what} by the table of links ({source}), and {duration(APART[1])} "
-        f"between kernels"
+        f"({duration(ends[0])} to {duration(ends[2])}), {what} by the table of links ({source}), and "
+        f"{duration(APART[1])} between kernels"
     )
     return CallsToCome(found[0], found[1], found[2], float(count * APART[1]), basis)
 

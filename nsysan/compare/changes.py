@@ -5,26 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-import numpy as np
-
-from nsysan.compare.comparison import (
-    ALPHA,
-    F64,
-    FEWEST_STEPS,
-    LEAST_OF_PERIOD,
-    SHARE_OF_FIGURE,
-    SHARE_OF_PERIOD,
-    TAIL_STEPS,
-    TOKENS,
-    Change,
-    ChangeVerdict,
-    ComparedRun,
-    Comparison,
-    Family,
-    FamilyOnSide,
-    Figure,
-    Measured,
-)
+from nsysan.compare.comparison import F64, TOKENS, ComparedRun, Comparison, Family, FamilyOnSide, Figure, Measured
 from nsysan.compare.families import match_families
 from nsysan.compare.figure_rows import Row, find_rows
 from nsysan.compare.kernel_figures import group_rows, kernel_rows
@@ -32,9 +13,9 @@ from nsysan.compare.likeness import in_one_unit, populations_of, refusal
 from nsysan.compare.link_change import link_notes
 from nsysan.compare.predicting import predictions
 from nsysan.compare.scaling import scaling
-from nsysan.compare.significance import holm, mann_whitney
 from nsysan.diagnosis.evidence import Aspect, Status
-from nsysan.metrics.tail import NEAR
+from nsysan.metrics.change_rule import FEWEST_STEPS, SHARE_OF_FIGURE, SHARE_OF_PERIOD, Change, ChangeVerdict, judged
+from nsysan.metrics.significance import holm, mann_whitney
 from nsysan.text import counted, plain
 from nsysan.trace.graph_mode import GraphMode
 
@@ -71,10 +52,10 @@ def _rows(sides: list[ComparedRun], families: list[Family]) -> dict[str, list[Ro
 def _refused(figure: Figure, comparison: Comparison) -> Figure:
     """The figure, not comparable with sides that are not of one model with the first."""
     changes = [
-        Change(None, None, None, ChangeVerdict.NOT_COMPARABLE, change.reason or comparison.refused[side.label])
+        Change(None, None, None, ChangeVerdict.NOT_COMPARABLE, one.reason or comparison.refused[side.label])
         if side.label in comparison.refused
-        else change
-        for side, change in zip(comparison.sides[1:], figure.changes, strict=True)
+        else one
+        for side, one in zip(comparison.sides[1:], figure.changes, strict=True)
     ]
     return replace(figure, changes=changes)
 
@@ -84,12 +65,12 @@ def _tested(group: str, rows: list[Row], period: float) -> list[Figure]:
     sides = len(rows[0].sides) if rows else 0
     changes: list[list[Change]] = [[] for _ in rows]
     for side in range(1, sides):
-        chances = [_chance(row, side) for row in rows]
+        chances = [chance(row, side) for row in rows]
         told = [p for p in chances if p is not None]
         # The figures of a step are one figure in other units.
         corrected = iter(told if group == "step" else holm(told))
-        for row, own, chance in zip(rows, changes, chances, strict=True):
-            own.append(_change(row, side, None if chance is None else next(corrected), period))
+        for row, own, p in zip(rows, changes, chances, strict=True):
+            own.append(change(row, side, None if p is None else next(corrected), period))
     return [
         Figure(
             row.id,
@@ -103,7 +84,8 @@ def _tested(group: str, rows: list[Row], period: float) -> list[Figure]:
     ]
 
 
-def _chance(row: Row, side: int) -> float | None:
+def chance(row: Row, side: int) -> float | None:
+    """By which chance the steps of a side lie so far from those of the first; None where they cannot be held so."""
     first, other = row.sides[0], row.sides[side]
     if first is None or other is None or first.value is None or other.value is None:
         return None
@@ -112,46 +94,25 @@ def _chance(row: Row, side: int) -> float | None:
     return mann_whitney(first.steps, other.steps)
 
 
-def _change(row: Row, side: int, p: float | None, period: float) -> Change:
+def change(row: Row, side: int, p: float | None, period: float) -> Change:
+    """A side against the first, by the rule; p: as `chance`, corrected. period: ns, of the first side."""
     first, other = row.sides[0], row.sides[side]
     if p is None or first is None or other is None or first.value is None or other.value is None:
         reason = "; ".join(dict.fromkeys(why for why in (row.reasons[0], row.reasons[side]) if why))
         return Change(None, None, None, ChangeVerdict.NOT_COMPARABLE, reason or "it was not measured")
-    difference = other.value - first.value
-    percent = 100 * difference / first.value if first.value else None
-    if min(len(first.steps), len(other.steps)) < FEWEST_STEPS:
-        return Change(difference, percent, p, ChangeVerdict.FEW_STEPS, f"fewer than {FEWEST_STEPS} steady steps")
-    large = abs(difference) >= SHARE_OF_FIGURE * abs(first.value)
-    if row.by_period:
-        size = abs(difference) / period
-        large = size >= SHARE_OF_PERIOD or (large and size >= LEAST_OF_PERIOD)
-    elif row.unit == TOKENS:
-        large = abs(difference) >= SHARE_OF_PERIOD * abs(first.value)
-    if (
-        row.of_mean
-        and _in_the_tail(_times(row, first), _times(row, other))
-        and abs(difference) >= SHARE_OF_FIGURE * abs(first.value)
-    ):
-        return Change(difference, percent, p, ChangeVerdict.CHANGED)
-    return Change(
-        difference,
-        percent,
+    return judged(
+        (first.value, other.value),
+        (_times(row, first), _times(row, other)),
         p,
-        ChangeVerdict.NOISE if p >= ALPHA else ChangeVerdict.CHANGED if large else ChangeVerdict.SMALL,
+        period=None if row.unit == TOKENS or not row.by_period else period,
+        least=SHARE_OF_PERIOD if row.unit == TOKENS else SHARE_OF_FIGURE,
+        of_mean=row.of_mean,
     )
 
 
 def _times(row: Row, measured: Measured) -> F64:
     """What its steps take, in some unit."""
     return 1 / measured.steps if row.unit == TOKENS else measured.steps
-
-
-def _in_the_tail(first: F64, other: F64) -> bool:
-    """Whether most of what two means differ by lies in long steps of one side, of which there are some."""
-    more, less = (first, other) if first.mean() > other.mean() else (other, first)
-    tails = [float(steps.mean() - np.median(steps)) for steps in (more, less)]
-    many = int((more > less.max() * (1 + NEAR)).sum()) >= TAIL_STEPS
-    return many and tails[0] - tails[1] >= float(more.mean() - less.mean()) / 2
 
 
 def _batch_notes(sides: list[ComparedRun]) -> list[str]:

@@ -92,7 +92,7 @@ def compared_run(
     figures["skew.caused"] = _caused(report, steady)
     figures.update(_idle(run.gaps, steady))
     figures.update(_what_if(report))
-    groups, kernels = kernel_figures(run, steady)
+    groups, kernels, of_ranks = kernel_figures(run, steady)
     figures.update(groups)
     told, calls = batch or replica.populations[0].batch, _calls(run)
     work = step_work(run, report.diagnosis.pace) if predicting else None
@@ -108,6 +108,7 @@ def compared_run(
         work=_work(run),
         calls_a_step=_calls_a_step(run, replica.layout.stages),
         kernels=kernels,
+        kernels_of_ranks=of_ranks,
         batch_stated=batch is not None,
         work_of_step=work,
         by_model=own,

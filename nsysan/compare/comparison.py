@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +14,7 @@ from nsysan.compare.prediction import Prediction
 from nsysan.compare.step_work import StepWork
 from nsysan.compare.widths import Scaling
 from nsysan.diagnosis.evidence import Aspect, Status
+from nsysan.metrics.change_rule import Change
 from nsysan.report.replica import PopulationRow
 from nsysan.report.report import Report
 from nsysan.text import plain, size
@@ -23,41 +23,6 @@ F64 = npt.NDArray[np.float64]
 NS, TOKENS, GBPS, PERCENT = "ns", "tokens/s", "GB/s", "%"
 
 
-class ChangeVerdict(StrEnum):
-    """What a difference between two sides is."""
-
-    CHANGED = "changed"
-    #: Beyond the chance of steps, but within what captures of one workload differ by.
-    SMALL = "small"
-    NOISE = "noise"
-    FEW_STEPS = "few_steps"
-    #: For the reason that stands beside it.
-    NOT_COMPARABLE = "not_comparable"
-
-
-#: A difference counts if chance gives it less often than this, by the spread over the steps ...
-ALPHA = 0.01
-#: ... and it is this share of the period, or this share of the figure and still so much of the period. Steps of
-#: one capture are alike in ways that those of another are not (clocks, placement), which no test on steps can
-#: see: two captures of one workload (4 x H200, 23 steps each) differ at p < 0.01 in waiting by 15 % of itself and
-#: 0.27 % of the period, and in what late ranks cause by 29 % and 0.47 %; the least is 1.5 times that.
-SHARE_OF_PERIOD = 0.01
-SHARE_OF_FIGURE = 0.03
-LEAST_OF_PERIOD = 0.0075
-#: Of so many steps a mean that differs by SHARE_OF_FIGURE is told, where most of that is in the tail: no test on
-#: so few steps tells whether it comes again, but the time was lost.
-TAIL_STEPS = 3
-#: With fewer steady steps on a side even steps that do not overlap at all may be chance.
-FEWEST_STEPS = 8
-
-THRESHOLDS = {
-    "alpha": ALPHA,
-    "share_of_period": SHARE_OF_PERIOD,
-    "share_of_figure": SHARE_OF_FIGURE,
-    "least_share_of_period": LEAST_OF_PERIOD,
-    "fewest_steps": FEWEST_STEPS,
-    "tail_steps": TAIL_STEPS,
-}
 #: Quality rows that tell why a figure is null, by the first word of its id; the most telling first.
 _REASONS = {
     "throughput": (Aspect.STEPS,),
@@ -95,7 +60,8 @@ class ComparedRun:
     calls: communication of the steady steps: step, rank, kind, message_bytes, members, name, wire (ns after the
     last arrival, null where not matched). work: how often each compute kernel runs in a step, by name. calls_a_step:
     communication of a replica by kind, over its stages. units: steps of the other sides whose work one of its steps
-    does, by which its figures are divided. kernels: ns a step by name. batch_stated: whether the user says the batch.
+    does, by which its figures are divided. kernels: ns a step by name; kernels_of_ranks: of one
+    rank, by group or name and rank. batch_stated: whether the user says the batch.
     work_of_step: what a prediction starts from, None where none was asked for or nothing shows. by_model: the same
     step by a model, or why it cannot be told; None where no model is stated.
     """
@@ -111,6 +77,7 @@ class ComparedRun:
     calls_a_step: dict[str, float] = field(default_factory=dict)
     units: int = 1
     kernels: dict[str, Measured] = field(default_factory=dict)
+    kernels_of_ranks: dict[tuple[str, int], Measured] = field(default_factory=dict)
     batch_stated: bool = False
     work_of_step: StepWork | None = None
     by_model: ModelledStep | str | None = None
@@ -224,21 +191,6 @@ class Family:
             told = f"{told} or unknown size" if told else "unknown size"
         within = f" within {self.scope}" if self.scope else ""
         return f"{plain(self.kind, 40)} of {told}{within}"
-
-
-@dataclass(frozen=True)
-class Change:
-    """One side against the first. verdict: changed, small (no chance of steps, but within what captures of one
-    workload differ by), noise, few_steps or not_comparable (then with the reason).
-
-    percent: of the first side's figure, None where that is 0. p: corrected for the figures tested together.
-    """
-
-    difference: float | None
-    percent: float | None
-    p: float | None
-    verdict: ChangeVerdict
-    reason: str | None = None
 
 
 @dataclass(frozen=True)

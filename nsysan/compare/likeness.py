@@ -5,8 +5,9 @@ DEFINITIONS.md, section 12.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import polars as pl
 
@@ -17,6 +18,7 @@ from nsysan.model.kernel_groups import KernelGroup
 from nsysan.report.replica import PopulationRow
 from nsysan.text import counted, duration, plain, size
 
+_Key = TypeVar("_Key")
 #: Counts that differ by no more than this share are the same.
 SAME = 0.1
 #: Steps do the same work if kernels that both sides have are this share of each one's.
@@ -89,16 +91,26 @@ def _ratios(less: dict[str, float], more: dict[str, float]) -> dict[str, float]:
 def _per(side: ComparedRun, times: int) -> ComparedRun:
     if times == 1:
         return side
-    figures, kernels = (
-        {
-            name: Measured(None if one.value is None else one.value / times, one.steps / times)
-            for name, one in all_.items()
-        }
-        for all_ in (side.figures, side.kernels)
-    )
+    figures, kernels = _divided(side.figures, times), _divided(side.kernels, times)
+    of_ranks = _divided(side.kernels_of_ranks, times)
     work = {name: calls / times for name, calls in side.work.items()}
     per_replica = {kind: calls / times for kind, calls in side.calls_a_step.items()}
-    return replace(side, figures=figures, work=work, calls_a_step=per_replica, units=times, kernels=kernels)
+    return replace(
+        side,
+        figures=figures,
+        work=work,
+        calls_a_step=per_replica,
+        units=times,
+        kernels=kernels,
+        kernels_of_ranks=of_ranks,
+    )
+
+
+def _divided(measured: Mapping[_Key, Measured], times: int) -> dict[_Key, Measured]:
+    return {
+        key: Measured(None if one.value is None else one.value / times, one.steps / times)
+        for key, one in measured.items()
+    }
 
 
 def refusal(first: ComparedRun, side: ComparedRun) -> str | None:

@@ -12,11 +12,13 @@ import polars as pl
 
 from nsysan.compare.step_work import StepWork
 from nsysan.light.gpu_speed import GpuSpeed
+from nsysan.light.grids import launched_in, told_by
 from nsysan.light.matched import products_of_step
 from nsysan.light.model_shape import ModelShape
 from nsysan.light.products import Product, Setting, floor_of, work_of
 from nsysan.light.speed_of_light import drafted, labels_of, slowest_gpu
 from nsysan.light.stated import Model
+from nsysan.light.told_by_grids import processors_of
 from nsysan.model.steps.engines import load_engines
 from nsysan.run.run import Run
 from nsysan.text import duration, plain, size
@@ -25,6 +27,8 @@ from nsysan.text import duration, plain, size
 _OWN_CALLS = ("vLLM", "vLLM model runner", "SGLang")
 #: What a product reads in a second over the memory's peak: more is another model, but for clocks and what is cached.
 MOST_OF_PEAK = 1.1
+#: By the grid of a product its width is known to the tile.
+WIDEST_TILE = 256
 
 
 @dataclass(frozen=True)
@@ -75,15 +79,22 @@ def modelled(
     if speed is None:
         return "neither the trace nor the table of GPUs tells how fast the memory is"
     setting = Setting(batch, model.context or 0, layout.tensor, drafted=drafted(run, batch))
+    found = _found(run, work, shape, setting, speed)
+    if isinstance(found, str):
+        return found
+    return _another_hidden(calls, found) or _another_width(run, work, shape) or _too_fast(work, found) or found
+
+
+def _found(run: Run, work: StepWork, shape: ModelShape, setting: Setting, speed: GpuSpeed) -> ModelledStep | str:
     rank, step = work.example
     told = next((one for one in run.ask(products_of_step, rank, step) if one is not None), None)
-    if told is None or tuple(told["name"]) != work.sequence or not (layers := int(told["layers"].max() or 0)):  # type: ignore[arg-type]
+    layers = 0 if told is None else int(told["layers"].max() or 0)  # type: ignore[arg-type]
+    if told is None or tuple(told["name"]) != work.sequence or not layers:
         return "which kernel is which product of the model could not be told"
     if layers != shape.layers:
         return f"the step runs {layers} layers of attention, the model as stated {shape.layers}: another model ran"
     engines = [one.name for one in load_engines() for label in labels_of(run).values() if one.range.search(label or "")]
-    found = ModelledStep(shape, setting, speed, *_by_place(told, work), bool(set(engines) & set(_OWN_CALLS)))
-    return _another_hidden(calls, found) or _too_fast(work, found) or found
+    return ModelledStep(shape, setting, speed, *_by_place(told, work), bool(set(engines) & set(_OWN_CALLS)))
 
 
 def _by_place(told: pl.DataFrame, work: StepWork) -> tuple[tuple[Product | None, ...], tuple[bool, ...]]:
@@ -105,6 +116,19 @@ def _another_hidden(calls: pl.DataFrame, found: ModelledStep) -> str | None:
     return (
         f"its all-reduces are of {listed}, and hidden states of {found.setting.tokens} tokens of the model as stated "
         f"are {size(least)}: another model or batch"
+    )
+
+
+def _another_width(run: Run, work: StepWork, shape: ModelShape) -> str | None:
+    """Hidden states that are wider or narrower by the grids of the products that make them, but for a tile."""
+    rank, step = work.example
+    kernels = next((one for one in run.ask(launched_in, rank, [step]) if one is not None), {})
+    width = told_by(kernels.get(step, []), processors_of(run)).width
+    if width is None or shape.hidden <= width < shape.hidden + WIDEST_TILE:
+        return None
+    return (
+        f"by the grids of its kernels hidden states are {width} wide, of the model as stated {shape.hidden}: another "
+        f"model ran"
     )
 
 

@@ -12,8 +12,8 @@ from nsysan.page.elements import plot, safe, section, table
 from nsysan.page.palette import COLOURS, NAMES
 
 _NOTE = (
-    "Measured and predicted steps by TP degree. A prediction takes each kernel's time {divides}, hosts, gaps and copies "
-    "as measured; its bar says where the period lies."
+    "Measured and predicted steps by TP degree. A prediction takes each kernel's time {divides}, hosts, gaps and "
+    "copies as measured; its bar says where the period lies."
 )
 _DIVIDES = {
     False: "as a + b/n over the degrees that were measured, calls at their floor there",
@@ -37,7 +37,7 @@ def predicted_section(comparison: Comparison, plots: dict[str, str]) -> str:
     rest = [[f"TP={one.ranks}", each] for one in comparison.predictions for each in one.basis]
     basis = table(["", "what it rests on"], rest, text=(0, 1), wrap=1) if rest else ""
     note = _NOTE.format(divides=_DIVIDES[any(one.model for one in comparison.predictions)])
-    return section("Other TP degrees", note, why, chart, figures, basis)
+    return section("Other TP degrees", note, why, chart, figures, basis, anchor="degrees")
 
 
 def degrees(comparison: Comparison) -> go.Figure | None:

@@ -7,13 +7,10 @@ from itertools import pairwise
 from nsysan.compare.comparison import Comparison
 from nsysan.compare.prediction import Prediction
 from nsysan.compare.scaling_sentences import lost_sentence, replicas_sentence, widening_sentence
-from nsysan.compare.widths import Width, ladder, of_prediction, widening
+from nsysan.compare.widths import WORTH, Width, ladder, of_prediction, widening
 from nsysan.diagnosis.verdict import VerdictKind
 from nsysan.metrics.lines import Line
 from nsysan.text import duration, pct, pct_limit, plain, signed_pct
-
-#: Twice the GPUs pay where a step gets shorter by this share.
-WORTH = 0.1
 
 
 def prediction_lines(comparison: Comparison) -> list[str]:

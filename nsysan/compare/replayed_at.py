@@ -64,7 +64,7 @@ def replayed(work: StepWork, ready: Prepared, ranks: int, changes: Sequence[Chan
     times, needed = ready.replayed(all_)
     as_replayed = ready.over_steps(ready.periods(times))
     now, *periods, free = ready.no_shorter(as_replayed, needed)
-    ledger = _ledger(ready, times[:, 1], as_replayed[1].median)
+    ledger = _ledger(ready, times.of(1), as_replayed[1].median)
     # What a host needs longer than the replay shows, the GPU idles.
     if ledger:
         ledger[Line.IDLE] = ledger.get(Line.IDLE, 0.0) + periods[0].median - as_replayed[1].median
@@ -149,7 +149,7 @@ def _ledger(ready: Prepared, times: I64, period: int) -> dict[Line, float]:
     """The ledger of the steps that are counted, at these times, to sum to the period: by idle time and waiting, where
     these can take the difference, else in proportion."""
     graph, counted = ready.basis.graph, ready.counted
-    starts = ready.starts(times[:, None])[:, 0]
+    starts = ready.starts(times)
     begin, end = times[graph.first_operation : graph.first_arrival : 2], times[graph.first_operation + 1 :: 2]
     wire = graph.link == Link.WIRE
     last = np.full(len(graph.operations), -1, dtype=np.int64)

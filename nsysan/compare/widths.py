@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from nsysan.compare.prediction import Prediction
 from nsysan.metrics.lines import LINES, Line
 
+#: Twice the GPUs pay where a step gets shorter by this share.
+WORTH = 0.1
+
 
 @dataclass(frozen=True)
 class Width:

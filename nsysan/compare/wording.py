@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from nsysan.compare.comparison import (
-    ALPHA,
-    GBPS,
-    LEAST_OF_PERIOD,
-    NS,
-    SHARE_OF_FIGURE,
-    SHARE_OF_PERIOD,
-    TAIL_STEPS,
-    Bandwidth,
-    Change,
-    ChangeVerdict,
-    ComparedRun,
-    Comparison,
-    FamilyOnSide,
-    Figure,
-)
+from nsysan.compare.comparison import GBPS, NS, Bandwidth, ComparedRun, Comparison, FamilyOnSide, Figure
+from nsysan.compare.headline import last_words, short_name
 from nsysan.compare.link_change import link_lines
 from nsysan.compare.prediction_sentences import buying_lines, prediction_lines
 from nsysan.compare.scaling_sentences import lost_sentence, replicas_sentence, widening_sentence
+from nsysan.metrics.change_rule import (
+    ALPHA,
+    LEAST_OF_PERIOD,
+    SHARE_OF_FIGURE,
+    SHARE_OF_PERIOD,
+    TAIL_STEPS,
+    WORDS,
+    Change,
+    ChangeVerdict,
+)
 from nsysan.report.tail_sentences import tail_words
 from nsysan.text import counted, duration, pct, pct_limit, plain, signed, size
 
@@ -37,13 +33,8 @@ TITLES = {
     "idle": "idle by cause, µs a step",
     "whatif": "what if, µs a step",
 }
-WORDS = {
-    ChangeVerdict.CHANGED: "changed",
-    ChangeVerdict.SMALL: "small",
-    ChangeVerdict.NOISE: "noise",
-    ChangeVerdict.FEW_STEPS: "too few steps",
-    ChangeVerdict.NOT_COMPARABLE: "not comparable",
-}
+#: Columns of a table of figures for each side but the first.
+COLUMNS_A_SIDE = 4
 _OF_ONE = "medians over the steady steps and the ranks, means and tokens/s over the steps"
 _LEGEND = (
     f"{_OF_ONE}; changed: p < {ALPHA:g} by the "
@@ -73,8 +64,8 @@ def side_sentence(side: ComparedRun) -> str:
 
 
 def answers(comparison: Comparison) -> list[str]:
-    """What came out, a line each: sides that are refused, then what findings tells."""
-    return refusals(comparison) + findings(comparison)
+    """What came out, a line each: sides that are refused, the verdict, then what findings tells."""
+    return [*refusals(comparison), *last_words(comparison).splitlines(), *findings(comparison)]
 
 
 def refusals(comparison: Comparison) -> list[str]:
@@ -189,9 +180,9 @@ def value(number: float | None, figure: Figure) -> str:
 def header(comparison: Comparison, title: str) -> list[str]:
     """Columns of a table of figures."""
     first, *others = comparison.sides
-    columns = [title, first.label]
+    columns = [title, short_name(first)]
     for side in others:
-        columns += [side.label, f"{side.label}-{first.label}", "%", ""]
+        columns += [short_name(side), f"{side.label}-{first.label}", "%", ""]
     return columns
 
 

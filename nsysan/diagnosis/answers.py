@@ -32,16 +32,16 @@ def late_sentence(diagnosis: Diagnosis, quality: Sequence[Quality], period: int 
 
 def _told(one: Late, late: Sequence[Late], period: int) -> str:
     several = len(one.ranks) > 1
-    saves, costs, mean = weight(one, period)
+    saves, costs, of, mean = weight(one, period)
     words = f"{ranks_words(one.ranks)} put right {'together save' if several else 'saves'} {duration(saves)} a step"
-    words += f" ({pct(saves / period)}){' in the mean' if mean else ''}"
-    if costs - saves >= NOTABLE * period:
-        cost = f"{'cost' if several else 'costs'} {duration(costs)} ({pct(costs / period)})"
+    words += f" ({pct(saves / of)}){' in the mean' if mean else ''}"
+    if costs - saves >= NOTABLE * of:
+        cost = f"{'cost' if several else 'costs'} {duration(costs)} ({pct(costs / of)})"
         words += f", and {cost} once the other late ranks are right"
     if several:
         each = (
-            f"rank {own.ranks[0]} alone saves {duration(weight(own, period)[0])}, costs "
-            f"{duration(weight(own, period)[1])}"
+            f"rank {own.ranks[0]} alone saves {duration(weight(own, period).saves)}, costs "
+            f"{duration(weight(own, period).costs)}"
             for own in alone_of(late, one)
         )
         return f"{words}; cause {one.cause or 'cannot be told'} ({why_late(one)}; {'; '.join(each)})"
@@ -91,10 +91,12 @@ def savings_sentence(what: WhatIf | None, quality: Sequence[Quality]) -> str:
     ]
     host_told = Scenario.NO_HOST_LATE in what.told
     bound = host_told and any(q.id == Aspect.HOST_TIME and q.status != Status.OK for q in quality)
-    listed = ", ".join(told) if told else f"less than {pct_limit(NOTABLE)} to gain from {losses(what.told)}"
+    bounded = _bounded(what)
+    sure = " for sure" if bounded else ""
+    listed = ", ".join(told) if told else f"less than {pct_limit(NOTABLE)} to gain{sure} from {losses(what.told)}"
     if not host_told:
         listed += f"; what {SCENARIOS[Scenario.NO_HOST_LATE].loss} cost cannot be told"
-    listed += _bounded(what)
+    listed += bounded
     how = f" ({replay_words(what)}{'; upper bounds: the profiler slows the host' if bound and told else ''})"
     return f"{duration(what.period)} a step {now}; {listed}{_bubble(what)}{how}"
 

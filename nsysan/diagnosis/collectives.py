@@ -19,7 +19,8 @@ from nsysan.model.gpu_links import GpuLink, load_links
 from nsysan.model.matches import Match
 from nsysan.run.node_numbers import nodes_of
 from nsysan.run.run import Run
-from nsysan.text import counted
+from nsysan.text import counted, size
+from nsysan.timings import stage
 
 _CALL = ["name", "kind", "library", "cls", "message_bytes", "group", "members"]
 _KEY = ["population", *_CALL]
@@ -42,6 +43,7 @@ class CollectiveFamily:
     wait_clock_free: waiting by the estimate that needs no common clock; wait_error: how far the two estimates differ,
     over the steady steps alone, None where no such call matched in them. floor: least wire that such a call takes here;
     excess: that of the median call over its floor.
+    bytes_source: who tells the size, as in quality_sizes.SizeSource, None where nobody does.
     algbw, busbw: GB/s from wire p50; None where size or kind is not known, ranks are missing, or compute is in
     the kernel. peak_share: busbw over the link's peak, for large messages.
     """
@@ -70,6 +72,13 @@ class CollectiveFamily:
     nodes: int | None = None
     wait_clock_free: dict[str, int] | None = None
     wait_error: dict[str, int] | None = None
+    bytes_source: str | None = None
+
+    @property
+    def size_words(self) -> str:
+        """Its size, and that it is estimated where no payload tells it."""
+        estimated = self.bytes_source in ("model", "grids")
+        return f"{size(self.message_bytes)}{' (estimated)' if estimated else ''}"
 
     @property
     def over(self) -> str:
@@ -94,6 +103,7 @@ def several_populations(families: Sequence[CollectiveFamily]) -> bool:
     return len({family.population for family in families}) > 1
 
 
+@stage("collectives")
 def find_families(run: Run) -> list[CollectiveFamily]:
     """One row a population, kernel family, size and rank count; without peak_share.
 
@@ -123,7 +133,7 @@ def find_families(run: Run) -> list[CollectiveFamily]:
         size = _size_of(own, sizes, members)
         error = (pl.col("wait") - pl.col("skew_free_wait")).abs()
         # A fused kernel computes after the last arrival; a missing rank may arrive later still.
-        complete = not set(own["communicator"]) & partial and (size is None or members >= size)
+        complete = not set(own["communicator"].unique()) & partial and (size is None or members >= size)
         whole = row["cls"] != WorkClass.FUSED and complete
         found = speed(row["kind"], row["message_bytes"], size or members, wire["p50"]) if wire and whole else None
         families.append(

@@ -29,8 +29,10 @@ from nsysan.model.classes import WorkClass
 from nsysan.model.matches import Match
 from nsysan.run.all_decode import of_all_decode, summed_over
 from nsysan.run.run import Run
+from nsysan.timings import stage
 
 
+@stage("diagnose")
 def diagnose(run: Run, untraced: int | None = None) -> Diagnosis:
     """The diagnosis of a run, from its steady steps.
 

@@ -65,10 +65,11 @@ class Hotspot:
 class Late:
     """A late rank, or several that are late together by one cause. ns a step.
 
-    costs: of the step where the other late ranks are right; saves: where these alone are put right; both by the
-    median, and by the mean, which has the tail. cause: None where it is a host's, and nothing tells whether that is to
-    blame. parts: of what it costs, by cause. kernels: those that take longer, most first, and by how much. where: at
-    which calls it is waited for, and idle: what it idles more than the others, by cause; of one rank alone.
+    costs: of the step where the other late ranks are right; saves: where these alone are put right; both by the median,
+    and by the mean, which has the tail; mean_period: the mean step, of which that is a part. cause: None where it is a
+    host's, and nothing tells whether that is to blame. parts: of what it costs, by cause. kernels: those that take
+    longer, most first, and by how much. where: at which calls it is waited for, and idle: what it idles more than the
+    others, by cause; of one rank alone.
     """
 
     ranks: tuple[int, ...]
@@ -80,6 +81,7 @@ class Late:
     parts: Mapping[LateCause, int]
     kernels: Sequence[tuple[str, int]] = ()
     where: Hotspot | None = None
+    mean_period: int = 0
     idle: Mapping[GapCause, int] = field(default_factory=dict)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from nsysan.diagnosis.hotspot import Late
 from nsysan.metrics.causes import WHY_LATE, WHY_LATE_TOGETHER, GapCause, LateCause
@@ -26,11 +27,20 @@ def alone_of(late: Sequence[Late], one: Late) -> list[Late]:
     return [own for own in late if len(own.ranks) == 1 and own.ranks[0] in one.ranks]
 
 
-def weight(one: Late, period: int) -> tuple[int, int, bool]:
-    """What it saves and costs, ns of the median step; or of the mean one, where it is the tail that it makes."""
+class Weight(NamedTuple):
+    """What a late rank saves and costs, ns a step, and of what step, ns: the median one, or the mean one if `mean`."""
+
+    saves: int
+    costs: int
+    of: int
+    mean: bool
+
+
+def weight(one: Late, period: int) -> Weight:
+    """Of the median step, which takes period; or of the mean one, where it is the tail that it makes."""
     if one.costs < LATE_SHARE * period <= one.mean_costs:
-        return one.mean_saves, one.mean_costs, True
-    return one.saves, one.costs, False
+        return Weight(one.mean_saves, one.mean_costs, max(one.mean_period, period), True)
+    return Weight(one.saves, one.costs, period, False)
 
 
 def ranks_words(ranks: Sequence[int]) -> str:

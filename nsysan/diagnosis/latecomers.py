@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import polars as pl
 
@@ -38,7 +39,8 @@ def late_ranks(
         return known[0]
 
     alone = {one.ranks[0]: _alone(run, one, calls, idle, usual_compute) for one in pace.late if len(one.ranks) == 1}
-    return [alone[one.ranks[0]] if len(one.ranks) == 1 else _together(one, alone) for one in pace.late]
+    found = [alone[one.ranks[0]] if len(one.ranks) == 1 else _together(one, alone) for one in pace.late]
+    return [replace(one, mean_period=pace.period.mean) for one in found]
 
 
 def straggler_of(late: Sequence[Late], period: int) -> Straggler | None:

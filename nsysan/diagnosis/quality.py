@@ -6,12 +6,14 @@ import polars as pl
 
 from nsysan.diagnosis.diagnosis import MAX_REJECTED, Diagnosis
 from nsysan.diagnosis.evidence import Aspect, Quality, Status
-from nsysan.diagnosis.expectation import ALL_REDUCE, Compared
+from nsysan.diagnosis.expectation import Compared
 from nsysan.diagnosis.lookalikes import find_lookalikes, named
 from nsysan.diagnosis.quality_pace import assess_late, assess_savings
 from nsysan.diagnosis.quality_ranks import assess_ranks
+from nsysan.diagnosis.quality_sizes import assess_sizes
 from nsysan.diagnosis.savings import slowed_by_nsys
 from nsysan.diagnosis.scope import assess_coverage, assess_humps
+from nsysan.light.told_by_grids import ToldByGrids
 from nsysan.metrics.causes import GapCause
 from nsysan.metrics.lines import Line
 from nsysan.model.classes import WorkClass
@@ -38,8 +40,13 @@ _REPLAYED = (
 )
 
 
-def assess(run: Run, diagnosis: Diagnosis, compared: Compared | None = None) -> list[Quality]:
-    """Quality rows of a run, each aspect once; compared: what the user states of the model."""
+def assess(
+    run: Run, diagnosis: Diagnosis, compared: Compared | None = None, grids: ToldByGrids | None = None
+) -> list[Quality]:
+    """Quality rows of a run, each aspect once.
+
+    compared: what the user states of the model; grids: what kernels' grids tell of the sizes of all-reduces.
+    """
     every = of_all_decode(run)
     rows = [
         _reports(run),
@@ -50,7 +57,7 @@ def assess(run: Run, diagnosis: Diagnosis, compared: Compared | None = None) -> 
         _graphs(run),
         _split(run, diagnosis),
     ]
-    rows.append(_bytes(run, compared))
+    rows.append(assess_sizes(run, compared, grids or ToldByGrids()))
     rows += [_events(run), _host_time(run, diagnosis), _overlap(run), _unknown_names(run)]
     rows += [assess_late(every, diagnosis), _gaps(run, diagnosis), assess_savings(every, diagnosis)]
     return [row for row in rows if row is not None]
@@ -131,38 +138,6 @@ def _split(run: Run, diagnosis: Diagnosis) -> Quality:
     status = Status.ESTIMATED if counts.get(Match.MATCHED) else Status.NOT_MEASURABLE
     told = f"of {counted(total, 'collective kernel')} {detail}; the time of these is the line {Line.COMM_UNSPLIT}"
     return Quality(Aspect.WAIT_WIRE, status, told + differ)
-
-
-def _bytes(run: Run, compared: Compared | None) -> Quality | None:
-    calls = run.collectives
-    if calls.is_empty():
-        return None
-    known = int(calls["message_bytes"].count())
-    if compared is not None and compared.filled:
-        return Quality(
-            Aspect.MESSAGE_BYTES,
-            Status.ESTIMATED,
-            f"for {compared.filled} of {counted(len(calls), 'call')} the size that {compared.expected.source} states"
-            + (" and the batch of the step, without what a graph pads it by" if compared.by_batch else "")
-            + (f"; for {len(calls) - known} it is unknown" if known < len(calls) else ""),
-        )
-    if known == len(calls):
-        return Quality(Aspect.MESSAGE_BYTES, Status.OK, "from the NCCL payload of every call")
-    missing = len(calls) - known
-    inside = calls.filter(pl.col("message_bytes").is_null())["graph_node"].is_not_null().any()
-    why = (
-        "the capture opened after the CUDA graph was built, or the library passes no payload"
-        if inside
-        else "the call's library passes no NVTX payload, or the export lacks --include-json=true"
-    )
-    silent = calls.filter(pl.col("message_bytes").is_null() & (pl.col("kind") == ALL_REDUCE))
-    stated = compared is not None and compared.expected.model is not None
-    remedy = "" if stated or silent.is_empty() else "; --model tells those of all-reduces"
-    return Quality(
-        Aspect.MESSAGE_BYTES,
-        Status.NOT_MEASURABLE if known == 0 else Status.ESTIMATED,
-        f"unknown for {missing} of {counted(len(calls), 'call')}: {why}{remedy}",
-    )
 
 
 def _events(run: Run) -> Quality:

@@ -48,7 +48,7 @@ def _missing(run: Run) -> Quality | None:
 
 def _groups(run: Run) -> Quality | None:
     """Who communicates with whom; nothing where the trace tells it."""
-    called = set(run.collectives["group"].drop_nulls())
+    called = set(run.collectives["group"].unique())
     inferred = [group.id for group in run.groups if group.id in called and group.source is GroupSource.INFERRED]
     if not inferred or len(run.ranks) == 1:
         return None

@@ -92,14 +92,14 @@ def _profiled(run: Run, diagnosis: Diagnosis) -> tuple[str, bool] | None:
     if what is None or not slowed_by_nsys(run, what) or not (kind == VerdictKind.HOST or (late and run.is_eager)):
         return None
     free = what[Scenario.NO_HOST_LATE]
-    unknown = "tracing slows the hosts, by how much no table holds"
+    unknown = "tracing slows the hosts, by how much the trace does not tell"
     if free is None:
         return unknown, True
     bears = what.period / free
     if bears < (_INFLATION if run.is_eager else _OF_REPLAYS):
-        return f"{unknown}; without that the hosts may not pace the step", True
+        return f"{unknown}; without nsys they may not pace the step", True
     least = f"a {_part(bears)}" if bears >= _INFLATION else pct(1 / bears)
-    return f"{unknown}; they would still pace the step at {least} of their time", False
+    return f"{unknown}; they would pace the step even if they took {least} of the traced time", False
 
 
 def _unseen(diagnosis: Diagnosis) -> tuple[str, bool]:

@@ -210,7 +210,7 @@ def of_what(verdict: Verdict, sentence: str, *, too_little: bool) -> Verdict:
 
 def _skew(paced: Paced, what: WhatIf, steps: int) -> str:
     """That late ranks bound the step: which, why, and what they cost together."""
-    share = f"{pct((what.saves(Scenario.NO_SKEW) or 0) / what.period)} of it"
+    share = f"which costs {pct((what.saves(Scenario.NO_SKEW) or 0) / what.period)} of the step"
     if paced.late:
         ranks = "; and for ".join(f"{ranks_words(one.ranks)}, as {why_late(one)}" for one in outermost(paced.late))
         return f"the others wait for {ranks}, {share}"
@@ -224,9 +224,9 @@ def _besides(late: Sequence[Late], period: int) -> str:
     """Who is late too."""
     told = [
         f"{ranks_words(one.ranks)} {'are' if len(one.ranks) > 1 else 'is'} late, as {why_late(one)}, "
-        f"{pct(costs / period)} of {'the mean step' if mean else 'it'}"
+        f"which costs {pct(costs / of)} of {'the mean step' if mean else 'the step'}"
         for one in outermost(late)
-        for _, costs, mean in (weight(one, period),)
+        for _, costs, of, mean in (weight(one, period),)
     ]
     return "".join(f"; {sentence}" for sentence in told)
 

@@ -16,7 +16,9 @@ from nsysan._errors import ExitCode, NsysanError
 from nsysan.budgets import HISTORY_ROWS, SQLITE_SECONDS, SQLITE_VALUE
 from nsysan.check.judge import metric_of
 from nsysan.check.rules import DURATIONS, PERCENTILES
+from nsysan.history import kept_kernels
 from nsysan.history.cells import Row, usable, words
+from nsysan.history.workloads import default_workload
 from nsysan.metrics.lines import BESIDE, LINES
 from nsysan.metrics.scenarios import Scenario
 from nsysan.report.read_back import Collective, ReportDocument
@@ -32,6 +34,8 @@ _COLLECTIVE = (
     *("count", "matched", "unmatched", "rejected", "floor_ns"),
 )
 _TABLES = ("runs", "per_rank", "collectives")
+#: Beside them, in databases of since it is kept.
+STEPS = "steps"
 #: Columns of `runs` that a list shows.
 LISTED = ("id", "added", "name", "host", "commit", "tags", "ranks", "period_ns", "wire_ns", "wait_ns", "verdict")
 _TYPES = {
@@ -58,17 +62,23 @@ _TYPES = {
     **{scenario.column: int for scenario in Scenario},
     "findings": str,
     "hash": str,
+    "workload": str,
+    "page": str,
 }
 
 
 @dataclass(frozen=True)
 class Labels:
-    """What the user says of a run; name: None for that of the trace."""
+    """What the user says of a run; name: None for that of the trace. workload: None for what the report tells of it;
+    page: where its report's page lies.
+    """
 
     name: str | None = None
     host: str | None = None
     commit: str | None = None
     tags: tuple[str, ...] = ()
+    workload: str | None = None
+    page: str | None = None
 
 
 @contextmanager
@@ -89,6 +99,9 @@ def opened_history(path: Path, *, create: bool = False) -> Iterator[Database]:
             raise NsysanError(f"{path}: a database, but not a history of nsysan", ExitCode.OUTPUT_UNWRITABLE)
         if create and not tables:
             _create(database)
+        if create and STEPS not in tables:
+            columns = {"run": int, "step": int, "period_ns": int}
+            database.table(STEPS).create(columns, pk=("run", "step"), foreign_keys=[("run", "runs", "id")])
         yield database
     except (sqlite3.Error, UnicodeDecodeError, OSError) as error:
         raise NsysanError(f"{path}: cannot be used as a history: {error}", ExitCode.OUTPUT_UNWRITABLE) from error
@@ -125,7 +138,21 @@ def add_run(database: Database, document: ReportDocument, labels: Labels) -> tup
         database.table("collectives").insert_all(
             [{"run": run, **_collective_row(row)} for row in document.collectives], alter=True
         )
+        kept_kernels.keep(database, run, document)
+        database.table(STEPS).insert_all(
+            [{"run": run, "step": step, "period_ns": ns} for step, ns in document.step_periods.items()]
+        )
     return run, True
+
+
+def periods_of(database: Database) -> dict[int, list[int]]:
+    """ns of the steady steps of each run, by its number; of runs of before they were kept there are none."""
+    found: dict[int, list[int]] = {}
+    if STEPS in database.table_names():
+        for row in database.query(f"select run, period_ns from {STEPS} order by run, step"):
+            if isinstance(row["run"], int) and isinstance(row["period_ns"], int):
+                found.setdefault(row["run"], []).append(row["period_ns"])
+    return found
 
 
 def list_runs(database: Database, tags: tuple[str, ...] = ()) -> list[Row]:
@@ -140,7 +167,7 @@ def list_runs(database: Database, tags: tuple[str, ...] = ()) -> list[Row]:
 
 
 def get_run(database: Database, run: int) -> tuple[Row, dict[str, list[Row]]]:
-    """One run, and the rows of its ranks and collectives by table; NsysanError if there is none of that number."""
+    """One run, and the rows of its ranks, collectives and kernels by table; NsysanError if there is no such run."""
     found = [row for row in list_runs(database) if row["id"] == run]
     if not found:
         raise NsysanError(f"run {run}: not in the history; `nsysan history list` shows what is", ExitCode.NO_SUCH_FILE)
@@ -151,7 +178,8 @@ def get_run(database: Database, run: int) -> tuple[Row, dict[str, list[Row]]]:
                 f"select * from {table} where run = ? order by rowid limit ?", [run, HISTORY_ROWS]
             )
         ]
-        for table in ("per_rank", "collectives")
+        for table in ("per_rank", "collectives", kept_kernels.TABLE)
+        if database.table(table).exists()
     }
     return found[0], parts
 
@@ -173,6 +201,13 @@ def _create(database: Database) -> None:
 
 
 def _run_row(document: ReportDocument, labels: Labels) -> Row:
+    row = _told(document, labels)
+    calls = sorted(document.collectives, key=lambda one: -one.count)
+    workload = labels.workload or default_workload(row, [(one.kind, one.bytes) for one in calls])
+    return row | {"workload": workload, "page": labels.page}
+
+
+def _told(document: ReportDocument, labels: Labels) -> Row:
     late, first = document.straggler, document.inputs[0]
     trace = ", ".join(source.name for source in document.inputs)
     return {

@@ -34,8 +34,7 @@ _BITS = (
     (re.compile(r"bfloat16|BFloat16|_bf16|__half|\bhalf\b|Half\b|_f16|fp16"), 16),
     (re.compile(r"<float\b|_f32|\bfloat,"), 32),
 )
-_GRID = ("grid_x", "grid_y", "grid_z", "block_x")
-_COLUMNS = ("step", "name", "demangled", "cls", "kind", "begin")
+_COLUMNS = ("step", "name", "demangled", "cls", "kind", "start", "end", "begin", "stream")
 NO_GRIDS = "the export has no grids of kernels"
 
 
@@ -80,18 +79,19 @@ def launched_in(placed: PlacedTrace, rank: int, steps: list[int]) -> dict[int, l
     inside = placed.frame(("step",), rank)["step"].is_in(steps).fill_null(value=False)
     at = np.flatnonzero(inside.to_numpy())
     work = placed.frame(_COLUMNS, rank, at=at).with_columns(pl.col("name", "demangled", "cls", "kind").cast(pl.String))
-    work = work.hstack(placed.as_recorded(("start", "stream", "correlation"), rank, at).cast(pl.Int64))
-    work = work.filter(pl.col("start").is_not_null())
     spans = work.group_by("step").agg(pl.min("start"), last=pl.max("start")).select("start", "last").rows()
-    grids = placed.trace.grids([(int(start), int(last)) for start, last in spans]).drop_nulls()
-    key = ["start", "stream", "correlation"]
-    both = work.join(grids.unique(key), on=key, how="inner").sort("step", "begin")
+    shapes = placed.kernel_shapes([(int(start), int(last)) for start, last in spans])
+    key = ["start", "end", "stream"]
+    sized = shapes.filter(pl.col("rank") == rank).drop_nulls().unique(key).with_columns(pl.col(key).cast(pl.Int64))
+    both = work.with_columns(pl.col(key).cast(pl.Int64)).join(sized.drop("rank"), on=key).sort("step", "begin")
     found: dict[int, list[Launched]] = {step: [] for step in steps}
     for row in both.iter_rows(named=True):
         reduces = row["cls"] in COMMUNICATION and row["kind"] == "all_reduce"
-        x, y, z, threads = (int(row[name]) for name in _GRID)
+        blocks, threads = (tuple(map(int, row[what].split(" x "))) for what in ("grid", "block"))
         name = row["name"] or ""
-        found[int(row["step"])].append(Launched(name, row["demangled"] or name, reduces, (x, y, z), threads))
+        found[int(row["step"])].append(
+            Launched(name, row["demangled"] or name, reduces, (blocks[0], blocks[1], blocks[2]), threads[0])
+        )
     return found
 
 
@@ -99,7 +99,7 @@ def told_by(kernels: Sequence[Launched], processors: int | None) -> StepGrids:
     """What the kernels of a step tell; processors: SMs of the GPU."""
     if not kernels:
         return StepGrids(None, None, None, NO_GRIDS)
-    tokens, why = _tokens(kernels)
+    tokens, why = _tokens(kernels, processors)
     calls = [one for one in kernels if one.all_reduce]
     bits = {_bits(one) for one in calls}
     width, untold = _width(kernels, tokens, processors)
@@ -112,13 +112,16 @@ def told_by(kernels: Sequence[Launched], processors: int | None) -> StepGrids:
     return found
 
 
-def _tokens(kernels: Sequence[Launched]) -> tuple[int | None, str]:
-    """Rows of the norms of a step, which is where they agree; the reason where nothing tells them."""
+def _tokens(kernels: Sequence[Launched], processors: int | None) -> tuple[int | None, str]:
+    """Rows of the norms of a step, where all have as many; the reason where nothing tells them.
+
+    A kernel with a block for each SM may do any number of rows.
+    """
     sure = {one.blocks[0] for one in kernels if one.blocks[1:] == (1, 1) and _ROWS.search(one.name)}
-    if len(sure) == 1:
-        return sure.pop(), ""
     fused = [one.blocks[0] for one in kernels if one.blocks[1:] == (1, 1) and _TRITON_ROWS.search(one.name)]
     written = {one.blocks[0] for one in kernels if _WRITTEN.search(one.name)}
+    if len(sure) == 1 and (sure == written or (processors is not None and min(sure) % processors)):
+        return sure.pop(), ""
     usual = max(set(fused), key=fused.count, default=None)
     if not sure and usual is not None and written == {usual}:
         return usual, ""
@@ -126,11 +129,12 @@ def _tokens(kernels: Sequence[Launched]) -> tuple[int | None, str]:
 
 
 def _width(kernels: Sequence[Launched], tokens: int | None, processors: int | None) -> tuple[int | None, str]:
-    """Of the output of the products that are before all-reduces."""
+    """Of the output of the products that are before all-reduces, or before norms where there are none of those."""
+    alone = not any(one.all_reduce for one in kernels)
     found: list[int | None] = []
     last: int | None = None
     for one in kernels:
-        if one.all_reduce:
+        if one.all_reduce or (alone and group_of(one.name, one.demangled) is KernelGroup.NORM):
             found.append(last)
             last = None
         elif one.name and is_reduction(one.name):
@@ -140,7 +144,7 @@ def _width(kernels: Sequence[Launched], tokens: int | None, processors: int | No
     told = [width for width in found if width is not None]
     if len(set(told)) == 1 and 2 * len(told) >= len(found):
         return told[0], ""
-    return None, "no product before an all-reduce tells by its grid how wide its output is"
+    return None, "no product before an all-reduce, or a norm, tells by its grid how wide its output is"
 
 
 def _reduced(one: Launched, tokens: int | None) -> int | None:

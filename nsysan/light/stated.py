@@ -65,12 +65,15 @@ def tokens_by_step(labels: Mapping[int, str | None]) -> dict[int, int]:
 
 
 def message_sizes(
-    populations: Sequence[Population], model: Model | None, tokens: Mapping[int, int] | None = None
+    populations: Sequence[Population],
+    model: Model | None,
+    tokens: Mapping[int, int] | None = None,
+    padded: Mapping[int, int] | None = None,
 ) -> dict[int, int]:
     """Bytes of an all-reduce in each decode step whose batch is known: a hidden state of every token.
 
     The batch that the user states is that of the first population, where no step tells its own. tokens: of steps, where
-    they are more than one a sequence.
+    they are more than one a sequence; padded: with what a graph pads them by, as far as that is told.
     """
     if model is None or model.shape is None:
         return {}
@@ -78,8 +81,13 @@ def message_sizes(
     decoding = [one for one in populations if one.kind is StepKind.DECODE]
     known = [one for one in decoding if one.batch is not None] if told else decoding[:1]
     return {
-        step: model.shape.message_bytes(max(batch, (tokens or {}).get(step, 0)))
+        step: model.shape.message_bytes(_padded(max(batch, (tokens or {}).get(step, 0)), (padded or {}).get(step)))
         for one in known
         if (batch := batch_of(one, model))
         for step in one.steps
     }
+
+
+def _padded(tokens: int, rows: int | None) -> int:
+    """So many rows, where a graph can have padded the tokens to them: less than twice as many."""
+    return rows if rows is not None and tokens < rows < 2 * tokens else tokens

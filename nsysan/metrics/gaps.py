@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -30,6 +30,11 @@ AROUND_GAPS = ("row", "stream", "context", "correlation", "graph_node", "launch_
 _AT_ONCE = 1 << 18
 _NO_THREAD = -(1 << 62)
 _I64 = npt.NDArray[np.int64]
+#: Those of them that tell of the operation before.
+_OF_LAST = ("stream", "context", "correlation", "graph_node")
+_CAUSES = list(GapCause)
+#: Some columns of the operations in some rows.
+Around = Callable[[_I64, Sequence[str]], pl.DataFrame]
 #: Whether idle intervals, from when to when and by the rows that end them, are for want of another stage.
 Waits = Callable[[_I64, _I64, npt.NDArray[np.integer]], npt.NDArray[np.bool_]]
 
@@ -52,7 +57,7 @@ def find_gaps(
         rank = own["rank"][0]
         ops = work.filter(pl.col("rank") == rank)
         waits = None if stages is None else partial(stages.wanting, rank)
-        gaps = pl.concat(rank_gaps(ops.select(TIMES), lambda at: ops[at].select(AROUND_GAPS), own, syncs, waits))
+        gaps = pl.concat(rank_gaps(ops.select(TIMES), lambda at, names: ops[at].select(names), own, syncs, waits))
         return gaps.with_columns(rank=pl.lit(rank, dtype=pl.Int64)).select(list(_SCHEMA))
 
     parts = each_of(of_rank, windows.sort("rank", "begin").partition_by("rank", maintain_order=True), len(work))
@@ -61,15 +66,15 @@ def find_gaps(
 
 def rank_gaps(
     times: pl.DataFrame,
-    around: Callable[[_I64], pl.DataFrame],
+    around: Around,
     windows: pl.DataFrame,
     syncs: pl.DataFrame,
     waits: Waits | None = None,
 ) -> Iterator[pl.DataFrame]:
     """find_gaps of one rank, without its number, some at a time: their operations need not all be there at once.
 
-    times: TIMES of its operations. around: AROUND_GAPS of those in these rows of `times`. windows: by begin. waits: of
-    a pipeline, stages.StageWork.wanting of the rank.
+    times: TIMES of its operations. around: some of AROUND_GAPS of those in these rows of `times`. windows: by begin.
+    waits: of a pipeline, stages.StageWork.wanting of the rank.
     """
     begins, ends, rows = (times[name].to_numpy() for name in TIMES)
     order = by_begin(begins, ends, rows)
@@ -90,7 +95,7 @@ def rank_gaps(
 def _caused(
     dry: _I64,
     begun: _I64,
-    around: Callable[[_I64], pl.DataFrame],
+    around: Around,
     following: _I64,
     before: _I64,
     windows: pl.DataFrame,
@@ -102,43 +107,63 @@ def _caused(
     window = by_time(dry, starts, finishes)
     inside = window >= 0
     dry, begun, window = dry[inside], begun[inside], window[inside]
-    after = around(following[inside])
-    last = around(before[inside]).select("stream", "context", "correlation", "graph_node")
-    gaps = after.with_columns(
-        pl.Series("step", windows["step"].to_numpy()[window]),
-        pl.Series("begin", dry),
-        pl.Series("ns", np.minimum(begun, finishes[window]) - dry),
-        pl.Series("leaves_step", begun >= finishes[window]),
-        *(last[name].alias(f"last_{name}") for name in last.columns),
-        pl.Series("in_sync", _in_sync(after["thread"], dry, syncs)),
-        pl.Series("stage", waits(dry, begun, after["row"].to_numpy())),
-    )
-    # As texts they would take more memory than all the rest.
-    named = {cause: pl.lit(cause.value, dtype=_SCHEMA["cause"]) for cause in GapCause}
-    replay = pl.col("graph_node").is_not_null() & pl.col("last_graph_node").is_not_null()
-    same_stream = (pl.col("stream") == pl.col("last_stream")) & pl.col("context").eq_missing(pl.col("last_context"))
-    in_replay = replay & (pl.col("correlation") == pl.col("last_correlation"))
-    in_time = pl.col("launch_start") < pl.col("begin")
-    cause = (
+    after, last = around(following[inside], AROUND_GAPS), around(before[inside], _OF_LAST)
+    leaves = begun >= finishes[window]
+    launched, launch = _known(after["launch_start"])
+    late = launched & (launch >= dry)
+    in_sync = _in_sync(after["thread"], dry, syncs) & late
+    of_stage = waits(dry, begun, after["row"].to_numpy())
+    in_replay, untold = _in_replay(after, last)
+    # From the last to the first: each takes what those before it here have.
+    cause = np.full(len(dry), _CAUSES.index(GapCause.LAUNCH), dtype=np.uint8)
+    for name, where in (
+        (GapCause.DEPENDENCY, _elsewhere(after, last)),
+        (GapCause.HOST_LATE, late),
+        (GapCause.SYNC, in_sync),
+        (GapCause.UNKNOWN, ~launched),
+        (GapCause.GRAPH, in_replay),
+        (GapCause.BETWEEN_STEPS, leaves),
         # What was launched in time waits for this GPU, and so does the next node of a replay.
-        pl.when(pl.col("stage") & (pl.col("leaves_step") | ~(in_replay | in_time.fill_null(False))))
-        .then(named[GapCause.STAGE])
-        .when("leaves_step")
-        .then(named[GapCause.BETWEEN_STEPS])
-        .when(in_replay)
-        .then(named[GapCause.GRAPH])
-        .when(pl.col("launch_start").is_null())
-        .then(named[GapCause.UNKNOWN])
-        .when((pl.col("launch_start") >= pl.col("begin")) & pl.col("in_sync"))
-        .then(named[GapCause.SYNC])
-        .when(pl.col("launch_start") >= pl.col("begin"))
-        .then(named[GapCause.HOST_LATE])
-        .when(~same_stream)
-        .then(named[GapCause.DEPENDENCY])
-        .otherwise(named[GapCause.LAUNCH])
+        (GapCause.STAGE, of_stage & (leaves | ~(in_replay | untold | (launched & ~late)))),
+    ):
+        cause[where] = _CAUSES.index(name)
+    return pl.DataFrame(
+        {
+            "step": windows["step"].to_numpy()[window],
+            "begin": dry,
+            "ns": np.minimum(begun, finishes[window]) - dry,
+            "row": after["row"],
+        }
+    ).with_columns(
+        pl.Series("cause", _CAUSES, dtype=_SCHEMA["cause"]).gather(pl.Series(cause)),
+        pl.Series("host", late).to_frame().select(pl.when(pl.Series(launched)).then("host")).to_series(),
     )
-    host = pl.col("launch_start") >= pl.col("begin")
-    return gaps.select("step", "begin", "ns", "row", cause=cause, host=host)
+
+
+def _known(values: pl.Series) -> tuple[npt.NDArray[np.bool_], _I64]:
+    """Which numbers are told, and the numbers, 0 where they are not."""
+    if values.null_count() == len(values):
+        return np.zeros(len(values), dtype=np.bool_), np.zeros(len(values), dtype=np.int64)
+    return values.is_not_null().to_numpy(), values.fill_null(0).to_numpy()
+
+
+def _in_replay(after: pl.DataFrame, last: pl.DataFrame) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Whether two operations are nodes of one replay; and whether they may be, as nothing tells of which they are."""
+    nodes = np.zeros(len(after), dtype=np.bool_)
+    if after["graph_node"].null_count() == len(after):
+        return nodes, nodes
+    nodes = (after["graph_node"].is_not_null() & last["graph_node"].is_not_null()).to_numpy()
+    (told, one), (last_told, other) = _known(after["correlation"]), _known(last["correlation"])
+    known = told & last_told
+    return nodes & known & (one == other), nodes & ~known
+
+
+def _elsewhere(after: pl.DataFrame, last: pl.DataFrame) -> npt.NDArray[np.bool_]:
+    """Whether two operations are of different streams, as far as streams are told."""
+    (told, stream), (last_told, last_stream) = _known(after["stream"]), _known(last["stream"])
+    (in_one, context), (in_other, last_context) = _known(after["context"]), _known(last["context"])
+    elsewhere = told & last_told & (stream != last_stream)
+    return np.asarray((in_one != in_other) | (context != last_context) | elsewhere)
 
 
 def _for_none(dry: _I64, *_: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from nsysan.columns.intervals import I64, atoms, line_of_mask
+from nsysan.columns.rows import kept
 from nsysan.columns.threads import each_of
 from nsysan.metrics.cut import NUMBER, cut_at_arrival
 from nsysan.metrics.lines import CLAIMED, COMMUNICATION_LINES, LINES, Line
@@ -37,21 +38,27 @@ def build_ledger(work: pl.DataFrame, windows: pl.DataFrame) -> pl.DataFrame:
     """
     claims = cut_at_arrival(work).parts(work, ("rank",))
     groups = windows.sort("rank", "begin").partition_by("rank")
-    parts = each_of(lambda own: _rank_ledger(claims.filter(pl.col("rank") == own["rank"][0]), own), groups, len(work))
+    parts = each_of(lambda own: _rank_ledger(_of_rank(claims, own["rank"][0]), own), groups, len(work))
     counted = (
-        work.select("step", "rank", "trimmed", "cls", "last")
+        work.select(
+            "step",
+            "rank",
+            pdl_trimmed_ns="trimmed",
+            collectives=is_communication().cast(pl.Int64),
+            split=pl.col("last").is_not_null().cast(pl.Int64),
+        )
         .filter(pl.col("step").is_not_null())
         .group_by("step", "rank")
-        .agg(
-            pdl_trimmed_ns=pl.sum("trimmed"),
-            collectives=is_communication().sum().cast(pl.Int64),
-            split=pl.col("last").count().cast(pl.Int64),
-        )
+        .agg(pl.sum("pdl_trimmed_ns", "collectives", "split"))
     )
     ledger = pl.concat(parts).join(counted, on=["step", "rank"], how="left").sort("step", "rank")
     ledger = ledger.with_columns(pl.col("pdl_trimmed_ns", "collectives", "split").fill_null(0))
     _check(ledger)
     return _withhold(ledger).select("step", "rank", "steady", "start_ns", *FIGURES, "collectives")
+
+
+def _of_rank(claims: pl.DataFrame, rank: int) -> pl.DataFrame:
+    return kept(claims, pl.col("rank") == rank)
 
 
 def _rank_ledger(claims: pl.DataFrame, windows: pl.DataFrame) -> pl.DataFrame:

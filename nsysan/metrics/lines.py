@@ -55,7 +55,7 @@ class LedgerLine:
     before: tuple[WorkClass, ...] = ()
     after: tuple[WorkClass, ...] = ()
     late: LateCause | None = None
-    ink: str = "#fff"
+    ink: str = "#111"
     captioned: bool = False
 
     @property
@@ -74,6 +74,7 @@ LEDGER = (
         Kind.BUSY,
         "A compute kernel runs. Communication at the same time is counted as overlap, and costs nothing.",
         lost="compute that did not shrink by that",
+        ink="#fff",
         whole=(WorkClass.COMPUTE,),
         late=LateCause.COMPUTE,
     ),
@@ -86,7 +87,6 @@ LEDGER = (
         "Who waits much is a victim; the rank that waits least is the one to look at.",
         lost="waiting",
         before=COMMUNICATION,
-        ink="#111",
         captioned=True,
     ),
     LedgerLine(
@@ -97,7 +97,6 @@ LEDGER = (
         "A kernel that communicates and computes in one, after the last rank has arrived.",
         lost="fused communication",
         after=(WorkClass.FUSED,),
-        ink="#111",
     ),
     LedgerLine(
         Line.WIRE,
@@ -140,7 +139,6 @@ LEDGER = (
         lost="graph",
         whole=(WorkClass.OPAQUE,),
         late=LateCause.GRAPH,
-        ink="#111",
     ),
     LedgerLine(
         Line.IDLE,

@@ -84,7 +84,8 @@ SCENARIOS = {
         "The period without what tracing each call costs its host: only where the step time without nsys is given.",
     ),
     Scenario.ALL: WithoutLoss(
-        "with all three", "The period without skew, with the wire at its floor, and without late hosts, by replay."
+        "with skew, wire and hosts put right",
+        "The period without skew, with the wire at its floor, and without late hosts, by replay.",
     ),
 }
 

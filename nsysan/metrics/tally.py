@@ -99,19 +99,23 @@ def lookalike_sums(work: pl.DataFrame) -> pl.DataFrame:
 def _by_step(work: pl.DataFrame) -> pl.DataFrame:
     kernel = pl.col("type") == "kernel"
     in_graph = pl.col("graph_node").is_not_null()
-    columns = ("step", "rank", "type", "cls", "graph_node", "correlation", "trimmed")
-    of_steps = work.select(columns).filter(pl.col("step").is_not_null())
-    trimmed = pl.col("trimmed").filter(pl.col("trimmed") > 0)
+    of_step = pl.col("step").is_not_null()
+    counted = work.select(
+        "step",
+        "rank",
+        kernels=kernel.cast(pl.Int64),
+        alone=(kernel & ~in_graph).cast(pl.Int64),
+        compute=(pl.col("cls") == WorkClass.COMPUTE).cast(pl.Int64),
+        trimmed=(pl.col("trimmed") > 0).cast(pl.Int64),
+        trimmed_ns=pl.col("trimmed").clip(lower_bound=0),
+    )
+    sums = pl.sum("kernels", "alone", "compute", "trimmed", "trimmed_ns")
+    steps = counted.filter(of_step).group_by("step", "rank").agg(pl.len().cast(pl.Int64).alias("operations"), sums)
+    replayed = work.filter(of_step & ((pl.col("type") == "graph") | in_graph)).select("step", "rank", "correlation")
+    replays = replayed.group_by("step", "rank").agg(replays=pl.n_unique("correlation").cast(pl.Int64))
     return (
-        of_steps.group_by("step", "rank")
-        .agg(
-            operations=pl.len().cast(pl.Int64),
-            kernels=kernel.sum().cast(pl.Int64),
-            alone=(kernel & ~in_graph).sum().cast(pl.Int64),
-            replays=pl.col("correlation").filter((pl.col("type") == "graph") | in_graph).n_unique().cast(pl.Int64),
-            compute=(pl.col("cls") == WorkClass.COMPUTE).sum().cast(pl.Int64),
-            trimmed=trimmed.len().cast(pl.Int64),
-            trimmed_ns=trimmed.sum(),
-        )
+        steps.join(replays, on=["step", "rank"], how="left")
+        .with_columns(pl.col("replays").fill_null(0))
+        .select("step", "rank", "operations", "kernels", "alone", "replays", "compute", "trimmed", "trimmed_ns")
         .sort("step", "rank")
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+from nsysan.columns.codes import coded
 from nsysan.metrics.scenarios import Scenario
 from nsysan.model.classes import WorkClass
 from nsysan.model.matches import Match
@@ -72,10 +73,11 @@ def call_wires(collectives: pl.DataFrame, steps: list[int]) -> pl.DataFrame:
     """
     matched = collectives.filter((pl.col("verdict") == Match.MATCHED) & pl.col("step").is_in(steps))
     place = pl.when(pl.col("message_bytes").is_null()).then("call").alias("place")
-    matched = matched.with_columns(place)
+    kind, kinds = coded(matched.select(*KEY[:-1], place))
     message = pl.first("cls") == WorkClass.P2P
     wire = pl.when(message).then(pl.max("wire")).otherwise(pl.max("end") - pl.max("last"))
-    return matched.group_by(*KEY, "family", "step", "call").agg(wire=wire)
+    found = matched.with_columns(kind).group_by("code", "family", "step", "call").agg(wire=wire)
+    return pl.concat([kinds[found["code"]], found.drop("code")], how="horizontal")
 
 
 def floors(wires: pl.DataFrame) -> pl.DataFrame:

@@ -19,6 +19,7 @@ from nsysan.columns.rows import none_if_negative
 from nsysan.columns.threads import Beside, each_of
 from nsysan.model.classes import Catalogue, WorkClass
 from nsysan.model.operations import Operations
+from nsysan.timings import stage
 from nsysan.trace.trace import Trace
 from nsysan.trace.vocabulary import UNNAMED, WORK
 
@@ -42,6 +43,7 @@ _OWNER = ("process", "device")
 _IDENTITY = ("owner", "queue", "start", "end", "correlation", "graph_node", "description")
 
 
+@stage("put operations in order")
 def load_operations(trace: Trace, catalogue: Catalogue) -> Operations:
     """The GPU work of a trace, with the class of each operation by the catalogue."""
     trace.read_work()

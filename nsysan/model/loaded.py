@@ -21,6 +21,7 @@ from nsysan.model.ranks import Rank, identify_ranks
 from nsysan.model.selection import WHOLE, Selection
 from nsysan.model.steps.search import find_windows
 from nsysan.model.steps.step_windows import StepWindows
+from nsysan.timings import stage
 from nsysan.trace.trace import Trace
 
 #: Up to this many pairs of a window and a kind of operation have a place each; more are looked for.
@@ -108,6 +109,7 @@ class TraceSummary:
         return len(self.ranks) + len(self.bystanders)
 
 
+@stage("read the trace")
 def read(request: ReadRequest) -> LoadedTrace:
     """Read a trace; NsysanError where it cannot be, or holds no GPU work, or `steps` matches nothing."""
     trace = request.source if isinstance(request.source, Trace) else Trace(request.source)
@@ -129,6 +131,7 @@ def read(request: ReadRequest) -> LoadedTrace:
     return LoadedTrace(request, trace, work, payloads, step_windows, ranks, bystanders)
 
 
+@stage("summarise the trace")
 def summarise(loaded: LoadedTrace) -> TraceSummary:
     """The summary of a trace that was read."""
     work, step_windows = loaded.work, loaded.step_windows

@@ -18,6 +18,7 @@ from nsysan.columns.asof import join_nearest
 from nsysan.columns.codes import codes
 from nsysan.columns.times import by_time
 from nsysan.model.binary import BYTES, COMMUNICATOR, DEVICE, PEER, RANK, RANKS, Schemas, decode, schemas_of
+from nsysan.timings import stage
 
 _GROUP_START = "GroupStart"
 _GROUP_END = "GroupEnd"
@@ -71,6 +72,7 @@ def communicator_ranks(ranges: pl.DataFrame, entries: pl.DataFrame) -> list[Comm
     return found
 
 
+@stage("sizes of messages")
 def with_payloads(
     collectives: pl.DataFrame, ranges: pl.DataFrame, nodes: pl.DataFrame, entries: pl.DataFrame
 ) -> pl.DataFrame:

@@ -10,8 +10,9 @@ from string import Template
 
 import plotly.graph_objects as go
 
+from nsysan.output import signed
 from nsysan.page.pack import INLINE, library, packed, source_hash
-from nsysan.page.palette import VARIABLES, style
+from nsysan.page.palette import PAPER, VARIABLES, style
 from nsysan.text import plain
 
 #: More columns than this are many; a table of so few rows is not broken.
@@ -20,6 +21,7 @@ _WIDE, _FEW = 9, 20
 _SCRIPTS = (
     "page.js",
     "tables.js",
+    "steps.js",
     "timeline_view.js",
     "timeline_operations.js",
     "timeline_path.js",
@@ -48,29 +50,39 @@ def render(
     *,
     links: Sequence[tuple[str, str]] = (),
     data: str = "null",
+    columns: bytes = b"",
     plotlyjs: str = INLINE,
 ) -> str:
     """The page; only its own scripts may run.
 
     body: HTML of our own making; plots: as `plot` filled it; links: anchor and title of the navigation; data: JSON
-    for the page's timeline; plotlyjs: pack.INLINE or pack.CDN.
+    for the page's timeline; columns: bytes that it describes; plotlyjs: pack.INLINE or pack.CDN.
     """
     script = "".join(_asset(name) for name in _SCRIPTS)
     plotly = library(plotlyjs)
     figures = ",".join(f'"{name}":{text}' for name, text in plots.items())
     entries = "".join(f'<a href="#{safe(anchor)}">{safe(name)}</a>' for anchor, name in links)
-    return Template(_asset("page.html")).substitute(
+    page = Template(_asset("page.html")).substitute(
         title=safe(title),
         subtitle=safe(subtitle),
         policy=_policy(f"'{source_hash(script)}'", plotly.allowed),
         style=style() + _asset("page.css"),
+        skips=_skips([anchor for anchor, _ in links]),
         navigation=f'<nav aria-label="sections">{entries}</nav>' if entries else "",
         body=body,
-        data=packed(f'{{"figures":{{{figures}}},"themed":{json.dumps(VARIABLES)},"report":{data}}}'),
+        data=packed(f'{{"figures":{{{figures}}},"themed":{json.dumps(VARIABLES)},"report":{data}}}'.encode()),
+        columns=f'<script type="text/plain" id="columns">{packed(columns)}</script>' if columns else "",
         plotly=plotly.element,
         script=script,
         version=safe(version),
     )
+    return signed(page)
+
+
+def _skips(anchors: Sequence[str]) -> str:
+    """Links past the navigation, seen when they have the focus."""
+    to = [("main", "skip to the content"), *([("canvas", "skip to the timeline")] if "timeline" in anchors else [])]
+    return "".join(f'<a class="skip" href="#{anchor}">{name}</a>' for anchor, name in to)
 
 
 def section(title: str, note: str, *parts: str, anchor: str = "", folded: str = "") -> str:
@@ -90,6 +102,9 @@ def plot(plots: dict[str, str], name: str, figure: go.Figure | None, *, steps: b
     """
     if figure is None:
         return ""
+    if figure.layout.barmode == "stack":
+        # What lies side by side is told apart in grey as well.
+        figure.update_traces(marker_line={"width": 1, "color": PAPER}, selector={"type": "bar"})
     plots[name] = str(figure.to_json())
     # A figure's title is escaped already, as plotly reads markup in it.
     title = safe(unescape(str(figure.layout.title.text or name)))
@@ -97,7 +112,7 @@ def plot(plots: dict[str, str], name: str, figure: go.Figure | None, *, steps: b
     return (
         f'<figure class="chart"><figcaption>{title}</figcaption>'
         f'<div class="plot" id="{name}" data-figure="{name}"{over_steps} style="height:{figure.layout.height}px" '
-        f'role="img" aria-label="{title}; the tables hold its figures"></div></figure>'
+        f'role="group" aria-label="{title}; the tables hold its figures"></div></figure>'
     )
 
 
@@ -122,7 +137,11 @@ def table(
         return ' class="text wrap"' if column == wrap else ' class="text"' if column in text else ""
 
     named = terms or {}
-    head = "".join(f'<th scope="col"{kind(i)}>{named.get(cell) or safe(cell)}</th>' for i, cell in enumerate(header))
+    head = "".join(
+        # A column that needs no name has no header: an empty one is read out as one.
+        f'<th scope="col"{kind(i)}>{named.get(cell) or safe(cell)}</th>' if cell else f"<td{kind(i)}></td>"
+        for i, cell in enumerate(header)
+    )
     lines = (
         "".join(f"<td{kind(i)}>{cell if i in raw else safe(cell)}</td>" for i, cell in enumerate(row)) for row in rows
     )

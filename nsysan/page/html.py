@@ -6,17 +6,20 @@ from nsysan.diagnosis.evidence import Status
 from nsysan.page import charts, kernels_section, replica_tables, sections, step_charts
 from nsysan.page.elements import plot, render, section
 from nsysan.page.glossary import definitions
-from nsysan.page.lanes import timeline_data
+from nsysan.page.lanes import TimelineData, timeline_data
 from nsysan.page.light_section import light_section
 from nsysan.page.nccl_section import nccl_section
+from nsysan.page.nsys_section import beside
 from nsysan.page.pack import INLINE
 from nsysan.page.timeline_section import timeline_section
 from nsysan.page.verdict_section import lead
 from nsysan.report.replica import coverage_words, layout_sentence
-from nsysan.report.report import Report
+from nsysan.report.report import GRAPHS, Report
 from nsysan.text import counted
+from nsysan.timings import stage
 
 
+@stage("page")
 def to_html(report: Report, plotlyjs: str = INLINE) -> str:
     """The page: the answer, its figures with their tables, and how far each can be trusted.
 
@@ -43,6 +46,7 @@ def to_html(report: Report, plotlyjs: str = INLINE) -> str:
     ]
     shown = [part for part in parts if part[2]]
     source = ", ".join(i.name for i in report.inputs)
+    data = timeline_data(report) if report.timelines else TimelineData("null", b"")
     return render(
         f"nsysan: {source}",
         _subtitle(report),
@@ -50,7 +54,8 @@ def to_html(report: Report, plotlyjs: str = INLINE) -> str:
         plots,
         report.version,
         links=[(anchor, title) for anchor, title, _ in shown],
-        data=timeline_data(report) if report.timelines else "null",
+        data=data.text,
+        columns=data.columns,
         plotlyjs=plotlyjs,
     )
 
@@ -97,12 +102,12 @@ _METHOD_NOTE = "What was captured, and what the words of this page mean."
 def _subtitle(report: Report) -> str:
     source = report.inputs[0]
     models = ", ".join(sorted({rank.model or "unknown GPU" for rank in report.ranks}))
-    steps = f"{report.steps.count} steps by {report.steps.source}"
+    steps = f"{report.steps.count} steps by {report.steps.source}, {len(report.steps.steady)} of them steady"
     head = report.replicas[report.replica]
     shown = f"; {layout_sentence(report.replicas)}, replica {head.id} shown" if len(report.replicas) > 1 else ""
     return (
         f"{report.seen_words} on {models}{shown}; {steps}{coverage_words(head)}; "
-        f"nsys {source.nsys_version or 'of unknown version'}, graph trace: {source.graph_trace}"
+        f"nsys {source.nsys_version or 'of unknown version'}, {GRAPHS[source.graph_trace]}"
     )
 
 
@@ -212,6 +217,6 @@ def _evidence(report: Report) -> str:
 
 def _method(report: Report) -> str:
     notes = "".join(f"<li>{note}</li>" for note in sections.notes(report))
-    body = sections.capture(report), f"<ul>{notes}</ul>", definitions()
-    folded = "Traces, ranks, thresholds, and what each word means"
+    body = sections.capture(report), beside(report), f"<ul>{notes}</ul>", definitions()
+    folded = "Traces, ranks, thresholds, why nsys stats says otherwise, and what each word means"
     return section("Capture and method", _METHOD_NOTE, *body, anchor="method", folded=folded)

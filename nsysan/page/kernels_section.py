@@ -16,11 +16,10 @@ from nsysan.report.kernel_text import (
     layers_sentence,
     overlap_words,
     ranks_words,
-    shortened,
 )
 from nsysan.report.layer_table import Beside, LayerTable
 from nsysan.report.report import Report
-from nsysan.text import counted, number, pct, us
+from nsysan.text import counted, number, pct, shortened, us
 
 ANCHOR = "kernels"
 _NOTE = (

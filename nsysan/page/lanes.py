@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from nsysan.metrics.lines import CLAIMED, LINES, ROW, Line
 from nsysan.page.fact_columns import Facts
 from nsysan.page.palette import COLOURS, COUNTER_COLOURS, INKS, NAMES
-from nsysan.page.path_lane import WORDS, path_columns
+from nsysan.page.path_lane import WORDS, path_head, piece_columns
+from nsysan.page.planes import Planes
+from nsysan.report.range_cells import COUNT, cell_width
 from nsysan.report.report import Report, visible_lines
-from nsysan.report.timeline import LAUNCH, LAUNCHES, RANGE, Timeline
+from nsysan.report.timeline import LINE_ORDER, Timeline, lane_order
 from nsysan.text import duration, plain, us
 
+_I64 = npt.NDArray[np.int64]
 #: A name is cut at this; what tells two kernels apart may be at its end.
 _NAME_WIDTH = 160
 #: More rows than this of steps and ranks would weigh more than the rest of the page.
@@ -24,38 +31,146 @@ _MAX_LEDGERS = 20_000
 _MAX_NAMES = 20_000
 
 
-def timeline_data(report: Report) -> str:
-    """JSON of the page's timelines, and the ledger of every step and rank (ns; null where not measured).
+@dataclass(frozen=True)
+class TimelineData:
+    """What the page's timelines are drawn from: text, JSON; columns, the bytes of the tables that it describes."""
 
-    Slices are columns ordered by lane and begin; begin is told as the difference to the slice before, times are ns
-    after the step's origin. line, lane, name are positions in `lines`, the step's `lanes`, `names`; launch is -1 where
-    no launch call is recorded; fact and call are those of fact_columns.Facts. The first `claimed` lines are those of
-    the ledger, in order of precedence. late: the rank that the verdict names.
+    text: str
+    columns: bytes
+
+
+def timeline_data(report: Report) -> TimelineData:
+    """The page's timelines, and the ledger of every step and rank (ns; null where not measured).
+
+    tables: columns of all steps' slices by lane and begin, of marks and of pieces of the critical path; times are ns
+    after the step's origin. lane, line, name are positions in the step's `lanes`, `lines`, `names`. Of a slice, gap is
+    the time since the end of the one before on its lane, and on by how much its launch call is numbered higher than
+    that of the slice before (0: none, 1: the first); fact and call are those of fact_columns.Facts. The first `claimed`
+    lines are those of the ledger, in order of precedence, and `rest` is what none of them claims. late: the rank that
+    the verdict names.
     """
-    lines = [*CLAIMED, LAUNCH, RANGE]
+    lines = [*LINE_ORDER]
+    timelines = report.timelines
+    slices = _numbered([timeline.slices for timeline in timelines])
+    marks = _numbered([timeline.arrivals.filter("last") for timeline in timelines])
+    pieces = _numbered([timeline.path.pieces for timeline in timelines])
+    lanes = _lanes(slices, pieces)
     names: dict[str, int] = {}
-    lanes, facts = report.counter_lanes, Facts()
+    codes = {name: _number(names, name) for name in _names(slices, marks, pieces)}
+    placed = [_placed(frame, lanes, codes) for frame in (slices, marks, pieces)]
+    planes, facts = Planes(), Facts()
+    columns = {
+        "slices": _slice_columns(placed[0]) | facts.columns(slices, placed[0]["place"]),
+        "marks": _mark_columns(placed[1]),
+        "pieces": piece_columns(placed[2]),
+    }
+    tables = {
+        name: planes.add(columns[name], _rows(frame, len(timelines)))
+        for name, frame in zip(columns, placed, strict=True)
+    }
+    named = [own.rows() for own in _split(lanes.select("rank", "lane"), _rows(lanes, len(timelines)))]
+    counters = report.counter_lanes
     steps = [
-        _step(timeline, lines, (names, facts), lanes[number] if number < len(lanes) else None)
-        for number, timeline in enumerate(report.timelines)
+        _step(timeline, named[number], counters[number] if number < len(counters) else None)
+        for number, timeline in enumerate(timelines)
     ]
+    present = slices["line"].unique()
     data = {
         "ranks": [rank.rank for rank in report.ranks],
         "late": None if report.diagnosis.straggler is None else report.diagnosis.straggler.rank,
         "lines": [_line(line) for line in (*lines, "last")],
         "claimed": len(CLAIMED),
+        "rest": NAMES[LINES[-1]],
+        "present": [number for number, line in enumerate(lines) if line in present],
         "counters": COUNTER_COLOURS,
         "path": WORDS,
+        "tables": tables,
         "steps": steps,
         "names": list(names),
         "facts": facts.table,
         "ledger": _ledger(report),
     }
-    return json.dumps(data, separators=(",", ":"), allow_nan=False)
+    return TimelineData(json.dumps(data, separators=(",", ":"), allow_nan=False), planes.content)
+
+
+def _numbered(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """The rows of all steps, with the number of each one's timeline."""
+    numbers = np.repeat(np.arange(len(frames)), [len(frame) for frame in frames])
+    return pl.concat(frames).with_columns(number=pl.Series(numbers))
+
+
+def _rows(frame: pl.DataFrame, count: int) -> list[int]:
+    """How many rows each of `count` timelines has."""
+    found: list[int] = np.bincount(frame["number"].to_numpy(), minlength=count).tolist()
+    return found
+
+
+def _split(frame: pl.DataFrame, rows: Sequence[int]) -> list[pl.DataFrame]:
+    """So many rows each, in order."""
+    return [frame.slice(end - count, count) for end, count in zip(accumulate(rows), rows, strict=True)]
+
+
+_LANE = ["number", "rank", "lane"]
+
+
+def _lanes(*frames: pl.DataFrame) -> pl.DataFrame:
+    """number, rank, lane of every lane in the order in which it is drawn, and its place among those of its timeline."""
+    found = pl.concat(frame.select(_LANE).unique() for frame in frames).unique()
+    ordered = found.sort("number", "rank", *lane_order("lane"))
+    return ordered.with_columns(place=pl.int_range(pl.len()).over("number"))
+
+
+def _names(*frames: pl.DataFrame) -> list[str]:
+    """The names in these frames, each once, by where they come first."""
+    found = [frame["name"].unique(maintain_order=True).cast(pl.String) for frame in frames]
+    names: list[str] = pl.concat(found).drop_nulls().unique(maintain_order=True).to_list()
+    return names
+
+
+def _placed(frame: pl.DataFrame, lanes: pl.DataFrame, codes: dict[str, int]) -> pl.DataFrame:
+    """The rows with the place of their lane, and their name as the position in the page's names, -1 for none."""
+    distinct = frame["name"].unique()
+    told = distinct.cast(pl.String).replace_strict(codes, default=-1, return_dtype=pl.Int64) if codes else None
+    coded = pl.DataFrame({"name": distinct, "code": told}, schema_overrides={"code": pl.Int64})
+    code = frame.select("name").join(coded, on="name", nulls_equal=True, maintain_order="left")["code"]
+    return frame.with_columns(code.fill_null(-1).alias("name"), place=_place(frame, lanes))
+
+
+def _place(frame: pl.DataFrame, lanes: pl.DataFrame) -> pl.Series:
+    """The place of each row's lane; most rows are on the lane of the one before."""
+    fresh = np.ones(len(frame), dtype=np.bool_)
+    fresh[1:] = frame.select(pl.any_horizontal(pl.col(_LANE).ne_missing(pl.col(_LANE).shift(1)))).to_series()[1:]
+    runs = np.flatnonzero(fresh)
+    named = frame.select(pl.col(_LANE).gather(pl.Series(runs)))
+    place = named.join(lanes, on=_LANE, how="left", maintain_order="left")["place"]
+    counts = np.diff(runs, append=len(frame))
+    return place.gather(pl.Series(np.repeat(np.arange(len(runs)), counts)))
+
+
+def _slice_columns(slices: pl.DataFrame) -> dict[str, _I64]:
+    begin, end, number, lane, launch = (
+        column.to_numpy()
+        for column in slices.select("begin", "end", "number", "place", pl.col("launch").fill_null(-1) + 1)
+    )
+    same_step = number[1:] == number[:-1]
+    same_lane = same_step & (lane[1:] == lane[:-1])
+    gap, on = begin.copy(), launch.copy()
+    gap[1:] -= np.where(same_lane, end[:-1], 0)
+    on[1:] -= np.where(same_step, launch[:-1], 0)
+    line = slices["line"].replace_strict(LINE_ORDER, return_dtype=pl.Int64).to_numpy()
+    return {"lane": lane, "line": line, "gap": gap, "length": end - begin, "name": slices["name"].to_numpy(), "on": on}
+
+
+def _mark_columns(marks: pl.DataFrame) -> dict[str, _I64]:
+    told = marks.select("place", "time", "lateness", "collective", "name").cast(pl.Int64)
+    names = ("lane", "time", "late", "collective", "name")
+    return {name: column.to_numpy() for name, column in zip(names, told, strict=True)}
 
 
 def _line(line: str) -> dict[str, Any]:
-    """How slices of a ledger line, calls, ranges or marks look; cut: on which side of the last arrival they are."""
+    """How slices of a ledger line, calls, ranges or marks look; cut: on which side of the last arrival they are;
+    block: of replays that were traced as one, which have all that is busy in their step.
+    """
     row = ROW.get(Line(line)) if line in LINES else None
     return {
         "id": line,
@@ -64,6 +179,7 @@ def _line(line: str) -> dict[str, Any]:
         "ink": INKS[line],
         "captioned": row is not None and row.captioned,
         "communicates": row is not None and row.communicates,
+        "block": line == Line.GRAPH,
         "cut": "" if row is None else "before" if row.before else "after" if row.after else "",
     }
 
@@ -79,22 +195,7 @@ def decimation_note(timeline: Timeline) -> str:
     )
 
 
-_LANE = ["rank", "lane"]
-
-
-def _step(
-    timeline: Timeline, lines: list[str], told: tuple[dict[str, int], Facts], counters: pl.DataFrame | None
-) -> dict[str, Any]:
-    (names, facts), slices = told, timeline.slices
-    pieces = timeline.path.pieces
-    named = sorted(pl.concat([slices[_LANE], pieces[_LANE]]).unique().iter_rows(), key=_position)
-    lanes = pl.DataFrame(
-        [(rank, lane, number) for number, (rank, lane) in enumerate(named)],
-        schema={"rank": pl.Int64, "lane": pl.String, "number": pl.Int64},
-        orient="row",
-    )
-    ordered = slices.join(lanes, on=["rank", "lane"], maintain_order="left").sort("number", "begin", "end", "line")
-    marks = timeline.arrivals.filter("last").join(lanes, on=["rank", "lane"], maintain_order="left")
+def _step(timeline: Timeline, lanes: list[tuple[int, str]], counters: pl.DataFrame | None) -> dict[str, Any]:
     return {
         "step": timeline.step,
         "label": plain(timeline.label, _NAME_WIDTH),
@@ -103,22 +204,10 @@ def _step(
         "period": duration(timeline.period),
         "windows": [list(window) for window in timeline.windows],
         "note": decimation_note(timeline),
-        "lanes": [[rank, plain(lane, 40)] for rank, lane in lanes.select("rank", "lane").iter_rows()],
-        "lane": ordered["number"].to_list(),
-        "line": [lines.index(line) for line in ordered["line"]],
-        "begin": (ordered["begin"] - ordered["begin"].shift(1, fill_value=0)).to_list(),
-        "length": (ordered["end"] - ordered["begin"]).to_list(),
-        "name": [_number(names, name) for name in ordered["name"]],
-        "launch": ordered["launch"].fill_null(-1).to_list(),
-        **facts.columns(ordered),
-        "last": [
-            [lane, time, late, collective, _number(names, name)]
-            for lane, time, late, collective, name in marks.select(
-                "number", "time", "lateness", "collective", "name"
-            ).iter_rows()
-        ],
+        "lanes": [[rank, plain(lane, 40)] for rank, lane in lanes],
+        "cells": _cells(timeline),
         "counters": [] if counters is None else _counters(counters),
-        "path": path_columns(timeline.path, lanes, partial(_number, names)),
+        "path": path_head(timeline.path),
     }
 
 
@@ -130,11 +219,14 @@ def _number(names: dict[str, int], name: str) -> int:
     return names.setdefault(shown, len(names))
 
 
-def _position(rank_and_lane: tuple[int, str]) -> tuple[int, int, int, str]:
-    """Order of the lanes: by rank, and there ranges over the calls inside them, over the work."""
-    rank, lane = rank_and_lane
-    kind = 0 if lane.startswith("NVTX") else 1 if lane == LAUNCHES else 2
-    return rank, kind, len(lane), lane
+def _cells(timeline: Timeline) -> dict[str, Any] | None:
+    """The ledger in cells of `width` ns: columns of rank, line (its number), ns in each; None where not needed."""
+    cells = timeline.cells
+    if cells is None:
+        return None
+    width = cell_width(max((end for _, _, end in timeline.windows), default=0))
+    line = [LINE_ORDER[line] for line in cells["line"]]
+    return {"width": width, "count": COUNT, "rank": cells["rank"].to_list(), "line": line, "ns": cells["ns"].to_list()}
 
 
 def _counters(lanes: pl.DataFrame) -> list[dict[str, Any]]:

@@ -29,7 +29,7 @@ def light_section(plots: dict[str, str], report: Report) -> str:
     light = report.light.found
     if light is None:
         return ""
-    told = "".join(f"<li>{safe(sentence)}.</li>" for sentence in (light_sentence(light), *sentences(light)))
+    told = "".join(f"<li>{safe(sentence)}.</li>" for sentence in sentences(light))
     doubts = "".join(f"<li>{safe(doubt)}.</li>" for doubt in light.doubts)
     products = table(
         PRODUCT_HEADS, product_rows(light), caption="Groups of products: what a rank reads of each in a step, and takes"
@@ -64,8 +64,8 @@ def _waterfall(light: LightSpeed) -> go.Figure:
             y=[name],
             base=[at / 1e3],
             orientation="h",
-            marker_color=COLOURS[line],
-            opacity=1.0 if number < len(_FLOOR) else 0.55,
+            marker={"color": COLOURS[line], "line": {"color": COLOURS[line], "width": 1.5}},
+            opacity=1.0 if number < len(_FLOOR) else 0.7,
             hovertemplate="%{y}: %{x:,.1f} µs<extra></extra>",
             showlegend=False,
         )
@@ -100,5 +100,5 @@ def _parts(light: LightSpeed) -> str:
         rows,
         text=(0, 3),
         wrap=3,
-        caption="From the floor to the measured step",
+        caption="The same in figures",
     )

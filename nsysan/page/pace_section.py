@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 
 import polars as pl
 
@@ -10,6 +10,7 @@ from nsysan.diagnosis.answers import NOTABLE, replay_words
 from nsysan.diagnosis.hotspot import Late
 from nsysan.diagnosis.late_words import outermost, ranks_words, weight
 from nsysan.diagnosis.path_told import why_no_path
+from nsysan.diagnosis.verdict import BOUNDS, OF_PATH
 from nsysan.metrics.scenarios import SCENARIOS
 from nsysan.page.elements import safe, table
 from nsysan.page.glossary import term
@@ -37,16 +38,18 @@ def bars(report: Report) -> str:
     if late is not None and late.rank in report.per_rank["rank"]:
         own = report.per_rank.row(by_predicate=pl.col("rank") == late.rank, named=True)
         rows.append((f"ledger of rank {late.rank}, a late one", own))
-    ledgers = "".join(
-        _bar(
+    ledger, *others = (
+        bar(
             safe(name),
             period,
             ((paint(line), NAMES[line], term(line, NAMES[line]), own[line.column]) for line in lines),
         )
-        for name, own in rows
         if (period := own["period_ns"])
+        else ""
+        for name, own in rows
     )
-    return ledgers + _path(report)
+    # The two that tell two things of the same step stand together.
+    return f"{ledger}{_path(report)}{''.join(others)}"
 
 
 def _middle(figures: pl.Series) -> int | None:
@@ -62,14 +65,25 @@ def _path(report: Report) -> str:
     for (name, _), ns in report.diagnosis.path.items():
         spent[name] = spent.get(name, 0) + ns
     whole = sum(spent.values())
-    ordered = [(name, spent[name]) for name in PATH_COLOURS if name in spent]
-    parts = ((paint(PATH_COLOURS[name]), name, safe(name), ns) for name, ns in ordered)
-    bar = _bar(term(_PATH), whole, parts) if whole else ""
-    return f'{bar}<p class="note">{safe(_WHY_TWO)}</p>' if bar else ""
+    drawn = bar(term(_PATH), whole, _path_parts(spent)) if whole else ""
+    return f'{drawn}<p class="note">{safe(_WHY_TWO)}</p>' if drawn else ""
 
 
-def _bar(name: str, period: int, shares: Iterable[tuple[str, str, str, int | None]]) -> str:
-    """A bar with its shares under it. name: HTML; shares: colour, name, the name as HTML, ns."""
+def _path_parts(spent: Mapping[str, int]) -> Iterator[tuple[str, str, str, int]]:
+    """Parts of the bar, ns by class of the path: those that are one kind to the verdict are one, by its name."""
+    kind_of = {name: kind.value for kind in OF_PATH for name in BOUNDS[kind].path}
+    parts: dict[str, list[str]] = {}
+    for name in PATH_COLOURS:
+        if name in spent:
+            parts.setdefault(kind_of.get(name, name), []).append(name)
+    for kind, names in parts.items():
+        most = max(names, key=lambda name: spent[name])
+        of = ", ".join(f"{name} {us(spent[name])} µs" for name in names)
+        yield paint(PATH_COLOURS[most]), f"{kind} ({of})", safe(kind), sum(spent[name] for name in names)
+
+
+def bar(name: str, period: int, shares: Iterable[tuple[str, str, str, int | None]], part: float = 1.0) -> str:
+    """A bar with its shares under it. name: HTML; shares: colour, name, the name as HTML, ns; part: of the width."""
     told = [(colour, title, shown, ns) for colour, title, shown, ns in shares if ns is not None]
     parts = "".join(
         f'<span style="flex-grow:{ns / period:.4f};background:{colour}" title="{safe(title)}: '
@@ -83,7 +97,10 @@ def _bar(name: str, period: int, shares: Iterable[tuple[str, str, str, int | Non
     )
     if not parts:
         return ""
-    return f'<p class="of">{name}</p><div class="strip" aria-hidden="true">{parts}</div><p class="key">{words}</p>'
+    wide = f' style="width:{100 * part:.1f}%"' if part < 1 else ""
+    return (
+        f'<p class="of">{name}</p><div class="strip"{wide} aria-hidden="true">{parts}</div><p class="key">{words}</p>'
+    )
 
 
 def saved(report: Report) -> str:
@@ -133,16 +150,16 @@ def late_table(report: Report) -> str:
 
 
 def _late_row(one: Late, period: int) -> list[str]:
-    saves, costs, mean = weight(one, period)
+    saves, costs, of, mean = weight(one, period)
     cause = str(one.cause or "cannot be told")
     kernels = ", ".join(f"{plain(name, 60)} +{us(ns)} µs" for name, ns in one.kernels[:2])
     return [
         f"{ranks_words(one.ranks)}{' together' if len(one.ranks) > 1 else ''}{' (mean)' if mean else ''}",
         cause,
         us(saves),
-        percent(saves, period),
+        percent(saves, of),
         us(costs),
-        percent(costs, period),
+        percent(costs, of),
         kernels or "-",
     ]
 

@@ -36,7 +36,7 @@ PATH_COLOURS: dict[str, str] = {
 #: Of text on the colour.
 INKS: dict[str, str] = {
     **{row.id: row.ink for row in LEDGER},
-    "launch": "#fff",
+    "launch": "#111",
     "nvtx": "#111",
     "sync": "#fff",
     "last": "#fff",
@@ -61,6 +61,12 @@ GROUP_COLOURS: dict[str, str] = {
 HEAT_LOW, HEAT_HIGH = "#F3EAD8", "#7A2E00"
 
 
+#: Between bars that lie side by side: stands for the colour of the page, in either theme.
+PAPER = "#FFFFFE"
+#: What lies on each colour on paper, which may be grey: nothing, or stripes one way or another.
+_STRIPES = (None, 45, 135, 0, 90)
+
+
 @dataclass(frozen=True)
 class Themed:
     """A colour that is another on a dark page, where the least has to be dark, and the page's variable for both."""
@@ -76,14 +82,26 @@ THEMED = (
     Themed("--idle", COLOURS[Line.IDLE], "#565d65"),
 )
 #: What the page's script puts in place of colours of figures.
-VARIABLES = {COLOURS["last"]: "--ink"} | {themed.light: themed.variable for themed in THEMED}
+VARIABLES = {COLOURS["last"]: "--ink", PAPER: "--paper"} | {themed.light: themed.variable for themed in THEMED}
 
 
 def style() -> str:
-    """CSS: the variables of THEMED."""
+    """CSS: the variables of THEMED, and what is another on paper."""
     light = "".join(f"{themed.variable}:{themed.light};" for themed in THEMED)
     dark = "".join(f"{themed.variable}:{themed.dark};" for themed in THEMED)
-    return f':root{{{light}}}\n:root[data-theme="dark"]{{{dark}}}\n'
+    return f':root{{{light}}}\n:root[data-theme="dark"]{{{dark}}}\n{_on_paper()}'
+
+
+def _on_paper() -> str:
+    """CSS: stripes for what has the colour of a line, where it is printed."""
+    rules = []
+    for number, line in enumerate(COLOURS):
+        angle = _STRIPES[number % len(_STRIPES)]
+        if angle is not None:
+            stripes = f"repeating-linear-gradient({angle}deg,rgba(255,255,255,.7) 0 1px,transparent 1px 4px)"
+            painted = paint(line)
+            rules.append(f'[style*="background:{painted}"]{{background-image:{stripes}!important}}')
+    return f"@media print{{{''.join(rules)}}}\n"
 
 
 def paint(line: str) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from nsysan.page.palette import COLOURS, PATH_COLOURS
@@ -19,20 +20,18 @@ WORDS = {
 }
 
 
-def path_columns(path: StepPath, lanes: pl.DataFrame, number: Callable[[str], int]) -> dict[str, Any]:
-    """Columns of the pieces; lanes: rank, lane, number of the step's lanes; number: the place of a name.
+def path_head(path: StepPath) -> dict[str, Any]:
+    """What is told of a step's path beside its pieces, or why there are none.
 
     start is that of the first piece, ns after the step's origin; each other begins where the one before it ends.
     """
     if path.why:
         return {"untold": path.why}
-    pieces = path.pieces.join(lanes, on=["rank", "lane"], how="left", maintain_order="left")
-    return {
-        "home": path.home,
-        "start": int(pieces["begin"][0]),
-        "length": (pieces["end"] - pieces["begin"]).to_list(),
-        "lane": pieces["number"].to_list(),
-        "class": pieces["class"].to_list(),
-        "why": pieces["why"].to_list(),
-        "name": [-1 if name is None else number(name) for name in pieces["name"]],
-    }
+    return {"home": path.home, "start": int(path.pieces["begin"][0])}
+
+
+def piece_columns(pieces: pl.DataFrame) -> dict[str, npt.NDArray[np.int64]]:
+    """Columns of the pieces of all steps; pieces: with the place of their lane and of their name, -1 for none."""
+    told = pieces.select(pl.col("end") - pl.col("begin"), "place", "class", "why", pl.col("name") + 1).cast(pl.Int64)
+    names = ("length", "lane", "class", "why", "named")
+    return {name: column.to_numpy() for name, column in zip(names, told, strict=True)}

@@ -7,12 +7,16 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
+from html import escape
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from nsysan._errors import ExitCode, NsysanError
+from nsysan.report.sentences import verdict_words
+from nsysan.text import broken, plain
+from nsysan.timings import stage
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -26,6 +30,8 @@ _ON_PATH = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 _WIDTH = 1_200
 _SCALE = 2
 _TIMEOUT_S = 120
+#: Letters of a line under a chart's title, and its height; that of the legend; the outline of a bar, in pixels.
+_LETTERS, _LINE, _LEGEND, _OUTLINE = 150, 16, 20, 0.8
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 #: What the page says when the chart is there.
 _DRAWN = "chart drawn"
@@ -73,6 +79,7 @@ def find_painter() -> Painter:
     )
 
 
+@stage("charts")
 def to_png(report: Report, painter: Painter) -> dict[str, bytes]:
     """The PNG of each of CHARTS that has data; NsysanError where the painter fails."""
     return {
@@ -91,9 +98,26 @@ def figures_of(report: Report) -> dict[str, go.Figure]:
         "timeline": charts.timeline(report.timelines[0]) if report.timelines else None,
     }
     drawn = {name: figure for name, figure in found.items() if figure is not None}
+    lines = broken(plain(verdict_words(report), 400), _LETTERS)
+    told = "<br>".join(f"<sup>{escape(line)}</sup>" for line in lines)
     for figure in drawn.values():
-        figure.update_layout(template="plotly_white", margin={"l": 130, "r": 20, "t": 60, "b": 50}, title_x=0.01)
+        more = _LINE * len(lines) + _LEGEND
+        title = {"text": f"{figure.layout.title.text}<br>{told}", "x": 0.01, "y": 1, "yanchor": "top", "pad": {"t": 16}}
+        figure.update_layout(
+            template="plotly_white",
+            margin={"l": 130, "r": 20, "t": 60 + more, "b": 50},
+            height=int(figure.layout.height or 400) + more,
+            title=title,
+            legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom"},
+        )
+        # A bar that is thinner than a pixel is drawn pale; with a line of its own colour it is drawn as one.
+        figure.for_each_trace(_in_full_colour, selector={"type": "bar"})
     return drawn
+
+
+def _in_full_colour(bars: go.Bar) -> None:
+    if isinstance(bars.marker.color, str) and bars.base is not None:
+        bars.marker.line = {"width": _OUTLINE, "color": bars.marker.color}
 
 
 def _by_browser(browser: str, figure: go.Figure, width: int, height: int) -> bytes:

@@ -17,7 +17,7 @@ from nsysan.page.glossary import HEADS, STATUS
 from nsysan.report.nccl_text import algorithm_by_size
 from nsysan.report.report import Report, visible_lines
 from nsysan.report.sentences import expectation_sentence
-from nsysan.text import duration, number, pct, pct_limit, percent, plain, size, us
+from nsysan.text import duration, number, pct, pct_limit, percent, plain, us
 
 #: More rows than this are for the JSON.
 MAX_ROWS = 400
@@ -155,7 +155,7 @@ def collectives(report: Report) -> str:
         verdicts = map(str, (family.matched, family.unmatched, family.rejected))
         speeds = ["-" if gbps is None else f"{gbps:.3g}" for gbps in (family.algbw, family.busbw)]
         share = "-" if family.peak_share is None else f"{pct(family.peak_share)}"
-        told = [plain(family.name, 80), family.kind or family.op_class, size(family.message_bytes)]
+        told = [plain(family.name, 80), family.kind or family.op_class, family.size_words]
         told += [str(family.ranks), str(family.count)]
         own = (family.kind, family.message_bytes) if family.library == "NCCL" else (None, None)
         by = [chosen.get(own, "-")] if chosen else []

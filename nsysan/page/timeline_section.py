@@ -41,22 +41,22 @@ _STAGE = """
 <button type="button" data-key="n" aria-label="next hit">&rsaquo;</button>
 <span id="hits" class="sub" role="status"></span>
 </div>
-<div class="tools" role="group" aria-label="look and follow">
+<div class="tools" id="look" role="toolbar" aria-label="look and follow">
 <button type="button" data-key="+" aria-label="zoom in">+</button>
 <button type="button" data-key="-" aria-label="zoom out">&minus;</button>
 <button type="button" data-key="ArrowLeft" aria-label="pan left">&larr;</button>
 <button type="button" data-key="ArrowRight" aria-label="pan right">&rarr;</button>
 <button type="button" data-key="0">reset</button>
-<button type="button" data-key="u" aria-label="back to what was shown before">undo</button>
+<button type="button" data-key="u" aria-label="undo: back to what was shown before">undo</button>
 <button type="button" data-key="C" aria-label="previous collective">&lsaquo; collective</button>
 <button type="button" data-key="c" aria-label="next collective">collective &rsaquo;</button>
-<button type="button" data-key="j" aria-label="to the rank waited for">waits for</button>
+<button type="button" data-key="j" aria-label="waits for: to the rank that came last">waits for</button>
 <button type="button" data-key="P" aria-label="back along the critical path">&lsaquo; path</button>
 <button type="button" data-key="p" aria-label="forward along the critical path">path &rsaquo;</button>
 <button type="button" id="link">copy link</button>
 <button type="button" data-key="?" aria-label="all keys" aria-haspopup="dialog">?</button>
 </div>
-<div class="legend" id="legend" role="group" aria-label="what the timeline shows"></div>
+<div class="legend" id="legend" role="toolbar" aria-label="what the timeline shows"></div>
 <div class="tools" id="hidden-ranks" role="group" aria-label="hidden ranks" hidden></div>
 <p class="note screen" id="path-status" aria-live="polite"></p>
 <p class="note screen" id="op-status" aria-live="polite">Nothing is chosen: click an operation, or press c or . to go
@@ -86,7 +86,8 @@ from one to the next.</p>
 </div>
 </div>
 <div id="range" role="region" aria-label="chosen range" hidden>
-<p class="tools"><b></b> <button type="button" data-do="near">zoom to it</button>
+<p><b></b></p>
+<p class="tools"><button type="button" data-do="near">zoom to it</button>
 <button type="button" data-do="clear">clear</button></p>
 <div></div>
 </div>

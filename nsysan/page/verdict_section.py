@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from nsysan.diagnosis.evidence import UNDER_THE_VERDICT, Aspect, Status
 from nsysan.diagnosis.findings.finding import Finding
 from nsysan.diagnosis.verdict import VerdictKind
@@ -10,6 +12,7 @@ from nsysan.page.elements import safe
 from nsysan.page.glossary import STATUS, linked
 from nsysan.page.pace_section import bars, late_table, saved
 from nsysan.page.palette import COLOURS
+from nsysan.page.still import still
 from nsysan.report.basis_text import basis_of
 from nsysan.report.key_numbers import KeyNumber, first_finding, key_numbers
 from nsysan.report.report import Report
@@ -18,6 +21,7 @@ from nsysan.report.tail_sentences import tail_sentence
 from nsysan.text import counted, duration, pct, percent
 
 _ACCENT = "var(--accent)"
+_NAMED = re.compile(r"\branks? \d")
 #: So many findings are named beside the first.
 _ALSO = 2
 _FASTER = (
@@ -31,24 +35,33 @@ def lead(report: Report) -> str:
     """HTML of the verdict and what belongs to it."""
     verdict = report.diagnosis.verdict
     cards = "".join(map(_card, key_numbers(report)))
-    told = (
-        ("late", report.late_sentence()),
-        ("savings", report.savings_sentence()),
-        ("tail", tail_sentence(report)),
-        ("period", headline_sentence(report)),
-    )
-    lines = "".join(f"<p><b>{name}</b>: {linked(text)}</p>" for name, text in told if text)
+    reason, _, more = verdict.reason.partition(". ")
+    told = {
+        "late": report.late_sentence(),
+        "savings": report.savings_sentence(),
+        "tail": tail_sentence(report),
+        "period": headline_sentence(report),
+    }
+    # A verdict that names no rank is followed at once by who is late, be it nobody.
+    late = "" if _NAMED.search(reason) else _line("late", told.pop("late"))
+    lines = "".join(_line(name, text) for name, text in told.items())
+    rest = f"<p>{linked(more)}</p>" if more else ""
     sure = safe(sure_sentence(report).removesuffix("."))
-    grounds = safe(_grounds(report))
     of = "".join(f"<p><b>{name}</b>: {linked(sentence)}</p>" for name, sentence in basis_of(report))
+    grounds = safe(_grounds(report))
+    first = f'<p class="lead"><b>{safe(verdict.kind)}</b>: {linked(reason)}</p>{rest}'
+    why = f"<p><b>sure</b>: {sure}. <span>{grounds}</span></p>"
     return (
-        f'<section id="verdict"><div class="verdict">{of}<p class="lead"><b>{safe(verdict.kind)}</b>: '
-        f"{linked(verdict.reason)}</p><p><b>sure</b>: {sure}.</p>"
-        f'<p class="note">{grounds}</p>'
-        f"{_advice(report)}</div>"
-        f'<div class="cards">{cards}</div>{bars(report)}<div class="told">{lines}</div>{saved(report)}'
-        f"{late_table(report)}{_evidence(report)}</section>"
+        f'<section id="verdict"><div class="first"><div class="verdict">{of}{first}{why}{late}{_advice(report)}</div>'
+        f'<div><div class="cards">{cards}</div>{bars(report)}</div></div>{still(report)}'
+        f'<div class="told">{lines}</div>'
+        f'<div class="pair"><div>{saved(report)}</div><div>{late_table(report)}</div></div>'
+        f"{_evidence(report)}</section>"
     )
+
+
+def _line(name: str, text: str) -> str:
+    return f"<p><b>{name}</b>: {linked(text)}</p>" if text else ""
 
 
 def _grounds(report: Report) -> str:

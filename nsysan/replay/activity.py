@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
 
 from nsysan.columns.times import shifted
@@ -73,15 +74,11 @@ def activity_of(placed: PlacedTrace, spans: pl.DataFrame) -> tuple[pl.DataFrame,
     """operations, waits and orders (see Activity) of a trace's ranks; spans: stretch, rank, begin, finish."""
 
     def of_rank(rank: int) -> pl.DataFrame:
-        work = placed.clocked(_OPERATION, rank)
-        own = spans.filter(pl.col("rank") == rank)
-        parts = [
-            work.filter((pl.col("begin") >= begin) & (pl.col("begin") < finish)).with_columns(
-                stretch=pl.lit(stretch, dtype=pl.Int64)
-            )
-            for stretch, begin, finish in own.select("stretch", "begin", "finish").iter_rows()
-        ]
-        return pl.concat(parts) if parts else work.clear().with_columns(stretch=pl.lit(None, dtype=pl.Int64))
+        begun = placed.frame(("begin",), rank)["begin"].to_numpy()
+        own = spans.filter(pl.col("rank") == rank).select("stretch", "begin", "finish")
+        inside = [np.flatnonzero((begun >= begin) & (begun < finish)) for _, begin, finish in own.iter_rows()]
+        work = placed.clocked(_OPERATION, rank, at=np.concatenate([np.zeros(0, dtype=np.int64), *inside]))
+        return work.with_columns(pl.Series("stretch", np.repeat(own["stretch"].to_numpy(), [len(at) for at in inside])))
 
     operations = pl.concat(placed.each(of_rank))
     threads = (
@@ -90,8 +87,9 @@ def activity_of(placed: PlacedTrace, spans: pl.DataFrame) -> tuple[pl.DataFrame,
         .agg(pl.first("rank"), first=pl.min("launch_start"), final=pl.max("launch_end"))
     )
     calls = shifted(placed.trace.waiting_calls, placed.placement.shift)
-    waits = calls.with_columns(pl.col("name").cast(pl.String)).join(threads, on="thread")
+    waits = calls.filter(pl.col("thread").is_in(threads["thread"].implode())).join(threads, on="thread")
     waits = waits.filter((pl.col("start") >= pl.col("first")) & (pl.col("start") < pl.col("final")))
+    waits = waits.with_columns(pl.col("name").cast(pl.String))
     return (
         operations,
         waits.select("stretch", "rank", "thread", "start", "end", "name", "correlation"),

@@ -35,6 +35,27 @@ class Edges:
         return len(self.source)
 
 
+@dataclass(frozen=True)
+class Times:
+    """Time of every node in each scenario, int64 ns; each is added up when it is asked for, as few are.
+
+    sums: of lane delays up to each node (nodes, scenarios). known: time less that sum of each joint (joints,
+    scenarios). joint: of each node the last joint up to it.
+    """
+
+    sums: I64
+    known: I64
+    joint: I64
+
+    def at(self, nodes: I64) -> I64:
+        """Of these nodes, (nodes, scenarios)."""
+        return self.sums[nodes] + self.known[self.joint[nodes]]
+
+    def of(self, scenario: int) -> I64:
+        """Of all nodes in one scenario."""
+        return self.sums[:, scenario] + self.known[:, scenario][self.joint]
+
+
 class Engine:
     """The order in which the nodes of a graph can be taken; made once, and used for any delays.
 
@@ -81,8 +102,8 @@ class Engine:
         self._runs = [runs[begin:end].tolist() for begin, end in pairwise(of_level)]
         self._edges = edges
 
-    def times(self, lane: I64, cross: I64, released: I64) -> I64:
-        """Time of every node: int64 of shape (nodes, scenarios).
+    def times(self, lane: I64, cross: I64, released: I64) -> Times:
+        """Time of every node in every scenario.
 
         lane: delay of each node after its predecessor in the lane (nodes, scenarios), of no meaning for the first.
         cross: delay of each edge (edges, scenarios). released: of each node that opens a lane the time (nodes,).
@@ -113,8 +134,7 @@ class Engine:
             )
             for head, behind in runs:
                 np.maximum.accumulate(known[head:behind], axis=0, out=known[head:behind])
-        sums += known[self._place[self._joint_of]]
-        return sums
+        return Times(sums, known, self._place[self._joint_of])
 
 
 def _levels(first: npt.NDArray[np.bool_], source: I64, target: I64, measured: I64) -> I64:

@@ -35,7 +35,7 @@ def ledger_of(ready: Prepared) -> pl.DataFrame:
         trimmed=pl.lit(0, dtype=pl.Int64),
         last=pl.when(told >= 0).then(told).otherwise(last).clip(pl.Series(begin), pl.Series(finish)),
     ).sort("rank", "begin", "end", maintain_order=True)
-    starts = ready.starts(graph.time[:, None])[:, 0]
+    starts = ready.starts(graph.time)
     windows = ready.counted.select(
         "step",
         "rank",

@@ -13,6 +13,7 @@ from nsysan.replay.edits import Basis, Edit, no_skew
 from nsysan.replay.engine import I64
 from nsysan.replay.results import CAUSES, LATE_SHARE, LateRanks, Timed
 from nsysan.replay.subjects import Mask, by_class
+from nsysan.timings import stage
 
 #: Of two ranks both may be late, one by one thing and one by another.
 _PAIR = 2
@@ -37,6 +38,7 @@ def put_right(basis: Basis, ranks: Sequence[int], but: Mask | None = None) -> Ed
     return no_skew(own if but is None else own & ~but)
 
 
+@stage("replay: late ranks")
 def find_late(
     basis: Basis,
     replays: Replays,

@@ -23,6 +23,7 @@ from nsysan.replay.results import MAX_UNSPLIT, LateRanks, Pace, Timed
 from nsysan.replay.shape import Graph
 from nsysan.replay.unseen import waits_for_work
 from nsysan.run.run import Run
+from nsysan.timings import stage
 
 #: What may depend on an order that never shows.
 _BOUNDED = edits.STANDARD
@@ -30,6 +31,7 @@ _BOUNDED = edits.STANDARD
 _APART = 0.02
 
 
+@stage("replay")
 def replay(run: Run, most: int = MAX_OPERATIONS) -> Pace | None:
     """The pace of a replica; None where it has no steady step, or what was recorded contradicts itself."""
     try:
@@ -47,7 +49,7 @@ def pace_of(ready: Prepared) -> Pace:
     names = list(scenarios)
     piped, turns = len(graph.stages) > 1, bool((graph.link == Link.TURN).any())
     times, needed = ready.replayed(list(scenarios.values()))
-    exact = bool((times[:, 0] == graph.time).all())
+    exact = bool((times.of(0) == graph.time).all())
     periods = ready.periods(times)
     replayed = dict(zip(names, ready.over_steps(periods), strict=True))
     told = dict(zip(names, ready.no_shorter(list(replayed.values()), needed), strict=True))

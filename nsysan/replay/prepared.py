@@ -15,7 +15,7 @@ from nsysan.replay import edits
 from nsysan.replay.activity import MAX_OPERATIONS, Activity, activity
 from nsysan.replay.busy_stages import Shares, wanting_of
 from nsysan.replay.delays import delays_of
-from nsysan.replay.engine import I64, NEVER, Engine
+from nsysan.replay.engine import I64, NEVER, Engine, Times
 from nsysan.replay.graph import build
 from nsysan.replay.hosts_need import needs
 from nsysan.replay.levels import levels_of
@@ -24,6 +24,7 @@ from nsysan.replay.shape import Levels
 from nsysan.replay.unseen import in_place, waits_unseen
 from nsysan.run.all_decode import weights_of
 from nsysan.run.run import Run
+from nsysan.timings import stage
 
 #: Weights are whole numbers of such parts.
 _PARTS = 1_000
@@ -57,11 +58,11 @@ class Prepared:
     wanting: Shares | None = None
     weights: Mapping[str, int] = field(default_factory=dict)
 
-    def times(self, asked: list[edits.Edit]) -> I64:
-        """ns of each node with each of the edits: (nodes, edits)."""
+    def times(self, asked: list[edits.Edit]) -> Times:
+        """ns of each node with each of the edits."""
         return self.replayed(asked)[0]
 
-    def replayed(self, asked: list[edits.Edit]) -> tuple[I64, I64]:
+    def replayed(self, asked: list[edits.Edit]) -> tuple[Times, I64]:
         """The same; and what hosts need for each counted step by themselves, as hosts_need.needs gives it."""
         graph = self.basis.graph
         released = graph.time.copy()
@@ -82,13 +83,14 @@ class Prepared:
         return firsts[begins].select(key), nodes, begins
 
     def starts(self, times: I64) -> I64:
-        """When each step begins on each rank, by times of the nodes: (steps and ranks, scenarios)."""
+        """When each step begins on each rank, by the time of each node."""
         _, nodes, begins = self._firsts
-        return np.minimum.reduceat(times[nodes], begins, axis=0)
+        return np.minimum.reduceat(times[nodes], begins)
 
-    def periods(self, times: I64) -> I64:
-        """The period of each step that is counted on each rank, by times of the nodes: (counted, scenarios)."""
-        starts = self.starts(times)
+    def periods(self, times: Times) -> I64:
+        """The period of each step that is counted on each rank: (counted, scenarios)."""
+        _, nodes, begins = self._firsts
+        starts = np.minimum.reduceat(times.at(nodes), begins, axis=0)
         found: I64 = starts[self.counted["next"].to_numpy()] - starts[self.counted["at"].to_numpy()]
         return found
 
@@ -169,7 +171,7 @@ class Prepared:
         """stretch, step, rank, population of the counted steps; at, next: rows of it and of the next in starts;
         start, finish: when these began, as measured.
         """
-        start = pl.Series(self.starts(self.basis.graph.time[:, None])[:, 0])
+        start = pl.Series(self.starts(self.basis.graph.time))
         steps = self.found.steps.select("stretch", "rank", "step", "population", "counted")
         keys = self._firsts[0].with_row_index("at").with_columns(start=start)
         keys = keys.join(steps, on=["stretch", "rank", "step"], how="left", maintain_order="left")
@@ -181,6 +183,7 @@ class Prepared:
         return kept.select("stretch", "step", "rank", "population", "at", "next", "start", "finish")
 
 
+@stage("replay: graph")
 def prepare(run: Run, most: int = MAX_OPERATIONS) -> Prepared | None:
     """What a replay of a replica needs, of so many operations at the most; None where it has no steady step, or a
     stream for every few operations, as no program has.

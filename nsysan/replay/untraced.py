@@ -120,7 +120,7 @@ def _rebuilt(ready: Prepared, hosts: float, left: float) -> Prepared:
     edit(basis, lane, cross)
     edit(basis, usual_lane, usual_cross)
     edit(basis, levels, cross.copy())
-    time = np.ascontiguousarray(ready.times([edit])[:, 0])
+    time = ready.times([edit]).of(0)
     faster = replace(graph, time=time, delay=time[graph.edges.target] - time[graph.edges.source])
     delays = Delays(lane, cross, _binding(faster, lane, cross), usual_lane, usual_cross)
     changed = replace(basis, graph=faster, delays=delays, levels=replace(basis.levels, lane=levels))

@@ -29,7 +29,7 @@ def untraced_rows(report: Report, columns: Sequence[str]) -> list[list[str]]:
     return [[str(row["rank"]), *(us(row[f"{column}_ns"]) for column in columns)] for row in rows]
 
 
-def untraced_table(report: Report, columns: Sequence[str]) -> list[str]:
+def untraced_table(report: Report, columns: Sequence[str], width: int | None = None) -> list[str]:
     """The same for a terminal, with a heading; nothing where no time was given."""
     rows = untraced_rows(report, columns)
-    return ["the same without nsys, by replay", *table(["rank", *columns], rows)] if rows else []
+    return ["the same without nsys, by replay", *table(["rank", *columns], rows, width=width)] if rows else []

@@ -18,14 +18,17 @@ from nsysan.diagnosis.quality import assess
 from nsysan.diagnosis.quality_export import assess_export
 from nsysan.diagnosis.quality_light import assess_light
 from nsysan.diagnosis.quality_nccl import assess_nccl
+from nsysan.diagnosis.quality_sizes import SizeSource, with_sources
 from nsysan.diagnosis.quality_wire import assess_counters, assess_wire
 from nsysan.light.speed_of_light import labels_of, speed_of_light
 from nsysan.light.stated import message_sizes, tokens_by_step
+from nsysan.light.told_by_grids import ToldByGrids, told_by_grids
 from nsysan.metrics.counters import OF_CALLS, Counter, summarise
 from nsysan.metrics.ledger import FIGURES
 from nsysan.metrics.percentiles import Spread, spread
 from nsysan.model.classes import COMMUNICATION
 from nsysan.model.steps.step_kind import StepKind
+from nsysan.report.beside_nsys import beside_nsys
 from nsysan.report.counter_lanes import counter_lanes, lanes_in_order
 from nsysan.report.kernel_table import find_compute
 from nsysan.report.layer_table import find_layer_tables
@@ -39,9 +42,11 @@ from nsysan.run.nccl_choices import choices
 from nsysan.run.placed import PlacedTrace
 from nsysan.run.run import Run
 from nsysan.run.samples import samples_of
+from nsysan.timings import stage
 from nsysan.trace.nccl_log import NcclLog
 
 
+@stage("build the report")
 def build_report(
     run: Run,
     version: str,
@@ -65,24 +70,31 @@ def build_report(
     stated = None if expected is None else expected.message_bytes
     kinds = kinds_of(run.groups, run.collectives, len(run.ranks))
     model = None if expected is None else expected.model
-    sizes = [
-        message_sizes(own.steps.populations, model, tokens_by_step(labels_of(own)) if model else None)
-        for own in run.replicas
+    grids = [told_by_grids(own) if stated is None else ToldByGrids() for own in run.replicas]
+    by_model = [
+        message_sizes(own.steps.populations, model, tokens_by_step(labels_of(own)) if model else None, told.tokens)
+        for own, told in zip(run.replicas, grids, strict=True)
     ]
+    sizes = [{**told.sizes, **of_model} for told, of_model in zip(grids, by_model, strict=True)]
+    sources = [_source(stated, of_model) for of_model in by_model]
     stating = [own.stating(stated, of_steps) for own, of_steps in zip(run.replicas, sizes, strict=True)]
     chosen = chosen_replica(stating, replica)
     given = {chosen: untraced}
     replicas = [_replica(number, own, given.get(number)) for number, own in enumerate(stating)]
+    replicas = [
+        replace(one, collectives=with_sources(one.collectives, traced.collectives, own.collectives, source))
+        for one, traced, own, source in zip(replicas, run.replicas, stating, sources, strict=True)
+    ]
     traced, own, head = run.replicas[chosen], stating[chosen], replicas[chosen]
     if expected is not None and own.layout.experts > 1:
         # Ranks that share out whole experts meet in other calls than all-reduces after them.
         expected = replace(expected, calls=None)
-    compared = compare_with(traced.collectives, traced.steady_steps, expected, sizes[chosen])
+    compared = compare_with(traced.collectives, traced.steady_steps, expected, by_model[chosen])
     diagnosis, per_rank = head.diagnosis, head.per_rank
     nccl = choices(run, nccl_logs)
     link = told_link(find_link(own, head.collectives, link_gbps), own, nccl, head.collectives)
     drawn = build_timelines(own, diagnosis) if timelines else []
-    quality = assess(own, diagnosis, compared) + assess_export(own) + assess_wire(head.collectives, link)
+    quality = assess(own, diagnosis, compared, grids[chosen]) + assess_export(own) + assess_wire(head.collectives, link)
     quality += assess_nccl(run, nccl)
     counters, lanes = _counters(own, drawn)
     if lanes is not None:
@@ -110,6 +122,7 @@ def build_report(
         expectation=compared,
         findings=find(own, diagnosis, compared, link, nccl, head.collectives),
         timelines=drawn,
+        nsys=beside_nsys(run) if timelines else None,
         quality=quality,
         counters=counters,
         counter_lanes=lanes or [],
@@ -118,6 +131,12 @@ def build_report(
         replicas=replicas,
         groups=_groups(run, kinds),
     )
+
+
+def _source(stated: int | None, by_model: Mapping[int, int]) -> SizeSource:
+    if stated is not None:
+        return SizeSource.STATED
+    return SizeSource.MODEL if by_model else SizeSource.GRIDS
 
 
 def _replica(number: int, own: Run, untraced: int | None) -> Replica:

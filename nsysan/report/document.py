@@ -5,7 +5,6 @@ Every key is in nsysan/data/report.schema.json, with its unit.
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import Any
 
@@ -23,12 +22,14 @@ from nsysan.report.diagnosis_values import (
     tail_values,
     verdict_values,
 )
+from nsysan.report.indented_json import indented
 from nsysan.report.kernel_values import kernel_values
 from nsysan.report.light_json import light_values
 from nsysan.report.nccl_json import nccl_values
 from nsysan.report.pace_json import pace_values
 from nsysan.report.replica import GroupRow, PopulationRow, Replica
 from nsysan.report.report import Report
+from nsysan.timings import stage
 
 SCHEMA = "nsysan.report/2"
 _PER_STEP = ("replica", "population", "step", "rank", "steady", "start_ns", *FIGURES, "collectives")
@@ -209,9 +210,10 @@ def _finding(finding: Finding, replica: int) -> dict[str, Any]:
     }
 
 
+@stage("JSON")
 def to_json(report: Report) -> str:
     """The document as text, in ASCII: a name may hold what the terminal or UTF-8 cannot."""
-    return json.dumps(to_document(report), indent=1, allow_nan=False) + "\n"
+    return indented(to_document(report)) + "\n"
 
 
 def _rows(frame: pl.DataFrame, columns: tuple[str, ...]) -> list[dict[str, Any]]:
@@ -250,6 +252,7 @@ def _family(family: CollectiveFamily, replica: int) -> dict[str, Any]:
         "library": family.library,
         "class": family.op_class,
         "bytes": family.message_bytes,
+        "bytes_source": family.bytes_source,
         "ranks": family.ranks,
         "communicator_size": family.communicator_size,
         "nodes": family.nodes,

@@ -11,6 +11,7 @@ from nsysan.metrics.kernel_times import KERNEL, KernelTimes
 from nsysan.model.kernel_groups import KernelGroup
 from nsysan.run.kernel_questions import kernels_of
 from nsysan.run.run import Run
+from nsysan.timings import stage
 
 #: Kernels of a population that are told by name, those that take most; all are in the sums.
 MOST_ROWS = 256
@@ -100,6 +101,7 @@ def differs(ns: OverRanks, period: int) -> bool:
     return spread >= DIFFERS * ns.max and spread >= DIFFERS_OF_PERIOD * period
 
 
+@stage("kernels")
 def find_compute(own: Run) -> list[ComputeRow]:
     """A row a population of this replica that has steady steps, the headline first; none where no kernel is seen."""
     found = [times for times in own.ask(kernels_of) if times is not None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from nsysan.report.kernel_table import ComputeRow, KernelRow, OverRanks, differs
 from nsysan.report.layer_table import LayerTable
 from nsysan.report.report import Report
-from nsysan.text import counted, number, pct, plain, table, us, wrapped
+from nsysan.text import WIDE, counted, number, pct, plain, prose, shortened, table, us, wrapped
 
 #: Kernels that a summary shows, and letters of a name.
 _SHOWN, _NAME = 6, 60
@@ -14,7 +14,13 @@ _LEAST = 0.005
 HEAD = ("µs a step", "share", "calls", "µs a call")
 
 
-def kernel_text(report: Report) -> str:
+def kernels_line(compute: ComputeRow, width: int | None = None) -> str:
+    """What the compute is, by group."""
+    told = f"kernels of {us(compute.compute.median)} µs compute: {groups_sentence(compute)}"
+    return wrapped(told, " " * 8, prose(width))
+
+
+def kernel_text(report: Report, width: int | None = None) -> str:
     """The groups in a line, the kernels that take most, and the layers; nothing where no kernel is seen."""
     compute = report.compute
     if compute is None:
@@ -24,19 +30,15 @@ def kernel_text(report: Report) -> str:
         [f"  {plain(shortened(row.name), _NAME)}", row.group, *cells(row), ranks_words(row.ns, compute.period)]
         for row in shown
     ]
-    lines = [wrapped(f"kernels of {us(compute.compute.median)} µs compute: {groups_sentence(compute)}", " " * 8)]
+    lines = [kernels_line(compute, width)]
     header = ["  kernel", "group", *HEAD, "ranks"]
-    width = len(header) if any(row[-1] for row in rows) else len(header) - 1
-    lines += table(header[:width], [row[:width] for row in rows], left=2)
+    apart = width is not None and width < WIDE
+    columns = len(header) if not apart and any(row[-1] for row in rows) else len(header) - 1
+    lines += table(header[:columns], [row[:columns] for row in rows], left=2, width=width)
+    lines += [f"{row[0]}: {row[-1]}" for row in rows if apart and row[-1]]
     if compute.names > len(shown):
         lines.append(f"  and {compute.names - len(shown)} more in the JSON and on the page")
     return "\n".join([*lines, *(f"  {layers_sentence(one)}" for one in layers(report))])
-
-
-def shortened(name: str, width: int = _NAME) -> str:
-    """A name cut in the middle: kernels of one family begin alike, and differ at the end."""
-    behind = width // 3
-    return name if len(name) <= width else f"{name[: width - behind - 3]}...{name[-behind:]}"
 
 
 def cells(row: KernelRow) -> list[str]:

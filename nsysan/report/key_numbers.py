@@ -43,7 +43,12 @@ def _whole(report: Report, period: int) -> KeyNumber:
     if told.summed and told.what_if is not None:
         of = f"per decode step, over {len(told.summed)} kinds of them; {duration(period)} of {told.headline}"
         return KeyNumber(duration(told.what_if.period), of)
-    return KeyNumber(duration(period), f"per decode step, median of {steady}{_mean(report)}")
+    return KeyNumber(duration(period), f"per decode step, {_medians(report)} of {steady}{_mean(report)}")
+
+
+def _medians(report: Report) -> str:
+    """What the period is, where ranks make it another than the median over the steps."""
+    return "median over the ranks of each one's median" if len(report.per_rank) > 1 else "median"
 
 
 def _mean(report: Report) -> str:

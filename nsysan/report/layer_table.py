@@ -8,6 +8,7 @@ import polars as pl
 
 from nsysan.run.kernel_questions import LayersOfRank, layers_of
 from nsysan.run.run import Run
+from nsysan.timings import stage
 
 #: Kernels beside the layers that are told, those that take most.
 _MOST_BESIDE = 32
@@ -55,6 +56,7 @@ class LayerTable:
         return sum(kernel.ns for kernel in self.kernels if kernel.group is not None)
 
 
+@stage("layers")
 def find_layer_tables(own: Run) -> list[LayerTable]:
     """One a pipeline stage, of its first rank; none where no block repeats."""
     steps = own.steady_steps

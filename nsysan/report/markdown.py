@@ -6,7 +6,7 @@ from nsysan.diagnosis.collectives import POPULATION, CollectiveFamily, several_p
 from nsysan.diagnosis.evidence import Aspect
 from nsysan.metrics.scenarios import SCENARIOS
 from nsysan.report.basis_text import basis_of, untraced_rows
-from nsysan.report.kernel_text import HEAD, cells, groups_sentence, layers, layers_sentence, shortened
+from nsysan.report.kernel_text import HEAD, cells, groups_sentence, layers, layers_sentence
 from nsysan.report.key_numbers import key_numbers
 from nsysan.report.light_text import PRODUCT_HEADS, light_sentence, product_rows, sentences
 from nsysan.report.markup import code, escaped, rows
@@ -15,13 +15,15 @@ from nsysan.report.replica import coverage_words, layout_sentence
 from nsysan.report.report import Report, visible_lines
 from nsysan.report.sentences import expectation_sentence, sure_sentence
 from nsysan.report.tail_sentences import tail_sentence
-from nsysan.text import counted, duration, pct, plain, size, us
+from nsysan.text import counted, duration, pct, plain, shortened, us
+from nsysan.timings import stage
 
 _COLLECTIVES = 8
 _KERNELS = 8
 _NAMED = 8
 
 
+@stage("Markdown")
 def to_markdown(report: Report) -> str:
     """The answer first, then the figures it rests on, the findings, and how far to trust it all."""
     parts = (
@@ -162,7 +164,7 @@ def _family(family: CollectiveFamily) -> list[str]:
     return [
         code(family.name, 60, cell=True),
         escaped(family.kind or family.op_class),
-        size(family.message_bytes),
+        family.size_words,
         str(family.ranks),
         "-" if family.a_step is None else str(family.a_step),
         *(us(spread.get(name)) for spread in (wire, wait) for name in ("p50", "p99")),

@@ -72,4 +72,5 @@ def _diagnosis(diagnosis: Diagnosis, ranks: Collection[int], own: pl.Expr) -> Di
 def _timeline(timeline: Timeline, own: pl.Expr) -> Timeline:
     slices = timeline.slices.filter(own)
     total = timeline.total - (len(timeline.slices) - len(slices))
-    return replace(timeline, slices=slices, arrivals=timeline.arrivals.filter(own), total=total)
+    cells = None if timeline.cells is None else timeline.cells.filter(own)
+    return replace(timeline, slices=slices, arrivals=timeline.arrivals.filter(own), total=total, cells=cells)

@@ -9,21 +9,29 @@ from nsysan.run.placed import PlacedTrace
 #: Columns of operations that a timeline's slices have: null where not recorded, and for calls and ranges.
 FACTS = {
     "stream": pl.Int64(),
-    "demangled": pl.String(),
+    "demangled": pl.Categorical(),
     "bytes": pl.Int64(),
-    "grid": pl.String(),
-    "block": pl.String(),
+    "grid": pl.Categorical(),
+    "block": pl.Categorical(),
 }
 #: The operations of a larger trace are not read once more for their shapes.
 _MOST = 2_000_000
 _KERNEL = ["rank", "start", "end", "stream"]
+#: Spans of time that are apart by less than this (ns) are read as one.
+_NEAR = 10_000_000
 
 
-def with_facts(placed: PlacedTrace, steps: list[pl.DataFrame]) -> list[pl.DataFrame]:
-    """Operations by step, with the columns of FACTS; bytes: of the message or the copy."""
-    extents = [(work["start"].min(), work["start"].max()) for work in steps if len(work)]
-    spans = extents if len(placed.operations) <= _MOST else []
-    shapes = placed.kernel_shapes(spans)  # type: ignore[arg-type]
-    sized = (work.with_columns(bytes=pl.coalesce("message_bytes", "bytes")) for work in steps)
-    shapes = shapes.unique(_KERNEL, keep="first")
-    return [work.join(shapes, on=_KERNEL, how="left", maintain_order="left") for work in sized]
+def with_facts(placed: PlacedTrace, work: pl.DataFrame) -> pl.DataFrame:
+    """Operations of steps, with the columns of FACTS; bytes: of the message or the copy."""
+    extents = work.group_by("step").agg(since=pl.min("start"), until=pl.max("start")).sort("since")
+    # Steps that follow one another are read together.
+    fresh = (pl.col("since") > pl.col("until").cum_max().shift(1).fill_null(-(1 << 62)) + _NEAR).cum_sum()
+    spans = extents.group_by(fresh.alias("of"), maintain_order=True).agg(pl.min("since"), pl.max("until"))
+    wanted = spans.select("since", "until").rows() if len(placed.operations) <= _MOST else []
+    shapes = placed.kernel_shapes(wanted)
+    sized = work.with_columns(bytes=pl.coalesce("message_bytes", "bytes"))
+    found = sized.join(shapes, on=_KERNEL, how="left", maintain_order="left")
+    if len(found) > len(sized):
+        # A damaged export has a row twice.
+        found = sized.join(shapes.unique(_KERNEL, keep="first"), on=_KERNEL, how="left", maintain_order="left")
+    return found

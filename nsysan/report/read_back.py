@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from nsysan import notebook
@@ -26,6 +26,7 @@ from nsysan.report.pace_read_back import (
     straggler_from,
     what_if_from,
 )
+from nsysan.report.steps_read_back import steady_periods
 from nsysan.text import counted, plain
 
 #: What documents of older schemas call a key of this one (see Fields.names), by the schema's number.
@@ -122,7 +123,8 @@ class ReportDocument:
     gpu_models: of each rank. steps, steady: how many there are. what_if: ns a step by what is taken
     away (period: nothing), None where it cannot be told; empty without a steady step. late: also ranks that are late
     together; empty in documents before the replay, as replay_error is None in these. quality: status by id. nccl: what
-    NCCL's log says, None without one. digest: the same for documents of the same content.
+    NCCL's log says, None without one. digest: the same for documents of the same content. step_periods: ns of
+    the steady steps by number.
     """
 
     schema: int
@@ -148,6 +150,7 @@ class ReportDocument:
     quality: Mapping[str, str]
     nccl: NcclSays | None
     digest: str
+    step_periods: Mapping[int, int] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         of = notebook.names(source.name for source in self.inputs)
@@ -198,6 +201,7 @@ def report_document(values: object, name: str) -> ReportDocument:
         quality={row.text("id"): row.text("status") for row in fields.rows("quality")},
         nccl=nccl_from(fields),
         digest=_digest(values),
+        step_periods=steady_periods(fields, replica, population),
     )
 
 

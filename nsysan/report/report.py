@@ -22,6 +22,7 @@ from nsysan.metrics.lines import CLAIMED, Line
 from nsysan.metrics.link import Link
 from nsysan.model.ranks import Rank
 from nsysan.model.steps.step_windows import StepMethod
+from nsysan.report.beside_nsys import BesideNsys
 from nsysan.report.kernel_table import ComputeRow
 from nsysan.report.replica import GroupRow, Replica
 from nsysan.report.timeline import Timeline
@@ -31,6 +32,14 @@ from nsysan.trace.graph_mode import GraphMode
 
 #: Findings that a notebook shows.
 _SHOWN = 3
+
+
+#: How CUDA graphs of a run show, in words.
+GRAPHS = {
+    GraphMode.NODE: "CUDA graphs by node",
+    GraphMode.GRAPH: "CUDA graphs as blocks",
+    GraphMode.NONE: "no CUDA graph replays",
+}
 
 
 @dataclass(frozen=True)
@@ -69,6 +78,7 @@ class Report:
     counter_lanes.counter_lanes), none without GPU metrics. light: the speed of light, or why it is not told.
     replica: number of the one that all of this is of; replicas: every one, which has its own. groups: of all of them.
     nccl: what NCCL's log says, None where there is none; algorithms: of the calls by size, empty without one.
+    nsys: what NVIDIA's tools say, None where it is not asked for.
     """
 
     version: str
@@ -96,6 +106,7 @@ class Report:
     groups: list[GroupRow]
     nccl: Nccl | None = None
     algorithms: list[Algorithm] = field(default_factory=list)
+    nsys: BesideNsys | None = None
 
     @property
     def compute(self) -> ComputeRow | None:

@@ -59,6 +59,13 @@ def outlier_sentence(report: Report, outlier: Outlier) -> str:
     return f"{head}{outlier.line}{on} grew by {us(outlier.growth)} µs{why}{at}"
 
 
+def verdict_words(report: Report) -> str:
+    """The verdict's first clause, without the figures behind it."""
+    verdict = report.diagnosis.verdict
+    reason = verdict.reason.partition(" (critical path")[0].partition(". That is of")[0]
+    return f"{verdict.kind}: {reason}"
+
+
 def sure_sentence(report: Report) -> str:
     """How far the verdict can be relied on, and why."""
     verdict = report.diagnosis.verdict

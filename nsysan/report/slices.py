@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
+import numpy as np
 import polars as pl
 
-from nsysan.columns.times import shifted
+from nsysan.columns.codes import codes
 from nsysan.diagnosis.diagnosis import Diagnosis
-from nsysan.metrics.cut import cut_at_arrival, line_names
-from nsysan.metrics.lines import BEFORE
-from nsysan.model.operations import in_words
-from nsysan.report.operation_facts import FACTS, with_facts
-from nsysan.report.path_in_step import path_in_step, within
-from nsysan.report.timeline import LAUNCH, LAUNCHES, RANGE, Timeline, decimated, fair_limit
-from nsysan.run.placed import PlacedTrace
+from nsysan.metrics.cut import NUMBER, cut_at_arrival
+from nsysan.metrics.lines import AFTER, BEFORE
+from nsysan.report.in_steps import operations_of, ranges_of
+from nsysan.report.operation_facts import FACTS
+from nsysan.report.path_in_step import paths_in_steps, within
+from nsysan.report.stream_lanes import STREAM, ranges_in_lanes, stream_lanes
+from nsysan.report.timeline import LAUNCH, LAUNCHES, LINE_ORDER, Timeline, decimated, fair_limit, lane_order
 from nsysan.run.run import Run
+from nsysan.timings import stage
 
-#: What the timelines of a page hold together: about 10 bytes a slice, and 40 000 are drawn in a few ms.
-MAX_SLICES = 80_000
-#: More streams than this on a rank share lanes.
-MAX_STREAMS = 4
-#: Steps whose operations are asked for together.
-_AT_ONCE = 16
-#: Ranges nest; deeper ones than this many lanes hold are left out.
-MAX_RANGE_LANES = 4
+#: What the timelines of a page hold together: 8 ranks x 600 steps x 200 operations and their launch calls. A slice is 3
+#: to 5 bytes of the page.
+MAX_SLICES = 2_000_000
+#: Operations of so many steps are asked for together that there are about as many as this of them.
+_AT_ONCE = 400_000
 
 
+@stage("timelines")
 def build_timelines(run: Run, diagnosis: Diagnosis) -> list[Timeline]:
     """The steps worth a look, and then as many others as MAX_SLICES allows, each with the role "".
 
@@ -38,9 +40,7 @@ def build_timelines(run: Run, diagnosis: Diagnosis) -> list[Timeline]:
     room = MAX_SLICES - sum(len(timeline.slices) for timeline in shown)
     # A step has at most one call for each operation; ranges make it more, and room is then used up sooner.
     sizes = dict(run.tally.by_step.group_by("step").agg(2 * pl.sum("operations")).iter_rows())
-    others = sorted(sizes.keys() - roles.keys())
-    for first in range(0, len(others), _AT_ONCE):
-        wanted = others[first : first + _AT_ONCE]
+    for wanted in _batches(sorted(sizes.keys() - roles.keys()), sizes):
         batch = wanted[: next((n for n, step in enumerate(wanted) if sizes[step] > room), len(wanted))]
         for timeline in _timelines(run, diagnosis, dict.fromkeys(batch, "")):
             if max(sizes[timeline.step], timeline.total) > room:
@@ -50,6 +50,19 @@ def build_timelines(run: Run, diagnosis: Diagnosis) -> list[Timeline]:
         if len(batch) < len(wanted):
             break
     return within(shown)
+
+
+def _batches(steps: Sequence[int], sizes: Mapping[int, int]) -> list[list[int]]:
+    """The steps in order, in parts of about _AT_ONCE operations."""
+    parts: list[list[int]] = []
+    count = _AT_ONCE
+    for step in steps:
+        if count >= _AT_ONCE:
+            parts.append([])
+            count = 0
+        parts[-1].append(step)
+        count += sizes[step] // 2
+    return parts
 
 
 def _roles(run: Run, diagnosis: Diagnosis) -> dict[int, list[str]]:
@@ -76,178 +89,164 @@ def _roles(run: Run, diagnosis: Diagnosis) -> dict[int, list[str]]:
 
 
 def _timelines(run: Run, diagnosis: Diagnosis, roles: dict[int, str]) -> list[Timeline]:
-    """The timelines of these steps, whose operations and ranges are asked for together."""
+    """The timelines of these steps, in their order, made of all of them at once."""
     steps = list(roles)
-    found = [pl.concat(parts, how="vertical_relaxed") for parts in zip(*run.ask(operations_of, steps), strict=True)]
-    spans = [_span(run.windows.filter(pl.col("step") == step), own) for step, own in zip(steps, found, strict=True)]
-    ranges = [pl.concat(parts) for parts in zip(*run.ask(ranges_of, spans), strict=True)]
-    return [
-        _timeline(run, diagnosis, inside, hosts, step)
-        for step, inside, hosts in zip(roles.items(), found, ranges, strict=True)
-    ]
+    if not steps:
+        return []
+    windows = run.windows.filter(pl.col("step").is_in(steps)).sort("step", "rank")
+    inside = pl.concat(run.ask(operations_of, steps))
+    hosts = pl.concat(run.ask(ranges_of, _spans(windows, inside)))
+    numbers, streams = codes([inside[name] for name in STREAM])
+    inside = inside.rename({"launch": "api"}).with_columns(queue=pl.Series(numbers).cast(pl.UInt32))
+    lanes = stream_lanes(streams, inside.select("begin", "end", "queue"))
+    origins = windows.group_by("step", maintain_order=True).agg(origin=pl.min("begin"))
+    arrived = _arrivals(diagnosis, lanes, origins)
+    by_step = _by_step(_slices(inside, lanes, hosts, arrived, origins))
+    arrivals = _by_step(arrived)
+    paths = paths_in_steps(diagnosis, dict(origins.iter_rows()), lanes)
+    found = []
+    for (step,), own in windows.partition_by("step", as_dict=True, maintain_order=True).items():
+        origin, finish = int(own["begin"].min()), int(own["finish"].max())  # type: ignore[arg-type]
+        whole = tuple((rank, begin - origin, end - origin) for rank, begin, end in own[_WINDOW].iter_rows())
+        slices = by_step.get(step, by_step[None])
+        timeline = Timeline(
+            step,
+            str(own["label"][0]),
+            roles[step],
+            origin,
+            finish,
+            slices,
+            arrivals.get(step, arrivals[None]),
+            len(slices),
+            0,
+            whole,
+            paths[step],
+        )
+        found.append(timeline)
+    place = {step: number for number, step in enumerate(steps)}
+    return sorted(found, key=lambda timeline: place[timeline.step])
 
 
-def operations_of(placed: PlacedTrace, steps: list[int]) -> list[pl.DataFrame]:
-    """For each step those columns of the operations in its windows that a timeline shows."""
-    _ = placed.host_clocks
-
-    def of_rank(rank: int) -> list[pl.DataFrame]:
-        work, windows = placed.clocked(_OPERATION, rank), placed.windows.filter(pl.col("rank") == rank)
-        return [_inside(work, windows.filter(pl.col("step") == step)) for step in steps]
-
-    return with_facts(placed, [in_words(pl.concat(parts)) for parts in zip(*placed.each(of_rank), strict=True)])
+_WINDOW = ["rank", "begin", "finish"]
+_LANE = ["step", "rank", "lane"]
+_CALL = ["step", "rank", "launch_start", "launch_end", "api"]
+#: Of a slice, at first: the number of its lane, that of its line, and the name as a category.
+_KEEP = ("at", "line", "begin", "end", "name", "launch")
 
 
-def _inside(work: pl.DataFrame, windows: pl.DataFrame) -> pl.DataFrame:
-    """The operations of a rank that are inside its window, if it has one."""
-    begin, finish = windows["begin"].min(), windows["finish"].max()
-    return work.filter((pl.col("end") > begin) & (pl.col("begin") < finish)) if len(windows) else work.clear()
+def _by_step(frame: pl.DataFrame) -> dict[int | None, pl.DataFrame]:
+    """The rows of each step without its number, and those of none, None's; frame: by step."""
+    lengths = frame.select(pl.col("step").rle()).unnest("step")
+    bare = frame.drop("step")
+    parts: dict[int | None, pl.DataFrame] = {None: bare.clear()}
+    at = 0
+    for count, step in lengths.iter_rows():
+        parts[step] = bare.slice(at, count)
+        at += count
+    return parts
 
 
-def ranges_of(placed: PlacedTrace, spans: list[tuple[int, int]]) -> list[pl.DataFrame]:
-    """For each span of time rank, start, end, name of the NVTX ranges of the ranks' processes in it."""
-    owners = pl.DataFrame(
-        [(rank.process, rank.rank) for rank in placed.placement.ranks],
-        schema={"process": pl.Int64, "rank": pl.Int64},
-        orient="row",
+def _slices(
+    inside: pl.DataFrame, lanes: pl.DataFrame, hosts: pl.DataFrame, arrivals: pl.DataFrame, origins: pl.DataFrame
+) -> pl.DataFrame:
+    """step and the columns of Timeline.slices, by step, lane and begin; inside: with `queue`, a row of lanes."""
+    launch, calls = _calls(inside)
+    ranges = ranges_in_lanes(hosts)
+    ordered = pl.concat(frame.select(_LANE) for frame in (lanes, calls, ranges)).unique()
+    ordered = ordered.sort("step", "rank", *lane_order("lane")).join(origins, on="step", maintain_order="left")
+    ordered = ordered.with_row_index("at")
+
+    def at(frame: pl.DataFrame) -> pl.Series:
+        return frame.select(_LANE).join(ordered, on=_LANE, maintain_order="left")["at"]
+
+    work = inside.with_columns(launch, at(lanes).gather(inside["queue"]).alias("at"))
+    beside = [frame.with_columns(at(frame)).select(_KEEP) for frame in (calls, ranges)]
+    arrived = arrivals.with_columns(at(arrivals), pl.col("name").cast(pl.Categorical)).join(origins, on="step")
+    whole = _with_calls(_work(work), arrived.with_columns(begin=pl.col("time") + pl.col("origin")))
+    whole = pl.concat([whole, *beside], how="diagonal")
+    origin = ordered["origin"].gather(whole["at"])
+    whole = whole.with_columns(pl.col("begin") - origin, pl.col("end") - origin)
+    # What begins at one time stays in the order in which it was.
+    by_time = np.argsort(whole["begin"].to_numpy(), kind="stable")
+    order = by_time[np.argsort(whole["at"].to_numpy()[by_time], kind="stable")]
+    whole = whole.select(pl.all().gather(pl.Series(order)))
+    lane = ordered.select(pl.col(_LANE).gather(whole["at"]))
+    return lane.with_columns(
+        _LINES.gather(whole["line"]), pl.Series(whole["name"].cast(pl.String)), *whole.drop("at", "line", "name")
     )
-    ranges = placed.trace.ranges.select("start", "end", "process", "name").join(owners, on="process")
-    ranges = shifted(ranges, placed.placement.shift).select("rank", "start", "end", "name")
-    return [ranges.filter((pl.col("end") > begin) & (pl.col("start") < finish)) for begin, finish in spans]
 
 
-def _span(windows: pl.DataFrame, inside: pl.DataFrame) -> tuple[int, int]:
-    """From the first launch of a step's operations, or its begin if that is earlier, to its end."""
-    origin, finish = int(windows["begin"].min()), int(windows["finish"].max())  # type: ignore[arg-type]
-    first = inside["launch_start"].min()
-    return min(origin, int(first)) if first is not None else origin, finish  # type: ignore[arg-type]
+_LINES = pl.Series("line", list(LINE_ORDER))
 
 
-def _timeline(
-    run: Run, diagnosis: Diagnosis, inside: pl.DataFrame, hosts: pl.DataFrame, named: tuple[int, str]
-) -> Timeline:
-    step, role = named
-    windows = run.windows.filter(pl.col("step") == step)
-    origin, finish = int(windows["begin"].min()), int(windows["finish"].max())  # type: ignore[arg-type]
-    lanes = _lanes(inside)
-    inside = inside.join(lanes, on=["rank", "context", "stream"], nulls_equal=True, maintain_order="left")
-    inside = inside.rename({"launch": "api"})
-    inside = inside.join(_numbered_launches(inside), on=_LAUNCH, how="left", maintain_order="left")
-    hosts = hosts.sort("rank", "start", "end", "name")
-    relative = pl.concat([_work(inside), _launches(inside), _range_slices(hosts)], how="diagonal").with_columns(
-        pl.col("begin") - origin, pl.col("end") - origin
+def _with_calls(work: pl.DataFrame, arrived: pl.DataFrame) -> pl.DataFrame:
+    """The slices with `call`, the number of the matched collective that begins with it."""
+    cut = pl.col("line").is_in([NUMBER[line] for line in (*BEFORE.values(), *AFTER.values())])
+    key = ["at", "begin", "name"]
+    begun = work.with_row_index("row").filter(cut).select("row", *key)
+    found = begun.join(arrived.unique(key, keep="first").select(*key, "collective"), on=key)
+    call = pl.repeat(None, len(work), dtype=pl.Int64, eager=True)
+    return work.with_columns(call.scatter(found["row"], found["collective"]).alias("call"))
+
+
+def _calls(inside: pl.DataFrame) -> tuple[pl.Series, pl.DataFrame]:
+    """The number in its step of the call that launched each operation, null where none is recorded; and the calls as
+    slices, with step and rank.
+    """
+    rows = np.flatnonzero(inside["launch_start"].is_not_null().to_numpy())
+    recorded = inside.select(pl.col(_CALL).gather(pl.Series(rows)))
+    # A graph's operations have one call, one after the other.
+    keys = [recorded[name].to_physical().fill_null(-1).to_numpy() for name in _CALL]
+    fresh = np.ones(len(rows), dtype=np.bool_)
+    fresh[1:] = np.logical_or.reduce([key[1:] != key[:-1] for key in keys])
+    runs = np.flatnonzero(fresh)
+    named = recorded.select(pl.all().gather(pl.Series(runs)))
+    distinct = named.unique(maintain_order=True).sort(_CALL[:-1], maintain_order=True)
+    distinct = distinct.with_columns(number=pl.int_range(pl.len()).over("step"))
+    number = named.join(distinct, on=_CALL, how="left", nulls_equal=True, maintain_order="left")["number"]
+    found = pl.repeat(None, len(inside), dtype=pl.Int64, eager=True).alias("launch")
+    counts = np.diff(runs, append=len(rows))
+    found = found.scatter(pl.Series(rows), number.gather(pl.Series(np.repeat(np.arange(len(runs)), counts))))
+    calls = distinct.select(
+        "step",
+        "rank",
+        lane=pl.lit(LAUNCHES),
+        line=pl.lit(LINE_ORDER[LAUNCH], pl.Int8),
+        begin="launch_start",
+        end="launch_end",
+        name=pl.col("api").fill_null("?"),
+        launch="number",
     )
-    arrived = diagnosis.arrived.filter(pl.col("step") == step)
-    arrived = arrived.join(lanes, on=["rank", "context", "stream"], nulls_equal=True).select(
+    return found.alias("launch"), calls
+
+
+def _spans(windows: pl.DataFrame, inside: pl.DataFrame) -> pl.DataFrame:
+    """step, begin, finish: from the first launch of a step's operations, or its begin if that is earlier, to its
+    end.
+    """
+    own = windows.group_by("step", maintain_order=True).agg(pl.min("begin"), pl.max("finish"))
+    launched = inside.group_by("step").agg(first=pl.min("launch_start"))
+    return own.join(launched, on="step", how="left", maintain_order="left").select(
+        "step", pl.min_horizontal("begin", "first").alias("begin"), "finish"
+    )
+
+
+def _arrivals(diagnosis: Diagnosis, lanes: pl.DataFrame, origins: pl.DataFrame) -> pl.DataFrame:
+    arrived = diagnosis.arrived.join(origins, on="step").join(lanes, on=STREAM, nulls_equal=True)
+    return arrived.select(
+        "step",
         "rank",
         "lateness",
         "name",
         "lane",
         collective="number",
-        time=pl.col("begin") - origin,
+        time=pl.col("begin") - pl.col("origin"),
         last=pl.col("position") == pl.col("ranks"),
-    )
-    calls = arrived.select("rank", "lane", "name", begin="time", call="collective").unique(_CALL, keep="first")
-    relative = relative.join(calls, on=_CALL, how="left", maintain_order="left")
-    ordered = relative.sort("rank", "lane", "begin", "line", "end", "name")
-    label = str(windows["label"][0])
-    own = windows.sort("rank").select("rank", pl.col("begin") - origin, pl.col("finish") - origin)
-    arrivals = arrived.sort("rank", "time")
-    path = path_in_step(diagnosis, step, origin, lanes)
-    whole = tuple(own.iter_rows())
-    return Timeline(step, label, role, origin, finish, ordered, arrivals, len(relative), 0, whole, path)
-
-
-def _lanes(work: pl.DataFrame) -> pl.DataFrame:
-    """rank, context, stream, lane: a lane a stream; of many streams, those never busy at one time share a lane.
-
-    A CUDA graph that forks gives every branch a stream of its own, and a lane for each would fill pages.
-    """
-    key = ["rank", "context", "stream"]
-    extents = work.group_by(key).agg(pl.min("begin"), pl.max("end")).sort("rank", "begin", "context", "stream")
-    names = []
-    for own in extents.partition_by("rank", maintain_order=True):
-        if len(own) <= MAX_STREAMS:
-            names += ["stream" if stream is None else f"stream {stream}" for stream in own["stream"]]
-            continue
-        names += [f"streams {lane + 1}" for lane in _first_free(own.select("begin", "end"))]
-    return extents.select(key).with_columns(lane=pl.Series(names, dtype=pl.String))
-
-
-def _first_free(spans: pl.DataFrame) -> list[int]:
-    """The lane of each span of time (begin, end), in order of begin: the first whose last span has ended."""
-    until: list[int] = []
-    lanes = []
-    for begin, end in spans.iter_rows():
-        lane = next((i for i, busy_until in enumerate(until) if busy_until <= begin), len(until))
-        until[lane : lane + 1] = [end]
-        lanes.append(lane)
-    return lanes
-
-
-_OPERATION = (
-    "rank",
-    "context",
-    "stream",
-    "cls",
-    "name",
-    "begin",
-    "end",
-    "last",
-    "launch_start",
-    "launch_end",
-    "launch",
-    "start",
-    "demangled",
-    "bytes",
-    "message_bytes",
-)
-_CALL = ("rank", "lane", "begin", "name")
-_KEEP = ("rank", "lane", "line", "begin", "end", "name", "launch")
-_LAUNCH = ("rank", "launch_start", "launch_end", "api")
-
-
-def _numbered_launches(inside: pl.DataFrame) -> pl.DataFrame:
-    """The launch calls of these operations, numbered; api: the name of each."""
-    calls = inside.drop_nulls("launch_start").select(_LAUNCH).unique().sort(_LAUNCH)
-    return calls.with_row_index("launch").cast({"launch": pl.Int64})
+    ).sort("step", "rank", "time")
 
 
 def _work(inside: pl.DataFrame) -> pl.DataFrame:
     """Ledger lines on the streams; a matched collective becomes its waiting, if it waits, and what comes after."""
-    parts = cut_at_arrival(inside).parts(inside, ("rank", "lane", "name", "launch", *FACTS))
-    parts = parts.with_columns(line=line_names(parts["line"]))
-    waits = pl.col("line").is_in(list(BEFORE.values()))
+    parts = cut_at_arrival(inside).parts(inside, ("at", "name", "launch", *FACTS))
+    waits = pl.col("line").is_in([NUMBER[line] for line in BEFORE.values()])
     return parts.filter(~waits | (pl.col("end") > pl.col("begin"))).select(*_KEEP, *FACTS)
-
-
-def _launches(inside: pl.DataFrame) -> pl.DataFrame:
-    calls = inside.drop_nulls("launch").unique("launch", keep="first", maintain_order=True)
-    return calls.with_columns(
-        lane=pl.lit(LAUNCHES),
-        line=pl.lit(LAUNCH),
-        begin="launch_start",
-        end="launch_end",
-        name=pl.col("api").fill_null("?"),
-    ).select(_KEEP)
-
-
-def _range_slices(hosts: pl.DataFrame) -> pl.DataFrame:
-    """NVTX ranges; those that nest or overlap lie in different lanes, the outer ones first."""
-    parts = [hosts.clear().with_columns(lane=pl.lit("", dtype=pl.String))]
-    for own in hosts.partition_by("rank", maintain_order=True):
-        ordered = own.sort("start", "end", descending=[False, True], maintain_order=True)
-        lanes = pl.Series(_first_free(ordered.select("start", "end")), dtype=pl.Int64)
-        numbered = ordered.with_columns(number=lanes)
-        few = numbered.filter(pl.col("number") < MAX_RANGE_LANES)
-        parts.append(few.with_columns(lane=pl.format("NVTX {}", pl.col("number") + 1)).drop("number"))
-    return (
-        pl.concat(parts)
-        .with_columns(
-            line=pl.lit(RANGE),
-            begin="start",
-            name=pl.col("name").fill_null("?"),
-            launch=pl.lit(None, dtype=pl.Int64),
-        )
-        .select(_KEEP)
-    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import polars as pl
 
 from nsysan.diagnosis.answers import NOTABLE, replay_words
@@ -15,7 +17,7 @@ from nsysan.report.kernel_text import kernel_text
 from nsysan.report.light_text import PRODUCT_HEADS, light_sentence, product_rows, sentences
 from nsysan.report.nccl_text import nccl_sentence
 from nsysan.report.replica import coverage_words, layout_sentence
-from nsysan.report.report import Report, visible_lines
+from nsysan.report.report import GRAPHS, Report, visible_lines
 from nsysan.report.sentences import (
     expectation_sentence,
     headline_sentence,
@@ -23,32 +25,30 @@ from nsysan.report.sentences import (
     sure_sentence,
 )
 from nsysan.report.tail_sentences import tail_sentence
-from nsysan.text import counted, numbered, pct, plain, size, table, us, wrapped
-from nsysan.trace.graph_mode import GraphMode
+from nsysan.text import counted, numbered, pct, plain, prose, table, us, wrapped
+from nsysan.timings import stage
 
 _FINDINGS = 5
-_GRAPHS = {
-    GraphMode.NODE: "CUDA graphs by node",
-    GraphMode.GRAPH: "CUDA graphs as blocks",
-    GraphMode.NONE: "no CUDA graph replays",
-}
+_NO_SUM = "medians need not add up"
+_BETWEEN = "{} more ranks lie between these"
 
 
-def to_text(report: Report) -> str:
-    """The summary as plain text: the verdict, the late rank and the savings first."""
+@stage("summary")
+def to_text(report: Report, width: int | None = None) -> str:
+    """The summary as plain text: the verdict, the late rank and the savings first; tables no wider than `width`."""
     parts = [
         answers(report),
-        _findings(report),
-        _capture(report),
-        _ledger(report),
-        kernel_text(report),
-        _collectives(report),
-        _light(report),
+        findings(report, width),
+        capture(report),
+        ledger(report, width),
+        kernel_text(report, width),
+        _collectives(report, width),
+        light(report, width),
         expectation_sentence(report),
-        _gaps(report),
+        _gaps(report, width),
         _slowest(report),
     ]
-    return "\n\n".join(part for part in (*parts, _lookalikes(report), _quality(report)) if part) + "\n"
+    return "\n\n".join(part for part in (*parts, _lookalikes(report), _quality(report, width)) if part) + "\n"
 
 
 def answers(report: Report) -> str:
@@ -66,34 +66,38 @@ def answers(report: Report) -> str:
     )
 
 
-def _findings(report: Report) -> str:
-    """The findings that matter most: what, how much, and what to do."""
+def findings(report: Report, width: int | None = None, most: int = _FINDINGS, fixes: int = _FINDINGS) -> str:
+    """The findings that matter most: what, how much, and of the first what to do."""
     if not report.findings:
         return ""
-    shown = report.findings[:_FINDINGS]
-    more = (
-        f"; {len(report.findings) - len(shown)} more in the JSON and on the page" if report.findings[_FINDINGS:] else ""
-    )
+    shown = report.findings[:most]
+    more = f"; {len(report.findings) - len(shown)} more in the JSON and on the page" if report.findings[most:] else ""
     what = report.diagnosis.what_if
     how = f"savings {replay_words(what)}; those" if what is not None and what.told else "savings"
     lines = [f"findings ({how} of several need not add up{more})"]
-    for finding in shown:
+    for number, finding in enumerate(shown):
         saves = f"  [{finding.saves}]" if finding.saves else ""
-        lines += [
-            f"  {finding.severity:<6}  {plain(finding.title, 200)}{saves}",
-            f"          {wrapped(finding.fix, ' ' * 10, 100)}",
-        ]
+        lines.append(f"  {finding.severity:<6}  {plain(finding.title, 200)}{saves}")
+        if number < fixes:
+            lines.append(f"          {wrapped(finding.fix, ' ' * 10, prose(width) - 10)}")
     return "\n".join(lines)
 
 
-def _capture(report: Report) -> str:
+def captured(report: Report) -> str:
+    """How many ranks on what, and how graphs were traced."""
+    graphs = GRAPHS[report.inputs[0].graph_trace]
+    return f"captured  {report.seen_words} on {plain(report.gpu_words, 200)}; {graphs}"
+
+
+def capture(report: Report) -> str:
+    """What was read, which steps of it count, and what they are made of."""
     source = report.inputs[0]
     names = ", ".join(plain(i.name) for i in report.inputs[:8]) + (" ..." if len(report.inputs) > 8 else "")
     version = f"nsys {source.nsys_version or 'of unknown version'} (schema {source.schema_version or 'unknown'})"
     lines = [
         f"trace     {names}, exported by {plain(version)}, read by nsysan {report.version}",
-        f"captured  {report.seen_words} on {plain(report.gpu_words, 200)}; {_GRAPHS[source.graph_trace]}",
-        *_layout(report),
+        captured(report),
+        *layout(report),
         *(f"clock     {q.reason}" for q in report.quality if q.id == Aspect.CLOCK),
         _steps(report),
         f"period    {headline_sentence(report)}",
@@ -102,7 +106,7 @@ def _capture(report: Report) -> str:
     return "\n".join(lines)
 
 
-def _layout(report: Report) -> list[str]:
+def layout(report: Report) -> list[str]:
     """How the ranks are laid out, where there is something to say; the replica that the rest is of comes first."""
     head, others = report.replicas[report.replica], [r for r in report.replicas if r.id != report.replica]
     if not others and head.layout.is_plain:
@@ -117,14 +121,19 @@ def _layout(report: Report) -> list[str]:
     return lines
 
 
-def _steps(report: Report) -> str:
+def steady_steps(report: Report) -> str:
+    """How many steps, found how, and which part of the capture the figures are of."""
     steps = report.steps
     steady = len(steps.steady)
     over = f"medians over the {steady} steady ones" if steady > 1 else "of the only steady one"
     figures = f"figures are {over}" if steady else "none of them is steady"
     covered = coverage_words(report.replicas[report.replica])
-    lines = [f"steps     {steps.count} by {plain(steps.source)}; {figures}{covered}"]
-    lines += [f"          {plain(note, 200)}" for note in steps.notes]
+    return f"steps     {steps.count} by {plain(steps.source)}; {figures}{covered}"
+
+
+def _steps(report: Report) -> str:
+    steps = report.steps
+    lines = [steady_steps(report), *(f"          {plain(note, 200)}" for note in steps.notes)]
     populations = report.replicas[report.replica].populations
     if len(populations) > 1:
         lines += [f"          {one.sentence}{', shown' if one.headline else ''}" for one in populations]
@@ -136,43 +145,46 @@ def _steps(report: Report) -> str:
     return "\n".join(lines)
 
 
-def _ledger(report: Report) -> str:
+def ledger(report: Report, width: int | None = None, ranks: Collection[int] | None = None) -> str:
+    """The median step of each rank, or of these alone."""
     if report.per_rank.is_empty():
         return ""
     lines = visible_lines(report)
     columns = ["period", *lines, *BESIDE]
     header = ["rank", *columns]
-    rows = [[str(row["rank"]), *(us(row[f"{c}_ns"]) for c in columns)] for row in report.per_rank.iter_rows(named=True)]
+    shown = [row for row in report.per_rank.iter_rows(named=True) if ranks is None or row["rank"] in ranks]
+    rows = [[str(row["rank"]), *(us(row[f"{c}_ns"]) for c in columns)] for row in shown]
     closed = f"every step of every rank sums to its period to 0 ns ({counted(len(report.per_step), 'ledger')} checked)"
+    between = len(report.per_rank) - len(rows)
     return "\n".join(
         [
-            "ledger, µs per step (median over the steady steps; medians need not add up)",
-            *table(header, rows),
-            closed,
-            *untraced_table(report, columns),
+            f"ledger, µs per step (median over the steady steps; {_BETWEEN.format(between) if between else _NO_SUM})",
+            *table(header, rows, width=width),
+            *([] if between else [closed]),
+            *untraced_table(report, columns, width),
         ]
     )
 
 
-def _collectives(report: Report) -> str:
+def _collectives(report: Report, width: int | None) -> str:
     if not report.collectives:
         return ""
     several = several_populations(report.collectives)
     lines = ["collectives in all steps but prefill and the first"]
     lines += [_family(family, several=several) for family in report.collectives]
-    lines.append(wrapped(f"  link: {report.link.sentence}", " " * 8))
-    nccl = nccl_sentence(report)
-    return "\n".join([*lines, *([wrapped(f"  {nccl}", " " * 8)] if nccl else [])])
+    told = [f"link: {report.link.sentence}", nccl_sentence(report)]
+    return "\n".join([*lines, *(wrapped(f"  {one}", " " * 8, prose(width)) for one in told if one)])
 
 
-def _light(report: Report) -> str:
+def light(report: Report, width: int | None = None, *, products: bool = True) -> str:
     """The floor of the step, what it has above that, and the speed of each product."""
-    light = report.light.found
-    if light is None:
+    found = report.light.found
+    if found is None:
         return f"light     cannot be told: {plain(report.light.why, 300)}" if report.light.stated else ""
-    told = [wrapped(f"light     {light_sentence(light)}", " " * 10)]
-    told += [wrapped(f"          {sentence}", " " * 10) for sentence in sentences(light)]
-    return "\n".join([*told, *(f"  {line}" for line in table(PRODUCT_HEADS, product_rows(light)))])
+    told = [f"light     {light_sentence(found)}", *(f"          {sentence}" for sentence in sentences(found))]
+    told = [wrapped(line, " " * 10, prose(width)) for line in told]
+    rows = table(PRODUCT_HEADS, product_rows(found), width=width and width - 2) if products else []
+    return "\n".join([*told, *(f"  {line}" for line in rows)])
 
 
 def speed_words(family: CollectiveFamily) -> list[str]:
@@ -190,7 +202,7 @@ def floor_words(family: CollectiveFamily) -> str:
 
 
 def _family(family: CollectiveFamily, *, several: bool) -> str:
-    what = f"{family.kind or family.op_class} of {size(family.message_bytes)} over {family.over}"
+    what = f"{family.kind or family.op_class} of {family.size_words} over {family.over}"
     what += f" in {family.steps}" if several else ""
     verdicts = [f"{family.matched} of {counted(family.count, 'call')} matched"]
     verdicts += [f"{n} {word}" for word, n in (("unmatched", family.unmatched), ("rejected", family.rejected)) if n]
@@ -206,7 +218,7 @@ def _family(family: CollectiveFamily, *, several: bool) -> str:
     return text + "\n    " + "    ".join([*spread, *speed_words(family)])
 
 
-def _gaps(report: Report) -> str:
+def _gaps(report: Report, width: int | None = None) -> str:
     """Idle time by cause, a column a cause."""
     gaps = report.diagnosis.gaps
     causes = [cause for cause in GapCause if (gaps.filter(pl.col("cause") == cause)["ns"] > 0).any()]
@@ -214,7 +226,9 @@ def _gaps(report: Report) -> str:
         return ""
     ns = {(rank, cause): value for rank, cause, value in gaps.select("rank", "cause", "ns").iter_rows()}
     rows = [[str(rank.rank), *(us(ns.get((rank.rank, cause), 0)) for cause in causes)] for rank in report.ranks]
-    return "\n".join(["idle by cause, µs per step (median over the steady steps)", *table(["rank", *causes], rows)])
+    return "\n".join(
+        ["idle by cause, µs per step (median over the steady steps)", *table(["rank", *causes], rows, width=width)]
+    )
 
 
 def _slowest(report: Report) -> str:
@@ -236,8 +250,6 @@ def _lookalikes(report: Report) -> str:
     return "\n".join(lines)
 
 
-def _quality(report: Report) -> str:
-    rows = report.doubts
-    if not rows:
-        return ""
-    return "\n".join(["read with care", *(wrapped(f"  {q.id} ({q.status.words}): {q.reason}", " " * 6) for q in rows)])
+def _quality(report: Report, width: int | None) -> str:
+    told = [f"  {q.id} ({q.status.words}): {q.reason}" for q in report.doubts]
+    return "\n".join(["read with care", *(wrapped(one, " " * 6, prose(width)) for one in told)]) if told else ""

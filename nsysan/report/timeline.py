@@ -9,10 +9,15 @@ from statistics import median
 
 import polars as pl
 
+from nsysan.metrics.lines import CLAIMED
+from nsysan.report.range_cells import range_cells
+
 LAUNCH = "launch"
 RANGE = "nvtx"
 #: The lane of a rank's launch calls.
 LAUNCHES = "launches"
+#: The lines of slices, as they are ordered where two begin at one time.
+LINE_ORDER = {str(line): number for number, line in enumerate((*CLAIMED, LAUNCH, RANGE))}
 _PIECES = {
     "rank": pl.Int64,
     "class": pl.UInt8,
@@ -45,11 +50,13 @@ class Timeline:
     latest end (ns of the trace's clock). slices: rank, lane (stream number, "launches" or "NVTX <n>"), line (ledger
     line, "launch" or "nvtx"), begin, end (ns after origin), name, launch (number of the launch call, null where none is
     recorded; the call's own slice has it too), call (number of the matched collective that begins with it, else null)
-    and the columns of operation_facts.FACTS. arrivals: rank, lane, collective (its number in the step), time (ns
-    after origin), lateness (ns after the first rank), last (whether this rank was the last), name: of the matched
-    collectives. total: slices that there are; windows: rank, begin, end of each rank's own step (ns after origin):
-    ranks begin and end a step apart, and the work of other steps is not in `slices`. merged: of those shorter than this
-    (ns) on a lane, `slices` holds the longest in each stretch of that length. path: the critical path through it.
+    and the columns of operation_facts.FACTS, by rank, lane (see lane_order) and begin. arrivals: rank, lane, collective
+    (its number in the step), time (ns after origin), lateness (ns after the first rank), last (whether this rank was
+    the last), name: of the matched collectives. total: slices that there are; windows: rank, begin, end of
+    each rank's own step (ns after origin): ranks begin and end a step apart, and the work of other steps is not in
+    `slices`. merged: of those shorter than this (ns) on a lane, `slices` holds the longest in each stretch of that
+    length. path: the critical path through it. cells: where `slices` are not all, the ledger
+    in cells of time (range_cells.range_cells).
     """
 
     step: int
@@ -63,11 +70,19 @@ class Timeline:
     merged: int
     windows: tuple[tuple[int, int, int], ...] = ()
     path: StepPath = field(default_factory=StepPath)
+    cells: pl.DataFrame | None = None
 
     @property
     def period(self) -> int:
         """Duration of the step: median over the ranks, ns."""
         return round(median(end - begin for _, begin, end in self.windows)) if self.windows else 0
+
+
+def lane_order(lane: str) -> tuple[pl.Expr, ...]:
+    """By what the lanes of a rank are ordered: ranges over the calls inside them, over the work."""
+    name = pl.col(lane)
+    kind = pl.when(name.str.starts_with("NVTX")).then(0).when(name == LAUNCHES).then(1).otherwise(2)
+    return kind, name.str.len_chars(), name
 
 
 def fair_limit(sizes: Sequence[int], room: int) -> int:
@@ -91,7 +106,8 @@ def decimated(timeline: Timeline, limit: int) -> Timeline:
     # The least power that suffices: a larger one never keeps more.
     power = bisect_left(range(_LEAST, _MOST), True, key=lambda n: int(_kept(slices, 1 << n).sum()) <= limit)
     merged = 1 << (_LEAST + power)
-    return replace(timeline, slices=slices.filter(_kept(slices, merged)), merged=merged)
+    cells = range_cells(slices, timeline.windows)
+    return replace(timeline, slices=slices.filter(_kept(slices, merged)), merged=merged, cells=cells)
 
 
 #: Powers of two ns: from what no screen resolves to what no step lasts.

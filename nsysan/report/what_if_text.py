@@ -8,7 +8,7 @@ from nsysan.report.report import Report
 from nsysan.text import duration, percent, table, us
 
 
-def what_if_text(report: Report) -> str:
+def what_if_text(report: Report, width: int | None = None) -> str:
     """Each what-if, and each rank put right alone: the period, what that saves, and the bounds where there are two."""
     what = report.diagnosis.what_if
     if what is None:
@@ -23,7 +23,7 @@ def what_if_text(report: Report) -> str:
     now = "without nsys" if what.traced is not None else "now"
     head = f"what if, {replay_words(what)} ({duration(what.period)} a step {now}; savings need not add up)"
     why = [f"cannot be told: {reason}" for reason in (what.why, what.why_host) if reason]
-    return "\n".join([head, *table(["", "a step", "saves, µs", "saves", "bounds"], rows), *why])
+    return "\n".join([head, *table(["", "a step", "saves, µs", "saves", "bounds"], rows, width=width), *why])
 
 
 def _row(name: str, ns: int | None, period: int, bounds: str) -> list[str]:

@@ -14,10 +14,12 @@ import numpy.typing as npt
 import polars as pl
 
 from nsysan._errors import ExitCode, NsysanError
+from nsysan.columns.rows import parted
 from nsysan.columns.times import SAME, Shift, shifted
 from nsysan.model.metadata import TraceMetadata
 from nsysan.run.matching import match_collectives
 from nsysan.text import duration
+from nsysan.timings import stage
 
 #: The clocks of one run differ by NTP's error at most; a larger correction would paper over a wrong match.
 MAX_CORRECTION_NS = 20_000_000
@@ -90,6 +92,7 @@ def check_one_run(names: list[str], spans: list[tuple[int, int]]) -> None:
         )
 
 
+@stage("one clock")
 def refine(collectives: pl.DataFrame, ranks: int, traces: int) -> Clock:
     """Corrections of the traces' clocks from matched ends (column `trace`), relative to the first trace.
 
@@ -98,9 +101,9 @@ def refine(collectives: pl.DataFrame, ranks: int, traces: int) -> Clock:
     none = [0] * traces
     still = [0.0] * traces
     group = ["family", "step", "call"]
-    calls = match_collectives(collectives, ranks)
+    calls = match_collectives(collectives, ranks).select("trace", "rank", *group, "members", "end")
     whole = (pl.len().over(group) == pl.col("members")) & (pl.n_unique("rank").over(group) == pl.col("members"))
-    ends = calls.filter(whole & (pl.col("members") > 1)).sort(*group, "rank")
+    ends = calls.filter(whole & (pl.col("members") > 1)).drop("members").sort(*group, "rank")
     if ends.is_empty():
         return Clock(none, None, None, False, "no collective is in all traces", still, none)
     # One after the other first: the median end of a group moves with a clock that is off, if it is off by much.
@@ -148,14 +151,15 @@ def _one_by_one(ends: pl.DataFrame, traces: int) -> list[Shift]:
     lowest = by_trace.group_by("trace").agg(pl.min("rank")).sort("rank")
     waiting = lowest["trace"].to_list()
     lines = [SAME] * traces
+    ends_of = parted(by_trace, "trace")
     while waiting:
         # What shares nothing with the traces before it starts a clock of its own.
-        known = by_trace.filter(pl.col("trace") == waiting.pop(0))
+        known = ends_of[waiting.pop(0)]
         found = True
         while found:
             found = False
             for trace in list(waiting):
-                own = by_trace.filter(pl.col("trace") == trace)
+                own = ends_of[trace]
                 both = own.join(known, on=group, suffix="_known").sort("end")
                 if both.is_empty():
                     continue
@@ -194,8 +198,8 @@ def _with(ends: pl.DataFrame, lines: Sequence[Shift]) -> pl.DataFrame:
 
 
 def _parted(ends: pl.DataFrame, lines: Sequence[Shift]) -> Iterator[tuple[pl.DataFrame, Shift]]:
-    for trace, line in enumerate(lines):
-        yield ends.filter(pl.col("trace") == trace), line
+    for trace, own in sorted(parted(ends, "trace").items()):
+        yield own, lines[trace]
 
 
 def _rounded(ns: float) -> int:

@@ -101,7 +101,7 @@ def find_groups(
     )
     pairs = _pairs(calls, told)
     calls = calls.join(pairs, on="row", how="left", maintain_order="left")
-    whole = set(calls.filter(pl.col("pair").is_null())["communicator"].drop_nulls().cast(pl.String))
+    whole = set(_communicators(calls.filter(pl.col("pair").is_null())))
     for name, (ranks, size) in told.items():
         if name in whole:
             _add(groups, Group(ranks, GroupSource.PAYLOAD, size, (name,)))
@@ -110,7 +110,7 @@ def find_groups(
     calls = calls.with_columns(group=pl.coalesce("pair", by_payload)).drop("pair")
     silent = calls.filter(pl.col("group").is_null())
     # Ranks that send to one another are of several stages, and share no layer to reduce.
-    sent = set(calls.filter(pl.col("cls") == WorkClass.P2P)["communicator"].drop_nulls().cast(pl.String))
+    sent = set(_communicators(calls.filter(pl.col("cls") == WorkClass.P2P)))
     known = [(c.ranks, c.size) for name, c in communicators.items() if name not in sent]
     known += [own for name, own in told.items() if name not in sent]
     found = []
@@ -128,6 +128,10 @@ def find_groups(
     partial = [group.id for group in groups.values() if group.is_partial]
     calls = calls.with_columns(partial=pl.col("group").is_in(partial).fill_null(value=False))
     return calls, sorted(groups.values(), key=lambda g: g.ranks)
+
+
+def _communicators(calls: pl.DataFrame) -> list[str]:
+    return calls["communicator"].unique().drop_nulls().cast(pl.String).to_list()
 
 
 def _pairs(calls: pl.DataFrame, told: Mapping[str, tuple[Members, int]]) -> pl.DataFrame:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from nsysan.metrics.gaps import AROUND_GAPS, TIMES, rank_gaps
+from nsysan.metrics.gaps import TIMES, rank_gaps
 from nsysan.run.placed import PlacedTrace
 
 _SCHEMA = {"rank": pl.Int64(), "step": pl.Int64(), "begin": pl.Int64(), "ns": pl.Int64(), "inside": pl.String()}
@@ -35,7 +35,7 @@ def longest_stalls_of(placed: PlacedTrace, steps: list[int]) -> pl.DataFrame:
         windows = placed.windows.filter((pl.col("rank") == rank) & pl.col("step").is_in(chosen)).sort("begin")
         if windows.is_empty():
             return pl.DataFrame(schema=_SCHEMA)
-        parts = rank_gaps(placed.frame(TIMES, rank), lambda at: placed.clocked(AROUND_GAPS, rank, at), windows, syncs)
+        parts = rank_gaps(placed.frame(TIMES, rank), lambda at, names: placed.clocked(names, rank, at), windows, syncs)
         gaps = pl.concat(part.filter(pl.col("host")) for part in parts)
         longest = gaps.sort(["step", "ns", "begin"], descending=[False, True, False]).unique("step", keep="first")
         threads = placed.frame(("row", "thread"), rank)

@@ -10,10 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from nsysan.columns.codes import coded
 from nsysan.metrics.cut import cut_at_arrival
 from nsysan.model.classes import WorkClass
 from nsysan.model.matches import Match
 from nsysan.run.messages import RECEIVES, SENDS, halves, in_sequence
+from nsysan.timings import stage
 
 _I64 = npt.NDArray[np.int64]
 #: Rejections up to this share of a family's calls are mispairings, to be resynchronised; more are a clock's fault.
@@ -24,6 +26,7 @@ _NEIGHBOURS = 3
 _NODE = pl.col("graph_node") % (1 << 32)
 
 
+@stage("match collectives")
 def match_collectives(collectives: pl.DataFrame, ranks: int) -> pl.DataFrame:
     """Put together the calls of a step over the ranks of a group, and find the last arrival of each.
 
@@ -66,46 +69,48 @@ def match_collectives(collectives: pl.DataFrame, ranks: int) -> pl.DataFrame:
 def _numbered(collectives: pl.DataFrame) -> pl.DataFrame:
     """Add family, members (ranks that have it anywhere) and call (by order)."""
     of_kind = ["kind", "library", "cls", "group"]
+    kind, kinds = coded(collectives.select(*of_kind, "communicator"))
     told = pl.col("communicator").is_not_null().all().over(of_kind)
     # Two communicators of the same ranks count their calls apart, where every call tells of which it is.
-    communicator = pl.when(told).then("communicator")
-    calls = collectives.with_columns(_communicator=communicator, _lane=_lanes(collectives))
-    family = pl.struct(*of_kind, "_communicator", "_lane").rank("dense").cast(pl.Int64)
-    replay_begin = (
-        pl.when(pl.col("graph_node").is_null())
-        .then("begin")
-        .otherwise(pl.col("begin").min().over("rank", "correlation"))
-    )
-    calls = calls.with_columns(family=family, _replay=replay_begin)
+    kinds = kinds.with_columns(communicator=pl.when(told).then("communicator"))
+    lane, lanes = coded(pl.DataFrame([kind, _lanes(collectives.with_columns(kind))]))
+    families = kinds[lanes["code"]].select(pl.struct(pl.all(), lanes["lane"]).rank("dense").cast(pl.Int64)).to_series()
+    calls = collectives.with_columns(families.gather(lane).alias("family"), _replay="begin")
+    if calls["graph_node"].null_count() < len(calls):
+        replay = pl.col("begin").min().over("rank", "correlation")
+        calls = calls.with_columns(_replay=pl.when(pl.col("graph_node").is_null()).then("begin").otherwise(replay))
     order = ["_replay", "graph_node", "begin", "end"]
-    return calls.with_columns(
-        call=pl.int_range(pl.len(), dtype=pl.Int64).over("rank", "step", "family", order_by=order),
-        members=pl.n_unique("rank").over("family"),
-    ).drop("_replay", "_communicator", "_lane")
+    seen = calls.select("family", "rank").unique().group_by("family").agg(members=pl.len())
+    return (
+        calls.with_columns(call=pl.int_range(pl.len(), dtype=pl.Int64).over("rank", "step", "family", order_by=order))
+        .join(seen, on="family", how="left", maintain_order="left")
+        .drop("_replay")
+    )
 
 
 def _lanes(collectives: pl.DataFrame) -> pl.Series:
-    """Number of each eager call's stream among those of its kind and rank, by what begins first on them.
+    """Number of each eager call's stream among those of its kind (`code`) and rank, by what begins first on them.
 
     0 where the ranks do not use as many streams for as many calls: streams are then no help in telling calls apart.
     """
-    key = ["kind", "library", "cls", "group", "communicator"]
-    eager = collectives.select(*key, "rank", "context", "stream", "begin", "graph_node", "row")
-    eager = eager.filter(pl.col("graph_node").is_null())
-    streams = eager.group_by(*key, "rank", "context", "stream").agg(first=pl.min("begin"), n=pl.len())
-    streams = streams.with_columns(lane=pl.col("first").rank("ordinal").over(*key, "rank").cast(pl.Int64) - 1)
-    per_lane = streams.group_by(*key, "lane").agg(seen=pl.len(), alike=pl.n_unique("n") == 1)
-    ranks = eager.group_by(key).agg(ranks=pl.n_unique("rank"))
+    columns = ["code", "rank", "context", "stream"]
+    eager = collectives.select(*columns, "begin", "graph_node").filter(pl.col("graph_node").is_null())
+    streams = eager.group_by(columns).agg(first=pl.min("begin"), n=pl.len())
+    streams = streams.with_columns(lane=pl.col("first").rank("ordinal").over("code", "rank").cast(pl.Int64) - 1)
+    per_lane = streams.group_by("code", "lane").agg(seen=pl.len(), alike=pl.n_unique("n") == 1)
+    ranks = streams.group_by("code").agg(ranks=pl.n_unique("rank"))
     even = (
-        per_lane.join(ranks, on=key, nulls_equal=True)
-        .group_by(key)
+        per_lane.join(ranks, on="code")
+        .group_by("code")
         .agg(even=(pl.col("alike") & (pl.col("seen") == pl.col("ranks"))).all())
     )
-    lanes = streams.join(even.filter("even"), on=key, how="semi", nulls_equal=True)
-    columns = [*key, "rank", "context", "stream"]
-    found = eager.join(lanes.select(*columns, "lane"), on=columns, how="left", nulls_equal=True).select("row", "lane")
-    joined = collectives.select("row").join(found, on="row", how="left", maintain_order="left")
-    return joined["lane"].fill_null(0)
+    lanes = streams.join(even.filter("even"), on="code", how="semi").filter(pl.col("lane") > 0)
+    if lanes.is_empty():
+        return pl.zeros(len(collectives), dtype=pl.Int64, eager=True).alias("lane")
+    told = collectives.select(*columns, "graph_node").join(
+        lanes.select(*columns, "lane"), on=columns, how="left", nulls_equal=True, maintain_order="left"
+    )
+    return told.select(lane=pl.when(pl.col("graph_node").is_null()).then("lane").fill_null(0)).to_series()
 
 
 def _uneven(calls: pl.DataFrame) -> pl.DataFrame:

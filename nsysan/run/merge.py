@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import polars as pl
 
 from nsysan import progress
 from nsysan._errors import ExitCode, NsysanError
+from nsysan.columns.rows import parted
 from nsysan.columns.times import SAME, Shift, shifted
 from nsysan.model.launchers import launched_together
 from nsysan.model.loaded import TraceSummary
@@ -20,7 +22,7 @@ from nsysan.model.ranks import Rank, merge_ranks
 from nsysan.model.selection import WHOLE, Selection
 from nsysan.model.steps.numbering import Steps, combine_steps
 from nsysan.model.steps.step_windows import StepWindows
-from nsysan.run.clock import check_one_run, refine, utc_offsets
+from nsysan.run.clock import Clock, check_one_run, refine, utc_offsets
 from nsysan.run.groups import Communicator, Group, Members, find_groups
 from nsysan.run.matching import match_collectives
 from nsysan.run.node_numbers import on_hosts
@@ -29,33 +31,28 @@ from nsysan.run.rank_clocks import find_offsets
 from nsysan.run.replicas import find_replicas, reached_from
 from nsysan.run.run import Run
 from nsysan.run.trace_set import TraceSet
+from nsysan.timings import stage
 
+#: Operations are numbered through the run in 32 bits.
+MOST_ROWS = (1 << 32) - 1
 #: Columns of the frames that are times of a GPU.
 _ON_GPU = ("begin", "end", "finish", "member")
 
 
+@stage("merge traces")
 def merge(
     summaries: Sequence[TraceSummary], trace_set: TraceSet, selection: Selection = WHOLE
 ) -> tuple[Run, list[Placement]]:
     """The run that these are the traces of, and the place of each; NsysanError where they are not of one."""
     metadata = [summary.metadata for summary in summaries]
+    _check_rows(sum(summary.rows for summary in summaries))
     first_keys = _running([summary.keys for summary in summaries])
     keyed = [[(first + key, rank) for key, rank in s.ranks] for first, s in zip(first_keys, summaries, strict=True)]
     trace_of = {key: trace for trace, own in enumerate(keyed) for key, _ in own}
     ranks = on_hosts(merge_ranks(keyed), metadata, trace_of)
     _check_communicators(metadata)
     told = _Told(ranks, _communicators(metadata, [rank for _, rank in ranks]), selection)
-    clock = None
-    shifts = [SAME]
-    if len(summaries) > 1:
-        offsets = utc_offsets(metadata)
-        spans = [(s.span[0] + offset, s.span[1] + offset) for s, offset in zip(summaries, offsets, strict=True)]
-        check_one_run([trace.name for trace in metadata], spans)
-        # What is inferred from times cannot put traces on one clock.
-        calls = _matched(_Frames.of(summaries, [Shift(offset) for offset in offsets]), told, clocked=False).calls
-        clock = refine(calls, len(ranks), len(metadata))
-        shifts = clock.after(offsets)
-        clock = replace(clock, offsets=[shift.by for shift in shifts])
+    clock, shifts = _one_clock(summaries, metadata, told)
     frames = _Frames.of(summaries, shifts)
     found = _matched(frames, told, clocked=True)
     progress.stage("matching collectives")
@@ -67,8 +64,9 @@ def merge(
     if late:
         found = _matched(frames.without(late), told, clocked=True)
         collectives = match_collectives(found.calls, len(ranks)).sort("rank", "begin")
-    last = collectives.select("row", "last").drop_nulls().sort("row")
+    last, passing = collectives.select("row", "last").drop_nulls().sort("row"), found.passing.sort("row")
     windows = found.windows.sort("step", "rank")
+    windows_of = parted(windows, "rank_key")
     placements = [
         Placement(
             number=trace,
@@ -76,11 +74,11 @@ def merge(
             first_row=row,
             keys=[k - key for k, _ in ranks if trace_of[k] == trace],
             ranks=[rank for k, rank in ranks if trace_of[k] == trace],
-            opened=_opened(found.windows, [k for k, _ in keyed[trace]], summary, key, shift, late),
+            opened=_opened(_of_keys(windows_of, keyed[trace], windows), summary, key, shift, late),
             late={rank.rank: late[k] for k, rank in ranks if k in late and trace_of[k] == trace},
-            passing=_own_rows(found.passing, row, summary.rows),
+            passing=_own_rows(passing, row, summary.rows),
             last=_own_rows(last, row, summary.rows),
-            windows=windows.filter(pl.col("rank_key").is_in([k for k, _ in keyed[trace]])).drop("rank_key"),
+            windows=_of_keys(windows_of, keyed[trace], windows).sort("step", "rank").drop("rank_key"),
         )
         for trace, (summary, key, row, shift) in enumerate(
             zip(summaries, first_keys, _running([s.rows for s in summaries]), shifts, strict=True)
@@ -105,6 +103,22 @@ def merge(
         names=pl.concat(s.counts for s in summaries).group_by("name").agg(pl.sum("n", "collectives")).sort("name"),
     )
     return run, placements
+
+
+def _one_clock(
+    summaries: Sequence[TraceSummary], metadata: Sequence[TraceMetadata], told: _Told
+) -> tuple[Clock | None, list[Shift]]:
+    """How the traces come onto one clock, None for one trace; what leads there from the clock of each."""
+    if len(summaries) < 2:
+        return None, [SAME]
+    offsets = utc_offsets(metadata)
+    spans = [(s.span[0] + offset, s.span[1] + offset) for s, offset in zip(summaries, offsets, strict=True)]
+    check_one_run([trace.name for trace in metadata], spans)
+    # What is inferred from times cannot put traces on one clock.
+    calls = _matched(_Frames.of(summaries, [Shift(offset) for offset in offsets]), told, clocked=False).calls
+    clock = refine(calls, len(told.ranks), len(metadata))
+    shifts = clock.after(offsets)
+    return replace(clock, offsets=[shift.by for shift in shifts]), shifts
 
 
 @dataclass(frozen=True)
@@ -162,6 +176,7 @@ class _Numbered:
     steps_of: dict[Members, Steps]
 
 
+@stage("groups, replicas, steps")
 def _matched(frames: _Frames, told: _Told, *, clocked: bool) -> _Numbered:
     """Groups, replicas and the steps of each. clocked: whether all times are on one clock."""
     number = {key: rank.rank for key, rank in told.ranks}
@@ -212,9 +227,15 @@ def _calls(summary: TraceSummary, first_key: int, first_row: int, shift: Shift, 
     )
 
 
+def _of_keys(
+    windows_of: Mapping[int, pl.DataFrame], keyed: Sequence[tuple[int, Rank]], windows: pl.DataFrame
+) -> pl.DataFrame:
+    """The windows of a trace's ranks."""
+    return pl.concat([windows[:0], *(windows_of[key] for key, _ in keyed if key in windows_of)])
+
+
 def _opened(
     windows: pl.DataFrame,
-    keys: list[int],
     summary: TraceSummary,
     first_key: int,
     shift: Shift,
@@ -223,15 +244,14 @@ def _opened(
     """The steps of a trace's windows by when these begin on its own clock."""
     known = summary.step_windows.windows.select(pl.col("rank_key") + first_key, shift.of("begin"), own="begin")
     known = _earlier(known, late)
-    told = windows.filter(pl.col("rank_key").is_in(keys)).join(known, on=["rank_key", "begin"])
+    told = windows.join(known, on=["rank_key", "begin"])
     return told.select(pl.col("rank_key") - first_key, pl.col("own").alias("begin"), "step")
 
 
 def _own_rows(frame: pl.DataFrame, first: int, count: int) -> pl.DataFrame:
-    """The rows of one trace, by their numbers there."""
-    return frame.filter(pl.col("row").is_between(first, first + count, closed="left")).with_columns(
-        pl.col("row") - first
-    )
+    """The rows of one trace, by their numbers there; frame: by row."""
+    begin, end = np.searchsorted(frame["row"].to_numpy(), [first, first + count])
+    return frame[begin:end].with_columns(pl.col("row") - first)
 
 
 def _communicators(traces: Sequence[TraceMetadata], ranks: list[Rank]) -> dict[str, Communicator]:
@@ -248,6 +268,16 @@ def _communicators(traces: Sequence[TraceMetadata], ranks: list[Rank]) -> dict[s
                     members.setdefault(init.communicator, set()).add(rank.rank)
                     sizes[init.communicator] = init.size
     return {name: Communicator(tuple(sorted(own)), sizes[name]) for name, own in members.items()}
+
+
+def _check_rows(rows: int) -> None:
+    """NsysanError where the operations of all traces are more than their numbers can tell apart."""
+    if rows > MOST_ROWS:
+        raise NsysanError(
+            f"{rows:,} GPU operations in all, of which {MOST_ROWS:,} have numbers: name fewer traces, or a part of "
+            f"their time (--from, --to)",
+            ExitCode.SYSTEM,
+        )
 
 
 def _check_communicators(traces: Sequence[TraceMetadata]) -> None:

@@ -157,12 +157,6 @@ class PlacedTrace:
             found["row"] = found["row"] + self.placement.first_row
         return pl.DataFrame([found[name].alias(name) for name in names])
 
-    def as_recorded(self, names: Sequence[str], rank: int, at: npt.NDArray[np.int64]) -> pl.DataFrame:
-        """Columns of OPERATION of these of a rank's operations, on the trace's own clock."""
-        key = self._key_of[rank]
-        rows = self.rows.get(key)
-        return self.operations.frame(names, key, self.operations.rows(key)[0] + at if rows is None else rows[at])
-
     def _of_run(self, name: str, rank: int, rows: slice | npt.NDArray[np.int64], count: int) -> pl.Series:
         dtype = _OF_RUN[name]
         if name in ("trace", "rank"):

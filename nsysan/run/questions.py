@@ -9,7 +9,7 @@ from operator import add
 import polars as pl
 
 from nsysan.metrics.coverage import Rest, outside
-from nsysan.metrics.gaps import AROUND_GAPS, TIMES, rank_gaps, summed
+from nsysan.metrics.gaps import TIMES, rank_gaps, summed
 from nsysan.metrics.ledger import build_ledger
 from nsysan.metrics.skew import spent
 from nsysan.metrics.stages import StageWork
@@ -44,7 +44,7 @@ def gaps_of(placed: PlacedTrace, stages: StageWork | None) -> pl.DataFrame | Non
     def of_rank(rank: int, windows: pl.DataFrame) -> pl.DataFrame:
         gaps = rank_gaps(
             placed.frame(TIMES, rank),
-            lambda at: placed.clocked(AROUND_GAPS, rank, at),
+            lambda at, names: placed.clocked(names, rank, at),
             windows.sort("begin"),
             calls,
             None if stages is None else partial(stages.wanting, rank),

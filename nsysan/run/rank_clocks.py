@@ -17,6 +17,7 @@ LEAST_NS = 1_000
 SAME = 0.25
 #: Of fewer calls an offset may be chance.
 LEAST_CALLS = 16
+_PAIR = 2
 #: An offset is constant if the middle half of its calls has it to within this share.
 _CONSTANT = 0.25
 
@@ -39,10 +40,15 @@ def find_offsets(calls: pl.DataFrame, delays: Mapping[int, int | None]) -> RankC
     """
     group = ["family", "step", "call"]
     whole = pl.col("barrier") & (pl.len().over(group) == pl.col("members")) & (pl.col("members") > 1)
-    together = calls.filter(whole)
+    together = calls.select("rank", "trace", *group, "members", "barrier", "end").filter(whole)
     # Of two ranks nothing tells which is off; the first is taken to be right.
-    several = pl.n_unique("rank").over("trace") > 2
-    usual = pl.when(several).then(pl.col("end").median()).otherwise(pl.col("end").sort_by("rank").first())
+    few = together.group_by("trace").agg(pl.n_unique("rank") <= _PAIR).filter("rank")["trace"]
+    first, median = pl.col("end").sort_by("rank").first(), pl.col("end").median()
+    usual = (
+        median
+        if few.is_empty()
+        else pl.when(pl.col("trace").is_in(few.implode()).first()).then(first).otherwise(median)
+    )
     apart = together.with_columns(apart=pl.col("end") - usual.over(*group, "trace"))
     found = apart.group_by("trace", "rank").agg(
         n=pl.len(),

@@ -29,8 +29,10 @@ def find_replicas(
     apart.
     """
     spans = windows.group_by("rank").agg(first=pl.min("begin"), last=pl.max("finish"), steps=pl.len())
-    inside = calls.join(spans, on="rank").filter(
-        (pl.col("begin") >= pl.col("first")) & (pl.col("begin") < pl.col("last"))
+    inside = (
+        calls.select("rank", "begin", "group")
+        .join(spans, on="rank")
+        .filter((pl.col("begin") >= pl.col("first")) & (pl.col("begin") < pl.col("last")))
     )
     often = inside.group_by("rank", "group").agg(n=pl.len(), steps=pl.first("steps"))
     often = often.filter(pl.col("n") >= CALLS_A_STEP * pl.col("steps"))

@@ -12,6 +12,7 @@ from typing import Self, TypeVar, TypeVarTuple
 import polars as pl
 
 from nsysan import notebook
+from nsysan.columns.rows import parted
 from nsysan.metrics.ledger import rank_medians
 from nsysan.metrics.skew import against_reference, boundaries, no_time
 from nsysan.metrics.stages import StageWork, between_stages, number_stages
@@ -182,8 +183,9 @@ class Run:
 
     def by_trace(self, frame: pl.DataFrame) -> list[pl.DataFrame]:
         """The rows of a frame with a column `rank`, by the trace that shows the rank."""
-        ranks = [[rank for rank, trace in self.trace_of.items() if trace == n] for n in range(len(self.metadata))]
-        return [frame.filter(pl.col("rank").is_in(own)) for own in ranks]
+        number = pl.col("rank").replace_strict(self.trace_of, default=None, return_dtype=pl.Int64)
+        of_trace = parted(frame.with_columns(_trace=number).drop_nulls("_trace"), "_trace")
+        return [of_trace[n].drop("_trace") if n in of_trace else frame[:0] for n in range(len(self.metadata))]
 
     @property
     def host_of(self) -> dict[int, int | None]:
@@ -251,7 +253,7 @@ class Run:
     def missing_peers(self) -> list[int]:
         """Missing ranks for which those of the trace may wait: none where every communicator that is used is whole."""
         seen = self.graph_mode != GraphMode.GRAPH and not self.collectives["group"].null_count()
-        called = set(self.collectives["group"])
+        called = set(self.collectives["group"].unique())
         whole = not any(group.is_partial for group in self.groups if group.id in called)
         return [] if seen and whole else self.missing_ranks
 

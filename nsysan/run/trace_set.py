@@ -11,6 +11,7 @@ import numpy as np
 from nsysan._errors import NsysanError
 from nsysan.model.loaded import LoadedTrace, ReadRequest, TraceSummary, read, summarise
 from nsysan.run.placed import PlacedTrace, Placement
+from nsysan.timings import stage
 from nsysan.trace.trace import Trace
 
 _T = TypeVar("_T")
@@ -65,7 +66,8 @@ class LocalTraces:
 
     def ask(self, question: Callable[..., _T], arguments: Sequence[tuple[object, ...]]) -> list[_T]:
         """The answer of each placed trace."""
-        return [question(placed, *own) for placed, own in zip(self._placed, arguments, strict=True)]
+        with stage(asked_for(question)):
+            return [question(placed, *own) for placed, own in zip(self._placed, arguments, strict=True)]
 
 
 class OfRanks:
@@ -97,7 +99,13 @@ def _asked(
     placed: PlacedTrace, ranks: frozenset[int], question: Callable[..., _T], own: tuple[object, ...]
 ) -> tuple[_T, ...]:
     part = placed.of_ranks(ranks)
-    return (question(part, *own),) if part.ranks else ()
+    with stage(asked_for(question)):
+        return (question(part, *own),) if part.ranks else ()
+
+
+def asked_for(question: Callable[..., object]) -> str:
+    """The name of the stage in which a question is answered."""
+    return f"ask: {getattr(question, '__name__', '').strip('_').removesuffix('_of').replace('_', ' ')}"
 
 
 def started(source: Path | Trace) -> int | None:
@@ -116,6 +124,7 @@ def attempt(request: ReadRequest) -> LoadedTrace | NsysanError:
         return error
 
 
+@stage("place traces")
 def place(loaded: LoadedTrace, placement: Placement) -> PlacedTrace:
     """The trace as part of a run."""
     work, windows = loaded.work, loaded.step_windows.windows

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 import polars as pl
 
+from nsysan.columns.codes import codes
 from nsysan.columns.rows import kept
 from nsysan.columns.threads import each_of
 from nsysan.trace.globals import PROCESS_MASK
@@ -74,15 +75,6 @@ def kernel_rows(tables: Tables, where: Sequence[Where]) -> pl.DataFrame:
     return tables.read(KERNELS, {**_SOURCE, "shortName": SMALL, "demangledName": SMALL}, where)
 
 
-def grids(tables: Tables, spans: Sequence[tuple[int, int]]) -> pl.DataFrame:
-    """start, stream, correlation; grid_x, grid_y, grid_z, block_x: blocks, and threads of one in x, of the kernels that
-    start in these spans (ns, with the last)."""
-    sizes = {"gridX": "grid_x", "gridY": "grid_y", "gridZ": "grid_z", "blockX": "block_x"}
-    keys = {"start": I64, "streamId": SMALL, "correlationId": SMALL}
-    found = tables.read(KERNELS, {**keys, **dict.fromkeys(sizes, SMALL)}, [Where("start", spans=spans)])
-    return found.rename({"streamId": "stream", "correlationId": "correlation", **sizes}).cast(pl.Int64)
-
-
 def kernels(tables: Tables, rows: pl.DataFrame, lone_process: LoneProcess) -> pl.DataFrame:
     """Every kernel: the columns of WORK; rows: as `kernel_rows` gives them."""
     _ = tables.strings  # once, for both
@@ -92,16 +84,23 @@ def kernels(tables: Tables, rows: pl.DataFrame, lone_process: LoneProcess) -> pl
 
 
 def kernel_shapes(tables: Tables, spans: Sequence[tuple[int, int]]) -> pl.DataFrame:
-    """process, device, start, end, stream, grid, block of the kernels that start in these spans (ns), each once.
+    """process, device, start, end, stream, grid, block of the kernels that start in these spans (ns).
 
-    grid, block: as "132 x 1 x 1", null where not told. Only a timeline shows them, so that they are not kept.
+    grid, block: as "132 x 1 x 1", null where not told. Few are asked for, so that they are not kept.
     """
     kernel = ["start", "end", "globalPid", "deviceId", "streamId"]
     sides = {what: [f"{what}{axis}" for axis in "XYZ"] for what in ("grid", "block")}
     columns = dict.fromkeys([*kernel, *sides["grid"], *sides["block"]], I64)
-    rows = tables.read(KERNELS, columns, [Where("start", spans=spans)]).unique(kernel, keep="first")
-    shapes = (pl.concat_str(of, separator=" x ").alias(what) for what, of in sides.items())
+    rows = tables.read(KERNELS, columns, [Where("start", spans=spans)])
+    shapes = [_shape(rows.select(of)).alias(what) for what, of in sides.items()]
     return rows.select(*kernel, *shapes).rename({name: _NAMES[name] for name in kernel if name in _NAMES})
+
+
+def _shape(sides: pl.DataFrame) -> pl.Series:
+    """The sides of each row as "132 x 1 x 1", null where one is not told; the few that there are, as categories."""
+    number, distinct = codes(sides.get_columns())
+    told = distinct.select(pl.concat_str(pl.all(), separator=" x ")).to_series().cast(pl.Categorical)
+    return told.gather(pl.Series(number))
 
 
 def copies(tables: Tables, where: Sequence[Where], lone_process: LoneProcess) -> pl.DataFrame:

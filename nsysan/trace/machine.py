@@ -13,7 +13,9 @@ _GPU_MASK = 0xFF  # a typeId of GPU_METRICS ends in nsys' own number of the GPU
 
 
 def gpus(tables: Tables) -> pl.DataFrame:
-    """GPUs of the host: gpu, cuda_device, model, bus, chip, memory_bandwidth (bytes/s), sms."""
+    """GPUs of the host: gpu (nsys' own number), cuda_device (0 everywhere in old recordings), model, bus, chip,
+    memory_bandwidth (bytes/s), sms; the last three are null or 0 in old recordings.
+    """
     names = {
         "id": "gpu",
         "cuDevice": "cuda_device",

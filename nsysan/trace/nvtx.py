@@ -39,7 +39,10 @@ def read_events(tables: Tables) -> pl.DataFrame:
 
 
 def ranges_of(events: pl.DataFrame, tables: Tables) -> pl.DataFrame:
-    """The closed ranges: start, end, process, thread, end_thread, domain (null: default), name, json, binary."""
+    """The closed ranges: start, end, process, thread, end_thread, domain (null: default), name, json, binary.
+
+    json: the payload in words, a category; binary: as bytes where there are no words. Null where there is none.
+    """
     domains = (
         events.filter((pl.col("eventType") == _DOMAIN_CREATE) & (pl.col("domainId") != 0))
         .select("process", "domainId", domain="name")

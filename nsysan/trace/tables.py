@@ -11,6 +11,7 @@ from nsysan._errors import NsysanError
 from nsysan.budgets import NAME_BYTES, TIME_NS
 from nsysan.columns.codes import looked_up
 from nsysan.columns.rows import kept
+from nsysan.timings import count, stage
 from nsysan.trace.store import Store
 from nsysan.trace.vocabulary import NAME
 from nsysan.trace.where import Where
@@ -46,7 +47,11 @@ class Tables:
 
     def read(self, table: str, columns: Mapping[str, pl.DataType], where: Sequence[Where] = ()) -> pl.DataFrame:
         """The named columns of a table (see store.Store.read)."""
-        return self.store.read(table, columns, where)
+        name = f"read {table}"
+        with stage(name):
+            found = self.store.read(table, columns, where)
+        count(name, len(found))
+        return found
 
     def damaged(self, what: str) -> NsysanError:
         """The error for content that cannot be what nsys wrote."""

@@ -181,10 +181,6 @@ class Trace:
         self._forget("_kernel_rows")
         return gpu_work.kernels(self._tables, rows, self._lone_process)
 
-    def grids(self, spans: Sequence[tuple[int, int]]) -> pl.DataFrame:
-        """The grids of the kernels that start in these spans, read anew: see gpu_work.grids."""
-        return gpu_work.grids(self._tables, spans)
-
     @cached_property
     def copies(self) -> pl.DataFrame:
         """Every memory copy and memory set: the columns of vocabulary.WORK."""
@@ -248,10 +244,7 @@ class Trace:
 
     @cached_property
     def ranges(self) -> pl.DataFrame:
-        """Closed NVTX ranges: start, end, process, thread, end_thread, domain (null: default), name, json, binary.
-
-        json: the payload in words, a category; binary: as bytes where there are no words. Null where there is none.
-        """
+        """Closed NVTX ranges (see nvtx.ranges_of)."""
         return nvtx.ranges_of(self._nvtx, self._tables)
 
     @cached_property
@@ -268,9 +261,7 @@ class Trace:
 
     @cached_property
     def gpus(self) -> pl.DataFrame:
-        """GPUs of the host: gpu (nsys' own number), cuda_device (0 everywhere in old recordings), model, bus,
-        chip, memory_bandwidth (bytes/s), sms; the last three are null or 0 in old recordings.
-        """
+        """GPUs of the host, by nsys' own numbers (see machine.gpus)."""
         return machine.gpus(self._tables)
 
     @cached_property

@@ -31,7 +31,6 @@ def trace_set_for(paths: Sequence[Path], jobs: int | None = None, scheduler: str
             cluster.close()
         return
     from nsysan.columns.threads import processors
-    from nsysan.workers.pool import Pool
 
     processes = min(len(paths), jobs or processors())
     if jobs is None and sum(map(_size, paths)) < processes * WORTH_BYTES:
@@ -41,9 +40,12 @@ def trace_set_for(paths: Sequence[Path], jobs: int | None = None, scheduler: str
 
         yield LocalTraces()
         return
+    from nsysan.workers.pool import Pool
+
     pool = Pool(processes)
     try:
         yield pool
+        pool.tell_timings()
     finally:
         pool.close()
 

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, TypeVar, cast
 from uuid import uuid4
 
-from nsysan import progress
+from nsysan import progress, timings
 from nsysan._errors import ExitCode, NsysanError
 from nsysan._version import __version__
 from nsysan.model.loaded import ReadRequest, TraceSummary
@@ -57,7 +57,7 @@ class Cluster:
         """Read each trace; its summary, or why it cannot be read."""
         self._requests = list(requests)
         numbers = range(len(requests))
-        progress.stage("reading traces", len(requests), in_traces=True)
+        progress.stage("reading traces", len(requests), progress.TRACES)
         readings = {n: self._submit("read", n, _read, self._packed(requests[n])) for n in numbers}
         summaries = {n: self._submit("summary", n, _summary, future) for n, future in readings.items()}
         found = {}
@@ -107,7 +107,8 @@ class Cluster:
         from distributed import KilledWorker
 
         try:
-            message = self._result(future)
+            with timings.stage("wait for the cluster"):
+                message = self._result(future)
         except KilledWorker:
             return NsysanError(
                 f"{self._requests[number].source}: every worker that was given it was lost; for want of memory?",
@@ -124,8 +125,10 @@ class Cluster:
             try:
                 return cast(bytes, future.result(timeout=WAIT))
             except TimeoutError:
-                if future.done():
+                if future.status == "error":
                     raise
+                if future.done():  # meanwhile, or its answer is on the way
+                    continue
                 if self._client.status != "running":
                     raise CancelledError from None
                 if not self._client.scheduler_info().get("workers"):

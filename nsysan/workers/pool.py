@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +11,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnContext
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from nsysan import progress
+from nsysan import progress, timings
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.columns.memory import settle
 from nsysan.columns.threads import processors
@@ -80,6 +79,14 @@ class Pool:
         found = self._required({number: ("ask", (number, question, values)) for number, values in own})
         return cast("list[_T]", [found[number] for number in numbers])
 
+    def tell_timings(self) -> None:
+        """Add what the processes took to what is measured here, if anything is."""
+        for process in self._processes if timings.wanted() else ():
+            process.send(("timings", ()))
+            answer = process.receive()
+            if isinstance(answer, timings.Timings):
+                timings.add_process(answer)
+
     def close(self) -> None:
         """End the processes."""
         for process in self._processes:
@@ -112,7 +119,8 @@ class Pool:
                     self._home[number] = process
                     process.send(requests[number])
                     busy[process] = number
-            ready = set(wait([process.connection for process in busy], _SHOWN_EVERY_S))
+            with timings.stage("wait for processes"):
+                ready = set(wait([process.connection for process in busy], _SHOWN_EVERY_S))
             progress.done(sum(process.rows.value for process in self._processes))
             for process in [process for process in busy if process.connection in ready]:
                 number = busy.pop(process)
@@ -148,7 +156,8 @@ class _Process:
 
     def start(self) -> None:
         self.connection, theirs = self._context.Pipe()
-        self._process = self._context.Process(target=_serve, args=(theirs, self._threads, self.rows), daemon=True)
+        arguments = (theirs, self._threads, self.rows, timings.wanted())
+        self._process = self._context.Process(target=_serve, args=arguments, daemon=True)
         self._process.start()
         theirs.close()
 
@@ -182,8 +191,11 @@ class _Raised:
         self.error = error
 
 
-def _serve(connection: Connection, threads: int, rows: c_longlong) -> None:
-    """Answer the requests of a Pool until it closes the connection, and count the rows that are read."""
+def _serve(connection: Connection, threads: int, rows: c_longlong, timed: bool) -> None:
+    """Answer the requests of a Pool until it closes the connection, and count the rows that are read.
+
+    timed: whether it is to tell where its time went.
+    """
 
     def count(read: int) -> None:
         rows.value += read
@@ -191,26 +203,32 @@ def _serve(connection: Connection, threads: int, rows: c_longlong) -> None:
     progress.tell(count)
     # Ctrl-C reaches all processes of a terminal; the first ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.environ.setdefault("POLARS_MAX_THREADS", str(threads))
-    settle()
+    settle(threads)
+    if timed:
+        timings.begin()
     holder = _Holder()
     while True:
         try:
-            name, arguments = connection.recv()
+            with timings.stage(timings.IDLE):
+                name, arguments = connection.recv()
         except (EOFError, ConnectionResetError):
             return
         try:
-            answer = getattr(holder, name)(*arguments)
+            with timings.stage(timings.REST):
+                answer = getattr(holder, name)(*arguments)
         except Exception as error:
             answer = _Raised(error)
         try:
-            connection.send(answer)
+            with timings.stage("send answers"):
+                connection.send(answer)
         except Exception as error:
             connection.send(_Raised(RuntimeError(f"cannot be sent: {error}")))
 
 
 class _Holder:
     """The traces that one process holds, by number."""
+
+    timings = staticmethod(timings.taken)
 
     def __init__(self) -> None:
         self._held: dict[int, RemoteTrace] = {}

@@ -9,7 +9,8 @@ from nsysan._errors import NsysanError
 from nsysan._version import __version__
 from nsysan.model.loaded import LoadedTrace, ReadRequest, TraceSummary, read, summarise
 from nsysan.run.placed import PlacedTrace, Placement
-from nsysan.run.trace_set import attempt, place
+from nsysan.run.trace_set import asked_for, attempt, place
+from nsysan.timings import stage
 
 _T = TypeVar("_T")
 
@@ -48,7 +49,9 @@ class RemoteTrace:
 
     def ask(self, question: Callable[..., _T], arguments: tuple[object, ...]) -> _T:
         """The answer of its part."""
-        return question(self._part(), *arguments)
+        part = self._part()
+        with stage(asked_for(question)):
+            return question(part, *arguments)
 
     def _loaded(self) -> LoadedTrace:
         if not isinstance(self._value, LoadedTrace):

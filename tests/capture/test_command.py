@@ -7,10 +7,13 @@ import socket
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from nsysan._errors import NsysanError
 from nsysan.capture.command import Plan, Request, expand_output, outputs_of, plan_capture
 from nsysan.capture.nsys import Abilities, Nsys, export_command, find_nsys, parse_abilities
 from nsysan.capture.step_times import hint
+from nsysan.cli import cli
 from tests.fakensys import GENERATIONS, HELP, fake_nsys
 
 PLAIN = [
@@ -262,3 +265,17 @@ def test_a_known_workload_is_asked_for_its_step_time(command: str, said: str) ->
     told = hint(command.split(), "t.sqlite")
     assert said in told
     assert ("nsysan report t.sqlite --untraced TIME" in told) == bool(said)
+    # A server does not end by itself, so it cannot be run first.
+    assert ("--untraced-first" in told) == bool(said and " serve " not in command)
+
+
+def test_what_this_nsys_cannot_trace_is_refused() -> None:
+    with pytest.raises(NsysanError, match=r"--trace nccl: nsys 2024.2.3 cannot trace it, only cublas, .*--nsys"):
+        plan(Request(COMMAND, trace="cuda,nccl"))
+    assert "--trace=cuda,nccl" in plan(Request(COMMAND, trace="cuda,nccl"), "2026.4").argv
+
+
+@pytest.mark.parametrize("name", ["-x", "--"])
+def test_a_name_that_reads_as_an_option_is_refused(name: str) -> None:
+    ended = CliRunner().invoke(cli, ["capture", "--dry-run", "-o", name, "--", "true"])
+    assert (ended.exit_code, "does not begin with a dash" in ended.output) == (2, True)

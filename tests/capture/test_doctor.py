@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nsysan.capture import doctor
+from nsysan.capture import doctor, permissions
 from tests.clitools import Result, run_cli
 from tests.fakensys import fake_nsys
 
@@ -60,7 +60,7 @@ def examine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     monkeypatch.delenv("NSYSAN_NSYS", raising=False)
     monkeypatch.chdir(desk)
     monkeypatch.setattr("nsysan.capture.nsys._INSTALLED", ())
-    monkeypatch.setattr(doctor, "_DRIVER_PARAMETERS", tmp_path / "params")
+    monkeypatch.setattr(permissions, "_DRIVER_PARAMETERS", tmp_path / "params")
     monkeypatch.setattr(doctor, "_ROOM_NEEDED", 0.0)
 
     def run(*arguments: str | Path, nsys: str | None = "2024.2.3", nvidia_smi: str | None = None) -> Result:
@@ -164,6 +164,24 @@ def test_a_folder_that_cannot_be_written(examine: Examine, tmp_path: Path, monke
     result = examine("-o", closed)
     assert result.code == 20
     assert lines(result)["output folder"] == ("FAIL", f"{closed} is not writable -> choose another with -o or TMPDIR")
+
+
+def test_a_newer_nsys_elsewhere_is_named(examine: Examine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "opt").mkdir()
+    newer = fake_nsys(tmp_path / "opt", "2025.3.1")
+    monkeypatch.setattr("nsysan.capture.nsys._INSTALLED", (str(newer),))
+    assert lines(examine())["another nsys"] == ("ok", f"nsys 2025.3.1.99, newer: --nsys {newer}")
+
+
+def test_what_the_user_may_not_do_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(permissions, "_DRIVER_PARAMETERS", tmp_path / "params")
+    monkeypatch.setattr(permissions, "_PARANOID", tmp_path / "paranoid")
+    (tmp_path / "params").write_text("RmProfilingAdminOnly: 1\n")
+    (tmp_path / "paranoid").write_text("4\n")
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    said = permissions.permission_notes(("--sample=process-tree",), metrics=True)
+    assert ["administrators only" in said[0], "perf_event_paranoid is 4" in said[1]] == [True, True]
+    assert permissions.permission_notes(("--sample=none", "--cpuctxsw=none"), metrics=False) == []
 
 
 def test_no_nsys(examine: Examine) -> None:

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from nsysan.capture.bounded import ask, now_and_then
-from nsysan.capture.cures import cure_for, temporary_folder_of_another
+from nsysan.capture.cures import cure_for, no_room, temporary_folder_of_another
 from nsysan.capture.end_of_run import EndOfRun
 from nsysan.capture.nsys import find_nsys
 from tests.capture.desk import WRITTEN, Desk, finished, until, workload
@@ -238,9 +238,21 @@ def test_messages_of_nsys_have_cures(message: str, cure: str) -> None:
 
 
 def test_a_temporary_folder_of_another_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     assert temporary_folder_of_another() is None
     (tmp_path / "nvidia").mkdir()
     assert temporary_folder_of_another() is None
     monkeypatch.setattr("os.access", lambda *_: False)
-    assert "set TMPDIR" in (temporary_folder_of_another() or "")
+    assert "TMPDIR" in (temporary_folder_of_another() or "")
+    monkeypatch.undo()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "none"))
+    assert "is no folder that can be written" in (temporary_folder_of_another() or "")
+
+
+def test_a_full_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert no_room(tmp_path, tmp_path / "none") is None
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1024))
+    assert (
+        no_room(tmp_path) == f"{tmp_path} has 1 KiB left: there is no room: choose another folder (-o, TMPDIR), or a "
+        "shorter window"
+    )

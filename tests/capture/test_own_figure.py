@@ -10,7 +10,7 @@ import pytest
 
 from nsysan._errors import NsysanError
 from nsysan.capture.command_check import examine_command
-from nsysan.capture.own_figure import Listener, untraced
+from nsysan.capture.own_figure import Listener, tokens_of_latency, untraced
 from tests.clitools import paper_trace, run_cli
 from tests.fakensys import fake_nsys
 
@@ -92,3 +92,18 @@ def test_doctor_looks_at_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     assert lines("no-such-command")["command"] == "FAIL no-such-command: no such command"
     assert lines("docker", "run", "x", "vllm", "serve")["ranks"].startswith("FAIL docker starts the ranks outside")
     assert lines(sys.executable, "x.py")["workload"].startswith("ok no engine")
+
+
+@pytest.mark.parametrize(
+    ("command", "ns"),
+    [
+        ("vllm bench latency --model M --output-len 64", 10_000_000),
+        ("python benchmarks/benchmark_latency.py --output-len=32", 20_000_000),
+        ("vllm bench latency --model M", 5_000_000),
+        ("python decode.py", None),
+    ],
+)
+def test_a_latency_of_whole_requests_is_shared_by_their_tokens(command: str, ns: int | None) -> None:
+    listener = Listener(tokens_of_latency(command.split()))
+    listener.hear("Avg latency: 0.64 seconds")
+    assert (listener.figure and listener.figure.ns) == ns

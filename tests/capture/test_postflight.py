@@ -90,6 +90,23 @@ def test_uneven_collectives(tmp_path: Path) -> None:
     assert checks["collectives"].seen == "8 to 9 a rank (1 of 4 differ from 8)"
 
 
+def test_stages_and_replicas_have_their_own_number_of_collectives(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    for rank in decode_loop(builder, graph=True)[2:]:
+        rank.kernel(ALLREDUCE_KERNEL, 5_000_000, 5_010_000, graph_node=(2 << 32) + 1)
+    check = checked(builder, tmp_path, expected=4)["collectives"]
+    assert (check.status, check.seen) == (OK, "8 or 9 on 2 ranks each: of pipeline stages, or of replicas")
+
+
+def test_replicas_of_one_rank_have_none(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    for pid in (1, 2):
+        builder.process(pid, device=pid).kernel(COMPUTE_KERNEL, 100_000, 110_000)
+    path = builder.write(tmp_path / "t.sqlite")
+    checks = {c.name: c for c in check_export(path, expected=2, capture_range=False, replica=1)}
+    assert (checks["collectives"].status, "message sizes" in checks) == (OK, False)
+
+
 def test_no_collectives(tmp_path: Path) -> None:
     builder = TraceBuilder()
     process = builder.process(1)

@@ -177,8 +177,8 @@ def test_an_export_that_is_no_database(desk: Desk, tmp_path: Path) -> None:
     damaged.write_bytes(b"no database" * 100)
     fake_nsys(tmp_path, export=damaged)
     ended = desk.capture(*workload(""))
-    assert (ended.code, desk.files()) == (23, WRITTEN)
-    assert ended.err.splitlines()[-1].endswith("left an export that cannot be read: file is not a database")
+    assert (ended.code, desk.files()) == (23, ["trace.nsys-rep"])
+    assert ended.err.splitlines()[-1].endswith("cannot be read, which was removed: file is not a database")
 
 
 def test_nsys_died_and_its_report_is_rescued(desk: Desk) -> None:

@@ -15,11 +15,11 @@ from click.testing import CliRunner
 
 from nsysan._errors import NsysanError
 from nsysan.capture.command import Request
-from nsysan.capture.completions import Load, request_lengths
+from nsysan.capture.completions import Load, request_lengths, served_model
 from nsysan.capture.held import plan_held
 from nsysan.capture.holding import read_note
 from nsysan.capture.nsys import require_nsys
-from nsysan.capture.server import address_of
+from nsysan.capture.server import address_of, key_of
 from nsysan.capture.started import read_workload
 from nsysan.cli import cli
 from tests.capture.desk import Desk, finished, until
@@ -115,7 +115,7 @@ def test_an_nsys_that_does_not_close_the_window_is_ended(desk: Desk) -> None:
 def test_a_server_that_ends_by_itself(desk: Desk) -> None:
     ended = desk.capture("--serve", "--", sys.executable, "-c", "raise SystemExit(3)")
     assert ended.code == 21
-    assert "no report came back; nsys ended with exit code 3" in ended.err
+    assert "no report came back; the server ended with exit code 3 before a window was taken" in ended.err
 
 
 def test_shorter_requests_where_the_model_takes_no_longer_ones(tmp_path: Path) -> None:
@@ -128,6 +128,25 @@ def test_shorter_requests_where_the_model_takes_no_longer_ones(tmp_path: Path) -
         until(lambda: load.steady)
         assert load.failure == ""
         load.stop()
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_server_that_wants_a_key_is_shown_what_it_was_given(tmp_path: Path) -> None:
+    told = [
+        key_of(read_workload(shlex.split(command), {}), {"VLLM_API_KEY": "c"})
+        for command in ("vllm serve M --api-key a", "env VLLM_API_KEY=b vllm serve M", "vllm serve M", "./serve")
+    ]
+    assert told == ["a", "b", "c", None]
+    port = tmp_path / "port"
+    process = subprocess.Popen([sys.executable, str(SERVER), str(port), "locked"])
+    try:
+        until(lambda: port.exists() and port.read_text() != "")
+        base = f"http://127.0.0.1:{port.read_text()}"
+        assert served_model(base, "sesame") == ("llama", None)
+        with pytest.raises(NsysanError, match="401"):
+            served_model(base, "simsim")
     finally:
         process.kill()
         process.wait()
@@ -248,6 +267,19 @@ def test_options_go_where_nsys_takes_them(tmp_path: Path) -> None:
     (tmp_path / "old").mkdir()
     with pytest.raises(NsysanError, match="has no sessions"):
         plan_held(Request(("x",)), require_nsys(str(fake_nsys(tmp_path / "old", "2022.4.2"))))
+
+
+@pytest.mark.parametrize("sizes", ["-tp 2 -dp 2", "-tp=2 --pipeline-parallel-size 2"])
+def test_a_dry_run_shows_the_windows_and_what_is_expected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sizes: str
+) -> None:
+    monkeypatch.setenv("NSYSAN_NSYS", str(fake_nsys(tmp_path, "2025.3.1")))
+    command = ["vllm", "serve", "M", *sizes.split(), "--port", "8123"]
+    ended = CliRunner().invoke(cli, ["capture", "--dry-run", "--serve", "-o", "x", "--", *command])
+    verbs = [words[words.index(f"{tmp_path}/nsys") + 1] for words in map(str.split, ended.output.splitlines()[:4])]
+    assert verbs == ["launch", "start", "stop", "export"]
+    assert "the command starts: vLLM server, 4 ranks" in ended.output
+    assert "the server is to answer at http://127.0.0.1:8123; its load: 8 streams of completions" in ended.output
 
 
 @pytest.mark.parametrize(

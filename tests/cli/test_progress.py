@@ -34,9 +34,16 @@ def test_line_of_several_reports(monkeypatch: pytest.MonkeyPatch) -> None:
     progress.stage("reading 8 reports")
     progress.done(2_500_000)
     assert progress.line(103.0, 99.0) == "   4 s  reading 8 reports: 2.5 million rows"
-    progress.stage("reading traces", 64, in_traces=True)
+    progress.stage("reading traces", 64, progress.TRACES)
     progress.advance(16)
     assert progress.line(103.0, 99.0) == "   4 s  reading traces: 16 of 64, 9 s left"
+
+
+def test_line_of_an_export_is_in_per_cent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "monotonic", lambda: 100.0)
+    progress.stage("nsys exports run.nsys-rep", 100, progress.PERCENT)
+    progress.done(25)
+    assert progress.line(103.0, 99.0) == "   4 s  nsys exports run.nsys-rep: 25 %, 9 s left"
 
 
 def test_a_terminal_gets_a_line_that_is_gone_at_the_end() -> None:

@@ -75,7 +75,7 @@ def ledger_rows(text: str) -> list[list[str]]:
 
 
 def test_summary_accounts_for_the_paper_trace(tmp_path: Path, capsys: Capsys) -> None:
-    result = run_cli(capsys, "report", paper_trace(tmp_path / "paper.sqlite"))
+    result = run_cli(capsys, "report", paper_trace(tmp_path / "paper.sqlite"), "-v")
 
     assert result.code == 0
     assert result.err == ""
@@ -98,7 +98,7 @@ def test_summary_accounts_for_the_paper_trace(tmp_path: Path, capsys: Capsys) ->
 
 
 def test_one_rank_says_that_waiting_and_transfer_cannot_be_told_apart(tmp_path: Path, capsys: Capsys) -> None:
-    result = run_cli(capsys, "report", paper_trace(tmp_path / "one.sqlite", ranks=1))
+    result = run_cli(capsys, "report", paper_trace(tmp_path / "one.sqlite", ranks=1), "-v")
 
     assert result.code == 0
     assert "wait_wire (not measurable)" in result.out
@@ -114,7 +114,7 @@ def test_lookalike_is_named_with_its_share(tmp_path: Path, capsys: Capsys) -> No
     builder = TraceBuilder()
     for process in decode_loop(builder, ranks=2):
         process.kernel("my_custom_allreduce_kernel", 2_000_000, 2_010_000)
-    result = run_cli(capsys, "report", builder.write(tmp_path / "t.sqlite"))
+    result = run_cli(capsys, "report", builder.write(tmp_path / "t.sqlite"), "-v")
 
     line = next(line for line in result.out.splitlines() if line.startswith("  my_custom_allreduce_kernel"))
     # 2 x 10 us beside 2 ranks x 4 steps x 36 us of other kernels.
@@ -125,7 +125,7 @@ def test_without_ranges_steps_fall_back_and_the_summary_says_how(tmp_path: Path,
     builder = TraceBuilder()
     decode_loop(builder, ranks=2, steps=8, nvtx=False, message_bytes=None)
     trace = builder.write(tmp_path / "t.sqlite", drop_tables=["NVTX_EVENTS"])
-    result = run_cli(capsys, "report", trace)
+    result = run_cli(capsys, "report", trace, "-v")
 
     assert result.code == 0
     assert "by the repeating sequence of kernels" in result.out
@@ -260,7 +260,7 @@ def graph_level(request: pytest.FixtureRequest, tmp_path: Path, real_trace: Call
 
 
 def test_graph_level_replays_are_busy_and_their_contents_unknown(graph_level: Path, capsys: Capsys) -> None:
-    result = run_cli(capsys, "report", graph_level, "--json", "out.json", "-o", "out.html")
+    result = run_cli(capsys, "report", graph_level, "--json", "out.json", "-o", "out.html", "-v")
 
     assert result.code == 0
     assert "--cuda-graph-trace=node" in result.out

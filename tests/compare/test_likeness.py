@@ -14,8 +14,9 @@ from nsysan.compare.as_json import to_document
 from nsysan.compare.as_text import to_text
 from nsysan.compare.changes import compare
 from nsysan.compare.compared_run import compared_runs, letters
-from nsysan.compare.comparison import ChangeVerdict, Comparison, Measured
+from nsysan.compare.comparison import Comparison, Measured
 from nsysan.compare.likeness import common_population, refusal
+from nsysan.metrics.change_rule import ChangeVerdict
 from tests.clitools import run_cli
 from tests.tracebuilder import ALLREDUCE_KERNEL, COMPUTE_KERNEL, Process, TraceBuilder, decode_loop
 

@@ -84,7 +84,8 @@ def test_that_tracing_may_weigh_is_said(tmp_path: Path) -> None:
     verdict = told(cases.every_host_slow, tmp_path).diagnosis.verdict
     assert verdict.sure == "medium"
     assert verdict.because == (
-        "tracing slows the hosts, by how much no table holds; they would still pace the step at a third of their time",
+        "tracing slows the hosts, by how much the trace does not tell; they would pace the step even if they took a "
+        "third of the traced time",
     )
 
 

@@ -181,7 +181,9 @@ def test_a_straggler_is_named_whatever_bounds_the_step(tmp_path: Path) -> None:
     # Two layers of 30 + 10 compute and 8 wire on rank 2, and a gap of 2: 98 us, of which its lateness is 20.
     verdict = verdict_of(builder.write(tmp_path / "trace.sqlite"))
     assert verdict.kind == "skew"
-    assert verdict.reason.startswith("the others wait for rank 2, as it computes longer, 20.4 % of it (critical path: ")
+    assert verdict.reason.startswith(
+        "the others wait for rank 2, as it computes longer, which costs 20.4 % of the step ("
+    )
 
 
 def test_copying_is_a_verdict(tmp_path: Path) -> None:

@@ -124,8 +124,13 @@ def test_plot_draws_trends(tmp_path: Path, capsys: Capsys) -> None:
     page = Path("trend.html").read_text("utf-8")
     for part in ("Period", "Ledger", "The hottest collective", "What if", "Content-Security-Policy"):
         assert part in page
+    # Runs over other numbers of ranks are two workloads: a line each, and the rest is of that which ran last.
     labels = [figure["layout"]["xaxis"]["ticktext"] for figure in Page(page).figures.values()]
-    assert labels == [["1: c0", "2: c1"]] * 4
+    assert labels == [["1: c0", "2: c1"], *[["2: c1"]] * 4]
+    assert "TP=2, no CUDA graphs, all_reduce of 8 KiB, NVIDIA H200" in page
+    # Its own page it replaces; one that somebody wrote into it does not.
+    assert run_cli(capsys, "history", "plot", "-o", "trend.html").code == 0
+    Path("trend.html").write_text(page + "mine", "utf-8")
     refused = run_cli(capsys, "history", "plot", "-o", "trend.html")
     assert (refused.code, "--force" in refused.err) == (ExitCode.OUTPUT_EXISTS, True)
     assert run_cli(capsys, "history", "plot", "-o", "trend.html", "--force").code == 0
@@ -138,7 +143,7 @@ def test_plot_draws_replays_that_are_blocks(tmp_path: Path, capsys: Capsys) -> N
         run_cli(capsys, "history", "add", graph_level_trace(tmp_path / f"{number}.sqlite"), "--commit", f"c{number}")
     run_cli(capsys, "history", "plot", "-o", "trend.html")
     figures = Page(Path("trend.html").read_text("utf-8")).data["figures"]
-    drawn = {line["name"]: (line["y"], line["line"]["color"]) for line in figures["trend-1"]["data"]}
+    drawn = {line["name"]: (line["y"], line["marker"]["color"]) for line in figures["trend-1"]["data"]}
     graph = ROW[Line.GRAPH]
     busy = rows("select graph_ns from runs")[0][0]
     assert busy > 0

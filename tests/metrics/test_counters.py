@@ -300,7 +300,7 @@ def test_a_lane_of_few_samples_is_whole(tmp_path: Path) -> None:
 def test_page_and_documents_of_the_real_run(real_trace: Callable[[str], Path], tmp_path: Path, capsys: Capsys) -> None:
     trace = real_trace("tp2_metrics")
     page, document = tmp_path / "page.html", tmp_path / "page.json"
-    result = run_cli(capsys, "report", trace, "-o", page, "--json", document)
+    result = run_cli(capsys, "report", trace, "-o", page, "--json", document, "-v")
     assert result.code == 0
     assert [line[:24] for line in result.out.splitlines() if line.startswith("counters")] == [
         "counters  NVLink RX 1.0 %"[:24]

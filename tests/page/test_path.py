@@ -15,7 +15,7 @@ from nsysan.page.lanes import timeline_data
 from nsysan.replay.path import CLASSES
 from nsysan.replay.pieces import Why, by_class
 from nsysan.report.build import build_report
-from nsysan.report.path_in_step import path_in_step, within
+from nsysan.report.path_in_step import paths_in_steps, within
 from nsysan.report.report import Report
 from nsysan.report.timeline import StepPath
 from tests.browser import launched, opened
@@ -86,7 +86,7 @@ def test_the_path_weighs_little_and_is_bounded(late: Report) -> None:
     few = within(late.timelines, 1_000)
     assert [bool(one.path.why) for one in few][:2] == [False, True]
     assert "this file holds 1,000" in few[1].path.why
-    assert timeline_data(replace(late, timelines=few)).count('"untold"') >= len(few) - 1
+    assert timeline_data(replace(late, timelines=few)).text.count('"untold"') >= len(few) - 1
 
 
 def test_a_key_and_a_button_go_along_the_path(browser: Browser, page: Path, late: Report) -> None:
@@ -149,7 +149,7 @@ def test_where_no_path_can_be_told_the_key_and_the_page_say_why(browser: Browser
     why = "a replay of the steps misses their period by 20.0 %"
     missed = replace(late.diagnosis, what_if=replace(what, error=0.2, why=why))
     first = late.timelines[0]
-    path = path_in_step(missed, first.step, first.origin, late.timelines[0].slices)
+    path = paths_in_steps(missed, {first.step: first.origin}, first.slices)[first.step]
     assert (len(path.pieces), path.why) == (0, why)
     report = replace(late, diagnosis=missed, timelines=[replace(first, path=path)])
     file = tmp_path / "t.html"

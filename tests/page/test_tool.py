@@ -18,6 +18,7 @@ from nsysan.metrics.partition import partition
 from nsysan.page.html import to_html
 from nsysan.page.palette import NAMES
 from nsysan.report.build import build_report
+from nsysan.report.range_cells import cell_width
 from nsysan.report.report import Report
 from nsysan.report.timeline import Timeline
 from tests.browser import Opened, launched, opened
@@ -224,19 +225,35 @@ def test_a_range_by_keys_and_by_a_drag_has_its_kernels_and_is_let_go(page: Opene
     assert page.dataset()["end"] == str(span)
 
 
-def test_a_step_that_is_not_whole_in_the_file_has_no_ledger_of_a_range(
+def test_a_step_that_is_not_whole_in_the_file_has_an_exact_ledger_in_cells(
     browser: Browser, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("nsysan.report.slices.MAX_SLICES", 60)
     builder = TraceBuilder()
     decode_loop(builder, steps=4)
-    few = build_report(nsysan.analyze(builder.write(tmp_path / "t.sqlite")), "0")
+    run = nsysan.analyze(builder.write(tmp_path / "t.sqlite"))
+    few = build_report(run, "0")
+    timeline = few.timelines[0]
+    windows = run.windows.filter(pl.col("step") == timeline.step)
+    tiles = partition(run.work, windows).with_columns(pl.col("begin", "end") - timeline.origin)
+    width = cell_width(timeline.finish - timeline.origin)
+    begin, end = 40 * width, 110 * width
     page = tmp_path / "t.html"
     page.write_text(to_html(few).replace('<div class="plot"', '<div class="no-plot"'), "utf-8")
-    with opened(browser, page, f"#step={few.timelines[0].step}&range=1.000_9.000", script=EARLY) as shown:
-        assert "has no ledger and no sums: " in shown.page.inner_text("#range")
-        assert "slices are in this file" in shown.page.inner_text("#range")
-        assert shown.page.query_selector("#range table") is None
+    # Its edges are near those of cells.
+    fragment = f"#step={timeline.step}&range={(begin + 20) / 1e3:.3f}_{(end - 10) / 1e3:.3f}"
+    with opened(browser, page, fragment, script=EARLY) as shown:
+        assert "slices are in this file" in shown.page.inner_text("#range .note")
+        assert shown.page.query_selector("#range-kernels") is None
+        found = rows(shown, "#range-ledger")
+        assert len(found) == len(windows) > 1
+        for row in found:
+            own = tiles.filter(pl.col("rank") == int(row["rank"].split()[1]))
+            clipped = own.with_columns(pl.col("begin").clip(begin, end), pl.col("end").clip(begin, end))
+            sums = {NAMES[line]: (part["end"] - part["begin"]).sum() for (line,), part in clipped.group_by("line")}
+            told = {name: ns(text) for name, text in row.items() if name not in ("rank", "range")}
+            assert {name: value for name, value in told.items() if value} == {k: v for k, v in sums.items() if v}
+            assert ns(row["range"]) == end - begin == sum(told.values())
         # Events that came before anything could be drawn did nothing, and neither do those to come.
         fire(shown, 1_500, 11, "#stage, #stage *")
         assert not [said for said in shown.said if "error" in said]
@@ -400,6 +417,16 @@ def test_the_sheet_names_every_key_and_buttons_do_what_keys_do(page: Opened) -> 
     page.page.click("[data-key='c']")
     assert "collective" in page.page.inner_text("#op-status")
     assert page.page.get_attribute("#op-status", "aria-live") == "polite"
+    # From the choice of the step to the lanes is not far by Tab: the buttons of a bar are one stop.
+    page.page.focus("#step")
+    stops = 0
+    while page.page.evaluate("document.activeElement.id") != "canvas":
+        page.page.keyboard.press("Tab")
+        stops += 1
+        assert stops < 12
+    page.page.focus("#look button")
+    page.page.keyboard.press("ArrowRight")
+    assert page.page.evaluate("document.activeElement.dataset.key") == "-"
     unnamed = "all => all.filter(e => !(e.textContent.trim() || e.getAttribute('aria-label'))).length"
     assert page.page.eval_on_selector_all("#stage button", unnamed) == 0
 

@@ -380,7 +380,7 @@ def test_the_scan_sees_through_every_format(content: bytes) -> None:
 def test_the_scan_unpacks_the_data_of_a_page() -> None:
     from nsysan.page.pack import packed
 
-    page = f'<!doctype html><script type="application/json">{packed(json.dumps({"x": MAIL}))}</script>'
+    page = f'<!doctype html><script type="application/json">{packed(json.dumps({"x": MAIL}).encode())}</script>'
     leaks = {(leak.kind, leak.where) for leak in scan_bytes(page.encode(), names())}
     assert ("mail address", "the page's data, x") in leaks
 

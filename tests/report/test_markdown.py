@@ -58,7 +58,7 @@ def test_the_answer_comes_first(tmp_path: Path) -> None:
     lines = markdown_of(builder.write(tmp_path / "t.sqlite")).splitlines()
     assert lines[0] == "### nsysan: `t.sqlite`"
     assert lines[2].startswith("**skew**: ")
-    assert lines[4] == "- **78.0 µs** per decode step, median of 11 steady steps"
+    assert lines[4] == "- **78.0 µs** per decode step, median over the ranks of each one's median of 11 steady steps"
     assert lines[5] == "- **51.3 %** of it the others wait for rank 1 (40.0 µs)"
     assert any(line.startswith("- late: rank 1 put right saves 40.0 µs a step") for line in lines)
 
@@ -133,7 +133,7 @@ def test_option_writes_a_file_or_standard_output(
     trace, output = paper_trace(tmp_path / "t.sqlite"), tmp_path / "t.md"
     result = run_cli(capsys, "report", trace, "--markdown", output)
     assert result.code == 0
-    assert result.out.endswith(f"wrote {output}\n")
+    assert f"\nwrote {output}\nverdict " in result.out
     assert run_cli(capsys, "report", trace, "--markdown", "-").out == output.read_text("utf-8")
     assert not (tmp_path / "t.html").exists()
     assert run_cli(capsys, "report", trace, "--markdown", output).code == ExitCode.OUTPUT_EXISTS

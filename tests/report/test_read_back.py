@@ -19,7 +19,7 @@ import nsysan
 from nsysan import ExitCode, NsysanError, file_content
 from nsysan.check.judge import check, metric_of
 from nsysan.check.rules import METRICS, Rule, parse_rule
-from nsysan.history.database import Labels, add_run, get_run, list_runs, opened_history
+from nsysan.history.database import Labels, add_run, get_run, list_runs, opened_history, periods_of
 from nsysan.history.plot import to_html
 from nsysan.report import json_values
 from nsysan.report.document import to_json
@@ -293,7 +293,7 @@ def test_a_pipe_is_read_and_one_that_nobody_writes_to_is_not_waited_for(
         assert process.stdout is not None
         assert read_report(f"/dev/fd/{process.stdout.fileno()}") == read_report(OLD)
     os.mkfifo(tmp_path / "fifo")
-    monkeypatch.setattr(file_content, "_PATIENCE_S", 0.3)
+    monkeypatch.setattr(file_content, "PIPE_SECONDS", 0.3)
     with pytest.raises(NsysanError, match="nothing came for 0 s"):
         read_report(tmp_path / "fifo")
     writer = os.open(tmp_path / "fifo", os.O_RDWR)
@@ -375,7 +375,7 @@ def test_a_document_is_refused_in_one_line_or_of_use_to_everybody(tmp_path: Path
     for run in (runs[0], runs[-1]):
         json.dumps(get_run(database, int(run["id"] or 0)), allow_nan=False)
     json.dumps(runs, allow_nan=False)
-    assert "</script><script>x" not in to_html(runs[-40:], "h.db")
+    assert "</script><script>x" not in to_html(runs[-40:], "h.db", periods_of(database), tmp_path)
 
 
 def _used(path: Path, base: ReportDocument, rules: list[Rule], database: sqlite_utils.Database) -> str | None:

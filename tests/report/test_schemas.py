@@ -29,7 +29,7 @@ from nsysan.diagnosis.verdict import VerdictKind
 from nsysan.info.info import build_info, to_info_document
 from nsysan.light.products import Product
 from nsysan.light.waterfall import Loss
-from nsysan.metrics import ledger, link
+from nsysan.metrics import change_rule, ledger, link
 from nsysan.metrics.causes import GapCause
 from nsysan.metrics.coverage import Rest
 from nsysan.metrics.lines import LINES, Line
@@ -131,7 +131,7 @@ WORDS = [
     (
         COMPARE,
         "figures[].changes[].verdict",
-        comparison.ChangeVerdict,
+        change_rule.ChangeVerdict,
     ),
     (COMPARE, "figures[].unit", (comparison.NS, comparison.TOKENS, comparison.GBPS, comparison.PERCENT)),
     (INFO, "graph_trace", GraphMode),
@@ -146,7 +146,7 @@ MAPPED = [
     (REPORT, "light_speed.lost_ns", Loss),
     (REPORT, "per_rank[]", ("rank", *ledger.FIGURES, "collectives")),
     (COMPARE, "scaling.steps[].changed_ns", LINES),
-    (COMPARE, "thresholds", comparison.THRESHOLDS),
+    (COMPARE, "thresholds", change_rule.THRESHOLDS),
 ]
 
 

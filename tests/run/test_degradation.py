@@ -32,7 +32,7 @@ Document = dict[str, Any]
 Traces = Callable[[str], Path]
 
 #: Parts of the document that rest on message sizes, on what late hosts cost, and on how steps were found.
-SIZES = {"bytes", "algbw_gbps", "busbw_gbps", "peak_share", "communicator_size"}
+SIZES = {"bytes", "bytes_source", "algbw_gbps", "busbw_gbps", "peak_share", "communicator_size"}
 HOST = {"what_if", "late", "straggler", "critical_path", "verdict", "gaps"}
 STEPS = {"method", "source"}
 #: What each table of an export is needed for, and the quality row that says so where it is missing.
@@ -43,7 +43,7 @@ NEEDS: Mapping[str, tuple[set[str], str | None]] = {
     "META_DATA_CAPTURE": (set(), None),
     "PROCESSES": (set(), None),
     "META_DATA_EXPORT": ({"nsys_version", "schema_version"}, "versions"),
-    "TARGET_INFO_GPU": ({"gpu_model", "gpu", "link"}, "gpus"),
+    "TARGET_INFO_GPU": (SIZES | {"gpu_model", "gpu", "link", "excess_ns", "floor_wire_ns", "all_ns"}, "gpus"),
     # With the payload goes what it told of the group.
     "CUDA_GRAPH_NODE_EVENTS": (SIZES | {"source"}, "message_bytes"),
     NVTX: (SIZES | STEPS | {"rank_source", "because", "sure"}, "ranges"),

@@ -337,7 +337,7 @@ def test_document_page_summary_and_markdown(tmp_path: Path, capsys: Capsys) -> N
     trace = paper_trace(tmp_path / "t.sqlite")
     paths = write_logs(trace, usual=SHM, settings={"NCCL_P2P_DISABLE": "1"}, multicast=False, costs=COSTS)
     page, markdown = tmp_path / "p.html", tmp_path / "m.md"
-    got = run_cli(capsys, "report", trace, "-o", page, "--markdown", markdown)
+    got = run_cli(capsys, "report", trace, "-o", page, "--markdown", markdown, "-v")
     assert got.code == 0, got.err
     said = "NCCL 2.28.9 says: SHM/direct/direct between all 4 connected pairs of ranks; 2 channels, 2 rings, 2 trees"
     assert said in " ".join(got.out.split())

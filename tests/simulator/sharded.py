@@ -31,12 +31,12 @@ def sharded(
 ) -> Scenario:
     """The model over so many ranks, as a graph; eager where launch_ns, what a launch call takes, is given.
 
-    Two all-reduces a layer, after the second kernel and the fourth; none of one rank.
+    Two all-reduces a layer, before its last two kernels and after them; none of one rank.
     """
     kernels = [Op(name, ns=round(a + b / ranks)) for name, (a, b) in (layer or LAYER).items()]
     call = Op(DEFAULT_WIRE, Kind.COLLECTIVE, wire_ns=WIRE_NS.get(ranks, 0), groups=(tuple(range(ranks)),), bytes=size)
     calls = [call] if ranks > 1 else []
-    ops = [op for _ in range(layers) for op in (*kernels[:2], *calls, *kernels[2:], *calls)] + ending()
+    ops = [op for _ in range(layers) for op in (*kernels[:-2], *calls, *kernels[-2:], *calls)] + ending()
     if launch_ns is None:
         program = graph_program(ops, ranks=ranks)
     else:

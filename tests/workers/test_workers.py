@@ -247,6 +247,30 @@ def test_a_worker_lost_on_the_way_is_made_up_for(
     assert found == expected
 
 
+class Slow:
+    """A task that ends while its result is waited for: the wait is over, and the result there."""
+
+    def __init__(self, status: str) -> None:
+        self.status, self.asked = status, 0
+
+    def done(self) -> bool:
+        return True
+
+    def result(self, timeout: float) -> bytes:
+        assert timeout > 0
+        self.asked += 1
+        if self.asked == 1 or self.status == "error":
+            raise TimeoutError
+        return b"answer"
+
+
+def test_a_task_that_ends_as_the_wait_does_has_its_answer() -> None:
+    waiting = Cluster.__new__(Cluster)
+    assert waiting._result(Slow("finished")) == b"answer"
+    with pytest.raises(TimeoutError):
+        waiting._result(Slow("error"))
+
+
 def test_the_command_line_reads_on_a_cluster(
     cluster: distributed.LocalCluster, capsys: Capsys, paths: list[Path], expected: str
 ) -> None:

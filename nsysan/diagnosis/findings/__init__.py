@@ -29,6 +29,7 @@ from nsysan.diagnosis.workload import Workload
 from nsysan.metrics.link import Link
 from nsysan.run.nccl_choices import Nccl
 from nsysan.run.run import Run
+from nsysan.timings import stage
 
 __all__ = ["FINDERS", "Finding", "Severity", "custom_all_reduce_limit", "find", "wrong_wire"]
 
@@ -39,6 +40,7 @@ FINDERS = tuple(
 )
 
 
+@stage("findings")
 def find(
     run: Run,
     diagnosis: Diagnosis,

@@ -93,21 +93,21 @@ def late_ranks(case: Case) -> Iterator[Finding]:
 def _late(case: Case, one: Late, uneven: _Uneven | None) -> Finding:
     split = uneven if uneven is not None and set(uneven.ranks) <= set(one.ranks) else None
     several, host = len(one.ranks) > 1, by_host(one)
-    saves, costs, mean = weight(one, case.period)
-    share = costs / case.period
+    saves, costs, of, mean = weight(one, case.period)
+    share = costs / of
     own = alone_of(case.diagnosis.late, one)
     figures: Figures = {"costs_ns": one.costs, "saves_ns": one.saves, "share": share, "cause": one.cause}
     others = "with all other late ranks put right " if len(outermost(case.diagnosis.late)) > 1 else ""
     told = [
-        f"{others}{'they cost' if several else 'it costs'} {duration(costs)} a step of {duration(case.period)} "
+        f"{others}{'they cost' if several else 'it costs'} {duration(costs)} a step of {duration(of)} "
         f"({pct(share)}){' in the mean' if mean else ''}"
     ]
     if saves < costs:
         told.append(f"with these as they are {'they save' if several else 'it saves'} {duration(saves)}")
     if several:
         told += [
-            f"rank {rank.ranks[0]} alone costs {duration(weight(rank, case.period)[1])} and saves "
-            f"{duration(weight(rank, case.period)[0])}"
+            f"rank {rank.ranks[0]} alone costs {duration(weight(rank, case.period).costs)} and saves "
+            f"{duration(weight(rank, case.period).saves)}"
             for rank in own
         ]
     else:

@@ -86,7 +86,7 @@ def _graphs_off(case: Case) -> Finding:
     slower = [one for one in outermost(case.diagnosis.late) if by_host(one)]
     told += [
         f"of it {ranks_words(one.ranks)} alone, whose host{'s need' if len(one.ranks) > 1 else ' needs'} more than the "
-        f"others, {'are' if len(one.ranks) > 1 else 'is'} {duration(weight(one, case.period)[0])}"
+        f"others, {'are' if len(one.ranks) > 1 else 'is'} {duration(weight(one, case.period).saves)}"
         for one in slower
     ]
     inflated = case.diagnosis.untraced is None

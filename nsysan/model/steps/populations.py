@@ -60,7 +60,9 @@ def find_populations(
     candidates: Sequence[int],
     choice: Choice = DEFAULT,
 ) -> list[Population]:
-    """The populations of these steps, the headline first; NsysanError where the one asked for is not there.
+    """The populations of these steps, the headline first, then by the time that they take.
+
+    NsysanError where the one asked for is not there.
 
     windows: step, rank_key, begin, finish, and kind, batch where ranges tell. counts: step, rank_key, name, n,
     collectives, ns. sizes: of the messages of each step.
@@ -83,7 +85,7 @@ def find_populations(
     else:
         stated = None
     head = _headline(named, took, choice, told=all(one.batch is not None for one in named))
-    rest = sorted((one for one in named if one is not head), key=lambda one: one.steps[0])
+    rest = sorted((one for one in named if one is not head), key=lambda one: -sum(took[step] for step in one.steps))
     others = [_compared(one, head, counts, sizes) for one in rest]
     return [head if stated is None else replace(head, batch=stated), *others]
 

@@ -23,6 +23,7 @@ from nsysan.model.steps.repeats import by_period
 from nsysan.model.steps.replays import by_replays
 from nsysan.model.steps.step_windows import WINDOWS, Members, Membership, StepMethod, StepWindows, frame
 from nsysan.text import counted
+from nsysan.timings import stage
 from nsysan.trace.trace import Trace
 
 _I64 = npt.NDArray[np.int64]
@@ -30,6 +31,7 @@ _I64 = npt.NDArray[np.int64]
 _NEVER = -(1 << 62)
 
 
+@stage("find steps")
 def find_windows(trace: Trace, work: Operations, pattern: str | None = None, *, use_nvtx: bool = True) -> StepWindows:
     """The steps in the operations of one trace, by the first way that finds any.
 

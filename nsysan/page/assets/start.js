@@ -1,8 +1,11 @@
 // Text first, then the timeline, which needs nothing else, then the charts.
 (async () => {
   try {
-    const { figures, themed, report } = await unpack("data").then(JSON.parse);
-    if (report) startTimeline(report);
+    const { figures, themed, report } = JSON.parse(new TextDecoder().decode(await unpacked("data")));
+    if (report) {
+      openSteps(report, new Uint8Array(await unpacked("columns")));
+      startTimeline(report);
+    }
     await pause();
     if (document.querySelector(".plot")) {
       await loadPlotly();

@@ -8,7 +8,7 @@ const startTimeline = (report) => {
   const navigation = timelineNavigation(view, path, redraw, () => arrange());
   const { pressed } = timelineControls(view, navigation, () => arrange());
   const cursor = timelineCursor(view, operations, navigation, pressed);
-  const range = timelineRange(view, operations, navigation, cursor.tell, redraw);
+  const range = timelineRange(view, operations, navigation, { tell: cursor.tell, seek: (text) => find.find(text), redraw });
   const find = timelineFind(view, operations, navigation, cursor, redraw);
   const changed = () => { arrange(); find.search(); range.fill(); };
   const ranks = timelineRanks(view, navigation, changed, cursor.tell);

@@ -1,3 +1,18 @@
+// Of the buttons of a bar one is reached by Tab, the others from there by arrows.
+const roving = (bar) => {
+  const buttons = () => [...bar.querySelectorAll("button")];
+  const reach = (chosen) => { for (const button of buttons()) button.tabIndex = button === chosen ? 0 : -1; };
+  bar.addEventListener("focusin", ({ target }) => { if (buttons().includes(target)) reach(target); });
+  bar.addEventListener("keydown", (event) => {
+    const all = buttons();
+    const at = all.indexOf(event.target);
+    const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: all.length - 1 }[event.key];
+    if (at < 0 || to === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    if (all[to]) all[to].focus();
+  });
+  reach(buttons()[0]);
+};
 // What stands above a timeline: its step, its rank, and which lines it shows.
 const timelineControls = (view, navigation, redraw) => {
   const { report, hidden, state, lineNumber, kindOf } = view;
@@ -25,7 +40,7 @@ const timelineControls = (view, navigation, redraw) => {
     navigation.writeAddress();
   });
 
-  const present = new Set(report.steps.flatMap((step) => step.line));
+  const present = new Set(report.present);
   const filters = report.lines.filter((line, number) => present.has(number));
   if (report.steps.some((step) => step.last.length)) filters.push(report.lines[lineNumber.last]);
   const toggles = filters.map((line) => [line.id, line.name, line.id === "last" ? "var(--ink)" : line.colour]);
@@ -52,6 +67,8 @@ const timelineControls = (view, navigation, redraw) => {
     });
     legend.append(button);
   }
+  roving(legend);
+  roving(document.getElementById("look"));
   const link = document.getElementById("link");
   link.addEventListener("click", async () => {
     navigation.replace();

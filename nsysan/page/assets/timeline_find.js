@@ -33,7 +33,9 @@ const timelineFind = (view, operations, navigation, cursor, redraw) => {
     hits = [];
     if (!words.length) state.found = null;
     else {
-      const is = matcher(words);
+      const matches = matcher(words);
+      const marked = Uint8Array.from(view.current.slices, matches);
+      const is = (slice) => marked[slice.number] === 1;
       const all = view.current.slices.filter((slice) => is(slice) && operations.head(slice) === slice);
       hits = all.filter((slice) => !ranks.away.has(slice.row.rank))
         .sort((a, b) => a.begin - b.begin || a.row.rank - b.row.rank || a.number - b.number);

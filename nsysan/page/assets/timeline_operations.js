@@ -85,16 +85,22 @@ const timelineOperations = (view) => {
     ];
     const launches = slice.line === view.lineNumber.launch && view.current.launches.get(slice.launch);
     return [
-      ["of", part ? `${lineOf(head(slice)).name}, then ${lineOf(tail(slice)).name}` : lineOf(slice).name],
+      ["kind", part ? `${lineOf(head(slice)).name}, then ${lineOf(tail(slice)).name}` : lineOf(slice).name],
       ["duration", `${us(end - begin, 3)} \u00b5s${part ? `: waits ${us(part.waits, 3)} \u00b5s, moves data for ${us(part.moves, 3)} \u00b5s` : ""}`],
       ["from, to", `${us(begin, 3)} to ${us(end, 3)} \u00b5s of the step`],
       ["where", `rank ${slice.row.rank}, ${slice.row.name}${stream === null || slice.row.name === `stream ${stream}` ? "" : `, stream ${stream}`}`],
       ...(call ? [["collective", `${call.number} of this step${arrival(slice) ? `; ${arrival(slice)}` : ""}`]] : []),
       ...(grid || kernel ? [["grid", grid || unknown], ["block", block || unknown]] : []),
-      ...(bytes === null ? [] : [["size", `${bytes.toLocaleString("en-US")} B`]]),
+      ...(bytes === null ? [] : [["size", sizeOf(bytes)]]),
       ...(launched || (kernel ? [["launch call", slice.launch >= 0 ? "not in this file" : unknown]] : [])),
       ...(launches ? [["launches", launchedBy(launches)]] : []),
     ];
+  };
+  // In binary units, as everywhere.
+  const sizeOf = (bytes) => {
+    const power = Math.min(Math.floor(Math.log2(Math.max(bytes, 1)) / 10), 3);
+    const value = bytes / 1024 ** power;
+    return `${value.toLocaleString("en-US", { maximumFractionDigits: 1 })} ${["B", "KiB", "MiB", "GiB"][power]}`;
   };
   const launchedBy = ({ to }) => {
     if (to.length === 1) return nameOf(to[0]);

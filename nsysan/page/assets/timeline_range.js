@@ -1,5 +1,5 @@
 // A range of time: its length, its ledger on every rank (the lines sum to the length to the ns), and its kernels.
-const timelineRange = (view, operations, navigation, tell, redraw) => {
+const timelineRange = (view, operations, navigation, { tell, seek, redraw }) => {
   const { report, state } = view;
   const panel = document.getElementById("range");
   const MOST = 40;
@@ -28,14 +28,36 @@ const timelineRange = (view, operations, navigation, tell, redraw) => {
     }
     return sums;
   };
+  // The same of a step of which not all slices are here: its cells have it, and ranges begin and end with cells.
+  const ofCells = (rank, begin, end) => {
+    const { cells, span, windows } = view.current;
+    const { claimed } = report;
+    const sums = new Array(claimed + 1).fill(0);
+    const [from, to] = [Math.max(Math.ceil(begin / cells.width), 0), Math.min(Math.ceil(end / cells.width), cells.count)];
+    cells.rank.forEach((of, i) => {
+      if (of !== rank) return;
+      for (let cell = from; cell < to; cell += 1) sums[cells.line[i]] += cells.ns[i][cell];
+    });
+    const window = windows.find(([of]) => of === rank);
+    const inside = window ? Math.max(Math.min(end, span, window[2]) - Math.max(begin, 0, window[1]), 0) : 0;
+    sums[claimed] = inside - sums.reduce((sum, ns) => sum + ns, 0);
+    return { sums, outside: end - begin - inside };
+  };
+  // A time, or where not all slices are here the nearest edge of a cell.
+  const snapped = (time) => {
+    const { cells, span } = view.current;
+    if (!cells) return Math.round(time);
+    return Math.min(Math.max(Math.round(time / cells.width) * cells.width, 0), span);
+  };
   // In a step with a replay that was traced as one block, all that is busy is of that line, as in the ledger.
   const ledgerOf = (rank, begin, end) => {
+    if (view.current.cells) return ofCells(rank, begin, end);
     const { claimed, lines } = report;
     const window = view.current.windows.find(([of]) => of === rank);
     const [from, to] = window ? [Math.max(begin, window[1]), Math.min(end, window[2])] : [end, end];
     const inside = Math.max(to - from, 0);
     const sums = inside ? sweep(rank, from, to) : new Array(claimed + 1).fill(0);
-    const block = lines.findIndex(({ id }) => id === "graph");
+    const block = lines.findIndex((line) => line.block);
     if (inside && block >= 0 && sweep(rank, window[1], window[2])[block] > 0) {
       const busy = inside - sums[claimed];
       sums.fill(0, 0, claimed);
@@ -67,7 +89,7 @@ const timelineRange = (view, operations, navigation, tell, redraw) => {
   const ledgerTable = ({ begin, end }) => {
     const shown = view.shownRanks();
     const rows = shown.map((rank) => ledgerOf(rank, begin, end));
-    const names = [...report.lines.slice(0, report.claimed).map(({ name }) => name), "idle"];
+    const names = [...report.lines.slice(0, report.claimed).map(({ name }) => name), report.rest];
     const used = names.map((_, line) => line).filter((line) => rows.some(({ sums }) => sums[line] > 0));
     const beyond = rows.some(({ outside }) => outside > 0);
     return tableOf(
@@ -89,7 +111,13 @@ const timelineRange = (view, operations, navigation, tell, redraw) => {
       "Operations in the range by name, of the ranks shown, \u00b5s: time inside the range, waiting included",
       ["name", "operations", "ranks", "sum in the range", "longest, whole"], rows, { id: "range-kernels" },
     );
-    for (const row of table.rows) row.cells[0].classList.add("text");
+    for (const row of table.rows) row.cells[0].classList.add("text", "wrap");
+    // A name is a way to where else it ran.
+    all.slice(0, MOST).forEach(([name], i) => {
+      const button = create("button", report.names[name], { type: "button", class: "name", title: "find it in the step" });
+      button.addEventListener("click", () => seek(report.names[name]));
+      table.tBodies[0].rows[i].cells[0].replaceChildren(button);
+    });
     return table;
   };
   const fill = () => {
@@ -100,15 +128,16 @@ const timelineRange = (view, operations, navigation, tell, redraw) => {
     if (!range) return;
     const length = range.end - range.begin;
     panel.querySelector("b").textContent = `Range of ${us(length, 3)} \u00b5s, from ${us(range.begin, 3)} to ${us(range.end, 3)} \u00b5s of step ${state.step}`;
-    const { note } = view.current;
-    if (note) body.append(create("p", `The range has no ledger and no sums: ${note} Choose a step of which this file has all.`, { class: "note" }));
-    else body.append(scrolled(ledgerTable(range)), scrolled(kernelTable(range)));
+    const { note, cells } = view.current;
+    body.append(scrolled(ledgerTable(range)));
+    if (cells) body.append(create("p", `Sums by name cannot be told: ${note} The ledger is exact, and ranges of this step begin and end at multiples of ${us(cells.width, 3)} \u00b5s.`, { class: "note" }));
+    else body.append(scrolled(kernelTable(range)));
     offerCopies(body);
   };
   const set = (begin, end, quiet = false) => {
     const { first, span } = view.current;
     const [low, high] = [first - Math.round(0.2 * span), Math.round(1.2 * span)];
-    const [from, to] = [begin, end].map((time) => Math.min(Math.max(Math.round(time), low), high)).sort((a, b) => a - b);
+    const [from, to] = [begin, end].map((time) => Math.min(Math.max(snapped(time), low), high)).sort((a, b) => a - b);
     if (!Number.isFinite(from) || !Number.isFinite(to) || to <= from) return false;
     state.range = { begin: from, end: to };
     fill();

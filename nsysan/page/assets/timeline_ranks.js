@@ -41,13 +41,14 @@ const timelineRanks = (view, navigation, changed, tell) => {
 
   const deeds = (rank) => [
     ["fold", ranks.folded.has(rank) ? "\u25b8" : "\u25be", ranks.folded.has(rank) ? "expand" : "collapse", () => fold(rank)],
-    ["pin", "\u2191\u0305", ranks.top.has(rank) ? "let go of" : "keep in sight", () => pin(rank)],
+    ["pin", "\u2912", ranks.top.has(rank) ? "let go of" : "keep in sight", () => pin(rank)],
     ["up", "\u2191", "move up", () => move(rank, -1)],
     ["down", "\u2193", "move down", () => move(rank, 1)],
     ["hide", "\u00d7", "hide", () => hide(rank)],
   ];
   const headOf = ({ rank, y, bottom, pinned }, from) => {
-    const holder = create("div", "", { class: `head${pinned ? " pinned" : ""}`, role: "group", "aria-label": `rank ${rank}` });
+    const short = bottom - y < 2 * ROW && !view.layout.narrow;
+    const holder = create("div", "", { class: `head${pinned ? " pinned" : ""}${short ? " short" : ""}`, role: "group", "aria-label": `rank ${rank}` });
     holder.style.top = `${y - from}px`;
     holder.style.height = `${view.layout.narrow ? ROW : bottom - y}px`;
     const name = create("span", `rank ${rank}`);

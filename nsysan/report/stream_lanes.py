@@ -1,0 +1,67 @@
+"""The lanes of a timeline: one a stream, as few as do for many streams, and one for each depth of ranges."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+
+from nsysan.report.timeline import LINE_ORDER, RANGE
+
+#: What tells a stream of a step.
+STREAM = ["step", "rank", "context", "stream"]
+#: More streams than this on a rank share lanes.
+MAX_STREAMS = 4
+#: Ranges nest; deeper ones than this many lanes hold are left out.
+MAX_RANGE_LANES = 4
+
+
+def stream_lanes(streams: pl.DataFrame, work: pl.DataFrame) -> pl.DataFrame:
+    """step, rank, context, stream, lane: a lane a stream; of many streams, those never busy at one time share a lane.
+
+    A CUDA graph that forks gives every branch a stream of its own, and a lane for each would fill pages. streams: a row
+    each; work: begin, end, queue (a row of streams).
+    """
+    extents = work.group_by("queue").agg(pl.min("begin"), pl.max("end")).sort("queue")
+    named = pl.when(pl.col("stream").is_null()).then(pl.lit("stream")).otherwise(pl.format("stream {}", "stream"))
+    told = streams.with_columns(extents["begin"], extents["end"], named.alias("lane")).with_row_index("queue")
+    count = pl.len().over("step", "rank")
+    parts = [told.filter(count <= MAX_STREAMS)]
+    many = told.filter(count > MAX_STREAMS).sort("begin", "context", "stream")
+    for own in many.partition_by("step", "rank", maintain_order=True):
+        shared = [f"streams {lane + 1}" for lane in _first_free(own["begin"].to_list(), own["end"].to_list())]
+        parts.append(own.with_columns(lane=pl.Series(shared, dtype=pl.String)))
+    return pl.concat(parts).sort("queue").select(*STREAM, "lane")
+
+
+def ranges_in_lanes(hosts: pl.DataFrame) -> pl.DataFrame:
+    """NVTX ranges as slices, with step and rank; those that nest or overlap lie in different lanes, the outer ones
+    first.
+    """
+    ordered = hosts.sort("step", "rank", "start", pl.col("end").neg(), "name", maintain_order=True)
+    numbers: list[int] = []
+    for own in ordered.select("step", "rank", "start", "end").partition_by("step", "rank", maintain_order=True):
+        numbers += _first_free(own["start"].to_list(), own["end"].to_list())
+    few = ordered.with_columns(number=pl.Series(np.asarray(numbers, dtype=np.int64)))
+    return few.filter(pl.col("number") < MAX_RANGE_LANES).select(
+        "step",
+        "rank",
+        lane=pl.format("NVTX {}", pl.col("number") + 1),
+        line=pl.lit(LINE_ORDER[RANGE], pl.Int8),
+        begin="start",
+        end="end",
+        name=pl.col("name").fill_null("?").cast(pl.Categorical),
+        launch=pl.lit(None, dtype=pl.Int64),
+    )
+
+
+def _first_free(begins: Sequence[int], ends: Sequence[int]) -> list[int]:
+    """The lane of each span of time, in order of begin: the first whose last span has ended."""
+    until: list[int] = []
+    lanes = []
+    for begin, end in zip(begins, ends, strict=True):
+        lane = next((i for i, busy_until in enumerate(until) if busy_until <= begin), len(until))
+        until[lane : lane + 1] = [end]
+        lanes.append(lane)
+    return lanes
