@@ -36,6 +36,8 @@ SEARCHED_BYTES = 1 << 30
 WAL_BYTES = 64 << 20
 #: Tables of an export, in SQLite or as files of a folder.
 TABLES = 5_000
+#: Columns of a folder's table: nsys writes 30 at most.
+COLUMNS = 1_000
 #: Rows of each table of a history: a run a minute for a year has half a million.
 HISTORY_ROWS = 200_000
 
@@ -104,6 +106,13 @@ class Budget:
         """ArrowInvalid where a table says that it has more."""
         if not 0 <= rows <= self.rows:
             raise _invalid("more rows than its bytes can hold")
+
+    def check_columns(self, columns: int, names: int | None = None) -> None:
+        """ArrowInvalid where a table has more than any of nsys, or two of one name; names: different ones."""
+        if columns > COLUMNS:
+            raise _invalid("too many columns")
+        if names not in (None, columns):
+            raise _invalid("it has a column twice")
 
     def check_bytes(self, unpacked: int) -> None:
         """ArrowInvalid where what is unpacked is more."""

@@ -11,8 +11,8 @@ BOUNDS: dict[str, float] = {name: value for name, value in vars(budgets).items()
 TEXTS = {name: path.read_text("utf-8") for name, path in MODULES.items()}
 #: What bounds of bytes, lines, rows or values were called in modules that had their own.
 OWN = re.compile(r"^_?(?:MAX|MOST|LONGEST)_(?:BYTES|LINES?|FILES|ROWS|VALUES?|TABLES|PAGES) = [\d(]", re.M)
-#: Of messages of NCCL, which are in no file.
-OTHERS = {"model.payloads", "redact.scrub"}
+#: Of messages of NCCL, which are in no file, and of what is kept of a run.
+OTHERS = {"model.payloads", "redact.scrub", "history.kept_kernels"}
 
 
 def test_the_map_tells_every_bound() -> None:

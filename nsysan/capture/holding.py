@@ -111,6 +111,8 @@ def read_note(output: Path) -> Note:
     """What is written down of the workload held for this name; NsysanError where none is, or it has ended."""
     path = note_file(output)
     try:
+        if not path.is_file() and path.exists():  # a pipe would be waited for
+            raise ValueError("it is no file")
         with path.open("rb") as file:
             if os.fstat(file.fileno()).st_uid != os.geteuid():
                 raise NsysanError(f"{path}: belongs to another user", ExitCode.NO_SUCH_FILE)

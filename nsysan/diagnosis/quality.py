@@ -22,7 +22,7 @@ from nsysan.model.matches import Match
 from nsysan.model.steps.step_windows import StepMethod
 from nsysan.run.all_decode import of_all_decode
 from nsysan.run.run import Run
-from nsysan.text import counted
+from nsysan.text import counted, plain
 from nsysan.trace.graph_mode import GraphMode
 
 _UNSEEN = (
@@ -148,7 +148,7 @@ def _events(run: Run) -> Quality:
         )
     if not lost:
         return Quality(Aspect.EVENTS, Status.OK, "nsys reports no lost events for the ranks")
-    return Quality(Aspect.EVENTS, Status.ESTIMATED, f"nsys warns of the ranks: {'; '.join(lost)}")
+    return Quality(Aspect.EVENTS, Status.ESTIMATED, f"nsys warns of the ranks: {plain('; '.join(lost), 2_000)}")
 
 
 def _host_time(run: Run, diagnosis: Diagnosis) -> Quality | None:

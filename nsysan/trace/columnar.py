@@ -123,9 +123,12 @@ def _without_dictionaries(parquet: pq.ParquetFile, schema: pa.Schema, budget: Bu
 
 def _schema(file: Path) -> pa.Schema:
     if file.suffix == ".parquet":
-        return pq.read_schema(file, memory_map=False)
-    with opened_arrow(file, budget_of(file)) as (schema, _):
-        return schema
+        found = pq.read_schema(file, memory_map=False)
+    else:
+        with opened_arrow(file, budget_of(file)) as (found, _):
+            pass
+    budget_of(file).check_columns(len(found))
+    return found
 
 
 def _rows(file: Path) -> int:
@@ -178,6 +181,7 @@ def _parquet(file: Path, columns: Iterable[str], budget: Budget) -> pq.ParquetFi
     plain = pq.ParquetFile(file)
     check_pages(file, plain.metadata, columns, budget)
     schema = plain.schema_arrow
+    budget.check_columns(len(schema), len(set(schema.names)))
     texts = [name for name in columns if name in schema.names and _is_text(schema.field(name).type)]
     return pq.ParquetFile(file, metadata=plain.metadata, read_dictionary=texts)
 

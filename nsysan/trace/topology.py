@@ -36,7 +36,7 @@ class Topology:
     @property
     def bonded(self) -> int | None:
         """NVLinks that connect every pair, the fewest of any; None where a pair has none."""
-        counts = [re.fullmatch(r"NV(\d{1,4})", kind) for _, _, kind in self.pairs]
+        counts = [re.fullmatch(r"NV([1-9]\d{0,3})", kind) for _, _, kind in self.pairs]
         return min((int(match[1]) for match in counts if match), default=None) if all(counts) else None
 
 
@@ -53,7 +53,7 @@ def parse_topology(text: str) -> Topology:
     rows = [[word[:TOPOLOGY_WORD] for word in line.split(maxsplit=TOPOLOGY_GPUS + 1)] for line in lines]
     count = len(rows)
     pairs = [(i, j, rows[i][j + 1]) for i in range(count) for j in range(i + 1, count) if len(rows[i]) > j + 1]
-    speeds = [float(speed) for speed in links if speed]
+    speeds = [speed for speed in map(float, filter(None, links)) if speed > 0]
     return Topology(pairs, speeds, len(links) - len(speeds))
 
 

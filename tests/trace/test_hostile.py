@@ -27,6 +27,7 @@ from nsysan.trace.sqlite import SqliteFile
 from nsysan.trace.topology import Topology, parse_topology, read_topology, topology_file
 from tests.clitools import paper_trace, run_cli
 from tests.copies import changed
+from tests.tracebuilder import TraceBuilder, decode_loop
 
 Capsys = pytest.CaptureFixture[str]
 TEXT = pl.String()
@@ -44,8 +45,9 @@ NOTHING = Topology([], [], 0)
         (f"GPU0 X NV{'9' * 5_000}\nGPU1 X X", Topology([(0, 1, f"NV{'9' * 14}")], [], 0)),
         (f"GPU0 X NV4\nGPU1 X X\nLink 0: {'9' * 5_000} GB/s", Topology([(0, 1, "NV4")], [], 0)),
         ("\x1b[" + "1;" * 450_000, NOTHING),
+        ("GPU0 X NV0\nGPU1 NV0 X\nLink 0: 0 GB/s\nLink 1: 0.000 GB/s", Topology([(0, 1, "NV0")], [], 2)),
     ],
-    ids=("rows", "links", "square", "word", "row", "digits", "speed", "escape"),
+    ids=("rows", "links", "square", "word", "row", "digits", "speed", "escape", "none"),
 )
 def test_a_topology_of_more_than_a_machine_holds(text: str, found: Topology) -> None:
     topology = parse_topology(text)
@@ -154,6 +156,22 @@ def test_a_log_is_redacted_within_what_is_read_of_one(
     done = run_cli(capsys, "redact", log, "-o", tmp_path / "more.log")
     assert (done.code, "larger than what a report reads of a log" in done.err) == (ExitCode.DAMAGED, True)
     assert done.err.count("\n") == 1
+
+
+def test_a_pipe_is_no_note_of_what_is_held(tmp_path: Path, capsys: Capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo(".srv.hold")
+    done = run_cli(capsys, "window", "open", "srv")
+    assert (done.code, "it is no file" in done.err) == (ExitCode.DAMAGED, True)
+
+
+def test_messages_of_the_profiler_are_one_line(tmp_path: Path, capsys: Capsys) -> None:
+    builder = TraceBuilder()
+    (process, *_) = decode_loop(builder)
+    builder.diagnostic("Not all CUDA events might have been collected.a\r\n\x1b[1mb\u2028c", process=process)
+    done = run_cli(capsys, "report", builder.write(tmp_path / "t.sqlite"), "-o", tmp_path / "o.html")
+    assert "collected.a ?[1mb c" in " ".join(done.out.split())
+    assert "\r" not in done.out
 
 
 def test_a_folder_is_no_name_of_what_is_held(capsys: Capsys) -> None:
