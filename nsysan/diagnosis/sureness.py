@@ -9,9 +9,10 @@ import polars as pl
 
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.evidence import UNDER_THE_VERDICT, Aspect, Quality, Status
-from nsysan.diagnosis.late_words import by_host, outermost
+from nsysan.diagnosis.late_words import outermost
 from nsysan.diagnosis.savings import SURE_ERROR, slowed_by_nsys
 from nsysan.diagnosis.verdict import DOMINANT, OF_PATH, PIPELINE, SKEW, Sure, Verdict, VerdictKind
+from nsysan.metrics.causes import LateCause
 from nsysan.metrics.coverage import HALF
 from nsysan.metrics.scenarios import Scenario
 from nsysan.metrics.whatif import WhatIf
@@ -88,7 +89,7 @@ def _matched(run: Run) -> float | None:
 def _profiled(run: Run, diagnosis: Diagnosis) -> tuple[str, bool] | None:
     """What the profiler may weigh, and whether that could turn the verdict; None where it is little."""
     what, kind = diagnosis.what_if, diagnosis.verdict.kind
-    late = kind == VerdictKind.SKEW and any(by_host(one) for one in outermost(diagnosis.late))
+    late = kind == VerdictKind.SKEW and any(one.cause == LateCause.HOST for one in outermost(diagnosis.late))
     if what is None or not slowed_by_nsys(run, what) or not (kind == VerdictKind.HOST or (late and run.is_eager)):
         return None
     free = what[Scenario.NO_HOST_LATE]

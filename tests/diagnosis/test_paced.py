@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import nsysan
+from nsysan.diagnosis.sureness import weighed
+from nsysan.diagnosis.verdict import VerdictKind
+from nsysan.metrics.causes import GapCause
 from nsysan.replay.engine import NotAcyclic
 from nsysan.report.build import build_report
 from nsysan.report.report import Report
@@ -87,6 +91,18 @@ def test_that_tracing_may_weigh_is_said(tmp_path: Path) -> None:
         "tracing slows the hosts, by how much the trace does not tell; they would pace the step even if they took a "
         "third of the traced time",
     )
+
+
+def test_tracing_may_weigh_in_launches_that_take_long(tmp_path: Path) -> None:
+    trace = export(cases.every_host_slow(), tmp_path / "trace.sqlite")
+    run = nsysan.analyze(nsysan.open_trace(trace))
+    found = build_report(run, "0", timelines=False).diagnosis
+    # Between a launch call and its kernel lies what the profiler adds to both.
+    late = [replace(one, idle={GapCause.LAUNCH: one.costs}) for one in found.late]
+    waited = replace(found, late=late, verdict=replace(found.verdict, kind=VerdictKind.SKEW))
+    sure = weighed(run, waited, [])
+    assert sure.sure == "medium"
+    assert sure.because[0].startswith("tracing slows the hosts")
 
 
 def test_what_hosts_cost_is_an_upper_bound_in_replays_too(tmp_path: Path) -> None:
