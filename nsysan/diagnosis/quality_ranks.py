@@ -56,8 +56,8 @@ def _groups(run: Run) -> Quality | None:
     return Quality(
         Aspect.GROUPS,
         Status.ESTIMATED,
-        f"which ranks communicate with each other is inferred from when their calls end, or from there being no choice "
-        f"({which}): no payload and no communicator of these calls is in the trace",
+        f"who communicates with whom ({which}) is inferred from when calls end: their payloads and communicators are not "
+        f"in the trace",
     )
 
 
