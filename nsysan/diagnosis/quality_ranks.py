@@ -56,8 +56,8 @@ def _groups(run: Run) -> Quality | None:
     return Quality(
         Aspect.GROUPS,
         Status.ESTIMATED,
-        f"who communicates with whom ({which}) is inferred from when calls end: their payloads and communicators are not "
-        f"in the trace",
+        f"who communicates with whom ({which}) is inferred from when calls end: no payload and no communicator of theirs "
+        f"is in the trace",
     )
 
 
