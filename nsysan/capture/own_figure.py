@@ -166,7 +166,7 @@ def _of_json(line: str, name: str) -> float | None:
 def _pass_on(source: IO[bytes], target: TextIO, listener: Listener) -> None:
     """Pass the stream on as it comes, and let the listener hear its lines."""
     rest = b""
-    with contextlib.suppress(OSError, ValueError):
+    with source, contextlib.suppress(OSError, ValueError):
         while chunk := os.read(source.fileno(), _LONGEST_LINE):
             with contextlib.suppress(OSError):
                 target.buffer.write(chunk)

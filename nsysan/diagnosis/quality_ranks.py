@@ -56,7 +56,7 @@ def _groups(run: Run) -> Quality | None:
     return Quality(
         Aspect.GROUPS,
         Status.ESTIMATED,
-        f"who communicates with whom ({which}) is inferred from when calls end: no payload and no communicator of theirs "
+        f"who communicates with whom ({which}) is inferred from when calls end: no payload and no communicator of them "
         f"is in the trace",
     )
 

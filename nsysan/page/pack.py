@@ -36,6 +36,12 @@ def source_hash(script: str, algorithm: str = "sha256") -> str:
 
 
 @cache
+def carried() -> str:
+    """What a page carries of plotly.js."""
+    return used_parts(get_plotlyjs())
+
+
+@cache
 def library(source: str) -> Library:
     """What charts use of plotly.js, compressed inside the file (INLINE), or the address of all of it, whose answer must
     have the known hash (CDN).
@@ -45,7 +51,7 @@ def library(source: str) -> Library:
         url = f"https://cdn.plot.ly/plotly-{get_plotlyjs_version()}.min.js"
         integrity = source_hash(plotly, "sha384")
         return Library(f'<script src="{url}" integrity="{integrity}" crossorigin="anonymous" defer></script>', url)
-    plotly = used_parts(plotly)
+    plotly = carried()
     # The page's own script unpacks it and runs it, which the policy allows to what has this hash.
     known = source_hash(plotly)
     element = f'<script type="text/plain" id="plotly" data-integrity="{known}">{packed(plotly.encode())}</script>'

@@ -415,7 +415,7 @@ def _unpacked(page: str) -> Iterator[str]:
     yield page
     yield unescape(page)
     for packed in re.findall(r"H4sI[A-Za-z0-9+/]+=*", page):
-        yield gzip.decompress(b64decode(packed)).decode()
+        yield gzip.decompress(b64decode(packed)).decode("utf-8", "replace")
 
 
 def _read(file: Path) -> pa.Table:

@@ -31,7 +31,7 @@ _RUNS = (
     (re.compile(rb"(?:[\x20-\x7e]\x00){%d,}" % _LEAST), "utf-16-le"),
     (re.compile(rb"(?:\x00[\x20-\x7e]){%d,}" % _LEAST), "utf-16-be"),
 )
-_WITH_HASHES = (("meta", "content"), ("script", "integrity"))
+_WITH_HASHES = (("meta", "content"), ("script", "integrity"), ("script", "data-integrity"))
 _HASH = re.compile(r"sha(?:256|384)-[A-Za-z0-9+/]{43,64}={0,2}")
 _PACKED = re.compile(r"H4sI[A-Za-z0-9+/\s]{16,}={0,2}")
 _MOST_OF_A_ROW = 500  # bytes of a run that is taken apart into values
@@ -145,7 +145,9 @@ def _own() -> list[str]:
 def _is_plotly(content: bytes) -> bool:
     from plotly.offline import get_plotlyjs
 
-    return bool(content == get_plotlyjs().encode())
+    from nsysan.page.pack import carried
+
+    return content in (carried().encode(), get_plotlyjs().encode())
 
 
 def _gunzip(content: bytes) -> bytes:
