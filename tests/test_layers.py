@@ -35,7 +35,7 @@ ROOMS: dict[str, set[str]] = {
     "ask": {"model", "run", "replay"},
     "info": {"trace", "model", "metrics", "run", "diagnosis"},
     "capture": {"trace", "model"},
-    "redact": {"trace", "model", "metrics", "run", "report"},
+    "redact": {"trace", "model", "metrics", "run", "report", "page"},
     "data": set(),
 }
 #: Modules at the top, which everything may use and which use nothing but each other.

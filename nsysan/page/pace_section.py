@@ -77,9 +77,10 @@ def _path_parts(spent: Mapping[str, int]) -> Iterator[tuple[str, str, str, int]]
         if name in spent:
             parts.setdefault(kind_of.get(name, name), []).append(name)
     for kind, names in parts.items():
-        most = max(names, key=lambda name: spent[name])
+        # One colour a kind: a host's is that of its own work, whatever else of it is on the path.
+        shown = kind if kind in PATH_COLOURS else max(names, key=lambda name: spent[name])
         of = ", ".join(f"{name} {us(spent[name])} µs" for name in names)
-        yield paint(PATH_COLOURS[most]), f"{kind} ({of})", safe(kind), sum(spent[name] for name in names)
+        yield paint(PATH_COLOURS[shown]), f"{kind} ({of})", safe(kind), sum(spent[name] for name in names)
 
 
 def bar(name: str, period: int, shares: Iterable[tuple[str, str, str, int | None]], part: float = 1.0) -> str:

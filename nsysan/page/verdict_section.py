@@ -88,7 +88,7 @@ def _grounds(report: Report) -> str:
 def _profiler(report: Report) -> str:
     without, period = report.diagnosis.untraced, report.headline["period_ns"]
     if without is None or not period:
-        return "what tracing costs is not known (--untraced tells)"
+        return "what tracing costs was not measured (give --untraced a step's time without nsys)"
     return f"tracing costs {duration(period - without.period)} a step ({percent(period - without.period, period)})"
 
 
