@@ -47,10 +47,9 @@ class Run:
     ranks: in rank order. bystanders: (process, device) with GPU work but without a step. size: ranks of the world (the
     largest communicator, or all that the launcher started), None where no trace tells. clock: how several traces came
     onto one clock, None for one trace. rank_clocks: ranks whose times differ from those beside them in their trace.
-    groups: who communicates with whom. steps_of: the steps of each replica, by its ranks.
-    windows: step, rank, begin, finish, label, excluded (see model.steps.numbering.Steps); steps are numbered within
-    each replica.
-    collectives: calls inside steps with the columns of run.matching.match_collectives.
+    groups: who communicates with whom. steps_of: the steps of each replica, by its ranks. windows: step, rank, begin,
+    finish, label, excluded (see model.steps.numbering.Steps); steps are numbered within each replica. collectives:
+    calls inside steps with the columns of run.matching.match_collectives.
     trace_set: its traces, wherever they are held. metadata: what is known of each; failures: those that could not be
     read. trace_of: number of the trace that shows a rank. missing_ranks: those of the world that no trace shows.
     stated_bytes: size of all-reduces of which no trace tells one, where the user states it, or sizes by step.
@@ -215,14 +214,15 @@ class Run:
         return self.with_stated_bytes(pl.concat(self.ask(questions.work_of), how="vertical_relaxed"))
 
     def stating(self, message_bytes: int | None, by_step: Mapping[int, int] | None = None) -> Self:
-        """The run with the stated bytes for all-reduces of which the trace tells none; itself where none are stated.
-
-        by_step: bytes of those of a step, where none are stated for all.
-        """
+        """The run with the stated bytes (by_step: of a step's) for all-reduces of which the trace tells none; or itself."""
         if message_bytes is None and not by_step:
             return self
         sizes = dict(by_step or {}) if message_bytes is None else message_bytes
-        return replace(self, stated_bytes=sizes, collectives=self.collectives.with_columns(stated(sizes)))
+        other = replace(self, stated_bytes=sizes, collectives=self.collectives.with_columns(stated(sizes)))
+        # What any size leaves as it is may be of other steps than the traces take for steady (headed_by).
+        same = {"ledger", "gaps", "extents", "tally"} & vars(self).keys()
+        vars(other).update({name: vars(self)[name] for name in same})
+        return other
 
     def with_stated_bytes(self, work: pl.DataFrame) -> pl.DataFrame:
         """Operations with the stated size where the user states one, and no trace tells it."""

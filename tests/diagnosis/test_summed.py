@@ -13,6 +13,7 @@ from nsysan.report.build import build_report
 from nsysan.report.markdown import to_markdown
 from nsysan.report.report import Report
 from nsysan.report.terminal import to_text
+from nsysan.run.other_steps import headed_by
 from nsysan.run.run import Run
 from tests.clitools import run_cli
 from tests.documents import document_of
@@ -86,3 +87,11 @@ def test_one_that_is_named_is_told_alone(run: Run, tmp_path: Path, capsys: pytes
     assert "130.0" in alone.out
     with pytest.raises(OutOfRange, match="--population"):
         build_report(run, "0", timelines=False, untraced=150_000)
+
+
+def test_sizes_leave_the_steps_that_head(run: Run) -> None:
+    own = run.replicas[0]
+    for one in own.steps.populations:
+        other = headed_by(own, one.id)
+        stated = other.stating(8_192)
+        assert set(stated.ledger.filter("steady")["step"]) == set(stated.steady_steps) == set(other.steady_steps)
