@@ -214,7 +214,7 @@ class Run:
         return self.with_stated_bytes(pl.concat(self.ask(questions.work_of), how="vertical_relaxed"))
 
     def stating(self, message_bytes: int | None, by_step: Mapping[int, int] | None = None) -> Self:
-        """The run with the stated bytes (by_step: of a step's) for all-reduces of which the trace tells none; or itself."""
+        """The run with stated bytes (by_step: of a step's) for all-reduces of which no trace tells any; or itself."""
         if message_bytes is None and not by_step:
             return self
         sizes = dict(by_step or {}) if message_bytes is None else message_bytes
