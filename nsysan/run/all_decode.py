@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from nsysan.model.steps.step_kind import StepKind
-from nsysan.run.run import Run
+from nsysan.run.run import OF_ALL_STEPS, Run
 
 #: A population that has so much of the decode time heads alone.
 _HALF = 0.5
@@ -49,11 +49,14 @@ def of_all_decode(run: Run) -> Run:
         return run
     excluded = pl.when(pl.col("population").is_in(summed)).then("left_out").otherwise(pl.lit("other work"))
     other = replace(run, windows=run.windows.with_columns(excluded=excluded), summed=summed)
-    # What is asked of all steps is the same.
+    return with_figures_of(run, other)
+
+
+def with_figures_of(run: Run, other: Run) -> Run:
+    """The other, the same run with other steady steps: its traces need not be asked again of all steps."""
     steady = pl.col("step").is_in(other.steady_steps)
     known = {"ledger": run.ledger.with_columns(steady=steady)}
-    known |= {name: getattr(run, name) for name in ("gaps", "extents", "tally")}
-    vars(other).update(known)
+    vars(other).update(known | {name: getattr(run, name) for name in OF_ALL_STEPS})
     return other
 
 

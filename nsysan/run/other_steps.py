@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import polars as pl
 
+from nsysan.run.all_decode import with_figures_of
 from nsysan.run.run import Run
 
 
@@ -19,9 +20,4 @@ def headed_by(run: Run, population: str) -> Run:
         windows=run.windows.with_columns(excluded=excluded),
         steps_of={ranks: replace(steps, populations=ordered, asked=True)},
     )
-    # What is asked of all steps is the same.
-    steady = pl.col("step").is_in(other.steady_steps)
-    known = {"ledger": run.ledger.with_columns(steady=steady)}
-    known |= {name: getattr(run, name) for name in ("gaps", "extents", "tally")}
-    vars(other).update(known)
-    return other
+    return with_figures_of(run, other)

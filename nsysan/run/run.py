@@ -38,6 +38,8 @@ from nsysan.trace.trace import Trace
 _A = TypeVarTuple("_A")
 _B = TypeVar("_B")
 _T = TypeVar("_T")
+#: Figures of all steps, whichever of them head.
+OF_ALL_STEPS = ("gaps", "extents", "tally")
 
 
 @dataclass(frozen=True, repr=False)
@@ -220,7 +222,7 @@ class Run:
         sizes = dict(by_step or {}) if message_bytes is None else message_bytes
         other = replace(self, stated_bytes=sizes, collectives=self.collectives.with_columns(stated(sizes)))
         # What any size leaves as it is may be of other steps than the traces take for steady (headed_by).
-        same = {"ledger", "gaps", "extents", "tally"} & vars(self).keys()
+        same = {"ledger", *OF_ALL_STEPS} & vars(self).keys()
         vars(other).update({name: vars(self)[name] for name in same})
         return other
 
