@@ -8,7 +8,7 @@ from nsysan.diagnosis.savings import SURE_ERROR, slowed_by_nsys
 from nsysan.metrics.causes import LateCause
 from nsysan.metrics.scenarios import SCENARIOS, Scenario
 from nsysan.metrics.skew import TELLING_STEPS
-from nsysan.metrics.whatif import WhatIf
+from nsysan.metrics.whatif import SCHEDULER, WhatIf
 from nsysan.replay.results import LATE_SHARE, MAX_ERROR
 from nsysan.run.run import Run
 from nsysan.text import counted, duration, pct, pct_limit
@@ -16,7 +16,9 @@ from nsysan.trace.graph_mode import GraphMode
 
 _NO_TIME = "what a step takes without nsys no table holds (time one and give --untraced that)"
 _INFERRED = "that the first stage begins its next step when the last one has ended is inferred"
+_ANSWERED = "that hosts wait for results by way of another thread is inferred"
 _UNSEEN = "hosts, or streams, may wait for each other unseen (capture with --trace=cuda,nvtx,osrt)"
+_SCHEDULED = f"savings without skew are upper bounds: hosts pace what is left, and {SCHEDULER}"
 _INFLATED = "held up by its host, whose time the profiler inflates (see host_time)"
 
 
@@ -91,6 +93,7 @@ def assess_savings(run: Run, diagnosis: Diagnosis) -> Quality:
     of = f"by replay of {counted(steps, 'step')}, which misses the measured period by {pct(what.error)}"
     limits = _limits(run, what, what.error)
     limits += [_INFERRED] if diagnosis.pace.turns_inferred and not what.why_host else []
+    limits += [_ANSWERED] if diagnosis.pace.answered else []
     untold = [_NO_TIME] if slowed_by_nsys(run, what) else []
     return Quality(Aspect.WHAT_IF, Status.ESTIMATED if limits else Status.OK, "; ".join([*limits, of, *untold]))
 
@@ -100,6 +103,8 @@ def _limits(run: Run, what: WhatIf, error: float) -> list[str]:
     found = [what.why_host] if what.why_host else []
     if not what.why_host and slowed_by_nsys(run, what):
         found.append("savings on the host's side are upper bounds (see host_time)")
+    if what.scheduled:
+        found.append(_SCHEDULED)
     if what.bounds:
         which = ", ".join(SCENARIOS[scenario].title for scenario in what.bounds)
         found.append(f"what is saved {which} is told as the least: {_UNSEEN}")

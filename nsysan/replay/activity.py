@@ -47,10 +47,10 @@ class Activity:
     """What ranks and their hosts did in stretches of consecutive steps, on the run's clock, int64 ns.
 
     operations: stretch and the columns _OPERATION. waits: stretch, rank, thread, start, end, name, correlation of the
-    hosts' calls that wait or ask; beside: the same of threads that launch nothing. orders: stretch, rank; correlation, context, stream of a call that makes its host or
-    a stream wait; at, on_context, on_stream: for all that had been launched when the call with that correlation was
-    made. steps: stretch, step, rank, begin, population, counted (whether periods are taken of it), in order. whole:
-    whether every steady step is in a stretch.
+    hosts' calls that wait or ask; beside: the same of threads that launch nothing. orders: stretch, rank; correlation,
+    context, stream of a call that makes its host or a stream wait; at, on_context, on_stream: for all that had been
+    launched when the call with that correlation was made. steps: stretch, step, rank, begin, population, counted
+    (whether periods are taken of it), in order. whole: whether every steady step is in a stretch.
     """
 
     operations: pl.DataFrame
@@ -68,9 +68,7 @@ def activity(run: Run, most: int = MAX_OPERATIONS) -> Activity | None:
         return None
     spans = steps.group_by("stretch", "rank").agg(pl.min("begin"), finish=pl.max("finish"))
     found = run.ask_each(activity_of, run.by_trace(spans))
-    operations, waits, beside, orders = (
-        pl.concat([own[i] for own in found], how="vertical_relaxed") for i in range(4)
-    )
+    operations, waits, beside, orders = (pl.concat([own[i] for own in found], how="vertical_relaxed") for i in range(4))
     return Activity(operations, waits, beside, orders, steps.drop("finish"), whole)
 
 
@@ -102,7 +100,12 @@ def activity_of(
     beside = others.join(alone.filter(pl.col("ranks") == 1), on="process")
     within = (pl.col("start") >= pl.col("first")) & (pl.col("start") < pl.col("final"))
     told = ("stretch", "rank", "thread", "start", "end", "name", "correlation")
-    return operations, waits.filter(within).select(told), beside.filter(within).select(told), _orders(placed, operations)
+    return (
+        operations,
+        waits.filter(within).select(told),
+        beside.filter(within).select(told),
+        _orders(placed, operations),
+    )
 
 
 def _orders(placed: PlacedTrace, operations: pl.DataFrame) -> pl.DataFrame:

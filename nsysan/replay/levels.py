@@ -32,7 +32,9 @@ def levels_of(graph: Graph, delays: Delays, period: int) -> Levels:
     peers, excess = _peers(graph), round(_SHARE * period)
     lane = delays.lane.copy()
     first, end = graph.first_operation, graph.first_arrival
-    work = graph.operations.select(_key("home"), group="name", kind="name", ns=pl.Series(delays.lane[first + 1 : end : 2]))
+    work = graph.operations.select(
+        _key("home"), group="name", kind="name", ns=pl.Series(delays.lane[first + 1 : end : 2])
+    )
     right, extra = _right(work, peers, excess)
     lane[first + 1 : end : 2] = right
     # What waits in a call, or moves data between ranks, is no rank's own.

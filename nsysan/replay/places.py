@@ -8,14 +8,14 @@ _HOME = ("stretch", "rank", "home")
 
 
 def with_places(work: pl.DataFrame, waits: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The operations with `place` and `home`, the step they are of or come after; and the calls of the hosts: stretch, rank, thread, step, start, end, launch (name),
-    waits, asked (how many queries it is), correlation, place; of, the step of what it launches, null of waits and of what
-    is of no step.
+    """The operations with `place` and `home`, the step they are of or come after; and the calls of the hosts: stretch,
+    rank, thread, step, start, end, launch (name), waits, asked (how many queries it is), correlation, place; of, the
+    step of what it launches, null of waits and of what is of no step.
 
     A place is how many matched collectives of the step the host had launched, the name, and how many of that name it
     had launched since; of a call, the same of the first that it launched. The order is that of launching, which is one
-    on all ranks whatever the streams do. What is launched between two steps comes after the first. Steps share places by population, where there are
-    several.
+    on all ranks whatever the streams do. What is launched between two steps comes after the first. Steps share
+    places by population, where there are several.
     """
     rank = ("stretch", "rank")
     given = (pl.coalesce("launch_start", "begin"), "correlation", "graph_node", "begin")

@@ -10,8 +10,10 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
+from nsysan.replay.alongside import spread
 from nsysan.replay.engine import I64
 from nsysan.replay.links import Link, Part, part
+from nsysan.replay.shape import Graph
 from nsysan.replay.waits import waits_of
 
 #: The name of the call that stands for such a wait.
@@ -20,6 +22,8 @@ REPLY = "reply"
 _MOST = 0.8
 #: A host that waits does so in so many of its steps, for so long (ns).
 _SHOWN, _FELT = 0.5, 10_000
+#: The end of a wait varies so much less against what is waited for than its length does.
+_CLOSER = 0.5
 _LANE = ("stretch", "thread")
 
 
@@ -44,7 +48,9 @@ def with_replies(
         strategy="backward",
         check_sortedness=False,
     )
-    lags = before.drop_nulls("then").group_by("rank").agg(lag=(pl.col("next") - pl.col("then")).quantile(_MOST, "higher"))
+    lags = (
+        before.drop_nulls("then").group_by("rank").agg(lag=(pl.col("next") - pl.col("then")).quantile(_MOST, "higher"))
+    )
     lag = int(lags["lag"].max() or 0)  # type: ignore[arg-type]
     waited = pauses.with_columns(step=pl.col("next") - lag).join(
         told.rename({"end": "told"}), on=["stretch", "step"], how="inner", suffix="_of"
@@ -53,8 +59,14 @@ def with_replies(
     if lag < 1 or waited.is_empty():
         return hosts, nothing.with_columns(link=pl.lit(int(Link.SYNC), dtype=pl.Int64))
     felt = waited.group_by("rank").agg(
-        waits=(pl.col("told") - pl.col("paused") > _FELT).mean() > _SHOWN,
+        felt=(pl.col("told") - pl.col("paused") > _FELT).mean() > _SHOWN,
+        # What waits keeps its distance from what it waits for, and no pause its length.
+        near=spread(pl.col("start") - pl.col("told")) < _CLOSER * spread(pl.col("start") - pl.col("paused")),
         ns=(pl.col("start") - pl.max_horizontal("told", "paused")).median(),
+    )
+    # A host that never starves its GPU, and does not run away from it, waits for it.
+    felt = felt.join(_ahead(work), on="rank", how="left").with_columns(
+        waits=pl.col("felt") & (pl.col("near") | pl.col("ahead").fill_null(value=False))
     )
     # Whether results that are always there in time are waited for no trace tells.
     link = Link.SYNC if felt["waits"].any() else Link.ASKED
@@ -88,6 +100,13 @@ def replies(hosts: pl.DataFrame, edges: pl.DataFrame, starts: I64) -> list[Part]
     return [(source, target, joined["link"].to_numpy())]
 
 
+def waits_for_answers(graph: Graph) -> bool:
+    """Whether some host waits so, as it shows."""
+    waiting = np.zeros(len(graph.time), dtype=np.bool_)
+    waiting[1 : graph.first_operation : 2] = graph.calls["reply"].to_numpy()
+    return bool((waiting[graph.edges.target] & (graph.link == Link.SYNC)).any())
+
+
 def _pauses(hosts: pl.DataFrame) -> pl.DataFrame:
     """The call after the longest pause between two steps of the thread of a rank that launches most; paused: when that
     began; next: the step that is launched then.
@@ -111,6 +130,15 @@ def _pauses(hosts: pl.DataFrame) -> pl.DataFrame:
     return found.filter(pl.col("ns") > 0).sort(*_LANE, "start")
 
 
+def _ahead(work: pl.DataFrame) -> pl.DataFrame:
+    """rank, ahead: whether its host has launched most steps before the work before them is done."""
+    lane = ("stretch", "rank", "context", "stream")
+    before = work.select(*lane, "step", "launch_start", "begin", done=pl.col("end").shift(1).over(lane))
+    first = before.drop_nulls(["step", "launch_start", "done"]).sort("begin")
+    first = first.unique(["stretch", "rank", "step"], keep="first", maintain_order=True)
+    return first.group_by("rank").agg(ahead=(pl.col("launch_start") < pl.col("done")).mean() > _SHOWN)
+
+
 def _told(work: pl.DataFrame, beside: pl.DataFrame, orders: pl.DataFrame) -> pl.DataFrame:
     """stretch, step, node (the last work of the step that a call beside waits for, its number), end (of that call)."""
     calls = beside.filter(~pl.col("name").str.contains("Query")).with_row_index("number")
@@ -119,8 +147,10 @@ def _told(work: pl.DataFrame, beside: pl.DataFrame, orders: pl.DataFrame) -> pl.
     source, target, link = (np.concatenate([np.zeros(0, dtype=np.int64), *(one[i] for one in parts)]) for i in range(3))
     kept = link == Link.SYNC
     nodes, numbers = (source[kept] - 1) // 2, (target[kept] - 1) // 2
-    found = work[nodes].select("stretch", "rank", "home", ended="end").with_columns(
-        calls[numbers]["end"], node=pl.Series(nodes)
+    found = (
+        work[nodes]
+        .select("stretch", "rank", "home", ended="end")
+        .with_columns(calls[numbers]["end"], node=pl.Series(nodes))
     )
     found = found.drop_nulls("home").sort("ended", "end").group_by("stretch", "home", "rank", maintain_order=True)
     told = found.agg(pl.last("node", "end")).rename({"home": "step"})
