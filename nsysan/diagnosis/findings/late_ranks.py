@@ -128,17 +128,17 @@ def _late(case: Case, one: Late, uneven: _Uneven | None) -> Finding:
         list(one.ranks),
         figures=figures,
         thresholds={"straggler_share": LATE_SHARE, **severity_limits()},
-        saving_is=_is(case),
+        saving_is=_is(case, one),
     )
 
 
-def _is(case: Case) -> SavingIs:
+def _is(case: Case, one: Late) -> SavingIs:
     """What is said of a saving: hosts that pace what is left may need more than shows, or may have been waiting."""
     if case.what is not None and case.what.scheduled:
         return SavingIs.AT_MOST
     if case.what is not None and Scenario.NO_SKEW in case.what.bounds:
         return SavingIs.AT_LEAST
-    return SavingIs.REPLAY
+    return case.host_saving_is if by_host(one) else SavingIs.REPLAY
 
 
 def _parts(one: Late) -> list[str]:
