@@ -16,8 +16,8 @@ from nsysan.replay.links import Link, Part, part
 from nsysan.replay.shape import Graph
 from nsysan.replay.waits import waits_of
 
-#: The name of the call that stands for such a wait.
-REPLY = "reply"
+#: The names of the calls that stand for such a wait, and for the end of the pause, whatever call comes then.
+_REPLY, _TOLD = "reply", "told"
 #: A pause is there, results are told, and come before the pause ends, in so many of the steps.
 _MOST = 0.8
 #: A host that waits does so in so many of its steps, for so long (ns).
@@ -79,7 +79,7 @@ def with_replies(
         start="paused",
         end=pl.max_horizontal("paused", pl.min_horizontal(pl.col("told") + way, pl.col("start"))),
         step=pl.col("next"),
-        launch=pl.lit(REPLY),
+        launch=pl.lit(_REPLY),
         waits=pl.lit(value=True),
         reply=pl.lit(value=True),
         of=pl.lit(None, dtype=pl.Int64),
@@ -87,7 +87,9 @@ def with_replies(
         place=pl.lit(place, dtype=pl.Int64),
     )
     edges = added.select(*nothing.columns, link=pl.lit(int(link), dtype=pl.Int64))
-    whole = pl.concat([added.select(hosts.columns), hosts]).sort(*_LANE, "start", "end", maintain_order=True)
+    ended = added.with_columns(pl.col("place") + 1, start=waited["start"], end=waited["start"], launch=pl.lit(_TOLD))
+    pieces = (own.select(hosts.columns) for own in (added, ended, hosts))
+    whole = pl.concat(pieces).sort(*_LANE, "start", "end", maintain_order=True)
     return whole, edges
 
 
