@@ -17,8 +17,8 @@ _LONG_GAP, _SHORT_GAP = 5_000, 1_000
 _LAUNCH, _SYNC = 5_000, 3_000
 #: No launch that finds its stream idle takes so long.
 _LONG_LAUNCH = 100_000
-#: What follows work of another stream later than this waited for something else too, ns.
-_ORDER = 6_000
+#: What follows work of another stream later than this waited for something else too, ns; of a graph's node, always.
+_ORDER, _OF_NODE = 6_000, 20_000
 
 
 def delays_of(graph: Graph) -> Delays:
@@ -136,7 +136,8 @@ def _crossing(graph: Graph) -> pl.DataFrame:
     ]
     # An order shows what it takes where nothing else came later.
     ordered = of_work(orders).select("rank", "place", node=pl.col("graph_node"), launch="name")
-    own = pl.when(pl.col("node").is_not_null()).then(pl.col("ns").min().over("rank", "node"))
+    soonest = pl.col("ns").min().over("rank", "node")
+    own = pl.when(pl.col("node").is_not_null() & (soonest <= _OF_NODE)).then(soonest)
     prompt = graph.delay[orders] <= _ORDER
     parts.append(
         _edges(orders, graph, ordered, prompt).with_columns(
