@@ -144,7 +144,7 @@ def bounds_of(told: dict[str, Timed], names: Iterable[str]) -> dict[str, tuple[i
 
 
 def _path(ready: Prepared, period: int) -> tuple[dict[tuple[str, int], int], pl.DataFrame, bool]:
-    """ns of a step by class and rank: shares of the chain through the counted steps, times the period; its pieces; and
+    """ns of a step by class and rank: shares of the chain through the usual steps, times the period; its pieces; and
     whether the chain goes from stream to stream where no table tells of an order.
     """
     graph, basis = ready.basis.graph, ready.basis
@@ -162,11 +162,19 @@ def _path(ready: Prepared, period: int) -> tuple[dict[tuple[str, int], int], pl.
         of_rank = spans.filter(pl.col("rank") == int(np.argmax(lasted)))
         for (population,), own_spans in of_rank.partition_by("population", as_dict=True, maintain_order=True).items():
             weight = ready.weight_of(population)
-            for key, ns in shares(found, list(own_spans.select("start", "finish").iter_rows())).items():
+            # A sum over populations is of their means.
+            usual = own_spans if ready.weights else _usual(own_spans)
+            for key, ns in shares(found, list(usual.select("start", "finish").iter_rows())).items():
                 total[key] = total.get(key, 0) + ns * weight
         chain.append(pieces(graph, found, of_rank))
         crosses |= bool(untold[found.edges[found.edges >= 0]].any())
     return _summing_to(total, period), pl.concat(chain), crosses
+
+
+def _usual(spans: pl.DataFrame) -> pl.DataFrame:
+    """The half of the steps that is nearest to the median: what a few lose beyond it is the tail's."""
+    took = pl.col("finish") - pl.col("start")
+    return spans.sort((took - took.median()).abs(), "start").head(-(-len(spans) // 2))
 
 
 def _untold(ready: Prepared) -> npt.NDArray[np.bool_]:
