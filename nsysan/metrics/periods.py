@@ -14,7 +14,8 @@ def over_ranks(ledger: pl.DataFrame) -> pl.DataFrame:
     rows = ledger.select("step", "rank", "period_ns")
     count = rows["rank"].n_unique()
     apart = (pl.col("period_ns") - pl.median("period_ns").over("step")).abs()
-    ranks = rows.filter(pl.len().over("step") == count).group_by("rank").agg(apart=apart.sum())
+    ranks = rows.with_columns(apart=apart).group_by("rank").agg(pl.sum("apart"), n=pl.len())
+    ranks = ranks.filter(pl.col("n") == rows["step"].n_unique())
     if count % 2 or ranks.is_empty():
         return rows.group_by("step").agg(pl.median("period_ns"))
     nearest = ranks.sort("apart", "rank")["rank"][0]

@@ -81,7 +81,7 @@ def _offset(own: pl.DataFrame, other: pl.DataFrame) -> int:
         return 0
     apart, by = rest[0]
     other_ways = [distance for distance, way in rest if abs(way - by) > least]
-    clear = apart * _CLEARLY <= min([by_utc, *other_ways]) and apart <= TOGETHER * least
+    clear = apart * _CLEARLY < min([by_utc, *other_ways]) and apart <= TOGETHER * least
     return by if clear else 0
 
 
