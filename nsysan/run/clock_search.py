@@ -19,12 +19,12 @@ from nsysan.timings import stage
 
 _I64 = npt.NDArray[np.int64]
 
-#: So many calls of a trace, one after the other, are laid on those of another; with fewer nothing shows.
-_SAMPLE, _LEAST = 1_000, 48
+#: Of so many calls of a trace, one after the other, each fourth is laid on those of another; of fewer nothing shows.
+_SAMPLE, _EACH, _LEAST = 1_000, 4, 48
 #: Ends lie together if they are so many times nearer than by UTC, and than in any other way.
 _CLEARLY = 3.0
 #: UTC of one host is right to within so many ns: ends that then lie within this share of a call's least duration do.
-_ONE_HOST, _EXACT = 200_000, 0.1
+_ONE_HOST, _EXACT = 200_000, 0.03
 #: Of the sample so many have to lie beside calls of the other trace.
 _BESIDE = 0.5
 
@@ -65,13 +65,14 @@ def _offset(own: pl.DataFrame, other: pl.DataFrame) -> int:
     if min(len(ends), len(others)) < _LEAST:
         return 0
     middle = ends[max(0, (len(ends) - _SAMPLE) // 2) :][:_SAMPLE]
+    middle = middle[:: _EACH if len(middle) == _SAMPLE else 1]
     least = float(np.median((other["end"] - other["begin"]).to_numpy()))
     pivot = middle[len(middle) // 2]
     near = others[np.abs(others - pivot) <= MAX_CORRECTION_NS]
     ways = sorted((0, *(near - pivot).tolist()), key=abs)
     tried: list[tuple[float, int]] = []
     for way in ways:
-        distance, by = _laid(middle, others, int(way))
+        distance, by = _laid(middle, others, int(way), least)
         # Sessions of one host begin at the same UTC but for less than this: no other way need be looked at.
         if abs(by) <= _ONE_HOST and distance <= _EXACT * least:
             return 0
@@ -85,17 +86,17 @@ def _offset(own: pl.DataFrame, other: pl.DataFrame) -> int:
     return by if clear else 0
 
 
-def _laid(ends: _I64, others: _I64, by: int) -> tuple[float, int]:
-    """Median distance of the ends, later by so much and then as it fits, from the nearest others; and how much later.
+def _laid(ends: _I64, others: _I64, by: int, most: float) -> tuple[float, int]:
+    """Mean distance of the ends, later by so much and then as it fits, from the nearest others; and how much later.
 
-    Infinitely far where too few lie beside others.
+    None counts as further than `most`. Infinitely far where too few lie beside others.
     """
     moved = ends + by
     beside = (moved >= others[0]) & (moved <= others[-1])
     if beside.mean() < _BESIDE:
         return float("inf"), by
     shift = round(float(np.median(_nearest(moved[beside], others))))
-    return float(np.median(np.abs(_nearest(moved[beside] + shift, others)))), by + shift
+    return float(np.minimum(np.abs(_nearest(moved[beside] + shift, others)), most).mean()), by + shift
 
 
 def _nearest(ends: _I64, others: _I64) -> _I64:
