@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from nsysan.replay.engine import I64
+from nsysan.replay.engine import I64, NEVER
 from nsysan.replay.links import Link
 from nsysan.replay.shape import Delays, Graph
 
@@ -36,7 +36,8 @@ def delays_of(graph: Graph) -> Delays:
     least_lane[asks] = np.minimum(own[asks], lane[asks])
     least_cross[crossing] = timed["least"].to_numpy()
     _turns(graph, lane, least_lane, least_cross)
-    excess = np.where((link == Link.MAYBE) | (link == Link.ASKED), np.iinfo(np.int64).max, delay - least_cross)
+    open_ = (link == Link.MAYBE) | (link == Link.ASKED) | (link == Link.TOLD)
+    excess = np.where(open_, np.iinfo(np.int64).max, delay - least_cross)
     binding = _binding(graph, lane - least_lane, excess)
     bound_lane = binding == _NONE
     bound_cross = np.zeros(len(delay), dtype=np.bool_)
@@ -46,6 +47,7 @@ def delays_of(graph: Graph) -> Delays:
     replayed_lane[graph.edges.target[link == Link.WIRE]] = 0
     replayed_cross = np.where(bound_cross, delay, least_cross)
     replayed_cross[link == Link.ARRIVAL] = 0
+    replayed_cross[link == Link.TOLD] = NEVER
     usual_lane, usual_cross = replayed_lane.copy(), replayed_cross.copy()
     kinds = np.concatenate((gap["kind"].to_numpy(), timed["kind"].to_numpy() + len(gap) + 1))
     bound = np.concatenate((bound_lane[gaps], bound_cross[crossing]))

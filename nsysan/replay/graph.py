@@ -16,6 +16,7 @@ from nsysan.replay.meetings import with_meetings
 from nsysan.replay.orders import stream_orders
 from nsysan.replay.places import with_places
 from nsysan.replay.shape import Graph
+from nsysan.replay.told import told_by_hosts
 from nsysan.replay.turns import turns
 from nsysan.replay.waits import held_calls, host_waits
 from nsysan.run.run import Run
@@ -61,11 +62,13 @@ def build(run: Run, found: Activity) -> Graph:
     opens[:first:2] = _new(hosts, _CALL)
     opens[first:count:2] = _new(work, _LANE)
     opens[count:] = True
+    waits = host_waits(work, hosts, found.orders, starts)
     parts = [
         *_launches(work, hosts, starts),
         *_meetings(arrivals, work["held"].to_numpy(), starts, count),
         *stream_orders(work, found.orders, starts),
-        *host_waits(work, hosts, found.orders, starts),
+        *waits,
+        *told_by_hosts(hosts, waits, time),
         *held_calls(work, hosts, starts),
         *turns(work, hosts, starts, stages),
     ]
