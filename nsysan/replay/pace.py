@@ -22,7 +22,7 @@ from nsysan.replay.prepared import Prepared, prepare
 from nsysan.replay.results import MAX_UNSPLIT, LateRanks, Pace, Timed
 from nsysan.replay.shape import Graph
 from nsysan.replay.told import as_told
-from nsysan.replay.unseen import in_step, waits_for_work
+from nsysan.replay.unseen import waits_for_work
 from nsysan.run.run import Run
 from nsysan.timings import stage
 
@@ -117,8 +117,9 @@ def _scenarios(ready: Prepared) -> dict[str, edits.Edit]:
         balanced = edits.no_skew(basis.node_rank >= 0, ready.unseen)
         found["no_skew of hosts"] = balanced
         found["all of hosts"] = edits.together(balanced, edits.floor_wire, edits.host_free)
-    if (by_hosts := as_told(basis)) is not None and in_step(graph):
-        found["no_skew told"] = by_hosts
+    if (by_hosts := as_told(basis)) is not None:
+        as_it_is, found["no_skew told"] = by_hosts
+        found["floor_wire told"] = edits.together(as_it_is, edits.floor_wire)
     if waits_for_work(graph):
         found |= {"host_free of hosts": edits.unchanged, "graphs of hosts": edits.unchanged}
         found["all of work"] = edits.together(everyone, edits.floor_wire)

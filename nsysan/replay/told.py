@@ -15,6 +15,7 @@ from nsysan.replay.edits import Basis, Edit, no_skew
 from nsysan.replay.engine import I64
 from nsysan.replay.links import Link, Part, part
 from nsysan.replay.shape import Graph
+from nsysan.replay.unseen import in_step
 
 #: A host that waits for so much of its time is seen to.
 _SEEN = 0.1
@@ -62,11 +63,11 @@ def told_by_hosts(hosts: pl.DataFrame, waits: list[Part], time: I64) -> list[Par
     return [part(2 * beside["wait"].to_numpy() + 1, 2 * beside["number"].to_numpy(), Link.TOLD)]
 
 
-def as_told(basis: Basis) -> Edit | None:
-    """Nobody takes longer than the level, where hosts are told to begin a step; None where none may be."""
+def as_told(basis: Basis) -> tuple[Edit, Edit] | None:
+    """The step as it is where hosts are told to begin it; and with nobody longer than the level. None: none may be."""
     graph = basis.graph
     edges = np.flatnonzero(graph.link == Link.TOLD)
-    if not len(edges):
+    if not len(edges) or not in_step(graph):
         return None
     lags, own = _lags(graph, edges)
     level = lags.group_by("rank").agg(
@@ -75,17 +76,21 @@ def as_told(basis: Basis) -> Edit | None:
     lower = level["usual"].sort()[(len(level) - 1) // 2]
     late = (pl.col("usual") - lower > pl.col("error")) & (pl.col("usual") > 0)
     level = level.select("rank", factor=pl.when(late).then(lower / pl.col("usual")).otherwise(1.0))
-    right = lags.join(level, on="rank", how="left", maintain_order="left")
-    ns = right.select((pl.col("ns") * pl.col("factor")).round().cast(pl.Int64)).to_series().to_numpy()
+    lags = lags.join(level, on="rank", how="left", maintain_order="left")
+    ns = lags.select((pl.col("ns") * pl.col("factor")).round().cast(pl.Int64)).to_series().to_numpy()
     everyone, target = no_skew(basis.node_rank >= 0), graph.edges.target[edges]
 
-    def edit(basis: Basis, lane: I64, cross: I64) -> None:
+    def as_it_is(basis: Basis, lane: I64, cross: I64) -> None:
+        lane[target] = 0
+        cross[edges] = basis.graph.delay[edges]
+
+    def right(basis: Basis, lane: I64, cross: I64) -> None:
         everyone(basis, lane, cross)
         lane[target] = 0
         cross[edges] = ns[: len(edges)]
         lane[own] = np.minimum(lane[own], ns[len(edges) :])
 
-    return edit
+    return as_it_is, right
 
 
 def _lags(graph: Graph, edges: I64) -> tuple[pl.DataFrame, I64]:

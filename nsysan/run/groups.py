@@ -16,9 +16,10 @@ import numpy.typing as npt
 import polars as pl
 
 from nsysan.model.classes import WorkClass
-from nsysan.run.wider_groups import TOGETHER, Members, apart, sampled, wider
+from nsysan.run.wider_groups import TOGETHER, apart, sampled, wider
 
 _F64 = npt.NDArray[np.float64]
+Members = tuple[int, ...]
 
 #: Distances within this share of a call's least duration of each other are no different.
 _TIE = 0.1

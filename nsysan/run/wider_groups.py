@@ -9,7 +9,6 @@ import numpy.typing as npt
 import polars as pl
 
 _I64 = npt.NDArray[np.int64]
-Members = tuple[int, ...]
 
 #: So many calls of a rank, one after the other, tell with whom it leaves them.
 _SAMPLE = 2_000
@@ -25,14 +24,16 @@ _MOST_PLACES = 512
 _APART = 1e9
 
 
-def wider(calls: pl.DataFrame, known: Sequence[tuple[Members, int]]) -> list[tuple[pl.DataFrame, Members, int]]:
+def wider(
+    calls: pl.DataFrame, known: Sequence[tuple[tuple[int, ...], int]]
+) -> list[tuple[pl.DataFrame, tuple[int, ...], int]]:
     """Calls of one kind at those places of the step where the ranks of a wider communicator leave them together, while
     elsewhere those of narrower ones do; with its ranks and size.
 
     calls: rank, member (of which window, null of none), begin, end. known: ranks and sizes of the communicators that
     the traces saw being made.
     """
-    found: list[tuple[pl.DataFrame, Members, int]] = []
+    found: list[tuple[pl.DataFrame, tuple[int, ...], int]] = []
     ranks = set(calls["rank"].unique())
     for members, size in sorted(known, key=lambda one: (-len(one[0]), one[0])):
         inner = [set(own) for own, _ in known if 1 < len(own) < len(members) and set(own) < set(members)]
@@ -59,7 +60,7 @@ def _numbered(calls: pl.DataFrame, ranks: int) -> pl.DataFrame:
     return numbered.join(counts.filter(pl.col("n") == usual["n"][0]), on=key, how="semi", maintain_order="left")
 
 
-def _meet(calls: pl.DataFrame, members: Members, beside: set[int]) -> bool:
+def _meet(calls: pl.DataFrame, members: tuple[int, ...], beside: set[int]) -> bool:
     """Whether the first of these ranks ends calls of one place with all others as it does with those beside it."""
     times = {
         int(str(rank)): (own["begin"].to_numpy(), own["end"].to_numpy())
