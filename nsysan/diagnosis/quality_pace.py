@@ -47,13 +47,13 @@ def _nobody(run: Run, diagnosis: Diagnosis) -> tuple[Status, str]:
             f"another rank is late in each step, which costs {duration(diagnosis.rotation)} a step; none is by itself"
         )
         return Status.OK, turns
-    hidden = _hidden(diagnosis.what_if)
+    hidden = hidden_share(diagnosis.what_if)
     if hidden >= LATE_SHARE:
         return Status.ESTIMATED, f"up to {pct(hidden)} of the step may be for a late rank that does not show: {_UNSEEN}"
     return Status.OK, f"by replay no rank costs {pct_limit(LATE_SHARE)} of the step or more, nor of its tail"
 
 
-def _hidden(what: WhatIf | None) -> float:
+def hidden_share(what: WhatIf | None) -> float:
     """The share of the period that late ranks may cost where the trace can be taken in more than one way."""
     bounds = what and what.bounds.get(Scenario.NO_SKEW)
     return (what.period - bounds[0]) / what.period if what and bounds else 0.0

@@ -10,6 +10,7 @@ import polars as pl
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.evidence import UNDER_THE_VERDICT, Aspect, Quality, Status
 from nsysan.diagnosis.late_words import outermost
+from nsysan.diagnosis.quality_pace import hidden_share
 from nsysan.diagnosis.savings import SURE_ERROR, slowed_by_nsys
 from nsysan.diagnosis.verdict import DOMINANT, OF_PATH, PIPELINE, SKEW, Sure, Verdict, VerdictKind
 from nsysan.metrics.causes import LateCause
@@ -61,6 +62,9 @@ def weighed(run: Run, diagnosis: Diagnosis, rows: Sequence[Quality]) -> Verdict:
     if verdict.kind == VerdictKind.HOST and not (profiled and run.is_eager):
         why, turns = _unseen(diagnosis)
         (low if turns else medium).append(why)
+    hidden = hidden_share(diagnosis.what_if)
+    if hidden > SKEW and verdict.kind not in (VerdictKind.SKEW, VerdictKind.HOST):
+        low.append(f"up to {pct(hidden)} of the step may be for a late rank that does not show")
     if near := _near(verdict, max(error, _NEAR)):
         medium.append(near)
     if low or medium:

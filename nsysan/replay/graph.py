@@ -17,6 +17,7 @@ from nsysan.replay.orders import stream_orders
 from nsysan.replay.places import with_places
 from nsysan.replay.replies import replies, with_replies
 from nsysan.replay.shape import Graph
+from nsysan.replay.told import told_by_hosts
 from nsysan.replay.turns import turns
 from nsysan.replay.waits import held_calls, host_waits
 from nsysan.run.run import Run
@@ -63,12 +64,15 @@ def build(run: Run, found: Activity) -> Graph:
     opens[:first:2] = _new(hosts, _CALL)
     opens[first:count:2] = _new(work, _LANE)
     opens[count:] = True
+    waits = host_waits(work, hosts, found.orders, starts)
     parts = [
         *_launches(work, hosts, starts),
         *_meetings(arrivals, work["held"].to_numpy(), starts, count),
         *stream_orders(work, found.orders, starts),
-        *host_waits(work, hosts, found.orders, starts),
+        *waits,
         *replies(hosts, answered, starts),
+        # Where it is inferred what tells hosts to begin, that is no other host.
+        *(told_by_hosts(hosts, waits, time) if answered.is_empty() else []),
         *held_calls(work, hosts, starts),
         *turns(work, hosts, starts, stages),
     ]
