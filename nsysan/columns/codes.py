@@ -40,6 +40,16 @@ def coded(frame: pl.DataFrame) -> tuple[pl.Series, pl.DataFrame]:
     return pl.Series("code", number), distinct.with_columns(pl.col(texts).cast(pl.String))
 
 
+def occurrences(codes: _Codes) -> _I64:
+    """For each row how many rows before it have the same code."""
+    order = np.argsort(codes, kind="stable")
+    ordered = codes[order]
+    first = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1])[: len(order)])
+    found = np.empty(len(order), dtype=np.int64)
+    found[order] = np.arange(len(order)) - np.repeat(first, np.diff(np.append(first, len(order))))
+    return found
+
+
 def _from_table(places: Sequence[_Places], rows: int, size: int) -> tuple[_Codes, _I64]:
     """Codes, and a row that has each: every combination has a place in a table."""
     key, row = np.empty(rows, dtype=np.uint32), np.full(size, -1, dtype=np.int64)

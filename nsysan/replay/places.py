@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
+from nsysan.columns.codes import codes, occurrences
+
 _STEP = ("stretch", "rank", "step")
 
 
@@ -84,10 +86,8 @@ def _number(texts: pl.Series) -> pl.Series:
 
 def _place(rows: pl.DataFrame, key: tuple[str, ...]) -> pl.Series:
     """A number for the key, all of numbers, and how many rows of the step have had it; null outside of steps."""
-    told = rows.select(
-        *_STEP,
-        *key,
-    ).with_columns(nth=pl.int_range(pl.len(), dtype=pl.Int64).over(*_STEP, *key))
+    alike, _ = codes([rows[name] for name in (*_STEP, *key)])
+    told = rows.select("step", *key, nth=pl.Series(occurrences(alike)))
     place = pl.lit(0, dtype=pl.Int64)
     for name in (*key, "nth"):
         place = place * (pl.col(name).max() + 1) + pl.col(name)
