@@ -16,6 +16,7 @@ _Codes = npt.NDArray[Any]
 _TABLE = 1 << 22
 _AT_ONCE = 1 << 16
 _NULL = -(1 << 62) - 1
+_WHOLE = (1 << 63) - 1
 
 
 def codes(columns: Sequence[pl.Series]) -> tuple[_Codes, pl.DataFrame]:
@@ -66,12 +67,15 @@ def _from_table(places: Sequence[_Places], rows: int, size: int) -> tuple[_Codes
 
 def _from_search(places: Sequence[_Places], rows: int) -> tuple[_Codes, _I64]:
     """The same of combinations that are too many for a table."""
-    key, count, first = np.zeros(rows, dtype=np.int64), 1, np.zeros(0, dtype=np.int64)
+    key, count = np.zeros(rows, dtype=np.int64), 1
     for place in places:
-        # Numbered anew after each column, so that the product stays small.
-        _, first, key = np.unique(_combined([(key, count), (place.of(0, rows), place.count)]), True, True)
-        count = len(first)
-    return key.astype(_code_type(count)), first
+        if count * place.count > _WHOLE:
+            # Numbered anew, so that the product fits.
+            distinct, key = np.unique(key, return_inverse=True)
+            count = len(distinct)
+        key, count = _combined([(key, count), (place.of(0, rows), place.count)]), count * place.count
+    _, first, key = np.unique(key, return_index=True, return_inverse=True)
+    return key.astype(_code_type(len(first))), first
 
 
 def _combined(parts: Sequence[tuple[_I64, int]]) -> _I64:

@@ -68,9 +68,9 @@ def _asked_once(calls: pl.DataFrame) -> pl.DataFrame:
     lane = ("stretch", "thread")
     query = pl.col("waits") & pl.col("launch").str.contains("Query")
     goes_on = (query & query.shift(1)).fill_null(value=False).over(lane)
-    numbered = calls.with_columns(run=(~goes_on).cum_sum().over(lane))
-    if len(numbered) == numbered.select(pl.struct(*lane, "run").n_unique()).item():
+    if not calls.select(goes_on.any()).item():
         return calls
+    numbered = calls.with_columns(run=(~goes_on).cum_sum().over(lane))
     rest = [pl.first(name) for name in calls.columns if name not in (*lane, "end", "correlation", "asked")]
     merged = numbered.group_by(*lane, "run", maintain_order=True).agg(
         *rest, pl.last("end", "correlation"), pl.sum("asked")
