@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from nsysan.columns.rows import taken
+
 _I64 = npt.NDArray[np.int64]
 _Codes = npt.NDArray[Any]
 #: Up to this many possible numbers have a place each in a table; more are looked for.
@@ -31,7 +33,7 @@ def codes(columns: Sequence[pl.Series]) -> tuple[_Codes, pl.DataFrame]:
     else:
         number, first = _from_search(places, rows)
     at = pl.Series(first)
-    return number, pl.DataFrame([column.gather(at) for column in columns])
+    return number, pl.DataFrame([taken(column, at) for column in columns])
 
 
 def coded(frame: pl.DataFrame) -> tuple[pl.Series, pl.DataFrame]:
@@ -91,7 +93,7 @@ def _code_type(count: int) -> type[np.uint16] | type[np.uint32]:
 
 def looked_up(ids: pl.Series, known: pl.Series, values: pl.Series) -> pl.Series:
     """For each id the value of the known one that it is, null where it is none; known: distinct, without nulls."""
-    return values.extend_constant(None, 1).gather(pl.Series(_positions(ids, known)))
+    return taken(values.extend_constant(None, 1), pl.Series(_positions(ids, known)))
 
 
 def numbered(values: pl.Series, numbers: Mapping[str, int]) -> npt.NDArray[np.int8]:
@@ -126,7 +128,11 @@ def _positions(ids: pl.Series, known: pl.Series) -> npt.NDArray[np.uint32]:
 
 def _numbers(column: pl.Series) -> _I64:
     numbers = column.to_physical() if column.dtype == pl.Categorical else column
-    return numbers.cast(pl.Int64).fill_null(_NULL).to_numpy()
+    return _filled(numbers.cast(pl.Int64), _NULL).to_numpy()
+
+
+def _filled(numbers: pl.Series, value: int) -> pl.Series:
+    return numbers.fill_null(value) if numbers.null_count() else numbers
 
 
 class _Places:
@@ -152,4 +158,4 @@ class _Places:
             return np.searchsorted(self._distinct, _numbers(column))
         if self.count == 1:
             return np.zeros(len(column), dtype=np.int64)
-        return (column.cast(pl.Int64) - self._least).fill_null(self.count - 1).to_numpy()
+        return _filled(column.cast(pl.Int64) - self._least, self.count - 1).to_numpy()
