@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
+from nsysan.columns.codes import codes, occurrences
+
 _HOME = ("stretch", "rank", "home")
 
 
@@ -71,9 +73,9 @@ def _asked_once(calls: pl.DataFrame) -> pl.DataFrame:
     lane = ("stretch", "thread")
     query = pl.col("waits") & pl.col("launch").str.contains("Query")
     goes_on = (query & query.shift(1)).fill_null(value=False).over(lane)
-    numbered = calls.with_columns(run=(~goes_on).cum_sum().over(lane))
-    if len(numbered) == numbered.select(pl.struct(*lane, "run").n_unique()).item():
+    if not calls.select(goes_on.any()).item():
         return calls
+    numbered = calls.with_columns(run=(~goes_on).cum_sum().over(lane))
     rest = [pl.first(name) for name in calls.columns if name not in (*lane, "end", "correlation", "asked")]
     merged = numbered.group_by(*lane, "run", maintain_order=True).agg(
         *rest, pl.last("end", "correlation"), pl.sum("asked")
@@ -89,10 +91,8 @@ def _number(texts: pl.Series) -> pl.Series:
 
 def _place(rows: pl.DataFrame, key: tuple[str, ...]) -> pl.Series:
     """A number for the key, all of numbers, and how many rows of its home have had it; null before all steps."""
-    told = rows.select(
-        *_HOME,
-        *key,
-    ).with_columns(nth=pl.int_range(pl.len(), dtype=pl.Int64).over(*_HOME, *key))
+    alike, _ = codes([rows[name] for name in (*_HOME, *key)])
+    told = rows.select("home", *key, nth=pl.Series(occurrences(alike)))
     place = pl.lit(0, dtype=pl.Int64)
     for name in (*key, "nth"):
         place = place * (pl.col(name).max() + 1) + pl.col(name)
