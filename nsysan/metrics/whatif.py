@@ -96,6 +96,11 @@ def least(wires: pl.Series) -> int:
     return int(wires.quantile(FLOOR_QUANTILE, "higher") or 0)
 
 
+def middle(wires: pl.Series) -> int:
+    """The p50 of these calls, as tables of collectives have it; 0 of none."""
+    return int(wires.quantile(0.5, "higher") or 0)
+
+
 def over_floors(wires: pl.DataFrame) -> pl.DataFrame:
     """The calls with `floor` and `over`: ns beyond it, 0 for one that beats it."""
     return wires.join(floors(wires), on=KEY, nulls_equal=True).with_columns(
