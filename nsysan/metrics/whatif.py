@@ -71,16 +71,20 @@ class WhatIf:
         return None if ns is None else self.period - ns
 
 
+def place() -> pl.Expr:
+    """`place` of KEY: the number of a call in its step where its size is no measure of what it takes, else null."""
+    # What a fused kernel computes is no matter of the size.
+    by_place = pl.col("message_bytes").is_null() | (pl.col("cls") == WorkClass.FUSED)
+    return pl.when(by_place).then("call").alias("place")
+
+
 def call_wires(collectives: pl.DataFrame, steps: list[int]) -> pl.DataFrame:
     """KEY, family, step, call, wire: ns from the last arrival at a matched call until it has ended everywhere.
 
     Of a message the longer of what its send and its receive take once they need not wait.
     """
     matched = collectives.filter((pl.col("verdict") == Match.MATCHED) & pl.col("step").is_in(steps))
-    # What a fused kernel computes is no matter of the size.
-    by_place = pl.col("message_bytes").is_null() | (pl.col("cls") == WorkClass.FUSED)
-    place = pl.when(by_place).then("call").alias("place")
-    kind, kinds = coded(matched.select(*KEY[:-1], place))
+    kind, kinds = coded(matched.select(*KEY[:-1], place()))
     message = pl.first("cls") == WorkClass.P2P
     wire = pl.when(message).then(pl.max("wire")).otherwise(pl.max("end") - pl.max("last"))
     found = matched.with_columns(kind).group_by("code", "family", "step", "call").agg(wire=wire)
@@ -95,6 +99,11 @@ def floors(wires: pl.DataFrame) -> pl.DataFrame:
 def least(wires: pl.Series) -> int:
     """The floor of these calls, whatever their place."""
     return int(wires.quantile(FLOOR_QUANTILE, "higher") or 0)
+
+
+def middle(wires: pl.Series) -> int:
+    """The p50 of these calls, as tables of collectives have it; 0 of none."""
+    return int(wires.quantile(0.5, "higher") or 0)
 
 
 def over_floors(wires: pl.DataFrame) -> pl.DataFrame:
