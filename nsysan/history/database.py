@@ -95,7 +95,9 @@ def opened_history(path: Path, *, create: bool = False) -> Iterator[Database]:
         database = sqlite_utils.Database(path)
         _bound(database.conn)
         tables = set(database.table_names())
-        if tables and not tables.issuperset(_TABLES):
+        # A view by the name of a table that an older history lacks would be read as one, and never be written to.
+        views = {STEPS, kept_kernels.TABLE}.intersection(database.view_names())
+        if views or (tables and not tables.issuperset(_TABLES)):
             raise NsysanError(f"{path}: a database, but not a history of nsysan", ExitCode.OUTPUT_UNWRITABLE)
         if create and not tables:
             _create(database)

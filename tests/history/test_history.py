@@ -264,6 +264,16 @@ def test_a_history_in_another_code_page_is_shown_as_far_as_it_can_be(tmp_path: P
     assert (done.code, done.err.count("\n")) == (ExitCode.OUTPUT_UNWRITABLE, 1)
 
 
+@pytest.mark.parametrize("table", ["kernels", "steps"])
+def test_a_view_is_no_table_of_a_history(tmp_path: Path, capsys: Capsys, table: str) -> None:
+    path = _made(tmp_path / "h.db")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(f"CREATE VIEW {table} AS SELECT * FROM runs")
+    for reading in (["list"], ["show", "1"], ["plot"], ["add", DATA / "report_schema_1.json"]):
+        done = run_cli(capsys, "history", *reading, "--db", path)
+        assert (done.code, done.err.count("\n")) == (ExitCode.OUTPUT_UNWRITABLE, 1)
+
+
 def test_a_history_that_never_ends_is_given_up(tmp_path: Path, capsys: Capsys, monkeypatch: pytest.MonkeyPatch) -> None:
     path = _made(tmp_path / "h.db")
     with closing(sqlite3.connect(path)) as connection, connection:
