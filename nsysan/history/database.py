@@ -139,11 +139,11 @@ def add_run(database: Database, document: ReportDocument, labels: Labels) -> tup
             return int(known[0]["id"]), False
         insert(database, "runs", [_run_row(document, labels)])
         run = int(next(iter(database.query(found, [document.digest])))["id"])
-        rows = [
+        ranks: list[Row] = [
             {"run": run, "rank": row.rank, **{f"{line}_ns": row.ns.get(line) for line in _PER_RANK}}
             for row in document.per_rank
         ]
-        insert(database, "per_rank", rows)
+        insert(database, "per_rank", ranks)
         insert(database, "collectives", [{"run": run, **_collective_row(row)} for row in document.collectives])
         kept_kernels.keep(database, run, document)
         periods = document.step_periods.items()

@@ -15,7 +15,7 @@ import pytest
 from sqlite_utils import Database
 
 from nsysan import ExitCode
-from nsysan.history import database
+from nsysan.history import database, kept_kernels
 from nsysan.metrics.lines import ROW, Line
 from tests.clitools import graph_level_trace, paper_trace, run_cli
 from tests.page.test_html import Page
@@ -309,7 +309,7 @@ def test_a_run_is_kept_as_a_whole_or_not_at_all(
         assert run_cli(capsys, *add).code == ExitCode.OUTPUT_UNWRITABLE
         assert os.listdir(tmp_path) == []
     with monkeypatch.context() as patched:
-        patched.setattr(database.kept_kernels, "keep", fails)
+        patched.setattr(kept_kernels, "keep", fails)
         assert run_cli(capsys, *add).code == ExitCode.OUTPUT_UNWRITABLE
         assert [rows(f"select count(*) from {table}") for table in ("runs", "per_rank", "steps")] == [[(0,)]] * 3
     assert run_cli(capsys, *add).code == 0
