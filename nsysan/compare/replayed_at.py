@@ -36,16 +36,19 @@ class Change:
 
 @dataclass(frozen=True)
 class Replayed:
-    """now: as measured; periods: of the changes in their order; free: of the first where no launch is late; ns.
+    """now: as measured; periods: of the changes in their order; free: of these where no launch is late; ns.
 
-    hosts: what they need for a step by themselves. ledger: ns of a step of the first change, which sum to its median
-    period.
+    asked: of the last change, where hosts wait for whatever they ask after. hosts: what they need for a step of the
+    first by themselves, a_launch: for one launch of it. ledger: ns of a step of the first change, which sum to its
+    median period.
     """
 
     now: Timed
     periods: list[Timed]
-    free: Timed
+    free: list[Timed]
+    asked: Timed
     hosts: float
+    a_launch: float
     ledger: dict[Line, float]
 
 
@@ -60,15 +63,25 @@ def replayed(work: StepWork, ready: Prepared, ranks: int, changes: Sequence[Chan
     ]
     if alone:
         asked = [edits.together(one, _alone) for one in asked]
-    all_ = [edits.unchanged, *asked, edits.together(asked[0], edits.host_free)]
-    times, needed = ready.replayed(all_)
+    # A query that always found its work done is no wait, as far as the trace tells.
+    told = [edits.together(one, edits.unasked) for one in asked]
+    free = [edits.together(one, edits.host_free) for one in asked]
+    times, needed = ready.replayed([edits.unchanged, *told, *free, asked[-1]])
     as_replayed = ready.over_steps(ready.periods(times))
-    now, *periods, free = ready.no_shorter(as_replayed, needed)
+    now, *rest = ready.no_shorter(as_replayed, needed)
+    periods, alone, waiting = rest[: len(told)], rest[len(told) : -1], rest[-1]
     ledger = _ledger(ready, times.of(1), as_replayed[1].median)
     # What a host needs longer than the replay shows, the GPU idles.
     if ledger:
         ledger[Line.IDLE] = ledger.get(Line.IDLE, 0.0) + periods[0].median - as_replayed[1].median
-    return Replayed(now, periods, free, float(np.median(needed[:, 0])), ledger)
+    hosts = float(np.median(needed[:, 1]))
+    return Replayed(now, periods, alone, waiting, hosts, hosts / max(1.0, _launches(graph)), ledger)
+
+
+def _launches(graph: Graph) -> float:
+    """Calls a step that launch something."""
+    calls = graph.calls[np.unique(graph.edges.source[graph.link == Link.LAUNCH] // 2)].drop_nulls("step")
+    return len(calls) / max(1, calls.select(STEP).n_unique())
 
 
 def _placed(work: StepWork, graph: Graph) -> tuple[I64, list[int | str]]:
