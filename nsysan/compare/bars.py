@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from nsysan.compare.prediction import Ends
 from nsysan.compare.replayed_at import Replayed
-from nsysan.text import duration
 
 #: Hosts pace a step that would be shorter by this share if no launch were late.
 PACED = 0.25
@@ -56,24 +55,10 @@ def bar(found: Replayed, unsure: Sequence[float], waiting: float, launches: floa
     least = alone.low if paced else middle - math.hypot(fewer, added, share * middle)
     adds = (ALONE_ADDS if ranks == 1 and not paced else ADDS) * added
     most = middle + math.hypot(more, waiting, adds, share * middle)
-    varies = EAGER_VARIES if eager else VARIES
-    most = max(most, varies * needed, float(found.asked.median), alone.high)
+    most = max(most, varies(eager=eager) * needed, float(found.asked.median), alone.high)
     return Bar(alone, Ends(middle, max(0.0, min(least, middle)), most), paced)
 
 
-def both_ends(alone: Ends, as_now: float) -> str:
-    """What a step that hosts pace takes without and with them, in words."""
-    return (
-        f"GPUs alone {duration(alone.ns)} ({duration(alone.low)} to {duration(alone.high)}); with hosts as now "
-        f"{duration(as_now)}"
-    )
-
-
-def no_one_figure(alone: Ends, as_now: float, *, eager: bool) -> str:
-    """Why a bar that says nothing is not told, and what to do instead."""
-    how, varies = (" one kernel at a time", EAGER_VARIES) if eager else ("", VARIES)
-    instead = "predict from a graph capture" if eager else "predict from a capture in which they keep ahead"
-    return (
-        f"hosts pace this{', launching' + how if how else ''}: {both_ends(alone, as_now)}, and these differ by up to "
-        f"{varies:g}x between captures; {instead}"
-    )
+def varies(*, eager: bool) -> float:
+    """How many times as much hosts may need in another capture."""
+    return EAGER_VARIES if eager else VARIES

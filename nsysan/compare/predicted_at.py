@@ -6,8 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from nsysan.compare.bars import PACED, bar, no_one_figure
+from nsysan.compare.bars import PACED, bar, varies
 from nsysan.compare.calls_to_come import CallsToCome
+from nsysan.compare.paced_words import no_one_figure
 from nsysan.compare.prediction import Prediction
 from nsysan.compare.replayed_at import Change, Replayed, replayed
 from nsysan.compare.sample import Key, Sample, key_of
@@ -70,7 +71,7 @@ def predicted_at(
         basis=tuple(basis),
     )
     if where.says_nothing:
-        return replace(told, reason=no_one_figure(alone, as_now, eager=eager))
+        return replace(told, reason=no_one_figure(alone, as_now, varies(eager=eager), eager=eager))
     period = round(scale * where.told.ns)
     ledger = dict(found.ledger) if calls is None else _with_calls(found.ledger, calls)
     if ledger:

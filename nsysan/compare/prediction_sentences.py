@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from nsysan.compare.bars import both_ends
 from nsysan.compare.comparison import Comparison
+from nsysan.compare.paced_words import both_ends
 from nsysan.compare.prediction import Prediction
 from nsysan.compare.scaling_sentences import lost_sentence, replicas_sentence, widening_sentence
 from nsysan.compare.widths import WORTH, Width, ladder, of_prediction, widening
