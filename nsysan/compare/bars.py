@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nsysan.compare.prediction import Ends
-from nsysan.compare.replayed_at import Replayed
+from nsysan.compare.replay_told import Replayed
 
 #: Hosts pace a step that would be shorter by this share if no launch were late.
 PACED = 0.25

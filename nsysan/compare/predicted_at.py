@@ -10,7 +10,8 @@ from nsysan.compare.bars import PACED, bar, varies
 from nsysan.compare.calls_to_come import CallsToCome
 from nsysan.compare.paced_words import no_one_figure
 from nsysan.compare.prediction import Prediction
-from nsysan.compare.replayed_at import Change, Replayed, replayed
+from nsysan.compare.replay_told import Replayed
+from nsysan.compare.replayed_at import Change, replayed
 from nsysan.compare.sample import Key, Sample, key_of
 from nsysan.compare.split import BETWEEN_CAPTURES, Split
 from nsysan.compare.wire_at import FloorAt, floor_at, floors_of, measured

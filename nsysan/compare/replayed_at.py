@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from nsysan.compare.replay_told import Replayed
 from nsysan.compare.sample import Key, key_of
 from nsysan.compare.step_work import F64, STEP, StepWork, compute_in_order, kind_of
 from nsysan.metrics.ledger import build_ledger
@@ -20,7 +21,6 @@ from nsysan.replay import edits
 from nsysan.replay.engine import I64
 from nsysan.replay.links import Link
 from nsysan.replay.prepared import Prepared
-from nsysan.replay.results import Timed
 from nsysan.replay.shape import Graph
 
 
@@ -32,24 +32,6 @@ class Change:
     factors: F64
     longer: Mapping[Key, float]
     behind: F64 | None = None
-
-
-@dataclass(frozen=True)
-class Replayed:
-    """now: as measured; periods: of the changes in their order; free: of these where no launch is late; ns.
-
-    asked: of the last change, where hosts wait for whatever they ask after. hosts: what they need for a step of the
-    first by themselves, a_launch: for one launch of it. ledger: ns of a step of the first change, which sum to its
-    median period.
-    """
-
-    now: Timed
-    periods: list[Timed]
-    free: list[Timed]
-    asked: Timed
-    hosts: float
-    a_launch: float
-    ledger: dict[Line, float]
 
 
 def replayed(work: StepWork, ready: Prepared, ranks: int, changes: Sequence[Change], *, alone: bool) -> Replayed:

@@ -22,7 +22,7 @@ from nsysan.compare.changes import compare
 from nsysan.compare.compared_run import compared_run
 from nsysan.compare.comparison import ComparedRun, Comparison
 from nsysan.compare.prediction import Ends, Prediction
-from nsysan.compare.replayed_at import Replayed
+from nsysan.compare.replay_told import Replayed
 from nsysan.compare.split import Split, fitted
 from nsysan.compare.wire_at import floor_at
 from nsysan.metrics.lines import Line
