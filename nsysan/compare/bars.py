@@ -49,7 +49,9 @@ def bar(found: Replayed, unsure: Sequence[float], waiting: float, launches: floa
     middle = max(middle, needed) if launches else middle
     added = max(0.0, middle - free)
     share = math.hypot(*unsure)
-    alone = Ends(free, free - math.hypot(fewer, share * free), free + math.hypot(more, waiting, share * free))
+    # Much of what ranks wait for in a step that hosts pace is for hosts.
+    own = waiting * free / middle if middle else 0.0
+    alone = Ends(free, free - math.hypot(fewer, share * free), free + math.hypot(more, own, share * free))
     paced = added >= PACED * middle or needed > free
     # Hosts that pace may be any that keep ahead.
     least = alone.low if paced else middle - math.hypot(fewer, added, share * middle)

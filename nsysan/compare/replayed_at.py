@@ -51,13 +51,13 @@ def replayed(work: StepWork, ready: Prepared, ranks: int, changes: Sequence[Chan
     times, needed = ready.replayed([edits.unchanged, *told, *free, asked[-1]])
     as_replayed = ready.over_steps(ready.periods(times))
     now, *rest = ready.no_shorter(as_replayed, needed)
-    periods, alone, waiting = rest[: len(told)], rest[len(told) : -1], rest[-1]
+    periods, without, waiting = rest[: len(told)], rest[len(told) : -1], rest[-1]
     ledger = _ledger(ready, times.of(1), as_replayed[1].median)
     # What a host needs longer than the replay shows, the GPU idles.
     if ledger:
         ledger[Line.IDLE] = ledger.get(Line.IDLE, 0.0) + periods[0].median - as_replayed[1].median
     hosts = float(np.median(needed[:, 1]))
-    return Replayed(now, periods, alone, waiting, hosts, hosts / max(1.0, _launches(graph)), ledger)
+    return Replayed(now, periods, without, waiting, hosts, hosts / max(1.0, _launches(graph)), ledger)
 
 
 def _launches(graph: Graph) -> float:
