@@ -11,7 +11,7 @@ import pytest
 
 import nsysan
 from nsysan import budgets
-from nsysan.compare import likeness, predicted_at, split, widths, wire_at
+from nsysan.compare import bars, likeness, split, widths, wire_at
 from nsysan.diagnosis import diagnosis, losses, quality_light, savings, scope, verdict
 from nsysan.diagnosis.findings import chosen_by_nccl, nodes
 from nsysan.light import speed_of_light, waterfall
@@ -92,7 +92,10 @@ NUMBERS = [
     ("11a", f"gives a place {percent(split.DOUBT)} may be wrong, {percent(split.DOUBT_OTHER)} where another kernel"),
     ("11a", f"{percent(split.BETWEEN_CAPTURES)} by which two captures differ"),
     ("11a", f"{percent(wire_at.MARGIN)} more each way"),
-    ("11a", f"{percent(predicted_at.HOSTS_DIFFER[0])} of what hosts add"),
+    ("11a", f"or add {percent(bars.PACED)} of it or more"),
+    ("11a", f"of graphs up to {bars.VARIES:g} times"),
+    ("11a", f"launched one by one up to {bars.EAGER_VARIES:g} (9.6"),
+    ("11a", f"A bar whose ends are more than {bars.WIDEST:g} times apart says nothing"),
     ("11a", f"makes a step less than {percent(widths.WORTH)} shorter"),
     ("12", f"differ by more than {percent(likeness.SAME)} from the first side's"),
     ("12", f"by more than {likeness.OTHER_KERNELS:g} times, where no batch is stated"),
