@@ -54,6 +54,8 @@ class WorkInSteps:
 
 
 _TABLES = {"kind": "kinds", "queue": "queues", "caller": "callers"}
+#: Of so many operations for each that there is it is tried whether they are in a window.
+_TRIED = 2
 _OPERATION = (
     "description",
     "queue",
@@ -76,11 +78,8 @@ def operations_of(placed: PlacedTrace, axes: Axes) -> WorkInSteps:
 
     def of_rank(rank: int) -> pl.DataFrame:
         windows = own.filter(pl.col("rank") == rank)
-        times = placed.frame(("begin", "end"), rank)
-        rows, which = _meeting(
-            (times["begin"].to_numpy(), times["end"].to_numpy()),
-            (windows["begin"].to_numpy(), windows["finish"].to_numpy()),
-        )
+        start, begin, end = (column.to_numpy() for column in placed.frame(("start", "begin", "end"), rank))
+        rows, which = _meeting(start, begin, end, (windows["begin"].to_numpy(), windows["finish"].to_numpy()))
         group = axes.group(windows["step"].to_numpy(), rank)
         work = placed.clocked(_OPERATION, rank, rows)
         size = pl.coalesce("message_bytes", "bytes").cast(pl.Int64)
@@ -137,14 +136,28 @@ def together(found: Sequence[WorkInSteps]) -> WorkInSteps:
     return WorkInSteps(pl.concat(rows), **{table: pl.concat(parts) for table, parts in tables.items()})
 
 
-def _meeting(times: tuple[I64, I64], windows: tuple[I64, I64]) -> tuple[I64, I64]:
-    """Rows of times, and of the windows that they share time with, a pair each; windows: ascending, apart."""
-    begins, ends = times
-    first = np.searchsorted(windows[1], begins, side="right")
-    count = np.maximum(np.searchsorted(windows[0], ends, side="left") - first, 0)
-    rows = np.repeat(np.arange(len(begins)), count)
-    nth = np.arange(len(rows)) - np.repeat(np.cumsum(count) - count, count)
-    return rows, first[rows] + nth
+def _meeting(start: I64, begin: I64, end: I64, windows: tuple[I64, I64]) -> tuple[I64, I64]:
+    """Rows of operations, and of the windows that they share time with, a pair each.
+
+    start, begin, end: by start, which is no later than begin; windows: begins and ends, ascending, apart.
+    """
+    # Those of a window lie between the first that ends in it and the last that starts before its end.
+    first = np.searchsorted(np.maximum.accumulate(end), windows[0], side="right")
+    count = np.maximum(np.searchsorted(start, windows[1]) - first, 0)
+    if count.sum() > _TRIED * len(start):
+        # Something lasts for many windows.
+        first = np.searchsorted(windows[1], begin, side="right")
+        count = np.maximum(np.searchsorted(windows[0], end) - first, 0)
+        return _spread(first, count)
+    which, rows = _spread(first, count)
+    inside = np.flatnonzero((end[rows] > windows[0][which]) & (begin[rows] < windows[1][which]))
+    return rows[inside], which[inside]
+
+
+def _spread(first: I64, count: I64) -> tuple[I64, I64]:
+    """first, first + 1 ... of each row, `count` of them, and the rows before: number of the row, and the number."""
+    rows = np.repeat(np.arange(len(count)), count)
+    return rows, first[rows] + np.arange(len(rows)) - np.repeat(np.cumsum(count) - count, count)
 
 
 def ranges_of(placed: PlacedTrace, spans: pl.DataFrame) -> pl.DataFrame:
@@ -154,8 +167,9 @@ def ranges_of(placed: PlacedTrace, spans: pl.DataFrame) -> pl.DataFrame:
         schema={"process": pl.Int64, "rank": pl.Int64},
         orient="row",
     )
-    ranges = placed.trace.ranges.select("start", "end", "process", "name").join(owners, on="process")
-    ranges = shifted(ranges, placed.placement.shift).select("rank", "start", "end", "name").sort("start")
+    ranges = shifted(placed.trace.ranges.select("start", "end", "process", "name"), placed.placement.shift)
+    ranges = ranges.filter(pl.col("end") > spans["begin"].min(), pl.col("start") < spans["finish"].max())
+    ranges = ranges.join(owners, on="process").select("rank", "start", "end", "name").sort("start")
     starts, ends = ranges["start"].to_numpy(), ranges["end"].to_numpy()
     latest = np.maximum.accumulate(ends)
     steps, rows = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]

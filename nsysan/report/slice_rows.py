@@ -75,7 +75,7 @@ def work_slices(work: WorkInSteps, lane: _Numbers, lanes: pl.DataFrame, calls: C
 
 def call_slices(calls: Calls, axes: Axes) -> Part:
     """The launch calls, on a lane of each rank."""
-    groups, at = np.unique(calls.group, return_inverse=True)
+    groups, at = _numbered(calls.group)
     lanes = axes.of(groups).with_columns(lane=pl.lit(LAUNCHES))
     line = np.full(len(at), LINE_ORDER[LAUNCH])
     return Part(lanes, _named(calls.names), at, line, calls.begin, calls.end, calls.name, calls.number)
@@ -94,7 +94,7 @@ def range_slices(hosts: pl.DataFrame, axes: Axes) -> Part:
     lane = range_lanes(group, begin, end[order])
     few = np.flatnonzero(lane >= 0)
     lane, group = lane[few], group[few]
-    used, at = np.unique(group * MAX_RANGE_LANES + lane, return_inverse=True)
+    used, at = _numbered(group * MAX_RANGE_LANES + lane)
     depth = pl.DataFrame({"depth": used % MAX_RANGE_LANES + 1})
     lanes = axes.of(used // MAX_RANGE_LANES).with_columns(depth.select(lane=pl.format("NVTX {}", "depth")))
     line = np.full(len(at), LINE_ORDER[RANGE])
@@ -160,6 +160,13 @@ def _column(parts: Sequence[_Numbers], dtype: type[np.integer]) -> _Numbers:
 
 def _or_none(numbers: _Numbers | None, part: Part) -> _Numbers:
     return np.full(len(part.at), -1) if numbers is None else numbers
+
+
+def _numbered(values: _Numbers) -> tuple[I64, I64]:
+    """The distinct of these numbers, which are few, ascending, and which of them each is."""
+    there = np.zeros(int(values.max(initial=-1)) + 1, dtype=np.bool_)
+    there[values] = True
+    return np.flatnonzero(there), (np.cumsum(there) - 1)[values]
 
 
 def _named(names: Sequence[str]) -> pl.DataFrame:

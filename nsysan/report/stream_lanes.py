@@ -15,6 +15,7 @@ STREAM = ["step", "rank", "context", "stream"]
 MAX_STREAMS = 4
 #: Ranges nest; deeper ones than this many lanes hold are left out.
 MAX_RANGE_LANES = 4
+_FITS = 1 << 62
 
 
 def stream_lanes(streams: pl.DataFrame, work: pl.DataFrame) -> pl.DataFrame:
@@ -41,9 +42,7 @@ def range_lanes(group: I64, begin: I64, end: I64) -> I64:
     By group and begin, of those that begin together the outer ones first.
     """
     lanes = np.full(len(group), -1, dtype=np.int64)
-    # By their ranks, times of two groups cannot meet.
-    moments, rank = np.unique(np.concatenate([begin, end]), return_inverse=True)
-    begun, ended = group * len(moments) + rank[: len(group)], group * len(moments) + rank[len(group) :]
+    begun, ended = _apart(group, begin, end)
     left = np.arange(len(group))
     for lane in range(MAX_RANGE_LANES):
         # On a lane each is followed by the first that begins when it has ended, the last of a group by the next one's.
@@ -56,6 +55,17 @@ def range_lanes(group: I64, begin: I64, end: I64) -> I64:
         lanes[left[chosen]] = lane
         left = np.delete(left, chosen)
     return lanes
+
+
+def _apart(group: I64, begin: I64, end: I64) -> tuple[I64, I64]:
+    """Numbers in the order of these times, those of each group beyond those of the one before; by group and begin."""
+    since = begin[np.searchsorted(group, group)]
+    begun, ended = begin - since, end - since
+    width = int(max(begun.max(initial=0), ended.max(initial=0))) + 1
+    if width * (int(group.max(initial=0)) + 1) > _FITS:
+        moments, place = np.unique(np.concatenate([begin, end]), return_inverse=True)
+        begun, ended, width = place[: len(group)], place[len(group) :], len(moments)
+    return begun + group * width, ended + group * width
 
 
 def _first_free(begins: Sequence[int], ends: Sequence[int]) -> list[int]:
