@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from html import escape, unescape
 from importlib.resources import files
@@ -13,7 +14,7 @@ import plotly.graph_objects as go
 from nsysan.output import signed
 from nsysan.page.pack import INLINE, library, packed, source_hash
 from nsysan.page.palette import PAPER, VARIABLES, style
-from nsysan.text import plain
+from nsysan.text import UNIT, plain
 
 #: More columns than this are many; a table of so few rows is not broken.
 _WIDE, _FEW = 9, 20
@@ -159,6 +160,15 @@ def table(
 def safe(text: str) -> str:
     """Text as HTML that shows it."""
     return escape(plain(text, 2_000))
+
+
+def said(text: str) -> str:
+    """A sentence as HTML: a number stays with its unit, an option whole."""
+    return _OPTION.sub(r'<span class="nb">\g<0></span>', UNIT.sub("&nbsp;", safe(text)))
+
+
+#: An option of a command, with its value.
+_OPTION = re.compile(r"(?<![\w-])--[a-z][\w-]*(?:=[\w,:.+-]*\w)?")
 
 
 def _asset(name: str) -> str:

@@ -104,6 +104,11 @@ def _on_paper() -> str:
     return f"@media print{{{''.join(rules)}}}\n"
 
 
+def colour_of(shows: str) -> str:
+    """Name among COLOURS of what a figure is of: a ledger line, or a kind of the critical path."""
+    return PATH_COLOURS.get(shows, shows)
+
+
 def paint(line: str) -> str:
     """CSS: the colour of a line in either theme."""
     colour = COLOURS[line]

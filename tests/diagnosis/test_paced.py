@@ -76,7 +76,7 @@ def test_verdict_late_ranks_and_findings(
     assert report.diagnosis.verdict.kind == kind
     assert says in report.late_sentence()
     assert saved(report) == findings
-    assert "by replay, which misses the period by 0.0 %" in to_text(report)
+    assert "with nothing changed that misses the period by 0.0 %" in to_text(report)
 
 
 def test_how_sure(tmp_path: Path) -> None:
@@ -88,8 +88,8 @@ def test_that_tracing_may_weigh_is_said(tmp_path: Path) -> None:
     verdict = told(cases.every_host_slow, tmp_path).diagnosis.verdict
     assert verdict.sure == "medium"
     assert verdict.because == (
-        "tracing slows the hosts, by how much the trace does not tell; they would pace the step even if they took a "
-        "third of the traced time",
+        "tracing slows the hosts, by how much the trace does not tell; they would pace the step even at a third of "
+        "their traced time",
     )
 
 
