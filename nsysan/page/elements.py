@@ -34,6 +34,7 @@ _SCRIPTS = (
     "timeline_cursor.js",
     "timeline_range.js",
     "timeline_find.js",
+    "timeline_drag.js",
     "timeline_ranks.js",
     "timeline_pointer.js",
     "timeline_keys.js",
