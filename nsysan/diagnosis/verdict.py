@@ -87,8 +87,6 @@ BOUNDS = {
 }
 #: Kinds of which a class of the critical path decides.
 OF_PATH = tuple(kind for kind, bound in BOUNDS.items() if bound.path)
-#: What these are of the critical path, in words.
-ON_PATH = {kind: BOUNDS[kind].of_path or kind.value for kind in OF_PATH}
 _LISTED = 0.005
 _HOST = re.compile(r"\bhosts?\b")
 
@@ -200,6 +198,11 @@ def _why_no_path(what: WhatIf, paced: Paced) -> str:
             f"trace (capture with --trace=cuda,nvtx,osrt)"
         )
     return "" if paced.path else f"nothing tells what paces the steps: {what.why or 'they could not be replayed'}"
+
+
+def on_path(kind: str) -> str:
+    """What the critical path spends on, in words: a kind, or a class that is none."""
+    return next((BOUNDS[one].of_path for one in OF_PATH if one == kind and BOUNDS[one].of_path), kind)
 
 
 def path_words(shares: Mapping[str, float | None]) -> str:

@@ -10,7 +10,7 @@ from nsysan.diagnosis.answers import NOTABLE, replay_words
 from nsysan.diagnosis.hotspot import Late
 from nsysan.diagnosis.late_words import outermost, ranks_words, weight
 from nsysan.diagnosis.path_told import why_no_path
-from nsysan.diagnosis.verdict import BOUNDS, OF_PATH, ON_PATH
+from nsysan.diagnosis.verdict import BOUNDS, OF_PATH, on_path
 from nsysan.metrics.scenarios import SCENARIOS
 from nsysan.page.elements import safe, table
 from nsysan.page.glossary import term
@@ -79,7 +79,6 @@ def _path_parts(spent: Mapping[str, int]) -> Iterator[tuple[str, str, str, int]]
     for name in PATH_COLOURS:
         if name in spent:
             parts.setdefault(kind_of.get(name, name), []).append(name)
-    said = {str(kind): words for kind, words in ON_PATH.items()}
     for kind, names in parts.items():
         # One colour a kind: a host's is that of its own work, whatever else of it is on the path.
         shown = kind if kind in PATH_COLOURS else max(names, key=lambda name: spent[name])
@@ -87,7 +86,7 @@ def _path_parts(spent: Mapping[str, int]) -> Iterator[tuple[str, str, str, int]]
         yield (
             paint(PATH_COLOURS[shown]),
             f"{kind} ({of})",
-            safe(said.get(kind, kind)),
+            safe(on_path(kind)),
             sum(spent[name] for name in names),
         )
 

@@ -9,7 +9,7 @@ from nsysan.diagnosis.findings.finding import Finding
 from nsysan.diagnosis.findings.kinds import SavingIs, Severity
 from nsysan.diagnosis.late_words import outermost, ranks_words
 from nsysan.diagnosis.pipelines import WAITING
-from nsysan.diagnosis.verdict import OF_PATH, ON_PATH, UNSPLIT, VerdictKind
+from nsysan.diagnosis.verdict import OF_PATH, UNSPLIT, VerdictKind, on_path
 from nsysan.metrics.lines import ROW, Line
 from nsysan.metrics.scenarios import losses
 from nsysan.replay.results import MAX_ERROR
@@ -72,7 +72,7 @@ def _bound(report: Report, period: int) -> KeyNumber:
         return _missing(report, period)
     if any(shares.get(kind) for kind in OF_PATH):
         first = max(OF_PATH, key=lambda kind: shares.get(kind) or 0.0)
-        return KeyNumber(pct(shares[first] or 0), f"of its critical path is {ON_PATH[first]}", first)
+        return KeyNumber(pct(shares[first] or 0), f"of its critical path is {on_path(first)}", first)
     return _largest(report, period)
 
 
@@ -81,7 +81,7 @@ def _missing(report: Report, period: int) -> KeyNumber:
     told, what = report.diagnosis, report.diagnosis.what_if
     unsplit = told.verdict.shares.get("unsplit") or 0.0
     if unsplit > UNSPLIT:
-        return KeyNumber(pct(unsplit), "of it is communication, not split in waiting and transfer", Line.COMM_UNSPLIT)
+        return KeyNumber(pct(unsplit), f"of it is {ROW[Line.COMM_UNSPLIT].title}", Line.COMM_UNSPLIT)
     if what is not None and (what.error or 0) > MAX_ERROR:
         return KeyNumber(pct(what.error or 0), "is what a replay of the steps misses their period by")
     return _largest(report, period)
