@@ -60,14 +60,14 @@ def _mean(report: Report) -> str:
 def _bound(report: Report, period: int) -> KeyNumber:
     bubble = report.diagnosis.bubble
     if bubble is not None and bubble.share is not None and report.diagnosis.verdict.kind == VerdictKind.PIPELINE:
-        return KeyNumber(f"{pct(bubble.share)}", f"of the ranks' time is spent {WAITING}", Line.WAIT)
+        return KeyNumber(pct(bubble.share), f"of the ranks' time is spent {WAITING}", Line.WAIT)
     verdict = report.diagnosis.verdict
     shares = verdict.shares
     if verdict.kind == VerdictKind.SKEW:
         late = outermost(report.diagnosis.late)
         who = f"for {ranks_words(sorted(r for one in late for r in one.ranks))}" if late else "for one rank or another"
         lost = f"of it the others wait {who} ({duration(round((shares[verdict.kind] or 0) * period))})"
-        return KeyNumber(f"{pct(shares[verdict.kind] or 0)}", lost, Line.WAIT)
+        return KeyNumber(pct(shares[verdict.kind] or 0), lost, Line.WAIT)
     if verdict.kind == VerdictKind.INCONCLUSIVE:
         return _missing(report, period)
     if any(shares.get(kind) for kind in OF_PATH):

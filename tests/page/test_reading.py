@@ -11,9 +11,11 @@ import pytest
 from playwright.sync_api import Browser
 
 import nsysan
+from nsysan.diagnosis.verdict import VerdictKind
+from nsysan.metrics.causes import GAPS, GapCause
 from nsysan.page.elements import table
 from nsysan.page.html import to_html
-from nsysan.page.palette import COLOURS, INKS
+from nsysan.page.palette import COLOURS, INKS, SERIES, colour_of
 from nsysan.report.build import build_report
 from nsysan.report.report import Report
 from tests.browser import launched, opened
@@ -67,6 +69,16 @@ def contrast(one: str, other: str) -> float:
 @pytest.mark.parametrize("line", list(COLOURS))
 def test_text_on_a_colour_can_be_read(line: str) -> None:
     assert contrast(COLOURS[line], INKS[line]) >= LEAST_CONTRAST
+
+
+def test_one_thing_has_one_colour() -> None:
+    # What a host holds up has one, on the card, in the path's bar and among the causes of idle time.
+    host = COLOURS[colour_of(VerdictKind.HOST)]
+    assert host == COLOURS["nvtx"] == GAPS[GapCause.HOST_LATE].colour
+    assert [COLOURS[colour_of(kind)] for kind in ("compute", "wire", "copy")] == [
+        COLOURS[line] for line in ("compute", "wire", "copy")
+    ]
+    assert not set(SERIES) & set(COLOURS.values())
 
 
 def test_a_column_without_a_name_has_no_header() -> None:
