@@ -66,7 +66,7 @@ def render(
     entries = "".join(f'<a href="#{safe(anchor)}">{safe(name)}</a>' for anchor, name in links)
     page = Template(_asset("page.html")).substitute(
         title=safe(title),
-        subtitle=safe(subtitle),
+        subtitle=said(subtitle),
         policy=_policy(f"'{source_hash(script)}'", plotly.allowed),
         style=style() + _asset("page.css"),
         skips=_skips([anchor for anchor, _ in links]),

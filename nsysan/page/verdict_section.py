@@ -95,7 +95,7 @@ def _profiler(report: Report) -> str:
 def _card(number: KeyNumber) -> str:
     colour = _ACCENT if number.shows is None else paint(colour_of(number.shows))
     return (
-        f'<div class="card" style="--colour:{colour}"><b>{safe(number.value)}</b><span>{safe(number.of)}</span></div>'
+        f'<div class="card" style="--colour:{colour}"><b>{said(number.value)}</b><span>{said(number.of)}</span></div>'
     )
 
 

@@ -101,10 +101,10 @@ def _saving(report: Report) -> KeyNumber:
         how = {SavingIs.ESTIMATE: "about ", SavingIs.AT_MOST: "at most ", SavingIs.AT_LEAST: "at least "}.get(
             first.saving_is, ""
         )
-        share = first.saving / what.period
+        share = pct(first.saving / (first.of or what.period)) + (" of the mean" if first.of else "")
         of = " of throughput, none of latency," if first.in_throughput else ""
         return KeyNumber(
-            f"{how}{duration(first.saving)} ({pct(share)})", f"a step{of} saved by the first fix: {first.title}"
+            f"{how}{duration(first.saving)} ({share})", f"a step{of} saved by the first fix: {first.title}"
         )
     if what is None or not what.told:
         return KeyNumber("?", "to save: cannot be told from this trace (see Evidence)")

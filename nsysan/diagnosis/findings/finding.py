@@ -24,7 +24,8 @@ Figures = dict[str, float | int | str | None]
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing to change. saving: ns a step; None where it cannot be told.
+    """One thing to change. saving: ns a step; None where it cannot be told. of: the mean step, ns, where it is saved of
+    that, as the tail is.
 
     figures: what was measured, by name; thresholds: the constants of this module it was held against. in_throughput:
     what is saved is of a step's share of the time, with more batches in flight, and each token takes as long.
@@ -42,6 +43,7 @@ class Finding:
     thresholds: dict[str, float] = field(default_factory=dict)
     saving_is: SavingIs = SavingIs.REPLAY
     in_throughput: bool = False
+    of: int | None = None
 
     @property
     def saves(self) -> str:

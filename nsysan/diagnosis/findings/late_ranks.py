@@ -130,6 +130,7 @@ def _late(case: Case, one: Late, uneven: _Uneven | None) -> Finding:
         figures=figures,
         thresholds={"straggler_share": LATE_SHARE, **severity_limits()},
         saving_is=SavingIs.AT_LEAST if bounded else SavingIs.REPLAY,
+        of=of if mean else None,
     )
 
 
