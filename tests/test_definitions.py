@@ -22,7 +22,7 @@ from nsysan.model import classes, host_clock, launchers, load
 from nsysan.model.classes import load_catalogue
 from nsysan.model.steps import numbering, period, populations
 from nsysan.replay import activity, edits, levels, results, trust
-from nsysan.run import clock, groups, matching, messages, nccl_fit, rank_clocks, wider_groups
+from nsysan.run import clock, matching, messages, nccl_fit, rank_clocks, wider_groups
 from nsysan.run.run import Run
 from nsysan.trace import gpu_work
 from tests.documents import leaves, schema_of

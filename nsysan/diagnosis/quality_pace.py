@@ -49,8 +49,11 @@ def _nobody(run: Run, diagnosis: Diagnosis) -> tuple[Status, str]:
         return Status.OK, turns
     hidden = hidden_share(diagnosis.what_if)
     if hidden >= LATE_SHARE:
-        return Status.ESTIMATED, f"up to {pct(hidden)} of the step may be for a late rank that does not show: {_UNSEEN}"
-    return Status.OK, f"by replay no rank costs {pct_limit(LATE_SHARE)} of the step or more, nor of its tail"
+        return (
+            Status.ESTIMATED,
+            f"up to {pct(hidden)} of the step may be lost to a late rank that does not show: {_UNSEEN}",
+        )
+    return Status.OK, f"no rank costs {pct_limit(LATE_SHARE)} of the step or more, nor of its tail"
 
 
 def hidden_share(what: WhatIf | None) -> float:
@@ -79,7 +82,7 @@ def _who_is_named(run: Run, diagnosis: Diagnosis) -> tuple[Status, str]:
     if LateCause.HOST in causes and run.is_eager and diagnosis.untraced is None:
         return Status.ESTIMATED, _INFLATED
     costs = f"{pct_limit(LATE_SHARE)} of the step or of its tail, or more"
-    return Status.OK, f"by replay, with all other late ranks put right, it costs {costs}"
+    return Status.OK, f"with all other late ranks put right, it costs {costs}"
 
 
 def assess_savings(run: Run, diagnosis: Diagnosis) -> Quality:

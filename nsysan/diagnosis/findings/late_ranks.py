@@ -129,6 +129,7 @@ def _late(case: Case, one: Late, uneven: _Uneven | None) -> Finding:
         figures=figures,
         thresholds={"straggler_share": LATE_SHARE, **severity_limits()},
         saving_is=_is(case, one),
+        of=of if mean else None,
     )
 
 
@@ -143,7 +144,7 @@ def _is(case: Case, one: Late) -> SavingIs:
 
 def _parts(one: Late) -> list[str]:
     parts = ", ".join(f"{name} {duration(ns)}" for name, ns in one.parts.items() if ns >= 1_000)
-    return [f"of that {parts}"] if sum(ns >= 1_000 for ns in one.parts.values()) > 1 else []
+    return [f"of that {parts}, gaps before it included"] if sum(ns >= 1_000 for ns in one.parts.values()) > 1 else []
 
 
 def _fix(own: list[Late], one: Late, split: _Uneven | None) -> str:
