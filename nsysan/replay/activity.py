@@ -10,7 +10,6 @@ import polars as pl
 from nsysan.columns.times import shifted
 from nsysan.run.placed import PlacedTrace
 from nsysan.run.run import Run
-from nsysan.trace.globals import process_of
 
 #: So many operations a graph is made of at the most, over all ranks.
 MAX_OPERATIONS = 60_000
@@ -88,15 +87,14 @@ def activity_of(
     threads = (
         operations.drop_nulls("thread")
         .group_by("stretch", "thread")
-        .agg(pl.first("rank"), first=pl.min("launch_start"), final=pl.max("launch_end"))
+        .agg(pl.first("rank", "process"), first=pl.min("launch_start"), final=pl.max("launch_end"))
     )
     calls = shifted(placed.trace.waiting_calls, placed.placement.shift).with_columns(pl.col("name").cast(pl.String))
-    waits = calls.filter(pl.col("thread").is_in(threads["thread"].implode())).join(threads, on="thread")
+    waits = calls.filter(pl.col("thread").is_in(threads["thread"].implode())).join(threads.drop("process"), on="thread")
     # A process of several ranks does not tell of which one its other threads are.
-    processes = threads.with_columns(process=process_of("thread")).group_by("stretch", "process")
+    processes = threads.group_by("stretch", "process")
     alone = processes.agg(pl.first("rank"), pl.min("first"), pl.max("final"), ranks=pl.col("rank").n_unique())
-    others = calls.filter(~pl.col("thread").is_in(threads["thread"].implode())).drop("process")
-    others = others.with_columns(process=process_of("thread"))
+    others = calls.filter(~pl.col("thread").is_in(threads["thread"].implode()))
     beside = others.join(alone.filter(pl.col("ranks") == 1), on="process")
     within = (pl.col("start") >= pl.col("first")) & (pl.col("start") < pl.col("final"))
     told = ("stretch", "rank", "thread", "start", "end", "name", "correlation")
