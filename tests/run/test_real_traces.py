@@ -16,6 +16,7 @@ from nsysan.report.terminal import to_text
 from nsysan.run.run import Run
 from nsysan.text import duration
 from tests.conftest import REAL_TRACES
+from tests.documents import document_of
 
 Analyze = Callable[[str], Run]
 LINES = ("compute", "wait", "fused", "wire", "comm_unsplit", "copy", "graph", "idle")
@@ -207,6 +208,12 @@ BALANCED = ("tp4_graph_node", "tp2_graph", "tp4_symm", "tp4_fused", "tp4_overlap
 def status(report: Report, aspect: str) -> str:
     (row,) = [row for row in report.quality if row.id == aspect]
     return row.status
+
+
+def test_that_nobody_can_be_told_late_is_not_that_nobody_is(reported: Callable[[str], Report]) -> None:
+    for name, late, told in (("tp4_graph_graph", None, "not_measurable"), ("tp4_graph_node", [], "ok")):
+        assert document_of(reported(name))["late"] == late
+        assert status(reported(name), "straggler") == told
 
 
 @pytest.mark.parametrize("name", LATE)
