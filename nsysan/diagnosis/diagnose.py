@@ -10,6 +10,7 @@ from dataclasses import replace
 import polars as pl
 
 from nsysan.diagnosis.diagnosis import MAX_REJECTED, Diagnosis, RankSpread
+from nsysan.diagnosis.evidence import Aspect, Status
 from nsysan.diagnosis.latecomers import late_ranks, straggler_of
 from nsysan.diagnosis.losses import losses_of
 from nsysan.diagnosis.paced import paced
@@ -85,7 +86,9 @@ def diagnose(run: Run, untraced: int | None = None) -> Diagnosis:
         summed=summed_over(every),
         headline=next((one.id for one in run.steps.populations), ""),
     )
-    return replace(found, verdict=weighed(every, found, assess(run, found)))
+    quality = assess(run, found)
+    untold = any(row.id == Aspect.STRAGGLER and row.status == Status.NOT_MEASURABLE for row in quality)
+    return replace(found, verdict=weighed(every, found, quality), late_told=not untold)
 
 
 def _within_a_stage(run: Run) -> pl.Expr:

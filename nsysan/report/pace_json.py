@@ -14,7 +14,7 @@ def pace_values(diagnosis: Diagnosis) -> dict[str, Any]:
     """The keys that rest on a replay."""
     return {
         "straggler": _straggler(diagnosis.straggler),
-        "late": [_late(one) for one in diagnosis.late],
+        "late": [_late(one) for one in diagnosis.late] if diagnosis.late_told else None,
         "critical_path": [{"class": cls, "rank": rank, "ns": ns} for (cls, rank), ns in diagnosis.path.items() if ns],
         "what_if": _what_if(diagnosis),
         "untraced": _untraced(diagnosis.untraced),

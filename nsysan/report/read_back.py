@@ -192,7 +192,7 @@ def report_document(values: object, name: str) -> ReportDocument:
         kernels=kernels_from(fields, replica, population),
         kernel_groups=kernel_groups_from(fields, replica, population),
         straggler=straggler_from(fields.below_or_none("straggler")),
-        late=[late_from(row) for row in fields.rows("late")] if "late" in fields.values else [],
+        late=[late_from(row) for row in fields.rows("late")] if fields.values.get("late") is not None else [],
         replay_error=replay_error_from(fields.below_or_none("what_if")),
         what_if=what_if_from(fields.below_or_none("what_if")),
         verdict=_KINDS.get(kind := verdict.text("kind"), kind),

@@ -20,9 +20,8 @@ def tail_sentence(report: Report) -> str:
     if period is None:
         return ""
     spread = (
-        f"mean {duration(period.mean)} (median {duration(period.p50)}, a step being the median of its ranks), p90 "
-        f"{duration(period.p90)}, p99 "
-        f"{duration(period.p99)}, longest "
+        f"mean {duration(period.mean)} (median {duration(period.p50)}, of steps that another follows, each the median "
+        f"of its ranks), p90 {duration(period.p90)}, p99 {duration(period.p99)}, longest "
     )
     return f"{spread}{duration(period.max)}; {_made(report.diagnosis, period)}{_humps(report.diagnosis)}"
 
