@@ -29,6 +29,7 @@ _SQLITE, _PARQUET, _ARROW, _PNG, _GZIP = b"SQLite format 3\0", b"PAR1", b"ARROW1
 _WITH_HASHES = (("meta", "content"), ("script", "integrity"), ("script", "data-integrity"))
 _HASH = re.compile(r"sha(?:256|384)-[A-Za-z0-9+/]{43,64}={0,2}")
 _PACKED = re.compile(r"H4sI[A-Za-z0-9+/\s]{16,}={0,2}")
+_COLUMNS, _TABLES = 'id="columns">', b'"tables":'
 _STEPS = 100_000  # times a million instructions of SQLite: the copy is our own
 
 
@@ -115,18 +116,36 @@ class _Page(HTMLParser):
 def _html(text: str) -> Iterator[Found]:
     for ours in _own():
         text = text.replace(ours, " ")
-    for packed in _PACKED.findall(text):
-        try:
-            inside = _gunzip(base64.b64decode(packed))
-        except (binascii.Error, zlib.error, ValueError):
-            continue
-        if not _is_plotly(inside):
-            yield from ((f"the page's data, {where}", found) for where, found in texts_of(inside))
+    inside = {packed: content for packed in _PACKED.findall(text) if (content := _unpacked(packed)) is not None}
+    sizes = {_size_of_tables(content) for content in inside.values()}
+    for packed, content in inside.items():
+        # Numbers of the timeline, and nothing else: as many bytes as its tables are said to have.
+        is_numbers = f"{_COLUMNS}{packed}<" in text and len(content) in sizes
+        if not is_numbers and not _is_plotly(content):
+            yield from ((f"the page's data, {where}", found) for where, found in texts_of(content))
         text = text.replace(packed, " ")
     page = _Page()
     page.feed(text)
     page.close()
     yield from page.found
+
+
+def _unpacked(packed: str) -> bytes | None:
+    try:
+        return _gunzip(base64.b64decode(packed))
+    except (binascii.Error, zlib.error, ValueError):
+        return None
+
+
+def _size_of_tables(content: bytes) -> int | None:
+    """Bytes of the tables of numbers that the page's data describes (see page.planes)."""
+    if (at := content.find(_TABLES)) < 0:
+        return None
+    try:
+        tables, _ = json.JSONDecoder().raw_decode(content[at + len(_TABLES) :].decode("utf-8", "replace"))
+        return sum(sum(told["rows"]) * sum(width for _, width, _ in told["columns"]) for told in tables.values())
+    except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
+        return None
 
 
 def _own() -> list[str]:
