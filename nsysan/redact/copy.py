@@ -46,6 +46,8 @@ def write_copy(source: Path, target: Path, origin: Origin) -> Copied:
         # A copy that was interrupted is thrown away, so it needs no journal; none is left beside it either.
         connection.execute("PRAGMA journal_mode = OFF")
         connection.execute("PRAGMA synchronous = OFF")
+        # Rows that move to another page leave zeros where they were.
+        connection.execute("PRAGMA secure_delete = ON")
         size = source.stat().st_size
         guarded = Guarded(connection, size)
         connection.execute("ATTACH ? AS src", (read_only_uri(source),))

@@ -16,6 +16,7 @@ from html import unescape
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -383,6 +384,22 @@ def test_the_scan_unpacks_the_data_of_a_page() -> None:
     page = f'<!doctype html><script type="application/json">{packed(json.dumps({"x": MAIL}).encode())}</script>'
     leaks = {(leak.kind, leak.where) for leak in scan_bytes(page.encode(), names())}
     assert ("mail address", "the page's data, x") in leaks
+
+
+@pytest.mark.parametrize("change", ["", "longer", "elsewhere", "not described"])
+def test_numbers_of_a_page_that_read_as_letters_are_numbers(change: str) -> None:
+    """As many bytes as the tables have, in the place for them; anything else is searched."""
+    from nsysan.page.pack import packed
+    from nsysan.page.planes import Planes
+
+    planes, text = Planes(), f"\n{MAIL}\n".encode()
+    tables = {"slices": planes.add({"start": np.frombuffer(text, np.uint8).astype(np.int64)}, [4, len(text) - 4])}
+    data = "{}" if change == "not described" else json.dumps({"report": {"tables": tables}}, separators=(",", ":"))
+    content = planes.content + (b"0" if change == "longer" else b"")
+    place = "rows" if change == "elsewhere" else "columns"
+    page = f'<!doctype html><script>{packed(data.encode())}</script><script id="{place}">{packed(content)}</script>'
+    assert text in content
+    assert bool(scan_bytes(page.encode(), names())) == bool(change)
 
 
 @pytest.mark.parametrize("where", ["values", "metadata", "field"])

@@ -12,7 +12,8 @@ from nsysan._errors import ExitCode, NsysanError
 from nsysan.redact.scan.decoding import hidden, readings
 from nsysan.redact.scan.detectors import kinds
 from nsysan.redact.scan.names import Names
-from nsysan.redact.scan.surfaces import Found, texts_of, texts_of_file
+from nsysan.redact.scan.sqlite_numbers import without_numbers
+from nsysan.redact.scan.surfaces import BYTES, Found, texts_of, texts_of_file
 from nsysan.text import counted
 
 if TYPE_CHECKING:
@@ -33,7 +34,16 @@ class Leak:
 
 def scan(output: Path, names: Names) -> list[Leak]:
     """Everything left in a file or folder: in its values, its schema, its metadata and its bytes."""
-    return _leaks(texts_of_file(output), names)
+    runs: set[str] = set()
+    found: dict[Leak, None] = {}
+    for where, text, told in _telling(texts_of_file(output), names):
+        if where == BYTES:
+            runs.add(text)
+        else:
+            found |= dict.fromkeys(Leak(kind, where) for kind in told)
+    # Numbers that follow each other read as an address once in a few thousand steps.
+    rest = ((BYTES, text) for text in without_numbers(output, runs)) if runs else ()
+    return list(found | dict.fromkeys(_leaks(rest, names)))
 
 
 def scan_bytes(content: bytes, names: Names) -> list[Leak]:
@@ -54,13 +64,17 @@ def check_clean(leaks: list[Leak], what: str) -> None:
 
 
 def _leaks(texts: Iterable[Found], names: Names) -> list[Leak]:
-    found: dict[Leak, None] = {}
+    return list(dict.fromkeys(Leak(kind, where) for where, _, told in _telling(texts, names) for kind in told))
+
+
+def _telling(texts: Iterable[Found], names: Names) -> Iterator[tuple[str, str, list[str]]]:
+    """The texts that hold a secret, where each is, and of what kinds."""
     known: dict[str, list[str]] = {}
     for where, text in texts:
         if text not in known:
             known[text] = list(of_text(text, names))
-        found |= dict.fromkeys(Leak(kind, where) for kind in known[text])
-    return list(found)
+        if known[text]:
+            yield where, text, known[text]
 
 
 def of_text(text: str, names: Names) -> Iterator[str]:

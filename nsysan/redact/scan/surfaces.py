@@ -17,24 +17,19 @@ from importlib.resources import files
 from pathlib import Path
 
 from nsysan.budgets import SEARCHED_BYTES, SEARCHED_PACE
+from nsysan.redact.scan.printable import Values, is_plain, runs
 from nsysan.trace.guard import Guard, read_only_uri
 from nsysan.trace.sql import quoted
 
 #: Where a text was found, for people, and the text.
 Found = tuple[str, str]
 
-BYTES = "the bytes of the file"
+BYTES, BESIDE = "the bytes of the file", "the bytes beside the file"
 _SQLITE, _PARQUET, _ARROW, _PNG, _GZIP = b"SQLite format 3\0", b"PAR1", b"ARROW1", b"\x89PNG\r\n\x1a\n", b"\x1f\x8b"
-_LEAST = 6  # characters; shorter runs of letters are in any file of numbers
-_RUNS = (
-    (re.compile(rb"[\x20-\x7e]{%d,}" % _LEAST), "ascii"),
-    (re.compile(rb"(?:[\x20-\x7e]\x00){%d,}" % _LEAST), "utf-16-le"),
-    (re.compile(rb"(?:\x00[\x20-\x7e]){%d,}" % _LEAST), "utf-16-be"),
-)
 _WITH_HASHES = (("meta", "content"), ("script", "integrity"), ("script", "data-integrity"))
 _HASH = re.compile(r"sha(?:256|384)-[A-Za-z0-9+/]{43,64}={0,2}")
 _PACKED = re.compile(r"H4sI[A-Za-z0-9+/\s]{16,}={0,2}")
-_MOST_OF_A_ROW = 500  # bytes of a run that is taken apart into values
+_COLUMNS, _TABLES = 'id="columns">', b'"tables":'
 _STEPS = 100_000  # times a million instructions of SQLite: the copy is our own
 
 
@@ -51,7 +46,7 @@ def texts_of_file(path: Path) -> Iterator[Found]:
         yield from _sqlite(path)
         for journal in ("-wal", "-journal", "-shm"):
             if (beside := path.with_name(path.name + journal)).exists():
-                yield from _runs(beside.read_bytes(), frozenset())
+                yield from ((BESIDE, run) for run in runs(beside.read_bytes()))
         return
     content = path.read_bytes()
     if path.suffix == ".arrow" or head.startswith((_PARQUET, _ARROW)):
@@ -121,18 +116,36 @@ class _Page(HTMLParser):
 def _html(text: str) -> Iterator[Found]:
     for ours in _own():
         text = text.replace(ours, " ")
-    for packed in _PACKED.findall(text):
-        try:
-            inside = _gunzip(base64.b64decode(packed))
-        except (binascii.Error, zlib.error, ValueError):
-            continue
-        if not _is_plotly(inside):
-            yield from ((f"the page's data, {where}", found) for where, found in texts_of(inside))
+    inside = {packed: content for packed in _PACKED.findall(text) if (content := _unpacked(packed)) is not None}
+    sizes = {_size_of_tables(content) for content in inside.values()}
+    for packed, content in inside.items():
+        # Numbers of the timeline, and nothing else: as many bytes as its tables are said to have.
+        is_numbers = f"{_COLUMNS}{packed}<" in text and len(content) in sizes
+        if not is_numbers and not _is_plotly(content):
+            yield from ((f"the page's data, {where}", found) for where, found in texts_of(content))
         text = text.replace(packed, " ")
     page = _Page()
     page.feed(text)
     page.close()
     yield from page.found
+
+
+def _unpacked(packed: str) -> bytes | None:
+    try:
+        return _gunzip(base64.b64decode(packed))
+    except (binascii.Error, zlib.error, ValueError):
+        return None
+
+
+def _size_of_tables(content: bytes) -> int | None:
+    """Bytes of the tables of numbers that the page's data describes (see page.planes)."""
+    if (at := content.find(_TABLES)) < 0:
+        return None
+    try:
+        tables, _ = json.JSONDecoder().raw_decode(content[at + len(_TABLES) :].decode("utf-8", "replace"))
+        return sum(sum(told["rows"]) * sum(width for _, width, _ in told["columns"]) for told in tables.values())
+    except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
+        return None
 
 
 def _own() -> list[str]:
@@ -173,12 +186,11 @@ def _chunks(content: bytes) -> Iterator[Found]:
                     continue
                 yield (f"chunk {name}", packed.decode("utf-8", "replace"))
     if content[at:]:
-        yield from _runs(content[at:], frozenset())
+        yield from (("the bytes behind the picture", run) for run in runs(content[at:]))
 
 
 def _sqlite(path: Path) -> Iterator[Found]:
-    pieces: set[bytes] = set()
-    long: list[bytes] = []
+    known = Values()
     with closing(sqlite3.connect(read_only_uri(path), uri=True)) as connection:
         guard = Guard(connection, SEARCHED_BYTES - 1, path.stat().st_size, SEARCHED_PACE)
         guard.allow(_STEPS)
@@ -186,17 +198,15 @@ def _sqlite(path: Path) -> Iterator[Found]:
         for kind, name, sql in connection.execute("SELECT type, name, sql FROM sqlite_master").fetchall():
             for text in (name, sql or b""):
                 yield ("the schema", text.decode("utf-8", "replace"))
-                _split(text, pieces, long)
+                known.add(text)
             if kind != b"table":
                 continue
-            yield from _values(connection, guard, name.decode("utf-8", "surrogateescape"), pieces, long)
+            yield from _values(connection, guard, name.decode("utf-8", "surrogateescape"), known)
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        yield from _runs(content, frozenset(pieces), b"\n".join(long))
+        yield from ((BYTES, run) for run in known.runs_beside(content))
 
 
-def _values(
-    connection: sqlite3.Connection, guard: Guard, table: str, pieces: set[bytes], long: list[bytes]
-) -> Iterator[Found]:
+def _values(connection: sqlite3.Connection, guard: Guard, table: str, known: Values) -> Iterator[Found]:
     guard.allow(_STEPS)
     told = connection.execute(f"PRAGMA table_info({quoted(table)})").fetchall()
     names = [(row[1].decode("utf-8", "surrogateescape"), row[2].upper()) for row in told]
@@ -208,9 +218,9 @@ def _values(
             for column, value in zip(columns, row, strict=True):
                 if not isinstance(value, bytes):
                     continue
-                _split(value, pieces, long)
-                if b"\0" in value:
-                    yield from ((f"{table}.{column}", text) for _, text in _runs(value, frozenset()))
+                known.add(value)
+                if not is_plain(value):
+                    yield from ((f"{table}.{column}", run) for run in runs(value))
                 yield (f"{table}.{column}", value.decode("utf-8", "replace"))
 
 
@@ -219,42 +229,6 @@ def _texts_in(connection: sqlite3.Connection, table: str, columns: list[str]) ->
     shown = [quoted(column) for column in columns]
     told = " OR ".join(f"typeof({column}) IN ('text', 'blob')" for column in shown)
     return connection.execute(f"SELECT DISTINCT {', '.join(shown)} FROM {quoted(table)} WHERE {told}")
-
-
-def _split(value: bytes, pieces: set[bytes], long: list[bytes]) -> None:
-    pieces.update(_RUNS[0][0].findall(value))
-    if 2 < len(value) < _LEAST:
-        pieces.add(value)
-    if len(value) > _MOST_OF_A_ROW:  # it may lie in pieces on several pages
-        long.append(value)
-
-
-def _runs(content: bytes | mmap.mmap, known: frozenset[bytes], long: bytes = b"") -> Iterator[Found]:
-    """Printable runs of bytes, each once, but those that are values: in pages that nothing refers to, and beside."""
-    for pattern, encoding in _RUNS:
-        for run in set(pattern.findall(content)):
-            if encoding == "ascii" and _is_known(run, known, long):
-                continue
-            yield (BYTES, run.decode(encoding))
-
-
-def _is_known(run: bytes, known: frozenset[bytes], long: bytes) -> bool:
-    """Whether a run is made of values, as those of a row follow each other; numbers beside them may read as letters."""
-    if any(run[begin : len(run) - end] in known for begin in range(4) for end in range(3)):
-        return True
-    if len(run) > _MOST_OF_A_ROW:
-        return run in long
-    return any(len(run) - _after_values(run, begin, known) < 3 for begin in range(4))
-
-
-def _after_values(run: bytes, at: int, known: frozenset[bytes]) -> int:
-    """Where the values end that stand in a run from `at` on."""
-    while at < len(run):
-        end = next((end for end in range(len(run), at, -1) if run[at:end] in known), at)
-        if end == at:
-            return at
-        at = end
-    return at
 
 
 def _columns(content: bytes) -> Iterator[Found]:
@@ -278,7 +252,7 @@ def _columns(content: bytes) -> Iterator[Found]:
             continue
         for value in column.cast(pa.large_binary()).unique().to_pylist():
             if value:
-                yield from ((field.name, text) for _, text in _runs(value, frozenset()))
+                yield from ((field.name, run) for run in runs(value))
                 yield (field.name, value.decode("utf-8", "replace"))
 
 
