@@ -17,7 +17,7 @@ class LongFigure:
     figure: go.Figure
     lists: list[Mapping[str, Sequence[Any]]] = field(default_factory=list)
 
-    def add_scatter(self, lists: Mapping[str, Sequence[Any]], **rest: Any) -> None:
+    def add_scatter(self, lists: Mapping[str, Sequence[Any]], **rest: object) -> None:
         """A trace with these lists."""
         self.figure.add_scatter(**{name.replace(".", "_"): [] for name in lists}, **rest)
         self.lists.append(lists)

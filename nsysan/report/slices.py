@@ -55,7 +55,8 @@ def build_timelines(run: Run, diagnosis: Diagnosis) -> list[Timeline]:
         waiting = waiting[len(batch) :]
         if waiting and sizes[waiting[0]] > room:
             break
-        batch = _batch(waiting, sizes, min(room, _AT_ONCE)) or waiting[:1]
+        # Sizes are what steps have at most, and a lot of few would cost as much.
+        batch = _batch(waiting, sizes, min(max(room, _AT_ONCE // 4), _AT_ONCE)) or waiting[:1]
         others = _timelines(run, diagnosis, dict.fromkeys(batch, ""))
     return within(shown)
 
