@@ -80,7 +80,7 @@ class Page(HTMLParser):
         elif self._inside == "style":
             self.styles.append(data)
         else:
-            self.text.append(data)
+            self.text.append(data.replace("\xa0", " "))
 
     @cached_property
     def data(self) -> dict[str, Any]:
@@ -216,11 +216,11 @@ def test_page_and_summary_open_with_the_same_sentence(paper: Report, paper_page:
 
 def test_the_top_tells_the_first_findings_saving(reported: Callable[[str], Report]) -> None:
     for name, value, text in (
-        ("tp4_late1", "686.2 µs (27.5 %)", "a step saved: rank 1 comes late: its host launches late"),
+        ("tp4_late1", "686.2 µs (27.5 %)", "a step saved by the first fix: rank 1 comes late: its host launches late"),
         (
             "tp4_graph_node",
             "at most 183.7 µs (10.2 %)",
-            "a step saved: many small kernels: the GPU idles ",
+            "a step saved by the first fix: many small kernels: the GPU idles ",
         ),
         ("tp4_fused", "< 1 %", "of a step to gain from skew, the wire's excess and late hosts together"),
         ("rank_0", "?", "to save: cannot be told from this trace"),
