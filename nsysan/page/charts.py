@@ -10,6 +10,7 @@ from plotly.subplots import make_subplots
 
 from nsysan.diagnosis.collectives import size_series
 from nsysan.metrics.causes import GAPS, GapCause
+from nsysan.page.long_lists import LongFigure
 from nsysan.page.palette import COLOURS, HEAT_HIGH, HEAT_LOW, NAMES, SERIES
 from nsysan.report.report import Report, visible_lines
 from nsysan.report.timeline import Timeline, decimated
@@ -100,34 +101,36 @@ def _last_arrivals(last: pl.DataFrame) -> go.Scatter:
     )
 
 
-def lateness_in_step(data: Timeline) -> go.Figure | None:
+def lateness_in_step(data: Timeline) -> LongFigure | None:
     """Lateness of each rank at each collective of the step, us; None where nothing matched."""
     if data.arrivals.is_empty():
         return None
-    figure = _heat_map(
+    found = _heat_map(
         data.arrivals.select("rank", "lateness", at="collective"),
         "collective of the step",
         "lateness, µs",
         least=LEAST_SHARE * data.period,
     )
-    return entitled(figure, f"Lateness at each collective of step {data.step} ({data.role})")
+    entitled(found.figure, f"Lateness at each collective of step {data.step} ({data.role})")
+    return found
 
 
-def caused_by_step(report: Report) -> go.Figure | None:
+def caused_by_step(report: Report) -> LongFigure | None:
     """What each rank's late arrivals cost in each step, us; None where nothing matched."""
     caused = report.diagnosis.caused
     if caused.is_empty():
         return None
     shown, which = thinned(caused)
     steady = caused.filter(pl.col("step").is_in(report.steps.steady))
-    figure = _heat_map(
+    found = _heat_map(
         shown.select("rank", at="step", lateness="ns"),
         "step",
         "cost, µs",
         least=LEAST_SHARE * (report.headline["period_ns"] or 0),
         most=int(steady["ns"].max() or 0) if len(steady) else None,  # type: ignore[arg-type]
     )
-    return entitled(figure, f"What each rank's late arrivals cost the others, by step{which}")
+    entitled(found.figure, f"What each rank's late arrivals cost the others, by step{which}")
+    return found
 
 
 def thinned(rows: pl.DataFrame) -> tuple[pl.DataFrame, str]:
@@ -138,7 +141,7 @@ def thinned(rows: pl.DataFrame) -> tuple[pl.DataFrame, str]:
     return rows.filter(pl.col("step") % every == 0), f" (one step in {every})"
 
 
-def _heat_map(values: pl.DataFrame, axis: str, unit: str, *, least: float, most: int | None = None) -> go.Figure:
+def _heat_map(values: pl.DataFrame, axis: str, unit: str, *, least: float, most: int | None = None) -> LongFigure:
     """values: rank, at, lateness (ns). The colours end at `most` (by default the largest), but not below `least`: what
     is noise looks like it, and start-up does not pale the rest.
     """
@@ -147,8 +150,8 @@ def _heat_map(values: pl.DataFrame, axis: str, unit: str, *, least: float, most:
     columns = [int(name) for name in grid.columns[1:]]
     figure = go.Figure(
         go.Heatmap(
-            z=[[None if ns is None else ns / 1e3 for ns in row[1:]] for row in grid.iter_rows()],
-            x=columns,
+            z=[],
+            x=[],
             y=[f"rank {rank}" for rank in grid["rank"]],
             colorscale=[[0, HEAT_LOW], [0.5, COLOURS["wait"]], [1, HEAT_HIGH]],
             zmin=0,
@@ -160,7 +163,8 @@ def _heat_map(values: pl.DataFrame, axis: str, unit: str, *, least: float, most:
     figure.update_layout(height=130 + 26 * len(grid))
     figure.update_xaxes(title=axis)
     figure.update_yaxes(autorange="reversed")
-    return figure
+    rows = [[None if ns is None else ns / 1e3 for ns in row[1:]] for row in grid.iter_rows()]
+    return LongFigure(figure, [{"z": rows, "x": columns}])
 
 
 def gap_bars(report: Report) -> go.Figure | None:

@@ -12,6 +12,7 @@ from string import Template
 import plotly.graph_objects as go
 
 from nsysan.output import signed
+from nsysan.page.long_lists import LongFigure
 from nsysan.page.pack import INLINE, library, packed, source_hash
 from nsysan.page.palette import PAPER, VARIABLES, style
 from nsysan.text import UNIT, plain
@@ -96,18 +97,19 @@ def section(title: str, note: str, *parts: str, anchor: str = "", folded: str = 
     return f"<section{name}><h2>{safe(title)}</h2>{body}</section>"
 
 
-def plot(plots: dict[str, str], name: str, figure: go.Figure | None, *, steps: bool = False) -> str:
+def plot(plots: dict[str, str], name: str, chart: go.Figure | LongFigure | None, *, steps: bool = False) -> str:
     """The place of a figure, whose data goes to `plots`; nothing where there is no figure.
 
     The figure's title stands above it as text, which a narrow screen can break. steps: its x axis is that of the
     steps, and a click on one opens it in the timeline.
     """
-    if figure is None:
+    if chart is None:
         return ""
+    figure = chart.figure if isinstance(chart, LongFigure) else chart
     if figure.layout.barmode == "stack":
         # What lies side by side is told apart in grey as well.
         figure.update_traces(marker_line={"width": 1, "color": PAPER}, selector={"type": "bar"})
-    plots[name] = str(figure.to_json())
+    plots[name] = str(chart.to_json())
     # A figure's title is escaped already, as plotly reads markup in it.
     title = safe(unescape(str(figure.layout.title.text or name)))
     over_steps = " data-steps" if steps else ""

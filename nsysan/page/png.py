@@ -92,9 +92,10 @@ def figures_of(report: Report) -> dict[str, go.Figure]:
     """The figures behind CHARTS, without those that have no data."""
     from nsysan.page import charts
 
+    caused = charts.caused_by_step(report)
     found = {
         "ledger": None if report.per_rank.is_empty() else charts.ledger_bars(report),
-        "caused": charts.caused_by_step(report),
+        "caused": None if caused is None else caused.whole(),
         "timeline": charts.timeline(report.timelines[0]) if report.timelines else None,
     }
     drawn = {name: figure for name, figure in found.items() if figure is not None}

@@ -10,6 +10,7 @@ from plotly.subplots import make_subplots
 
 from nsysan.metrics.counters import Counter
 from nsysan.page.charts import entitled, thinned
+from nsysan.page.long_lists import LongFigure
 from nsysan.page.palette import COLOURS, NAMES, SERIES
 from nsysan.report.report import Report, visible_lines
 from nsysan.text import plain
@@ -22,21 +23,24 @@ _MARKED = 6_000
 _FLATTENS = 2.0
 
 
-def period_series(report: Report) -> go.Figure:
+def period_series(report: Report) -> LongFigure:
     """Step period of every rank over the steps, µs; steps left out of the medians are hollow."""
     figure = go.Figure()
+    series = LongFigure(figure)
     shown, which = thinned(report.per_step)
+    told = {step: escape(plain(label, _NAME_WIDTH)) for step, label in report.steps.labels.items()}
     parts = shown.partition_by("rank", as_dict=True, maintain_order=True)
     for number, ((rank,), steps) in enumerate(parts.items()):
-        labels = [escape(plain(report.steps.labels[step], _NAME_WIDTH)) for step in steps["step"]]
-        figure.add_scatter(
-            x=steps["step"].to_list(),
-            y=(steps["period_ns"] / 1e3).to_list(),
+        series.add_scatter(
+            {
+                "x": steps["step"].to_list(),
+                "y": (steps["period_ns"] / 1e3).to_list(),
+                "marker.symbol": ["circle" if steady else "circle-open" for steady in steps["steady"]],
+                "customdata": [told[step] for step in steps["step"]],
+            },
             name=f"rank {rank}",
             mode="lines+markers" if len(shown) <= _MARKED else "lines",
             line=_line(number),
-            marker_symbol=["circle" if steady else "circle-open" for steady in steps["steady"]],
-            customdata=labels,
             hovertemplate="step %{x} (%{customdata}): %{y:,.1f} µs<extra>rank " + str(rank) + "</extra>",
         )
     figure.update_layout(height=320)
@@ -44,7 +48,7 @@ def period_series(report: Report) -> go.Figure:
     entitled(figure, f"Period of each step, by rank{which}" + (" (start-up lies beyond the axis)" if beyond else ""))
     figure.update_xaxes(title="step")
     figure.update_yaxes(title="period, µs", rangemode="tozero", range=None if beyond is None else [0, beyond / 1e3])
-    return figure
+    return series
 
 
 def _axis_end(per_step: pl.DataFrame) -> float | None:
@@ -56,7 +60,7 @@ def _axis_end(per_step: pl.DataFrame) -> float | None:
     return 1.15 * steady
 
 
-def lines_by_step(report: Report) -> go.Figure | None:
+def lines_by_step(report: Report) -> LongFigure | None:
     """The ledger of each steady step as stacked areas, us, medians over the ranks; None where no step is steady."""
     lines = visible_lines(report)
     steady = report.per_step.filter("steady")
@@ -64,10 +68,11 @@ def lines_by_step(report: Report) -> go.Figure | None:
         return None
     medians, which = thinned(steady.group_by("step").agg(pl.median(f"{line}_ns") for line in lines).sort("step"))
     figure = go.Figure()
+    areas = LongFigure(figure)
+    steps = medians["step"].to_list()
     for line in lines:
-        figure.add_scatter(
-            x=medians["step"].to_list(),
-            y=(medians[f"{line}_ns"].fill_null(0) / 1e3).to_list(),
+        areas.add_scatter(
+            {"x": steps, "y": (medians[f"{line}_ns"].fill_null(0) / 1e3).to_list()},
             name=NAMES[line],
             mode="lines",
             stackgroup="ledger",
@@ -79,7 +84,7 @@ def lines_by_step(report: Report) -> go.Figure | None:
     entitled(figure, f"What the steady steps are made of (median over the ranks){which}")
     figure.update_xaxes(title="step")
     figure.update_yaxes(title="µs per step", rangemode="tozero")
-    return figure
+    return areas
 
 
 def counters_by_step(report: Report) -> go.Figure | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 
 import polars as pl
 
@@ -22,8 +24,8 @@ from nsysan.timings import stage
 #: What the timelines of a page hold together: 8 ranks x 600 steps x 200 operations and their launch calls. A slice is 3
 #: to 5 bytes of the page.
 MAX_SLICES = 2_000_000
-#: Operations of so many steps are asked for together that there are about as many as this of them.
-_AT_ONCE = 400_000
+#: About so many of them are made at once.
+_AT_ONCE = 800_000
 
 
 @stage("timelines")
@@ -33,36 +35,35 @@ def build_timelines(run: Run, diagnosis: Diagnosis) -> list[Timeline]:
     Among the steady steps: the median, p99 and slowest, and those with most waiting and most wire. All steps are
     candidates where none is steady. A step that is several of these is shown once.
     """
-    roles = _roles(run, diagnosis)
-    whole = _timelines(run, diagnosis, {step: " and ".join(names) for step, names in roles.items()})
-    limit = fair_limit([timeline.total for timeline in whole], MAX_SLICES)
-    shown = [decimated(timeline, limit) for timeline in whole]
-    room = MAX_SLICES - sum(len(timeline.drawn) for timeline in shown)
+    roles = {step: " and ".join(names) for step, names in _roles(run, diagnosis).items()}
     # A step has at most one call for each operation; ranges make it more, and room is then used up sooner.
     sizes = dict(run.tally.by_step.group_by("step").agg(2 * pl.sum("operations")).iter_rows())
-    for wanted in _batches(sorted(sizes.keys() - roles.keys()), sizes):
-        batch = wanted[: next((n for n, step in enumerate(wanted) if sizes[step] > room), len(wanted))]
-        for timeline in _timelines(run, diagnosis, dict.fromkeys(batch, "")):
+    first = sum(sizes.get(step, 0) for step in roles)
+    waiting = sorted(sizes.keys() - roles.keys())
+    batch = _batch(waiting, sizes, min(MAX_SLICES, _AT_ONCE) - first)
+    timelines = _timelines(run, diagnosis, roles | dict.fromkeys(batch, ""))
+    worth, others = timelines[: len(roles)], timelines[len(roles) :]
+    limit = fair_limit([timeline.total for timeline in worth], MAX_SLICES)
+    shown = [decimated(timeline, limit) for timeline in worth]
+    room = MAX_SLICES - sum(len(timeline.drawn) for timeline in shown)
+    while waiting:
+        for timeline in others:
             if max(sizes[timeline.step], timeline.total) > room:
                 return within(shown)
             shown.append(timeline)
             room -= timeline.total
-        if len(batch) < len(wanted):
+        waiting = waiting[len(batch) :]
+        if waiting and sizes[waiting[0]] > room:
             break
+        # Sizes are what steps have at most, and a lot of few would cost as much.
+        batch = _batch(waiting, sizes, min(max(room, _AT_ONCE // 4), _AT_ONCE)) or waiting[:1]
+        others = _timelines(run, diagnosis, dict.fromkeys(batch, ""))
     return within(shown)
 
 
-def _batches(steps: Sequence[int], sizes: Mapping[int, int]) -> list[list[int]]:
-    """The steps in order, in parts of about _AT_ONCE operations."""
-    parts: list[list[int]] = []
-    count = _AT_ONCE
-    for step in steps:
-        if count >= _AT_ONCE:
-            parts.append([])
-            count = 0
-        parts[-1].append(step)
-        count += sizes[step] // 2
-    return parts
+def _batch(steps: Sequence[int], sizes: Mapping[int, int], room: int) -> Sequence[int]:
+    """The first of these steps, as many as have no more than `room` slices together."""
+    return steps[: bisect_right(list(accumulate(sizes[step] for step in steps)), room)]
 
 
 def _roles(run: Run, diagnosis: Diagnosis) -> dict[int, list[str]]:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from nsysan.columns.codes import codes
 from nsysan.columns.rows import none_if_negative, repeated, taken
 from nsysan.columns.threads import each_of
 from nsysan.columns.times import Shift, shifted
@@ -190,11 +191,15 @@ class PlacedTrace:
         first, last = min(0, *late.values(), 0), max(0, *late.values(), 0)
         # A GPU's clock may be behind, and the way back is exact to a ns.
         read = [(shift.back(begin + first) - 1, shift.back(end + last) + 1) for begin, end in spans]
-        owned = [(*self.operations.owners.row(key), rank, late.get(rank, 0)) for rank, key in self._key_of.items()]
-        owners = pl.DataFrame(owned, schema=["process", "device", "rank", "late"], orient="row")
-        found = shifted(self.trace.kernel_shapes(read), shift).join(owners, on=["process", "device"])
-        times = (pl.col(name) - pl.col("late") for name in ("start", "end"))
-        return found.select("rank", *times, "stream", "grid", "block")
+        found = shifted(self.trace.kernel_shapes(read), shift)
+        number, owners = codes([found["process"], found["device"]])
+        ranks = {self.operations.owners.row(key): rank for rank, key in self._key_of.items()}
+        rank = pl.Series([ranks.get(owner) for owner in owners.iter_rows()], dtype=pl.Int64).gather(pl.Series(number))
+        found = found.with_columns(rank=rank).filter(rank.is_not_null())
+        if late:
+            behind = pl.col("rank").replace_strict(late, default=0, return_dtype=pl.Int64)
+            found = found.with_columns(pl.col("start") - behind, pl.col("end") - behind)
+        return found.select("rank", "start", "end", "stream", "grid", "block")
 
     @cached_property
     def synchronise_calls(self) -> pl.DataFrame:

@@ -250,7 +250,7 @@ def test_heat_maps_are_dark_for_what_is_large(reported: Callable[[str], Report])
     figure = charts.caused_by_step(quiet)
     assert figure is not None
     # 1 % of a step of 2.247 ms, whatever start-up took.
-    assert figure.data[0].zmax == pytest.approx(22.47, abs=0.3)
+    assert figure.whole().data[0].zmax == pytest.approx(22.47, abs=0.3)
     page = Page(to_html(quiet))
     assert "figure-caused" in page.figures
     assert not [name for name in page.figures if name.startswith("figure-lateness")]
