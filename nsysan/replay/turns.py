@@ -22,8 +22,10 @@ def turns(work: pl.DataFrame, hosts: pl.DataFrame, starts: I64, stages: list[tup
     """
     if len(stages) < 2 or from_last_to_first(work, stages):
         return []
-    numbered = work.select("stretch", "rank", "step", "begin", "end", node=pl.Series(starts)).drop_nulls("step")
-    ends = numbered.filter(pl.col("rank").is_in(list(stages[-1]))).sort("end", "node")
+    numbered = work.select("stretch", "rank", "step", "begin", "end", "message", node=pl.Series(starts))
+    numbered = numbered.drop_nulls("step")
+    # What comes for the next step may be waited for in this one.
+    ends = numbered.filter(~pl.col("message"), pl.col("rank").is_in(list(stages[-1]))).sort("end", "node")
     ends = ends.group_by("stretch", "step").agg(pl.last("end", "node")).sort("stretch", "step")
     first = pl.col("rank").is_in(list(stages[0]))
     key = ("stretch", "rank", "step")
