@@ -19,6 +19,7 @@ from nsysan.replay.meetings import from_last_to_first
 from nsysan.replay.path import classes, shares, walk
 from nsysan.replay.pieces import SCHEMA, pieces
 from nsysan.replay.prepared import Prepared, prepare
+from nsysan.replay.replies import waits_for_answers
 from nsysan.replay.results import MAX_UNSPLIT, LateRanks, Pace, Timed
 from nsysan.replay.shape import Graph
 from nsysan.replay.told import as_told
@@ -99,6 +100,7 @@ def pace_of(ready: Prepared) -> Pace:
         whole=found.whole,
         closed=not piped or turns or from_last_to_first(graph.operations, graph.stages),
         turns_inferred=turns,
+        answered=waits_for_answers(graph),
     )
 
 
