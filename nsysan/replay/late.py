@@ -19,6 +19,8 @@ from nsysan.timings import stage
 _PAIR = 2
 _OF_WORK = {WorkClass.COMPUTE.value: "compute", WorkClass.COPY.value: "copy"}
 _COMMUNICATION = CAUSES.index("communication")
+#: What is late in the usual step costs at least this share of what costs most of the mean one, or that is the cause.
+_FAR_MORE = 0.25
 
 #: The periods of edits of a graph, in their order.
 Replay = Callable[[list[Edit]], list[Timed]]
@@ -121,8 +123,10 @@ def _told(
         )
         own = {cause: max(0, ns, by_mean[cause]) for cause, ns in by_median.items()}
         costs = others[rank].median - base.median
-        # What is late in the usual step is not told by what pauses in a few.
-        told = by_median if costs >= LATE_SHARE * measured.median else own
+        # What is late in the usual step is not told by what pauses in a few, unless that is far more.
+        usual = costs >= LATE_SHARE * measured.median
+        most = max(own.values(), default=0)
+        told = by_median if usual and max(by_median.values(), default=0) >= _FAR_MORE * most else own
         found.append(
             LateRanks(
                 ranks=(rank,),

@@ -22,12 +22,17 @@ def turns(work: pl.DataFrame, hosts: pl.DataFrame, starts: I64, stages: list[tup
     """
     if len(stages) < 2 or from_last_to_first(work, stages):
         return []
-    numbered = work.select("stretch", "rank", "step", "begin", "end", node=pl.Series(starts)).drop_nulls("step")
+    numbered = work.select("stretch", "rank", "step", "begin", "end", "message", "launch_start", node=pl.Series(starts))
+    numbered = numbered.drop_nulls("step")
+    # What comes for the next step may be waited for in this one, and what this one sends may move in the next.
+    messages = numbered.filter("message").select("stretch", "rank", start="launch_start")
+    numbered = numbered.filter(~pl.col("message"))
     ends = numbered.filter(pl.col("rank").is_in(list(stages[-1]))).sort("end", "node")
     ends = ends.group_by("stretch", "step").agg(pl.last("end", "node")).sort("stretch", "step")
     first = pl.col("rank").is_in(list(stages[0]))
     key = ("stretch", "rank", "step")
-    calls = hosts.filter(first, ~pl.col("waits")).drop_nulls("step").sort("start", maintain_order=True)
+    calls = hosts.filter(first, ~pl.col("waits")).drop_nulls("step")
+    calls = calls.join(messages, on=["stretch", "rank", "start"], how="anti").sort("start", maintain_order=True)
     calls = calls.group_by(key, maintain_order=True).agg(at=pl.first("start"), target=2 * pl.first("number"))
     work_of = numbered.filter(first).sort("begin", "node").group_by(key, maintain_order=True)
     begun = work_of.agg(at=pl.first("begin"), target=pl.first("node"))

@@ -513,6 +513,19 @@ def test_ranks_that_disagree_on_the_larger_gaps_keep_the_repetition(tmp_path: Pa
     assert run.windows["step"].n_unique() == 24
 
 
+def test_layers_of_one_rank_are_parted_like_the_steps_that_another_repeats(tmp_path: Path) -> None:
+    # The second rank samples after its four layers, so that what it repeats is a step.
+    builder = TraceBuilder()
+    begins = layer_loop(builder, [20, 1, 1, 1] * 6)
+    process = builder.process(2, device=1)
+    for head in begins[::4]:
+        for number, name in enumerate([COMPUTE_KERNEL, ALLREDUCE_KERNEL] * 4 + ["sample"]):
+            process.kernel(name, head + KERNEL_NS * number, head + KERNEL_NS * (number + 1))
+    run = analyzed(tmp_path, builder)
+    assert run.windows["step"].n_unique() == 6
+    assert [begin for begin, _ in bounds(run)] == begins[::4]
+
+
 def test_an_eager_trace_has_no_larger_gap_between_its_steps(real_trace: Callable[[str], Path]) -> None:
     run = nsysan.analyze(nsysan.open_trace(real_trace("tp4_eager")), use_nvtx=False)
     assert run.steps.source == "the repeating sequence of kernels"

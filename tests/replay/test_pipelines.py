@@ -87,3 +87,29 @@ def test_tokens_that_the_last_stage_sends_back_close_the_loop() -> None:
     work = with_meetings(pl.DataFrame(rows))
     assert from_last_to_first(work, [(0,), (1,)])
     assert turns(work, pl.DataFrame(), np.arange(len(work)), [(0,), (1,)]) == []
+
+
+def test_messages_neither_begin_a_step_nor_end_one() -> None:
+    """Without ranges a receive lies in the step before the one that it is for, where the host hands it in early."""
+    rows: list[dict[str, object]] = []
+    calls: list[dict[str, object]] = []
+    for step in range(6):
+        at = 1_000 * step
+        own: dict[str, object] = {"stretch": 0, "step": step, "of": step, "barrier": False, "launch_start": at - 5}
+        alone = {"family": None, "call": None, "half": None}
+        rows += [
+            {**own, **alone, "rank": 0, "begin": at, "end": at + 300},
+            {**own, "family": 0, "call": 0, "half": "send", "rank": 0, "begin": at + 310, "end": at + 330},
+            {**own, **alone, "rank": 1, "begin": at + 340, "end": at + 640},
+            {**own, "family": 0, "call": 0, "half": "receive", "rank": 1, "begin": at - 350, "end": at + 335},
+        ]
+        rows[-1]["step"] = step - 1 if step else None
+        # So does the send in the step after its own, and its launch call.
+        rows[-3] |= {"step": step + 1, "launch_start": at}
+        calls.append({"stretch": 0, "rank": 0, "step": step, "start": at - 5, "waits": False, "number": 2 * step})
+        calls.append({"stretch": 0, "rank": 0, "step": step + 1, "start": at, "waits": False, "number": 2 * step + 1})
+    work = with_meetings(pl.DataFrame(rows))
+    (to_host, _) = turns(work, pl.DataFrame(calls), np.arange(0, 2 * len(work), 2), [(0,), (1,)])
+    # From the end of the last stage's work, the third of the four of a step, to the next step's first call.
+    assert to_host[0].tolist() == [2 * (4 * step + 2) + 1 for step in range(5)]
+    assert to_host[1].tolist() == [4 * step for step in range(1, 6)]

@@ -150,8 +150,7 @@ def _nearest_in_time(windows: pl.DataFrame) -> pl.DataFrame:
         nearest = np.searchsorted(middles, begins - round(float(np.median(apart))))
         # Steps follow one another: one that begins late, as its host paused, is not the next one.
         order = np.arange(len(begins), dtype=np.intp)
-        of_step: npt.NDArray[np.intp] = order + _smoothed(nearest - order)
-        return of_step
+        return order + _smoothed(nearest - order)
 
     numbered = [part.with_columns(step=pl.Series(numbers(part["begin"].to_numpy()))) for part in by_rank]
     return pl.concat(numbered).unique(["rank_key", "step"], keep="first", maintain_order=True)
@@ -161,7 +160,8 @@ def _smoothed(lags: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
     """The median of each value and those beside it."""
     padded = np.pad(lags, _BESIDE, mode="edge")
     around = np.lib.stride_tricks.sliding_window_view(padded, 2 * _BESIDE + 1)
-    return np.median(around, axis=1).astype(np.intp)
+    smoothed: npt.NDArray[np.intp] = np.median(around, axis=1).astype(np.intp)
+    return smoothed
 
 
 def _exclude(

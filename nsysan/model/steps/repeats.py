@@ -20,6 +20,8 @@ _OF_KERNELS = ("begin", "end", "context", "stream", "type", "name")
 _WITH_HOST = ("memcpy HtoD", "memcpy DtoH")
 #: So many of the repetitions have such a copy of their own.
 _OF_THEIR_OWN = 0.9
+#: Ranks of one run may differ by so many steps, as the capture cuts them.
+_CUT = 2
 
 
 def by_period(work: Operations) -> StepWindows | None:
@@ -38,12 +40,12 @@ def by_period(work: Operations) -> StepWindows | None:
         main = kernels.join(busiest.head(1), on=["context", "stream"], how="semi", maintain_order="left")
         exchanged = own.filter(pl.col("name").cast(pl.String).is_in(_WITH_HOST))["begin"].sort().to_numpy()
         streams[key] = _Stream(main, exchanged)
-    repeats = {stream.repetitions_a_step for stream in streams.values() if stream.repetition is not None}
-    layers = repeats.pop() if len(repeats) == 1 else 1
+    layers = _layers(streams.values())
     found = Membership(work)
     phases = _phases(streams)
     for key, stream in streams.items():
-        starts, ends = stream.marked_steps() if layers > 1 else stream.repeated_steps(phases.get(key))
+        marked = layers > 1 and stream.repetitions_a_step == layers
+        starts, ends = stream.marked_steps() if marked else stream.repeated_steps(phases.get(key))
         if len(starts) >= 2:
             begun = work.frame(["begin"], key)["begin"].to_numpy()
             found.add(frame(key, starts, ends, "period"), key, by_time(begun, starts, ends))
@@ -54,6 +56,21 @@ def by_period(work: Operations) -> StepWindows | None:
     if layers > 1:
         source += f", {layers} repetitions a step by {_parted(streams.values())} before each step"
     return StepWindows(StepMethod.PERIOD, source, windows, found.member)
+
+
+def _layers(streams: Iterable[_Stream]) -> int:
+    """Repetitions that make a step: as many on every rank, or as many on some of which others repeat whole steps.
+
+    The last stage of a pipeline samples once a step, which parts its layers; 1 where nothing parts repetitions.
+    """
+    counts: dict[int, set[int]] = {}
+    for stream in streams:
+        if stream.repetition is not None:
+            counts.setdefault(stream.repetitions_a_step, set()).add(stream.repetition.count)
+    layers = max(counts, default=1)
+    steps = {count // layers for count in counts.get(layers, ())} | counts.get(1, set())
+    alike = counts.keys() <= {1, layers} and max(steps, default=0) - min(steps, default=0) <= _CUT
+    return layers if len(counts) == 1 or alike else 1
 
 
 def _phases(streams: Mapping[int, _Stream]) -> dict[int, int]:

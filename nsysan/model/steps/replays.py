@@ -161,10 +161,28 @@ def _parts(
         return 0, [1] * length
     if read.any():
         closing = np.flatnonzero(read)
+        head = _of_drafts(block, closing)
+        if head is not None:
+            return head, [length]
         parts = np.diff(closing, append=closing[0] + length)
         return int(closing[-1] + 1) % length, [int(n) for n in np.roll(parts, 1)]
     dry = np.median(gaps[where].reshape(found.count, length)[1:], axis=0)
     return int(np.argmax(dry)), [length]
+
+
+def _of_drafts(block: _I64, closing: _I64) -> int | None:
+    """Where a step begins that reads back after each of its drafts: the target and the first draft, then the others.
+
+    Graphs that come at the end of one part and are all of every other are no steps of their own. None: it is none such.
+    closing: the replays after which results are read back.
+    """
+    length = len(block)
+    sizes = np.diff(closing, prepend=closing[-1] - length)
+    parts = [np.arange(last - size + 1, last + 1) % length for size, last in zip(sizes, closing, strict=True)]
+    longest = max(parts, key=len)
+    rest = [part for part in parts if part is not longest]
+    draft = all(len(part) < len(longest) and (block[part] == block[longest[-len(part) :]]).all() for part in rest)
+    return int(longest[0]) if rest and draft else None
 
 
 def _in_loop(outside: pl.DataFrame, starts: _I64, ends: _I64) -> npt.NDArray[np.bool_]:
