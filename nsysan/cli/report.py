@@ -183,9 +183,6 @@ def command(
     from nsysan.diagnosis.expectation import expectation
     from nsysan.model.selection import Selection
     from nsysan.model.steps.populations import Choice
-    from nsysan.page.png import find_painter, to_png
-    from nsysan.page.png import paths as png_paths
-    from nsysan.report.brief import last_words
     from nsysan.report.build import build_report
     from nsysan.report.of_ranks import of_ranks
 
@@ -202,12 +199,14 @@ def command(
     default = f"{paths[0].stem}.html" if len(paths) == 1 and not redact else "nsysan-report.html"
     html = output or (None if json_output or markdown or png else Path(default))
     named = {"-o": html, "--json": json_output, "--markdown": markdown}
-    charts = png_paths(png) if png else {}
+    if png:
+        from nsysan.page import png as pictures
+    charts = pictures.paths(png) if png else {}
     files, to_stdout = outputs_of(named, paths, force=force, others=charts.values())
     everything = files | {f"--png ({chart})": path for chart, path in charts.items()}
     if twice := alike(everything):
         raise click.UsageError(f"{' and '.join(twice)} both name {everything[twice[0]]}")
-    painter = find_painter() if charts else None
+    painter = pictures.find_painter() if charts else None
     if (begin or 0) < 0 or (end is not None and end <= (begin or 0)):
         raise click.UsageError("--from and --to take times from 0 up, the second after the first")
     pattern, chosen = steps_of(steps)
@@ -236,14 +235,13 @@ def command(
                 nccl_logs=spoken,
                 untraced=untraced,
             )
-        if ranks is not None:
-            report = of_ranks(report, ranks)
+        report = report if ranks is None else of_ranks(report, ranks)
         texts = {name: _text(name, report, plotlyjs) for name in (*files, to_stdout) if name is not None}
         summary = "" if quiet or to_stdout is not None else _summary(report, what_if=what_if, verbose=verbose)
         if redaction:
             said = {_OUTPUTS[name]: text for name, text in texts.items()}
             redaction.check({**said, "the summary": summary, **(_figures(report) if painter else {})})
-        drawn = to_png(report, painter) if painter else {}
+        drawn = pictures.to_png(report, painter) if painter else {}
         if redaction:
             redaction.check({f"the chart {name}": content for name, content in drawn.items()})
     for name, path in files.items():
@@ -253,6 +251,8 @@ def command(
     if to_stdout is not None:
         click.echo(texts[to_stdout], nl=False)
     elif summary:
+        from nsysan.report.brief import last_words
+
         say(f"{summary}\n{written([*files.values(), *(charts[chart] for chart in drawn)])}\n{last_words(report)}")
 
 

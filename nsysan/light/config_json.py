@@ -6,7 +6,9 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from nsysan._errors import NsysanError
 from nsysan.budgets import CONFIG_BYTES
+from nsysan.file_content import content_of
 from nsysan.light.model_shape import DTYPE_BITS, Experts, Latent, ModelShape
 from nsysan.light.quantised import widths_of
 from nsysan.text import plain
@@ -46,12 +48,12 @@ def read_config(path: Path) -> ModelShape:
     try:
         file = path / "config.json" if path.is_dir() else path
         name = plain(file.name, 80)
-        if not file.is_file():
-            raise ValueError(f"{name}: no such file")
-        with file.open("rb") as opened:
-            data = opened.read(CONFIG_BYTES + 1)
+        # Of a pipe, too, as a shell makes one of <(...).
+        data = content_of(file, CONFIG_BYTES)
+    except NsysanError as error:
+        raise ValueError(f"{name}: {str(error).removeprefix(f'{file}: ')}") from error
     except OSError as error:
-        raise ValueError(f"{name}: cannot be read ({error.strerror or 'unknown error'})") from error
+        raise ValueError(f"{name}: cannot be read: {error.strerror or 'unknown error'}") from error
     if len(data) > CONFIG_BYTES:
         raise ValueError(f"{name}: is larger than a config.json is ({CONFIG_BYTES >> 20} MiB)")
     try:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from nsysan import file_content
 from nsysan.light.config_json import read_config, shape_of
 from nsysan.light.model_shape import Experts, Latent
 from nsysan.light.stated import stated_model
@@ -187,6 +189,23 @@ def test_a_file_that_is_no_configuration(tmp_path: Path, content: bytes, message
     (tmp_path / "config.json").write_bytes(content)
     with pytest.raises(ValueError, match=message):
         read_config(tmp_path)
+
+
+def test_a_configuration_may_come_through_a_pipe_that_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_content, "PIPE_SECONDS", 0.01)
+    os.mkfifo(tmp_path / "pipe")
+    # As Linux has it, nobody waits to open both ends.
+    descriptor = os.open(tmp_path / "pipe", os.O_RDWR)
+    with pytest.raises(ValueError, match="pipe: cannot be read: nothing came for 0 s"):
+        read_config(tmp_path / "pipe")
+    os.close(descriptor)
+    written, read = os.pipe()[::-1]
+    os.write(written, json.dumps(LLAMA).encode())
+    os.close(written)
+    assert read_config(Path(f"/dev/fd/{read}")).hidden == 4096
+    os.close(read)
 
 
 def test_a_file_or_its_folder_or_numbers(tmp_path: Path) -> None:
