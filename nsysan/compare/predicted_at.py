@@ -6,13 +6,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from nsysan.compare.bars import PACED, bar, varies
+from nsysan.compare.bars import bar, varies
+from nsysan.compare.by_lines import by_lines
 from nsysan.compare.calls_to_come import CallsToCome
 from nsysan.compare.paced_words import no_one_figure
 from nsysan.compare.prediction import Prediction
-from nsysan.compare.replay_told import Replayed
-from nsysan.compare.replayed_at import Change, replayed
-from nsysan.compare.sample import Key, Sample, key_of
+from nsysan.compare.replay_told import Change, Key, Replayed
+from nsysan.compare.replayed_at import replayed
+from nsysan.compare.sample import Sample
 from nsysan.compare.split import BETWEEN_CAPTURES, Split
 from nsysan.compare.wire_at import FloorAt, floor_at, floors_of, measured
 from nsysan.metrics.lines import Line
@@ -44,22 +45,26 @@ def predicted_at(
     if calls is not None:
         basis.append(calls.basis)
     if base.work.ready is None:
-        return _without_replay(base, split, changes, basis, ranks)
-    found = replayed(base.work, base.work.ready, base.ranks, changes, alone=ranks == 1)
+        found, unsure, how = (
+            by_lines(base, split, changes, ranks),
+            NO_REPLAY,
+            f"line by line: {plain(base.work.why, 200)}",
+        )
+    else:
+        found = replayed(base.work, base.work.ready, base.ranks, changes, alone=ranks == 1)
+        unsure, how = BETWEEN_CAPTURES, "by replay of its steps"
     # The steps that were replayed may be some of the steady ones.
     scale = base.period / found.now.median
     eager = base.work.eager
     launches = calls.count * found.a_launch if calls is not None and eager else 0.0
-    where = bar(
-        found, (BETWEEN_CAPTURES, base.error), _waiting(base, found, calls, ranks), launches, ranks, eager=eager
-    )
+    where = bar(found, (unsure, base.error), _waiting(base, found, calls, ranks), launches, ranks, eager=eager)
     if calls is not None:
         basis.append("how long ranks wait for each other, and what more processes cost hosts, one rank does not show")
     if launches:
         basis.append(
             f"launching them takes hosts {duration(scale * launches)} more, as long each as what they launch now"
         )
-    basis.append(f"gaps, copies and hosts as in {base.label} (TP={base.ranks}), by replay of its steps")
+    basis.append(f"gaps, copies and hosts as in {base.label} (TP={base.ranks}), {how}")
     alone, as_now = where.alone.scaled(scale), scale * where.told.ns
     told = Prediction(
         ranks,
@@ -125,55 +130,6 @@ def _longer(base: Sample, floors: Mapping[Key, FloorAt], pick: str) -> dict[Key,
     """ns that each call takes longer than at the base; of one rank alone: all that it takes less."""
     here = floors_of(base)
     return {key: -math.inf if floor.high == 0 else getattr(floor, pick) - here[key] for key, floor in floors.items()}
-
-
-def _without_replay(base: Sample, split: Split, changes: Sequence[Change], basis: list[str], ranks: int) -> Prediction:
-    """The ledger's lines one by one; hosts that pace the step may let none of it get shorter."""
-    ledger = dict(base.ledger)
-    rest = base.period - sum(ledger.values())
-    ledger[Line.IDLE] += rest
-    if ranks == 1:
-        ledger[Line.WAIT] = ledger[Line.FUSED] = 0.0
-    totals = []
-    for change in changes:
-        then = float((change.factors * split.at(base.ranks)).sum())
-        compute = ledger[Line.COMPUTE] * then / max(split.total(base.ranks), 1.0)
-        calls = _calls_by_key(base)
-        more = sum(max(change.longer.get(key, 0.0), -ns / n) * n for key, (n, ns) in calls.items() if n)
-        more += 0.0 if change.behind is None else float(change.behind.sum())
-        totals.append((compute, more))
-    (compute, more), *ends = totals
-    lines = {**ledger, Line.COMPUTE: compute, Line.WIRE: max(0.0, ledger[Line.WIRE] + more)}
-    middle = sum(lines.values())
-    low, high = (middle + c - compute + m - more for c, m in ends)
-    if base.late >= PACED * base.period:
-        high = max(high, base.period)
-    kept = f"gaps, copies and hosts as in {base.label} (TP={base.ranks})"
-    basis.append(f"{kept}, line by line: {plain(base.work.why, 200)}")
-    unsure = NO_REPLAY * middle
-    return Prediction(
-        ranks,
-        base.batch,
-        period=round(middle),
-        low=math.floor(middle - math.hypot(middle - low, unsure)),
-        high=math.ceil(middle + math.hypot(high - middle, unsure)),
-        mean=base.mean + middle - base.period,
-        ledger=_summing_to(lines, round(middle)),
-        base=base.label,
-        hosts=base.late >= PACED * base.period,
-        fixed=split.fixed_total,
-        basis=tuple(basis),
-    )
-
-
-def _calls_by_key(base: Sample) -> dict[Key, tuple[float, float]]:
-    """Of each call how often it comes a step, and ns that all of it takes after the last arrival."""
-    found: dict[Key, tuple[float, float]] = {}
-    for part in base.calls.drop_nulls("kind").partition_by("kind", "message_bytes"):
-        key = key_of(str(part["kind"][0]), part["message_bytes"][0], base.ranks)
-        steps = part.select("step", "rank").n_unique()
-        found[key] = len(part) / steps, float(part["wire"].sum()) / steps
-    return found
 
 
 def _compute_words(split: Split, ranks: int) -> str:

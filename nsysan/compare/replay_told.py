@@ -1,11 +1,28 @@
-"""What a replay tells of a step at another number of ranks."""
+"""What is changed of a step for another number of ranks, and what a replay tells of that."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
 
 from nsysan.metrics.lines import Line
 from nsysan.replay.results import Timed
+
+#: Of a call: kind, and bytes over all ranks; None for an unknown size.
+Key = tuple[str, int | None]
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is other than measured: factors of the times of each place, ns that calls take longer, and ns that come
+    behind each place, of calls that there are none of."""
+
+    factors: npt.NDArray[np.float64]
+    longer: Mapping[Key, float]
+    behind: npt.NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)

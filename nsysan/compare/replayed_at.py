@@ -6,13 +6,12 @@ Hosts, gaps and copies take what they do.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
-from nsysan.compare.replay_told import Replayed
-from nsysan.compare.sample import Key, key_of
+from nsysan.compare.replay_told import Change, Key, Replayed
+from nsysan.compare.sample import key_of
 from nsysan.compare.step_work import F64, STEP, StepWork, compute_in_order, kind_of
 from nsysan.metrics.ledger import build_ledger
 from nsysan.metrics.lines import LINES, Line
@@ -22,16 +21,6 @@ from nsysan.replay.engine import I64
 from nsysan.replay.links import Link
 from nsysan.replay.prepared import Prepared
 from nsysan.replay.shape import Graph
-
-
-@dataclass(frozen=True)
-class Change:
-    """What is other than measured: factors of the times of each place, ns that calls take longer, and ns that come
-    behind each place, of calls that there are none of."""
-
-    factors: F64
-    longer: Mapping[Key, float]
-    behind: F64 | None = None
 
 
 def replayed(work: StepWork, ready: Prepared, ranks: int, changes: Sequence[Change], *, alone: bool) -> Replayed:

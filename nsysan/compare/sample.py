@@ -7,14 +7,13 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from nsysan.compare.replay_told import Key
 from nsysan.compare.step_work import StepWork
 from nsysan.metrics.lines import Line
 from nsysan.metrics.link import Link
 
 #: Calls whose size a rank passes is its own share.
 _OF_EACH = ("all_gather", "reduce_scatter")
-#: Of a call: kind, and bytes over all ranks; None for an unknown size.
-Key = tuple[str, int | None]
 
 
 def key_of(kind: str, size: int | None, ranks: int) -> Key:

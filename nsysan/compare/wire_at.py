@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from nsysan.compare.sample import Key, Sample, key_of
+from nsysan.compare.replay_told import Key
+from nsysan.compare.sample import Sample, key_of
 from nsysan.metrics.link import SAME_RATIO, SMALL_BYTES, Link
 from nsysan.metrics.whatif import FLOOR_QUANTILE
 from nsysan.model.gpu_links import MEASURED_BYTES, GpuLink, LinkKind, LinkTable, carried, load_links
