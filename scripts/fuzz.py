@@ -37,7 +37,7 @@ from tests.hostile.trial import trial  # noqa: E402
 
 _DAMAGE = "damage"
 #: Seconds of a processor, and on the wall, after which one is ended.
-_ENDED_S, _WALL_S = 6 * int(HANG_S), 30 * HANG_S
+_ENDED_S, _WALL_S = 12 * int(HANG_S), 120 * HANG_S
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def main() -> int:
         folder = Path(options.keep or scratch).resolve()
         sources = folder / "sources"
         sources.mkdir(parents=True, exist_ok=True)
-        _in_child(lambda: (unpack(sources), make_sources(sources)))
+        _in_child(lambda: _unpack(sources))
         _import_all()
         done = _run(_names(options), sources, folder, options.jobs)
     troubles = [one for one in done if one.outcome.trouble]
@@ -70,6 +70,11 @@ def main() -> int:
     print(f"slowest {slow.outcome.seconds:.1f} s ({slow.name}), largest {large.peak / 1e6:.0f} MB ({large.name})")
     print(f"{len(troubles)} problems")
     return int(bool(troubles))
+
+
+def _unpack(sources: Path) -> None:
+    unpack(sources)
+    make_sources(sources)
 
 
 def _options() -> argparse.Namespace:

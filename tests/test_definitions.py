@@ -22,7 +22,7 @@ from nsysan.model import classes, host_clock, launchers, load
 from nsysan.model.classes import load_catalogue
 from nsysan.model.steps import numbering, period, populations
 from nsysan.replay import activity, edits, levels, results, trust
-from nsysan.run import clock, matching, messages, nccl_fit, rank_clocks, wider_groups
+from nsysan.run import clock, matching, messages, nccl_fit, rank_clocks, together
 from nsysan.run.run import Run
 from nsysan.trace import gpu_work
 from tests.documents import leaves, schema_of
@@ -72,7 +72,7 @@ NUMBERS = [
     ("4", f"a gap at least {period._STANDS_OUT:g} times all others"),
     ("4", f"differ from the most frequent kind's in no more than {percent(populations.SIMILAR)}, whose number"),
     ("4", f"whose compute takes {populations.LONGER:g} times the usual or more on every rank"),
-    ("6", f"is at most {percent(wider_groups.TOGETHER)} of the shorter duration"),
+    ("6", f"is at most {percent(together.TOGETHER)} of the shorter duration"),
     ("6", f"where less than {percent(messages._WHOLE_SHARE)} of the calls of a kernel pass the gate"),
     ("4", f"The steps that make the tail are those over {percent(tail.NEAR)} beyond the median"),
     ("4", f"against the {losses._USUAL_STEPS} steps nearest to the median"),

@@ -76,15 +76,19 @@ def _table(frame: pl.DataFrame, declared: pa.Schema) -> pa.Table:
     columns, fields = [], []
     for column in frame.get_columns():
         field = declared.field(column.name)
-        # Texts go as bytes, which they need not be in UTF-8 either.
-        plain = column.to_arrow()
-        columns.append(
-            plain.cast(pa.large_binary()).cast(field.type, safe=False)
-            if column.dtype == pl.Binary
-            else plain.cast(field.type, safe=False)
-        )
+        columns.append(_array(column, field.type))
         fields.append(pa.field(column.name, field.type, nullable=field.nullable or column.null_count() > 0))
     return pa.table(columns, schema=pa.schema(fields))
+
+
+def _array(column: pl.Series, declared: pa.DataType) -> pa.Array:
+    import pyarrow as pa
+
+    if pa.types.is_null(declared):
+        return pa.nulls(len(column))
+    # Texts go as bytes, which they need not be in UTF-8 either.
+    plain = column.to_arrow()
+    return (plain.cast(pa.large_binary()) if column.dtype == pl.Binary else plain).cast(declared, safe=False)
 
 
 def _write(file: Path, table: pa.Table, form: Form) -> None:

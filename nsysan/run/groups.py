@@ -16,7 +16,8 @@ import numpy.typing as npt
 import polars as pl
 
 from nsysan.model.classes import WorkClass
-from nsysan.run.wider_groups import TOGETHER, apart, sampled, wider
+from nsysan.run.together import TOGETHER, distances, sampled
+from nsysan.run.wider_groups import wider
 
 _F64 = npt.NDArray[np.float64]
 Members = tuple[int, ...]
@@ -185,7 +186,7 @@ def _of_kind(
         # A send tells nothing of with whom it is; two ranks leave no choice.
         return whole if len(ranks) == 2 else []
     fitting = sorted({(own, n) for own, n in known if n > 1 and size in (None, n) and set(own) & set(ranks)})
-    distance = _distances(calls, ranks) if clocked and barrier else np.zeros((len(ranks), len(ranks)))
+    distance = distances(sampled(calls, ranks)) if clocked and barrier else np.zeros((len(ranks), len(ranks)))
     made = _of_communicators(ranks, fitting, distance)
     if made or not barrier:
         return made or whole
@@ -218,7 +219,7 @@ def _of_communicators(
 def inferred(distance: _F64, size: int | None) -> list[list[int]]:
     """The partition in which each leaves its calls with the others of its group; none where there is none.
 
-    distance: as _distances gives it. size: of the groups, where it is told; else the largest divisor of their number
+    distance: as distances gives it. size: of the groups, where it is told; else the largest divisor of their number
     that agrees. Ties go to consecutive places.
     """
     count = len(distance)
@@ -246,17 +247,3 @@ def _nearest(distance: _F64, size: int) -> list[list[int]]:
         groups.append([first, *sorted(nearest)])
         rest = [other for other in rest if other not in nearest]
     return groups
-
-
-def _distances(calls: pl.DataFrame, ranks: Sequence[int]) -> _F64:
-    """How far apart each two ranks end calls that overlap, over what such a call takes without waiting: medians."""
-    times = {
-        int(str(rank)): sampled(own.sort("end"))
-        for (rank,), own in calls.select("rank", "begin", "end").partition_by("rank", as_dict=True).items()
-    }
-    found = np.zeros((len(ranks), len(ranks)))
-    for i, one in enumerate(ranks):
-        for j in range(i):
-            other = ranks[j]
-            found[i, j] = found[j, i] = max(apart(times[one], times[other]), apart(times[other], times[one]))
-    return found

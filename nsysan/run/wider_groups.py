@@ -4,24 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-_I64 = npt.NDArray[np.int64]
+from nsysan.run.together import TOGETHER, distances
 
-#: So many calls of a rank, one after the other, tell with whom it leaves them.
-_SAMPLE = 2_000
-#: Ranks of one group end a call within this share of what it takes without waiting. On 15 traces of NVLink and custom
-#: all-reduces the median distance of the first from the last end was 0.02 to 0.18 of it, of an all-gather over 8 0.35.
-TOGETHER = 0.4
 #: Replicas that were together may end the next calls of their own nearly so: ranks of one call end no further apart
 #: than so many times what those of the narrower communicator do, and so much of what the call takes.
 _TIMES, _BESIDE = 2.0, 0.03
 #: With more calls of a kind a step no place is looked at by itself.
 _MOST_PLACES = 512
-#: Beyond any distance: calls of two ranks that do not meet.
-_APART = 1e9
 
 
 def wider(
@@ -69,29 +60,8 @@ def _meet(calls: pl.DataFrame, members: tuple[int, ...], beside: set[int]) -> bo
     first, *rest = members
     if times.keys() != set(members):
         return False
-    distance = {other: max(apart(times[first], times[other]), apart(times[other], times[first])) for other in rest}
+    apart = distances([times[rank] for rank in members])[0]
+    distance = dict(zip(rest, apart[1:].tolist(), strict=True))
     within = max(distance[other] for other in rest if other in beside)
     across = max(distance[other] for other in rest if other not in beside)
     return across <= min(TOGETHER, _TIMES * within + _BESIDE)
-
-
-def sampled(own: pl.DataFrame) -> tuple[_I64, _I64]:
-    """begin, end of a run of calls in the middle."""
-    first = max(0, (len(own) - _SAMPLE) // 2)
-    part = own.slice(first, _SAMPLE)
-    return part["begin"].to_numpy(), part["end"].to_numpy()
-
-
-def apart(one: tuple[_I64, _I64], other: tuple[_I64, _I64]) -> float:
-    """Median distance of the ends of one's calls from the nearest end of the other's, over the lesser duration."""
-    (begin, end), (other_begin, other_end) = one, other
-    # The other's sample may begin later and end sooner.
-    inside = (end >= other_begin[0]) & (begin <= other_end[-1])
-    begin, end = begin[inside], end[inside]
-    if not len(end):
-        return _APART
-    after = np.clip(np.searchsorted(other_end, end), 0, len(other_end) - 1)
-    before = np.maximum(after - 1, 0)
-    nearer = np.where(np.abs(other_end[after] - end) < np.abs(other_end[before] - end), after, before)
-    shorter = np.minimum(end - begin, other_end[nearer] - other_begin[nearer])
-    return float(np.median(np.abs(other_end[nearer] - end) / np.maximum(shorter, 1)))

@@ -244,6 +244,8 @@ def options(folder: Path, sources: Path, chance: random.Random) -> Case:
     shutil.copyfile(sources / "runs.db", folder / "out.db")
     words = chance.choice(_OPTIONS)
     value = chance.choice(_GIVEN)
+    # Asked for, charts are written there, too.
+    value = "." if words[-1] == "--png" and value in ("..", "/") else value
     trace = [] if words[:2] in (("history", "list"), ("history", "show")) else ["paper2.sqlite"]
     more = ["--json", "out.json", "-q"] if words[0] in ("report", "compare", "whatif") and words[-1] != "--json" else []
     command = [*("paper2.sqlite" if word == "x" else word for word in words), value, *trace, *more]

@@ -26,6 +26,7 @@ from nsysan import ExitCode, NsysanError
 from nsysan.page.png import figures_of
 from nsysan.redact.file import redact_file, redact_log
 from nsysan.redact.redaction import Redaction
+from nsysan.redact.scan import names as scanned
 from nsysan.redact.scan import names_of, scan, scan_bytes
 from nsysan.redact.scrub import Scrubber
 from nsysan.report.build import build_report
@@ -254,6 +255,27 @@ def test_folders_keep_figures_and_declarations(name: str, exports: Path, tmp_pat
         kept, declared = (_read(path).schema for path in (file, exports / name / file.name))
         assert [field.type for field in kept] == [declared.field(field.name).type for field in kept]
     assert _figures(tmp_path / name)["per_step"] == _figures(exports / "tp2.sqlite")["per_step"]
+
+
+def test_a_column_of_nothing_and_a_row_many_times(
+    exports: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied = shutil.copytree(exports / "tp2_pqtdir", tmp_path / "tables")
+    file = copied / "NVTX_EVENTS.parquet"
+    table = pq.read_table(file)
+    table = pa.concat_tables([table.slice(0, 1)] * 2_000)
+    pq.write_table(table.set_column(table.column_names.index("color"), "color", pa.nulls(len(table))), file)
+    asked: list[tuple[object, ...]] = []
+    pairs = scanned._pairs
+
+    def counted(row: tuple[object, ...]) -> Iterator[tuple[str, str]]:
+        asked.append(row)
+        return pairs(row)
+
+    monkeypatch.setattr(scanned, "_pairs", counted)
+    redact_file(copied, tmp_path / "clean")
+    assert pq.read_table(tmp_path / "clean" / file.name).schema.field("color").type == pa.null()
+    assert 500 < len(asked) < 2_000
 
 
 def test_a_folder_is_replaced_only_when_asked_and_only_by_its_kind(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from statistics import median
 
 import polars as pl
 import pytest
@@ -13,6 +15,7 @@ import nsysan
 from nsysan.metrics.skew import caused_by_step
 from nsysan.report.build import build_report
 from nsysan.report.report import Report
+from nsysan.run import together
 from tests.tracebuilder import TraceBuilder, decode_loop
 
 #: The second replica runs so much later than the first, in ns: pairing the two would make the first wait.
@@ -95,3 +98,45 @@ def test_shares_that_cannot_be_told_are_not_nought(tmp_path: Path) -> None:
     assert verdict.shares["skew"] is None
     assert "wire" not in verdict.reason
     assert "comm_unsplit 4.7 %" in verdict.reason
+
+
+# ---- ranks that leave their calls together
+
+
+def _apart(one: list[tuple[int, int]], other: list[tuple[int, int]]) -> float:
+    """As together.distances has it of two ranks, call by call."""
+    first, last = other[0][0], other[-1][1]
+    found = []
+    for begin, end in one:
+        if end >= first and begin <= last:
+            near = min(other, key=lambda call: abs(call[1] - end))
+            found.append(abs(near[1] - end) / max(1, min(end - begin, near[1] - near[0])))
+    return median(found) if found else together._APART
+
+
+def test_distances_of_all_ranks_at_once_are_those_of_each_two() -> None:
+    chance = random.Random(1)
+    for number in range(30):
+        # All of one duration: of two ends as near as each other, either will do.
+        own = [
+            [(at, at + 20) for at in sorted(chance.sample(range(3_000), chance.choice((1, 2, 40))))]
+            for _ in range(chance.choice((1, 2, 5)))
+        ]
+        own = [
+            [(begin + offset, end + offset) for begin, end in calls]
+            for calls, offset in zip(own, (0, 7, 2_500, 9_000, 3), strict=False)
+        ]
+        frame = pl.DataFrame(
+            [(rank, *call) for rank, calls in enumerate(own) for call in calls],
+            schema={"rank": pl.Int32, "begin": pl.Int64, "end": pl.Int64},
+            orient="row",
+        )
+        expected = [[0.0 if a is b else max(_apart(a, b), _apart(b, a)) for b in own] for a in own]
+        assert together.distances(together.sampled(frame, range(len(own)))).tolist() == expected, number
+
+
+@pytest.mark.parametrize(("ranks", "calls"), [(8, 2_000), (256, 976), (600, 250)])
+def test_of_many_ranks_fewer_calls_are_compared(ranks: int, calls: int) -> None:
+    rows = [(rank, 10 * call, 10 * call + 5) for rank in range(ranks) for call in range(calls + 1)]
+    frame = pl.DataFrame(rows, schema=["rank", "begin", "end"], orient="row")
+    assert {len(end) for _, end in together.sampled(frame, range(ranks))} == {calls}

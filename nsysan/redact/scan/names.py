@@ -182,12 +182,14 @@ def _texts_of_folder(folder: Path) -> Iterator[tuple[str, str]]:
         if file.suffix not in SUFFIXES or not file.is_file():
             continue
         with opened_table(file) as (schema, batches):
-            kept = [number for number, field in enumerate(schema) if not pa.types.is_primitive(field.type)]
+            told = [not (pa.types.is_primitive(field.type) or pa.types.is_null(field.type)) for field in schema]
+            kept = [number for number, tells in enumerate(told) if tells]
             for batch in batches:
                 columns = [batch.column(number).cast(pa.large_binary()) for number in kept]
                 for column in columns:
                     column.validate(full=True)
-                for row in zip(*(column.to_pylist() for column in columns), strict=True):
+                # Once each: a small file can hold one row millions of times.
+                for row in dict.fromkeys(zip(*(column.to_pylist() for column in columns), strict=True)):
                     yield from _pairs(row)
 
 
