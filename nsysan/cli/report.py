@@ -16,6 +16,7 @@ from nsysan.cli.options import (
     NO_NVTX,
     NUMBERS,
     TIME,
+    of_model,
     of_population,
     of_replica,
     of_untraced,
@@ -89,18 +90,7 @@ _OUTPUTS = {"-o": "the page", "--json": "the JSON document", "--markdown": "the 
 @of_population
 @click.option("--no-nvtx", is_flag=True, help=NO_NVTX)
 @click.option("--layers", type=click.IntRange(1), metavar="N", help="Layers of the model: two all-reduces each.")
-@click.option(
-    "--model",
-    metavar="FILE|SHAPE",
-    help="The model that ran: its config.json (Hugging Face), or hidden=4096,layers=32,ffn=14336,heads=32,kv_heads=8,"
-    "vocab=128256,dtype=bf16: the speed of light of a step, the size of messages, the same as --layers.",
-)
-@click.option(
-    "--context",
-    type=click.IntRange(1, 1 << 30),
-    metavar="N",
-    help="Tokens in the KV cache of each sequence, for the speed of light.  [default: none are counted]",
-)
+@of_model("the speed of light of a step, the size of messages, the same as --layers")
 @click.option(
     "--message-bytes",
     type=click.IntRange(1, 1 << 50),

@@ -35,7 +35,9 @@ def levels_of(graph: Graph, delays: Delays, period: int) -> Levels:
     peers, excess = _peers(graph), round(_SHARE * period)
     lane = delays.lane.copy()
     first, end = graph.first_operation, graph.first_arrival
-    work = graph.operations.select(_key(), group="name", kind="name", ns=pl.Series(delays.lane[first + 1 : end : 2]))
+    work = graph.operations.select(
+        _key("home"), group="name", kind="name", ns=pl.Series(delays.lane[first + 1 : end : 2])
+    )
     right, extra = _right(work, peers, excess)
     lane[first + 1 : end : 2] = right
     # What waits in a call, or moves data between ranks, is no rank's own.
@@ -44,7 +46,7 @@ def levels_of(graph: Graph, delays: Delays, period: int) -> Levels:
     lane[first:end:2] = np.where(extra, 0, lane[first:end:2])
     for offset, group in ((0, pl.lit("")), (1, pl.col("launch"))):
         kind = pl.concat_str("launch", "name", ignore_nulls=True)
-        calls = graph.calls.select(_key(), group=group, kind=kind, ns=pl.Series(delays.lane[offset:first:2]))
+        calls = graph.calls.select(_key("step"), group=group, kind=kind, ns=pl.Series(delays.lane[offset:first:2]))
         lane[offset:first:2], _ = _right(calls, peers, excess)
     target = (graph.edges.target - first) // 2
     launches = graph.link == Link.LAUNCH
@@ -53,8 +55,8 @@ def levels_of(graph: Graph, delays: Delays, period: int) -> Levels:
     return Levels(lane, gone)
 
 
-def _key() -> list[pl.Expr]:
-    return [pl.col("stretch", "step", "rank", "segment", "place")]
+def _key(step: str) -> list[pl.Expr]:
+    return [pl.col(step).alias("step"), pl.col("stretch", "rank", "segment", "place")]
 
 
 def _peers(graph: Graph) -> pl.DataFrame:

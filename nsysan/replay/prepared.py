@@ -33,10 +33,6 @@ _MANY_LANES, _OF_A_LANE = 512, 8
 F64 = npt.NDArray[np.float64]
 
 
-#: A replayed step that is shorter than its hosts need by so much is shorter by no noise.
-_CLEARLY = 0.05
-
-
 def _of_slowest(own: I64, ranks: I64, of: Callable[..., F64]) -> F64:
     """The mean or median over its steps of the rank that has the longest."""
     return np.asarray(np.max([of(own[ranks == rank], axis=0) for rank in np.unique(ranks)], axis=0))
@@ -128,8 +124,7 @@ class Prepared:
         for one, mean, median in zip(told, means, medians, strict=True):
             # Of hosts whose steps differ much neither is what most steps take: the less of both.
             least = min(median, mean * now.median / now.mean, now.median)
-            enough = one.median >= (1 - _CLEARLY) * least
-            found.append(one if enough else Timed(round(least), max(one.mean, min(round(mean), now.mean))))
+            found.append(one if one.median >= least else Timed(round(least), max(one.mean, min(round(mean), now.mean))))
         return found
 
     def weight_of(self, population: object) -> int:

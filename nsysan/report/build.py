@@ -164,8 +164,9 @@ def _replica(number: int, own: Run, untraced: int | None) -> Replica:
 
 
 def _population_of(own: Run) -> pl.DataFrame:
-    """step, population: the id of the population that each step is of."""
-    return own.windows.select("step", "population").unique("step", keep="first", maintain_order=True)
+    """step, population (id of the one that each step is of) and steady_of_its_kind: one of that one's steady steps."""
+    of_its_kind = pl.col("left_out").is_null().alias("steady_of_its_kind")
+    return own.windows.select("step", "population", of_its_kind).unique("step", keep="first", maintain_order=True)
 
 
 def _populations(own: Run) -> list[PopulationRow]:
