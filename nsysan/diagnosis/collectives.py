@@ -13,7 +13,7 @@ import polars as pl
 from nsysan.metrics.bandwidth import Speed, peak_share, speed, total_bytes
 from nsysan.metrics.link import Link, Message, judge_link
 from nsysan.metrics.percentiles import percentiles
-from nsysan.metrics.whatif import call_wires, least, over_floors
+from nsysan.metrics.whatif import call_wires, least, numbered_calls, over_floors
 from nsysan.model.classes import WorkClass
 from nsysan.model.gpu_links import GpuLink, load_links
 from nsysan.model.matches import Match
@@ -112,7 +112,9 @@ def find_families(run: Run) -> list[CollectiveFamily]:
     of_step = run.windows.select("step", "population").unique("step")
     calls = _counted_calls(run).join(of_step, on="step", how="left")
     order = {one.id: place for place, one in enumerate(run.steps.populations)}
-    per_call = calls.group_by([*_KEY, "family", "step", "call"]).agg(verdict=pl.first("verdict"))
+    call, known = numbered_calls(calls, calls.select(_KEY))
+    verdicts = calls.select(call, "verdict").group_by("code").agg(pl.first("verdict"))
+    per_call = known[verdicts["code"]].hstack(verdicts.select("verdict"))
     place = pl.col("population").replace_strict(order, default=len(order), return_dtype=pl.Int64)
     counts = per_call.group_by(_KEY).agg(
         count=pl.len(), **{v: (pl.col("verdict") == v).sum() for v in (Match.MATCHED, Match.UNMATCHED, Match.REJECTED)}
@@ -127,7 +129,7 @@ def find_families(run: Run) -> list[CollectiveFamily]:
         same = pl.all_horizontal(pl.col(k).eq_missing(row[k]) for k in _KEY)
         own = calls.filter(same)
         matched = own.filter(pl.col("verdict") == Match.MATCHED)
-        of_row = own.select("family", "step", "call").unique()
+        of_row = own.select("family", "step", "call")
         lengths = over_floors(wires.join(of_row, on=["family", "step", "call"], how="semi"))
         wire, over = percentiles(lengths["wire"]), percentiles(lengths["over"])
         members = row["members"]

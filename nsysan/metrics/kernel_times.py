@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from nsysan.columns.codes import coded
 from nsysan.columns.grouped import summed
 from nsysan.columns.intervals import Covered
 from nsysan.model.kernel_groups import KernelGroup, group_of, telling_name
@@ -130,18 +131,24 @@ def _medians(sums: pl.DataFrame, key: list[str], counts: pl.DataFrame) -> pl.Dat
 
     sums: key, ns, calls of a step. counts: population, steps.
     """
-    found = sums.group_by(key).agg(pl.col("ns", "calls").sort(), there=pl.len()).join(counts, on="population")
-    absent = pl.col("steps").cast(pl.Int64) - pl.col("there").cast(pl.Int64)
-    low, high = (pl.col("steps").cast(pl.Int64) - 1) // 2 - absent, pl.col("steps").cast(pl.Int64) // 2 - absent
+    if sums.is_empty():
+        return sums.select(key).with_columns(ns=pl.lit(None, dtype=pl.Int64), calls=pl.lit(None, dtype=pl.Float64))
+    code, distinct = coded(sums.select(key))
+    number = code.to_numpy()
+    there = np.bincount(number)
+    first = np.cumsum(there) - there
+    steps = distinct.join(counts, on="population", maintain_order="left")["steps"].to_numpy().astype(np.int64)
+    # In order those that are not there come first, each with 0.
+    absent = steps - there
 
-    def middle(name: str) -> pl.Expr:
-        values = [
-            pl.when(at >= 0).then(pl.col(name).list.get(pl.max_horizontal(at, 0), null_on_oob=True)).otherwise(0)
-            for at in (low, high)
-        ]
-        return (values[0] + values[1]) / 2
+    def middle(name: str) -> pl.Series:
+        values = sums[name].to_numpy()
+        ordered = values[np.lexsort((values, number))]
+        places = ((steps - 1) // 2 - absent, steps // 2 - absent)
+        low, high = (np.where(at >= 0, ordered[first + np.maximum(at, 0)], 0) for at in places)
+        return pl.Series(name, (low + high) / 2)
 
-    return found.select(*key, ns=middle("ns").round().cast(pl.Int64), calls=middle("calls"))
+    return distinct.with_columns(middle("ns").round().cast(pl.Int64), middle("calls"))
 
 
 def _steps(work: pl.DataFrame, windows: pl.DataFrame, sums: pl.DataFrame) -> pl.DataFrame:

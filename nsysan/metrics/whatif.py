@@ -84,11 +84,21 @@ def call_wires(collectives: pl.DataFrame, steps: list[int]) -> pl.DataFrame:
     Of a message the longer of what its send and its receive take once they need not wait.
     """
     matched = collectives.filter((pl.col("verdict") == Match.MATCHED) & pl.col("step").is_in(steps))
-    kind, kinds = coded(matched.select(*KEY[:-1], place()))
+    call, calls = numbered_calls(matched, matched.select(*KEY[:-1], place()))
     message = pl.first("cls") == WorkClass.P2P
     wire = pl.when(message).then(pl.max("wire")).otherwise(pl.max("end") - pl.max("last"))
-    found = matched.with_columns(kind).group_by("code", "family", "step", "call").agg(wire=wire)
-    return pl.concat([kinds[found["code"]], found.drop("code")], how="horizontal")
+    found = matched.select(call, "cls", "wire", "end", "last").group_by("code").agg(wire=wire)
+    return calls[found["code"]].hstack(found.select("wire"))
+
+
+def numbered_calls(calls: pl.DataFrame, kind: pl.DataFrame) -> tuple[pl.Series, pl.DataFrame]:
+    """Of each row of calls the number of its call ("code"), and the calls: the columns of `kind`, family, step, call.
+
+    kind: of each row, what a kind of calls is told by: texts of which there are few.
+    """
+    of_kind, kinds = coded(kind)
+    call, told = coded(pl.DataFrame([of_kind, *calls.select("family", "step", "call")]))
+    return call, kinds[told["code"]].hstack(told.drop("code"))
 
 
 def floors(wires: pl.DataFrame) -> pl.DataFrame:

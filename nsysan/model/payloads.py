@@ -119,7 +119,7 @@ def _calls(ranges: pl.DataFrame, entries: pl.DataFrame) -> pl.DataFrame:
 
     call, call_kind, half, start, end, process, thread, message_bytes, communicator, peer, range_id.
     """
-    ranges = ranges.filter(pl.col("domain") == "NCCL").with_columns(call=pl.col("name").str.replace("^nccl", ""))
+    ranges = ranges.filter(pl.col("domain") == "NCCL").with_columns(call=pl.col("name").str.strip_prefix("nccl"))
     wanted = [*CALL_KINDS, _GROUP_START, _GROUP_END]
     ranges = ranges.filter(pl.col("call").is_in(wanted))
     # Thousands of calls share a handful of payload texts; their bytes differ by what pads them.
