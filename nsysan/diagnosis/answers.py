@@ -10,7 +10,7 @@ from nsysan.diagnosis.hotspot import Late
 from nsysan.diagnosis.late_words import alone_of, by_host, outermost, ranks_words, weight, why_late
 from nsysan.metrics.causes import GapCause
 from nsysan.metrics.scenarios import NO_BUBBLE, SCENARIOS, Scenario, losses
-from nsysan.metrics.whatif import WhatIf
+from nsysan.metrics.whatif import SCHEDULER, WhatIf
 from nsysan.text import duration, pct, pct_limit, signed, us
 
 #: Less than this share of the period goes without saying.
@@ -97,7 +97,8 @@ def savings_sentence(what: WhatIf | None, quality: Sequence[Quality]) -> str:
     if not host_told:
         listed += f"; what {SCENARIOS[Scenario.NO_HOST_LATE].loss} cost cannot be told"
     listed += bounded
-    how = f" ({replay_words(what)}{'; upper bounds: the profiler slows the host' if bound and told else ''})"
+    why = "the profiler slows the host" if bound and told else SCHEDULER if what.scheduled else ""
+    how = f" ({replay_words(what)}{f'; upper bounds: {why}' if why else ''})"
     return f"{duration(what.period)} a step {now}; {listed}{_bubble(what)}{how}"
 
 

@@ -10,6 +10,7 @@ import polars as pl
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.evidence import UNDER_THE_VERDICT, Aspect, Quality, Status
 from nsysan.diagnosis.late_words import outermost
+from nsysan.diagnosis.quality_pace import hidden_share
 from nsysan.diagnosis.savings import SURE_ERROR, slowed_by_nsys
 from nsysan.diagnosis.verdict import DOMINANT, OF_PATH, PIPELINE, SKEW, Sure, Verdict, VerdictKind
 from nsysan.metrics.causes import LateCause
@@ -62,6 +63,9 @@ def weighed(run: Run, diagnosis: Diagnosis, rows: Sequence[Quality]) -> Verdict:
     if verdict.kind == VerdictKind.HOST and not (profiled and run.is_eager):
         why, turns = _unseen(diagnosis)
         (low if turns else medium).append(why)
+    hidden = hidden_share(diagnosis.what_if)
+    if hidden > SKEW and verdict.kind not in (VerdictKind.SKEW, VerdictKind.HOST):
+        low.append(f"up to {pct(hidden)} of the step may be for a late rank that does not show")
     if near := _near(verdict, max(error, _NEAR)):
         medium.append(near)
     if low or medium:
@@ -96,18 +100,21 @@ def _matched(run: Run) -> float | None:
 def _profiled(run: Run, diagnosis: Diagnosis) -> tuple[str, bool] | None:
     """What the profiler may weigh, and whether that could turn the verdict; None where it is little."""
     what, kind = diagnosis.what_if, diagnosis.verdict.kind
-    late = kind == VerdictKind.SKEW and any(one.cause == LateCause.HOST for one in outermost(diagnosis.late))
-    if what is None or not slowed_by_nsys(run, what) or not (kind == VerdictKind.HOST or (late and run.is_eager)):
+    # Own loops were measured to be slowed by 2 %, engines with threads and processes beside by a third.
+    engine = run.is_eager or (diagnosis.pace is not None and diagnosis.pace.answered)
+    late = engine and kind == VerdictKind.SKEW and any(one.cause == LateCause.HOST for one in outermost(diagnosis.late))
+    if what is None or not slowed_by_nsys(run, what) or not (kind == VerdictKind.HOST or late):
         return None
-    free = what[Scenario.NO_HOST_LATE]
+    paced = kind == VerdictKind.HOST or run.is_eager
+    free = what[Scenario.NO_HOST_LATE if paced else Scenario.NO_SKEW]
     unknown = "tracing slows the hosts, by how much the trace does not tell"
     if free is None:
         return unknown, True
-    bears = what.period / free
+    bears, do = what.period / free, "pace the step" if paced else "be late"
     if bears < (_INFLATION if run.is_eager else _OF_REPLAYS):
-        return f"{unknown}; without nsys they may not pace the step", True
+        return f"{unknown}; without nsys they may not {do}", True
     least = f"a {_part(bears)}" if bears >= _INFLATION else pct(1 / bears)
-    return f"{unknown}; they would pace the step even at {least} of their traced time", False
+    return f"{unknown}; they would {do} even at {least} of their traced time", False
 
 
 def _unseen(diagnosis: Diagnosis) -> tuple[str, bool]:
