@@ -11,10 +11,14 @@ import re
 import textwrap
 from collections.abc import Iterable, Sequence
 
+from nsysan.styled import MARKS, bare, rebroken, seen
+
 _BREAK = re.compile(r"[\t-\r\x85\u2028\u2029]+")
 #: Control characters, what turns the direction of writing, what nobody sees, and what stands for undecodable bytes of
 #: a file name.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+_CONTROL = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff" + MARKS + "]"
+)
 
 #: Between a number and its unit.
 UNIT = re.compile(r"(?<=[\d-]) (?=(?:µs|%|GB/s|KiB|MiB|GiB)(?![\w/]))")
@@ -125,7 +129,7 @@ def prose(width: int | None) -> int:
 
 def wrapped(text: str, indent: str, width: int = WIDE) -> str:
     """Text in lines of at most `width` columns; those after the first begin with the indent."""
-    return "\n".join(broken(plain(text, 2_000), width, indent))
+    return "\n".join(rebroken(text, lambda words: broken(plain(words, 2_000), width, indent)))
 
 
 def broken(text: str, width: int, indent: str = "", first: str = "") -> list[str]:
@@ -155,7 +159,7 @@ def table(
     width: in no more columns of text than this: long names on the left are cut in the middle, then what is on the
     right goes on below, `together` columns of it not apart.
     """
-    widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
+    widths = [max(seen(row[i]) for row in (header, *rows)) for i in range(len(header))]
     if width is None or _across(widths) <= width:
         return _aligned([header, *rows], widths, left)
     spare = sum(max(width_ - _LEAST_NAME, 0) for width_ in widths[:left])
@@ -167,11 +171,20 @@ def table(
         cut = max(min(over, widths[column] - _LEAST_NAME), 0)
         widths[column] -= cut
         over -= cut
-    every = [[shortened(c, widths[i]) if i < left else c for i, c in enumerate(row)] for row in (header, *rows)]
+    every = [[_fitting(c, widths[i]) if i < left else c for i, c in enumerate(row)] for row in (header, *rows)]
     lines: list[str] = []
     for columns in _blocks(widths, left, width, together):
         lines += _aligned([[row[i] for i in columns] for row in every], [widths[i] for i in columns], left)
     return lines
+
+
+def _fitting(cell: str, width: int) -> str:
+    return cell if seen(cell) <= width else shortened(bare(cell), width)
+
+
+def _padded(cell: str, width: int, *, left: bool) -> str:
+    space = " " * (width - seen(cell))
+    return cell + space if left else space + cell
 
 
 def _across(widths: Sequence[int]) -> int:
@@ -196,7 +209,7 @@ def _blocks(widths: Sequence[int], left: int, width: int, together: int) -> list
 def _aligned(rows: Sequence[Sequence[str]], widths: Sequence[int], left: int) -> list[str]:
     return [
         _BETWEEN.join(
-            cell.ljust(w) if i < left else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+            _padded(cell, w, left=i < left) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows
     ]

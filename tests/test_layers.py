@@ -48,6 +48,7 @@ COMMON = {
     "output",
     "progress",
     "scratch",
+    "styled",
     "text",
     "timings",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nsysan.ask.answered import Answer, Asked
+from nsysan.styled import heading
 from nsysan.text import counted, numbered, pct, percent, plain, table, us
 
 _NAMES = 3
@@ -14,9 +15,9 @@ def to_text(answer: Answer, *, standard: bool, width: int | None = None) -> str:
     of = ", all steady ones" if answer.replayed == answer.steady else f" of {counted(answer.steady, 'steady one')}"
     kinds = f"; periods are over {answer.kinds} kinds of decode steps" if answer.kinds > 1 else ""
     lines = [f"Replica {answer.replica}, {numbered('rank', answer.ranks)}: {steps} replayed{of}{kinds}", ""]
-    rows = [("as measured", us(answer.traced), "", "")]
+    rows = [(heading("as measured"), us(answer.traced), "", "")]
     if answer.hosts is not None and answer.gaps is not None:
-        rows.append(("without nsys", us(answer.period), "", ""))
+        rows.append((heading("without nsys"), us(answer.period), "", ""))
     rows += [_row(answer, one.text, one.period, one.bounds) for one in answer.asked]
     if answer.together is not None:
         rows.append(_row(answer, answer.together.text, answer.together.period, answer.together.bounds))
@@ -26,11 +27,12 @@ def to_text(answer: Answer, *, standard: bool, width: int | None = None) -> str:
     lines += table(("", "period, µs", "saves, µs", ""), rows, width=width)
     lines += [
         "",
-        f"replay_error {pct(answer.error)}: so far off is a replay with usual delays from the measured steps",
+        f"{heading('replay_error')} {pct(answer.error)}: so far off is a replay with usual delays from the measured "
+        f"steps",
     ]
     if answer.hosts is not None and answer.gaps is not None:
         lines.append(
-            f"without nsys, hosts take {pct(answer.hosts)} of their traced time, gaps between operations "
+            f"{heading('without nsys')}, hosts take {pct(answer.hosts)} of their traced time, gaps between operations "
             f"{pct(answer.gaps)}; savings are of that step"
         )
     if answer.unknown:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nsysan.styled import Style, styled
+
 OK = "ok"
 WARN = "warn"
 FAIL = "FAIL"
+_STYLES = {OK: Style.GOOD, WARN: Style.DOUBTFUL, FAIL: Style.BAD}
 
 
 @dataclass(frozen=True)
@@ -20,4 +23,5 @@ class Check:
 
     def line(self) -> str:
         """The check as one line of text."""
-        return f"  {self.status:4}  {self.name}: {self.seen}" + (f" -> {self.remedy}" if self.remedy else "")
+        status = styled(_STYLES[self.status], self.status) + " " * (4 - len(self.status))
+        return f"  {status}  {self.name}: {self.seen}" + (f" -> {self.remedy}" if self.remedy else "")

@@ -15,6 +15,7 @@ from nsysan.cli.exits import RUN, exit_codes
 from nsysan.cli.options import of_population
 from nsysan.cli.screen import in_colour, say
 from nsysan.report.read_back import read_report
+from nsysan.styled import Style, painting, styled
 from nsysan.text import plain
 
 _DURATION = fill(
@@ -25,6 +26,11 @@ _DURATION = fill(
     initial_indent=6 * " ",
     subsequent_indent=6 * " ",
 )
+_STYLES = {
+    RuleVerdict.PASS: Style.GOOD,
+    RuleVerdict.FAIL: Style.BAD,
+    RuleVerdict.CANNOT_TELL: Style.DOUBTFUL,
+}
 _HELP = f"""Hold a run against limits, for CI.
 
 One line a rule: pass, fail or cannot tell, with the numbers. TRACE is a trace (or the traces of a run), or the
@@ -107,5 +113,7 @@ def command(
     code = exit_code(outcomes)
     for outcome in outcomes:
         if not quiet or outcome.verdict != RuleVerdict.PASS:
-            say(plain(outcome.line, 600))
+            said = plain(outcome.line, 600)
+            with painting():
+                say(styled(_STYLES[outcome.verdict], outcome.verdict) + said.removeprefix(outcome.verdict))
     sys.exit(code)

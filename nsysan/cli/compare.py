@@ -15,6 +15,7 @@ from nsysan.cli.options import NO_NVTX, STEPS, of_model
 from nsysan.cli.outputs import alike, outputs_of, written
 from nsysan.cli.screen import columns, in_colour, say
 from nsysan.output import write_text
+from nsysan.styled import painting
 
 if TYPE_CHECKING:
     from nsysan.light.stated import Model
@@ -160,9 +161,9 @@ def command(
     if to_stdout is not None:
         click.echo(texts[to_stdout](comparison), nl=False)
     elif not quiet:
-        told = to_text(comparison, columns(), brief=not verbose)
         wrote = f"{written(files.values())}\n" if files else ""
-        say(f"{told}\n{wrote}{last_words(comparison)}")
+        with painting():
+            say(f"{to_text(comparison, columns(), brief=not verbose)}\n{wrote}{last_words(comparison)}")
 
 
 def _stated(model: str, batch: int | None, context: int | None) -> Model:

@@ -16,6 +16,7 @@ from nsysan.capture.nsys import find_nsys
 from nsysan.cli.exits import exit_codes
 from nsysan.cli.options import NSYS
 from nsysan.cli.screen import in_colour, say
+from nsysan.styled import painting
 
 
 @click.command(
@@ -49,7 +50,8 @@ def command(nsys: str | None, output: Path, command: tuple[str, ...]) -> None:
     """
     checks = examine(find_nsys(nsys), output)
     checks += examine_command(command, dict(os.environ)) if command else []
-    for check in checks:
-        say(check.line())
+    with painting():
+        for check in checks:
+            say(check.line())
     if any(check.status == FAIL for check in checks):
         sys.exit(ExitCode.NO_NSYS)

@@ -28,6 +28,7 @@ from nsysan.cli.redacted import redaction_if
 from nsysan.cli.screen import columns, in_colour, say
 from nsysan.cli.timed import timed
 from nsysan.output import write_bytes, write_text
+from nsysan.styled import bare, painting
 
 if TYPE_CHECKING:
     from nsysan.report.report import Report
@@ -237,10 +238,11 @@ def command(
             )
         report = report if ranks is None else of_ranks(report, ranks)
         texts = {name: _text(name, report, plotlyjs) for name in (*files, to_stdout) if name is not None}
-        summary = "" if quiet or to_stdout is not None else _summary(report, what_if=what_if, verbose=verbose)
+        silent = quiet or to_stdout is not None
+        summary, last = ("", "") if silent else _said(report, what_if=what_if, verbose=verbose)
         if redaction:
             said = {_OUTPUTS[name]: text for name, text in texts.items()}
-            redaction.check({**said, "the summary": summary, **(_figures(report) if painter else {})})
+            redaction.check({**said, "the summary": bare(summary), **(_figures(report) if painter else {})})
         drawn = pictures.to_png(report, painter) if painter else {}
         if redaction:
             redaction.check({f"the chart {name}": content for name, content in drawn.items()})
@@ -251,18 +253,18 @@ def command(
     if to_stdout is not None:
         click.echo(texts[to_stdout], nl=False)
     elif summary:
-        from nsysan.report.brief import last_words
-
-        say(f"{summary}\n{written([*files.values(), *(charts[chart] for chart in drawn)])}\n{last_words(report)}")
+        say(f"{summary}\n{written([*files.values(), *(charts[chart] for chart in drawn)])}\n{last}")
 
 
-def _summary(report: Report, *, what_if: bool, verbose: bool) -> str:
-    from nsysan.report.brief import to_brief
+def _said(report: Report, *, what_if: bool, verbose: bool) -> tuple[str, str]:
+    """The summary, and what is said last, both with their style."""
+    from nsysan.report.brief import last_words, to_brief
     from nsysan.report.terminal import to_text
     from nsysan.report.what_if_text import what_if_text
 
-    told = (to_text if verbose else to_brief)(report, columns())
-    return told + (f"\n{what_if_text(report, columns())}\n" if what_if else "")
+    with painting():
+        told = (to_text if verbose else to_brief)(report, columns())
+        return told + (f"\n{what_if_text(report, columns())}\n" if what_if else ""), last_words(report)
 
 
 def _figures(report: Report) -> dict[str, str]:

@@ -12,6 +12,7 @@ from typing import TypeVar
 import click
 
 from nsysan.cli.paint import painted
+from nsysan.styled import rebroken
 from nsysan.text import broken, shortened
 
 #: No narrower: tables would fall to pieces.
@@ -57,13 +58,16 @@ def fitted(text: str, width: int) -> list[str]:
     """Its lines, broken where they are longer; what follows stands under the text, not under its label."""
     lines: list[str] = []
     for line in text.splitlines():
-        if len(line) <= width:
-            lines.append(line)
-            continue
-        label = _LABELLED.match(line)
-        deep = len(line) - len(line.lstrip())
-        indent = " " * (label.end() if label and label.end() <= NARROWEST // 3 else deep + 2)
-        # Space between words is kept, as labels stand apart by it.
-        parts = [shortened(part, width - len(indent)) for part in re.split(r"( +)", line.lstrip())]
-        lines += broken("".join(parts), width, indent, first=deep * " ")
+        lines += rebroken(line, lambda words: _broken(words, width))
     return lines
+
+
+def _broken(line: str, width: int) -> list[str]:
+    if len(line) <= width:
+        return [line]
+    label = _LABELLED.match(line)
+    deep = len(line) - len(line.lstrip())
+    indent = " " * (label.end() if label and label.end() <= NARROWEST // 3 else deep + 2)
+    # Space between words is kept, as labels stand apart by it.
+    parts = [shortened(part, width - len(indent)) for part in re.split(r"( +)", line.lstrip())]
+    return broken("".join(parts), width, indent, first=deep * " ")

@@ -14,6 +14,7 @@ from nsysan.cli.options import NO_NVTX, of_population, of_replica, of_untraced, 
 from nsysan.cli.outputs import outputs_of, written
 from nsysan.cli.screen import columns, in_colour, say
 from nsysan.output import write_text
+from nsysan.styled import painting
 
 
 @click.command("whatif", epilog=exit_codes(*RUN, *OUTPUT, ExitCode.NO_STEPS))
@@ -119,6 +120,7 @@ def command(
     if to_stdout is not None:
         click.echo(document, nl=False)
     elif not quiet:
-        say(to_text(found, standard=standard or not changes, width=columns()))
+        with painting():
+            say(to_text(found, standard=standard or not changes, width=columns()))
         if files:
             click.echo(written(files.values()))

@@ -19,6 +19,7 @@ from nsysan.compare.wording import (
     refusals,
     side_sentence,
 )
+from nsysan.styled import heading, label
 from nsysan.text import plain, table
 
 #: Tables of a brief answer.
@@ -37,8 +38,8 @@ def to_text(comparison: Comparison, width: int | None = None, *, brief: bool = F
         *(_group(comparison, name, width) for name in (_BRIEF if brief else TITLES)),
     ]
     parts.append("" if brief else _kernels(comparison))
-    parts.append("\n".join(f"not comparable  {text}" for text in reasons(comparison)))
-    parts.append("\n".join(f"note  {plain(text, 400)}" for text in comparison.notes))
+    parts.append("\n".join(f"{label('not comparable')}{text}" for text in reasons(comparison)))
+    parts.append("\n".join(f"{heading('note')}  {plain(text, 400)}" for text in comparison.notes))
     return "\n\n".join(part for part in parts if part) + f"\n\n{_MORE if brief else legend(comparison)}\n"
 
 
@@ -48,7 +49,8 @@ def _group(comparison: Comparison, name: str, width: int | None) -> str:
         return ""
     title = "µs a step, tokens/s" if name == "step" else TITLES[name]
     shown = [cells(figure) for figure in figures]
-    return "\n".join(table(header(comparison, title), shown, width=width, together=COLUMNS_A_SIDE))
+    head, *sides = header(comparison, title)
+    return "\n".join(table([heading(head), *sides], shown, width=width, together=COLUMNS_A_SIDE))
 
 
 def _predicted(comparison: Comparison, width: int | None) -> str:

@@ -9,6 +9,7 @@ from nsysan.compare.widths import WORTH, Width, ladder, widening
 from nsysan.diagnosis.late_words import outermost, ranks_words
 from nsysan.metrics.change_rule import ChangeVerdict
 from nsysan.metrics.lines import ROW, Line
+from nsysan.styled import label
 from nsysan.text import counted, duration, listed, pct, pct_limit, plain
 
 #: Ledger lines that a sentence names; sides that it tells of.
@@ -146,7 +147,7 @@ def _line_words(line: Line, side: ComparedRun) -> str:
 
 def last_words(comparison: Comparison) -> str:
     """The same for the end of what a terminal shows."""
-    return f"verdict   {headline(comparison)}\nhow sure  {grounds(comparison)}"
+    return f"{label('verdict')}{headline(comparison)}\n{label('how sure')}{grounds(comparison)}"
 
 
 def sides_that_count(comparison: Comparison) -> str:

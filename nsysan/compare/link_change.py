@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nsysan.compare.comparison import ComparedRun
 from nsysan.metrics.link import LARGE_BYTES, SMALL_BYTES, Link
+from nsysan.styled import label
 from nsysan.text import plain
 
 
@@ -15,7 +16,7 @@ def link_lines(sides: list[ComparedRun]) -> list[str]:
     owners = [f"{side.label}'s GPUs have {_has(side.report.link)}" for side in told if side.report.link.wrong]
     though = f", though {' and '.join(owners)}" if owners else ""
     evidence = [f"link {side.label}    {_evidence(side)}" for side in told]
-    return [f"link      {_ran(told)}{though}", *evidence]
+    return [f"{label('link')}{_ran(told)}{though}", *evidence]
 
 
 def link_notes(sides: list[ComparedRun]) -> list[str]:

@@ -11,6 +11,7 @@ from nsysan.compare.scaling_sentences import lost_sentence, replicas_sentence, w
 from nsysan.compare.widths import WORTH, Width, ladder, of_prediction, widening
 from nsysan.diagnosis.verdict import VerdictKind
 from nsysan.metrics.lines import Line
+from nsysan.styled import label
 from nsysan.text import duration, pct, pct_limit, plain, signed_pct
 
 
@@ -18,7 +19,9 @@ def prediction_lines(comparison: Comparison) -> list[str]:
     """Where to stop, and what was predicted, a line each; of what could not be, why."""
     lines = stop_lines(comparison)
     for one in comparison.predictions:
-        lines.append(f"predict   TP={one.ranks}: {untold(one) if one.period is None else told(one, comparison)}")
+        lines.append(
+            f"{label('predict')}TP={one.ranks}: {untold(one) if one.period is None else told(one, comparison)}"
+        )
     return lines
 
 
@@ -29,7 +32,9 @@ def buying_lines(comparison: Comparison) -> list[str]:
 
 def basis_lines(comparison: Comparison) -> list[str]:
     """What each part of a prediction rests on, a line each."""
-    return [f"basis     TP={one.ranks}: {plain(each, 400)}" for one in comparison.predictions for each in one.basis]
+    return [
+        f"{label('basis')}TP={one.ranks}: {plain(each, 400)}" for one in comparison.predictions for each in one.basis
+    ]
 
 
 def untold(one: Prediction) -> str:
@@ -87,9 +92,9 @@ def _against_narrower(one: Prediction, comparison: Comparison) -> list[str]:
     step = widening(narrow, of_prediction(one, comparison.scaling))
     would = "as predicted" if narrow.label is None else "as measured"
     return [
-        f"bought    TP={narrow.ranks} ({would}) to {one.ranks}: {widening_sentence(step)}",
-        f"lost      {lost_sentence(step)}",
-        f"replicas  {replicas_sentence(step)}",
+        f"{label('bought')}TP={narrow.ranks} ({would}) to {one.ranks}: {widening_sentence(step)}",
+        f"{label('lost')}{lost_sentence(step)}",
+        f"{label('replicas')}{replicas_sentence(step)}",
     ]
 
 
@@ -106,10 +111,10 @@ def stop_lines(comparison: Comparison) -> list[str]:
             hosts = wide.label in paced or (wide.label is None and one is not None and one.hosts)
             fixed = next((found.fixed for found in by_ranks.values()), None)
             low = one.low if one is not None and wide.label is None else None
-            return [f"stop      at TP={narrow.ranks}: {_why_stop(narrow, wide, low, fixed, hosts=hosts)}"]
+            return [f"{label('stop')}at TP={narrow.ranks}: {_why_stop(narrow, wide, low, fixed, hosts=hosts)}"]
     last = widths[-2:]
     return [
-        f"stop      not before TP={last[1].ranks}: from TP={last[0].ranks} on a token still gets faster by "
+        f"{label('stop')}not before TP={last[1].ranks}: from TP={last[0].ranks} on a token still gets faster by "
         f"{pct(1 - last[1].period / last[0].period)} ({pct_limit(WORTH)} are held to be worth it)"
     ]
 

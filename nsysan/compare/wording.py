@@ -18,6 +18,7 @@ from nsysan.metrics.change_rule import (
     ChangeVerdict,
 )
 from nsysan.report.tail_sentences import tail_words
+from nsysan.styled import Style, label, styled
 from nsysan.text import counted, duration, pct, pct_limit, plain, signed, size
 
 #: Groups and kernels that an answer names.
@@ -71,7 +72,7 @@ def answers(comparison: Comparison) -> list[str]:
 def refusals(comparison: Comparison) -> list[str]:
     """Sides that are not of one model and population with the first, and what differs: before anything else."""
     first = comparison.sides[0].label
-    return [f"{label} vs {first}    refused: {why}" for label, why in comparison.refused.items()]
+    return [f"{label(f'{side} vs {first}')}refused: {why}" for side, why in comparison.refused.items()]
 
 
 def findings(comparison: Comparison) -> list[str]:
@@ -87,12 +88,12 @@ def findings(comparison: Comparison) -> list[str]:
     widths = ", ".join(
         f"TP={w.ranks} {duration(w.period)} ({w.speed_up:.2f}x, {pct(w.efficiency)})" for w in comparison.scaling.widths
     )
-    lines.append(f"scaling   {widths}")
+    lines.append(f"{label('scaling')}{widths}")
     for step in comparison.scaling.steps:
         lines += [
-            f"bought    TP={step.narrow.ranks} to {step.wide.ranks}: {widening_sentence(step)}",
-            f"lost      {lost_sentence(step)}",
-            f"replicas  {replicas_sentence(step)}",
+            f"{label('bought')}TP={step.narrow.ranks} to {step.wide.ranks}: {widening_sentence(step)}",
+            f"{label('lost')}{lost_sentence(step)}",
+            f"{label('replicas')}{replicas_sentence(step)}",
         ]
     return [*lines, *buying_lines(comparison)]
 
@@ -100,7 +101,7 @@ def findings(comparison: Comparison) -> list[str]:
 def _told(comparison: Comparison, number: int) -> list[str]:
     """The answer for a side, and the groups and kernels that changed most."""
     parts = [words for name in ("compute", "kernels") if (words := _moved(comparison, name, number))]
-    return [_answer(comparison, number), *([f"kernels   {'; by name '.join(parts)}"] if parts else [])]
+    return [_answer(comparison, number), *([f"{label('kernels')}{'; by name '.join(parts)}"] if parts else [])]
 
 
 def _moved(comparison: Comparison, name: str, number: int) -> str:
@@ -118,7 +119,7 @@ def _answer(comparison: Comparison, number: int) -> str:
         f"{duration(first.period)} to {duration(side.period)} a token "
         f"({percent(change)}){_mean(first, side, change, mean)}"
     )
-    head = f"{side.label} vs {first.label}    "
+    head = label(f"{side.label} vs {first.label}")
     if change.verdict == ChangeVerdict.FEW_STEPS:
         return f"{head}{went}: {change.reason}, so nothing is told from noise"
     moved = [
@@ -188,12 +189,17 @@ def header(comparison: Comparison, title: str) -> list[str]:
 
 def cells(figure: Figure) -> list[str]:
     """A figure's row: the first side, then value, difference, per cent and verdict of each other."""
-    row = [figure.name, value(figure.values[0], figure)]
+    row = [styled(figure.name, figure.name), value(figure.values[0], figure)]
     for number, change in zip(figure.values[1:], figure.changes, strict=True):
         difference = value(change.difference, figure)
         signed = f"+{difference}" if change.difference is not None and change.difference > 0 else difference
-        row += [value(number, figure), signed, percent(change), WORDS[change.verdict]]
+        row += [value(number, figure), signed, percent(change), _word(change.verdict)]
     return row
+
+
+def _word(verdict: ChangeVerdict) -> str:
+    weighty = verdict in (ChangeVerdict.CHANGED, ChangeVerdict.NOT_COMPARABLE)
+    return styled(Style.WEIGHTY if weighty else Style.FAINT, WORDS[verdict])
 
 
 def reasons(comparison: Comparison) -> list[str]:

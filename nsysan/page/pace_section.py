@@ -167,7 +167,9 @@ def late_table(report: Report) -> str:
 def _late_row(one: Late, period: int) -> list[str]:
     saves, costs, of, mean = weight(one, period)
     cause = str(one.cause or "cannot be told")
-    kernels = ", ".join(f"{plain(name, 60)} +{us(ns)} µs" for name, ns in one.kernels[:2])
+    # Of the kernel that the sentence on late ranks names, its figure.
+    named = {one.where.kernel: one.where.more} if one.where is not None else {}
+    kernels = ", ".join(f"{plain(name, 60)} +{us(named.get(name, ns))} µs" for name, ns in one.kernels[:2])
     return [
         f"{ranks_words(one.ranks)}{' together' if len(one.ranks) > 1 else ''}{' (mean)' if mean else ''}",
         cause,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nsysan.report.report import Report
+from nsysan.styled import heading, label, styled
 from nsysan.text import table, us
 
 
@@ -17,7 +18,7 @@ def basis_of(report: Report) -> list[tuple[str, str]]:
 
 def basis_lines(report: Report) -> list[str]:
     """The same for a summary."""
-    return [f"{name:<10}{sentence}" for name, sentence in basis_of(report)]
+    return [f"{label(name)}{sentence}" for name, sentence in basis_of(report)]
 
 
 def untraced_rows(report: Report, columns: Sequence[str]) -> list[list[str]]:
@@ -32,4 +33,5 @@ def untraced_rows(report: Report, columns: Sequence[str]) -> list[list[str]]:
 def untraced_table(report: Report, columns: Sequence[str], width: int | None = None) -> list[str]:
     """The same for a terminal, with a heading; nothing where no time was given."""
     rows = untraced_rows(report, columns)
-    return ["the same without nsys, by replay", *table(["rank", *columns], rows, width=width)] if rows else []
+    header = ["rank", *(styled(name, name) for name in columns)]
+    return [heading("the same without nsys, by replay"), *table(header, rows, width=width)] if rows else []

@@ -8,6 +8,7 @@ from nsysan.report.kernel_text import kernels_line
 from nsysan.report.report import Report
 from nsysan.report.sentences import expectation_sentence, headline_sentence, sure_in_short, verdict_words
 from nsysan.report.terminal import answers, captured, findings, layout, ledger, light, steady_steps
+from nsysan.styled import heading, label
 from nsysan.text import counted, plain
 
 #: Findings that are named, and those of which it is said what to do; ranks of the ledger.
@@ -31,7 +32,7 @@ def to_brief(report: Report, width: int | None = None) -> str:
 
 def last_words(report: Report) -> str:
     """The verdict and how sure it is, in a line each: what a terminal shows when all has scrolled by."""
-    return f"verdict   {verdict_words(report)}\nhow sure  {sure_in_short(report)}"
+    return f"{label('verdict')}{verdict_words(report)}\n{label('how sure')}{sure_in_short(report)}"
 
 
 def telling_ranks(report: Report) -> set[int] | None:
@@ -49,11 +50,11 @@ def _capture(report: Report) -> list[str]:
     names = ", ".join(plain(source.name) for source in report.inputs[:_RANKS])
     more = f" and {len(report.inputs) - _RANKS} more" if len(report.inputs) > _RANKS else ""
     return [
-        f"trace     {names}{more}, read by nsysan {report.version}",
+        f"{label('trace')}{names}{more}, read by nsysan {report.version}",
         captured(report),
         *layout(report)[:1],
         f"{steady_steps(report)}{f'; {left} left out' if left else ''}",
-        f"period    {headline_sentence(report)}",
+        f"{label('period')}{headline_sentence(report)}",
     ]
 
 
@@ -67,4 +68,4 @@ def _doubts(report: Report) -> list[str]:
     if not rows:
         return []
     names = ", ".join(dict.fromkeys(str(row.id.words) for row in rows))
-    return [f"read with care, {counted(len(rows), 'aspect')}: {names}"]
+    return [f"{heading('read with care')}, {counted(len(rows), 'aspect')}: {names}"]

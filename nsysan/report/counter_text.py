@@ -8,6 +8,7 @@ from statistics import median
 import polars as pl
 
 from nsysan.metrics.counters import Counter, SampleStats
+from nsysan.styled import label
 from nsysan.text import number, plain, wrapped
 
 #: Steps whose means differ by this share, and by more than nsys' rounding to whole numbers, are told.
@@ -27,7 +28,7 @@ def counter_lines(counters: list[Counter]) -> list[str]:
     whole = _joined(by_metric, _whole)
     if not whole:
         return []
-    lines = [wrapped(f"counters  {whole}; mean over the steady steps, median over the ranks", _INDENT)]
+    lines = [wrapped(f"{label('counters')}{whole}; mean over the steady steps, median over the ranks", _INDENT)]
     for what, told in (("in collectives and outside", _split), ("means of single steps", _uneven)):
         if figures := _joined(by_metric, told):
             lines.append(_INDENT + wrapped(f"{what}: {figures}", _INDENT))

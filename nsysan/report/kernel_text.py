@@ -5,6 +5,7 @@ from __future__ import annotations
 from nsysan.report.kernel_table import ComputeRow, KernelRow, OverRanks, differs
 from nsysan.report.layer_table import LayerTable
 from nsysan.report.report import Report
+from nsysan.styled import heading
 from nsysan.text import WIDE, counted, number, pct, plain, prose, shortened, table, us, wrapped
 
 #: Kernels that a summary shows, and letters of a name.
@@ -16,7 +17,7 @@ HEAD = ("µs a step", "share", "calls", "µs a call")
 
 def kernels_line(compute: ComputeRow, width: int | None = None) -> str:
     """What the compute is, by group."""
-    told = f"kernels of {us(compute.compute.median)} µs compute: {groups_sentence(compute)}"
+    told = f"{heading('kernels')} of {us(compute.compute.median)} µs compute: {groups_sentence(compute)}"
     return wrapped(told, " " * 8, prose(width))
 
 

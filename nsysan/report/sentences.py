@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from nsysan.metrics.outliers import Outlier
 from nsysan.metrics.tail_causes import TAILS
 from nsysan.report.report import Report, visible_lines
+from nsysan.styled import label, styled
 from nsysan.text import counted, duration, percent, plain, size, us
 
 _VISIBLE = 0.0005
@@ -27,7 +28,7 @@ def expectation_sentence(report: Report) -> str:
         sizes = ", ".join(f"{size(n)} ({counted(calls, 'call')})" for n, calls in compared.sizes.items())
         filled = f"; taken for the {counted(compared.filled, 'kernel')} without a size" if compared.filled else ""
         told.append(f"{size(wanted.message_bytes)} each, measured {plain(sizes) or 'none'}{filled}")
-    return f"expected  {'; '.join(told)} (by {plain(wanted.source)})"
+    return f"{label('expected')}{'; '.join(told)} (by {plain(wanted.source)})"
 
 
 def headline_sentence(report: Report) -> str:
@@ -43,7 +44,7 @@ def headline_sentence(report: Report) -> str:
             continue
         low, high = int(ns.min()), int(ns.max())  # type: ignore[arg-type]
         spread = f" ({percent(low, period)} to {percent(high, period)})" if high - low > _SPREAD * period else ""
-        shares.append(f"{line} {percent(head[line.column], period)}{spread}")
+        shares.append(f"{styled(line, line)} {percent(head[line.column], period)}{spread}")
     ranged = " and range" if any("(" in share for share in shares) else ""
     over = f"median{ranged} over the ranks" if len(report.per_rank) > 1 else "one rank"
     return f"{duration(period)} a step: {', '.join(shares)}; {over}"
@@ -65,7 +66,7 @@ def verdict_words(report: Report) -> str:
     """The verdict's first clause, without the figures behind it."""
     verdict = report.diagnosis.verdict
     reason = verdict.reason.partition(" (critical path")[0].partition(". That is of")[0]
-    return f"{verdict.kind}: {reason}"
+    return f"{styled(verdict.kind, verdict.kind)}: {reason}"
 
 
 def sure_sentence(report: Report) -> str:

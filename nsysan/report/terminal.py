@@ -9,6 +9,7 @@ import polars as pl
 from nsysan.diagnosis.answers import NOTABLE
 from nsysan.diagnosis.collectives import CollectiveFamily, several_populations
 from nsysan.diagnosis.evidence import Aspect
+from nsysan.diagnosis.findings.kinds import Severity
 from nsysan.metrics.causes import GapCause
 from nsysan.metrics.lines import AFTER, BESIDE, Line
 from nsysan.report.basis_text import basis_lines, untraced_table
@@ -25,10 +26,13 @@ from nsysan.report.sentences import (
     sure_sentence,
 )
 from nsysan.report.tail_sentences import tail_sentence
+from nsysan.styled import Style, heading, label, styled
 from nsysan.text import counted, numbered, pct, plain, prose, table, us, wrapped
 from nsysan.timings import stage
 
 _FINDINGS = 5
+_GRADES = {Severity.HIGH: Style.BAD, Severity.MEDIUM: Style.DOUBTFUL, Severity.LOW: Style.FAINT}
+_MEDIAN = "µs per step (median over the steady steps"
 _NO_SUM = "medians need not add up"
 _BETWEEN = "{} more ranks lie between these"
 
@@ -57,13 +61,18 @@ def answers(report: Report) -> str:
     return "\n".join(
         (
             *basis_lines(report),
-            f"verdict   {report.diagnosis.verdict.kind}: {report.diagnosis.verdict.reason}",
-            f"how sure  {sure_sentence(report)}",
-            f"late      {report.late_sentence()}",
-            f"savings   {report.savings_sentence()}",
-            *([f"tail      {tail}"] if tail else []),
+            f"{label('verdict')}{_kind(report)}: {report.diagnosis.verdict.reason}",
+            f"{label('how sure')}{sure_sentence(report)}",
+            f"{label('late')}{report.late_sentence()}",
+            f"{label('savings')}{report.savings_sentence()}",
+            *([f"{label('tail')}{tail}"] if tail else []),
         )
     )
+
+
+def _kind(report: Report) -> str:
+    kind = report.diagnosis.verdict.kind
+    return styled(kind, kind)
 
 
 def findings(report: Report, width: int | None = None, most: int = _FINDINGS, fixes: int = _FINDINGS) -> str:
@@ -74,10 +83,11 @@ def findings(report: Report, width: int | None = None, most: int = _FINDINGS, fi
     more = f"; {len(report.findings) - len(shown)} more in the JSON and on the page" if report.findings[most:] else ""
     what = report.diagnosis.what_if
     how = "savings by replay; those" if what is not None and what.told else "savings"
-    lines = [f"findings ({how} of several need not add up{more})"]
+    lines = [f"{heading('findings')} ({how} of several need not add up{more})"]
     for number, finding in enumerate(shown):
         saves = f"  [{finding.saves}]" if finding.saves else ""
-        lines.append(f"  {finding.severity:<6}  {plain(finding.title, 200)}{saves}")
+        grade = styled(_GRADES[finding.severity], finding.severity) + " " * (6 - len(finding.severity))
+        lines.append(f"  {grade}  {plain(finding.title, 200)}{saves}")
         if number < fixes:
             lines.append(f"          {wrapped(finding.fix, ' ' * 10, prose(width) - 10)}")
     return "\n".join(lines)
@@ -86,7 +96,7 @@ def findings(report: Report, width: int | None = None, most: int = _FINDINGS, fi
 def captured(report: Report) -> str:
     """How many ranks on what, and how graphs were traced."""
     graphs = GRAPHS[report.inputs[0].graph_trace]
-    return f"captured  {report.seen_words} on {plain(report.gpu_words, 200)}; {graphs}"
+    return f"{label('captured')}{report.seen_words} on {plain(report.gpu_words, 200)}; {graphs}"
 
 
 def capture(report: Report) -> str:
@@ -95,12 +105,12 @@ def capture(report: Report) -> str:
     names = ", ".join(plain(i.name) for i in report.inputs[:8]) + (" ..." if len(report.inputs) > 8 else "")
     version = f"nsys {source.nsys_version or 'of unknown version'} (schema {source.schema_version or 'unknown'})"
     lines = [
-        f"trace     {names}, exported by {plain(version)}, read by nsysan {report.version}",
+        f"{label('trace')}{names}, exported by {plain(version)}, read by nsysan {report.version}",
         captured(report),
         *layout(report),
-        *(f"clock     {q.reason}" for q in report.quality if q.id == Aspect.CLOCK),
+        *(f"{label('clock')}{q.reason}" for q in report.quality if q.id == Aspect.CLOCK),
         _steps(report),
-        f"period    {headline_sentence(report)}",
+        f"{label('period')}{headline_sentence(report)}",
         *counter_lines(report.counters),
     ]
     return "\n".join(lines)
@@ -111,10 +121,10 @@ def layout(report: Report) -> list[str]:
     head, others = report.replicas[report.replica], [r for r in report.replicas if r.id != report.replica]
     if not others and head.layout.is_plain:
         return []
-    lines = [f"layout    {layout_sentence(report.replicas)}"]
+    lines = [f"{label('layout')}{layout_sentence(report.replicas)}"]
     bubble = head.diagnosis.bubble
     if bubble is not None:
-        lines += [f"pipeline  {bubble.sentence}", *(f"          {stage.sentence}" for stage in bubble.stages)]
+        lines += [f"{label('pipeline')}{bubble.sentence}", *(f"          {stage.sentence}" for stage in bubble.stages)]
     if others:
         lines.append(f"          shown: {head.sentence}")
         lines += [f"          {other.sentence}" for other in others]
@@ -128,7 +138,7 @@ def steady_steps(report: Report) -> str:
     over = f"medians over the {steady} steady ones" if steady > 1 else "of the only steady one"
     figures = f"figures are {over}" if steady else "none of them is steady"
     covered = coverage_words(report.replicas[report.replica])
-    return f"steps     {steps.count} by {plain(steps.source)}; {figures}{covered}"
+    return f"{label('steps')}{steps.count} by {plain(steps.source)}; {figures}{covered}"
 
 
 def _steps(report: Report) -> str:
@@ -151,14 +161,14 @@ def ledger(report: Report, width: int | None = None, ranks: Collection[int] | No
         return ""
     lines = visible_lines(report)
     columns = ["period", *lines, *BESIDE]
-    header = ["rank", *columns]
+    header = ["rank", *(styled(name, name) for name in columns)]
     shown = [row for row in report.per_rank.iter_rows(named=True) if ranks is None or row["rank"] in ranks]
     rows = [[str(row["rank"]), *(us(row[f"{c}_ns"]) for c in columns)] for row in shown]
     closed = f"every step of every rank sums to its period to 0 ns ({counted(len(report.per_step), 'ledger')} checked)"
     between = len(report.per_rank) - len(rows)
     return "\n".join(
         [
-            f"ledger, µs per step (median over the steady steps; {_BETWEEN.format(between) if between else _NO_SUM})",
+            f"{heading('ledger')}, {_MEDIAN}; {_BETWEEN.format(between) if between else _NO_SUM})",
             *table(header, rows, width=width),
             *([] if between else [closed]),
             *untraced_table(report, columns, width),
@@ -170,7 +180,7 @@ def _collectives(report: Report, width: int | None) -> str:
     if not report.collectives:
         return ""
     several = several_populations(report.collectives)
-    lines = ["collectives in all steps but prefill and the first"]
+    lines = [f"{heading('collectives')} in all steps but prefill and the first"]
     lines += [_family(family, several=several) for family in report.collectives]
     told = [f"link: {report.link.sentence}", nccl_sentence(report)]
     return "\n".join([*lines, *(wrapped(f"  {one}", " " * 8, prose(width)) for one in told if one)])
@@ -180,8 +190,8 @@ def light(report: Report, width: int | None = None, *, products: bool = True) ->
     """The floor of the step, what it has above that, and the speed of each product."""
     found = report.light.found
     if found is None:
-        return f"light     cannot be told: {plain(report.light.why, 300)}" if report.light.stated else ""
-    told = [f"light     {light_sentence(found)}", *(f"          {sentence}" for sentence in sentences(found))]
+        return f"{label('light')}cannot be told: {plain(report.light.why, 300)}" if report.light.stated else ""
+    told = [f"{label('light')}{light_sentence(found)}", *(f"          {sentence}" for sentence in sentences(found))]
     told = [wrapped(line, " " * 10, prose(width)) for line in told]
     rows = table(PRODUCT_HEADS, product_rows(found), width=width and width - 2) if products else []
     return "\n".join([*told, *(f"  {line}" for line in rows)])
@@ -227,7 +237,10 @@ def _gaps(report: Report, width: int | None = None) -> str:
     ns = {(rank, cause): value for rank, cause, value in gaps.select("rank", "cause", "ns").iter_rows()}
     rows = [[str(rank.rank), *(us(ns.get((rank.rank, cause), 0)) for cause in causes)] for rank in report.ranks]
     return "\n".join(
-        ["idle by cause, µs per step (median over the steady steps)", *table(["rank", *causes], rows, width=width)]
+        [
+            f"{heading('idle by cause')}, {_MEDIAN})",
+            *table(["rank", *causes], rows, width=width),
+        ]
     )
 
 
@@ -236,7 +249,7 @@ def _slowest(report: Report) -> str:
     outliers = [o for o in report.diagnosis.outliers if o.excess >= NOTABLE * (o.period - o.excess)][:5]
     if not outliers:
         return ""
-    return "\n".join(["slowest steps", *(f"  {outlier_sentence(report, o)}" for o in outliers)])
+    return "\n".join([heading("slowest steps"), *(f"  {outlier_sentence(report, o)}" for o in outliers)])
 
 
 def _lookalikes(report: Report) -> str:
@@ -252,4 +265,6 @@ def _lookalikes(report: Report) -> str:
 
 def _quality(report: Report, width: int | None) -> str:
     told = [f"  {q.id} ({q.status.words}): {q.reason}" for q in report.doubts]
-    return "\n".join(["read with care", *(wrapped(one, " " * 6, prose(width)) for one in told)]) if told else ""
+    return (
+        "\n".join([heading("read with care"), *(wrapped(one, " " * 6, prose(width)) for one in told)]) if told else ""
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from nsysan.diagnosis.answers import replay_words
 from nsysan.metrics.scenarios import SCENARIOS
 from nsysan.report.report import Report
+from nsysan.styled import heading
 from nsysan.text import duration, percent, table, us
 
 
@@ -21,7 +22,7 @@ def what_if_text(report: Report, width: int | None = None) -> str:
         rows.append(_row(SCENARIOS[scenario].name, ns, what.period, bounds))
     rows += [_row(f"with rank {rank} put right", ns, what.period, "") for rank, ns in sorted(what.ranks.items())]
     now = "without nsys" if what.traced is not None else "now"
-    head = f"what if, {replay_words(what)} ({duration(what.period)} a step {now}; savings need not add up)"
+    head = f"{heading('what if')}, {replay_words(what)} ({duration(what.period)} a step {now}; savings need not add up)"
     why = [f"cannot be told: {reason}" for reason in (what.why, what.why_host) if reason]
     return "\n".join([head, *table(["", "a step", "saves, µs", "saves", "bounds"], rows, width=width), *why])
 

@@ -16,7 +16,8 @@ from nsysan.cli.screen import NARROWEST, fitted
 from nsysan.report.brief import last_words, to_brief
 from nsysan.report.report import Report
 from nsysan.report.terminal import to_text
-from nsysan.text import shortened, table
+from nsysan.styled import Style, bare, painted, painting, rebroken, styled
+from nsysan.text import plain, shortened, table
 from tests.clitools import paper_trace, run_cli
 
 Capsys = pytest.CaptureFixture[str]
@@ -72,6 +73,29 @@ def test_a_wide_table_goes_on_below() -> None:
     ]
     # With room for all of it but the name, only that is cut, in the middle.
     assert table(header, rows, width=70, together=2)[1].split() == [shortened(NAME, 36), *rows[0][1:]]
+
+
+def test_style_is_the_printers_and_moves_with_its_words(reported: Callable[[str], Report]) -> None:
+    report = reported("tp4_slow")
+    plain_text = to_text(report, 80)
+    with painting():
+        marked = to_text(report, 80)
+    assert bare(marked) == plain_text != marked
+    lines = fitted(marked, 40)
+    assert [bare(line) for line in lines] == fitted(plain_text, 40)
+    told = [painted(line, lambda style, words: f"<{style}>{words}</>") for line in lines]
+    assert told[0].startswith("<label>verdict</>   <skew>skew</>: the others")
+    assert "  <bad>high</>    rank 2 comes late: it computes" in told
+    assert any("<compute>compute</>" in line and "<wait>wait</>" in line for line in told)
+    # What a trace says is no style, whatever it looks like.
+    label = "verdict   high"
+    with painting():
+        assert painted(plain(styled(Style.BAD, label)), str.__add__) == f"?{Style.BAD}?{label}?"
+        assert rebroken(styled(Style.LABEL, "one two"), lambda words: words.split()) == [
+            styled(Style.LABEL, "one"),
+            styled(Style.LABEL, "two"),
+        ]
+    assert styled(Style.LABEL, label) == label
 
 
 def test_colours_are_where_they_are_wanted(tmp_path: Path, capsys: Capsys, monkeypatch: pytest.MonkeyPatch) -> None:
