@@ -143,8 +143,8 @@ def _size_of_tables(content: bytes) -> int | None:
         return None
     try:
         tables, _ = json.JSONDecoder().raw_decode(content[at + len(_TABLES) :].decode("utf-8", "replace"))
-        return sum(sum(told["rows"]) * sum(width for _, width, _ in told["columns"]) for told in tables.values())
-    except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
+        return int(sum(sum(told["rows"]) * sum(width for _, width, _ in told["columns"]) for told in tables.values()))
+    except (ValueError, OverflowError, RecursionError, LookupError, TypeError, AttributeError):
         return None
 
 
