@@ -6,8 +6,8 @@
 
 Kind `damage`: truncations, flips, wrong types and values, dropped tables and columns, in SQLite files, folders of
 tables and one of several reports, under all commands that read. The others are those of tests/hostile/kinds.py. Each
-is run in a process of its own, which may take 10 s of a processor and 1.5 GB. Prints each traceback, hang, changed
-input and stray file with the name that makes it again; exits with 1 if any.
+is run in a process of its own, which may take 10 s of a processor, a second more for each 2 MB of input, and 1.5 GB.
+Prints each traceback, hang, changed input and stray file with the name that makes it again; exits with 1 if any.
 """
 
 from __future__ import annotations

@@ -70,7 +70,15 @@ def savings(run: Run, pace: Pace | None, untraced: WithoutNsys | None = None) ->
         replayed=pace.period.median,
         error=pace.error,
         why_host=why_host,
+        scheduled=pace.answered and not why_host and _by_hosts(told, period),
     )
+
+
+def _by_hosts(told: dict[Scenario, int], period: int) -> bool:
+    """Whether something is saved without skew, and hosts would pace what is left."""
+    least = _HOSTS_WEIGH * period
+    without, everything = told.get(Scenario.NO_SKEW, period), told.get(Scenario.ALL, period)
+    return period - without >= least and without - everything >= least
 
 
 def slowed_by_nsys(run: Run, what: WhatIf | None) -> bool:

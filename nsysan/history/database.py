@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ from nsysan.check.rules import DURATIONS, PERCENTILES
 from nsysan.history import kept_kernels
 from nsysan.history.cells import Row, usable, words
 from nsysan.history.workloads import default_workload
+from nsysan.history.writing import insert, transaction
 from nsysan.metrics.lines import BESIDE, LINES
 from nsysan.metrics.scenarios import Scenario
 from nsysan.report.read_back import Collective, ReportDocument
@@ -86,8 +88,9 @@ def opened_history(path: Path, *, create: bool = False) -> Iterator[Database]:
     """The database at `path`; NsysanError if it is missing (unless `create`) or not a history."""
     import sqlite_utils
 
-    database = None
+    database, is_new = None, False
     try:
+        is_new = not os.path.lexists(path)
         if not path.exists() and not create:
             raise NsysanError(f"{path}: no history there; `nsysan history add` starts one", ExitCode.NO_SUCH_FILE)
         if path.exists() and not path.is_file():
@@ -95,19 +98,20 @@ def opened_history(path: Path, *, create: bool = False) -> Iterator[Database]:
         database = sqlite_utils.Database(path)
         _bound(database.conn)
         tables = set(database.table_names())
-        if tables and not tables.issuperset(_TABLES):
+        # A view by the name of a table that an older history lacks would be read as one, and never be written to.
+        views = {STEPS, kept_kernels.TABLE}.intersection(database.view_names())
+        if views or (tables and not tables.issuperset(_TABLES)):
             raise NsysanError(f"{path}: a database, but not a history of nsysan", ExitCode.OUTPUT_UNWRITABLE)
-        if create and not tables:
-            _create(database)
         if create and STEPS not in tables:
-            columns = {"run": int, "step": int, "period_ns": int}
-            database.table(STEPS).create(columns, pk=("run", "step"), foreign_keys=[("run", "runs", "id")])
+            with transaction(database.conn):
+                _create(database)
         yield database
     except (sqlite3.Error, UnicodeDecodeError, OSError) as error:
         raise NsysanError(f"{path}: cannot be used as a history: {error}", ExitCode.OUTPUT_UNWRITABLE) from error
     finally:
         if database is not None:
             database.conn.close()
+            _removed_if_empty(path, is_new)
 
 
 def _bound(connection: sqlite3.Connection) -> None:
@@ -119,29 +123,31 @@ def _bound(connection: sqlite3.Connection) -> None:
     connection.set_progress_handler(lambda: time.thread_time() > ends, _LOOK)
 
 
+def _removed_if_empty(path: Path, is_new: bool) -> None:
+    """Where nothing could be written, the file that SQLite made for it goes, too; not where another process writes."""
+    with suppress(OSError):
+        if is_new and path.stat().st_size == 0 and not os.path.exists(f"{path}-journal"):
+            path.unlink()
+
+
 def add_run(database: Database, document: ReportDocument, labels: Labels) -> tuple[int, bool]:
     """The run's number, and whether it is new: the same document is kept once, under its first labels."""
-    known = list(database.query("select id from runs where hash = ?", [document.digest]))
-    if known:
-        return int(known[0]["id"]), False
-    with database.conn:
-        table = database.table("runs")
-        table.insert(_run_row(document, labels), alter=True)
-        run = int(next(iter(database.query("select id from runs where hash = ?", [document.digest])))["id"])
-        database.table("per_rank").insert_all(
-            [
-                {"run": run, "rank": row.rank, **{f"{line}_ns": row.ns.get(line) for line in _PER_RANK}}
-                for row in document.per_rank
-            ],
-            alter=True,
-        )
-        database.table("collectives").insert_all(
-            [{"run": run, **_collective_row(row)} for row in document.collectives], alter=True
-        )
+    found = "select id from runs where hash = ?"
+    with transaction(database.conn):
+        known = list(database.query(found, [document.digest]))
+        if known:
+            return int(known[0]["id"]), False
+        insert(database, "runs", [_run_row(document, labels)])
+        run = int(next(iter(database.query(found, [document.digest])))["id"])
+        ranks: list[Row] = [
+            {"run": run, "rank": row.rank, **{f"{line}_ns": row.ns.get(line) for line in _PER_RANK}}
+            for row in document.per_rank
+        ]
+        insert(database, "per_rank", ranks)
+        insert(database, "collectives", [{"run": run, **_collective_row(row)} for row in document.collectives])
         kept_kernels.keep(database, run, document)
-        database.table(STEPS).insert_all(
-            [{"run": run, "step": step, "period_ns": ns} for step, ns in document.step_periods.items()]
-        )
+        periods = document.step_periods.items()
+        insert(database, STEPS, [{"run": run, "step": step, "period_ns": ns} for step, ns in periods])
     return run, True
 
 
@@ -163,6 +169,8 @@ def list_runs(database: Database, tags: tuple[str, ...] = ()) -> list[Row]:
     rows = [usable(row) for row in found]
     if len(rows) > HISTORY_ROWS:
         raise sqlite3.DataError(f"more than {HISTORY_ROWS:,} runs")
+    if not all(isinstance(row.get("id"), int) for row in rows):
+        raise sqlite3.DataError("a run has no number")
     return [row for row in rows if set(tags) <= set(words(row, "tags"))]
 
 
@@ -185,19 +193,21 @@ def get_run(database: Database, run: int) -> tuple[Row, dict[str, list[Row]]]:
 
 
 def _create(database: Database) -> None:
-    database.table("runs").create(_TYPES, pk="id", not_null={"added", "hash"})
-    database.table("runs").create_index(["hash"], unique=True)
-    database.table("per_rank").create(
-        {"run": int, "rank": int, **{f"{line}_ns": int for line in _PER_RANK}},
-        pk=("run", "rank"),
-        foreign_keys=[("run", "runs", "id")],
-    )
-    spreads = {f"{name}_ns": int for name in PERCENTILES}
-    text = {"name", "kind", "library"}
-    database.table("collectives").create(
-        {"run": int, **{name: str if name in text else int for name in _COLLECTIVE}, **spreads},
-        foreign_keys=[("run", "runs", "id")],
-    )
+    """The tables that are not there; another process may have made them by now."""
+    tables = set(database.table_names())
+    to_run = [("run", "runs", "id")]
+    if not tables:
+        database.table("runs").create(_TYPES, pk="id", not_null={"added", "hash"})
+        database.table("runs").create_index(["hash"], unique=True)
+        ranks = {"run": int, "rank": int, **{f"{line}_ns": int for line in _PER_RANK}}
+        database.table("per_rank").create(ranks, pk=("run", "rank"), foreign_keys=to_run)
+        spreads = {f"{name}_ns": int for name in PERCENTILES}
+        text = {"name", "kind", "library"}
+        calls = {"run": int, **{name: str if name in text else int for name in _COLLECTIVE}, **spreads}
+        database.table("collectives").create(calls, foreign_keys=to_run)
+    if STEPS not in tables:
+        steps = {"run": int, "step": int, "period_ns": int}
+        database.table(STEPS).create(steps, pk=("run", "step"), foreign_keys=to_run)
 
 
 def _run_row(document: ReportDocument, labels: Labels) -> Row:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from nsysan.budgets import HISTORY_ROWS
 from nsysan.check.kernel_rules import KernelAddress, kernel_address, kernel_figure
 from nsysan.history.cells import Row, measured, usable
+from nsysan.history.writing import insert
 from nsysan.report.kernel_read_back import KernelFigures
 from nsysan.report.read_back import ReportDocument
 
@@ -60,9 +61,11 @@ def keep(database: Database, run: int, document: ReportDocument) -> None:
         table.create(_TYPES, foreign_keys=[("run", "runs", "id")])
         table.create_index(["run"])
     longest = sorted(document.kernels, key=lambda row: -row.ns)[:MOST]
-    table.insert_all(
+    insert(
+        database,
+        TABLE,
         [{"run": run, "name": None, **_figures(row)} for row in document.kernel_groups]
-        + [{"run": run, "name": row.name, **_figures(row)} for row in longest]
+        + [{"run": run, "name": row.name, **_figures(row)} for row in longest],
     )
 
 

@@ -17,6 +17,8 @@ from nsysan.model.matches import Match
 
 #: What calls have in common that share a floor; place: number in the step, where sizes are not known, or no measure.
 KEY = ["name", "message_bytes", "group", "place"]
+#: Why savings are upper bounds where hosts would pace what is left (see WhatIf.scheduled).
+SCHEDULER = "what tells hosts what to launch is not in the trace"
 #: The floor is this quantile of the wire of such calls.
 FLOOR_QUANTILE = 0.05
 
@@ -29,6 +31,8 @@ class WhatIf:
     bounds: the least and the most that a scenario may take where the trace cannot tell better; `without` has the most.
     replayed: the period of the steps that were replayed; error: replay_error (section 7), None without a replay. why:
     what keeps savings from being told, "" where they are; why_host: the same of those on the host's side alone.
+    scheduled: whether hosts would pace the step without skew, and are told what to do by a process of which no trace
+    tells what it needs itself: such savings are upper bounds.
     """
 
     period: int
@@ -40,6 +44,7 @@ class WhatIf:
     error: float | None = None
     why: str = ""
     why_host: str = ""
+    scheduled: bool = False
 
     def __getitem__(self, scenario: Scenario) -> int | None:
         return self.without.get(scenario)

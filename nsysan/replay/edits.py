@@ -77,6 +77,11 @@ def unordered(basis: Basis, _lane: I64, cross: I64) -> None:
     cross[(basis.graph.link == Link.MAYBE) | (basis.graph.link == Link.ASKED)] = NEVER
 
 
+def unasked(basis: Basis, _lane: I64, cross: I64) -> None:
+    """Hosts do not wait for what they ask after and always found done."""
+    cross[basis.graph.link == Link.ASKED] = NEVER
+
+
 def may_be_unordered(graph: Graph) -> bool:
     """Whether there is anything that `unordered` changes."""
     return bool(((graph.link == Link.MAYBE) | (graph.link == Link.ASKED)).any())

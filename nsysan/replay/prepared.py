@@ -17,7 +17,7 @@ from nsysan.replay.busy_stages import Shares, wanting_of
 from nsysan.replay.delays import delays_of
 from nsysan.replay.engine import I64, NEVER, Engine, Times
 from nsysan.replay.graph import build
-from nsysan.replay.hosts_need import needs
+from nsysan.replay.hosts_need import HostCalls, host_calls, needs
 from nsysan.replay.levels import levels_of
 from nsysan.replay.results import Timed
 from nsysan.replay.shape import Levels
@@ -68,7 +68,11 @@ class Prepared:
         released = graph.time.copy()
         released[graph.first_arrival :] = NEVER
         lane, cross = edits.applied(self.basis, asked)
-        return self.engine.times(lane, cross, released), needs(graph, self.counted, lane, cross)
+        return self.engine.times(lane, cross, released), needs(graph, len(self.counted), self._host_calls, lane, cross)
+
+    @cached_property
+    def _host_calls(self) -> HostCalls:
+        return host_calls(self.basis.graph, self.counted)
 
     @cached_property
     def _firsts(self) -> tuple[pl.DataFrame, I64, I64]:

@@ -16,20 +16,13 @@ import numpy.typing as npt
 import polars as pl
 
 from nsysan.model.classes import WorkClass
+from nsysan.run.wider_groups import TOGETHER, apart, sampled, wider
 
-_I64 = npt.NDArray[np.int64]
 _F64 = npt.NDArray[np.float64]
 Members = tuple[int, ...]
 
-#: So many calls of a rank, one after the other, tell with whom it leaves them.
-_SAMPLE = 2_000
-#: Ranks of one group end a call within this share of what it takes without waiting. On 15 traces of NVLink and custom
-#: all-reduces the median distance of the first from the last end was 0.02 to 0.18 of it, of an all-gather over 8 0.35.
-TOGETHER = 0.4
 #: Distances within this share of a call's least duration of each other are no different.
 _TIE = 0.1
-#: Beyond any distance: calls of two ranks that do not meet.
-_APART = 1e9
 
 
 class GroupSource(StrEnum):
@@ -83,8 +76,8 @@ def find_groups(
     """The calls with `group` (id; null where it cannot be told) and `partial` (whether their communicator has ranks
     that no trace shows), in their order, and the groups there are.
 
-    calls: row, rank, kind, library, cls, group_size, barrier, communicator, peer, begin, end. communicators: those
-    whose initialisation a trace has, by id. clocked: whether the ranks' times are on one clock; if not they tell
+    calls: row, rank, member, kind, library, cls, group_size, barrier, communicator, peer, begin, end. communicators:
+    those whose initialisation a trace has, by id. clocked: whether the ranks' times are on one clock; if not they tell
     nothing, and ranks are taken to be of one group, or of groups of consecutive ranks where the size is told.
     """
     told = {
@@ -115,9 +108,16 @@ def find_groups(
     known += [own for name, own in told.items() if name not in sent]
     found = []
     for own in silent.partition_by("kind", "library", "cls", "group_size", "barrier", maintain_order=True):
-        for group, ranks in _of_kind(own, known, clocked=clocked):
+        rest = own
+        if clocked and own["barrier"][0] and own["group_size"][0] is None:
+            for calls_of, ranks, size in wider(own, known):
+                group = Group(ranks, GroupSource.COMM_INIT, size)
+                _add(groups, group)
+                found.append((calls_of, group, ranks))
+                rest = rest.join(calls_of, on="row", how="anti", maintain_order="left")
+        for group, ranks in _of_kind(rest, known, clocked=clocked):
             _add(groups, group)
-            found.append((own, group, ranks))
+            found.append((rest, group, ranks))
     if found:
         rows = pl.concat(
             own.filter(pl.col("rank").is_in(list(ranks))).select("row", _group=pl.lit(group.id))
@@ -251,34 +251,12 @@ def _nearest(distance: _F64, size: int) -> list[list[int]]:
 def _distances(calls: pl.DataFrame, ranks: Sequence[int]) -> _F64:
     """How far apart each two ranks end calls that overlap, over what such a call takes without waiting: medians."""
     times = {
-        int(str(rank)): _sampled(own.sort("end"))
+        int(str(rank)): sampled(own.sort("end"))
         for (rank,), own in calls.select("rank", "begin", "end").partition_by("rank", as_dict=True).items()
     }
     found = np.zeros((len(ranks), len(ranks)))
     for i, one in enumerate(ranks):
         for j in range(i):
             other = ranks[j]
-            found[i, j] = found[j, i] = max(_apart(times[one], times[other]), _apart(times[other], times[one]))
+            found[i, j] = found[j, i] = max(apart(times[one], times[other]), apart(times[other], times[one]))
     return found
-
-
-def _sampled(own: pl.DataFrame) -> tuple[_I64, _I64]:
-    """begin, end of a run of calls in the middle."""
-    first = max(0, (len(own) - _SAMPLE) // 2)
-    part = own.slice(first, _SAMPLE)
-    return part["begin"].to_numpy(), part["end"].to_numpy()
-
-
-def _apart(one: tuple[_I64, _I64], other: tuple[_I64, _I64]) -> float:
-    """Median distance of the ends of one's calls from the nearest end of the other's, over the lesser duration."""
-    (begin, end), (other_begin, other_end) = one, other
-    # The other's sample may begin later and end sooner.
-    inside = (end >= other_begin[0]) & (begin <= other_end[-1])
-    begin, end = begin[inside], end[inside]
-    if not len(end):
-        return _APART
-    after = np.clip(np.searchsorted(other_end, end), 0, len(other_end) - 1)
-    before = np.maximum(after - 1, 0)
-    nearer = np.where(np.abs(other_end[after] - end) < np.abs(other_end[before] - end), after, before)
-    shorter = np.minimum(end - begin, other_end[nearer] - other_begin[nearer])
-    return float(np.median(np.abs(other_end[nearer] - end) / np.maximum(shorter, 1)))

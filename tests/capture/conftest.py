@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -27,5 +28,6 @@ def nsys_version() -> str:
 def desk(tmp_path: Path, export: Path, nsys_version: str) -> Iterator[Desk]:
     desk = desk_in(tmp_path)
     desk.environment["NSYSAN_NSYS"] = str(fake_nsys(tmp_path, nsys_version, export=export))
-    yield desk
-    until(lambda: desk.processes() == [])
+    with closing(desk):
+        yield desk
+        until(lambda: desk.processes() == [])

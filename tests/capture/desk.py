@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.clitools import signalled
@@ -35,11 +35,12 @@ class Desk:
 
     folder: Path
     environment: dict[str, str]
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def start(
         self, *arguments: str | Path, behaviour: str = "", ignored: Iterable[signal.Signals] = (), **options: int
     ) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             signalled(PYTHON, "-m", "nsysan", "capture", *arguments, ignored=ignored),
             cwd=self.folder,
             env={**self.environment, "FAKE_NSYS": behaviour},
@@ -48,6 +49,17 @@ class Desk:
             stderr=subprocess.PIPE,
             text=True,
         )
+        self.started.append(process)
+        return process
+
+    def close(self) -> None:
+        """End what a test that failed left, and close its pipes: they would be told of another test."""
+        for process in self.started:
+            process.kill()
+            process.wait()
+            for pipe in (process.stdin, process.stdout, process.stderr):
+                if pipe is not None:
+                    pipe.close()
 
     def capture(self, *arguments: str | Path, behaviour: str = "") -> Ended:
         return finished(self.start(*arguments, behaviour=behaviour))

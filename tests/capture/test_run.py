@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -376,8 +377,9 @@ real = pytest.mark.skipif(_REAL is None, reason="no nsys on PATH")
 def real_desk(tmp_path: Path) -> Iterator[Desk]:
     desk = desk_in(tmp_path)
     desk.environment["NSYSAN_NSYS"] = str(_REAL)
-    yield desk
-    until(lambda: desk.processes() == [])
+    with closing(desk):
+        yield desk
+        until(lambda: desk.processes() == [])
 
 
 @real

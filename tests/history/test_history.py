@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlite_utils import Database
 
 from nsysan import ExitCode
-from nsysan.history import database
+from nsysan.history import database, kept_kernels
 from nsysan.metrics.lines import ROW, Line
 from tests.clitools import graph_level_trace, paper_trace, run_cli
 from tests.page.test_html import Page
@@ -262,6 +263,63 @@ def test_a_history_in_another_code_page_is_shown_as_far_as_it_can_be(tmp_path: P
     path.write_bytes(path.read_bytes().replace(b"TABLE per_rank (run)", b"TABLE per_rank (r\x91n)"))
     done = run_cli(capsys, "history", "show", "1", "--db", path)
     assert (done.code, done.err.count("\n")) == (ExitCode.OUTPUT_UNWRITABLE, 1)
+
+
+@pytest.mark.parametrize("table", ["kernels", "steps"])
+def test_a_view_is_no_table_of_a_history(tmp_path: Path, capsys: Capsys, table: str) -> None:
+    path = _made(tmp_path / "h.db")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(f"CREATE VIEW {table} AS SELECT * FROM runs")
+    for reading in (["list"], ["show", "1"], ["plot"], ["add", DATA / "report_schema_1.json"]):
+        done = run_cli(capsys, "history", *reading, "--db", path)
+        assert (done.code, done.err.count("\n")) == (ExitCode.OUTPUT_UNWRITABLE, 1)
+
+
+@pytest.mark.parametrize(
+    "runs", ["id TEXT, hash TEXT", "ID INTEGER PRIMARY KEY, hash TEXT", "id, hash TEXT, PRIMARY KEY (hash)"]
+)
+def test_a_run_without_a_number_is_refused(tmp_path: Path, capsys: Capsys, runs: str) -> None:
+    path = _made(tmp_path / "h.db", runs=runs)
+    for reading in (["list"], ["list", "--format", "json"], ["show", "1"], ["plot"]):
+        done = run_cli(capsys, "history", *reading, "--db", path)
+        assert (done.code, "a run has no number" in done.err, done.err.count("\n")) == (
+            ExitCode.OUTPUT_UNWRITABLE,
+            True,
+            1,
+        )
+
+
+# ---- a run is in it as a whole, or not at all
+
+
+def test_a_run_is_kept_as_a_whole_or_not_at_all(
+    tmp_path: Path, capsys: Capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise OSError("gone")
+
+    def fails_late(made: Database) -> None:
+        create(made)
+        fails()
+
+    create, add = database._create, ("history", "add", DATA / "report_schema_1.json")
+    with monkeypatch.context() as patched:
+        # Half of its tables would be none that a run could ever be added to.
+        patched.setattr(database, "_create", fails_late)
+        assert run_cli(capsys, *add).code == ExitCode.OUTPUT_UNWRITABLE
+        assert os.listdir(tmp_path) == []
+    with monkeypatch.context() as patched:
+        patched.setattr(kept_kernels, "keep", fails)
+        assert run_cli(capsys, *add).code == ExitCode.OUTPUT_UNWRITABLE
+        assert [rows(f"select count(*) from {table}") for table in ("runs", "per_rank", "steps")] == [[(0,)]] * 3
+    assert run_cli(capsys, *add).code == 0
+    assert rows("select count(*) from runs") == [(1,)]
+
+
+def test_a_history_that_cannot_be_begun_leaves_no_file(tmp_path: Path, capsys: Capsys) -> None:
+    # SQLite makes the file, and then has no room in the name for its journal.
+    added = run_cli(capsys, "history", "add", DATA / "report_schema_1.json", "--db", "n" * 250)
+    assert (added.code, os.listdir(tmp_path)) == (ExitCode.OUTPUT_UNWRITABLE, [])
 
 
 def test_a_history_that_never_ends_is_given_up(tmp_path: Path, capsys: Capsys, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from nsysan import ExitCode
+from nsysan.budgets import SQLITE_PACE
 from tests.attempt import HANG_S, ROOT, Outcome, called, cpu_seconds, digest, emptied
 from tests.hostile.case import Case, Command, Surroundings
 from tests.hostile.kinds import KINDS
@@ -47,6 +48,7 @@ def trial(sources: Path, folder: Path, kind: str, number: int) -> Outcome:
 def _met(case: Case, command: Command, folder: Path) -> tuple[int, str | None, float]:
     """Exit code, trouble and seconds of a processor of one command."""
     before = _seen(folder)
+    most_s = HANG_S + _bytes(folder) / SQLITE_PACE
     if case.surroundings is None:
         code, said, shown, trouble, seconds = called(command)
     else:
@@ -59,7 +61,7 @@ def _met(case: Case, command: Command, folder: Path) -> tuple[int, str | None, f
     changed = [name for name in before.keys() & after.keys() - case.outputs if before[name] != after[name]]
     if trouble is None:
         trouble = _trouble(case, command, code, said, shown)
-    if trouble is None and seconds > HANG_S:
+    if trouble is None and seconds > most_s:
         trouble = f"took {seconds:.1f} s"
     elif trouble is None and (stray or gone or changed):
         trouble = f"left {sorted(stray)}, removed {sorted(gone)}, changed {sorted(changed)}"
@@ -108,6 +110,12 @@ def _called_in(around: Surroundings, command: Command, folder: Path) -> tuple[in
 def _seen(folder: Path) -> dict[str, str]:
     """What is in the folder, and what it holds."""
     return {file.name: _state(file) for file in folder.iterdir()}
+
+
+def _bytes(folder: Path) -> int:
+    """On the disk, of all files in it: an honest input takes longer the larger it is, and a hole is none."""
+    files = (file.lstat() for file in folder.rglob("*") if not file.is_symlink() and file.is_file())
+    return sum(told.st_blocks * 512 for told in files)
 
 
 def _state(file: Path) -> str:

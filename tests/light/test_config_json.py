@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from nsysan import file_content
 from nsysan.light.config_json import read_config, shape_of
 from nsysan.light.model_shape import Experts, Latent
 from nsysan.light.stated import stated_model
@@ -160,6 +162,9 @@ def test_only_experts_are_quantised_in_gpt_oss() -> None:
         ({"torch_dtype": ["bf16"]}, "torch_dtype is none of"),
         ({"layer_types": ["linear_attention"] * 32}, "layer_types"),
         ({"num_local_experts": 4, "num_experts_per_tok": 5}, "more than there are experts"),
+        # Llama 4: experts in every second layer, beside a shared one; read as Mixtral's they would be twice as many.
+        ({"num_local_experts": 128, "num_experts_per_tok": 1, "interleave_moe_layer_step": 2}, "interleave_moe"),
+        ({"moe_num_experts": 64, "moe_k": 6}, "moe_num_experts: experts that lie in a way that is not known"),
         ({"quantization_config": {"quant_method": "<b>"}}, "a method that is not known"),
         ({"quantization_config": {"quant_method": "awq", "bits": "4"}}, "bits is no number"),
     ],
@@ -184,6 +189,23 @@ def test_a_file_that_is_no_configuration(tmp_path: Path, content: bytes, message
     (tmp_path / "config.json").write_bytes(content)
     with pytest.raises(ValueError, match=message):
         read_config(tmp_path)
+
+
+def test_a_configuration_may_come_through_a_pipe_that_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_content, "PIPE_SECONDS", 0.01)
+    os.mkfifo(tmp_path / "pipe")
+    # As Linux has it, nobody waits to open both ends.
+    descriptor = os.open(tmp_path / "pipe", os.O_RDWR)
+    with pytest.raises(ValueError, match="pipe: cannot be read: nothing came for 0 s"):
+        read_config(tmp_path / "pipe")
+    os.close(descriptor)
+    written, read = os.pipe()[::-1]
+    os.write(written, json.dumps(LLAMA).encode())
+    os.close(written)
+    assert read_config(Path(f"/dev/fd/{read}")).hidden == 4096
+    os.close(read)
 
 
 def test_a_file_or_its_folder_or_numbers(tmp_path: Path) -> None:

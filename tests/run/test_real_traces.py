@@ -286,7 +286,7 @@ def test_the_summary_begins_with_verdict_late_rank_and_savings(reported: Callabl
     report = reported(name)
     verdict, sure, late, savings = to_text(report).splitlines()[:4]
     assert verdict.startswith(f"verdict   {report.diagnosis.verdict.kind}: ")
-    assert sure.startswith(f"sure      {report.diagnosis.verdict.sure}: ")
+    assert sure.startswith(f"how sure  {report.diagnosis.verdict.sure}, because ")
     if name in LATE:
         rank, cause, _, _ = LATE[name]
         assert late.startswith(f"late      rank {rank} put right saves ")
