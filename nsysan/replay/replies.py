@@ -155,7 +155,7 @@ def _told(work: pl.DataFrame, beside: pl.DataFrame, orders: pl.DataFrame) -> pl.
         .with_columns(calls[numbers]["end"], node=pl.Series(nodes))
     )
     found = found.drop_nulls("home").sort("ended", "end").group_by("stretch", "home", "rank", maintain_order=True)
-    told = found.agg(pl.last("node", "end")).rename({"home": "step"})
+    told: pl.DataFrame = found.agg(pl.last("node", "end")).rename({"home": "step"})
     # Of each step of a rank of which it is told in most.
     steps = work.group_by("rank").agg(steps=pl.struct("stretch", "home").n_unique())
     often = told.group_by("rank").len().join(steps, on="rank").filter(pl.col("len") >= _MOST * pl.col("steps"))

@@ -14,7 +14,7 @@ import polars as pl
 
 from nsysan.columns.rows import parted
 from nsysan.run.clock import MAX_CORRECTION_NS
-from nsysan.run.wider_groups import TOGETHER
+from nsysan.run.together import TOGETHER
 from nsysan.timings import stage
 
 _I64 = npt.NDArray[np.int64]

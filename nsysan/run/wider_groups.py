@@ -57,11 +57,11 @@ def _meet(calls: pl.DataFrame, members: tuple[int, ...], beside: set[int]) -> bo
         int(str(rank)): (own["begin"].to_numpy(), own["end"].to_numpy())
         for (rank,), own in calls.sort("end").partition_by("rank", as_dict=True).items()
     }
-    first, *rest = members
+    _, *rest = members
     if times.keys() != set(members):
         return False
     apart = distances([times[rank] for rank in members])[0]
     distance = dict(zip(rest, apart[1:].tolist(), strict=True))
     within = max(distance[other] for other in rest if other in beside)
     across = max(distance[other] for other in rest if other not in beside)
-    return across <= min(TOGETHER, _TIMES * within + _BESIDE)
+    return bool(across <= min(TOGETHER, _TIMES * within + _BESIDE))
