@@ -14,6 +14,7 @@ from nsysan.diagnosis.late_words import outermost, ranks_words, weight, why_late
 from nsysan.diagnosis.pipelines import Bubble
 from nsysan.diagnosis.scope import MIN_BUSY, MIN_BUSY_BY_PERIOD
 from nsysan.diagnosis.workload import Workload
+from nsysan.metrics.causes import LateCause
 from nsysan.metrics.lines import Line
 from nsysan.metrics.scenarios import Scenario
 from nsysan.metrics.skew import TELLING_STEPS
@@ -162,6 +163,8 @@ def judge(
     kind = first if weighed[first] > DOMINANT else VerdictKind.MIXED
     few = steady["step"].n_unique() < TELLING_STEPS
     skewed = (shares[VerdictKind.SKEW] or 0.0) > SKEW and bool(paced.late or paced.rotation or few)
+    # Hosts of which none alone is worth putting right pace the step together, and are nobody's skew.
+    skewed &= not (kind == VerdictKind.HOST and _hosts_together(paced.late, what.period))
     if bubble is not None and piped:
         kind = VerdictKind.PIPELINE
         turn = f"; a stage's own turn is mostly {first}" if weighed[first] > DOMINANT else ""
@@ -179,6 +182,13 @@ def judge(
     absent = f"{numbered('rank', missing)} {'are' if len(missing) > 1 else 'is'}"
     incomplete = f"; {absent} not in the trace and may be later still" if missing else ""
     return Verdict(kind, f"{_explained(f'{says} ({path_words(shares)})')}{incomplete}", shares)
+
+
+def _hosts_together(late: Sequence[Late], period: int) -> bool:
+    """Whether all that are late are so by their hosts, and no one of them alone saves what counts as late."""
+    alone = [one for one in late if len(one.ranks) == 1]
+    by_hosts = bool(late) and all(one.cause == LateCause.HOST for one in late)
+    return by_hosts and all((one.saves or 0) < LATE_SHARE * period for one in alone)
 
 
 def _explained(sentence: str) -> str:
