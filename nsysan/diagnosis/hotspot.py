@@ -68,8 +68,8 @@ class Late:
     costs: of the step where the other late ranks are right; saves: where these alone are put right; both by the median,
     and by the mean, which has the tail; mean_period: the mean step, of which that is a part. cause: None where it is a
     host's, and nothing tells whether that is to blame. parts: of what it costs, by cause. kernels: those that take
-    longer, most first, and by how much. where: at which calls it is waited for, and idle: what it idles more than the
-    others, by cause; of one rank alone.
+    longer, most first, and by how much; apart: what of that no other rank runs there. where: at which calls it is
+    waited for, and idle: what it idles more than the others, by cause; of one rank alone.
     """
 
     ranks: tuple[int, ...]
@@ -80,6 +80,7 @@ class Late:
     mean_saves: int
     parts: Mapping[LateCause, int]
     kernels: Sequence[tuple[str, int]] = ()
+    apart: int = 0
     where: Hotspot | None = None
     mean_period: int = 0
     idle: Mapping[GapCause, int] = field(default_factory=dict)

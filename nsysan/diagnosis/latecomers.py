@@ -76,6 +76,7 @@ def _alone(
         mean_saves=max(0, one.mean_saves),
         parts=parts,
         kernels=[(name, ns) for name, ns in one.kernels if ns >= least][:_KERNELS],
+        apart=one.apart,
         where=find_hotspot(
             rank,
             calls,

@@ -10,7 +10,7 @@ import polars as pl
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.evidence import UNDER_THE_VERDICT, Aspect, Quality, Status
 from nsysan.diagnosis.late_words import outermost
-from nsysan.diagnosis.quality_pace import hidden_share
+from nsysan.diagnosis.quality_pace import BY_REPLAY, hidden_share
 from nsysan.diagnosis.savings import SURE_ERROR, slowed_by_nsys
 from nsysan.diagnosis.verdict import DOMINANT, OF_PATH, PIPELINE, SKEW, Sure, Verdict, VerdictKind
 from nsysan.metrics.causes import LateCause
@@ -88,7 +88,9 @@ def _estimated(run: Run, what: WhatIf | None, rows: Sequence[Quality], *, late: 
     own = [row for row in weak if not any(f"see {root}" in row.reason for root in roots)]
     told = [row for row in own if row.id not in _TOLD_OTHERWISE]
     # Where nobody is named, the sentence on late ranks has the reason.
-    return [_WHO if row.id == Aspect.STRAGGLER and not late else row.reason for row in told]
+    reasons = (_WHO if row.id == Aspect.STRAGGLER and not late else row.reason for row in told)
+    # What limits savings, without what they are by.
+    return [reason.partition(f"; {BY_REPLAY}")[0] for reason in reasons]
 
 
 def _matched(run: Run) -> float | None:

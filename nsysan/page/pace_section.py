@@ -10,7 +10,7 @@ from nsysan.diagnosis.answers import NOTABLE, replay_words
 from nsysan.diagnosis.hotspot import Late
 from nsysan.diagnosis.late_words import outermost, ranks_words, weight
 from nsysan.diagnosis.path_told import why_no_path
-from nsysan.diagnosis.verdict import BOUNDS, OF_PATH, on_path
+from nsysan.diagnosis.verdict import BOUNDS, OF_PATH, VerdictKind, on_path
 from nsysan.metrics.scenarios import SCENARIOS
 from nsysan.page.elements import safe, table
 from nsysan.page.glossary import term
@@ -34,6 +34,8 @@ def bars(report: Report) -> str:
     without = report.diagnosis.untraced
     medians = f"ledger, {'medians over the ranks' if len(report.per_rank) > 1 else 'median step'}"
     rows = [(f"{medians}{'' if without is None else ', as traced'}", report.headline)]
+    if without is None and report.diagnosis.verdict.kind == VerdictKind.SKEW:
+        rows = [*_waiting(report), *rows][:1]
     if without is not None:
         median = {name: _middle(without.per_rank[name]) for name in report.headline}
         rows.append((f"{medians}, without nsys by replay", median))
@@ -53,6 +55,19 @@ def bars(report: Report) -> str:
     )
     # The two that tell two things of the same step stand together.
     return f"{ledger}{_path(report)}{''.join(others)}"
+
+
+def _waiting(report: Report) -> Iterator[tuple[str, Mapping[str, int | None]]]:
+    """Of the ranks that wait for late ones, whose waiting the medians over all may have half of."""
+    late = {rank for one in report.diagnosis.late for rank in one.ranks}
+    others = report.per_rank.filter(~pl.col("rank").is_in(sorted(late)))
+    if late and not others.is_empty():
+        words = ranks_words(others["rank"].to_list())
+        many = "medians over " if len(others) > 1 else ""
+        yield (
+            f"ledger, {many}{words}, not late",
+            {name: _middle(others[name]) for name in report.headline if name in others.columns},
+        )
 
 
 def _middle(figures: pl.Series) -> int | None:

@@ -6,6 +6,7 @@ import re
 
 from nsysan.diagnosis.evidence import UNDER_THE_VERDICT, Aspect, Status
 from nsysan.diagnosis.findings.finding import Finding
+from nsysan.diagnosis.findings.recording import RecordingFinding
 from nsysan.diagnosis.verdict import VerdictKind
 from nsysan.diagnosis.workload import Workload
 from nsysan.page.elements import safe, said
@@ -88,7 +89,7 @@ def _grounds(report: Report) -> str:
 def _profiler(report: Report) -> str:
     without, period = report.diagnosis.untraced, report.headline["period_ns"]
     if without is None or not period:
-        return "what tracing costs was not measured (give --untraced a step's time without nsys)"
+        return "what tracing costs was not measured (--untraced TIME takes a step's time without nsys)"
     return f"tracing costs {duration(period - without.period)} a step ({percent(period - without.period, period)})"
 
 
@@ -107,8 +108,9 @@ def _advice(report: Report) -> str:
         return f"<p><b>do first</b>: {said(_FASTER)}</p>"
     if first is None:
         return '<p>No finding of weight: see <a href="#findings">findings</a> and the ledger below.</p>'
-    others = [finding for finding in report.findings if finding is not first]
-    also = "; ".join(_named(finding, finding.severity) for finding in others[:_ALSO])
+    # What is wrong with the recording stands under how sure the verdict is.
+    others = [one for one in report.findings if one is not first and one.id != RecordingFinding.LOST_EVENTS]
+    also = "; ".join(_named(finding, f"severity {finding.severity}") for finding in others[:_ALSO])
     more = f'; <a href="#findings">{len(others) - _ALSO} more</a>' if len(others) > _ALSO else ""
     return f"<p><b>do first</b>: {_named(first)}. {said(first.fix[:1].upper() + first.fix[1:])}.</p>" + (
         f"<p><b>also, most severe first</b>: {also}{more}.</p>" if also else ""

@@ -137,6 +137,7 @@ def _told(
                 mean_saves=measured.mean - alone[rank].mean,
                 parts=own,
                 kernels=_kernels(basis, rank),
+                apart=_apart(basis, rank),
             )
         )
     found.sort(key=lambda one: (-max(one.costs, one.mean_costs), one.ranks))
@@ -185,3 +186,13 @@ def _kernels(basis: Basis, rank: int) -> list[tuple[str, int]]:
     steps = work.select(pl.struct("stretch", "step").n_unique()).item()
     sums = work.group_by("name").agg(pl.sum("ns") // max(steps, 1)).filter(pl.col("ns") > 0)
     return list(sums.sort("ns", "name", descending=[True, False]).iter_rows())
+
+
+def _apart(basis: Basis, rank: int) -> int:
+    """Of that what no other rank has there: it is right without, ns a step."""
+    graph = basis.graph
+    ends = slice(graph.first_operation + 1, graph.first_arrival, 2)
+    ns = np.where(basis.levels.lane[ends] == 0, basis.delays.lane[ends], 0)
+    work = graph.operations.select("rank", "stretch", "step", ns=pl.Series(ns)).filter(rank=rank)
+    steps = work.select(pl.struct("stretch", "step").n_unique()).item()
+    return int(work["ns"].sum()) // max(steps, 1)

@@ -33,7 +33,8 @@ class LateRanks:
     """One late rank, or several that are late together. ns of a step, by median or, of the tail, by mean.
 
     costs: of the step as it is when the other late ranks are right. saves: where these alone are put right; both also
-    by mean, with the steps that are in the tail. parts: of what it costs, by cause; kernels: what these take longer.
+    by mean, with the steps that are in the tail. parts: of what it costs, by cause; kernels: what these take longer;
+    apart: what of that is work that no other rank has there.
     """
 
     ranks: tuple[int, ...]
@@ -44,6 +45,7 @@ class LateRanks:
     mean_saves: int
     parts: Mapping[str, int] = field(default_factory=dict)
     kernels: Sequence[tuple[str, int]] = ()
+    apart: int = 0
 
 
 @dataclass(frozen=True)

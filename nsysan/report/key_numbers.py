@@ -66,7 +66,7 @@ def _bound(report: Report, period: int) -> KeyNumber:
     if verdict.kind == VerdictKind.SKEW:
         late = outermost(report.diagnosis.late)
         who = f"for {ranks_words(sorted(r for one in late for r in one.ranks))}" if late else "for one rank or another"
-        lost = f"of it the others wait {who} ({duration(round((shares[verdict.kind] or 0) * period))})"
+        lost = f"of it is lost to waiting {who} ({duration(round((shares[verdict.kind] or 0) * period))})"
         return KeyNumber(pct(shares[verdict.kind] or 0), lost, Line.WAIT)
     if verdict.kind == VerdictKind.INCONCLUSIVE:
         return _missing(report, period)

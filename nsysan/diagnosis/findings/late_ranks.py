@@ -15,7 +15,7 @@ from nsysan.diagnosis.late_words import alone_of, by_host, outermost, ranks_word
 from nsysan.metrics.causes import LateCause
 from nsysan.metrics.scenarios import Scenario
 from nsysan.replay.results import LATE_SHARE
-from nsysan.text import counted, duration, pct, pct_limit
+from nsysan.text import counted, duration, pct, pct_limit, shortened
 
 #: GPUs of one model differ by 1 to 2 % in speed; an uneven split of heads gives more.
 UNEVEN_RATIO = 1.03
@@ -153,13 +153,25 @@ def _fix(own: list[Late], one: Late, split: _Uneven | None) -> str:
         return HOST_FIX
     if one.cause != LateCause.COMPUTE:
         return _UNKNOWN_FIX if one.cause is None else _FIX[one.cause]
-    if any(rank.where is not None and rank.where.more_calls > 0 for rank in own):
-        return _OWN_WORK_FIX
+    if any(_runs_more(rank) for rank in own):
+        return _OWN_WORK_FIX + _mostly(own)
     if all(rank.where is not None and rank.where.kernel is not None for rank in own):
-        return _KERNEL_FIX
+        return _KERNEL_FIX + _mostly(own)
     if split is not None:
         return _SPLIT_FIX
     return f"{_CLOCK_FIX}; and whether it has more to compute (heads, experts, sequences)"
+
+
+def _runs_more(rank: Late) -> bool:
+    """Whether it computes longer by what others do not run."""
+    more_calls = rank.where is not None and rank.where.more_calls > 0
+    return more_calls or 2 * rank.apart > rank.parts.get(LateCause.COMPUTE, 0)
+
+
+def _mostly(own: list[Late]) -> str:
+    """By name what takes longer."""
+    names = dict.fromkeys(shortened(rank.kernels[0][0]) for rank in own if rank.kernels)
+    return f"; mostly {', '.join(names)}" if names else ""
 
 
 def _turns(case: Case, lost: int) -> Finding:
