@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from html import escape
 from typing import TYPE_CHECKING
 
 from nsysan.text import plain, us
@@ -49,4 +48,6 @@ def _row(kind: str, cells: Iterable[str]) -> str:
 
 
 def _safe(text: str) -> str:
+    from html import escape
+
     return escape(plain(text, _LINE))

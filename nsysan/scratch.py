@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import secrets
 import shutil
 import subprocess
 import sys
@@ -25,7 +24,7 @@ _AFTERWARDS = "import shutil, sys; sys.stdin.buffer.read(); shutil.rmtree(sys.ar
 
 def unfinished(folder: Path) -> Path:
     """A new name in a folder, for what is not finished."""
-    return folder / f"{_PREFIX}{secrets.token_hex(8)}"
+    return folder / f"{_PREFIX}{os.urandom(8).hex()}"
 
 
 def held(descriptor: int) -> None:

@@ -17,7 +17,7 @@ _BREAK = re.compile(r"[\t-\r\x85\u2028\u2029]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 
 #: Between a number and its unit.
-_UNIT = re.compile(r"(?<=[\d-]) (?=(?:µs|%|GB/s|KiB|MiB|GiB)(?![\w/]))")
+UNIT = re.compile(r"(?<=[\d-]) (?=(?:µs|%|GB/s|KiB|MiB|GiB)(?![\w/]))")
 #: Between columns of a table; a name in it keeps so many letters.
 _BETWEEN = "  "
 _LEAST_NAME = 16
@@ -131,7 +131,7 @@ def wrapped(text: str, indent: str, width: int = WIDE) -> str:
 def broken(text: str, width: int, indent: str = "", first: str = "") -> list[str]:
     """Its lines, those after the first with the indent; a number stays with its unit, a long word whole."""
     lines = textwrap.wrap(
-        _UNIT.sub("\xa0", text),
+        UNIT.sub("\xa0", text),
         width,
         initial_indent=first,
         subsequent_indent=indent,

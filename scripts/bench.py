@@ -300,9 +300,10 @@ def run(task: Task, limit: float) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """The environment in which Python finds the nsysan of this checkout first."""
+    """The environment in which Python finds the nsysan of this checkout first, and keeps its bytecode as pip does."""
     path = [str(SCRIPT.parent.parent), os.environ.get("PYTHONPATH", "")]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))}
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, "PYTHONPATH": os.pathsep.join(filter(None, path))}
 
 
 def measure(trace: Path, *, runs: int, limit: float, peers: bool, parquet: bool) -> Measured:

@@ -45,9 +45,9 @@ def page_of(traces: Sequence[Path], page: Path) -> str:
     return f"{report.diagnosis.verdict.kind}: {report.diagnosis.verdict.reason}"
 
 
-def picture_of(browser: Browser, page: Path, picture: Path) -> None:
-    """Take the page's first screen."""
-    shown = browser.new_page(viewport=SIZE, color_scheme="light")  # type: ignore[arg-type]
+def picture_of(browser: Browser, page: Path, picture: Path, size: dict[str, int]) -> None:
+    """Take the page's first screen of this size."""
+    shown = browser.new_page(viewport=size, color_scheme="light")  # type: ignore[arg-type]
     shown.goto(page.absolute().as_uri())
     shown.wait_for_selector("html[data-ready]", state="attached", timeout=120_000)
     shown.screenshot(path=picture)
@@ -80,7 +80,7 @@ def main() -> None:
         for name in wanted or known:
             page, picture = folder / f"{name}.html", folder / f"{name}.png"
             verdict = page_of(known[name], page)
-            picture_of(chromium, page, picture)
+            picture_of(chromium, page, picture, SIZE)
             print(f"{name}: {page.stat().st_size / 1e6:.2f} MB; {verdict}")
             told = f"<figcaption>{escape(name)}: {escape(verdict)}</figcaption>"
             shown = f'<img src="{name}.png" alt="first screen of {escape(name)}" width="640">'

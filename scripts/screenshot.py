@@ -10,10 +10,13 @@ import sys
 import tempfile
 from pathlib import Path
 
+from gallery import picture_of
+from playwright.sync_api import sync_playwright
+
 from nsysan.page.png import find_browser
 
 ROOT = Path(__file__).parent.parent
-SIZE = "1280,1340"
+SIZE = {"width": 1280, "height": 1340}
 
 
 def main() -> None:
@@ -27,9 +30,11 @@ def main() -> None:
         page = Path(sys.argv[1]) if len(sys.argv) > 1 else _report(Path(scratch))
         if not page.is_file():
             sys.exit(f"screenshot: {page}: no such file")
-        options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--virtual-time-budget=15000"]
-        options += [f"--window-size={SIZE}", f"--user-data-dir={scratch}/profile", f"--screenshot={picture.absolute()}"]
-        subprocess.run([browser, *options, page.absolute().as_uri()], check=True, capture_output=True)
+        with sync_playwright() as driver:
+            chromium = driver.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+            # A page says when all that is in view is drawn; by a time that passes on its own it might never be.
+            picture_of(chromium, page, picture, SIZE)
+            chromium.close()
     print(f"wrote {picture}")
 
 

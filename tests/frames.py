@@ -15,7 +15,13 @@ I64 = npt.NDArray[np.int64]
 
 
 def lockstep_run(
-    path: Path, compute: I64, *, wire: I64 | int = 8_000, gap: int = 2_000, idle: I64 | None = None
+    path: Path,
+    compute: I64,
+    *,
+    wire: I64 | int = 8_000,
+    gap: int = 2_000,
+    idle: I64 | None = None,
+    collective: str = ALLREDUCE_KERNEL,
 ) -> Run:
     """Every rank computes for compute[rank, step, call] after idle[...], and then all meet in a collective.
 
@@ -42,7 +48,7 @@ def lockstep_run(
                 launch = ready + pause // 2 if pause else latest[rank]
                 arrival = ready + pause + int(compute[rank, step, call])
                 process.kernel(COMPUTE_KERNEL, ready + pause, arrival, launch=(launch, launch + 40))
-                process.kernel(ALLREDUCE_KERNEL, arrival, done, launch=(launch + 50, launch + 90))
+                process.kernel(collective, arrival, done, launch=(launch + 50, launch + 90))
                 latest[rank] = launch + 100
             ready = done
         for rank, process in enumerate(processes):

@@ -11,7 +11,7 @@ import pytest
 
 import nsysan
 from nsysan import budgets
-from nsysan.compare import likeness, predicted_at, split, widths, wire_at
+from nsysan.compare import bars, likeness, split, widths, wire_at
 from nsysan.diagnosis import diagnosis, losses, quality_light, savings, scope, verdict
 from nsysan.diagnosis.findings import chosen_by_nccl, nodes
 from nsysan.light import speed_of_light, waterfall
@@ -21,8 +21,8 @@ from nsysan.metrics.scenarios import Scenario
 from nsysan.model import classes, host_clock, launchers, load
 from nsysan.model.classes import load_catalogue
 from nsysan.model.steps import numbering, period, populations
-from nsysan.replay import activity, edits, levels, results
-from nsysan.run import clock, groups, matching, messages, nccl_fit, rank_clocks
+from nsysan.replay import activity, edits, levels, results, trust
+from nsysan.run import clock, matching, messages, nccl_fit, rank_clocks, wider_groups
 from nsysan.run.run import Run
 from nsysan.trace import gpu_work
 from tests.documents import leaves, schema_of
@@ -72,7 +72,7 @@ NUMBERS = [
     ("4", f"a gap at least {period._STANDS_OUT:g} times all others"),
     ("4", f"differ from the most frequent kind's in no more than {percent(populations.SIMILAR)}, whose number"),
     ("4", f"whose compute takes {populations.LONGER:g} times the usual or more on every rank"),
-    ("6", f"is at most {percent(groups.TOGETHER)} of the shorter duration"),
+    ("6", f"is at most {percent(wider_groups.TOGETHER)} of the shorter duration"),
     ("6", f"where less than {percent(messages._WHOLE_SHARE)} of the calls of a kernel pass the gate"),
     ("4", f"The steps that make the tail are those over {percent(tail.NEAR)} beyond the median"),
     ("4", f"against the {losses._USUAL_STEPS} steps nearest to the median"),
@@ -92,7 +92,10 @@ NUMBERS = [
     ("11a", f"gives a place {percent(split.DOUBT)} may be wrong, {percent(split.DOUBT_OTHER)} where another kernel"),
     ("11a", f"{percent(split.BETWEEN_CAPTURES)} by which two captures differ"),
     ("11a", f"{percent(wire_at.MARGIN)} more each way"),
-    ("11a", f"{percent(predicted_at.HOSTS_DIFFER[0])} of what hosts add"),
+    ("11a", f"or add {percent(bars.PACED)} of it or more"),
+    ("11a", f"of graphs up to {bars.VARIES:g} times"),
+    ("11a", f"launched one by one up to {bars.EAGER_VARIES:g} (9.6"),
+    ("11a", f"A bar whose ends are more than {bars.WIDEST:g} times apart says nothing"),
     ("11a", f"makes a step less than {percent(widths.WORTH)} shorter"),
     ("12", f"differ by more than {percent(likeness.SAME)} from the first side's"),
     ("12", f"by more than {likeness.OTHER_KERNELS:g} times, where no batch is stated"),
@@ -144,7 +147,7 @@ NUMBERS = [
     ("9", f"if at least {percent(counters.PURE)} of the time that it stands for is"),
     ("9", f"a figure of fewer than {counters.MIN_SAMPLES} samples is null"),
     ("10", f"the {100 * whatif.FLOOR_QUANTILE:g}th percentile of the wire of calls"),
-    ("10", f"where over {percent(savings.MAX_UNKNOWN)} of the period is idle for want of a launch record"),
+    ("10", f"where over {percent(trust.MAX_UNKNOWN)} of the period is idle for want of a launch record"),
     ("10", f"not split is over {percent(results.MAX_UNSPLIT)} of the period on some rank"),
     ("10", f"shows one is {edits.GRAPH_GAP:,} ns".replace(",", " ")),
     ("10", f"eager where at least {percent(tally.EAGER_SHARE)} of the kernels"),

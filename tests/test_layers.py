@@ -32,7 +32,7 @@ ROOMS: dict[str, set[str]] = {
     "check": {"metrics", "diagnosis", "report"},
     "history": {"metrics", "report", "check", "page"},
     "perfetto": {"columns", "trace", "model", "metrics", "run"},
-    "ask": {"model", "run", "replay"},
+    "ask": {"model", "run", "replay", "light"},
     "info": {"trace", "model", "metrics", "run", "diagnosis"},
     "capture": {"trace", "model"},
     "redact": {"trace", "model", "metrics", "run", "report", "page"},

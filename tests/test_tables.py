@@ -52,8 +52,8 @@ from nsysan.page.palette import COLOURS, INKS, NAMES, THEMED, VARIABLES, paint, 
 from nsysan.report.build import build_report
 from nsysan.report.markdown import to_markdown
 from nsysan.report.report import Report
+from nsysan.report.step_slices import LAUNCH, RANGE
 from nsysan.report.terminal import to_text
-from nsysan.report.timeline import LAUNCH, RANGE
 from nsysan.run.run import Run
 from tests.clitools import run_cli
 from tests.documents import schema_of

@@ -10,15 +10,16 @@ from nsysan._errors import ExitCode, NsysanError
 from nsysan.ask.answered import TOGETHER, Answer, Asked
 from nsysan.ask.edit_of import Chosen, edit_of
 from nsysan.ask.expressions import Expression
+from nsysan.light.told_by_grids import told_by_grids
 from nsysan.replay import edits
-from nsysan.replay.edits import STANDARD
+from nsysan.replay.edits import BY_HOST, STANDARD
 from nsysan.replay.engine import NotAcyclic
 from nsysan.replay.pace import bounds_of, pace_of
 from nsysan.replay.prepared import Prepared, prepare
-from nsysan.replay.results import Pace, Timed
-from nsysan.replay.trust import why_untold
+from nsysan.replay.results import Pace
+from nsysan.replay.trust import why_no_host_saving, why_no_saving
 from nsysan.replay.untraced import SEVERAL, OutOfRange, untraced
-from nsysan.run.all_decode import of_all_decode
+from nsysan.run.all_decode import of_all_decode, usual_period
 from nsysan.run.run import Run
 
 
@@ -27,7 +28,9 @@ def answer(run: Run, expressions: Sequence[Expression], replica: int, without_ns
 
     BadExpression for what changes nothing, OutOfRange for a step time that cannot be, NsysanError without a step.
     """
-    own = of_all_decode(run.replicas[replica])
+    traced = run.replicas[replica]
+    # Floors are by size where one is known, as a report knows it.
+    own = of_all_decode(traced.stating(None, told_by_grids(traced).sizes))
     if own.summed and without_nsys is not None:
         raise OutOfRange(SEVERAL)
     try:
@@ -41,14 +44,32 @@ def answer(run: Run, expressions: Sequence[Expression], replica: int, without_ns
     measured = pace_of(ready)
     without = None if without_nsys is None else untraced(ready, without_nsys)
     now, pace = (ready, measured) if without is None else (without.ready, pace_of(without.ready))
-    unknown = why_untold(own, measured) or None
-    told, bounds = ({}, {}) if unknown else _periods(now, chosen, pace)
+    unknown = why_no_saving(own, measured) or None
+    usual = usual_period(own)
+    period = without_nsys or usual
+    # Of all steady steps, of which some may be replayed: what is saved there is taken off their period, as in a report.
+    more = period - pace.period.median
+    why_host = None if unknown else why_no_host_saving(own, pace, period) or None
+    by_host = BY_HOST if why_host else ()
+    scenarios = {} if unknown else {name: one for name, one in pace.scenarios.items() if name not in by_host}
+    standard = {name: min(period, one.median + more) for name, one in scenarios.items()}
+    of_standard = {
+        name: (min(period, low + more), min(period, high + more))
+        for name, (low, high) in pace.bounds.items()
+        if name in scenarios
+    }
+    told, bounds = ({}, {}) if unknown else _periods(now, chosen, pace, more)
+    for key, one in enumerate(expressions):
+        if one.subject is None:
+            # What a report has, too, is what it says of it.
+            told[str(key)], bounds[str(key)] = standard.get(one.text), of_standard.get(one.text)
     steps = len(ready.found.steps)
     asked = [
         Asked(one.text, told.get(key), bounds.get(key), what.names, what.count and what.count / steps)
         for key, one, what in zip(map(str, range(len(chosen))), expressions, chosen, strict=True)
     ]
-    known = {} if unknown else pace.scenarios
+    if not own.is_eager:
+        standard.pop("graphs", None)
     return Answer(
         replica=replica,
         ranks=tuple(ready.basis.graph.ranks),
@@ -56,35 +77,28 @@ def answer(run: Run, expressions: Sequence[Expression], replica: int, without_ns
         replayed=ready.found.steps.filter("counted").select("stretch", "step").n_unique(),
         whole=ready.found.whole,
         kinds=len(own.summed) or 1,
-        traced=measured.period.median,
+        traced=usual,
         hosts=None if without is None else without.hosts,
         gaps=None if without is None else without.gaps,
-        period=pace.period.median,
+        period=period,
         error=measured.error,
         unknown=unknown,
         asked=asked,
         together=Asked(TOGETHER, told.get(TOGETHER), bounds.get(TOGETHER)) if len(chosen) > 1 else None,
-        standard={
-            name: _no_longer(known.get(name), pace) if name != "graphs" or own.is_eager else None
-            # A bubble is a pipeline's.
-            for name in (*STANDARD, *({"no_bubble"} & known.keys()))
-        },
+        unknown_hosts=why_host,
+        standard=dict.fromkeys(STANDARD) | standard,
         ranks_right={
-            rank: None if unknown else _no_longer(pace.ranks.get(rank), pace) for rank in ready.basis.graph.ranks
+            rank: None if unknown or rank not in pace.ranks else min(period, pace.ranks[rank].median + more)
+            for rank in ready.basis.graph.ranks
         },
-        bounds={} if unknown else dict(pace.bounds),
+        bounds={name: both for name, both in of_standard.items() if name in standard},
     )
 
 
-def _no_longer(one: Timed | None, pace: Pace) -> int | None:
-    """The period of a what-if that only takes away: the middles of two replays may differ by less than nothing."""
-    return None if one is None else min(one.median, pace.period.median)
-
-
 def _periods(
-    ready: Prepared, chosen: Sequence[Chosen], pace: Pace
-) -> tuple[dict[str, int], dict[str, tuple[int, int]]]:
-    """Periods and bounds by number of what was asked, and of all together."""
+    ready: Prepared, chosen: Sequence[Chosen], pace: Pace, more: int
+) -> tuple[dict[str, int | None], dict[str, tuple[int, int] | None]]:
+    """Periods and bounds by number of what was asked, and of all together; each longer by `more`."""
     asked = {str(number): one.edit for number, one in enumerate(chosen)}
     if len(chosen) > 1:
         asked[TOGETHER] = edits.together(*asked.values())
@@ -95,4 +109,6 @@ def _periods(
         asked |= {f"{name} unordered": edits.together(asked[name], edits.unordered) for name in names}
     told = {"measured": pace.period} | dict(zip(asked, ready.timed(list(asked.values())), strict=True))
     bounds = bounds_of(told, names)
-    return {name: told[name].median for name in names}, bounds
+    return {name: told[name].median + more for name in names}, {
+        name: (low + more, high + more) for name, (low, high) in bounds.items()
+    }

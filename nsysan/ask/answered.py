@@ -31,8 +31,9 @@ class Answer:
     how many populations, over which periods are means. traced: as
     measured. hosts, gaps: what is left of them in the step without nsys, as shares, where its time was given. period:
     what all the others are held against: of that step, else as measured. error: replay_error. unknown: why periods are
-    None. asked: in the order given; together: all of it, where that is more than one. standard, ranks_right: the
-    what-ifs of a report, and with one rank put right; bounds: of the standard ones.
+    None; unknown_hosts: why only those are that rest on when hosts launched. asked: in the order given; together: all
+    of it, where that is more than one. standard, ranks_right: the what-ifs of a report, and with one rank put right;
+    bounds: of the standard ones.
     """
 
     replica: int
@@ -47,6 +48,7 @@ class Answer:
     period: int
     error: float
     unknown: str | None
+    unknown_hosts: str | None
     asked: list[Asked]
     together: Asked | None
     standard: dict[str, int | None]

@@ -31,6 +31,7 @@ def to_document(answer: Answer, version: str, inputs: Sequence[str]) -> dict[str
         "period_ns": answer.period,
         "replay_error": answer.error,
         "unknown": answer.unknown,
+        "unknown_hosts": answer.unknown_hosts,
         "edits": [_asked(answer, one) for one in answer.asked],
         "together": answer.together and _told(answer, answer.together.period, answer.together.bounds),
         "standard": [

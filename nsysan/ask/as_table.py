@@ -35,6 +35,8 @@ def to_text(answer: Answer, *, standard: bool, width: int | None = None) -> str:
         )
     if answer.unknown:
         lines.append(f"no saving can be told: {answer.unknown}")
+    if answer.unknown_hosts:
+        lines.append(answer.unknown_hosts)
     if any(one.bounds for one in answer.asked) or (standard and answer.bounds):
         lines.append(
             "at least: the trace does not tell whether hosts, or streams, wait for each other; the most stands behind"

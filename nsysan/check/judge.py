@@ -184,8 +184,8 @@ def _change(before: float, now: float) -> float:
 def _check_straggler(rule: Rule, document: ReportDocument) -> Outcome:
     late = document.straggler
     if late is not None:
-        cost = f"costs the others {late.caused_ns / 1e3:,.1f} µs a step ({pct(late.share)})"
-        return _outcome(rule, RuleVerdict.FAIL, f"rank {late.rank} arrives last and {cost}; cause {late.cause}")
+        saves = f"put right it saves {late.caused_ns / 1e3:,.1f} µs a step ({pct(late.share)})"
+        return _outcome(rule, RuleVerdict.FAIL, f"rank {late.rank} is late; {saves}; cause {late.cause or 'unknown'}")
     if document.quality.get(Aspect.STRAGGLER) != Status.OK:
         return _outcome(rule, RuleVerdict.CANNOT_TELL, "whether a rank is late is not known in this run")
     return _outcome(rule, RuleVerdict.PASS, "no rank is late")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 import traceback
@@ -112,6 +113,8 @@ def main() -> None:
         sys.exit(ExitCode.BUG)
     finally:
         streams.detach()
+        # What is left goes with the process: at its end Python would look for circles in all of it, twice.
+        gc.freeze()
 
 
 def _told(error: OSError | MemoryError) -> str:

@@ -11,7 +11,7 @@ from nsysan._errors import ExitCode
 from nsysan._version import __version__
 from nsysan.cli.exits import OUTPUT, RUN, exit_codes
 from nsysan.cli.inputs import analysed, expand, spread
-from nsysan.cli.options import NO_NVTX, STEPS
+from nsysan.cli.options import NO_NVTX, STEPS, of_model
 from nsysan.cli.outputs import alike, outputs_of, written
 from nsysan.cli.screen import columns, in_colour, say
 from nsysan.output import write_text
@@ -57,17 +57,7 @@ _MOST = 26
     help="TP degree to predict from sides at two others or more, or by --model from one; may be given several times.  "
     "[default: none]",
 )
-@click.option(
-    "--model",
-    metavar="FILE|SHAPE",
-    help="The model that ran, as `nsysan report` takes it: with it --predict needs no second degree.",
-)
-@click.option(
-    "--context",
-    type=click.IntRange(1, 1 << 30),
-    metavar="N",
-    help="Tokens in the KV cache of each sequence, of the --model.  [default: not told, and the range says so]",
-)
+@of_model("with it --predict needs no second degree")
 @click.option("--steps", metavar="PATTERN", help=STEPS)
 @click.option("--no-nvtx", is_flag=True, help=NO_NVTX)
 @spread

@@ -13,7 +13,7 @@ from nsysan.cli.inputs import analysed, expand, spread
 from nsysan.cli.options import NO_NVTX, STEPS
 from nsysan.cli.redacted import redaction_if
 from nsysan.output import check_writable, write_bytes
-from nsysan.text import counted, plain
+from nsysan.text import counted, numbered, plain
 
 _PATH = click.Path(path_type=Path)
 
@@ -85,8 +85,7 @@ def command(
             redaction.check({"the Perfetto file": text})
     write_bytes(output, packed(text) if output.suffix == ".gz" else text.encode("utf-8"), force=force)
     if not quiet:
-        listed = ", ".join(map(str, chosen[:8])) + (f" and {len(chosen) - 8} more" if len(chosen) > 8 else "")
         click.echo(
-            f"wrote {plain(str(output), 4_096)}: step {listed} of {counted(len(run.ranks), 'rank')}; "
+            f"wrote {plain(str(output), 4_096)}: {numbered('step', chosen)} of {counted(len(run.ranks), 'rank')}; "
             f"open it at https://ui.perfetto.dev"
         )

@@ -97,6 +97,27 @@ def of_untraced(command: _Command) -> _Command:
     return click.option("--untraced", type=TIME, metavar="TIME", callback=_takes_time, help=_UNTRACED)(command)
 
 
+def of_model(gives: str) -> Callable[[_Command], _Command]:
+    """The options --model and --context; gives: what they are for in this command."""
+
+    def added(command: _Command) -> _Command:
+        model = click.option(
+            "--model",
+            metavar="FILE|SHAPE",
+            help="The model that ran: its config.json (Hugging Face), or hidden=4096,layers=32,ffn=14336,heads=32,"
+            f"kv_heads=8,vocab=128256,dtype=bf16: {gives}.",
+        )
+        context = click.option(
+            "--context",
+            type=click.IntRange(1, 1 << 30),
+            metavar="N",
+            help="Tokens in the KV cache of each sequence, of the --model.  [default: none are counted]",
+        )
+        return model(context(command))
+
+    return added
+
+
 NUMBERS = _Numbers()
 
 

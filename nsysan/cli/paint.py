@@ -12,7 +12,7 @@ import click
 
 #: What a line is about, at its beginning.
 _LABEL = re.compile(
-    r"^(?:verdict|sure|late|savings|tail|untraced|summed|trace|captured|steps|period|layout|pipeline|clock|light|"
+    r"^(?:verdict|how sure|late|savings|tail|untraced|summed|trace|captured|steps|period|layout|pipeline|clock|light|"
     r"expected|scaling|bought|lost|replicas|predict|stop|basis|kernels|link|note|not comparable|[A-Z] vs [A-Z])(?=  )"
 )
 _HEADING = re.compile(

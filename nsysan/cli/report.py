@@ -16,6 +16,7 @@ from nsysan.cli.options import (
     NO_NVTX,
     NUMBERS,
     TIME,
+    of_model,
     of_population,
     of_replica,
     of_untraced,
@@ -89,18 +90,7 @@ _OUTPUTS = {"-o": "the page", "--json": "the JSON document", "--markdown": "the 
 @of_population
 @click.option("--no-nvtx", is_flag=True, help=NO_NVTX)
 @click.option("--layers", type=click.IntRange(1), metavar="N", help="Layers of the model: two all-reduces each.")
-@click.option(
-    "--model",
-    metavar="FILE|SHAPE",
-    help="The model that ran: its config.json (Hugging Face), or hidden=4096,layers=32,ffn=14336,heads=32,kv_heads=8,"
-    "vocab=128256,dtype=bf16: the speed of light of a step, the size of messages, the same as --layers.",
-)
-@click.option(
-    "--context",
-    type=click.IntRange(1, 1 << 30),
-    metavar="N",
-    help="Tokens in the KV cache of each sequence, for the speed of light.  [default: none are counted]",
-)
+@of_model("the speed of light of a step, the size of messages, the same as --layers")
 @click.option(
     "--message-bytes",
     type=click.IntRange(1, 1 << 50),
@@ -193,9 +183,6 @@ def command(
     from nsysan.diagnosis.expectation import expectation
     from nsysan.model.selection import Selection
     from nsysan.model.steps.populations import Choice
-    from nsysan.page.png import find_painter, to_png
-    from nsysan.page.png import paths as png_paths
-    from nsysan.report.brief import last_words
     from nsysan.report.build import build_report
     from nsysan.report.of_ranks import of_ranks
 
@@ -212,12 +199,14 @@ def command(
     default = f"{paths[0].stem}.html" if len(paths) == 1 and not redact else "nsysan-report.html"
     html = output or (None if json_output or markdown or png else Path(default))
     named = {"-o": html, "--json": json_output, "--markdown": markdown}
-    charts = png_paths(png) if png else {}
+    if png:
+        from nsysan.page import png as pictures
+    charts = pictures.paths(png) if png else {}
     files, to_stdout = outputs_of(named, paths, force=force, others=charts.values())
     everything = files | {f"--png ({chart})": path for chart, path in charts.items()}
     if twice := alike(everything):
         raise click.UsageError(f"{' and '.join(twice)} both name {everything[twice[0]]}")
-    painter = find_painter() if charts else None
+    painter = pictures.find_painter() if charts else None
     if (begin or 0) < 0 or (end is not None and end <= (begin or 0)):
         raise click.UsageError("--from and --to take times from 0 up, the second after the first")
     pattern, chosen = steps_of(steps)
@@ -246,14 +235,13 @@ def command(
                 nccl_logs=spoken,
                 untraced=untraced,
             )
-        if ranks is not None:
-            report = of_ranks(report, ranks)
+        report = report if ranks is None else of_ranks(report, ranks)
         texts = {name: _text(name, report, plotlyjs) for name in (*files, to_stdout) if name is not None}
         summary = "" if quiet or to_stdout is not None else _summary(report, what_if=what_if, verbose=verbose)
         if redaction:
             said = {_OUTPUTS[name]: text for name, text in texts.items()}
             redaction.check({**said, "the summary": summary, **(_figures(report) if painter else {})})
-        drawn = to_png(report, painter) if painter else {}
+        drawn = pictures.to_png(report, painter) if painter else {}
         if redaction:
             redaction.check({f"the chart {name}": content for name, content in drawn.items()})
     for name, path in files.items():
@@ -263,6 +251,8 @@ def command(
     if to_stdout is not None:
         click.echo(texts[to_stdout], nl=False)
     elif summary:
+        from nsysan.report.brief import last_words
+
         say(f"{summary}\n{written([*files.values(), *(charts[chart] for chart in drawn)])}\n{last_words(report)}")
 
 

@@ -10,12 +10,15 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from nsysan.columns.rows import taken
+
 _I64 = npt.NDArray[np.int64]
 _Codes = npt.NDArray[Any]
 #: Up to this many possible numbers have a place each in a table; more are looked for.
 _TABLE = 1 << 22
 _AT_ONCE = 1 << 16
 _NULL = -(1 << 62) - 1
+_WHOLE = (1 << 63) - 1
 
 
 def codes(columns: Sequence[pl.Series]) -> tuple[_Codes, pl.DataFrame]:
@@ -30,7 +33,7 @@ def codes(columns: Sequence[pl.Series]) -> tuple[_Codes, pl.DataFrame]:
     else:
         number, first = _from_search(places, rows)
     at = pl.Series(first)
-    return number, pl.DataFrame([column.gather(at) for column in columns])
+    return number, pl.DataFrame([taken(column, at) for column in columns])
 
 
 def coded(frame: pl.DataFrame) -> tuple[pl.Series, pl.DataFrame]:
@@ -38,6 +41,16 @@ def coded(frame: pl.DataFrame) -> tuple[pl.Series, pl.DataFrame]:
     texts = [name for name, dtype in frame.schema.items() if dtype == pl.String]
     number, distinct = codes(frame.with_columns(pl.col(texts).cast(pl.Categorical)).get_columns())
     return pl.Series("code", number), distinct.with_columns(pl.col(texts).cast(pl.String))
+
+
+def occurrences(codes: _Codes) -> _I64:
+    """For each row how many rows before it have the same code."""
+    order = np.argsort(codes, kind="stable")
+    ordered = codes[order]
+    first = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1])[: len(order)])
+    found = np.empty(len(order), dtype=np.int64)
+    found[order] = np.arange(len(order)) - np.repeat(first, np.diff(np.append(first, len(order))))
+    return found
 
 
 def _from_table(places: Sequence[_Places], rows: int, size: int) -> tuple[_Codes, _I64]:
@@ -56,12 +69,15 @@ def _from_table(places: Sequence[_Places], rows: int, size: int) -> tuple[_Codes
 
 def _from_search(places: Sequence[_Places], rows: int) -> tuple[_Codes, _I64]:
     """The same of combinations that are too many for a table."""
-    key, count, first = np.zeros(rows, dtype=np.int64), 1, np.zeros(0, dtype=np.int64)
+    key, count = np.zeros(rows, dtype=np.int64), 1
     for place in places:
-        # Numbered anew after each column, so that the product stays small.
-        _, first, key = np.unique(_combined([(key, count), (place.of(0, rows), place.count)]), True, True)
-        count = len(first)
-    return key.astype(_code_type(count)), first
+        if count * place.count > _WHOLE:
+            # Numbered anew, so that the product fits.
+            distinct, key = np.unique(key, return_inverse=True)
+            count = len(distinct)
+        key, count = _combined([(key, count), (place.of(0, rows), place.count)]), count * place.count
+    _, first, key = np.unique(key, return_index=True, return_inverse=True)
+    return key.astype(_code_type(len(first))), first
 
 
 def _combined(parts: Sequence[tuple[_I64, int]]) -> _I64:
@@ -77,7 +93,7 @@ def _code_type(count: int) -> type[np.uint16] | type[np.uint32]:
 
 def looked_up(ids: pl.Series, known: pl.Series, values: pl.Series) -> pl.Series:
     """For each id the value of the known one that it is, null where it is none; known: distinct, without nulls."""
-    return values.extend_constant(None, 1).gather(pl.Series(_positions(ids, known)))
+    return taken(values.extend_constant(None, 1), pl.Series(_positions(ids, known)))
 
 
 def numbered(values: pl.Series, numbers: Mapping[str, int]) -> npt.NDArray[np.int8]:
@@ -112,7 +128,11 @@ def _positions(ids: pl.Series, known: pl.Series) -> npt.NDArray[np.uint32]:
 
 def _numbers(column: pl.Series) -> _I64:
     numbers = column.to_physical() if column.dtype == pl.Categorical else column
-    return numbers.cast(pl.Int64).fill_null(_NULL).to_numpy()
+    return _filled(numbers.cast(pl.Int64), _NULL).to_numpy()
+
+
+def _filled(numbers: pl.Series, value: int) -> pl.Series:
+    return numbers.fill_null(value) if numbers.null_count() else numbers
 
 
 class _Places:
@@ -138,4 +158,4 @@ class _Places:
             return np.searchsorted(self._distinct, _numbers(column))
         if self.count == 1:
             return np.zeros(len(column), dtype=np.int64)
-        return (column.cast(pl.Int64) - self._least).fill_null(self.count - 1).to_numpy()
+        return _filled(column.cast(pl.Int64) - self._least, self.count - 1).to_numpy()

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from nsysan.columns.grouped import sums
+
 I64 = npt.NDArray[np.int64]
-_EXACT = 1 << 53
 #: More intervals than this are looked at in parts.
 _AT_ONCE = 1 << 19
 _SMALLER = 0.75
@@ -49,22 +50,12 @@ def atoms(
     owner[1:-1:2] = np.arange(count)
     bounds = np.concatenate(([0], np.maximum.accumulate(np.minimum(first, len(masks))), [len(masks)]))
     place = np.repeat(owner * combinations, np.diff(bounds)) + masks
-    return _summed(place, np.diff(times), (count + 1) * combinations).reshape(count + 1, combinations)[:count]
+    return sums(place, np.diff(times), (count + 1) * combinations).reshape(count + 1, combinations)[:count]
 
 
 def _near(starts: I64, ends: I64, window_begins: I64, window_ends: I64) -> npt.NDArray[np.bool_]:
     """Which intervals are not all before or all behind the windows."""
     return np.asarray((ends > window_begins.min()) & (starts < window_ends.max()))
-
-
-def _summed(place: I64, lengths: I64, places: int) -> I64:
-    """The sum of the lengths at each place."""
-    # In floating point, which is several times as fast, whole numbers are exact as long as none exceeds this.
-    if lengths.sum() < _EXACT:
-        return np.bincount(place, lengths, places).astype(np.int64)
-    sums = np.zeros(places, dtype=np.int64)
-    np.add.at(sums, place, lengths)
-    return sums
 
 
 def sweep(

@@ -12,6 +12,9 @@ _M_ARENA_MAX = -8  # malloc.h of glibc
 #: of processors), 3.1 s with 4 (8.6), 3.7 s with 32 (24).
 _PAYING_THREADS = 2
 _MOST_THREADS = 1_024
+#: New Python objects after which circles among them are looked for: more than a report of a few MB makes, as each look
+#: goes through all of them.
+_OBJECTS = 1_000_000
 _THREADS, _OURS = "POLARS_MAX_THREADS", "NSYSAN_POLARS_THREADS"
 
 
@@ -22,7 +25,7 @@ def settle(threads: int = _PAYING_THREADS) -> None:
     back, not after ten. threads: for polars at most, where the user does not say how many.
     """
     # Millions of rows are no Python objects: what there are of these need not be looked through over and over.
-    gc.set_threshold(100_000)
+    gc.set_threshold(_OBJECTS)
     # Of none polars panics; it begins however many it is told to.
     told = os.environ.get(_THREADS, "1")
     if told.isdecimal() and len(told) < 10 and not 0 < int(told) <= _MOST_THREADS:

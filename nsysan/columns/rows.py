@@ -12,6 +12,19 @@ def none_if_negative(numbers: npt.NDArray[np.integer]) -> pl.Series:
     return pl.Series(numbers).to_frame("n").select(pl.when(pl.col("n") >= 0).then("n")).to_series()
 
 
+def taken(column: pl.Series, at: pl.Series) -> pl.Series:
+    """The values in these rows, null where `at` is.
+
+    As Series.gather, which makes a frame and a query of them: that takes longer than some thousand rows.
+    """
+    return column[at.cast(pl.UInt32)]
+
+
+def repeated(value: int | None, count: int, dtype: pl.DataType) -> pl.Series:
+    """A column of one value, as pl.repeat makes one by a query."""
+    return pl.Series([value], dtype=dtype).new_from_index(0, count)
+
+
 def kept(frame: pl.DataFrame, *predicates: pl.Expr) -> pl.DataFrame:
     """The rows for which all predicates hold: the frame itself, where that is all of them."""
     if frame.is_empty():

@@ -25,7 +25,7 @@ def to_markdown(comparison: Comparison) -> str:
     lines = [f"### nsysan: {escaped(' against '.join(side.name for side in comparison.sides))}", ""]
     refused = [f"- **{escaped(' '.join(line.split()))}**" for line in refusals(comparison)]
     lines += [*refused, *([""] if refused else [])]
-    lines += [f"**{escaped(headline(comparison))}**", "", f"- sure: {escaped(grounds(comparison))}"]
+    lines += [f"**{escaped(headline(comparison))}**", "", f"- how sure: {escaped(grounds(comparison))}"]
     lines += [f"- {escaped(side_sentence(side))}" for side in comparison.sides]
     lines += ["", *(f"- {escaped(' '.join(line.split()))}" for line in findings(comparison)), ""]
     if comparison.predictions and (told := prediction_rows.rows(comparison)):

@@ -91,7 +91,7 @@ def _lead(comparison: Comparison) -> str:
     sides = "".join(f"<p>{safe(side_sentence(side))}</p>" for side in comparison.sides)
     return (
         f'<section id="verdict"><div class="verdict"><p class="lead">{safe(headline(comparison))}.</p>'
-        f"<p><b>sure</b>: {safe(grounds(comparison))}.</p></div>"
+        f"<p><b>how sure</b>: {safe(grounds(comparison))}.</p></div>"
         f'<div class="cards">{cards}</div>{_strips(comparison)}<div class="told">{told}{sides}</div></section>'
     )
 
@@ -101,7 +101,7 @@ def _strips(comparison: Comparison) -> str:
     longest = max(side.period for side in comparison.sides)
     return "".join(
         bar(
-            safe(f"{short_name(side)}: ledger of the median rank, {duration(side.period)}"),
+            safe(f"{short_name(side)}: ledger, medians over the ranks, {duration(side.period)}"),
             round(side.period),
             (
                 (paint(line), NAMES[line], term(line, NAMES[line]), round(value))

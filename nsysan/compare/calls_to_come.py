@@ -28,12 +28,13 @@ APART = (700, 1_300, 2_000)
 @dataclass(frozen=True)
 class CallsToCome:
     """ns behind each place that its calls add: the middle, the least, the most. apart: of the middle that between
-    kernels. basis: what they are and where this is from, in words."""
+    kernels. count: how many there are. basis: what they are and where this is from, in words."""
 
     middle: F64
     low: F64
     high: F64
     apart: float
+    count: int
     basis: str
 
 
@@ -72,7 +73,7 @@ def calls_to_come(own: ModelledStep, link: Link, ranks: int) -> CallsToCome | st
         f"({duration(ends[0])} to {duration(ends[2])}), {what} by the table of links ({source}), and "
         f"{duration(APART[1])} between kernels"
     )
-    return CallsToCome(found[0], found[1], found[2], float(count * APART[1]), basis)
+    return CallsToCome(found[0], found[1], found[2], float(count * APART[1]), count, basis)
 
 
 def _ends(nccl: float, *, own_calls: bool) -> tuple[float, float, float]:

@@ -12,7 +12,7 @@ from nsysan.compare.widths import Width, ladder
 from nsysan.metrics.change_rule import ChangeVerdict
 from nsysan.metrics.lines import LINES
 from nsysan.page.elements import safe
-from nsysan.page.palette import COLOURS, NAMES, SERIES, SIDE_COLOURS
+from nsysan.page.palette import COLOURS, NAMES, SERIES
 from nsysan.text import plain, shortened
 
 #: Kernels and groups that a chart shows.
@@ -23,7 +23,7 @@ _NAME = 30
 
 def colour_of(number: int) -> str:
     """Of a side."""
-    return SIDE_COLOURS[number % len(SIDE_COLOURS)]
+    return SERIES[number % len(SERIES)]
 
 
 def ledger_bars(comparison: Comparison) -> go.Figure:

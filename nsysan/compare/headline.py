@@ -146,7 +146,7 @@ def _line_words(line: Line, side: ComparedRun) -> str:
 
 def last_words(comparison: Comparison) -> str:
     """The same for the end of what a terminal shows."""
-    return f"verdict   {headline(comparison)}\nsure      {grounds(comparison)}"
+    return f"verdict   {headline(comparison)}\nhow sure  {grounds(comparison)}"
 
 
 def sides_that_count(comparison: Comparison) -> str:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
+from nsysan.compare.bars import PACED, bar, varies
 from nsysan.compare.calls_to_come import CallsToCome
+from nsysan.compare.paced_words import no_one_figure
 from nsysan.compare.prediction import Prediction
+from nsysan.compare.replay_told import Replayed
 from nsysan.compare.replayed_at import Change, replayed
 from nsysan.compare.sample import Key, Sample, key_of
 from nsysan.compare.split import BETWEEN_CAPTURES, Split
@@ -14,16 +18,7 @@ from nsysan.compare.wire_at import FloorAt, floor_at, floors_of, measured
 from nsysan.metrics.lines import Line
 from nsysan.text import duration, pct, plain, size, us
 
-#: Hosts pace a step that would be shorter by this share if no launch were late.
-PACED = 0.25
-#: By so much what hosts add differs between captures of one workload, less and more: of graphs vLLM's TP=2 took 3.13
-#: and 3.67 ms; launched one by one, traced, one loop took 9.6, 10.7 and 18.9 ms.
-HOSTS_DIFFER, EAGER_HOSTS_DIFFER = (0.2, 0.2), (0.5, 1.0)
-#: A rank that decodes alone tells less of what hosts add, and of what they need: sharing out a step needs processes
-#: that meet. One loop's added 345 us at TP=1 and 111 at TP=2; SGLang's needed 2.31 ms and 3.09, launching one by one,
-#: traced, 10.6 and 29.0. The same the other way.
-FROM_ALONE, TO_ALONE, EAGER_ALONE, ALONE_NEEDS = (0.75, 0.5), (0.33, 3.0), (0.67, 2.5), 1.5
-#: ... nor of how long ranks wait for each other: 2 % of the period at TP=2, 1.3 at TP=4.
+#: How long ranks wait for each other one rank does not show: 2 % of the period at TP=2, 1.3 at TP=4.
 ALONE_WAITS = 0.03
 #: GPUs that one board's NVLink joins.
 ONE_BOARD = 8
@@ -51,40 +46,51 @@ def predicted_at(
     if base.work.ready is None:
         return _without_replay(base, split, changes, basis, ranks)
     found = replayed(base.work, base.work.ready, base.ranks, changes, alone=ranks == 1)
-    middle, low, high = (one.median for one in found.periods)
     # The steps that were replayed may be some of the steady ones.
     scale = base.period / found.now.median
-    added = max(0, middle - found.free.median)
-    less, more = (share * added for share in _hosts_differ(base, ranks))
-    sure = BETWEEN_CAPTURES * middle, base.error * middle
-    doublings = max(0.0, math.log2(ranks / base.ranks))
-    more_waiting = doublings * (found.ledger.get(Line.WAIT, 0.0) if calls is None else ALONE_WAITS * middle)
+    eager = base.work.eager
+    launches = calls.count * found.a_launch if calls is not None and eager else 0.0
+    where = bar(
+        found, (BETWEEN_CAPTURES, base.error), _waiting(base, found, calls, ranks), launches, ranks, eager=eager
+    )
     if calls is not None:
-        more = max(more, ALONE_NEEDS * found.hosts - middle)
         basis.append("how long ranks wait for each other, and what more processes cost hosts, one rank does not show")
+    if launches:
+        basis.append(
+            f"launching them takes hosts {duration(scale * launches)} more, as long each as what they launch now"
+        )
     basis.append(f"gaps, copies and hosts as in {base.label} (TP={base.ranks}), by replay of its steps")
-    period = round(scale * middle)
-    return Prediction(
+    alone, as_now = where.alone.scaled(scale), scale * where.told.ns
+    told = Prediction(
         ranks,
         base.batch,
-        period=period,
-        low=math.floor(scale * (middle - math.hypot(middle - low, *sure, less))),
-        high=math.ceil(scale * (middle + math.hypot(high - middle, more_waiting, *sure, more))),
-        mean=base.mean + scale * (found.periods[0].mean - found.now.mean),
-        ledger=_summing_to(found.ledger if calls is None else _with_calls(found.ledger, calls), period),
         base=base.label,
-        hosts=added >= PACED * middle,
-        free=scale * found.free.median,
+        hosts=where.paced,
+        alone=alone,
+        as_now=as_now,
         fixed=split.fixed_total,
         basis=tuple(basis),
     )
+    if where.says_nothing:
+        return replace(told, reason=no_one_figure(alone, as_now, varies(eager=eager), eager=eager))
+    period = round(scale * where.told.ns)
+    ledger = dict(found.ledger) if calls is None else _with_calls(found.ledger, calls)
+    if ledger:
+        ledger[Line.IDLE] = ledger.get(Line.IDLE, 0.0) + where.told.ns - found.periods[0].median
+    return replace(
+        told,
+        period=period,
+        low=math.floor(scale * where.told.low),
+        high=math.ceil(scale * where.told.high),
+        mean=base.mean + scale * (found.periods[0].mean - found.now.mean),
+        ledger=_summing_to(ledger, period),
+    )
 
 
-def _hosts_differ(base: Sample, ranks: int) -> tuple[float, float]:
-    alone = 1 in (base.ranks, ranks)
-    if base.work.eager:
-        return EAGER_ALONE if alone else EAGER_HOSTS_DIFFER
-    return (FROM_ALONE if base.ranks == 1 else TO_ALONE) if alone else HOSTS_DIFFER
+def _waiting(base: Sample, found: Replayed, calls: CallsToCome | None, ranks: int) -> float:
+    """ns that ranks may wait longer for each other."""
+    doublings = max(0.0, math.log2(ranks / base.ranks))
+    return doublings * (found.ledger.get(Line.WAIT, 0.0) if calls is None else ALONE_WAITS * found.periods[0].median)
 
 
 def _with_calls(ledger: Mapping[Line, float], calls: CallsToCome) -> dict[Line, float]:

@@ -129,7 +129,7 @@ def _predicted(by_ranks: _By, sides: Mapping[int, ComparedRun], ranks: int, batc
         return Prediction(ranks, batch, measured=measured, reason=reason)
     found = _from(others, ranks)
     if found.period is None or found.low is None or found.high is None:
-        return found
+        return replace(found, measured=measured)
     missed = _missed(others)
     wide = _tested(missed, others, ranks) * found.period
     return replace(

@@ -8,15 +8,29 @@ from nsysan.metrics.lines import Line
 
 
 @dataclass(frozen=True)
+class Ends:
+    """A period and the least and the most that it may be, ns."""
+
+    ns: float
+    low: float
+    high: float
+
+    def scaled(self, by: float) -> Ends:
+        """All of it, times this."""
+        return Ends(by * self.ns, by * self.low, by * self.high)
+
+
+@dataclass(frozen=True)
 class Prediction:
     """One degree that was asked for. Where reason is set nothing could be predicted, and every figure is None.
 
     period, low, high: ns a step, and where it lies; mean: ns a step on average, which tokens/s are from. ledger: ns
     that sum to the period. base: label of the side whose hosts, gaps and copies it keeps. hosts: whether these pace
-    it; free: ns it would take without. fixed: ns of compute that no number of ranks shares out. basis: where each part
-    is from, in sentences. model: by which one side's compute was divided, None where sides show that. measured: ns of a
-    side of that degree, which took no part in it. missed: by what share a prediction of a side that was left out misses
-    it, by its ranks.
+    it. alone: what the GPUs take if no launch is late, as_now: ns with hosts as in the base; both are there too
+    where the reason is that hosts leave nothing to tell. fixed: ns of compute that no number of ranks shares out.
+    basis: where each part is from, in sentences. model: by which one side's compute was divided, None where sides
+    show that. measured: ns of a side of that degree, which took no part in it. missed: by what share a prediction
+    of a side that was left out misses it, by its ranks.
     """
 
     ranks: int
@@ -28,7 +42,8 @@ class Prediction:
     ledger: dict[Line, int] = field(default_factory=dict)
     base: str | None = None
     hosts: bool = False
-    free: float | None = None
+    alone: Ends | None = None
+    as_now: float | None = None
     fixed: float | None = None
     basis: tuple[str, ...] = ()
     model: str | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil, floor
 from typing import Any
 
 from nsysan.compare.comparison import Comparison
@@ -35,8 +36,11 @@ def _prediction(one: Prediction, comparison: Comparison) -> dict[str, Any]:
         "efficiency": width and width.efficiency,
         "replicas": narrow and _replicas(one, narrow),
         "side": one.base,
-        "hosts_pace": None if one.period is None else one.hosts,
-        "no_host_late_ns": None if one.free is None else round(one.free),
+        "hosts_pace": None if one.period is None and one.alone is None else one.hosts,
+        "no_host_late_ns": one.alone and round(one.alone.ns),
+        "no_host_late_low_ns": one.alone and max(0, floor(one.alone.low)),
+        "no_host_late_high_ns": one.alone and ceil(one.alone.high),
+        "hosts_as_now_ns": None if one.as_now is None else round(one.as_now),
         "compute_fixed_ns": None if one.fixed is None else round(one.fixed),
         "measured_ns": one.measured,
         "left_out": {str(ranks): share for ranks, share in sorted(one.missed.items())} or None,

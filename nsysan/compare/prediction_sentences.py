@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from nsysan.compare.comparison import Comparison
+from nsysan.compare.paced_words import both_ends
 from nsysan.compare.prediction import Prediction
 from nsysan.compare.scaling_sentences import lost_sentence, replicas_sentence, widening_sentence
 from nsysan.compare.widths import WORTH, Width, ladder, of_prediction, widening
@@ -17,8 +18,7 @@ def prediction_lines(comparison: Comparison) -> list[str]:
     """Where to stop, and what was predicted, a line each; of what could not be, why."""
     lines = stop_lines(comparison)
     for one in comparison.predictions:
-        what = f"nothing: {plain(one.reason or '', 400)}" if one.period is None else told(one, comparison)
-        lines.append(f"predict   TP={one.ranks}: {what}")
+        lines.append(f"predict   TP={one.ranks}: {untold(one) if one.period is None else told(one, comparison)}")
     return lines
 
 
@@ -30,6 +30,14 @@ def buying_lines(comparison: Comparison) -> list[str]:
 def basis_lines(comparison: Comparison) -> list[str]:
     """What each part of a prediction rests on, a line each."""
     return [f"basis     TP={one.ranks}: {plain(each, 400)}" for one in comparison.predictions for each in one.basis]
+
+
+def untold(one: Prediction) -> str:
+    """Why no period is told; and what was measured, where hosts are why."""
+    if one.alone is None:
+        return f"nothing: {plain(one.reason or '', 400)}"
+    measured = "" if one.measured is None else f"; measured {duration(one.measured)}"
+    return f"no one figure: {plain(one.reason or '', 400)}{measured}"
 
 
 def told(one: Prediction, comparison: Comparison) -> str:
@@ -46,11 +54,8 @@ def told(one: Prediction, comparison: Comparison) -> str:
     ]
     if one.measured is not None:
         parts.append(f"measured {duration(one.measured)}, of which the prediction knew nothing ({_off(one)})")
-    if one.hosts and one.free is not None:
-        parts.append(
-            f"its hosts pace it: with no late launch it would take {duration(one.free)}; what hosts take differs "
-            "between captures by more than what GPUs do"
-        )
+    if one.hosts and one.alone is not None and one.as_now is not None:
+        parts.append(f"its hosts pace it: {both_ends(one.alone, one.as_now)}")
     elif one.hosts:
         parts.append("its hosts may pace it, and then no GPU makes it shorter")
     if one.missed:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from nsysan.compare.replay_told import Replayed
 from nsysan.compare.sample import Key, key_of
 from nsysan.compare.step_work import F64, STEP, StepWork, compute_in_order, kind_of
 from nsysan.metrics.ledger import build_ledger
@@ -20,7 +21,6 @@ from nsysan.replay import edits
 from nsysan.replay.engine import I64
 from nsysan.replay.links import Link
 from nsysan.replay.prepared import Prepared
-from nsysan.replay.results import Timed
 from nsysan.replay.shape import Graph
 
 
@@ -34,21 +34,6 @@ class Change:
     behind: F64 | None = None
 
 
-@dataclass(frozen=True)
-class Replayed:
-    """now: as measured; periods: of the changes in their order; free: of the first where no launch is late; ns.
-
-    hosts: what they need for a step by themselves. ledger: ns of a step of the first change, which sum to its median
-    period.
-    """
-
-    now: Timed
-    periods: list[Timed]
-    free: Timed
-    hosts: float
-    ledger: dict[Line, float]
-
-
 def replayed(work: StepWork, ready: Prepared, ranks: int, changes: Sequence[Change], *, alone: bool) -> Replayed:
     """The steps of a side of `ranks` ranks, with these changes; alone: without calls, as of one rank."""
     graph = ready.basis.graph
@@ -60,15 +45,25 @@ def replayed(work: StepWork, ready: Prepared, ranks: int, changes: Sequence[Chan
     ]
     if alone:
         asked = [edits.together(one, _alone) for one in asked]
-    all_ = [edits.unchanged, *asked, edits.together(asked[0], edits.host_free)]
-    times, needed = ready.replayed(all_)
+    # A query that always found its work done is no wait, as far as the trace tells.
+    told = [edits.together(one, edits.unasked) for one in asked]
+    free = [edits.together(one, edits.host_free) for one in asked]
+    times, needed = ready.replayed([edits.unchanged, *told, *free, asked[-1]])
     as_replayed = ready.over_steps(ready.periods(times))
-    now, *periods, free = ready.no_shorter(as_replayed, needed)
+    now, *rest = ready.no_shorter(as_replayed, needed)
+    periods, without, waiting = rest[: len(told)], rest[len(told) : -1], rest[-1]
     ledger = _ledger(ready, times.of(1), as_replayed[1].median)
     # What a host needs longer than the replay shows, the GPU idles.
     if ledger:
         ledger[Line.IDLE] = ledger.get(Line.IDLE, 0.0) + periods[0].median - as_replayed[1].median
-    return Replayed(now, periods, free, float(np.median(needed[:, 0])), ledger)
+    hosts = float(np.median(needed[:, 1]))
+    return Replayed(now, periods, without, waiting, hosts, hosts / max(1.0, _launches(graph)), ledger)
+
+
+def _launches(graph: Graph) -> float:
+    """Calls a step that launch something."""
+    calls = graph.calls[np.unique(graph.edges.source[graph.link == Link.LAUNCH] // 2)].drop_nulls("step")
+    return len(calls) / max(1, calls.select(STEP).n_unique())
 
 
 def _placed(work: StepWork, graph: Graph) -> tuple[I64, list[int | str]]:

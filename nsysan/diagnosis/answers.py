@@ -10,7 +10,7 @@ from nsysan.diagnosis.hotspot import Late
 from nsysan.diagnosis.late_words import alone_of, by_host, outermost, ranks_words, weight, why_late
 from nsysan.metrics.causes import GapCause
 from nsysan.metrics.scenarios import NO_BUBBLE, SCENARIOS, Scenario, losses
-from nsysan.metrics.whatif import WhatIf
+from nsysan.metrics.whatif import SCHEDULER, WhatIf
 from nsysan.text import duration, pct, pct_limit, signed, us
 
 #: Less than this share of the period goes without saying.
@@ -47,7 +47,7 @@ def _told(one: Late, late: Sequence[Late], period: int) -> str:
         return f"{words}; cause {one.cause or 'cannot be told'} ({why_late(one)}; {'; '.join(each)})"
     where = f", {one.where.where()}" if one.where else ""
     shown = [f"{name} {us(ns)} µs" for name, ns in sorted(one.parts.items(), key=lambda p: -p[1]) if ns >= 1_000]
-    parts = f"; {', '.join(shown)}" if len(shown) > 1 else ""
+    parts = f"; {', '.join(shown)}, gaps before it included" if len(shown) > 1 else ""
     which = f"; kernel {one.where.which()}" if one.where and one.where.kernel else ""
     return f"{words}{where}; cause {one.cause or 'cannot be told'} ({why_late(one)}{_idles(one)}{parts}{which})"
 
@@ -97,7 +97,8 @@ def savings_sentence(what: WhatIf | None, quality: Sequence[Quality]) -> str:
     if not host_told:
         listed += f"; what {SCENARIOS[Scenario.NO_HOST_LATE].loss} cost cannot be told"
     listed += bounded
-    how = f" ({replay_words(what)}{'; upper bounds: the profiler slows the host' if bound and told else ''})"
+    why = "the profiler slows the host" if bound and told else SCHEDULER if what.scheduled else ""
+    how = f" ({replay_words(what)}{f'; upper bounds: {why}' if why else ''})"
     return f"{duration(what.period)} a step {now}; {listed}{_bubble(what)}{how}"
 
 
@@ -113,7 +114,8 @@ def _bounded(what: WhatIf) -> str:
 
 def _bubble(what: WhatIf) -> str:
     bubble = what.no_bubble
-    return "" if bubble is None else f"; {NO_BUBBLE} {duration(bubble)} at best, with more batches in flight"
+    best = "at best, with more batches in flight: throughput, as one token's latency stays"
+    return "" if bubble is None else f"; {NO_BUBBLE} {duration(bubble)} {best}"
 
 
 def at_most(what: WhatIf, scenario: Scenario) -> str:
@@ -122,5 +124,6 @@ def at_most(what: WhatIf, scenario: Scenario) -> str:
 
 
 def replay_words(what: WhatIf) -> str:
-    """What the savings are by, and how well it gives the period."""
-    return "by replay" if what.error is None else f"by replay, which misses the period by {pct(what.error)}"
+    """What the savings are by, and how well that gives the period."""
+    missed = "" if what.error is None else f"; with nothing changed that misses the period by {pct(what.error)}"
+    return f"by replay of the step with that changed{missed}"

@@ -41,8 +41,8 @@ class CollectiveFamily:
     group: id of its ranks, None where they are not told. wire: ns of each matched call, from its last arrival until it
     has ended everywhere; wait: ns per rank of these; both by p50, p95, p99 and max, None where none matched.
     wait_clock_free: waiting by the estimate that needs no common clock; wait_error: how far the two estimates differ,
-    over the steady steps alone, None where no such call matched in them. floor: least wire that such a call takes here;
-    excess: that of the median call over its floor.
+    over the steady steps alone, None where no such call matched in them. floor: least wire of the calls of the row;
+    excess: p50 of what they take beyond it, or that of their place where sizes are not known or the kernel is fused.
     bytes_source: who tells the size, as in quality_sizes.SizeSource, None where nobody does.
     algbw, busbw: GB/s from wire p50; None where size or kind is not known, ranks are missing, or compute is in
     the kernel. peak_share: busbw over the link's peak, for large messages.
@@ -117,7 +117,7 @@ def find_families(run: Run) -> list[CollectiveFamily]:
     counts = per_call.group_by(_KEY).agg(
         count=pl.len(), **{v: (pl.col("verdict") == v).sum() for v in (Match.MATCHED, Match.UNMATCHED, Match.REJECTED)}
     )
-    wires = over_floors(call_wires(calls, calls["step"].unique().to_list()))
+    wires = call_wires(calls, calls["step"].unique().to_list())
     by = [place, pl.col("count").neg(), "name", "message_bytes", "group"]
     rows = counts.with_columns(pl.col("count").cast(pl.Int64)).sort(by)
     partial, sizes = _partial_communicators(run), _communicator_sizes(run)
@@ -127,8 +127,9 @@ def find_families(run: Run) -> list[CollectiveFamily]:
         same = pl.all_horizontal(pl.col(k).eq_missing(row[k]) for k in _KEY)
         own = calls.filter(same)
         matched = own.filter(pl.col("verdict") == Match.MATCHED)
-        lengths = wires.join(own.select("family", "step", "call").unique(), on=["family", "step", "call"], how="semi")
-        wire = percentiles(lengths["wire"])
+        of_row = own.select("family", "step", "call").unique()
+        lengths = over_floors(wires.join(of_row, on=["family", "step", "call"], how="semi"))
+        wire, over = percentiles(lengths["wire"]), percentiles(lengths["over"])
         members = row["members"]
         size = _size_of(own, sizes, members)
         error = (pl.col("wait") - pl.col("skew_free_wait")).abs()
@@ -154,7 +155,7 @@ def find_families(run: Run) -> list[CollectiveFamily]:
                 wait=percentiles(matched["wait"]),
                 a_step=_a_step(per_call.filter(same), run.steady_steps),
                 floor=None if wire is None else least(lengths["wire"]),
-                excess=None if wire is None else round(lengths["over"].median() or 0),  # type: ignore[arg-type]
+                excess=over["p50"] if over else None,
                 algbw=found.algbw if found else None,
                 busbw=found.busbw if found else None,
                 communicator_size=size,

@@ -16,10 +16,11 @@ _BY_HOST = (GapCause.HOST_LATE, GapCause.SYNC, GapCause.BETWEEN_STEPS)
 
 
 def outermost(late: Sequence[Late]) -> list[Late]:
-    """Those that are late together as one, and each of the others."""
+    """Those that are late together as one, and each of the others; what costs most first."""
     sets = [one for one in late if len(one.ranks) > 1]
     inside = {rank for one in sets for rank in one.ranks}
-    return [*sets, *(one for one in late if len(one.ranks) == 1 and one.ranks[0] not in inside)]
+    found = [*sets, *(one for one in late if len(one.ranks) == 1 and one.ranks[0] not in inside)]
+    return sorted(found, key=lambda one: -max(one.costs, one.mean_costs))
 
 
 def alone_of(late: Sequence[Late], one: Late) -> list[Late]:

@@ -15,6 +15,7 @@ from nsysan.replay.prepared import prepare
 from nsysan.replay.results import Pace
 from nsysan.replay.trust import why_untold
 from nsysan.replay.untraced import SEVERAL, OutOfRange, untraced
+from nsysan.run.all_decode import usual_period
 from nsysan.run.run import Run
 
 
@@ -39,4 +40,4 @@ def paced(run: Run, period: int | None) -> tuple[Pace | None, WithoutNsys | None
     found = untraced(ready, period)
     # How well a replay gives what was measured is told of what was.
     pace = replace(pace_of(found.ready), error=measured.error)
-    return pace, WithoutNsys(period, measured.period.median, found.hosts, found.gaps, ledger_of(found.ready))
+    return pace, WithoutNsys(period, usual_period(run), found.hosts, found.gaps, ledger_of(found.ready))

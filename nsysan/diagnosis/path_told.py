@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from nsysan.diagnosis.diagnosis import Diagnosis
+from nsysan.diagnosis.verdict import VerdictKind
 from nsysan.replay.results import MAX_ERROR
 
 
 def why_no_path(diagnosis: Diagnosis) -> str:
     """Why nothing tells what a step had to wait for; "" where a replay does."""
+    if diagnosis.verdict.kind == VerdictKind.INCONCLUSIVE:
+        return "the verdict is inconclusive, and a path would rest on what is missing"
     what, pace = diagnosis.what_if, diagnosis.pace
     if what is None or pace is None:
         return what.why if what is not None and what.why else "there is no steady decode step that can be replayed"

@@ -12,6 +12,8 @@ from nsysan.run.groups import Members
 from nsysan.run.run import Run
 from nsysan.text import duration, numbered, pct
 
+#: What a bubble is, in words.
+WAITING = "waiting for another stage"
 #: With more of the ranks' time than this in communication that is not split, nobody knows what waits for a stage.
 MAX_UNSPLIT = 0.05
 
@@ -32,7 +34,7 @@ class Stage:
     @property
     def sentence(self) -> str:
         """What it does, in words."""
-        wants = "" if self.bubble is None else f", and {pct(self.bubble)} of its time is for want of another stage"
+        wants = "" if self.bubble is None else f", and {pct(self.bubble)} of its time is spent {WAITING}"
         ranks = numbered("rank", list(self.ranks), most=16)
         return f"stage {self.number} ({ranks}): works {duration(self.work)} a step{wants}"
 
@@ -58,13 +60,13 @@ class Bubble:
     @property
     def sentence(self) -> str:
         """What the stages lose, in words."""
-        lost = "what stages lose for want of one another cannot be told" if self.share is None else self.lost
+        lost = "what stages lose by waiting for one another cannot be told" if self.share is None else self.lost
         return f"{lost}; {self.in_flight}"
 
     @property
     def lost(self) -> str:
         """The share in words."""
-        return f"{pct(self.share or 0)} of the ranks' time is for want of another stage"
+        return f"{pct(self.share or 0)} of the ranks' time is spent {WAITING}"
 
 
 def find_bubble(run: Run) -> Bubble | None:

@@ -148,7 +148,9 @@ def _events(run: Run) -> Quality:
         )
     if not lost:
         return Quality(Aspect.EVENTS, Status.OK, "nsys reports no lost events for the ranks")
-    return Quality(Aspect.EVENTS, Status.ESTIMATED, f"nsys warns of the ranks: {plain('; '.join(lost), 2_000)}")
+    return Quality(
+        Aspect.EVENTS, Status.ESTIMATED, f"nsys warns that events may be missing: {plain('; '.join(lost), 2_000)}"
+    )
 
 
 def _host_time(run: Run, diagnosis: Diagnosis) -> Quality | None:
@@ -176,7 +178,7 @@ def _gaps(run: Run, diagnosis: Diagnosis) -> Quality:
             Aspect.GAPS, Status.ESTIMATED, "idle time that the host causes is inflated by the profiler (see host_time)"
         )
     if (idle["cause"] == GapCause.STAGE).any():
-        inferred = "that a GPU idles for want of another stage is inferred from when the stages work"
+        inferred = "that a GPU idles as it waits for another stage is inferred from when the stages work"
         return Quality(Aspect.GAPS, Status.ESTIMATED, inferred)
     return Quality(Aspect.GAPS, Status.OK, "every idle interval has one cause, and they sum to the ledger's idle line")
 

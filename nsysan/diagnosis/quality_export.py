@@ -80,6 +80,11 @@ def _clock(run: Run) -> Quality | None:
     least = min(clock.shortest for clock in known.values() if clock.shortest is not None)
     if not off:
         unseen = all(clock.late is None for clock in known.values()) and least > MAX_LATENCY_NS
+        if least < 0:
+            early = (
+                f"some kernels start {-least / 1e3:.1f} µs before their launch: clocks differ by little more than that"
+            )
+            return Quality(Aspect.CPU_GPU_CLOCK, Status.ESTIMATED, early)
         never = "; the GPU never idles before a launch, so that a GPU clock that is ahead would not show"
         return Quality(
             Aspect.CPU_GPU_CLOCK, Status.OK, f"shortest launch latency {least / 1e3:.1f} µs{never if unseen else ''}"

@@ -8,7 +8,7 @@ from nsysan.diagnosis.savings import SURE_ERROR, slowed_by_nsys
 from nsysan.metrics.causes import LateCause
 from nsysan.metrics.scenarios import SCENARIOS, Scenario
 from nsysan.metrics.skew import TELLING_STEPS
-from nsysan.metrics.whatif import WhatIf
+from nsysan.metrics.whatif import SCHEDULER, WhatIf
 from nsysan.replay.results import LATE_SHARE, MAX_ERROR
 from nsysan.run.run import Run
 from nsysan.text import counted, duration, pct, pct_limit
@@ -16,7 +16,9 @@ from nsysan.trace.graph_mode import GraphMode
 
 _NO_TIME = "what a step takes without nsys no table holds (time one and give --untraced that)"
 _INFERRED = "that the first stage begins its next step when the last one has ended is inferred"
+_ANSWERED = "that hosts wait for results by way of another thread is inferred"
 _UNSEEN = "hosts, or streams, may wait for each other unseen (capture with --trace=cuda,nvtx,osrt)"
+_SCHEDULED = f"savings without skew are upper bounds: hosts pace what is left, and {SCHEDULER}"
 _INFLATED = "held up by its host, whose time the profiler inflates (see host_time)"
 
 
@@ -45,13 +47,16 @@ def _nobody(run: Run, diagnosis: Diagnosis) -> tuple[Status, str]:
             f"another rank is late in each step, which costs {duration(diagnosis.rotation)} a step; none is by itself"
         )
         return Status.OK, turns
-    hidden = _hidden(diagnosis.what_if)
+    hidden = hidden_share(diagnosis.what_if)
     if hidden >= LATE_SHARE:
-        return Status.ESTIMATED, f"up to {pct(hidden)} of the step may be for a late rank that does not show: {_UNSEEN}"
-    return Status.OK, f"by replay no rank costs {pct_limit(LATE_SHARE)} of the step or more, nor of its tail"
+        return (
+            Status.ESTIMATED,
+            f"up to {pct(hidden)} of the step may be lost to a late rank that does not show: {_UNSEEN}",
+        )
+    return Status.OK, f"no rank costs {pct_limit(LATE_SHARE)} of the step or more, nor of its tail"
 
 
-def _hidden(what: WhatIf | None) -> float:
+def hidden_share(what: WhatIf | None) -> float:
     """The share of the period that late ranks may cost where the trace can be taken in more than one way."""
     bounds = what and what.bounds.get(Scenario.NO_SKEW)
     return (what.period - bounds[0]) / what.period if what and bounds else 0.0
@@ -77,7 +82,7 @@ def _who_is_named(run: Run, diagnosis: Diagnosis) -> tuple[Status, str]:
     if LateCause.HOST in causes and run.is_eager and diagnosis.untraced is None:
         return Status.ESTIMATED, _INFLATED
     costs = f"{pct_limit(LATE_SHARE)} of the step or of its tail, or more"
-    return Status.OK, f"by replay, with all other late ranks put right, it costs {costs}"
+    return Status.OK, f"with all other late ranks put right, it costs {costs}"
 
 
 def assess_savings(run: Run, diagnosis: Diagnosis) -> Quality:
@@ -91,6 +96,7 @@ def assess_savings(run: Run, diagnosis: Diagnosis) -> Quality:
     of = f"by replay of {counted(steps, 'step')}, which misses the measured period by {pct(what.error)}"
     limits = _limits(run, what, what.error)
     limits += [_INFERRED] if diagnosis.pace.turns_inferred and not what.why_host else []
+    limits += [_ANSWERED] if diagnosis.pace.answered else []
     untold = [_NO_TIME] if slowed_by_nsys(run, what) else []
     return Quality(Aspect.WHAT_IF, Status.ESTIMATED if limits else Status.OK, "; ".join([*limits, of, *untold]))
 
@@ -100,6 +106,8 @@ def _limits(run: Run, what: WhatIf, error: float) -> list[str]:
     found = [what.why_host] if what.why_host else []
     if not what.why_host and slowed_by_nsys(run, what):
         found.append("savings on the host's side are upper bounds (see host_time)")
+    if what.scheduled:
+        found.append(_SCHEDULED)
     if what.bounds:
         which = ", ".join(SCENARIOS[scenario].title for scenario in what.bounds)
         found.append(f"what is saved {which} is told as the least: {_UNSEEN}")

@@ -56,8 +56,7 @@ def _groups(run: Run) -> Quality | None:
     return Quality(
         Aspect.GROUPS,
         Status.ESTIMATED,
-        f"who communicates with whom ({which}) is inferred from when calls end: no payload and no communicator of them "
-        f"is in the trace",
+        f"which ranks communicate ({which}) is inferred from when their calls end: the trace names no communicator",
     )
 
 

@@ -10,6 +10,7 @@ import polars as pl
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.evidence import UNDER_THE_VERDICT, Aspect, Quality, Status
 from nsysan.diagnosis.late_words import outermost
+from nsysan.diagnosis.quality_pace import hidden_share
 from nsysan.diagnosis.savings import SURE_ERROR, slowed_by_nsys
 from nsysan.diagnosis.verdict import DOMINANT, OF_PATH, PIPELINE, SKEW, Sure, Verdict, VerdictKind
 from nsysan.metrics.causes import LateCause
@@ -30,6 +31,7 @@ _INFLATION = 3.0
 _OF_REPLAYS = 1.35
 #: A share this near to its threshold may lie on either side of it.
 _NEAR = 0.01
+_WHO = "whether a rank is late cannot be told"
 _INFERRED = "the critical path goes from stream to stream by an order that is inferred from when work starts"
 #: Told by figures below, or by what the profiler may weigh.
 _TOLD_OTHERWISE = frozenset({Aspect.COVERAGE, Aspect.HOST_TIME})
@@ -39,8 +41,8 @@ def weighed(run: Run, diagnosis: Diagnosis, rows: Sequence[Quality]) -> Verdict:
     """The verdict with how sure it is; rows: the evidence, of which some lies under it."""
     verdict = diagnosis.verdict
     if verdict.kind == VerdictKind.INCONCLUSIVE:
-        return replace(verdict, sure=Sure.LOW, because=("nothing is concluded: the reason says what is missing",))
-    medium = _estimated(run, diagnosis.what_if, rows)
+        return replace(verdict, sure=Sure.LOW, because=("nothing is concluded; the verdict says what is missing",))
+    medium = _estimated(run, diagnosis.what_if, rows, late=bool(diagnosis.late))
     low: list[str] = []
     covered = diagnosis.coverage
     least = min(covered.span, covered.busy) if covered is not None else 0.0
@@ -51,7 +53,7 @@ def weighed(run: Run, diagnosis: Diagnosis, rows: Sequence[Quality]) -> Verdict:
         medium.append(f"{pct(matched)} of the collectives matched across the ranks")
     error = 0.0 if diagnosis.what_if is None else diagnosis.what_if.error or 0.0
     if error > SURE_ERROR:
-        medium.append(f"the replay misses the measured period by {pct(error)}")
+        medium.append(_missed(error))
     if diagnosis.pace is not None and diagnosis.pace.inferred:
         medium.append(_INFERRED)
     profiled = _profiled(run, diagnosis)
@@ -61,23 +63,32 @@ def weighed(run: Run, diagnosis: Diagnosis, rows: Sequence[Quality]) -> Verdict:
     if verdict.kind == VerdictKind.HOST and not (profiled and run.is_eager):
         why, turns = _unseen(diagnosis)
         (low if turns else medium).append(why)
+    hidden = hidden_share(diagnosis.what_if)
+    if hidden > SKEW and verdict.kind not in (VerdictKind.SKEW, VerdictKind.HOST):
+        low.append(f"up to {pct(hidden)} of the step may be for a late rank that does not show")
     if near := _near(verdict, max(error, _NEAR)):
         medium.append(near)
     if low or medium:
         return replace(verdict, sure=Sure.LOW if low else Sure.MEDIUM, because=(*low, *medium))
     met = "" if matched is None else f", {pct(matched)} of the collectives match"
-    good = f"the steady steps cover {pct(least)} of the capture{met}, the replay misses the period by {pct(error)}"
+    good = f"the steady steps cover {pct(least)} of the capture{met}, {_missed(error)}"
     return replace(verdict, sure=Sure.HIGH, because=(good,))
 
 
-def _estimated(run: Run, what: WhatIf | None, rows: Sequence[Quality]) -> list[str]:
+def _missed(error: float) -> str:
+    return f"a replay of the steps misses their period by {pct(error)}"
+
+
+def _estimated(run: Run, what: WhatIf | None, rows: Sequence[Quality], *, late: bool) -> list[str]:
     """What the verdict rests on and is not measured, each root once."""
     weak = [row for row in rows if row.status != Status.OK and row.id in UNDER_THE_VERDICT]
     roots = {row.id for row in weak}
     if slowed_by_nsys(run, what):
         roots.add(Aspect.HOST_TIME)
     own = [row for row in weak if not any(f"see {root}" in row.reason for root in roots)]
-    return [f"{row.id.words} {row.status.words}: {row.reason}" for row in own if row.id not in _TOLD_OTHERWISE]
+    told = [row for row in own if row.id not in _TOLD_OTHERWISE]
+    # Where nobody is named, the sentence on late ranks has the reason.
+    return [_WHO if row.id == Aspect.STRAGGLER and not late else row.reason for row in told]
 
 
 def _matched(run: Run) -> float | None:
@@ -89,25 +100,28 @@ def _matched(run: Run) -> float | None:
 def _profiled(run: Run, diagnosis: Diagnosis) -> tuple[str, bool] | None:
     """What the profiler may weigh, and whether that could turn the verdict; None where it is little."""
     what, kind = diagnosis.what_if, diagnosis.verdict.kind
-    late = kind == VerdictKind.SKEW and any(one.cause == LateCause.HOST for one in outermost(diagnosis.late))
-    if what is None or not slowed_by_nsys(run, what) or not (kind == VerdictKind.HOST or (late and run.is_eager)):
+    # Own loops were measured to be slowed by 2 %, engines with threads and processes beside by a third.
+    engine = run.is_eager or (diagnosis.pace is not None and diagnosis.pace.answered)
+    late = engine and kind == VerdictKind.SKEW and any(one.cause == LateCause.HOST for one in outermost(diagnosis.late))
+    if what is None or not slowed_by_nsys(run, what) or not (kind == VerdictKind.HOST or late):
         return None
-    free = what[Scenario.NO_HOST_LATE]
+    paced = kind == VerdictKind.HOST or run.is_eager
+    free = what[Scenario.NO_HOST_LATE if paced else Scenario.NO_SKEW]
     unknown = "tracing slows the hosts, by how much the trace does not tell"
     if free is None:
         return unknown, True
-    bears = what.period / free
+    bears, do = what.period / free, "pace the step" if paced else "be late"
     if bears < (_INFLATION if run.is_eager else _OF_REPLAYS):
-        return f"{unknown}; without nsys they may not pace the step", True
+        return f"{unknown}; without nsys they may not {do}", True
     least = f"a {_part(bears)}" if bears >= _INFLATION else pct(1 / bears)
-    return f"{unknown}; they would pace the step even if they took {least} of the traced time", False
+    return f"{unknown}; they would {do} even at {least} of their traced time", False
 
 
 def _unseen(diagnosis: Diagnosis) -> tuple[str, bool]:
     """That a host may be waiting between its calls, and whether that could turn the verdict."""
     what = diagnosis.what_if
     saved = None if what is None else what.saves(Scenario.NO_HOST_LATE)
-    unseen = "no table tells whether the hosts work or wait between their calls (capture with --trace=cuda,nvtx,osrt)"
+    unseen = "the trace does not tell if hosts work or wait between their calls (capture with --trace=cuda,nvtx,osrt)"
     if what is None or saved is None or saved >= DOMINANT * what.period:
         return unseen, False
     return (

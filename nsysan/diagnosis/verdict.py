@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -59,24 +60,27 @@ class VerdictKind(StrEnum):
 class Bound:
     """A kind of verdict.
 
-    says: the same as a clause. line: the ledger's line that shows it, None where none does. path: classes of the
-    critical path that it is the sum of.
+    says: the same as a clause. path: classes of the critical path that it is the sum of; of_path: their sum in words,
+    where its name alone does not tell. line: the ledger's line that shows it, where the path does not.
     """
 
     says: str
     line: Line | None = None
     path: tuple[str, ...] = ()
+    of_path: str = ""
 
 
 BOUNDS = {
-    VerdictKind.PIPELINE: Bound("stages that wait for one another bound the step"),
-    VerdictKind.COMPUTE: Bound("compute bounds the step", Line.COMPUTE, ("compute",)),
-    VerdictKind.WIRE: Bound("the wire bounds the step: data moves for most of it", Line.WIRE, ("wire", "fused")),
+    VerdictKind.PIPELINE: Bound("stages that wait for one another bound the step", Line.WAIT),
+    VerdictKind.COMPUTE: Bound("compute bounds the step", path=("compute",)),
+    VerdictKind.WIRE: Bound("the wire bounds the step: data moves for most of it", path=("wire", "fused")),
     VerdictKind.SKEW: Bound("ranks arriving late bound the step", Line.WAIT),
     VerdictKind.HOST: Bound(
-        "the hosts bound the step: GPUs wait for what they launch", Line.IDLE, ("host", "launch", "sync")
+        "the hosts bound the step: GPUs wait for what they launch",
+        path=("host", "launch", "sync"),
+        of_path="host (CPU and launches)",
     ),
-    VerdictKind.COPY: Bound("copies bound the step: memory is moved for most of it", Line.COPY, ("copy",)),
+    VerdictKind.COPY: Bound("copies bound the step: memory is moved for most of it", path=("copy",)),
     VerdictKind.MIXED: Bound("no single cause bounds the step"),
     # Its reason says what is missing.
     VerdictKind.INCONCLUSIVE: Bound(""),
@@ -84,6 +88,7 @@ BOUNDS = {
 #: Kinds of which a class of the critical path decides.
 OF_PATH = tuple(kind for kind, bound in BOUNDS.items() if bound.path)
 _LISTED = 0.005
+_HOST = re.compile(r"\bhosts?\b")
 
 
 class Sure(StrEnum):
@@ -159,7 +164,8 @@ def judge(
     skewed = (shares[VerdictKind.SKEW] or 0.0) > SKEW and bool(paced.late or paced.rotation or few)
     if bubble is not None and piped:
         kind = VerdictKind.PIPELINE
-        says = f"{BOUNDS[kind].says}: {bubble.sentence}{_within_stages(paced.late)}"
+        turn = f"; a stage's own turn is mostly {first}" if weighed[first] > DOMINANT else ""
+        says = f"{BOUNDS[kind].says}: {bubble.sentence}{turn}{_within_stages(paced.late)}"
     elif skewed:
         kind = VerdictKind.SKEW
         says = _skew(paced, what, steady["step"].n_unique())
@@ -172,7 +178,12 @@ def judge(
         ) + _besides(paced.late, what.period)
     absent = f"{numbered('rank', missing)} {'are' if len(missing) > 1 else 'is'}"
     incomplete = f"; {absent} not in the trace and may be later still" if missing else ""
-    return Verdict(kind, f"{says} ({path_words(shares)}){incomplete}", shares)
+    return Verdict(kind, f"{_explained(f'{says} ({path_words(shares)})')}{incomplete}", shares)
+
+
+def _explained(sentence: str) -> str:
+    """What a host is, where one is first spoken of."""
+    return _HOST.sub(lambda found: f"{found[0]} ({'CPUs' if found[0] == 'hosts' else 'CPU'})", sentence, count=1)
 
 
 def _inconclusive(why: str, shares: Mapping[str, float | None] | None = None) -> Verdict:
@@ -189,9 +200,14 @@ def _why_no_path(what: WhatIf, paced: Paced) -> str:
     return "" if paced.path else f"nothing tells what paces the steps: {what.why or 'they could not be replayed'}"
 
 
+def on_path(kind: str) -> str:
+    """What the critical path spends on, in words: a kind, or a class that is none."""
+    return next((BOUNDS[one].of_path for one in OF_PATH if one == kind and BOUNDS[one].of_path), kind)
+
+
 def path_words(shares: Mapping[str, float | None]) -> str:
     """The critical path's shares, largest first."""
-    own = {kind: shares.get(kind) or 0.0 for kind in OF_PATH}
+    own: dict[VerdictKind, float] = {kind: shares.get(kind) or 0.0 for kind in OF_PATH}
     ordered = sorted(own.items(), key=lambda item: -item[1])
     listed = ", ".join(f"{kind} {pct(share)}" for kind, share in ordered if share >= _LISTED)
     unsplit = shares.get("unsplit") or 0.0

@@ -37,6 +37,9 @@ _DEFAULTS: dict[str, dict[str, object]] = {
 _PATTERN = {"gemma2": 2, "gemma3_text": 6}
 _EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts")
 _PER_TOKEN = ("num_experts_per_tok", "num_experts_per_token")
+_SHARED = ("n_shared_experts", "num_shared_experts")
+#: Experts that lie otherwise (Llama 4's beside dense layers, Granite's shared ones, Ernie's by other names).
+_UNREAD = ("interleave_moe_layer_step", "intermediate_size_mlp", "shared_intermediate_size", "moe_num_experts")
 
 
 def read_config(path: Path) -> ModelShape:
@@ -151,6 +154,8 @@ def _latent(config: _Config) -> Latent | None:
 
 def _experts(config: _Config, layers: int) -> Experts | None:
     count = config.first(_EXPERTS, "experts")
+    if unread := next((key for key in _UNREAD if config.values.get(key)), None):
+        raise ValueError(f"{unread}: experts that lie in a way that is not known; state named numbers")
     if count is None or count == 1:
         return None
     per_token = config.first(_PER_TOKEN, "experts")
@@ -158,7 +163,7 @@ def _experts(config: _Config, layers: int) -> Experts | None:
         raise ValueError(f"{_PER_TOKEN[0]} is missing, or more than there are experts")
     ffn = config.whole("moe_intermediate_size", "width", config.count("intermediate_size", "width"))
     shared = config.count("shared_expert_intermediate_size", "width")
-    shared = shared or config.count("n_shared_experts", "experts") * ffn
+    shared = shared or max(config.count(key, "experts") for key in _SHARED) * ffn
     with_experts = sum(_has_experts(config, layer) for layer in range(layers))
     return Experts(count, per_token, ffn, shared, with_experts)
 

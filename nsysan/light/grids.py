@@ -20,6 +20,9 @@ from nsysan.run.placed import PlacedTrace
 #: A product whose name has the tile of its output, width times tokens: cuBLAS on Hopper. A block does one tile, but in
 #: grids as large as the GPU.
 _TILED = re.compile(r"^nvjet_\w*?_(\d+)x(\d+)_\d+x\d+_")
+#: CUTLASS's of Ampere, as cuBLAS brings them, with the same in its name, split or not by z. Its blocks come in several
+#: orders, which are one where a single tile has all tokens (threadblock_swizzle.h: get_log_tile).
+_OF_AMPERE = re.compile(r"\bcutlass_80_(?:wmma_)?tensorop_\w*?gemm_(?:\w+?_)?(\d+)x(\d+)_\d+x\d+_")
 #: The reduction of a split product, by blocks of so many columns and rows of its output.
 _REDUCED = re.compile(r"splitKreduce_kernel<\(int\)(\d+), \(int\)(\d+)")
 #: Norms that run a block a row; those of Triton may do several, so another kernel has to agree.
@@ -156,6 +159,9 @@ def _reduced(one: Launched, tokens: int | None) -> int | None:
 
 
 def _tiled(one: Launched, tokens: int | None, processors: int | None) -> int | None:
+    if of_ampere := _OF_AMPERE.search(one.demangled):
+        wide, high = int(of_ampere[1]), int(of_ampere[2])
+        return one.blocks[0] * one.blocks[1] * wide if tokens is not None and tokens <= high else None
     match = _TILED.search(one.name)
     if match is None or tokens is None or processors is None or one.count >= processors or "splitK" in one.name:
         return None

@@ -54,7 +54,8 @@ class Setting:
 
 
 def work_of(shape: ModelShape, setting: Setting) -> dict[Product, Work]:
-    """Bytes and operations of a rank in a step, of the rank that has most, and of a pipeline the mean of its stages.
+    """Bytes and operations of a rank in a step: of the rank that has most; of a pipeline the mean of its stages, and of
+    ranks that share out whole experts their mean, too.
 
     Weights are read once, shared out as engines do: heads, inner widths and rows of the vocabulary by tensor
     parallelism, heads of keys and values copied where there are fewer than ranks, what compresses queries and keys, and

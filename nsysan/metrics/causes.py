@@ -26,7 +26,9 @@ class GapCause(StrEnum):
 
 @dataclass(frozen=True)
 class Gap:
-    """A cause of idle time in words, and its colour (of Tol's muted palette)."""
+    """A cause of idle time in words, and its colour: a host's, launches' and synchronise calls' wherever these are
+    drawn, else of Tol's muted palette.
+    """
 
     meaning: str
     colour: str
@@ -36,13 +38,13 @@ class Gap:
 GAPS = {
     GapCause.STAGE: Gap("waited for another stage of the pipeline, which worked meanwhile", "#332288"),
     GapCause.BETWEEN_STEPS: Gap("between the last work of a step and the first of the next", "#44AA99"),
-    GapCause.HOST_LATE: Gap("the launch call of the next operation began after the GPU had run dry", "#882255"),
-    GapCause.LAUNCH: Gap("launched in time, on the stream that ran last, and started late all the same", "#CC6677"),
+    GapCause.HOST_LATE: Gap("the launch call of the next operation began after the GPU had run dry", "#9C89B8"),
+    GapCause.LAUNCH: Gap("launched in time, on the stream that ran last, and started late all the same", "#7F8790"),
     GapCause.GRAPH: Gap("between two nodes of one graph replay", "#88CCEE"),
     GapCause.DEPENDENCY: Gap("launched in time, but waited for work on another stream", "#DDCC77"),
     GapCause.SYNC: Gap("the host was waiting in a synchronise call when the GPU ran dry", "#117733"),
     GapCause.UNKNOWN: Gap(
-        "the operation after it has no recorded launch call, or one on a clock that disagrees", "#999999"
+        "the operation after it has no recorded launch call, or one on a clock that disagrees", "#CC6677"
     ),
 }
 

@@ -11,6 +11,7 @@ import polars as pl
 
 from nsysan.columns.codes import numbered
 from nsysan.columns.intervals import I64
+from nsysan.columns.rows import repeated, taken
 from nsysan.metrics.lines import AFTER, BEFORE, CLAIMED, WHOLE, Line
 from nsysan.model.classes import WorkClass
 
@@ -50,7 +51,7 @@ class Cut:
     def lengths(self) -> tuple[pl.Series, pl.Series]:
         """ns before the last arrival and after it of each operation, null where it is not a matched call."""
         last, at = self.end[self.at], pl.Series(self.at)
-        none = pl.repeat(None, len(self.begin), dtype=pl.Int64, eager=True)
+        none = repeated(None, len(self.begin), pl.Int64())
         waited = none.clone().scatter(at, pl.Series(last - self.begin[self.at]))
         return waited, none.scatter(at, pl.Series(self.finish - last))
 
@@ -59,15 +60,16 @@ def cut_at_arrival(work: pl.DataFrame) -> Cut:
     """The parts of operations; work: begin, end, cls and last (last arrival at a matched call, null for any other)."""
     begin, end, line = work["begin"].to_numpy(), work["end"].to_numpy().copy(), numbered(work["cls"], _of(WHOLE))
     at = work["last"].is_not_null().to_numpy().nonzero()[0]
-    classes, finish = work["cls"].gather(at), end[at]
-    end[at] = work["last"].gather(at).to_numpy()
+    rows = pl.Series(at)
+    classes, finish = taken(work["cls"], rows), end[at]
+    end[at] = taken(work["last"], rows).to_numpy()
     line[at] = numbered(classes, _of(BEFORE))
     return Cut(begin, end, line, at, finish, numbered(classes, _of(AFTER)))
 
 
 def line_names(lines: pl.Series) -> pl.Series:
     """The lines that have these numbers, by name."""
-    return pl.Series(list(CLAIMED), dtype=pl.String).gather(lines)
+    return taken(pl.Series(list(CLAIMED), dtype=pl.String), lines)
 
 
 def _of(lines: Mapping[WorkClass, Line]) -> dict[str, int]:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from nsysan.columns.rows import taken
 from nsysan.columns.threads import each_of
 from nsysan.columns.times import by_begin, by_time
 from nsysan.metrics.causes import GapCause
@@ -135,7 +136,7 @@ def _caused(
             "row": after["row"],
         }
     ).with_columns(
-        pl.Series("cause", _CAUSES, dtype=_SCHEMA["cause"]).gather(pl.Series(cause)),
+        taken(pl.Series("cause", _CAUSES, dtype=_SCHEMA["cause"]), pl.Series(cause)),
         pl.Series("host", late).to_frame().select(pl.when(pl.Series(launched)).then("host")).to_series(),
     )
 

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from nsysan.columns.grouped import summed
 from nsysan.columns.intervals import Covered
 from nsysan.model.kernel_groups import KernelGroup, group_of, telling_name
 
@@ -90,9 +91,8 @@ def in_windows(work: pl.DataFrame, windows: pl.DataFrame) -> pl.DataFrame:
 
 def per_step(inside: pl.DataFrame) -> pl.DataFrame:
     """kernel, step, ns, calls: what each kernel takes in each step that runs it. inside: step, kernel, begin, end."""
-    return inside.group_by("kernel", "step").agg(
-        ns=(pl.col("end") - pl.col("begin")).sum(), calls=pl.len().cast(pl.Int64)
-    )
+    took = (inside["end"] - inside["begin"]).to_numpy()
+    return summed(inside.select("kernel", "step"), {"ns": took, "calls": np.ones(len(took), dtype=np.bool_)})
 
 
 def kernel_times(rank: int, work: pl.DataFrame, windows: pl.DataFrame, names: Names) -> KernelTimes:
@@ -104,11 +104,12 @@ def kernel_times(rank: int, work: pl.DataFrame, windows: pl.DataFrame, names: Na
     inside = in_windows(work, windows)
     sums = per_step(inside).join(told, on="step")
     took = inside.select("step", "kernel", ns=pl.col("end") - pl.col("begin"))
+    usual_call = pl.median("ns").round().cast(pl.Int64)
     if told["population"].n_unique() > 1:
-        took = took.join(told, on="step")
+        calls = took.join(told, on="step").group_by("population", "kernel").agg(call_ns=usual_call)
     else:  # of most traces, whose kernels are millions
-        took = took.with_columns(population=pl.lit(told["population"].first(), dtype=pl.String))
-    calls = took.group_by("population", "kernel").agg(call_ns=pl.median("ns").round().cast(pl.Int64))
+        calls = took.group_by("kernel").agg(call_ns=usual_call)
+        calls = calls.with_columns(population=pl.lit(told["population"].first(), dtype=pl.String))
     table = names.table.with_row_index("kernel").with_columns(pl.col("kernel").cast(pl.Int64))
     counts = told.group_by("population").agg(steps=pl.len())
     usual = _medians(sums, ["population", "kernel"], counts).join(calls, on=["population", "kernel"])

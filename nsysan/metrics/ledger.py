@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
+from nsysan.columns.grouped import summed
 from nsysan.columns.intervals import I64, atoms, line_of_mask
 from nsysan.columns.rows import kept
 from nsysan.columns.threads import each_of
@@ -39,18 +40,14 @@ def build_ledger(work: pl.DataFrame, windows: pl.DataFrame) -> pl.DataFrame:
     claims = cut_at_arrival(work).parts(work, ("rank",))
     groups = windows.sort("rank", "begin").partition_by("rank")
     parts = each_of(lambda own: _rank_ledger(_of_rank(claims, own["rank"][0]), own), groups, len(work))
-    counted = (
-        work.select(
-            "step",
-            "rank",
-            pdl_trimmed_ns="trimmed",
-            collectives=is_communication().cast(pl.Int64),
-            split=pl.col("last").is_not_null().cast(pl.Int64),
-        )
-        .filter(pl.col("step").is_not_null())
-        .group_by("step", "rank")
-        .agg(pl.sum("pdl_trimmed_ns", "collectives", "split"))
-    )
+    counted = summed(
+        work.select("step", "rank"),
+        {
+            "pdl_trimmed_ns": work["trimmed"].to_numpy(),
+            "collectives": work.select(is_communication()).to_series().to_numpy(),
+            "split": work["last"].is_not_null().to_numpy(),
+        },
+    ).drop_nulls("step")
     ledger = pl.concat(parts).join(counted, on=["step", "rank"], how="left").sort("step", "rank")
     ledger = ledger.with_columns(pl.col("pdl_trimmed_ns", "collectives", "split").fill_null(0))
     _check(ledger)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
 
+from nsysan.columns.grouped import summed
+from nsysan.columns.rows import kept
 from nsysan.model.classes import WorkClass
 from nsysan.trace.vocabulary import UNNAMED
 
 #: Kernels launched one by one from this share on: a step that is half in graphs is not eager.
 EAGER_SHARE = 0.5
+_REPLAYED = pl.col("step").is_not_null() & ((pl.col("type") == "graph") | pl.col("graph_node").is_not_null())
 
 
 @dataclass(frozen=True)
@@ -97,21 +101,20 @@ def lookalike_sums(work: pl.DataFrame) -> pl.DataFrame:
 
 
 def _by_step(work: pl.DataFrame) -> pl.DataFrame:
-    kernel = pl.col("type") == "kernel"
-    in_graph = pl.col("graph_node").is_not_null()
-    of_step = pl.col("step").is_not_null()
-    counted = work.select(
-        "step",
-        "rank",
-        kernels=kernel.cast(pl.Int64),
-        alone=(kernel & ~in_graph).cast(pl.Int64),
-        compute=(pl.col("cls") == WorkClass.COMPUTE).cast(pl.Int64),
-        trimmed=(pl.col("trimmed") > 0).cast(pl.Int64),
-        trimmed_ns=pl.col("trimmed").clip(lower_bound=0),
-    )
-    sums = pl.sum("kernels", "alone", "compute", "trimmed", "trimmed_ns")
-    steps = counted.filter(of_step).group_by("step", "rank").agg(pl.len().cast(pl.Int64).alias("operations"), sums)
-    replayed = work.filter(of_step & ((pl.col("type") == "graph") | in_graph)).select("step", "rank", "correlation")
+    kernel, in_graph = (work["type"] == "kernel").to_numpy(), work["graph_node"].is_not_null().to_numpy()
+    trimmed = np.maximum(work["trimmed"].to_numpy(), 0)
+    steps = summed(
+        work.select("step", "rank"),
+        {
+            "operations": np.ones(len(work), dtype=np.bool_),
+            "kernels": kernel,
+            "alone": kernel & ~in_graph,
+            "compute": (work["cls"] == WorkClass.COMPUTE.value).to_numpy(),
+            "trimmed": trimmed > 0,
+            "trimmed_ns": trimmed,
+        },
+    ).drop_nulls("step")
+    replayed = kept(work.select("step", "rank", "correlation", "type", "graph_node"), _REPLAYED)
     replays = replayed.group_by("step", "rank").agg(replays=pl.n_unique("correlation").cast(pl.Int64))
     return (
         steps.join(replays, on=["step", "rank"], how="left")

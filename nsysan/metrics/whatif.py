@@ -17,6 +17,8 @@ from nsysan.model.matches import Match
 
 #: What calls have in common that share a floor; place: number in the step, where sizes are not known, or no measure.
 KEY = ["name", "message_bytes", "group", "place"]
+#: Why savings are upper bounds where hosts would pace what is left (see WhatIf.scheduled).
+SCHEDULER = "what tells hosts what to launch is not in the trace"
 #: The floor is this quantile of the wire of such calls.
 FLOOR_QUANTILE = 0.05
 
@@ -29,6 +31,8 @@ class WhatIf:
     bounds: the least and the most that a scenario may take where the trace cannot tell better; `without` has the most.
     replayed: the period of the steps that were replayed; error: replay_error (section 7), None without a replay. why:
     what keeps savings from being told, "" where they are; why_host: the same of those on the host's side alone.
+    scheduled: whether hosts would pace the step without skew, and are told what to do by a process of which no trace
+    tells what it needs itself: such savings are upper bounds.
     """
 
     period: int
@@ -40,6 +44,7 @@ class WhatIf:
     error: float | None = None
     why: str = ""
     why_host: str = ""
+    scheduled: bool = False
 
     def __getitem__(self, scenario: Scenario) -> int | None:
         return self.without.get(scenario)
@@ -66,16 +71,20 @@ class WhatIf:
         return None if ns is None else self.period - ns
 
 
+def place() -> pl.Expr:
+    """`place` of KEY: the number of a call in its step where its size is no measure of what it takes, else null."""
+    # What a fused kernel computes is no matter of the size.
+    by_place = pl.col("message_bytes").is_null() | (pl.col("cls") == WorkClass.FUSED)
+    return pl.when(by_place).then("call").alias("place")
+
+
 def call_wires(collectives: pl.DataFrame, steps: list[int]) -> pl.DataFrame:
     """KEY, family, step, call, wire: ns from the last arrival at a matched call until it has ended everywhere.
 
     Of a message the longer of what its send and its receive take once they need not wait.
     """
     matched = collectives.filter((pl.col("verdict") == Match.MATCHED) & pl.col("step").is_in(steps))
-    # What a fused kernel computes is no matter of the size.
-    by_place = pl.col("message_bytes").is_null() | (pl.col("cls") == WorkClass.FUSED)
-    place = pl.when(by_place).then("call").alias("place")
-    kind, kinds = coded(matched.select(*KEY[:-1], place))
+    kind, kinds = coded(matched.select(*KEY[:-1], place()))
     message = pl.first("cls") == WorkClass.P2P
     wire = pl.when(message).then(pl.max("wire")).otherwise(pl.max("end") - pl.max("last"))
     found = matched.with_columns(kind).group_by("code", "family", "step", "call").agg(wire=wire)
@@ -90,6 +99,11 @@ def floors(wires: pl.DataFrame) -> pl.DataFrame:
 def least(wires: pl.Series) -> int:
     """The floor of these calls, whatever their place."""
     return int(wires.quantile(FLOOR_QUANTILE, "higher") or 0)
+
+
+def middle(wires: pl.Series) -> int:
+    """The p50 of these calls, as tables of collectives have it; 0 of none."""
+    return int(wires.quantile(0.5, "higher") or 0)
 
 
 def over_floors(wires: pl.DataFrame) -> pl.DataFrame:

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from nsysan.columns.times import by_begin
+from nsysan.model.health import LAUNCH_LATENCY_NS
 
 #: Columns of the operations that tell of clocks.
 CLOCKED = ("row", "start", "begin", "end", "correlation", "launch_start", "launch_end")
@@ -43,7 +44,7 @@ class HostClock:
     @property
     def agrees(self) -> bool:
         """False where launch calls and GPU work cannot be held against each other."""
-        starts_before_launch = self.shortest is not None and self.shortest < 0
+        starts_before_launch = self.shortest is not None and self.shortest < LAUNCH_LATENCY_NS[0]
         return not starts_before_launch and (self.late is None or self.late <= MAX_LATENCY_NS)
 
     @property

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from nsysan._errors import ExitCode, NsysanError
-from nsysan.columns.rows import none_if_negative
+from nsysan.columns.rows import none_if_negative, taken
 from nsysan.columns.threads import each_of
 from nsysan.model.classes import COMMUNICATION, WorkClass, load_catalogue
 from nsysan.model.host_clock import least_delay
@@ -140,7 +140,7 @@ def summarise(loaded: LoadedTrace) -> TraceSummary:
     stepped[[key for key, _ in loaded.ranks]] = True
     at = work.of_class(COMMUNICATION)
     calls = work.frame([name for name in CALL if name in OPERATION], at=at)
-    calls = calls.with_columns(begins.gather(none_if_negative(step_windows.member[at])).alias("member")).filter(
+    calls = calls.with_columns(taken(begins, none_if_negative(step_windows.member[at])).alias("member")).filter(
         pl.Series(stepped[calls["rank_key"].to_numpy()])
     )
     calls = _as_asked(in_words(calls).join(loaded.payloads, on="row", how="left", maintain_order="left"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -10,10 +11,12 @@ from nsysan.model.launchers import VARIABLES
 from nsysan.model.payloads import CommunicatorRank, communicator_ranks
 from nsysan.trace.graph_mode import GraphMode
 from nsysan.trace.nccl_files import read_logs_beside
-from nsysan.trace.nccl_log import NcclLog
 from nsysan.trace.provenance import Diagnostic
 from nsysan.trace.topology import Topology, read_topology
 from nsysan.trace.trace import Trace
+
+if TYPE_CHECKING:
+    from nsysan.trace.nccl_log import NcclLog
 
 
 @dataclass(frozen=True)

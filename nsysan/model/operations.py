@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from nsysan.columns.rows import repeated, taken
 from nsysan.model.classes import COMMUNICATION
 from nsysan.trace.vocabulary import WORK
 
@@ -110,23 +111,23 @@ class _Rows:
         if name in self._work.coded:
             table, code = self._work.coded[name]
             number = self._stored(code)
-            return self._blank(name) if number is None else table.gather(number)
+            return self._blank(name) if number is None else taken(table, number)
         if name in self._work.owners.columns:
-            return self._work.owners[name].gather(self._owner())
+            return taken(self._work.owners[name], self._owner())
         return self._number(name)
 
     def _stored(self, name: str) -> pl.Series | None:
         column = self._work.stored.get(name)
         if column is None:
             return None
-        return column.slice(self._begin, self._count) if self._at is None else column.gather(self._at)
+        return column.slice(self._begin, self._count) if self._at is None else taken(column, self._at)
 
     def _number(self, name: str) -> pl.Series:
         column = self._stored(name)
         return self._blank(name) if column is None else column.cast(pl.Int64)
 
     def _blank(self, name: str) -> pl.Series:
-        return pl.repeat(None, self.count, dtype=OPERATION.get(name, pl.Int64()), eager=True)
+        return repeated(None, self.count, OPERATION.get(name, pl.Int64()))
 
     def _row(self) -> pl.Series:
         if self._at is not None:

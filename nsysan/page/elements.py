@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from html import escape, unescape
 from importlib.resources import files
@@ -13,7 +14,7 @@ import plotly.graph_objects as go
 from nsysan.output import signed
 from nsysan.page.pack import INLINE, library, packed, source_hash
 from nsysan.page.palette import PAPER, VARIABLES, style
-from nsysan.text import plain
+from nsysan.text import UNIT, plain
 
 #: More columns than this are many; a table of so few rows is not broken.
 _WIDE, _FEW = 9, 20
@@ -33,6 +34,7 @@ _SCRIPTS = (
     "timeline_cursor.js",
     "timeline_range.js",
     "timeline_find.js",
+    "timeline_drag.js",
     "timeline_ranks.js",
     "timeline_pointer.js",
     "timeline_keys.js",
@@ -64,7 +66,7 @@ def render(
     entries = "".join(f'<a href="#{safe(anchor)}">{safe(name)}</a>' for anchor, name in links)
     page = Template(_asset("page.html")).substitute(
         title=safe(title),
-        subtitle=safe(subtitle),
+        subtitle=said(subtitle),
         policy=_policy(f"'{source_hash(script)}'", plotly.allowed),
         style=style() + _asset("page.css"),
         skips=_skips([anchor for anchor, _ in links]),
@@ -159,6 +161,15 @@ def table(
 def safe(text: str) -> str:
     """Text as HTML that shows it."""
     return escape(plain(text, 2_000))
+
+
+def said(text: str) -> str:
+    """A sentence as HTML: a number stays with its unit, an option whole."""
+    return _OPTION.sub(r'<span class="nb">\g<0></span>', UNIT.sub("&nbsp;", safe(text)))
+
+
+#: An option of a command, with its value.
+_OPTION = re.compile(r"(?<![\w-])--[a-z][\w-]*(?:=[\w,:.+-]*\w)?")
 
 
 def _asset(name: str) -> str:

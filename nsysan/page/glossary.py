@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 
 from nsysan.diagnosis.evidence import Status
+from nsysan.diagnosis.pipelines import WAITING
 from nsysan.metrics.lines import BESIDE, LEDGER, LINES, Line
 from nsysan.metrics.scenarios import SCENARIOS
-from nsysan.page.elements import safe
+from nsysan.page.elements import safe, said
 
 #: What the scenarios take away, by its name without an article.
 _LOSSES = {row.loss.removeprefix("the "): row for row in SCENARIOS.values() if row.loss is not None}
@@ -31,8 +33,8 @@ GLOSSARY: dict[str, str] = {
     "costs": "What a step would take less, by replay, if it were put right after all other late ranks.",
     "critical path": (
         "The chain of work, launches and waiting for calls that ends a step: each link is what the next one had to "
-        "wait for longest. Its ns sum to the period: host is a host's own time, launch what launches and the gaps "
-        "between kernels take, sync what a synchronise call takes to return."
+        "wait for longest. Its ns sum to the period. Host is what a host (CPU) takes by itself, what launches and the "
+        "gaps between kernels take (launch), and what a synchronise call takes to return (sync)."
     ),
     "replay": (
         "The steps put together anew from what each operation, call and stretch of a host takes, by what has to wait "
@@ -51,7 +53,7 @@ GLOSSARY: dict[str, str] = {
     "of peak": "busbw by the link's peak per GPU and direction; shown from 1 MB up, as small messages are latency.",
     **{loss: row.loss_meaning for loss, row in _LOSSES.items()},
     **{row.title: row.meaning for row in SCENARIOS.values()},
-    "for want of another stage": (
+    WAITING: (
         "Time in which a rank of a pipeline waits at a call between stages, or idles while another stage works, which "
         "then hands over."
     ),
@@ -71,11 +73,12 @@ def term(name: str, shown: str = "") -> str:
 #: Terms that sentences use, by how they say them, longest first; each is told once a sentence.
 _TERMS = (
     *(row.title for row in SCENARIOS.values()),
-    "for want of another stage",
+    WAITING,
     *_LOSSES,
     *(Line.COMM_UNSPLIT, Line.WAIT, Line.IDLE),
 )
 _IN_SENTENCES = {safe(name): name for name in sorted(_TERMS, key=len, reverse=True)}
+_IN_SENTENCES |= {"by replay": "replay", "replay of the steps": "replay"}
 _SAID = re.compile("|".join(rf"(?<![\w-]){re.escape(said)}(?![\w-])" for said in _IN_SENTENCES))
 
 
@@ -84,13 +87,13 @@ def linked(text: str) -> str:
     told: set[str] = set()
 
     def once(match: re.Match[str]) -> str:
-        said = match.group()
-        if said in told:
-            return said
-        told.add(said)
-        return term(_IN_SENTENCES[said])
+        name = _IN_SENTENCES[match.group()]
+        if name in told:
+            return match.group()
+        told.add(name)
+        return term(name, unescape(match.group()))
 
-    return _SAID.sub(once, safe(text))
+    return _SAID.sub(once, said(text))
 
 
 def anchor(name: str) -> str:

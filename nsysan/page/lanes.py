@@ -17,9 +17,11 @@ from nsysan.page.fact_columns import Facts
 from nsysan.page.palette import COLOURS, COUNTER_COLOURS, INKS, NAMES
 from nsysan.page.path_lane import WORDS, path_head, piece_columns
 from nsysan.page.planes import Planes
+from nsysan.page.slice_columns import in_one
 from nsysan.report.range_cells import COUNT, cell_width
 from nsysan.report.report import Report, visible_lines
-from nsysan.report.timeline import LINE_ORDER, Timeline, lane_order
+from nsysan.report.step_slices import LINE_ORDER
+from nsysan.report.timeline import Timeline, lane_order
 from nsysan.text import duration, plain, us
 
 _I64 = npt.NDArray[np.int64]
@@ -51,22 +53,19 @@ def timeline_data(report: Report) -> TimelineData:
     """
     lines = [*LINE_ORDER]
     timelines = report.timelines
-    slices = _numbered([timeline.slices for timeline in timelines])
-    marks = _numbered([timeline.arrivals.filter("last") for timeline in timelines])
+    slices = in_one([timeline.drawn for timeline in timelines])
+    marks = _numbered([timeline.arrivals for timeline in timelines]).filter("last")
     pieces = _numbered([timeline.path.pieces for timeline in timelines])
-    lanes = _lanes(slices, pieces)
+    lanes = _lanes(slices.lanes.filter(slices.used), pieces)
     names: dict[str, int] = {}
-    codes = {name: _number(names, name) for name in _names(slices, marks, pieces)}
-    placed = [_placed(frame, lanes, codes) for frame in (slices, marks, pieces)]
+    codes = {name: _number(names, name) for name in _names(slices.kinds, marks, pieces)}
     planes, facts = Planes(), Facts()
-    columns = {
-        "slices": _slice_columns(placed[0]) | facts.columns(slices, placed[0]["place"]),
-        "marks": _mark_columns(placed[1]),
-        "pieces": piece_columns(placed[2]),
-    }
+    placed = [_placed(frame, lanes, codes) for frame in (marks, pieces)]
+    shown = _codes(slices.kinds, codes), facts.numbered(slices.kinds)
     tables = {
-        name: planes.add(columns[name], _rows(frame, len(timelines)))
-        for name, frame in zip(columns, placed, strict=True)
+        "slices": planes.add(slices.columns(_place(slices.lanes, lanes).to_numpy(), *shown), slices.counts),
+        "marks": planes.add(_mark_columns(placed[0]), _rows(marks, len(timelines))),
+        "pieces": planes.add(piece_columns(placed[1]), _rows(pieces, len(timelines))),
     }
     named = [own.rows() for own in _split(lanes.select("rank", "lane"), _rows(lanes, len(timelines)))]
     counters = report.counter_lanes
@@ -74,14 +73,13 @@ def timeline_data(report: Report) -> TimelineData:
         _step(timeline, named[number], counters[number] if number < len(counters) else None)
         for number, timeline in enumerate(timelines)
     ]
-    present = slices["line"].unique()
     data = {
         "ranks": [rank.rank for rank in report.ranks],
         "late": None if report.diagnosis.straggler is None else report.diagnosis.straggler.rank,
         "lines": [_line(line) for line in (*lines, "last")],
         "claimed": len(CLAIMED),
         "rest": NAMES[LINES[-1]],
-        "present": [number for number, line in enumerate(lines) if line in present],
+        "present": slices.lines,
         "counters": COUNTER_COLOURS,
         "path": WORDS,
         "tables": tables,
@@ -129,11 +127,12 @@ def _names(*frames: pl.DataFrame) -> list[str]:
 
 def _placed(frame: pl.DataFrame, lanes: pl.DataFrame, codes: dict[str, int]) -> pl.DataFrame:
     """The rows with the place of their lane, and their name as the position in the page's names, -1 for none."""
-    distinct = frame["name"].unique()
-    told = distinct.cast(pl.String).replace_strict(codes, default=-1, return_dtype=pl.Int64) if codes else None
-    coded = pl.DataFrame({"name": distinct, "code": told}, schema_overrides={"code": pl.Int64})
-    code = frame.select("name").join(coded, on="name", nulls_equal=True, maintain_order="left")["code"]
-    return frame.with_columns(code.fill_null(-1).alias("name"), place=_place(frame, lanes))
+    return frame.with_columns(name=pl.Series(_codes(frame, codes)), place=_place(frame, lanes))
+
+
+def _codes(frame: pl.DataFrame, codes: dict[str, int]) -> _I64:
+    """The position of each row's name in the page's names, -1 for none."""
+    return np.array([codes.get(name, -1) for name in frame["name"].cast(pl.String)], dtype=np.int64)
 
 
 def _place(frame: pl.DataFrame, lanes: pl.DataFrame) -> pl.Series:
@@ -145,20 +144,6 @@ def _place(frame: pl.DataFrame, lanes: pl.DataFrame) -> pl.Series:
     place = named.join(lanes, on=_LANE, how="left", maintain_order="left")["place"]
     counts = np.diff(runs, append=len(frame))
     return place.gather(pl.Series(np.repeat(np.arange(len(runs)), counts)))
-
-
-def _slice_columns(slices: pl.DataFrame) -> dict[str, _I64]:
-    begin, end, number, lane, launch = (
-        column.to_numpy()
-        for column in slices.select("begin", "end", "number", "place", pl.col("launch").fill_null(-1) + 1)
-    )
-    same_step = number[1:] == number[:-1]
-    same_lane = same_step & (lane[1:] == lane[:-1])
-    gap, on = begin.copy(), launch.copy()
-    gap[1:] -= np.where(same_lane, end[:-1], 0)
-    on[1:] -= np.where(same_step, launch[:-1], 0)
-    line = slices["line"].replace_strict(LINE_ORDER, return_dtype=pl.Int64).to_numpy()
-    return {"lane": lane, "line": line, "gap": gap, "length": end - begin, "name": slices["name"].to_numpy(), "on": on}
 
 
 def _mark_columns(marks: pl.DataFrame) -> dict[str, _I64]:
@@ -186,7 +171,7 @@ def _line(line: str) -> dict[str, Any]:
 
 def decimation_note(timeline: Timeline) -> str:
     """How many slices are drawn, and by which rule; nothing where all are."""
-    shown = len(timeline.slices)
+    shown = len(timeline.drawn)
     if shown == timeline.total:
         return ""
     return (

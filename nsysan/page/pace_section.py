@@ -10,19 +10,21 @@ from nsysan.diagnosis.answers import NOTABLE, replay_words
 from nsysan.diagnosis.hotspot import Late
 from nsysan.diagnosis.late_words import outermost, ranks_words, weight
 from nsysan.diagnosis.path_told import why_no_path
-from nsysan.diagnosis.verdict import BOUNDS, OF_PATH
+from nsysan.diagnosis.verdict import BOUNDS, OF_PATH, on_path
 from nsysan.metrics.scenarios import SCENARIOS
 from nsysan.page.elements import safe, table
 from nsysan.page.glossary import term
 from nsysan.page.palette import NAMES, PATH_COLOURS, paint
 from nsysan.report.report import Report, visible_lines
-from nsysan.text import duration, pct_limit, percent, plain, us
+from nsysan.text import duration, pct, pct_limit, percent, plain, us
 
 _PATH = "critical path"
+#: Less than this share of a step is not seen to be missing in a bar.
+_UNTOLD = 0.001
 _WHY_TWO = (
-    "The ledger says what a GPU does in each ns, the critical path what the next step had to wait for: what waits, or "
-    "runs beside something that takes longer, is in the ledger alone, and a host is in the path where the GPUs wait "
-    "for it, also while other ranks' kernels spin."
+    "The ledger is what the GPUs do meanwhile; the critical path is what the length of the step depends on. Kernels "
+    "that wait, and work beside something that takes longer, are in the ledger alone; a host (CPU) is on the path "
+    "where GPUs wait for it to launch, whatever other ranks' kernels do meanwhile."
 )
 
 
@@ -30,10 +32,11 @@ def bars(report: Report) -> str:
     """HTML: the median step as a bar, that of a late rank, and the critical path; the figures are under each."""
     lines = visible_lines(report)
     without = report.diagnosis.untraced
-    rows = [(f"ledger of the median rank{'' if without is None else ', as traced'}", report.headline)]
+    medians = f"ledger, {'medians over the ranks' if len(report.per_rank) > 1 else 'median step'}"
+    rows = [(f"{medians}{'' if without is None else ', as traced'}", report.headline)]
     if without is not None:
         median = {name: _middle(without.per_rank[name]) for name in report.headline}
-        rows.append(("ledger of the median rank without nsys, by replay", median))
+        rows.append((f"{medians}, without nsys by replay", median))
     late = report.diagnosis.straggler
     if late is not None and late.rank in report.per_rank["rank"]:
         own = report.per_rank.row(by_predicate=pl.col("rank") == late.rank, named=True)
@@ -80,11 +83,19 @@ def _path_parts(spent: Mapping[str, int]) -> Iterator[tuple[str, str, str, int]]
         # One colour a kind: a host's is that of its own work, whatever else of it is on the path.
         shown = kind if kind in PATH_COLOURS else max(names, key=lambda name: spent[name])
         of = ", ".join(f"{name} {us(spent[name])} µs" for name in names)
-        yield paint(PATH_COLOURS[shown]), f"{kind} ({of})", safe(kind), sum(spent[name] for name in names)
+        yield (
+            paint(PATH_COLOURS[shown]),
+            f"{kind} ({of})",
+            safe(on_path(kind)),
+            sum(spent[name] for name in names),
+        )
 
 
 def bar(name: str, period: int, shares: Iterable[tuple[str, str, str, int | None]], part: float = 1.0) -> str:
-    """A bar with its shares under it. name: HTML; shares: colour, name, the name as HTML, ns; part: of the width."""
+    """A bar with its shares under it. name: HTML; shares: colour, name, the name as HTML, ns; part: of the width.
+
+    Medians need not add up: what they lack of the period, or have above it, is told.
+    """
     told = [(colour, title, shown, ns) for colour, title, shown, ns in shares if ns is not None]
     parts = "".join(
         f'<span style="flex-grow:{ns / period:.4f};background:{colour}" title="{safe(title)}: '
@@ -98,6 +109,9 @@ def bar(name: str, period: int, shares: Iterable[tuple[str, str, str, int | None
     )
     if not parts:
         return ""
+    rest = (period - sum(ns for *_, ns in told)) / period
+    if abs(rest) >= _UNTOLD:
+        name += f", which need not add up: {pct(abs(rest))} {'short of' if rest > 0 else 'over'} the step"
     wide = f' style="width:{100 * part:.1f}%"' if part < 1 else ""
     return (
         f'<p class="of">{name}</p><div class="strip"{wide} aria-hidden="true">{parts}</div><p class="key">{words}</p>'
@@ -121,7 +135,7 @@ def saved(report: Report) -> str:
             least = "at least " if scenario in what.bounds else ""
             share = gain / what.period
             rows.append([name, duration(ns), f"{least}{us(gain)}", percent(gain, what.period), _gauge(share)])
-    notes = [f"Savings are {replay_words(what)}; they need not add up."]
+    notes = [f"Savings are {replay_words(what)}. They need not add up."]
     if len(rows) == 1:
         notes.insert(0, f"Nothing saves {pct_limit(NOTABLE)} of the step or more.")
     if untold:
@@ -132,7 +146,7 @@ def saved(report: Report) -> str:
             rows,
             text=(0, 4),
             raw=(0, 4),
-            caption=f"What a fix saves, {replay_words(what)}",
+            caption="What a fix saves",
         )
         + f'<p class="note">{safe(" ".join(notes))}</p>'
     )

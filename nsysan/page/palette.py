@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nsysan.metrics.causes import GAPS, GapCause
 from nsysan.metrics.lines import LEDGER, Line
 
 #: By ledger line, and of what a timeline shows beside the lines.
 COLOURS: dict[str, str] = {
     **{row.id: row.colour for row in LEDGER},
-    "launch": "#7F8790",
-    "nvtx": "#9C89B8",
-    "sync": "#117733",
+    "launch": GAPS[GapCause.LAUNCH].colour,
+    "nvtx": GAPS[GapCause.HOST_LATE].colour,
+    "sync": GAPS[GapCause.SYNC].colour,
     # Stands for the colour of the text, in the light theme as in the dark one.
     "last": "#111111",
 }
@@ -104,6 +105,11 @@ def _on_paper() -> str:
     return f"@media print{{{''.join(rules)}}}\n"
 
 
+def colour_of(shows: str) -> str:
+    """Name among COLOURS of what a figure is of: a ledger line, or a kind of the critical path."""
+    return PATH_COLOURS.get(shows, shows)
+
+
 def paint(line: str) -> str:
     """CSS: the colour of a line in either theme."""
     colour = COLOURS[line]
@@ -118,8 +124,6 @@ COUNTER_COLOURS = {
     "active": "#8A8D00",
 }
 
-#: For lines that are no class: told apart by every reader, in this order.
-SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-
-#: Sides of a comparison, in order: Tol's bright palette, which is apart from that of the classes.
-SIDE_COLOURS = ("#4477AA", "#EE6677", "#228833", "#AA3377", "#CCBB44", "#66CCEE")
+#: For what is no class, as lines of a chart and sides of a comparison, in order: Tol's bright palette, which every
+#: reader can tell apart, and which is none of the classes'.
+SERIES = ("#4477AA", "#EE6677", "#228833", "#AA3377", "#CCBB44", "#66CCEE")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-_I64 = npt.NDArray[np.int64]
+_Numbers = npt.NDArray[Any]
 
 
 class Planes:
@@ -22,7 +22,7 @@ class Planes:
     def content(self) -> bytes:
         return b"".join(self._parts)
 
-    def add(self, columns: Mapping[str, _I64], rows: list[int]) -> dict[str, Any]:
+    def add(self, columns: Mapping[str, _Numbers], rows: list[int]) -> dict[str, Any]:
         """The description of a table. columns: of one length; rows: how many of them are each step's, in order.
 
         A column is named with its width in bytes, and whether its numbers have a sign, which is then their lowest bit.
@@ -31,12 +31,13 @@ class Planes:
         self._length = sum(map(len, self._parts))
         return found
 
-    def _add(self, name: str, values: _I64) -> list[str | int]:
+    def _add(self, name: str, values: _Numbers) -> list[str | int]:
         signed = bool(len(values)) and int(values.min()) < 0
         if signed:
-            values = (values << 1) ^ (values >> 63)
+            values = (values << 1) ^ (values >> (8 * values.itemsize - 1))
         most = int(values.max()) if len(values) else 0
         width = max(1, -(-most.bit_length() // 8))
-        planes = values.astype("<u8").view(np.uint8).reshape(-1, 8)[:, :width]
-        self._parts.append(planes.T.tobytes())
+        size = 1 << (width - 1).bit_length()
+        bytes_of = values.astype(f"<u{size}").view(np.uint8).reshape(-1, size)
+        self._parts += [bytes_of[:, plane].tobytes() for plane in range(width)]
         return [name, width, int(signed)]

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 #: The kinds of charts that pages draw, by plotly's names; scatter is in its core.
 KINDS = ("bar", "box", "heatmap")
 
-#: What holds braces that are not the program's (strings, templates, comments, regular expressions), or is one.
+#: What holds braces that are not the program's (strings, templates, comments, regular expressions), or is one. Each
+#: begins with a character of its own, or none could be skipped to.
 _TOKEN = re.compile(
     r""""[^"\\\n]*(?:\\.[^"\\\n]*)*"|'[^'\\\n]*(?:\\.[^'\\\n]*)*'|`[^`\\]*(?:\\.[^`\\]*)*`|//[^\n]*|/\*.*?\*/|"""
-    r"(?:(?<=[(,=:\[!&|?{};\n+\-*%~^<>])|(?<=return))/(?![*/])[^/\\\[\n]*"
+    r"/(?:(?<=[(,=:\[!&|?{};\n+\-*%~^<>]/)|(?<=return/))(?![*/])[^/\\\[\n]*"
     r"(?:(?:\\.|\[[^\]\\\n]*(?:\\.[^\]\\\n]*)*\])[^/\\\[\n]*)*/|[{}]",
     re.DOTALL,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nsysan.diagnosis.pipelines import WAITING
 from nsysan.metrics.percentiles import Spread
 from nsysan.page.elements import table
 from nsysan.report.replica import PopulationRow, Replica
@@ -43,7 +44,7 @@ def _replicas(replicas: list[Replica]) -> str:
 
 
 def _stages(replicas: list[Replica]) -> str:
-    header = ["replica", "stage", "ranks", "works, µs a step", "for want of another stage"]
+    header = ["replica", "stage", "ranks", "works, µs a step", WAITING]
     told = [(one.id, one.diagnosis.bubble) for one in replicas if one.diagnosis.bubble is not None]
     rows = [
         [

@@ -46,7 +46,7 @@ def lateness(report: Report) -> str:
         [
             f"rank {s.rank}",
             us(costs.get(s.rank)),
-            f"{pct(s.last_share)}",
+            pct(s.last_share),
             *(us(values[q]) for values in (s.wait, s.wire) for q in _QUANTILES),
             step_link(s.worst_wait_step, s.rank),
             step_link(s.worst_wire_step, s.rank),
@@ -154,7 +154,7 @@ def collectives(report: Report) -> str:
         spread = [us(v[q]) if v else "-" for v in (family.wire, family.wait) for q in ("p50", "p99")]
         verdicts = map(str, (family.matched, family.unmatched, family.rejected))
         speeds = ["-" if gbps is None else f"{gbps:.3g}" for gbps in (family.algbw, family.busbw)]
-        share = "-" if family.peak_share is None else f"{pct(family.peak_share)}"
+        share = "-" if family.peak_share is None else pct(family.peak_share)
         told = [plain(family.name, 80), family.kind or family.op_class, family.size_words]
         told += [str(family.ranks), str(family.count)]
         own = (family.kind, family.message_bytes) if family.library == "NCCL" else (None, None)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import polars as pl
+from dataclasses import replace
 
 from nsysan.page.elements import safe
 from nsysan.page.palette import NAMES, paint
 from nsysan.report.report import Report
-from nsysan.report.timeline import LAUNCH, LAUNCHES, RANGE, Timeline, decimated
+from nsysan.report.step_slices import LAUNCH, RANGE
+from nsysan.report.timeline import Timeline, decimated
 from nsysan.text import us
 
 #: As many pieces as such a picture shows.
@@ -23,14 +24,15 @@ def still(report: Report) -> str:
 
 
 def _figure(timeline: Timeline) -> str:
-    work = timeline.slices.filter(~pl.col("line").is_in([LAUNCH, RANGE]))
-    work = work.filter((pl.col("lane") != LAUNCHES) & (pl.col("end") > 0))
+    whole = timeline.drawn
+    own = whole.where(~whole.are(LAUNCH, RANGE) & (whole.rows["end"] > 0))
+    work = own.frame()
     lanes = work.select("rank", "lane").unique().sort("rank", "lane").rows()
     if not lanes or timeline.finish <= timeline.origin:
         return ""
     places = {lane: number for number, lane in enumerate(lanes)}
     scale = (_WIDTH - _LEFT) / (timeline.finish - timeline.origin)
-    shown = decimated(Timeline(timeline.step, "", "", 0, 0, work, timeline.arrivals, len(work), 0), _MOST)
+    shown = decimated(replace(timeline, drawn=own, windows=()), _MOST)
     drawn = "".join(
         f'<rect x="{_LEFT + scale * max(begin, 0):.1f}" y="{_y(places[rank, lane])}" '
         f'width="{max(scale * (end - max(begin, 0)), 0.5):.1f}" height="{_ROW}" style="fill:{paint(line)}"/>'

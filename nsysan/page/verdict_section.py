@@ -8,10 +8,10 @@ from nsysan.diagnosis.evidence import UNDER_THE_VERDICT, Aspect, Status
 from nsysan.diagnosis.findings.finding import Finding
 from nsysan.diagnosis.verdict import VerdictKind
 from nsysan.diagnosis.workload import Workload
-from nsysan.page.elements import safe
+from nsysan.page.elements import safe, said
 from nsysan.page.glossary import STATUS, linked
 from nsysan.page.pace_section import bars, late_table, saved
-from nsysan.page.palette import COLOURS
+from nsysan.page.palette import colour_of, paint
 from nsysan.page.still import still
 from nsysan.report.basis_text import basis_of
 from nsysan.report.key_numbers import KeyNumber, first_finding, key_numbers
@@ -46,11 +46,11 @@ def lead(report: Report) -> str:
     late = "" if _NAMED.search(reason) else _line("late", told.pop("late"))
     lines = "".join(_line(name, text) for name, text in told.items())
     rest = f"<p>{linked(more)}</p>" if more else ""
-    sure = safe(sure_sentence(report).removesuffix("."))
+    sure = linked(sure_sentence(report))
     of = "".join(f"<p><b>{name}</b>: {linked(sentence)}</p>" for name, sentence in basis_of(report))
-    grounds = safe(_grounds(report))
+    grounds = linked(_grounds(report))
     first = f'<p class="lead"><b>{safe(verdict.kind)}</b>: {linked(reason)}</p>{rest}'
-    why = f"<p><b>sure</b>: {sure}. <span>{grounds}</span></p>"
+    why = f"<p><b>how sure</b>: {sure}. <span>{grounds}</span></p>"
     return (
         f'<section id="verdict"><div class="first"><div class="verdict">{of}{first}{why}{late}{_advice(report)}</div>'
         f'<div><div class="cards">{cards}</div>{bars(report)}</div></div>{still(report)}'
@@ -73,9 +73,9 @@ def _grounds(report: Report) -> str:
     parts = {
         "steady steps cover": next((row.reason for row in report.quality if row.id == Aspect.COVERAGE), ""),
         "collectives match": f"{percent(matched, of)} of the collectives match" if of else "no collective to match",
-        "replay misses": ""
+        "replay of the steps": ""
         if what is None or what.error is None
-        else f"the replay misses the period by {pct(what.error)}",
+        else f"a replay of the steps misses their period by {pct(what.error)}",
         "tracing costs": _profiler(report),
         "left out": f"{counted(len(report.steps.excluded), 'step')} left out",
     }
@@ -93,9 +93,9 @@ def _profiler(report: Report) -> str:
 
 
 def _card(number: KeyNumber) -> str:
-    colour = _ACCENT if number.line is None else COLOURS[number.line]
+    colour = _ACCENT if number.shows is None else paint(colour_of(number.shows))
     return (
-        f'<div class="card" style="--colour:{colour}"><b>{safe(number.value)}</b><span>{safe(number.of)}</span></div>'
+        f'<div class="card" style="--colour:{colour}"><b>{said(number.value)}</b><span>{said(number.of)}</span></div>'
     )
 
 
@@ -104,20 +104,20 @@ def _advice(report: Report) -> str:
     first = first_finding(report)
     verdict = report.diagnosis.verdict
     if first is None and verdict.kind == VerdictKind.COMPUTE and verdict.workload is Workload.DECODE:
-        return f"<p><b>do first</b>: {safe(_FASTER)}</p>"
+        return f"<p><b>do first</b>: {said(_FASTER)}</p>"
     if first is None:
         return '<p>No finding of weight: see <a href="#findings">findings</a> and the ledger below.</p>'
     others = [finding for finding in report.findings if finding is not first]
-    also = "; ".join(_named(finding) for finding in others[:_ALSO])
+    also = "; ".join(_named(finding, finding.severity) for finding in others[:_ALSO])
     more = f'; <a href="#findings">{len(others) - _ALSO} more</a>' if len(others) > _ALSO else ""
-    return f"<p><b>do first</b>: {_named(first)}. {safe(first.fix[:1].upper() + first.fix[1:])}.</p>" + (
-        f"<p><b>also</b>: {also}{more}.</p>" if also else ""
+    return f"<p><b>do first</b>: {_named(first)}. {said(first.fix[:1].upper() + first.fix[1:])}.</p>" + (
+        f"<p><b>also, most severe first</b>: {also}{more}.</p>" if also else ""
     )
 
 
-def _named(finding: Finding) -> str:
-    saves = f" ({finding.saves})" if finding.saves else ""
-    return f'<a href="#finding-{safe(finding.id)}">{safe(finding.title)}</a>{safe(saves)}'
+def _named(finding: Finding, severity: str = "") -> str:
+    told = "; ".join(part for part in (severity, finding.saves) if part)
+    return f'<a href="#finding-{safe(finding.id)}">{said(finding.title)}</a>{said(f" ({told})" if told else "")}'
 
 
 def _evidence(report: Report) -> str:

@@ -46,14 +46,15 @@ class Activity:
     """What ranks and their hosts did in stretches of consecutive steps, on the run's clock, int64 ns.
 
     operations: stretch and the columns _OPERATION. waits: stretch, rank, thread, start, end, name, correlation of the
-    hosts' calls that wait or ask. orders: stretch, rank; correlation, context, stream of a call that makes its host or
-    a stream wait; at, on_context, on_stream: for all that had been launched when the call with that correlation was
-    made. steps: stretch, step, rank, begin, population, counted (whether periods are taken of it), in order. whole:
-    whether every steady step is in a stretch.
+    hosts' calls that wait or ask; beside: the same of threads that launch nothing. orders: stretch, rank; correlation,
+    context, stream of a call that makes its host or a stream wait; at, on_context, on_stream: for all that had been
+    launched when the call with that correlation was made. steps: stretch, step, rank, begin, population, counted
+    (whether periods are taken of it), in order. whole: whether every steady step is in a stretch.
     """
 
     operations: pl.DataFrame
     waits: pl.DataFrame
+    beside: pl.DataFrame
     orders: pl.DataFrame
     steps: pl.DataFrame
     whole: bool
@@ -66,12 +67,14 @@ def activity(run: Run, most: int = MAX_OPERATIONS) -> Activity | None:
         return None
     spans = steps.group_by("stretch", "rank").agg(pl.min("begin"), finish=pl.max("finish"))
     found = run.ask_each(activity_of, run.by_trace(spans))
-    operations, waits, orders = (pl.concat([own[i] for own in found], how="vertical_relaxed") for i in range(3))
-    return Activity(operations, waits, orders, steps.drop("finish"), whole)
+    operations, waits, beside, orders = (pl.concat([own[i] for own in found], how="vertical_relaxed") for i in range(4))
+    return Activity(operations, waits, beside, orders, steps.drop("finish"), whole)
 
 
-def activity_of(placed: PlacedTrace, spans: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """operations, waits and orders (see Activity) of a trace's ranks; spans: stretch, rank, begin, finish."""
+def activity_of(
+    placed: PlacedTrace, spans: pl.DataFrame
+) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """operations, waits, beside and orders (see Activity) of a trace's ranks; spans: stretch, rank, begin, finish."""
 
     def of_rank(rank: int) -> pl.DataFrame:
         begun = placed.frame(("begin",), rank)["begin"].to_numpy()
@@ -84,15 +87,21 @@ def activity_of(placed: PlacedTrace, spans: pl.DataFrame) -> tuple[pl.DataFrame,
     threads = (
         operations.drop_nulls("thread")
         .group_by("stretch", "thread")
-        .agg(pl.first("rank"), first=pl.min("launch_start"), final=pl.max("launch_end"))
+        .agg(pl.first("rank", "process"), first=pl.min("launch_start"), final=pl.max("launch_end"))
     )
-    calls = shifted(placed.trace.waiting_calls, placed.placement.shift)
-    waits = calls.filter(pl.col("thread").is_in(threads["thread"].implode())).join(threads, on="thread")
-    waits = waits.filter((pl.col("start") >= pl.col("first")) & (pl.col("start") < pl.col("final")))
-    waits = waits.with_columns(pl.col("name").cast(pl.String))
+    calls = shifted(placed.trace.waiting_calls, placed.placement.shift).with_columns(pl.col("name").cast(pl.String))
+    waits = calls.filter(pl.col("thread").is_in(threads["thread"].implode())).join(threads.drop("process"), on="thread")
+    # A process of several ranks does not tell of which one its other threads are.
+    processes = threads.group_by("stretch", "process")
+    alone = processes.agg(pl.first("rank"), pl.min("first"), pl.max("final"), ranks=pl.col("rank").n_unique())
+    others = calls.filter(~pl.col("thread").is_in(threads["thread"].implode()))
+    beside = others.join(alone.filter(pl.col("ranks") == 1), on="process")
+    within = (pl.col("start") >= pl.col("first")) & (pl.col("start") < pl.col("final"))
+    told = ("stretch", "rank", "thread", "start", "end", "name", "correlation")
     return (
         operations,
-        waits.select("stretch", "rank", "thread", "start", "end", "name", "correlation"),
+        waits.filter(within).select(told),
+        beside.filter(within).select(told),
         _orders(placed, operations),
     )
 

@@ -26,7 +26,7 @@ def works_alone(graph: Graph, delays: Delays, levels: Levels) -> bool:
     """
     calls = _calls(graph, delays, levels)
     steps = calls.select(pl.struct(_STEP).n_unique()).item()
-    places = calls.group_by("rank", "place").agg(pl.sum("ns", "more"), varies=_spread(pl.col("ns")), steps=pl.len())
+    places = calls.group_by("rank", "place").agg(pl.sum("ns", "more"), varies=spread(pl.col("ns")), steps=pl.len())
     of_rank = places.group_by("rank").agg(share=pl.sum("more") / pl.sum("ns")).filter(pl.col("share") > _LEAST)
     usual = places.filter(pl.col("steps") >= _MOST * steps, pl.col("more") > 0).join(of_rank, on="rank", how="semi")
     largest = usual.sort("more", "place", descending=[True, False]).unique("rank", keep="first", maintain_order=True)
@@ -56,11 +56,11 @@ def _nearest(calls: pl.DataFrame, rank: int, place: int, often: float) -> float:
     found = []
     for before in (0, 1):
         beside = mine.join(others.with_columns(pl.col("step") + before), on=_STEP)
-        apart = beside.group_by("rank", "place").agg(ns=_spread(pl.col("own") - pl.col("at")), steps=pl.len())
+        apart = beside.group_by("rank", "place").agg(ns=spread(pl.col("own") - pl.col("at")), steps=pl.len())
         found += apart.filter(pl.col("steps") >= often)["ns"].to_list()
     return float(min(found, default=0.0))
 
 
-def _spread(ns: pl.Expr) -> pl.Expr:
+def spread(ns: pl.Expr) -> pl.Expr:
     """The median of how far values are from their median."""
     return (ns - ns.median()).abs().median()

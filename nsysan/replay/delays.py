@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from nsysan.replay.engine import I64
+from nsysan.replay.engine import I64, NEVER
 from nsysan.replay.links import Link
 from nsysan.replay.shape import Delays, Graph
 
@@ -17,8 +17,8 @@ _LONG_GAP, _SHORT_GAP = 5_000, 1_000
 _LAUNCH, _SYNC = 5_000, 3_000
 #: No launch that finds its stream idle takes so long.
 _LONG_LAUNCH = 100_000
-#: What follows work of another stream later than this waited for something else too, ns.
-_ORDER = 6_000
+#: What follows work of another stream later than this waited for something else too, ns; of a graph's node, always.
+_ORDER, _OF_NODE = 6_000, 20_000
 
 
 def delays_of(graph: Graph) -> Delays:
@@ -36,7 +36,8 @@ def delays_of(graph: Graph) -> Delays:
     least_lane[asks] = np.minimum(own[asks], lane[asks])
     least_cross[crossing] = timed["least"].to_numpy()
     _turns(graph, lane, least_lane, least_cross)
-    excess = np.where((link == Link.MAYBE) | (link == Link.ASKED), np.iinfo(np.int64).max, delay - least_cross)
+    open_ = (link == Link.MAYBE) | (link == Link.ASKED) | (link == Link.TOLD)
+    excess = np.where(open_, np.iinfo(np.int64).max, delay - least_cross)
     binding = _binding(graph, lane - least_lane, excess)
     bound_lane = binding == _NONE
     bound_cross = np.zeros(len(delay), dtype=np.bool_)
@@ -46,6 +47,7 @@ def delays_of(graph: Graph) -> Delays:
     replayed_lane[graph.edges.target[link == Link.WIRE]] = 0
     replayed_cross = np.where(bound_cross, delay, least_cross)
     replayed_cross[link == Link.ARRIVAL] = 0
+    replayed_cross[link == Link.TOLD] = NEVER
     usual_lane, usual_cross = replayed_lane.copy(), replayed_cross.copy()
     kinds = np.concatenate((gap["kind"].to_numpy(), timed["kind"].to_numpy() + len(gap) + 1))
     bound = np.concatenate((bound_lane[gaps], bound_cross[crossing]))
@@ -136,7 +138,8 @@ def _crossing(graph: Graph) -> pl.DataFrame:
     ]
     # An order shows what it takes where nothing else came later.
     ordered = of_work(orders).select("rank", "place", node=pl.col("graph_node"), launch="name")
-    own = pl.when(pl.col("node").is_not_null()).then(pl.col("ns").min().over("rank", "node"))
+    soonest = pl.col("ns").min().over("rank", "node")
+    own = pl.when(pl.col("node").is_not_null() & (soonest <= _OF_NODE)).then(soonest)
     prompt = graph.delay[orders] <= _ORDER
     parts.append(
         _edges(orders, graph, ordered, prompt).with_columns(

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from nsysan.metrics.whatif import KEY
+from nsysan.metrics.whatif import KEY, place
 from nsysan.replay.engine import I64, NEVER
 from nsysan.replay.links import Link
 from nsysan.replay.shape import Delays, Graph, Levels
@@ -18,6 +18,8 @@ from nsysan.replay.shape import Delays, Graph, Levels
 GRAPH_GAP = 1_200
 #: The what-ifs that are of no rank.
 STANDARD = ("no_skew", "floor_wire", "host_free", "graphs", "all")
+#: Those of them that rest on when hosts launched.
+BY_HOST = ("host_free", "graphs", "all")
 _Mask = npt.NDArray[np.bool_]
 
 
@@ -73,6 +75,11 @@ def host_free(basis: Basis, _lane: I64, cross: I64) -> None:
 def unordered(basis: Basis, _lane: I64, cross: I64) -> None:
     """Streams do not wait for each other, nor hosts for streams, where that never shows."""
     cross[(basis.graph.link == Link.MAYBE) | (basis.graph.link == Link.ASKED)] = NEVER
+
+
+def unasked(basis: Basis, _lane: I64, cross: I64) -> None:
+    """Hosts do not wait for what they ask after and always found done."""
+    cross[basis.graph.link == Link.ASKED] = NEVER
 
 
 def may_be_unordered(graph: Graph) -> bool:
@@ -178,11 +185,10 @@ def _floors(graph: Graph, floor: pl.DataFrame) -> I64:
     """The floor of the call of each edge of a wire; of the other edges more than any delay."""
     most = np.full(len(graph.edges), -NEVER, dtype=np.int64)
     wire = np.flatnonzero(graph.link == Link.WIRE)
-    place = pl.when(pl.col("message_bytes").is_null()).then("call").alias("place")
     work = graph.operations[(graph.edges.target[wire] - graph.first_operation) // 2]
     floor = floor.with_columns(pl.col("name").cast(pl.String))
     keys = [*KEY, *(name for name in ("population",) if name in floor.columns)]
-    named = work.select("name", "message_bytes", "group", "population", place)
+    named = work.select("name", "message_bytes", "group", "population", place())
     joined = named.join(floor, on=keys, how="left", maintain_order="left", nulls_equal=True)
     floors_of = joined["floor"].fill_null(-NEVER).to_numpy()
     # Of a message the longer half is what its floor is of: both end so much sooner.

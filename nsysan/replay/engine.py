@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -56,6 +57,20 @@ class Times:
         return self.sums[:, scenario] + self.known[:, scenario][self.joint]
 
 
+class _Level(NamedTuple):
+    """Joints that are taken together, and the edges that come into them, in their order.
+
+    sources: of the edges; starts: the first edge of each joint. runs: first joint, the one behind the last, and length
+    of joints that follow each other in a lane, which several lanes may have side by side.
+    """
+
+    joints: slice
+    edges: slice
+    sources: I64
+    starts: I64
+    runs: list[tuple[int, int, int]]
+
+
 class Engine:
     """The order in which the nodes of a graph can be taken; made once, and used for any delays.
 
@@ -84,22 +99,30 @@ class Engine:
         targets = np.concatenate((self._place[along], self._place[target]))
         self._by_target = np.argsort(targets, kind="stable")
         self._along = len(along)
-        self._sources = sources[self._by_target]
+        sources = sources[self._by_target]
         # Joints without an edge are those of the first level, each of which opens a lane.
         into, starts = np.unique(targets[self._by_target], return_index=True)
-        self._starts = starts.astype(np.int64)
         without = len(level) - len(into)
         ordered = level[order]
         bounds = np.searchsorted(ordered, np.arange(1, int(level.max(initial=0)) + 2))
-        edge_of = np.append(starts, len(sources))
-        self._levels = list(pairwise(zip(bounds.tolist(), edge_of[bounds - without].tolist(), strict=True)))
-        self._without = without
+        edge_of = np.append(starts, len(sources))[bounds - without]
         # Joints that follow each other in a lane and are of one level.
         heads = np.flatnonzero(~goes_on[order])
-        runs = np.stack((heads, np.append(heads[1:], len(order))), axis=1)
-        runs = runs[runs[:, 1] - runs[:, 0] > 1]
-        of_level = np.searchsorted(runs[:, 0], bounds).tolist()
-        self._runs = [runs[begin:end].tolist() for begin, end in pairwise(of_level)]
+        lengths = np.diff(np.append(heads, len(order)))
+        runs = np.stack((heads, lengths), axis=1)[lengths > 1]
+        of_level = np.searchsorted(runs[:, 0], bounds)
+        self._levels = [
+            _Level(
+                slice(first, last),
+                slice(begin, end),
+                sources[begin:end],
+                starts[first - without : last - without] - begin,
+                _side_by_side(runs[of_first:of_last].tolist()),
+            )
+            for (first, begin, of_first), (last, end, of_last) in pairwise(
+                zip(bounds.tolist(), edge_of.tolist(), of_level.tolist(), strict=True)
+            )
+        ]
         self._edges = edges
 
     def times(self, lane: I64, cross: I64, released: I64) -> Times:
@@ -115,26 +138,34 @@ class Engine:
         heads = np.flatnonzero(self._opens)
         known[self._place[self._joint_of[heads]]] = released[heads, None] - sums[heads]
         delays = np.zeros((len(self._by_target), lane.shape[1]), dtype=np.int64)
-        shifted = sums[self._edges.source]
+        shifted = sums.take(self._edges.source, axis=0)
         shifted += cross
-        shifted -= sums[self._edges.target]
+        shifted -= sums.take(self._edges.target, axis=0)
         moved = np.empty(len(self._by_target), dtype=np.int64)
         moved[self._by_target] = np.arange(len(self._by_target))
         delays[moved[self._along :]] = shifted
-        sources, starts = self._sources, self._starts
-        for ((first, begin), (last, end)), runs in zip(self._levels, self._runs, strict=True):
-            arrived = known[sources[begin:end]]
-            arrived += delays[begin:end]
-            at = known[first:last]
+        for joints, edges, sources, starts, runs in self._levels:
+            arrived = known.take(sources, axis=0)
+            arrived += delays[edges]
+            at = known[joints]
             # Only what opens a lane is more than never so far.
-            np.maximum(
-                at,
-                np.maximum.reduceat(arrived, starts[first - self._without : last - self._without] - begin, axis=0),
-                out=at,
-            )
-            for head, behind in runs:
-                np.maximum.accumulate(known[head:behind], axis=0, out=known[head:behind])
+            np.maximum(at, np.maximum.reduceat(arrived, starts, axis=0), out=at)
+            for begin, end, length in runs:
+                run = known[begin:end].reshape(-1, length, known.shape[1])
+                np.maximum.accumulate(run, axis=1, out=run)
         return Times(sums, known, self._place[self._joint_of])
+
+
+def _side_by_side(runs: list[list[int]]) -> list[tuple[int, int, int]]:
+    """Runs, each its first joint and its length: those of one length that lie side by side as one."""
+    found: list[tuple[int, int, int]] = []
+    for head, length in runs:
+        begin, end, last = found[-1] if found else (head, -1, 0)
+        if end == head and last == length:
+            found[-1] = (begin, head + length, length)
+        else:
+            found.append((head, head + length, length))
+    return found
 
 
 def _levels(first: npt.NDArray[np.bool_], source: I64, target: I64, measured: I64) -> I64:

@@ -15,7 +15,9 @@ from nsysan.replay.links import Link, Part, part
 from nsysan.replay.meetings import with_meetings
 from nsysan.replay.orders import stream_orders
 from nsysan.replay.places import with_places
+from nsysan.replay.replies import replies, with_replies
 from nsysan.replay.shape import Graph
+from nsysan.replay.told import told_by_hosts
 from nsysan.replay.turns import turns
 from nsysan.replay.waits import held_calls, host_waits
 from nsysan.run.run import Run
@@ -47,7 +49,8 @@ def build(run: Run, found: Activity) -> Graph:
     work = work.join(calls, on="row", how="left", maintain_order="left")
     work, hosts = with_places(work, found.waits)
     work = with_meetings(work.sort(*_LANE, "begin", "end", maintain_order=True))
-    hosts = hosts.sort(*_CALL, "start", "end", maintain_order=True).with_row_index("number")
+    hosts, answered = with_replies(work, hosts, found.beside, found.orders)
+    hosts = hosts.with_row_index("number")
     ranks = [rank.rank for rank in run.ranks]
     staged = [tuple(stage) for stage in run.layout.stages]
     stages = staged if sorted(chain.from_iterable(staged)) == ranks else [tuple(ranks)]
@@ -61,11 +64,15 @@ def build(run: Run, found: Activity) -> Graph:
     opens[:first:2] = _new(hosts, _CALL)
     opens[first:count:2] = _new(work, _LANE)
     opens[count:] = True
+    waits = host_waits(work, hosts, found.orders, starts)
     parts = [
         *_launches(work, hosts, starts),
         *_meetings(arrivals, work["held"].to_numpy(), starts, count),
         *stream_orders(work, found.orders, starts),
-        *host_waits(work, hosts, found.orders, starts),
+        *waits,
+        *replies(hosts, answered, starts),
+        # Where it is inferred what tells hosts to begin, that is no other host.
+        *(told_by_hosts(hosts, waits, time) if answered.is_empty() else []),
         *held_calls(work, hosts, starts),
         *turns(work, hosts, starts, stages),
     ]

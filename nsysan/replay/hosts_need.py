@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import polars as pl
 
@@ -12,24 +14,39 @@ from nsysan.replay.shape import Graph
 _STEP = ("stretch", "rank", "step")
 
 
-def needs(graph: Graph, counted: pl.DataFrame, lane: I64, cross: I64) -> I64:
-    """ns of the calls and of the work before each, without waiting, of the busiest thread: (counted, scenarios).
-
-    counted: stretch, rank, step. lane, cross: delays by scenario. 0 where nothing that a host launches has to wait for
-    it.
+@dataclass(frozen=True)
+class HostCalls:
+    """The calls of the threads of ranks in counted steps: call (a row of the graph's), row (of the counted), both by
+    row and thread; begins: where those of each of these begin.
     """
+
+    call: I64
+    row: I64
+    begins: I64
+
+
+def host_calls(graph: Graph, counted: pl.DataFrame) -> HostCalls:
+    """The calls of counted steps; counted: stretch, rank, step."""
     rows = counted.select(_STEP).with_row_index("row")
     calls = graph.calls.select(*_STEP, "thread").with_row_index("call").join(rows, on=_STEP, how="inner")
     calls = calls.sort("row", "thread", "call")
-    found = np.zeros((len(counted), lane.shape[1]), dtype=np.int64)
+    changed = calls.select(pl.any_horizontal(pl.col("row", "thread").ne_missing(pl.col("row", "thread").shift(1))))
+    begins = np.flatnonzero(changed.to_series().to_numpy())
+    return HostCalls(calls["call"].to_numpy().astype(np.int64), calls["row"].to_numpy().astype(np.int64), begins)
+
+
+def needs(graph: Graph, counted: int, calls: HostCalls, lane: I64, cross: I64) -> I64:
+    """ns of the calls and of the work before each, without waiting, of the busiest thread: (counted, scenarios).
+
+    counted: how many steps. lane, cross: delays by scenario. 0 where nothing that a host launches has to wait for it.
+    """
+    found = np.zeros((counted, lane.shape[1]), dtype=np.int64)
     launches = graph.link == Link.LAUNCH
-    if calls.is_empty() or not launches.any():
+    if not len(calls.call) or not launches.any():
         return found
     first = graph.first_operation
     own = lane[0:first:2] + lane[1:first:2]
-    changed = calls.select(pl.any_horizontal(pl.col("row", "thread").ne_missing(pl.col("row", "thread").shift(1))))
-    begins = np.flatnonzero(changed.to_series().to_numpy())
-    sums = np.add.reduceat(own[calls["call"].to_numpy()], begins, axis=0)
-    np.maximum.at(found, calls["row"].to_numpy()[begins], sums)
+    sums = np.add.reduceat(own[calls.call], calls.begins, axis=0)
+    np.maximum.at(found, calls.row[calls.begins], sums)
     found[:, (cross[launches] == NEVER).all(axis=0)] = 0
     return found

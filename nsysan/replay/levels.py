@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from nsysan.columns.codes import codes
 from nsysan.model.operations import is_communication
 from nsysan.replay.engine import I64
 from nsysan.replay.links import Link
@@ -23,6 +24,8 @@ _DEVIATIONS, _SHARE = 6.0, 0.01
 #: Other work in the place of what a rank lacks is as good as that unless it takes longer by this share.
 _ALIKE = 0.05
 _PAIR = 2
+#: What is one place of one step.
+_AT_ONCE = ("stretch", "step", "place")
 #: Of normal noise: deviation by the median absolute deviation; standard error of a median.
 _BY_MAD, _OF_MEDIAN = 1.4826, 1.2533
 
@@ -32,7 +35,9 @@ def levels_of(graph: Graph, delays: Delays, period: int) -> Levels:
     peers, excess = _peers(graph), round(_SHARE * period)
     lane = delays.lane.copy()
     first, end = graph.first_operation, graph.first_arrival
-    work = graph.operations.select(_key(), group="name", kind="name", ns=pl.Series(delays.lane[first + 1 : end : 2]))
+    work = graph.operations.select(
+        _key("home"), group="name", kind="name", ns=pl.Series(delays.lane[first + 1 : end : 2])
+    )
     right, extra = _right(work, peers, excess)
     lane[first + 1 : end : 2] = right
     # What waits in a call, or moves data between ranks, is no rank's own.
@@ -41,7 +46,7 @@ def levels_of(graph: Graph, delays: Delays, period: int) -> Levels:
     lane[first:end:2] = np.where(extra, 0, lane[first:end:2])
     for offset, group in ((0, pl.lit("")), (1, pl.col("launch"))):
         kind = pl.concat_str("launch", "name", ignore_nulls=True)
-        calls = graph.calls.select(_key(), group=group, kind=kind, ns=pl.Series(delays.lane[offset:first:2]))
+        calls = graph.calls.select(_key("step"), group=group, kind=kind, ns=pl.Series(delays.lane[offset:first:2]))
         lane[offset:first:2], _ = _right(calls, peers, excess)
     target = (graph.edges.target - first) // 2
     launches = graph.link == Link.LAUNCH
@@ -50,8 +55,8 @@ def levels_of(graph: Graph, delays: Delays, period: int) -> Levels:
     return Levels(lane, gone)
 
 
-def _key() -> list[pl.Expr]:
-    return [pl.col("stretch", "step", "rank", "segment", "place")]
+def _key(step: str) -> list[pl.Expr]:
+    return [pl.col(step).alias("step"), pl.col("stretch", "rank", "segment", "place")]
 
 
 def _peers(graph: Graph) -> pl.DataFrame:
@@ -73,19 +78,25 @@ def _right(rows: pl.DataFrame, peers: pl.DataFrame, excess: int) -> tuple[I64, n
         place=pl.col("place") * (pl.col("stage").max() + 1) + pl.col("stage"),
         group=pl.struct("stage", "group").rank("dense").cast(pl.Int64),
     )
-    at_once = rows.group_by("stretch", "step", "place").agg(
-        pl.first("segment", "stage", "peers"), n=pl.len(), then=_lower_median("ns")
+    at, own = (pl.Series(codes(rows.select(key).get_columns())[0]) for key in (_AT_ONCE, ("rank", "place")))
+    rows = rows.with_columns(at=at, own=own)
+    at_once = rows.group_by("at").agg(
+        pl.first(*_AT_ONCE, "segment", "stage", "peers"), n=pl.len(), then=_lower_median("ns").cast(pl.Int64)
     )
     # Of two ranks that one has it is no more than that the other has not, whose time is the shorter.
     at_once = at_once.with_columns(
         extra=pl.col("place").is_not_null()
         & ((2 * pl.col("n") < pl.col("peers")) | ((pl.col("peers") == _PAIR) & (pl.col("n") == 1)))
     )
-    at_once = _without_moved(rows, at_once)
-    instead = _instead(rows, at_once)
-    at_once = at_once.drop("segment", "stage", "peers")
-    usual = rows.group_by("rank", "place").agg(
-        pl.first("group"), steps=pl.len(), usual=pl.median("ns"), spread=(pl.col("ns") - pl.median("ns")).abs().median()
+    instead = None
+    if at_once["extra"].any():
+        at_once = _without_moved(rows, at_once)
+        instead = _instead(rows, at_once)
+    usual = rows.group_by("own").agg(
+        pl.first("rank", "place", "group"),
+        steps=pl.len(),
+        usual=pl.median("ns"),
+        spread=(pl.col("ns") - pl.median("ns")).abs().median(),
     )
     # Noise is that of the place; a rank that is late in half of its steps is no noise.
     usual = usual.with_columns(
@@ -100,10 +111,16 @@ def _right(rows: pl.DataFrame, peers: pl.DataFrame, excess: int) -> tuple[I64, n
     rest = rest.with_columns(level=_lower_median("total").over("group"))
     slower = pl.col("total") - pl.col("level") > pl.col("error")
     rest = rest.select("rank", "group", factor=pl.when(slower).then(pl.col("level") / pl.col("total")).otherwise(1.0))
-    usual = usual.join(rest, on=["rank", "group"]).drop("group", "steps", "spread", "error")
-    told = rows.join(at_once, on=["stretch", "step", "place"], how="left", maintain_order="left")
-    told = told.join(usual, on=["rank", "place"], how="left", maintain_order="left")
-    told = told.join(instead, on=["rank", "segment", "place"], how="left", maintain_order="left")
+    usual = usual.join(rest, on=["rank", "group"])
+    told = (
+        rows.select("rank", "segment", "place", "ns")
+        .hstack(at_once.sort("at").select("then", "extra")[at])
+        .hstack(usual.sort("own").select("usual", "level", "deviation", "late", "factor")[own])
+    )
+    if instead is None:
+        told = told.with_columns(instead=pl.lit(None, dtype=pl.Float64))
+    else:
+        told = told.join(instead, on=["rank", "segment", "place"], how="left", maintain_order="left")
     other = pl.col("extra") & pl.col("instead").is_not_null()
     extra = pl.col("extra") & ~other
     ns, wide = pl.col("ns"), _DEVIATIONS * pl.col("deviation")
@@ -118,7 +135,7 @@ def _right(rows: pl.DataFrame, peers: pl.DataFrame, excess: int) -> tuple[I64, n
         .then(0)
         .when(other)
         .then((ns * pl.col("instead")).round())
-        .when(pl.col("usual").is_null() | spared)
+        .when(pl.col("place").is_null() | spared)
         .then(ns)
         .when(alone)
         .then(pl.min_horizontal("then", "ns"))
@@ -130,8 +147,7 @@ def _right(rows: pl.DataFrame, peers: pl.DataFrame, excess: int) -> tuple[I64, n
 
 def _without_moved(rows: pl.DataFrame, at_once: pl.DataFrame) -> pl.DataFrame:
     """at_once, with nothing extra of which the rank has no more than others have, somewhere else in their steps."""
-    key = ("stretch", "step", "place")
-    extra = rows.join(at_once.filter("extra").select(key), on=key, how="semi")
+    extra = rows.join(at_once.filter("extra").select("at"), on="at", how="semi")
     kinds = rows.join(extra.select("stage", "kind").unique(), on=["stage", "kind"], how="semi")
     counts = kinds.group_by("stage", "kind", "rank").agg(pl.first("peers"), n=pl.len().cast(pl.Int64))
     # Of the lower median: a rank that has none of the kind counts as well.
@@ -142,12 +158,8 @@ def _without_moved(rows: pl.DataFrame, at_once: pl.DataFrame) -> pl.DataFrame:
     mine = extra.group_by("stage", "kind", "rank").agg(extra=pl.len())
     moved = mine.join(counts, on=["stage", "kind", "rank"]).join(level, on=["stage", "kind"])
     moved = moved.filter(pl.col("n") - pl.col("level") < pl.col("extra") / 2)
-    places = extra.join(moved, on=["stage", "kind", "rank"], how="semi").select(key).unique()
-    return (
-        at_once.join(places.with_columns(moved=pl.lit(value=True)), on=key, how="left")
-        .with_columns(extra=pl.col("extra") & pl.col("moved").is_null())
-        .drop("moved")
-    )
+    places = extra.join(moved, on=["stage", "kind", "rank"], how="semi")["at"].unique()
+    return at_once.with_columns(extra=pl.col("extra") & ~pl.col("at").is_in(places.implode()))
 
 
 def _instead(rows: pl.DataFrame, at_once: pl.DataFrame) -> pl.DataFrame:
@@ -155,7 +167,7 @@ def _instead(rows: pl.DataFrame, at_once: pl.DataFrame) -> pl.DataFrame:
     share that these take.
     """
     where = ("stretch", "step", "segment")
-    own = rows.join(at_once.filter("extra").select(*where[:2], "place"), on=[*where[:2], "place"], how="semi")
+    own = rows.join(at_once.filter("extra").select("at"), on="at", how="semi")
     sums = own.group_by(*where, "rank", "stage").agg(pl.sum("ns"))
     partly = at_once.filter(
         pl.col("place").is_not_null(),
@@ -174,4 +186,4 @@ def _instead(rows: pl.DataFrame, at_once: pl.DataFrame) -> pl.DataFrame:
 
 def _lower_median(column: str) -> pl.Expr:
     """Of 2 the less, of 4 the second."""
-    return pl.col(column).sort().gather((pl.len() - 1) // 2).first()
+    return pl.col(column).quantile(0.5, "lower")

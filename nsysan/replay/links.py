@@ -20,6 +20,7 @@ class Link(IntEnum):
     MAYBE = 6  # an order that is never broken and never shows
     ASKED = 7  # work ends, a query that always found it done ends: whether it would have been asked again is not told
     TURN = 8  # the last stage of a pipeline ends a step, the first begins one
+    TOLD = 9  # a host that waited goes on, another begins a step: may be
     HELD = 5  # work starts or ends, a launch call that had to wait until then ends
 
 

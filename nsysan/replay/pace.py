@@ -19,8 +19,10 @@ from nsysan.replay.meetings import from_last_to_first
 from nsysan.replay.path import classes, shares, walk
 from nsysan.replay.pieces import SCHEMA, pieces
 from nsysan.replay.prepared import Prepared, prepare
+from nsysan.replay.replies import waits_for_answers
 from nsysan.replay.results import MAX_UNSPLIT, LateRanks, Pace, Timed
 from nsysan.replay.shape import Graph
+from nsysan.replay.told import as_told
 from nsysan.replay.unseen import waits_for_work
 from nsysan.run.run import Run
 from nsysan.timings import stage
@@ -98,6 +100,7 @@ def pace_of(ready: Prepared) -> Pace:
         whole=found.whole,
         closed=not piped or turns or from_last_to_first(graph.operations, graph.stages),
         turns_inferred=turns,
+        answered=waits_for_answers(graph),
     )
 
 
@@ -116,6 +119,9 @@ def _scenarios(ready: Prepared) -> dict[str, edits.Edit]:
         balanced = edits.no_skew(basis.node_rank >= 0, ready.unseen)
         found["no_skew of hosts"] = balanced
         found["all of hosts"] = edits.together(balanced, edits.floor_wire, edits.host_free)
+    if (by_hosts := as_told(basis)) is not None:
+        as_it_is, found["no_skew told"] = by_hosts
+        found["floor_wire told"] = edits.together(as_it_is, edits.floor_wire)
     if waits_for_work(graph):
         found |= {"host_free of hosts": edits.unchanged, "graphs of hosts": edits.unchanged}
         found["all of work"] = edits.together(everyone, edits.floor_wire)
@@ -144,7 +150,7 @@ def bounds_of(told: dict[str, Timed], names: Iterable[str]) -> dict[str, tuple[i
 
 
 def _path(ready: Prepared, period: int) -> tuple[dict[tuple[str, int], int], pl.DataFrame, bool]:
-    """ns of a step by class and rank: shares of the chain through the counted steps, times the period; its pieces; and
+    """ns of a step by class and rank: shares of the chain through the usual steps, times the period; its pieces; and
     whether the chain goes from stream to stream where no table tells of an order.
     """
     graph, basis = ready.basis.graph, ready.basis
@@ -162,11 +168,19 @@ def _path(ready: Prepared, period: int) -> tuple[dict[tuple[str, int], int], pl.
         of_rank = spans.filter(pl.col("rank") == int(np.argmax(lasted)))
         for (population,), own_spans in of_rank.partition_by("population", as_dict=True, maintain_order=True).items():
             weight = ready.weight_of(population)
-            for key, ns in shares(found, list(own_spans.select("start", "finish").iter_rows())).items():
+            # A sum over populations is of their means.
+            usual = own_spans if ready.weights else _usual(own_spans)
+            for key, ns in shares(found, list(usual.select("start", "finish").iter_rows())).items():
                 total[key] = total.get(key, 0) + ns * weight
         chain.append(pieces(graph, found, of_rank))
         crosses |= bool(untold[found.edges[found.edges >= 0]].any())
     return _summing_to(total, period), pl.concat(chain), crosses
+
+
+def _usual(spans: pl.DataFrame) -> pl.DataFrame:
+    """The half of the steps that is nearest to the median: what a few lose beyond it is the tail's."""
+    took = pl.col("finish") - pl.col("start")
+    return spans.sort((took - took.median()).abs(), "start").head(-(-len(spans) // 2))
 
 
 def _untold(ready: Prepared) -> npt.NDArray[np.bool_]:

@@ -7,6 +7,7 @@ from enum import IntEnum
 import numpy as np
 import polars as pl
 
+from nsysan.columns.rows import none_if_negative
 from nsysan.replay.links import Link
 from nsysan.replay.path import CLASSES, Walk
 from nsysan.replay.shape import Graph
@@ -89,11 +90,12 @@ def pieces(graph: Graph, found: Walk, spans: pl.DataFrame) -> pl.DataFrame:
     why = np.where(on_host, np.where(ends, Why.CALL, Why.NEXT_CALL), np.where(ends, Why.WORK, Why.NEXT_WORK))
     for link, reason in _BY_LINK.items():
         why[links == link] = reason
-    which = pl.DataFrame(
+    begin, end = found.begin[order], found.end[order]
+    at = np.where(on_host, nodes // 2, np.where(works, (nodes - first) // 2 + len(graph.calls), -1))
+    known = pl.DataFrame(
         {
-            "at": np.where(on_host, nodes // 2, np.where(works, (nodes - first) // 2 + len(graph.calls), -1)),
-            "begin": found.begin[order],
-            "end": found.end[order],
+            "begin": begin,
+            "end": end,
             "class": found.classes[order].astype(np.uint8),
             "rank": found.ranks[order],
             "host": on_host,
@@ -103,15 +105,18 @@ def pieces(graph: Graph, found: Walk, spans: pl.DataFrame) -> pl.DataFrame:
     none = pl.lit(None, dtype=pl.Int64)
     calls = graph.calls.select(context=none, stream=none, name="launch")
     work = graph.operations.select("context", "stream", "name")
-    table = pl.concat([calls, work], how="vertical_relaxed").with_row_index("at").cast({"at": pl.Int64})
-    known = which.join(table, on="at", how="left", maintain_order="left")
-    parts = [
-        known.filter((pl.col("end") > start) & (pl.col("begin") < finish)).with_columns(
-            pl.col("begin").clip(start), pl.col("end").clip(None, finish), step=pl.lit(step), home=pl.lit(home)
-        )
-        for step, home, start, finish in spans.select("step", "rank", "start", "finish").iter_rows()
+    table = pl.concat([calls, work], how="vertical_relaxed")
+    known = known.hstack(table.select(pl.all().gather(none_if_negative(at))))
+    inside = [
+        np.flatnonzero((end > start) & (begin < finish))
+        for start, finish in spans.select("start", "finish").iter_rows()
     ]
-    return pl.concat([SCHEMA.to_frame(), *(part.select(SCHEMA.names()).cast(SCHEMA) for part in parts)])
+    of_span = np.repeat(np.arange(len(spans)), [len(one) for one in inside])
+    told = known[np.concatenate([np.zeros(0, dtype=np.int64), *inside])].hstack(
+        spans.select("start", "finish", "step", home="rank")[of_span]
+    )
+    told = told.with_columns(pl.max_horizontal("begin", "start"), pl.min_horizontal("end", "finish").alias("end"))
+    return told.select(SCHEMA.names()).cast(SCHEMA)
 
 
 def by_class(path: pl.DataFrame) -> dict[str, int]:

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import polars as pl
 
-_STEP = ("stretch", "rank", "step")
+from nsysan.columns.codes import codes, occurrences
+
+_HOME = ("stretch", "rank", "home")
 
 
 def with_places(work: pl.DataFrame, waits: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The operations with `place`; and the calls of the hosts: stretch, rank, thread, step, start, end, launch (name),
-    waits, asked (how many queries it is), correlation, place.
+    """The operations with `place` and `home`, the step they are of or come after; and the calls of the hosts: stretch,
+    rank, thread, step, start, end, launch (name), waits, asked (how many queries it is), correlation, place; of, the
+    step of what it launches, null of waits and of what is of no step.
 
     A place is how many matched collectives of the step the host had launched, the name, and how many of that name it
     had launched since; of a call, the same of the first that it launched. The order is that of launching, which is one
-    on all ranks whatever the streams do. Null outside of steps. Steps share places by population, where there are
-    several.
+    on all ranks whatever the streams do. What is launched between two steps comes after the first. Steps share
+    places by population, where there are several.
     """
-    ordered = work.sort(
-        *_STEP, pl.coalesce("launch_start", "begin"), "correlation", "graph_node", "begin", maintain_order=True
+    rank = ("stretch", "rank")
+    given = (pl.coalesce("launch_start", "begin"), "correlation", "graph_node", "begin")
+    ordered = work.sort(*rank, *given, maintain_order=True).with_columns(
+        home=pl.col("step").forward_fill().over(rank), population=pl.col("population").forward_fill().over(rank)
     )
-    ordered = ordered.with_columns(
-        segment=pl.col("call").is_not_null().cast(pl.Int64).cum_sum().over(_STEP),
+    ordered = ordered.sort(*_HOME, *given, maintain_order=True).with_columns(
+        segment=pl.col("call").is_not_null().cast(pl.Int64).cum_sum().over(_HOME),
         name=pl.col("name").cast(pl.String),
         launch=pl.col("launch").cast(pl.String),
     )
@@ -30,15 +35,16 @@ def with_places(work: pl.DataFrame, waits: pl.DataFrame) -> tuple[pl.DataFrame, 
         ordered.drop_nulls("launch_start")
         .group_by("stretch", "thread", "launch_start", maintain_order=True)
         .agg(
-            pl.first("rank", "step", "population", "segment", "launch", "launch_end", "name", "correlation"),
+            pl.first("rank", "home", "step", "population", "segment", "launch", "launch_end", "name", "correlation"),
             in_graph=pl.first("graph_node").is_not_null(),
         )
-        .rename({"launch_start": "start", "launch_end": "end"})
+        .rename({"launch_start": "start", "launch_end": "end", "step": "of", "home": "step"})
         .with_columns(waits=pl.lit(value=False), asked=pl.lit(1, dtype=pl.UInt32))
     )
     asks = waits.rename({"name": "launch"}).with_columns(
         waits=pl.lit(value=True),
         step=pl.lit(None, dtype=pl.Int64),
+        of=pl.lit(None, dtype=pl.Int64),
         population=pl.lit(None, dtype=pl.String),
         segment=pl.lit(None, dtype=pl.Int64),
         name=pl.lit(None, dtype=pl.String),
@@ -58,6 +64,7 @@ def with_places(work: pl.DataFrame, waits: pl.DataFrame) -> tuple[pl.DataFrame, 
         name=_number(calls["name"]),
         population=_number(calls["population"]),
     )
+    numbers = numbers.with_columns(home="step")
     return ordered, calls.with_columns(_place(numbers, ("population", "segment", "launch", "name", "waits")))
 
 
@@ -66,9 +73,9 @@ def _asked_once(calls: pl.DataFrame) -> pl.DataFrame:
     lane = ("stretch", "thread")
     query = pl.col("waits") & pl.col("launch").str.contains("Query")
     goes_on = (query & query.shift(1)).fill_null(value=False).over(lane)
-    numbered = calls.with_columns(run=(~goes_on).cum_sum().over(lane))
-    if len(numbered) == numbered.select(pl.struct(*lane, "run").n_unique()).item():
+    if not calls.select(goes_on.any()).item():
         return calls
+    numbered = calls.with_columns(run=(~goes_on).cum_sum().over(lane))
     rest = [pl.first(name) for name in calls.columns if name not in (*lane, "end", "correlation", "asked")]
     merged = numbered.group_by(*lane, "run", maintain_order=True).agg(
         *rest, pl.last("end", "correlation"), pl.sum("asked")
@@ -83,12 +90,10 @@ def _number(texts: pl.Series) -> pl.Series:
 
 
 def _place(rows: pl.DataFrame, key: tuple[str, ...]) -> pl.Series:
-    """A number for the key, all of numbers, and how many rows of the step have had it; null outside of steps."""
-    told = rows.select(
-        *_STEP,
-        *key,
-    ).with_columns(nth=pl.int_range(pl.len(), dtype=pl.Int64).over(*_STEP, *key))
+    """A number for the key, all of numbers, and how many rows of its home have had it; null before all steps."""
+    alike, _ = codes([rows[name] for name in (*_HOME, *key)])
+    told = rows.select("home", *key, nth=pl.Series(occurrences(alike)))
     place = pl.lit(0, dtype=pl.Int64)
     for name in (*key, "nth"):
         place = place * (pl.col(name).max() + 1) + pl.col(name)
-    return told.select(place=pl.when(pl.col("step").is_not_null()).then(place)).to_series()
+    return told.select(place=pl.when(pl.col("home").is_not_null()).then(place)).to_series()

@@ -17,7 +17,7 @@ from nsysan.replay.busy_stages import Shares, wanting_of
 from nsysan.replay.delays import delays_of
 from nsysan.replay.engine import I64, NEVER, Engine, Times
 from nsysan.replay.graph import build
-from nsysan.replay.hosts_need import needs
+from nsysan.replay.hosts_need import HostCalls, host_calls, needs
 from nsysan.replay.levels import levels_of
 from nsysan.replay.results import Timed
 from nsysan.replay.shape import Levels
@@ -31,10 +31,6 @@ _PARTS = 1_000
 #: Beyond so many lanes (streams of a rank in a stretch), each is to have so many operations.
 _MANY_LANES, _OF_A_LANE = 512, 8
 F64 = npt.NDArray[np.float64]
-
-
-#: A replayed step that is shorter than its hosts need by so much is shorter by no noise.
-_CLEARLY = 0.05
 
 
 def _of_slowest(own: I64, ranks: I64, of: Callable[..., F64]) -> F64:
@@ -68,7 +64,11 @@ class Prepared:
         released = graph.time.copy()
         released[graph.first_arrival :] = NEVER
         lane, cross = edits.applied(self.basis, asked)
-        return self.engine.times(lane, cross, released), needs(graph, self.counted, lane, cross)
+        return self.engine.times(lane, cross, released), needs(graph, len(self.counted), self._host_calls, lane, cross)
+
+    @cached_property
+    def _host_calls(self) -> HostCalls:
+        return host_calls(self.basis.graph, self.counted)
 
     @cached_property
     def _firsts(self) -> tuple[pl.DataFrame, I64, I64]:
@@ -124,8 +124,7 @@ class Prepared:
         for one, mean, median in zip(told, means, medians, strict=True):
             # Of hosts whose steps differ much neither is what most steps take: the less of both.
             least = min(median, mean * now.median / now.mean, now.median)
-            enough = one.median >= (1 - _CLEARLY) * least
-            found.append(one if enough else Timed(round(least), max(one.mean, min(round(mean), now.mean))))
+            found.append(one if one.median >= least else Timed(round(least), max(one.mean, min(round(mean), now.mean))))
         return found
 
     def weight_of(self, population: object) -> int:

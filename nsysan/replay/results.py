@@ -59,7 +59,8 @@ class Pace:
     in communication that cannot be split; where it is large, what rests on waiting is left out.
     per_step: stretch, step, rank and a column a scenario. nodes: of the graph; whole: whether it is
     of all steady steps. closed: whether it is known what the first stage of a pipeline waits for before its next step;
-    inferred: whether no call of the trace says so.
+    inferred: whether no call of the trace says so. answered: whether hosts wait for results by way of another thread,
+    as is inferred (see replay.replies).
     """
 
     period: Timed
@@ -79,3 +80,4 @@ class Pace:
     whole: bool
     closed: bool = True
     turns_inferred: bool = False
+    answered: bool = False

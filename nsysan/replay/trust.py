@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import polars as pl
+
+from nsysan.metrics.causes import GapCause
+from nsysan.model.health import NODE_FLAG
 from nsysan.replay.results import MAX_ERROR, MAX_UNSPLIT, Pace
 from nsysan.run.all_decode import longest
 from nsysan.run.run import Run
@@ -12,6 +16,38 @@ _POSSIBLE = 0.95
 LOST_ORDER = (
     "the replay finds no order between streams of a step, of which it would then be shorter than what a GPU computes"
 )
+
+#: Of a run most of whose idle time may be for want of a launch record.
+NO_HOST = "what late hosts cost cannot be told, nor all savings together"
+NOT_SPLIT = "needs steady steps in which waiting and transfer are told apart"
+#: With a larger share of the period idle for an unknown cause, what late hosts cost is not known either.
+MAX_UNKNOWN = 0.01
+_MAYBE_BY_HOST = [GapCause.UNKNOWN.value, GapCause.BETWEEN_STEPS.value]
+
+
+def why_no_saving(run: Run, pace: Pace | None) -> str:
+    """Why no saving of a replica with steady steps can be told; "" where they can."""
+    steady = run.ledger.filter("steady")
+    if steady["period_ns"].is_null().any() or steady["graph_ns"].sum() > 0:
+        return f"what runs inside of replays that are traced as one block is not visible (capture with {NODE_FLAG})"
+    if steady["comm_ns"].sum() > 0 and steady["wait_ns"].is_null().all():
+        return NOT_SPLIT
+    return "needs steady steps that can be replayed" if pace is None else why_untold(run, pace)
+
+
+def why_no_host_saving(run: Run, pace: Pace, period: int) -> str:
+    """Why nothing is told of what hosts cost; "" where it is. period: ns of a step."""
+    if not pace.closed:
+        return (
+            "what late hosts cost cannot be told, nor all savings together: nothing in the trace says which work "
+            "of the last stage the first one's host waits for"
+        )
+    may_be_host = pl.col("host").is_null() & pl.col("cause").is_in(_MAYBE_BY_HOST)
+    unknown = run.gaps.filter(may_be_host & pl.col("step").is_in(run.steady_steps))
+    per_step = unknown.group_by("step", "rank").agg(pl.sum("ns")).group_by("step").agg(pl.max("ns"))
+    every = pl.DataFrame({"step": run.steady_steps}, schema={"step": pl.Int64}).join(per_step, on="step", how="left")
+    lost = every["ns"].fill_null(0).median() or 0
+    return "" if lost <= MAX_UNKNOWN * period else NO_HOST  # type: ignore[operator]
 
 
 def why_untold(run: Run, pace: Pace) -> str:

@@ -40,7 +40,7 @@ def waits_unseen(graph: Graph, delays: Delays, levels: Levels) -> bool:
     """
     shares = seen_waiting(graph, delays)
     seen = max(shares.values(), default=1.0)
-    alike = len(shares) > 1 and seen < _SEEN and _in_step(graph)
+    alike = len(shares) > 1 and seen < _SEEN and in_step(graph)
     unlike = alike and _beyond(graph, delays, levels) > max(seen, _LEAST)
     return unlike and not works_alone(graph, delays, levels)
 
@@ -62,7 +62,7 @@ def _beyond(graph: Graph, delays: Delays, levels: Levels) -> float:
     return found
 
 
-def _in_step(graph: Graph) -> bool:
+def in_step(graph: Graph) -> bool:
     """Whether the hosts of all ranks take the same time for a step."""
     lane = ("stretch", "rank")
     begun = graph.calls.drop_nulls("step").group_by(*lane, "step").agg(pl.min("start")).sort(*lane, "step")

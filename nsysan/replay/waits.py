@@ -28,9 +28,13 @@ _SHORTEST_QUEUE = 8
 
 def host_waits(work: pl.DataFrame, hosts: pl.DataFrame, orders: pl.DataFrame, starts: I64) -> list[Part]:
     """Edges from the ends of operations to the ends of calls that wait for them."""
-    calls = hosts.filter("waits").select(
-        "stretch", "rank", "number", "launch", "place", "start", "end", "correlation", "asked"
-    )
+    shown = hosts.filter(pl.col("waits") & ~pl.col("reply"))
+    return [*waits_of(work, shown, orders, starts), *_copies(work, hosts, starts)]
+
+
+def waits_of(work: pl.DataFrame, calls: pl.DataFrame, orders: pl.DataFrame, starts: I64) -> list[Part]:
+    """The same of calls: stretch, rank, number, launch, place, start, end, correlation, asked."""
+    calls = calls.select("stretch", "rank", "number", "launch", "place", "start", "end", "correlation", "asked")
     lanes = lanes_of(work, starts)
     ended = np.zeros(int(starts[-1]) + 2 if len(starts) else 0, dtype=np.int64)
     ended[starts] = work["end"].to_numpy()
@@ -51,7 +55,7 @@ def host_waits(work: pl.DataFrame, hosts: pl.DataFrame, orders: pl.DataFrame, st
         one = pl.col("launch").str.contains("Event|Query")
         parts += _after(lane, own.filter(~one), ended)
         parts += _behind(lane, own.filter(one), ended)
-    return [*parts, *_copies(work, hosts, starts)]
+    return parts
 
 
 def _after(lane: Lane, calls: pl.DataFrame, ended: I64, at: str | None = None) -> list[Part]:

@@ -6,7 +6,7 @@ from nsysan.diagnosis.evidence import Aspect
 from nsysan.metrics.lines import Line
 from nsysan.report.kernel_text import kernels_line
 from nsysan.report.report import Report
-from nsysan.report.sentences import expectation_sentence, headline_sentence, verdict_words
+from nsysan.report.sentences import expectation_sentence, headline_sentence, sure_in_short, verdict_words
 from nsysan.report.terminal import answers, captured, findings, layout, ledger, light, steady_steps
 from nsysan.text import counted, plain
 
@@ -31,9 +31,7 @@ def to_brief(report: Report, width: int | None = None) -> str:
 
 def last_words(report: Report) -> str:
     """The verdict and how sure it is, in a line each: what a terminal shows when all has scrolled by."""
-    verdict = report.diagnosis.verdict
-    why = f": {verdict.because[0].removesuffix('.')}" if verdict.because else ""
-    return f"verdict   {verdict_words(report)}\nsure      {verdict.sure}{why}"
+    return f"verdict   {verdict_words(report)}\nhow sure  {sure_in_short(report)}"
 
 
 def telling_ranks(report: Report) -> set[int] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -34,7 +35,6 @@ from nsysan.report.kernel_table import find_compute
 from nsysan.report.layer_table import find_layer_tables
 from nsysan.report.replica import GroupRow, PopulationRow, Replica
 from nsysan.report.report import Input, Report, StepsSummary
-from nsysan.report.slices import build_timelines
 from nsysan.report.timeline import Timeline
 from nsysan.run.chosen import chosen_replica
 from nsysan.run.layout import GroupKind, kinds_of
@@ -43,7 +43,9 @@ from nsysan.run.placed import PlacedTrace
 from nsysan.run.run import Run
 from nsysan.run.samples import samples_of
 from nsysan.timings import stage
-from nsysan.trace.nccl_log import NcclLog
+
+if TYPE_CHECKING:
+    from nsysan.trace.nccl_log import NcclLog
 
 
 @stage("build the report")
@@ -93,6 +95,8 @@ def build_report(
     diagnosis, per_rank = head.diagnosis, head.per_rank
     nccl = choices(run, nccl_logs)
     link = told_link(find_link(own, head.collectives, link_gbps), own, nccl, head.collectives)
+    if timelines:
+        from nsysan.report.slices import build_timelines
     drawn = build_timelines(own, diagnosis) if timelines else []
     quality = assess(own, diagnosis, compared, grids[chosen]) + assess_export(own) + assess_wire(head.collectives, link)
     quality += assess_nccl(run, nccl)
@@ -160,8 +164,9 @@ def _replica(number: int, own: Run, untraced: int | None) -> Replica:
 
 
 def _population_of(own: Run) -> pl.DataFrame:
-    """step, population: the id of the population that each step is of."""
-    return own.windows.select("step", "population").unique("step", keep="first", maintain_order=True)
+    """step, population (id of the one that each step is of) and steady_of_its_kind: one of that one's steady steps."""
+    of_its_kind = pl.col("left_out").is_null().alias("steady_of_its_kind")
+    return own.windows.select("step", "population", of_its_kind).unique("step", keep="first", maintain_order=True)
 
 
 def _populations(own: Run) -> list[PopulationRow]:

@@ -171,7 +171,7 @@ def _population(one: PopulationRow, replica: int) -> dict[str, Any]:
 
 
 def _of_replica(frame: pl.DataFrame, replica: Replica) -> pl.DataFrame:
-    return frame.with_columns(replica=pl.lit(replica.id, dtype=pl.Int64))
+    return frame.with_columns(replica=pl.lit(replica.id, dtype=pl.Int64), steady="steady_of_its_kind")
 
 
 def _expectation(compared: Compared | None) -> dict[str, Any] | None:

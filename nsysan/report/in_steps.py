@@ -2,62 +2,162 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import polars as pl
 
+from nsysan.columns.codes import codes
 from nsysan.columns.intervals import I64
 from nsysan.columns.times import shifted
-from nsysan.report.operation_facts import with_facts
+from nsysan.report.kernel_shapes import shapes_of
+from nsysan.report.step_slices import KIND
 from nsysan.run.placed import PlacedTrace
 
+
+@dataclass(frozen=True)
+class Axes:
+    """The steps and ranks that are asked for, ascending: each step of each rank is a group, numbered step by step."""
+
+    steps: list[int]
+    ranks: list[int]
+
+    def group(self, steps: I64, rank: int) -> I64:
+        """The groups of a rank's steps."""
+        return np.searchsorted(self.steps, steps) * len(self.ranks) + self.ranks.index(rank)
+
+    def groups(self, frame: pl.DataFrame) -> I64:
+        """The groups of rows with step and rank."""
+        step, rank = (frame[name].to_numpy() for name in ("step", "rank"))
+        return np.searchsorted(self.steps, step) * len(self.ranks) + np.searchsorted(self.ranks, rank)
+
+    def of(self, groups: I64) -> pl.DataFrame:
+        """step and rank of groups."""
+        steps, ranks = (np.asarray(numbers, dtype=np.int64) for numbers in (self.steps, self.ranks))
+        return pl.DataFrame({"step": steps[groups // len(ranks)], "rank": ranks[groups % len(ranks)]})
+
+
+@dataclass(frozen=True)
+class WorkInSteps:
+    """Operations in the windows of steps; one that reaches over the end of a window is in the next one as well.
+
+    rows: group (see Axes), begin, end, last (last arrival at a matched collective, else null), launch_start,
+    launch_end, and the rows of tables: kind, queue, caller. kinds: cls, name and FACTS; queues: context, stream;
+    callers: launch, the name of the API call.
+    """
+
+    rows: pl.DataFrame
+    kinds: pl.DataFrame
+    queues: pl.DataFrame
+    callers: pl.DataFrame
+
+
+_TABLES = {"kind": "kinds", "queue": "queues", "caller": "callers"}
+#: Of so many operations for each that there is it is tried whether they are in a window.
+_TRIED = 2
 _OPERATION = (
-    "rank",
-    "context",
-    "stream",
-    "cls",
-    "name",
+    "description",
+    "queue",
+    "caller",
     "begin",
     "end",
     "last",
     "launch_start",
     "launch_end",
-    "launch",
-    "start",
-    "demangled",
     "bytes",
     "message_bytes",
+    "start",
 )
 
 
-def operations_of(placed: PlacedTrace, steps: list[int]) -> pl.DataFrame:
-    """Those columns of the operations in the windows of these steps that a timeline shows, and the step.
-
-    An operation that reaches over the end of a window is in the next one as well.
-    """
+def operations_of(placed: PlacedTrace, axes: Axes) -> WorkInSteps:
+    """The operations in the windows of these steps of the trace's ranks."""
     _ = placed.host_clocks
-    own = placed.windows.filter(pl.col("step").is_in(steps)).sort("begin")
+    own = placed.windows.filter(pl.col("step").is_in(axes.steps)).sort("begin")
 
     def of_rank(rank: int) -> pl.DataFrame:
         windows = own.filter(pl.col("rank") == rank)
-        times = placed.frame(("begin", "end"), rank)
-        rows, which = _meeting(
-            (times["begin"].to_numpy(), times["end"].to_numpy()),
-            (windows["begin"].to_numpy(), windows["finish"].to_numpy()),
-        )
+        start, begin, end = (column.to_numpy() for column in placed.frame(("start", "begin", "end"), rank))
+        rows, which = _meeting(start, begin, end, (windows["begin"].to_numpy(), windows["finish"].to_numpy()))
+        group = axes.group(windows["step"].to_numpy(), rank)
         work = placed.clocked(_OPERATION, rank, rows)
-        return work.with_columns(windows["step"].gather(which).alias("step"))
+        size = pl.coalesce("message_bytes", "bytes").cast(pl.Int64)
+        return work.select(
+            pl.exclude("message_bytes", "bytes"), size=size, group=pl.Series(group[which]).cast(pl.UInt32)
+        )
 
-    return with_facts(placed, pl.concat(placed.each(of_rank)))
+    return _in_tables(placed, pl.concat(placed.each(of_rank)), axes)
 
 
-def _meeting(times: tuple[I64, I64], windows: tuple[I64, I64]) -> tuple[I64, I64]:
-    """Rows of times, and of the windows that they share time with, a pair each; windows: ascending, apart."""
-    begins, ends = times
-    first = np.searchsorted(windows[1], begins, side="right")
-    count = np.maximum(np.searchsorted(windows[0], ends, side="left") - first, 0)
-    rows = np.repeat(np.arange(len(begins)), count)
-    nth = np.arange(len(rows)) - np.repeat(np.cumsum(count) - count, count)
-    return rows, first[rows] + nth
+def _in_tables(placed: PlacedTrace, work: pl.DataFrame, axes: Axes) -> WorkInSteps:
+    tables = placed.operations
+    queues, callers = (
+        _with_none(table.select(names))
+        for table, names in ((tables.queues, ("context", "stream")), (tables.callers, ("launch",)))
+    )
+    work = work.with_columns(
+        pl.col("queue").fill_null(len(queues) - 1).cast(pl.UInt32),
+        pl.col("caller").fill_null(len(callers) - 1).cast(pl.UInt32),
+    )
+    placed_work = work.select(
+        "start", "end", queues["stream"].gather(work["queue"]), *axes.of(work["group"].to_numpy())
+    )
+    shape, shapes = shapes_of(placed, placed_work)
+    number, distinct = codes([work["description"], work["queue"], work["size"], shape.alias("shape")])
+    kinds = pl.DataFrame(
+        [
+            *tables.descriptions.select(pl.col("cls", "name", "demangled").gather(distinct["description"])),
+            queues["stream"].gather(distinct["queue"]),
+            distinct["size"].alias("bytes"),
+            *shapes.select(pl.all().gather(distinct["shape"])),
+        ]
+    )
+    times = ("begin", "end", "last", "launch_start", "launch_end")
+    rows = work.select("group", *times, "queue", "caller", kind=pl.Series(number).cast(pl.UInt32))
+    return WorkInSteps(rows, kinds.select("cls", *KIND), queues, callers)
+
+
+def _with_none(table: pl.DataFrame) -> pl.DataFrame:
+    """With a last row for what is not recorded."""
+    return pl.concat([table, table.clear(1)])
+
+
+def together(found: Sequence[WorkInSteps]) -> WorkInSteps:
+    """What several traces answered, as of one."""
+    tables = {table: [getattr(own, table) for own in found] for table in _TABLES.values()}
+    before = {table: np.cumsum([0, *map(len, parts)]).tolist() for table, parts in tables.items()}
+    rows = [
+        own.rows.with_columns(
+            (pl.col(number) + before[table][place]).cast(pl.UInt32) for number, table in _TABLES.items()
+        )
+        for place, own in enumerate(found)
+    ]
+    return WorkInSteps(pl.concat(rows), **{table: pl.concat(parts) for table, parts in tables.items()})
+
+
+def _meeting(start: I64, begin: I64, end: I64, windows: tuple[I64, I64]) -> tuple[I64, I64]:
+    """Rows of operations, and of the windows that they share time with, a pair each.
+
+    start, begin, end: by start, which is no later than begin; windows: begins and ends, ascending, apart.
+    """
+    # Those of a window lie between the first that ends in it and the last that starts before its end.
+    first = np.searchsorted(np.maximum.accumulate(end), windows[0], side="right")
+    count = np.maximum(np.searchsorted(start, windows[1]) - first, 0)
+    if count.sum() > _TRIED * len(start):
+        # Something lasts for many windows.
+        first = np.searchsorted(windows[1], begin, side="right")
+        count = np.maximum(np.searchsorted(windows[0], end) - first, 0)
+        return _spread(first, count)
+    which, rows = _spread(first, count)
+    inside = np.flatnonzero((end[rows] > windows[0][which]) & (begin[rows] < windows[1][which]))
+    return rows[inside], which[inside]
+
+
+def _spread(first: I64, count: I64) -> tuple[I64, I64]:
+    """first, first + 1 ... of each row, `count` of them, and the rows before: number of the row, and the number."""
+    rows = np.repeat(np.arange(len(count)), count)
+    return rows, first[rows] + np.arange(len(rows)) - np.repeat(np.cumsum(count) - count, count)
 
 
 def ranges_of(placed: PlacedTrace, spans: pl.DataFrame) -> pl.DataFrame:
@@ -67,8 +167,9 @@ def ranges_of(placed: PlacedTrace, spans: pl.DataFrame) -> pl.DataFrame:
         schema={"process": pl.Int64, "rank": pl.Int64},
         orient="row",
     )
-    ranges = placed.trace.ranges.select("start", "end", "process", "name").join(owners, on="process")
-    ranges = shifted(ranges, placed.placement.shift).select("rank", "start", "end", "name").sort("start")
+    ranges = shifted(placed.trace.ranges.select("start", "end", "process", "name"), placed.placement.shift)
+    ranges = ranges.filter(pl.col("end") > spans["begin"].min(), pl.col("start") < spans["finish"].max())
+    ranges = ranges.join(owners, on="process").select("rank", "start", "end", "name").sort("start")
     starts, ends = ranges["start"].to_numpy(), ranges["end"].to_numpy()
     latest = np.maximum.accumulate(ends)
     steps, rows = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]

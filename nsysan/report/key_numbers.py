@@ -8,20 +8,22 @@ from nsysan.diagnosis.answers import NOTABLE
 from nsysan.diagnosis.findings.finding import Finding
 from nsysan.diagnosis.findings.kinds import SavingIs, Severity
 from nsysan.diagnosis.late_words import outermost, ranks_words
-from nsysan.diagnosis.verdict import BOUNDS, OF_PATH, VerdictKind
+from nsysan.diagnosis.pipelines import WAITING
+from nsysan.diagnosis.verdict import OF_PATH, UNSPLIT, VerdictKind, on_path
 from nsysan.metrics.lines import ROW, Line
 from nsysan.metrics.scenarios import losses
+from nsysan.replay.results import MAX_ERROR
 from nsysan.report.report import Report, visible_lines
 from nsysan.text import counted, duration, pct, pct_limit, percent
 
 
 @dataclass(frozen=True)
 class KeyNumber:
-    """One number, what it is of, and the ledger line that it belongs to, if any."""
+    """One number, what it is of, and the ledger line, or the kind of the critical path, that has its colour, if any."""
 
     value: str
     of: str
-    line: Line | None = None
+    shows: Line | VerdictKind | None = None
 
 
 def key_numbers(report: Report) -> list[KeyNumber]:
@@ -43,12 +45,8 @@ def _whole(report: Report, period: int) -> KeyNumber:
     if told.summed and told.what_if is not None:
         of = f"per decode step, over {len(told.summed)} kinds of them; {duration(period)} of {told.headline}"
         return KeyNumber(duration(told.what_if.period), of)
-    return KeyNumber(duration(period), f"per decode step, {_medians(report)} of {steady}{_mean(report)}")
-
-
-def _medians(report: Report) -> str:
-    """What the period is, where ranks make it another than the median over the steps."""
-    return "median over the ranks of each one's median" if len(report.per_rank) > 1 else "median"
+    ranks = f", then over {counted(len(report.per_rank), 'rank')}" if len(report.per_rank) > 1 else ""
+    return KeyNumber(duration(period), f"per decode step: the median over {steady}{ranks}{_mean(report)}")
 
 
 def _mean(report: Report) -> str:
@@ -62,17 +60,34 @@ def _mean(report: Report) -> str:
 def _bound(report: Report, period: int) -> KeyNumber:
     bubble = report.diagnosis.bubble
     if bubble is not None and bubble.share is not None and report.diagnosis.verdict.kind == VerdictKind.PIPELINE:
-        return KeyNumber(f"{pct(bubble.share)}", "of the ranks' time is for want of another stage", Line.WAIT)
+        return KeyNumber(pct(bubble.share), f"of the ranks' time is spent {WAITING}", Line.WAIT)
     verdict = report.diagnosis.verdict
     shares = verdict.shares
     if verdict.kind == VerdictKind.SKEW:
         late = outermost(report.diagnosis.late)
         who = f"for {ranks_words(sorted(r for one in late for r in one.ranks))}" if late else "for one rank or another"
         lost = f"of it the others wait {who} ({duration(round((shares[verdict.kind] or 0) * period))})"
-        return KeyNumber(f"{pct(shares[verdict.kind] or 0)}", lost, Line.WAIT)
+        return KeyNumber(pct(shares[verdict.kind] or 0), lost, Line.WAIT)
+    if verdict.kind == VerdictKind.INCONCLUSIVE:
+        return _missing(report, period)
     if any(shares.get(kind) for kind in OF_PATH):
         first = max(OF_PATH, key=lambda kind: shares.get(kind) or 0.0)
-        return KeyNumber(f"{pct(shares[first] or 0)}", f"of its critical path is {first}", BOUNDS[first].line)
+        return KeyNumber(pct(shares[first] or 0), f"of its critical path is {on_path(first)}", first)
+    return _largest(report, period)
+
+
+def _missing(report: Report, period: int) -> KeyNumber:
+    """What keeps anything from being concluded: no share of what is not concluded."""
+    told, what = report.diagnosis, report.diagnosis.what_if
+    unsplit = told.verdict.shares.get("unsplit") or 0.0
+    if unsplit > UNSPLIT:
+        return KeyNumber(pct(unsplit), f"of it is {ROW[Line.COMM_UNSPLIT].title}", Line.COMM_UNSPLIT)
+    if what is not None and (what.error or 0) > MAX_ERROR:
+        return KeyNumber(pct(what.error or 0), "is what a replay of the steps misses their period by")
+    return _largest(report, period)
+
+
+def _largest(report: Report, period: int) -> KeyNumber:
     lines = {line: report.headline[line.column] or 0 for line in visible_lines(report)}
     largest = max(lines, key=lambda name: lines[name])
     return KeyNumber(percent(lines[largest], period), f"of it is {ROW[largest].title}", largest)
@@ -86,8 +101,11 @@ def _saving(report: Report) -> KeyNumber:
         how = {SavingIs.ESTIMATE: "about ", SavingIs.AT_MOST: "at most ", SavingIs.AT_LEAST: "at least "}.get(
             first.saving_is, ""
         )
-        share = first.saving / what.period
-        return KeyNumber(f"{how}{duration(first.saving)} ({pct(share)})", f"a step saved: {first.title}")
+        share = pct(first.saving / (first.of or what.period)) + (" of the mean" if first.of else "")
+        of = " of throughput, none of latency," if first.in_throughput else ""
+        return KeyNumber(
+            f"{how}{duration(first.saving)} ({share})", f"a step{of} saved by the first fix: {first.title}"
+        )
     if what is None or not what.told:
         return KeyNumber("?", "to save: cannot be told from this trace (see Evidence)")
     told = losses(what.told)

@@ -50,7 +50,7 @@ def _lead(report: Report) -> list[str]:
         "",
         *(f"- {name}: {escaped(sentence)}" for name, sentence in basis_of(report)),
         *(f"- **{escaped(number.value)}** {escaped(number.of)}" for number in key_numbers(report)),
-        f"- sure: {escaped(sure_sentence(report))}",
+        f"- how sure: {escaped(sure_sentence(report))}",
         f"- late: {escaped(report.late_sentence())}",
         f"- savings: {escaped(report.savings_sentence())}",
         *([f"- tail: {escaped(tail)}"] if tail else []),

@@ -70,7 +70,8 @@ def _diagnosis(diagnosis: Diagnosis, ranks: Collection[int], own: pl.Expr) -> Di
 
 
 def _timeline(timeline: Timeline, own: pl.Expr) -> Timeline:
-    slices = timeline.slices.filter(own)
-    total = timeline.total - (len(timeline.slices) - len(slices))
+    drawn = timeline.drawn
+    shown = drawn.where(drawn.of_lanes(drawn.lanes.select(own)["rank"]))
+    total = timeline.total - (len(drawn) - len(shown))
     cells = None if timeline.cells is None else timeline.cells.filter(own)
-    return replace(timeline, slices=slices, arrivals=timeline.arrivals.filter(own), total=total, cells=cells)
+    return replace(timeline, drawn=shown, arrivals=timeline.arrivals.filter(own), total=total, cells=cells)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from nsysan.metrics.outliers import Outlier
 from nsysan.metrics.tail_causes import TAILS
 from nsysan.report.report import Report, visible_lines
@@ -69,5 +71,14 @@ def verdict_words(report: Report) -> str:
 def sure_sentence(report: Report) -> str:
     """How far the verdict can be relied on, and why."""
     verdict = report.diagnosis.verdict
-    *others, last = verdict.because or ("",)
-    return f"{verdict.sure}: {'; '.join([*(one.removesuffix('.') for one in others), last])}"
+    return f"{verdict.sure}{_because(verdict.because)}"
+
+
+def sure_in_short(report: Report) -> str:
+    """The same with the first of the reasons alone."""
+    verdict = report.diagnosis.verdict
+    return f"{verdict.sure}{_because(verdict.because[:1])}"
+
+
+def _because(reasons: Sequence[str]) -> str:
+    return f", because {'; '.join(reason.removesuffix('.') for reason in reasons)}" if reasons else ""

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import polars as pl
 
 from nsysan.columns.codes import codes
+from nsysan.columns.intervals import I64
 from nsysan.diagnosis.diagnosis import Diagnosis
-from nsysan.metrics.cut import NUMBER, cut_at_arrival
-from nsysan.metrics.lines import AFTER, BEFORE
-from nsysan.report.in_steps import operations_of, ranges_of
-from nsysan.report.operation_facts import FACTS
+from nsysan.report.in_steps import Axes, WorkInSteps, operations_of, ranges_of, together
+from nsysan.report.launch_calls import launch_calls
 from nsysan.report.path_in_step import paths_in_steps, within
-from nsysan.report.stream_lanes import STREAM, ranges_in_lanes, stream_lanes
-from nsysan.report.timeline import LAUNCH, LAUNCHES, LINE_ORDER, Timeline, decimated, fair_limit, lane_order
+from nsysan.report.slice_rows import LANE, by_step, call_slices, range_slices, work_slices
+from nsysan.report.step_slices import Slices
+from nsysan.report.stream_lanes import STREAM, stream_lanes
+from nsysan.report.timeline import Timeline, decimated, fair_limit
 from nsysan.run.run import Run
 from nsysan.timings import stage
 
@@ -37,7 +37,7 @@ def build_timelines(run: Run, diagnosis: Diagnosis) -> list[Timeline]:
     whole = _timelines(run, diagnosis, {step: " and ".join(names) for step, names in roles.items()})
     limit = fair_limit([timeline.total for timeline in whole], MAX_SLICES)
     shown = [decimated(timeline, limit) for timeline in whole]
-    room = MAX_SLICES - sum(len(timeline.slices) for timeline in shown)
+    room = MAX_SLICES - sum(len(timeline.drawn) for timeline in shown)
     # A step has at most one call for each operation; ranges make it more, and room is then used up sooner.
     sizes = dict(run.tally.by_step.group_by("step").agg(2 * pl.sum("operations")).iter_rows())
     for wanted in _batches(sorted(sizes.keys() - roles.keys()), sizes):
@@ -94,44 +94,67 @@ def _timelines(run: Run, diagnosis: Diagnosis, roles: dict[int, str]) -> list[Ti
     if not steps:
         return []
     windows = run.windows.filter(pl.col("step").is_in(steps)).sort("step", "rank")
-    inside = pl.concat(run.ask(operations_of, steps))
-    hosts = pl.concat(run.ask(ranges_of, _spans(windows, inside)))
-    numbers, streams = codes([inside[name] for name in STREAM])
-    inside = inside.rename({"launch": "api"}).with_columns(queue=pl.Series(numbers).cast(pl.UInt32))
-    lanes = stream_lanes(streams, inside.select("begin", "end", "queue"))
-    origins = windows.group_by("step", maintain_order=True).agg(origin=pl.min("begin"))
-    arrived = _arrivals(diagnosis, lanes, origins)
-    by_step = _by_step(_slices(inside, lanes, hosts, arrived, origins))
+    axes = Axes(sorted(steps), sorted(rank.rank for rank in run.ranks))
+    work = together(run.ask(operations_of, axes))
+    hosts = pl.concat(run.ask(ranges_of, _spans(windows, work, axes)))
+    queue, lanes = _stream_lanes(work, axes)
+    starts = windows.group_by("step", maintain_order=True).agg(origin=pl.min("begin"))
+    origins = dict(starts.iter_rows())
+    arrived = _arrivals(diagnosis, lanes, starts)
+    drawn = _slices(work, (queue, lanes), hosts, arrived.join(starts, on="step", maintain_order="left"), axes, origins)
     arrivals = _by_step(arrived)
-    paths = paths_in_steps(diagnosis, dict(origins.iter_rows()), lanes)
-    found = []
-    for (step,), own in windows.partition_by("step", as_dict=True, maintain_order=True).items():
-        origin, finish = int(own["begin"].min()), int(own["finish"].max())  # type: ignore[arg-type]
-        whole = tuple((rank, begin - origin, end - origin) for rank, begin, end in own[_WINDOW].iter_rows())
-        slices = by_step.get(step, by_step[None])
-        timeline = Timeline(
+    paths = paths_in_steps(diagnosis, origins, lanes)
+    own: dict[int, list[tuple[int, int, int, str]]] = {step: [] for step in origins}
+    for step, *window in windows.select("step", "rank", "begin", "finish", "label").iter_rows():
+        own[step].append(tuple(window))
+    found = {
+        step: Timeline(
             step,
-            str(own["label"][0]),
+            str(own[step][0][3]),
             roles[step],
             origin,
-            finish,
-            slices,
+            max(finish for _, _, finish, _ in own[step]),
+            drawn[step],
             arrivals.get(step, arrivals[None]),
-            len(slices),
+            len(drawn[step]),
             0,
-            whole,
+            tuple((rank, begin - origin, finish - origin) for rank, begin, finish, _ in own[step]),
             paths[step],
         )
-        found.append(timeline)
-    place = {step: number for number, step in enumerate(steps)}
-    return sorted(found, key=lambda timeline: place[timeline.step])
+        for step, origin in origins.items()
+    }
+    return [found[step] for step in steps if step in found]
 
 
-_WINDOW = ["rank", "begin", "finish"]
-_LANE = ["step", "rank", "lane"]
-_CALL = ["step", "rank", "launch_start", "launch_end", "api"]
-#: Of a slice, at first: the number of its lane, that of its line, and the name as a category.
-_KEEP = ("at", "line", "begin", "end", "name", "launch")
+def _stream_lanes(work: WorkInSteps, axes: Axes) -> tuple[I64, pl.DataFrame]:
+    """Of each operation the row of a table of step, rank, context, stream and lane, and that."""
+    queue, distinct = codes([work.rows["group"], work.rows["queue"]])
+    streams = axes.of(distinct["group"].to_numpy()).with_columns(
+        *work.queues.select(pl.all().gather(distinct["queue"]))
+    )
+    return queue, stream_lanes(streams, work.rows.select("begin", "end", queue=pl.Series(queue)))
+
+
+def _slices(
+    work: WorkInSteps,
+    lanes: tuple[I64, pl.DataFrame],
+    hosts: pl.DataFrame,
+    arrived: pl.DataFrame,
+    axes: Axes,
+    origins: Mapping[int, int],
+) -> dict[int, Slices]:
+    """The slices of each step; lanes: as _stream_lanes gives them; arrived: Timeline.arrivals, with step and origin."""
+    queue, table = lanes
+    # Streams may share a lane.
+    shared = table.select(LANE).unique(maintain_order=True).with_row_index("lane_row")
+    lane = table.join(shared, on=LANE, maintain_order="left")["lane_row"].to_numpy()[queue]
+    met = arrived.join(shared, on=LANE).select(
+        "name", "collective", lane="lane_row", begin=pl.col("time") + pl.col("origin")
+    )
+    met = met.unique(["lane", "begin", "name"], keep="first")
+    calls = launch_calls(work, len(axes.ranks))
+    parts = [work_slices(work, lane, shared, calls, met), call_slices(calls, axes), range_slices(hosts, axes)]
+    return by_step(parts, origins)
 
 
 def _by_step(frame: pl.DataFrame) -> dict[int | None, pl.DataFrame]:
@@ -146,86 +169,14 @@ def _by_step(frame: pl.DataFrame) -> dict[int | None, pl.DataFrame]:
     return parts
 
 
-def _slices(
-    inside: pl.DataFrame, lanes: pl.DataFrame, hosts: pl.DataFrame, arrivals: pl.DataFrame, origins: pl.DataFrame
-) -> pl.DataFrame:
-    """step and the columns of Timeline.slices, by step, lane and begin; inside: with `queue`, a row of lanes."""
-    launch, calls = _calls(inside)
-    ranges = ranges_in_lanes(hosts)
-    ordered = pl.concat(frame.select(_LANE) for frame in (lanes, calls, ranges)).unique()
-    ordered = ordered.sort("step", "rank", *lane_order("lane")).join(origins, on="step", maintain_order="left")
-    ordered = ordered.with_row_index("at")
-
-    def at(frame: pl.DataFrame) -> pl.Series:
-        return frame.select(_LANE).join(ordered, on=_LANE, maintain_order="left")["at"]
-
-    work = inside.with_columns(launch, at(lanes).gather(inside["queue"]).alias("at"))
-    beside = [frame.with_columns(at(frame)).select(_KEEP) for frame in (calls, ranges)]
-    arrived = arrivals.with_columns(at(arrivals), pl.col("name").cast(pl.Categorical)).join(origins, on="step")
-    whole = _with_calls(_work(work), arrived.with_columns(begin=pl.col("time") + pl.col("origin")))
-    whole = pl.concat([whole, *beside], how="diagonal")
-    origin = ordered["origin"].gather(whole["at"])
-    whole = whole.with_columns(pl.col("begin") - origin, pl.col("end") - origin)
-    # What begins at one time stays in the order in which it was.
-    by_time = np.argsort(whole["begin"].to_numpy(), kind="stable")
-    order = by_time[np.argsort(whole["at"].to_numpy()[by_time], kind="stable")]
-    whole = whole.select(pl.all().gather(pl.Series(order)))
-    lane = ordered.select(pl.col(_LANE).gather(whole["at"]))
-    return lane.with_columns(
-        _LINES.gather(whole["line"]), pl.Series(whole["name"].cast(pl.String)), *whole.drop("at", "line", "name")
-    )
-
-
-_LINES = pl.Series("line", list(LINE_ORDER))
-
-
-def _with_calls(work: pl.DataFrame, arrived: pl.DataFrame) -> pl.DataFrame:
-    """The slices with `call`, the number of the matched collective that begins with it."""
-    cut = pl.col("line").is_in([NUMBER[line] for line in (*BEFORE.values(), *AFTER.values())])
-    key = ["at", "begin", "name"]
-    begun = work.with_row_index("row").filter(cut).select("row", *key)
-    found = begun.join(arrived.unique(key, keep="first").select(*key, "collective"), on=key)
-    call = pl.repeat(None, len(work), dtype=pl.Int64, eager=True)
-    return work.with_columns(call.scatter(found["row"], found["collective"]).alias("call"))
-
-
-def _calls(inside: pl.DataFrame) -> tuple[pl.Series, pl.DataFrame]:
-    """The number in its step of the call that launched each operation, null where none is recorded; and the calls as
-    slices, with step and rank.
-    """
-    rows = np.flatnonzero(inside["launch_start"].is_not_null().to_numpy())
-    recorded = inside.select(pl.col(_CALL).gather(pl.Series(rows)))
-    # A graph's operations have one call, one after the other.
-    keys = [recorded[name].to_physical().fill_null(-1).to_numpy() for name in _CALL]
-    fresh = np.ones(len(rows), dtype=np.bool_)
-    fresh[1:] = np.logical_or.reduce([key[1:] != key[:-1] for key in keys])
-    runs = np.flatnonzero(fresh)
-    named = recorded.select(pl.all().gather(pl.Series(runs)))
-    distinct = named.unique(maintain_order=True).sort(_CALL[:-1], maintain_order=True)
-    distinct = distinct.with_columns(number=pl.int_range(pl.len()).over("step"))
-    number = named.join(distinct, on=_CALL, how="left", nulls_equal=True, maintain_order="left")["number"]
-    found = pl.repeat(None, len(inside), dtype=pl.Int64, eager=True).alias("launch")
-    counts = np.diff(runs, append=len(rows))
-    found = found.scatter(pl.Series(rows), number.gather(pl.Series(np.repeat(np.arange(len(runs)), counts))))
-    calls = distinct.select(
-        "step",
-        "rank",
-        lane=pl.lit(LAUNCHES),
-        line=pl.lit(LINE_ORDER[LAUNCH], pl.Int8),
-        begin="launch_start",
-        end="launch_end",
-        name=pl.col("api").fill_null("?"),
-        launch="number",
-    )
-    return found.alias("launch"), calls
-
-
-def _spans(windows: pl.DataFrame, inside: pl.DataFrame) -> pl.DataFrame:
+def _spans(windows: pl.DataFrame, work: WorkInSteps, axes: Axes) -> pl.DataFrame:
     """step, begin, finish: from the first launch of a step's operations, or its begin if that is earlier, to its
     end.
     """
     own = windows.group_by("step", maintain_order=True).agg(pl.min("begin"), pl.max("finish"))
-    launched = inside.group_by("step").agg(first=pl.min("launch_start"))
+    first = work.rows.group_by("group").agg(first=pl.min("launch_start"))
+    launched = axes.of(first["group"].to_numpy()).with_columns(first["first"])
+    launched = launched.group_by("step").agg(pl.min("first"))
     return own.join(launched, on="step", how="left", maintain_order="left").select(
         "step", pl.min_horizontal("begin", "first").alias("begin"), "finish"
     )
@@ -243,10 +194,3 @@ def _arrivals(diagnosis: Diagnosis, lanes: pl.DataFrame, origins: pl.DataFrame) 
         time=pl.col("begin") - pl.col("origin"),
         last=pl.col("position") == pl.col("ranks"),
     ).sort("step", "rank", "time")
-
-
-def _work(inside: pl.DataFrame) -> pl.DataFrame:
-    """Ledger lines on the streams; a matched collective becomes its waiting, if it waits, and what comes after."""
-    parts = cut_at_arrival(inside).parts(inside, ("at", "name", "launch", *FACTS))
-    waits = pl.col("line").is_in([NUMBER[line] for line in BEFORE.values()])
-    return parts.filter(~waits | (pl.col("end") > pl.col("begin"))).select(*_KEEP, *FACTS)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from nsysan.report.timeline import LINE_ORDER, RANGE
+from nsysan.columns.intervals import I64
 
 #: What tells a stream of a step.
 STREAM = ["step", "rank", "context", "stream"]
@@ -15,6 +15,7 @@ STREAM = ["step", "rank", "context", "stream"]
 MAX_STREAMS = 4
 #: Ranges nest; deeper ones than this many lanes hold are left out.
 MAX_RANGE_LANES = 4
+_FITS = 1 << 62
 
 
 def stream_lanes(streams: pl.DataFrame, work: pl.DataFrame) -> pl.DataFrame:
@@ -35,25 +36,36 @@ def stream_lanes(streams: pl.DataFrame, work: pl.DataFrame) -> pl.DataFrame:
     return pl.concat(parts).sort("queue").select(*STREAM, "lane")
 
 
-def ranges_in_lanes(hosts: pl.DataFrame) -> pl.DataFrame:
-    """NVTX ranges as slices, with step and rank; those that nest or overlap lie in different lanes, the outer ones
-    first.
+def range_lanes(group: I64, begin: I64, end: I64) -> I64:
+    """The lane of each range, -1 where too many are open at once; those that nest or overlap lie in different lanes.
+
+    By group and begin, of those that begin together the outer ones first.
     """
-    ordered = hosts.sort("step", "rank", "start", pl.col("end").neg(), "name", maintain_order=True)
-    numbers: list[int] = []
-    for own in ordered.select("step", "rank", "start", "end").partition_by("step", "rank", maintain_order=True):
-        numbers += _first_free(own["start"].to_list(), own["end"].to_list())
-    few = ordered.with_columns(number=pl.Series(np.asarray(numbers, dtype=np.int64)))
-    return few.filter(pl.col("number") < MAX_RANGE_LANES).select(
-        "step",
-        "rank",
-        lane=pl.format("NVTX {}", pl.col("number") + 1),
-        line=pl.lit(LINE_ORDER[RANGE], pl.Int8),
-        begin="start",
-        end="end",
-        name=pl.col("name").fill_null("?").cast(pl.Categorical),
-        launch=pl.lit(None, dtype=pl.Int64),
-    )
+    lanes = np.full(len(group), -1, dtype=np.int64)
+    begun, ended = _apart(group, begin, end)
+    left = np.arange(len(group))
+    for lane in range(MAX_RANGE_LANES):
+        # On a lane each is followed by the first that begins when it has ended, the last of a group by the next one's.
+        follows = np.maximum(np.searchsorted(begun[left], ended[left]), np.arange(1, len(left) + 1)).tolist()
+        chosen = []
+        at = 0
+        while at < len(follows):
+            chosen.append(at)
+            at = follows[at]
+        lanes[left[chosen]] = lane
+        left = np.delete(left, chosen)
+    return lanes
+
+
+def _apart(group: I64, begin: I64, end: I64) -> tuple[I64, I64]:
+    """Numbers in the order of these times, those of each group beyond those of the one before; by group and begin."""
+    since = begin[np.searchsorted(group, group)]
+    begun, ended = begin - since, end - since
+    width = int(max(begun.max(initial=0), ended.max(initial=0))) + 1
+    if width * (int(group.max(initial=0)) + 1) > _FITS:
+        moments, place = np.unique(np.concatenate([begin, end]), return_inverse=True)
+        begun, ended, width = place[: len(group)], place[len(group) :], len(moments)
+    return begun + group * width, ended + group * width
 
 
 def _first_free(begins: Sequence[int], ends: Sequence[int]) -> list[int]:

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 import polars as pl
 
-from nsysan.diagnosis.answers import NOTABLE, replay_words
+from nsysan.diagnosis.answers import NOTABLE
 from nsysan.diagnosis.collectives import CollectiveFamily, several_populations
 from nsysan.diagnosis.evidence import Aspect
 from nsysan.metrics.causes import GapCause
@@ -58,7 +58,7 @@ def answers(report: Report) -> str:
         (
             *basis_lines(report),
             f"verdict   {report.diagnosis.verdict.kind}: {report.diagnosis.verdict.reason}",
-            f"sure      {sure_sentence(report)}",
+            f"how sure  {sure_sentence(report)}",
             f"late      {report.late_sentence()}",
             f"savings   {report.savings_sentence()}",
             *([f"tail      {tail}"] if tail else []),
@@ -73,7 +73,7 @@ def findings(report: Report, width: int | None = None, most: int = _FINDINGS, fi
     shown = report.findings[:most]
     more = f"; {len(report.findings) - len(shown)} more in the JSON and on the page" if report.findings[most:] else ""
     what = report.diagnosis.what_if
-    how = f"savings {replay_words(what)}; those" if what is not None and what.told else "savings"
+    how = "savings by replay; those" if what is not None and what.told else "savings"
     lines = [f"findings ({how} of several need not add up{more})"]
     for number, finding in enumerate(shown):
         saves = f"  [{finding.saves}]" if finding.saves else ""

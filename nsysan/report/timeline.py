@@ -9,15 +9,11 @@ from statistics import median
 
 import polars as pl
 
-from nsysan.metrics.lines import CLAIMED
 from nsysan.report.range_cells import range_cells
+from nsysan.report.step_slices import Slices
 
-LAUNCH = "launch"
-RANGE = "nvtx"
 #: The lane of a rank's launch calls.
 LAUNCHES = "launches"
-#: The lines of slices, as they are ordered where two begin at one time.
-LINE_ORDER = {str(line): number for number, line in enumerate((*CLAIMED, LAUNCH, RANGE))}
 _PIECES = {
     "rank": pl.Int64,
     "class": pl.UInt8,
@@ -64,13 +60,18 @@ class Timeline:
     role: str
     origin: int
     finish: int
-    slices: pl.DataFrame
+    drawn: Slices
     arrivals: pl.DataFrame
     total: int
     merged: int
     windows: tuple[tuple[int, int, int], ...] = ()
     path: StepPath = field(default_factory=StepPath)
     cells: pl.DataFrame | None = None
+
+    @property
+    def slices(self) -> pl.DataFrame:
+        """What is drawn, as a frame, which is made anew each time."""
+        return self.drawn.frame()
 
     @property
     def period(self) -> int:
@@ -100,24 +101,24 @@ def decimated(timeline: Timeline, limit: int) -> Timeline:
     """With at most `limit` slices, but two a lane: of those shorter than some power of two ns, the longest in each
     stretch of that length.
     """
-    slices = timeline.slices
-    if len(slices) <= limit:
+    drawn = timeline.drawn
+    if len(drawn) <= limit:
         return timeline
     # The least power that suffices: a larger one never keeps more.
-    power = bisect_left(range(_LEAST, _MOST), True, key=lambda n: int(_kept(slices, 1 << n).sum()) <= limit)
+    power = bisect_left(range(_LEAST, _MOST), True, key=lambda n: int(_kept(drawn.rows, 1 << n).sum()) <= limit)
     merged = 1 << (_LEAST + power)
-    cells = range_cells(slices, timeline.windows)
-    return replace(timeline, slices=slices.filter(_kept(slices, merged)), merged=merged, cells=cells)
+    cells = range_cells(timeline.slices, timeline.windows)
+    return replace(timeline, drawn=drawn.where(_kept(drawn.rows, merged)), merged=merged, cells=cells)
 
 
 #: Powers of two ns: from what no screen resolves to what no step lasts.
 _LEAST, _MOST = 8, 61
 
 
-def _kept(slices: pl.DataFrame, merged: int) -> pl.Series:
+def _kept(rows: pl.DataFrame, merged: int) -> pl.Series:
     """For each slice whether it is kept, where those shorter than `merged` ns share stretches of that length."""
     length = pl.col("end") - pl.col("begin")
     short = length < merged
     stretch = pl.col("begin").floordiv(merged)
-    first = length.rank("ordinal", descending=True).over("rank", "lane", stretch, short) == 1
-    return slices.select(kept=~short | first)["kept"]
+    first = length.rank("ordinal", descending=True).over("at", stretch, short) == 1
+    return rows.select(kept=~short | first)["kept"]

@@ -84,6 +84,20 @@ def typical_periods(run: Run) -> dict[str, float]:
     return dict(_by_rank(run, "period_ns").group_by("population").agg(pl.median("period_ns")).drop_nulls().iter_rows())
 
 
+def typical_period(steady: pl.DataFrame) -> int:
+    """Median over the ranks of each one's median step, ns; 0 without any. steady: rows of the ledger."""
+    return round(steady.group_by("rank").agg(pl.median("period_ns"))["period_ns"].median() or 0)  # type: ignore[arg-type]
+
+
+def usual_period(run: Run) -> int:
+    """The median step, which savings are taken off; where answers are a sum over populations, the mean of theirs over
+    all steps.
+    """
+    if run.summed and (each := typical_periods(run)):
+        return round(weighed(each, weights_of(run)))
+    return typical_period(run.ledger.filter("steady"))
+
+
 def longest(run: Run, column: str) -> float:
     """Of the median of a figure of the ledger over the steady steps of each rank the largest; of a mean step where
     answers are a sum over populations.

@@ -16,22 +16,13 @@ import numpy.typing as npt
 import polars as pl
 
 from nsysan.model.classes import WorkClass
+from nsysan.run.wider_groups import TOGETHER, distances, wider
 
-_I64 = npt.NDArray[np.int64]
 _F64 = npt.NDArray[np.float64]
 Members = tuple[int, ...]
 
-#: So many calls of a rank, one after the other, tell with whom it leaves them.
-_SAMPLE = 2_000
-#: Fewer of many ranks, as each is held against every other: of calls of all pairs, and of a rank in any case.
-_OF_PAIRS, _LEAST_SAMPLE = 64_000_000, 250
-#: Ranks of one group end a call within this share of what it takes without waiting. On 15 traces of NVLink and custom
-#: all-reduces the median distance of the first from the last end was 0.02 to 0.18 of it, of an all-gather over 8 0.35.
-TOGETHER = 0.4
 #: Distances within this share of a call's least duration of each other are no different.
 _TIE = 0.1
-#: Beyond any distance: calls of two ranks that do not meet.
-_APART = 1e9
 
 
 class GroupSource(StrEnum):
@@ -85,8 +76,8 @@ def find_groups(
     """The calls with `group` (id; null where it cannot be told) and `partial` (whether their communicator has ranks
     that no trace shows), in their order, and the groups there are.
 
-    calls: row, rank, kind, library, cls, group_size, barrier, communicator, peer, begin, end. communicators: those
-    whose initialisation a trace has, by id. clocked: whether the ranks' times are on one clock; if not they tell
+    calls: row, rank, member, kind, library, cls, group_size, barrier, communicator, peer, begin, end. communicators:
+    those whose initialisation a trace has, by id. clocked: whether the ranks' times are on one clock; if not they tell
     nothing, and ranks are taken to be of one group, or of groups of consecutive ranks where the size is told.
     """
     told = {
@@ -117,9 +108,16 @@ def find_groups(
     known += [own for name, own in told.items() if name not in sent]
     found = []
     for own in silent.partition_by("kind", "library", "cls", "group_size", "barrier", maintain_order=True):
-        for group, ranks in _of_kind(own, known, clocked=clocked):
+        rest = own
+        if clocked and own["barrier"][0] and own["group_size"][0] is None:
+            for calls_of, ranks, size in wider(own, known):
+                group = Group(ranks, GroupSource.COMM_INIT, size)
+                _add(groups, group)
+                found.append((calls_of, group, ranks))
+                rest = rest.join(calls_of, on="row", how="anti", maintain_order="left")
+        for group, ranks in _of_kind(rest, known, clocked=clocked):
             _add(groups, group)
-            found.append((own, group, ranks))
+            found.append((rest, group, ranks))
     if found:
         rows = pl.concat(
             own.filter(pl.col("rank").is_in(list(ranks))).select("row", _group=pl.lit(group.id))
@@ -187,7 +185,7 @@ def _of_kind(
         # A send tells nothing of with whom it is; two ranks leave no choice.
         return whole if len(ranks) == 2 else []
     fitting = sorted({(own, n) for own, n in known if n > 1 and size in (None, n) and set(own) & set(ranks)})
-    distance = _distances(calls, ranks) if clocked and barrier else np.zeros((len(ranks), len(ranks)))
+    distance = distances(calls, ranks) if clocked and barrier else np.zeros((len(ranks), len(ranks)))
     made = _of_communicators(ranks, fitting, distance)
     if made or not barrier:
         return made or whole
@@ -220,8 +218,8 @@ def _of_communicators(
 def inferred(distance: _F64, size: int | None) -> list[list[int]]:
     """The partition in which each leaves its calls with the others of its group; none where there is none.
 
-    distance: as _distances gives it. size: of the groups, where it is told; else the largest divisor of their number
-    that agrees. Ties go to consecutive places.
+    distance: as wider_groups.distances gives it. size: of the groups, where it is told; else the largest divisor of
+    their number that agrees. Ties go to consecutive places.
     """
     count = len(distance)
     sizes = [size] if size is not None else [n for n in range(count, 1, -1) if count % n == 0]
@@ -248,45 +246,3 @@ def _nearest(distance: _F64, size: int) -> list[list[int]]:
         groups.append([first, *sorted(nearest)])
         rest = [other for other in rest if other not in nearest]
     return groups
-
-
-def _distances(calls: pl.DataFrame, ranks: Sequence[int]) -> _F64:
-    """How far apart each two ranks end calls that overlap, over what such a call takes without waiting: medians."""
-    by_rank = calls.select("rank", "begin", "end").partition_by("rank", as_dict=True)
-    most = max(_LEAST_SAMPLE, min(_SAMPLE, _OF_PAIRS // len(ranks) ** 2))
-    times = [_sampled(by_rank[(rank,)].sort("end"), most) for rank in ranks]
-    begins, ends = (np.concatenate([own[which] for own in times]) for which in (0, 1))
-    first = np.cumsum([0, *(len(end) for _, end in times)])
-    # An end by its place among all ends, and those of a rank after those of the one before: a search finds it in all.
-    places = np.unique(ends, return_inverse=True)[1].reshape(-1).astype(np.int64)
-    of_rank = np.repeat(np.arange(len(ranks)), np.diff(first)) * (len(ends) + 1)
-    found = np.zeros((len(ranks), len(ranks)))
-    for i, (begin, end) in enumerate(times):
-        wanted = np.arange(len(ranks))[:, None] * (len(ends) + 1) + places[first[i] : first[i + 1]]
-        at = np.searchsorted(of_rank + places, wanted)
-        after = np.clip(at, first[:-1, None], first[1:, None] - 1)
-        before = np.maximum(after - 1, first[:-1, None])
-        nearer = np.where(np.abs(ends[after] - end) < np.abs(ends[before] - end), after, before)
-        shorter = np.minimum(end - begin, ends[nearer] - begins[nearer])
-        apart = np.abs(ends[nearer] - end) / np.maximum(shorter, 1)
-        # The other's sample may begin later and end sooner.
-        inside = (end >= begins[first[:-1], None]) & (begin <= ends[first[1:] - 1, None])
-        found[i] = _medians(np.where(inside, apart, np.inf), inside.sum(axis=1))
-    found = np.maximum(found, found.T)
-    np.fill_diagonal(found, 0.0)
-    return found
-
-
-def _medians(values: _F64, count: _I64) -> _F64:
-    """Of each row the median of as many values as count says, the smallest; _APART where there is none."""
-    ordered, row = np.sort(values, axis=1), np.arange(len(values))
-    middle = (
-        ordered[row, np.maximum(count - 1, 0) // 2] + ordered[row, np.minimum(count // 2, values.shape[1] - 1)]
-    ) / 2
-    return np.where(count > 0, middle, _APART)
-
-
-def _sampled(own: pl.DataFrame, most: int) -> tuple[_I64, _I64]:
-    """begin, end of a run of calls in the middle."""
-    part = own.slice(max(0, (len(own) - most) // 2), most)
-    return part["begin"].to_numpy(), part["end"].to_numpy()

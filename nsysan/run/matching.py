@@ -11,6 +11,7 @@ import numpy.typing as npt
 import polars as pl
 
 from nsysan.columns.codes import coded
+from nsysan.columns.rows import taken
 from nsysan.metrics.cut import cut_at_arrival
 from nsysan.model.classes import WorkClass
 from nsysan.model.matches import Match
@@ -75,7 +76,7 @@ def _numbered(collectives: pl.DataFrame) -> pl.DataFrame:
     kinds = kinds.with_columns(communicator=pl.when(told).then("communicator"))
     lane, lanes = coded(pl.DataFrame([kind, _lanes(collectives.with_columns(kind))]))
     families = kinds[lanes["code"]].select(pl.struct(pl.all(), lanes["lane"]).rank("dense").cast(pl.Int64)).to_series()
-    calls = collectives.with_columns(families.gather(lane).alias("family"), _replay="begin")
+    calls = collectives.with_columns(taken(families, lane).alias("family"), _replay="begin")
     if calls["graph_node"].null_count() < len(calls):
         replay = pl.col("begin").min().over("rank", "correlation")
         calls = calls.with_columns(_replay=pl.when(pl.col("graph_node").is_null()).then("begin").otherwise(replay))

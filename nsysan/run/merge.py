@@ -23,6 +23,7 @@ from nsysan.model.selection import WHOLE, Selection
 from nsysan.model.steps.numbering import Steps, combine_steps
 from nsysan.model.steps.step_windows import StepWindows
 from nsysan.run.clock import Clock, check_one_run, refine, utc_offsets
+from nsysan.run.clock_search import search
 from nsysan.run.groups import Communicator, Group, Members, find_groups
 from nsysan.run.matching import match_collectives
 from nsysan.run.node_numbers import on_hosts
@@ -114,6 +115,7 @@ def _one_clock(
     offsets = utc_offsets(metadata)
     spans = [(s.span[0] + offset, s.span[1] + offset) for s, offset in zip(summaries, offsets, strict=True)]
     check_one_run([trace.name for trace in metadata], spans)
+    offsets = search(_Frames.of(summaries, [Shift(offset) for offset in offsets]).calls, offsets)
     # What is inferred from times cannot put traces on one clock.
     calls = _matched(_Frames.of(summaries, [Shift(offset) for offset in offsets]), told, clocked=False).calls
     clock = refine(calls, len(told.ranks), len(metadata))

@@ -6,11 +6,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from nsysan.model.payloads import CALL_KINDS
-from nsysan.run.nccl_fit import Fit, Fitting, fit
 from nsysan.run.run import Run
-from nsysan.trace.nccl_log import NcclLog
+
+if TYPE_CHECKING:
+    from nsysan.run.nccl_fit import Fit, Fitting
+    from nsysan.trace.nccl_log import NcclLog
 
 
 class TransportKind(StrEnum):
@@ -89,8 +92,12 @@ class Nccl:
 def choices(run: Run, logs: Sequence[NcclLog]) -> Nccl | None:
     """What these logs and those beside the traces say of the run; None where there is none, or they say nothing."""
     together = [*logs, *(trace.nccl_log for trace in run.metadata if trace.nccl_log is not None)]
+    if not together:
+        return None
+    from nsysan.run.nccl_fit import fit
+
     found = fit(run, together)
-    if not together or not (found.processes or found.others or any(log.unread for log in together)):
+    if not (found.processes or found.others or any(log.unread for log in together)):
         return None
     own = found.processes
     settings = {name: value for one in own for name, value in one.log.settings.items()}

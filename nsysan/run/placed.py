@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from nsysan.columns.rows import none_if_negative
+from nsysan.columns.rows import none_if_negative, repeated, taken
 from nsysan.columns.threads import each_of
 from nsysan.columns.times import Shift, shifted
 from nsysan.model.host_clock import CLOCKED, HostClock, host_clock
@@ -160,7 +160,7 @@ class PlacedTrace:
     def _of_run(self, name: str, rank: int, rows: slice | npt.NDArray[np.int64], count: int) -> pl.Series:
         dtype = _OF_RUN[name]
         if name in ("trace", "rank"):
-            return pl.repeat(self.number if name == "trace" else rank, count, dtype=dtype, eager=True)
+            return repeated(self.number if name == "trace" else rank, count, dtype)
         if name == "step":
             return none_if_negative(self.steps[rows]).cast(dtype)
         table = self.placement.last if name == "last" else self.payloads
@@ -233,4 +233,4 @@ def _sparse(table: pl.DataFrame, name: str, rows: slice | npt.NDArray[np.int64])
         place = np.where(known[nearest] == rows, nearest, -1)
     else:
         place = np.full(len(rows), -1, dtype=np.int64)
-    return table[name].gather(none_if_negative(place))
+    return taken(table[name], none_if_negative(place))

@@ -14,6 +14,7 @@ import polars as pl
 from nsysan import notebook
 from nsysan.columns.rows import parted
 from nsysan.metrics.ledger import rank_medians
+from nsysan.metrics.periods import over_ranks
 from nsysan.metrics.skew import against_reference, boundaries, no_time
 from nsysan.metrics.stages import StageWork, between_stages, number_stages
 from nsysan.metrics.tally import Tally, launched_one_by_one
@@ -272,9 +273,8 @@ class Run:
         return steps if rows.is_empty() else rows
 
     def periods(self) -> pl.DataFrame:
-        """step, period_ns: of the whole steady steps, medians over the ranks; what mean and tail are of."""
-        steady = self.ledger.filter("steady")
-        return self.whole(steady.group_by("step").agg(pl.median("period_ns"))).sort("step")
+        """step, period_ns: of the whole steady steps (see over_ranks); what mean and tail are of."""
+        return self.whole(over_ranks(self.ledger.filter("steady"))).sort("step")
 
     @cached_property
     def is_eager(self) -> bool:

@@ -7,9 +7,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from glob import escape
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nsysan.budgets import NCCL_BYTES, NCCL_FILES, NCCL_LINE, NCCL_LINES
-from nsysan.trace.nccl_log import LogReader, NcclLog
+
+if TYPE_CHECKING:
+    from nsysan.trace.nccl_log import NcclLog
 
 
 @dataclass
@@ -22,6 +25,9 @@ class Budget:
 
 def read_logs(paths: Iterable[Path], budget: Budget | None = None) -> NcclLog:
     """What these files say, which may be anything; nothing of them is believed here."""
+    # Few runs have such logs, and what reads them takes as long to load as many a trace to read.
+    from nsysan.trace.nccl_log import LogReader, NcclLog
+
     left = budget or Budget()
     found = NcclLog()
     reader = LogReader(found)
@@ -46,21 +52,23 @@ def lines_of(path: Path, left: Budget, found: NcclLog | None = None) -> Iterator
     if not stat.S_ISREG(path.stat().st_mode):
         raise OSError(f"{path.name} is no file")
     with path.open("rb") as file:
-        yield from whole_lines(iter(lambda: file.readline(NCCL_LINE + 1), b""), left, found or NcclLog())
+        yield from whole_lines(iter(lambda: file.readline(NCCL_LINE + 1), b""), left, found)
 
 
-def whole_lines(pieces: Iterator[bytes], left: Budget, found: NcclLog) -> Iterator[str]:
+def whole_lines(pieces: Iterator[bytes], left: Budget, found: NcclLog | None) -> Iterator[str]:
     """Whole lines of no more than NCCL_LINE bytes; pieces: lines, or parts of longer ones."""
     inside = False  # a line that is too long
     for piece in pieces:
         left.bytes -= len(piece)
         left.lines -= not inside
         if left.bytes < 0 or left.lines < 0:
-            found.cut = True
+            if found is not None:
+                found.cut = True
             return
         ends = piece.endswith(b"\n")
         if inside or (not ends and len(piece) > NCCL_LINE):
-            found.long += not inside
+            if found is not None:
+                found.long += not inside
             inside = not ends
         else:
             yield piece.decode("utf-8", "replace")

@@ -15,10 +15,13 @@ from nsysan.ask.answer import answer
 from nsysan.ask.answered import Answer
 from nsysan.ask.expressions import BadExpression, parse
 from nsysan.diagnosis.diagnose import diagnose
+from nsysan.diagnosis.savings import REPLAYED
+from nsysan.metrics.scenarios import Scenario
 from nsysan.replay.edits import STANDARD
 from nsysan.replay.pace import replay
 from nsysan.replay.trust import why_untold
 from nsysan.replay.untraced import OutOfRange
+from nsysan.report.report import Report
 from nsysan.run.run import Run
 from tests.clitools import run_cli
 from tests.pipelines import pipeline
@@ -133,6 +136,28 @@ def test_what_a_report_does_not_tell_is_not_told_here(
     assert "no order between streams" in what.why
     assert [one.period for one in found.asked] == [None]
     assert set(found.standard.values()) == {None} == set(what.without.values())
+
+
+def test_what_a_report_tells_is_told_here(analyzed: Callable[[str], Run], reported: Callable[[str], Report]) -> None:
+    """Nine of eleven steady steps are replayed, and sizes, by which floors are, come from grids."""
+    found = answer(analyzed("tp4_slow"), [parse("floor_wire", STANDARD)], 0)
+    what = reported("tp4_slow").diagnosis.what_if
+    assert what is not None
+    assert found.replayed < found.steady
+    assert found.traced == found.period == what.period
+    assert found.standard == {name: what[scenario] for scenario, name in REPLAYED.items() if name in found.standard}
+    assert found.ranks_right == what.ranks
+    assert [one.period for one in found.asked] == [what[Scenario.FLOOR_WIRE]]
+
+
+def test_what_replays_as_blocks_hide_is_told_nowhere(
+    analyzed: Callable[[str], Run], reported: Callable[[str], Report]
+) -> None:
+    found = answer(analyzed("tp4_graph_graph"), [], 0)
+    what = reported("tp4_graph_graph").diagnosis.what_if
+    assert what is not None
+    assert found.unknown == what.why
+    assert set(found.standard.values()) == set(found.ranks_right.values()) == {None}
 
 
 def test_a_pipeline_has_its_bubble_among_the_standard_ones(tmp_path: Path) -> None:

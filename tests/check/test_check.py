@@ -379,7 +379,7 @@ def test_lines_hold_both_numbers(tmp_path: Path, capsys: Capsys) -> None:
     assert result.out.splitlines() == [
         f"pass         wire_p50>+15%: wire_p50 of {CALL} is 8.0 µs, +0.0 % against 8.0 µs",
         "fail         period>43us: period is 44.0 µs",
-        "fail         straggler: rank 1 arrives last and costs the others 6.0 µs a step (13.6 %); cause compute",
+        "fail         straggler: rank 1 is late; put right it saves 6.0 µs a step (13.6 %); cause compute",
     ]
     quiet = run_cli(capsys, "check", "a.sqlite", *rules, "--baseline", "a.json", "-q")
     assert quiet.out.splitlines() == result.out.splitlines()[1:]

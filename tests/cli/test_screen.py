@@ -46,7 +46,7 @@ def test_the_answer_stands_last_as_well_as_first(reported: Callable[[str], Repor
         verdict == "verdict   skew: the others wait for rank 2, as it computes longer, which costs 61.9 % of the step"
     )
     assert to_brief(reported("tp4_slow")).startswith(verdict)
-    assert sure.startswith("sure      medium: ")
+    assert sure.startswith("how sure  medium, because ")
 
 
 def test_what_is_cut_goes_on_under_its_text() -> None:

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from nsysan.columns import codes as coding
 from nsysan.columns.chunks import Chunks, fitted
-from nsysan.columns.codes import codes, looked_up, numbered
+from nsysan.columns.codes import codes, looked_up, numbered, occurrences
+from nsysan.columns.grouped import summed
+from nsysan.columns.rows import repeated, taken
 from nsysan.columns.times import in_any
 
 I64, I32, BYTES = pl.Int64(), pl.Int32(), pl.Binary()
@@ -113,3 +115,37 @@ def test_intervals_that_share_time_with_some_span(
     (begins, ends), (starts, finishes) = (np.array(of, dtype=np.int64).reshape(-1, 2).T for of in (intervals, spans))
     expected = [any(end > start and begin < finish for start, finish in spans) for begin, end in intervals]
     assert in_any(begins, ends, (starts, finishes)).tolist() == expected
+
+
+def test_occurrences_before_each_row() -> None:
+    assert occurrences(np.array([2, 1, 2, 2, 1], dtype=np.uint16)).tolist() == [0, 0, 1, 2, 1]
+    assert occurrences(np.zeros(0, dtype=np.uint16)).tolist() == []
+
+
+@given(
+    rows=st.lists(
+        st.tuples(st.sampled_from([None, 0, 3, 2**40]), st.sampled_from([1, 2]), st.integers(-5, 2**60)), max_size=30
+    )
+)
+def test_sums_over_rows_of_the_same_keys(rows: list[tuple[int | None, int, int]]) -> None:
+    keys = pl.DataFrame([row[:2] for row in rows], schema={"one": I64, "two": I64}, orient="row")
+    values = np.array([row[2] for row in rows], dtype=np.int64)
+    expected: dict[tuple[int | None, int], list[int]] = {}
+    for one, two, value in rows:
+        total = expected.setdefault((one, two), [0, 0])
+        total[0] += value
+        total[1] += value > 1
+    found = summed(keys, {"total": values, "large": values > 1})
+    assert {row[:2]: list(row[2:]) for row in found.rows()} == expected
+    assert found.schema == {"one": I64, "two": I64, "total": I64, "large": I64}
+
+
+@pytest.mark.parametrize("dtype", [pl.Int64(), pl.UInt16(), pl.Int32()])
+def test_rows_are_taken(dtype: pl.DataType) -> None:
+    column = pl.Series("letters", ["a", "b", None], dtype=pl.Categorical())
+    assert taken(column, pl.Series([2, 0, 0], dtype=dtype)).to_list() == [None, "a", "a"]
+    assert taken(column, pl.Series([1, None], dtype=dtype)).to_list() == ["b", None]
+    assert taken(column, pl.Series([None], dtype=dtype)).to_list() == [None]
+    assert taken(column, pl.Series([], dtype=dtype)).to_list() == []
+    assert repeated(None, 2, pl.Categorical()).to_list() == [None, None]
+    assert repeated(7, 2, dtype).to_list() == [7, 7]

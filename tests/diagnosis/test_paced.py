@@ -9,13 +9,17 @@ from pathlib import Path
 import pytest
 
 import nsysan
+from nsysan.diagnosis.path_told import why_no_path
 from nsysan.diagnosis.sureness import weighed
 from nsysan.diagnosis.verdict import VerdictKind
 from nsysan.metrics.causes import GapCause
+from nsysan.metrics.lines import Line
 from nsysan.replay.engine import NotAcyclic
 from nsysan.report.build import build_report
+from nsysan.report.key_numbers import key_numbers
 from nsysan.report.report import Report
 from nsysan.report.terminal import to_text
+from nsysan.text import pct
 from tests.simulator import cases
 from tests.simulator.export import export
 from tests.simulator.truth import Scenario
@@ -76,7 +80,26 @@ def test_verdict_late_ranks_and_findings(
     assert report.diagnosis.verdict.kind == kind
     assert says in report.late_sentence()
     assert saved(report) == findings
-    assert "by replay, which misses the period by 0.0 %" in to_text(report)
+    assert "with nothing changed that misses the period by 0.0 %" in to_text(report)
+
+
+def test_what_is_saved_of_the_mean_is_a_share_of_that(tmp_path: Path) -> None:
+    report = told(cases.gc_pause, tmp_path)
+    (late,) = report.diagnosis.late
+    share = pct(late.mean_saves / late.mean_period)
+    # One share, in the verdict, of the late rank and on the card.
+    assert f"which costs {share} of the mean step" in report.diagnosis.verdict.reason
+    assert f"({share}) in the mean" in report.late_sentence()
+    assert key_numbers(report)[2].value.endswith(f"({share} of the mean)")
+
+
+def test_an_inconclusive_verdict_stands_beside_no_path(tmp_path: Path) -> None:
+    report = told(lambda: replace(cases.experts(), sizes_known=False), tmp_path)
+    assert report.diagnosis.verdict.kind == VerdictKind.INCONCLUSIVE
+    number = key_numbers(report)[1]
+    assert "critical path" not in number.of
+    assert number.shows == Line.COMM_UNSPLIT
+    assert "the verdict is inconclusive" in why_no_path(report.diagnosis)
 
 
 def test_how_sure(tmp_path: Path) -> None:
@@ -88,8 +111,8 @@ def test_that_tracing_may_weigh_is_said(tmp_path: Path) -> None:
     verdict = told(cases.every_host_slow, tmp_path).diagnosis.verdict
     assert verdict.sure == "medium"
     assert verdict.because == (
-        "tracing slows the hosts, by how much the trace does not tell; they would pace the step even if they took a "
-        "third of the traced time",
+        "tracing slows the hosts, by how much the trace does not tell; they would pace the step even at a third of "
+        "their traced time",
     )
 
 

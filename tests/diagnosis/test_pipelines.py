@@ -1,4 +1,4 @@
-"""Pipelines on paper: what is for want of another stage, and what is not."""
+"""Pipelines on paper: what waits for another stage, and what does not."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def test_a_rank_that_computes_longer_within_its_stage(tmp_path: Path) -> None:
     assert "without skew at least 0.0 µs, at most 30.0 µs, " in report.savings_sentence()
     row = next(row for row in report.quality if row.id == "straggler")
     assert row.status == "estimated"
-    assert "up to 10.9 % of the step may be for a late rank that does not show" in row.reason
+    assert "up to 10.9 % of the step may be lost to a late rank that does not show" in row.reason
     verdict = report.diagnosis.verdict
     assert verdict.kind == VerdictKind.PIPELINE
 
@@ -188,14 +188,15 @@ def test_every_output_names_the_stages(tmp_path: Path) -> None:
     assert (document["verdict"]["kind"], document["verdict"]["thresholds"]["pipeline_share"]) == ("pipeline", 0.15)
     assert document["verdict"]["shares"]["pipeline"] == head["bubble_share"]
     sentences = (
-        "51.2 % of the ranks' time is for want of another stage; one batch is in flight, which each stage has in turn",
-        "stage 0 (ranks 0 and 1): works 116.0 µs a step, and 52.5 % of its time is for want of another stage",
+        "51.2 % of the ranks' time is spent waiting for another stage; one batch is in flight, which each stage has "
+        "in turn",
+        "stage 0 (ranks 0 and 1): works 116.0 µs a step, and 52.5 % of its time is spent waiting for another stage",
     )
     for text in (to_text(report), unescape(to_markdown(report))):
         for sentence in sentences:
             assert sentence in text
         assert "without a bubble" in text
-    page = re.sub(r"<[^>]*>", "", unescape(to_html(report)))
+    page = re.sub(r"<[^>]*>", "", unescape(to_html(report))).replace("\xa0", " ")
     assert sentences[0] in page
     assert "without a bubble (at best)" in page
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,17 @@ def test_periods_and_savings_are_means_by_steps(report: Report) -> None:
     assert (late["ranks"], late["cause"]) == ([1], "compute")
     assert (late["costs_ns"], late["saves_ns"]) == (pytest.approx(lost, abs=300),) * 2
     assert document["straggler"]["share"] == pytest.approx(26 / 164, abs=0.003)
+
+
+def test_steps_are_steady_within_their_own_kind(report: Report) -> None:
+    document = document_of(report)
+    # The first step of all is start-up; of every kind the others are what its period is of.
+    told = {one["id"]: one["steady"] for one in document["populations"]}
+    assert told == {"decode_16": 23, "decode_8": 24, "decode_4": 32}
+    steady = Counter(row["population"] for row in document["per_step"] if row["steady"] and row["rank"] == 0)
+    assert steady == told
+    # The kind that heads alone is what medians are of, whatever else is steady.
+    assert {rank["period_ns"] for rank in document["per_rank"]} == {PERIODS[16]}
 
 
 def test_the_path_is_a_sum_too_and_medians_stay_apart(report: Report) -> None:

@@ -179,7 +179,7 @@ def test_lost_events_of_a_rank_are_a_warning_everywhere(
     assert document_of(capsys, trace)["warnings"] == [["pid 1001", LOST]]
     assert f"  pid 1001: {LOST}\n" in text_of(capsys, trace)
     summary = run_cli(capsys, "report", trace, "-v").out
-    assert f"events (estimated): nsys warns of the ranks: {LOST}" in summary
+    assert f"events (estimated): nsys warns that events may be missing: {LOST}" in summary
 
 
 def test_warning_of_several_lines_stays_one(tmp_path: Path, capsys: Capsys) -> None:

@@ -162,6 +162,9 @@ def test_only_experts_are_quantised_in_gpt_oss() -> None:
         ({"torch_dtype": ["bf16"]}, "torch_dtype is none of"),
         ({"layer_types": ["linear_attention"] * 32}, "layer_types"),
         ({"num_local_experts": 4, "num_experts_per_tok": 5}, "more than there are experts"),
+        # Llama 4: experts in every second layer, beside a shared one; read as Mixtral's they would be twice as many.
+        ({"num_local_experts": 128, "num_experts_per_tok": 1, "interleave_moe_layer_step": 2}, "interleave_moe"),
+        ({"moe_num_experts": 64, "moe_k": 6}, "moe_num_experts: experts that lie in a way that is not known"),
         ({"quantization_config": {"quant_method": "<b>"}}, "a method that is not known"),
         ({"quantization_config": {"quant_method": "awq", "bits": "4"}}, "bits is no number"),
     ],

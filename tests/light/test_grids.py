@@ -46,6 +46,25 @@ def test_a_step_by_hand() -> None:
     assert told_by(nine, SMS).message_bytes == 9 * 2_048 * 2
 
 
+def test_products_of_ampere_tell_where_one_tile_has_all_tokens() -> None:
+    """Of a router of 60 experts on H200 one tile of 64 in 32 parts, or two of 32 in 16; of 7 tokens here."""
+
+    def step(name: str, *blocks: int, tokens: int = 7) -> list[Launched]:
+        product = kernel("Kernel2", *blocks, demangled=f"void cutlass::Kernel2<cutlass_80_{name}_align2>(T1::Params)")
+        return [product, kernel("all_reduce_bf16", 1), kernel("fused_add_rms_norm_kernel", tokens)]
+
+    for name, *blocks in (
+        ("tensorop_bf16_s16816gemm_bf16_64x64_64x4_tn", 1, 1, 32),
+        ("wmma_tensorop_bf16_s161616gemm_bf16_32x32_128x1_tn", 2, 1, 16),
+        ("tensorop_s16816gemm_bf16_64x128_64x3_tn", 1, 1, 1),
+    ):
+        assert told_by(step(str(name), *map(int, blocks)), SMS).width == 64
+    assert told_by(step("tensorop_bf16_s16816gemm_bf16_128x64_32x6_tn", 32), SMS).width == 4_096
+    # More tokens than a tile has: the order of blocks is not told by the name.
+    assert told_by(step("tensorop_bf16_s16816gemm_bf16_128x64_32x6_tn", 64, tokens=65), SMS).width is None
+    assert told_by(step("simt_sgemm_128x32_8x5_tn", 1), SMS).width is None
+
+
 @pytest.mark.parametrize(
     ("step", "why"),
     [

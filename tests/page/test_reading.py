@@ -11,9 +11,11 @@ import pytest
 from playwright.sync_api import Browser
 
 import nsysan
+from nsysan.diagnosis.verdict import VerdictKind
+from nsysan.metrics.causes import GAPS, GapCause
 from nsysan.page.elements import table
 from nsysan.page.html import to_html
-from nsysan.page.palette import COLOURS, INKS
+from nsysan.page.palette import COLOURS, INKS, SERIES, colour_of
 from nsysan.report.build import build_report
 from nsysan.report.report import Report
 from tests.browser import launched, opened
@@ -69,6 +71,16 @@ def test_text_on_a_colour_can_be_read(line: str) -> None:
     assert contrast(COLOURS[line], INKS[line]) >= LEAST_CONTRAST
 
 
+def test_one_thing_has_one_colour() -> None:
+    # What a host holds up has one, on the card, in the path's bar and among the causes of idle time.
+    host = COLOURS[colour_of(VerdictKind.HOST)]
+    assert host == COLOURS["nvtx"] == GAPS[GapCause.HOST_LATE].colour
+    assert [COLOURS[colour_of(kind)] for kind in ("compute", "wire", "copy")] == [
+        COLOURS[line] for line in ("compute", "wire", "copy")
+    ]
+    assert not set(SERIES) & set(COLOURS.values())
+
+
 def test_a_column_without_a_name_has_no_header() -> None:
     made = table(["", "kernel", ""], [["1", "gemm", "-"]])
     assert re.findall(r"<th [^>]*>(.*?)</th>", made) == ["kernel"]
@@ -84,10 +96,18 @@ def test_the_first_screen_says_what_matters(browser: Browser, slow: Path) -> Non
         bars = page.page.eval_on_selector_all(".strip", "all => all.map(one => one.getBoundingClientRect().bottom)")
         named = page.page.eval_on_selector_all(".first .of", "all => all.map(one => one.textContent)")
         assert max(ends.values()) < FIRST_SCREEN["height"], ends
-        assert named[:2] == ["ledger of the median rank", "critical path"]
+        assert named[:2] == ["ledger, medians over the ranks", "critical path"]
         assert bars[1] < FIRST_SCREEN["height"]
         told = page.page.inner_text(".verdict")
-        for word in ("skew: ", "rank 2", "sure: ", "collectives match", "replay misses", "left out", "do first: "):
+        for word in (
+            "skew: ",
+            "rank 2",
+            "how sure: ",
+            "collectives match",
+            "replay of the steps misses",
+            "left out",
+            "do first: ",
+        ):
             assert word in told, word
         page.page.set_viewport_size({"width": 1920, "height": 1080})
         page.settle()

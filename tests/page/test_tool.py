@@ -409,6 +409,38 @@ def test_ranks_are_collapsed_moved_kept_and_hidden(page: Opened) -> None:
     assert not page.page.is_visible("#hidden-ranks")
 
 
+def test_a_rank_is_dragged_by_its_name_past_others(page: Opened) -> None:
+    def middle(rank: int) -> tuple[float, float]:
+        box = page.page.locator(f".head[data-rank='{rank}'] > span").first.bounding_box()
+        assert box is not None
+        return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+    def drag(rank: int, past: int, *, drop: bool) -> None:
+        page.page.mouse.move(*middle(rank))
+        page.page.mouse.down()
+        _, y = middle(past)
+        for part in (0.3, 0.6, 1.0):
+            page.page.mouse.move(middle(rank)[0], middle(rank)[1] * (1 - part) + (y + 40) * part)
+        if drop:
+            page.page.mouse.up()
+        else:
+            page.page.keyboard.press("Escape")
+            page.page.mouse.up()
+        page.settle()
+
+    press(page, "Shift+E")
+    drag(1, 2, drop=False)
+    assert names(page) == ["1", "0", "2", "3"]
+    drag(1, 2, drop=True)
+    moved = names(page)
+    assert sorted(moved) == ["0", "1", "2", "3"]
+    assert moved.index("1") > moved.index("2")
+    # It is in the link, as what keys move is, and the lanes went along.
+    assert f"order={'.'.join(moved)}" in page.page.evaluate("location.hash")
+    assert f"Rank 1 is number {moved.index('1') + 1} of those shown" in page.page.inner_text("#op-status")
+    press(page, "Shift+E")
+
+
 def test_the_sheet_names_every_key_and_buttons_do_what_keys_do(page: Opened) -> None:
     press(page, "?")
     assert page.page.evaluate("document.getElementById('keys').open")

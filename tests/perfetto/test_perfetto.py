@@ -297,7 +297,7 @@ def test_command_writes_the_same_bytes_each_time(tmp_path: Path, capsys: pytest.
     plain, first, second = (tmp_path / name for name in ("a.json", "a.json.gz", "b.json.gz"))
     result = run_cli(capsys, "export", "--perfetto", first, trace)
     assert result.code == 0
-    assert "step 1, 2 of 4 ranks" in result.out
+    assert "steps 1 and 2 of 4 ranks" in result.out
     assert run_cli(capsys, "export", "--perfetto", second, "-q", trace).out == ""
     run_cli(capsys, "export", "--perfetto", plain, trace)
     assert first.read_bytes() == second.read_bytes()

@@ -81,6 +81,9 @@ def test_a_pause_now_and_then_is_in_the_mean_alone(tmp_path: Path) -> None:
     # 4 pauses of 1000 in the steps that are counted.
     steps = pace.per_step.select("stretch", "step").n_unique()
     assert us(late.mean_saves) == pytest.approx(4 * 1000 / steps, abs=0.1)
+    # Nor has the path of a usual step more of them than, in two of 19, the 8 of a launch before the step itself.
+    hosts = sum(ns for (name, _), ns in pace.path.items() if name == "host")
+    assert us(hosts) == pytest.approx(20.6, abs=1)
 
 
 def test_another_rank_late_in_each_step_is_rotation(tmp_path: Path) -> None:

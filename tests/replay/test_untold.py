@@ -18,6 +18,7 @@ from tests.simulator.faults import ExtraCalls, Fault, LateHost
 from tests.simulator.program import Api, Call, Kind, Op, Program, eager_calls
 from tests.simulator.scenarios import random_scenario
 from tests.simulator.truth import Scenario
+from tests.tracebuilder import ALLREDUCE_KERNEL, TraceBuilder
 
 PAIR = ((0, 1),)
 
@@ -81,6 +82,26 @@ def test_hosts_that_wait_unseen_are_nobodys_lateness(tmp_path: Path) -> None:
     assert pace.scenarios["no_skew"].median == pace.period.median
     low, high = pace.bounds["no_skew"]
     assert (low, high) == (pace.period.median - 400_000, pace.period.median)
+
+
+def test_hosts_that_another_may_tell_to_begin_a_step(tmp_path: Path) -> None:
+    # Rank 0 waits for its GPU, and 20 us later all but rank 1 launch the next step, rank 1 40 later. No other waits.
+    builder = TraceBuilder()
+    for rank in range(3):
+        process, late = builder.process(100 + rank, device=rank), 40_000 * (rank == 1)
+        process.comm_init(comm=5, nranks=3, rank=rank, device=rank)
+        for step in range(14):
+            at = 1_000_000 + 137_000 * step + late
+            process.nvtx(f"decode_step_{step}", at - 100, at + 5_500)
+            process.kernel("gemm", at + 5_000, at + 65_000, launch=(at, at + 2_000))
+            ends = at - late + 114_000
+            process.kernel(ALLREDUCE_KERNEL, at + 66_000, ends, launch=(at + 3_000, at + 5_000))
+            if rank == 0:
+                process.api("cudaStreamSynchronize_v3020", at + 6_000, ends + 3_000)
+    pace = read(builder.write(tmp_path / "t.sqlite"))
+    assert pace.period.median == 137_000
+    assert (pace.scenarios["no_skew"].median, pace.bounds["no_skew"]) == (137_000, (97_000, 137_000))
+    assert pace.late == []
 
 
 def test_hosts_that_launch_when_work_ends_wait_for_it_unseen(tmp_path: Path) -> None:

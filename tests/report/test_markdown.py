@@ -58,7 +58,7 @@ def test_the_answer_comes_first(tmp_path: Path) -> None:
     lines = markdown_of(builder.write(tmp_path / "t.sqlite")).splitlines()
     assert lines[0] == "### nsysan: `t.sqlite`"
     assert lines[2].startswith("**skew**: ")
-    assert lines[4] == "- **78.0 µs** per decode step, median over the ranks of each one's median of 11 steady steps"
+    assert lines[4] == "- **78.0 µs** per decode step: the median over 11 steady steps, then over 4 ranks"
     assert lines[5] == "- **51.3 %** of it the others wait for rank 1 (40.0 µs)"
     assert any(line.startswith("- late: rank 1 put right saves 40.0 µs a step") for line in lines)
 

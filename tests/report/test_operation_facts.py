@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
 import nsysan
 from nsysan.page.fact_columns import Facts
+from nsysan.page.slice_columns import in_one
 from nsysan.report.build import build_report
-from nsysan.report.operation_facts import FACTS
 from nsysan.report.range_cells import COUNT, cell_width, range_cells
+from nsysan.report.step_slices import FACTS
 from nsysan.report.timeline import Timeline
 from tests.tracebuilder import TraceBuilder, decode_loop
 
@@ -33,11 +35,6 @@ def timeline_of(trace: Path) -> Timeline:
     return next(timeline for timeline in report.timelines if "shaped" in timeline.slices["name"].to_list())
 
 
-def lane_of(slices: pl.DataFrame) -> pl.Series:
-    """A number for each lane."""
-    return slices.select(place=pl.struct("rank", pl.col("lane").cast(pl.String)).rank("dense"))["place"]
-
-
 def test_an_operation_has_its_full_name_its_stream_and_its_shape(trace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     timeline = timeline_of(trace)
     shaped = timeline.slices.filter(name="shaped").row(0, named=True)
@@ -48,13 +45,14 @@ def test_an_operation_has_its_full_name_its_stream_and_its_shape(trace: Path, mo
     assert calls.select(pl.col(*FACTS).is_null().all()).row(0) == (True,) * len(FACTS)
     # One row of facts a kind of operation, and none for calls and ranges.
     facts = Facts()
-    columns = facts.columns(timeline.slices.with_columns(number=pl.lit(0)), lane_of(timeline.slices))
+    whole = in_one([timeline.drawn])
+    numbers = facts.numbered(whole.kinds)[whole.kind]
     assert ["shaped<int>(int)", 9, None, "4 x 5 x 6", "32 x 2 x 1"] in facts.table
-    told = [number >= 0 for number in columns["fact"]]
+    told = [number >= 0 for number in numbers]
     assert told == [line not in ("launch", "nvtx") for line in timeline.slices["line"]]
     assert len(facts.table) < 6
     # A large trace is not read again.
-    monkeypatch.setattr("nsysan.report.operation_facts._MOST", 10)
+    monkeypatch.setattr("nsysan.report.kernel_shapes._MOST", 10)
     bare = timeline_of(trace).slices.filter(name="shaped").row(0, named=True)
     assert (bare["grid"], bare["block"], bare["stream"]) == (None, None, 9)
 
@@ -66,8 +64,8 @@ def test_the_collective_that_begins_with_a_slice_is_that_of_the_arrivals(trace: 
     assert len(arrived) > 4
     assert sorted(begun.select(arrived.columns).rows()) == sorted(arrived.rows())
     # As the page has it: steps from call to call on a lane.
-    slices = timeline.slices.with_columns(number=pl.lit(0))
-    steps = Facts().columns(slices, lane_of(slices))["call"]
+    slices, whole = timeline.slices, in_one([timeline.drawn])
+    steps = whole.columns(*(np.arange(len(table)) for table in (whole.lanes, whole.kinds, whole.kinds)))["call"]
     last: dict[tuple[int, str], int] = {}
     found = []
     for row, step in zip(slices.iter_rows(named=True), steps, strict=True):

@@ -248,6 +248,31 @@ def test_waits_on_paper_whatever_the_clocks_say(tmp_path: Path, offset: int) -> 
     assert waits == [(0, "matched", 3_000, 8_000), (1, "matched", 0, 8_000)]
 
 
+@pytest.mark.parametrize("ahead", [0, 3_000_000, -7_000_000])
+def test_a_clock_that_is_off_by_steps_is_told_by_their_ends(tmp_path: Path, ahead: int) -> None:
+    """Steps of 440 us and up to 5 more, no two alike, of 4 calls and without ranges; rank 1 is 3 us late at each."""
+    paths = []
+    for rank in range(2):
+        builder = TraceBuilder()
+        process = builder.process(100 + rank)
+        process.comm_init(comm=5, nranks=2, rank=rank, device=0)
+        at = 20_000_000 + ahead * rank
+        for step in range(40):
+            for layer in range(4):
+                begin = at + 50_000 * layer
+                arrival = begin + 30_000 + 3_000 * rank
+                process.kernel("gemm", begin, arrival, launch=at - 20_000 + 2_000 * layer)
+                process.kernel(ALLREDUCE_KERNEL, arrival, begin + 43_000, launch=at - 19_000 + 2_000 * layer)
+            process.memcpy(at + 200_000, at + 202_000, kind=2, launch=at - 5_000)
+            at += 440_000 + 50 * (step * step % 97)
+        paths.append(builder.write(tmp_path / f"r{rank}.sqlite"))
+    run = analyzed_files(paths)
+    assert run.clock is not None
+    assert run.clock.offsets == [0, -ahead]
+    waits = run.collectives.select("rank", "verdict", "wait", "wire").unique().sort("rank").rows()
+    assert waits == [(0, "matched", 3_000, 10_000), (1, "matched", 0, 10_000)]
+
+
 def drifting(tmp_path: Path, read: Callable[[int], int], *, steps: int = 60) -> list[Path]:
     """Rank 1 is 3 us late at the one all-reduce of a step, every 5 ms, which takes 8 us; its clock is read so.
 

@@ -463,6 +463,18 @@ def test_work_that_waits_on_a_shared_gpu_is_no_clock(tmp_path: Path) -> None:
     assert (clock.agrees, clock.shortest, clock.late) == (True, 10_000, 8_000)
 
 
+@pytest.mark.parametrize(("by", "status"), [(12_000, "estimated"), (25_000, "not_measurable")])
+def test_a_clock_that_is_off_by_microseconds_takes_nothing_away(tmp_path: Path, by: int, status: str) -> None:
+    before = document(host_bound(tmp_path / "right.sqlite"))
+    path = host_bound(tmp_path / "t.sqlite")
+    changed(path, f"UPDATE {KERNELS} SET start = start - {by}, end = end - {by}")
+    found = document(path)
+    assert quality(found)["cpu_gpu_clock"][0] == status
+    assert (found["what_if"]["no_host_late_ns"] is not None) == (status == "estimated")
+    if status == "estimated":
+        assert found["what_if"]["no_skew_ns"] == before["what_if"]["no_skew_ns"]
+
+
 def test_the_cause_host_is_withheld_where_the_clock_is_off(tmp_path: Path, real_trace: Traces) -> None:
     path = tmp_path / "t.sqlite"
     path.write_bytes(real_trace("tp4_eager").read_bytes())

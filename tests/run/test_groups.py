@@ -6,8 +6,8 @@ import random
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from statistics import median
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -15,7 +15,7 @@ import nsysan
 from nsysan.metrics.skew import caused_by_step
 from nsysan.report.build import build_report
 from nsysan.report.report import Report
-from nsysan.run import groups
+from nsysan.run import wider_groups
 from tests.tracebuilder import TraceBuilder, decode_loop
 
 #: The second replica runs so much later than the first, in ns: pairing the two would make the first wait.
@@ -103,17 +103,6 @@ def test_shares_that_cannot_be_told_are_not_nought(tmp_path: Path) -> None:
 # ---- ranks that leave their calls together
 
 
-def _apart(one: list[tuple[int, int]], other: list[tuple[int, int]]) -> float:
-    """As groups._distances has it of two ranks, call by call."""
-    first, last = other[0][0], other[-1][1]
-    found = []
-    for begin, end in one:
-        if end >= first and begin <= last:
-            near = min(other, key=lambda call: abs(call[1] - end))
-            found.append(abs(near[1] - end) / max(1, min(end - begin, near[1] - near[0])))
-    return median(found) if found else groups._APART
-
-
 def test_distances_of_all_ranks_at_once_are_those_of_each_two() -> None:
     chance = random.Random(1)
     for number in range(30):
@@ -131,16 +120,18 @@ def test_distances_of_all_ranks_at_once_are_those_of_each_two() -> None:
             schema={"rank": pl.Int32, "begin": pl.Int64, "end": pl.Int64},
             orient="row",
         )
-        expected = [[0.0 if a is b else max(_apart(a, b), _apart(b, a)) for b in own] for a in own]
-        assert groups._distances(frame, range(len(own))).tolist() == expected, number
+        times = [(calls[:, 0], calls[:, 1]) for calls in map(np.array, own)]
+        apart = wider_groups.apart
+        expected = [[0.0 if a is b else max(apart(a, b), apart(b, a)) for b in times] for a in times]
+        assert wider_groups.distances(frame, range(len(own))).tolist() == expected, number
 
 
 def test_of_many_ranks_fewer_calls_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = set[int]()
-    sampled = groups._sampled
-    monkeypatch.setattr(groups, "_sampled", lambda own, most: (asked.add(most), sampled(own, most))[1])
+    sampled = wider_groups._sampled
+    monkeypatch.setattr(wider_groups, "_sampled", lambda own, most: (asked.add(most), sampled(own, most))[1])
     for ranks in (8, 256, 600):
         calls = [(rank, 0, 10) for rank in range(ranks)]
         frame = pl.DataFrame(calls, schema=["rank", "begin", "end"], orient="row")
-        assert not groups._distances(frame, range(ranks)).any()
+        assert not wider_groups.distances(frame, range(ranks)).any()
     assert asked == {2_000, 976, 250}

@@ -231,7 +231,8 @@ def test_the_hosts_of_tp4_eager_pace_it_one_after_the_other(reported: Callable[[
     assert late is not None
     assert (late.rank, late.cause) == (0, "host")
     assert late.caused == pytest.approx(7_706_000, rel=0.02)
-    assert what.saves(Scenario.NO_SKEW) == pytest.approx(8_888_000, rel=0.02)
+    # Less than the 8 888 of the replay, in which hosts that had run ahead are for some steps faster than they can be.
+    assert what.saves(Scenario.NO_SKEW) == pytest.approx(8_622_000, rel=0.02)
     assert [(one.ranks, one.cause) for one in diagnosis.pace.late] == [
         ((0, 1, 2), "host"),
         ((0,), "host"),
@@ -279,7 +280,7 @@ def test_the_summary_begins_with_verdict_late_rank_and_savings(reported: Callabl
     report = reported(name)
     verdict, sure, late, savings = to_text(report).splitlines()[:4]
     assert verdict.startswith(f"verdict   {report.diagnosis.verdict.kind}: ")
-    assert sure.startswith(f"sure      {report.diagnosis.verdict.sure}: ")
+    assert sure.startswith(f"how sure  {report.diagnosis.verdict.sure}, because ")
     if name in LATE:
         rank, cause, _, _ = LATE[name]
         assert late.startswith(f"late      rank {rank} put right saves ")

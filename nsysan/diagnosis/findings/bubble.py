@@ -41,6 +41,7 @@ def pipeline_bubble(case: Case) -> Iterator[Finding]:
         figures={"bubble_share": bubble.share, "stages_at_once": bubble.at_once, "stages": len(bubble.stages)},
         thresholds={"pipeline_share": PIPELINE, **severity_limits()},
         saving_is=SavingIs.AT_MOST,
+        in_throughput=True,
     )
 
 
@@ -75,6 +76,7 @@ def uneven_stages(case: Case) -> Iterator[Finding]:
         figures={"ratio": ratio, "more_ns": more, **{f"stage_{s.number}_ns": s.work for s in bubble.stages}},
         thresholds={"uneven_stages": UNEVEN_STAGES, **severity_limits()},
         saving_is=SavingIs.AT_MOST,
+        in_throughput=True,
     )
 
 

@@ -13,12 +13,13 @@ from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.expectation import ALL_REDUCE, Compared
 from nsysan.diagnosis.findings.finding import Finding
 from nsysan.diagnosis.findings.kinds import FindingId, SavingIs
-from nsysan.diagnosis.savings import slowed_by_nsys, typical_period
+from nsysan.diagnosis.savings import slowed_by_nsys
 from nsysan.metrics.causes import GapCause
 from nsysan.metrics.link import Link
 from nsysan.metrics.scenarios import Scenario
 from nsysan.metrics.whatif import WhatIf
 from nsysan.model.matches import Match
+from nsysan.run.all_decode import typical_period
 from nsysan.run.nccl_choices import Nccl
 from nsysan.run.run import Run
 from nsysan.text import duration

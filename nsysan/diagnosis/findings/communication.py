@@ -16,7 +16,7 @@ from nsysan.diagnosis.findings.finding import HIGH_SHARE, MEDIUM_SHARE, Finding,
 from nsysan.diagnosis.findings.kinds import FindingId, SavingIs, Severity
 from nsysan.metrics.link import THRESHOLDS as LINK_THRESHOLDS
 from nsysan.metrics.link import Link
-from nsysan.metrics.whatif import call_wires, least
+from nsysan.metrics.whatif import call_wires, least, middle
 from nsysan.model.gpu_links import LinkKind
 from nsysan.run.node_numbers import nodes_of
 from nsysan.text import counted, pct, size, us
@@ -84,14 +84,14 @@ def _not_custom(case: Case, calls: pl.DataFrame) -> Iterator[Finding]:
         return
     per_step = small.group_by("rank", "step").agg(pl.sum("wire"))["wire"].median()
     wire = round(per_step) if isinstance(per_step, int | float) else 0
-    p50 = call_wires(small, case.run.steady_steps)["wire"].quantile(0.5, "higher")
+    p50 = middle(call_wires(small, case.run.steady_steps)["wire"])
     largest = int(small["message_bytes"].max())  # type: ignore[arg-type]
     yield Finding(
         CommunicationFinding.NCCL_FOR_SMALL,
         # What runs beside compute costs nothing.
         Severity.MEDIUM if min(wire, case.line("wire")) >= MEDIUM_SHARE * case.period else Severity.LOW,
         "all-reduces use NCCL's kernels where engines use a custom one",
-        f"all-reduces of up to {size(largest)} over {members} ranks take {us(float(p50 or 0))} µs each "
+        f"all-reduces of up to {size(largest)} over {members} ranks take {us(p50)} µs each "
         f"(p50) and {us(wire)} µs a step in NCCL kernels; engines use a custom kernel up to {size(limit)}",
         "let the engine use its custom all-reduce (vLLM without --disable-custom-all-reduce, SGLang likewise), "
         "FlashInfer's or symmetric memory; it is refused without peer access between all GPUs, inside containers "
@@ -122,7 +122,7 @@ def _too_wide(case: Case, calls: pl.DataFrame, wire: int) -> Iterator[Finding]:
     key = ["name", "message_bytes", "members"]
     usual = calls.group_by(key).len().sort("len", "message_bytes", descending=[True, False]).head(1)
     wires = call_wires(calls.join(usual, on=key, how="semi"), case.run.steady_steps)["wire"]
-    floor, p50 = least(wires), wires.quantile(0.5, "higher") or 0
+    floor, p50 = least(wires), middle(wires)
     message, members = int(usual["message_bytes"][0]), int(usual["members"][0])
     if message > LATENCY_BYTES or p50 > LATENCY_RATIO * floor or members < 2:
         return
@@ -199,10 +199,10 @@ def _detour(link: Link, case: Case) -> _Detour | None:
         (pl.col("message_bytes") == link.reference.bytes) & (pl.col("members") == link.reference.ranks)
     )
     per_step = calls.group_by("rank", "step").len()["len"].median()
-    p50 = calls["wire"].quantile(0.5, "higher")
-    if not isinstance(per_step, int | float) or p50 is None or p50 <= link.reference.ns:
+    p50 = middle(call_wires(calls, case.run.steady_steps)["wire"])
+    if not isinstance(per_step, int | float) or p50 <= link.reference.ns:
         return None
-    return _Detour(round(per_step), int(p50), round(link.reference.ns))
+    return _Detour(round(per_step), p50, round(link.reference.ns))
 
 
 FINDERS = (

@@ -24,9 +24,11 @@ Figures = dict[str, float | int | str | None]
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing to change. saving: ns a step; None where it cannot be told.
+    """One thing to change. saving: ns a step; None where it cannot be told. of: the mean step, ns, where it is saved of
+    that, as the tail is.
 
-    figures: what was measured, by name; thresholds: the constants of this module it was held against.
+    figures: what was measured, by name; thresholds: the constants of this module it was held against. in_throughput:
+    what is saved is of a step's share of the time, with more batches in flight, and each token takes as long.
     """
 
     id: FindingId
@@ -40,11 +42,16 @@ class Finding:
     figures: Figures = field(default_factory=dict)
     thresholds: dict[str, float] = field(default_factory=dict)
     saving_is: SavingIs = SavingIs.REPLAY
+    in_throughput: bool = False
+    of: int | None = None
 
     @property
     def saves(self) -> str:
         """What it saves, in words; "" where that cannot be told."""
-        return "" if self.saving is None else f"saves {_SAVES[self.saving_is].format(duration(self.saving))}"
+        if self.saving is None:
+            return ""
+        of = " of throughput, none of latency" if self.in_throughput else ""
+        return f"saves {_SAVES[self.saving_is].format(duration(self.saving))}{of}"
 
 
 def by_share(ns: int, period: int) -> Severity:

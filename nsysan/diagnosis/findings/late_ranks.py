@@ -118,7 +118,6 @@ def _late(case: Case, one: Late, uneven: _Uneven | None) -> Finding:
     if split is not None:
         told.append(split.evidence)
         figures |= {"ratio": split.ratio}
-    bounded = case.what is not None and Scenario.NO_SKEW in case.what.bounds
     return Finding(
         SharedFinding.LATE_HOST if host else LateRankFinding.STRAGGLER,
         by_share(saves or 1, case.period),
@@ -129,13 +128,23 @@ def _late(case: Case, one: Late, uneven: _Uneven | None) -> Finding:
         list(one.ranks),
         figures=figures,
         thresholds={"straggler_share": LATE_SHARE, **severity_limits()},
-        saving_is=SavingIs.AT_LEAST if bounded else SavingIs.REPLAY,
+        saving_is=_is(case, one),
+        of=of if mean else None,
     )
+
+
+def _is(case: Case, one: Late) -> SavingIs:
+    """What is said of a saving: hosts that pace what is left may need more than shows, or may have been waiting."""
+    if case.what is not None and case.what.scheduled:
+        return SavingIs.AT_MOST
+    if case.what is not None and Scenario.NO_SKEW in case.what.bounds:
+        return SavingIs.AT_LEAST
+    return case.host_saving_is if by_host(one) else SavingIs.REPLAY
 
 
 def _parts(one: Late) -> list[str]:
     parts = ", ".join(f"{name} {duration(ns)}" for name, ns in one.parts.items() if ns >= 1_000)
-    return [f"of that {parts}"] if sum(ns >= 1_000 for ns in one.parts.values()) > 1 else []
+    return [f"of that {parts}, gaps before it included"] if sum(ns >= 1_000 for ns in one.parts.values()) > 1 else []
 
 
 def _fix(own: list[Late], one: Late, split: _Uneven | None) -> str:

@@ -10,7 +10,7 @@ import polars as pl
 from nsysan.diagnosis.findings.case import Case, Finder
 from nsysan.diagnosis.findings.finding import Finding, by_share, severity_limits
 from nsysan.diagnosis.findings.kinds import FindingId
-from nsysan.metrics.whatif import call_wires
+from nsysan.metrics.whatif import call_wires, middle
 from nsysan.run.node_numbers import nodes_of
 from nsysan.text import numbered, pct, us
 
@@ -39,7 +39,7 @@ def across_nodes(case: Case) -> Iterator[Finding]:
         wire = round(per_step) if isinstance(per_step, int | float) else 0
         if wire < ACROSS_SHARE * case.period:
             continue
-        p50 = wires["wire"].quantile(0.5, "higher") or 0
+        p50 = middle(wires["wire"])
         hosts = Counter(run.host_of[rank] for rank in group.ranks)
         where = "; ".join(f"{numbered('rank', _on(group.ranks, run.host_of, host))} on node {host}" for host in hosts)
         yield Finding(

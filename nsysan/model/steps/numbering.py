@@ -23,6 +23,8 @@ _STARTUP = 1.5
 #: Why the first step of a capture is left out.
 FIRST = "start-up: first of the capture"
 _MIN_STEPS_FOR_STARTUP = 4
+#: A rank is as many steps behind as it is in most of so many steps before and after.
+_BESIDE = 3
 
 
 @dataclass(frozen=True)
@@ -145,10 +147,21 @@ def _nearest_in_time(windows: pl.DataFrame) -> pl.DataFrame:
     def numbers(begins: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:
         # A stage that begins half a step after the first is no nearer to the one than to the other.
         apart = begins - reference[np.searchsorted(middles, begins)]
-        return np.searchsorted(middles, begins - round(float(np.median(apart))))
+        nearest = np.searchsorted(middles, begins - round(float(np.median(apart))))
+        # Steps follow one another: one that begins late, as its host paused, is not the next one.
+        order = np.arange(len(begins), dtype=np.intp)
+        of_step: npt.NDArray[np.intp] = order + _smoothed(nearest - order)
+        return of_step
 
     numbered = [part.with_columns(step=pl.Series(numbers(part["begin"].to_numpy()))) for part in by_rank]
     return pl.concat(numbered).unique(["rank_key", "step"], keep="first", maintain_order=True)
+
+
+def _smoothed(lags: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    """The median of each value and those beside it."""
+    padded = np.pad(lags, _BESIDE, mode="edge")
+    around = np.lib.stride_tricks.sliding_window_view(padded, 2 * _BESIDE + 1)
+    return np.median(around, axis=1).astype(np.intp)
 
 
 def _exclude(

@@ -199,9 +199,9 @@ def _headline(found: Sequence[Population], took: Mapping[int, float], choice: Ch
             raise NsysanError(f"{what}: there are no such steps here; populations: {there}", ExitCode.NO_STEPS)
         found = asked
 
-    def weight(one: Population) -> tuple[bool, float, int]:
+    def weight(one: Population) -> tuple[bool, float, float, int]:
         time = sum(took.get(step, 0.0) for step in one.steps)
-        return one.kind is StepKind.DECODE, time if told else len(one.steps), -one.steps[0]
+        return one.kind is StepKind.DECODE, time if told else len(one.steps), time, -one.steps[0]
 
     return max(found, key=weight)
 

@@ -39,7 +39,8 @@ def find_windows(trace: Trace, work: Operations, pattern: str | None = None, *, 
     use_nvtx=False leaves all ranges aside.
     """
     if pattern is not None:
-        found = _by_ranges(trace, work, Engine("--steps", _compiled(pattern), None, None, None, "", ()), least=1)
+        engine = Engine("--steps", _compiled(pattern), None, None, None, "", ())
+        found = _by_ranges(*_named(trace), work, engine, least=1)
         if found is None:
             raise NsysanError(_no_match(trace, pattern), ExitCode.NO_STEPS)
     else:
@@ -107,18 +108,31 @@ def range_templates(trace: Trace) -> pl.DataFrame:
 
 
 def _by_engines(trace: Trace, work: Operations) -> StepWindows | None:
+    named, names = _named(trace)
     for engine in load_engines():
-        found = _by_ranges(trace, work, engine, least=2)
+        found = _by_ranges(named, names, work, engine, least=2)
         if found is not None:
             return found
     return None
 
 
-def _by_ranges(trace: Trace, work: Operations, engine: Engine, least: int) -> StepWindows | None:
-    """Steps from ranges whose name the engine's pattern finds; None if fewer than `least` on every thread."""
+def _named(trace: Trace) -> tuple[pl.DataFrame, list[str]]:
+    """The ranges that have a name and are not NCCL's, and the names."""
     named = trace.ranges.filter(pl.col("name").is_not_null() & (pl.col("domain").fill_null("") != "NCCL"))
-    names = named["name"].unique().to_list()
-    ranges = named.filter(pl.col("name").is_in([name for name in names if engine.range.search(name)]))
+    return named, named["name"].unique().to_list()
+
+
+def _by_ranges(
+    named: pl.DataFrame, names: list[str], work: Operations, engine: Engine, least: int
+) -> StepWindows | None:
+    """Steps from ranges whose name the engine's pattern finds; None if fewer than `least` on every thread.
+
+    named, names: as _named gives them.
+    """
+    wanted = [name for name in names if engine.range.search(name)]
+    if not wanted:
+        return None
+    ranges = named.filter(pl.col("name").is_in(wanted))
     ranges = _outermost_repeated(ranges.with_columns(template=template()), least)
     if ranges.is_empty():
         return None

@@ -56,7 +56,7 @@ const timelineKeys = (view, parts) => {
   const MOUSE = [
     ["drag", "zoom"], ["Shift and drag", "choose a range"], ["Alt and drag", "pan"], ["Ctrl and wheel", "zoom"],
     ["Shift and wheel", "pan"], ["click", "keep what is known of an operation"], ["double-click", "the whole step"],
-    ["drag in the strip above", "move what is shown, or an edge of it"],
+    ["drag in the strip above", "move what is shown, or an edge of it"], ["drag a rank's name", "move the rank; Esc puts it back"],
   ];
 
   const help = document.getElementById("keys");

@@ -29,15 +29,24 @@ const timelineRanks = (view, navigation, changed, tell) => {
     again(`Rank ${rank} is hidden`);
   };
   const showAll = () => { ranks.away.clear(); again("All ranks are shown"); };
-  // Before or after its neighbour, of those that are shown.
-  const move = (rank, by) => {
+  // Before or after its neighbour, of those that are shown; which that is, if there is one.
+  const pass = (rank, by) => {
     const shown = view.shownRanks().filter((other) => ranks.top.has(other) === ranks.top.has(rank));
     const other = shown[shown.indexOf(rank) + by];
-    if (other === undefined) return;
+    if (other === undefined) return null;
     const [a, b] = [ranks.order.indexOf(rank), ranks.order.indexOf(other)];
     [ranks.order[a], ranks.order[b]] = [other, rank];
-    again(`Rank ${rank} is ${by < 0 ? "above" : "below"} rank ${other}`);
+    return other;
   };
+  const move = (rank, by) => {
+    const other = pass(rank, by);
+    if (other !== null) again(`Rank ${rank} is ${by < 0 ? "above" : "below"} rank ${other}`);
+  };
+  timelineDrag(view, bars, (rank, by) => {
+    const other = pass(rank, by);
+    if (other !== null) changed();
+    return other !== null;
+  }, (rank, kept) => again(kept ? `Rank ${rank} is number ${view.shownRanks().indexOf(rank) + 1} of those shown` : `Rank ${rank} is where it was`));
 
   const deeds = (rank) => [
     ["fold", ranks.folded.has(rank) ? "\u25b8" : "\u25be", ranks.folded.has(rank) ? "expand" : "collapse", () => fold(rank)],
@@ -48,12 +57,12 @@ const timelineRanks = (view, navigation, changed, tell) => {
   ];
   const headOf = ({ rank, y, bottom, pinned }, from) => {
     const short = bottom - y < 2 * ROW && !view.layout.narrow;
-    const holder = create("div", "", { class: `head${pinned ? " pinned" : ""}${short ? " short" : ""}`, role: "group", "aria-label": `rank ${rank}` });
+    const holder = create("div", "", { class: `head${pinned ? " pinned" : ""}${short ? " short" : ""}`, role: "group", "aria-label": `rank ${rank}`, "data-rank": rank });
     holder.style.top = `${y - from}px`;
     holder.style.height = `${view.layout.narrow ? ROW : bottom - y}px`;
-    const name = create("span", `rank ${rank}`);
+    const name = create("span", `rank ${rank}`, { title: "drag to move the rank" });
     if (view.state.rank === rank) name.classList.add("chosen");
-    if (rank === report.late) { name.append(create("small", " late")); name.title = "the late rank of the verdict"; }
+    if (rank === report.late) { name.append(create("small", " late")); name.title = "the late rank of the verdict; drag to move it"; }
     const more = create("span", "", { class: "more" });
     for (const [id, sign, words, act] of deeds(rank)) {
       const button = create("button", sign, { type: "button", tabindex: "-1", "data-deed": id, "data-rank": rank, "aria-label": `${words} rank ${rank}`, title: `${words} rank ${rank}` });

@@ -1,0 +1,163 @@
+"""What a host waits for before it begins a step: work of which another thread is told (inferred, METRICS section 7).
+
+Engines hand the results of a step to a thread that does nothing but wait for the GPU; a scheduler, often in a process
+of its own, takes them from there and then tells the hosts of all ranks what to launch next. That these wait for the GPU
+by such a detour no table tells: between their calls they seem to work.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from nsysan.replay.alongside import spread
+from nsysan.replay.engine import I64
+from nsysan.replay.links import Link, Part, part
+from nsysan.replay.shape import Graph
+from nsysan.replay.waits import waits_of
+
+#: The names of the calls that stand for such a wait, and for the end of the pause, whatever call comes then.
+_REPLY, _TOLD = "reply", "told"
+#: A pause is there, results are told, and come before the pause ends, in so many of the steps.
+_MOST = 0.8
+#: A host that waits does so in so many of its steps, for so long (ns).
+_SHOWN, _FELT = 0.5, 10_000
+#: The end of a wait varies so much less against what is waited for than its length does.
+_CLOSER = 0.5
+_LANE = ("stretch", "thread")
+
+
+def with_replies(
+    work: pl.DataFrame, hosts: pl.DataFrame, beside: pl.DataFrame, orders: pl.DataFrame
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The calls of hosts with a wait in the longest pause of each one's step, for the results of so many steps before
+    as have been told by then on all ranks; with `reply`, whether it is one. And node (of the work, from 0), thread,
+    start, link: which work each of them is for.
+
+    work, hosts: as with_places has them. beside: calls that wait of threads that launch nothing, as Activity has them.
+    """
+    hosts = hosts.sort(*_LANE, "start", "end", maintain_order=True).with_columns(reply=pl.lit(value=False))
+    nothing = pl.DataFrame(schema={"stretch": pl.Int64, "thread": pl.Int64, "start": pl.Int64, "node": pl.Int64})
+    pauses, told = _pauses(hosts), _told(work, beside, orders)
+    if told.is_empty() or pauses.is_empty():
+        return hosts, nothing.with_columns(link=pl.lit(int(Link.SYNC), dtype=pl.Int64))
+    before = pauses.sort("start").join_asof(
+        told.sort("end").select("stretch", start="end", then=pl.col("step").cum_max().over("stretch")),
+        on="start",
+        by="stretch",
+        strategy="backward",
+        check_sortedness=False,
+    )
+    lags = (
+        before.drop_nulls("then").group_by("rank").agg(lag=(pl.col("next") - pl.col("then")).quantile(_MOST, "higher"))
+    )
+    lag = int(lags["lag"].max() or 0)  # type: ignore[arg-type]
+    waited = pauses.with_columns(step=pl.col("next") - lag).join(
+        told.rename({"end": "told"}), on=["stretch", "step"], how="inner", suffix="_of"
+    )
+    waited = waited.filter(pl.col("told") <= pl.col("start"))
+    if lag < 1 or waited.is_empty():
+        return hosts, nothing.with_columns(link=pl.lit(int(Link.SYNC), dtype=pl.Int64))
+    felt = waited.group_by("rank").agg(
+        felt=(pl.col("told") - pl.col("paused") > _FELT).mean() > _SHOWN,
+        # What waits keeps its distance from what it waits for, and no pause its length.
+        near=spread(pl.col("start") - pl.col("told")) < _CLOSER * spread(pl.col("start") - pl.col("paused")),
+        ns=(pl.col("start") - pl.max_horizontal("told", "paused")).median(),
+    )
+    # A host that never starves its GPU, and does not run away from it, waits for it.
+    felt = felt.join(_ahead(work), on="rank", how="left").with_columns(
+        waits=pl.col("felt") & (pl.col("near") | pl.col("ahead").fill_null(value=False))
+    )
+    # Whether results that are always there in time are waited for no trace tells.
+    link = Link.SYNC if felt["waits"].any() else Link.ASKED
+    # What takes longer after the results than hosts do that need not wait is on the way to them.
+    ahead = felt.filter(~pl.col("waits"))["ns"].min()
+    behind = felt.filter("waits")["ns"].min()
+    way = 0 if ahead is None or behind is None else max(0, round(behind - ahead))  # type: ignore[operator, arg-type]
+    place = int(hosts["place"].max() or 0) + 1  # type: ignore[arg-type]
+    added = waited.with_columns(
+        start="paused",
+        end=pl.max_horizontal("paused", pl.min_horizontal(pl.col("told") + way, pl.col("start"))),
+        step=pl.col("next"),
+        launch=pl.lit(_REPLY),
+        waits=pl.lit(value=True),
+        reply=pl.lit(value=True),
+        of=pl.lit(None, dtype=pl.Int64),
+        correlation=pl.lit(None, dtype=hosts.schema["correlation"]),
+        place=pl.lit(place, dtype=pl.Int64),
+    )
+    edges = added.select(*nothing.columns, link=pl.lit(int(link), dtype=pl.Int64))
+    ended = added.with_columns(pl.col("place") + 1, start=waited["start"], end=waited["start"], launch=pl.lit(_TOLD))
+    pieces = (own.select(hosts.columns) for own in (added, ended, hosts))
+    whole = pl.concat(pieces).sort(*_LANE, "start", "end", maintain_order=True)
+    return whole, edges
+
+
+def replies(hosts: pl.DataFrame, edges: pl.DataFrame, starts: I64) -> list[Part]:
+    """Edges from the ends of work to the ends of the waits for it; hosts: numbered; edges: as with_replies gives it."""
+    waiting = hosts.filter("reply").select(*_LANE, "start", "number")
+    joined = edges.join(waiting, on=[*_LANE, "start"], how="inner")
+    ends = 2 * joined["number"].to_numpy().astype(np.int64) + 1
+    source, target, _ = part(starts[joined["node"].to_numpy()] + 1, ends, Link.SYNC)
+    return [(source, target, joined["link"].to_numpy())]
+
+
+def waits_for_answers(graph: Graph) -> bool:
+    """Whether some host waits so, as it shows."""
+    waiting = np.zeros(len(graph.time), dtype=np.bool_)
+    waiting[1 : graph.first_operation : 2] = graph.calls["reply"].to_numpy()
+    return bool((waiting[graph.edges.target] & (graph.link == Link.SYNC)).any())
+
+
+def _pauses(hosts: pl.DataFrame) -> pl.DataFrame:
+    """The call after the longest pause between two steps of the thread of a rank that launches most; paused: when that
+    began; next: the step that is launched then.
+    """
+    before = pl.col("end").cum_max().shift(1).over(_LANE)
+    calls = hosts.with_columns(
+        paused=before,
+        next=pl.col("of").backward_fill().over(_LANE),
+        last=pl.col("of").forward_fill().shift(1).over(_LANE),
+    )
+    calls = calls.with_columns(ns=pl.col("start") - pl.col("paused"))
+    most = hosts.filter(~pl.col("waits")).group_by("stretch", "rank", "thread").len()
+    most = most.sort("len", descending=True).unique(["stretch", "rank"], keep="first", maintain_order=True)
+    calls = calls.join(most.select("stretch", "rank", "thread"), on=["stretch", "rank", "thread"], how="semi")
+    steps = calls.drop_nulls("of").group_by("rank").agg(steps=pl.struct("stretch", "of").n_unique())
+    calls = calls.filter(pl.col("next") != pl.col("last"))
+    places = calls.drop_nulls(["place", "ns"]).group_by("rank", "place").agg(usual=pl.median("ns"), times=pl.len())
+    usual = places.join(steps, on="rank").filter(pl.col("times") >= _MOST * pl.col("steps"))
+    longest = usual.sort("usual", "place", descending=[True, False]).unique("rank", keep="first", maintain_order=True)
+    found = calls.join(longest.select("rank", "place"), on=["rank", "place"], how="semi").drop_nulls("next")
+    return found.filter(pl.col("ns") > 0).sort(*_LANE, "start")
+
+
+def _ahead(work: pl.DataFrame) -> pl.DataFrame:
+    """rank, ahead: whether its host has launched most steps before the work before them is done."""
+    lane = ("stretch", "rank", "context", "stream")
+    before = work.select(*lane, "step", "launch_start", "begin", done=pl.col("end").shift(1).over(lane))
+    first = before.drop_nulls(["step", "launch_start", "done"]).sort("begin")
+    first = first.unique(["stretch", "rank", "step"], keep="first", maintain_order=True)
+    return first.group_by("rank").agg(ahead=(pl.col("launch_start") < pl.col("done")).mean() > _SHOWN)
+
+
+def _told(work: pl.DataFrame, beside: pl.DataFrame, orders: pl.DataFrame) -> pl.DataFrame:
+    """stretch, step, node (the last work of the step that a call beside waits for, its number), end (of that call)."""
+    calls = beside.filter(~pl.col("name").str.contains("Query")).with_row_index("number")
+    calls = calls.with_columns(launch="name", place=pl.lit(0, dtype=pl.Int64), asked=pl.lit(1, dtype=pl.UInt32))
+    parts = waits_of(work, calls, orders, 2 * np.arange(len(work)))
+    source, target, link = (np.concatenate([np.zeros(0, dtype=np.int64), *(one[i] for one in parts)]) for i in range(3))
+    kept = link == Link.SYNC
+    nodes, numbers = (source[kept] - 1) // 2, (target[kept] - 1) // 2
+    found = (
+        work[nodes]
+        .select("stretch", "rank", "home", ended="end")
+        .with_columns(calls[numbers]["end"], node=pl.Series(nodes))
+    )
+    found = found.drop_nulls("home").sort("ended", "end").group_by("stretch", "home", "rank", maintain_order=True)
+    told = found.agg(pl.last("node", "end")).rename({"home": "step"})
+    # Of each step of a rank of which it is told in most.
+    steps = work.group_by("rank").agg(steps=pl.struct("stretch", "home").n_unique())
+    often = told.group_by("rank").len().join(steps, on="rank").filter(pl.col("len") >= _MOST * pl.col("steps"))
+    told = told.join(often, on="rank", how="semi").sort("stretch", "step", "end")
+    return told.unique(["stretch", "step"], keep="last", maintain_order=True).select("stretch", "step", "node", "end")
