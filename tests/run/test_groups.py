@@ -6,6 +6,7 @@ import random
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -129,7 +130,12 @@ def test_distances_of_all_ranks_at_once_are_those_of_each_two() -> None:
 def test_of_many_ranks_fewer_calls_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = set[int]()
     sampled = wider_groups._sampled
-    monkeypatch.setattr(wider_groups, "_sampled", lambda own, most: (asked.add(most), sampled(own, most))[1])
+
+    def noted(own: pl.DataFrame, most: int) -> tuple[Any, Any]:
+        asked.add(most)
+        return sampled(own, most)
+
+    monkeypatch.setattr(wider_groups, "_sampled", noted)
     for ranks in (8, 256, 600):
         calls = [(rank, 0, 10) for rank in range(ranks)]
         frame = pl.DataFrame(calls, schema=["rank", "begin", "end"], orient="row")
