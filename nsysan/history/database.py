@@ -6,7 +6,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -136,9 +136,9 @@ def add_run(database: Database, document: ReportDocument, labels: Labels) -> tup
     with transaction(database.conn):
         known = list(database.query(found, [document.digest]))
         if known:
-            return int(known[0]["id"]), False
+            return _number(known[0]), False
         insert(database, "runs", [_run_row(document, labels)])
-        run = int(next(iter(database.query(found, [document.digest])))["id"])
+        run = _number(next(iter(database.query(found, [document.digest]))))
         ranks: list[Row] = [
             {"run": run, "rank": row.rank, **{f"{line}_ns": row.ns.get(line) for line in _PER_RANK}}
             for row in document.per_rank
@@ -169,9 +169,16 @@ def list_runs(database: Database, tags: tuple[str, ...] = ()) -> list[Row]:
     rows = [usable(row) for row in found]
     if len(rows) > HISTORY_ROWS:
         raise sqlite3.DataError(f"more than {HISTORY_ROWS:,} runs")
-    if not all(isinstance(row.get("id"), int) for row in rows):
-        raise sqlite3.DataError("a run has no number")
+    for row in rows:
+        _number(row)
     return [row for row in rows if set(tags) <= set(words(row, "tags"))]
+
+
+def _number(row: Mapping[str, object]) -> int:
+    number = row.get("id")
+    if not isinstance(number, int):
+        raise sqlite3.DataError("a run has no number")
+    return number
 
 
 def get_run(database: Database, run: int) -> tuple[Row, dict[str, list[Row]]]:

@@ -280,7 +280,13 @@ def test_a_view_is_no_table_of_a_history(tmp_path: Path, capsys: Capsys, table: 
 )
 def test_a_run_without_a_number_is_refused(tmp_path: Path, capsys: Capsys, runs: str) -> None:
     path = _made(tmp_path / "h.db", runs=runs)
-    for reading in (["list"], ["list", "--format", "json"], ["show", "1"], ["plot"]):
+    for reading in (
+        ["list"],
+        ["list", "--format", "json"],
+        ["show", "1"],
+        ["plot"],
+        ["add", DATA / "report_schema_1.json"],
+    ):
         done = run_cli(capsys, "history", *reading, "--db", path)
         assert (done.code, "a run has no number" in done.err, done.err.count("\n")) == (
             ExitCode.OUTPUT_UNWRITABLE,
