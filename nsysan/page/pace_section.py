@@ -33,9 +33,11 @@ def bars(report: Report) -> str:
     lines = visible_lines(report)
     without = report.diagnosis.untraced
     medians = f"ledger, {'medians over the ranks' if len(report.per_rank) > 1 else 'median step'}"
-    rows = [(f"{medians}{'' if without is None else ', as traced'}", report.headline)]
+    rows: list[tuple[str, Mapping[str, int | None]]] = []
     if without is None and report.diagnosis.verdict.kind == VerdictKind.SKEW:
-        rows = [*_waiting(report), *rows][:1]
+        rows += _waiting(report)
+    if not rows:
+        rows.append((f"{medians}{'' if without is None else ', as traced'}", report.headline))
     if without is not None:
         median = {name: _middle(without.per_rank[name]) for name in report.headline}
         rows.append((f"{medians}, without nsys by replay", median))

@@ -194,5 +194,5 @@ def _apart(basis: Basis, rank: int) -> int:
     ends = slice(graph.first_operation + 1, graph.first_arrival, 2)
     ns = np.where(basis.levels.lane[ends] == 0, basis.delays.lane[ends], 0)
     work = graph.operations.select("rank", "stretch", "step", ns=pl.Series(ns)).filter(rank=rank)
-    steps = work.select(pl.struct("stretch", "step").n_unique()).item()
+    steps: int = work.select(pl.struct("stretch", "step").n_unique()).item()
     return int(work["ns"].sum()) // max(steps, 1)

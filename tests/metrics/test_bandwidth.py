@@ -166,7 +166,7 @@ def test_a_sweep_counts_the_calls_of_every_step(tmp_path: Path) -> None:
     assert all(family.matched == family.count for family in by_size.values())
     # Steps of other sizes are other work, and one size at the most is of the steps that are shown.
     assert sum(family.a_step is not None for family in by_size.values()) <= 1
-    assert "40 calls  all_reduce of 16 MiB over 2 ranks in decode.5: 40 of 40 calls matched" in to_text(report)
+    assert "40 a step  all_reduce of 16 MiB over 2 ranks in decode.5: 40 of 40 calls matched" in to_text(report)
     assert by_size[16_777_216].busbw == pytest.approx(16_777_216 / (6_000 + 167_772))
     assert by_size[8_192].peak_share is None
     assert by_size[1_048_576].peak_share == pytest.approx(1_048_576 / (6_000 + 10_486) / 450)

@@ -216,7 +216,11 @@ def test_page_and_summary_open_with_the_same_sentence(paper: Report, paper_page:
 
 def test_the_top_tells_the_first_findings_saving(reported: Callable[[str], Report]) -> None:
     for name, value, text in (
-        ("tp4_late1", "686.2 µs (27.5 %)", "a step saved by the first fix: rank 1 comes late: its host launches late"),
+        (
+            "tp4_late1",
+            "at most 686.2 µs (27.5 %)",
+            "a step saved by the first fix: rank 1 comes late: its host launches late",
+        ),
         (
             "tp4_graph_node",
             "at most 183.7 µs (10.2 %)",

@@ -96,7 +96,7 @@ def test_the_first_screen_says_what_matters(browser: Browser, slow: Path) -> Non
         bars = page.page.eval_on_selector_all(".strip", "all => all.map(one => one.getBoundingClientRect().bottom)")
         named = page.page.eval_on_selector_all(".first .of", "all => all.map(one => one.textContent)")
         assert max(ends.values()) < FIRST_SCREEN["height"], ends
-        assert named[:2] == ["ledger, medians over the ranks", "critical path"]
+        assert named[:2] == ["ledger, medians over ranks 0, 1 and 3, not late", "critical path"]
         assert bars[1] < FIRST_SCREEN["height"]
         told = page.page.inner_text(".verdict")
         for word in (

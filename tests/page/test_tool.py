@@ -436,7 +436,10 @@ def test_a_rank_is_dragged_by_its_name_past_others(page: Opened) -> None:
     assert sorted(moved) == ["0", "1", "2", "3"]
     assert moved.index("1") > moved.index("2")
     # It is in the link, as what keys move is, and the lanes went along.
-    assert f"order={'.'.join(moved)}" in page.page.evaluate("location.hash")
+    # The address is written a moment later.
+    page.page.wait_for_function(
+        "order => location.hash.includes(order)", arg=f"order={'.'.join(moved)}", timeout=10_000
+    )
     assert f"Rank 1 is number {moved.index('1') + 1} of those shown" in page.page.inner_text("#op-status")
     press(page, "Shift+E")
 

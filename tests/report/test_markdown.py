@@ -59,7 +59,7 @@ def test_the_answer_comes_first(tmp_path: Path) -> None:
     assert lines[0] == "### nsysan: `t.sqlite`"
     assert lines[2].startswith("**skew**: ")
     assert lines[4] == "- **78.0 µs** per decode step: the median over 11 steady steps, then over 4 ranks"
-    assert lines[5] == "- **51.3 %** of it the others wait for rank 1 (40.0 µs)"
+    assert lines[5] == "- **51.3 %** of it is lost to waiting for rank 1 (40.0 µs)"
     assert any(line.startswith("- late: rank 1 put right saves 40.0 µs a step") for line in lines)
 
 
