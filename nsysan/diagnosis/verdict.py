@@ -236,11 +236,11 @@ def of_what(verdict: Verdict, sentence: str, *, too_little: bool) -> Verdict:
 
 def _skew(paced: Paced, what: WhatIf, steps: int) -> str:
     """That late ranks bound the step: which, why, and what they cost together."""
-    share = f"which costs {pct((what.saves(Scenario.NO_SKEW) or 0) / what.period)} of the step"
-    if paced.late:
-        ranks = [f"{ranks_words(one.ranks)}, as {why_late(one)}" for one in outermost(paced.late)]
-        both = share.replace("which costs", "which together cost") if len(ranks) > 1 else share
-        return f"the others wait for {'; and for '.join(ranks)}, {both}"
+    ranks = [f"{ranks_words(one.ranks)}, as {why_late(one)}" for one in outermost(paced.late)]
+    costs = "which together cost" if len(ranks) > 1 else "which costs"
+    share = f"{costs} {pct((what.saves(Scenario.NO_SKEW) or 0) / what.period)} of the step"
+    if ranks:
+        return f"the others wait for {'; and for '.join(ranks)}, {share}"
     if paced.rotation:
         return f"{BOUNDS[VerdictKind.SKEW].says}, another one in each step, {share}"
     tell = "step tells" if steps == 1 else "steps tell"

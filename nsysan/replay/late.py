@@ -179,20 +179,22 @@ def causes_of(basis: Basis) -> I64:
 
 def _kernels(basis: Basis, rank: int) -> list[tuple[str, int]]:
     """The work that takes longer than its level, ns a step, most first."""
-    graph = basis.graph
-    first, end = graph.first_operation + 1, graph.first_arrival
-    excess = (basis.delays.lane - basis.levels.lane)[first:end:2]
-    work = graph.operations.select("name", "rank", "stretch", "step", ns=pl.Series(excess)).filter(rank=rank)
-    steps = work.select(pl.struct("stretch", "step").n_unique()).item()
-    sums = work.group_by("name").agg(pl.sum("ns") // max(steps, 1)).filter(pl.col("ns") > 0)
-    return list(sums.sort("ns", "name", descending=[True, False]).iter_rows())
+    work, steps = _work(basis, rank)
+    sums = work.group_by("name").agg((pl.col("ns") - pl.col("level")).sum().alias("ns") // steps)
+    return list(sums.filter(pl.col("ns") > 0).sort("ns", "name", descending=[True, False]).iter_rows())
 
 
 def _apart(basis: Basis, rank: int) -> int:
     """Of that what no other rank has there: it is right without, ns a step."""
+    work, steps = _work(basis, rank)
+    return int(work.filter(level=0)["ns"].sum()) // steps
+
+
+def _work(basis: Basis, rank: int) -> tuple[pl.DataFrame, int]:
+    """name, ns, level of the operations of a rank; and of how many steps they are."""
     graph = basis.graph
     ends = slice(graph.first_operation + 1, graph.first_arrival, 2)
-    ns = np.where(basis.levels.lane[ends] == 0, basis.delays.lane[ends], 0)
-    work = graph.operations.select("rank", "stretch", "step", ns=pl.Series(ns)).filter(rank=rank)
+    ns, level = (pl.Series(lane[ends]) for lane in (basis.delays.lane, basis.levels.lane))
+    work = graph.operations.select("name", "rank", "stretch", "step", ns=ns, level=level).filter(rank=rank)
     steps: int = work.select(pl.struct("stretch", "step").n_unique()).item()
-    return int(work["ns"].sum()) // max(steps, 1)
+    return work.select("name", "ns", "level"), max(steps, 1)

@@ -37,10 +37,10 @@ def with_replies(
     work, hosts: as with_places has them. beside: calls that wait of threads that launch nothing, as Activity has them.
     """
     hosts = hosts.sort(*_LANE, "start", "end", maintain_order=True).with_columns(reply=pl.lit(value=False))
-    nothing = pl.DataFrame(schema={"stretch": pl.Int64, "thread": pl.Int64, "start": pl.Int64, "node": pl.Int64})
+    nothing = pl.DataFrame(schema=dict.fromkeys(("stretch", "thread", "start", "node", "link"), pl.Int64))
     pauses, told = _pauses(hosts), _told(work, beside, orders)
     if told.is_empty() or pauses.is_empty():
-        return hosts, nothing.with_columns(link=pl.lit(int(Link.SYNC), dtype=pl.Int64))
+        return hosts, nothing
     before = pauses.sort("start").join_asof(
         told.sort("end").select("stretch", start="end", then=pl.col("step").cum_max().over("stretch")),
         on="start",
@@ -57,7 +57,7 @@ def with_replies(
     )
     waited = waited.filter(pl.col("told") <= pl.col("start"))
     if lag < 1 or waited.is_empty():
-        return hosts, nothing.with_columns(link=pl.lit(int(Link.SYNC), dtype=pl.Int64))
+        return hosts, nothing
     felt = waited.group_by("rank").agg(
         felt=(pl.col("told") - pl.col("paused") > _FELT).mean() > _SHOWN,
         # What waits keeps its distance from what it waits for, and no pause its length.
@@ -86,7 +86,7 @@ def with_replies(
         correlation=pl.lit(None, dtype=hosts.schema["correlation"]),
         place=pl.lit(place, dtype=pl.Int64),
     )
-    edges = added.select(*nothing.columns, link=pl.lit(int(link), dtype=pl.Int64))
+    edges = added.with_columns(link=pl.lit(int(link), dtype=pl.Int64)).select(nothing.columns)
     ended = added.with_columns(pl.col("place") + 1, start=waited["start"], end=waited["start"], launch=pl.lit(_TOLD))
     pieces = (own.select(hosts.columns) for own in (added, ended, hosts))
     whole = pl.concat(pieces).sort(*_LANE, "start", "end", maintain_order=True)

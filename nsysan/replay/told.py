@@ -15,7 +15,7 @@ from nsysan.replay.edits import Basis, Edit, no_skew
 from nsysan.replay.engine import I64
 from nsysan.replay.links import Link, Part, part
 from nsysan.replay.shape import Graph
-from nsysan.replay.unseen import in_step
+from nsysan.replay.unseen import busiest, in_step
 
 #: A host that waits for so much of its time is seen to.
 _SEEN = 0.1
@@ -40,15 +40,12 @@ def told_by_hosts(hosts: pl.DataFrame, waits: list[Part], time: I64) -> list[Par
     took = took.group_by("number").agg(pl.max("waited"))
     calls = hosts.with_columns(pl.col("number").cast(pl.Int64)).join(took, on="number", how="left")
     calls = calls.with_columns(pl.col("waited").fill_null(0)).sort("stretch", "thread", "number")
-    lanes = calls.group_by("stretch", "rank", "thread").agg(
-        pl.sum("waited"), n=pl.len(), lasted=pl.max("end") - pl.min("start")
-    )
-    busiest = lanes.sort("n", descending=True).unique(["stretch", "rank"], keep="first", maintain_order=True)
-    shares = busiest.group_by("rank").agg(share=pl.sum("waited") / pl.sum("lasted"))
+    threads = busiest(calls)
+    shares = threads.group_by("rank").agg(share=pl.sum("waited") / pl.sum("lasted"))
     seen = shares.filter(pl.col("share") >= _SEEN)["rank"].to_list()
     if len(seen) != 1:
         return []
-    own = calls.join(busiest.select("stretch", "thread"), on=["stretch", "thread"], how="semi", maintain_order="left")
+    own = calls.join(threads.select("stretch", "thread"), on=["stretch", "thread"], how="semi", maintain_order="left")
     own = own.with_columns(before=pl.col("end").shift(1).over("stretch", "thread")).filter(~pl.col("waits"))
     own = own.drop_nulls(["step", "before"]).filter(pl.col("rank") != seen[0])
     # What a host does longest, it may do while it waits.

@@ -22,13 +22,19 @@ def seen_waiting(graph: Graph, delays: Delays) -> dict[int, float]:
     first = graph.first_operation
     taken = (graph.time[1:first:2] - graph.time[0:first:2]) - delays.lane[1:first:2]
     calls = graph.calls.select("stretch", "rank", "thread", "start", "end", waited=pl.Series(taken))
+    shares = busiest(calls).group_by("rank").agg(share=pl.sum("waited") / pl.sum("lasted"))
+    return dict(shares.sort("rank").iter_rows())
+
+
+def busiest(calls: pl.DataFrame) -> pl.DataFrame:
+    """stretch, rank, thread, waited, lasted, calls of the thread of each rank that does most.
+
+    calls: stretch, rank, thread, start, end, waited (ns).
+    """
     lanes = calls.group_by("stretch", "rank", "thread").agg(
         pl.sum("waited"), lasted=pl.max("end") - pl.min("start"), calls=pl.len()
     )
-    # Of several threads the one that does most.
-    busiest = lanes.sort("calls", descending=True).unique(["stretch", "rank"], keep="first", maintain_order=True)
-    shares = busiest.group_by("rank").agg(share=pl.sum("waited") / pl.sum("lasted"))
-    return dict(shares.sort("rank").iter_rows())
+    return lanes.sort("calls", descending=True).unique(["stretch", "rank"], keep="first", maintain_order=True)
 
 
 def waits_unseen(graph: Graph, delays: Delays, levels: Levels) -> bool:
