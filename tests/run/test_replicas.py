@@ -118,8 +118,7 @@ def test_replicas_that_never_part_cannot_be_told_apart_by_time_alone(tmp_path: P
 
 @pytest.mark.parametrize("slower", [4, 1])
 def test_replicas_that_meet_once_a_step_are_one(slower: int, tmp_path: Path) -> None:
-    # Pairs, the second so many us slower in each of 3 layers, nearly with the first, and an all-reduce over all of them,
-    # which no payload tells.
+    # Pairs, the second so many us slower in each of 3 layers, and an all-reduce over all, which no payload tells.
     builder = TraceBuilder()
     for rank, process, _, at in marked_steps(builder, 4):
         pair = rank // 2
@@ -131,7 +130,9 @@ def test_replicas_that_meet_once_a_step_are_one(slower: int, tmp_path: Path) -> 
             launch = at - 19_000 + 1_000 * layer
             process.kernel(COMPUTE_KERNEL, begin, begin + took, launch=launch)
             process.kernel(ALLREDUCE_KERNEL, begin + took, begin + took + 8_000, launch=launch + 500)
-        process.kernel(ALLREDUCE_KERNEL, at + 54_000 + 3_000 * slower * pair, at + 74_000, launch=at - 10_000)
+        process.kernel(
+            ALLREDUCE_KERNEL, at + 54_000 + 3_000 * slower * pair, at + 62_000 + 3_000 * slower, launch=at - 10_000
+        )
     report = reported(tmp_path, builder)
     assert [[rank.rank for rank in replica.ranks] for replica in report.replicas] == [[0, 1, 2, 3]]
     assert {(group.id, group.calls_per_step) for group in report.groups} == {("0,1", 3), ("2,3", 3), ("0,1,2,3", 1)}
