@@ -87,9 +87,14 @@ _KNOWN = 3
 
 def rough(ns: float) -> str:
     """What a replay tells, with its unit, to as many digits as it is known by: "16,400 µs", "929 µs", "22.7 µs"."""
+    return f"{rough_us(ns)} µs"
+
+
+def rough_us(ns: float) -> str:
+    """The same as a number of microseconds."""
     if abs(ns) < 10 ** (_KNOWN - 1) * 1e3:
-        return duration(ns)
-    return f"{float(f'{ns / 1e3:.{_KNOWN}g}'):,.0f} µs"
+        return us(ns)
+    return f"{float(f'{ns / 1e3:.{_KNOWN}g}'):,.0f}"
 
 
 def signed(ns: float) -> str:

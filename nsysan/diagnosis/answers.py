@@ -35,8 +35,9 @@ def late_in_short(diagnosis: Diagnosis, period: int | None) -> str:
     for one in outermost(diagnosis.late):
         saves, _, of, mean = weight(one, period)
         together = " together" if len(one.ranks) > 1 else ""
+        within = "within a stage of the pipeline " if diagnosis.bubble is not None else ""
         saved = f"put right{together}, {rough(saves)} a step less ({pct(saves / of)}{' of the mean' if mean else ''})"
-        told.append(f"{ranks_words(one.ranks)}{mostly(diagnosis.late, one)}: {why_late(one)}; {saved}")
+        told.append(f"{within}{ranks_words(one.ranks)}{mostly(diagnosis.late, one)}: {why_late(one)}; {saved}")
     return "; and ".join(told)
 
 
@@ -115,7 +116,7 @@ def savings_sentence(what: WhatIf | None, quality: Sequence[Quality]) -> str:
 def _bounded(what: WhatIf) -> str:
     """Of what may save more than is told: the least and the most of it."""
     told = [
-        f"{SCENARIOS[scenario].title} at least {us(what.period - most)} µs, at most {us(what.period - least)} µs"
+        f"{SCENARIOS[scenario].title} at least {rough(what.period - most)}, at most {rough(what.period - least)}"
         for scenario, (least, most) in what.bounds.items()
         if scenario != Scenario.NO_BUBBLE and what.period - least >= NOTABLE * what.period
     ]

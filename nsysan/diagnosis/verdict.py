@@ -11,7 +11,7 @@ import polars as pl
 from nsysan.diagnosis.hotspot import Late
 from nsysan.diagnosis.pipelines import Bubble
 from nsysan.diagnosis.scope import MIN_BUSY, MIN_BUSY_BY_PERIOD
-from nsysan.diagnosis.verdict_says import besides, explained, hosts_cost, hosts_together, skew, within_stages
+from nsysan.diagnosis.verdict_says import besides, explained, hosts_cost, hosts_together, skew
 from nsysan.diagnosis.workload import Workload
 from nsysan.metrics.lines import Line
 from nsysan.metrics.scenarios import Scenario
@@ -199,7 +199,7 @@ def judge(
     if bubble is not None and piped:
         kind = VerdictKind.PIPELINE
         turn = f", and a stage's own turn is mostly {first}" if weighed[first] > DOMINANT else ""
-        says = f"{BOUNDS[kind].says}: {bubble.sentence}{turn}{within_stages(paced.late)}"
+        says = f"{BOUNDS[kind].says}: {bubble.sentence}{turn}"
     elif skewed:
         kind = VerdictKind.SKEW
         paces = first == VerdictKind.HOST and weighed[first] > DOMINANT

@@ -68,7 +68,8 @@ def hosts_cost(what: WhatIf) -> str:
     saved = what.saves(scenario) or 0
     if saved < _HOSTS_WEIGH * what.period:
         return ""
-    return f"{SCENARIOS[scenario].title} the step is up to {pct(saved / what.period)} shorter"
+    without = SCENARIOS[scenario].title if scenario is Scenario.GRAPHS else "if no launch came late"
+    return f"{without} the step would be up to {pct(saved / what.period)} shorter"
 
 
 def besides(late: Sequence[Late], period: int) -> str:
@@ -79,14 +80,4 @@ def besides(late: Sequence[Late], period: int) -> str:
         for one in outermost(late)
         for _, costs, of, mean in (weight(one, period),)
     ]
-    return "".join(f"; {sentence}" for sentence in told)
-
-
-def within_stages(late: Sequence[Late]) -> str:
-    """Who is late within a stage of a pipeline."""
-    told = (
-        f"within {'their' if len(one.ranks) > 1 else 'its'} stage {ranks_words(one.ranks)} "
-        f"{'are' if len(one.ranks) > 1 else 'is'} late, as {why_late(one)}"
-        for one in outermost(late)
-    )
     return "".join(f"; {sentence}" for sentence in told)

@@ -18,7 +18,7 @@ from nsysan.page.elements import safe, table
 from nsysan.page.glossary import term
 from nsysan.page.palette import NAMES, PATH_COLOURS, paint
 from nsysan.report.report import Report, visible_lines
-from nsysan.text import duration, pct, pct_limit, percent, plain, us
+from nsysan.text import duration, pct, pct_limit, percent, plain, rough, rough_us, us
 
 _PATH = "critical path"
 #: Less than this share of a step is not seen to be missing in a bar.
@@ -66,18 +66,14 @@ def _why_both(report: Report, shown: Mapping[str, int | None]) -> str:
     waits, period = shown[Line.WAIT.column] or 0, shown["period_ns"] or 0
     if what is None or waits < _MUCH * period or why_no_path(report.diagnosis):
         return ""
-    told = f"GPUs wait for {percent(waits, period)} of the step, which is not on the path: what they wait for is"
-    host = verdict.shares.get(VerdictKind.HOST) or 0.0
+    told = f"Waiting, {percent(waits, period)} of the step, is not on the critical path: what is waited for is."
     if verdict.kind == VerdictKind.PIPELINE:
-        return f"{told}. They wait for the other stage, whose turn it is."
+        return f"{told} Here that is mostly the other stage, whose turn it is."
     late = outermost(report.diagnosis.late)
     costs = skew_share(late, what) if late else 0.0
-    if not late or host <= DOMINANT or waits / period - costs < _MUCH:
-        return f"{told}."
-    return (
-        f"{told}. Of that waiting, late ranks put right save {pct(costs)} of the step; then the others' own hosts "
-        "would be waited for."
-    )
+    if not late or (verdict.shares.get(VerdictKind.HOST) or 0.0) <= DOMINANT or waits / period - costs < _MUCH:
+        return told
+    return f"{told} Late ranks put right take {pct(costs)} of the step away; then the other hosts are waited for."
 
 
 def _waiting(report: Report) -> Iterator[tuple[str, Mapping[str, int | None]]]:
@@ -119,12 +115,12 @@ def _path_parts(spent: Mapping[str, int]) -> Iterator[tuple[str, str, str, int]]
             parts.setdefault(kind_of.get(name, name), []).append(name)
     for kind, names in parts.items():
         # One colour a kind: a host's is that of its own work, whatever else of it is on the path.
-        shown = kind if kind in PATH_COLOURS else max(names, key=lambda name: spent[name])
+        shown = kind if kind in PATH_COLOURS and kind in names else max(names, key=lambda name: spent[name])
         of = ", ".join(f"{name} {us(spent[name])} µs" for name in names)
         yield (
             paint(PATH_COLOURS[shown]),
             f"{kind} ({of})",
-            safe(on_path(kind)),
+            safe(on_path(kind) if kind != Line.WIRE or Line.WIRE in names else NAMES[Line.FUSED]),
             sum(spent[name] for name in names),
         )
 
@@ -172,7 +168,7 @@ def saved(report: Report) -> str:
             name = f"{term(row.title)}{safe(row.name.removeprefix(row.title))}"
             least = "at least " if scenario in what.bounds else ""
             share = gain / what.period
-            rows.append([name, duration(ns), f"{least}{us(gain)}", percent(gain, what.period), _gauge(share)])
+            rows.append([name, rough(ns), f"{least}{rough_us(gain)}", percent(gain, what.period), _gauge(share)])
     notes = [f"Savings are {replay_words(what)}. They need not add up."]
     if len(rows) == 1:
         notes.insert(0, f"Nothing saves {pct_limit(NOTABLE)} of the step or more.")
@@ -211,9 +207,9 @@ def _late_row(one: Late, period: int) -> list[str]:
     return [
         f"{ranks_words(one.ranks)}{' together' if len(one.ranks) > 1 else ''}{' (mean)' if mean else ''}",
         cause,
-        us(saves),
+        rough_us(saves),
         percent(saves, of),
-        us(costs),
+        rough_us(costs),
         percent(costs, of),
         kernels or "-",
     ]

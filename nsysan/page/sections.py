@@ -13,6 +13,7 @@ from nsysan.metrics.lines import BESIDE
 from nsysan.metrics.scenarios import NOTABLE
 from nsysan.page.elements import safe
 from nsysan.page.elements import table as _table
+from nsysan.page.finding_anchor import finding_anchor
 from nsysan.page.glossary import HEADS, STATUS
 from nsysan.report.nccl_text import algorithm_by_size
 from nsysan.report.report import Report, visible_lines
@@ -215,7 +216,7 @@ def findings(report: Report) -> str:
         also = f" <b>Else</b>: {safe(finding.also)}." if finding.also else ""
         drawn = f"<details><summary>figures and thresholds</summary><ul>{held}</ul></details>" if held else ""
         entries.append(
-            f'<div class="finding {safe(finding.severity)}" id="finding-{safe(finding.id)}">'
+            f'<div class="finding {safe(finding.severity)}" id="{safe(finding_anchor(report.findings, finding))}">'
             f"<p><b>{safe(finding.severity)}</b> {safe(finding.title)}{saves}</p><p>{safe(finding.evidence)}.</p>"
             f"<p><b>Fix</b>: {safe(sentence(finding.fix))}{also}</p>{drawn}</div>"
         )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from nsysan.diagnosis.evidence import UNDER_THE_VERDICT, Status
 from nsysan.diagnosis.findings.finding import Finding
-from nsysan.diagnosis.findings.kinds import OfTheCapture
+from nsysan.diagnosis.findings.kinds import OfTheCapture, Severity
+from nsysan.metrics.scenarios import NOTABLE
 from nsysan.page.elements import safe, said
+from nsysan.page.finding_anchor import finding_anchor
 from nsysan.page.glossary import STATUS, linked
 from nsysan.page.pace_section import bars, late_table, saved
 from nsysan.page.palette import colour_of, paint
@@ -29,7 +31,9 @@ def lead(report: Report) -> str:
     cards = "".join(map(_card, key_numbers(report)))
     of = "".join(_row(name, linked(words)) for name, words in basis_of(report))
     first = f"<b>{safe(verdict.kind)}</b>: {linked(verdict.says + verdict.absent)}"
-    sure = f"{linked(sure_sentence(report))}. <span>Checked: {linked(grounds_sentence(report))}.</span>"
+    level, _, why = sure_sentence(report).partition(",")
+    sure = f"<b>{safe(level)}</b>{linked(f',{why}' if why else '')}. "
+    sure += f"<span>Checked: {linked(grounds_sentence(report))}.</span>"
     told = {
         "late": report.late_sentence() if report.diagnosis.late else "",
         "savings": report.savings_sentence(),
@@ -64,7 +68,7 @@ def _next(report: Report) -> str:
     """HTML: the one thing to do, what it gains, and the finding that it is of, one click away."""
     step = report.next_step
     more = "".join(f" {linked(sentence(part))}" for part in (step.saves, step.why) if part)
-    of = "" if step.finding is None else f" Finding: {_named(step.finding)}."
+    of = "" if step.finding is None else f" Finding: {_named(report, step.finding)}."
     return f"<strong>{said(sentence(step.do))}</strong>{more}{of}"
 
 
@@ -72,16 +76,22 @@ def _also(report: Report) -> str:
     """HTML: the findings after that."""
     first = report.next_step.finding
     # What is wrong with the recording is no loss of a step's.
-    others = [one for one in report.findings if one is not first and not isinstance(one.id, OfTheCapture)]
+    others = [one for one in report.findings if one is not first and _counts(one, report.paced_period or 0)]
     if not others:
         return ""
-    named = "; ".join(_named(finding, finding.saves) for finding in others[:_ALSO])
+    named = "; ".join(_named(report, finding, finding.saves) for finding in others[:_ALSO])
     more = f'; <a href="#findings">{len(others) - _ALSO} more</a>' if len(others) > _ALSO else ""
     return _row("then", f"{named}{more}.")
 
 
-def _named(finding: Finding, told: str = "") -> str:
-    return f'<a href="#finding-{safe(finding.id)}">{said(finding.title)}</a>{said(f" ({told})" if told else "")}'
+def _counts(finding: Finding, period: int) -> bool:
+    weighs = finding.severity != Severity.LOW or (finding.saving or 0) >= NOTABLE * period
+    return weighs and not isinstance(finding.id, OfTheCapture)
+
+
+def _named(report: Report, finding: Finding, told: str = "") -> str:
+    anchor = safe(finding_anchor(report.findings, finding))
+    return f'<a href="#{anchor}">{said(finding.title)}</a>{said(f" ({told})" if told else "")}'
 
 
 def _evidence(report: Report) -> str:

@@ -15,7 +15,7 @@ from nsysan.report.report import Report, visible_lines
 from nsysan.report.sentences import expectation_sentence
 from nsysan.report.tail_sentences import tail_sentence
 from nsysan.report.verdict_text import grounds_sentence, sure_sentence, verdict_sentence
-from nsysan.text import counted, duration, pct, plain, shortened, us
+from nsysan.text import counted, duration, pct, plain, rough, rough_us, shortened, us
 from nsysan.timings import stage
 
 _COLLECTIVES = 8
@@ -90,7 +90,7 @@ def _what_if(report: Report) -> list[str]:
     if what is None or not what.told:
         return []
     body = [
-        [SCENARIOS[scenario].name, duration(ns), us(what.period - ns), pct((what.period - ns) / what.period)]
+        [SCENARIOS[scenario].name, rough(ns), rough_us(what.period - ns), pct((what.period - ns) / what.period)]
         for scenario in what.told
         if (ns := what[scenario]) is not None
     ]

@@ -30,6 +30,7 @@ from nsysan.metrics.scenarios import Scenario
 from nsysan.metrics.tail import TailRow
 from nsysan.metrics.tail_causes import TailCause
 from nsysan.metrics.whatif import WhatIf
+from nsysan.page.finding_anchor import finding_anchor
 from nsysan.page.html import to_html
 from nsysan.report.key_numbers import key_numbers
 from nsysan.report.markdown import to_markdown
@@ -184,7 +185,7 @@ def test_late_hosts_and_slow_hosts_are_one_story() -> None:
     # Of one late rank, its own figure; of the rest, that of the finding that takes it away.
     assert says == (
         "the others wait for rank 2, as its host launches late, which costs 39.0 % of the step; launching is most of "
-        "the rest, too: with CUDA graphs the step is up to 90.0 % shorter"
+        "the rest, too: with CUDA graphs the step would be up to 90.0 % shorter"
     )
     assert skew_share([one, late(1)], what) == 0.4
     assert "CUDA graphs" not in skew([one], 0, what, 11, host_paced=False)
@@ -233,3 +234,17 @@ def test_one_loss_has_one_figure(reported: Callable[[str], Report], name: str) -
     assert key_numbers(report)[1].value == share
     assert share in report.late_in_short()
     assert share in report.late_sentence()
+
+
+def test_two_findings_of_one_id_have_a_place_each() -> None:
+    one, other, last = finding(), finding(saving=1), finding(saving=2)
+    assert [finding_anchor([one, other, last], each) for each in (one, other, last)] == [
+        "finding-graphs_off",
+        "finding-graphs_off-2",
+        "finding-graphs_off-3",
+    ]
+
+
+def test_what_a_replay_tells_has_three_digits() -> None:
+    told = (16_372_200, 929_300, 99_960, 22_700, 0, 1_234_567_000)
+    assert [rough(ns) for ns in told] == ["16,400 µs", "929 µs", "100.0 µs", "22.7 µs", "0.0 µs", "1,230,000 µs"]

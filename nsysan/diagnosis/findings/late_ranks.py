@@ -34,7 +34,7 @@ class LateRankFinding(FindingId):
 
 _CLOCK_FIX = "compare the GPU of {} with the others: clocks and throttling (nvidia-smi -q -d CLOCK,PERFORMANCE,POWER)"
 _NOT_CLOCK = "other processes on that GPU, or more to compute there (heads, experts, sequences)"
-_OWN_WORK_FIX = "take off {} what only it runs{}: move it out of the step, or spread it over the ranks"
+_OWN_WORK_FIX = "move off {} what only it runs{}: out of the step, or spread over all ranks"
 _NOT_OWN_WORK = "give it less of what all run; sampling, logits, experts or a LoRA are what one rank may have alone"
 _SPLIT_FIX = "choose a TP size that divides attention heads, KV heads and MLP columns, or pad them"
 _NOT_SPLIT = "if all kernels of the rank are slower alike, it is that GPU's clock"
@@ -164,7 +164,7 @@ def _mostly(own: list[Late]) -> str:
     names = dict.fromkeys(shortened(rank.kernels[0][0]) for rank in own if rank.kernels)
     calls = own[0].where.more_calls if len(own) == 1 and own[0].where is not None else 0
     often = f" ({counted(calls, 'call')} a step)" if calls > 0 else ""
-    return f", mostly in the kernel {', '.join(names)}{often}" if names else ""
+    return f", mostly the kernel {', '.join(names)}{often}" if names else ""
 
 
 def _turns(case: Case, lost: int) -> Finding:
