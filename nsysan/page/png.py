@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from nsysan._errors import ExitCode, NsysanError
-from nsysan.report.sentences import verdict_words
+from nsysan.report.verdict_text import verdict_words
 from nsysan.text import broken, plain
 from nsysan.timings import stage
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from html import escape
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,13 @@ import pytest
 import nsysan
 from nsysan.diagnosis.diagnose import diagnose
 from nsysan.diagnosis.diagnosis import Diagnosis
-from nsysan.diagnosis.findings import Finding, Severity, custom_all_reduce_limit, find, wrong_wire
+from nsysan.diagnosis.findings import Finding, Severity, custom_all_reduce_limit, find, ordered, wrong_wire
+from nsysan.diagnosis.findings.launching import LaunchingFinding
 from nsysan.metrics.link import Link, Reference
 from nsysan.model.gpu_links import LinkKind
+from nsysan.page.sections import findings as findings_of
 from nsysan.report.report import Report
+from nsysan.report.terminal import to_text
 from nsysan.run.run import Run
 from tests.clitools import graph_level_trace, paper_trace, run_cli
 from tests.tracebuilder import ALLREDUCE_KERNEL, COMPUTE_KERNEL, TraceBuilder, decode_loop
@@ -49,19 +53,25 @@ def built(builder: TraceBuilder, path: Path) -> Run:
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("tp4_graph_node", {"graph_gaps": MEDIUM, "nccl_for_small": MEDIUM, "no_overlap": LOW}),
+        (
+            "tp4_graph_node",
+            {"graph_gaps": MEDIUM, "nccl_for_small": MEDIUM, "no_overlap": LOW, "idle_outside": LOW},
+        ),
         ("tp4_eager", {"graphs_off": HIGH, "nccl_for_small": LOW, "lost_events": LOW}),
         ("tp4_slow", {"straggler": HIGH, "lost_events": LOW}),
-        ("tp4_late1", {"late_host": HIGH, "graph_gaps": LOW, "nccl_for_small": MEDIUM, "no_overlap": LOW}),
-        ("tp4_overlap", {"graph_gaps": MEDIUM, "nccl_for_small": LOW}),
+        (
+            "tp4_late1",
+            {"late_host": HIGH, "graph_gaps": LOW, "nccl_for_small": MEDIUM, "no_overlap": LOW, "idle_outside": LOW},
+        ),
+        ("tp4_overlap", {"graph_gaps": MEDIUM, "nccl_for_small": LOW, "idle_outside": LOW}),
         ("tp4_symm", {"graph_gaps": LOW, "no_overlap": LOW, "lost_events": LOW}),
-        ("tp4_fused", {}),
+        ("tp4_fused", {"idle_outside": LOW}),
         ("tp2_graph", {"graph_gaps": LOW, "lost_events": LOW}),
-        ("tp4_graph_graph", {"graph_level_trace": HIGH}),
-        ("rank_2", {"missing_ranks": HIGH, "graph_gaps": LOW}),
+        ("tp4_graph_graph", {"graph_level_trace": HIGH, "idle_outside": LOW}),
+        ("rank_2", {"missing_ranks": HIGH, "graph_gaps": LOW, "idle_outside": LOW}),
         (
             "rank_0 rank_1 rank_2",
-            {"missing_ranks": HIGH, "graph_gaps": MEDIUM},
+            {"missing_ranks": HIGH, "graph_gaps": MEDIUM, "idle_outside": LOW},
         ),
     ],
 )
@@ -78,9 +88,24 @@ def test_savings_are_those_of_the_what_if(real: Real, reported: Callable[[str], 
 
 
 def test_most_severe_first_then_what_saves_most(real: Real) -> None:
-    for name in ("tp4_eager", "tp4_graph_node", "tp4_late1"):
-        keys = [(f.severity.place, -(f.saving or 0)) for f in real(name).values()]
-        assert keys == sorted(keys)
+    for name, within in (("tp4_eager", 18_210), ("tp4_graph_node", 1_799), ("tp4_late1", 2_495)):
+        found = list(real(name).values())
+        assert [f.severity.place for f in found] == sorted(f.severity.place for f in found)
+        # Savings that differ by less than a twentieth of the step are alike.
+        for one, other in pairwise(found):
+            if one.severity == other.severity and other.saving is not None:
+                assert one.saving is not None
+                assert one.saving >= other.saving - 50 * within
+
+
+def test_what_is_saved_for_sure_comes_before_what_nobody_knows() -> None:
+    def made(name: LaunchingFinding, saving: int | None) -> Finding:
+        return Finding(name, MEDIUM, "", "", "", saving)
+
+    unknown, less = made(LaunchingFinding.GRAPH_GAPS, None), made(LaunchingFinding.HOST_STALL, 60_000)
+    more, alike = made(LaunchingFinding.GRAPHS_OFF, 190_000), made(LaunchingFinding.PIECEWISE_GRAPHS, 160_000)
+    # Of a step of 1,000 us: 19 and 16 % are alike, and stay as they are drawn.
+    assert ordered([unknown, less, alike, more], 1_000_000) == [alike, more, less, unknown]
 
 
 # ---- on paper
@@ -295,7 +320,7 @@ def test_a_late_rank_has_its_collective_and_its_kernel(real: Real) -> None:
 def test_what_a_loss_is_at_most_is_told_as_that(real: Real) -> None:
     gaps = real("tp4_graph_node")["graph_gaps"]
     assert (gaps.saving, gaps.saving_is) == (gaps.figures["graph_idle_ns"], "at most")
-    assert gaps.saves.startswith("saves at most 183.7 µs")
+    assert gaps.saves.startswith("saves at most 184 µs")
 
 
 # ---- where they are shown
@@ -321,13 +346,7 @@ def test_document_summary_and_page_show_them(
     assert "<h2>Findings</h2>" in page
 
 
-def test_nothing_to_find_is_said_on_the_page_alone(
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    real_trace: Callable[[str], Path],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    result = run_cli(capsys, "report", real_trace("tp4_fused"), "-o", "r.html")
-    assert "findings (" not in result.out
-    assert "None: nothing in this trace crosses a threshold" in Path("r.html").read_text("utf-8")
+def test_nothing_to_find_is_said_on_the_page_alone(reported: Callable[[str], Report]) -> None:
+    report = replace(reported("tp4_fused"), findings=[])
+    assert "findings (" not in to_text(report)
+    assert "None: nothing in this trace crosses a threshold" in findings_of(report)
