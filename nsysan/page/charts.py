@@ -146,12 +146,17 @@ def _heat_map(values: pl.DataFrame, axis: str, unit: str, *, least: float, most:
     is noise looks like it, and start-up does not pale the rest.
     """
     top = max(least, int(values["lateness"].max() or 0) if most is None else most, 1)  # type: ignore[arg-type]
-    grid = values.group_by("rank", "at").agg(pl.max("lateness")).sort("at").pivot(on="at", index="rank").sort("rank")
+    cells = values.group_by("rank", "at").agg(pl.max("lateness") / 1e3)
+    ranks, columns = (cells[name].unique().sort() for name in ("rank", "at"))
+    grid: list[list[float | None]] = [[None] * len(columns) for _ in ranks]
+    row, column = ranks.search_sorted(cells["rank"]), columns.search_sorted(cells["at"])
+    for at, on, late in zip(row, column, cells["lateness"], strict=True):
+        grid[at][on] = late
     figure = Figure()
     figure.add_heatmap(
-        z=[[None if ns is None else ns / 1e3 for ns in row[1:]] for row in grid.iter_rows()],
-        x=[int(name) for name in grid.columns[1:]],
-        y=[f"rank {rank}" for rank in grid["rank"]],
+        z=grid,
+        x=columns.to_list(),
+        y=[f"rank {rank}" for rank in ranks],
         colorscale=[[0, HEAT_LOW], [0.5, COLOURS["wait"]], [1, HEAT_HIGH]],
         zmin=0,
         zmax=top / 1e3,
