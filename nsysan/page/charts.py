@@ -146,12 +146,12 @@ def _heat_map(values: pl.DataFrame, axis: str, unit: str, *, least: float, most:
     is noise looks like it, and start-up does not pale the rest.
     """
     top = max(least, int(values["lateness"].max() or 0) if most is None else most, 1)  # type: ignore[arg-type]
-    cells = values.group_by("rank", "at").agg(pl.max("lateness") / 1e3)
+    cells = values.group_by("rank", "at").agg(pl.max("lateness"))
     ranks, columns = (cells[name].unique().sort() for name in ("rank", "at"))
     grid: list[list[float | None]] = [[None] * len(columns) for _ in ranks]
     row, column = ranks.search_sorted(cells["rank"]), columns.search_sorted(cells["at"])
-    for at, on, late in zip(row, column, cells["lateness"], strict=True):
-        grid[at][on] = late
+    for at, on, ns in zip(row, column, cells["lateness"], strict=True):
+        grid[at][on] = None if ns is None else ns / 1e3
     figure = Figure()
     figure.add_heatmap(
         z=grid,
