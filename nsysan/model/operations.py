@@ -46,7 +46,8 @@ class Operations:
     owners: process, device; an owner's number is its rank_key. first: row of each owner's first, and the number of all.
     stored: columns by name, none where it is null throughout (trimmed: 0); description, queue, caller: rows of the
     tables of these names. descriptions: name, demangled, type, cls, kind, library, lookalike, group_size,
-    barrier. queues: context, stream. callers: thread, launch.
+    barrier. queues: context, stream. callers: thread, launch. shapes: grid, block, where they were read (then shape is
+    among the columns), else None.
     """
 
     owners: pl.DataFrame
@@ -55,6 +56,7 @@ class Operations:
     descriptions: pl.DataFrame
     queues: pl.DataFrame
     callers: pl.DataFrame
+    shapes: pl.DataFrame | None = None
 
     def __len__(self) -> int:
         return int(self.first[-1])

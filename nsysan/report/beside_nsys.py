@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 
+import numpy as np
 import polars as pl
 
-from nsysan.columns.intervals import Covered
+from nsysan.columns.in_order import changes
+from nsysan.columns.intervals import I64, Covered
 from nsysan.model.steps.step_windows import StepMethod
 from nsysan.run.placed import PlacedTrace
 from nsysan.run.run import Run
@@ -54,26 +56,38 @@ def _of_trace(placed: PlacedTrace) -> BesideNsys:
 
 
 def _of_rank(placed: PlacedTrace, rank: int) -> BesideNsys:
-    work = placed.frame(("type", "name", "start", "end", "step"), rank)
-    kernels = work.filter(pl.col("type") == "kernel").select(
-        "start", "end", nccl=pl.col("name").cast(pl.String).str.starts_with(PREFIX)
-    )
-    both = [_covered(kernels.filter(pl.col("nccl") == nccl)) for nccl in (True, False)]
+    work = placed.frame(("start", "end", "description", "step"), rank)
+    start, end, description = (work[name].to_numpy() for name in ("start", "end", "description"))
+    # Of the few different operations it is told what each is.
+    told = placed.operations.descriptions
+    is_kernel = (told["type"].cast(pl.String) == "kernel").to_numpy()
+    is_nccl = told["name"].cast(pl.String).str.starts_with(PREFIX).fill_null(False).to_numpy() & is_kernel
+    nccl = is_nccl[description]
+    others = is_kernel[description] & ~nccl
+    both = [Covered.by(start[of], end[of]) for of in (nccl, others)]
     resident = _length(both[0])
-    own = work.drop_nulls("step").group_by("step").agg(ns=pl.max("end") - pl.min("start"))
-    lengths = kernels["end"] - kernels["start"]
+    lengths = end - start
+    of_nccl = int(lengths[nccl].sum())
+    projected = _projected(work["step"].fill_null(-1).to_numpy(), start, end)
     return BesideNsys(
-        kernels=int(lengths.sum()),
-        nccl=int(lengths.filter(kernels["nccl"]).sum()),
+        kernels=of_nccl + int(lengths[others].sum()),
+        nccl=of_nccl,
         resident=resident,
         beside=resident + _length(both[1]) - _length(Covered.all_of(both)),
-        steps=len(own),
-        projected=int(own["ns"].sum()),
+        steps=len(projected),
+        projected=int(projected.sum()),
     )
 
 
-def _covered(kernels: pl.DataFrame) -> Covered:
-    return Covered.by(kernels["start"].to_numpy(), kernels["end"].to_numpy())
+def _projected(step: I64, start: I64, end: I64) -> I64:
+    """ns from the start of the first operation of each step to the end of its last; step: -1 for none."""
+    # Steps follow one another, but for work that overlaps their bounds.
+    runs = np.flatnonzero(changes([step]))
+    if not len(runs):
+        return step
+    first, last = np.minimum.reduceat(start, runs), np.maximum.reduceat(end, runs)
+    parts = pl.DataFrame({"step": step[runs], "first": first, "last": last}).filter(pl.col("step") >= 0)
+    return parts.group_by("step").agg(ns=pl.max("last") - pl.min("first"))["ns"].to_numpy()
 
 
 def _length(covered: Covered) -> int:
