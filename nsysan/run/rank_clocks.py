@@ -19,11 +19,12 @@ SAME = 0.25
 #: Of fewer calls an offset may be chance.
 LEAST_CALLS = 16
 _PAIR = 2
-#: An offset is constant if the middle half of its calls has it to within this share.
-_CONSTANT = 0.25
-#: So many calls that could not be are no chance, and so few of them are left by an offset that explains them, the
-#: middle half of which may differ by more: it is known by what it puts right. Clocks of one machine drift no further.
-REFUTED, LEFT, SPREAD, FURTHEST_NS = 0.01, 0.1, 0.5, 20_000
+#: An offset is constant if the middle half of its calls has it to within this share; to within the second where it
+#: shows elsewhere too.
+_CONSTANT, SHOWN = 0.25, 0.6
+#: So many calls that could not be are no chance, and so few of them are left by an offset that explains them. Clocks of
+#: one machine drift no further, ns.
+REFUTED, LEFT, FURTHEST_NS = 0.01, 0.1, 20_000
 
 
 @dataclass(frozen=True)
@@ -62,19 +63,22 @@ def find_offsets(calls: pl.DataFrame, delays: Mapping[int, int | None]) -> RankC
         spread=pl.col("apart").quantile(0.75) - pl.col("apart").quantile(0.25),
     )
     off = found.filter((pl.col("n") >= LEAST_CALLS) & (pl.col("off").abs() >= LEAST_NS)).sort("rank")
-    constant = pl.col("spread") <= _CONSTANT * pl.col("off").abs()
-    clocks = RankClocks()
-    for trace, rank, ns in off.filter(constant).select("trace", "rank", "off").iter_rows():
+    off = off.with_columns(share=pl.col("spread") / pl.col("off").abs()).filter(pl.col("share") <= SHOWN)
+    taken_out: dict[int, int] = {}
+    left: dict[int, int] = {}
+    for trace, rank, ns, share in off.select("trace", "rank", "off", "share").iter_rows():
         beside = found.filter((pl.col("trace") == trace) & (pl.col("rank") != rank))["rank"]
         usual_delay = pl.Series([delays.get(other) for other in beside], dtype=pl.Int64).median()
         own = delays.get(rank)
         shown = None if own is None or not isinstance(usual_delay, int | float) else own - usual_delay
-        is_clock = shown is not None and abs(shown - ns) <= SAME * abs(ns)
-        (clocks.taken_out if is_clock else clocks.left)[rank] = round(ns)
-    near = (pl.col("spread") <= SPREAD * pl.col("off").abs()) & (pl.col("off").abs() <= FURTHEST_NS)
-    refuted = _refuted(together, off.filter(near, ~pl.col("rank").is_in(list(clocks.taken_out))), clocks.taken_out)
-    left = {rank: ns for rank, ns in clocks.left.items() if rank not in refuted}
-    return RankClocks(clocks.taken_out | refuted, left, frozenset(refuted))
+        if shown is not None and abs(shown - ns) <= SAME * abs(ns):
+            taken_out[rank] = round(ns)
+        elif share <= _CONSTANT:
+            left[rank] = round(ns)
+    near = (pl.col("off").abs() <= FURTHEST_NS) & ~pl.col("rank").is_in(list(taken_out))
+    refuted = _refuted(together, off.filter(near), taken_out)
+    left = {rank: ns for rank, ns in left.items() if rank not in refuted}
+    return RankClocks(taken_out | refuted, left, frozenset(refuted))
 
 
 def _refuted(together: pl.DataFrame, off: pl.DataFrame, known: Mapping[int, int]) -> dict[int, int]:

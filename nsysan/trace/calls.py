@@ -73,7 +73,14 @@ def calls_of(frame: pl.DataFrame) -> Calls:
 
 def read_calls(tables: Tables, end: int | None) -> Calls:
     """The calls that give work to a GPU or wait for it; end: of those that begin before it (ns)."""
-    columns = {"start": I64, "end": I64, "globalTid": I64, "correlationId": SMALL, "nameId": SMALL, "returnValue": SMALL}
+    columns = {
+        "start": I64,
+        "end": I64,
+        "globalTid": I64,
+        "correlationId": SMALL,
+        "nameId": SMALL,
+        "returnValue": SMALL,
+    }
     names = tables.strings.filter(pl.col("value").str.contains(_OF_INTEREST))["id"].sort().to_list()
     # Without names a call is still known by the work that it gave. First what drops most rows.
     wanted = [Where("nameId", one_of=names)] if len(tables.strings) else []
@@ -82,7 +89,9 @@ def read_calls(tables: Tables, end: int | None) -> Calls:
     wanted += [Where("start", below=end)] if end is not None else []
     frame = tables.read(RUNTIME, columns, wanted)
     named = tables.named(frame["nameId"], pl.col("value").str.replace(r"_v\d+$", ""))
-    frame = frame.rename({"globalTid": "thread", "correlationId": "correlation", "returnValue": "told"}).with_columns(name=named)
+    frame = frame.rename({"globalTid": "thread", "correlationId": "correlation", "returnValue": "told"}).with_columns(
+        name=named
+    )
     return calls_of(tables.timed(frame, "launch calls"))
 
 
