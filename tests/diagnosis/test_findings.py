@@ -9,6 +9,8 @@ from functools import cache
 from html import escape
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -16,8 +18,15 @@ import nsysan
 from nsysan.diagnosis.diagnose import diagnose
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.findings import Finding, Severity, custom_all_reduce_limit, find, ordered, wrong_wire
+from nsysan.diagnosis.findings.all_hosts import hosts_pace
+from nsysan.diagnosis.findings.case import Case
+from nsysan.diagnosis.findings.fixes import Fix
+from nsysan.diagnosis.findings.kinds import SavingIs
 from nsysan.diagnosis.findings.launching import LaunchingFinding
+from nsysan.diagnosis.verdict import VerdictKind
+from nsysan.metrics.causes import LateCause
 from nsysan.metrics.link import Link, Reference
+from nsysan.metrics.scenarios import Scenario
 from nsysan.model.gpu_links import LinkKind
 from nsysan.page.sections import findings as findings_of
 from nsysan.report.report import Report
@@ -196,6 +205,51 @@ def test_a_step_in_pieces_with_idle_time_between(tmp_path: Path) -> None:
 def test_one_replay_a_step_is_whole(tmp_path: Path) -> None:
     found = found_in(in_pieces(tmp_path / "t.sqlite", pieces=1, late=True))
     assert not {"piecewise_graphs", "late_host", "graphs_off"} & set(found)
+
+
+@pytest.mark.parametrize(("before", "drawn"), [(20_000, False), (400_000, True)])
+def test_idle_before_the_first_step(tmp_path: Path, before: int, drawn: bool) -> None:
+    # 10 steps of 36 us, 20 us apart, from 1 ms on; the first work is a copy of 1 us so long before.
+    builder = TraceBuilder()
+    for process in decode_loop(builder, steps=10, gap_ns=20_000):
+        process.memcpy(1_000_000 - before, 1_001_000 - before, kind=1)
+    finding = found_in(built(builder, tmp_path / "t.sqlite")).get("idle_outside")
+    assert (finding is not None) == drawn
+    if finding is not None:
+        whole, idle = before + 9 * 56_000 + 36_000, before - 1_000
+        assert (finding.severity, finding.saving) == (LOW, None)
+        assert finding.figures["share"] == pytest.approx(idle / whole, abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("more", "drawn"),
+    [
+        ({}, True),
+        # Late ranks are most of what hosts cost; the verdict is another; another finding tells of the same time.
+        ({"skew": 280_000}, False),
+        ({"kind": VerdictKind.SKEW}, False),
+        ({"wants_graphs": True}, False),
+        ({"in_pieces": True}, False),
+        ({"late": []}, False),
+    ],
+)
+def test_all_hosts_pace_beside_late_ones(more: dict[str, object], drawn: bool) -> None:
+    told = {"skew": 100_000, "kind": VerdictKind.HOST, "wants_graphs": False, "in_pieces": False} | more
+    saves = {Scenario.NO_HOST_LATE: 300_000, Scenario.NO_SKEW: told["skew"]}
+    late = SimpleNamespace(cause=LateCause.HOST, idle={})
+    case = SimpleNamespace(
+        wants_graphs=told["wants_graphs"],
+        in_pieces=told["in_pieces"],
+        diagnosis=SimpleNamespace(late=told.get("late", [late]), verdict=SimpleNamespace(kind=told["kind"])),
+        saving=saves.get,
+        period=1_000_000,
+        host_fix=lambda: Fix("work ahead", "more cores"),
+        host_saving_is=SavingIs.AT_MOST,
+    )
+    found = list(hosts_pace(cast("Case", case)))
+    assert bool(found) == drawn
+    for one in found:
+        assert (one.severity, one.saving, one.fixes) == (HIGH, 300_000, "work ahead; else more cores")
 
 
 def test_other_work_between_decode_steps(tmp_path: Path) -> None:
