@@ -142,4 +142,4 @@ def at_most(what: WhatIf, scenario: Scenario) -> str:
 def replay_words(what: WhatIf) -> str:
     """What the savings are by, and how well that gives the period."""
     missed = "" if what.error is None else f"; with nothing changed that misses the period by {pct(what.error)}"
-    return f"by replay of the step with that changed{missed}"
+    return f"by replay of the same kernels with that changed{missed}"
