@@ -27,7 +27,7 @@ ROOMS: dict[str, set[str]] = {
     "workers": {"columns", "trace", "model", "run"},
     "diagnosis": {"trace", "model", "metrics", "run", "replay", "light"},
     "report": {"columns", "trace", "model", "metrics", "run", "replay", "light", "diagnosis"},
-    "page": {"metrics", "replay", "light", "diagnosis", "report"},
+    "page": {"columns", "metrics", "replay", "light", "diagnosis", "report"},
     "compare": {"trace", "model", "metrics", "run", "replay", "light", "diagnosis", "report", "page"},
     "check": {"metrics", "diagnosis", "report"},
     "history": {"metrics", "report", "check", "page"},

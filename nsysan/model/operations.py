@@ -81,14 +81,15 @@ class Operations:
         """First row of an owner, and that after its last."""
         return int(self.first[key]), int(self.first[key + 1])
 
-    def frame(self, names: Iterable[str], key: int | None = None, at: _I64 | None = None) -> pl.DataFrame:
+    def frame(self, names: Iterable[str], key: int | None = None, at: _I64 | slice | None = None) -> pl.DataFrame:
         """These columns (see OPERATION) of all operations, of those of an owner, or of the rows `at`.
 
         row: number in the trace. Those of WORK are as exported. cls, kind, library, lookalike, group_size, barrier: see
         Catalogue. begin: the effective start (see load._trimmed); trimmed: begin - start, ns. thread, launch_start,
         launch_end, launch: of the API call, null where none is recorded.
         """
-        chosen = _Rows(self, (0, len(self)) if key is None else self.rows(key), at)
+        bounds = (at.start, at.stop) if isinstance(at, slice) else (0, len(self)) if key is None else self.rows(key)
+        chosen = _Rows(self, bounds, None if isinstance(at, slice) else at)
         return pl.DataFrame([chosen.column(name).alias(name) for name in names])
 
     def of_class(self, wanted: Sequence[str], key: int | None = None) -> _I64:
@@ -103,7 +104,7 @@ class _Rows:
 
     def __init__(self, work: Operations, bounds: tuple[int, int], at: _I64 | None) -> None:
         self._work, self._begin, self._count = work, bounds[0], bounds[1] - bounds[0]
-        self._at = None if at is None else pl.Series(at)
+        self._at = None if at is None else pl.Series(at).cast(pl.UInt32)
         self.count = self._count if at is None else len(at)
 
     def column(self, name: str) -> pl.Series:

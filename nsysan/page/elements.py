@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape, unescape
 from importlib.resources import files
 from string import Template
@@ -51,13 +51,13 @@ def render(
     *,
     links: Sequence[tuple[str, str]] = (),
     data: str = "null",
-    columns: bytes = b"",
+    columns: Callable[[], str] = str,
     plotlyjs: str = INLINE,
 ) -> str:
     """The page; only its own scripts may run.
 
     body: HTML of our own making; plots: as `plot` filled it; links: anchor and title of the navigation; data: JSON
-    for the page's timeline; columns: bytes that it describes; plotlyjs: pack.INLINE or pack.CDN.
+    for the page's timeline; columns: gives the bytes that it describes, packed; plotlyjs: pack.INLINE or pack.CDN.
     """
     script = "".join(_asset(name) for name in _SCRIPTS)
     plotly = library(plotlyjs)
@@ -73,7 +73,7 @@ def render(
         navigation=f'<nav aria-label="sections">{entries}</nav>' if entries else "",
         body=body,
         data=packed(f'{{"figures":{{{figures}}},{shared},"report":{data}}}'.encode()),
-        columns=f'<script type="text/plain" id="columns">{packed(columns)}</script>' if columns else "",
+        columns=f'<script type="text/plain" id="columns">{tables}</script>' if (tables := columns()) else "",
         plotly=plotly.element,
         script=script,
         version=safe(version),

@@ -78,6 +78,8 @@ def operations_of(placed: PlacedTrace, axes: Axes) -> WorkInSteps:
     def of_rank(rank: int) -> pl.DataFrame:
         windows = own.filter(pl.col("rank") == rank)
         start, begin, end = (column.to_numpy() for column in placed.frame(("start", "begin", "end"), rank))
+        until = np.searchsorted(start, windows["finish"].to_numpy().max(initial=0))
+        start, begin, end = start[:until], begin[:until], end[:until]
         rows, which = _meeting(start, begin, end, (windows["begin"].to_numpy(), windows["finish"].to_numpy()))
         group = axes.group(windows["step"].to_numpy(), rank)
         work = placed.clocked((*_OPERATION, "start" if placed.operations.shapes is None else "shape"), rank, rows)
