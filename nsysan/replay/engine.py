@@ -54,7 +54,7 @@ class Times:
 
     def of(self, scenario: int) -> I64:
         """Of all nodes in one scenario."""
-        return self.sums[scenario] + self.known[:, scenario][self.joint]
+        return np.asarray(self.sums[scenario] + self.known[:, scenario][self.joint])
 
 
 class _Level(NamedTuple):
