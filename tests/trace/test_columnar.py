@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
@@ -178,7 +179,12 @@ def test_pages_are_looked_at_once_and_again_where_the_file_changed(
 ) -> None:
     looked: list[str] = []
     pages = parquet_pages._pages
-    monkeypatch.setattr(parquet_pages, "_pages", lambda *of: looked.append(of[1].path_in_schema) or pages(*of))
+
+    def noted(descriptor: int, chunk: pq.ColumnChunkMetaData) -> Iterator[int]:
+        looked.append(chunk.path_in_schema)
+        return pages(descriptor, chunk)
+
+    monkeypatch.setattr(parquet_pages, "_pages", noted)
     folder = tmp_path / "p"
     folder.mkdir()
     pq.write_table(pa.table({"n": range(10), "m": range(10)}), folder / "T.parquet")
