@@ -69,6 +69,7 @@ def finding(severity: Severity = Severity.MEDIUM, saving: int | None = 200_000, 
         # What ranges say outranks the kernels, which all of them have of PyTorch.
         ("NVTX ranges '[Executor] _forward_step #' (TensorRT-LLM)", ["elementwise_kernel"], "TensorRT-LLM"),
         ("CUDA graph replays", ["elementwise_kernel", "reshape_and_cache_flash_kernel"], "vLLM"),
+        ("the repeating sequence of kernels", ["elementwise_kernel", "store_kvcache"], "SGLang"),
         ("NVTX ranges 'decode' (decode range)", ["elementwise_kernel"], "PyTorch"),
         ("CUDA graph replays", ["my_gemm"], ""),
     ],
@@ -138,6 +139,11 @@ def test_nothing_to_be_gained_is_said_with_why() -> None:
     assert "nothing else is worth a change: without skew a step would be less than 1 % shorter" in step.why
     other = told(VerdictKind.COMPUTE, workload=Workload.TRAINING)
     assert next_step(other, [], "be faster").do.startswith("look at the timeline")
+
+
+def test_hosts_that_cost_little_are_left_as_they_are() -> None:
+    step = next_step(told(VerdictKind.HOST), [], "be faster")
+    assert (step.do, step.finding) == ("be faster", None)
 
 
 def test_what_could_be_the_profilers_is_found_out_first() -> None:
