@@ -16,7 +16,7 @@ from nsysan.trace.graph_mode import GraphMode
 
 _NO_TIME = "what a step takes without nsys no table holds (time one and give --untraced that)"
 _INFERRED = "that the first stage begins its next step when the last one has ended is inferred"
-_ANSWERED = "that hosts begin a step once another thread has results of an earlier one is inferred"
+_ANSWERED = "that hosts begin a step once another thread, or another host, has results of an earlier one is inferred"
 _UNSEEN = "hosts, or streams, may wait for each other unseen (capture with --trace=cuda,nvtx,osrt)"
 _SCHEDULED = f"savings without skew are upper bounds: hosts pace what is left, and {SCHEDULER}"
 _INFLATED = "held up by its host, whose time the profiler inflates (see host_time)"
