@@ -10,7 +10,9 @@ from html import unescape
 import polars as pl
 import pytest
 
+from nsysan.diagnosis.answers import late_sentence
 from nsysan.diagnosis.diagnosis import Diagnosis
+from nsysan.diagnosis.evidence import Aspect, Quality, Status
 from nsysan.diagnosis.findings.bubble import BubbleFinding
 from nsysan.diagnosis.findings.finding import Finding
 from nsysan.diagnosis.findings.fixes import fixes_of, host_fix, load_fixes
@@ -249,3 +251,13 @@ def test_two_findings_of_one_id_have_a_place_each() -> None:
 def test_what_a_replay_tells_has_three_digits() -> None:
     told = (16_372_200, 929_300, 99_960, 22_700, 0, 1_234_567_000)
     assert [rough(ns) for ns in told] == ["16,400 µs", "929 µs", "100.0 µs", "22.7 µs", "0.0 µs", "1,230,000 µs"]
+
+
+def test_ranks_that_differ_where_none_is_late() -> None:
+    found = [Quality(Aspect.STRAGGLER, Status.OK, "no rank costs 3 %")]
+    alike = told(VerdictKind.HOST)
+    assert late_sentence(alike, found, PERIOD) == "nobody: no rank costs 3 %"
+    unlike = replace(alike, what_if=WhatIf(PERIOD, {Scenario.NO_SKEW: 700_000}))
+    assert late_sentence(unlike, found, PERIOD) == (
+        "nobody by itself: no rank costs 3 %; but ranks differ, and all put right together save 300 µs a step (30.0 %)"
+    )
