@@ -24,7 +24,8 @@ def late_sentence(diagnosis: Diagnosis, quality: Sequence[Quality], period: int 
         if diagnosis.rotation and period:
             lost = f"{rough(diagnosis.rotation)} a step ({pct(diagnosis.rotation / period)})"
             return f"nobody by itself: another rank is late in each step, and balancing them saves {lost}"
-        return f"nobody: {found.reason}{nearest_to_late(diagnosis.what_if)}"
+        unlike = _all_unlike(diagnosis.what_if)
+        return f"nobody{' by itself' if unlike else ''}: {found.reason}{nearest_to_late(diagnosis.what_if)}{unlike}"
     return "; and ".join(_told(one, diagnosis.late, period) for one in outermost(diagnosis.late))
 
 
@@ -89,6 +90,14 @@ def nearest_to_late(what: WhatIf | None) -> str:
     if saves < NOTABLE * what.period or saves < 2 * second:
         return ""
     return f"; rank {rank} comes nearest, with {rough(saves)} a step ({pct(saves / what.period)})"
+
+
+def _all_unlike(what: WhatIf | None) -> str:
+    """Of a run without a late rank: what all ranks save together, where that is much though none is late; else ""."""
+    saves = None if what is None else what.saves(Scenario.NO_SKEW)
+    if what is None or saves is None or saves < LATE_SHARE * what.period:
+        return ""
+    return f"; but ranks differ, and all put right together save {rough(saves)} a step ({pct(saves / what.period)})"
 
 
 def savings_sentence(what: WhatIf | None, quality: Sequence[Quality]) -> str:

@@ -54,10 +54,10 @@ def next_step(diagnosis: Diagnosis, findings: Sequence[Finding], faster: str) ->
         return NextStep(_UNTRACED, finding=first, why=f"if they do, {first.fix}; {_saves(first, period)}")
     if first is not None:
         return NextStep(first.fix, _saves(first, period), first, _rest(verdict, first, period, faster))
-    if verdict.workload is not Workload.DECODE or verdict.kind != VerdictKind.COMPUTE:
+    what = diagnosis.what_if
+    if verdict.workload is not Workload.DECODE or what is None or not what.told:
         return NextStep(_LOOK)
-    why = f"nothing else is worth a change: {_little(diagnosis.what_if)}; the step is the kernels' own time"
-    return NextStep(faster, why=why)
+    return NextStep(faster, why=f"nothing else is worth a change: {_little(what)}")
 
 
 def first_finding(findings: Sequence[Finding], period: int) -> Finding | None:
@@ -103,7 +103,8 @@ def _rest(verdict: Verdict, finding: Finding, period: int, faster: str) -> str:
     return f"the kernels' own time is {own} of the step: to shorten that, {faster}"
 
 
-def _little(what: WhatIf | None) -> str:
-    if what is None or not what.told:
-        return "no finding is of weight"
-    return f"without {losses(what.told)} a step would be less than {pct_limit(NOTABLE)} shorter"
+def _little(what: WhatIf) -> str:
+    """What there is to gain of the losses that are told, where no finding has it."""
+    saved = max(what.saves(scenario) or 0 for scenario in what.told)
+    shorter = f"less than {pct_limit(NOTABLE)}" if saved < NOTABLE * what.period else pct(saved / what.period)
+    return f"without {losses(what.told)} a step would be {shorter} shorter"

@@ -11,7 +11,17 @@ import polars as pl
 from nsysan.diagnosis.hotspot import Late
 from nsysan.diagnosis.pipelines import Bubble
 from nsysan.diagnosis.scope import MIN_BUSY, MIN_BUSY_BY_PERIOD
-from nsysan.diagnosis.verdict_says import besides, explained, hosts_cost, hosts_together, skew
+from nsysan.diagnosis.verdict_says import (
+    BY_NODE,
+    MARK,
+    TOGETHER,
+    WITH_OSRT,
+    besides,
+    explained,
+    hosts_cost,
+    hosts_together,
+    skew,
+)
 from nsysan.diagnosis.workload import Workload
 from nsysan.metrics.lines import Line
 from nsysan.metrics.scenarios import Scenario
@@ -89,11 +99,6 @@ BOUNDS = {
 OF_PATH = tuple(kind for kind, bound in BOUNDS.items() if bound.path)
 _LISTED = 0.005
 _HOST = "host"
-_MARK = (
-    "Capture some dozen decode steps and nothing else (nsysan capture -c cudaProfilerApi), or tell which NVTX ranges "
-    "are the steps (--steps PATTERN)"
-)
-_WITH_OSRT = "Capture again with --trace=cuda,nvtx,osrt, which tells what hosts wait for"
 
 
 class Doubt(StrEnum):
@@ -160,21 +165,28 @@ def named_for(workload: Workload, verdict: Verdict) -> Verdict:
 
 
 def judge(
-    ledger: pl.DataFrame, what: WhatIf | None, paced: Paced, missing: list[int], bubble: Bubble | None = None
+    ledger: pl.DataFrame,
+    what: WhatIf | None,
+    paced: Paced,
+    missing: list[int],
+    bubble: Bubble | None = None,
+    *,
+    decodes: bool = True,
 ) -> Verdict:
     """The verdict on the steady steps: a pipeline's bubble, late ranks, else what most of the critical path is of.
 
     unsplit is no median over the steps: where it is in some of them, as after a clock's jump, what the others show is
     not the whole. bubble: of a pipeline, which comes first: for want of another stage all lines of a rank are small.
+    decodes: what hosts cost is told of decode steps, by what takes it away.
     """
     steady = ledger.filter(pl.col("steady"))
     if what is None or steady.is_empty() or not what.period:
-        return _inconclusive("there is no steady decode step to judge", _MARK)
+        return _inconclusive("there is no steady decode step to judge", MARK)
     if steady[Line.GRAPH.column].sum() > 0:
         return _inconclusive(
             "compute and communication cannot be told apart: CUDA graph replays were traced as blocks (capture with "
             "--cuda-graph-trace=node), or kernels have no name",
-            "Capture again with --cuda-graph-trace=node (nsysan capture does)",
+            BY_NODE,
         )
     shares = _shares(steady, what, paced) | ({} if bubble is None else {VerdictKind.PIPELINE.value: bubble.share})
     unsplit = shares["unsplit"] or 0.0
@@ -182,13 +194,13 @@ def judge(
         return _inconclusive(
             f"{pct(unsplit)} of the step is communication whose waiting cannot be told from its transfer; "
             f"capture all ranks in one session, or name all ranks' traces together",
-            "Capture all ranks in one session (nsysan capture -- LAUNCHER ...), or name all ranks' traces together",
+            TOGETHER,
             shares,
         )
     piped = bubble is not None and (bubble.share or 0.0) > PIPELINE
     # A bubble is in the ledger, and rests on no replay.
     if not piped and (why := _why_no_path(what, paced)):
-        return _inconclusive(why, _WITH_OSRT, shares)
+        return _inconclusive(why, WITH_OSRT, shares)
     weighed = {kind: shares[kind] or 0.0 for kind in OF_PATH}
     first = max(weighed, key=lambda kind: weighed[kind])
     kind = first if weighed[first] > DOMINANT else VerdictKind.MIXED
@@ -203,26 +215,17 @@ def judge(
     elif skewed:
         kind = VerdictKind.SKEW
         paces = first == VerdictKind.HOST and weighed[first] > DOMINANT
-        says = skew(paced.late, paced.rotation, what, steady["step"].n_unique(), host_paced=paces)
+        says = skew(paced.late, paced.rotation, what, steady["step"].n_unique(), host_paced=paces and decodes)
     else:
-        untold = kind == VerdictKind.HOST and what.why_host
-        says = (
-            "GPUs idle between kernels for most of the step, and nothing tells whether for their hosts"
-            if untold
-            else f"{BOUNDS[kind].says}{_how_much(kind, what)}"
-        ) + besides(paced.late, what.period)
+        cost = hosts_cost(what) if decodes and kind == VerdictKind.HOST else ""
+        says = BOUNDS[kind].says + (f"; {cost}" if cost else "")
+        if kind == VerdictKind.HOST and what.why_host:
+            says = "GPUs idle between kernels for most of the step, and nothing tells whether for their hosts"
+        says += besides(paced.late, what.period)
     absent = f"{numbered('rank', missing)} {'are' if len(missing) > 1 else 'is'}"
     incomplete = f"; {absent} not in the trace and may be later still" if missing else ""
     path = path_words(shares)
     return Verdict(kind, explained(says), shares, path=path if _HOST in says else explained(path), absent=incomplete)
-
-
-def _how_much(kind: VerdictKind, what: WhatIf) -> str:
-    """What hosts cost, of the step that they bound."""
-    if kind == VerdictKind.HOST:
-        cost = hosts_cost(what)
-        return f"; {cost}" if cost else ""
-    return ""
 
 
 def _inconclusive(why: str, cure: str, shares: Mapping[str, float | None] | None = None) -> Verdict:
@@ -259,9 +262,7 @@ def of_what(verdict: Verdict, part: str, rest: str, *, too_little: bool) -> Verd
     part, rest: as scope.part_words and scope.rest_words.
     """
     if too_little:
-        return _inconclusive(
-            f"too little of the capture is steady decode steps to judge it: {part}{_also(rest)}", _MARK
-        )
+        return _inconclusive(f"too little of the capture is steady decode steps to judge it: {part}{_also(rest)}", MARK)
     return replace(verdict, part=part, rest=rest)
 
 

@@ -16,6 +16,14 @@ from nsysan.text import pct
 _HOST = re.compile(r"\bhosts?\b")
 #: What hosts cost beyond this share of the step is said with the verdict.
 _HOSTS_WEIGH = 0.05
+#: What to do where nothing can be concluded.
+MARK = (
+    "Capture some dozen decode steps and nothing else (nsysan capture -c cudaProfilerApi), or tell which NVTX ranges "
+    "are the steps (--steps PATTERN)"
+)
+WITH_OSRT = "Capture again with --trace=cuda,nvtx,osrt, which tells what hosts wait for"
+BY_NODE = "Capture again with --cuda-graph-trace=node (nsysan capture does)"
+TOGETHER = "Capture all ranks in one session (nsysan capture -- LAUNCHER ...), or name all ranks' traces together"
 _ANY_RANK = "ranks arriving late bound the step"
 
 

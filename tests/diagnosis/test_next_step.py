@@ -10,7 +10,9 @@ from html import unescape
 import polars as pl
 import pytest
 
+from nsysan.diagnosis.answers import late_sentence
 from nsysan.diagnosis.diagnosis import Diagnosis
+from nsysan.diagnosis.evidence import Aspect, Quality, Status
 from nsysan.diagnosis.findings.bubble import BubbleFinding
 from nsysan.diagnosis.findings.finding import Finding
 from nsysan.diagnosis.findings.fixes import fixes_of, host_fix, load_fixes
@@ -69,6 +71,7 @@ def finding(severity: Severity = Severity.MEDIUM, saving: int | None = 200_000, 
         # What ranges say outranks the kernels, which all of them have of PyTorch.
         ("NVTX ranges '[Executor] _forward_step #' (TensorRT-LLM)", ["elementwise_kernel"], "TensorRT-LLM"),
         ("CUDA graph replays", ["elementwise_kernel", "reshape_and_cache_flash_kernel"], "vLLM"),
+        ("the repeating sequence of kernels", ["elementwise_kernel", "store_kvcache"], "SGLang"),
         ("NVTX ranges 'decode' (decode range)", ["elementwise_kernel"], "PyTorch"),
         ("CUDA graph replays", ["my_gemm"], ""),
     ],
@@ -138,6 +141,11 @@ def test_nothing_to_be_gained_is_said_with_why() -> None:
     assert "nothing else is worth a change: without skew a step would be less than 1 % shorter" in step.why
     other = told(VerdictKind.COMPUTE, workload=Workload.TRAINING)
     assert next_step(other, [], "be faster").do.startswith("look at the timeline")
+
+
+def test_hosts_that_cost_little_are_left_as_they_are() -> None:
+    step = next_step(told(VerdictKind.HOST), [], "be faster")
+    assert (step.do, step.finding) == ("be faster", None)
 
 
 def test_what_could_be_the_profilers_is_found_out_first() -> None:
@@ -243,3 +251,13 @@ def test_two_findings_of_one_id_have_a_place_each() -> None:
 def test_what_a_replay_tells_has_three_digits() -> None:
     told = (16_372_200, 929_300, 99_960, 22_700, 0, 1_234_567_000)
     assert [rough(ns) for ns in told] == ["16,400 µs", "929 µs", "100.0 µs", "22.7 µs", "0.0 µs", "1,230,000 µs"]
+
+
+def test_ranks_that_differ_where_none_is_late() -> None:
+    found = [Quality(Aspect.STRAGGLER, Status.OK, "no rank costs 3 %")]
+    alike = told(VerdictKind.HOST)
+    assert late_sentence(alike, found, PERIOD) == "nobody: no rank costs 3 %"
+    unlike = replace(alike, what_if=WhatIf(PERIOD, {Scenario.NO_SKEW: 700_000}))
+    assert late_sentence(unlike, found, PERIOD) == (
+        "nobody by itself: no rank costs 3 %; but ranks differ, and all put right together save 300 µs a step (30.0 %)"
+    )

@@ -37,16 +37,17 @@ __all__ = ["FINDERS", "Finding", "Severity", "custom_all_reduce_limit", "find", 
 #: Savings within one such share of the step are alike: that of one finding differs by so much from run to run.
 ALIKE = 0.05
 
+#: What is seen to be lost comes before what another kernel or layout may save.
 _SUBJECTS = (
     recording,
     expected,
-    communication,
-    chosen_by_nccl,
-    outside,
+    bubble,
+    late_ranks,
     launching,
     all_hosts,
-    late_ranks,
-    bubble,
+    outside,
+    communication,
+    chosen_by_nccl,
     nodes,
 )
 FINDERS = tuple(finder for subject in _SUBJECTS for finder in subject.FINDERS)

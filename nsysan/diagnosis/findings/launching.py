@@ -106,7 +106,7 @@ def _all_hosts(case: Case) -> Finding:
     return Finding(
         SharedFinding.LATE_HOST,
         by_share(saving or late, case.period),
-        "the host launches too late",
+        f"the host{'s launch' if len(case.run.ranks) > 1 else ' launches'} too late",
         f"rank {rank} is idle for {us(late)} µs of a step of {case.of_measured} because launch calls came late",
         fix.first,
         saving,
