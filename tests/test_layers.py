@@ -22,7 +22,7 @@ ROOMS: dict[str, set[str]] = {
     "model": {"columns", "trace"},
     "metrics": {"columns", "trace", "model"},
     "run": {"columns", "trace", "model", "metrics"},
-    "replay": {"columns", "model", "metrics", "run"},
+    "replay": {"columns", "trace", "model", "metrics", "run"},
     "light": {"columns", "trace", "model", "metrics", "run"},
     "workers": {"columns", "trace", "model", "run"},
     "diagnosis": {"trace", "model", "metrics", "run", "replay", "light"},

@@ -14,7 +14,7 @@ from nsysan.page.nsys_section import beside as beside_nsys
 from nsysan.page.pack import INLINE, packed
 from nsysan.page.timeline_section import timeline_section
 from nsysan.page.verdict_section import lead
-from nsysan.report.replica import coverage_words, layout_sentence
+from nsysan.report.replica import layout_sentence
 from nsysan.report.report import GRAPHS, Report
 from nsysan.text import counted
 from nsysan.timings import stage
@@ -114,7 +114,7 @@ def _subtitle(report: Report) -> str:
     head = report.replicas[report.replica]
     shown = f"; {layout_sentence(report.replicas)}, replica {head.id} shown" if len(report.replicas) > 1 else ""
     return (
-        f"{report.seen_words} on {models}{shown}; {steps}{coverage_words(head)}; "
+        f"{report.seen_words} on {models}{shown}; {steps}; "
         f"nsys {source.nsys_version or 'of unknown version'}, {GRAPHS[source.graph_trace]}"
     )
 

@@ -220,16 +220,16 @@ def test_the_top_tells_the_first_findings_saving(reported: Callable[[str], Repor
     for name, value, text in (
         (
             "tp4_late1",
-            "at most 686.2 µs (27.5 %)",
-            "a step saved by the first fix: rank 1 comes late: its host launches late",
+            "at most 686 µs (27.5 %)",
+            "of a step to gain: rank 1 comes late: its host launches late",
         ),
         (
             "tp4_graph_node",
-            "at most 183.7 µs (10.2 %)",
-            "a step saved by the first fix: many small kernels: the GPU idles ",
+            "at most 285 µs (15.8 %)",
+            "of a step to gain: all-reduces use NCCL's kernels",
         ),
         ("tp4_fused", "< 1 %", "of a step to gain from skew, the wire's excess and late hosts together"),
-        ("rank_0", "?", "to save: cannot be told from this trace"),
+        ("rank_0", "not known", "what could be gained: this trace cannot tell"),
     ):
         report = reported(name)
         saving = key_numbers(report)[2]
@@ -238,7 +238,7 @@ def test_the_top_tells_the_first_findings_saving(reported: Callable[[str], Repor
     report = reported("tp4_late1")
     untold = [replace(finding, saving=None) for finding in report.findings]
     assert key_numbers(replace(report, findings=untold))[2] == KeyNumber(
-        "?", f"what the first finding saves cannot be told: {report.findings[0].title}"
+        "not known", f"what there is to gain, as no trace tells it: {report.findings[0].title}"
     )
 
 

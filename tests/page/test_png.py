@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pytest
 
 import nsysan
-from nsysan import ExitCode
+from nsysan import ExitCode, NsysanError
 from nsysan.page.palette import COLOURS
 from nsysan.page.png import BROWSER, CHARTS, find_painter, paths
 from nsysan.report.build import build_report
@@ -106,6 +106,12 @@ def test_nothing_is_replaced_unasked(tmp_path: Path, capsys: pytest.CaptureFixtu
 def test_a_folder_gets_plain_names(tmp_path: Path) -> None:
     assert paths(tmp_path)["ledger"] == tmp_path / "ledger.png"
     assert paths(tmp_path / "run1")["ledger"] == tmp_path / "run1-ledger.png"
+
+
+def test_a_device_is_no_beginning_of_names() -> None:
+    with pytest.raises(NsysanError, match="/dev/null is a device or pipe") as raised:
+        paths(Path("/dev/null"))
+    assert raised.value.exit_code == ExitCode.OUTPUT_UNWRITABLE
 
 
 @pytest.mark.parametrize("named", ["no-such-browser", ""])
