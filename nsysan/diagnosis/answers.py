@@ -11,6 +11,7 @@ from nsysan.diagnosis.late_words import alone_of, by_host, mostly, outermost, ra
 from nsysan.metrics.causes import GapCause
 from nsysan.metrics.scenarios import NO_BUBBLE, NOTABLE, SCENARIOS, Scenario, losses
 from nsysan.metrics.whatif import SCHEDULER, WhatIf
+from nsysan.replay.results import LATE_SHARE
 from nsysan.text import duration, pct, pct_limit, rough, us
 
 
@@ -33,10 +34,14 @@ def late_in_short(diagnosis: Diagnosis, period: int | None) -> str:
         return ""
     told = []
     for one in outermost(diagnosis.late):
-        saves, _, of, mean = weight(one, period)
+        saves, costs, of, mean = weight(one, period)
+        # What alone saves little is late all the same.
+        hidden = saves < LATE_SHARE * of <= costs
         together = " together" if len(one.ranks) > 1 else ""
         within = "within a stage of the pipeline " if diagnosis.bubble is not None else ""
-        saved = f"put right{together}, {rough(saves)} a step less ({pct(saves / of)}{' of the mean' if mean else ''})"
+        less = costs if hidden else saves
+        saved = f"put right{together}, {rough(less)} a step less ({pct(less / of)}{' of the mean' if mean else ''})"
+        saved += ", once the other late ranks are right" if hidden else ""
         told.append(f"{within}{ranks_words(one.ranks)}{mostly(diagnosis.late, one)}: {why_late(one)}; {saved}")
     return "; and ".join(told)
 
@@ -137,4 +142,4 @@ def at_most(what: WhatIf, scenario: Scenario) -> str:
 def replay_words(what: WhatIf) -> str:
     """What the savings are by, and how well that gives the period."""
     missed = "" if what.error is None else f"; with nothing changed that misses the period by {pct(what.error)}"
-    return f"by replay of the step with that changed{missed}"
+    return f"by replay of the same kernels with that changed{missed}"

@@ -18,7 +18,6 @@ _UNTRACED = (
     "time a step without nsys, and run nsysan again with --untraced TIME: tracing slows the hosts, and without it they "
     "may not bound the step at all"
 )
-_FASTER = "read fewer bytes a token (quantised weights or cache), or share what is read over a larger batch"
 _LOOK = "look at the timeline and the kernels below: no finding says what to change"
 _HOW = {SavingIs.ESTIMATE: "about ", SavingIs.AT_MOST: "at most ", SavingIs.AT_LEAST: "at least ", SavingIs.REPLAY: ""}
 
@@ -41,8 +40,11 @@ class NextStep:
         return " ".join(sentence(part) for part in (self.do, self.saves, self.why) if part)
 
 
-def next_step(diagnosis: Diagnosis, findings: Sequence[Finding]) -> NextStep:
-    """What to do first; where nothing is to be gained, that, and why. findings: as findings.find orders them."""
+def next_step(diagnosis: Diagnosis, findings: Sequence[Finding], faster: str) -> NextStep:
+    """What to do first; where nothing is to be gained, that, and why.
+
+    findings: as findings.find orders them. faster: what shortens the kernels' own time.
+    """
     verdict, period = diagnosis.verdict, _period(diagnosis)
     first = first_finding(findings, period)
     if verdict.kind == VerdictKind.INCONCLUSIVE:
@@ -51,11 +53,11 @@ def next_step(diagnosis: Diagnosis, findings: Sequence[Finding]) -> NextStep:
     if verdict.doubted is Doubt.PROFILER and first is not None and first.saving_is is SavingIs.AT_MOST:
         return NextStep(_UNTRACED, finding=first, why=f"if they do, {first.fix}; {_saves(first, period)}")
     if first is not None:
-        return NextStep(first.fix, _saves(first, period), first, _rest(verdict, first, period))
+        return NextStep(first.fix, _saves(first, period), first, _rest(verdict, first, period, faster))
     if verdict.workload is not Workload.DECODE or verdict.kind != VerdictKind.COMPUTE:
         return NextStep(_LOOK)
     why = f"nothing else is worth a change: {_little(diagnosis.what_if)}; the step is the kernels' own time"
-    return NextStep(_FASTER, why=why)
+    return NextStep(faster, why=why)
 
 
 def first_finding(findings: Sequence[Finding], period: int) -> Finding | None:
@@ -93,12 +95,12 @@ def _is_of_the_capture(finding: Finding) -> bool:
     return finding.severity == Severity.HIGH and isinstance(finding.id, OfTheCapture)
 
 
-def _rest(verdict: Verdict, finding: Finding, period: int) -> str:
+def _rest(verdict: Verdict, finding: Finding, period: int, faster: str) -> str:
     """Of steps that compute bounds, and the finding shortens a little: what shortens the rest."""
     if verdict.kind != VerdictKind.COMPUTE or (finding.saving or 0) >= HIGH_SHARE * period:
         return ""
     own = pct(verdict.shares[verdict.kind] or 0)
-    return f"the kernels' own time is {own} of the step: to shorten that, {_FASTER}"
+    return f"the kernels' own time is {own} of the step: to shorten that, {faster}"
 
 
 def _little(what: WhatIf | None) -> str:

@@ -115,12 +115,13 @@ def _path_parts(spent: Mapping[str, int]) -> Iterator[tuple[str, str, str, int]]
             parts.setdefault(kind_of.get(name, name), []).append(name)
     for kind, names in parts.items():
         # One colour a kind: a host's is that of its own work, whatever else of it is on the path.
-        shown = kind if kind in PATH_COLOURS and kind in names else max(names, key=lambda name: spent[name])
+        fused = kind == VerdictKind.WIRE and Line.WIRE not in names
+        shown = kind if kind in PATH_COLOURS and not fused else max(names, key=lambda name: spent[name])
         of = ", ".join(f"{name} {us(spent[name])} µs" for name in names)
         yield (
             paint(PATH_COLOURS[shown]),
             f"{kind} ({of})",
-            safe(on_path(kind) if kind != Line.WIRE or Line.WIRE in names else NAMES[Line.FUSED]),
+            safe(NAMES[Line.FUSED] if fused else on_path(kind)),
             sum(spent[name] for name in names),
         )
 

@@ -50,9 +50,8 @@ def pace_of(ready: Prepared) -> Pace:
     scenarios = {"measured": edits.unchanged, "usual": edits.as_usual, **_scenarios(ready)}
     names = list(scenarios)
     piped, turns = len(graph.stages) > 1, bool((graph.link == Link.TURN).any())
-    times, needed = ready.replayed(list(scenarios.values()))
+    times, periods, needed = ready.replayed(list(scenarios.values()))
     exact = bool((times.of(0) == graph.time).all())
-    periods = ready.periods(times)
     replayed = dict(zip(names, ready.over_steps(periods), strict=True))
     told = dict(zip(names, ready.no_shorter(list(replayed.values()), needed), strict=True))
     if "no_bubble" in told:
@@ -132,8 +131,8 @@ def _scenarios(ready: Prepared) -> dict[str, edits.Edit]:
     if ready.wanting is not None:
         found["no_bubble"] = no_bubble(graph, ready.wanting)
     for rank in graph.ranks:
-        found[f"rank_{rank}"] = edits.no_skew(basis.node_rank == rank)
-        found[f"but_{rank}"] = edits.no_skew(basis.node_rank != rank)
+        found[f"rank_{rank}"] = edits.put_right([rank])
+        found[f"but_{rank}"] = edits.put_right(other for other in graph.ranks if other != rank)
     return found
 
 

@@ -15,6 +15,7 @@ from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.evidence import Aspect, Quality, Status
 from nsysan.diagnosis.expectation import Compared
 from nsysan.diagnosis.findings.finding import Finding
+from nsysan.diagnosis.findings.fixes import fixes_of
 from nsysan.diagnosis.lookalikes import Lookalike
 from nsysan.diagnosis.next_step import NextStep, next_step
 from nsysan.light.speed_of_light import Light
@@ -139,7 +140,8 @@ class Report:
     @property
     def next_step(self) -> NextStep:
         """The one thing to do first."""
-        return next_step(self.diagnosis, self.findings)
+        names = [row.name for row in self.compute.kernels] if self.compute is not None else []
+        return next_step(self.diagnosis, self.findings, fixes_of(self.steps.source, names).faster)
 
     def late_sentence(self) -> str:
         """Who is late, by how much, and why; or why nobody is named."""

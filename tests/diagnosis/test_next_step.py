@@ -6,8 +6,6 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from html import unescape
-from types import SimpleNamespace
-from typing import cast
 
 import polars as pl
 import pytest
@@ -37,16 +35,10 @@ from nsysan.report.markdown import to_markdown
 from nsysan.report.report import Report
 from nsysan.report.terminal import to_text
 from nsysan.report.what_if_text import what_if_text
-from nsysan.run.run import Run
 from nsysan.text import pct, rough
 
 #: ns of a step on paper.
 PERIOD = 1_000_000
-
-
-def run_of(source: str = "the period of the kernels", *kernels: str, ranks: int = 4) -> Run:
-    names = pl.DataFrame({"name": list(kernels) or ["gemm"]})
-    return cast("Run", SimpleNamespace(steps=SimpleNamespace(source=source), names=names, ranks=range(ranks)))
 
 
 def late(*ranks: int, idle: GapCause = GapCause.HOST_LATE, saves: int = 100_000, mean: int = 100_000) -> Late:
@@ -69,33 +61,33 @@ def finding(severity: Severity = Severity.MEDIUM, saving: int | None = 200_000, 
 
 
 @pytest.mark.parametrize(
-    ("run", "name"),
+    ("source", "kernels", "name"),
     [
-        (run_of("NVTX ranges 'execute_#' (vLLM)"), "vLLM"),
-        (run_of("NVTX ranges 'gpu_model_runner: forward' (vLLM model runner)"), "vLLM"),
-        (run_of("NVTX ranges 'scheduler.run_batch' (SGLang)"), "SGLang"),
+        ("NVTX ranges 'execute_#' (vLLM)", [], "vLLM"),
+        ("NVTX ranges 'gpu_model_runner: forward' (vLLM model runner)", [], "vLLM"),
+        ("NVTX ranges 'scheduler.run_batch' (SGLang)", [], "SGLang"),
         # What ranges say outranks the kernels, which all of them have of PyTorch.
-        (run_of("NVTX ranges '[Executor] _forward_step #' (TensorRT-LLM)", "elementwise_kernel"), "TensorRT-LLM"),
-        (run_of("CUDA graph replays", "elementwise_kernel", "reshape_and_cache_flash_kernel"), "vLLM"),
-        (run_of("NVTX ranges 'decode' (decode range)", "elementwise_kernel"), "PyTorch"),
-        (run_of("CUDA graph replays", "my_gemm"), ""),
+        ("NVTX ranges '[Executor] _forward_step #' (TensorRT-LLM)", ["elementwise_kernel"], "TensorRT-LLM"),
+        ("CUDA graph replays", ["elementwise_kernel", "reshape_and_cache_flash_kernel"], "vLLM"),
+        ("NVTX ranges 'decode' (decode range)", ["elementwise_kernel"], "PyTorch"),
+        ("CUDA graph replays", ["my_gemm"], ""),
     ],
 )
-def test_what_runs_the_steps(run: Run, name: str) -> None:
-    assert fixes_of(run).name == name
+def test_what_runs_the_steps(source: str, kernels: list[str], name: str) -> None:
+    assert fixes_of(source, kernels).name == name
 
 
 def test_every_engine_has_every_fix() -> None:
     for row in load_fixes():
-        for fix in (row.graphs, row.whole, row.host, row.all_reduce, row.batches, row.layers):
+        for fix in (row.graphs, row.whole, row.host, row.all_reduce, row.batches, row.layers, row.faster):
             assert fix[0].islower()
             assert not fix.endswith(".")
-        assert "{batches}" in row.batches
+        assert "keep 2 batches in flight (now 1): " in row.batches.format(batches=2, now=1)
         assert "{size}" in row.all_reduce
         assert row.source
 
 
-VLLM = run_of("NVTX ranges 'execute_#' (vLLM)")
+VLLM = fixes_of("NVTX ranges 'execute_#' (vLLM)", [])
 PAUSED = [TailRow(TailCause.HOST, 1, 60_000, [3, 9])]
 
 
@@ -114,40 +106,43 @@ PAUSED = [TailRow(TailCause.HOST, 1, 60_000, [3, 9])]
     ],
 )
 def test_what_a_late_host_is_told(who: Late | None, tail: list[TailRow], ahead: bool, first: str) -> None:
-    assert host_fix(VLLM, who, PERIOD, tail, ahead=ahead).first.startswith(first)
+    assert host_fix(VLLM, 4, who, PERIOD, tail, ahead=ahead).first.startswith(first)
 
 
 # ---- which step
 
 
 def test_the_first_finding_of_weight() -> None:
-    step = next_step(told(VerdictKind.HOST), [finding(saving_is=SavingIs.AT_MOST)])
+    step = next_step(told(VerdictKind.HOST), [finding(saving_is=SavingIs.AT_MOST)], "be faster")
     assert step.told == "Do this. That saves at most 200 µs a step (20.0 %)."
     # Of steps that compute bounds, what shortens the rest is told too.
-    step = next_step(told(VerdictKind.COMPUTE), [finding(saving=150_000)])
+    step = next_step(told(VerdictKind.COMPUTE), [finding(saving=150_000)], "be faster")
     assert step.told.startswith(
         "Do this. That saves 150 µs a step (15.0 %). The kernels' own time is 80.0 % of the step:"
     )
-    assert next_step(told(VerdictKind.HOST), [finding(saving=None)]).saves == "what that saves no trace tells: try it"
+    assert (
+        next_step(told(VerdictKind.HOST), [finding(saving=None)], "be faster").saves
+        == "what that saves no trace tells: try it"
+    )
 
 
 def test_a_small_finding_where_there_is_no_other() -> None:
     note = finding(Severity.LOW, 20_000)
-    assert next_step(told(VerdictKind.HOST), [note]).finding is note
-    assert next_step(told(VerdictKind.HOST), [finding(Severity.LOW, 9_000)]).finding is None
+    assert next_step(told(VerdictKind.HOST), [note], "be faster").finding is note
+    assert next_step(told(VerdictKind.HOST), [finding(Severity.LOW, 9_000)], "be faster").finding is None
 
 
 def test_nothing_to_be_gained_is_said_with_why() -> None:
-    step = next_step(told(VerdictKind.COMPUTE), [])
-    assert step.do.startswith("read fewer bytes a token")
+    step = next_step(told(VerdictKind.COMPUTE), [], "be faster")
+    assert step.do == "be faster"
     assert "nothing else is worth a change: without skew a step would be less than 1 % shorter" in step.why
     other = told(VerdictKind.COMPUTE, workload=Workload.TRAINING)
-    assert next_step(other, []).do.startswith("look at the timeline")
+    assert next_step(other, [], "be faster").do.startswith("look at the timeline")
 
 
 def test_what_could_be_the_profilers_is_found_out_first() -> None:
     first = finding(saving_is=SavingIs.AT_MOST)
-    step = next_step(told(VerdictKind.HOST, doubted=Doubt.PROFILER), [first])
+    step = next_step(told(VerdictKind.HOST, doubted=Doubt.PROFILER), [first], "be faster")
     assert step.do.startswith("time a step without nsys, and run nsysan again with --untraced TIME")
     assert step.why == "if they do, do this; that saves at most 200 µs a step (20.0 %)"
     assert step.finding is first
@@ -155,15 +150,15 @@ def test_what_could_be_the_profilers_is_found_out_first() -> None:
 
 def test_an_inconclusive_verdict_says_what_to_capture() -> None:
     inconclusive = told(VerdictKind.INCONCLUSIVE, cure="Capture it again")
-    assert next_step(inconclusive, [finding()]).told == "Capture it again."
+    assert next_step(inconclusive, [finding()], "be faster").told == "Capture it again."
     blocks = Finding(RecordingFinding.GRAPH_LEVEL_TRACE, Severity.HIGH, "blocks", "", "capture by node")
-    assert next_step(inconclusive, [finding(Severity.HIGH), blocks]).told == "Capture by node."
+    assert next_step(inconclusive, [finding(Severity.HIGH), blocks], "be faster").told == "Capture by node."
 
 
 def test_more_batches_are_tokens_a_second() -> None:
     bubble = Finding(BubbleFinding.PIPELINE_BUBBLE, Severity.HIGH, "a bubble", "", "fill it", 200_000, of_step=PERIOD)
     assert gain(bubble, PERIOD) == "1.25 times the tokens a second"
-    step = next_step(told(VerdictKind.PIPELINE), [bubble])
+    step = next_step(told(VerdictKind.PIPELINE), [bubble], "be faster")
     assert step.saves == "that gives up to 1.25 times the tokens a second; each token takes as long as before"
     assert bubble.saves == "gives up to 1.25 times the tokens a second; each token takes as long as before"
 

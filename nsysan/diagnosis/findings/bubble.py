@@ -34,7 +34,7 @@ def pipeline_bubble(case: Case) -> Iterator[Finding]:
         by_share(round(bubble.share * case.period), case.period),
         f"the pipeline's stages wait for one another: {bubble.lost}",
         f"{bubble.in_flight}; {per_stage}; what is saved at most is what the busiest rank does not need of a step",
-        case.fixes.batches.format(batches=len(bubble.stages)),
+        case.fixes.batches.format(batches=max(len(bubble.stages), bubble.at_once + 1), now=bubble.at_once),
         bound if bound is not None and bound > 0 else None,
         figures={"bubble_share": bubble.share, "stages_at_once": bubble.at_once, "stages": len(bubble.stages)},
         thresholds={"pipeline_share": PIPELINE, **severity_limits()},

@@ -67,13 +67,13 @@ class Case:
     @cached_property
     def fixes(self) -> Fixes:
         """What to do with what runs the steps."""
-        return fixes_of(self.run)
+        return fixes_of(self.run.steps.source, self.run.names["name"].cast(pl.String))
 
     def host_fix(self, late: Late | None = None) -> Fix:
         """What to do of hosts that launch late: of these ranks, or of all."""
         told = self.diagnosis
         ahead = told.pace is not None and told.pace.answered
-        return host_fix(self.run, late, self.period, told.tail, ahead=ahead)
+        return host_fix(self.fixes, len(self.run.ranks), late, self.period, told.tail, ahead=ahead)
 
     @property
     def what(self) -> WhatIf | None:

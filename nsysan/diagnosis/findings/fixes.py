@@ -7,19 +7,16 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-
-import polars as pl
 
 from nsysan.diagnosis.hotspot import Late
 from nsysan.diagnosis.late_words import ranks_words, weight
 from nsysan.metrics.causes import GapCause
 from nsysan.metrics.tail import TailRow
 from nsysan.metrics.tail_causes import TailCause
-from nsysan.run.run import Run
 from nsysan.text import numbered, us
 
 #: So many steps of a pause are named.
@@ -38,6 +35,7 @@ class Fixes:
     all_reduce: str
     batches: str
     layers: str
+    faster: str
     source: str
 
 
@@ -56,23 +54,23 @@ def load_fixes() -> tuple[Fixes, ...]:
     return tuple(Fixes(**(row | {"kernels": re.compile(row["kernels"])})) for row in document["fix"])
 
 
-def fixes_of(run: Run) -> Fixes:
-    """Of what runs the steps: by the engine's ranges, else by its kernels."""
+def fixes_of(source: str, kernels: Iterable[str]) -> Fixes:
+    """Of what runs the steps: by the engine's ranges, else by its kernels. source: how steps were found, in words."""
     *known, other = load_fixes()
-    by_range = (row for row in known if f"({row.name}" in run.steps.source)
-    names = run.names["name"].cast(pl.String)
-    by_kernel = (row for row in known if names.str.contains(row.kernels.pattern).any())
+    names = list(kernels)
+    by_range = (row for row in known if f"({row.name}" in source)
+    by_kernel = (row for row in known if any(map(row.kernels.search, names)))
     return next(by_range, None) or next(by_kernel, None) or other
 
 
-def host_fix(run: Run, late: Late | None, period: int, tail: Sequence[TailRow], *, ahead: bool) -> Fix:
-    """What to do of hosts that launch late; late: the ranks that are, None where all of them are.
+def host_fix(engine: Fixes, ranks: int, late: Late | None, period: int, tail: Sequence[TailRow], *, ahead: bool) -> Fix:
+    """What to do of hosts that launch late; late: the ranks that are, of so many ranks; None where all of them are.
 
     tail: as Diagnosis has it. ahead: whether hosts are seen to launch a step before its forerunner's results are there.
     """
-    engine = _LESS if ahead else fixes_of(run).host
+    work_ahead = _LESS if ahead else engine.host
     if late is None:
-        return Fix(engine, f"give each rank's process CPU cores of its own, {_NUMA}; {_OFF_THREAD}")
+        return Fix(work_ahead, f"give each rank's process CPU cores of its own, {_NUMA}; {_OFF_THREAD}")
     who = ranks_words(late.ranks)
     several = len(late.ranks) > 1
     if weight(late, period).mean and (steps := _paused_in(tail, late)):
@@ -86,11 +84,11 @@ def host_fix(run: Run, late: Late | None, period: int, tail: Sequence[TailRow], 
         return Fix(
             f"take the call that waits for the GPU out of the step on {who} (a synchronise, .item(), .cpu()): its GPU "
             f"idles {us(idles[1])} µs a step after it",
-            engine,
+            work_ahead,
         )
-    if 2 * len(late.ranks) < len(run.ranks) or len(late.ranks) == 1:
-        return Fix(_pinned(who, several), f"{_OFF_THREAD}; {engine}")
-    return Fix(engine, f"{_pinned(who, several)}; {_OFF_THREAD}")
+    if 2 * len(late.ranks) < ranks or len(late.ranks) == 1:
+        return Fix(_pinned(who, several), f"{_OFF_THREAD}; {work_ahead}")
+    return Fix(work_ahead, f"{_pinned(who, several)}; {_OFF_THREAD}")
 
 
 _LESS = (
