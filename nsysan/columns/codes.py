@@ -83,7 +83,7 @@ def _from_search(places: Sequence[_Places], rows: int) -> tuple[_Codes, _I64]:
 def _combined(parts: Sequence[tuple[_I64, int]]) -> _I64:
     key = parts[0][0]
     for number, count in parts[1:]:
-        key = key * count + number
+        key = key * count + number if count > 1 else key
     return key
 
 
@@ -143,7 +143,9 @@ class _Places:
         least, most = self._column.min(), self._column.max()
         self._least = least if isinstance(least, int) else 0
         self._distinct: _I64 | None = None
-        if not isinstance(least, int) or not isinstance(most, int):
+        # As they lie in memory, where none is null.
+        self._values = None if self._column.null_count() else self._column.to_numpy()
+        if not isinstance(least, int) or not isinstance(most, int) or (least == most and self._values is not None):
             self.count = 1
         elif most - least < 1 << 16:
             self.count = most - least + 2  # the last is that of null
@@ -153,9 +155,11 @@ class _Places:
 
     def of(self, first: int, rows: int) -> _I64:
         """The numbers of some rows."""
+        if self.count == 1:
+            return np.zeros(rows, dtype=np.int64)
         column = self._column.slice(first, rows)
         if self._distinct is not None:
             return np.searchsorted(self._distinct, _numbers(column))
-        if self.count == 1:
-            return np.zeros(len(column), dtype=np.int64)
+        if self._values is not None:
+            return np.asarray(np.subtract(self._values[first : first + rows], self._least, dtype=np.int64))
         return _filled(column.cast(pl.Int64) - self._least, self.count - 1).to_numpy()

@@ -27,8 +27,9 @@ _CATEGORY = pl.Categorical()
 _I64 = npt.NDArray[np.int64]
 _Codes = npt.NDArray[Any]
 _CORRELATIONS = 1 << 32  # CUPTI counts calls in 32 bits
-#: A place for every correlation, where there are at most so many for each call that is wanted, and some.
-_PLACES_A_CALL, _PLACES = 32, 1 << 20
+#: A place for every correlation, where there are at most so many for each call that is wanted, or so many at all: those
+#: of a real trace have twenty for each, which for millions of calls takes longer to fill than to search.
+_PLACES_A_CALL, _PLACES = 4, 1 << 20
 #: Operations at a time, few enough to stay in a processor's cache.
 _AT_ONCE = 1 << 16
 #: Up to this share of kernels without a name is counted with the rest.
@@ -238,18 +239,22 @@ def _look_up(wanted: pl.Series, known: _I64, numbers: _I64, found: npt.NDArray[n
     if not len(known):
         return
     least, most = int(known.min()), int(known.max())
-    if most - least < _PLACES_A_CALL * len(known) + _PLACES:
+    small = most - least < max(_PLACES_A_CALL * len(known), _PLACES)
+    if small:
         # The last place is for what is not there. Of several calls the last one written stays, so the first comes last.
         table = np.full(most - least + 2, -1, dtype=np.int32)
         table[known[::-1] - least] = numbers[::-1]
-        for begin in range(0, len(found), _AT_ONCE):
-            place = wanted.slice(begin, _AT_ONCE).cast(pl.Int64).fill_null(-1).to_numpy() - least
-            found[begin : begin + _AT_ONCE] = table[np.where((place >= 0) & (place <= most - least), place, -1)]
-        return
-    order = np.argsort(known, kind="stable")
-    values = wanted.cast(pl.Int64).fill_null(-1).to_numpy()
-    nearest = order[np.minimum(np.searchsorted(known, values, sorter=order), len(known) - 1)]
-    found[:] = np.where(known[nearest] == values, numbers[nearest], -1)
+    elif (known[1:] < known[:-1]).any():
+        order = np.argsort(known, kind="stable")
+        known, numbers = known[order], numbers[order]
+    for begin in range(0, len(found), _AT_ONCE):
+        values = wanted.slice(begin, _AT_ONCE).cast(pl.Int64).fill_null(-1).to_numpy()
+        if small:
+            own = table[np.where((values >= least) & (values <= most), values - least, -1)]
+        else:
+            nearest = np.minimum(np.searchsorted(known, values), len(known) - 1)
+            own = np.where(known[nearest] == values, numbers[nearest], -1)
+        found[begin : begin + _AT_ONCE] = own
 
 
 def _trimmed(columns: dict[str, pl.Series], first: _I64, queues: pl.DataFrame) -> pl.Series:
