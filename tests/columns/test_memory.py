@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 
 import pytest
 
-from nsysan.columns.memory import settle
+from nsysan.columns.memory import give_back, settle
 
 _THREADS, _OURS = "POLARS_MAX_THREADS", "NSYSAN_POLARS_THREADS"
 
@@ -40,3 +42,16 @@ def test_one_processor_has_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
     settle()
     assert os.environ[_THREADS] == "1"
+
+
+def test_what_few_rows_left_is_kept_and_what_many_left_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    library = type("Library", (), {"malloc_trim": staticmethod(asked.append)})
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: library)
+    monkeypatch.setattr(sys, "platform", "linux")
+    give_back(999_999)
+    assert asked == []
+    give_back(1_000_000)
+    assert asked == [0]
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: object())  # as musl, which has none
+    give_back(1_000_000)
