@@ -32,6 +32,10 @@ from nsysan.run.all_decode import of_all_decode, summed_over
 from nsysan.run.run import Run
 from nsysan.timings import stage
 
+#: What who is late is told by, of the many columns of calls.
+_OF_CALL = ("row", "rank", "family", "step", "call", "number", "cls", "begin", "end", "last", "wait", "wire")
+_OF_ARRIVAL = ("position", "ranks", "lateness", "caused")
+
 
 @stage("diagnose")
 def diagnose(run: Run, untraced: int | None = None) -> Diagnosis:
@@ -45,7 +49,8 @@ def diagnose(run: Run, untraced: int | None = None) -> Diagnosis:
     # Who waits for data, or for another stage, depends on who works on it: that is the pipeline, not skew.
     # Nor does anybody wait for who comes after a root has given its data away.
     met = pl.n_unique("last").over("family", "step", "call") == 1
-    meeting = arrived.filter((pl.col("cls") != WorkClass.P2P) & met & _within_a_stage(run))
+    calls = arrived.select(*_OF_CALL, *_OF_ARRIVAL)
+    meeting = calls.filter((pl.col("cls") != WorkClass.P2P) & met & _within_a_stage(run))
     medians = gap_medians(run.gaps, run.ledger)
     every = of_all_decode(run)
     pace, without = paced(every, untraced)
@@ -72,7 +77,7 @@ def diagnose(run: Run, untraced: int | None = None) -> Diagnosis:
         outliers=slowest_steps(slow, losses, run.ledger),
         tail=tail_rows(losses.filter(pl.col("step").is_in(long)), periods),
         humps=humps(periods),
-        spreads=_spreads(arrived.filter(pl.col("step").is_in(run.steady_steps))),
+        spreads=_spreads(calls.filter(pl.col("step").is_in(run.steady_steps))),
         caused=caused_by_step(meeting).rename({"caused": "ns"}),
         arrived=arrived,
         rejected=rejected,

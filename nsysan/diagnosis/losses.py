@@ -19,6 +19,8 @@ from nsysan.run.run import Run
 _USUAL_STEPS = 15
 _PARTS = list(TAIL_OF)
 _SCHEMA = {"step": pl.Int64(), "cause": pl.String(), "rank": pl.Int64(), "ns": pl.Int64(), "call": pl.Int64()}
+#: What is looked at of a call, of which a frame has many columns.
+_OF_CALLS = ("row", "rank", "family", "step", "call", "number", "begin", "end", "last")
 _OF_LINE = {
     Line.COMPUTE: TailCause.COMPUTE,
     Line.WAIT: TailCause.COMMUNICATION,
@@ -40,7 +42,7 @@ def losses_of(run: Run, arrived: pl.DataFrame, slow: list[int]) -> tuple[pl.Data
     Of the steps of the tail, and of those in `slow`. arrived: as skew.arrivals gives it.
     """
     steady = run.steady_steps
-    calls = with_before(arrived, run.windows) if len(arrived) else arrived
+    calls = with_before(arrived.select(_OF_CALLS), run.windows) if len(arrived) else arrived
     links = chains(calls, steady) if len(arrived.filter(pl.col("step").is_in(steady))) else pl.DataFrame()
     if links.is_empty():
         periods = run.ledger.filter("steady").group_by("step").agg(ns=pl.median("period_ns"))
