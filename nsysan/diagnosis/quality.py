@@ -97,7 +97,8 @@ def _graphs(run: Run) -> Quality | None:
 
 
 def _split(run: Run, diagnosis: Diagnosis) -> Quality:
-    calls = run.collectives.filter(pl.col("step").is_in(run.steady_steps))
+    told = run.collectives.select("step", "verdict", "wait", "skew_free_wait")
+    calls = told.filter(pl.col("step").is_in(run.steady_steps))
     counts = dict(calls.group_by("verdict").len().iter_rows())
     total = len(calls)
     if total == 0:
@@ -136,8 +137,8 @@ def _split(run: Run, diagnosis: Diagnosis) -> Quality:
         )
     detail = ", ".join(f"{n} {verdict}" for verdict, n in bad.items())
     status = Status.ESTIMATED if counts.get(Match.MATCHED) else Status.NOT_MEASURABLE
-    told = f"of {counted(total, 'collective kernel')} {detail}; the time of these is the line {Line.COMM_UNSPLIT}"
-    return Quality(Aspect.WAIT_WIRE, status, told + differ)
+    of_total = f"of {counted(total, 'collective kernel')} {detail}; the time of these is the line {Line.COMM_UNSPLIT}"
+    return Quality(Aspect.WAIT_WIRE, status, of_total + differ)
 
 
 def _events(run: Run) -> Quality:

@@ -94,7 +94,7 @@ def _estimated(run: Run, what: WhatIf | None, rows: Sequence[Quality], *, late: 
 
 def _matched(run: Run) -> float | None:
     """Share of the collectives of the steady steps; None where there are none."""
-    calls = run.collectives.filter(pl.col("step").is_in(run.steady_steps))
+    calls = run.collectives.select("step", "verdict").filter(pl.col("step").is_in(run.steady_steps))
     return None if calls.is_empty() else float((calls["verdict"] == Match.MATCHED).mean() or 0.0)  # type: ignore[arg-type]
 
 

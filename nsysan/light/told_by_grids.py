@@ -39,8 +39,8 @@ class ToldByGrids:
 def told_by_grids(run: Run) -> ToldByGrids:
     """Of a replica; nothing where payloads tell the size of every all-reduce of its decode steps."""
     decoding = [one for one in run.steps.populations if one.kind is StepKind.DECODE]
-    untold = run.collectives.filter(pl.col("kind").is_in(_TELLING) & pl.col("message_bytes").is_null())
-    silent = set(untold["step"].drop_nulls().to_list())
+    untold = pl.col("kind").is_in(_TELLING) & pl.col("message_bytes").is_null()
+    silent = set(run.collectives.select(pl.col("step").filter(untold).drop_nulls()).to_series().to_list())
     wanted = [one for one in decoding if silent & set(one.steps)][: _MOST_STEPS // _OF_EACH]
     if not wanted or not run.ranks:
         return ToldByGrids()

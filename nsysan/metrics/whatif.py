@@ -83,7 +83,10 @@ def call_wires(collectives: pl.DataFrame, steps: list[int]) -> pl.DataFrame:
 
     Of a message the longer of what its send and its receive take once they need not wait.
     """
-    matched = collectives.filter((pl.col("verdict") == Match.MATCHED) & pl.col("step").is_in(steps))
+    # A call has many columns more.
+    wanted = dict.fromkeys((*KEY[:-1], "message_bytes", "family", "step", "call", "cls", "wire", "end", "last"))
+    own = collectives.select(*wanted, "verdict")
+    matched = own.filter((pl.col("verdict") == Match.MATCHED) & pl.col("step").is_in(steps))
     call, calls = numbered_calls(matched, matched.select(*KEY[:-1], place()))
     message = pl.first("cls") == WorkClass.P2P
     wire = pl.when(message).then(pl.max("wire")).otherwise(pl.max("end") - pl.max("last"))

@@ -30,8 +30,9 @@ _LANE = ("stretch", "rank", "context", "stream")
 def build(run: Run, found: Activity) -> Graph:
     """The graph of what was recorded."""
     matched = pl.col("verdict") == Match.MATCHED
-    told = run.collectives.filter(matched | (pl.col("verdict") == Match.SINGLE))
-    calls = told.select(
+    # Of the many columns of calls only these are filtered.
+    told = run.collectives.lazy().filter(matched | (pl.col("verdict") == Match.SINGLE))
+    wanted = told.select(
         "row",
         "family",
         "message_bytes",
@@ -43,6 +44,7 @@ def build(run: Run, found: Activity) -> Graph:
         of="step",
         single=~matched,
     )
+    calls = wanted.collect()
     # Where answers are of one population, the few other steps between its own say what is usual too.
     apart = pl.col("population") if run.summed else pl.lit(None, dtype=pl.String).alias("population")
     populations = found.steps.select("stretch", "step", apart).unique(["stretch", "step"])

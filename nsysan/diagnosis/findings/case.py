@@ -96,7 +96,7 @@ class Case:
     def steady(self) -> pl.DataFrame:
         return self.run.ledger.filter(pl.col("steady"))
 
-    @property
+    @cached_property
     def all_reduces(self) -> pl.DataFrame:
         """The matched ones of the steady steps."""
         return self.run.collectives.filter(
