@@ -83,6 +83,11 @@ def test_verdict_late_ranks_and_findings(
     assert "with nothing changed that misses the period by 0.0 %" in to_text(report)
 
 
+def test_what_waits_for_its_gpu_is_told_to_wait_elsewhere(tmp_path: Path) -> None:
+    report = told(cases.sync_in_the_step, tmp_path)
+    assert report.next_step.do.startswith("take the call that waits for the GPU out of the step on rank ")
+
+
 def test_what_is_saved_of_the_mean_is_a_share_of_that(tmp_path: Path) -> None:
     report = told(cases.gc_pause, tmp_path)
     (late,) = report.diagnosis.late

@@ -21,6 +21,8 @@ from nsysan.text import numbered, us
 
 #: So many steps of a pause are named.
 _STEPS = 4
+#: What to do of a step that waits for its GPU, on these ranks.
+SYNC_FIX = "take the call that waits for the GPU out of the step on {} (a synchronise, .item(), .cpu())"
 
 
 @dataclass(frozen=True)
@@ -82,8 +84,7 @@ def host_fix(engine: Fixes, ranks: int, late: Late | None, period: int, tail: Se
     idles = next(iter(late.idle.items()), None)
     if idles is not None and idles[0] == GapCause.SYNC:
         return Fix(
-            f"take the call that waits for the GPU out of the step on {who} (a synchronise, .item(), .cpu()): its GPU "
-            f"idles {us(idles[1])} µs a step after it",
+            f"{SYNC_FIX.format(who)}: its GPU idles {us(idles[1])} µs a step after it",
             work_ahead,
         )
     if 2 * len(late.ranks) < ranks or len(late.ranks) == 1:

@@ -9,6 +9,7 @@ import polars as pl
 
 from nsysan.diagnosis.findings.case import BETWEEN_PIECES, IDLE_SHARE, Case, Finder
 from nsysan.diagnosis.findings.finding import Figures, Finding, by_share, severity_limits
+from nsysan.diagnosis.findings.fixes import SYNC_FIX
 from nsysan.diagnosis.findings.kinds import FindingId, SavingIs, Severity, SharedFinding
 from nsysan.diagnosis.late_words import by_host, outermost, ranks_words, weight
 from nsysan.diagnosis.verdict import BOUNDS, VerdictKind
@@ -19,7 +20,7 @@ from nsysan.metrics.tally import EAGER_SHARE
 from nsysan.run.host_stalls import longest_stalls_of, looked_at
 from nsysan.run.questions import together
 from nsysan.run.run import Run
-from nsysan.text import counted, duration, pct, plain, us
+from nsysan.text import counted, duration, numbered, pct, plain, us
 
 #: Steps vary by 1 to 2 % in a quiet run; what late hosts cost beyond that is told.
 BETWEEN_SHARE = 0.03
@@ -231,8 +232,10 @@ def stall_of(case: Case, *, most: bool = False) -> Finding | None:
         f"rank {rank}: the longest idle stretch of a step takes {us(length)} µs of {duration(period)} (means over "
         f"the steady steps; {pct(length / period)}); {told}",
         (
-            "do that work ahead of time and beside the GPU's (loader workers, prefetching, pinned memory), and what "
-            "waits for others while kernels run"
+            SYNC_FIX.format(numbered("rank", [rank]))
+            if case.idle.get((rank, GapCause.SYNC), 0) >= _MOST_OF_IDLE * length
+            else "do that work ahead of time and beside the GPU's (loader workers, prefetching, pinned memory), and "
+            "what waits for others while kernels run"
             if known
             else "mark what the host does with NVTX ranges, or capture with --trace=cuda,nvtx,osrt; then do that work "
             "ahead of time and beside the GPU's"
