@@ -80,7 +80,11 @@ def _trouble(case: Case, command: Command, code: int, said: str, shown: str) -> 
     odd = case.surroundings is not None
     if code not in _ERRORS and not (odd and code == 141):
         return f"exit code {code}: {lines[-3:]}"
-    told = [line for line in lines if not line.startswith(("nsysan: left out: ", "nsysan: exporting "))]
+    told = [
+        line
+        for line in lines
+        if not line.startswith(("nsysan: left out: ", "nsysan: exporting ", "nsysan: closing window "))
+    ]
     if len(told) != 1 and not odd:
         return f"{len(told)} lines of error: {told[:3]}"
     return None
