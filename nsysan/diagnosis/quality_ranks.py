@@ -63,15 +63,23 @@ def _groups(run: Run) -> Quality | None:
 def _rank_clocks(run: Run) -> Quality | None:
     """Ranks whose calls always end sooner or later than those of the ranks beside them; nothing where none does."""
     own = {rank.rank for rank in run.ranks}
-    taken_out, left = (
+    clocks = run.rank_clocks
+    shown = {rank: ns for rank, ns in clocks.taken_out.items() if rank not in clocks.refuted}
+    refuted = {rank: clocks.taken_out[rank] for rank in sorted(clocks.refuted)}
+    taken_out, impossible, left = (
         ", ".join(f"rank {rank} {ns / 1e3:+,.1f} µs" for rank, ns in found.items() if rank in own)
-        for found in (run.rank_clocks.taken_out, run.rank_clocks.left)
+        for found in (shown, refuted, clocks.left)
     )
-    if not taken_out and not left:
+    if not taken_out and not impossible and not left:
         return None
     told = []
     if taken_out:
         told.append(f"taken out, as launches show the same: the GPU's clock is off ({taken_out})")
+    if impossible:
+        told.append(
+            f"taken out, as calls would end on one rank before they begin on another: the GPU's clock is off "
+            f"({impossible}), by which waiting may be wrong by less than a call's shortest time"
+        )
     if left:
         told.append(
             f"left in, as launches do not show it: ends of calls that are always apart ({left}), by which the waiting "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,8 @@ OF_STRETCHES = 36_000
 #: A stretch has steps in which hosts and GPUs come to their pace, those that are counted, and one to end the last.
 LEAD_IN = 2
 _BEFORE = -(1 << 63)
+#: Of the delays from a launch to its work all but these show whether a GPU's clock is early.
+_LEAST = 0.001
 _COUNTED = 8
 _OPERATION = (
     "row",
@@ -68,7 +71,25 @@ def activity(run: Run, most: int = MAX_OPERATIONS) -> Activity | None:
     spans = steps.group_by("stretch", "rank").agg(pl.min("begin"), finish=pl.max("finish"))
     found = run.ask_each(activity_of, run.by_trace(spans))
     operations, waits, beside, orders = (pl.concat([own[i] for own in found], how="vertical_relaxed") for i in range(4))
+    early = _early(operations)
+    operations = _earlier(operations, early, "launch_start", "launch_end")
+    waits, beside = (_earlier(calls, early, "start", "end") for calls in (waits, beside))
     return Activity(operations, waits, beside, orders, steps.drop("finish"), whole)
+
+
+def _early(operations: pl.DataFrame) -> dict[int, int]:
+    """ns by which a rank's GPU is early beside its host, by rank, where its work begins before it is launched."""
+    launched = operations.drop_nulls("launch_start").group_by("rank")
+    least = launched.agg(ns=(pl.col("begin") - pl.col("launch_start")).quantile(_LEAST, "lower").cast(pl.Int64))
+    return {rank: -ns for rank, ns in least.filter(pl.col("ns") < 0).sort("rank").iter_rows()}
+
+
+def _earlier(calls: pl.DataFrame, by: Mapping[int, int], *times: str) -> pl.DataFrame:
+    """The calls of hosts on their GPUs' clocks."""
+    if not by:
+        return calls
+    early = pl.col("rank").replace_strict(dict(by), default=0, return_dtype=pl.Int64)
+    return calls.with_columns(pl.col(times) - early)
 
 
 def activity_of(

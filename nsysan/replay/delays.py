@@ -120,7 +120,7 @@ def _crossing(graph: Graph) -> pl.DataFrame:
     launches, orders, waits = (
         chosen(Link.LAUNCH),
         np.flatnonzero((graph.link == Link.ORDER) | (graph.link == Link.MAYBE)),
-        np.flatnonzero((graph.link == Link.SYNC) | (graph.link == Link.HELD) | (graph.link == Link.ASKED)),
+        np.flatnonzero(np.isin(graph.link, (Link.SYNC, Link.HELD, Link.ASKED, Link.HOST))),
     )
     # A launch shows its own delay where the stream has nothing left to do, a wait where it waited.
     target = edges.target[launches]
@@ -169,7 +169,7 @@ def _edges(at: I64, graph: Graph, told: pl.DataFrame, free: npt.NDArray[np.bool_
 def _own_work(graph: Graph, lane: I64) -> I64:
     """Of each end of a call that may wait the ns that its kind takes where it does not wait, -1 of other nodes."""
     own = np.full(len(graph.time), _NONE, dtype=np.int64)
-    sync = (graph.link == Link.SYNC) | (graph.link == Link.HELD)
+    sync = np.isin(graph.link, (Link.SYNC, Link.HELD, Link.HOST))
     if not sync.any():
         return own
     target, ended = graph.edges.target[sync], graph.time[graph.edges.source[sync]]

@@ -11,6 +11,7 @@ import polars as pl
 from nsysan.model.matches import Match
 from nsysan.replay.activity import Activity
 from nsysan.replay.engine import I64, Edges
+from nsysan.replay.hosts_meet import hosts_meet, with_hosts_met
 from nsysan.replay.links import Link, Part, part
 from nsysan.replay.meetings import with_meetings
 from nsysan.replay.orders import stream_orders
@@ -50,7 +51,10 @@ def build(run: Run, found: Activity) -> Graph:
     work, hosts = with_places(work, found.waits)
     work = with_meetings(work.sort(*_LANE, "begin", "end", maintain_order=True))
     hosts, answered = with_replies(work, hosts, found.beside, found.orders)
+    # Where it is inferred what tells hosts to begin, that is no other host.
+    hosts = with_hosts_met(hosts) if answered.is_empty() else hosts.with_columns(meeting=pl.lit(None, dtype=pl.Int64))
     hosts = hosts.with_row_index("number")
+    together = hosts_meet(hosts)
     ranks = [rank.rank for rank in run.ranks]
     staged = [tuple(stage) for stage in run.layout.stages]
     stages = staged if sorted(chain.from_iterable(staged)) == ranks else [tuple(ranks)]
@@ -71,8 +75,8 @@ def build(run: Run, found: Activity) -> Graph:
         *stream_orders(work, found.orders, starts),
         *waits,
         *replies(hosts, answered, starts),
-        # Where it is inferred what tells hosts to begin, that is no other host.
-        *(told_by_hosts(hosts, waits, time) if answered.is_empty() else []),
+        *together,
+        *(told_by_hosts(hosts, waits, time) if answered.is_empty() and not together else []),
         *held_calls(work, hosts, starts),
         *turns(work, hosts, starts, stages),
     ]

@@ -21,6 +21,7 @@ class Link(IntEnum):
     ASKED = 7  # work ends, a query that always found it done ends: whether it would have been asked again is not told
     TURN = 8  # the last stage of a pipeline ends a step, the first begins one
     TOLD = 9  # a host that waited goes on, another begins a step: may be
+    HOST = 10  # a host comes to where all meet, another leaves
     HELD = 5  # work starts or ends, a launch call that had to wait until then ends
 
 

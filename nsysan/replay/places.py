@@ -5,8 +5,13 @@ from __future__ import annotations
 import polars as pl
 
 from nsysan.columns.codes import codes, occurrences
+from nsysan.trace.calls import NOT_READY
 
 _HOME = ("stretch", "rank", "home")
+#: A thread that goes on in so many of its runs of queries though the work is not done looks after it by the way.
+_POLLS = 0.1
+#: Of such a thread, so many queries on end ask after one thing until it is done.
+_LOOP = 8
 
 
 def with_places(work: pl.DataFrame, waits: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -69,18 +74,32 @@ def with_places(work: pl.DataFrame, waits: pl.DataFrame) -> tuple[pl.DataFrame, 
 
 
 def _asked_once(calls: pl.DataFrame) -> pl.DataFrame:
-    """The calls with each run of queries as one: from the first to the end of the last, which tells what it asked."""
+    """The calls with each run of queries as one: from the first to the end of the last, which tells what it asked.
+
+    A host that goes on though it was told that the work is not done waits for nothing: such runs are left out, and of a
+    thread that often does so all but long ones that ended with work that was done.
+    """
     lane = ("stretch", "thread")
     query = pl.col("waits") & pl.col("launch").str.contains("Query")
-    goes_on = (query & query.shift(1)).fill_null(value=False).over(lane)
-    if not calls.select(goes_on.any()).item():
+    if not calls.select(query.any()).item():
         return calls
-    numbered = calls.with_columns(run=(~goes_on).cum_sum().over(lane))
-    rest = [pl.first(name) for name in calls.columns if name not in (*lane, "end", "correlation", "asked")]
-    merged = numbered.group_by(*lane, "run", maintain_order=True).agg(
-        *rest, pl.last("end", "correlation"), pl.sum("asked")
+    goes_on = (query & query.shift(1)).fill_null(value=False).over(lane)
+    numbered = calls.with_columns(
+        run=(~goes_on).cum_sum().over(lane),
+        unready=pl.col("launch").str.ends_with(NOT_READY),
+        launch=pl.col("launch").str.strip_suffix(NOT_READY),
     )
-    return merged.select(calls.columns)
+    once = (*lane, "end", "correlation", "asked")
+    merged = numbered.group_by(*lane, "run", maintain_order=True).agg(
+        *(pl.first(name) for name in calls.columns if name not in once),
+        pl.last("end", "correlation"),
+        pl.sum("asked"),
+        goes_on=pl.last("unready"),
+        loops=~pl.last("unready") & (pl.len() >= _LOOP),
+    )
+    polls = pl.col("goes_on").filter(query).mean().over(lane).fill_null(0.0) >= _POLLS
+    gone = query & (pl.col("goes_on") | polls & ~pl.col("loops"))
+    return merged.filter(~gone.fill_null(value=False)).select(calls.columns)
 
 
 def _number(texts: pl.Series) -> pl.Series:

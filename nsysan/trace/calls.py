@@ -11,6 +11,7 @@ from nsysan.columns.chunks import fitted
 from nsysan.columns.codes import codes
 from nsysan.trace.globals import process_of
 from nsysan.trace.tables import I64, SMALL, Tables
+from nsysan.trace.vocabulary import NAME
 from nsysan.trace.where import Where
 
 RUNTIME = "CUPTI_ACTIVITY_KIND_RUNTIME"
@@ -23,6 +24,9 @@ _OF_INTEREST = (
 #: Whether a call waits, or asks: an expression of its `name`.
 SYNCHRONISES = pl.col("name").cast(pl.String).str.contains("Synchronize")
 QUERIES = pl.col("name").cast(pl.String).str.contains("Query")
+#: What the name of a query ends with that was told that the work is not done (cudaErrorNotReady).
+NOT_READY = " (not ready)"
+_NOT_READY = 600
 _RECORDS = "CUPTI_ACTIVITY_KIND_CUDA_EVENT"
 _SYNCHRONIZATIONS = "CUPTI_ACTIVITY_KIND_SYNCHRONIZATION"
 #: What nsys writes for a stream or an event that a row is not about.
@@ -32,7 +36,7 @@ _NOTHING = (1 << 32) - 1
 @dataclass(frozen=True)
 class Calls:
     """table: start, duration (ns), correlation, caller (a row of `callers`), in file order. callers: thread, process,
-    name (a category).
+    name (a category), of a query that found its work not done with NOT_READY.
     """
 
     table: pl.DataFrame
@@ -56,19 +60,28 @@ class Calls:
 
 
 def calls_of(frame: pl.DataFrame) -> Calls:
-    """The calls of a frame with start, end, thread, correlation and name."""
-    caller, callers = codes([frame["thread"], frame["name"]])
+    """The calls of a frame with start, end, thread, correlation, name and told, what the call returned."""
+    unready = frame.select(unready=(pl.col("told") == _NOT_READY).fill_null(value=False)).to_series()
+    caller, callers = codes([frame["thread"], frame["name"], unready])
+    name = pl.when(QUERIES & pl.col("unready")).then(pl.col("name").cast(pl.String) + NOT_READY).otherwise("name")
     return Calls(
         frame.select("start", "correlation").with_columns(
             fitted(frame["end"] - frame["start"]).alias("duration"), pl.Series("caller", caller)
         ),
-        callers.select("thread", process_of("thread").fill_null(0).alias("process"), "name"),
+        callers.select("thread", process_of("thread").fill_null(0).alias("process"), name.cast(NAME).alias("name")),
     )
 
 
 def read_calls(tables: Tables, end: int | None) -> Calls:
     """The calls that give work to a GPU or wait for it; end: of those that begin before it (ns)."""
-    columns = {"start": I64, "end": I64, "globalTid": I64, "correlationId": SMALL, "nameId": SMALL}
+    columns = {
+        "start": I64,
+        "end": I64,
+        "globalTid": I64,
+        "correlationId": SMALL,
+        "nameId": SMALL,
+        "returnValue": SMALL,
+    }
     names = tables.strings.filter(pl.col("value").str.contains(_OF_INTEREST))["id"].sort().to_list()
     # Without names a call is still known by the work that it gave. First what drops most rows.
     wanted = [Where("nameId", one_of=names)] if len(tables.strings) else []
@@ -77,7 +90,9 @@ def read_calls(tables: Tables, end: int | None) -> Calls:
     wanted += [Where("start", below=end)] if end is not None else []
     frame = tables.read(RUNTIME, columns, wanted)
     named = tables.named(frame["nameId"], pl.col("value").str.replace(r"_v\d+$", ""))
-    frame = frame.rename({"globalTid": "thread", "correlationId": "correlation"}).with_columns(name=named)
+    frame = frame.rename({"globalTid": "thread", "correlationId": "correlation", "returnValue": "told"}).with_columns(
+        name=named
+    )
     return calls_of(tables.timed(frame, "launch calls"))
 
 

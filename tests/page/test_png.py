@@ -191,7 +191,7 @@ def test_kaleido_draws_where_there_is_no_browser_of_ones_own(
     from nsysan.page.charts import ledger_bars
 
     report = build_report(nsysan.analyze(nsysan.open_trace(paper_trace(tmp_path / "t.sqlite"))), "0")
-    width, height, counts = colours(painter.draw(ledger_bars(report), 600, 300))
+    width, height, counts = colours(painter.draw(ledger_bars(report).whole(), 600, 300))
     assert (width, height) == (1_200, 600)
     assert counts.get(rgb("compute"), 0) > 10_000
 

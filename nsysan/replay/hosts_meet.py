@@ -1,0 +1,95 @@
+"""Where the hosts of all ranks meet in a step, as none of them is seen to wait there (inferred, METRICS section 7).
+
+Schedulers of an engine hand requests on over the network's library of the CPUs (gloo), each step, and none goes on
+before all have come. To what is traced of CUDA each works all the time.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from nsysan.replay.links import Link, Part, part
+
+#: The name of the call that stands for such a wait.
+_MEET = "hosts meet"
+#: What a host pauses for no longer than this is no meeting, ns; nor where all come within so much of each other.
+_PAUSE, _APART = 20_000, 50_000
+#: So many of the pauses at a place no host leaves before all have come.
+_MOST = 0.9
+#: They leave so much closer together than they come. A place is one that most steps have.
+_CLOSER, _OFTEN = 0.25, 0.8
+_LANE = ("stretch", "thread")
+_MEETING = ("stretch", "step", "meeting")
+
+
+def with_hosts_met(hosts: pl.DataFrame) -> pl.DataFrame:
+    """The calls of hosts with a wait in each pause in which they meet; meeting: which of its step, null of others.
+
+    hosts: as with_replies has them.
+    """
+    hosts = hosts.with_columns(meeting=pl.lit(None, dtype=pl.Int64))
+    met = _meetings(_pauses(hosts))
+    if met.is_empty():
+        return hosts
+    last = int(hosts["place"].max() or 0)  # type: ignore[arg-type]
+    added = met.with_columns(
+        start="paused",
+        end="left",
+        launch=pl.lit(_MEET),
+        waits=pl.lit(value=True),
+        reply=pl.lit(value=True),
+        asked=pl.lit(1, dtype=pl.UInt32),
+        in_graph=pl.lit(value=False),
+        place=pl.col("meeting") + last + 1,
+    )
+    added = added.select(
+        pl.col(name).cast(kind) if name in added.columns else pl.lit(None, dtype=kind).alias(name)
+        for name, kind in hosts.schema.items()
+    )
+    return pl.concat([added, hosts]).sort(*_LANE, "start", "end", maintain_order=True)
+
+
+def hosts_meet(hosts: pl.DataFrame) -> list[Part]:
+    """Edges from where each host comes to a meeting to where each other one leaves it; hosts: numbered."""
+    met = hosts.drop_nulls("meeting").select(*_MEETING, "rank", "number")
+    pairs = met.join(met, on=list(_MEETING), suffix="_other").filter(pl.col("rank") != pl.col("rank_other"))
+    source, target = (2 * pairs[name].to_numpy().astype(np.int64) for name in ("number", "number_other"))
+    return [part(source, target + 1, Link.HOST)] if len(pairs) else []
+
+
+def _pauses(hosts: pl.DataFrame) -> pl.DataFrame:
+    """stretch, step, rank, thread, place (of the call after it), paused, left: when it began and ended. Of the thread
+    of each rank that launches most.
+    """
+    before = pl.col("end").cum_max().shift(1).over(_LANE)
+    calls = hosts.with_columns(paused=before, left="start")
+    most = hosts.filter(~pl.col("waits")).group_by("stretch", "rank", "thread").len()
+    most = most.sort("len", descending=True).unique(["stretch", "rank"], keep="first", maintain_order=True)
+    calls = calls.join(most, on=["stretch", "rank", "thread"], how="semi").drop_nulls(["step", "place"])
+    return calls.filter(pl.col("left") - pl.col("paused") >= _PAUSE).select(
+        "stretch", "step", "rank", "thread", "place", "paused", "left"
+    )
+
+
+def _meetings(pauses: pl.DataFrame) -> pl.DataFrame:
+    """The pauses of all ranks in which they meet, with meeting: a number for its place in their steps."""
+    ranks = pauses["rank"].n_unique()
+    key = ("stretch", "step", "place")
+    beside = pauses.filter(pl.len().over(key) == ranks) if ranks > 1 else pauses.clear()
+    steps = pauses.select(pl.struct("stretch", "step").n_unique()).item()
+    together = beside.group_by(key).agg(
+        met=pl.max("paused") <= pl.min("left"),
+        came=pl.max("paused") - pl.min("paused"),
+        went=pl.max("left") - pl.min("left"),
+    )
+    places = together.group_by("place").agg(pl.mean("met"), pl.median("came", "went"), n=pl.len())
+    shown = places.filter(
+        pl.col("n") >= _OFTEN * steps,
+        pl.col("met") >= _MOST,
+        pl.col("came") >= _APART,
+        pl.col("went") <= _CLOSER * pl.col("came"),
+    )
+    kept = together.filter("met").join(shown, on="place", how="semi")
+    found = beside.join(kept, on=key, how="semi")
+    return found.with_columns(meeting=pl.col("place").rank("dense").cast(pl.Int64))
