@@ -86,7 +86,9 @@ def open_window(output: Path, say: Say) -> Path:
             ExitCode.OUTPUT_EXISTS,
         )
     numbered = (output.with_name(f"{output.name}.{k}") for k in range(1, _MOST_WINDOWS))
-    name = next(path for path in numbered if not any(map(os.path.lexists, outputs_of(path))))
+    name = next((path for path in numbered if not any(map(os.path.lexists, outputs_of(path)))), None)
+    if name is None:
+        raise NsysanError(f"{output}: has {_MOST_WINDOWS:,} windows here; use another name", ExitCode.OUTPUT_EXISTS)
     note.held.open_window(name.absolute(), say)
     _write(note_file(output), replace(note, open=name.name))
     say(f"window {name.name} is open; close it with `nsysan window close {output}`")
@@ -137,13 +139,15 @@ def _read(told: dict[str, object]) -> Note:
     opened, expected = told["open"], told["expected_ranks"]
     if told["format"] != _FORMAT or not isinstance(session, str) or not _SESSION.fullmatch(session):
         raise ValueError("not of this version")
-    if not isinstance(start, list) or not isinstance(pid, int):
-        raise ValueError("it tells neither options nor process")
+    if not isinstance(start, list) or not all(isinstance(word, str) and "\0" not in word for word in start):
+        raise ValueError("its options are none")
+    if not isinstance(pid, int) or not 0 < pid < 1 << 31:
+        raise ValueError("its process is none")
     if opened is not None and (not isinstance(opened, str) or Path(opened).name != opened):
         raise ValueError("the open window has no name")
-    if expected is not None and not isinstance(expected, int):
+    if expected is not None and (not isinstance(expected, int) or expected < 1):
         raise ValueError("the number of ranks is none")
-    return Note(Held(require_nsys(str(told["nsys"])), session, tuple(map(str, start))), pid, expected, opened)
+    return Note(Held(require_nsys(str(told["nsys"])), session, tuple(start)), pid, expected, opened)
 
 
 def _write(path: Path, note: Note) -> None:

@@ -219,18 +219,31 @@ def test_a_note_that_is_none(tmp_path: Path, told: str) -> None:
         read_note(tmp_path / "srv")
 
 
-def test_a_note_of_a_workload_that_is_gone(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("told", "why"),
+    [
+        ({"pid": 2**22 + 1}, "the workload has ended"),
+        ({"pid": 2**31}, "its process is none"),
+        ({"pid": 10**30}, "its process is none"),
+        ({"pid": 0}, "its process is none"),
+        ({"pid": -1}, "its process is none"),
+        ({"start": ["--a\0b"]}, "its options are none"),
+        ({"start": [["--a"]]}, "its options are none"),
+        ({"expected_ranks": -4}, "the number of ranks is none"),
+    ],
+)
+def test_a_note_of_no_workload_that_runs(tmp_path: Path, told: dict[str, object], why: str) -> None:
     note = {
         "format": "nsysan.hold/1",
         "nsys": str(fake_nsys(tmp_path, "2025.3.1")),
         "session": "nsysan-0123456789ab",
         "start": [],
-        "pid": 2**22 + 1,
+        "pid": 1,
         "expected_ranks": None,
         "open": None,
     }
-    (tmp_path / ".srv.hold").write_text(json.dumps(note))
-    with pytest.raises(NsysanError, match="the workload has ended"):
+    (tmp_path / ".srv.hold").write_text(json.dumps(note | told))
+    with pytest.raises(NsysanError, match=why):
         read_note(tmp_path / "srv")
 
 

@@ -9,6 +9,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from tests.fakensys import fake_nsys
 from tests.hostile.case import OUTPUTS, PAGE, REPORT, Case, reading
 from tests.hostile.jsons import damaged_json
 from tests.hostile.sources import take
@@ -22,6 +23,14 @@ _NOTE: dict[str, object] = {
     "pid": 1,
     "expected_ranks": 2,
     "open": None,
+}
+_ODD_NOTES: dict[str, tuple[object, ...]] = {
+    "pid": (0, -1, 1 << 31, 1 << 70, 4_000_000, True),
+    "open": ("..", "", "a/b", "x" * 300, "srv.\x1b[1m"),
+    "nsys": ("./nsys", "/bin/false", "/bin/true", "/dev/zero", "/", "nowhere", "x" * 5_000, "/bin/\x00"),
+    "session": ("--help", "nsysan-"),
+    "start": (["--a\0b"], [["--a"]], ["x" * 9_000] * 6, "--a", [1], ["--output=/dev/null"]),
+    "expected_ranks": (0, -1, 1 << 70, True),
 }
 _CONFIGS: tuple[dict[str, object], ...] = (
     {
@@ -228,12 +237,13 @@ def hold_notes(folder: Path, sources: Path, chance: random.Random) -> Case:
         did = odd_file(note, chance)
     else:
         told = _NOTE | {
-            "pid": chance.choice((os.getpid(), os.getpid(), 0, -1, 1 << 31, 1 << 70, 4_000_000)),
-            "open": chance.choice((None, "srv.1", "..", "", "a/b", "x" * 300, "srv.\x1b[1m")),
-            "nsys": chance.choice(("/bin/false", "/bin/true", "/dev/zero", "/", "nowhere", "x" * 5_000, "/bin/\x00")),
-            "session": chance.choice(("nsysan-0123456789ab", "--help", "nsysan-")),
+            "pid": os.getpid(),
+            "nsys": str(fake_nsys(folder, "2025.3.1")),
+            "open": chance.choice((None, "srv.1")),
         }
-        data, did = damaged_json(told, chance)
+        odd = chance.sample(sorted(_ODD_NOTES), chance.choice((0, 1, 1, 2)))
+        told |= {key: chance.choice(_ODD_NOTES[key]) for key in odd}
+        data, did = damaged_json(told, chance) if chance.random() < 0.5 else (json.dumps(told).encode(), f"odd {odd}")
         note.write_bytes(data)
     action = chance.choice(
         (["open", "srv", "--seconds", "0.01"], ["open", "srv"], ["close", "srv"], ["close", "srv", "-q"])

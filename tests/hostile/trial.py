@@ -19,6 +19,8 @@ _ERRORS = frozenset((*range(3, 15), 20, 21, 23, 30))
 _USAGE = 2
 #: Standard output and error of no command have them: a terminal obeys them, or shows text in another order.
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+#: What is said before an error may come of it.
+_ON_THE_WAY = ("nsysan: left out: ", "nsysan: exporting ", "nsysan: closing window ")
 #: Larger ones are holes.
 _HASHED = 64 << 20
 _AROUND = """
@@ -80,7 +82,11 @@ def _trouble(case: Case, command: Command, code: int, said: str, shown: str) -> 
     odd = case.surroundings is not None
     if code not in _ERRORS and not (odd and code == 141):
         return f"exit code {code}: {lines[-3:]}"
-    told = [line for line in lines if not line.startswith(("nsysan: left out: ", "nsysan: exporting "))]
+    told = [
+        line
+        for line in lines
+        if not line.startswith(("nsysan: left out: ", "nsysan: exporting ", "nsysan: closing window "))
+    ]
     if len(told) != 1 and not odd:
         return f"{len(told)} lines of error: {told[:3]}"
     return None

@@ -97,6 +97,10 @@ def test_every_chart_is_drawn_without_errors_and_requests(
             assert "counters" in [plot["id"] for plot in plots]
             drawn |= {COUNTER_COLOURS["read"], COUNTER_COLOURS["active"]}
         assert {colour.lower() for colour in drawn} <= page.colours().keys()
+        # A press where nothing was pointed at before: plotly alone stumbles over it.
+        presses = "all => all.map(e => e.dispatchEvent(new MouseEvent('mousedown', {bubbles: true}))).length"
+        assert page.page.eval_on_selector_all(".plot .hoverlayer", presses) >= len(plots)
+        check_sound(page)
 
 
 def test_tables_hold_what_the_charts_show_and_every_section_is_linked(browser: Browser, bare: Path) -> None:

@@ -180,11 +180,11 @@ def test_pages_are_looked_at_once_and_again_where_the_file_changed(
     looked: list[str] = []
     pages = parquet_pages._pages
 
-    def noted(descriptor: int, chunk: pq.ColumnChunkMetaData) -> Iterator[int]:
+    def look(descriptor: int, chunk: pq.ColumnChunkMetaData) -> Iterator[int]:
         looked.append(chunk.path_in_schema)
         return pages(descriptor, chunk)
 
-    monkeypatch.setattr(parquet_pages, "_pages", noted)
+    monkeypatch.setattr(parquet_pages, "_pages", look)
     folder = tmp_path / "p"
     folder.mkdir()
     pq.write_table(pa.table({"n": range(10), "m": range(10)}), folder / "T.parquet")

@@ -101,6 +101,11 @@ const drawPlot = (element, source) => {
     modeBarButtonsToRemove: ["sendChartToCloud", "select2d", "lasso2d"],
   });
 };
+// plotly hands a press on its labels to what was pointed at last, and stumbles where that is nothing yet.
+const pressIsAnswered = (event) => {
+  if (!(event.target instanceof Element) || !event.target.closest(".hoverlayer")) return;
+  if (typeof event.currentTarget._fullLayout?._lasthover?.onmousedown !== "function") event.stopPropagation();
+};
 // A step in a chart is a way to its timeline.
 const followPoint = ({ points: [point] }) => {
   const rank = /^rank (\d+)$/.exec(String(point.data.z ? point.y : point.data.name));
@@ -114,6 +119,7 @@ const drawOnce = (element) => {
   const source = JSON.stringify({ data, layout: { template: nsysan.template, ...layout } });
   nsysan.drawn.push({ element, source });
   const drawing = drawPlot(element, source);
+  element.addEventListener("mousedown", pressIsAnswered, true);
   if ("steps" in element.dataset) element.on("plotly_click", followPoint);
   return drawing;
 };
