@@ -9,7 +9,6 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from nsysan.replay.engine import I64
 from nsysan.replay.links import Link, Part, part
 
 #: The name of the call that stands for such a wait.
@@ -25,7 +24,7 @@ _MEETING = ("stretch", "step", "meeting")
 
 
 def with_hosts_met(hosts: pl.DataFrame) -> pl.DataFrame:
-    """The calls of hosts with a wait in each pause in which they meet; meeting: which of its step it is, null of others.
+    """The calls of hosts with a wait in each pause in which they meet; meeting: a number for its place, null of others.
 
     hosts: as with_replies has them.
     """

@@ -109,11 +109,6 @@ def waits_for_answers(graph: Graph) -> bool:
     return bool((waiting[graph.edges.target] & (graph.link == Link.SYNC)).any())
 
 
-def meets_hosts(graph: Graph) -> bool:
-    """Whether hosts wait for each other, as it shows (see hosts_meet)."""
-    return bool((graph.link == Link.HOST).any())
-
-
 def _pauses(hosts: pl.DataFrame) -> pl.DataFrame:
     """The call after the longest pause between two steps of the thread of a rank that launches most; paused: when that
     began; next: the step that is launched then.

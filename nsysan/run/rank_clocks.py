@@ -42,8 +42,8 @@ class RankClocks:
 def find_offsets(calls: pl.DataFrame, delays: Mapping[int, int | None]) -> RankClocks:
     """Constant offsets of ranks within their traces.
 
-    calls: rank, trace, family, step, call, members, barrier, begin, end. delays: least delay from a launch call to the start
-    of its kernel, by rank, ns; None where no launch is known.
+    calls: rank, trace, family, step, call, members, barrier, begin, end. delays: least delay from a launch call to the
+    start of its kernel, by rank, ns; None where no launch is known.
     """
     group = ["family", "step", "call"]
     whole = pl.col("barrier") & (pl.len().over(group) == pl.col("members")) & (pl.col("members") > 1)
