@@ -14,6 +14,13 @@ from pathlib import Path
 #: Seconds without a byte after which a pipe (as of `--baseline <(zcat base.json.gz)`) is given up.
 PIPE_SECONDS = 10.0
 
+# ---- programs
+
+#: Seconds in which nsys says its version, or its options, and bytes that it or nvidia-smi may print before it ends. A
+#: first start from a disk of the network takes seconds; a help text has 100 KB.
+ASKED_SECONDS = 20.0
+PRINTED_BYTES = 16 << 20
+
 # ---- SQLite
 
 #: Seconds of a processor that all statements on a file may take, beside those that an honest one needs at so many bytes

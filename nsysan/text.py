@@ -76,6 +76,27 @@ def duration(ns: float) -> str:
     return f"{us(ns)} µs"
 
 
+def sentence(text: str) -> str:
+    """A clause as a sentence: with a capital, and a full stop where none stands."""
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '?')) else '.'}"
+
+
+#: What a replay tells is known to so many digits.
+_KNOWN = 3
+
+
+def rough(ns: float) -> str:
+    """What a replay tells, with its unit, to as many digits as it is known by: "16,400 µs", "929 µs", "22.7 µs"."""
+    return f"{rough_us(ns)} µs"
+
+
+def rough_us(ns: float) -> str:
+    """The same as a number of microseconds."""
+    if abs(ns) < 10 ** (_KNOWN - 1) * 1e3:
+        return us(ns)
+    return f"{float(f'{ns / 1e3:.{_KNOWN}g}'):,.0f}"
+
+
 def signed(ns: float) -> str:
     """A difference with its sign: "+12.0 µs"."""
     return f"{ns / 1e3:+,.1f} µs"

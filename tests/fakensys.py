@@ -41,6 +41,8 @@ if arguments[0] == "export":
     if behaviour == "export hangs":
         open(target, "w").write("half")
         time.sleep(60)
+    while behaviour == "export prints on":
+        print("." * 1_000_000)
     kind = arguments[arguments.index("--type") + 1]
     if kind == "sqlite":
         shutil.copy({export!r}, target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO
 
+from nsysan.budgets import PRINTED_BYTES
 from nsysan.capture.idleness import Idleness, session_ticks
 
 #: What is kept of an output: its beginning, for a help text; its end, for a message.
@@ -57,18 +59,30 @@ class Idle:
     ticks: Callable[[], int] | None = None
 
 
+class EndlessError(OSError):
+    """A program that prints more than any answer has."""
+
+
 class _Drain(threading.Thread):
-    """Reads a stream to its end, and keeps its beginning and its end; heard: is given each piece."""
+    """Reads a stream to its end, and keeps its beginning and its end; heard: is given each piece.
+
+    endless: more came than a program may print, and it was read no further.
+    """
 
     def __init__(self, stream: IO[bytes], heard: Callable[[bytes], None] | None = None) -> None:
         super().__init__(daemon=True)
         self._stream, self._heard = stream, heard
         self._head, self._tail = bytearray(), bytearray()
+        self.endless = False
         self.start()
 
     def run(self) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            while chunk := os.read(self._stream.fileno(), _CHUNK):
+        read = 0
+        # Closed here, so that what outlives the program and prints on is told by its next word.
+        with self._stream, contextlib.suppress(OSError):
+            while not self.endless and (chunk := os.read(self._stream.fileno(), _CHUNK)):
+                read += len(chunk)
+                self.endless = read > PRINTED_BYTES
                 if self._heard is not None:
                     self._heard(chunk)
                 room = _HEAD - len(self._head)
@@ -78,8 +92,6 @@ class _Drain(threading.Thread):
     def end(self) -> None:
         """Read what is left; a child that holds the pipe is not waited for."""
         self.join(_LAST_WORDS_S)
-        if not self.is_alive():
-            self._stream.close()
 
     @property
     def text(self) -> str:
@@ -97,7 +109,8 @@ def ask(
     alone: bool = True,
     idle: Idle | None = None,
 ) -> Answer:
-    """Run the program and wait; TimeoutError after `patience` seconds, OSError where it cannot be run.
+    """Run the program and wait; TimeoutError after `patience` seconds, EndlessError where it prints without end,
+    OSError where it cannot be run.
 
     environment: None for our own. shown: its stdout goes to our stderr. waiting: is told every half second for how long
     it has been waited. heard: is given each piece of its stdout, in another thread. alone: nothing that it started may
@@ -112,10 +125,10 @@ def ask(
         start_new_session=True,
     )
     streams = ((process.stdout, heard), (process.stderr, None))
-    drains = [None if stream is None else _Drain(stream, told) for stream, told in streams]
+    drains = [_Drain(stream, told) for stream, told in streams if stream is not None]
     ended = False
     try:
-        _wait(process, patience, waiting, argv, idle)
+        _wait(process, drains, patience, waiting, argv, idle)
         ended = True
     finally:
         if alone or not ended:
@@ -124,10 +137,9 @@ def ask(
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=_DYING_S)
         for drain in drains:
-            if drain is not None:
-                drain.end()
-    out, err = ("" if drain is None else drain.text for drain in drains)
-    return Answer(process.returncode, out, err)
+            drain.end()
+    _check_end(drains, argv)
+    return Answer(process.returncode, "" if shown else drains[0].text, drains[-1].text)
 
 
 def now_and_then(say: Callable[[str], None], what: Callable[[], str]) -> Callable[[float], None]:
@@ -151,6 +163,7 @@ def end_group(group: int) -> None:
 
 def _wait(
     process: subprocess.Popen[bytes],
+    drains: Sequence[_Drain],
     patience: float | None,
     waiting: Callable[[float], None] | None,
     argv: Sequence[str],
@@ -163,6 +176,7 @@ def _wait(
             process.wait(timeout=poll)
             return
         poll = _POLL_S
+        _check_end(drains, argv)
         waited = time.monotonic() - begin
         if patience is not None and waited > patience:
             raise TimeoutError(f"{argv[0]} gave no answer in {patience:.0f} s")
@@ -172,3 +186,8 @@ def _wait(
                 raise TimeoutError(f"{argv[0]} has done nothing for {idle.seconds:.0f} s")
         if waiting is not None:
             waiting(waited)
+
+
+def _check_end(drains: Sequence[_Drain], argv: Sequence[str]) -> None:
+    if any(drain.endless for drain in drains):
+        raise EndlessError(errno.EFBIG, f"{argv[0]} printed more than {PRINTED_BYTES / 1e6:.0f} MB")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from nsysan._errors import NsysanError
 from nsysan.capture.checks import FAIL, OK, WARN, Check
 from nsysan.capture.cures import free_bytes, temporary_folder, temporary_folder_of_another
-from nsysan.capture.nsys import HOW_TO_GET, Nsys, abilities_of, installed
+from nsysan.capture.nsys import HOW_TO_GET, Nsys, abilities_of, installed, none_found
 from nsysan.capture.nvidia_smi import ask
 from nsysan.capture.permissions import metrics_permission
 from nsysan.trace.topology import Topology, parse_topology
@@ -30,8 +31,11 @@ def examine(nsys: Nsys | None, folder: Path) -> list[Check]:
 
 def _nsys(nsys: Nsys | None) -> list[Check]:
     if nsys is None:
-        return [Check("nsys", FAIL, "none on PATH or in the usual folders", HOW_TO_GET)]
-    abilities = abilities_of(nsys)
+        return [Check("nsys", FAIL, none_found(), HOW_TO_GET)]
+    try:
+        abilities = abilities_of(nsys)
+    except NsysanError as error:
+        return [Check("nsys", FAIL, f"{nsys.label} at {error}", HOW_TO_GET)]
     found = [Check("nsys", OK, f"{nsys.label} at {nsys.path}")]
     newest = max(installed(), key=lambda other: other.version, default=nsys)
     if newest.version > nsys.version:

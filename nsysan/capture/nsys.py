@@ -13,7 +13,8 @@ from glob import glob
 from pathlib import Path
 
 from nsysan._errors import ExitCode, NsysanError
-from nsysan.capture.bounded import Idle, ask
+from nsysan.budgets import ASKED_SECONDS
+from nsysan.capture.bounded import Answer, EndlessError, Idle, ask
 from nsysan.capture.cures import cure_for, no_room
 from nsysan.text import plain
 
@@ -27,12 +28,13 @@ _INSTALLED = (
     "/opt/nvidia/nsight-compute/*/host/target-linux-*/nsys",
     "/usr/local/cuda*/nsight-compute*/host/target-linux-*/nsys",
 )
-_ASK_TIMEOUT_S = 60
 _KINDS = re.compile(r"\b(sqlite|arrowdir|parquetdir)\b")
+_TRACE = re.compile(r"(?:-t,\s*)?--trace=")
+_VALUE = re.compile(r"'([a-z][a-z0-9-]*)'")
 _PERCENT = re.compile(r"(\d{1,3}) ?%")
 #: An export that neither computes nor writes for so long hangs.
 _EXPORT_IDLE_S = 120.0
-_OPTION = re.compile(r"^\s{0,8}(?:-\w,\s*)?(--[\w-]+)(?:[\s=\[<]|$)", re.MULTILINE)
+_OPTION = re.compile(r"^[ \t]{0,8}(?:-\w,\s*)?(--[\w-]+)(?:[\s=\[<]|$)", re.MULTILINE)
 
 HOW_TO_GET = (
     "install Nsight Systems (package nsight-systems-cli of the CUDA repositories, or the CUDA toolkit), "
@@ -73,47 +75,66 @@ def find_nsys(named: str | None = None) -> Nsys | None:
             # Absolute, since "./nsys" as a Path is "nsys", which would be looked up on PATH.
             runnable = shutil.which(value)
             asked = _ask(Path(runnable).absolute()) if runnable else None
-            if asked is None:
-                raise NsysanError(f"{value}: named by {source}, but is no nsys that runs here", ExitCode.NO_NSYS)
+            if not isinstance(asked, Nsys):
+                why = f": {asked}" if asked else ""
+                raise NsysanError(f"{value}: named by {source}, but is no nsys that runs here{why}", ExitCode.NO_NSYS)
             return asked
     on_path = shutil.which("nsys")
-    if on_path and (found := _ask(Path(on_path))):
+    if on_path and isinstance(found := _ask(Path(on_path)), Nsys):
         return found
     return max(installed(), key=lambda nsys: nsys.version, default=None)
 
 
 def installed() -> list[Nsys]:
-    """Those in the usual folders."""
-    paths = {Path(path) for pattern in _INSTALLED for path in glob(pattern)}
-    return [nsys for nsys in map(_ask, sorted(paths)) if nsys is not None]
+    """Those in the usual folders that answer."""
+    return [nsys for nsys in map(_ask, _usual()) if isinstance(nsys, Nsys)]
+
+
+def none_found() -> str:
+    """For whoever was told of no nsys: that there is none, or how those that are there fail."""
+    on_path = shutil.which("nsys")
+    failing = [(path, _ask(path)) for path in ([Path(on_path)] if on_path else []) + _usual()]
+    told = [f"{path}: {why}" for path, why in failing if isinstance(why, str) and why]
+    return f"none that answers ({'; '.join(told)})" if told else "none on PATH or in the usual folders"
+
+
+def _usual() -> list[Path]:
+    return sorted({Path(path) for pattern in _INSTALLED for path in glob(pattern)})
 
 
 def require_nsys(named: str | None = None) -> Nsys:
     """The nsys to use, or NsysanError that says how to get one."""
     nsys = find_nsys(named)
     if nsys is None:
-        raise NsysanError(f"no nsys on PATH or in the usual folders: {HOW_TO_GET}", ExitCode.NO_NSYS)
+        raise NsysanError(f"{none_found().replace('none', 'no nsys', 1)}: {HOW_TO_GET}", ExitCode.NO_NSYS)
     return nsys
 
 
 @cache
 def abilities_of(nsys: Nsys) -> Abilities:
-    """What this nsys can do, asked once."""
+    """What this nsys can do, asked once; NsysanError if it does not say."""
     return parse_abilities(_help(nsys, "profile"), _help(nsys, "export"))
 
 
 @cache
 def options_of(nsys: Nsys, command: str) -> frozenset[str]:
-    """The options of one of its commands, asked once."""
+    """The options of one of its commands, asked once; NsysanError if it does not say."""
     return _options(_help(nsys, command))
 
 
 def parse_abilities(profile_help: str, export_help: str) -> Abilities:
     """Abilities from the help texts of `nsys profile` and `nsys export`."""
-    trace = re.search(r"^\s*(?:-t,\s*)?--trace=.*?$(.*?)(?:^\s*\n\s*-|\n\s*\n\s*-|\Z)", profile_help, re.S | re.M)
-    values = re.findall(r"'([a-z][a-z0-9-]*)'", trace[1].split("Select the API")[0]) if trace else []
+    values = _VALUE.findall(_about_trace(profile_help).split("Select the API")[0])
     kinds = frozenset(_KINDS.findall(export_help))
     return Abilities(frozenset(values), _options(profile_help), _options(export_help), kinds)
+
+
+def _about_trace(profile_help: str) -> str:
+    """What the help says below --trace, up to the next option."""
+    lines = [line.strip() for line in profile_help.splitlines()]
+    first = next((i for i, line in enumerate(lines) if _TRACE.match(line)), len(lines)) + 1
+    ends = (i for i in range(first + 1, len(lines)) if lines[i].startswith("-") and not lines[i - 1])
+    return "\n".join(lines[first : next(ends, len(lines))])
 
 
 def export_command(nsys: Nsys, recording: Path, target: Path, kind: str = "sqlite", *, json: bool = True) -> list[str]:
@@ -150,10 +171,11 @@ def export(
     idle = Idle(patience, lambda: size_of(target))
     try:
         answer = ask(command, shown=progress, waiting=waiting, heard=heard, idle=idle)
-    except TimeoutError:
+    except (TimeoutError, EndlessError) as error:
+        did = "printed without end" if isinstance(error, EndlessError) else "hung"
         again = shlex.join(export_command(nsys, recording, recording.with_suffix(".sqlite")))
         raise NsysanError(
-            f"{recording}: {nsys.label} hung while it exported it, and was ended; try again: {again}",
+            f"{recording}: {nsys.label} {did} while it exported it, and was ended; try again: {again}",
             ExitCode.EXPORT_FAILED,
         ) from None
     except OSError as error:
@@ -189,18 +211,42 @@ def _options(text: str) -> frozenset[str]:
     return frozenset(_OPTION.findall(text))
 
 
-def _ask(path: Path) -> Nsys | None:
+def _ask(path: Path) -> Nsys | str:
+    """The nsys that is there, or how it fails; nothing where something else is."""
     try:
-        answer = ask([str(path), "--version"], patience=_ASK_TIMEOUT_S)
+        told = path.stat()
     except OSError:
-        return None
-    found = re.search(r"Nsight Systems version\s+(\d{1,9}(?:\.\d{1,9}){1,9})", answer.out)
-    return Nsys(path, tuple(int(part) for part in found[1].split("."))) if found else None
+        return ""
+    return _asked(path, told.st_ino, told.st_mtime_ns)
+
+
+@cache
+def _asked(path: Path, inode: int, changed: int) -> Nsys | str:
+    del inode, changed
+    try:
+        answer = _answer(path, "--version")
+    except NsysanError as error:
+        return str(error)
+    found = re.search(r"Nsight Systems version\s+(\d{1,9}(?:\.\d{1,9}){1,9})", answer.out) if answer else None
+    return Nsys(path, tuple(int(part) for part in found[1].split("."))) if found else ""
 
 
 def _help(nsys: Nsys, command: str) -> str:
     try:
-        answer = ask([str(nsys.path), command, "--help"], patience=_ASK_TIMEOUT_S)
+        answer = _answer(nsys.path, command, "--help")
+    except NsysanError as error:
+        raise NsysanError(f"{nsys.path}: {error}", ExitCode.NO_NSYS) from None
+    return answer.out + answer.err if answer else ""
+
+
+def _answer(path: Path, *question: str) -> Answer | None:
+    """What it says; None if it cannot be run, NsysanError if it has to be ended."""
+    words = shlex.join(("nsys", *question))
+    try:
+        return ask([str(path), *question], patience=ASKED_SECONDS)
+    except TimeoutError:
+        raise NsysanError(f"no answer to `{words}` in {ASKED_SECONDS:g} s", ExitCode.NO_NSYS) from None
+    except EndlessError:
+        raise NsysanError(f"`{words}` prints without end", ExitCode.NO_NSYS) from None
     except OSError:
-        return ""
-    return answer.out + answer.err
+        return None

@@ -46,6 +46,12 @@ _COMPLETION = (
 class _Commands(Suggesting):
     """Commands by name, imported on use."""
 
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:  # of a pipe that was named as a file; click would end with 1
+            raise streams.ReaderGone from error
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         del ctx
         return list(_COMMANDS)

@@ -24,7 +24,7 @@ OUTPUT = (ExitCode.OUTPUT_EXISTS, ExitCode.OUTPUT_UNWRITABLE)
 #: Those that are no error of nsysan's own; codes of signals are 128 and the signal's number.
 USUAL = {
     0: "done",
-    1: "of check: a rule fails",
+    1: "of check: a rule fails (capture ends with the code of its workload)",
     2: "wrong usage (or, of check, a rule that cannot be told)",
     130: "interrupted",
     141: "nobody reads the output any more",

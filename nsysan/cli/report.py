@@ -211,7 +211,7 @@ def command(
     if (begin or 0) < 0 or (end is not None and end <= (begin or 0)):
         raise click.UsageError("--from and --to take times from 0 up, the second after the first")
     pattern, chosen = steps_of(steps)
-    selection = Selection(begin, end, chosen, choice=Choice(population, batch))
+    selection = Selection(begin, end, chosen, choice=Choice(population, batch), shapes=html is not None)
     with redaction_if(redact) as redaction:
         with (
             analysed(

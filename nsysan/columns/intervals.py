@@ -107,8 +107,11 @@ class Covered:
     @classmethod
     def by(cls, begins: I64, ends: I64) -> Covered:
         """The union of half-open intervals, in any order and overlapping at will."""
-        order = np.argsort(begins, kind="stable")
-        begins, ends = begins[order], np.maximum.accumulate(np.maximum(ends, begins)[order])
+        ends = np.maximum(ends, begins)
+        if (begins[1:] < begins[:-1]).any():
+            order = np.argsort(begins, kind="stable")
+            begins, ends = begins[order], ends[order]
+        ends = np.maximum.accumulate(ends)
         first = np.append(True, begins[1:] > ends[:-1])[: len(begins)]
         last = np.append(first[1:], True)[: len(begins)]
         return cls(begins[first], ends[last])

@@ -15,6 +15,7 @@ _MOST_THREADS = 1_024
 #: New Python objects after which circles among them are looked for: more than a report of a few MB makes, as each look
 #: goes through all of them.
 _OBJECTS = 1_000_000
+_MANY_ROWS = 1_000_000
 _THREADS, _OURS = "POLARS_MAX_THREADS", "NSYSAN_POLARS_THREADS"
 
 
@@ -38,6 +39,18 @@ def settle(threads: int = _PAYING_THREADS) -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
     if mallopt is not None:
         mallopt(_M_ARENA_MAX, 1)
+
+
+def give_back(rows: int) -> None:
+    """Return what is held and not used any more to the system, after work on so many rows; little is not worth it.
+
+    What lies between what is still used glibc keeps for what comes: a fourth of all memory once a GB has been read.
+    """
+    if rows < _MANY_ROWS or sys.platform != "linux":
+        return
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def _limit_threads(most: int) -> None:

@@ -20,6 +20,13 @@ def taken(column: pl.Series, at: pl.Series) -> pl.Series:
     return column[at.cast(pl.UInt32)]
 
 
+def in_a_row(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64] | slice:
+    """The rows, as a slice where each is the next after the one before: columns are then not copied."""
+    if not len(rows) or rows[-1] - rows[0] + 1 != len(rows) or (rows[1:] - rows[:-1] != 1).any():
+        return rows
+    return slice(int(rows[0]), int(rows[-1]) + 1)
+
+
 def repeated(value: int | None, count: int, dtype: pl.DataType) -> pl.Series:
     """A column of one value, as pl.repeat makes one by a query."""
     return pl.Series([value], dtype=dtype).new_from_index(0, count)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 
-import plotly.graph_objects as go
-from plotly.subplots import make_subplots
-
 from nsysan.compare.comparison import ComparedRun, Comparison
 from nsysan.compare.widths import Width, ladder
 from nsysan.metrics.change_rule import ChangeVerdict
 from nsysan.metrics.lines import LINES
 from nsysan.page.elements import safe
+from nsysan.page.figure import Figure
 from nsysan.page.palette import COLOURS, NAMES, SERIES
 from nsysan.text import plain, shortened
 
@@ -26,31 +24,28 @@ def colour_of(number: int) -> str:
     return SERIES[number % len(SERIES)]
 
 
-def ledger_bars(comparison: Comparison) -> go.Figure:
+def ledger_bars(comparison: Comparison) -> Figure:
     """The ledgers as stacked bars, one a side, µs."""
     lines = [line for line in LINES if any(side.value(f"ledger.{line}") for side in comparison.sides)]
     names = [_name(side) for side in comparison.sides]
-    figure = go.Figure(
-        [
-            go.Bar(
-                y=names,
-                x=[_us(side.value(f"ledger.{line}")) for side in comparison.sides],
-                orientation="h",
-                name=NAMES[line],
-                marker_color=COLOURS[line],
-                hovertemplate="%{y}: %{x:,.1f} µs<extra>" + NAMES[line] + "</extra>",
-            )
-            for line in lines
-        ]
-    )
-    figure.update_layout(barmode="stack", height=110 + 44 * len(names), legend_traceorder="normal")
+    figure = Figure()
+    for line in lines:
+        figure.add_bar(
+            y=names,
+            x=[_us(side.value(f"ledger.{line}")) for side in comparison.sides],
+            orientation="h",
+            name=NAMES[line],
+            marker={"color": COLOURS[line]},
+            hovertemplate="%{y}: %{x:,.1f} µs<extra>" + NAMES[line] + "</extra>",
+        )
+    figure.update_layout(barmode="stack", height=110 + 44 * len(names), legend={"traceorder": "normal"})
     figure.update_layout(title="Where a step's time goes on each side (median step)")
     figure.update_xaxes(title="µs per step")
     figure.update_yaxes(autorange="reversed")
     return figure
 
 
-def speed_up(comparison: Comparison) -> go.Figure | None:
+def speed_up(comparison: Comparison) -> Figure | None:
     """Speed-up and efficiency by the number of ranks, measured and predicted; None where all sides have one number."""
     if comparison.scaling is None:
         return None
@@ -58,7 +53,7 @@ def speed_up(comparison: Comparison) -> go.Figure | None:
     first = comparison.scaling.widths[0]
     if len(widths) == 1:
         return None
-    figure = make_subplots(rows=1, cols=2, horizontal_spacing=0.1)
+    figure = Figure(1, 2, spacing=0.1)
     ranks = [width.ranks for width in widths]
     figure.add_scatter(
         x=ranks,
@@ -68,8 +63,16 @@ def speed_up(comparison: Comparison) -> go.Figure | None:
         line={"color": COLOURS["last"], "dash": "dot"},
         hovertemplate="TP=%{x}: %{y:.2f}x<extra>perfect</extra>",
     )
-    figure.add_scatter(x=ranks, y=[100] * len(ranks), mode="lines", showlegend=False, row=1, col=2)
-    figure.data[-1].update(line={"color": COLOURS["last"], "dash": "dot"}, hoverinfo="skip")
+    figure.add_scatter(
+        x=ranks,
+        y=[100] * len(ranks),
+        mode="lines",
+        showlegend=False,
+        row=1,
+        col=2,
+        line={"color": COLOURS["last"], "dash": "dot"},
+        hoverinfo="skip",
+    )
     for column, (values, unit) in enumerate(
         (([width.speed_up for width in widths], "x"), ([100 * width.efficiency for width in widths], " %")), start=1
     ):
@@ -106,7 +109,7 @@ def _width_words(width: Width) -> str:
     return f"TP={width.ranks}, {safe(width.label)}" if width.label else f"TP={width.ranks}, predicted"
 
 
-def grown(comparison: Comparison) -> go.Figure | None:
+def grown(comparison: Comparison) -> Figure | None:
     """Groups and kernels of which a side changed beyond noise: by how much against the first, µs; None of none."""
     found = [
         figure
@@ -119,7 +122,7 @@ def grown(comparison: Comparison) -> go.Figure | None:
     if not shown:
         return None
     names = [safe(f"{one.name} (group)" if one.group == "compute" else shortened(one.name, _NAME)) for one in shown]
-    figure = go.Figure()
+    figure = Figure()
     for number, side in enumerate(comparison.sides[1:]):
         changes = [one.changes[number] for one in shown]
         figure.add_bar(
@@ -127,19 +130,19 @@ def grown(comparison: Comparison) -> go.Figure | None:
             x=[_us(change.difference) if change.verdict == ChangeVerdict.CHANGED else None for change in changes],
             orientation="h",
             name=f"{_name(side)} against {safe(comparison.sides[0].label)}",
-            marker_color=colour_of(number + 1),
+            marker={"color": colour_of(number + 1)},
             hovertemplate="%{y}: %{x:+,.1f} µs<extra>" + _name(side) + "</extra>",
         )
     figure.update_layout(barmode="group", height=130 + (18 + 12 * len(comparison.sides)) * len(names))
-    figure.update_layout(title="Kernels that grew and shrank beyond noise", legend_traceorder="normal")
+    figure.update_layout(title="Kernels that grew and shrank beyond noise", legend={"traceorder": "normal"})
     figure.update_xaxes(title="µs per step more than the first side", zeroline=True)
     figure.update_yaxes(autorange="reversed")
     return figure
 
 
-def periods(comparison: Comparison) -> go.Figure:
+def periods(comparison: Comparison) -> Figure:
     """The periods of all steady steps as boxes with their points, µs."""
-    figure = go.Figure()
+    figure = Figure()
     for number, side in enumerate(comparison.sides):
         figure.add_box(
             x=(side.figures["ledger.period"].steps / 1e3).tolist(),
@@ -147,7 +150,7 @@ def periods(comparison: Comparison) -> go.Figure:
             boxpoints="all",
             jitter=0.4,
             pointpos=0,
-            marker_color=colour_of(number),
+            marker={"color": colour_of(number)},
             hovertemplate="%{x:,.1f} µs<extra>" + _name(side) + "</extra>",
         )
     figure.update_layout(height=120 + 60 * len(comparison.sides), showlegend=False)
@@ -157,23 +160,23 @@ def periods(comparison: Comparison) -> go.Figure:
     return figure
 
 
-def wire_bars(comparison: Comparison) -> go.Figure | None:
+def wire_bars(comparison: Comparison) -> Figure | None:
     """Wire a step by family, a bar a side, µs; None where no side communicates."""
     if not comparison.families:
         return None
     titles = [safe(family.title) for family in comparison.families]
-    figure = go.Figure()
+    figure = Figure()
     for number, side in enumerate(comparison.sides):
         figure.add_bar(
             y=titles,
             x=[_us(part.per_step.value if (part := family.parts[number]) else None) for family in comparison.families],
             orientation="h",
             name=_name(side),
-            marker_color=colour_of(number),
+            marker={"color": colour_of(number)},
             hovertemplate="%{y}: %{x:,.1f} µs<extra>" + _name(side) + "</extra>",
         )
     bars = len(titles) * len(comparison.sides)
-    figure.update_layout(barmode="group", height=130 + 26 * bars, legend_traceorder="normal")
+    figure.update_layout(barmode="group", height=130 + 26 * bars, legend={"traceorder": "normal"})
     figure.update_layout(title="Wire of each collective (median step)")
     figure.update_xaxes(title="wire, µs per step")
     figure.update_yaxes(autorange="reversed")

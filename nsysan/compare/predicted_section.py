@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import plotly.graph_objects as go
-
 from nsysan.compare.comparison import Comparison
 from nsysan.compare.prediction_rows import COLUMNS, rows
 from nsysan.compare.widths import Width, of_prediction
 from nsysan.metrics.lines import LINES
 from nsysan.page.elements import plot, safe, section, table
+from nsysan.page.figure import Figure
 from nsysan.page.palette import COLOURS, NAMES
 
 _NOTE = (
@@ -40,7 +39,7 @@ def predicted_section(comparison: Comparison, plots: dict[str, str]) -> str:
     return section("Other TP degrees", note, why, chart, figures, basis, anchor="degrees")
 
 
-def degrees(comparison: Comparison) -> go.Figure | None:
+def degrees(comparison: Comparison) -> Figure | None:
     """A column a degree, its ledger stacked; on predicted ones the range of the period; µs. None without any."""
     if comparison.scaling is None:
         return None
@@ -50,20 +49,16 @@ def degrees(comparison: Comparison) -> go.Figure | None:
         [*comparison.scaling.widths, *(width for width, _ in predicted)], key=lambda one: (one.ranks, one.label is None)
     )
     names = [_name(width) for width in widths]
-    figure = go.Figure(
-        [
-            go.Bar(
-                x=names,
-                y=[(width.ledger.get(line) or 0.0) / 1e3 for width in widths],
-                name=NAMES[line],
-                marker_color=COLOURS[line],
-                marker_opacity=[1.0 if width.label else 0.6 for width in widths],
-                hovertemplate="%{x}: %{y:,.1f} µs<extra>" + NAMES[line] + "</extra>",
-            )
-            for line in LINES
-            if any(width.ledger.get(line) for width in widths)
-        ]
-    )
+    figure = Figure()
+    opacity = [1.0 if width.label else 0.6 for width in widths]
+    for line in (line for line in LINES if any(width.ledger.get(line) for width in widths)):
+        figure.add_bar(
+            x=names,
+            y=[(width.ledger.get(line) or 0.0) / 1e3 for width in widths],
+            name=NAMES[line],
+            marker={"color": COLOURS[line], "opacity": opacity},
+            hovertemplate="%{x}: %{y:,.1f} µs<extra>" + NAMES[line] + "</extra>",
+        )
     middle = [(one.period or 0) / 1e3 for _, one in predicted]
     figure.add_scatter(
         x=[_name(width) for width, _ in predicted],
@@ -81,7 +76,7 @@ def degrees(comparison: Comparison) -> go.Figure | None:
         customdata=[[(one.low or 0) / 1e3, (one.high or 0) / 1e3] for _, one in predicted],
         hovertemplate="%{x}: %{y:,.1f} µs, %{customdata[0]:,.1f} to %{customdata[1]:,.1f}<extra></extra>",
     )
-    figure.update_layout(barmode="stack", height=420, legend_traceorder="normal")
+    figure.update_layout(barmode="stack", height=420, legend={"traceorder": "normal"})
     figure.update_layout(title="A step by TP degree, measured and predicted")
     figure.update_xaxes(title="TP degree", categoryorder="array", categoryarray=names)
     figure.update_yaxes(title="µs per step", rangemode="tozero")

@@ -107,8 +107,8 @@ def _why_untold(sides: Sequence[ComparedRun]) -> str | None:
             return f"compute is not measured in {side.label}: {side.why_null('ledger.compute')}"
         if side.ranks > 1 and side.calls["wire"].drop_nulls().is_empty():
             return f"no call of communication is measured in {side.label}: {side.why_null('collective.wire')}"
-        if side.work_of_step is None:
-            return f"no compute kernel shows in {side.label}"
+        if side.work_of_step is None or side.work_of_step.total <= 0:
+            return f"no compute kernel that takes time shows in {side.label}"
         if side.work_of_step.several:
             return f"{side.label} communicates over groups of several sizes: which of them would grow is not told"
     return None

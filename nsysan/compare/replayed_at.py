@@ -37,8 +37,8 @@ def replayed(work: StepWork, ready: Prepared, ranks: int, changes: Sequence[Chan
     # A query that always found its work done is no wait, as far as the trace tells.
     told = [edits.together(one, edits.unasked) for one in asked]
     free = [edits.together(one, edits.host_free) for one in asked]
-    times, needed = ready.replayed([edits.unchanged, *told, *free, asked[-1]])
-    as_replayed = ready.over_steps(ready.periods(times))
+    times, found, needed = ready.replayed([edits.unchanged, *told, *free, asked[-1]])
+    as_replayed = ready.over_steps(found)
     now, *rest = ready.no_shorter(as_replayed, needed)
     periods, without, waiting = rest[: len(told)], rest[len(told) : -1], rest[-1]
     ledger = _ledger(ready, times.of(1), as_replayed[1].median)

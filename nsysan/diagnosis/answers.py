@@ -7,14 +7,12 @@ from collections.abc import Sequence
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.evidence import Aspect, Quality, Status
 from nsysan.diagnosis.hotspot import Late
-from nsysan.diagnosis.late_words import alone_of, by_host, outermost, ranks_words, weight, why_late
+from nsysan.diagnosis.late_words import alone_of, by_host, mostly, outermost, ranks_words, weight, why_late
 from nsysan.metrics.causes import GapCause
-from nsysan.metrics.scenarios import NO_BUBBLE, SCENARIOS, Scenario, losses
+from nsysan.metrics.scenarios import NO_BUBBLE, NOTABLE, SCENARIOS, Scenario, losses
 from nsysan.metrics.whatif import SCHEDULER, WhatIf
-from nsysan.text import duration, pct, pct_limit, signed, us
-
-#: Less than this share of the period goes without saying.
-NOTABLE = 0.01
+from nsysan.replay.results import LATE_SHARE
+from nsysan.text import duration, pct, pct_limit, rough, us
 
 
 def late_sentence(diagnosis: Diagnosis, quality: Sequence[Quality], period: int | None) -> str:
@@ -24,24 +22,42 @@ def late_sentence(diagnosis: Diagnosis, quality: Sequence[Quality], period: int 
         if found.status != Status.OK:
             return f"cannot be told: {found.reason}"
         if diagnosis.rotation and period:
-            lost = f"{duration(diagnosis.rotation)} a step ({pct(diagnosis.rotation / period)})"
+            lost = f"{rough(diagnosis.rotation)} a step ({pct(diagnosis.rotation / period)})"
             return f"nobody by itself: another rank is late in each step, and balancing them saves {lost}"
         return f"nobody: {found.reason}{nearest_to_late(diagnosis.what_if)}"
     return "; and ".join(_told(one, diagnosis.late, period) for one in outermost(diagnosis.late))
 
 
+def late_in_short(diagnosis: Diagnosis, period: int | None) -> str:
+    """Who is late, and by what, in a few words; "" where nobody is, or that cannot be told."""
+    if not diagnosis.late or not period:
+        return ""
+    told = []
+    for one in outermost(diagnosis.late):
+        saves, costs, of, mean = weight(one, period)
+        # What alone saves little is late all the same.
+        hidden = saves < LATE_SHARE * of <= costs
+        together = " together" if len(one.ranks) > 1 else ""
+        within = "within a stage of the pipeline " if diagnosis.bubble is not None else ""
+        less = costs if hidden else saves
+        saved = f"put right{together}, {rough(less)} a step less ({pct(less / of)}{' of the mean' if mean else ''})"
+        saved += ", once the other late ranks are right" if hidden else ""
+        told.append(f"{within}{ranks_words(one.ranks)}{mostly(diagnosis.late, one)}: {why_late(one)}; {saved}")
+    return "; and ".join(told)
+
+
 def _told(one: Late, late: Sequence[Late], period: int) -> str:
     several = len(one.ranks) > 1
     saves, costs, of, mean = weight(one, period)
-    words = f"{ranks_words(one.ranks)} put right {'together save' if several else 'saves'} {duration(saves)} a step"
+    words = f"{ranks_words(one.ranks)} put right {'together save' if several else 'saves'} {rough(saves)} a step"
     words += f" ({pct(saves / of)}){' in the mean' if mean else ''}"
     if costs - saves >= NOTABLE * of:
-        cost = f"{'cost' if several else 'costs'} {duration(costs)} ({pct(costs / of)})"
+        cost = f"{'cost' if several else 'costs'} {rough(costs)} ({pct(costs / of)})"
         words += f", and {cost} once the other late ranks are right"
     if several:
         each = (
-            f"rank {own.ranks[0]} alone saves {duration(weight(own, period).saves)}, costs "
-            f"{duration(weight(own, period).costs)}"
+            f"rank {own.ranks[0]} alone saves {rough(weight(own, period).saves)}, costs "
+            f"{rough(weight(own, period).costs)}"
             for own in alone_of(late, one)
         )
         return f"{words}; cause {one.cause or 'cannot be told'} ({why_late(one)}; {'; '.join(each)})"
@@ -72,7 +88,7 @@ def nearest_to_late(what: WhatIf | None) -> str:
     second = max((what.period - other for r, other in what.ranks.items() if r != rank), default=0)
     if saves < NOTABLE * what.period or saves < 2 * second:
         return ""
-    return f"; rank {rank} comes nearest, with {duration(saves)} a step ({pct(saves / what.period)})"
+    return f"; rank {rank} comes nearest, with {rough(saves)} a step ({pct(saves / what.period)})"
 
 
 def savings_sentence(what: WhatIf | None, quality: Sequence[Quality]) -> str:
@@ -85,7 +101,7 @@ def savings_sentence(what: WhatIf | None, quality: Sequence[Quality]) -> str:
             f"{duration(what.period)} a step {now}; what could be saved cannot be told from this trace{_bubble(what)}"
         )
     told = [
-        f"{SCENARIOS[scenario].title} {at_most(what, scenario)}{duration(ns)} ({signed(ns - what.period)})"
+        f"{SCENARIOS[scenario].title} {at_most(what, scenario)}{rough(ns)} (saves {rough(what.period - ns)})"
         for scenario, ns in what.without.items()
         if ns is not None and scenario != Scenario.NO_BUBBLE and what.period - ns >= NOTABLE * what.period
     ]
@@ -105,7 +121,7 @@ def savings_sentence(what: WhatIf | None, quality: Sequence[Quality]) -> str:
 def _bounded(what: WhatIf) -> str:
     """Of what may save more than is told: the least and the most of it."""
     told = [
-        f"{SCENARIOS[scenario].title} at least {us(what.period - most)} µs, at most {us(what.period - least)} µs"
+        f"{SCENARIOS[scenario].title} at least {rough(what.period - most)}, at most {rough(what.period - least)}"
         for scenario, (least, most) in what.bounds.items()
         if scenario != Scenario.NO_BUBBLE and what.period - least >= NOTABLE * what.period
     ]
@@ -115,7 +131,7 @@ def _bounded(what: WhatIf) -> str:
 def _bubble(what: WhatIf) -> str:
     bubble = what.no_bubble
     best = "at best, with more batches in flight: throughput, as one token's latency stays"
-    return "" if bubble is None else f"; {NO_BUBBLE} {duration(bubble)} {best}"
+    return "" if bubble is None else f"; {NO_BUBBLE} {rough(bubble)} {best}"
 
 
 def at_most(what: WhatIf, scenario: Scenario) -> str:
@@ -126,4 +142,4 @@ def at_most(what: WhatIf, scenario: Scenario) -> str:
 def replay_words(what: WhatIf) -> str:
     """What the savings are by, and how well that gives the period."""
     missed = "" if what.error is None else f"; with nothing changed that misses the period by {pct(what.error)}"
-    return f"by replay of the step with that changed{missed}"
+    return f"by replay of the same kernels with that changed{missed}"

@@ -17,7 +17,7 @@ from nsysan.diagnosis.paced import paced
 from nsysan.diagnosis.pipelines import find_bubble
 from nsysan.diagnosis.quality import assess
 from nsysan.diagnosis.savings import path_of, savings
-from nsysan.diagnosis.scope import cover, coverage_sentence, too_little
+from nsysan.diagnosis.scope import cover, part_words, rest_words, too_little
 from nsysan.diagnosis.sureness import weighed
 from nsysan.diagnosis.verdict import Paced, judge, named_for, of_what
 from nsysan.diagnosis.workload import workload_of
@@ -62,7 +62,7 @@ def diagnose(run: Run, untraced: int | None = None) -> Diagnosis:
     verdict, covered = judge(every.ledger, what, told, run.missing_peers, bubble), cover(every)
     little = too_little(every, covered)
     if covered is not None and not (covered.is_half and not little):
-        verdict = of_what(verdict, coverage_sentence(every, covered), too_little=little)
+        verdict = of_what(verdict, part_words(every, covered), rest_words(covered), too_little=little)
     found = Diagnosis(
         straggler=straggler,
         gaps=medians,

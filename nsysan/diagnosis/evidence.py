@@ -88,8 +88,12 @@ UNDER_THE_VERDICT = frozenset(
 
 @dataclass(frozen=True)
 class Quality:
-    """Status of one aspect of the evidence; the reason is a sentence for people."""
+    """Status of one aspect of the evidence; the reason is a sentence for people.
+
+    limits: what of the reason limits it, where it says more; "" where it is all of it.
+    """
 
     id: Aspect
     status: Status
     reason: str
+    limits: str = ""

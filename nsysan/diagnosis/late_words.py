@@ -11,6 +11,8 @@ from nsysan.metrics.skew import Straggler
 from nsysan.replay.results import LATE_SHARE
 from nsysan.text import numbered
 
+#: A rank that alone saves more of what its set costs is the first to look at.
+_MOST = 0.5
 #: Causes of idle time that are the host's own.
 _BY_HOST = (GapCause.HOST_LATE, GapCause.SYNC, GapCause.BETWEEN_STEPS)
 
@@ -47,6 +49,14 @@ def weight(one: Late, period: int) -> Weight:
 def ranks_words(ranks: Sequence[int]) -> str:
     """As in "rank 2", "ranks 2 and 3"."""
     return numbered("rank", ranks, most=len(ranks))
+
+
+def mostly(late: Sequence[Late], one: Late) -> str:
+    """Clause: which rank of a set has most of what the set saves; "" where none has, and of one rank."""
+    first = max(alone_of(late, one), key=lambda own: own.saves, default=None)
+    if len(one.ranks) < 2 or first is None or first.saves <= _MOST * one.costs:
+        return ""
+    return f" (most of all rank {first.ranks[0]})"
 
 
 def by_host(late: Late | Straggler) -> bool:

@@ -148,9 +148,8 @@ def _events(run: Run) -> Quality:
         )
     if not lost:
         return Quality(Aspect.EVENTS, Status.OK, "nsys reports no lost events for the ranks")
-    return Quality(
-        Aspect.EVENTS, Status.ESTIMATED, f"nsys warns that events may be missing: {plain('; '.join(lost), 2_000)}"
-    )
+    warns = "nsys warns that events may be missing"
+    return Quality(Aspect.EVENTS, Status.ESTIMATED, f"{warns}: {plain('; '.join(lost), 2_000)}", limits=warns)
 
 
 def _host_time(run: Run, diagnosis: Diagnosis) -> Quality | None:

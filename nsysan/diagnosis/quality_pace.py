@@ -14,11 +14,9 @@ from nsysan.run.run import Run
 from nsysan.text import counted, duration, pct, pct_limit
 from nsysan.trace.graph_mode import GraphMode
 
-#: How a row of savings goes on after what limits them.
-BY_REPLAY = "by replay of"
 _NO_TIME = "what a step takes without nsys no table holds (time one and give --untraced that)"
 _INFERRED = "that the first stage begins its next step when the last one has ended is inferred"
-_ANSWERED = "that hosts begin a step once another thread has results of an earlier one is inferred"
+_ANSWERED = "that hosts begin a step once another thread, or another host, has results of an earlier one is inferred"
 _MET = "that hosts wait for each other once a step, for no call that the trace shows, is inferred"
 _UNSEEN = "hosts, or streams, may wait for each other unseen (capture with --trace=cuda,nvtx,osrt)"
 _SCHEDULED = f"savings without skew are upper bounds: hosts pace what is left, and {SCHEDULER}"
@@ -96,13 +94,14 @@ def assess_savings(run: Run, diagnosis: Diagnosis) -> Quality:
     if what.why or diagnosis.pace is None or what.error is None:
         return Quality(Aspect.WHAT_IF, Status.NOT_MEASURABLE, what.why)
     steps = diagnosis.pace.per_step.select("stretch", "step").n_unique()
-    of = f"{BY_REPLAY} {counted(steps, 'step')}, which misses the measured period by {pct(what.error)}"
+    of = f"by replay of {counted(steps, 'step')}, which misses the measured period by {pct(what.error)}"
     limits = _limits(run, what, what.error)
     limits += [_INFERRED] if diagnosis.pace.turns_inferred and not what.why_host else []
     limits += [_ANSWERED] if diagnosis.pace.answered else []
     limits += [_MET] if diagnosis.pace.met else []
     untold = [_NO_TIME] if slowed_by_nsys(run, what) else []
-    return Quality(Aspect.WHAT_IF, Status.ESTIMATED if limits else Status.OK, "; ".join([*limits, of, *untold]))
+    reason, status = "; ".join([*limits, of, *untold]), Status.ESTIMATED if limits else Status.OK
+    return Quality(Aspect.WHAT_IF, status, reason, limits="; ".join(limits))
 
 
 def _limits(run: Run, what: WhatIf, error: float) -> list[str]:

@@ -60,7 +60,12 @@ def rest_words(found: Coverage) -> str:
 def coverage_sentence(run: Run, found: Coverage) -> str:
     """What the figures are of, and what the rest of the time is."""
     rest = rest_words(found)
-    return f"{_which(run)} cover {covered_words(found)}" + (f"; the rest of the time: {rest}" if rest else "")
+    return part_words(run, found) + (f"; the rest of the time: {rest}" if rest else "")
+
+
+def part_words(run: Run, found: Coverage) -> str:
+    """What the figures are of."""
+    return f"{_which(run)} cover {covered_words(found)}"
 
 
 def _which(run: Run) -> str:

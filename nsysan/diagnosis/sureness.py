@@ -10,9 +10,9 @@ import polars as pl
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.evidence import UNDER_THE_VERDICT, Aspect, Quality, Status
 from nsysan.diagnosis.late_words import outermost
-from nsysan.diagnosis.quality_pace import BY_REPLAY, hidden_share
+from nsysan.diagnosis.quality_pace import hidden_share
 from nsysan.diagnosis.savings import SURE_ERROR, slowed_by_nsys
-from nsysan.diagnosis.verdict import DOMINANT, OF_PATH, PIPELINE, SKEW, Sure, Verdict, VerdictKind
+from nsysan.diagnosis.verdict import DOMINANT, OF_PATH, PIPELINE, SKEW, Doubt, Sure, Verdict, VerdictKind
 from nsysan.metrics.causes import LateCause
 from nsysan.metrics.coverage import HALF
 from nsysan.metrics.scenarios import Scenario
@@ -47,7 +47,7 @@ def weighed(run: Run, diagnosis: Diagnosis, rows: Sequence[Quality]) -> Verdict:
     covered = diagnosis.coverage
     least = min(covered.span, covered.busy) if covered is not None else 0.0
     if least < HALF:
-        (low if least < _QUARTER else medium).append(f"the steady steps cover {pct(least)} of the capture")
+        (low if least < _QUARTER else medium).append(verdict.part)
     matched = _matched(run)
     if matched is not None and matched <= _MATCHED:
         medium.append(f"{pct(matched)} of the collectives matched across the ranks")
@@ -69,7 +69,8 @@ def weighed(run: Run, diagnosis: Diagnosis, rows: Sequence[Quality]) -> Verdict:
     if near := _near(verdict, max(error, _NEAR)):
         medium.append(near)
     if low or medium:
-        return replace(verdict, sure=Sure.LOW if low else Sure.MEDIUM, because=(*low, *medium))
+        doubted = Doubt.COVERAGE if least < _QUARTER else Doubt.PROFILER if profiled and profiled[1] else None
+        return replace(verdict, sure=Sure.LOW if low else Sure.MEDIUM, because=(*low, *medium), doubted=doubted)
     met = "" if matched is None else f", {pct(matched)} of the collectives match"
     good = f"the steady steps cover {pct(least)} of the capture{met}, {_missed(error)}"
     return replace(verdict, sure=Sure.HIGH, because=(good,))
@@ -88,9 +89,7 @@ def _estimated(run: Run, what: WhatIf | None, rows: Sequence[Quality], *, late: 
     own = [row for row in weak if not any(f"see {root}" in row.reason for root in roots)]
     told = [row for row in own if row.id not in _TOLD_OTHERWISE]
     # Where nobody is named, the sentence on late ranks has the reason.
-    reasons = (_WHO if row.id == Aspect.STRAGGLER and not late else row.reason for row in told)
-    # What limits savings, without what they are by.
-    return [reason.partition(f"; {BY_REPLAY}")[0] for reason in reasons]
+    return [_WHO if row.id == Aspect.STRAGGLER and not late else row.limits or row.reason for row in told]
 
 
 def _matched(run: Run) -> float | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -10,11 +9,10 @@ from enum import StrEnum
 import polars as pl
 
 from nsysan.diagnosis.hotspot import Late
-from nsysan.diagnosis.late_words import outermost, ranks_words, weight, why_late
 from nsysan.diagnosis.pipelines import Bubble
 from nsysan.diagnosis.scope import MIN_BUSY, MIN_BUSY_BY_PERIOD
+from nsysan.diagnosis.verdict_says import besides, explained, hosts_cost, hosts_together, skew
 from nsysan.diagnosis.workload import Workload
-from nsysan.metrics.causes import LateCause
 from nsysan.metrics.lines import Line
 from nsysan.metrics.scenarios import Scenario
 from nsysan.metrics.skew import TELLING_STEPS
@@ -73,15 +71,16 @@ class Bound:
 
 BOUNDS = {
     VerdictKind.PIPELINE: Bound("stages that wait for one another bound the step", Line.WAIT),
-    VerdictKind.COMPUTE: Bound("compute bounds the step", path=("compute",)),
-    VerdictKind.WIRE: Bound("the wire bounds the step: data moves for most of it", path=("wire", "fused")),
-    VerdictKind.SKEW: Bound("ranks arriving late bound the step", Line.WAIT),
+    VerdictKind.COMPUTE: Bound("compute bounds the step: the GPUs' own kernels are most of it", path=("compute",)),
+    VerdictKind.WIRE: Bound("the wire bounds the step: data moves between GPUs", path=("wire", "fused")),
+    # Its sentence names the ranks.
+    VerdictKind.SKEW: Bound("", Line.WAIT),
     VerdictKind.HOST: Bound(
         "the hosts bound the step: GPUs wait for what they launch",
         path=("host", "launch", "sync"),
         of_path="host (CPU and launches)",
     ),
-    VerdictKind.COPY: Bound("copies bound the step: memory is moved for most of it", path=("copy",)),
+    VerdictKind.COPY: Bound("copies bound the step: memory is moved", path=("copy",)),
     VerdictKind.MIXED: Bound("no single cause bounds the step"),
     # Its reason says what is missing.
     VerdictKind.INCONCLUSIVE: Bound(""),
@@ -89,7 +88,21 @@ BOUNDS = {
 #: Kinds of which a class of the critical path decides.
 OF_PATH = tuple(kind for kind, bound in BOUNDS.items() if bound.path)
 _LISTED = 0.005
-_HOST = re.compile(r"\bhosts?\b")
+_HOST = "host"
+_MARK = (
+    "Capture some dozen decode steps and nothing else (nsysan capture -c cudaProfilerApi), or tell which NVTX ranges "
+    "are the steps (--steps PATTERN)"
+)
+_WITH_OSRT = "Capture again with --trace=cuda,nvtx,osrt, which tells what hosts wait for"
+
+
+class Doubt(StrEnum):
+    """What keeps a verdict from being more sure, where that can be helped by another capture."""
+
+    #: The steady steps are a small part of the capture.
+    COVERAGE = "coverage"
+    #: The profiler slows the hosts, and without it they may not bound the step.
+    PROFILER = "profiler"
 
 
 class Sure(StrEnum):
@@ -102,16 +115,32 @@ class Sure(StrEnum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """shares: what was weighed: of the critical path by kind; skew and unsplit of the period; pipeline of the ranks'
-    time. workload: what the steps are. sure, because: see sureness.sure_of.
+    """says: what bounds the step, a sentence. path: the critical path's shares, absent: ranks that are not in the
+    trace, part: of what part of the capture it is, rest: what the rest is; in words, "" where there is nothing to say.
+    shares: what was weighed: of the critical path by kind; skew and unsplit of the period; pipeline of the ranks' time.
+    workload: what the steps are. cure: of an inconclusive one, what to capture. sure, because: see sureness.weighed;
+    doubted: what can be helped of what keeps it from being more sure.
     """
 
     kind: VerdictKind
-    reason: str
+    says: str
     shares: Mapping[str, float | None]
     workload: Workload = Workload.DECODE
     sure: Sure = Sure.LOW
     because: Sequence[str] = field(default_factory=tuple)
+    path: str = ""
+    absent: str = ""
+    part: str = ""
+    rest: str = ""
+    cure: str = ""
+    doubted: Doubt | None = None
+
+    @property
+    def reason(self) -> str:
+        """All that it says."""
+        path = f" ({self.path})" if self.path else ""
+        part = f". That is of a part of the capture: {self.part}{_also(self.rest)}" if self.part else ""
+        return f"{self.says}{path}{self.absent}{part}"
 
 
 @dataclass(frozen=True)
@@ -127,7 +156,7 @@ def named_for(workload: Workload, verdict: Verdict) -> Verdict:
     """The verdict on steps that are not of decoding: in so many words."""
     if workload is Workload.DECODE:
         return verdict
-    return replace(verdict, reason=f"{workload.told}{verdict.reason}", workload=workload)
+    return replace(verdict, says=f"{workload.told}{verdict.says}", workload=workload)
 
 
 def judge(
@@ -140,11 +169,12 @@ def judge(
     """
     steady = ledger.filter(pl.col("steady"))
     if what is None or steady.is_empty() or not what.period:
-        return _inconclusive("there is no steady decode step to judge")
+        return _inconclusive("there is no steady decode step to judge", _MARK)
     if steady[Line.GRAPH.column].sum() > 0:
         return _inconclusive(
             "compute and communication cannot be told apart: CUDA graph replays were traced as blocks (capture with "
-            "--cuda-graph-trace=node), or kernels have no name"
+            "--cuda-graph-trace=node), or kernels have no name",
+            "Capture again with --cuda-graph-trace=node (nsysan capture does)",
         )
     shares = _shares(steady, what, paced) | ({} if bubble is None else {VerdictKind.PIPELINE.value: bubble.share})
     unsplit = shares["unsplit"] or 0.0
@@ -152,52 +182,51 @@ def judge(
         return _inconclusive(
             f"{pct(unsplit)} of the step is communication whose waiting cannot be told from its transfer; "
             f"capture all ranks in one session, or name all ranks' traces together",
+            "Capture all ranks in one session (nsysan capture -- LAUNCHER ...), or name all ranks' traces together",
             shares,
         )
     piped = bubble is not None and (bubble.share or 0.0) > PIPELINE
     # A bubble is in the ledger, and rests on no replay.
     if not piped and (why := _why_no_path(what, paced)):
-        return _inconclusive(why, shares)
+        return _inconclusive(why, _WITH_OSRT, shares)
     weighed = {kind: shares[kind] or 0.0 for kind in OF_PATH}
     first = max(weighed, key=lambda kind: weighed[kind])
     kind = first if weighed[first] > DOMINANT else VerdictKind.MIXED
     few = steady["step"].n_unique() < TELLING_STEPS
     skewed = (shares[VerdictKind.SKEW] or 0.0) > SKEW and bool(paced.late or paced.rotation or few)
     # Hosts of which none alone is worth putting right pace the step together, and are nobody's skew.
-    skewed &= not (kind == VerdictKind.HOST and _hosts_together(paced.late, what.period))
+    skewed &= not (kind == VerdictKind.HOST and hosts_together(paced.late, what.period))
     if bubble is not None and piped:
         kind = VerdictKind.PIPELINE
-        turn = f"; a stage's own turn is mostly {first}" if weighed[first] > DOMINANT else ""
-        says = f"{BOUNDS[kind].says}: {bubble.sentence}{turn}{_within_stages(paced.late)}"
+        turn = f", and a stage's own turn is mostly {first}" if weighed[first] > DOMINANT else ""
+        says = f"{BOUNDS[kind].says}: {bubble.sentence}{turn}"
     elif skewed:
         kind = VerdictKind.SKEW
-        says = _skew(paced, what, steady["step"].n_unique())
+        paces = first == VerdictKind.HOST and weighed[first] > DOMINANT
+        says = skew(paced.late, paced.rotation, what, steady["step"].n_unique(), host_paced=paces)
     else:
         untold = kind == VerdictKind.HOST and what.why_host
         says = (
             "GPUs idle between kernels for most of the step, and nothing tells whether for their hosts"
             if untold
-            else BOUNDS[kind].says
-        ) + _besides(paced.late, what.period)
+            else f"{BOUNDS[kind].says}{_how_much(kind, what)}"
+        ) + besides(paced.late, what.period)
     absent = f"{numbered('rank', missing)} {'are' if len(missing) > 1 else 'is'}"
     incomplete = f"; {absent} not in the trace and may be later still" if missing else ""
-    return Verdict(kind, f"{_explained(f'{says} ({path_words(shares)})')}{incomplete}", shares)
+    path = path_words(shares)
+    return Verdict(kind, explained(says), shares, path=path if _HOST in says else explained(path), absent=incomplete)
 
 
-def _hosts_together(late: Sequence[Late], period: int) -> bool:
-    """Whether all that are late are so by their hosts, and no one of them alone saves what counts as late."""
-    alone = [one for one in late if len(one.ranks) == 1]
-    by_hosts = bool(late) and all(one.cause == LateCause.HOST for one in late)
-    return by_hosts and all((one.saves or 0) < LATE_SHARE * period for one in alone)
+def _how_much(kind: VerdictKind, what: WhatIf) -> str:
+    """What hosts cost, of the step that they bound."""
+    if kind == VerdictKind.HOST:
+        cost = hosts_cost(what)
+        return f"; {cost}" if cost else ""
+    return ""
 
 
-def _explained(sentence: str) -> str:
-    """What a host is, where one is first spoken of."""
-    return _HOST.sub(lambda found: f"{found[0]} ({'CPUs' if found[0] == 'hosts' else 'CPU'})", sentence, count=1)
-
-
-def _inconclusive(why: str, shares: Mapping[str, float | None] | None = None) -> Verdict:
-    return Verdict(VerdictKind.INCONCLUSIVE, why, shares or {})
+def _inconclusive(why: str, cure: str, shares: Mapping[str, float | None] | None = None) -> Verdict:
+    return Verdict(VerdictKind.INCONCLUSIVE, why, shares or {}, cure=cure)
 
 
 def _why_no_path(what: WhatIf, paced: Paced) -> str:
@@ -224,47 +253,20 @@ def path_words(shares: Mapping[str, float | None]) -> str:
     return f"critical path: {listed}" + (f"; {Line.COMM_UNSPLIT} {pct(unsplit)} of the step" if unsplit else "")
 
 
-def of_what(verdict: Verdict, sentence: str, *, too_little: bool) -> Verdict:
+def of_what(verdict: Verdict, part: str, rest: str, *, too_little: bool) -> Verdict:
     """The verdict on steps that are less than half of the capture: with what it is of, or none on too little.
 
-    sentence: as scope.coverage_sentence.
+    part, rest: as scope.part_words and scope.rest_words.
     """
     if too_little:
-        return _inconclusive(f"too little of the capture is steady decode steps to judge it: {sentence}")
-    return replace(verdict, reason=f"{verdict.reason}. That is of a part of the capture: {sentence}")
+        return _inconclusive(
+            f"too little of the capture is steady decode steps to judge it: {part}{_also(rest)}", _MARK
+        )
+    return replace(verdict, part=part, rest=rest)
 
 
-def _skew(paced: Paced, what: WhatIf, steps: int) -> str:
-    """That late ranks bound the step: which, why, and what they cost together."""
-    ranks = [f"{ranks_words(one.ranks)}, as {why_late(one)}" for one in outermost(paced.late)]
-    costs = "which together cost" if len(ranks) > 1 else "which costs"
-    share = f"{costs} {pct((what.saves(Scenario.NO_SKEW) or 0) / what.period)} of the step"
-    if ranks:
-        return f"the others wait for {'; and for '.join(ranks)}, {share}"
-    if paced.rotation:
-        return f"{BOUNDS[VerdictKind.SKEW].says}, another one in each step, {share}"
-    tell = "step tells" if steps == 1 else "steps tell"
-    return f"{BOUNDS[VerdictKind.SKEW].says}, and {steps} {tell} nothing of whether it is always the same"
-
-
-def _besides(late: Sequence[Late], period: int) -> str:
-    """Who is late too."""
-    told = [
-        f"{ranks_words(one.ranks)} {'are' if len(one.ranks) > 1 else 'is'} late, as {why_late(one)}, "
-        f"which costs {pct(costs / of)} of {'the mean step' if mean else 'the step'}"
-        for one in outermost(late)
-        for _, costs, of, mean in (weight(one, period),)
-    ]
-    return "".join(f"; {sentence}" for sentence in told)
-
-
-def _within_stages(late: Sequence[Late]) -> str:
-    told = (
-        f"within {'their' if len(one.ranks) > 1 else 'its'} stage {ranks_words(one.ranks)} "
-        f"{'are' if len(one.ranks) > 1 else 'is'} late, as {why_late(one)}"
-        for one in outermost(late)
-    )
-    return "".join(f"; {sentence}" for sentence in told)
+def _also(rest: str) -> str:
+    return f"; the rest of the time: {rest}" if rest else ""
 
 
 def _shares(steady: pl.DataFrame, what: WhatIf, paced: Paced) -> dict[str, float | None]:

@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-import plotly.graph_objects as go
-
 from nsysan._version import __version__
 from nsysan.history.cells import Row, measured, words
 from nsysan.history.marks import Mark, marks_of
@@ -16,6 +14,7 @@ from nsysan.history.trends import calls, kernel_times, label, ledgers, periods, 
 from nsysan.history.workloads import by_workload, workload_of
 from nsysan.metrics.change_rule import WORDS
 from nsysan.page.elements import plot, render, safe, section, table
+from nsysan.page.figure import Figure
 from nsysan.page.palette import SERIES
 from nsysan.text import counted, duration, signed, signed_pct, us
 
@@ -135,7 +134,7 @@ def _card(own: Sequence[Row], marks: Sequence[Mark]) -> str:
     return told if percent is None else f"{told} {signed_pct(percent / 100)}"
 
 
-def _trend(plots: dict[str, str], title: str, what: str, figure: go.Figure | None, fold: str = "") -> str:
+def _trend(plots: dict[str, str], title: str, what: str, figure: Figure | None, fold: str = "") -> str:
     if figure is None:
         return ""
     name = f"trend-{len(plots)}"

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
-import plotly.graph_objects as go
-
 from nsysan.history.cells import Row, measured, words
 from nsysan.history.marks import Mark
 from nsysan.metrics.lines import LEDGER, Line
 from nsysan.metrics.scenarios import SCENARIOS
+from nsysan.page.figure import Figure
 from nsysan.page.palette import COLOURS, SERIES
 from nsysan.text import plain
 
@@ -31,9 +30,9 @@ def label(run: Row) -> str:
     return plain(f"{run['id']}: {run.get('commit') or run.get('name')}", 24)
 
 
-def periods(groups: Mapping[str, Sequence[Row]], marks: Mapping[str, Sequence[Mark]]) -> go.Figure | None:
+def periods(groups: Mapping[str, Sequence[Row]], marks: Mapping[str, Sequence[Mark]]) -> Figure | None:
     """A line a workload, µs, and a diamond where it changed."""
-    figure = go.Figure()
+    figure = Figure()
     for number, (name, runs) in enumerate(groups.items()):
         colour = SERIES[number % len(SERIES)]
         _line(figure, runs, name, "period_ns", colour, "solid")
@@ -64,9 +63,9 @@ def periods(groups: Mapping[str, Sequence[Row]], marks: Mapping[str, Sequence[Ma
     return found
 
 
-def ledgers(runs: Sequence[Row]) -> go.Figure | None:
+def ledgers(runs: Sequence[Row]) -> Figure | None:
     """The ledger of each run as a stacked bar, µs."""
-    figure = go.Figure()
+    figure = Figure()
     for row in LEDGER:
         values = [measured(run, row.id.column) for run in runs]
         if any(values):
@@ -74,40 +73,40 @@ def ledgers(runs: Sequence[Row]) -> go.Figure | None:
                 x=[run["id"] for run in runs],
                 y=[None if value is None else value / 1e3 for value in values],
                 name=row.title,
-                marker_color=row.colour,
+                marker={"color": row.colour},
                 customdata=[_hover(run) for run in runs],
                 hovertemplate="%{y:,.1f} µs<br>%{customdata}<extra>" + row.title + "</extra>",
             )
-    figure.update_layout(barmode="stack", legend_traceorder="normal")
+    figure.update_layout(barmode="stack", legend={"traceorder": "normal"})
     return _finished(figure, runs)
 
 
-def calls(runs: Sequence[Row]) -> go.Figure | None:
+def calls(runs: Sequence[Row]) -> Figure | None:
     """The hottest collective's calls, µs."""
-    figure = go.Figure()
+    figure = Figure()
     for name, (column, colour, dash) in _CALLS.items():
         _line(figure, runs, name, column, colour, dash)
     return _finished(figure, runs)
 
 
-def kernel_times(runs: Sequence[Row], names: Sequence[str]) -> go.Figure | None:
+def kernel_times(runs: Sequence[Row], names: Sequence[str]) -> Figure | None:
     """Figures of kernels, by the columns that have them, µs."""
-    figure = go.Figure()
+    figure = Figure()
     for number, name in enumerate(names):
         _line(figure, runs, name, name, SERIES[number % len(SERIES)], "dash" if number >= len(SERIES) else "solid")
     return _finished(figure, runs)
 
 
-def what_if(runs: Sequence[Row]) -> go.Figure | None:
+def what_if(runs: Sequence[Row]) -> Figure | None:
     """The period with each loss taken away, µs."""
-    figure = go.Figure()
+    figure = Figure()
     _line(figure, runs, "as measured", "period_ns", COLOURS["last"], "solid")
     for number, (scenario, row) in enumerate(SCENARIOS.items()):
         _line(figure, runs, row.title, scenario.column, SERIES[number % len(SERIES)], "dash" if number > 5 else "solid")
     return _finished(figure, runs)
 
 
-def _line(figure: go.Figure, runs: Sequence[Row], name: str, column: str, colour: str, dash: str) -> None:
+def _line(figure: Figure, runs: Sequence[Row], name: str, column: str, colour: str, dash: str) -> None:
     """Left out where no run has the column."""
     values = [measured(run, column) for run in runs]
     if not any(values):
@@ -124,7 +123,7 @@ def _line(figure: go.Figure, runs: Sequence[Row], name: str, column: str, colour
     )
 
 
-def _finished(figure: go.Figure, runs: Sequence[Row]) -> go.Figure | None:
+def _finished(figure: Figure, runs: Sequence[Row]) -> Figure | None:
     if not figure.data:
         return None
     figure.update_layout(height=360, showlegend=True)

@@ -45,6 +45,8 @@ class WithoutLoss:
         return f"{self.title} (at best)" if self.is_bound else self.title
 
 
+#: Less than this share of the period goes without saying.
+NOTABLE = 0.01
 #: What takes more batches in flight: a step of one batch takes no less.
 NO_BUBBLE = "without a bubble"
 NO_BUBBLE_MEANING = (

@@ -21,7 +21,7 @@ from nsysan.model.classes import Catalogue, WorkClass
 from nsysan.model.operations import Operations
 from nsysan.timings import stage
 from nsysan.trace.trace import Trace
-from nsysan.trace.vocabulary import UNNAMED, WORK
+from nsysan.trace.vocabulary import SHAPE, UNNAMED
 
 _CATEGORY = pl.Categorical()
 _I64 = npt.NDArray[np.int64]
@@ -60,10 +60,15 @@ def _loaded(trace: Trace, catalogue: Catalogue, beside: Beside) -> Operations:
     trace.release("kernels")
     columns = _side_by_side([frame for frame in frames if len(frame)] or frames[:1])
     del frames
-    keys = [[columns.pop(name) for name in names] for names in (_DESCRIPTION, _QUEUE, _OWNER)]
-    (description, descriptions), (queue, queues), (owner, owners) = each_of(codes, keys, len(columns["start"]))
+    coded = [_DESCRIPTION, _QUEUE, _OWNER, *([tuple(SHAPE)] if SHAPE.keys() <= columns.keys() else [])]
+    keys = [[columns.pop(name) for name in names] for names in coded]
+    (description, descriptions), (queue, queues), (owner, owners), *shape = each_of(codes, keys, len(columns["start"]))
     del keys
     columns |= {"description": pl.Series(description), "queue": pl.Series(queue)}
+    shapes = None
+    if shape:
+        columns["shape"], shapes = pl.Series(shape[0][0]), shape[0][1]
+    del shape
     if len(owners) > _MOST_OWNERS:
         raise trace.damaged(f"GPU work of {len(owners)} processes and devices")
     owner, owners = _numbered_in_order(owner, owners)
@@ -91,16 +96,21 @@ def _loaded(trace: Trace, catalogue: Catalogue, beside: Beside) -> Operations:
     del calls
     _ = ranges()
     stored = {name: column for name, column in columns.items() if column.null_count() < len(column)}
-    return Operations(owners, first, stored, _classified(descriptions, description, catalogue), queues, callers)
+    classified = _classified(descriptions, description, catalogue)
+    return Operations(owners, first, stored, classified, queues, callers, shapes)
 
 
 def _side_by_side(frames: list[pl.DataFrame]) -> dict[str, pl.Series]:
-    """The columns of WORK of all frames, each behind the other."""
+    """The columns of WORK of all frames, each behind the other, and those of SHAPE, null but for kernels."""
     if len(frames) == 1:
-        return {name: frames[0][name] for name in WORK}
+        return {column.name: column for column in frames[0].get_columns()}
+    names = list(dict.fromkeys(name for frame in frames for name in frame.columns))
+    blank = [
+        frame.with_columns(pl.lit(None, SHAPE[n]).alias(n) for n in names if n not in frame.columns) for frame in frames
+    ]
     return {
-        name: pl.concat([frame.select(name) for frame in frames], how="vertical_relaxed")[name].rechunk()
-        for name in WORK
+        name: pl.concat([frame.select(name) for frame in blank], how="vertical_relaxed")[name].rechunk()
+        for name in names
     }
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from nsysan._errors import ExitCode, NsysanError
+from nsysan.columns.memory import give_back
 from nsysan.columns.rows import none_if_negative, taken
 from nsysan.columns.threads import each_of
 from nsysan.model.classes import COMMUNICATION, WorkClass, load_catalogue
@@ -115,6 +116,7 @@ def read(request: ReadRequest) -> LoadedTrace:
     trace = request.source if isinstance(request.source, Trace) else Trace(request.source)
     request.selection.apply_to(trace)
     work = load_operations(trace, load_catalogue())
+    give_back(len(work))
     if not work.descriptions["type"].is_in(["kernel", "graph"]).any():
         raise NsysanError(_nothing(trace, request.selection), ExitCode.NOTHING_TO_ANALYSE)
     calls = in_words(work.frame(_OF_CALLS, at=work.of_class(COMMUNICATION)))

@@ -46,7 +46,8 @@ class Operations:
     owners: process, device; an owner's number is its rank_key. first: row of each owner's first, and the number of all.
     stored: columns by name, none where it is null throughout (trimmed: 0); description, queue, caller: rows of the
     tables of these names. descriptions: name, demangled, type, cls, kind, library, lookalike, group_size,
-    barrier. queues: context, stream. callers: thread, launch.
+    barrier. queues: context, stream. callers: thread, launch. shapes: grid, block, where they were read (then shape is
+    among the columns), else None.
     """
 
     owners: pl.DataFrame
@@ -55,6 +56,7 @@ class Operations:
     descriptions: pl.DataFrame
     queues: pl.DataFrame
     callers: pl.DataFrame
+    shapes: pl.DataFrame | None = None
 
     def __len__(self) -> int:
         return int(self.first[-1])
@@ -79,14 +81,15 @@ class Operations:
         """First row of an owner, and that after its last."""
         return int(self.first[key]), int(self.first[key + 1])
 
-    def frame(self, names: Iterable[str], key: int | None = None, at: _I64 | None = None) -> pl.DataFrame:
+    def frame(self, names: Iterable[str], key: int | None = None, at: _I64 | slice | None = None) -> pl.DataFrame:
         """These columns (see OPERATION) of all operations, of those of an owner, or of the rows `at`.
 
         row: number in the trace. Those of WORK are as exported. cls, kind, library, lookalike, group_size, barrier: see
         Catalogue. begin: the effective start (see load._trimmed); trimmed: begin - start, ns. thread, launch_start,
         launch_end, launch: of the API call, null where none is recorded.
         """
-        chosen = _Rows(self, (0, len(self)) if key is None else self.rows(key), at)
+        bounds = (at.start, at.stop) if isinstance(at, slice) else (0, len(self)) if key is None else self.rows(key)
+        chosen = _Rows(self, bounds, None if isinstance(at, slice) else at)
         return pl.DataFrame([chosen.column(name).alias(name) for name in names])
 
     def of_class(self, wanted: Sequence[str], key: int | None = None) -> _I64:
@@ -101,7 +104,7 @@ class _Rows:
 
     def __init__(self, work: Operations, bounds: tuple[int, int], at: _I64 | None) -> None:
         self._work, self._begin, self._count = work, bounds[0], bounds[1] - bounds[0]
-        self._at = None if at is None else pl.Series(at)
+        self._at = None if at is None else pl.Series(at).cast(pl.UInt32)
         self.count = self._count if at is None else len(at)
 
     def column(self, name: str) -> pl.Series:

@@ -16,6 +16,8 @@ from nsysan.trace.trace import Trace
 
 #: Columns of windows that tell why a step does not count.
 _REASONS = ("left_out", "excluded")
+#: The shapes of kernels are read along in traces of at most so many bytes.
+_SHAPES_BYTES = 500_000_000
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class Selection:
 
     begin, end: ns from `origin`; GPU work that starts outside is not read. origin: ns since 1970, by default where each
     trace's session starts. steps: first and last number, both included. choice: the population to head with.
+    shapes: whether the shapes of kernels are read along with them; whoever wants them else reads them once more.
     """
 
     begin: int | None = None
@@ -31,6 +34,7 @@ class Selection:
     steps: tuple[int, int] | None = None
     origin: int | None = None
     choice: Choice = DEFAULT
+    shapes: bool = False
 
     @property
     def in_time(self) -> bool:
@@ -47,7 +51,9 @@ class Selection:
         """Let the trace read no more than is needed."""
         started = trace.session_start_utc_ns if self.origin is not None else None
         later = 0 if self.origin is None or started is None else self.origin - started
-        trace.limit_time(*(None if bound is None else bound + later for bound in (self.begin, self.end)))
+        bounds = (None if bound is None else bound + later for bound in (self.begin, self.end))
+        # In larger traces most kernels are in steps that no page has room for.
+        trace.limit(*bounds, shapes=self.shapes and trace.path.stat().st_size <= _SHAPES_BYTES)
 
     def of_steps(self, steps: Steps) -> Steps:
         """The steps asked for, and those at a cut not among the steady ones; NsysanError if none is left."""

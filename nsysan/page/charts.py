@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from html import escape
+from typing import Any
 
-import plotly.graph_objects as go
 import polars as pl
-from plotly.subplots import make_subplots
 
 from nsysan.diagnosis.collectives import size_series
 from nsysan.metrics.causes import GAPS, GapCause
-from nsysan.page.long_lists import LongFigure
+from nsysan.page.figure import Figure
 from nsysan.page.palette import COLOURS, HEAT_HIGH, HEAT_LOW, NAMES, SERIES
 from nsysan.report.report import Report, visible_lines
 from nsysan.report.timeline import Timeline, decimated
@@ -26,41 +25,38 @@ MAX_POINTS = 40_000
 _MAX_BARS = 8_000
 
 
-def entitled(figure: go.Figure, title: str) -> go.Figure:
+def entitled(figure: Figure, title: str) -> Figure:
     """With its title; text is ours, or escaped by us, as plotly reads markup in it."""
     return figure.update_layout(title={"text": escape(title), "x": 0, "font": {"size": 15}})
 
 
-def ledger_bars(report: Report) -> go.Figure:
+def ledger_bars(report: Report) -> Figure:
     """The ledger per rank as stacked bars, us."""
     ranks = [f"rank {rank}" for rank in report.per_rank["rank"]]
-    figure = go.Figure(
-        [
-            go.Bar(
-                y=ranks,
-                x=(report.per_rank[f"{line}_ns"] / 1e3).to_list(),
-                orientation="h",
-                name=NAMES[line],
-                legendgroup=line,
-                marker_color=COLOURS[line],
-                hovertemplate="%{y}: %{x:,.1f} µs<extra>" + NAMES[line] + "</extra>",
-            )
-            for line in visible_lines(report)
-        ]
-    )
-    figure.update_layout(barmode="stack", height=110 + 34 * len(ranks), legend_traceorder="normal")
+    figure = Figure()
+    for line in visible_lines(report):
+        figure.add_bar(
+            y=ranks,
+            x=(report.per_rank[f"{line}_ns"] / 1e3).to_list(),
+            orientation="h",
+            name=NAMES[line],
+            legendgroup=line,
+            marker={"color": COLOURS[line]},
+            hovertemplate="%{y}: %{x:,.1f} µs<extra>" + NAMES[line] + "</extra>",
+        )
+    figure.update_layout(barmode="stack", height=110 + 34 * len(ranks), legend={"traceorder": "normal"})
     entitled(figure, "Where a step's time goes, by rank (median step)")
     figure.update_xaxes(title="µs per step")
     figure.update_yaxes(autorange="reversed")
     return figure
 
 
-def timeline(data: Timeline) -> go.Figure:
+def timeline(data: Timeline) -> Figure:
     """All ranks on one clock: the streams' work by ledger line and, under each rank, its launch calls."""
     data = decimated(data, _MAX_BARS)
     lanes = data.slices.select("rank", "lane").unique().sort("rank", "lane", descending=[False, True])
     order = [_lane(rank, lane) for rank, lane in lanes.iter_rows()]
-    figure = go.Figure()
+    figure = Figure()
     for (line,), slices in sorted(data.slices.partition_by("line", as_dict=True).items(), key=_precedence):
         figure.add_bar(
             y=[_lane(rank, lane) for rank, lane in slices.select("rank", "lane").iter_rows()],
@@ -68,14 +64,13 @@ def timeline(data: Timeline) -> go.Figure:
             x=((slices["end"] - slices["begin"]) / 1e3).to_list(),
             orientation="h",
             name=NAMES[str(line)],
-            marker_color=COLOURS[str(line)],
-            marker_line_width=0,
+            marker={"color": COLOURS[str(line)], "line": {"width": 0}},
             customdata=[escape(plain(name, _NAME_WIDTH)) for name in slices["name"]],
             hovertemplate="<b>%{customdata}</b><br>%{x:,.2f} µs at %{base:,.2f} µs<extra>%{y}</extra>",
         )
     last = data.arrivals.filter(pl.col("last"))
     if not last.is_empty():
-        figure.add_trace(_last_arrivals(last))
+        figure.add_scatter(**_last_arrivals(last))
     span = (data.finish - data.origin) / 1e3
     figure.update_layout(barmode="overlay", bargap=0.15, height=120 + _LANE_HEIGHT * len(order))
     entitled(figure, f"Timeline of step {data.step} ({data.role})")
@@ -84,24 +79,29 @@ def timeline(data: Timeline) -> go.Figure:
     return figure
 
 
-def _last_arrivals(last: pl.DataFrame) -> go.Scatter:
+def _last_arrivals(last: pl.DataFrame) -> dict[str, Any]:
     """Marks where the last rank of each collective arrived; last: rows of Timeline.arrivals."""
-    return go.Scatter(
-        x=(last["time"] / 1e3).to_list(),
-        y=[_lane(rank, lane) for rank, lane in last.select("rank", "lane").iter_rows()],
-        mode="markers",
-        name=NAMES["last"],
-        marker={"symbol": "triangle-down", "size": 8, "color": COLOURS["last"], "line": {"width": 1, "color": "#fff"}},
-        customdata=[
+    return {
+        "x": (last["time"] / 1e3).to_list(),
+        "y": [_lane(rank, lane) for rank, lane in last.select("rank", "lane").iter_rows()],
+        "mode": "markers",
+        "name": NAMES["last"],
+        "marker": {
+            "symbol": "triangle-down",
+            "size": 8,
+            "color": COLOURS["last"],
+            "line": {"width": 1, "color": "#fff"},
+        },
+        "customdata": [
             [collective, late / 1e3, escape(plain(name, _NAME_WIDTH))]
             for collective, late, name in last.select("collective", "lateness", "name").iter_rows()
         ],
-        hovertemplate="<b>last to arrive</b>, %{customdata[1]:,.2f} µs after the first<br>collective %{customdata[0]}: "
-        "%{customdata[2]}<extra>%{y}</extra>",
-    )
+        "hovertemplate": "<b>last to arrive</b>, %{customdata[1]:,.2f} µs after the first<br>collective "
+        "%{customdata[0]}: %{customdata[2]}<extra>%{y}</extra>",
+    }
 
 
-def lateness_in_step(data: Timeline) -> LongFigure | None:
+def lateness_in_step(data: Timeline) -> Figure | None:
     """Lateness of each rank at each collective of the step, us; None where nothing matched."""
     if data.arrivals.is_empty():
         return None
@@ -111,11 +111,11 @@ def lateness_in_step(data: Timeline) -> LongFigure | None:
         "lateness, µs",
         least=LEAST_SHARE * data.period,
     )
-    entitled(found.figure, f"Lateness at each collective of step {data.step} ({data.role})")
+    entitled(found, f"Lateness at each collective of step {data.step} ({data.role})")
     return found
 
 
-def caused_by_step(report: Report) -> LongFigure | None:
+def caused_by_step(report: Report) -> Figure | None:
     """What each rank's late arrivals cost in each step, us; None where nothing matched."""
     caused = report.diagnosis.caused
     if caused.is_empty():
@@ -129,7 +129,7 @@ def caused_by_step(report: Report) -> LongFigure | None:
         least=LEAST_SHARE * (report.headline["period_ns"] or 0),
         most=int(steady["ns"].max() or 0) if len(steady) else None,  # type: ignore[arg-type]
     )
-    entitled(found.figure, f"What each rank's late arrivals cost the others, by step{which}")
+    entitled(found, f"What each rank's late arrivals cost the others, by step{which}")
     return found
 
 
@@ -141,39 +141,40 @@ def thinned(rows: pl.DataFrame) -> tuple[pl.DataFrame, str]:
     return rows.filter(pl.col("step") % every == 0), f" (one step in {every})"
 
 
-def _heat_map(values: pl.DataFrame, axis: str, unit: str, *, least: float, most: int | None = None) -> LongFigure:
+def _heat_map(values: pl.DataFrame, axis: str, unit: str, *, least: float, most: int | None = None) -> Figure:
     """values: rank, at, lateness (ns). The colours end at `most` (by default the largest), but not below `least`: what
     is noise looks like it, and start-up does not pale the rest.
     """
     top = max(least, int(values["lateness"].max() or 0) if most is None else most, 1)  # type: ignore[arg-type]
-    grid = values.group_by("rank", "at").agg(pl.max("lateness")).sort("at").pivot(on="at", index="rank").sort("rank")
-    columns = [int(name) for name in grid.columns[1:]]
-    figure = go.Figure(
-        go.Heatmap(
-            z=[],
-            x=[],
-            y=[f"rank {rank}" for rank in grid["rank"]],
-            colorscale=[[0, HEAT_LOW], [0.5, COLOURS["wait"]], [1, HEAT_HIGH]],
-            zmin=0,
-            zmax=top / 1e3,
-            colorbar={"title": {"text": unit}},
-            hovertemplate="%{y}, " + axis + " %{x}: %{z:,.2f} µs<extra></extra>",
-        )
+    cells = values.group_by("rank", "at").agg(pl.max("lateness"))
+    ranks, columns = (cells[name].unique().sort() for name in ("rank", "at"))
+    grid: list[list[float | None]] = [[None] * len(columns) for _ in ranks]
+    row, column = ranks.search_sorted(cells["rank"]), columns.search_sorted(cells["at"])
+    for at, on, ns in zip(row, column, cells["lateness"], strict=True):
+        grid[at][on] = None if ns is None else ns / 1e3
+    figure = Figure()
+    figure.add_heatmap(
+        z=grid,
+        x=columns.to_list(),
+        y=[f"rank {rank}" for rank in ranks],
+        colorscale=[[0, HEAT_LOW], [0.5, COLOURS["wait"]], [1, HEAT_HIGH]],
+        zmin=0,
+        zmax=top / 1e3,
+        colorbar={"title": {"text": unit}},
+        hovertemplate="%{y}, " + axis + " %{x}: %{z:,.2f} µs<extra></extra>",
     )
     figure.update_layout(height=130 + 26 * len(grid))
     figure.update_xaxes(title=axis)
-    figure.update_yaxes(autorange="reversed")
-    rows = [[None if ns is None else ns / 1e3 for ns in row[1:]] for row in grid.iter_rows()]
-    return LongFigure(figure, [{"z": rows, "x": columns}])
+    return figure.update_yaxes(autorange="reversed")
 
 
-def gap_bars(report: Report) -> go.Figure | None:
+def gap_bars(report: Report) -> Figure | None:
     """Idle time by cause as stacked bars per rank, us; None where no GPU idles."""
     gaps = report.diagnosis.gaps
     causes = [cause for cause in GapCause if (gaps.filter(pl.col("cause") == cause)["ns"] > 0).any()]
     if not causes:
         return None
-    figure = go.Figure()
+    figure = Figure()
     for cause in causes:
         own = gaps.filter(pl.col("cause") == cause)
         figure.add_bar(
@@ -181,18 +182,18 @@ def gap_bars(report: Report) -> go.Figure | None:
             x=(own["ns"] / 1e3).to_list(),
             orientation="h",
             name=cause.words,
-            marker_color=GAPS[cause].colour,
+            marker={"color": GAPS[cause].colour},
             hovertemplate="%{y}: %{x:,.1f} µs<extra>" + GAPS[cause].meaning + "</extra>",
         )
     ranks = [f"rank {rank.rank}" for rank in report.ranks]
-    figure.update_layout(barmode="stack", height=110 + 30 * len(ranks), legend_traceorder="normal")
+    figure.update_layout(barmode="stack", height=110 + 30 * len(ranks), legend={"traceorder": "normal"})
     entitled(figure, "Idle time by cause and rank (median step)")
     figure.update_xaxes(title="idle, µs per step")
     figure.update_yaxes(categoryorder="array", categoryarray=ranks[::-1])
     return figure
 
 
-def speed_by_size(report: Report) -> go.Figure | None:
+def speed_by_size(report: Report) -> Figure | None:
     """Latency and busbw of the collectives against message size, with floor, NCCL's model and the link's peak.
 
     None where fewer than two sizes are known: the table holds what one point would show.
@@ -200,7 +201,7 @@ def speed_by_size(report: Report) -> go.Figure | None:
     series = size_series(report.collectives, report.link)
     if len({size for one in series for size in one.sizes}) < 2:
         return None
-    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.08)
+    figure = Figure(2, spacing=0.08)
     for number, one in enumerate(series):
         colour = SERIES[number % len(SERIES)]
         lines = (

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape, unescape
 from importlib.resources import files
 from string import Template
 
-import plotly.graph_objects as go
-
 from nsysan.output import signed
-from nsysan.page.long_lists import LongFigure
-from nsysan.page.pack import INLINE, library, packed, source_hash
+from nsysan.page.figure import Figure
+from nsysan.page.pack import INLINE, library, packed, source_hash, template
 from nsysan.page.palette import PAPER, VARIABLES, style
 from nsysan.text import UNIT, plain
 
@@ -53,17 +51,18 @@ def render(
     *,
     links: Sequence[tuple[str, str]] = (),
     data: str = "null",
-    columns: bytes = b"",
+    columns: Callable[[], str] = str,
     plotlyjs: str = INLINE,
 ) -> str:
     """The page; only its own scripts may run.
 
     body: HTML of our own making; plots: as `plot` filled it; links: anchor and title of the navigation; data: JSON
-    for the page's timeline; columns: bytes that it describes; plotlyjs: pack.INLINE or pack.CDN.
+    for the page's timeline; columns: gives the bytes that it describes, packed; plotlyjs: pack.INLINE or pack.CDN.
     """
     script = "".join(_asset(name) for name in _SCRIPTS)
     plotly = library(plotlyjs)
     figures = ",".join(f'"{name}":{text}' for name, text in plots.items())
+    shared = f'"themed":{json.dumps(VARIABLES)},"template":{template() if plots else "{}"}'
     entries = "".join(f'<a href="#{safe(anchor)}">{safe(name)}</a>' for anchor, name in links)
     page = Template(_asset("page.html")).substitute(
         title=safe(title),
@@ -73,8 +72,8 @@ def render(
         skips=_skips([anchor for anchor, _ in links]),
         navigation=f'<nav aria-label="sections">{entries}</nav>' if entries else "",
         body=body,
-        data=packed(f'{{"figures":{{{figures}}},"themed":{json.dumps(VARIABLES)},"report":{data}}}'.encode()),
-        columns=f'<script type="text/plain" id="columns">{packed(columns)}</script>' if columns else "",
+        data=packed(f'{{"figures":{{{figures}}},{shared},"report":{data}}}'.encode()),
+        columns=f'<script type="text/plain" id="columns">{tables}</script>' if (tables := columns()) else "",
         plotly=plotly.element,
         script=script,
         version=safe(version),
@@ -97,25 +96,25 @@ def section(title: str, note: str, *parts: str, anchor: str = "", folded: str = 
     return f"<section{name}><h2>{safe(title)}</h2>{body}</section>"
 
 
-def plot(plots: dict[str, str], name: str, chart: go.Figure | LongFigure | None, *, steps: bool = False) -> str:
+def plot(plots: dict[str, str], name: str, figure: Figure | None, *, steps: bool = False) -> str:
     """The place of a figure, whose data goes to `plots`; nothing where there is no figure.
 
     The figure's title stands above it as text, which a narrow screen can break. steps: its x axis is that of the
     steps, and a click on one opens it in the timeline.
     """
-    if chart is None:
+    if figure is None:
         return ""
-    figure = chart.figure if isinstance(chart, LongFigure) else chart
-    if figure.layout.barmode == "stack":
+    if figure.layout.get("barmode") == "stack":
         # What lies side by side is told apart in grey as well.
-        figure.update_traces(marker_line={"width": 1, "color": PAPER}, selector={"type": "bar"})
-    plots[name] = str(chart.to_json())
+        for bars in (trace for trace in figure.data if trace["type"] == "bar"):
+            bars["marker"] = {**bars.get("marker", {}), "line": {"width": 1, "color": PAPER}}
+    plots[name] = figure.to_json()
     # A figure's title is escaped already, as plotly reads markup in it.
-    title = safe(unescape(str(figure.layout.title.text or name)))
+    title = safe(unescape(figure.title or name))
     over_steps = " data-steps" if steps else ""
     return (
         f'<figure class="chart"><figcaption>{title}</figcaption>'
-        f'<div class="plot" id="{name}" data-figure="{name}"{over_steps} style="height:{figure.layout.height}px" '
+        f'<div class="plot" id="{name}" data-figure="{name}"{over_steps} style="height:{figure.height}px" '
         f'role="group" aria-label="{title}; the tables hold its figures"></div></figure>'
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nsysan.columns.threads import Beside
 from nsysan.diagnosis.evidence import Status
 from nsysan.page import charts, kernels_section, replica_tables, sections, step_charts
 from nsysan.page.elements import plot, render, section
@@ -9,11 +10,11 @@ from nsysan.page.glossary import definitions
 from nsysan.page.lanes import TimelineData, timeline_data
 from nsysan.page.light_section import light_section
 from nsysan.page.nccl_section import nccl_section
-from nsysan.page.nsys_section import beside
-from nsysan.page.pack import INLINE
+from nsysan.page.nsys_section import beside as beside_nsys
+from nsysan.page.pack import INLINE, packed
 from nsysan.page.timeline_section import timeline_section
 from nsysan.page.verdict_section import lead
-from nsysan.report.replica import coverage_words, layout_sentence
+from nsysan.report.replica import layout_sentence
 from nsysan.report.report import GRAPHS, Report
 from nsysan.text import counted
 from nsysan.timings import stage
@@ -26,8 +27,29 @@ def to_html(report: Report, plotlyjs: str = INLINE) -> str:
     plotlyjs: pack.INLINE (opens offline) or pack.CDN (smaller, loads plotly.js from its CDN). Everything that comes
     from the trace is escaped, and only this page's own scripts may run.
     """
-    plots: dict[str, str] = {}
-    parts = [
+    data = timeline_data(report) if report.timelines else TimelineData("null", b"")
+    with Beside() as beside:
+        # Compressing holds up no Python.
+        columns = beside.begin(lambda: packed(data.columns) if data.columns else "")
+        plots: dict[str, str] = {}
+        shown = [part for part in _parts(plots, report) if part[2]]
+        source = ", ".join(i.name for i in report.inputs)
+        return render(
+            f"nsysan: {source}",
+            _subtitle(report),
+            "\n".join(body for _, _, body in shown),
+            plots,
+            report.version,
+            links=[(anchor, title) for anchor, title, _ in shown],
+            data=data.text,
+            columns=columns,
+            plotlyjs=plotlyjs,
+        )
+
+
+def _parts(plots: dict[str, str], report: Report) -> list[tuple[str, str, str]]:
+    """Anchor, title and HTML of each part of the page; its figures go to `plots`."""
+    return [
         ("verdict", "Verdict", lead(report)),
         ("timeline", "Timeline", timeline_section(report)),
         ("findings", "Findings", section("Findings", _FINDINGS_NOTE, sections.findings(report), anchor="findings")),
@@ -44,20 +66,6 @@ def to_html(report: Report, plotlyjs: str = INLINE) -> str:
         ("evidence", "Evidence", _evidence(report)),
         ("method", "Method", _method(report)),
     ]
-    shown = [part for part in parts if part[2]]
-    source = ", ".join(i.name for i in report.inputs)
-    data = timeline_data(report) if report.timelines else TimelineData("null", b"")
-    return render(
-        f"nsysan: {source}",
-        _subtitle(report),
-        "\n".join(body for _, _, body in shown),
-        plots,
-        report.version,
-        links=[(anchor, title) for anchor, title, _ in shown],
-        data=data.text,
-        columns=data.columns,
-        plotlyjs=plotlyjs,
-    )
 
 
 _LEDGER_NOTE = (
@@ -106,7 +114,7 @@ def _subtitle(report: Report) -> str:
     head = report.replicas[report.replica]
     shown = f"; {layout_sentence(report.replicas)}, replica {head.id} shown" if len(report.replicas) > 1 else ""
     return (
-        f"{report.seen_words} on {models}{shown}; {steps}{coverage_words(head)}; "
+        f"{report.seen_words} on {models}{shown}; {steps}; "
         f"nsys {source.nsys_version or 'of unknown version'}, {GRAPHS[source.graph_trace]}"
     )
 
@@ -217,6 +225,6 @@ def _evidence(report: Report) -> str:
 
 def _method(report: Report) -> str:
     notes = "".join(f"<li>{note}</li>" for note in sections.notes(report))
-    body = sections.capture(report), beside(report), f"<ul>{notes}</ul>", definitions()
+    body = sections.capture(report), beside_nsys(report), f"<ul>{notes}</ul>", definitions()
     folded = "Traces, ranks, thresholds, why nsys stats says otherwise, and what each word means"
     return section("Capture and method", _METHOD_NOTE, *body, anchor="method", folded=folded)

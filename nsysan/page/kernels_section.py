@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import plotly.graph_objects as go
-
 from nsysan.page.charts import entitled
 from nsysan.page.elements import plot, safe, section, table
+from nsysan.page.figure import Figure
 from nsysan.page.palette import GROUP_COLOURS
 from nsysan.report.kernel_table import ComputeRow, GroupTotal
 from nsysan.report.kernel_text import (
@@ -49,23 +48,20 @@ def kernels(plots: dict[str, str], report: Report) -> str:
     return section("Kernels", _NOTE, chart, *parts, anchor=ANCHOR, folded=head)
 
 
-def group_bars(report: Report, compute: ComputeRow) -> go.Figure:
+def group_bars(report: Report, compute: ComputeRow) -> Figure:
     """The groups as stacked bars, one a rank, us."""
     ranks = [rank.rank for rank in report.ranks]
-    figure = go.Figure(
-        [
-            go.Bar(
-                y=[f"rank {rank}" for rank in ranks],
-                x=[row.ns.ranks.get(rank, 0) / 1e3 for rank in ranks],
-                orientation="h",
-                name=row.group.value,
-                marker_color=GROUP_COLOURS[row.group],
-                hovertemplate="%{y}: %{x:,.1f} µs<extra>" + row.group.value + "</extra>",
-            )
-            for row in compute.groups
-        ]
-    )
-    figure.update_layout(barmode="stack", height=110 + 34 * len(ranks), legend_traceorder="normal")
+    figure = Figure()
+    for row in compute.groups:
+        figure.add_bar(
+            y=[f"rank {rank}" for rank in ranks],
+            x=[row.ns.ranks.get(rank, 0) / 1e3 for rank in ranks],
+            orientation="h",
+            name=row.group.value,
+            marker={"color": GROUP_COLOURS[row.group]},
+            hovertemplate="%{y}: %{x:,.1f} µs<extra>" + row.group.value + "</extra>",
+        )
+    figure.update_layout(barmode="stack", height=110 + 34 * len(ranks), legend={"traceorder": "normal"})
     entitled(figure, "What the compute of a step is, by rank (median step)")
     figure.update_xaxes(title="µs per step")
     figure.update_yaxes(autorange="reversed")

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from nsysan.columns.codes import codes as coded_rows
 from nsysan.metrics.lines import CLAIMED, LINES, ROW, Line
 from nsysan.page.fact_columns import Facts
 from nsysan.page.palette import COLOURS, COUNTER_COLOURS, INKS, NAMES
@@ -132,7 +133,9 @@ def _placed(frame: pl.DataFrame, lanes: pl.DataFrame, codes: dict[str, int]) -> 
 
 def _codes(frame: pl.DataFrame, codes: dict[str, int]) -> _I64:
     """The position of each row's name in the page's names, -1 for none."""
-    return np.array([codes.get(name, -1) for name in frame["name"].cast(pl.String)], dtype=np.int64)
+    number, distinct = coded_rows([frame["name"].cast(pl.Categorical)])
+    told = distinct["name"].cast(pl.String).to_list()
+    return np.array([codes.get(name, -1) for name in told], dtype=np.int64)[number]
 
 
 def _place(frame: pl.DataFrame, lanes: pl.DataFrame) -> pl.Series:

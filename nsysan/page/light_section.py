@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import plotly.graph_objects as go
-
 from nsysan.light.speed_of_light import LightSpeed
 from nsysan.light.waterfall import LOSSES
 from nsysan.page.charts import entitled
 from nsysan.page.elements import plot, safe, section, table
+from nsysan.page.figure import Figure
 from nsysan.page.palette import COLOURS
 from nsysan.report.light_text import PRODUCT_HEADS, light_sentence, product_rows, sentences
 from nsysan.report.report import Report
@@ -55,8 +54,8 @@ def _steps(light: LightSpeed) -> list[tuple[str, int, str]]:
     ]
 
 
-def _waterfall(light: LightSpeed) -> go.Figure:
-    figure = go.Figure()
+def _waterfall(light: LightSpeed) -> Figure:
+    figure = Figure()
     names, at = [name for name, _, _ in _steps(light)], 0
     for number, (name, ns, line) in enumerate(_steps(light)):
         figure.add_bar(
@@ -74,7 +73,7 @@ def _waterfall(light: LightSpeed) -> go.Figure:
         x=[light.period / 1e3],
         y=["measured"],
         orientation="h",
-        marker_color=COLOURS["launch"],
+        marker={"color": COLOURS["launch"]},
         hovertemplate="%{y}: %{x:,.1f} µs<extra></extra>",
         showlegend=False,
     )

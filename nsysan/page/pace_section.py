@@ -6,33 +6,33 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import polars as pl
 
-from nsysan.diagnosis.answers import NOTABLE, replay_words
+from nsysan.diagnosis.answers import replay_words
 from nsysan.diagnosis.hotspot import Late
 from nsysan.diagnosis.late_words import outermost, ranks_words, weight
 from nsysan.diagnosis.path_told import why_no_path
-from nsysan.diagnosis.verdict import BOUNDS, OF_PATH, VerdictKind, on_path
-from nsysan.metrics.scenarios import SCENARIOS
+from nsysan.diagnosis.verdict import BOUNDS, DOMINANT, OF_PATH, VerdictKind, on_path
+from nsysan.diagnosis.verdict_says import skew_share
+from nsysan.metrics.lines import Line
+from nsysan.metrics.scenarios import NOTABLE, SCENARIOS
 from nsysan.page.elements import safe, table
 from nsysan.page.glossary import term
 from nsysan.page.palette import NAMES, PATH_COLOURS, paint
 from nsysan.report.report import Report, visible_lines
-from nsysan.text import duration, pct, pct_limit, percent, plain, us
+from nsysan.text import duration, pct, pct_limit, percent, plain, rough, rough_us, us
 
 _PATH = "critical path"
 #: Less than this share of a step is not seen to be missing in a bar.
 _UNTOLD = 0.001
-_WHY_TWO = (
-    "The ledger is what the GPUs do meanwhile; the critical path is what the length of the step depends on. Kernels "
-    "that wait, and work beside something that takes longer, are in the ledger alone; a host (CPU) is on the path "
-    "where GPUs wait for it to launch, whatever other ranks' kernels do meanwhile."
-)
+_LEDGER = "what GPUs do (ledger)"
+#: Less waiting than this share of a step needs no word.
+_MUCH = 0.05
 
 
 def bars(report: Report) -> str:
     """HTML: the median step as a bar, that of a late rank, and the critical path; the figures are under each."""
     lines = visible_lines(report)
     without = report.diagnosis.untraced
-    medians = f"ledger, {'medians over the ranks' if len(report.per_rank) > 1 else 'median step'}"
+    medians = f"{_LEDGER}, {'medians over the ranks' if len(report.per_rank) > 1 else 'median step'}"
     rows: list[tuple[str, Mapping[str, int | None]]] = []
     if without is None and report.diagnosis.verdict.kind == VerdictKind.SKEW:
         rows += _waiting(report)
@@ -44,7 +44,7 @@ def bars(report: Report) -> str:
     late = report.diagnosis.straggler
     if late is not None and late.rank in report.per_rank["rank"]:
         own = report.per_rank.row(by_predicate=pl.col("rank") == late.rank, named=True)
-        rows.append((f"ledger of rank {late.rank}, a late one", own))
+        rows.append((f"{_LEDGER}, rank {late.rank}, a late one", own))
     ledger, *others = (
         bar(
             safe(name),
@@ -56,7 +56,24 @@ def bars(report: Report) -> str:
         for name, own in rows
     )
     # The two that tell two things of the same step stand together.
-    return f"{ledger}{_path(report)}{''.join(others)}"
+    note = f'<p class="note">{safe(why)}</p>' if (why := _why_both(report, rows[0][1])) else ""
+    return f"{ledger}{_path(report)}{note}{''.join(others)}"
+
+
+def _why_both(report: Report, shown: Mapping[str, int | None]) -> str:
+    """Why the ledger that is shown has waiting that is not on the path, in the verdict's own figures; "" for little."""
+    verdict, what = report.diagnosis.verdict, report.diagnosis.what_if
+    waits, period = shown[Line.WAIT.column] or 0, shown["period_ns"] or 0
+    if what is None or waits < _MUCH * period or why_no_path(report.diagnosis):
+        return ""
+    told = f"Waiting, {percent(waits, period)} of the step, is not on the critical path: what is waited for is."
+    if verdict.kind == VerdictKind.PIPELINE:
+        return f"{told} Here that is mostly the other stage, whose turn it is."
+    late = outermost(report.diagnosis.late)
+    costs = skew_share(late, what) if late else 0.0
+    if not late or (verdict.shares.get(VerdictKind.HOST) or 0.0) <= DOMINANT or waits / period - costs < _MUCH:
+        return told
+    return f"{told} Late ranks put right take {pct(costs)} of the step away; then the other hosts are waited for."
 
 
 def _waiting(report: Report) -> Iterator[tuple[str, Mapping[str, int | None]]]:
@@ -67,7 +84,7 @@ def _waiting(report: Report) -> Iterator[tuple[str, Mapping[str, int | None]]]:
         words = ranks_words(others["rank"].to_list())
         many = "medians over " if len(others) > 1 else ""
         yield (
-            f"ledger, {many}{words}, not late",
+            f"{_LEDGER}, {many}{words}, not late",
             {name: _middle(others[name]) for name in report.headline if name in others.columns},
         )
 
@@ -85,8 +102,8 @@ def _path(report: Report) -> str:
     for (name, _), ns in report.diagnosis.path.items():
         spent[name] = spent.get(name, 0) + ns
     whole = sum(spent.values())
-    drawn = bar(term(_PATH), whole, _path_parts(spent)) if whole else ""
-    return f'{drawn}<p class="note">{safe(_WHY_TWO)}</p>' if drawn else ""
+    name = f"what the step's length depends on ({term(_PATH)})"
+    return bar(name, whole, _path_parts(spent)) if whole else ""
 
 
 def _path_parts(spent: Mapping[str, int]) -> Iterator[tuple[str, str, str, int]]:
@@ -98,12 +115,13 @@ def _path_parts(spent: Mapping[str, int]) -> Iterator[tuple[str, str, str, int]]
             parts.setdefault(kind_of.get(name, name), []).append(name)
     for kind, names in parts.items():
         # One colour a kind: a host's is that of its own work, whatever else of it is on the path.
-        shown = kind if kind in PATH_COLOURS else max(names, key=lambda name: spent[name])
+        fused = kind == VerdictKind.WIRE and Line.WIRE not in names
+        shown = kind if kind in PATH_COLOURS and not fused else max(names, key=lambda name: spent[name])
         of = ", ".join(f"{name} {us(spent[name])} µs" for name in names)
         yield (
             paint(PATH_COLOURS[shown]),
             f"{kind} ({of})",
-            safe(on_path(kind)),
+            safe(NAMES[Line.FUSED] if fused else on_path(kind)),
             sum(spent[name] for name in names),
         )
 
@@ -151,7 +169,7 @@ def saved(report: Report) -> str:
             name = f"{term(row.title)}{safe(row.name.removeprefix(row.title))}"
             least = "at least " if scenario in what.bounds else ""
             share = gain / what.period
-            rows.append([name, duration(ns), f"{least}{us(gain)}", percent(gain, what.period), _gauge(share)])
+            rows.append([name, rough(ns), f"{least}{rough_us(gain)}", percent(gain, what.period), _gauge(share)])
     notes = [f"Savings are {replay_words(what)}. They need not add up."]
     if len(rows) == 1:
         notes.insert(0, f"Nothing saves {pct_limit(NOTABLE)} of the step or more.")
@@ -190,9 +208,9 @@ def _late_row(one: Late, period: int) -> list[str]:
     return [
         f"{ranks_words(one.ranks)}{' together' if len(one.ranks) > 1 else ''}{' (mean)' if mean else ''}",
         cause,
-        us(saves),
+        rough_us(saves),
         percent(saves, of),
-        us(costs),
+        rough_us(costs),
         percent(costs, of),
         kernels or "-",
     ]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
+import json
 from dataclasses import dataclass
 from functools import cache
-
-from plotly.offline import get_plotlyjs, get_plotlyjs_version
+from importlib.util import find_spec
+from pathlib import Path
 
 from nsysan.page.plotly_parts import used_parts
 
@@ -35,10 +36,23 @@ def source_hash(script: str, algorithm: str = "sha256") -> str:
     return f"{algorithm}-{base64.b64encode(hashlib.new(algorithm, script.encode()).digest()).decode()}"
 
 
+def template() -> str:
+    """What plotly's figures look like where they do not say it, as JSON."""
+    return json.dumps(json.loads(_of_plotly("templates/plotly.json")), separators=(",", ":"))
+
+
+def _of_plotly(name: str) -> str:
+    """A file that plotly.py brings; to import plotly takes longer than to read it."""
+    found = find_spec("plotly")
+    if found is None or not found.submodule_search_locations:
+        raise ModuleNotFoundError("No module named 'plotly'")
+    return Path(found.submodule_search_locations[0], "package_data", name).read_text("utf-8")
+
+
 @cache
 def carried() -> str:
     """What a page carries of plotly.js."""
-    return used_parts(get_plotlyjs())
+    return used_parts(_of_plotly("plotly.min.js"))
 
 
 @cache
@@ -46,10 +60,11 @@ def library(source: str) -> Library:
     """What charts use of plotly.js, compressed inside the file (INLINE), or the address of all of it, whose answer must
     have the known hash (CDN).
     """
-    plotly = get_plotlyjs()
     if source == CDN:
+        from plotly.offline import get_plotlyjs_version
+
         url = f"https://cdn.plot.ly/plotly-{get_plotlyjs_version()}.min.js"
-        integrity = source_hash(plotly, "sha384")
+        integrity = source_hash(_of_plotly("plotly.min.js"), "sha384")
         return Library(f'<script src="{url}" integrity="{integrity}" crossorigin="anonymous" defer></script>', url)
     plotly = carried()
     # The page's own script unpacks it and runs it, which the policy allows to what has this hash.

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from nsysan._errors import ExitCode, NsysanError
-from nsysan.report.sentences import verdict_words
+from nsysan.report.verdict_text import verdict_words
 from nsysan.text import broken, plain
 from nsysan.timings import stage
 
@@ -51,9 +51,14 @@ class Painter:
 
 
 def paths(prefix: Path) -> dict[str, Path]:
-    """The file of each of CHARTS: in the folder that `prefix` is, else beside it under names that begin so."""
-    if prefix.is_dir():
+    """The file of each of CHARTS: in the folder that `prefix` is, else beside it under names that begin so.
+
+    NsysanError for a device or pipe: who names /dev/null wants no files in /dev.
+    """
+    if os.path.isdir(prefix):
         return {chart: prefix / f"{chart}.png" for chart in CHARTS}
+    if os.path.exists(prefix) and not os.path.isfile(prefix):
+        raise _impossible(f"{prefix} is a device or pipe; name what the files' names begin with")
     return {chart: prefix.with_name(f"{prefix.name}-{chart}.png") for chart in CHARTS}
 
 
@@ -94,9 +99,9 @@ def figures_of(report: Report) -> dict[str, go.Figure]:
 
     caused = charts.caused_by_step(report)
     found = {
-        "ledger": None if report.per_rank.is_empty() else charts.ledger_bars(report),
+        "ledger": None if report.per_rank.is_empty() else charts.ledger_bars(report).whole(),
         "caused": None if caused is None else caused.whole(),
-        "timeline": charts.timeline(report.timelines[0]) if report.timelines else None,
+        "timeline": charts.timeline(report.timelines[0]).whole() if report.timelines else None,
     }
     drawn = {name: figure for name, figure in found.items() if figure is not None}
     lines = broken(plain(verdict_words(report), 400), _LETTERS)

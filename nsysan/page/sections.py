@@ -6,18 +6,19 @@ from functools import partial
 
 import polars as pl
 
-from nsysan.diagnosis.answers import NOTABLE
 from nsysan.diagnosis.collectives import POPULATION, several_populations
 from nsysan.diagnosis.verdict import THRESHOLDS
 from nsysan.metrics.causes import GAPS, GapCause
 from nsysan.metrics.lines import BESIDE
+from nsysan.metrics.scenarios import NOTABLE
 from nsysan.page.elements import safe
 from nsysan.page.elements import table as _table
+from nsysan.page.finding_anchor import finding_anchor
 from nsysan.page.glossary import HEADS, STATUS
 from nsysan.report.nccl_text import algorithm_by_size
 from nsysan.report.report import Report, visible_lines
 from nsysan.report.sentences import expectation_sentence
-from nsysan.text import duration, number, pct, pct_limit, percent, plain, us
+from nsysan.text import duration, number, pct, pct_limit, percent, plain, sentence, us
 
 #: More rows than this are for the JSON.
 MAX_ROWS = 400
@@ -212,11 +213,12 @@ def findings(report: Report) -> str:
             f"<li>{safe(name.replace('_', ' '))}: {safe(str(value))}</li>"
             for name, value in (*finding.figures.items(), *finding.thresholds.items())
         )
+        also = f" <b>Else</b>: {safe(finding.also)}." if finding.also else ""
         drawn = f"<details><summary>figures and thresholds</summary><ul>{held}</ul></details>" if held else ""
         entries.append(
-            f'<div class="finding {safe(finding.severity)}" id="finding-{safe(finding.id)}">'
+            f'<div class="finding {safe(finding.severity)}" id="{safe(finding_anchor(report.findings, finding))}">'
             f"<p><b>{safe(finding.severity)}</b> {safe(finding.title)}{saves}</p><p>{safe(finding.evidence)}.</p>"
-            f"<p><b>Fix</b>: {safe(finding.fix)}.</p>{drawn}</div>"
+            f"<p><b>Fix</b>: {safe(sentence(finding.fix))}{also}</p>{drawn}</div>"
         )
     return "".join(entries) or "<p>None: nothing in this trace crosses a threshold.</p>"
 

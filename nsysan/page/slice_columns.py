@@ -74,7 +74,8 @@ def in_one(steps: Sequence[Slices]) -> AllSlices:
     """The slices of these steps."""
     rows = pl.concat([step.rows for step in steps]).rechunk()
     counts = [len(step) for step in steps]
-    lanes = pl.concat([step.lanes.with_columns(number=pl.lit(n, pl.Int64)) for n, step in enumerate(steps)])
+    number = np.repeat(np.arange(len(steps)), [len(step.lanes) for step in steps])
+    lanes = pl.concat([step.lanes for step in steps]).with_columns(number=pl.Series(number))
     # Steps that were made together share a table.
     tables = {id(step.kinds): step.kinds for step in steps}
     starts = np.cumsum([0, *map(len, tables.values())])
@@ -85,11 +86,11 @@ def in_one(steps: Sequence[Slices]) -> AllSlices:
     first = np.full(starts[-1], len(kind))
     first[kind[::-1]] = np.arange(len(kind))[::-1]
     order = np.argsort(first, kind="stable")[: np.count_nonzero(first < len(kind))]
-    number = np.zeros(len(first), dtype=np.uint32)
-    number[order] = np.arange(len(order))
+    place = np.zeros(len(first), dtype=np.uint32)
+    place[order] = np.arange(len(order))
     kinds = pl.concat(tables.values()).select(pl.all().gather(order))
     used = pl.Series(np.bincount(lane, minlength=len(lanes)) > 0)
-    return AllSlices(rows.drop("at", "kind"), lane, number[kind], lanes, used, kinds, counts)
+    return AllSlices(rows.drop("at", "kind"), lane, place[kind], lanes, used, kinds, counts)
 
 
 def _repeated(values: Sequence[int] | _Numbers, counts: Sequence[int]) -> _Numbers:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from html import escape
 
-import plotly.graph_objects as go
 import polars as pl
-from plotly.subplots import make_subplots
 
 from nsysan.metrics.counters import Counter
 from nsysan.page.charts import entitled, thinned
-from nsysan.page.long_lists import LongFigure
+from nsysan.page.figure import Figure
 from nsysan.page.palette import COLOURS, NAMES, SERIES
 from nsysan.report.report import Report, visible_lines
 from nsysan.text import plain
@@ -23,21 +21,18 @@ _MARKED = 6_000
 _FLATTENS = 2.0
 
 
-def period_series(report: Report) -> LongFigure:
+def period_series(report: Report) -> Figure:
     """Step period of every rank over the steps, µs; steps left out of the medians are hollow."""
-    figure = go.Figure()
-    series = LongFigure(figure)
+    figure = Figure()
     shown, which = thinned(report.per_step)
     told = {step: escape(plain(label, _NAME_WIDTH)) for step, label in report.steps.labels.items()}
     parts = shown.partition_by("rank", as_dict=True, maintain_order=True)
     for number, ((rank,), steps) in enumerate(parts.items()):
-        series.add_scatter(
-            {
-                "x": steps["step"].to_list(),
-                "y": (steps["period_ns"] / 1e3).to_list(),
-                "marker.symbol": ["circle" if steady else "circle-open" for steady in steps["steady"]],
-                "customdata": [told[step] for step in steps["step"]],
-            },
+        figure.add_scatter(
+            x=steps["step"].to_list(),
+            y=(steps["period_ns"] / 1e3).to_list(),
+            marker={"symbol": ["circle" if steady else "circle-open" for steady in steps["steady"]]},
+            customdata=[told[step] for step in steps["step"]],
             name=f"rank {rank}",
             mode="lines+markers" if len(shown) <= _MARKED else "lines",
             line=_line(number),
@@ -47,8 +42,8 @@ def period_series(report: Report) -> LongFigure:
     beyond = _axis_end(report.per_step)
     entitled(figure, f"Period of each step, by rank{which}" + (" (start-up lies beyond the axis)" if beyond else ""))
     figure.update_xaxes(title="step")
-    figure.update_yaxes(title="period, µs", rangemode="tozero", range=None if beyond is None else [0, beyond / 1e3])
-    return series
+    figure.update_yaxes(title="period, µs", rangemode="tozero")
+    return figure if beyond is None else figure.update_yaxes(range=[0, beyond / 1e3])
 
 
 def _axis_end(per_step: pl.DataFrame) -> float | None:
@@ -60,19 +55,19 @@ def _axis_end(per_step: pl.DataFrame) -> float | None:
     return 1.15 * steady
 
 
-def lines_by_step(report: Report) -> LongFigure | None:
+def lines_by_step(report: Report) -> Figure | None:
     """The ledger of each steady step as stacked areas, us, medians over the ranks; None where no step is steady."""
     lines = visible_lines(report)
     steady = report.per_step.filter("steady")
     if steady.is_empty():
         return None
     medians, which = thinned(steady.group_by("step").agg(pl.median(f"{line}_ns") for line in lines).sort("step"))
-    figure = go.Figure()
-    areas = LongFigure(figure)
+    figure = Figure()
     steps = medians["step"].to_list()
     for line in lines:
-        areas.add_scatter(
-            {"x": steps, "y": (medians[f"{line}_ns"].fill_null(0) / 1e3).to_list()},
+        figure.add_scatter(
+            x=steps,
+            y=(medians[f"{line}_ns"].fill_null(0) / 1e3).to_list(),
             name=NAMES[line],
             mode="lines",
             stackgroup="ledger",
@@ -80,14 +75,13 @@ def lines_by_step(report: Report) -> LongFigure | None:
             fillcolor=COLOURS[line],
             hovertemplate="step %{x}: %{y:,.1f} µs<extra>" + NAMES[line] + "</extra>",
         )
-    figure.update_layout(height=300, legend_traceorder="normal")
+    figure.update_layout(height=300, legend={"traceorder": "normal"})
     entitled(figure, f"What the steady steps are made of (median over the ranks){which}")
     figure.update_xaxes(title="step")
-    figure.update_yaxes(title="µs per step", rangemode="tozero")
-    return areas
+    return figure.update_yaxes(title="µs per step", rangemode="tozero")
 
 
-def counters_by_step(report: Report) -> go.Figure | None:
+def counters_by_step(report: Report) -> Figure | None:
     """Mean of each GPU counter over the steps, a panel a counter and a line a rank; None where no step has samples."""
     by_metric: dict[tuple[str, str | None], list[Counter]] = {}
     for counter in report.counters:
@@ -96,9 +90,7 @@ def counters_by_step(report: Report) -> go.Figure | None:
     if not by_metric:
         return None
     titles = [escape(plain(f"{metric}, {unit}" if unit else metric, _NAME_WIDTH)) for metric, unit in by_metric]
-    figure = make_subplots(
-        rows=len(titles), cols=1, shared_xaxes=True, subplot_titles=titles, vertical_spacing=0.28 / len(titles)
-    )
+    figure = Figure(len(titles), spacing=0.28 / len(titles), titles=titles)
     ranks = [rank.rank for rank in report.ranks]
     for row, own in enumerate(by_metric.values(), start=1):
         for counter in own:

@@ -2,58 +2,49 @@
 
 from __future__ import annotations
 
-import re
-
-from nsysan.diagnosis.evidence import UNDER_THE_VERDICT, Aspect, Status
+from nsysan.diagnosis.evidence import UNDER_THE_VERDICT, Status
 from nsysan.diagnosis.findings.finding import Finding
-from nsysan.diagnosis.findings.recording import RecordingFinding
-from nsysan.diagnosis.verdict import VerdictKind
-from nsysan.diagnosis.workload import Workload
+from nsysan.diagnosis.findings.kinds import OfTheCapture, Severity
+from nsysan.metrics.scenarios import NOTABLE
 from nsysan.page.elements import safe, said
+from nsysan.page.finding_anchor import finding_anchor
 from nsysan.page.glossary import STATUS, linked
 from nsysan.page.pace_section import bars, late_table, saved
 from nsysan.page.palette import colour_of, paint
 from nsysan.page.still import still
 from nsysan.report.basis_text import basis_of
-from nsysan.report.key_numbers import KeyNumber, first_finding, key_numbers
+from nsysan.report.key_numbers import KeyNumber, key_numbers
 from nsysan.report.report import Report
-from nsysan.report.sentences import headline_sentence, sure_sentence
+from nsysan.report.sentences import headline_sentence
 from nsysan.report.tail_sentences import tail_sentence
-from nsysan.text import counted, duration, pct, percent
+from nsysan.report.verdict_text import grounds_sentence, sure_sentence
+from nsysan.text import sentence
 
 _ACCENT = "var(--accent)"
-_NAMED = re.compile(r"\branks? \d")
 #: So many findings are named beside the first.
 _ALSO = 2
-_FASTER = (
-    "nothing about communication or the host: what they cost beyond need is little (see What a fix saves). The step is "
-    "the kernels' own time: quantised weights and cache read fewer bytes a token, a larger batch shares what is read, "
-    "and nsysan compare tells what more GPUs would buy."
-)
 
 
 def lead(report: Report) -> str:
     """HTML of the verdict and what belongs to it."""
     verdict = report.diagnosis.verdict
     cards = "".join(map(_card, key_numbers(report)))
-    reason, _, more = verdict.reason.partition(". ")
+    of = "".join(_row(name, linked(words)) for name, words in basis_of(report))
+    first = f"<b>{safe(verdict.kind)}</b>: {linked(verdict.says + verdict.absent)}"
+    level, _, why = sure_sentence(report).partition(",")
+    sure = f"<b>{safe(level)}</b>{linked(f',{why}' if why else '')}. "
+    sure += f"<span>Checked: {linked(grounds_sentence(report))}.</span>"
     told = {
-        "late": report.late_sentence(),
+        "late": report.late_sentence() if report.diagnosis.late else "",
         "savings": report.savings_sentence(),
         "tail": tail_sentence(report),
         "period": headline_sentence(report),
     }
-    # A verdict that names no rank is followed at once by who is late, be it nobody.
-    late = "" if _NAMED.search(reason) else _line("late", told.pop("late"))
-    lines = "".join(_line(name, text) for name, text in told.items())
-    rest = f"<p>{linked(more)}</p>" if more else ""
-    sure = linked(sure_sentence(report))
-    of = "".join(f"<p><b>{name}</b>: {linked(sentence)}</p>" for name, sentence in basis_of(report))
-    grounds = linked(_grounds(report))
-    first = f'<p class="lead"><b>{safe(verdict.kind)}</b>: {linked(reason)}</p>{rest}'
-    why = f"<p><b>how sure</b>: {sure}. <span>{grounds}</span></p>"
+    lines = "".join(f"<p><b>{name}</b>: {linked(text)}</p>" for name, text in told.items() if text)
     return (
-        f'<section id="verdict"><div class="first"><div class="verdict">{of}{first}{why}{late}{_advice(report)}</div>'
+        f'<section id="verdict"><div class="first"><div class="verdict">{of}{_row("verdict", first, lead=True)}'
+        f"{_row('late', linked(report.late_in_short()))}{_row('do next', _next(report))}{_row('how sure', sure)}"
+        f"{_also(report)}</div>"
         f'<div><div class="cards">{cards}</div>{bars(report)}</div></div>{still(report)}'
         f'<div class="told">{lines}</div>'
         f'<div class="pair"><div>{saved(report)}</div><div>{late_table(report)}</div></div>'
@@ -61,36 +52,9 @@ def lead(report: Report) -> str:
     )
 
 
-def _line(name: str, text: str) -> str:
-    return f"<p><b>{name}</b>: {linked(text)}</p>" if text else ""
-
-
-def _grounds(report: Report) -> str:
-    """What the verdict rests on, in figures: coverage, matched, the replay's error, the profiler's weight, left out."""
-    told = report.diagnosis
-    calls = [(family.matched, family.matched + family.unmatched) for family in report.collectives]
-    matched, of = (sum(column) for column in zip(*calls, strict=True)) if calls else (0, 0)
-    what = told.what_if
-    parts = {
-        "steady steps cover": next((row.reason for row in report.quality if row.id == Aspect.COVERAGE), ""),
-        "collectives match": f"{percent(matched, of)} of the collectives match" if of else "no collective to match",
-        "replay of the steps": ""
-        if what is None or what.error is None
-        else f"a replay of the steps misses their period by {pct(what.error)}",
-        "tracing costs": _profiler(report),
-        "left out": f"{counted(len(report.steps.excluded), 'step')} left out",
-    }
-    # What was said as the reason is not said again.
-    why = sure_sentence(report)
-    words = "; ".join(part for key, part in parts.items() if part and key not in why)
-    return f"{words[:1].upper()}{words[1:]}."
-
-
-def _profiler(report: Report) -> str:
-    without, period = report.diagnosis.untraced, report.headline["period_ns"]
-    if without is None or not period:
-        return "what tracing costs was not measured (--untraced TIME takes a step's time without nsys)"
-    return f"tracing costs {duration(period - without.period)} a step ({percent(period - without.period, period)})"
+def _row(name: str, html: str, *, lead: bool = False) -> str:
+    """A line of the first screen: what it is about, and that."""
+    return f'<p class="row{" lead" if lead else ""}"><b>{safe(name)}</b><span>{html}</span></p>'
 
 
 def _card(number: KeyNumber) -> str:
@@ -100,26 +64,34 @@ def _card(number: KeyNumber) -> str:
     )
 
 
-def _advice(report: Report) -> str:
-    """The first thing to do, one click from its evidence."""
-    first = first_finding(report)
-    verdict = report.diagnosis.verdict
-    if first is None and verdict.kind == VerdictKind.COMPUTE and verdict.workload is Workload.DECODE:
-        return f"<p><b>do first</b>: {said(_FASTER)}</p>"
-    if first is None:
-        return '<p>No finding of weight: see <a href="#findings">findings</a> and the ledger below.</p>'
-    # What is wrong with the recording stands under how sure the verdict is.
-    others = [one for one in report.findings if one is not first and one.id != RecordingFinding.LOST_EVENTS]
-    also = "; ".join(_named(finding, f"severity {finding.severity}") for finding in others[:_ALSO])
+def _next(report: Report) -> str:
+    """HTML: the one thing to do, what it gains, and the finding that it is of, one click away."""
+    step = report.next_step
+    more = "".join(f" {linked(sentence(part))}" for part in (step.saves, step.why) if part)
+    of = "" if step.finding is None else f" Finding: {_named(report, step.finding)}."
+    return f"<strong>{said(sentence(step.do))}</strong>{more}{of}"
+
+
+def _also(report: Report) -> str:
+    """HTML: the findings after that."""
+    first = report.next_step.finding
+    # What is wrong with the recording is no loss of a step's.
+    others = [one for one in report.findings if one is not first and _counts(one, report.paced_period or 0)]
+    if not others:
+        return ""
+    named = "; ".join(_named(report, finding, finding.saves) for finding in others[:_ALSO])
     more = f'; <a href="#findings">{len(others) - _ALSO} more</a>' if len(others) > _ALSO else ""
-    return f"<p><b>do first</b>: {_named(first)}. {said(first.fix[:1].upper() + first.fix[1:])}.</p>" + (
-        f"<p><b>also, most severe first</b>: {also}{more}.</p>" if also else ""
-    )
+    return _row("then", f"{named}{more}.")
 
 
-def _named(finding: Finding, severity: str = "") -> str:
-    told = "; ".join(part for part in (severity, finding.saves) if part)
-    return f'<a href="#finding-{safe(finding.id)}">{said(finding.title)}</a>{said(f" ({told})" if told else "")}'
+def _counts(finding: Finding, period: int) -> bool:
+    weighs = finding.severity != Severity.LOW or (finding.saving or 0) >= NOTABLE * period
+    return weighs and not isinstance(finding.id, OfTheCapture)
+
+
+def _named(report: Report, finding: Finding, told: str = "") -> str:
+    anchor = safe(finding_anchor(report.findings, finding))
+    return f'<a href="#{anchor}">{said(finding.title)}</a>{said(f" ({told})" if told else "")}'
 
 
 def _evidence(report: Report) -> str:

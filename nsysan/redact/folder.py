@@ -112,10 +112,15 @@ def _ingest(target: Path, name: str, schema: pa.Schema, batches: Iterator[pa.Rec
         declared = ", ".join(_declared(name, quoted(field.name), field) for field in schema)
         connection.execute(f"CREATE TABLE {table} ({declared})")
         connection.execute("BEGIN")
-        places = ", ".join("?" * len(schema))
         for batch in batches:
-            columns = [_values(batch.column(i), schema.field(i).type) for i in range(len(schema))]
-            connection.executemany(f"INSERT OR IGNORE INTO {table} VALUES ({places})", zip(*columns, strict=True))
+            # Most columns of a table of events have no value in most of its rows.
+            held = [i for i in range(len(schema)) if batch.column(i).null_count < batch.num_rows] or [0]
+            columns = [_values(batch.column(i), schema.field(i).type) for i in held]
+            names, places = (
+                ", ".join(parts) for parts in ((quoted(schema.field(i).name) for i in held), "?" * len(held))
+            )
+            rows = zip(*columns, strict=True)
+            connection.executemany(f"INSERT OR IGNORE INTO {table} ({names}) VALUES ({places})", rows)
         connection.execute("COMMIT")
 
 
@@ -136,13 +141,22 @@ def _values(column: pa.Array, kind: pa.DataType) -> list[object]:
     raw = column.cast(pa.binary() if pa.types.is_string(kind) else pa.large_binary()) if is_text else column
     # Offsets that lie outside of the text would be followed, into whatever memory is there.
     raw.validate(full=True)
-    return [_text(value) for value in raw.to_pylist()]
+    if pa.types.is_binary(raw.type) or pa.types.is_large_binary(raw.type):
+        return _texts(raw)
+    return [None if value is None else str(value) for value in raw.to_pylist()]
 
 
-def _text(value: object) -> object:
+def _texts(raw: pa.Array) -> list[object]:
     """Bytes as text where they are text, as nsys has it in SQLite; nothing where there is nothing."""
-    if not isinstance(value, bytes):
-        return None if value is None else str(value)
+    import pyarrow as pa
+
+    # Once each: few texts are in millions of rows.
+    coded = raw.dictionary_encode()
+    told: list[object] = [_text(value) for value in coded.dictionary.to_pylist()]
+    return [None if code is None else told[code] for code in coded.indices.cast(pa.int64()).to_pylist()]
+
+
+def _text(value: bytes) -> str | bytes:
     try:
         return value.decode("utf-8")
     except UnicodeDecodeError:

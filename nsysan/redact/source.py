@@ -17,6 +17,7 @@ from nsysan.trace.guard import STEP, Guard, read_only_uri
 from nsysan.trace.sql import quoted
 
 _PID = f"& {PROCESS_MASK}"
+_INIT = re.compile(r"(?:nccl)?Comm(?:Init|Split)")
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,11 @@ def examine(path: Path, tables: Mapping[str, tuple[str, ...]]) -> Origin:
         guarded = Guarded(connection, path.stat().st_size)
         connection.execute("PRAGMA query_only = ON")
         return _Reader(guarded, tables).origin()
+
+
+def _telling(column: str) -> str:
+    """SQL condition for the texts that may be of a communicator's beginning: of millions, few are."""
+    return f"instr({column}, 'Comm')"
 
 
 class _Reader:
@@ -100,14 +106,19 @@ class _Reader:
         columns = ("text", "textId", "globalTid")
         if not set(columns) <= set(self._tables.get(plan.NVTX, ())):
             return set()
-        inits = {
-            i for i, v in self._rows(plan.STRINGS, "id", "value") if re.match(r"(?:nccl)?Comm(?:Init|Split)", str(v))
+        inits = {i for i, v in self._rows(plan.STRINGS, "id", "value", where=_telling("value")) if _INIT.match(str(v))}
+        found = {
+            thread
+            for text, thread in self._rows(plan.NVTX, "text", "globalTid", where=_telling("text"))
+            if _INIT.match(str(text))
         }
-        return {
-            thread & PROCESS_MASK
-            for text, text_id, thread in self._rows(plan.NVTX, *columns)
-            if isinstance(thread, int) and (text_id in inits or re.match(r"(?:nccl)?Comm(?:Init|Split)", str(text)))
+        named = f"textId IN (SELECT id FROM {quoted(plan.STRINGS)} WHERE {_telling('value')})"
+        found |= {
+            thread
+            for i, thread in (self._rows(plan.NVTX, "textId", "globalTid", where=named) if inits else ())
+            if i in inits
         }
+        return {thread & PROCESS_MASK for thread in found if isinstance(thread, int)}
 
     def _ids(self, kind: str, processes: frozenset[int]) -> frozenset[int]:
         found: set[int] = set()

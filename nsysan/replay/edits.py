@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,8 +53,24 @@ def no_skew(chosen: _Mask, levels: Levels | None = None) -> Edit:
     return edit
 
 
-def unchanged(basis: Basis, lane: I64, cross: I64) -> None:
-    """The step as it is."""
+@dataclass(frozen=True)
+class PutRight:
+    """Nothing takes longer than its level on these ranks; two of the same ranks are equal, so that one is replayed."""
+
+    ranks: frozenset[int]
+
+    def __call__(self, basis: Basis, lane: I64, cross: I64) -> None:
+        if self.ranks:
+            no_skew(np.isin(basis.node_rank, list(self.ranks)))(basis, lane, cross)
+
+
+#: The step as it is.
+unchanged: Edit = PutRight(frozenset())
+
+
+def put_right(ranks: Iterable[int]) -> Edit:
+    """The edit of these ranks."""
+    return PutRight(frozenset(ranks))
 
 
 def as_usual(basis: Basis, lane: I64, cross: I64) -> None:
@@ -154,7 +170,7 @@ def _in_graphs(basis: Basis, lane: I64, cross: I64, within: pl.Expr) -> None:
 
 def standard(basis: Basis) -> dict[str, Edit]:
     """The what-ifs that are of no rank."""
-    everyone = no_skew(basis.node_rank >= 0)
+    everyone = put_right(basis.graph.ranks)
     return {
         "no_skew": everyone,
         "floor_wire": floor_wire,
@@ -165,12 +181,12 @@ def standard(basis: Basis) -> dict[str, Edit]:
 
 
 def applied(basis: Basis, edits: list[Edit]) -> tuple[I64, I64]:
-    """lane and cross delays of the edits, a column each."""
+    """lane and cross delays of the edits, a row each."""
     delays = basis.delays
-    lanes, crosses = (np.empty((len(one), len(edits)), dtype=np.int64) for one in (delays.lane, delays.cross))
-    lanes[:], crosses[:] = delays.lane[:, None], delays.cross[:, None]
-    for number, edit in enumerate(edits):
-        edit(basis, lanes[:, number], crosses[:, number])
+    lanes, crosses = (np.empty((len(edits), len(one)), dtype=np.int64) for one in (delays.lane, delays.cross))
+    for edit, lane, cross in zip(edits, lanes, crosses, strict=True):
+        lane[:], cross[:] = delays.lane, delays.cross
+        edit(basis, lane, cross)
     return lanes, crosses
 
 

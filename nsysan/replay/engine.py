@@ -40,7 +40,7 @@ class Edges:
 class Times:
     """Time of every node in each scenario, int64 ns; each is added up when it is asked for, as few are.
 
-    sums: of lane delays up to each node (nodes, scenarios). known: time less that sum of each joint (joints,
+    sums: of lane delays up to each node (scenarios, nodes). known: time less that sum of each joint (joints,
     scenarios). joint: of each node the last joint up to it.
     """
 
@@ -50,11 +50,11 @@ class Times:
 
     def at(self, nodes: I64) -> I64:
         """Of these nodes, (nodes, scenarios)."""
-        return self.sums[nodes] + self.known[self.joint[nodes]]
+        return np.asarray(self.sums[:, nodes].T + self.known[self.joint[nodes]])
 
     def of(self, scenario: int) -> I64:
         """Of all nodes in one scenario."""
-        return self.sums[:, scenario] + self.known[:, scenario][self.joint]
+        return np.asarray(self.sums[scenario] + self.known[:, scenario][self.joint])
 
 
 class _Level(NamedTuple):
@@ -97,11 +97,15 @@ class Engine:
         along = np.flatnonzero(~first & ~goes_on)
         sources = np.concatenate((self._place[along - 1], self._place[source]))
         targets = np.concatenate((self._place[along], self._place[target]))
-        self._by_target = np.argsort(targets, kind="stable")
-        self._along = len(along)
-        sources = sources[self._by_target]
+        by_target = np.argsort(targets, kind="stable")
+        sources = sources[by_target]
+        self._count = len(sources)
+        #: Where the edges are among these, to which what goes on along a lane has been added.
+        self._edge_at = np.empty_like(by_target)
+        self._edge_at[by_target] = np.arange(self._count)
+        self._edge_at = self._edge_at[len(along) :]
         # Joints without an edge are those of the first level, each of which opens a lane.
-        into, starts = np.unique(targets[self._by_target], return_index=True)
+        into, starts = np.unique(targets[by_target], return_index=True)
         without = len(level) - len(into)
         ordered = level[order]
         bounds = np.searchsorted(ordered, np.arange(1, int(level.max(initial=0)) + 2))
@@ -128,22 +132,23 @@ class Engine:
     def times(self, lane: I64, cross: I64, released: I64) -> Times:
         """Time of every node in every scenario.
 
-        lane: delay of each node after its predecessor in the lane (nodes, scenarios), of no meaning for the first.
-        cross: delay of each edge (edges, scenarios). released: of each node that opens a lane the time (nodes,).
+        lane: delay of each node after its predecessor in the lane (scenarios, nodes), of no meaning for the first; it
+        is summed up in place. cross: delay of each edge (scenarios, edges). released: of each node that opens a lane
+        the time (nodes,).
         """
-        sums = lane.copy()
-        sums[self._opens] = 0
-        np.cumsum(sums, axis=0, out=sums)
-        known = np.full((len(self._joints), lane.shape[1]), NEVER, dtype=np.int64)
+        sums, scenarios = lane, len(lane)
+        sums[:, self._opens] = 0
+        # A scenario is summed up in one go, and all of them are looked up together: each by rows that lie in a piece.
+        np.cumsum(sums, axis=1, out=sums)
+        by_node = np.ascontiguousarray(sums.T)
+        known = np.full((len(self._joints), scenarios), NEVER, dtype=np.int64)
         heads = np.flatnonzero(self._opens)
-        known[self._place[self._joint_of[heads]]] = released[heads, None] - sums[heads]
-        delays = np.zeros((len(self._by_target), lane.shape[1]), dtype=np.int64)
-        shifted = sums.take(self._edges.source, axis=0)
-        shifted += cross
-        shifted -= sums.take(self._edges.target, axis=0)
-        moved = np.empty(len(self._by_target), dtype=np.int64)
-        moved[self._by_target] = np.arange(len(self._by_target))
-        delays[moved[self._along :]] = shifted
+        known[self._place[self._joint_of[heads]]] = released[heads, None] - by_node[heads]
+        delays = np.zeros((self._count, scenarios), dtype=np.int64)
+        shifted = by_node.take(self._edges.source, axis=0)
+        shifted += cross.T
+        shifted -= by_node.take(self._edges.target, axis=0)
+        delays[self._edge_at] = shifted
         for joints, edges, sources, starts, runs in self._levels:
             arrived = known.take(sources, axis=0)
             arrived += delays[edges]
@@ -151,7 +156,7 @@ class Engine:
             # Only what opens a lane is more than never so far.
             np.maximum(at, np.maximum.reduceat(arrived, starts, axis=0), out=at)
             for begin, end, length in runs:
-                run = known[begin:end].reshape(-1, length, known.shape[1])
+                run = known[begin:end].reshape(-1, length, scenarios)
                 np.maximum.accumulate(run, axis=1, out=run)
         return Times(sums, known, self._place[self._joint_of])
 

@@ -38,15 +38,16 @@ def host_calls(graph: Graph, counted: pl.DataFrame) -> HostCalls:
 def needs(graph: Graph, counted: int, calls: HostCalls, lane: I64, cross: I64) -> I64:
     """ns of the calls and of the work before each, without waiting, of the busiest thread: (counted, scenarios).
 
-    counted: how many steps. lane, cross: delays by scenario. 0 where nothing that a host launches has to wait for it.
+    counted: how many steps. lane, cross: delays, a row a scenario. 0 where nothing that a host launches has to wait for
+    it.
     """
-    found = np.zeros((counted, lane.shape[1]), dtype=np.int64)
+    found = np.zeros((counted, len(lane)), dtype=np.int64)
     launches = graph.link == Link.LAUNCH
     if not len(calls.call) or not launches.any():
         return found
     first = graph.first_operation
-    own = lane[0:first:2] + lane[1:first:2]
-    sums = np.add.reduceat(own[calls.call], calls.begins, axis=0)
-    np.maximum.at(found, calls.row[calls.begins], sums)
-    found[:, (cross[launches] == NEVER).all(axis=0)] = 0
+    own = lane[:, 0:first:2] + lane[:, 1:first:2]
+    sums = np.add.reduceat(own[:, calls.call], calls.begins, axis=1)
+    np.maximum.at(found, calls.row[calls.begins], sums.T)
+    found[:, (cross[:, launches] == NEVER).all(axis=1)] = 0
     return found

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from nsysan.model.classes import WorkClass
-from nsysan.replay.edits import Basis, Edit, no_skew
+from nsysan.replay.edits import Basis, Edit, no_skew, put_right
 from nsysan.replay.engine import I64
 from nsysan.replay.results import CAUSES, LATE_SHARE, LateRanks, Timed
 from nsysan.replay.subjects import Mask, by_class
@@ -32,12 +32,6 @@ class Replays(Protocol):
     def as_replayed(self, asked: list[Edit]) -> list[Timed]: ...
 
     def timed(self, asked: list[Edit]) -> list[Timed]: ...
-
-
-def put_right(basis: Basis, ranks: Sequence[int], but: Mask | None = None) -> Edit:
-    """These ranks at their levels, but for these nodes."""
-    own = np.isin(basis.node_rank, ranks)
-    return no_skew(own if but is None else own & ~but)
 
 
 @stage("replay: late ranks")
@@ -63,9 +57,9 @@ def find_late(
     # With the others as they are some of these cost nothing any more.
     while late and len(late) < len(without):
         if len(late) == 1:
-            (base,), others = replays.as_replayed([put_right(basis, late)]), {late[0]: measured}
+            (base,), others = replays.as_replayed([put_right(late)]), {late[0]: measured}
         else:
-            base, *rest = replays.as_replayed(_all_but_each(basis, late))
+            base, *rest = replays.as_replayed(_all_but_each(late))
             others = dict(zip(late, rest, strict=True))
         kept = [rank for rank in late if costly(others[rank], base)]
         if len(kept) == len(late):
@@ -78,7 +72,7 @@ def find_late(
     if len(late) == 1:
         base, rest = alone[late[0]], [measured]
     else:
-        base, *rest = replays.timed(_all_but_each(basis, late))
+        base, *rest = replays.timed(_all_but_each(late))
     found = _told(basis, replays.timed, measured, base, dict(zip(late, rest, strict=True)), alone)
     # Levels that no host keeps are of none: what the hosts do is shared out, or they wait for each other.
     if len(late) == len(without) > _PAIR and all(one.cause == "host" for one in found):
@@ -86,9 +80,14 @@ def find_late(
     return found, False
 
 
-def _all_but_each(basis: Basis, late: Sequence[int]) -> list[Edit]:
+def _all_but_each(late: Sequence[int]) -> list[Edit]:
     """All of these put right, and all but each."""
-    return [put_right(basis, late), *(put_right(basis, [r for r in late if r != rank]) for rank in late)]
+    return [put_right(late), *(put_right([r for r in late if r != rank]) for rank in late)]
+
+
+def _but(basis: Basis, ranks: Sequence[int], but: Mask) -> Edit:
+    """These ranks put right, but for these nodes."""
+    return no_skew(np.isin(basis.node_rank, ranks) & ~but)
 
 
 def _rotates(late: Sequence[int], measured: Timed, base: Timed, others: Mapping[int, Timed]) -> bool:
@@ -110,7 +109,7 @@ def _told(
         for number, cause in enumerate(CAUSES)
     }
     asked = [key for key, nodes in by_cause.items() if (excess[nodes] > 0).any()]
-    parts = replay([put_right(basis, late, by_cause[key]) for key in asked])
+    parts = replay([_but(basis, late, by_cause[key]) for key in asked])
     found = []
     for rank in late:
         by_median, by_mean = (
@@ -141,10 +140,10 @@ def _told(
             )
         )
     found.sort(key=lambda one: (-max(one.costs, one.mean_costs), one.ranks))
-    return [*_together(basis, replay, measured, base, found), *found]
+    return [*_together(replay, measured, base, found), *found]
 
 
-def _together(basis: Basis, replay: Replay, measured: Timed, base: Timed, found: list[LateRanks]) -> list[LateRanks]:
+def _together(replay: Replay, measured: Timed, base: Timed, found: list[LateRanks]) -> list[LateRanks]:
     """Those that are late by one cause, as one."""
     by_cause: dict[str, list[int]] = {}
     for one in found:
@@ -153,7 +152,7 @@ def _together(basis: Basis, replay: Replay, measured: Timed, base: Timed, found:
     late = [one.ranks[0] for one in found]
     edits = []
     for ranks in sets.values():
-        edits += [put_right(basis, ranks), put_right(basis, [rank for rank in late if rank not in ranks])]
+        edits += [put_right(ranks), put_right([rank for rank in late if rank not in ranks])]
     timed = iter(replay(edits) if edits else [])
     return [
         LateRanks(

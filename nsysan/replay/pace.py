@@ -19,7 +19,7 @@ from nsysan.replay.meetings import from_last_to_first
 from nsysan.replay.path import classes, shares, walk
 from nsysan.replay.pieces import SCHEMA, pieces
 from nsysan.replay.prepared import Prepared, prepare
-from nsysan.replay.replies import waits_for_answers
+from nsysan.replay.replies import told_at_once, waits_for_answers
 from nsysan.replay.results import MAX_UNSPLIT, LateRanks, Pace, Timed
 from nsysan.replay.shape import Graph
 from nsysan.replay.told import as_told
@@ -50,9 +50,8 @@ def pace_of(ready: Prepared) -> Pace:
     scenarios = {"measured": edits.unchanged, "usual": edits.as_usual, **_scenarios(ready)}
     names = list(scenarios)
     piped, turns = len(graph.stages) > 1, bool((graph.link == Link.TURN).any())
-    times, needed = ready.replayed(list(scenarios.values()))
+    times, periods, needed = ready.replayed(list(scenarios.values()))
     exact = bool((times.of(0) == graph.time).all())
-    periods = ready.periods(times)
     replayed = dict(zip(names, ready.over_steps(periods), strict=True))
     told = dict(zip(names, ready.no_shorter(list(replayed.values()), needed), strict=True))
     if "no_bubble" in told:
@@ -123,6 +122,8 @@ def _scenarios(ready: Prepared) -> dict[str, edits.Edit]:
     if (by_hosts := as_told(basis)) is not None:
         as_it_is, found["no_skew told"] = by_hosts
         found["floor_wire told"] = edits.together(as_it_is, edits.floor_wire)
+    if (at_once := told_at_once(basis)) is not None:
+        found["no_skew at once"] = edits.together(everyone, at_once)
     if waits_for_work(graph):
         found |= {"host_free of hosts": edits.unchanged, "graphs of hosts": edits.unchanged}
         found["all of work"] = edits.together(everyone, edits.floor_wire)
@@ -131,8 +132,8 @@ def _scenarios(ready: Prepared) -> dict[str, edits.Edit]:
     if ready.wanting is not None:
         found["no_bubble"] = no_bubble(graph, ready.wanting)
     for rank in graph.ranks:
-        found[f"rank_{rank}"] = edits.no_skew(basis.node_rank == rank)
-        found[f"but_{rank}"] = edits.no_skew(basis.node_rank != rank)
+        found[f"rank_{rank}"] = edits.put_right([rank])
+        found[f"but_{rank}"] = edits.put_right(other for other in graph.ranks if other != rank)
     return found
 
 

@@ -62,13 +62,36 @@ class Prepared:
         """ns of each node with each of the edits."""
         return self.replayed(asked)[0]
 
-    def replayed(self, asked: list[edits.Edit]) -> tuple[Times, I64]:
-        """The same; and what hosts need for each counted step by themselves, as hosts_need.needs gives it."""
+    def replayed(self, asked: list[edits.Edit]) -> tuple[Times, I64, I64]:
+        """The same; the period of each step that is counted on each rank (counted, scenarios); and what hosts need for
+        it by themselves, as hosts_need.needs gives it.
+        """
         graph = self.basis.graph
         released = graph.time.copy()
         released[graph.first_arrival :] = NEVER
         lane, cross = edits.applied(self.basis, asked)
-        return self.engine.times(lane, cross, released), needs(graph, len(self.counted), self._host_calls, lane, cross)
+        needed = needs(graph, len(self.counted), self._host_calls, lane, cross)
+        times = self.engine.times(lane, cross, released)
+        periods = self._periods(times)
+        for edit, *columns in zip(asked, periods.T, needed.T, strict=True):
+            if isinstance(edit, edits.PutRight):
+                self._put_right[edit] = columns
+        return times, periods, needed
+
+    @cached_property
+    def _put_right(self) -> dict[edits.Edit, list[I64]]:
+        """period, needed of what was replayed with some ranks put right, which is asked again."""
+        return {}
+
+    def _told(self, asked: list[edits.Edit]) -> tuple[I64, I64]:
+        """The periods of edits, and what hosts need for them; what is known is not replayed once more."""
+        known = dict(self._put_right)
+        unknown = [edit for edit in asked if edit not in known]
+        if unknown:
+            _, periods, needed = self.replayed(unknown)
+            known |= dict(zip(unknown, map(list, zip(periods.T, needed.T, strict=True)), strict=True))
+        periods, needed = (np.stack([known[edit][i] for edit in asked], axis=1) for i in range(2))
+        return periods, needed
 
     @cached_property
     def _host_calls(self) -> HostCalls:
@@ -91,8 +114,7 @@ class Prepared:
         _, nodes, begins = self._firsts
         return np.minimum.reduceat(times[nodes], begins)
 
-    def periods(self, times: Times) -> I64:
-        """The period of each step that is counted on each rank: (counted, scenarios)."""
+    def _periods(self, times: Times) -> I64:
         _, nodes, begins = self._firsts
         starts = np.minimum.reduceat(times.at(nodes), begins, axis=0)
         found: I64 = starts[self.counted["next"].to_numpy()] - starts[self.counted["at"].to_numpy()]
@@ -100,16 +122,16 @@ class Prepared:
 
     def timed(self, asked: list[edits.Edit]) -> list[Timed]:
         """The periods of edits, none shorter than hosts need."""
-        times, needed = self.replayed([edits.unchanged, *asked])
-        return self.no_shorter(self.over_steps(self.periods(times)), needed)[1:]
+        periods, needed = self._told([edits.unchanged, *asked])
+        return self.no_shorter(self.over_steps(periods), needed)[1:]
 
     def as_replayed(self, asked: list[edits.Edit]) -> list[Timed]:
         """The same, whatever hosts need."""
-        return self.over_steps(self.periods(self.times(asked)))
+        return self.over_steps(self._told(asked)[0])
 
     def medians(self, asked: list[edits.Edit]) -> list[float]:
         """The median periods of edits, not rounded."""
-        return [float(period) for period in self._medians(self.periods(self.times(asked)))]
+        return [float(period) for period in self._medians(self.replayed(asked)[1])]
 
     def over_steps(self, periods: I64) -> list[Timed]:
         """The period of each scenario; periods: of each step and rank, as above."""

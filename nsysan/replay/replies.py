@@ -1,8 +1,9 @@
 """What a host waits for before it begins a step: work of which another thread is told (inferred, METRICS section 7).
 
 Engines hand the results of a step to a thread that does nothing but wait for the GPU; a scheduler, often in a process
-of its own, takes them from there and then tells the hosts of all ranks what to launch next. That these wait for the GPU
-by such a detour no table tells: between their calls they seem to work.
+of its own, takes them from there and then tells the hosts of all ranks what to launch next. Or the host of one rank
+waits for the GPU and hands out the steps. That others wait for the GPU by such a detour no table tells: between their
+calls they seem to work.
 """
 
 from __future__ import annotations
@@ -11,13 +12,16 @@ import numpy as np
 import polars as pl
 
 from nsysan.replay.alongside import spread
+from nsysan.replay.edits import Basis, Edit
 from nsysan.replay.engine import I64
+from nsysan.replay.known_results import told_to_host, told_to_thread
 from nsysan.replay.links import Link, Part, part
 from nsysan.replay.shape import Graph
-from nsysan.replay.waits import waits_of
 
 #: The names of the calls that stand for such a wait, and for the end of the pause, whatever call comes then.
 _REPLY, _TOLD = "reply", "told"
+#: That of the host that hands out the steps, which waits for nobody then.
+_ANSWER = "answer"
 #: A pause is there, results are told, and come before the pause ends, in so many of the steps.
 _MOST = 0.8
 #: A host that waits does so in so many of its steps, for so long (ns).
@@ -38,7 +42,10 @@ def with_replies(
     """
     hosts = hosts.sort(*_LANE, "start", "end", maintain_order=True).with_columns(reply=pl.lit(value=False))
     nothing = pl.DataFrame(schema=dict.fromkeys(("stretch", "thread", "start", "node", "link"), pl.Int64))
-    pauses, told = _pauses(hosts), _told(work, beside, orders)
+    pauses, told = _pauses(hosts), told_to_thread(work, beside, orders)
+    telling = -1
+    if by_host := told.is_empty():
+        told, telling = told_to_host(work, hosts, orders)
     if told.is_empty() or pauses.is_empty():
         return hosts, nothing
     before = pauses.sort("start").join_asof(
@@ -60,14 +67,20 @@ def with_replies(
         return hosts, nothing
     felt = waited.group_by("rank").agg(
         felt=(pl.col("told") - pl.col("paused") > _FELT).mean() > _SHOWN,
-        # What waits keeps its distance from what it waits for, and no pause its length.
-        near=spread(pl.col("start") - pl.col("told")) < _CLOSER * spread(pl.col("start") - pl.col("paused")),
+        varies=spread(pl.col("start") - pl.col("paused")),
+        near=spread(pl.col("start") - pl.col("told")),
         ns=(pl.col("start") - pl.max_horizontal("told", "paused")).median(),
     )
+    # What waits keeps its distance from what it waits for, or from what waits for the same, and no pause its length.
+    felt = felt.join(_beside(waited), on="rank", how="left").with_columns(pl.min_horizontal("near", "beside"))
     # A host that never starves its GPU, and does not run away from it, waits for it.
     felt = felt.join(_ahead(work), on="rank", how="left").with_columns(
-        waits=pl.col("felt") & (pl.col("near") | pl.col("ahead").fill_null(value=False))
+        waits=pl.col("felt")
+        & (pl.col("rank") != telling)
+        & ((pl.col("near") < _CLOSER * pl.col("varies")) | pl.col("ahead").fill_null(value=False))
     )
+    if by_host and not felt["waits"].any():
+        return hosts, nothing  # see told: both ends are told
     # Whether results that are always there in time are waited for no trace tells.
     link = Link.SYNC if felt["waits"].any() else Link.ASKED
     # What takes longer after the results than hosts do that need not wait is on the way to them.
@@ -77,9 +90,11 @@ def with_replies(
     place = int(hosts["place"].max() or 0) + 1  # type: ignore[arg-type]
     added = waited.with_columns(
         start="paused",
-        end=pl.max_horizontal("paused", pl.min_horizontal(pl.col("told") + way, pl.col("start"))),
+        end=pl.max_horizontal(
+            "paused", pl.min_horizontal(pl.col("told") + pl.when(rank=telling).then(0).otherwise(way), pl.col("start"))
+        ),
         step=pl.col("next"),
-        launch=pl.lit(_REPLY),
+        launch=pl.when(rank=telling).then(pl.lit(_ANSWER)).otherwise(pl.lit(_REPLY)),
         waits=pl.lit(value=True),
         reply=pl.lit(value=True),
         of=pl.lit(None, dtype=pl.Int64),
@@ -109,6 +124,27 @@ def waits_for_answers(graph: Graph) -> bool:
     return bool((waiting[graph.edges.target] & (graph.link == Link.SYNC)).any())
 
 
+def told_at_once(basis: Basis) -> Edit | None:
+    """Hosts that are told by another begin a step no later than that one does, but for what they do then; None where
+    none is later. What they seem to take longer may be on the way to them, or be their own.
+    """
+    graph = basis.graph
+    launch = graph.calls["launch"].to_numpy()
+    to_reply = np.flatnonzero(graph.edges.target < graph.first_operation)
+    named = launch[graph.edges.target[to_reply] // 2]
+    told, telling = to_reply[named == _REPLY], to_reply[named == _ANSWER]
+    at = pl.DataFrame({"node": graph.edges.source[telling], "ns": graph.delay[telling]}).unique("node")
+    own = pl.DataFrame({"node": graph.edges.source[told], "ns": graph.delay[told]})
+    sooner = own.join(at, on="node", how="left", maintain_order="left").select(pl.min_horizontal("ns", "ns_right"))
+    if not len(telling) or own["ns"].equals(sooner["ns"]):
+        return None
+
+    def edit(_basis: Basis, _lane: I64, cross: I64) -> None:
+        cross[told] = np.minimum(cross[told], sooner["ns"].to_numpy())
+
+    return edit
+
+
 def _pauses(hosts: pl.DataFrame) -> pl.DataFrame:
     """The call after the longest pause between two steps of the thread of a rank that launches most; paused: when that
     began; next: the step that is launched then.
@@ -132,6 +168,14 @@ def _pauses(hosts: pl.DataFrame) -> pl.DataFrame:
     return found.filter(pl.col("ns") > 0).sort(*_LANE, "start")
 
 
+def _beside(waited: pl.DataFrame) -> pl.DataFrame:
+    """rank, beside: how much the begin of its steps varies against that of the host that is nearest in that."""
+    begun = waited.select("stretch", "rank", "next", "start")
+    pairs = begun.join(begun, on=["stretch", "next"], suffix="_of").filter(pl.col("rank") != pl.col("rank_of"))
+    apart = pairs.group_by("rank", "rank_of").agg(beside=spread(pl.col("start") - pl.col("start_of")))
+    return apart.group_by("rank").agg(pl.min("beside"))
+
+
 def _ahead(work: pl.DataFrame) -> pl.DataFrame:
     """rank, ahead: whether its host has launched most steps before the work before them is done."""
     lane = ("stretch", "rank", "context", "stream")
@@ -139,25 +183,3 @@ def _ahead(work: pl.DataFrame) -> pl.DataFrame:
     first = before.drop_nulls(["step", "launch_start", "done"]).sort("begin")
     first = first.unique(["stretch", "rank", "step"], keep="first", maintain_order=True)
     return first.group_by("rank").agg(ahead=(pl.col("launch_start") < pl.col("done")).mean() > _SHOWN)
-
-
-def _told(work: pl.DataFrame, beside: pl.DataFrame, orders: pl.DataFrame) -> pl.DataFrame:
-    """stretch, step, node (the last work of the step that a call beside waits for, its number), end (of that call)."""
-    calls = beside.filter(~pl.col("name").str.contains("Query")).with_row_index("number")
-    calls = calls.with_columns(launch="name", place=pl.lit(0, dtype=pl.Int64), asked=pl.lit(1, dtype=pl.UInt32))
-    parts = waits_of(work, calls, orders, 2 * np.arange(len(work)))
-    source, target, link = (np.concatenate([np.zeros(0, dtype=np.int64), *(one[i] for one in parts)]) for i in range(3))
-    kept = link == Link.SYNC
-    nodes, numbers = (source[kept] - 1) // 2, (target[kept] - 1) // 2
-    found = (
-        work[nodes]
-        .select("stretch", "rank", "home", ended="end")
-        .with_columns(calls[numbers]["end"], node=pl.Series(nodes))
-    )
-    found = found.drop_nulls("home").sort("ended", "end").group_by("stretch", "home", "rank", maintain_order=True)
-    told: pl.DataFrame = found.agg(pl.last("node", "end")).rename({"home": "step"})
-    # Of each step of a rank of which it is told in most.
-    steps = work.group_by("rank").agg(steps=pl.struct("stretch", "home").n_unique())
-    often = told.group_by("rank").len().join(steps, on="rank").filter(pl.col("len") >= _MOST * pl.col("steps"))
-    told = told.join(often, on="rank", how="semi").sort("stretch", "step", "end")
-    return told.unique(["stretch", "step"], keep="last", maintain_order=True).select("stretch", "step", "node", "end")

@@ -8,7 +8,7 @@ from nsysan.replay.alongside import works_alone
 from nsysan.replay.shape import Delays, Graph, Levels
 
 #: Hosts that wait for a larger share of their time are seen to.
-_SEEN = 0.1
+SEEN = 0.1
 #: Steps of hosts that do not run ahead are as long as each other's, but for so much.
 _ALIKE = 0.05
 #: So much of a step must be waiting before any is looked for.
@@ -46,7 +46,7 @@ def waits_unseen(graph: Graph, delays: Delays, levels: Levels) -> bool:
     """
     shares = seen_waiting(graph, delays)
     seen = max(shares.values(), default=1.0)
-    alike = len(shares) > 1 and seen < _SEEN and in_step(graph)
+    alike = len(shares) > 1 and seen < SEEN and in_step(graph)
     unlike = alike and _beyond(graph, delays, levels) > max(seen, _LEAST)
     return unlike and not works_alone(graph, delays, levels)
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
-from nsysan.columns.intervals import Covered
+from nsysan.columns.in_order import changes
+from nsysan.columns.intervals import I64, Covered
 from nsysan.model.steps.step_windows import StepMethod
 from nsysan.run.placed import PlacedTrace
 from nsysan.run.run import Run
@@ -54,27 +57,39 @@ def _of_trace(placed: PlacedTrace) -> BesideNsys:
 
 
 def _of_rank(placed: PlacedTrace, rank: int) -> BesideNsys:
-    work = placed.frame(("type", "name", "start", "end", "step"), rank)
-    kernels = work.filter(pl.col("type") == "kernel").select(
-        "start", "end", nccl=pl.col("name").cast(pl.String).str.starts_with(PREFIX)
+    work = placed.frame(("start", "end", "description"), rank)
+    start, end, description = (column.to_numpy() for column in work)
+    # Of the few different operations it is told what each is.
+    told = placed.operations.descriptions
+    is_kernel = (told["type"].cast(pl.String) == "kernel").to_numpy()
+    is_nccl = told["name"].cast(pl.String).str.starts_with(PREFIX).fill_null(False).to_numpy() & is_kernel
+    kernels, nccl, others = (
+        (start[of], end[of])
+        for of in (is_kernel[description], is_nccl[description], (is_kernel & ~is_nccl)[description])
     )
-    both = [_covered(kernels.filter(pl.col("nccl") == nccl)) for nccl in (True, False)]
-    resident = _length(both[0])
-    own = work.drop_nulls("step").group_by("step").agg(ns=pl.max("end") - pl.min("start"))
-    lengths = kernels["end"] - kernels["start"]
+    resident = _covered(*nccl)
+    projected = _projected(placed.steps_of(rank), start, end)
     return BesideNsys(
-        kernels=int(lengths.sum()),
-        nccl=int(lengths.filter(kernels["nccl"]).sum()),
+        kernels=int((kernels[1] - kernels[0]).sum()),
+        nccl=int((nccl[1] - nccl[0]).sum()),
         resident=resident,
-        beside=resident + _length(both[1]) - _length(Covered.all_of(both)),
-        steps=len(own),
-        projected=int(own["ns"].sum()),
+        beside=resident + _covered(*others) - _covered(*kernels),
+        steps=len(projected),
+        projected=int(projected.sum()),
     )
 
 
-def _covered(kernels: pl.DataFrame) -> Covered:
-    return Covered.by(kernels["start"].to_numpy(), kernels["end"].to_numpy())
+def _projected(step: npt.NDArray[np.int32], start: I64, end: I64) -> I64:
+    """ns from the start of the first operation of each step to the end of its last; step: -1 for none."""
+    # Steps follow one another, but for work that overlaps their bounds.
+    runs = np.flatnonzero(changes([step]))
+    if not len(runs):
+        return runs
+    first, last = np.minimum.reduceat(start, runs), np.maximum.reduceat(end, runs)
+    parts = pl.DataFrame({"step": step[runs], "first": first, "last": last}).filter(pl.col("step") >= 0)
+    return parts.group_by("step").agg(ns=pl.max("last") - pl.min("first"))["ns"].to_numpy()
 
 
-def _length(covered: Covered) -> int:
+def _covered(start: I64, end: I64) -> int:
+    covered = Covered.by(start, end)
     return int((covered.ends - covered.begins).sum())

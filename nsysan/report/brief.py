@@ -6,13 +6,14 @@ from nsysan.diagnosis.evidence import Aspect
 from nsysan.metrics.lines import Line
 from nsysan.report.kernel_text import kernels_line
 from nsysan.report.report import Report
-from nsysan.report.sentences import expectation_sentence, headline_sentence, sure_in_short, verdict_words
+from nsysan.report.sentences import expectation_sentence, headline_sentence
 from nsysan.report.terminal import answers, captured, findings, layout, ledger, light, steady_steps
+from nsysan.report.verdict_text import sure_in_short, verdict_words
 from nsysan.styled import heading, label
 from nsysan.text import counted, plain
 
-#: Findings that are named, and those of which it is said what to do; ranks of the ledger.
-_FINDINGS, _FIXES, _RANKS = 3, 1, 2
+#: Findings that are named, and those of which it is said what to do, beside the first; ranks of the ledger.
+_FINDINGS, _FIXES, _RANKS = 3, 0, 2
 _MORE = "-v tells of collectives, kernels, idle time and slow steps, and why each figure is as sure as it is"
 
 
@@ -31,8 +32,9 @@ def to_brief(report: Report, width: int | None = None) -> str:
 
 
 def last_words(report: Report) -> str:
-    """The verdict and how sure it is, in a line each: what a terminal shows when all has scrolled by."""
-    return f"{label('verdict')}{verdict_words(report)}\n{label('how sure')}{sure_in_short(report)}"
+    """The verdict, what to do and how sure it is, in a line each: what a terminal shows when all has scrolled by."""
+    lines = (("verdict", verdict_words), ("do next", lambda one: one.next_step.do), ("how sure", sure_in_short))
+    return "\n".join(f"{label(name)}{told(report)}" for name, told in lines)
 
 
 def telling_ranks(report: Report) -> set[int] | None:

@@ -12,7 +12,15 @@ from nsysan.report.pace_json import pace_values
 
 def verdict_values(verdict: Verdict) -> dict[str, Any]:
     """The verdict."""
-    return {**asdict(verdict), "thresholds": THRESHOLDS}
+    return {
+        "kind": verdict.kind,
+        "reason": verdict.reason,
+        "shares": dict(verdict.shares),
+        "workload": verdict.workload,
+        "sure": verdict.sure,
+        "because": verdict.because,
+        "thresholds": THRESHOLDS,
+    }
 
 
 def tail_values(diagnosis: Diagnosis) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ import polars as pl
 from nsysan.diagnosis.collectives import CollectiveFamily
 from nsysan.diagnosis.expectation import Compared
 from nsysan.diagnosis.findings.finding import Finding
+from nsysan.diagnosis.next_step import NextStep
 from nsysan.metrics.counters import STEP_FIGURES, Counter, SampleStats
 from nsysan.metrics.ledger import FIGURES
 from nsysan.metrics.link import THRESHOLDS as LINK_THRESHOLDS
@@ -99,8 +100,19 @@ def to_document(report: Report) -> dict[str, Any]:
         "counters": [_counter(counter) for counter in report.counters],
         "light_speed": light_values(report.light),
         "expectation": _expectation(report.expectation),
+        "next_step": _next_step(report.next_step),
         "findings": [_finding(finding, report.replica) for finding in report.findings],
         "quality": [{"id": q.id, "status": q.status, "reason": q.reason} for q in report.quality],
+    }
+
+
+def _next_step(step: NextStep) -> dict[str, Any]:
+    return {
+        "do": step.do,
+        "saves": step.saves,
+        "why": step.why,
+        "finding": None if step.finding is None else step.finding.id,
+        "saves_ns": None if step.finding is None else step.finding.saving,
     }
 
 
@@ -199,7 +211,7 @@ def _finding(finding: Finding, replica: int) -> dict[str, Any]:
         "severity": finding.severity,
         "title": finding.title,
         "evidence": finding.evidence,
-        "fix": finding.fix,
+        "fix": finding.fixes,
         "saves_ns": finding.saving,
         "replica": replica,
         "saving_is": finding.saving_is if finding.saving is not None else None,

@@ -67,7 +67,6 @@ _OPERATION = (
     "launch_end",
     "bytes",
     "message_bytes",
-    "start",
 )
 
 
@@ -79,9 +78,11 @@ def operations_of(placed: PlacedTrace, axes: Axes) -> WorkInSteps:
     def of_rank(rank: int) -> pl.DataFrame:
         windows = own.filter(pl.col("rank") == rank)
         start, begin, end = (column.to_numpy() for column in placed.frame(("start", "begin", "end"), rank))
+        until = np.searchsorted(start, windows["finish"].to_numpy().max(initial=0))
+        start, begin, end = start[:until], begin[:until], end[:until]
         rows, which = _meeting(start, begin, end, (windows["begin"].to_numpy(), windows["finish"].to_numpy()))
         group = axes.group(windows["step"].to_numpy(), rank)
-        work = placed.clocked(_OPERATION, rank, rows)
+        work = placed.clocked((*_OPERATION, "start" if placed.operations.shapes is None else "shape"), rank, rows)
         size = pl.coalesce("message_bytes", "bytes").cast(pl.Int64)
         return work.select(
             pl.exclude("message_bytes", "bytes"), size=size, group=pl.Series(group[which]).cast(pl.UInt32)
@@ -100,10 +101,12 @@ def _in_tables(placed: PlacedTrace, work: pl.DataFrame, axes: Axes) -> WorkInSte
         pl.col("queue").fill_null(len(queues) - 1).cast(pl.UInt32),
         pl.col("caller").fill_null(len(callers) - 1).cast(pl.UInt32),
     )
-    placed_work = work.select(
-        "start", "end", queues["stream"].gather(work["queue"]), *axes.of(work["group"].to_numpy())
-    )
-    shape, shapes = shapes_of(placed, placed_work)
+    shapes = tables.shapes
+    if shapes is None:
+        told = queues["stream"].gather(work["queue"]), *axes.of(work["group"].to_numpy())
+        shape, shapes = shapes_of(placed, work.select("start", "end", *told))
+    else:
+        shape = work["shape"]
     number, distinct = codes([work["description"], work["queue"], work["size"], shape.alias("shape")])
     kinds = pl.DataFrame(
         [

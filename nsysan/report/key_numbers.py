@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nsysan.diagnosis.answers import NOTABLE
-from nsysan.diagnosis.findings.finding import Finding
-from nsysan.diagnosis.findings.kinds import SavingIs, Severity
 from nsysan.diagnosis.late_words import outermost, ranks_words
+from nsysan.diagnosis.next_step import gain
 from nsysan.diagnosis.pipelines import WAITING
 from nsysan.diagnosis.verdict import OF_PATH, UNSPLIT, VerdictKind, on_path
+from nsysan.diagnosis.verdict_says import skew_share
 from nsysan.metrics.lines import ROW, Line
-from nsysan.metrics.scenarios import losses
+from nsysan.metrics.scenarios import NOTABLE, losses
 from nsysan.replay.results import MAX_ERROR
 from nsysan.report.report import Report, visible_lines
-from nsysan.text import counted, duration, pct, pct_limit, percent
+from nsysan.text import counted, duration, pct, pct_limit, percent, rough
 
 
 @dataclass(frozen=True)
@@ -66,8 +65,10 @@ def _bound(report: Report, period: int) -> KeyNumber:
     if verdict.kind == VerdictKind.SKEW:
         late = outermost(report.diagnosis.late)
         who = f"for {ranks_words(sorted(r for one in late for r in one.ranks))}" if late else "for one rank or another"
-        lost = f"of it is lost to waiting {who} ({duration(round((shares[verdict.kind] or 0) * period))})"
-        return KeyNumber(pct(shares[verdict.kind] or 0), lost, Line.WAIT)
+        share = shares[verdict.kind] or 0.0
+        if late and report.diagnosis.what_if is not None:
+            share = skew_share(late, report.diagnosis.what_if)
+        return KeyNumber(pct(share), f"of a step is lost to waiting {who} ({rough(share * period)})", Line.WAIT)
     if verdict.kind == VerdictKind.INCONCLUSIVE:
         return _missing(report, period)
     if any(shares.get(kind) for kind in OF_PATH):
@@ -96,27 +97,18 @@ def _largest(report: Report, period: int) -> KeyNumber:
 def _saving(report: Report) -> KeyNumber:
     """What the finding to act on first saves; without one, what the what-if saves at most."""
     what = report.diagnosis.what_if
-    first = first_finding(report)
-    if first is not None and first.saving is not None and what is not None:
-        how = {SavingIs.ESTIMATE: "about ", SavingIs.AT_MOST: "at most ", SavingIs.AT_LEAST: "at least "}.get(
-            first.saving_is, ""
-        )
-        share = pct(first.saving / (first.of or what.period)) + (" of the mean" if first.of else "")
-        of = " of throughput, none of latency," if first.in_throughput else ""
-        return KeyNumber(
-            f"{how}{duration(first.saving)} ({share})", f"a step{of} saved by the first fix: {first.title}"
-        )
+    first = report.next_step.finding
+    if first is not None and what is not None and (told := gain(first, what.period)):
+        if first.in_throughput:
+            number, _, of = told.partition(" ")
+            return KeyNumber(f"up to {number} x", f"{of.removeprefix('times ')}; each token takes as long as before")
+        return KeyNumber(told, f"of a step to gain: {first.title}")
     if what is None or not what.told:
-        return KeyNumber("?", "to save: cannot be told from this trace (see Evidence)")
+        return KeyNumber("not known", "what could be gained: this trace cannot tell (see Evidence)")
     told = losses(what.told)
     saved = max(what.saves(scenario) or 0 for scenario in what.told)
     if first is not None:
-        return KeyNumber("?", f"what the first finding saves cannot be told: {first.title}")
+        return KeyNumber("not known", f"what there is to gain, as no trace tells it: {first.title}")
     if saved < NOTABLE * what.period:
         return KeyNumber(f"< {pct_limit(NOTABLE)}", f"of a step to gain from {told} together")
-    return KeyNumber(f"{duration(saved)} ({pct(saved / what.period)})", f"a step saved at most, without {told}")
-
-
-def first_finding(report: Report) -> Finding | None:
-    """The finding to act on first; None where none is of weight."""
-    return next((finding for finding in report.findings if finding.severity != Severity.LOW), None)
+    return KeyNumber(f"at most {rough(saved)} ({pct(saved / what.period)})", f"of a step to gain, without {told}")

@@ -43,7 +43,8 @@ def launch_calls(work: WorkInSteps, ranks: int) -> Calls:
     fresh = changes(keys)
     group, begin, end, name = (key[fresh].astype(np.int64) for key in keys)
     step = group // ranks
-    number = (np.arange(len(step)) - np.searchsorted(step, step)).astype(np.int32)
+    first = np.flatnonzero(changes([step]))
+    number = (np.arange(len(step)) - np.repeat(first, np.diff(first, append=len(step)))).astype(np.int32)
     of_run = np.empty(len(runs), dtype=np.int32)
     of_run[order] = number[np.cumsum(fresh) - 1]
     of = np.full(len(work.rows), -1, dtype=np.int32)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from nsysan.diagnosis.collectives import POPULATION, CollectiveFamily, several_populations
-from nsysan.diagnosis.evidence import Aspect
 from nsysan.metrics.scenarios import SCENARIOS
 from nsysan.report.basis_text import basis_of, untraced_rows
 from nsysan.report.kernel_text import HEAD, cells, groups_sentence, layers, layers_sentence
@@ -13,9 +12,10 @@ from nsysan.report.markup import code, escaped, rows
 from nsysan.report.nccl_text import nccl_sentence
 from nsysan.report.replica import coverage_words, layout_sentence
 from nsysan.report.report import Report, visible_lines
-from nsysan.report.sentences import expectation_sentence, sure_sentence
+from nsysan.report.sentences import expectation_sentence
 from nsysan.report.tail_sentences import tail_sentence
-from nsysan.text import counted, duration, pct, plain, shortened, us
+from nsysan.report.verdict_text import grounds_sentence, sure_sentence, verdict_sentence
+from nsysan.text import counted, duration, pct, plain, rough, rough_us, shortened, us
 from nsysan.timings import stage
 
 _COLLECTIVES = 8
@@ -46,15 +46,16 @@ def _lead(report: Report) -> list[str]:
     return [
         f"### nsysan: {_names(report)}",
         "",
-        f"**{escaped(verdict.kind)}**: {escaped(verdict.reason)}",
+        f"**{escaped(verdict.kind)}**: {escaped(verdict_sentence(verdict))}",
+        "",
+        f"**do next**: {escaped(report.next_step.told)}",
         "",
         *(f"- {name}: {escaped(sentence)}" for name, sentence in basis_of(report)),
         *(f"- **{escaped(number.value)}** {escaped(number.of)}" for number in key_numbers(report)),
-        f"- how sure: {escaped(sure_sentence(report))}",
+        f"- how sure: {escaped(sure_sentence(report))}. Checked: {escaped(grounds_sentence(report))}",
         f"- late: {escaped(report.late_sentence())}",
         f"- savings: {escaped(report.savings_sentence())}",
         *([f"- tail: {escaped(tail)}"] if tail else []),
-        *(f"- coverage: {escaped(row.reason)}" for row in report.quality if row.id == Aspect.COVERAGE),
         *([f"- {escaped(' '.join(expected.split()))}"] if expected else []),
     ]
 
@@ -89,7 +90,7 @@ def _what_if(report: Report) -> list[str]:
     if what is None or not what.told:
         return []
     body = [
-        [SCENARIOS[scenario].name, duration(ns), us(what.period - ns), pct((what.period - ns) / what.period)]
+        [SCENARIOS[scenario].name, rough(ns), rough_us(what.period - ns), pct((what.period - ns) / what.period)]
         for scenario in what.told
         if (ns := what[scenario]) is not None
     ]
@@ -106,7 +107,7 @@ def _findings(report: Report) -> list[str]:
         lines += [
             f"{number}. **{escaped(finding.severity)}**: {escaped(finding.title)}{saves}",
             f"    - evidence: {escaped(finding.evidence)}",
-            f"    - fix: {escaped(finding.fix)}",
+            f"    - fix: {escaped(finding.fixes)}",
         ]
     return lines
 

@@ -9,13 +9,15 @@ import polars as pl
 
 from nsysan import notebook
 from nsysan.diagnosis.algorithms import Algorithm
-from nsysan.diagnosis.answers import late_sentence, savings_sentence
+from nsysan.diagnosis.answers import late_in_short, late_sentence, savings_sentence
 from nsysan.diagnosis.collectives import CollectiveFamily
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.evidence import Aspect, Quality, Status
 from nsysan.diagnosis.expectation import Compared
 from nsysan.diagnosis.findings.finding import Finding
+from nsysan.diagnosis.findings.fixes import fixes_of
 from nsysan.diagnosis.lookalikes import Lookalike
+from nsysan.diagnosis.next_step import NextStep, next_step
 from nsysan.light.speed_of_light import Light
 from nsysan.metrics.counters import Counter
 from nsysan.metrics.lines import CLAIMED, Line
@@ -135,9 +137,19 @@ class Report:
         what = self.diagnosis.what_if
         return self.headline["period_ns"] if what is None else what.period
 
+    @property
+    def next_step(self) -> NextStep:
+        """The one thing to do first."""
+        names = [row.name for row in self.compute.kernels] if self.compute is not None else []
+        return next_step(self.diagnosis, self.findings, fixes_of(self.steps.source, names).faster)
+
     def late_sentence(self) -> str:
         """Who is late, by how much, and why; or why nobody is named."""
         return late_sentence(self.diagnosis, self.quality, self.paced_period)
+
+    def late_in_short(self) -> str:
+        """Who is late and by what, or that nobody is, in a few words."""
+        return late_in_short(self.diagnosis, self.paced_period) or self.late_sentence()
 
     def savings_sentence(self) -> str:
         """What a step takes, and would take without each loss."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from nsysan.metrics.outliers import Outlier
 from nsysan.metrics.tail_causes import TAILS
 from nsysan.report.report import Report, visible_lines
@@ -60,26 +58,3 @@ def outlier_sentence(report: Report, outlier: Outlier) -> str:
     on = "" if outlier.rank is None else f" on rank {outlier.rank}"
     why = f" ({TAILS[outlier.cause].meaning})" if outlier.cause.value != outlier.line else ""
     return f"{head}{outlier.line}{on} grew by {us(outlier.growth)} µs{why}{at}"
-
-
-def verdict_words(report: Report) -> str:
-    """The verdict's first clause, without the figures behind it."""
-    verdict = report.diagnosis.verdict
-    reason = verdict.reason.partition(" (critical path")[0].partition(". That is of")[0]
-    return f"{styled(verdict.kind, verdict.kind)}: {reason}"
-
-
-def sure_sentence(report: Report) -> str:
-    """How far the verdict can be relied on, and why."""
-    verdict = report.diagnosis.verdict
-    return f"{verdict.sure}{_because(verdict.because)}"
-
-
-def sure_in_short(report: Report) -> str:
-    """The same with the first of the reasons alone."""
-    verdict = report.diagnosis.verdict
-    return f"{verdict.sure}{_because(verdict.because[:1])}"
-
-
-def _because(reasons: Sequence[str]) -> str:
-    return f", because {'; '.join(reason.removesuffix('.') for reason in reasons)}" if reasons else ""

@@ -46,14 +46,19 @@ def range_lanes(group: I64, begin: I64, end: I64) -> I64:
     left = np.arange(len(group))
     for lane in range(MAX_RANGE_LANES):
         # On a lane each is followed by the first that begins when it has ended, the last of a group by the next one's.
-        follows = np.maximum(np.searchsorted(begun[left], ended[left]), np.arange(1, len(left) + 1)).tolist()
-        chosen = []
+        after = np.arange(1, len(left) + 1)
+        follows = np.maximum(np.searchsorted(begun[left], ended[left]), after)
+        chosen = np.zeros(len(left), dtype=np.bool_)
+        # Up to one that others begin in, each is followed by the next.
+        skips = follows != after
+        before, places = np.cumsum(skips) - skips, np.append(np.flatnonzero(skips), len(left) - 1)
         at = 0
-        while at < len(follows):
-            chosen.append(at)
-            at = follows[at]
+        while at < len(left):
+            last = places[before[at]]
+            chosen[at : last + 1] = True
+            at = follows[last]
         lanes[left[chosen]] = lane
-        left = np.delete(left, chosen)
+        left = left[~chosen]
     return lanes
 
 

@@ -6,12 +6,12 @@ from collections.abc import Collection
 
 import polars as pl
 
-from nsysan.diagnosis.answers import NOTABLE
 from nsysan.diagnosis.collectives import CollectiveFamily, several_populations
 from nsysan.diagnosis.evidence import Aspect
 from nsysan.diagnosis.findings.kinds import Severity
 from nsysan.metrics.causes import GapCause
 from nsysan.metrics.lines import AFTER, BESIDE, Line
+from nsysan.metrics.scenarios import NOTABLE
 from nsysan.report.basis_text import basis_lines, untraced_table
 from nsysan.report.counter_text import counter_lines
 from nsysan.report.kernel_text import kernel_text
@@ -19,13 +19,9 @@ from nsysan.report.light_text import PRODUCT_HEADS, light_sentence, product_rows
 from nsysan.report.nccl_text import nccl_sentence
 from nsysan.report.replica import coverage_words, layout_sentence
 from nsysan.report.report import GRAPHS, Report, visible_lines
-from nsysan.report.sentences import (
-    expectation_sentence,
-    headline_sentence,
-    outlier_sentence,
-    sure_sentence,
-)
+from nsysan.report.sentences import expectation_sentence, headline_sentence, outlier_sentence
 from nsysan.report.tail_sentences import tail_sentence
+from nsysan.report.verdict_text import grounds_sentence, sure_sentence, verdict_sentence
 from nsysan.styled import Style, heading, label, styled
 from nsysan.text import counted, numbered, pct, plain, prose, table, us, wrapped
 from nsysan.timings import stage
@@ -41,7 +37,7 @@ _BETWEEN = "{} more ranks lie between these"
 def to_text(report: Report, width: int | None = None) -> str:
     """The summary as plain text: the verdict, the late rank and the savings first; tables no wider than `width`."""
     parts = [
-        answers(report),
+        f"{answers(report)}\n{label('checked')}{grounds_sentence(report)}",
         findings(report, width),
         capture(report),
         ledger(report, width),
@@ -57,22 +53,18 @@ def to_text(report: Report, width: int | None = None) -> str:
 
 def answers(report: Report) -> str:
     """What bounds the step, which rank and why, what fixing it would save, and what the long steps are of."""
-    tail = tail_sentence(report)
+    tail, verdict = tail_sentence(report), report.diagnosis.verdict
     return "\n".join(
         (
             *basis_lines(report),
-            f"{label('verdict')}{_kind(report)}: {report.diagnosis.verdict.reason}",
+            f"{label('verdict')}{styled(verdict.kind, verdict.kind)}: {verdict_sentence(verdict)}",
+            f"{label('do next')}{plain(report.next_step.told, 1_000)}",
             f"{label('how sure')}{sure_sentence(report)}",
             f"{label('late')}{report.late_sentence()}",
             f"{label('savings')}{report.savings_sentence()}",
             *([f"{label('tail')}{tail}"] if tail else []),
         )
     )
-
-
-def _kind(report: Report) -> str:
-    kind = report.diagnosis.verdict.kind
-    return styled(kind, kind)
 
 
 def findings(report: Report, width: int | None = None, most: int = _FINDINGS, fixes: int = _FINDINGS) -> str:
@@ -89,7 +81,7 @@ def findings(report: Report, width: int | None = None, most: int = _FINDINGS, fi
         grade = styled(_GRADES[finding.severity], finding.severity) + " " * (6 - len(finding.severity))
         lines.append(f"  {grade}  {plain(finding.title, 200)}{saves}")
         if number < fixes:
-            lines.append(f"          {wrapped(finding.fix, ' ' * 10, prose(width) - 10)}")
+            lines.append(f"          {wrapped(finding.fixes, ' ' * 10, prose(width) - 10)}")
     return "\n".join(lines)
 
 

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 
+import numpy as np
 import polars as pl
 
+from nsysan.columns.in_order import changes
 from nsysan.report.range_cells import range_cells
 from nsysan.report.step_slices import Slices
 
@@ -117,8 +119,12 @@ _LEAST, _MOST = 8, 61
 
 def _kept(rows: pl.DataFrame, merged: int) -> pl.Series:
     """For each slice whether it is kept, where those shorter than `merged` ns share stretches of that length."""
-    length = pl.col("end") - pl.col("begin")
-    short = length < merged
-    stretch = pl.col("begin").floordiv(merged)
-    first = length.rank("ordinal", descending=True).over("at", stretch, short) == 1
-    return rows.select(kept=~short | first)["kept"]
+    at, begin, end = (rows[name].to_numpy() for name in ("at", "begin", "end"))
+    kept = end - begin >= merged
+    short = np.flatnonzero(~kept)
+    at, stretch, length = at[short], begin[short] // merged, (end - begin)[short]
+    # The longest of each stretch, of equal ones the first.
+    order = np.lexsort((-length, stretch, at))
+    if len(order):
+        kept[short[order[changes([at[order], stretch[order]])]]] = True
+    return pl.Series(kept)

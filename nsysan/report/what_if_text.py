@@ -6,7 +6,7 @@ from nsysan.diagnosis.answers import replay_words
 from nsysan.metrics.scenarios import SCENARIOS
 from nsysan.report.report import Report
 from nsysan.styled import heading
-from nsysan.text import duration, percent, table, us
+from nsysan.text import duration, percent, rough, rough_us, table
 
 
 def what_if_text(report: Report, width: int | None = None) -> str:
@@ -18,7 +18,7 @@ def what_if_text(report: Report, width: int | None = None) -> str:
     for scenario in what.listed:
         ns = what[scenario]
         low, high = what.bounds.get(scenario, (None, None))
-        bounds = "" if low is None or high is None else f"{us(what.period - high)} to {us(what.period - low)} µs"
+        bounds = "" if low is None or high is None else f"{rough_us(what.period - high)} to {rough(what.period - low)}"
         rows.append(_row(SCENARIOS[scenario].name, ns, what.period, bounds))
     rows += [_row(f"with rank {rank} put right", ns, what.period, "") for rank, ns in sorted(what.ranks.items())]
     now = "without nsys" if what.traced is not None else "now"
@@ -30,4 +30,4 @@ def what_if_text(report: Report, width: int | None = None) -> str:
 def _row(name: str, ns: int | None, period: int, bounds: str) -> list[str]:
     if ns is None:
         return [name, "-", "-", "-", ""]
-    return [name, duration(ns), us(period - ns), percent(period - ns, period), bounds]
+    return [name, rough(ns), rough_us(period - ns), percent(period - ns, period), bounds]

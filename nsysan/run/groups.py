@@ -109,14 +109,16 @@ def find_groups(
     known += [own for name, own in told.items() if name not in sent]
     found = []
     for own in silent.partition_by("kind", "library", "cls", "group_size", "barrier", maintain_order=True):
-        rest = own
+        rest, others = own, known
         if clocked and own["barrier"][0] and own["group_size"][0] is None:
             for calls_of, ranks, size in wider(own, known):
                 group = Group(ranks, GroupSource.COMM_INIT, size)
                 _add(groups, group)
                 found.append((calls_of, group, ranks))
                 rest = rest.join(calls_of, on="row", how="anti", maintain_order="left")
-        for group, ranks in _of_kind(rest, known, clocked=clocked):
+                # What its ranks do not leave together is of others, however near these are to each other.
+                others = [one for one in others if one[0] != ranks]
+        for group, ranks in _of_kind(rest, others, clocked=clocked):
             _add(groups, group)
             found.append((rest, group, ranks))
     if found:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import polars as pl
 
 from nsysan.columns.codes import codes
-from nsysan.columns.rows import none_if_negative, repeated, taken
+from nsysan.columns.rows import in_a_row, none_if_negative, repeated, taken
 from nsysan.columns.threads import each_of
 from nsysan.columns.times import Shift, shifted
 from nsysan.model.host_clock import CLOCKED, HostClock, host_clock
@@ -142,10 +142,11 @@ class PlacedTrace:
             chosen = self.operations.of_class(where, key)
             rows = chosen if rows is None else np.intersect1d(chosen, rows, assume_unique=True)
         own = [name for name in names if name not in _OF_RUN]
-        found = {column.name: column for column in self.operations.frame(own, key, rows).get_columns()}
-        count = last - first if rows is None else len(rows)
+        span = slice(first, last) if rows is None else in_a_row(rows)
+        found = {column.name: column for column in self.operations.frame(own, key, span).get_columns()}
+        count = span.stop - span.start if isinstance(span, slice) else len(span)
         for name in set(names) & _OF_RUN.keys():
-            found[name] = self._of_run(name, rank, slice(first, last) if rows is None else rows, count)
+            found[name] = self._of_run(name, rank, span, count)
         shift = self.placement.shift
         for name in _ON_CLOCK if shift else ():
             if name in found:
@@ -157,6 +158,12 @@ class PlacedTrace:
         if "row" in found and self.placement.first_row:
             found["row"] = found["row"] + self.placement.first_row
         return pl.DataFrame([found[name].alias(name) for name in names])
+
+    def steps_of(self, rank: int) -> npt.NDArray[np.int32]:
+        """The step of each of a rank's operations, -1 outside of steps."""
+        key = self._key_of[rank]
+        rows = self.rows.get(key)
+        return self.steps[slice(*self.operations.rows(key)) if rows is None else rows]
 
     def _of_run(self, name: str, rank: int, rows: slice | npt.NDArray[np.int64], count: int) -> pl.Series:
         dtype = _OF_RUN[name]

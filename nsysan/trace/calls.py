@@ -10,7 +10,8 @@ import polars as pl
 from nsysan.columns.chunks import fitted
 from nsysan.columns.codes import codes
 from nsysan.trace.globals import process_of
-from nsysan.trace.tables import I64, NAME, SMALL, Tables
+from nsysan.trace.tables import I64, SMALL, Tables
+from nsysan.trace.vocabulary import NAME
 from nsysan.trace.where import Where
 
 RUNTIME = "CUPTI_ACTIVITY_KIND_RUNTIME"

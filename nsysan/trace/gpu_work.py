@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 import polars as pl
 
 from nsysan.columns.codes import codes
-from nsysan.columns.rows import kept
+from nsysan.columns.rows import kept, taken
 from nsysan.columns.threads import each_of
 from nsysan.trace.globals import PROCESS_MASK
 from nsysan.trace.tables import I64, SMALL, Tables
-from nsysan.trace.vocabulary import NAME, UNNAMED, WORK
+from nsysan.trace.vocabulary import NAME, SHAPE, UNNAMED, WORK
 from nsysan.trace.where import Where
 
 KERNELS = "CUPTI_ACTIVITY_KIND_KERNEL"
@@ -46,6 +46,7 @@ _NAMES = {
     "correlationId": "correlation",
     "graphNodeId": "graph_node",
 }
+_SIDES = {what: [f"{what}{axis}" for axis in "XYZ"] for what in SHAPE}
 #: The process that work which names none may be of.
 LoneProcess = Callable[[], int]
 
@@ -70,16 +71,21 @@ def within(begin: int | None, end: int | None) -> list[Where]:
     return [] if begin is None and end is None else [Where("start", at_least=begin, below=end)]
 
 
-def kernel_rows(tables: Tables, where: Sequence[Where]) -> pl.DataFrame:
-    """The rows of kernels as they are in the file."""
-    return tables.read(KERNELS, {**_SOURCE, "shortName": SMALL, "demangledName": SMALL}, where)
+def kernel_rows(tables: Tables, where: Sequence[Where], *, shapes: bool) -> pl.DataFrame:
+    """The rows of kernels as they are in the file, with their shapes or without."""
+    sides = [side for of in _SIDES.values() for side in of] if shapes else []
+    return tables.read(KERNELS, {**_SOURCE, **dict.fromkeys(["shortName", "demangledName", *sides], SMALL)}, where)
 
 
 def kernels(tables: Tables, rows: pl.DataFrame, lone_process: LoneProcess) -> pl.DataFrame:
-    """Every kernel: the columns of WORK; rows: as `kernel_rows` gives them."""
+    """Every kernel: the columns of WORK, and those of SHAPE where the rows have them; rows: as `kernel_rows` gives
+    them.
+    """
     _ = tables.strings  # once, for both
     named = each_of(lambda id_: tables.named(rows[id_]), ("shortName", "demangledName"), len(rows))
     found = rows.rename(_NAMES).with_columns(name=named[0], demangled=named[1])
+    if _SIDES["grid"][0] in rows.columns:
+        found = found.with_columns(_shapes(rows))
     return _as_work(tables, _with_short_names(tables, found), "kernel", lone_process)
 
 
@@ -89,18 +95,16 @@ def kernel_shapes(tables: Tables, spans: Sequence[tuple[int, int]]) -> pl.DataFr
     grid, block: as "132 x 1 x 1", null where not told. Few are asked for, so that they are not kept.
     """
     kernel = ["start", "end", "globalPid", "deviceId", "streamId"]
-    sides = {what: [f"{what}{axis}" for axis in "XYZ"] for what in ("grid", "block")}
-    columns = dict.fromkeys([*kernel, *sides["grid"], *sides["block"]], I64)
+    columns = dict.fromkeys([*kernel, *(side for of in _SIDES.values() for side in of)], I64)
     rows = tables.read(KERNELS, columns, [Where("start", spans=spans)])
-    shapes = [_shape(rows.select(of)).alias(what) for what, of in sides.items()]
-    return rows.select(*kernel, *shapes).rename({name: _NAMES[name] for name in kernel if name in _NAMES})
+    return rows.select(*kernel, *_shapes(rows)).rename({name: _NAMES[name] for name in kernel if name in _NAMES})
 
 
-def _shape(sides: pl.DataFrame) -> pl.Series:
-    """The sides of each row as "132 x 1 x 1", null where one is not told; the few that there are, as categories."""
-    number, distinct = codes(sides.get_columns())
-    told = distinct.select(pl.concat_str(pl.all(), separator=" x ")).to_series().cast(pl.Categorical)
-    return told.gather(pl.Series(number))
+def _shapes(rows: pl.DataFrame) -> list[pl.Series]:
+    """grid and block of each row; the few that there are, as categories."""
+    number, distinct = codes([rows[side] for of in _SIDES.values() for side in of])
+    told = distinct.select(pl.concat_str(of, separator=" x ").cast(NAME).alias(what) for what, of in _SIDES.items())
+    return [taken(column, pl.Series(number)) for column in told.get_columns()]
 
 
 def copies(tables: Tables, where: Sequence[Where], lone_process: LoneProcess) -> pl.DataFrame:
@@ -148,7 +152,7 @@ def _as_work(tables: Tables, frame: pl.DataFrame, kind: str, lone_process: LoneP
         pl.col("device").fill_null(0),
         type=pl.lit(kind, NAME),
         name=pl.col("name").fill_null(pl.lit(UNNAMED, NAME)),
-    ).select(list(WORK))
+    ).select([*WORK, *(name for name in SHAPE if name in usable.columns)])
 
 
 def _with_short_names(tables: Tables, found: pl.DataFrame) -> pl.DataFrame:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from nsysan.budgets import PARQUET_DEPTH, PARQUET_PAGES, Budget
+from nsysan.budgets import PARQUET_DEPTH, PARQUET_PAGES, TABLES, Budget
 
 #: Fields of a page's header.
 _UNPACKED, _PACKED, _DATA, _DATA_2 = 2, 3, 5, 8
@@ -27,12 +27,24 @@ _HEADERS = tuple(1 << bits for bits in (8, 12, 16, 20, 24))
 #: Kinds of values in Thrift's compact protocol, and the bytes of those of one length (true and false have none).
 _INTEGERS, _BINARY, _STRUCT = (4, 5, 6), 8, 12
 _LENGTHS = {1: 0, 2: 0, 3: 1, 7: 8}
+#: Columns whose pages were looked at, of files by name, inode, size and time of change.
+_CHECKED: dict[tuple[Path, tuple[int, ...]], frozenset[str]] = {}
 
 
 def check_pages(file: Path, metadata: pq.FileMetaData, columns: Iterable[str], budget: Budget) -> None:
     """ArrowInvalid where the pages of some columns say that they hold more than the budget."""
+    told = file.stat()
+    _check(file, (told.st_ino, told.st_size, told.st_mtime_ns), metadata, frozenset(columns), budget)
+
+
+def _check(
+    file: Path, state: tuple[int, ...], metadata: pq.FileMetaData, wanted: frozenset[str], budget: Budget
+) -> None:
+    """The same once for a file as it is: it is read several times."""
+    checked = _CHECKED.get((file, state), frozenset())
+    if wanted <= checked:
+        return
     budget.check_rows(metadata.num_rows)
-    wanted = set(columns)
     unpacked = pages = 0
     rows = dict.fromkeys(wanted, 0)
     with file.open("rb", buffering=0) as opened:
@@ -48,6 +60,9 @@ def check_pages(file: Path, metadata: pq.FileMetaData, columns: Iterable[str], b
                     budget.check_bytes(unpacked)
                     if pages > PARQUET_PAGES:
                         raise pa.ArrowInvalid("more pages than nsys writes")
+    if len(_CHECKED) > TABLES:
+        _CHECKED.clear()
+    _CHECKED[file, state] = max(checked, wanted, key=len)
 
 
 def _pages(descriptor: int, chunk: pq.ColumnChunkMetaData) -> Iterator[int]:

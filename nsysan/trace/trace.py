@@ -31,6 +31,7 @@ class Trace:
         self._tables = Tables(self._file)
         self._begin: int | None = None
         self._end: int | None = None
+        self._shapes = False
 
     def __repr__(self) -> str:
         return f"<nsysan.Trace {notebook.names([self.name])}: {counted(len(self.tables), 'table')}>"
@@ -45,15 +46,15 @@ class Trace:
         """Let go of the file; frames that were read stay valid, others cannot be read any more."""
         self._file.close()
 
-    def limit_time(self, begin: int | None = None, end: int | None = None) -> None:
-        """Read only GPU work that starts from `begin` to before `end` (ns)."""
-        if (begin, end) == (self._begin, self._end):
+    def limit(self, begin: int | None = None, end: int | None = None, *, shapes: bool = False) -> None:
+        """Read only GPU work that starts from `begin` to before `end` (ns); shapes: of kernels SHAPE, too."""
+        if (begin, end, shapes) == (self._begin, self._end, self._shapes):
             return
-        self._begin, self._end = begin, end
+        self._begin, self._end, self._shapes = begin, end, shapes
         self._forget("_kernel_rows", "kernels", "copies", "graph_replays", "calls")
 
     def extent(self) -> tuple[int, int] | None:
-        """Start of the first kernel or replay, and of the last, whatever `limit_time` says; None without any (ns)."""
+        """Start of the first kernel or replay, and of the last, whatever `limit` says; None without any (ns)."""
         return gpu_work.extent(self._tables)
 
     # ---- what the export holds, and lacks
@@ -172,11 +173,11 @@ class Trace:
 
     @cached_property
     def _kernel_rows(self) -> pl.DataFrame:
-        return gpu_work.kernel_rows(self._tables, gpu_work.within(self._begin, self._end))
+        return gpu_work.kernel_rows(self._tables, gpu_work.within(self._begin, self._end), shapes=self._shapes)
 
     @cached_property
     def kernels(self) -> pl.DataFrame:
-        """Every kernel: the columns of vocabulary.WORK, `name` being nsys' short name."""
+        """Every kernel: the columns of vocabulary.WORK, `name` being nsys' short name, and SHAPE if `limit` says so."""
         rows = self._kernel_rows
         self._forget("_kernel_rows")
         return gpu_work.kernels(self._tables, rows, self._lone_process)

@@ -22,5 +22,7 @@ WORK = {
     "bytes": pl.Int64(),
     "type": NAME,
 }
+#: Columns more of kernels, where they are asked for: "132 x 1 x 1", null where not told.
+SHAPE = {"grid": NAME, "block": NAME}
 #: Stands for the name of a kernel whose name is not in the export.
 UNNAMED = "?"

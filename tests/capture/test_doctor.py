@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from nsysan.capture import doctor, permissions
+from nsysan.capture import nsys as nsys_
 from tests.clitools import Result, run_cli
 from tests.fakensys import fake_nsys
 
@@ -201,3 +202,31 @@ def test_something_else_named_as_nsys(examine: Examine, tmp_path: Path) -> None:
         result = examine("--nsys", named)
         assert (result.code, result.out) == (20, "")
         assert result.err == f"nsysan: {named}: named by --nsys, but is no nsys that runs here\n"
+
+
+@pytest.mark.parametrize(
+    ("version", "of_help", "said"),
+    [
+        ("exec yes", "", "none that answers ({0}: `nsys --version` prints without end)"),
+        ("exec head -c 1000000000 /dev/zero", "", "none that answers ({0}: `nsys --version` prints without end)"),
+        ("exec sleep 60 >&- 2>&-", "", "none that answers ({0}: no answer to `nsys --version` in 0.2 s)"),
+        (":", "exec yes", "nsys 2025.1 at {0}: `nsys profile --help` prints without end"),
+        (":", "sleep 60 >&-", "nsys 2025.1 at {0}: no answer to `nsys profile --help` in 1 s"),
+        (":", "exec yes '' >&2", "nsys 2025.1 at {0}: `nsys profile --help` prints without end"),
+    ],
+)
+def test_an_nsys_that_does_not_end_is_ended(
+    examine: Examine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, of_help: str, said: str
+) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    # Those that print are given their whole time, and one that is to say its version some of it.
+    monkeypatch.setattr(nsys_, "ASKED_SECONDS", 0.2 if "sleep" in version else 1.0 if "sleep" in of_help else 20.0)
+    nsys = tmp_path / "bin" / "nsys"
+    answers = f'echo "NVIDIA Nsight Systems version 2025.1"\n[ "$1" = --version ] && {{ {version}; exit; }}\n'
+    nsys.write_text(f"#!/bin/sh\n{answers}{of_help}\n", encoding="utf-8")
+    nsys.chmod(0o755)
+    result = examine(nsys=None)
+    assert result.code == 20
+    found = lines(result)["nsys"]
+    assert found[0] == "FAIL"
+    assert found[1].startswith(said.format(nsys) + " -> ")

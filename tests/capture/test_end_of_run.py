@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from nsysan.capture.bounded import ask, now_and_then
+from nsysan.capture.bounded import EndlessError, ask, now_and_then
 from nsysan.capture.cures import cure_for, no_room, temporary_folder_of_another
 from nsysan.capture.end_of_run import EndOfRun
 from nsysan.capture.nsys import find_nsys
@@ -127,10 +127,11 @@ def test_what_nsys_leaves_behind_has_the_same_time(monkeypatch: pytest.MonkeyPat
     assert Played(lives={"agent"}).play(monkeypatch, signalled=False) == {"agent": 3}
 
 
-def test_an_export_that_hangs_is_ended(desk: Desk) -> None:
-    ended = desk.capture("--kill-after", "0", *workload(""), behaviour="export hangs")
+@pytest.mark.parametrize(("behaviour", "did"), [("hangs", "hung"), ("prints on", "printed without end")])
+def test_an_export_that_does_not_end_is_ended(desk: Desk, behaviour: str, did: str) -> None:
+    ended = desk.capture("--kill-after", "0", *workload(""), behaviour=f"export {behaviour}")
     assert (ended.code, desk.files()) == (23, ["trace.nsys-rep"])
-    assert "hung while it exported it, and was ended; try again: " in ended.err
+    assert f"{did} while it exported it, and was ended; try again: " in ended.err
     assert ended.err.rstrip().endswith("--output trace.sqlite trace.nsys-rep")
 
 
@@ -200,6 +201,13 @@ def test_a_program_that_gives_no_answer_is_ended() -> None:
         ask(["sleep", "600"], patience=0.1, waiting=waited.append)
     with pytest.raises(OSError, match="No such file"):
         ask(["no-such-program"])
+
+
+def test_what_outlives_a_program_and_prints_without_end_is_told(tmp_path: Path) -> None:
+    left = f"echo $$ >{tmp_path}/pid.new; mv {tmp_path}/pid.new {tmp_path}/pid; exec yes"
+    with pytest.raises(EndlessError, match="sh printed more than 17 MB"):
+        ask(["sh", "-c", f"setsid -f sh -c '{left}'; while [ ! -e {tmp_path}/pid ]; do :; done"])
+    until(lambda: not runs(int((tmp_path / "pid").read_text())))
 
 
 def test_what_is_waited_for_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,3 +77,11 @@ def test_large_tables_are_read_without_pandas(tmp_path: Path) -> None:
     _, loaded = loaded_after(large + call("report", str(trace), "--json", str(tmp_path / "t.json"), "-q"))
     assert "pyarrow" in loaded
     assert "pandas" not in loaded
+
+
+def test_a_page_is_written_without_plotlys_python(tmp_path: Path) -> None:
+    # Importing it and letting it check the figures takes longer than all else that every page costs.
+    trace = paper_trace(tmp_path / "t.sqlite")
+    _, loaded = loaded_after(call("report", str(trace), "-o", str(tmp_path / "t.html"), "-q"))
+    assert "polars" in loaded
+    assert "plotly" not in loaded

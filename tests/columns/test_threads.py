@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from threading import Event, current_thread
 
 import pytest
 
 from nsysan.columns.threads import FEW_ROWS, Beside, each_of
+from tests.fixtures import unpack_exports
+
+#: A report in which threads do all that they can, and change places as often as they can. polars comes first, as in a
+#: notebook. Prints what polars imports late, and in which thread.
+_LATE_IMPORTS = """
+import sys, threading
+sys.setswitchinterval(1e-6)
+import polars
+from polars._dependencies import _LazyModule
+own = _LazyModule._import
+def told(self):
+    print(self._module_name, threading.current_thread() is threading.main_thread())
+    return own(self)
+_LazyModule._import = told
+from nsysan.columns import threads
+threads.FEW_ROWS, threads.processors = 0, lambda: 4
+from nsysan.cli import main
+main()
+"""
 
 
 def test_what_is_begun_runs_beside_and_gives_its_result() -> None:
@@ -68,3 +90,14 @@ def test_few_rows_take_no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     here = {current_thread().name}
     assert set(each_of(lambda _: current_thread().name, range(8), FEW_ROWS - 1)) == here
     assert here.isdisjoint(each_of(lambda _: current_thread().name, range(8), FEW_ROWS))
+
+
+@pytest.mark.parametrize("form", ["tp2.sqlite", "tp2_pqtdir"])
+def test_no_thread_imports_what_polars_leaves_for_later(tmp_path: Path, form: str) -> None:
+    """Where two threads began to, one met half a module (3 of 40 reports)."""
+    unpack_exports(tmp_path)
+    words = [sys.executable, "-c", _LATE_IMPORTS, "report", form, "-q", "--json", "out.json"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120)
+    late = dict(line.split() for line in done.stdout.splitlines())
+    assert late["numpy"] == "True"
+    assert set(late.values()) == {"True"}

@@ -245,6 +245,14 @@ def test_calls_without_counterparts_tell_no_wire(sides: Callable[..., ComparedRu
     assert (reason or "").startswith("no call of communication is measured in B: ")
 
 
+def test_steps_that_compute_nothing_tell_nothing(sides: Callable[..., ComparedRun]) -> None:
+    """As of damaged times, by which every kernel ends where it begins."""
+    side = sides(2)
+    assert side.work_of_step is not None
+    idle = replace(side, work_of_step=replace(side.work_of_step, ns=np.zeros_like(side.work_of_step.ns)))
+    assert only(compared(idle, sides(4), predict=(8,))).reason == "no compute kernel that takes time shows in A"
+
+
 def test_one_capture_alone_is_told_what_to_give(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     builder = TraceBuilder()
     decode_loop(builder, ranks=2)

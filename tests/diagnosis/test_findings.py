@@ -7,17 +7,30 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from html import escape
+from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 import nsysan
 from nsysan.diagnosis.diagnose import diagnose
 from nsysan.diagnosis.diagnosis import Diagnosis
-from nsysan.diagnosis.findings import Finding, Severity, custom_all_reduce_limit, find, wrong_wire
+from nsysan.diagnosis.findings import Finding, Severity, custom_all_reduce_limit, find, ordered, wrong_wire
+from nsysan.diagnosis.findings.all_hosts import hosts_pace
+from nsysan.diagnosis.findings.case import Case
+from nsysan.diagnosis.findings.fixes import Fix
+from nsysan.diagnosis.findings.kinds import SavingIs
+from nsysan.diagnosis.findings.launching import LaunchingFinding
+from nsysan.diagnosis.verdict import VerdictKind
+from nsysan.metrics.causes import LateCause
 from nsysan.metrics.link import Link, Reference
+from nsysan.metrics.scenarios import Scenario
 from nsysan.model.gpu_links import LinkKind
+from nsysan.page.sections import findings as findings_of
 from nsysan.report.report import Report
+from nsysan.report.terminal import to_text
 from nsysan.run.run import Run
 from tests.clitools import graph_level_trace, paper_trace, run_cli
 from tests.tracebuilder import ALLREDUCE_KERNEL, COMPUTE_KERNEL, TraceBuilder, decode_loop
@@ -49,19 +62,25 @@ def built(builder: TraceBuilder, path: Path) -> Run:
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("tp4_graph_node", {"graph_gaps": MEDIUM, "nccl_for_small": MEDIUM, "no_overlap": LOW}),
+        (
+            "tp4_graph_node",
+            {"graph_gaps": MEDIUM, "nccl_for_small": MEDIUM, "no_overlap": LOW, "idle_outside": LOW},
+        ),
         ("tp4_eager", {"graphs_off": HIGH, "nccl_for_small": LOW, "lost_events": LOW}),
         ("tp4_slow", {"straggler": HIGH, "lost_events": LOW}),
-        ("tp4_late1", {"late_host": HIGH, "graph_gaps": LOW, "nccl_for_small": MEDIUM, "no_overlap": LOW}),
-        ("tp4_overlap", {"graph_gaps": MEDIUM, "nccl_for_small": LOW}),
+        (
+            "tp4_late1",
+            {"late_host": HIGH, "graph_gaps": LOW, "nccl_for_small": MEDIUM, "no_overlap": LOW, "idle_outside": LOW},
+        ),
+        ("tp4_overlap", {"graph_gaps": MEDIUM, "nccl_for_small": LOW, "idle_outside": LOW}),
         ("tp4_symm", {"graph_gaps": LOW, "no_overlap": LOW, "lost_events": LOW}),
-        ("tp4_fused", {}),
+        ("tp4_fused", {"idle_outside": LOW}),
         ("tp2_graph", {"graph_gaps": LOW, "lost_events": LOW}),
-        ("tp4_graph_graph", {"graph_level_trace": HIGH}),
-        ("rank_2", {"missing_ranks": HIGH, "graph_gaps": LOW}),
+        ("tp4_graph_graph", {"graph_level_trace": HIGH, "idle_outside": LOW}),
+        ("rank_2", {"missing_ranks": HIGH, "graph_gaps": LOW, "idle_outside": LOW}),
         (
             "rank_0 rank_1 rank_2",
-            {"missing_ranks": HIGH, "graph_gaps": MEDIUM},
+            {"missing_ranks": HIGH, "graph_gaps": MEDIUM, "idle_outside": LOW},
         ),
     ],
 )
@@ -78,9 +97,24 @@ def test_savings_are_those_of_the_what_if(real: Real, reported: Callable[[str], 
 
 
 def test_most_severe_first_then_what_saves_most(real: Real) -> None:
-    for name in ("tp4_eager", "tp4_graph_node", "tp4_late1"):
-        keys = [(f.severity.place, -(f.saving or 0)) for f in real(name).values()]
-        assert keys == sorted(keys)
+    for name, within in (("tp4_eager", 18_210), ("tp4_graph_node", 1_799), ("tp4_late1", 2_495)):
+        found = list(real(name).values())
+        assert [f.severity.place for f in found] == sorted(f.severity.place for f in found)
+        # Savings that differ by less than a twentieth of the step are alike.
+        for one, other in pairwise(found):
+            if one.severity == other.severity and other.saving is not None:
+                assert one.saving is not None
+                assert one.saving >= other.saving - 50 * within
+
+
+def test_what_is_saved_for_sure_comes_before_what_nobody_knows() -> None:
+    def made(name: LaunchingFinding, saving: int | None) -> Finding:
+        return Finding(name, MEDIUM, "", "", "", saving)
+
+    unknown, less = made(LaunchingFinding.GRAPH_GAPS, None), made(LaunchingFinding.HOST_STALL, 60_000)
+    more, alike = made(LaunchingFinding.GRAPHS_OFF, 190_000), made(LaunchingFinding.PIECEWISE_GRAPHS, 160_000)
+    # Of a step of 1,000 us: 19 and 16 % are alike, and stay as they are drawn.
+    assert ordered([unknown, less, alike, more], 1_000_000) == [alike, more, less, unknown]
 
 
 # ---- on paper
@@ -171,6 +205,51 @@ def test_a_step_in_pieces_with_idle_time_between(tmp_path: Path) -> None:
 def test_one_replay_a_step_is_whole(tmp_path: Path) -> None:
     found = found_in(in_pieces(tmp_path / "t.sqlite", pieces=1, late=True))
     assert not {"piecewise_graphs", "late_host", "graphs_off"} & set(found)
+
+
+@pytest.mark.parametrize(("before", "drawn"), [(20_000, False), (400_000, True)])
+def test_idle_before_the_first_step(tmp_path: Path, before: int, drawn: bool) -> None:
+    # 10 steps of 36 us, 20 us apart, from 1 ms on; the first work is a copy of 1 us so long before.
+    builder = TraceBuilder()
+    for process in decode_loop(builder, steps=10, gap_ns=20_000):
+        process.memcpy(1_000_000 - before, 1_001_000 - before, kind=1)
+    finding = found_in(built(builder, tmp_path / "t.sqlite")).get("idle_outside")
+    assert (finding is not None) == drawn
+    if finding is not None:
+        whole, idle = before + 9 * 56_000 + 36_000, before - 1_000
+        assert (finding.severity, finding.saving) == (LOW, None)
+        assert finding.figures["share"] == pytest.approx(idle / whole, abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("more", "drawn"),
+    [
+        ({}, True),
+        # Late ranks are most of what hosts cost; the verdict is another; another finding tells of the same time.
+        ({"skew": 280_000}, False),
+        ({"kind": VerdictKind.SKEW}, False),
+        ({"wants_graphs": True}, False),
+        ({"in_pieces": True}, False),
+        ({"late": []}, False),
+    ],
+)
+def test_all_hosts_pace_beside_late_ones(more: dict[str, object], drawn: bool) -> None:
+    told = {"skew": 100_000, "kind": VerdictKind.HOST, "wants_graphs": False, "in_pieces": False} | more
+    saves = {Scenario.NO_HOST_LATE: 300_000, Scenario.NO_SKEW: told["skew"]}
+    late = SimpleNamespace(cause=LateCause.HOST, idle={})
+    case = SimpleNamespace(
+        wants_graphs=told["wants_graphs"],
+        in_pieces=told["in_pieces"],
+        diagnosis=SimpleNamespace(late=told.get("late", [late]), verdict=SimpleNamespace(kind=told["kind"])),
+        saving=saves.get,
+        period=1_000_000,
+        host_fix=lambda: Fix("work ahead", "more cores"),
+        host_saving_is=SavingIs.AT_MOST,
+    )
+    found = list(hosts_pace(cast("Case", case)))
+    assert bool(found) == drawn
+    for one in found:
+        assert (one.severity, one.saving, one.fixes) == (HIGH, 300_000, "work ahead; else more cores")
 
 
 def test_other_work_between_decode_steps(tmp_path: Path) -> None:
@@ -295,7 +374,7 @@ def test_a_late_rank_has_its_collective_and_its_kernel(real: Real) -> None:
 def test_what_a_loss_is_at_most_is_told_as_that(real: Real) -> None:
     gaps = real("tp4_graph_node")["graph_gaps"]
     assert (gaps.saving, gaps.saving_is) == (gaps.figures["graph_idle_ns"], "at most")
-    assert gaps.saves.startswith("saves at most 183.7 µs")
+    assert gaps.saves.startswith("saves at most 184 µs")
 
 
 # ---- where they are shown
@@ -321,13 +400,7 @@ def test_document_summary_and_page_show_them(
     assert "<h2>Findings</h2>" in page
 
 
-def test_nothing_to_find_is_said_on_the_page_alone(
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    real_trace: Callable[[str], Path],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    result = run_cli(capsys, "report", real_trace("tp4_fused"), "-o", "r.html")
-    assert "findings (" not in result.out
-    assert "None: nothing in this trace crosses a threshold" in Path("r.html").read_text("utf-8")
+def test_nothing_to_find_is_said_on_the_page_alone(reported: Callable[[str], Report]) -> None:
+    report = replace(reported("tp4_fused"), findings=[])
+    assert "findings (" not in to_text(report)
+    assert "None: nothing in this trace crosses a threshold" in findings_of(report)

@@ -54,13 +54,13 @@ def saved(report: Report) -> dict[str, list[int | None]]:
         (
             cases.late_host_and_slow_gpu,
             "skew",
-            "rank 2 put right saves 180.0 µs a step (21.4 %)",
+            "rank 2 put right saves 180 µs a step (21.4 %)",
             {"straggler": [250], "late_host": [180]},
         ),
         (
             cases.half_late,
             "skew",
-            "ranks 2 and 3 put right together save 104.0 µs a step (20.1 %)",
+            "ranks 2 and 3 put right together save 104 µs a step (20.1 %)",
             {"straggler": [104], "late_between_steps": [31]},
         ),
         (
@@ -69,7 +69,7 @@ def saved(report: Report) -> dict[str, list[int | None]]:
             "nobody by itself: another rank is late in each step, and balancing them saves 80.0 µs a step (16.2 %)",
             {"rotation": [80], "late_between_steps": [31]},
         ),
-        (cases.every_host_slow, "host", "rank 2 put right saves 104.0 µs a step (8.9 %)", {"graphs_off": [762]}),
+        (cases.every_host_slow, "host", "rank 2 put right saves 104 µs a step (8.9 %)", {"graphs_off": [762]}),
         (cases.sync_in_the_step, "compute", "nobody: ", {"host_stall": [68]}),
     ],
 )

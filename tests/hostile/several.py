@@ -250,7 +250,14 @@ def options(folder: Path, sources: Path, chance: random.Random) -> Case:
     more = ["--json", "out.json", "-q"] if words[0] in ("report", "compare", "whatif") and words[-1] != "--json" else []
     command = [*("paper2.sqlite" if word == "x" else word for word in words), value, *trace, *more]
     # A file may be asked for by any name.
-    own = {value, f"{value}-ledger.png", f"{value}-caused.png", f"{value}-timeline.png", "paper2.html"}
+    own = {
+        value,
+        Path(value).name,
+        f"{value}-ledger.png",
+        f"{value}-caused.png",
+        f"{value}-timeline.png",
+        "paper2.html",
+    }
     own |= {f"{chart}.png" for chart in ("ledger", "caused", "timeline")} if words[-1] == "--png" else set()
     return Case([command], f"{' '.join(words)} {value[:30]!r}", outputs=OUTPUTS | own - {"paper2.sqlite"})
 

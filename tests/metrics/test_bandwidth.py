@@ -176,13 +176,13 @@ def test_the_chart_shows_floor_model_and_peak_over_the_sizes(tmp_path: Path) -> 
     report = report_of(sweep(tmp_path / "sweep.sqlite"))
     figure = charts.speed_by_size(report)
     assert figure is not None
-    lines = {trace.name.rpartition(": ")[2]: trace for trace in figure.data}
+    lines = {trace["name"].rpartition(": ")[2]: trace for trace in figure.data}
     assert set(lines) == {"wire p50", "floor", "NCCL's model", "busbw", "link's peak"}
-    assert list(lines["wire p50"].x) == [64, *SWEPT]
-    assert list(lines["wire p50"].y) == list(lines["floor"].y) == [6.001, 6.082, 6.655, 16.486, 173.772]
+    assert lines["wire p50"]["x"] == [64, *SWEPT]
+    assert lines["wire p50"]["y"] == lines["floor"]["y"] == [6.001, 6.082, 6.655, 16.486, 173.772]
     # Ring LL: 6.6 us and two hops of 0.6, and 8 KiB at half of 0.8 * 450 GB/s.
-    assert lines["NCCL's model"].y[1] == pytest.approx(7.8 + 8.192 / 180)
-    assert list(lines["link's peak"].y) == [450, 450]
+    assert lines["NCCL's model"]["y"][1] == pytest.approx(7.8 + 8.192 / 180)
+    assert lines["link's peak"]["y"] == [450, 450]
     assert 'data-figure="sizes"' in to_html(report)
 
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pytest
 
 import nsysan
-from nsysan import ExitCode
+from nsysan import ExitCode, NsysanError
 from nsysan.page.palette import COLOURS
 from nsysan.page.png import BROWSER, CHARTS, find_painter, paths
 from nsysan.report.build import build_report
@@ -108,6 +108,12 @@ def test_a_folder_gets_plain_names(tmp_path: Path) -> None:
     assert paths(tmp_path / "run1")["ledger"] == tmp_path / "run1-ledger.png"
 
 
+def test_a_device_is_no_beginning_of_names() -> None:
+    with pytest.raises(NsysanError, match="/dev/null is a device or pipe") as raised:
+        paths(Path("/dev/null"))
+    assert raised.value.exit_code == ExitCode.OUTPUT_UNWRITABLE
+
+
 @pytest.mark.parametrize("named", ["no-such-browser", ""])
 def test_without_a_browser_it_says_what_to_install(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, named: str
@@ -185,7 +191,7 @@ def test_kaleido_draws_where_there_is_no_browser_of_ones_own(
     from nsysan.page.charts import ledger_bars
 
     report = build_report(nsysan.analyze(nsysan.open_trace(paper_trace(tmp_path / "t.sqlite"))), "0")
-    width, height, counts = colours(painter.draw(ledger_bars(report), 600, 300))
+    width, height, counts = colours(painter.draw(ledger_bars(report).whole(), 600, 300))
     assert (width, height) == (1_200, 600)
     assert counts.get(rgb("compute"), 0) > 10_000
 

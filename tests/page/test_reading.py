@@ -96,17 +96,20 @@ def test_the_first_screen_says_what_matters(browser: Browser, slow: Path) -> Non
         bars = page.page.eval_on_selector_all(".strip", "all => all.map(one => one.getBoundingClientRect().bottom)")
         named = page.page.eval_on_selector_all(".first .of", "all => all.map(one => one.textContent)")
         assert max(ends.values()) < FIRST_SCREEN["height"], ends
-        assert named[:2] == ["ledger, medians over ranks 0, 1 and 3, not late", "critical path"]
+        assert named[:2] == [
+            "what GPUs do (ledger), medians over ranks 0, 1 and 3, not late",
+            "what the step's length depends on (critical path)",
+        ]
         assert bars[1] < FIRST_SCREEN["height"]
         told = page.page.inner_text(".verdict")
         for word in (
             "skew: ",
             "rank 2",
-            "how sure: ",
+            "how sure",
             "collectives match",
             "replay of the steps misses",
             "left out",
-            "do first: ",
+            "do next",
         ):
             assert word in told, word
         page.page.set_viewport_size({"width": 1920, "height": 1080})

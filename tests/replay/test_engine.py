@@ -28,7 +28,7 @@ def test_two_lanes_by_hand() -> None:
     edges = Edges(np.array([1]), np.array([4]))
     released = np.array([0, 0, 0, 5, 0, 0])
     measured = np.array([0, 10, 20, 5, 14, 15])
-    times = Engine(opens, edges, measured).times(lane, np.array([[4, 4]]), released).at(np.arange(6))
+    times = Engine(opens, edges, measured).times(lane.T.copy(), np.array([[4], [4]]), released).at(np.arange(6))
     assert times.T.tolist() == [[0, 10, 20, 5, 14, 15], [0, 2, 12, 5, 6, 7]]
 
 
@@ -51,7 +51,7 @@ def test_any_graph(seed: int) -> None:
     released = np.where(opens, rng.integers(0, 100, count), 0)
     measured = plain(opens, edges, lane[:, 0], cross[:, 0], released)
     # Nodes of one ns may be in any order.
-    times = Engine(opens, edges, measured).times(lane, cross, released)
+    times = Engine(opens, edges, measured).times(lane.T.copy(), cross.T, released)
     for scenario in range(3):
         assert (
             times.of(scenario).tolist() == plain(opens, edges, lane[:, scenario], cross[:, scenario], released).tolist()

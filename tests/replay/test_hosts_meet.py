@@ -83,7 +83,7 @@ def test_what_is_no_meeting(late: int, leaves: int) -> None:
 
 def queries(*runs: list[bool]) -> pl.DataFrame:
     """A launch before each run of queries, which tell whether work was done."""
-    rows = []
+    rows: list[tuple[object, ...]] = []
     for run in runs:
         at = 10 * len(rows)
         rows.append((0, 0, 0, 0, at, at + 5, "cudaLaunchKernel", False))

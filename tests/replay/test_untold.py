@@ -84,23 +84,52 @@ def test_hosts_that_wait_unseen_are_nobodys_lateness(tmp_path: Path) -> None:
     assert (low, high) == (pace.period.median - 400_000, pace.period.median)
 
 
-def test_hosts_that_another_may_tell_to_begin_a_step(tmp_path: Path) -> None:
-    # Rank 0 waits for its GPU, and 20 us later all but rank 1 launch the next step, rank 1 40 later. No other waits.
+def handed_out(path: Path, *, varies: int, ranks: int = 3) -> Pace:
+    """Rank 0 waits for its GPU, and 20 us later all but rank 1 launch a step, rank 1 40 us later. No other waits.
+
+    varies: ns by which every third step computes longer than the first, and the second by a third of that.
+    """
     builder = TraceBuilder()
-    for rank in range(3):
-        process, late = builder.process(100 + rank, device=rank), 40_000 * (rank == 1)
-        process.comm_init(comm=5, nranks=3, rank=rank, device=rank)
-        for step in range(14):
-            at = 1_000_000 + 137_000 * step + late
+    processes = [builder.process(100 + rank, device=rank) for rank in range(ranks)]
+    for rank, process in enumerate(processes):
+        process.comm_init(comm=5, nranks=ranks, rank=rank, device=rank)
+    begins = 1_000_000
+    for step in range(14):
+        work = 60_000 + (0, varies // 3, varies)[step % 3]
+        ends = begins + 54_000 + work
+        for rank, process in enumerate(processes):
+            at = begins + 40_000 * (rank == 1)
             process.nvtx(f"decode_step_{step}", at - 100, at + 5_500)
-            process.kernel("gemm", at + 5_000, at + 65_000, launch=(at, at + 2_000))
-            ends = at - late + 114_000
-            process.kernel(ALLREDUCE_KERNEL, at + 66_000, ends, launch=(at + 3_000, at + 5_000))
+            process.kernel("gemm", at + 5_000, at + 5_000 + work, launch=(at, at + 2_000))
+            process.kernel(ALLREDUCE_KERNEL, at + 6_000 + work, ends, launch=(at + 3_000, at + 5_000))
             if rank == 0:
                 process.api("cudaStreamSynchronize_v3020", at + 6_000, ends + 3_000)
-    pace = read(builder.write(tmp_path / "t.sqlite"))
+        begins = ends + 23_000
+    return read(builder.write(path))
+
+
+def test_hosts_that_another_may_tell_to_begin_a_step(tmp_path: Path) -> None:
+    pace = handed_out(tmp_path / "t.sqlite", varies=0)
     assert pace.period.median == 137_000
     assert (pace.scenarios["no_skew"].median, pace.bounds["no_skew"]) == (137_000, (97_000, 137_000))
+    assert pace.late == []
+    assert not pace.answered
+
+
+def test_hosts_that_begin_when_another_has_waited_are_told_by_it(tmp_path: Path) -> None:
+    pace = handed_out(tmp_path / "t.sqlite", varies=9_000)
+    assert pace.answered
+    assert (pace.period.median, pace.scenarios["no_skew"].median) == (140_000, 100_000)
+    assert "no_skew" not in pace.bounds
+    assert [(one.ranks, one.cause, one.costs) for one in pace.late] == [((1,), "host", 40_000)]
+
+
+def test_what_one_host_takes_to_be_told_may_be_its_own(tmp_path: Path) -> None:
+    # No third host shows how long it takes from rank 0 to another.
+    pace = handed_out(tmp_path / "t.sqlite", varies=9_000, ranks=2)
+    assert pace.answered
+    assert (pace.period.median, pace.scenarios["no_skew"].median) == (140_000, 140_000)
+    assert pace.bounds["no_skew"] == (100_000, 140_000)
     assert pace.late == []
 
 

@@ -58,8 +58,10 @@ def test_the_answer_comes_first(tmp_path: Path) -> None:
     lines = markdown_of(builder.write(tmp_path / "t.sqlite")).splitlines()
     assert lines[0] == "### nsysan: `t.sqlite`"
     assert lines[2].startswith("**skew**: ")
-    assert lines[4] == "- **78.0 µs** per decode step: the median over 11 steady steps, then over 4 ranks"
-    assert lines[5] == "- **51.3 %** of it is lost to waiting for rank 1 (40.0 µs)"
+    assert lines[4].startswith("**do next**: See whether rank 1 has more to do, mostly the kernel ")
+    assert lines[4].endswith("That saves 40.0 µs a step (51.3 %).")
+    assert lines[6] == "- **78.0 µs** per decode step: the median over 11 steady steps, then over 4 ranks"
+    assert lines[7] == "- **51.3 %** of a step is lost to waiting for rank 1 (40.0 µs)"
     assert any(line.startswith("- late: rank 1 put right saves 40.0 µs a step") for line in lines)
 
 
@@ -71,7 +73,7 @@ def test_findings_have_evidence_and_fix(reported: Callable[[str], Report]) -> No
         title, evidence, fix = lines[3 * number : 3 * number + 3]
         assert title.startswith(f"{number + 1}. **{finding.severity}**: ")
         assert evidence == f"    - evidence: {escaped(finding.evidence)}"
-        assert fix == f"    - fix: {escaped(finding.fix)}"
+        assert fix == f"    - fix: {escaped(finding.fixes)}"
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 import nsysan
+from nsysan.model.selection import Selection
 from nsysan.page.fact_columns import Facts
 from nsysan.page.slice_columns import in_one
 from nsysan.report.build import build_report
@@ -27,11 +28,12 @@ def trace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     process.kernel(
         "shaped", begin, begin + 400, stream=9, grid=(4, 5, 6), block=(32, 2, 1), demangled="shaped<int>(int)"
     )
+    process.memcpy(begin + 500, begin + 600, bytes=256)
     return builder.write(tmp_path_factory.mktemp("facts") / "t.sqlite")
 
 
-def timeline_of(trace: Path) -> Timeline:
-    report = build_report(nsysan.analyze(trace), "0")
+def timeline_of(trace: Path, *, shapes: bool = False) -> Timeline:
+    report = build_report(nsysan.analyze(trace, selection=Selection(shapes=shapes)), "0")
     return next(timeline for timeline in report.timelines if "shaped" in timeline.slices["name"].to_list())
 
 
@@ -51,8 +53,9 @@ def test_an_operation_has_its_full_name_its_stream_and_its_shape(trace: Path, mo
     told = [number >= 0 for number in numbers]
     assert told == [line not in ("launch", "nvtx") for line in timeline.slices["line"]]
     assert len(facts.table) < 6
-    # A large trace is not read again.
+    # A large trace is not read again; read along with the kernels, shapes are the same.
     monkeypatch.setattr("nsysan.report.kernel_shapes._MOST", 10)
+    assert timeline_of(trace, shapes=True).slices.equals(timeline.slices)
     bare = timeline_of(trace).slices.filter(name="shaped").row(0, named=True)
     assert (bare["grid"], bare["block"], bare["stream"]) == (None, None, 9)
 

@@ -67,7 +67,7 @@ HOST_COLUMNS: Mapping[tuple[str, str], tuple[set[str], str]] = {
     },
 }
 #: Verdicts in words: they follow from figures, and name some in other words.
-WORDS = {"quality", "findings", "report", "name", "link"}
+WORDS = {"quality", "findings", "next_step", "report", "name", "link"}
 
 
 _DOCUMENTS: dict[tuple[str, bytes], Document] = {}

@@ -63,7 +63,7 @@ def test_an_offset_without_which_calls_are_impossible_is_the_clocks(tmp_path: Pa
     plain = run_of(tmp_path / "plain.sqlite")
     # Its launches come as much sooner, so that they do not show it; each call lasts 11 us.
     run = run_of(tmp_path / "off.sqlite", ahead=-15_000, queued=15_000)
-    assert (run.rank_clocks.taken_out, run.rank_clocks.refuted) == ({3: -15_000}, {3})
+    assert (run.rank_clocks.taken_out, run.rank_clocks.refuted) == ({3: -15_000}, frozenset({3}))
     assert run.ledger.equals(plain.ledger)
     assert waits(run) == waits(plain)
     (row,) = (row for row in build_report(run, "0", timelines=False).quality if row.id == "rank_clocks")

@@ -284,8 +284,9 @@ def test_the_graph_of_tp4_overlap_is_ordered_by_when_its_nodes_start(reported: C
 @pytest.mark.parametrize("name", [*LATE, *BALANCED])
 def test_the_summary_begins_with_verdict_late_rank_and_savings(reported: Callable[[str], Report], name: str) -> None:
     report = reported(name)
-    verdict, sure, late, savings = to_text(report).splitlines()[:4]
+    verdict, do, sure, late, savings = to_text(report).splitlines()[:5]
     assert verdict.startswith(f"verdict   {report.diagnosis.verdict.kind}: ")
+    assert do == f"do next   {report.next_step.told}"
     assert sure.startswith(f"how sure  {report.diagnosis.verdict.sure}, because ")
     if name in LATE:
         rank, cause, _, _ = LATE[name]

@@ -116,8 +116,9 @@ def test_replicas_that_never_part_cannot_be_told_apart_by_time_alone(tmp_path: P
     assert lines(report, "wait_ns", "wire_ns") == dict.fromkeys(range(4), (0, 32))
 
 
-def test_replicas_that_meet_once_a_step_are_one(tmp_path: Path) -> None:
-    # Pairs, the second 4 us slower in each of 3 layers, and an all-reduce over all of them, which no payload tells.
+@pytest.mark.parametrize("slower", [4, 1])
+def test_replicas_that_meet_once_a_step_are_one(slower: int, tmp_path: Path) -> None:
+    # Pairs, the second so many us slower in each of 3 layers, and an all-reduce over all, which no payload tells.
     builder = TraceBuilder()
     for rank, process, _, at in marked_steps(builder, 4):
         pair = rank // 2
@@ -125,16 +126,18 @@ def test_replicas_that_meet_once_a_step_are_one(tmp_path: Path) -> None:
             process.comm_init(comm=7, nranks=4, rank=rank, device=rank, start=1_000, end=1_050)
             process.comm_init(comm=8 + pair, nranks=2, rank=rank % 2, device=rank, start=1_100, end=1_150)
         for layer in range(3):
-            begin, took = at + layer * (18_000 + 4_000 * pair), 10_000 + 4_000 * pair
+            begin, took = at + layer * (18_000 + slower * 1_000 * pair), 10_000 + slower * 1_000 * pair
             launch = at - 19_000 + 1_000 * layer
             process.kernel(COMPUTE_KERNEL, begin, begin + took, launch=launch)
             process.kernel(ALLREDUCE_KERNEL, begin + took, begin + took + 8_000, launch=launch + 500)
-        process.kernel(ALLREDUCE_KERNEL, at + 54_000 + 12_000 * pair, at + 74_000, launch=at - 10_000)
+        process.kernel(
+            ALLREDUCE_KERNEL, at + 54_000 + 3_000 * slower * pair, at + 62_000 + 3_000 * slower, launch=at - 10_000
+        )
     report = reported(tmp_path, builder)
     assert [[rank.rank for rank in replica.ranks] for replica in report.replicas] == [[0, 1, 2, 3]]
     assert {(group.id, group.calls_per_step) for group in report.groups} == {("0,1", 3), ("2,3", 3), ("0,1,2,3", 1)}
     told = lines(report, "wait_ns", "wire_ns")
-    assert told == {0: (12, 32), 1: (12, 32), 2: (0, 32), 3: (0, 32)}
+    assert told == {0: (3 * slower, 32), 1: (3 * slower, 32), 2: (0, 32), 3: (0, 32)}
 
 
 def test_each_replica_has_its_own_period_and_the_slower_heads_the_report(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
@@ -14,7 +15,7 @@ import pytest
 import nsysan
 from nsysan import ExitCode, NsysanError
 from nsysan.columns.chunks import Chunks
-from nsysan.trace import arrow_batches, columnar
+from nsysan.trace import arrow_batches, columnar, parquet_pages
 from nsysan.trace.columnar import ColumnarFolder
 from nsysan.trace.where import Where
 from tests.clitools import run_cli
@@ -171,6 +172,29 @@ def test_pages_and_buffers_that_unpack_to_too_much_are_refused(tmp_path: Path) -
         assert "more is packed into it" in refused(folder, "a", TEXT)
     # The other column of the Parquet file is no matter.
     assert ColumnarFolder(tmp_path / "p").read("T", {"n": I64})["n"].to_list() == list(range(100))
+
+
+def test_pages_are_looked_at_once_and_again_where_the_file_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[str] = []
+    pages = parquet_pages._pages
+
+    def look(descriptor: int, chunk: pq.ColumnChunkMetaData) -> Iterator[int]:
+        looked.append(chunk.path_in_schema)
+        return pages(descriptor, chunk)
+
+    monkeypatch.setattr(parquet_pages, "_pages", look)
+    folder = tmp_path / "p"
+    folder.mkdir()
+    pq.write_table(pa.table({"n": range(10), "m": range(10)}), folder / "T.parquet")
+    store = ColumnarFolder(folder)
+    for columns in ({"n": I64}, {"n": I64}, {"n": I64, "m": I64}, {"m": I64}):
+        store.read("T", columns)
+    assert looked == ["n", "n", "m"]
+    pq.write_table(pa.table({"n": range(11), "m": range(11)}), folder / "T.parquet")
+    assert len(store.read("T", {"n": I64})) == 11
+    assert looked[3:] == ["n"]
 
 
 def test_a_packed_batch_is_refused_where_it_is_more_than_is_read_at_once(

@@ -11,6 +11,7 @@ from nsysan.diagnosis.collectives import CollectiveFamily
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.expectation import Compared
 from nsysan.diagnosis.findings import (
+    all_hosts,
     bubble,
     chosen_by_nccl,
     communication,
@@ -31,13 +32,24 @@ from nsysan.run.nccl_choices import Nccl
 from nsysan.run.run import Run
 from nsysan.timings import stage
 
-__all__ = ["FINDERS", "Finding", "Severity", "custom_all_reduce_limit", "find", "wrong_wire"]
+__all__ = ["FINDERS", "Finding", "Severity", "custom_all_reduce_limit", "find", "ordered", "wrong_wire"]
 
-FINDERS = tuple(
-    finder
-    for subject in (recording, expected, communication, chosen_by_nccl, outside, launching, late_ranks, bubble, nodes)
-    for finder in subject.FINDERS
+#: Savings within one such share of the step are alike: that of one finding differs by so much from run to run.
+ALIKE = 0.05
+
+_SUBJECTS = (
+    recording,
+    expected,
+    communication,
+    chosen_by_nccl,
+    outside,
+    launching,
+    all_hosts,
+    late_ranks,
+    bubble,
+    nodes,
 )
+FINDERS = tuple(finder for subject in _SUBJECTS for finder in subject.FINDERS)
 
 
 @stage("findings")
@@ -49,9 +61,21 @@ def find(
     nccl: Nccl | None = None,
     families: Sequence[CollectiveFamily] = (),
 ) -> list[Finding]:
-    """All findings of a run, most severe first, then by what they save."""
+    """All findings of a run, most severe first, then by what they save; those that save alike as FINDERS has them."""
     case = Case.of(run, diagnosis, compared, link, nccl, families)
     decodes = diagnosis.verdict.workload is Workload.DECODE
     asked = [f for f in FINDERS if (case.period or not f.of_steps) and (decodes or not f.of_decode)]
     found = [finding for finder in asked for finding in finder.draw(case)]
-    return sorted(found, key=lambda f: (f.severity.place, -(f.saving or 0), f.id))
+    return ordered(found, case.period)
+
+
+def ordered(findings: Sequence[Finding], period: int) -> list[Finding]:
+    """Findings of a step of period ns in the order in which they are told."""
+    return sorted(findings, key=lambda finding: _place(finding, period))
+
+
+def _place(finding: Finding, period: int) -> tuple[int, int]:
+    """By severity, then by what is saved, in steps beyond chance; last of what that is not known."""
+    if finding.saving is None:
+        return finding.severity.place, 1
+    return finding.severity.place, -int(finding.saving / (ALIKE * period)) if period else 0

@@ -34,14 +34,13 @@ def pipeline_bubble(case: Case) -> Iterator[Finding]:
         by_share(round(bubble.share * case.period), case.period),
         f"the pipeline's stages wait for one another: {bubble.lost}",
         f"{bubble.in_flight}; {per_stage}; what is saved at most is what the busiest rank does not need of a step",
-        "keep as many batches in flight as there are stages (requests enough for them, and an engine that schedules "
-        "the next batch before the last is sampled), or use tensor parallelism instead where the GPUs share NVLink: a "
-        "pipeline does not shorten the step of one batch",
+        case.fixes.batches.format(batches=max(len(bubble.stages), bubble.at_once + 1), now=bubble.at_once),
         bound if bound is not None and bound > 0 else None,
         figures={"bubble_share": bubble.share, "stages_at_once": bubble.at_once, "stages": len(bubble.stages)},
         thresholds={"pipeline_share": PIPELINE, **severity_limits()},
         saving_is=SavingIs.AT_MOST,
-        in_throughput=True,
+        of_step=case.period,
+        also="use tensor parallelism instead, where GPUs share NVLink: a pipeline makes no token of one batch faster",
     )
 
 
@@ -69,14 +68,13 @@ def uneven_stages(case: Case) -> Iterator[Finding]:
         f"the pipeline's stages are uneven: stage {busiest.number} ({numbered('rank', list(busiest.ranks), most=16)}) "
         f"works {pct(ratio - 1)} longer than stage {lightest.number}",
         f"of a step, without waiting and idle time: {works}; {told}",
-        "cut the layers anew (vLLM's VLLM_PP_LAYER_PARTITION, SGLang's SGLANG_PP_LAYER_PARTITION): fewer for the stage "
-        "that also has the logits and the sampling",
+        case.fixes.layers,
         more if paced else None,
         list(busiest.ranks),
         figures={"ratio": ratio, "more_ns": more, **{f"stage_{s.number}_ns": s.work for s in bubble.stages}},
         thresholds={"uneven_stages": UNEVEN_STAGES, **severity_limits()},
         saving_is=SavingIs.AT_MOST,
-        in_throughput=True,
+        of_step=case.period,
     )
 
 

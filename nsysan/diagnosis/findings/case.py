@@ -12,7 +12,9 @@ from nsysan.diagnosis.collectives import CollectiveFamily
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.expectation import ALL_REDUCE, Compared
 from nsysan.diagnosis.findings.finding import Finding
+from nsysan.diagnosis.findings.fixes import Fix, Fixes, fixes_of, host_fix
 from nsysan.diagnosis.findings.kinds import FindingId, SavingIs
+from nsysan.diagnosis.hotspot import Late
 from nsysan.diagnosis.savings import slowed_by_nsys
 from nsysan.metrics.causes import GapCause
 from nsysan.metrics.link import Link
@@ -24,15 +26,10 @@ from nsysan.run.nccl_choices import Nccl
 from nsysan.run.run import Run
 from nsysan.text import duration
 
-#: What several findings advise.
-HOST_FIX = (
-    "keep the host ahead: overlap scheduling with the GPU (vLLM --async-scheduling, SGLang's overlap scheduler), pin "
-    "each rank to cores of its GPU's NUMA node, and take logging, tokenizing and garbage collection off that thread"
-)
-
-
 #: Idle time below this share of the period is what launching and ending a graph replay takes.
 IDLE_SHARE = 0.05
+#: Idle between the pieces of a step, whatever keeps the next from beginning.
+BETWEEN_PIECES = (GapCause.HOST_LATE, GapCause.LAUNCH, GapCause.SYNC, GapCause.DEPENDENCY, GapCause.UNKNOWN)
 
 
 @dataclass(frozen=True)
@@ -66,6 +63,17 @@ class Case:
         rows = diagnosis.gaps.select("rank", "cause", "ns").iter_rows()
         idle = {(rank, GapCause(cause)): ns for rank, cause, ns in rows}
         return cls(run, diagnosis, compared, link, what.period if what else 0, idle, nccl, families)
+
+    @cached_property
+    def fixes(self) -> Fixes:
+        """What to do with what runs the steps."""
+        return fixes_of(self.run.steps.source, self.run.names["name"].cast(pl.String))
+
+    def host_fix(self, late: Late | None = None) -> Fix:
+        """What to do of hosts that launch late: of these ranks, or of all."""
+        told = self.diagnosis
+        ahead = told.pace is not None and told.pace.answered
+        return host_fix(self.fixes, len(self.run.ranks), late, self.period, told.tail, ahead=ahead)
 
     @property
     def what(self) -> WhatIf | None:
@@ -123,6 +131,18 @@ class Case:
         if self.what is None or self.what[Scenario.GRAPHS] is None:
             return self.worst_idle(GapCause.HOST_LATE)[1] >= IDLE_SHARE * self.measured
         return (self.saving(Scenario.GRAPHS) or 0) >= IDLE_SHARE * self.period
+
+    @cached_property
+    def replays_a_step(self) -> int:
+        """Graph replays a step on the rank that has most, median over its steady steps."""
+        replays = self.run.tally.by_step.filter(pl.col("step").is_in(self.run.steady_steps) & (pl.col("replays") > 0))
+        most = replays.group_by("rank").agg(pl.median("replays"))["replays"].max()
+        return round(most) if isinstance(most, int | float) else 0
+
+    @property
+    def in_pieces(self) -> bool:
+        """Whether a step is several graph replays with idle time between them."""
+        return self.replays_a_step > 1 and self.worst_idle(*BETWEEN_PIECES)[1] >= IDLE_SHARE * self.measured
 
     def line(self, name: str) -> int:
         """Median of a ledger line over the steps of each rank, then over the ranks."""

@@ -56,12 +56,12 @@ def slow_wire(case: Case) -> Iterator[Finding]:
             Severity.MEDIUM if wire >= HIGH_SHARE * case.period else Severity.LOW,
             "no communication runs beside compute",
             f"{us(wire)} µs of transfer a step ({pct(wire / case.period)}) are exposed, {us(overlap)} µs overlap",
-            "fuse all-reduce with the norm after it, or GEMM with communication (vLLM's compilation passes, "
-            "FlashInfer, TensorRT-LLM), or run two half batches alternately where the batch is large enough",
+            "fuse each all-reduce with the norm after it (vLLM's compilation passes, FlashInfer, TensorRT-LLM)",
             wire,
             figures={"exposed_ns": wire, "overlap_ns": overlap, "share": wire / case.period},
             thresholds={"exposed_share": EXPOSED_SHARE, "overlap_share": OVERLAP_SHARE},
             saving_is=SavingIs.AT_MOST,
+            also="fuse products with communication, or run two half batches alternately where the batch is large",
         )
     # Kernels that reach into their peers' memory, and a better link, end at the machine.
     inside = [group.id for group in case.run.groups if (nodes_of(group.ranks, case.run.host_of) or 1) == 1]
@@ -93,12 +93,14 @@ def _not_custom(case: Case, calls: pl.DataFrame) -> Iterator[Finding]:
         "all-reduces use NCCL's kernels where engines use a custom one",
         f"all-reduces of up to {size(largest)} over {members} ranks take {us(p50)} µs each "
         f"(p50) and {us(wire)} µs a step in NCCL kernels; engines use a custom kernel up to {size(limit)}",
-        "let the engine use its custom all-reduce (vLLM without --disable-custom-all-reduce, SGLang likewise), "
-        "FlashInfer's or symmetric memory; it is refused without peer access between all GPUs, inside containers "
-        "without shared IPC, and for sizes that are not multiples of 16 bytes",
-        None,
+        case.fixes.all_reduce.format(size=size(largest)),
+        # Less than nothing no kernel takes.
+        case.on_the_path(min(wire, case.line("wire")), "wire") or None,
         figures={"largest_bytes": largest, "limit_bytes": limit, "wire_ns": wire, "wire_p50_ns": p50},
         thresholds={"limit_bytes": limit, "medium_share": MEDIUM_SHARE},
+        saving_is=SavingIs.AT_MOST,
+        also="see why a custom one is refused: no peer access between all GPUs, containers without shared IPC, sizes "
+        "that are not multiples of 16 bytes",
     )
 
 
@@ -132,11 +134,11 @@ def _too_wide(case: Case, calls: pl.DataFrame, wire: int) -> Iterator[Finding]:
         f"TP={members} is wide for messages of {size(message)}: the wire is latency, and much of the step",
         f"the wire takes {pct(wire / case.period)} of the step; an all-reduce takes {us(p50)} µs (p50), its floor is "
         f"{us(floor)} µs, and neither would shrink with a faster link",
-        f"replicas of TP={max(members // 2, 1)} (compare one: nsysan capture, then the two reports), larger batches, "
-        f"or a kernel with less latency (custom or fused all-reduce)",
+        f"capture a replica of TP={max(members // 2, 1)} and hold it against this one (nsysan compare)",
         None,
         figures={"wire_ns": wire, "wire_p50_ns": p50, "floor_ns": floor, "bytes": message, "ranks": members},
         thresholds={"ratio": LATENCY_RATIO, "max_bytes": LATENCY_BYTES, "share": WIDE_SHARE},
+        also="larger batches, or a kernel with less latency (custom or fused all-reduce)",
     )
 
 
@@ -156,13 +158,16 @@ def wrong_wire(link: Link | None, case: Case | None = None) -> Iterator[Finding]
         f"{link.sentence}{told}",
         f"unset {off and off.partition('=')[0]}: NCCL's log says that the environment sets it"
         if off
-        else "check the path between the GPUs (nvidia-smi topo -m, nvidia-smi nvlink --status; NCCL_DEBUG=INFO says "
-        "what NCCL chose), NCCL_P2P_DISABLE and NCCL_P2P_LEVEL, IOMMU and ACS, and whether the container shares "
-        "/dev/shm and the devices of its peers",
+        else "run with NCCL_DEBUG=INFO and see why NCCL does not choose that link (nvidia-smi topo -m and nvidia-smi "
+        "nvlink --status show whether it is there)",
         detour.saving if detour else None,
         figures={"looks_like": link.looks_like, "expected": link.kind, **(asdict(detour) if detour else {})},
         thresholds={name: value for name, value in LINK_THRESHOLDS.items() if isinstance(value, int | float)},
         saving_is=SavingIs.ESTIMATE,
+        also=""
+        if off
+        else "check NCCL_P2P_DISABLE and NCCL_P2P_LEVEL, IOMMU and ACS, and whether the container shares /dev/shm and "
+        "the devices of its peers",
     )
 
 

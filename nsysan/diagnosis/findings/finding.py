@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from nsysan.diagnosis.findings.kinds import FindingId, SavingIs, Severity
-from nsysan.text import duration
+from nsysan.text import rough
 
 #: A loss of this share of the period is worth dropping other work for ...
 HIGH_SHARE = 0.20
@@ -27,8 +27,10 @@ class Finding:
     """One thing to change. saving: ns a step; None where it cannot be told. of: the mean step, ns, where it is saved of
     that, as the tail is.
 
-    figures: what was measured, by name; thresholds: the constants of this module it was held against. in_throughput:
-    what is saved is of a step's share of the time, with more batches in flight, and each token takes as long.
+    figures: what was measured, by name; thresholds: the constants of this module it was held against. of_step: ns of
+    the step, where what is saved is of its share of the time, with more batches in flight, and each token takes as
+    long; 0 elsewhere. fix: what to do first, an imperative without a full stop; also: what else may help, "" for
+    nothing.
     """
 
     id: FindingId
@@ -42,16 +44,33 @@ class Finding:
     figures: Figures = field(default_factory=dict)
     thresholds: dict[str, float] = field(default_factory=dict)
     saving_is: SavingIs = SavingIs.REPLAY
-    in_throughput: bool = False
+    of_step: int = 0
     of: int | None = None
+    also: str = ""
+
+    @property
+    def fixes(self) -> str:
+        """What to do first, and what else may help."""
+        return f"{self.fix}; else {self.also}" if self.also else self.fix
 
     @property
     def saves(self) -> str:
         """What it saves, in words; "" where that cannot be told."""
         if self.saving is None:
             return ""
-        of = " of throughput, none of latency" if self.in_throughput else ""
-        return f"saves {_SAVES[self.saving_is].format(duration(self.saving))}{of}"
+        if self.in_throughput:
+            return f"gives up to {self.throughput} times the tokens a second; each token takes as long as before"
+        return f"saves {_SAVES[self.saving_is].format(rough(self.saving))}"
+
+    @property
+    def in_throughput(self) -> bool:
+        """Whether what is saved is of a step's share of the time alone."""
+        return self.of_step > 0
+
+    @property
+    def throughput(self) -> str:
+        """Of what is saved with more batches in flight: how many times as many tokens come out of the same time."""
+        return f"{self.of_step / (self.of_step - (self.saving or 0)):.2f}"
 
 
 def by_share(ns: int, period: int) -> Severity:

@@ -15,6 +15,10 @@ class SharedFinding(FindingId):
     LATE_HOST = "late_host"
 
 
+class OfTheCapture(FindingId):
+    """What is of the capture itself, and no loss of a step's: those of its subclass."""
+
+
 class Severity(StrEnum):
     """How much a finding matters, most first."""
 

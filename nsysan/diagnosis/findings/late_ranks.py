@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from nsysan.diagnosis.findings.case import HOST_FIX, Case, Finder
+from nsysan.diagnosis.findings.case import Case, Finder
 from nsysan.diagnosis.findings.finding import Figures, Finding, by_share, severity_limits
+from nsysan.diagnosis.findings.fixes import Fix
 from nsysan.diagnosis.findings.kinds import FindingId, SavingIs, SharedFinding
 from nsysan.diagnosis.hotspot import Late
 from nsysan.diagnosis.late_words import alone_of, by_host, outermost, ranks_words, weight, why_late
@@ -31,33 +32,22 @@ class LateRankFinding(FindingId):
     UNEVEN_SPLIT = "uneven_split"
 
 
-_CLOCK_FIX = (
-    "compare that GPU with its peers: clocks and throttling (nvidia-smi -q -d CLOCK,PERFORMANCE,POWER), other "
-    "processes on it"
-)
-_OWN_WORK_FIX = (
-    "spread or move what only this rank runs (sampling, logits, experts, a LoRA), or give it less of what all run"
-)
-_SPLIT_FIX = (
-    "choose a TP size that divides attention heads, KV heads and MLP columns, or pad them; if all kernels of the rank "
-    "are slower alike, it is that GPU's clock"
-)
-_KERNEL_FIX = (
-    "give that kernel as much to do on every rank (experts, heads, sequences), or look at what else uses the memory of "
-    "that GPU meanwhile"
-)
-_TURNS_FIX = (
-    "balance what goes from rank to rank step by step: experts (EPLB, redundant experts), sequences of a batch, "
-    "sampling or logging that the ranks take in turn"
-)
-_LINK_FIX = "look at that GPU's links (nvidia-smi nvlink -s and -e, nvidia-smi topo -m) and at what else uses them"
-_UNKNOWN_FIX = "capture its launch calls (--trace=cuda,nvtx), with a newer nsys and driver: is its host late?"
+_CLOCK_FIX = "compare the GPU of {} with the others: clocks and throttling (nvidia-smi -q -d CLOCK,PERFORMANCE,POWER)"
+_NOT_CLOCK = "other processes on that GPU, or more to compute there (heads, experts, sequences)"
+_OWN_WORK_FIX = "move off {} what only it runs{}: out of the step, or spread over all ranks"
+_NOT_OWN_WORK = "give it less of what all run; sampling, logits, experts or a LoRA are what one rank may have alone"
+_SPLIT_FIX = "choose a TP size that divides attention heads, KV heads and MLP columns, or pad them"
+_NOT_SPLIT = "if all kernels of the rank are slower alike, it is that GPU's clock"
+_KERNEL_FIX = "see whether {} has more to do{}: experts, heads or sequences that are not spread evenly"
+_NOT_KERNEL = "look at what else uses the memory of that GPU meanwhile"
+_TURNS_FIX = "balance what goes from rank to rank step by step: experts first (EPLB, redundant experts)"
+_NOT_TURNS = "sequences of a batch, sampling or logging that the ranks take in turn"
+_LINK_FIX = "look at the links of {} (nvidia-smi nvlink -s and -e, nvidia-smi topo -m) and at what else uses them"
+_UNKNOWN_FIX = "capture the launch calls of {} (--trace=cuda,nvtx), with a newer nsys and driver: is its host late?"
 #: What to do of a late rank that does not compute longer.
 _FIX = {
-    LateCause.HOST: (
-        "look at what that rank waits for between its kernels: its clocks, other work on its streams, its graph"
-    ),
-    LateCause.COPY: "take the copies off the step: pinned memory, a stream of their own, or once for several steps",
+    LateCause.HOST: ("look at what {} waits for between kernels: its clocks, other work on its streams, its graph"),
+    LateCause.COPY: "take the copies of {} off the step: pinned memory, a stream of their own, once for several steps",
     LateCause.COMMUNICATION: _LINK_FIX,
 }
 
@@ -118,18 +108,20 @@ def _late(case: Case, one: Late, uneven: _Uneven | None) -> Finding:
     if split is not None:
         told.append(split.evidence)
         figures |= {"ratio": split.ratio}
+    fix = case.host_fix(one) if host else _fix(own, one, split)
     return Finding(
         SharedFinding.LATE_HOST if host else LateRankFinding.STRAGGLER,
         by_share(saves or 1, case.period),
         f"{ranks_words(one.ranks)} {'come late together' if several else 'comes late'}: {why_late(one)}",
         "; ".join(told),
-        _fix(own, one, split),
+        fix.first,
         saves,
         list(one.ranks),
         figures=figures,
         thresholds={"straggler_share": LATE_SHARE, **severity_limits()},
         saving_is=_is(case, one),
         of=of if mean else None,
+        also=fix.also,
     )
 
 
@@ -147,19 +139,18 @@ def _parts(one: Late) -> list[str]:
     return [f"of that {parts}, gaps before it included"] if sum(ns >= 1_000 for ns in one.parts.values()) > 1 else []
 
 
-def _fix(own: list[Late], one: Late, split: _Uneven | None) -> str:
+def _fix(own: list[Late], one: Late, split: _Uneven | None) -> Fix:
     """What fits the evidence: more calls are no matter of clocks."""
-    if by_host(one):
-        return HOST_FIX
+    who = ranks_words(one.ranks)
     if one.cause != LateCause.COMPUTE:
-        return _UNKNOWN_FIX if one.cause is None else _FIX[one.cause]
+        return Fix((_UNKNOWN_FIX if one.cause is None else _FIX[one.cause]).format(who))
     if any(_runs_more(rank) for rank in own):
-        return _OWN_WORK_FIX + _mostly(own)
+        return Fix(_OWN_WORK_FIX.format(who, _mostly(own)), _NOT_OWN_WORK)
     if all(rank.where is not None and rank.where.kernel is not None for rank in own):
-        return _KERNEL_FIX + _mostly(own)
+        return Fix(_KERNEL_FIX.format(who, _mostly(own)), _NOT_KERNEL)
     if split is not None:
-        return _SPLIT_FIX
-    return f"{_CLOCK_FIX}; and whether it has more to compute (heads, experts, sequences)"
+        return Fix(_SPLIT_FIX, _NOT_SPLIT)
+    return Fix(_CLOCK_FIX.format(who), _NOT_CLOCK)
 
 
 def _runs_more(rank: Late) -> bool:
@@ -171,7 +162,9 @@ def _runs_more(rank: Late) -> bool:
 def _mostly(own: list[Late]) -> str:
     """By name what takes longer."""
     names = dict.fromkeys(shortened(rank.kernels[0][0]) for rank in own if rank.kernels)
-    return f"; mostly {', '.join(names)}" if names else ""
+    calls = own[0].where.more_calls if len(own) == 1 and own[0].where is not None else 0
+    often = f" ({counted(calls, 'call')} a step)" if calls > 0 else ""
+    return f", mostly the kernel {', '.join(names)}{often}" if names else ""
 
 
 def _turns(case: Case, lost: int) -> Finding:
@@ -185,6 +178,7 @@ def _turns(case: Case, lost: int) -> Finding:
         lost,
         figures={"rotation_ns": lost, "share": lost / case.period},
         thresholds={"straggler_share": LATE_SHARE, **severity_limits()},
+        also=_NOT_TURNS,
     )
 
 
@@ -210,6 +204,7 @@ def uneven_split(case: Case) -> Iterator[Finding]:
         list(uneven.ranks),
         figures={"ratio": uneven.ratio, "more_ns": uneven.more},
         thresholds={"ratio": UNEVEN_RATIO, "spread": UNEVEN_SPREAD, **severity_limits()},
+        also=_NOT_SPLIT,
     )
 
 

@@ -7,7 +7,7 @@ from statistics import median
 
 import polars as pl
 
-from nsysan.diagnosis.findings.case import HOST_FIX, IDLE_SHARE, Case, Finder
+from nsysan.diagnosis.findings.case import BETWEEN_PIECES, IDLE_SHARE, Case, Finder
 from nsysan.diagnosis.findings.finding import Figures, Finding, by_share, severity_limits
 from nsysan.diagnosis.findings.kinds import FindingId, SavingIs, Severity, SharedFinding
 from nsysan.diagnosis.late_words import by_host, outermost, ranks_words, weight
@@ -26,16 +26,10 @@ BETWEEN_SHARE = 0.03
 #: One stretch of idle time that takes this share of the period is no matter of launching.
 STALL_SHARE = 0.10
 _BY_HOST = (GapCause.HOST_LATE, GapCause.BETWEEN_STEPS, GapCause.SYNC)
-_GRAPHS_FIX = (
-    "replay decode steps as CUDA graphs: vLLM without --enforce-eager, SGLang without --disable-cuda-graph, "
-    "TensorRT-LLM with cuda_graph_config; otherwise fuse kernels (torch.compile)"
-)
 #: Of several stretches, one that is so much of them is told by itself.
 _MOST_OF_IDLE = 0.5
 #: In so many of the steps the host is in the same range.
 _SAME_RANGE = 0.5
-#: Idle between the pieces of a step, whatever keeps the next from beginning.
-_BETWEEN_PIECES = (GapCause.HOST_LATE, GapCause.LAUNCH, GapCause.SYNC, GapCause.DEPENDENCY, GapCause.UNKNOWN)
 
 
 class LaunchingFinding(FindingId):
@@ -48,11 +42,6 @@ class LaunchingFinding(FindingId):
     HOST_STALL = "host_stall"
 
 
-def is_in_pieces(case: Case) -> bool:
-    """Whether a step is several graph replays with idle time between them."""
-    return _replays_a_step(case.run) > 1 and case.worst_idle(*_BETWEEN_PIECES)[1] >= IDLE_SHARE * case.measured
-
-
 def _is_in_the_step(case: Case) -> bool:
     """Whether the GPUs idle for their hosts rather within a step than between two."""
     return case.worst_idle(GapCause.HOST_LATE, GapCause.SYNC)[1] > case.worst_idle(GapCause.BETWEEN_STEPS)[1]
@@ -62,7 +51,7 @@ def late_host(case: Case) -> Iterator[Finding]:
     """The GPU waits for its host: for want of graphs, or because all hosts are late all the same."""
     if case.wants_graphs:
         yield _graphs_off(case)
-    elif is_in_pieces(case) or any(by_host(one) for one in case.diagnosis.late):
+    elif case.in_pieces or any(by_host(one) for one in case.diagnosis.late):
         # A finding of its own tells of the same time.
         return
     elif _is_in_the_step(case) and (stall := stall_of(case, most=True)):
@@ -97,12 +86,15 @@ def _graphs_off(case: Case) -> Finding:
         by_share(saving or late, case.period),
         "kernels are launched one by one, and the GPU waits for the host",
         "; ".join(told),
-        f"{_GRAPHS_FIX}; and so that the slowest host keeps up: {HOST_FIX}" if slower else _GRAPHS_FIX,
+        case.fixes.graphs,
         saving,
         [rank],
         figures={"host_late_ns": late, "share": late / case.measured},
         thresholds={"idle_share": IDLE_SHARE, "eager_share": EAGER_SHARE, **severity_limits()},
         saving_is=SavingIs.AT_MOST,
+        also="; ".join(
+            ["fuse kernels (torch.compile), so that fewer are launched", *(case.host_fix(one).first for one in slower)]
+        ),
     )
 
 
@@ -110,17 +102,19 @@ def _all_hosts(case: Case) -> Finding:
     rank, late = case.worst_idle(GapCause.HOST_LATE)
     saving = case.saving(Scenario.NO_HOST_LATE)
     figures: Figures = {"host_late_ns": late, "share": late / case.measured}
+    fix = case.host_fix()
     return Finding(
         SharedFinding.LATE_HOST,
         by_share(saving or late, case.period),
         "the host launches too late",
         f"rank {rank} is idle for {us(late)} µs of a step of {case.of_measured} because launch calls came late",
-        HOST_FIX,
+        fix.first,
         saving,
         [rank],
         figures=figures,
         thresholds={"idle_share": IDLE_SHARE, "eager_share": EAGER_SHARE, **severity_limits()},
         saving_is=case.host_saving_is,
+        also=fix.also,
     )
 
 
@@ -130,37 +124,38 @@ def _late_between_steps(case: Case) -> Iterator[Finding]:
     saving = case.saving(Scenario.NO_HOST_LATE)
     if saving is None or saving < BETWEEN_SHARE * case.period:
         return
+    fix = case.host_fix()
     yield Finding(
         LaunchingFinding.LATE_BETWEEN_STEPS,
         by_share(saving, case.period),
         "the host launches the next step late",
         f"rank {rank} is idle for {us(between)} µs of a step of {case.of_measured} between two steps, most of all "
         f"ranks; what is saved is what a step is longer by than if hosts took no time",
-        HOST_FIX,
+        fix.first,
         saving,
         [rank],
         figures={"between_steps_ns": between, "share": saving / case.period},
         thresholds={"between_share": BETWEEN_SHARE, **severity_limits()},
         saving_is=case.host_saving_is,
+        also=fix.also,
     )
 
 
 def graph_gaps(case: Case) -> Iterator[Finding]:
     """Idle time between the graph replays of a step, and inside them."""
-    if is_in_pieces(case):
-        rank, between = case.worst_idle(*_BETWEEN_PIECES)
+    if case.in_pieces:
+        rank, between = case.worst_idle(*BETWEEN_PIECES)
         saving = case.saving(Scenario.NO_HOST_LATE)
         yield Finding(
             LaunchingFinding.PIECEWISE_GRAPHS,
             by_share(saving or between, case.period),
             "the step is cut into several graph replays with idle time between them",
-            f"{_replays_a_step(case.run)} replays a step; outside of them rank {rank} is idle for {us(between)} µs of "
+            f"{case.replays_a_step} replays a step; outside of them rank {rank} is idle for {us(between)} µs of "
             f"{case.of_measured}",
-            "capture the whole decode step as one graph: vLLM cudagraph_mode FULL_DECODE_ONLY or FULL_AND_PIECEWISE, "
-            "or an attention backend that allows it",
+            case.fixes.whole,
             saving,
             [rank],
-            figures={"replays": _replays_a_step(case.run), "idle_ns": between, "share": between / case.measured},
+            figures={"replays": case.replays_a_step, "idle_ns": between, "share": between / case.measured},
             thresholds={"idle_share": IDLE_SHARE, **severity_limits()},
             saving_is=case.host_saving_is,
         )
@@ -174,12 +169,12 @@ def graph_gaps(case: Case) -> Iterator[Finding]:
             "many small kernels: the GPU idles between the nodes of the graph",
             f"{us(inside)} µs of {case.of_measured} ({pct(inside / case.measured)}, median over the ranks) are idle "
             f"between the {counted(kernels, 'kernel')} of a step, {us(inside / max(kernels, 1), 2)} µs a kernel",
-            "fewer kernels (fuse norm, rotary embedding, activation and quantisation; torch.compile) or programmatic "
-            "dependent launch, which prepares the next kernel while one ends",
+            "fuse small kernels (norm, rotary embedding, activation and quantisation; torch.compile does)",
             case.on_the_path(inside, "launch"),
             figures={"graph_idle_ns": inside, "share": inside / case.measured, "kernels": kernels},
             thresholds={"idle_share": IDLE_SHARE, "medium_share": 2 * IDLE_SHARE},
             saving_is=SavingIs.AT_MOST,
+            also="use programmatic dependent launch, which prepares the next kernel while one ends",
         )
 
 
@@ -248,13 +243,6 @@ def stall_of(case: Case, *, most: bool = False) -> Finding | None:
         thresholds={"stall_share": STALL_SHARE, **severity_limits()},
         saving_is=SavingIs.AT_MOST,
     )
-
-
-def _replays_a_step(run: Run) -> int:
-    """Graph replays a step on the rank that has most, median over its steady steps."""
-    steady = run.tally.by_step.filter(pl.col("step").is_in(run.steady_steps) & (pl.col("replays") > 0))
-    most = steady.group_by("rank").agg(pl.median("replays"))["replays"].max()
-    return round(most) if isinstance(most, int | float) else 0
 
 
 def _kernels_a_step(run: Run) -> int:

@@ -49,11 +49,11 @@ def across_nodes(case: Case) -> Iterator[Finding]:
             f"{where}; an all-reduce takes {us(p50)} µs (p50) once the last rank has come, {us(wire)} µs a step "
             f"({pct(wire / case.period)})",
             f"keep tensor parallelism inside a node (TP={min(hosts.values())}) and put a pipeline or replicas across "
-            f"nodes (vLLM --pipeline-parallel-size, --data-parallel-size); if it has to cross, see that NCCL uses RDMA "
-            f"(NCCL_DEBUG=INFO says NET/IB, not NET/Socket)",
+            f"nodes (vLLM --pipeline-parallel-size, --data-parallel-size)",
             None,
             figures={"wire_ns": wire, "wire_p50_ns": p50, "nodes": nodes, "ranks": group.size},
             thresholds={"across_share": ACROSS_SHARE, **severity_limits()},
+            also="if it has to cross, see that NCCL uses RDMA (NCCL_DEBUG=INFO says NET/IB, not NET/Socket)",
         )
 
 

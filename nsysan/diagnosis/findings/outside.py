@@ -29,12 +29,12 @@ def copies(case: Case) -> Iterator[Finding]:
         by_share(copied, case.period),
         f"copies and memory sets take {pct(copied / case.period)} of the step, with nothing beside them",
         f"{us(copied)} µs of {duration(case.period)} (median over the ranks)",
-        "keep on the GPU what is used again, copy from pinned memory on a stream of its own while kernels run, and "
-        "put small copies together",
+        "copy from pinned memory on a stream of its own while kernels run, and keep on the GPU what is used again",
         case.on_the_path(copied, "copy"),
         figures={"copy_ns": copied, "share": copied / case.period},
         thresholds={"copy_share": COPY_SHARE, **severity_limits()},
         saving_is=SavingIs.AT_MOST,
+        also="put small copies together",
     )
 
 

@@ -110,7 +110,8 @@ const isShown = (element) => element.getClientRects().length > 0;
 const drawOnce = (element) => {
   if (!isShown(element)) return null;
   if (nsysan.drawn.some((drawn) => drawn.element === element)) return null;
-  const source = JSON.stringify(nsysan.figures[element.dataset.figure]);
+  const { data, layout } = nsysan.figures[element.dataset.figure];
+  const source = JSON.stringify({ data, layout: { template: nsysan.template, ...layout } });
   nsysan.drawn.push({ element, source });
   const drawing = drawPlot(element, source);
   if ("steps" in element.dataset) element.on("plotly_click", followPoint);

@@ -1,7 +1,7 @@
 // Text first, then the timeline, which needs nothing else, then the charts.
 (async () => {
   try {
-    const { figures, themed, report } = JSON.parse(new TextDecoder().decode(await unpacked("data")));
+    const { figures, themed, template, report } = JSON.parse(new TextDecoder().decode(await unpacked("data")));
     if (report) {
       openSteps(report, new Uint8Array(await unpacked("columns")));
       startTimeline(report);
@@ -9,7 +9,7 @@
     await pause();
     if (document.querySelector(".plot")) {
       await loadPlotly();
-      Object.assign(nsysan, { figures, themed });
+      Object.assign(nsysan, { figures, themed, template });
       watchPlots();
     }
     root.dataset.ready = "true";

@@ -185,7 +185,8 @@ def _texts_of_folder(folder: Path) -> Iterator[tuple[str, str]]:
             told = [not (pa.types.is_primitive(field.type) or pa.types.is_null(field.type)) for field in schema]
             kept = [number for number, tells in enumerate(told) if tells]
             for batch in batches:
-                columns = [batch.column(number).cast(pa.large_binary()) for number in kept]
+                held = [number for number in kept if batch.column(number).null_count < batch.num_rows]
+                columns = [batch.column(number).cast(pa.large_binary()) for number in held]
                 for column in columns:
                     column.validate(full=True)
                 # Once each: a small file can hold one row millions of times.

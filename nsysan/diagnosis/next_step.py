@@ -1,0 +1,109 @@
+"""The one thing to do next, of a verdict and its findings: the same in every output."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nsysan.diagnosis.diagnosis import Diagnosis
+from nsysan.diagnosis.findings.finding import HIGH_SHARE, Finding
+from nsysan.diagnosis.findings.kinds import OfTheCapture, SavingIs, Severity
+from nsysan.diagnosis.verdict import Doubt, Verdict, VerdictKind
+from nsysan.diagnosis.workload import Workload
+from nsysan.metrics.scenarios import NOTABLE, losses
+from nsysan.metrics.whatif import WhatIf
+from nsysan.text import pct, pct_limit, rough, sentence
+
+_UNTRACED = (
+    "time a step without nsys, and run nsysan again with --untraced TIME: tracing slows the hosts, and without it they "
+    "may not bound the step at all"
+)
+_LOOK = "look at the timeline and the kernels below: no finding says what to change"
+_HOW = {SavingIs.ESTIMATE: "about ", SavingIs.AT_MOST: "at most ", SavingIs.AT_LEAST: "at least ", SavingIs.REPLAY: ""}
+
+
+@dataclass(frozen=True)
+class NextStep:
+    """do: an imperative. saves: what that gains, in words; finding: what it is of; None where it is of none.
+
+    why: where nothing can be gained, or first something has to be found out, why that is.
+    """
+
+    do: str
+    saves: str = ""
+    finding: Finding | None = None
+    why: str = ""
+
+    @property
+    def told(self) -> str:
+        """All of it."""
+        return " ".join(sentence(part) for part in (self.do, self.saves, self.why) if part)
+
+
+def next_step(diagnosis: Diagnosis, findings: Sequence[Finding], faster: str) -> NextStep:
+    """What to do first; where nothing is to be gained, that, and why.
+
+    findings: as findings.find orders them. faster: what shortens the kernels' own time.
+    """
+    verdict, period = diagnosis.verdict, _period(diagnosis)
+    first = first_finding(findings, period)
+    if verdict.kind == VerdictKind.INCONCLUSIVE:
+        lacks = next((one for one in findings if _is_of_the_capture(one)), None)
+        return NextStep(lacks.fix if lacks else verdict.cure, finding=lacks)
+    if verdict.doubted is Doubt.PROFILER and first is not None and first.saving_is is SavingIs.AT_MOST:
+        return NextStep(_UNTRACED, finding=first, why=f"if they do, {first.fix}; {_saves(first, period)}")
+    if first is not None:
+        return NextStep(first.fix, _saves(first, period), first, _rest(verdict, first, period, faster))
+    if verdict.workload is not Workload.DECODE or verdict.kind != VerdictKind.COMPUTE:
+        return NextStep(_LOOK)
+    why = f"nothing else is worth a change: {_little(diagnosis.what_if)}; the step is the kernels' own time"
+    return NextStep(faster, why=why)
+
+
+def first_finding(findings: Sequence[Finding], period: int) -> Finding | None:
+    """The finding to act on first; None where none is of weight."""
+    return next((one for one in findings if one.severity != Severity.LOW), None) or next(
+        (one for one in findings if one.saving and one.saving >= NOTABLE * period), None
+    )
+
+
+def gain(finding: Finding, period: int) -> str:
+    """What a finding saves, with its share of the step, of period ns; "" where that cannot be told."""
+    whole = finding.of or period
+    if finding.saving is None or not whole:
+        return ""
+    if finding.in_throughput:
+        return f"{finding.throughput} times the tokens a second"
+    of = " of the mean" if finding.of else ""
+    return f"{_HOW[finding.saving_is]}{rough(finding.saving)} ({pct(finding.saving / whole)}{of})"
+
+
+def _saves(finding: Finding, period: int) -> str:
+    told = gain(finding, period)
+    if not told:
+        return "what that saves no trace tells: try it"
+    if finding.in_throughput:
+        return f"that gives up to {told}; each token takes as long as before"
+    return f"that saves {told.replace(' (', ' a step (', 1)}"
+
+
+def _period(diagnosis: Diagnosis) -> int:
+    return 0 if diagnosis.what_if is None else diagnosis.what_if.period
+
+
+def _is_of_the_capture(finding: Finding) -> bool:
+    return finding.severity == Severity.HIGH and isinstance(finding.id, OfTheCapture)
+
+
+def _rest(verdict: Verdict, finding: Finding, period: int, faster: str) -> str:
+    """Of steps that compute bounds, and the finding shortens a little: what shortens the rest."""
+    if verdict.kind != VerdictKind.COMPUTE or (finding.saving or 0) >= HIGH_SHARE * period:
+        return ""
+    own = pct(verdict.shares[verdict.kind] or 0)
+    return f"the kernels' own time is {own} of the step: to shorten that, {faster}"
+
+
+def _little(what: WhatIf | None) -> str:
+    if what is None or not what.told:
+        return "no finding is of weight"
+    return f"without {losses(what.told)} a step would be less than {pct_limit(NOTABLE)} shorter"

@@ -1,0 +1,83 @@
+"""What a verdict says in plain words of late ranks, and of what hosts cost (DEFINITIONS.md, section 11)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from nsysan.diagnosis.hotspot import Late
+from nsysan.diagnosis.late_words import mostly, outermost, ranks_words, weight, why_late
+from nsysan.metrics.causes import LateCause
+from nsysan.metrics.scenarios import SCENARIOS, Scenario
+from nsysan.metrics.whatif import WhatIf
+from nsysan.replay.results import LATE_SHARE
+from nsysan.text import pct
+
+_HOST = re.compile(r"\bhosts?\b")
+#: What hosts cost beyond this share of the step is said with the verdict.
+_HOSTS_WEIGH = 0.05
+_ANY_RANK = "ranks arriving late bound the step"
+
+
+def explained(sentence: str) -> str:
+    """What a host is, where one is first spoken of."""
+    return _HOST.sub(lambda found: f"{found[0]} ({'CPUs' if found[0] == 'hosts' else 'CPU'})", sentence, count=1)
+
+
+def hosts_together(late: Sequence[Late], period: int) -> bool:
+    """Whether all that are late are so by their hosts, and no one of them alone saves what counts as late."""
+    alone = [one for one in late if len(one.ranks) == 1]
+    return _by_hosts(late) and all((one.saves or 0) < LATE_SHARE * period for one in alone)
+
+
+def _by_hosts(late: Sequence[Late]) -> bool:
+    return bool(late) and all(one.cause == LateCause.HOST for one in late)
+
+
+def skew(late: Sequence[Late], rotation: int, what: WhatIf, steps: int, *, host_paced: bool) -> str:
+    """That late ranks bound the step: which, why, and what they cost together.
+
+    host_paced: whether the critical path is mostly the hosts'.
+    """
+    every = outermost(late)
+    if not every:
+        share = f"which costs {pct((what.saves(Scenario.NO_SKEW) or 0) / what.period)} of the step"
+        if rotation:
+            return f"{_ANY_RANK}, another one in each step, {share}"
+        tell = "step tells" if steps == 1 else "steps tell"
+        return f"{_ANY_RANK}, and {steps} {tell} nothing of whether it is always the same"
+    ranks = [f"{ranks_words(one.ranks)}{mostly(late, one)}, as {why_late(one)}" for one in every]
+    rest = hosts_cost(what) if host_paced and _by_hosts(every) else ""
+    more = f"; launching is most of the rest, too: {rest}" if rest else ""
+    costs = "which together cost" if len(ranks) > 1 else "which costs"
+    return f"the others wait for {'; and for '.join(ranks)}, {costs} {pct(skew_share(every, what))} of the step{more}"
+
+
+def skew_share(late: Sequence[Late], what: WhatIf) -> float:
+    """The share of the step that late ranks cost together; of one, or one set, what that is said to cost elsewhere."""
+    if len(late) == 1:
+        told = weight(late[0], what.period)
+        if not told.mean:
+            return told.costs / told.of
+    return (what.saves(Scenario.NO_SKEW) or 0) / what.period
+
+
+def hosts_cost(what: WhatIf) -> str:
+    """Clause: what launching costs on all hosts, in the figure of the finding that takes it away; "" for little."""
+    scenario = Scenario.NO_HOST_LATE if what[Scenario.GRAPHS] is None else Scenario.GRAPHS
+    saved = what.saves(scenario) or 0
+    if saved < _HOSTS_WEIGH * what.period:
+        return ""
+    without = SCENARIOS[scenario].title if scenario is Scenario.GRAPHS else "if no launch came late"
+    return f"{without} the step would be up to {pct(saved / what.period)} shorter"
+
+
+def besides(late: Sequence[Late], period: int) -> str:
+    """Who is late too."""
+    told = [
+        f"{ranks_words(one.ranks)} {'are' if len(one.ranks) > 1 else 'is'} late, as {why_late(one)}, "
+        f"which costs {pct(costs / of)} of {'the mean step' if mean else 'the step'}"
+        for one in outermost(late)
+        for _, costs, of, mean in (weight(one, period),)
+    ]
+    return "".join(f"; {sentence}" for sentence in told)

@@ -1,0 +1,68 @@
+"""The verdict and how sure it is in sentences, the same in every output."""
+
+from __future__ import annotations
+
+from nsysan.diagnosis.scope import covered_words
+from nsysan.diagnosis.verdict import Doubt, Verdict
+from nsysan.metrics.coverage import HALF
+from nsysan.report.report import Report
+from nsysan.styled import styled
+from nsysan.text import counted, duration, pct, percent
+
+_ALONE = "; to be surer, capture decode steps alone (nsysan capture -c cudaProfilerApi, or --serve)"
+
+
+def verdict_words(report: Report) -> str:
+    """What bounds the step, without the figures behind it."""
+    verdict = report.diagnosis.verdict
+    return f"{styled(verdict.kind, verdict.kind)}: {verdict.says}{verdict.absent}"
+
+
+def verdict_sentence(verdict: Verdict) -> str:
+    """The same with the critical path, without its kind; of what part it is, sure_sentence says."""
+    path = f" ({verdict.path})" if verdict.path else ""
+    return f"{verdict.says}{path}{verdict.absent}"
+
+
+def sure_sentence(report: Report) -> str:
+    """How far the verdict can be relied on, and why."""
+    verdict = report.diagnosis.verdict
+    reasons = "; ".join(_reason(verdict, one) for one in verdict.because)
+    surer = _ALONE if verdict.doubted is Doubt.COVERAGE else ""
+    return f"{verdict.sure}, because {reasons}{surer}" if reasons else str(verdict.sure)
+
+
+def sure_in_short(report: Report) -> str:
+    """The same with the first of the reasons alone."""
+    verdict = report.diagnosis.verdict
+    return f"{verdict.sure}, because {verdict.because[0]}" if verdict.because else str(verdict.sure)
+
+
+def _reason(verdict: Verdict, reason: str) -> str:
+    rest = f" (the rest of the time: {verdict.rest})" if verdict.rest and reason == verdict.part else ""
+    return f"{reason.removesuffix('.')}{rest}"
+
+
+def grounds_sentence(report: Report) -> str:
+    """What the verdict was tested by, in figures, but for what was said as the reason; and what was not."""
+    told = report.diagnosis
+    calls = [(family.matched, family.matched + family.unmatched) for family in report.collectives]
+    matched, of = (sum(column) for column in zip(*calls, strict=True)) if calls else (0, 0)
+    what, covered = told.what_if, told.coverage
+    half = covered is not None and min(covered.span, covered.busy) >= HALF
+    parts = (
+        f"the steady steps cover {covered_words(covered)}" if half and covered is not None else "",
+        f"{percent(matched, of)} of the collectives match" if of else "",
+        "" if what is None or what.error is None else f"a replay of the steps misses their period by {pct(what.error)}",
+        f"{counted(len(report.steps.excluded), 'step')} left out",
+        _profiler(report),
+    )
+    why = sure_sentence(report)
+    return "; ".join(part for part in parts if part and part not in why)
+
+
+def _profiler(report: Report) -> str:
+    without, period = report.diagnosis.untraced, report.headline["period_ns"]
+    if without is None or not period:
+        return "what tracing costs is not measured (--untraced TIME)"
+    return f"tracing costs {duration(period - without.period)} a step ({percent(period - without.period, period)})"

@@ -1,0 +1,245 @@
+"""The one thing to do next: chosen by what the trace shows, and told alike wherever it stands."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from html import unescape
+
+import polars as pl
+import pytest
+
+from nsysan.diagnosis.diagnosis import Diagnosis
+from nsysan.diagnosis.findings.bubble import BubbleFinding
+from nsysan.diagnosis.findings.finding import Finding
+from nsysan.diagnosis.findings.fixes import fixes_of, host_fix, load_fixes
+from nsysan.diagnosis.findings.kinds import SavingIs, Severity
+from nsysan.diagnosis.findings.launching import LaunchingFinding
+from nsysan.diagnosis.findings.recording import RecordingFinding
+from nsysan.diagnosis.hotspot import Late
+from nsysan.diagnosis.late_words import mostly
+from nsysan.diagnosis.next_step import gain, next_step
+from nsysan.diagnosis.verdict import Doubt, Verdict, VerdictKind
+from nsysan.diagnosis.verdict_says import skew, skew_share
+from nsysan.diagnosis.workload import Workload
+from nsysan.metrics.causes import GapCause, LateCause
+from nsysan.metrics.scenarios import Scenario
+from nsysan.metrics.tail import TailRow
+from nsysan.metrics.tail_causes import TailCause
+from nsysan.metrics.whatif import WhatIf
+from nsysan.page.finding_anchor import finding_anchor
+from nsysan.page.html import to_html
+from nsysan.report.key_numbers import key_numbers
+from nsysan.report.markdown import to_markdown
+from nsysan.report.report import Report
+from nsysan.report.terminal import to_text
+from nsysan.report.what_if_text import what_if_text
+from nsysan.text import pct, rough
+
+#: ns of a step on paper.
+PERIOD = 1_000_000
+
+
+def late(*ranks: int, idle: GapCause = GapCause.HOST_LATE, saves: int = 100_000, mean: int = 100_000) -> Late:
+    parts = {LateCause.HOST: saves}
+    return Late(ranks, LateCause.HOST, saves, saves, mean, mean, parts, mean_period=PERIOD, idle={idle: 90_000})
+
+
+def told(kind: VerdictKind, *, period: int = PERIOD, **more: object) -> Diagnosis:
+    verdict = Verdict(kind, "", {kind.value: 0.8}, **more)  # type: ignore[arg-type]
+    what = WhatIf(period, {Scenario.NO_SKEW: period - 1, Scenario.ALL: period - 2})
+    frame = pl.DataFrame()
+    return Diagnosis(None, frame, what, verdict, [], [], frame, frame, 0.0)
+
+
+def finding(severity: Severity = Severity.MEDIUM, saving: int | None = 200_000, **more: object) -> Finding:
+    return Finding(LaunchingFinding.GRAPHS_OFF, severity, "a title", "evidence", "do this", saving, **more)  # type: ignore[arg-type]
+
+
+# ---- which fix
+
+
+@pytest.mark.parametrize(
+    ("source", "kernels", "name"),
+    [
+        ("NVTX ranges 'execute_#' (vLLM)", [], "vLLM"),
+        ("NVTX ranges 'gpu_model_runner: forward' (vLLM model runner)", [], "vLLM"),
+        ("NVTX ranges 'scheduler.run_batch' (SGLang)", [], "SGLang"),
+        # What ranges say outranks the kernels, which all of them have of PyTorch.
+        ("NVTX ranges '[Executor] _forward_step #' (TensorRT-LLM)", ["elementwise_kernel"], "TensorRT-LLM"),
+        ("CUDA graph replays", ["elementwise_kernel", "reshape_and_cache_flash_kernel"], "vLLM"),
+        ("NVTX ranges 'decode' (decode range)", ["elementwise_kernel"], "PyTorch"),
+        ("CUDA graph replays", ["my_gemm"], ""),
+    ],
+)
+def test_what_runs_the_steps(source: str, kernels: list[str], name: str) -> None:
+    assert fixes_of(source, kernels).name == name
+
+
+def test_every_engine_has_every_fix() -> None:
+    for row in load_fixes():
+        for fix in (row.graphs, row.whole, row.host, row.all_reduce, row.batches, row.layers, row.faster):
+            assert fix[0].islower()
+            assert not fix.endswith(".")
+        assert "keep 2 batches in flight (now 1): " in row.batches.format(batches=2, now=1)
+        assert "{size}" in row.all_reduce
+        assert row.source
+
+
+VLLM = fixes_of("NVTX ranges 'execute_#' (vLLM)", [])
+PAUSED = [TailRow(TailCause.HOST, 1, 60_000, [3, 9])]
+
+
+@pytest.mark.parametrize(
+    ("who", "tail", "ahead", "first"),
+    [
+        (None, [], False, "let vLLM schedule ahead of the GPUs: start it with --async-scheduling"),
+        # Where that is seen to be so, it is no advice.
+        (None, [], True, "give each of the engine's processes (one a rank, and the scheduler) CPU cores of its own"),
+        (late(1), [], False, "give the process of rank 1 CPU cores of its own, of its GPU's NUMA node"),
+        (late(1, idle=GapCause.SYNC), [], False, "take the call that waits for the GPU out of the step on rank 1"),
+        # A rank that is late in some steps alone.
+        (late(1, saves=0), PAUSED, False, "look at what pauses the process of rank 1 in steps 3 and 9: garbage"),
+        (late(1, saves=0), [], False, "give the process of rank 1"),
+        (late(0, 1, 2), [], False, "let vLLM schedule ahead"),
+    ],
+)
+def test_what_a_late_host_is_told(who: Late | None, tail: list[TailRow], ahead: bool, first: str) -> None:
+    assert host_fix(VLLM, 4, who, PERIOD, tail, ahead=ahead).first.startswith(first)
+
+
+# ---- which step
+
+
+def test_the_first_finding_of_weight() -> None:
+    step = next_step(told(VerdictKind.HOST), [finding(saving_is=SavingIs.AT_MOST)], "be faster")
+    assert step.told == "Do this. That saves at most 200 µs a step (20.0 %)."
+    # Of steps that compute bounds, what shortens the rest is told too.
+    step = next_step(told(VerdictKind.COMPUTE), [finding(saving=150_000)], "be faster")
+    assert step.told.startswith(
+        "Do this. That saves 150 µs a step (15.0 %). The kernels' own time is 80.0 % of the step:"
+    )
+    assert (
+        next_step(told(VerdictKind.HOST), [finding(saving=None)], "be faster").saves
+        == "what that saves no trace tells: try it"
+    )
+
+
+def test_a_small_finding_where_there_is_no_other() -> None:
+    note = finding(Severity.LOW, 20_000)
+    assert next_step(told(VerdictKind.HOST), [note], "be faster").finding is note
+    assert next_step(told(VerdictKind.HOST), [finding(Severity.LOW, 9_000)], "be faster").finding is None
+
+
+def test_nothing_to_be_gained_is_said_with_why() -> None:
+    step = next_step(told(VerdictKind.COMPUTE), [], "be faster")
+    assert step.do == "be faster"
+    assert "nothing else is worth a change: without skew a step would be less than 1 % shorter" in step.why
+    other = told(VerdictKind.COMPUTE, workload=Workload.TRAINING)
+    assert next_step(other, [], "be faster").do.startswith("look at the timeline")
+
+
+def test_what_could_be_the_profilers_is_found_out_first() -> None:
+    first = finding(saving_is=SavingIs.AT_MOST)
+    step = next_step(told(VerdictKind.HOST, doubted=Doubt.PROFILER), [first], "be faster")
+    assert step.do.startswith("time a step without nsys, and run nsysan again with --untraced TIME")
+    assert step.why == "if they do, do this; that saves at most 200 µs a step (20.0 %)"
+    assert step.finding is first
+
+
+def test_an_inconclusive_verdict_says_what_to_capture() -> None:
+    inconclusive = told(VerdictKind.INCONCLUSIVE, cure="Capture it again")
+    assert next_step(inconclusive, [finding()], "be faster").told == "Capture it again."
+    blocks = Finding(RecordingFinding.GRAPH_LEVEL_TRACE, Severity.HIGH, "blocks", "", "capture by node")
+    assert next_step(inconclusive, [finding(Severity.HIGH), blocks], "be faster").told == "Capture by node."
+
+
+def test_more_batches_are_tokens_a_second() -> None:
+    bubble = Finding(BubbleFinding.PIPELINE_BUBBLE, Severity.HIGH, "a bubble", "", "fill it", 200_000, of_step=PERIOD)
+    assert gain(bubble, PERIOD) == "1.25 times the tokens a second"
+    step = next_step(told(VerdictKind.PIPELINE), [bubble], "be faster")
+    assert step.saves == "that gives up to 1.25 times the tokens a second; each token takes as long as before"
+    assert bubble.saves == "gives up to 1.25 times the tokens a second; each token takes as long as before"
+
+
+# ---- one story
+
+
+def test_a_set_names_its_worst_rank_first() -> None:
+    both, first, second = late(0, 1), replace(late(0), saves=60_000), replace(late(1), saves=0)
+    assert mostly([both, first, second], both) == " (most of all rank 0)"
+    assert mostly([both, replace(first, saves=50_000), second], both) == ""
+    assert mostly([first], first) == ""
+
+
+def test_late_hosts_and_slow_hosts_are_one_story() -> None:
+    what = WhatIf(PERIOD, {Scenario.NO_SKEW: 600_000, Scenario.NO_HOST_LATE: 200_000, Scenario.GRAPHS: 100_000})
+    one = late(2, saves=390_000)
+    says = skew([one], 0, what, 11, host_paced=True)
+    # Of one late rank, its own figure; of the rest, that of the finding that takes it away.
+    assert says == (
+        "the others wait for rank 2, as its host launches late, which costs 39.0 % of the step; launching is most of "
+        "the rest, too: with CUDA graphs the step would be up to 90.0 % shorter"
+    )
+    assert skew_share([one, late(1)], what) == 0.4
+    assert "CUDA graphs" not in skew([one], 0, what, 11, host_paced=False)
+
+
+def _plain(html: str) -> str:
+    """What a page's first section says, as text."""
+    section = html.partition('<section id="verdict">')[2].partition("</section>")[0]
+    return unescape(re.sub(r"<[^>]+>", "", section)).replace("\xa0", " ")
+
+
+NAMES = ("tp4_eager", "tp4_slow", "tp2_graph", "tp4_graph_node", "tp4_late1", "tp4_fused")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_output_tells_the_same(reported: Callable[[str], Report], name: str) -> None:
+    report = replace(reported(name), timelines=[])
+    step, what = report.next_step, report.diagnosis.what_if
+    assert what is not None
+    page, markdown = _plain(to_html(report, "cdn")), to_markdown(report).replace("\\", "")
+    for text in (page, markdown, to_text(report)):
+        for part in (step.do, step.saves, step.why):
+            assert part[1:] in text
+        assert report.diagnosis.verdict.says in text
+        # Nothing is lost by putting something right.
+        assert not re.search(r"sav\w+,? (?:at \w+ )?-\d", text)
+    assert not re.search(r" -\d", what_if_text(report))
+    card = key_numbers(report)[2]
+    if step.finding is None:
+        assert card.value == "< 1 %"
+        return
+    # Card, sentence and finding have one number; the card and the sentence its share.
+    assert step.finding.saving is not None
+    figure, share = rough(step.finding.saving), pct(step.finding.saving / what.period)
+    assert figure in card.value
+    assert share in card.value
+    assert f"{figure} a step ({share})" in step.saves
+    assert figure in step.finding.saves
+    assert f"({step.finding.saves})" in markdown
+
+
+@pytest.mark.parametrize("name", ["tp4_eager", "tp4_slow", "tp4_late1"])
+def test_one_loss_has_one_figure(reported: Callable[[str], Report], name: str) -> None:
+    report = reported(name)
+    (share,) = re.findall(r"which costs ([\d.]+ %)", report.diagnosis.verdict.says)
+    assert key_numbers(report)[1].value == share
+    assert share in report.late_in_short()
+    assert share in report.late_sentence()
+
+
+def test_two_findings_of_one_id_have_a_place_each() -> None:
+    one, other, last = finding(), finding(saving=1), finding(saving=2)
+    assert [finding_anchor([one, other, last], each) for each in (one, other, last)] == [
+        "finding-graphs_off",
+        "finding-graphs_off-2",
+        "finding-graphs_off-3",
+    ]
+
+
+def test_what_a_replay_tells_has_three_digits() -> None:
+    told = (16_372_200, 929_300, 99_960, 22_700, 0, 1_234_567_000)
+    assert [rough(ns) for ns in told] == ["16,400 µs", "929 µs", "100.0 µs", "22.7 µs", "0.0 µs", "1,230,000 µs"]
