@@ -21,7 +21,7 @@ from nsysan.metrics.scenarios import Scenario
 from nsysan.model import classes, host_clock, launchers, load
 from nsysan.model.classes import load_catalogue
 from nsysan.model.steps import numbering, period, populations
-from nsysan.replay import activity, edits, levels, results, trust
+from nsysan.replay import activity, edits, hosts_meet, levels, places, results, trust
 from nsysan.run import clock, matching, messages, nccl_fit, rank_clocks, together
 from nsysan.run.run import Run
 from nsysan.trace import gpu_work
@@ -121,10 +121,20 @@ NUMBERS = [
         f"which differ by no more than {percent(rank_clocks._CONSTANT)} of it",
     ),
     ("6", f"differ from their median by as much, to within {percent(rank_clocks.SAME)}"),
+    ("6", f"impossible where {percent(rank_clocks.REFUTED)} of them end on one rank before they have begun on another"),
+    ("6", f"taken out (of up to {rank_clocks.FURTHEST_NS / 1e3:g} µs)"),
+    ("6", f"the middle half may differ by {percent(rank_clocks.SHOWN)} of it"),
     ("6", f"A correction of more than {clock.MAX_CORRECTION_NS / 1e3:,.0f} µs is not believed"),
     ("6", f"GPU work lies more than {clock._MAX_APART_NS / 1e9:g} s apart"),
     ("6", f"where their wire takes at least {percent(nodes.ACROSS_SHARE)} of the period"),
     ("7", f"costs at least {percent(results.LATE_SHARE)} of the period or of the tail"),
+    (
+        "7",
+        f"pause for {hosts_meet._PAUSE / 1e3:g} µs or more at one place in {percent(hosts_meet._OFTEN)} of the steps, "
+        f"none leaves before all have come in {percent(hosts_meet._MOST)} of them",
+    ),
+    ("7", f"within which they come, which is {hosts_meet._APART / 1e3:g} µs or more"),
+    ("7", f"Where {percent(places._POLLS)} of the runs of queries end like that, only runs of {places._LOOP} or more"),
     ("7", f"no more than {activity.MAX_OPERATIONS:,} operations".replace(",", " ")),
     (
         "7",

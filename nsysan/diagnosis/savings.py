@@ -70,7 +70,7 @@ def savings(run: Run, pace: Pace | None, untraced: WithoutNsys | None = None) ->
         replayed=pace.period.median,
         error=pace.error,
         why_host=why_host,
-        scheduled=pace.answered and not why_host and _by_hosts(told, period),
+        scheduled=(pace.answered or pace.met) and not why_host and _by_hosts(told, period),
     )
 
 

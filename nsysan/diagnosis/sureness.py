@@ -102,7 +102,8 @@ def _profiled(run: Run, diagnosis: Diagnosis) -> tuple[str, bool] | None:
     """What the profiler may weigh, and whether that could turn the verdict; None where it is little."""
     what, kind = diagnosis.what_if, diagnosis.verdict.kind
     # Own loops were measured to be slowed by 2 %, engines with threads and processes beside by a third.
-    engine = run.is_eager or (diagnosis.pace is not None and diagnosis.pace.answered)
+    pace = diagnosis.pace
+    engine = run.is_eager or (pace is not None and (pace.answered or pace.met))
     late = engine and kind == VerdictKind.SKEW and any(one.cause == LateCause.HOST for one in outermost(diagnosis.late))
     if what is None or not slowed_by_nsys(run, what) or not (kind == VerdictKind.HOST or late):
         return None

@@ -23,8 +23,13 @@ _LANE = ("stretch", "thread")
 _MEETING = ("stretch", "step", "meeting")
 
 
+def meet(hosts: pl.DataFrame) -> bool:
+    """Whether the hosts meet; hosts: as with_places has them, in order."""
+    return not _meetings(_pauses(hosts)).is_empty()
+
+
 def with_hosts_met(hosts: pl.DataFrame) -> pl.DataFrame:
-    """The calls of hosts with a wait in each pause in which they meet; meeting: which of its step, null of others.
+    """The calls of hosts with a wait in each pause in which they meet; meeting: a number for its place, null of others.
 
     hosts: as with_replies has them.
     """

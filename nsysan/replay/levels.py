@@ -178,7 +178,9 @@ def _instead(rows: pl.DataFrame, at_once: pl.DataFrame) -> pl.DataFrame:
         rows.select(*where[:2], "place", "rank"), on=[*where[:2], "place", "rank"], how="anti"
     )
     lacking = lacking.group_by(*where, "rank").agg(lacks=pl.sum("then"))
-    told = sums.join(lacking, on=[*where, "rank"]).group_by("rank", "segment").agg(pl.median("ns", "lacks"))
+    # A step that is cut off lacks what it has in all others.
+    told = sums.join(lacking, on=[*where, "rank"], how="left").with_columns(pl.col("lacks").fill_null(0))
+    told = told.group_by("rank", "segment").agg(pl.median("ns", "lacks")).filter(pl.col("lacks") > 0)
     share = pl.col("lacks") / pl.col("ns")
     told = told.select("rank", "segment", instead=pl.when(share < 1 - _ALIKE).then(share).otherwise(1.0).fill_nan(1.0))
     return own.select("rank", "segment", "place").unique().join(told, on=["rank", "segment"])

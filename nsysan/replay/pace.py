@@ -100,6 +100,7 @@ def pace_of(ready: Prepared) -> Pace:
         closed=not piped or turns or from_last_to_first(graph.operations, graph.stages),
         turns_inferred=turns,
         answered=waits_for_answers(graph),
+        met=bool((graph.link == Link.HOST).any()),
     )
 
 

@@ -25,6 +25,7 @@ class Why(IntEnum):
     ORDER = 6
     SYNC = 7
     HELD = 8
+    HOST = 9
 
     @property
     def lead(self) -> str:
@@ -47,6 +48,7 @@ _WORDS = {
     Why.ORDER: "The work waits for work of another stream to end",
     Why.SYNC: "The call returns once the work that it waits for has ended",
     Why.HELD: "The launch call returns once the GPU has room for it",
+    Why.HOST: "The host goes on once the last host has come to where they meet",
 }
 _BEFORE = (Why.NEXT_CALL, Why.NEXT_WORK, Why.LAUNCH, Why.ORDER)
 _BY_LINK = {
@@ -58,6 +60,7 @@ _BY_LINK = {
     Link.SYNC: Why.SYNC,
     Link.ASKED: Why.SYNC,
     Link.HELD: Why.HELD,
+    Link.HOST: Why.HOST,
 }
 SCHEMA = pl.Schema(
     {

@@ -8,9 +8,9 @@ from nsysan.columns.codes import codes, occurrences
 from nsysan.trace.calls import NOT_READY
 
 _HOME = ("stretch", "rank", "home")
-#: A thread that goes on in so many of its runs of queries though the work is not done looks after it by the way.
+#: Hosts that go on in so many of their runs of queries though the work is not done look after it by the way.
 _POLLS = 0.1
-#: Of such a thread, so many queries on end ask after one thing until it is done.
+#: So many of their queries on end ask after one thing until it is done.
 _LOOP = 8
 
 
@@ -76,8 +76,8 @@ def with_places(work: pl.DataFrame, waits: pl.DataFrame) -> tuple[pl.DataFrame, 
 def _asked_once(calls: pl.DataFrame) -> pl.DataFrame:
     """The calls with each run of queries as one: from the first to the end of the last, which tells what it asked.
 
-    A host that goes on though it was told that the work is not done waits for nothing: such runs are left out, and of a
-    thread that often does so all but long ones that ended with work that was done.
+    A host that goes on though it was told that the work is not done waits for nothing: such runs are left out, and
+    where that is often so all but long ones that ended with work that was done.
     """
     lane = ("stretch", "thread")
     query = pl.col("waits") & pl.col("launch").str.contains("Query")
@@ -97,7 +97,8 @@ def _asked_once(calls: pl.DataFrame) -> pl.DataFrame:
         goes_on=pl.last("unready"),
         loops=~pl.last("unready") & (pl.len() >= _LOOP),
     )
-    polls = pl.col("goes_on").filter(query).mean().over(lane).fill_null(0.0) >= _POLLS
+    # All ranks run one program: what one shows holds for all.
+    polls = pl.col("goes_on").filter(query).mean().fill_null(0.0) >= _POLLS
     gone = query & (pl.col("goes_on") | polls & ~pl.col("loops"))
     return merged.filter(~gone.fill_null(value=False)).select(calls.columns)
 

@@ -14,6 +14,7 @@ import polars as pl
 from nsysan.replay.alongside import spread
 from nsysan.replay.edits import Basis, Edit
 from nsysan.replay.engine import I64
+from nsysan.replay.hosts_meet import meet
 from nsysan.replay.known_results import told_to_host, told_to_thread
 from nsysan.replay.links import Link, Part, part
 from nsysan.replay.shape import Graph
@@ -44,7 +45,8 @@ def with_replies(
     nothing = pl.DataFrame(schema=dict.fromkeys(("stretch", "thread", "start", "node", "link"), pl.Int64))
     pauses, told = _pauses(hosts), told_to_thread(work, beside, orders)
     telling = -1
-    if by_host := told.is_empty():
+    # Hosts that wait for each other are told by no one of them.
+    if by_host := told.is_empty() and not meet(hosts):
         told, telling = told_to_host(work, hosts, orders)
     if told.is_empty() or pauses.is_empty():
         return hosts, nothing
@@ -143,11 +145,6 @@ def told_at_once(basis: Basis) -> Edit | None:
         cross[told] = np.minimum(cross[told], sooner["ns"].to_numpy())
 
     return edit
-
-
-def meets_hosts(graph: Graph) -> bool:
-    """Whether hosts wait for each other, as it shows (see hosts_meet)."""
-    return bool((graph.link == Link.HOST).any())
 
 
 def _pauses(hosts: pl.DataFrame) -> pl.DataFrame:

@@ -62,7 +62,8 @@ class Pace:
     per_step: stretch, step, rank and a column a scenario. nodes: of the graph; whole: whether it is
     of all steady steps. closed: whether it is known what the first stage of a pipeline waits for before its next step;
     inferred: whether no call of the trace says so. answered: whether hosts wait for results by way of another thread,
-    as is inferred (see replay.replies).
+    as is inferred (see replay.replies). met: whether hosts wait for each other in their steps, as is inferred (see
+    replay.hosts_meet).
     """
 
     period: Timed
@@ -83,3 +84,4 @@ class Pace:
     closed: bool = True
     turns_inferred: bool = False
     answered: bool = False
+    met: bool = False

@@ -59,6 +59,20 @@ def test_an_offset_that_launches_show_too_is_the_clocks(tmp_path: Path, ahead: i
     document_of(report)
 
 
+def test_an_offset_without_which_calls_are_impossible_is_the_clocks(tmp_path: Path) -> None:
+    plain = run_of(tmp_path / "plain.sqlite")
+    # Its launches come as much sooner, so that they do not show it; each call lasts 11 us.
+    run = run_of(tmp_path / "off.sqlite", ahead=-15_000, queued=15_000)
+    assert (run.rank_clocks.taken_out, run.rank_clocks.refuted) == ({3: -15_000}, frozenset({3}))
+    assert run.ledger.equals(plain.ledger)
+    assert waits(run) == waits(plain)
+    (row,) = (row for row in build_report(run, "0", timelines=False).quality if row.id == "rank_clocks")
+    assert row.status == "estimated"
+    assert "end on one rank before they begin on another" in row.reason
+    near = run_of(tmp_path / "near.sqlite", ahead=-6_000, queued=6_000)
+    assert (near.rank_clocks.taken_out, near.rank_clocks.left) == ({}, {3: -6_000})
+
+
 def test_a_rank_that_leaves_last_is_no_clock(tmp_path: Path) -> None:
     run = run_of(tmp_path / "tree.sqlite", leaves=2_000)
     assert (run.rank_clocks.taken_out, run.rank_clocks.left) == ({}, {3: 2_000})
