@@ -169,7 +169,7 @@ def test_messages_of_the_profiler_are_one_line(tmp_path: Path, capsys: Capsys) -
     builder = TraceBuilder()
     (process, *_) = decode_loop(builder)
     builder.diagnostic("Not all CUDA events might have been collected.a\r\n\x1b[1mb\u2028c", process=process)
-    done = run_cli(capsys, "report", builder.write(tmp_path / "t.sqlite"), "-o", tmp_path / "o.html")
+    done = run_cli(capsys, "report", "-v", builder.write(tmp_path / "t.sqlite"), "-o", tmp_path / "o.html")
     assert "collected.a ?[1mb c" in " ".join(done.out.split())
     assert "\r" not in done.out
 
