@@ -11,6 +11,7 @@ import polars as pl
 from nsysan.model.operations import is_communication
 from nsysan.replay import edits
 from nsysan.replay.activity import MAX_OPERATIONS, Activity
+from nsysan.replay.ahead import launches_ahead
 from nsysan.replay.busy_stages import no_bubble
 from nsysan.replay.engine import NotAcyclic
 from nsysan.replay.late import find_late
@@ -100,6 +101,7 @@ def pace_of(ready: Prepared) -> Pace:
         closed=not piped or turns or from_last_to_first(graph.operations, graph.stages),
         turns_inferred=turns,
         answered=waits_for_answers(graph),
+        ahead=launches_ahead(graph),
         met=bool((graph.link == Link.HOST).any()),
     )
 

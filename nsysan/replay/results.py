@@ -63,7 +63,8 @@ class Pace:
     of all steady steps. closed: whether it is known what the first stage of a pipeline waits for before its next step;
     inferred: whether no call of the trace says so. answered: whether hosts wait for results by way of another thread,
     as is inferred (see replay.replies). met: whether hosts wait for each other in their steps, as is inferred (see
-    replay.hosts_meet).
+    replay.hosts_meet). ahead: whether hosts launch a step before they have the results of the one before (see
+    replay.ahead).
     """
 
     period: Timed
@@ -84,4 +85,5 @@ class Pace:
     closed: bool = True
     turns_inferred: bool = False
     answered: bool = False
+    ahead: bool = False
     met: bool = False

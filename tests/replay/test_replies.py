@@ -70,6 +70,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Pace:
 
 def test_nobody_is_late_where_none_is(base: Pace) -> None:
     assert base.answered
+    assert base.ahead
     assert base.period.median == WORK + WIRE + 2 * GAP
     assert base.late == []
     assert base.scenarios["no_skew"].median == base.period.median

@@ -119,6 +119,7 @@ def test_hosts_that_another_may_tell_to_begin_a_step(tmp_path: Path) -> None:
 def test_hosts_that_begin_when_another_has_waited_are_told_by_it(tmp_path: Path) -> None:
     pace = handed_out(tmp_path / "t.sqlite", varies=9_000)
     assert pace.answered
+    assert not pace.ahead
     assert (pace.period.median, pace.scenarios["no_skew"].median) == (140_000, 100_000)
     assert "no_skew" not in pace.bounds
     assert [(one.ranks, one.cause, one.costs) for one in pace.late] == [((1,), "host", 40_000)]

@@ -72,7 +72,7 @@ class Case:
     def host_fix(self, late: Late | None = None) -> Fix:
         """What to do of hosts that launch late: of these ranks, or of all."""
         told = self.diagnosis
-        ahead = told.pace is not None and told.pace.answered
+        ahead = told.pace is not None and told.pace.ahead
         return host_fix(self.fixes, len(self.run.ranks), late, self.period, told.tail, ahead=ahead)
 
     @property
