@@ -19,7 +19,13 @@ _UNTRACED = (
     "may not bound the step at all"
 )
 _LOOK = "look at the timeline and the kernels below: no finding says what to change"
-_HOW = {SavingIs.ESTIMATE: "about ", SavingIs.AT_MOST: "at most ", SavingIs.AT_LEAST: "at least ", SavingIs.REPLAY: ""}
+_HOW = {
+    SavingIs.REPLAY: "",
+    SavingIs.AT_LEAST: "at least ",
+    SavingIs.ESTIMATE: "about ",
+    SavingIs.AT_MOST: "at most ",
+    SavingIs.PART_OF: "a part of ",
+}
 
 
 @dataclass(frozen=True)
@@ -57,13 +63,17 @@ def next_step(diagnosis: Diagnosis, findings: Sequence[Finding], faster: str) ->
     what = diagnosis.what_if
     if verdict.workload is not Workload.DECODE or what is None or not what.told:
         return NextStep(_LOOK)
-    return NextStep(faster, why=f"nothing else is worth a change: {_little(what)}")
+    return NextStep(faster, why=f"{_own(verdict)}{_else(findings, period)}: {_little(what)}")
 
 
 def first_finding(findings: Sequence[Finding], period: int) -> Finding | None:
-    """The finding to act on first; None where none is of weight."""
-    return next((one for one in findings if one.severity != Severity.LOW), None) or next(
-        (one for one in findings if one.saving and one.saving >= NOTABLE * period), None
+    """The finding to act on first; None where none is of weight.
+
+    What saves an unknown part of something says less than what there is to do of the rest.
+    """
+    told = [one for one in findings if one.saving is None or one.is_reachable]
+    return next((one for one in told if one.severity != Severity.LOW), None) or next(
+        (one for one in told if one.saving and one.saving >= NOTABLE * period), None
     )
 
 
@@ -84,7 +94,8 @@ def _saves(finding: Finding, period: int) -> str:
         return "what that saves no trace tells: try it"
     if finding.in_throughput:
         return f"that gives up to {told}; each token takes as long as before"
-    return f"that saves {told.replace(' (', ' a step (', 1)}"
+    basis = f", {finding.basis}" if finding.basis else ""
+    return f"that saves {told.replace(' (', ' a step (', 1)}{basis}"
 
 
 def _period(diagnosis: Diagnosis) -> int:
@@ -99,8 +110,20 @@ def _rest(verdict: Verdict, finding: Finding, period: int, faster: str) -> str:
     """Of steps that compute bounds, and the finding shortens a little: what shortens the rest."""
     if verdict.kind != VerdictKind.COMPUTE or (finding.saving or 0) >= HIGH_SHARE * period:
         return ""
-    own = pct(verdict.shares[verdict.kind] or 0)
-    return f"the kernels' own time is {own} of the step: to shorten that, {faster}"
+    return f"the kernels' own time is {pct(verdict.shares[verdict.kind] or 0)} of the step: to shorten that, {faster}"
+
+
+def _own(verdict: Verdict) -> str:
+    """Of steps that compute bounds: that what is advised is of the most of them."""
+    if verdict.kind != VerdictKind.COMPUTE:
+        return ""
+    return f"the kernels' own time is {pct(verdict.shares[verdict.kind] or 0)} of the step; "
+
+
+def _else(findings: Sequence[Finding], period: int) -> str:
+    """That the rest is worth no change, as far as that is known."""
+    parts = any(one.saving and not one.is_reachable and one.saving >= NOTABLE * period for one in findings)
+    return "of the rest no trace tells how much can go" if parts else "nothing else is worth a change"
 
 
 def _little(what: WhatIf) -> str:

@@ -109,6 +109,8 @@ def _saving(report: Report) -> KeyNumber:
     saved = max(what.saves(scenario) or 0 for scenario in what.told)
     if first is not None:
         return KeyNumber("not known", f"what there is to gain, as no trace tells it: {first.title}")
+    # What is advised then is another thing.
+    other = "; what the advised saves, no trace tells" if report.next_step.finding is None else ""
     if saved < NOTABLE * what.period:
-        return KeyNumber(f"< {pct_limit(NOTABLE)}", f"of a step to gain from {told} together")
-    return KeyNumber(f"at most {rough(saved)} ({pct(saved / what.period)})", f"of a step to gain, without {told}")
+        return KeyNumber(f"< {pct_limit(NOTABLE)}", f"of a step is all that {told} cost together{other}")
+    return KeyNumber(f"at most {rough(saved)} ({pct(saved / what.period)})", f"of a step is for {told}{other}")

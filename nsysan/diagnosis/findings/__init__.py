@@ -76,7 +76,7 @@ def ordered(findings: Sequence[Finding], period: int) -> list[Finding]:
 
 
 def _place(finding: Finding, period: int) -> tuple[int, int]:
-    """By severity, then by what is saved, in steps beyond chance; last of what that is not known."""
-    if finding.saving is None:
+    """By severity, then by what is saved, in steps beyond chance; last of what that is not known, nor what of it."""
+    if finding.saving is None or not finding.is_reachable:
         return finding.severity.place, 1
     return finding.severity.place, -int(finding.saving / (ALIKE * period)) if period else 0

@@ -12,6 +12,7 @@ from importlib.resources import files
 import polars as pl
 
 from nsysan.diagnosis.findings.case import Case, Finder
+from nsysan.diagnosis.findings.custom_speeds import custom_speed
 from nsysan.diagnosis.findings.finding import HIGH_SHARE, MEDIUM_SHARE, Finding, by_share
 from nsysan.diagnosis.findings.kinds import FindingId, SavingIs, Severity
 from nsysan.metrics.link import THRESHOLDS as LINK_THRESHOLDS
@@ -50,6 +51,10 @@ def slow_wire(case: Case) -> Iterator[Finding]:
     comm, overlap = case.line("comm"), case.line("overlap")
     # What no chain of the step goes through costs it nothing.
     wire = case.on_the_path(case.line("wire"), "wire")
+    # Kernels that reach into their peers' memory, and a better link, end at the machine.
+    inside = [group.id for group in case.run.groups if (nodes_of(group.ranks, case.run.host_of) or 1) == 1]
+    calls = case.all_reduces.filter(pl.col("message_bytes").is_not_null() & pl.col("group").is_in(inside))
+    own = list(_not_custom(case, calls))
     if wire >= EXPOSED_SHARE * case.period and overlap < OVERLAP_SHARE * max(comm, 1):
         yield Finding(
             CommunicationFinding.NO_OVERLAP,
@@ -60,13 +65,11 @@ def slow_wire(case: Case) -> Iterator[Finding]:
             wire,
             figures={"exposed_ns": wire, "overlap_ns": overlap, "share": wire / case.period},
             thresholds={"exposed_share": EXPOSED_SHARE, "overlap_share": OVERLAP_SHARE},
-            saving_is=SavingIs.AT_MOST,
+            saving_is=SavingIs.PART_OF,
             also="fuse products with communication, or run two half batches alternately where the batch is large",
+            basis="the same wire as of NCCL's small all-reduces" if own else "",
         )
-    # Kernels that reach into their peers' memory, and a better link, end at the machine.
-    inside = [group.id for group in case.run.groups if (nodes_of(group.ranks, case.run.host_of) or 1) == 1]
-    calls = case.all_reduces.filter(pl.col("message_bytes").is_not_null() & pl.col("group").is_in(inside))
-    yield from _not_custom(case, calls)
+    yield from own
     yield from _too_wide(case, calls, wire)
 
 
@@ -75,32 +78,49 @@ def _not_custom(case: Case, calls: pl.DataFrame) -> Iterator[Finding]:
     if calls.is_empty():
         return
     members = int(calls["members"].max())  # type: ignore[arg-type]
-    limit = custom_all_reduce_limit({rank.model or "" for rank in case.run.ranks}, members)
+    models = {rank.model or "" for rank in case.run.ranks}
+    limit = custom_all_reduce_limit(models, members)
     plain = calls.filter((pl.col("library") == "NCCL") & ~pl.col("name").str.contains("^ncclSym"))
     small = plain.filter(pl.col("message_bytes") <= (limit or 0))
     # Custom kernels reach into their peers' memory: not over a host or a network, and over PCIe for two GPUs only.
     reachable = case.link is None or case.link.looks_like in (None, LinkKind.NVLINK)
     if limit is None or small.is_empty() or not reachable:
         return
-    per_step = small.group_by("rank", "step").agg(pl.sum("wire"))["wire"].median()
-    wire = round(per_step) if isinstance(per_step, int | float) else 0
-    p50 = middle(call_wires(small, case.run.steady_steps)["wire"])
     largest = int(small["message_bytes"].max())  # type: ignore[arg-type]
+    faster = custom_speed(case.fixes.name, models, members, largest)
+    beyond = pl.col("wire") if faster is None else (pl.col("wire") - faster.ns).clip(lower_bound=0)
+    summed = small.group_by("rank", "step").agg(pl.sum("wire"), beyond=beyond.sum()).median()
+    wire, lost = (round(summed[name][0] or 0) for name in ("wire", "beyond"))
+    p50 = middle(call_wires(small, case.run.steady_steps)["wire"])
+    # What runs beside compute costs nothing, and less than nothing no kernel takes.
+    exposed = case.on_the_path(min(wire, case.line("wire")), "wire")
+    saving = min(lost, exposed)
+    weight = min(lost, case.line("wire"))
+    less = (
+        "no kernel brings that to 0, and what an engine's own takes there was not measured"
+        if faster is None
+        else f"{faster.kernel} was measured to take {faster.wire_us:g} µs ({faster.source})"
+    )
     yield Finding(
         CommunicationFinding.NCCL_FOR_SMALL,
-        # What runs beside compute costs nothing.
-        Severity.MEDIUM if min(wire, case.line("wire")) >= MEDIUM_SHARE * case.period else Severity.LOW,
+        Severity.MEDIUM if weight >= MEDIUM_SHARE * case.period else Severity.LOW,
         "all-reduces use NCCL's kernels where engines use a custom one",
         f"all-reduces of up to {size(largest)} over {members} ranks take {us(p50)} µs each "
-        f"(p50) and {us(wire)} µs a step in NCCL kernels; engines use a custom kernel up to {size(limit)}",
+        f"(p50) and {us(wire)} µs a step in NCCL kernels; engines use a custom kernel up to {size(limit)}; {less}",
         case.fixes.all_reduce.format(size=size(largest)),
-        # Less than nothing no kernel takes.
-        case.on_the_path(min(wire, case.line("wire")), "wire") or None,
-        figures={"largest_bytes": largest, "limit_bytes": limit, "wire_ns": wire, "wire_p50_ns": p50},
+        saving or None,
+        figures={
+            "largest_bytes": largest,
+            "limit_bytes": limit,
+            "wire_ns": wire,
+            "wire_p50_ns": p50,
+            "custom_wire_ns": None if faster is None else faster.ns,
+        },
         thresholds={"limit_bytes": limit, "medium_share": MEDIUM_SHARE},
-        saving_is=SavingIs.AT_MOST,
+        saving_is=SavingIs.PART_OF if faster is None else SavingIs.ESTIMATE,
         also="see why a custom one is refused: no peer access between all GPUs, containers without shared IPC, sizes "
         "that are not multiples of 16 bytes",
+        basis="" if faster is None else f"at {faster.wire_us:g} µs a call instead of {us(p50)}, as measured elsewhere",
     )
 
 

@@ -17,6 +17,7 @@ _SAVES = {
     SavingIs.AT_LEAST: "at least {} a step",
     SavingIs.ESTIMATE: "about {} a step, an estimate",
     SavingIs.AT_MOST: "at most {} a step",
+    SavingIs.PART_OF: "a part of {} a step",
 }
 
 Figures = dict[str, float | int | str | None]
@@ -30,7 +31,7 @@ class Finding:
     figures: what was measured, by name; thresholds: the constants of this module it was held against. of_step: ns of
     the step, where what is saved is of its share of the time, with more batches in flight, and each token takes as
     long; 0 elsewhere. fix: what to do first, an imperative without a full stop; also: what else may help, "" for
-    nothing.
+    nothing. basis: what the saving rests on, or with what it is shared, a clause behind it, "" for nothing.
     """
 
     id: FindingId
@@ -47,6 +48,7 @@ class Finding:
     of_step: int = 0
     of: int | None = None
     also: str = ""
+    basis: str = ""
 
     @property
     def fixes(self) -> str:
@@ -60,7 +62,13 @@ class Finding:
             return ""
         if self.in_throughput:
             return f"gives up to {self.throughput} times the tokens a second; each token takes as long as before"
-        return f"saves {_SAVES[self.saving_is].format(rough(self.saving))}"
+        basis = f" ({self.basis})" if self.basis else ""
+        return f"saves {_SAVES[self.saving_is].format(rough(self.saving))}{basis}"
+
+    @property
+    def is_reachable(self) -> bool:
+        """Whether its saving is one that a fix can give; else it is what it is a part of."""
+        return self.saving is not None and self.saving_is is not SavingIs.PART_OF
 
     @property
     def in_throughput(self) -> bool:

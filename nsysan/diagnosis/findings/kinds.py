@@ -40,5 +40,7 @@ class SavingIs(StrEnum):
     #: The same, where the trace allows more.
     AT_LEAST = "at least"
     ESTIMATE = "estimate"
-    #: All of the loss, of which a fix takes a part.
+    #: All of the loss, which a fix may take away.
     AT_MOST = "at most"
+    #: All of what the loss is in, which no fix takes away whole: how much of it no trace tells.
+    PART_OF = "part of"

@@ -16,7 +16,7 @@ from nsysan.diagnosis.late_words import alone_of, by_host, outermost, ranks_word
 from nsysan.metrics.causes import LateCause
 from nsysan.metrics.scenarios import Scenario
 from nsysan.replay.results import LATE_SHARE
-from nsysan.text import counted, duration, pct, pct_limit, shortened
+from nsysan.text import counted, duration, pct, pct_limit, rough, shortened
 
 #: GPUs of one model differ by 1 to 2 % in speed; an uneven split of heads gives more.
 UNEVEN_RATIO = 1.03
@@ -34,7 +34,7 @@ class LateRankFinding(FindingId):
 
 _CLOCK_FIX = "compare the GPU of {} with the others: clocks and throttling (nvidia-smi -q -d CLOCK,PERFORMANCE,POWER)"
 _NOT_CLOCK = "other processes on that GPU, or more to compute there (heads, experts, sequences)"
-_OWN_WORK_FIX = "move off {} what only it runs{}: out of the step, or spread over all ranks"
+_OWN_WORK_FIX = "move off {} what only {} run{}{}: out of the step, or spread it over all ranks"
 _NOT_OWN_WORK = "give it less of what all run; sampling, logits, experts or a LoRA are what one rank may have alone"
 _SPLIT_FIX = "choose a TP size that divides attention heads, KV heads and MLP columns, or pad them"
 _NOT_SPLIT = "if all kernels of the rank are slower alike, it is that GPU's clock"
@@ -109,6 +109,7 @@ def _late(case: Case, one: Late, uneven: _Uneven | None) -> Finding:
         told.append(split.evidence)
         figures |= {"ratio": split.ratio}
     fix = case.host_fix(one) if host else _fix(own, one, split)
+    moved = not host and one.cause == LateCause.COMPUTE and any(_runs_more(rank) for rank in own)
     return Finding(
         SharedFinding.LATE_HOST if host else LateRankFinding.STRAGGLER,
         by_share(saves or 1, case.period),
@@ -122,7 +123,13 @@ def _late(case: Case, one: Late, uneven: _Uneven | None) -> Finding:
         saving_is=_is(case, one),
         of=of if mean else None,
         also=fix.also,
+        basis=_spread(saves, len(one.ranks), len(case.run.ranks)) if moved else "",
     )
+
+
+def _spread(saves: int, own: int, ranks: int) -> str:
+    """What is saved if the work of some ranks is shared by all of them, beside what it is without that work."""
+    return f"if it is out of the step; spread over {ranks} ranks, about {rough(saves * (ranks - own) // ranks)}"
 
 
 def _is(case: Case, one: Late) -> SavingIs:
@@ -145,7 +152,8 @@ def _fix(own: list[Late], one: Late, split: _Uneven | None) -> Fix:
     if one.cause != LateCause.COMPUTE:
         return Fix((_UNKNOWN_FIX if one.cause is None else _FIX[one.cause]).format(who))
     if any(_runs_more(rank) for rank in own):
-        return Fix(_OWN_WORK_FIX.format(who, _mostly(own)), _NOT_OWN_WORK)
+        only = ("they", "") if len(own) > 1 else ("it", "s")
+        return Fix(_OWN_WORK_FIX.format(who, *only, _mostly(own)), _NOT_OWN_WORK)
     if all(rank.where is not None and rank.where.kernel is not None for rank in own):
         return Fix(_KERNEL_FIX.format(who, _mostly(own)), _NOT_KERNEL)
     if split is not None:

@@ -174,7 +174,7 @@ def graph_gaps(case: Case) -> Iterator[Finding]:
             case.on_the_path(inside, "launch"),
             figures={"graph_idle_ns": inside, "share": inside / case.measured, "kernels": kernels},
             thresholds={"idle_share": IDLE_SHARE, "medium_share": 2 * IDLE_SHARE},
-            saving_is=SavingIs.AT_MOST,
+            saving_is=SavingIs.PART_OF,
             also="use programmatic dependent launch, which prepares the next kernel while one ends",
         )
 
