@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.evidence import Aspect, Quality, Status
 from nsysan.diagnosis.hotspot import Late
-from nsysan.diagnosis.late_words import alone_of, by_host, mostly, outermost, ranks_words, weight, why_late
+from nsysan.diagnosis.late_words import apart, by_host, outermost, ranks_words, weight, why_late
 from nsysan.metrics.causes import GapCause
 from nsysan.metrics.scenarios import NO_BUBBLE, NOTABLE, SCENARIOS, Scenario, losses
 from nsysan.metrics.whatif import SCHEDULER, WhatIf
@@ -26,10 +26,26 @@ def late_sentence(diagnosis: Diagnosis, quality: Sequence[Quality], period: int 
             return f"nobody by itself: another rank is late in each step, and balancing them saves {lost}"
         unlike = _all_unlike(diagnosis.what_if)
         return f"nobody{' by itself' if unlike else ''}: {found.reason}{nearest_to_late(diagnosis.what_if)}{unlike}"
-    return "; and ".join(_told(one, diagnosis.late, period) for one in outermost(diagnosis.late))
+    what = diagnosis.what_if
+    return "; and ".join(
+        _told(one, diagnosis.late, period, how(one, what, quality)) for one in outermost(diagnosis.late)
+    )
 
 
-def late_in_short(diagnosis: Diagnosis, period: int | None) -> str:
+def how(one: Late, what: WhatIf | None, quality: Sequence[Quality]) -> str:
+    """What is said of the savings of late ranks, as their finding says it: "at most ", "at least ", or nothing."""
+    if what is not None and what.scheduled:
+        return "at most "
+    if what is not None and Scenario.NO_SKEW in what.bounds:
+        return "at least "
+    if not by_host(one):
+        return ""
+    if any(row.id == Aspect.HOST_TIME and row.status != Status.OK for row in quality):
+        return "at most "
+    return "at least " if what is not None and Scenario.NO_HOST_LATE in what.bounds else ""
+
+
+def late_in_short(diagnosis: Diagnosis, quality: Sequence[Quality], period: int | None) -> str:
     """Who is late, and by what, in a few words; "" where nobody is, or that cannot be told."""
     if not diagnosis.late or not period:
         return ""
@@ -41,27 +57,26 @@ def late_in_short(diagnosis: Diagnosis, period: int | None) -> str:
         together = " together" if len(one.ranks) > 1 else ""
         within = "within a stage of the pipeline " if diagnosis.bubble is not None else ""
         less = costs if hidden else saves
-        saved = f"put right{together}, {rough(less)} a step less ({pct(less / of)}{' of the mean' if mean else ''})"
+        most = how(one, diagnosis.what_if, quality)
+        saved = (
+            f"put right{together}, {most}{rough(less)} a step less ({pct(less / of)}{' of the mean' if mean else ''})"
+        )
         saved += ", once the other late ranks are right" if hidden else ""
-        told.append(f"{within}{ranks_words(one.ranks)}{mostly(diagnosis.late, one)}: {why_late(one)}; {saved}")
+        told.append(f"{within}{ranks_words(one.ranks)}: {why_late(one)}; {saved}")
     return "; and ".join(told)
 
 
-def _told(one: Late, late: Sequence[Late], period: int) -> str:
+def _told(one: Late, late: Sequence[Late], period: int, most: str) -> str:
     several = len(one.ranks) > 1
     saves, costs, of, mean = weight(one, period)
-    words = f"{ranks_words(one.ranks)} put right {'together save' if several else 'saves'} {rough(saves)} a step"
+    words = f"{ranks_words(one.ranks)} put right {'together save' if several else 'saves'} {most}{rough(saves)} a step"
     words += f" ({pct(saves / of)}){' in the mean' if mean else ''}"
     if costs - saves >= NOTABLE * of:
         cost = f"{'cost' if several else 'costs'} {rough(costs)} ({pct(costs / of)})"
         words += f", and {cost} once the other late ranks are right"
     if several:
-        each = (
-            f"rank {own.ranks[0]} alone saves {rough(weight(own, period).saves)}, costs "
-            f"{rough(weight(own, period).costs)}"
-            for own in alone_of(late, one)
-        )
-        return f"{words}; cause {one.cause or 'cannot be told'} ({why_late(one)}; {'; '.join(each)})"
+        each = apart(late, one, period)
+        return f"{words}; cause {one.cause or 'cannot be told'} ({why_late(one)}); {each}"
     where = f", {one.where.where()}" if one.where else ""
     shown = [f"{name} {us(ns)} µs" for name, ns in sorted(one.parts.items(), key=lambda p: -p[1]) if ns >= 1_000]
     parts = f"; {', '.join(shown)}, gaps before it included" if len(shown) > 1 else ""

@@ -14,6 +14,7 @@ from nsysan.diagnosis.evidence import Aspect, Status
 from nsysan.diagnosis.latecomers import late_ranks, straggler_of
 from nsysan.diagnosis.losses import losses_of
 from nsysan.diagnosis.paced import paced
+from nsysan.diagnosis.path_told import in_graphs
 from nsysan.diagnosis.pipelines import find_bubble
 from nsysan.diagnosis.quality import assess
 from nsysan.diagnosis.savings import path_of, savings
@@ -63,7 +64,7 @@ def diagnose(run: Run, untraced: int | None = None) -> Diagnosis:
     losses, long = losses_of(run, arrived, [step + after for step in slow["step"] for after in (0, 1)])
     periods = run.periods()["period_ns"]
     path, turns = path_of(pace, what), 0 if pace is None or what is None or what.why else pace.rotation
-    told, decodes = Paced(path, late, turns), workload is Workload.DECODE
+    told, decodes = Paced(path, late, turns, in_graphs(medians)), workload is Workload.DECODE
     verdict, covered = judge(every.ledger, what, told, run.missing_peers, bubble, decodes=decodes), cover(every)
     little = too_little(every, covered)
     if covered is not None and not (covered.is_half and not little):

@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 from nsysan.diagnosis.hotspot import Late
 from nsysan.metrics.causes import WHY_LATE, WHY_LATE_TOGETHER, GapCause, LateCause
+from nsysan.metrics.scenarios import NOTABLE
 from nsysan.metrics.skew import Straggler
 from nsysan.replay.results import LATE_SHARE
-from nsysan.text import numbered
+from nsysan.text import numbered, rough
 
 #: A rank that alone saves more of what its set costs is the first to look at.
 _MOST = 0.5
@@ -51,12 +52,26 @@ def ranks_words(ranks: Sequence[int]) -> str:
     return numbered("rank", ranks, most=len(ranks))
 
 
-def mostly(late: Sequence[Late], one: Late) -> str:
-    """Clause: which rank of a set has most of what the set saves; "" where none has, and of one rank."""
+def led(late: Sequence[Late], one: Late) -> str:
+    """The ranks of a set in words, first the one that has most of what the set saves, if one has."""
     first = max(alone_of(late, one), key=lambda own: own.saves, default=None)
     if len(one.ranks) < 2 or first is None or first.saves <= _MOST * one.costs:
-        return ""
-    return f" (most of all rank {first.ranks[0]})"
+        return ranks_words(one.ranks)
+    others = [rank for rank in one.ranks if rank not in first.ranks]
+    return f"rank {first.ranks[0]}, and less for {ranks_words(others)}"
+
+
+def apart(late: Sequence[Late], one: Late, period: int) -> str:
+    """Clause: what each rank of a set saves by itself, and what it costs once all the others are right."""
+    own = sorted(alone_of(late, one), key=lambda rank: (-weight(rank, period).saves, -weight(rank, period).costs))
+    told = [(rank, weight(rank, period)) for rank in own]
+    alone = [f"rank {rank.ranks[0]} saves {rough(w.saves)}" for rank, w in told if w.saves >= NOTABLE * w.of]
+    none = sorted(rank.ranks[0] for rank, w in told if w.saves < NOTABLE * w.of)
+    if none:
+        more = "next to nothing, as the others are waited for then"
+        alone.append(f"{ranks_words(none)} {'' if alone else 'save ' if len(none) > 1 else 'saves '}{more}")
+    costs = ", ".join(f"rank {rank.ranks[0]} {rough(w.costs)}" for rank, w in told)
+    return f"put right alone, {', and '.join(alone)}; what each costs once all the others are right: {costs}"
 
 
 def by_host(late: Late | Straggler) -> bool:

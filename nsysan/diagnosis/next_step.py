@@ -18,6 +18,14 @@ _UNTRACED = (
     "time a step without nsys, and run nsysan again with --untraced TIME: tracing slows the hosts, and without it they "
     "may not bound the step at all"
 )
+_ALONE = (
+    "capture decode steps alone (nsysan capture -c cudaProfilerApi, or --serve): steady ones are too little of this "
+    "capture to be sure"
+)
+_SEE = (
+    "capture again with --trace=cuda,nvtx,osrt, and look in Nsight Systems whether the hosts' threads work or wait "
+    "between their launches: nsysan does not read those calls"
+)
 _LOOK = "look at the timeline and the kernels below: no finding says what to change"
 _HOW = {
     SavingIs.REPLAY: "",
@@ -58,12 +66,24 @@ def next_step(diagnosis: Diagnosis, findings: Sequence[Finding], faster: str) ->
         return NextStep(lacks.fix if lacks else verdict.cure, finding=lacks)
     if verdict.doubted is Doubt.PROFILER and first is not None and first.saving_is is SavingIs.AT_MOST:
         return NextStep(_UNTRACED, finding=first, why=f"if they do, {first.fix}; {_saves(first, period)}")
+    if verdict.doubted is Doubt.UNSEEN and first is not None and first.saving_is is SavingIs.AT_MOST:
+        return NextStep(_SEE, finding=first, why=f"if they work, {first.fix}; {_saves(first, period)}")
+    step = _first_step(diagnosis, findings, first, faster)
+    if verdict.doubted is not Doubt.COVERAGE or not period:
+        return step
+    told = "; ".join(part for part in (step.do, step.saves, step.why) if part)
+    return NextStep(_ALONE, finding=step.finding, why=f"as far as these tell, then: {told}")
+
+
+def _first_step(diagnosis: Diagnosis, findings: Sequence[Finding], first: Finding | None, faster: str) -> NextStep:
+    """What to do first of a verdict that is sure enough to act on."""
+    verdict, period = diagnosis.verdict, _period(diagnosis)
     if first is not None:
         return NextStep(first.fix, _saves(first, period), first, _rest(verdict, first, period, faster))
     what = diagnosis.what_if
     if verdict.workload is not Workload.DECODE or what is None or not what.told:
         return NextStep(_LOOK)
-    return NextStep(faster, why=f"{_own(verdict)}{_else(findings, period)}: {_little(what)}")
+    return NextStep(faster, why=f"{_own(verdict)}{_else(findings, period)} {_little(what)}")
 
 
 def first_finding(findings: Sequence[Finding], period: int) -> Finding | None:
@@ -93,7 +113,8 @@ def _saves(finding: Finding, period: int) -> str:
     if not told:
         return "what that saves no trace tells: try it"
     if finding.in_throughput:
-        return f"that gives up to {told}; each token takes as long as before"
+        basis = f", as {finding.basis}" if finding.basis else ""
+        return f"that gives up to {told}{basis}; each token takes as long as before"
     basis = f", {finding.basis}" if finding.basis else ""
     return f"that saves {told.replace(' (', ' a step (', 1)}{basis}"
 
@@ -123,7 +144,7 @@ def _own(verdict: Verdict) -> str:
 def _else(findings: Sequence[Finding], period: int) -> str:
     """That the rest is worth no change, as far as that is known."""
     parts = any(one.saving and not one.is_reachable and one.saving >= NOTABLE * period for one in findings)
-    return "of the rest no trace tells how much can go" if parts else "nothing else is worth a change"
+    return "of the rest no trace tells how much can go;" if parts else "nothing else is worth a change:"
 
 
 def _little(what: WhatIf) -> str:

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import polars as pl
+
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.verdict import VerdictKind
+from nsysan.metrics.causes import GapCause
 from nsysan.replay.results import MAX_ERROR
+
+_OF_LAUNCH = (GapCause.GRAPH, GapCause.LAUNCH)
+
+
+def in_graphs(gaps: pl.DataFrame) -> bool:
+    """Whether the GPUs idle rather between the kernels of a graph than for launches. gaps: rank, cause, ns a step."""
+    between, launching = (gaps.filter(pl.col("cause") == cause)["ns"].sum() for cause in _OF_LAUNCH)
+    return bool(between > launching)
 
 
 def why_no_path(diagnosis: Diagnosis) -> str:

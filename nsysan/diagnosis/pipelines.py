@@ -16,6 +16,8 @@ from nsysan.text import duration, numbered, pct
 WAITING = "waiting for another stage"
 #: With more of the ranks' time than this in communication that is not split, nobody knows what waits for a stage.
 MAX_UNSPLIT = 0.05
+#: So many stages are named in a sentence.
+_NAMED = 4
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,14 @@ class Bubble:
         if self.at_once == 1:
             return "one batch is in flight, which each stage has in turn"
         return f"several batches are in flight: {self.at_once} of {len(self.stages)} stages work at once"
+
+    @property
+    def by_stage(self) -> str:
+        """Which ranks are which stage, in brackets; "" where they are many, and listed elsewhere."""
+        if len(self.stages) > _NAMED:
+            return ""
+        each = (f"stage {stage.number}: {numbered('rank', list(stage.ranks), most=4)}" for stage in self.stages)
+        return f" ({'; '.join(each)})"
 
     @property
     def sentence(self) -> str:

@@ -141,6 +141,10 @@ def _split(run: Run, diagnosis: Diagnosis) -> Quality:
     return Quality(Aspect.WAIT_WIRE, status, of_total + differ)
 
 
+#: By what a capture loses fewer events.
+_LOSE_LESS = "capture fewer steps, and let the workload end by itself"
+
+
 def _events(run: Run) -> Quality:
     lost = run.lost_events
     if not lost and not all(trace.has_messages for trace in run.metadata):
@@ -150,7 +154,8 @@ def _events(run: Run) -> Quality:
     if not lost:
         return Quality(Aspect.EVENTS, Status.OK, "nsys reports no lost events for the ranks")
     warns = "nsys warns that events may be missing"
-    return Quality(Aspect.EVENTS, Status.ESTIMATED, f"{warns}: {plain('; '.join(lost), 2_000)}", limits=warns)
+    told = f"{warns}: {plain('; '.join(lost), 2_000)}"
+    return Quality(Aspect.EVENTS, Status.ESTIMATED, told, limits=f"{warns} ({_LOSE_LESS})")
 
 
 def _host_time(run: Run, diagnosis: Diagnosis) -> Quality | None:

@@ -60,7 +60,8 @@ def weighed(run: Run, diagnosis: Diagnosis, rows: Sequence[Quality]) -> Verdict:
     if profiled:
         why, turns = profiled
         (low if turns else medium).append(why)
-    if verdict.kind == VerdictKind.HOST and not (profiled and run.is_eager):
+    unseen = verdict.kind == VerdictKind.HOST and not (profiled and run.is_eager)
+    if unseen:
         why, turns = _unseen(diagnosis)
         (low if turns else medium).append(why)
     hidden = hidden_share(diagnosis.what_if)
@@ -69,7 +70,9 @@ def weighed(run: Run, diagnosis: Diagnosis, rows: Sequence[Quality]) -> Verdict:
     if near := _near(verdict, max(error, _NEAR)):
         medium.append(near)
     if low or medium:
-        doubted = Doubt.COVERAGE if least < _QUARTER else Doubt.PROFILER if profiled and profiled[1] else None
+        profiler = profiled is not None and profiled[1]
+        doubts = ((Doubt.COVERAGE, least < _QUARTER), (Doubt.PROFILER, profiler), (Doubt.UNSEEN, unseen))
+        doubted = next((doubt for doubt, holds in doubts if holds), None)
         return replace(verdict, sure=Sure.LOW if low else Sure.MEDIUM, because=(*low, *medium), doubted=doubted)
     met = "" if matched is None else f", {pct(matched)} of the collectives match"
     good = f"the steady steps cover {pct(least)} of the capture{met}, {_missed(error)}"
@@ -112,11 +115,10 @@ def _profiled(run: Run, diagnosis: Diagnosis) -> tuple[str, bool] | None:
     unknown = "tracing slows the hosts, by how much the trace does not tell"
     if free is None:
         return unknown, True
-    bears, do = what.period / free, "pace the step" if paced else "be late"
+    bears, do = what.period / free, "set the pace" if paced else "be late"
     if bears < (_INFLATION if run.is_eager else _OF_REPLAYS):
         return f"{unknown}; without nsys they may not {do}", True
-    least = f"a {_part(bears)}" if bears >= _INFLATION else pct(1 / bears)
-    return f"{unknown}; they would {do} even at {least} of their traced time", False
+    return f"{unknown}; even if it makes them {_times(bears)} times as slow as they are, they still {do}", False
 
 
 def _unseen(diagnosis: Diagnosis) -> tuple[str, bool]:
@@ -132,9 +134,9 @@ def _unseen(diagnosis: Diagnosis) -> tuple[str, bool]:
     )
 
 
-def _part(ratio: float) -> str:
-    words = {3: "third", 4: "quarter", 5: "fifth", 6: "sixth", 7: "seventh", 8: "eighth", 9: "ninth"}
-    return words.get(int(ratio), "tenth")
+def _times(ratio: float) -> str:
+    """No more than the ratio, nor than ten."""
+    return str(min(int(ratio), 10)) if ratio >= _INFLATION else f"{int(10 * ratio) / 10:.1f}"
 
 
 def _near(verdict: Verdict, margin: float) -> str:

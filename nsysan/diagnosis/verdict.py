@@ -20,6 +20,7 @@ from nsysan.diagnosis.verdict_says import (
     explained,
     hosts_cost,
     hosts_together,
+    path_words,
     skew,
 )
 from nsysan.diagnosis.workload import Workload
@@ -30,6 +31,8 @@ from nsysan.metrics.whatif import WhatIf
 from nsysan.replay.results import LATE_SHARE, MAX_ERROR
 from nsysan.text import numbered, pct
 
+#: Classes of the critical path: a host's own time, and launches and gaps between kernels.
+_HOST, LAUNCH = "host", "launch"
 #: What the critical path spends more than this share in bounds the step.
 DOMINANT = 0.4
 #: Late ranks bound the step if together they cost more than this share of it.
@@ -83,22 +86,18 @@ BOUNDS = {
     VerdictKind.PIPELINE: Bound("stages that wait for one another bound the step", Line.WAIT),
     VerdictKind.COMPUTE: Bound("compute bounds the step: the GPUs' own kernels are most of it", path=("compute",)),
     VerdictKind.WIRE: Bound("the wire bounds the step: data moves between GPUs", path=("wire", "fused")),
-    # Its sentence names the ranks.
-    VerdictKind.SKEW: Bound("", Line.WAIT),
+    VerdictKind.SKEW: Bound("", Line.WAIT),  # Its sentence names the ranks.
     VerdictKind.HOST: Bound(
         "the hosts bound the step: GPUs wait for what they launch",
-        path=("host", "launch", "sync"),
+        path=(_HOST, LAUNCH, "sync"),
         of_path="host (CPU and launches)",
     ),
     VerdictKind.COPY: Bound("copies bound the step: memory is moved", path=("copy",)),
     VerdictKind.MIXED: Bound("no single cause bounds the step"),
-    # Its reason says what is missing.
-    VerdictKind.INCONCLUSIVE: Bound(""),
+    VerdictKind.INCONCLUSIVE: Bound(""),  # Its reason says what is missing.
 }
 #: Kinds of which a class of the critical path decides.
 OF_PATH = tuple(kind for kind, bound in BOUNDS.items() if bound.path)
-_LISTED = 0.005
-_HOST = "host"
 
 
 class Doubt(StrEnum):
@@ -108,6 +107,8 @@ class Doubt(StrEnum):
     COVERAGE = "coverage"
     #: The profiler slows the hosts, and without it they may not bound the step.
     PROFILER = "profiler"
+    #: The hosts may be waiting where they seem to work.
+    UNSEEN = "unseen"
 
 
 class Sure(StrEnum):
@@ -150,11 +151,15 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Paced:
-    """What a replay tells that is weighed: the critical path (ns by class and rank), late ranks, what turns cost."""
+    """What a replay tells that is weighed: the critical path (ns by class and rank), late ranks, what turns cost.
+
+    in_graphs: whether what the path has of launches is mostly gaps between the kernels of a CUDA graph.
+    """
 
     path: Mapping[tuple[str, int], int] = field(default_factory=dict)
     late: Sequence[Late] = ()
     rotation: int = 0
+    in_graphs: bool = False
 
 
 def named_for(workload: Workload, verdict: Verdict) -> Verdict:
@@ -211,7 +216,7 @@ def judge(
     if bubble is not None and piped:
         kind = VerdictKind.PIPELINE
         turn = f", and a stage's own turn is mostly {first}" if weighed[first] > DOMINANT else ""
-        says = f"{BOUNDS[kind].says}: {bubble.sentence}{turn}"
+        says = f"{BOUNDS[kind].says}: {bubble.sentence}{bubble.by_stage}{turn}"
     elif skewed:
         kind = VerdictKind.SKEW
         paces = first == VerdictKind.HOST and weighed[first] > DOMINANT
@@ -224,8 +229,14 @@ def judge(
         says += besides(paced.late, what.period)
     absent = f"{numbered('rank', missing)} {'are' if len(missing) > 1 else 'is'}"
     incomplete = f"; {absent} not in the trace and may be later still" if missing else ""
-    path = path_words(shares)
+    path = path_words({kind: shares.get(kind) or 0.0 for kind in OF_PATH}, unsplit, _in_graphs(paced))
     return Verdict(kind, explained(says), shares, path=path if _HOST in says else explained(path), absent=incomplete)
+
+
+def _in_graphs(paced: Paced) -> float:
+    """Share of the critical path that lies between the kernels of graphs."""
+    between = sum(ns for (name, _), ns in paced.path.items() if name == LAUNCH and paced.in_graphs)
+    return between / (sum(paced.path.values()) or 1)
 
 
 def _inconclusive(why: str, cure: str, shares: Mapping[str, float | None] | None = None) -> Verdict:
@@ -245,15 +256,6 @@ def _why_no_path(what: WhatIf, paced: Paced) -> str:
 def on_path(kind: str) -> str:
     """What the critical path spends on, in words: a kind, or a class that is none."""
     return next((BOUNDS[one].of_path for one in OF_PATH if one == kind and BOUNDS[one].of_path), kind)
-
-
-def path_words(shares: Mapping[str, float | None]) -> str:
-    """The critical path's shares, largest first."""
-    own: dict[VerdictKind, float] = {kind: shares.get(kind) or 0.0 for kind in OF_PATH}
-    ordered = sorted(own.items(), key=lambda item: -item[1])
-    listed = ", ".join(f"{kind} {pct(share)}" for kind, share in ordered if share >= _LISTED)
-    unsplit = shares.get("unsplit") or 0.0
-    return f"critical path: {listed}" + (f"; {Line.COMM_UNSPLIT} {pct(unsplit)} of the step" if unsplit else "")
 
 
 def of_what(verdict: Verdict, part: str, rest: str, *, too_little: bool) -> Verdict:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from nsysan.diagnosis.hotspot import Late
-from nsysan.diagnosis.late_words import mostly, outermost, ranks_words, weight, why_late
+from nsysan.diagnosis.late_words import led, outermost, ranks_words, weight, why_late
 from nsysan.metrics.causes import LateCause
+from nsysan.metrics.lines import Line
 from nsysan.metrics.scenarios import SCENARIOS, Scenario
 from nsysan.metrics.whatif import WhatIf
 from nsysan.replay.results import LATE_SHARE
@@ -24,12 +25,23 @@ MARK = (
 WITH_OSRT = "Capture again with --trace=cuda,nvtx,osrt, which tells what hosts wait for"
 BY_NODE = "Capture again with --cuda-graph-trace=node (nsysan capture does)"
 TOGETHER = "Capture all ranks in one session (nsysan capture -- LAUNCHER ...), or name all ranks' traces together"
+#: What is launched by none: a graph's kernels follow one another on the GPU.
+BETWEEN_NODES = "gaps between a graph's kernels"
+_LISTED = 0.005
 _ANY_RANK = "ranks arriving late bound the step"
 
 
 def explained(sentence: str) -> str:
     """What a host is, where one is first spoken of."""
     return _HOST.sub(lambda found: f"{found[0]} ({'CPUs' if found[0] == 'hosts' else 'CPU'})", sentence, count=1)
+
+
+def path_words(shares: Mapping[str, float], unsplit: float, in_graphs: float) -> str:
+    """The critical path's shares by kind, largest first; in_graphs: of the hosts', what lies in graphs."""
+    parts = dict(shares) | {"host": shares.get("host", 0.0) - in_graphs, BETWEEN_NODES: in_graphs}
+    ordered = sorted(parts.items(), key=lambda item: -item[1])
+    listed = ", ".join(f"{kind} {pct(share)}" for kind, share in ordered if share >= _LISTED)
+    return f"critical path: {listed}" + (f"; {Line.COMM_UNSPLIT} {pct(unsplit)} of the step" if unsplit else "")
 
 
 def hosts_together(late: Sequence[Late], period: int) -> bool:
@@ -54,7 +66,7 @@ def skew(late: Sequence[Late], rotation: int, what: WhatIf, steps: int, *, host_
             return f"{_ANY_RANK}, another one in each step, {share}"
         tell = "step tells" if steps == 1 else "steps tell"
         return f"{_ANY_RANK}, and {steps} {tell} nothing of whether it is always the same"
-    ranks = [f"{ranks_words(one.ranks)}{mostly(late, one)}, as {why_late(one)}" for one in every]
+    ranks = [f"{led(late, one)}, as {why_late(one)}" for one in every]
     rest = hosts_cost(what) if host_paced and _by_hosts(every) else ""
     more = f"; launching is most of the rest, too: {rest}" if rest else ""
     costs = "which together cost" if len(ranks) > 1 else "which costs"

@@ -34,7 +34,8 @@ GLOSSARY: dict[str, str] = {
     "critical path": (
         "The chain of work, launches and waiting for calls that ends a step: each link is what the next one had to "
         "wait for longest. Its ns sum to the period. Host is what a host (CPU) takes by itself, what launches and the "
-        "gaps between kernels take (launch), and what a synchronise call takes to return (sync)."
+        "gaps between kernels take (launch), and what a synchronise call takes to return (sync); gaps between the "
+        "kernels of a CUDA graph, which no host launches, are told apart."
     ),
     "replay": (
         "The steps put together anew from what each operation, call and stretch of a host takes, by what has to wait "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from nsysan.columns.threads import Beside
 from nsysan.diagnosis.evidence import Status
 from nsysan.page import charts, kernels_section, replica_tables, sections, step_charts
@@ -16,7 +18,7 @@ from nsysan.page.timeline_section import timeline_section
 from nsysan.page.verdict_section import lead
 from nsysan.report.replica import layout_sentence
 from nsysan.report.report import GRAPHS, Report
-from nsysan.text import counted
+from nsysan.text import counted, plain
 from nsysan.timings import stage
 
 
@@ -104,19 +106,29 @@ _FINDINGS_NOTE = (
     "What to change, most severe first. Each saving is a period without that loss alone, so several need not add up."
 )
 _EVIDENCE_NOTE = "How far each figure can be trusted, and what this trace cannot tell."
+#: So many reasons for which steps are left out are named at the top.
+_REASONS = 3
 _METHOD_NOTE = "What was captured, and what the words of this page mean."
 
 
 def _subtitle(report: Report) -> str:
     source = report.inputs[0]
     models = ", ".join(sorted({rank.model or "unknown GPU" for rank in report.ranks}))
-    steps = f"{report.steps.count} steps by {report.steps.source}, {len(report.steps.steady)} of them steady"
+    found = f"{report.steps.count} steps by {report.steps.source}"
+    steps = f"{found}, {len(report.steps.steady)} of them steady{_others(report)}"
     head = report.replicas[report.replica]
     shown = f"; {layout_sentence(report.replicas)}, replica {head.id} shown" if len(report.replicas) > 1 else ""
     return (
         f"{report.seen_words} on {models}{shown}; {steps}; "
         f"nsys {source.nsys_version or 'of unknown version'}, {GRAPHS[source.graph_trace]}"
     )
+
+
+def _others(report: Report) -> str:
+    """Why the others are not, the most frequent reasons first, in a word or two."""
+    short = Counter(reason.partition(":")[0] for reason in report.steps.excluded.values())
+    told = ", ".join(f"{often} {plain(reason, 40)}" for reason, often in short.most_common(_REASONS))
+    return f" (left out: {told}{', and others' if len(short) > _REASONS else ''})" if told else ""
 
 
 def _replicas(report: Report) -> str:

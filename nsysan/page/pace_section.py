@@ -9,11 +9,11 @@ import polars as pl
 from nsysan.diagnosis.answers import replay_words
 from nsysan.diagnosis.hotspot import Late
 from nsysan.diagnosis.late_words import outermost, ranks_words, weight
-from nsysan.diagnosis.path_told import why_no_path
-from nsysan.diagnosis.verdict import BOUNDS, DOMINANT, OF_PATH, VerdictKind, on_path
+from nsysan.diagnosis.path_told import in_graphs, why_no_path
+from nsysan.diagnosis.verdict import BOUNDS, DOMINANT, LAUNCH, OF_PATH, VerdictKind, on_path
 from nsysan.diagnosis.verdict_says import skew_share
 from nsysan.metrics.lines import Line
-from nsysan.metrics.scenarios import NOTABLE, SCENARIOS
+from nsysan.metrics.scenarios import NOTABLE, SCENARIOS, Scenario
 from nsysan.page.elements import safe, table
 from nsysan.page.glossary import term
 from nsysan.page.palette import NAMES, PATH_COLOURS, paint
@@ -66,14 +66,24 @@ def _why_both(report: Report, shown: Mapping[str, int | None]) -> str:
     waits, period = shown[Line.WAIT.column] or 0, shown["period_ns"] or 0
     if what is None or waits < _MUCH * period or why_no_path(report.diagnosis):
         return ""
-    told = f"Waiting, {percent(waits, period)} of the step, is not on the critical path: what is waited for is."
-    if verdict.kind == VerdictKind.PIPELINE:
-        return f"{told} Here that is mostly the other stage, whose turn it is."
+    bubble = report.diagnosis.bubble
+    if verdict.kind == VerdictKind.PIPELINE and bubble is not None:
+        return (
+            f"Another stage is waited for in a call (wait) or with nothing launched (idle): over all ranks "
+            f"{pct(bubble.share or 0.0)} of the time. The rest of the waiting is for ranks of the same stage."
+        )
     late = outermost(report.diagnosis.late)
-    costs = skew_share(late, what) if late else 0.0
-    if not late or (verdict.shares.get(VerdictKind.HOST) or 0.0) <= DOMINANT or waits / period - costs < _MUCH:
-        return told
-    return f"{told} Late ranks put right take {pct(costs)} of the step away; then the other hosts are waited for."
+    skew = (what.saves(Scenario.NO_SKEW) or 0) / what.period
+    costs = skew_share(late, what) if late else skew
+    part = f"of the {percent(waits, period)} waited {'only ' if waits / period - costs >= _MUCH else ''}{pct(costs)}"
+    hosts = (verdict.shares.get(VerdictKind.HOST) or 0.0) > DOMINANT
+    if not late:
+        return f"Were all ranks alike, {part} would go away{': all hosts together set the pace' if hosts else ''}."
+    who = f"the late rank{'s' if len({rank for one in late for rank in one.ranks}) > 1 else ''}"
+    if waits / period - costs < _MUCH:
+        return f"Put {who} right, and {part} of the step go away."
+    left = "the next slowest host" if hosts else "what is the next to come last"
+    return f"Put {who} right, and the others still wait for {left}: {part} goes away."
 
 
 def _waiting(report: Report) -> Iterator[tuple[str, Mapping[str, int | None]]]:
@@ -103,15 +113,18 @@ def _path(report: Report) -> str:
         spent[name] = spent.get(name, 0) + ns
     whole = sum(spent.values())
     name = f"what the step's length depends on ({term(_PATH)})"
-    return bar(name, whole, _path_parts(spent)) if whole else ""
+    return bar(name, whole, _path_parts(spent, between=in_graphs(report.diagnosis.gaps))) if whole else ""
 
 
-def _path_parts(spent: Mapping[str, int]) -> Iterator[tuple[str, str, str, int]]:
-    """Parts of the bar, ns by class of the path: those that are one kind to the verdict are one, by its name."""
+def _path_parts(spent: Mapping[str, int], *, between: bool) -> Iterator[tuple[str, str, str, int]]:
+    """Parts of the bar, ns by class of the path: those that are one kind to the verdict are one, by its name.
+
+    between: whether launches are mostly gaps between a graph's kernels, which are no host's.
+    """
     kind_of = {name: kind.value for kind in OF_PATH for name in BOUNDS[kind].path}
     parts: dict[str, list[str]] = {}
     for name in PATH_COLOURS:
-        if name in spent:
+        if name in spent and not (between and name == LAUNCH):
             parts.setdefault(kind_of.get(name, name), []).append(name)
     for kind, names in parts.items():
         # One colour a kind: a host's is that of its own work, whatever else of it is on the path.
@@ -124,6 +137,9 @@ def _path_parts(spent: Mapping[str, int]) -> Iterator[tuple[str, str, str, int]]
             safe(NAMES[Line.FUSED] if fused else on_path(kind)),
             sum(spent[name] for name in names),
         )
+    if between and spent.get(LAUNCH):
+        name = NAMES["graph_gaps"]
+        yield paint("graph_gaps"), name, safe(name), spent[LAUNCH]
 
 
 def bar(name: str, period: int, shares: Iterable[tuple[str, str, str, int | None]], part: float = 1.0) -> str:

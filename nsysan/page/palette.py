@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nsysan.diagnosis.verdict_says import BETWEEN_NODES
 from nsysan.metrics.causes import GAPS, GapCause
 from nsysan.metrics.lines import LEDGER, Line
 
@@ -15,6 +16,7 @@ COLOURS: dict[str, str] = {
     "sync": GAPS[GapCause.SYNC].colour,
     # Stands for the colour of the text, in the light theme as in the dark one.
     "last": "#111111",
+    "graph_gaps": GAPS[GapCause.GRAPH].colour,
 }
 NAMES: dict[str, str] = {
     **{row.id: row.title for row in LEDGER},
@@ -22,6 +24,7 @@ NAMES: dict[str, str] = {
     "nvtx": "NVTX ranges (host)",
     "sync": "synchronise calls (host)",
     "last": "last rank to arrive",
+    "graph_gaps": BETWEEN_NODES,
 }
 #: Classes of the critical path in order, by what has their colour: a host's is that of its lanes.
 PATH_COLOURS: dict[str, str] = {
@@ -41,6 +44,7 @@ INKS: dict[str, str] = {
     "nvtx": "#111",
     "sync": "#fff",
     "last": "#fff",
+    "graph_gaps": "#111",
 }
 
 #: By group of compute kernels: Tol's muted palette, apart from the lines' and told apart by every reader.

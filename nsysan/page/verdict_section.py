@@ -17,7 +17,7 @@ from nsysan.report.key_numbers import KeyNumber, key_numbers
 from nsysan.report.report import Report
 from nsysan.report.sentences import headline_sentence
 from nsysan.report.tail_sentences import tail_sentence
-from nsysan.report.verdict_text import grounds_sentence, sure_sentence
+from nsysan.report.verdict_text import grounds_sentences, sure_sentence
 from nsysan.text import sentence
 
 _ACCENT = "var(--accent)"
@@ -33,7 +33,7 @@ def lead(report: Report) -> str:
     first = f"<b>{safe(verdict.kind)}</b>: {linked(verdict.says + verdict.absent)}"
     level, _, why = sure_sentence(report).partition(",")
     sure = f"<b>{safe(level)}</b>{linked(f',{why}' if why else '')}. "
-    sure += f"<span>Checked: {linked(grounds_sentence(report))}.</span>"
+    sure += f"<span>Checked: {linked(grounds_sentences(report))}</span>"
     told = {
         "late": report.late_sentence() if report.diagnosis.late else "",
         "savings": report.savings_sentence(),

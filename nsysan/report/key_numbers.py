@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from nsysan.diagnosis.late_words import outermost, ranks_words
 from nsysan.diagnosis.next_step import gain
 from nsysan.diagnosis.pipelines import WAITING
-from nsysan.diagnosis.verdict import OF_PATH, UNSPLIT, VerdictKind, on_path
+from nsysan.diagnosis.verdict import OF_PATH, UNSPLIT, Doubt, VerdictKind, on_path
 from nsysan.diagnosis.verdict_says import skew_share
 from nsysan.metrics.lines import ROW, Line
 from nsysan.metrics.scenarios import NOTABLE, losses
@@ -94,6 +94,12 @@ def _largest(report: Report, period: int) -> KeyNumber:
     return KeyNumber(percent(lines[largest], period), f"of it is {ROW[largest].title}", largest)
 
 
+def _few(report: Report) -> str:
+    """Of what the saving is told, where that is little of the capture."""
+    few = report.diagnosis.verdict.doubted is Doubt.COVERAGE
+    return f", as far as {counted(len(report.steps.steady), 'step')} can tell" if few else ""
+
+
 def _saving(report: Report) -> KeyNumber:
     """What the finding to act on first saves; without one, what the what-if saves at most."""
     what = report.diagnosis.what_if
@@ -102,7 +108,7 @@ def _saving(report: Report) -> KeyNumber:
         if first.in_throughput:
             number, _, of = told.partition(" ")
             return KeyNumber(f"up to {number} x", f"{of.removeprefix('times ')}; each token takes as long as before")
-        return KeyNumber(told, f"of a step to gain: {first.title}")
+        return KeyNumber(told, f"of a step to gain{_few(report)}: {first.title}")
     if what is None or not what.told:
         return KeyNumber("not known", "what could be gained: this trace cannot tell (see Evidence)")
     told = losses(what.told)
@@ -110,7 +116,8 @@ def _saving(report: Report) -> KeyNumber:
     if first is not None:
         return KeyNumber("not known", f"what there is to gain, as no trace tells it: {first.title}")
     # What is advised then is another thing.
-    other = "; what the advised saves, no trace tells" if report.next_step.finding is None else ""
+    other = "; what is advised is another thing, and no trace tells its gain" if first is None else ""
+    other = f"{_few(report)}{other}"
     if saved < NOTABLE * what.period:
         return KeyNumber(f"< {pct_limit(NOTABLE)}", f"of a step is all that {told} cost together{other}")
     return KeyNumber(f"at most {rough(saved)} ({pct(saved / what.period)})", f"of a step is for {told}{other}")

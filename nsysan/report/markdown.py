@@ -14,7 +14,7 @@ from nsysan.report.replica import coverage_words, layout_sentence
 from nsysan.report.report import Report, visible_lines
 from nsysan.report.sentences import expectation_sentence
 from nsysan.report.tail_sentences import tail_sentence
-from nsysan.report.verdict_text import grounds_sentence, sure_sentence, verdict_sentence
+from nsysan.report.verdict_text import grounds_sentences, sure_sentence, verdict_sentence
 from nsysan.text import counted, duration, pct, plain, rough, rough_us, shortened, us
 from nsysan.timings import stage
 
@@ -52,7 +52,7 @@ def _lead(report: Report) -> list[str]:
         "",
         *(f"- {name}: {escaped(sentence)}" for name, sentence in basis_of(report)),
         *(f"- **{escaped(number.value)}** {escaped(number.of)}" for number in key_numbers(report)),
-        f"- how sure: {escaped(sure_sentence(report))}. Checked: {escaped(grounds_sentence(report))}",
+        f"- how sure: {escaped(sure_sentence(report))}. Checked: {escaped(grounds_sentences(report))}",
         f"- late: {escaped(report.late_sentence())}",
         f"- savings: {escaped(report.savings_sentence())}",
         *([f"- tail: {escaped(tail)}"] if tail else []),

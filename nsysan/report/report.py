@@ -149,7 +149,7 @@ class Report:
 
     def late_in_short(self) -> str:
         """Who is late and by what, or that nobody is, in a few words."""
-        return late_in_short(self.diagnosis, self.paced_period) or self.late_sentence()
+        return late_in_short(self.diagnosis, self.quality, self.paced_period) or self.late_sentence()
 
     def savings_sentence(self) -> str:
         """What a step takes, and would take without each loss."""

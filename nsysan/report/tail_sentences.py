@@ -5,12 +5,15 @@ from __future__ import annotations
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.scope import humps_sentence
 from nsysan.metrics.percentiles import Spread
+from nsysan.metrics.scenarios import NOTABLE
 from nsysan.metrics.tail import LISTED, TailRow
 from nsysan.metrics.tail_causes import TAILS, TailCause
 from nsysan.report.report import Report
 from nsysan.text import duration, numbered, pct, pct_limit, us
 
 _SHOWN = 4
+#: Of fewer steps the 99th percentile is the longest.
+_P99 = 100
 
 
 def tail_sentence(report: Report) -> str:
@@ -19,10 +22,11 @@ def tail_sentence(report: Report) -> str:
     period = head.period
     if period is None:
         return ""
-    spread = (
-        f"mean {duration(period.mean)} (median {duration(period.p50)}, of steps that another follows, each the median "
-        f"of its ranks), p90 {duration(period.p90)}, p99 {duration(period.p99)}, longest "
-    )
+    # One median is enough where the two ways to it give alike.
+    alike = abs(period.p50 - (report.headline["period_ns"] or 0)) < NOTABLE * period.p50
+    median = "" if alike else f" (median {duration(period.p50)}, of steps that another follows, each that of its ranks)"
+    p99 = f"p99 {duration(period.p99)}, " if len(report.steps.steady) >= _P99 else ""
+    spread = f"mean {duration(period.mean)}{median}, p90 {duration(period.p90)}, {p99}longest "
     return f"{spread}{duration(period.max)}; {_made(report.diagnosis, period)}{_humps(report.diagnosis)}"
 
 

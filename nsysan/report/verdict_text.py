@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from nsysan.diagnosis.scope import covered_words
-from nsysan.diagnosis.verdict import Doubt, Verdict
+from nsysan.diagnosis.verdict import Verdict
 from nsysan.metrics.coverage import HALF
 from nsysan.report.report import Report
 from nsysan.styled import styled
 from nsysan.text import counted, duration, pct, percent
-
-_ALONE = "; to be surer, capture decode steps alone (nsysan capture -c cudaProfilerApi, or --serve)"
 
 
 def verdict_words(report: Report) -> str:
@@ -28,8 +26,7 @@ def sure_sentence(report: Report) -> str:
     """How far the verdict can be relied on, and why."""
     verdict = report.diagnosis.verdict
     reasons = "; ".join(_reason(verdict, one) for one in verdict.because)
-    surer = _ALONE if verdict.doubted is Doubt.COVERAGE else ""
-    return f"{verdict.sure}, because {reasons}{surer}" if reasons else str(verdict.sure)
+    return f"{verdict.sure}, because {reasons}" if reasons else str(verdict.sure)
 
 
 def sure_in_short(report: Report) -> str:
@@ -43,8 +40,8 @@ def _reason(verdict: Verdict, reason: str) -> str:
     return f"{reason.removesuffix('.')}{rest}"
 
 
-def grounds_sentence(report: Report) -> str:
-    """What the verdict was tested by, in figures, but for what was said as the reason; and what was not."""
+def grounds_sentences(report: Report) -> str:
+    """What the verdict was tested by, in figures, but for what was said as the reason; and, apart, what was not."""
     told = report.diagnosis
     calls = [(family.matched, family.matched + family.unmatched) for family in report.collectives]
     matched, of = (sum(column) for column in zip(*calls, strict=True)) if calls else (0, 0)
@@ -58,11 +55,12 @@ def grounds_sentence(report: Report) -> str:
         _profiler(report),
     )
     why = sure_sentence(report)
-    return "; ".join(part for part in parts if part and part not in why)
+    checked = f"{'; '.join(part for part in parts if part and part not in why)}."
+    return checked if _profiler(report) else f"{checked} Not checked: what tracing costs (give --untraced TIME)."
 
 
 def _profiler(report: Report) -> str:
     without, period = report.diagnosis.untraced, report.headline["period_ns"]
     if without is None or not period:
-        return "what tracing costs is not measured (--untraced TIME)"
+        return ""
     return f"tracing costs {duration(period - without.period)} a step ({percent(period - without.period, period)})"

@@ -20,7 +20,7 @@ from nsysan.diagnosis.findings.kinds import SavingIs, Severity
 from nsysan.diagnosis.findings.launching import LaunchingFinding
 from nsysan.diagnosis.findings.recording import RecordingFinding
 from nsysan.diagnosis.hotspot import Late
-from nsysan.diagnosis.late_words import mostly
+from nsysan.diagnosis.late_words import led
 from nsysan.diagnosis.next_step import gain, next_step
 from nsysan.diagnosis.verdict import Doubt, Verdict, VerdictKind
 from nsysan.diagnosis.verdict_says import skew, skew_share
@@ -168,6 +168,26 @@ def test_what_could_be_the_profilers_is_found_out_first() -> None:
     assert step.finding is first
 
 
+def test_whether_hosts_work_at_all_is_found_out_first() -> None:
+    first = finding(saving_is=SavingIs.AT_MOST)
+    step = next_step(told(VerdictKind.HOST, doubted=Doubt.UNSEEN), [first], "be faster")
+    assert step.do.startswith("capture again with --trace=cuda,nvtx,osrt")
+    assert (step.why, step.finding) == ("if they work, do this; that saves at most 200 µs a step (20.0 %)", first)
+    # What rests on no host's time is no matter of that.
+    sure = replace(first, saving_is=SavingIs.REPLAY)
+    assert next_step(told(VerdictKind.HOST, doubted=Doubt.UNSEEN), [sure], "be faster").do == "do this"
+
+
+def test_of_few_steps_more_are_captured_first() -> None:
+    first = finding(saving_is=SavingIs.AT_MOST)
+    step = next_step(told(VerdictKind.HOST, doubted=Doubt.COVERAGE), [first], "be faster")
+    assert step.do.startswith("capture decode steps alone")
+    assert step.why == "as far as these tell, then: do this; that saves at most 200 µs a step (20.0 %)"
+    assert step.finding is first
+    none = next_step(told(VerdictKind.COMPUTE, doubted=Doubt.COVERAGE), [], "be faster")
+    assert none.why.startswith("as far as these tell, then: be faster; the kernels' own time is 80.0 % of the step")
+
+
 def test_an_inconclusive_verdict_says_what_to_capture() -> None:
     inconclusive = told(VerdictKind.INCONCLUSIVE, cure="Capture it again")
     assert next_step(inconclusive, [finding()], "be faster").told == "Capture it again."
@@ -180,6 +200,10 @@ def test_more_batches_are_tokens_a_second() -> None:
     assert gain(bubble, PERIOD) == "1.25 times the tokens a second"
     step = next_step(told(VerdictKind.PIPELINE), [bubble], "be faster")
     assert step.saves == "that gives up to 1.25 times the tokens a second; each token takes as long as before"
+    told_why = replace(bubble, basis="the busiest rank needs 800 µs itself")
+    saves = next_step(told(VerdictKind.PIPELINE), [told_why], "be faster").saves
+    assert "a second, as the busiest rank needs 800 µs itself; each" in saves
+    assert "a second (the busiest rank needs 800 µs itself); each" in told_why.saves
     assert bubble.saves == "gives up to 1.25 times the tokens a second; each token takes as long as before"
 
 
@@ -188,9 +212,9 @@ def test_more_batches_are_tokens_a_second() -> None:
 
 def test_a_set_names_its_worst_rank_first() -> None:
     both, first, second = late(0, 1), replace(late(0), saves=60_000), replace(late(1), saves=0)
-    assert mostly([both, first, second], both) == " (most of all rank 0)"
-    assert mostly([both, replace(first, saves=50_000), second], both) == ""
-    assert mostly([first], first) == ""
+    assert led([both, first, second], both) == "rank 0, and less for rank 1"
+    assert led([both, replace(first, saves=50_000), second], both) == "ranks 0 and 1"
+    assert led([first], first) == "rank 0"
 
 
 def test_late_hosts_and_slow_hosts_are_one_story() -> None:
@@ -232,14 +256,14 @@ def test_every_output_tells_the_same(reported: Callable[[str], Report], name: st
     if step.finding is None:
         # The card says that it is no figure of what is advised.
         assert card.value in ("< 1 %", "at most 22.7 µs (1.0 %)")
-        assert card.of.endswith("; what the advised saves, no trace tells")
+        assert card.of.endswith("; what is advised is another thing, and no trace tells its gain")
         return
     # Card, sentence and finding have one number; the card and the sentence its share.
     assert step.finding.saving is not None
     figure, share = rough(step.finding.saving), pct(step.finding.saving / what.period)
     assert figure in card.value
     assert share in card.value
-    assert f"{figure} a step ({share})" in step.saves
+    assert f"{figure} a step ({share})" in step.told
     assert figure in step.finding.saves
     assert f"({step.finding.saves})" in markdown
 

@@ -19,7 +19,7 @@ from nsysan.report.build import build_report
 from nsysan.report.key_numbers import key_numbers
 from nsysan.report.report import Report
 from nsysan.report.terminal import to_text
-from nsysan.text import pct
+from nsysan.text import pct, rough
 from tests.simulator import cases
 from tests.simulator.export import export
 from tests.simulator.truth import Scenario
@@ -47,14 +47,15 @@ def saved(report: Report) -> dict[str, list[int | None]]:
         (
             cases.two_slow_ranks,
             "skew",
-            "ranks 1 and 2 put right together save 84.0 µs a step (16.9 %); cause compute (they compute longer; "
-            "rank 1 alone saves 28.0 µs, costs 84.0 µs; rank 2 alone saves 0.0 µs, costs 56.0 µs)",
+            "ranks 1 and 2 put right together save 84.0 µs a step (16.9 %); cause compute (they compute longer); put "
+            "right alone, rank 1 saves 28.0 µs, and rank 2 next to nothing, as the others are waited for then; what "
+            "each costs once all the others are right: rank 1 84.0 µs, rank 2 56.0 µs",
             {"straggler": [84], "late_between_steps": [31]},
         ),
         (
             cases.late_host_and_slow_gpu,
             "skew",
-            "rank 2 put right saves 180 µs a step (21.4 %)",
+            "rank 2 put right saves at most 180 µs a step (21.4 %)",
             {"straggler": [250], "late_host": [180]},
         ),
         (
@@ -69,7 +70,7 @@ def saved(report: Report) -> dict[str, list[int | None]]:
             "nobody by itself: another rank is late in each step, and balancing them saves 80.0 µs a step (16.2 %)",
             {"rotation": [80], "late_between_steps": [31]},
         ),
-        (cases.every_host_slow, "host", "rank 2 put right saves 104 µs a step (8.9 %)", {"graphs_off": [762]}),
+        (cases.every_host_slow, "host", "rank 2 put right saves at most 104 µs a step (8.9 %)", {"graphs_off": [762]}),
         (cases.sync_in_the_step, "compute", "nobody: ", {"host_stall": [68]}),
     ],
 )
@@ -79,6 +80,11 @@ def test_verdict_late_ranks_and_findings(
     report = told(build, tmp_path)
     assert report.diagnosis.verdict.kind == kind
     assert says in report.late_sentence()
+    # The late line says of a saving what the finding says.
+    for finding in report.findings:
+        if finding.id in ("late_host", "straggler"):
+            assert f"{rough(finding.saving or 0)} a step" in report.late_sentence()
+            assert ("at most" in finding.saves) == (f"at most {rough(finding.saving or 0)}" in report.late_sentence())
     assert saved(report) == findings
     assert "with nothing changed that misses the period by 0.0 %" in to_text(report)
 
@@ -116,8 +122,8 @@ def test_that_tracing_may_weigh_is_said(tmp_path: Path) -> None:
     verdict = told(cases.every_host_slow, tmp_path).diagnosis.verdict
     assert verdict.sure == "medium"
     assert verdict.because == (
-        "tracing slows the hosts, by how much the trace does not tell; they would pace the step even at a third of "
-        "their traced time",
+        "tracing slows the hosts, by how much the trace does not tell; even if it makes them 3 times as slow as "
+        "they are, they still set the pace",
     )
 
 

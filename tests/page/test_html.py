@@ -221,14 +221,18 @@ def test_the_top_tells_the_first_findings_saving(reported: Callable[[str], Repor
         (
             "tp4_late1",
             "at most 686 µs (27.5 %)",
-            "of a step to gain: rank 1 comes late: its host launches late",
+            "of a step to gain, as far as 23 steps can tell: rank 1 comes late: its host launches late",
         ),
         (
             "tp4_graph_node",
-            "at most 285 µs (15.8 %)",
-            "of a step to gain: all-reduces use NCCL's kernels",
+            "about 48.2 µs (2.7 %)",
+            "of a step to gain, as far as 11 steps can tell: all-reduces use NCCL's kernels",
         ),
-        ("tp4_fused", "< 1 %", "of a step to gain from skew, the wire's excess and late hosts together"),
+        (
+            "tp4_fused",
+            "< 1 %",
+            "of a step is all that skew, the wire's excess and late hosts cost together, as far as 15 steps can tell",
+        ),
         ("rank_0", "not known", "what could be gained: this trace cannot tell"),
     ):
         report = reported(name)

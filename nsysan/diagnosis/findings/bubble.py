@@ -9,7 +9,7 @@ from nsysan.diagnosis.findings.case import Case, Finder
 from nsysan.diagnosis.findings.finding import Finding, by_share, severity_limits
 from nsysan.diagnosis.findings.kinds import FindingId, SavingIs, Severity
 from nsysan.diagnosis.verdict import PIPELINE
-from nsysan.text import duration, numbered, pct
+from nsysan.text import duration, numbered, pct, rough
 
 #: GPUs of one model differ by 1 to 2 % in speed; a stage of one layer more in 16, or with the logits, by 6 to 10 %.
 UNEVEN_STAGES = 1.1
@@ -40,6 +40,9 @@ def pipeline_bubble(case: Case) -> Iterator[Finding]:
         thresholds={"pipeline_share": PIPELINE, **severity_limits()},
         saving_is=SavingIs.AT_MOST,
         of_step=case.period,
+        basis=""
+        if bound is None
+        else f"the busiest rank needs {rough(case.period - bound)} of the {duration(case.period)} itself",
         also="use tensor parallelism instead, where GPUs share NVLink: a pipeline makes no token of one batch faster",
     )
 

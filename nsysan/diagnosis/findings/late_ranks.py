@@ -12,7 +12,7 @@ from nsysan.diagnosis.findings.finding import Figures, Finding, by_share, severi
 from nsysan.diagnosis.findings.fixes import Fix
 from nsysan.diagnosis.findings.kinds import FindingId, SavingIs, SharedFinding
 from nsysan.diagnosis.hotspot import Late
-from nsysan.diagnosis.late_words import alone_of, by_host, outermost, ranks_words, weight, why_late
+from nsysan.diagnosis.late_words import alone_of, apart, by_host, outermost, ranks_words, weight, why_late
 from nsysan.metrics.causes import LateCause
 from nsysan.metrics.scenarios import Scenario
 from nsysan.replay.results import LATE_SHARE
@@ -95,11 +95,7 @@ def _late(case: Case, one: Late, uneven: _Uneven | None) -> Finding:
     if saves < costs:
         told.append(f"with these as they are {'they save' if several else 'it saves'} {duration(saves)}")
     if several:
-        told += [
-            f"rank {rank.ranks[0]} alone costs {duration(weight(rank, case.period).costs)} and saves "
-            f"{duration(weight(rank, case.period).saves)}"
-            for rank in own
-        ]
+        told.append(apart(case.diagnosis.late, one, case.period))
     else:
         told += _parts(one)
         if one.where is not None:
