@@ -14,8 +14,9 @@ import pytest
 import nsysan
 from nsysan.diagnosis.answers import nearest_to_late
 from nsysan.diagnosis.hotspot import Late
+from nsysan.diagnosis.path_told import in_graphs
 from nsysan.diagnosis.verdict import THRESHOLDS, Paced, Verdict, judge
-from nsysan.metrics.causes import LateCause
+from nsysan.metrics.causes import GapCause, LateCause
 from nsysan.metrics.scenarios import Scenario
 from nsysan.metrics.whatif import WhatIf
 from nsysan.report.build import build_report
@@ -112,6 +113,24 @@ PATH = Paced({("compute", 0): 1_000})
 def test_what_most_of_the_critical_path_is_of(path: dict[str, int], kind: str) -> None:
     paced = Paced({(name, number % 2): ns for number, (name, ns) in enumerate(path.items())})
     assert judge(ledger(compute=1_000), WHAT, paced, []).kind == kind
+
+
+def test_gaps_in_a_graph_are_no_hosts() -> None:
+    path = {("compute", 0): 700, ("host", 0): 100, ("launch", 1): 200}
+    for within, words in (
+        (True, "compute 70.0 %, gaps between a graph's kernels 20.0 %, host (CPU) 10.0 %"),
+        (False, "compute 70.0 %, host (CPU) 30.0 %"),
+    ):
+        verdict = judge(ledger(compute=1_000), WHAT, Paced(path, in_graphs=within), [])
+        assert verdict.path == f"critical path: {words}"
+        assert verdict.shares["host"] == 0.3
+
+
+@pytest.mark.parametrize(("graph", "launch", "within"), [(2, 1, True), (1, 1, False), (0, 0, False)])
+def test_what_launches_on_the_path_are(graph: int, launch: int, within: bool) -> None:
+    causes = [GapCause.GRAPH, GapCause.LAUNCH, GapCause.HOST_LATE]
+    gaps = pl.DataFrame({"rank": [0, 0, 0], "cause": causes, "ns": [graph, launch, 9]})
+    assert in_graphs(gaps) == within
 
 
 @pytest.mark.parametrize(

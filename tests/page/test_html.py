@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from functools import cached_property
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,10 @@ from nsysan.page.lanes import decimation_note
 from nsysan.page.palette import GROUP_COLOURS
 from nsysan.report.build import build_report
 from nsysan.report.key_numbers import KeyNumber, key_numbers
+from nsysan.report.markdown import to_markdown
 from nsysan.report.report import Report
 from nsysan.report.step_slices import Slices
+from nsysan.report.tail_sentences import tail_sentence
 from nsysan.report.terminal import to_text
 from nsysan.report.timeline import Timeline, decimated, fair_limit
 from tests.clitools import graph_level_trace, paper_trace, run_cli
@@ -214,6 +217,34 @@ def test_ledger_figure_shows_the_ledger(paper_page: Page) -> None:
 def test_page_and_summary_open_with_the_same_sentence(paper: Report, paper_page: Page) -> None:
     sentence = next(line for line in to_text(paper).splitlines() if line.startswith("period"))
     assert sentence.removeprefix("period").strip() in "".join(paper_page.text)
+
+
+def test_what_becomes_of_the_waiting_is_told(reported: Callable[[str], Report]) -> None:
+    for name, told in (
+        (
+            "tp4_eager",
+            "Put the late ranks right, and the others still wait for the next slowest host: of the 89.6 % waited only "
+            "48.8 % goes away.",
+        ),
+        ("tp4_slow", "Put the late rank right, and of the 62.2 % waited 61.8 % of the step go away."),
+    ):
+        assert told in to_html(replace(reported(name), timelines=[]), "cdn").replace("\xa0", " ")
+
+
+def test_why_steps_are_left_out_and_what_is_not_checked(reported: Callable[[str], Report]) -> None:
+    report = replace(reported("tp2_graph"), timelines=[])
+    page = to_html(report, "cdn").replace("\xa0", " ")
+    assert "11 of them steady (left out: 1 start-up); nsys" in page
+    assert "gaps between a graph's kernels" in unescape(page)
+    for text in (page, to_text(report), to_markdown(report)):
+        assert "1 step left out. Not checked: what tracing costs (give " in text
+        # Of 11 steps no percentile is another than the longest, and one median is enough.
+        tail = text.partition("mean 2,247")[2]
+        assert tail
+        assert "p99" not in tail.partition("longest")[0]
+        assert "(median" not in tail.partition("longest")[0]
+    many = replace(report, steps=replace(report.steps, steady=list(range(100))))
+    assert ", p99 2,251.1 µs, longest" in tail_sentence(many)
 
 
 def test_the_top_tells_the_first_findings_saving(reported: Callable[[str], Report]) -> None:
