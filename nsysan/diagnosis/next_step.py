@@ -69,7 +69,7 @@ def next_step(diagnosis: Diagnosis, findings: Sequence[Finding], faster: str) ->
     if verdict.doubted is Doubt.UNSEEN and first is not None and first.saving_is is SavingIs.AT_MOST:
         return NextStep(_SEE, finding=first, why=f"if they work, {first.fix}; {_saves(first, period)}")
     step = _first_step(diagnosis, findings, first, faster)
-    if verdict.doubted is not Doubt.COVERAGE or not period:
+    if verdict.doubted is not Doubt.FEW or not period:
         return step
     told = "; ".join(part for part in (step.do, step.saves, step.why) if part)
     return NextStep(_ALONE, finding=step.finding, why=f"as far as these tell, then: {told}")

@@ -71,7 +71,13 @@ def weighed(run: Run, diagnosis: Diagnosis, rows: Sequence[Quality]) -> Verdict:
         medium.append(near)
     if low or medium:
         profiler = profiled is not None and profiled[1]
-        doubts = ((Doubt.COVERAGE, least < _QUARTER), (Doubt.PROFILER, profiler), (Doubt.UNSEEN, unseen))
+        few = covered is not None and covered.busy < _QUARTER
+        doubts = (
+            (Doubt.FEW, few),
+            (Doubt.COVERAGE, least < _QUARTER),
+            (Doubt.PROFILER, profiler),
+            (Doubt.UNSEEN, unseen),
+        )
         doubted = next((doubt for doubt, holds in doubts if holds), None)
         return replace(verdict, sure=Sure.LOW if low else Sure.MEDIUM, because=(*low, *medium), doubted=doubted)
     met = "" if matched is None else f", {pct(matched)} of the collectives match"

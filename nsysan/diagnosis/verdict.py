@@ -103,7 +103,8 @@ OF_PATH = tuple(kind for kind, bound in BOUNDS.items() if bound.path)
 class Doubt(StrEnum):
     """What keeps a verdict from being more sure, where that can be helped by another capture."""
 
-    #: The steady steps are a small part of the capture.
+    #: The steady steps are a small part of the capture's time: of its GPUs' busy time, too, or not.
+    FEW = "few"
     COVERAGE = "coverage"
     #: The profiler slows the hosts, and without it they may not bound the step.
     PROFILER = "profiler"

@@ -81,7 +81,7 @@ def _why_both(report: Report, shown: Mapping[str, int | None]) -> str:
         return f"Were all ranks alike, {part} would go away{': all hosts together set the pace' if hosts else ''}."
     who = f"the late rank{'s' if len({rank for one in late for rank in one.ranks}) > 1 else ''}"
     if waits / period - costs < _MUCH:
-        return f"Put {who} right, and {part} of the step go away."
+        return f"Put {who} right, and {pct(costs)} of the step goes away, nearly all of the waiting."
     left = "the next slowest host" if hosts else "what is the next to come last"
     return f"Put {who} right, and the others still wait for {left}: {part} goes away."
 

@@ -96,7 +96,7 @@ def _largest(report: Report, period: int) -> KeyNumber:
 
 def _few(report: Report) -> str:
     """Of what the saving is told, where that is little of the capture."""
-    few = report.diagnosis.verdict.doubted is Doubt.COVERAGE
+    few = report.diagnosis.verdict.doubted is Doubt.FEW
     return f", as far as {counted(len(report.steps.steady), 'step')} can tell" if few else ""
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from nsysan.diagnosis.scope import covered_words
-from nsysan.diagnosis.verdict import Verdict
+from nsysan.diagnosis.verdict import Doubt, Verdict
 from nsysan.metrics.coverage import HALF
 from nsysan.report.report import Report
 from nsysan.styled import styled
 from nsysan.text import counted, duration, pct, percent
+
+#: Of few steps do next says so.
+_ALONE = "; to be surer, capture decode steps alone (nsysan capture -c cudaProfilerApi, or --serve)"
 
 
 def verdict_words(report: Report) -> str:
@@ -26,7 +29,8 @@ def sure_sentence(report: Report) -> str:
     """How far the verdict can be relied on, and why."""
     verdict = report.diagnosis.verdict
     reasons = "; ".join(_reason(verdict, one) for one in verdict.because)
-    return f"{verdict.sure}, because {reasons}" if reasons else str(verdict.sure)
+    surer = _ALONE if verdict.doubted is Doubt.COVERAGE else ""
+    return f"{verdict.sure}, because {reasons}{surer}" if reasons else str(verdict.sure)
 
 
 def sure_in_short(report: Report) -> str:

@@ -180,11 +180,11 @@ def test_whether_hosts_work_at_all_is_found_out_first() -> None:
 
 def test_of_few_steps_more_are_captured_first() -> None:
     first = finding(saving_is=SavingIs.AT_MOST)
-    step = next_step(told(VerdictKind.HOST, doubted=Doubt.COVERAGE), [first], "be faster")
+    step = next_step(told(VerdictKind.HOST, doubted=Doubt.FEW), [first], "be faster")
     assert step.do.startswith("capture decode steps alone")
     assert step.why == "as far as these tell, then: do this; that saves at most 200 µs a step (20.0 %)"
     assert step.finding is first
-    none = next_step(told(VerdictKind.COMPUTE, doubted=Doubt.COVERAGE), [], "be faster")
+    none = next_step(told(VerdictKind.COMPUTE, doubted=Doubt.FEW), [], "be faster")
     assert none.why.startswith("as far as these tell, then: be faster; the kernels' own time is 80.0 % of the step")
 
 
