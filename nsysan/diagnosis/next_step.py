@@ -113,7 +113,7 @@ def _saves(finding: Finding, period: int) -> str:
     if not told:
         return "what that saves no trace tells: try it"
     if finding.in_throughput:
-        basis = f", as {finding.basis}" if finding.basis else ""
+        basis = f", {finding.basis}" if finding.basis else ""
         return f"that gives up to {told}{basis}; each token takes as long as before"
     basis = f", {finding.basis}" if finding.basis else ""
     return f"that saves {told.replace(' (', ' a step (', 1)}{basis}"

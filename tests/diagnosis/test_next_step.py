@@ -200,10 +200,10 @@ def test_more_batches_are_tokens_a_second() -> None:
     assert gain(bubble, PERIOD) == "1.25 times the tokens a second"
     step = next_step(told(VerdictKind.PIPELINE), [bubble], "be faster")
     assert step.saves == "that gives up to 1.25 times the tokens a second; each token takes as long as before"
-    told_why = replace(bubble, basis="the busiest rank needs 800 µs itself")
+    told_why = replace(bubble, basis="as the busiest rank needs 800 µs itself")
     saves = next_step(told(VerdictKind.PIPELINE), [told_why], "be faster").saves
     assert "a second, as the busiest rank needs 800 µs itself; each" in saves
-    assert "a second (the busiest rank needs 800 µs itself); each" in told_why.saves
+    assert "a second, as the busiest rank needs 800 µs itself; each" in told_why.saves
     assert bubble.saves == "gives up to 1.25 times the tokens a second; each token takes as long as before"
 
 

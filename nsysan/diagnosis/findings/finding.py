@@ -60,7 +60,7 @@ class Finding:
         """What it saves, in words; "" where that cannot be told."""
         if self.saving is None:
             return ""
-        basis = f" ({self.basis})" if self.basis else ""
+        basis = f", {self.basis}" if self.basis else ""
         if self.in_throughput:
             return f"gives up to {self.throughput} times the tokens a second{basis}; each token takes as long as before"
         return f"saves {_SAVES[self.saving_is].format(rough(self.saving))}{basis}"
