@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from random import Random
 
@@ -301,7 +302,7 @@ def test_what_is_known_of_an_operation_is_kept_and_can_be_copied(
     timeline = report.timelines[0]
     mine = timeline.slices.filter(pl.col("rank") == 1, pl.col("call").is_not_null()).sort("begin").row(0, named=True)
     launch = timeline.slices.filter(pl.col("line") == "launch", launch=mine["launch"]).row(0, named=True)
-    with sqlite3.connect(real_trace("tp4_late1")) as connection:
+    with closing(sqlite3.connect(real_trace("tp4_late1"))) as connection:
         query = (
             "SELECT DISTINCT d.value, gridX || ' x ' || gridY || ' x ' || gridZ, blockX || ' x ' || blockY || ' x ' || "
             "blockZ FROM CUPTI_ACTIVITY_KIND_KERNEL JOIN StringIds d ON d.id = demangledName JOIN StringIds s "
