@@ -204,7 +204,7 @@ def test_pages_and_glossary_have_each_line() -> None:
         assert (COLOURS[row.id], NAMES[row.id], INKS[row.id]) == (row.colour, row.title, row.ink)
         assert GLOSSARY[row.id] == row.meaning
         assert HEADS[row.id].endswith(f">{row.id}</a>")
-    assert set(COLOURS) == set(NAMES) == set(INKS) == {*LINES, LAUNCH, RANGE, "sync", "last"}
+    assert set(COLOURS) == set(NAMES) == set(INKS) == {*LINES, LAUNCH, RANGE, "sync", "last", "graph_gaps"}
     assert set(BESIDE) < set(GLOSSARY)
     assert len(set(COLOURS.values())) == len(COLOURS)
 
