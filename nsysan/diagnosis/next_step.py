@@ -26,6 +26,8 @@ _SEE = (
     "capture again with --trace=cuda,nvtx,osrt, and look in Nsight Systems whether the hosts' threads work or wait "
     "between their launches: nsysan does not read those calls"
 )
+#: What to find out before what rests on the hosts' time is acted on; and what if it is so.
+_FOUND_OUT_FIRST = {Doubt.PROFILER: (_UNTRACED, "if they do"), Doubt.UNSEEN: (_SEE, "if they work")}
 _LOOK = "look at the timeline and the kernels below: no finding says what to change"
 _HOW = {
     SavingIs.REPLAY: "",
@@ -64,10 +66,9 @@ def next_step(diagnosis: Diagnosis, findings: Sequence[Finding], faster: str) ->
     if verdict.kind == VerdictKind.INCONCLUSIVE:
         lacks = next((one for one in findings if _is_of_the_capture(one)), None)
         return NextStep(lacks.fix if lacks else verdict.cure, finding=lacks)
-    if verdict.doubted is Doubt.PROFILER and first is not None and first.saving_is is SavingIs.AT_MOST:
-        return NextStep(_UNTRACED, finding=first, why=f"if they do, {first.fix}; {_saves(first, period)}")
-    if verdict.doubted is Doubt.UNSEEN and first is not None and first.saving_is is SavingIs.AT_MOST:
-        return NextStep(_SEE, finding=first, why=f"if they work, {first.fix}; {_saves(first, period)}")
+    if verdict.doubted in _FOUND_OUT_FIRST and first is not None and first.saving_is is SavingIs.AT_MOST:
+        find_out, if_so = _FOUND_OUT_FIRST[verdict.doubted]
+        return NextStep(find_out, finding=first, why=f"{if_so}, {first.fix}; {_saves(first, period)}")
     step = _first_step(diagnosis, findings, first, faster)
     if verdict.doubted is not Doubt.FEW or not period:
         return step
@@ -83,7 +84,8 @@ def _first_step(diagnosis: Diagnosis, findings: Sequence[Finding], first: Findin
     what = diagnosis.what_if
     if verdict.workload is not Workload.DECODE or what is None or not what.told:
         return NextStep(_LOOK)
-    return NextStep(faster, why=f"{_own(verdict)}{_else(findings, period)} {_little(what)}")
+    rest = f"{_else(findings, period)} {_little(what)}"
+    return NextStep(faster, why="; ".join(part for part in (_own(verdict), rest) if part))
 
 
 def first_finding(findings: Sequence[Finding], period: int) -> Finding | None:
@@ -112,10 +114,9 @@ def _saves(finding: Finding, period: int) -> str:
     told = gain(finding, period)
     if not told:
         return "what that saves no trace tells: try it"
-    if finding.in_throughput:
-        basis = f", {finding.basis}" if finding.basis else ""
-        return f"that gives up to {told}{basis}; each token takes as long as before"
     basis = f", {finding.basis}" if finding.basis else ""
+    if finding.in_throughput:
+        return f"that gives up to {told}{basis}; each token takes as long as before"
     return f"that saves {told.replace(' (', ' a step (', 1)}{basis}"
 
 
@@ -129,16 +130,15 @@ def _is_of_the_capture(finding: Finding) -> bool:
 
 def _rest(verdict: Verdict, finding: Finding, period: int, faster: str) -> str:
     """Of steps that compute bounds, and the finding shortens a little: what shortens the rest."""
-    if verdict.kind != VerdictKind.COMPUTE or (finding.saving or 0) >= HIGH_SHARE * period:
-        return ""
-    return f"the kernels' own time is {pct(verdict.shares[verdict.kind] or 0)} of the step: to shorten that, {faster}"
+    own = "" if (finding.saving or 0) >= HIGH_SHARE * period else _own(verdict)
+    return f"{own}: to shorten that, {faster}" if own else ""
 
 
 def _own(verdict: Verdict) -> str:
-    """Of steps that compute bounds: that what is advised is of the most of them."""
+    """Of steps that compute bounds: how much of them the kernels' own time is."""
     if verdict.kind != VerdictKind.COMPUTE:
         return ""
-    return f"the kernels' own time is {pct(verdict.shares[verdict.kind] or 0)} of the step; "
+    return f"the kernels' own time is {pct(verdict.shares[verdict.kind] or 0)} of the step"
 
 
 def _else(findings: Sequence[Finding], period: int) -> str:

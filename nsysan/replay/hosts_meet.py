@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from nsysan.replay.links import Link, Part, part
+from nsysan.replay.unseen import launching
 
 #: The name of the call that stands for such a wait.
 _MEET = "hosts meet"
@@ -67,11 +68,7 @@ def _pauses(hosts: pl.DataFrame) -> pl.DataFrame:
     """stretch, step, rank, thread, place (of the call after it), paused, left: when it began and ended. Of the thread
     of each rank that launches most.
     """
-    before = pl.col("end").cum_max().shift(1).over(_LANE)
-    calls = hosts.with_columns(paused=before, left="start")
-    most = hosts.filter(~pl.col("waits")).group_by("stretch", "rank", "thread").len()
-    most = most.sort("len", descending=True).unique(["stretch", "rank"], keep="first", maintain_order=True)
-    calls = calls.join(most, on=["stretch", "rank", "thread"], how="semi").drop_nulls(["step", "place"])
+    calls = launching(hosts).with_columns(left="start").drop_nulls(["step", "place"])
     return calls.filter(pl.col("left") - pl.col("paused") >= _PAUSE).select(
         "stretch", "step", "rank", "thread", "place", "paused", "left"
     )

@@ -7,7 +7,7 @@ import polars as pl
 
 from nsysan.replay.engine import I64
 from nsysan.replay.links import Link, Part
-from nsysan.replay.unseen import SEEN, busiest
+from nsysan.replay.unseen import SEEN, busiest, waiting
 from nsysan.replay.waits import host_waits, waits_of
 
 #: They are known in so many of the steps.
@@ -35,7 +35,7 @@ def told_to_host(work: pl.DataFrame, hosts: pl.DataFrame, orders: pl.DataFrame) 
     )
     waits = calls.with_columns(pl.col("number").cast(pl.Int64)).join(waits, on="number", how="left")
     waited = (pl.min_horizontal("until", "end") - pl.col("start")).clip(0).fill_null(0)
-    shares = busiest(waits.with_columns(waited=waited)).group_by("rank").agg(share=pl.sum("waited") / pl.sum("lasted"))
+    shares = waiting(busiest(waits.with_columns(waited=waited)))
     seen = shares.filter(pl.col("share") >= SEEN)["rank"].to_list()
     if len(seen) != 1 or len(shares) < 2:
         return work.head(0).select("stretch", "step", "end", node=pl.lit(0)), -1

@@ -18,6 +18,7 @@ from nsysan.replay.hosts_meet import meet
 from nsysan.replay.known_results import told_to_host, told_to_thread
 from nsysan.replay.links import Link, Part, part
 from nsysan.replay.shape import Graph
+from nsysan.replay.unseen import launching
 
 #: The names of the calls that stand for such a wait, and for the end of the pause, whatever call comes then.
 _REPLY, _TOLD = "reply", "told"
@@ -151,16 +152,11 @@ def _pauses(hosts: pl.DataFrame) -> pl.DataFrame:
     """The call after the longest pause between two steps of the thread of a rank that launches most; paused: when that
     began; next: the step that is launched then.
     """
-    before = pl.col("end").cum_max().shift(1).over(_LANE)
-    calls = hosts.with_columns(
-        paused=before,
+    calls = launching(hosts).with_columns(
         next=pl.col("of").backward_fill().over(_LANE),
         last=pl.col("of").forward_fill().shift(1).over(_LANE),
+        ns=pl.col("start") - pl.col("paused"),
     )
-    calls = calls.with_columns(ns=pl.col("start") - pl.col("paused"))
-    most = hosts.filter(~pl.col("waits")).group_by("stretch", "rank", "thread").len()
-    most = most.sort("len", descending=True).unique(["stretch", "rank"], keep="first", maintain_order=True)
-    calls = calls.join(most.select("stretch", "rank", "thread"), on=["stretch", "rank", "thread"], how="semi")
     steps = calls.drop_nulls("of").group_by("rank").agg(steps=pl.struct("stretch", "of").n_unique())
     calls = calls.filter(pl.col("next") != pl.col("last"))
     places = calls.drop_nulls(["place", "ns"]).group_by("rank", "place").agg(usual=pl.median("ns"), times=pl.len())

@@ -15,7 +15,7 @@ from nsysan.replay.edits import Basis, Edit, no_skew
 from nsysan.replay.engine import I64
 from nsysan.replay.links import Link, Part, part
 from nsysan.replay.shape import Graph
-from nsysan.replay.unseen import SEEN, busiest, in_step
+from nsysan.replay.unseen import SEEN, busiest, in_step, waiting
 
 #: So many of a rank's steps begin after such a wait, if it may be told by that.
 _MOSTLY = 0.9
@@ -39,8 +39,7 @@ def told_by_hosts(hosts: pl.DataFrame, waits: list[Part], time: I64) -> list[Par
     calls = hosts.with_columns(pl.col("number").cast(pl.Int64)).join(took, on="number", how="left")
     calls = calls.with_columns(pl.col("waited").fill_null(0)).sort("stretch", "thread", "number")
     threads = busiest(calls)
-    shares = threads.group_by("rank").agg(share=pl.sum("waited") / pl.sum("lasted"))
-    seen = shares.filter(pl.col("share") >= SEEN)["rank"].to_list()
+    seen = waiting(threads).filter(pl.col("share") >= SEEN)["rank"].to_list()
     if len(seen) != 1:
         return []
     own = calls.join(threads.select("stretch", "thread"), on=["stretch", "thread"], how="semi", maintain_order="left")

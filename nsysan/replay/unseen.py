@@ -22,8 +22,12 @@ def seen_waiting(graph: Graph, delays: Delays) -> dict[int, float]:
     first = graph.first_operation
     taken = (graph.time[1:first:2] - graph.time[0:first:2]) - delays.lane[1:first:2]
     calls = graph.calls.select("stretch", "rank", "thread", "start", "end", waited=pl.Series(taken))
-    shares = busiest(calls).group_by("rank").agg(share=pl.sum("waited") / pl.sum("lasted"))
-    return dict(shares.sort("rank").iter_rows())
+    return dict(waiting(busiest(calls)).sort("rank").iter_rows())
+
+
+def waiting(threads: pl.DataFrame) -> pl.DataFrame:
+    """rank, share: of the time of each rank's threads what they wait; threads: as busiest has them."""
+    return threads.group_by("rank").agg(share=pl.sum("waited") / pl.sum("lasted"))
 
 
 def busiest(calls: pl.DataFrame) -> pl.DataFrame:
@@ -35,6 +39,17 @@ def busiest(calls: pl.DataFrame) -> pl.DataFrame:
         pl.sum("waited"), lasted=pl.max("end") - pl.min("start"), calls=pl.len()
     )
     return lanes.sort("calls", descending=True).unique(["stretch", "rank"], keep="first", maintain_order=True)
+
+
+def launching(hosts: pl.DataFrame) -> pl.DataFrame:
+    """The calls of the thread of each rank that launches most, in their order; with paused, when what is before each in
+    its thread was over.
+    """
+    of_rank, lane = ("stretch", "rank"), ("stretch", "thread")
+    most = hosts.filter(~pl.col("waits")).group_by(*of_rank, "thread").len()
+    most = most.sort("len", descending=True).unique(list(of_rank), keep="first", maintain_order=True)
+    calls = hosts.with_columns(paused=pl.col("end").cum_max().shift(1).over(lane))
+    return calls.join(most, on=[*of_rank, "thread"], how="semi", maintain_order="left")
 
 
 def waits_unseen(graph: Graph, delays: Delays, levels: Levels) -> bool:
