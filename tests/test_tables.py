@@ -27,6 +27,7 @@ from nsysan.diagnosis.evidence import UNDER_THE_VERDICT, Aspect, Status
 from nsysan.diagnosis.findings import FINDERS, Severity
 from nsysan.diagnosis.findings.case import Case
 from nsysan.diagnosis.findings.kinds import FindingId
+from nsysan.diagnosis.verdict import Doubt
 from nsysan.light.told_by_grids import told_by_grids
 from nsysan.metrics.causes import LateCause
 from nsysan.metrics.ledger import FIGURES
@@ -102,6 +103,8 @@ PARTIAL: Mapping[str, Set[StrEnum]] = {
     # Gaps, hosts and ranks have no operations, and no names.
     "_OPERATIONS": {Subject.KERNEL, Subject.COPY, Subject.WIRE},
     "_THINGS": {Subject.KERNEL, Subject.COPY, Subject.WIRE, Subject.LAUNCH},
+    # Of the other doubts nothing can be found out first.
+    "_FOUND_OUT_FIRST": {Doubt.PROFILER, Doubt.UNSEEN},
     "REPLAYED": set(Scenario) - {Scenario.UNTRACED},
 }
 
