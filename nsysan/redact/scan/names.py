@@ -24,6 +24,7 @@ _COMMON = GENERIC | SETTINGS | OURS
 _WORD = re.compile(r"[^\W_]+")
 _NUMBERS = frozenset(("INTEGER", "REAL"))
 _HOME = ("/home/", "/Users/", "\\Users\\")
+_ORIGIN = re.compile(r"(?:\x1b\[[\d;]*m|(?<![\w.-]))([\w.-]+):\d+:\d+ (?:\[\d|NCCL )")
 #: Names that are looked for one by one.
 _FEW = 32
 _ENDS = re.compile(r"[^\w.@-]")
@@ -108,8 +109,8 @@ def names_of(source: Path) -> Names:
 
 
 def names_in(lines: Iterable[str]) -> Names:
-    """The names in a log of NCCL, whose lines begin with host:process:thread."""
-    hosts = {match[1] for line in lines if (match := re.match(r"([\w.-]+):\d+:\d+ ", line))}
+    """The names in a log of NCCL, whose lines begin with host:process:thread, perhaps behind times and colours."""
+    hosts = {match[1] for line in lines for match in _ORIGIN.finditer(line[:4_096])}
     return _with_stems(dict(_telling("host name", hosts)))
 
 
