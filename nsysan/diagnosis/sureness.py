@@ -118,20 +118,20 @@ def _profiled(run: Run, diagnosis: Diagnosis) -> tuple[str, bool] | None:
         return None
     paced = kind == VerdictKind.HOST or run.is_eager
     free = what[Scenario.NO_HOST_LATE if paced else Scenario.NO_SKEW]
-    unknown = "tracing slows the hosts, by how much the trace does not tell"
+    unknown = "tracing slows the hosts by an unknown factor"
     if free is None:
         return unknown, True
     bears, do = what.period / free, "set the pace" if paced else "be late"
     if bears < (_INFLATION if run.is_eager else _OF_REPLAYS):
         return f"{unknown}; without nsys they may not {do}", True
-    return f"{unknown}; even if it makes them {_times(bears)} times as slow as they are, they still {do}", False
+    return f"{unknown}, but they {do} even if that is {_times(bears)}", False
 
 
 def _unseen(diagnosis: Diagnosis) -> tuple[str, bool]:
     """That a host may be waiting between its calls, and whether that could turn the verdict."""
     what = diagnosis.what_if
     saved = None if what is None else what.saves(Scenario.NO_HOST_LATE)
-    unseen = "the trace does not tell if hosts work or wait between their calls (capture with --trace=cuda,nvtx,osrt)"
+    unseen = "the trace does not tell if hosts work or wait between their calls"
     if what is None or saved is None or saved >= DOMINANT * what.period:
         return unseen, False
     return (

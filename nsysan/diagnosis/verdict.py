@@ -18,7 +18,6 @@ from nsysan.diagnosis.verdict_says import (
     WITH_OSRT,
     besides,
     explained,
-    hosts_cost,
     hosts_together,
     path_words,
     skew,
@@ -112,6 +111,17 @@ class Doubt(StrEnum):
     UNSEEN = "unseen"
 
 
+_ALONE = "capture decode steps alone (nsysan capture -c cudaProfilerApi, or --serve)"
+#: What settles each.
+_SETTLED = {
+    Doubt.FEW: _ALONE,
+    Doubt.COVERAGE: _ALONE,
+    Doubt.PROFILER: "time a step without nsys, and run nsysan again with --untraced TIME",
+    Doubt.UNSEEN: "capture with --trace=cuda,nvtx,osrt, and look in Nsight Systems whether the hosts' threads work or "
+    "wait between their launches: nsysan does not read those calls",
+}
+
+
 class Sure(StrEnum):
     """How far a verdict can be relied on."""
 
@@ -141,6 +151,11 @@ class Verdict:
     rest: str = ""
     cure: str = ""
     doubted: Doubt | None = None
+
+    @property
+    def surer(self) -> str:
+        """What would make it surer, an imperative; "" where nothing is known to."""
+        return "" if self.doubted is None else _SETTLED[self.doubted]
 
     @property
     def reason(self) -> str:
@@ -176,14 +191,11 @@ def judge(
     paced: Paced,
     missing: list[int],
     bubble: Bubble | None = None,
-    *,
-    decodes: bool = True,
 ) -> Verdict:
     """The verdict on the steady steps: a pipeline's bubble, late ranks, else what most of the critical path is of.
 
     unsplit is no median over the steps: where it is in some of them, as after a clock's jump, what the others show is
     not the whole. bubble: of a pipeline, which comes first: for want of another stage all lines of a rank are small.
-    decodes: what hosts cost is told of decode steps, by what takes it away.
     """
     steady = ledger.filter(pl.col("steady"))
     if what is None or steady.is_empty() or not what.period:
@@ -221,10 +233,9 @@ def judge(
     elif skewed:
         kind = VerdictKind.SKEW
         paces = first == VerdictKind.HOST and weighed[first] > DOMINANT
-        says = skew(paced.late, paced.rotation, what, steady["step"].n_unique(), host_paced=paces and decodes)
+        says = skew(paced.late, paced.rotation, what, steady["step"].n_unique(), host_paced=paces)
     else:
-        cost = hosts_cost(what) if decodes and kind == VerdictKind.HOST else ""
-        says = BOUNDS[kind].says + (f"; {cost}" if cost else "")
+        says = BOUNDS[kind].says
         if kind == VerdictKind.HOST and what.why_host:
             says = "GPUs idle between kernels for most of the step, and nothing tells whether for their hosts"
         says += besides(paced.late, what.period)

@@ -127,7 +127,7 @@ def _subtitle(report: Report) -> str:
 def _others(report: Report) -> str:
     """Why the others are not, the most frequent reasons first, in a word or two."""
     short = Counter(reason.partition(":")[0] for reason in report.steps.excluded.values())
-    told = ", ".join(f"{often} {plain(reason, 40)}" for reason, often in short.most_common(_REASONS))
+    told = ", ".join(f"{often} as {plain(reason, 40)}" for reason, often in short.most_common(_REASONS))
     return f" (left out: {told}{', and others' if len(short) > _REASONS else ''})" if told else ""
 
 

@@ -43,7 +43,8 @@ def lead(report: Report) -> str:
     lines = "".join(f"<p><b>{name}</b>: {linked(text)}</p>" for name, text in told.items() if text)
     return (
         f'<section id="verdict"><div class="first"><div class="verdict">{of}{_row("verdict", first, lead=True)}'
-        f"{_row('late', linked(report.late_in_short()))}{_row('do next', _next(report))}{_row('how sure', sure)}"
+        f"{_row('late rank', linked(report.late_in_short()))}{_row('do next', _next(report))}{_saves(report)}"
+        f"{_row('how sure', sure)}"
         f"{_also(report)}</div>"
         f'<div><div class="cards">{cards}</div>{bars(report)}</div></div>{still(report)}'
         f'<div class="told">{lines}</div>'
@@ -65,11 +66,20 @@ def _card(number: KeyNumber) -> str:
 
 
 def _next(report: Report) -> str:
-    """HTML: the one thing to do, what it gains, and the finding that it is of, one click away."""
+    """HTML: the one thing to do, and the finding that it is of, one click away."""
     step = report.next_step
-    more = "".join(f" {linked(sentence(part))}" for part in (step.saves, step.why) if part)
+    then = f" {linked(sentence(step.then))}" if step.then else ""
     of = "" if step.finding is None else f" Finding: {_named(report, step.finding)}."
-    return f"<strong>{said(sentence(step.do))}</strong>{more}{of}"
+    return f"<strong>{said(sentence(step.do))}</strong>{then}{of}"
+
+
+def _saves(report: Report) -> str:
+    """HTML: what that gains."""
+    step = report.next_step
+    told = [f"<strong>{said(step.gains)}</strong>"] if step.gains else []
+    told += [linked(clause) for clause in (step.basis,) if clause]
+    rest = f" {linked(sentence(step.rest))}" if step.rest else ""
+    return _row("saves", f"{', '.join(told)}.{rest}") if told else ""
 
 
 def _also(report: Report) -> str:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from nsysan.diagnosis.scope import covered_words
-from nsysan.diagnosis.verdict import Doubt, Verdict
+from nsysan.diagnosis.verdict import Verdict
 from nsysan.metrics.coverage import HALF
 from nsysan.report.report import Report
 from nsysan.styled import styled
 from nsysan.text import counted, duration, pct, percent
-
-#: Of few steps do next says so.
-_ALONE = "; to be surer, capture decode steps alone (nsysan capture -c cudaProfilerApi, or --serve)"
 
 
 def verdict_words(report: Report) -> str:
@@ -29,8 +26,13 @@ def sure_sentence(report: Report) -> str:
     """How far the verdict can be relied on, and why."""
     verdict = report.diagnosis.verdict
     reasons = "; ".join(_reason(verdict, one) for one in verdict.because)
-    surer = _ALONE if verdict.doubted is Doubt.COVERAGE else ""
-    return f"{verdict.sure}, because {reasons}{surer}" if reasons else str(verdict.sure)
+    return f"{verdict.sure}, because {reasons}{_surer(report)}" if reasons else str(verdict.sure)
+
+
+def _surer(report: Report) -> str:
+    """What would make it surer, where that is not what to do next."""
+    surer = report.diagnosis.verdict.surer
+    return f"; to be surer, {surer}" if surer and surer != report.next_step.do else ""
 
 
 def sure_in_short(report: Report) -> str:
