@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from nsysan.diagnosis.diagnosis import Diagnosis
+from nsysan.diagnosis.doubts import Doubt
 from nsysan.diagnosis.findings.finding import HIGH_SHARE, LATENCY, Finding
 from nsysan.diagnosis.findings.kinds import OfTheCapture, SavingIs, Severity
 from nsysan.diagnosis.late_words import by_host, outermost, ranks_words
-from nsysan.diagnosis.verdict import Doubt, Verdict, VerdictKind
+from nsysan.diagnosis.verdict import Verdict, VerdictKind
 from nsysan.diagnosis.workload import Workload
 from nsysan.metrics.scenarios import NOTABLE, Scenario, losses
 from nsysan.metrics.whatif import WhatIf
@@ -29,15 +30,18 @@ _HOW = {
 @dataclass(frozen=True)
 class NextStep:
     """do: an imperative; then: what to do after it. gains: what that gains; basis: a clause behind it; "" where nothing
-    can be told. rest: what else there is to gain. finding: what it is of; None where it is of none.
+    can be told. after: what to do beyond that. rest: what else there is to gain. finding: what it is of; None where it
+    is of none. with_it: the late ranks whose delays go with it.
     """
 
     do: str
     then: str = ""
     gains: str = ""
     basis: str = ""
+    after: str = ""
     rest: str = ""
     finding: Finding | None = None
+    with_it: Sequence[int] = ()
 
     @property
     def saves(self) -> str:
@@ -49,12 +53,12 @@ class NextStep:
     @property
     def why(self) -> str:
         """What is to be known besides."""
-        return "; ".join(part for part in (self.then, self.rest) if part)
+        return "; ".join(part for part in (self.then, self.rest, self.after) if part)
 
     @property
     def told(self) -> str:
         """All of it."""
-        return " ".join(sentence(part) for part in (self.do, self.then, self.saves, self.rest) if part)
+        return " ".join(sentence(part) for part in (self.do, self.then, self.saves, self.rest, self.after) if part)
 
 
 def next_step(diagnosis: Diagnosis, findings: Sequence[Finding], faster: str) -> NextStep:
@@ -76,7 +80,12 @@ def next_step(diagnosis: Diagnosis, findings: Sequence[Finding], faster: str) ->
         case Doubt.FEW if step.gains:
             return replace(step, basis=_and(step.basis, "as far as so few steps tell"))
         case Doubt.UNSEEN if of_hosts:
-            return replace(step, basis=_and(step.basis, "if the hosts work between their launches"))
+            return replace(
+                step,
+                basis=_and(
+                    step.basis, "if the hosts work between their launches; less where they wait for something else"
+                ),
+            )
     return step
 
 
@@ -90,8 +99,10 @@ def _advised(diagnosis: Diagnosis, findings: Sequence[Finding], first: Finding |
     if first is not None:
         gains = gain(first, period)
         basis = _and(first.basis, LATENCY if first.in_throughput else "") if gains else _TRY
-        rest = _faster(verdict, first, period, faster) or _late_too(diagnosis, first)
-        return NextStep(first.fix, gains=gains, basis=basis, rest=rest, finding=first)
+        ranks = _late_too(diagnosis, first)
+        rest = f"what {ranks_words(ranks)} {'cost' if len(ranks) > 1 else 'costs'} goes with it" if ranks else ""
+        after = _faster(verdict, first, period, faster)
+        return NextStep(first.fix, gains=gains, basis=basis, after=after, rest=rest, finding=first, with_it=ranks)
     what = diagnosis.what_if
     if verdict.workload is not Workload.DECODE or what is None or not what.told:
         return NextStep(_LOOK)
@@ -147,17 +158,15 @@ def _own(verdict: Verdict, period: int) -> str:
     return f"the kernels' own {_of_step(round((verdict.shares[verdict.kind] or 0) * period), period)}"
 
 
-def _late_too(diagnosis: Diagnosis, finding: Finding) -> str:
-    """Of what takes all hosts' delays away: that those of the late ranks are among them."""
+def _late_too(diagnosis: Diagnosis, finding: Finding) -> list[int]:
+    """Of what takes all hosts' delays away: the late ranks whose are among them."""
     late, what = outermost(diagnosis.late), diagnosis.what_if
     together = None if what is None else what.saves(Scenario.NO_SKEW)
     of_hosts = finding.saving_is is SavingIs.AT_MOST and not finding.in_throughput
     if not late or not all(map(by_host, late)) or not of_hosts or together is None:
-        return ""
+        return []
     ranks = sorted(rank for one in late for rank in one.ranks)
-    if set(finding.ranks) == set(ranks) or (finding.saving or 0) < together:
-        return ""
-    return f"what {ranks_words(ranks)} {'cost' if len(ranks) > 1 else 'costs'} goes with it"
+    return [] if set(finding.ranks) == set(ranks) or (finding.saving or 0) < together else ranks
 
 
 def _little(what: WhatIf, findings: Sequence[Finding]) -> str:

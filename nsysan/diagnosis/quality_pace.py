@@ -54,7 +54,7 @@ def _nobody(run: Run, diagnosis: Diagnosis) -> tuple[Status, str]:
             Status.ESTIMATED,
             f"up to {pct(hidden)} of the step may be lost to a late rank that does not show: {_UNSEEN}",
         )
-    return Status.OK, f"no rank costs {pct_limit(LATE_SHARE)} of the step or more, nor of its tail"
+    return Status.OK, f"no rank costs {pct_limit(LATE_SHARE)} or more of the step, or of the slowest steps"
 
 
 def hidden_share(what: WhatIf | None) -> float:

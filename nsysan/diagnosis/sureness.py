@@ -8,11 +8,12 @@ from dataclasses import replace
 import polars as pl
 
 from nsysan.diagnosis.diagnosis import Diagnosis
+from nsysan.diagnosis.doubts import Doubt
 from nsysan.diagnosis.evidence import UNDER_THE_VERDICT, Aspect, Quality, Status
 from nsysan.diagnosis.late_words import outermost
 from nsysan.diagnosis.quality_pace import hidden_share
 from nsysan.diagnosis.savings import SURE_ERROR, slowed_by_nsys
-from nsysan.diagnosis.verdict import DOMINANT, OF_PATH, PIPELINE, SKEW, Doubt, Sure, Verdict, VerdictKind
+from nsysan.diagnosis.verdict import DOMINANT, OF_PATH, PIPELINE, SKEW, Sure, Verdict, VerdictKind
 from nsysan.metrics.causes import LateCause
 from nsysan.metrics.coverage import HALF
 from nsysan.metrics.scenarios import Scenario
@@ -42,8 +43,8 @@ def weighed(run: Run, diagnosis: Diagnosis, rows: Sequence[Quality]) -> Verdict:
     verdict = diagnosis.verdict
     if verdict.kind == VerdictKind.INCONCLUSIVE:
         return replace(verdict, sure=Sure.LOW, because=("nothing is concluded; the verdict says what is missing",))
-    medium = _estimated(run, diagnosis.what_if, rows, late=bool(diagnosis.late))
     low: list[str] = []
+    medium: list[str] = []
     covered = diagnosis.coverage
     least = min(covered.span, covered.busy) if covered is not None else 0.0
     if least < HALF:
@@ -57,18 +58,20 @@ def weighed(run: Run, diagnosis: Diagnosis, rows: Sequence[Quality]) -> Verdict:
     if diagnosis.pace is not None and diagnosis.pace.inferred:
         medium.append(_INFERRED)
     profiled = _profiled(run, diagnosis)
-    if profiled:
-        why, turns = profiled
-        (low if turns else medium).append(why)
     unseen = verdict.kind == VerdictKind.HOST and not (profiled and run.is_eager)
     if unseen:
         why, turns = _unseen(diagnosis)
+        (low if turns else medium).append(why)
+    if profiled:
+        why, turns = profiled
         (low if turns else medium).append(why)
     hidden = hidden_share(diagnosis.what_if)
     if hidden > SKEW and verdict.kind not in (VerdictKind.SKEW, VerdictKind.HOST):
         low.append(f"up to {pct(hidden)} of the step may be for a late rank that does not show")
     if near := _near(verdict, max(error, _NEAR)):
         medium.append(near)
+    # What more steps, or another capture, would not help.
+    medium += _estimated(run, diagnosis.what_if, rows, late=bool(diagnosis.late))
     if low or medium:
         profiler = profiled is not None and profiled[1]
         few = covered is not None and covered.busy < _QUARTER
@@ -124,7 +127,7 @@ def _profiled(run: Run, diagnosis: Diagnosis) -> tuple[str, bool] | None:
     bears, do = what.period / free, "set the pace" if paced else "be late"
     if bears < (_INFLATION if run.is_eager else _OF_REPLAYS):
         return f"{unknown}; without nsys they may not {do}", True
-    return f"{unknown}, but they {do} even if that is {_times(bears)}", False
+    return f"{unknown}; they still {do} unless that is more than {_times(bears)}", False
 
 
 def _unseen(diagnosis: Diagnosis) -> tuple[str, bool]:

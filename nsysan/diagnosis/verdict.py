@@ -8,6 +8,7 @@ from enum import StrEnum
 
 import polars as pl
 
+from nsysan.diagnosis.doubts import SETTLED, Doubt
 from nsysan.diagnosis.hotspot import Late
 from nsysan.diagnosis.pipelines import Bubble
 from nsysan.diagnosis.scope import MIN_BUSY, MIN_BUSY_BY_PERIOD
@@ -99,29 +100,6 @@ BOUNDS = {
 OF_PATH = tuple(kind for kind, bound in BOUNDS.items() if bound.path)
 
 
-class Doubt(StrEnum):
-    """What keeps a verdict from being more sure, where that can be helped by another capture."""
-
-    #: The steady steps are a small part of the capture's time: of its GPUs' busy time, too, or not.
-    FEW = "few"
-    COVERAGE = "coverage"
-    #: The profiler slows the hosts, and without it they may not bound the step.
-    PROFILER = "profiler"
-    #: The hosts may be waiting where they seem to work.
-    UNSEEN = "unseen"
-
-
-_ALONE = "capture decode steps alone (nsysan capture -c cudaProfilerApi, or --serve)"
-#: What settles each.
-_SETTLED = {
-    Doubt.FEW: _ALONE,
-    Doubt.COVERAGE: _ALONE,
-    Doubt.PROFILER: "time a step without nsys, and run nsysan again with --untraced TIME",
-    Doubt.UNSEEN: "capture with --trace=cuda,nvtx,osrt, and look in Nsight Systems whether the hosts' threads work or "
-    "wait between their launches: nsysan does not read those calls",
-}
-
-
 class Sure(StrEnum):
     """How far a verdict can be relied on."""
 
@@ -155,7 +133,7 @@ class Verdict:
     @property
     def surer(self) -> str:
         """What would make it surer, an imperative; "" where nothing is known to."""
-        return "" if self.doubted is None else _SETTLED[self.doubted]
+        return "" if self.doubted is None else SETTLED[self.doubted]
 
     @property
     def reason(self) -> str:

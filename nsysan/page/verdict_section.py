@@ -5,6 +5,7 @@ from __future__ import annotations
 from nsysan.diagnosis.evidence import UNDER_THE_VERDICT, Status
 from nsysan.diagnosis.findings.finding import Finding
 from nsysan.diagnosis.findings.kinds import OfTheCapture, Severity
+from nsysan.diagnosis.next_step import NextStep
 from nsysan.metrics.scenarios import NOTABLE
 from nsysan.page.elements import safe, said
 from nsysan.page.finding_anchor import finding_anchor
@@ -17,7 +18,7 @@ from nsysan.report.key_numbers import KeyNumber, key_numbers
 from nsysan.report.report import Report
 from nsysan.report.sentences import headline_sentence
 from nsysan.report.tail_sentences import tail_sentence
-from nsysan.report.verdict_text import grounds_sentences, sure_sentence
+from nsysan.report.verdict_text import also_unsure, grounds_sentences, sure_in_short, surer_words
 from nsysan.text import sentence
 
 _ACCENT = "var(--accent)"
@@ -31,9 +32,12 @@ def lead(report: Report) -> str:
     cards = "".join(map(_card, key_numbers(report)))
     of = "".join(_row(name, linked(words)) for name, words in basis_of(report))
     first = f"<b>{safe(verdict.kind)}</b>: {linked(verdict.says + verdict.absent)}"
-    level, _, why = sure_sentence(report).partition(",")
+    short = sure_in_short(report)
+    level, _, why = short.partition(",")
     sure = f"<b>{safe(level)}</b>{linked(f',{why}' if why else '')}. "
-    sure += f"<span>Checked: {linked(grounds_sentences(report))}</span>"
+    sure += linked(f"{sentence(surer)} ") if (surer := surer_words(report)) else ""
+    also = f"Also: {linked(more)}. " if (more := also_unsure(report)) else ""
+    sure += f"<span>{also}Checked: {linked(grounds_sentences(report))}</span>"
     told = {
         "late": report.late_sentence() if report.diagnosis.late else "",
         "savings": report.savings_sentence(),
@@ -84,14 +88,23 @@ def _saves(report: Report) -> str:
 
 def _also(report: Report) -> str:
     """HTML: the findings after that."""
-    first = report.next_step.finding
+    step = report.next_step
+    first = step.finding
     # What is wrong with the recording is no loss of a step's.
     others = [one for one in report.findings if one is not first and _counts(one, report.paced_period or 0)]
-    if not others:
+    if not others and not step.after:
         return ""
-    named = "; ".join(_named(report, finding, finding.saves) for finding in others[:_ALSO])
+    told = [linked(step.after)] if step.after else []
+    told += [_named(report, one, _left(step, one)) for one in others[:_ALSO]]
+    named = "; ".join(told)
     more = f'; <a href="#findings">{len(others) - _ALSO} more</a>' if len(others) > _ALSO else ""
     return _row("then", f"{named}{more}.")
+
+
+def _left(step: NextStep, finding: Finding) -> str:
+    """What a finding after the first one saves, or that it is in what the first one saves."""
+    inside = bool(step.with_it) and bool(finding.ranks) and set(finding.ranks) <= set(step.with_it)
+    return f"in what is saved above; by itself it {finding.saves}" if inside else finding.saves
 
 
 def _counts(finding: Finding, period: int) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from nsysan.diagnosis.findings.finding import LATENCY
 from nsysan.diagnosis.late_words import outermost, ranks_words
+from nsysan.diagnosis.path_told import of_hosts
 from nsysan.diagnosis.pipelines import WAITING
 from nsysan.diagnosis.verdict import OF_PATH, UNSPLIT, VerdictKind, on_path
 from nsysan.diagnosis.verdict_says import skew_share
@@ -73,7 +74,8 @@ def _bound(report: Report, period: int) -> KeyNumber:
         return _missing(report, period)
     if any(shares.get(kind) for kind in OF_PATH):
         first = max(OF_PATH, key=lambda kind: shares.get(kind) or 0.0)
-        return KeyNumber(pct(shares[first] or 0), f"of its critical path is {on_path(first)}", first)
+        share = of_hosts(report.diagnosis) if first == VerdictKind.HOST else shares[first] or 0.0
+        return KeyNumber(pct(share), f"of its critical path is {on_path(first)}", first)
     return _largest(report, period)
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from nsysan.diagnosis.answers import late_sentence
 from nsysan.diagnosis.diagnosis import Diagnosis
+from nsysan.diagnosis.doubts import Doubt
 from nsysan.diagnosis.evidence import Aspect, Quality, Status
 from nsysan.diagnosis.findings.bubble import BubbleFinding
 from nsysan.diagnosis.findings.finding import Finding
@@ -22,7 +23,7 @@ from nsysan.diagnosis.findings.recording import RecordingFinding
 from nsysan.diagnosis.hotspot import Late
 from nsysan.diagnosis.late_words import led
 from nsysan.diagnosis.next_step import gain, next_step
-from nsysan.diagnosis.verdict import Doubt, Verdict, VerdictKind
+from nsysan.diagnosis.verdict import Verdict, VerdictKind
 from nsysan.diagnosis.verdict_says import skew, skew_share
 from nsysan.diagnosis.workload import Workload
 from nsysan.metrics.causes import GapCause, LateCause
@@ -173,7 +174,8 @@ def test_what_rests_on_hosts_that_may_wait_says_so() -> None:
     assert verdict.verdict.surer.startswith("capture with --trace=cuda,nvtx,osrt")
     step = next_step(verdict, [first], "be faster")
     assert step.told == (
-        "Do this. That saves at most 200 µs a step (20.0 %), if the hosts work between their launches."
+        "Do this. That saves at most 200 µs a step (20.0 %), if the hosts work between their launches; less where they "
+        "wait for something else."
     )
     # What rests on no host's time is no matter of that.
     sure = replace(first, saving_is=SavingIs.REPLAY)
@@ -240,8 +242,8 @@ def test_late_hosts_and_slow_hosts_are_one_story() -> None:
     says = skew([one], 0, what, 11, host_paced=True)
     # Of one late rank, its own figure; what the rest would save is told with what to do.
     assert says == (
-        "the others wait for rank 2, as its host launches late, which costs 39.0 % of the step; launching is most of "
-        "the rest, too"
+        "the others wait for rank 2, as its host launches late, which costs 39.0 % of the step; launching paces "
+        "what is left, too, on all ranks"
     )
     assert skew_share([one, late(1)], what) == 0.4
     assert "launching" not in skew([one], 0, what, 11, host_paced=False)

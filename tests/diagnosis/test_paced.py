@@ -121,7 +121,9 @@ def test_how_sure(tmp_path: Path) -> None:
 def test_that_tracing_may_weigh_is_said(tmp_path: Path) -> None:
     verdict = told(cases.every_host_slow, tmp_path).diagnosis.verdict
     assert verdict.sure == "medium"
-    assert verdict.because == ("tracing slows the hosts by an unknown factor, but they set the pace even if that is 3",)
+    assert verdict.because == (
+        "tracing slows the hosts by an unknown factor; they still set the pace unless that is more than 3",
+    )
 
 
 def test_tracing_may_weigh_in_launches_that_take_long(tmp_path: Path) -> None:
