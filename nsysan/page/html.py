@@ -117,7 +117,7 @@ def _subtitle(report: Report) -> str:
     models = ", ".join(sorted({rank.model or "unknown GPU" for rank in report.ranks}))
     found = f"{report.steps.count} steps by {report.steps.source}"
     summed = report.diagnosis.summed
-    judged = f"{judged_steps(report)} of {len(summed)} kinds judged together" if summed else ""
+    judged = f"{judged_steps(report)} of them, of {len(summed)} kinds, judged together" if summed else ""
     steps = f"{found}, {judged or f'{len(report.steps.steady)} of them steady{_others(report)}'}"
     head = report.replicas[report.replica]
     shown = f"; {layout_sentence(report.replicas)}, replica {head.id} shown" if len(report.replicas) > 1 else ""
