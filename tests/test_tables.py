@@ -104,7 +104,7 @@ PARTIAL: Mapping[str, Set[StrEnum]] = {
     "_OPERATIONS": {Subject.KERNEL, Subject.COPY, Subject.WIRE},
     "_THINGS": {Subject.KERNEL, Subject.COPY, Subject.WIRE, Subject.LAUNCH},
     # Of the other doubts nothing can be found out first.
-    "_FOUND_OUT_FIRST": {Doubt.PROFILER, Doubt.UNSEEN},
+    "_FOUND_OUT_FIRST": {Doubt.PROFILER, Doubt.UNSEEN, Doubt.WAITS},
     "REPLAYED": set(Scenario) - {Scenario.UNTRACED},
 }
 

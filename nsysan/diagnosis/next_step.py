@@ -23,11 +23,19 @@ _ALONE = (
     "capture to be sure"
 )
 _SEE = (
-    "capture again with --trace=cuda,nvtx,osrt, and look in Nsight Systems whether the hosts' threads work or wait "
-    "between their launches: nsysan does not read those calls"
+    "capture again with --trace=cuda,nvtx,osrt: by the hosts' calls into the operating system nsysan tells whether "
+    "they work or wait between their launches"
+)
+_FOR_WHAT = (
+    "find out what hosts wait for between their launches: Nsight Systems shows the calls of their threads into the "
+    "operating system, from where they are made, and what other threads do then"
 )
 #: What to find out before what rests on the hosts' time is acted on; and what if it is so.
-_FOUND_OUT_FIRST = {Doubt.PROFILER: (_UNTRACED, "if they do"), Doubt.UNSEEN: (_SEE, "if they work")}
+_FOUND_OUT_FIRST = {
+    Doubt.PROFILER: (_UNTRACED, "if they do"),
+    Doubt.UNSEEN: (_SEE, "if they work"),
+    Doubt.WAITS: (_FOR_WHAT, "if they wait for no other host"),
+}
 _LOOK = "look at the timeline and the kernels below: no finding says what to change"
 _HOW = {
     SavingIs.REPLAY: "",

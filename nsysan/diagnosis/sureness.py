@@ -10,6 +10,7 @@ import polars as pl
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.evidence import UNDER_THE_VERDICT, Aspect, Quality, Status
 from nsysan.diagnosis.late_words import outermost
+from nsysan.diagnosis.os_told import or_capture, os_traced, pacing_host, waits_untold
 from nsysan.diagnosis.quality_pace import hidden_share
 from nsysan.diagnosis.savings import SURE_ERROR, slowed_by_nsys
 from nsysan.diagnosis.verdict import DOMINANT, OF_PATH, PIPELINE, SKEW, Doubt, Sure, Verdict, VerdictKind
@@ -60,9 +61,9 @@ def weighed(run: Run, diagnosis: Diagnosis, rows: Sequence[Quality]) -> Verdict:
     if profiled:
         why, turns = profiled
         (low if turns else medium).append(why)
-    unseen = verdict.kind == VerdictKind.HOST and not (profiled and run.is_eager)
+    unseen = _unseen(run, diagnosis) if verdict.kind == VerdictKind.HOST and not (profiled and run.is_eager) else None
     if unseen:
-        why, turns = _unseen(diagnosis)
+        why, turns = unseen
         (low if turns else medium).append(why)
     hidden = hidden_share(diagnosis.what_if)
     if hidden > SKEW and verdict.kind not in (VerdictKind.SKEW, VerdictKind.HOST):
@@ -76,7 +77,7 @@ def weighed(run: Run, diagnosis: Diagnosis, rows: Sequence[Quality]) -> Verdict:
             (Doubt.FEW, few),
             (Doubt.COVERAGE, least < _QUARTER),
             (Doubt.PROFILER, profiler),
-            (Doubt.UNSEEN, unseen),
+            (Doubt.WAITS if os_traced(run, diagnosis.pace) else Doubt.UNSEEN, unseen is not None),
         )
         doubted = next((doubt for doubt, holds in doubts if holds), None)
         return replace(verdict, sure=Sure.LOW if low else Sure.MEDIUM, because=(*low, *medium), doubted=doubted)
@@ -127,11 +128,14 @@ def _profiled(run: Run, diagnosis: Diagnosis) -> tuple[str, bool] | None:
     return f"{unknown}; even if it makes them {_times(bears)} times as slow as they are, they still {do}", False
 
 
-def _unseen(diagnosis: Diagnosis) -> tuple[str, bool]:
-    """That a host may be waiting between its calls, and whether that could turn the verdict."""
-    what = diagnosis.what_if
+def _unseen(run: Run, diagnosis: Diagnosis) -> tuple[str, bool] | None:
+    """That a host may be waiting between its calls, and whether that could turn the verdict; None where it works."""
+    what, host = diagnosis.what_if, pacing_host(diagnosis.pace, diagnosis.path)
     saved = None if what is None else what.saves(Scenario.NO_HOST_LATE)
-    unseen = "the trace does not tell if hosts work or wait between their calls (capture with --trace=cuda,nvtx,osrt)"
+    if host is not None:
+        waits = waits_untold(host)
+        return (waits, True) if waits else None
+    unseen = f"the trace does not tell if hosts work or wait between their calls{or_capture(run, diagnosis.pace)}"
     if what is None or saved is None or saved >= DOMINANT * what.period:
         return unseen, False
     return (

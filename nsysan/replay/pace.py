@@ -17,6 +17,7 @@ from nsysan.replay.engine import NotAcyclic
 from nsysan.replay.late import find_late
 from nsysan.replay.links import Link
 from nsysan.replay.meetings import from_last_to_first
+from nsysan.replay.os_waits import host_times
 from nsysan.replay.path import classes, shares, walk
 from nsysan.replay.pieces import SCHEMA, pieces
 from nsysan.replay.prepared import Prepared, prepare
@@ -103,6 +104,7 @@ def pace_of(ready: Prepared) -> Pace:
         answered=waits_for_answers(graph),
         ahead=launches_ahead(graph),
         met=bool((graph.link == Link.HOST).any()),
+        hosts=host_times(graph, found.os_calls, ready.counted),
     )
 
 
