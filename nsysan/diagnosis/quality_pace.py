@@ -19,6 +19,7 @@ _NO_TIME = "what a step takes without nsys no table holds (time one and give --u
 _INFERRED = "that the first stage begins its next step when the last one has ended is inferred"
 _ANSWERED = "that hosts begin a step once another thread, or another host, has results of an earlier one is inferred"
 _MET = "that hosts wait for each other once a step, for no call that the trace shows, is inferred"
+_SEEN = "that hosts wait shows in their calls into the operating system; that it is for each other is inferred"
 _UNSEEN = "hosts, or streams, may wait for each other unseen"
 _SCHEDULED = f"savings without skew are upper bounds: hosts pace what is left, and {SCHEDULER}"
 _INFLATED = "held up by its host, whose time the profiler inflates (see host_time)"
@@ -100,7 +101,7 @@ def assess_savings(run: Run, diagnosis: Diagnosis) -> Quality:
     limits = _limits(run, what, what.error, or_capture(run, diagnosis.pace))
     limits += [_INFERRED] if diagnosis.pace.turns_inferred and not what.why_host else []
     limits += [_ANSWERED] if diagnosis.pace.answered else []
-    limits += [_MET] if diagnosis.pace.met else []
+    limits += [_SEEN if diagnosis.pace.hosts else _MET] if diagnosis.pace.met else []
     untold = [_NO_TIME] if slowed_by_nsys(run, what) else []
     reason, status = "; ".join([*limits, of, *untold]), Status.ESTIMATED if limits else Status.OK
     return Quality(Aspect.WHAT_IF, status, reason, limits="; ".join(limits))

@@ -2,66 +2,88 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from nsysan.columns.intervals import atoms
-from nsysan.columns.times import in_any
 from nsysan.replay.engine import I64
-from nsysan.replay.results import HostTime
-from nsysan.replay.shape import Graph
-from nsysan.replay.unseen import launching
 from nsysan.trace.os_calls import Waits
 
-#: A thread that yields again so soon looks after something in a loop, if it does so this often; ns.
-_SPIN, _OFTEN = 100_000, 3
-_CUDA, _WAITS, _SLEEPS, _TOLD = range(4)
+#: A thread that yields again so soon looks after something in a loop, if it does so this often; ns. Of its calls nsys
+#: keeps those that took long.
+_SPIN, _OFTEN = 1_000_000, 3
+_HALF = 0.5
+_THREAD = ("stretch", "thread")
 
 
-def host_times(graph: Graph, os_calls: pl.DataFrame, counted: pl.DataFrame) -> list[HostTime]:
-    """What the thread that launches most does, of each rank of which that is traced.
-
-    os_calls: as Activity has them. counted: stretch, rank, start, finish of the steps (ns, on the clock of the graph).
+@dataclass(frozen=True)
+class OsWaits:
+    """spans: stretch, thread, start, end of waits for others, by start; threads: stretch, thread of those that are
+    traced.
     """
-    if os_calls.is_empty():
-        return []
-    calls = launching(graph.calls)
-    threads = calls.select("stretch", "rank", "thread").unique()
-    asked = os_calls.drop("rank").join(threads, on=["stretch", "thread"], how="inner")
-    asked = asked.sort("stretch", "thread", "start", "end")
-    found = []
-    for rank in sorted(asked["rank"].unique()):
-        parts = [_of_stretch(calls, asked, steps) for steps in _stretches(counted, rank)]
-        ns, steps = np.sum([part for part, _ in parts], axis=0), sum(count for _, count in parts)
-        if steps:
-            found.append(_host_time(rank, ns // steps, int(ns.sum()) // steps, _longest(calls, asked, rank)))
-    return found
+
+    spans: pl.DataFrame
+    threads: pl.DataFrame
+
+    def within(self, gaps: pl.DataFrame) -> pl.DataFrame:
+        """Gaps (stretch, thread, paused, start, in order of a thread's time) with os_wait: ns that the thread waits in
+        each, null where it is not traced; until: when the last of that is over, null where it does not wait.
+        """
+        empty = gaps.clear().with_columns(os_wait=pl.lit(None, pl.Int64), until=pl.lit(None, pl.Int64))
+        if self.threads.is_empty() or gaps.is_empty():
+            return gaps.with_columns(os_wait=pl.lit(None, pl.Int64), until=pl.lit(None, pl.Int64))
+        known = self.spans.partition_by(_THREAD, as_dict=True)
+        traced = set(self.threads.rows())
+        parts = [empty]
+        for key, own in gaps.with_row_index("_at").partition_by(_THREAD, as_dict=True, maintain_order=True).items():
+            parts.append(_within(own, known.get(key, self.spans.clear()), traced=key in traced))
+        return pl.concat(parts, how="diagonal_relaxed").sort("_at").drop("_at")
+
+    def works(self, gaps: pl.DataFrame) -> list[int]:
+        """The ranks of gaps (with rank) that wait for less than half of most of theirs."""
+        told = self.within(gaps).drop_nulls("os_wait")
+        little = pl.col("os_wait") < _HALF * (pl.col("start") - pl.col("paused"))
+        return told.group_by("rank").agg(little=little.mean() > _HALF).filter("little")["rank"].sort().to_list()
 
 
-def _stretches(counted: pl.DataFrame, rank: int) -> list[pl.DataFrame]:
-    own = counted.filter(pl.col("rank") == rank).sort("stretch", "start")
-    return own.partition_by("stretch", maintain_order=True)
-
-
-def _of_stretch(calls: pl.DataFrame, asked: pl.DataFrame, steps: pl.DataFrame) -> tuple[I64, int]:
-    """ns by set of the four classes, and the number of steps; none where no call into the system is traced."""
-    stretch, rank = steps["stretch"][0], steps["rank"][0]
-    own, told = (one.filter(pl.col("stretch") == stretch, pl.col("rank") == rank) for one in (calls, asked))
-    if told.is_empty():
-        return np.zeros(1 << 4, dtype=np.int64), 0
-    cuda = own.filter(~pl.col("reply")).sort("start")
-    waits = waiting(told, cuda["start"].to_numpy())
-    pieces = (
-        (cuda, _CUDA),
-        (waits, _WAITS),
-        (told.filter(pl.col("waits") == Waits.SLEEPS), _SLEEPS),
-        (own.filter("reply"), _TOLD),
+def _within(gaps: pl.DataFrame, spans: pl.DataFrame, *, traced: bool) -> pl.DataFrame:
+    """The gaps of one thread, as OsWaits.within gives them."""
+    if not traced:
+        return gaps.with_columns(os_wait=pl.lit(None, pl.Int64), until=pl.lit(None, pl.Int64))
+    begins, ends = (gaps[name].fill_null(0).to_numpy() for name in ("paused", "start"))
+    begins = np.minimum(np.where(gaps["paused"].is_null().to_numpy(), ends, begins), ends)
+    starts, stops = spans["start"].to_numpy(), spans["end"].to_numpy()
+    classes = np.zeros(len(spans), dtype=np.int64)
+    ns = atoms(starts, stops, classes, (begins, ends), 1)[:, 1]
+    # The latest end of what began before the gap ends.
+    latest = np.maximum.accumulate(stops) if len(stops) else stops
+    last = np.searchsorted(starts, ends, side="left") - 1
+    until = np.minimum(latest[np.maximum(last, 0)], ends) if len(stops) else ends
+    return gaps.with_columns(
+        os_wait=pl.Series(ns), until=pl.when(pl.Series(ns) > 0).then(pl.Series(until)).otherwise(None)
     )
-    starts, ends = (np.concatenate([one[name].to_numpy() for one, _ in pieces]) for name in ("start", "end"))
-    classes = np.concatenate([np.full(len(one), number, dtype=np.int64) for one, number in pieces])
-    windows = steps["start"].to_numpy(), steps["finish"].to_numpy()
-    return atoms(starts, ends, classes, windows, len(pieces)).sum(axis=0), len(steps)
+
+
+#: Of threads of which nothing is traced.
+NOT_TRACED = OsWaits(
+    pl.DataFrame(schema=dict.fromkeys((*_THREAD, "start", "end"), pl.Int64)),
+    pl.DataFrame(schema=dict.fromkeys(_THREAD, pl.Int64)),
+)
+
+
+def os_waits(os_calls: pl.DataFrame, calls: pl.DataFrame) -> OsWaits:
+    """The waits of threads; os_calls: as Activity has them. calls: of hosts to CUDA: stretch, thread, start."""
+    asked = os_calls.sort(*_THREAD, "start", "end")
+    threads = asked.select(_THREAD).unique(maintain_order=True)
+    cuda = calls.select(*_THREAD, "start").partition_by(_THREAD, as_dict=True)
+    parts = [asked.clear().select(*_THREAD, "start", "end")]
+    for (stretch, thread), own in asked.partition_by(_THREAD, as_dict=True, maintain_order=True).items():
+        begun = cuda[stretch, thread]["start"].sort().to_numpy() if (stretch, thread) in cuda else np.zeros(0, np.int64)
+        spans = waiting(own, begun).with_columns(stretch=pl.lit(stretch), thread=pl.lit(thread))
+        parts.append(spans.select(*_THREAD, "start", "end").sort("start", "end"))
+    return OsWaits(pl.concat(parts, how="vertical_relaxed"), threads)
 
 
 def waiting(calls: pl.DataFrame, cuda: I64) -> pl.DataFrame:
@@ -77,27 +99,3 @@ def waiting(calls: pl.DataFrame, cuda: I64) -> pl.DataFrame:
     spins = in_loops.agg(pl.min("start"), pl.max("end"), times=pl.len()).filter(pl.col("times") >= _OFTEN)
     others = calls.filter(pl.col("waits") == Waits.FOR_OTHERS)
     return pl.concat([others.select("start", "end"), spins.select("start", "end")])
-
-
-def _longest(calls: pl.DataFrame, asked: pl.DataFrame, rank: int) -> str:
-    """Name of the calls in which the host of a rank waits or sleeps longest between its CUDA calls, "" of none."""
-    cuda = calls.filter(pl.col("rank") == rank, ~pl.col("reply")).select("start", "end")
-    own = asked.filter(pl.col("rank") == rank).drop_nulls("waits")
-    within = in_any(own["start"].to_numpy(), own["end"].to_numpy(), (cuda["start"].to_numpy(), cuda["end"].to_numpy()))
-    told = own.filter(~within).group_by("name").agg(ns=(pl.col("end") - pl.col("start")).sum())
-    return next(iter(told.sort(["ns", "name"], descending=[True, False])["name"]), "")
-
-
-def _host_time(rank: int, ns: I64, whole: int, longest: str) -> HostTime:
-    """ns: of a step, by set of classes; whole: all of them, of which the rest of each goes to what it works."""
-
-    def of(one: int, *others: int) -> npt.NDArray[np.bool_]:
-        sets = np.arange(len(ns))
-        found: npt.NDArray[np.bool_] = (sets >> one) & 1 == 1
-        for other in others:
-            found &= (sets >> other) & 1 == 0
-        return found
-
-    cuda, waits = int(ns[of(_CUDA)].sum()), int(ns[of(_WAITS, _CUDA)].sum())
-    sleeps, untold = int(ns[of(_SLEEPS, _CUDA, _WAITS)].sum()), int(ns[of(_WAITS, _CUDA, _TOLD)].sum())
-    return HostTime(rank, cuda, whole - cuda - waits - sleeps, waits, sleeps, untold, longest)

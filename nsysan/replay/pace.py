@@ -14,10 +14,10 @@ from nsysan.replay.activity import MAX_OPERATIONS, Activity
 from nsysan.replay.ahead import launches_ahead
 from nsysan.replay.busy_stages import no_bubble
 from nsysan.replay.engine import NotAcyclic
+from nsysan.replay.host_times import host_times
 from nsysan.replay.late import find_late
 from nsysan.replay.links import Link
 from nsysan.replay.meetings import from_last_to_first
-from nsysan.replay.os_waits import host_times
 from nsysan.replay.path import classes, shares, walk
 from nsysan.replay.pieces import SCHEMA, pieces
 from nsysan.replay.prepared import Prepared, prepare

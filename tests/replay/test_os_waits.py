@@ -75,7 +75,7 @@ def test_who_yields_again_and_again_waits() -> None:
     assert spans(*on_end) == [(0, 2_500)]
     # Twice is chance, and so are times that are far apart, or with a call of CUDA between them.
     assert spans(*on_end[:2]) == []
-    assert spans(*((200_000 * n, 200_000 * n + 500, "yields") for n in range(3))) == []
+    assert spans(*((2_000_000 * n, 2_000_000 * n + 500, "yields") for n in range(3))) == []
     assert spans(*on_end, cuda=[700]) == []
     assert spans((0, 10, "for_others"), (20, 30, "sleeps")) == [(0, 10)]
 
