@@ -57,7 +57,7 @@ def _nobody(run: Run, diagnosis: Diagnosis) -> tuple[Status, str]:
             f"up to {pct(hidden)} of the step may be lost to a late rank that does not show: {_UNSEEN}"
             f"{or_capture(run, diagnosis.pace)}",
         )
-    return Status.OK, f"no rank costs {pct_limit(LATE_SHARE)} of the step or more, nor of its tail"
+    return Status.OK, f"no rank costs {pct_limit(LATE_SHARE)} or more of the step, or of the slowest steps"
 
 
 def hidden_share(what: WhatIf | None) -> float:

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 import polars as pl
 
+from nsysan.diagnosis.doubts import SETTLED, Doubt
 from nsysan.diagnosis.hotspot import Late
 from nsysan.diagnosis.pipelines import Bubble
 from nsysan.diagnosis.scope import MIN_BUSY, MIN_BUSY_BY_PERIOD
@@ -18,7 +19,6 @@ from nsysan.diagnosis.verdict_says import (
     WITH_OSRT,
     besides,
     explained,
-    hosts_cost,
     hosts_together,
     path_words,
     skew,
@@ -101,19 +101,6 @@ BOUNDS = {
 OF_PATH = tuple(kind for kind, bound in BOUNDS.items() if bound.path)
 
 
-class Doubt(StrEnum):
-    """What keeps a verdict from being more sure, where that can be helped by another capture."""
-
-    #: The steady steps are a small part of the capture's time: of its GPUs' busy time, too, or not.
-    FEW = "few"
-    COVERAGE = "coverage"
-    #: The profiler slows the hosts, and without it they may not bound the step.
-    PROFILER = "profiler"
-    #: The hosts may be waiting where they seem to work; or do, and nothing tells for what.
-    UNSEEN = "unseen"
-    WAITS = "waits"
-
-
 class Sure(StrEnum):
     """How far a verdict can be relied on."""
 
@@ -143,6 +130,11 @@ class Verdict:
     rest: str = ""
     cure: str = ""
     doubted: Doubt | None = None
+
+    @property
+    def surer(self) -> str:
+        """What would make it surer, an imperative; "" where nothing is known to."""
+        return "" if self.doubted is None else SETTLED[self.doubted]
 
     @property
     def reason(self) -> str:
@@ -179,14 +171,11 @@ def judge(
     paced: Paced,
     missing: list[int],
     bubble: Bubble | None = None,
-    *,
-    decodes: bool = True,
 ) -> Verdict:
     """The verdict on the steady steps: a pipeline's bubble, late ranks, else what most of the critical path is of.
 
     unsplit is no median over the steps: where it is in some of them, as after a clock's jump, what the others show is
     not the whole. bubble: of a pipeline, which comes first: for want of another stage all lines of a rank are small.
-    decodes: what hosts cost is told of decode steps, by what takes it away.
     """
     steady = ledger.filter(pl.col("steady"))
     if what is None or steady.is_empty() or not what.period:
@@ -224,10 +213,9 @@ def judge(
     elif skewed:
         kind = VerdictKind.SKEW
         paces = first == VerdictKind.HOST and weighed[first] > DOMINANT
-        says = skew(paced.late, paced.rotation, what, steady["step"].n_unique(), host_paced=paces and decodes)
+        says = skew(paced.late, paced.rotation, what, steady["step"].n_unique(), host_paced=paces)
     else:
-        cost = hosts_cost(what) if decodes and kind == VerdictKind.HOST else ""
-        says = BOUNDS[kind].says + (f"; {cost}" if cost else "")
+        says = BOUNDS[kind].says
         if kind == VerdictKind.HOST and what.why_host:
             says = "GPUs idle between kernels for most of the step, and nothing tells whether for their hosts"
         says += besides(paced.late, what.period)

@@ -9,7 +9,7 @@ from nsysan.diagnosis.hotspot import Late
 from nsysan.diagnosis.late_words import led, outermost, ranks_words, weight, why_late
 from nsysan.metrics.causes import LateCause
 from nsysan.metrics.lines import Line
-from nsysan.metrics.scenarios import SCENARIOS, Scenario
+from nsysan.metrics.scenarios import Scenario
 from nsysan.metrics.whatif import WhatIf
 from nsysan.replay.results import LATE_SHARE
 from nsysan.text import pct
@@ -74,8 +74,11 @@ def skew(late: Sequence[Late], rotation: int, what: WhatIf, steps: int, *, host_
         tell = "step tells" if steps == 1 else "steps tell"
         return f"{_ANY_RANK}, and {steps} {tell} nothing of whether it is always the same"
     ranks = [f"{led(late, one)}, as {why_late(one)}" for one in every]
-    rest = hosts_cost(what) if host_paced and _by_hosts(every) else ""
-    more = f"; launching is most of the rest, too: {rest}" if rest else ""
+    more = (
+        "; launching paces what is left, too, on all ranks"
+        if host_paced and _by_hosts(every) and _hosts_weigh(what)
+        else ""
+    )
     costs = "which together cost" if len(ranks) > 1 else "which costs"
     return f"the others wait for {'; and for '.join(ranks)}, {costs} {pct(skew_share(every, what))} of the step{more}"
 
@@ -89,14 +92,10 @@ def skew_share(late: Sequence[Late], what: WhatIf) -> float:
     return (what.saves(Scenario.NO_SKEW) or 0) / what.period
 
 
-def hosts_cost(what: WhatIf) -> str:
-    """Clause: what launching costs on all hosts, in the figure of the finding that takes it away; "" for little."""
+def _hosts_weigh(what: WhatIf) -> bool:
+    """Whether launching costs much on all hosts."""
     scenario = Scenario.NO_HOST_LATE if what[Scenario.GRAPHS] is None else Scenario.GRAPHS
-    saved = what.saves(scenario) or 0
-    if saved < _HOSTS_WEIGH * what.period:
-        return ""
-    without = SCENARIOS[scenario].title if scenario is Scenario.GRAPHS else "if no launch came late"
-    return f"{without} the step would be up to {pct(saved / what.period)} shorter"
+    return (what.saves(scenario) or 0) >= _HOSTS_WEIGH * what.period
 
 
 def besides(late: Sequence[Late], period: int) -> str:

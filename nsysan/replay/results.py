@@ -81,8 +81,8 @@ class Pace:
     of all steady steps. closed: whether it is known what the first stage of a pipeline waits for before its next step;
     inferred: whether no call of the trace says so. answered: whether hosts wait for results by way of another thread,
     as is inferred (see replay.replies). met: whether hosts wait for each other in their steps, as is inferred (see
-    replay.hosts_meet, replay.seen_waits). ahead: whether hosts launch a step before they have the results of the one before (see
-    replay.ahead). hosts: of the ranks whose calls into the operating system are in the trace.
+    replay.hosts_meet, replay.seen_waits). ahead: whether hosts launch a step before they have the results of the one
+    before (see replay.ahead). hosts: of the ranks whose calls into the operating system are in the trace.
     """
 
     period: Timed

@@ -84,7 +84,7 @@ def test_hosts_that_wait_unseen_are_nobodys_lateness(tmp_path: Path) -> None:
     low, high = pace.bounds["no_skew"]
     assert (low, high) == (pace.period.median - 400_000, pace.period.median)
     # Where their calls into the operating system are traced, and none waits, they work.
-    traced = shutil.copy(tmp_path / "t.sqlite", tmp_path / "os.sqlite")
+    traced = Path(shutil.copy(tmp_path / "t.sqlite", tmp_path / "os.sqlite"))
     with closing(sqlite3.connect(traced)) as file, file:
         file.execute("CREATE TABLE OSRT_API (start, end, eventClass, globalTid, nameId)")
         file.execute("INSERT INTO StringIds (id, value) SELECT max(id) + 1, 'stat64' FROM StringIds")
