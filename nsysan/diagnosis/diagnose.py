@@ -13,6 +13,7 @@ from nsysan.diagnosis.diagnosis import MAX_REJECTED, Diagnosis, RankSpread
 from nsysan.diagnosis.evidence import Aspect, Status
 from nsysan.diagnosis.latecomers import late_ranks, straggler_of
 from nsysan.diagnosis.losses import losses_of
+from nsysan.diagnosis.os_told import os_traced
 from nsysan.diagnosis.paced import paced
 from nsysan.diagnosis.path_told import in_graphs
 from nsysan.diagnosis.pipelines import find_bubble
@@ -64,7 +65,7 @@ def diagnose(run: Run, untraced: int | None = None) -> Diagnosis:
     losses, long = losses_of(run, arrived, [step + after for step in slow["step"] for after in (0, 1)])
     periods = run.periods()["period_ns"]
     path, turns = path_of(pace, what), 0 if pace is None or what is None or what.why else pace.rotation
-    told = Paced(path, late, turns, in_graphs(medians))
+    told = Paced(path, late, turns, in_graphs(medians), os_traced(run, pace))
     verdict, covered = judge(every.ledger, what, told, run.missing_peers, bubble), cover(every)
     little = too_little(every, covered)
     if covered is not None and not (covered.is_half and not little):

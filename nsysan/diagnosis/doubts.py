@@ -13,8 +13,9 @@ class Doubt(StrEnum):
     COVERAGE = "coverage"
     #: The profiler slows the hosts, and without it they may not bound the step.
     PROFILER = "profiler"
-    #: The hosts may be waiting where they seem to work.
+    #: The hosts may be waiting where they seem to work; or do, and nothing tells for what.
     UNSEEN = "unseen"
+    WAITS = "waits"
 
 
 _ALONE = "capture decode steps alone (nsysan capture -c cudaProfilerApi, or --serve)"
@@ -23,6 +24,8 @@ SETTLED = {
     Doubt.FEW: _ALONE,
     Doubt.COVERAGE: _ALONE,
     Doubt.PROFILER: "time a step without nsys, and run nsysan again with --untraced TIME",
-    Doubt.UNSEEN: "capture with --trace=cuda,nvtx,osrt, and look in Nsight Systems whether the hosts' threads work or "
-    "wait between their launches: nsysan does not read those calls",
+    Doubt.UNSEEN: "capture with --trace=cuda,nvtx,osrt: by their calls into the operating system nsysan tells whether "
+    "the hosts work or wait between their launches",
+    Doubt.WAITS: "find out what the hosts wait for between their launches: Nsight Systems shows the calls of their "
+    "threads into the operating system, from where they are made, and what other threads do then",
 }

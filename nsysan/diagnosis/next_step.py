@@ -86,6 +86,8 @@ def next_step(diagnosis: Diagnosis, findings: Sequence[Finding], faster: str) ->
                     step.basis, "if the hosts work between their launches; less where they wait for something else"
                 ),
             )
+        case Doubt.WAITS if of_hosts:
+            return replace(step, basis=_and(step.basis, "less as far as the hosts wait for something else"))
     return step
 
 

@@ -22,6 +22,7 @@ from nsysan.diagnosis.verdict_says import (
     hosts_together,
     path_words,
     skew,
+    unpaced,
 )
 from nsysan.diagnosis.workload import Workload
 from nsysan.metrics.lines import Line
@@ -147,13 +148,14 @@ class Verdict:
 class Paced:
     """What a replay tells that is weighed: the critical path (ns by class and rank), late ranks, what turns cost.
 
-    in_graphs: whether what the path has of launches is mostly gaps between the kernels of a CUDA graph.
+    in_graphs: whether what the path has of launches is mostly gaps between a graph's kernels. os_traced: see os_told.
     """
 
     path: Mapping[tuple[str, int], int] = field(default_factory=dict)
     late: Sequence[Late] = ()
     rotation: int = 0
     in_graphs: bool = False
+    os_traced: bool = False
 
 
 def named_for(workload: Workload, verdict: Verdict) -> Verdict:
@@ -196,7 +198,7 @@ def judge(
     piped = bubble is not None and (bubble.share or 0.0) > PIPELINE
     # A bubble is in the ledger, and rests on no replay.
     if not piped and (why := _why_no_path(what, paced)):
-        return _inconclusive(why, WITH_OSRT, shares)
+        return _inconclusive(why, MARK if paced.os_traced else WITH_OSRT, shares)
     weighed = {kind: shares[kind] or 0.0 for kind in OF_PATH}
     first = max(weighed, key=lambda kind: weighed[kind])
     kind = first if weighed[first] > DOMINANT else VerdictKind.MIXED
@@ -236,10 +238,7 @@ def _inconclusive(why: str, cure: str, shares: Mapping[str, float | None] | None
 def _why_no_path(what: WhatIf, paced: Paced) -> str:
     """Why nothing tells what paces the steps; "" where a replay does."""
     if what.error is not None and what.error > MAX_ERROR:
-        return (
-            f"a replay of the steps misses their period by {pct(what.error)}: something paces them that is not in the "
-            f"trace (capture with --trace=cuda,nvtx,osrt)"
-        )
+        return unpaced(what.error, os_traced=paced.os_traced)
     return "" if paced.path else f"nothing tells what paces the steps: {what.why or 'they could not be replayed'}"
 
 

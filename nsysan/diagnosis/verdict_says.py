@@ -22,6 +22,7 @@ MARK = (
     "Capture some dozen decode steps and nothing else (nsysan capture -c cudaProfilerApi), or tell which NVTX ranges "
     "are the steps (--steps PATTERN)"
 )
+CAPTURE_OSRT = "capture with --trace=cuda,nvtx,osrt"
 WITH_OSRT = "Capture again with --trace=cuda,nvtx,osrt, which tells what hosts wait for"
 BY_NODE = "Capture again with --cuda-graph-trace=node (nsysan capture does)"
 TOGETHER = "Capture all ranks in one session (nsysan capture -- LAUNCHER ...), or name all ranks' traces together"
@@ -29,6 +30,12 @@ TOGETHER = "Capture all ranks in one session (nsysan capture -- LAUNCHER ...), o
 BETWEEN_NODES = "gaps between a graph's kernels"
 _LISTED = 0.005
 _ANY_RANK = "ranks arriving late bound the step"
+
+
+def unpaced(error: float, *, os_traced: bool) -> str:
+    """That a replay misses the steps by this share; os_traced: whether calls into the operating system are there."""
+    rest = "trace, nor in what hosts call of the operating system" if os_traced else f"trace ({CAPTURE_OSRT})"
+    return f"a replay of the steps misses their period by {pct(error)}: something paces them that is not in the {rest}"
 
 
 def explained(sentence: str) -> str:
