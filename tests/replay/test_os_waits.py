@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import polars as pl
 import pytest
 
 import nsysan
-from nsysan.diagnosis.os_told import host_of, os_traced, pacing_host, said_of_host, waits_untold
+from nsysan.diagnosis.os_told import held_by, host_of, os_traced, pacing_host, said_of_host, waits_untold
 from nsysan.replay.os_waits import waiting
 from nsysan.replay.pace import replay
 from nsysan.replay.results import HostTime, Pace
@@ -87,6 +88,18 @@ def test_what_a_host_waits_for_is_asked_where_it_waits_long() -> None:
         "for what"
     )
     assert waits_untold(HostTime(1, 100_000, 800_000, 100_000, 0, 99_999, "recv")) == ""
+
+
+def test_what_holds_a_late_host_is_what_to_take_out() -> None:
+    usual = HostTime(0, 100_000, 400_000, 20_000, 30_000, 20_000, "poll")
+    late = replace(usual, rank=1, sleeps=130_000, call="clock_nanosleep")
+    assert held_by([usual, late], 1, 200_000).startswith(
+        "take the sleep out of the thread that launches on rank 1: it sleeps for 130.0 µs of a step (mostly in "
+    )
+    # The others sleep as well; and a rank of which nothing is traced.
+    assert held_by([usual, late], 1, 200_001) == held_by([usual, late], 2, 1) == held_by([usual, late], 0, 1) == ""
+    waits = replace(usual, rank=1, waits=400_000, untold=400_000, call="read")
+    assert held_by([usual, waits], 1, 300_000).startswith("find out what the thread that launches on rank 1 waits for")
 
 
 def test_the_host_that_paces_is_the_one_that_most_of_the_path_is_on(trace: Path) -> None:
