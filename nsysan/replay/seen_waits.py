@@ -21,6 +21,8 @@ _LEAST, _SHARE, _PLACES = 20_000, 0.03, 4
 _OFTEN, _MOST = 0.8, 0.9
 #: A wait's end varies so much less against what it is for than its length does, and that more than this, ns.
 _CLOSER, _VARIES = 0.5, 100
+#: The other waits for less of it.
+_HALF = 0.5
 _LANE, _STEP = ("stretch", "thread"), ("stretch", "step")
 _EDGE = {"stretch": pl.Int64(), "thread": pl.Int64(), "start": pl.Int64(), "by": pl.Int64(), "at": pl.Int64()}
 
@@ -40,7 +42,8 @@ def with_seen_waits(hosts: pl.DataFrame, os_waits: OsWaits) -> tuple[pl.DataFram
     edges = [nothing]
     for rank, place in long.select("rank", "place").iter_rows():
         own = pauses.filter(pl.col("rank") == rank, pl.col("place") == place).drop_nulls(["step", "until"])
-        edges.append(_for_whom(own, calls.filter(pl.col("rank") != rank)).select(nothing.columns))
+        whom = _for_whom(own, calls.filter(pl.col("rank") != rank))
+        edges.append((whom if _works(whom, os_waits) else whom.clear()).select(nothing.columns))
     found = pl.concat(edges)
     if found.is_empty():
         return hosts, nothing
@@ -99,6 +102,14 @@ def _long(pauses: pl.DataFrame) -> pl.DataFrame:
     return kept.group_by("rank", maintain_order=True).head(_PLACES)
 
 
+def _works(waits: pl.DataFrame, os_waits: OsWaits) -> bool:
+    """Whether the other host works while it is waited for: both may wait for a third, and end alike."""
+    meanwhile = waits.select("stretch", pl.col("os_wait").alias("own"), thread="by", paused="start", start="until")
+    found = os_waits.within(meanwhile.sort(*_LANE, "start"))
+    works = pl.col("os_wait") < _HALF * pl.col("own")
+    return bool(found.select(works.fill_null(value=False).mean() >= _MOST).item()) if len(found) else False
+
+
 def _for_whom(waits: pl.DataFrame, others: pl.DataFrame) -> pl.DataFrame:
     """What the waits of one place of a host are for: the columns that with_seen_waits tells; none where none shows.
 
@@ -113,7 +124,7 @@ def _for_whom(waits: pl.DataFrame, others: pl.DataFrame) -> pl.DataFrame:
         ]
     )
     varies = waits.select(spread(pl.col("os_wait"))).item()
-    own = waits.select(*_LANE, "step", "until", start="paused")
+    own = waits.select(*_LANE, "step", "os_wait", "until", start="paused")
     which = ["rank", "place", "ended", "before"]
     beside = pl.concat(
         own.join(events.with_columns(pl.col("step") + before, before=pl.lit(before)), on=list(_STEP))
