@@ -16,6 +16,7 @@ from nsysan.trace.os_calls import Waits
 _SPIN, _OFTEN = 1_000_000, 3
 _HALF = 0.5
 _THREAD = ("stretch", "thread")
+_UNTOLD = [pl.lit(None, pl.Int64).alias(name) for name in ("os_wait", "since", "until")]
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,12 @@ class OsWaits:
 
     def within(self, gaps: pl.DataFrame) -> pl.DataFrame:
         """Gaps (stretch, thread, paused, start, in order of a thread's time) with os_wait: ns that the thread waits in
-        each, null where it is not traced; until: when the last of that is over, null where it does not wait.
+        each, null where it is not traced; since, until: when the first of that begins and the last is over, null where
+        it does not wait.
         """
-        empty = gaps.clear().with_columns(os_wait=pl.lit(None, pl.Int64), until=pl.lit(None, pl.Int64))
+        empty = gaps.clear().with_columns(_UNTOLD)
         if self.threads.is_empty() or gaps.is_empty():
-            return gaps.with_columns(os_wait=pl.lit(None, pl.Int64), until=pl.lit(None, pl.Int64))
+            return gaps.with_columns(_UNTOLD)
         known = self.spans.partition_by(_THREAD, as_dict=True)
         traced = set(self.threads.rows())
         parts = [empty]
@@ -51,18 +53,22 @@ class OsWaits:
 def _within(gaps: pl.DataFrame, spans: pl.DataFrame, *, traced: bool) -> pl.DataFrame:
     """The gaps of one thread, as OsWaits.within gives them."""
     if not traced:
-        return gaps.with_columns(os_wait=pl.lit(None, pl.Int64), until=pl.lit(None, pl.Int64))
+        return gaps.with_columns(_UNTOLD)
     begins, ends = (gaps[name].fill_null(0).to_numpy() for name in ("paused", "start"))
     begins = np.minimum(np.where(gaps["paused"].is_null().to_numpy(), ends, begins), ends)
     starts, stops = spans["start"].to_numpy(), spans["end"].to_numpy()
     classes = np.zeros(len(spans), dtype=np.int64)
     ns = atoms(starts, stops, classes, (begins, ends), 1)[:, 1]
-    # The latest end of what began before the gap ends.
-    latest = np.maximum.accumulate(stops) if len(stops) else stops
-    last = np.searchsorted(starts, ends, side="left") - 1
-    until = np.minimum(latest[np.maximum(last, 0)], ends) if len(stops) else ends
+    if not len(spans):
+        return gaps.with_columns(_UNTOLD).with_columns(os_wait=pl.Series(ns))
+    # The first that ends after the gap begins, and the latest end of what began before the gap ends.
+    latest = np.maximum.accumulate(stops)
+    first, last = np.searchsorted(latest, begins, side="right"), np.searchsorted(starts, ends, side="left") - 1
+    since = np.maximum(starts[np.minimum(first, len(starts) - 1)], begins)
+    told = {"since": since, "until": np.minimum(latest[np.maximum(last, 0)], ends)}
+    waits = pl.Series(ns) > 0
     return gaps.with_columns(
-        os_wait=pl.Series(ns), until=pl.when(pl.Series(ns) > 0).then(pl.Series(until)).otherwise(None)
+        os_wait=pl.Series(ns), **{name: pl.when(waits).then(pl.Series(at)) for name, at in told.items()}
     )
 
 

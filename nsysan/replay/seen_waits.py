@@ -31,8 +31,9 @@ def with_seen_waits(hosts: pl.DataFrame, os_waits: OsWaits) -> tuple[pl.DataFram
     """The calls of hosts with a wait in each pause that ends with what another host does; and stretch, thread, start of
     these waits, with by, at, ended: the thread of that one, when its call begins, and whether it is for the call's end.
 
-    hosts: as with_hosts_met has them.
+    hosts: as with_hosts_met has them; with `worked`, what a host works before it waits there (ns), null of other calls.
     """
+    hosts = hosts.with_columns(worked=pl.lit(None, pl.Int64))
     nothing = pl.DataFrame(schema={**_EDGE, "ended": pl.Boolean()})
     if os_waits.threads.is_empty() or hosts["rank"].n_unique() < 2:
         return hosts, nothing
@@ -51,6 +52,7 @@ def with_seen_waits(hosts: pl.DataFrame, os_waits: OsWaits) -> tuple[pl.DataFram
     added = pauses.join(found.select(*_LANE, paused="start"), on=[*_LANE, "paused"], how="semi").with_columns(
         start="paused",
         end="until",
+        worked=pl.col("since") - pl.col("paused"),
         launch=pl.lit(_WAIT),
         waits=pl.lit(value=True),
         reply=pl.lit(value=True),

@@ -14,11 +14,13 @@ import pytest
 
 import nsysan
 from nsysan.diagnosis.os_told import held_by, host_of, os_traced, pacing_host, said_of_host, waits_untold
-from nsysan.replay.os_waits import waiting
+from nsysan.replay.os_waits import NOT_TRACED, OsWaits, waiting
 from nsysan.replay.pace import replay
 from nsysan.replay.results import HostTime, Pace
 from nsysan.trace.os_calls import were_asked_for
 from tests.oscalls import PERIOD, os_calls_trace
+
+SPANS = ["stretch", "thread", "start", "end"]
 
 
 def pace_of(path: Path) -> Pace:
@@ -115,3 +117,19 @@ def test_to_capture_again_is_advised_where_it_tells_more(trace: Path) -> None:
     assert not os_traced(run, None)
     assert were_asked_for([("CAPTURE_EVENT_TYPE", "Cuda"), ("CAPTURE_EVENT_TYPE", "OSRuntime")])
     assert not were_asked_for([("CAPTURE_EVENT_TYPE", "Cuda"), ("OS_RUNTIME_OPTIONS:DURATION_THRESHOLD_NS", "1000")])
+
+
+def test_waits_within_gaps() -> None:
+    waits = OsWaits(
+        pl.DataFrame([(0, 1, 100, 200), (0, 1, 150, 300), (0, 1, 700, 950)], schema=SPANS, orient="row"),
+        pl.DataFrame([(0, 1)], schema=SPANS[:2], orient="row"),
+    )
+    rows = [(0, 1, None, 40), (0, 1, 50, 400), (0, 1, 400, 500), (0, 1, 750, 900), (0, 2, 50, 400)]
+    gaps = pl.DataFrame(rows, schema=[*SPANS[:2], "paused", "start"], orient="row")
+    found = waits.within(gaps).select("os_wait", "since", "until").rows()
+    # Nothing is before the first call; and of the last thread nothing is traced.
+    assert found == [(0, None, None), (200, 100, 300), (0, None, None), (150, 750, 900), (None, None, None)]
+    # In one gap of three it waits for little.
+    ranks = gaps.with_columns(rank="thread")
+    assert (waits.works(ranks), waits.works(ranks[2:3])) == ([], [1])
+    assert NOT_TRACED.within(gaps).select("os_wait", "since", "until").null_count().row(0) == (5, 5, 5)
