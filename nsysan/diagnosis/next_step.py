@@ -167,8 +167,8 @@ def _late_too(diagnosis: Diagnosis, finding: Finding) -> list[int]:
     of_hosts = finding.saving_is is SavingIs.AT_MOST and not finding.in_throughput
     if not late or not all(map(by_host, late)) or not of_hosts or together is None:
         return []
-    ranks = sorted(rank for one in late for rank in one.ranks)
-    return [] if set(finding.ranks) == set(ranks) or (finding.saving or 0) < together else ranks
+    # What is no more than they cost is their own.
+    return sorted(rank for one in late for rank in one.ranks) if (finding.saving or 0) > together else []
 
 
 def _little(what: WhatIf, findings: Sequence[Finding]) -> str:

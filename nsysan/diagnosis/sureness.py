@@ -126,13 +126,13 @@ def _profiled(run: Run, diagnosis: Diagnosis) -> tuple[str, bool] | None:
         return None
     paced = kind == VerdictKind.HOST or run.is_eager
     free = what[Scenario.NO_HOST_LATE if paced else Scenario.NO_SKEW]
-    unknown = "tracing slows the hosts by an unknown factor"
+    unknown = "tracing slows the hosts, by how much the trace does not tell"
     if free is None:
         return unknown, True
     bears, do = what.period / free, "set the pace" if paced else "be late"
     if bears < (_INFLATION if run.is_eager else _OF_REPLAYS):
         return f"{unknown}; without nsys they may not {do}", True
-    return f"{unknown}; they still {do} unless that is more than {_times(bears)}", False
+    return f"{unknown}; they still {do} unless it is more than {_times(bears)} times", False
 
 
 def _unseen(run: Run, diagnosis: Diagnosis, host: HostTime | None) -> tuple[str, bool, Doubt | None] | None:

@@ -84,7 +84,7 @@ class Bound:
 
 
 BOUNDS = {
-    VerdictKind.PIPELINE: Bound("stages that wait for one another bound the step", Line.WAIT),
+    VerdictKind.PIPELINE: Bound("", Line.WAIT),
     VerdictKind.COMPUTE: Bound("compute bounds the step: the GPUs' own kernels are most of it", path=("compute",)),
     VerdictKind.WIRE: Bound("the wire bounds the step: data moves between GPUs", path=("wire", "fused")),
     VerdictKind.SKEW: Bound("", Line.WAIT),  # Its sentence names the ranks.
@@ -208,8 +208,8 @@ def judge(
     skewed &= not (kind == VerdictKind.HOST and hosts_together(paced.late, what.period))
     if bubble is not None and piped:
         kind = VerdictKind.PIPELINE
-        turn = f", and a stage's own turn is mostly {first}" if weighed[first] > DOMINANT else ""
-        says = f"{BOUNDS[kind].says}: {bubble.sentence}{bubble.by_stage}{turn}"
+        turn = f"; a stage's own turn is mostly {first}" if weighed[first] > DOMINANT else ""
+        says = f"{bubble.sentence}{bubble.by_stage}{turn}"
     elif skewed:
         kind = VerdictKind.SKEW
         paces = first == VerdictKind.HOST and weighed[first] > DOMINANT

@@ -74,13 +74,13 @@ def skew(late: Sequence[Late], rotation: int, what: WhatIf, steps: int, *, host_
         tell = "step tells" if steps == 1 else "steps tell"
         return f"{_ANY_RANK}, and {steps} {tell} nothing of whether it is always the same"
     ranks = [f"{led(late, one)}, as {why_late(one)}" for one in every]
-    more = (
-        "; launching paces what is left, too, on all ranks"
-        if host_paced and _by_hosts(every) and _hosts_weigh(what)
-        else ""
-    )
+    launching = host_paced and _by_hosts(every) and _hosts_weigh(what)
+    how = "hosts launch slowly, and unevenly: " if launching else ""
+    more = "; launching paces what is left, too" if launching else ""
     costs = "which together cost" if len(ranks) > 1 else "which costs"
-    return f"the others wait for {'; and for '.join(ranks)}, {costs} {pct(skew_share(every, what))} of the step{more}"
+    return (
+        f"{how}the others wait for {'; and for '.join(ranks)}, {costs} {pct(skew_share(every, what))} of the step{more}"
+    )
 
 
 def skew_share(late: Sequence[Late], what: WhatIf) -> float:

@@ -120,7 +120,8 @@ def _path(report: Report) -> str:
         spent[name] = spent.get(name, 0) + ns
     whole = sum(spent.values())
     over = f", over all {len(report.diagnosis.summed)} kinds of steps" if report.diagnosis.summed else ""
-    name = f"what the step's length depends on ({term(_PATH)}){over}"
+    turns = ", the stages' turns one after the other" if report.diagnosis.verdict.kind == VerdictKind.PIPELINE else ""
+    name = f"what the step's length depends on ({term(_PATH)}){turns}{over}"
     return bar(name, whole, _path_parts(spent, between=in_graphs(report.diagnosis.gaps))) if whole else ""
 
 

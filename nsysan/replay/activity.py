@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from nsysan.columns.times import shifted
+from nsysan.columns.times import in_any, shifted
 from nsysan.run.placed import PlacedTrace
 from nsysan.run.run import Run
 
@@ -118,7 +118,8 @@ def activity_of(
         .group_by("stretch", "thread")
         .agg(pl.first("rank", "process"), first=pl.min("launch_start"), final=pl.max("launch_end"))
     )
-    calls = shifted(placed.trace.waiting_calls, placed.placement.shift).with_columns(pl.col("name").cast(pl.String))
+    calls = _near(shifted(placed.trace.waiting_calls, placed.placement.shift), threads)
+    calls = calls.with_columns(pl.col("name").cast(pl.String))
     waits = calls.filter(pl.col("thread").is_in(threads["thread"].implode())).join(threads.drop("process"), on="thread")
     # A process of several ranks does not tell of which one its other threads are.
     processes = threads.group_by("stretch", "process")
@@ -146,6 +147,14 @@ def _os_calls(placed: PlacedTrace, threads: pl.DataFrame) -> pl.DataFrame:
     return found.filter((pl.col("start") >= pl.col("first")) & (pl.col("start") < pl.col("final"))).select(
         "stretch", "rank", "thread", "start", "end", "name", "waits"
     )
+
+
+def _near(calls: pl.DataFrame, threads: pl.DataFrame) -> pl.DataFrame:
+    """Those of the calls of a trace, of which there may be millions, that begin while a stretch is launched."""
+    spans = threads.group_by("stretch").agg(pl.min("first"), pl.max("final")).drop_nulls()
+    start = calls["start"].to_numpy()
+    near = in_any(start, start + 1, (spans["first"].to_numpy(), spans["final"].to_numpy()))
+    return calls.filter(pl.Series(near))
 
 
 def _orders(placed: PlacedTrace, operations: pl.DataFrame) -> pl.DataFrame:

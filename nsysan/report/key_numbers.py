@@ -106,8 +106,7 @@ def _saving(report: Report) -> KeyNumber:
             number, _, of = step.gains.partition(" times ")
             return KeyNumber(f"{number} x", f"{of}, {LATENCY}")
         return KeyNumber(step.gains.replace(" a step (", " ("), f"of a step to gain: {step.finding.title}")
-    if step.finding is not None:
-        return KeyNumber("not known", f"what there is to gain, as no trace tells it: {step.finding.title}")
     if what is None or not what.told:
         return KeyNumber("not known", "what could be gained: this trace cannot tell (see Evidence)")
-    return KeyNumber("not known", "what there is to gain, as no trace tells it")
+    of = "" if step.finding is None else f": {step.finding.title}"
+    return KeyNumber("not known", f"what there is to gain, as no trace tells it{of}")
