@@ -81,6 +81,8 @@ NOT_TRACED = OsWaits(
 
 def os_waits(os_calls: pl.DataFrame, calls: pl.DataFrame) -> OsWaits:
     """The waits of threads; os_calls: as Activity has them. calls: of hosts to CUDA: stretch, thread, start."""
+    if os_calls.is_empty():
+        return NOT_TRACED
     asked = os_calls.sort(*_THREAD, "start", "end")
     threads = asked.select(_THREAD).unique(maintain_order=True)
     cuda = calls.select(*_THREAD, "start").partition_by(_THREAD, as_dict=True)
