@@ -107,7 +107,9 @@ def _advised(diagnosis: Diagnosis, findings: Sequence[Finding], first: Finding |
     rest = _little(what, findings)
     if verdict.kind != VerdictKind.COMPUTE:
         return NextStep(faster, basis=_TRY, rest=rest)
-    return NextStep(faster, gains=f"a part of {_own(verdict, period)}", basis="how much of it no trace tells", rest=rest)
+    return NextStep(
+        faster, gains=f"a part of {_own(verdict, period)}", basis="how much of it no trace tells", rest=rest
+    )
 
 
 def first_finding(findings: Sequence[Finding], period: int) -> Finding | None:

@@ -22,11 +22,12 @@ _UNTOLD = [pl.lit(None, pl.Int64).alias(name) for name in ("os_wait", "since", "
 @dataclass(frozen=True)
 class OsWaits:
     """spans: stretch, thread, start, end of waits for others, by start; threads: stretch, thread of those that are
-    traced.
+    traced; calls: stretch, thread, start, name of what else these call, and wait in, by start: all but what yields.
     """
 
     spans: pl.DataFrame
     threads: pl.DataFrame
+    calls: pl.DataFrame
 
     def within(self, gaps: pl.DataFrame) -> pl.DataFrame:
         """Gaps (stretch, thread, paused, start, in order of a thread's time) with os_wait: ns that the thread waits in
@@ -76,6 +77,7 @@ def _within(gaps: pl.DataFrame, spans: pl.DataFrame, *, traced: bool) -> pl.Data
 NOT_TRACED = OsWaits(
     pl.DataFrame(schema=dict.fromkeys((*_THREAD, "start", "end"), pl.Int64)),
     pl.DataFrame(schema=dict.fromkeys(_THREAD, pl.Int64)),
+    pl.DataFrame(schema=dict.fromkeys((*_THREAD, "start"), pl.Int64) | {"name": pl.String}),
 )
 
 
@@ -91,7 +93,8 @@ def os_waits(os_calls: pl.DataFrame, calls: pl.DataFrame) -> OsWaits:
         begun = cuda[stretch, thread]["start"].sort().to_numpy() if (stretch, thread) in cuda else np.zeros(0, np.int64)
         spans = waiting(own, begun).with_columns(stretch=pl.lit(stretch), thread=pl.lit(thread))
         parts.append(spans.select(*_THREAD, "start", "end").sort("start", "end"))
-    return OsWaits(pl.concat(parts, how="vertical_relaxed"), threads)
+    made = asked.filter(pl.col("waits").ne_missing(Waits.YIELDS.value)).select(*_THREAD, "start", "name")
+    return OsWaits(pl.concat(parts, how="vertical_relaxed"), threads, made)
 
 
 def waiting(calls: pl.DataFrame, cuda: I64) -> pl.DataFrame:

@@ -123,6 +123,7 @@ def test_waits_within_gaps() -> None:
     waits = OsWaits(
         pl.DataFrame([(0, 1, 100, 200), (0, 1, 150, 300), (0, 1, 700, 950)], schema=SPANS, orient="row"),
         pl.DataFrame([(0, 1)], schema=SPANS[:2], orient="row"),
+        NOT_TRACED.calls,
     )
     rows = [(0, 1, None, 40), (0, 1, 50, 400), (0, 1, 400, 500), (0, 1, 750, 900), (0, 2, 50, 400)]
     gaps = pl.DataFrame(rows, schema=[*SPANS[:2], "paused", "start"], orient="row")
