@@ -9,15 +9,17 @@ from nsysan.diagnosis.evidence import Status
 from nsysan.page import charts, kernels_section, replica_tables, sections, step_charts
 from nsysan.page.elements import plot, render, section
 from nsysan.page.glossary import definitions
-from nsysan.page.lanes import TimelineData, timeline_data
+from nsysan.page.lanes import timeline_data
 from nsysan.page.light_section import light_section
 from nsysan.page.nccl_section import nccl_section
 from nsysan.page.nsys_section import beside as beside_nsys
-from nsysan.page.pack import INLINE, packed
+from nsysan.page.pack import INLINE, Packing
+from nsysan.page.planes import Planes
 from nsysan.page.timeline_section import timeline_section
 from nsysan.page.verdict_section import lead
 from nsysan.report.replica import layout_sentence
 from nsysan.report.report import GRAPHS, Report
+from nsysan.report.verdict_text import judged_steps
 from nsysan.text import counted, plain
 from nsysan.timings import stage
 
@@ -29,10 +31,9 @@ def to_html(report: Report, plotlyjs: str = INLINE) -> str:
     plotlyjs: pack.INLINE (opens offline) or pack.CDN (smaller, loads plotly.js from its CDN). Everything that comes
     from the trace is escaped, and only this page's own scripts may run.
     """
-    data = timeline_data(report) if report.timelines else TimelineData("null", b"")
-    with Beside() as beside:
-        # Compressing holds up no Python.
-        columns = beside.begin(lambda: packed(data.columns) if data.columns else "")
+    # Compressing holds up no Python.
+    with Beside() as beside, Packing(beside) as columns:
+        data = timeline_data(report, Planes(columns.add)) if report.timelines else "null"
         plots: dict[str, str] = {}
         shown = [part for part in _parts(plots, report) if part[2]]
         source = ", ".join(i.name for i in report.inputs)
@@ -43,8 +44,8 @@ def to_html(report: Report, plotlyjs: str = INLINE) -> str:
             plots,
             report.version,
             links=[(anchor, title) for anchor, title, _ in shown],
-            data=data.text,
-            columns=columns,
+            data=data,
+            columns=columns.packed,
             plotlyjs=plotlyjs,
         )
 
@@ -115,7 +116,9 @@ def _subtitle(report: Report) -> str:
     source = report.inputs[0]
     models = ", ".join(sorted({rank.model or "unknown GPU" for rank in report.ranks}))
     found = f"{report.steps.count} steps by {report.steps.source}"
-    steps = f"{found}, {len(report.steps.steady)} of them steady{_others(report)}"
+    summed = report.diagnosis.summed
+    judged = f"{judged_steps(report)} of them, of {len(summed)} kinds, judged together" if summed else ""
+    steps = f"{found}, {judged or f'{len(report.steps.steady)} of them steady{_others(report)}'}"
     head = report.replicas[report.replica]
     shown = f"; {layout_sentence(report.replicas)}, replica {head.id} shown" if len(report.replicas) > 1 else ""
     return (
@@ -127,7 +130,7 @@ def _subtitle(report: Report) -> str:
 def _others(report: Report) -> str:
     """Why the others are not, the most frequent reasons first, in a word or two."""
     short = Counter(reason.partition(":")[0] for reason in report.steps.excluded.values())
-    told = ", ".join(f"{often} {plain(reason, 40)}" for reason, often in short.most_common(_REASONS))
+    told = ", ".join(f"{often} as {plain(reason, 40)}" for reason, often in short.most_common(_REASONS))
     return f" (left out: {told}{', and others' if len(short) > _REASONS else ''})" if told else ""
 
 

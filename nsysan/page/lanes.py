@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
@@ -12,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from nsysan.columns.codes import codes as coded_rows
 from nsysan.metrics.lines import CLAIMED, LINES, ROW, Line
 from nsysan.page.fact_columns import Facts
+from nsysan.page.names import NAME_WIDTH, Names
 from nsysan.page.palette import COLOURS, COUNTER_COLOURS, INKS, NAMES
 from nsysan.page.path_lane import WORDS, path_head, piece_columns
 from nsysan.page.planes import Planes
-from nsysan.page.slice_columns import in_one
+from nsysan.page.slice_columns import SIGNED, Looks, SliceColumns
 from nsysan.report.range_cells import COUNT, cell_width
 from nsysan.report.report import Report, visible_lines
 from nsysan.report.step_slices import LINE_ORDER
@@ -26,70 +25,64 @@ from nsysan.report.timeline import Timeline, lane_order
 from nsysan.text import duration, plain, us
 
 _I64 = npt.NDArray[np.int64]
-#: A name is cut at this; what tells two kernels apart may be at its end.
-_NAME_WIDTH = 160
 #: More rows than this of steps and ranks would weigh more than the rest of the page.
 _MAX_LEDGERS = 20_000
-#: So many names differ in no real trace; further ones are not told apart.
-_MAX_NAMES = 20_000
 
 
-@dataclass(frozen=True)
-class TimelineData:
-    """What the page's timelines are drawn from: text, JSON; columns, the bytes of the tables that it describes."""
+def timeline_data(report: Report, planes: Planes) -> str:
+    """The page's timelines, and the ledger of every step and rank (ns; null where not measured), as JSON; the columns
+    that it describes go to `planes`.
 
-    text: str
-    columns: bytes
-
-
-def timeline_data(report: Report) -> TimelineData:
-    """The page's timelines, and the ledger of every step and rank (ns; null where not measured).
-
-    tables: columns of all steps' slices by lane and begin, of marks and of pieces of the critical path; times are ns
-    after the step's origin. lane, line, name are positions in the step's `lanes`, `lines`, `names`. Of a slice, gap is
-    the time since the end of the one before on its lane, and on by how much its launch call is numbered higher than
-    that of the slice before (0: none, 1: the first); fact and call are those of fact_columns.Facts. The first `claimed`
-    lines are those of the ledger, in order of precedence, and `rest` is what none of them claims. late: the rank that
-    the verdict names.
+    tables: columns of all steps' slices by lane and begin, of their lanes, of the calls that some are a side of, of
+    marks and of pieces of the critical path; times are ns after the step's origin. look is a position in `looks`, whose
+    numbers are positions in `lines`, `names` and `facts` (fact_columns.Facts, -1 for none). Of a slice, gap is the time
+    since the end of the one before on its lane, and on by how much its launch call is numbered higher; of a lane, count
+    is how many slices it has, and on the number of the first one's launch call (0: none, 1: the first). Of the slices
+    that are a side of a call (`cut` of their line), call is by how much its number in the step is higher than that of
+    the one before on the lane (0: none, 1: the first of all). The first `claimed` lines are those of the ledger, in
+    order of precedence, and `rest` is what none of them claims. late: the rank that the verdict names.
     """
-    lines = [*LINE_ORDER]
     timelines = report.timelines
-    slices = in_one([timeline.drawn for timeline in timelines])
+    names, facts = Names(), Facts()
+    looks = Looks(names, facts)
+    drawn = [timeline.drawn for timeline in timelines]
+    slices = SliceColumns(drawn, looks)
     marks = _numbered([timeline.arrivals for timeline in timelines]).filter("last")
     pieces = _numbered([timeline.path.pieces for timeline in timelines])
-    lanes = _lanes(slices.lanes.filter(slices.used), pieces)
-    names: dict[str, int] = {}
-    codes = {name: _number(names, name) for name in _names(slices.kinds, marks, pieces)}
-    planes, facts = Planes(), Facts()
-    placed = [_placed(frame, lanes, codes) for frame in (marks, pieces)]
-    shown = _codes(slices.kinds, codes), facts.numbered(slices.kinds)
+    of_slices = _numbered([step.lanes for step in drawn]).with_columns(count=pl.Series(slices.lane_counts))
+    lanes = _lanes(of_slices.filter(pl.col("count") > 0), pieces)
+    of_lanes = _rows(lanes, len(timelines))
+    placed = [_placed(frame, lanes, names) for frame in (marks, pieces)]
     tables = {
-        "slices": planes.add(slices.columns(_place(slices.lanes, lanes).to_numpy(), *shown), slices.counts),
+        "slices": planes.add_parts(slices.parts(), [len(step) for step in drawn], SIGNED),
+        "lanes": planes.add(_lane_columns(lanes, of_slices, slices.launches), of_lanes),
+        "calls": planes.add({"call": slices.calls}, slices.sides),
         "marks": planes.add(_mark_columns(placed[0]), _rows(marks, len(timelines))),
         "pieces": planes.add(piece_columns(placed[1]), _rows(pieces, len(timelines))),
     }
-    named = [own.rows() for own in _split(lanes.select("rank", "lane"), _rows(lanes, len(timelines)))]
+    named = [own.rows() for own in _split(lanes.select("rank", "lane"), of_lanes)]
     counters = report.counter_lanes
-    steps = [
-        _step(timeline, named[number], counters[number] if number < len(counters) else None)
-        for number, timeline in enumerate(timelines)
-    ]
+    lines = [*LINE_ORDER]
     data = {
         "ranks": [rank.rank for rank in report.ranks],
         "late": None if report.diagnosis.straggler is None else report.diagnosis.straggler.rank,
         "lines": [_line(line) for line in (*lines, "last")],
         "claimed": len(CLAIMED),
         "rest": NAMES[LINES[-1]],
-        "present": slices.lines,
+        "present": sorted({line for line, _, _ in looks.table}),
         "counters": COUNTER_COLOURS,
         "path": WORDS,
         "tables": tables,
-        "steps": steps,
-        "names": list(names),
+        "steps": [
+            _step(timeline, named[number], counters[number] if number < len(counters) else None)
+            for number, timeline in enumerate(timelines)
+        ],
+        "names": names.table,
         "facts": facts.table,
+        "looks": looks.table,
         "ledger": _ledger(report),
     }
-    return TimelineData(json.dumps(data, separators=(",", ":"), allow_nan=False), planes.content)
+    return json.dumps(data, separators=(",", ":"), allow_nan=False)
 
 
 def _numbered(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
@@ -119,23 +112,18 @@ def _lanes(*frames: pl.DataFrame) -> pl.DataFrame:
     return ordered.with_columns(place=pl.int_range(pl.len()).over("number"))
 
 
-def _names(*frames: pl.DataFrame) -> list[str]:
-    """The names in these frames, each once, by where they come first."""
-    found = [frame["name"].unique(maintain_order=True).cast(pl.String) for frame in frames]
-    names: list[str] = pl.concat(found).drop_nulls().unique(maintain_order=True).to_list()
-    return names
+def _lane_columns(lanes: pl.DataFrame, of_slices: pl.DataFrame, launches: _I64) -> dict[str, _I64]:
+    """Columns of the lanes of all steps; of_slices: with how many slices each has; launches: see SliceColumns."""
+    held = lanes.join(of_slices, on=_LANE, how="left", maintain_order="left")["count"]
+    count = held.fill_null(0).to_numpy()
+    on = np.zeros(len(count), dtype=np.int64)
+    on[count > 0] = launches
+    return {"count": count, "on": on}
 
 
-def _placed(frame: pl.DataFrame, lanes: pl.DataFrame, codes: dict[str, int]) -> pl.DataFrame:
-    """The rows with the place of their lane, and their name as the position in the page's names, -1 for none."""
-    return frame.with_columns(name=pl.Series(_codes(frame, codes)), place=_place(frame, lanes))
-
-
-def _codes(frame: pl.DataFrame, codes: dict[str, int]) -> _I64:
-    """The position of each row's name in the page's names, -1 for none."""
-    number, distinct = coded_rows([frame["name"].cast(pl.Categorical)])
-    told = distinct["name"].cast(pl.String).to_list()
-    return np.array([codes.get(name, -1) for name in told], dtype=np.int64)[number]
+def _placed(frame: pl.DataFrame, lanes: pl.DataFrame, names: Names) -> pl.DataFrame:
+    """The rows with the place of their lane, and the number of their name, -1 for none."""
+    return frame.with_columns(name=pl.Series(names.numbered(frame["name"])), place=_place(frame, lanes))
 
 
 def _place(frame: pl.DataFrame, lanes: pl.DataFrame) -> pl.Series:
@@ -186,7 +174,7 @@ def decimation_note(timeline: Timeline) -> str:
 def _step(timeline: Timeline, lanes: list[tuple[int, str]], counters: pl.DataFrame | None) -> dict[str, Any]:
     return {
         "step": timeline.step,
-        "label": plain(timeline.label, _NAME_WIDTH),
+        "label": plain(timeline.label, NAME_WIDTH),
         "role": timeline.role,
         "span": timeline.finish - timeline.origin,
         "period": duration(timeline.period),
@@ -197,14 +185,6 @@ def _step(timeline: Timeline, lanes: list[tuple[int, str]], counters: pl.DataFra
         "counters": [] if counters is None else _counters(counters),
         "path": path_head(timeline.path),
     }
-
-
-def _number(names: dict[str, int], name: str) -> int:
-    """Position of a name, which is added where it is new."""
-    shown = plain(name, _NAME_WIDTH)
-    if len(names) >= _MAX_NAMES and shown not in names:
-        shown = "(one of more names than this file holds)"
-    return names.setdefault(shown, len(names))
 
 
 def _cells(timeline: Timeline) -> dict[str, Any] | None:

@@ -6,11 +6,14 @@ import base64
 import gzip
 import hashlib
 import json
+import zlib
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from queue import SimpleQueue
 
+from nsysan.columns.threads import Beside
 from nsysan.page.plotly_parts import used_parts
 
 INLINE, CDN = "inline", "cdn"
@@ -29,6 +32,36 @@ class Library:
 def packed(content: bytes) -> str:
     """Base64 of the gzip of bytes: the same for the same bytes, and no character that means anything in HTML."""
     return base64.b64encode(gzip.compress(content, _LEVEL, mtime=0)).decode()
+
+
+class Packing:
+    """`packed` of bytes that come in parts, which are compressed beside what makes them."""
+
+    def __init__(self, beside: Beside) -> None:
+        self._parts: SimpleQueue[bytes | None] = SimpleQueue()
+        self._packed = beside.begin(self._pack)
+
+    def __enter__(self) -> Packing:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # The thread ends where its bytes do not come, too.
+        self._parts.put(None)
+
+    def add(self, part: bytes) -> None:
+        """The next of the bytes."""
+        self._parts.put(part)
+
+    def packed(self) -> str:
+        """All of them, after the last."""
+        self._parts.put(None)
+        return self._packed()
+
+    def _pack(self) -> str:
+        # gzip's header, without the time.
+        compress = zlib.compressobj(_LEVEL, wbits=31)
+        found = [compress.compress(part) for part in iter(self._parts.get, None)]
+        return base64.b64encode(b"".join([*found, compress.flush()])).decode()
 
 
 def source_hash(script: str, algorithm: str = "sha256") -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,32 +12,60 @@ _Numbers = npt.NDArray[Any]
 
 
 class Planes:
-    """The bytes of several tables, and where their columns are in them, as steps.js reads it."""
+    """The bytes of several tables, which go to `sink`, and where their columns are in them, as steps.js reads it."""
 
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
+    def __init__(self, sink: Callable[[bytes], object]) -> None:
+        self._sink = sink
         self._length = 0
-
-    @property
-    def content(self) -> bytes:
-        return b"".join(self._parts)
 
     def add(self, columns: Mapping[str, _Numbers], rows: list[int]) -> dict[str, Any]:
         """The description of a table. columns: of one length; rows: how many of them are each step's, in order.
 
         A column is named with its width in bytes, and whether its numbers have a sign, which is then their lowest bit.
         """
-        found = {"at": self._length, "rows": rows, "columns": [self._add(*column) for column in columns.items()]}
-        self._length = sum(map(len, self._parts))
-        return found
+        signed = {name for name, values in columns.items() if len(values) and int(values.min()) < 0}
+        return self.add_parts([columns], rows, signed)
 
-    def _add(self, name: str, values: _Numbers) -> list[str | int]:
-        signed = bool(len(values)) and int(values.min()) < 0
-        if signed:
+    def add_parts(
+        self, parts: Iterable[Mapping[str, _Numbers]], rows: list[int], signed: Collection[str]
+    ) -> dict[str, Any]:
+        """The same of a table that comes in parts, each behind the one before; signed: columns that have a sign."""
+        found: dict[str, _Column] = {}
+        for columns in parts:
+            for name, values in columns.items():
+                found.setdefault(name, _Column(name in signed)).extend(values)
+        at = self._length
+        for column in found.values():
+            for part in column.content():
+                self._sink(part)
+            self._length += column.rows * column.width
+        return {"at": at, "rows": rows, "columns": [[name, own.width, int(own.signed)] for name, own in found.items()]}
+
+
+class _Column:
+    """A column's planes, in parts."""
+
+    def __init__(self, signed: bool) -> None:
+        self.signed, self.rows = signed, 0
+        self._planes: list[list[bytes]] = [[]]
+
+    @property
+    def width(self) -> int:
+        return len(self._planes)
+
+    def extend(self, values: _Numbers) -> None:
+        if self.signed:
             values = (values << 1) ^ (values >> (8 * values.itemsize - 1))
         most = int(values.max()) if len(values) else 0
         width = max(1, -(-most.bit_length() // 8))
         size = 1 << (width - 1).bit_length()
         bytes_of = values.astype(f"<u{size}").view(np.uint8).reshape(-1, size)
-        self._parts += [bytes_of[:, plane].tobytes() for plane in range(width)]
-        return [name, width, int(signed)]
+        while self.width < width:
+            self._planes.append([bytes(self.rows)])
+        for number, plane in enumerate(self._planes):
+            plane.append(bytes_of[:, number].tobytes() if number < width else bytes(len(values)))
+        self.rows += len(values)
+
+    def content(self) -> Iterator[bytes]:
+        for plane in self._planes:
+            yield from plane

@@ -58,7 +58,7 @@ def test_one_batch_in_flight(tmp_path: Path) -> None:
     assert report.diagnosis.verdict.kind == VerdictKind.PIPELINE
     # Which ranks are which stage, and why no more is gained than 244 / 122.
     assert "in turn (stage 0: ranks 0 and 1; stage 1: ranks 2 and 3)" in report.diagnosis.verdict.says
-    assert "2.00 times the tokens a second, as the busiest rank needs 122 µs of the 244.0 µs itself;" in (
+    assert "2.00 times the tokens a second, as the busiest rank with its host needs 122 µs of the 244.0 µs," in (
         report.next_step.told
     )
     assert report.diagnosis.straggler is None
@@ -164,7 +164,7 @@ def test_a_rank_that_computes_longer_within_its_stage(tmp_path: Path) -> None:
     assert "without skew at least 0.0 µs, at most 30.0 µs, " in report.savings_sentence()
     row = next(row for row in report.quality if row.id == "straggler")
     assert row.status == "estimated"
-    assert "up to 10.9 % of the step may be lost to a late rank that does not show" in row.reason
+    assert "for up to 10.9 % of the step a rank may be late that does not show" in row.reason
     verdict = report.diagnosis.verdict
     assert verdict.kind == VerdictKind.PIPELINE
 

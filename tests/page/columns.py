@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
-from itertools import accumulate
+from itertools import accumulate, islice
 from typing import Any
+
+_SLICE = ("look", "gap", "length", "on")
+_SHOWN = ("lane", "line", "begin", "end", "length", "name", "launch", "fact", "call")
 
 
 def with_columns(report: dict[str, Any], content: bytes) -> dict[str, Any]:
     """The page's report, each of its steps with the columns of its slices: begin, end and launch as they were."""
-    slices = _tables(content, report["tables"]["slices"])
-    marks = _tables(content, report["tables"]["marks"])
-    pieces = _tables(content, report["tables"]["pieces"])
-    for step, own, told, path in zip(report["steps"], slices, marks, pieces, strict=True):
-        end, begins, ends = 0, [], []
-        for number, (gap, length) in enumerate(zip(own["gap"], own["length"], strict=True)):
-            if number and own["lane"][number] != own["lane"][number - 1]:
-                end = 0
-            begins.append(end + gap)
-            end += gap + length
-            ends.append(end)
-        launches = [call - 1 for call in accumulate(own["on"])]
-        step |= {**own, "begin": begins, "end": ends, "launch": launches, "marks": told, "pieces": path}
+    tables = {name: _tables(content, table) for name, table in report["tables"].items()}
+    for number, step in enumerate(report["steps"]):
+        own = {name: of_steps[number] for name, of_steps in tables.items()}
+        step.update(_slices(report, own), marks=own["marks"], pieces=own["pieces"])
     return report
+
+
+def _slices(report: dict[str, Any], own: dict[str, dict[str, list[int]]]) -> dict[str, list[int]]:
+    sides, slices = iter(own["calls"]["call"]), zip(*(own["slices"][n] for n in _SLICE), strict=True)
+    found: dict[str, list[int]] = {name: [] for name in _SHOWN}
+    for lane, (count, first) in enumerate(zip(own["lanes"]["count"], own["lanes"]["on"], strict=True)):
+        end, call, launch = 0, -1, first - 1
+        for look, gap, length, on in islice(slices, count):
+            line, name, fact = report["looks"][look]
+            begin = end + gap
+            end = begin + length
+            launch += on
+            further = next(sides) if report["lines"][line]["cut"] else 0
+            call += further
+            told = lane, line, begin, end, length, name, launch, fact, call if further else -1
+            for column, value in zip(found.values(), told, strict=True):
+                column.append(value)
+    assert next(sides, None) is None
+    assert next(slices, None) is None
+    return found
 
 
 def _tables(content: bytes, described: dict[str, Any]) -> list[dict[str, list[int]]]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 import pytest
 
 import nsysan
+from nsysan.metrics.lines import AFTER, BEFORE
 from nsysan.model.selection import Selection
 from nsysan.page.fact_columns import Facts
-from nsysan.page.slice_columns import in_one
+from nsysan.page.names import Names
+from nsysan.page.slice_columns import Looks, SliceColumns
 from nsysan.report.build import build_report
 from nsysan.report.range_cells import COUNT, cell_width, range_cells
 from nsysan.report.step_slices import FACTS
@@ -47,8 +48,9 @@ def test_an_operation_has_its_full_name_its_stream_and_its_shape(trace: Path, mo
     assert calls.select(pl.col(*FACTS).is_null().all()).row(0) == (True,) * len(FACTS)
     # One row of facts a kind of operation, and none for calls and ranges.
     facts = Facts()
-    whole = in_one([timeline.drawn])
-    numbers = facts.numbered(whole.kinds)[whole.kind]
+    looks = Looks(Names(), facts)
+    (part,) = SliceColumns([timeline.drawn], looks).parts()
+    numbers = [looks.table[look][2] for look in part["look"]]
     assert ["shaped<int>(int)", 9, None, "4 x 5 x 6", "32 x 2 x 1"] in facts.table
     told = [number >= 0 for number in numbers]
     assert told == [line not in ("launch", "nvtx") for line in timeline.slices["line"]]
@@ -66,12 +68,14 @@ def test_the_collective_that_begins_with_a_slice_is_that_of_the_arrivals(trace: 
     arrived = timeline.arrivals.select("rank", "lane", "name", "time", call="collective")
     assert len(arrived) > 4
     assert sorted(begun.select(arrived.columns).rows()) == sorted(arrived.rows())
-    # As the page has it: steps from call to call on a lane.
-    slices, whole = timeline.slices, in_one([timeline.drawn])
-    steps = whole.columns(*(np.arange(len(table)) for table in (whole.lanes, whole.kinds, whole.kinds)))["call"]
+    # As the page has it: of the sides of calls, from call to call on a lane.
+    columns = SliceColumns([timeline.drawn], Looks(Names(), Facts()))
+    list(columns.parts())
+    sides = timeline.slices.filter(pl.col("line").is_in([*BEFORE.values(), *AFTER.values()]))
+    assert columns.sides == [len(sides)]
     last: dict[tuple[int, str], int] = {}
     found = []
-    for row, step in zip(slices.iter_rows(named=True), steps, strict=True):
+    for row, step in zip(sides.iter_rows(named=True), columns.calls, strict=True):
         if step:
             lane = row["rank"], row["lane"]
             last[lane] = last.get(lane, -1) + int(step)

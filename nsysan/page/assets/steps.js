@@ -28,29 +28,41 @@ const lazily = (object, names, make) => {
     Object.defineProperty(object, name, { enumerable: true, get: () => { made ??= make(); return made[name]; } });
   }
 };
-// Slices are told by how long after the one before on their lane they begin; launches by how much they go on.
-const slicesOf = ({ lane, line, gap, length, name, on, fact, call: calls }) => {
-  const begin = [];
-  const launch = [];
-  let end = 0;
-  let before = 0;
-  let call = 0;
-  for (let i = 0; i < lane.length; i += 1) {
-    if (i && lane[i] !== lane[i - 1]) end = 0;
-    begin.push(end + gap[i] - before);
-    before = end + gap[i];
-    end = before + length[i];
-    call += on[i];
-    launch.push(call - 1);
+// Slices are told by how long after the one before on their lane they begin; launches by how much they go on; calls, of
+// the slices that are a side of one, too.
+const slicesOf = ({ looks, lines }, { look, gap, length, on }, lanes, calls) => {
+  const found = { lane: [], line: [], begin: [], length, name: [], launch: [], fact: [], call: [] };
+  let number = 0;
+  let sides = 0;
+  for (let lane = 0; lane < lanes.count.length; lane += 1) {
+    let end = 0;
+    let launch = lanes.on[lane] - 1;
+    let call = -1;
+    for (const last = number + lanes.count[lane]; number < last; number += 1) {
+      const [line, name, fact] = looks[look[number]];
+      const begin = end + gap[number];
+      end = begin + length[number];
+      launch += on[number];
+      const further = lines[line].cut ? calls[sides++] : 0;
+      call += further;
+      found.lane.push(lane);
+      found.line.push(line);
+      found.begin.push(begin);
+      found.name.push(name);
+      found.launch.push(launch);
+      found.fact.push(fact);
+      found.call.push(further ? call : -1);
+    }
   }
-  return { lane, line, begin, length, name, launch, fact, call: calls };
+  return found;
 };
 const openSteps = (report, bytes) => {
-  const { slices, marks, pieces } = Object.fromEntries(
+  const { slices, lanes, calls, marks, pieces } = Object.fromEntries(
     Object.entries(report.tables).map(([name, table]) => [name, columnsOf(bytes, table)]),
   );
   report.steps.forEach((step, number) => {
-    lazily(step, ["lane", "line", "begin", "length", "name", "launch", "fact", "call"], () => slicesOf(slices(number)));
+    const drawn = () => slicesOf(report, slices(number), lanes(number), calls(number).call);
+    lazily(step, ["lane", "line", "begin", "length", "name", "launch", "fact", "call"], drawn);
     lazily(step, ["last"], () => {
       const { lane, time, late, collective, name } = marks(number);
       return { last: lane.map((_, i) => [lane[i], time[i], late[i], collective[i], name[i]]) };

@@ -51,22 +51,20 @@ const timelineView = (report) => {
   // A step as lanes of slices, made when first looked at.
   const prepare = (step) => {
     if (step.rows) return step;
-    const rows = step.lanes.map(([rank, name]) => ({ rank, name, slices: [], longest: 0, called: -1 }));
+    const rows = step.lanes.map(([rank, name]) => ({ rank, name, slices: [], longest: 0 }));
     Object.assign(step, { launches: new Map(), calls: new Map(), slices: [], summaries: new Map() });
-    let begin = 0;
     for (let i = 0; i < step.lane.length; i += 1) {
-      begin += step.begin[i];
+      const begin = step.begin[i];
       const row = rows[step.lane[i]];
       const slice = {
         number: i, begin, end: begin + step.length[i], line: step.line[i], name: step.name[i], launch: step.launch[i],
-        fact: step.fact[i], call: step.call[i] ? row.called + step.call[i] : -1, row, at: row.slices.length,
+        fact: step.fact[i], call: step.call[i], row, at: row.slices.length,
       };
       step.slices.push(slice);
       row.slices.push(slice);
       row.longest = Math.max(row.longest, step.length[i]);
       join(step.launches, slice);
       if (slice.call < 0) continue;
-      row.called = slice.call;
       if (!step.calls.has(slice.call)) step.calls.set(slice.call, { number: slice.call, slices: [], last: null, late: 0 });
       step.calls.get(slice.call).slices.push(slice);
     }
