@@ -10,6 +10,7 @@ import polars as pl
 
 from nsysan.columns.codes import codes
 from nsysan.columns.intervals import I64
+from nsysan.columns.threads import Beside
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.report.in_steps import Axes, WorkInSteps, operations_of, ranges_of, together
 from nsysan.report.launch_calls import launch_calls
@@ -24,8 +25,8 @@ from nsysan.timings import stage
 #: What the timelines of a page hold together: 8 ranks x 600 steps x 200 operations and their launch calls. A slice is 3
 #: to 5 bytes of the page.
 MAX_SLICES = 2_000_000
-#: About so many of them are made at once.
-_AT_ONCE = 800_000
+#: About so many of them are made at once: more take longer, each, as memory for them is asked for anew.
+_AT_ONCE = 400_000
 
 
 @stage("timelines")
@@ -153,8 +154,10 @@ def _slices(
         "name", "collective", lane="lane_row", begin=pl.col("time") + pl.col("origin")
     )
     met = met.unique(["lane", "begin", "name"], keep="first")
-    calls = launch_calls(work, len(axes.ranks))
-    parts = [work_slices(work, lane, shared, calls, met), call_slices(calls, axes), range_slices(hosts, axes)]
+    with Beside() as beside:
+        ranges = beside.begin(lambda: range_slices(hosts, axes))
+        calls = launch_calls(work, len(axes.ranks))
+        parts = [work_slices(work, lane, shared, calls, met), call_slices(calls, axes), ranges()]
     return by_step(parts, origins)
 
 

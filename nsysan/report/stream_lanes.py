@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
+from nsysan.columns.in_order import changes
 from nsysan.columns.intervals import I64
 
 #: What tells a stream of a step.
@@ -64,7 +65,8 @@ def range_lanes(group: I64, begin: I64, end: I64) -> I64:
 
 def _apart(group: I64, begin: I64, end: I64) -> tuple[I64, I64]:
     """Numbers in the order of these times, those of each group beyond those of the one before; by group and begin."""
-    since = begin[np.searchsorted(group, group)]
+    first = np.flatnonzero(changes([group]))
+    since = np.repeat(begin[first], np.diff(first, append=len(group)))
     begun, ended = begin - since, end - since
     width = int(max(begun.max(initial=0), ended.max(initial=0))) + 1
     if width * (int(group.max(initial=0)) + 1) > _FITS:
