@@ -14,10 +14,10 @@ import polars as pl
 
 from nsysan.metrics.lines import CLAIMED, LINES, ROW, Line
 from nsysan.page.fact_columns import Facts
-from nsysan.page.names import NAME_WIDTH, Names
 from nsysan.page.palette import COLOURS, COUNTER_COLOURS, INKS, NAMES
 from nsysan.page.path_lane import WORDS, path_head, piece_columns
 from nsysan.page.planes import Planes
+from nsysan.page.shown_names import NAME_WIDTH, Names
 from nsysan.page.slice_columns import SIGNED, Looks, SliceColumns
 from nsysan.report.range_cells import COUNT, cell_width
 from nsysan.report.report import Report, visible_lines

@@ -12,7 +12,7 @@ import polars as pl
 
 from nsysan.metrics.lines import LINES, ROW, Line
 from nsysan.page.fact_columns import TOLD, Facts
-from nsysan.page.names import Names
+from nsysan.page.shown_names import Names
 from nsysan.report.step_slices import LINE_ORDER, Slices
 
 _Numbers = npt.NDArray[Any]
