@@ -6,9 +6,11 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 
+import numpy as np
 import polars as pl
 
 from nsysan.columns.codes import codes
+from nsysan.columns.in_order import changes
 from nsysan.columns.intervals import I64
 from nsysan.columns.threads import Beside
 from nsysan.diagnosis.diagnosis import Diagnosis
@@ -27,6 +29,7 @@ from nsysan.timings import stage
 MAX_SLICES = 2_000_000
 #: About so many of them are made at once: more take longer, each, as memory for them is asked for anew.
 _AT_ONCE = 400_000
+_NEVER = (1 << 63) - 1
 
 
 @stage("timelines")
@@ -178,8 +181,11 @@ def _spans(windows: pl.DataFrame, work: WorkInSteps, axes: Axes) -> pl.DataFrame
     end.
     """
     own = windows.group_by("step", maintain_order=True).agg(pl.min("begin"), pl.max("finish"))
-    first = work.rows.group_by("group").agg(first=pl.min("launch_start"))
-    launched = axes.of(first["group"].to_numpy()).with_columns(first["first"])
+    group, launch = (work.rows[name] for name in ("group", "launch_start"))
+    # Those of a group follow one another, but for traces that share ranks.
+    runs = np.flatnonzero(changes([group.to_numpy()]))
+    first = np.minimum.reduceat(launch.fill_null(_NEVER).to_numpy(), runs) if len(runs) else runs
+    launched = axes.of(group.to_numpy()[runs]).with_columns(first=pl.Series(first))
     launched = launched.group_by("step").agg(pl.min("first"))
     return own.join(launched, on="step", how="left", maintain_order="left").select(
         "step", pl.min_horizontal("begin", "first").alias("begin"), "finish"

@@ -25,7 +25,12 @@ def stream_lanes(streams: pl.DataFrame, work: pl.DataFrame) -> pl.DataFrame:
     A CUDA graph that forks gives every branch a stream of its own, and a lane for each would fill pages. streams: a row
     each; work: begin, end, queue (a row of streams).
     """
-    extents = work.group_by("queue").agg(pl.min("begin"), pl.max("end")).sort("queue")
+    queue, begin, end = (work[name].to_numpy() for name in ("queue", "begin", "end"))
+    # Most follow another one of their stream.
+    runs = np.flatnonzero(changes([queue]))
+    begun, ended = (np.minimum.reduceat(begin, runs), np.maximum.reduceat(end, runs)) if len(runs) else (begin, end)
+    extents = pl.DataFrame({"queue": queue[runs], "begin": begun, "end": ended})
+    extents = extents.group_by("queue").agg(pl.min("begin"), pl.max("end")).sort("queue")
     named = pl.when(pl.col("stream").is_null()).then(pl.lit("stream")).otherwise(pl.format("stream {}", "stream"))
     told = streams.with_columns(extents["begin"], extents["end"], named.alias("lane")).with_row_index("queue")
     count = pl.len().over("step", "rank")
