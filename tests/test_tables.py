@@ -23,11 +23,11 @@ from nsysan.compare.as_page import to_html as to_comparison_html
 from nsysan.compare.as_text import to_text as to_comparison_text
 from nsysan.compare.changes import compare
 from nsysan.compare.comparison import ComparedRun
+from nsysan.diagnosis.doubts import Doubt
 from nsysan.diagnosis.evidence import UNDER_THE_VERDICT, Aspect, Status
 from nsysan.diagnosis.findings import FINDERS, Severity
 from nsysan.diagnosis.findings.case import Case
 from nsysan.diagnosis.findings.kinds import FindingId
-from nsysan.diagnosis.verdict import Doubt
 from nsysan.light.told_by_grids import told_by_grids
 from nsysan.metrics.causes import LateCause
 from nsysan.metrics.ledger import FIGURES

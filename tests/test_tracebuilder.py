@@ -44,6 +44,7 @@ REAL_COLUMNS = {
         eventId eventSyncId""",
     "CUPTI_ACTIVITY_KIND_CUDA_EVENT": """
         deviceId contextId greenContextId streamId correlationId globalPid eventId eventSyncId""",
+    "OSRT_API": "start end eventClass globalTid nameId returnValue nestingLevel callchainId",
     "TARGET_INFO_GPU_METRICS": "typeId sourceId typeName metricId metricName",
     "GPU_METRICS": "rawTimestamp timestamp typeId metricId value",
     "PROCESSES": "globalPid pid name",
@@ -109,6 +110,7 @@ def full_trace() -> TraceBuilder:
     rank.nccl("ncclAllReduce", 91_000, 94_000, bytes=8192, comm=7)
     rank.event_record(correlation=900, event=4, record=1)
     rank.synchronization(98_100, 98_900, 2, correlation=901, stream=16, event=4, record=1)
+    rank.os_call("poll", 96_500, 97_500)
     builder.diagnostic("Not all CUDA events might have been collected.", process=rank)
     builder.gpu_metric(1, "SMs Active [Throughput %]", [(100_000, 50)])
     return builder

@@ -129,6 +129,7 @@ SCHEMA: Final[Mapping[str, Mapping[str, str]]] = {
     "CUPTI_ACTIVITY_KIND_CUDA_EVENT": _columns(
         "deviceId! contextId! greenContextId streamId! correlationId globalPid eventId! eventSyncId"
     ),
+    "OSRT_API": _columns("start! end! eventClass! globalTid nameId! returnValue! nestingLevel callchainId!"),
     "TARGET_INFO_GPU_METRICS": _columns("typeId! sourceId! typeName:TEXT! metricId! metricName:TEXT!"),
     "GPU_METRICS": _columns("rawTimestamp! timestamp! typeId! metricId! value!"),
     "PROCESSES": _columns("globalPid pid name:TEXT"),
@@ -672,6 +673,20 @@ class Process:
             returnValue=0,
         )
         return correlation
+
+    def os_call(self, name: str, start: int, end: int, *, tid: int | None = None) -> None:
+        """A call into the operating system."""
+        self.builder.row(
+            "OSRT_API",
+            start=start,
+            end=end,
+            eventClass=27,
+            globalTid=self.thread(tid),
+            nameId=self.builder.string_id(name),
+            returnValue=0,
+            nestingLevel=0,
+            callchainId=0,
+        )
 
     def _nccl_range(
         self, call: str, start: int, end: int | None, payload: Mapping[str, Value], tid: int | None

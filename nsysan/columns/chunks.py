@@ -74,7 +74,11 @@ class _Bytes:
         self.size = 0
 
     def add(self, column: pa.Array) -> None:
-        self._parts.append(column)
+        import pyarrow as pa
+
+        # Any buffer of a batch that is held on to holds all of its columns.
+        own = [None if buffer is None else pa.py_buffer(buffer.to_pybytes()) for buffer in column.buffers()]
+        self._parts.append(pa.Array.from_buffers(column.type, len(column), own, offset=column.offset))
         self.size += column.nbytes
 
     def extend(self, other: _Column) -> None:

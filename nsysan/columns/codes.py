@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from nsysan.columns.rows import taken
+from nsysan.columns.rows import filled, taken
 
 _I64 = npt.NDArray[np.int64]
 _Codes = npt.NDArray[Any]
@@ -100,7 +100,8 @@ def numbered(values: pl.Series, numbers: Mapping[str, int]) -> npt.NDArray[np.in
     """The number (-1 to 127) of each text or category, -1 for one that has none."""
     if values.dtype != pl.Categorical:
         values = values.cast(pl.Categorical)
-    distinct = values.unique().drop_nulls()
+    distinct = values.unique()
+    distinct = distinct.drop_nulls() if distinct.null_count() else distinct
     number = np.array([*(numbers.get(str(value), -1) for value in distinct), -1], dtype=np.int8)
     return number[_positions(values.to_physical(), distinct.to_physical())]
 
@@ -128,11 +129,7 @@ def _positions(ids: pl.Series, known: pl.Series) -> npt.NDArray[np.uint32]:
 
 def _numbers(column: pl.Series) -> _I64:
     numbers = column.to_physical() if column.dtype == pl.Categorical else column
-    return _filled(numbers.cast(pl.Int64), _NULL).to_numpy()
-
-
-def _filled(numbers: pl.Series, value: int) -> pl.Series:
-    return numbers.fill_null(value) if numbers.null_count() else numbers
+    return filled(numbers.cast(pl.Int64), _NULL).to_numpy()
 
 
 class _Places:
@@ -162,4 +159,4 @@ class _Places:
             return np.searchsorted(self._distinct, _numbers(column))
         if self._values is not None:
             return np.asarray(np.subtract(self._values[first : first + rows], self._least, dtype=np.int64))
-        return _filled(column.cast(pl.Int64) - self._least, self.count - 1).to_numpy()
+        return filled(column.cast(pl.Int64) - self._least, self.count - 1).to_numpy()

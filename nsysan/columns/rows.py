@@ -9,7 +9,8 @@ import polars as pl
 
 def none_if_negative(numbers: npt.NDArray[np.integer]) -> pl.Series:
     """The numbers, null where they are negative: what an index that finds nothing is gathered by."""
-    return pl.Series(numbers).to_frame("n").select(pl.when(pl.col("n") >= 0).then("n")).to_series()
+    column = pl.Series(numbers)
+    return column.set(column < 0, None)
 
 
 def taken(column: pl.Series, at: pl.Series) -> pl.Series:
@@ -18,6 +19,11 @@ def taken(column: pl.Series, at: pl.Series) -> pl.Series:
     As Series.gather, which makes a frame and a query of them: that takes longer than some thousand rows.
     """
     return column[at.cast(pl.UInt32)]
+
+
+def filled(column: pl.Series, value: int) -> pl.Series:
+    """The numbers, with this one in place of nulls: Series.fill_null makes a query of it, also where none is null."""
+    return column.fill_null(value) if column.null_count() else column
 
 
 def in_a_row(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64] | slice:

@@ -13,6 +13,7 @@ from nsysan.diagnosis.diagnosis import MAX_REJECTED, Diagnosis, RankSpread
 from nsysan.diagnosis.evidence import Aspect, Status
 from nsysan.diagnosis.latecomers import late_ranks, straggler_of
 from nsysan.diagnosis.losses import losses_of
+from nsysan.diagnosis.os_told import os_traced
 from nsysan.diagnosis.paced import paced
 from nsysan.diagnosis.path_told import in_graphs
 from nsysan.diagnosis.pipelines import find_bubble
@@ -21,7 +22,7 @@ from nsysan.diagnosis.savings import path_of, savings
 from nsysan.diagnosis.scope import cover, part_words, rest_words, too_little
 from nsysan.diagnosis.sureness import weighed
 from nsysan.diagnosis.verdict import Paced, judge, named_for, of_what
-from nsysan.diagnosis.workload import Workload, workload_of
+from nsysan.diagnosis.workload import workload_of
 from nsysan.metrics.gaps import gap_medians
 from nsysan.metrics.outliers import slow_steps, slowest_steps
 from nsysan.metrics.percentiles import percentiles
@@ -64,8 +65,8 @@ def diagnose(run: Run, untraced: int | None = None) -> Diagnosis:
     losses, long = losses_of(run, arrived, [step + after for step in slow["step"] for after in (0, 1)])
     periods = run.periods()["period_ns"]
     path, turns = path_of(pace, what), 0 if pace is None or what is None or what.why else pace.rotation
-    told, decodes = Paced(path, late, turns, in_graphs(medians)), workload is Workload.DECODE
-    verdict, covered = judge(every.ledger, what, told, run.missing_peers, bubble, decodes=decodes), cover(every)
+    told = Paced(path, late, turns, in_graphs(medians), os_traced(run, pace))
+    verdict, covered = judge(every.ledger, what, told, run.missing_peers, bubble), cover(every)
     little = too_little(every, covered)
     if covered is not None and not (covered.is_half and not little):
         verdict = of_what(verdict, part_words(every, covered), rest_words(covered), too_little=little)

@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nsysan.diagnosis.diagnosis import Diagnosis
-from nsysan.diagnosis.findings.finding import HIGH_SHARE, Finding
+from nsysan.diagnosis.doubts import Doubt
+from nsysan.diagnosis.findings.finding import HIGH_SHARE, LATENCY, Finding
 from nsysan.diagnosis.findings.kinds import OfTheCapture, SavingIs, Severity
-from nsysan.diagnosis.verdict import Doubt, Verdict, VerdictKind
+from nsysan.diagnosis.late_words import by_host, outermost, ranks_words
+from nsysan.diagnosis.verdict import Verdict, VerdictKind
 from nsysan.diagnosis.workload import Workload
-from nsysan.metrics.scenarios import NOTABLE, losses
+from nsysan.metrics.scenarios import NOTABLE, Scenario, losses
 from nsysan.metrics.whatif import WhatIf
 from nsysan.text import pct, pct_limit, rough, sentence
 
-_UNTRACED = (
-    "time a step without nsys, and run nsysan again with --untraced TIME: tracing slows the hosts, and without it they "
-    "may not bound the step at all"
-)
-_ALONE = (
-    "capture decode steps alone (nsysan capture -c cudaProfilerApi, or --serve): steady ones are too little of this "
-    "capture to be sure"
-)
-_SEE = (
-    "capture again with --trace=cuda,nvtx,osrt, and look in Nsight Systems whether the hosts' threads work or wait "
-    "between their launches: nsysan does not read those calls"
-)
-#: What to find out before what rests on the hosts' time is acted on; and what if it is so.
-_FOUND_OUT_FIRST = {Doubt.PROFILER: (_UNTRACED, "if they do"), Doubt.UNSEEN: (_SEE, "if they work")}
+_TRY = "nobody can tell how much: try it"
+_CEILING = "all that launching costs: less where hosts wait for something else in between, which is not traced"
 _LOOK = "look at the timeline and the kernels below: no finding says what to change"
 _HOW = {
     SavingIs.REPLAY: "",
@@ -40,20 +30,36 @@ _HOW = {
 
 @dataclass(frozen=True)
 class NextStep:
-    """do: an imperative. saves: what that gains, in words; finding: what it is of; None where it is of none.
-
-    why: where nothing can be gained, or first something has to be found out, why that is.
+    """do: an imperative; then: what to do after it. gains: what that gains; basis: a clause behind it; "" where nothing
+    can be told. after: what to do beyond that. rest: what else there is to gain. finding: what it is of; None where it
+    is of none. with_it: the late ranks whose delays go with it.
     """
 
     do: str
-    saves: str = ""
+    then: str = ""
+    gains: str = ""
+    basis: str = ""
+    after: str = ""
+    rest: str = ""
     finding: Finding | None = None
-    why: str = ""
+    with_it: Sequence[int] = ()
+
+    @property
+    def saves(self) -> str:
+        """What it gains, as a clause; "" where that is not spoken of."""
+        told = ", ".join(part for part in (self.gains, self.basis) if part)
+        gives = "gives" if self.finding is not None and self.finding.in_throughput else "saves"
+        return f"that {gives} {told}" if told else ""
+
+    @property
+    def why(self) -> str:
+        """What is to be known besides."""
+        return "; ".join(part for part in (self.then, self.rest, self.after) if part)
 
     @property
     def told(self) -> str:
         """All of it."""
-        return " ".join(sentence(part) for part in (self.do, self.saves, self.why) if part)
+        return " ".join(sentence(part) for part in (self.do, self.then, self.saves, self.rest, self.after) if part)
 
 
 def next_step(diagnosis: Diagnosis, findings: Sequence[Finding], faster: str) -> NextStep:
@@ -66,26 +72,42 @@ def next_step(diagnosis: Diagnosis, findings: Sequence[Finding], faster: str) ->
     if verdict.kind == VerdictKind.INCONCLUSIVE:
         lacks = next((one for one in findings if _is_of_the_capture(one)), None)
         return NextStep(lacks.fix if lacks else verdict.cure, finding=lacks)
-    if verdict.doubted in _FOUND_OUT_FIRST and first is not None and first.saving_is is SavingIs.AT_MOST:
-        find_out, if_so = _FOUND_OUT_FIRST[verdict.doubted]
-        return NextStep(find_out, finding=first, why=f"{if_so}, {first.fix}; {_saves(first, period)}")
-    step = _first_step(diagnosis, findings, first, faster)
-    if verdict.doubted is not Doubt.FEW or not period:
-        return step
-    told = "; ".join(part for part in (step.do, step.saves, step.why) if part)
-    return NextStep(_ALONE, finding=step.finding, why=f"as far as these tell, then: {told}")
+    step = _advised(diagnosis, findings, first, faster)
+    of_hosts = first is not None and first.saving_is is SavingIs.AT_MOST
+    match verdict.doubted:
+        case Doubt.PROFILER if of_hosts:
+            # Without it they may not bound the step at all.
+            return replace(step, do=verdict.surer, then=f"if hosts bound it then, too, {step.do}")
+        case Doubt.FEW if step.gains:
+            return replace(step, basis=_and(step.basis, "as far as so few steps tell"))
+        case Doubt.UNSEEN if of_hosts:
+            return replace(step, basis=_and(step.basis, _CEILING))
+        case Doubt.WAITS if of_hosts:
+            return replace(step, basis=_and(step.basis, "less as far as the hosts wait for something else"))
+    return step
 
 
-def _first_step(diagnosis: Diagnosis, findings: Sequence[Finding], first: Finding | None, faster: str) -> NextStep:
+def _and(*clauses: str) -> str:
+    return ", ".join(clause for clause in clauses if clause)
+
+
+def _advised(diagnosis: Diagnosis, findings: Sequence[Finding], first: Finding | None, faster: str) -> NextStep:
     """What to do first of a verdict that is sure enough to act on."""
     verdict, period = diagnosis.verdict, _period(diagnosis)
     if first is not None:
-        return NextStep(first.fix, _saves(first, period), first, _rest(verdict, first, period, faster))
+        gains = gain(first, period)
+        basis = _and(first.basis, LATENCY if first.in_throughput else "") if gains else _TRY
+        ranks = _late_too(diagnosis, first)
+        rest = f"what {ranks_words(ranks)} {'cost' if len(ranks) > 1 else 'costs'} goes with it" if ranks else ""
+        after = _faster(verdict, first, period, faster)
+        return NextStep(first.fix, gains=gains, basis=basis, after=after, rest=rest, finding=first, with_it=ranks)
     what = diagnosis.what_if
     if verdict.workload is not Workload.DECODE or what is None or not what.told:
         return NextStep(_LOOK)
-    rest = f"{_else(findings, period)} {_little(what)}"
-    return NextStep(faster, why="; ".join(part for part in (_own(verdict), rest) if part))
+    rest = _little(what, findings)
+    if verdict.kind != VerdictKind.COMPUTE:
+        return NextStep(faster, basis=_TRY, rest=rest)
+    return NextStep(faster, gains=f"a part of {_own(verdict, period)}", basis="how much of it no trace tells", rest=rest)
 
 
 def first_finding(findings: Sequence[Finding], period: int) -> Finding | None:
@@ -105,19 +127,13 @@ def gain(finding: Finding, period: int) -> str:
     if finding.saving is None or not whole:
         return ""
     if finding.in_throughput:
-        return f"{finding.throughput} times the tokens a second"
+        return f"up to {finding.throughput} times the tokens a second"
     of = " of the mean" if finding.of else ""
-    return f"{_HOW[finding.saving_is]}{rough(finding.saving)} ({pct(finding.saving / whole)}{of})"
+    return f"{_HOW[finding.saving_is]}{_of_step(finding.saving, whole, of)}"
 
 
-def _saves(finding: Finding, period: int) -> str:
-    told = gain(finding, period)
-    if not told:
-        return "what that saves no trace tells: try it"
-    basis = f", {finding.basis}" if finding.basis else ""
-    if finding.in_throughput:
-        return f"that gives up to {told}{basis}; each token takes as long as before"
-    return f"that saves {told.replace(' (', ' a step (', 1)}{basis}"
+def _of_step(ns: int, whole: int, of: str = "") -> str:
+    return f"{rough(ns)} a step ({pct(ns / whole)}{of})"
 
 
 def _period(diagnosis: Diagnosis) -> int:
@@ -128,27 +144,35 @@ def _is_of_the_capture(finding: Finding) -> bool:
     return finding.severity == Severity.HIGH and isinstance(finding.id, OfTheCapture)
 
 
-def _rest(verdict: Verdict, finding: Finding, period: int, faster: str) -> str:
+def _faster(verdict: Verdict, finding: Finding, period: int, faster: str) -> str:
     """Of steps that compute bounds, and the finding shortens a little: what shortens the rest."""
-    own = "" if (finding.saving or 0) >= HIGH_SHARE * period else _own(verdict)
-    return f"{own}: to shorten that, {faster}" if own else ""
-
-
-def _own(verdict: Verdict) -> str:
-    """Of steps that compute bounds: how much of them the kernels' own time is."""
-    if verdict.kind != VerdictKind.COMPUTE:
+    if verdict.kind != VerdictKind.COMPUTE or (finding.saving or 0) >= HIGH_SHARE * period:
         return ""
-    return f"the kernels' own time is {pct(verdict.shares[verdict.kind] or 0)} of the step"
+    return f"more may be in {_own(verdict, period)}, how much no trace tells: {faster}"
 
 
-def _else(findings: Sequence[Finding], period: int) -> str:
-    """That the rest is worth no change, as far as that is known."""
-    parts = any(one.saving and not one.is_reachable and one.saving >= NOTABLE * period for one in findings)
-    return "of the rest no trace tells how much can go;" if parts else "nothing else is worth a change:"
+def _own(verdict: Verdict, period: int) -> str:
+    """Of steps that compute bounds: how much of them the kernels' own time is."""
+    return f"the kernels' own {_of_step(round((verdict.shares[verdict.kind] or 0) * period), period)}"
 
 
-def _little(what: WhatIf) -> str:
+def _late_too(diagnosis: Diagnosis, finding: Finding) -> list[int]:
+    """Of what takes all hosts' delays away: the late ranks whose are among them."""
+    late, what = outermost(diagnosis.late), diagnosis.what_if
+    together = None if what is None else what.saves(Scenario.NO_SKEW)
+    of_hosts = finding.saving_is is SavingIs.AT_MOST and not finding.in_throughput
+    if not late or not all(map(by_host, late)) or not of_hosts or together is None:
+        return []
+    # What is no more than they cost is their own.
+    return sorted(rank for one in late for rank in one.ranks) if (finding.saving or 0) > together else []
+
+
+def _little(what: WhatIf, findings: Sequence[Finding]) -> str:
     """What there is to gain of the losses that are told, where no finding has it."""
     saved = max(what.saves(scenario) or 0 for scenario in what.told)
-    shorter = f"less than {pct_limit(NOTABLE)}" if saved < NOTABLE * what.period else pct(saved / what.period)
-    return f"without {losses(what.told)} a step would be {shorter} shorter"
+    share = f"less than {pct_limit(NOTABLE)}" if saved < NOTABLE * what.period else pct(saved / what.period)
+    # Of what is a part of something no trace tells how much can go.
+    parts = any(one.saving and not one.is_reachable and one.saving >= NOTABLE * what.period for one in findings)
+    more = "" if parts else "; nothing else is worth a change"
+    named = losses(what.told)
+    return f"{named} {'cost' if ' and ' in named else 'costs'} {share} of the step{more}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from nsysan.diagnosis.diagnosis import Diagnosis
-from nsysan.diagnosis.verdict import VerdictKind
+from nsysan.diagnosis.verdict import LAUNCH, VerdictKind
 from nsysan.metrics.causes import GapCause
 from nsysan.replay.results import MAX_ERROR
 
@@ -16,6 +16,15 @@ def in_graphs(gaps: pl.DataFrame) -> bool:
     """Whether the GPUs idle rather between the kernels of a graph than for launches. gaps: rank, cause, ns a step."""
     between, launching = (gaps.filter(pl.col("cause") == cause)["ns"].sum() for cause in _OF_LAUNCH)
     return bool(between > launching)
+
+
+def of_hosts(diagnosis: Diagnosis) -> float:
+    """Share of the critical path that is the hosts', without what lies between a graph's kernels."""
+    share = diagnosis.verdict.shares.get(VerdictKind.HOST) or 0.0
+    whole = sum(diagnosis.path.values())
+    if not whole or not in_graphs(diagnosis.gaps):
+        return share
+    return share - sum(ns for (name, _), ns in diagnosis.path.items() if name == LAUNCH) / whole
 
 
 def why_no_path(diagnosis: Diagnosis) -> str:

@@ -141,10 +141,6 @@ def _split(run: Run, diagnosis: Diagnosis) -> Quality:
     return Quality(Aspect.WAIT_WIRE, status, of_total + differ)
 
 
-#: By what a capture loses fewer events.
-_LOSE_LESS = "capture fewer steps, and let the workload end by itself"
-
-
 def _events(run: Run) -> Quality:
     lost = run.lost_events
     if not lost and not all(trace.has_messages for trace in run.metadata):
@@ -155,7 +151,7 @@ def _events(run: Run) -> Quality:
         return Quality(Aspect.EVENTS, Status.OK, "nsys reports no lost events for the ranks")
     warns = "nsys warns that events may be missing"
     told = f"{warns}: {plain('; '.join(lost), 2_000)}"
-    return Quality(Aspect.EVENTS, Status.ESTIMATED, told, limits=f"{warns} ({_LOSE_LESS})")
+    return Quality(Aspect.EVENTS, Status.ESTIMATED, told, limits=warns)
 
 
 def _host_time(run: Run, diagnosis: Diagnosis) -> Quality | None:

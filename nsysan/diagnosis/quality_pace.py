@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nsysan.diagnosis.diagnosis import MAX_REJECTED, Diagnosis
 from nsysan.diagnosis.evidence import Aspect, Quality, Status
+from nsysan.diagnosis.os_told import or_capture
 from nsysan.diagnosis.savings import SURE_ERROR, slowed_by_nsys
 from nsysan.metrics.causes import LateCause
 from nsysan.metrics.scenarios import SCENARIOS, Scenario
@@ -18,7 +19,8 @@ _NO_TIME = "what a step takes without nsys no table holds (time one and give --u
 _INFERRED = "that the first stage begins its next step when the last one has ended is inferred"
 _ANSWERED = "that hosts begin a step once another thread, or another host, has results of an earlier one is inferred"
 _MET = "that hosts wait for each other once a step, for no call that the trace shows, is inferred"
-_UNSEEN = "hosts, or streams, may wait for each other unseen (capture with --trace=cuda,nvtx,osrt)"
+_SEEN = "that hosts wait shows in their calls into the operating system; that it is for each other is inferred"
+_UNSEEN = "hosts, or streams, may wait for each other unseen"
 _SCHEDULED = f"savings without skew are upper bounds: hosts pace what is left, and {SCHEDULER}"
 _INFLATED = "held up by its host, whose time the profiler inflates (see host_time)"
 
@@ -52,9 +54,10 @@ def _nobody(run: Run, diagnosis: Diagnosis) -> tuple[Status, str]:
     if hidden >= LATE_SHARE:
         return (
             Status.ESTIMATED,
-            f"up to {pct(hidden)} of the step may be lost to a late rank that does not show: {_UNSEEN}",
+            f"a late rank could cost up to {pct(hidden)} of the step and not show: {_UNSEEN}"
+            f"{or_capture(run, diagnosis.pace)}",
         )
-    return Status.OK, f"no rank costs {pct_limit(LATE_SHARE)} of the step or more, nor of its tail"
+    return Status.OK, f"no rank costs {pct_limit(LATE_SHARE)} or more of the step, or of the slowest steps"
 
 
 def hidden_share(what: WhatIf | None) -> float:
@@ -95,17 +98,17 @@ def assess_savings(run: Run, diagnosis: Diagnosis) -> Quality:
         return Quality(Aspect.WHAT_IF, Status.NOT_MEASURABLE, what.why)
     steps = diagnosis.pace.per_step.select("stretch", "step").n_unique()
     of = f"by replay of {counted(steps, 'step')}, which misses the measured period by {pct(what.error)}"
-    limits = _limits(run, what, what.error)
+    limits = _limits(run, what, what.error, or_capture(run, diagnosis.pace))
     limits += [_INFERRED] if diagnosis.pace.turns_inferred and not what.why_host else []
     limits += [_ANSWERED] if diagnosis.pace.answered else []
-    limits += [_MET] if diagnosis.pace.met else []
+    limits += [_SEEN if diagnosis.pace.hosts else _MET] if diagnosis.pace.met else []
     untold = [_NO_TIME] if slowed_by_nsys(run, what) else []
     reason, status = "; ".join([*limits, of, *untold]), Status.ESTIMATED if limits else Status.OK
     return Quality(Aspect.WHAT_IF, status, reason, limits="; ".join(limits))
 
 
-def _limits(run: Run, what: WhatIf, error: float) -> list[str]:
-    """What keeps savings from being sure."""
+def _limits(run: Run, what: WhatIf, error: float, cure: str) -> list[str]:
+    """What keeps savings from being sure; cure: what to capture, in brackets."""
     found = [what.why_host] if what.why_host else []
     if not what.why_host and slowed_by_nsys(run, what):
         found.append("savings on the host's side are upper bounds (see host_time)")
@@ -113,7 +116,7 @@ def _limits(run: Run, what: WhatIf, error: float) -> list[str]:
         found.append(_SCHEDULED)
     if what.bounds:
         which = ", ".join(SCENARIOS[scenario].title for scenario in what.bounds)
-        found.append(f"what is saved {which} is told as the least: {_UNSEEN}")
+        found.append(f"what is saved {which} is told as the least: {_UNSEEN}{cure}")
     if error > SURE_ERROR:
         found.append(f"over {pct_limit(MAX_ERROR)} nothing would be told")
     return found

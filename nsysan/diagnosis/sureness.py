@@ -8,16 +8,19 @@ from dataclasses import replace
 import polars as pl
 
 from nsysan.diagnosis.diagnosis import Diagnosis
+from nsysan.diagnosis.doubts import Doubt
 from nsysan.diagnosis.evidence import UNDER_THE_VERDICT, Aspect, Quality, Status
 from nsysan.diagnosis.late_words import outermost
+from nsysan.diagnosis.os_told import os_traced, pacing_host, waits_untold
 from nsysan.diagnosis.quality_pace import hidden_share
 from nsysan.diagnosis.savings import SURE_ERROR, slowed_by_nsys
-from nsysan.diagnosis.verdict import DOMINANT, OF_PATH, PIPELINE, SKEW, Doubt, Sure, Verdict, VerdictKind
+from nsysan.diagnosis.verdict import DOMINANT, OF_PATH, PIPELINE, SKEW, Sure, Verdict, VerdictKind
 from nsysan.metrics.causes import LateCause
 from nsysan.metrics.coverage import HALF
 from nsysan.metrics.scenarios import Scenario
 from nsysan.metrics.whatif import WhatIf
 from nsysan.model.matches import Match
+from nsysan.replay.results import HostTime
 from nsysan.run.run import Run
 from nsysan.text import pct, pct_limit
 
@@ -42,8 +45,8 @@ def weighed(run: Run, diagnosis: Diagnosis, rows: Sequence[Quality]) -> Verdict:
     verdict = diagnosis.verdict
     if verdict.kind == VerdictKind.INCONCLUSIVE:
         return replace(verdict, sure=Sure.LOW, because=("nothing is concluded; the verdict says what is missing",))
-    medium = _estimated(run, diagnosis.what_if, rows, late=bool(diagnosis.late))
     low: list[str] = []
+    medium: list[str] = []
     covered = diagnosis.coverage
     least = min(covered.span, covered.busy) if covered is not None else 0.0
     if least < HALF:
@@ -57,18 +60,23 @@ def weighed(run: Run, diagnosis: Diagnosis, rows: Sequence[Quality]) -> Verdict:
     if diagnosis.pace is not None and diagnosis.pace.inferred:
         medium.append(_INFERRED)
     profiled = _profiled(run, diagnosis)
+    host = pacing_host(diagnosis.pace, diagnosis.path)
+    unseen = None
+    if verdict.kind == VerdictKind.HOST and not (profiled and run.is_eager and host is None):
+        unseen = _unseen(run, diagnosis, host)
+    if unseen:
+        why, turns, _ = unseen
+        (low if turns else medium).append(why)
     if profiled:
         why, turns = profiled
-        (low if turns else medium).append(why)
-    unseen = verdict.kind == VerdictKind.HOST and not (profiled and run.is_eager)
-    if unseen:
-        why, turns = _unseen(diagnosis)
         (low if turns else medium).append(why)
     hidden = hidden_share(diagnosis.what_if)
     if hidden > SKEW and verdict.kind not in (VerdictKind.SKEW, VerdictKind.HOST):
         low.append(f"up to {pct(hidden)} of the step may be for a late rank that does not show")
     if near := _near(verdict, max(error, _NEAR)):
         medium.append(near)
+    # What more steps, or another capture, would not help.
+    medium += _estimated(run, diagnosis.what_if, rows, late=bool(diagnosis.late))
     if low or medium:
         profiler = profiled is not None and profiled[1]
         few = covered is not None and covered.busy < _QUARTER
@@ -76,7 +84,7 @@ def weighed(run: Run, diagnosis: Diagnosis, rows: Sequence[Quality]) -> Verdict:
             (Doubt.FEW, few),
             (Doubt.COVERAGE, least < _QUARTER),
             (Doubt.PROFILER, profiler),
-            (Doubt.UNSEEN, unseen),
+            (unseen[2] if unseen else None, unseen is not None),
         )
         doubted = next((doubt for doubt, holds in doubts if holds), None)
         return replace(verdict, sure=Sure.LOW if low else Sure.MEDIUM, because=(*low, *medium), doubted=doubted)
@@ -124,20 +132,24 @@ def _profiled(run: Run, diagnosis: Diagnosis) -> tuple[str, bool] | None:
     bears, do = what.period / free, "set the pace" if paced else "be late"
     if bears < (_INFLATION if run.is_eager else _OF_REPLAYS):
         return f"{unknown}; without nsys they may not {do}", True
-    return f"{unknown}; even if it makes them {_times(bears)} times as slow as they are, they still {do}", False
+    return f"{unknown}; they still {do} unless they are {_times(bears)} times as fast without it", False
 
 
-def _unseen(diagnosis: Diagnosis) -> tuple[str, bool]:
-    """That a host may be waiting between its calls, and whether that could turn the verdict."""
+def _unseen(run: Run, diagnosis: Diagnosis, host: HostTime | None) -> tuple[str, bool, Doubt | None] | None:
+    """That a host may be waiting between its calls, whether that could turn the verdict, and which doubt it is; None
+    where it works. host: what the one that sets the pace is seen to do.
+    """
     what = diagnosis.what_if
     saved = None if what is None else what.saves(Scenario.NO_HOST_LATE)
-    unseen = "the trace does not tell if hosts work or wait between their calls (capture with --trace=cuda,nvtx,osrt)"
+    if host is not None:
+        waits = waits_untold(host)
+        return (waits, True, Doubt.WAITS) if waits else None
+    unseen = "the trace does not tell if hosts work or wait between their calls"
+    doubt = None if os_traced(run, diagnosis.pace) else Doubt.UNSEEN
     if what is None or saved is None or saved >= DOMINANT * what.period:
-        return unseen, False
-    return (
-        f"{unseen}; without late hosts the step would be no more than {pct(saved / what.period)} shorter",
-        True,
-    )
+        return unseen, False, doubt
+    shorter = pct(saved / what.period)
+    return f"{unseen}; without late hosts the step would be no more than {shorter} shorter", True, doubt
 
 
 def _times(ratio: float) -> str:

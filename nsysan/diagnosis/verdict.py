@@ -8,6 +8,7 @@ from enum import StrEnum
 
 import polars as pl
 
+from nsysan.diagnosis.doubts import SETTLED, Doubt
 from nsysan.diagnosis.hotspot import Late
 from nsysan.diagnosis.pipelines import Bubble
 from nsysan.diagnosis.scope import MIN_BUSY, MIN_BUSY_BY_PERIOD
@@ -18,10 +19,10 @@ from nsysan.diagnosis.verdict_says import (
     WITH_OSRT,
     besides,
     explained,
-    hosts_cost,
     hosts_together,
     path_words,
     skew,
+    unpaced,
 )
 from nsysan.diagnosis.workload import Workload
 from nsysan.metrics.lines import Line
@@ -83,7 +84,7 @@ class Bound:
 
 
 BOUNDS = {
-    VerdictKind.PIPELINE: Bound("stages that wait for one another bound the step", Line.WAIT),
+    VerdictKind.PIPELINE: Bound("", Line.WAIT),
     VerdictKind.COMPUTE: Bound("compute bounds the step: the GPUs' own kernels are most of it", path=("compute",)),
     VerdictKind.WIRE: Bound("the wire bounds the step: data moves between GPUs", path=("wire", "fused")),
     VerdictKind.SKEW: Bound("", Line.WAIT),  # Its sentence names the ranks.
@@ -98,18 +99,6 @@ BOUNDS = {
 }
 #: Kinds of which a class of the critical path decides.
 OF_PATH = tuple(kind for kind, bound in BOUNDS.items() if bound.path)
-
-
-class Doubt(StrEnum):
-    """What keeps a verdict from being more sure, where that can be helped by another capture."""
-
-    #: The steady steps are a small part of the capture's time: of its GPUs' busy time, too, or not.
-    FEW = "few"
-    COVERAGE = "coverage"
-    #: The profiler slows the hosts, and without it they may not bound the step.
-    PROFILER = "profiler"
-    #: The hosts may be waiting where they seem to work.
-    UNSEEN = "unseen"
 
 
 class Sure(StrEnum):
@@ -143,6 +132,11 @@ class Verdict:
     doubted: Doubt | None = None
 
     @property
+    def surer(self) -> str:
+        """What would make it surer, an imperative; "" where nothing is known to."""
+        return "" if self.doubted is None else SETTLED[self.doubted]
+
+    @property
     def reason(self) -> str:
         """All that it says."""
         path = f" ({self.path})" if self.path else ""
@@ -154,13 +148,14 @@ class Verdict:
 class Paced:
     """What a replay tells that is weighed: the critical path (ns by class and rank), late ranks, what turns cost.
 
-    in_graphs: whether what the path has of launches is mostly gaps between the kernels of a CUDA graph.
+    in_graphs: whether what the path has of launches is mostly gaps between a graph's kernels. os_traced: see os_told.
     """
 
     path: Mapping[tuple[str, int], int] = field(default_factory=dict)
     late: Sequence[Late] = ()
     rotation: int = 0
     in_graphs: bool = False
+    os_traced: bool = False
 
 
 def named_for(workload: Workload, verdict: Verdict) -> Verdict:
@@ -176,14 +171,11 @@ def judge(
     paced: Paced,
     missing: list[int],
     bubble: Bubble | None = None,
-    *,
-    decodes: bool = True,
 ) -> Verdict:
     """The verdict on the steady steps: a pipeline's bubble, late ranks, else what most of the critical path is of.
 
     unsplit is no median over the steps: where it is in some of them, as after a clock's jump, what the others show is
     not the whole. bubble: of a pipeline, which comes first: for want of another stage all lines of a rank are small.
-    decodes: what hosts cost is told of decode steps, by what takes it away.
     """
     steady = ledger.filter(pl.col("steady"))
     if what is None or steady.is_empty() or not what.period:
@@ -206,7 +198,7 @@ def judge(
     piped = bubble is not None and (bubble.share or 0.0) > PIPELINE
     # A bubble is in the ledger, and rests on no replay.
     if not piped and (why := _why_no_path(what, paced)):
-        return _inconclusive(why, WITH_OSRT, shares)
+        return _inconclusive(why, MARK if paced.os_traced else WITH_OSRT, shares)
     weighed = {kind: shares[kind] or 0.0 for kind in OF_PATH}
     first = max(weighed, key=lambda kind: weighed[kind])
     kind = first if weighed[first] > DOMINANT else VerdictKind.MIXED
@@ -216,15 +208,14 @@ def judge(
     skewed &= not (kind == VerdictKind.HOST and hosts_together(paced.late, what.period))
     if bubble is not None and piped:
         kind = VerdictKind.PIPELINE
-        turn = f", and a stage's own turn is mostly {first}" if weighed[first] > DOMINANT else ""
-        says = f"{BOUNDS[kind].says}: {bubble.sentence}{bubble.by_stage}{turn}"
+        turn = f"; a stage's own turn is mostly {first}" if weighed[first] > DOMINANT else ""
+        says = f"{bubble.sentence}{bubble.by_stage}{turn}"
     elif skewed:
         kind = VerdictKind.SKEW
         paces = first == VerdictKind.HOST and weighed[first] > DOMINANT
-        says = skew(paced.late, paced.rotation, what, steady["step"].n_unique(), host_paced=paces and decodes)
+        says = skew(paced.late, paced.rotation, what, steady["step"].n_unique(), host_paced=paces)
     else:
-        cost = hosts_cost(what) if decodes and kind == VerdictKind.HOST else ""
-        says = BOUNDS[kind].says + (f"; {cost}" if cost else "")
+        says = BOUNDS[kind].says
         if kind == VerdictKind.HOST and what.why_host:
             says = "GPUs idle between kernels for most of the step, and nothing tells whether for their hosts"
         says += besides(paced.late, what.period)
@@ -247,10 +238,7 @@ def _inconclusive(why: str, cure: str, shares: Mapping[str, float | None] | None
 def _why_no_path(what: WhatIf, paced: Paced) -> str:
     """Why nothing tells what paces the steps; "" where a replay does."""
     if what.error is not None and what.error > MAX_ERROR:
-        return (
-            f"a replay of the steps misses their period by {pct(what.error)}: something paces them that is not in the "
-            f"trace (capture with --trace=cuda,nvtx,osrt)"
-        )
+        return unpaced(what.error, os_traced=paced.os_traced)
     return "" if paced.path else f"nothing tells what paces the steps: {what.why or 'they could not be replayed'}"
 
 

@@ -9,7 +9,7 @@ from nsysan.diagnosis.hotspot import Late
 from nsysan.diagnosis.late_words import led, outermost, ranks_words, weight, why_late
 from nsysan.metrics.causes import LateCause
 from nsysan.metrics.lines import Line
-from nsysan.metrics.scenarios import SCENARIOS, Scenario
+from nsysan.metrics.scenarios import Scenario
 from nsysan.metrics.whatif import WhatIf
 from nsysan.replay.results import LATE_SHARE
 from nsysan.text import pct
@@ -22,6 +22,7 @@ MARK = (
     "Capture some dozen decode steps and nothing else (nsysan capture -c cudaProfilerApi), or tell which NVTX ranges "
     "are the steps (--steps PATTERN)"
 )
+CAPTURE_OSRT = "capture with --trace=cuda,nvtx,osrt"
 WITH_OSRT = "Capture again with --trace=cuda,nvtx,osrt, which tells what hosts wait for"
 BY_NODE = "Capture again with --cuda-graph-trace=node (nsysan capture does)"
 TOGETHER = "Capture all ranks in one session (nsysan capture -- LAUNCHER ...), or name all ranks' traces together"
@@ -29,6 +30,12 @@ TOGETHER = "Capture all ranks in one session (nsysan capture -- LAUNCHER ...), o
 BETWEEN_NODES = "gaps between a graph's kernels"
 _LISTED = 0.005
 _ANY_RANK = "ranks arriving late bound the step"
+
+
+def unpaced(error: float, *, os_traced: bool) -> str:
+    """That a replay misses the steps by this share; os_traced: whether calls into the operating system are there."""
+    rest = "trace, nor in what hosts call of the operating system" if os_traced else f"trace ({CAPTURE_OSRT})"
+    return f"a replay of the steps misses their period by {pct(error)}: something paces them that is not in the {rest}"
 
 
 def explained(sentence: str) -> str:
@@ -67,10 +74,13 @@ def skew(late: Sequence[Late], rotation: int, what: WhatIf, steps: int, *, host_
         tell = "step tells" if steps == 1 else "steps tell"
         return f"{_ANY_RANK}, and {steps} {tell} nothing of whether it is always the same"
     ranks = [f"{led(late, one)}, as {why_late(one)}" for one in every]
-    rest = hosts_cost(what) if host_paced and _by_hosts(every) else ""
-    more = f"; launching is most of the rest, too: {rest}" if rest else ""
+    launching = host_paced and _by_hosts(every) and _hosts_weigh(what)
+    how = "hosts launch slowly, and unevenly: " if launching else ""
+    more = "; launching paces what is left, too" if launching else ""
     costs = "which together cost" if len(ranks) > 1 else "which costs"
-    return f"the others wait for {'; and for '.join(ranks)}, {costs} {pct(skew_share(every, what))} of the step{more}"
+    return (
+        f"{how}the others wait for {'; and for '.join(ranks)}, {costs} {pct(skew_share(every, what))} of the step{more}"
+    )
 
 
 def skew_share(late: Sequence[Late], what: WhatIf) -> float:
@@ -82,14 +92,10 @@ def skew_share(late: Sequence[Late], what: WhatIf) -> float:
     return (what.saves(Scenario.NO_SKEW) or 0) / what.period
 
 
-def hosts_cost(what: WhatIf) -> str:
-    """Clause: what launching costs on all hosts, in the figure of the finding that takes it away; "" for little."""
+def _hosts_weigh(what: WhatIf) -> bool:
+    """Whether launching costs much on all hosts."""
     scenario = Scenario.NO_HOST_LATE if what[Scenario.GRAPHS] is None else Scenario.GRAPHS
-    saved = what.saves(scenario) or 0
-    if saved < _HOSTS_WEIGH * what.period:
-        return ""
-    without = SCENARIOS[scenario].title if scenario is Scenario.GRAPHS else "if no launch came late"
-    return f"{without} the step would be up to {pct(saved / what.period)} shorter"
+    return (what.saves(scenario) or 0) >= _HOSTS_WEIGH * what.period
 
 
 def besides(late: Sequence[Late], period: int) -> str:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 from nsysan.columns.codes import codes
+from nsysan.columns.rows import filled
 
 _I64 = npt.NDArray[np.int64]
 _CALL = ["family", "step", "call"]
@@ -49,7 +50,7 @@ def chains(calls: pl.DataFrame, steps: list[int]) -> pl.DataFrame:
     the first call of the capture has none. calls: as with_before gives them.
     """
     columns = ("step", "begin", "end", "last", "before", "since")
-    step, begin, end, last, before, since = (calls[name].fill_null(0).to_numpy() for name in columns)
+    step, begin, end, last, before, since = (filled(calls[name], 0).to_numpy() for name in columns)
     came_last = _came_last(calls)
     at = _ends(calls, steps)
     number, now = step[at], end[at]

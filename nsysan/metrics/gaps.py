@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from nsysan.columns.rows import taken
+from nsysan.columns.rows import filled, taken
 from nsysan.columns.threads import each_of
 from nsysan.columns.times import by_begin, by_time
 from nsysan.metrics.causes import GapCause
@@ -145,7 +145,7 @@ def _known(values: pl.Series) -> tuple[npt.NDArray[np.bool_], _I64]:
     """Which numbers are told, and the numbers, 0 where they are not."""
     if values.null_count() == len(values):
         return np.zeros(len(values), dtype=np.bool_), np.zeros(len(values), dtype=np.int64)
-    return values.is_not_null().to_numpy(), values.fill_null(0).to_numpy()
+    return values.is_not_null().to_numpy(), filled(values, 0).to_numpy()
 
 
 def _in_replay(after: pl.DataFrame, last: pl.DataFrame) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
@@ -174,7 +174,7 @@ def _for_none(dry: _I64, *_: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
 
 def _in_sync(threads: pl.Series, times: _I64, syncs: pl.DataFrame) -> npt.NDArray[np.bool_]:
     """Whether the thread was inside a synchronise call at that time (calls of one thread do not overlap)."""
-    thread = threads.fill_null(_NO_THREAD).to_numpy()
+    thread = filled(threads, _NO_THREAD).to_numpy()
     inside = np.zeros(len(times), dtype=np.bool_)
     for (owner,), own in syncs.partition_by("thread", as_dict=True).items():
         at = np.flatnonzero(thread == owner)

@@ -15,7 +15,7 @@ import polars as pl
 
 from nsysan.columns.chunks import fitted
 from nsysan.columns.codes import codes
-from nsysan.columns.rows import none_if_negative
+from nsysan.columns.rows import filled, none_if_negative
 from nsysan.columns.threads import Beside, each_of
 from nsysan.model.classes import Catalogue, WorkClass
 from nsysan.model.operations import Operations
@@ -74,7 +74,7 @@ def _loaded(trace: Trace, catalogue: Catalogue, beside: Beside) -> Operations:
         raise trace.damaged(f"GPU work of {len(owners)} processes and devices")
     owner, owners = _numbered_in_order(owner, owners)
     queues = queues.cast(pl.Int64)
-    streams = queues["stream"].fill_null(_NO_STREAM).to_numpy()
+    streams = filled(queues["stream"], _NO_STREAM).to_numpy()
     order = _order(owner, columns["start"].to_numpy(), columns["end"].to_numpy(), lambda: streams[queue])
     if order is not None:
         owner, at = owner[order], pl.Series(order)
@@ -201,7 +201,7 @@ def _launches(
 ) -> dict[str, pl.Series]:
     """launch_start, launch_ns, caller: of the API call of each operation; a graph launch is that of all of a replay."""
     index = np.full(len(correlation), -1, dtype=np.int32)
-    known = calls["correlation"].cast(pl.Int64).fill_null(-1).to_numpy()
+    known = filled(calls["correlation"].cast(pl.Int64), -1).to_numpy()
     starts = calls["start"].to_numpy()
     processes, process_of_key = np.unique(owners["process"].to_numpy(), return_inverse=True)
     process_of_caller = callers["process"].to_numpy()
@@ -248,7 +248,7 @@ def _look_up(wanted: pl.Series, known: _I64, numbers: _I64, found: npt.NDArray[n
         order = np.argsort(known, kind="stable")
         known, numbers = known[order], numbers[order]
     for begin in range(0, len(found), _AT_ONCE):
-        values = wanted.slice(begin, _AT_ONCE).cast(pl.Int64).fill_null(-1).to_numpy()
+        values = filled(wanted.slice(begin, _AT_ONCE).cast(pl.Int64), -1).to_numpy()
         if small:
             own = table[np.where((values >= least) & (values <= most), values - least, -1)]
         else:

@@ -124,6 +124,7 @@ def read(request: ReadRequest) -> LoadedTrace:
     payloads = payloads.select("row", "message_bytes", "communicator", "peer", "asked", "half").sort("row")
     step_windows = find_windows(trace, work, request.steps, use_nvtx=request.use_nvtx)
     trace.release("calls")
+    give_back(len(work))
     owners = list(work.owners.iter_rows())
     stepped = sorted(step_windows.windows["rank_key"].unique())
     key_of = {owners[key]: key for key in stepped}

@@ -11,6 +11,7 @@ from nsysan.model.launchers import VARIABLES
 from nsysan.model.payloads import CommunicatorRank, communicator_ranks
 from nsysan.trace.graph_mode import GraphMode
 from nsysan.trace.nccl_files import read_logs_beside
+from nsysan.trace.os_calls import were_asked_for
 from nsysan.trace.provenance import Diagnostic
 from nsysan.trace.topology import Topology, read_topology
 from nsysan.trace.trace import Trace
@@ -42,6 +43,7 @@ class TraceMetadata:
     has_messages: bool
     has_launch_calls: bool
     has_ranges: bool
+    os_calls_asked: bool
     gpus: pl.DataFrame
     inits: list[CommunicatorRank]
     replays: int
@@ -66,6 +68,7 @@ def metadata_of(trace: Trace) -> TraceMetadata:
         has_messages=trace.has_messages,
         has_launch_calls=trace.has_launch_calls,
         has_ranges=trace.has_ranges,
+        os_calls_asked=were_asked_for(trace.capture_options),
         gpus=trace.gpus,
         inits=communicator_ranks(trace.ranges, trace.payload_entries),
         replays=trace.graph_replays.height,

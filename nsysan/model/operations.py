@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from nsysan.columns.rows import repeated, taken
+from nsysan.columns.rows import filled, repeated, taken
 from nsysan.model.classes import COMMUNICATION
 from nsysan.trace.vocabulary import WORK
 
@@ -72,6 +72,11 @@ class Operations:
         tables = ((self.callers, "caller"), (self.queues, "queue"), (self.descriptions, "description"))
         return {column.name: (column, code) for table, code in tables for column in table.get_columns()}
 
+    @cached_property
+    def _classes(self) -> npt.NDArray[np.str_]:
+        """The class of each description."""
+        return np.array(self.descriptions["cls"].to_list(), dtype=np.str_)
+
     @property
     def size(self) -> int:
         """Bytes of memory."""
@@ -94,7 +99,7 @@ class Operations:
 
     def of_class(self, wanted: Sequence[str], key: int | None = None) -> _I64:
         """Rows of the operations of these classes."""
-        is_wanted = self.descriptions["cls"].is_in(list(map(str, wanted))).fill_null(False).to_numpy()
+        is_wanted = np.isin(self._classes, list(map(str, wanted)))
         begin, end = (0, len(self)) if key is None else self.rows(key)
         return np.flatnonzero(is_wanted[self.stored["description"].slice(begin, end - begin).to_numpy()]) + begin
 
@@ -166,5 +171,5 @@ _MADE: Final[Mapping[str, Callable[[_Rows], pl.Series]]] = {
     "rank_key": _Rows._owner,
     "begin": _Rows._effective,
     "launch_end": lambda rows: rows._number("launch_start") + rows._number("launch_ns"),
-    "trimmed": lambda rows: rows._number("trimmed").fill_null(0),
+    "trimmed": lambda rows: filled(rows._number("trimmed"), 0),
 }

@@ -16,6 +16,7 @@ import polars as pl
 
 from nsysan.columns.asof import join_nearest
 from nsysan.columns.codes import codes
+from nsysan.columns.rows import filled
 from nsysan.columns.times import by_time
 from nsysan.model.binary import BYTES, COMMUNICATOR, DEVICE, PEER, RANK, RANKS, Schemas, decode, schemas_of
 from nsysan.timings import stage
@@ -187,9 +188,9 @@ def _captured(nodes: pl.DataFrame) -> pl.DataFrame:
 
 def _innermost(points: pl.DataFrame, calls: pl.DataFrame) -> pl.DataFrame:
     """The innermost range that holds each point (row, thread, time), if any, joined to it."""
-    time, thread = points["time"].to_numpy(), points["thread"].fill_null(_NO_THREAD).to_numpy()
+    time, thread = points["time"].to_numpy(), filled(points["thread"], _NO_THREAD).to_numpy()
     found = np.full(len(points), -1, dtype=np.int64)
-    threads = calls["thread"].fill_null(_NO_THREAD).to_numpy()
+    threads = filled(calls["thread"], _NO_THREAD).to_numpy()
     starts, ends = calls["start"].to_numpy(), calls["end"].to_numpy()
     for one in np.intersect1d(thread, threads):
         if one == _NO_THREAD:

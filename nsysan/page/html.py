@@ -19,6 +19,7 @@ from nsysan.page.timeline_section import timeline_section
 from nsysan.page.verdict_section import lead
 from nsysan.report.replica import layout_sentence
 from nsysan.report.report import GRAPHS, Report
+from nsysan.report.verdict_text import judged_steps
 from nsysan.text import counted, plain
 from nsysan.timings import stage
 
@@ -115,7 +116,9 @@ def _subtitle(report: Report) -> str:
     source = report.inputs[0]
     models = ", ".join(sorted({rank.model or "unknown GPU" for rank in report.ranks}))
     found = f"{report.steps.count} steps by {report.steps.source}"
-    steps = f"{found}, {len(report.steps.steady)} of them steady{_others(report)}"
+    summed = report.diagnosis.summed
+    judged = f"{judged_steps(report)} of them, of {len(summed)} kinds, judged together" if summed else ""
+    steps = f"{found}, {judged or f'{len(report.steps.steady)} of them steady{_others(report)}'}"
     head = report.replicas[report.replica]
     shown = f"; {layout_sentence(report.replicas)}, replica {head.id} shown" if len(report.replicas) > 1 else ""
     return (
@@ -127,7 +130,7 @@ def _subtitle(report: Report) -> str:
 def _others(report: Report) -> str:
     """Why the others are not, the most frequent reasons first, in a word or two."""
     short = Counter(reason.partition(":")[0] for reason in report.steps.excluded.values())
-    told = ", ".join(f"{often} {plain(reason, 40)}" for reason, often in short.most_common(_REASONS))
+    told = ", ".join(f"{often} as {plain(reason, 40)}" for reason, often in short.most_common(_REASONS))
     return f" (left out: {told}{', and others' if len(short) > _REASONS else ''})" if told else ""
 
 

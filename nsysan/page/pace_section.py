@@ -32,7 +32,8 @@ def bars(report: Report) -> str:
     """HTML: the median step as a bar, that of a late rank, and the critical path; the figures are under each."""
     lines = visible_lines(report)
     without = report.diagnosis.untraced
-    medians = f"{_LEDGER}, {'medians over the ranks' if len(report.per_rank) > 1 else 'median step'}"
+    of = f" of {report.diagnosis.headline}" if report.diagnosis.summed else ""
+    medians = f"{_LEDGER}{of}, {'medians over the ranks' if len(report.per_rank) > 1 else 'median step'}"
     rows: list[tuple[str, Mapping[str, int | None]]] = []
     if without is None and report.diagnosis.verdict.kind == VerdictKind.SKEW:
         rows += _waiting(report)
@@ -49,7 +50,7 @@ def bars(report: Report) -> str:
         bar(
             safe(name),
             period,
-            ((paint(line), NAMES[line], term(line, NAMES[line]), own[line.column]) for line in lines),
+            ((paint(line), NAMES[line], term(line, _name(report, line)), own[line.column]) for line in lines),
         )
         if (period := own["period_ns"])
         else ""
@@ -60,6 +61,11 @@ def bars(report: Report) -> str:
     return f"{ledger}{_path(report)}{note}{''.join(others)}"
 
 
+def _name(report: Report, line: Line) -> str:
+    staged = report.diagnosis.bubble is not None
+    return "wait (for the last rank, or another stage)" if staged and line == Line.WAIT else NAMES[line]
+
+
 def _why_both(report: Report, shown: Mapping[str, int | None]) -> str:
     """Why the ledger that is shown has waiting that is not on the path, in the verdict's own figures; "" for little."""
     verdict, what = report.diagnosis.verdict, report.diagnosis.what_if
@@ -67,13 +73,14 @@ def _why_both(report: Report, shown: Mapping[str, int | None]) -> str:
     if what is None or waits < _MUCH * period or why_no_path(report.diagnosis):
         return ""
     bubble = report.diagnosis.bubble
+    skew = (what.saves(Scenario.NO_SKEW) or 0) / what.period
     if verdict.kind == VerdictKind.PIPELINE and bubble is not None:
         return (
             f"Another stage is waited for in a call (wait) or with nothing launched (idle): over all ranks "
-            f"{pct(bubble.share or 0.0)} of the time. The rest of the waiting is for ranks of the same stage."
+            f"{pct(bubble.share or 0.0)} of the time. The rest of the waiting is for ranks of the same stage, "
+            f"of which {pct(skew)} of the step goes away if the late ones are put right."
         )
     late = outermost(report.diagnosis.late)
-    skew = (what.saves(Scenario.NO_SKEW) or 0) / what.period
     costs = skew_share(late, what) if late else skew
     part = f"of the {percent(waits, period)} waited {'only ' if waits / period - costs >= _MUCH else ''}{pct(costs)}"
     hosts = (verdict.shares.get(VerdictKind.HOST) or 0.0) > DOMINANT
@@ -83,7 +90,8 @@ def _why_both(report: Report, shown: Mapping[str, int | None]) -> str:
     if waits / period - costs < _MUCH:
         return f"Put {who} right, and {pct(costs)} of the step goes away, nearly all of the waiting."
     left = "the next slowest host" if hosts else "what is the next to come last"
-    return f"Put {who} right, and the others still wait for {left}: {part} goes away."
+    on_path = "Waiting for a late host is host on the critical path. " if hosts else ""
+    return f"{on_path}Put {who} right, and the others still wait for {left}: {part} goes away."
 
 
 def _waiting(report: Report) -> Iterator[tuple[str, Mapping[str, int | None]]]:
@@ -112,7 +120,9 @@ def _path(report: Report) -> str:
     for (name, _), ns in report.diagnosis.path.items():
         spent[name] = spent.get(name, 0) + ns
     whole = sum(spent.values())
-    name = f"what the step's length depends on ({term(_PATH)})"
+    over = f", over all {len(report.diagnosis.summed)} kinds of steps" if report.diagnosis.summed else ""
+    turns = ", the stages' turns one after the other" if report.diagnosis.verdict.kind == VerdictKind.PIPELINE else ""
+    name = f"what the step's length depends on ({term(_PATH)}){turns}{over}"
     return bar(name, whole, _path_parts(spent, between=in_graphs(report.diagnosis.gaps))) if whole else ""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from nsysan.diagnosis.evidence import UNDER_THE_VERDICT, Status
 from nsysan.diagnosis.findings.finding import Finding
 from nsysan.diagnosis.findings.kinds import OfTheCapture, Severity
+from nsysan.diagnosis.next_step import NextStep
 from nsysan.metrics.scenarios import NOTABLE
 from nsysan.page.elements import safe, said
 from nsysan.page.finding_anchor import finding_anchor
@@ -17,7 +18,7 @@ from nsysan.report.key_numbers import KeyNumber, key_numbers
 from nsysan.report.report import Report
 from nsysan.report.sentences import headline_sentence
 from nsysan.report.tail_sentences import tail_sentence
-from nsysan.report.verdict_text import grounds_sentences, sure_sentence
+from nsysan.report.verdict_text import also_unsure, grounds_sentences, sure_in_short, surer_words
 from nsysan.text import sentence
 
 _ACCENT = "var(--accent)"
@@ -31,9 +32,12 @@ def lead(report: Report) -> str:
     cards = "".join(map(_card, key_numbers(report)))
     of = "".join(_row(name, linked(words)) for name, words in basis_of(report))
     first = f"<b>{safe(verdict.kind)}</b>: {linked(verdict.says + verdict.absent)}"
-    level, _, why = sure_sentence(report).partition(",")
+    short = sure_in_short(report)
+    level, _, why = short.partition(",")
     sure = f"<b>{safe(level)}</b>{linked(f',{why}' if why else '')}. "
-    sure += f"<span>Checked: {linked(grounds_sentences(report))}</span>"
+    sure += linked(f"{sentence(surer)} ") if (surer := surer_words(report)) else ""
+    also = f"Also: {linked(more)}. " if (more := also_unsure(report)) else ""
+    sure += f"<span>{also}Checked: {linked(grounds_sentences(report))}</span>"
     told = {
         "late": report.late_sentence() if report.diagnosis.late else "",
         "savings": report.savings_sentence(),
@@ -42,8 +46,9 @@ def lead(report: Report) -> str:
     }
     lines = "".join(f"<p><b>{name}</b>: {linked(text)}</p>" for name, text in told.items() if text)
     return (
-        f'<section id="verdict"><div class="first"><div class="verdict">{of}{_row("verdict", first, lead=True)}'
-        f"{_row('late', linked(report.late_in_short()))}{_row('do next', _next(report))}{_row('how sure', sure)}"
+        f'<section id="verdict"><div class="first"><div class="verdict">{_row("verdict", first, lead=True)}{of}'
+        f"{_row('late rank', linked(report.late_in_short()))}{_row('do next', _next(report))}{_saves(report)}"
+        f"{_row('how sure', sure)}"
         f"{_also(report)}</div>"
         f'<div><div class="cards">{cards}</div>{bars(report)}</div></div>{still(report)}'
         f'<div class="told">{lines}</div>'
@@ -65,27 +70,47 @@ def _card(number: KeyNumber) -> str:
 
 
 def _next(report: Report) -> str:
-    """HTML: the one thing to do, what it gains, and the finding that it is of, one click away."""
+    """HTML: the one thing to do, and the finding that it is of, one click away."""
     step = report.next_step
-    more = "".join(f" {linked(sentence(part))}" for part in (step.saves, step.why) if part)
+    then = f" {linked(sentence(step.then))}" if step.then else ""
     of = "" if step.finding is None else f" Finding: {_named(report, step.finding)}."
-    return f"<strong>{said(sentence(step.do))}</strong>{more}{of}"
+    return f"<strong>{said(sentence(step.do))}</strong>{then}{of}"
+
+
+def _saves(report: Report) -> str:
+    """HTML: what that gains."""
+    step = report.next_step
+    # Of what is a part of something it is not known.
+    known, of = (step.gains, "") if step.finding is not None else ("not known", f": {said(step.gains)}")
+    told = [f"<strong>{said(known)}</strong>{of}"] if step.gains else []
+    told += [linked(clause) for clause in (step.basis,) if clause]
+    rest = f" {linked(sentence(step.rest))}" if step.rest else ""
+    return _row("saves", f"{', '.join(told)}.{rest}") if told else ""
 
 
 def _also(report: Report) -> str:
     """HTML: the findings after that."""
-    first = report.next_step.finding
+    step = report.next_step
+    first = step.finding
     # What is wrong with the recording is no loss of a step's.
     others = [one for one in report.findings if one is not first and _counts(one, report.paced_period or 0)]
-    if not others:
+    if not others and not step.after:
         return ""
-    named = "; ".join(_named(report, finding, finding.saves) for finding in others[:_ALSO])
+    told = [linked(step.after)] if step.after else []
+    told += [_named(report, one, _left(step, one)) for one in others[:_ALSO]]
+    named = "; ".join(told)
     more = f'; <a href="#findings">{len(others) - _ALSO} more</a>' if len(others) > _ALSO else ""
     return _row("then", f"{named}{more}.")
 
 
+def _left(step: NextStep, finding: Finding) -> str:
+    """What a finding after the first one saves, or that it is in what the first one saves."""
+    inside = bool(step.with_it) and bool(finding.ranks) and set(finding.ranks) <= set(step.with_it)
+    return f"in what is saved above; by itself it {finding.saves}" if inside else finding.saves
+
+
 def _counts(finding: Finding, period: int) -> bool:
-    weighs = finding.severity != Severity.LOW or (finding.saving or 0) >= NOTABLE * period
+    weighs = finding.severity == Severity.HIGH or (finding.saving or 0) >= NOTABLE * period
     return weighs and not isinstance(finding.id, OfTheCapture)
 
 

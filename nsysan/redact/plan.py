@@ -50,6 +50,7 @@ TABLES: Final[Mapping[str, Mapping[str, str]]] = {
     "CUPTI_ACTIVITY_KIND_SYNCHRONIZATION": _columns(f"{_WORK} deprecatedSyncType syncType eventId eventSyncId"),
     "CUPTI_ACTIVITY_KIND_CUDA_EVENT": _columns(f"{_WORK} eventId eventSyncId timestamp"),
     API: _columns(_CALL),
+    "OSRT_API": _columns("start end eventClass globalTid nameId:code_id nestingLevel"),
     "CUPTI_ACTIVITY_KIND_OVERHEAD": _columns(_CALL),
     "PROFILER_OVERHEAD": _columns(_CALL),
     "CUBLAS_EVENTS": _columns(_CALL),

@@ -7,7 +7,7 @@ import re
 import struct
 
 from nsysan.model.binary import BYTES, COMMUNICATOR, DEVICE, RANK, RANKS
-from nsysan.redact.masks import masked
+from nsysan.redact.masks import asks_for_numbers, form_of, masked
 from nsysan.redact.secrets import HOST, PLACE, SIBLINGS, USER, Secrets
 
 _MARKS = {HOST: "<host>", SIBLINGS: "<host>", USER: "<user>", PLACE: "<path>"}
@@ -59,6 +59,8 @@ _MESSAGES = re.compile(
     r"Timeout while waiting for injected|Unable to (?:configure|collect)|Enabling trace"
 )
 _EVENT_LOSS = ("were lost", "size limit on recording", "Not all CUDA events")
+#: Letters of a text that others may differ from by numbers alone.
+_LINE = 1_024
 REMOVED_MESSAGE = "<message>"
 REMOVED_PROGRAM = "<process>"
 
@@ -70,6 +72,8 @@ class Scrubber:
         self.secrets = secrets
         self.masked: dict[str, int] = {}
         self._done: dict[tuple[str, str], str] = {}
+        #: Whether nothing is masked in texts of a form, asked when there is a second one.
+        self._forms: dict[tuple[bool, str], bool | None] = {}
 
     def label(self, text: str) -> str:
         """Text of a range or message: paths, addresses and secrets become placeholders."""
@@ -131,10 +135,24 @@ class Scrubber:
 
     def _mask(self, text: str, *, code: bool) -> str:
         # Anything that hides behind a NUL is not part of a name.
-        done, kinds = masked(text.partition("\0")[0], self._known, code=code)
+        text = text.partition("\0")[0]
+        if len(text) <= _LINE and self._tells_nothing(form_of(text), code=code) and not self.secrets.within(text):
+            return text
+        done, kinds = masked(text, self._known, code=code)
         for kind in kinds:
             self._count(kind)
         return done
+
+    def _tells_nothing(self, form: str, *, code: bool) -> bool:
+        key = (code, form)
+        if key not in self._forms:
+            self._forms[key] = None
+            return False
+        told = self._forms[key]
+        if told is None:
+            told = not asks_for_numbers(form) and masked(form, self._known, code=code) == (form, [])
+            self._forms[key] = told
+        return told
 
     def _known(self, text: str) -> tuple[str, list[str]]:
         """The text without what the trace itself tells of people and machines."""

@@ -138,10 +138,12 @@ class Secrets:
 
     def within(self, text: str) -> list[Secret]:
         """The secrets that a text holds, longest first: one within another must not leave its rest behind."""
-        lowered = text.lower()
-        begins = {lowered[i : i + size] for size in _BEGINS for i in range(len(lowered) - size + 1)}
-        candidates = [secret for begin in begins & self._index.keys() for secret in self._index[begin]]
-        found = [secret for secret in candidates if secret.is_in(text, lowered)]
+        lowered, index = text.lower(), self._index
+        if len(index) <= len(lowered):
+            begins: Iterable[str] = (begin for begin in index if begin in lowered)
+        else:
+            begins = {lowered[i : i + size] for size in _BEGINS for i in range(len(lowered) - size + 1)} & index.keys()
+        found = [secret for begin in begins for secret in index[begin] if secret.is_in(text, lowered)]
         return sorted(found, key=_longest_first)
 
     @property

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from nsysan.columns.times import shifted
+from nsysan.columns.times import in_any, shifted
 from nsysan.run.placed import PlacedTrace
 from nsysan.run.run import Run
 
@@ -51,14 +51,17 @@ class Activity:
     operations: stretch and the columns _OPERATION. waits: stretch, rank, thread, start, end, name, correlation of the
     hosts' calls that wait or ask; beside: the same of threads that launch nothing. orders: stretch, rank; correlation,
     context, stream of a call that makes its host or a stream wait; at, on_context, on_stream: for all that had been
-    launched when the call with that correlation was made. steps: stretch, step, rank, begin, population, counted
-    (whether periods are taken of it), in order. whole: whether every steady step is in a stretch.
+    launched when the call with that correlation was made. os_calls: stretch, rank, thread, start, end, name, waits of
+    what the launching threads call of the operating system (see trace.os_calls), none where that was not traced.
+    steps: stretch, step, rank, begin, population, counted (whether periods are taken of it), in order. whole: whether
+    every steady step is in a stretch.
     """
 
     operations: pl.DataFrame
     waits: pl.DataFrame
     beside: pl.DataFrame
     orders: pl.DataFrame
+    os_calls: pl.DataFrame
     steps: pl.DataFrame
     whole: bool
 
@@ -70,11 +73,13 @@ def activity(run: Run, most: int = MAX_OPERATIONS) -> Activity | None:
         return None
     spans = steps.group_by("stretch", "rank").agg(pl.min("begin"), finish=pl.max("finish"))
     found = run.ask_each(activity_of, run.by_trace(spans))
-    operations, waits, beside, orders = (pl.concat([own[i] for own in found], how="vertical_relaxed") for i in range(4))
+    operations, waits, beside, orders, asked = (
+        pl.concat([own[i] for own in found], how="vertical_relaxed") for i in range(5)
+    )
     early = _early(operations)
     operations = _earlier(operations, early, "launch_start", "launch_end")
-    waits, beside = (_earlier(calls, early, "start", "end") for calls in (waits, beside))
-    return Activity(operations, waits, beside, orders, steps.drop("finish"), whole)
+    waits, beside, asked = (_earlier(calls, early, "start", "end") for calls in (waits, beside, asked))
+    return Activity(operations, waits, beside, orders, asked, steps.drop("finish"), whole)
 
 
 def _early(operations: pl.DataFrame) -> dict[int, int]:
@@ -94,8 +99,11 @@ def _earlier(calls: pl.DataFrame, by: Mapping[int, int], *times: str) -> pl.Data
 
 def activity_of(
     placed: PlacedTrace, spans: pl.DataFrame
-) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """operations, waits, beside and orders (see Activity) of a trace's ranks; spans: stretch, rank, begin, finish."""
+) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """operations, waits, beside, orders and os_calls (see Activity) of a trace's ranks.
+
+    spans: stretch, rank, begin, finish.
+    """
 
     def of_rank(rank: int) -> pl.DataFrame:
         begun = placed.frame(("begin",), rank)["begin"].to_numpy()
@@ -110,7 +118,8 @@ def activity_of(
         .group_by("stretch", "thread")
         .agg(pl.first("rank", "process"), first=pl.min("launch_start"), final=pl.max("launch_end"))
     )
-    calls = shifted(placed.trace.waiting_calls, placed.placement.shift).with_columns(pl.col("name").cast(pl.String))
+    calls = _near(shifted(placed.trace.waiting_calls, placed.placement.shift), threads)
+    calls = calls.with_columns(pl.col("name").cast(pl.String))
     waits = calls.filter(pl.col("thread").is_in(threads["thread"].implode())).join(threads.drop("process"), on="thread")
     # A process of several ranks does not tell of which one its other threads are.
     processes = threads.group_by("stretch", "process")
@@ -124,7 +133,28 @@ def activity_of(
         waits.filter(within).select(told),
         beside.filter(within).select(told),
         _orders(placed, operations),
+        _os_calls(placed, threads),
     )
+
+
+def _os_calls(placed: PlacedTrace, threads: pl.DataFrame) -> pl.DataFrame:
+    """os_calls (see Activity) between the first and the last launch of each of the threads in its stretch."""
+    shift = placed.placement.shift
+    begin, end = threads.select(pl.min("first").fill_null(0), pl.max("final").fill_null(0)).row(0)
+    found = placed.trace.os_calls(threads["thread"].to_list(), shift.back(begin), shift.back(end))
+    found = shifted(found, shift).with_columns(pl.col("name").cast(pl.String))
+    found = found.join(threads.select("stretch", "rank", "thread", "first", "final"), on="thread")
+    return found.filter((pl.col("start") >= pl.col("first")) & (pl.col("start") < pl.col("final"))).select(
+        "stretch", "rank", "thread", "start", "end", "name", "waits"
+    )
+
+
+def _near(calls: pl.DataFrame, threads: pl.DataFrame) -> pl.DataFrame:
+    """Those of the calls of a trace, of which there may be millions, that begin while a stretch is launched."""
+    spans = threads.group_by("stretch").agg(pl.min("first"), pl.max("final")).drop_nulls()
+    start = calls["start"].to_numpy()
+    near = in_any(start, start + 1, (spans["first"].to_numpy(), spans["final"].to_numpy()))
+    return calls.filter(pl.Series(near))
 
 
 def _orders(placed: PlacedTrace, operations: pl.DataFrame) -> pl.DataFrame:

@@ -15,8 +15,10 @@ from nsysan.replay.hosts_meet import hosts_meet, with_hosts_met
 from nsysan.replay.links import Link, Part, part
 from nsysan.replay.meetings import with_meetings
 from nsysan.replay.orders import stream_orders
+from nsysan.replay.os_waits import os_waits
 from nsysan.replay.places import with_places
 from nsysan.replay.replies import replies, with_replies
+from nsysan.replay.seen_waits import seen_waits, with_seen_waits
 from nsysan.replay.shape import Graph
 from nsysan.replay.told import told_by_hosts
 from nsysan.replay.turns import turns
@@ -52,9 +54,11 @@ def build(run: Run, found: Activity) -> Graph:
     work = work.join(calls, on="row", how="left", maintain_order="left")
     work, hosts = with_places(work, found.waits)
     work = with_meetings(work.sort(*_LANE, "begin", "end", maintain_order=True))
-    hosts, answered = with_replies(work, hosts, found.beside, found.orders)
+    waited = os_waits(found.os_calls, hosts)
+    hosts, answered = with_replies(work, hosts, found.beside, found.orders, waited)
     # Where it is inferred what tells hosts to begin, that is no other host.
     hosts = with_hosts_met(hosts) if answered.is_empty() else hosts.with_columns(meeting=pl.lit(None, dtype=pl.Int64))
+    hosts, seen = with_seen_waits(hosts, waited)
     hosts = hosts.with_row_index("number")
     together = hosts_meet(hosts)
     ranks = [rank.rank for rank in run.ranks]
@@ -78,7 +82,8 @@ def build(run: Run, found: Activity) -> Graph:
         *waits,
         *replies(hosts, answered, starts),
         *together,
-        *(told_by_hosts(hosts, waits, time) if answered.is_empty() and not together else []),
+        *seen_waits(hosts, seen),
+        *(told_by_hosts(hosts, waits, time, waited) if answered.is_empty() and not together else []),
         *held_calls(work, hosts, starts),
         *turns(work, hosts, starts, stages),
     ]

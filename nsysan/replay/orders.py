@@ -52,12 +52,11 @@ Lane = tuple[I64, I64, I64]
 
 def lanes_of(work: pl.DataFrame, starts: I64) -> dict[tuple[object, ...], Lane]:
     """The lanes by stretch, rank, context and stream."""
-    told = work.select("stretch", "rank", "context", "stream", "correlation", "launch_start", node=pl.Series(starts))
+    given = pl.col("correlation", "launch_start").fill_null(_BEFORE)
+    told = work.select("stretch", "rank", "context", "stream", given, node=pl.Series(starts))
     lanes = {}
     key = ("stretch", "rank", "context", "stream")
     for name, own in told.partition_by(key, as_dict=True, maintain_order=True).items():
-        given, begun = (
-            np.maximum.accumulate(own[by].fill_null(_BEFORE).to_numpy()) for by in ("correlation", "launch_start")
-        )
-        lanes[name] = (given, begun, own["node"].to_numpy())
+        by_call, begun = (np.maximum.accumulate(own[by].to_numpy()) for by in ("correlation", "launch_start"))
+        lanes[name] = (by_call, begun, own["node"].to_numpy())
     return lanes

@@ -14,6 +14,7 @@ from nsysan.replay.activity import MAX_OPERATIONS, Activity
 from nsysan.replay.ahead import launches_ahead
 from nsysan.replay.busy_stages import no_bubble
 from nsysan.replay.engine import NotAcyclic
+from nsysan.replay.host_times import host_times
 from nsysan.replay.late import find_late
 from nsysan.replay.links import Link
 from nsysan.replay.meetings import from_last_to_first
@@ -103,6 +104,7 @@ def pace_of(ready: Prepared) -> Pace:
         answered=waits_for_answers(graph),
         ahead=launches_ahead(graph),
         met=bool((graph.link == Link.HOST).any()),
+        hosts=host_times(graph, found.os_calls, ready.counted),
     )
 
 

@@ -19,7 +19,9 @@ from nsysan.replay.engine import I64, NEVER, Engine, Times
 from nsysan.replay.graph import build
 from nsysan.replay.hosts_need import HostCalls, host_calls, needs
 from nsysan.replay.levels import levels_of
+from nsysan.replay.os_waits import os_waits
 from nsysan.replay.results import Timed
+from nsysan.replay.seen_waits import all_told
 from nsysan.replay.shape import Levels
 from nsysan.replay.unseen import in_place, waits_unseen
 from nsysan.run.all_decode import weights_of
@@ -222,6 +224,7 @@ def prepare(run: Run, most: int = MAX_OPERATIONS) -> Prepared | None:
     levels = levels_of(graph, delays, _usual_period(found))
     # What a host does may be waiting for another, and nobody is charged with that.
     unseen = waits_unseen(graph, delays, levels)
+    unseen &= not all_told(graph.calls, os_waits(found.os_calls, graph.calls.filter(~pl.col("reply"))))
     kept = in_place(levels, graph, delays) if unseen else levels
     basis = edits.basis(graph, delays, kept, floors_of(run))
     wanting = None if run.stage_work is None else wanting_of(graph, run.stage_work)

@@ -17,6 +17,7 @@ from nsysan.replay.engine import I64
 from nsysan.replay.hosts_meet import meet
 from nsysan.replay.known_results import told_to_host, told_to_thread
 from nsysan.replay.links import Link, Part, part
+from nsysan.replay.os_waits import NOT_TRACED, OsWaits
 from nsysan.replay.shape import Graph
 from nsysan.replay.unseen import launching
 
@@ -34,13 +35,14 @@ _LANE = ("stretch", "thread")
 
 
 def with_replies(
-    work: pl.DataFrame, hosts: pl.DataFrame, beside: pl.DataFrame, orders: pl.DataFrame
+    work: pl.DataFrame, hosts: pl.DataFrame, beside: pl.DataFrame, orders: pl.DataFrame, os_waits: OsWaits = NOT_TRACED
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The calls of hosts with a wait in the longest pause of each one's step, for the results of so many steps before
     as have been told by then on all ranks; with `reply`, whether it is one. And node (of the work, from 0), thread,
     start, link: which work each of them is for.
 
     work, hosts: as with_places has them. beside: calls that wait of threads that launch nothing, as Activity has them.
+    os_waits: what hosts wait in calls into the operating system.
     """
     hosts = hosts.sort(*_LANE, "start", "end", maintain_order=True).with_columns(reply=pl.lit(value=False))
     nothing = pl.DataFrame(schema=dict.fromkeys(("stretch", "thread", "start", "node", "link"), pl.Int64))
@@ -77,13 +79,18 @@ def with_replies(
     # What waits keeps its distance from what it waits for, or from what waits for the same, and no pause its length.
     felt = felt.join(_beside(waited), on="rank", how="left").with_columns(pl.min_horizontal("near", "beside"))
     # A host that never starves its GPU, and does not run away from it, waits for it.
-    felt = felt.join(_ahead(work), on="rank", how="left").with_columns(
+    felt = felt.join(_ahead(work), on="rank", how="left").join(_seen(waited, os_waits), on="rank", how="left")
+    felt = felt.with_columns(
         waits=pl.col("felt")
         & (pl.col("rank") != telling)
-        & ((pl.col("near") < _CLOSER * pl.col("varies")) | pl.col("ahead").fill_null(value=False))
+        & (
+            (pl.col("near") < _CLOSER * pl.col("varies"))
+            | pl.col("ahead").fill_null(value=False)
+            | pl.col("seen").fill_null(value=False)
+        )
     )
-    if by_host and not felt["waits"].any():
-        return hosts, nothing  # see told: both ends are told
+    if (by_host or felt["seen"].null_count() == 0) and not felt["waits"].any():
+        return hosts, nothing  # see told: both ends are told, unless they are seen to work
     # Whether results that are always there in time are waited for no trace tells.
     link = Link.SYNC if felt["waits"].any() else Link.ASKED
     # What takes longer after the results than hosts do that need not wait is on the way to them.
@@ -172,6 +179,14 @@ def _beside(waited: pl.DataFrame) -> pl.DataFrame:
     pairs = begun.join(begun, on=["stretch", "next"], suffix="_of").filter(pl.col("rank") != pl.col("rank_of"))
     apart = pairs.group_by("rank", "rank_of").agg(beside=spread(pl.col("start") - pl.col("start_of")))
     return apart.group_by("rank").agg(pl.min("beside"))
+
+
+def _seen(waited: pl.DataFrame, os_waits: OsWaits) -> pl.DataFrame:
+    """rank, seen: whether its host is seen to wait until results are told, null where that is not traced."""
+    until = waited.filter(pl.col("told") - pl.col("paused") > _FELT).select(*_LANE, "rank", "paused", start="told")
+    works = os_waits.works(until.sort(*_LANE, "start"))
+    traced = os_waits.threads.join(waited.select(*_LANE, "rank"), on=list(_LANE)).select("rank").unique()
+    return traced.with_columns(seen=~pl.col("rank").is_in(works))
 
 
 def _ahead(work: pl.DataFrame) -> pl.DataFrame:

@@ -49,6 +49,24 @@ class LateRanks:
 
 
 @dataclass(frozen=True)
+class HostTime:
+    """What the thread that launches most of a rank's steps does, as its calls into the operating system tell: ns of a
+    step, means over the steps that are replayed; the first four sum to such a step.
+
+    cuda: in CUDA's calls. waits, sleeps: between them, in calls that wait for others, or sleep. works: the rest.
+    untold: of waits, those of which nothing tells what for. call: in which it waits or sleeps most, "" where in none.
+    """
+
+    rank: int
+    cuda: int
+    works: int
+    waits: int
+    sleeps: int
+    untold: int
+    call: str
+
+
+@dataclass(frozen=True)
 class Pace:
     """What paces a replica's step. Periods are ns of a step.
 
@@ -63,8 +81,8 @@ class Pace:
     of all steady steps. closed: whether it is known what the first stage of a pipeline waits for before its next step;
     inferred: whether no call of the trace says so. answered: whether hosts wait for results by way of another thread,
     as is inferred (see replay.replies). met: whether hosts wait for each other in their steps, as is inferred (see
-    replay.hosts_meet). ahead: whether hosts launch a step before they have the results of the one before (see
-    replay.ahead).
+    replay.hosts_meet, replay.seen_waits). ahead: whether hosts launch a step before they have the results of the one
+    before (see replay.ahead). hosts: of the ranks whose calls into the operating system are in the trace.
     """
 
     period: Timed
@@ -87,3 +105,4 @@ class Pace:
     answered: bool = False
     ahead: bool = False
     met: bool = False
+    hosts: Sequence[HostTime] = ()

@@ -14,6 +14,7 @@ import polars as pl
 from nsysan.replay.edits import Basis, Edit, no_skew
 from nsysan.replay.engine import I64
 from nsysan.replay.links import Link, Part, part
+from nsysan.replay.os_waits import OsWaits
 from nsysan.replay.shape import Graph
 from nsysan.replay.unseen import SEEN, busiest, in_step, waiting
 
@@ -23,11 +24,12 @@ _MOSTLY = 0.9
 _ERRORS = 4.0 * 1.2533 * 1.4826
 
 
-def told_by_hosts(hosts: pl.DataFrame, waits: list[Part], time: I64) -> list[Part]:
+def told_by_hosts(hosts: pl.DataFrame, waits: list[Part], time: I64, os_waits: OsWaits) -> list[Part]:
     """Edges from the end of a wait of the one host that is seen to wait, to the call of each other before which that is
     longest.
 
-    hosts: the calls, by number. waits: edges to the ends of those that wait. time: ns of each node.
+    hosts: the calls, by number. waits: edges to the ends of those that wait. time: ns of each node. os_waits: by which
+    a host shows that it works then.
     """
     source, target = (np.concatenate([one[i] for one in waits] or [np.zeros(0, np.int64)]) for i in range(2))
     link = np.concatenate([one[2] for one in waits] or [np.zeros(0, np.int64)])
@@ -49,6 +51,8 @@ def told_by_hosts(hosts: pl.DataFrame, waits: list[Part], time: I64) -> list[Par
     usual = own.group_by("rank", "place").agg(ns=(pl.col("start") - pl.col("before")).median())
     longest = usual.sort("ns", "place", descending=[True, False]).unique("rank", keep="first", maintain_order=True)
     begun = own.join(longest.select("rank", "place"), on=["rank", "place"], how="semi").sort("start")
+    works = os_waits.works(begun.select("stretch", "thread", "rank", "start", paused="before"))
+    begun = begun.filter(~pl.col("rank").is_in(works))
     done = calls.filter(pl.col("rank") == seen[0], pl.col("waited") > 0).select("stretch", at="end", wait="number")
     beside = begun.join_asof(done.sort("at"), left_on="start", right_on="at", by="stretch", check_sortedness=False)
     # A host that still launched the step before when that wait was over has waited for nothing then.

@@ -34,28 +34,34 @@ def host_waits(work: pl.DataFrame, hosts: pl.DataFrame, orders: pl.DataFrame, st
 
 def waits_of(work: pl.DataFrame, calls: pl.DataFrame, orders: pl.DataFrame, starts: I64) -> list[Part]:
     """The same of calls: stretch, rank, number, launch, place, start, end, correlation, asked."""
+    if calls.is_empty():
+        return []
     calls = calls.select("stretch", "rank", "number", "launch", "place", "start", "end", "correlation", "asked")
     lanes = lanes_of(work, starts)
     ended = np.zeros(int(starts[-1]) + 2 if len(starts) else 0, dtype=np.int64)
     ended[starts] = work["end"].to_numpy()
-    told = calls.join(orders, on=["stretch", "rank", "correlation"], how="inner")
     rest = calls.join(orders, on=["stretch", "rank", "correlation"], how="anti")
+    one = pl.col("launch").str.contains("Event|Query")
+    told = _by_rank(calls.join(orders, on=["stretch", "rank", "correlation"], how="inner"))
+    whole, single = _by_rank(rest.filter(~one)), _by_rank(rest.filter(one))
     parts = []
     for name, lane in lanes.items():
-        context, stream = (pl.lit(number, dtype=pl.Int64) for number in name[2:])
-        own = told.filter(
-            (pl.col("stretch") == name[0])
-            & (pl.col("rank") == name[1])
-            & pl.col("on_context").eq_missing(context)
-            & (pl.col("on_stream").is_null() | (pl.col("on_stream") == stream))
-        )
-        parts += _after(lane, own.filter(pl.col("at") < pl.col("correlation")), ended, at="at")
-        parts += _after(lane, own.filter(pl.col("at") == pl.col("correlation")), ended)
-        own = rest.filter((pl.col("stretch") == name[0]) & (pl.col("rank") == name[1]))
-        one = pl.col("launch").str.contains("Event|Query")
-        parts += _after(lane, own.filter(~one), ended)
-        parts += _behind(lane, own.filter(one), ended)
+        rank, (context, stream) = name[:2], (pl.lit(number, dtype=pl.Int64) for number in name[2:])
+        if rank in told:
+            own = told[rank].filter(
+                pl.col("on_context").eq_missing(context)
+                & (pl.col("on_stream").is_null() | (pl.col("on_stream") == stream))
+            )
+            parts += _after(lane, own.filter(pl.col("at") < pl.col("correlation")), ended, at="at")
+            parts += _after(lane, own.filter(pl.col("at") == pl.col("correlation")), ended)
+        parts += _after(lane, whole[rank], ended) if rank in whole else []
+        parts += _behind(lane, single[rank], ended) if rank in single else []
     return parts
+
+
+def _by_rank(calls: pl.DataFrame) -> dict[tuple[object, ...], pl.DataFrame]:
+    """The calls of each stretch and rank that has some."""
+    return calls.partition_by("stretch", "rank", as_dict=True, maintain_order=True) if len(calls) else {}
 
 
 def _after(lane: Lane, calls: pl.DataFrame, ended: I64, at: str | None = None) -> list[Part]:
@@ -76,8 +82,6 @@ def _after(lane: Lane, calls: pl.DataFrame, ended: I64, at: str | None = None) -
 
 def _behind(lane: Lane, calls: pl.DataFrame, ended: I64) -> list[Part]:
     """For an operation of which no table tells: so many before the last that had been launched as where it shows."""
-    if calls.is_empty():
-        return []
     ends = ended[lane[2]]
     given = np.searchsorted(lane[1], calls["start"].to_numpy()) - 1
     done = np.searchsorted(ends, calls["end"].to_numpy(), side="right") - 1

@@ -19,6 +19,7 @@ def verdict_values(verdict: Verdict) -> dict[str, Any]:
         "workload": verdict.workload,
         "sure": verdict.sure,
         "because": verdict.because,
+        "surer": verdict.surer,
         "thresholds": THRESHOLDS,
     }
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nsysan.diagnosis.findings.finding import LATENCY
 from nsysan.diagnosis.late_words import outermost, ranks_words
-from nsysan.diagnosis.next_step import gain
+from nsysan.diagnosis.path_told import of_hosts
 from nsysan.diagnosis.pipelines import WAITING
-from nsysan.diagnosis.verdict import OF_PATH, UNSPLIT, Doubt, VerdictKind, on_path
+from nsysan.diagnosis.verdict import OF_PATH, UNSPLIT, VerdictKind, on_path
 from nsysan.diagnosis.verdict_says import skew_share
 from nsysan.metrics.lines import ROW, Line
-from nsysan.metrics.scenarios import NOTABLE, losses
+from nsysan.metrics.scenarios import NOTABLE
 from nsysan.replay.results import MAX_ERROR
 from nsysan.report.report import Report, visible_lines
-from nsysan.text import counted, duration, pct, pct_limit, percent, rough
+from nsysan.text import counted, duration, pct, percent, rough
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,8 @@ def _bound(report: Report, period: int) -> KeyNumber:
         return _missing(report, period)
     if any(shares.get(kind) for kind in OF_PATH):
         first = max(OF_PATH, key=lambda kind: shares.get(kind) or 0.0)
-        return KeyNumber(pct(shares[first] or 0), f"of its critical path is {on_path(first)}", first)
+        share = of_hosts(report.diagnosis) if first == VerdictKind.HOST else shares[first] or 0.0
+        return KeyNumber(pct(share), f"of its critical path is {on_path(first)}", first)
     return _largest(report, period)
 
 
@@ -94,30 +96,17 @@ def _largest(report: Report, period: int) -> KeyNumber:
     return KeyNumber(percent(lines[largest], period), f"of it is {ROW[largest].title}", largest)
 
 
-def _few(report: Report) -> str:
-    """Of what the saving is told, where that is little of the capture."""
-    few = report.diagnosis.verdict.doubted is Doubt.FEW
-    return f", as far as {counted(len(report.steps.steady), 'step')} can tell" if few else ""
-
-
 def _saving(report: Report) -> KeyNumber:
-    """What the finding to act on first saves; without one, what the what-if saves at most."""
-    what = report.diagnosis.what_if
-    first = report.next_step.finding
-    if first is not None and what is not None and (told := gain(first, what.period)):
-        if first.in_throughput:
-            number, _, of = told.partition(" ")
-            return KeyNumber(f"up to {number} x", f"{of.removeprefix('times ')}; each token takes as long as before")
-        return KeyNumber(told, f"of a step to gain{_few(report)}: {first.title}")
+    """What the thing to do next gains."""
+    step, what = report.next_step, report.diagnosis.what_if
+    if step.finding is None and step.gains:
+        return KeyNumber("not known", f"what there is to gain: {step.gains.replace(' a step (', ' (')}")
+    if step.gains and step.finding is not None:
+        if step.finding.in_throughput:
+            number, _, of = step.gains.partition(" times ")
+            return KeyNumber(f"{number} x", f"{of}, {LATENCY}")
+        return KeyNumber(step.gains.replace(" a step (", " ("), f"of a step to gain: {step.finding.title}")
     if what is None or not what.told:
         return KeyNumber("not known", "what could be gained: this trace cannot tell (see Evidence)")
-    told = losses(what.told)
-    saved = max(what.saves(scenario) or 0 for scenario in what.told)
-    if first is not None:
-        return KeyNumber("not known", f"what there is to gain, as no trace tells it: {first.title}")
-    # What is advised then is another thing.
-    other = "; what is advised is another thing, and no trace tells its gain" if first is None else ""
-    other = f"{_few(report)}{other}"
-    if saved < NOTABLE * what.period:
-        return KeyNumber(f"< {pct_limit(NOTABLE)}", f"of a step is all that {told} cost together{other}")
-    return KeyNumber(f"at most {rough(saved)} ({pct(saved / what.period)})", f"of a step is for {told}{other}")
+    of = "" if step.finding is None else f": {step.finding.title}"
+    return KeyNumber("not known", f"what there is to gain, as no trace tells it{of}")

@@ -18,7 +18,24 @@ def pace_values(diagnosis: Diagnosis) -> dict[str, Any]:
         "critical_path": [{"class": cls, "rank": rank, "ns": ns} for (cls, rank), ns in diagnosis.path.items() if ns],
         "what_if": _what_if(diagnosis),
         "untraced": _untraced(diagnosis.untraced),
+        "hosts": _hosts(diagnosis),
     }
+
+
+def _hosts(diagnosis: Diagnosis) -> list[dict[str, Any]] | None:
+    hosts = [] if diagnosis.pace is None else diagnosis.pace.hosts
+    return [
+        {
+            "rank": host.rank,
+            "cuda_ns": host.cuda,
+            "works_ns": host.works,
+            "waits_ns": host.waits,
+            "sleeps_ns": host.sleeps,
+            "waits_untold_ns": host.untold,
+            "call": host.call or None,
+        }
+        for host in hosts
+    ] or None
 
 
 def _straggler(late: Straggler | None) -> dict[str, Any] | None:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from nsysan.diagnosis.scope import covered_words
-from nsysan.diagnosis.verdict import Doubt, Verdict
+from nsysan.diagnosis.verdict import Verdict
 from nsysan.metrics.coverage import HALF
 from nsysan.report.report import Report
 from nsysan.styled import styled
 from nsysan.text import counted, duration, pct, percent
-
-#: Of few steps do next says so.
-_ALONE = "; to be surer, capture decode steps alone (nsysan capture -c cudaProfilerApi, or --serve)"
 
 
 def verdict_words(report: Report) -> str:
@@ -27,21 +24,33 @@ def verdict_sentence(verdict: Verdict) -> str:
 
 def sure_sentence(report: Report) -> str:
     """How far the verdict can be relied on, and why."""
-    verdict = report.diagnosis.verdict
-    reasons = "; ".join(_reason(verdict, one) for one in verdict.because)
-    surer = _ALONE if verdict.doubted is Doubt.COVERAGE else ""
-    return f"{verdict.sure}, because {reasons}{surer}" if reasons else str(verdict.sure)
+    also, surer = also_unsure(report), surer_words(report)
+    return "; ".join(part for part in (sure_in_short(report), also, surer) if part)
 
 
 def sure_in_short(report: Report) -> str:
     """The same with the first of the reasons alone."""
     verdict = report.diagnosis.verdict
-    return f"{verdict.sure}, because {verdict.because[0]}" if verdict.because else str(verdict.sure)
+    return f"{verdict.sure}, because {verdict.because[0].removesuffix('.')}" if verdict.because else str(verdict.sure)
 
 
-def _reason(verdict: Verdict, reason: str) -> str:
-    rest = f" (the rest of the time: {verdict.rest})" if verdict.rest and reason == verdict.part else ""
-    return f"{reason.removesuffix('.')}{rest}"
+def also_unsure(report: Report) -> str:
+    """The other reasons, and what the rest of the capture is where it is little of it that was judged."""
+    verdict = report.diagnosis.verdict
+    rest = f"the rest of the time: {verdict.rest}" if verdict.rest and verdict.part in verdict.because else ""
+    return "; ".join(part for part in (*(one.removesuffix(".") for one in verdict.because[1:]), rest) if part)
+
+
+def surer_words(report: Report) -> str:
+    """What would make it surer, where that is not what to do next."""
+    surer = report.diagnosis.verdict.surer
+    return f"to be surer, {surer}" if surer and surer != report.next_step.do else ""
+
+
+def judged_steps(report: Report) -> int:
+    """How many steps the verdict is of."""
+    summed = report.diagnosis.summed
+    return sum(one.steps for one in summed) if summed else report.steps.count - len(report.steps.excluded)
 
 
 def grounds_sentences(report: Report) -> str:
@@ -55,7 +64,7 @@ def grounds_sentences(report: Report) -> str:
         f"the steady steps cover {covered_words(covered)}" if half and covered is not None else "",
         f"{percent(matched, of)} of the collectives match" if of else "",
         "" if what is None or what.error is None else f"a replay of the steps misses their period by {pct(what.error)}",
-        f"{counted(len(report.steps.excluded), 'step')} left out",
+        f"{counted(report.steps.count - judged_steps(report), 'step')} left out",
         _profiler(report),
     )
     why = sure_sentence(report)

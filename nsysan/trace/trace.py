@@ -15,7 +15,7 @@ from nsysan import notebook
 from nsysan._errors import NsysanError
 from nsysan.text import counted
 from nsysan.trace import calls as host_calls
-from nsysan.trace import gpu_work, machine, nvtx, provenance
+from nsysan.trace import gpu_work, machine, nvtx, os_calls, provenance
 from nsysan.trace.calls import QUERIES, RUNTIME, SYNCHRONISES, Calls, graph_nodes, read_calls
 from nsysan.trace.graph_mode import GraphMode
 from nsysan.trace.opening import open_store
@@ -233,6 +233,10 @@ class Trace:
     def synchronizations(self, spans: Sequence[tuple[int, int]]) -> pl.DataFrame:
         """What calls wait for (see calls.synchronizations); none where the trace has no such table."""
         return host_calls.synchronizations(self._tables, spans)
+
+    def os_calls(self, threads: Sequence[int], begin: int, end: int) -> pl.DataFrame:
+        """Calls of threads into the operating system (see os_calls.read_os_calls); none where they were not traced."""
+        return os_calls.read_os_calls(self._tables, threads, begin, end)
 
     @cached_property
     def graph_nodes(self) -> pl.DataFrame:

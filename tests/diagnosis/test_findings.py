@@ -386,7 +386,9 @@ def test_what_no_fix_takes_away_whole_is_told_as_that(real: Real) -> None:
     assert (gaps.saving, gaps.saving_is) == (gaps.figures["graph_idle_ns"], "part of")
     assert gaps.saves == "saves a part of 184 µs a step"
     # Two findings of one wire say so.
-    assert beside.saves == "saves a part of 285 µs a step, the same wire as of NCCL's small all-reduces"
+    assert (
+        beside.saves == "saves a part of 285 µs a step, the same wire as of NCCL's small all-reduces: not to be added"
+    )
 
 
 def test_what_a_custom_all_reduce_was_measured_to_take(real: Real) -> None:

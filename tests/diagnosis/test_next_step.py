@@ -12,6 +12,7 @@ import pytest
 
 from nsysan.diagnosis.answers import late_sentence
 from nsysan.diagnosis.diagnosis import Diagnosis
+from nsysan.diagnosis.doubts import Doubt
 from nsysan.diagnosis.evidence import Aspect, Quality, Status
 from nsysan.diagnosis.findings.bubble import BubbleFinding
 from nsysan.diagnosis.findings.finding import Finding
@@ -22,7 +23,7 @@ from nsysan.diagnosis.findings.recording import RecordingFinding
 from nsysan.diagnosis.hotspot import Late
 from nsysan.diagnosis.late_words import led
 from nsysan.diagnosis.next_step import gain, next_step
-from nsysan.diagnosis.verdict import Doubt, Verdict, VerdictKind
+from nsysan.diagnosis.verdict import Verdict, VerdictKind
 from nsysan.diagnosis.verdict_says import skew, skew_share
 from nsysan.diagnosis.workload import Workload
 from nsysan.metrics.causes import GapCause, LateCause
@@ -121,11 +122,11 @@ def test_the_first_finding_of_weight() -> None:
     # Of steps that compute bounds, what shortens the rest is told too.
     step = next_step(told(VerdictKind.COMPUTE), [finding(saving=150_000)], "be faster")
     assert step.told.startswith(
-        "Do this. That saves 150 µs a step (15.0 %). The kernels' own time is 80.0 % of the step:"
+        "Do this. That saves 150 µs a step (15.0 %). More may be in the kernels' own 800 µs a step (80.0 %), how"
     )
     assert (
         next_step(told(VerdictKind.HOST), [finding(saving=None)], "be faster").saves
-        == "what that saves no trace tells: try it"
+        == "that saves nobody can tell how much: try it"
     )
 
 
@@ -133,9 +134,8 @@ def test_what_is_an_unknown_part_of_something_leads_nothing() -> None:
     part = finding(saving_is=SavingIs.PART_OF)
     step = next_step(told(VerdictKind.COMPUTE), [part], "be faster")
     assert (step.do, step.finding, part.saves) == ("be faster", None, "saves a part of 200 µs a step")
-    assert step.why.startswith(
-        "the kernels' own time is 80.0 % of the step; of the rest no trace tells how much can go"
-    )
+    assert step.saves == "that saves a part of the kernels' own 800 µs a step (80.0 %), how much of it no trace tells"
+    assert step.why == "skew costs less than 1 % of the step"
     note = finding(Severity.LOW, 20_000, saving_is=SavingIs.ESTIMATE, basis="as measured elsewhere")
     step = next_step(told(VerdictKind.COMPUTE), [part, note], "be faster")
     assert step.told.startswith("Do this. That saves about 20.0 µs a step (2.0 %), as measured elsewhere.")
@@ -150,7 +150,7 @@ def test_a_small_finding_where_there_is_no_other() -> None:
 def test_nothing_to_be_gained_is_said_with_why() -> None:
     step = next_step(told(VerdictKind.COMPUTE), [], "be faster")
     assert step.do == "be faster"
-    assert "nothing else is worth a change: without skew a step would be less than 1 % shorter" in step.why
+    assert step.why == "skew costs less than 1 % of the step; nothing else is worth a change"
     other = told(VerdictKind.COMPUTE, workload=Workload.TRAINING)
     assert next_step(other, [], "be faster").do.startswith("look at the timeline")
 
@@ -164,28 +164,46 @@ def test_what_could_be_the_profilers_is_found_out_first() -> None:
     first = finding(saving_is=SavingIs.AT_MOST)
     step = next_step(told(VerdictKind.HOST, doubted=Doubt.PROFILER), [first], "be faster")
     assert step.do.startswith("time a step without nsys, and run nsysan again with --untraced TIME")
-    assert step.why == "if they do, do this; that saves at most 200 µs a step (20.0 %)"
+    assert (step.then, step.gains) == ("if hosts bound it then, too, do this", "at most 200 µs a step (20.0 %)")
     assert step.finding is first
 
 
-def test_whether_hosts_work_at_all_is_found_out_first() -> None:
+def test_what_rests_on_hosts_that_may_wait_says_so() -> None:
     first = finding(saving_is=SavingIs.AT_MOST)
-    step = next_step(told(VerdictKind.HOST, doubted=Doubt.UNSEEN), [first], "be faster")
-    assert step.do.startswith("capture again with --trace=cuda,nvtx,osrt")
-    assert (step.why, step.finding) == ("if they work, do this; that saves at most 200 µs a step (20.0 %)", first)
+    verdict = told(VerdictKind.HOST, doubted=Doubt.UNSEEN)
+    assert verdict.verdict.surer.startswith("capture with --trace=cuda,nvtx,osrt")
+    step = next_step(verdict, [first], "be faster")
+    assert step.told == (
+        "Do this. That saves at most 200 µs a step (20.0 %), all that launching costs: less where hosts wait for "
+        "something else in between, which is not traced."
+    )
     # What rests on no host's time is no matter of that.
     sure = replace(first, saving_is=SavingIs.REPLAY)
-    assert next_step(told(VerdictKind.HOST, doubted=Doubt.UNSEEN), [sure], "be faster").do == "do this"
+    assert next_step(verdict, [sure], "be faster").told == "Do this. That saves 200 µs a step (20.0 %)."
 
 
-def test_of_few_steps_more_are_captured_first() -> None:
+def test_of_few_steps_it_is_said_with_the_saving() -> None:
     first = finding(saving_is=SavingIs.AT_MOST)
-    step = next_step(told(VerdictKind.HOST, doubted=Doubt.FEW), [first], "be faster")
-    assert step.do.startswith("capture decode steps alone")
-    assert step.why == "as far as these tell, then: do this; that saves at most 200 µs a step (20.0 %)"
-    assert step.finding is first
+    verdict = told(VerdictKind.HOST, doubted=Doubt.FEW)
+    assert verdict.verdict.surer.startswith("capture decode steps alone")
+    step = next_step(verdict, [first], "be faster")
+    assert step.told == "Do this. That saves at most 200 µs a step (20.0 %), as far as so few steps tell."
     none = next_step(told(VerdictKind.COMPUTE, doubted=Doubt.FEW), [], "be faster")
-    assert none.why.startswith("as far as these tell, then: be faster; the kernels' own time is 80.0 % of the step")
+    assert none.saves.endswith("how much of it no trace tells, as far as so few steps tell")
+
+
+def test_what_takes_all_hosts_delays_away_takes_the_late_ranks_too() -> None:
+    what = WhatIf(PERIOD, {Scenario.NO_SKEW: 900_000})
+    skewed = replace(told(VerdictKind.SKEW), late=[late(0, 2)], what_if=what)
+    graphs = finding(saving_is=SavingIs.AT_MOST)
+    assert next_step(skewed, [graphs], "be faster").rest == "what ranks 0 and 2 cost goes with it"
+    # Not what is of those ranks themselves, or lets more batches run.
+    for other in (
+        replace(graphs, saving=100_000),
+        replace(graphs, of_step=PERIOD),
+        replace(graphs, saving_is=SavingIs.REPLAY),
+    ):
+        assert next_step(skewed, [other], "be faster").rest == ""
 
 
 def test_an_inconclusive_verdict_says_what_to_capture() -> None:
@@ -197,14 +215,14 @@ def test_an_inconclusive_verdict_says_what_to_capture() -> None:
 
 def test_more_batches_are_tokens_a_second() -> None:
     bubble = Finding(BubbleFinding.PIPELINE_BUBBLE, Severity.HIGH, "a bubble", "", "fill it", 200_000, of_step=PERIOD)
-    assert gain(bubble, PERIOD) == "1.25 times the tokens a second"
+    assert gain(bubble, PERIOD) == "up to 1.25 times the tokens a second"
     step = next_step(told(VerdictKind.PIPELINE), [bubble], "be faster")
-    assert step.saves == "that gives up to 1.25 times the tokens a second; each token takes as long as before"
+    assert step.saves == "that gives up to 1.25 times the tokens a second, though no token comes sooner"
     told_why = replace(bubble, basis="as the busiest rank needs 800 µs itself")
     saves = next_step(told(VerdictKind.PIPELINE), [told_why], "be faster").saves
-    assert "a second, as the busiest rank needs 800 µs itself; each" in saves
-    assert "a second, as the busiest rank needs 800 µs itself; each" in told_why.saves
-    assert bubble.saves == "gives up to 1.25 times the tokens a second; each token takes as long as before"
+    assert "a second, as the busiest rank needs 800 µs itself, though" in saves
+    assert "a second, as the busiest rank needs 800 µs itself, though" in told_why.saves
+    assert bubble.saves == "gives up to 1.25 times the tokens a second, though no token comes sooner"
 
 
 # ---- one story
@@ -221,13 +239,13 @@ def test_late_hosts_and_slow_hosts_are_one_story() -> None:
     what = WhatIf(PERIOD, {Scenario.NO_SKEW: 600_000, Scenario.NO_HOST_LATE: 200_000, Scenario.GRAPHS: 100_000})
     one = late(2, saves=390_000)
     says = skew([one], 0, what, 11, host_paced=True)
-    # Of one late rank, its own figure; of the rest, that of the finding that takes it away.
+    # Of one late rank, its own figure; what the rest would save is told with what to do.
     assert says == (
-        "the others wait for rank 2, as its host launches late, which costs 39.0 % of the step; launching is most of "
-        "the rest, too: with CUDA graphs the step would be up to 90.0 % shorter"
+        "hosts launch slowly, and unevenly: the others wait for rank 2, as its host launches late, which costs 39.0 % "
+        "of the step; launching paces what is left, too"
     )
     assert skew_share([one, late(1)], what) == 0.4
-    assert "CUDA graphs" not in skew([one], 0, what, 11, host_paced=False)
+    assert "launching" not in skew([one], 0, what, 11, host_paced=False)
 
 
 def _plain(html: str) -> str:
@@ -246,7 +264,7 @@ def test_every_output_tells_the_same(reported: Callable[[str], Report], name: st
     assert what is not None
     page, markdown = _plain(to_html(report, "cdn")), to_markdown(report).replace("\\", "")
     for text in (page, markdown, to_text(report)):
-        for part in (step.do, step.saves, step.why):
+        for part in (step.do, step.then, step.gains, step.basis, step.rest):
             assert part[1:] in text
         assert report.diagnosis.verdict.says in text
         # Nothing is lost by putting something right.
@@ -254,9 +272,8 @@ def test_every_output_tells_the_same(reported: Callable[[str], Report], name: st
     assert not re.search(r" -\d", what_if_text(report))
     card = key_numbers(report)[2]
     if step.finding is None:
-        # The card says that it is no figure of what is advised.
-        assert card.value in ("< 1 %", "at most 22.7 µs (1.0 %)")
-        assert card.of.endswith("; what is advised is another thing, and no trace tells its gain")
+        assert (card.value, card.of.partition(":")[0]) == ("not known", "what there is to gain")
+        assert card.of.partition(": ")[2] == step.gains.replace(" a step", "")
         return
     # Card, sentence and finding have one number; the card and the sentence its share.
     assert step.finding.saving is not None

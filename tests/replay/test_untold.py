@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -82,12 +83,25 @@ def test_hosts_that_wait_unseen_are_nobodys_lateness(tmp_path: Path) -> None:
     assert pace.scenarios["no_skew"].median == pace.period.median
     low, high = pace.bounds["no_skew"]
     assert (low, high) == (pace.period.median - 400_000, pace.period.median)
+    # Where their calls into the operating system are traced, and none waits, they work.
+    traced = Path(shutil.copy(tmp_path / "t.sqlite", tmp_path / "os.sqlite"))
+    with closing(sqlite3.connect(traced)) as file, file:
+        file.execute("CREATE TABLE OSRT_API (start, end, eventClass, globalTid, nameId)")
+        file.execute("INSERT INTO StringIds (id, value) SELECT max(id) + 1, 'stat64' FROM StringIds")
+        file.execute(
+            "INSERT INTO OSRT_API SELECT end + 10, end + 20, 27, globalTid, (SELECT max(id) FROM StringIds) "
+            "FROM CUPTI_ACTIVITY_KIND_RUNTIME"
+        )
+    works = read(traced)
+    assert (works.scenarios["no_skew"].median, "no_skew" in works.bounds) == (low, False)
+    assert {(one.ranks, one.cause) for one in works.late} >= {((0,), "host"), ((1,), "host")}
 
 
-def handed_out(path: Path, *, varies: int, ranks: int = 3) -> Pace:
+def handed_out(path: Path, *, varies: int, ranks: int = 3, calls: str = "") -> Pace:
     """Rank 0 waits for its GPU, and 20 us later all but rank 1 launch a step, rank 1 40 us later. No other waits.
 
-    varies: ns by which every third step computes longer than the first, and the second by a third of that.
+    varies: ns by which every third step computes longer than the first, and the second by a third of that. calls: name
+    of the call into the operating system in which each but rank 0 is until it is told, 3 us before rank 0's launches.
     """
     builder = TraceBuilder()
     processes = [builder.process(100 + rank, device=rank) for rank in range(ranks)]
@@ -104,6 +118,8 @@ def handed_out(path: Path, *, varies: int, ranks: int = 3) -> Pace:
             process.kernel(ALLREDUCE_KERNEL, at + 6_000 + work, ends, launch=(at + 3_000, at + 5_000))
             if rank == 0:
                 process.api("cudaStreamSynchronize_v3020", at + 6_000, ends + 3_000)
+            if calls:
+                process.os_call(calls if rank else "stat64", at + 5_100, ends + 20_000 if rank else at + 5_200)
         begins = ends + 23_000
     return read(builder.write(path))
 
@@ -123,6 +139,52 @@ def test_hosts_that_begin_when_another_has_waited_are_told_by_it(tmp_path: Path)
     assert (pace.period.median, pace.scenarios["no_skew"].median) == (140_000, 100_000)
     assert "no_skew" not in pace.bounds
     assert [(one.ranks, one.cause, one.costs) for one in pace.late] == [((1,), "host", 40_000)]
+
+
+def test_hosts_that_are_seen_to_wait_are_told(tmp_path: Path) -> None:
+    pace = handed_out(tmp_path / "t.sqlite", varies=0, calls="recv")
+    assert pace.answered
+    assert (pace.scenarios["no_skew"].median, "no_skew" in pace.bounds) == (97_000, False)
+    assert [(one.ranks, one.cause, one.costs) for one in pace.late] == [((1,), "host", 40_000)]
+
+
+def test_hosts_that_are_seen_to_work_are_not(tmp_path: Path) -> None:
+    pace = handed_out(tmp_path / "t.sqlite", varies=0, calls="stat64")
+    assert (pace.answered, pace.met, "no_skew" in pace.bounds) == (False, False, False)
+    assert pace.scenarios["no_skew"].median == pace.period.median
+
+
+def told_by_rank_0(path: Path, *, traced: bool) -> Pace:
+    """Host 0 works 280 to 340 us before it launches a step; host 1 waits for that, and works 15 us."""
+    builder = TraceBuilder()
+    processes = [builder.process(100 + rank, device=rank) for rank in range(2)]
+    for rank, process in enumerate(processes):
+        process.comm_init(comm=5, nranks=2, rank=rank, device=rank)
+    at = 1_000_000
+    for step in range(20):
+        before, at = at, at + 5_000 + (300_000, 280_000, 340_000, 290_000, 310_000)[step % 5]
+        for rank, process in enumerate(processes):
+            begin = at + 20_000 * rank
+            process.nvtx(f"decode_step_{step}", begin - 100, begin + 5_500)
+            process.kernel("gemm", begin + 5_000, begin + 15_000, launch=(begin, begin + 2_000))
+            process.kernel(ALLREDUCE_KERNEL, begin + 16_000, at + 40_000, launch=(begin + 3_000, begin + 5_000))
+            if traced and rank:
+                process.os_call("recvmsg", before + 26_000, at + 5_000)
+            elif traced:
+                process.os_call("stat64", before + 6_000, before + 7_000)
+    return read(builder.write(path))
+
+
+def test_a_wait_that_ends_with_what_another_host_does_is_for_that(tmp_path: Path) -> None:
+    # Each takes as long for a step, and what it does then is not seen.
+    pace = told_by_rank_0(tmp_path / "t.sqlite", traced=False)
+    assert (pace.late, pace.scenarios["no_skew"].median) == ([], pace.period.median)
+    # It is: host 0 has 285 us more to do than host 1, which waits for it.
+    pace = told_by_rank_0(tmp_path / "os.sqlite", traced=True)
+    assert pace.met
+    assert [(one.ranks, one.cause) for one in pace.late] == [((0,), "host")]
+    assert pace.late[0].saves >= pace.late[0].costs > 250_000
+    assert "no_skew" not in pace.bounds
 
 
 def test_what_one_host_takes_to_be_told_may_be_its_own(tmp_path: Path) -> None:

@@ -233,6 +233,7 @@ def lookalike_trace(path: Path) -> Path:
     builder = TraceBuilder()
     for process in decode_loop(builder, ranks=2):
         process.kernel("my_custom_allreduce_kernel", 2_000_000, 2_010_000)
+        process.os_call("recv", 1_050_000, 1_051_000)
     return builder.write(path)
 
 

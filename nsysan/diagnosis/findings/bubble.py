@@ -42,7 +42,7 @@ def pipeline_bubble(case: Case) -> Iterator[Finding]:
         of_step=case.period,
         basis=""
         if bound is None
-        else f"as the busiest rank needs {rough(case.period - bound)} of the {duration(case.period)} itself",
+        else f"as the busiest rank with its host needs {rough(case.period - bound)} of the {duration(case.period)}",
         also="use tensor parallelism instead, where GPUs share NVLink: a pipeline makes no token of one batch faster",
     )
 

@@ -20,6 +20,9 @@ _SAVES = {
     SavingIs.PART_OF: "a part of {} a step",
 }
 
+#: What more batches in flight leave as it is.
+LATENCY = "though no token comes sooner"
+
 Figures = dict[str, float | int | str | None]
 
 
@@ -62,7 +65,7 @@ class Finding:
             return ""
         basis = f", {self.basis}" if self.basis else ""
         if self.in_throughput:
-            return f"gives up to {self.throughput} times the tokens a second{basis}; each token takes as long as before"
+            return f"gives up to {self.throughput} times the tokens a second{basis}, {LATENCY}"
         return f"saves {_SAVES[self.saving_is].format(rough(self.saving))}{basis}"
 
     @property

@@ -13,6 +13,7 @@ from nsysan.diagnosis.findings.fixes import Fix
 from nsysan.diagnosis.findings.kinds import FindingId, SavingIs, SharedFinding
 from nsysan.diagnosis.hotspot import Late
 from nsysan.diagnosis.late_words import alone_of, apart, by_host, outermost, ranks_words, weight, why_late
+from nsysan.diagnosis.os_told import said_of_host
 from nsysan.metrics.causes import LateCause
 from nsysan.metrics.scenarios import Scenario
 from nsysan.replay.results import LATE_SHARE
@@ -101,6 +102,7 @@ def _late(case: Case, one: Late, uneven: _Uneven | None) -> Finding:
         if one.where is not None:
             figures |= one.where.figures()
             told += one.where.sentences()
+        told += said_of_host(case.diagnosis.pace, one.ranks[0]) if host else []
     if split is not None:
         told.append(split.evidence)
         figures |= {"ratio": split.ratio}

@@ -12,7 +12,9 @@ from nsysan.diagnosis.findings.finding import Figures, Finding, by_share, severi
 from nsysan.diagnosis.findings.fixes import SYNC_FIX
 from nsysan.diagnosis.findings.kinds import FindingId, SavingIs, Severity, SharedFinding
 from nsysan.diagnosis.late_words import by_host, outermost, ranks_words, weight
+from nsysan.diagnosis.os_told import os_traced, said_of_host
 from nsysan.diagnosis.verdict import BOUNDS, VerdictKind
+from nsysan.diagnosis.verdict_says import CAPTURE_OSRT
 from nsysan.diagnosis.workload import Workload
 from nsysan.metrics.causes import GapCause
 from nsysan.metrics.scenarios import Scenario
@@ -230,15 +232,15 @@ def stall_of(case: Case, *, most: bool = False) -> Finding | None:
         by_share(length, round(period)),
         f"the host gives the GPU nothing to do for {duration(length)} on end, a step{where}",
         f"rank {rank}: the longest idle stretch of a step takes {us(length)} µs of {duration(period)} (means over "
-        f"the steady steps; {pct(length / period)}); {told}",
+        f"the steady steps; {pct(length / period)}); {'; '.join([told, *said_of_host(case.diagnosis.pace, rank)])}",
         (
             SYNC_FIX.format(numbered("rank", [rank]))
             if case.idle.get((rank, GapCause.SYNC), 0) >= _MOST_OF_IDLE * length
             else "do that work ahead of time and beside the GPU's (loader workers, prefetching, pinned memory), and "
             "what waits for others while kernels run"
             if known
-            else "mark what the host does with NVTX ranges, or capture with --trace=cuda,nvtx,osrt; then do that work "
-            "ahead of time and beside the GPU's"
+            else f"mark what the host does with NVTX ranges{_or_osrt(case)}; then do that work ahead of time and "
+            "beside the GPU's"
         ),
         length if saved is None else min(length, saved),
         [rank],
@@ -246,6 +248,10 @@ def stall_of(case: Case, *, most: bool = False) -> Finding | None:
         thresholds={"stall_share": STALL_SHARE, **severity_limits()},
         saving_is=SavingIs.AT_MOST,
     )
+
+
+def _or_osrt(case: Case) -> str:
+    return "" if os_traced(case.run, case.diagnosis.pace) else f", or {CAPTURE_OSRT}"
 
 
 def _kernels_a_step(run: Run) -> int:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 
+from nsysan.redact.common_words import words
+from nsysan.redact.masks.asked import may_hold
+
 _IPV4 = re.compile(
     r"(?<![A-Za-z0-9.])((?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\.(?:25[0-5]|2[0-4]\d|1?\d?\d)){3})(?![A-Za-z0-9]|\.\d)"
 )
@@ -35,10 +38,12 @@ _GUID_TOLD = re.compile(
     r"(guid[\"']?\s{0,3}[:=]?\s{0,3})(?:0x)?[0-9a-f]{2}(?:[0-9a-f:.-]{10,46})[0-9a-f](?!\w)", re.IGNORECASE
 )
 #: The makers of InfiniBand cards by the first three bytes of their GUIDs (IEEE's registry of OUIs).
+_MAKERS = words(
+    "0002c9 e41d2d f45214 7cfe90 248a07 506b4b 98039b ec0d9a b8599f 0c42a1 1070fd 043f72 b8cef6 08c0eb 946dae a088c2 "
+    "b83fd2 c470bd 5c2573 9c63c0 fc6a1c 58a2e1 e8ebd3"
+)
 _CARD = re.compile(
-    r"(?<![A-Za-z0-9])(?:0x)?(?:0002c9|e41d2d|f45214|7cfe90|248a07|506b4b|98039b|ec0d9a|b8599f|0c42a1|1070fd|043f72|"
-    r"b8cef6|08c0eb|946dae|a088c2|b83fd2|c470bd|5c2573|9c63c0|fc6a1c|58a2e1|e8ebd3)[0-9a-f]{10}(?![A-Za-z0-9])",
-    re.IGNORECASE,
+    rf"(?<![A-Za-z0-9])(?:0x)?(?:{'|'.join(sorted(_MAKERS))})[0-9a-f]{{10}}(?![A-Za-z0-9])", re.IGNORECASE
 )
 _UUID = re.compile(r"(?<![0-9A-Fa-f])[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}(?![0-9A-Fa-f])")
 #: What tells of nobody: no address, and the machine itself.
@@ -47,22 +52,27 @@ _NOBODY = frozenset(("0.0.0.0", "127.0.0.1", "255.255.255.255", "255.255.255.0",
 
 def mask_uuids(text: str) -> str:
     """The text without UUIDs, those of GPUs among them."""
-    return _UUID.sub("<uuid>", text)
+    return _UUID.sub("<uuid>", text) if text.count("-") > 3 else text
 
 
 def mask_cards(text: str) -> str:
     """The text without addresses of network cards: MAC, GUIDs and GIDs of InfiniBand."""
-    text = _GUID_TOLD.sub(r"\1<guid>", text)
-    text = _CARD.sub("<guid>", text)
-    text = _WIDE_MAC.sub("<guid>", text)
-    text = _MAC.sub(lambda match: match[0] if _is_time(match) else "<mac>", text)
-    text = _MAC_DOTTED.sub(lambda match: "<mac>" if re.search("[A-Fa-f]", match[0]) else match[0], text)
-    return _GUID.sub("<guid>", text)
+    text = _GUID_TOLD.sub(r"\1<guid>", text) if may_hold(text, ("guid",)) else text
+    text = _CARD.sub("<guid>", text) if may_hold(text, _MAKERS) else text
+    if text.count(":") + text.count("-") > 4:
+        text = _WIDE_MAC.sub("<guid>", text)
+        text = _MAC.sub(lambda match: match[0] if _is_time(match) else "<mac>", text)
+    if text.count(".") > 1:
+        text = _MAC_DOTTED.sub(lambda match: "<mac>" if re.search("[A-Fa-f]", match[0]) else match[0], text)
+    return _GUID.sub("<guid>", text) if text.count(":") > 2 else text
 
 
 def mask_ips(text: str) -> str:
     """The text without IP addresses; versions of four numbers stay."""
-    text = _IPV4.sub(lambda match: match[0] if _is_version(match) else "<ip>", text)
+    if text.count(".") > 2:
+        text = _IPV4.sub(lambda match: match[0] if _is_version(match) else "<ip>", text)
+    if text.count(":") < 2:
+        return text
     return _IPV6.sub(lambda match: "<ip>" if _is_ipv6(match[0]) else match[0], text)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 import html
 import re
@@ -158,7 +157,7 @@ def _decoded(word: str) -> bytes:
     """The bytes of base64; letters at its end that make no byte are left out."""
     word = word[: len(word) - (len(word) % 4 == 1)]
     try:
-        return base64.b64decode(word + "=" * (-len(word) % 4))
+        return binascii.a2b_base64(word + "=" * (-len(word) % 4))
     except (binascii.Error, ValueError):
         return b""
 
@@ -169,6 +168,8 @@ def _is_text(data: bytes) -> bool:
         return False
     if _PRINTABLE.fullmatch(data):
         return True
+    if 0 not in data:
+        return False
     for low, zero in ((data[::2], data[1::2]), (data[1::2], data[::2])):
         if not any(zero) and _PRINTABLE.fullmatch(low):
             return True

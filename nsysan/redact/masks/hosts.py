@@ -41,17 +41,19 @@ _JOB_POD = re.compile(
 _CLUSTER = re.compile(r"(?:gke|aks|eks|k8s|kube|k3s)-[a-z0-9-]{6,}")
 _SHAPES = (_NODE, _MODEL_NODE, _NUMBERED_MODEL, _POD, _JOB_POD, _CLUSTER)
 _LIST_HEADS = re.compile(r"node|host|cn|gn|nid|dgx|hgx|compute|gpunode|.*-.*", re.IGNORECASE)
+_IN_HOST = re.compile(r"[.-]|[A-Za-z]\d\d")
 _HINT = re.compile(r"[A-Za-z0-9][.-][A-Za-z0-9]|[A-Za-z]\d\d")
 
 
 def mask_hosts(text: str) -> str:
     """The text without names of machines: lists of nodes, images with their registry, domains, pods, nodes."""
-    text = _NODELIST.sub(lambda match: "<host>" if _is_nodelist(match) else match[0], text)
+    if "[" in text:
+        text = _NODELIST.sub(lambda match: "<host>" if _is_nodelist(match) else match[0], text)
     if not _HINT.search(text):
         return text
     if "/" in text:
         text = _IMAGE.sub(_image, text)
-    return _TOKEN.sub(lambda match: "<host>" if is_host(match[0]) else match[0], text)
+    return _TOKEN.sub(lambda match: "<host>" if _IN_HOST.search(match[0]) and is_host(match[0]) else match[0], text)
 
 
 def is_host(name: str) -> bool:

@@ -7,6 +7,7 @@ import binascii
 import re
 
 from nsysan.redact.common_words import words
+from nsysan.redact.masks.asked import may_hold
 from nsysan.redact.masks.encoded import is_odd
 from nsysan.redact.masks.keys import MASKED
 
@@ -20,12 +21,15 @@ _TELLING = re.compile(
     r"client_?-?(?:email|secret|id)|project_?-?id|(?<![A-Za-z])sid(?![A-Za-z])|xsrf|csrf",
     re.IGNORECASE,
 )
+#: One of which is in each of them.
+_IN_TELLING = words("pass pwd secret credential key token sess client project sid xsrf csrf")
 _ASSIGNED = re.compile(rf"(?P<rest>[\w.-]{{0,24}}{_QUOTE}?\s{{0,3}}(?:=>|:=|=|:(?!:))\s{{0,3}})(?P<value>{_VALUE})")
 _HARMLESS = re.compile(r"(?:\d{1,4}|true|false|none|null|nil|yes|no|on|off|auto|default|\?+|\.{3}|-)", re.IGNORECASE)
 #: Variables of an environment, by a word of their names.
 _VARIABLE = re.compile(rf"(?<![A-Za-z0-9_])(?P<name>[A-Z][A-Z0-9_]{{1,63}})=(?P<value>{_VALUE})")
 _OF_SECRETS = words("KEY TOKEN SECRET PASS PASSWORD PASSWD PWD PASSPHRASE AUTH COOKIE CREDENTIAL CREDENTIALS PAT DSN")
 _OF_PEOPLE = words("USER USERNAME LOGNAME HOST HOSTNAME NODENAME NODELIST ADDR EMAIL ACCOUNT LOGIN JOBID")
+_IN_NAMES = [name.lower() for name in sorted(_OF_SECRETS | _OF_PEOPLE, key=len)]
 _OPTION = re.compile(rf"(?P<name>--[a-z][a-z0-9_-]{{1,40}})(?P<rest>=|\s{{1,3}})(?P<value>{_VALUE})", re.IGNORECASE)
 _OF_OPTIONS = words(
     "password passwd pass token secret key auth user username login credential credentials apikey pat host hostname"
@@ -92,23 +96,36 @@ def mask_certificates(text: str) -> str:
 def mask_settings(text: str) -> str:
     """The text without values that a name, an option or a header says to be secret."""
     if "=" in text:
-        text = _SIGNED.sub(_whole, _CONNECTION.sub(MASKED, text))
-        text = _SLURM_VARIABLE.sub(_slurm, _VARIABLE.sub(_variable, text))
-        text = _PERSON.sub(r"\1=<name>", text)
+        text = _assigned(text)
     if "--" in text:
         text = _OPTION.sub(_option, text)
-    text = _HEADER.sub(rf"\1\2{MASKED}", text)
+    if may_hold(text, ("authorization", "cookie", "x-api-key", "x-auth-token")):
+        text = _HEADER.sub(rf"\1\2{MASKED}", text)
     text = _SHORT_OPTION.sub(rf"\1{MASKED}", text) if "-p" in text else text
-    text = _WEAK.sub(_weak, text)
-    text = _CURL.sub(rf"\1{MASKED}", _BEARER.sub(rf"\1{MASKED}", _BASIC.sub(_basic, text)))
-    return _named(text)
+    text = _WEAK.sub(_weak, text) if may_hold(text, ("token", "key", "auth", "cred")) else text
+    if may_hold(text, ("basic", "bearer")):
+        text = _BEARER.sub(rf"\1{MASKED}", _BASIC.sub(_basic, text))
+    text = _CURL.sub(rf"\1{MASKED}", text) if "-u" in text else text
+    return _named(text) if may_hold(text, _IN_TELLING) else text
 
 
 def mask_tokens(text: str) -> str:
     """The text without tokens that their form gives away, and without jobs, serial and phone numbers."""
-    text = _RESOURCE.sub("<resource>", _BOTS.sub(MASKED, _JWT.sub(_whole, text)))
-    text = _SLURM.sub("<job>", text)
-    return _PHONE.sub("<phone>", _SERIAL.sub(r"\1<serial>", text))
+    text = _JWT.sub(_whole, text) if "eyJ" in text else text
+    text = _BOTS.sub(MASKED, text) if ":" in text or text.count(".") > 1 else text
+    text = _RESOURCE.sub("<resource>", text) if "-" in text or "/" in text or ":" in text else text
+    text = _SLURM.sub("<job>", text) if may_hold(text, ("slurm", "job")) else text
+    text = _SERIAL.sub(r"\1<serial>", text) if may_hold(text, ("serial", "sn", "s/n")) else text
+    return _PHONE.sub("<phone>", text) if "+" in text else text
+
+
+def _assigned(text: str) -> str:
+    if may_hold(text, ("endpoint", "account", "sharedaccess", "instrumentationkey")):
+        text = _CONNECTION.sub(MASKED, text)
+    text = _SIGNED.sub(_whole, text) if "&" in text else text
+    text = _VARIABLE.sub(_variable, text) if may_hold(text, _IN_NAMES) else text
+    text = _SLURM_VARIABLE.sub(_slurm, text) if "SLURM" in text else text
+    return _PERSON.sub(r"\1=<name>", text) if may_hold(text, ("user=", "name=", "login=", "host=", "email=")) else text
 
 
 def _blocks(text: str) -> str:

@@ -7,6 +7,7 @@ import html
 import re
 import unicodedata
 from collections.abc import Iterator
+from functools import lru_cache
 from urllib.parse import unquote_plus
 
 _DEPTH = 3
@@ -28,8 +29,13 @@ def readings(text: str) -> Iterator[str]:
     yield from layer
 
 
-def hidden(text: str) -> Iterator[str]:
+@lru_cache(maxsize=1)
+def hidden(text: str) -> tuple[str, ...]:
     """Texts that are in it as base64 or hexadecimal: whole words that decode to nothing but letters and signs."""
+    return tuple(_hidden(text))
+
+
+def _hidden(text: str) -> Iterator[str]:
     for chunk in _CHUNK.findall(text):
         for word in (chunk, *re.split("[-_]", chunk)):
             if len(word) >= 16 and (found := _legible(_base64(word), 12)):

@@ -6,7 +6,7 @@ import ipaddress
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -41,6 +41,7 @@ _TELLING = words(
     "password passwd passphrase secret apikey accesskey privatekey accountkey authtoken accesstoken credential "
     "sessionid setcookie sharedaccess refreshtoken sessid projectid clientemail"
 )
+_BETWEEN = str.maketrans("", "", "_.-")
 _VERSIONED = words(
     "v ver version release driver runtime toolkit firmware fw cuda cudart cudnn cublas cublaslt cufft cusparse "
     "cusolver curand cupti cutlass nccl nvrtc nvjitlink nvshmem nsys nsight systems torch pytorch triton tensorrt "
@@ -51,35 +52,52 @@ _NAME_BEFORE = r"([A-Za-z_][\w.-]{1,60})\\{0,9}[\"']?\s{0,3}"
 _VALUE_AFTER = r"\s{0,3}\\{0,9}[\"']?([^\s\"'<>&,;\\]{3,})"
 _ASSIGNMENTS = tuple(re.compile(f"{_NAME_BEFORE}{sign}{_VALUE_AFTER}") for sign in ("(?:=>|:=|=)", ":(?!:)"))
 _OPTION = re.compile(r"--([a-z][\w-]{2,40})[ =]([^\s\"'<>-][^\s\"'<>]{2,})", re.IGNORECASE)
+#: Each with letters of which it has one, in lower case: most texts have none, and need not be searched.
 _PHRASES = (
-    ("private key", re.compile(r"BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY")),
-    ("public key", re.compile(r"(?:ssh-|ecdsa-)\S{1,24}\s{1,3}(?:AAAA[\w+/]{20}|\S{1,64}\s\w{1,64}@\w)")),
-    ("address of a repository", re.compile(r"git@\S{1,253}:[\w./~-]{2}")),
-    ("header with credentials", re.compile(r"bearer\s{1,3}[\w.~+/=-]{12}", re.IGNORECASE)),
+    ("private key", ("private key",), re.compile(r"BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY")),
+    (
+        "public key",
+        ("ssh-", "ecdsa-"),
+        re.compile(r"(?:ssh-|ecdsa-)\S{1,24}\s{1,3}(?:AAAA[\w+/]{20}|\S{1,64}\s\w{1,64}@\w)"),
+    ),
+    ("address of a repository", ("git@",), re.compile(r"git@\S{1,253}:[\w./~-]{2}")),
+    ("header with credentials", ("bearer",), re.compile(r"bearer\s{1,3}[\w.~+/=-]{12}", re.IGNORECASE)),
     (
         "header with credentials",
+        ("authorization",),
         re.compile(r"authorization\W{1,6}(?:basic|digest|negotiate)\s{1,3}[\w+/=]{8}", re.IGNORECASE),
     ),
-    ("cookie", re.compile(r"cookie:\s{0,3}\w+=[^\s<]", re.IGNORECASE)),
+    ("cookie", ("cookie",), re.compile(r"cookie:\s{0,3}\w+=[^\s<]", re.IGNORECASE)),
     (
         "job of a cluster",
+        ("slurm",),
         re.compile(r"slurm[-_ ]?(?:job)?[-_ :=#]{0,2}\d{4}|SLURM_\w{0,20}(?:ID|LIST|NAME)=[\"']?[^\s\"'<]{5}", re.I),
     ),
-    ("serial number", re.compile(r"serial\W{0,3}(?:number|no)?\W{0,4}[A-Z]{0,4}\d{7}", re.IGNORECASE)),
-    ("GUID", re.compile(r"guid\W{0,6}(?:0x)?[0-9a-f]{2}(?:[:.]?[0-9a-f]{2}){5}", re.IGNORECASE)),
-    ("signed address", re.compile(r"(?:[?&]|X-Amz-Signature=|\bsig=)sig=?\w|X-Amz-Signature=\w|[?&]sig=[\w%]{8}")),
-    ("account of a storage", re.compile(r"AccountName=\w|AccountKey=\w|SharedAccessKey=\w")),
-    ("telephone number", re.compile(r"(?<![A-Za-z0-9+])\+\d{2,3} \d{3,4}(?: \d{3,})+(?![A-Za-z0-9])")),
+    ("serial number", ("serial",), re.compile(r"serial\W{0,3}(?:number|no)?\W{0,4}[A-Z]{0,4}\d{7}", re.IGNORECASE)),
+    ("GUID", ("guid",), re.compile(r"guid\W{0,6}(?:0x)?[0-9a-f]{2}(?:[:.]?[0-9a-f]{2}){5}", re.IGNORECASE)),
+    (
+        "signed address",
+        ("sig",),
+        re.compile(r"(?:[?&]|X-Amz-Signature=|\bsig=)sig=?\w|X-Amz-Signature=\w|[?&]sig=[\w%]{8}"),
+    ),
+    (
+        "account of a storage",
+        ("account", "sharedaccess"),
+        re.compile(r"AccountName=\w|AccountKey=\w|SharedAccessKey=\w"),
+    ),
+    ("telephone number", ("+",), re.compile(r"(?<![A-Za-z0-9+])\+\d{2,3} \d{3,4}(?: \d{3,})+(?![A-Za-z0-9])")),
 )
 
 
 def kinds(text: str) -> Iterator[str]:
     """The kinds of secret in a text, perhaps more than once."""
-    for kind, phrase in _PHRASES:
-        if phrase.search(text):
+    # Outside of ASCII, letters can be of words whose lower case has others.
+    lowered = text.lower() if text.isascii() else None
+    for kind, begins, phrase in _PHRASES:
+        if (lowered is None or _holds(lowered, begins)) and phrase.search(text):
             yield kind
     yield from _assigned(text)
-    if "[" in text and any(is_node_list(part) for part in re.split(r"\s", text)):
+    if "[" in text and is_node_list(text):
         yield "host name"
     yield from _addresses(text)
     for word in set(_WORDS.findall(text)):
@@ -118,13 +136,22 @@ def _of_word(word: str) -> Iterator[str]:
         yield "host name"
 
 
+def _holds(text: str, letters: Iterable[str]) -> bool:
+    # Not any(): this is asked of each text a dozen times.
+    for some in letters:  # noqa: SIM110
+        if some in text:
+            return True
+    return False
+
+
 def _addresses(text: str) -> Iterator[str]:
     for match in _NUMBERS.finditer(text) if text.count(".") >= 3 else ():
         if _is_ip(match[0], text[: match.start()], text[match.end() :]):
             yield "IP address"
     if text.count(":") < 2 and text.count("-") < 5:
         return
-    for word in (part for whole in _WORDS.findall(text) for part in re.split(r"[#*$@!?]", whole)):
+    many = "::" in text or text.count(":") > 6
+    for word in (part for whole in _WORDS.findall(text) for part in re.split(r"[#*$@!?]", whole)) if many else ():
         if ("::" in word or word.count(":") > 6) and any(map(_is_ipv6, _from_each_colon(word[:256]))):
             yield "IP address"
     for pairs in _PAIRS.findall(text):
@@ -233,9 +260,10 @@ def _bits(word: str) -> float:
 
 
 def _assigned(text: str) -> Iterator[str]:
-    if "=" in text or ":" in text:
+    whole = text.lower().translate(_BETWEEN)
+    if ("=" in text or ":" in text) and (not text.isascii() or _holds(whole, _TELLING)):
         for name, value in (found for pattern in _ASSIGNMENTS for found in pattern.findall(text)):
-            squeezed = re.sub("[_.-]", "", name.lower())
+            squeezed = name.lower().translate(_BETWEEN)
             if any(telling in squeezed for telling in _TELLING) and not _is_harmless(value):
                 yield "setting"
     for name, value in _OPTION.findall(text) if "--" in text else ():

@@ -24,6 +24,8 @@ _COMMON = GENERIC | SETTINGS | OURS
 _WORD = re.compile(r"[^\W_]+")
 _NUMBERS = frozenset(("INTEGER", "REAL"))
 _HOME = ("/home/", "/Users/", "\\Users\\")
+#: Names that are looked for one by one.
+_FEW = 32
 _ENDS = re.compile(r"[^\w.@-]")
 
 
@@ -40,6 +42,8 @@ class Names:
     def within(self, text: str) -> Iterator[str]:
         """The kinds of the names that a text holds."""
         lowered = text.lower()
+        if len(self.kinds) <= _FEW and not any(name in lowered for name in (*self.kinds, *self.stems)):
+            return
         words_of_it = set(_WORD.findall(lowered))
         for name in (name for word in words_of_it for name in self._by_word.get(word, ())):
             if _stands_in(name, lowered):

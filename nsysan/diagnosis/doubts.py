@@ -1,0 +1,31 @@
+"""What keeps a verdict from being more sure, and what would settle it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Doubt(StrEnum):
+    """What keeps a verdict from being more sure, where that can be helped by another capture."""
+
+    #: The steady steps are a small part of the capture's time: of its GPUs' busy time, too, or not.
+    FEW = "few"
+    COVERAGE = "coverage"
+    #: The profiler slows the hosts, and without it they may not bound the step.
+    PROFILER = "profiler"
+    #: The hosts may be waiting where they seem to work; or do, and nothing tells for what.
+    UNSEEN = "unseen"
+    WAITS = "waits"
+
+
+_ALONE = "capture decode steps alone (nsysan capture -c cudaProfilerApi, or --serve)"
+#: What settles each.
+SETTLED = {
+    Doubt.FEW: _ALONE,
+    Doubt.COVERAGE: _ALONE,
+    Doubt.PROFILER: "time a step without nsys, and run nsysan again with --untraced TIME",
+    Doubt.UNSEEN: "capture with --trace=cuda,nvtx,osrt: by their calls into the operating system nsysan tells whether "
+    "the hosts work or wait between their launches",
+    Doubt.WAITS: "find out what the hosts wait for between their launches: Nsight Systems shows the calls of their "
+    "threads into the operating system, from where they are made, and what other threads do then",
+}
