@@ -76,7 +76,7 @@ def _remade(table: pa.Table, chance: random.Random) -> tuple[pa.Table, str]:
         for number in range(2_000):
             table = table.append_column(f"c{number}", pa.nulls(table.num_rows))
     elif how == "bomb":
-        rows = chance.choice((10**5, 10**7))
+        rows = chance.choice((10**5, 2 * 10**6))  # of more, writing them takes more than the bar
         index = pa.nulls(rows, pa.int32()).fill_null(0)
         filled = pa.DictionaryArray.from_arrays(index, pa.array(["x" * chance.choice((1, 1_000))]))
         how = f"{rows} rows of one text"
