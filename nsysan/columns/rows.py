@@ -46,6 +46,15 @@ def kept(frame: pl.DataFrame, *predicates: pl.Expr) -> pl.DataFrame:
     return frame if mask.all() else frame.filter(mask)
 
 
+def ordered(frame: pl.DataFrame, *by: str) -> pl.DataFrame:
+    """The rows by some columns of numbers: the frame itself, where they are, as sorting copies all of its columns."""
+    rises, same = (np.full(max(len(frame) - 1, 0), fill_value=first) for first in (False, True))
+    for column in (frame[name].to_numpy() for name in by):
+        rises |= same & (column[1:] > column[:-1])
+        same &= column[1:] == column[:-1]
+    return frame if rises.all() else frame.sort(by)
+
+
 def parted(frame: pl.DataFrame, by: str) -> dict[int, pl.DataFrame]:
     """The rows of each number in a column, in their order; in one go, as there may be thousands of numbers."""
     parts = frame.partition_by(by, as_dict=True, maintain_order=True)

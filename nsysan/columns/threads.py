@@ -20,7 +20,7 @@ _B = TypeVar("_B")
 #: More at a time would hold more in memory than it gains.
 _MOST = 4
 #: So few rows are done before threads, which wait for each other's Python, would have begun.
-FEW_ROWS = 20_000
+FEW_ROWS = 100_000
 
 
 def processors() -> int:

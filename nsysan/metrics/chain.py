@@ -10,7 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 from nsysan.columns.codes import codes
-from nsysan.columns.rows import filled
+from nsysan.columns.rows import filled, ordered
 
 _I64 = npt.NDArray[np.int64]
 _CALL = ["family", "step", "call"]
@@ -26,7 +26,7 @@ def with_before(arrived: pl.DataFrame, windows: pl.DataFrame) -> pl.DataFrame:
     the steady one right before it counts; moving: ns from the last arrival until the rank leaves. arrived: as
     skew.arrivals gives it. windows: step, rank, begin, finish, excluded.
     """
-    calls = arrived.sort("rank", "begin", "row")
+    calls = ordered(arrived, "rank", "begin", "row")
     spans = windows.select("step", "rank", opened="begin", finish="finish", steady=pl.col("excluded").is_null())
     calls = calls.join(spans, on=["step", "rank"], how="left", maintain_order="left")
     same = pl.col("rank") == pl.col("rank").shift(1)

@@ -10,6 +10,7 @@ import polars as pl
 
 from nsysan.columns.codes import codes, numbered
 from nsysan.columns.intervals import atoms, line_of_mask
+from nsysan.columns.rows import kept, ordered
 from nsysan.columns.threads import each_of
 from nsysan.metrics.causes import GapCause, LateCause
 from nsysan.metrics.lines import LATE
@@ -50,7 +51,7 @@ def arrivals(collectives: pl.DataFrame) -> pl.DataFrame:
     number: of the call in its step, over all families, from 0, in the order in which first ranks come.
     caused: on the last rank, the ns by which it came after the second last; 0 on the others.
     """
-    matched = collectives.filter(pl.col("verdict") == Match.MATCHED)
+    matched = kept(collectives, pl.col("verdict") == Match.MATCHED)
     call, _ = codes([matched[name] for name in _CALL])
     begin = matched["begin"].to_numpy()
     order = np.lexsort((matched["rank"].to_numpy(), begin, call))
@@ -145,7 +146,7 @@ def against_reference(arrived: pl.DataFrame, spent: pl.DataFrame) -> pl.DataFram
 
 def _spent(own: pl.DataFrame, work: pl.DataFrame) -> pl.DataFrame:
     """row and PARTS of one rank's calls of one family: absolute times since the call before; `previous` is its end."""
-    own = own.sort("begin", "row")
+    own = ordered(own, "begin", "row")
     previous_end = np.minimum(own["end"].shift(1).fill_null(0).to_numpy(), own["begin"].to_numpy())
     begins = own["begin"].to_numpy()
     rank = own["rank"][0]

@@ -11,7 +11,7 @@ import polars as pl
 from nsysan.model.matches import Match
 from nsysan.replay.activity import Activity
 from nsysan.replay.engine import I64, Edges
-from nsysan.replay.hosts_meet import hosts_meet, with_hosts_met
+from nsysan.replay.hosts_meet import hosts_meet, meetings, with_hosts_met
 from nsysan.replay.links import Link, Part, part
 from nsysan.replay.meetings import with_meetings
 from nsysan.replay.orders import stream_orders
@@ -55,9 +55,10 @@ def build(run: Run, found: Activity) -> Graph:
     work, hosts = with_places(work, found.waits)
     work = with_meetings(work.sort(*_LANE, "begin", "end", maintain_order=True))
     waited = os_waits(found.os_calls, hosts)
-    hosts, answered = with_replies(work, hosts, found.beside, found.orders, waited)
+    met = meetings(hosts)
+    hosts, answered = with_replies(work, hosts, found.beside, found.orders, waited, meet=not met.is_empty())
     # Where it is inferred what tells hosts to begin, that is no other host.
-    hosts = with_hosts_met(hosts) if answered.is_empty() else hosts.with_columns(meeting=pl.lit(None, dtype=pl.Int64))
+    hosts = with_hosts_met(hosts, met if answered.is_empty() else met.clear())
     hosts, seen = with_seen_waits(hosts, waited)
     hosts = hosts.with_row_index("number")
     together = hosts_meet(hosts)
@@ -67,9 +68,9 @@ def build(run: Run, found: Activity) -> Graph:
     first = 2 * len(hosts)
     begin, end = work["begin"].to_numpy(), work["end"].to_numpy()
     starts = first + 2 * np.arange(len(work))
-    arrivals, met = _arrivals(work)
+    arrivals, complete = _arrivals(work)
     count = first + 2 * len(work)
-    time = np.concatenate((_paired(hosts["start"].to_numpy(), hosts["end"].to_numpy()), _paired(begin, end), met))
+    time = np.concatenate((_paired(hosts["start"].to_numpy(), hosts["end"].to_numpy()), _paired(begin, end), complete))
     opens = np.zeros(len(time), dtype=np.bool_)
     opens[:first:2] = _new(hosts, _CALL)
     opens[first:count:2] = _new(work, _LANE)

@@ -24,18 +24,12 @@ _LANE = ("stretch", "thread")
 _MEETING = ("stretch", "step", "meeting")
 
 
-def meet(hosts: pl.DataFrame) -> bool:
-    """Whether the hosts meet; hosts: as with_places has them, in order."""
-    return not _meetings(_pauses(hosts)).is_empty()
-
-
-def with_hosts_met(hosts: pl.DataFrame) -> pl.DataFrame:
+def with_hosts_met(hosts: pl.DataFrame, met: pl.DataFrame) -> pl.DataFrame:
     """The calls of hosts with a wait in each pause in which they meet; meeting: a number for its place, null of others.
 
-    hosts: as with_replies has them.
+    hosts: as with_replies has them. met: their meetings.
     """
     hosts = hosts.with_columns(meeting=pl.lit(None, dtype=pl.Int64))
-    met = _meetings(_pauses(hosts))
     if met.is_empty():
         return hosts
     last = int(hosts["place"].max() or 0)  # type: ignore[arg-type]
@@ -74,8 +68,11 @@ def _pauses(hosts: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _meetings(pauses: pl.DataFrame) -> pl.DataFrame:
-    """The pauses of all ranks in which they meet, with meeting: a number for its place in their steps."""
+def meetings(hosts: pl.DataFrame) -> pl.DataFrame:
+    """The pauses of all ranks in which they meet, with meeting: a number for its place in their steps; hosts: as
+    with_places has them.
+    """
+    pauses = _pauses(hosts)
     ranks = pauses["rank"].n_unique()
     key = ("stretch", "step", "place")
     beside = pauses.filter(pl.len().over(key) == ranks) if ranks > 1 else pauses.clear()

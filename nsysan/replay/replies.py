@@ -14,7 +14,6 @@ import polars as pl
 from nsysan.replay.alongside import spread
 from nsysan.replay.edits import Basis, Edit
 from nsysan.replay.engine import I64
-from nsysan.replay.hosts_meet import meet
 from nsysan.replay.known_results import told_to_host, told_to_thread
 from nsysan.replay.links import Link, Part, part
 from nsysan.replay.os_waits import NOT_TRACED, OsWaits
@@ -35,21 +34,27 @@ _LANE = ("stretch", "thread")
 
 
 def with_replies(
-    work: pl.DataFrame, hosts: pl.DataFrame, beside: pl.DataFrame, orders: pl.DataFrame, os_waits: OsWaits = NOT_TRACED
+    work: pl.DataFrame,
+    hosts: pl.DataFrame,
+    beside: pl.DataFrame,
+    orders: pl.DataFrame,
+    os_waits: OsWaits = NOT_TRACED,
+    *,
+    meet: bool,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The calls of hosts with a wait in the longest pause of each one's step, for the results of so many steps before
     as have been told by then on all ranks; with `reply`, whether it is one. And node (of the work, from 0), thread,
     start, link: which work each of them is for.
 
     work, hosts: as with_places has them. beside: calls that wait of threads that launch nothing, as Activity has them.
-    os_waits: what hosts wait in calls into the operating system.
+    os_waits: what hosts wait in calls into the operating system. meet: whether the hosts do.
     """
     hosts = hosts.sort(*_LANE, "start", "end", maintain_order=True).with_columns(reply=pl.lit(value=False))
     nothing = pl.DataFrame(schema=dict.fromkeys(("stretch", "thread", "start", "node", "link"), pl.Int64))
     pauses, told = _pauses(hosts), told_to_thread(work, beside, orders)
     telling = -1
     # Hosts that wait for each other are told by no one of them.
-    if by_host := told.is_empty() and not meet(hosts):
+    if by_host := told.is_empty() and not meet:
         told, telling = told_to_host(work, hosts, orders)
     if told.is_empty() or pauses.is_empty():
         return hosts, nothing

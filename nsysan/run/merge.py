@@ -13,7 +13,7 @@ import polars as pl
 
 from nsysan import progress
 from nsysan._errors import ExitCode, NsysanError
-from nsysan.columns.rows import parted
+from nsysan.columns.rows import ordered, parted
 from nsysan.columns.times import SAME, Shift, shifted
 from nsysan.model.launchers import launched_together
 from nsysan.model.loaded import TraceSummary
@@ -57,14 +57,14 @@ def merge(
     frames = _Frames.of(summaries, shifts)
     found = _matched(frames, told, clocked=True)
     progress.stage("matching collectives")
-    collectives = match_collectives(found.calls, len(ranks)).sort("rank", "begin")
+    collectives = ordered(match_collectives(found.calls, len(ranks)), "rank", "begin")
     numbers = [(key, rank.rank, trace_of[key]) for key, rank in ranks]
     delays = {rank: summaries[trace].delays.get(key - first_keys[trace]) for key, rank, trace in numbers}
     rank_clocks = find_offsets(collectives, delays)
     late = {key: rank_clocks.taken_out[rank] for key, rank, _ in numbers if rank in rank_clocks.taken_out}
     if late:
         found = _matched(frames.without(late), told, clocked=True)
-        collectives = match_collectives(found.calls, len(ranks)).sort("rank", "begin")
+        collectives = ordered(match_collectives(found.calls, len(ranks)), "rank", "begin")
     last, passing = collectives.select("row", "last").drop_nulls().sort("row"), found.passing.sort("row")
     windows = found.windows.sort("step", "rank")
     windows_of = parted(windows, "rank_key")

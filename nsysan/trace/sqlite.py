@@ -30,7 +30,7 @@ from nsysan.trace.where import Where, applicable
 
 _BATCH = 100_000
 #: Larger tables of numbers are read column by column in threads, which smaller ones are not worth.
-BULK_ROWS = 50_000
+BULK_ROWS = 30_000
 _ALLOWED = frozenset((sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION))
 
 

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from nsysan.replay.activity import _earlier, _early
-from nsysan.replay.hosts_meet import hosts_meet, with_hosts_met
+from nsysan.replay.hosts_meet import hosts_meet, meetings, with_hosts_met
 from nsysan.replay.places import _asked_once
 from nsysan.trace.calls import NOT_READY
 
@@ -59,8 +59,13 @@ def hosts(late: int, leaves: int) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=SCHEMA, orient="row")
 
 
+def met_of(calls: pl.DataFrame) -> pl.DataFrame:
+    """The calls with their meetings."""
+    return with_hosts_met(calls, meetings(calls))
+
+
 def test_who_comes_first_waits_for_the_last() -> None:
-    found = with_hosts_met(hosts(late=1_500_000, leaves=20_000))
+    found = met_of(hosts(late=1_500_000, leaves=20_000))
     met = found.drop_nulls("meeting").sort("rank", "start")
     # Each step but the first begins with one: from the end of its second launch to the first of the next.
     assert len(met) == 2 * (STEPS - 1)
@@ -76,7 +81,7 @@ def test_who_comes_first_waits_for_the_last() -> None:
     [(20_000, 20_000), (1_500_000, 900_000), (1_950_000, 60_000)],
 )
 def test_what_is_no_meeting(late: int, leaves: int) -> None:
-    found = with_hosts_met(hosts(late, leaves))
+    found = met_of(hosts(late, leaves))
     assert found["meeting"].null_count() == len(found) == 4 * STEPS
     assert hosts_meet(found.with_row_index("number")) == []
 
