@@ -20,7 +20,7 @@ _LEAST, _SHARE, _PLACES, _IN_ALL = 20_000, 0.03, 4, 64
 #: A place is one that most steps have, in most of which the wait ends after what it is for.
 _OFTEN, _MOST = 0.8, 0.9
 #: A wait's end varies so much less against what it is for than its length does, and that more than this, ns.
-_CLOSER, _VARIES = 0.5, 100
+_CLOSER, _VARIES = 0.25, 100
 #: The other waits for less of it.
 _HALF = 0.5
 #: So many calls of a name into the operating system are told apart in a pause.
