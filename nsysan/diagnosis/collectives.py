@@ -24,6 +24,9 @@ from nsysan.timings import stage
 
 _CALL = ["name", "kind", "library", "cls", "message_bytes", "group", "members"]
 _KEY = ["population", *_CALL]
+#: What is looked at of a call, of which a frame has many columns.
+_TIMES = ("end", "last", "wait", "wire", "skew_free_wait")
+_OF_CALLS = (*_CALL, "rank", "family", "step", "call", "communicator", "verdict", *_TIMES)
 #: What the column of their steps is called.
 POPULATION = "population"
 _NOT_DECODE = ("start-up", "prefill", "mixed")
@@ -227,9 +230,10 @@ def size_series(families: list[CollectiveFamily], link: Link) -> list[SizeSeries
 
 def _counted_calls(run: Run) -> pl.DataFrame:
     """Calls of the counted steps, and those of a start-up step of which there are none elsewhere: a sweep's first."""
-    counted = run.collectives.filter(pl.col("step").is_in(counted_steps(run)))
+    calls = run.collectives.select(_OF_CALLS)
+    counted = calls.filter(pl.col("step").is_in(counted_steps(run)))
     starting = run.windows.filter(pl.col("excluded").fill_null("").str.starts_with("start-up"))["step"].unique()
-    first = run.collectives.filter(pl.col("step").is_in(starting.to_list()))
+    first = calls.filter(pl.col("step").is_in(starting.to_list()))
     return pl.concat([counted, first.join(counted.select(_CALL).unique(), on=_CALL, how="anti", nulls_equal=True)])
 
 
