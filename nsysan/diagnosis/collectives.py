@@ -112,8 +112,9 @@ def find_families(run: Run) -> list[CollectiveFamily]:
 
     Of all populations but prefill and mixed ones, the headline first, then most frequent first.
     """
-    of_step = run.windows.select("step", "population").unique("step")
-    calls = _counted_calls(run).join(of_step, on="step", how="left")
+    of_step = dict(run.windows.select("step", "population").unique("step").iter_rows())
+    population = pl.col("step").replace_strict(of_step, default=None, return_dtype=pl.String)
+    calls = _counted_calls(run).with_columns(population=population)  # a join would copy all other columns
     order = {one.id: place for place, one in enumerate(run.steps.populations)}
     call, known = numbered_calls(calls, calls.select(_KEY))
     verdicts = calls.select(call, "verdict").group_by("code").agg(pl.first("verdict"))
