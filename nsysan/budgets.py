@@ -58,7 +58,12 @@ FOLDER_SAMPLES_A_BYTE = 4
 #: Unpacked bytes for each byte of a file, and those that any file may have: 200 bytes a row, where they are unpacked.
 FOLDER_BYTES_A_BYTE = 32
 FOLDER_BYTES = 64 << 20
-#: Bytes that one packed batch of Arrow may unpack to, all of which are there at once; nsys packs none.
+#: Bytes of all texts of a folder that are read, and more for each byte of its files, but no more than so many: they are
+#: held several times over. Texts of nsys are a tenth of what is unpacked.
+FOLDER_TEXTS = 256 << 20
+FOLDER_TEXTS_A_BYTE = 2
+FOLDER_TEXTS_MOST = 1 << 30
+#: Bytes that one packed batch of Arrow, or the texts of one of Parquet, may unpack to, all of which are there at once.
 ARROW_BATCH_BYTES = 256 << 20
 #: Pages of a Parquet file, and depth of the structs in their headers.
 PARQUET_PAGES = 1_000_000
@@ -132,6 +137,11 @@ def budget_of(file: Path) -> Budget:
     size = file.stat().st_size
     more = size * FOLDER_SAMPLES_A_BYTE if _SAMPLES in file.stem else size // FOLDER_BYTES_A_ROW
     return Budget(FOLDER_ROWS + more, FOLDER_BYTES + FOLDER_BYTES_A_BYTE * size)
+
+
+def texts_of_files(size: int) -> int:
+    """The bytes of texts that a folder may have whose files have `size`."""
+    return min(FOLDER_TEXTS + FOLDER_TEXTS_A_BYTE * size, FOLDER_TEXTS_MOST)
 
 
 def _invalid(why: str) -> Exception:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import sys
 import traceback
@@ -115,12 +116,23 @@ def main() -> None:
     except (SystemExit, KeyboardInterrupt):
         raise
     except BaseException:  # a panic of polars is no Exception
+        if _is_nowhere():  # where Python 3.13 can end in one as it loads polars
+            click.echo("nsysan: the working directory is gone; cd to one that exists", err=True)
+            sys.exit(ExitCode.SYSTEM)
         click.echo(traceback.format_exc(), err=True)
         sys.exit(ExitCode.BUG)
     finally:
         streams.detach()
         # What is left goes with the process: at its end Python would look for circles in all of it, twice.
         gc.freeze()
+
+
+def _is_nowhere() -> bool:
+    try:
+        os.getcwd()
+    except OSError:
+        return True
+    return False
 
 
 def _told(error: OSError | MemoryError) -> str:

@@ -17,6 +17,7 @@ from nsysan.metrics.whatif import WhatIf
 from nsysan.text import pct, pct_limit, rough, sentence
 
 _TRY = "nobody can tell how much: try it"
+_CEILING = "all that launching costs: less where hosts wait for something else in between, which is not traced"
 _LOOK = "look at the timeline and the kernels below: no finding says what to change"
 _HOW = {
     SavingIs.REPLAY: "",
@@ -80,12 +81,7 @@ def next_step(diagnosis: Diagnosis, findings: Sequence[Finding], faster: str) ->
         case Doubt.FEW if step.gains:
             return replace(step, basis=_and(step.basis, "as far as so few steps tell"))
         case Doubt.UNSEEN if of_hosts:
-            return replace(
-                step,
-                basis=_and(
-                    step.basis, "if the hosts work between their launches; less where they wait for something else"
-                ),
-            )
+            return replace(step, basis=_and(step.basis, _CEILING))
         case Doubt.WAITS if of_hosts:
             return replace(step, basis=_and(step.basis, "less as far as the hosts wait for something else"))
     return step
@@ -111,7 +107,9 @@ def _advised(diagnosis: Diagnosis, findings: Sequence[Finding], first: Finding |
     rest = _little(what, findings)
     if verdict.kind != VerdictKind.COMPUTE:
         return NextStep(faster, basis=_TRY, rest=rest)
-    return NextStep(faster, gains=f"a part of {_own(verdict, period)}", basis="how much no trace tells", rest=rest)
+    return NextStep(
+        faster, gains=f"a part of {_own(verdict, period)}", basis="how much of it no trace tells", rest=rest
+    )
 
 
 def first_finding(findings: Sequence[Finding], period: int) -> Finding | None:
@@ -152,7 +150,7 @@ def _faster(verdict: Verdict, finding: Finding, period: int, faster: str) -> str
     """Of steps that compute bounds, and the finding shortens a little: what shortens the rest."""
     if verdict.kind != VerdictKind.COMPUTE or (finding.saving or 0) >= HIGH_SHARE * period:
         return ""
-    return f"to shorten {_own(verdict, period)}, {faster}"
+    return f"more may be in {_own(verdict, period)}, how much no trace tells: {faster}"
 
 
 def _own(verdict: Verdict, period: int) -> str:

@@ -5,13 +5,16 @@ DEFINITIONS.md, section 7.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from nsysan.diagnosis.verdict_says import CAPTURE_OSRT
 from nsysan.replay.results import HostTime, Pace
 from nsysan.replay.unseen import SEEN
 from nsysan.run.run import Run
 from nsysan.text import duration
+
+#: So much of what a late host costs tells what to do.
+_MOST = 0.5
 
 
 def os_traced(run: Run, pace: Pace | None) -> bool:
@@ -59,3 +62,27 @@ def said_of_host(pace: Pace | None, rank: int) -> list[str]:
     told = ", ".join(f"{what} for {duration(ns)}" for what, ns in parts if ns)
     mostly = f" (mostly in {host.call})" if host.call else ""
     return [f"of a step its host {told}{mostly}, by its calls into the operating system"]
+
+
+def held_by(hosts: Sequence[HostTime], rank: int, costs: int) -> str:
+    """What to do, an imperative, of a late host that sleeps, or waits for what nothing tells, longer than the others by
+    half of what it costs (ns) or more; "" of others.
+    """
+    own = next((host for host in hosts if host.rank == rank), None)
+    others = [host for host in hosts if host.rank != rank]
+    if own is None:
+        return ""
+    sleeps, waits = (
+        getattr(own, part) - min((getattr(host, part) for host in others), default=0) for part in ("sleeps", "untold")
+    )
+    if max(sleeps, waits) < _MOST * costs or not own.call:
+        return ""
+    if sleeps >= waits:
+        return (
+            f"take the sleep out of the thread that launches on rank {rank}: it sleeps for {duration(own.sleeps)} of a "
+            f"step (mostly in {own.call})"
+        )
+    return (
+        f"find out what the thread that launches on rank {rank} waits for: {duration(own.untold)} of a step, mostly in "
+        f"{own.call} (Nsight Systems shows from where it is called)"
+    )

@@ -56,7 +56,7 @@ class Bubble:
     def in_flight(self) -> str:
         """How many batches are in flight, in words."""
         if self.at_once == 1:
-            return "one batch is in flight, which each stage has in turn"
+            return "only one batch is in flight, so stages take turns"
         return f"several batches are in flight: {self.at_once} of {len(self.stages)} stages work at once"
 
     @property

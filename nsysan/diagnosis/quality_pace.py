@@ -54,7 +54,7 @@ def _nobody(run: Run, diagnosis: Diagnosis) -> tuple[Status, str]:
     if hidden >= LATE_SHARE:
         return (
             Status.ESTIMATED,
-            f"for up to {pct(hidden)} of the step a rank may be late that does not show: {_UNSEEN}"
+            f"a late rank could cost up to {pct(hidden)} of the step and not show: {_UNSEEN}"
             f"{or_capture(run, diagnosis.pace)}",
         )
     return Status.OK, f"no rank costs {pct_limit(LATE_SHARE)} or more of the step, or of the slowest steps"

@@ -56,7 +56,7 @@ def _groups(run: Run) -> Quality | None:
     return Quality(
         Aspect.GROUPS,
         Status.ESTIMATED,
-        f"which ranks communicate ({which}) is inferred from when their calls end: the trace names no communicator",
+        f"which ranks communicate ({which}) is inferred from when their calls end: no communicator of theirs is named",
     )
 
 

@@ -58,13 +58,26 @@ class Cut:
 
 def cut_at_arrival(work: pl.DataFrame) -> Cut:
     """The parts of operations; work: begin, end, cls and last (last arrival at a matched call, null for any other)."""
-    begin, end, line = work["begin"].to_numpy(), work["end"].to_numpy().copy(), numbered(work["cls"], _of(WHOLE))
-    at = work["last"].is_not_null().to_numpy().nonzero()[0]
-    rows = pl.Series(at)
-    classes, finish = taken(work["cls"], rows), end[at]
-    end[at] = taken(work["last"], rows).to_numpy()
-    line[at] = numbered(classes, _of(BEFORE))
-    return Cut(begin, end, line, at, finish, numbered(classes, _of(AFTER)))
+    matched = work["last"].is_not_null().to_numpy().nonzero()[0]
+    classes = taken(work["cls"], pl.Series(matched))
+    before, after = numbered(classes, _of(BEFORE)), numbered(classes, _of(AFTER))
+    return _cut(work, matched, numbered(work["cls"], _of(WHOLE)), before, after)
+
+
+def cut_by_kind(work: pl.DataFrame, classes: pl.Series) -> Cut:
+    """The same of operations of few kinds, each a row of `classes`; work: begin, end, kind and last."""
+    matched = work["last"].is_not_null().to_numpy().nonzero()[0]
+    whole, before, after = (numbered(classes, _of(lines)) for lines in (WHOLE, BEFORE, AFTER))
+    kind = work["kind"].to_numpy()
+    return _cut(work, matched, whole[kind], before[kind[matched]], after[kind[matched]])
+
+
+def _cut(work: pl.DataFrame, matched: I64, line: _Numbers, before: _Numbers, after: _Numbers) -> Cut:
+    begin, end = work["begin"].to_numpy(), work["end"].to_numpy().copy()
+    finish = end[matched]
+    end[matched] = taken(work["last"], pl.Series(matched)).to_numpy()
+    line[matched] = before
+    return Cut(begin, end, line, matched, finish, after)
 
 
 def line_names(lines: pl.Series) -> pl.Series:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import polars as pl
-
-from nsysan.report.step_slices import FACTS
 from nsysan.text import plain
 
 #: A name is cut at this: what a template of a kernel was made with stands at its begin.
 _WIDTH = 600
 #: In no real trace are there so many; what else there is is not told.
 _MOST = 20_000
+#: What is told, in the order of the table: columns of step_slices.KIND.
+TOLD = ("demangled", "stream", "bytes", "grid", "block")
 
 
 class Facts:
@@ -25,6 +22,7 @@ class Facts:
 
     def __init__(self) -> None:
         self._number: dict[tuple[Any, ...], int] = {}
+        self._known: dict[tuple[Any, ...], int] = {}
 
     @property
     def table(self) -> list[list[Any]]:
@@ -34,20 +32,12 @@ class Facts:
             for full, stream, size, grid, block in self._number
         ]
 
-    def numbered(self, kinds: pl.DataFrame) -> npt.NDArray[np.int64]:
-        """The number of the facts of each kind of slice, -1 where nothing is told; kinds: name and FACTS, by where they
-        come first.
-        """
-        known: dict[tuple[Any, ...], int] = {}
-        texts = [name for name, dtype in FACTS.items() if dtype == pl.Categorical]
-        told = kinds.with_columns(pl.col("name", *texts).cast(pl.String))
-        numbers = []
-        for name, full, *rest in told.select("name", "demangled", "stream", "bytes", "grid", "block").iter_rows():
-            facts = (full, *rest)
-            if facts not in known:
-                known[facts] = self._numbered((full if full != name else None, *rest))
-            numbers.append(known[facts])
-        return np.array(numbers, dtype=np.int64)
+    def number(self, name: str | None, full: str | None, *rest: str | int | None) -> int:
+        """The number of what is told of a kind of slices, -1 where that is nothing: its name, and the facts TOLD."""
+        told = (name, full, *rest)
+        if told not in self._known:
+            self._known[told] = self._numbered((full if full != name else None, *rest))
+        return self._known[told]
 
     def _numbered(self, row: tuple[Any, ...]) -> int:
         if all(value is None for value in row) or (len(self._number) >= _MOST and row not in self._number):

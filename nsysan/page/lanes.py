@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import accumulate
 from typing import Any
 
@@ -13,10 +14,10 @@ import polars as pl
 
 from nsysan.metrics.lines import CLAIMED, LINES, ROW, Line
 from nsysan.page.fact_columns import Facts
-from nsysan.page.names import NAME_WIDTH, Names
 from nsysan.page.palette import COLOURS, COUNTER_COLOURS, INKS, NAMES
 from nsysan.page.path_lane import WORDS, path_head, piece_columns
 from nsysan.page.planes import Planes
+from nsysan.page.shown_names import NAME_WIDTH, Names
 from nsysan.page.slice_columns import SIGNED, Looks, SliceColumns
 from nsysan.report.range_cells import COUNT, cell_width
 from nsysan.report.report import Report, visible_lines
@@ -45,16 +46,16 @@ def timeline_data(report: Report, planes: Planes) -> str:
     timelines = report.timelines
     names, facts = Names(), Facts()
     looks = Looks(names, facts)
-    drawn = [timeline.drawn for timeline in timelines]
-    slices = SliceColumns(drawn, looks)
+    slices = SliceColumns([timeline.drawn for timeline in timelines], looks)
+    tables = {"slices": planes.add_parts(slices.parts(), slices.counts, SIGNED)}
     marks = _numbered([timeline.arrivals for timeline in timelines]).filter("last")
     pieces = _numbered([timeline.path.pieces for timeline in timelines])
-    of_slices = _numbered([step.lanes for step in drawn]).with_columns(count=pl.Series(slices.lane_counts))
+    of_slices = _numbered([timeline.drawn.lanes for timeline in timelines])
+    of_slices = of_slices.with_columns(count=pl.Series(slices.lane_counts))
     lanes = _lanes(of_slices.filter(pl.col("count") > 0), pieces)
     of_lanes = _rows(lanes, len(timelines))
     placed = [_placed(frame, lanes, names) for frame in (marks, pieces)]
-    tables = {
-        "slices": planes.add_parts(slices.parts(), [len(step) for step in drawn], SIGNED),
+    tables |= {
         "lanes": planes.add(_lane_columns(lanes, of_slices, slices.launches), of_lanes),
         "calls": planes.add({"call": slices.calls}, slices.sides),
         "marks": planes.add(_mark_columns(placed[0]), _rows(marks, len(timelines))),
@@ -180,11 +181,16 @@ def _step(timeline: Timeline, lanes: list[tuple[int, str]], counters: pl.DataFra
         "period": duration(timeline.period),
         "windows": [list(window) for window in timeline.windows],
         "note": decimation_note(timeline),
-        "lanes": [[rank, plain(lane, 40)] for rank, lane in lanes],
+        "lanes": [[rank, _lane_name(lane)] for rank, lane in lanes],
         "cells": _cells(timeline),
         "counters": [] if counters is None else _counters(counters),
         "path": path_head(timeline.path),
     }
+
+
+@lru_cache(1_000)
+def _lane_name(lane: str) -> str:
+    return plain(lane, 40)
 
 
 def _cells(timeline: Timeline) -> dict[str, Any] | None:
@@ -215,7 +221,8 @@ def _counters(lanes: pl.DataFrame) -> list[dict[str, Any]]:
 def _ledger(report: Report) -> dict[str, Any]:
     """Columns: step, rank, label of the steps, and period and lines in ns."""
     present = [line for line in CLAIMED if (report.per_step[line.column].fill_null(0) > 0).any()]
-    shown = [line for line in LINES if line in {*visible_lines(report), *present}]
+    there = {*visible_lines(report), *present}
+    shown = [line for line in LINES if line in there]
     rows = report.per_step.head(_MAX_LEDGERS)
     kept = rows["step"].unique().sort().to_list()
     return {

@@ -90,7 +90,8 @@ def _why_both(report: Report, shown: Mapping[str, int | None]) -> str:
     if waits / period - costs < _MUCH:
         return f"Put {who} right, and {pct(costs)} of the step goes away, nearly all of the waiting."
     left = "the next slowest host" if hosts else "what is the next to come last"
-    return f"Put {who} right, and the others still wait for {left}: {part} goes away."
+    on_path = "Waiting for a late host is host on the critical path. " if hosts else ""
+    return f"{on_path}Put {who} right, and the others still wait for {left}: {part} goes away."
 
 
 def _waiting(report: Report) -> Iterator[tuple[str, Mapping[str, int | None]]]:

@@ -11,8 +11,8 @@ import numpy.typing as npt
 import polars as pl
 
 from nsysan.metrics.lines import LINES, ROW, Line
-from nsysan.page.fact_columns import Facts
-from nsysan.page.names import Names
+from nsysan.page.fact_columns import TOLD, Facts
+from nsysan.page.shown_names import Names
 from nsysan.report.step_slices import LINE_ORDER, Slices
 
 _Numbers = npt.NDArray[Any]
@@ -54,46 +54,65 @@ class Looks:
         return known[key]
 
     def _new(self, kinds: pl.DataFrame, kind: _Numbers, line: _Numbers) -> list[int]:
-        told = kinds.select(pl.all().gather(pl.Series(kind)))
-        looks = np.stack([line, self._names.numbered(told["name"]), self._facts.numbered(told)], axis=1)
-        return [self._number.setdefault(tuple(look), len(self._number)) for look in looks.tolist()]
+        told = kinds.select(pl.col(name).gather(pl.Series(kind)) for name in ("name", *TOLD))
+        rows = told.with_columns(pl.col(pl.Categorical).cast(pl.String)).rows()
+        looks = [
+            (own, self._names.number(row[0]), self._facts.number(*row))
+            for own, row in zip(line.tolist(), rows, strict=True)
+        ]
+        return [self._number.setdefault(look, len(self._number)) for look in looks]
 
 
 class SliceColumns:
     """The columns of the slices of all steps, each step's behind those of the one before.
 
-    lane_counts: how many slices each lane has, step by step. What `parts` finds of lanes and calls on its way is told
-    when it is at its end: launches, of each lane that has slices by how much the launch of its first is numbered above
-    -1; calls, of each slice that is a side of a call the number of the matched collective that begins with it, less
-    that of the one before on the lane (or -1), 0 for none; sides, how many of them each step has.
+    counts: slices of each step. What `parts` finds on its way is told when it is at its end: lane_counts, how many
+    slices each lane has, step by step; launches, of each lane that has slices by how much the launch of its first is
+    numbered above -1; calls, of each slice that is a side of a call the number of the matched collective that begins
+    with it, less that of the one before on the lane (or -1), 0 for none; sides, how many of them each step has.
     """
 
     def __init__(self, steps: Sequence[Slices], looks: Looks) -> None:
         self._steps, self._looks = steps, looks
-        self._counts = [_lane_counts(step) for step in steps]
-        self.lane_counts = np.concatenate(self._counts)
-        self._launches: list[_Numbers] = []
-        self._calls: list[_Numbers] = []
+        self.counts = [len(step) for step in steps]
         self.sides: list[int] = []
+        self._told: dict[str, list[_Numbers]] = {name: [] for name in ("lane_counts", "launches", "calls")}
+
+    @property
+    def lane_counts(self) -> _Numbers:
+        return np.concatenate(self._told["lane_counts"])
 
     @property
     def launches(self) -> _Numbers:
-        return np.concatenate(self._launches)
+        return np.concatenate(self._told["launches"])
 
     @property
     def calls(self) -> _Numbers:
-        return np.concatenate(self._calls)
+        return np.concatenate(self._told["calls"])
 
     def parts(self) -> Iterator[dict[str, _Numbers]]:
         """look, gap, length, on (see lanes.timeline_data) of the slices of a few steps after the other."""
-        at = 0
-        for steps in _lots(self._steps):
-            of_lanes = np.concatenate(self._counts[at : at + len(steps)])
-            at += len(steps)
+        for begin, end in self._lots():
+            steps, counts = self._steps[begin:end], self.counts[begin:end]
             rows = pl.concat([step.rows for step in steps], rechunk=True)
+            lanes = [len(step.lanes) for step in steps]
+            lane = rows["at"].to_numpy() + np.repeat(np.cumsum(lanes) - lanes, counts)
+            of_lanes = np.bincount(lane, minlength=sum(lanes))
             first = (np.cumsum(of_lanes) - of_lanes)[of_lanes > 0]
-            self._tell(rows, first, [len(step) for step in steps])
+            self._told["lane_counts"].append(of_lanes)
+            self._told["launches"].append(rows["launch"].to_numpy()[first].astype(np.int64) + 1)
+            self._tell_calls(rows, first, counts)
             yield self._part(rows, steps[0].kinds, first)
+
+    def _lots(self) -> Iterator[tuple[int, int]]:
+        """Numbers of steps, first and after the last: as many together as are worth it, and of one table of kinds."""
+        first, held = 0, 0
+        for number, (step, count) in enumerate(zip(self._steps, self.counts, strict=True)):
+            if number > first and (held + count > _AT_ONCE or step.kinds is not self._steps[first].kinds):
+                yield first, number
+                first, held = number, 0
+            held += count
+        yield first, len(self._steps)
 
     def _part(self, rows: pl.DataFrame, kinds: pl.DataFrame, first: _Numbers) -> dict[str, _Numbers]:
         begin, end, launch = (rows[name].to_numpy() for name in ("begin", "end", "launch"))
@@ -105,8 +124,7 @@ class SliceColumns:
         look = self._looks.numbered(kinds, rows["kind"].to_numpy(), rows["line"].to_numpy())
         return {"look": look, "gap": gap, "length": end - begin, "on": on}
 
-    def _tell(self, rows: pl.DataFrame, first: _Numbers, counts: Sequence[int]) -> None:
-        self._launches.append(rows["launch"].to_numpy()[first].astype(np.int64) + 1)
+    def _tell_calls(self, rows: pl.DataFrame, first: _Numbers, counts: Sequence[int]) -> None:
         sides = np.flatnonzero(_CUT[rows["line"].to_numpy()])
         number = rows["call"].to_numpy()[sides]
         begun = np.flatnonzero(number >= 0)
@@ -115,20 +133,5 @@ class SliceColumns:
         on[1:] -= np.where(lane[1:] == lane[:-1], own[:-1], 0)
         calls = np.zeros_like(number)
         calls[begun] = on
-        self._calls.append(calls)
+        self._told["calls"].append(calls)
         self.sides += np.diff(np.searchsorted(sides, [0, *accumulate(counts)])).tolist()
-
-
-def _lane_counts(step: Slices) -> _Numbers:
-    return np.diff(np.searchsorted(step.rows["at"].to_numpy(), np.arange(len(step.lanes) + 1)))
-
-
-def _lots(steps: Sequence[Slices]) -> Iterator[Sequence[Slices]]:
-    """The steps, as many together as are worth it, and of one table of kinds."""
-    first, held = 0, 0
-    for number, step in enumerate(steps):
-        if number > first and (held + len(step) > _AT_ONCE or step.kinds is not steps[first].kinds):
-            yield steps[first:number]
-            first, held = number, 0
-        held += len(step)
-    yield steps[first:]

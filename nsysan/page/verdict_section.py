@@ -46,7 +46,7 @@ def lead(report: Report) -> str:
     }
     lines = "".join(f"<p><b>{name}</b>: {linked(text)}</p>" for name, text in told.items() if text)
     return (
-        f'<section id="verdict"><div class="first"><div class="verdict">{of}{_row("verdict", first, lead=True)}'
+        f'<section id="verdict"><div class="first"><div class="verdict">{_row("verdict", first, lead=True)}{of}'
         f"{_row('late rank', linked(report.late_in_short()))}{_row('do next', _next(report))}{_saves(report)}"
         f"{_row('how sure', sure)}"
         f"{_also(report)}</div>"
@@ -80,7 +80,9 @@ def _next(report: Report) -> str:
 def _saves(report: Report) -> str:
     """HTML: what that gains."""
     step = report.next_step
-    told = [f"<strong>{said(step.gains)}</strong>"] if step.gains else []
+    # Of what is a part of something it is not known.
+    known, of = (step.gains, "") if step.finding is not None else ("not known", f": {said(step.gains)}")
+    told = [f"<strong>{said(known)}</strong>{of}"] if step.gains else []
     told += [linked(clause) for clause in (step.basis,) if clause]
     rest = f" {linked(sentence(step.rest))}" if step.rest else ""
     return _row("saves", f"{', '.join(told)}.{rest}") if told else ""
@@ -108,7 +110,7 @@ def _left(step: NextStep, finding: Finding) -> str:
 
 
 def _counts(finding: Finding, period: int) -> bool:
-    weighs = finding.severity != Severity.LOW or (finding.saving or 0) >= NOTABLE * period
+    weighs = finding.severity == Severity.HIGH or (finding.saving or 0) >= NOTABLE * period
     return weighs and not isinstance(finding.id, OfTheCapture)
 
 

@@ -13,8 +13,10 @@ from nsysan.redact.secrets import HOST, Secrets
 from nsysan.redact.topology_copy import topology_text
 from nsysan.trace.topology import parse_topology
 
-#: How each line of NCCL's log begins: host, process, thread.
-_ORIGIN = re.compile(r"([\w.-]{1,253}):(\d{1,9}):(\d{1,9}) (?=\[|NCCL)")
+#: How each line of NCCL's log begins: host, process, thread; engines put times and names before it, and colours.
+_ORIGIN = re.compile(r"(?<![\w.-])(?:\x1b\[[\d;]{0,16}[A-Za-z])?([\w.-]{1,253}):(\d{1,9}):(\d{1,9}) (?=\[|NCCL)")
+#: Letters of a line in which it begins.
+_HEAD = 4_096
 _NCCL = re.compile(r"NCCL (?:INFO|WARN|TRACE|ABORT|VERSION)|NCCL version ")
 
 
@@ -60,7 +62,7 @@ def _is_topology(text: str) -> bool:
 
 def _hosts(lines: Iterable[str]) -> Secrets:
     secrets = Secrets()
-    for host in {match[1] for line in lines if (match := _ORIGIN.match(line))}:
+    for host in {match[1] for line in lines for match in _ORIGIN.finditer(line, 0, _HEAD)}:
         secrets.add(HOST, host)
     return secrets
 
@@ -74,6 +76,9 @@ def _masked(lines: Iterable[str], scrubber: Scrubber) -> Iterable[str]:
             yield "<key>"
             in_key = "-----END" not in line
             continue
-        origin = _ORIGIN.match(line)
-        start = f"<host>:{origin[2]}:{origin[3]} " if origin else ""
-        yield start + scrubber.label(line[origin.end() if origin else 0 :][:REDACTED_LINE])
+        origin = _ORIGIN.search(line, 0, _HEAD)
+        if origin is None:
+            yield scrubber.label(line[:REDACTED_LINE])
+            continue
+        before = scrubber.label(line[: origin.start()]) if origin.start() else ""
+        yield f"{before}<host>:{origin[2]}:{origin[3]} {scrubber.label(line[origin.end() :][:REDACTED_LINE])}"

@@ -178,12 +178,12 @@ def _own_work(graph: Graph, lane: I64) -> I64:
     calls = np.unique(target)
     frame = (
         graph.calls[calls // 2]
-        .select("thread", "launch")
+        .select("thread", "launch", "worked")
         .with_columns(ns=pl.Series(lane[calls]), idle=pl.Series(last[calls] <= graph.time[calls - 1]))
     )
     usual = pl.col("ns").filter("idle").quantile(0.5, "lower")
     own[calls] = (
-        frame.select(pl.coalesce(usual.over("thread", "launch"), usual.over("launch"), 0).cast(pl.Int64))
+        frame.select(pl.coalesce("worked", usual.over("thread", "launch"), usual.over("launch"), 0).cast(pl.Int64))
         .to_series()
         .to_numpy()
     )

@@ -16,24 +16,27 @@ from nsysan.trace.os_calls import Waits
 _SPIN, _OFTEN = 1_000_000, 3
 _HALF = 0.5
 _THREAD = ("stretch", "thread")
+_UNTOLD = [pl.lit(None, pl.Int64).alias(name) for name in ("os_wait", "since", "until")]
 
 
 @dataclass(frozen=True)
 class OsWaits:
     """spans: stretch, thread, start, end of waits for others, by start; threads: stretch, thread of those that are
-    traced.
+    traced; calls: stretch, thread, start, name of what else these call, and wait in, by start: all but what yields.
     """
 
     spans: pl.DataFrame
     threads: pl.DataFrame
+    calls: pl.DataFrame
 
     def within(self, gaps: pl.DataFrame) -> pl.DataFrame:
         """Gaps (stretch, thread, paused, start, in order of a thread's time) with os_wait: ns that the thread waits in
-        each, null where it is not traced; until: when the last of that is over, null where it does not wait.
+        each, null where it is not traced; since, until: when the first of that begins and the last is over, null where
+        it does not wait.
         """
-        empty = gaps.clear().with_columns(os_wait=pl.lit(None, pl.Int64), until=pl.lit(None, pl.Int64))
+        empty = gaps.clear().with_columns(_UNTOLD)
         if self.threads.is_empty() or gaps.is_empty():
-            return gaps.with_columns(os_wait=pl.lit(None, pl.Int64), until=pl.lit(None, pl.Int64))
+            return gaps.with_columns(_UNTOLD)
         known = self.spans.partition_by(_THREAD, as_dict=True)
         traced = set(self.threads.rows())
         parts = [empty]
@@ -51,18 +54,22 @@ class OsWaits:
 def _within(gaps: pl.DataFrame, spans: pl.DataFrame, *, traced: bool) -> pl.DataFrame:
     """The gaps of one thread, as OsWaits.within gives them."""
     if not traced:
-        return gaps.with_columns(os_wait=pl.lit(None, pl.Int64), until=pl.lit(None, pl.Int64))
+        return gaps.with_columns(_UNTOLD)
     begins, ends = (gaps[name].fill_null(0).to_numpy() for name in ("paused", "start"))
     begins = np.minimum(np.where(gaps["paused"].is_null().to_numpy(), ends, begins), ends)
     starts, stops = spans["start"].to_numpy(), spans["end"].to_numpy()
     classes = np.zeros(len(spans), dtype=np.int64)
     ns = atoms(starts, stops, classes, (begins, ends), 1)[:, 1]
-    # The latest end of what began before the gap ends.
-    latest = np.maximum.accumulate(stops) if len(stops) else stops
-    last = np.searchsorted(starts, ends, side="left") - 1
-    until = np.minimum(latest[np.maximum(last, 0)], ends) if len(stops) else ends
+    if not len(spans):
+        return gaps.with_columns(_UNTOLD).with_columns(os_wait=pl.Series(ns))
+    # The first that ends after the gap begins, and the latest end of what began before the gap ends.
+    latest = np.maximum.accumulate(stops)
+    first, last = np.searchsorted(latest, begins, side="right"), np.searchsorted(starts, ends, side="left") - 1
+    since = np.maximum(starts[np.minimum(first, len(starts) - 1)], begins)
+    told = {"since": since, "until": np.minimum(latest[np.maximum(last, 0)], ends)}
+    waits = pl.Series(ns) > 0
     return gaps.with_columns(
-        os_wait=pl.Series(ns), until=pl.when(pl.Series(ns) > 0).then(pl.Series(until)).otherwise(None)
+        os_wait=pl.Series(ns), **{name: pl.when(waits).then(pl.Series(at)) for name, at in told.items()}
     )
 
 
@@ -70,11 +77,14 @@ def _within(gaps: pl.DataFrame, spans: pl.DataFrame, *, traced: bool) -> pl.Data
 NOT_TRACED = OsWaits(
     pl.DataFrame(schema=dict.fromkeys((*_THREAD, "start", "end"), pl.Int64)),
     pl.DataFrame(schema=dict.fromkeys(_THREAD, pl.Int64)),
+    pl.DataFrame(schema=dict.fromkeys((*_THREAD, "start"), pl.Int64) | {"name": pl.String}),
 )
 
 
 def os_waits(os_calls: pl.DataFrame, calls: pl.DataFrame) -> OsWaits:
     """The waits of threads; os_calls: as Activity has them. calls: of hosts to CUDA: stretch, thread, start."""
+    if os_calls.is_empty():
+        return NOT_TRACED
     asked = os_calls.sort(*_THREAD, "start", "end")
     threads = asked.select(_THREAD).unique(maintain_order=True)
     cuda = calls.select(*_THREAD, "start").partition_by(_THREAD, as_dict=True)
@@ -83,7 +93,8 @@ def os_waits(os_calls: pl.DataFrame, calls: pl.DataFrame) -> OsWaits:
         begun = cuda[stretch, thread]["start"].sort().to_numpy() if (stretch, thread) in cuda else np.zeros(0, np.int64)
         spans = waiting(own, begun).with_columns(stretch=pl.lit(stretch), thread=pl.lit(thread))
         parts.append(spans.select(*_THREAD, "start", "end").sort("start", "end"))
-    return OsWaits(pl.concat(parts, how="vertical_relaxed"), threads)
+    made = asked.filter(pl.col("waits").ne_missing(Waits.YIELDS.value)).select(*_THREAD, "start", "name")
+    return OsWaits(pl.concat(parts, how="vertical_relaxed"), threads, made)
 
 
 def waiting(calls: pl.DataFrame, cuda: I64) -> pl.DataFrame:

@@ -224,7 +224,8 @@ def prepare(run: Run, most: int = MAX_OPERATIONS) -> Prepared | None:
     levels = levels_of(graph, delays, _usual_period(found))
     # What a host does may be waiting for another, and nobody is charged with that.
     unseen = waits_unseen(graph, delays, levels)
-    unseen &= not all_told(graph.calls, os_waits(found.os_calls, graph.calls.filter(~pl.col("reply"))))
+    if unseen and not found.os_calls.is_empty():
+        unseen = not all_told(graph.calls, os_waits(found.os_calls, graph.calls.filter(~pl.col("reply"))))
     kept = in_place(levels, graph, delays) if unseen else levels
     basis = edits.basis(graph, delays, kept, floors_of(run))
     wanting = None if run.stage_work is None else wanting_of(graph, run.stage_work)

@@ -63,17 +63,19 @@ def _of_rank(placed: PlacedTrace, rank: int) -> BesideNsys:
     told = placed.operations.descriptions
     is_kernel = (told["type"].cast(pl.String) == "kernel").to_numpy()
     is_nccl = told["name"].cast(pl.String).str.starts_with(PREFIX).fill_null(False).to_numpy() & is_kernel
-    kernels, nccl, others = (
-        (start[of], end[of])
-        for of in (is_kernel[description], is_nccl[description], (is_kernel & ~is_nccl)[description])
-    )
-    resident = _covered(*nccl)
+    kernels, nccl = ((start[of], end[of]) for of in (is_kernel[description], is_nccl[description]))
+    resident, beside = int((nccl[1] - nccl[0]).sum()), 0
+    # On one stream none runs beside another.
+    if not (kernels[0][1:] >= kernels[1][:-1]).all():
+        of = (is_kernel & ~is_nccl)[description]
+        resident = _covered(*nccl)
+        beside = resident + _covered(start[of], end[of]) - _covered(*kernels)
     projected = _projected(placed.steps_of(rank), start, end)
     return BesideNsys(
         kernels=int((kernels[1] - kernels[0]).sum()),
         nccl=int((nccl[1] - nccl[0]).sum()),
         resident=resident,
-        beside=resident + _covered(*others) - _covered(*kernels),
+        beside=beside,
         steps=len(projected),
         projected=int(projected.sum()),
     )

@@ -123,11 +123,13 @@ def _in_tables(placed: PlacedTrace, work: pl.DataFrame, axes: Axes) -> WorkInSte
 
 def _with_none(table: pl.DataFrame) -> pl.DataFrame:
     """With a last row for what is not recorded."""
-    return pl.concat([table, table.clear(1)])
+    return pl.DataFrame([column.extend_constant(None, 1) for column in table])
 
 
 def together(found: Sequence[WorkInSteps]) -> WorkInSteps:
     """What several traces answered, as of one."""
+    if len(found) == 1:
+        return found[0]
     tables = {table: [getattr(own, table) for own in found] for table in _TABLES.values()}
     before = {table: np.cumsum([0, *map(len, parts)]).tolist() for table, parts in tables.items()}
     rows = [
@@ -175,12 +177,10 @@ def ranges_of(placed: PlacedTrace, spans: pl.DataFrame) -> pl.DataFrame:
     ranges = ranges.join(owners, on="process").select("rank", "start", "end", "name").sort("start")
     starts, ends = ranges["start"].to_numpy(), ranges["end"].to_numpy()
     latest = np.maximum.accumulate(ends)
-    steps, rows = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
-    for step, begin, finish in spans.select("step", "begin", "finish").iter_rows():
-        # Before the first none reaches the span, though some may do later that began earlier.
-        first, last = np.searchsorted(latest, begin, side="right"), np.searchsorted(starts, finish, side="left")
-        inside = first + np.flatnonzero(ends[first:last] > begin)
-        rows.append(inside)
-        steps.append(np.full(len(inside), step))
-    found = ranges.select(pl.all().gather(pl.Series(np.concatenate(rows))))
-    return found.with_columns(step=pl.Series(np.concatenate(steps)))
+    begins = spans["begin"].to_numpy()
+    # Before the first none reaches the span, though some may do later that began earlier.
+    first, last = np.searchsorted(latest, begins, side="right"), np.searchsorted(starts, spans["finish"].to_numpy())
+    # A range that lasts for many steps makes these many: a step at a time.
+    rows = [own + np.flatnonzero(ends[own:end] > at) for own, end, at in zip(first, last, begins, strict=True)]
+    found = ranges.select(pl.all().gather(pl.Series(np.concatenate([first[:0], *rows]))))
+    return found.with_columns(step=pl.Series(np.repeat(spans["step"].to_numpy(), [len(own) for own in rows])))

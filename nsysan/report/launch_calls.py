@@ -35,7 +35,8 @@ def launch_calls(work: WorkInSteps, ranks: int) -> Calls:
     which, distinct = coded(work.callers.select("launch"))
     recorded = np.flatnonzero(work.rows["launch_start"].is_not_null().to_numpy())
     own = work.rows.select("group", "launch_start", "launch_end", "caller")
-    group, begin, end, caller = (column.fill_null(0).to_numpy()[recorded] for column in own)
+    columns = (column.fill_null(0).to_numpy() if column.null_count() else column.to_numpy() for column in own)
+    group, begin, end, caller = (column if len(recorded) == len(column) else column[recorded] for column in columns)
     keys = [group, begin, end, which.to_numpy()[caller]]
     # A graph's operations have one call, one after the other.
     runs = np.flatnonzero(changes(keys))

@@ -12,7 +12,7 @@ import polars as pl
 from nsysan.columns.codes import codes
 from nsysan.columns.in_order import by_group, in_order
 from nsysan.columns.intervals import I64
-from nsysan.metrics.cut import NUMBER, cut_at_arrival
+from nsysan.metrics.cut import NUMBER, cut_by_kind
 from nsysan.metrics.lines import AFTER, BEFORE
 from nsysan.report.in_steps import Axes, WorkInSteps
 from nsysan.report.launch_calls import Calls
@@ -51,8 +51,7 @@ def work_slices(work: WorkInSteps, lane: _Numbers, lanes: pl.DataFrame, calls: C
 
     lane: of each operation the row of lanes: step, rank, lane. arrived: lane, begin, name, collective of matched calls.
     """
-    cls = work.kinds["cls"].gather(work.rows["kind"])
-    cut = cut_at_arrival(work.rows.select("begin", "end", "last").with_columns(cls.alias("cls")))
+    cut = cut_by_kind(work.rows, work.kinds["cls"])
     kept = (cut.line >= 0) & (~_BEFORE[cut.line] | (cut.end > cut.begin))
     count = kept.astype(np.int64)
     count[cut.at] += 1
@@ -108,13 +107,11 @@ def by_step(parts: Sequence[Part], origins: Mapping[int, int]) -> dict[int, Slic
     lanes = lanes.sort("step", "rank", *lane_order("lane")).with_row_index("at")
     number = [part.lanes.join(lanes, on=LANE, maintain_order="left")["at"].to_numpy() for part in parts]
     at = np.concatenate([own[part.at] for own, part in zip(number, parts, strict=True)])
-    order = _order(at, parts)
-    at = at[order]
+    order, at = _ordered(at, parts)
     # The first lane of each step, and its first row.
     first = np.searchsorted(lanes["step"].to_numpy(), [*origins, *_END])
     bounds = np.searchsorted(at, first)
     counts = np.diff(bounds)
-    origin = np.repeat(np.fromiter(origins.values(), np.int64, len(origins)), counts)
     before = np.cumsum([0, *(len(part.kinds) for part in parts[:-1])])
     columns = {
         "line": _column([part.line for part in parts], np.uint8),
@@ -125,7 +122,9 @@ def by_step(parts: Sequence[Part], origins: Mapping[int, int]) -> dict[int, Slic
         "call": _column([_or_none(part.call, part) for part in parts], np.int32),
     }
     rows = {name: column[order] for name, column in columns.items()}
-    rows |= {name: rows[name] - origin for name in ("begin", "end")}
+    for origin, begin, end in zip(origins.values(), bounds[:-1], bounds[1:], strict=True):
+        for name in ("begin", "end"):
+            rows[name][begin:end] -= origin
     whole = pl.DataFrame({"at": (at - np.repeat(first[:-1], counts)).astype(np.uint32), **rows})
     kinds = pl.concat([part.kinds for part in parts])
     named = lanes.select("rank", "lane")
@@ -141,17 +140,22 @@ def by_step(parts: Sequence[Part], origins: Mapping[int, int]) -> dict[int, Slic
 _END = [np.iinfo(np.int64).max]
 
 
-def _order(at: _Numbers, parts: Sequence[Part]) -> I64:
-    """The slices by lane and begin. What begins at one time is in the order in which it is, first parts first."""
+def _ordered(at: _Numbers, parts: Sequence[Part]) -> tuple[I64, _Numbers]:
+    """The slices by lane and begin, and their lanes in that order. What begins at one time is in the order in which it
+    is, first parts first.
+    """
     begin = _column([part.begin for part in parts], np.int64)
     second = np.concatenate(
         [np.zeros(len(part.at), dtype=np.bool_) if part.second is None else part.second for part in parts]
     )
     order = by_group(at)
     lane, begun, rest = at[order], begin[order], second[order]
-    later = (begun[1:] > begun[:-1]) | ((begun[1:] == begun[:-1]) & (rest[1:] >= rest[:-1]))
     # What lies on a stream ends before the next begins, so they seldom are not.
-    return order if (later | (lane[1:] != lane[:-1])).all() else np.lexsort((second, begin, at))
+    back = (begun[1:] < begun[:-1]) | ((begun[1:] == begun[:-1]) & (rest[1:] < rest[:-1]))
+    if not (back & (lane[1:] == lane[:-1])).any():
+        return order, lane
+    order = np.lexsort((second, begin, at))
+    return order, at[order]
 
 
 def _column(parts: Sequence[_Numbers], dtype: type[np.integer]) -> _Numbers:

@@ -6,10 +6,13 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 
+import numpy as np
 import polars as pl
 
 from nsysan.columns.codes import codes
+from nsysan.columns.in_order import changes
 from nsysan.columns.intervals import I64
+from nsysan.columns.threads import Beside
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.report.in_steps import Axes, WorkInSteps, operations_of, ranges_of, together
 from nsysan.report.launch_calls import launch_calls
@@ -24,8 +27,9 @@ from nsysan.timings import stage
 #: What the timelines of a page hold together: 8 ranks x 600 steps x 200 operations and their launch calls. A slice is 3
 #: to 5 bytes of the page.
 MAX_SLICES = 2_000_000
-#: About so many of them are made at once.
-_AT_ONCE = 800_000
+#: About so many of them are made at once: more take longer, each, as memory for them is asked for anew.
+_AT_ONCE = 400_000
+_NEVER = (1 << 63) - 1
 
 
 @stage("timelines")
@@ -153,8 +157,10 @@ def _slices(
         "name", "collective", lane="lane_row", begin=pl.col("time") + pl.col("origin")
     )
     met = met.unique(["lane", "begin", "name"], keep="first")
-    calls = launch_calls(work, len(axes.ranks))
-    parts = [work_slices(work, lane, shared, calls, met), call_slices(calls, axes), range_slices(hosts, axes)]
+    with Beside() as beside:
+        ranges = beside.begin(lambda: range_slices(hosts, axes))
+        calls = launch_calls(work, len(axes.ranks))
+        parts = [work_slices(work, lane, shared, calls, met), call_slices(calls, axes), ranges()]
     return by_step(parts, origins)
 
 
@@ -175,8 +181,11 @@ def _spans(windows: pl.DataFrame, work: WorkInSteps, axes: Axes) -> pl.DataFrame
     end.
     """
     own = windows.group_by("step", maintain_order=True).agg(pl.min("begin"), pl.max("finish"))
-    first = work.rows.group_by("group").agg(first=pl.min("launch_start"))
-    launched = axes.of(first["group"].to_numpy()).with_columns(first["first"])
+    group, launch = (work.rows[name] for name in ("group", "launch_start"))
+    # Those of a group follow one another, but for traces that share ranks.
+    runs = np.flatnonzero(changes([group.to_numpy()]))
+    first = np.minimum.reduceat(launch.fill_null(_NEVER).to_numpy(), runs) if len(runs) else runs
+    launched = axes.of(group.to_numpy()[runs]).with_columns(first=pl.Series(first))
     launched = launched.group_by("step").agg(pl.min("first"))
     return own.join(launched, on="step", how="left", maintain_order="left").select(
         "step", pl.min_horizontal("begin", "first").alias("begin"), "finish"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
+from nsysan.columns.in_order import changes
 from nsysan.columns.intervals import I64
 
 #: What tells a stream of a step.
@@ -24,7 +25,12 @@ def stream_lanes(streams: pl.DataFrame, work: pl.DataFrame) -> pl.DataFrame:
     A CUDA graph that forks gives every branch a stream of its own, and a lane for each would fill pages. streams: a row
     each; work: begin, end, queue (a row of streams).
     """
-    extents = work.group_by("queue").agg(pl.min("begin"), pl.max("end")).sort("queue")
+    queue, begin, end = (work[name].to_numpy() for name in ("queue", "begin", "end"))
+    # Most follow another one of their stream.
+    runs = np.flatnonzero(changes([queue]))
+    begun, ended = (np.minimum.reduceat(begin, runs), np.maximum.reduceat(end, runs)) if len(runs) else (begin, end)
+    extents = pl.DataFrame({"queue": queue[runs], "begin": begun, "end": ended})
+    extents = extents.group_by("queue").agg(pl.min("begin"), pl.max("end")).sort("queue")
     named = pl.when(pl.col("stream").is_null()).then(pl.lit("stream")).otherwise(pl.format("stream {}", "stream"))
     told = streams.with_columns(extents["begin"], extents["end"], named.alias("lane")).with_row_index("queue")
     count = pl.len().over("step", "rank")
@@ -64,7 +70,8 @@ def range_lanes(group: I64, begin: I64, end: I64) -> I64:
 
 def _apart(group: I64, begin: I64, end: I64) -> tuple[I64, I64]:
     """Numbers in the order of these times, those of each group beyond those of the one before; by group and begin."""
-    since = begin[np.searchsorted(group, group)]
+    first = np.flatnonzero(changes([group]))
+    since = np.repeat(begin[first], np.diff(first, append=len(group)))
     begun, ended = begin - since, end - since
     width = int(max(begun.max(initial=0), ended.max(initial=0))) + 1
     if width * (int(group.max(initial=0)) + 1) > _FITS:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,16 +16,19 @@ import pyarrow.parquet as pq
 
 from nsysan import progress
 from nsysan._errors import ExitCode, NsysanError
-from nsysan.budgets import TABLES, Budget, budget_of
+from nsysan.budgets import ARROW_BATCH_BYTES, TABLES, Budget, budget_of
 from nsysan.columns.chunks import Chunks, fitted
 from nsysan.columns.threads import each_of
 from nsysan.trace.arrow_batches import opened_arrow
 from nsysan.trace.parquet_pages import check_pages
 from nsysan.trace.store import completed, damaged, decoded, is_number
+from nsysan.trace.texts_read import TextsRead, is_text, size_of_texts
 from nsysan.trace.where import Where, applicable
 
 SUFFIXES = {".parquet": "parquetdir", ".arrow": "arrowdir"}
 _T = TypeVar("_T")
+#: Counts bytes of texts that are held.
+_Spend = Callable[[int], None]
 #: Larger tables are read in parts.
 BULK_ROWS = 50_000
 _BATCH = 65_536
@@ -51,6 +54,7 @@ class ColumnarFolder:
             raise NsysanError(f"{path}: a folder of {len(files)} tables is no export of nsys", ExitCode.NOT_NSYS)
         self._kind = SUFFIXES[files[0].suffix]
         self.files = {file.stem: file for file in files if SUFFIXES[file.suffix] == self._kind}
+        self._texts = TextsRead(self.files.values())
         self.tables = {name: self._reading(name, lambda file: tuple(_schema(file).names)) for name in self.files}
 
     def close(self) -> None:
@@ -71,17 +75,19 @@ class ColumnarFolder:
         if not present:
             return pl.DataFrame(schema=dict(columns))
         conditions = applicable(where, there)
+        self._texts.begin(table)
+        spend = partial(self._texts.add, table)
 
         def frame(file: Path) -> pl.DataFrame:
             wanted = {name: columns[name] for name in present}
             if file.suffix != ".parquet":
                 progress.stage(f"reading {table}", 0)
-                return _in_batches(file, wanted, conditions)
+                return _in_batches(file, wanted, conditions, spend)
             count = _rows(file)
             if count >= BULK_ROWS:
                 progress.stage(f"reading {table}", count)
-                return _in_parts(file, wanted, conditions)
-            rows = _table(file, _needed(wanted, conditions))
+                return _in_parts(file, wanted, conditions, spend)
+            rows = _table(file, _needed(wanted, conditions), spend)
             if conditions:
                 rows = rows.filter(_mask(rows, conditions))
             return pl.DataFrame([_series(name, rows.column(name), dtype) for name, dtype in wanted.items()])
@@ -112,7 +118,10 @@ def opened_table(file: Path) -> Iterator[tuple[pa.Schema, Iterator[pa.RecordBatc
 def _without_dictionaries(parquet: pq.ParquetFile, schema: pa.Schema, budget: Budget) -> Iterator[pa.RecordBatch]:
     spent = 0
     for batch in parquet.iter_batches(_BATCH, use_threads=False):
-        spent += _check_texts(batch.columns, budget)
+        own = size_of_texts(batch.columns, budget)
+        if own > ARROW_BATCH_BYTES:
+            raise pa.ArrowInvalid("more is packed into one batch than is read at once")
+        spent += own
         budget.check_bytes(spent)
         plain = [
             column.cast(field.type) if pa.types.is_dictionary(column.type) else column
@@ -141,14 +150,14 @@ def _rows(file: Path) -> int:
         return sum(batch.num_rows for batch in batches)
 
 
-def _table(file: Path, columns: list[str]) -> pa.Table:
+def _table(file: Path, columns: list[str], spend: _Spend) -> pa.Table:
     budget = budget_of(file)
     table = _parquet(file, columns, budget).read(columns)
-    _check_texts(table.columns, budget)
+    spend(size_of_texts(table.columns, budget))
     return table
 
 
-def _in_batches(file: Path, wanted: Mapping[str, pl.DataType], where: Sequence[Where]) -> pl.DataFrame:
+def _in_batches(file: Path, wanted: Mapping[str, pl.DataType], where: Sequence[Where], spend: _Spend) -> pl.DataFrame:
     """Columns of an Arrow file, of which never more than one batch is there as it is."""
     needed, chunks = _needed(wanted, where), _chunks(wanted)
     with opened_arrow(file, budget_of(file)) as (schema, batches):
@@ -160,7 +169,9 @@ def _in_batches(file: Path, wanted: Mapping[str, pl.DataType], where: Sequence[W
             for part in pa.Table.from_batches([pa.record_batch(columns, fields)]).to_batches(_BATCH):
                 rows = part.filter(_mask(part, where)) if where else part
                 if rows.num_rows:
-                    chunks.add([_own(name, rows.column(name), dtype) for name, dtype in wanted.items()])
+                    own = {name: _own(name, rows.column(name), dtype) for name, dtype in wanted.items()}
+                    spend(sum(column.nbytes for name, column in own.items() if not is_number(wanted[name])))
+                    chunks.add(list(own.values()))
     return _frame(chunks, wanted)
 
 
@@ -182,37 +193,25 @@ def _parquet(file: Path, columns: Iterable[str], budget: Budget) -> pq.ParquetFi
     check_pages(file, plain.metadata, columns, budget)
     schema = plain.schema_arrow
     budget.check_columns(len(schema), len(set(schema.names)))
-    texts = [name for name in columns if name in schema.names and _is_text(schema.field(name).type)]
+    texts = [name for name in columns if name in schema.names and is_text(schema.field(name).type)]
     return pq.ParquetFile(file, metadata=plain.metadata, read_dictionary=texts)
-
-
-def _check_texts(columns: Iterable[pa.Array | pa.ChunkedArray], budget: Budget) -> int:
-    """Bytes of texts that are numbers of distinct ones, once each stands for itself."""
-    total = 0
-    for column in columns:
-        for part in column.chunks if isinstance(column, pa.ChunkedArray) else [column]:
-            if pa.types.is_dictionary(part.type) and _is_text(part.type.value_type):
-                total += pc.sum(pc.binary_length(part.dictionary).cast(pa.int64()).take(part.indices)).as_py() or 0
-        budget.check_bytes(total)
-    return total
 
 
 def _needed(wanted: Iterable[str], where: Sequence[Where]) -> list[str]:
     return list(dict.fromkeys([*wanted, *(condition.column for condition in where)]))
 
 
-def _in_parts(file: Path, wanted: Mapping[str, pl.DataType], where: Sequence[Where]) -> pl.DataFrame:
+def _in_parts(file: Path, wanted: Mapping[str, pl.DataType], where: Sequence[Where], spend: _Spend) -> pl.DataFrame:
     """Columns of a large file, read in threads, of which never more than a few thousand rows are there as they are."""
     budget, needed = budget_of(file), _needed(wanted, where)
     metadata = _parquet(file, needed, budget).metadata
     texts = [name for name in needed if not is_number(wanted.get(name, pl.Int64()))]
 
     def of_groups(groups: Sequence[int]) -> Chunks:
-        chunks, spent = _chunks(wanted), 0
+        chunks = _chunks(wanted)
         parts = pq.ParquetFile(file, metadata=metadata, read_dictionary=texts)
         for batch in parts.iter_batches(_BATCH, groups, needed, use_threads=False):
-            spent += _check_texts(batch.columns, budget)
-            budget.check_bytes(spent)
+            spend(size_of_texts(batch.columns, budget))
             rows = batch.filter(_mask(batch, where)) if where else batch
             progress.advance(batch.num_rows)
             if rows.num_rows:
@@ -280,7 +279,7 @@ def _plain(name: str, column: pa.Array | pa.ChunkedArray, dtype: pl.DataType) ->
         return column.cast(pa.int64(), safe=False)
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
-    if not _is_text(column.type):
+    if not is_text(column.type):
         raise pa.ArrowInvalid(f"column {name} holds {column.type}, not text")
     # Payloads are bytes in a column that is declared as text, and host strings are in any code page.
     return column.cast(pa.large_binary())
@@ -293,8 +292,3 @@ def _told(data: pl.Series, dtype: pl.DataType) -> pl.Series:
         name = data.name
         return data.to_frame().select(pl.when(pl.col(name).bin.size() > 0).then(name)).to_series()
     return decoded(data)
-
-
-def _is_text(dtype: pa.DataType) -> bool:
-    kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
-    return any(kind(dtype) for kind in kinds)

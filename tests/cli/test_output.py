@@ -194,6 +194,13 @@ def test_a_working_directory_that_is_gone(tmp_path: Path, capsys: Capsys, monkey
         assert (result.code, result.err.count("\n")) == (ExitCode.OUTPUT_UNWRITABLE, 1)
     assert run_cli(capsys, "report", trace, "--json", "-", "-q").code == 0
 
+    def panic(*_: object, **__: object) -> None:
+        raise BaseException("as of Python 3.13, when polars is loaded there")
+
+    monkeypatch.setattr("nsysan.cli.info.opened", panic)
+    result = run_cli(capsys, "info", trace)
+    assert (result.code, result.err.count("\n")) == (ExitCode.SYSTEM, 1)
+
 
 @pytest.mark.parametrize(
     ("error", "code", "lines"),

@@ -57,7 +57,7 @@ def test_one_batch_in_flight(tmp_path: Path) -> None:
     assert [stage.work for stage in bubble.stages] == [116_000, 122_000]
     assert report.diagnosis.verdict.kind == VerdictKind.PIPELINE
     # Which ranks are which stage, and why no more is gained than 244 / 122.
-    assert "in turn (stage 0: ranks 0 and 1; stage 1: ranks 2 and 3)" in report.diagnosis.verdict.says
+    assert "take turns (stage 0: ranks 0 and 1; stage 1: ranks 2 and 3)" in report.diagnosis.verdict.says
     assert "2.00 times the tokens a second, as the busiest rank with its host needs 122 µs of the 244.0 µs," in (
         report.next_step.told
     )
@@ -164,7 +164,7 @@ def test_a_rank_that_computes_longer_within_its_stage(tmp_path: Path) -> None:
     assert "without skew at least 0.0 µs, at most 30.0 µs, " in report.savings_sentence()
     row = next(row for row in report.quality if row.id == "straggler")
     assert row.status == "estimated"
-    assert "for up to 10.9 % of the step a rank may be late that does not show" in row.reason
+    assert "a late rank could cost up to 10.9 % of the step and not show" in row.reason
     verdict = report.diagnosis.verdict
     assert verdict.kind == VerdictKind.PIPELINE
 
@@ -193,8 +193,8 @@ def test_every_output_names_the_stages(tmp_path: Path) -> None:
     assert (document["verdict"]["kind"], document["verdict"]["thresholds"]["pipeline_share"]) == ("pipeline", 0.15)
     assert document["verdict"]["shares"]["pipeline"] == head["bubble_share"]
     sentences = (
-        "51.2 % of the ranks' time is spent waiting for another stage; one batch is in flight, which each stage has "
-        "in turn",
+        "51.2 % of the ranks' time is spent waiting for another stage; only one batch is in flight, so stages take "
+        "turns",
         "stage 0 (ranks 0 and 1): works 116.0 µs a step, and 52.5 % of its time is spent waiting for another stage",
     )
     for text in (to_text(report), unescape(to_markdown(report))):

@@ -6,7 +6,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nsysan.metrics.cut import Cut, cut_at_arrival, line_names
+from nsysan.metrics.cut import Cut, cut_at_arrival, cut_by_kind, line_names
 from nsysan.metrics.lines import AFTER, BEFORE, WHOLE
 from nsysan.model.classes import COMMUNICATION, WorkClass
 
@@ -60,6 +60,11 @@ def operation(draw: st.DrawFn) -> Row:
 @given(st.lists(operation(), max_size=12))
 def test_parts_tile_each_operation_and_lengths_are_theirs(rows: list[Row]) -> None:
     found, work = cut(*rows)
+    kinds = pl.Series([str(cls) for cls in WorkClass])
+    kind = pl.Series([list(WorkClass).index(WorkClass(cls)) for cls, *_ in rows], dtype=pl.UInt32)
+    by_kind = cut_by_kind(work.with_columns(kind=kind), kinds)
+    for one, other in zip(vars(found).values(), vars(by_kind).values(), strict=True):
+        assert one.tolist() == other.tolist()
     pieces = found.parts(work, ("row", "cls"))
     assert len(pieces) == len(rows) + sum(last is not None for *_, last in rows)
     waited, moved = found.lengths()

@@ -585,7 +585,7 @@ def test_the_pages_data_tell_the_timeline(paper: Report, paper_page: Page) -> No
 def test_a_page_stays_small_whatever_the_trace(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     report = report_of(paper_trace(tmp_path / "t.sqlite"))
     monkeypatch.setattr("nsysan.page.charts.MAX_POINTS", 8)
-    monkeypatch.setattr("nsysan.page.names._MOST", 2)
+    monkeypatch.setattr("nsysan.page.shown_names._MOST", 2)
     monkeypatch.setattr("nsysan.page.lanes._MAX_LEDGERS", 8)
     page = Page(to_html(report))
     # 4 ranks and 4 steps are 16 points, so every second step is shown, and the page says so.

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
 import pytest
 
 from nsysan._errors import ExitCode
+from nsysan.redact.logs import mask_file
 from nsysan.redact.nccl_log_copy import copy_nccl_logs
+from nsysan.redact.scan import names_in
 from nsysan.trace.nccl_files import read_logs_beside
 from nsysan.trace.nccl_log import NcclLog
 from tests.clitools import paper_trace, run_cli
@@ -72,3 +75,27 @@ def test_the_logs_go_along_with_a_redacted_trace(tmp_path: Path, capsys: pytest.
     assert got.code == 0, got.err
     assert '"via": "P2P/CUMEM"' in got.out
     assert not re.search(r"node-a|other-node|secret", got.out)
+
+
+@pytest.mark.parametrize(
+    "before",
+    ["", "\x1b[1;32m", "Nov 28 22:00:01 quiet-owl vllm[77]: (TP0 pid=9) ", "[default0]:", "[2026-11-28 22:00:01] "],
+)
+def test_the_host_of_a_line_is_known_whatever_stands_before_it(tmp_path: Path, before: str) -> None:
+    log = tmp_path / "nccl.log"
+    lines = [f"{before}quiet-owl:1000:1001 [0] NCCL INFO {text}" for text in ("NCCL version 2.28.9", "on quiet-owl")]
+    log.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    text, _ = mask_file(log)
+    assert "<host>:1000:1001 [0] NCCL INFO NCCL version 2.28.9\n" in text
+    assert "owl" not in text
+    # The search knows of it by itself.
+    assert list(names_in(lines).within("on quiet-owl now")) == ["host name"]
+
+
+def test_a_log_that_is_no_file_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    trace = paper_trace(tmp_path / "t.sqlite")
+    logs(trace)
+    os.mkfifo(tmp_path / "t.nccl.0.log")
+    got = run_cli(capsys, "redact", trace, "-o", tmp_path / "clean.sqlite")
+    assert got.code == 0, got.err
+    assert len(list(tmp_path.glob("clean.nccl.*.log"))) == 5

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,14 @@ import polars as pl
 import pytest
 
 import nsysan
-from nsysan.diagnosis.os_told import host_of, os_traced, pacing_host, said_of_host, waits_untold
-from nsysan.replay.os_waits import waiting
+from nsysan.diagnosis.os_told import held_by, host_of, os_traced, pacing_host, said_of_host, waits_untold
+from nsysan.replay.os_waits import NOT_TRACED, OsWaits, waiting
 from nsysan.replay.pace import replay
 from nsysan.replay.results import HostTime, Pace
 from nsysan.trace.os_calls import were_asked_for
 from tests.oscalls import PERIOD, os_calls_trace
+
+SPANS = ["stretch", "thread", "start", "end"]
 
 
 def pace_of(path: Path) -> Pace:
@@ -89,6 +92,18 @@ def test_what_a_host_waits_for_is_asked_where_it_waits_long() -> None:
     assert waits_untold(HostTime(1, 100_000, 800_000, 100_000, 0, 99_999, "recv")) == ""
 
 
+def test_what_holds_a_late_host_is_what_to_take_out() -> None:
+    usual = HostTime(0, 100_000, 400_000, 20_000, 30_000, 20_000, "poll")
+    late = replace(usual, rank=1, sleeps=130_000, call="clock_nanosleep")
+    assert held_by([usual, late], 1, 200_000).startswith(
+        "take the sleep out of the thread that launches on rank 1: it sleeps for 130.0 µs of a step (mostly in "
+    )
+    # The others sleep as well; and a rank of which nothing is traced.
+    assert held_by([usual, late], 1, 200_001) == held_by([usual, late], 2, 1) == held_by([usual, late], 0, 1) == ""
+    waits = replace(usual, rank=1, waits=400_000, untold=400_000, call="read")
+    assert held_by([usual, waits], 1, 300_000).startswith("find out what the thread that launches on rank 1 waits for")
+
+
 def test_the_host_that_paces_is_the_one_that_most_of_the_path_is_on(trace: Path) -> None:
     pace = pace_of(trace)
     assert pacing_host(pace, {("host", 0): 60, ("host", 1): 40, ("compute", 1): 900}) is pace.hosts[0]
@@ -102,3 +117,20 @@ def test_to_capture_again_is_advised_where_it_tells_more(trace: Path) -> None:
     assert not os_traced(run, None)
     assert were_asked_for([("CAPTURE_EVENT_TYPE", "Cuda"), ("CAPTURE_EVENT_TYPE", "OSRuntime")])
     assert not were_asked_for([("CAPTURE_EVENT_TYPE", "Cuda"), ("OS_RUNTIME_OPTIONS:DURATION_THRESHOLD_NS", "1000")])
+
+
+def test_waits_within_gaps() -> None:
+    waits = OsWaits(
+        pl.DataFrame([(0, 1, 100, 200), (0, 1, 150, 300), (0, 1, 700, 950)], schema=SPANS, orient="row"),
+        pl.DataFrame([(0, 1)], schema=SPANS[:2], orient="row"),
+        NOT_TRACED.calls,
+    )
+    rows = [(0, 1, None, 40), (0, 1, 50, 400), (0, 1, 400, 500), (0, 1, 750, 900), (0, 2, 50, 400)]
+    gaps = pl.DataFrame(rows, schema=[*SPANS[:2], "paused", "start"], orient="row")
+    found = waits.within(gaps).select("os_wait", "since", "until").rows()
+    # Nothing is before the first call; and of the last thread nothing is traced.
+    assert found == [(0, None, None), (200, 100, 300), (0, None, None), (150, 750, 900), (None, None, None)]
+    # In one gap of three it waits for little.
+    ranks = gaps.with_columns(rank="thread")
+    assert (waits.works(ranks), waits.works(ranks[2:3])) == ([], [1])
+    assert NOT_TRACED.within(gaps).select("os_wait", "since", "until").null_count().row(0) == (5, 5, 5)

@@ -154,8 +154,12 @@ def test_hosts_that_are_seen_to_work_are_not(tmp_path: Path) -> None:
     assert pace.scenarios["no_skew"].median == pace.period.median
 
 
-def told_by_rank_0(path: Path, *, traced: bool) -> Pace:
-    """Host 0 works 280 to 340 us before it launches a step; host 1 waits for that, and works 15 us."""
+def told_by_rank_0(path: Path, *, traced: str = "", sends: tuple[int, ...] = (0,)) -> Pace:
+    """Host 0 is busy for 280 to 340 us before it launches a step; host 1 waits for that, and works 15 us.
+
+    traced: the call into the operating system in which host 0 is meanwhile; "": those of neither are in the trace.
+    sends: ns before it launches at which it tells host 1, step by step, in a call if that is not at once.
+    """
     builder = TraceBuilder()
     processes = [builder.process(100 + rank, device=rank) for rank in range(2)]
     for rank, process in enumerate(processes):
@@ -164,27 +168,39 @@ def told_by_rank_0(path: Path, *, traced: bool) -> Pace:
     for step in range(20):
         before, at = at, at + 5_000 + (300_000, 280_000, 340_000, 290_000, 310_000)[step % 5]
         for rank, process in enumerate(processes):
-            begin = at + 20_000 * rank
+            early = sends[step % len(sends)]
+            begin = at + (20_000 - early) * rank
             process.nvtx(f"decode_step_{step}", begin - 100, begin + 5_500)
             process.kernel("gemm", begin + 5_000, begin + 15_000, launch=(begin, begin + 2_000))
             process.kernel(ALLREDUCE_KERNEL, begin + 16_000, at + 40_000, launch=(begin + 3_000, begin + 5_000))
             if traced and rank:
-                process.os_call("recvmsg", before + 26_000, at + 5_000)
+                process.os_call("recvmsg", before + 26_000, at - early + 5_000)
             elif traced:
-                process.os_call("stat64", before + 6_000, before + 7_000)
+                process.os_call(traced, before + 6_000, at - 75_000)
+                if early:
+                    process.os_call("send", at - early, at - early + 1_000)
     return read(builder.write(path))
 
 
 def test_a_wait_that_ends_with_what_another_host_does_is_for_that(tmp_path: Path) -> None:
     # Each takes as long for a step, and what it does then is not seen.
-    pace = told_by_rank_0(tmp_path / "t.sqlite", traced=False)
+    pace = told_by_rank_0(tmp_path / "t.sqlite")
     assert (pace.late, pace.scenarios["no_skew"].median) == ([], pace.period.median)
     # It is: host 0 has 285 us more to do than host 1, which waits for it.
-    pace = told_by_rank_0(tmp_path / "os.sqlite", traced=True)
+    pace = told_by_rank_0(tmp_path / "os.sqlite", traced="write")
     assert pace.met
     assert [(one.ranks, one.cause) for one in pace.late] == [((0,), "host")]
     assert pace.late[0].saves >= pace.late[0].costs > 250_000
     assert "no_skew" not in pace.bounds
+    # Where the wait ends with a call in a pause of host 0, long before it launches, what it does until then is told.
+    pace = told_by_rank_0(tmp_path / "sends.sqlite", traced="write", sends=(30_000, 70_000, 45_000))
+    assert pace.met
+    assert [(one.ranks, one.cause) for one in pace.late] == [((0,), "host")]
+    assert pace.late[0].saves > 200_000
+    # Where it waits itself both may wait for a third, and who is late no trace tells.
+    pace = told_by_rank_0(tmp_path / "both.sqlite", traced="recvmsg")
+    assert (pace.met, pace.late) == (False, [])
+    assert [host.untold > 200_000 for host in pace.hosts] == [True, True]
 
 
 def test_what_one_host_takes_to_be_told_may_be_its_own(tmp_path: Path) -> None:

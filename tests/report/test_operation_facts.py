@@ -11,7 +11,7 @@ import nsysan
 from nsysan.metrics.lines import AFTER, BEFORE
 from nsysan.model.selection import Selection
 from nsysan.page.fact_columns import Facts
-from nsysan.page.names import Names
+from nsysan.page.shown_names import Names
 from nsysan.page.slice_columns import Looks, SliceColumns
 from nsysan.report.build import build_report
 from nsysan.report.range_cells import COUNT, cell_width, range_cells

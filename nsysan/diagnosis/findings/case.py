@@ -15,6 +15,7 @@ from nsysan.diagnosis.findings.finding import Finding
 from nsysan.diagnosis.findings.fixes import Fix, Fixes, fixes_of, host_fix
 from nsysan.diagnosis.findings.kinds import FindingId, SavingIs
 from nsysan.diagnosis.hotspot import Late
+from nsysan.diagnosis.os_told import held_by
 from nsysan.diagnosis.savings import slowed_by_nsys
 from nsysan.metrics.causes import GapCause
 from nsysan.metrics.link import Link
@@ -76,7 +77,11 @@ class Case:
         """What to do of hosts that launch late: of these ranks, or of all."""
         told = self.diagnosis
         ahead = told.pace is not None and told.pace.ahead
-        return host_fix(self.fixes, len(self.run.ranks), late, self.period, told.tail, ahead=ahead)
+        usual = host_fix(self.fixes, len(self.run.ranks), late, self.period, told.tail, ahead=ahead)
+        if late is None or len(late.ranks) > 1 or told.pace is None:
+            return usual
+        seen = held_by(told.pace.hosts, late.ranks[0], max(late.costs, late.mean_costs))
+        return Fix(seen, usual.first) if seen else usual
 
     @property
     def what(self) -> WhatIf | None:

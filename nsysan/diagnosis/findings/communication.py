@@ -89,8 +89,8 @@ def _not_custom(case: Case, calls: pl.DataFrame) -> Iterator[Finding]:
     largest = int(small["message_bytes"].max())  # type: ignore[arg-type]
     faster = custom_speed(case.fixes.name, models, members, largest)
     beyond = pl.col("wire") if faster is None else (pl.col("wire") - faster.ns).clip(lower_bound=0)
-    summed = small.group_by("rank", "step").agg(pl.sum("wire"), beyond=beyond.sum()).median()
-    wire, lost = (round(summed[name][0] or 0) for name in ("wire", "beyond"))
+    summed = small.group_by("rank", "step").agg(pl.sum("wire"), beyond=beyond.sum(), calls=pl.len()).median()
+    wire, lost, often = (round(summed[name][0] or 0) for name in ("wire", "beyond", "calls"))
     p50 = middle(call_wires(small, case.run.steady_steps)["wire"])
     # What runs beside compute costs nothing, and less than nothing no kernel takes.
     exposed = case.on_the_path(min(wire, case.line("wire")), "wire")
@@ -122,7 +122,7 @@ def _not_custom(case: Case, calls: pl.DataFrame) -> Iterator[Finding]:
         "that are not multiples of 16 bytes",
         basis=""
         if faster is None
-        else f"{us(p50)} µs a call here, {faster.wire_us:g} as measured of the other kernel; no replay",
+        else f"as {often} calls of {us(wire / often)} µs were measured to take {faster.wire_us:g} in that kernel",
     )
 
 

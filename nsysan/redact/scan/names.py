@@ -24,6 +24,7 @@ _COMMON = GENERIC | SETTINGS | OURS
 _WORD = re.compile(r"[^\W_]+")
 _NUMBERS = frozenset(("INTEGER", "REAL"))
 _HOME = ("/home/", "/Users/", "\\Users\\")
+_ORIGIN = re.compile(r"(?:\x1b\[[\d;]*m|(?<![\w.-]))([\w.-]+):\d+:\d+ (?:\[\d|NCCL )")
 #: Names that are looked for one by one.
 _FEW = 32
 _ENDS = re.compile(r"[^\w.@-]")
@@ -96,12 +97,7 @@ def names_of(source: Path) -> Names:
     NsysanError where it cannot be read.
     """
     if source.is_dir():
-        import pyarrow as pa
-
-        try:
-            return _collected(_texts_of_folder(source))
-        except (pa.ArrowException, OSError, ValueError) as error:
-            raise damaged(source, f"{type(error).__name__} in a table", "parquetdir or arrowdir") from error
+        return _collected(_texts_of_folder(source))
     file = SqliteFile(source)
     tables = file.tables
     file.close()
@@ -113,8 +109,8 @@ def names_of(source: Path) -> Names:
 
 
 def names_in(lines: Iterable[str]) -> Names:
-    """The names in a log of NCCL, whose lines begin with host:process:thread."""
-    hosts = {match[1] for line in lines if (match := re.match(r"([\w.-]+):\d+:\d+ ", line))}
+    """The names in a log of NCCL, whose lines begin with host:process:thread, perhaps behind times and colours."""
+    hosts = {match[1] for line in lines for match in _ORIGIN.finditer(line[:4_096])}
     return _with_stems(dict(_telling("host name", hosts)))
 
 
@@ -185,17 +181,22 @@ def _texts_of_folder(folder: Path) -> Iterator[tuple[str, str]]:
     for file in sorted(folder.iterdir()):
         if file.suffix not in SUFFIXES or not file.is_file():
             continue
-        with opened_table(file) as (schema, batches):
-            told = [not (pa.types.is_primitive(field.type) or pa.types.is_null(field.type)) for field in schema]
-            kept = [number for number, tells in enumerate(told) if tells]
-            for batch in batches:
-                held = [number for number in kept if batch.column(number).null_count < batch.num_rows]
-                columns = [batch.column(number).cast(pa.large_binary()) for number in held]
-                for column in columns:
-                    column.validate(full=True)
-                # Once each: a small file can hold one row millions of times.
-                for row in dict.fromkeys(zip(*(column.to_pylist() for column in columns), strict=True)):
-                    yield from _pairs(row)
+        try:
+            with opened_table(file) as (schema, batches):
+                told = [not (pa.types.is_primitive(field.type) or pa.types.is_null(field.type)) for field in schema]
+                kept = [number for number, tells in enumerate(told) if tells]
+                for batch in batches:
+                    held = [number for number in kept if batch.column(number).null_count < batch.num_rows]
+                    columns = [batch.column(number).cast(pa.large_binary()) for number in held]
+                    for column in columns:
+                        column.validate(full=True)
+                    # Once each: a small file can hold one row millions of times.
+                    for row in dict.fromkeys(zip(*(column.to_pylist() for column in columns), strict=True)):
+                        yield from _pairs(row)
+        except (pa.ArrowException, OSError, ValueError) as error:
+            said = str(error).splitlines()
+            what = f"table {file.stem}: {said[0] if said else type(error).__name__}"
+            raise damaged(folder, what, "parquetdir or arrowdir") from error
 
 
 def _pairs(row: tuple[object, ...]) -> Iterator[tuple[str, str]]:

@@ -32,9 +32,10 @@ class Names:
         """The number of each name, -1 for none; names: texts or categories."""
         number, distinct = codes([names.cast(pl.Categorical)])
         told = distinct.to_series().cast(pl.String).to_list()
-        return np.array([self._number(name) for name in told], dtype=np.int64)[number]
+        return np.array([self.number(name) for name in told], dtype=np.int64)[number]
 
-    def _number(self, name: str | None) -> int:
+    def number(self, name: str | None) -> int:
+        """The number of a name, -1 for none."""
         if name is None or name in self._known:
             return self._known[name]
         shown = plain(name, NAME_WIDTH)
