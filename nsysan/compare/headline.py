@@ -7,7 +7,7 @@ from itertools import pairwise
 from nsysan.compare.comparison import ComparedRun, Comparison
 from nsysan.compare.widths import WORTH, Width, ladder, widening
 from nsysan.diagnosis.late_words import outermost, ranks_words
-from nsysan.metrics.change_rule import ChangeVerdict
+from nsysan.metrics.change_rule import SHARE_OF_FIGURE, ChangeVerdict
 from nsysan.metrics.lines import ROW, Line
 from nsysan.styled import label
 from nsysan.text import counted, duration, listed, pct, pct_limit, plain
@@ -46,6 +46,11 @@ def grounds(comparison: Comparison) -> str:
         if one.low is not None and one.high is not None and one.measured is None
     ]
     return "; ".join(told)
+
+
+def may_differ(first: ComparedRun, side: ComparedRun) -> bool:
+    """Whether the means are further apart than those of two captures of one workload, whatever chance gives."""
+    return abs(side.mean - first.mean) >= SHARE_OF_FIGURE * first.mean
 
 
 def short_name(side: ComparedRun) -> str:
@@ -110,7 +115,14 @@ def _differs(comparison: Comparison, number: int) -> str:
         return f"{side.label} against {first.label} cannot be told from noise ({went}): {change.reason}"
     of_mean = change.verdict != ChangeVerdict.CHANGED
     if of_mean and mean.verdict != ChangeVerdict.CHANGED:
-        return f"{side.label} takes the same as {first.label} within noise ({went})"
+        if not may_differ(first, side):
+            return f"{side.label} takes the same as {first.label} within noise ({went})"
+        less = "less" if side.mean < first.mean else "more"
+        return (
+            f"{side.label} takes {pct(abs(side.mean / first.mean - 1))} {less} than {first.label} in the mean "
+            f"({duration(first.mean)} and {duration(side.mean)}), which steps that vary so much do not prove: capture "
+            f"more of them"
+        )
     own, other = (side.mean, first.mean) if of_mean else (side.period, first.period)
     word = "faster" if own < other else "slower"
     by = f"{side.label} is {word} by {duration(abs(own - other))} a token{' in the mean' if of_mean else ''}"

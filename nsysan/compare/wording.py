@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nsysan.compare.comparison import GBPS, NS, Bandwidth, ComparedRun, Comparison, FamilyOnSide, Figure
-from nsysan.compare.headline import last_words, short_name
+from nsysan.compare.headline import last_words, may_differ, short_name
 from nsysan.compare.link_change import link_lines
 from nsysan.compare.prediction_sentences import buying_lines, prediction_lines
 from nsysan.compare.scaling_sentences import lost_sentence, replicas_sentence, widening_sentence
@@ -143,7 +143,8 @@ def _answer(comparison: Comparison, number: int) -> str:
         if figure.changes[number - 1].verdict == ChangeVerdict.NOT_COMPARABLE
     ]
     but = f" ({', '.join(unknown)}: not comparable)" if unknown else ""
-    return f"{head}the same within noise, {went}{rest}{but}"
+    alike = "not told from chance" if may_differ(first, side) else "the same within noise"
+    return f"{head}{alike}, {went}{rest}{but}"
 
 
 def _mean(first: ComparedRun, side: ComparedRun, change: Change, mean: Change) -> str:
