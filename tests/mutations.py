@@ -221,8 +221,8 @@ def _times_moved(path: Path, chance: random.Random) -> str:
     with closing(sqlite3.connect(path)) as connection, connection:
         table = chance.choice([t for t in _tables(connection) if {"start", "end"} <= set(_columns(connection, t))])
         by, every = chance.choice((-(10**12), 10**15, -5, 10**9, -(10**18), 1 << 60)), chance.choice((1, 2, 100))
-        which = chance.choice(("start = start + ?", "end = end + ?", "start = start + ?1, end = end + ?1"))
-        connection.execute(f"UPDATE {quoted(table)} SET {which} WHERE rowid % {every} = 0", (by,))
+        which = chance.choice(("start = start + ?", "end = end + ?", "start = start + ?, end = end + ?"))
+        connection.execute(f"UPDATE {quoted(table)} SET {which} WHERE rowid % {every} = 0", (by,) * which.count("?"))
     return f"{table}: {which} by {by}, every {every}"
 
 

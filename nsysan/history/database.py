@@ -204,17 +204,17 @@ def _create(database: Database) -> None:
     tables = set(database.table_names())
     to_run = [("run", "runs", "id")]
     if not tables:
-        database.table("runs").create(_TYPES, pk="id", not_null={"added", "hash"})
+        database.create_table("runs", _TYPES, pk="id", not_null={"added", "hash"})
         database.table("runs").create_index(["hash"], unique=True)
         ranks = {"run": int, "rank": int, **{f"{line}_ns": int for line in _PER_RANK}}
-        database.table("per_rank").create(ranks, pk=("run", "rank"), foreign_keys=to_run)
+        database.create_table("per_rank", ranks, pk=("run", "rank"), foreign_keys=to_run)
         spreads = {f"{name}_ns": int for name in PERCENTILES}
         text = {"name", "kind", "library"}
         calls = {"run": int, **{name: str if name in text else int for name in _COLLECTIVE}, **spreads}
-        database.table("collectives").create(calls, foreign_keys=to_run)
+        database.create_table("collectives", calls, foreign_keys=to_run)
     if STEPS not in tables:
         steps = {"run": int, "step": int, "period_ns": int}
-        database.table(STEPS).create(steps, pk=("run", "step"), foreign_keys=to_run)
+        database.create_table(STEPS, steps, pk=("run", "step"), foreign_keys=to_run)
 
 
 def _run_row(document: ReportDocument, labels: Labels) -> Row:

@@ -58,7 +58,7 @@ def keep(database: Database, run: int, document: ReportDocument) -> None:
     """Add the rows of a run; a history of an older version gets the table."""
     table = database.table(TABLE)
     if not table.exists():
-        table.create(_TYPES, foreign_keys=[("run", "runs", "id")])
+        database.create_table(TABLE, _TYPES, foreign_keys=[("run", "runs", "id")])
         table.create_index(["run"])
     longest = sorted(document.kernels, key=lambda row: -row.ns)[:MOST]
     insert(

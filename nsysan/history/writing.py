@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     """What is done inside is done at once, by one process at a time, or not at all.
 
-    Of sqlite-utils, `create` and `create_index` may be called inside; its inserts would end it (before 4.0).
+    Of sqlite-utils, a database's `create_table` and a table's `create_index` may be called inside; a table's `create`
+    and inserts would end it (before 4.0).
     """
     connection.execute("BEGIN IMMEDIATE")
     try:
