@@ -7,7 +7,7 @@ import gzip
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nsysan.columns.threads import Beside
@@ -15,6 +15,7 @@ from nsysan.page.pack import Packing, packed
 from nsysan.page.planes import Planes
 
 
+@settings(max_examples=40)
 @given(st.lists(st.lists(st.integers(-(1 << 40), 1 << 40), max_size=4), min_size=1, max_size=4), st.booleans())
 def test_a_table_in_parts_is_the_one_in_one(parts: list[list[int]], has_signs: bool) -> None:
     columns = [np.array(part if has_signs else [abs(n) for n in part], dtype=np.int64) for part in parts]
@@ -26,7 +27,7 @@ def test_a_table_in_parts_is_the_one_in_one(parts: list[list[int]], has_signs: b
     assert b"".join(found) == b"".join(alone)
     [[name, width, sign]] = told["columns"]
     planes = np.frombuffer(b"".join(found), dtype=np.uint8).reshape(width, len(whole)).astype(np.int64)
-    value = sum(plane << 8 * number for number, plane in enumerate(planes))
+    value = np.bitwise_or.reduce([plane << 8 * number for number, plane in enumerate(planes)])
     read = np.where(value % 2, -(value + 1) // 2, value // 2) if sign else value
     assert (name, sign, read.tolist()) == ("n", int((whole < 0).any()), whole.tolist())
 
