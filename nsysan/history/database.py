@@ -106,6 +106,9 @@ def opened_history(path: Path, *, create: bool = False) -> Iterator[Database]:
             with transaction(database.conn):
                 _create(database)
         yield database
+    except sqlite_utils.db.AlterError as error:  # of the oldest: runs have no column that a table can name
+        why = "cannot be used as a history: a run has no number"
+        raise NsysanError(f"{path}: {why}", ExitCode.OUTPUT_UNWRITABLE) from error
     except (sqlite3.Error, UnicodeDecodeError, OSError) as error:
         raise NsysanError(f"{path}: cannot be used as a history: {error}", ExitCode.OUTPUT_UNWRITABLE) from error
     finally:
