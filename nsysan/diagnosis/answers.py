@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.evidence import Aspect, Quality, Status
 from nsysan.diagnosis.hotspot import Late
-from nsysan.diagnosis.late_words import apart, by_host, outermost, ranks_words, weight, why_late
+from nsysan.diagnosis.late_words import apart, by_host, led, outermost, ranks_words, weight, why_late
 from nsysan.diagnosis.pipelines import Bubble
 from nsysan.diagnosis.verdict import VerdictKind
 from nsysan.metrics.causes import GapCause
@@ -64,19 +64,20 @@ def late_in_short(diagnosis: Diagnosis, quality: Sequence[Quality], period: int 
         )
         saved += ", once the other late ranks are right" if hidden else ""
         saved += "; not what bounds the step" if diagnosis.verdict.kind == VerdictKind.PIPELINE else ""
-        told.append(f"{_by_stage(diagnosis.bubble, one.ranks)}: {why_late(one)}; {saved}")
+        who = _by_stage(diagnosis.bubble, one.ranks) or led(diagnosis.late, one).replace("less for", "less so")
+        told.append(f"{who}: {why_late(one)}; {saved}")
     return "; and ".join(told)
 
 
 def _by_stage(bubble: Bubble | None, ranks: Sequence[int]) -> str:
-    """The ranks in words, of a pipeline by stage: who is late within one is not what keeps another waiting."""
+    """The ranks by stage of a pipeline, "" of none: who is late within one is not what keeps another waiting."""
     own = []
     for stage in () if bubble is None else bubble.stages:
         late = [rank for rank in ranks if rank in stage.ranks]
         # All of a stage are late for one another, each at some of the calls.
         own.append((stage.number, late, " in turn" if len(late) == len(stage.ranks) > 1 else ""))
     of = [f"within stage {number} {ranks_words(late)}{turns}" for number, late, turns in own if late]
-    return ", ".join(of) or ranks_words(ranks)
+    return ", ".join(of)
 
 
 def _told(one: Late, late: Sequence[Late], period: int, most: str) -> str:

@@ -24,6 +24,9 @@ from nsysan.timings import stage
 
 _CALL = ["name", "kind", "library", "cls", "message_bytes", "group", "members"]
 _KEY = ["population", *_CALL]
+#: What is looked at of a call, of which a frame has many columns.
+_TIMES = ("end", "last", "wait", "wire", "skew_free_wait")
+_OF_CALLS = (*_CALL, "rank", "family", "step", "call", "communicator", "verdict", *_TIMES)
 #: What the column of their steps is called.
 POPULATION = "population"
 _NOT_DECODE = ("start-up", "prefill", "mixed")
@@ -109,8 +112,9 @@ def find_families(run: Run) -> list[CollectiveFamily]:
 
     Of all populations but prefill and mixed ones, the headline first, then most frequent first.
     """
-    of_step = run.windows.select("step", "population").unique("step")
-    calls = _counted_calls(run).join(of_step, on="step", how="left")
+    of_step = dict(run.windows.select("step", "population").unique("step").iter_rows())
+    population = pl.col("step").replace_strict(of_step, default=None, return_dtype=pl.String)
+    calls = _counted_calls(run).with_columns(population=population)  # a join would copy all other columns
     order = {one.id: place for place, one in enumerate(run.steps.populations)}
     call, known = numbered_calls(calls, calls.select(_KEY))
     verdicts = calls.select(call, "verdict").group_by("code").agg(pl.first("verdict"))
@@ -227,9 +231,10 @@ def size_series(families: list[CollectiveFamily], link: Link) -> list[SizeSeries
 
 def _counted_calls(run: Run) -> pl.DataFrame:
     """Calls of the counted steps, and those of a start-up step of which there are none elsewhere: a sweep's first."""
-    counted = run.collectives.filter(pl.col("step").is_in(counted_steps(run)))
+    calls = run.collectives.select(_OF_CALLS)
+    counted = calls.filter(pl.col("step").is_in(counted_steps(run)))
     starting = run.windows.filter(pl.col("excluded").fill_null("").str.starts_with("start-up"))["step"].unique()
-    first = run.collectives.filter(pl.col("step").is_in(starting.to_list()))
+    first = calls.filter(pl.col("step").is_in(starting.to_list()))
     return pl.concat([counted, first.join(counted.select(_CALL).unique(), on=_CALL, how="anti", nulls_equal=True)])
 
 

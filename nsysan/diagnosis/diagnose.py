@@ -37,6 +37,8 @@ from nsysan.timings import stage
 #: What who is late is told by, of the many columns of calls.
 _OF_CALL = ("row", "rank", "family", "step", "call", "number", "cls", "begin", "end", "last", "wait", "wire")
 _OF_ARRIVAL = ("position", "ranks", "lateness", "caused")
+#: And what waits and transfers of a rank are.
+_OF_SPREAD = ("rank", "step", "wait", "wire", "position", "ranks")
 
 
 @stage("diagnose")
@@ -79,7 +81,7 @@ def diagnose(run: Run, untraced: int | None = None) -> Diagnosis:
         outliers=slowest_steps(slow, losses, run.ledger),
         tail=tail_rows(losses.filter(pl.col("step").is_in(long)), periods),
         humps=humps(periods),
-        spreads=_spreads(calls.filter(pl.col("step").is_in(run.steady_steps))),
+        spreads=_spreads(calls.select(_OF_SPREAD).filter(pl.col("step").is_in(run.steady_steps))),
         caused=caused_by_step(meeting).rename({"caused": "ns"}),
         arrived=arrived,
         rejected=rejected,

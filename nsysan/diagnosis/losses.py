@@ -43,7 +43,7 @@ def losses_of(run: Run, arrived: pl.DataFrame, slow: list[int]) -> tuple[pl.Data
     """
     steady = run.steady_steps
     calls = with_before(arrived.select(_OF_CALLS), run.windows) if len(arrived) else arrived
-    links = chains(calls, steady) if len(arrived.filter(pl.col("step").is_in(steady))) else pl.DataFrame()
+    links = chains(calls, steady) if arrived["step"].is_in(steady).any() else pl.DataFrame()
     if links.is_empty():
         periods = run.ledger.filter("steady").group_by("step").agg(ns=pl.median("period_ns"))
     else:

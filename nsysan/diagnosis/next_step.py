@@ -93,16 +93,18 @@ def _and(*clauses: str) -> str:
 
 def _advised(diagnosis: Diagnosis, findings: Sequence[Finding], first: Finding | None, faster: str) -> NextStep:
     """What to do first of a verdict that is sure enough to act on."""
-    verdict, period = diagnosis.verdict, _period(diagnosis)
-    if first is not None:
+    verdict, period, what = diagnosis.verdict, _period(diagnosis), diagnosis.what_if
+    told = verdict.workload is Workload.DECODE and what is not None and bool(what.told)
+    # What saves little is no cure of what bounds the step.
+    small = first is not None and first.severity is Severity.LOW and verdict.kind == VerdictKind.COMPUTE and told
+    if first is not None and not small:
         gains = gain(first, period)
         basis = _and(first.basis, LATENCY if first.in_throughput else "") if gains else _TRY
         ranks = _late_too(diagnosis, first)
         rest = f"what {ranks_words(ranks)} {'cost' if len(ranks) > 1 else 'costs'} goes with it" if ranks else ""
         after = _faster(verdict, first, period, faster)
         return NextStep(first.fix, gains=gains, basis=basis, after=after, rest=rest, finding=first, with_it=ranks)
-    what = diagnosis.what_if
-    if verdict.workload is not Workload.DECODE or what is None or not what.told:
+    if what is None or not told:
         return NextStep(_LOOK)
     rest = _little(what, findings)
     if verdict.kind != VerdictKind.COMPUTE:
@@ -173,8 +175,7 @@ def _little(what: WhatIf, findings: Sequence[Finding]) -> str:
     """What there is to gain of the losses that are told, where no finding has it."""
     saved = max(what.saves(scenario) or 0 for scenario in what.told)
     share = f"less than {pct_limit(NOTABLE)}" if saved < NOTABLE * what.period else pct(saved / what.period)
-    # Of what is a part of something no trace tells how much can go.
-    parts = any(one.saving and not one.is_reachable and one.saving >= NOTABLE * what.period for one in findings)
-    more = "" if parts else "; nothing else is worth a change"
+    more = any(one.saving and one.saving >= NOTABLE * what.period for one in findings)
+    rest = "" if more else "; nothing else is worth a change"
     named = losses(what.told)
-    return f"{named} {'cost' if ' and ' in named else 'costs'} {share} of the step{more}"
+    return f"{named} {'cost' if ' and ' in named else 'costs'} {share} of the step{rest}"

@@ -18,7 +18,7 @@ from nsysan.page.palette import COLOURS, COUNTER_COLOURS, INKS, NAMES
 from nsysan.page.path_lane import WORDS, path_head, piece_columns
 from nsysan.page.planes import Planes
 from nsysan.page.shown_names import NAME_WIDTH, Names
-from nsysan.page.slice_columns import SIGNED, Looks, SliceColumns
+from nsysan.page.slice_columns import Looks, SliceColumns
 from nsysan.report.range_cells import COUNT, cell_width
 from nsysan.report.report import Report, visible_lines
 from nsysan.report.step_slices import LINE_ORDER
@@ -47,7 +47,7 @@ def timeline_data(report: Report, planes: Planes) -> str:
     names, facts = Names(), Facts()
     looks = Looks(names, facts)
     slices = SliceColumns([timeline.drawn for timeline in timelines], looks)
-    tables = {"slices": planes.add_parts(slices.parts(), slices.counts, SIGNED)}
+    tables = {"slices": planes.add_parts(slices.parts(), slices.counts)}
     marks = _numbered([timeline.arrivals for timeline in timelines]).filter("last")
     pieces = _numbered([timeline.path.pieces for timeline in timelines])
     of_slices = _numbered([timeline.drawn.lanes for timeline in timelines])

@@ -10,6 +10,7 @@ from nsysan.diagnosis.answers import replay_words
 from nsysan.diagnosis.hotspot import Late
 from nsysan.diagnosis.late_words import outermost, ranks_words, weight
 from nsysan.diagnosis.path_told import in_graphs, why_no_path
+from nsysan.diagnosis.quality_pace import hidden_share
 from nsysan.diagnosis.verdict import BOUNDS, DOMINANT, LAUNCH, OF_PATH, VerdictKind, on_path
 from nsysan.diagnosis.verdict_says import skew_share
 from nsysan.metrics.lines import Line
@@ -84,6 +85,9 @@ def _why_both(report: Report, shown: Mapping[str, int | None]) -> str:
     costs = skew_share(late, what) if late else skew
     part = f"of the {percent(waits, period)} waited {'only ' if waits / period - costs >= _MUCH else ''}{pct(costs)}"
     hosts = (verdict.shares.get(VerdictKind.HOST) or 0.0) > DOMINANT
+    if not late and Scenario.NO_SKEW in what.bounds:
+        most = pct(hidden_share(what))
+        return f"Were all ranks alike, between {pct(skew)} and {most} of the step would go away: no trace tells better."
     if not late:
         return f"Were all ranks alike, {part} would go away{': all hosts together set the pace' if hosts else ''}."
     who = f"the late rank{'s' if len({rank for one in late for rank in one.ranks}) > 1 else ''}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -23,17 +23,14 @@ class Planes:
 
         A column is named with its width in bytes, and whether its numbers have a sign, which is then their lowest bit.
         """
-        signed = {name for name, values in columns.items() if len(values) and int(values.min()) < 0}
-        return self.add_parts([columns], rows, signed)
+        return self.add_parts([columns], rows)
 
-    def add_parts(
-        self, parts: Iterable[Mapping[str, _Numbers]], rows: list[int], signed: Collection[str]
-    ) -> dict[str, Any]:
-        """The same of a table that comes in parts, each behind the one before; signed: columns that have a sign."""
+    def add_parts(self, parts: Iterable[Mapping[str, _Numbers]], rows: list[int]) -> dict[str, Any]:
+        """The same of a table that comes in parts, each behind the one before."""
         found: dict[str, _Column] = {}
         for columns in parts:
             for name, values in columns.items():
-                found.setdefault(name, _Column(name in signed)).extend(values)
+                found.setdefault(name, _Column()).extend(values)
         at = self._length
         for column in found.values():
             for part in column.content():
@@ -45,8 +42,8 @@ class Planes:
 class _Column:
     """A column's planes, in parts."""
 
-    def __init__(self, signed: bool) -> None:
-        self.signed, self.rows = signed, 0
+    def __init__(self) -> None:
+        self.signed, self.rows = False, 0
         self._planes: list[list[bytes]] = [[]]
 
     @property
@@ -54,6 +51,8 @@ class _Column:
         return len(self._planes)
 
     def extend(self, values: _Numbers) -> None:
+        if not self.signed and len(values) and int(values.min()) < 0:
+            self._sign()
         if self.signed:
             values = (values << 1) ^ (values >> (8 * values.itemsize - 1))
         most = int(values.max()) if len(values) else 0
@@ -65,6 +64,12 @@ class _Column:
         for number, plane in enumerate(self._planes):
             plane.append(bytes_of[:, number].tobytes() if number < width else bytes(len(values)))
         self.rows += len(values)
+
+    def _sign(self) -> None:
+        """What has come so far, with signs."""
+        planes = [np.frombuffer(b"".join(plane), dtype=np.uint8).astype(np.int64) for plane in self._planes]
+        self.signed, self.rows, self._planes = True, 0, [[]]
+        self.extend(np.bitwise_or.reduce([plane << 8 * number for number, plane in enumerate(planes)]))
 
     def content(self) -> Iterator[bytes]:
         for plane in self._planes:

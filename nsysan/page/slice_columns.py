@@ -18,8 +18,6 @@ from nsysan.report.step_slices import LINE_ORDER, Slices
 _Numbers = npt.NDArray[Any]
 #: So many slices stay in a processor's cache while their columns are made.
 _AT_ONCE = 1 << 16
-#: The columns whose numbers may be below 0.
-SIGNED = ("gap", "on")
 #: By the number of a line, whether it is one side of a call that is cut at its last arrival.
 _CUT = np.array([line in LINES and bool(ROW[Line(line)].before or ROW[Line(line)].after) for line in LINE_ORDER])
 
@@ -27,7 +25,7 @@ _CUT = np.array([line in LINES and bool(ROW[Line(line)].before or ROW[Line(line)
 class Looks:
     """What slices look like: the different lines, names and facts that there are together.
 
-    table: of each line, name (position in the page's names) and facts (Facts.numbered).
+    table: of each line, name (position in the page's names) and facts (of fact_columns.Facts).
     """
 
     def __init__(self, names: Names, facts: Facts) -> None:
@@ -46,10 +44,11 @@ class Looks:
         blank = np.full(len(kinds) * len(LINE_ORDER), -1, dtype=np.int32)
         _, known = self._of.setdefault(id(kinds), (kinds, blank))
         key = kind.astype(np.int64) * len(LINE_ORDER) + line
-        there = np.zeros(len(known), dtype=np.bool_)
-        there[key] = True
-        fresh = np.flatnonzero(there & (known < 0))
-        if len(fresh):
+        new = key[known[key] < 0]
+        if len(new):
+            # In the order in which they come: that of kinds is another each time.
+            fresh, first = np.unique(new, return_index=True)
+            fresh = fresh[np.argsort(first)]
             known[fresh] = self._new(kinds, *np.divmod(fresh, len(LINE_ORDER)))
         return known[key]
 

@@ -118,7 +118,7 @@ def activity_of(
         .group_by("stretch", "thread")
         .agg(pl.first("rank", "process"), first=pl.min("launch_start"), final=pl.max("launch_end"))
     )
-    calls = _near(shifted(placed.trace.waiting_calls, placed.placement.shift), threads)
+    calls = _near(shifted(placed.trace.waiting_calls.frame(), placed.placement.shift), threads)
     calls = calls.with_columns(pl.col("name").cast(pl.String))
     waits = calls.filter(pl.col("thread").is_in(threads["thread"].implode())).join(threads.drop("process"), on="thread")
     # A process of several ranks does not tell of which one its other threads are.

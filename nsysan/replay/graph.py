@@ -55,7 +55,7 @@ def build(run: Run, found: Activity) -> Graph:
     work, hosts = with_places(work, found.waits)
     work = with_meetings(work.sort(*_LANE, "begin", "end", maintain_order=True))
     waited = os_waits(found.os_calls, hosts)
-    met = meetings(hosts)
+    met = meetings(hosts, waited)
     hosts, answered = with_replies(work, hosts, found.beside, found.orders, waited, meet=not met.is_empty())
     # Where it is inferred what tells hosts to begin, that is no other host.
     hosts = with_hosts_met(hosts, met if answered.is_empty() else met.clear())

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from nsysan.replay.links import Link, Part, part
+from nsysan.replay.os_waits import NOT_TRACED, OsWaits
 from nsysan.replay.unseen import launching
 
 #: The name of the call that stands for such a wait.
@@ -58,21 +59,32 @@ def hosts_meet(hosts: pl.DataFrame) -> list[Part]:
     return [part(source, target + 1, Link.HOST)] if len(pairs) else []
 
 
-def _pauses(hosts: pl.DataFrame) -> pl.DataFrame:
+def _pauses(hosts: pl.DataFrame, os_waits: OsWaits) -> pl.DataFrame:
     """stretch, step, rank, thread, place (of the call after it), paused, left: when it began and ended. Of the thread
     of each rank that launches most.
+
+    Where the hosts of all ranks are seen to wait in it, in most steps, it is their longest wait.
     """
     calls = launching(hosts).with_columns(left="start").drop_nulls(["step", "place"])
-    return calls.filter(pl.col("left") - pl.col("paused") >= _PAUSE).select(
-        "stretch", "step", "rank", "thread", "place", "paused", "left"
+    pauses = calls.filter(pl.col("left") - pl.col("paused") >= _PAUSE)
+    pauses = os_waits.within(pauses.select("stretch", "step", "rank", "thread", "place", "paused", start="left"))
+    waits = pl.col("since").is_not_null()
+    seen = pauses.group_by("place", "rank").agg(seen=waits.mean() >= _OFTEN)
+    seen = seen.group_by("place").agg(pl.all("seen"), ranks=pl.len())
+    seen = seen.select("place", pl.col("seen") & (pl.col("ranks") == pauses["rank"].n_unique()))
+    pauses = pauses.join(seen, on="place", how="left", maintain_order="left").filter(~pl.col("seen") | waits)
+    return pauses.select(
+        *("stretch", "step", "rank", "thread", "place"),
+        paused=pl.when("seen").then("since").otherwise("paused"),
+        left=pl.when("seen").then("until").otherwise("start"),
     )
 
 
-def meetings(hosts: pl.DataFrame) -> pl.DataFrame:
+def meetings(hosts: pl.DataFrame, os_waits: OsWaits = NOT_TRACED) -> pl.DataFrame:
     """The pauses of all ranks in which they meet, with meeting: a number for its place in their steps; hosts: as
     with_places has them.
     """
-    pauses = _pauses(hosts)
+    pauses = _pauses(hosts, os_waits)
     ranks = pauses["rank"].n_unique()
     key = ("stretch", "step", "place")
     beside = pauses.filter(pl.len().over(key) == ranks) if ranks > 1 else pauses.clear()

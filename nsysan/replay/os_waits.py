@@ -31,8 +31,8 @@ class OsWaits:
 
     def within(self, gaps: pl.DataFrame) -> pl.DataFrame:
         """Gaps (stretch, thread, paused, start, in order of a thread's time) with os_wait: ns that the thread waits in
-        each, null where it is not traced; since, until: when the first of that begins and the last is over, null where
-        it does not wait.
+        each, null where it is not traced; since, until: when the longest of that begins and is over, null where it does
+        not wait.
         """
         empty = gaps.clear().with_columns(_UNTOLD)
         if self.threads.is_empty() or gaps.is_empty():
@@ -62,15 +62,16 @@ def _within(gaps: pl.DataFrame, spans: pl.DataFrame, *, traced: bool) -> pl.Data
     ns = atoms(starts, stops, classes, (begins, ends), 1)[:, 1]
     if not len(spans):
         return gaps.with_columns(_UNTOLD).with_columns(os_wait=pl.Series(ns))
-    # The first that ends after the gap begins, and the latest end of what began before the gap ends.
-    latest = np.maximum.accumulate(stops)
-    first, last = np.searchsorted(latest, begins, side="right"), np.searchsorted(starts, ends, side="left") - 1
-    since = np.maximum(starts[np.minimum(first, len(starts) - 1)], begins)
-    told = {"since": since, "until": np.minimum(latest[np.maximum(last, 0)], ends)}
-    waits = pl.Series(ns) > 0
-    return gaps.with_columns(
-        os_wait=pl.Series(ns), **{name: pl.when(waits).then(pl.Series(at)) for name, at in told.items()}
-    )
+    # Of each gap the longest.
+    at = np.searchsorted(ends, starts, side="right")
+    inside = at < len(ends)
+    at, starts, stops = at[inside], starts[inside], stops[inside]
+    since, until = np.maximum(starts, begins[at]), np.minimum(stops, ends[at])
+    order = np.lexsort((until - since, at))
+    order = order[until[order] > since[order]]
+    last = order[np.diff(at[order], append=len(gaps)) != 0]
+    told = pl.DataFrame({"_at": gaps["_at"].gather(at[last]), "since": since[last], "until": until[last]})
+    return gaps.with_columns(os_wait=pl.Series(ns)).join(told, on="_at", how="left", maintain_order="left")
 
 
 #: Of threads of which nothing is traced.

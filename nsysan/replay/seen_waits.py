@@ -15,12 +15,12 @@ from nsysan.replay.unseen import launching
 
 #: The names of the calls that stand for such a wait, and for what the other host does until then.
 _WAIT, _TELLS = "host waits", "host tells"
-#: Waits of less, ns and of a step, are left as they are; so many of a rank are looked into.
-_LEAST, _SHARE, _PLACES = 20_000, 0.03, 4
+#: Waits of less, ns and of a step, are left as they are; so many of a rank are looked into, and of all.
+_LEAST, _SHARE, _PLACES, _IN_ALL = 20_000, 0.03, 4, 64
 #: A place is one that most steps have, in most of which the wait ends after what it is for.
 _OFTEN, _MOST = 0.8, 0.9
 #: A wait's end varies so much less against what it is for than its length does, and that more than this, ns.
-_CLOSER, _VARIES = 0.5, 100
+_CLOSER, _VARIES = 0.25, 100
 #: The other waits for less of it.
 _HALF = 0.5
 #: So many calls of a name into the operating system are told apart in a pause.
@@ -157,8 +157,8 @@ def _long(pauses: pl.DataFrame) -> pl.DataFrame:
         pl.col("times") >= _OFTEN * pl.col("steps"),
         pl.col("usual") >= pl.max_horizontal(pl.lit(_LEAST), _SHARE * pl.col("each")),
     )
-    kept = kept.sort("rank", "usual", "place", descending=[False, True, False])
-    return kept.group_by("rank", maintain_order=True).head(_PLACES)
+    kept = kept.sort("usual", "rank", "place", descending=[True, False, False])
+    return kept.group_by("rank", maintain_order=True).head(_PLACES).head(_IN_ALL)
 
 
 def _works(waits: pl.DataFrame, os_waits: OsWaits) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from nsysan import progress
+from nsysan.columns.memory import give_back
 from nsysan.diagnosis.algorithms import algorithms_of, told_link
 from nsysan.diagnosis.collectives import find_families, find_link, with_peaks
 from nsysan.diagnosis.diagnose import diagnose
@@ -145,6 +146,7 @@ def _source(stated: int | None, by_model: Mapping[int, int]) -> SizeSource:
 
 def _replica(number: int, own: Run, untraced: int | None) -> Replica:
     diagnosis = diagnose(own, untraced)
+    give_back(own.tally.operations)
     return Replica(
         id=number,
         ranks=own.ranks,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from nsysan import progress
 from nsysan._errors import ExitCode, NsysanError
+from nsysan.columns.memory import give_back
 from nsysan.model.loaded import ReadRequest, TraceSummary
 from nsysan.model.selection import WHOLE, Selection
 from nsysan.run.failure import Failure
@@ -53,4 +54,5 @@ def analyze(
     progress.stage("finding steps")
     run, placements = merge(list(summaries.values()), trace_set, selection)
     trace_set.place(dict(zip(summaries, placements, strict=True)))
+    give_back(sum(summary.rows for summary in summaries.values()))
     return replace(run, failures=failures)

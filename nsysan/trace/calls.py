@@ -42,12 +42,14 @@ class Calls:
     table: pl.DataFrame
     callers: pl.DataFrame
 
-    def frame(self, chosen: pl.Expr | None = None) -> pl.DataFrame:
-        """start, end, process, thread, correlation, name of each call; chosen: of callers, whose calls."""
+    def of(self, chosen: pl.Expr) -> Calls:
+        """Those of the callers that the expression chooses."""
+        own = self.callers.with_row_index("caller").filter(chosen)["caller"].to_list()
+        return Calls(self.table.filter(pl.col("caller").is_in(own)), self.callers)
+
+    def frame(self) -> pl.DataFrame:
+        """start, end, process, thread, correlation, name of each call."""
         table = self.table
-        if chosen is not None:
-            own = self.callers.with_row_index("caller").filter(chosen)["caller"].to_list()
-            table = table.filter(pl.col("caller").is_in(own))
         told = self.callers.select(pl.all().gather(table["caller"]))
         return table.select(
             "start",

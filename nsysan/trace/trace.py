@@ -209,7 +209,7 @@ class Trace:
 
         (process, correlation) names one call, without what else nsys files under it (backtraces of schema 2).
         """
-        return self.calls.frame(~QUERIES)
+        return self.calls.of(~QUERIES).frame()
 
     @cached_property
     def calls(self) -> Calls:
@@ -217,14 +217,14 @@ class Trace:
         return read_calls(self._tables, self._end)
 
     @cached_property
-    def waiting_calls(self) -> pl.DataFrame:
-        """CUDA API calls in which the host waits for a GPU, or asks whether it is done: the columns of `launches`."""
-        return self.calls.frame(SYNCHRONISES | QUERIES)
+    def waiting_calls(self) -> Calls:
+        """CUDA API calls in which the host waits for a GPU, or asks whether it is done."""
+        return self.calls.of(SYNCHRONISES | QUERIES)
 
     @cached_property
     def synchronise_calls(self) -> pl.DataFrame:
         """Those in which it waits."""
-        return self.waiting_calls.filter(SYNCHRONISES)
+        return self.waiting_calls.of(SYNCHRONISES).frame()
 
     def event_records(self, spans: Sequence[tuple[int, int]]) -> pl.DataFrame:
         """Records of CUDA events (see calls.event_records); none where the trace has no such table."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import polars as pl
 import pyarrow as pa
@@ -13,7 +15,7 @@ from nsysan.columns import codes as coding
 from nsysan.columns.chunks import Chunks, fitted
 from nsysan.columns.codes import codes, looked_up, numbered, occurrences
 from nsysan.columns.grouped import summed
-from nsysan.columns.rows import repeated, taken
+from nsysan.columns.rows import filled, none_if_negative, ordered, repeated, taken
 from nsysan.columns.times import in_any
 
 I64, I32, BYTES = pl.Int64(), pl.Int32(), pl.Binary()
@@ -70,7 +72,8 @@ def test_parts_make_the_column_that_they_are_of(parts: list[list[int | None]], c
     for number, part in enumerate(parts):
         # A slice has its values, and its nulls, somewhere inside of its buffers.
         values = pa.array([7, *part, None], pa.int64()).slice(1, len(part))
-        raw = pa.array([None if value is None else str(value).encode() for value in part], pa.binary())
+        told = [None if value is None else str(value).encode() for value in part]
+        raw = pa.array([b"before", *told, None], pa.binary()).slice(1, len(part))
         (whole if number < cut else rest).add([values, values, raw])
     whole.extend(rest)
     frame = whole.frame()
@@ -97,6 +100,30 @@ def test_bytes_count_against_the_most() -> None:
     assert not chunks.exceeds(rows=10, size=100_000)
     assert chunks.exceeds(rows=9, size=100_000)
     assert chunks.exceeds(rows=10, size=9_000)
+
+
+def test_bytes_do_not_hold_what_they_were_read_in() -> None:
+    before = pa.total_allocated_bytes()
+    chunks = Chunks({"raw": BYTES})
+    chunks.add([pa.array([b"x" * 1_000] * 10)])
+    assert pa.total_allocated_bytes() == before
+    assert chunks.frame()["raw"].to_list() == [b"x" * 1_000] * 10
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(-3, 3), st.integers(0, 2)), unique=True, max_size=12))
+def test_rows_that_are_in_order_are_not_copied(rows: list[tuple[int, int, int]]) -> None:
+    frame = pl.DataFrame(rows, schema=["a", "b", "c"], orient="row")
+    found = ordered(frame, "a", "b", "c")
+    assert found.rows() == sorted(rows)
+    assert (found is frame) == (rows == sorted(rows))
+    # Of rows that are alike by the first columns sorting is left to settle the order.
+    assert (ordered(frame, "a") is frame) == all(one[0] < other[0] for one, other in pairwise(rows))
+
+
+def test_nulls_without_a_query() -> None:
+    assert filled(pl.Series([1, None]), 7).to_list() == [1, 7]
+    assert none_if_negative(np.array([2, -1, 0], dtype=np.int32)).to_list() == [2, None, 0]
+    assert none_if_negative(np.zeros(0, dtype=np.int64)).to_list() == []
 
 
 @pytest.mark.parametrize(("values", "dtype"), [([1, None], I32), ([2**31], I64), ([None], I32), ([-(2**31)], I32)])

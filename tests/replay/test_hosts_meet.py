@@ -7,6 +7,7 @@ import pytest
 
 from nsysan.replay.activity import _earlier, _early
 from nsysan.replay.hosts_meet import hosts_meet, meetings, with_hosts_met
+from nsysan.replay.os_waits import NOT_TRACED, OsWaits
 from nsysan.replay.places import _asked_once
 from nsysan.trace.calls import NOT_READY
 
@@ -84,6 +85,23 @@ def test_what_is_no_meeting(late: int, leaves: int) -> None:
     found = met_of(hosts(late, leaves))
     assert found["meeting"].null_count() == len(found) == 4 * STEPS
     assert hosts_meet(found.with_row_index("number")) == []
+
+
+def test_hosts_that_are_seen_to_wait_come_when_the_wait_begins() -> None:
+    # Both pause from the same moment on, and rank 1 works in that until the other has waited for 1,500 us.
+    calls = hosts(late=0, leaves=20_000)
+    assert meetings(calls).is_empty()
+    spans = []
+    for step in range(STEPS - 1):
+        at = 2_000_000 * step
+        spans += [(0, 0, at + 200_000, at + 1_980_000), (0, 1, at + 1_700_000, at + 1_990_000)]
+    waits = OsWaits(
+        pl.DataFrame(spans, schema=["stretch", "thread", "start", "end"], orient="row"),
+        pl.DataFrame([(0, 0), (0, 1)], schema=["stretch", "thread"], orient="row"),
+        NOT_TRACED.calls,
+    )
+    met = meetings(calls, waits)
+    assert sorted(met.select("stretch", "thread", "paused", "left").rows()) == sorted(spans)
 
 
 def queries(*runs: list[bool]) -> pl.DataFrame:

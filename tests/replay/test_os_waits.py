@@ -120,8 +120,9 @@ def test_to_capture_again_is_advised_where_it_tells_more(trace: Path) -> None:
 
 
 def test_waits_within_gaps() -> None:
+    spans = [(60, 70), (100, 300), (150, 200), (700, 950)]
     waits = OsWaits(
-        pl.DataFrame([(0, 1, 100, 200), (0, 1, 150, 300), (0, 1, 700, 950)], schema=SPANS, orient="row"),
+        pl.DataFrame([(0, 1, *span) for span in spans], schema=SPANS, orient="row"),
         pl.DataFrame([(0, 1)], schema=SPANS[:2], orient="row"),
         NOT_TRACED.calls,
     )
@@ -129,7 +130,7 @@ def test_waits_within_gaps() -> None:
     gaps = pl.DataFrame(rows, schema=[*SPANS[:2], "paused", "start"], orient="row")
     found = waits.within(gaps).select("os_wait", "since", "until").rows()
     # Nothing is before the first call; and of the last thread nothing is traced.
-    assert found == [(0, None, None), (200, 100, 300), (0, None, None), (150, 750, 900), (None, None, None)]
+    assert found == [(0, None, None), (210, 100, 300), (0, None, None), (150, 750, 900), (None, None, None)]
     # In one gap of three it waits for little.
     ranks = gaps.with_columns(rank="thread")
     assert (waits.works(ranks), waits.works(ranks[2:3])) == ([], [1])

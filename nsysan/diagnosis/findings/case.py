@@ -31,6 +31,9 @@ from nsysan.text import duration
 IDLE_SHARE = 0.05
 #: Idle between the pieces of a step, whatever keeps the next from beginning.
 BETWEEN_PIECES = (GapCause.HOST_LATE, GapCause.LAUNCH, GapCause.SYNC, GapCause.DEPENDENCY, GapCause.UNKNOWN)
+#: What is looked at of an all-reduce, of which a frame has many columns.
+_KIND = ("name", "kind", "library", "cls", "message_bytes", "group", "members")
+_OF_ALL_REDUCE = (*_KIND, "rank", "family", "step", "call", "verdict", "end", "last", "wire")
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ class Case:
     @cached_property
     def all_reduces(self) -> pl.DataFrame:
         """The matched ones of the steady steps."""
-        return self.run.collectives.filter(
+        return self.run.collectives.select(_OF_ALL_REDUCE).filter(
             (pl.col("verdict") == Match.MATCHED)
             & pl.col("step").is_in(self.run.steady_steps)
             & (pl.col("kind") == ALL_REDUCE)
