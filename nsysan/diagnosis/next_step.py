@@ -17,7 +17,7 @@ from nsysan.metrics.whatif import WhatIf
 from nsysan.text import pct, pct_limit, rough, sentence
 
 _TRY = "nobody can tell how much: try it"
-_CEILING = "all that launching costs: less where hosts wait for something else in between, which is not traced"
+_CEILING = "as if launching cost nothing: less where hosts wait for something else in between, which is not traced"
 _LOOK = "look at the timeline and the kernels below: no finding says what to change"
 _HOW = {
     SavingIs.REPLAY: "",
@@ -78,7 +78,7 @@ def next_step(diagnosis: Diagnosis, findings: Sequence[Finding], faster: str) ->
         case Doubt.PROFILER if of_hosts:
             # Without it they may not bound the step at all.
             return replace(step, do=verdict.surer, then=f"if hosts bound it then, too, {step.do}")
-        case Doubt.FEW if step.gains:
+        case Doubt.FEW if step.finding is not None:
             return replace(step, basis=_and(step.basis, "as far as so few steps tell"))
         case Doubt.UNSEEN if of_hosts:
             return replace(step, basis=_and(step.basis, _CEILING))
