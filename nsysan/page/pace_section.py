@@ -87,7 +87,7 @@ def _why_both(report: Report, shown: Mapping[str, int | None]) -> str:
     hosts = (verdict.shares.get(VerdictKind.HOST) or 0.0) > DOMINANT
     if not late and Scenario.NO_SKEW in what.bounds:
         most = pct(hidden_share(what))
-        return f"Were all ranks alike, between {pct(skew)} and {most} of the step would go away: this trace cannot tell better."
+        return f"Were all ranks alike, {pct(skew)} to {most} of the step would go away: the trace cannot tell better."
     if not late:
         return f"Were all ranks alike, {part} would go away{': all hosts together set the pace' if hosts else ''}."
     who = f"the late rank{'s' if len({rank for one in late for rank in one.ranks}) > 1 else ''}"
