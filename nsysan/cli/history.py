@@ -256,7 +256,8 @@ def _print(rows: list[Row], kind: str) -> None:
     if rows:
         writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
+        # Seen in a terminal, too: JSON has a database's words as they are.
+        writer.writerows({key: plain(v, len(v)) if isinstance(v, str) else v for key, v in row.items()} for row in rows)
     click.echo(text.getvalue(), nl=False)
 
 

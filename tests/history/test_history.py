@@ -243,6 +243,16 @@ def test_a_cell_that_holds_something_else_is_no_figure(tmp_path: Path, capsys: C
         assert "inf" not in result.out.replace("info", "")
 
 
+def test_a_cell_with_control_characters_is_shown_without(tmp_path: Path, capsys: Capsys) -> None:
+    path = old_history(tmp_path / "h.db")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE runs SET name = 'a' || char(8, 27) || 'b' WHERE id = 2")
+    for arguments in (["list", "--format", "csv"], ["show", "2", "--format", "csv"], ["list"]):
+        told = run_cli(capsys, "history", *arguments, "--db", path).out
+        assert "a??b" in told
+        assert not {"\x08", "\x1b"} & set(told)
+
+
 def fail(name: str) -> None:
     raise AssertionError(f"{name} in JSON")
 
