@@ -64,20 +64,20 @@ def late_in_short(diagnosis: Diagnosis, quality: Sequence[Quality], period: int 
         )
         saved += ", once the other late ranks are right" if hidden else ""
         saved += "; not what bounds the step" if diagnosis.verdict.kind == VerdictKind.PIPELINE else ""
-        who = _by_stage(diagnosis.bubble, one.ranks) or led(diagnosis.late, one).replace("less for", "less so")
+        who = _by_stage(diagnosis.bubble, one.ranks) or led(diagnosis.late, one, "less so")
         told.append(f"{who}: {why_late(one)}; {saved}")
     return "; and ".join(told)
 
 
 def _by_stage(bubble: Bubble | None, ranks: Sequence[int]) -> str:
     """The ranks by stage of a pipeline, "" of none: who is late within one is not what keeps another waiting."""
-    own = []
+    told = []
     for stage in () if bubble is None else bubble.stages:
         late = [rank for rank in ranks if rank in stage.ranks]
         # All of a stage are late for one another, each at some of the calls.
-        own.append((stage.number, late, " in turn" if len(late) == len(stage.ranks) > 1 else ""))
-    of = [f"within stage {number} {ranks_words(late)}{turns}" for number, late, turns in own if late]
-    return ", ".join(of)
+        turns = " in turn" if len(late) == len(stage.ranks) > 1 else ""
+        told += [f"within stage {stage.number} {ranks_words(late)}{turns}"] if late else []
+    return ", ".join(told)
 
 
 def _told(one: Late, late: Sequence[Late], period: int, most: str) -> str:

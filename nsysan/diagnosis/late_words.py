@@ -52,13 +52,15 @@ def ranks_words(ranks: Sequence[int]) -> str:
     return numbered("rank", ranks, most=len(ranks))
 
 
-def led(late: Sequence[Late], one: Late) -> str:
-    """The ranks of a set in words, first the one that has most of what the set saves, if one has."""
+def led(late: Sequence[Late], one: Late, less: str = "less for") -> str:
+    """The ranks of a set in words, first the one that has most of what the set saves, if one has; less: what is said
+    before the others.
+    """
     first = max(alone_of(late, one), key=lambda own: own.saves, default=None)
     if len(one.ranks) < 2 or first is None or first.saves <= _MOST * one.costs:
         return ranks_words(one.ranks)
     others = [rank for rank in one.ranks if rank not in first.ranks]
-    return f"rank {first.ranks[0]}, and less for {ranks_words(others)}"
+    return f"rank {first.ranks[0]}, and {less} {ranks_words(others)}"
 
 
 def apart(late: Sequence[Late], one: Late, period: int) -> str:

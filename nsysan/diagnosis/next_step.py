@@ -47,7 +47,7 @@ class NextStep:
     @property
     def saves(self) -> str:
         """What it gains, as a clause; "" where that is not spoken of."""
-        told = ", ".join(part for part in (self.gains, self.basis) if part)
+        told = _and(self.gains, self.basis)
         gives = "gives" if self.finding is not None and self.finding.in_throughput else "saves"
         return f"that {gives} {told}" if told else ""
 
