@@ -126,7 +126,7 @@ def test_the_first_finding_of_weight() -> None:
     )
     assert (
         next_step(told(VerdictKind.HOST), [finding(saving=None)], "be faster").saves
-        == "that saves nobody can tell how much: try it"
+        == "how much that saves nobody can tell: try it"
     )
 
 
