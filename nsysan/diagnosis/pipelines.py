@@ -56,7 +56,7 @@ class Bubble:
 
     @property
     def pacing(self) -> Stage | None:
-        """The stage that works all the time, while others wait: more batches in flight change nothing; None: none does."""
+        """The stage that works all the time, so that more batches in flight change nothing; None: none does."""
         told = [stage for stage in self.stages if stage.bubble is not None]
         least = min(told, key=lambda stage: stage.bubble or 0.0, default=None)
         return least if least is not None and (least.bubble or 0.0) < _ALWAYS else None
