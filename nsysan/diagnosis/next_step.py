@@ -17,7 +17,7 @@ from nsysan.metrics.whatif import WhatIf
 from nsysan.text import pct, pct_limit, rough, sentence
 
 _TRY = "nobody can tell: try it"
-_CEILING = "as if launching cost nothing: less where hosts wait for something else in between, which is not traced"
+_CEILING = "if hosts then cost nothing; less where they wait for something else in between, which is not traced"
 _LOOK = "look at the timeline and the kernels below: no finding says what to change"
 _HOW = {
     SavingIs.REPLAY: "",
