@@ -32,7 +32,7 @@ def _figure(timeline: Timeline) -> str:
         return ""
     places = {lane: number for number, lane in enumerate(lanes)}
     scale = (_WIDTH - _LEFT) / (timeline.finish - timeline.origin)
-    shown = decimated(replace(timeline, drawn=own, windows=()), _MOST)
+    shown = decimated(replace(timeline, held=own, total=len(own), windows=()), _MOST)
     drawn = "".join(
         f'<rect x="{_LEFT + scale * max(begin, 0):.1f}" y="{_y(places[rank, lane])}" '
         f'width="{max(scale * (end - max(begin, 0)), 0.5):.1f}" height="{_ROW}" style="fill:{paint(line)}"/>'

@@ -81,7 +81,7 @@ def call_slices(calls: Calls, axes: Axes) -> Part:
 
 
 def range_slices(hosts: pl.DataFrame, axes: Axes) -> Part:
-    """NVTX ranges; hosts: step, rank, start, end, name."""
+    """NVTX ranges; hosts: group (see Axes), start, end, name."""
     names = hosts["name"].cast(pl.Categorical)
     number, distinct = codes([names])
     # By their texts, as they are ordered.
@@ -89,7 +89,7 @@ def range_slices(hosts: pl.DataFrame, axes: Axes) -> Part:
     place = np.empty(len(told), dtype=np.int64)
     place[told["was"].to_numpy()] = np.arange(len(told))
     start, end = hosts["start"].to_numpy(), hosts["end"].to_numpy()
-    order, (group, begin, _, name) = in_order(axes.groups(hosts), start, -end, place[number])
+    order, (group, begin, _, name) = in_order(hosts["group"].to_numpy(), start, -end, place[number])
     lane = range_lanes(group, begin, end[order])
     few = np.flatnonzero(lane >= 0)
     lane, group = lane[few], group[few]

@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
+from typing import Protocol
 
 import numpy as np
 import polars as pl
@@ -40,6 +41,14 @@ class StepPath:
     why: str = ""
 
 
+class Unmade(Protocol):
+    """What slices are made of when they are asked for."""
+
+    @property
+    def slices(self) -> Slices:
+        """They themselves."""
+
+
 @dataclass(frozen=True)
 class Timeline:
     """One step on all ranks.
@@ -62,13 +71,18 @@ class Timeline:
     role: str
     origin: int
     finish: int
-    drawn: Slices
+    held: Slices | Unmade
     arrivals: pl.DataFrame
     total: int
     merged: int
     windows: tuple[tuple[int, int, int], ...] = ()
     path: StepPath = field(default_factory=StepPath)
     cells: pl.DataFrame | None = None
+
+    @property
+    def drawn(self) -> Slices:
+        """What is drawn."""
+        return self.held if isinstance(self.held, Slices) else self.held.slices
 
     @property
     def slices(self) -> pl.DataFrame:
@@ -110,7 +124,7 @@ def decimated(timeline: Timeline, limit: int) -> Timeline:
     power = bisect_left(range(_LEAST, _MOST), True, key=lambda n: int(_kept(drawn.rows, 1 << n).sum()) <= limit)
     merged = 1 << (_LEAST + power)
     cells = range_cells(timeline.slices, timeline.windows)
-    return replace(timeline, drawn=drawn.where(_kept(drawn.rows, merged)), merged=merged, cells=cells)
+    return replace(timeline, held=drawn.where(_kept(drawn.rows, merged)), merged=merged, cells=cells)
 
 
 #: Powers of two ns: from what no screen resolves to what no step lasts.
