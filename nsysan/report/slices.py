@@ -109,7 +109,7 @@ def _timelines(run: Run, diagnosis: Diagnosis, roles: dict[int, str], sizes: Map
     windows = run.windows.filter(pl.col("step").is_in(steps)).sort("step", "rank")
     axes = Axes(sorted(steps), sorted(rank.rank for rank in run.ranks))
     starts = windows.group_by("step", maintain_order=True).agg(origin=pl.min("begin"), finish=pl.max("finish"))
-    tracks = [track for own in run.ask(recorded_of, axes) for track in own]
+    tracks = sorted((track for own in run.ask(recorded_of, axes) for track in own), key=lambda track: track.rank)
     ranges = in_groups(run.ask(ranges_of, axes, _spans(starts, tracks)))
     lanes = stream_lanes(tracks)
     arrived = _arrivals(diagnosis, lanes, starts)

@@ -1,6 +1,6 @@
 // The steps' columns of whole numbers lie in one run of bytes: of each column a plane of the lowest bytes, then of the
 // next. Those of a step are put together when it is first looked at.
-const columnsOf = (bytes, { at, rows, columns }) => {
+const tableOf = (bytes, { at, rows, columns }) => {
   const starts = [0];
   for (const count of rows) starts.push(starts[starts.length - 1] + count);
   const total = starts[rows.length];
@@ -9,18 +9,19 @@ const columnsOf = (bytes, { at, rows, columns }) => {
     place += width * total;
     return { name, width, signed, from: place - width * total };
   });
-  return (number) => {
+  const read = (first, count) => {
     const found = {};
     for (const { name, width, signed, from } of placed) {
-      found[name] = Array.from({ length: rows[number] }, (_, i) => {
+      found[name] = Array.from({ length: count }, (_, i) => {
         let value = 0;
-        for (let plane = width - 1; plane >= 0; plane -= 1) value = value * 256 + bytes[from + plane * total + starts[number] + i];
+        for (let plane = width - 1; plane >= 0; plane -= 1) value = value * 256 + bytes[from + plane * total + first + i];
         if (!signed) return value;
         return value % 2 ? -(value + 1) / 2 : value / 2;
       });
     }
     return found;
   };
+  return { starts, read, of: (number) => read(starts[number], rows[number]) };
 };
 const lazily = (object, names, make) => {
   let made = null;
@@ -28,8 +29,9 @@ const lazily = (object, names, make) => {
     Object.defineProperty(object, name, { enumerable: true, get: () => { made ??= make(); return made[name]; } });
   }
 };
-// Slices are told by how long after the one before on their lane they begin; launches by how much they go on; calls, of
-// the slices that are a side of one, too.
+const SHOWN = ["lane", "line", "begin", "length", "name", "launch", "fact", "call"];
+// Of a step of which not all is in the file, slices are told by how long after the one before on their lane they begin;
+// launches by how much they go on; calls, of the slices that are a side of one, too.
 const slicesOf = ({ looks, lines }, { look, gap, length, on }, lanes, calls) => {
   const found = { lane: [], line: [], begin: [], length, name: [], launch: [], fact: [], call: [] };
   let number = 0;
@@ -57,18 +59,23 @@ const slicesOf = ({ looks, lines }, { look, gap, length, on }, lanes, calls) => 
   return found;
 };
 const openSteps = (report, bytes) => {
-  const { slices, lanes, calls, marks, pieces } = Object.fromEntries(
-    Object.entries(report.tables).map(([name, table]) => [name, columnsOf(bytes, table)]),
+  const tables = Object.fromEntries(
+    Object.entries(report.tables).map(([name, table]) => [name, tableOf(bytes, table)]),
   );
+  const { slices, lanes, calls, marks, pieces } = tables;
+  const recorded = recordedSteps(report, tables);
   report.steps.forEach((step, number) => {
-    const drawn = () => slicesOf(report, slices(number), lanes(number), calls(number).call);
-    lazily(step, ["lane", "line", "begin", "length", "name", "launch", "fact", "call"], drawn);
+    Object.assign(step, report.layouts[step.layout]);
+    const drawn = () => (step.track === null
+      ? slicesOf(report, slices.of(number), lanes.of(number), calls.of(number).call)
+      : recorded(step, number));
+    lazily(step, SHOWN, drawn);
     lazily(step, ["last"], () => {
-      const { lane, time, late, collective, name } = marks(number);
+      const { lane, time, late, collective, name } = marks.of(number);
       return { last: lane.map((_, i) => [lane[i], time[i], late[i], collective[i], name[i]]) };
     });
     if (step.path.untold === undefined) lazily(step.path, ["length", "lane", "class", "why", "name"], () => {
-      const { named, ...own } = pieces(number);
+      const { named, ...own } = pieces.of(number);
       return { ...own, name: named.map((name) => name - 1) };
     });
   });

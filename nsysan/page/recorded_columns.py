@@ -1,0 +1,224 @@
+"""What was recorded in steps as columns of whole numbers, of which the page makes the slices of a step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from nsysan.columns.codes import codes
+from nsysan.columns.in_order import by_group, changes
+from nsysan.columns.intervals import I64
+from nsysan.columns.rows import filled
+from nsysan.metrics.cut import lines_of
+from nsysan.page.fact_columns import TOLD, Facts
+from nsysan.page.shown_names import Names
+from nsysan.report.in_steps import spread
+from nsysan.report.recorded import Track
+from nsysan.report.recording import Recorded, Recording
+from nsysan.report.step_slices import LAUNCH, LINE_ORDER, RANGE
+from nsysan.report.stream_lanes import MAX_RANGE_LANES
+from nsysan.report.timeline import LAUNCHES, Timeline
+
+_Numbers = npt.NDArray[Any]
+#: What a launch call is called of which only the times are recorded.
+_UNNAMED = "?"
+_PLACE = ["number", "rank", "lane"]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns of one length, and how many rows of them each timeline has."""
+
+    columns: dict[str, _Numbers]
+    rows: list[int]
+
+
+class Looks:
+    """What operations look like: the different line if whole, lines before and after the last arrival, name, facts,
+    number of the stream on the track and name of the launch call that there are together; -1 for none.
+    """
+
+    def __init__(self, names: Names, facts: Facts) -> None:
+        self._names, self._facts = names, facts
+        self._number: dict[tuple[int, ...], int] = {}
+
+    @property
+    def table(self) -> list[tuple[int, ...]]:
+        """The looks by their numbers."""
+        return list(self._number)
+
+    def of(self, track: Track) -> I64:
+        """The look of each kind of a track."""
+        kinds = track.kinds
+        stream, _ = _streams(track)
+        lines = np.stack(lines_of(kinds["cls"]), axis=1).tolist()
+        told = kinds.select("launched", "launch", "name", *TOLD).with_columns(pl.col(pl.Categorical).cast(pl.String))
+        found = []
+        for line, own, (launched, launch, name, *facts) in zip(lines, stream.tolist(), told.iter_rows(), strict=True):
+            call = self._names.number(_UNNAMED if launch is None else launch) if launched else -1
+            look = (*line, self._names.number(name), self._facts.number(name, *facts), own, call)
+            found.append(self._number.setdefault(look, len(self._number)))
+        return np.array(found, dtype=np.int64)
+
+
+def _streams(track: Track) -> tuple[_Numbers, pl.DataFrame]:
+    """The stream of each kind of a track by its number on it, and context, stream by that number."""
+    return codes([track.kinds["context"], track.kinds["stream"]])
+
+
+class Lot:
+    """Timelines, by their numbers, whose steps are of one recording."""
+
+    def __init__(self, recording: Recording, numbers: Sequence[int], steps: Sequence[int]) -> None:
+        self.recording, self.numbers = recording, np.array(numbers, dtype=np.int64)
+        self._steps = np.array(steps, dtype=np.int64)
+        self._origins = np.array([recording.origins[step] for step in steps], dtype=np.int64)
+        shape = (len(steps), len(recording.tracks))
+        self._first, self._count, self._met, self._ranges = (np.zeros(shape, dtype=np.int64) for _ in range(4))
+        for place, track in enumerate(recording.tracks):
+            order = np.argsort(track.windows["step"].to_numpy())
+            known, first, count = (track.windows[name].to_numpy()[order] for name in ("step", "first", "count"))
+            at = np.searchsorted(known, self._steps)
+            there = at < len(known)
+            there[there] = known[at[there]] == self._steps[there]
+            self._first[there, place], self._count[there, place] = first[at[there]], count[at[there]]
+
+    def spans(self, ranges: I64, met: I64) -> Table:
+        """Of each timeline and track where its operations are, and how many calls and ranges it has."""
+        first, count = self._first, self._count
+        last = first + count
+        before = np.zeros_like(first)
+        at, called = np.zeros_like(first), np.zeros_like(first)
+        for place, track in enumerate(self.recording.tracks):
+            own = np.flatnonzero(count[:, place])
+            row = first[own, place]
+            before[own, place] = row - np.append(0, last[own[:-1], place])
+            at[own, place] = track.rows["begin"].to_numpy()[row] - self._origins[own]
+            if track.kinds["launched"].any():
+                called[own, place] = _called(track)[row] - self._origins[own]
+        columns = {"first": before, "count": count, "at": at, "called": called, "met": met, "ranges": ranges}
+        return Table({name: values.ravel() for name, values in columns.items()}, [first.shape[1]] * first.shape[0])
+
+    def met(self) -> tuple[Table, I64]:
+        """Of each matched call ahead (rows behind the one before in the window), waited (ns) and call (its number and
+        1, 0 for none of this step); and how many there are of each timeline and track.
+        """
+        calls = self.recording.calls
+        known, of, number = (calls[name].to_numpy() for name in ("row", "step", "number"))
+        counts = np.zeros_like(self._count)
+        parts = []
+        for place, track in enumerate(self.recording.tracks):
+            at = track.matched["at"].to_numpy()
+            first = np.searchsorted(at, self._first[:, place])
+            count = np.searchsorted(at, self._first[:, place] + self._count[:, place]) - first
+            counts[:, place] = count
+            timeline, own = spread(first, count)
+            ahead = at[own] - self._first[timeline, place]
+            fresh = changes([timeline]) if len(timeline) else np.zeros(0, dtype=np.bool_)
+            ahead[1:] -= np.where(fresh[1:], 0, ahead[:-1].copy())
+            waited = track.matched["last"].to_numpy()[own] - track.rows["begin"].to_numpy()[at[own]]
+            row = track.matched["row"].to_numpy()[own]
+            found = np.minimum(np.searchsorted(known, row), max(len(known) - 1, 0))
+            call = np.zeros(len(own), dtype=np.int64)
+            if len(known):
+                same = (known[found] == row) & (of[found] == self._steps[timeline])
+                call[same] = number[found[same]] + 1
+            parts.append((timeline, ahead, waited, call))
+        timeline, *columns = (np.concatenate(column) for column in zip(*parts, strict=True))
+        order = by_group(timeline)
+        names = ("ahead", "waited", "call")
+        told = {name: column[order] for name, column in zip(names, columns, strict=True)}
+        return Table(told, counts.sum(axis=1).tolist()), counts
+
+    def ranges(self, names: Names) -> tuple[Table, I64]:
+        """Of each range gap (ns since the one before of its rank begins), length and name; and how many there are of
+        each timeline and track: those of a rank are on its first.
+        """
+        ranks, steps = self.recording.axes.ranks, self.recording.axes.steps
+        counts = np.zeros_like(self._count)
+        own = self.recording.ranges
+        place = np.full(len(steps), -1)
+        place[np.searchsorted(steps, self._steps)] = np.arange(len(self._steps))
+        timeline, rank = place[own["group"].to_numpy() // len(ranks)], own["group"].to_numpy() % len(ranks)
+        order = by_group(timeline + 1)[np.count_nonzero(timeline < 0) :]
+        timeline, rank = timeline[order], rank[order]
+        start, end = (own[name].to_numpy()[order] for name in ("start", "end"))
+        first = np.flatnonzero(changes([timeline, rank])) if len(order) else order
+        gap = np.append(start[:1], start[1:] - start[:-1])
+        gap[first] = start[first] - self._origins[timeline[first]]
+        tracks = [track.rank for track in self.recording.tracks]
+        of = np.array([tracks.index(rank) if rank in tracks else -1 for rank in ranks], dtype=np.int64)
+        counts[timeline[first], of[rank[first]]] = np.diff(first, append=len(order))
+        name = names.numbered(own["name"].gather(pl.Series(order)))
+        return Table({"name": name, "gap": gap, "length": end - start}, counts.sum(axis=1).tolist()), counts
+
+    def lanes(self, ranges: I64) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """number, rank, lane of what was recorded; and of the streams number, track, queue, rank, lane."""
+        tracks = self.recording.tracks
+        known = [
+            _streams(track)[1].with_row_index("queue").with_columns(rank=pl.lit(track.rank, pl.Int64), track=place)
+            for place, track in enumerate(tracks)
+        ]
+        numbers = pl.DataFrame({"step": self._steps, "number": self.numbers})
+        streams = self.recording.lanes.join(numbers, on="step")
+        queues = streams.join(pl.concat(known), on=["rank", "context", "stream"], nulls_equal=True)
+        ranks = np.array([track.rank for track in tracks])
+        parts = [queues.select(_PLACE)]
+        called = self._count * np.array([track.kinds["launched"].any() for track in tracks])
+        for lane, there in [(LAUNCHES, called), *((f"NVTX {n + 1}", ranges > n) for n in range(MAX_RANGE_LANES))]:
+            timeline, place = np.nonzero(there)
+            rows = pl.DataFrame({"number": self.numbers[timeline], "rank": ranks[place]})
+            parts.append(rows.select("number", "rank", lane=pl.lit(lane)))
+        return pl.concat(parts), queues.select("number", "track", "queue", "rank", "lane")
+
+
+def _called(track: Track) -> I64:
+    """When the launch call of each operation begins; of one without that of the one before it, or of the first."""
+    called = filled(track.rows["launch_start"], -1).to_numpy()
+    if track.rows["launch_start"].null_count() == 0:
+        return called
+    there = track.rows["launch_start"].is_not_null().to_numpy()
+    last = np.maximum.accumulate(np.where(there, np.arange(len(called)), -1))
+    last[last < 0] = np.argmax(there)
+    return np.where(there.any(), called[last], 0)
+
+
+def work_part(track: Track, looks: Looks) -> dict[str, _Numbers]:
+    """Columns of a track's operations: look, gap (ns since the one before has ended), length, on (ns from the begin of
+    the launch call before to that of its own) and calling (ns that that takes).
+    """
+    begin, end = (track.rows[name].to_numpy() for name in ("begin", "end"))
+    called = _called(track)
+    length = filled(track.rows["launch_end"], -1).to_numpy() - filled(track.rows["launch_start"], -1).to_numpy()
+    gap, on = np.zeros_like(begin), np.zeros_like(begin)
+    np.subtract(begin[1:], end[:-1], out=gap[1:])
+    np.subtract(called[1:], called[:-1], out=on[1:])
+    look = looks.of(track)[track.rows["kind"].to_numpy()]
+    return {"look": look, "gap": gap, "length": end - begin, "on": on, "calling": length}
+
+
+def lines_in(track: Track) -> set[int]:
+    """The lines that its operations may have, and that of launch calls."""
+    whole, before, after = lines_of(track.kinds["cls"])
+    kind, at = track.rows["kind"].to_numpy(), track.matched["at"].to_numpy()
+    waits = track.matched["last"].to_numpy() > track.rows["begin"].to_numpy()[at]
+    count, met, waited = (np.bincount(own, minlength=len(whole)) for own in (kind, kind[at], kind[at[waits]]))
+    found = {*whole[count > met].tolist(), *before[waited > 0].tolist(), *after[met > 0].tolist()} - {-1}
+    return found | ({LINE_ORDER[LAUNCH]} if track.kinds["launched"].any() else set())
+
+
+def lots_of(timelines: Sequence[Timeline]) -> list[Lot]:
+    """The timelines whose slices the page makes itself."""
+    told = [(held.recording, number, held.step) for number, timeline in enumerate(timelines)
+            if isinstance(held := timeline.held, Recorded)]
+    lots = []
+    for _, own in groupby(told, key=lambda row: id(row[0])):
+        recordings, numbers, steps = zip(*own, strict=True)
+        lots.append(Lot(recordings[0], numbers, steps))
+    return lots
