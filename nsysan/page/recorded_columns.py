@@ -94,15 +94,18 @@ class Lot:
         first, count = self._first, self._count
         last = first + count
         before = np.zeros_like(first)
-        at, called = np.zeros_like(first), np.zeros_like(first)
+        at, called, calling = (np.zeros_like(first) for _ in range(3))
         for place, track in enumerate(self.recording.tracks):
             own = np.flatnonzero(count[:, place])
             row = first[own, place]
             before[own, place] = row - np.append(0, last[own[:-1], place])
             at[own, place] = track.rows["begin"].to_numpy()[row] - self._origins[own]
             if track.kinds["launched"].any():
-                called[own, place] = _called(track)[row] - self._origins[own]
-        columns = {"first": before, "count": count, "at": at, "called": called, "met": met, "ranges": ranges}
+                begin, end, _ = _calls(track)
+                called[own, place] = begin[row] - self._origins[own]
+                calling[own, place] = end[row] - begin[row]
+        columns = {"first": before, "count": count, "at": at, "called": called, "calling": calling}
+        columns |= {"met": met, "ranges": ranges}
         return Table({name: values.ravel() for name, values in columns.items()}, [first.shape[1]] * first.shape[0])
 
     def met(self) -> tuple[Table, I64]:
@@ -178,29 +181,35 @@ class Lot:
         return pl.concat(parts), queues.select("number", "track", "queue", "rank", "lane")
 
 
-def _called(track: Track) -> I64:
-    """When the launch call of each operation begins; of one without that of the one before it, or of the first."""
-    called = filled(track.rows["launch_start"], -1).to_numpy()
-    if track.rows["launch_start"].null_count() == 0:
-        return called
-    there = track.rows["launch_start"].is_not_null().to_numpy()
-    last = np.maximum.accumulate(np.where(there, np.arange(len(called)), -1))
-    last[last < 0] = np.argmax(there)
-    return np.where(there.any(), called[last], 0)
+def _calls(track: Track) -> tuple[I64, I64, npt.NDArray[np.bool_]]:
+    """When the launch call of each operation begins and ends, of one without those of the one before it; and whether
+    it is another call than that one's.
+    """
+    begin, end = track.rows["launch_start"], track.rows["launch_end"]
+    called, done = filled(begin, 0).to_numpy(), filled(end, 0).to_numpy()
+    names, _ = codes([track.kinds["launch"].cast(pl.Categorical)])
+    name = names[track.rows["kind"].to_numpy()]
+    if begin.null_count():
+        there = begin.is_not_null().to_numpy()
+        last = np.maximum.accumulate(np.where(there, np.arange(len(called)), -1))
+        last[last < 0] = np.argmax(there)
+        called, done, name = called[last], done[last], name[last]
+    fresh = changes([called, done, name])
+    fresh[:1] = False
+    return called, done, fresh
 
 
 def work_part(track: Track, looks: Looks) -> dict[str, _Numbers]:
-    """Columns of a track's operations: look, gap (ns since the one before has ended), length, on (ns from the begin of
-    the launch call before to that of its own) and calling (ns that that takes).
+    """Columns of a track's operations: look, gap (ns since the one before has ended), length; on, ns from the end of
+    the launch call of the one before to its own, and calling, ns that that takes and 1, or 0 for the same call or none.
     """
     begin, end = (track.rows[name].to_numpy() for name in ("begin", "end"))
-    called = _called(track)
-    length = filled(track.rows["launch_end"], -1).to_numpy() - filled(track.rows["launch_start"], -1).to_numpy()
+    called, done, fresh = _calls(track)
     gap, on = np.zeros_like(begin), np.zeros_like(begin)
     np.subtract(begin[1:], end[:-1], out=gap[1:])
-    np.subtract(called[1:], called[:-1], out=on[1:])
+    np.subtract(called[1:], done[:-1], out=on[1:], where=fresh[1:])
     look = looks.of(track)[track.rows["kind"].to_numpy()]
-    return {"look": look, "gap": gap, "length": end - begin, "on": on, "calling": length}
+    return {"look": look, "gap": gap, "length": end - begin, "on": on, "calling": np.where(fresh, done - called + 1, 0)}
 
 
 def lines_in(track: Track) -> set[int]:

@@ -16,7 +16,7 @@ from nsysan.page.recorded_columns import Looks, Lot, Table, lines_in, lots_of, w
 from nsysan.page.shown_names import Names
 from nsysan.page.slice_columns import Looks as SliceLooks
 from nsysan.page.slice_columns import SliceColumns
-from nsysan.report.step_slices import LINE_ORDER, RANGE
+from nsysan.report.step_slices import LINE_ORDER, RANGE, Slices
 from nsysan.report.timeline import Timeline
 
 
@@ -72,7 +72,8 @@ class SlicedTables:
 
     def __init__(self, planes: Planes, timelines: Sequence[Timeline], names: Names, facts: Facts) -> None:
         self._planes, self._rows = planes, [0] * len(timelines)
-        own = [(number, timeline.drawn) for number, timeline in enumerate(timelines) if timeline.held is timeline.drawn]
+        held = enumerate(timeline.held for timeline in timelines)
+        own = [(number, drawn) for number, drawn in held if isinstance(drawn, Slices)]
         self._numbers = [number for number, _ in own]
         looks = SliceLooks(names, facts)
         self._columns = SliceColumns([drawn for _, drawn in own], looks)

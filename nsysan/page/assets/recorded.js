@@ -4,14 +4,15 @@ const recordedSteps = (report, { work, spans, met, ranges }) => {
   const lineOf = (id) => report.lines.findIndex((line) => line.id === id);
   const [launchLine, rangeLine] = ["launch", "nvtx"].map(lineOf);
   // The first row of each track's window: told by how far behind the window of the step before it lies.
+  const { first, count: counts } = spans.read(0, spans.total);
   const ends = report.tracks.map((_, track) => work.starts[track]);
-  const firsts = report.steps.map(({ track }, number) => {
-    const { first, count } = spans.of(number);
-    return first.map((behind, i) => {
-      const at = ends[track + i] + behind;
-      ends[track + i] = at + count[i];
-      return at;
-    });
+  const rowOf = new Array(spans.total);
+  report.steps.forEach(({ track }, number) => {
+    for (let i = spans.starts[number]; i < spans.starts[number + 1]; i += 1) {
+      const own = track + i - spans.starts[number];
+      rowOf[i] = ends[own] + first[i];
+      ends[own] = rowOf[i] + counts[i];
+    }
   });
 
   // The collective that an operation is a call of, and how long it waits for the last rank, by its place in the window.
@@ -28,23 +29,21 @@ const recordedSteps = (report, { work, spans, met, ranges }) => {
   const workOf = (window, span, calls, laneOf, lanes, launches) => {
     const { look, gap, length, on, calling } = work.read(span.row, span.count);
     let end = 0;
-    let called = span.called;
+    let call = null;
+    let called = span.called + span.calling;
     for (let i = 0; i < span.count; i += 1) {
       const begin = i ? end + gap[i] : span.at;
       end = begin + length[i];
-      if (i) called += on[i];
-      if (end <= window.begin || begin >= window.end) continue;
       const [whole, before, after, name, fact, queue, launch] = report.kinds[look[i]];
-      let call = null;
-      if (launch >= 0) {
-        call = launches[launches.length - 1];
-        if (!call || call.begin !== called || call.end !== called + calling[i] || call.name !== launch) {
-          call = { begin: called, end: called + calling[i], name: launch, number: -1 };
-          launches.push(call);
-        }
+      if (i === 0) call = { begin: span.called, end: called, name: launch, told: false };
+      else if (calling[i]) {
+        call = { begin: called + on[i], end: called + on[i] + calling[i] - 1, name: launch, told: false };
+        called = call.end;
       }
+      if (end <= window.begin || begin >= window.end) continue;
+      if (launch >= 0 && !call.told) launches.push(Object.assign(call, { name: launch, told: true }));
       const lane = lanes[laneOf[queue]];
-      const told = { name, fact, launch: call, call: -1 };
+      const told = { name, fact, launch: launch < 0 ? null : call, call: -1 };
       const matched = calls.get(i);
       if (!matched) {
         if (whole >= 0) lane.push({ ...told, line: whole, begin, end });
@@ -91,7 +90,7 @@ const recordedSteps = (report, { work, spans, met, ranges }) => {
     span.count.forEach((count, i) => {
       const rank = report.tracks[step.track + i];
       if (!launches.has(rank)) launches.set(rank, []);
-      const own = { row: firsts[number][i], count, at: span.at[i], called: span.called[i] };
+      const own = { row: rowOf[spans.starts[number] + i], count, at: span.at[i], called: span.called[i], calling: span.calling[i] };
       const calls = callsOf(told.met, at.met, span.met[i]);
       if (count) workOf(windows.get(rank), own, calls, step.queues[i], lanes, launches.get(rank));
       const depths = [1, 2, 3, 4].map((depth) => place.get(`${rank} NVTX ${depth}`)).filter((lane) => lane !== undefined);

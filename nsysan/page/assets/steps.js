@@ -9,19 +9,18 @@ const tableOf = (bytes, { at, rows, columns }) => {
     place += width * total;
     return { name, width, signed, from: place - width * total };
   });
-  const read = (first, count) => {
-    const found = {};
-    for (const { name, width, signed, from } of placed) {
-      found[name] = Array.from({ length: count }, (_, i) => {
-        let value = 0;
-        for (let plane = width - 1; plane >= 0; plane -= 1) value = value * 256 + bytes[from + plane * total + first + i];
-        if (!signed) return value;
-        return value % 2 ? -(value + 1) / 2 : value / 2;
-      });
+  const numbersOf = ({ width, signed, from }, first, count) => {
+    const found = new Array(count).fill(0);
+    for (let plane = width - 1; plane >= 0; plane -= 1) {
+      const start = from + plane * total + first;
+      for (let i = 0; i < count; i += 1) found[i] = found[i] * 256 + bytes[start + i];
     }
+    if (signed) for (let i = 0; i < count; i += 1) found[i] = found[i] % 2 ? -(found[i] + 1) / 2 : found[i] / 2;
     return found;
   };
-  return { starts, read, of: (number) => read(starts[number], rows[number]) };
+  const read = (first, count) =>
+    Object.fromEntries(placed.map((column) => [column.name, numbersOf(column, first, count)]));
+  return { starts, total, read, of: (number) => read(starts[number], rows[number]) };
 };
 const lazily = (object, names, make) => {
   let made = null;
