@@ -81,8 +81,13 @@ def _cut(work: pl.DataFrame, matched: I64, line: _Numbers, before: _Numbers, aft
 
 
 def lines_of(classes: pl.Series) -> tuple[_Numbers, _Numbers, _Numbers]:
-    """The line of an operation of each class if it is whole, and those before and after its last arrival."""
-    whole, before, after = (numbered(classes, _of(lines)) for lines in (WHOLE, BEFORE, AFTER))
+    """The line of an operation of each class if it is whole, and those before and after its last arrival; classes: few,
+    as numbers stand for them.
+    """
+    names = classes.to_list()
+    whole, before, after = (
+        np.array([own.get(name, -1) for name in names], dtype=np.int8) for own in map(_of, (WHOLE, BEFORE, AFTER))
+    )
     return whole, before, after
 
 

@@ -32,17 +32,17 @@ def timeline_data(report: Report, planes: Planes) -> str:
     """The page's timelines, and the ledger of every step and rank (ns; null where not measured), as JSON; the columns
     that it describes go to `planes`.
 
-    tables: columns of operations track by track (work, see recorded_columns.work_part; `tracks` are their ranks, `kinds`
-    what they look like), and of each step, of which `track` is the first: where those are that meet its windows
+    tables: columns of operations, track by track (work, see recorded_columns.work_part; `tracks` are their ranks,
+    `kinds` what they look like), and of each step, of which `track` is the first: where those are that meet its windows
     (spans, see Lot.spans), matched calls and ranges (met, ranges), marks and pieces of the critical path; times are ns
-    after the step's origin. Of the steps of which not all is in the file (track: null) the slices themselves are told,
-    by lane and begin: look is a position in `looks`, whose numbers are positions in `lines`, `names` and `facts`
-    (fact_columns.Facts, -1 for none). Of a slice, gap is the time since the end of the one before on its lane, and on
-    by how much its launch call is numbered higher; of a lane, count is how many slices it has, and on the number of the
-    first one's launch call (0: none, 1: the first). Of the slices that are a side of a call (`cut` of their line), call
-    is by how much its number in the step is higher than that of the one before on the lane (0: none, 1: the first of
-    all). The first `claimed` lines are those of the ledger, in order of precedence, and `rest` is what none of them
-    claims. late: the rank that the verdict names.
+    after the step's origin. layout: the step's in `layouts` (see Layouts). Of the steps of which not all is in the file
+    (track: null) the slices themselves are told, by lane and begin: look is a position in `looks`, whose numbers are
+    positions in `lines`, `names` and `facts` (fact_columns.Facts, -1 for none). Of a slice, gap is the time since the
+    end of the one before on its lane, and on by how much its launch call is numbered higher; of a lane, count is how
+    many slices it has, and on the number of the first one's launch call (0: none, 1: the first). Of the slices that are
+    a side of a call (`cut` of their line), call is by how much its number in the step is higher than that of the one
+    before on the lane (0: none, 1: the first of all). The first `claimed` lines are those of the ledger, in order of
+    precedence, and `rest` is what none of them claims. late: the rank that the verdict names.
     """
     timelines = report.timelines
     names, facts = Names(), Facts()
@@ -53,10 +53,14 @@ def timeline_data(report: Report, planes: Planes) -> str:
     lanes = lanes_of([*recorded.lanes, slices.lanes, pieces])
     marks, pieces = (placed(frame, lanes, names) for frame in (marks, pieces))
     count = len(timelines)
-    tables = recorded.tables | slices.tables(lanes) | {
-        "marks": planes.add(_mark_columns(marks), rows_of(marks, count)),
-        "pieces": planes.add(piece_columns(pieces), rows_of(pieces, count)),
-    }
+    tables = (
+        recorded.tables
+        | slices.tables(lanes)
+        | {
+            "marks": planes.add(_mark_columns(marks), rows_of(marks, count)),
+            "pieces": planes.add(piece_columns(pieces), rows_of(pieces, count)),
+        }
+    )
     layouts = Layouts(lanes, recorded.queues, recorded.tracks_of, count)
     counters = report.counter_lanes
     data = {
@@ -72,7 +76,12 @@ def timeline_data(report: Report, planes: Planes) -> str:
         "tracks": recorded.tracks,
         "layouts": layouts.table,
         "steps": [
-            _step(timeline, layouts.of[number], recorded.first[number], counters[number] if number < len(counters) else None)
+            _step(
+                timeline,
+                layouts.of[number],
+                recorded.first[number],
+                counters[number] if number < len(counters) else None,
+            )
             for number, timeline in enumerate(timelines)
         ],
         "names": names.table,

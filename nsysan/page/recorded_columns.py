@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -20,8 +20,8 @@ from nsysan.page.fact_columns import TOLD, Facts
 from nsysan.page.shown_names import Names
 from nsysan.report.in_steps import spread
 from nsysan.report.recorded import Track
-from nsysan.report.recording import Recorded, Recording
-from nsysan.report.step_slices import LAUNCH, LINE_ORDER, RANGE
+from nsysan.report.recorded_steps import RecordedStep, RecordedSteps
+from nsysan.report.step_slices import LAUNCH, LINE_ORDER
 from nsysan.report.stream_lanes import MAX_RANGE_LANES
 from nsysan.report.timeline import LAUNCHES, Timeline
 
@@ -73,15 +73,15 @@ def _streams(track: Track) -> tuple[_Numbers, pl.DataFrame]:
 
 
 class Lot:
-    """Timelines, by their numbers, whose steps are of one recording."""
+    """Timelines, by their numbers, whose steps are recorded together."""
 
-    def __init__(self, recording: Recording, numbers: Sequence[int], steps: Sequence[int]) -> None:
-        self.recording, self.numbers = recording, np.array(numbers, dtype=np.int64)
+    def __init__(self, recorded: RecordedSteps, numbers: Sequence[int], steps: Sequence[int]) -> None:
+        self.recorded, self.numbers = recorded, np.array(numbers, dtype=np.int64)
         self._steps = np.array(steps, dtype=np.int64)
-        self._origins = np.array([recording.origins[step] for step in steps], dtype=np.int64)
-        shape = (len(steps), len(recording.tracks))
+        self._origins = np.array([recorded.origins[step] for step in steps], dtype=np.int64)
+        shape = (len(steps), len(recorded.tracks))
         self._first, self._count, self._met, self._ranges = (np.zeros(shape, dtype=np.int64) for _ in range(4))
-        for place, track in enumerate(recording.tracks):
+        for place, track in enumerate(recorded.tracks):
             order = np.argsort(track.windows["step"].to_numpy())
             known, first, count = (track.windows[name].to_numpy()[order] for name in ("step", "first", "count"))
             at = np.searchsorted(known, self._steps)
@@ -95,7 +95,7 @@ class Lot:
         last = first + count
         before = np.zeros_like(first)
         at, called, calling = (np.zeros_like(first) for _ in range(3))
-        for place, track in enumerate(self.recording.tracks):
+        for place, track in enumerate(self.recorded.tracks):
             own = np.flatnonzero(count[:, place])
             row = first[own, place]
             before[own, place] = row - np.append(0, last[own[:-1], place])
@@ -112,11 +112,11 @@ class Lot:
         """Of each matched call ahead (rows behind the one before in the window), waited (ns) and call (its number and
         1, 0 for none of this step); and how many there are of each timeline and track.
         """
-        calls = self.recording.calls
+        calls = self.recorded.calls
         known, of, number = (calls[name].to_numpy() for name in ("row", "step", "number"))
         counts = np.zeros_like(self._count)
         parts = []
-        for place, track in enumerate(self.recording.tracks):
+        for place, track in enumerate(self.recorded.tracks):
             at = track.matched["at"].to_numpy()
             first = np.searchsorted(at, self._first[:, place])
             count = np.searchsorted(at, self._first[:, place] + self._count[:, place]) - first
@@ -143,9 +143,9 @@ class Lot:
         """Of each range gap (ns since the one before of its rank begins), length and name; and how many there are of
         each timeline and track: those of a rank are on its first.
         """
-        ranks, steps = self.recording.axes.ranks, self.recording.axes.steps
+        ranks, steps = self.recorded.axes.ranks, self.recorded.axes.steps
         counts = np.zeros_like(self._count)
-        own = self.recording.ranges
+        own = self.recorded.ranges
         place = np.full(len(steps), -1)
         place[np.searchsorted(steps, self._steps)] = np.arange(len(self._steps))
         timeline, rank = place[own["group"].to_numpy() // len(ranks)], own["group"].to_numpy() % len(ranks)
@@ -155,7 +155,7 @@ class Lot:
         first = np.flatnonzero(changes([timeline, rank])) if len(order) else order
         gap = np.append(start[:1], start[1:] - start[:-1])
         gap[first] = start[first] - self._origins[timeline[first]]
-        tracks = [track.rank for track in self.recording.tracks]
+        tracks = [track.rank for track in self.recorded.tracks]
         of = np.array([tracks.index(rank) if rank in tracks else -1 for rank in ranks], dtype=np.int64)
         counts[timeline[first], of[rank[first]]] = np.diff(first, append=len(order))
         name = names.numbered(own["name"].gather(pl.Series(order)))
@@ -163,13 +163,13 @@ class Lot:
 
     def lanes(self, ranges: I64) -> tuple[pl.DataFrame, pl.DataFrame]:
         """number, rank, lane of what was recorded; and of the streams number, track, queue, rank, lane."""
-        tracks = self.recording.tracks
+        tracks = self.recorded.tracks
         known = [
             _streams(track)[1].with_row_index("queue").with_columns(rank=pl.lit(track.rank, pl.Int64), track=place)
             for place, track in enumerate(tracks)
         ]
         numbers = pl.DataFrame({"step": self._steps, "number": self.numbers})
-        streams = self.recording.lanes.join(numbers, on="step")
+        streams = self.recorded.lanes.join(numbers, on="step")
         queues = streams.join(pl.concat(known), on=["rank", "context", "stream"], nulls_equal=True)
         ranks = np.array([track.rank for track in tracks])
         parts = [queues.select(_PLACE)]
@@ -187,8 +187,9 @@ def _calls(track: Track) -> tuple[I64, I64, npt.NDArray[np.bool_]]:
     """
     begin, end = track.rows["launch_start"], track.rows["launch_end"]
     called, done = filled(begin, 0).to_numpy(), filled(end, 0).to_numpy()
-    names, _ = codes([track.kinds["launch"].cast(pl.Categorical)])
-    name = names[track.rows["kind"].to_numpy()]
+    names = track.kinds["launch"].cast(pl.String).to_list()
+    numbers = {name: number for number, name in enumerate(names)}
+    name = np.array([numbers[name] for name in names], dtype=np.int16)[track.rows["kind"].to_numpy()]
     if begin.null_count():
         there = begin.is_not_null().to_numpy()
         last = np.maximum.accumulate(np.where(there, np.arange(len(called)), -1))
@@ -224,8 +225,11 @@ def lines_in(track: Track) -> set[int]:
 
 def lots_of(timelines: Sequence[Timeline]) -> list[Lot]:
     """The timelines whose slices the page makes itself."""
-    told = [(held.recording, number, held.step) for number, timeline in enumerate(timelines)
-            if isinstance(held := timeline.held, Recorded)]
+    told = [
+        (held.recorded, number, held.step)
+        for number, timeline in enumerate(timelines)
+        if isinstance(held := timeline.held, RecordedStep)
+    ]
     lots = []
     for _, own in groupby(told, key=lambda row: id(row[0])):
         recordings, numbers, steps = zip(*own, strict=True)

@@ -31,7 +31,7 @@ class RecordedTables:
     def __init__(self, planes: Planes, timelines: Sequence[Timeline], names: Names, facts: Facts) -> None:
         lots = lots_of(timelines)
         looks = Looks(names, facts)
-        tracks = [track for lot in lots for track in lot.recording.tracks]
+        tracks = [track for lot in lots for track in lot.recorded.tracks]
         parts = (work_part(track, looks) for track in tracks)
         self.tables = {"work": planes.add_parts(parts, [len(track.rows) for track in tracks])}
         self.tracks = [track.rank for track in tracks]
@@ -49,8 +49,8 @@ class RecordedTables:
             self.queues.append(queues)
             self.lines |= {LINE_ORDER[RANGE]} if counts.any() else set()
             for number in lot.numbers.tolist():
-                self.first[number], self.tracks_of[number] = at, len(lot.recording.tracks)
-            at += len(lot.recording.tracks)
+                self.first[number], self.tracks_of[number] = at, len(lot.recorded.tracks)
+            at += len(lot.recorded.tracks)
         for name in told[0] if told else ():
             self.tables[name] = planes.add(*_together(lots, [own[name] for own in told], len(timelines)))
 
@@ -82,7 +82,9 @@ class SlicedTables:
             self._told = planes.add_parts(self._columns.parts(), self._of_all(self._columns.counts))
             lanes = [drawn.lanes.with_columns(number=pl.lit(number, pl.Int64)) for number, drawn in own]
             counts = pl.Series(self._columns.lane_counts, dtype=pl.Int64)
-            self.lanes = pl.concat(lanes).with_columns(count=counts).select(self.lanes.columns).filter(pl.col("count") > 0)
+            self.lanes = (
+                pl.concat(lanes).with_columns(count=counts).select(self.lanes.columns).filter(pl.col("count") > 0)
+            )
         self.looks = looks.table
         self.lines = {line for line, _, _ in looks.table}
 

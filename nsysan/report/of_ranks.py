@@ -10,7 +10,7 @@ import polars as pl
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.evidence import Aspect
-from nsysan.report.recording import Recorded
+from nsysan.report.recorded_steps import RecordedStep
 from nsysan.report.replica import Replica
 from nsysan.report.report import Report
 from nsysan.report.timeline import Timeline
@@ -73,7 +73,7 @@ def _diagnosis(diagnosis: Diagnosis, ranks: Collection[int], own: pl.Expr) -> Di
 def _timeline(timeline: Timeline, ranks: Collection[int], own: pl.Expr) -> Timeline:
     arrivals = timeline.arrivals.filter(own)
     held = timeline.held
-    if isinstance(held, Recorded):
+    if isinstance(held, RecordedStep):
         return replace(timeline, held=held.of_ranks(ranks), arrivals=arrivals)
     drawn = timeline.drawn
     shown = drawn.where(drawn.of_lanes(drawn.lanes.select(own)["rank"]))

@@ -59,12 +59,26 @@ class Track:
         return np.concatenate(found)
 
 
+#: Operations of a rank, and windows and matched as in Track.
+_Found = tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]
+
+
+@dataclass(frozen=True)
+class _Tables:
+    """What the numbers of operations are rows of; the last of queues and callers is for what is not recorded."""
+
+    descriptions: pl.DataFrame
+    queues: pl.DataFrame
+    callers: pl.DataFrame
+    shapes: pl.DataFrame
+
+
 def recorded_of(placed: PlacedTrace, axes: Axes) -> list[Track]:
     """The tracks of a trace's ranks in the windows of these steps."""
     _ = placed.host_clocks
     own = placed.windows.filter(pl.col("step").is_in(axes.steps)).sort("begin")
 
-    def of_rank(rank: int) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    def of_rank(rank: int) -> _Found:
         windows = own.filter(pl.col("rank") == rank).select("step", "begin", "finish")
         start, end = (column.to_numpy() for column in placed.frame(("start", "end"), rank))
         first, count, at = _rows_of(start, end, (windows["begin"].to_numpy(), windows["finish"].to_numpy()))
@@ -77,11 +91,14 @@ def recorded_of(placed: PlacedTrace, axes: Axes) -> list[Track]:
         return work, windows.with_columns(first=pl.Series(first), count=pl.Series(count)), told
 
     found = placed.each(of_rank)
-    shapes = _shapes(placed, found)
-    return [
-        _track(placed, rank, of_rank, shape, shapes[1])
-        for rank, of_rank, shape in zip(placed.ranks, found, shapes[0], strict=True)
-    ]
+    shape, shapes = _shapes(placed, found)
+    tables = placed.operations
+    queues, callers = (
+        pl.DataFrame([table[name].extend_constant(None, 1) for name in names])
+        for table, names in ((tables.queues, ("context", "stream")), (tables.callers, ("launch",)))
+    )
+    known = _Tables(tables.descriptions, queues, callers, shapes)
+    return [_track(rank, work, own, known) for rank, work, own in zip(placed.ranks, found, shape, strict=True)]
 
 
 def _rows_of(start: I64, end: I64, windows: tuple[I64, I64]) -> tuple[I64, I64, I64]:
@@ -104,9 +121,7 @@ def _rows_of(start: I64, end: I64, windows: tuple[I64, I64]) -> tuple[I64, I64, 
     return place, last - first, at
 
 
-def _shapes(
-    placed: PlacedTrace, found: Sequence[tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]]
-) -> tuple[list[pl.Series], pl.DataFrame]:
+def _shapes(placed: PlacedTrace, found: Sequence[_Found]) -> tuple[list[pl.Series], pl.DataFrame]:
     """Of the operations of each rank the row of a table of grid and block, and that."""
     tables = placed.operations
     if tables.shapes is not None:
@@ -125,41 +140,31 @@ def _shapes(
     return [shape.slice(end - len(part), len(part)) for end, part in zip(ends, parts, strict=True)], shapes
 
 
-def _track(
-    placed: PlacedTrace,
-    rank: int,
-    found: tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame],
-    shape: pl.Series,
-    shapes: pl.DataFrame,
-) -> Track:
+def _track(rank: int, found: _Found, shape: pl.Series, tables: _Tables) -> Track:
     work, windows, matched = found
-    tables = placed.operations
-    queues, callers = (
-        pl.DataFrame([column.extend_constant(None, 1) for column in table.select(names)])
-        for table, names in ((tables.queues, ("context", "stream")), (tables.callers, ("launch",)))
-    )
     called = work["launch_start"]
-    caller = filled(work["caller"].cast(pl.Int64), len(callers) - 1)
+    caller = filled(work["caller"].cast(pl.Int64), len(tables.callers) - 1)
     if called.null_count():
         caller = pl.Series(np.where(called.is_null().to_numpy(), -1, caller.to_numpy()))
-    size = work["bytes"] if work["message_bytes"].null_count() == len(work) else None
-    if size is None:
+    size = work["bytes"]
+    if work["message_bytes"].null_count() < len(work):
         size = work.select(pl.coalesce("message_bytes", "bytes").cast(pl.Int64)).to_series()
-    queue = filled(work["queue"].cast(pl.Int64), len(queues) - 1)
-    number, distinct = codes([work["description"], queue.alias("queue"), size.alias("size"), shape.alias("shape"),
-                              caller.alias("caller")])
-    launched = distinct["caller"] >= 0
+    queue = filled(work["queue"].cast(pl.Int64), len(tables.queues) - 1)
+    columns = {"description": work["description"], "queue": queue, "size": size, "shape": shape, "caller": caller}
+    number, distinct = codes([column.alias(name) for name, column in columns.items()])
     kinds = pl.DataFrame(
         [
-            *tables.descriptions.select(pl.col("cls", "name", "demangled").gather(distinct["description"])),
-            *queues.select(pl.all().gather(distinct["queue"])),
+            *(tables.descriptions[name].gather(distinct["description"]) for name in ("cls", "name", "demangled")),
+            *(column.gather(distinct["queue"]) for column in tables.queues),
             distinct["size"].alias("bytes"),
-            *shapes.select(pl.all().gather(distinct["shape"])),
-            callers["launch"].gather(distinct["caller"].clip(0)),
-            launched.alias("launched"),
+            *(column.gather(distinct["shape"]) for column in tables.shapes),
+            tables.callers["launch"].gather(distinct["caller"].clip(0)),
+            (distinct["caller"] >= 0).alias("launched"),
         ]
     )
-    rows = work.select("begin", "end", "launch_start", "launch_end", kind=pl.Series(number))
+    rows = pl.DataFrame(
+        [*(work[name] for name in ("begin", "end", "launch_start", "launch_end")), pl.Series("kind", number)]
+    )
     return Track(rank, rows, windows, matched, kinds)
 
 

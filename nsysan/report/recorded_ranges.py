@@ -14,8 +14,6 @@ from nsysan.columns.times import shifted
 from nsysan.report.in_steps import Axes, spread
 from nsysan.run.placed import PlacedTrace
 
-_RANGE = {"group": pl.Int64(), "start": pl.Int64(), "end": pl.Int64(), "name": pl.Categorical()}
-
 
 def ranges_of(placed: PlacedTrace, axes: Axes, spans: pl.DataFrame) -> pl.DataFrame:
     """group (see Axes), start, end (ns of the run's clock) and name of the ranges of the ranks' processes that are open
@@ -42,9 +40,10 @@ def ranges_of(placed: PlacedTrace, axes: Axes, spans: pl.DataFrame) -> pl.DataFr
         span, at = _open_in(start, -end, spans)
         groups.append(axes.group(spans["step"].to_numpy()[span], rank.rank))
         rows.append(own[order][at])
-    at = pl.Series(np.concatenate(rows))
-    told = pl.DataFrame([pl.Series("group", np.concatenate(groups)), *ranges.select(pl.col("start", "end").gather(at))])
-    return in_groups([told.with_columns(name=names.gather(at))])
+    chosen = pl.Series(np.concatenate(rows))
+    times = (ranges[name].gather(chosen) for name in ("start", "end"))
+    told = [pl.Series("group", np.concatenate(groups)), *times, names.gather(chosen).alias("name")]
+    return in_groups([pl.DataFrame(told)])
 
 
 def in_groups(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:

@@ -17,18 +17,20 @@ from nsysan.report.in_steps import Axes
 from nsysan.report.path_in_step import paths_in_steps, within
 from nsysan.report.recorded import Track, recorded_of
 from nsysan.report.recorded_ranges import in_groups, ranges_of
-from nsysan.report.recording import Recorded, Recording
+from nsysan.report.recorded_steps import RecordedStep, RecordedSteps
 from nsysan.report.stream_lanes import STREAM, stream_lanes
 from nsysan.report.timeline import Timeline, decimated, fair_limit
 from nsysan.run.run import Run
 from nsysan.timings import stage
 
-#: What the timelines of a page hold together: 8 ranks x 600 steps x 200 operations and their launch calls. A slice is 3
-#: to 5 bytes of the page.
+#: What the timelines of a page hold together: 8 ranks x 600 steps x 200 operations and their launch calls. A slice is 2
+#: to 4 bytes of the page.
 MAX_SLICES = 2_000_000
-#: About so many of them are made at once: more take longer, each, as memory for them is asked for anew.
-_AT_ONCE = 400_000
+#: For less of that than this share no further steps are recorded.
+_REST = 8
 _NEVER = (1 << 63) - 1
+#: Of an arrival, which it is of how many.
+_ORDER = ("position", "ranks")
 
 
 @stage("timelines")
@@ -44,22 +46,20 @@ def build_timelines(run: Run, diagnosis: Diagnosis) -> list[Timeline]:
     sizes = {step: 2 * count for step, count in operations.items()}
     first = sum(sizes.get(step, 0) for step in roles)
     waiting = sorted(sizes.keys() - roles.keys())
-    batch = _batch(waiting, sizes, min(MAX_SLICES, _AT_ONCE) - first)
+    batch = _batch(waiting, sizes, MAX_SLICES - first)
     timelines = _timelines(run, diagnosis, roles | dict.fromkeys(batch, ""), operations)
     worth, others = timelines[: len(roles)], timelines[len(roles) :]
     shown = _within(worth, MAX_SLICES)
-    room = MAX_SLICES - sum(timeline.total if not timeline.merged else len(timeline.drawn) for timeline in shown)
-    while waiting:
+    room = MAX_SLICES - sum(len(one.drawn) if one.merged else one.total for one in shown)
+    while others:
         for timeline in others:
-            if max(sizes[timeline.step], timeline.total) > room:
+            if timeline.total > room:
                 return within(shown)
             shown.append(timeline)
             room -= timeline.total
+        # Sizes are what steps have at most.
         waiting = waiting[len(batch) :]
-        if waiting and sizes[waiting[0]] > room:
-            break
-        # Sizes are what steps have at most, and a lot of few would cost as much.
-        batch = _batch(waiting, sizes, min(max(room, _AT_ONCE // 4), _AT_ONCE)) or waiting[:1]
+        batch = _batch(waiting, sizes, room) if room > MAX_SLICES // _REST else []
         others = _timelines(run, diagnosis, dict.fromkeys(batch, ""), operations)
     return within(shown)
 
@@ -115,8 +115,8 @@ def _timelines(run: Run, diagnosis: Diagnosis, roles: dict[int, str], sizes: Map
     arrived = _arrivals(diagnosis, lanes, starts)
     origins = dict(starts.select("step", "origin").iter_rows())
     calls = diagnosis.arrived.filter(pl.col("step").is_in(axes.steps)).select("row", "step", "number").sort("row")
-    recording = Recording(axes, tracks, ranges, lanes, arrived, calls, origins)
-    counts = _counts(recording, sizes)
+    recorded = RecordedSteps(axes, tracks, ranges, lanes, arrived, calls, origins)
+    counts = _counts(recorded, sizes)
     arrivals = _by_step(arrived)
     paths = paths_in_steps(diagnosis, origins, lanes)
     own: dict[int, list[tuple[int, int, int, str]]] = {step: [] for step in origins}
@@ -129,7 +129,7 @@ def _timelines(run: Run, diagnosis: Diagnosis, roles: dict[int, str], sizes: Map
             roles[step],
             origin,
             max(finish for _, _, finish, _ in own[step]),
-            Recorded(recording, step, counts[step]),
+            RecordedStep(recorded, step, counts[step]),
             arrivals.get(step, arrivals[None]),
             counts[step],
             0,
@@ -165,21 +165,21 @@ def _spans(starts: pl.DataFrame, tracks: Sequence[Track]) -> pl.DataFrame:
         bounds = np.stack([first, first + count], axis=1).ravel()
         least = np.minimum.reduceat(launched, bounds)[::2] if len(own) else launched[:0]
         parts.append(own.select("step", first=pl.Series(least, dtype=pl.Int64)))
-    launched = pl.concat(parts).group_by("step").agg(pl.min("first"))
-    return starts.join(launched, on="step", how="left", maintain_order="left").select(
+    calls = pl.concat(parts).group_by("step").agg(pl.min("first"))
+    return starts.join(calls, on="step", how="left", maintain_order="left").select(
         "step", pl.min_horizontal("origin", "first").alias("begin"), "finish"
     )
 
 
-def _counts(recording: Recording, sizes: Mapping[int, int]) -> dict[int, int]:
+def _counts(recorded: RecordedSteps, sizes: Mapping[int, int]) -> dict[int, int]:
     """About as many slices as each step has: operations, launch calls and ranges."""
-    steps = recording.axes.steps
+    steps = recorded.axes.steps
     calls = np.zeros(len(steps), dtype=np.int64)
-    for track in recording.tracks:
+    for track in recorded.tracks:
         fresh = np.cumsum(np.append(0, changes([filled(track.rows["launch_start"], -1).to_numpy()])))
         first, count = (track.windows[name].to_numpy() for name in ("first", "count"))
         np.add.at(calls, np.searchsorted(steps, track.windows["step"].to_numpy()), fresh[first + count] - fresh[first])
-    groups = recording.ranges["group"].to_numpy() // len(recording.axes.ranks)
+    groups = recorded.ranges["group"].to_numpy() // len(recorded.axes.ranks)
     ranges = np.bincount(groups, minlength=len(steps))
     return {
         step: sizes.get(step, 0) + min(int(own), sizes.get(step, 0)) + int(more)
@@ -188,7 +188,8 @@ def _counts(recording: Recording, sizes: Mapping[int, int]) -> dict[int, int]:
 
 
 def _arrivals(diagnosis: Diagnosis, lanes: pl.DataFrame, origins: pl.DataFrame) -> pl.DataFrame:
-    arrived = diagnosis.arrived.join(origins, on="step").join(lanes, on=STREAM, nulls_equal=True)
+    told = diagnosis.arrived.select("step", "rank", "context", "stream", "begin", "lateness", "name", "number", *_ORDER)
+    arrived = told.join(origins.select("step", "origin"), on="step").join(lanes, on=STREAM, nulls_equal=True)
     return arrived.select(
         "step",
         "rank",

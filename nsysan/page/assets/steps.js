@@ -1,6 +1,6 @@
 // The steps' columns of whole numbers lie in one run of bytes: of each column a plane of the lowest bytes, then of the
 // next. Those of a step are put together when it is first looked at.
-const tableOf = (bytes, { at, rows, columns }) => {
+const columnsOf = (bytes, { at, rows, columns }) => {
   const starts = [0];
   for (const count of rows) starts.push(starts[starts.length - 1] + count);
   const total = starts[rows.length];
@@ -59,7 +59,7 @@ const slicesOf = ({ looks, lines }, { look, gap, length, on }, lanes, calls) => 
 };
 const openSteps = (report, bytes) => {
   const tables = Object.fromEntries(
-    Object.entries(report.tables).map(([name, table]) => [name, tableOf(bytes, table)]),
+    Object.entries(report.tables).map(([name, table]) => [name, columnsOf(bytes, table)]),
   );
   const { slices, lanes, calls, marks, pieces } = tables;
   const recorded = recordedSteps(report, tables);

@@ -17,7 +17,7 @@ from nsysan.report.stream_lanes import STREAM
 
 
 @dataclass(frozen=True)
-class Recording:
+class RecordedSteps:
     """What traces recorded in some steps of some ranks.
 
     tracks: of all traces. ranges: as recorded_ranges.ranges_of gives them. lanes: step, rank, context, stream, lane of
@@ -34,10 +34,10 @@ class Recording:
     origins: dict[int, int]
 
     @cached_property
-    def _parts(self) -> dict[frozenset[int], Recording]:
+    def _parts(self) -> dict[frozenset[int], RecordedSteps]:
         return {}
 
-    def of_ranks(self, ranks: Collection[int]) -> Recording:
+    def of_ranks(self, ranks: Collection[int]) -> RecordedSteps:
         """What was recorded of these ranks alone."""
         key = frozenset(ranks)
         if key not in self._parts:
@@ -80,18 +80,18 @@ class Recording:
 
 
 @dataclass(frozen=True)
-class Recorded:
-    """One of the steps of a recording; count: of what is in it, about as many slices."""
+class RecordedStep:
+    """One of the recorded steps; count: of what is in it, about as many slices."""
 
-    recording: Recording
+    recorded: RecordedSteps
     step: int
     count: int
 
     @cached_property
     def slices(self) -> Slices:
         """Its slices."""
-        return self.recording.slices_of(self.step)
+        return self.recorded.slices_of(self.step)
 
-    def of_ranks(self, ranks: Collection[int]) -> Recorded:
+    def of_ranks(self, ranks: Collection[int]) -> RecordedStep:
         """What it has of these ranks."""
-        return replace(self, recording=self.recording.of_ranks(ranks))
+        return replace(self, recorded=self.recorded.of_ranks(ranks))
