@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from nsysan.columns.codes import codes
+from nsysan.columns.codes import as_they_come, codes
 from nsysan.columns.in_order import by_group, changes
 from nsysan.columns.intervals import I64
 from nsysan.columns.rows import filled
@@ -59,12 +59,14 @@ class Looks:
         stream, _ = _streams(track)
         lines = np.stack(lines_of(kinds["cls"]), axis=1).tolist()
         told = kinds.select("launched", "launch", "name", *TOLD).with_columns(pl.col(pl.Categorical).cast(pl.String))
-        found = []
-        for line, own, (launched, launch, name, *facts) in zip(lines, stream.tolist(), told.iter_rows(), strict=True):
+        rows = told.rows()
+        found = np.empty(len(rows), dtype=np.int64)
+        for kind in as_they_come(track.rows["kind"].to_numpy(), len(rows)).tolist():
+            launched, launch, name, *facts = rows[kind]
             call = self._names.number(_UNNAMED if launch is None else launch) if launched else -1
-            look = (*line, self._names.number(name), self._facts.number(name, *facts), own, call)
-            found.append(self._number.setdefault(look, len(self._number)))
-        return np.array(found, dtype=np.int64)
+            own = self._names.number(name), self._facts.number(name, *facts), int(stream[kind]), call
+            found[kind] = self._number.setdefault((*lines[kind], *own), len(self._number))
+        return found
 
 
 def _streams(track: Track) -> tuple[_Numbers, pl.DataFrame]:

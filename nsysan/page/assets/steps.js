@@ -62,7 +62,7 @@ const openSteps = (report, bytes) => {
     Object.entries(report.tables).map(([name, table]) => [name, columnsOf(bytes, table)]),
   );
   const { slices, lanes, calls, marks, pieces } = tables;
-  const recorded = recordedSteps(report, tables);
+  const recorded = tables.spans && recordedSteps(report, tables);
   report.steps.forEach((step, number) => {
     Object.assign(step, report.layouts[step.layout]);
     const drawn = () => (step.track === null
