@@ -19,13 +19,14 @@ from nsysan.page.recorded_tables import RecordedTables, SlicedTables
 from nsysan.page.shown_names import NAME_WIDTH, Names
 from nsysan.report.range_cells import COUNT, cell_width
 from nsysan.report.report import Report, visible_lines
-from nsysan.report.step_slices import LINE_ORDER
+from nsysan.report.step_slices import LINE_ORDER, SLEEP, WAIT
 from nsysan.report.timeline import Timeline
 from nsysan.text import duration, plain, us
 
 _I64 = npt.NDArray[np.int64]
 #: More rows than this of steps and ranks would weigh more than the rest of the page.
 _MAX_LEDGERS = 20_000
+_OF_HOSTS = {LINE_ORDER[WAIT], LINE_ORDER[SLEEP]}
 
 
 def timeline_data(report: Report, planes: Planes) -> str:
@@ -61,15 +62,18 @@ def timeline_data(report: Report, planes: Planes) -> str:
             "pieces": planes.add(piece_columns(pieces), rows_of(pieces, count)),
         }
     )
+    present = recorded.lines | slices.lines
+    # What no trace of most tells is in no page of theirs.
+    shown = [line for line in LINE_ORDER if line not in (WAIT, SLEEP) or present & _OF_HOSTS]
     layouts = Layouts(lanes, recorded.queues, recorded.tracks_of, count)
     counters = report.counter_lanes
     data = {
         "ranks": [rank.rank for rank in report.ranks],
         "late": None if report.diagnosis.straggler is None else report.diagnosis.straggler.rank,
-        "lines": [_line(line) for line in (*LINE_ORDER, "last")],
+        "lines": [_line(line) for line in (*shown, "last")],
         "claimed": len(CLAIMED),
         "rest": NAMES[LINES[-1]],
-        "present": sorted(recorded.lines | slices.lines),
+        "present": sorted(present),
         "counters": COUNTER_COLOURS,
         "path": WORDS,
         "tables": tables,
@@ -87,6 +91,7 @@ def timeline_data(report: Report, planes: Planes) -> str:
         "names": names.table,
         "facts": facts.table,
         "kinds": recorded.kinds,
+        **({"whom": recorded.whom} if recorded.whom else {}),
         "looks": slices.looks,
         "ledger": _ledger(report),
     }

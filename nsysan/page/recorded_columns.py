@@ -17,13 +17,14 @@ from nsysan.columns.intervals import I64
 from nsysan.columns.rows import filled
 from nsysan.metrics.cut import lines_of
 from nsysan.page.fact_columns import TOLD, Facts
+from nsysan.page.host_waits import whom_words
 from nsysan.page.shown_names import Names
 from nsysan.report.in_steps import spread
 from nsysan.report.recorded import Track
 from nsysan.report.recorded_steps import RecordedStep, RecordedSteps
 from nsysan.report.step_slices import LAUNCH, LINE_ORDER
 from nsysan.report.stream_lanes import MAX_RANGE_LANES
-from nsysan.report.timeline import LAUNCHES, Timeline
+from nsysan.report.timeline import LAUNCHES, Timeline, wait_lane
 
 _Numbers = npt.NDArray[Any]
 #: What a launch call is called of which only the times are recorded.
@@ -72,6 +73,26 @@ class Looks:
 def _streams(track: Track) -> tuple[_Numbers, pl.DataFrame]:
     """The stream of each kind of a track by its number on it, and context, stream by that number."""
     return codes([track.kinds["context"], track.kinds["stream"]])
+
+
+class Whom:
+    """The different things that hosts wait for, in words."""
+
+    def __init__(self) -> None:
+        self._number: dict[str, int] = {}
+
+    @property
+    def table(self) -> list[str]:
+        """By their numbers."""
+        return list(self._number)
+
+    def numbered(self, waits: pl.DataFrame) -> I64:
+        """The number of what each wait is for and 1, 0 where that is not told; waits: as recorded_waits has them."""
+        rows = waits.select("by", "until", "call").iter_rows()
+        return np.array([0 if by is None else self._of(by, until, call) for by, until, call in rows], dtype=np.int64)
+
+    def _of(self, rank: int, until: int, call: str) -> int:
+        return 1 + self._number.setdefault(whom_words(rank, until, call), len(self._number))
 
 
 class Lot:
@@ -162,6 +183,36 @@ class Lot:
         counts[timeline[first], of[rank[first]]] = np.diff(first, append=len(order))
         name = names.numbered(own["name"].gather(pl.Series(order)))
         return Table({"name": name, "gap": gap, "length": end - start}, counts.sum(axis=1).tolist()), counts
+
+    def waits(self, names: Names, whom: Whom) -> tuple[Table, pl.DataFrame]:
+        """Of each wait track, lane (of the thread), gap (ns since the one before on it begins), length, name, sleeps
+        (1 for a sleep), whom (position in what is waited for and 1, 0 where nothing tells); and number, rank, lane of
+        the lanes.
+        """
+        ranks, steps = self.recorded.axes.ranks, self.recorded.axes.steps
+        place = np.full(len(steps), -1)
+        place[np.searchsorted(steps, self._steps)] = np.arange(len(self._steps))
+        timeline = place[self.recorded.waits["group"].to_numpy() // len(ranks)]
+        order = by_group(timeline + 1)[np.count_nonzero(timeline < 0) :]
+        own, timeline = self.recorded.waits.select(pl.all().gather(pl.Series(order))), timeline[order]
+        rank, lane = own["group"].to_numpy() % len(ranks), own["lane"].to_numpy()
+        start = own["start"].to_numpy()
+        fresh = changes([timeline, rank, lane]) if len(order) else np.zeros(0, dtype=np.bool_)
+        gap = np.append(start[:1], start[1:] - start[:-1])
+        gap[fresh] = start[fresh] - self._origins[timeline[fresh]]
+        columns = {
+            "rank": np.array(ranks)[rank],
+            "lane": lane,
+            "gap": gap,
+            "length": own["end"].to_numpy() - start,
+            "name": names.numbered(own["name"]),
+            "sleeps": own["sleeps"].cast(pl.Int64).to_numpy(),
+            "whom": whom.numbered(own),
+        }
+        rows = np.bincount(timeline, minlength=len(self._steps)).tolist()
+        there = pl.DataFrame({"number": self.numbers[timeline], "rank": np.array(ranks)[rank], "lane": lane}).unique()
+        lanes = there.with_columns(pl.Series("lane", [wait_lane(lane) for lane in there["lane"]], pl.String))
+        return Table(columns, rows), lanes
 
     def lanes(self, ranges: I64) -> tuple[pl.DataFrame, pl.DataFrame]:
         """number, rank, lane of what was recorded; and of the streams number, track, queue, rank, lane."""

@@ -12,11 +12,11 @@ import polars as pl
 from nsysan.page.fact_columns import Facts
 from nsysan.page.lane_places import lane_columns, rows_of
 from nsysan.page.planes import Planes
-from nsysan.page.recorded_columns import Looks, Lot, Table, lines_in, lots_of, work_part
+from nsysan.page.recorded_columns import Looks, Lot, Table, Whom, lines_in, lots_of, work_part
 from nsysan.page.shown_names import Names
 from nsysan.page.slice_columns import Looks as SliceLooks
 from nsysan.page.slice_columns import SliceColumns
-from nsysan.report.step_slices import LINE_ORDER, RANGE, Slices
+from nsysan.report.step_slices import LINE_ORDER, RANGE, SLEEP, WAIT, Slices
 from nsysan.report.timeline import Timeline
 
 
@@ -25,7 +25,8 @@ class RecordedTables:
 
     tables: descriptions, by name. tracks: their ranks. first: of each timeline the number of its first track, None
     where not what was recorded is told, but the slices; tracks_of: how many tracks it has. kinds: what operations look
-    like. lanes: number (of the timeline), rank, lane; queues: see Lot.lanes; lines: those that there may be.
+    like. lanes: number (of the timeline), rank, lane; queues: see Lot.lanes; lines: those that there may
+    be; whom: what hosts wait for, in words.
     """
 
     def __init__(self, planes: Planes, timelines: Sequence[Timeline], names: Names, facts: Facts) -> None:
@@ -40,18 +41,23 @@ class RecordedTables:
         self.lanes, self.queues, told = [], [], []
         self.first: list[int | None] = [None] * len(timelines)
         self.tracks_of: dict[int, int] = {}
-        at = 0
+        whom, at = Whom(), 0
         for lot in lots:
             (ranges, counts), (met, calls) = lot.ranges(names), lot.met()
             told.append({"spans": lot.spans(counts, calls), "met": met, "ranges": ranges})
             lanes, queues = lot.lanes(counts)
-            self.lanes.append(lanes)
+            told[-1]["waits"], waiting = lot.waits(names, whom)
+            self.lanes += [lanes, waiting]
             self.queues.append(queues)
             self.lines |= {LINE_ORDER[RANGE]} if counts.any() else set()
             for number in lot.numbers.tolist():
                 self.first[number], self.tracks_of[number] = at, len(lot.recorded.tracks)
             at += len(lot.recorded.tracks)
-        for name in told[0] if told else ():
+        self.whom = whom.table
+        sleeps = np.concatenate([own["waits"].columns["sleeps"] for own in told]) if told else np.zeros(0)
+        waits = len(sleeps) > 0
+        self.lines |= {LINE_ORDER[SLEEP if own else WAIT] for own in np.unique(sleeps)}
+        for name in (name for name in (told[0] if told else ()) if waits or name != "waits"):
             self.tables[name] = planes.add(*_together(lots, [own[name] for own in told], len(timelines)))
 
 

@@ -38,8 +38,8 @@ class Track:
     rows: begin, end, launch_start, launch_end (ns of the run's clock, the latter null where no launch call is recorded)
     and kind (row of kinds) of operations in order of start, each once. windows: step, begin, finish, and first, count:
     the rows among which those are that share time with it. matched: at (row of rows), row (through the run), last (last
-    arrival) of matched calls. kinds: cls, name and FACTS, context, launch (name of the launch call), launched (whether
-    there is one).
+    arrival) of matched calls. kinds: cls, name and FACTS, context, thread and launch (that makes the launch call, and
+    its name), launched (whether there is one).
     """
 
     rank: int
@@ -95,7 +95,7 @@ def recorded_of(placed: PlacedTrace, axes: Axes) -> list[Track]:
     tables = placed.operations
     queues, callers = (
         pl.DataFrame([table[name].extend_constant(None, 1) for name in names])
-        for table, names in ((tables.queues, ("context", "stream")), (tables.callers, ("launch",)))
+        for table, names in ((tables.queues, ("context", "stream")), (tables.callers, ("thread", "launch")))
     )
     known = _Tables(tables.descriptions, queues, callers, shapes)
     return [_track(rank, work, own, known) for rank, work, own in zip(placed.ranks, found, shape, strict=True)]
@@ -158,7 +158,7 @@ def _track(rank: int, found: _Found, shape: pl.Series, tables: _Tables) -> Track
             *(column.gather(distinct["queue"]) for column in tables.queues),
             distinct["size"].alias("bytes"),
             *(column.gather(distinct["shape"]) for column in tables.shapes),
-            tables.callers["launch"].gather(distinct["caller"].clip(0)),
+            *(column.gather(distinct["caller"].clip(0)) for column in tables.callers),
             (distinct["caller"] >= 0).alias("launched"),
         ]
     )

@@ -37,7 +37,7 @@ def ranges_of(placed: PlacedTrace, axes: Axes, spans: pl.DataFrame) -> pl.DataFr
     for rank in ranks:
         own = np.flatnonzero(process == rank.process)
         order, (_, start, end, _) = in_order(np.zeros_like(own), starts[own], -ends[own], place[own])
-        span, at = _open_in(start, -end, spans)
+        span, at = open_in(start, -end, spans)
         groups.append(axes.group(spans["step"].to_numpy()[span], rank.rank))
         rows.append(own[order][at])
     chosen = pl.Series(np.concatenate(rows))
@@ -56,7 +56,7 @@ def in_groups(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
     return found.select(pl.all().gather(pl.Series(order)))
 
 
-def _open_in(start: I64, end: I64, spans: pl.DataFrame) -> tuple[I64, I64]:
+def open_in(start: I64, end: I64, spans: pl.DataFrame) -> tuple[I64, I64]:
     """Numbers of spans and the ranges that share time with each, by span; start, end: of ranges, by start."""
     begins, finishes = (spans[name].to_numpy() for name in ("begin", "finish"))
     # Those that begin in a span, and those that had begun before.

@@ -11,7 +11,7 @@ import polars as pl
 from nsysan.report.in_steps import Axes
 from nsysan.report.launch_calls import launch_calls
 from nsysan.report.recorded import Track, work_of
-from nsysan.report.slice_rows import by_step, call_slices, range_slices, work_slices
+from nsysan.report.slice_rows import by_step, call_slices, range_slices, wait_slices, work_slices
 from nsysan.report.step_slices import LANE, Slices
 from nsysan.report.stream_lanes import STREAM
 
@@ -20,7 +20,8 @@ from nsysan.report.stream_lanes import STREAM
 class RecordedSteps:
     """What traces recorded in some steps of some ranks.
 
-    tracks: of all traces. ranges: as recorded_ranges.ranges_of gives them. lanes: step, rank, context, stream, lane of
+    tracks: of all traces. ranges, waits: as recorded_waits.hosts_of gives
+    them, the latter with what they are for. lanes: step, rank, context, stream, lane of
     what ran. arrived: step and the columns of Timeline.arrivals; calls: row, step, number of the matched calls, by row.
     origins: of the steps, ascending.
     """
@@ -28,6 +29,7 @@ class RecordedSteps:
     axes: Axes
     tracks: list[Track]
     ranges: pl.DataFrame
+    waits: pl.DataFrame
     lanes: pl.DataFrame
     arrived: pl.DataFrame
     calls: pl.DataFrame
@@ -47,6 +49,7 @@ class RecordedSteps:
                 self,
                 tracks=[track for track in self.tracks if track.rank in key],
                 ranges=self.ranges.filter((pl.col("group") % len(self.axes.ranks)).is_in(places)),
+                waits=self.waits.filter((pl.col("group") % len(self.axes.ranks)).is_in(places)),
                 lanes=self.lanes.filter(own),
                 arrived=self.arrived.filter(own),
             )
@@ -70,11 +73,13 @@ class RecordedSteps:
         met = met.unique(["lane", "begin", "name"], keep="first", maintain_order=True)
         calls = launch_calls(work, len(axes.ranks))
         groups_of = pl.col("group") - first
-        hosts = self.ranges.with_columns(groups_of).filter(pl.col("group").is_between(0, len(axes.ranks) - 1))
+        inside = pl.col("group").is_between(0, len(axes.ranks) - 1)
+        ranges, waits = (rows.with_columns(groups_of).filter(inside) for rows in (self.ranges, self.waits))
         parts = [
             work_slices(work, lane, shared.drop("row"), calls, met),
             call_slices(calls, axes),
-            range_slices(hosts, axes),
+            range_slices(ranges, axes),
+            wait_slices(waits, axes),
         ]
         return by_step(parts, {step: self.origins[step]})[step]
 

@@ -16,9 +16,9 @@ from nsysan.metrics.cut import NUMBER, cut_by_kind
 from nsysan.metrics.lines import AFTER, BEFORE
 from nsysan.report.in_steps import Axes, WorkInSteps
 from nsysan.report.launch_calls import Calls
-from nsysan.report.step_slices import FACTS, KIND, LAUNCH, LINE_ORDER, RANGE, Slices
+from nsysan.report.step_slices import FACTS, KIND, LAUNCH, LINE_ORDER, RANGE, SLEEP, WAIT, Slices
 from nsysan.report.stream_lanes import MAX_RANGE_LANES, range_lanes
-from nsysan.report.timeline import LAUNCHES, lane_order
+from nsysan.report.timeline import LAUNCHES, MAX_WAIT_LANES, lane_order, wait_lane
 
 _Numbers = npt.NDArray[np.integer]
 LANE = ["step", "rank", "lane"]
@@ -99,6 +99,19 @@ def range_slices(hosts: pl.DataFrame, axes: Axes) -> Part:
     line = np.full(len(at), LINE_ORDER[RANGE])
     kinds = _named(told["name"].fill_null("?").to_list())
     return Part(lanes, kinds, at, line, begin[few], end[order][few], name[few])
+
+
+def wait_slices(waits: pl.DataFrame, axes: Axes) -> Part:
+    """Waits and sleeps, on a lane for each launching thread; waits: as recorded_waits.waits_of gives them."""
+    number, distinct = codes([waits["name"].cast(pl.Categorical)])
+    used, at = _numbered(waits["group"].to_numpy() * MAX_WAIT_LANES + waits["lane"].to_numpy())
+    lanes = axes.of(used // MAX_WAIT_LANES)
+    lanes = lanes.with_columns(
+        pl.Series("lane", [wait_lane(lane) for lane in (used % MAX_WAIT_LANES).tolist()], pl.String)
+    )
+    line = np.where(waits["sleeps"].to_numpy(), LINE_ORDER[SLEEP], LINE_ORDER[WAIT])
+    kinds = _named(distinct["name"].cast(pl.String).to_list())
+    return Part(lanes, kinds, at, line, waits["start"].to_numpy(), waits["end"].to_numpy(), number)
 
 
 def by_step(parts: Sequence[Part], origins: Mapping[int, int]) -> dict[int, Slices]:

@@ -13,11 +13,13 @@ import polars as pl
 from nsysan.columns.in_order import changes
 from nsysan.columns.rows import filled
 from nsysan.diagnosis.diagnosis import Diagnosis
+from nsysan.replay.told_waits import NO_WAITS
 from nsysan.report.in_steps import Axes
 from nsysan.report.path_in_step import paths_in_steps, within
 from nsysan.report.recorded import Track, recorded_of
-from nsysan.report.recorded_ranges import in_groups, ranges_of
+from nsysan.report.recorded_ranges import in_groups
 from nsysan.report.recorded_steps import RecordedStep, RecordedSteps
+from nsysan.report.recorded_waits import hosts_of, threads_of, with_whom
 from nsysan.report.stream_lanes import STREAM, stream_lanes
 from nsysan.report.timeline import Timeline, decimated, fair_limit
 from nsysan.run.run import Run
@@ -110,12 +112,15 @@ def _timelines(run: Run, diagnosis: Diagnosis, roles: dict[int, str], sizes: Map
     axes = Axes(sorted(steps), sorted(rank.rank for rank in run.ranks))
     starts = windows.group_by("step", maintain_order=True).agg(origin=pl.min("begin"), finish=pl.max("finish"))
     tracks = sorted((track for own in run.ask(recorded_of, axes) for track in own), key=lambda track: track.rank)
-    ranges = in_groups(run.ask(ranges_of, axes, _spans(starts, tracks)))
+    hosts = run.ask(hosts_of, axes, _spans(starts, tracks), threads_of(tracks))
+    ranges = in_groups([ranges for ranges, _ in hosts])
+    told = NO_WAITS if diagnosis.pace is None else diagnosis.pace.waits
+    waits = with_whom(pl.concat([waits for _, waits in hosts]), told)
     lanes = stream_lanes(tracks)
     arrived = _arrivals(diagnosis, lanes, starts)
     origins = dict(starts.select("step", "origin").iter_rows())
     calls = diagnosis.arrived.filter(pl.col("step").is_in(axes.steps)).select("row", "step", "number").sort("row")
-    recorded = RecordedSteps(axes, tracks, ranges, lanes, arrived, calls, origins)
+    recorded = RecordedSteps(axes, tracks, ranges, waits, lanes, arrived, calls, origins)
     counts = _counts(recorded, sizes)
     arrivals = _by_step(arrived)
     paths = paths_in_steps(diagnosis, origins, lanes)
@@ -179,8 +184,8 @@ def _counts(recorded: RecordedSteps, sizes: Mapping[int, int]) -> dict[int, int]
         fresh = np.cumsum(np.append(0, changes([filled(track.rows["launch_start"], -1).to_numpy()])))
         first, count = (track.windows[name].to_numpy() for name in ("first", "count"))
         np.add.at(calls, np.searchsorted(steps, track.windows["step"].to_numpy()), fresh[first + count] - fresh[first])
-    groups = recorded.ranges["group"].to_numpy() // len(recorded.axes.ranks)
-    ranges = np.bincount(groups, minlength=len(steps))
+    hosts = pl.concat([rows["group"] for rows in (recorded.ranges, recorded.waits)])
+    ranges = np.bincount(hosts.to_numpy() // len(recorded.axes.ranks), minlength=len(steps))
     return {
         step: sizes.get(step, 0) + min(int(own), sizes.get(step, 0)) + int(more)
         for step, own, more in zip(steps, calls, ranges, strict=True)

@@ -1,8 +1,8 @@
 // Operations as they were recorded, of each rank in order of start. Which of them are of a step, which line of the ledger
 // has which part of them, and on which lane they lie is found out when the step is first looked at.
-const recordedSteps = (report, { work, spans, met, ranges }) => {
+const recordedSteps = (report, { work, spans, met, ranges, waits }) => {
   const lineOf = (id) => report.lines.findIndex((line) => line.id === id);
-  const [launchLine, rangeLine] = ["launch", "nvtx"].map(lineOf);
+  const [launchLine, rangeLine, waitLine, sleepLine] = ["launch", "nvtx", "host_wait", "host_sleep"].map(lineOf);
   // The first row of each track's window: told by how far behind the window of the step before it lies.
   const { first, count: counts } = spans.read(0, spans.total);
   const ends = report.tracks.map((_, track) => work.starts[track]);
@@ -51,7 +51,7 @@ const recordedSteps = (report, { work, spans, met, ranges }) => {
       }
       const last = begin + matched.waited;
       if (before >= 0 && last > begin) lane.push({ ...told, line: before, begin, end: last, call: matched.call });
-      lane.push({ ...told, line: after, begin: last, end, call: last > begin && before >= 0 ? -1 : matched.call });
+      lane.push({ ...told, line: after, begin: last, end, call: last > begin && before >= 0 ? -1 : matched.call, second: 1 });
     }
   };
   // A call is told with each operation that it launched.
@@ -79,6 +79,20 @@ const recordedSteps = (report, { work, spans, met, ranges }) => {
     }
   };
 
+  // Of the threads that launch, each on a lane of its own.
+  const waitsOf = ({ rank, lane, gap, length, name, sleeps, whom }, place, lanes) => {
+    let begin = 0;
+    rank.forEach((own, i) => {
+      const fresh = i === 0 || own !== rank[i - 1] || lane[i] !== lane[i - 1];
+      begin = gap[i] + (fresh ? 0 : begin);
+      const at = place.get(`${own} host waits${lane[i] ? ` ${lane[i] + 1}` : ""}`);
+      lanes[at].push({
+        line: sleeps[i] ? sleepLine : waitLine, begin, end: begin + length[i], name: name[i], fact: -1, launch: null, call: -1,
+        whom: whom[i] - 1,
+      });
+    });
+  };
+
   return (step, number) => {
     const span = spans.of(number);
     const told = { met: met.of(number), ranges: ranges.of(number) };
@@ -98,6 +112,7 @@ const recordedSteps = (report, { work, spans, met, ranges }) => {
       at.met += span.met[i];
       at.ranges += span.ranges[i];
     });
+    if (waits) waitsOf(waits.of(number), place, lanes);
     let from = 0;
     for (const [rank, calls] of launches) {
       const distinct = numbered(calls, from);
@@ -109,8 +124,8 @@ const recordedSteps = (report, { work, spans, met, ranges }) => {
     const found = Object.fromEntries(SHOWN.map((name) => [name, []]));
     lanes.forEach((slices, lane) => {
       // Work on several streams may share a lane, and begins of one are not quite in order of start.
-      slices.sort((a, b) => a.begin - b.begin);
-      for (const { line, begin, end, name, fact, launch, call } of slices) {
+      slices.sort((a, b) => a.begin - b.begin || (a.second || 0) - (b.second || 0));
+      for (const { line, begin, end, name, fact, launch, call, whom = -1 } of slices) {
         found.lane.push(lane);
         found.line.push(line);
         found.begin.push(begin);
@@ -119,6 +134,7 @@ const recordedSteps = (report, { work, spans, met, ranges }) => {
         found.launch.push(launch ? launch.number : -1);
         found.fact.push(fact);
         found.call.push(call);
+        found.whom.push(whom);
       }
     });
     return found;

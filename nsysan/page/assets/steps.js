@@ -28,11 +28,11 @@ const lazily = (object, names, make) => {
     Object.defineProperty(object, name, { enumerable: true, get: () => { made ??= make(); return made[name]; } });
   }
 };
-const SHOWN = ["lane", "line", "begin", "length", "name", "launch", "fact", "call"];
+const SHOWN = ["lane", "line", "begin", "length", "name", "launch", "fact", "call", "whom"];
 // Of a step of which not all is in the file, slices are told by how long after the one before on their lane they begin;
 // launches by how much they go on; calls, of the slices that are a side of one, too.
 const slicesOf = ({ looks, lines }, { look, gap, length, on }, lanes, calls) => {
-  const found = { lane: [], line: [], begin: [], length, name: [], launch: [], fact: [], call: [] };
+  const found = { lane: [], line: [], begin: [], length, name: [], launch: [], fact: [], call: [], whom: [] };
   let number = 0;
   let sides = 0;
   for (let lane = 0; lane < lanes.count.length; lane += 1) {
@@ -53,6 +53,7 @@ const slicesOf = ({ looks, lines }, { look, gap, length, on }, lanes, calls) => 
       found.launch.push(launch);
       found.fact.push(fact);
       found.call.push(further ? call : -1);
+      found.whom.push(-1);
     }
   }
   return found;
