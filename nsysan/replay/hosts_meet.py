@@ -14,7 +14,7 @@ from nsysan.replay.os_waits import NOT_TRACED, OsWaits
 from nsysan.replay.unseen import launching
 
 #: The name of the call that stands for such a wait.
-_MEET = "hosts meet"
+MEETS = "hosts meet"
 #: What a host pauses for no longer than this is no meeting, ns; nor where all come within so much of each other.
 _PAUSE, _APART = 20_000, 50_000
 #: So many of the pauses at a place no host leaves before all have come.
@@ -37,7 +37,7 @@ def with_hosts_met(hosts: pl.DataFrame, met: pl.DataFrame) -> pl.DataFrame:
     added = met.with_columns(
         start="paused",
         end="left",
-        launch=pl.lit(_MEET),
+        launch=pl.lit(MEETS),
         waits=pl.lit(value=True),
         reply=pl.lit(value=True),
         asked=pl.lit(1, dtype=pl.UInt32),

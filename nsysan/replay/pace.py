@@ -26,6 +26,7 @@ from nsysan.replay.replies import told_at_once, unheard, waits_for_answers
 from nsysan.replay.results import MAX_UNSPLIT, LateRanks, Pace, Timed
 from nsysan.replay.shape import Graph
 from nsysan.replay.told import as_told
+from nsysan.replay.told_waits import NO_WAITS, told_waits
 from nsysan.replay.unseen import waits_for_work
 from nsysan.run.run import Run
 from nsysan.timings import stage
@@ -107,6 +108,7 @@ def pace_of(ready: Prepared) -> Pace:
         ahead=launches_ahead(graph),
         met=bool((graph.link == Link.HOST).any()),
         hosts=host_times(graph, found.os_calls, ready.counted),
+        waits=NO_WAITS if found.os_calls.is_empty() else told_waits(graph, found.early),
     )
 
 

@@ -84,7 +84,8 @@ class Pace:
     inferred: whether no call of the trace says so. answered: whether hosts wait for results by way of another thread,
     as is inferred (see replay.replies). met: whether hosts wait for each other in their steps, as is inferred (see
     replay.hosts_meet, replay.seen_waits). ahead: whether hosts launch a step before they have the results of the one
-    before (see replay.ahead). hosts: of the ranks whose calls into the operating system are in the trace.
+    before (see replay.ahead). hosts: of the ranks whose calls into the operating system are in the trace; waits:
+    for what these wait, as told_waits.told_waits has it.
     """
 
     period: Timed
@@ -108,3 +109,4 @@ class Pace:
     ahead: bool = False
     met: bool = False
     hosts: Sequence[HostTime] = ()
+    waits: pl.DataFrame = field(default_factory=pl.DataFrame)
