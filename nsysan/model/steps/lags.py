@@ -18,8 +18,8 @@ from nsysan.model.operations import is_communication
 
 #: Ranks whose steps begin so much of a step apart may be another step apart.
 _APART = 0.2
-#: Calls end together that end no further apart than this share of the longer of them.
-_TOGETHER = 0.4
+#: Calls end together that end no further apart than this share of the longer of them, or than clocks may differ, ns.
+_TOGETHER, _CLOCKS = 0.4, 20_000
 #: And so much nearer to one another than with any other lag.
 _NEARER = 0.25
 #: So many steps have such calls.
@@ -148,4 +148,5 @@ def _ends_apart(own: pl.DataFrame, other: pl.DataFrame, lag: int) -> tuple[float
         return float("inf"), False
     took, took_other = (frame["end"].to_numpy() - frame["begin"].to_numpy() for frame in (own, other))
     longer = np.maximum(took[paired], took_other[whose[paired]])
-    return float(np.median(least[paired])), bool(np.median(least[paired] / np.maximum(longer, 1)) <= _TOGETHER)
+    near_enough = np.median(least[paired] / np.maximum(longer, _CLOCKS / _TOGETHER)) <= _TOGETHER
+    return float(np.median(least[paired])), bool(near_enough)
