@@ -27,11 +27,17 @@ def codes(columns: Sequence[pl.Series]) -> tuple[_Codes, pl.DataFrame]:
     columns: of equal length, at least one; numbers or categories.
     """
     places = [_Places(column) for column in columns]
-    rows, size = len(columns[0]), prod(place.count for place in places)
-    if size <= _TABLE:
-        number, first = _from_table(places, rows, size)
-    else:
-        number, first = _from_search(places, rows)
+    rows = len(columns[0])
+    held: list[_Places | _Numbered] = []
+    for place in places:
+        # Of what many columns could be together little is there: those so far are one, of fewer values.
+        if len(held) > 1 and _size(held) * place.count > _TABLE:
+            number, first = _from_table(held, rows)
+            held = [_Numbered(number, len(first))]
+        held.append(place)
+        if _size(held) > _TABLE:
+            break
+    number, first = _from_table(held, rows) if _size(held) <= _TABLE else _from_search(places, rows)
     at = pl.Series(first)
     return number, pl.DataFrame([taken(column, at) for column in columns])
 
@@ -62,8 +68,13 @@ def occurrences(codes: _Codes) -> _I64:
     return found
 
 
-def _from_table(places: Sequence[_Places], rows: int, size: int) -> tuple[_Codes, _I64]:
+def _size(places: Sequence[_Places | _Numbered]) -> int:
+    return prod(place.count for place in places)
+
+
+def _from_table(places: Sequence[_Places | _Numbered], rows: int) -> tuple[_Codes, _I64]:
     """Codes, and a row that has each: every combination has a place in a table."""
+    size = _size(places)
     key, row = np.empty(rows, dtype=np.uint32), np.full(size, -1, dtype=np.int64)
     # A part at a time stays in a processor's cache.
     for first in range(0, rows, _AT_ONCE):
@@ -139,6 +150,17 @@ def _positions(ids: pl.Series, known: pl.Series) -> npt.NDArray[np.uint32]:
 def _numbers(column: pl.Series) -> _I64:
     numbers = column.to_physical() if column.dtype == pl.Categorical else column
     return filled(numbers.cast(pl.Int64), _NULL).to_numpy()
+
+
+class _Numbered:
+    """Numbers below `count`."""
+
+    def __init__(self, numbers: _Codes, count: int) -> None:
+        self._numbers, self.count = numbers, count
+
+    def of(self, first: int, rows: int) -> _I64:
+        """The numbers of some rows."""
+        return self._numbers[first : first + rows].astype(np.int64)
 
 
 class _Places:
