@@ -154,7 +154,7 @@ def test_wide_is_small_messages_at_their_floor(
         assert "TP=2" in finding.fix
 
 
-@pytest.mark.parametrize(("more", "uneven"), [(0, False), (400, False), (600, True), (3_000, True)])
+@pytest.mark.parametrize(("more", "uneven"), [(0, False), (400, False), (550, True), (3_000, True)])
 def test_the_same_kernels_longer_by_the_same_ratio(tmp_path: Path, more: int, uneven: bool) -> None:
     builder = TraceBuilder()
     decode_loop(builder, steps=6, late={1: more})
