@@ -75,7 +75,7 @@ def _by_stage(bubble: Bubble | None, ranks: Sequence[int]) -> str:
     for stage in () if bubble is None else bubble.stages:
         late = [rank for rank in ranks if rank in stage.ranks]
         # All of a stage are late for one another, each at some of the calls.
-        turns = " in turn" if len(late) == len(stage.ranks) > 1 else ""
+        turns = ", each at some calls" if len(late) == len(stage.ranks) > 1 else ""
         told += [f"within stage {stage.number} {ranks_words(late)}{turns}"] if late else []
     return ", ".join(told)
 

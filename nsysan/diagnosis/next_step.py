@@ -9,7 +9,7 @@ from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.doubts import Doubt
 from nsysan.diagnosis.findings.finding import HIGH_SHARE, LATENCY, Finding
 from nsysan.diagnosis.findings.kinds import OfTheCapture, SavingIs, Severity
-from nsysan.diagnosis.late_words import by_host, outermost, ranks_words
+from nsysan.diagnosis.late_words import by_host, outermost, ranks_words, weight
 from nsysan.diagnosis.verdict import Verdict, VerdictKind
 from nsysan.diagnosis.workload import Workload
 from nsysan.metrics.scenarios import NOTABLE, Scenario, losses
@@ -17,14 +17,14 @@ from nsysan.metrics.whatif import WhatIf
 from nsysan.text import pct, pct_limit, rough, sentence
 
 _TRY = "nobody can tell: try it"
-_CEILING = "if hosts then cost nothing; less where they wait for something else in between, which is not traced"
+_CEILING = "less where hosts are blocked (a lock, another process) rather than busy, which is not traced"
 _LOOK = "look at the timeline and the kernels below: no finding says what to change"
 _HOW = {
     SavingIs.REPLAY: "",
     SavingIs.AT_LEAST: "at least ",
     SavingIs.ESTIMATE: "about ",
     SavingIs.AT_MOST: "at most ",
-    SavingIs.PART_OF: "a part of ",
+    SavingIs.PART_OF: "less than ",
 }
 
 
@@ -81,7 +81,7 @@ def next_step(diagnosis: Diagnosis, findings: Sequence[Finding], faster: str) ->
             # Without it they may not bound the step at all.
             return replace(step, do=verdict.surer, then=f"if hosts bound it then, too, {step.do}")
         case Doubt.FEW if step.finding is not None:
-            return replace(step, basis=_and(step.basis, "as far as so few steps tell"))
+            return replace(step, basis=_and(step.basis, "told by few steps"))
         case Doubt.UNSEEN if of_hosts:
             return replace(step, basis=_and(step.basis, _CEILING))
         case Doubt.WAITS if of_hosts:
@@ -103,7 +103,7 @@ def _advised(diagnosis: Diagnosis, findings: Sequence[Finding], first: Finding |
         gains = gain(first, period)
         basis = _and(first.basis, LATENCY if first.in_throughput else "") if gains else _TRY
         ranks = _late_too(diagnosis, first)
-        rest = f"what {ranks_words(ranks)} {'cost' if len(ranks) > 1 else 'costs'} goes with it" if ranks else ""
+        rest = _inside(diagnosis, ranks) if ranks else ""
         after = _faster(verdict, first, period, faster)
         return NextStep(first.fix, gains=gains, basis=basis, after=after, rest=rest, finding=first, with_it=ranks)
     if what is None or not told:
@@ -111,9 +111,7 @@ def _advised(diagnosis: Diagnosis, findings: Sequence[Finding], first: Finding |
     rest = _little(what, findings)
     if verdict.kind != VerdictKind.COMPUTE:
         return NextStep(faster, basis=_TRY, rest=rest)
-    return NextStep(
-        faster, gains=f"a part of {_own(verdict, period)}", basis="how much of it no trace tells", rest=rest
-    )
+    return NextStep(faster, gains=f"less than {_own(verdict, period)}", basis="how much less no trace tells", rest=rest)
 
 
 def first_finding(findings: Sequence[Finding], period: int) -> Finding | None:
@@ -158,8 +156,8 @@ def _faster(verdict: Verdict, finding: Finding, period: int, faster: str) -> str
 
 
 def _own(verdict: Verdict, period: int) -> str:
-    """Of steps that compute bounds: how much of them the kernels' own time is."""
-    return f"the kernels' own {_of_step(round((verdict.shares[verdict.kind] or 0) * period), period)}"
+    """Of steps that compute bounds: how much of them is the time of kernels that compute."""
+    return f"the {_of_step(round((verdict.shares[verdict.kind] or 0) * period), period)} that kernels compute"
 
 
 def _late_too(diagnosis: Diagnosis, finding: Finding) -> list[int]:
@@ -167,10 +165,19 @@ def _late_too(diagnosis: Diagnosis, finding: Finding) -> list[int]:
     late, what = outermost(diagnosis.late), diagnosis.what_if
     together = None if what is None else what.saves(Scenario.NO_SKEW)
     of_hosts = finding.saving_is is SavingIs.AT_MOST and not finding.in_throughput
-    if not late or not all(map(by_host, late)) or not of_hosts or together is None or finding.ranks:
+    if not late or not all(map(by_host, late)) or not of_hosts or together is None:
         return []
     # What is no more than they cost is their own.
+    together = max(together, *(weight(one, _period(diagnosis)).saves for one in late))
     return sorted(rank for one in late for rank in one.ranks) if (finding.saving or 0) > together else []
+
+
+def _inside(diagnosis: Diagnosis, ranks: Sequence[int]) -> str:
+    """That what late ranks cost is in what is saved."""
+    late, what = outermost(diagnosis.late), diagnosis.what_if
+    together = 0 if what is None else what.saves(Scenario.NO_SKEW) or 0
+    costs = weight(late[0], _period(diagnosis)).costs if len(late) == 1 else together
+    return f"the {rough(costs)} that {ranks_words(ranks)} {'cost' if len(ranks) > 1 else 'costs'} are in it"
 
 
 def _little(what: WhatIf, findings: Sequence[Finding]) -> str:

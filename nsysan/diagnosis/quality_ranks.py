@@ -53,10 +53,12 @@ def _groups(run: Run) -> Quality | None:
     if not inferred or len(run.ranks) == 1:
         return None
     which = " and ".join(inferred[:4]) + (" ..." if len(inferred) > 4 else "")
+    whole = len(inferred) == 1 and inferred[0] == ",".join(str(rank.rank) for rank in run.ranks)
+    who = "that all ranks communicate with each other" if whole else f"which ranks communicate ({which})"
     return Quality(
         Aspect.GROUPS,
         Status.ESTIMATED,
-        f"which ranks communicate ({which}) is inferred from when their calls end: no communicator of theirs is named",
+        f"{who} is inferred from when their calls end, as no communicator of theirs is named",
     )
 
 

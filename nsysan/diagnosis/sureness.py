@@ -50,7 +50,7 @@ def weighed(run: Run, diagnosis: Diagnosis, rows: Sequence[Quality]) -> Verdict:
     covered = diagnosis.coverage
     least = min(covered.span, covered.busy) if covered is not None else 0.0
     if least < HALF:
-        (low if least < _QUARTER else medium).append(verdict.part)
+        (low if least < _QUARTER else medium).append(f"{verdict.part}, and may not stand for the rest")
     matched = _matched(run)
     if matched is not None and matched <= _MATCHED:
         medium.append(f"{pct(matched)} of the collectives matched across the ranks")
@@ -105,6 +105,8 @@ def _estimated(run: Run, what: WhatIf | None, rows: Sequence[Quality], *, late: 
         roots.add(Aspect.HOST_TIME)
     own = [row for row in weak if not any(f"see {root}" in row.reason for root in roots)]
     told = [row for row in own if row.id not in _TOLD_OTHERWISE]
+    # Calls that end together hardly mislead.
+    told.sort(key=lambda row: row.id == Aspect.GROUPS)
     # Where nobody is named, the sentence on late ranks has the reason.
     return [_WHO if row.id == Aspect.STRAGGLER and not late else row.limits or row.reason for row in told]
 
@@ -130,10 +132,10 @@ def _profiled(run: Run, diagnosis: Diagnosis) -> tuple[str, bool] | None:
     if free is None:
         return unknown, True
     bears = what.period / free
-    do, still = ("set the pace", "set the pace") if paced else ("be late", "are late")
+    do, still = ("set the pace", "still set the pace") if paced else ("be late", "are still late")
     if bears < (_INFLATION if run.is_eager else _OF_REPLAYS):
         return f"{unknown}; without nsys they may not {do}", True
-    return f"{unknown}; they {still} without it, too, unless that is {_times(bears)} times or more", False
+    return f"{unknown}; they {still} without nsys, unless nsys makes them {_times(bears)} times as slow", False
 
 
 def _unseen(run: Run, diagnosis: Diagnosis, host: HostTime | None) -> tuple[str, bool, Doubt | None] | None:

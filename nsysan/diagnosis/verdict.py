@@ -85,7 +85,7 @@ class Bound:
 
 BOUNDS = {
     VerdictKind.PIPELINE: Bound("", Line.WAIT),
-    VerdictKind.COMPUTE: Bound("compute bounds the step: the GPUs' own kernels are most of it", path=("compute",)),
+    VerdictKind.COMPUTE: Bound("compute bounds the step: kernels that compute are most of it", path=("compute",)),
     VerdictKind.WIRE: Bound("the wire bounds the step: data moves between GPUs", path=("wire", "fused")),
     VerdictKind.SKEW: Bound("", Line.WAIT),  # Its sentence names the ranks.
     VerdictKind.HOST: Bound(

@@ -76,10 +76,12 @@ def _why_both(report: Report, shown: Mapping[str, int | None]) -> str:
     bubble = report.diagnosis.bubble
     skew = (what.saves(Scenario.NO_SKEW) or 0) / what.period
     if verdict.kind == VerdictKind.PIPELINE and bubble is not None:
+        most = max(skew, hidden_share(what))
         return (
             f"Another stage is waited for in a call (wait) or with nothing launched (idle): over all ranks "
             f"{pct(bubble.share or 0.0)} of the time. The rest of the waiting is for ranks of the same stage, "
-            f"of which {pct(skew)} of the step goes away if the late ones are put right."
+            f"of which {'at most ' if most > skew else ''}{pct(most)} of the step goes away if the late ones are put "
+            "right."
         )
     late = outermost(report.diagnosis.late)
     costs = skew_share(late, what) if late else skew
@@ -94,7 +96,7 @@ def _why_both(report: Report, shown: Mapping[str, int | None]) -> str:
     if waits / period - costs < _MUCH:
         return f"Put {who} right, and {pct(costs)} of the step goes away, nearly all of the waiting."
     left = "the next slowest host" if hosts else "what is the next to come last"
-    on_path = "Waiting for a late host is host on the critical path. " if hosts else ""
+    on_path = "Time that others wait for a late host counts as host here. " if hosts else ""
     return f"{on_path}Put {who} right, and the others still wait for {left}: {part} goes away."
 
 

@@ -85,7 +85,8 @@ def _saves(report: Report) -> str:
     told = [f"<strong>{said(known)}</strong>{of}"] if step.gains else []
     told += [linked(clause) for clause in (step.basis,) if clause]
     rest = f" {linked(sentence(step.rest))}" if step.rest else ""
-    return _row("saves", f"{', '.join(told)}.{rest}") if told else ""
+    name = "gives" if step.finding is not None and step.finding.in_throughput else "saves"
+    return _row(name, f"{', '.join(told)}.{rest}") if told else ""
 
 
 def _also(report: Report) -> str:

@@ -69,7 +69,11 @@ def grounds_sentences(report: Report) -> str:
     )
     why = sure_sentence(report)
     checked = f"{'; '.join(part for part in parts if part and part not in why)}."
-    return checked if _profiler(report) else f"{checked} Not checked: what tracing costs (give --untraced TIME)."
+    return (
+        checked
+        if _profiler(report)
+        else f"{checked} Not checked: what tracing costs (time a step without nsys, and give --untraced TIME)."
+    )
 
 
 def _profiler(report: Report) -> str:

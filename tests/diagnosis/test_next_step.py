@@ -122,7 +122,7 @@ def test_the_first_finding_of_weight() -> None:
     # Of steps that compute bounds, what shortens the rest is told too.
     step = next_step(told(VerdictKind.COMPUTE), [finding(saving=150_000)], "be faster")
     assert step.told.startswith(
-        "Do this. That saves 150 µs a step (15.0 %). More may be in the kernels' own 800 µs a step (80.0 %), how"
+        "Do this. That saves 150 µs a step (15.0 %). More may be in the 800 µs a step (80.0 %) that kernels compute, "
     )
     assert (
         next_step(told(VerdictKind.HOST), [finding(saving=None)], "be faster").saves
@@ -133,8 +133,11 @@ def test_the_first_finding_of_weight() -> None:
 def test_what_is_an_unknown_part_of_something_leads_nothing() -> None:
     part = finding(saving_is=SavingIs.PART_OF)
     step = next_step(told(VerdictKind.COMPUTE), [part], "be faster")
-    assert (step.do, step.finding, part.saves) == ("be faster", None, "saves a part of 200 µs a step")
-    assert step.saves == "that saves a part of the kernels' own 800 µs a step (80.0 %), how much of it no trace tells"
+    assert (step.do, step.finding, part.saves) == ("be faster", None, "saves less than 200 µs a step")
+    assert (
+        step.saves
+        == "that saves less than the 800 µs a step (80.0 %) that kernels compute, how much less no trace tells"
+    )
     assert step.why == "skew costs less than 1 % of the step"
     note = finding(Severity.LOW, 20_000, saving_is=SavingIs.ESTIMATE, basis="as measured elsewhere")
     step = next_step(told(VerdictKind.HOST), [part, note], "be faster")
@@ -176,8 +179,8 @@ def test_what_rests_on_hosts_that_may_wait_says_so() -> None:
     assert verdict.verdict.surer.startswith("capture with --trace=cuda,nvtx,osrt")
     step = next_step(verdict, [first], "be faster")
     assert step.told == (
-        "Do this. That saves at most 200 µs a step (20.0 %), if hosts then cost nothing; less where they wait for "
-        "something else in between, which is not traced."
+        "Do this. That saves at most 200 µs a step (20.0 %), less where hosts are blocked (a lock, another "
+        "process) rather than busy, which is not traced."
     )
     # What rests on no host's time is no matter of that.
     sure = replace(first, saving_is=SavingIs.REPLAY)
@@ -189,16 +192,16 @@ def test_of_few_steps_it_is_said_with_the_saving() -> None:
     verdict = told(VerdictKind.HOST, doubted=Doubt.FEW)
     assert verdict.verdict.surer.startswith("capture decode steps alone")
     step = next_step(verdict, [first], "be faster")
-    assert step.told == "Do this. That saves at most 200 µs a step (20.0 %), as far as so few steps tell."
+    assert step.told == "Do this. That saves at most 200 µs a step (20.0 %), told by few steps."
     none = next_step(told(VerdictKind.COMPUTE, doubted=Doubt.FEW), [], "be faster")
-    assert none.saves.endswith("how much of it no trace tells")
+    assert none.saves.endswith("how much less no trace tells")
 
 
 def test_what_takes_all_hosts_delays_away_takes_the_late_ranks_too() -> None:
     what = WhatIf(PERIOD, {Scenario.NO_SKEW: 900_000})
     skewed = replace(told(VerdictKind.SKEW), late=[late(0, 2)], what_if=what)
     graphs = finding(saving_is=SavingIs.AT_MOST)
-    assert next_step(skewed, [graphs], "be faster").rest == "what ranks 0 and 2 cost goes with it"
+    assert next_step(skewed, [graphs], "be faster").rest == "the 100 µs that ranks 0 and 2 cost are in it"
     # Not what is of those ranks themselves, or lets more batches run.
     for other in (
         replace(graphs, saving=100_000),

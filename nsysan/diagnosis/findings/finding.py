@@ -17,7 +17,7 @@ _SAVES = {
     SavingIs.AT_LEAST: "at least {} a step",
     SavingIs.ESTIMATE: "about {} a step, an estimate",
     SavingIs.AT_MOST: "at most {} a step",
-    SavingIs.PART_OF: "a part of {} a step",
+    SavingIs.PART_OF: "less than {} a step",
 }
 
 #: What more batches in flight leave as it is.

@@ -7,7 +7,7 @@ from statistics import median
 
 import polars as pl
 
-from nsysan.diagnosis.findings.case import BETWEEN_PIECES, IDLE_SHARE, Case, Finder
+from nsysan.diagnosis.findings.case import BETWEEN_PIECES, FREE, IDLE_SHARE, Case, Finder
 from nsysan.diagnosis.findings.finding import Figures, Finding, by_share, severity_limits
 from nsysan.diagnosis.findings.fixes import SYNC_FIX
 from nsysan.diagnosis.findings.kinds import FindingId, SavingIs, Severity, SharedFinding
@@ -95,6 +95,7 @@ def _graphs_off(case: Case) -> Finding:
         figures={"host_late_ns": late, "share": late / case.measured},
         thresholds={"idle_share": IDLE_SHARE, "eager_share": EAGER_SHARE, **severity_limits()},
         saving_is=SavingIs.AT_MOST,
+        basis="" if saving is None else "if launching then takes one call a step",
         also="; ".join(
             ["fuse kernels (torch.compile), so that fewer are launched", *(case.host_fix(one).first for one in slower)]
         ),
@@ -117,6 +118,7 @@ def _all_hosts(case: Case) -> Finding:
         figures=figures,
         thresholds={"idle_share": IDLE_SHARE, "eager_share": EAGER_SHARE, **severity_limits()},
         saving_is=case.host_saving_is,
+        basis=FREE if saving is not None else "",
         also=fix.also,
     )
 
@@ -140,6 +142,7 @@ def _late_between_steps(case: Case) -> Iterator[Finding]:
         figures={"between_steps_ns": between, "share": saving / case.period},
         thresholds={"between_share": BETWEEN_SHARE, **severity_limits()},
         saving_is=case.host_saving_is,
+        basis=FREE,
         also=fix.also,
     )
 
