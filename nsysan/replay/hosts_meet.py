@@ -60,21 +60,24 @@ def hosts_meet(hosts: pl.DataFrame) -> list[Part]:
 
 
 def _pauses(hosts: pl.DataFrame, os_waits: OsWaits) -> pl.DataFrame:
-    """stretch, step, rank, thread, place (of the call after it), paused, left: when it began and ended. Of the thread
-    of each rank that launches most.
+    """stretch, step, rank, thread, place (of the call after it), after (that of the call before it), paused, left: when
+    it began and ended. Of the thread of each rank that launches most.
 
     Where the hosts of all ranks are seen to wait in it, in most steps, it is their longest wait.
     """
-    calls = launching(hosts).with_columns(left="start").drop_nulls(["step", "place"])
+    calls = launching(hosts).with_columns(left="start", after=pl.col("place").shift(1).over(_LANE))
+    calls = calls.drop_nulls(["step", "place"])
     pauses = calls.filter(pl.col("left") - pl.col("paused") >= _PAUSE)
-    pauses = os_waits.within(pauses.select("stretch", "step", "rank", "thread", "place", "paused", start="left"))
+    pauses = os_waits.within(
+        pauses.select("stretch", "step", "rank", "thread", "place", "after", "paused", start="left")
+    )
     waits = pl.col("since").is_not_null()
     seen = pauses.group_by("place", "rank").agg(seen=waits.mean() >= _OFTEN)
     seen = seen.group_by("place").agg(pl.all("seen"), ranks=pl.len())
     seen = seen.select("place", pl.col("seen") & (pl.col("ranks") == pauses["rank"].n_unique()))
     pauses = pauses.join(seen, on="place", how="left", maintain_order="left").filter(~pl.col("seen") | waits)
     return pauses.select(
-        *("stretch", "step", "rank", "thread", "place"),
+        *("stretch", "step", "rank", "thread", "place", "after"),
         paused=pl.when("seen").then("since").otherwise("paused"),
         left=pl.when("seen").then("until").otherwise("start"),
     )
@@ -87,7 +90,8 @@ def meetings(hosts: pl.DataFrame, os_waits: OsWaits = NOT_TRACED) -> pl.DataFram
     pauses = _pauses(hosts, os_waits)
     ranks = pauses["rank"].n_unique()
     key = ("stretch", "step", "place")
-    beside = pauses.filter(pl.len().over(key) == ranks) if ranks > 1 else pauses.clear()
+    # Hosts that come from another call each are not known to come to one thing.
+    beside = pauses.filter(pl.len().over(*key, "after") == ranks) if ranks > 1 else pauses.clear()
     steps = pauses.select(pl.struct("stretch", "step").n_unique()).item()
     together = beside.group_by(key).agg(
         met=pl.max("paused") <= pl.min("left"),

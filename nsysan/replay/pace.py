@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,7 @@ from nsysan.replay.meetings import from_last_to_first
 from nsysan.replay.path import classes, shares, walk
 from nsysan.replay.pieces import SCHEMA, pieces
 from nsysan.replay.prepared import Prepared, prepare
-from nsysan.replay.replies import told_at_once, waits_for_answers
+from nsysan.replay.replies import told_at_once, unheard, waits_for_answers
 from nsysan.replay.results import MAX_UNSPLIT, LateRanks, Pace, Timed
 from nsysan.replay.shape import Graph
 from nsysan.replay.told import as_told
@@ -81,6 +82,7 @@ def pace_of(ready: Prepared) -> Pace:
         alone, bounds = {}, {}
     else:
         late, rotates = find_late(basis, ready, measured, replayed["no_skew"], without, alone)
+        late = _may_save(late, ready, measured)
     path, chain, inferred = _path(ready, measured.median)
     frame = ready.counted.select("stretch", "step", "rank")
     frame = frame.with_columns(pl.Series(name, periods[:, i]) for i, name in enumerate(names))
@@ -110,6 +112,15 @@ def pace_of(ready: Prepared) -> Pace:
     )
 
 
+def _may_save(late: list[LateRanks], ready: Prepared, measured: Timed) -> list[LateRanks]:
+    """The late ranks with what each may save at most, where it may have held up what other hosts are told."""
+    held_up = unheard(ready.basis) if late else None
+    if held_up is None:
+        return late
+    told = ready.timed([held_up(one.ranks) for one in late])
+    return [replace(one, most=measured.median - own.median) for one, own in zip(late, told, strict=True)]
+
+
 def _least(*timed: Timed) -> Timed:
     return Timed(min(one.median for one in timed), min(one.mean for one in timed))
 
@@ -130,6 +141,8 @@ def _scenarios(ready: Prepared) -> dict[str, edits.Edit]:
         found["floor_wire told"] = edits.together(as_it_is, edits.floor_wire)
     if (at_once := told_at_once(basis)) is not None:
         found["no_skew at once"] = edits.together(everyone, at_once)
+    if (held_up := unheard(basis)) is not None:
+        found["no_skew unheard"] = held_up(graph.ranks)
     if waits_for_work(graph):
         found |= {"host_free of hosts": edits.unchanged, "graphs of hosts": edits.unchanged}
         found["all of work"] = edits.together(everyone, edits.floor_wire)

@@ -34,7 +34,8 @@ class LateRanks:
 
     costs: of the step as it is when the other late ranks are right. saves: where these alone are put right; both also
     by mean, with the steps that are in the tail. parts: of what it costs, by cause; kernels: what these take longer;
-    apart: what of that is work that no other rank has there.
+    apart: what of that is work that no other rank has there. most: what these alone may save where hosts that wait are
+    told of results at once, None where that is not asked (see replay.replies.unheard).
     """
 
     ranks: tuple[int, ...]
@@ -46,6 +47,7 @@ class LateRanks:
     parts: Mapping[str, int] = field(default_factory=dict)
     kernels: Sequence[tuple[str, int]] = ()
     apart: int = 0
+    most: int | None = None
 
 
 @dataclass(frozen=True)
