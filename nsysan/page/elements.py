@@ -42,6 +42,9 @@ _SCRIPTS = (
     "start.js",
 )
 
+#: Indents and lines of comments, which no browser reads; no text goes over several lines.
+_UNREAD = re.compile(r"^ *//.*\n|^ +", re.MULTILINE)
+
 
 def render(
     title: str,
@@ -60,7 +63,7 @@ def render(
     body: HTML of our own making; plots: as `plot` filled it; links: anchor and title of the navigation; data: JSON
     for the page's timeline; columns: gives the bytes that it describes, packed; plotlyjs: pack.INLINE or pack.CDN.
     """
-    script = "".join(_asset(name) for name in _SCRIPTS)
+    script = "".join(_UNREAD.sub("", _asset(name)) for name in _SCRIPTS)
     plotly = library(plotlyjs)
     figures = ",".join(f'"{name}":{text}' for name, text in plots.items())
     shared = f'"themed":{json.dumps(VARIABLES)},"template":{template() if plots else "{}"}'

@@ -28,7 +28,6 @@ const lazily = (object, names, make) => {
     Object.defineProperty(object, name, { enumerable: true, get: () => { made ??= make(); return made[name]; } });
   }
 };
-const SHOWN = ["lane", "line", "begin", "length", "name", "launch", "fact", "call", "whom"];
 // Of a step of which not all is in the file, slices are told by how long after the one before on their lane they begin;
 // launches by how much they go on; calls, of the slices that are a side of one, too.
 const slicesOf = ({ looks, lines }, { look, gap, length, on }, lanes, calls) => {
