@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 #: Rows at a time, few enough to stay in a processor's cache; the reader tells a column's type from the first ones.
-BATCH = 8_192
+BATCH = 4_096
 _MOST_THREADS = 4
 #: Types of a column in the file, as pyarrow names them.
 _IN_FILE = {pl.Int64(): "int64", pl.Int32(): "int64", pl.Binary(): "binary"}

@@ -30,7 +30,7 @@ from nsysan.trace.where import Where, applicable
 
 _BATCH = 100_000
 #: Larger tables of numbers are read column by column in threads, which smaller ones are not worth.
-BULK_ROWS = 30_000
+BULK_ROWS = 10_000
 _ALLOWED = frozenset((sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION))
 
 
@@ -176,7 +176,7 @@ class SqliteFile:
 
     def _check_types(self, table: str, numbers: Sequence[str]) -> None:
         """The first rows of each part have numbers only, by which the bulk reader tells a column's type."""
-        wrong = " OR ".join(f"typeof({quoted(name)}) NOT IN ('integer', 'null')" for name in numbers)
+        wrong = " OR ".join(f"typeof({quoted(name)}) <> 'integer' AND {quoted(name)} NOTNULL" for name in numbers)
         row = self._row_ids[table]
         for begin, end in self._row_bounds(table):
             self._start_statement(len(numbers) + 5)
