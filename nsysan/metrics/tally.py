@@ -40,7 +40,9 @@ class Tally:
     by_step: pl.DataFrame
 
     def __add__(self, other: Tally) -> Tally:
-        both = pl.concat([self.lookalikes, other.lookalikes]).group_by("name").agg(pl.sum("calls", "ns"))
+        both = self.lookalikes
+        if not other.lookalikes.is_empty():
+            both = pl.concat([both, other.lookalikes]).group_by("name").agg(pl.sum("calls", "ns"))
         return Tally(
             self.operations + other.operations,
             self.launched + other.launched,
@@ -95,8 +97,9 @@ def launched_one_by_one(by_step: pl.DataFrame, steps: list[int]) -> bool:
 
 def lookalike_sums(work: pl.DataFrame) -> pl.DataFrame:
     """name, calls, ns of the kernels that are named like a collective but are not in the catalogue."""
-    columns = work.select("lookalike", "name", ns=pl.col("end") - pl.col("start"))
-    unknown = columns.filter("lookalike").with_columns(pl.col("name").cast(pl.String))
+    unknown = work.select("lookalike", "name", "start", "end")
+    unknown = unknown.filter("lookalike") if unknown["lookalike"].any() else unknown.clear()
+    unknown = unknown.select(pl.col("name").cast(pl.String), ns=pl.col("end") - pl.col("start"))
     return unknown.group_by("name").agg(pl.len().cast(pl.Int64).alias("calls"), pl.sum("ns"))
 
 

@@ -10,7 +10,7 @@ import polars as pl
 
 from nsysan.metrics.coverage import Rest, outside
 from nsysan.metrics.gaps import TIMES, rank_gaps, summed
-from nsysan.metrics.ledger import build_ledger
+from nsysan.metrics.ledger import closed, open_ledger
 from nsysan.metrics.skew import spent
 from nsysan.metrics.stages import StageWork
 from nsysan.metrics.tally import TALLIED, Tally, tally
@@ -23,7 +23,8 @@ _OF_COMPUTE = ("rank", "step", "name", "begin", "end")
 
 def ledger_of(placed: PlacedTrace) -> pl.DataFrame | None:
     names = ("rank", "begin", "end", "trimmed", "cls", "step", "last")
-    return _of_ranks(placed, placed.windows, lambda rank, windows: build_ledger(placed.frame(names, rank), windows))
+    found = _of_ranks(placed, placed.windows, lambda rank, windows: open_ledger(placed.frame(names, rank), windows))
+    return None if found is None else closed(found)
 
 
 def spans_of(placed: PlacedTrace, between: pl.DataFrame) -> pl.DataFrame | None:
@@ -50,9 +51,10 @@ def gaps_of(placed: PlacedTrace, stages: StageWork | None) -> pl.DataFrame | Non
             None if stages is None else partial(stages.wanting, rank),
         )
         number = pl.lit(rank, dtype=pl.Int64).alias("rank")
-        return summed(pl.concat(summed(some.with_columns(number)) for some in gaps))
+        return pl.concat(summed(some.with_columns(number)) for some in gaps)
 
-    return _of_ranks(placed, placed.windows, of_rank)
+    found = _of_ranks(placed, placed.windows, of_rank)
+    return None if found is None else summed(found)
 
 
 def spent_of(placed: PlacedTrace, calls: pl.DataFrame) -> pl.DataFrame | None:
