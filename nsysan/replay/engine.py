@@ -142,17 +142,16 @@ class Engine:
         """
         sums, scenarios = lane, len(lane)
         sums[:, self._opens] = 0
-        # A scenario is summed up in one go, and all of them are looked up together: each by rows that lie in a piece.
         np.cumsum(sums, axis=1, out=sums)
-        by_node = np.ascontiguousarray(sums.T)
         known = np.full((len(self._joints), scenarios), NEVER, dtype=np.int64)
         heads = np.flatnonzero(self._opens)
-        known[self._place[self._joint_of[heads]]] = released[heads, None] - by_node[heads]
+        known[self._place[self._joint_of[heads]]] = (released[heads] - sums.take(heads, axis=1)).T
+        shifted = sums.take(self._edges.source, axis=1)
+        shifted += cross
+        shifted -= sums.take(self._edges.target, axis=1)
+        # A scenario is summed up in one go, and levels are taken of all together: each by rows that lie in a piece.
         delays = np.zeros((self._count, scenarios), dtype=np.int64)
-        shifted = by_node.take(self._edges.source, axis=0)
-        shifted += cross.T
-        shifted -= by_node.take(self._edges.target, axis=0)
-        delays[self._edge_at] = shifted
+        delays[self._edge_at] = shifted.T
         for joints, edges, sources, starts, runs in self._levels:
             arrived = known.take(sources, axis=0)
             arrived += delays[edges]
