@@ -51,12 +51,12 @@ def with_replies(
     """
     hosts = hosts.sort(*_LANE, "start", "end", maintain_order=True).with_columns(reply=pl.lit(value=False))
     nothing = pl.DataFrame(schema=dict.fromkeys(("stretch", "thread", "start", "node", "link"), pl.Int64))
-    pauses, told = _pauses(hosts), told_to_thread(work, beside, orders)
-    telling = -1
+    told, telling = told_to_thread(work, beside, orders), -1
     # Hosts that wait for each other are told by no one of them.
     if by_host := told.is_empty() and not meet:
         told, telling = told_to_host(work, hosts, orders)
-    if told.is_empty() or pauses.is_empty():
+    pauses = _pauses(hosts) if len(told) else hosts.clear()
+    if pauses.is_empty():
         return hosts, nothing
     before = pauses.sort("start").join_asof(
         told.sort("end").select("stretch", start="end", then=pl.col("step").cum_max().over("stretch")),
