@@ -26,10 +26,13 @@ _VERY_LONG, _TWO = 3.0, 2
 _SHORTEST_QUEUE = 8
 
 
-def host_waits(work: pl.DataFrame, hosts: pl.DataFrame, orders: pl.DataFrame, starts: I64) -> list[Part]:
-    """Edges from the ends of operations to the ends of calls that wait for them."""
-    shown = hosts.filter(pl.col("waits") & ~pl.col("reply"))
-    return [*waits_of(work, shown, orders, starts), *_copies(work, hosts, starts)]
+def host_waits(work: pl.DataFrame, hosts: pl.DataFrame, orders: pl.DataFrame) -> list[Part]:
+    """Edges from the ends of operations to the ends of calls that wait for them, with operations from node 0 on.
+
+    hosts: as with_places has them, numbered.
+    """
+    starts = 2 * np.arange(len(work))
+    return [*waits_of(work, hosts.filter("waits"), orders, starts), *_copies(work, hosts, starts)]
 
 
 def waits_of(work: pl.DataFrame, calls: pl.DataFrame, orders: pl.DataFrame, starts: I64) -> list[Part]:
