@@ -56,15 +56,19 @@ def occurrences(codes: _Codes) -> _I64:
 def _from_table(places: Sequence[_Places], rows: int, size: int) -> tuple[_Codes, _I64]:
     """Codes, and a row that has each: every combination has a place in a table."""
     key, row = np.empty(rows, dtype=np.uint32), np.full(size, -1, dtype=np.int64)
-    # A part at a time stays in a processor's cache.
-    for first in range(0, rows, _AT_ONCE):
-        own = key[first : first + _AT_ONCE]
-        own[:] = _combined([(place.of(first, len(own)), place.count) for place in places])
-        row[own] = np.arange(first, first + len(own))
+    # A part at a time stays in a processor's cache, and is indexed by whole words.
+    parts = [slice(first, min(first + _AT_ONCE, rows)) for first in range(0, rows, _AT_ONCE)]
+    for part in parts:
+        own = _combined([(place.of(part.start, part.stop - part.start), place.count) for place in places])
+        key[part] = own
+        row[own] = np.arange(part.start, part.stop)
     used = np.flatnonzero(row >= 0)
     number = np.zeros(size, dtype=_code_type(len(used)))
     number[used] = np.arange(len(used))
-    return number[key], row[used]
+    found = np.empty(rows, dtype=number.dtype)
+    for part in parts:
+        found[part] = number.take(key[part])
+    return found, row[used]
 
 
 def _from_search(places: Sequence[_Places], rows: int) -> tuple[_Codes, _I64]:
@@ -100,10 +104,9 @@ def numbered(values: pl.Series, numbers: Mapping[str, int]) -> npt.NDArray[np.in
     """The number (-1 to 127) of each text or category, -1 for one that has none."""
     if values.dtype != pl.Categorical:
         values = values.cast(pl.Categorical)
-    distinct = values.unique()
-    distinct = distinct.drop_nulls() if distinct.null_count() else distinct
-    number = np.array([*(numbers.get(str(value), -1) for value in distinct), -1], dtype=np.int8)
-    return number[_positions(values.to_physical(), distinct.to_physical())]
+    which, distinct = codes([values])
+    number = np.array([numbers.get(text, -1) for text in distinct.to_series().to_list()], dtype=np.int8)
+    return number.take(which)
 
 
 def _positions(ids: pl.Series, known: pl.Series) -> npt.NDArray[np.uint32]:
