@@ -39,6 +39,9 @@ def codes(columns: Sequence[pl.Series]) -> tuple[_Codes, pl.DataFrame]:
 def coded(frame: pl.DataFrame) -> tuple[pl.Series, pl.DataFrame]:
     """The same of a frame, whose columns may be texts too: by numbers few rows are told apart sooner than by texts."""
     texts = [name for name, dtype in frame.schema.items() if dtype == pl.String]
+    if not texts:
+        number, distinct = codes(frame.get_columns())
+        return pl.Series("code", number), distinct
     number, distinct = codes(frame.with_columns(pl.col(texts).cast(pl.Categorical)).get_columns())
     return pl.Series("code", number), distinct.with_columns(pl.col(texts).cast(pl.String))
 
