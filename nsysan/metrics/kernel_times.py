@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +22,7 @@ REST = "(further kernels)"
 KERNEL = ("population", "name", "group")
 
 
-@dataclass(frozen=True)
-class KernelTimes:
+class KernelTimes(NamedTuple):
     """The compute kernels of one rank's or several ranks' steady steps, each step within its own population.
 
     kernels: rank, population, name (see kernel_groups.telling_name), group, demangled (a full name of it), ns and calls
@@ -47,8 +46,7 @@ class KernelTimes:
         )
 
 
-@dataclass(frozen=True)
-class KernelSums:
+class KernelSums(NamedTuple):
     """The same of one rank, as far as all of its kernels are needed for it.
 
     sums: rank, population, step, kernel (number in names.table), ns, calls: of each kernel in a step that runs it.
@@ -61,8 +59,7 @@ class KernelSums:
     steps: pl.DataFrame
 
 
-@dataclass(frozen=True)
-class Names:
+class Names(NamedTuple):
     """The kernels of a trace by the number of their description. of: number of the row of `table`: name, group,
     demangled."""
 

@@ -5,7 +5,7 @@ DEFINITIONS.md, section 8.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -29,8 +29,7 @@ _DRIFTING = 3
 _STRAY = 0.001
 
 
-@dataclass(frozen=True)
-class HostClock:
+class HostClock(NamedTuple):
     """shortest: from launch call to start, ns, over all operations of a rank but strays; None without calls.
 
     late: the shortest after idle time, from the call's end, of the whole recording; or, where that of each of its parts

@@ -8,8 +8,7 @@ is that of the call during whose range its node was created.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -48,8 +47,7 @@ _HALVES = {"Send": "send", "Recv": "receive"}
 _MADE_OF_SENDS = ("all_to_all",)
 
 
-@dataclass(frozen=True)
-class CommunicatorRank:
+class CommunicatorRank(NamedTuple):
     """The place of one process's device in a communicator."""
 
     process: int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -44,8 +44,7 @@ _OPERATION = (
 )
 
 
-@dataclass(frozen=True)
-class Activity:
+class Activity(NamedTuple):
     """What ranks and their hosts did in stretches of consecutive steps, on the run's clock, int64 ns.
 
     operations: stretch and the columns _OPERATION. waits: stretch, rank, thread, start, end, name, correlation of the

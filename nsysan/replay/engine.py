@@ -39,8 +39,7 @@ class Edges:
         return len(self.source)
 
 
-@dataclass(frozen=True)
-class Times:
+class Times(NamedTuple):
     """Time of every node in each scenario, int64 ns; each is added up when it is asked for, as few are.
 
     sums: of lane delays up to each node (scenarios, nodes). known: time less that sum of each joint (joints,

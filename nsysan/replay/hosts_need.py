@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -14,8 +14,7 @@ from nsysan.replay.shape import Graph
 _STEP = ("stretch", "rank", "step")
 
 
-@dataclass(frozen=True)
-class HostCalls:
+class HostCalls(NamedTuple):
     """The calls of the threads of ranks in counted steps: call (a row of the graph's), row (of the counted), both by
     row and thread; begins: where those of each of these begin.
     """

@@ -43,8 +43,8 @@ class Walk(NamedTuple):
 def walk(graph: Graph, delays: Delays, node_rank: I64, class_of: I64, start: int, until: int) -> Walk:
     """The chain that ends at a node, back to a time; class_of: see classes."""
     time = graph.time
-    # One by one, values come sooner by memoryview than out of an array.
-    times, binding, source, opens = map(memoryview, (time, delays.binding, graph.edges.source, graph.opens))
+    # One by one, values come sooner out of their memory than out of an array.
+    times, binding, source, opens = (one.data for one in (time, delays.binding, graph.edges.source, graph.opens))
     visited = [start]
     node = start
     edges: list[int] = []

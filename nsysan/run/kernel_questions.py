@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +22,7 @@ _COLUMNS = ("description", "begin", "end")
 _MOST_BY_STEP = 40
 
 
-@dataclass(frozen=True)
-class LayersOfRank:
+class LayersOfRank(NamedTuple):
     """Layers of one rank. kernels: of the usual step in order: name, group (null for what does not only compute), cls,
     ns (median over steps of the same kernels)."""
 
