@@ -143,11 +143,11 @@ class _Places:
 
     def __init__(self, column: pl.Series) -> None:
         self._column = column.to_physical() if column.dtype == pl.Categorical else column
-        least, most = self._column.min(), self._column.max()
-        self._least = least if isinstance(least, int) else 0
-        self._distinct: _I64 | None = None
         # As they lie in memory, where none is null.
         self._values = None if self._column.null_count() else self._column.to_numpy()
+        least, most = self._ends()
+        self._least = least if isinstance(least, int) else 0
+        self._distinct: _I64 | None = None
         if not isinstance(least, int) or not isinstance(most, int) or (least == most and self._values is not None):
             self.count = 1
         elif most - least < 1 << 16:
@@ -155,6 +155,12 @@ class _Places:
         else:
             self._distinct = np.sort(_numbers(self._column.unique()))
             self.count = len(self._distinct)
+
+    def _ends(self) -> tuple[object, object]:
+        """The least value and the largest, sooner told by what lies in memory than by a query."""
+        if self._values is not None and len(self._values) and self._values.dtype.kind in "iu":
+            return int(self._values.min()), int(self._values.max())
+        return self._column.min(), self._column.max()
 
     def of(self, first: int, rows: int) -> _I64:
         """The numbers of some rows."""

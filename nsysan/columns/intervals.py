@@ -130,6 +130,11 @@ class Covered(NamedTuple):
         none = np.zeros(0, dtype=np.int64)
         return np.concatenate([none, *(p.begins for p in parts)]), np.concatenate([none, *(p.ends for p in parts)])
 
+    @property
+    def total(self) -> int:
+        """The ns that are covered."""
+        return int((self.ends - self.begins).sum())
+
     def without(self, other: Covered) -> Covered:
         """The time that these cover and the other does not."""
         times = np.unique(np.concatenate((self.begins, self.ends, other.begins, other.ends)))

@@ -143,6 +143,8 @@ def _caused(
 
 def _known(values: pl.Series) -> tuple[npt.NDArray[np.bool_], _I64]:
     """Which numbers are told, and the numbers, 0 where they are not."""
+    if not values.null_count():
+        return np.ones(len(values), dtype=np.bool_), values.to_numpy()
     if values.null_count() == len(values):
         return np.zeros(len(values), dtype=np.bool_), np.zeros(len(values), dtype=np.int64)
     return values.is_not_null().to_numpy(), filled(values, 0).to_numpy()
@@ -176,10 +178,14 @@ def _in_sync(threads: pl.Series, times: _I64, syncs: pl.DataFrame) -> npt.NDArra
     """Whether the thread was inside a synchronise call at that time (calls of one thread do not overlap)."""
     thread = filled(threads, _NO_THREAD).to_numpy()
     inside = np.zeros(len(times), dtype=np.bool_)
-    for (owner,), own in syncs.partition_by("thread", as_dict=True).items():
+    owners, starts, ends = (syncs[name].to_numpy() for name in ("thread", "start", "end"))
+    order = np.lexsort((starts, owners))
+    owners, starts, ends = owners[order], starts[order], ends[order]
+    for owner in np.unique(thread):
+        own = slice(*np.searchsorted(owners, (owner, owner + 1)))
         at = np.flatnonzero(thread == owner)
-        begun = own.sort("start")
-        inside[at] = by_time(times[at], begun["start"].to_numpy(), begun["end"].to_numpy()) >= 0
+        if own.start < own.stop:
+            inside[at] = by_time(times[at], starts[own], ends[own]) >= 0
     return inside
 
 

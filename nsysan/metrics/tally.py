@@ -8,13 +8,11 @@ import numpy as np
 import polars as pl
 
 from nsysan.columns.grouped import summed
-from nsysan.columns.rows import kept
 from nsysan.model.classes import WorkClass
 from nsysan.trace.vocabulary import UNNAMED
 
 #: Kernels launched one by one from this share on: a step that is half in graphs is not eager.
 EAGER_SHARE = 0.5
-_REPLAYED = pl.col("step").is_not_null() & ((pl.col("type") == "graph") | pl.col("graph_node").is_not_null())
 
 
 @dataclass(frozen=True)
@@ -104,7 +102,8 @@ def lookalike_sums(work: pl.DataFrame) -> pl.DataFrame:
 
 
 def _by_step(work: pl.DataFrame) -> pl.DataFrame:
-    kernel, in_graph = (work["type"] == "kernel").to_numpy(), work["graph_node"].is_not_null().to_numpy()
+    kernel, replay = ((work["type"] == kind).to_numpy() for kind in ("kernel", "graph"))
+    in_graph = work["graph_node"].is_not_null().to_numpy()
     trimmed = np.maximum(work["trimmed"].to_numpy(), 0)
     steps = summed(
         work.select("step", "rank"),
@@ -117,11 +116,16 @@ def _by_step(work: pl.DataFrame) -> pl.DataFrame:
             "trimmed_ns": trimmed,
         },
     ).drop_nulls("step")
-    replayed = kept(work.select("step", "rank", "correlation", "type", "graph_node"), _REPLAYED)
+    counts = ["operations", "kernels", "alone", "replays", "compute", "trimmed", "trimmed_ns"]
+    replayed = work.select("step", "rank", "correlation").filter(replay | in_graph).drop_nulls("step")
+    if replayed.is_empty():
+        return steps.select("step", "rank", *counts[:3], pl.lit(0, dtype=pl.Int64).alias("replays"), *counts[4:]).sort(
+            "step", "rank"
+        )
     replays = replayed.group_by("step", "rank").agg(replays=pl.n_unique("correlation").cast(pl.Int64))
     return (
         steps.join(replays, on=["step", "rank"], how="left")
         .with_columns(pl.col("replays").fill_null(0))
-        .select("step", "rank", "operations", "kernels", "alone", "replays", "compute", "trimmed", "trimmed_ns")
+        .select("step", "rank", *counts)
         .sort("step", "rank")
     )

@@ -8,6 +8,7 @@ from operator import add
 
 import polars as pl
 
+from nsysan.columns.intervals import Covered
 from nsysan.metrics.coverage import Rest, outside
 from nsysan.metrics.gaps import TIMES, rank_gaps, summed
 from nsysan.metrics.ledger import closed, open_ledger
@@ -71,12 +72,11 @@ def extent_of(placed: PlacedTrace) -> pl.DataFrame:
     """rank, span, busy: ns from the rank's first GPU work to its last, and those in which there is any."""
 
     def of_rank(rank: int) -> pl.DataFrame:
-        work = placed.frame(("begin", "end"), rank).sort("begin")
-        reached = pl.col("end").cum_max().shift(1)
-        fresh = (pl.col("end") - pl.max_horizontal("begin", reached)).clip(lower_bound=0)
-        return work.select(
-            rank=pl.lit(rank, dtype=pl.Int64), span=pl.max("end") - pl.min("begin"), busy=fresh.sum()
-        ).head(1)
+        work = placed.frame(("begin", "end"), rank)
+        first, last = work["begin"].min(), work["end"].max()
+        span = last - first if isinstance(first, int) and isinstance(last, int) else None
+        found = {"rank": [rank], "span": [span], "busy": [Covered.of(work).total]}
+        return pl.DataFrame(found, schema=dict.fromkeys(found, pl.Int64))
 
     return pl.concat(placed.each(of_rank))
 
