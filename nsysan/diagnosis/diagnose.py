@@ -63,6 +63,7 @@ def diagnose(run: Run, pace_of: Pacing | None = None) -> Diagnosis:
     periods = run.periods()["period_ns"]
     spreads = _spreads(calls.select(_OF_SPREAD).filter(pl.col("step").is_in(run.steady_steps)))
     caused = caused_by_step(meeting).rename({"caused": "ns"})
+    outliers, covered = slowest_steps(slow, losses, run.ledger), cover(every)
     # Of a replay that is under way all is done by now that does not need it.
     pace, without = told()
     what = savings(every, pace, without)
@@ -71,7 +72,7 @@ def diagnose(run: Run, pace_of: Pacing | None = None) -> Diagnosis:
     workload = workload_of(run.steps.method, run.steps.source, run.names, len(run.windows))
     path, turns = path_of(pace, what), 0 if pace is None or what is None or what.why else pace.rotation
     seen = Paced(path, late, turns, in_graphs(medians), os_traced(run, pace))
-    verdict, covered = judge(every.ledger, what, seen, run.missing_peers, bubble), cover(every)
+    verdict = judge(every.ledger, what, seen, run.missing_peers, bubble)
     little = too_little(every, covered)
     if covered is not None and not (covered.is_half and not little):
         verdict = of_what(verdict, part_words(every, covered), rest_words(covered), too_little=little)
@@ -81,7 +82,7 @@ def diagnose(run: Run, pace_of: Pacing | None = None) -> Diagnosis:
         what_if=what,
         verdict=named_for(workload, verdict),
         coverage=covered,
-        outliers=slowest_steps(slow, losses, run.ledger),
+        outliers=outliers,
         tail=tail_rows(losses.filter(pl.col("step").is_in(long)), periods),
         humps=humps(periods),
         spreads=spreads,
