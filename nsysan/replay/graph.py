@@ -103,7 +103,7 @@ def _paired(begin: I64, end: I64) -> I64:
 
 def _numbered(waits: list[Part], hosts: pl.DataFrame, first: int) -> list[Part]:
     """The waits of traced calls by the numbers of nodes; first: with which the operations begin."""
-    traced = hosts.drop_nulls("traced")
+    traced = hosts.select("traced", "number").drop_nulls("traced")
     number = np.zeros(len(traced), dtype=np.int64)
     number[traced["traced"].to_numpy()] = traced["number"].to_numpy()
     return [(source + first, 2 * number[target // 2] + 1, link) for source, target, link in waits]
@@ -147,6 +147,6 @@ def _launches(work: pl.DataFrame, hosts: pl.DataFrame, starts: I64) -> list[Part
     at = at.with_columns(node=pl.Series(starts))
     roots = pl.col("node") == pl.col("node").min().over("stretch", "rank", "correlation", "context", "stream")
     at = at.filter(pl.col("graph_node").is_null() | roots).drop_nulls("launch_start")
-    calls = hosts.filter(~pl.col("waits")).select("stretch", "thread", "number", launch_start="start")
+    calls = hosts.select("stretch", "thread", "number", "waits", launch_start="start").filter(~pl.col("waits"))
     joined = at.join(calls, on=["stretch", "thread", "launch_start"], how="inner")
     return [part(2 * joined["number"].to_numpy().astype(np.int64), joined["node"].to_numpy(), Link.LAUNCH)]

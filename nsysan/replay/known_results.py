@@ -53,10 +53,8 @@ def _shown(parts: list[Part]) -> tuple[I64, I64]:
 
 
 def _last(work: pl.DataFrame, calls: pl.DataFrame, nodes: I64, numbers: I64) -> pl.DataFrame:
-    found = (
-        work[nodes]
-        .select("stretch", "rank", "home", ended="end")
-        .with_columns(calls[numbers]["end"], node=pl.Series(nodes))
+    found = work.select("stretch", "rank", "home", ended="end")[nodes].with_columns(
+        calls[numbers]["end"], node=pl.Series(nodes)
     )
     found = found.drop_nulls("home").sort("ended", "end")
     told = found.group_by("stretch", "home", "rank", maintain_order=True).agg(pl.last("node", "end"))
