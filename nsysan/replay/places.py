@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from nsysan.columns.codes import codes, occurrences
+from nsysan.columns.rows import filled
 from nsysan.trace.calls import NOT_READY
 
 _HOME = ("stretch", "rank", "home")
@@ -29,7 +30,7 @@ def with_places(work: pl.DataFrame, waits: pl.DataFrame) -> tuple[pl.DataFrame, 
     ordered = work.sort(*rank, *given, maintain_order=True).with_columns(
         home=pl.col("step").forward_fill().over(rank), population=pl.col("population").forward_fill().over(rank)
     )
-    ordered = ordered.sort(*_HOME, *given, maintain_order=True).with_columns(
+    ordered = _by_home(ordered).with_columns(
         segment=pl.col("call").is_not_null().cast(pl.Int64).cum_sum().over(_HOME),
         name=pl.col("name").cast(pl.String),
         launch=pl.col("launch").cast(pl.String),
@@ -71,6 +72,13 @@ def with_places(work: pl.DataFrame, waits: pl.DataFrame) -> tuple[pl.DataFrame, 
     )
     numbers = numbers.with_columns(home="step")
     return ordered, calls.with_columns(_place(numbers, ("population", "segment", "launch", "name", "waits")))
+
+
+def _by_home(ordered: pl.DataFrame) -> pl.DataFrame:
+    """Work that is ordered by stretch, rank and launch by its home before that: mostly it is."""
+    stretch, rank, home = (filled(ordered[name], -1).to_numpy() for name in _HOME)
+    falls = (home[1:] < home[:-1]) & (rank[1:] == rank[:-1]) & (stretch[1:] == stretch[:-1])
+    return ordered.sort(_HOME, maintain_order=True) if falls.any() else ordered
 
 
 def _asked_once(calls: pl.DataFrame) -> pl.DataFrame:
