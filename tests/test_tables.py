@@ -53,7 +53,7 @@ from nsysan.page.palette import COLOURS, INKS, NAMES, THEMED, VARIABLES, paint, 
 from nsysan.report.build import build_report
 from nsysan.report.markdown import to_markdown
 from nsysan.report.report import Report
-from nsysan.report.step_slices import LAUNCH, RANGE
+from nsysan.report.step_slices import LAUNCH, RANGE, SLEEP, WAIT
 from nsysan.report.terminal import to_text
 from nsysan.run.run import Run
 from tests.clitools import run_cli
@@ -207,7 +207,7 @@ def test_pages_and_glossary_have_each_line() -> None:
         assert (COLOURS[row.id], NAMES[row.id], INKS[row.id]) == (row.colour, row.title, row.ink)
         assert GLOSSARY[row.id] == row.meaning
         assert HEADS[row.id].endswith(f">{row.id}</a>")
-    assert set(COLOURS) == set(NAMES) == set(INKS) == {*LINES, LAUNCH, RANGE, "sync", "last", "graph_gaps"}
+    assert set(COLOURS) == set(NAMES) == set(INKS) == {*LINES, LAUNCH, RANGE, WAIT, SLEEP, "sync", "last", "graph_gaps"}
     assert set(BESIDE) < set(GLOSSARY)
     assert len(set(COLOURS.values())) == len(COLOURS)
 

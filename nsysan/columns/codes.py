@@ -46,6 +46,15 @@ def coded(frame: pl.DataFrame) -> tuple[pl.Series, pl.DataFrame]:
     return pl.Series("code", number), distinct.with_columns(pl.col(texts).cast(pl.String))
 
 
+def as_they_come(codes: _Codes, count: int) -> _I64:
+    """The codes below `count` in the order in which they first come, then those that do not: that of categories is
+    another each time.
+    """
+    first = np.full(count, len(codes))
+    first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)
+    return np.argsort(first, kind="stable")
+
+
 def occurrences(codes: _Codes) -> _I64:
     """For each row how many rows before it have the same code."""
     order = np.argsort(codes, kind="stable")

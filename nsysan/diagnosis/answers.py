@@ -159,15 +159,23 @@ def savings_sentence(what: WhatIf | None, quality: Sequence[Quality]) -> str:
 def _bounded(what: WhatIf) -> str:
     """Of what may save more than is told: the least and the most of it."""
     told = [
-        f"{SCENARIOS[scenario].title} at least {rough(what.period - most)}, at most {rough(what.period - least)}"
+        f"{SCENARIOS[scenario].title} {_from(what, scenario, most)}at most {rough(what.period - least)}"
         for scenario, (least, most) in what.bounds.items()
         if scenario != Scenario.NO_BUBBLE and what.period - least >= NOTABLE * what.period
     ]
     return f"; saved {', '.join(told)}, which the trace cannot tell better (see what_if)" if told else ""
 
 
+def _from(what: WhatIf, scenario: Scenario, most: int) -> str:
+    """The least that is saved; nothing where what hosts need in place of what is told may be more."""
+    upper = scenario == Scenario.NO_SKEW and what.scheduled
+    return "" if upper else f"at least {rough(what.period - most)}, "
+
+
 def _bubble(what: WhatIf) -> str:
     bubble = what.no_bubble
+    if bubble is not None and what.period - bubble < NOTABLE * what.period:
+        return ""
     best = "at best, with more batches in flight: throughput, as one token's latency stays"
     return "" if bubble is None else f"; {NO_BUBBLE} {rough(bubble)} {best}"
 

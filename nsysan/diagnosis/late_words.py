@@ -44,7 +44,7 @@ def weight(one: Late, period: int) -> Weight:
     """Of the median step, which takes period; or of the mean one, where it is the tail that it makes."""
     if one.costs < LATE_SHARE * period <= one.mean_costs:
         return Weight(one.mean_saves, one.mean_costs, max(one.mean_period, period), True)
-    return Weight(one.saves, one.costs, period, False)
+    return Weight(max(one.saves, one.most or 0), one.costs, period, False)
 
 
 def ranks_words(ranks: Sequence[int]) -> str:

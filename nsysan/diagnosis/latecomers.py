@@ -40,7 +40,11 @@ def late_ranks(
 
     alone = {one.ranks[0]: _alone(run, one, calls, idle, usual_compute) for one in pace.late if len(one.ranks) == 1}
     found = [alone[one.ranks[0]] if len(one.ranks) == 1 else _together(one, alone) for one in pace.late]
-    return [replace(one, mean_period=pace.period.mean) for one in found]
+    found = [replace(one, mean_period=pace.period.mean) for one in found]
+    if not what.scheduled:
+        return found
+    # Savings are upper bounds then.
+    return [replace(one, most=told.most) for one, told in zip(found, pace.late, strict=True)]
 
 
 def straggler_of(late: Sequence[Late], period: int) -> Straggler | None:

@@ -16,8 +16,8 @@ from nsysan.metrics.scenarios import NOTABLE, Scenario, losses
 from nsysan.metrics.whatif import WhatIf
 from nsysan.text import pct, pct_limit, rough, sentence
 
-_TRY = "nobody can tell how much: try it"
-_CEILING = "as if launching cost nothing: less where hosts wait for something else in between, which is not traced"
+_TRY = "nobody can tell: try it"
+_CEILING = "if hosts then cost nothing; less where they wait for something else in between, which is not traced"
 _LOOK = "look at the timeline and the kernels below: no finding says what to change"
 _HOW = {
     SavingIs.REPLAY: "",
@@ -49,6 +49,8 @@ class NextStep:
         """What it gains, as a clause; "" where that is not spoken of."""
         told = _and(self.gains, self.basis)
         gives = "gives" if self.finding is not None and self.finding.in_throughput else "saves"
+        if told == _TRY:
+            return f"how much that {gives} {told}"
         return f"that {gives} {told}" if told else ""
 
     @property
@@ -165,7 +167,7 @@ def _late_too(diagnosis: Diagnosis, finding: Finding) -> list[int]:
     late, what = outermost(diagnosis.late), diagnosis.what_if
     together = None if what is None else what.saves(Scenario.NO_SKEW)
     of_hosts = finding.saving_is is SavingIs.AT_MOST and not finding.in_throughput
-    if not late or not all(map(by_host, late)) or not of_hosts or together is None:
+    if not late or not all(map(by_host, late)) or not of_hosts or together is None or finding.ranks:
         return []
     # What is no more than they cost is their own.
     return sorted(rank for one in late for rank in one.ranks) if (finding.saving or 0) > together else []

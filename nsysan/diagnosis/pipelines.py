@@ -18,6 +18,8 @@ WAITING = "waiting for another stage"
 MAX_UNSPLIT = 0.05
 #: So many stages are named in a sentence.
 _NAMED = 4
+#: A stage that wants for others less than this share of its time works all the time.
+_ALWAYS = 0.03
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,17 @@ class Bubble:
     stages: list[Stage]
 
     @property
+    def pacing(self) -> Stage | None:
+        """The stage that works all the time, so that more batches in flight change nothing; None: none does."""
+        told = [stage for stage in self.stages if stage.bubble is not None]
+        least = min(told, key=lambda stage: stage.bubble or 0.0, default=None)
+        return least if least is not None and (least.bubble or 0.0) < _ALWAYS else None
+
+    @property
     def in_flight(self) -> str:
-        """How many batches are in flight, in words."""
+        """How many batches are in flight, or what stands in for them, in words."""
+        if self.pacing is not None:
+            return f"stage {self.pacing.number} works all of the step, and paces it"
         if self.at_once == 1:
             return "only one batch is in flight, so stages take turns"
         return f"several batches are in flight: {self.at_once} of {len(self.stages)} stages work at once"

@@ -129,10 +129,11 @@ def _profiled(run: Run, diagnosis: Diagnosis) -> tuple[str, bool] | None:
     unknown = "tracing slows the hosts, by how much the trace does not tell"
     if free is None:
         return unknown, True
-    bears, do = what.period / free, "set the pace" if paced else "be late"
+    bears = what.period / free
+    do, still = ("set the pace", "set the pace") if paced else ("be late", "are late")
     if bears < (_INFLATION if run.is_eager else _OF_REPLAYS):
         return f"{unknown}; without nsys they may not {do}", True
-    return f"{unknown}; they still {do} unless it makes them {_times(bears)} times as slow or more", False
+    return f"{unknown}; they {still} without it, too, unless that is {_times(bears)} times or more", False
 
 
 def _unseen(run: Run, diagnosis: Diagnosis, host: HostTime | None) -> tuple[str, bool, Doubt | None] | None:

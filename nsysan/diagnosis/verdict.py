@@ -208,7 +208,8 @@ def judge(
     skewed &= not (kind == VerdictKind.HOST and hosts_together(paced.late, what.period))
     if bubble is not None and piped:
         kind = VerdictKind.PIPELINE
-        turn = f"; a stage's own turn is mostly {first}" if weighed[first] > DOMINANT else ""
+        own = "a stage's own turn" if bubble.pacing is None else "what it does"
+        turn = f"; {own} is mostly {first}" if weighed[first] > DOMINANT else ""
         says = f"{bubble.sentence}{bubble.by_stage}{turn}"
     elif skewed:
         kind = VerdictKind.SKEW

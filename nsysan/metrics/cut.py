@@ -66,7 +66,7 @@ def cut_at_arrival(work: pl.DataFrame) -> Cut:
 def cut_by_kind(work: pl.DataFrame, classes: pl.Series) -> Cut:
     """The same of operations of few kinds, each a row of `classes`; work: begin, end, kind and last."""
     matched = work["last"].is_not_null().to_numpy().nonzero()[0]
-    whole, before, after = (numbered(classes, _of(lines)) for lines in (WHOLE, BEFORE, AFTER))
+    whole, before, after = lines_of(classes)
     kind = work["kind"].to_numpy()
     return _cut(work, matched, whole[kind], before[kind[matched]], after[kind[matched]])
 
@@ -77,6 +77,17 @@ def _cut(work: pl.DataFrame, matched: I64, line: _Numbers, before: _Numbers, aft
     end[matched] = taken(work["last"], pl.Series(matched)).to_numpy()
     line[matched] = before
     return Cut(begin, end, line, matched, finish, after)
+
+
+def lines_of(classes: pl.Series) -> tuple[_Numbers, _Numbers, _Numbers]:
+    """The line of an operation of each class if it is whole, and those before and after its last arrival; classes: few,
+    as numbers stand for them.
+    """
+    names = classes.to_list()
+    whole, before, after = (
+        np.array([own.get(name, -1) for name in names], dtype=np.int8) for own in map(_of, (WHOLE, BEFORE, AFTER))
+    )
+    return whole, before, after
 
 
 def line_names(lines: pl.Series) -> pl.Series:

@@ -17,3 +17,7 @@ class Match(StrEnum):
     SINGLE = "single"
     #: Its communicator has ranks that no trace shows, any of which may have come last.
     PARTIAL = "partial"
+
+
+#: Halves of a message, and of an exchange that is two kernels of one name.
+SENDS, RECEIVES = "send", "receive"

@@ -21,6 +21,7 @@ _WIDE, _FEW = 9, 20
 _SCRIPTS = (
     "page.js",
     "tables.js",
+    "recorded.js",
     "steps.js",
     "timeline_view.js",
     "timeline_operations.js",

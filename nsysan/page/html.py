@@ -9,6 +9,7 @@ from nsysan.diagnosis.evidence import Status
 from nsysan.page import charts, kernels_section, replica_tables, sections, step_charts
 from nsysan.page.elements import plot, render, section
 from nsysan.page.glossary import definitions
+from nsysan.page.hosts_section import hosts_section
 from nsysan.page.lanes import timeline_data
 from nsysan.page.light_section import light_section
 from nsysan.page.nccl_section import nccl_section
@@ -65,6 +66,7 @@ def _parts(plots: dict[str, str], report: Report) -> list[tuple[str, str, str]]:
         ("steps", "Steps", _steps(plots, report)),
         ("replicas", "Replicas", _replicas(report)),
         ("gaps", "Idle time", _gaps(plots, report)),
+        ("hosts", "Hosts", hosts_section(plots, report)),
         ("counters", "Counters", _counters(plots, report)),
         ("evidence", "Evidence", _evidence(report)),
         ("method", "Method", _method(report)),

@@ -17,6 +17,8 @@ COLOURS: dict[str, str] = {
     # Stands for the colour of the text, in the light theme as in the dark one.
     "last": "#111111",
     "graph_gaps": GAPS[GapCause.GRAPH].colour,
+    "host_wait": "#C2A878",
+    "host_sleep": "#8FA6A0",
 }
 NAMES: dict[str, str] = {
     **{row.id: row.title for row in LEDGER},
@@ -25,6 +27,8 @@ NAMES: dict[str, str] = {
     "sync": "synchronise calls (host)",
     "last": "last rank to arrive",
     "graph_gaps": BETWEEN_NODES,
+    "host_wait": "waits (host)",
+    "host_sleep": "sleeps (host)",
 }
 #: Classes of the critical path in order, by what has their colour: a host's is that of its lanes.
 PATH_COLOURS: dict[str, str] = {
@@ -45,6 +49,8 @@ INKS: dict[str, str] = {
     "sync": "#fff",
     "last": "#fff",
     "graph_gaps": "#111",
+    "host_wait": "#111",
+    "host_sleep": "#111",
 }
 
 #: By group of compute kernels: Tol's muted palette, apart from the lines' and told apart by every reader.

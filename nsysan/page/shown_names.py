@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from nsysan.columns.codes import codes
+from nsysan.columns.codes import as_they_come, codes
 from nsysan.text import plain
 
 #: A name is cut at this; what tells two kernels apart may be at its end.
@@ -32,7 +32,10 @@ class Names:
         """The number of each name, -1 for none; names: texts or categories."""
         number, distinct = codes([names.cast(pl.Categorical)])
         told = distinct.to_series().cast(pl.String).to_list()
-        return np.array([self.number(name) for name in told], dtype=np.int64)[number]
+        numbers = np.empty(len(told), dtype=np.int64)
+        for code in as_they_come(number, len(told)).tolist():
+            numbers[code] = self.number(told[code])
+        return numbers[number]
 
     def number(self, name: str | None) -> int:
         """The number of a name, -1 for none."""

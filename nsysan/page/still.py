@@ -7,7 +7,7 @@ from dataclasses import replace
 from nsysan.page.elements import safe
 from nsysan.page.palette import NAMES, paint
 from nsysan.report.report import Report
-from nsysan.report.step_slices import LAUNCH, RANGE
+from nsysan.report.step_slices import LAUNCH, RANGE, SLEEP, WAIT
 from nsysan.report.timeline import Timeline, decimated
 from nsysan.text import us
 
@@ -25,14 +25,14 @@ def still(report: Report) -> str:
 
 def _figure(timeline: Timeline) -> str:
     whole = timeline.drawn
-    own = whole.where(~whole.are(LAUNCH, RANGE) & (whole.rows["end"] > 0))
+    own = whole.where(~whole.are(LAUNCH, RANGE, WAIT, SLEEP) & (whole.rows["end"] > 0))
     work = own.frame()
     lanes = work.select("rank", "lane").unique().sort("rank", "lane").rows()
     if not lanes or timeline.finish <= timeline.origin:
         return ""
     places = {lane: number for number, lane in enumerate(lanes)}
     scale = (_WIDTH - _LEFT) / (timeline.finish - timeline.origin)
-    shown = decimated(replace(timeline, drawn=own, windows=()), _MOST)
+    shown = decimated(replace(timeline, held=own, total=len(own), windows=()), _MOST)
     drawn = "".join(
         f'<rect x="{_LEFT + scale * max(begin, 0):.1f}" y="{_y(places[rank, lane])}" '
         f'width="{max(scale * (end - max(begin, 0)), 0.5):.1f}" height="{_ROW}" style="fill:{paint(line)}"/>'

@@ -53,7 +53,7 @@ class Activity(NamedTuple):
     launched when the call with that correlation was made. os_calls: stretch, rank, thread, start, end, name, waits of
     what the launching threads call of the operating system (see trace.os_calls), none where that was not traced.
     steps: stretch, step, rank, begin, population, counted (whether periods are taken of it), in order. whole: whether
-    every steady step is in a stretch.
+    every steady step is in a stretch. early: ns that were taken off the times of a rank's host, by rank.
     """
 
     operations: pl.DataFrame
@@ -63,6 +63,7 @@ class Activity(NamedTuple):
     os_calls: pl.DataFrame
     steps: pl.DataFrame
     whole: bool
+    early: dict[int, int]
 
 
 def activity(run: Run, most: int = MAX_OPERATIONS) -> Activity | None:
@@ -78,7 +79,7 @@ def activity(run: Run, most: int = MAX_OPERATIONS) -> Activity | None:
     early = _early(operations)
     operations = _earlier(operations, early, "launch_start", "launch_end")
     waits, beside, asked = (_earlier(calls, early, "start", "end") for calls in (waits, beside, asked))
-    return Activity(operations, waits, beside, orders, asked, steps.drop("finish"), whole)
+    return Activity(operations, waits, beside, orders, asked, steps.drop("finish"), whole, early)
 
 
 def _early(operations: pl.DataFrame) -> dict[int, int]:

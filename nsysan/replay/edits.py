@@ -209,8 +209,8 @@ def _floors(graph: Graph, floor: pl.DataFrame) -> I64:
     """The floor of the call of each edge of a wire; of the other edges more than any delay."""
     most = np.full(len(graph.edges), -NEVER, dtype=np.int64)
     wire = np.flatnonzero(graph.link == Link.WIRE)
-    told = ("name", "message_bytes", "group", "population", "cls", "wire", "message")
-    work = graph.operations.select(*told, "stretch", "family", "of", "call")
+    columns = ("name", "message_bytes", "group", "population", "cls", "wire", "message")
+    work = graph.operations.select(*columns, "stretch", "family", "of", "call")
     work = work[(graph.edges.target[wire] - graph.first_operation) // 2]
     floor = floor.with_columns(pl.col("name").cast(pl.String))
     keys = [*KEY, *(name for name in ("population",) if name in floor.columns)]

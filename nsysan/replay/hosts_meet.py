@@ -14,7 +14,7 @@ from nsysan.replay.os_waits import NOT_TRACED, OsWaits
 from nsysan.replay.unseen import launching
 
 #: The name of the call that stands for such a wait.
-_MEET = "hosts meet"
+MEETS = "hosts meet"
 #: What a host pauses for no longer than this is no meeting, ns; nor where all come within so much of each other.
 _PAUSE, _APART = 20_000, 50_000
 #: So many of the pauses at a place no host leaves before all have come.
@@ -37,7 +37,7 @@ def with_hosts_met(hosts: pl.DataFrame, met: pl.DataFrame) -> pl.DataFrame:
     added = met.with_columns(
         start="paused",
         end="left",
-        launch=pl.lit(_MEET),
+        launch=pl.lit(MEETS),
         waits=pl.lit(value=True),
         reply=pl.lit(value=True),
         asked=pl.lit(1, dtype=pl.UInt32),
@@ -60,22 +60,25 @@ def hosts_meet(hosts: pl.DataFrame) -> list[Part]:
 
 
 def _pauses(hosts: pl.DataFrame, os_waits: OsWaits) -> pl.DataFrame:
-    """stretch, step, rank, thread, place (of the call after it), paused, left: when it began and ended. Of the thread
-    of each rank that launches most.
+    """stretch, step, rank, thread, place (of the call after it), after (that of the call before it), paused, left: when
+    it began and ended. Of the thread of each rank that launches most.
 
     Where the hosts of all ranks are seen to wait in it, in most steps, it is their longest wait.
     """
     told = hosts.select("stretch", "step", "rank", "thread", "place", "start", "end", "waits")
-    calls = launching(told).with_columns(left="start").drop_nulls(["step", "place"])
+    calls = launching(told).with_columns(left="start", after=pl.col("place").shift(1).over(_LANE))
+    calls = calls.drop_nulls(["step", "place"])
     pauses = calls.filter(pl.col("left") - pl.col("paused") >= _PAUSE)
-    pauses = os_waits.within(pauses.select("stretch", "step", "rank", "thread", "place", "paused", start="left"))
+    pauses = os_waits.within(
+        pauses.select("stretch", "step", "rank", "thread", "place", "after", "paused", start="left")
+    )
     waits = pl.col("since").is_not_null()
     seen = pauses.group_by("place", "rank").agg(seen=waits.mean() >= _OFTEN)
     seen = seen.group_by("place").agg(pl.all("seen"), ranks=pl.len())
     seen = seen.select("place", pl.col("seen") & (pl.col("ranks") == pauses["rank"].n_unique()))
     pauses = pauses.join(seen, on="place", how="left", maintain_order="left").filter(~pl.col("seen") | waits)
     return pauses.select(
-        *("stretch", "step", "rank", "thread", "place"),
+        *("stretch", "step", "rank", "thread", "place", "after"),
         paused=pl.when("seen").then("since").otherwise("paused"),
         left=pl.when("seen").then("until").otherwise("start"),
     )
@@ -88,7 +91,8 @@ def meetings(hosts: pl.DataFrame, os_waits: OsWaits = NOT_TRACED) -> pl.DataFram
     pauses = _pauses(hosts, os_waits)
     ranks = pauses["rank"].n_unique()
     key = ("stretch", "step", "place")
-    beside = pauses.filter(pl.len().over(key) == ranks) if ranks > 1 else pauses.clear()
+    # Hosts that come from another call each are not known to come to one thing.
+    beside = pauses.filter(pl.len().over(*key, "after") == ranks) if ranks > 1 else pauses.clear()
     steps = pauses.select(pl.struct("stretch", "step").n_unique()).item()
     together = beside.group_by(key).agg(
         met=pl.max("paused") <= pl.min("left"),

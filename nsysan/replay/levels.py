@@ -49,12 +49,33 @@ def levels_of(graph: Graph, delays: Delays, period: int) -> Levels:
         calls = graph.calls.select(
             *_key("step"), "launch", "name", group=group, ns=pl.Series(delays.lane[offset:first:2])
         )
-        lane[offset:first:2], _ = _right(calls, kind, peers, excess)
+        lane[offset:first:2], extra_calls = _right(calls, kind, peers, excess)
+        if offset == 0 and extra_calls.any():
+            before = _with_next(graph.calls, delays.lane[0:first:2], extra_calls)
+            lane[0:first:2], _ = _right(calls.with_columns(ns=pl.Series(before)), kind, peers, excess)
     target = (graph.edges.target - first) // 2
     launches = graph.link == Link.LAUNCH
     gone = np.zeros(len(launches), dtype=np.bool_)
     gone[launches] = extra[target[launches]]
     return Levels(lane, gone)
+
+
+def _with_next(calls: pl.DataFrame, before: I64, extra: npt.NDArray[np.bool_]) -> I64:
+    """What a host does before each call, where that before what only its rank launches counts as done before the next
+    call that all have: the same is done before that on the other ranks, which have nothing in between.
+    """
+    lanes = codes([calls["stretch"], calls["thread"]])[0]
+    order = np.argsort(lanes, kind="stable")
+    kept = ~extra[order]
+    # The run of each call: the extra ones, and the one after them.
+    runs = np.concatenate([[0], np.cumsum(kept)[:-1]])
+    runs = runs + np.concatenate([[0], np.cumsum(np.diff(lanes[order]) != 0)]) * (len(calls) + 1)
+    _, run = np.unique(runs, return_inverse=True)
+    sums = np.zeros(run.max() + 1, dtype=np.int64)
+    np.add.at(sums, run, before[order])
+    told = np.zeros_like(before)
+    told[order[kept]] = sums[run[kept]]
+    return told
 
 
 def _key(step: str) -> list[pl.Expr]:
@@ -100,8 +121,11 @@ def _right(rows: pl.DataFrame, kind: pl.Expr, peers: pl.DataFrame, excess: int) 
     if at_once["extra"].any():
         at_once = _without_moved(rows.with_columns(kind=kind), at_once)
         instead = _instead(rows, at_once)
+    rows = rows.with_columns(extra=at_once.sort("at")["extra"][at])
     usual = rows.group_by("own").agg(
         pl.first("rank", "place", "group"),
+        # What is mostly extra there is in no sum of what all have.
+        common=~pl.col("extra").cast(pl.Float64).mean().gt(0.5).fill_null(value=False),
         steps=pl.len(),
         usual=pl.median("ns"),
         spread=(pl.col("ns") - pl.median("ns")).abs().median(),
@@ -113,13 +137,15 @@ def _right(rows: pl.DataFrame, kind: pl.Expr, peers: pl.DataFrame, excess: int) 
     error = _ERRORS * _OF_MEDIAN * pl.col("deviation") / pl.col("steps").sqrt()
     usual = usual.with_columns(late=pl.col("usual") - pl.col("level") > error, error=error**2)
     # Of what no place shows alone the places of a group may show it together.
-    rest = usual.group_by("rank", "group").agg(
-        total=pl.when("late").then("level").otherwise("usual").sum(), error=pl.col("error").sum().sqrt()
+    rest = (
+        usual.filter("common")
+        .group_by("rank", "group")
+        .agg(total=pl.when("late").then("level").otherwise("usual").sum(), error=pl.col("error").sum().sqrt())
     )
     rest = rest.with_columns(level=_lower_median("total").over("group"))
     slower = pl.col("total") - pl.col("level") > pl.col("error")
     rest = rest.select("rank", "group", factor=pl.when(slower).then(pl.col("level") / pl.col("total")).otherwise(1.0))
-    usual = usual.join(rest, on=["rank", "group"])
+    usual = usual.join(rest, on=["rank", "group"], how="left").with_columns(pl.col("factor").fill_null(1.0))
     told = (
         rows.select("rank", "segment", "place", "ns")
         .hstack(at_once.sort("at").select("then", "extra")[at])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from nsysan.run.messages import RECEIVES, SENDS
+from nsysan.model.matches import RECEIVES, SENDS
 
 #: A rank that comes first to a message and leaves after the other has come, so often at least, waits for it.
 _WAITING = 0.9

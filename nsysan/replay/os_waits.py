@@ -102,11 +102,16 @@ def waiting(calls: pl.DataFrame, cuda: I64) -> pl.DataFrame:
 
     calls: of os_calls, by start. cuda: when its CUDA calls begin, ascending: there is none in such a loop.
     """
+    others = calls.filter(pl.col("waits") == Waits.FOR_OTHERS)
+    return pl.concat([others.select("start", "end"), loops(calls, cuda).select("start", "end")])
+
+
+def loops(calls: pl.DataFrame, cuda: I64) -> pl.DataFrame:
+    """start, end, name (of the first call) of the loops in which a thread yields; calls, cuda: as in waiting."""
     yields = calls.filter(pl.col("waits") == Waits.YIELDS)
     yields = yields.with_columns(gap=pl.Series(np.searchsorted(cuda, yields["start"].to_numpy())))
     soon = pl.col("start") - pl.col("end").shift(1) <= _SPIN
     again = (soon & (pl.col("gap") == pl.col("gap").shift(1))).fill_null(value=False)
     in_loops = yields.with_columns(spin=(~again).cum_sum()).group_by("spin", maintain_order=True)
-    spins = in_loops.agg(pl.min("start"), pl.max("end"), times=pl.len()).filter(pl.col("times") >= _OFTEN)
-    others = calls.filter(pl.col("waits") == Waits.FOR_OTHERS)
-    return pl.concat([others.select("start", "end"), spins.select("start", "end")])
+    spins = in_loops.agg(pl.min("start"), pl.max("end"), pl.first("name"), times=pl.len())
+    return spins.filter(pl.col("times") >= _OFTEN).select("start", "end", "name")

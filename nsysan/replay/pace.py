@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -21,10 +22,11 @@ from nsysan.replay.meetings import from_last_to_first
 from nsysan.replay.path import classes, shares, walk
 from nsysan.replay.pieces import SCHEMA, pieces
 from nsysan.replay.prepared import Prepared, prepare
-from nsysan.replay.replies import told_at_once, waits_for_answers
+from nsysan.replay.replies import told_at_once, unheard, waits_for_answers
 from nsysan.replay.results import MAX_UNSPLIT, LateRanks, Pace, Timed
 from nsysan.replay.shape import Graph
 from nsysan.replay.told import as_told
+from nsysan.replay.told_waits import NO_WAITS, told_waits
 from nsysan.replay.unseen import waits_for_work
 from nsysan.run.run import Run
 from nsysan.timings import stage
@@ -80,6 +82,7 @@ def pace_of(ready: Prepared) -> Pace:
         alone, bounds = {}, {}
     else:
         late, rotates = find_late(basis, ready, measured, replayed["no_skew"], without, alone)
+        late = _may_save(late, ready, measured)
     path, chain, inferred = _path(ready, measured.median)
     frame = ready.counted.select("stretch", "step", "rank")
     frame = frame.with_columns(pl.Series(name, periods[:, i]) for i, name in enumerate(names))
@@ -105,7 +108,17 @@ def pace_of(ready: Prepared) -> Pace:
         ahead=launches_ahead(graph),
         met=bool((graph.link == Link.HOST).any()),
         hosts=host_times(graph, found.os_calls, ready.counted),
+        waits=NO_WAITS if found.os_calls.is_empty() else told_waits(graph, found.early),
     )
+
+
+def _may_save(late: list[LateRanks], ready: Prepared, measured: Timed) -> list[LateRanks]:
+    """The late ranks with what each may save at most, where it may have held up what other hosts are told."""
+    held_up = unheard(ready.basis) if late else None
+    if held_up is None:
+        return late
+    told = ready.timed([held_up(one.ranks) for one in late])
+    return [replace(one, most=measured.median - own.median) for one, own in zip(late, told, strict=True)]
 
 
 def _least(*timed: Timed) -> Timed:
@@ -128,6 +141,8 @@ def _scenarios(ready: Prepared) -> dict[str, edits.Edit]:
         found["floor_wire told"] = edits.together(as_it_is, edits.floor_wire)
     if (at_once := told_at_once(basis)) is not None:
         found["no_skew at once"] = edits.together(everyone, at_once)
+    if (held_up := unheard(basis)) is not None:
+        found["no_skew unheard"] = held_up(graph.ranks)
     if waits_for_work(graph):
         found |= {"host_free of hosts": edits.unchanged, "graphs of hosts": edits.unchanged}
         found["all of work"] = edits.together(everyone, edits.floor_wire)

@@ -31,13 +31,13 @@ def with_places(work: pl.DataFrame, waits: pl.DataFrame) -> tuple[pl.DataFrame, 
         home=pl.col("step").forward_fill().over(rank), population=pl.col("population").forward_fill().over(rank)
     )
     ordered = _by_home(ordered)
-    numbers = {name: _number(ordered[name]) for name in ("population", "name")}
+    coded = {name: _number(ordered[name]) for name in ("population", "name")}
     ordered = ordered.with_columns(
         segment=pl.col("call").is_not_null().cast(pl.Int64).cum_sum().over(_HOME),
         name=pl.col("name").cast(pl.String),
         launch=pl.col("launch").cast(pl.String),
     )
-    ordered = ordered.with_columns(_place(ordered.with_columns(**numbers), ("population", "segment", "name")))
+    ordered = ordered.with_columns(_place(ordered.with_columns(**coded), ("population", "segment", "name")))
     launches = (
         ordered.drop_nulls("launch_start")
         .group_by("stretch", "thread", "launch_start", maintain_order=True)

@@ -8,11 +8,13 @@ calls they seem to work.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import numpy as np
 import polars as pl
 
 from nsysan.replay.alongside import spread
-from nsysan.replay.edits import Basis, Edit
+from nsysan.replay.edits import Basis, Edit, put_right
 from nsysan.replay.engine import I64
 from nsysan.replay.known_results import told_to_host, told_to_thread
 from nsysan.replay.links import Link, Part, part
@@ -30,6 +32,8 @@ _MOST = 0.8
 _SHOWN, _FELT = 0.5, 10_000
 #: The end of a wait varies so much less against what is waited for than its length does.
 _CLOSER = 0.5
+#: A host that takes so much less at its level does not keep to it.
+_LATE = 0.1
 _LANE = ("stretch", "thread")
 
 
@@ -161,6 +165,40 @@ def told_at_once(basis: Basis) -> Edit | None:
         cross[told] = np.minimum(cross[told], sooner["ns"].to_numpy())
 
     return edit
+
+
+def unheard(basis: Basis) -> Callable[[Iterable[int]], Edit] | None:
+    """The edit of ranks that are put right, and may have held up what the hosts that wait are told: these are told of
+    results at once, and such a rank has nothing to do meanwhile. None where no host that does not wait takes longer
+    then than its level.
+
+    What a host that waits takes after the results may be its own, or on the way to it; and what holds that up may be
+    the work of a host that does not wait, as both are of one interpreter. No table tells.
+    """
+    calls = basis.graph.calls
+    begun = 2 * np.flatnonzero((calls["launch"] == _TOLD).to_numpy())
+    if not len(begun) or not waits_for_answers(basis.graph):
+        return None
+    felt = (pl.col("end") - pl.col("start") > _FELT).mean() > _SHOWN
+    waits = calls.filter(launch=_REPLY).group_by("rank").agg(waits=felt)
+    own, right = (pl.Series(lane[begun]) for lane in (basis.delays.lane, basis.levels.lane))
+    took = calls[begun // 2].select("rank", own=own, over=own - right).group_by("rank").agg(pl.median("own", "over"))
+    took = took.join(waits, on="rank")
+    waiting = took.filter("waits")["rank"].to_list()
+    if not waiting or took.filter(~pl.col("waits"), pl.col("over") > _LATE * pl.col("own")).is_empty():
+        return None
+
+    def of(ranks: Iterable[int]) -> Edit:
+        right = put_right(ranks)
+        nodes = begun[np.isin(basis.node_rank[begun], [*waiting, *ranks])]
+
+        def edit(basis: Basis, lane: I64, cross: I64) -> None:
+            right(basis, lane, cross)
+            lane[nodes] = 0
+
+        return edit
+
+    return of
 
 
 def _pauses(hosts: pl.DataFrame) -> pl.DataFrame:

@@ -34,7 +34,8 @@ class LateRanks:
 
     costs: of the step as it is when the other late ranks are right. saves: where these alone are put right; both also
     by mean, with the steps that are in the tail. parts: of what it costs, by cause; kernels: what these take longer;
-    apart: what of that is work that no other rank has there.
+    apart: what of that is work that no other rank has there. most: what these alone may save where hosts that wait are
+    told of results at once, None where that is not asked (see replay.replies.unheard).
     """
 
     ranks: tuple[int, ...]
@@ -46,6 +47,7 @@ class LateRanks:
     parts: Mapping[str, int] = field(default_factory=dict)
     kernels: Sequence[tuple[str, int]] = ()
     apart: int = 0
+    most: int | None = None
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,8 @@ class Pace:
     inferred: whether no call of the trace says so. answered: whether hosts wait for results by way of another thread,
     as is inferred (see replay.replies). met: whether hosts wait for each other in their steps, as is inferred (see
     replay.hosts_meet, replay.seen_waits). ahead: whether hosts launch a step before they have the results of the one
-    before (see replay.ahead). hosts: of the ranks whose calls into the operating system are in the trace.
+    before (see replay.ahead). hosts: of the ranks whose calls into the operating system are in the trace; waits:
+    for what these wait, as told_waits.told_waits has it.
     """
 
     period: Timed
@@ -106,3 +109,4 @@ class Pace:
     ahead: bool = False
     met: bool = False
     hosts: Sequence[HostTime] = ()
+    waits: pl.DataFrame = field(default_factory=pl.DataFrame)

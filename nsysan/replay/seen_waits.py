@@ -14,7 +14,7 @@ from nsysan.replay.os_waits import OsWaits
 from nsysan.replay.unseen import launching
 
 #: The names of the calls that stand for such a wait, and for what the other host does until then.
-_WAIT, _TELLS = "host waits", "host tells"
+_WAIT, TELLS = "host waits", "host tells"
 #: Waits of less, ns and of a step, are left as they are; so many of a rank are looked into, and of all.
 _LEAST, _SHARE, _PLACES, _IN_ALL = 20_000, 0.03, 4, 64
 #: A place is one that most steps have, in most of which the wait ends after what it is for.
@@ -74,7 +74,7 @@ def seen_waits(hosts: pl.DataFrame, waits: pl.DataFrame) -> list[Part]:
     parts = []
     for sorts, source in (
         ((_BEGINS, _ENDS), named.filter(~pl.col("reply"))),
-        ((_TOLD,), named.filter(pl.col("launch") == _TELLS, "reply")),
+        ((_TOLD,), named.filter(pl.col("launch") == TELLS, "reply")),
     ):
         told = source.select("stretch", by="thread", at="start", source="number").unique(one)
         found = joined.filter(pl.col("sort").is_in(sorts)).join(told, on=one)
@@ -93,7 +93,7 @@ def _with(hosts: pl.DataFrame, pauses: pl.DataFrame, waits: pl.DataFrame) -> pl.
     added = pl.concat(
         [
             waiting.select(*kept, worked, end="until", launch=pl.lit(_WAIT)),
-            telling.select(*kept, pl.lit(None, pl.Int64).alias("worked"), end="told", launch=pl.lit(_TELLS)),
+            telling.select(*kept, pl.lit(None, pl.Int64).alias("worked"), end="told", launch=pl.lit(TELLS)),
         ]
     )
     # What is before such a moment is alike on the ranks that have it in the same pause, and on few of them none's.

@@ -10,6 +10,7 @@ import polars as pl
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.evidence import Aspect
+from nsysan.report.recorded_steps import RecordedStep
 from nsysan.report.replica import Replica
 from nsysan.report.report import Report
 from nsysan.report.timeline import Timeline
@@ -38,7 +39,7 @@ def of_ranks(report: Report, ranks: Collection[int]) -> Report:
         per_step=report.per_step.filter(own),
         per_rank=report.per_rank.filter(own),
         diagnosis=_diagnosis(report.diagnosis, ranks, own),
-        timelines=[_timeline(timeline, own) for timeline in report.timelines],
+        timelines=[_timeline(timeline, ranks, own) for timeline in report.timelines],
         counters=[counter for counter in report.counters if counter.rank in ranks],
         counter_lanes=[lanes.filter(own) for lanes in report.counter_lanes],
         replicas=[_replica(one, ranks, own) if one.id == report.replica else one for one in report.replicas],
@@ -69,9 +70,13 @@ def _diagnosis(diagnosis: Diagnosis, ranks: Collection[int], own: pl.Expr) -> Di
     )
 
 
-def _timeline(timeline: Timeline, own: pl.Expr) -> Timeline:
+def _timeline(timeline: Timeline, ranks: Collection[int], own: pl.Expr) -> Timeline:
+    arrivals = timeline.arrivals.filter(own)
+    held = timeline.held
+    if isinstance(held, RecordedStep):
+        return replace(timeline, held=held.of_ranks(ranks), arrivals=arrivals)
     drawn = timeline.drawn
     shown = drawn.where(drawn.of_lanes(drawn.lanes.select(own)["rank"]))
     total = timeline.total - (len(drawn) - len(shown))
     cells = None if timeline.cells is None else timeline.cells.filter(own)
-    return replace(timeline, drawn=shown, arrivals=timeline.arrivals.filter(own), total=total, cells=cells)
+    return replace(timeline, held=shown, arrivals=arrivals, total=total, cells=cells)

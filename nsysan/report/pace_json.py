@@ -58,6 +58,7 @@ def _late(one: Late) -> dict[str, Any]:
         "cause": one.cause,
         "costs_ns": one.costs,
         "saves_ns": one.saves,
+        "most_ns": one.most,
         "mean_costs_ns": one.mean_costs,
         "mean_saves_ns": one.mean_saves,
         "parts_ns": dict(one.parts),

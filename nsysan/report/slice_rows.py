@@ -16,9 +16,9 @@ from nsysan.metrics.cut import NUMBER, cut_by_kind
 from nsysan.metrics.lines import AFTER, BEFORE
 from nsysan.report.in_steps import Axes, WorkInSteps
 from nsysan.report.launch_calls import Calls
-from nsysan.report.step_slices import FACTS, KIND, LAUNCH, LINE_ORDER, RANGE, Slices
+from nsysan.report.step_slices import FACTS, KIND, LAUNCH, LINE_ORDER, RANGE, SLEEP, WAIT, Slices
 from nsysan.report.stream_lanes import MAX_RANGE_LANES, range_lanes
-from nsysan.report.timeline import LAUNCHES, lane_order
+from nsysan.report.timeline import LAUNCHES, MAX_WAIT_LANES, lane_order, wait_lane
 
 _Numbers = npt.NDArray[np.integer]
 LANE = ["step", "rank", "lane"]
@@ -81,7 +81,7 @@ def call_slices(calls: Calls, axes: Axes) -> Part:
 
 
 def range_slices(hosts: pl.DataFrame, axes: Axes) -> Part:
-    """NVTX ranges; hosts: step, rank, start, end, name."""
+    """NVTX ranges; hosts: group (see Axes), start, end, name."""
     names = hosts["name"].cast(pl.Categorical)
     number, distinct = codes([names])
     # By their texts, as they are ordered.
@@ -89,7 +89,7 @@ def range_slices(hosts: pl.DataFrame, axes: Axes) -> Part:
     place = np.empty(len(told), dtype=np.int64)
     place[told["was"].to_numpy()] = np.arange(len(told))
     start, end = hosts["start"].to_numpy(), hosts["end"].to_numpy()
-    order, (group, begin, _, name) = in_order(axes.groups(hosts), start, -end, place[number])
+    order, (group, begin, _, name) = in_order(hosts["group"].to_numpy(), start, -end, place[number])
     lane = range_lanes(group, begin, end[order])
     few = np.flatnonzero(lane >= 0)
     lane, group = lane[few], group[few]
@@ -99,6 +99,19 @@ def range_slices(hosts: pl.DataFrame, axes: Axes) -> Part:
     line = np.full(len(at), LINE_ORDER[RANGE])
     kinds = _named(told["name"].fill_null("?").to_list())
     return Part(lanes, kinds, at, line, begin[few], end[order][few], name[few])
+
+
+def wait_slices(waits: pl.DataFrame, axes: Axes) -> Part:
+    """Waits and sleeps, on a lane for each launching thread; waits: as recorded_waits.waits_of gives them."""
+    number, distinct = codes([waits["name"].cast(pl.Categorical)])
+    used, at = _numbered(waits["group"].to_numpy() * MAX_WAIT_LANES + waits["lane"].to_numpy())
+    lanes = axes.of(used // MAX_WAIT_LANES)
+    lanes = lanes.with_columns(
+        pl.Series("lane", [wait_lane(lane) for lane in (used % MAX_WAIT_LANES).tolist()], pl.String)
+    )
+    line = np.where(waits["sleeps"].to_numpy(), LINE_ORDER[SLEEP], LINE_ORDER[WAIT])
+    kinds = _named(distinct["name"].cast(pl.String).to_list())
+    return Part(lanes, kinds, at, line, waits["start"].to_numpy(), waits["end"].to_numpy(), number)
 
 
 def by_step(parts: Sequence[Part], origins: Mapping[int, int]) -> dict[int, Slices]:

@@ -4,32 +4,35 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import accumulate
 
 import numpy as np
 import polars as pl
 
-from nsysan.columns.codes import codes
 from nsysan.columns.in_order import changes
-from nsysan.columns.intervals import I64
-from nsysan.columns.threads import Beside
+from nsysan.columns.rows import filled
 from nsysan.diagnosis.diagnosis import Diagnosis
-from nsysan.report.in_steps import Axes, WorkInSteps, operations_of, ranges_of, together
-from nsysan.report.launch_calls import launch_calls
+from nsysan.replay.told_waits import NO_WAITS
+from nsysan.report.in_steps import Axes
 from nsysan.report.path_in_step import paths_in_steps, within
-from nsysan.report.slice_rows import LANE, by_step, call_slices, range_slices, work_slices
-from nsysan.report.step_slices import Slices
+from nsysan.report.recorded import Track, recorded_of
+from nsysan.report.recorded_ranges import in_groups
+from nsysan.report.recorded_steps import RecordedStep, RecordedSteps
+from nsysan.report.recorded_waits import hosts_of, threads_of, with_whom
 from nsysan.report.stream_lanes import STREAM, stream_lanes
 from nsysan.report.timeline import Timeline, decimated, fair_limit
 from nsysan.run.run import Run
 from nsysan.timings import stage
 
-#: What the timelines of a page hold together: 8 ranks x 600 steps x 200 operations and their launch calls. A slice is 3
-#: to 5 bytes of the page.
+#: What the timelines of a page hold together: 8 ranks x 600 steps x 200 operations and their launch calls. A slice is 2
+#: to 4 bytes of the page.
 MAX_SLICES = 2_000_000
-#: About so many of them are made at once: more take longer, each, as memory for them is asked for anew.
-_AT_ONCE = 400_000
+#: For less of that than this share no further steps are recorded.
+_REST = 8
 _NEVER = (1 << 63) - 1
+#: Of an arrival, which it is of how many.
+_ORDER = ("position", "ranks")
 
 
 @stage("timelines")
@@ -41,28 +44,35 @@ def build_timelines(run: Run, diagnosis: Diagnosis) -> list[Timeline]:
     """
     roles = {step: " and ".join(names) for step, names in _roles(run, diagnosis).items()}
     # A step has at most one call for each operation; ranges make it more, and room is then used up sooner.
-    sizes = dict(run.tally.by_step.group_by("step").agg(2 * pl.sum("operations")).iter_rows())
+    operations = dict(run.tally.by_step.group_by("step").agg(pl.sum("operations")).iter_rows())
+    sizes = {step: 2 * count for step, count in operations.items()}
     first = sum(sizes.get(step, 0) for step in roles)
     waiting = sorted(sizes.keys() - roles.keys())
-    batch = _batch(waiting, sizes, min(MAX_SLICES, _AT_ONCE) - first)
-    timelines = _timelines(run, diagnosis, roles | dict.fromkeys(batch, ""))
+    batch = _batch(waiting, sizes, MAX_SLICES - first)
+    timelines = _timelines(run, diagnosis, roles | dict.fromkeys(batch, ""), operations)
     worth, others = timelines[: len(roles)], timelines[len(roles) :]
-    limit = fair_limit([timeline.total for timeline in worth], MAX_SLICES)
-    shown = [decimated(timeline, limit) for timeline in worth]
-    room = MAX_SLICES - sum(len(timeline.drawn) for timeline in shown)
-    while waiting:
+    shown = _within(worth, MAX_SLICES)
+    room = MAX_SLICES - sum(len(one.drawn) if one.merged else one.total for one in shown)
+    while others:
         for timeline in others:
-            if max(sizes[timeline.step], timeline.total) > room:
+            if timeline.total > room:
                 return within(shown)
             shown.append(timeline)
             room -= timeline.total
+        # Sizes are what steps have at most.
         waiting = waiting[len(batch) :]
-        if waiting and sizes[waiting[0]] > room:
-            break
-        # Sizes are what steps have at most, and a lot of few would cost as much.
-        batch = _batch(waiting, sizes, min(max(room, _AT_ONCE // 4), _AT_ONCE)) or waiting[:1]
-        others = _timelines(run, diagnosis, dict.fromkeys(batch, ""))
+        batch = _batch(waiting, sizes, room) if room > MAX_SLICES // _REST else []
+        others = _timelines(run, diagnosis, dict.fromkeys(batch, ""), operations)
     return within(shown)
+
+
+def _within(timelines: list[Timeline], room: int) -> list[Timeline]:
+    """With no more slices than that, each with as many as the others leave it."""
+    if sum(timeline.total for timeline in timelines) <= room:
+        return timelines
+    whole = [replace(timeline, held=timeline.drawn, total=len(timeline.drawn)) for timeline in timelines]
+    limit = fair_limit([timeline.total for timeline in whole], room)
+    return [decimated(timeline, limit) for timeline in whole]
 
 
 def _batch(steps: Sequence[int], sizes: Mapping[int, int], room: int) -> Sequence[int]:
@@ -93,20 +103,25 @@ def _roles(run: Run, diagnosis: Diagnosis) -> dict[int, list[str]]:
     return roles
 
 
-def _timelines(run: Run, diagnosis: Diagnosis, roles: dict[int, str]) -> list[Timeline]:
-    """The timelines of these steps, in their order, made of all of them at once."""
+def _timelines(run: Run, diagnosis: Diagnosis, roles: dict[int, str], sizes: Mapping[int, int]) -> list[Timeline]:
+    """The timelines of these steps, in their order, recorded all at once; sizes: operations of steps."""
     steps = list(roles)
     if not steps:
         return []
     windows = run.windows.filter(pl.col("step").is_in(steps)).sort("step", "rank")
     axes = Axes(sorted(steps), sorted(rank.rank for rank in run.ranks))
-    work = together(run.ask(operations_of, axes))
-    hosts = pl.concat(run.ask(ranges_of, _spans(windows, work, axes)))
-    queue, lanes = _stream_lanes(work, axes)
-    starts = windows.group_by("step", maintain_order=True).agg(origin=pl.min("begin"))
-    origins = dict(starts.iter_rows())
+    starts = windows.group_by("step", maintain_order=True).agg(origin=pl.min("begin"), finish=pl.max("finish"))
+    tracks = sorted((track for own in run.ask(recorded_of, axes) for track in own), key=lambda track: track.rank)
+    hosts = run.ask(hosts_of, axes, _spans(starts, tracks), threads_of(tracks))
+    ranges = in_groups([ranges for ranges, _ in hosts])
+    told = NO_WAITS if diagnosis.pace is None else diagnosis.pace.waits
+    waits = with_whom(pl.concat([waits for _, waits in hosts]), told)
+    lanes = stream_lanes(tracks)
     arrived = _arrivals(diagnosis, lanes, starts)
-    drawn = _slices(work, (queue, lanes), hosts, arrived.join(starts, on="step", maintain_order="left"), axes, origins)
+    origins = dict(starts.select("step", "origin").iter_rows())
+    calls = diagnosis.arrived.filter(pl.col("step").is_in(axes.steps)).select("row", "step", "number").sort("row")
+    recorded = RecordedSteps(axes, tracks, ranges, waits, lanes, arrived, calls, origins)
+    counts = _counts(recorded, sizes)
     arrivals = _by_step(arrived)
     paths = paths_in_steps(diagnosis, origins, lanes)
     own: dict[int, list[tuple[int, int, int, str]]] = {step: [] for step in origins}
@@ -119,9 +134,9 @@ def _timelines(run: Run, diagnosis: Diagnosis, roles: dict[int, str]) -> list[Ti
             roles[step],
             origin,
             max(finish for _, _, finish, _ in own[step]),
-            drawn[step],
+            RecordedStep(recorded, step, counts[step]),
             arrivals.get(step, arrivals[None]),
-            len(drawn[step]),
+            counts[step],
             0,
             tuple((rank, begin - origin, finish - origin) for rank, begin, finish, _ in own[step]),
             paths[step],
@@ -129,39 +144,6 @@ def _timelines(run: Run, diagnosis: Diagnosis, roles: dict[int, str]) -> list[Ti
         for step, origin in origins.items()
     }
     return [found[step] for step in steps if step in found]
-
-
-def _stream_lanes(work: WorkInSteps, axes: Axes) -> tuple[I64, pl.DataFrame]:
-    """Of each operation the row of a table of step, rank, context, stream and lane, and that."""
-    queue, distinct = codes([work.rows["group"], work.rows["queue"]])
-    streams = axes.of(distinct["group"].to_numpy()).with_columns(
-        *work.queues.select(pl.all().gather(distinct["queue"]))
-    )
-    return queue, stream_lanes(streams, work.rows.select("begin", "end", queue=pl.Series(queue)))
-
-
-def _slices(
-    work: WorkInSteps,
-    lanes: tuple[I64, pl.DataFrame],
-    hosts: pl.DataFrame,
-    arrived: pl.DataFrame,
-    axes: Axes,
-    origins: Mapping[int, int],
-) -> dict[int, Slices]:
-    """The slices of each step; lanes: as _stream_lanes gives them; arrived: Timeline.arrivals, with step and origin."""
-    queue, table = lanes
-    # Streams may share a lane.
-    shared = table.select(LANE).unique(maintain_order=True).with_row_index("lane_row")
-    lane = table.join(shared, on=LANE, maintain_order="left")["lane_row"].to_numpy()[queue]
-    met = arrived.join(shared, on=LANE).select(
-        "name", "collective", lane="lane_row", begin=pl.col("time") + pl.col("origin")
-    )
-    met = met.unique(["lane", "begin", "name"], keep="first")
-    with Beside() as beside:
-        ranges = beside.begin(lambda: range_slices(hosts, axes))
-        calls = launch_calls(work, len(axes.ranks))
-        parts = [work_slices(work, lane, shared, calls, met), call_slices(calls, axes), ranges()]
-    return by_step(parts, origins)
 
 
 def _by_step(frame: pl.DataFrame) -> dict[int | None, pl.DataFrame]:
@@ -176,24 +158,43 @@ def _by_step(frame: pl.DataFrame) -> dict[int | None, pl.DataFrame]:
     return parts
 
 
-def _spans(windows: pl.DataFrame, work: WorkInSteps, axes: Axes) -> pl.DataFrame:
+def _spans(starts: pl.DataFrame, tracks: Sequence[Track]) -> pl.DataFrame:
     """step, begin, finish: from the first launch of a step's operations, or its begin if that is earlier, to its
-    end.
+    end; starts: step, origin, finish.
     """
-    own = windows.group_by("step", maintain_order=True).agg(pl.min("begin"), pl.max("finish"))
-    group, launch = (work.rows[name] for name in ("group", "launch_start"))
-    # Those of a group follow one another, but for traces that share ranks.
-    runs = np.flatnonzero(changes([group.to_numpy()]))
-    first = np.minimum.reduceat(launch.fill_null(_NEVER).to_numpy(), runs) if len(runs) else runs
-    launched = axes.of(group.to_numpy()[runs]).with_columns(first=pl.Series(first))
-    launched = launched.group_by("step").agg(pl.min("first"))
-    return own.join(launched, on="step", how="left", maintain_order="left").select(
-        "step", pl.min_horizontal("begin", "first").alias("begin"), "finish"
+    parts = [pl.DataFrame(schema={"step": pl.Int64, "first": pl.Int64})]
+    for track in tracks:
+        own = track.windows.filter(pl.col("count") > 0)
+        launched = np.append(filled(track.rows["launch_start"], _NEVER).to_numpy(), _NEVER)
+        first, count = (own[name].to_numpy() for name in ("first", "count"))
+        bounds = np.stack([first, first + count], axis=1).ravel()
+        least = np.minimum.reduceat(launched, bounds)[::2] if len(own) else launched[:0]
+        parts.append(own.select("step", first=pl.Series(least, dtype=pl.Int64)))
+    calls = pl.concat(parts).group_by("step").agg(pl.min("first"))
+    return starts.join(calls, on="step", how="left", maintain_order="left").select(
+        "step", pl.min_horizontal("origin", "first").alias("begin"), "finish"
     )
 
 
+def _counts(recorded: RecordedSteps, sizes: Mapping[int, int]) -> dict[int, int]:
+    """About as many slices as each step has: operations, launch calls and ranges."""
+    steps = recorded.axes.steps
+    calls = np.zeros(len(steps), dtype=np.int64)
+    for track in recorded.tracks:
+        fresh = np.cumsum(np.append(0, changes([filled(track.rows["launch_start"], -1).to_numpy()])))
+        first, count = (track.windows[name].to_numpy() for name in ("first", "count"))
+        np.add.at(calls, np.searchsorted(steps, track.windows["step"].to_numpy()), fresh[first + count] - fresh[first])
+    hosts = pl.concat([rows["group"] for rows in (recorded.ranges, recorded.waits)])
+    ranges = np.bincount(hosts.to_numpy() // len(recorded.axes.ranks), minlength=len(steps))
+    return {
+        step: sizes.get(step, 0) + min(int(own), sizes.get(step, 0)) + int(more)
+        for step, own, more in zip(steps, calls, ranges, strict=True)
+    }
+
+
 def _arrivals(diagnosis: Diagnosis, lanes: pl.DataFrame, origins: pl.DataFrame) -> pl.DataFrame:
-    arrived = diagnosis.arrived.join(origins, on="step").join(lanes, on=STREAM, nulls_equal=True)
+    told = diagnosis.arrived.select("step", "rank", "context", "stream", "begin", "lateness", "name", "number", *_ORDER)
+    arrived = told.join(origins.select("step", "origin"), on="step").join(lanes, on=STREAM, nulls_equal=True)
     return arrived.select(
         "step",
         "rank",

@@ -11,8 +11,10 @@ from nsysan.metrics.lines import CLAIMED
 
 LAUNCH = "launch"
 RANGE = "nvtx"
+#: What hosts do by their calls into the operating system.
+WAIT, SLEEP = "host_wait", "host_sleep"
 #: The lines of slices by their numbers.
-LINE_ORDER = {str(line): number for number, line in enumerate((*CLAIMED, LAUNCH, RANGE))}
+LINE_ORDER = {str(line): number for number, line in enumerate((*CLAIMED, LAUNCH, RANGE, WAIT, SLEEP))}
 #: What is told of single operations: null where not recorded, and for calls and ranges.
 FACTS = {
     "stream": pl.Int64(),

@@ -7,8 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
+from nsysan.columns.codes import codes
 from nsysan.columns.in_order import changes
 from nsysan.columns.intervals import I64
+from nsysan.report.in_steps import spread
+from nsysan.report.recorded import Track
 
 #: What tells a stream of a step.
 STREAM = ["step", "rank", "context", "stream"]
@@ -19,27 +22,49 @@ MAX_RANGE_LANES = 4
 _FITS = 1 << 62
 
 
-def stream_lanes(streams: pl.DataFrame, work: pl.DataFrame) -> pl.DataFrame:
-    """step, rank, context, stream, lane: a lane a stream; of many streams, those never busy at one time share a lane.
+def stream_lanes(tracks: Sequence[Track]) -> pl.DataFrame:
+    """step, rank, context, stream, lane of what ran: a lane a stream; of many streams, those never busy at one time
+    share a lane.
 
-    A CUDA graph that forks gives every branch a stream of its own, and a lane for each would fill pages. streams: a row
-    each; work: begin, end, queue (a row of streams).
+    A CUDA graph that forks gives every branch a stream of its own, and a lane for each would fill pages.
     """
-    queue, begin, end = (work[name].to_numpy() for name in ("queue", "begin", "end"))
-    # Most follow another one of their stream.
-    runs = np.flatnonzero(changes([queue]))
-    begun, ended = (np.minimum.reduceat(begin, runs), np.maximum.reduceat(end, runs)) if len(runs) else (begin, end)
-    extents = pl.DataFrame({"queue": queue[runs], "begin": begun, "end": ended})
-    extents = extents.group_by("queue").agg(pl.min("begin"), pl.max("end")).sort("queue")
+    extents = pl.concat([_extents(track) for track in tracks])
+    extents = extents.group_by(STREAM, maintain_order=True).agg(pl.min("begin"), pl.max("end"))
     named = pl.when(pl.col("stream").is_null()).then(pl.lit("stream")).otherwise(pl.format("stream {}", "stream"))
-    told = streams.with_columns(extents["begin"], extents["end"], named.alias("lane")).with_row_index("queue")
+    told = extents.with_columns(named.alias("lane"))
     count = pl.len().over("step", "rank")
     parts = [told.filter(count <= MAX_STREAMS)]
     many = told.filter(count > MAX_STREAMS).sort("begin", "context", "stream")
     for own in many.partition_by("step", "rank", maintain_order=True):
         shared = [f"streams {lane + 1}" for lane in _first_free(own["begin"].to_list(), own["end"].to_list())]
         parts.append(own.with_columns(lane=pl.Series(shared, dtype=pl.String)))
-    return pl.concat(parts).sort("queue").select(*STREAM, "lane")
+    return pl.concat(parts).select(*STREAM, "lane")
+
+
+def _extents(track: Track) -> pl.DataFrame:
+    """step, rank, context, stream, begin, end: from when to when each stream of a track is busy in each step."""
+    queues, distinct = codes([track.kinds["context"], track.kinds["stream"]])
+    own = track.windows.filter(pl.col("count") > 0)
+    if len(distinct) == 1:
+        found = own.select("step", "begin", end="finish", queue=pl.lit(0, pl.UInt32))
+    else:
+        window, at = spread(own["first"].to_numpy(), own["count"].to_numpy())
+        kind, begin, end = (track.rows[name].to_numpy()[at] for name in ("kind", "begin", "end"))
+        begins, finishes = (own[name].to_numpy()[window] for name in ("begin", "finish"))
+        meets = (end > begins) & (begin < finishes)
+        key = window[meets] * len(distinct) + queues[kind[meets]]
+        begin, end = begin[meets], end[meets]
+        # Most follow another one of their stream.
+        runs = np.flatnonzero(changes([key]))
+        begun, ended = (np.minimum.reduceat(begin, runs), np.maximum.reduceat(end, runs)) if len(runs) else (begin, end)
+        frame = pl.DataFrame({"key": key[runs], "begin": begun, "end": ended})
+        frame = frame.group_by("key").agg(pl.min("begin"), pl.max("end")).sort("key")
+        window, queue = np.divmod(frame["key"].to_numpy(), max(len(distinct), 1))
+        found = frame.select("begin", "end", step=own["step"].gather(pl.Series(window)), queue=pl.Series(queue))
+    told = distinct.select(pl.col("context", "stream").gather(found["queue"]))
+    return pl.DataFrame([found["step"], *told, found["begin"], found["end"]]).select(
+        "step", pl.lit(track.rank, pl.Int64).alias("rank"), "context", "stream", "begin", "end"
+    )
 
 
 def range_lanes(group: I64, begin: I64, end: I64) -> I64:

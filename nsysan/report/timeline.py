@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
+from typing import Protocol
 
 import numpy as np
 import polars as pl
@@ -16,6 +17,10 @@ from nsysan.report.step_slices import Slices
 
 #: The lane of a rank's launch calls.
 LAUNCHES = "launches"
+#: Those of its launching threads' waits; of the second and further ones with a number.
+WAITS = "host waits"
+#: More threads of a rank than these that launch most are not shown.
+MAX_WAIT_LANES = 4
 _PIECES = {
     "rank": pl.Int64,
     "class": pl.UInt8,
@@ -40,13 +45,22 @@ class StepPath:
     why: str = ""
 
 
+class Unmade(Protocol):
+    """What slices are made of when they are asked for."""
+
+    @property
+    def slices(self) -> Slices:
+        """They themselves."""
+
+
 @dataclass(frozen=True)
 class Timeline:
     """One step on all ranks.
 
     role says why it is shown, "" for a step at the reader's choice. origin: earliest begin over the ranks; finish:
-    latest end (ns of the trace's clock). slices: rank, lane (stream number, "launches" or "NVTX <n>"), line (ledger
-    line, "launch" or "nvtx"), begin, end (ns after origin), name, launch (number of the launch call, null where none is
+    latest end (ns of the trace's clock). slices: rank, lane (stream number, "launches", "host waits" or "NVTX <n>"),
+    line (ledger line, "launch", "nvtx", "host_wait" or "host_sleep"), begin, end (ns after origin), name, launch
+    (number of the launch call, null where none is
     recorded; the call's own slice has it too), call (number of the matched collective that begins with it, else null)
     and the columns of operation_facts.FACTS, by rank, lane (see lane_order) and begin. arrivals: rank, lane, collective
     (its number in the step), time (ns after origin), lateness (ns after the first rank), last (whether this rank was
@@ -62,13 +76,18 @@ class Timeline:
     role: str
     origin: int
     finish: int
-    drawn: Slices
+    held: Slices | Unmade
     arrivals: pl.DataFrame
     total: int
     merged: int
     windows: tuple[tuple[int, int, int], ...] = ()
     path: StepPath = field(default_factory=StepPath)
     cells: pl.DataFrame | None = None
+
+    @property
+    def drawn(self) -> Slices:
+        """What is drawn."""
+        return self.held if isinstance(self.held, Slices) else self.held.slices
 
     @property
     def slices(self) -> pl.DataFrame:
@@ -81,10 +100,16 @@ class Timeline:
         return round(median(end - begin for _, begin, end in self.windows)) if self.windows else 0
 
 
+def wait_lane(number: int) -> str:
+    """The lane of the waits of a rank's n-th launching thread."""
+    return f"{WAITS} {number + 1}" if number else WAITS
+
+
 def lane_order(lane: str) -> tuple[pl.Expr, ...]:
-    """By what the lanes of a rank are ordered: ranges over the calls inside them, over the work."""
+    """By what the lanes of a rank are ordered: ranges over the calls inside them, and waits, over the work."""
     name = pl.col(lane)
-    kind = pl.when(name.str.starts_with("NVTX")).then(0).when(name == LAUNCHES).then(1).otherwise(2)
+    host = pl.when(name == LAUNCHES).then(1).when(name.str.starts_with(WAITS)).then(2)
+    kind = pl.when(name.str.starts_with("NVTX")).then(0).otherwise(host.otherwise(3))
     return kind, name.str.len_chars(), name
 
 
@@ -110,7 +135,7 @@ def decimated(timeline: Timeline, limit: int) -> Timeline:
     power = bisect_left(range(_LEAST, _MOST), True, key=lambda n: int(_kept(drawn.rows, 1 << n).sum()) <= limit)
     merged = 1 << (_LEAST + power)
     cells = range_cells(timeline.slices, timeline.windows)
-    return replace(timeline, drawn=drawn.where(_kept(drawn.rows, merged)), merged=merged, cells=cells)
+    return replace(timeline, held=drawn.where(_kept(drawn.rows, merged)), merged=merged, cells=cells)
 
 
 #: Powers of two ns: from what no screen resolves to what no step lasts.

@@ -14,8 +14,8 @@ from nsysan.columns.codes import coded
 from nsysan.columns.rows import taken
 from nsysan.metrics.cut import cut_at_arrival
 from nsysan.model.classes import WorkClass
-from nsysan.model.matches import Match
-from nsysan.run.messages import RECEIVES, SENDS, halves, in_sequence
+from nsysan.model.matches import RECEIVES, SENDS, Match
+from nsysan.run.messages import halves, in_sequence
 from nsysan.timings import stage
 
 _I64 = npt.NDArray[np.int64]

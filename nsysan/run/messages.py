@@ -9,9 +9,8 @@ import numpy as np
 import polars as pl
 
 from nsysan.model.classes import WorkClass
+from nsysan.model.matches import RECEIVES, SENDS
 
-#: Halves of a message, and of an exchange that is two kernels of one name.
-SENDS, RECEIVES = "send", "receive"
 #: Of the calls of an exchange that is one kernel so many at least pass the gate.
 _WHOLE_SHARE = 0.9
 #: So many messages between two ranks may be missing at the beginning of a capture.

@@ -126,7 +126,7 @@ def test_the_first_finding_of_weight() -> None:
     )
     assert (
         next_step(told(VerdictKind.HOST), [finding(saving=None)], "be faster").saves
-        == "that saves nobody can tell how much: try it"
+        == "how much that saves nobody can tell: try it"
     )
 
 
@@ -176,7 +176,7 @@ def test_what_rests_on_hosts_that_may_wait_says_so() -> None:
     assert verdict.verdict.surer.startswith("capture with --trace=cuda,nvtx,osrt")
     step = next_step(verdict, [first], "be faster")
     assert step.told == (
-        "Do this. That saves at most 200 µs a step (20.0 %), as if launching cost nothing: less where hosts wait for "
+        "Do this. That saves at most 200 µs a step (20.0 %), if hosts then cost nothing; less where they wait for "
         "something else in between, which is not traced."
     )
     # What rests on no host's time is no matter of that.

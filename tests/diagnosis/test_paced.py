@@ -122,8 +122,8 @@ def test_that_tracing_may_weigh_is_said(tmp_path: Path) -> None:
     verdict = told(cases.every_host_slow, tmp_path).diagnosis.verdict
     assert verdict.sure == "medium"
     assert verdict.because == (
-        "tracing slows the hosts, by how much the trace does not tell; they still set the pace unless it makes "
-        "them 3 times as slow or more",
+        "tracing slows the hosts, by how much the trace does not tell; they set the pace without it, too, "
+        "unless that is 3 times or more",
     )
 
 

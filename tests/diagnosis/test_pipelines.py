@@ -150,6 +150,13 @@ def test_a_stage_that_is_faster_wants_for_the_other_though_batches_are_in_flight
     assert bubble.stages[0].bubble == pytest.approx((86 if eager else 76) / 158)
     assert bubble.stages[1].bubble == 0
     assert report.diagnosis.verdict.kind == VerdictKind.PIPELINE
+    # More batches give nothing where a stage works all the time.
+    assert "stage 1 works all of the step, and paces it" in report.diagnosis.verdict.says
+    assert BubbleFinding.PIPELINE_BUBBLE not in {finding.id for finding in report.findings}
+    assert report.next_step.finding is not None
+    assert report.next_step.finding.id == BubbleFinding.UNEVEN_STAGES
+    assert report.next_step.do.endswith("fewer for stage 1, which works longest")
+    assert "without a bubble" not in report.savings_sentence()
 
 
 def test_a_rank_that_computes_longer_within_its_stage(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_what_cannot_be_told_is_not(trace: Path, tmp_path: Path, statement: str)
 
 def spans(*calls: tuple[int, int, str], cuda: Sequence[int] = ()) -> Sequence[tuple[int, int]]:
     frame = pl.DataFrame(calls, schema={"start": pl.Int64, "end": pl.Int64, "waits": pl.String}, orient="row")
-    return waiting(frame, np.array(cuda, dtype=np.int64)).rows()
+    return waiting(frame.with_columns(name="waits"), np.array(cuda, dtype=np.int64)).rows()
 
 
 def test_who_yields_again_and_again_waits() -> None:

@@ -19,8 +19,10 @@ BACK, WAY, OWN = 4 * US, 30 * US, 50 * US
 HELPER = 99
 
 
-def served(path: Path, *, slow: int = 0, late: int = 0) -> Pace:
-    """Two ranks, two steps in flight: rank 1 computes longer between its steps, its host comes later to each, in ns."""
+def served(path: Path, *, slow: int = 0, late: int = 0, holds: int = 0) -> Pace:
+    """Two ranks, two steps in flight: rank 1 computes longer between its steps, its host comes later to each, in ns;
+    or that of rank 0 does, and holds up the thread that hands on the results meanwhile.
+    """
     builder = TraceBuilder()
     ranks = [builder.process(pid=100 + rank, device=rank) for rank in range(2)]
     for rank, process in enumerate(ranks):
@@ -30,7 +32,7 @@ def served(path: Path, *, slow: int = 0, late: int = 0) -> Pace:
         answered = told[step - 2] + WAY if step > 1 else 0
         arrived = []
         for rank, process in enumerate(ranks):
-            at = max(host[rank], answered) + OWN + late * rank
+            at = max(host[rank], answered if rank or not holds else 0) + OWN + (late if rank else holds)
             begun = at
             if slow and rank:
                 gpu[rank] = _kernel(process, "extra", at, gpu[rank], slow)
@@ -47,10 +49,12 @@ def served(path: Path, *, slow: int = 0, late: int = 0) -> Pace:
             gpu[rank] = done
             record = process.api("cudaEventRecord", call + CALL + 100, call + CALL + 200)
             process.event_record(correlation=record, event=1 + step % 4, record=step)
-        told[step] = done + BACK
+        told[step] = max(done + BACK, host[0] + OWN + holds if holds else 0)
         asked = max(host[0], told[step - 1]) + US
-        waiting = ranks[0].api("cudaEventSynchronize", asked, told[step], tid=HELPER)
-        ranks[0].synchronization(asked, told[step], 1, correlation=waiting, event=1 + step % 4, record=step)
+        seen = done + BACK
+        asked = min(asked, seen - US)
+        waiting = ranks[0].api("cudaEventSynchronize", asked, seen, tid=HELPER)
+        ranks[0].synchronization(asked, seen, 1, correlation=waiting, event=1 + step % 4, record=step)
     pace = replay(nsysan.analyze(builder.write(path)))
     assert pace is not None
     assert pace.exact
@@ -89,3 +93,17 @@ def test_a_host_that_comes_late_to_what_it_is_told(base: Pace, tmp_path: Path) -
     assert more > 300 * US
     assert pace.scenarios["no_skew"].median == base.period.median
     assert [(one.ranks, one.cause, one.saves) for one in pace.late] == [((1,), "host", more)]
+
+
+def test_a_host_that_holds_up_what_the_others_are_told(base: Pace, tmp_path: Path) -> None:
+    pace = served(tmp_path / "t.sqlite", holds=900 * US)
+    more = pace.period.median - base.period.median
+    assert more > 300 * US
+    # How much of what rank 1 takes after the results is its own no table tells.
+    low, high = pace.bounds["no_skew"]
+    assert low <= base.period.median + OWN
+    assert high > base.period.median + OWN
+    (late,) = pace.late
+    assert (late.ranks, late.cause) == ((0,), "host")
+    assert late.most is not None
+    assert late.saves < more - OWN <= late.most

@@ -6,6 +6,10 @@ products of 4096^3 before each step; vllm_both: rank 1 has these, and its host i
 SGLang, TP=2, one engine: sglang_base; sglang_late1: rank 1's host is busy for 1.5 ms before each forward; sglang_late0:
 rank 0's, for 6 ms; sglang_slow0: rank 0 has 24 such products. Its GPUs' clocks drift apart from window to window, by 0,
 1.0, 3.5 and 4.8 us.
+vLLM, two H200, each of an engine whose windows without the fault took so long: vllm_spec_slow0 (drafts by n-grams, rank
+0 has 24 such products) 6,987 and 6,969 us; vllm_held0 (NCCL, rank 0's host is busy for 3 ms before each step, and holds
+the interpreter that hands on its results) 3,514 and 3,426. vllm_pp_slow1 (PP=2, 32 requests, stage 1 has 24 such
+products, which it works while it waits for stage 0); vllm_pp_64 (PP=2, 64 requests in one batch).
 """
 
 from __future__ import annotations
@@ -15,6 +19,8 @@ from collections.abc import Callable
 import pytest
 
 import nsysan
+from nsysan.diagnosis.diagnosis import Diagnosis
+from nsysan.diagnosis.verdict import VerdictKind
 from nsysan.metrics.scenarios import Scenario
 from nsysan.metrics.whatif import WhatIf
 from tests.fixtures import unpack_pairs
@@ -24,18 +30,26 @@ APART = 0.03
 
 
 @pytest.fixture(scope="module")
-def what_ifs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], WhatIf]:
+def diagnoses(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Diagnosis]:
     folder = tmp_path_factory.mktemp("pairs")
     unpack_pairs(folder)
-    known: dict[str, WhatIf] = {}
+    known: dict[str, Diagnosis] = {}
 
-    def of(name: str) -> WhatIf:
+    def of(name: str) -> Diagnosis:
         if name not in known:
             run = nsysan.analyze(nsysan.open_trace(folder / f"{name}.sqlite"))
-            found = nsysan.build_report(run, timelines=False).diagnosis.what_if
-            assert found is not None
-            known[name] = found
+            known[name] = nsysan.build_report(run, timelines=False).diagnosis
         return known[name]
+
+    return of
+
+
+@pytest.fixture(scope="module")
+def what_ifs(diagnoses: Callable[[str], Diagnosis]) -> Callable[[str], WhatIf]:
+    def of(name: str) -> WhatIf:
+        found = diagnoses(name).what_if
+        assert found is not None
+        return found
 
     return of
 
@@ -90,3 +104,41 @@ def test_nobody_is_late_without_a_fault(what_ifs: Callable[[str], WhatIf]) -> No
         right = base[Scenario.NO_SKEW]
         assert right is not None
         assert base.period - right < APART * base.period
+
+
+def test_what_one_rank_runs_makes_no_other_host_late(diagnoses: Callable[[str], Diagnosis]) -> None:
+    told, without = diagnoses("vllm_spec_slow0"), 6_978_000
+    assert told.what_if is not None
+    # Rank 0's products lie between a pause that both hosts make and the step's own work.
+    assert abs(told.what_if.ranks[0] - without) <= APART * told.what_if.period
+    assert told.straggler is not None
+    assert (told.straggler.rank, told.straggler.cause) == (0, "compute")
+    right = told.what_if[Scenario.NO_SKEW]
+    assert right is not None
+    # Rank 1's host happened to be slower in this window, and to cost a little once rank 0 is right.
+    assert abs(right - without) <= 2 * APART * told.what_if.period
+
+
+def test_a_host_that_holds_up_the_others_saves_at_most_what_the_engine_is_without(
+    diagnoses: Callable[[str], Diagnosis],
+) -> None:
+    told, without = diagnoses("vllm_held0"), 3_470_000
+    assert told.what_if is not None
+    (late,) = told.late
+    assert (late.ranks, late.cause) == ((0,), "host")
+    assert late.most is not None
+    assert abs(told.what_if.period - late.most - without) <= APART * told.what_if.period
+    low, high = told.what_if.bounds[Scenario.NO_SKEW]
+    assert low <= without <= high
+
+
+def test_a_stage_that_works_all_the_time_paces_the_pipeline(diagnoses: Callable[[str], Diagnosis]) -> None:
+    told = diagnoses("vllm_pp_slow1")
+    assert told.verdict.kind == VerdictKind.PIPELINE
+    assert told.bubble is not None
+    assert told.bubble.pacing is not None
+    assert (told.bubble.pacing.number, told.bubble.at_once) == (1, 1)
+    # Twice the requests are one batch all the same: vLLM schedules them all ahead.
+    more = diagnoses("vllm_pp_64").bubble
+    assert more is not None
+    assert (more.pacing, more.at_once) == (None, 1)

@@ -25,7 +25,7 @@ class BubbleFinding(FindingId):
 def pipeline_bubble(case: Case) -> Iterator[Finding]:
     """Stages that want for another one."""
     bubble = case.diagnosis.bubble
-    if bubble is None or bubble.share is None or bubble.share <= PIPELINE:
+    if bubble is None or bubble.share is None or bubble.share <= PIPELINE or bubble.pacing is not None:
         return
     per_stage = "; ".join(stage.sentence for stage in bubble.stages)
     bound = None if case.what is None or case.what.no_bubble is None else case.period - case.what.no_bubble
@@ -58,9 +58,11 @@ def uneven_stages(case: Case) -> Iterator[Finding]:
     if ratio < UNEVEN_STAGES:
         return
     more = round(busiest.work - mean(stage.work for stage in bubble.stages))
-    paced = bubble.at_once > 1
+    paced = bubble.at_once > 1 or bubble.pacing is not None
     told = (
-        "the busiest stage paces the batches in flight"
+        "the busiest stage paces the step: more batches in flight change nothing"
+        if bubble.pacing is not None
+        else "the busiest stage paces the batches in flight"
         if paced
         else "with one batch in flight its stages add up, however they are cut, and evening them saves nothing"
     )
@@ -71,13 +73,13 @@ def uneven_stages(case: Case) -> Iterator[Finding]:
         f"the pipeline's stages are uneven: stage {busiest.number} ({numbered('rank', list(busiest.ranks), most=16)}) "
         f"works {pct(ratio - 1)} longer than stage {lightest.number}",
         f"of a step, without waiting and idle time: {works}; {told}",
-        case.fixes.layers,
+        case.fixes.layers.format(stage=busiest.number),
         more if paced else None,
         list(busiest.ranks),
         figures={"ratio": ratio, "more_ns": more, **{f"stage_{s.number}_ns": s.work for s in bubble.stages}},
         thresholds={"uneven_stages": UNEVEN_STAGES, **severity_limits()},
         saving_is=SavingIs.AT_MOST,
-        of_step=case.period,
+        of_step=case.period if bubble.at_once > 1 else 0,
     )
 
 

@@ -15,6 +15,7 @@ import polars as pl
 from nsysan.columns.asof import join_nearest
 from nsysan.model.classes import WorkClass
 from nsysan.model.operations import is_communication
+from nsysan.model.steps.lags import in_step
 from nsysan.model.steps.populations import DEFAULT, Choice, Population, find_populations
 from nsysan.model.steps.step_kind import StepKind
 from nsysan.model.steps.step_windows import WINDOWS, StepMethod, StepWindows
@@ -55,7 +56,7 @@ def combine_steps(
     calls, counts: of all traces, as in model.loaded.TraceSummary. choice: the population to head with.
     """
     first = found[0]
-    windows = _number_across_ranks(pl.concat([part.windows for part in found], how="diagonal"))
+    windows = _number_across_ranks(pl.concat([part.windows for part in found], how="diagonal"), calls)
     opened = windows.select("rank_key", "begin", "step")
     membership = (
         calls.select("row", "rank_key", begin="member").join(opened, on=["rank_key", "begin"]).select("row", "step")
@@ -100,7 +101,7 @@ def _in_passing(work: pl.DataFrame, windows: pl.DataFrame, membership: pl.DataFr
     return found.filter(pl.col("begin") < pl.col("finish")).select("row", "step")
 
 
-def _number_across_ranks(windows: pl.DataFrame) -> pl.DataFrame:
+def _number_across_ranks(windows: pl.DataFrame, calls: pl.DataFrame) -> pl.DataFrame:
     """Add `step`: the same number on every rank for the same step of the run."""
     windows = windows.sort("rank_key", "begin")
     named = windows.select(pl.struct("rank_key", "label").is_unique().all()).item() and _shared_labels(windows)
@@ -108,8 +109,10 @@ def _number_across_ranks(windows: pl.DataFrame) -> pl.DataFrame:
         order = windows.group_by("label").agg(pl.median("begin")).sort("begin").with_row_index("step")
         windows = windows.join(order.select("label", "step"), on="label", maintain_order="left")
     else:
-        ordered = windows.with_columns(step=pl.int_range(pl.len()).over("rank_key"))
-        windows = ordered if _all_at_once(ordered) or _named_alike(ordered) else _nearest_in_time(windows)
+        windows = windows.with_columns(step=pl.int_range(pl.len()).over("rank_key"))
+        if not _named_alike(windows):
+            windows = windows if _all_at_once(windows) else _nearest_in_time(windows.drop("step"))
+            windows = in_step(windows, calls)
     return windows.with_columns(pl.col("step").cast(pl.Int64)).sort("step", "rank_key")
 
 

@@ -57,6 +57,12 @@ const timelineOperations = (view) => {
     const late = `${us(call.late, 3)} \u00b5s after the first`;
     return call.last.row.rank === slice.row.rank ? `this rank arrived last, ${late}` : `rank ${call.last.row.rank} arrived last, ${late}`;
   };
+  // Whom a host waits for; nothing of what is no such wait.
+  const waitsFor = (slice, untold) => {
+    if (lineOf(slice).id !== "host_wait") return "";
+    return slice.whom < 0 ? untold : `waits for ${report.whom[slice.whom]}`;
+  };
+  const UNTOLD = "what it waits for is not told";
   // In few words, for the line that a screen reader reads too.
   const inWords = (slice) => {
     const { begin, end } = whole(slice);
@@ -66,6 +72,7 @@ const timelineOperations = (view) => {
       `${nameOf(slice)}: ${part ? "" : `${lineOf(slice).name}, `}${us(end - begin, 3)} \u00b5s at ${us(begin, 3)} \u00b5s on rank ${slice.row.rank}, ${slice.row.name}`,
       part ? `waits ${us(part.waits, 3)} \u00b5s, then moves data for ${us(part.moves, 3)} \u00b5s` : "",
       call ? `collective ${call.number}${arrival(slice) ? `: ${arrival(slice)}` : ""}` : "",
+      waitsFor(slice, UNTOLD),
     ];
     return words.filter(Boolean).join("; ");
   };
@@ -89,6 +96,7 @@ const timelineOperations = (view) => {
       ["duration", `${us(end - begin, 3)} \u00b5s${part ? `: waits ${us(part.waits, 3)} \u00b5s, moves data for ${us(part.moves, 3)} \u00b5s` : ""}`],
       ["from, to", `${us(begin, 3)} to ${us(end, 3)} \u00b5s of the step`],
       ["where", `rank ${slice.row.rank}, ${slice.row.name}${stream === null || slice.row.name === `stream ${stream}` ? "" : `, stream ${stream}`}`],
+      ...(waitsFor(slice, unknown) ? [["waits for", waitsFor(slice, unknown).replace("waits for ", "")]] : []),
       ...(call ? [["collective", `${call.number} of this step${arrival(slice) ? `; ${arrival(slice)}` : ""}`]] : []),
       ...(grid || kernel ? [["grid", grid || unknown], ["block", block || unknown]] : []),
       ...(bytes === null ? [] : [["size", sizeOf(bytes)]]),
@@ -124,6 +132,7 @@ const timelineOperations = (view) => {
     if (joined && line.id === "launch") lines.push(`launches ${launchedBy(joined)}`);
     else if (launch) lines.push(`launched by ${nameOf(launch)}, ${us(slice.begin - launch.begin, 1)} \u00b5s before`);
     const call = callOf(slice);
+    if (waitsFor(slice, UNTOLD)) lines.push(waitsFor(slice, UNTOLD));
     if (call && call.last) lines.push(`collective ${call.number}: ${arrival(slice)}`);
     lines.push(`rank ${slice.row.rank}, ${slice.row.name}`);
     return lines;

@@ -58,7 +58,7 @@ const timelineView = (report) => {
       const row = rows[step.lane[i]];
       const slice = {
         number: i, begin, end: begin + step.length[i], line: step.line[i], name: step.name[i], launch: step.launch[i],
-        fact: step.fact[i], call: step.call[i], row, at: row.slices.length,
+        fact: step.fact[i], call: step.call[i], whom: step.whom[i], row, at: row.slices.length,
       };
       step.slices.push(slice);
       row.slices.push(slice);
