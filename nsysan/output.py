@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from pathlib import Path
@@ -35,8 +36,6 @@ def own_page(path: Path) -> bool:
 
 
 def _digest(content: bytes) -> str:
-    import hashlib  # with OpenSSL, which only pages are worth
-
     whole = hashlib.sha256(content).hexdigest()
     return " ".join(whole[at : at + 8] for at in range(0, len(whole), 8))
 
