@@ -77,6 +77,7 @@ def rank_gaps(
     times: TIMES of its operations. around: some of AROUND_GAPS of those in these rows of `times`. windows: by begin.
     waits: of a pipeline, stages.StageWork.wanting of the rank.
     """
+    syncs = syncs.sort("thread", "start")
     begins, ends, rows = (times[name].to_numpy() for name in TIMES)
     order = by_begin(begins, ends, rows)
     if order is not None:
@@ -175,12 +176,13 @@ def _for_none(dry: _I64, *_: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
 
 
 def _in_sync(threads: pl.Series, times: _I64, syncs: pl.DataFrame) -> npt.NDArray[np.bool_]:
-    """Whether the thread was inside a synchronise call at that time (calls of one thread do not overlap)."""
+    """Whether the thread was inside a synchronise call at that time (calls of one thread do not overlap).
+
+    syncs: by thread and start.
+    """
     thread = filled(threads, _NO_THREAD).to_numpy()
     inside = np.zeros(len(times), dtype=np.bool_)
     owners, starts, ends = (syncs[name].to_numpy() for name in ("thread", "start", "end"))
-    order = np.lexsort((starts, owners))
-    owners, starts, ends = owners[order], starts[order], ends[order]
     for owner in np.unique(thread):
         own = slice(*np.searchsorted(owners, (owner, owner + 1)))
         at = np.flatnonzero(thread == owner)
