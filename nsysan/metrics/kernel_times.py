@@ -99,7 +99,7 @@ def in_windows(work: pl.DataFrame, windows: pl.DataFrame) -> pl.DataFrame:
     at = np.searchsorted(windows["begin"].to_numpy(), begun, side="right") - 1
     finish = np.append(windows["finish"].to_numpy(), np.iinfo(np.int64).min)
     step = np.append(windows["step"].to_numpy(), -1)[at]
-    return work.with_columns(step=pl.Series(step, dtype=pl.Int64)).filter(pl.Series(begun < finish[at]))
+    return work.hstack([pl.Series("step", step, dtype=pl.Int64)]).filter(pl.Series(begun < finish[at]))
 
 
 def per_step(inside: pl.DataFrame) -> pl.DataFrame:
@@ -116,7 +116,7 @@ def kernel_sums(rank: int, work: pl.DataFrame, windows: pl.DataFrame) -> KernelS
     number = pl.lit(rank, dtype=pl.Int64).alias("rank")
     told = windows.select(number, "population", "step")
     inside = in_windows(work, windows)
-    took = inside.select("step", "kernel", ns=pl.col("end") - pl.col("begin"))
+    took = inside["step", "kernel"].hstack([(inside["end"] - inside["begin"]).alias("ns")])
     usual_call = pl.median("ns").round().cast(pl.Int64)
     if told["population"].n_unique() > 1:
         calls = took.join(told, on="step").group_by("rank", "population", "kernel").agg(call_ns=usual_call)
@@ -124,7 +124,7 @@ def kernel_sums(rank: int, work: pl.DataFrame, windows: pl.DataFrame) -> KernelS
         population = pl.lit(told["population"].first(), dtype=pl.String).alias("population")
         calls = took.group_by("kernel").agg(call_ns=usual_call).select(number, population, "kernel", "call_ns")
     sums = per_step(inside).join(told, on="step").select(*told.columns, "kernel", "ns", "calls")
-    return KernelSums(sums, calls, told.with_columns(_inside(work, windows)))
+    return KernelSums(sums, calls, told.hstack(_inside(work, windows)))
 
 
 def kernel_times(parts: Sequence[KernelSums], names: Names) -> KernelTimes:
