@@ -6,8 +6,8 @@ any file may have.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 # ---- all files
 
@@ -104,8 +104,7 @@ NOTE_BYTES = 1 << 16
 _SAMPLES = "METRIC"
 
 
-@dataclass(frozen=True)
-class Budget:
+class Budget(NamedTuple):
     """Of a folder's table: few bytes that are packed can stand for endless ones.
 
     rows: of the table; bytes: unpacked, as they are in the file or as texts are once each stands for itself.

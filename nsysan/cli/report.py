@@ -185,7 +185,6 @@ def command(
     from nsysan.model.selection import Selection
     from nsysan.model.steps.populations import Choice
     from nsysan.report.build import build_report
-    from nsysan.report.of_ranks import of_ranks
 
     if context is not None and model is None:
         raise click.UsageError("--context is of a --model")
@@ -236,7 +235,7 @@ def command(
                 nccl_logs=spoken,
                 untraced=untraced,
             )
-        report = report if ranks is None else of_ranks(report, ranks)
+        report = _shown(report, ranks)
         texts = {name: _text(name, report, plotlyjs) for name in (*files, to_stdout) if name is not None}
         silent = quiet or to_stdout is not None
         summary, last = ("", "") if silent else _said(report, what_if=what_if, verbose=verbose)
@@ -254,6 +253,15 @@ def command(
         click.echo(texts[to_stdout], nl=False)
     elif summary:
         say(f"{summary}\n{written([*files.values(), *(charts[chart] for chart in drawn)])}\n{last}")
+
+
+def _shown(report: Report, ranks: frozenset[int] | None) -> Report:
+    """The report of these ranks, None: of all."""
+    if ranks is None:
+        return report
+    from nsysan.report.of_ranks import of_ranks
+
+    return of_ranks(report, ranks)
 
 
 def _said(report: Report, *, what_if: bool, verbose: bool) -> tuple[str, str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-
 import click
 
 from nsysan.text import plain
@@ -18,6 +16,8 @@ class Suggesting(click.Group):
         """As click's; UsageError with the command that looks like it where there is no such command."""
         name = args[0] if args else ""
         if not ctx.resilient_parsing and not name.startswith("-") and self.get_command(ctx, name) is None:
+            from difflib import get_close_matches
+
             near = get_close_matches(name, self.list_commands(ctx), n=1)
             meant = f" Did you mean {near[0]}?" if near else ""
             ctx.fail(f"No such command {plain(name, 60)!r}.{meant}")

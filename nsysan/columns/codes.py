@@ -45,6 +45,9 @@ def codes(columns: Sequence[pl.Series]) -> tuple[_Codes, pl.DataFrame]:
 def coded(frame: pl.DataFrame) -> tuple[pl.Series, pl.DataFrame]:
     """The same of a frame, whose columns may be texts too: by numbers few rows are told apart sooner than by texts."""
     texts = [name for name, dtype in frame.schema.items() if dtype == pl.String]
+    if not texts:
+        number, distinct = codes(frame.get_columns())
+        return pl.Series("code", number), distinct
     number, distinct = codes(frame.with_columns(pl.col(texts).cast(pl.Categorical)).get_columns())
     return pl.Series("code", number), distinct.with_columns(pl.col(texts).cast(pl.String))
 
@@ -76,15 +79,19 @@ def _from_table(places: Sequence[_Places | _Numbered], rows: int) -> tuple[_Code
     """Codes, and a row that has each: every combination has a place in a table."""
     size = _size(places)
     key, row = np.empty(rows, dtype=np.uint32), np.full(size, -1, dtype=np.int64)
-    # A part at a time stays in a processor's cache.
-    for first in range(0, rows, _AT_ONCE):
-        own = key[first : first + _AT_ONCE]
-        own[:] = _combined([(place.of(first, len(own)), place.count) for place in places])
-        row[own] = np.arange(first, first + len(own))
+    # A part at a time stays in a processor's cache, and is indexed by whole words.
+    parts = [slice(first, min(first + _AT_ONCE, rows)) for first in range(0, rows, _AT_ONCE)]
+    for part in parts:
+        own = _combined([(place.of(part.start, part.stop - part.start), place.count) for place in places])
+        key[part] = own
+        row[own] = np.arange(part.start, part.stop)
     used = np.flatnonzero(row >= 0)
     number = np.zeros(size, dtype=_code_type(len(used)))
     number[used] = np.arange(len(used))
-    return number[key], row[used]
+    found = np.empty(rows, dtype=number.dtype)
+    for part in parts:
+        found[part] = number.take(key[part])
+    return found, row[used]
 
 
 def _from_search(places: Sequence[_Places], rows: int) -> tuple[_Codes, _I64]:
@@ -120,10 +127,9 @@ def numbered(values: pl.Series, numbers: Mapping[str, int]) -> npt.NDArray[np.in
     """The number (-1 to 127) of each text or category, -1 for one that has none."""
     if values.dtype != pl.Categorical:
         values = values.cast(pl.Categorical)
-    distinct = values.unique()
-    distinct = distinct.drop_nulls() if distinct.null_count() else distinct
-    number = np.array([*(numbers.get(str(value), -1) for value in distinct), -1], dtype=np.int8)
-    return number[_positions(values.to_physical(), distinct.to_physical())]
+    which, distinct = codes([values])
+    number = np.array([numbers.get(text, -1) for text in distinct.to_series().to_list()], dtype=np.int8)
+    return number.take(which)
 
 
 def _positions(ids: pl.Series, known: pl.Series) -> npt.NDArray[np.uint32]:
@@ -168,11 +174,11 @@ class _Places:
 
     def __init__(self, column: pl.Series) -> None:
         self._column = column.to_physical() if column.dtype == pl.Categorical else column
-        least, most = self._column.min(), self._column.max()
-        self._least = least if isinstance(least, int) else 0
-        self._distinct: _I64 | None = None
         # As they lie in memory, where none is null.
         self._values = None if self._column.null_count() else self._column.to_numpy()
+        least, most = self._ends()
+        self._least = least if isinstance(least, int) else 0
+        self._distinct: _I64 | None = None
         if not isinstance(least, int) or not isinstance(most, int) or (least == most and self._values is not None):
             self.count = 1
         elif most - least < 1 << 16:
@@ -180,6 +186,12 @@ class _Places:
         else:
             self._distinct = np.sort(_numbers(self._column.unique()))
             self.count = len(self._distinct)
+
+    def _ends(self) -> tuple[object, object]:
+        """The least value and the largest, sooner told by what lies in memory than by a query."""
+        if self._values is not None and len(self._values) and self._values.dtype.kind in "iu":
+            return int(self._values.min()), int(self._values.max())
+        return self._column.min(), self._column.max()
 
     def of(self, first: int, rows: int) -> _I64:
         """The numbers of some rows."""

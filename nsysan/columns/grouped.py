@@ -37,4 +37,4 @@ def summed(keys: pl.DataFrame, values: Mapping[str, npt.NDArray[np.bool_] | _I64
             return np.bincount(number[one], minlength=len(distinct))
         return sums(number, one.astype(np.int64, copy=False), len(distinct))
 
-    return distinct.with_columns(pl.Series(name, of(one), dtype=pl.Int64) for name, one in values.items())
+    return distinct.hstack([pl.Series(name, of(one), dtype=pl.Int64) for name, one in values.items()])

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -97,8 +96,7 @@ def line_of_mask(class_count: int) -> I64:
     return lowest
 
 
-@dataclass(frozen=True)
-class Covered:
+class Covered(NamedTuple):
     """Time that any of some intervals covers. begins, ends: of what they are together, disjoint and ascending, ns."""
 
     begins: I64
@@ -131,6 +129,11 @@ class Covered:
         """The begins and the ends of all, one behind the other."""
         none = np.zeros(0, dtype=np.int64)
         return np.concatenate([none, *(p.begins for p in parts)]), np.concatenate([none, *(p.ends for p in parts)])
+
+    @property
+    def total(self) -> int:
+        """The ns that are covered."""
+        return int((self.ends - self.begins).sum())
 
     def without(self, other: Covered) -> Covered:
         """The time that these cover and the other does not."""

@@ -1,4 +1,4 @@
-"""How a process that analyses takes memory from the system, and gives it back."""
+"""How a process that analyses takes memory from the system and gives it back, and how its threads take turns."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ _MOST_THREADS = 1_024
 #: goes through all of them.
 _OBJECTS = 1_000_000
 _MANY_ROWS = 1_000_000
+#: How long a thread that comes back from polars may wait for another that runs Python, seconds: what it asks of polars
+#: mostly takes less than a ms, and Python's own 5 ms are longer than having asked was worth.
+_TURN = 0.000_5
 _THREADS, _OURS = "POLARS_MAX_THREADS", "NSYSAN_POLARS_THREADS"
 
 
@@ -25,6 +28,7 @@ def settle(threads: int = _PAYING_THREADS) -> None:
     All threads share one heap, or each would keep what it once needed; what polars has not used for half a second goes
     back, not after ten. threads: for polars at most, where the user does not say how many.
     """
+    sys.setswitchinterval(_TURN)
     # Millions of rows are no Python objects: what there are of these need not be looked through over and over.
     gc.set_threshold(_OBJECTS)
     # Of none polars panics; it begins however many it is told to.

@@ -14,7 +14,7 @@ from nsysan.diagnosis.evidence import Aspect, Status
 from nsysan.diagnosis.latecomers import late_ranks, straggler_of
 from nsysan.diagnosis.losses import losses_of
 from nsysan.diagnosis.os_told import os_traced
-from nsysan.diagnosis.paced import paced
+from nsysan.diagnosis.paced import Pacing, pacing
 from nsysan.diagnosis.path_told import in_graphs
 from nsysan.diagnosis.pipelines import find_bubble
 from nsysan.diagnosis.quality import assess
@@ -30,7 +30,7 @@ from nsysan.metrics.skew import arrivals, caused_by_step
 from nsysan.metrics.tail import humps, tail_rows
 from nsysan.model.classes import WorkClass
 from nsysan.model.matches import Match
-from nsysan.run.all_decode import of_all_decode, summed_over
+from nsysan.run.all_decode import summed_over
 from nsysan.run.run import Run
 from nsysan.timings import stage
 
@@ -42,12 +42,13 @@ _OF_SPREAD = ("rank", "step", "wait", "wire", "position", "ranks")
 
 
 @stage("diagnose")
-def diagnose(run: Run, untraced: int | None = None) -> Diagnosis:
+def diagnose(run: Run, pace_of: Pacing | None = None) -> Diagnosis:
     """The diagnosis of a run, from its steady steps.
 
-    untraced: ns of a step without nsys, of which verdict, path, late ranks and savings are then; OutOfRange where the
-    step cannot take that.
+    pace_of: what a replay tells of it, where that is begun, or of its step without nsys, of which verdict, path, late
+    ranks and savings are then; OutOfRange where the step cannot take that.
     """
+    every, told = pace_of or pacing(run, None)
     rejected = float((run.collectives["verdict"] == Match.REJECTED).mean() or 0.0)  # type: ignore[arg-type]
     arrived = arrivals(run.collectives)
     # Who waits for data, or for another stage, depends on who works on it: that is the pipeline, not skew.
@@ -56,19 +57,22 @@ def diagnose(run: Run, untraced: int | None = None) -> Diagnosis:
     calls = arrived.select(*_OF_CALL, *_OF_ARRIVAL)
     meeting = calls.filter((pl.col("cls") != WorkClass.P2P) & met & _within_a_stage(run))
     medians = gap_medians(run.gaps, run.ledger)
-    every = of_all_decode(run)
-    pace, without = paced(every, untraced)
-    what = savings(every, pace, without)
-    late = [] if rejected > MAX_REJECTED else late_ranks(every, pace, what, meeting, medians)
-    straggler = straggler_of(late, 0 if what is None else what.period)
     bubble = find_bubble(run)
-    workload = workload_of(run.steps.method, run.steps.source, run.names, len(run.windows))
     slow = slow_steps(run.ledger)
     losses, long = losses_of(run, arrived, [step + after for step in slow["step"] for after in (0, 1)])
     periods = run.periods()["period_ns"]
+    spreads = _spreads(calls.select(_OF_SPREAD).filter(pl.col("step").is_in(run.steady_steps)))
+    caused = caused_by_step(meeting).rename({"caused": "ns"})
+    outliers, covered = slowest_steps(slow, losses, run.ledger), cover(every)
+    # Of a replay that is under way all is done by now that does not need it.
+    pace, without = told()
+    what = savings(every, pace, without)
+    late = [] if rejected > MAX_REJECTED else late_ranks(every, pace, what, meeting, medians)
+    straggler = straggler_of(late, 0 if what is None else what.period)
+    workload = workload_of(run.steps.method, run.steps.source, run.names, len(run.windows))
     path, turns = path_of(pace, what), 0 if pace is None or what is None or what.why else pace.rotation
-    told = Paced(path, late, turns, in_graphs(medians), os_traced(run, pace))
-    verdict, covered = judge(every.ledger, what, told, run.missing_peers, bubble), cover(every)
+    seen = Paced(path, late, turns, in_graphs(medians), os_traced(run, pace))
+    verdict = judge(every.ledger, what, seen, run.missing_peers, bubble)
     little = too_little(every, covered)
     if covered is not None and not (covered.is_half and not little):
         verdict = of_what(verdict, part_words(every, covered), rest_words(covered), too_little=little)
@@ -78,11 +82,11 @@ def diagnose(run: Run, untraced: int | None = None) -> Diagnosis:
         what_if=what,
         verdict=named_for(workload, verdict),
         coverage=covered,
-        outliers=slowest_steps(slow, losses, run.ledger),
+        outliers=outliers,
         tail=tail_rows(losses.filter(pl.col("step").is_in(long)), periods),
         humps=humps(periods),
-        spreads=_spreads(calls.select(_OF_SPREAD).filter(pl.col("step").is_in(run.steady_steps))),
-        caused=caused_by_step(meeting).rename({"caused": "ns"}),
+        spreads=spreads,
+        caused=caused,
         arrived=arrived,
         rejected=rejected,
         hotspot=next((one.where for one in late if straggler is not None and one.ranks == (straggler.rank,)), None),

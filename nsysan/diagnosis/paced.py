@@ -5,7 +5,10 @@ DEFINITIONS.md, section 10.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
 
 from nsysan.diagnosis.without_nsys import WithoutNsys
 from nsysan.replay.engine import NotAcyclic
@@ -15,8 +18,33 @@ from nsysan.replay.prepared import prepare
 from nsysan.replay.results import Pace
 from nsysan.replay.trust import why_untold
 from nsysan.replay.untraced import SEVERAL, OutOfRange, untraced
-from nsysan.run.all_decode import usual_period
+from nsysan.run.all_decode import of_all_decode, usual_period
 from nsysan.run.run import Run
+
+#: With more operations in steps all processors are at work anyway, and what both need of memory would add up.
+_MOST_BESIDE = 1_000_000
+
+
+#: Waits for what `paced` gives, or raises its error.
+Told = Callable[[], tuple[Pace | None, WithoutNsys | None]]
+
+
+class Pacing(NamedTuple):
+    """What a replay tells of a replica, which may be under way; run: the replica, with all its decode steps (see
+    of_all_decode).
+    """
+
+    run: Run
+    told: Told
+
+
+def pacing(run: Run, period: int | None, begin: Callable[[Told], Told] | None = None) -> Pacing:
+    """What `paced` tells of a replica. begin: begins it beside what comes next (threads.Beside), where that pays."""
+    every = of_all_decode(run)
+    told: Told = partial(paced, every, period)
+    if begin is not None and run.trace_set.is_local and run.names["n"].sum() <= _MOST_BESIDE:
+        told = begin(told)
+    return Pacing(every, told)
 
 
 def paced(run: Run, period: int | None) -> tuple[Pace | None, WithoutNsys | None]:

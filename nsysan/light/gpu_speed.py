@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class SpeedRow:
+class SpeedRow(NamedTuple):
     """One row of the table: GB/s of the memory, and 1e12 operations a second by dtype."""
 
     name: str
@@ -22,16 +22,14 @@ class SpeedRow:
     examples: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Achievable:
+class Achievable(NamedTuple):
     """The share of the memory's peak that decode kernels were seen to reach."""
 
     share: float
     source: str
 
 
-@dataclass(frozen=True)
-class SpeedTable:
+class SpeedTable(NamedTuple):
     """The table of data/gpu_speeds.toml."""
 
     gpus: tuple[SpeedRow, ...]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -57,8 +58,7 @@ class Launched:
         return self.blocks[0] * self.blocks[1] * self.blocks[2]
 
 
-@dataclass(frozen=True)
-class StepGrids:
+class StepGrids(NamedTuple):
     """tokens: rows that a step computes. width: of hidden states. bits: of a number of an all-reduce. why: what is
     missing, where something is None."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import NamedTuple
 
 #: Bits of a number, by the names that configurations and people use.
 DTYPE_BITS = {
@@ -31,8 +32,7 @@ RATE = {
 } | dict.fromkeys(("fp8", "float8"), "fp8")
 
 
-@dataclass(frozen=True)
-class Latent:
+class Latent(NamedTuple):
     """Multi-head latent attention (DeepSeek): widths of what queries and keys are compressed to, and of a head's parts.
 
     q: 0 where queries are not compressed. kv and rope are what the cache holds of a token.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
+from typing import NamedTuple
 
 from nsysan.light.gpu_speed import GpuSpeed
 from nsysan.light.model_shape import ModelShape
@@ -23,8 +23,7 @@ class Product(StrEnum):
     REST = "rest"
 
 
-@dataclass(frozen=True)
-class Work:
+class Work(NamedTuple):
     """What a rank does of one group in a step: layers that have it, bytes read and operations, of all of them."""
 
     layers: int
@@ -32,8 +31,7 @@ class Work:
     operations: int
 
 
-@dataclass(frozen=True)
-class Setting:
+class Setting(NamedTuple):
     """How the step is run. sequences: of the batch; context: tokens in the cache of each, 0 where unknown.
 
     tensor: ranks that share a layer's weights; experts: ranks that share out whole experts, 1 where none do; stages: of

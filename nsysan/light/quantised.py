@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from fractions import Fraction
+from typing import NamedTuple
 
 from nsysan.light.model_shape import DTYPE_BITS, RATE
 
@@ -15,8 +15,7 @@ _EIGHT = ("fp8", "fbgemm_fp8", "w8a8_int8", "ptpc_fp8")
 _FEW_BITS = ("gptq", "awq", "gptq_marlin", "awq_marlin", "auto-round", "hqq", "aqlm", "intel/auto-round")
 
 
-@dataclass(frozen=True)
-class Widths:
+class Widths(NamedTuple):
     """Bits of a weight in the layers and in an expert, scales included, and of a number in the cache.
 
     rate: the dtype in which products are computed: that of the weights where activations have it too.

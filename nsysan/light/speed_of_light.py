@@ -6,7 +6,7 @@ DEFINITIONS.md, section 11a.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import polars as pl
 
@@ -28,8 +28,7 @@ MAX_UNSPLIT = 0.03
 _DRAM = "DRAM read"
 
 
-@dataclass(frozen=True)
-class ProductSpeed:
+class ProductSpeed(NamedTuple):
     """One group of products: what it reads and computes in a step and its floor (ns); ns: measured, None where the
     kernels of a step cannot be told apart."""
 
@@ -54,8 +53,7 @@ class ProductSpeed:
         return self.floor / self.ns if self.ns and self.floor else None
 
 
-@dataclass(frozen=True)
-class Dram:
+class Dram(NamedTuple):
     """Bytes that a rank reads in a step, by the sampled counters of its memory and by the model."""
 
     measured: int
@@ -67,8 +65,7 @@ class Dram:
         return self.computed / self.measured
 
 
-@dataclass(frozen=True)
-class LightSpeed:
+class LightSpeed(NamedTuple):
     """The floor of a step (ns) and what the measured period has above it; compute + comm + the losses are the period.
 
     setting: batch, context and ranks; batch_source: who states the batch. products: in the order of a layer; together:
@@ -110,8 +107,7 @@ class LightSpeed:
         return load_speeds().achievable.share
 
 
-@dataclass(frozen=True)
-class Light:
+class Light(NamedTuple):
     """The speed of light, or why it cannot be told; stated: whether one was asked for."""
 
     found: LightSpeed | None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from nsysan.light import named
 from nsysan.light.config_json import read_config
@@ -14,8 +14,7 @@ from nsysan.model.steps.populations import Population
 from nsysan.model.steps.step_kind import StepKind
 
 
-@dataclass(frozen=True)
-class Model:
+class Model(NamedTuple):
     """shape: None where `lacking` names what is missing of it. numbers: those stated by name. batch: sequences of a
     step; context: tokens in the cache of each; None where not stated. source: in few words, without a path."""
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from itertools import accumulate, pairwise
+from typing import NamedTuple
 
 import polars as pl
 
@@ -24,8 +24,7 @@ class Loss(StrEnum):
     HOST = "host"
 
 
-@dataclass(frozen=True)
-class LossRow:
+class LossRow(NamedTuple):
     """A loss in words, and the ledger line whose colour it has."""
 
     meaning: str
@@ -46,8 +45,7 @@ _OF_STAGE = GapCause.STAGE
 MIDDLE = 0.5
 
 
-@dataclass(frozen=True)
-class Spent:
+class Spent(NamedTuple):
     """The period of a step in parts that sum to it, ns. work: compute and copies; floor_wire: calls at their floor, as
     far as they run beside no compute. unsplit: of wire, what could not be split from waiting."""
 

@@ -6,7 +6,7 @@ From the wire alone: residency holds waiting for the last rank, which is no spee
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 #: busbw is shown against the link's peak for messages from this size on; below it latency counts.
 PEAK_FROM_BYTES = 1_000_000
@@ -24,8 +24,7 @@ _FACTOR: dict[str, Callable[[int], float]] = {
 }
 
 
-@dataclass(frozen=True)
-class Speed:
+class Speed(NamedTuple):
     """GB/s of one call; busbw is what a link in use has to carry, whatever the number of ranks."""
 
     algbw: float

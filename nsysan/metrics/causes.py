@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class GapCause(StrEnum):
@@ -24,8 +24,7 @@ class GapCause(StrEnum):
         return self.replace("_", " ")
 
 
-@dataclass(frozen=True)
-class Gap:
+class Gap(NamedTuple):
     """A cause of idle time in words, and its colour: a host's, launches' and synchronise calls' wherever these are
     drawn, else of Tol's muted palette.
     """

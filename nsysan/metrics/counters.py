@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -26,8 +27,7 @@ STEP_FIGURES = tuple(
 )
 
 
-@dataclass(frozen=True)
-class SampleStats:
+class SampleStats(NamedTuple):
     """Samples of one kind of time; mean and peak are None where they are fewer than MIN_SAMPLES."""
 
     samples: int

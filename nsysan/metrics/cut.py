@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +20,7 @@ NUMBER = {line: number for number, line in enumerate(CLAIMED)}
 _Numbers = npt.NDArray[np.int8]
 
 
-@dataclass(frozen=True)
-class Cut:
+class Cut(NamedTuple):
     """Operations as parts of one ledger line each.
 
     A matched call has two: until the last arrival its rank waits, from then on data moves, or the kernel that

@@ -77,6 +77,7 @@ def rank_gaps(
     times: TIMES of its operations. around: some of AROUND_GAPS of those in these rows of `times`. windows: by begin.
     waits: of a pipeline, stages.StageWork.wanting of the rank.
     """
+    syncs = syncs.sort("thread", "start")
     begins, ends, rows = (times[name].to_numpy() for name in TIMES)
     order = by_begin(begins, ends, rows)
     if order is not None:
@@ -143,6 +144,8 @@ def _caused(
 
 def _known(values: pl.Series) -> tuple[npt.NDArray[np.bool_], _I64]:
     """Which numbers are told, and the numbers, 0 where they are not."""
+    if not values.null_count():
+        return np.ones(len(values), dtype=np.bool_), values.to_numpy()
     if values.null_count() == len(values):
         return np.zeros(len(values), dtype=np.bool_), np.zeros(len(values), dtype=np.int64)
     return values.is_not_null().to_numpy(), filled(values, 0).to_numpy()
@@ -173,13 +176,18 @@ def _for_none(dry: _I64, *_: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
 
 
 def _in_sync(threads: pl.Series, times: _I64, syncs: pl.DataFrame) -> npt.NDArray[np.bool_]:
-    """Whether the thread was inside a synchronise call at that time (calls of one thread do not overlap)."""
+    """Whether the thread was inside a synchronise call at that time (calls of one thread do not overlap).
+
+    syncs: by thread and start.
+    """
     thread = filled(threads, _NO_THREAD).to_numpy()
     inside = np.zeros(len(times), dtype=np.bool_)
-    for (owner,), own in syncs.partition_by("thread", as_dict=True).items():
+    owners, starts, ends = (syncs[name].to_numpy() for name in ("thread", "start", "end"))
+    for owner in np.unique(thread):
+        own = slice(*np.searchsorted(owners, (owner, owner + 1)))
         at = np.flatnonzero(thread == owner)
-        begun = own.sort("start")
-        inside[at] = by_time(times[at], begun["start"].to_numpy(), begun["end"].to_numpy()) >= 0
+        if own.start < own.stop:
+            inside[at] = by_time(times[at], starts[own], ends[own]) >= 0
     return inside
 
 

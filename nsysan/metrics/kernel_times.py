@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +22,7 @@ REST = "(further kernels)"
 KERNEL = ("population", "name", "group")
 
 
-@dataclass(frozen=True)
-class KernelTimes:
+class KernelTimes(NamedTuple):
     """The compute kernels of one rank's or several ranks' steady steps, each step within its own population.
 
     kernels: rank, population, name (see kernel_groups.telling_name), group, demangled (a full name of it), ns and calls
@@ -46,8 +46,20 @@ class KernelTimes:
         )
 
 
-@dataclass(frozen=True)
-class Names:
+class KernelSums(NamedTuple):
+    """The same of one rank, as far as all of its kernels are needed for it.
+
+    sums: rank, population, step, kernel (number in names.table), ns, calls: of each kernel in a step that runs it.
+    calls: rank, population, kernel, call_ns. steps: rank, population, step, inside_ns, union_ns: what of kernels lies
+    in the window of each step, durations summed and once.
+    """
+
+    sums: pl.DataFrame
+    calls: pl.DataFrame
+    steps: pl.DataFrame
+
+
+class Names(NamedTuple):
     """The kernels of a trace by the number of their description. of: number of the row of `table`: name, group,
     demangled."""
 
@@ -87,7 +99,7 @@ def in_windows(work: pl.DataFrame, windows: pl.DataFrame) -> pl.DataFrame:
     at = np.searchsorted(windows["begin"].to_numpy(), begun, side="right") - 1
     finish = np.append(windows["finish"].to_numpy(), np.iinfo(np.int64).min)
     step = np.append(windows["step"].to_numpy(), -1)[at]
-    return work.with_columns(step=pl.Series(step, dtype=pl.Int64)).filter(pl.Series(begun < finish[at]))
+    return work.hstack([pl.Series("step", step, dtype=pl.Int64)]).filter(pl.Series(begun < finish[at]))
 
 
 def per_step(inside: pl.DataFrame) -> pl.DataFrame:
@@ -96,40 +108,55 @@ def per_step(inside: pl.DataFrame) -> pl.DataFrame:
     return summed(inside.select("kernel", "step"), {"ns": took, "calls": np.ones(len(took), dtype=np.bool_)})
 
 
-def kernel_times(rank: int, work: pl.DataFrame, windows: pl.DataFrame, names: Names) -> KernelTimes:
+def kernel_sums(rank: int, work: pl.DataFrame, windows: pl.DataFrame) -> KernelSums:
     """Of one rank. work: kernel (number in names.table), begin, end of its compute kernels.
 
     windows: step, population, begin, finish of its steady steps.
     """
-    told = windows.select("step", "population")
+    number = pl.lit(rank, dtype=pl.Int64).alias("rank")
+    told = windows.select(number, "population", "step")
     inside = in_windows(work, windows)
-    sums = per_step(inside).join(told, on="step")
-    took = inside.select("step", "kernel", ns=pl.col("end") - pl.col("begin"))
+    took = inside["step", "kernel"].hstack([(inside["end"] - inside["begin"]).alias("ns")])
     usual_call = pl.median("ns").round().cast(pl.Int64)
     if told["population"].n_unique() > 1:
-        calls = took.join(told, on="step").group_by("population", "kernel").agg(call_ns=usual_call)
+        calls = took.join(told, on="step").group_by("rank", "population", "kernel").agg(call_ns=usual_call)
     else:  # of most traces, whose kernels are millions
-        calls = took.group_by("kernel").agg(call_ns=usual_call)
-        calls = calls.with_columns(population=pl.lit(told["population"].first(), dtype=pl.String))
+        population = pl.lit(told["population"].first(), dtype=pl.String).alias("population")
+        calls = took.group_by("kernel").agg(call_ns=usual_call).select(number, population, "kernel", "call_ns")
+    sums = per_step(inside).join(told, on="step").select(*told.columns, "kernel", "ns", "calls")
+    return KernelSums(sums, calls, told.hstack(_inside(work, windows)))
+
+
+def kernel_times(parts: Sequence[KernelSums], names: Names) -> KernelTimes:
+    """Of these ranks, in their order."""
+    sums, calls, steps = (pl.concat(part) for part in zip(*((p.sums, p.calls, p.steps) for p in parts), strict=True))
     table = names.table.with_row_index("kernel").with_columns(pl.col("kernel").cast(pl.Int64))
-    counts = told.group_by("population").agg(steps=pl.len())
-    usual = _medians(sums, ["population", "kernel"], counts).join(calls, on=["population", "kernel"])
-    number = pl.lit(rank, dtype=pl.Int64).alias("rank")
-    kernels = usual.join(table, on="kernel").select(number, *KERNEL, "demangled", "ns", "calls", "call_ns")
+    counts = steps.group_by("rank", "population").agg(steps=pl.len())
+    key = ("rank", "population", "kernel")
+    kernels = _medians(sums, key, counts).join(calls, on=key).join(table, on="kernel")
     grouped = sums.join(table.select("kernel", "group"), on="kernel")
-    grouped = grouped.group_by("population", "group", "step").agg(pl.sum("ns", "calls"))
-    groups = _medians(grouped, ["population", "group"], counts)
+    key = ("rank", "population", "group")
+    groups = _medians(grouped.group_by(*key, "step").agg(pl.sum("ns", "calls")), key, counts)
+    whole = sums.group_by("rank", "step").agg(kernels_ns=pl.sum("ns"))
+    steps = steps.join(whole, on=["rank", "step"], how="left", maintain_order="left")
+    kernels_ns, inside_ns = pl.col("kernels_ns").fill_null(0), pl.col("inside_ns")
     return KernelTimes(
-        kernels.sort(*KERNEL),
-        groups.select(number, "population", "group", "ns", "calls").sort("population", "group"),
-        _steps(work, windows, sums).select(number, pl.all()),
+        kernels.select("rank", *KERNEL, "demangled", "ns", "calls", "call_ns").sort("rank", *KERNEL),
+        groups.select(*key, "ns", "calls").sort(key),
+        steps.select(
+            *("rank", "population", "step"),
+            kernels_ns=kernels_ns,
+            overlap_ns=inside_ns - pl.col("union_ns"),
+            beyond_ns=kernels_ns - inside_ns,
+            union_ns="union_ns",
+        ),
     )
 
 
-def _medians(sums: pl.DataFrame, key: list[str], counts: pl.DataFrame) -> pl.DataFrame:
+def _medians(sums: pl.DataFrame, key: tuple[str, ...], counts: pl.DataFrame) -> pl.DataFrame:
     """key, ns, calls: medians over all steps of the population, of which those that are not there have nothing.
 
-    sums: key, ns, calls of a step. counts: population, steps.
+    sums: key, ns, calls of a step. counts: rank, population, steps.
     """
     if sums.is_empty():
         return sums.select(key).with_columns(ns=pl.lit(None, dtype=pl.Int64), calls=pl.lit(None, dtype=pl.Float64))
@@ -137,7 +164,7 @@ def _medians(sums: pl.DataFrame, key: list[str], counts: pl.DataFrame) -> pl.Dat
     number = code.to_numpy()
     there = np.bincount(number)
     first = np.cumsum(there) - there
-    steps = distinct.join(counts, on="population", maintain_order="left")["steps"].to_numpy().astype(np.int64)
+    steps = distinct.join(counts, on=["rank", "population"], maintain_order="left")["steps"].to_numpy().astype(np.int64)
     # In order those that are not there come first, each with 0.
     absent = steps - there
 
@@ -151,23 +178,15 @@ def _medians(sums: pl.DataFrame, key: list[str], counts: pl.DataFrame) -> pl.Dat
     return distinct.with_columns(middle("ns").round().cast(pl.Int64), middle("calls"))
 
 
-def _steps(work: pl.DataFrame, windows: pl.DataFrame, sums: pl.DataFrame) -> pl.DataFrame:
-    """population, step, kernels_ns, overlap_ns, beyond_ns, union_ns."""
+def _inside(work: pl.DataFrame, windows: pl.DataFrame) -> list[pl.Series]:
+    """inside_ns, union_ns of each window."""
     begins, finishes = windows["begin"].to_numpy(), windows["finish"].to_numpy()
     begun, ended = work["begin"].to_numpy(), work["end"].to_numpy()
     if (ended >= begun).all() and (begun[1:] >= ended[:-1]).all():
         union = inside = Covered(begun, ended).between(begins, finishes)
     else:
         union, inside = Covered.of(work).between(begins, finishes), _busy(begun, ended, begins, finishes)
-    whole = windows.select("population", "step").join(
-        sums.group_by("step").agg(kernels_ns=pl.sum("ns")), on="step", how="left", maintain_order="left"
-    )
-    whole = whole.with_columns(pl.col("kernels_ns").fill_null(0))
-    return whole.with_columns(
-        overlap_ns=pl.Series(inside - union),
-        beyond_ns=whole["kernels_ns"] - pl.Series(inside),
-        union_ns=pl.Series(union),
-    )
+    return [pl.Series("inside_ns", inside), pl.Series("union_ns", union)]
 
 
 def _busy(begins: _I64, ends: _I64, since: _I64, until: _I64) -> _I64:

@@ -37,6 +37,11 @@ def build_ledger(work: pl.DataFrame, windows: pl.DataFrame) -> pl.DataFrame:
     replays of graph-level tracing, what is inside them is unknown: graph_ns holds all busy time, and the lines
     that they may hide are null. wait and wire are null where no collective of the step could be split.
     """
+    return closed(open_ledger(work, windows))
+
+
+def open_ledger(work: pl.DataFrame, windows: pl.DataFrame) -> pl.DataFrame:
+    """The same as it adds up, of some of the ranks: with split (matched calls), and nothing withheld."""
     claims = cut_at_arrival(work).parts(work, ("rank",))
     groups = windows.sort("rank", "begin").partition_by("rank")
     parts = each_of(lambda own: _rank_ledger(_of_rank(claims, own["rank"][0]), own), groups, len(work))
@@ -48,8 +53,12 @@ def build_ledger(work: pl.DataFrame, windows: pl.DataFrame) -> pl.DataFrame:
             "split": work["last"].is_not_null().to_numpy(),
         },
     ).drop_nulls("step")
-    ledger = pl.concat(parts).join(counted, on=["step", "rank"], how="left").sort("step", "rank")
-    ledger = ledger.with_columns(pl.col("pdl_trimmed_ns", "collectives", "split").fill_null(0))
+    return pl.concat(parts).join(counted, on=["step", "rank"], how="left", maintain_order="left")
+
+
+def closed(ledger: pl.DataFrame) -> pl.DataFrame:
+    """The ledger by step and rank, when its lines have been held against the periods; ledger: open_ledger of all."""
+    ledger = ledger.sort("step", "rank").with_columns(pl.col("pdl_trimmed_ns", "collectives", "split").fill_null(0))
     _check(ledger)
     return _withhold(ledger).select("step", "rank", "steady", "start_ns", *FIGURES, "collectives")
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from nsysan.metrics.causes import LateCause
 from nsysan.model.classes import COMMUNICATION, WorkClass
@@ -35,8 +35,7 @@ class Kind(StrEnum):
     REST = "rest"
 
 
-@dataclass(frozen=True)
-class LedgerLine:
+class LedgerLine(NamedTuple):
     """One line.
 
     whole, before, after: classes whose operations claim it. A matched call is cut at the last arrival, which gives it a

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from nsysan.model.classes import WorkClass
 from nsysan.model.gpu_links import GpuLink, LinkKind, LinkTable, bridged, carried
@@ -49,8 +50,7 @@ THRESHOLDS = {
 _LARGE_KINDS = ("all_reduce", "all_gather", "reduce_scatter")
 
 
-@dataclass(frozen=True)
-class Message:
+class Message(NamedTuple):
     """What the trace tells of one family's speed: floor in ns, busbw in GB/s. nodes: machines that its ranks are on."""
 
     kind: str | None
@@ -64,8 +64,7 @@ class Message:
     nodes: int = 1
 
 
-@dataclass(frozen=True)
-class Reference:
+class Reference(NamedTuple):
     """What an all-reduce of bytes over ranks should take on the link that the GPUs have, ns."""
 
     bytes: int

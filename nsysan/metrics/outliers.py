@@ -5,7 +5,7 @@ DEFINITIONS.md, section 4.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import polars as pl
 
@@ -13,8 +13,7 @@ from nsysan.metrics.lines import Line
 from nsysan.metrics.tail_causes import TAILS, TailCause
 
 
-@dataclass(frozen=True)
-class Outlier:
+class Outlier(NamedTuple):
     """One step against the median step: excess of its period (ns), and the largest of what made it longer.
 
     cause, line: what that was and the ledger line that it lengthened; rank: on which rank, None where it is of no

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Scenario(StrEnum):
@@ -24,8 +24,7 @@ class Scenario(StrEnum):
         return f"{self}_ns"
 
 
-@dataclass(frozen=True)
-class WithoutLoss:
+class WithoutLoss(NamedTuple):
     """A what-if in words.
 
     title: a clause that begins with a preposition, the same in sentences, tables and legends. meaning: what it is the

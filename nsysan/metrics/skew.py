@@ -147,8 +147,8 @@ def against_reference(arrived: pl.DataFrame, spent: pl.DataFrame) -> pl.DataFram
 def _spent(own: pl.DataFrame, work: pl.DataFrame) -> pl.DataFrame:
     """row and PARTS of one rank's calls of one family: absolute times since the call before; `previous` is its end."""
     own = ordered(own, "begin", "row")
-    previous_end = np.minimum(own["end"].shift(1).fill_null(0).to_numpy(), own["begin"].to_numpy())
     begins = own["begin"].to_numpy()
+    previous_end = np.minimum(np.append(0, own["end"].to_numpy()[:-1]), begins)
     rank = own["rank"][0]
     inside = work.filter((pl.col("rank") == rank) & (pl.col("end") > previous_end[1:].min(initial=begins[0])))
     other = ~np.isin(inside["row"].to_numpy(), own["row"].to_numpy())
@@ -162,11 +162,10 @@ def _spent(own: pl.DataFrame, work: pl.DataFrame) -> pl.DataFrame:
     owner = line_of_mask(len(OF_OPERATIONS))
     columns = {name: table[:, owner == i].sum(axis=1) for i, name in enumerate((*OF_OPERATIONS, LateCause.HOST))}
     columns[LateCause.PREVIOUS] = previous_end[1:]
-    first_is_unknown = [
-        pl.Series(part, np.concatenate(([0], columns[part]))).set(pl.Series([True] + [False] * (len(own) - 1)), None)
-        for part in PARTS
-    ]
-    return own.select("row", "wanted").with_columns(first_is_unknown).filter("wanted").drop("wanted")
+    # Of the first nothing is known.
+    told = own.select("row", wanted=pl.col("wanted") & (pl.int_range(pl.len()) > 0))
+    told = told.with_columns(pl.Series(part, np.append(0, columns[part])) for part in PARTS)
+    return told.filter(own["wanted"]).select("row", pl.when("wanted").then(pl.col(PARTS)))
 
 
 def no_time(arrived: pl.DataFrame) -> pl.DataFrame:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from nsysan.metrics.causes import LateCause
 from nsysan.metrics.lines import Line
@@ -22,8 +22,7 @@ class TailCause(StrEnum):
     SPREAD = "spread"
 
 
-@dataclass(frozen=True)
-class Tail:
+class Tail(NamedTuple):
     """A cause of long steps in words, and the line of the ledger that it lengthens; None for what is of no line."""
 
     meaning: str

@@ -8,13 +8,11 @@ import numpy as np
 import polars as pl
 
 from nsysan.columns.grouped import summed
-from nsysan.columns.rows import kept
 from nsysan.model.classes import WorkClass
 from nsysan.trace.vocabulary import UNNAMED
 
 #: Kernels launched one by one from this share on: a step that is half in graphs is not eager.
 EAGER_SHARE = 0.5
-_REPLAYED = pl.col("step").is_not_null() & ((pl.col("type") == "graph") | pl.col("graph_node").is_not_null())
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,9 @@ class Tally:
     by_step: pl.DataFrame
 
     def __add__(self, other: Tally) -> Tally:
-        both = pl.concat([self.lookalikes, other.lookalikes]).group_by("name").agg(pl.sum("calls", "ns"))
+        both = self.lookalikes
+        if not other.lookalikes.is_empty():
+            both = pl.concat([both, other.lookalikes]).group_by("name").agg(pl.sum("calls", "ns"))
         return Tally(
             self.operations + other.operations,
             self.launched + other.launched,
@@ -95,13 +95,15 @@ def launched_one_by_one(by_step: pl.DataFrame, steps: list[int]) -> bool:
 
 def lookalike_sums(work: pl.DataFrame) -> pl.DataFrame:
     """name, calls, ns of the kernels that are named like a collective but are not in the catalogue."""
-    columns = work.select("lookalike", "name", ns=pl.col("end") - pl.col("start"))
-    unknown = columns.filter("lookalike").with_columns(pl.col("name").cast(pl.String))
+    unknown = work.select("lookalike", "name", "start", "end")
+    unknown = unknown.filter("lookalike") if unknown["lookalike"].any() else unknown.clear()
+    unknown = unknown.select(pl.col("name").cast(pl.String), ns=pl.col("end") - pl.col("start"))
     return unknown.group_by("name").agg(pl.len().cast(pl.Int64).alias("calls"), pl.sum("ns"))
 
 
 def _by_step(work: pl.DataFrame) -> pl.DataFrame:
-    kernel, in_graph = (work["type"] == "kernel").to_numpy(), work["graph_node"].is_not_null().to_numpy()
+    kernel, replay = ((work["type"] == kind).to_numpy() for kind in ("kernel", "graph"))
+    in_graph = work["graph_node"].is_not_null().to_numpy()
     trimmed = np.maximum(work["trimmed"].to_numpy(), 0)
     steps = summed(
         work.select("step", "rank"),
@@ -114,11 +116,16 @@ def _by_step(work: pl.DataFrame) -> pl.DataFrame:
             "trimmed_ns": trimmed,
         },
     ).drop_nulls("step")
-    replayed = kept(work.select("step", "rank", "correlation", "type", "graph_node"), _REPLAYED)
+    counts = ["operations", "kernels", "alone", "replays", "compute", "trimmed", "trimmed_ns"]
+    replayed = work.select("step", "rank", "correlation").filter(replay | in_graph).drop_nulls("step")
+    if replayed.is_empty():
+        return steps.select("step", "rank", *counts[:3], pl.lit(0, dtype=pl.Int64).alias("replays"), *counts[4:]).sort(
+            "step", "rank"
+        )
     replays = replayed.group_by("step", "rank").agg(replays=pl.n_unique("correlation").cast(pl.Int64))
     return (
         steps.join(replays, on=["step", "rank"], how="left")
         .with_columns(pl.col("replays").fill_null(0))
-        .select("step", "rank", "operations", "kernels", "alone", "replays", "compute", "trimmed", "trimmed_ns")
+        .select("step", "rank", *counts)
         .sort("step", "rank")
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from nsysan.metrics.link import Link
 from nsysan.model.gpu_links import LinkKind
@@ -12,8 +13,7 @@ from nsysan.text import counted
 _OVER = {None: "P2P", LinkKind.HOST_MEMORY: "SHM", LinkKind.NETWORK: "NET"}
 
 
-@dataclass(frozen=True)
-class ToldPairs:
+class ToldPairs(NamedTuple):
     """Pairs of ranks of one machine by what NCCL's log says that data goes over; None: from GPU to GPU, which NCCL
     calls P2P whatever link it is. A pair is of the slowest that it has.
 

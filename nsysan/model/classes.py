@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from importlib.resources import files
+from typing import NamedTuple
 
 
 class WorkClass(StrEnum):
@@ -31,8 +31,7 @@ ONE_SIDED = ("send_recv", "broadcast", "reduce", "unknown")
 _MOST_RANKS = 1 << 16
 
 
-@dataclass(frozen=True)
-class CatalogueRow:
+class CatalogueRow(NamedTuple):
     """One row of the catalogue; `pattern` is searched in the short or in the demangled name.
 
     barrier: whether no rank can leave before all have come. ranks: finds the number of ranks in the demangled name.
@@ -60,8 +59,7 @@ class CatalogueRow:
         return size if 1 <= size < _MOST_RANKS else None
 
 
-@dataclass(frozen=True)
-class KernelClass:
+class KernelClass(NamedTuple):
     """What the catalogue says of one kernel; a lookalike is unknown but named like a collective.
 
     group_size: ranks that take part, None where the name does not tell. barrier: see CatalogueRow.
@@ -76,8 +74,7 @@ class KernelClass:
     barrier: bool = False
 
 
-@dataclass(frozen=True)
-class Catalogue:
+class Catalogue(NamedTuple):
     """The rows in order; the first that matches wins."""
 
     rows: tuple[CatalogueRow, ...]

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
 from importlib.resources import files
+from typing import NamedTuple
 
 
 class LinkKind(StrEnum):
@@ -62,8 +63,7 @@ class GpuLink:
     sms: tuple[int, int] = (0, 0)
 
 
-@dataclass(frozen=True)
-class Latency:
+class Latency(NamedTuple):
     """What a small all-reduce takes over a kind of link: ns, and whether it was measured or is NCCL's model."""
 
     ns: float
@@ -71,16 +71,14 @@ class Latency:
     source: str
 
 
-@dataclass(frozen=True)
-class _Measured:
+class _Measured(NamedTuple):
     kind: LinkKind
     generation: int | None
     us: Mapping[int, float]
     source: str
 
 
-@dataclass(frozen=True)
-class _Nccl:
+class _Nccl(NamedTuple):
     source: str
     base_us: Mapping[str, float]
     share: Mapping[str, float]
@@ -88,8 +86,7 @@ class _Nccl:
     step_us: Mapping[str, Mapping[str, float]]
 
 
-@dataclass(frozen=True)
-class LinkTable:
+class LinkTable(NamedTuple):
     """The table of data/links.toml."""
 
     gpus: tuple[GpuLink, ...]

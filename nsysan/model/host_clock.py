@@ -5,11 +5,12 @@ DEFINITIONS.md, section 8.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 
+from nsysan.columns.rows import filled, taken
 from nsysan.columns.times import by_begin
 from nsysan.model.health import LAUNCH_LATENCY_NS
 
@@ -29,8 +30,7 @@ _DRIFTING = 3
 _STRAY = 0.001
 
 
-@dataclass(frozen=True)
-class HostClock:
+class HostClock(NamedTuple):
     """shortest: from launch call to start, ns, over all operations of a rank but strays; None without calls.
 
     late: the shortest after idle time, from the call's end, of the whole recording; or, where that of each of its parts
@@ -65,7 +65,8 @@ def host_clock(work: pl.DataFrame) -> HostClock:
 
 def least_delay(work: pl.DataFrame) -> int | None:
     """From launch call to start, ns, the least of all but strays; None without calls. work: start, launch_start."""
-    latency = work.select(latency=pl.col("start") - pl.col("launch_start"))["latency"].drop_nulls()
+    latency = work["start"] - work["launch_start"]
+    latency = latency.drop_nulls() if latency.null_count() else latency
     shortest = latency.quantile(_STRAY, "lower")
     return None if shortest is None else int(shortest)
 
@@ -77,15 +78,16 @@ def _after_idle(work: pl.DataFrame) -> int | None:
     if order is not None:
         begins, ends = begins[order], ends[order]
     after = np.flatnonzero(begins[1:] - np.maximum.accumulate(ends)[:-1] >= _IDLE_NS) + 1
-    own, before = (work[at if order is None else order[at]] for at in (after, after - 1))
-    same_call = (own["correlation"] == before["correlation"]).fill_null(False)
-    idle = own.filter(~same_call & own["launch_end"].is_not_null())
-    if len(idle) < _FEW:
+    own, before = (pl.Series(at if order is None else order[at]) for at in (after, after - 1))
+    same_call = (taken(work["correlation"], own) == taken(work["correlation"], before)).fill_null(False)
+    launched = taken(work["launch_end"], own)
+    idle = (~same_call & launched.is_not_null()).to_numpy()
+    latency = (taken(work["start"], own).to_numpy() - filled(launched, 0).to_numpy())[idle]
+    if len(latency) < _FEW:
         return None
-    parts = min(_PARTS, len(idle) // _FEW)
-    number = pl.int_range(len(idle), eager=True) * parts // len(idle)
-    latency = (pl.col("start") - pl.col("launch_end")).min()
-    shortest = idle.group_by(number.alias("part")).agg(latency=latency).sort("part")["latency"].to_numpy()
+    parts = min(_PARTS, len(latency) // _FEW)
+    number = np.arange(len(latency)) * parts // len(latency)
+    shortest = np.minimum.reduceat(latency, np.searchsorted(number, np.arange(parts)))
     steps = np.diff(shortest)
     drifts = len(steps) >= _DRIFTING and bool((steps > 0).all() or (steps < 0).all())
     return int(shortest.max() if drifts else shortest.min())

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from importlib.resources import files
+from typing import NamedTuple
 
 
 class KernelGroup(StrEnum):
@@ -54,8 +54,7 @@ _RUNS = tuple(
 _NOT_TOLD = {"gpu_kernel_impl", "gpu_kernel_impl_nocast", "elementwise_kernel", "enable_sm90_or_later"}
 
 
-@dataclass(frozen=True)
-class PatternRow:
+class PatternRow(NamedTuple):
     """One row of the patterns, searched in the short or in the demangled name."""
 
     pattern: re.Pattern[str]

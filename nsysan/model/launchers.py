@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 #: A process' number, and where the number of all of them may stand; the most telling first. What torchrun and MPI's
 #: starters set, they set for this process alone; SLURM's may be those of the shell in which they were called.
@@ -21,8 +21,7 @@ _OF_THE_SHELL = "SLURM_PROCID"
 _NUMBER = re.compile(r"[0-9]{1,7}")
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """A process' number by one variable; world: how many there are, None where it does not tell."""
 
     variable: str

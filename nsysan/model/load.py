@@ -89,9 +89,9 @@ def _loaded(trace: Trace, catalogue: Catalogue, beside: Beside) -> Operations:
     del owner
     columns["trimmed"] = _trimmed(columns, first, queues)
     calls = reading()
+    ranges = beside.begin(lambda: trace.ranges)
     _ = trace.synchronise_calls
     trace.release("calls")
-    ranges = beside.begin(lambda: trace.ranges)
     columns |= _launches(columns["correlation"], owners, first, calls.table, calls.callers)
     callers = calls.callers.select("thread", launch="name")
     del calls

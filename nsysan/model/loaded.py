@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -64,8 +65,7 @@ class ReadRequest:
     selection: Selection = WHOLE
 
 
-@dataclass(frozen=True)
-class LoadedTrace:
+class LoadedTrace(NamedTuple):
     """One trace as it was read: its operations.
 
     payloads: row, message_bytes, communicator, peer, asked, half of its communication. step_windows: its steps.
@@ -81,8 +81,7 @@ class LoadedTrace:
     bystanders: list[tuple[int, int]]
 
 
-@dataclass(frozen=True)
-class TraceSummary:
+class TraceSummary(NamedTuple):
     """What the run needs of a trace that was read, on the trace's own clock.
 
     rows: of its operations. span: earliest start and latest end of them. step_windows: without members.

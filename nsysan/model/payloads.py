@@ -8,8 +8,7 @@ is that of the call during whose range its node was created.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -48,8 +47,7 @@ _HALVES = {"Send": "send", "Recv": "receive"}
 _MADE_OF_SENDS = ("all_to_all",)
 
 
-@dataclass(frozen=True)
-class CommunicatorRank:
+class CommunicatorRank(NamedTuple):
     """The place of one process's device in a communicator."""
 
     process: int
@@ -211,6 +209,9 @@ def _innermost(points: pl.DataFrame, calls: pl.DataFrame) -> pl.DataFrame:
 
 def _from_groups(grouped: pl.DataFrame, calls: pl.DataFrame) -> pl.DataFrame:
     """Payloads of launches inside ncclGroupEnd: the calls between it and the last ncclGroupStart."""
+    columns = ["row", "message_bytes", "communicator", "peer", "half"]
+    if grouped.is_empty():
+        return pl.DataFrame(schema={name: (grouped if name == "row" else calls).schema[name] for name in columns})
     ends = calls.filter(pl.col("call") == _GROUP_END).select("thread", group="range_id", time="start").sort("time")
     starts = calls.filter(pl.col("call") == _GROUP_START).select("thread", opened="end", time="end").sort("time")
     members = calls.filter(pl.col("call_kind").is_not_null())
@@ -242,5 +243,4 @@ def _from_groups(grouped: pl.DataFrame, calls: pl.DataFrame) -> pl.DataFrame:
     )
     single = launches.filter(pl.col("of") == 1).join(one_each.select("row"), on="row", how="anti")
     merged = single.join(whole, on=["group", "kind"])
-    columns = ["row", "message_bytes", "communicator", "peer", "half"]
     return pl.concat([one_each.select(columns), merged.select(columns)])

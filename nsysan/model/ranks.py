@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import polars as pl
 
@@ -18,8 +19,7 @@ BY_ORDER = "order of process and device"
 _IN_NAME = re.compile(r"rank[_.-]?(\d{1,9})(?!\d)", re.IGNORECASE)
 
 
-@dataclass(frozen=True)
-class Numbered:
+class Numbered(NamedTuple):
     """A rank's number by one source; world: processes that its launcher started, where it is one that tells."""
 
     number: int

@@ -88,8 +88,8 @@ def _why_both(report: Report, shown: Mapping[str, int | None]) -> str:
     part = f"of the {percent(waits, period)} waited {'only ' if waits / period - costs >= _MUCH else ''}{pct(costs)}"
     hosts = (verdict.shares.get(VerdictKind.HOST) or 0.0) > DOMINANT
     if not late and Scenario.NO_SKEW in what.bounds:
-        most = pct(hidden_share(what))
-        return f"Were all ranks alike, {pct(skew)} to {most} of the step would go away: the trace cannot tell better."
+        every = pct(hidden_share(what))
+        return f"Were all ranks alike, {pct(skew)} to {every} of the step would go away: the trace cannot tell better."
     if not late:
         return f"Were all ranks alike, {part} would go away{': all hosts together set the pace' if hosts else ''}."
     who = f"the late rank{'s' if len({rank for one in late for rank in one.ranks}) > 1 else ''}"

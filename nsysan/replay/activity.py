@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -44,8 +44,7 @@ _OPERATION = (
 )
 
 
-@dataclass(frozen=True)
-class Activity:
+class Activity(NamedTuple):
     """What ranks and their hosts did in stretches of consecutive steps, on the run's clock, int64 ns.
 
     operations: stretch and the columns _OPERATION. waits: stretch, rank, thread, start, end, name, correlation of the
@@ -85,7 +84,7 @@ def activity(run: Run, most: int = MAX_OPERATIONS) -> Activity | None:
 
 def _early(operations: pl.DataFrame) -> dict[int, int]:
     """ns by which a rank's GPU is early beside its host, by rank, where its work begins before it is launched."""
-    launched = operations.drop_nulls("launch_start").group_by("rank")
+    launched = operations.select("rank", "begin", "launch_start").drop_nulls("launch_start").group_by("rank")
     least = launched.agg(ns=(pl.col("begin") - pl.col("launch_start")).quantile(_LEAST, "lower").cast(pl.Int64))
     return {rank: -ns for rank, ns in least.filter(pl.col("ns") < 0).sort("rank").iter_rows()}
 
@@ -115,7 +114,8 @@ def activity_of(
 
     operations = pl.concat(placed.each(of_rank))
     threads = (
-        operations.drop_nulls("thread")
+        operations.select("stretch", "thread", "rank", "process", "launch_start", "launch_end")
+        .drop_nulls("thread")
         .group_by("stretch", "thread")
         .agg(pl.first("rank", "process"), first=pl.min("launch_start"), final=pl.max("launch_end"))
     )

@@ -20,9 +20,10 @@ def launches_ahead(graph: Graph) -> bool:
     """
     waits = np.flatnonzero((graph.link == Link.SYNC) & (graph.edges.target < graph.first_operation))
     source, target = graph.edges.source[waits], graph.edges.target[waits]
-    work = graph.operations[(source - graph.first_operation) // 2].select("stretch", "rank", step="home")
+    work = graph.operations.select("stretch", "rank", step="home")[(source - graph.first_operation) // 2]
     known = work.with_columns(known=pl.Series(graph.time[target])).drop_nulls().group_by(_STEP).agg(pl.max("known"))
-    begun = graph.calls.filter(~pl.col("waits")).drop_nulls("of").select("stretch", "rank", "start", step="of")
+    begun = graph.calls.select("stretch", "rank", "start", "waits", step="of")
+    begun = begun.filter(~pl.col("waits")).drop_nulls("step")
     begun = begun.group_by(_STEP).agg(pl.min("start")).with_columns(pl.col("step") - 1)
     both = known.join(begun, on=list(_STEP))
     ahead = both.group_by("rank").agg(ahead=(pl.col("start") < pl.col("known")).mean() > _MOSTLY)

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from nsysan.columns.codes import codes
 from nsysan.replay.engine import I64
 from nsysan.replay.links import Link, Part, part
 
@@ -81,6 +82,7 @@ def _numbered(work: pl.DataFrame, starts: I64) -> pl.DataFrame:
     keys = ("stretch", "rank")
     lane = (*keys, *_LANE)
     never = pl.lit(1 << 40)
+    number, _ = codes(work.select(_LANE).get_columns())
     columns = work.select(
         *lane,
         "step",
@@ -92,7 +94,8 @@ def _numbered(work: pl.DataFrame, starts: I64) -> pl.DataFrame:
         "correlation",
         "graph_node",
         node=pl.Series(starts),
-        lane=pl.format("{} {}", "context", "stream"),
+        # Null where a stream is not told: it is no other one's.
+        lane=pl.when(pl.all_horizontal(pl.col(_LANE).is_not_null())).then(pl.Series(number.astype(np.int64))),
     )
     # Of a graph's nodes only the first is launched.
     follows = (pl.col("correlation") == pl.col("correlation").shift(1).over(lane)).fill_null(value=False)

@@ -113,8 +113,8 @@ def _crossing(graph: Graph) -> pl.DataFrame:
     def chosen(link: Link) -> I64:
         return np.flatnonzero(graph.link == link)
 
-    def of_work(at: I64) -> pl.DataFrame:
-        return graph.operations[(edges.target[at] - graph.first_operation) // 2]
+    def of_work(at: I64, *columns: str) -> pl.DataFrame:
+        return graph.operations[columns][(edges.target[at] - graph.first_operation) // 2]
 
     free = pl.col("ns").filter("free").min()
     launches, orders, waits = (
@@ -128,7 +128,9 @@ def _crossing(graph: Graph) -> pl.DataFrame:
     waited = chosen(Link.ORDER)
     np.maximum.at(before, edges.target[waited], time[edges.source[waited]])
     idle = before[target] <= time[edges.source[launches]]
-    launched = of_work(launches).select("rank", "launch", copies=pl.col("type") != "kernel", place=pl.col("graph_node"))
+    launched = of_work(launches, "rank", "launch", "type", "graph_node").select(
+        "rank", "launch", copies=pl.col("type") != "kernel", place=pl.col("graph_node")
+    )
     # What takes longer waited for something that no table shows.
     shown, others = free.over("rank", "launch", "copies"), free.over("rank")
     parts = [
@@ -137,7 +139,9 @@ def _crossing(graph: Graph) -> pl.DataFrame:
         )
     ]
     # An order shows what it takes where nothing else came later.
-    ordered = of_work(orders).select("rank", "place", node=pl.col("graph_node"), launch="name")
+    ordered = of_work(orders, "rank", "place", "graph_node", "name").select(
+        "rank", "place", node=pl.col("graph_node"), launch="name"
+    )
     soonest = pl.col("ns").min().over("rank", "node")
     own = pl.when(pl.col("node").is_not_null() & (soonest <= _OF_NODE)).then(soonest)
     prompt = graph.delay[orders] <= _ORDER
@@ -149,7 +153,7 @@ def _crossing(graph: Graph) -> pl.DataFrame:
         )
     )
     called = edges.target[waits]
-    asked = graph.calls[called // 2].select("rank", "launch")
+    asked = graph.calls["rank", "launch"][called // 2]
     parts.append(
         _edges(waits, graph, asked, time[edges.source[waits]] > time[called - 1]).with_columns(
             least=pl.coalesce(free.over("rank", "launch"), free.over("launch"), pl.lit(_SYNC))
@@ -176,10 +180,8 @@ def _own_work(graph: Graph, lane: I64) -> I64:
     last = np.full(len(graph.time), np.iinfo(np.int64).min, dtype=np.int64)
     np.maximum.at(last, target, ended)
     calls = np.unique(target)
-    frame = (
-        graph.calls[calls // 2]
-        .select("thread", "launch", "worked")
-        .with_columns(ns=pl.Series(lane[calls]), idle=pl.Series(last[calls] <= graph.time[calls - 1]))
+    frame = graph.calls["thread", "launch", "worked"][calls // 2].with_columns(
+        ns=pl.Series(lane[calls]), idle=pl.Series(last[calls] <= graph.time[calls - 1])
     )
     usual = pl.col("ns").filter("idle").quantile(0.5, "lower")
     own[calls] = (

@@ -33,6 +33,13 @@ class Basis:
     node_rank: I64
     wire_floor: I64
 
+    def of_ranks(self, ranks: Iterable[int]) -> _Mask:
+        """The nodes of these ranks."""
+        chosen = np.zeros(max(0, *self.graph.ranks, *ranks) + 2, dtype=np.bool_)
+        chosen[list(ranks)] = True
+        # The last is that of nodes of no rank, -1.
+        return np.asarray(chosen[self.node_rank])
+
 
 def basis(graph: Graph, delays: Delays, levels: Levels, floor: pl.DataFrame) -> Basis:
     """The basis of all scenarios; floor: of each call's kind, as metrics.whatif.floors gives it."""
@@ -48,7 +55,8 @@ def no_skew(chosen: _Mask, levels: Levels | None = None) -> Edit:
     def edit(basis: Basis, lane: I64, cross: I64) -> None:
         known = levels or basis.levels
         np.copyto(lane, known.lane, where=chosen)
-        cross[known.gone & chosen[basis.graph.edges.target]] = NEVER
+        gone = np.flatnonzero(known.gone)
+        cross[gone[chosen[basis.graph.edges.target[gone]]]] = NEVER
 
     return edit
 
@@ -61,7 +69,7 @@ class PutRight:
 
     def __call__(self, basis: Basis, lane: I64, cross: I64) -> None:
         if self.ranks:
-            no_skew(np.isin(basis.node_rank, list(self.ranks)))(basis, lane, cross)
+            no_skew(basis.of_ranks(self.ranks))(basis, lane, cross)
 
 
 #: The step as it is.
@@ -201,7 +209,9 @@ def _floors(graph: Graph, floor: pl.DataFrame) -> I64:
     """The floor of the call of each edge of a wire; of the other edges more than any delay."""
     most = np.full(len(graph.edges), -NEVER, dtype=np.int64)
     wire = np.flatnonzero(graph.link == Link.WIRE)
-    work = graph.operations[(graph.edges.target[wire] - graph.first_operation) // 2]
+    columns = ("name", "message_bytes", "group", "population", "cls", "wire", "message")
+    work = graph.operations.select(*columns, "stretch", "family", "of", "call")
+    work = work[(graph.edges.target[wire] - graph.first_operation) // 2]
     floor = floor.with_columns(pl.col("name").cast(pl.String))
     keys = [*KEY, *(name for name in ("population",) if name in floor.columns)]
     named = work.select("name", "message_bytes", "group", "population", place())

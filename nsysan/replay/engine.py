@@ -9,6 +9,7 @@ that level.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
@@ -19,6 +20,8 @@ import numpy.typing as npt
 I64 = npt.NDArray[np.int64]
 #: Before every time; far from the least int64, as delays are added to it.
 NEVER = -(1 << 60)
+#: No joint has so many edges before it.
+_UNKNOWN = 1 << 60
 
 
 class NotAcyclic(ValueError):
@@ -36,8 +39,7 @@ class Edges:
         return len(self.source)
 
 
-@dataclass(frozen=True)
-class Times:
+class Times(NamedTuple):
     """Time of every node in each scenario, int64 ns; each is added up when it is asked for, as few are.
 
     sums: of lane delays up to each node (scenarios, nodes). known: time less that sum of each joint (joints,
@@ -113,15 +115,16 @@ class Engine:
         # Joints that follow each other in a lane and are of one level.
         heads = np.flatnonzero(~goes_on[order])
         lengths = np.diff(np.append(heads, len(order)))
-        runs = np.stack((heads, lengths), axis=1)[lengths > 1]
+        runs = _side_by_side(heads[lengths > 1], lengths[lengths > 1], ordered)
         of_level = np.searchsorted(runs[:, 0], bounds)
+        runs_of = [(head, end, length) for head, end, length in runs.tolist()]
         self._levels = [
             _Level(
                 slice(first, last),
                 slice(begin, end),
                 sources[begin:end],
                 starts[first - without : last - without] - begin,
-                _side_by_side(runs[of_first:of_last].tolist()),
+                runs_of[of_first:of_last],
             )
             for (first, begin, of_first), (last, end, of_last) in pairwise(
                 zip(bounds.tolist(), edge_of.tolist(), of_level.tolist(), strict=True)
@@ -138,17 +141,16 @@ class Engine:
         """
         sums, scenarios = lane, len(lane)
         sums[:, self._opens] = 0
-        # A scenario is summed up in one go, and all of them are looked up together: each by rows that lie in a piece.
         np.cumsum(sums, axis=1, out=sums)
-        by_node = np.ascontiguousarray(sums.T)
         known = np.full((len(self._joints), scenarios), NEVER, dtype=np.int64)
         heads = np.flatnonzero(self._opens)
-        known[self._place[self._joint_of[heads]]] = released[heads, None] - by_node[heads]
+        known[self._place[self._joint_of[heads]]] = (released[heads] - sums.take(heads, axis=1)).T
+        shifted = sums.take(self._edges.source, axis=1)
+        shifted += cross
+        shifted -= sums.take(self._edges.target, axis=1)
+        # A scenario is summed up in one go, and levels are taken of all together: each by rows that lie in a piece.
         delays = np.zeros((self._count, scenarios), dtype=np.int64)
-        shifted = by_node.take(self._edges.source, axis=0)
-        shifted += cross.T
-        shifted -= by_node.take(self._edges.target, axis=0)
-        delays[self._edge_at] = shifted
+        delays[self._edge_at] = shifted.T
         for joints, edges, sources, starts, runs in self._levels:
             arrived = known.take(sources, axis=0)
             arrived += delays[edges]
@@ -161,53 +163,59 @@ class Engine:
         return Times(sums, known, self._place[self._joint_of])
 
 
-def _side_by_side(runs: list[list[int]]) -> list[tuple[int, int, int]]:
-    """Runs, each its first joint and its length: those of one length that lie side by side as one."""
-    found: list[tuple[int, int, int]] = []
-    for head, length in runs:
-        begin, end, last = found[-1] if found else (head, -1, 0)
-        if end == head and last == length:
-            found[-1] = (begin, head + length, length)
-        else:
-            found.append((head, head + length, length))
-    return found
+def _side_by_side(heads: I64, lengths: I64, level: I64) -> I64:
+    """Runs by their first joint, the one behind the last, and their length: those of a level that lie side by side and
+    are as long as each other as one; level: of each joint.
+    """
+    ends = heads + lengths
+    apart = (heads[1:] != ends[:-1]) | (lengths[1:] != lengths[:-1]) | (level[heads[1:]] != level[heads[:-1]])
+    first = np.flatnonzero(np.append(True, apart)[: len(heads)])
+    last = np.append(first[1:], len(heads))[: len(first)] - 1
+    return np.stack((heads[first], ends[last], lengths[first]), axis=1)
 
 
 def _levels(first: npt.NDArray[np.bool_], source: I64, target: I64, measured: I64) -> I64:
     """How many edges must be taken one after another before each joint; what goes on in a lane is no edge."""
     count = len(measured)
     by_target = np.argsort(target, kind="stable")
-    starts = np.searchsorted(target[by_target], np.arange(count + 1)).tolist()
-    sources = source[by_target].tolist()
-    opens = first.tolist()
-    levels = [-1] * count
+    sources = source[by_target]
+    starts = np.searchsorted(target[by_target], np.arange(count + 1))
+    # Behind the joints: what comes before one that no edge leads to, and before one that opens a lane.
+    no_edge, no_lane = count, count + 1
+    along = np.where(first, no_lane, np.arange(count) - 1)
+    levels = [_UNKNOWN] * count + [-1, 0]
+    # Joints by their time, each as often as it has edges, at least once: by its lane, then by what it is so far.
+    order = np.argsort(measured, kind="stable")
+    edges = np.diff(starts)[order]
+    times = np.maximum(edges, 1)
+    joint = np.repeat(order, times)
+    nth = np.arange(len(joint)) - np.repeat(np.cumsum(times) - times, times)
+    incoming = np.full(len(joint), no_edge)
+    some = np.repeat(edges > 0, times)
+    incoming[some] = sources[(starts[joint] + nth)[some]]
+    so_far = np.where(nth > 0, joint, along[joint])
 
-    def level_of(node: int) -> int:
-        """-1 where what comes before is not known."""
-        level = 0 if opens[node] else levels[node - 1]
-        for other in sources[starts[node] : starts[node + 1]]:
-            before = levels[other]
-            if before < 0:
-                return -1
-            if before >= level >= 0:
-                level = before + 1
-        return level
+    def befores(node: int) -> list[int]:
+        return [int(along[node]), *sources[starts[node] : starts[node + 1]].tolist()]
 
-    # By measured time what comes before is mostly known; what is not, being of the same ns, is looked into first.
-    for start in np.argsort(measured, kind="stable").tolist():
-        if levels[start] >= 0:
-            continue
-        levels[start] = level_of(start)
-        stack = [start] if levels[start] < 0 else []
-        while stack:
-            node = stack[-1]
-            if levels[node] < 0:
-                levels[node] = level_of(node)
-            if levels[node] >= 0:
-                stack.pop()
-                continue
-            before = sources[starts[node] : starts[node + 1]]
-            stack += [other for other in (before if opens[node] else [*before, node - 1]) if levels[other] < 0]
-            if len(stack) > 4 * count + 16:
-                raise NotAcyclic
-    return np.array(levels, dtype=np.int64)
+    for node, lane, edge in zip(joint.tolist(), so_far.tolist(), incoming.tolist(), strict=True):
+        level, before = levels[lane], levels[edge]
+        level = level if level > before else before + 1
+        # By measured time what comes before is mostly known; what is not, being of the same ns, is looked into first.
+        levels[node] = level if level < _UNKNOWN else _looked_into(node, befores, levels)
+    return np.array(levels[:count], dtype=np.int64)
+
+
+def _looked_into(node: int, befores: Callable[[int], list[int]], levels: list[int]) -> int:
+    """The level of a joint, when those of all that come before it have been found and noted."""
+    stack = [node]
+    while stack:
+        one = stack[-1]
+        lane, *sources = befores(one)
+        unknown = [other for other in (lane, *sources) if levels[other] >= _UNKNOWN]
+        if not unknown:
+            levels[stack.pop()] = max([levels[lane], *(levels[other] + 1 for other in sources)])
+        stack += unknown
+        if len(stack) > 4 * len(levels) + 16:
+            raise NotAcyclic
+    return levels[node]

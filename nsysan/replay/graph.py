@@ -56,7 +56,9 @@ def build(run: Run, found: Activity) -> Graph:
     work = with_meetings(work.sort(*_LANE, "begin", "end", maintain_order=True))
     waited = os_waits(found.os_calls, hosts)
     met = meetings(hosts, waited)
-    hosts, answered = with_replies(work, hosts, found.beside, found.orders, waited, meet=not met.is_empty())
+    hosts = hosts.with_row_index("traced")
+    waits = host_waits(work, hosts.with_columns(number="traced"), found.orders)
+    hosts, answered = with_replies(work, hosts, found.beside, found.orders, waits, waited, meet=not met.is_empty())
     # Where it is inferred what tells hosts to begin, that is no other host.
     hosts = with_hosts_met(hosts, met if answered.is_empty() else met.clear())
     hosts, seen = with_seen_waits(hosts, waited)
@@ -75,7 +77,7 @@ def build(run: Run, found: Activity) -> Graph:
     opens[:first:2] = _new(hosts, _CALL)
     opens[first:count:2] = _new(work, _LANE)
     opens[count:] = True
-    waits = host_waits(work, hosts, found.orders, starts)
+    waits = _numbered(waits, hosts, first)
     parts = [
         *_launches(work, hosts, starts),
         *_meetings(arrivals, work["held"].to_numpy(), starts, count),
@@ -92,11 +94,19 @@ def build(run: Run, found: Activity) -> Graph:
     delay = time[target] - time[source]
     kept = (delay >= 0) | (link == Link.ARRIVAL)
     source, target, link, delay = source[kept], target[kept], link[kept], delay[kept]
-    return Graph(hosts, work, time, opens, Edges(source, target), link, delay, ranks, stages)
+    return Graph(hosts.drop("traced"), work, time, opens, Edges(source, target), link, delay, ranks, stages)
 
 
 def _paired(begin: I64, end: I64) -> I64:
     return np.stack((begin, end), axis=1).ravel()
+
+
+def _numbered(waits: list[Part], hosts: pl.DataFrame, first: int) -> list[Part]:
+    """The waits of traced calls by the numbers of nodes; first: with which the operations begin."""
+    traced = hosts.select("traced", "number").drop_nulls("traced")
+    number = np.zeros(len(traced), dtype=np.int64)
+    number[traced["traced"].to_numpy()] = traced["number"].to_numpy()
+    return [(source + first, 2 * number[target // 2] + 1, link) for source, target, link in waits]
 
 
 def _new(frame: pl.DataFrame, key: tuple[str, ...]) -> npt.NDArray[np.bool_]:
@@ -137,6 +147,6 @@ def _launches(work: pl.DataFrame, hosts: pl.DataFrame, starts: I64) -> list[Part
     at = at.with_columns(node=pl.Series(starts))
     roots = pl.col("node") == pl.col("node").min().over("stretch", "rank", "correlation", "context", "stream")
     at = at.filter(pl.col("graph_node").is_null() | roots).drop_nulls("launch_start")
-    calls = hosts.filter(~pl.col("waits")).select("stretch", "thread", "number", launch_start="start")
+    calls = hosts.select("stretch", "thread", "number", "waits", launch_start="start").filter(~pl.col("waits"))
     joined = at.join(calls, on=["stretch", "thread", "launch_start"], how="inner")
     return [part(2 * joined["number"].to_numpy().astype(np.int64), joined["node"].to_numpy(), Link.LAUNCH)]

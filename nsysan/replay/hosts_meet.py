@@ -53,7 +53,7 @@ def with_hosts_met(hosts: pl.DataFrame, met: pl.DataFrame) -> pl.DataFrame:
 
 def hosts_meet(hosts: pl.DataFrame) -> list[Part]:
     """Edges from where each host comes to a meeting to where each other one leaves it; hosts: numbered."""
-    met = hosts.drop_nulls("meeting").select(*_MEETING, "rank", "number")
+    met = hosts.select(*_MEETING, "rank", "number").drop_nulls("meeting")
     pairs = met.join(met, on=list(_MEETING), suffix="_other").filter(pl.col("rank") != pl.col("rank_other"))
     source, target = (2 * pairs[name].to_numpy().astype(np.int64) for name in ("number", "number_other"))
     return [part(source, target + 1, Link.HOST)] if len(pairs) else []
@@ -65,7 +65,8 @@ def _pauses(hosts: pl.DataFrame, os_waits: OsWaits) -> pl.DataFrame:
 
     Where the hosts of all ranks are seen to wait in it, in most steps, it is their longest wait.
     """
-    calls = launching(hosts).with_columns(left="start", after=pl.col("place").shift(1).over(_LANE))
+    told = hosts.select("stretch", "step", "rank", "thread", "place", "start", "end", "waits")
+    calls = launching(told).with_columns(left="start", after=pl.col("place").shift(1).over(_LANE))
     calls = calls.drop_nulls(["step", "place"])
     pauses = calls.filter(pl.col("left") - pl.col("paused") >= _PAUSE)
     pauses = os_waits.within(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -14,8 +14,7 @@ from nsysan.replay.shape import Graph
 _STEP = ("stretch", "rank", "step")
 
 
-@dataclass(frozen=True)
-class HostCalls:
+class HostCalls(NamedTuple):
     """The calls of the threads of ranks in counted steps: call (a row of the graph's), row (of the counted), both by
     row and thread; begins: where those of each of these begin.
     """
@@ -42,12 +41,14 @@ def needs(graph: Graph, counted: int, calls: HostCalls, lane: I64, cross: I64) -
     it.
     """
     found = np.zeros((counted, len(lane)), dtype=np.int64)
-    launches = graph.link == Link.LAUNCH
-    if not len(calls.call) or not launches.any():
+    launches = np.flatnonzero(graph.link == Link.LAUNCH)
+    if not len(calls.call) or not len(launches):
         return found
     first = graph.first_operation
     own = lane[:, 0:first:2] + lane[:, 1:first:2]
     sums = np.add.reduceat(own[:, calls.call], calls.begins, axis=1)
     np.maximum.at(found, calls.row[calls.begins], sums.T)
-    found[:, (cross[:, launches] == NEVER).all(axis=1)] = 0
+    for scenario in np.flatnonzero(cross[:, launches[0]] == NEVER):
+        if (cross[scenario, launches] == NEVER).all():
+            found[:, scenario] = 0
     return found

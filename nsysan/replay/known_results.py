@@ -8,7 +8,7 @@ import polars as pl
 from nsysan.replay.engine import I64
 from nsysan.replay.links import Link, Part
 from nsysan.replay.unseen import SEEN, busiest, waiting
-from nsysan.replay.waits import host_waits, waits_of
+from nsysan.replay.waits import waits_of
 
 #: They are known in so many of the steps.
 _MOST = 0.8
@@ -24,18 +24,21 @@ def told_to_thread(work: pl.DataFrame, beside: pl.DataFrame, orders: pl.DataFram
     return _last(work, calls, *_shown(waits_of(work, calls, orders, 2 * np.arange(len(work)))))
 
 
-def told_to_host(work: pl.DataFrame, hosts: pl.DataFrame, orders: pl.DataFrame) -> tuple[pl.DataFrame, int]:
-    """The same of calls of the one host among several that is seen to wait; and its rank, -1 where none is alone."""
-    calls = hosts.with_row_index("number")
-    nodes, numbers = _shown(host_waits(work, calls, orders, 2 * np.arange(len(work))))
-    waits = (
+def told_to_host(work: pl.DataFrame, hosts: pl.DataFrame, waits: list[Part]) -> tuple[pl.DataFrame, int]:
+    """The same of calls of the one host among several that is seen to wait; and its rank, -1 where none is alone.
+
+    waits: of all hosts, as waits.host_waits has them.
+    """
+    calls = hosts.rename({"traced": "number"})
+    nodes, numbers = _shown(waits)
+    until = (
         pl.DataFrame({"number": numbers, "until": work["end"].to_numpy()[nodes]})
         .group_by("number")
         .agg(pl.max("until"))
     )
-    waits = calls.with_columns(pl.col("number").cast(pl.Int64)).join(waits, on="number", how="left")
+    held = calls.with_columns(pl.col("number").cast(pl.Int64)).join(until, on="number", how="left")
     waited = (pl.min_horizontal("until", "end") - pl.col("start")).clip(0).fill_null(0)
-    shares = waiting(busiest(waits.with_columns(waited=waited)))
+    shares = waiting(busiest(held.with_columns(waited=waited)))
     seen = shares.filter(pl.col("share") >= SEEN)["rank"].to_list()
     if len(seen) != 1 or len(shares) < 2:
         return work.head(0).select("stretch", "step", "end", node=pl.lit(0)), -1
@@ -50,10 +53,8 @@ def _shown(parts: list[Part]) -> tuple[I64, I64]:
 
 
 def _last(work: pl.DataFrame, calls: pl.DataFrame, nodes: I64, numbers: I64) -> pl.DataFrame:
-    found = (
-        work[nodes]
-        .select("stretch", "rank", "home", ended="end")
-        .with_columns(calls[numbers]["end"], node=pl.Series(nodes))
+    found = work.select("stretch", "rank", "home", ended="end")[nodes].with_columns(
+        calls[numbers]["end"], node=pl.Series(nodes)
     )
     found = found.drop_nulls("home").sort("ended", "end")
     told = found.group_by("stretch", "home", "rank", maintain_order=True).agg(pl.last("node", "end"))

@@ -87,7 +87,7 @@ def _all_but_each(late: Sequence[int]) -> list[Edit]:
 
 def _but(basis: Basis, ranks: Sequence[int], but: Mask) -> Edit:
     """These ranks put right, but for these nodes."""
-    return no_skew(np.isin(basis.node_rank, ranks) & ~but)
+    return no_skew(basis.of_ranks(ranks) & ~but)
 
 
 def _rotates(late: Sequence[int], measured: Timed, base: Timed, others: Mapping[int, Timed]) -> bool:

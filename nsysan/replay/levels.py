@@ -36,21 +36,23 @@ def levels_of(graph: Graph, delays: Delays, period: int) -> Levels:
     lane = delays.lane.copy()
     first, end = graph.first_operation, graph.first_arrival
     work = graph.operations.select(
-        _key("home"), group="name", kind="name", ns=pl.Series(delays.lane[first + 1 : end : 2])
+        *_key("home"), "name", group=_group("name"), ns=pl.Series(delays.lane[first + 1 : end : 2])
     )
-    right, extra = _right(work, peers, excess)
+    right, extra = _right(work, pl.col("name"), peers, excess)
     lane[first + 1 : end : 2] = right
     # What waits in a call, or moves data between ranks, is no rank's own.
     together = graph.operations.select(is_communication() & ~pl.Series("extra", extra)).to_series().to_numpy()
     lane[first + 1 : end : 2] = np.where(together, delays.lane[first + 1 : end : 2], lane[first + 1 : end : 2])
     lane[first:end:2] = np.where(extra, 0, lane[first:end:2])
-    for offset, group in ((0, pl.lit("")), (1, pl.col("launch"))):
-        kind = pl.concat_str("launch", "name", ignore_nulls=True)
-        calls = graph.calls.select(_key("step"), group=group, kind=kind, ns=pl.Series(delays.lane[offset:first:2]))
-        lane[offset:first:2], extra_calls = _right(calls, peers, excess)
+    kind = pl.concat_str("launch", "name", ignore_nulls=True)
+    for offset, group in ((0, pl.lit(0)), (1, _group("launch"))):
+        calls = graph.calls.select(
+            *_key("step"), "launch", "name", group=group, ns=pl.Series(delays.lane[offset:first:2])
+        )
+        lane[offset:first:2], extra_calls = _right(calls, kind, peers, excess)
         if offset == 0 and extra_calls.any():
             before = _with_next(graph.calls, delays.lane[0:first:2], extra_calls)
-            lane[0:first:2], _ = _right(calls.with_columns(ns=pl.Series(before)), peers, excess)
+            lane[0:first:2], _ = _right(calls.with_columns(ns=pl.Series(before)), kind, peers, excess)
     target = (graph.edges.target - first) // 2
     launches = graph.link == Link.LAUNCH
     gone = np.zeros(len(launches), dtype=np.bool_)
@@ -80,16 +82,22 @@ def _key(step: str) -> list[pl.Expr]:
     return [pl.col(step).alias("step"), pl.col("stretch", "rank", "segment", "place")]
 
 
+def _group(text: str) -> pl.Expr:
+    """A number for each text."""
+    return pl.col(text).cast(pl.Categorical).to_physical().cast(pl.Int64).fill_null(-1)
+
+
 def _peers(graph: Graph) -> pl.DataFrame:
     """rank, stage, peers: how many ranks do the same."""
     stages = [(rank, number, len(stage)) for number, stage in enumerate(graph.stages) for rank in stage]
     return pl.DataFrame(stages, schema={"rank": pl.Int64, "stage": pl.Int64, "peers": pl.Int64}, orient="row")
 
 
-def _right(rows: pl.DataFrame, peers: pl.DataFrame, excess: int) -> tuple[I64, npt.NDArray[np.bool_]]:
+def _right(rows: pl.DataFrame, kind: pl.Expr, peers: pl.DataFrame, excess: int) -> tuple[I64, npt.NDArray[np.bool_]]:
     """What each row takes on a rank that is right; and whether it is what most ranks do not have.
 
-    rows: stretch, step, rank, segment, place (null where nothing is alike on other ranks), group, kind, ns.
+    rows: stretch, step, rank, segment, place (null where nothing is alike on other ranks), group (a number), ns, and
+    what kind each is told by.
     """
     if rows.is_empty():
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.bool_)
@@ -97,7 +105,7 @@ def _right(rows: pl.DataFrame, peers: pl.DataFrame, excess: int) -> tuple[I64, n
     # A place is one of a stage, and so is a group.
     rows = rows.with_columns(
         place=pl.col("place") * (pl.col("stage").max() + 1) + pl.col("stage"),
-        group=pl.struct("stage", "group").rank("dense").cast(pl.Int64),
+        group=pl.col("group") * (pl.col("stage").max() + 1) + pl.col("stage"),
     )
     at, own = (pl.Series(codes(rows.select(key).get_columns())[0]) for key in (_AT_ONCE, ("rank", "place")))
     rows = rows.with_columns(at=at, own=own)
@@ -111,7 +119,7 @@ def _right(rows: pl.DataFrame, peers: pl.DataFrame, excess: int) -> tuple[I64, n
     )
     instead = None
     if at_once["extra"].any():
-        at_once = _without_moved(rows, at_once)
+        at_once = _without_moved(rows.with_columns(kind=kind), at_once)
         instead = _instead(rows, at_once)
     rows = rows.with_columns(extra=at_once.sort("at")["extra"][at])
     usual = rows.group_by("own").agg(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -19,8 +19,7 @@ _THREAD = ("stretch", "thread")
 _UNTOLD = [pl.lit(None, pl.Int64).alias(name) for name in ("os_wait", "since", "until")]
 
 
-@dataclass(frozen=True)
-class OsWaits:
+class OsWaits(NamedTuple):
     """spans: stretch, thread, start, end of waits for others, by start; threads: stretch, thread of those that are
     traced; calls: stretch, thread, start, name of what else these call, and wait in, by start: all but what yields.
     """

@@ -230,7 +230,8 @@ def _unsplit(found: Activity, graph: Graph, period: int) -> float:
     """Of the rank that has most of it, a step's share in communication that has no last arrival among several ranks."""
     if len(graph.ranks) < 2 or not period:
         return 0.0
-    work = graph.operations.join(found.steps.filter("counted"), on=["stretch", "rank", "step"], how="semi")
+    told = ("stretch", "rank", "step", "cls", "begin", "end", "last", "single")
+    work = graph.operations.select(told).join(found.steps.filter("counted"), on=["stretch", "rank", "step"], how="semi")
     steps = found.steps.filter("counted").select("stretch", "step").n_unique()
     untold = work.filter(is_communication() & pl.col("last").is_null() & ~pl.col("single").fill_null(value=False))
     ns = untold.group_by("rank").agg((pl.col("end") - pl.col("begin")).sum())["end"].max()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from nsysan.columns.codes import codes, occurrences
+from nsysan.columns.rows import filled, taken
 from nsysan.trace.calls import NOT_READY
 
 _HOME = ("stretch", "rank", "home")
@@ -29,13 +30,14 @@ def with_places(work: pl.DataFrame, waits: pl.DataFrame) -> tuple[pl.DataFrame, 
     ordered = work.sort(*rank, *given, maintain_order=True).with_columns(
         home=pl.col("step").forward_fill().over(rank), population=pl.col("population").forward_fill().over(rank)
     )
-    ordered = ordered.sort(*_HOME, *given, maintain_order=True).with_columns(
+    ordered = _by_home(ordered)
+    coded = {name: _number(ordered[name]) for name in ("population", "name")}
+    ordered = ordered.with_columns(
         segment=pl.col("call").is_not_null().cast(pl.Int64).cum_sum().over(_HOME),
         name=pl.col("name").cast(pl.String),
         launch=pl.col("launch").cast(pl.String),
     )
-    numbers = ordered.with_columns(population=_number(ordered["population"]), name=_number(ordered["name"]))
-    ordered = ordered.with_columns(_place(numbers, ("population", "segment", "name")))
+    ordered = ordered.with_columns(_place(ordered.with_columns(**coded), ("population", "segment", "name")))
     launches = (
         ordered.drop_nulls("launch_start")
         .group_by("stretch", "thread", "launch_start", maintain_order=True)
@@ -73,6 +75,13 @@ def with_places(work: pl.DataFrame, waits: pl.DataFrame) -> tuple[pl.DataFrame, 
     return ordered, calls.with_columns(_place(numbers, ("population", "segment", "launch", "name", "waits")))
 
 
+def _by_home(ordered: pl.DataFrame) -> pl.DataFrame:
+    """Work that is ordered by stretch, rank and launch by its home before that: mostly it is."""
+    stretch, rank, home = (filled(ordered[name], -1).to_numpy() for name in _HOME)
+    falls = (home[1:] < home[:-1]) & (rank[1:] == rank[:-1]) & (stretch[1:] == stretch[:-1])
+    return ordered.sort(_HOME, maintain_order=True) if falls.any() else ordered
+
+
 def _asked_once(calls: pl.DataFrame) -> pl.DataFrame:
     """The calls with each run of queries as one: from the first to the end of the last, which tells what it asked.
 
@@ -104,9 +113,10 @@ def _asked_once(calls: pl.DataFrame) -> pl.DataFrame:
 
 
 def _number(texts: pl.Series) -> pl.Series:
-    """Texts by number, 0 where there is none."""
-    known = texts.drop_nulls().unique().sort()
-    return texts.cast(pl.Enum(known)).to_physical().cast(pl.Int64).fill_null(-1) + 1
+    """Texts by number, in their order, 0 where there is none."""
+    which, distinct = codes([texts if texts.dtype == pl.Categorical else texts.cast(pl.Categorical)])
+    number = distinct.to_series().cast(pl.String).rank("dense").cast(pl.Int64).fill_null(0)
+    return taken(number, pl.Series(which))
 
 
 def _place(rows: pl.DataFrame, key: tuple[str, ...]) -> pl.Series:

@@ -42,6 +42,7 @@ def with_replies(
     hosts: pl.DataFrame,
     beside: pl.DataFrame,
     orders: pl.DataFrame,
+    waits: list[Part],
     os_waits: OsWaits = NOT_TRACED,
     *,
     meet: bool,
@@ -50,17 +51,18 @@ def with_replies(
     as have been told by then on all ranks; with `reply`, whether it is one. And node (of the work, from 0), thread,
     start, link: which work each of them is for.
 
-    work, hosts: as with_places has them. beside: calls that wait of threads that launch nothing, as Activity has them.
-    os_waits: what hosts wait in calls into the operating system. meet: whether the hosts do.
+    work, hosts: as with_places has them, hosts with `traced`, their number (null of what is added). beside: calls that
+    wait of threads that launch nothing, as Activity has them. waits: edges to the ends of those of hosts, as
+    waits.host_waits has them. os_waits: what hosts wait in calls into the operating system. meet: whether the hosts do.
     """
     hosts = hosts.sort(*_LANE, "start", "end", maintain_order=True).with_columns(reply=pl.lit(value=False))
     nothing = pl.DataFrame(schema=dict.fromkeys(("stretch", "thread", "start", "node", "link"), pl.Int64))
-    pauses, told = _pauses(hosts), told_to_thread(work, beside, orders)
-    telling = -1
+    told, telling = told_to_thread(work, beside, orders), -1
     # Hosts that wait for each other are told by no one of them.
     if by_host := told.is_empty() and not meet:
-        told, telling = told_to_host(work, hosts, orders)
-    if told.is_empty() or pauses.is_empty():
+        told, telling = told_to_host(work, hosts, waits)
+    pauses = _pauses(hosts) if len(told) else hosts.clear()
+    if pauses.is_empty():
         return hosts, nothing
     before = pauses.sort("start").join_asof(
         told.sort("end").select("stretch", start="end", then=pl.col("step").cum_max().over("stretch")),
@@ -118,6 +120,7 @@ def with_replies(
         reply=pl.lit(value=True),
         of=pl.lit(None, dtype=pl.Int64),
         correlation=pl.lit(None, dtype=hosts.schema["correlation"]),
+        traced=pl.lit(None, dtype=hosts.schema["traced"]),
         place=pl.lit(place, dtype=pl.Int64),
     )
     edges = added.with_columns(link=pl.lit(int(link), dtype=pl.Int64)).select(nothing.columns)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import polars as pl
 
@@ -20,8 +21,7 @@ LEAST_HOST = 0.25
 CAUSES = ("compute", "host", "copy", "communication")
 
 
-@dataclass(frozen=True)
-class Timed:
+class Timed(NamedTuple):
     """Period of a scenario: median and mean, ns."""
 
     median: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -41,8 +42,7 @@ class Graph:
         return self.first_operation + 2 * len(self.operations)
 
 
-@dataclass(frozen=True)
-class Delays:
+class Delays(NamedTuple):
     """lane: of each node after its predecessor in the lane; cross: of each edge; ns, as they are replayed.
 
     binding: of each node the number of the edge that bound it, -1 where its lane did. usual_lane, usual_cross: the

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from nsysan.columns.codes import numbered
 from nsysan.replay.engine import I64
 from nsysan.replay.links import Link
 from nsysan.replay.shape import Graph
@@ -59,8 +60,8 @@ def gaps(graph: Graph) -> tuple[Mask, Mask]:
 
 def by_class(graph: Graph, numbers: Mapping[str, int], other: int) -> I64:
     """Of each operation the number of its class."""
-    classes = graph.operations["cls"].cast(pl.String)
-    found: I64 = classes.replace_strict(dict(numbers), default=other, return_dtype=pl.Int64).fill_null(other).to_numpy()
+    found = numbered(graph.operations["cls"], numbers).astype(np.int64)
+    found[found < 0] = other
     return found
 
 

@@ -46,7 +46,7 @@ def launching(hosts: pl.DataFrame) -> pl.DataFrame:
     its thread was over.
     """
     of_rank, lane = ("stretch", "rank"), ("stretch", "thread")
-    most = hosts.filter(~pl.col("waits")).group_by(*of_rank, "thread").len()
+    most = hosts.select(*of_rank, "thread", "waits").filter(~pl.col("waits")).group_by(*of_rank, "thread").len()
     most = most.sort("len", descending=True).unique(list(of_rank), keep="first", maintain_order=True)
     calls = hosts.with_columns(paused=pl.col("end").cum_max().shift(1).over(lane))
     return calls.join(most, on=[*of_rank, "thread"], how="semi", maintain_order="left")
@@ -86,7 +86,13 @@ def _beyond(graph: Graph, delays: Delays, levels: Levels) -> float:
 def in_step(graph: Graph) -> bool:
     """Whether the hosts of all ranks take the same time for a step."""
     lane = ("stretch", "rank")
-    begun = graph.calls.drop_nulls("step").group_by(*lane, "step").agg(pl.min("start")).sort(*lane, "step")
+    begun = (
+        graph.calls.select(*lane, "step", "start")
+        .drop_nulls("step")
+        .group_by(*lane, "step")
+        .agg(pl.min("start"))
+        .sort(*lane, "step")
+    )
     taken = begun.with_columns(ns=(pl.col("start").shift(-1) - pl.col("start")).over(lane))
     usual = taken.group_by("rank").agg(pl.median("ns"))["ns"].drop_nulls()
     return len(usual) == len(graph.ranks) and float(usual.max()) <= (1 + _ALIKE) * float(usual.min())  # type: ignore[arg-type]
@@ -106,8 +112,12 @@ def waits_for_work(graph: Graph) -> bool:
     the GPU takes. That most work starts at once both after its launch and after what is before it is no chance.
     """
     lane = ("stretch", "rank", "context", "stream")
-    work = graph.operations.with_columns(
-        gap=(pl.col("begin") - pl.col("end").shift(1)).over(lane), after=pl.col("begin") - pl.col("launch_start")
+    work = graph.operations.select(
+        "rank",
+        "graph_node",
+        "type",
+        gap=(pl.col("begin") - pl.col("end").shift(1)).over(lane),
+        after=pl.col("begin") - pl.col("launch_start"),
     )
     work = work.filter(pl.col("graph_node").is_null(), pl.col("type") == "kernel").drop_nulls(["gap", "after"])
     if len(work) < len(graph.operations) / 2:

@@ -7,8 +7,9 @@ traced by node.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import ceil
+from typing import NamedTuple
 
 import numpy as np
 
@@ -35,8 +36,7 @@ class OutOfRange(ValueError):
     """A step time that the traced step cannot have without nsys, in words."""
 
 
-@dataclass(frozen=True)
-class Untraced:
+class Untraced(NamedTuple):
     """ready: the graph of the step without nsys, of which any replay can be asked like of the traced one's.
 
     traced: the period as it was traced, ns. hosts, gaps: what is left of the hosts' time and of the gaps between

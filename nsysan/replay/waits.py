@@ -26,17 +26,26 @@ _VERY_LONG, _TWO = 3.0, 2
 _SHORTEST_QUEUE = 8
 
 
-def host_waits(work: pl.DataFrame, hosts: pl.DataFrame, orders: pl.DataFrame, starts: I64) -> list[Part]:
-    """Edges from the ends of operations to the ends of calls that wait for them."""
-    shown = hosts.filter(pl.col("waits") & ~pl.col("reply"))
-    return [*waits_of(work, shown, orders, starts), *_copies(work, hosts, starts)]
+_CALL = ("stretch", "rank", "number", "launch", "place", "start", "end", "correlation", "asked")
+
+
+def host_waits(work: pl.DataFrame, hosts: pl.DataFrame, orders: pl.DataFrame) -> list[Part]:
+    """Edges from the ends of operations to the ends of calls that wait for them, with operations from node 0 on.
+
+    hosts: as with_places has them, numbered.
+    """
+    starts = 2 * np.arange(len(work))
+    return [
+        *waits_of(work, hosts.select(*_CALL, "waits").filter("waits"), orders, starts),
+        *_copies(work, hosts, starts),
+    ]
 
 
 def waits_of(work: pl.DataFrame, calls: pl.DataFrame, orders: pl.DataFrame, starts: I64) -> list[Part]:
     """The same of calls: stretch, rank, number, launch, place, start, end, correlation, asked."""
     if calls.is_empty():
         return []
-    calls = calls.select("stretch", "rank", "number", "launch", "place", "start", "end", "correlation", "asked")
+    calls = calls.select(_CALL)
     lanes = lanes_of(work, starts)
     ended = np.zeros(int(starts[-1]) + 2 if len(starts) else 0, dtype=np.int64)
     ended[starts] = work["end"].to_numpy()
@@ -133,16 +142,15 @@ def _copies(work: pl.DataFrame, hosts: pl.DataFrame, starts: I64) -> list[Part]:
     )
     # One call copies both ways, and waits in one of them.
     copies = copies.filter(waits.over("launch", "name"), pl.col("tail") >= 0)
-    named = hosts.filter(~pl.col("waits")).select("stretch", "thread", "number", launch_start="start")
+    named = hosts.select("stretch", "thread", "number", "waits", launch_start="start").filter(~pl.col("waits"))
     joined = copies.join(named, on=["stretch", "thread", "launch_start"], how="inner")
     return [part(joined["node"].to_numpy(), 2 * joined["number"].to_numpy().astype(np.int64) + 1, Link.SYNC)]
 
 
 def held_calls(work: pl.DataFrame, hosts: pl.DataFrame, starts: I64) -> list[Part]:
     """Edges to the ends of launch calls that the driver holds: until the last replay has ended, or a queue has room."""
-    launches = hosts.filter(~pl.col("waits")).select(
-        "stretch", "thread", "number", "in_graph", launch_start="start", left="end"
-    )
+    launches = hosts.select("stretch", "thread", "number", "in_graph", "waits", launch_start="start", left="end")
+    launches = launches.filter(~pl.col("waits"))
     told = work.select(
         "stretch", "rank", "thread", "launch_start", "begin", "end", "correlation", "graph_node", node=pl.Series(starts)
     )

@@ -10,12 +10,14 @@ import polars as pl
 
 from nsysan import progress
 from nsysan.columns.memory import give_back
+from nsysan.columns.threads import Beside
 from nsysan.diagnosis.algorithms import algorithms_of, told_link
 from nsysan.diagnosis.collectives import find_families, find_link, with_peaks
 from nsysan.diagnosis.diagnose import diagnose
 from nsysan.diagnosis.expectation import Expectation, compare_with
 from nsysan.diagnosis.findings import find
 from nsysan.diagnosis.lookalikes import find_lookalikes
+from nsysan.diagnosis.paced import pacing
 from nsysan.diagnosis.quality import assess
 from nsysan.diagnosis.quality_export import assess_export
 from nsysan.diagnosis.quality_light import assess_light
@@ -145,7 +147,10 @@ def _source(stated: int | None, by_model: Mapping[int, int]) -> SizeSource:
 
 
 def _replica(number: int, own: Run, untraced: int | None) -> Replica:
-    diagnosis = diagnose(own, untraced)
+    with Beside() as beside:
+        pace_of = pacing(own, untraced, beside.begin)
+        families, compute, layers = find_families(own), find_compute(own), find_layer_tables(own)
+        diagnosis = diagnose(own, pace_of)
     give_back(own.tally.operations)
     return Replica(
         id=number,
@@ -159,9 +164,9 @@ def _replica(number: int, own: Run, untraced: int | None) -> Replica:
         diagnosis=diagnosis,
         per_step=own.ledger.join(_population_of(own), on="step", how="left", maintain_order="left"),
         per_rank=own.per_rank,
-        collectives=find_families(own),
-        compute=find_compute(own),
-        layers=find_layer_tables(own),
+        collectives=families,
+        compute=compute,
+        layers=layers,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import polars as pl
 
@@ -165,7 +166,7 @@ def _row(name: str, times: KernelTimes, ledger: pl.DataFrame) -> ComputeRow:
 
 
 def _kernel(rows: pl.DataFrame, ranks: Sequence[int], period: int) -> KernelRow:
-    ns, first = _over(rows, ranks, "ns"), rows.sort("rank").row(0, named=True)
+    ns, first = _over(rows, ranks, "ns"), rows.row(rows["rank"].arg_min() or 0, named=True)
     return KernelRow(
         name=first["name"],
         full=min(rows["demangled"].to_list()),
@@ -179,10 +180,14 @@ def _kernel(rows: pl.DataFrame, ranks: Sequence[int], period: int) -> KernelRow:
 
 def _over(rows: pl.DataFrame, ranks: Sequence[int], column: str) -> OverRanks:
     """A rank that has no such kernel spends nothing in it."""
-    told = dict(rows.select("rank", column).iter_rows())
+    told = _by_rank(rows, column)
     return OverRanks.of({rank: int(told.get(rank, 0)) for rank in ranks})
 
 
 def _calls(rows: pl.DataFrame, ranks: Sequence[int]) -> float:
-    told = dict(rows.select("rank", "calls").iter_rows())
+    told = _by_rank(rows, "calls")
     return float(pl.Series([float(told.get(rank, 0)) for rank in ranks]).median())  # type: ignore[arg-type]
+
+
+def _by_rank(rows: pl.DataFrame, column: str) -> dict[int, Any]:
+    return dict(zip(rows["rank"].to_list(), rows[column].to_list(), strict=True))

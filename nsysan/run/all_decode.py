@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 import polars as pl
 
@@ -14,8 +15,7 @@ from nsysan.run.run import OF_ALL_STEPS, Run
 _HALF = 0.5
 
 
-@dataclass(frozen=True)
-class Summed:
+class Summed(NamedTuple):
     """A population that answers are a sum over. steps: how many it has, which is its weight.
 
     period: ns of a step, median; share: of the time of all decode steps.

@@ -8,8 +8,8 @@ when calls end: ranks leave a collective together, and ranks of other groups do 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -35,8 +35,7 @@ class GroupSource(StrEnum):
     INFERRED = "inferred"
 
 
-@dataclass(frozen=True)
-class Group:
+class Group(NamedTuple):
     """A set of ranks that communicate. size: of its communicator, which may have ranks that no trace shows.
 
     communicators: ids behind it, none where they are not told.
@@ -58,8 +57,7 @@ class Group:
         return named(self.ranks)
 
 
-@dataclass(frozen=True)
-class Communicator:
+class Communicator(NamedTuple):
     """Ranks of a communicator that the trace saw being made; size: of all its ranks."""
 
     ranks: Members

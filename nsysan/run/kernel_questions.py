@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from nsysan.metrics.kernel_times import MOST_NAMES, KernelTimes, Names, in_windows, kernel_times, per_step
+from nsysan.metrics.kernel_times import MOST_NAMES, KernelTimes, Names, in_windows, kernel_sums, kernel_times, per_step
 from nsysan.metrics.layers import Layers, find_layers
 from nsysan.model.classes import WorkClass
 from nsysan.model.kernel_groups import KernelGroup
@@ -22,8 +22,7 @@ _COLUMNS = ("description", "begin", "end")
 _MOST_BY_STEP = 40
 
 
-@dataclass(frozen=True)
-class LayersOfRank:
+class LayersOfRank(NamedTuple):
     """Layers of one rank. kernels: of the usual step in order: name, group (null for what does not only compute), cls,
     ns (median over steps of the same kernels)."""
 
@@ -38,8 +37,8 @@ def kernels_of(placed: PlacedTrace) -> KernelTimes | None:
     known = {rank: windows for rank in placed.ranks if len(windows := _steady(placed, rank))}
     if not known:
         return None
-    parts = placed.each(lambda rank: kernel_times(rank, _work(placed, names, rank), known[rank], names), list(known))
-    return KernelTimes.of_all(parts)
+    parts = placed.each(lambda rank: kernel_sums(rank, _work(placed, names, rank), known[rank]), list(known))
+    return kernel_times(parts, names)
 
 
 def kernels_by_step_of(placed: PlacedTrace, steps: list[int]) -> pl.DataFrame:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 import polars as pl
 
@@ -28,8 +28,7 @@ class GroupKind(StrEnum):
     OTHER = "other"
 
 
-@dataclass(frozen=True)
-class Layout:
+class Layout(NamedTuple):
     """How a replica's ranks are laid out. stages: its pipeline stages, each by its ranks, the first to work first.
 
     tensor: ranks that share a layer's weights, those that no trace shows too. experts: ranks that share the experts, 1

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -123,8 +124,7 @@ def _one_clock(
     return replace(clock, offsets=[shift.by for shift in shifts]), shifts
 
 
-@dataclass(frozen=True)
-class _Told:
+class _Told(NamedTuple):
     """What is known of a run before its times are compared: ranks by rank_key, communicators by id."""
 
     ranks: list[tuple[int, Rank]]
@@ -167,8 +167,7 @@ def _earlier(frame: pl.DataFrame, late: Mapping[int, int]) -> pl.DataFrame:
     return frame.with_columns(pl.col(name) - by for name in _ON_GPU if name in frame.columns)
 
 
-@dataclass(frozen=True)
-class _Numbered:
+class _Numbered(NamedTuple):
     """Calls with rank, group and step, windows and passing calls of all replicas, and each replica's steps."""
 
     calls: pl.DataFrame

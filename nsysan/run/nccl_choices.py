@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from nsysan.model.payloads import CALL_KINDS
 from nsysan.run.run import Run
@@ -24,8 +24,7 @@ class TransportKind(StrEnum):
     NET = "net"
 
 
-@dataclass(frozen=True)
-class Transport:
+class Transport(NamedTuple):
     """How data goes between two ranks of the run. via: in NCCL's words, as P2P/CUMEM; channels: that go this way."""
 
     ranks: tuple[int, int]

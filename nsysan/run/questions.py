@@ -8,9 +8,10 @@ from operator import add
 
 import polars as pl
 
+from nsysan.columns.intervals import Covered
 from nsysan.metrics.coverage import Rest, outside
 from nsysan.metrics.gaps import TIMES, rank_gaps, summed
-from nsysan.metrics.ledger import build_ledger
+from nsysan.metrics.ledger import closed, open_ledger
 from nsysan.metrics.skew import spent
 from nsysan.metrics.stages import StageWork
 from nsysan.metrics.tally import TALLIED, Tally, tally
@@ -23,7 +24,8 @@ _OF_COMPUTE = ("rank", "step", "name", "begin", "end")
 
 def ledger_of(placed: PlacedTrace) -> pl.DataFrame | None:
     names = ("rank", "begin", "end", "trimmed", "cls", "step", "last")
-    return _of_ranks(placed, placed.windows, lambda rank, windows: build_ledger(placed.frame(names, rank), windows))
+    found = _of_ranks(placed, placed.windows, lambda rank, windows: open_ledger(placed.frame(names, rank), windows))
+    return None if found is None else closed(found)
 
 
 def spans_of(placed: PlacedTrace, between: pl.DataFrame) -> pl.DataFrame | None:
@@ -50,9 +52,10 @@ def gaps_of(placed: PlacedTrace, stages: StageWork | None) -> pl.DataFrame | Non
             None if stages is None else partial(stages.wanting, rank),
         )
         number = pl.lit(rank, dtype=pl.Int64).alias("rank")
-        return summed(pl.concat(summed(some.with_columns(number)) for some in gaps))
+        return pl.concat(summed(some.with_columns(number)) for some in gaps)
 
-    return _of_ranks(placed, placed.windows, of_rank)
+    found = _of_ranks(placed, placed.windows, of_rank)
+    return None if found is None else summed(found)
 
 
 def spent_of(placed: PlacedTrace, calls: pl.DataFrame) -> pl.DataFrame | None:
@@ -69,12 +72,11 @@ def extent_of(placed: PlacedTrace) -> pl.DataFrame:
     """rank, span, busy: ns from the rank's first GPU work to its last, and those in which there is any."""
 
     def of_rank(rank: int) -> pl.DataFrame:
-        work = placed.frame(("begin", "end"), rank).sort("begin")
-        reached = pl.col("end").cum_max().shift(1)
-        fresh = (pl.col("end") - pl.max_horizontal("begin", reached)).clip(lower_bound=0)
-        return work.select(
-            rank=pl.lit(rank, dtype=pl.Int64), span=pl.max("end") - pl.min("begin"), busy=fresh.sum()
-        ).head(1)
+        work = placed.frame(("begin", "end"), rank)
+        first, last = work["begin"].min(), work["end"].max()
+        span = last - first if isinstance(first, int) and isinstance(last, int) else None
+        found = {"rank": [rank], "span": [span], "busy": [Covered.of(work).total]}
+        return pl.DataFrame(found, schema=dict.fromkeys(found, pl.Int64))
 
     return pl.concat(placed.each(of_rank))
 

@@ -20,6 +20,10 @@ _T = TypeVar("_T")
 class TraceSet(Protocol):
     """The traces of a run wherever they are held: read and placed once, and then asked."""
 
+    @property
+    def is_local(self) -> bool:
+        """Whether they are held in this process, whose threads may ask at the same time."""
+
     def started(self, source: Path | Trace) -> int | None:
         """When a trace's session started, ns since 1970; None where it does not tell or cannot be read."""
 
@@ -38,6 +42,8 @@ class TraceSet(Protocol):
 
 class LocalTraces:
     """The traces held in this process."""
+
+    is_local = True
 
     def __init__(self) -> None:
         self._loaded: list[LoadedTrace | None] = []
@@ -76,6 +82,11 @@ class OfRanks:
     def __init__(self, held: TraceSet, ranks: frozenset[int]) -> None:
         self._held = held
         self._ranks = ranks
+
+    @property
+    def is_local(self) -> bool:
+        """Whether they are held in this process."""
+        return self._held.is_local
 
     def started(self, source: Path | Trace) -> int | None:
         """When a trace's session started."""

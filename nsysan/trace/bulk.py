@@ -17,8 +17,9 @@ from nsysan.columns.threads import Beside, processors
 if TYPE_CHECKING:
     import pyarrow as pa
 
-#: Rows at a time, few enough to stay in a processor's cache; the reader tells a column's type from the first ones.
-BATCH = 8_192
+#: Rows at a time, few enough to stay in a processor's cache. The reader tells a column's type from the first ones,
+#: which are looked at before it: of a table of up to so many rows fewer at a time take less.
+_BATCH, _SMALL_BATCH, _MANY = 8_192, 2_048, 1_000_000
 _MOST_THREADS = 4
 #: Types of a column in the file, as pyarrow names them.
 _IN_FILE = {pl.Int64(): "int64", pl.Int32(): "int64", pl.Binary(): "binary"}
@@ -29,20 +30,30 @@ def parts() -> int:
     return min(_MOST_THREADS, processors())
 
 
+def batch_of(rows: int) -> int:
+    """How many rows of a table of so many are read at a time."""
+    return _SMALL_BATCH if rows <= _MANY else _BATCH
+
+
 def read(
-    uri: str, statements: Sequence[str], types: Mapping[str, pl.DataType], most: tuple[int, int], seconds: float
+    uri: str,
+    statements: Sequence[str],
+    types: Mapping[str, pl.DataType],
+    most: tuple[int, int],
+    seconds: float,
+    batch: int = _BATCH,
 ) -> pl.DataFrame | None:
     """The columns of all statements, which are read at the same time, behind each other.
 
     types: Int64, Int32 (see store.Store.read) or Binary by column. None where a value is of another type and not null,
     the file cannot be read on, there are more rows, or bytes of Binary columns, than `most`, or a statement takes more
-    than `seconds` of a processor.
+    than `seconds` of a processor. batch: rows at a time (batch_of).
     """
     stop = Event()
 
     def part(statement: str) -> Chunks | None:
         try:
-            chunks = _chunks(uri, statement, types, most, seconds, stop)
+            chunks = _chunks(uri, statement, types, most, seconds, batch, stop)
         except Exception:  # whatever the driver raises, the file cannot be read on
             chunks = None
         if chunks is None:
@@ -69,6 +80,7 @@ def _chunks(
     types: Mapping[str, pl.DataType],
     most: tuple[int, int],
     seconds: float,
+    batch_rows: int,
     stop: Event,
 ) -> Chunks | None:
     # The driver's DBAPI would import pandas.
@@ -87,7 +99,7 @@ def _chunks(
         for pragma in ("trusted_schema = OFF", "query_only = ON", "cell_size_check = ON"):
             query.set_sql_query(f"PRAGMA {pragma}")
             query.execute_update()
-        query.set_options(**{adbc_driver_sqlite.StatementOptions.BATCH_ROWS.value: str(BATCH)})
+        query.set_options(**{adbc_driver_sqlite.StatementOptions.BATCH_ROWS.value: str(batch_rows)})
         query.set_sql_query(statement)
         stream, _ = query.execute_query()
         for batch in pa.RecordBatchReader.from_stream(stream):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import polars as pl
 
@@ -33,8 +33,7 @@ _SYNCHRONIZATIONS = "CUPTI_ACTIVITY_KIND_SYNCHRONIZATION"
 _NOTHING = (1 << 32) - 1
 
 
-@dataclass(frozen=True)
-class Calls:
+class Calls(NamedTuple):
     """table: start, duration (ns), correlation, caller (a row of `callers`), in file order. callers: thread, process,
     name (a category), of a query that found its work not done with NOT_READY.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from nsysan.text import whole
 from nsysan.trace.tables import I64, TEXT, Tables
@@ -17,8 +17,7 @@ _NAMELESS = frozenset(("", "host", "localhost", "localhost.localdomain", "(none)
 _EXPORT, _EXPORT_TO_2021 = "META_DATA_EXPORT", "EXPORT_META_DATA"
 
 
-@dataclass(frozen=True)
-class Diagnostic:
+class Diagnostic(NamedTuple):
     """A message of the profiler; severity 1 info, 2 warning, 3 error; process is a globalPid."""
 
     severity: int

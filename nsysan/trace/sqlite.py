@@ -30,7 +30,7 @@ from nsysan.trace.where import Where, applicable
 
 _BATCH = 100_000
 #: Larger tables of numbers are read column by column in threads, which smaller ones are not worth.
-BULK_ROWS = 30_000
+BULK_ROWS = 10_000
 _ALLOWED = frozenset((sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION))
 
 
@@ -109,9 +109,11 @@ class SqliteFile:
             states[name] = free_name(f"state of {name}", {**schema, **types})
             sources |= {name: first_bytes(name), states[name]: state_of(name, dtype)}
             types |= {name: pl.Binary(), states[name]: pl.Int32()}
-        self._check_types(table, list(numbers))
-        progress.stage(f"reading {table}", 0 if where else self._last_row(table) or 0)
-        frame = self._in_bulk(table, sources, types, where)
+        rows = self._last_row(table) or 0
+        batch = bulk.batch_of(rows)
+        self._check_types(table, list(numbers), batch)
+        progress.stage(f"reading {table}", 0 if where else rows)
+        frame = self._in_bulk(table, sources, types, where, batch)
         columns = []
         for name, dtype in others.items():
             if (frame[name].bin.size() > LONG).any() or (frame[states[name]] == ODD).any():
@@ -122,9 +124,14 @@ class SqliteFile:
         return frame.with_columns(columns).select(list(schema))
 
     def _in_bulk(
-        self, table: str, sources: Mapping[str, str], types: Mapping[str, pl.DataType], where: Sequence[Where]
+        self,
+        table: str,
+        sources: Mapping[str, str],
+        types: Mapping[str, pl.DataType],
+        where: Sequence[Where],
+        batch: int,
     ) -> pl.DataFrame:
-        """Columns by name, each with its SQL expression and its type as for bulk.read."""
+        """Columns by name, each with its SQL expression and its type as for bulk.read, so many rows at a time."""
         # Rows that a condition drops are not counted by anyone.
         if where and not is_tree(self.path, self._root(table), self._page_kinds):
             raise self.damaged(f"table {table}: its pages form no tree")
@@ -135,7 +142,12 @@ class SqliteFile:
             for first, last in self._row_bounds(table)
         ]
         frame = bulk.read(
-            self._uri, statements, types, (self._most_rows(), 2 * self._size + SQLITE_VALUE), allowance(self._size)
+            self._uri,
+            statements,
+            types,
+            (self._most_rows(), 2 * self._size + SQLITE_VALUE),
+            allowance(self._size),
+            batch,
         )
         if frame is None:
             raise self.damaged(f"table {table} holds values of a wrong type, or more than its pages can")
@@ -174,14 +186,14 @@ class SqliteFile:
         except (TypeError, pl.exceptions.PolarsError, OverflowError) as error:
             raise self.damaged(f"table {table} holds values of a wrong type") from error
 
-    def _check_types(self, table: str, numbers: Sequence[str]) -> None:
+    def _check_types(self, table: str, numbers: Sequence[str], rows: int) -> None:
         """The first rows of each part have numbers only, by which the bulk reader tells a column's type."""
-        wrong = " OR ".join(f"typeof({quoted(name)}) NOT IN ('integer', 'null')" for name in numbers)
+        wrong = " OR ".join(f"typeof({quoted(name)}) <> 'integer' AND {quoted(name)} NOTNULL" for name in numbers)
         row = self._row_ids[table]
         for begin, end in self._row_bounds(table):
             self._start_statement(len(numbers) + 5)
             columns = ", ".join(map(quoted, numbers))
-            first = f"SELECT {columns} FROM {quoted(table)} WHERE {row} BETWEEN ? AND ? LIMIT {bulk.BATCH}"
+            first = f"SELECT {columns} FROM {quoted(table)} WHERE {row} BETWEEN ? AND ? LIMIT {rows}"
             if self._connection.execute(f"SELECT 1 FROM ({first}) WHERE {wrong} LIMIT 1", (begin, end)).fetchone():
                 raise self.damaged(f"table {table} holds values of a wrong type")
 

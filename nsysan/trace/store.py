@@ -60,5 +60,7 @@ def decoded(data: pl.Series) -> pl.Series:
 
 def completed(frame: pl.DataFrame, columns: Mapping[str, pl.DataType]) -> pl.DataFrame:
     """The frame with null columns for what the file lacks, in the order asked for."""
+    if frame.columns == list(columns):
+        return frame
     missing = [pl.lit(None, dtype=dtype).alias(name) for name, dtype in columns.items() if name not in frame.columns]
     return frame.with_columns(missing).select(list(columns))

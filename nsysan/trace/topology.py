@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from nsysan.budgets import TOPOLOGY_BYTES, TOPOLOGY_GPUS, TOPOLOGY_LINKS, TOPOLOGY_WORD
 
@@ -12,8 +12,7 @@ _SUFFIX = ".topology.txt"
 #: More GPUs and links than a machine has, and a longer word than nvidia-smi has: what says more is no topology.
 
 
-@dataclass(frozen=True)
-class Topology:
+class Topology(NamedTuple):
     """pairs: (GPU, GPU, how they are connected, as nvidia-smi has it: NV18, PIX, SYS, ...).
 
     speeds: GB/s of each active NVLink; inactive: number of the others.

@@ -40,6 +40,8 @@ class Cluster:
     workers, so far.
     """
 
+    is_local = False
+
     def __init__(self, address: str) -> None:
         self._address = address
         self._client = _connected(address)

@@ -39,6 +39,8 @@ class Pool:
     is lost too.
     """
 
+    is_local = False
+
     def __init__(self, processes: int) -> None:
         # polars has threads, which do not survive a fork.
         self._context = get_context("spawn")

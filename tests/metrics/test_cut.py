@@ -63,8 +63,7 @@ def test_parts_tile_each_operation_and_lengths_are_theirs(rows: list[Row]) -> No
     kinds = pl.Series([str(cls) for cls in WorkClass])
     kind = pl.Series([list(WorkClass).index(WorkClass(cls)) for cls, *_ in rows], dtype=pl.UInt32)
     by_kind = cut_by_kind(work.with_columns(kind=kind), kinds)
-    for one, other in zip(vars(found).values(), vars(by_kind).values(), strict=True):
-        assert one.tolist() == other.tolist()
+    assert [list(column) for column in found] == [list(column) for column in by_kind]
     pieces = found.parts(work, ("row", "cls"))
     assert len(pieces) == len(rows) + sum(last is not None for *_, last in rows)
     waited, moved = found.lengths()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import polars as pl
 
@@ -167,8 +168,7 @@ class Case:
         return worst, totals[worst]
 
 
-@dataclass(frozen=True)
-class Finder:
+class Finder(NamedTuple):
     """A function that draws findings, and those that it may draw.
 
     of_steps: whether it needs a steady step; of_decode: whether what it advises is for decoding alone.

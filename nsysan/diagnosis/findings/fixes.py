@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import NamedTuple
 
 from nsysan.diagnosis.hotspot import Late
 from nsysan.diagnosis.late_words import ranks_words, weight
@@ -25,8 +25,7 @@ _STEPS = 4
 SYNC_FIX = "take the call that waits for the GPU out of the step on {} (a synchronise, .item(), .cpu())"
 
 
-@dataclass(frozen=True)
-class Fixes:
+class Fixes(NamedTuple):
     """What to do of an engine, or of a framework; the keys are told in data/fixes.toml."""
 
     name: str
@@ -41,8 +40,7 @@ class Fixes:
     source: str
 
 
-@dataclass(frozen=True)
-class Fix:
+class Fix(NamedTuple):
     """The first thing to do, an imperative without a full stop, and what else may help, "" for nothing."""
 
     first: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import polars as pl
 
@@ -53,8 +53,7 @@ _FIX = {
 }
 
 
-@dataclass(frozen=True)
-class _Uneven:
+class _Uneven(NamedTuple):
     """Ranks that need longer by the same ratio in every step: the largest ratio, and what the worst needs more, ns."""
 
     ranks: tuple[int, ...]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, NamedTuple
 
 from nsysan.model.steps.step_kind import StepKind
 
@@ -15,8 +14,7 @@ from nsysan.model.steps.step_kind import StepKind
 _MOST_DIGITS = 9
 
 
-@dataclass(frozen=True)
-class Engine:
+class Engine(NamedTuple):
     """How one engine names its step ranges, which of them decode, and with which batch.
 
     decode: finds ranges that decode and do nothing else; prefill: those that do not decode, by default all others.

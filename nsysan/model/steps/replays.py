@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -58,8 +58,7 @@ def _replays(own: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-@dataclass(frozen=True)
-class _ReplaySteps:
+class _ReplaySteps(NamedTuple):
     """begin and finish of each step of one rank; usual: replays of most of them; replays: of all of them together."""
 
     starts: _I64
