@@ -131,7 +131,7 @@ NUMBERS = [
     (
         "7",
         f"pause for {hosts_meet._PAUSE / 1e3:g} µs or more at one place in {percent(hosts_meet._OFTEN)} of the steps, "
-        f"none leaves before all have come in {percent(hosts_meet._MOST)} of them",
+        f"after one call that all have, none leaves before all have come in {percent(hosts_meet._MOST)} of them",
     ),
     ("7", f"within which they come, which is {hosts_meet._APART / 1e3:g} µs or more"),
     ("7", f"Where {percent(places._POLLS)} of the runs of queries end like that, only runs of {places._LOOP} or more"),
