@@ -10,6 +10,7 @@ import polars as pl
 from nsysan.columns.codes import codes
 from nsysan.columns.in_order import by_group, in_order
 from nsysan.columns.intervals import I64
+from nsysan.columns.rows import taken
 from nsysan.columns.times import shifted
 from nsysan.report.in_steps import Axes, spread
 from nsysan.run.placed import PlacedTrace
@@ -33,26 +34,28 @@ def ranges_of(placed: PlacedTrace, axes: Axes, spans: pl.DataFrame) -> pl.DataFr
     number, distinct = codes([names])
     place = np.argsort(np.argsort(distinct["name"].cast(pl.String).fill_null("").to_numpy(), kind="stable"))[number]
     starts, ends, process = (ranges[name].to_numpy() for name in ("start", "end", "process"))
+    steps = spans["step"].to_numpy()
     groups, rows = [], []
     for rank in ranks:
         own = np.flatnonzero(process == rank.process)
         order, (_, start, end, _) = in_order(np.zeros_like(own), starts[own], -ends[own], place[own])
         span, at = open_in(start, -end, spans)
-        groups.append(axes.group(spans["step"].to_numpy()[span], rank.rank))
+        groups.append(axes.group(steps, rank.rank)[span])
         rows.append(own[order][at])
-    chosen = pl.Series(np.concatenate(rows))
-    times = (ranges[name].gather(chosen) for name in ("start", "end"))
-    told = [pl.Series("group", np.concatenate(groups)), *times, names.gather(chosen).alias("name")]
-    return in_groups([pl.DataFrame(told)])
+    group = np.concatenate(groups)
+    order = by_group(group)
+    chosen = pl.Series(np.concatenate(rows)[order])
+    told = (taken(column, chosen) for column in (ranges["start"], ranges["end"], names.alias("name")))
+    return pl.DataFrame([pl.Series("group", group[order]), *told])
 
 
 def in_groups(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
     """Ranges of several traces as those of one, as ranges_of gives them."""
+    if len(parts) == 1:
+        return parts[0]
     found = pl.concat(parts)
-    order = by_group(found["group"].to_numpy())
     # Where several traces have one rank, their ranges follow one another.
-    if len(parts) > 1:
-        order = np.lexsort((-found["end"].to_numpy(), found["start"].to_numpy(), found["group"].to_numpy()))
+    order = np.lexsort((-found["end"].to_numpy(), found["start"].to_numpy(), found["group"].to_numpy()))
     return found.select(pl.all().gather(pl.Series(order)))
 
 

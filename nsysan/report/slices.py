@@ -10,7 +10,7 @@ from itertools import accumulate
 import numpy as np
 import polars as pl
 
-from nsysan.columns.in_order import changes
+from nsysan.columns.in_order import changes, in_order
 from nsysan.columns.rows import filled
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.replay.told_waits import NO_WAITS
@@ -117,7 +117,7 @@ def _timelines(run: Run, diagnosis: Diagnosis, roles: dict[int, str], sizes: Map
     told = NO_WAITS if diagnosis.pace is None else diagnosis.pace.waits
     waits = with_whom(pl.concat([waits for _, waits in hosts]), told)
     lanes = stream_lanes(tracks)
-    arrived = _arrivals(diagnosis, lanes, starts)
+    arrived = _arrivals(diagnosis, axes, lanes, starts)
     origins = dict(starts.select("step", "origin").iter_rows())
     calls = diagnosis.arrived.filter(pl.col("step").is_in(axes.steps)).select("row", "step", "number").sort("row")
     recorded = RecordedSteps(axes, tracks, ranges, waits, lanes, arrived, calls, origins)
@@ -192,10 +192,10 @@ def _counts(recorded: RecordedSteps, sizes: Mapping[int, int]) -> dict[int, int]
     }
 
 
-def _arrivals(diagnosis: Diagnosis, lanes: pl.DataFrame, origins: pl.DataFrame) -> pl.DataFrame:
+def _arrivals(diagnosis: Diagnosis, axes: Axes, lanes: pl.DataFrame, origins: pl.DataFrame) -> pl.DataFrame:
     told = diagnosis.arrived.select("step", "rank", "context", "stream", "begin", "lateness", "name", "number", *_ORDER)
     arrived = told.join(origins.select("step", "origin"), on="step").join(lanes, on=STREAM, nulls_equal=True)
-    return arrived.select(
+    arrived = arrived.select(
         "step",
         "rank",
         "lateness",
@@ -204,4 +204,6 @@ def _arrivals(diagnosis: Diagnosis, lanes: pl.DataFrame, origins: pl.DataFrame) 
         collective="number",
         time=pl.col("begin") - pl.col("origin"),
         last=pl.col("position") == pl.col("ranks"),
-    ).sort("step", "rank", "time")
+    )
+    order, _ = in_order(axes.groups(arrived), arrived["time"].to_numpy())
+    return arrived[pl.Series(order)]
