@@ -174,10 +174,10 @@ def _from(what: WhatIf, scenario: Scenario, most: int) -> str:
 
 def _bubble(what: WhatIf) -> str:
     bubble = what.no_bubble
-    if bubble is not None and what.period - bubble < NOTABLE * what.period:
+    if bubble is None or what.period - bubble < NOTABLE * what.period:
         return ""
     best = "at best, with more batches in flight: throughput, as one token's latency stays"
-    return "" if bubble is None else f"; {NO_BUBBLE} {rough(bubble)} {best}"
+    return f"; {NO_BUBBLE} {rough(bubble)} {best}"
 
 
 def at_most(what: WhatIf, scenario: Scenario) -> str:

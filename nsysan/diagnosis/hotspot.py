@@ -65,12 +65,12 @@ class Hotspot:
 class Late:
     """A late rank, or several that are late together by one cause. ns a step.
 
-    costs: of the step where the other late ranks are right; saves: where these alone are put right; most: what that may
-    be at most, None where no more; both by the median,
-    and by the mean, which has the tail; mean_period: the mean step, of which that is a part. cause: None where it is a
-    host's, and nothing tells whether that is to blame. parts: of what it costs, by cause. kernels: those that take
-    longer, most first, and by how much; apart: what of that no other rank runs there. where: at which calls it is
-    waited for, and idle: what it idles more than the others, by cause; of one rank alone.
+    costs: of the step where the other late ranks are right; saves: where these alone are put right; both by the median,
+    and by the mean, which has the tail; most: what is saved at most, None where saves is all; mean_period: the mean
+    step, of which that is a part. cause: None where it is a host's, and nothing tells whether that is to blame. parts:
+    of what it costs, by cause. kernels: those that take longer, most first, and by how much; apart: what of that no
+    other rank runs there. where: at which calls it is waited for, and idle: what it idles more than the others, by
+    cause; of one rank alone.
     """
 
     ranks: tuple[int, ...]

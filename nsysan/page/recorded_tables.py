@@ -25,8 +25,8 @@ class RecordedTables:
 
     tables: descriptions, by name. tracks: their ranks. first: of each timeline the number of its first track, None
     where not what was recorded is told, but the slices; tracks_of: how many tracks it has. kinds: what operations look
-    like. lanes: number (of the timeline), rank, lane; queues: see Lot.lanes; lines: those that there may
-    be; whom: what hosts wait for, in words.
+    like. lanes: number (of the timeline), rank, lane; queues: see Lot.lanes; lines: those that there may be;
+    whom: what hosts wait for, in words.
     """
 
     def __init__(self, planes: Planes, timelines: Sequence[Timeline], names: Names, facts: Facts) -> None:

@@ -22,7 +22,7 @@ from nsysan.replay.meetings import from_last_to_first
 from nsysan.replay.path import classes, shares, walk
 from nsysan.replay.pieces import SCHEMA, pieces
 from nsysan.replay.prepared import Prepared, prepare
-from nsysan.replay.replies import told_at_once, unheard, waits_for_answers
+from nsysan.replay.replies import OfRanks, told_at_once, unheard, waits_for_answers
 from nsysan.replay.results import MAX_UNSPLIT, LateRanks, Pace, Timed
 from nsysan.replay.shape import Graph
 from nsysan.replay.told import as_told
@@ -51,7 +51,8 @@ def pace_of(ready: Prepared) -> Pace:
     """The pace of a replica whose graph is there."""
     found, basis = ready.found, ready.basis
     graph = basis.graph
-    scenarios = {"measured": edits.unchanged, "usual": edits.as_usual, **_scenarios(ready)}
+    held_up = unheard(basis)
+    scenarios = {"measured": edits.unchanged, "usual": edits.as_usual, **_scenarios(ready, held_up)}
     names = list(scenarios)
     piped, turns = len(graph.stages) > 1, bool((graph.link == Link.TURN).any())
     times, periods, needed = ready.replayed(list(scenarios.values()))
@@ -82,7 +83,8 @@ def pace_of(ready: Prepared) -> Pace:
         alone, bounds = {}, {}
     else:
         late, rotates = find_late(basis, ready, measured, replayed["no_skew"], without, alone)
-        late = _may_save(late, ready, measured)
+        if late and held_up is not None:
+            late = _may_save(late, ready, measured, held_up)
     path, chain, inferred = _path(ready, measured.median)
     frame = ready.counted.select("stretch", "step", "rank")
     frame = frame.with_columns(pl.Series(name, periods[:, i]) for i, name in enumerate(names))
@@ -112,11 +114,8 @@ def pace_of(ready: Prepared) -> Pace:
     )
 
 
-def _may_save(late: list[LateRanks], ready: Prepared, measured: Timed) -> list[LateRanks]:
-    """The late ranks with what each may save at most, where it may have held up what other hosts are told."""
-    held_up = unheard(ready.basis) if late else None
-    if held_up is None:
-        return late
+def _may_save(late: list[LateRanks], ready: Prepared, measured: Timed, held_up: OfRanks) -> list[LateRanks]:
+    """The late ranks with what each may save at most, as it may have held up what other hosts are told."""
     told = ready.timed([held_up(one.ranks) for one in late])
     return [replace(one, most=measured.median - own.median) for one, own in zip(late, told, strict=True)]
 
@@ -125,8 +124,8 @@ def _least(*timed: Timed) -> Timed:
     return Timed(min(one.median for one in timed), min(one.mean for one in timed))
 
 
-def _scenarios(ready: Prepared) -> dict[str, edits.Edit]:
-    """By name; after a space how the trace can be taken too."""
+def _scenarios(ready: Prepared, held_up: OfRanks | None) -> dict[str, edits.Edit]:
+    """By name; after a space how the trace can be taken too. held_up: as replies.unheard gives it."""
     basis, graph = ready.basis, ready.basis.graph
     found = edits.standard(basis)
     everyone = found["no_skew"]
@@ -141,7 +140,7 @@ def _scenarios(ready: Prepared) -> dict[str, edits.Edit]:
         found["floor_wire told"] = edits.together(as_it_is, edits.floor_wire)
     if (at_once := told_at_once(basis)) is not None:
         found["no_skew at once"] = edits.together(everyone, at_once)
-    if (held_up := unheard(basis)) is not None:
+    if held_up is not None:
         found["no_skew unheard"] = held_up(graph.ranks)
     if waits_for_work(graph):
         found |= {"host_free of hosts": edits.unchanged, "graphs of hosts": edits.unchanged}

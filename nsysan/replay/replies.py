@@ -22,6 +22,8 @@ from nsysan.replay.os_waits import NOT_TRACED, OsWaits
 from nsysan.replay.shape import Graph
 from nsysan.replay.unseen import launching
 
+#: The edit of some ranks.
+OfRanks = Callable[[Iterable[int]], Edit]
 #: The names of the calls that stand for such a wait, and for the end of the pause, whatever call comes then.
 _REPLY, _TOLD = "reply", "told"
 #: That of the host that hands out the steps, which waits for nobody then.
@@ -167,7 +169,7 @@ def told_at_once(basis: Basis) -> Edit | None:
     return edit
 
 
-def unheard(basis: Basis) -> Callable[[Iterable[int]], Edit] | None:
+def unheard(basis: Basis) -> OfRanks | None:
     """The edit of ranks that are put right, and may have held up what the hosts that wait are told: these are told of
     results at once, and such a rank has nothing to do meanwhile. None where no host that does not wait takes longer
     then than its level.
@@ -190,7 +192,7 @@ def unheard(basis: Basis) -> Callable[[Iterable[int]], Edit] | None:
 
     def of(ranks: Iterable[int]) -> Edit:
         right = put_right(ranks)
-        nodes = begun[np.isin(basis.node_rank[begun], [*waiting, *ranks])]
+        nodes = begun[basis.of_ranks([*waiting, *ranks])[begun]]
 
         def edit(basis: Basis, lane: I64, cross: I64) -> None:
             right(basis, lane, cross)

@@ -20,10 +20,9 @@ from nsysan.report.stream_lanes import STREAM
 class RecordedSteps:
     """What traces recorded in some steps of some ranks.
 
-    tracks: of all traces. ranges, waits: as recorded_waits.hosts_of gives
-    them, the latter with what they are for. lanes: step, rank, context, stream, lane of
-    what ran. arrived: step and the columns of Timeline.arrivals; calls: row, step, number of the matched calls, by row.
-    origins: of the steps, ascending.
+    tracks: of all traces. ranges, waits: as recorded_waits.hosts_of gives them, the latter with what they are for.
+    lanes: step, rank, context, stream, lane of what ran. arrived: step and the columns of Timeline.arrivals; calls:
+    row, step, number of the matched calls, by row. origins: of the steps, ascending.
     """
 
     axes: Axes
@@ -45,11 +44,12 @@ class RecordedSteps:
         if key not in self._parts:
             own = pl.col("rank").is_in(sorted(ranks))
             places = [place for place, rank in enumerate(self.axes.ranks) if rank in key]
+            inside = (pl.col("group") % len(self.axes.ranks)).is_in(places)
             self._parts[key] = replace(
                 self,
                 tracks=[track for track in self.tracks if track.rank in key],
-                ranges=self.ranges.filter((pl.col("group") % len(self.axes.ranks)).is_in(places)),
-                waits=self.waits.filter((pl.col("group") % len(self.axes.ranks)).is_in(places)),
+                ranges=self.ranges.filter(inside),
+                waits=self.waits.filter(inside),
                 lanes=self.lanes.filter(own),
                 arrived=self.arrived.filter(own),
             )

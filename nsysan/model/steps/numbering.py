@@ -111,7 +111,7 @@ def _number_across_ranks(windows: pl.DataFrame, calls: pl.DataFrame) -> pl.DataF
     else:
         windows = windows.with_columns(step=pl.int_range(pl.len()).over("rank_key"))
         if not _named_alike(windows):
-            windows = windows if _all_at_once(windows) else _nearest_in_time(windows.drop("step"))
+            windows = windows if _all_at_once(windows) else _nearest_in_time(windows)
             windows = in_step(windows, calls)
     return windows.with_columns(pl.col("step").cast(pl.Int64)).sort("step", "rank_key")
 
