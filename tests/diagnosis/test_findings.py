@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from functools import cache
 from html import escape
@@ -177,6 +179,16 @@ def test_a_rank_with_kernels_of_its_own_is_no_uneven_split(tmp_path: Path) -> No
         # In the gap after each step of 36 us.
         late.kernel(COMPUTE_KERNEL, 1_036_000 + 56_000 * step, 1_046_000 + 56_000 * step)
     assert "uneven_split" not in found_in(built(builder, tmp_path / "t.sqlite"))
+
+
+def test_a_fix_names_a_strangers_kernel_without_its_control_characters(tmp_path: Path) -> None:
+    builder = TraceBuilder()
+    decode_loop(builder, steps=6, late={1: 20_000})
+    path = builder.write(tmp_path / "t.sqlite")
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE StringIds SET value = value || char(155) || '31m' WHERE value = ?", (COMPUTE_KERNEL,))
+    fix = found_in(nsysan.analyze(path))["straggler"].fix
+    assert f"mostly the kernel {COMPUTE_KERNEL}?31m" in fix
 
 
 def in_pieces(path: Path, *, pieces: int, late: bool) -> Run:

@@ -17,7 +17,7 @@ from nsysan.diagnosis.os_told import said_of_host
 from nsysan.metrics.causes import LateCause
 from nsysan.metrics.scenarios import Scenario
 from nsysan.replay.results import LATE_SHARE
-from nsysan.text import counted, duration, pct, pct_limit, rough, shortened
+from nsysan.text import counted, duration, pct, pct_limit, plain, rough, shortened
 
 #: GPUs of one model differ in speed (two H200 by 3.5 %, in the same kernels); an uneven split of heads gives more.
 UNEVEN_RATIO = 1.05
@@ -168,7 +168,7 @@ def _runs_more(rank: Late) -> bool:
 
 def _mostly(own: list[Late]) -> str:
     """By name what takes longer."""
-    names = dict.fromkeys(shortened(rank.kernels[0][0]) for rank in own if rank.kernels)
+    names = dict.fromkeys(plain(shortened(rank.kernels[0][0])) for rank in own if rank.kernels)
     calls = own[0].where.more_calls if len(own) == 1 and own[0].where is not None else 0
     often = f" ({counted(calls, 'call')} a step)" if calls > 0 else ""
     return f", mostly the kernel {', '.join(names)}{often}" if names else ""
