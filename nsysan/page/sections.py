@@ -33,9 +33,9 @@ def ledger(report: Report) -> str:
         rows.append([f"rank {row['rank']}", *(us(row[f"{line}_ns"]) for line in lines)])
         shares.append([f"rank {row['rank']}", *(percent(row[f"{line}_ns"], row["period_ns"]) for line in lines[1:])])
     marks = [f'data-rank="{rank}"' for rank in report.per_rank["rank"]]
-    return table(["rank", *lines], rows, caption="Ledger, µs per step", marks=marks) + table(
-        ["rank", *lines[1:]], shares, caption="Ledger, share of the rank's period", marks=marks
-    )
+    own = table(["rank", *lines], rows, caption="Ledger, µs per step", marks=marks)
+    of_it = table(["rank", *lines[1:]], shares, caption="Ledger, share of the rank's period", marks=marks)
+    return f'<div class="pair"><div>{own}</div><div>{of_it}</div></div>'
 
 
 def lateness(report: Report) -> str:
