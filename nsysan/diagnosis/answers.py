@@ -63,10 +63,10 @@ def late_in_short(diagnosis: Diagnosis, quality: Sequence[Quality], period: int 
             f"put right{together}, {most}{rough(less)} a step less ({pct(less / of)}{' of the mean' if mean else ''})"
         )
         saved += ", once the other late ranks are right" if hidden else ""
-        saved += "; not what bounds the step" if diagnosis.verdict.kind == VerdictKind.PIPELINE else ""
         who = _by_stage(diagnosis.bubble, one.ranks) or led(diagnosis.late, one, "less so")
         told.append(f"{who}: {why_late(one)}; {saved}")
-    return "; and ".join(told)
+    beside = "not what bounds the step: " if diagnosis.verdict.kind == VerdictKind.PIPELINE else ""
+    return f"{beside}{'; and '.join(told)}"
 
 
 def _by_stage(bubble: Bubble | None, ranks: Sequence[int]) -> str:
@@ -75,7 +75,7 @@ def _by_stage(bubble: Bubble | None, ranks: Sequence[int]) -> str:
     for stage in () if bubble is None else bubble.stages:
         late = [rank for rank in ranks if rank in stage.ranks]
         # All of a stage are late for one another, each at some of the calls.
-        turns = ", each at some calls" if len(late) == len(stage.ranks) > 1 else ""
+        turns = " by turns" if len(late) == len(stage.ranks) > 1 else ""
         told += [f"within stage {stage.number} {ranks_words(late)}{turns}"] if late else []
     return ", ".join(told)
 

@@ -23,7 +23,7 @@ from nsysan.text import counted, pct
 #: With more of the collectives failing the gate than this, the pairs that pass it prove nothing.
 MAX_REJECTED = 0.2
 #: Populations that are named.
-_SHOWN = 6
+_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Diagnosis:
         shown = ", ".join(f"{one.id} {pct(one.share)}" for one in self.summed[:_SHOWN])
         more = f" and {len(self.summed) - _SHOWN} more" if len(self.summed) > _SHOWN else ""
         return (
-            f"no kind of decode step has half of the decode time: verdict, critical path, late ranks and savings are "
-            f"sums over {counted(len(self.summed), 'kind')}, each replayed by itself and counted as often as it has "
-            f"steps ({shown}{more}); medians are of {self.headline}"
+            f"no kind of decode step has half of the decode time, so verdict, critical path, late ranks and savings "
+            f"are sums over {counted(len(self.summed), 'kind')} ({shown}{more}), by how many steps each has; medians, "
+            f"as in the ledger, are of {self.headline} alone"
         )

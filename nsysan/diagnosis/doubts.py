@@ -16,16 +16,20 @@ class Doubt(StrEnum):
     #: The hosts may be waiting where they seem to work; or do, and nothing tells for what.
     UNSEEN = "unseen"
     WAITS = "waits"
+    #: The profiler says that it may have lost events.
+    EVENTS = "events"
 
 
+#: What keeps a profiler from losing events.
+SHORTER = "capture a shorter window; let the workload end by itself, so that buffers are flushed"
 _ALONE = "capture decode steps alone (nsysan capture -c cudaProfilerApi, or --serve)"
 #: What settles each.
 SETTLED = {
     Doubt.FEW: _ALONE,
     Doubt.COVERAGE: _ALONE,
     Doubt.PROFILER: "time a step without nsys, and run nsysan again with --untraced TIME",
-    Doubt.UNSEEN: "capture with --trace=cuda,nvtx,osrt: by their calls into the operating system nsysan tells whether "
-    "the hosts work or wait between their launches",
+    Doubt.UNSEEN: "capture with --trace=cuda,nvtx,osrt, which tells whether hosts work or wait between their launches",
     Doubt.WAITS: "find out what the hosts wait for between their launches: Nsight Systems shows the calls of their "
     "threads into the operating system, from where they are made, and what other threads do then",
+    Doubt.EVENTS: SHORTER,
 }

@@ -17,7 +17,7 @@ from nsysan.metrics.whatif import WhatIf
 from nsysan.text import pct, pct_limit, rough, sentence
 
 _TRY = "nobody can tell: try it"
-_CEILING = "less where hosts are blocked (a lock, another process) rather than busy, which is not traced"
+_CEILING = "less where hosts are blocked (a lock, another process), which is not traced"
 _LOOK = "look at the timeline and the kernels below: no finding says what to change"
 _HOW = {
     SavingIs.REPLAY: "",
@@ -81,11 +81,11 @@ def next_step(diagnosis: Diagnosis, findings: Sequence[Finding], faster: str) ->
             # Without it they may not bound the step at all.
             return replace(step, do=verdict.surer, then=f"if hosts bound it then, too, {step.do}")
         case Doubt.FEW if step.finding is not None:
-            return replace(step, basis=_and(step.basis, "told by few steps"))
+            return replace(step, basis=_and(step.basis, "estimated from few steps"))
         case Doubt.UNSEEN if of_hosts:
             return replace(step, basis=_and(step.basis, _CEILING))
         case Doubt.WAITS if of_hosts:
-            return replace(step, basis=_and(step.basis, "less as far as the hosts wait for something else"))
+            return replace(step, basis=_and(step.basis, "less as far as they wait for something else"))
     return step
 
 
@@ -103,7 +103,7 @@ def _advised(diagnosis: Diagnosis, findings: Sequence[Finding], first: Finding |
         gains = gain(first, period)
         basis = _and(first.basis, LATENCY if first.in_throughput else "") if gains else _TRY
         ranks = _late_too(diagnosis, first)
-        rest = _inside(diagnosis, ranks) if ranks else ""
+        rest = _inside(diagnosis, ranks) if ranks else _together(diagnosis, first)
         after = _faster(verdict, first, period, faster)
         return NextStep(first.fix, gains=gains, basis=basis, after=after, rest=rest, finding=first, with_it=ranks)
     if what is None or not told:
@@ -180,6 +180,18 @@ def _inside(diagnosis: Diagnosis, ranks: Sequence[int]) -> str:
     return f"the {rough(costs)} that {ranks_words(ranks)} {'cost' if len(ranks) > 1 else 'costs'} are in it"
 
 
+def _together(diagnosis: Diagnosis, finding: Finding) -> str:
+    """Of a finding of one of several late ranks: what all of them save."""
+    what, late = diagnosis.what_if, outermost(diagnosis.late)
+    saved = None if what is None else what.saves(Scenario.NO_SKEW)
+    one_of = any(set(finding.ranks) == set(one.ranks) for one in late) and len(late) > 1
+    if what is None or saved is None or not one_of or finding.of or saved <= (finding.saving or 0):
+        return ""
+    ranks = sorted(rank for one in late for rank in one.ranks)
+    most = "at most " if any(map(by_host, late)) else ""
+    return f"{ranks_words(ranks)} put right together save {most}{_of_step(saved, what.period)}"
+
+
 def _little(what: WhatIf, findings: Sequence[Finding]) -> str:
     """What there is to gain of the losses that are told, where no finding has it."""
     saved = max(what.saves(scenario) or 0 for scenario in what.told)
@@ -187,4 +199,4 @@ def _little(what: WhatIf, findings: Sequence[Finding]) -> str:
     more = any(one.saving and one.saving >= NOTABLE * what.period for one in findings)
     rest = "" if more else "; nothing else is worth a change"
     named = losses(what.told)
-    return f"{named} {'cost' if ' and ' in named else 'costs'} {share} of the step{rest}"
+    return f"putting {named} right instead saves {share} of the step{rest}"

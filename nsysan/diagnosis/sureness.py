@@ -50,7 +50,7 @@ def weighed(run: Run, diagnosis: Diagnosis, rows: Sequence[Quality]) -> Verdict:
     covered = diagnosis.coverage
     least = min(covered.span, covered.busy) if covered is not None else 0.0
     if least < HALF:
-        (low if least < _QUARTER else medium).append(f"{verdict.part}, and may not stand for the rest")
+        (low if least < _QUARTER else medium).append(f"{verdict.part}, and may not be typical of the rest")
     matched = _matched(run)
     if matched is not None and matched <= _MATCHED:
         medium.append(f"{pct(matched)} of the collectives matched across the ranks")
@@ -85,6 +85,7 @@ def weighed(run: Run, diagnosis: Diagnosis, rows: Sequence[Quality]) -> Verdict:
             (Doubt.COVERAGE, least < _QUARTER),
             (Doubt.PROFILER, profiler),
             (unseen[2] if unseen else None, unseen is not None),
+            (Doubt.EVENTS, bool(run.lost_events) and profiled is None and not low),
         )
         doubted = next((doubt for doubt, holds in doubts if holds), None)
         return replace(verdict, sure=Sure.LOW if low else Sure.MEDIUM, because=(*low, *medium), doubted=doubted)
@@ -128,14 +129,14 @@ def _profiled(run: Run, diagnosis: Diagnosis) -> tuple[str, bool] | None:
         return None
     paced = kind == VerdictKind.HOST or run.is_eager
     free = what[Scenario.NO_HOST_LATE if paced else Scenario.NO_SKEW]
-    unknown = "tracing slows the hosts, by how much the trace does not tell"
+    unknown = "tracing slows the hosts by an unknown amount"
     if free is None:
         return unknown, True
     bears = what.period / free
-    do, still = ("set the pace", "still set the pace") if paced else ("be late", "are still late")
+    do = "set the pace" if paced else "be late"
     if bears < (_INFLATION if run.is_eager else _OF_REPLAYS):
         return f"{unknown}; without nsys they may not {do}", True
-    return f"{unknown}; they {still} without nsys, unless nsys makes them {_times(bears)} times as slow", False
+    return f"{unknown}, and they {do} without it, too, unless it makes them {_times(bears)} times as slow", False
 
 
 def _unseen(run: Run, diagnosis: Diagnosis, host: HostTime | None) -> tuple[str, bool, Doubt | None] | None:

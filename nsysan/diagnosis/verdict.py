@@ -85,11 +85,13 @@ class Bound:
 
 BOUNDS = {
     VerdictKind.PIPELINE: Bound("", Line.WAIT),
-    VerdictKind.COMPUTE: Bound("compute bounds the step: kernels that compute are most of it", path=("compute",)),
+    VerdictKind.COMPUTE: Bound(
+        "the GPUs' own kernels bound the step, by arithmetic or by reading weights and cache", path=("compute",)
+    ),
     VerdictKind.WIRE: Bound("the wire bounds the step: data moves between GPUs", path=("wire", "fused")),
     VerdictKind.SKEW: Bound("", Line.WAIT),  # Its sentence names the ranks.
     VerdictKind.HOST: Bound(
-        "the hosts bound the step: GPUs wait for what they launch",
+        "the hosts bound the step: GPUs idle until they are given work",
         path=(_HOST, LAUNCH, "sync"),
         of_path="host (CPU and launches)",
     ),
@@ -208,8 +210,8 @@ def judge(
     skewed &= not (kind == VerdictKind.HOST and hosts_together(paced.late, what.period))
     if bubble is not None and piped:
         kind = VerdictKind.PIPELINE
-        own = "a stage's own turn" if bubble.pacing is None else "what it does"
-        turn = f"; {own} is mostly {first}" if weighed[first] > DOMINANT else ""
+        within = "within a turn" if bubble.pacing is None else "within that"
+        turn = f"; {within}, {first} is the limit" if weighed[first] > DOMINANT else ""
         says = f"{bubble.sentence}{bubble.by_stage}{turn}"
     elif skewed:
         kind = VerdictKind.SKEW

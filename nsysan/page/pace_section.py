@@ -27,6 +27,8 @@ _UNTOLD = 0.001
 _LEDGER = "what GPUs do (ledger)"
 #: Less waiting than this share of a step needs no word.
 _MUCH = 0.05
+#: Less than this share of it is nothing.
+_NONE = 0.0005
 
 
 def bars(report: Report) -> str:
@@ -93,8 +95,10 @@ def _why_both(report: Report, shown: Mapping[str, int | None]) -> str:
     if not late:
         return f"Were all ranks alike, {part} would go away{': all hosts together set the pace' if hosts else ''}."
     who = f"the late rank{'s' if len({rank for one in late for rank in one.ranks}) > 1 else ''}"
-    if waits / period - costs < _MUCH:
-        return f"Put {who} right, and {pct(costs)} of the step goes away, nearly all of the waiting."
+    left = waits / period - costs
+    if left < _MUCH:
+        ending = ", nearly all of the waiting" if left > _NONE else " and with it all of the waiting"
+        return f"Put {who} right, and {pct(costs)} of the step goes away{ending}."
     left = "the next slowest host" if hosts else "what is the next to come last"
     on_path = "Time that others wait for a late host counts as host here. " if hosts else ""
     return f"{on_path}Put {who} right, and the others still wait for {left}: {part} goes away."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nsysan.diagnosis.doubts import SETTLED, Doubt
 from nsysan.diagnosis.scope import covered_words
 from nsysan.diagnosis.verdict import Verdict
 from nsysan.metrics.coverage import HALF
@@ -69,11 +70,7 @@ def grounds_sentences(report: Report) -> str:
     )
     why = sure_sentence(report)
     checked = f"{'; '.join(part for part in parts if part and part not in why)}."
-    return (
-        checked
-        if _profiler(report)
-        else f"{checked} Not checked: what tracing costs (time a step without nsys, and give --untraced TIME)."
-    )
+    return checked if _profiler(report) else f"{checked} Not checked: what tracing costs ({SETTLED[Doubt.PROFILER]})."
 
 
 def _profiler(report: Report) -> str:

@@ -107,6 +107,14 @@ def test_savings_are_those_of_the_what_if(real: Real, reported: Callable[[str], 
     assert real("tp4_late1")["late_host"].ranks == [1]
 
 
+def test_what_would_keep_events_is_said_with_the_verdict(real: Real, reported: Callable[[str], Report]) -> None:
+    verdict = reported("tp4_slow").diagnosis.verdict
+    assert verdict.because[0] == "nsys warns that events may be missing"
+    assert verdict.surer == real("tp4_slow")["lost_events"].fix
+    # Where something else is the first doubt, that is what to settle.
+    assert reported("tp4_eager").diagnosis.verdict.surer == ""
+
+
 def test_most_severe_first_then_what_saves_most(real: Real) -> None:
     for name, within in (("tp4_eager", 18_210), ("tp4_graph_node", 1_799), ("tp4_late1", 2_495)):
         found = list(real(name).values())

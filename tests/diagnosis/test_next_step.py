@@ -138,7 +138,7 @@ def test_what_is_an_unknown_part_of_something_leads_nothing() -> None:
         step.saves
         == "that saves less than the 800 µs a step (80.0 %) that kernels compute, how much less no trace tells"
     )
-    assert step.why == "skew costs less than 1 % of the step"
+    assert step.why == "putting skew right instead saves less than 1 % of the step"
     note = finding(Severity.LOW, 20_000, saving_is=SavingIs.ESTIMATE, basis="as measured elsewhere")
     step = next_step(told(VerdictKind.HOST), [part, note], "be faster")
     assert step.told.startswith("Do this. That saves about 20.0 µs a step (2.0 %), as measured elsewhere.")
@@ -155,7 +155,7 @@ def test_a_small_finding_where_there_is_no_other() -> None:
 def test_nothing_to_be_gained_is_said_with_why() -> None:
     step = next_step(told(VerdictKind.COMPUTE), [], "be faster")
     assert step.do == "be faster"
-    assert step.why == "skew costs less than 1 % of the step; nothing else is worth a change"
+    assert step.why == "putting skew right instead saves less than 1 % of the step; nothing else is worth a change"
     other = told(VerdictKind.COMPUTE, workload=Workload.TRAINING)
     assert next_step(other, [], "be faster").do.startswith("look at the timeline")
 
@@ -180,7 +180,7 @@ def test_what_rests_on_hosts_that_may_wait_says_so() -> None:
     step = next_step(verdict, [first], "be faster")
     assert step.told == (
         "Do this. That saves at most 200 µs a step (20.0 %), less where hosts are blocked (a lock, another "
-        "process) rather than busy, which is not traced."
+        "process), which is not traced."
     )
     # What rests on no host's time is no matter of that.
     sure = replace(first, saving_is=SavingIs.REPLAY)
@@ -192,7 +192,7 @@ def test_of_few_steps_it_is_said_with_the_saving() -> None:
     verdict = told(VerdictKind.HOST, doubted=Doubt.FEW)
     assert verdict.verdict.surer.startswith("capture decode steps alone")
     step = next_step(verdict, [first], "be faster")
-    assert step.told == "Do this. That saves at most 200 µs a step (20.0 %), told by few steps."
+    assert step.told == "Do this. That saves at most 200 µs a step (20.0 %), estimated from few steps."
     none = next_step(told(VerdictKind.COMPUTE, doubted=Doubt.FEW), [], "be faster")
     assert none.saves.endswith("how much less no trace tells")
 
@@ -209,6 +209,17 @@ def test_what_takes_all_hosts_delays_away_takes_the_late_ranks_too() -> None:
         replace(graphs, saving_is=SavingIs.REPLAY),
     ):
         assert next_step(skewed, [other], "be faster").rest == ""
+
+
+def test_of_one_of_several_late_ranks_it_is_said_what_all_save() -> None:
+    what = WhatIf(PERIOD, {Scenario.NO_SKEW: 570_000})
+    slow, second = late(1, saves=250_000), late(2, saves=180_000)
+    skewed = replace(told(VerdictKind.SKEW), late=[slow, second], what_if=what)
+    first = finding(saving=250_000, ranks=[1])
+    step = next_step(skewed, [first], "be faster")
+    assert step.rest == "ranks 1 and 2 put right together save at most 430 µs a step (43.0 %)"
+    assert next_step(replace(skewed, late=[slow]), [first], "be faster").rest == ""
+    assert next_step(skewed, [replace(first, saving=430_000)], "be faster").rest == ""
 
 
 def test_an_inconclusive_verdict_says_what_to_capture() -> None:
@@ -247,7 +258,7 @@ def test_late_hosts_and_slow_hosts_are_one_story() -> None:
     # Of one late rank, its own figure; what the rest would save is told with what to do.
     assert says == (
         "hosts launch slowly, and unevenly: the others wait for rank 2, as its host launches late, which costs 39.0 % "
-        "of the step; launching paces what is left, too"
+        "of the step; without that, launching would still set the pace"
     )
     assert skew_share([one, late(1)], what) == 0.4
     assert "launching" not in skew([one], 0, what, 11, host_paced=False)

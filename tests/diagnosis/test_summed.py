@@ -86,7 +86,7 @@ def test_the_path_is_a_sum_too_and_medians_stay_apart(report: Report) -> None:
 
 
 def test_every_output_says_so(report: Report) -> None:
-    said = "sums over 3 kinds, each replayed by itself"
+    said = "are sums over 3 kinds"
     assert "summed    no kind of decode step has half of the decode time" in to_text(report)
     for text in (to_text(report), to_markdown(report), to_html(report, "cdn")):
         assert said in text

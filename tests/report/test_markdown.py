@@ -58,7 +58,7 @@ def test_the_answer_comes_first(tmp_path: Path) -> None:
     lines = markdown_of(builder.write(tmp_path / "t.sqlite")).splitlines()
     assert lines[0] == "### nsysan: `t.sqlite`"
     assert lines[2].startswith("**skew**: ")
-    assert lines[4].startswith("**do next**: See whether there is more to do on rank 1, mostly the kernel ")
+    assert lines[4].startswith("**do next**: Check whether rank 1 has more work than the others, mostly the kernel ")
     assert lines[4].endswith("That saves 40.0 µs a step (51.3 %).")
     assert lines[6] == "- **78.0 µs** per decode step: the median over 11 steady steps, then over 4 ranks"
     assert lines[7] == "- **51.3 %** of a step is lost to waiting for rank 1 (40.0 µs)"

@@ -39,7 +39,7 @@ STEPS = {"method", "source"}
 NEEDS: Mapping[str, tuple[set[str], str | None]] = {
     "TARGET_INFO_SESSION_START_TIME": (set(), None),
     "TARGET_INFO_CUDA_DEVICE": (set(), None),
-    "DIAGNOSTIC_EVENT": ({"sure", "because"}, None),
+    "DIAGNOSTIC_EVENT": ({"sure", "because", "surer"}, None),
     "META_DATA_CAPTURE": (set(), None),
     "PROCESSES": (set(), None),
     "META_DATA_EXPORT": ({"nsys_version", "schema_version"}, "versions"),

@@ -39,7 +39,7 @@ _OWN_WORK_FIX = "take what only {} run{}{} out of the step, or spread it over al
 _NOT_OWN_WORK = "give it less of what all run; sampling, logits, experts or a LoRA are what one rank may have alone"
 _SPLIT_FIX = "choose a TP size that divides attention heads, KV heads and MLP columns, or pad them"
 _NOT_SPLIT = "if all kernels of the rank are slower alike, it is that GPU's clock"
-_KERNEL_FIX = "see whether there is more to do on {}{}: experts, heads or sequences that are not spread evenly"
+_KERNEL_FIX = "check whether {} has more work than the others{}: experts, heads or sequences that are not spread evenly"
 _NOT_KERNEL = "look at what else uses the memory of that GPU meanwhile"
 _TURNS_FIX = "balance what goes from rank to rank step by step: experts first (EPLB, redundant experts)"
 _NOT_TURNS = "sequences of a batch, sampling or logging that the ranks take in turn"
@@ -110,7 +110,7 @@ def _late(case: Case, one: Late, uneven: _Uneven | None) -> Finding:
     return Finding(
         SharedFinding.LATE_HOST if host else LateRankFinding.STRAGGLER,
         by_share(saves or 1, case.period),
-        f"{ranks_words(one.ranks)} {'come late together' if several else 'comes late'}: {why_late(one)}",
+        f"{ranks_words(one.ranks)} {'come' if several else 'comes'} late: {why_late(one)}",
         "; ".join(told),
         fix.first,
         saves,
