@@ -87,7 +87,8 @@ def _why_both(report: Report, shown: Mapping[str, int | None]) -> str:
         )
     late = outermost(report.diagnosis.late)
     costs = skew_share(late, what) if late else skew
-    part = f"of the {percent(waits, period)} waited {'only ' if waits / period - costs >= _MUCH else ''}{pct(costs)}"
+    rest = waits / period - costs
+    part = f"of the {percent(waits, period)} waited {'only ' if rest >= _MUCH else ''}{pct(costs)}"
     hosts = (verdict.shares.get(VerdictKind.HOST) or 0.0) > DOMINANT
     if not late and Scenario.NO_SKEW in what.bounds:
         every = pct(hidden_share(what))
@@ -95,9 +96,8 @@ def _why_both(report: Report, shown: Mapping[str, int | None]) -> str:
     if not late:
         return f"Were all ranks alike, {part} would go away{': all hosts together set the pace' if hosts else ''}."
     who = f"the late rank{'s' if len({rank for one in late for rank in one.ranks}) > 1 else ''}"
-    left = waits / period - costs
-    if left < _MUCH:
-        ending = ", nearly all of the waiting" if left > _NONE else " and with it all of the waiting"
+    if rest < _MUCH:
+        ending = ", nearly all of the waiting" if rest > _NONE else " and with it all of the waiting"
         return f"Put {who} right, and {pct(costs)} of the step goes away{ending}."
     left = "the next slowest host" if hosts else "what is the next to come last"
     on_path = "Time that others wait for a late host counts as host here. " if hosts else ""
