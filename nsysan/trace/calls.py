@@ -23,7 +23,8 @@ _OF_INTEREST = (
 )
 #: Whether a call waits, or asks: an expression of its `name`.
 SYNCHRONISES = pl.col("name").cast(pl.String).str.contains("Synchronize")
-QUERIES = pl.col("name").cast(pl.String).str.contains("Query")
+_QUERY = "Query"
+QUERIES = pl.col("name").cast(pl.String).str.contains(_QUERY)
 #: What the name of a query ends with that was told that the work is not done (cudaErrorNotReady).
 NOT_READY = " (not ready)"
 _NOT_READY = 600
@@ -81,9 +82,12 @@ def read_calls(tables: Tables, end: int | None) -> Calls:
         "globalTid": I64,
         "correlationId": SMALL,
         "nameId": SMALL,
-        "returnValue": SMALL,
     }
-    names = tables.strings.filter(pl.col("value").str.contains(_OF_INTEREST))["id"].sort().to_list()
+    interesting = tables.strings.filter(pl.col("value").str.contains(_OF_INTEREST))
+    names = interesting["id"].sort().to_list()
+    # Of what returns there are as many as calls, and it is asked of queries alone.
+    told = not len(tables.strings) or interesting["value"].str.contains(_QUERY).any()
+    columns |= {"returnValue": SMALL} if told else {}
     # Without names a call is still known by the work that it gave. First what drops most rows.
     wanted = [Where("nameId", one_of=names)] if len(tables.strings) else []
     wanted += [Where("eventClass", one_of=_CUDA_API_CLASSES)]
@@ -91,9 +95,9 @@ def read_calls(tables: Tables, end: int | None) -> Calls:
     wanted += [Where("start", below=end)] if end is not None else []
     frame = tables.read(RUNTIME, columns, wanted)
     named = tables.named(frame["nameId"], pl.col("value").str.replace(r"_v\d+$", ""))
-    frame = frame.rename({"globalTid": "thread", "correlationId": "correlation", "returnValue": "told"}).with_columns(
-        name=named
-    )
+    ours = {"globalTid": "thread", "correlationId": "correlation", "returnValue": "told"}
+    blank = {} if told else {"told": pl.lit(None, SMALL)}
+    frame = frame.rename(ours, strict=False).with_columns(name=named, **blank)
     return calls_of(tables.timed(frame, "launch calls"))
 
 
