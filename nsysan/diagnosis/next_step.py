@@ -103,7 +103,7 @@ def _advised(diagnosis: Diagnosis, findings: Sequence[Finding], first: Finding |
         gains = gain(first, period)
         basis = _and(first.basis, LATENCY if first.in_throughput else "") if gains else _TRY
         ranks = _late_too(diagnosis, first)
-        rest = _inside(diagnosis, ranks) if ranks else _together(diagnosis, first)
+        rest = _inside(diagnosis, ranks) if ranks else _together(diagnosis, first, findings)
         after = _faster(verdict, first, period, faster)
         return NextStep(first.fix, gains=gains, basis=basis, after=after, rest=rest, finding=first, with_it=ranks)
     if what is None or not told:
@@ -180,16 +180,18 @@ def _inside(diagnosis: Diagnosis, ranks: Sequence[int]) -> str:
     return f"the {rough(costs)} that {ranks_words(ranks)} {'cost' if len(ranks) > 1 else 'costs'} are in it"
 
 
-def _together(diagnosis: Diagnosis, finding: Finding) -> str:
-    """Of a finding of one of several late ranks: what all of them save."""
+def _together(diagnosis: Diagnosis, finding: Finding, findings: Sequence[Finding]) -> str:
+    """Of a finding of one of several late ranks: what all of them save, which is as sure as what each does."""
     what, late = diagnosis.what_if, outermost(diagnosis.late)
     saved = None if what is None else what.saves(Scenario.NO_SKEW)
-    one_of = any(set(finding.ranks) == set(one.ranks) for one in late) and len(late) > 1
+    named = [set(one.ranks) for one in late]
+    one_of = len(named) > 1 and set(finding.ranks) in named
     if what is None or saved is None or not one_of or finding.of or saved <= (finding.saving or 0):
         return ""
     ranks = sorted(rank for one in late for rank in one.ranks)
-    most = "at most " if any(map(by_host, late)) else ""
-    return f"{ranks_words(ranks)} put right together save {most}{_of_step(saved, what.period)}"
+    told = {one.saving_is for one in findings if set(one.ranks) in named}
+    how = next((_HOW[kind] for kind in (SavingIs.AT_MOST, SavingIs.AT_LEAST) if kind in told), "")
+    return f"{ranks_words(ranks)} put right together save {how}{_of_step(saved, what.period)}"
 
 
 def _little(what: WhatIf, findings: Sequence[Finding]) -> str:

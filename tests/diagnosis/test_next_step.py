@@ -216,8 +216,11 @@ def test_of_one_of_several_late_ranks_it_is_said_what_all_save() -> None:
     slow, second = late(1, saves=250_000), late(2, saves=180_000)
     skewed = replace(told(VerdictKind.SKEW), late=[slow, second], what_if=what)
     first = finding(saving=250_000, ranks=[1])
-    step = next_step(skewed, [first], "be faster")
+    other = finding(saving=180_000, ranks=[2], saving_is=SavingIs.AT_MOST)
+    step = next_step(skewed, [first, other], "be faster")
     assert step.rest == "ranks 1 and 2 put right together save at most 430 µs a step (43.0 %)"
+    sure = next_step(skewed, [first, replace(other, saving_is=SavingIs.REPLAY)], "be faster")
+    assert sure.rest == "ranks 1 and 2 put right together save 430 µs a step (43.0 %)"
     assert next_step(replace(skewed, late=[slow]), [first], "be faster").rest == ""
     assert next_step(skewed, [replace(first, saving=430_000)], "be faster").rest == ""
 
