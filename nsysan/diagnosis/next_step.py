@@ -17,7 +17,7 @@ from nsysan.metrics.whatif import WhatIf
 from nsysan.text import pct, pct_limit, rough, sentence
 
 _TRY = "nobody can tell: try it"
-_CEILING = "less where hosts are blocked (a lock, another process), which is not traced"
+_CEILING = "how much this alone saves is not known: hosts may be blocked (a lock, another process)"
 _LOOK = "look at the timeline and the kernels below: no finding says what to change"
 _HOW = {
     SavingIs.REPLAY: "",

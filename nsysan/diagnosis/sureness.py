@@ -133,10 +133,10 @@ def _profiled(run: Run, diagnosis: Diagnosis) -> tuple[str, bool] | None:
     if free is None:
         return unknown, True
     bears = what.period / free
-    do, does = ("set the pace", "set the pace") if paced else ("be late", "are late")
+    do = "set the pace" if paced else "be late"
     if bears < (_INFLATION if run.is_eager else _OF_REPLAYS):
         return f"{unknown}; without nsys they may not {do}", True
-    return f"{unknown}, and they {does} without it, too, unless it makes them {_times(bears)} times as slow", False
+    return f"{unknown}; the verdict changes only if that is {_times(bears)} times or more", False
 
 
 def _unseen(run: Run, diagnosis: Diagnosis, host: HostTime | None) -> tuple[str, bool, Doubt | None] | None:

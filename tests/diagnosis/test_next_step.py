@@ -100,7 +100,7 @@ PAUSED = [TailRow(TailCause.HOST, 1, 60_000, [3, 9])]
     [
         (None, [], False, "let vLLM schedule ahead of the GPUs: start it with --async-scheduling"),
         # Where that is seen to be so, it is no advice.
-        (None, [], True, "give each of the engine's processes (one a rank, and the scheduler) CPU cores of its own"),
+        (None, [], True, "give each of the engine's processes (one per rank, plus the scheduler) CPU cores of its own"),
         (late(1), [], False, "give the process of rank 1 CPU cores of its own, of its GPU's NUMA node"),
         (late(1, idle=GapCause.SYNC), [], False, "take the call that waits for the GPU out of the step on rank 1"),
         # A rank that is late in some steps alone.
@@ -179,8 +179,8 @@ def test_what_rests_on_hosts_that_may_wait_says_so() -> None:
     assert verdict.verdict.surer.startswith("capture with --trace=cuda,nvtx,osrt")
     step = next_step(verdict, [first], "be faster")
     assert step.told == (
-        "Do this. That saves at most 200 µs a step (20.0 %), less where hosts are blocked (a lock, another "
-        "process), which is not traced."
+        "Do this. That saves at most 200 µs a step (20.0 %), how much this alone saves is not known: hosts may be "
+        "blocked (a lock, another process)."
     )
     # What rests on no host's time is no matter of that.
     sure = replace(first, saving_is=SavingIs.REPLAY)

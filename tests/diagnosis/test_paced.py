@@ -122,8 +122,7 @@ def test_that_tracing_may_weigh_is_said(tmp_path: Path) -> None:
     verdict = told(cases.every_host_slow, tmp_path).diagnosis.verdict
     assert verdict.sure == "medium"
     assert verdict.because == (
-        "tracing slows the hosts by an unknown amount, and they set the pace without it, too, unless it makes them "
-        "3 times as slow",
+        "tracing slows the hosts by an unknown amount; the verdict changes only if that is 3 times or more",
     )
 
 

@@ -237,7 +237,7 @@ def test_why_steps_are_left_out_and_what_is_not_checked(reported: Callable[[str]
     assert "11 of them steady (left out: 1 as start-up); nsys" in page
     assert "gaps between a graph's kernels" in unescape(page)
     for text in (page, to_text(report), to_markdown(report)):
-        assert "1 step left out. Not checked: what tracing costs (time a step without nsys, and run nsysan again with " in text
+        assert "1 step left out. Not checked: what tracing costs (time a step without nsys, and run nsysan " in text
         # Of 11 steps no percentile is another than the longest, and one median is enough.
         tail = text.partition("mean 2,247")[2]
         assert tail

@@ -33,7 +33,7 @@ IDLE_SHARE = 0.05
 #: Idle between the pieces of a step, whatever keeps the next from beginning.
 BETWEEN_PIECES = (GapCause.HOST_LATE, GapCause.LAUNCH, GapCause.SYNC, GapCause.DEPENDENCY, GapCause.UNKNOWN)
 #: What savings of hosts that are never late rest on.
-FREE = "all of the hosts' time gone"
+FREE = "if host time fell to zero"
 #: What is looked at of an all-reduce, of which a frame has many columns.
 _KIND = ("name", "kind", "library", "cls", "message_bytes", "group", "members")
 _OF_ALL_REDUCE = (*_KIND, "rank", "family", "step", "call", "verdict", "end", "last", "wire")

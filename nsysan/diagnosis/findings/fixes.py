@@ -91,8 +91,8 @@ def host_fix(engine: Fixes, ranks: int, late: Late | None, period: int, tail: Se
 
 
 _LESS = (
-    "give each of the engine's processes (one a rank, and the scheduler) CPU cores of its own (taskset, or more CPUs "
-    "for the container or job): asynchronous scheduling is on already, and not enough"
+    "give each of the engine's processes (one per rank, plus the scheduler) CPU cores of its own (taskset, or more "
+    "CPUs for the container or job): asynchronous scheduling is on already, and not enough"
 )
 _NUMA = "of its GPU's NUMA node (nvidia-smi topo -m names them; numactl --physcpubind)"
 _OFF_THREAD = "take logging, tokenizing and garbage collection off the thread that launches"
