@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from nsysan.compare.comparison import ComparedRun, Comparison
 from nsysan.compare.widths import WORTH, Width, ladder, widening
-from nsysan.diagnosis.late_words import outermost, ranks_words
+from nsysan.diagnosis.late_words import outermost, ranks_of, ranks_words
 from nsysan.metrics.change_rule import SHARE_OF_FIGURE, ChangeVerdict
 from nsysan.metrics.lines import ROW, Line
 from nsysan.styled import label
@@ -153,7 +153,7 @@ def _line_words(line: Line, side: ComparedRun) -> str:
     if line != Line.WAIT:
         return {Line.IDLE: "idle time", Line.WIRE: "the wire"}.get(line, str(line))
     late = outermost(side.report.diagnosis.late)
-    ranks = sorted({rank for one in late for rank in one.ranks})
+    ranks = ranks_of(late)
     return f"waiting for {ranks_words(ranks)}" if ranks else "waiting"
 
 

@@ -20,8 +20,6 @@ class Doubt(StrEnum):
     EVENTS = "events"
 
 
-#: What keeps a profiler from losing events.
-SHORTER = "capture a shorter window; let the workload end by itself, so that buffers are flushed"
 _ALONE = "capture decode steps alone (nsysan capture -c cudaProfilerApi, or --serve)"
 #: What settles each.
 SETTLED = {
@@ -31,5 +29,5 @@ SETTLED = {
     Doubt.UNSEEN: "capture with --trace=cuda,nvtx,osrt, which tells whether hosts work or wait between their launches",
     Doubt.WAITS: "find out what the hosts wait for between their launches: Nsight Systems shows the calls of their "
     "threads into the operating system, from where they are made, and what other threads do then",
-    Doubt.EVENTS: SHORTER,
+    Doubt.EVENTS: "capture a shorter window; let the workload end by itself, so that buffers are flushed",
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from nsysan.diagnosis.hotspot import Late
@@ -24,6 +24,11 @@ def outermost(late: Sequence[Late]) -> list[Late]:
     inside = {rank for one in sets for rank in one.ranks}
     found = [*sets, *(one for one in late if len(one.ranks) == 1 and one.ranks[0] not in inside)]
     return sorted(found, key=lambda one: -max(one.costs, one.mean_costs))
+
+
+def ranks_of(late: Iterable[Late]) -> list[int]:
+    """All the ranks that these are of."""
+    return sorted({rank for one in late for rank in one.ranks})
 
 
 def alone_of(late: Sequence[Late], one: Late) -> list[Late]:

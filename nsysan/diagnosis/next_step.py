@@ -9,7 +9,7 @@ from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.doubts import Doubt
 from nsysan.diagnosis.findings.finding import HIGH_SHARE, LATENCY, Finding
 from nsysan.diagnosis.findings.kinds import OfTheCapture, SavingIs, Severity
-from nsysan.diagnosis.late_words import by_host, outermost, ranks_words, weight
+from nsysan.diagnosis.late_words import by_host, outermost, ranks_of, ranks_words, weight
 from nsysan.diagnosis.verdict import Verdict, VerdictKind
 from nsysan.diagnosis.workload import Workload
 from nsysan.metrics.scenarios import NOTABLE, Scenario, losses
@@ -169,7 +169,7 @@ def _late_too(diagnosis: Diagnosis, finding: Finding) -> list[int]:
         return []
     # What is no more than they cost is their own.
     together = max(together, *(weight(one, _period(diagnosis)).saves for one in late))
-    return sorted(rank for one in late for rank in one.ranks) if (finding.saving or 0) > together else []
+    return ranks_of(late) if (finding.saving or 0) > together else []
 
 
 def _inside(diagnosis: Diagnosis, ranks: Sequence[int]) -> str:
@@ -188,10 +188,9 @@ def _together(diagnosis: Diagnosis, finding: Finding, findings: Sequence[Finding
     one_of = len(named) > 1 and set(finding.ranks) in named
     if what is None or saved is None or not one_of or finding.of or saved <= (finding.saving or 0):
         return ""
-    ranks = sorted(rank for one in late for rank in one.ranks)
     told = {one.saving_is for one in findings if set(one.ranks) in named}
     how = next((_HOW[kind] for kind in (SavingIs.AT_MOST, SavingIs.AT_LEAST) if kind in told), "")
-    return f"{ranks_words(ranks)} put right together save {how}{_of_step(saved, what.period)}"
+    return f"{ranks_words(ranks_of(late))} put right together save {how}{_of_step(saved, what.period)}"
 
 
 def _little(what: WhatIf, findings: Sequence[Finding]) -> str:

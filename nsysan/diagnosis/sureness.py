@@ -133,9 +133,8 @@ def _profiled(run: Run, diagnosis: Diagnosis) -> tuple[str, bool] | None:
     if free is None:
         return unknown, True
     bears = what.period / free
-    do = "set the pace" if paced else "be late"
     if bears < (_INFLATION if run.is_eager else _OF_REPLAYS):
-        return f"{unknown}; without nsys they may not {do}", True
+        return f"{unknown}; without nsys they may not {'set the pace' if paced else 'be late'}", True
     return f"{unknown}; the verdict changes only if that is {_times(bears)} times or more", False
 
 

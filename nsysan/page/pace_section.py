@@ -8,7 +8,7 @@ import polars as pl
 
 from nsysan.diagnosis.answers import replay_words
 from nsysan.diagnosis.hotspot import Late
-from nsysan.diagnosis.late_words import outermost, ranks_words, weight
+from nsysan.diagnosis.late_words import outermost, ranks_of, ranks_words, weight
 from nsysan.diagnosis.path_told import in_graphs, why_no_path
 from nsysan.diagnosis.quality_pace import hidden_share
 from nsysan.diagnosis.verdict import BOUNDS, DOMINANT, LAUNCH, OF_PATH, VerdictKind, on_path
@@ -95,7 +95,7 @@ def _why_both(report: Report, shown: Mapping[str, int | None]) -> str:
         return f"Were all ranks alike, {pct(skew)} to {every} of the step would go away: the trace cannot tell better."
     if not late:
         return f"Were all ranks alike, {part} would go away{': all hosts together set the pace' if hosts else ''}."
-    who = f"the late rank{'s' if len({rank for one in late for rank in one.ranks}) > 1 else ''}"
+    who = f"the late rank{'s' if len(ranks_of(late)) > 1 else ''}"
     if rest < _MUCH:
         ending = ", nearly all of the waiting" if rest > _NONE else " and with it all of the waiting"
         return f"Put {who} right, and {pct(costs)} of the step goes away{ending}."
@@ -106,8 +106,8 @@ def _why_both(report: Report, shown: Mapping[str, int | None]) -> str:
 
 def _waiting(report: Report) -> Iterator[tuple[str, Mapping[str, int | None]]]:
     """Of the ranks that wait for late ones, whose waiting the medians over all may have half of."""
-    late = {rank for one in report.diagnosis.late for rank in one.ranks}
-    others = report.per_rank.filter(~pl.col("rank").is_in(sorted(late)))
+    late = ranks_of(report.diagnosis.late)
+    others = report.per_rank.filter(~pl.col("rank").is_in(late))
     if late and not others.is_empty():
         words = ranks_words(others["rank"].to_list())
         many = "medians over " if len(others) > 1 else ""

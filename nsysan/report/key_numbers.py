@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nsysan.diagnosis.findings.finding import LATENCY
-from nsysan.diagnosis.late_words import outermost, ranks_words
+from nsysan.diagnosis.late_words import outermost, ranks_of, ranks_words
 from nsysan.diagnosis.path_told import of_hosts
 from nsysan.diagnosis.pipelines import WAITING
 from nsysan.diagnosis.verdict import OF_PATH, UNSPLIT, VerdictKind, on_path
@@ -65,7 +65,7 @@ def _bound(report: Report, period: int) -> KeyNumber:
     shares = verdict.shares
     if verdict.kind == VerdictKind.SKEW:
         late = outermost(report.diagnosis.late)
-        who = f"for {ranks_words(sorted(r for one in late for r in one.ranks))}" if late else "for one rank or another"
+        who = f"for {ranks_words(ranks_of(late))}" if late else "for one rank or another"
         share = shares[verdict.kind] or 0.0
         if late and report.diagnosis.what_if is not None:
             share = skew_share(late, report.diagnosis.what_if)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from nsysan.diagnosis.doubts import SHORTER
+from nsysan.diagnosis.doubts import SETTLED, Doubt
 from nsysan.diagnosis.findings.case import Case, Finder
 from nsysan.diagnosis.findings.finding import Finding
 from nsysan.diagnosis.findings.kinds import OfTheCapture, Severity
@@ -68,7 +68,7 @@ def of_the_capture(case: Case) -> Iterator[Finding]:
             Severity.LOW,
             "the profiler says that events may be missing",
             "; ".join(sorted(events)),
-            SHORTER,
+            SETTLED[Doubt.EVENTS],
         )
     unknown = find_lookalikes(run.tally)
     if unknown:
