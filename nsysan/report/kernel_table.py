@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Any
 
 import polars as pl
@@ -32,9 +34,8 @@ class OverRanks:
     @classmethod
     def of(cls, by_rank: Mapping[int, int]) -> OverRanks:
         """Of at least one rank."""
-        values = pl.Series(list(by_rank.values()), dtype=pl.Int64)
-        middle = values.median()
-        return cls(round(float(middle)), min(by_rank.values()), max(by_rank.values()), by_rank)  # type: ignore[arg-type]
+        ns = by_rank.values()
+        return cls(round(median(ns)), min(ns), max(ns), by_rank)
 
 
 @dataclass(frozen=True)
@@ -128,30 +129,28 @@ def _check(steps: pl.DataFrame, ledger: pl.DataFrame) -> None:
 def _row(name: str, times: KernelTimes, ledger: pl.DataFrame) -> ComputeRow:
     own = pl.col("population") == name
     steps = times.steps.filter(own)
-    ranks = steps["rank"].unique().sort().to_list()
-    medians = ledger.group_by("rank").agg(pl.median("period_ns"))["period_ns"].median()
-    period = round(float(medians)) if medians is not None else 0  # type: ignore[arg-type]
+    periods = ledger.group_by("rank").agg(pl.median("period_ns"))["period_ns"].to_list()
+    period = round(median(periods)) if periods else 0
     usual = steps.group_by("rank").agg(pl.median("union_ns", "kernels_ns", "overlap_ns", "beyond_ns").round())
+    of_rank = {row["rank"]: row for row in usual.sort("rank").iter_rows(named=True)}
+    ranks = list(of_rank)
     compute, summed, overlap, beyond = (
-        _over(usual, ranks, column) for column in ("union_ns", "kernels_ns", "overlap_ns", "beyond_ns")
+        _over(of_rank, ranks, column) for column in ("union_ns", "kernels_ns", "overlap_ns", "beyond_ns")
     )
-    kernels = times.kernels.filter(own)
-    named = kernels.group_by("group").agg(pl.col("name").n_unique())
-    count = dict(named.iter_rows())
+    kernels = _by_rank(times.kernels.filter(own), KERNEL)
+    count = Counter(group for _, group in {(name, group) for _, name, group in kernels})
     groups = [
         GroupTotal(
-            KernelGroup(str(group)),
+            KernelGroup(group),
             _calls(rows, ranks),
             ns := _over(rows, ranks, "ns"),
             ns.median / period if period else 0.0,
             ns.median / compute.median if compute.median else 0.0,
             count[group],
         )
-        for (group,), rows in times.groups.filter(own).partition_by("group", as_dict=True).items()
+        for (group,), rows in _by_rank(times.groups.filter(own), ("group",)).items()
     ]
-    by_kernel = kernels.group_by(KERNEL).agg(mean=pl.sum("ns")).sort(["mean", *KERNEL], descending=[True, *[False] * 3])
-    parts = kernels.partition_by(KERNEL, as_dict=True)
-    told = [parts[key] for key in by_kernel.head(MOST_ROWS).select(KERNEL).iter_rows()]
+    most_first = sorted(kernels, key=lambda kernel: (-sum(row["ns"] for row in kernels[kernel].values()), kernel))
     return ComputeRow(
         population=name,
         period=period,
@@ -160,34 +159,40 @@ def _row(name: str, times: KernelTimes, ledger: pl.DataFrame) -> ComputeRow:
         overlap=overlap,
         beyond=beyond,
         groups=sorted(groups, key=lambda row: (-sum(row.ns.ranks.values()), row.group)),
-        kernels=[_kernel(rows, ranks, period) for rows in told],
-        names=len(by_kernel),
+        kernels=[_kernel(kernels[kernel], ranks, period) for kernel in most_first[:MOST_ROWS]],
+        names=len(kernels),
     )
 
 
-def _kernel(rows: pl.DataFrame, ranks: Sequence[int], period: int) -> KernelRow:
-    ns, first = _over(rows, ranks, "ns"), rows.row(rows["rank"].arg_min() or 0, named=True)
+#: A row of each rank that has one.
+_OfRanks = Mapping[int, Mapping[str, Any]]
+
+
+def _by_rank(rows: pl.DataFrame, key: Sequence[str]) -> dict[tuple[str, ...], _OfRanks]:
+    """The rows of each key."""
+    found: dict[tuple[str, ...], dict[int, Mapping[str, Any]]] = {}
+    for row in rows.iter_rows(named=True):
+        found.setdefault(tuple(row[name] for name in key), {})[row["rank"]] = row
+    return dict(found)
+
+
+def _kernel(rows: _OfRanks, ranks: Sequence[int], period: int) -> KernelRow:
+    ns, first = _over(rows, ranks, "ns"), rows[min(rows)]
     return KernelRow(
         name=first["name"],
-        full=min(rows["demangled"].to_list()),
+        full=min(row["demangled"] for row in rows.values()),
         group=KernelGroup(first["group"]),
         calls=_calls(rows, ranks),
         ns=ns,
         share=ns.median / period if period else 0.0,
-        call=round(float(rows["call_ns"].median())),  # type: ignore[arg-type]
+        call=round(median(row["call_ns"] for row in rows.values())),
     )
 
 
-def _over(rows: pl.DataFrame, ranks: Sequence[int], column: str) -> OverRanks:
+def _over(rows: _OfRanks, ranks: Sequence[int], column: str) -> OverRanks:
     """A rank that has no such kernel spends nothing in it."""
-    told = _by_rank(rows, column)
-    return OverRanks.of({rank: int(told.get(rank, 0)) for rank in ranks})
+    return OverRanks.of({rank: int(rows[rank][column]) if rank in rows else 0 for rank in ranks})
 
 
-def _calls(rows: pl.DataFrame, ranks: Sequence[int]) -> float:
-    told = _by_rank(rows, "calls")
-    return float(pl.Series([float(told.get(rank, 0)) for rank in ranks]).median())  # type: ignore[arg-type]
-
-
-def _by_rank(rows: pl.DataFrame, column: str) -> dict[int, Any]:
-    return dict(zip(rows["rank"].to_list(), rows[column].to_list(), strict=True))
+def _calls(rows: _OfRanks, ranks: Sequence[int]) -> float:
+    return float(median(rows[rank]["calls"] if rank in rows else 0.0 for rank in ranks))
