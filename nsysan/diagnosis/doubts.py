@@ -13,6 +13,8 @@ class Doubt(StrEnum):
     COVERAGE = "coverage"
     #: The profiler slows the hosts, and without it they may not bound the step.
     PROFILER = "profiler"
+    #: It slows them, by how much is not known, but hardly so much.
+    TRACING = "tracing"
     #: The hosts may be waiting where they seem to work; or do, and nothing tells for what.
     UNSEEN = "unseen"
     WAITS = "waits"
@@ -20,12 +22,16 @@ class Doubt(StrEnum):
     EVENTS = "events"
 
 
+#: What is said of hosts under the profiler where the verdict rests on them.
+UNMEASURED = "how much tracing slows the hosts is not measured"
+_UNTRACED = "time a step without nsys, and run nsysan again with --untraced TIME"
 _ALONE = "capture decode steps alone (nsysan capture -c cudaProfilerApi, or --serve)"
 #: What settles each.
 SETTLED = {
     Doubt.FEW: _ALONE,
     Doubt.COVERAGE: _ALONE,
-    Doubt.PROFILER: "time a step without nsys, and run nsysan again with --untraced TIME",
+    Doubt.PROFILER: _UNTRACED,
+    Doubt.TRACING: _UNTRACED,
     Doubt.UNSEEN: "capture with --trace=cuda,nvtx,osrt, which tells whether hosts work or wait between their launches",
     Doubt.WAITS: "find out what the hosts wait for between their launches: Nsight Systems shows the calls of their "
     "threads into the operating system, from where they are made, and what other threads do then",

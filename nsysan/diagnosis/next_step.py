@@ -17,7 +17,7 @@ from nsysan.metrics.whatif import WhatIf
 from nsysan.text import pct, pct_limit, rough, sentence
 
 _TRY = "nobody can tell: try it"
-_CEILING = "how much this alone saves is not known: hosts may be blocked (a lock, another process)"
+_BLOCKED = "hosts may be blocked (a lock, another process)"
 _LOOK = "look at the timeline and the kernels below: no finding says what to change"
 _HOW = {
     SavingIs.REPLAY: "",
@@ -31,14 +31,15 @@ _HOW = {
 @dataclass(frozen=True)
 class NextStep:
     """do: an imperative; then: what to do after it. gains: what that gains; basis: a clause behind it; "" where nothing
-    can be told. after: what to do beyond that. rest: what else there is to gain. finding: what it is of; None where it
-    is of none. with_it: the late ranks whose delays go with it.
+    can be told; known: or it is no more than a bound of that. after: what to do beyond that. rest: what else there is
+    to gain. finding: what it is of; None where it is of none. with_it: the late ranks whose delays go with it.
     """
 
     do: str
     then: str = ""
     gains: str = ""
     basis: str = ""
+    known: bool = True
     after: str = ""
     rest: str = ""
     finding: Finding | None = None
@@ -51,6 +52,8 @@ class NextStep:
         gives = "gives" if self.finding is not None and self.finding.in_throughput else "saves"
         if told == _TRY:
             return f"how much that {gives} {told}"
+        if not self.known:
+            return f"how much that {gives} is not known: {told}"
         return f"that {gives} {told}" if told else ""
 
     @property
@@ -83,7 +86,7 @@ def next_step(diagnosis: Diagnosis, findings: Sequence[Finding], faster: str) ->
         case Doubt.FEW if step.finding is not None:
             return replace(step, basis=_and(step.basis, "estimated from few steps"))
         case Doubt.UNSEEN if of_hosts:
-            return replace(step, basis=_and(step.basis, _CEILING))
+            return replace(step, basis=f"{step.basis}; {_BLOCKED}", known=False)
         case Doubt.WAITS if of_hosts:
             return replace(step, basis=_and(step.basis, "less as far as they wait for something else"))
     return step
@@ -111,7 +114,7 @@ def _advised(diagnosis: Diagnosis, findings: Sequence[Finding], first: Finding |
     rest = _little(what, findings)
     if verdict.kind != VerdictKind.COMPUTE:
         return NextStep(faster, basis=_TRY, rest=rest)
-    return NextStep(faster, gains=f"less than {_own(verdict, period)}", basis="how much less no trace tells", rest=rest)
+    return NextStep(faster, gains=f"less than {_own(verdict, period)}", known=False, rest=rest)
 
 
 def first_finding(findings: Sequence[Finding], period: int) -> Finding | None:
@@ -200,4 +203,4 @@ def _little(what: WhatIf, findings: Sequence[Finding]) -> str:
     more = any(one.saving and one.saving >= NOTABLE * what.period for one in findings)
     rest = "" if more else "; nothing else is worth a change"
     named = losses(what.told)
-    return f"putting {named} right instead saves {share} of the step{rest}"
+    return f"with the kernels as they are, putting {named} right saves {share} of the step{rest}"

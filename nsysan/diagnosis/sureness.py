@@ -8,12 +8,13 @@ from dataclasses import replace
 import polars as pl
 
 from nsysan.diagnosis.diagnosis import Diagnosis
-from nsysan.diagnosis.doubts import Doubt
+from nsysan.diagnosis.doubts import UNMEASURED, Doubt
 from nsysan.diagnosis.evidence import UNDER_THE_VERDICT, Aspect, Quality, Status
 from nsysan.diagnosis.late_words import outermost
 from nsysan.diagnosis.os_told import os_traced, pacing_host, waits_untold
 from nsysan.diagnosis.quality_pace import hidden_share
 from nsysan.diagnosis.savings import SURE_ERROR, slowed_by_nsys
+from nsysan.diagnosis.scope import covered_words
 from nsysan.diagnosis.verdict import DOMINANT, OF_PATH, PIPELINE, SKEW, Sure, Verdict, VerdictKind
 from nsysan.metrics.causes import LateCause
 from nsysan.metrics.coverage import HALF
@@ -78,19 +79,21 @@ def weighed(run: Run, diagnosis: Diagnosis, rows: Sequence[Quality]) -> Verdict:
     # What more steps, or another capture, would not help.
     medium += _estimated(run, diagnosis.what_if, rows, late=bool(diagnosis.late))
     if low or medium:
-        profiler = profiled is not None and profiled[1]
+        turns = profiled is not None and profiled[1]
         few = covered is not None and covered.busy < _QUARTER
         doubts = (
             (Doubt.FEW, few),
             (Doubt.COVERAGE, least < _QUARTER),
-            (Doubt.PROFILER, profiler),
+            (Doubt.PROFILER, turns),
             (unseen[2] if unseen else None, unseen is not None),
+            (Doubt.TRACING, profiled is not None and not low),
             (Doubt.EVENTS, bool(run.lost_events) and profiled is None and not low),
         )
         doubted = next((doubt for doubt, holds in doubts if holds), None)
         return replace(verdict, sure=Sure.LOW if low else Sure.MEDIUM, because=(*low, *medium), doubted=doubted)
     met = "" if matched is None else f", {pct(matched)} of the collectives match"
-    good = f"the steady steps cover {pct(least)} of the capture{met}, {_missed(error)}"
+    cover = "" if covered is None else f"the steady steps cover {covered_words(covered)}"
+    good = f"{cover}{met}, {_missed(error)}"
     return replace(verdict, sure=Sure.HIGH, because=(good,))
 
 
@@ -129,13 +132,12 @@ def _profiled(run: Run, diagnosis: Diagnosis) -> tuple[str, bool] | None:
         return None
     paced = kind == VerdictKind.HOST or run.is_eager
     free = what[Scenario.NO_HOST_LATE if paced else Scenario.NO_SKEW]
-    unknown = "tracing slows the hosts by an unknown amount"
     if free is None:
-        return unknown, True
+        return UNMEASURED, True
     bears = what.period / free
     if bears < (_INFLATION if run.is_eager else _OF_REPLAYS):
-        return f"{unknown}; without nsys they may not {'set the pace' if paced else 'be late'}", True
-    return f"{unknown}; the verdict changes only if that is {_times(bears)} times or more", False
+        return f"{UNMEASURED}; without nsys they may not {'set the pace' if paced else 'be late'}", True
+    return f"{UNMEASURED}; the verdict holds unless it makes them {_times(bears)} times slower, or more", False
 
 
 def _unseen(run: Run, diagnosis: Diagnosis, host: HostTime | None) -> tuple[str, bool, Doubt | None] | None:

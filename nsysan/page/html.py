@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from nsysan.columns.threads import Beside
 from nsysan.diagnosis.evidence import Status
 from nsysan.page import charts, kernels_section, replica_tables, sections, step_charts
@@ -21,7 +19,7 @@ from nsysan.page.verdict_section import lead
 from nsysan.report.replica import layout_sentence
 from nsysan.report.report import GRAPHS, Report
 from nsysan.report.verdict_text import judged_steps
-from nsysan.text import counted, plain
+from nsysan.text import counted
 from nsysan.timings import stage
 
 
@@ -109,31 +107,22 @@ _FINDINGS_NOTE = (
     "What to change, most severe first. Each saving is a period without that loss alone, so several need not add up."
 )
 _EVIDENCE_NOTE = "How far each figure can be trusted, and what this trace cannot tell."
-#: So many reasons for which steps are left out are named at the top.
-_REASONS = 3
 _METHOD_NOTE = "What was captured, and what the words of this page mean."
 
 
 def _subtitle(report: Report) -> str:
     source = report.inputs[0]
     models = ", ".join(sorted({rank.model or "unknown GPU" for rank in report.ranks}))
-    found = f"{report.steps.count} steps by {report.steps.source}"
     summed = report.diagnosis.summed
-    judged = f"{judged_steps(report)} of them, of {len(summed)} kinds, judged together" if summed else ""
-    steps = f"{found}, {judged or f'{len(report.steps.steady)} of them steady{_others(report)}'}"
+    judged = f"{judged_steps(report)}, of {len(summed)} kinds, judged together" if summed else ""
+    used = judged or f"{len(report.steps.steady)} steady"
+    steps = f"{report.steps.count} steps ({used}) by {report.steps.source}"
     head = report.replicas[report.replica]
     shown = f"; {layout_sentence(report.replicas)}, replica {head.id} shown" if len(report.replicas) > 1 else ""
     return (
         f"{report.seen_words} on {models}{shown}; {steps}; "
         f"nsys {source.nsys_version or 'of unknown version'}, {GRAPHS[source.graph_trace]}"
     )
-
-
-def _others(report: Report) -> str:
-    """Why the others are not, the most frequent reasons first, in a word or two."""
-    short = Counter(reason.partition(":")[0] for reason in report.steps.excluded.values())
-    told = ", ".join(f"{often} as {plain(reason, 40)}" for reason, often in short.most_common(_REASONS))
-    return f" (left out: {told}{', and others' if len(short) > _REASONS else ''})" if told else ""
 
 
 def _replicas(report: Report) -> str:

@@ -15,7 +15,7 @@ from nsysan.diagnosis.verdict import BOUNDS, DOMINANT, LAUNCH, OF_PATH, VerdictK
 from nsysan.diagnosis.verdict_says import skew_share
 from nsysan.metrics.lines import Line
 from nsysan.metrics.scenarios import NOTABLE, SCENARIOS, Scenario
-from nsysan.page.elements import safe, table
+from nsysan.page.elements import safe, said, table
 from nsysan.page.glossary import term
 from nsysan.page.palette import NAMES, PATH_COLOURS, paint
 from nsysan.report.report import Report, visible_lines
@@ -60,7 +60,7 @@ def bars(report: Report) -> str:
         for name, own in rows
     )
     # The two that tell two things of the same step stand together.
-    note = f'<p class="note">{safe(why)}</p>' if (why := _why_both(report, rows[0][1])) else ""
+    note = f'<p class="note">{said(why)}</p>' if (why := _why_both(report, rows[0][1])) else ""
     return f"{ledger}{_path(report)}{note}{''.join(others)}"
 
 
@@ -80,6 +80,7 @@ def _why_both(report: Report, shown: Mapping[str, int | None]) -> str:
     if verdict.kind == VerdictKind.PIPELINE and bubble is not None:
         most = max(skew, hidden_share(what))
         return (
+            "The path goes through the stages in turn, so waiting for one is that stage's own time there. "
             f"Another stage is waited for in a call (wait) or with nothing launched (idle): over all ranks "
             f"{pct(bubble.share or 0.0)} of the time. The rest of the waiting is for ranks of the same stage, "
             f"of which {'at most ' if most > skew else ''}{pct(most)} of the step goes away if the late ones are put "

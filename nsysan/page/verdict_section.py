@@ -73,15 +73,14 @@ def _next(report: Report) -> str:
     """HTML: the one thing to do, and the finding that it is of, one click away."""
     step = report.next_step
     then = f" {linked(sentence(step.then))}" if step.then else ""
-    of = "" if step.finding is None else f" Finding: {_named(report, step.finding)}."
+    of = "" if step.finding is None else f" {_linked(report, step.finding, 'See the finding')}."
     return f"<strong>{said(sentence(step.do))}</strong>{then}{of}"
 
 
 def _saves(report: Report) -> str:
     """HTML: what that gains."""
     step = report.next_step
-    # Of what is a part of something it is not known.
-    known, of = (step.gains, "") if step.finding is not None else ("not known", f": {said(step.gains)}")
+    known, of = (step.gains, "") if step.known else ("not known", f": {said(step.gains)}")
     told = [f"<strong>{said(known)}</strong>{of}"] if step.gains else []
     told += [linked(clause) for clause in (step.basis,) if clause]
     rest = f" {linked(sentence(step.rest))}" if step.rest else ""
@@ -116,8 +115,11 @@ def _counts(finding: Finding, period: int) -> bool:
 
 
 def _named(report: Report, finding: Finding, told: str = "") -> str:
-    anchor = safe(finding_anchor(report.findings, finding))
-    return f'<a href="#{anchor}">{said(finding.title)}</a>{said(f" ({told})" if told else "")}'
+    return f"{_linked(report, finding, finding.title)}{said(f' ({told})' if told else '')}"
+
+
+def _linked(report: Report, finding: Finding, words: str) -> str:
+    return f'<a href="#{safe(finding_anchor(report.findings, finding))}">{said(words)}</a>'
 
 
 def _evidence(report: Report) -> str:

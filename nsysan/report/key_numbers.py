@@ -99,13 +99,16 @@ def _largest(report: Report, period: int) -> KeyNumber:
 def _saving(report: Report) -> KeyNumber:
     """What the thing to do next gains."""
     step, what = report.next_step, report.diagnosis.what_if
-    if step.finding is None and step.gains:
-        return KeyNumber("not known", f"what there is to gain: {step.gains.replace(' a step (', ' (')}")
-    if step.gains and step.finding is not None:
+    gains = step.gains.replace(" a step (", " (")
+    if step.finding is None and gains:
+        return KeyNumber("not known", f"what there is to gain: {gains}")
+    if gains and not step.known:
+        return KeyNumber(gains, f"{step.basis.partition(';')[0]}; what to do next gains an unknown part")
+    if gains and step.finding is not None:
         if step.finding.in_throughput:
             number, _, of = step.gains.partition(" times ")
             return KeyNumber(f"{number} x", f"{of}, {LATENCY}")
-        return KeyNumber(step.gains.replace(" a step (", " ("), f"of a step to gain: {step.finding.title}")
+        return KeyNumber(gains, f"of a step to gain: {step.finding.title}")
     if what is None or not what.told:
         return KeyNumber("not known", "what could be gained: this trace cannot tell (see Evidence)")
     of = "" if step.finding is None else f": {step.finding.title}"

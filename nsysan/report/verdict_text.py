@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nsysan.diagnosis.doubts import SETTLED, Doubt
+from nsysan.diagnosis.doubts import SETTLED, UNMEASURED, Doubt
 from nsysan.diagnosis.scope import covered_words
 from nsysan.diagnosis.verdict import Verdict
 from nsysan.metrics.coverage import HALF
@@ -70,7 +70,12 @@ def grounds_sentences(report: Report) -> str:
     )
     why = sure_sentence(report)
     checked = f"{'; '.join(part for part in parts if part and part not in why)}."
-    return checked if _profiler(report) else f"{checked} Not checked: what tracing costs ({SETTLED[Doubt.PROFILER]})."
+    settled = SETTLED[Doubt.TRACING]
+    if _profiler(report) or settled in why:
+        return checked
+    if UNMEASURED in why:
+        return f"{checked} To measure what tracing costs, {settled}."
+    return f"{checked} Not checked: what tracing costs ({settled})."
 
 
 def _profiler(report: Report) -> str:

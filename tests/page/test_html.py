@@ -228,13 +228,13 @@ def test_what_becomes_of_the_waiting_is_told(reported: Callable[[str], Report]) 
         ),
         ("tp4_slow", "Put the late rank right, and 61.8 % of the step goes away, nearly all of the waiting."),
     ):
-        assert told in to_html(replace(reported(name), timelines=[]), "cdn").replace("\xa0", " ")
+        assert told in to_html(replace(reported(name), timelines=[]), "cdn").replace("&nbsp;", " ")
 
 
 def test_why_steps_are_left_out_and_what_is_not_checked(reported: Callable[[str], Report]) -> None:
     report = replace(reported("tp2_graph"), timelines=[])
     page = to_html(report, "cdn").replace("\xa0", " ")
-    assert "11 of them steady (left out: 1 as start-up); nsys" in page
+    assert "12 steps (11 steady) by" in page
     assert "gaps between a graph's kernels" in unescape(page)
     for text in (page, to_text(report), to_markdown(report)):
         assert "1 step left out. Not checked: what tracing costs (time a step without nsys, and run nsysan " in text
