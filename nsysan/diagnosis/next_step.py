@@ -197,10 +197,10 @@ def _together(diagnosis: Diagnosis, finding: Finding, findings: Sequence[Finding
 
 
 def _little(what: WhatIf, findings: Sequence[Finding]) -> str:
-    """What there is to gain of the losses that are told, where no finding has it."""
+    """That the losses which are told have little to gain; "" where findings have more."""
+    if any(one.saving and one.saving >= NOTABLE * what.period for one in findings):
+        return ""
     saved = max(what.saves(scenario) or 0 for scenario in what.told)
     share = f"less than {pct_limit(NOTABLE)}" if saved < NOTABLE * what.period else pct(saved / what.period)
-    more = any(one.saving and one.saving >= NOTABLE * what.period for one in findings)
-    rest = "" if more else "; nothing else is worth a change"
     named = losses(what.told)
-    return f"with the kernels as they are, putting {named} right saves {share} of the step{rest}"
+    return f"nothing else is worth a change: putting {named} right saves {share} of the step"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import polars as pl
 
@@ -48,11 +49,13 @@ class Bubble:
     """What a pipeline loses for want of stages. share: of its ranks' time, median over the steady steps.
 
     share is None where it cannot be told. at_once: stages at work at one time, 1 where one batch is in flight.
+    waits: ns a step that each rank waits for another stage at calls, likewise; empty where share is None.
     """
 
     share: float | None
     at_once: int
     stages: list[Stage]
+    waits: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def pacing(self) -> Stage | None:
@@ -107,4 +110,8 @@ def find_bubble(run: Run) -> Bubble | None:
         Stage(number, run.layout.stages[number], round(ns), own if told else None)
         for number, own, ns in per_stage.select("stage", "share", "work").iter_rows()
     ]
-    return Bubble(float(whole) if told else None, run.stage_work.at_once(run.ledger), found)  # type: ignore[arg-type]
+    at_once = run.stage_work.at_once(run.ledger)
+    if not told:
+        return Bubble(None, at_once, found)
+    waits = rows.group_by("rank").agg(pl.median("waits").round().cast(pl.Int64)).sort("rank")
+    return Bubble(float(whole), at_once, found, dict(waits.iter_rows()))  # type: ignore[arg-type]

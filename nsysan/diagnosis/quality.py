@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from nsysan.diagnosis.diagnosis import MAX_REJECTED, Diagnosis
+from nsysan.diagnosis.doubts import SETTLED, Doubt
 from nsysan.diagnosis.evidence import Aspect, Quality, Status
 from nsysan.diagnosis.expectation import Compared
 from nsysan.diagnosis.lookalikes import find_lookalikes, named
@@ -36,7 +37,7 @@ _EAGER = (
 )
 _REPLAYED = (
     "hosts pace part of the step, and tracing their calls adds to that (steps of servers that replay graphs took 17 to "
-    "33 % longer where measured): what hosts cost is less without the profiler (time a step and give --untraced that)"
+    f"33 % longer where measured): what hosts cost is less without the profiler ({SETTLED[Doubt.TRACING]})"
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nsysan.diagnosis.diagnosis import MAX_REJECTED, Diagnosis
+from nsysan.diagnosis.doubts import SETTLED, Doubt
 from nsysan.diagnosis.evidence import Aspect, Quality, Status
 from nsysan.diagnosis.os_told import or_capture
 from nsysan.diagnosis.savings import SURE_ERROR, slowed_by_nsys
@@ -15,7 +16,7 @@ from nsysan.run.run import Run
 from nsysan.text import counted, duration, pct, pct_limit
 from nsysan.trace.graph_mode import GraphMode
 
-_NO_TIME = "what a step takes without nsys no table holds (time one and give --untraced that)"
+_NO_TIME = f"what a step takes without nsys no table holds ({SETTLED[Doubt.TRACING]})"
 _INFERRED = "that the first stage begins its next step when the last one has ended is inferred"
 _ANSWERED = "that hosts begin a step once another thread, or another host, has results of an earlier one is inferred"
 _MET = "that hosts wait for each other once a step, for no call that the trace shows, is inferred"

@@ -137,7 +137,7 @@ def _profiled(run: Run, diagnosis: Diagnosis) -> tuple[str, bool] | None:
     bears = what.period / free
     if bears < (_INFLATION if run.is_eager else _OF_REPLAYS):
         return f"{UNMEASURED}; without nsys they may not {'set the pace' if paced else 'be late'}", True
-    return f"{UNMEASURED}; the verdict holds unless it makes them {_times(bears)} times slower, or more", False
+    return f"{UNMEASURED}; the verdict holds unless it slows them {_times(bears)} times or more", False
 
 
 def _unseen(run: Run, diagnosis: Diagnosis, host: HostTime | None) -> tuple[str, bool, Doubt | None] | None:
@@ -154,7 +154,7 @@ def _unseen(run: Run, diagnosis: Diagnosis, host: HostTime | None) -> tuple[str,
     if what is None or saved is None or saved >= DOMINANT * what.period:
         return unseen, False, doubt
     shorter = pct(saved / what.period)
-    return f"{unseen}; without late hosts the step would be no more than {shorter} shorter", True, doubt
+    return f"{unseen}; without host time the step would be no more than {shorter} shorter", True, doubt
 
 
 def _times(ratio: float) -> str:

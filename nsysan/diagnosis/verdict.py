@@ -86,12 +86,13 @@ class Bound:
 BOUNDS = {
     VerdictKind.PIPELINE: Bound("", Line.WAIT),
     VerdictKind.COMPUTE: Bound(
-        "the GPUs' own kernels bound the step, by arithmetic or by reading weights and cache", path=("compute",)
+        "the GPUs' own kernels bound the step, by reading weights and cache or, in large batches, by arithmetic",
+        path=("compute",),
     ),
     VerdictKind.WIRE: Bound("the wire bounds the step: data moves between GPUs", path=("wire", "fused")),
     VerdictKind.SKEW: Bound("", Line.WAIT),  # Its sentence names the ranks.
     VerdictKind.HOST: Bound(
-        "the hosts bound the step: GPUs lack work, or wait for one that does",
+        "the hosts bound the step: GPUs lack work, or wait for a GPU that does",
         path=(_HOST, LAUNCH, "sync"),
         of_path="host (CPU and launches)",
     ),

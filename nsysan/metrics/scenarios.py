@@ -69,7 +69,7 @@ SCENARIOS = {
         "What collectives take after the last arrival beyond their floor.",
     ),
     Scenario.NO_HOST_LATE: WithoutLoss(
-        "without late hosts",
+        "without host time",
         "The period if no launch were late: as if hosts took no time, by replay.",
         "late hosts",
         "Hosts whose launch call for the next operation begins only after their GPU has run dry, within a step or "
@@ -86,7 +86,7 @@ SCENARIOS = {
     ),
     Scenario.ALL: WithoutLoss(
         "with skew, wire and hosts put right",
-        "The period without skew, with the wire at its floor, and without late hosts, by replay.",
+        "The period without skew, with the wire at its floor, and without host time, by replay.",
     ),
 }
 

@@ -148,9 +148,9 @@ def waited(ledger: pl.DataFrame, waits: pl.DataFrame, name: str = "pipeline") ->
 
 
 def bubbles(ledger: pl.DataFrame, stages: StageWork, gaps: pl.DataFrame) -> pl.DataFrame:
-    """step, rank, period, bubble, work: of the steady steps, ns.
+    """step, rank, period, bubble, waits, work: of the steady steps, ns.
 
-    bubble: for want of another stage, waiting at a call or idle. work: neither idle nor waiting for anybody to come.
+    bubble: for want of another stage, waiting at a call (`waits`) or idle. work: neither idle nor waiting for anybody.
     """
     steady = ledger.filter(pl.col("steady"))
     idle = gaps.filter(pl.col("cause") == GapCause.STAGE).group_by("step", "rank").agg(idle=pl.sum("ns"))
@@ -158,9 +158,9 @@ def bubbles(ledger: pl.DataFrame, stages: StageWork, gaps: pl.DataFrame) -> pl.D
     rows = rows.join(waited(steady, stages.transfers, "moved"), on=["step", "rank"], how="left")
     rows = rows.join(idle, on=["step", "rank"], how="left").with_columns(pl.col("idle").fill_null(0))
     busy = pl.col("period_ns") - pl.col("idle_ns") - pl.col("wait_ns").fill_null(0) + pl.col("moved")
-    return rows.select("step", "rank", period="period_ns", bubble=pl.col("pipeline") + pl.col("idle"), work=busy).sort(
-        "step", "rank"
-    )
+    return rows.select(
+        "step", "rank", period="period_ns", bubble=pl.col("pipeline") + pl.col("idle"), waits="pipeline", work=busy
+    ).sort("step", "rank")
 
 
 def _stage(stage_of: Mapping[int, int]) -> pl.Expr:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 import polars as pl
 
@@ -25,6 +26,7 @@ _PATH = "critical path"
 #: Less than this share of a step is not seen to be missing in a bar.
 _UNTOLD = 0.001
 _LEDGER = "what GPUs do (ledger)"
+_FOR_STAGE, _FOR_EITHER = "wait (for another stage)", "wait (for the last rank, or another stage)"
 #: Less waiting than this share of a step needs no word.
 _MUCH = 0.05
 #: Less than this share of it is nothing.
@@ -37,36 +39,55 @@ def bars(report: Report) -> str:
     without = report.diagnosis.untraced
     of = f" of {report.diagnosis.headline}" if report.diagnosis.summed else ""
     medians = f"{_LEDGER}{of}, {'medians over the ranks' if len(report.per_rank) > 1 else 'median step'}"
-    rows: list[tuple[str, Mapping[str, int | None]]] = []
+    rows: list[_Row] = []
     if without is None and report.diagnosis.verdict.kind == VerdictKind.SKEW:
         rows += _waiting(report)
     if not rows:
-        rows.append((f"{medians}{'' if without is None else ', as traced'}", report.headline))
+        rows.append(_Row(f"{medians}{'' if without is None else ', as traced'}", report.headline, _for_stages(report)))
     if without is not None:
         median = {name: _middle(without.per_rank[name]) for name in report.headline}
-        rows.append((f"{medians}, without nsys by replay", median))
+        rows.append(_Row(f"{medians}, without nsys by replay", median))
     late = report.diagnosis.straggler
     if late is not None and late.rank in report.per_rank["rank"]:
         own = report.per_rank.row(by_predicate=pl.col("rank") == late.rank, named=True)
-        rows.append((f"{_LEDGER}, rank {late.rank}, a late one", own))
+        rows.append(_Row(f"{_LEDGER}, rank {late.rank}, a late one", own, _for_stages(report, late.rank)))
     ledger, *others = (
-        bar(
-            safe(name),
-            period,
-            ((paint(line), NAMES[line], term(line, _name(report, line)), own[line.column]) for line in lines),
-        )
-        if (period := own["period_ns"])
+        bar(safe(row.name), period, (part for line in lines for part in _parts(report, line, row)))
+        if (period := row.lines["period_ns"])
         else ""
-        for name, own in rows
+        for row in rows
     )
     # The two that tell two things of the same step stand together.
-    note = f'<p class="note">{said(why)}</p>' if (why := _why_both(report, rows[0][1])) else ""
+    note = f'<p class="note">{said(why)}</p>' if (why := _why_both(report, rows[0].lines)) else ""
     return f"{ledger}{_path(report)}{note}{''.join(others)}"
 
 
-def _name(report: Report, line: Line) -> str:
-    staged = report.diagnosis.bubble is not None
-    return "wait (for the last rank, or another stage)" if staged and line == Line.WAIT else NAMES[line]
+class _Row(NamedTuple):
+    """A ledger that is drawn: ns of each line by column. for_stages: what of the line wait is for another stage."""
+
+    name: str
+    lines: Mapping[str, int | None]
+    for_stages: int | None = None
+
+
+def _for_stages(report: Report, rank: int | None = None) -> int | None:
+    """What a rank, or the median over all of them, waits for another stage at calls; None where nothing tells."""
+    bubble = report.diagnosis.bubble
+    if bubble is None or not bubble.waits:
+        return None
+    return _middle(pl.Series(list(bubble.waits.values()))) if rank is None else bubble.waits.get(rank)
+
+
+def _parts(report: Report, line: Line, row: _Row) -> Iterator[tuple[str, str, str, int | None]]:
+    """The line as a part of a bar; two where it is known what of the waiting is for another stage."""
+    ns = row.lines[line.column]
+    if line != Line.WAIT or ns is None or row.for_stages is None:
+        name = _FOR_EITHER if line == Line.WAIT and report.diagnosis.bubble is not None else NAMES[line]
+        yield paint(line), name, term(line, name), ns
+        return
+    stages = min(row.for_stages, ns)
+    for name, part in ((_FOR_STAGE, stages), (NAMES[line], ns - stages)):
+        yield paint(line), name, term(line, name), part
 
 
 def _why_both(report: Report, shown: Mapping[str, int | None]) -> str:
@@ -81,10 +102,9 @@ def _why_both(report: Report, shown: Mapping[str, int | None]) -> str:
         most = max(skew, hidden_share(what))
         return (
             "The path goes through the stages in turn, so waiting for one is that stage's own time there. "
-            f"Another stage is waited for in a call (wait) or with nothing launched (idle): over all ranks "
-            f"{pct(bubble.share or 0.0)} of the time. The rest of the waiting is for ranks of the same stage, "
-            f"of which {'at most ' if most > skew else ''}{pct(most)} of the step goes away if the late ones are put "
-            "right."
+            f"Over all ranks, idle for want of a stage included, it is {pct(bubble.share or 0.0)}. Of the waiting for "
+            f"the last rank of the same stage {'at most ' if most > skew else ''}{pct(most)} of the step goes away if "
+            "the late ones are put right."
         )
     late = outermost(report.diagnosis.late)
     costs = skew_share(late, what) if late else skew
@@ -105,14 +125,14 @@ def _why_both(report: Report, shown: Mapping[str, int | None]) -> str:
     return f"{on_path}Put {who} right, and the others still wait for {left}: {part} goes away."
 
 
-def _waiting(report: Report) -> Iterator[tuple[str, Mapping[str, int | None]]]:
+def _waiting(report: Report) -> Iterator[_Row]:
     """Of the ranks that wait for late ones, whose waiting the medians over all may have half of."""
     late = ranks_of(report.diagnosis.late)
     others = report.per_rank.filter(~pl.col("rank").is_in(late))
     if late and not others.is_empty():
         words = ranks_words(others["rank"].to_list())
         many = "medians over " if len(others) > 1 else ""
-        yield (
+        yield _Row(
             f"{_LEDGER}, {many}{words}, not late",
             {name: _middle(others[name]) for name in report.headline if name in others.columns},
         )

@@ -103,7 +103,7 @@ def _saving(report: Report) -> KeyNumber:
     if step.finding is None and gains:
         return KeyNumber("not known", f"what there is to gain: {gains}")
     if gains and not step.known:
-        return KeyNumber(gains, f"{step.basis.partition(';')[0]}; what to do next gains an unknown part")
+        return KeyNumber(gains, "is the ceiling: what to do next gains an unknown part of it")
     if gains and step.finding is not None:
         if step.finding.in_throughput:
             number, _, of = step.gains.partition(" times ")

@@ -46,7 +46,7 @@ def test_the_answer_stands_last_as_well_as_first(reported: Callable[[str], Repor
     assert (
         verdict == "verdict   skew: the others wait for rank 2, as it computes longer, which costs 61.8 % of the step"
     )
-    assert do.startswith("do next   take what only rank 2 runs")
+    assert do.startswith("do next   take out of the step, or spread over all ranks, what only rank 2 runs")
     assert to_brief(reported("tp4_slow")).startswith(verdict)
     assert sure.startswith("how sure  medium, because ")
 

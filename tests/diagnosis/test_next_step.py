@@ -136,7 +136,8 @@ def test_what_is_an_unknown_part_of_something_leads_nothing() -> None:
     assert (step.do, step.finding, part.saves) == ("be faster", None, "saves less than 200 µs a step")
     unknown = "how much that saves is not known: less than the 800 µs a step (80.0 %) that kernels compute"
     assert (step.saves, step.known) == (unknown, False)
-    assert step.why == "with the kernels as they are, putting skew right saves less than 1 % of the step"
+    # What findings have to gain is said with them.
+    assert step.why == ""
     note = finding(Severity.LOW, 20_000, saving_is=SavingIs.ESTIMATE, basis="as measured elsewhere")
     step = next_step(told(VerdictKind.HOST), [part, note], "be faster")
     assert step.told.startswith("Do this. That saves about 20.0 µs a step (2.0 %), as measured elsewhere.")
@@ -153,10 +154,7 @@ def test_a_small_finding_where_there_is_no_other() -> None:
 def test_nothing_to_be_gained_is_said_with_why() -> None:
     step = next_step(told(VerdictKind.COMPUTE), [], "be faster")
     assert step.do == "be faster"
-    assert step.why == (
-        "with the kernels as they are, putting skew right saves less than 1 % of the step; "
-        "nothing else is worth a change"
-    )
+    assert step.why == "nothing else is worth a change: putting skew right saves less than 1 % of the step"
     other = told(VerdictKind.COMPUTE, workload=Workload.TRAINING)
     assert next_step(other, [], "be faster").do.startswith("look at the timeline")
 
@@ -263,7 +261,7 @@ def test_late_hosts_and_slow_hosts_are_one_story() -> None:
     # Of one late rank, its own figure; what the rest would save is told with what to do.
     assert says == (
         "hosts launch slowly, and unevenly: the others wait for rank 2, as its host launches late, which costs 39.0 % "
-        "of the step; without that, launching would still set the pace"
+        "of the step; were all alike, launching would still set the pace"
     )
     assert skew_share([one, late(1)], what) == 0.4
     assert "launching" not in skew([one], 0, what, 11, host_paced=False)

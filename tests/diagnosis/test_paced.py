@@ -122,8 +122,7 @@ def test_that_tracing_may_weigh_is_said(tmp_path: Path) -> None:
     verdict = told(cases.every_host_slow, tmp_path).diagnosis.verdict
     assert verdict.sure == "medium"
     assert verdict.because == (
-        "how much tracing slows the hosts is not measured; the verdict holds unless it makes them 3 times "
-        "slower, or more",
+        "how much tracing slows the hosts is not measured; the verdict holds unless it slows them 3 times or more",
     )
     # It is enough to act on, and what would settle it is said.
     assert verdict.surer.startswith("time a step without nsys")

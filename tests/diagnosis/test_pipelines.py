@@ -15,6 +15,7 @@ from nsysan.diagnosis.findings.bubble import BubbleFinding
 from nsysan.diagnosis.verdict import VerdictKind
 from nsysan.metrics.scenarios import Scenario
 from nsysan.page.html import to_html
+from nsysan.page.pace_section import bars
 from nsysan.report.build import build_report
 from nsysan.report.document import to_document
 from nsysan.report.markdown import to_markdown
@@ -53,6 +54,10 @@ def test_one_batch_in_flight(tmp_path: Path) -> None:
     # Stage 1 waits until the send has ended (section 6); the transfer is work of a stage, for which nobody is late.
     assert dict(report.per_rank.select("rank", "wait_ns").iter_rows()) == {0: 0, 1: 0, 2: 126_000, 3: 126_000}
     assert bubble.share == pytest.approx((128 + 122) / 2 / 244)
+    assert bubble.waits == {0: 0, 1: 0, 2: 122_000, 3: 122_000}
+    # Medians over the ranks: 61 of 244, and the other 2 of the line.
+    drawn = re.sub(r"<[^>]*>", "", bars(report))
+    assert "wait (for another stage) 25.0 %wait (for the last rank) 0.8 %" in drawn
     assert bubble.at_once == 1
     assert [stage.work for stage in bubble.stages] == [116_000, 122_000]
     assert report.diagnosis.verdict.kind == VerdictKind.PIPELINE

@@ -26,14 +26,12 @@ from nsysan.model.matches import Match
 from nsysan.run.all_decode import typical_period
 from nsysan.run.nccl_choices import Nccl
 from nsysan.run.run import Run
-from nsysan.text import duration
+from nsysan.text import duration, rough
 
 #: Idle time below this share of the period is what launching and ending a graph replay takes.
 IDLE_SHARE = 0.05
 #: Idle between the pieces of a step, whatever keeps the next from beginning.
 BETWEEN_PIECES = (GapCause.HOST_LATE, GapCause.LAUNCH, GapCause.SYNC, GapCause.DEPENDENCY, GapCause.UNKNOWN)
-#: What savings of hosts that are never late rest on.
-FREE = "if host time fell to zero"
 #: What is looked at of an all-reduce, of which a frame has many columns.
 _KIND = ("name", "kind", "library", "cls", "message_bytes", "group", "members")
 _OF_ALL_REDUCE = (*_KIND, "rank", "family", "step", "call", "verdict", "end", "last", "wire")
@@ -115,6 +113,10 @@ class Case:
             & pl.col("step").is_in(self.run.steady_steps)
             & (pl.col("kind") == ALL_REDUCE)
         )
+
+    def free(self, saving: int | None) -> str:
+        """What a saving of hosts that are never late rests on; "" of none."""
+        return "" if saving is None else f"if host time fell to zero (the GPUs then need {rough(self.period - saving)})"
 
     def saving(self, scenario: Scenario) -> int | None:
         """What a period without a loss saves, None where it cannot be told or is nothing."""

@@ -35,7 +35,7 @@ class LateRankFinding(FindingId):
 
 _CLOCK_FIX = "compare the GPU of {} with the others: clocks and throttling (nvidia-smi -q -d CLOCK,PERFORMANCE,POWER)"
 _NOT_CLOCK = "other processes on that GPU, or more to compute there (heads, experts, sequences)"
-_OWN_WORK_FIX = "take what only {} run{}{} out of the step, or spread it over all ranks"
+_OWN_WORK_FIX = "take out of the step, or spread over all ranks, what only {} run{}{}"
 _NOT_OWN_WORK = "give it less of what all run; sampling, logits, experts or a LoRA are what one rank may have alone"
 _SPLIT_FIX = "choose a TP size that divides attention heads, KV heads and MLP columns, or pad them"
 _NOT_SPLIT = "if all kernels of the rank are slower alike, it is that GPU's clock"
@@ -150,9 +150,7 @@ def _fix(own: list[Late], one: Late, split: _Uneven | None) -> Fix:
         return Fix((_UNKNOWN_FIX if one.cause is None else _FIX[one.cause]).format(who))
     if any(_runs_more(rank) for rank in own):
         mostly = _mostly(own)
-        return Fix(
-            _OWN_WORK_FIX.format(who, "" if len(own) > 1 else "s", f"{mostly}," if mostly else ""), _NOT_OWN_WORK
-        )
+        return Fix(_OWN_WORK_FIX.format(who, "" if len(own) > 1 else "s", mostly), _NOT_OWN_WORK)
     if all(rank.where is not None and rank.where.kernel is not None for rank in own):
         return Fix(_KERNEL_FIX.format(who, _mostly(own)), _NOT_KERNEL)
     if split is not None:
