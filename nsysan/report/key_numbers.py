@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nsysan.diagnosis.findings.finding import LATENCY
-from nsysan.diagnosis.late_words import outermost, ranks_of, ranks_words
+from nsysan.diagnosis.late_words import by_host, outermost, ranks_of, ranks_words
 from nsysan.diagnosis.path_told import of_hosts
 from nsysan.diagnosis.pipelines import WAITING
-from nsysan.diagnosis.verdict import OF_PATH, UNSPLIT, VerdictKind, on_path
+from nsysan.diagnosis.verdict import DOMINANT, OF_PATH, UNSPLIT, VerdictKind, on_path
 from nsysan.diagnosis.verdict_says import skew_share
 from nsysan.metrics.lines import ROW, Line
 from nsysan.metrics.scenarios import NOTABLE
@@ -69,7 +69,12 @@ def _bound(report: Report, period: int) -> KeyNumber:
         share = shares[verdict.kind] or 0.0
         if late and report.diagnosis.what_if is not None:
             share = skew_share(late, report.diagnosis.what_if)
-        return KeyNumber(pct(share), f"of a step is lost to waiting {who} ({rough(share * period)})", Line.WAIT)
+        lost = f"of a step is lost to waiting {who} ({rough(share * period)})"
+        # Where the path is the hosts', so is what the late ones cost.
+        if late and all(map(by_host, late)) and (shares.get(VerdictKind.HOST) or 0.0) > DOMINANT:
+            path = f"of its critical path is {on_path(VerdictKind.HOST)}; {pct(share)} {lost}"
+            return KeyNumber(pct(of_hosts(report.diagnosis)), path, VerdictKind.HOST)
+        return KeyNumber(pct(share), lost, Line.WAIT)
     if verdict.kind == VerdictKind.INCONCLUSIVE:
         return _missing(report, period)
     if any(shares.get(kind) for kind in OF_PATH):

@@ -279,6 +279,7 @@ def test_all_hosts_pace_beside_late_ones(more: dict[str, object], drawn: bool) -
     assert bool(found) == drawn
     for one in found:
         assert (one.severity, one.saving, one.fixes) == (HIGH, 300_000, "work ahead; else more cores")
+        assert one.basis == "if host time fell to zero (the GPUs then need 700 µs)"
 
 
 def test_other_work_between_decode_steps(tmp_path: Path) -> None:

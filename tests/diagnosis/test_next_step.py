@@ -308,7 +308,11 @@ def test_every_output_tells_the_same(reported: Callable[[str], Report], name: st
 def test_one_loss_has_one_figure(reported: Callable[[str], Report], name: str) -> None:
     report = reported(name)
     (share,) = re.findall(r"which costs ([\d.]+ %)", report.diagnosis.verdict.says)
-    assert key_numbers(report)[1].value == share
+    bound = key_numbers(report)[1]
+    # Where the hosts set the pace anyway, what that costs is a part of theirs.
+    paced = name == "tp4_eager"
+    assert (share if not paced else "100.0 %") == bound.value
+    assert not paced or f"; {share} of a step is lost to waiting for ranks 0 to 2" in bound.of
     assert share in report.late_in_short()
     assert share in report.late_sentence()
 

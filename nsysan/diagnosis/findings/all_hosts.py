@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from nsysan.diagnosis.findings.case import IDLE_SHARE, Case, Finder
+from nsysan.diagnosis.findings.case import IDLE_SHARE, Case, Finder, free
 from nsysan.diagnosis.findings.finding import Finding, by_share, severity_limits
 from nsysan.diagnosis.findings.kinds import FindingId
 from nsysan.diagnosis.late_words import by_host
@@ -38,7 +38,7 @@ def hosts_pace(case: Case) -> Iterator[Finding]:
         figures={"saves_ns": saving, "share": saving / case.period},
         thresholds={"idle_share": IDLE_SHARE, **severity_limits()},
         saving_is=case.host_saving_is,
-        basis=case.free(saving),
+        basis=free(case.period, saving),
         also=fix.also,
     )
 

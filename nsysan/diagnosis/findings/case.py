@@ -37,6 +37,11 @@ _KIND = ("name", "kind", "library", "cls", "message_bytes", "group", "members")
 _OF_ALL_REDUCE = (*_KIND, "rank", "family", "step", "call", "verdict", "end", "last", "wire")
 
 
+def free(period: int, saving: int | None) -> str:
+    """What a saving of hosts that are never late rests on; "" of none. period: ns that a step takes with them."""
+    return "" if saving is None else f"if host time fell to zero (the GPUs then need {rough(period - saving)})"
+
+
 @dataclass(frozen=True)
 class Case:
     """What findings are drawn from; period and idle (by rank and cause) in ns, medians over the steady steps.
@@ -113,10 +118,6 @@ class Case:
             & pl.col("step").is_in(self.run.steady_steps)
             & (pl.col("kind") == ALL_REDUCE)
         )
-
-    def free(self, saving: int | None) -> str:
-        """What a saving of hosts that are never late rests on; "" of none."""
-        return "" if saving is None else f"if host time fell to zero (the GPUs then need {rough(self.period - saving)})"
 
     def saving(self, scenario: Scenario) -> int | None:
         """What a period without a loss saves, None where it cannot be told or is nothing."""

@@ -7,7 +7,7 @@ from statistics import median
 
 import polars as pl
 
-from nsysan.diagnosis.findings.case import BETWEEN_PIECES, IDLE_SHARE, Case, Finder
+from nsysan.diagnosis.findings.case import BETWEEN_PIECES, IDLE_SHARE, Case, Finder, free
 from nsysan.diagnosis.findings.finding import Figures, Finding, by_share, severity_limits
 from nsysan.diagnosis.findings.fixes import SYNC_FIX
 from nsysan.diagnosis.findings.kinds import FindingId, SavingIs, Severity, SharedFinding
@@ -118,7 +118,7 @@ def _all_hosts(case: Case) -> Finding:
         figures=figures,
         thresholds={"idle_share": IDLE_SHARE, "eager_share": EAGER_SHARE, **severity_limits()},
         saving_is=case.host_saving_is,
-        basis=case.free(saving),
+        basis=free(case.period, saving),
         also=fix.also,
     )
 
@@ -142,7 +142,7 @@ def _late_between_steps(case: Case) -> Iterator[Finding]:
         figures={"between_steps_ns": between, "share": saving / case.period},
         thresholds={"between_share": BETWEEN_SHARE, **severity_limits()},
         saving_is=case.host_saving_is,
-        basis=case.free(saving),
+        basis=free(case.period, saving),
         also=fix.also,
     )
 
