@@ -65,7 +65,7 @@ def late_in_short(diagnosis: Diagnosis, quality: Sequence[Quality], period: int 
         saved += ", once the other late ranks are right" if hidden else ""
         who = _by_stage(diagnosis.bubble, one.ranks) or led(diagnosis.late, one, "less so")
         told.append(f"{who}: {why_late(one)}; {saved}")
-    beside = "nobody bounds the step; smaller: " if diagnosis.verdict.kind == VerdictKind.PIPELINE else ""
+    beside = "no rank is the main cause; minor: " if diagnosis.verdict.kind == VerdictKind.PIPELINE else ""
     return f"{beside}{'; and '.join(told)}"
 
 
@@ -75,9 +75,8 @@ def _by_stage(bubble: Bubble | None, ranks: Sequence[int]) -> str:
     for stage in () if bubble is None else bubble.stages:
         late = [rank for rank in ranks if rank in stage.ranks]
         # All of a stage are late for one another, each at some of the calls.
-        turns = len(late) == len(stage.ranks) > 1
-        who = " and ".join(f"at times rank {rank}" for rank in late) if turns else ranks_words(late)
-        told += [f"in stage {stage.number} {who}"] if late else []
+        turns = " in alternation" if len(late) == len(stage.ranks) > 1 else ""
+        told += [f"{ranks_words(late)} of stage {stage.number}{turns}"] if late else []
     return ", ".join(told)
 
 

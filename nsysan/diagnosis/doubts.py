@@ -25,7 +25,7 @@ class Doubt(StrEnum):
 #: What is said of hosts under the profiler where the verdict rests on them.
 UNMEASURED = "how much tracing slows the hosts is not measured"
 _UNTRACED = "time a step without nsys, and run nsysan again with --untraced TIME"
-_ALONE = "capture decode steps alone (nsysan capture -c cudaProfilerApi, or --serve)"
+_ALONE = "trace decode steps alone (nsysan capture -c cudaProfilerApi, or --serve)"
 #: What settles each.
 SETTLED = {
     Doubt.FEW: _ALONE,

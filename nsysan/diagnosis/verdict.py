@@ -92,7 +92,7 @@ BOUNDS = {
     VerdictKind.WIRE: Bound("the wire bounds the step: data moves between GPUs", path=("wire", "fused")),
     VerdictKind.SKEW: Bound("", Line.WAIT),  # Its sentence names the ranks.
     VerdictKind.HOST: Bound(
-        "the hosts bound the step: GPUs lack work, or wait for a GPU that does",
+        "the hosts bound the step: GPUs idle for want of work, or wait for a GPU that does",
         path=(_HOST, LAUNCH, "sync"),
         of_path="host (CPU and launches)",
     ),

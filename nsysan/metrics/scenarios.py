@@ -85,7 +85,7 @@ SCENARIOS = {
         "The period without what tracing each call costs its host: only where the step time without nsys is given.",
     ),
     Scenario.ALL: WithoutLoss(
-        "with skew, wire and hosts put right",
+        "without skew, excess wire and host time",
         "The period without skew, with the wire at its floor, and without host time, by replay.",
     ),
 }

@@ -73,7 +73,7 @@ def _next(report: Report) -> str:
     """HTML: the one thing to do, and the finding that it is of, one click away."""
     step = report.next_step
     then = f" {linked(sentence(step.then))}" if step.then else ""
-    of = "" if step.finding is None else f" {_linked(report, step.finding, 'See the finding')}."
+    of = "" if step.finding is None else f" {_linked(report, step.finding, 'Finding')}."
     return f"<strong>{said(sentence(step.do))}</strong>{then}{of}"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nsysan.diagnosis.doubts import SETTLED, UNMEASURED, Doubt
 from nsysan.diagnosis.scope import covered_words
-from nsysan.diagnosis.verdict import Verdict
+from nsysan.diagnosis.verdict import Sure, Verdict
 from nsysan.metrics.coverage import HALF
 from nsysan.report.report import Report
 from nsysan.styled import styled
@@ -75,7 +75,9 @@ def grounds_sentences(report: Report) -> str:
         return checked
     if UNMEASURED in why:
         return f"{checked} To measure what tracing costs, {settled}."
-    return f"{checked} Not checked: what tracing costs ({settled})."
+    # Else it would weigh on the verdict.
+    little = ", little where such steps were measured" if told.verdict.sure is Sure.HIGH else ""
+    return f"{checked} Not checked: what tracing costs{little} ({settled})."
 
 
 def _profiler(report: Report) -> str:

@@ -190,7 +190,7 @@ def test_what_rests_on_hosts_that_may_wait_says_so() -> None:
 def test_of_few_steps_it_is_said_with_the_saving() -> None:
     first = finding(saving_is=SavingIs.AT_MOST)
     verdict = told(VerdictKind.HOST, doubted=Doubt.FEW)
-    assert verdict.verdict.surer.startswith("capture decode steps alone")
+    assert verdict.verdict.surer.startswith("trace decode steps alone")
     step = next_step(verdict, [first], "be faster")
     assert step.told == "Do this. That saves at most 200 µs a step (20.0 %), estimated from few steps."
     none = next_step(told(VerdictKind.COMPUTE, doubted=Doubt.FEW), [], "be faster")

@@ -63,7 +63,7 @@ def test_one_batch_in_flight(tmp_path: Path) -> None:
     assert report.diagnosis.verdict.kind == VerdictKind.PIPELINE
     # Which ranks are which stage, and why no more is gained than 244 / 122.
     assert "take turns (stage 0: ranks 0 and 1; stage 1: ranks 2 and 3)" in report.diagnosis.verdict.says
-    assert "2.00 times the tokens a second, as the busiest rank with its host needs 122 µs of the 244.0 µs," in (
+    assert "2.00 times the tokens a second, no more, as the busiest rank and its host need 122 µs of 244.0 µs," in (
         report.next_step.told
     )
     assert report.diagnosis.straggler is None

@@ -42,7 +42,7 @@ def pipeline_bubble(case: Case) -> Iterator[Finding]:
         of_step=case.period,
         basis=""
         if bound is None
-        else f"as the busiest rank with its host needs {rough(case.period - bound)} of the {duration(case.period)}",
+        else f"no more, as the busiest rank and its host need {rough(case.period - bound)} of {duration(case.period)}",
         also="use tensor parallelism instead, where GPUs share NVLink: a pipeline makes no token of one batch faster",
     )
 
