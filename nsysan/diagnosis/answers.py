@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.evidence import Aspect, Quality, Status
 from nsysan.diagnosis.hotspot import Late
-from nsysan.diagnosis.late_words import apart, by_host, led, outermost, ranks_words, weight, why_late
+from nsysan.diagnosis.late_words import alone_of, apart, by_host, led, outermost, ranks_words, weight, why_late
 from nsysan.diagnosis.pipelines import Bubble
 from nsysan.diagnosis.verdict import VerdictKind
 from nsysan.metrics.causes import GapCause
@@ -63,10 +63,20 @@ def late_in_short(diagnosis: Diagnosis, quality: Sequence[Quality], period: int 
             f"put right{together}, {most}{rough(less)} a step less ({pct(less / of)}{' of the mean' if mean else ''})"
         )
         saved += ", once the other late ranks are right" if hidden else ""
+        saved += _most_alone(diagnosis.late, one, period)
         who = _by_stage(diagnosis.bubble, one.ranks) or led(diagnosis.late, one, "less so")
         told.append(f"{who}: {why_late(one)}; {saved}")
     beside = "no rank is the main cause; minor: " if diagnosis.verdict.kind == VerdictKind.PIPELINE else ""
     return f"{beside}{'; and '.join(told)}"
+
+
+def _most_alone(late: Sequence[Late], one: Late, period: int) -> str:
+    """Clause: what that of several saves alone that saves most; "" where that is little."""
+    alone = max(alone_of(late, one), key=lambda rank: weight(rank, period).saves, default=one)
+    saves, _, of, _ = weight(alone, period)
+    if len(one.ranks) < 2 or len(alone.ranks) > 1 or saves < LATE_SHARE * of:
+        return ""
+    return f"; rank {alone.ranks[0]} alone {rough(saves)}"
 
 
 def _by_stage(bubble: Bubble | None, ranks: Sequence[int]) -> str:
@@ -129,6 +139,10 @@ def _all_unlike(what: WhatIf | None) -> str:
     return f"; but ranks differ, and all put right together save {rough(saves)} a step ({pct(saves / what.period)})"
 
 
+#: What-ifs that are no loss of their own.
+_SUMS = (Scenario.ALL, Scenario.NO_BUBBLE)
+
+
 def savings_sentence(what: WhatIf | None, quality: Sequence[Quality]) -> str:
     """What a step takes, and would take without each loss."""
     if what is None:
@@ -143,11 +157,15 @@ def savings_sentence(what: WhatIf | None, quality: Sequence[Quality]) -> str:
         for scenario, ns in what.without.items()
         if ns is not None and scenario != Scenario.NO_BUBBLE and what.period - ns >= NOTABLE * what.period
     ]
+    # All together is no news where none of them is.
+    if not any((what.saves(one) or 0) >= NOTABLE * what.period for one in what.told if one not in _SUMS):
+        told = []
     host_told = Scenario.NO_HOST_LATE in what.told
     bound = host_told and any(q.id == Aspect.HOST_TIME and q.status != Status.OK for q in quality)
     bounded = _bounded(what)
     sure = " for sure" if bounded else ""
-    listed = ", ".join(told) if told else f"less than {pct_limit(NOTABLE)} to gain{sure} from {losses(what.told)}"
+    little = f"less than {pct_limit(NOTABLE)} to gain{sure} from each of {losses(what.told)}"
+    listed = ", ".join(told) or little
     if not host_told:
         listed += f"; what {SCENARIOS[Scenario.NO_HOST_LATE].loss} cost cannot be told"
     listed += bounded

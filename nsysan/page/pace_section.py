@@ -120,7 +120,9 @@ def _why_both(report: Report, shown: Mapping[str, int | None]) -> str:
     if rest < _MUCH:
         ending = ", nearly all of the waiting" if rest > _NONE else " and with it all of the waiting"
         return f"Put {who} right, and {pct(costs)} of the step goes away{ending}."
-    left = "launching still sets the pace" if hosts else "the others still wait for what is the next to come last"
+    left = "the others still wait for what is the next to come last"
+    if hosts:
+        left = "launching still sets the pace, as the other hosts are slow, too"
     on_path = "Time that others wait for a late host counts as host here. " if hosts else ""
     return f"{on_path}Put {who} right, and {left}: {part} goes away."
 

@@ -86,7 +86,7 @@ def test_every_engine_has_every_fix() -> None:
         for fix in (row.graphs, row.whole, row.host, row.all_reduce, row.batches, row.layers, row.faster):
             assert fix[0].islower()
             assert not fix.endswith(".")
-        assert "keep 2 batches in flight (now 1): " in row.batches.format(batches=2, now=1)
+        assert "keep 2 batches in flight (now 1): " in row.batches.format(batches=2, now=1, requests="as many")
         assert "{size}" in row.all_reduce
         assert row.source
 
@@ -98,7 +98,12 @@ PAUSED = [TailRow(TailCause.HOST, 1, 60_000, [3, 9])]
 @pytest.mark.parametrize(
     ("who", "tail", "ahead", "first"),
     [
-        (None, [], False, "let vLLM schedule ahead of the GPUs: start it with --async-scheduling"),
+        (
+            None,
+            [],
+            False,
+            "look in vLLM's log whether asynchronous scheduling is on: if not, start it with --async-sch",
+        ),
         # Where that is seen to be so, it is no advice.
         (None, [], True, "give each of the engine's processes (one per rank, plus the scheduler) CPU cores of its own"),
         (late(1), [], False, "give the process of rank 1 CPU cores of its own, of its GPU's NUMA node"),
@@ -106,7 +111,7 @@ PAUSED = [TailRow(TailCause.HOST, 1, 60_000, [3, 9])]
         # A rank that is late in some steps alone.
         (late(1, saves=0), PAUSED, False, "look at what pauses the process of rank 1 in steps 3 and 9: garbage"),
         (late(1, saves=0), [], False, "give the process of rank 1"),
-        (late(0, 1, 2), [], False, "let vLLM schedule ahead"),
+        (late(0, 1, 2), [], False, "look in vLLM's log whether asynchronous scheduling is on"),
     ],
 )
 def test_what_a_late_host_is_told(who: Late | None, tail: list[TailRow], ahead: bool, first: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 import nsysan
 from nsysan.diagnosis.evidence import Aspect, Status
-from nsysan.diagnosis.findings.bubble import BubbleFinding
+from nsysan.diagnosis.findings.bubble import BubbleFinding, requests
 from nsysan.diagnosis.verdict import VerdictKind
 from nsysan.metrics.scenarios import Scenario
 from nsysan.page.html import to_html
@@ -79,6 +79,14 @@ def test_one_batch_in_flight(tmp_path: Path) -> None:
     assert spent == {"compute": 2 * 104_000 + 6_000, "wire": 2 * 8_000 + 4_000, "host": 5_000, "launch": 5_000}
     why = next(row for row in report.quality if row.id == Aspect.WHAT_IF)
     assert (why.status, "is inferred" in why.reason) == (Status.ESTIMATED, True)
+
+
+def test_how_many_requests_fill_the_pipeline() -> None:
+    assert requests(8, 2, 1) == "16 requests at once instead of 8"
+    assert requests(8, 4, 2) == "32 requests at once instead of 16"
+    # Of batches of unknown size, by their number.
+    assert requests(None, 4, 2) == "2 times as many requests at once"
+    assert requests(None, 3, 2) == "1.5 times as many requests at once"
 
 
 def test_pairs_that_send_are_not_those_that_reduce_whatever_the_clocks_say(tmp_path: Path) -> None:

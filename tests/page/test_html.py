@@ -223,7 +223,8 @@ def test_what_becomes_of_the_waiting_is_told(reported: Callable[[str], Report]) 
     for name, told in (
         (
             "tp4_eager",
-            "Put the late ranks right, and launching still sets the pace: of the 89.6 % waited only 48.8 % goes away.",
+            "Put the late ranks right, and launching still sets the pace, as the other hosts are slow, too: of the "
+            "89.6 % waited only 48.8 % goes away.",
         ),
         ("tp4_slow", "Put the late rank right, and 61.8 % of the step goes away, nearly all of the waiting."),
     ):

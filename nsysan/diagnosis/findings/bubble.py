@@ -28,13 +28,15 @@ def pipeline_bubble(case: Case) -> Iterator[Finding]:
     if bubble is None or bubble.share is None or bubble.share <= PIPELINE or bubble.pacing is not None:
         return
     per_stage = "; ".join(stage.sentence for stage in bubble.stages)
+    now = bubble.at_once
+    batches = max(len(bubble.stages), now + 1)
     bound = None if case.what is None or case.what.no_bubble is None else case.period - case.what.no_bubble
     yield Finding(
         BubbleFinding.PIPELINE_BUBBLE,
         by_share(round(bubble.share * case.period), case.period),
         f"the pipeline's stages wait for one another: {bubble.lost}",
         f"{bubble.in_flight}; {per_stage}; what is saved at most is what the busiest rank does not need of a step",
-        case.fixes.batches.format(batches=max(len(bubble.stages), bubble.at_once + 1), now=bubble.at_once),
+        case.fixes.batches.format(batches=batches, now=now, requests=requests(case.sequences, batches, now)),
         bound if bound is not None and bound > 0 else None,
         figures={"bubble_share": bubble.share, "stages_at_once": bubble.at_once, "stages": len(bubble.stages)},
         thresholds={"pipeline_share": PIPELINE, **severity_limits()},
@@ -45,6 +47,13 @@ def pipeline_bubble(case: Case) -> Iterator[Finding]:
         else f"no more, as the busiest rank and its host need {rough(case.period - bound)} of {duration(case.period)}",
         also="use tensor parallelism instead, where GPUs share NVLink: a pipeline makes no token of one batch faster",
     )
+
+
+def requests(sequences: int | None, batches: int, now: int) -> str:
+    """How many requests fill so many batches where now so many are in flight. sequences: of a batch, if known."""
+    if sequences is None:
+        return f"{batches / now:.3g} times as many requests at once"
+    return f"{sequences * batches} requests at once instead of {sequences * now}"
 
 
 def uneven_stages(case: Case) -> Iterator[Finding]:

@@ -119,6 +119,11 @@ class Case:
             & (pl.col("kind") == ALL_REDUCE)
         )
 
+    @property
+    def sequences(self) -> int | None:
+        """Those of the steps' batch; None where it is not known, or steps of several are judged together."""
+        return None if self.run.summed else self.run.steps.populations[0].batch
+
     def saving(self, scenario: Scenario) -> int | None:
         """What a period without a loss saves, None where it cannot be told or is nothing."""
         saved = None if self.what is None else self.what.saves(scenario)

@@ -39,7 +39,10 @@ _OWN_WORK_FIX = "take out of the step, or spread over all ranks, what only {} ru
 _NOT_OWN_WORK = "give it less of what all run; sampling, logits, experts or a LoRA are what one rank may have alone"
 _SPLIT_FIX = "choose a TP size that divides attention heads, KV heads and MLP columns, or pad them"
 _NOT_SPLIT = "if all kernels of the rank are slower alike, it is that GPU's clock"
-_KERNEL_FIX = "check whether {} has more work than the others{}: experts, heads or sequences that are not spread evenly"
+_KERNEL_FIX = (
+    "check whether {} has more work than the others{}: experts, heads or sequences that are not spread evenly; if not, "
+    "compare its clocks with theirs (nvidia-smi -q -d CLOCK,PERFORMANCE)"
+)
 _NOT_KERNEL = "look at what else uses the memory of that GPU meanwhile"
 _TURNS_FIX = "balance what goes from rank to rank step by step: experts first (EPLB, redundant experts)"
 _NOT_TURNS = "sequences of a batch, sampling or logging that the ranks take in turn"
