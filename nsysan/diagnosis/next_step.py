@@ -86,7 +86,7 @@ def next_step(diagnosis: Diagnosis, findings: Sequence[Finding], faster: str) ->
         case Doubt.FEW if step.finding is not None:
             return replace(step, basis=_and(step.basis, "estimated from few steps"))
         case Doubt.UNSEEN if of_hosts:
-            return replace(step, basis=f"{step.basis}; {_BLOCKED}", known=False)
+            return replace(step, basis="; ".join(filter(None, (step.basis, _BLOCKED))), known=False)
         case Doubt.WAITS if of_hosts:
             return replace(step, basis=_and(step.basis, "less as far as they wait for something else"))
     return step

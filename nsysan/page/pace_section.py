@@ -100,11 +100,12 @@ def _why_both(report: Report, shown: Mapping[str, int | None]) -> str:
     skew = (what.saves(Scenario.NO_SKEW) or 0) / what.period
     if verdict.kind == VerdictKind.PIPELINE and bubble is not None:
         most = max(skew, hidden_share(what))
+        at_most = "at most " if most > skew else ""
+        turns = "The path goes through the stages in turn, so waiting for one is that stage's own time there. "
         return (
-            "The path goes through the stages in turn, so waiting for one is that stage's own time there. "
-            f"Over all ranks, idle for want of a stage included, it is {pct(bubble.share or 0.0)}. Of the waiting for "
-            f"the last rank of the same stage {'at most ' if most > skew else ''}{pct(most)} of the step goes away if "
-            "the late ones are put right."
+            f"{turns if bubble.at_once == 1 else ''}Over all ranks, idle for want of a stage included, waiting for "
+            f"another stage is {pct(bubble.share or 0.0)}. Of the waiting for the last rank of the same stage "
+            f"{at_most}{pct(most)} of the step goes away if the late ones are put right."
         )
     late = outermost(report.diagnosis.late)
     costs = skew_share(late, what) if late else skew

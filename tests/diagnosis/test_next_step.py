@@ -187,6 +187,8 @@ def test_what_rests_on_hosts_that_may_wait_says_so() -> None:
         "Do this. How much that saves is not known: at most 200 µs a step (20.0 %), if host time fell to zero; hosts "
         "may be blocked (a lock, another process)."
     )
+    bare = next_step(verdict, [replace(first, basis="")], "be faster")
+    assert bare.told.endswith("at most 200 µs a step (20.0 %), hosts may be blocked (a lock, another process).")
     # What rests on no host's time is no matter of that.
     sure = replace(first, saving_is=SavingIs.REPLAY, basis="")
     assert next_step(verdict, [sure], "be faster").told == "Do this. That saves 200 µs a step (20.0 %)."
