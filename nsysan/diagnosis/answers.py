@@ -164,7 +164,7 @@ def savings_sentence(what: WhatIf | None, quality: Sequence[Quality]) -> str:
     bound = host_told and any(q.id == Aspect.HOST_TIME and q.status != Status.OK for q in quality)
     bounded = _bounded(what)
     sure = " for sure" if bounded else ""
-    little = f"less than {pct_limit(NOTABLE)} to gain{sure} from each of {losses(what.told)}"
+    little = f"less than {pct_limit(NOTABLE)} to gain{sure} from each of {losses(what.told)}, with these kernels"
     listed = ", ".join(told) or little
     if not host_told:
         listed += f"; what {SCENARIOS[Scenario.NO_HOST_LATE].loss} cost cannot be told"

@@ -32,7 +32,7 @@ SETTLED = {
     Doubt.COVERAGE: _ALONE,
     Doubt.PROFILER: _UNTRACED,
     Doubt.TRACING: _UNTRACED,
-    Doubt.UNSEEN: "capture with --trace=cuda,nvtx,osrt, which tells whether hosts work or wait between their launches",
+    Doubt.UNSEEN: "capture with --trace=cuda,nvtx,osrt, which tells that",
     Doubt.WAITS: "find out what the hosts wait for between their launches: Nsight Systems shows the calls of their "
     "threads into the operating system, from where they are made, and what other threads do then",
     Doubt.EVENTS: "capture a shorter window; let the workload end by itself, so that buffers are flushed",

@@ -51,6 +51,11 @@ def covered_words(found: Coverage) -> str:
     return f"{_share(found.span)} of the time and {_share(found.busy)} of the GPUs' busy time"
 
 
+def cover_words(found: Coverage, *, summed: bool) -> str:
+    """What the steps that are judged cover; summed: whether they are of several kinds."""
+    return f"the {'judged' if summed else 'steady'} steps cover {covered_words(found)}"
+
+
 def rest_words(found: Coverage) -> str:
     """What the rest of the time is, largest first; "" where the steady steps are half of the capture."""
     listed = [(WORDS[rest], share) for rest, share in (found.rest or {}).items() if share >= _LISTED]

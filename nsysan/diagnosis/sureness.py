@@ -14,7 +14,7 @@ from nsysan.diagnosis.late_words import outermost
 from nsysan.diagnosis.os_told import os_traced, pacing_host, waits_untold
 from nsysan.diagnosis.quality_pace import hidden_share
 from nsysan.diagnosis.savings import SURE_ERROR, slowed_by_nsys
-from nsysan.diagnosis.scope import covered_words
+from nsysan.diagnosis.scope import cover_words
 from nsysan.diagnosis.verdict import DOMINANT, OF_PATH, PIPELINE, SKEW, Sure, Verdict, VerdictKind
 from nsysan.metrics.causes import LateCause
 from nsysan.metrics.coverage import HALF
@@ -92,7 +92,7 @@ def weighed(run: Run, diagnosis: Diagnosis, rows: Sequence[Quality]) -> Verdict:
         doubted = next((doubt for doubt, holds in doubts if holds), None)
         return replace(verdict, sure=Sure.LOW if low else Sure.MEDIUM, because=(*low, *medium), doubted=doubted)
     met = "" if matched is None else f", {pct(matched)} of the collectives match"
-    cover = "" if covered is None else f"the steady steps cover {covered_words(covered)}"
+    cover = "" if covered is None else cover_words(covered, summed=bool(diagnosis.summed))
     good = f"{cover}{met}, {_missed(error)}"
     return replace(verdict, sure=Sure.HIGH, because=(good,))
 
@@ -137,7 +137,8 @@ def _profiled(run: Run, diagnosis: Diagnosis) -> tuple[str, bool] | None:
     bears = what.period / free
     if bears < (_INFLATION if run.is_eager else _OF_REPLAYS):
         return f"{UNMEASURED}; without nsys they may not {'set the pace' if paced else 'be late'}", True
-    return f"{UNMEASURED}; the verdict holds unless it slows them {_times(bears)} times or more", False
+    holds = f"the verdict holds unless it slows them {_times(bears)} times or more"
+    return f"{UNMEASURED}, so less may be saved; {holds}", False
 
 
 def _unseen(run: Run, diagnosis: Diagnosis, host: HostTime | None) -> tuple[str, bool, Doubt | None] | None:
@@ -149,7 +150,7 @@ def _unseen(run: Run, diagnosis: Diagnosis, host: HostTime | None) -> tuple[str,
     if host is not None:
         waits = waits_untold(host)
         return (waits, True, Doubt.WAITS) if waits else None
-    unseen = "the trace does not tell if hosts work or wait between their calls"
+    unseen = "the trace does not tell if hosts are busy or blocked between their calls"
     doubt = None if os_traced(run, diagnosis.pace) else Doubt.UNSEEN
     if what is None or saved is None or saved >= DOMINANT * what.period:
         return unseen, False, doubt

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nsysan.diagnosis.doubts import SETTLED, UNMEASURED, Doubt
-from nsysan.diagnosis.scope import covered_words
+from nsysan.diagnosis.scope import cover_words
 from nsysan.diagnosis.verdict import Sure, Verdict
 from nsysan.metrics.coverage import HALF
 from nsysan.report.report import Report
@@ -62,7 +62,7 @@ def grounds_sentences(report: Report) -> str:
     what, covered = told.what_if, told.coverage
     half = covered is not None and min(covered.span, covered.busy) >= HALF
     parts = (
-        f"the steady steps cover {covered_words(covered)}" if half and covered is not None else "",
+        cover_words(covered, summed=bool(told.summed)) if half and covered is not None else "",
         f"{percent(matched, of)} of the collectives match" if of else "",
         "" if what is None or what.error is None else f"a replay of the steps misses their period by {pct(what.error)}",
         f"{counted(report.steps.count - judged_steps(report), 'step')} left out",
@@ -76,7 +76,7 @@ def grounds_sentences(report: Report) -> str:
     if UNMEASURED in why:
         return f"{checked} To measure what tracing costs, {settled}."
     # Else it would weigh on the verdict.
-    little = ", little where such steps were measured" if told.verdict.sure is Sure.HIGH else ""
+    little = ", which was little where such steps were measured" if told.verdict.sure is Sure.HIGH else ""
     return f"{checked} Not checked: what tracing costs{little} ({settled})."
 
 

@@ -122,7 +122,8 @@ def test_that_tracing_may_weigh_is_said(tmp_path: Path) -> None:
     verdict = told(cases.every_host_slow, tmp_path).diagnosis.verdict
     assert verdict.sure == "medium"
     assert verdict.because == (
-        "how much tracing slows the hosts is not measured; the verdict holds unless it slows them 3 times or more",
+        "how much tracing slows the hosts is not measured, so less may be saved; the verdict holds unless it slows "
+        "them 3 times or more",
     )
     # It is enough to act on, and what would settle it is said.
     assert verdict.surer.startswith("time a step without nsys")
