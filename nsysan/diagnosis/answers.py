@@ -139,10 +139,6 @@ def _all_unlike(what: WhatIf | None) -> str:
     return f"; but ranks differ, and all put right together save {rough(saves)} a step ({pct(saves / what.period)})"
 
 
-#: What-ifs that are no loss of their own.
-_SUMS = (Scenario.ALL, Scenario.NO_BUBBLE)
-
-
 def savings_sentence(what: WhatIf | None, quality: Sequence[Quality]) -> str:
     """What a step takes, and would take without each loss."""
     if what is None:
@@ -152,14 +148,17 @@ def savings_sentence(what: WhatIf | None, quality: Sequence[Quality]) -> str:
         return (
             f"{duration(what.period)} a step {now}; what could be saved cannot be told from this trace{_bubble(what)}"
         )
-    told = [
-        f"{SCENARIOS[scenario].title} {at_most(what, scenario)}{rough(ns)} (saves {rough(what.period - ns)})"
+    notable = {
+        scenario: ns
         for scenario, ns in what.without.items()
         if ns is not None and scenario != Scenario.NO_BUBBLE and what.period - ns >= NOTABLE * what.period
-    ]
+    }
     # All together is no news where none of them is.
-    if not any((what.saves(one) or 0) >= NOTABLE * what.period for one in what.told if one not in _SUMS):
-        told = []
+    told = [
+        f"{SCENARIOS[scenario].title} {at_most(what, scenario)}{rough(ns)} (saves {rough(what.period - ns)})"
+        for scenario, ns in notable.items()
+        if notable.keys() != {Scenario.ALL}
+    ]
     host_told = Scenario.NO_HOST_LATE in what.told
     bound = host_told and any(q.id == Aspect.HOST_TIME and q.status != Status.OK for q in quality)
     bounded = _bounded(what)

@@ -91,10 +91,12 @@ def weighed(run: Run, diagnosis: Diagnosis, rows: Sequence[Quality]) -> Verdict:
         )
         doubted = next((doubt for doubt, holds in doubts if holds), None)
         return replace(verdict, sure=Sure.LOW if low else Sure.MEDIUM, because=(*low, *medium), doubted=doubted)
-    met = "" if matched is None else f", {pct(matched)} of the collectives match"
-    cover = "" if covered is None else cover_words(covered, summed=bool(diagnosis.summed))
-    good = f"{cover}{met}, {_missed(error)}"
-    return replace(verdict, sure=Sure.HIGH, because=(good,))
+    good = (
+        "" if covered is None else cover_words(covered, summed=bool(diagnosis.summed)),
+        "" if matched is None else f"{pct(matched)} of the collectives match",
+        _missed(error),
+    )
+    return replace(verdict, sure=Sure.HIGH, because=(", ".join(filter(None, good)),))
 
 
 def _missed(error: float) -> str:

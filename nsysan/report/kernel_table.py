@@ -168,12 +168,12 @@ def _row(name: str, times: KernelTimes, ledger: pl.DataFrame) -> ComputeRow:
 _OfRanks = Mapping[int, Mapping[str, Any]]
 
 
-def _by_rank(rows: pl.DataFrame, key: Sequence[str]) -> dict[tuple[str, ...], _OfRanks]:
+def _by_rank(rows: pl.DataFrame, key: Sequence[str]) -> Mapping[tuple[str, ...], _OfRanks]:
     """The rows of each key."""
     found: dict[tuple[str, ...], dict[int, Mapping[str, Any]]] = {}
     for row in rows.iter_rows(named=True):
         found.setdefault(tuple(row[name] for name in key), {})[row["rank"]] = row
-    return dict(found)
+    return found
 
 
 def _kernel(rows: _OfRanks, ranks: Sequence[int], period: int) -> KernelRow:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nsysan.diagnosis.findings.finding import LATENCY
 from nsysan.diagnosis.late_words import by_host, outermost, ranks_of, ranks_words
@@ -72,16 +72,21 @@ def _bound(report: Report, period: int) -> KeyNumber:
         lost = f"of a step is lost to waiting {who} ({rough(share * period)})"
         # Where the path is the hosts', so is what the late ones cost.
         if late and all(map(by_host, late)) and (shares.get(VerdictKind.HOST) or 0.0) > DOMINANT:
-            path = f"of its critical path is {on_path(VerdictKind.HOST)}; {pct(share)} {lost}"
-            return KeyNumber(pct(of_hosts(report.diagnosis)), path, VerdictKind.HOST)
+            path = _of_path(report, VerdictKind.HOST)
+            return replace(path, of=f"{path.of}; {pct(share)} {lost}")
         return KeyNumber(pct(share), lost, Line.WAIT)
     if verdict.kind == VerdictKind.INCONCLUSIVE:
         return _missing(report, period)
     if any(shares.get(kind) for kind in OF_PATH):
-        first = max(OF_PATH, key=lambda kind: shares.get(kind) or 0.0)
-        share = of_hosts(report.diagnosis) if first == VerdictKind.HOST else shares[first] or 0.0
-        return KeyNumber(pct(share), f"of its critical path is {on_path(first)}", first)
+        return _of_path(report, max(OF_PATH, key=lambda kind: shares.get(kind) or 0.0))
     return _largest(report, period)
+
+
+def _of_path(report: Report, kind: VerdictKind) -> KeyNumber:
+    """What of the critical path is of the kind."""
+    told = report.diagnosis
+    share = of_hosts(told) if kind == VerdictKind.HOST else told.verdict.shares[kind] or 0.0
+    return KeyNumber(pct(share), f"of its critical path is {on_path(kind)}", kind)
 
 
 def _missing(report: Report, period: int) -> KeyNumber:
