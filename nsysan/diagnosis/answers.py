@@ -85,7 +85,7 @@ def _by_stage(bubble: Bubble | None, ranks: Sequence[int]) -> str:
     for stage in () if bubble is None else bubble.stages:
         late = [rank for rank in ranks if rank in stage.ranks]
         # All of a stage are late for one another, each at some of the calls.
-        turns = " in alternation" if len(late) == len(stage.ranks) > 1 else ""
+        turns = " (now one, now the other)" if len(late) == len(stage.ranks) > 1 else ""
         told += [f"{ranks_words(late)} of stage {stage.number}{turns}"] if late else []
     return ", ".join(told)
 
@@ -163,13 +163,14 @@ def savings_sentence(what: WhatIf | None, quality: Sequence[Quality]) -> str:
     bound = host_told and any(q.id == Aspect.HOST_TIME and q.status != Status.OK for q in quality)
     bounded = _bounded(what)
     sure = " for sure" if bounded else ""
-    little = f"less than {pct_limit(NOTABLE)} to gain{sure} from each of {losses(what.told)}, with these kernels"
+    little = f"less than {pct_limit(NOTABLE)} to gain{sure} from each of {losses(what.told)}"
     listed = ", ".join(told) or little
     if not host_told:
         listed += f"; what {SCENARIOS[Scenario.NO_HOST_LATE].loss} cost cannot be told"
     listed += bounded
     why = "the profiler slows the host" if bound and told else SCHEDULER if what.scheduled else ""
     how = f" ({replay_words(what)}{f'; upper bounds: {why}' if why else ''})"
+    how += "" if told else "; what other kernels would save, findings tell"
     return f"{duration(what.period)} a step {now}; {listed}{_bubble(what)}{how}"
 
 

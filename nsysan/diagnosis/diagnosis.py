@@ -22,8 +22,6 @@ from nsysan.text import counted, pct
 
 #: With more of the collectives failing the gate than this, the pairs that pass it prove nothing.
 MAX_REJECTED = 0.2
-#: Populations that are named.
-_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -81,10 +79,9 @@ class Diagnosis:
         """What the answers are a sum over, in words; "" where they are of one population."""
         if not self.summed:
             return ""
-        shown = ", ".join(f"{one.id} {pct(one.share)}" for one in self.summed[:_SHOWN])
-        more = f" and {len(self.summed) - _SHOWN} more" if len(self.summed) > _SHOWN else ""
+        most = self.summed[0]
         return (
-            f"no kind of decode step has half of the decode time, so verdict, critical path, late ranks and savings "
-            f"are sums over {counted(len(self.summed), 'kind')} ({shown}{more}), by how many steps each has; medians, "
-            f"as in the ledger, are of {self.headline} alone"
+            f"decode steps are of {counted(len(self.summed), 'kind')}, by batch and work, none with half of the time "
+            f"({most.id} has {pct(most.share)}): verdict, critical path, late ranks and savings are means over all of "
+            f"them, weighted by their steps; tables of medians are of {self.headline} alone"
         )

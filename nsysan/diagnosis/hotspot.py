@@ -38,7 +38,7 @@ class Hotspot:
     def where(self) -> str:
         """Clause: at which collectives the rank is waited for."""
         if self.call_share < MAJOR_SHARE:
-            most = f"at most {pct(self.call_share)} of it at one"
+            most = f"no more than {pct(self.call_share)} of it at any one"
             return f"spread over {counted(self.calls, 'collective')} of the step, {most}"
         which = "the step's first collective" if self.call == 0 else f"collective {self.call} of the step"
         return f"{pct(self.call_share)} of it at {which}"

@@ -53,7 +53,7 @@ class NextStep:
         if told == _TRY:
             return f"how much that {gives} {told}"
         if not self.known:
-            return f"how much that {gives} is not known: {told}"
+            return f"how much that {gives} is not known, but {told}"
         return f"that {gives} {told}" if told else ""
 
     @property
@@ -104,7 +104,7 @@ def _advised(diagnosis: Diagnosis, findings: Sequence[Finding], first: Finding |
     small = first is not None and first.severity is Severity.LOW and verdict.kind == VerdictKind.COMPUTE and told
     if first is not None and not small:
         gains = gain(first, period)
-        basis = _and(first.basis, LATENCY if first.in_throughput else "") if gains else _TRY
+        basis = "; ".join(filter(None, (LATENCY if first.in_throughput else "", first.basis))) if gains else _TRY
         ranks = _late_too(diagnosis, first)
         rest = _inside(diagnosis, ranks) if ranks else _together(diagnosis, first, findings)
         after = _faster(verdict, first, period, faster)
@@ -176,11 +176,11 @@ def _late_too(diagnosis: Diagnosis, finding: Finding) -> list[int]:
 
 
 def _inside(diagnosis: Diagnosis, ranks: Sequence[int]) -> str:
-    """That what late ranks cost is in what is saved."""
+    """That what is saved has what late ranks cost in it."""
     late, what = outermost(diagnosis.late), diagnosis.what_if
     together = 0 if what is None else what.saves(Scenario.NO_SKEW) or 0
     costs = weight(late[0], _period(diagnosis)).costs if len(late) == 1 else together
-    return f"the {rough(costs)} that {ranks_words(ranks)} {'cost' if len(ranks) > 1 else 'costs'} are in it"
+    return f"this includes the {rough(costs)} that {ranks_words(ranks)} {'cost' if len(ranks) > 1 else 'costs'}"
 
 
 def _together(diagnosis: Diagnosis, finding: Finding, findings: Sequence[Finding]) -> str:

@@ -49,13 +49,15 @@ class Bubble:
     """What a pipeline loses for want of stages. share: of its ranks' time, median over the steady steps.
 
     share is None where it cannot be told. at_once: stages at work at one time, 1 where one batch is in flight.
-    waits: ns a step that each rank waits for another stage at calls, likewise; empty where share is None.
+    waits, idles: ns a step that each rank waits for another stage at calls, and idles for want of one, likewise; empty
+    where share is None.
     """
 
     share: float | None
     at_once: int
     stages: list[Stage]
     waits: Mapping[int, int] = field(default_factory=dict)
+    idles: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def pacing(self) -> Stage | None:
@@ -113,5 +115,6 @@ def find_bubble(run: Run) -> Bubble | None:
     at_once = run.stage_work.at_once(run.ledger)
     if not told:
         return Bubble(None, at_once, found)
-    waits = rows.group_by("rank").agg(pl.median("waits").round().cast(pl.Int64)).sort("rank")
-    return Bubble(float(whole), at_once, found, dict(waits.iter_rows()))  # type: ignore[arg-type]
+    parts = rows.group_by("rank").agg(pl.median("waits", "idles").round().cast(pl.Int64)).sort("rank")
+    waits, idles = (dict(parts.select("rank", name).iter_rows()) for name in ("waits", "idles"))
+    return Bubble(float(whole), at_once, found, waits, idles)  # type: ignore[arg-type]

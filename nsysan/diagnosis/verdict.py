@@ -86,13 +86,13 @@ class Bound:
 BOUNDS = {
     VerdictKind.PIPELINE: Bound("", Line.WAIT),
     VerdictKind.COMPUTE: Bound(
-        "the GPUs' own kernels bound the step, by reading weights and cache or, in large batches, by arithmetic",
+        "the GPUs' own kernels bound the step; in small batches they mostly read weights and cache",
         path=("compute",),
     ),
     VerdictKind.WIRE: Bound("the wire bounds the step: data moves between GPUs", path=("wire", "fused")),
     VerdictKind.SKEW: Bound("", Line.WAIT),  # Its sentence names the ranks.
     VerdictKind.HOST: Bound(
-        "the hosts bound the step: GPUs idle for want of work, or wait for a GPU that does",
+        "the hosts bound the step: GPUs idle until their hosts launch, and the rest wait for those",
         path=(_HOST, LAUNCH, "sync"),
         of_path="host (CPU and launches)",
     ),

@@ -75,8 +75,8 @@ def skew(late: Sequence[Late], rotation: int, what: WhatIf, steps: int, *, host_
         return f"{_ANY_RANK}, and {steps} {tell} nothing of whether it is always the same"
     ranks = [f"{led(late, one)}, as {why_late(one)}" for one in every]
     launching = host_paced and _by_hosts(every) and _hosts_weigh(what)
-    how = "hosts launch slowly, and unevenly: " if launching else ""
-    more = "; were all alike, launching would still set the pace" if launching else ""
+    how = "hosts bound the step, and unevenly: " if launching else ""
+    more = "; were all alike, hosts would still bound it" if launching else ""
     costs = "which together cost" if len(ranks) > 1 else "which costs"
     return (
         f"{how}the others wait for {'; and for '.join(ranks)}, {costs} {pct(skew_share(every, what))} of the step{more}"

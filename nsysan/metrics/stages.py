@@ -148,9 +148,10 @@ def waited(ledger: pl.DataFrame, waits: pl.DataFrame, name: str = "pipeline") ->
 
 
 def bubbles(ledger: pl.DataFrame, stages: StageWork, gaps: pl.DataFrame) -> pl.DataFrame:
-    """step, rank, period, bubble, waits, work: of the steady steps, ns.
+    """step, rank, period, bubble, waits, idles, work: of the steady steps, ns.
 
-    bubble: for want of another stage, waiting at a call (`waits`) or idle. work: neither idle nor waiting for anybody.
+    bubble: for want of another stage, waiting at a call (`waits`) or idle (`idles`). work: neither idle nor
+    waiting for anybody.
     """
     steady = ledger.filter(pl.col("steady"))
     idle = gaps.filter(pl.col("cause") == GapCause.STAGE).group_by("step", "rank").agg(idle=pl.sum("ns"))
@@ -158,8 +159,9 @@ def bubbles(ledger: pl.DataFrame, stages: StageWork, gaps: pl.DataFrame) -> pl.D
     rows = rows.join(waited(steady, stages.transfers, "moved"), on=["step", "rank"], how="left")
     rows = rows.join(idle, on=["step", "rank"], how="left").with_columns(pl.col("idle").fill_null(0))
     busy = pl.col("period_ns") - pl.col("idle_ns") - pl.col("wait_ns").fill_null(0) + pl.col("moved")
+    bubble = pl.col("pipeline") + pl.col("idle")
     return rows.select(
-        "step", "rank", period="period_ns", bubble=pl.col("pipeline") + pl.col("idle"), waits="pipeline", work=busy
+        "step", "rank", period="period_ns", bubble=bubble, waits="pipeline", idles="idle", work=busy
     ).sort("step", "rank")
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import polars as pl
 
-from nsysan.diagnosis.answers import replay_words
+from nsysan.diagnosis.answers import how, replay_words
 from nsysan.diagnosis.hotspot import Late
 from nsysan.diagnosis.late_words import outermost, ranks_of, ranks_words, weight
 from nsysan.diagnosis.path_told import in_graphs, why_no_path
+from nsysan.diagnosis.pipelines import WAITING
 from nsysan.diagnosis.quality_pace import hidden_share
 from nsysan.diagnosis.verdict import BOUNDS, DOMINANT, LAUNCH, OF_PATH, VerdictKind, on_path
 from nsysan.diagnosis.verdict_says import skew_share
-from nsysan.metrics.lines import Line
+from nsysan.metrics.lines import CLAIMED, Line
 from nsysan.metrics.scenarios import NOTABLE, SCENARIOS, Scenario
 from nsysan.page.elements import safe, said, table
 from nsysan.page.glossary import term
@@ -26,7 +27,7 @@ _PATH = "critical path"
 #: Less than this share of a step is not seen to be missing in a bar.
 _UNTOLD = 0.001
 _LEDGER = "what GPUs do (ledger)"
-_FOR_STAGE, _FOR_EITHER = "wait (for another stage)", "wait (for the last rank, or another stage)"
+_FOR_EITHER = "wait (for the last rank, or another stage)"
 #: Less waiting than this share of a step needs no word.
 _MUCH = 0.05
 #: Less than this share of it is nothing.
@@ -35,26 +36,28 @@ _NONE = 0.0005
 
 def bars(report: Report) -> str:
     """HTML: the median step as a bar, that of a late rank, and the critical path; the figures are under each."""
-    lines = visible_lines(report)
     without = report.diagnosis.untraced
-    of = f" of {report.diagnosis.headline}" if report.diagnosis.summed else ""
-    medians = f"{_LEDGER}{of}, {'medians over the ranks' if len(report.per_rank) > 1 else 'median step'}"
+    over = _kinds(report) or f", {'medians over the ranks' if len(report.per_rank) > 1 else 'median step'}"
+    medians = f"{_LEDGER}{over}"
     rows: list[_Row] = []
     if without is None and report.diagnosis.verdict.kind == VerdictKind.SKEW:
         rows += _waiting(report)
+    if not rows and without is None:
+        rows += _of_all(report)
     if not rows:
-        rows.append(_Row(f"{medians}{'' if without is None else ', as traced'}", report.headline, _for_stages(report)))
+        traced = "" if without is None else ", as traced"
+        every = _of_kinds(report, report.per_rank["rank"].to_list()) if report.diagnosis.summed else report.headline
+        rows.append(_Row(f"{medians}{traced}", every))
     if without is not None:
         median = {name: _middle(without.per_rank[name]) for name in report.headline}
         rows.append(_Row(f"{medians}, without nsys by replay", median))
     late = report.diagnosis.straggler
     if late is not None and late.rank in report.per_rank["rank"]:
-        own = report.per_rank.row(by_predicate=pl.col("rank") == late.rank, named=True)
-        rows.append(_Row(f"{_LEDGER}, rank {late.rank}, a late one", own, _for_stages(report, late.rank)))
+        own = _typical(report, [late.rank])
+        rows.append(_of_one(report, f"{_LEDGER}, rank {late.rank}, a late one", late.rank, own))
+    shown = _lines(report, rows)
     ledger, *others = (
-        bar(safe(row.name), period, (part for line in lines for part in _parts(report, line, row)))
-        if (period := row.lines["period_ns"])
-        else ""
+        bar(safe(row.name), period, _parts(report, shown, row)) if (period := row.lines["period_ns"]) else ""
         for row in rows
     )
     # The two that tell two things of the same step stand together.
@@ -63,31 +66,74 @@ def bars(report: Report) -> str:
 
 
 class _Row(NamedTuple):
-    """A ledger that is drawn: ns of each line by column. for_stages: what of the line wait is for another stage."""
+    """A ledger that is drawn: ns of each line by column, without what is for want of another stage, which is for_stage:
+    waits at calls and idle time alike; None where nothing tells them apart.
+    """
 
     name: str
     lines: Mapping[str, int | None]
-    for_stages: int | None = None
+    for_stage: int | None = None
 
 
-def _for_stages(report: Report, rank: int | None = None) -> int | None:
-    """What a rank, or the median over all of them, waits for another stage at calls; None where nothing tells."""
+def _lines(report: Report, rows: Sequence[_Row]) -> list[Line]:
+    """The lines that a rank has; of steps of several kinds, which need not have what those of the headline have, a
+    row.
+    """
+    if not report.diagnosis.summed:
+        return visible_lines(report)
+    return [line for line in (*CLAIMED, Line.IDLE) if line == Line.IDLE or any(row.lines[line.column] for row in rows)]
+
+
+def _of_one(report: Report, name: str, rank: int, lines: Mapping[str, int | None]) -> _Row:
     bubble = report.diagnosis.bubble
-    if bubble is None or not bubble.waits:
-        return None
-    return _middle(pl.Series(list(bubble.waits.values()))) if rank is None else bubble.waits.get(rank)
+    if bubble is None or rank not in bubble.waits or report.diagnosis.summed:
+        return _Row(name, lines)
+    wants = {Line.WAIT.column: bubble.waits[rank], Line.IDLE.column: bubble.idles[rank]}
+    return _Row(name, _less(lines, wants), sum(wants.values()))
 
 
-def _parts(report: Report, line: Line, row: _Row) -> Iterator[tuple[str, str, str, int | None]]:
-    """The line as a part of a bar; two where it is known what of the waiting is for another stage."""
-    ns = row.lines[line.column]
-    if line != Line.WAIT or ns is None or row.for_stages is None:
-        name = _FOR_EITHER if line == Line.WAIT and report.diagnosis.bubble is not None else NAMES[line]
-        yield paint(line), name, term(line, name), ns
+def _of_all(report: Report) -> Iterator[_Row]:
+    """Of a pipeline, whose ranks do not do the same: what all of them do, so that the parts add up to their time."""
+    bubble = report.diagnosis.bubble
+    if bubble is None or bubble.share is None or report.diagnosis.summed:
         return
-    stages = min(row.for_stages, ns)
-    for name, part in ((_FOR_STAGE, stages), (NAMES[line], ns - stages)):
-        yield paint(line), name, term(line, name), part
+    means = {name: _mean(report.per_rank[name]) for name in report.headline if name in report.per_rank.columns}
+    wants = {
+        line.column: _mean(pl.Series(list(ns.values()))) or 0
+        for line, ns in ((Line.WAIT, bubble.waits), (Line.IDLE, bubble.idles))
+    }
+    share = round(bubble.share * (means["period_ns"] or 0))
+    yield _Row(f"{_LEDGER}, means over the ranks", _less(means, wants), share)
+
+
+def _of_kinds(report: Report, ranks: Collection[int]) -> Mapping[str, int | None]:
+    """Of steps of several kinds the mean one, as the verdict is of: medians of each kind, by how many steps it has."""
+    weights = {one.id: one.steps for one in report.diagnosis.summed}
+    steps = report.replicas[report.replica].per_step
+    judged = pl.col("steady_of_its_kind") & pl.col("population").is_in(list(weights)) & pl.col("rank").is_in(ranks)
+    lines = [name for name in report.headline if name in steps.columns]
+    of_rank = steps.filter(judged).group_by("population", "rank").agg(pl.col(lines).median())
+    of_kind = of_rank.group_by("population").agg(pl.col(lines).median().fill_null(0))
+    weight = pl.col("population").replace_strict(weights, return_dtype=pl.Int64)
+    return of_kind.select(((pl.col(lines) * weight).sum() / weight.sum()).round().cast(pl.Int64)).row(0, named=True)
+
+
+def _kinds(report: Report) -> str:
+    return f", means over all {len(report.diagnosis.summed)} kinds of steps" if report.diagnosis.summed else ""
+
+
+def _less(lines: Mapping[str, int | None], wants: Mapping[str, int]) -> Mapping[str, int | None]:
+    return {name: ns if ns is None else max(ns - wants.get(name, 0), 0) for name, ns in lines.items()}
+
+
+def _parts(report: Report, lines: Iterable[Line], row: _Row) -> Iterator[tuple[str, str, str, int | None]]:
+    """The lines as parts of a bar, and what is for want of another stage as one of its own."""
+    untold = report.diagnosis.bubble is not None and row.for_stage is None
+    for line in lines:
+        if line == Line.WAIT and row.for_stage is not None:
+            yield paint(line), WAITING, term(WAITING), row.for_stage
+        name = _FOR_EITHER if line == Line.WAIT and untold else NAMES[line]
+        yield paint(line), name, term(line, name), row.lines[line.column]
 
 
 def _why_both(report: Report, shown: Mapping[str, int | None]) -> str:
@@ -102,43 +148,51 @@ def _why_both(report: Report, shown: Mapping[str, int | None]) -> str:
         most = max(skew, hidden_share(what))
         at_most = "at most " if most > skew else ""
         turns = "The path goes through the stages in turn, so waiting for one is that stage's own time there. "
-        return (
-            f"{turns if bubble.at_once == 1 else ''}Over all ranks, idle for want of a stage included, waiting for "
-            f"another stage is {pct(bubble.share or 0.0)}. Of the waiting for the last rank of the same stage "
-            f"{at_most}{pct(most)} of the step goes away if the late ones are put right."
-        )
+        right = f"Put the late ranks within stages right, and the step is {at_most}{pct(most)} shorter."
+        return f"{turns if bubble.at_once == 1 else ''}{right}"
     late = outermost(report.diagnosis.late)
     costs = skew_share(late, what) if late else skew
     rest = waits / period - costs
-    part = f"of the {percent(waits, period)} waited {'only ' if rest >= _MUCH else ''}{pct(costs)}"
+    stays = f"the rest of the {percent(waits, period)} waited stays"
     hosts = (verdict.shares.get(VerdictKind.HOST) or 0.0) > DOMINANT
     if not late and Scenario.NO_SKEW in what.bounds:
         every = pct(hidden_share(what))
-        return f"Were all ranks alike, {pct(skew)} to {every} of the step would go away: the trace cannot tell better."
+        return f"Were all ranks alike, the step would be {pct(skew)} to {every} shorter: the trace cannot tell better."
     if not late:
-        return f"Were all ranks alike, {part} would go away{': all hosts together set the pace' if hosts else ''}."
+        why = ", as all hosts together set the pace" if hosts else ""
+        more = f"; {stays}{why}" if rest >= _MUCH else ""
+        return f"Were all ranks alike, the step would be {pct(costs)} shorter{more}."
+    up_to = "at most " if any(how(one, what, report.quality) == "at most " for one in late) else ""
     who = f"the late rank{'s' if len(ranks_of(late)) > 1 else ''}"
+    on_path = "The path follows the rank that comes last: while others wait for it, what it does counts. "
     if rest < _MUCH:
-        ending = ", nearly all of the waiting" if rest > _NONE else " and with it all of the waiting"
-        return f"Put {who} right, and {pct(costs)} of the step goes away{ending}."
-    left = "the others still wait for what is the next to come last"
-    if hosts:
-        left = "launching still sets the pace, as the other hosts are slow, too"
-    on_path = "Time that others wait for a late host counts as host here. " if hosts else ""
-    return f"{on_path}Put {who} right, and {left}: {part} goes away."
+        all_of = "nearly all" if rest > _NONE else "all"
+        return f"{on_path}Put {who} right, and the step is {up_to}{pct(costs)} shorter, {all_of} of the waiting."
+    left = rough(round(what.period * (1 - costs)))
+    why = f"the other hosts need {left}, too" if hosts else "the others then wait for what is the next to come last"
+    return f"{on_path}Put {who} right, and the step is {up_to or 'only '}{pct(costs)} shorter: {stays}, as {why}."
 
 
 def _waiting(report: Report) -> Iterator[_Row]:
     """Of the ranks that wait for late ones, whose waiting the medians over all may have half of."""
     late = ranks_of(report.diagnosis.late)
-    others = report.per_rank.filter(~pl.col("rank").is_in(late))
-    if late and not others.is_empty():
-        words = ranks_words(others["rank"].to_list())
+    others = [rank for rank in report.per_rank["rank"].to_list() if rank not in late]
+    if late and others:
         many = "medians over " if len(others) > 1 else ""
-        yield _Row(
-            f"{_LEDGER}, {many}{words}, not late",
-            {name: _middle(others[name]) for name in report.headline if name in others.columns},
-        )
+        yield _Row(f"{_LEDGER}, {many}{ranks_words(others)}, not late{_kinds(report)}", _typical(report, others))
+
+
+def _typical(report: Report, ranks: Collection[int]) -> Mapping[str, int | None]:
+    """The step of these ranks: medians over the steady steps, and over them."""
+    if report.diagnosis.summed:
+        return _of_kinds(report, ranks)
+    own = report.per_rank.filter(pl.col("rank").is_in(ranks))
+    return {name: _middle(own[name]) for name in report.headline if name in own.columns}
+
+
+def _mean(figures: pl.Series) -> int | None:
+    value = figures.mean()
+    return round(value) if isinstance(value, int | float) else None
 
 
 def _middle(figures: pl.Series) -> int | None:
@@ -154,9 +208,8 @@ def _path(report: Report) -> str:
     for (name, _), ns in report.diagnosis.path.items():
         spent[name] = spent.get(name, 0) + ns
     whole = sum(spent.values())
-    over = f", over all {len(report.diagnosis.summed)} kinds of steps" if report.diagnosis.summed else ""
     turns = ", the stages' turns one after the other" if report.diagnosis.verdict.kind == VerdictKind.PIPELINE else ""
-    name = f"what the step's length depends on ({term(_PATH)}){turns}{over}"
+    name = f"what the step's length depends on ({term(_PATH)}){turns}{_kinds(report)}"
     return bar(name, whole, _path_parts(spent, between=in_graphs(report.diagnosis.gaps))) if whole else ""
 
 

@@ -6,10 +6,12 @@ from nsysan.diagnosis.evidence import UNDER_THE_VERDICT, Status
 from nsysan.diagnosis.findings.finding import Finding
 from nsysan.diagnosis.findings.kinds import OfTheCapture, Severity
 from nsysan.diagnosis.next_step import NextStep
+from nsysan.diagnosis.verdict import VerdictKind
 from nsysan.metrics.scenarios import NOTABLE
 from nsysan.page.elements import safe, said
 from nsysan.page.finding_anchor import finding_anchor
 from nsysan.page.glossary import STATUS, linked
+from nsysan.page.kernels_section import ANCHOR
 from nsysan.page.pace_section import bars, late_table, saved
 from nsysan.page.palette import colour_of, paint
 from nsysan.page.still import still
@@ -18,7 +20,7 @@ from nsysan.report.key_numbers import KeyNumber, key_numbers
 from nsysan.report.report import Report
 from nsysan.report.sentences import headline_sentence
 from nsysan.report.tail_sentences import tail_sentence
-from nsysan.report.verdict_text import also_unsure, grounds_sentences, sure_in_short, surer_words
+from nsysan.report.verdict_text import also_unsure, sure_in_short, surer_words, tested_words, untested_sentences
 from nsysan.text import sentence
 
 _ACCENT = "var(--accent)"
@@ -37,7 +39,8 @@ def lead(report: Report) -> str:
     sure = f"<b>{safe(level)}</b>{linked(f',{why}' if why else '')}. "
     sure += linked(f"{sentence(surer)} ") if (surer := surer_words(report)) else ""
     also = f"Also: {linked(more)}. " if (more := also_unsure(report)) else ""
-    sure += f"<span>{also}Checked: {linked(grounds_sentences(report))}</span>"
+    tested = f"Checked: {linked(checked)}. " if (checked := tested_words(report)) else ""
+    sure += f"<span>{also}{tested}{linked(untested_sentences(report))}</span>"
     told = {
         "late": report.late_sentence() if report.diagnosis.late else "",
         "savings": report.savings_sentence(),
@@ -74,13 +77,15 @@ def _next(report: Report) -> str:
     step = report.next_step
     then = f" {linked(sentence(step.then))}" if step.then else ""
     of = "" if step.finding is None else f" {_linked(report, step.finding, 'Finding')}."
+    if step.finding is None and report.diagnosis.verdict.kind == VerdictKind.COMPUTE:
+        of = f' <a href="#{ANCHOR}">Kernels</a>.'
     return f"<strong>{said(sentence(step.do))}</strong>{then}{of}"
 
 
 def _saves(report: Report) -> str:
     """HTML: what that gains."""
     step = report.next_step
-    known, of = (step.gains, "") if step.known else ("not known", f": {said(step.gains)}")
+    known, of = (step.gains, "") if step.known else ("not known", f", but {said(step.gains)}")
     told = [f"<strong>{said(known)}</strong>{of}"] if step.gains else []
     told += [linked(clause) for clause in (step.basis,) if clause]
     rest = f" {linked(sentence(step.rest))}" if step.rest else ""
@@ -106,7 +111,7 @@ def _also(report: Report) -> str:
 def _left(step: NextStep, finding: Finding) -> str:
     """What a finding after the first one saves, or that it is in what the first one saves."""
     inside = bool(step.with_it) and bool(finding.ranks) and set(finding.ranks) <= set(step.with_it)
-    return f"in what is saved above; by itself it {finding.saves}" if inside else finding.saves
+    return f"included above; by itself it {finding.saves}" if inside else finding.saves
 
 
 def _counts(finding: Finding, period: int) -> bool:

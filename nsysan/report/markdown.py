@@ -14,7 +14,7 @@ from nsysan.report.replica import coverage_words, layout_sentence
 from nsysan.report.report import Report, visible_lines
 from nsysan.report.sentences import expectation_sentence
 from nsysan.report.tail_sentences import tail_sentence
-from nsysan.report.verdict_text import grounds_sentences, sure_sentence, verdict_sentence
+from nsysan.report.verdict_text import sure_sentence, tested_words, untested_sentences, verdict_sentence
 from nsysan.text import counted, duration, pct, plain, rough, rough_us, shortened, us
 from nsysan.timings import stage
 
@@ -43,6 +43,7 @@ def to_markdown(report: Report) -> str:
 def _lead(report: Report) -> list[str]:
     verdict = report.diagnosis.verdict
     expected, tail = expectation_sentence(report), tail_sentence(report)
+    checked = f"Checked: {escaped(tested)}. " if (tested := tested_words(report)) else ""
     return [
         f"### nsysan: {_names(report)}",
         "",
@@ -52,7 +53,7 @@ def _lead(report: Report) -> list[str]:
         "",
         *(f"- {name}: {escaped(sentence)}" for name, sentence in basis_of(report)),
         *(f"- **{escaped(number.value)}** {escaped(number.of)}" for number in key_numbers(report)),
-        f"- how sure: {escaped(sure_sentence(report))}. Checked: {escaped(grounds_sentences(report))}",
+        f"- how sure: {escaped(sure_sentence(report))}. {checked}{escaped(untested_sentences(report))}",
         f"- late: {escaped(report.late_sentence())}",
         f"- savings: {escaped(report.savings_sentence())}",
         *([f"- tail: {escaped(tail)}"] if tail else []),

@@ -21,7 +21,7 @@ from nsysan.report.replica import coverage_words, layout_sentence
 from nsysan.report.report import GRAPHS, Report, visible_lines
 from nsysan.report.sentences import expectation_sentence, headline_sentence, outlier_sentence
 from nsysan.report.tail_sentences import tail_sentence
-from nsysan.report.verdict_text import grounds_sentences, sure_sentence, verdict_sentence
+from nsysan.report.verdict_text import sure_sentence, tested_words, untested_sentences, verdict_sentence
 from nsysan.styled import Style, heading, label, styled
 from nsysan.text import counted, numbered, pct, plain, prose, table, us, wrapped
 from nsysan.timings import stage
@@ -37,7 +37,7 @@ _BETWEEN = "{} more ranks lie between these"
 def to_text(report: Report, width: int | None = None) -> str:
     """The summary as plain text: the verdict, the late rank and the savings first; tables no wider than `width`."""
     parts = [
-        f"{answers(report)}\n{label('checked')}{grounds_sentences(report)}",
+        f"{answers(report)}\n{label('checked')}{_checked(report)}",
         findings(report, width),
         capture(report),
         ledger(report, width),
@@ -131,6 +131,11 @@ def steady_steps(report: Report) -> str:
     figures = f"figures are {over}" if steady else "none of them is steady"
     covered = coverage_words(report.replicas[report.replica])
     return f"{label('steps')}{steps.count} by {plain(steps.source)}; {figures}{covered}"
+
+
+def _checked(report: Report) -> str:
+    tested = tested_words(report)
+    return f"{tested}{'. ' if tested else ''}{untested_sentences(report)}"
 
 
 def _steps(report: Report) -> str:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
+
 from nsysan.diagnosis.doubts import SETTLED, UNMEASURED, Doubt
 from nsysan.diagnosis.scope import cover_words
 from nsysan.diagnosis.verdict import Sure, Verdict
 from nsysan.metrics.coverage import HALF
 from nsysan.report.report import Report
 from nsysan.styled import styled
-from nsysan.text import counted, duration, pct, percent
+from nsysan.text import counted, duration, pct, percent, plain
+
+#: So many reasons why steps are left out are told.
+_REASONS = 2
 
 
 def verdict_words(report: Report) -> str:
@@ -54,8 +60,8 @@ def judged_steps(report: Report) -> int:
     return sum(one.steps for one in summed) if summed else report.steps.count - len(report.steps.excluded)
 
 
-def grounds_sentences(report: Report) -> str:
-    """What the verdict was tested by, in figures, but for what was said as the reason; and, apart, what was not."""
+def tested_words(report: Report) -> str:
+    """What the verdict was tested by, in figures, but for what was said as the reason; "" where that was all."""
     told = report.diagnosis
     calls = [(family.matched, family.matched + family.unmatched) for family in report.collectives]
     matched, of = (sum(column) for column in zip(*calls, strict=True)) if calls else (0, 0)
@@ -65,19 +71,38 @@ def grounds_sentences(report: Report) -> str:
         cover_words(covered, summed=bool(told.summed)) if half and covered is not None else "",
         f"{percent(matched, of)} of the collectives match" if of else "",
         "" if what is None or what.error is None else f"a replay of the steps misses their period by {pct(what.error)}",
-        f"{counted(report.steps.count - judged_steps(report), 'step')} left out",
         _profiler(report),
     )
     why = sure_sentence(report)
-    checked = f"{'; '.join(part for part in parts if part and part not in why)}."
+    return "; ".join(part for part in parts if part and part not in why)
+
+
+def untested_sentences(report: Report) -> str:
+    """The steps that it is not of, and whether what tracing costs is not known."""
+    left, why = _left_out(report), sure_sentence(report)
     settled = SETTLED[Doubt.TRACING]
     if _profiler(report) or settled in why:
-        return checked
+        return left
     if UNMEASURED in why:
-        return f"{checked} To measure what tracing costs, {settled}."
+        return f"{left} To measure what tracing costs, {settled}."
     # Else it would weigh on the verdict.
-    little = ", which was little where such steps were measured" if told.verdict.sure is Sure.HIGH else ""
-    return f"{checked} Not checked: what tracing costs{little} ({settled})."
+    little = " (little on such steps elsewhere)" if report.diagnosis.verdict.sure is Sure.HIGH else ""
+    return f"{left} Not measured here: what tracing costs{little}; {settled}."
+
+
+def _left_out(report: Report) -> str:
+    """Of how many steps none of it is, and why; of several kinds, each of which leaves others out, how many alone."""
+    steps, left = report.steps, report.steps.count - judged_steps(report)
+    why = "" if report.diagnosis.summed else _by_reason(steps.excluded.values())
+    return f"Left out: {left:,} of {counted(steps.count, 'step')}{why}." if left else "No step is left out."
+
+
+def _by_reason(reasons: Iterable[str]) -> str:
+    """In brackets: of how many each reason is, without its figures, the most first."""
+    counts = Counter(plain(reason.partition(":")[0], 40) for reason in reasons).most_common()
+    told = [f"{count} {reason}" for reason, count in counts[:_REASONS]]
+    rest = sum(count for _, count in counts[_REASONS:])
+    return f" ({', '.join([*told, f'{rest} more'] if rest else told)})"
 
 
 def _profiler(report: Report) -> str:

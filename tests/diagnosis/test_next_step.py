@@ -139,7 +139,7 @@ def test_what_is_an_unknown_part_of_something_leads_nothing() -> None:
     part = finding(saving_is=SavingIs.PART_OF)
     step = next_step(told(VerdictKind.COMPUTE), [part], "be faster")
     assert (step.do, step.finding, part.saves) == ("be faster", None, "saves less than 200 µs a step")
-    unknown = "how much that saves is not known: less than the 800 µs a step (80.0 %) that kernels compute"
+    unknown = "how much that saves is not known, but less than the 800 µs a step (80.0 %) that kernels compute"
     assert (step.saves, step.known) == (unknown, False)
     # What findings have to gain is said with them.
     assert step.why == ""
@@ -184,8 +184,8 @@ def test_what_rests_on_hosts_that_may_wait_says_so() -> None:
     assert verdict.verdict.surer.startswith("capture with --trace=cuda,nvtx,osrt")
     step = next_step(verdict, [first], "be faster")
     assert step.told == (
-        "Do this. How much that saves is not known: at most 200 µs a step (20.0 %), if host time fell to zero; hosts "
-        "may be blocked (a lock, another process)."
+        "Do this. How much that saves is not known, but at most 200 µs a step (20.0 %), if host time fell to zero; "
+        "hosts may be blocked (a lock, another process)."
     )
     bare = next_step(verdict, [replace(first, basis="")], "be faster")
     assert bare.told.endswith("at most 200 µs a step (20.0 %), hosts may be blocked (a lock, another process).")
@@ -208,7 +208,7 @@ def test_what_takes_all_hosts_delays_away_takes_the_late_ranks_too() -> None:
     what = WhatIf(PERIOD, {Scenario.NO_SKEW: 900_000})
     skewed = replace(told(VerdictKind.SKEW), late=[late(0, 2)], what_if=what)
     graphs = finding(saving_is=SavingIs.AT_MOST)
-    assert next_step(skewed, [graphs], "be faster").rest == "the 100 µs that ranks 0 and 2 cost are in it"
+    assert next_step(skewed, [graphs], "be faster").rest == "this includes the 100 µs that ranks 0 and 2 cost"
     # Not what is of those ranks themselves, or lets more batches run.
     for other in (
         replace(graphs, saving=100_000),
@@ -244,10 +244,10 @@ def test_more_batches_are_tokens_a_second() -> None:
     assert gain(bubble, PERIOD) == "up to 1.25 times the tokens a second"
     step = next_step(told(VerdictKind.PIPELINE), [bubble], "be faster")
     assert step.saves == "that gives up to 1.25 times the tokens a second, though no token comes sooner"
-    told_why = replace(bubble, basis="as the busiest rank needs 800 µs itself")
+    told_why = replace(bubble, basis="not more: the busiest rank needs 800 µs")
     saves = next_step(told(VerdictKind.PIPELINE), [told_why], "be faster").saves
-    assert "a second, as the busiest rank needs 800 µs itself, though" in saves
-    assert "a second, as the busiest rank needs 800 µs itself, though" in told_why.saves
+    assert "a second, though no token comes sooner; not more: the busiest rank needs 800 µs" in saves
+    assert "a second, though no token comes sooner; not more: the busiest rank needs 800 µs" in told_why.saves
     assert bubble.saves == "gives up to 1.25 times the tokens a second, though no token comes sooner"
 
 
@@ -267,11 +267,11 @@ def test_late_hosts_and_slow_hosts_are_one_story() -> None:
     says = skew([one], 0, what, 11, host_paced=True)
     # Of one late rank, its own figure; what the rest would save is told with what to do.
     assert says == (
-        "hosts launch slowly, and unevenly: the others wait for rank 2, as its host launches late, which costs 39.0 % "
-        "of the step; were all alike, launching would still set the pace"
+        "hosts bound the step, and unevenly: the others wait for rank 2, as its host launches late, which costs 39.0 % "
+        "of the step; were all alike, hosts would still bound it"
     )
     assert skew_share([one, late(1)], what) == 0.4
-    assert "launching" not in skew([one], 0, what, 11, host_paced=False)
+    assert "bound" not in skew([one], 0, what, 11, host_paced=False)
 
 
 def _plain(html: str) -> str:

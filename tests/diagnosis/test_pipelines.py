@@ -55,16 +55,20 @@ def test_one_batch_in_flight(tmp_path: Path) -> None:
     assert dict(report.per_rank.select("rank", "wait_ns").iter_rows()) == {0: 0, 1: 0, 2: 126_000, 3: 126_000}
     assert bubble.share == pytest.approx((128 + 122) / 2 / 244)
     assert bubble.waits == {0: 0, 1: 0, 2: 122_000, 3: 122_000}
-    # Medians over the ranks: 61 of 244, and the other 2 of the line.
+    assert bubble.idles == {0: 128_000, 1: 128_000, 2: 0, 3: 0}
+    # Means over the ranks, which add up: waiting and idle for a stage together are what the verdict tells.
     drawn = re.sub(r"<[^>]*>", "", bars(report))
-    assert "wait (for another stage) 25.0 %wait (for the last rank) 0.8 %" in drawn
+    assert (
+        "compute 43.9 %waiting for another stage 51.2 %wait (for the last rank) 0.8 %wire (moving data) 4.1 %" in drawn
+    )
     assert bubble.at_once == 1
     assert [stage.work for stage in bubble.stages] == [116_000, 122_000]
     assert report.diagnosis.verdict.kind == VerdictKind.PIPELINE
     # Which ranks are which stage, and why no more is gained than 244 / 122.
     assert "take turns (stage 0: ranks 0 and 1; stage 1: ranks 2 and 3)" in report.diagnosis.verdict.says
-    assert "2.00 times the tokens a second, no more, as the busiest rank and its host need 122 µs of 244.0 µs," in (
-        report.next_step.told
+    assert (
+        "no token comes sooner; not more: the busiest rank, GPU or host, works 122 µs of 244.0 µs."
+        in report.next_step.told
     )
     assert report.diagnosis.straggler is None
     assert (what[Scenario.NO_SKEW], what[Scenario.FLOOR_WIRE]) == (244_000, 244_000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 import nsysan
 from nsysan.page.html import to_html
+from nsysan.page.pace_section import bars
 from nsysan.replay.untraced import OutOfRange
 from nsysan.report.build import build_report
 from nsysan.report.markdown import to_markdown
@@ -86,10 +88,35 @@ def test_the_path_is_a_sum_too_and_medians_stay_apart(report: Report) -> None:
 
 
 def test_every_output_says_so(report: Report) -> None:
-    said = "are sums over 3 kinds"
-    assert "summed    no kind of decode step has half of the decode time" in to_text(report)
+    said = "late ranks and savings are means over all of them"
+    assert (
+        "summed    decode steps are of 3 kinds, by batch and work, none with half of the time (decode_16 has 38.4 %)"
+        in (to_text(report))
+    )
     for text in (to_text(report), to_markdown(report), to_html(report, "cdn")):
         assert said in text
+
+
+def test_the_bars_are_of_all_kinds(report: Report) -> None:
+    shown = re.sub(r"<[^>]*>", "", bars(report)).replace("\xa0", " ")
+    compute = over({batch: compute for batch, (_, compute, _) in KINDS.items()})
+    waits = over({batch: longer for batch, (_, _, longer) in KINDS.items()})
+    assert (compute, waits) == (128_000, 26_000)
+    assert shown.startswith(
+        "what GPUs do (ledger), rank 0, not late, means over all 3 kinds of steps"
+        "compute 78.0 %wait (for the last rank) 15.9 %wire (moving data) 4.9 %idle 1.2 %"
+    )
+    assert "rank 1, a late onecompute 93.9 %wait (for the last rank) 0.0 %wire (moving data) 4.9 %idle 1.2 %" in shown
+
+
+def test_a_kind_whose_only_step_is_the_last_is_not_in_it(tmp_path: Path) -> None:
+    """The last step ends with its own last work, so that nothing tells what one of its kind takes."""
+    for last, counted in ((1, 3), (3, 4)):
+        run = nsysan.analyze(nsysan.open_trace(mixture(tmp_path / f"{last}.sqlite", last=last)))
+        what = document_of(build_report(run, "0", timelines=False))["what_if"]
+        assert len(what["summed"]) == counted
+        # Else what is saved would be of other steps than the period.
+        assert what["period_ns"] == what["replay_ns"] == pytest.approx(164_000 - 54_000 * (counted > 3) * 3 / 83, abs=1)
 
 
 def test_one_that_is_named_is_told_alone(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

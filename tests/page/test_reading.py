@@ -108,7 +108,7 @@ def test_the_first_screen_says_what_matters(browser: Browser, slow: Path) -> Non
             "how sure",
             "collectives match",
             "replay of the steps misses",
-            "left out",
+            "Left out",
             "do next",
         ):
             assert word in told, word

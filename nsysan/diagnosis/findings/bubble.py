@@ -44,7 +44,7 @@ def pipeline_bubble(case: Case) -> Iterator[Finding]:
         of_step=case.period,
         basis=""
         if bound is None
-        else f"no more, as the busiest rank and its host need {rough(case.period - bound)} of {duration(case.period)}",
+        else f"not more: the busiest rank, GPU or host, works {rough(case.period - bound)} of {duration(case.period)}",
         also="use tensor parallelism instead, where GPUs share NVLink: a pipeline makes no token of one batch faster",
     )
 

@@ -122,7 +122,7 @@ def _not_custom(case: Case, calls: pl.DataFrame) -> Iterator[Finding]:
         "that are not multiples of 16 bytes",
         basis=""
         if faster is None
-        else f"of {often} calls of {us(wire / often)} µs that take {faster.wire_us:g} in that kernel on such GPUs",
+        else f"of {often} calls of {us(wire / often)} µs, where that kernel takes {faster.wire_us:g} on such GPUs",
     )
 
 

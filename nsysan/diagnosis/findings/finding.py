@@ -63,9 +63,10 @@ class Finding:
         """What it saves, in words; "" where that cannot be told."""
         if self.saving is None:
             return ""
-        basis = f", {self.basis}" if self.basis else ""
         if self.in_throughput:
-            return f"gives up to {self.throughput} times the tokens a second{basis}, {LATENCY}"
+            why = f"; {self.basis}" if self.basis else ""
+            return f"gives up to {self.throughput} times the tokens a second, {LATENCY}{why}"
+        basis = f", {self.basis}" if self.basis else ""
         return f"saves {_SAVES[self.saving_is].format(rough(self.saving))}{basis}"
 
     @property

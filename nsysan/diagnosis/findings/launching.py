@@ -87,7 +87,7 @@ def _graphs_off(case: Case) -> Finding:
     return Finding(
         LaunchingFinding.GRAPHS_OFF,
         by_share(saving or late, case.period),
-        "kernels are launched one by one, and the GPU waits for the host",
+        "kernels are launched one by one, and the GPU idles until the host launches",
         "; ".join(told),
         case.fixes.graphs,
         saving,
