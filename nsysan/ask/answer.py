@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 
 import polars as pl
 
@@ -16,7 +17,6 @@ from nsysan.replay.edits import BY_HOST, STANDARD
 from nsysan.replay.engine import NotAcyclic
 from nsysan.replay.pace import bounds_of, pace_of
 from nsysan.replay.prepared import Prepared, prepare
-from nsysan.replay.results import Pace
 from nsysan.replay.trust import why_no_host_saving, why_no_saving
 from nsysan.replay.untraced import SEVERAL, OutOfRange, untraced
 from nsysan.run.all_decode import of_all_decode, usual_period
@@ -48,7 +48,9 @@ def answer(run: Run, expressions: Sequence[Expression], replica: int, without_ns
     usual = usual_period(own)
     period = without_nsys or usual
     # Of all steady steps, of which some may be replayed: what is saved there is taken off their period, as in a report.
-    more = period - pace.period.median
+    sampled = pace.period.median
+    pace = pace.of(period) if own.summed else pace
+    more, ratio = period - pace.period.median, Fraction(pace.period.median, sampled) if sampled else Fraction(1)
     why_host = None if unknown else why_no_host_saving(own, pace, period) or None
     by_host = BY_HOST if why_host else ()
     scenarios = {} if unknown else {name: one for name, one in pace.scenarios.items() if name not in by_host}
@@ -58,7 +60,7 @@ def answer(run: Run, expressions: Sequence[Expression], replica: int, without_ns
         for name, (low, high) in pace.bounds.items()
         if name in scenarios
     }
-    told, bounds = ({}, {}) if unknown else _periods(now, chosen, pace, more)
+    told, bounds = ({}, {}) if unknown else _periods(now, chosen, ratio, more)
     for key, one in enumerate(expressions):
         if one.subject is None:
             # What a report has, too, is what it says of it.
@@ -96,9 +98,9 @@ def answer(run: Run, expressions: Sequence[Expression], replica: int, without_ns
 
 
 def _periods(
-    ready: Prepared, chosen: Sequence[Chosen], pace: Pace, more: int
+    ready: Prepared, chosen: Sequence[Chosen], ratio: Fraction, more: int
 ) -> tuple[dict[str, int | None], dict[str, tuple[int, int] | None]]:
-    """Periods and bounds by number of what was asked, and of all together; each longer by `more`."""
+    """Periods and bounds by number of what was asked, and of all together; each times the ratio, and `more`."""
     asked = {str(number): one.edit for number, one in enumerate(chosen)}
     if len(chosen) > 1:
         asked[TOGETHER] = edits.together(*asked.values())
@@ -107,7 +109,8 @@ def _periods(
     names = list(asked)
     if edits.may_be_unordered(ready.basis.graph):
         asked |= {f"{name} unordered": edits.together(asked[name], edits.unordered) for name in names}
-    told = {"measured": pace.period} | dict(zip(asked, ready.timed(list(asked.values())), strict=True))
+    timed = ready.timed([edits.unchanged, *asked.values()])
+    told = {name: one.times(ratio) for name, one in zip(("measured", *asked), timed, strict=True)}
     bounds = bounds_of(told, names)
     return {name: told[name].median + more for name in names}, {
         name: (low + more, high + more) for name, (low, high) in bounds.items()

@@ -53,7 +53,9 @@ def paced(run: Run, period: int | None) -> tuple[Pace | None, WithoutNsys | None
     As traced where the replay is not to be believed. OutOfRange for a time that the step cannot have.
     """
     if period is None:
-        return replay(run), None
+        pace = replay(run)
+        # Of several kinds of steps the replayed ones need not have all.
+        return pace if pace is None or not run.summed else pace.of(usual_period(run)), None
     if run.summed:
         raise OutOfRange(SEVERAL)
     try:

@@ -45,7 +45,7 @@ def savings(run: Run, pace: Pace | None, untraced: WithoutNsys | None = None) ->
     if pace is None:
         return WhatIf(period, without, why=why)
     if why:
-        return WhatIf(period, without, traced=traced, replayed=pace.period.median, error=pace.error, why=why)
+        return WhatIf(period, without, traced=traced, replayed=pace.replayed, error=pace.error, why=why)
     more = period - pace.period.median
     # The middles of two replays may differ by less than nothing.
     told = {
@@ -67,7 +67,7 @@ def savings(run: Run, pace: Pace | None, untraced: WithoutNsys | None = None) ->
             for low, high in (pace.bounds[name],)
         },
         traced=traced,
-        replayed=pace.period.median,
+        replayed=pace.replayed,
         error=pace.error,
         why_host=why_host,
         scheduled=(pace.answered or pace.met) and not why_host and _by_hosts(told, period),

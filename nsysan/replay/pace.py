@@ -90,6 +90,7 @@ def pace_of(ready: Prepared) -> Pace:
     frame = frame.with_columns(pl.Series(name, periods[:, i]) for i, name in enumerate(names))
     return Pace(
         period=measured,
+        replayed=measured.median,
         scenarios={name: one for name, one in told.items() if name not in ("measured", "usual")},
         ranks=alone,
         bounds=bounds,

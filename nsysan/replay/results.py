@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from typing import NamedTuple
 
 import polars as pl
@@ -27,6 +28,10 @@ class Timed(NamedTuple):
     median: int
     mean: int
 
+    def times(self, ratio: Fraction) -> Timed:
+        """So much of both."""
+        return Timed(round(self.median * ratio), round(self.mean * ratio))
+
 
 @dataclass(frozen=True)
 class LateRanks:
@@ -48,6 +53,22 @@ class LateRanks:
     kernels: Sequence[tuple[str, int]] = ()
     apart: int = 0
     most: int | None = None
+
+    def times(self, ratio: Fraction) -> LateRanks:
+        """So much of all that is of a step."""
+        saved = Timed(self.saves, self.mean_saves).times(ratio)
+        costs = Timed(self.costs, self.mean_costs).times(ratio)
+        return replace(
+            self,
+            costs=costs.median,
+            saves=saved.median,
+            mean_costs=costs.mean,
+            mean_saves=saved.mean,
+            parts={cause: round(ns * ratio) for cause, ns in self.parts.items()},
+            kernels=[(name, round(ns * ratio)) for name, ns in self.kernels],
+            apart=round(self.apart * ratio),
+            most=None if self.most is None else round(self.most * ratio),
+        )
 
 
 @dataclass(frozen=True)
@@ -72,7 +93,8 @@ class HostTime:
 class Pace:
     """What paces a replica's step. Periods are ns of a step.
 
-    period: as it is, which the untouched graph gives to the ns (exact). scenarios: of each what-if; ranks: with one
+    period: as it is, which the untouched graph gives to the ns (exact), or what that stands for (see of). replayed: of
+    the steps that were replayed. scenarios: of each what-if; ranks: with one
     rank put right; bounds: least and most of a what-if that the trace cannot tell better, the period itself being the
     most. error: replay_error. path: ns of a step by (class, rank), summing to the period; pieces: of the path in each
     step that was counted, as pieces.pieces gives them; inferred: whether it goes from stream to stream where no table
@@ -89,6 +111,7 @@ class Pace:
     """
 
     period: Timed
+    replayed: int
     scenarios: dict[str, Timed]
     ranks: dict[int, Timed]
     bounds: dict[str, tuple[int, int]]
@@ -110,3 +133,21 @@ class Pace:
     met: bool = False
     hosts: Sequence[HostTime] = ()
     waits: pl.DataFrame = field(default_factory=pl.DataFrame)
+
+    def of(self, period: int) -> Pace:
+        """Of steps that take `period`, of which the replayed ones are a sample: figures of a step by that ratio.
+
+        A difference would be off where some kinds of steps are not in the sample: it can be more than a step takes.
+        """
+        if not self.period.median or self.period.median == period:
+            return self
+        ratio = Fraction(period, self.period.median)
+        return replace(
+            self,
+            period=self.period.times(ratio),
+            scenarios={name: one.times(ratio) for name, one in self.scenarios.items()},
+            ranks={rank: one.times(ratio) for rank, one in self.ranks.items()},
+            bounds={name: (round(low * ratio), round(high * ratio)) for name, (low, high) in self.bounds.items()},
+            late=[one.times(ratio) for one in self.late],
+            rotation=round(self.rotation * ratio),
+        )

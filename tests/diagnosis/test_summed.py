@@ -9,13 +9,17 @@ from pathlib import Path
 import pytest
 
 import nsysan
+from nsysan.diagnosis.savings import savings
+from nsysan.metrics.scenarios import Scenario
 from nsysan.page.html import to_html
 from nsysan.page.pace_section import bars
+from nsysan.replay.pace import replay
 from nsysan.replay.untraced import OutOfRange
 from nsysan.report.build import build_report
 from nsysan.report.markdown import to_markdown
 from nsysan.report.report import Report
 from nsysan.report.terminal import to_text
+from nsysan.run.all_decode import of_all_decode, usual_period
 from nsysan.run.other_steps import headed_by
 from nsysan.run.run import Run
 from tests.clitools import run_cli
@@ -117,6 +121,22 @@ def test_a_kind_whose_only_step_is_the_last_is_not_in_it(tmp_path: Path) -> None
         assert len(what["summed"]) == counted
         # Else what is saved would be of other steps than the period.
         assert what["period_ns"] == what["replay_ns"] == pytest.approx(164_000 - 54_000 * (counted > 3) * 3 / 83, abs=1)
+
+
+def test_a_kind_that_is_not_replayed_is_told_by_the_share_of_the_others(run: Run) -> None:
+    """So few operations that the steps have no room whose period is 190: 24 of 210 and 32 of 110 are told."""
+    every = of_all_decode(run)
+    pace = replay(every, 28)
+    assert pace is not None
+    told = (24 * 210_000 + 32 * 110_000) / 56
+    assert pace.period.median == round(told)
+    what = savings(every, pace.of(usual_period(every)))
+    assert what is not None
+    assert (what.period, what.replayed) == (164_000, round(told))
+    lost = 164_000 * (32 * 20_000 / 56) / told
+    assert what[Scenario.NO_SKEW] == pytest.approx(164_000 - lost, abs=2)
+    (late,) = pace.of(usual_period(every)).late
+    assert (late.ranks, late.costs, late.saves) == ((1,), *(pytest.approx(lost, abs=2),) * 2)
 
 
 def test_one_that_is_named_is_told_alone(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
