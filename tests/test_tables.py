@@ -330,8 +330,8 @@ def test_every_scenario_is_told_alike_everywhere(
 
 
 def test_losses_in_words() -> None:
-    assert losses(list(Scenario)) == "skew, the wire's excess and late hosts"
-    assert losses([Scenario.NO_SKEW, Scenario.FLOOR_WIRE]) == "skew and the wire's excess"
+    assert losses(list(Scenario)) == "skew, the wire's excess over its floor and late hosts"
+    assert losses([Scenario.NO_SKEW, Scenario.FLOOR_WIRE]) == "skew and the wire's excess over its floor"
     assert losses([Scenario.NO_HOST_LATE]) == "late hosts"
     assert all(GLOSSARY[row.loss.removeprefix("the ")] for row in SCENARIOS.values() if row.loss is not None)
     assert all(bool(row.loss) == bool(row.loss_meaning) for row in SCENARIOS.values())

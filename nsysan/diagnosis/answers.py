@@ -194,7 +194,7 @@ def _bubble(what: WhatIf) -> str:
     bubble = what.no_bubble
     if bubble is None or what.period - bubble < NOTABLE * what.period:
         return ""
-    best = "at best, with more batches in flight: throughput, as one token's latency stays"
+    best = "at best, with more batches in flight: throughput, and no token comes sooner"
     return f"; {NO_BUBBLE} {rough(bubble)} {best}"
 
 

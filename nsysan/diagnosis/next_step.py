@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.doubts import Doubt
-from nsysan.diagnosis.findings.finding import HIGH_SHARE, LATENCY, Finding
+from nsysan.diagnosis.findings.finding import HIGH_SHARE, Finding
 from nsysan.diagnosis.findings.kinds import OfTheCapture, SavingIs, Severity
 from nsysan.diagnosis.late_words import by_host, outermost, ranks_of, ranks_words, weight
 from nsysan.diagnosis.verdict import Verdict, VerdictKind
@@ -104,7 +104,7 @@ def _advised(diagnosis: Diagnosis, findings: Sequence[Finding], first: Finding |
     small = first is not None and first.severity is Severity.LOW and verdict.kind == VerdictKind.COMPUTE and told
     if first is not None and not small:
         gains = gain(first, period)
-        basis = "; ".join(filter(None, (LATENCY if first.in_throughput else "", first.basis))) if gains else _TRY
+        basis = "; ".join(filter(None, (first.later if first.in_throughput else "", first.basis))) if gains else _TRY
         ranks = _late_too(diagnosis, first)
         rest = _inside(diagnosis, ranks) if ranks else _together(diagnosis, first, findings)
         after = _faster(verdict, first, period, faster)

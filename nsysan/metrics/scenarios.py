@@ -65,7 +65,7 @@ SCENARIOS = {
     Scenario.FLOOR_WIRE: WithoutLoss(
         "with the wire at its floor",
         "The period if each collective took its floor after the last arrival, by replay.",
-        "the wire's excess",
+        "the wire's excess over its floor",
         "What collectives take after the last arrival beyond their floor.",
     ),
     Scenario.NO_HOST_LATE: WithoutLoss(

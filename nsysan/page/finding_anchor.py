@@ -1,10 +1,12 @@
-"""Where a finding stands on the page."""
+"""Where a finding stands on the page, and the kernels."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from nsysan.diagnosis.findings.finding import Finding
+
+KERNELS = "kernels"
 
 
 def finding_anchor(findings: Sequence[Finding], finding: Finding) -> str:

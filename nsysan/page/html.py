@@ -6,6 +6,7 @@ from nsysan.columns.threads import Beside
 from nsysan.diagnosis.evidence import Status
 from nsysan.page import charts, kernels_section, replica_tables, sections, step_charts
 from nsysan.page.elements import plot, render, section
+from nsysan.page.finding_anchor import KERNELS
 from nsysan.page.glossary import definitions
 from nsysan.page.hosts_section import hosts_section
 from nsysan.page.lanes import timeline_data
@@ -56,7 +57,7 @@ def _parts(plots: dict[str, str], report: Report) -> list[tuple[str, str, str]]:
         ("timeline", "Timeline", timeline_section(report)),
         ("findings", "Findings", section("Findings", _FINDINGS_NOTE, sections.findings(report), anchor="findings")),
         ("ledger", "Ledger", _ledger(plots, report)),
-        (kernels_section.ANCHOR, "Kernels", kernels_section.kernels(plots, report)),
+        (KERNELS, "Kernels", kernels_section.kernels(plots, report)),
         ("light", "Speed of light", light_section(plots, report)),
         ("collectives", "Collectives", _collectives(plots, report)),
         ("nccl", "NCCL", nccl_section(report)),

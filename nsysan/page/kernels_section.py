@@ -5,6 +5,7 @@ from __future__ import annotations
 from nsysan.page.charts import entitled
 from nsysan.page.elements import plot, safe, section, table
 from nsysan.page.figure import Figure
+from nsysan.page.finding_anchor import KERNELS
 from nsysan.page.palette import GROUP_COLOURS
 from nsysan.report.kernel_table import ComputeRow, GroupTotal
 from nsysan.report.kernel_text import (
@@ -20,7 +21,6 @@ from nsysan.report.layer_table import Beside, LayerTable
 from nsysan.report.report import Report
 from nsysan.text import counted, number, pct, shortened, us
 
-ANCHOR = "kernels"
 _NOTE = (
     "Every kernel of class compute, by what its name says it is for; other is what no pattern knows. Figures are of a "
     "step: a rank's median over the steady steps, then the median over the ranks. In every step the kernels sum to the "
@@ -45,7 +45,7 @@ def kernels(plots: dict[str, str], report: Report) -> str:
     parts = (_groups(compute), note, folded, *(_layer(one) for one in layers(report)))
     chart = plot(plots, "kernel-groups", group_bars(report, compute))
     head = f"{us(compute.compute.median)} µs a step: {groups_sentence(compute)}"
-    return section("Kernels", _NOTE, chart, *parts, anchor=ANCHOR, folded=head)
+    return section("Kernels", _NOTE, chart, *parts, anchor=KERNELS, folded=head)
 
 
 def group_bars(report: Report, compute: ComputeRow) -> Figure:

@@ -1,4 +1,4 @@
-"""What paces the step, on the page: the ledger and the critical path as bars, what-ifs, late ranks."""
+"""What paces the step, on the page: the ledger and the critical path as bars."""
 
 from __future__ import annotations
 
@@ -7,26 +7,25 @@ from typing import NamedTuple
 
 import polars as pl
 
-from nsysan.diagnosis.answers import how, replay_words
-from nsysan.diagnosis.hotspot import Late
-from nsysan.diagnosis.late_words import outermost, ranks_of, ranks_words, weight
+from nsysan.diagnosis.answers import how
+from nsysan.diagnosis.late_words import outermost, ranks_of, ranks_words
 from nsysan.diagnosis.path_told import in_graphs, why_no_path
 from nsysan.diagnosis.pipelines import WAITING
 from nsysan.diagnosis.quality_pace import hidden_share
 from nsysan.diagnosis.verdict import BOUNDS, DOMINANT, LAUNCH, OF_PATH, VerdictKind, on_path
 from nsysan.diagnosis.verdict_says import skew_share
 from nsysan.metrics.lines import CLAIMED, Line
-from nsysan.metrics.scenarios import NOTABLE, SCENARIOS, Scenario
-from nsysan.page.elements import safe, said, table
+from nsysan.metrics.scenarios import Scenario
+from nsysan.page.elements import safe, said
 from nsysan.page.glossary import term
 from nsysan.page.palette import NAMES, PATH_COLOURS, paint
 from nsysan.report.report import Report, visible_lines
-from nsysan.text import duration, pct, pct_limit, percent, plain, rough, rough_us, us
+from nsysan.text import pct, percent, rough, us
 
+_LEDGER = "what GPUs do (ledger)"
 _PATH = "critical path"
 #: Less than this share of a step is not seen to be missing in a bar.
 _UNTOLD = 0.001
-_LEDGER = "what GPUs do (ledger)"
 _FOR_EITHER = "wait (for the last rank, or another stage)"
 #: Less waiting than this share of a step needs no word.
 _MUCH = 0.05
@@ -36,25 +35,7 @@ _NONE = 0.0005
 
 def bars(report: Report) -> str:
     """HTML: the median step as a bar, that of a late rank, and the critical path; the figures are under each."""
-    without = report.diagnosis.untraced
-    over = _kinds(report) or f", {'medians over the ranks' if len(report.per_rank) > 1 else 'median step'}"
-    medians = f"{_LEDGER}{over}"
-    rows: list[_Row] = []
-    if without is None and report.diagnosis.verdict.kind == VerdictKind.SKEW:
-        rows += _waiting(report)
-    if not rows and without is None:
-        rows += _of_all(report)
-    if not rows:
-        traced = "" if without is None else ", as traced"
-        every = _of_kinds(report, report.per_rank["rank"].to_list()) if report.diagnosis.summed else report.headline
-        rows.append(_Row(f"{medians}{traced}", every))
-    if without is not None:
-        median = {name: _middle(without.per_rank[name]) for name in report.headline}
-        rows.append(_Row(f"{medians}, without nsys by replay", median))
-    late = report.diagnosis.straggler
-    if late is not None and late.rank in report.per_rank["rank"]:
-        own = _typical(report, [late.rank])
-        rows.append(_of_one(report, f"{_LEDGER}, rank {late.rank}, a late one", late.rank, own))
+    rows = _rows(report)
     shown = _lines(report, rows)
     ledger, *others = (
         bar(safe(row.name), period, _parts(report, shown, row)) if (period := row.lines["period_ns"]) else ""
@@ -75,13 +56,28 @@ class _Row(NamedTuple):
     for_stage: int | None = None
 
 
-def _lines(report: Report, rows: Sequence[_Row]) -> list[Line]:
-    """The lines that a rank has; of steps of several kinds, which need not have what those of the headline have, a
-    row.
-    """
-    if not report.diagnosis.summed:
-        return visible_lines(report)
-    return [line for line in (*CLAIMED, Line.IDLE) if line == Line.IDLE or any(row.lines[line.column] for row in rows)]
+def _rows(report: Report) -> list[_Row]:
+    """The typical step first, as traced and without nsys; then that of a late rank."""
+    without = report.diagnosis.untraced
+    over = _kinds(report) or f", {'medians over the ranks' if len(report.per_rank) > 1 else 'median step'}"
+    medians = f"{_LEDGER}{over}"
+    rows: list[_Row] = []
+    if without is None and report.diagnosis.verdict.kind == VerdictKind.SKEW:
+        rows += _waiting(report)
+    if not rows and without is None:
+        rows += _of_all(report)
+    if not rows:
+        traced = "" if without is None else ", as traced"
+        every = _of_kinds(report, report.per_rank["rank"].to_list()) if report.diagnosis.summed else report.headline
+        rows.append(_Row(f"{medians}{traced}", every))
+    if without is not None:
+        median = {name: _middle(without.per_rank[name]) for name in report.headline}
+        rows.append(_Row(f"{medians}, without nsys by replay", median))
+    late = report.diagnosis.straggler
+    if late is not None and late.rank in report.per_rank["rank"]:
+        own = _typical(report, [late.rank])
+        rows.append(_of_one(report, f"{_LEDGER}, rank {late.rank}, a late one", late.rank, own))
+    return rows
 
 
 def _of_one(report: Report, name: str, rank: int, lines: Mapping[str, int | None]) -> _Row:
@@ -119,11 +115,48 @@ def _of_kinds(report: Report, ranks: Collection[int]) -> Mapping[str, int | None
 
 
 def _kinds(report: Report) -> str:
+    """That figures are of several kinds of steps, in words; "" where they are of one."""
     return f", means over all {len(report.diagnosis.summed)} kinds of steps" if report.diagnosis.summed else ""
 
 
 def _less(lines: Mapping[str, int | None], wants: Mapping[str, int]) -> Mapping[str, int | None]:
     return {name: ns if ns is None else max(ns - wants.get(name, 0), 0) for name, ns in lines.items()}
+
+
+def _waiting(report: Report) -> Iterator[_Row]:
+    """Of the ranks that wait for late ones, whose waiting the medians over all may have half of."""
+    late = ranks_of(report.diagnosis.late)
+    others = [rank for rank in report.per_rank["rank"].to_list() if rank not in late]
+    if late and others:
+        many = "medians over " if len(others) > 1 else ""
+        yield _Row(f"{_LEDGER}, {many}{ranks_words(others)}, not late{_kinds(report)}", _typical(report, others))
+
+
+def _typical(report: Report, ranks: Collection[int]) -> Mapping[str, int | None]:
+    """The step of these ranks: medians over the steady steps, and over them."""
+    if report.diagnosis.summed:
+        return _of_kinds(report, ranks)
+    own = report.per_rank.filter(pl.col("rank").is_in(ranks))
+    return {name: _middle(own[name]) for name in report.headline if name in own.columns}
+
+
+def _mean(figures: pl.Series) -> int | None:
+    value = figures.mean()
+    return round(value) if isinstance(value, int | float) else None
+
+
+def _middle(figures: pl.Series) -> int | None:
+    value = figures.median()
+    return round(value) if isinstance(value, int | float) else None
+
+
+def _lines(report: Report, rows: Sequence[_Row]) -> list[Line]:
+    """The lines that a rank has; of steps of several kinds, which need not have what those of the headline have, a
+    row.
+    """
+    if not report.diagnosis.summed:
+        return visible_lines(report)
+    return [line for line in (*CLAIMED, Line.IDLE) if line == Line.IDLE or any(row.lines[line.column] for row in rows)]
 
 
 def _parts(report: Report, lines: Iterable[Line], row: _Row) -> Iterator[tuple[str, str, str, int | None]]:
@@ -164,40 +197,13 @@ def _why_both(report: Report, shown: Mapping[str, int | None]) -> str:
         return f"Were all ranks alike, the step would be {pct(costs)} shorter{more}."
     up_to = "at most " if any(how(one, what, report.quality) == "at most " for one in late) else ""
     who = f"the late rank{'s' if len(ranks_of(late)) > 1 else ''}"
-    on_path = "The path follows the rank that comes last: while others wait for it, what it does counts. "
+    on_path = "At each moment the path is what the last rank does. "
     if rest < _MUCH:
         all_of = "nearly all" if rest > _NONE else "all"
         return f"{on_path}Put {who} right, and the step is {up_to}{pct(costs)} shorter, {all_of} of the waiting."
     left = rough(round(what.period * (1 - costs)))
     why = f"the other hosts need {left}, too" if hosts else "the others then wait for what is the next to come last"
     return f"{on_path}Put {who} right, and the step is {up_to or 'only '}{pct(costs)} shorter: {stays}, as {why}."
-
-
-def _waiting(report: Report) -> Iterator[_Row]:
-    """Of the ranks that wait for late ones, whose waiting the medians over all may have half of."""
-    late = ranks_of(report.diagnosis.late)
-    others = [rank for rank in report.per_rank["rank"].to_list() if rank not in late]
-    if late and others:
-        many = "medians over " if len(others) > 1 else ""
-        yield _Row(f"{_LEDGER}, {many}{ranks_words(others)}, not late{_kinds(report)}", _typical(report, others))
-
-
-def _typical(report: Report, ranks: Collection[int]) -> Mapping[str, int | None]:
-    """The step of these ranks: medians over the steady steps, and over them."""
-    if report.diagnosis.summed:
-        return _of_kinds(report, ranks)
-    own = report.per_rank.filter(pl.col("rank").is_in(ranks))
-    return {name: _middle(own[name]) for name in report.headline if name in own.columns}
-
-
-def _mean(figures: pl.Series) -> int | None:
-    value = figures.mean()
-    return round(value) if isinstance(value, int | float) else None
-
-
-def _middle(figures: pl.Series) -> int | None:
-    value = figures.median()
-    return round(value) if isinstance(value, int | float) else None
 
 
 def _path(report: Report) -> str:
@@ -264,71 +270,3 @@ def bar(name: str, period: int, shares: Iterable[tuple[str, str, str, int | None
     return (
         f'<p class="of">{name}</p><div class="strip"{wide} aria-hidden="true">{parts}</div><p class="key">{words}</p>'
     )
-
-
-def saved(report: Report) -> str:
-    """HTML: the what-ifs that save something, and what kept others from being told."""
-    what = report.diagnosis.what_if
-    if what is None or not what.told:
-        return ""
-    rows = [["as measured" if what.traced is None else "without nsys, as given", duration(what.period), "", "", ""]]
-    untold = []
-    for scenario in what.listed:
-        row, ns = SCENARIOS[scenario], what[scenario]
-        if ns is None:
-            untold.append(row.title)
-        elif what.period - ns >= NOTABLE * what.period:
-            gain = what.period - ns
-            name = f"{term(row.title)}{safe(row.name.removeprefix(row.title))}"
-            least = "at least " if scenario in what.bounds else ""
-            share = gain / what.period
-            rows.append([name, rough(ns), f"{least}{rough_us(gain)}", percent(gain, what.period), _gauge(share)])
-    notes = [f"Savings are {replay_words(what)}. They need not add up."]
-    if len(rows) == 1:
-        notes.insert(0, f"Nothing saves {pct_limit(NOTABLE)} of the step or more.")
-    if untold:
-        notes.append(f"Cannot be told {', '.join(untold)}{f': {what.why_host}' if what.why_host else ''}.")
-    return (
-        table(
-            ["what if", "a step", "saved, µs", "saved", "saved of the step"],
-            rows,
-            text=(0, 4),
-            raw=(0, 4),
-            caption="What a fix saves",
-        )
-        + f'<p class="note">{safe(" ".join(notes))}</p>'
-    )
-
-
-def late_table(report: Report) -> str:
-    """HTML: the late ranks, those that are late together first; nothing where nobody is late."""
-    late, period = report.diagnosis.late, report.paced_period or 0
-    if not late or not period:
-        return ""
-    sets = [one for one in outermost(late) if len(one.ranks) > 1]
-    rows = [_late_row(one, period) for one in (*sets, *(one for one in late if len(one.ranks) == 1))]
-    header = ["late", "cause", "saves, µs", "saves", "costs, µs", "costs", "takes longer"]
-    named = {"saves": term("saves"), "costs": term("costs")}
-    return table(header, rows, text=(0, 1, 6), wrap=6, caption="Late ranks, µs a step", terms=named)
-
-
-def _late_row(one: Late, period: int) -> list[str]:
-    saves, costs, of, mean = weight(one, period)
-    cause = str(one.cause or "cannot be told")
-    # Of the kernel that the sentence on late ranks names, its figure.
-    named = {one.where.kernel: one.where.more} if one.where is not None else {}
-    kernels = ", ".join(f"{plain(name, 60)} +{us(named.get(name, ns))} µs" for name, ns in one.kernels[:2])
-    return [
-        f"{ranks_words(one.ranks)}{' together' if len(one.ranks) > 1 else ''}{' (mean)' if mean else ''}",
-        cause,
-        rough_us(saves),
-        percent(saves, of),
-        rough_us(costs),
-        percent(costs, of),
-        kernels or "-",
-    ]
-
-
-def _gauge(share: float) -> str:
-    width = f"{100 * max(0.0, min(share, 1.0)):.1f}%"
-    return f'<span class="gauge" aria-hidden="true"><span style="width:{width}"></span></span>'

@@ -9,11 +9,11 @@ from nsysan.diagnosis.next_step import NextStep
 from nsysan.diagnosis.verdict import VerdictKind
 from nsysan.metrics.scenarios import NOTABLE
 from nsysan.page.elements import safe, said
-from nsysan.page.finding_anchor import finding_anchor
+from nsysan.page.finding_anchor import KERNELS, finding_anchor
 from nsysan.page.glossary import STATUS, linked
-from nsysan.page.kernels_section import ANCHOR
-from nsysan.page.pace_section import bars, late_table, saved
+from nsysan.page.pace_section import bars
 from nsysan.page.palette import colour_of, paint
+from nsysan.page.savings_tables import late_table, saved
 from nsysan.page.still import still
 from nsysan.report.basis_text import basis_of
 from nsysan.report.key_numbers import KeyNumber, key_numbers
@@ -78,7 +78,7 @@ def _next(report: Report) -> str:
     then = f" {linked(sentence(step.then))}" if step.then else ""
     of = "" if step.finding is None else f" {_linked(report, step.finding, 'Finding')}."
     if step.finding is None and report.diagnosis.verdict.kind == VerdictKind.COMPUTE:
-        of = f' <a href="#{ANCHOR}">Kernels</a>.'
+        of = f' <a href="#{KERNELS}">Kernels</a>.'
     return f"<strong>{said(sentence(step.do))}</strong>{then}{of}"
 
 

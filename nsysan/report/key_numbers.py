@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from nsysan.diagnosis.findings.finding import LATENCY
 from nsysan.diagnosis.late_words import by_host, outermost, ranks_of, ranks_words
 from nsysan.diagnosis.path_told import of_hosts
 from nsysan.diagnosis.pipelines import WAITING
@@ -117,7 +116,7 @@ def _saving(report: Report) -> KeyNumber:
     if gains and step.finding is not None:
         if step.finding.in_throughput:
             number, _, of = step.gains.partition(" times ")
-            return KeyNumber(f"{number} x", f"{of}, {LATENCY}")
+            return KeyNumber(f"{number} x", f"{of}, {step.finding.later}")
         return KeyNumber(gains, f"of a step to gain: {step.finding.title}")
     if what is None or not what.told:
         return KeyNumber("not known", "what could be gained: this trace cannot tell (see Evidence)")

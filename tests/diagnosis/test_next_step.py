@@ -249,6 +249,10 @@ def test_more_batches_are_tokens_a_second() -> None:
     assert "a second, though no token comes sooner; not more: the busiest rank needs 800 µs" in saves
     assert "a second, though no token comes sooner; not more: the busiest rank needs 800 µs" in told_why.saves
     assert bubble.saves == "gives up to 1.25 times the tokens a second, though no token comes sooner"
+    # Two batches of which the busiest rank works 800 each: both are there for as long.
+    later = replace(bubble, in_flight=2)
+    assert later.saves == "gives up to 1.25 times the tokens a second, though each token then takes 1,600 µs or more"
+    assert replace(bubble, saving=PERIOD // 2, in_flight=2).later == "though no token comes sooner"
 
 
 # ---- one story

@@ -42,6 +42,7 @@ def pipeline_bubble(case: Case) -> Iterator[Finding]:
         thresholds={"pipeline_share": PIPELINE, **severity_limits()},
         saving_is=SavingIs.AT_MOST,
         of_step=case.period,
+        in_flight=batches,
         basis=""
         if bound is None
         else f"not more: the busiest rank, GPU or host, works {rough(case.period - bound)} of {duration(case.period)}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from nsysan.diagnosis.findings.kinds import FindingId, SavingIs, Severity
+from nsysan.metrics.scenarios import NOTABLE
 from nsysan.text import rough
 
 #: A loss of this share of the period is worth dropping other work for ...
@@ -21,7 +22,6 @@ _SAVES = {
 }
 
 #: What more batches in flight leave as it is.
-LATENCY = "though no token comes sooner"
 
 Figures = dict[str, float | int | str | None]
 
@@ -32,9 +32,9 @@ class Finding:
     that, as the tail is.
 
     figures: what was measured, by name; thresholds: the constants of this module it was held against. of_step: ns of
-    the step, where what is saved is of its share of the time, with more batches in flight, and each token takes as
-    long; 0 elsewhere. fix: what to do first, an imperative without a full stop; also: what else may help, "" for
-    nothing. basis: what the saving rests on, or with what it is shared, a clause behind it, "" for nothing.
+    the step, where what is saved is of its share of the time, with so many batches in_flight; 0 elsewhere. fix: what to
+    do first, an imperative without a full stop; also: what else may help, "" for nothing. basis: what the saving rests
+    on, or with what it is shared, a clause behind it, "" for nothing.
     """
 
     id: FindingId
@@ -49,6 +49,7 @@ class Finding:
     thresholds: dict[str, float] = field(default_factory=dict)
     saving_is: SavingIs = SavingIs.REPLAY
     of_step: int = 0
+    in_flight: int = 0
     of: int | None = None
     also: str = ""
     basis: str = ""
@@ -65,7 +66,7 @@ class Finding:
             return ""
         if self.in_throughput:
             why = f"; {self.basis}" if self.basis else ""
-            return f"gives up to {self.throughput} times the tokens a second, {LATENCY}{why}"
+            return f"gives up to {self.throughput} times the tokens a second, {self.later}{why}"
         basis = f", {self.basis}" if self.basis else ""
         return f"saves {_SAVES[self.saving_is].format(rough(self.saving))}{basis}"
 
@@ -83,6 +84,17 @@ class Finding:
     def throughput(self) -> str:
         """Of what is saved with more batches in flight: how many times as many tokens come out of the same time."""
         return f"{self.of_step / (self.of_step - (self.saving or 0)):.2f}"
+
+    @property
+    def later(self) -> str:
+        """Of what is saved with more batches in flight: what becomes of each token, which nothing shortens.
+
+        By Little's law it takes no less than the batches in flight times what each of them takes a stage up.
+        """
+        least = self.in_flight * (self.of_step - (self.saving or 0))
+        if least < (1 + NOTABLE) * self.of_step:
+            return "though no token comes sooner"
+        return f"though each token then takes {rough(least)} or more"
 
 
 def by_share(ns: int, period: int) -> Severity:
