@@ -27,7 +27,16 @@ Replay = Callable[[list[Edit]], list[Timed]]
 
 
 class Replays(Protocol):
-    """Replays as they come, by which late ranks are found; and no shorter than hosts need, by which they cost."""
+    """Replays as they come, by which late ranks are found; and no shorter than hosts need, by which they cost.
+
+    counted: stretch, step, rank, population of the steps whose periods these are; weight_of: of a step of a population
+    beside one of any other.
+    """
+
+    @property
+    def counted(self) -> pl.DataFrame: ...
+
+    def weight_of(self, population: object) -> int: ...
 
     def as_replayed(self, asked: list[Edit]) -> list[Timed]: ...
 
@@ -73,7 +82,7 @@ def find_late(
         base, rest = alone[late[0]], [measured]
     else:
         base, *rest = replays.timed(_all_but_each(late))
-    found = _told(basis, replays.timed, measured, base, dict(zip(late, rest, strict=True)), alone)
+    found = _told(basis, replays, measured, base, dict(zip(late, rest, strict=True)), alone)
     # Levels that no host keeps are of none: what the hosts do is shared out, or they wait for each other.
     if len(late) == len(without) > _PAIR and all(one.cause == "host" for one in found):
         return [], False
@@ -98,7 +107,12 @@ def _rotates(late: Sequence[int], measured: Timed, base: Timed, others: Mapping[
 
 
 def _told(
-    basis: Basis, replay: Replay, measured: Timed, base: Timed, others: Mapping[int, Timed], alone: Mapping[int, Timed]
+    basis: Basis,
+    replays: Replays,
+    measured: Timed,
+    base: Timed,
+    others: Mapping[int, Timed],
+    alone: Mapping[int, Timed],
 ) -> list[LateRanks]:
     late = list(others)
     causes = causes_of(basis)
@@ -109,7 +123,7 @@ def _told(
         for number, cause in enumerate(CAUSES)
     }
     asked = [key for key, nodes in by_cause.items() if (excess[nodes] > 0).any()]
-    parts = replay([_but(basis, late, by_cause[key]) for key in asked])
+    parts = replays.timed([_but(basis, late, by_cause[key]) for key in asked])
     found = []
     for rank in late:
         by_median, by_mean = (
@@ -126,6 +140,7 @@ def _told(
         usual = costs >= LATE_SHARE * measured.median
         most = max(own.values(), default=0)
         told = by_median if usual and max(by_median.values(), default=0) >= _FAR_MORE * most else own
+        work = _work(basis, replays, rank)
         found.append(
             LateRanks(
                 ranks=(rank,),
@@ -135,12 +150,12 @@ def _told(
                 mean_costs=others[rank].mean - base.mean,
                 mean_saves=measured.mean - alone[rank].mean,
                 parts=own,
-                kernels=_kernels(basis, rank),
-                apart=_apart(basis, rank),
+                kernels=_kernels(work),
+                apart=_apart(work),
             )
         )
     found.sort(key=lambda one: (-max(one.costs, one.mean_costs), one.ranks))
-    return [*_together(replay, measured, base, found), *found]
+    return [*_together(replays.timed, measured, base, found), *found]
 
 
 def _together(replay: Replay, measured: Timed, base: Timed, found: list[LateRanks]) -> list[LateRanks]:
@@ -176,24 +191,28 @@ def causes_of(basis: Basis) -> I64:
     return causes
 
 
-def _kernels(basis: Basis, rank: int) -> list[tuple[str, int]]:
+def _kernels(work: pl.DataFrame) -> list[tuple[str, int]]:
     """The work that takes longer than its level, ns a step, most first."""
-    work, steps = _work(basis, rank)
-    sums = work.group_by("name").agg((pl.col("ns") - pl.col("level")).sum().alias("ns") // steps)
+    sums = work.group_by("name").agg(ns=(pl.col("more") * pl.col("part")).sum().round().cast(pl.Int64))
     return list(sums.filter(pl.col("ns") > 0).sort("ns", "name", descending=[True, False]).iter_rows())
 
 
-def _apart(basis: Basis, rank: int) -> int:
+def _apart(work: pl.DataFrame) -> int:
     """Of that what no other rank has there: it is right without, ns a step."""
-    work, steps = _work(basis, rank)
-    return int(work.filter(level=0)["ns"].sum()) // steps
+    own = work.filter(level=0)
+    return round(float((own["more"] * own["part"]).sum()))
 
 
-def _work(basis: Basis, rank: int) -> tuple[pl.DataFrame, int]:
-    """name, ns, level of the operations of a rank; and of how many steps they are."""
-    graph = basis.graph
+def _work(basis: Basis, replays: Replays, rank: int) -> pl.DataFrame:
+    """name, level, more (than that, ns) of the operations of a rank in its counted steps; part: of a step, in the mean
+    over these, each as often as its kind has steps.
+    """
+    graph, key = basis.graph, ("stretch", "step")
     ends = slice(graph.first_operation + 1, graph.first_arrival, 2)
     ns, level = (pl.Series(lane[ends]) for lane in (basis.delays.lane, basis.levels.lane))
-    work = graph.operations.select("name", "rank", "stretch", "step", ns=ns, level=level).filter(rank=rank)
-    steps: int = work.select(pl.struct("stretch", "step").n_unique()).item()
-    return work.select("name", "ns", "level"), max(steps, 1)
+    work = graph.operations.select("name", "rank", *key, ns=ns, level=level).filter(rank=rank)
+    steps = replays.counted.filter(rank=rank).select(*key, "population")
+    weights = {one: replays.weight_of(one) for one in steps["population"].unique()}
+    weight = pl.col("population").replace_strict(weights, return_dtype=pl.Float64)
+    work = work.join(steps.select(*key, part=weight / weight.sum()), on=key)
+    return work.select("name", "level", "part", more=pl.col("ns") - pl.col("level"))
