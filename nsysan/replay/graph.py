@@ -27,6 +27,22 @@ from nsysan.run.run import Run
 
 _CALL = ("stretch", "thread")
 _LANE = ("stretch", "rank", "context", "stream")
+#: Steps of a population that are too few to say by themselves what is usual.
+_FEW = 5
+
+
+def _usual_with(steps: pl.DataFrame, run: Run) -> pl.DataFrame:
+    """stretch, step, population: with which steps it says what is usual.
+
+    Where answers are of one population, that is the headline of the few steps that any other has between its own.
+    """
+    found = steps.select("stretch", "step", "population").unique(["stretch", "step"])
+    if run.summed:
+        return found
+    few = pl.len().over("population") < _FEW
+    return found.with_columns(
+        pl.when(few).then(pl.lit(run.steps.populations[0].id)).otherwise("population").alias("population")
+    )
 
 
 def build(run: Run, found: Activity) -> Graph:
@@ -47,9 +63,7 @@ def build(run: Run, found: Activity) -> Graph:
         single=~matched,
     )
     calls = wanted.collect()
-    # Where answers are of one population, the few other steps between its own say what is usual too.
-    apart = pl.col("population") if run.summed else pl.lit(None, dtype=pl.String).alias("population")
-    populations = found.steps.select("stretch", "step", apart).unique(["stretch", "step"])
+    populations = _usual_with(found.steps, run)
     work = found.operations.join(populations, on=["stretch", "step"], how="left", maintain_order="left")
     work = work.join(calls, on="row", how="left", maintain_order="left")
     work, hosts = with_places(work, found.waits)

@@ -188,9 +188,8 @@ def _path(ready: Prepared, period: int) -> tuple[dict[tuple[str, int], int], pl.
         lasted = np.bincount(np.maximum(found.ranks, 0), found.end - found.begin)
         of_rank = spans.filter(pl.col("rank") == int(np.argmax(lasted)))
         for (population,), own_spans in of_rank.partition_by("population", as_dict=True, maintain_order=True).items():
-            weight = ready.weight_of(population)
-            # A sum over populations is of their means.
-            usual = own_spans if ready.weights else _usual(own_spans)
+            usual = _usual(own_spans)
+            weight = round(ready.weight_of(population) * len(own_spans) / len(usual))
             for key, ns in shares(found, list(usual.select("start", "finish").iter_rows())).items():
                 total[key] = total.get(key, 0) + ns * weight
         chain.append(pieces(graph, found, of_rank))

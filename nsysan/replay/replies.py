@@ -212,11 +212,12 @@ def _pauses(hosts: pl.DataFrame) -> pl.DataFrame:
         last=pl.col("of").forward_fill().shift(1).over(_LANE),
         ns=pl.col("start") - pl.col("paused"),
     )
-    steps = calls.drop_nulls("of").group_by("rank").agg(steps=pl.struct("stretch", "of").n_unique())
+    of = ["rank", "population"]
+    steps = calls.drop_nulls("of").group_by(of).agg(steps=pl.struct("stretch", "of").n_unique())
     calls = calls.filter(pl.col("next") != pl.col("last"))
-    places = calls.drop_nulls(["place", "ns"]).group_by("rank", "place").agg(usual=pl.median("ns"), times=pl.len())
-    usual = places.join(steps, on="rank").filter(pl.col("times") >= _MOST * pl.col("steps"))
-    longest = usual.sort("usual", "place", descending=[True, False]).unique("rank", keep="first", maintain_order=True)
+    places = calls.drop_nulls(["place", "ns"]).group_by(*of, "place").agg(usual=pl.median("ns"), times=pl.len())
+    usual = places.join(steps, on=of, nulls_equal=True).filter(pl.col("times") >= _MOST * pl.col("steps"))
+    longest = usual.sort("usual", "place", descending=[True, False]).unique(of, keep="first", maintain_order=True)
     found = calls.join(longest.select("rank", "place"), on=["rank", "place"], how="semi").drop_nulls("next")
     return found.filter(pl.col("ns") > 0).sort(*_LANE, "start")
 
