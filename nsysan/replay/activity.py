@@ -188,7 +188,7 @@ def _orders(placed: PlacedTrace, operations: pl.DataFrame) -> pl.DataFrame:
 def _chosen(run: Run, most: int) -> tuple[pl.DataFrame, bool]:
     """The steps of the stretches, as Activity has them, with finish; and whether they are all."""
     windows = run.windows.select("step", "rank", "begin", "finish", "population", steady=pl.col("excluded").is_null())
-    by_step = windows.group_by("step").agg(pl.all("steady"), ranks=pl.len()).sort("step")
+    by_step = windows.group_by("step").agg(pl.all("steady"), pl.first("population"), ranks=pl.len()).sort("step")
     full = by_step["ranks"].to_numpy() == by_step["ranks"].max()
     numbers, steady = by_step["step"].to_list(), (by_step["steady"].to_numpy() & full).tolist()
     if not any(steady):
@@ -212,6 +212,13 @@ def _chosen(run: Run, most: int) -> tuple[pl.DataFrame, bool]:
         [at for at in range(b, e - 1) if steady[at] and (at - b >= LEAD_IN or (b == 0 and e - b <= LEAD_IN + 2))]
         or [at for at in range(b, e - 1) if steady[at]]
         for b, e in stretches
+    ]
+    # A kind of steps that has no other is told by those in which hosts and GPUs may not have come to their pace.
+    kinds = by_step["population"].to_list()
+    told = {kinds[at] for own in counted for at in own}
+    counted = [
+        sorted({*own, *(at for at in range(b, e - 1) if steady[at] and kinds[at] not in told)})
+        for own, (b, e) in zip(counted, stretches, strict=True)
     ]
     frame = _frame(
         windows,

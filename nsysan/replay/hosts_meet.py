@@ -19,10 +19,11 @@ MEETS = "hosts meet"
 _PAUSE, _APART = 20_000, 50_000
 #: So many of the pauses at a place no host leaves before all have come.
 _MOST = 0.9
-#: They leave so much closer together than they come. A place is one that most steps have.
-_CLOSER, _OFTEN = 0.25, 0.8
+#: They leave so much closer together than they come. A place is one that most steps of a kind have, and no fewer.
+_CLOSER, _OFTEN, _LEAST = 0.25, 0.8, 3
 _LANE = ("stretch", "thread")
 _MEETING = ("stretch", "step", "meeting")
+_OF_PAUSE = ("stretch", "step", "population", "rank", "thread", "place")
 
 
 def with_hosts_met(hosts: pl.DataFrame, met: pl.DataFrame) -> pl.DataFrame:
@@ -60,25 +61,24 @@ def hosts_meet(hosts: pl.DataFrame) -> list[Part]:
 
 
 def _pauses(hosts: pl.DataFrame, os_waits: OsWaits) -> pl.DataFrame:
-    """stretch, step, rank, thread, place (of the call after it), after (that of the call before it), paused, left: when
-    it began and ended. Of the thread of each rank that launches most.
+    """stretch, step, population, rank, thread, place (of the call after it), after (that of the call before it),
+    paused, left: when it began and ended. Of the thread of each rank that launches most.
 
     Where the hosts of all ranks are seen to wait in it, in most steps, it is their longest wait.
     """
-    told = hosts.select("stretch", "step", "rank", "thread", "place", "start", "end", "waits")
+    told = hosts.select(*_OF_PAUSE, "start", "end", "waits")
     calls = launching(told).with_columns(left="start", after=pl.col("place").shift(1).over(_LANE))
     calls = calls.drop_nulls(["step", "place"])
     pauses = calls.filter(pl.col("left") - pl.col("paused") >= _PAUSE)
-    pauses = os_waits.within(
-        pauses.select("stretch", "step", "rank", "thread", "place", "after", "paused", start="left")
-    )
+    pauses = os_waits.within(pauses.select(*_OF_PAUSE, "after", "paused", start="left"))
     waits = pl.col("since").is_not_null()
     seen = pauses.group_by("place", "rank").agg(seen=waits.mean() >= _OFTEN)
     seen = seen.group_by("place").agg(pl.all("seen"), ranks=pl.len())
     seen = seen.select("place", pl.col("seen") & (pl.col("ranks") == pauses["rank"].n_unique()))
     pauses = pauses.join(seen, on="place", how="left", maintain_order="left").filter(~pl.col("seen") | waits)
     return pauses.select(
-        *("stretch", "step", "rank", "thread", "place", "after"),
+        *_OF_PAUSE,
+        "after",
         paused=pl.when("seen").then("since").otherwise("paused"),
         left=pl.when("seen").then("until").otherwise("start"),
     )
@@ -93,19 +93,27 @@ def meetings(hosts: pl.DataFrame, os_waits: OsWaits = NOT_TRACED) -> pl.DataFram
     key = ("stretch", "step", "place")
     # Hosts that come from another call each are not known to come to one thing.
     beside = pauses.filter(pl.len().over(*key, "after") == ranks) if ranks > 1 else pauses.clear()
-    steps = pauses.select(pl.struct("stretch", "step").n_unique()).item()
+    steps = pauses.group_by("population").agg(steps=pl.struct("stretch", "step").n_unique())
     together = beside.group_by(key).agg(
+        pl.first("population"),
         met=pl.max("paused") <= pl.min("left"),
         came=pl.max("paused") - pl.min("paused"),
         went=pl.max("left") - pl.min("left"),
     )
-    places = together.group_by("place").agg(pl.mean("met"), pl.median("came", "went"), n=pl.len())
-    shown = places.filter(
-        pl.col("n") >= _OFTEN * steps,
+    # Steps of another kind have places of their own.
+    places = together.group_by("place").agg(
+        pl.first("population"), pl.mean("met"), pl.median("came", "went"), n=pl.len()
+    )
+    shown = places.join(steps, on="population", nulls_equal=True).filter(
+        pl.col("n") >= pl.max_horizontal(pl.lit(_LEAST), _OFTEN * pl.col("steps")),
         pl.col("met") >= _MOST,
         pl.col("came") >= _APART,
         pl.col("went") <= _CLOSER * pl.col("came"),
     )
+    # What some kinds of steps show is no habit of the hosts.
+    of_kinds = steps.join(shown, on="population", how="semi", nulls_equal=True)
+    if float(of_kinds["steps"].sum()) < _OFTEN * float(steps["steps"].sum()):
+        shown = shown.clear()
     kept = together.filter("met").join(shown, on="place", how="semi")
     found = beside.join(kept, on=key, how="semi")
     return found.with_columns(meeting=pl.col("place").rank("dense").cast(pl.Int64))

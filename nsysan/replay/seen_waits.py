@@ -43,7 +43,7 @@ def with_seen_waits(hosts: pl.DataFrame, os_waits: OsWaits) -> tuple[pl.DataFram
     if os_waits.threads.is_empty() or hosts["rank"].n_unique() < 2:
         return hosts, nothing
     calls = launching(hosts)
-    pauses = os_waits.within(calls.select(*_LANE, "rank", "step", "place", "paused", "start"))
+    pauses = os_waits.within(calls.select(*_LANE, "rank", "step", "population", "place", "paused", "start"))
     events = _events(calls, pauses, os_waits)
     edges = [nothing]
     for rank, place in _long(pauses).select("rank", "place").iter_rows():
@@ -148,14 +148,20 @@ def all_told(calls: pl.DataFrame, os_waits: OsWaits) -> bool:
 
 
 def _long(pauses: pl.DataFrame) -> pl.DataFrame:
-    """rank, place, usual: the longest of those that take a share of the rank's steps, in most of them."""
+    """rank, place, usual: the longest of those that take a share of the rank's steps, in most of them of its kind."""
     told = pauses.drop_nulls(["step", "place", "os_wait"])
     lasted = told.group_by("rank", "stretch").agg(ns=pl.max("start") - pl.min("start"), n=pl.n_unique("step"))
-    steps = lasted.group_by("rank").agg(each=pl.sum("ns") / pl.sum("n"), steps=pl.sum("n"))
-    places = told.group_by("rank", "place").agg(usual=pl.median("os_wait"), times=pl.len()).join(steps, on="rank")
-    kept = places.filter(
-        pl.col("times") >= _OFTEN * pl.col("steps"),
-        pl.col("usual") >= pl.max_horizontal(pl.lit(_LEAST), _SHARE * pl.col("each")),
+    each = lasted.group_by("rank").agg(each=pl.sum("ns") / pl.sum("n"))
+    of = ["rank", "population"]
+    steps = told.group_by(of).agg(steps=pl.struct("stretch", "step").n_unique())
+    places = told.group_by(*of, "place").agg(usual=pl.median("os_wait"), times=pl.len())
+    kept = (
+        places.join(each, on="rank")
+        .join(steps, on=of, nulls_equal=True)
+        .filter(
+            pl.col("times") >= _OFTEN * pl.col("steps"),
+            pl.col("usual") >= pl.max_horizontal(pl.lit(_LEAST), _SHARE * pl.col("each")),
+        )
     )
     kept = kept.sort("usual", "rank", "place", descending=[True, False, False])
     return kept.group_by("rank", maintain_order=True).head(_PLACES).head(_IN_ALL)

@@ -48,8 +48,9 @@ def told_by_hosts(hosts: pl.DataFrame, waits: list[Part], time: I64, os_waits: O
     own = own.with_columns(before=pl.col("end").shift(1).over("stretch", "thread")).filter(~pl.col("waits"))
     own = own.drop_nulls(["step", "before"]).filter(pl.col("rank") != seen[0])
     # What a host does longest, it may do while it waits.
-    usual = own.group_by("rank", "place").agg(ns=(pl.col("start") - pl.col("before")).median())
-    longest = usual.sort("ns", "place", descending=[True, False]).unique("rank", keep="first", maintain_order=True)
+    of = ["rank", "population"]
+    usual = own.group_by(*of, "place").agg(ns=(pl.col("start") - pl.col("before")).median())
+    longest = usual.sort("ns", "place", descending=[True, False]).unique(of, keep="first", maintain_order=True)
     begun = own.join(longest.select("rank", "place"), on=["rank", "place"], how="semi").sort("start")
     works = os_waits.works(begun.select("stretch", "thread", "rank", "start", paused="before"))
     begun = begun.filter(~pl.col("rank").is_in(works))

@@ -113,6 +113,9 @@ def longest(run: Run, column: str) -> float:
 def _by_rank(run: Run, column: str) -> pl.DataFrame:
     populations = run.windows.select("step", "population").unique("step")
     steady = run.ledger.filter("steady").join(populations, on="step")
+    # A step that nothing follows says what its kind takes only where that has no other.
+    cut = pl.col("step").is_in(run.open_steps)
+    steady = steady.filter(~cut | cut.all().over("population"))
     return steady.group_by("population", "rank").agg(pl.median(column))
 
 

@@ -27,6 +27,7 @@ SCHEMA = {
     "place": pl.Int64,
     "of": pl.Int64,
     "reply": pl.Boolean,
+    "population": pl.String,
 }
 
 
@@ -55,6 +56,7 @@ def hosts(late: int, leaves: int) -> pl.DataFrame:
                     place,
                     step,
                     False,
+                    None,
                 )
                 rows.append(call)
     return pl.DataFrame(rows, schema=SCHEMA, orient="row")
