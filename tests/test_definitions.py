@@ -21,7 +21,7 @@ from nsysan.metrics.scenarios import Scenario
 from nsysan.model import classes, host_clock, launchers, load
 from nsysan.model.classes import load_catalogue
 from nsysan.model.steps import numbering, period, populations
-from nsysan.replay import activity, edits, hosts_meet, levels, places, results, trust
+from nsysan.replay import activity, edits, graph, hosts_meet, levels, places, results, stretches, trust
 from nsysan.run import clock, matching, messages, nccl_fit, rank_clocks, together
 from nsysan.run.run import Run
 from nsysan.trace import gpu_work
@@ -138,10 +138,14 @@ NUMBERS = [
     ("7", f"no more than {activity.MAX_OPERATIONS:,} operations".replace(",", " ")),
     (
         "7",
-        f"as many stretches of {activity.LEAD_IN + activity._COUNTED + 1} consecutive steps as have "
+        f"as many stretches of {stretches.LEAD_IN + stretches._MOST + 1} consecutive steps as have "
         f"{activity.OF_STRETCHES:,}".replace(",", " "),
     ),
-    ("7", f"the first {activity.LEAD_IN} steps and the last are not counted"),
+    ("7", f"the first {stretches.LEAD_IN} steps and the last are not counted"),
+    ("7", f"or {stretches._SOME} counted steps of each kind, in shorter ones"),
+    ("7", f"at their median period ({percent(stretches._LIKE)})"),
+    ("7", f"other kinds of {graph._FEW} steps or more say for themselves what is usual"),
+    ("7", f"in {hosts_meet._LEAST} of them at the least, and such kinds have {percent(hosts_meet._OFTEN)} of all steps"),
     (
         "7",
         f"Above {percent(savings.SURE_ERROR)} `sure` is not high, above {percent(results.MAX_ERROR)} savings are null",

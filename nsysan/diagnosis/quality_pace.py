@@ -46,6 +46,8 @@ def _nobody(run: Run, diagnosis: Diagnosis) -> tuple[Status, str]:
         return Status.ESTIMATED, "a host that is late may not show: its clock disagrees (see cpu_gpu_clock)"
     if run.collectives.is_empty():
         return Status.OK, "no collective ties the ranks together in these steps"
+    if unseen := _unseen(diagnosis):
+        return Status.ESTIMATED, f"a rank that is late in others may not show: {unseen}"
     if diagnosis.rotation:
         turns = (
             f"another rank is late in each step, which costs {duration(diagnosis.rotation)} a step; none is by itself"
@@ -59,6 +61,13 @@ def _nobody(run: Run, diagnosis: Diagnosis) -> tuple[Status, str]:
             f"{or_capture(run, diagnosis.pace)}",
         )
     return Status.OK, f"no rank costs {pct_limit(LATE_SHARE)} or more of the step, or of the slowest steps"
+
+
+def _unseen(diagnosis: Diagnosis) -> str:
+    """That some kinds of steps are not replayed, where they take what counts; else ""."""
+    share = 0.0 if diagnosis.pace is None else diagnosis.pace.unseen
+    told = f"kinds of decode steps with {pct(share)} of their time are in none of the stretches that are replayed"
+    return told if share >= LATE_SHARE else ""
 
 
 def hidden_share(what: WhatIf | None) -> float:
@@ -86,6 +95,8 @@ def _who_is_named(run: Run, diagnosis: Diagnosis) -> tuple[Status, str]:
         return Status.ESTIMATED, why
     if LateCause.HOST in causes and run.is_eager and diagnosis.untraced is None:
         return Status.ESTIMATED, _INFLATED
+    if unseen := _unseen(diagnosis):
+        return Status.ESTIMATED, unseen
     costs = f"{pct_limit(LATE_SHARE)} of the step or of its tail, or more"
     return Status.OK, f"with all other late ranks put right, it costs {costs}"
 
@@ -100,6 +111,7 @@ def assess_savings(run: Run, diagnosis: Diagnosis) -> Quality:
     steps = diagnosis.pace.per_step.select("stretch", "step").n_unique()
     of = f"by replay of {counted(steps, 'step')}, which misses the measured period by {pct(what.error)}"
     limits = _limits(run, what, what.error, or_capture(run, diagnosis.pace))
+    limits += [unseen] if (unseen := _unseen(diagnosis)) else []
     limits += [_INFERRED] if diagnosis.pace.turns_inferred and not what.why_host else []
     limits += [_ANSWERED] if diagnosis.pace.answered else []
     limits += [_SEEN if diagnosis.pace.hosts else _MET] if diagnosis.pace.met else []

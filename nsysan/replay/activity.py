@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from nsysan.columns.times import in_any, shifted
+from nsysan.replay.stretches import LEAD_IN, Steps, stretches_of
 from nsysan.run.placed import PlacedTrace
 from nsysan.run.run import Run
 
@@ -16,12 +17,9 @@ from nsysan.run.run import Run
 MAX_OPERATIONS = 60_000
 #: Where that is not all, several stretches have no more than this.
 OF_STRETCHES = 36_000
-#: A stretch has steps in which hosts and GPUs come to their pace, those that are counted, and one to end the last.
-LEAD_IN = 2
 _BEFORE = -(1 << 63)
 #: Of the delays from a launch to its work all but these show whether a GPU's clock is early.
 _LEAST = 0.001
-_COUNTED = 8
 _OPERATION = (
     "row",
     "rank",
@@ -188,7 +186,14 @@ def _orders(placed: PlacedTrace, operations: pl.DataFrame) -> pl.DataFrame:
 def _chosen(run: Run, most: int) -> tuple[pl.DataFrame, bool]:
     """The steps of the stretches, as Activity has them, with finish; and whether they are all."""
     windows = run.windows.select("step", "rank", "begin", "finish", "population", steady=pl.col("excluded").is_null())
-    by_step = windows.group_by("step").agg(pl.all("steady"), pl.first("population"), ranks=pl.len()).sort("step")
+    by_step = windows.group_by("step").agg(
+        pl.all("steady"),
+        pl.first("population"),
+        ranks=pl.len(),
+        period=(pl.col("finish") - pl.col("begin")).median(),
+    )
+    by_step = by_step.sort("step")
+    kinds = by_step["population"].to_list()
     full = by_step["ranks"].to_numpy() == by_step["ranks"].max()
     numbers, steady = by_step["step"].to_list(), (by_step["steady"].to_numpy() & full).tolist()
     if not any(steady):
@@ -202,19 +207,16 @@ def _chosen(run: Run, most: int) -> tuple[pl.DataFrame, bool]:
     if end - begin <= possible:
         stretches = [(begin, end)]
     else:
-        length = min(possible, LEAD_IN + _COUNTED + 1)
-        count = max(1, int(min(most, OF_STRETCHES) / each) // length)
-        room = end - begin - length
-        stretches = [
-            (at, at + length) for at in sorted({begin + round(room * (i + 0.5) / count) for i in range(count)})
-        ]
+        inside = slice(begin, end)
+        steps = Steps(steady[inside], kinds[inside], by_step["period"].to_list()[inside])
+        found = stretches_of(steps, max(1, int(min(most, OF_STRETCHES) / each)), possible)
+        stretches = [(begin + at, begin + after) for at, after in found]
     counted = [
         [at for at in range(b, e - 1) if steady[at] and (at - b >= LEAD_IN or (b == 0 and e - b <= LEAD_IN + 2))]
         or [at for at in range(b, e - 1) if steady[at]]
         for b, e in stretches
     ]
     # A kind of steps that has no other is told by those in which hosts and GPUs may not have come to their pace.
-    kinds = by_step["population"].to_list()
     told = {kinds[at] for own in counted for at in own}
     counted = [
         sorted({*own, *(at for at in range(b, e - 1) if steady[at] and kinds[at] not in told)})

@@ -107,7 +107,8 @@ class Pace:
     as is inferred (see replay.replies). met: whether hosts wait for each other in their steps, as is inferred (see
     replay.hosts_meet, replay.seen_waits). ahead: whether hosts launch a step before they have the results of the one
     before (see replay.ahead). hosts: of the ranks whose calls into the operating system are in the trace; waits:
-    for what these wait, as told_waits.told_waits has it.
+    for what these wait, as told_waits.told_waits has it. unseen: share of the time of those steps that answers are of
+    whose kind none of the replayed ones has.
     """
 
     period: Timed
@@ -133,6 +134,12 @@ class Pace:
     met: bool = False
     hosts: Sequence[HostTime] = ()
     waits: pl.DataFrame = field(default_factory=pl.DataFrame)
+    unseen: float = 0.0
+
+    def off(self, period: float) -> Pace:
+        """Of steps that take `period`, of which the replayed ones are a sample: with what these miss that by."""
+        missed = abs(self.period.median / period - 1) if period else 0.0
+        return replace(self, error=max(self.error, missed))
 
     def of(self, period: int) -> Pace:
         """Of steps that take `period`, of which the replayed ones are a sample: figures of a step by that ratio.

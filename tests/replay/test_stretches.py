@@ -1,0 +1,114 @@
+"""Which steps are replayed where all are too many."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+import nsysan
+from nsysan.diagnosis import paced
+from nsysan.diagnosis.evidence import Aspect, Status
+from nsysan.metrics.scenarios import Scenario
+from nsysan.replay import activity
+from nsysan.replay.pace import replay
+from nsysan.replay.stretches import Steps, stretches_of
+from nsysan.report.build import build_report
+from nsysan.report.report import Report
+from tests.liveserver import Kind, period, run, write
+
+
+def of(*blocks: tuple[str, int, float]) -> Steps:
+    """Steady steps in blocks: kind, how many, period."""
+    kinds, periods = [], []
+    for kind, count, ns in blocks:
+        kinds += [kind] * count
+        periods += [ns] * count
+    return Steps([True] * len(kinds), kinds, periods)
+
+
+def test_alike_steps_are_shown_evenly() -> None:
+    # Of 100 two times 11: a quarter and three quarters of the way.
+    assert stretches_of(of(("a", 100, 8.0)), 22, 40) == [(22, 33), (67, 78)]
+    # Where not even one has room, it has more.
+    assert stretches_of(of(("a", 100, 8.0)), 5, 9) == [(45, 54)]
+    assert stretches_of(of(("a", 100, 8.0)), 3, 3) == [(48, 51)]
+
+
+def test_a_stretch_is_where_steps_take_what_they_usually_do() -> None:
+    # A fault in 40 of 100 steps, in the middle: the median step is without.
+    ((begin, end),) = stretches_of(of(("a", 30, 8.0), ("a", 40, 9.8), ("a", 30, 8.0)), 11, 18)
+    # Five of eight counted steps are without.
+    assert end <= 30 + 4 or begin >= 70 - 6
+    ((begin, end),) = stretches_of(of(("a", 44, 9.8), ("a", 12, 8.0), ("a", 44, 9.8)), 11, 18)
+    assert begin + 2 + 5 <= 44 or end - 1 - 5 >= 56
+
+
+def test_every_kind_is_shown() -> None:
+    steps = of(("a", 30, 8.0), ("b", 30, 9.0), ("c", 30, 7.0))
+    found = stretches_of(steps, 11, 18)
+    assert [end - begin for begin, end in found] == [6, 6, 6]
+    assert {steps.kinds[at] for begin, end in found for at in range(begin + 2, end - 1)} == {"a", "b", "c"}
+    # Where there is room for two of them, those that take most time.
+    two = stretches_of(of(("a", 30, 1.0), ("b", 30, 9.0), ("c", 30, 7.0)), 8, 8)
+    assert [begin // 30 for begin, _ in two] == [1, 2]
+
+
+# ---- what is told by it
+
+LAYERS = 4
+#: Operations of all ranks a step: two a layer, and sampling.
+EACH = 2 * (2 * LAYERS + 1)
+SIZES = {16: Kind(16, [60_000] * LAYERS), 8: Kind(8, [50_000] * LAYERS, 60_000), 4: Kind(4, [40_000] * LAYERS)}
+
+
+def report_of(path: Path, kinds: list[Kind], steps: int, monkeypatch: pytest.MonkeyPatch) -> Report:
+    """The report where no more than so many steps are replayed."""
+    monkeypatch.setattr(paced, "replay", partial(replay, most=steps * EACH))
+    monkeypatch.setattr(activity, "OF_STRETCHES", steps * EACH)
+    return build_report(nsysan.analyze(write(path, run(kinds, jitter=0.01))), "0", timelines=False)
+
+
+def status(report: Report, aspect: Aspect) -> Status:
+    return next(row.status for row in report.quality if row.id == aspect)
+
+
+@pytest.mark.parametrize("order", [(16, 8, 4), (8, 16, 4)])
+def test_a_sample_of_all_kinds_tells_what_all_steps_do(
+    tmp_path: Path, order: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kinds = [SIZES[batch] for batch in order for _ in range(14)]
+    report = report_of(tmp_path / "t.sqlite", kinds, 18, monkeypatch)
+    what = report.diagnosis.what_if
+    assert what is not None
+    assert len(report.diagnosis.summed) == 3
+    now, right = (period(run(kinds, jitter=0.01, faults=faults)) for faults in (True, False))
+    assert what.period == pytest.approx(now, rel=0.005)
+    assert what[Scenario.NO_SKEW] == pytest.approx(right, abs=0.005 * now)
+    (late,) = report.diagnosis.late
+    assert (late.ranks, late.saves) == ((1,), pytest.approx(now - right, abs=0.005 * now))
+    assert status(report, Aspect.STRAGGLER) == Status.OK
+
+
+def test_kinds_that_no_stretch_shows_are_a_doubt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds = [SIZES[batch] for batch in (16, 8, 4) for _ in range(14)]
+    report = report_of(tmp_path / "t.sqlite", kinds, 8, monkeypatch)
+    assert report.diagnosis.pace is not None
+    assert 0.25 < report.diagnosis.pace.unseen < 0.4
+    for aspect in (Aspect.STRAGGLER, Aspect.WHAT_IF):
+        row = next(row for row in report.quality if row.id == aspect)
+        assert row.status == Status.ESTIMATED
+        assert "of their time are in none of the stretches that are replayed" in row.reason
+
+
+def test_a_sample_that_takes_otherwise_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of the steps take longer: no stretch has both."""
+    slow, fast = (Kind(8, [50_000] * LAYERS, more) for more in (60_000, 0))
+    report = report_of(tmp_path / "t.sqlite", [slow] * 20 + [fast] * 20, 11, monkeypatch)
+    what = report.diagnosis.what_if
+    assert what is not None
+    assert what.error is not None
+    assert what.replayed is not None
+    assert what.error == pytest.approx(abs(what.replayed / what.period - 1), rel=0.01)
+    assert (what.error > 0.05) == (what[Scenario.NO_SKEW] is None)
