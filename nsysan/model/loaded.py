@@ -21,6 +21,7 @@ from nsysan.model.operations import OPERATION, Operations, in_words, is_communic
 from nsysan.model.payloads import with_payloads
 from nsysan.model.ranks import Rank, identify_ranks
 from nsysan.model.selection import WHOLE, Selection
+from nsysan.model.steps.extents import with_extents
 from nsysan.model.steps.search import find_windows
 from nsysan.model.steps.step_windows import StepWindows
 from nsysan.timings import stage
@@ -121,7 +122,7 @@ def read(request: ReadRequest) -> LoadedTrace:
     calls = in_words(work.frame(_OF_CALLS, at=work.of_class(COMMUNICATION)))
     payloads = with_payloads(calls, trace.ranges, trace.graph_nodes, trace.payload_entries)
     payloads = payloads.select("row", "message_bytes", "communicator", "peer", "asked", "half").sort("row")
-    step_windows = find_windows(trace, work, request.steps, use_nvtx=request.use_nvtx)
+    step_windows = with_extents(work, find_windows(trace, work, request.steps, use_nvtx=request.use_nvtx))
     trace.release("calls")
     give_back(len(work))
     owners = list(work.owners.iter_rows())

@@ -11,7 +11,7 @@ import polars as pl
 from nsysan.model.steps.step_kind import StepKind
 from nsysan.run.run import OF_ALL_STEPS, Run
 
-#: A population that has so much of the decode time heads alone.
+#: A population whose work has so much of the decode time heads alone.
 _HALF = 0.5
 
 
@@ -36,9 +36,9 @@ def of_all_decode(run: Run) -> Run:
     if len(run.steps_of) > 1 or steps.asked or run.summed:
         return run
     decode = [one.id for one in steps.populations if one.kind is StepKind.DECODE]
-    period = (pl.col("finish") - pl.col("begin")).median()
-    own = run.windows.filter(pl.col("population").is_in(decode)).group_by("population", "step").agg(period=period)
-    time = dict(own.group_by("population").agg(pl.sum("period")).iter_rows())
+    # By extent: a pause without requests is in the period of the step before it, whatever its kind.
+    own = run.windows.filter(pl.col("population").is_in(decode)).group_by("population", "step").agg(pl.median("extent"))
+    time = dict(own.group_by("population").agg(pl.sum("extent")).iter_rows())
     whole = sum(time.values())
     # The headline need not be the one that takes most time.
     if not whole or max(time.values()) >= _HALF * whole:

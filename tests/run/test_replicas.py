@@ -14,6 +14,7 @@ from nsysan import ExitCode, NsysanError
 from nsysan.report.build import build_report
 from nsysan.report.report import Report
 from nsysan.report.terminal import to_text
+from nsysan.run.all_decode import of_all_decode
 from nsysan.run.groups import inferred
 from nsysan.run.run import Run
 from tests.clitools import run_cli
@@ -381,6 +382,33 @@ def test_batches_that_ranges_tell_are_populations(tmp_path: Path, capsys: pytest
         assert chosen["what_if"]["period_ns"] == 100_000
     refused = run_cli(capsys, "report", trace, "--json", "-", "-q", "--batch", "3")
     assert (refused.code, "decode_8, decode_4" in refused.err) == (ExitCode.NO_STEPS, True)
+
+
+def batches(builder: TraceBuilder, steps: Sequence[tuple[int, int, int]]) -> TraceBuilder:
+    """Steps marked with their batch: batch, ns of work, ns until the next step's begins."""
+    process, at = builder.process(1), 1_000_000
+    for batch, work, gap in steps:
+        process.nvtx(f"execute_context_0(0)_generation_{batch}({batch})", at - 900, at - 100)
+        process.kernel(COMPUTE_KERNEL, at, at + work, launch=(at - 800, at - 600))
+        at += work + gap
+    return builder
+
+
+def test_a_pause_without_requests_makes_no_kind_of_step_the_headline(tmp_path: Path) -> None:
+    # The last request of each burst decodes alone; then there is none for 5 ms, which are in that step's period.
+    run = analysed(tmp_path, batches(TraceBuilder(), ([(8, 90_000, 10_000)] * 6 + [(1, 50_000, 5_000_000)]) * 3))
+    assert [one.id for one in run.steps.populations] == ["decode_8", "decode_1"]
+    assert run.windows.filter(population="decode_1")["extent"].unique().to_list() == [50_000]
+    periods = run.windows.filter(population="decode_1").select(period=pl.col("finish") - pl.col("begin"))
+    assert periods["period"].to_list() == [5_050_000, 5_050_000, 50_000]
+
+
+def test_half_of_the_decode_time_is_without_pauses(tmp_path: Path) -> None:
+    # 10 of 99, and 5 of 60 of each other kind: 990 of 1590 us. With two pauses in it, that would be 1000 of 2400.
+    others = [(batch, 60_000, gap) for batch in (4, 2) for gap in (0, 0, 400_000, 0, 0)]
+    run = analysed(tmp_path, batches(TraceBuilder(), [(8, 99_000, 1_000)] * 10 + others))
+    assert of_all_decode(run).summed == ()
+    assert run.steps.populations[0].id == "decode_8"
 
 
 def test_prefill_of_the_same_kernels_is_told_by_how_long_they_take(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import polars as pl
 from nsysan.columns.asof import join_nearest
 from nsysan.model.classes import WorkClass
 from nsysan.model.operations import is_communication
+from nsysan.model.steps.extents import clipped
 from nsysan.model.steps.lags import in_step
 from nsysan.model.steps.populations import DEFAULT, Choice, Population, find_populations
 from nsysan.model.steps.step_kind import StepKind
@@ -32,8 +33,9 @@ _BESIDE = 3
 class Steps:
     """The steps of a run.
 
-    windows: step, rank_key, begin, finish, label, population (id), left_out (null: a steady step of its population;
-    else why it is not), excluded (the same of the headline population). populations: the headline first.
+    windows: step, rank_key, begin, finish, label, extent (ns in which its work runs), population (id), left_out (null:
+    a steady step of its population; else why it is not), excluded (the same of the headline population). populations:
+    the headline first.
     membership: row, step of each call that belongs to one; passing: the same of those that no range claims.
     source: the method in words, for people. asked: whether the user chose the headline.
     """
@@ -56,7 +58,7 @@ def combine_steps(
     calls, counts: of all traces, as in model.loaded.TraceSummary. choice: the population to head with.
     """
     first = found[0]
-    windows = _number_across_ranks(pl.concat([part.windows for part in found], how="diagonal"), calls)
+    windows = clipped(_number_across_ranks(pl.concat([part.windows for part in found], how="diagonal"), calls))
     opened = windows.select("rank_key", "begin", "step")
     membership = (
         calls.select("row", "rank_key", begin="member").join(opened, on=["rank_key", "begin"]).select("row", "step")
@@ -200,7 +202,7 @@ def _exclude(
     columns = {
         name: pl.col("step").replace_strict(of, default=None, return_dtype=pl.String) for name, of in mapped.items()
     }
-    return windows.with_columns(**columns).select("step", *WINDOWS, *columns), populations
+    return windows.with_columns(**columns).select("step", *WINDOWS, "extent", *columns), populations
 
 
 def _first_decoding(populations: Sequence[Population]) -> Population | None:

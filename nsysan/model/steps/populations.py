@@ -49,7 +49,7 @@ class Choice:
     batch: int | None = None
 
 
-#: The decode population that takes most time.
+#: The decode population whose work takes most time.
 DEFAULT = Choice()
 
 
@@ -64,13 +64,14 @@ def find_populations(
 
     NsysanError where the one asked for is not there.
 
-    windows: step, rank_key, begin, finish, and kind, batch where ranges tell. counts: step, rank_key, name, n,
+    windows: step, rank_key, begin, finish, extent, and kind, batch where ranges tell. counts: step, rank_key, name, n,
     collectives, ns. sizes: of the messages of each step.
     """
     chosen = pl.col("step").is_in(list(candidates))
     counts = counts.filter(chosen).group_by("rank_key", "step", "name").agg(pl.sum("n", "collectives", "ns"))
-    periods = windows.filter(chosen).group_by("step").agg(period=(pl.col("finish") - pl.col("begin")).median())
-    took = dict(periods.iter_rows())
+    times = windows.filter(chosen).group_by("step")
+    took = times.agg(period=(pl.col("finish") - pl.col("begin")).median(), extent=pl.median("extent"))
+    periods, extents = (dict(took.select("step", name).iter_rows()) for name in ("period", "extent"))
     found = []
     for (kind, batch), steps in _told(windows, candidates).items():
         for own in _alike(counts, sizes, steps):
@@ -84,8 +85,8 @@ def find_populations(
         stated, choice = choice.batch, replace(choice, batch=None)
     else:
         stated = None
-    head = _headline(named, took, choice, told=all(one.batch is not None for one in named))
-    rest = sorted((one for one in named if one is not head), key=lambda one: -sum(took[step] for step in one.steps))
+    head = _headline(named, extents, choice, told=all(one.batch is not None for one in named))
+    rest = sorted((one for one in named if one is not head), key=lambda one: -sum(periods[step] for step in one.steps))
     others = [_compared(one, head, counts, sizes) for one in rest]
     return [head if stated is None else replace(head, batch=stated), *others]
 
@@ -185,6 +186,7 @@ def _named(found: Sequence[Population]) -> list[Population]:
 def _headline(found: Sequence[Population], took: Mapping[int, float], choice: Choice, *, told: bool) -> Population:
     """The decode population that takes most time, or the one asked for.
 
+    took: extent of each step: a pause without requests is in the period of the step before it, and of no kind.
     Without ranges that tell decoding from prefill, the one with most steps.
     """
     if choice.population is not None or choice.batch is not None:
