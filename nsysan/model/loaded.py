@@ -22,6 +22,7 @@ from nsysan.model.payloads import with_payloads
 from nsysan.model.ranks import Rank, identify_ranks
 from nsysan.model.selection import WHOLE, Selection
 from nsysan.model.steps.extents import with_extents
+from nsysan.model.steps.graphs import with_graphs
 from nsysan.model.steps.search import find_windows
 from nsysan.model.steps.step_windows import StepWindows
 from nsysan.timings import stage
@@ -122,7 +123,8 @@ def read(request: ReadRequest) -> LoadedTrace:
     calls = in_words(work.frame(_OF_CALLS, at=work.of_class(COMMUNICATION)))
     payloads = with_payloads(calls, trace.ranges, trace.graph_nodes, trace.payload_entries)
     payloads = payloads.select("row", "message_bytes", "communicator", "peer", "asked", "half").sort("row")
-    step_windows = with_extents(work, find_windows(trace, work, request.steps, use_nvtx=request.use_nvtx))
+    step_windows = find_windows(trace, work, request.steps, use_nvtx=request.use_nvtx)
+    step_windows = with_graphs(work, with_extents(work, step_windows))
     trace.release("calls")
     give_back(len(work))
     owners = list(work.owners.iter_rows())

@@ -9,11 +9,14 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from nsysan._errors import ExitCode, NsysanError
+from nsysan.model.steps.replayed_kinds import ReplayedKinds, of_one_graph, replayed_kinds
 from nsysan.model.steps.step_kind import StepKind
 
-#: Steps of one population differ in no more than this share of their operations, and in no communication.
+#: Steps of one population differ in no more than this share of their operations, and in no communication; where the
+#: graphs differ that they replay, in no more of their compute.
 SIMILAR = 0.1
-#: Steps whose compute takes so many times the usual on every rank, in the same kernels, are no decode steps.
+#: Steps whose compute takes so many times the usual on every rank, in the same kernels or without a replay where others
+#: replay graphs, are no decode steps.
 LONGER = 2.0
 #: Of fewer steps than this none is the usual.
 _FEW = 4
@@ -64,16 +67,20 @@ def find_populations(
 
     NsysanError where the one asked for is not there.
 
-    windows: step, rank_key, begin, finish, extent, and kind, batch where ranges tell. counts: step, rank_key, name, n,
-    collectives, ns. sizes: of the messages of each step.
+    windows: step, rank_key, begin, finish, extent, kind, batch where ranges tell, and GRAPHS where they do not and some
+    are replayed. counts: step, rank_key, name, n, collectives, ns. sizes: of the messages of each step.
     """
     chosen = pl.col("step").is_in(list(candidates))
     counts = counts.filter(chosen).group_by("rank_key", "step", "name").agg(pl.sum("n", "collectives", "ns"))
     times = windows.filter(chosen).group_by("step")
     took = times.agg(period=(pl.col("finish") - pl.col("begin")).median(), extent=pl.median("extent"))
     periods, extents = (dict(took.select("step", name).iter_rows()) for name in ("period", "extent"))
-    found = []
+    by_graph = replayed_kinds(windows.filter(chosen), counts, LONGER)
+    found: list[Population] = []
     for (kind, batch), steps in _told(windows, candidates).items():
+        if kind is None and batch is None and by_graph is not None:
+            found += _populations_of_replays(by_graph, counts, sizes, steps)
+            continue
         for own in _alike(counts, sizes, steps):
             usual, longer = (own, []) if kind is not None else _by_duration(counts, own)
             found.append(Population("", kind or StepKind.DECODE, batch, tuple(usual)))
@@ -85,9 +92,11 @@ def find_populations(
         stated, choice = choice.batch, replace(choice, batch=None)
     else:
         stated = None
-    head = _headline(named, extents, choice, told=all(one.batch is not None for one in named))
+    told = all(one.batch is not None for one in named) or (by_graph is not None and by_graph.whole)
+    head = _headline(named, extents, choice, told=told)
     rest = sorted((one for one in named if one is not head), key=lambda one: -sum(periods[step] for step in one.steps))
-    others = [_compared(one, head, counts, sizes) for one in rest]
+    graphs = by_graph.graphs if by_graph is not None else {}
+    others = [_compared(one, head, counts, sizes, graphs) for one in rest]
     return [head if stated is None else replace(head, batch=stated), *others]
 
 
@@ -158,6 +167,16 @@ def _apart(counts: pl.DataFrame, model: int) -> pl.DataFrame:
     )
 
 
+def _populations_of_replays(
+    told: ReplayedKinds, counts: pl.DataFrame, sizes: Mapping[int, list[int]], steps: list[int]
+) -> Iterator[Population]:
+    """The populations, without ids, of steps most of which replay graphs."""
+    for kind in StepKind:
+        for own in _alike(counts, sizes, [step for step in steps if told.kinds[step] is kind]):
+            parts = of_one_graph(told, own, SIMILAR) if kind is StepKind.DECODE else [own]
+            yield from (Population("", kind, None, tuple(part)) for part in parts)
+
+
 def _by_duration(counts: pl.DataFrame, steps: list[int]) -> tuple[list[int], list[int]]:
     """The steps, and apart those whose compute takes LONGER times the usual on every rank."""
     if len(steps) < _FEW:
@@ -208,24 +227,37 @@ def _headline(found: Sequence[Population], took: Mapping[int, float], choice: Ch
     return max(found, key=weight)
 
 
-def _compared(one: Population, head: Population, counts: pl.DataFrame, sizes: Mapping[int, list[int]]) -> Population:
+def _compared(
+    one: Population,
+    head: Population,
+    counts: pl.DataFrame,
+    sizes: Mapping[int, list[int]],
+    graphs: Mapping[int, int | None],
+) -> Population:
     """The population with how it differs from the headline."""
     if one.kind is not head.kind:
         why = one.kind.value if one.kind is not StepKind.MIXED else "mixed: prefill and decode in one step"
     elif one.batch != head.batch:
         why = f"{one.kind.value} of batch {'unknown' if one.batch is None else one.batch}"
     else:
-        why = _other_work(one.steps[0], head.steps[0], counts, sizes)
+        why = _other_work(one.steps[0], head.steps[0], counts, sizes, graphs)
     return replace(one, why=why)
 
 
-def _other_work(step: int, model: int, counts: pl.DataFrame, sizes: Mapping[int, list[int]]) -> str:
+def _other_work(
+    step: int,
+    model: int,
+    counts: pl.DataFrame,
+    sizes: Mapping[int, list[int]],
+    graphs: Mapping[int, int | None],
+) -> str:
     both = counts.filter(pl.col("step").is_in([step, model]))
     _, _, total, here, _ = _apart(both, model).filter(pl.col("step") == step).row(0)
     parts = [f"{here} operations (usually {total})"] if here != total else []
     parts += _other_kernels(_compare(both, model).filter(pl.col("step") == step))
     own, usual = sizes.get(step, []), sizes.get(model, [])
     parts += [f"messages of {_listed(own)} (usually {_listed(usual)})"] if own != usual and own and usual else []
+    parts += ["another CUDA graph"] if graphs.get(step) != graphs.get(model) else []
     return f"different work: {', '.join(parts)}"
 
 

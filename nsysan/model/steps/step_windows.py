@@ -32,8 +32,9 @@ class StepMethod(StrEnum):
 class StepWindows:
     """What one way of finding steps came up with.
 
-    windows: the columns of WINDOWS, by rank_key and begin, kind, batch where ranges tell, and extent (see extents).
-    member: for each operation the row of the window that it is of, -1 for none. source: the method for people.
+    windows: the columns of WINDOWS, by rank_key and begin, kind, batch where ranges tell, extent (see extents), and
+    graphs, graph, eager_ns where graphs are replayed (see graphs). member: for each operation the row of the window
+    that it is of, -1 for none. source: the method for people.
     """
 
     method: StepMethod
