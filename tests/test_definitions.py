@@ -145,7 +145,7 @@ NUMBERS = [
     ("7", f"or {stretches._SOME} counted steps of each kind, in shorter ones"),
     ("7", f"at their median period ({percent(stretches._LIKE)})"),
     ("7", f"other kinds of {graph._FEW} steps or more say for themselves what is usual"),
-    ("7", f"in {hosts_meet._LEAST} of them at the least, and such kinds have {percent(hosts_meet._OFTEN)} of all steps"),
+    ("7", f"in {hosts_meet._LEAST} of them at the least, and such kinds have {percent(hosts_meet._OFTEN)} of all"),
     (
         "7",
         f"Above {percent(savings.SURE_ERROR)} `sure` is not high, above {percent(results.MAX_ERROR)} savings are null",
