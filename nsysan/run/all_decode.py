@@ -13,6 +13,8 @@ from nsysan.run.run import OF_ALL_STEPS, Run
 
 #: A population whose work has so much of the decode time heads alone.
 _HALF = 0.5
+#: A kind whose steps are followed by nothing for so many times the usual step has no request to go on with.
+_PAUSE = 10
 
 
 class Summed(NamedTuple):
@@ -37,7 +39,9 @@ def of_all_decode(run: Run) -> Run:
         return run
     decode = [one.id for one in steps.populations if one.kind is StepKind.DECODE]
     # By extent: a pause without requests is in the period of the step before it, whatever its kind.
-    own = run.windows.filter(pl.col("population").is_in(decode)).group_by("population", "step").agg(pl.median("extent"))
+    period = (pl.col("finish") - pl.col("begin")).median()
+    steps_of = run.windows.filter(pl.col("population").is_in(decode)).group_by("population", "step")
+    own = steps_of.agg(pl.median("extent"), period=period)
     time = dict(own.group_by("population").agg(pl.sum("extent")).iter_rows())
     whole = sum(time.values())
     # The headline need not be the one that takes most time.
@@ -46,7 +50,10 @@ def of_all_decode(run: Run) -> Run:
     # The last step ends with its own last work: what a kind takes that has no other is not known.
     told = pl.col("left_out").is_null() & (pl.col("step") < pl.max("step"))
     kept = run.windows.filter(pl.col("population").is_in(decode) & told)
-    summed = tuple(one for one in decode if one in set(kept["population"]))
+    own = own.with_columns(after=pl.col("period") - pl.col("extent"), usual=pl.median("period"))
+    after = own.group_by("population").agg(pl.median("after"), pl.first("usual"))
+    pauses = set(after.filter(pl.col("after") > _PAUSE * pl.col("usual"))["population"])
+    summed = tuple(one for one in decode if one in set(kept["population"]) - pauses)
     if not summed:
         return run
     excluded = pl.when(pl.col("population").is_in(summed)).then("left_out").otherwise(pl.lit("other work"))

@@ -84,6 +84,22 @@ def test_a_kind_with_few_steps_is_in_the_replay_as_in_the_period(
     assert what.replayed == what.period
 
 
+def test_a_kind_that_a_pause_without_requests_follows_is_not_in_the_sum(tmp_path: Path) -> None:
+    """The last request of a burst decodes alone; then there is none for 20 ms."""
+    order = ([16] * 6 + [8] * 6 + [4] * 6 + [1]) * 5
+    more = {16: 0, 8: 60_000, 4: 0, 1: 0}
+    kinds = [Kind(batch, [35_000 + 1_500 * batch] * LAYERS, more[batch]) for batch in order]
+
+    def pause(number: int) -> int:
+        return 20_000_000 if order[number - 1] == 1 else 0
+
+    now, right = (run(kinds, jitter=0.01, pause=pause, faults=faults) for faults in (True, False))
+    report = build_report(nsysan.analyze(write(tmp_path / "t.sqlite", now)), "0", timelines=False)
+    assert {one.id for one in report.diagnosis.summed} == {"decode_16", "decode_8", "decode_4"}
+    before, after = (sum(period(steps, batch) for batch in (16, 8, 4)) / 3 for steps in (now, right))
+    held(report, before, after, (1, "compute"))
+
+
 def test_the_path_is_of_the_usual_steps_as_the_period_is(tmp_path: Path) -> None:
     """Hosts pause for 4 ms in every tenth step: the mean step is mostly that, the usual one compute."""
     sizes = [Kind(16, [60_000] * LAYERS), Kind(8, [50_000] * LAYERS), Kind(4, [40_000] * LAYERS)]
