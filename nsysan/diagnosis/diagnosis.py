@@ -81,7 +81,7 @@ class Diagnosis:
             return ""
         most = self.summed[0]
         return (
-            f"decode steps are of {counted(len(self.summed), 'kind')}, by batch and work, none with half of the time "
-            f"({most.id} has {pct(most.share)}): verdict, critical path, late ranks and savings are means over all of "
-            f"them, weighted by their steps; tables of medians are of {self.headline} alone"
+            f"decode steps are of {counted(len(self.summed), 'kind')}, by batch and work ({most.id} takes "
+            f"{pct(most.share)} of the time): verdict, critical path, late ranks and savings are means over all of them, "
+            f"weighted by their steps; tables of medians are of {self.headline} alone"
         )

@@ -53,7 +53,8 @@ def _of_all(run: Run, pace: Pace) -> Pace:
     """The same for all steady steps, of which some may be replayed: how far those are from these is an error, too."""
     usual = usual_period(run)
     if not run.summed:
-        return pace if pace.whole else pace.off(usual)
+        # Where fewer batches are in flight than stages steps are of two lengths, and a median of either.
+        return pace if pace.whole and run.stage_work is None else pace.off(usual)
     replayed = run.windows.filter(pl.col("step").is_in(pace.per_step["step"].unique().to_list()))
     told = set(replayed["population"])
     each, weights = typical_periods(run), weights_of(run)

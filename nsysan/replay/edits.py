@@ -55,6 +55,13 @@ def no_skew(chosen: _Mask, levels: Levels | None = None) -> Edit:
     def edit(basis: Basis, lane: I64, cross: I64) -> None:
         known = levels or basis.levels
         np.copyto(lane, known.lane, where=chosen)
+        # What a host does once the last stage of a pipeline has ended is in the edge from there, too.
+        turn = np.flatnonzero(basis.graph.link == Link.TURN)
+        target = basis.graph.edges.target[turn]
+        own = chosen[target] & (target < basis.graph.first_operation)
+        turn, target = turn[own], target[own]
+        less = np.maximum(basis.delays.lane[target] - known.lane[target], 0)
+        cross[turn] = np.maximum(cross[turn] - less, 0)
         gone = np.flatnonzero(known.gone)
         cross[gone[chosen[basis.graph.edges.target[gone]]]] = NEVER
 

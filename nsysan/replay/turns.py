@@ -14,7 +14,8 @@ _MOSTLY = 0.9
 
 
 def turns(work: pl.DataFrame, hosts: pl.DataFrame, starts: I64, stages: list[tuple[int, ...]]) -> list[Part]:
-    """Edges from the end of the last stage's step to the first stage's host, and to its GPU, when they begin the next.
+    """Edges from the end of the last stage's step to the first stage's host, and to its GPU, when they begin the next;
+    and to the hosts of the stages between.
 
     No table tells which work of the last stage a step of the first is made of. With so many batches in flight it is
     that of as many steps before: the last one that has always ended by then. Nothing is inferred where a call of the
@@ -29,25 +30,39 @@ def turns(work: pl.DataFrame, hosts: pl.DataFrame, starts: I64, stages: list[tup
     numbered = numbered.filter(~pl.col("message"))
     ends = numbered.filter(pl.col("rank").is_in(list(stages[-1]))).sort("end", "node")
     ends = ends.group_by("stretch", "step").agg(pl.last("end", "node")).sort("stretch", "step")
-    first = pl.col("rank").is_in(list(stages[0]))
+    first, middle = (
+        pl.col("rank").is_in([rank for one in chosen for rank in one]) for chosen in (stages[:1], stages[1:-1])
+    )
     key = ("stretch", "rank", "step")
-    calls = hosts.filter(first, ~pl.col("waits")).drop_nulls("step")
-    calls = calls.join(messages, on=["stretch", "rank", "start"], how="anti").sort("start", maintain_order=True)
-    calls = calls.group_by(key, maintain_order=True).agg(at=pl.first("start"), target=2 * pl.first("number"))
+    calls = hosts.filter(~pl.col("waits")).drop_nulls("step").sort("start", maintain_order=True)
+    own_calls = calls.filter(first).join(messages, on=["stretch", "rank", "start"], how="anti", maintain_order="left")
+    of_first, between = (
+        of.group_by(key, maintain_order=True).agg(at=pl.first("start"), target=2 * pl.first("number"))
+        for of in (own_calls, calls.filter(middle))
+    )
     work_of = numbered.filter(first).sort("begin", "node").group_by(key, maintain_order=True)
     begun = work_of.agg(at=pl.first("begin"), target=pl.first("node"))
     found = []
-    for name, own in calls.partition_by("stretch", as_dict=True, maintain_order=True).items():
-        ended = ends.filter(pl.col("stretch") == name[0])
+    for (stretch,), own in of_first.partition_by("stretch", as_dict=True, maintain_order=True).items():
+        of_stretch = pl.col("stretch") == stretch
+        ended = ends.filter(of_stretch)
         lag = _lag(own, ended)
         if lag is None:
             continue
-        for began in (own, begun.filter(pl.col("stretch") == name[0])):
-            of = _place(ended, began) - lag
-            known = of >= 0
-            source, target = ended["node"].to_numpy()[of[known]] + 1, began["target"].to_numpy()[known]
-            found.append(part(source, target.astype(np.int64), Link.TURN))
+        found += [_after(ended, began, lag) for began in (own, begun.filter(of_stretch))]
+        # Hosts of the stages between are told of the next step as those of the first are.
+        for began in between.filter(of_stretch).partition_by("rank", maintain_order=True):
+            lag = _lag(began, ended)
+            found += [] if lag is None else [_after(ended, began, lag)]
     return found
+
+
+def _after(ended: pl.DataFrame, began: pl.DataFrame, lag: int) -> Part:
+    """Edges to what begins each step from the end of the last stage's, so many steps before."""
+    of = _place(ended, began) - lag
+    known = of >= 0
+    source, target = ended["node"].to_numpy()[of[known]] + 1, began["target"].to_numpy()[known]
+    return part(source, target.astype(np.int64), Link.TURN)
 
 
 def _place(ended: pl.DataFrame, began: pl.DataFrame) -> I64:
@@ -56,7 +71,10 @@ def _place(ended: pl.DataFrame, began: pl.DataFrame) -> I64:
 
 
 def _lag(began: pl.DataFrame, ended: pl.DataFrame) -> int | None:
-    """How many steps before its own the last stage has always ended when the first begins one; None if not one."""
+    """How many steps before its own the last stage has always ended when the other begins one; None if it has not.
+
+    None before, where steps are numbered so that the last stage ends one that the first begins after it.
+    """
     if ended.is_empty() or began.is_empty():
         return None
     # Steps of a pipeline end in their order.
@@ -65,4 +83,4 @@ def _lag(began: pl.DataFrame, ended: pl.DataFrame) -> int | None:
     if not len(lags):
         return None
     lag = int(np.quantile(lags, _MOSTLY, method="higher"))
-    return lag if lag > 0 else None
+    return lag if lag >= 0 else None

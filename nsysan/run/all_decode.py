@@ -32,7 +32,8 @@ class Summed(NamedTuple):
 def of_all_decode(run: Run) -> Run:
     """The run of a replica, with the steady steps of all its decode populations as those that answers are of.
 
-    Itself where a decode population has half of the decode time, or the user has asked for one.
+    Itself where a decode population has half of the decode time, and its steps are not beside others in a pipeline, or
+    the user has asked for one.
     """
     steps = run.steps
     if len(run.steps_of) > 1 or steps.asked or run.summed:
@@ -45,7 +46,7 @@ def of_all_decode(run: Run) -> Run:
     time = dict(own.group_by("population").agg(pl.sum("extent")).iter_rows())
     whole = sum(time.values())
     # The headline need not be the one that takes most time.
-    if not whole or max(time.values()) >= _HALF * whole:
+    if not whole or (max(time.values()) >= _HALF * whole and not (len(time) > 1 and _side_by_side(run))):
         return run
     # The last step ends with its own last work: what a kind takes that has no other is not known.
     told = pl.col("left_out").is_null() & (pl.col("step") < pl.max("step"))
@@ -59,6 +60,11 @@ def of_all_decode(run: Run) -> Run:
     excluded = pl.when(pl.col("population").is_in(summed)).then("left_out").otherwise(pl.lit("other work"))
     other = replace(run, windows=run.windows.with_columns(excluded=excluded), summed=summed)
     return with_figures_of(run, other)
+
+
+def _side_by_side(run: Run) -> bool:
+    """Whether several batches are in a pipeline at one time: how long a step of one kind takes hangs on the others."""
+    return run.stage_work is not None and run.stage_work.at_once(run.ledger) > 1
 
 
 def with_figures_of(run: Run, other: Run) -> Run:

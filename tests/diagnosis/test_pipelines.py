@@ -133,6 +133,27 @@ def test_batches_in_flight_fill_the_bubble(tmp_path: Path) -> None:
     assert report.diagnosis.verdict.kind == VerdictKind.COMPUTE
 
 
+def test_kinds_that_are_in_a_pipeline_at_one_time_are_told_together(tmp_path: Path) -> None:
+    """What a rank loses in steps of one kind makes those of the other longer, which come behind them."""
+
+    def named(step: int) -> str:
+        batch = 16 if step % 2 else 4
+        return f"execute_context_0(0)_generation_{batch}({batch})"
+
+    for batches, kinds in ((1, 0), (2, 2)):
+        report = reported(tmp_path, pipeline([104_000, 104_000], batches=batches, steps=25, names=named))
+        assert len(report.diagnosis.summed) == kinds
+
+
+def test_what_puts_no_more_batches_in_flight_promises_nothing_of_them(tmp_path: Path) -> None:
+    """vLLM's asynchronous scheduling has all requests in one batch; without it hosts no longer work ahead."""
+    report = reported(tmp_path, pipeline([104_000, 104_000], names=lambda _: "execute_context_0(0)_generation_8(8)"))
+    found = next(one for one in report.findings if one.id == BubbleFinding.PIPELINE_BUBBLE)
+    assert (found.saving, found.saves, found.in_throughput) == (None, "", False)
+    assert "send more requests at once" in found.fix
+    assert report.next_step.saves == "how much that saves nobody can tell: try it"
+
+
 @pytest.mark.parametrize(("longer", "ratio"), [(40_000, 1.32), (4_000, None)])
 @pytest.mark.parametrize("batches", [1, 2])
 def test_uneven_stages_are_a_finding(tmp_path: Path, longer: int, ratio: float | None, batches: int) -> None:

@@ -30,19 +30,21 @@ def pipeline_bubble(case: Case) -> Iterator[Finding]:
     per_stage = "; ".join(stage.sentence for stage in bubble.stages)
     now = bubble.at_once
     batches = max(len(bubble.stages), now + 1)
-    bound = None if case.what is None or case.what.no_bubble is None else case.period - case.what.no_bubble
+    fills = case.fixes.fills
+    bound = None if case.what is None or case.what.no_bubble is None or not fills else case.period - case.what.no_bubble
     yield Finding(
         BubbleFinding.PIPELINE_BUBBLE,
         by_share(round(bubble.share * case.period), case.period),
         f"the pipeline's stages wait for one another: {bubble.lost}",
-        f"{bubble.in_flight}; {per_stage}; what is saved at most is what the busiest rank does not need of a step",
+        f"{bubble.in_flight}; {per_stage}"
+        f"{'; what is saved at most is what the busiest rank does not need of a step' if fills else ''}",
         case.fixes.batches.format(batches=batches, now=now, requests=requests(case.sequences, batches, now)),
         bound if bound is not None and bound > 0 else None,
         figures={"bubble_share": bubble.share, "stages_at_once": bubble.at_once, "stages": len(bubble.stages)},
         thresholds={"pipeline_share": PIPELINE, **severity_limits()},
         saving_is=SavingIs.AT_MOST,
-        of_step=case.period,
-        in_flight=batches,
+        of_step=case.period if fills else 0,
+        in_flight=batches if fills else 0,
         basis=""
         if bound is None
         else f"not more: the busiest rank, GPU or host, works {rough(case.period - bound)} of {duration(case.period)}",

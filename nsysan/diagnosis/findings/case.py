@@ -82,7 +82,8 @@ class Case:
     def host_fix(self, late: Late | None = None) -> Fix:
         """What to do of hosts that launch late: of these ranks, or of all."""
         told = self.diagnosis
-        ahead = told.pace is not None and told.pace.ahead
+        # Of batches that are in flight at one time each is launched before the results of the one before.
+        ahead = told.pace is not None and told.pace.ahead and len(self.run.layout.stages) < 2
         usual = host_fix(self.fixes, len(self.run.ranks), late, self.period, told.tail, ahead=ahead)
         if late is None or len(late.ranks) > 1 or told.pace is None:
             return usual

@@ -35,6 +35,7 @@ class Fixes(NamedTuple):
     host: str
     all_reduce: str
     batches: str
+    fills: bool
     layers: str
     faster: str
     source: str
