@@ -82,6 +82,6 @@ class Diagnosis:
         most = self.summed[0]
         return (
             f"decode steps are of {counted(len(self.summed), 'kind')}, by batch and work ({most.id} takes "
-            f"{pct(most.share)} of the time): verdict, critical path, late ranks and savings are means over all of them, "
-            f"weighted by their steps; tables of medians are of {self.headline} alone"
+            f"{pct(most.share)} of the time): verdict, critical path, late ranks and savings are means over all of "
+            f"them, weighted by their steps; tables of medians are of {self.headline} alone"
         )
