@@ -5,9 +5,12 @@ DEFINITIONS.md, section 6.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import polars as pl
 
+from nsysan.columns.intervals import I64
 from nsysan.model.classes import WorkClass
 from nsysan.model.matches import RECEIVES, SENDS
 
@@ -15,6 +18,10 @@ from nsysan.model.matches import RECEIVES, SENDS
 _WHOLE_SHARE = 0.9
 #: So many messages between two ranks may be missing at the beginning of a capture.
 _MISSED = 16
+#: Fewer messages than this show no offset between two clocks, and what it steadies it steadies so many times.
+_TELLING = 8
+_STEADIER = 3.0
+_OFFSETS = range(-_MISSED, _MISSED + 1)
 
 
 def in_sequence(calls: pl.DataFrame) -> pl.DataFrame:
@@ -42,7 +49,8 @@ def _paired_off(one: pl.DataFrame, other: pl.DataFrame) -> pl.DataFrame:
     """row, step, _family, _call of the messages of two ranks, in order: from that first one on that both have.
 
     That is where their ends are nearest to one another, of those pairs of which none is received before it is sent: a
-    send that waits for nobody may have ended nearer to the receive before its own.
+    send that waits for nobody may have ended nearer to the receive before its own. Of ranks in two traces, whose clocks
+    may differ, it is where their ends are steadily apart, if that shows.
     """
     ends, other_ends = one["end"].to_numpy(), other["end"].to_numpy()
 
@@ -60,12 +68,34 @@ def _paired_off(one: pl.DataFrame, other: pl.DataFrame) -> pl.DataFrame:
         early |= takes[mine] & other_sends[theirs] & (ends[mine] < other_begins[theirs])
         return bool(np.median(early) > 0), float(np.median(np.abs(ends[mine] - other_ends[theirs])))
 
-    offset = min(range(-_MISSED, _MISSED + 1), key=lambda offset: (*apart(offset), abs(offset)))
+    steady = None
+    if "trace" in one.columns and one["trace"][0] != other["trace"][0]:
+        steady = _steadily_apart(ends, other_ends)
+    nearest = min(_OFFSETS, key=lambda offset: (*apart(offset), abs(offset)))
+    offset = nearest if steady is None else steady
     columns = ("row", "step", pl.col("family").alias("_family"))
     numbers = (np.arange(len(one)) + max(0, offset), np.arange(len(other)) + max(0, -offset))
     return pl.concat(
         own.select(*columns, pl.Series("_call", number)) for own, number in zip((one, other), numbers, strict=True)
     )
+
+
+def _steadily_apart(ends: I64, other_ends: I64) -> int | None:
+    """The offset in number at which the ends of two ranks stay equally far apart, whatever their clocks say.
+
+    From one message to the next, so that a drift does not count. None where no offset is by far the best: steps that
+    all take the same time look alike at each.
+    """
+
+    def unsteady(offset: int) -> float:
+        mine, theirs = ends[max(0, -offset) :], other_ends[max(0, offset) :]
+        count = min(len(mine), len(theirs))
+        if count < _TELLING:
+            return math.inf
+        return float(np.median(np.abs(np.diff(mine[:count] - theirs[:count]))))
+
+    best, second = sorted((unsteady(offset), abs(offset), offset) for offset in _OFFSETS)[:2]
+    return best[-1] if best[0] * _STEADIER < second[0] else None
 
 
 def halves(calls: pl.DataFrame) -> pl.DataFrame:

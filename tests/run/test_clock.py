@@ -248,6 +248,47 @@ def test_waits_on_paper_whatever_the_clocks_say(tmp_path: Path, offset: int) -> 
     assert waits == [(0, "matched", 3_000, 8_000), (1, "matched", 0, 8_000)]
 
 
+def staged(tmp_path: Path, ahead: int) -> list[Path]:
+    """Two stages of one rank, each its own report, the second's clock ahead: steps of 140 us and up to 9.6 more.
+
+    The first computes for 60 us and sends for 4; the second, which has waited since its own work ended, then computes
+    for 60 us. No two steps on end are alike.
+    """
+    processes = []
+    for rank, builder in enumerate(builders := [TraceBuilder() for _ in range(2)]):
+        process = builder.process(100 + rank)
+        process.comm_init(comm=5, nranks=2, rank=rank, device=0)
+        processes.append(process)
+    at, free = 1_000_000, 990_000
+    for step in range(40):
+        ends = at + 60_000, at + 64_000, at + 124_000
+        stages = [
+            [("compute", at, ends[0]), ("ncclSend", *ends[:2])],
+            [("ncclRecv", free, ends[1]), ("compute", *ends[1:])],
+        ]
+        for rank, (process, stage) in enumerate(zip(processes, stages, strict=True)):
+            off = ahead * rank
+            process.nvtx(f"decode_step_{step}", stage[0][1] + off - 12_000, stage[1][2] + off - 20_000)
+            for name, begin, end in stage:
+                launch = begin + off - 10_000
+                if name != "compute":
+                    process.nccl(name, launch - 100, launch + 2_100, bytes=8_192, comm=5, peer=1 - rank)
+                kernel = "gemm" if name == "compute" else "ncclDevKernel_SendRecv"
+                process.kernel(kernel, begin + off, end + off, launch=(launch, launch + 2_000))
+        at, free = at + 140_000 + 100 * (step * step % 97), ends[2]
+    return [builder.write(tmp_path / f"r{rank}.sqlite") for rank, builder in enumerate(builders)]
+
+
+@pytest.mark.parametrize("ahead", [0, 50_000, -10_000, -80_000, -130_000, 300_000])
+def test_messages_are_paired_whatever_the_clocks_say(tmp_path: Path, ahead: int) -> None:
+    run = analyzed_files(staged(tmp_path, ahead))
+    assert run.clock is not None
+    assert run.clock.offsets == [0, -ahead]
+    assert run.clock.residual_p95 == 0
+    waits = run.collectives.filter(pl.col("rank") == 0).select("verdict", "wait", "wire").unique().rows()
+    assert waits == [("matched", 0, 4_000)]
+
+
 @pytest.mark.parametrize("ahead", [0, 3_000_000, -7_000_000])
 def test_a_clock_that_is_off_by_steps_is_told_by_their_ends(tmp_path: Path, ahead: int) -> None:
     """Steps of 440 us and up to 5 more, no two alike, of 4 calls and without ranges; rank 1 is 3 us late at each."""
