@@ -164,6 +164,29 @@ def test_wide_is_small_messages_at_their_floor(
         assert "TP=2" in finding.fix
 
 
+@pytest.mark.parametrize(("reduce_ns", "wide"), [(8_000, False), (12_000, True)])
+def test_what_experts_exchange_makes_no_tensor_group_wide(tmp_path: Path, reduce_ns: int, wide: bool) -> None:
+    """TP=2 x DP=2, experts over 4: of 100 us a step two all-reduces of so long, and 30 us of exchange."""
+    builder = TraceBuilder()
+    for rank in range(4):
+        process = builder.process(100 + rank, device=rank)
+        for step in range(8):
+            at, launch = 1_000_000 + 100_000 * step, 1_000_000 + 100_000 * step - 115_000
+            process.nvtx(f"decode_step_{step}", at - 120_000, at - 102_000)
+            for call in range(2):
+                end, issued = at + (10_000 + reduce_ns) * (call + 1), launch + 3_000 * call
+                process.kernel(COMPUTE_KERNEL, end - reduce_ns - 10_000, end - reduce_ns, launch=issued)
+                process.nccl("ncclAllReduce", issued + 590, issued + 900, bytes=8_192, comm=5 + rank // 2)
+                process.kernel(ALLREDUCE_KERNEL, end - reduce_ns, end, launch=(issued + 600, issued + 800))
+            process.nccl("ncclAlltoAll", launch + 8_990, launch + 9_300, bytes=8_192, comm=9)
+            process.kernel("ncclDevKernel_SendRecv", end, end + 30_000, launch=(launch + 9_000, launch + 9_200))
+            process.kernel(COMPUTE_KERNEL, end + 30_000, at + 100_000, launch=launch + 10_000)
+    finding = found_in(built(builder, tmp_path / "t.sqlite")).get("tp_too_wide")
+    assert (finding is not None) == wide
+    if finding is not None:
+        assert (finding.figures["wire_ns"], finding.figures["ranks"]) == (2 * reduce_ns, 2)
+
+
 @pytest.mark.parametrize(("more", "uneven"), [(0, False), (400, False), (550, True), (3_000, True)])
 def test_the_same_kernels_longer_by_the_same_ratio(tmp_path: Path, more: int, uneven: bool) -> None:
     builder = TraceBuilder()
