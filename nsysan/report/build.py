@@ -32,6 +32,7 @@ from nsysan.metrics.ledger import FIGURES
 from nsysan.metrics.percentiles import Spread, spread
 from nsysan.model.classes import COMMUNICATION
 from nsysan.model.steps.step_kind import StepKind
+from nsysan.report.batches import mean_of, sequences_of
 from nsysan.report.beside_nsys import beside_nsys
 from nsysan.report.counter_lanes import counter_lanes, lanes_in_order
 from nsysan.report.kernel_table import find_compute
@@ -183,11 +184,14 @@ def _populations(own: Run) -> list[PopulationRow]:
         why=pl.first("left_out"),
     )
     whole = float(steps["period"].sum()) or 1.0
+    several = sequences_of(own)
     rows = []
     for number, one in enumerate(own.steps.populations):
         mine = steps.filter(pl.col("population") == one.id)
         period = _spread(mine.filter(pl.col("why").is_null()), own)
         decodes = one.kind is StepKind.DECODE and period is not None and period.mean > 0
+        steady = own.whole(mine.filter(pl.col("why").is_null()))["step"]
+        sequences = (one.batch or 1) if several is None else mean_of(several, steady)
         rows.append(
             PopulationRow(
                 id=one.id,
@@ -196,7 +200,7 @@ def _populations(own: Run) -> list[PopulationRow]:
                 count=len(mine),
                 steady=len(mine.filter(pl.col("why").is_null())),
                 period=period,
-                tokens_per_s=(one.batch or 1) * 1e9 / period.mean if decodes and period else None,
+                tokens_per_s=sequences * 1e9 / period.mean if decodes and period and sequences else None,
                 share_of_time=float(mine["period"].sum()) / whole,
                 headline=number == 0,
             )

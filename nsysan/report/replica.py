@@ -36,7 +36,8 @@ class PopulationRow:
     """Steps of one kind of work. count: all, steady: those that its period is of (ns, None without any).
 
     tokens_per_s: of all sequences of the batch, or of one where the batch is not known, from the mean period; None for
-    steps that are not decode steps. share_of_time: of the time of all steps of the replica.
+    steps that are not decode steps, and where experts join several batches that are not all told. share_of_time: of the
+    time of all steps of the replica.
     """
 
     id: str

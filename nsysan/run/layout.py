@@ -109,6 +109,30 @@ def _count(calls: Mapping[tuple[str | None, str], int], kind: str) -> int:
     return sum(n for (own, _), n in calls.items() if own == kind)
 
 
+def _parted(ranks: Members, groups: Sequence[Members]) -> list[Members]:
+    """The groups, and each rank that is in none by itself."""
+    return list(dict.fromkeys(groups)) + [(rank,) for rank in ranks if not any(rank in own for own in groups)]
+
+
+def batches_of(
+    ranks: Members, groups: Sequence[Group], kinds: Mapping[str, GroupKind], calls: pl.DataFrame
+) -> list[Members]:
+    """The ranks of a replica by those that work on the same sequences: they share a layer's weights.
+
+    calls: rank, group, kind of its communication. The stages of a pipeline, which work on the same too, are told apart.
+    """
+    counts = calls.drop_nulls("group").group_by("group", "kind").len().iter_rows()
+    of: dict[tuple[str, str | None], int] = {(group, kind): n for group, kind, n in counts}
+
+    def shares(group: Group) -> bool:
+        if kinds[group.id] is GroupKind.EP:
+            # One communicator may do both: sum the layers' parts, and exchange among experts.
+            return MEETING * of.get((group.id, "all_reduce"), 0) >= of.get((group.id, "all_to_all"), 0) > 0
+        return kinds[group.id] is GroupKind.TP
+
+    return _parted(ranks, [group.ranks for group in groups if set(group.ranks) <= set(ranks) and shares(group)])
+
+
 def layout_of(
     ranks: Members,
     groups: Sequence[Group],
@@ -119,9 +143,8 @@ def layout_of(
     """The layout of a replica. calls: rank, begin, cls of its communication. host_of: see Run.host_of."""
     inside = [group for group in groups if set(group.ranks) <= set(ranks)]
     sharing = [group for group in inside if kinds[group.id] is GroupKind.TP]
-    tensor = [group.ranks for group in sharing]
     piped = any(kinds[group.id] is GroupKind.PP for group in inside)
-    blocks = list(dict.fromkeys(tensor)) + [(rank,) for rank in ranks if not any(rank in own for own in tensor)]
+    blocks = _parted(ranks, [group.ranks for group in sharing])
     experts = max((group.size for group in inside if kinds[group.id] is GroupKind.EP), default=1)
     seen = max((len(own) for own in blocks), default=1)
     size = max((group.size for group in sharing), default=seen)

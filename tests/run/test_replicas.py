@@ -189,6 +189,28 @@ def test_experts_over_other_ranks_than_attention(tmp_path: Path) -> None:
     assert lines(report, "wait_ns", "wire_ns") == {0: (20, 80), 1: (20, 80), 2: (0, 80), 3: (0, 80)}
 
 
+@pytest.mark.parametrize(("told", "sequences"), [((8, 8), 16), ((16, 4), 20), ((16, None), None), ((None, None), 1)])
+def test_tokens_are_of_the_batches_of_all_tensor_groups(
+    tmp_path: Path, told: tuple[int | None, int | None], sequences: int | None
+) -> None:
+    """TP=2, DP=2, experts over 4: a step of 100 us decodes a batch of each two ranks, as their ranges tell."""
+    builder = TraceBuilder()
+    for rank in range(4):
+        process, batch = builder.process(100 + rank, device=rank), told[rank // 2]
+        for step in range(STEPS):
+            at, launch = 1_000_000 + 100_000 * step, 1_000_000 + 100_000 * step - 19_000
+            name = f"execute_context_0(0)_generation_{batch}({batch})" if batch else "execute_model"
+            process.nvtx(name, at - 20_000, at - 5_000)
+            process.kernel(COMPUTE_KERNEL, at, at + 40_000, launch=launch)
+            process.nccl("ncclAllReduce", launch + 990, launch + 1_300, bytes=64, comm=5 + rank // 2)
+            process.kernel(ALLREDUCE_KERNEL, at + 40_000, at + 50_000, launch=(launch + 1_000, launch + 1_200))
+            process.nccl("ncclAlltoAll", launch + 1_990, launch + 2_300, bytes=64, comm=9)
+            process.kernel(SENDRECV, at + 50_000, at + 60_000, launch=(launch + 2_000, launch + 2_200))
+    (replica,) = reported(tmp_path, builder).replicas
+    assert replica.layout.name == "TP=2 x EP=4"
+    assert replica.populations[0].tokens_per_s == (None if sequences is None else sequences * 10_000)
+
+
 def pipeline(*, payloads: bool) -> TraceBuilder:
     """PP=2 x TP=2, one batch in flight: a stage computes 50 us, reduces 10 and sends for 4; then the other does."""
     builder = TraceBuilder()
