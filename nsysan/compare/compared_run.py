@@ -73,6 +73,7 @@ def compared_run(
     """A side from its run by its headline; see compared_runs."""
     run = of_one_population(run)
     report = build_report(run, version, timelines=False)
+    others = [own for number, own in enumerate(run.replicas) if number != report.replica]
     run = run.replicas[report.replica]
     replica = report.replicas[report.replica]
     name = ", ".join(source.name for source in report.inputs)
@@ -93,6 +94,9 @@ def compared_run(
     figures.update(_idle(run.gaps, steady))
     figures.update(_what_if(report))
     groups, kernels, of_ranks = kernel_figures(run, steady)
+    for other in others:
+        # A rank that stands out on one side may be in a replica that is not compared on another.
+        of_ranks |= kernel_figures(other, other.ledger.filter(pl.col("steady")))[2]
     figures.update(groups)
     told, calls = batch or replica.populations[0].batch, _calls(run)
     work = step_work(run, report.diagnosis.pace) if predicting else None

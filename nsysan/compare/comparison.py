@@ -61,7 +61,7 @@ class ComparedRun:
     last arrival, null where not matched). work: how often each compute kernel runs in a step, by name. calls_a_step:
     communication of a replica by kind, over its stages. units: steps of the other sides whose work one of its steps
     does, by which its figures are divided. kernels: ns a step by name; kernels_of_ranks: of one
-    rank, by group or name and rank. batch_stated: whether the user says the batch.
+    rank, in whichever replica, by group or name and rank. batch_stated: whether the user says the batch.
     work_of_step: what a prediction starts from, None where none was asked for or nothing shows. by_model: the same
     step by a model, or why it cannot be told; None where no model is stated.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import polars as pl
 
 from nsysan.compare.comparison import NS, ComparedRun, Measured
@@ -106,11 +107,16 @@ def _standing_out(sides: list[ComparedRun], key: str, told: Sequence[Measured | 
 
 
 def _of_rank(sides: list[ComparedRun], key: str, rank: int, told: Sequence[Measured | None]) -> list[Measured | None]:
-    """That of the rank, of a side without such a rank that over its ranks."""
-    return [
-        side.kernels_of_ranks.get((key, rank)) if rank in {own.rank for own in side.report.ranks} else over
-        for side, over in zip(sides, told, strict=True)
-    ]
+    """That of the rank, in whichever replica it is; of a side without such a rank that over the compared ranks."""
+
+    def of(side: ComparedRun, over: Measured | None) -> Measured | None:
+        if not any(rank == own.rank for replica in side.report.replicas for own in replica.ranks):
+            return over
+        if any(rank == shown for _, shown in side.kernels_of_ranks):
+            return side.kernels_of_ranks.get((key, rank))
+        return Measured(None, np.zeros(0))
+
+    return [of(side, over) for side, over in zip(sides, told, strict=True)]
 
 
 def _row(sides: list[ComparedRun], id_: str, name: str, found: list[Measured | None]) -> Row:

@@ -40,7 +40,7 @@ from tests.documents import document_of
 from tests.page.test_html import HOSTILE, Page, strings
 from tests.report.test_markdown import HOSTILE as MARKUP
 from tests.report.test_markdown import rendered
-from tests.tracebuilder import COMPUTE_KERNEL, TraceBuilder, decode_loop
+from tests.tracebuilder import ALLREDUCE_KERNEL, COMPUTE_KERNEL, TraceBuilder, decode_loop
 
 Capsys = pytest.CaptureFixture[str]
 CHANGED, SMALL, NOISE, FEW, INCOMPARABLE = ChangeVerdict
@@ -858,3 +858,24 @@ def test_what_one_rank_runs_is_told_of_that_rank(analyzed: Callable[[str], Run])
     assert group.changes[0].difference == pytest.approx(2_855_000, rel=0.01)
     assert comparison.figure("compute.gemm").changes[0].verdict != CHANGED
     assert "coopA_NNT on rank 2 +2,805.9 µs" in to_text(comparison)
+
+
+def test_a_rank_is_held_against_itself_in_whichever_replica_it_is(tmp_path: Path) -> None:
+    """Two replicas of TP=2, one rank's GEMM 12 us longer than 40: rank 3's in A, rank 1's in B. The slower heads."""
+    sides = []
+    for label, slow in (("A", 3), ("B", 1)):
+        builder = TraceBuilder()
+        for rank in range(4):
+            process, late = builder.process(100 + rank, device=rank), 12_000 * (rank // 2 == slow // 2)
+            process.comm_init(comm=7 + rank // 2, nranks=2, rank=rank % 2, device=rank)
+            for step in range(20):
+                at = 1_000_000 + (60_000 + late) * step
+                process.nvtx(f"decode_step_{step}", at - 20_000, at - 5_000)
+                process.kernel(COMPUTE_KERNEL, at, arrived := at + 40_000 + late * (rank == slow), launch=at - 19_000)
+                process.kernel(ALLREDUCE_KERNEL, arrived, at + 50_000 + late, launch=at - 18_000)
+        trace = nsysan.open_trace(builder.write(tmp_path / f"{label}.sqlite"))
+        sides.append(compared_run(label, nsysan.analyze(trace), "0"))
+    assert [side.report.replica for side in sides] == [1, 0]
+    values = {figure.name: figure.values for figure in compare(sides, "0").group("kernels") if "rank" in figure.name}
+    told = {int(name.rpartition(" ")[2]): of for name, of in values.items()}
+    assert {rank: of for rank, of in told.items() if of[0] != of[1]} == {1: [40_000, 52_000], 3: [52_000, 40_000]}
