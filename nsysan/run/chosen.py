@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import polars as pl
+
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.run.run import Run
 
+#: Nothing for so many times the usual period after a step's work: there was no request to go on with.
+PAUSE = 10
+
 
 def chosen_replica(replicas: Sequence[Run], number: int | None) -> int:
-    """That number, by default the one with the longest mean period; the first if none has a steady step.
+    """That number, by default the one with the longest mean period, steps before a pause set aside; the first if none
+    has a steady step.
 
     NsysanError if there is no such replica.
     """
@@ -20,6 +26,17 @@ def chosen_replica(replicas: Sequence[Run], number: int | None) -> int:
         return number
     if len(replicas) == 1:
         return 0
-    means = [own.periods()["period_ns"].mean() for own in replicas]
-    known = [mean if isinstance(mean, float) else -1.0 for mean in means]
-    return known.index(max(known))
+    means = [_usual_mean(own) for own in replicas]
+    return means.index(max(means))
+
+
+def _usual_mean(own: Run) -> float:
+    """The mean period of the steps that work or a shorter pause follows, ns; -1 without any.
+
+    Not the median, which hides a fault of few steps; nor the extents, which hide that of a host between two steps.
+    """
+    extents = own.windows.group_by("step").agg(pl.median("extent"))
+    periods = own.periods().join(extents, on="step", how="left", maintain_order="left")
+    after = pl.col("period_ns") - pl.col("extent")
+    mean = periods.filter(after <= PAUSE * pl.median("period_ns"))["period_ns"].mean()
+    return mean if isinstance(mean, float) else -1.0

@@ -168,6 +168,21 @@ def test_each_replica_has_its_own_period_and_the_slower_heads_the_report(tmp_pat
     assert {row["replica"] for row in document["per_step"]} == {0, 1}
 
 
+@pytest.mark.parametrize(("pause", "head"), [(0, 1), (200_000, 0), (20_000_000, 1)])
+def test_a_pause_without_requests_makes_no_replica_head(tmp_path: Path, pause: int, head: int) -> None:
+    """Steps of 60 us and of 72: a pause in the one replica, of less than 10 steps a fault or of more an idle server."""
+    builder = TraceBuilder()
+    for rank in range(4):
+        process, slow = builder.process(100 + rank, device=rank), 12_000 * (rank // 2)
+        process.comm_init(comm=7 + rank // 2, nranks=2, rank=rank % 2, device=rank)
+        for step in range(STEPS):
+            at = 1_000_000 + (60_000 + slow) * step + (pause if rank < 2 and step > STEPS // 2 else 0)
+            marked(process, step, at)
+            process.kernel(COMPUTE_KERNEL, at, at + 40_000 + slow, launch=at - 19_000)
+            process.kernel(ALLREDUCE_KERNEL, at + 40_000 + slow, at + 50_000 + slow, launch=at - 18_000)
+    assert reported(tmp_path, builder).replica == head
+
+
 def test_experts_over_other_ranks_than_attention(tmp_path: Path) -> None:
     """TP=2, DP=2, experts over 4: ranks 2 and 3 compute 5 us longer in each of 4 layers, and 0 and 1 wait for them."""
     builder = TraceBuilder()
