@@ -8,13 +8,12 @@ from typing import NamedTuple
 
 import polars as pl
 
+from nsysan.model.steps.extents import PAUSE
 from nsysan.model.steps.step_kind import StepKind
 from nsysan.run.run import OF_ALL_STEPS, Run
 
 #: A population whose work has so much of the decode time heads alone.
 _HALF = 0.5
-#: A kind whose steps are followed by nothing for so many times the usual step has no request to go on with.
-_PAUSE = 10
 
 
 class Summed(NamedTuple):
@@ -53,7 +52,7 @@ def of_all_decode(run: Run) -> Run:
     kept = run.windows.filter(pl.col("population").is_in(decode) & told)
     own = own.with_columns(after=pl.col("period") - pl.col("extent"), usual=pl.median("period"))
     after = own.group_by("population").agg(pl.median("after"), pl.first("usual"))
-    pauses = set(after.filter(pl.col("after") > _PAUSE * pl.col("usual"))["population"])
+    pauses = set(after.filter(pl.col("after") > PAUSE * pl.col("usual"))["population"])
     summed = tuple(one for one in decode if one in set(kept["population"]) - pauses)
     if not summed:
         return run

@@ -7,10 +7,8 @@ from collections.abc import Sequence
 import polars as pl
 
 from nsysan._errors import ExitCode, NsysanError
+from nsysan.model.steps.extents import PAUSE
 from nsysan.run.run import Run
-
-#: Nothing for so many times the usual period after a step's work: there was no request to go on with.
-PAUSE = 10
 
 
 def chosen_replica(replicas: Sequence[Run], number: int | None) -> int:

@@ -11,6 +11,9 @@ from nsysan.columns.threads import each_of
 from nsysan.model.operations import Operations
 from nsysan.model.steps.step_windows import StepWindows
 
+#: Nothing for so many times the usual period after a step's work: there was no request to go on with.
+PAUSE = 10
+
 
 def with_extents(work: Operations, found: StepWindows) -> StepWindows:
     """The windows with `extent`: ns from begin to the last end of the window's own operations."""
