@@ -60,6 +60,14 @@ def test_hostile_input_gives_a_report_or_one_line(
     assert outcome.trouble is None, f"{kind}: {outcome.mutation}: {outcome.trouble}"
 
 
+def test_what_is_left_of_a_step_that_begins_nowhere_is_not_replayed(
+    hostile_sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    outcome = trial(hostile_sources, tmp_path, "replay", 5_006)
+    assert outcome.trouble is None, f"{outcome.mutation}: {outcome.trouble}"
+
+
 def test_a_number_always_does_the_same(sources: Path, tmp_path: Path) -> None:
     for number in range(len(MUTATIONS)):
         source = sources / "tp2_graph.sqlite"

@@ -230,7 +230,9 @@ def prepare(run: Run, most: int = MAX_OPERATIONS) -> Prepared | None:
     basis = edits.basis(graph, delays, kept, floors_of(run))
     wanting = None if run.stage_work is None else wanting_of(graph, run.stage_work)
     engine = Engine(graph.opens, graph.edges, graph.time)
-    return Prepared(found, basis, engine, levels if unseen else None, wanting, weights_of(run))
+    ready = Prepared(found, basis, engine, levels if unseen else None, wanting, weights_of(run))
+    # What damage has left of a step need not have a beginning in the graph.
+    return None if ready.counted.is_empty() else ready
 
 
 def _scattered(operations: pl.DataFrame) -> bool:
