@@ -57,8 +57,10 @@ def side_sentence(side: ComparedRun) -> str:
     steps = side.report.steps
     late = side.report.diagnosis.straggler
     who = f", rank {late.rank} late by {duration(late.caused)} ({late.cause or 'cause unknown'})" if late else ""
+    layout = side.report.replicas[side.report.replica].layout
+    ranks = f"TP={side.ranks}" if layout.is_plain else layout.name
     return (
-        f"{side.label}  {plain(side.name, 80)}: TP={side.ranks} on {models}, {side.batch_words}, "
+        f"{side.label}  {plain(side.name, 80)}: {ranks} on {models}, {side.batch_words}, "
         f"{counted(len(steps.steady), 'steady step')} by {plain(steps.source, 60)}; "
         f"{side.report.diagnosis.verdict.kind}{who}"
     )

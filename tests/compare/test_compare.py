@@ -38,6 +38,7 @@ from nsysan.run.run import Run
 from tests.clitools import graph_level_trace, run_cli
 from tests.documents import document_of
 from tests.page.test_html import HOSTILE, Page, strings
+from tests.pipelines import pipeline
 from tests.report.test_markdown import HOSTILE as MARKUP
 from tests.report.test_markdown import rendered
 from tests.tracebuilder import ALLREDUCE_KERNEL, COMPUTE_KERNEL, TraceBuilder, decode_loop
@@ -879,3 +880,9 @@ def test_a_rank_is_held_against_itself_in_whichever_replica_it_is(tmp_path: Path
     values = {figure.name: figure.values for figure in compare(sides, "0").group("kernels") if "rank" in figure.name}
     told = {int(name.rpartition(" ")[2]): of for name, of in values.items()}
     assert {rank: of for rank, of in told.items() if of[0] != of[1]} == {1: [40_000, 52_000], 3: [52_000, 40_000]}
+
+
+def test_a_side_tells_its_layout(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    sides = [pipeline([104_000, 104_000]).write(tmp_path / f"{name}.sqlite") for name in ("a", "b")]
+    said = run_cli(capsys, "compare", *sides)
+    assert said.out.count(": TP=2 x PP=2 on ") == 2
