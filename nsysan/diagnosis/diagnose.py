@@ -71,7 +71,7 @@ def diagnose(run: Run, pace_of: Pacing | None = None) -> Diagnosis:
     straggler = straggler_of(late, 0 if what is None else what.period)
     workload = workload_of(run.steps.method, run.steps.source, run.names, len(run.windows))
     path, turns = path_of(pace, what), 0 if pace is None or what is None or what.why else pace.rotation
-    seen = Paced(path, late, turns, in_graphs(medians), os_traced(run, pace))
+    seen = Paced(path, late, turns, in_graphs(medians), os_traced(run, pace), pace is not None and pace.unlike)
     verdict = judge(every.ledger, what, seen, run.missing_peers, bubble)
     little = too_little(every, covered)
     if covered is not None and not (covered.is_half and not little):

@@ -151,7 +151,8 @@ class Verdict:
 class Paced:
     """What a replay tells that is weighed: the critical path (ns by class and rank), late ranks, what turns cost.
 
-    in_graphs: whether what the path has of launches is mostly gaps between a graph's kernels. os_traced: see os_told.
+    in_graphs: whether what the path has of launches is mostly gaps between a graph's kernels. os_traced: see os_told;
+    unlike: see Pace.
     """
 
     path: Mapping[tuple[str, int], int] = field(default_factory=dict)
@@ -159,6 +160,7 @@ class Paced:
     rotation: int = 0
     in_graphs: bool = False
     os_traced: bool = False
+    unlike: bool = False
 
 
 def named_for(workload: Workload, verdict: Verdict) -> Verdict:
@@ -242,7 +244,7 @@ def _inconclusive(why: str, cure: str, shares: Mapping[str, float | None] | None
 def _why_no_path(what: WhatIf, paced: Paced) -> str:
     """Why nothing tells what paces the steps; "" where a replay does."""
     if what.error is not None and what.error > MAX_ERROR:
-        return unpaced(what.error, os_traced=paced.os_traced)
+        return what.why if paced.unlike else unpaced(what.error, os_traced=paced.os_traced)
     return "" if paced.path else f"nothing tells what paces the steps: {what.why or 'they could not be replayed'}"
 
 

@@ -108,7 +108,8 @@ class Pace:
     replay.hosts_meet, replay.seen_waits). ahead: whether hosts launch a step before they have the results of the one
     before (see replay.ahead). hosts: of the ranks whose calls into the operating system are in the trace; waits:
     for what these wait, as told_waits.told_waits has it. unseen: share of the time of those steps that answers are of
-    whose kind none of the replayed ones has.
+    whose kind none of the replayed ones has. unlike: whether the error is that the replayed steps take longer, or less,
+    than those they stand for.
     """
 
     period: Timed
@@ -135,11 +136,12 @@ class Pace:
     hosts: Sequence[HostTime] = ()
     waits: pl.DataFrame = field(default_factory=pl.DataFrame)
     unseen: float = 0.0
+    unlike: bool = False
 
     def off(self, period: float) -> Pace:
         """Of steps that take `period`, of which the replayed ones are a sample: with what these miss that by."""
         missed = abs(self.period.median / period - 1) if period else 0.0
-        return replace(self, error=max(self.error, missed))
+        return replace(self, error=missed, unlike=True) if missed > self.error else self
 
     def of(self, period: int) -> Pace:
         """Of steps that take `period`, of which the replayed ones are a sample: figures of a step by that ratio.

@@ -59,6 +59,11 @@ def why_untold(run: Run, pace: Pace) -> str:
             f"{pct(pace.unsplit)} of the step is communication whose waiting cannot be told from its transfer, behind "
             f"which a late rank may hide"
         )
+    if pace.error > MAX_ERROR and pace.unlike:
+        return (
+            f"the steps that are replayed take {pct(pace.error)} more or less than those that they stand for; savings "
+            f"are told up to {pct_limit(MAX_ERROR)}"
+        )
     if pace.error > MAX_ERROR:
         return (
             f"a replay of the steps misses their period by {pct(pace.error)}, so that something paces them which is "

@@ -10,10 +10,12 @@ import pytest
 import nsysan
 from nsysan.diagnosis import paced
 from nsysan.diagnosis.evidence import Aspect, Status
+from nsysan.diagnosis.savings import savings
 from nsysan.metrics.scenarios import Scenario
 from nsysan.replay import activity
 from nsysan.replay.pace import replay
 from nsysan.replay.stretches import Steps, stretches_of
+from nsysan.replay.trust import why_no_saving
 from nsysan.report.build import build_report
 from nsysan.report.report import Report
 from tests.liveserver import Kind, period, run, write
@@ -103,13 +105,18 @@ def test_kinds_that_no_stretch_shows_are_a_doubt(tmp_path: Path, monkeypatch: py
         assert "of their time are in none of the stretches that are replayed" in row.reason
 
 
-def test_a_sample_that_takes_otherwise_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Half of the steps take longer: no stretch has both."""
-    slow, fast = (Kind(8, [50_000] * LAYERS, more) for more in (60_000, 0))
-    report = report_of(tmp_path / "t.sqlite", [slow] * 20 + [fast] * 20, 11, monkeypatch)
-    what = report.diagnosis.what_if
+def test_a_sample_that_takes_otherwise_is_an_error(tmp_path: Path) -> None:
+    whole = nsysan.analyze(write(tmp_path / "t.sqlite", run([SIZES[8]] * 30, jitter=0.01)))
+    pace = replay(whole)
+    assert pace is not None
+    # Steps of which these are a fifth short.
+    off = pace.off(1.25 * pace.period.median)
+    assert off.unlike
+    assert off.error == pytest.approx(0.2)
+    said = "the steps that are replayed take 20.0 % more or less than those that they stand for"
+    assert why_no_saving(whole, off).startswith(said)
+    what = savings(whole, off)
     assert what is not None
-    assert what.error is not None
-    assert what.replayed is not None
-    assert what.error == pytest.approx(abs(what.replayed / what.period - 1), rel=0.01)
-    assert (what.error > 0.05) == (what[Scenario.NO_SKEW] is None)
+    assert what[Scenario.NO_SKEW] is None
+    # How well the replay gives what was measured is told where that is worse.
+    assert pace.off(pace.period.median) is pace
