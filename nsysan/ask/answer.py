@@ -17,6 +17,7 @@ from nsysan.replay.edits import BY_HOST, STANDARD
 from nsysan.replay.engine import NotAcyclic
 from nsysan.replay.pace import bounds_of, pace_of
 from nsysan.replay.prepared import Prepared, prepare
+from nsysan.replay.results import Pace
 from nsysan.replay.trust import why_no_host_saving, why_no_saving
 from nsysan.replay.untraced import SEVERAL, OutOfRange, untraced
 from nsysan.run.all_decode import of_all_decode, usual_period
@@ -60,7 +61,7 @@ def answer(run: Run, expressions: Sequence[Expression], replica: int, without_ns
         for name, (low, high) in pace.bounds.items()
         if name in scenarios
     }
-    told, bounds = ({}, {}) if unknown else _periods(now, chosen, ratio, more)
+    told, bounds = ({}, {}) if unknown else _periods(now, chosen, pace, ratio, more)
     for key, one in enumerate(expressions):
         if one.subject is None:
             # What a report has, too, is what it says of it.
@@ -98,7 +99,7 @@ def answer(run: Run, expressions: Sequence[Expression], replica: int, without_ns
 
 
 def _periods(
-    ready: Prepared, chosen: Sequence[Chosen], ratio: Fraction, more: int
+    ready: Prepared, chosen: Sequence[Chosen], pace: Pace, ratio: Fraction, more: int
 ) -> tuple[dict[str, int | None], dict[str, tuple[int, int] | None]]:
     """Periods and bounds by number of what was asked, and of all together; each times the ratio, and `more`."""
     asked = {str(number): one.edit for number, one in enumerate(chosen)}
@@ -109,8 +110,8 @@ def _periods(
     names = list(asked)
     if edits.may_be_unordered(ready.basis.graph):
         asked |= {f"{name} unordered": edits.together(asked[name], edits.unordered) for name in names}
-    timed = ready.timed([edits.unchanged, *asked.values()])
-    told = {name: one.times(ratio) for name, one in zip(("measured", *asked), timed, strict=True)}
+    timed = [one.times(ratio) for one in ready.timed(list(asked.values()))]
+    told = {"measured": pace.period} | dict(zip(asked, timed, strict=True))
     bounds = bounds_of(told, names)
     return {name: told[name].median + more for name in names}, {
         name: (low + more, high + more) for name, (low, high) in bounds.items()

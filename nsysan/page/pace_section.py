@@ -71,7 +71,7 @@ def _rows(report: Report) -> list[_Row]:
         every = _of_kinds(report, report.per_rank["rank"].to_list()) if report.diagnosis.summed else report.headline
         rows.append(_Row(f"{medians}{traced}", every))
     if without is not None:
-        median = {name: _middle(without.per_rank[name]) for name in report.headline}
+        median = {name: _whole(without.per_rank[name].median()) for name in report.headline}
         rows.append(_Row(f"{medians}, without nsys by replay", median))
     late = report.diagnosis.straggler
     if late is not None and late.rank in report.per_rank["rank"]:
@@ -93,9 +93,9 @@ def _of_all(report: Report) -> Iterator[_Row]:
     bubble = report.diagnosis.bubble
     if bubble is None or bubble.share is None or report.diagnosis.summed:
         return
-    means = {name: _mean(report.per_rank[name]) for name in report.headline if name in report.per_rank.columns}
+    means = {name: _whole(report.per_rank[name].mean()) for name in report.headline if name in report.per_rank.columns}
     wants = {
-        line.column: _mean(pl.Series(list(ns.values()))) or 0
+        line.column: _whole(pl.Series(list(ns.values())).mean()) or 0
         for line, ns in ((Line.WAIT, bubble.waits), (Line.IDLE, bubble.idles))
     }
     share = round(bubble.share * (means["period_ns"] or 0))
@@ -137,17 +137,12 @@ def _typical(report: Report, ranks: Collection[int]) -> Mapping[str, int | None]
     if report.diagnosis.summed:
         return _of_kinds(report, ranks)
     own = report.per_rank.filter(pl.col("rank").is_in(ranks))
-    return {name: _middle(own[name]) for name in report.headline if name in own.columns}
+    return {name: _whole(own[name].median()) for name in report.headline if name in own.columns}
 
 
-def _mean(figures: pl.Series) -> int | None:
-    value = figures.mean()
-    return round(value) if isinstance(value, int | float) else None
-
-
-def _middle(figures: pl.Series) -> int | None:
-    value = figures.median()
-    return round(value) if isinstance(value, int | float) else None
+def _whole(ns: object) -> int | None:
+    """What polars tells of a column of figures, in whole ns."""
+    return round(ns) if isinstance(ns, int | float) else None
 
 
 def _lines(report: Report, rows: Sequence[_Row]) -> list[Line]:

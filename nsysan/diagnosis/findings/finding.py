@@ -21,8 +21,6 @@ _SAVES = {
     SavingIs.PART_OF: "less than {} a step",
 }
 
-#: What more batches in flight leave as it is.
-
 Figures = dict[str, float | int | str | None]
 
 
