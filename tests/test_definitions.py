@@ -157,6 +157,7 @@ NUMBERS = [
     ("8", f"from each of up to {host_clock._PARTS} parts of the recording"),
     ("8", f"idled for at least {host_clock._IDLE_NS / 1e3:g} µs, exceeds {host_clock.MAX_LATENCY_NS / 1e3:g} µs"),
     ("8", f"with fewer than {host_clock._FEW} such operations"),
+    ("8", f"longer than the medians of the other ranks' by over {host_clock.APART_NS / 1e3:g} µs"),
     ("9", f"busbw against the link's peak is shown from {bandwidth.PEAK_FROM_BYTES / 1e6:g} MB up"),
     ("9", f"if at least {percent(counters.PURE)} of the time that it stands for is"),
     ("9", f"a figure of fewer than {counters.MIN_SAMPLES} samples is null"),

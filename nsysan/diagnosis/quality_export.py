@@ -79,6 +79,14 @@ def _clock(run: Run) -> Quality | None:
     off = {rank: clock for rank, clock in known.items() if not clock.agrees}
     least = min(clock.shortest for clock in known.values() if clock.shortest is not None)
     if not off:
+        behind = [f"rank {rank} {clock.behind / 1e3:+,.1f} µs" for rank, clock in known.items() if clock.behind]
+        if behind:
+            return Quality(
+                Aspect.CPU_GPU_CLOCK,
+                Status.ESTIMATED,
+                f"taken out as an offset of the host's clock: by how much longer after each launch work starts than on "
+                f"the other ranks ({'; '.join(behind)}); were it no clock, so much of that rank's lateness is not told",
+            )
         unseen = all(clock.late is None for clock in known.values()) and least > MAX_LATENCY_NS
         if least < 0:
             early = (

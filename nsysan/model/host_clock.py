@@ -5,6 +5,8 @@ DEFINITIONS.md, section 8.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from statistics import median
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +21,8 @@ CLOCKED = ("row", "start", "begin", "end", "correlation", "launch_start", "launc
 
 #: A GPU that idles starts what it is given within 5 to 25 us; in 53 public recordings nothing took this long.
 MAX_LATENCY_NS = 300_000
+#: Ranks of one program start what they are given within this of each other: in real recordings within 6 us.
+APART_NS = 10_000
 #: Idle for this long, a GPU has nothing else that the operation could wait for.
 _IDLE_NS = 20_000
 #: Fewer operations than this after idle time, or in a part of the recording, may all have waited for something.
@@ -36,16 +40,30 @@ class HostClock(NamedTuple):
     late: the shortest after idle time, from the call's end, of the whole recording; or, where that of each of its parts
     is longer, or shorter, than of the one before, of the worst. None where the GPU hardly idles, so that nothing tells
     how much a GPU's clock is ahead.
+
+    apart: by how much both are longer than the medians of the other ranks' (the less of the two), ns; 0 where that is
+    not known.
     """
 
     shortest: int | None
     late: int | None
+    apart: int = 0
+
+    def earlier(self, ns: int) -> HostClock:
+        """What it were if the GPU's times were so much earlier."""
+        shortest, late = (None if delay is None else delay - ns for delay in (self.shortest, self.late))
+        return HostClock(shortest, late)
 
     @property
     def agrees(self) -> bool:
         """False where launch calls and GPU work cannot be held against each other."""
         starts_before_launch = self.shortest is not None and self.shortest < LAUNCH_LATENCY_NS[0]
         return not starts_before_launch and (self.late is None or self.late <= MAX_LATENCY_NS)
+
+    @property
+    def behind(self) -> int:
+        """ns by which its host's clock is behind the others', which are taken to be right; 0 where they agree."""
+        return self.apart if self.apart > APART_NS else 0
 
     @property
     def amount(self) -> int:
@@ -60,10 +78,23 @@ def host_clock(work: pl.DataFrame) -> HostClock:
     starts on an idle GPU. Work that waits for that of others on a shared GPU starts late now and then: that is no clock
     at fault. A drift shows from each part of the recording to the next.
     """
-    return HostClock(least_delay(work), _after_idle(work))
+    return HostClock(_least_delay(work), _after_idle(work))
 
 
-def least_delay(work: pl.DataFrame) -> int | None:
+def side_by_side(clocks: Mapping[int, HostClock], taken_out: Mapping[int, int]) -> dict[int, HostClock]:
+    """The clocks of a run's ranks, each held against the others'. taken_out: ns by which a GPU is earlier, by rank."""
+    own = {rank: clock.earlier(taken_out.get(rank, 0)) for rank, clock in sorted(clocks.items())}
+    known = {rank: (c.shortest, c.late) for rank, c in own.items() if c.shortest is not None and c.late is not None}
+    for rank, mine in known.items():
+        others = [clock for other, clock in known.items() if other != rank]
+        if others:
+            usual = (median(each) for each in zip(*others, strict=True))
+            apart = min(ns - other for ns, other in zip(mine, usual, strict=True))
+            own[rank] = own[rank]._replace(apart=max(0, round(apart)))
+    return own
+
+
+def _least_delay(work: pl.DataFrame) -> int | None:
     """From launch call to start, ns, the least of all but strays; None without calls. work: start, launch_start."""
     latency = work["start"] - work["launch_start"]
     latency = latency.drop_nulls() if latency.null_count() else latency

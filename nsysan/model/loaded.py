@@ -14,7 +14,7 @@ from nsysan.columns.memory import give_back
 from nsysan.columns.rows import none_if_negative, taken
 from nsysan.columns.threads import each_of
 from nsysan.model.classes import COMMUNICATION, WorkClass, load_catalogue
-from nsysan.model.host_clock import least_delay
+from nsysan.model.host_clock import CLOCKED, HostClock, host_clock
 from nsysan.model.load import load_operations
 from nsysan.model.metadata import TraceMetadata, metadata_of
 from nsysan.model.operations import OPERATION, Operations, in_words, is_communication
@@ -88,8 +88,7 @@ class TraceSummary(NamedTuple):
 
     rows: of its operations. span: earliest start and latest end of them. step_windows: without members.
     calls: its communication, columns CALL, and member: begin of the window that the call is of, null where none.
-    opaque: rank_keys whose work is in part not known, so that they may communicate unseen. delays: least delay from a
-    launch call to the start of its work by rank_key, None where no call is known.
+    opaque: rank_keys whose work is in part not known, so that they may communicate unseen. host_clocks: by rank_key.
     counts: rank_key, begin (of a window), name, n, collectives, ns: operations of that name in the window but memory
       sets and copies that no call asked for, and how many of them communicate.
     """
@@ -103,7 +102,7 @@ class TraceSummary(NamedTuple):
     calls: pl.DataFrame
     counts: pl.DataFrame
     opaque: list[int]
-    delays: dict[int, int | None]
+    host_clocks: dict[int, HostClock]
 
     @property
     def keys(self) -> int:
@@ -150,6 +149,7 @@ def summarise(loaded: LoadedTrace) -> TraceSummary:
     )
     calls = _as_asked(in_words(calls).join(loaded.payloads, on="row", how="left", maintain_order="left"))
     starts, ends = work.stored["start"], work.stored["end"]
+    keys = [key for key, _ in loaded.ranks]
     return TraceSummary(
         metadata=metadata_of(loaded.trace),
         ranks=loaded.ranks,
@@ -161,7 +161,9 @@ def summarise(loaded: LoadedTrace) -> TraceSummary:
         ),
         calls=calls.select(*CALL, "member"),
         opaque=[key for key, _ in loaded.ranks if _may_communicate_unseen(work, key)],
-        delays={key: least_delay(work.frame(["start", "launch_start"], key)) for key, _ in loaded.ranks},
+        host_clocks=dict(
+            zip(keys, each_of(lambda key: host_clock(work.frame(CLOCKED, key)), keys, len(work)), strict=True)
+        ),
         counts=pl.concat(each_of(lambda key: _counts(work, step_windows, key), work.keys, len(work))).sort(
             "rank_key", "name", "begin"
         ),

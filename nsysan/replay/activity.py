@@ -51,7 +51,8 @@ class Activity(NamedTuple):
     launched when the call with that correlation was made. os_calls: stretch, rank, thread, start, end, name, waits of
     what the launching threads call of the operating system (see trace.os_calls), none where that was not traced.
     steps: stretch, step, rank, begin, population, counted (whether periods are taken of it), in order. whole: whether
-    every steady step is in a stretch. early: ns that were taken off the times of a rank's host, by rank.
+    every steady step is in a stretch. early: ns that were taken off the times of a rank's host, by rank; negative where
+    it is behind.
     """
 
     operations: pl.DataFrame
@@ -74,7 +75,7 @@ def activity(run: Run, most: int = MAX_OPERATIONS) -> Activity | None:
     operations, waits, beside, orders, asked = (
         pl.concat([own[i] for own in found], how="vertical_relaxed") for i in range(5)
     )
-    early = _early(operations)
+    early = _early(operations) | {rank: -clock.behind for rank, clock in run.host_clocks.items() if clock.behind}
     operations = _earlier(operations, early, "launch_start", "launch_end")
     waits, beside, asked = (_earlier(calls, early, "start", "end") for calls in (waits, beside, asked))
     return Activity(operations, waits, beside, orders, asked, steps.drop("finish"), whole, early)
@@ -107,7 +108,7 @@ def activity_of(
         begun = placed.frame(("begin",), rank)["begin"].to_numpy()
         own = spans.filter(pl.col("rank") == rank).select("stretch", "begin", "finish")
         inside = [np.flatnonzero((begun >= begin) & (begun < finish)) for _, begin, finish in own.iter_rows()]
-        work = placed.clocked(_OPERATION, rank, at=np.concatenate([np.zeros(0, dtype=np.int64), *inside]))
+        work = placed.launched(_OPERATION, rank, at=np.concatenate([np.zeros(0, dtype=np.int64), *inside]))
         return work.with_columns(pl.Series("stretch", np.repeat(own["stretch"].to_numpy(), [len(at) for at in inside])))
 
     operations = pl.concat(placed.each(of_rank))

@@ -75,7 +75,6 @@ class _Tables:
 
 def recorded_of(placed: PlacedTrace, axes: Axes) -> list[Track]:
     """The tracks of a trace's ranks in the windows of these steps."""
-    _ = placed.host_clocks
     own = placed.windows.filter(pl.col("step").is_in(axes.steps)).sort("begin")
 
     def of_rank(rank: int) -> _Found:
@@ -83,7 +82,7 @@ def recorded_of(placed: PlacedTrace, axes: Axes) -> list[Track]:
         start, end = (column.to_numpy() for column in placed.frame(("start", "end"), rank))
         first, count, at = _rows_of(start, end, (windows["begin"].to_numpy(), windows["finish"].to_numpy()))
         names = (*_OPERATION, *(("shape",) if placed.operations.shapes is not None else ()))
-        work = placed.clocked(names, rank, at)
+        work = placed.launched(names, rank, at)
         matched = np.flatnonzero(work["last"].is_not_null().to_numpy())
         told = placed.frame(("row",), rank, at=at[matched]).with_columns(
             at=pl.Series(matched), last=work["last"].gather(pl.Series(matched))

@@ -29,13 +29,14 @@ def longest_stalls_of(placed: PlacedTrace, steps: list[int]) -> pl.DataFrame:
     inside: the shortest range of the thread that launched next which covers most of the stretch, null where none does.
     """
     chosen = looked_at(steps)
-    syncs = placed.synchronise_calls
+    _ = placed.synchronise_calls  # found once, not by each thread
 
     def of_rank(rank: int) -> pl.DataFrame:
         windows = placed.windows.filter((pl.col("rank") == rank) & pl.col("step").is_in(chosen)).sort("begin")
         if windows.is_empty():
             return pl.DataFrame(schema=_SCHEMA)
-        parts = rank_gaps(placed.frame(TIMES, rank), lambda at, names: placed.clocked(names, rank, at), windows, syncs)
+        calls = placed.synchronised(rank)
+        parts = rank_gaps(placed.frame(TIMES, rank), lambda at, names: placed.clocked(names, rank, at), windows, calls)
         gaps = pl.concat(part.filter(pl.col("host")) for part in parts)
         longest = gaps.sort(["step", "ns", "begin"], descending=[False, True, False]).unique("step", keep="first")
         threads = placed.frame(("row", "thread"), rank)

@@ -16,6 +16,7 @@ from nsysan import progress
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.columns.rows import ordered, parted
 from nsysan.columns.times import SAME, Shift, shifted
+from nsysan.model.host_clock import side_by_side
 from nsysan.model.launchers import launched_together
 from nsysan.model.loaded import TraceSummary
 from nsysan.model.metadata import TraceMetadata
@@ -60,8 +61,9 @@ def merge(
     progress.stage("matching collectives")
     collectives = ordered(match_collectives(found.calls, len(ranks)), "rank", "begin")
     numbers = [(key, rank.rank, trace_of[key]) for key, rank in ranks]
-    delays = {rank: summaries[trace].delays.get(key - first_keys[trace]) for key, rank, trace in numbers}
-    rank_clocks = find_offsets(collectives, delays)
+    host_clocks = {rank: summaries[trace].host_clocks[key - first_keys[trace]] for key, rank, trace in numbers}
+    rank_clocks = find_offsets(collectives, {rank: clock.shortest for rank, clock in host_clocks.items()})
+    host_clocks = side_by_side(host_clocks, rank_clocks.taken_out)
     late = {key: rank_clocks.taken_out[rank] for key, rank, _ in numbers if rank in rank_clocks.taken_out}
     if late:
         found = _matched(frames.without(late), told, clocked=True)
@@ -78,6 +80,7 @@ def merge(
             ranks=[rank for k, rank in ranks if trace_of[k] == trace],
             opened=_opened(_of_keys(windows_of, keyed[trace], windows), summary, key, shift, late),
             late={rank.rank: late[k] for k, rank in ranks if k in late and trace_of[k] == trace},
+            host_clocks={rank.rank: host_clocks[rank.rank] for k, rank in ranks if trace_of[k] == trace},
             passing=_own_rows(passing, row, summary.rows),
             last=_own_rows(last, row, summary.rows),
             windows=_of_keys(windows_of, keyed[trace], windows).sort("step", "rank").drop("rank_key"),
@@ -86,8 +89,7 @@ def merge(
             zip(summaries, first_keys, _running([s.rows for s in summaries]), shifts, strict=True)
         )
     ]
-    sizes = [init.size for trace in metadata for init in trace.inits]
-    size = max([*sizes, *(rank.world for _, rank in ranks if rank.world is not None)], default=None)
+    size = max([*(i.size for t in metadata for i in t.inits), *(r.world for _, r in ranks if r.world)], default=None)
     run = Run(
         ranks=[rank for _, rank in ranks],
         bystanders=[key for summary in summaries for key in summary.bystanders],

@@ -15,7 +15,7 @@ from nsysan.columns.codes import codes
 from nsysan.columns.rows import in_a_row, none_if_negative, repeated, taken
 from nsysan.columns.threads import each_of
 from nsysan.columns.times import Shift, shifted
-from nsysan.model.host_clock import CLOCKED, HostClock, host_clock
+from nsysan.model.host_clock import HostClock
 from nsysan.model.operations import OPERATION, Operations
 from nsysan.model.ranks import Rank, physical_gpu
 from nsysan.trace.globals import pid_of
@@ -29,7 +29,7 @@ class Placement:
     """What a trace is told of its run.
 
     number: of the trace. shift: from its clock to the run's; late: ns by which the GPU of a rank is behind that, by
-    rank. first_row: number of its first operation.
+    rank; host_clocks: of all its ranks. first_row: number of its first operation.
     ranks: those that it shows; keys: the rank_key of each. opened: rank_key, begin (trace's clock), step of its
     windows. passing: row (in the trace), step of communication that no range claims but that begins inside a step.
     last: row (in the trace), last: last arrival at a matched collective. windows: those of its ranks, as the run has
@@ -39,6 +39,7 @@ class Placement:
     number: int
     shift: Shift
     late: dict[int, int]
+    host_clocks: dict[int, HostClock]
     first_row: int
     keys: list[int]
     ranks: list[Rank]
@@ -213,18 +214,27 @@ class PlacedTrace:
         """The host's synchronise calls on the run's clock: thread, start, end."""
         return shifted(self.trace.synchronise_calls, self.placement.shift).select("thread", "start", "end")
 
-    @cached_property
+    @property
     def host_clocks(self) -> dict[int, HostClock]:
         """Whether launch calls and GPU work of each rank are on one clock."""
-        found = self.each(lambda rank: host_clock(self.frame(CLOCKED, rank)))
-        return dict(sorted(zip(self.ranks, found, strict=True)))
+        return {rank: self.placement.host_clocks[rank] for rank in sorted(self.ranks)}
 
     def clocked(self, names: Sequence[str], rank: int, at: npt.NDArray[np.int64] | None = None) -> pl.DataFrame:
+        """`launched`, with the launch calls on the GPU's clock."""
+        frame, behind = self.launched(names, rank, at), self.host_clocks[rank].behind
+        return frame.with_columns(pl.col(time) + behind for time in _LAUNCH_TIMES if time in names) if behind else frame
+
+    def launched(self, names: Sequence[str], rank: int, at: npt.NDArray[np.int64] | None = None) -> pl.DataFrame:
         """`frame`, without the launch calls of a rank whose GPU's clock does not agree with its CPU's."""
         frame = self.frame(names, rank, at=at)
         if self.host_clocks[rank].agrees:
             return frame
         return frame.with_columns(pl.lit(None, dtype=pl.Int64).alias(t) for t in _LAUNCH_TIMES if t in names)
+
+    def synchronised(self, rank: int) -> pl.DataFrame:
+        """`synchronise_calls` on the clock of this rank's GPU."""
+        calls, behind = self.synchronise_calls, self.host_clocks[rank].behind
+        return calls.with_columns(pl.col("start", "end") + behind) if behind else calls
 
     @property
     def work(self) -> pl.DataFrame:

@@ -40,15 +40,14 @@ def spans_of(placed: PlacedTrace, between: pl.DataFrame) -> pl.DataFrame | None:
 
 
 def gaps_of(placed: PlacedTrace, stages: StageWork | None) -> pl.DataFrame | None:
-    calls = placed.synchronise_calls
-    _ = placed.host_clocks
+    _ = placed.synchronise_calls  # found once, not by each thread
 
     def of_rank(rank: int, windows: pl.DataFrame) -> pl.DataFrame:
         gaps = rank_gaps(
             placed.frame(TIMES, rank),
             lambda at, names: placed.clocked(names, rank, at),
             windows.sort("begin"),
-            calls,
+            placed.synchronised(rank),
             None if stages is None else partial(stages.wanting, rank),
         )
         number = pl.lit(rank, dtype=pl.Int64).alias("rank")
