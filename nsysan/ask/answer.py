@@ -15,6 +15,7 @@ from nsysan.light.told_by_grids import told_by_grids
 from nsysan.replay import edits
 from nsysan.replay.edits import BY_HOST, STANDARD
 from nsysan.replay.engine import NotAcyclic
+from nsysan.replay.of_all import of_all
 from nsysan.replay.pace import bounds_of, pace_of
 from nsysan.replay.prepared import Prepared, prepare
 from nsysan.replay.results import Pace
@@ -42,15 +43,15 @@ def answer(run: Run, expressions: Sequence[Expression], replica: int, without_ns
         raise NsysanError(f"replica {replica} has no steady decode step to replay", ExitCode.NO_STEPS)
     kinds = own.collectives.select("row", pl.col("kind").cast(pl.String))
     chosen = [edit_of(expression, ready.basis, kinds) for expression in expressions]
-    measured = pace_of(ready)
+    sample = pace_of(ready)
+    measured = of_all(own, sample)
     without = None if without_nsys is None else untraced(ready, without_nsys)
     now, pace = (ready, measured) if without is None else (without.ready, pace_of(without.ready))
     unknown = why_no_saving(own, measured) or None
     usual = usual_period(own)
     period = without_nsys or usual
     # Of all steady steps, of which some may be replayed: what is saved there is taken off their period, as in a report.
-    sampled = pace.period.median
-    pace = pace.of(period) if own.summed else pace
+    sampled = (sample if without is None else pace).period.median
     more, ratio = period - pace.period.median, Fraction(pace.period.median, sampled) if sampled else Fraction(1)
     why_host = None if unknown else why_no_host_saving(own, pace, period) or None
     by_host = BY_HOST if why_host else ()

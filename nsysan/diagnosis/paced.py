@@ -10,17 +10,16 @@ from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
-import polars as pl
-
 from nsysan.diagnosis.without_nsys import WithoutNsys
 from nsysan.replay.engine import NotAcyclic
 from nsysan.replay.faster_ledger import ledger_of
+from nsysan.replay.of_all import of_all
 from nsysan.replay.pace import pace_of, replay
 from nsysan.replay.prepared import prepare
 from nsysan.replay.results import Pace
 from nsysan.replay.trust import why_untold
 from nsysan.replay.untraced import SEVERAL, OutOfRange, untraced
-from nsysan.run.all_decode import of_all_decode, typical_periods, usual_period, weighed, weights_of
+from nsysan.run.all_decode import of_all_decode, usual_period
 from nsysan.run.run import Run
 
 #: With more operations in steps all processors are at work anyway, and what both need of memory would add up.
@@ -49,22 +48,6 @@ def pacing(run: Run, period: int | None, begin: Callable[[Told], Told] | None = 
     return Pacing(every, told)
 
 
-def _of_all(run: Run, pace: Pace) -> Pace:
-    """The same for all steady steps, of which some may be replayed: how far those are from these is an error, too."""
-    usual = usual_period(run)
-    if not run.summed:
-        # Where fewer batches are in flight than stages steps are of two lengths, and a median of either.
-        return pace if pace.whole and run.stage_work is None else pace.off(usual)
-    replayed = run.windows.filter(pl.col("step").is_in(pace.per_step["step"].unique().to_list()))
-    told = set(replayed["population"])
-    each, weights = typical_periods(run), weights_of(run)
-    time = {kind: period * weights[kind] for kind, period in each.items()}
-    seen = {kind: period for kind, period in each.items() if kind in told}
-    unseen = 1 - sum(time[kind] for kind in seen) / (sum(time.values()) or 1)
-    pace = replace(pace, unseen=unseen)
-    return (pace if pace.whole or not seen else pace.off(weighed(seen, weights))).of(usual)
-
-
 def paced(run: Run, period: int | None) -> tuple[Pace | None, WithoutNsys | None]:
     """What a replay tells of a replica; period: ns of its step without nsys, of which it is then.
 
@@ -72,7 +55,7 @@ def paced(run: Run, period: int | None) -> tuple[Pace | None, WithoutNsys | None
     """
     if period is None:
         pace = replay(run)
-        return None if pace is None else _of_all(run, pace), None
+        return None if pace is None else of_all(run, pace), None
     if run.summed:
         raise OutOfRange(SEVERAL)
     try:

@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 
 import nsysan
+from nsysan.ask.answer import answer
+from nsysan.ask.expressions import parse
 from nsysan.diagnosis import paced
 from nsysan.diagnosis.evidence import Aspect, Status
 from nsysan.diagnosis.savings import savings
 from nsysan.metrics.scenarios import Scenario
 from nsysan.replay import activity
+from nsysan.replay.edits import STANDARD
 from nsysan.replay.pace import replay
 from nsysan.replay.stretches import Steps, stretches_of
 from nsysan.replay.trust import why_no_saving
@@ -120,3 +123,21 @@ def test_a_sample_that_takes_otherwise_is_an_error(tmp_path: Path) -> None:
     assert what[Scenario.NO_SKEW] is None
     # How well the replay gives what was measured is told where that is worse.
     assert pace.off(pace.period.median) is pace
+
+
+def test_a_sample_that_is_refused_is_refused_by_whatif_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ten steps that are replayed take 60 % longer than the thirty others."""
+    usual = [Kind(8, [30_000] * LAYERS)] * 15
+    kinds = [*usual, *[Kind(8, [60_000] * LAYERS)] * 10, *usual]
+    path = write(tmp_path / "t.sqlite", run(kinds))
+    chosen = activity._chosen
+    monkeypatch.setattr(activity, "_chosen", lambda run, _: chosen(run, 18 * EACH))
+    monkeypatch.setattr(activity, "stretches_of", lambda *_: [(15, 23)])
+    report = build_report(nsysan.analyze(path), "0", timelines=False)
+    told = answer(nsysan.analyze(path), [parse("no_skew", STANDARD)], 0)
+    assert report.diagnosis.what_if is not None
+    assert report.diagnosis.what_if[Scenario.NO_SKEW] is None
+    assert told.unknown is not None
+    assert told.unknown.startswith("the steps that are replayed take")
+    assert [asked.period for asked in told.asked] == [None]
+    assert told.error == report.diagnosis.what_if.error
