@@ -32,7 +32,6 @@ from nsysan.metrics.ledger import FIGURES
 from nsysan.metrics.percentiles import Spread, spread
 from nsysan.model.classes import COMMUNICATION
 from nsysan.model.steps.step_kind import StepKind
-from nsysan.report.batches import mean_of, sequences_of
 from nsysan.report.beside_nsys import beside_nsys
 from nsysan.report.counter_lanes import counter_lanes, lanes_in_order
 from nsysan.report.kernel_table import find_compute
@@ -40,6 +39,7 @@ from nsysan.report.layer_table import find_layer_tables
 from nsysan.report.replica import GroupRow, PopulationRow, Replica
 from nsysan.report.report import Input, Report, StepsSummary
 from nsysan.report.timeline import Timeline
+from nsysan.run.batches import mean_of, sequences_of
 from nsysan.run.chosen import chosen_replica
 from nsysan.run.layout import GroupKind, kinds_of
 from nsysan.run.nccl_choices import choices

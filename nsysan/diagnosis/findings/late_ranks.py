@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from statistics import median
 from typing import NamedTuple
 
 import polars as pl
@@ -17,6 +18,7 @@ from nsysan.diagnosis.os_told import said_of_host
 from nsysan.metrics.causes import LateCause
 from nsysan.metrics.scenarios import Scenario
 from nsysan.replay.results import LATE_SHARE
+from nsysan.run.batches import batch_by_rank
 from nsysan.text import counted, duration, pct, pct_limit, plain, rough, shortened
 
 #: GPUs of one model differ in speed (two H200 by 3.5 %, in the same kernels); an uneven split of heads gives more.
@@ -40,9 +42,12 @@ _NOT_OWN_WORK = "give it less of what all run; sampling, logits, experts or a Lo
 _SPLIT_FIX = "choose a TP size that divides attention heads, KV heads and MLP columns, or pad them"
 _NOT_SPLIT = "if all kernels of the rank are slower alike, it is that GPU's clock"
 _KERNEL_FIX = (
-    "check whether {} has more work than the others{}: experts, heads or sequences that are not spread evenly; if not, "
-    "compare its clocks with theirs (nvidia-smi -q -d CLOCK,PERFORMANCE)"
+    "check whether {0} {1} more work than the others{2}: experts, heads or sequences that are not spread evenly; if "
+    "not, compare the clocks of {0} with theirs (nvidia-smi -q -d CLOCK,PERFORMANCE)"
 )
+_LOAD_FIX = "route requests so that all data-parallel ranks decode as many: {} a step here, {} on the others"
+_EVENED = "as the others then compute longer; {} if these decoded as few as the others"
+_NOT_LOAD = "if it stays late with as many sequences as the others, it is that GPU"
 _NOT_KERNEL = "look at what else uses the memory of that GPU meanwhile"
 _TURNS_FIX = "balance what goes from rank to rank step by step: experts first (EPLB, redundant experts)"
 _NOT_TURNS = "sequences of a batch, sampling or logging that the ranks take in turn"
@@ -70,6 +75,13 @@ class _Uneven(NamedTuple):
             f"all ranks run equally many compute kernels, and the ratio to the fastest rank stays within "
             f"{pct_limit(UNEVEN_SPREAD)} over {counted(self.steps, 'step')}"
         )
+
+
+class _Load(NamedTuple):
+    """Sequences of a step of the late ranks, and of the others, on the average."""
+
+    own: float
+    others: float
 
 
 def late_ranks(case: Case) -> Iterator[Finding]:
@@ -109,27 +121,50 @@ def _late(case: Case, one: Late, uneven: _Uneven | None) -> Finding:
         told.append(split.evidence)
         figures |= {"ratio": split.ratio}
     fix = case.host_fix(one) if host else _fix(own, one, split)
+    load = _load(case, one)
     moved = not host and one.cause == LateCause.COMPUTE and any(_runs_more(rank) for rank in own)
+    saving, saving_is, basis = saves, _is(case, one), _spread(saves, one, case) if moved else ""
+    if load is not None:
+        fix = Fix(_LOAD_FIX.format(f"{load.own:g}", f"{load.others:.3g}"), _NOT_LOAD)
+        figures |= {"sequences": load.own, "sequences_of_others": load.others}
+        saving, saving_is, basis = _evened(saves, one, case), SavingIs.ESTIMATE, _EVENED.format(rough(saves))
     return Finding(
         SharedFinding.LATE_HOST if host else LateRankFinding.STRAGGLER,
         by_share(saves or 1, case.period),
         f"{ranks_words(one.ranks)} {'come' if several else 'comes'} late: {why_late(one)}",
         "; ".join(told),
         fix.first,
-        saves,
+        saving,
         list(one.ranks),
         figures=figures,
         thresholds={"straggler_share": LATE_SHARE, **severity_limits()},
-        saving_is=_is(case, one),
+        saving_is=saving_is,
         of=of if mean else None,
         also=fix.also,
-        basis=_spread(saves, len(one.ranks), len(case.run.ranks)) if moved else "",
+        basis=basis,
     )
 
 
-def _spread(saves: int, own: int, ranks: int) -> str:
+def _load(case: Case, one: Late) -> _Load | None:
+    """Of ranks that compute longer: what all of them decode more than all others, where the ranges of each tell."""
+    batches = batch_by_rank(case.run) if one.cause == LateCause.COMPUTE else {}
+    own = [batch for rank, batch in batches.items() if rank in one.ranks]
+    others = [batch for rank, batch in batches.items() if rank not in one.ranks]
+    if not own or not others or min(own) <= max(others):
+        return None
+    return _Load(median(own), sum(others) / len(others))
+
+
+def _evened(saves: int, one: Late, case: Case) -> int:
+    """ns that are saved where what some ranks do more is shared by all."""
+    ranks = len(case.run.ranks)
+    return saves * (ranks - len(one.ranks)) // ranks
+
+
+def _spread(saves: int, one: Late, case: Case) -> str:
     """What is saved if the work of some ranks is shared by all of them, beside what it is without that work."""
-    return f"if it is out of the step; spread over {ranks} ranks, about {rough(saves * (ranks - own) // ranks)}"
+    evened = rough(_evened(saves, one, case))
+    return f"if it is out of the step; spread over {len(case.run.ranks)} ranks, about {evened}"
 
 
 def _is(case: Case, one: Late) -> SavingIs:
@@ -155,7 +190,7 @@ def _fix(own: list[Late], one: Late, split: _Uneven | None) -> Fix:
         mostly = _mostly(own)
         return Fix(_OWN_WORK_FIX.format(who, "" if len(own) > 1 else "s", mostly), _NOT_OWN_WORK)
     if all(rank.where is not None and rank.where.kernel is not None for rank in own):
-        return Fix(_KERNEL_FIX.format(who, _mostly(own)), _NOT_KERNEL)
+        return Fix(_KERNEL_FIX.format(who, "have" if len(one.ranks) > 1 else "has", _mostly(own)), _NOT_KERNEL)
     if split is not None:
         return Fix(_SPLIT_FIX, _NOT_SPLIT)
     return Fix(_CLOCK_FIX.format(who), _NOT_CLOCK)

@@ -48,6 +48,18 @@ def sequences_of(own: Run) -> dict[int, int] | None:
     return dict(every.select("step", "batch").iter_rows())
 
 
+def batch_by_rank(own: Run) -> dict[int, float]:
+    """Sequences of a steady step by rank, median over steps, as the ranges of each tell; empty where one's do not."""
+    labels = own.windows["label"].unique().to_list()
+    told = {label: batch for label in labels if (batch := _batch_of(label)) is not None}
+    if not told:
+        return {}
+    steady = own.windows.filter(pl.col("step").is_in(own.steady_steps))
+    each = steady.with_columns(batch=pl.col("label").replace_strict(told, default=None, return_dtype=pl.Int64))
+    found = dict(each.group_by("rank").agg(pl.median("batch")).drop_nulls().sort("rank").iter_rows())
+    return found if len(found) == len(own.ranks) else {}
+
+
 def mean_of(sequences: Mapping[int, int], steps: Sequence[int] | pl.Series) -> float | None:
     """Sequences of a step over these; None where one does not tell them."""
     known = [sequences.get(step) for step in steps]
