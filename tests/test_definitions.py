@@ -17,7 +17,7 @@ from nsysan.diagnosis.findings import chosen_by_nccl, nodes
 from nsysan.light import speed_of_light, waterfall
 from nsysan.metrics import bandwidth, causes, change_rule, counters, layers, skew, tail, tally, whatif
 from nsysan.metrics.lines import LINES
-from nsysan.metrics.scenarios import Scenario
+from nsysan.metrics.scenarios import LATE_SHARE, Scenario
 from nsysan.model import classes, host_clock, launchers, load
 from nsysan.model.classes import load_catalogue
 from nsysan.model.steps import numbering, period, populations
@@ -127,7 +127,7 @@ NUMBERS = [
     ("6", f"A correction of more than {clock.MAX_CORRECTION_NS / 1e3:,.0f} µs is not believed"),
     ("6", f"GPU work lies more than {clock._MAX_APART_NS / 1e9:g} s apart"),
     ("6", f"where their wire takes at least {percent(nodes.ACROSS_SHARE)} of the period"),
-    ("7", f"costs at least {percent(results.LATE_SHARE)} of the period or of the tail"),
+    ("7", f"costs at least {percent(LATE_SHARE)} of the period or of the tail"),
     (
         "7",
         f"pause for {hosts_meet._PAUSE / 1e3:g} µs or more at one place in {percent(hosts_meet._OFTEN)} of the steps, "

@@ -9,14 +9,16 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 from statistics import median
+from typing import NamedTuple
 
 from nsysan.check.collective import collective_words, hot_collective, is_alike, percentile, same_collective
 from nsysan.check.kernel_rules import UNITS as KERNEL_UNITS
 from nsysan.check.kernel_rules import KernelAddress, kernel_figure, named_kernels
 from nsysan.check.rules import PERCENTILES, SHARES, SPREAD, STRAGGLER, TOKENS, Rule
 from nsysan.diagnosis.evidence import Aspect, Status
+from nsysan.metrics.scenarios import LATE_SHARE
 from nsysan.report.read_back import Collective, ReportDocument
-from nsysan.text import duration, pct
+from nsysan.text import duration, numbered, pct
 
 
 class RuleVerdict(StrEnum):
@@ -127,9 +129,9 @@ def exit_code(outcomes: list[Outcome]) -> int:
 
 
 def _share(document: ReportDocument, name: str) -> float | None:
-    """In per cent of the period; of what a late rank causes, of that of the step of which it is told."""
+    """In per cent of the period; of what late ranks cause, of that of the step of which it is told."""
     if name == "caused" and document.straggler is not None:
-        return 100 * document.straggler.share
+        return 100 * _late(document).share
     part, period = metric_of(document, name), _median(document, "period")
     return 100 * part / period if part is not None and period else None
 
@@ -184,8 +186,15 @@ def _change(before: float, now: float) -> float:
 def _check_straggler(rule: Rule, document: ReportDocument) -> Outcome:
     late = document.straggler
     if late is not None:
-        saves = f"put right it saves {late.caused_ns / 1e3:,.1f} µs a step ({pct(late.share)})"
-        return _outcome(rule, RuleVerdict.FAIL, f"rank {late.rank} is late; {saves}; cause {late.cause or 'unknown'}")
+        all_ = _late(document)
+        several = len(all_.ranks) > 1
+        saves = (
+            f"put right {'together they save' if several else 'it saves'} {all_.saves / 1e3:,.1f} µs a step "
+            f"({pct(all_.share)}){' of the mean' if all_.mean else ''}"
+        )
+        causes = dict.fromkeys(one.cause or "unknown" for one in document.late) or {late.cause or "unknown": None}
+        who = f"{numbered('rank', all_.ranks, most=16)} {'are' if several else 'is'} late"
+        return _outcome(rule, RuleVerdict.FAIL, f"{who}; {saves}; cause {', '.join(causes)}")
     if document.quality.get(Aspect.STRAGGLER) != Status.OK:
         return _outcome(rule, RuleVerdict.CANNOT_TELL, "whether a rank is late is not known in this run")
     return _outcome(rule, RuleVerdict.PASS, "no rank is late")
@@ -193,8 +202,39 @@ def _check_straggler(rule: Rule, document: ReportDocument) -> Outcome:
 
 def _caused(document: ReportDocument) -> float | None:
     if document.straggler is not None:
-        return float(document.straggler.caused_ns)
+        return float(_late(document).saves)
     return 0.0 if document.quality.get(Aspect.STRAGGLER) == Status.OK else None
+
+
+class _Late(NamedTuple):
+    """The late ranks, and what they save put right together: ns a step, its share, and whether that is of the mean."""
+
+    ranks: list[int]
+    saves: int
+    share: float
+    mean: bool
+
+
+def _late(document: ReportDocument) -> _Late:
+    """What is told of the late ranks, of which there is one at least.
+
+    Each alone may save nothing, as the others are waited for then; in the median as in the mean where they make the
+    tail. Documents before the replay tell of one.
+    """
+    straggler = document.straggler
+    assert straggler is not None
+    ranks = sorted({rank for one in document.late for rank in one.ranks}) or [straggler.rank]
+    period, less = document.what_if.get("period"), document.what_if.get("no_skew")
+    saves = max([straggler.caused_ns, *(one.saves_ns for one in document.late)])
+    if not period:
+        return _Late(ranks, saves, straggler.share, mean=False)
+    saves = saves if less is None else max(saves, period - less)
+    most = max(document.late, key=lambda one: one.mean_costs_ns, default=None)
+    if most is not None and saves < LATE_SHARE * period <= most.mean_costs_ns:
+        return _Late(
+            ranks, most.mean_saves_ns, most.mean_saves_ns / (_of_spread(document, "mean") or period), mean=True
+        )
+    return _Late(ranks, saves, saves / period, mean=False)
 
 
 def _of_spread(document: ReportDocument, name: str) -> float | None:

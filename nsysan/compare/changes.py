@@ -127,7 +127,7 @@ def _notes(sides: list[ComparedRun], families: list[Family]) -> list[str]:
         "GPU": [", ".join(sorted({rank.model or "unknown" for rank in side.report.ranks})) for side in sides],
         "CUDA graphs": [_GRAPHS[side.report.inputs[0].graph_trace] for side in sides],
         "way to find steps": [str(side.report.steps.method) for side in sides],
-        "batch": [str(side.batch) for side in sides],
+        "batch": [side.batch_told for side in sides],
     }
     for what, values in told.items():
         if len(set(values)) > 1:

@@ -22,6 +22,7 @@ from nsysan.model.steps.step_windows import StepMethod
 from nsysan.report.build import build_report
 from nsysan.report.report import Report
 from nsysan.run.all_decode import of_one_population
+from nsysan.run.batches import mean_of, sequences_of
 from nsysan.run.other_steps import headed_by
 from nsysan.run.run import Run
 from nsysan.text import counted
@@ -114,6 +115,7 @@ def compared_run(
         kernels=kernels,
         kernels_of_ranks=of_ranks,
         batch_stated=batch is not None,
+        of_batches=mean_of(sequences_of(run) or {}, run.whole(steady.select("step").unique())["step"]),
         work_of_step=work,
         by_model=own,
     )

@@ -61,7 +61,8 @@ class ComparedRun:
     last arrival, null where not matched). work: how often each compute kernel runs in a step, by name. calls_a_step:
     communication of a replica by kind, over its stages. units: steps of the other sides whose work one of its steps
     does, by which its figures are divided. kernels: ns a step by name; kernels_of_ranks: of one
-    rank, in whichever replica, by group or name and rank. batch_stated: whether the user says the batch.
+    rank, in whichever replica, by group or name and rank. batch_stated: whether the user says the batch; of_batches:
+    sequences of a step where the ranks work on several batches, None where they do not or that is not told.
     work_of_step: what a prediction starts from, None where none was asked for or nothing shows. by_model: the same
     step by a model, or why it cannot be told; None where no model is stated.
     """
@@ -79,6 +80,7 @@ class ComparedRun:
     kernels: dict[str, Measured] = field(default_factory=dict)
     kernels_of_ranks: dict[tuple[str, int], Measured] = field(default_factory=dict)
     batch_stated: bool = False
+    of_batches: float | None = None
     work_of_step: StepWork | None = None
     by_model: ModelledStep | str | None = None
 
@@ -102,7 +104,12 @@ class ComparedRun:
     @property
     def batch_words(self) -> str:
         """The batch as a person should read it."""
-        return "batch not told" if self.batch_source == "assumed" else f"batch {self.batch}"
+        return "batch not told" if self.batch_source == "assumed" else f"batch {self.batch_told}"
+
+    @property
+    def batch_told(self) -> str:
+        """The batch, or that of all ranks where they work on several."""
+        return f"{self.sequences:g}" if self.sequences == self.batch else f"{self.sequences:g} in all"
 
     @property
     def population_key(self) -> tuple[str, int | None]:
@@ -126,8 +133,13 @@ class ComparedRun:
 
     @property
     def tokens_per_second(self) -> float:
-        """Over all sequences of the batch: a step makes one token of each."""
-        return self.batch * 1e9 / self.mean
+        """Over all sequences of its batches: a step makes one token of each."""
+        return self.sequences * 1e9 / self.mean
+
+    @property
+    def sequences(self) -> float:
+        """Of a step, over all batches where the ranks work on several."""
+        return self.batch if self.of_batches is None or self.batch_stated else self.of_batches
 
     def value(self, id_: str) -> float | None:
         """A figure's value, None where it was not measured."""

@@ -69,7 +69,7 @@ def _step_rows(sides: list[ComparedRun]) -> list[Row]:
     """Median and mean period, and tokens a second, which is another way to say the mean."""
     none: list[str | None] = [None] * len(sides)
     speeds: list[Measured | None] = [
-        Measured(side.tokens_per_second, side.batch * 1e9 / side.figures["throughput.mean"].steps) for side in sides
+        Measured(side.tokens_per_second, side.sequences * 1e9 / side.figures["throughput.mean"].steps) for side in sides
     ]
     per_gpu: list[Measured | None] = [
         Measured(side.tokens_per_second / side.ranks, speed.steps / side.ranks)

@@ -165,12 +165,20 @@ def _other_population(first: ComparedRun, side: ComparedRun) -> str | None:
     one, two = first.population, side.population
     if one.kind != two.kind:
         return f"other steps: {first.label} {one.kind}, {side.label} {two.kind}"
-    if first.batch_stated or side.batch_stated or None in (one.batch, two.batch) or one.batch == two.batch:
+    if first.batch_stated or side.batch_stated or None in (one.batch, two.batch):
+        return None
+    # Of ranks that work on several batches all of them: how they are spread may be what is compared.
+    both = (first.sequences, side.sequences)
+    if one.batch == two.batch or (None not in (first.of_batches, side.of_batches) and _alike(*both)):
         return None
     return (
-        f"another batch: {first.label} {one.batch}, {side.label} {two.batch}, none that both have; --batch for each "
-        f"compares them all the same"
+        f"another batch: {first.label} {first.batch_told}, {side.label} {side.batch_told}, none that both have; "
+        f"--batch for each compares them all the same"
     )
+
+
+def _alike(one: float, two: float) -> bool:
+    return abs(one - two) <= SAME * max(one, two)
 
 
 def _other_sizes(first: ComparedRun, side: ComparedRun) -> str | None:

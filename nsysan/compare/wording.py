@@ -7,6 +7,7 @@ from nsysan.compare.headline import last_words, may_differ, short_name
 from nsysan.compare.link_change import link_lines
 from nsysan.compare.prediction_sentences import buying_lines, prediction_lines
 from nsysan.compare.scaling_sentences import lost_sentence, replicas_sentence, widening_sentence
+from nsysan.diagnosis.late_words import outermost, ranks_words, weight
 from nsysan.metrics.change_rule import (
     ALPHA,
     LEAST_OF_PERIOD,
@@ -55,8 +56,13 @@ def side_sentence(side: ComparedRun) -> str:
     """What a side is: name, ranks, GPUs, steps, verdict."""
     models = ", ".join(sorted({plain(rank.model or "unknown GPU", 40) for rank in side.report.ranks}))
     steps = side.report.steps
-    late = side.report.diagnosis.straggler
-    who = f", rank {late.rank} late by {duration(late.caused)} ({late.cause or 'cause unknown'})" if late else ""
+    diagnosis = side.report.diagnosis
+    period = diagnosis.what_if.period if diagnosis.what_if is not None else 0
+    late = outermost(diagnosis.late)
+    who = "".join(
+        f", {ranks_words(one.ranks)} late by {duration(weight(one, period).costs)} ({one.cause or 'cause unknown'})"
+        for one in late[:2]
+    )
     layout = side.report.replicas[side.report.replica].layout
     ranks = f"TP={side.ranks}" if layout.is_plain else layout.name
     return (

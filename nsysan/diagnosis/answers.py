@@ -11,9 +11,8 @@ from nsysan.diagnosis.late_words import alone_of, apart, by_host, led, outermost
 from nsysan.diagnosis.pipelines import Bubble
 from nsysan.diagnosis.verdict import VerdictKind
 from nsysan.metrics.causes import GapCause
-from nsysan.metrics.scenarios import NO_BUBBLE, NOTABLE, SCENARIOS, Scenario, losses
+from nsysan.metrics.scenarios import LATE_SHARE, NO_BUBBLE, NOTABLE, SCENARIOS, Scenario, losses
 from nsysan.metrics.whatif import SCHEDULER, WhatIf
-from nsysan.replay.results import LATE_SHARE
 from nsysan.text import duration, pct, pct_limit, rough, us
 
 

@@ -7,9 +7,8 @@ from typing import NamedTuple
 
 from nsysan.diagnosis.hotspot import Late
 from nsysan.metrics.causes import WHY_LATE, WHY_LATE_TOGETHER, GapCause, LateCause
-from nsysan.metrics.scenarios import NOTABLE
+from nsysan.metrics.scenarios import LATE_SHARE, NOTABLE
 from nsysan.metrics.skew import Straggler
-from nsysan.replay.results import LATE_SHARE
 from nsysan.text import numbered, rough
 
 #: A rank that alone saves more of what its set costs is the first to look at.

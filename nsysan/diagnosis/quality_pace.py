@@ -8,10 +8,10 @@ from nsysan.diagnosis.evidence import Aspect, Quality, Status
 from nsysan.diagnosis.os_told import or_capture
 from nsysan.diagnosis.savings import SURE_ERROR, slowed_by_nsys
 from nsysan.metrics.causes import LateCause
-from nsysan.metrics.scenarios import SCENARIOS, Scenario
+from nsysan.metrics.scenarios import LATE_SHARE, SCENARIOS, Scenario
 from nsysan.metrics.skew import TELLING_STEPS
 from nsysan.metrics.whatif import SCHEDULER, WhatIf
-from nsysan.replay.results import LATE_SHARE, MAX_ERROR
+from nsysan.replay.results import MAX_ERROR
 from nsysan.run.run import Run
 from nsysan.text import counted, duration, pct, pct_limit
 from nsysan.trace.graph_mode import GraphMode

@@ -26,10 +26,10 @@ from nsysan.diagnosis.verdict_says import (
 )
 from nsysan.diagnosis.workload import Workload
 from nsysan.metrics.lines import Line
-from nsysan.metrics.scenarios import Scenario
+from nsysan.metrics.scenarios import LATE_SHARE, Scenario
 from nsysan.metrics.skew import TELLING_STEPS
 from nsysan.metrics.whatif import WhatIf
-from nsysan.replay.results import LATE_SHARE, MAX_ERROR
+from nsysan.replay.results import MAX_ERROR
 from nsysan.text import numbered, pct
 
 #: Classes of the critical path: a host's own time, and launches and gaps between kernels.

@@ -9,9 +9,8 @@ from nsysan.diagnosis.hotspot import Late
 from nsysan.diagnosis.late_words import led, outermost, ranks_words, weight, why_late
 from nsysan.metrics.causes import LateCause
 from nsysan.metrics.lines import Line
-from nsysan.metrics.scenarios import Scenario
+from nsysan.metrics.scenarios import LATE_SHARE, Scenario
 from nsysan.metrics.whatif import WhatIf
-from nsysan.replay.results import LATE_SHARE
 from nsysan.text import pct
 
 _HOST = re.compile(r"\bhosts?\b")

@@ -46,6 +46,8 @@ class WithoutLoss(NamedTuple):
 
 #: Less than this share of the period goes without saying.
 NOTABLE = 0.01
+#: A rank is late from this share of the period on.
+LATE_SHARE = 0.03
 #: What takes more batches in flight: a step of one batch takes no less.
 NO_BUBBLE = "without a bubble"
 NO_BUBBLE_MEANING = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nsysan.diagnosis.late_words import ranks_of, ranks_words
 from nsysan.diagnosis.pipelines import WAITING
 from nsysan.metrics.percentiles import Spread
 from nsysan.page.elements import table
@@ -31,7 +32,7 @@ def _replicas(replicas: list[Replica]) -> str:
             numbered("rank", [rank.rank for rank in one.ranks], most=16),
             one.layout.name,
             one.diagnosis.verdict.kind.value,
-            f"rank {one.diagnosis.straggler.rank}" if one.diagnosis.straggler else "nobody",
+            ranks_words(ranks_of(one.diagnosis.late)) if one.diagnosis.late else "nobody",
             f"{one.steady} of {one.steps}",
             *_spread(one.period),
             percent(one.coverage.span if one.coverage else None, 1),

@@ -8,10 +8,11 @@ from typing import Protocol
 import numpy as np
 import polars as pl
 
+from nsysan.metrics.scenarios import LATE_SHARE
 from nsysan.model.classes import WorkClass
 from nsysan.replay.edits import Basis, Edit, no_skew, put_right
 from nsysan.replay.engine import I64
-from nsysan.replay.results import CAUSES, LATE_SHARE, LateRanks, Timed
+from nsysan.replay.results import CAUSES, LateRanks, Timed
 from nsysan.replay.subjects import Mask, by_class
 from nsysan.timings import stage
 

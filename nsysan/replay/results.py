@@ -9,8 +9,6 @@ from typing import NamedTuple
 
 import polars as pl
 
-#: A rank is late from this share of the period on.
-LATE_SHARE = 0.03
 #: A larger share of the period in communication that cannot be split may hide who is late.
 MAX_UNSPLIT = 0.03
 #: With a larger replay_error no saving is told.

@@ -25,12 +25,16 @@ class LateRank:
 
 @dataclass(frozen=True)
 class Late:
-    """Ranks that cost time together or alone: ns a step that they cost with all others put right, and save alone."""
+    """Ranks that cost time together or alone: ns that they cost with all others put right, and save alone, of the
+    median step and of the mean one.
+    """
 
     ranks: tuple[int, ...]
     cause: str | None
     costs_ns: int
     saves_ns: int
+    mean_costs_ns: int = 0
+    mean_saves_ns: int = 0
 
 
 def durations(row: Fields, least: int) -> dict[str, int | None]:
@@ -53,7 +57,8 @@ def late_from(row: Fields) -> Late:
     numbers = tuple(ranks) if isinstance(ranks, list) and all(type(rank) is int for rank in ranks) else ()
     if not numbers:
         raise UnusableJson(f"{row.place}.ranks is no list of ranks")
-    return Late(numbers, row.text_or_none("cause"), row.whole("costs_ns"), row.whole("saves_ns"))
+    mean = [row.whole(key) if key in row.values else 0 for key in ("mean_costs_ns", "mean_saves_ns")]
+    return Late(numbers, row.text_or_none("cause"), row.whole("costs_ns"), row.whole("saves_ns"), *mean)
 
 
 def replay_error_from(row: Fields | None) -> float | None:

@@ -16,6 +16,7 @@ from nsysan.check.rules import KINDS, METRICS, Address, parse_rule
 from nsysan.model.classes import load_catalogue
 from nsysan.report.read_back import Collective, ReportDocument, Spread, read_report
 from tests.clitools import graph_level_trace, paper_trace, run_cli
+from tests.diagnosis.test_uneven_load import written
 from tests.tracebuilder import TraceBuilder, decode_loop
 
 Capsys = pytest.CaptureFixture[str]
@@ -469,3 +470,15 @@ def test_real_traces(capsys: Capsys, real_trace: Callable[[str], Path]) -> None:
     result = run_cli(capsys, "check", real_trace("tp4_slow3"), *rules, "--baseline", "base.json")
     assert [line.split()[0] for line in result.out.splitlines()] == ["pass", "fail", "fail"]
     assert run_cli(capsys, "check", "base.json", *rules, "--baseline", "base.json").code == 0
+
+
+def test_ranks_that_are_late_together_are_caused_together(tmp_path: Path, capsys: Capsys) -> None:
+    """Either of two that are late by 60 us alone saves nothing: the other is waited for."""
+    trace = written(tmp_path / "t.sqlite", (16, 4))
+    run_cli(capsys, "report", trace, "--json", "t.json")
+    assert metric_of(read_report("t.json"), "caused") == 60_000
+    assert metric_of(read_report("t.json"), "caused_share") == pytest.approx(50)
+    assert run_cli(capsys, "check", "t.json", "--fail-on", "caused_share>45%").code == 1
+    result = run_cli(capsys, "check", "t.json", "--fail-on", "straggler")
+    assert result.code == 1
+    assert "ranks 0 and 1 are late; put right together they save 60.0 µs a step (50.0 %); cause compute" in result.out

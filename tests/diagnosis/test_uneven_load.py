@@ -18,7 +18,7 @@ SENDRECV = "ncclDevKernel_SendRecv"
 EACH = 5_000
 
 
-def served(path: Path, sequences: tuple[int, int], told: tuple[int, int] | None = None, slow: float = 1.0) -> Report:
+def written(path: Path, sequences: tuple[int, int], told: tuple[int, int] | None = None, slow: float = 1.0) -> Path:
     """TP=2, DP=2, experts over all: each pair computes what it decodes, and all exchange. told: of the ranges; slow:
     times as long does each kernel of the first pair take.
     """
@@ -39,7 +39,12 @@ def served(path: Path, sequences: tuple[int, int], told: tuple[int, int] | None 
             process.nccl("ncclAlltoAll", launch + 1_990, launch + 2_300, bytes=64, comm=9)
             process.kernel(SENDRECV, done + 10_000, last + 10_000, launch=(launch + 2_000, launch + 2_200))
             process.api("cudaStreamSynchronize_v3020", launch + 4_000, last + 13_000)
-    report = build_report(nsysan.analyze(builder.write(path / "t.sqlite")), "0", timelines=False)
+    return builder.write(path)
+
+
+def served(folder: Path, sequences: tuple[int, int], told: tuple[int, int] | None = None, slow: float = 1.0) -> Report:
+    path = written(folder / "t.sqlite", sequences, told, slow)
+    report = build_report(nsysan.analyze(path), "0", timelines=False)
     document_of(report)
     return report
 

@@ -16,8 +16,7 @@ from nsysan.diagnosis.hotspot import Late
 from nsysan.diagnosis.late_words import alone_of, apart, by_host, outermost, ranks_words, weight, why_late
 from nsysan.diagnosis.os_told import said_of_host
 from nsysan.metrics.causes import LateCause
-from nsysan.metrics.scenarios import Scenario
-from nsysan.replay.results import LATE_SHARE
+from nsysan.metrics.scenarios import LATE_SHARE, Scenario
 from nsysan.run.batches import batch_by_rank
 from nsysan.text import counted, duration, pct, pct_limit, plain, rough, shortened
 
