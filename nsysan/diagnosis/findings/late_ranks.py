@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from statistics import median
 from typing import NamedTuple
 
@@ -122,11 +122,13 @@ def _late(case: Case, one: Late, uneven: _Uneven | None) -> Finding:
     fix = case.host_fix(one) if host else _fix(own, one, split)
     load = _load(case, one)
     moved = not host and one.cause == LateCause.COMPUTE and any(_runs_more(rank) for rank in own)
-    saving, saving_is, basis = saves, _is(case, one), _spread(saves, one, case) if moved else ""
+    shared = moved or fix.first == _SPLIT_FIX or fix.also == _NOT_KERNEL
+    saving, saving_is = saves, _is(case, one)
+    basis = _spread(saves, one.ranks, case, gone=moved) if shared else ""
     if load is not None:
         fix = Fix(_LOAD_FIX.format(f"{load.own:g}", f"{load.others:.3g}"), _NOT_LOAD)
         figures |= {"sequences": load.own, "sequences_of_others": load.others}
-        saving, saving_is, basis = _evened(saves, one, case), SavingIs.ESTIMATE, _EVENED.format(rough(saves))
+        saving, saving_is, basis = _evened(saves, one.ranks, case), SavingIs.ESTIMATE, _EVENED.format(rough(saves))
     return Finding(
         SharedFinding.LATE_HOST if host else LateRankFinding.STRAGGLER,
         by_share(saves or 1, case.period),
@@ -154,16 +156,22 @@ def _load(case: Case, one: Late) -> _Load | None:
     return _Load(median(own), sum(others) / len(others))
 
 
-def _evened(saves: int, one: Late, case: Case) -> int:
+def _evened(saves: int, ranks: Sequence[int], case: Case) -> int:
     """ns that are saved where what some ranks do more is shared by all."""
-    ranks = len(case.run.ranks)
-    return saves * (ranks - len(one.ranks)) // ranks
+    every = len(case.run.ranks)
+    return saves * (every - len(ranks)) // every
 
 
-def _spread(saves: int, one: Late, case: Case) -> str:
-    """What is saved if the work of some ranks is shared by all of them, beside what it is without that work."""
-    evened = rough(_evened(saves, one, case))
-    return f"if it is out of the step; spread over {len(case.run.ranks)} ranks, about {evened}"
+def _spread(saves: int, ranks: Sequence[int], case: Case, *, gone: bool) -> str:
+    """What is saved if the work of some ranks is shared by all, beside what it is without that work (gone), or where
+    they take as long as the others.
+    """
+    them, over = "they take" if len(ranks) > 1 else "it takes", f"over {len(case.run.ranks)} ranks"
+    evened = rough(_evened(saves, ranks, case))
+    if gone:
+        return f"if it is out of the step; spread {over}, about {evened}"
+    more = "their work is more" if len(ranks) > 1 else "its work is more"
+    return f"if {them} as long as the others then; about {evened} if {more} and is spread {over}"
 
 
 def _is(case: Case, one: Late) -> SavingIs:
@@ -247,6 +255,7 @@ def uneven_split(case: Case) -> Iterator[Finding]:
         figures={"ratio": uneven.ratio, "more_ns": uneven.more},
         thresholds={"ratio": UNEVEN_RATIO, "spread": UNEVEN_SPREAD, **severity_limits()},
         also=_NOT_SPLIT,
+        basis=_spread(saves, uneven.ranks, case, gone=False) if saves is not None else "",
     )
 
 
