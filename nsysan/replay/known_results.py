@@ -45,6 +45,13 @@ def told_to_host(work: pl.DataFrame, hosts: pl.DataFrame, waits: list[Part]) -> 
     return _last(work.with_columns(home=pl.when(rank=seen[0]).then("home")), calls, nodes, numbers), int(seen[0])
 
 
+def when_done(work: pl.DataFrame) -> pl.DataFrame:
+    """The same of the last work of each step, as it ends."""
+    found = work.select("stretch", "end", step="home", node=pl.int_range(pl.len())).drop_nulls("step")
+    last = found.sort("stretch", "step", "end").unique(["stretch", "step"], keep="last", maintain_order=True)
+    return last.select("stretch", "step", "node", "end")
+
+
 def _shown(parts: list[Part]) -> tuple[I64, I64]:
     """The work and the calls that wait for it, of edges from the one to the other, by number."""
     source, target, link = (np.concatenate([np.zeros(0, dtype=np.int64), *(one[i] for one in parts)]) for i in range(3))

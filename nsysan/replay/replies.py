@@ -16,7 +16,7 @@ import polars as pl
 from nsysan.replay.alongside import spread
 from nsysan.replay.edits import Basis, Edit, put_right
 from nsysan.replay.engine import I64
-from nsysan.replay.known_results import told_to_host, told_to_thread
+from nsysan.replay.known_results import told_to_host, told_to_thread, when_done
 from nsysan.replay.links import Link, Part, part
 from nsysan.replay.os_waits import NOT_TRACED, OsWaits
 from nsysan.replay.shape import Graph
@@ -63,6 +63,9 @@ def with_replies(
     # Hosts that wait for each other are told by no one of them.
     if by_host := told.is_empty() and not meet:
         told, telling = told_to_host(work, hosts, waits)
+    # Hosts of which no call waits must learn of results somehow: from memory, as a rule.
+    if silent := by_host and not hosts["waits"].any() and os_waits.threads.is_empty():
+        told = when_done(work)
     pauses = _pauses(hosts) if len(told) else hosts.clear()
     if pauses.is_empty():
         return hosts, nothing
@@ -90,7 +93,8 @@ def with_replies(
         ns=(pl.col("start") - pl.max_horizontal("told", "paused")).median(),
     )
     # What waits keeps its distance from what it waits for, or from what waits for the same, and no pause its length.
-    felt = felt.join(_beside(waited), on="rank", how="left").with_columns(pl.min_horizontal("near", "beside"))
+    if not silent:
+        felt = felt.join(_beside(waited), on="rank", how="left").with_columns(pl.min_horizontal("near", "beside"))
     # A host that never starves its GPU, and does not run away from it, waits for it.
     felt = felt.join(_ahead(work), on="rank", how="left").join(_seen(waited, os_waits), on="rank", how="left")
     felt = felt.with_columns(
@@ -98,11 +102,11 @@ def with_replies(
         & (pl.col("rank") != telling)
         & (
             (pl.col("near") < _CLOSER * pl.col("varies"))
-            | pl.col("ahead").fill_null(value=False)
+            | (pl.lit(not silent) & pl.col("ahead").fill_null(value=False))
             | pl.col("seen").fill_null(value=False)
         )
     )
-    if (by_host or felt["seen"].null_count() == 0) and not felt["waits"].any():
+    if ((by_host and not silent) or felt["seen"].null_count() == 0) and not felt["waits"].any():
         return hosts, nothing  # see told: both ends are told, unless they are seen to work
     # Whether results that are always there in time are waited for no trace tells.
     link = Link.SYNC if felt["waits"].any() else Link.ASKED
