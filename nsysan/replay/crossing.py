@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import permutations
 
 import numpy as np
@@ -28,9 +29,12 @@ _MOST_LANES = 128
 _MOST_PAIRS = 4_000_000
 _LANE = ("context", "stream")
 
+Stages = Sequence[Sequence[int]]
 
-def crossings(work: pl.DataFrame, starts: I64, *, eager: bool) -> list[Part]:
-    """Edges from the end of an operation to the start of one on another stream of the rank.
+
+def crossings(work: pl.DataFrame, starts: I64, stages: Stages, *, eager: bool) -> list[Part]:
+    """Edges from the end of an operation to the start of one on another stream of the rank; stages: of a pipeline, each
+    of ranks that do the same.
 
     Of an operation that always starts after a certain one of another stream, launched before it, has ended: ORDER if it
     starts right after that wherever neither its own stream nor its launch explains when it starts, MAYBE if it never
@@ -44,8 +48,9 @@ def crossings(work: pl.DataFrame, starts: I64, *, eager: bool) -> list[Part]:
     found = _before(numbered, numbered.select(wanted).to_series().to_numpy())
     if found.is_empty():
         return []
-    # Of all that it starts after, the last that is so on every rank and in every step.
-    found = found.with_columns(reach=pl.col("reach").min().over("rank", *_LANE, "place", "lane"))
+    # Of all that it starts after, the last that is so on every rank and in every step: a slower rank shows more.
+    stage = pl.col("rank").replace_strict({rank: number for number, own in enumerate(stages) for rank in own})
+    found = found.with_columns(reach=pl.col("reach").min().over(stage, *_LANE, "place", "lane"))
     found = found.with_columns(
         other_step=pl.col("step") + pl.col("reach").floordiv(_STEP), nth=pl.col("reach").mod(_STEP)
     ).filter(pl.col("reach") > -2 * _STEP)

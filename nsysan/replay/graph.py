@@ -72,15 +72,17 @@ def build(run: Run, found: Activity) -> Graph:
     met = meetings(hosts, waited)
     hosts = hosts.with_row_index("traced")
     waits = host_waits(work, hosts.with_columns(number="traced"), found.orders)
-    hosts, answered = with_replies(work, hosts, found.beside, found.orders, waits, waited, meet=not met.is_empty())
+    ranks = [rank.rank for rank in run.ranks]
+    staged = [tuple(stage) for stage in run.layout.stages]
+    stages = staged if sorted(chain.from_iterable(staged)) == ranks else [tuple(ranks)]
+    hosts, answered = with_replies(
+        work, hosts, found.beside, found.orders, waits, waited, meet=not met.is_empty(), piped=len(stages) > 1
+    )
     # Where it is inferred what tells hosts to begin, that is no other host.
     hosts = with_hosts_met(hosts, met if answered.is_empty() else met.clear())
     hosts, seen = with_seen_waits(hosts, waited)
     hosts = hosts.with_row_index("number")
     together = hosts_meet(hosts)
-    ranks = [rank.rank for rank in run.ranks]
-    staged = [tuple(stage) for stage in run.layout.stages]
-    stages = staged if sorted(chain.from_iterable(staged)) == ranks else [tuple(ranks)]
     first = 2 * len(hosts)
     begin, end = work["begin"].to_numpy(), work["end"].to_numpy()
     starts = first + 2 * np.arange(len(work))
@@ -95,7 +97,7 @@ def build(run: Run, found: Activity) -> Graph:
     parts = [
         *_launches(work, hosts, starts),
         *_meetings(arrivals, work["held"].to_numpy(), starts, count),
-        *stream_orders(work, found.orders, starts),
+        *stream_orders(work, found.orders, starts, stages),
         *waits,
         *replies(hosts, answered, starts),
         *together,

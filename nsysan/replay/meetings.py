@@ -18,13 +18,14 @@ def with_meetings(work: pl.DataFrame) -> pl.DataFrame:
     whether they cannot end before.
 
     work: stretch, rank, begin, end, barrier, half, family, of, call (null for what is in no matched call). Of a call
-    that is no barrier that is told where it is of two ranks: a send and its receive, a broadcast from the last stage to
-    the first. A receive is held, any other rank where it shows: one that waits for nobody, as a send may be, has ended
-    before the other came, or never came first.
+    that is no barrier (a send and its receive, a broadcast, a reduce, what the catalogue does not know for one) that is
+    told where each rank makes it once. A receive is held, any other rank where it shows: one that waits for nobody, as
+    a send may be, or the root of a broadcast, has ended before another came, or never came first.
     """
     matched = pl.col("call").is_not_null()
     barrier = pl.col("barrier").fill_null(value=False) & matched
-    message = matched & ~barrier & (pl.col("rank").n_unique().over(_CALL) == 2) & (pl.len().over(_CALL) == 2)
+    ranks = pl.col("rank").n_unique().over(_CALL)
+    message = matched & ~barrier & (ranks > 1) & (pl.len().over(_CALL) == ranks)
     if not work.select((matched & ~barrier).any()).item():
         return work.with_columns(meets=barrier, held=barrier, message=pl.lit(value=False))
     work = work.with_columns(message=message.fill_null(value=False), met=pl.col("begin").max().over(_CALL))

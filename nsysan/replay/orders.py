@@ -5,23 +5,23 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from nsysan.replay.crossing import crossings
+from nsysan.replay.crossing import Stages, crossings
 from nsysan.replay.engine import I64
 from nsysan.replay.links import Link, Part, part
 
 _BEFORE = -(1 << 62)
 
 
-def stream_orders(work: pl.DataFrame, orders: pl.DataFrame, starts: I64) -> list[Part]:
+def stream_orders(work: pl.DataFrame, orders: pl.DataFrame, starts: I64, stages: Stages) -> list[Part]:
     """Edges from the end of an operation to the start of one on another stream.
 
-    orders: as Activity has them. Those of a wait for an event go from the last operation that its stream had been given
-    when it was recorded to the first that the waiting stream was given after. Inside of graphs, and where no table
-    tells, they are inferred.
+    orders: as Activity has them; stages: as crossings has them. Those of a wait for an event go from the last operation
+    that its stream had been given when it was recorded to the first that the waiting stream was given after. Inside of
+    graphs, and where no table tells, they are inferred.
     """
     told = orders.filter(pl.col("at") < pl.col("correlation"), pl.col("stream").is_not_null())
     parts = [*_told(work, told, starts)] if not told.is_empty() else []
-    return [*parts, *crossings(work, starts, eager=not parts)]
+    return [*parts, *crossings(work, starts, stages, eager=not parts)]
 
 
 def _told(work: pl.DataFrame, orders: pl.DataFrame, starts: I64) -> list[Part]:

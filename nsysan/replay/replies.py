@@ -48,6 +48,7 @@ def with_replies(
     os_waits: OsWaits = NOT_TRACED,
     *,
     meet: bool,
+    piped: bool = False,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The calls of hosts with a wait in the longest pause of each one's step, for the results of so many steps before
     as have been told by then on all ranks; with `reply`, whether it is one. And node (of the work, from 0), thread,
@@ -55,7 +56,8 @@ def with_replies(
 
     work, hosts: as with_places has them, hosts with `traced`, their number (null of what is added). beside: calls that
     wait of threads that launch nothing, as Activity has them. waits: edges to the ends of those of hosts, as
-    waits.host_waits has them. os_waits: what hosts wait in calls into the operating system. meet: whether the hosts do.
+    waits.host_waits has them. os_waits: what hosts wait in calls into the operating system. meet: whether the hosts do;
+    piped: whether they are of a pipeline, whose stages wait for each other (see turns).
     """
     hosts = hosts.sort(*_LANE, "start", "end", maintain_order=True).with_columns(reply=pl.lit(value=False))
     nothing = pl.DataFrame(schema=dict.fromkeys(("stretch", "thread", "start", "node", "link"), pl.Int64))
@@ -64,7 +66,7 @@ def with_replies(
     if by_host := told.is_empty() and not meet:
         told, telling = told_to_host(work, hosts, waits)
     # Hosts of which no call waits must learn of results somehow: from memory, as a rule.
-    if silent := by_host and not hosts["waits"].any() and os_waits.threads.is_empty():
+    if silent := by_host and not piped and not hosts["waits"].any() and os_waits.threads.is_empty():
         told = when_done(work)
     pauses = _pauses(hosts) if len(told) else hosts.clear()
     if pauses.is_empty():
