@@ -8,7 +8,7 @@ import polars as pl
 from nsysan.replay.engine import I64
 from nsysan.replay.links import Link, Part
 from nsysan.replay.unseen import SEEN, busiest, waiting
-from nsysan.replay.waits import waits_of
+from nsysan.replay.waits import held_calls, waits_of
 
 #: They are known in so many of the steps.
 _MOST = 0.8
@@ -43,6 +43,12 @@ def told_to_host(work: pl.DataFrame, hosts: pl.DataFrame, waits: list[Part]) -> 
     if len(seen) != 1 or len(shares) < 2:
         return work.head(0).select("stretch", "step", "end", node=pl.lit(0)), -1
     return _last(work.with_columns(home=pl.when(rank=seen[0]).then("home")), calls, nodes, numbers), int(seen[0])
+
+
+def never_wait(work: pl.DataFrame, hosts: pl.DataFrame) -> bool:
+    """Whether no call of the hosts waits or asks, and the driver holds none."""
+    calls = hosts.with_columns(number="traced")
+    return not hosts["waits"].any() and not held_calls(work, calls, 2 * np.arange(len(work)))
 
 
 def when_done(work: pl.DataFrame) -> pl.DataFrame:

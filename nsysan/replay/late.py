@@ -75,7 +75,10 @@ def find_late(
         if len(kept) == len(late):
             break
         late = kept
-    if late and _rotates(late, measured, base, others):
+    if measured.median - right.median >= least and not any(
+        timed.median - base.median >= least for timed in others.values()
+    ):
+        # Together they cost what none of them does in most steps: another one does in each.
         return [], True
     if not late:
         return [], False
@@ -98,13 +101,6 @@ def _all_but_each(late: Sequence[int]) -> list[Edit]:
 def _but(basis: Basis, ranks: Sequence[int], but: Mask) -> Edit:
     """These ranks put right, but for these nodes."""
     return no_skew(basis.of_ranks(ranks) & ~but)
-
-
-def _rotates(late: Sequence[int], measured: Timed, base: Timed, others: Mapping[int, Timed]) -> bool:
-    """Whether another rank is late in each step: together they cost what none of them does in most steps."""
-    least = LATE_SHARE * measured.median
-    alone = any(others[rank].median - base.median >= least for rank in late)
-    return len(late) > 1 and not alone and measured.median - base.median >= least
 
 
 def _told(

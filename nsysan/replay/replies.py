@@ -16,7 +16,7 @@ import polars as pl
 from nsysan.replay.alongside import spread
 from nsysan.replay.edits import Basis, Edit, put_right
 from nsysan.replay.engine import I64
-from nsysan.replay.known_results import told_to_host, told_to_thread, when_done
+from nsysan.replay.known_results import never_wait, told_to_host, told_to_thread, when_done
 from nsysan.replay.links import Link, Part, part
 from nsysan.replay.os_waits import NOT_TRACED, OsWaits
 from nsysan.replay.shape import Graph
@@ -66,7 +66,7 @@ def with_replies(
     if by_host := told.is_empty() and not meet:
         told, telling = told_to_host(work, hosts, waits)
     # Hosts of which no call waits must learn of results somehow: from memory, as a rule.
-    if silent := by_host and not piped and not hosts["waits"].any() and os_waits.threads.is_empty():
+    if silent := by_host and not piped and os_waits.threads.is_empty() and never_wait(work, hosts):
         told = when_done(work)
     pauses = _pauses(hosts) if len(told) else hosts.clear()
     if pauses.is_empty():

@@ -1,0 +1,121 @@
+"""What is wrong with a rank costs what the run without it is shorter (tests.smallserver)."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import nsysan
+from nsysan.metrics.scenarios import Scenario
+from nsysan.report.build import build_report
+from nsysan.report.report import Report
+from tests.smallserver import By, Op, Part, Run, run, write
+from tests.tracebuilder import ALLREDUCE_KERNEL
+
+EXACT = 0.01
+JITTER = 300
+RNG = random.Random(1)
+NOISE = [[RNG.randint(-JITTER, JITTER) for _ in range(100)] for _ in range(8)]
+
+
+def takes(ns: int, more: By = lambda *_: 0) -> By:
+    return lambda rank, step: ns + more(rank, step) + NOISE[rank][step]
+
+
+def reduced(key: str, stream: int = 7, after: tuple[str, ...] = ()) -> Op:
+    return Op(key, lambda *_: 8_000, stream, after, ALLREDUCE_KERNEL, "ncclAllReduce")
+
+
+def told(path: Path, done: Run) -> Report:
+    return build_report(nsysan.analyze(write(path / "t.sqlite", done)), "0", timelines=False)
+
+
+def held(report: Report, now: Run, right: Run, late: set[int]) -> None:
+    what = report.diagnosis.what_if
+    assert what is not None
+    period, saves = now.period(), now.period() - right.period()
+    assert what.period == pytest.approx(period, rel=EXACT)
+    assert what.period - (what[Scenario.NO_SKEW] or 0) == pytest.approx(saves, abs=EXACT * period)
+    assert {rank for one in report.diagnosis.late for rank in one.ranks} == late
+
+
+@pytest.mark.parametrize("call", ["Broadcast", "Reduce", "AllGather"])
+def test_the_others_wait_for_one_host_at_a_call_of_all(tmp_path: Path, call: str) -> None:
+    """Rank 0 samples on its CPU for 300 us and hands out the tokens: of a broadcast it waits for nobody itself."""
+    kernel = f"ncclDevKernel_{call}_Sum_bf16_RING_LL" if call == "Reduce" else f"ncclDevKernel_{call}_RING_LL"
+    root = 0 if call == "Broadcast" else None
+
+    def server(sampling: int) -> Run:
+        tokens = Op("tokens", lambda *_: 5_000, kernel=kernel, call=f"nccl{call}", root=root)
+        first = Part(takes(10_000), [Op("layers", takes(60_000)), reduced("sum")])
+        return run([first, Part(takes(2_000, lambda rank, _: 0 if rank else sampling), [tokens])])
+
+    now = server(300_000)
+    report = told(tmp_path, now)
+    held(report, now, server(0), {0})
+    assert report.diagnosis.late[0].cause == "host"
+    assert report.diagnosis.verdict.kind == "skew"
+
+
+def test_kernels_that_no_catalogue_knows_for_barriers_are_waited_at(tmp_path: Path) -> None:
+    """DeepEP's dispatch, whose name does not tell whether it waits."""
+    dispatch = replace(reduced("sum"), kernel="void deep_ep::internode_ll::dispatch<true>(int)", call="ncclAlltoAll")
+
+    def server(slower: int) -> Run:
+        ops = []
+        for layer in range(4):
+            ops.append(Op(f"compute{layer}", takes(30_000, lambda rank, _: slower if rank == 1 else 0)))
+            ops.append(replace(dispatch, key=f"sum{layer}"))
+        return run([Part(takes(10_000), ops)])
+
+    now = server(12_000)
+    held(told(tmp_path, now), now, server(0), {1})
+
+
+@pytest.mark.parametrize("chunks", [(0, 1, 2, 3), (1, 2)])
+def test_an_order_that_other_ranks_refute_is_none(tmp_path: Path, chunks: tuple[int, ...]) -> None:
+    """A product in four chunks, each reduced on another stream: on the rank whose chunks are slow each one ends after
+    what reduces the one before, and what reduces the next seems to wait for it there.
+    """
+
+    def server(slower: int) -> Run:
+        ops: list[Op] = []
+        for layer in range(4):
+            for chunk in range(4):
+                more = slower if chunk in chunks else 0
+                ops += [
+                    Op(
+                        f"{layer}.{chunk}",
+                        takes(12_000, lambda rank, _, more=more: more if rank == 3 else 0),  # type: ignore[misc]
+                        after=[f"sum{layer - 1}.3"] if layer and not chunk else [],
+                    ),
+                    reduced(f"sum{layer}.{chunk}", 20, (f"{layer}.{chunk}",)),
+                ]
+        ops.append(Op("sample", takes(6_000), after=["sum3.3"], kernel="sample_kernel"))
+        return run([Part(takes(10_000), ops, graph=True)])
+
+    now = server(6_000)
+    held(told(tmp_path, now), now, server(0), {3})
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_another_of_many_hosts_is_late_in_each_step(tmp_path: Path, seed: int) -> None:
+    """Of eight none costs 3 % by itself, or one does by chance: together they cost a sixth of the step."""
+    chance = random.Random(seed)
+    late = [chance.randrange(8) for _ in range(60)]
+
+    def server(more: int) -> Run:
+        ops = []
+        for layer in range(4):
+            ops += [Op(f"compute{layer}", takes(60_000)), reduced(f"sum{layer}")]
+        return run([Part(takes(20_000, lambda rank, step: more if rank == late[step] else 0), ops)], 8, 60)
+
+    now = server(60_000)
+    report = told(tmp_path, now)
+    held(report, now, server(0), set())
+    (turns,) = (one for one in report.findings if one.id == "rotation")
+    assert turns.saving == pytest.approx(60_000, rel=0.03)
+    assert report.diagnosis.verdict.kind == "skew"
