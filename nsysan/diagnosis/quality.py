@@ -52,7 +52,7 @@ def assess(
     rows = [
         _reports(run),
         _steps(run),
-        assess_humps(diagnosis.humps),
+        assess_humps(run, diagnosis.humps),
         assess_coverage(every, diagnosis.coverage),
         *assess_ranks(run),
         _graphs(run),

@@ -12,6 +12,7 @@ from nsysan.metrics.coverage import WORDS, Coverage, Rest, coverage, rest_of
 from nsysan.metrics.tail import Hump
 from nsysan.model.steps.step_kind import StepKind
 from nsysan.model.steps.step_windows import StepMethod
+from nsysan.run.all_decode import usual_period
 from nsysan.run.questions import outside_of
 from nsysan.run.run import Run
 from nsysan.text import counted, duration, pct
@@ -23,6 +24,8 @@ MIN_BUSY_BY_PERIOD = 0.25
 #: So many kinds of steps, none of which is half of all steps, are few of one kind.
 _KINDS = 4
 _LISTED = 0.01
+#: A median over the ranks that is so far off that of the steps, as a share of it, is of none.
+_APART = 0.02
 _OF_KIND = {StepKind.DECODE: Rest.DECODE, StepKind.MIXED: Rest.MIXED, StepKind.PREFILL: Rest.PREFILL}
 
 
@@ -109,9 +112,21 @@ def humps_sentence(humps: tuple[Hump, Hump] | None) -> str:
     )
 
 
-def assess_humps(humps: tuple[Hump, Hump] | None) -> Quality | None:
+def assess_humps(run: Run, humps: tuple[Hump, Hump] | None) -> Quality | None:
     """The quality row of a median that stands for no step; None where it stands for some."""
-    return Quality(Aspect.STEADY_PERIOD, Status.ESTIMATED, humps_sentence(humps)) if humps else None
+    why = humps_sentence(humps) or _of_ranks(run)
+    return Quality(Aspect.STEADY_PERIOD, Status.ESTIMATED, why) if why else None
+
+
+def _of_ranks(run: Run) -> str:
+    """Where the median over the ranks of each one's median step is none over the steps: their own fall in two."""
+    steps, ranks = run.periods()["period_ns"].median(), usual_period(run)
+    if run.summed or not isinstance(steps, int | float) or not steps or abs(ranks - steps) <= _APART * steps:
+        return ""
+    return (
+        f"the ranks' own steps take now more, now less: the median of their medians, {duration(ranks)}, which savings "
+        f"are taken off, is {pct(abs(ranks - steps) / steps)} off the median step's {duration(round(steps))}"
+    )
 
 
 def _share(share: float) -> str:

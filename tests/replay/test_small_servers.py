@@ -25,8 +25,8 @@ def takes(ns: int, more: By = lambda *_: 0) -> By:
     return lambda rank, step: ns + more(rank, step) + NOISE[rank][step]
 
 
-def reduced(key: str, stream: int = 7, after: tuple[str, ...] = ()) -> Op:
-    return Op(key, lambda *_: 8_000, stream, after, ALLREDUCE_KERNEL, "ncclAllReduce")
+def reduced(key: str, stream: int = 7, after: tuple[str, ...] = (), wire: int = 8_000) -> Op:
+    return Op(key, lambda *_: wire, stream, after, ALLREDUCE_KERNEL, "ncclAllReduce")
 
 
 def told(path: Path, done: Run) -> Report:
@@ -119,3 +119,37 @@ def test_another_of_many_hosts_is_late_in_each_step(tmp_path: Path, seed: int) -
     (turns,) = (one for one in report.findings if one.id == "rotation")
     assert turns.saving == pytest.approx(60_000, rel=0.03)
     assert report.diagnosis.verdict.kind == "skew"
+
+
+def test_where_ranks_medians_are_of_no_step_that_is_told(tmp_path: Path) -> None:
+    """Hosts of ranks 1 and 3 are late in turn: a step takes 60 us more, and each rank's own now more, now less."""
+
+    def server(more: int) -> Run:
+        ops = [Op("compute", takes(200_000)), reduced("sum")]
+        return run([Part(takes(20_000, lambda rank, step: more if rank == (1, 3)[step % 2] else 0), ops)])
+
+    report = told(tmp_path, server(60_000))
+    row = next(row for row in report.quality if row.id == "steady_period")
+    assert row.status == "estimated"
+    assert "off the median step's" in row.reason
+    assert report.diagnosis.verdict.sure != "high"
+
+
+@pytest.mark.parametrize("overlaps", [True, False])
+def test_another_wire_saves_what_is_not_behind_compute(tmp_path: Path, overlaps: bool) -> None:
+    """Two half batches in turn, all-reduces (35 us) beside the other's compute; or one by one."""
+
+    def server(wire: int) -> Run:
+        ops: list[Op] = []
+        for layer in range(4):
+            for half in "ab":
+                after = [f"sum{layer - 1}{half}"] if layer and overlaps else []
+                ops.append(Op(f"{layer}{half}", takes(30_000), after=after))
+                ops.append(reduced(f"sum{layer}{half}", 20 if overlaps else 7, (f"{layer}{half}",), wire))
+        ops.append(Op("sample", takes(6_000), after=["sum3a", "sum3b"], kernel="sample_kernel"))
+        return run([Part(takes(10_000), ops, graph=True)])
+
+    now = server(35_000)
+    finding = next(one for one in told(tmp_path, now).findings if one.id == "wrong_wire")
+    right = server(round(finding.figures["expected_wire_ns"]))  # type: ignore[arg-type]
+    assert finding.saving == pytest.approx(now.period() - right.period(), abs=2 * EXACT * now.period())

@@ -19,6 +19,7 @@ from nsysan.metrics.link import THRESHOLDS as LINK_THRESHOLDS
 from nsysan.metrics.link import Link
 from nsysan.metrics.whatif import call_wires, least, middle
 from nsysan.model.gpu_links import LinkKind
+from nsysan.replay.other_wire import period_with_wire
 from nsysan.run.node_numbers import nodes_of
 from nsysan.text import counted, pct, size, us
 
@@ -175,6 +176,7 @@ def wrong_wire(link: Link | None, case: Case | None = None) -> Iterator[Finding]
         return
     detour = None if case is None else _detour(link, case)
     told = f"; {detour.sentence(link.kind)}" if detour else ""
+    saving = _exposed(detour, link, case) if detour and case else None
     over = f"collectives run over {link.looks_like.words}, not over {link.kind.words}"
     told += _apart(link, case)
     off = case.nccl.p2p_off if case is not None and case.nccl is not None and link.told else None
@@ -187,7 +189,7 @@ def wrong_wire(link: Link | None, case: Case | None = None) -> Iterator[Finding]
         if off
         else "run with NCCL_DEBUG=INFO and see why NCCL does not choose that link (nvidia-smi topo -m and nvidia-smi "
         "nvlink --status show whether it is there)",
-        detour.saving if detour else None,
+        saving,
         figures={"looks_like": link.looks_like, "expected": link.kind, **(asdict(detour) if detour else {})},
         thresholds={name: value for name, value in LINK_THRESHOLDS.items() if isinstance(value, int | float)},
         saving_is=SavingIs.ESTIMATE,
@@ -235,6 +237,18 @@ def _detour(link: Link, case: Case) -> _Detour | None:
     if not isinstance(per_step, int | float) or p50 <= link.reference.ns:
         return None
     return _Detour(round(per_step), p50, round(link.reference.ns))
+
+
+def _exposed(detour: _Detour, link: Link, case: Case) -> int:
+    """What of it is not behind compute or hosts: by replay, where that can be believed, else no more than is waited."""
+    pace, least = case.diagnosis.pace, case.on_the_path(detour.saving, "wire")
+    told = case.what is not None and bool(case.what.told) and not case.run.summed
+    if link.reference is None or pace is None or not told:
+        return least
+    then = period_with_wire(case.run, link.reference.bytes, detour.expected_wire_ns / detour.wire_p50_ns)
+    if then is None or not pace.replayed:
+        return least
+    return min(detour.saving, max(0, round((pace.replayed - then) * case.period / pace.replayed)))
 
 
 FINDERS = (
