@@ -8,22 +8,32 @@ from nsysan.text import counted, plain, size
 
 
 def hot_collective(document: ReportDocument, address: Address | None = None) -> Collective | None:
-    """The collective with most time after the last arrival, among those that matched across the ranks.
+    """The collective with most time after the last arrival, among those of the document's steps that matched across the
+    ranks.
 
     address: only among those of this kind and size.
     """
-    found = [row for row in document.collectives if _is_split(row) and (address is None or _is_at(row, address))]
+    found = [row for row in of_steps(document) if _is_split(row) and (address is None or _is_at(row, address))]
     return max(found, key=_heat, default=None)
+
+
+def of_steps(document: ReportDocument) -> list[Collective]:
+    """The collectives of the document's replica and population, where it tells of which each is."""
+    own = (document.replica, document.population)
+    return [
+        row
+        for row in document.collectives
+        if all(None in pair or pair[0] == pair[1] for pair in zip((row.replica, row.population), own, strict=True))
+    ]
 
 
 def same_collective(row: Collective, document: ReportDocument) -> Collective | None:
     """The document's row that is like for like with this one: of its kind, bytes, ranks and kernel family.
 
-    That is its kernel, else one of its library, in steps of its population, else in others; without known bytes only
-    the kernel itself. None if there is none.
+    That is its kernel, else one of its library; without known bytes only the kernel itself. None if there is none.
     """
-    found = [other for other in document.collectives if _is_split(other) and is_alike(row, other)]
-    return max(found, key=lambda o: (o.name == row.name, o.population == row.population, _heat(o)), default=None)
+    found = [other for other in of_steps(document) if _is_split(other) and is_alike(row, other)]
+    return max(found, key=lambda other: (other.name == row.name, _heat(other)), default=None)
 
 
 def collective_words(row: Collective) -> str:

@@ -6,19 +6,17 @@ Figures are read from the JSON document, so that a run and a baseline are read a
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from statistics import median
-from typing import NamedTuple
 
-from nsysan.check.collective import collective_words, hot_collective, is_alike, percentile, same_collective
+from nsysan.check.collective import collective_words, hot_collective, is_alike, of_steps, percentile, same_collective
 from nsysan.check.kernel_rules import UNITS as KERNEL_UNITS
 from nsysan.check.kernel_rules import KernelAddress, kernel_figure, named_kernels
-from nsysan.check.rules import PERCENTILES, SHARES, SPREAD, STRAGGLER, TOKENS, Rule
-from nsysan.diagnosis.evidence import Aspect, Status
-from nsysan.metrics.scenarios import LATE_SHARE
+from nsysan.check.late_told import late_is_told, late_of
+from nsysan.check.rules import PERCENTILES, SHARES, SPREAD, STRAGGLER, TAIL, TOKENS, Rule
 from nsysan.report.read_back import Collective, ReportDocument
-from nsysan.text import duration, numbered, pct
+from nsysan.text import counted, duration, numbered
 
 
 class RuleVerdict(StrEnum):
@@ -43,15 +41,35 @@ _SIZES = "`nsysan report --message-bytes N --json FILE` gives a trace the sizes 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one rule; line: one line for people, with both numbers."""
+    """What became of one rule; what: for people, with both numbers."""
 
     rule: Rule
     verdict: RuleVerdict
-    line: str
+    what: str
+
+    @property
+    def line(self) -> str:
+        """One line for people."""
+        return f"{self.verdict:<11}  {self.rule.text}: {self.what}"
 
 
 def check(rule: Rule, document: ReportDocument, baseline: ReportDocument | None) -> Outcome:
-    """Hold the document against the rule."""
+    """Hold a run against the rule: each of its replicas, of which the worst outcome counts, the headline's first."""
+    if not document.replicas:
+        return _check(rule, document, baseline)
+    before = {} if baseline is None else {one.replica: one for one in baseline.replicas}
+    pairs = len(before) == len(document.replicas)
+    found = [
+        (_check(rule, one, before.get(one.replica) if pairs else baseline), one)
+        for one in sorted(document.replicas, key=lambda one: one.replica != document.replica)
+    ]
+    worst, own = min(found, key=lambda told: list(RuleVerdict).index(told[0].verdict))
+    return replace(worst, what=f"in replica {own.replica} ({numbered('rank', own.ranks, most=8)}), {worst.what}")
+
+
+def _check(rule: Rule, document: ReportDocument, baseline: ReportDocument | None) -> Outcome:
+    if rule.relative and baseline is not None and (why := _unlike(document, baseline)):
+        return _outcome(rule, RuleVerdict.CANNOT_TELL, why)
     if rule.metric == STRAGGLER:
         return _check_straggler(rule, document)
     if rule.kernel is not None:
@@ -61,6 +79,20 @@ def check(rule: Rule, document: ReportDocument, baseline: ReportDocument | None)
     before = None if baseline is None else metric_of(baseline, rule.metric)
     why = "it is not known in the baseline"
     return _judged(rule, rule.metric, metric_of(document, rule.metric), before, why if baseline is not None else None)
+
+
+def _unlike(document: ReportDocument, baseline: ReportDocument) -> str:
+    """Why changes against a baseline would be of something else; "" where nothing speaks against them."""
+    own, before = document.population, baseline.population
+    if None not in (own, before) and own != before:
+        return (
+            f"the baseline's steps are of {before}, this run's of {own}: ask both for the same (--population, here and "
+            f"of the `nsysan report` that wrote the baseline)"
+        )
+    many = [len(one.ranks) for one in (document, baseline)]
+    if all(many) and many[0] != many[1]:
+        return f"the baseline is of {counted(many[1], 'rank')}, this run of {many[0]}"
+    return ""
 
 
 def _judged(rule: Rule, what: str, value: float | None, before: float | None, why_not: str | None) -> Outcome:
@@ -73,7 +105,7 @@ def _judged(rule: Rule, what: str, value: float | None, before: float | None, wh
     if before is None:
         why = why_not or "there is no --baseline to hold it against"
         return _outcome(rule, RuleVerdict.CANNOT_TELL, f"{told}; {why}")
-    change = _change(before, value)
+    change = _change(*_of_tail(rule.metric, before, value))
     failed = _COMPARE[rule.operator](change, rule.limit)
     return _outcome(rule, _verdict(failed), f"{told}, {change:+.1f} % against {show_value(rule.metric, before)}")
 
@@ -83,7 +115,7 @@ def _check_collective(rule: Rule, document: ReportDocument, baseline: ReportDocu
     row = hot_collective(document, rule.address)
     if row is None:
         which = f" of {rule.address.words}" if rule.address else ""
-        there = ", ".join(dict.fromkeys(collective_words(r) for r in document.collectives[:4]))
+        there = ", ".join(dict.fromkeys(collective_words(r) for r in of_steps(document)[:4]))
         among = f"; there is {there}" if there and rule.address else ""
         return _outcome(rule, RuleVerdict.CANNOT_TELL, f"{rule.metric}{which} is not known in this run{among}")
     what = f"{rule.metric} of {collective_words(row)}"
@@ -130,8 +162,9 @@ def exit_code(outcomes: list[Outcome]) -> int:
 
 def _share(document: ReportDocument, name: str) -> float | None:
     """In per cent of the period; of what late ranks cause, of that of the step of which it is told."""
-    if name == "caused" and document.straggler is not None:
-        return 100 * _late(document).share
+    found = late_of(document) if name == "caused" else None
+    if found is not None:
+        return 100 * found.share
     part, period = metric_of(document, name), _median(document, "period")
     return 100 * part / period if part is not None and period else None
 
@@ -169,11 +202,16 @@ def show_value(metric: str, value: float) -> str:
 
 
 def _outcome(rule: Rule, verdict: RuleVerdict, what: str) -> Outcome:
-    return Outcome(rule, verdict, f"{verdict:<11}  {rule.text}: {what}")
+    return Outcome(rule, verdict, what)
 
 
 def _verdict(failed: bool) -> RuleVerdict:
     return RuleVerdict.FAIL if failed else RuleVerdict.PASS
+
+
+def _of_tail(metric: str, before: float, now: float) -> tuple[float, float]:
+    """The figures, of which a tail that is none (a mean below the median) is nothing."""
+    return (max(before, 0.0), max(now, 0.0)) if metric in TAIL else (before, now)
 
 
 def _change(before: float, now: float) -> float:
@@ -184,57 +222,19 @@ def _change(before: float, now: float) -> float:
 
 
 def _check_straggler(rule: Rule, document: ReportDocument) -> Outcome:
-    late = document.straggler
-    if late is not None:
-        all_ = _late(document)
-        several = len(all_.ranks) > 1
-        saves = (
-            f"put right {'together they save' if several else 'it saves'} {all_.saves / 1e3:,.1f} µs a step "
-            f"({pct(all_.share)}){' of the mean' if all_.mean else ''}"
-        )
-        causes = dict.fromkeys(one.cause or "unknown" for one in document.late) or {late.cause or "unknown": None}
-        who = f"{numbered('rank', all_.ranks, most=16)} {'are' if several else 'is'} late"
-        return _outcome(rule, RuleVerdict.FAIL, f"{who}; {saves}; cause {', '.join(causes)}")
-    if document.quality.get(Aspect.STRAGGLER) != Status.OK:
+    found = late_of(document)
+    if found is not None:
+        return _outcome(rule, RuleVerdict.FAIL, found.words)
+    if not late_is_told(document):
         return _outcome(rule, RuleVerdict.CANNOT_TELL, "whether a rank is late is not known in this run")
     return _outcome(rule, RuleVerdict.PASS, "no rank is late")
 
 
 def _caused(document: ReportDocument) -> float | None:
-    if document.straggler is not None:
-        return float(_late(document).saves)
-    return 0.0 if document.quality.get(Aspect.STRAGGLER) == Status.OK else None
-
-
-class _Late(NamedTuple):
-    """The late ranks, and what they save put right together: ns a step, its share, and whether that is of the mean."""
-
-    ranks: list[int]
-    saves: int
-    share: float
-    mean: bool
-
-
-def _late(document: ReportDocument) -> _Late:
-    """What is told of the late ranks, of which there is one at least.
-
-    Each alone may save nothing, as the others are waited for then; in the median as in the mean where they make the
-    tail. Documents before the replay tell of one.
-    """
-    straggler = document.straggler
-    assert straggler is not None
-    ranks = sorted({rank for one in document.late for rank in one.ranks}) or [straggler.rank]
-    period, less = document.what_if.get("period"), document.what_if.get("no_skew")
-    saves = max([straggler.caused_ns, *(one.saves_ns for one in document.late)])
-    if not period:
-        return _Late(ranks, saves, straggler.share, mean=False)
-    saves = saves if less is None else max(saves, period - less)
-    most = max(document.late, key=lambda one: one.mean_costs_ns, default=None)
-    if most is not None and saves < LATE_SHARE * period <= most.mean_costs_ns:
-        return _Late(
-            ranks, most.mean_saves_ns, most.mean_saves_ns / (_of_spread(document, "mean") or period), mean=True
-        )
-    return _Late(ranks, saves, saves / period, mean=False)
+    found = late_of(document)
+    if found is not None:
+        return float(found.saves)
+    return 0.0 if late_is_told(document) else None
 
 
 def _of_spread(document: ReportDocument, name: str) -> float | None:
@@ -248,5 +248,6 @@ def _of_spread(document: ReportDocument, name: str) -> float | None:
 
 def _median(document: ReportDocument, line: str) -> float | None:
     """Median over the ranks of what a rank's median step has of this line."""
-    values = [ns for row in document.per_rank if (ns := row.ns.get(line)) is not None]
+    own = [row for row in document.per_rank if not document.ranks or row.rank in document.ranks]
+    values = [ns for row in own if (ns := row.ns.get(line)) is not None]
     return float(median(values)) if values else None

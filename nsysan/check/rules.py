@@ -21,6 +21,7 @@ PERCENTILES = tuple(f"{what}_{q}" for what in ("wire", "wait") for q in ("p50", 
 #: Of the periods of all steady steps; tail: mean less median.
 SPREAD = ("mean", "p90", "p99", "longest", "tail")
 DURATIONS = ("period", *SPREAD, *OF_LEDGER, *PERCENTILES, "caused")
+TAIL = ("tail", "tail_share")
 SHARES = tuple(f"{name}_share" for name in (*OF_LEDGER, "caused", "tail"))
 TOKENS = "tokens"
 STRAGGLER = "straggler"

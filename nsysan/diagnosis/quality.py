@@ -21,7 +21,7 @@ from nsysan.model.classes import WorkClass
 from nsysan.model.health import NODE_FLAG
 from nsysan.model.matches import Match
 from nsysan.model.steps.step_windows import StepMethod
-from nsysan.run.all_decode import of_all_decode
+from nsysan.run.all_decode import of_all_decode, usual_period
 from nsysan.run.run import Run
 from nsysan.text import counted, plain
 from nsysan.trace.graph_mode import GraphMode
@@ -52,7 +52,7 @@ def assess(
     rows = [
         _reports(run),
         _steps(run),
-        assess_humps(run, diagnosis.humps),
+        assess_humps(run, diagnosis.humps, usual_period(run)),
         assess_coverage(every, diagnosis.coverage),
         *assess_ranks(run),
         _graphs(run),

@@ -12,7 +12,6 @@ from nsysan.metrics.coverage import WORDS, Coverage, Rest, coverage, rest_of
 from nsysan.metrics.tail import Hump
 from nsysan.model.steps.step_kind import StepKind
 from nsysan.model.steps.step_windows import StepMethod
-from nsysan.run.all_decode import usual_period
 from nsysan.run.questions import outside_of
 from nsysan.run.run import Run
 from nsysan.text import counted, duration, pct
@@ -112,15 +111,15 @@ def humps_sentence(humps: tuple[Hump, Hump] | None) -> str:
     )
 
 
-def assess_humps(run: Run, humps: tuple[Hump, Hump] | None) -> Quality | None:
-    """The quality row of a median that stands for no step; None where it stands for some."""
-    why = humps_sentence(humps) or _of_ranks(run)
+def assess_humps(run: Run, humps: tuple[Hump, Hump] | None, period: int) -> Quality | None:
+    """The quality row of a median that is of no step; None where it is of some. period: that savings are of."""
+    why = humps_sentence(humps) or _of_ranks(run, period)
     return Quality(Aspect.STEADY_PERIOD, Status.ESTIMATED, why) if why else None
 
 
-def _of_ranks(run: Run) -> str:
+def _of_ranks(run: Run, ranks: int) -> str:
     """Where the median over the ranks of each one's median step is none over the steps: their own fall in two."""
-    steps, ranks = run.periods()["period_ns"].median(), usual_period(run)
+    steps = run.periods()["period_ns"].median()
     if run.summed or not isinstance(steps, int | float) or not steps or abs(ranks - steps) <= _APART * steps:
         return ""
     return (

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.budgets import HISTORY_ROWS, SQLITE_SECONDS, SQLITE_VALUE
+from nsysan.check.collective import of_steps
 from nsysan.check.judge import metric_of
 from nsysan.check.rules import DURATIONS, PERCENTILES
 from nsysan.history import kept_kernels
@@ -222,8 +223,10 @@ def _create(database: Database) -> None:
 
 def _run_row(document: ReportDocument, labels: Labels) -> Row:
     row = _told(document, labels)
-    calls = sorted(document.collectives, key=lambda one: -one.count)
-    workload = labels.workload or default_workload(row, [(one.kind, one.bytes) for one in calls])
+    calls = sorted(of_steps(document), key=lambda one: -one.count)
+    sizes = [(one.kind, one.bytes) for one in calls]
+    replicas = max(1, len(document.replicas))
+    workload = labels.workload or default_workload(row, sizes, document.layout, replicas)
     return row | {"workload": workload, "page": labels.page}
 
 

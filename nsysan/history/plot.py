@@ -96,8 +96,9 @@ def _changed_words(mark: Mark) -> str:
     change = mark.change
     word = "slower" if (change.difference or 0) > 0 else "faster"
     share = "" if change.percent is None else f" ({signed_pct(change.percent / 100)})"
-    grew = _moved(mark, 2)
-    return f"{word} by {duration(abs(change.difference or 0))}{share} than run {label(mark.against)}" + (
+    grew = "" if mark.of_mean else _moved(mark, 2)
+    mean = " in the mean" if mark.of_mean else ""
+    return f"{word} by {duration(abs(change.difference or 0))}{share}{mean} than run {label(mark.against)}" + (
         f": {grew}" if grew else ""
     )
 
@@ -154,7 +155,7 @@ def _changes(marks: Mapping[str, Sequence[Mark]]) -> str:
             "-" if mark.change.difference is None else signed(mark.change.difference),
             "-" if mark.change.percent is None else signed_pct(mark.change.percent / 100),
             WORDS[mark.change.verdict] + (f": {mark.change.reason}" if mark.change.reason else ""),
-            _moved(mark, 3) if mark.changed else "",
+            "the mean: long steps" if mark.of_mean else _moved(mark, 3) if mark.changed else "",
             workload_of(mark.run),
         ]
         for mark in every[:_MARKS]

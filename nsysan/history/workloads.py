@@ -16,9 +16,15 @@ def workload_of(run: Row) -> str:
     return plain(str(told)) if told else default_workload(run, [])
 
 
-def default_workload(run: Row, collectives: Sequence[tuple[str | None, int | None]]) -> str:
-    """GPUs, ranks, graphs and what is communicated; collectives: kind and bytes, most frequent first."""
-    parts = [plain(f"TP={run.get('ranks')}", 20), _GRAPHS.get(str(run.get("graph_trace")), "")]
+def default_workload(
+    run: Row, collectives: Sequence[tuple[str | None, int | None]], layout: str | None = None, replicas: int = 1
+) -> str:
+    """GPUs, ranks, graphs and what is communicated; collectives: kind and bytes, most frequent first. layout: of one of
+    so many replicas; by default all ranks are taken to be one.
+    """
+    one = layout or f"TP={run.get('ranks')}"
+    ranks = f"{one} x {replicas}" if replicas > 1 else one
+    parts = [plain(ranks, 40), _GRAPHS.get(str(run.get("graph_trace")), "")]
     known = [(plain(kind, 40), count) for kind, count in collectives if kind]
     parts += [f"{kind} of {size(count)}" if count is not None else kind for kind, count in known[:1]]
     return ", ".join(part for part in (*parts, plain(str(run.get("gpu")))) if part)

@@ -61,6 +61,7 @@ def _late(one: Late) -> dict[str, Any]:
         "most_ns": one.most,
         "mean_costs_ns": one.mean_costs,
         "mean_saves_ns": one.mean_saves,
+        "mean_period_ns": one.mean_period,
         "parts_ns": dict(one.parts),
         "kernels": [{"name": name, "ns": ns} for name, ns in one.kernels],
         "where": where and {"call": where.call, "share": where.call_share, "calls": where.calls},

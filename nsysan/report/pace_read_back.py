@@ -10,6 +10,9 @@ from nsysan.report.json_values import Fields, UnusableJson
 ANY = -(1 << 63)
 
 
+_OF_MEAN = ("mean_costs_ns", "mean_saves_ns", "mean_period_ns")
+
+
 @dataclass(frozen=True)
 class LateRank:
     """The late rank that saves most: what it saves a step, and as a share of the period.
@@ -26,7 +29,7 @@ class LateRank:
 @dataclass(frozen=True)
 class Late:
     """Ranks that cost time together or alone: ns that they cost with all others put right, and save alone, of the
-    median step and of the mean one.
+    median step and of the mean one, and what that takes; 0 in documents that do not tell.
     """
 
     ranks: tuple[int, ...]
@@ -35,6 +38,7 @@ class Late:
     saves_ns: int
     mean_costs_ns: int = 0
     mean_saves_ns: int = 0
+    mean_period_ns: int = 0
 
 
 def durations(row: Fields, least: int) -> dict[str, int | None]:
@@ -57,7 +61,7 @@ def late_from(row: Fields) -> Late:
     numbers = tuple(ranks) if isinstance(ranks, list) and all(type(rank) is int for rank in ranks) else ()
     if not numbers:
         raise UnusableJson(f"{row.place}.ranks is no list of ranks")
-    mean = [row.whole(key) if key in row.values else 0 for key in ("mean_costs_ns", "mean_saves_ns")]
+    mean = [row.whole(key) if key in row.values else 0 for key in _OF_MEAN]
     return Late(numbers, row.text_or_none("cause"), row.whole("costs_ns"), row.whole("saves_ns"), *mean)
 
 

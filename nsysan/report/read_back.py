@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from nsysan import notebook
@@ -26,6 +26,7 @@ from nsysan.report.pace_read_back import (
     straggler_from,
     what_if_from,
 )
+from nsysan.report.replica_read_back import Periods, each_replica, headline_of, place_of
 from nsysan.report.steps_read_back import steady_periods
 from nsysan.text import counted, plain
 
@@ -62,17 +63,6 @@ class Spread:
 
 
 @dataclass(frozen=True)
-class Periods:
-    """Middle and tail of the periods of the steady steps, ns."""
-
-    p50: int
-    mean: int
-    p90: int
-    p99: int
-    max: int
-
-
-@dataclass(frozen=True)
 class RankFigures:
     """A rank's medians over the steady steps. ns: by ledger line or other figure, such as wire, period and overlap;
     None where it was not measured."""
@@ -102,6 +92,7 @@ class Collective:
     wire_ns: Spread | None
     wait_ns: Spread | None
     population: str | None = None
+    replica: int | None = None
 
 
 @dataclass(frozen=True)
@@ -124,7 +115,9 @@ class ReportDocument:
     away (period: nothing), None where it cannot be told; empty without a steady step. late: also ranks that are late
     together; empty in documents before the replay, as replay_error is None in these. quality: status by id. nccl: what
     NCCL's log says, None without one. digest: the same for documents of the same content. step_periods: ns of
-    the steady steps by number.
+    the steady steps by number. replica, ranks, layout: of what it heads with, as all that is of one replica; per_rank
+    and collectives are of all. replicas: the same of each, where there are several; is_headline: whether it
+    is what the report heads with, which findings, quality and nccl are of.
     """
 
     schema: int
@@ -151,6 +144,11 @@ class ReportDocument:
     nccl: NcclSays | None
     digest: str
     step_periods: Mapping[int, int] = field(default_factory=dict)
+    replica: int | None = None
+    ranks: tuple[int, ...] = ()
+    layout: str | None = None
+    replicas: tuple[ReportDocument, ...] = ()
+    is_headline: bool = True
 
     def __repr__(self) -> str:
         of = notebook.names(source.name for source in self.inputs)
@@ -175,9 +173,9 @@ def report_document(values: object, name: str) -> ReportDocument:
     schema = _schema(told, name)
     assert isinstance(values, dict)
     fields = Fields(values, "", _OLD_NAMES[schema])
-    replica, population = _headline(fields)
+    replica, population = headline_of(fields)
     steps, verdict = fields.below("steps"), fields.below("verdict")
-    return ReportDocument(
+    document = ReportDocument(
         schema=schema,
         nsysan_version=fields.text("nsysan_version"),
         inputs=[_input(row) for row in fields.rows("inputs", least=1)],
@@ -186,7 +184,7 @@ def report_document(values: object, name: str) -> ReportDocument:
         steps=steps.whole("count"),
         steady=steps.whole("steady"),
         population=population,
-        period=_periods(fields),
+        period=None,
         per_rank=_ranks(fields.rows("per_rank")),
         collectives=[_collective(row) for row in fields.rows("collectives")],
         kernels=kernels_from(fields, replica, population),
@@ -203,6 +201,9 @@ def report_document(values: object, name: str) -> ReportDocument:
         digest=_digest(values),
         step_periods=steady_periods(fields, replica, population),
     )
+    document = replace(document, **place_of(fields, replica))
+    each = tuple(replace(document, **own) for own in each_replica(fields))
+    return replace(document, replicas=each)
 
 
 #: What nsysan called kinds of verdicts before.
@@ -236,25 +237,6 @@ def _input(row: Fields) -> Input:
     return Input(row.text("name"), row.text_or_none("nsys_version"), row.text("graph_trace"))
 
 
-def _headline(fields: Fields) -> tuple[int | None, str | None]:
-    """Number of the headline replica, and id of its headline population."""
-    if not fields.values.keys() >= {"populations", "replicas"}:
-        return None, None
-    heads = [row.whole("id") for row in fields.rows("replicas") if row.values.get("headline") is True]
-    rows = [row for row in fields.rows("populations") if row.values.get("headline") is True]
-    found = ((row.whole("replica"), row.text("id")) for row in rows if row.whole("replica") in heads)
-    return next(found, (None, None))
-
-
-def _periods(fields: Fields) -> Periods | None:
-    """Of the headline replica; documents of schema 1 do not tell."""
-    if "replicas" not in fields.values:
-        return None
-    rows = [row for row in fields.rows("replicas") if row.values.get("headline") is True]
-    found = rows[0].below_or_none("period_ns") if rows else None
-    return None if found is None else Periods(*(found.whole(name) for name in ("p50", "mean", "p90", "p99", "max")))
-
-
 def _ranks(rows: list[Fields]) -> list[RankFigures]:
     found: dict[int, RankFigures] = {}
     for row in rows:
@@ -282,6 +264,7 @@ def _collective(row: Fields) -> Collective:
         wire_ns=_spread(row.below_or_none("wire_ns")),
         wait_ns=_spread(row.below_or_none("wait_ns")),
         population=row.text_or_none("population") if "population" in row.values else None,
+        replica=row.whole("replica") if "replica" in row.values else None,
     )
 
 

@@ -145,11 +145,22 @@ class Report:
 
     def late_sentence(self) -> str:
         """Who is late, by how much, and why; or why nobody is named."""
-        return late_sentence(self.diagnosis, self.quality, self.paced_period)
+        return late_sentence(self.diagnosis, self.quality, self.paced_period) + self._late_elsewhere()
 
     def late_in_short(self) -> str:
         """Who is late and by what, or that nobody is, in a few words."""
-        return late_in_short(self.diagnosis, self.quality, self.paced_period) or self.late_sentence()
+        own = late_in_short(self.diagnosis, self.quality, self.paced_period)
+        return own + self._late_elsewhere() if own else self.late_sentence()
+
+    def _late_elsewhere(self) -> str:
+        """Clause: who is late in other replicas than the one that is shown; "" where nobody is."""
+        told = [
+            f"in replica {one.id}, {short}"
+            for one in self.replicas
+            if one.id != self.replica and (what := one.diagnosis.what_if) is not None
+            if (short := late_in_short(one.diagnosis, self.quality, what.period))
+        ]
+        return "".join(f"; {one}" for one in told)
 
     def savings_sentence(self) -> str:
         """What a step takes, and would take without each loss."""

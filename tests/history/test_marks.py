@@ -92,3 +92,18 @@ def test_runs_link_to_their_pages(tmp_path: Path, capsys: Capsys, monkeypatch: p
     os.remove("a run.html")
     run_cli(capsys, "history", "plot", "-o", "pages/trend.html")
     assert "a%20run" not in Path("pages/trend.html").read_text("utf-8")
+
+
+def test_a_tail_is_a_change_of_the_mean() -> None:
+    runs = [run_of(1, 100, mean_ns=100_000.0), run_of(2, 100, mean_ns=112_000.0)]
+    paused = [*steps_of(100)[:-3], 180_000, 182_000, 184_000]
+    (mark,) = marks_of(runs, {1: steps_of(100), 2: paused})
+    assert (mark.changed, mark.of_mean) == (True, True)
+    told = "run 2: r2 takes 100.0 µs a step, slower by 12.0 µs (+12.0 %) in the mean than run 1: r1"
+    assert sentence("w", runs, [mark]) == told
+
+
+def test_replicas_are_no_wider_group() -> None:
+    row: Row = {"id": 1, "ranks": 4, "gpu": "NVIDIA H200", "graph_trace": "none"}
+    assert default_workload(row, [], "TP=2", 2) == "TP=2 x 2, no CUDA graphs, NVIDIA H200"
+    assert default_workload(row, [], "TP=4") == "TP=4, no CUDA graphs, NVIDIA H200"
