@@ -157,7 +157,11 @@ def summarise(loaded: LoadedTrace) -> TraceSummary:
         rows=len(work),
         span=(starts.min(), ends.max()),  # type: ignore[arg-type]
         step_windows=StepWindows(
-            step_windows.method, step_windows.source, step_windows.windows, step_windows.member[:0], step_windows.notes
+            step_windows.method,
+            step_windows.source,
+            _with_stops(loaded),
+            step_windows.member[:0],
+            step_windows.notes,
         ),
         calls=calls.select(*CALL, "member"),
         opaque=[key for key, _ in loaded.ranks if _may_communicate_unseen(work, key)],
@@ -167,6 +171,29 @@ def summarise(loaded: LoadedTrace) -> TraceSummary:
         counts=pl.concat(each_of(lambda key: _counts(work, step_windows, key), work.keys, len(work))).sort(
             "rank_key", "name", "begin"
         ),
+    )
+
+
+def _with_stops(loaded: LoadedTrace) -> pl.DataFrame:
+    """The windows of steps, with `stopped` where nsys stopped threads: whether one that launches their rank's work."""
+    windows, stops = loaded.step_windows.windows, loaded.trace.flushes
+    if stops.is_empty():
+        return windows
+    threads = [
+        loaded.work.frame(("thread",), key).select(pl.col("thread").unique(), rank_key=pl.lit(key, pl.Int64))
+        for key, _ in loaded.ranks
+    ]
+    own = stops.join(pl.concat(threads), on="thread")
+    stopped = windows.join_where(
+        own.select(pl.col("rank_key").alias("of"), "start", "end"),
+        pl.col("rank_key") == pl.col("of"),
+        pl.col("begin") < pl.col("end"),
+        pl.col("finish") > pl.col("start"),
+    )
+    return windows.with_columns(
+        stopped=pl.struct("rank_key", "begin").is_in(
+            stopped.select(pl.struct("rank_key", "begin")).to_series().implode()
+        )
     )
 
 

@@ -15,7 +15,7 @@ from nsysan import notebook
 from nsysan._errors import NsysanError
 from nsysan.text import counted
 from nsysan.trace import calls as host_calls
-from nsysan.trace import gpu_work, machine, nvtx, os_calls, provenance
+from nsysan.trace import flushes, gpu_work, machine, nvtx, os_calls, provenance
 from nsysan.trace.calls import QUERIES, RUNTIME, SYNCHRONISES, Calls, graph_nodes, read_calls
 from nsysan.trace.graph_mode import GraphMode
 from nsysan.trace.opening import open_store
@@ -56,8 +56,6 @@ class Trace:
     def extent(self) -> tuple[int, int] | None:
         """Start of the first kernel or replay, and of the last, whatever `limit` says; None without any (ns)."""
         return gpu_work.extent(self._tables)
-
-    # ---- what the export holds, and lacks
 
     @property
     def name(self) -> str:
@@ -105,8 +103,6 @@ class Trace:
     def has_ranges(self) -> bool:
         """Whether NVTX events are in the export at all."""
         return nvtx.EVENTS in self._tables
-
-    # ---- where it comes from
 
     @cached_property
     def export_info(self) -> dict[str, str]:
@@ -239,6 +235,11 @@ class Trace:
         return os_calls.read_os_calls(self._tables, threads, begin, end)
 
     @cached_property
+    def flushes(self) -> pl.DataFrame:
+        """When nsys stopped threads for its buffers (see flushes.read_flushes)."""
+        return flushes.read_flushes(self._tables)
+
+    @cached_property
     def graph_nodes(self) -> pl.DataFrame:
         """Creation of CUDA graph nodes: created, process, thread, node, original (the node it was cloned from)."""
         return graph_nodes(self._tables)
@@ -261,8 +262,6 @@ class Trace:
     def payload_entries(self) -> pl.DataFrame:
         """What NVTX payloads are made of: domain, schema, index, type, label, offset; processes are not told apart."""
         return nvtx.payload_entries(self._tables)
-
-    # ---- the machine
 
     @cached_property
     def gpus(self) -> pl.DataFrame:

@@ -187,6 +187,10 @@ def _exclude(
             left_out[step] = f"seen on {seen[step]} of {ranks} ranks"
     for step in _before_a_gap(windows):
         left_out.setdefault(step, "a rank misses the step after it, so its end there is not known")
+    for step in windows.filter("stopped")["step"].unique() if "stopped" in windows.columns else ():
+        # Where it stops one that is to launch the next step, the others wait for that in that one.
+        for one in {step, step + 1} & seen.keys():
+            left_out.setdefault(one, "nsys stopped a host in it, or before it, for its buffers")
     candidates = [step for step in steps if step not in left_out]
     populations = []
     if method != StepMethod.WINDOW:
