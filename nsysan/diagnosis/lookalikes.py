@@ -32,6 +32,11 @@ def ranked(sums: pl.DataFrame, kernel_ns: int) -> list[Lookalike]:
     return [Lookalike(name, calls, ns / max(kernel_ns, 1)) for name, calls, ns in found.iter_rows()]
 
 
+def unknown_share(tally: Tally) -> float:
+    """Of the time of all kernels, that of those."""
+    return sum(kernel.share for kernel in find_lookalikes(tally))
+
+
 def named(kernels: Sequence[Lookalike]) -> str:
     """The names of the longest."""
     return ", ".join(kernel.name for kernel in kernels[:_NAMED])

@@ -5,13 +5,14 @@ from __future__ import annotations
 from nsysan.diagnosis.diagnosis import MAX_REJECTED, Diagnosis
 from nsysan.diagnosis.doubts import SETTLED, Doubt
 from nsysan.diagnosis.evidence import Aspect, Quality, Status
+from nsysan.diagnosis.lookalikes import unknown_share
 from nsysan.diagnosis.os_told import or_capture
 from nsysan.diagnosis.savings import SURE_ERROR, slowed_by_nsys
 from nsysan.metrics.causes import LateCause
 from nsysan.metrics.scenarios import LATE_SHARE, SCENARIOS, Scenario
 from nsysan.metrics.skew import TELLING_STEPS
 from nsysan.metrics.whatif import SCHEDULER, WhatIf
-from nsysan.replay.results import MAX_ERROR
+from nsysan.replay.results import MAX_ERROR, MAX_UNSPLIT
 from nsysan.run.run import Run
 from nsysan.text import counted, duration, pct, pct_limit
 from nsysan.trace.graph_mode import GraphMode
@@ -41,9 +42,21 @@ def _late(run: Run, diagnosis: Diagnosis) -> tuple[Status, str]:
     return _nobody(run, diagnosis)
 
 
-def _nobody(run: Run, diagnosis: Diagnosis) -> tuple[Status, str]:
+def _may_hide(run: Run) -> str:
+    """What a late rank may hide behind; "" where nothing is known."""
     if not all(clock.agrees for clock in run.host_clocks.values()):
-        return Status.ESTIMATED, "a host that is late may not show: its clock disagrees (see cpu_gpu_clock)"
+        return "a host that is late may not show: its clock disagrees (see cpu_gpu_clock)"
+    share = unknown_share(run.tally)
+    if share <= MAX_UNSPLIT:
+        return ""
+    return (
+        f"a late rank may not show behind unknown collectives, {pct(share)} of the kernels' time (unknown_collectives)"
+    )
+
+
+def _nobody(run: Run, diagnosis: Diagnosis) -> tuple[Status, str]:
+    if why := _may_hide(run):
+        return Status.ESTIMATED, why
     if run.collectives.is_empty():
         return Status.OK, "no collective ties the ranks together in these steps"
     if unseen := _unseen(diagnosis):

@@ -11,6 +11,7 @@ from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.doubts import UNMEASURED, Doubt
 from nsysan.diagnosis.evidence import UNDER_THE_VERDICT, Aspect, Quality, Status
 from nsysan.diagnosis.late_words import outermost
+from nsysan.diagnosis.lookalikes import unknown_share
 from nsysan.diagnosis.os_told import os_traced, pacing_host, waits_untold
 from nsysan.diagnosis.quality_pace import hidden_share
 from nsysan.diagnosis.savings import SURE_ERROR, slowed_by_nsys
@@ -21,7 +22,7 @@ from nsysan.metrics.coverage import HALF
 from nsysan.metrics.scenarios import Scenario
 from nsysan.metrics.whatif import WhatIf
 from nsysan.model.matches import Match
-from nsysan.replay.results import HostTime
+from nsysan.replay.results import MAX_UNSPLIT, HostTime
 from nsysan.run.run import Run
 from nsysan.text import pct, pct_limit
 
@@ -60,6 +61,11 @@ def weighed(run: Run, diagnosis: Diagnosis, rows: Sequence[Quality]) -> Verdict:
         medium.append(_missed(error))
     if diagnosis.pace is not None and diagnosis.pace.inferred:
         medium.append(_INFERRED)
+    if (share := unknown_share(run.tally)) > MAX_UNSPLIT:
+        (low if share > SKEW else medium).append(
+            f"{pct(share)} of the kernels' time is in kernels that are named like collectives and counted as compute, "
+            f"behind which a late rank or the wire may hide"
+        )
     profiled = _profiled(run, diagnosis)
     host = pacing_host(diagnosis.pace, diagnosis.path)
     unseen = None

@@ -153,3 +153,18 @@ def test_another_wire_saves_what_is_not_behind_compute(tmp_path: Path, overlaps:
     finding = next(one for one in told(tmp_path, now).findings if one.id == "wrong_wire")
     right = server(round(finding.figures["expected_wire_ns"]))  # type: ignore[arg-type]
     assert finding.saving == pytest.approx(now.period() - right.period(), abs=2 * EXACT * now.period())
+
+
+def test_unknown_collectives_are_a_doubt(tmp_path: Path) -> None:
+    """What rank 1 is late is counted as compute of the others: nothing may be told for sure."""
+
+    def server(slower: int) -> Run:
+        ops: list[Op] = []
+        for layer in range(4):
+            ops.append(Op(f"compute{layer}", takes(30_000, lambda rank, _: slower if rank == 1 else 0)))
+            ops.append(replace(reduced(f"sum{layer}"), kernel="quick_allreduce_twoshot"))
+        return run([Part(takes(10_000), ops)])
+
+    report = told(tmp_path, server(12_000))
+    assert report.diagnosis.verdict.sure == "low"
+    assert "named like collectives and counted as compute" in report.diagnosis.verdict.because[0]
