@@ -8,6 +8,7 @@ is that of the call during whose range its node was created.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -90,10 +91,11 @@ def with_payloads(
     inside = _innermost(issue, calls)
     grouped = inside.filter(pl.col("call") == _GROUP_END)
     made_of_sends = (pl.col("kind") == "send_recv") & pl.col("call_kind").is_in(_MADE_OF_SENDS)
+    sizes = {one.communicator: one.size for one in communicator_ranks(ranges, entries) if one.communicator}
     direct = inside.filter((pl.col("call_kind") == pl.col("kind")) | made_of_sends).select(
         "row", "message_bytes", "communicator", "peer", "half", asked=pl.when(made_of_sends).then("call_kind")
     )
-    resolved = pl.concat([direct, _from_groups(grouped, calls)], how="diagonal").unique("row", keep="first")
+    resolved = pl.concat([direct, _from_groups(grouped, calls, sizes)], how="diagonal").unique("row", keep="first")
     return collectives.join(resolved, on="row", how="left")
 
 
@@ -207,8 +209,10 @@ def _innermost(points: pl.DataFrame, calls: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([points.filter(pl.Series(held)), rest], how="horizontal")
 
 
-def _from_groups(grouped: pl.DataFrame, calls: pl.DataFrame) -> pl.DataFrame:
-    """Payloads of launches inside ncclGroupEnd: the calls between it and the last ncclGroupStart."""
+def _from_groups(grouped: pl.DataFrame, calls: pl.DataFrame, sizes: Mapping[str, int]) -> pl.DataFrame:
+    """Payloads of launches inside ncclGroupEnd: the calls between it and the last ncclGroupStart. sizes: of the
+    communicators.
+    """
     columns = ["row", "message_bytes", "communicator", "peer", "half"]
     if grouped.is_empty():
         return pl.DataFrame(schema={name: (grouped if name == "row" else calls).schema[name] for name in columns})
@@ -234,8 +238,15 @@ def _from_groups(grouped: pl.DataFrame, calls: pl.DataFrame) -> pl.DataFrame:
         members.select("group", "nth", "of", "message_bytes", "communicator", "peer", "half", kind="call_kind"),
         on=["group", "kind", "nth", "of"],
     )
-    # One kernel for several calls moves them all.
+    # One kernel for several calls moves them all; to all ranks and from all it is an exchange among them.
+    sent, received = (pl.col("peer").filter(half=half).unique().sort().implode() for half in ("send", "receive"))
+    others = pl.col("communicator").replace_strict(
+        {one: size - 1 for one, size in sizes.items()}, default=pl.col("peer").max().over("communicator")
+    )
+    members = members.with_columns(others=others.cast(pl.Int64))
+    exchanged = (sent == received) & (sent.list.len() >= pl.max("others").clip(1))
     whole = members.group_by("group", kind="call_kind").agg(
+        asked=pl.when(exchanged).then(pl.lit(_MADE_OF_SENDS[0])),
         message_bytes=pl.when(pl.col("message_bytes").is_not_null().all()).then(pl.sum("message_bytes")),
         communicator=pl.when(pl.n_unique("communicator") == 1).then(pl.first("communicator")),
         peer=pl.when(pl.n_unique("peer") == 1).then(pl.first("peer")),
@@ -243,4 +254,4 @@ def _from_groups(grouped: pl.DataFrame, calls: pl.DataFrame) -> pl.DataFrame:
     )
     single = launches.filter(pl.col("of") == 1).join(one_each.select("row"), on="row", how="anti")
     merged = single.join(whole, on=["group", "kind"])
-    return pl.concat([one_each.select(columns), merged.select(columns)])
+    return pl.concat([one_each.select(columns), merged.select(*columns, "asked")], how="diagonal")

@@ -547,3 +547,30 @@ def test_the_last_step_makes_no_mean_shorter(tmp_path: Path) -> None:
     assert (replica.period.mean, replica.period.p50) == (56_000, 56_000)
     assert replica.populations[0].period == replica.period
     assert replica.per_step["period_ns"].min() == 36_000
+
+
+@pytest.mark.parametrize(("ranks", "all_"), [(2, True), (4, True), (4, False)])
+def test_sends_to_all_and_from_all_in_one_kernel_are_an_exchange(tmp_path: Path, ranks: int, all_: bool) -> None:
+    """As torch's all_to_all_single makes it; rank 1 comes 7 us late. Between neighbours in a ring it is none."""
+    builder = TraceBuilder()
+    for rank in range(ranks):
+        process = builder.process(100 + rank, device=rank)
+        process.comm_init(comm=3, nranks=ranks, rank=rank, device=rank)
+        ring = ((rank - 1) % ranks, (rank + 1) % ranks)
+        for step in range(STEPS):
+            at = 1_000_000 + 100_000 * step
+            marked(process, step, at)
+            begin = at + 20_000 + (7_000 if rank == 1 else 0)
+            process.kernel(COMPUTE_KERNEL, at, begin, launch=at - 19_500)
+            process.nccl("ncclGroupStart", at - 19_000, at - 18_950, bytes=None, comm=3)
+            for number, peer in enumerate(other for other in range(ranks) if other != rank and (all_ or other in ring)):
+                for half, call in enumerate(("ncclSend", "ncclRecv")):
+                    issued = at - 18_900 + 100 * number + 50 * half
+                    process.nccl(call, issued, issued + 40, bytes=64, comm=3, peer=peer)
+            process.nccl("ncclGroupEnd", at - 18_100, at - 17_000, bytes=None, comm=3)
+            process.kernel(SENDRECV, begin, at + 40_000, launch=(at - 18_000, at - 17_500))
+    report = reported(tmp_path, builder)
+    assert (report.replicas[0].layout.name == f"TP=1 x EP={ranks}") is all_
+    if all_:
+        assert {family.kind for family in report.collectives} == {"all_to_all"}
+        assert lines(report, "wait_ns") == {rank: (0 if rank == 1 else 7,) for rank in range(ranks)}
