@@ -53,6 +53,10 @@ def levels_of(graph: Graph, delays: Delays, period: int) -> Levels:
         if offset == 0 and extra_calls.any():
             before = _with_next(graph.calls, delays.lane[0:first:2], extra_calls)
             lane[0:first:2], _ = _right(calls.with_columns(ns=pl.Series(before)), kind, peers, excess)
+    # What a thread does that launches for several ranks is none's own.
+    own = graph.calls.select(pl.col("rank").n_unique().over("thread") == 1).to_series().to_numpy()
+    for offset in (0, 1):
+        lane[offset:first:2] = np.where(own, lane[offset:first:2], delays.lane[offset:first:2])
     target = (graph.edges.target - first) // 2
     launches = graph.link == Link.LAUNCH
     gone = np.zeros(len(launches), dtype=np.bool_)

@@ -13,7 +13,7 @@ from nsysan.metrics.scenarios import Scenario
 from nsysan.report.build import build_report
 from nsysan.report.report import Report
 from tests.smallserver import By, Op, Part, Run, run, write
-from tests.tracebuilder import ALLREDUCE_KERNEL
+from tests.tracebuilder import ALLREDUCE_KERNEL, TraceBuilder
 
 EXACT = 0.01
 JITTER = 300
@@ -168,3 +168,32 @@ def test_unknown_collectives_are_a_doubt(tmp_path: Path) -> None:
     report = told(tmp_path, server(12_000))
     assert report.diagnosis.verdict.sure == "low"
     assert "named like collectives and counted as compute" in report.diagnosis.verdict.because[0]
+
+
+def test_a_thread_that_launches_for_all_makes_none_late(tmp_path: Path) -> None:
+    """It works for 30 us, then launches rank by rank: what it does before the first is not rank 0's."""
+    builder, launching = TraceBuilder(), 2_500
+    process = builder.process(100)
+    for rank in range(4):
+        process.comm_init(comm=5, nranks=4, rank=rank, device=rank)
+    at = 1_000_000
+    for step in range(40):
+        begin = at + 30_000 + 10 * NOISE[0][step]
+        process.nvtx(f"decode_step_{step}", begin - 400, begin + 8 * launching)
+        calls = [begin + 2 * launching * rank for rank in range(4)]
+        done = [call + 5_000 + 60_000 + NOISE[rank][step] for rank, call in enumerate(calls)]
+        last = max(done) + 9_200
+        for rank, (call, ended) in enumerate(zip(calls, done, strict=True)):
+            process.kernel("gemm", call + 5_000, ended, launch=(call, call + 2_000), device=rank)
+            process.nccl("ncclAllReduce", call + launching - 50, call + 2 * launching - 100, bytes=8_192, comm=5)
+            launch = (call + launching, call + launching + 2_000)
+            process.kernel(ALLREDUCE_KERNEL, ended + 1_200, last, launch=launch, device=rank)
+        process.api("cudaStreamSynchronize_v3020", calls[-1] + 6_000, last + 3_000)
+        at = last + 3_000
+    path = builder.write(tmp_path / "t.sqlite")
+    report = build_report(nsysan.analyze(path), "0", timelines=False)
+    assert len(report.ranks) == 4
+    assert report.diagnosis.late == []
+    what = report.diagnosis.what_if
+    assert what is not None
+    assert what[Scenario.NO_SKEW] == pytest.approx(what.period, rel=0.03)
