@@ -16,7 +16,7 @@ from nsysan.replay import edits
 from nsysan.replay.edits import BY_HOST, STANDARD
 from nsysan.replay.engine import NotAcyclic
 from nsysan.replay.of_all import of_all
-from nsysan.replay.pace import bounds_of, pace_of
+from nsysan.replay.pace import alternatives, bounds_of, pace_of
 from nsysan.replay.prepared import Prepared, prepare
 from nsysan.replay.results import Pace
 from nsysan.replay.trust import why_no_host_saving, why_no_saving
@@ -62,7 +62,8 @@ def answer(run: Run, expressions: Sequence[Expression], replica: int, without_ns
         for name, (low, high) in pace.bounds.items()
         if name in scenarios
     }
-    told, bounds = ({}, {}) if unknown else _periods(now, chosen, pace, ratio, more)
+    named = [one.text if one.subject is None else "" for one in expressions]
+    told, bounds = ({}, {}) if unknown else _periods(now, chosen, named, pace, ratio, more)
     for key, one in enumerate(expressions):
         if one.subject is None:
             # What a report has, too, is what it says of it.
@@ -100,15 +101,29 @@ def answer(run: Run, expressions: Sequence[Expression], replica: int, without_ns
 
 
 def _periods(
-    ready: Prepared, chosen: Sequence[Chosen], pace: Pace, ratio: Fraction, more: int
+    ready: Prepared, chosen: Sequence[Chosen], named: Sequence[str], pace: Pace, ratio: Fraction, more: int
 ) -> tuple[dict[str, int | None], dict[str, tuple[int, int] | None]]:
-    """Periods and bounds by number of what was asked, and of all together; each times the ratio, and `more`."""
+    """Periods and bounds by number of what was asked, and of all together; each times the ratio, and `more`. named: the
+    what-ifs of a report among them.
+    """
     asked = {str(number): one.edit for number, one in enumerate(chosen)}
+    own = list(asked.values())
     if len(chosen) > 1:
-        asked[TOGETHER] = edits.together(*asked.values())
+        asked[TOGETHER] = edits.together(*own)
     if not asked:
         return {}, {}
     names = list(asked)
+    if TOGETHER in asked and any(named):
+        # A what-if that the trace allows to take otherwise may be taken so beside what else is asked.
+        known = alternatives(ready)
+        others = [known.get(name, []) for name in named]
+        for number, which in [(n, i) for n, found in enumerate(others) for i in range(len(found))]:
+            for every in (False, True):
+                instead = [
+                    found[which] if (every or at == number) and which < len(found) else edit
+                    for at, (edit, found) in enumerate(zip(own, others, strict=True))
+                ]
+                asked[f"{TOGETHER} {number}.{which}.{every}"] = edits.together(*instead)
     if edits.may_be_unordered(ready.basis.graph):
         asked |= {f"{name} unordered": edits.together(asked[name], edits.unordered) for name in names}
     timed = [one.times(ratio) for one in ready.timed(list(asked.values()))]

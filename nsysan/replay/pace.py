@@ -156,11 +156,20 @@ def _scenarios(ready: Prepared, held_up: OfRanks | None) -> dict[str, edits.Edit
     return found
 
 
+def alternatives(ready: Prepared) -> dict[str, list[edits.Edit]]:
+    """How else the trace can be taken in each what-if of no rank."""
+    found = _scenarios(ready, unheard(ready.basis))
+    return {
+        name: [edit for key, edit in found.items() if key.partition(" ")[0] == name and key != name]
+        for name in _BOUNDED
+    }
+
+
 def bounds_of(told: dict[str, Timed], names: Iterable[str]) -> dict[str, tuple[int, int]]:
     """The least and the most that a scenario may take, where that matters; `told` keeps the one that saves least."""
     found = {}
     for name in names:
-        others = [told.pop(key) for key in list(told) if key.partition(" ")[0] == name and key != name]
+        others = [told.pop(key) for key in list(told) if key.startswith(f"{name} ")]
         if not others:
             continue
         low, *_, high = sorted((told[name], *others), key=lambda timed: timed.median)

@@ -172,3 +172,12 @@ def test_a_replay_that_does_not_give_what_was_measured_tells_nothing(slow: Path)
     assert pace is not None
     assert why_untold(run, pace) == ""
     assert "does not give the times" in why_untold(run, replace(pace, exact=False))
+
+
+def test_what_is_asked_beside_a_what_if_with_bounds_has_them_too(tmp_path: Path) -> None:
+    """Hosts that mirror the GPU: whether they wait is not told, whatever else is asked."""
+    own = nsysan.analyze(pipeline([104_000, 104_000]).write(tmp_path / "t.sqlite"))
+    told = answer(own, [parse("host_free", STANDARD), parse("wire.x1", STANDARD)], 0)
+    assert told.asked[0].bounds == (234_000, 244_000)
+    assert told.together is not None
+    assert (told.together.period, told.together.bounds) == (244_000, (234_000, 244_000))
