@@ -90,11 +90,15 @@ def run(parts: Sequence[Part], ranks: int = 4, steps: int = 40) -> Run:
     return found
 
 
-def write(path: Path, done: Run) -> Path:
-    """The export of a run: no table tells of the order between streams."""
+def write(path: Path, done: Run, only: Sequence[int] | None = None, host: str | None = None) -> Path:
+    """The export of a run, or of some of its ranks on one machine: no table tells of the order between streams."""
     builder = TraceBuilder()
+    if host is not None:
+        builder.host(host)
     size = len(done.kernels)
     for rank, kernels in enumerate(done.kernels):
+        if only is not None and rank not in only:
+            continue
         process = builder.process(100 + rank, device=rank)
         streams = sorted({op.stream for op, *_ in kernels if op.call})
         for comm, _ in enumerate(streams):

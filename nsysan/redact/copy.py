@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from nsysan._errors import ExitCode, NsysanError
 from nsysan.budgets import SQLITE_LEAST_ROW
 from nsysan.redact import plan
 from nsysan.redact.scrub import Scrubber
@@ -36,12 +37,24 @@ class Copied:
     masked: dict[str, int] = field(default_factory=dict)
 
 
+def _check_encoding(source: Path) -> None:
+    """Texts are searched as UTF-8, which is what nsys writes."""
+    with closing(sqlite3.connect(read_only_uri(source), uri=True)) as connection:
+        (found,) = connection.execute("PRAGMA encoding").fetchone()
+    if found != "UTF-8":
+        raise NsysanError(
+            f"{source}: its texts are in {found}, and nsys writes UTF-8: export it again with nsys, and redact that",
+            ExitCode.DAMAGED,
+        )
+
+
 class TooManyRows(sqlite3.DatabaseError):
     """A table has more rows than its file has room for."""
 
 
 def write_copy(source: Path, target: Path, origin: Origin) -> Copied:
     """Write the redacted copy of `source` to the empty file `target`; sqlite3.Error where either fails."""
+    _check_encoding(source)
     with closing(sqlite3.connect(target, isolation_level=None)) as connection:
         # A copy that was interrupted is thrown away, so it needs no journal; none is left beside it either.
         connection.execute("PRAGMA journal_mode = OFF")

@@ -89,12 +89,18 @@ class Secrets:
             self._add_relatives(text)
 
     def _add_relatives(self, host: str) -> None:
-        """The host without its domain, the domain without its host, and its letters, that those beside share."""
+        """The host without its domain, the domain without its host, both as programs and variables write them, and its
+        letters, that those beside share.
+        """
         name, _, domain = host.partition(".")
         if domain:
             self.add(HOST, name)
         if "." in domain:
             self.add(HOST, domain)
+        for other in ("_", "-", ""):
+            written = re.sub(r"[-.]", other, host)
+            if written != host and len(written) >= _LONG_WORD:
+                self._found.setdefault(written, Secret(written, HOST))
         stem = name.rstrip("0123456789")
         told = stem.strip("-_").lower()
         if stem != name and len(told) >= 4 and told not in SETTINGS | GENERIC | OURS:

@@ -179,10 +179,15 @@ def wrong_wire(link: Link | None, case: Case | None = None) -> Iterator[Finding]
     saving = _exposed(detour, link, case) if detour and case else None
     over = f"collectives run over {link.looks_like.words}, not over {link.kind.words}"
     told += _apart(link, case)
+    # Reports that name no host, as redacted ones, may be of several machines.
+    unplaced = case is not None and len(case.run.metadata) > 1 and None in case.run.host_of.values()
+    if unplaced:
+        over += ", or between machines: no report names its host"
+        saving = None
     off = case.nccl.p2p_off if case is not None and case.nccl is not None and link.told else None
     yield Finding(
         CommunicationFinding.P2P_DISABLED if off else CommunicationFinding.WRONG_WIRE,
-        Severity.HIGH,
+        Severity.MEDIUM if unplaced else Severity.HIGH,
         f"{off} turns peer-to-peer off: {over}" if off else over,
         f"{link.sentence}{told}",
         f"unset {off and off.partition('=')[0]}: NCCL's log says that the environment sets it"
