@@ -16,7 +16,7 @@ from nsysan.compare.scaling import scaling
 from nsysan.diagnosis.evidence import Aspect, Status
 from nsysan.metrics.change_rule import FEWEST_STEPS, SHARE_OF_FIGURE, SHARE_OF_PERIOD, Change, ChangeVerdict, judged
 from nsysan.metrics.significance import holm, mann_whitney
-from nsysan.text import counted, plain
+from nsysan.text import counted, numbered, plain
 from nsysan.trace.graph_mode import GraphMode
 
 #: Quality rows that bear on every figure of a side.
@@ -120,6 +120,16 @@ def _batch_notes(sides: list[ComparedRun]) -> list[str]:
     return [f"nothing tells the batch of {labels}: tokens/s are of one sequence; give --batch"] if labels else []
 
 
+def _replica_notes(sides: list[ComparedRun]) -> list[str]:
+    """Which replica a side is of that has several."""
+    return [
+        f"{side.label} has {len(own.replicas)} replicas: replica {own.replica} "
+        f"({numbered('rank', [rank.rank for rank in own.ranks], most=8)}) is compared"
+        for side in sides
+        if len((own := side.report).replicas) > 1
+    ]
+
+
 def _notes(sides: list[ComparedRun], families: list[Family]) -> list[str]:
     """What the sides do not have in common beside what is compared."""
     notes = []
@@ -133,7 +143,7 @@ def _notes(sides: list[ComparedRun], families: list[Family]) -> list[str]:
         if len(set(values)) > 1:
             listed = ", ".join(f"{side.label} {plain(value, 60)}" for side, value in zip(sides, values, strict=True))
             notes.append(f"not the same {what}: {listed}")
-    notes += _batch_notes(sides)
+    notes += [*_batch_notes(sides), *_replica_notes(sides)]
     for side in sides:
         if side.units > 1:
             notes.append(f"a step of {side.label} does the work of {side.units} of the others: its figures are by such")

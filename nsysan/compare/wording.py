@@ -7,7 +7,7 @@ from nsysan.compare.headline import last_words, may_differ, short_name
 from nsysan.compare.link_change import link_lines
 from nsysan.compare.prediction_sentences import buying_lines, prediction_lines
 from nsysan.compare.scaling_sentences import lost_sentence, replicas_sentence, widening_sentence
-from nsysan.diagnosis.late_words import outermost, ranks_words, weight
+from nsysan.diagnosis.late_words import outermost, ranks_of, ranks_words, weight
 from nsysan.metrics.change_rule import (
     ALPHA,
     LEAST_OF_PERIOD,
@@ -145,6 +145,13 @@ def _answer(comparison: Comparison, number: int) -> str:
             return f"{head}{word} in the mean, {_tail(first, side)}; {median}"
         return f"{head}{word}, {went}, beyond noise{': ' + listed if listed else ''}"
     rest = f"; within the step {listed}" if listed else ", and nothing in the step differs beyond noise"
+    if not listed and any(figure.changes[number - 1].verdict == ChangeVerdict.CHANGED for figure in comparison.figures):
+        # Ranks may have changed places, which no median over them tells.
+        rest = ", and no line of the ledger differs beyond noise: what does stands below"
+    late = [ranks_of(one.report.diagnosis.late) for one in (first, side)]
+    if late[0] != late[1]:
+        was, now = (ranks_words(own) if own else "nobody" for own in late)
+        rest += f"; late now {now}, before {was}"
     unknown = [
         figure.name
         for figure in comparison.group("ledger")
