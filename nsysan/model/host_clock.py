@@ -42,23 +42,26 @@ class HostClock(NamedTuple):
     how much a GPU's clock is ahead.
 
     apart: by how much both are longer than the medians of the other ranks' (the less of the two), ns; 0 where that is
-    not known.
+    not known. drift: by how much the shortest of the last of eight parts differs from that of the first, where each is
+    longer than the one before, or each shorter, ns; 0 where they are not.
     """
 
     shortest: int | None
     late: int | None
     apart: int = 0
+    drift: int = 0
 
     def earlier(self, ns: int) -> HostClock:
         """What it were if the GPU's times were so much earlier."""
         shortest, late = (None if delay is None else delay - ns for delay in (self.shortest, self.late))
-        return HostClock(shortest, late)
+        return HostClock(shortest, late, drift=self.drift)
 
     @property
     def agrees(self) -> bool:
         """False where launch calls and GPU work cannot be held against each other."""
         starts_before_launch = self.shortest is not None and self.shortest < LAUNCH_LATENCY_NS[0]
-        return not starts_before_launch and (self.late is None or self.late <= MAX_LATENCY_NS)
+        in_time = self.late is None or self.late <= MAX_LATENCY_NS
+        return not starts_before_launch and in_time and self.drift <= APART_NS
 
     @property
     def behind(self) -> int:
@@ -78,7 +81,8 @@ def host_clock(work: pl.DataFrame) -> HostClock:
     starts on an idle GPU. Work that waits for that of others on a shared GPU starts late now and then: that is no clock
     at fault. A drift shows from each part of the recording to the next.
     """
-    return HostClock(_least_delay(work), _after_idle(work))
+    late, drift = _after_idle(work)
+    return HostClock(_least_delay(work), late, drift=drift)
 
 
 def side_by_side(clocks: Mapping[int, HostClock], taken_out: Mapping[int, int]) -> dict[int, HostClock]:
@@ -102,8 +106,8 @@ def _least_delay(work: pl.DataFrame) -> int | None:
     return None if shortest is None else int(shortest)
 
 
-def _after_idle(work: pl.DataFrame) -> int | None:
-    """The shortest latency of the recording on an idle GPU; of a clock that drifts that of the worst part."""
+def _after_idle(work: pl.DataFrame) -> tuple[int | None, int]:
+    """The shortest latency of the recording on an idle GPU, and its drift, with which it is that of the worst part."""
     begins, ends, rows = (work[name].to_numpy() for name in ("begin", "end", "row"))
     order = by_begin(begins, ends, rows)
     if order is not None:
@@ -115,10 +119,12 @@ def _after_idle(work: pl.DataFrame) -> int | None:
     idle = (~same_call & launched.is_not_null()).to_numpy()
     latency = (taken(work["start"], own).to_numpy() - filled(launched, 0).to_numpy())[idle]
     if len(latency) < _FEW:
-        return None
+        return None, 0
     parts = min(_PARTS, len(latency) // _FEW)
     number = np.arange(len(latency)) * parts // len(latency)
     shortest = np.minimum.reduceat(latency, np.searchsorted(number, np.arange(parts)))
     steps = np.diff(shortest)
     drifts = len(steps) >= _DRIFTING and bool((steps > 0).all() or (steps < 0).all())
-    return int(shortest.max() if drifts else shortest.min())
+    # Of fewer parts it may be chance that each is longer.
+    drift = int(np.ptp(shortest)) if drifts and len(shortest) == _PARTS else 0
+    return int(shortest.max() if drifts else shortest.min()), drift

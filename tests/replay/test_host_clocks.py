@@ -40,3 +40,19 @@ def test_a_few_microseconds_are_no_clock(tmp_path: Path) -> None:
     path = shift_host(write(tmp_path / "t.sqlite", run(STEPS)), 101, "t - 10000")
     clocks = nsysan.analyze(path).host_clocks
     assert [(clock.apart, clock.behind) for clock in clocks.values()] == [(0, 0), (10_000, 0)]
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize("sign", ["-", "+"])
+def test_a_clock_that_drifts_tells_of_no_host(tmp_path: Path, rank: int, sign: str) -> None:
+    """By 75 us over the recording: none of its own delays is impossible."""
+    path = write(tmp_path / "t.sqlite", run(STEPS, jitter=JITTER))
+    shift_host(path, 100 + rank, f"t {sign} (t - 1000000) / 256 - 80000 * {int(sign == '+')}")
+    report = build_report(nsysan.analyze(path), "0", timelines=False)
+    (late,) = report.diagnosis.late
+    assert (late.ranks, late.cause) == ((1,), "compute")
+    right = period(run(STEPS, jitter=JITTER, faults=False), 8)
+    assert late.mean_saves == pytest.approx(period(run(STEPS, jitter=JITTER), 8) - right, rel=0.03)
+    (clock,) = (row for row in report.quality if row.id == "cpu_gpu_clock")
+    assert clock.status == "not_measurable"
+    assert report.diagnosis.verdict.sure != "high"
