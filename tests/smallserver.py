@@ -90,8 +90,12 @@ def run(parts: Sequence[Part], ranks: int = 4, steps: int = 40) -> Run:
     return found
 
 
-def write(path: Path, done: Run, only: Sequence[int] | None = None, host: str | None = None) -> Path:
-    """The export of a run, or of some of its ranks on one machine: no table tells of the order between streams."""
+def write(
+    path: Path, done: Run, only: Sequence[int] | None = None, host: str | None = None, *, ranges: bool = True
+) -> Path:
+    """The export of a run, or of some of its ranks on one machine: no table tells of the order between streams. ranges:
+    whether there is one a step.
+    """
     builder = TraceBuilder()
     if host is not None:
         builder.host(host)
@@ -106,7 +110,7 @@ def write(path: Path, done: Run, only: Sequence[int] | None = None, host: str | 
         calls = [5 + streams.index(op.stream) if op.call else 0 for op, *_ in kernels]
         nodes = _capture(process, [(op, comm) for (op, *_, graph), comm in zip(kernels, calls, strict=True) if graph])
         launched = [[launch for _, launch, _, _, at, _ in kernels if at == n] for n in range(kernels[-1][4] + 1)]
-        for step, own in enumerate(launched):
+        for step, own in enumerate(launched if ranges else []):
             process.nvtx(f"decode_step_{step}", own[0] - 400, own[-1] + _CALL)
         replay, last = 0, -1
         for (op, launch, begin, end, _, graph), comm in zip(kernels, calls, strict=True):

@@ -197,3 +197,23 @@ def test_a_thread_that_launches_for_all_makes_none_late(tmp_path: Path) -> None:
     what = report.diagnosis.what_if
     assert what is not None
     assert what[Scenario.NO_SKEW] == pytest.approx(what.period, rel=0.03)
+
+
+@pytest.mark.parametrize("late", [(0, 1, 2, 3), (3,)])
+def test_a_pause_in_every_ninth_step_makes_no_longer_step(tmp_path: Path, late: tuple[int, ...]) -> None:
+    """Without ranges: what repeats is a step, as hosts wait in each, though pauses part nines of them."""
+    ops = []
+    for layer in range(4):
+        ops += [Op(f"compute{layer}", takes(60_000)), reduced(f"sum{layer}")]
+    ops.append(Op("sample", takes(6_000), kernel="sample_kernel"))
+    more: By = lambda rank, step: 900_000 if rank in late and step % 9 == 4 else 0  # noqa: E731
+    done = run([Part(takes(20_000, more), ops)], steps=90)
+    for path in (
+        [write(tmp_path / "one.sqlite", done, ranges=False)],
+        [write(tmp_path / f"{rank}.sqlite", done, [rank], f"m{rank}", ranges=False) for rank in range(4)],
+    ):
+        own = nsysan.analyze(path)
+        assert own.steps.method == "period"
+        assert len(own.windows["step"].unique()) >= 88
+        report = build_report(own, "0", timelines=False)
+        assert report.headline["period_ns"] == pytest.approx(done.period(), rel=EXACT)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -15,7 +15,7 @@ from nsysan.model.steps.period import MIN_REPEATS, Repetition, find_repetition, 
 from nsysan.model.steps.step_windows import Membership, StepMethod, StepWindows, frame
 
 _I64 = npt.NDArray[np.int64]
-_OF_KERNELS = ("begin", "end", "context", "stream", "type", "name")
+_OF_KERNELS = ("begin", "end", "context", "stream", "type", "name", "thread")
 #: Copies by which data comes from the host, or goes there.
 _WITH_HOST = ("memcpy HtoD", "memcpy DtoH")
 #: So many of the repetitions have such a copy of their own.
@@ -24,11 +24,12 @@ _OF_THEIR_OWN = 0.9
 _CUT = 2
 
 
-def by_period(work: Operations) -> StepWindows | None:
+def by_period(work: Operations, waits: pl.DataFrame) -> StepWindows | None:
     """Steps from the repeating sequence of kernels on each rank's busiest stream.
 
     Where every rank has a larger gap, or a hole of other work, before each k-th repetition, for one k, what repeats is
-    a layer, and k make a step. It is none where each brings its own data in or out, as a token does.
+    a layer, and k make a step. It is none where each brings its own data in or out, or its host waits in each, as for a
+    token. waits: thread, end of the calls in which hosts wait.
     """
     streams = {}
     for key in work.keys:
@@ -39,7 +40,8 @@ def by_period(work: Operations) -> StepWindows | None:
         busiest = kernels.group_by("context", "stream").agg(n=pl.len()).sort("n", "stream", descending=[True, False])
         main = kernels.join(busiest.head(1), on=["context", "stream"], how="semi", maintain_order="left")
         exchanged = own.filter(pl.col("name").cast(pl.String).is_in(_WITH_HOST))["begin"].sort().to_numpy()
-        streams[key] = _Stream(main, exchanged)
+        waited = waits.filter(pl.col("thread").is_in(own["thread"].unique().implode()))["end"].sort().to_numpy()
+        streams[key] = _Stream(main, (exchanged, waited))
     layers = _layers(streams.values())
     found = Membership(work)
     phases = _phases(streams)
@@ -103,10 +105,10 @@ def _parted(streams: Iterable[_Stream]) -> str:
 class _Stream:
     """The kernels of one stream, in time order, and what repeats in their sequence.
 
-    exchanged: when copies between the host and the GPU begin, ascending.
+    exchanged: when copies between the host and the GPU begin, and when waits of the host are over, ascending.
     """
 
-    def __init__(self, main: pl.DataFrame, exchanged: _I64) -> None:
+    def __init__(self, main: pl.DataFrame, exchanged: Sequence[_I64]) -> None:
         self.exchanged = exchanged
         self.begins: _I64 = main["begin"].to_numpy()
         self.ends: _I64 = main["end"].to_numpy()
@@ -127,13 +129,13 @@ class _Stream:
 
     @cached_property
     def _are_steps(self) -> bool:
-        """Whether each repetition has data of its own from the host, or gives some to it: once a token, not a layer."""
+        """Whether each repetition exchanges data with the host, or is waited for: once a token, not a layer."""
         found = self.repetition
         if found is None:
             return False
         heads = self.begins[found.first : found.first + found.length * found.count : found.length]
-        of = np.searchsorted(heads, self.exchanged, side="right") - 1
-        return len(np.unique(of[of >= 0])) >= _OF_THEIR_OWN * found.count
+        of = [np.searchsorted(heads, times, side="right") - 1 for times in self.exchanged]
+        return any(len(np.unique(own[own >= 0])) >= _OF_THEIR_OWN * found.count for own in of)
 
     @cached_property
     def holes(self) -> tuple[int, _I64] | None:

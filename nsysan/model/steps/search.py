@@ -46,9 +46,9 @@ def find_windows(trace: Trace, work: Operations, pattern: str | None = None, *, 
     else:
         found = _by_engines(trace, work) if use_nvtx else None
     if found is None:
-        return by_replays(work) or by_period(work) or _whole(work)
+        return by_replays(work) or by_period(work, trace.synchronise_calls) or _whole(work)
     lacking = _without_steps(work, found)
-    other = (by_replays(work) or by_period(work)) if lacking and pattern is None else None
+    other = (by_replays(work) or by_period(work, trace.synchronise_calls)) if lacking and pattern is None else None
     return found if other is None else _completed(work, found, other, lacking)
 
 
