@@ -12,7 +12,7 @@ import pytest
 import nsysan
 from nsysan import budgets
 from nsysan.compare import bars, likeness, split, widths, wire_at
-from nsysan.diagnosis import diagnosis, losses, quality_light, savings, scope, verdict
+from nsysan.diagnosis import diagnosis, losses, quality_light, quality_ranks, savings, scope, verdict
 from nsysan.diagnosis.findings import chosen_by_nccl, nodes
 from nsysan.light import speed_of_light, waterfall
 from nsysan.metrics import bandwidth, causes, change_rule, counters, layers, skew, tail, tally, whatif
@@ -153,6 +153,7 @@ NUMBERS = [
     ("7", f"exceeds the level by {levels._ERRORS:g} standard errors"),
     ("7", f"by {levels._DEVIATIONS:g} standard deviations and {percent(levels._SHARE)} of the period"),
     ("7", f"With fewer than {skew.TELLING_STEPS} steady steps the report says that they tell nothing"),
+    ("6", f"where its p95 is over {percent(quality_ranks.MAX_RESIDUAL)} of a step"),
     ("8", f"all but one in {1 / host_clock._STRAY:,.0f}".replace(",", " ")),
     ("8", f"from each of up to {host_clock._PARTS} parts of the recording"),
     ("8", f"idled for at least {host_clock._IDLE_NS / 1e3:g} µs, exceeds {host_clock.MAX_LATENCY_NS / 1e3:g} µs"),

@@ -5,10 +5,14 @@ from __future__ import annotations
 from nsysan.diagnosis.evidence import Aspect, Quality, Status
 from nsysan.diagnosis.lost_ranks import CURE, lost_workers
 from nsysan.model.ranks import BY_ORDER
+from nsysan.run.all_decode import usual_period
 from nsysan.run.groups import GroupSource
 from nsysan.run.run import Run
-from nsysan.text import numbered
+from nsysan.text import numbered, pct
 from nsysan.trace.globals import pid_of
+
+#: Clocks of reports that wander by a larger share of a step make waits, and who is late, of themselves.
+MAX_RESIDUAL = 0.02
 
 
 def assess_ranks(run: Run) -> list[Quality]:
@@ -105,9 +109,10 @@ def _clock(run: Run) -> Quality | None:
     if clock.residual_p50 is None or clock.residual_p95 is None:
         few = "there are no more collectives than that takes, so nothing tells the error of a wait"
         return Quality(Aspect.CLOCK, Status.ESTIMATED, f"{told}; {few}")
-    return Quality(
-        Aspect.CLOCK,
-        Status.OK,
-        f"{told}; residual p50 {clock.residual_p50 / 1e3:.2f} µs, p95 {clock.residual_p95 / 1e3:.2f} µs, which is the "
-        f"error of any wait",
-    )
+    residual = f"p50 {clock.residual_p50 / 1e3:.2f} µs, p95 {clock.residual_p95 / 1e3:.2f} µs"
+    error = f"residual {residual}, which is the error of any wait"
+    period = usual_period(run)
+    if period and clock.residual_p95 > MAX_RESIDUAL * period:
+        limits = f"clocks of reports wander by up to {pct(clock.residual_p95 / period)} of a step, as do waits"
+        return Quality(Aspect.CLOCK, Status.ESTIMATED, f"{told}; {error}", limits)
+    return Quality(Aspect.CLOCK, Status.OK, f"{told}; {error}")

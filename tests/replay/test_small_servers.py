@@ -12,6 +12,7 @@ import nsysan
 from nsysan.metrics.scenarios import Scenario
 from nsysan.report.build import build_report
 from nsysan.report.report import Report
+from tests.copies import changed
 from tests.smallserver import By, Op, Part, Run, run, write
 from tests.tracebuilder import ALLREDUCE_KERNEL, TraceBuilder
 
@@ -217,3 +218,27 @@ def test_a_pause_in_every_ninth_step_makes_no_longer_step(tmp_path: Path, late: 
         assert len(own.windows["step"].unique()) >= 88
         report = build_report(own, "0", timelines=False)
         assert report.headline["period_ns"] == pytest.approx(done.period(), rel=EXACT)
+
+
+def test_clocks_that_wander_are_a_doubt(tmp_path: Path) -> None:
+    """Two reports; the clock of one is now 8, now 16 us ahead, of steps of 308 us."""
+
+    def server() -> Run:
+        ops = []
+        for layer in range(4):
+            ops += [Op(f"compute{layer}", takes(60_000)), reduced(f"sum{layer}")]
+        return run([Part(takes(20_000), ops)])
+
+    done = server()
+    paths = [write(tmp_path / f"{node}.sqlite", done, (2 * node, 2 * node + 1), f"m{node}") for node in range(2)]
+    sure = []
+    for wanders in (False, True):
+        if wanders:
+            for table in ("CUPTI_ACTIVITY_KIND_KERNEL", "CUPTI_ACTIVITY_KIND_RUNTIME", "NVTX_EVENTS"):
+                moved = ", ".join(f'"{one}" = "{one}" + ("{one}" / 900000 % 3) * 8000' for one in ("start", "end"))
+                changed(paths[1], f"UPDATE {table} SET {moved}")
+        report = build_report(nsysan.analyze(paths), "0", timelines=False)
+        sure.append((next(row.status for row in report.quality if row.id == "clock"), report.diagnosis.verdict.sure))
+    assert sure[0][0] == "ok"
+    assert sure[1][0] == "estimated"
+    assert sure[1][1] != "high"
