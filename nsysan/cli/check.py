@@ -35,7 +35,8 @@ _HELP = f"""Hold a run against limits, for CI.
 
 One line a rule: pass, fail or cannot tell, with the numbers. TRACE is a trace (or the traces of a run), or the
 JSON that `nsysan report --json` wrote of one, which is the way for a trace that needs --steps or --model. That JSON
-has to be of the steps that --population or --batch ask for.
+has to be of the steps that --population or --batch ask for. Of several replicas
+each is held against a rule, and the worst outcome counts.
 
 A RULE says when to fail; it compares with >, >=, < or <=:
 

@@ -120,7 +120,7 @@ def plot(plots: dict[str, str], name: str, figure: Figure | None, *, steps: bool
     over_steps = " data-steps" if steps else ""
     return (
         f'<figure class="chart"><figcaption>{title}</figcaption>'
-        f'<div class="plot" id="{name}" data-figure="{name}"{over_steps} style="height:{figure.height}px" '
+        f'<div class="plot" id="plot-{name}" data-figure="{name}"{over_steps} style="height:{figure.height}px" '
         f'role="group" aria-label="{title}; the tables hold its figures"></div></figure>'
     )
 

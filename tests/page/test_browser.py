@@ -94,7 +94,7 @@ def test_every_chart_is_drawn_without_errors_and_requests(
         assert not [title for title in offered if re.search("cloud|share|upload|studio", title, re.IGNORECASE)]
         drawn = {COLOURS["graph" if kind == "graph_level" else "compute"]}
         if kind == "tp2_metrics":
-            assert "counters" in [plot["id"] for plot in plots]
+            assert "plot-counters" in [plot["id"] for plot in plots]
             drawn |= {COUNTER_COLOURS["read"], COUNTER_COLOURS["active"]}
         assert {colour.lower() for colour in drawn} <= page.colours().keys()
         # A press where nothing was pointed at before: plotly alone stumbles over it.
@@ -178,14 +178,14 @@ def test_steps_are_links_to_their_timeline(browser: Browser, bare: Path) -> None
 def test_a_click_in_a_chart_over_the_steps_opens_the_step(browser: Browser, slow: Path) -> None:
     with opened(browser, slow) as page:
         page.draw()
-        plot = page.page.locator("#caused .nsewdrag")
+        plot = page.page.locator("#plot-caused .nsewdrag")
         plot.scroll_into_view_if_needed()
         frame = plot.bounding_box()
         assert frame is not None
         # Twelve steps and four ranks: the middle of the cell of step 6 and rank 2.
         x, y = frame["x"] + frame["width"] * 6.5 / 12, frame["y"] + frame["height"] * 2.5 / 4
         page.page.mouse.move(x, y)
-        page.page.wait_for_selector("#caused .hoverlayer .hovertext")
+        page.page.wait_for_selector("#plot-caused .hoverlayer .hovertext")
         page.page.mouse.click(x, y)
         page.settle()
         assert page.page.evaluate("location.hash") == "#step=6&rank=2"
@@ -337,10 +337,10 @@ def test_charts_are_drawn_when_they_come_near_the_screen_or_onto_paper(browser: 
         charts = page.page.evaluate("document.querySelectorAll('.plot').length")
         assert 0 < charts == page.page.evaluate(empty)
         # What a link leads to is unfolded.
-        assert not page.page.is_visible("#period")
-        page.go("#period")
-        assert page.page.is_visible("#period")
-        page.page.wait_for_selector("#period .main-svg")
+        assert not page.page.is_visible("#plot-period")
+        page.go("#plot-period")
+        assert page.page.is_visible("#plot-period")
+        page.page.wait_for_selector("#plot-period .main-svg")
         assert page.page.evaluate(empty) > 0
         page.page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
         assert page.page.evaluate("[...document.querySelectorAll('.plot:empty')].filter(isShown).length") == 0

@@ -203,6 +203,12 @@ def test_every_plot_has_a_figure_with_data(tmp_path: Path, paper_page: Page, hos
                 assert len(series["x"]) == len(series["y"])
 
 
+def test_an_id_is_of_one_element(paper_page: Page, hostile_page: Page) -> None:
+    for page in (paper_page, hostile_page):
+        ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+        assert {one for one in ids if ids.count(one) > 1} == set()
+
+
 def test_ledger_figure_shows_the_ledger(paper_page: Page) -> None:
     bars = {series["name"]: series for series in paper_page.figures["figure-ledger"]["data"]}
     assert {name: series["x"] for name, series in bars.items()} == {
