@@ -52,10 +52,12 @@ def find_late(
     right: Timed,
     without: Mapping[int, Timed],
     alone: Mapping[int, Timed],
+    lost: int,
 ) -> tuple[list[LateRanks], bool]:
     """The late ranks, each alone, and together where several are late by one cause; or that they take turns.
 
-    right: all ranks at their levels; without: all but that one; alone: that one.
+    right: all ranks at their levels; without: all but that one; alone: that one. lost: what all ranks at their levels
+    save of a median step, as hosts allow.
     """
     least = LATE_SHARE * measured.median
 
@@ -75,9 +77,7 @@ def find_late(
         if len(kept) == len(late):
             break
         late = kept
-    if measured.median - right.median >= least and not any(
-        timed.median - base.median >= least for timed in others.values()
-    ):
+    if lost >= least and not any(timed.median - base.median >= least for timed in others.values()):
         # Together they cost what none of them does in most steps: another one does in each.
         return [], True
     if not late:

@@ -82,7 +82,8 @@ def pace_of(ready: Prepared) -> Pace:
                 del told[name]
         alone, bounds = {}, {}
     else:
-        late, rotates = find_late(basis, ready, measured, replayed["no_skew"], without, alone)
+        lost = measured.median - told["no_skew"].median
+        late, rotates = find_late(basis, ready, measured, replayed["no_skew"], without, alone, lost)
         if late and held_up is not None:
             late = _may_save(late, ready, measured, held_up)
     path, chain, inferred = _path(ready, measured.median)

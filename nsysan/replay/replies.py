@@ -108,7 +108,8 @@ def with_replies(
             | pl.col("seen").fill_null(value=False)
         )
     )
-    if ((by_host and not silent) or felt["seen"].null_count() == 0) and not felt["waits"].any():
+    open_ = felt["felt"].any() if silent else not by_host
+    if not felt["waits"].any() and (not open_ or felt["seen"].null_count() == 0):
         return hosts, nothing  # see told: both ends are told, unless they are seen to work
     # Whether results that are always there in time are waited for no trace tells.
     link = Link.SYNC if felt["waits"].any() else Link.ASKED

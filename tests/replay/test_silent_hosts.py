@@ -35,3 +35,11 @@ def test_nobody_is_named_where_nothing_is_wrong(tmp_path: Path) -> None:
     for seed in range(62000, 62003):
         assert judge(balanced(seed), tmp_path / "t.sqlite", in_silence).answer.late == {}
         (tmp_path / "t.sqlite").unlink()
+
+
+@pytest.mark.parametrize("seed", [72011, 81042])
+def test_hosts_that_have_nothing_to_wait_for_read_no_results(tmp_path: Path, seed: int) -> None:
+    """The driver holds their launches, or nobody does."""
+    outcome = judge(random_scenario(seed), tmp_path / "t.sqlite", by_report)
+    assert (outcome.score.missed, outcome.score.wrong) == ((), ())
+    assert all(abs(error) <= BAR for key in ("no_skew", "costs", "saves") for error in outcome.score.errors[key])
