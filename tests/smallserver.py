@@ -40,16 +40,19 @@ class Part:
     ops: Sequence[Op]
     waits: bool = True
     graph: bool = False
+    #: ns between two queries of a host that sleeps between them; 0: it waits in a call.
+    polls: int = 0
 
 
 @dataclass
 class Run:
-    """kernels: of each rank in order: op, when its launch begins, begin, end, step, and whether of a graph; waits: of
-    its host.
+    """kernels: of each rank in order: op, when its launch begins, begin, end, step, and whether of a graph; waits,
+    queries: of its host.
     """
 
     kernels: list[list[tuple[Op, int, int, int, int, bool]]]
     waits: list[list[tuple[int, int]]]
+    queries: list[list[tuple[int, int]]]
     begins: list[list[int]] = field(default_factory=list)
 
     def period(self, *, of_mean: bool = False) -> float:
@@ -61,7 +64,7 @@ def run(parts: Sequence[Part], ranks: int = 4, steps: int = 40) -> Run:
     """All ranks step by step."""
     every = range(ranks)
     host, free = [_BEGIN] * ranks, [dict[int, int]() for _ in every]
-    found = Run([[] for _ in every], [[] for _ in every], [[] for _ in every])
+    found = Run([[] for _ in every], [[] for _ in every], [[] for _ in every], [[] for _ in every])
     for step in range(steps):
         ends: list[dict[str, int]] = [{} for _ in every]
         for number, one in enumerate(parts):
@@ -85,8 +88,13 @@ def run(parts: Sequence[Part], ranks: int = 4, steps: int = 40) -> Run:
                 host[rank] += _REPLAY
             for rank in every if one.waits else ():
                 done = max(ends[rank][op.key] for op in one.ops) + _SYNC
-                found.waits[rank].append((host[rank] + 500, max(done, host[rank] + 1_500)))
-                host[rank] = found.waits[rank][-1][1]
+                begin, over = host[rank] + 500, max(done, host[rank] + 1_500)
+                while one.polls and begin + 500 < done:
+                    found.queries[rank].append((begin, begin + 500))
+                    begin += one.polls
+                over = begin + 500 if one.polls else over
+                (found.queries if one.polls else found.waits)[rank].append((begin, over))
+                host[rank] = over
     return found
 
 
@@ -125,6 +133,8 @@ def write(
             process.kernel(op.kernel, begin, end, launch=(launch, launch + _CALL - 500), stream=op.stream)
         for begin, end in done.waits[rank]:
             process.api("cudaStreamSynchronize_v3020", begin, end)
+        for begin, end in done.queries[rank]:
+            process.api("cudaEventQuery_v3020", begin, end)
     return builder.write(path)
 
 

@@ -96,8 +96,11 @@ def _behind(lane: Lane, calls: pl.DataFrame, ended: I64) -> list[Part]:
     done = np.searchsorted(ends, calls["end"].to_numpy(), side="right") - 1
     begin, end = calls["start"].to_numpy(), calls["end"].to_numpy()
     last = ends[np.maximum(done, 0)]
+    # A loop of queries finds the work done no sooner than it asks again.
+    asked = calls["asked"].to_numpy().astype(np.int64)
+    prompt = _PROMPT + np.where(asked > 1, (end - begin) // np.maximum(asked - 1, 1), 0)
     # Work that ends while a call does its own is chance.
-    waited = (done >= 0) & (given >= done) & (last - begin >= _CHANCE) & (end - last <= _PROMPT)
+    waited = (done >= 0) & (given >= done) & (last - begin >= _CHANCE) & (end - last <= prompt)
     lags = pl.DataFrame({"place": calls["place"], "lag": given - done, "waited": waited})
     usual = pl.col("lag").filter("waited").mode().min()
     agreed = (pl.col("lag").filter("waited") == usual).sum() * 2 > pl.col("waited").sum()

@@ -242,3 +242,23 @@ def test_clocks_that_wander_are_a_doubt(tmp_path: Path) -> None:
     assert sure[0][0] == "ok"
     assert sure[1][0] == "estimated"
     assert sure[1][1] != "high"
+
+
+@pytest.mark.parametrize("polls", [12_000, 20_000, 30_000, 50_000])
+def test_hosts_that_sleep_between_queries_wait_all_the_same(tmp_path: Path, polls: int) -> None:
+    """What they ask for is found done no sooner than they ask again."""
+
+    def server(slower: int) -> Run:
+        ops = []
+        for layer in range(4):
+            ops.append(Op(f"compute{layer}", takes(30_000, lambda rank, _: slower if rank == 1 else 0)))
+            ops.append(reduced(f"sum{layer}"))
+        return run([Part(takes(10_000), ops, polls=polls)])
+
+    now, right = server(12_000), server(0)
+    report = told(tmp_path, now)
+    (late,) = report.diagnosis.late
+    assert late.ranks == (1,)
+    saves = now.period(of_mean=True) - right.period(of_mean=True)
+    # It is told to within what a host sleeps.
+    assert late.mean_saves == pytest.approx(saves, abs=max(0.03 * now.period(), polls / 2))
