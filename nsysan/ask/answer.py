@@ -117,13 +117,14 @@ def _periods(
         # A what-if that the trace allows to take otherwise may be taken so beside what else is asked.
         known = alternatives(ready)
         others = [known.get(name, []) for name in named]
-        for number, which in [(n, i) for n, found in enumerate(others) for i in range(len(found))]:
-            for every in (False, True):
-                instead = [
-                    found[which] if (every or at == number) and which < len(found) else edit
-                    for at, (edit, found) in enumerate(zip(own, others, strict=True))
-                ]
-                asked[f"{TOGETHER} {number}.{which}.{every}"] = edits.together(*instead)
+        alone = [{number: edit} for number, found in enumerate(others) for edit in found]
+        every = [
+            {number: found[which] for number, found in enumerate(others) if which < len(found)}
+            for which in range(max(map(len, others)))
+        ]
+        for number, taken in enumerate(alone + [one for one in every if len(one) > 1]):
+            instead = [taken.get(at, edit) for at, edit in enumerate(own)]
+            asked[f"{TOGETHER} {number}"] = edits.together(*instead)
     if edits.may_be_unordered(ready.basis.graph):
         asked |= {f"{name} unordered": edits.together(asked[name], edits.unordered) for name in names}
     timed = [one.times(ratio) for one in ready.timed(list(asked.values()))]

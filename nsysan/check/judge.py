@@ -69,7 +69,7 @@ def check(rule: Rule, document: ReportDocument, baseline: ReportDocument | None)
 
 def _check(rule: Rule, document: ReportDocument, baseline: ReportDocument | None) -> Outcome:
     if rule.relative and baseline is not None and (why := _unlike(document, baseline)):
-        return _outcome(rule, RuleVerdict.CANNOT_TELL, why)
+        return Outcome(rule, RuleVerdict.CANNOT_TELL, why)
     if rule.metric == STRAGGLER:
         return _check_straggler(rule, document)
     if rule.kernel is not None:
@@ -98,16 +98,16 @@ def _unlike(document: ReportDocument, baseline: ReportDocument) -> str:
 def _judged(rule: Rule, what: str, value: float | None, before: float | None, why_not: str | None) -> Outcome:
     """why_not: why there is no figure before, None for no baseline."""
     if value is None:
-        return _outcome(rule, RuleVerdict.CANNOT_TELL, f"{what} is not known in this run")
+        return Outcome(rule, RuleVerdict.CANNOT_TELL, f"{what} is not known in this run")
     told = f"{what} is {show_value(rule.metric, value)}"
     if not rule.relative:
-        return _outcome(rule, _verdict(_COMPARE[rule.operator](value, rule.limit)), told)
+        return Outcome(rule, _verdict(_COMPARE[rule.operator](value, rule.limit)), told)
     if before is None:
         why = why_not or "there is no --baseline to hold it against"
-        return _outcome(rule, RuleVerdict.CANNOT_TELL, f"{told}; {why}")
+        return Outcome(rule, RuleVerdict.CANNOT_TELL, f"{told}; {why}")
     change = _change(*_of_tail(rule.metric, before, value))
     failed = _COMPARE[rule.operator](change, rule.limit)
-    return _outcome(rule, _verdict(failed), f"{told}, {change:+.1f} % against {show_value(rule.metric, before)}")
+    return Outcome(rule, _verdict(failed), f"{told}, {change:+.1f} % against {show_value(rule.metric, before)}")
 
 
 def _check_collective(rule: Rule, document: ReportDocument, baseline: ReportDocument | None) -> Outcome:
@@ -117,7 +117,7 @@ def _check_collective(rule: Rule, document: ReportDocument, baseline: ReportDocu
         which = f" of {rule.address.words}" if rule.address else ""
         there = ", ".join(dict.fromkeys(collective_words(r) for r in of_steps(document)[:4]))
         among = f"; there is {there}" if there and rule.address else ""
-        return _outcome(rule, RuleVerdict.CANNOT_TELL, f"{rule.metric}{which} is not known in this run{among}")
+        return Outcome(rule, RuleVerdict.CANNOT_TELL, f"{rule.metric}{which} is not known in this run{among}")
     what = f"{rule.metric} of {collective_words(row)}"
     value = percentile(row, rule.metric)
     if baseline is None:
@@ -136,7 +136,7 @@ def _check_kernels(
     if value is None:
         there = named_kernels(document)
         among = f"; {there}" if there else ""
-        return _outcome(rule, RuleVerdict.CANNOT_TELL, f"{what} is not known in this run{among}")
+        return Outcome(rule, RuleVerdict.CANNOT_TELL, f"{what} is not known in this run{among}")
     before = None if baseline is None else kernel_figure(baseline, which, rule.metric)
     return _judged(rule, what, value, before, None if baseline is None else "the baseline has no such kernel")
 
@@ -201,10 +201,6 @@ def show_value(metric: str, value: float) -> str:
     return duration(value)
 
 
-def _outcome(rule: Rule, verdict: RuleVerdict, what: str) -> Outcome:
-    return Outcome(rule, verdict, what)
-
-
 def _verdict(failed: bool) -> RuleVerdict:
     return RuleVerdict.FAIL if failed else RuleVerdict.PASS
 
@@ -224,10 +220,10 @@ def _change(before: float, now: float) -> float:
 def _check_straggler(rule: Rule, document: ReportDocument) -> Outcome:
     found = late_of(document)
     if found is not None:
-        return _outcome(rule, RuleVerdict.FAIL, found.words)
+        return Outcome(rule, RuleVerdict.FAIL, found.words)
     if not late_is_told(document):
-        return _outcome(rule, RuleVerdict.CANNOT_TELL, "whether a rank is late is not known in this run")
-    return _outcome(rule, RuleVerdict.PASS, "no rank is late")
+        return Outcome(rule, RuleVerdict.CANNOT_TELL, "whether a rank is late is not known in this run")
+    return Outcome(rule, RuleVerdict.PASS, "no rank is late")
 
 
 def _caused(document: ReportDocument) -> float | None:

@@ -128,7 +128,7 @@ def _other_calls(first: ComparedRun, side: ComparedRun) -> str | None:
     told = []
     for kind in sorted(set(first.calls_a_step) & set(side.calls_a_step)):
         one, other = first.calls_a_step[kind], side.calls_a_step[kind]
-        if abs(one - other) > SAME * max(one, other):
+        if not _alike(one, other):
             told.append(f"{first.label} {one:g} {plain(kind, 40)}, {side.label} {other:g}")
     return f"other calls a step, so other layers or another model: {'; '.join(told)}" if told else None
 

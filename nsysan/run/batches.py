@@ -30,8 +30,7 @@ def sequences_of(own: Run) -> dict[int, int] | None:
     joined = any(kinds[group.id] in _JOINING for group in own.groups)
     if len(blocks) == 1 or not joined or (piped and layout.experts <= layout.tensor):
         return None
-    labels = own.windows["label"].unique().to_list()
-    told = {label: batch for label in labels if (batch := _batch_of(label)) is not None}
+    told = _batches_told(own)
     if not told:
         return None
     if piped or calls["group"].null_count():
@@ -50,8 +49,7 @@ def sequences_of(own: Run) -> dict[int, int] | None:
 
 def batch_by_rank(own: Run) -> dict[int, float]:
     """Sequences of a steady step by rank, median over steps, as the ranges of each tell; empty where one's do not."""
-    labels = own.windows["label"].unique().to_list()
-    told = {label: batch for label in labels if (batch := _batch_of(label)) is not None}
+    told = _batches_told(own)
     if not told:
         return {}
     steady = own.windows.filter(pl.col("step").is_in(own.steady_steps))
@@ -65,6 +63,12 @@ def mean_of(sequences: Mapping[int, int], steps: Sequence[int] | pl.Series) -> f
     known = [sequences.get(step) for step in steps]
     told = [one for one in known if one is not None]
     return sum(told) / len(told) if told and len(told) == len(known) else None
+
+
+def _batches_told(own: Run) -> dict[str, int]:
+    """Sequences by the labels of steps that tell them."""
+    labels = own.windows["label"].unique().to_list()
+    return {label: batch for label in labels if (batch := _batch_of(label)) is not None}
 
 
 def _batch_of(label: str | None) -> int | None:
