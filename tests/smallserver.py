@@ -4,7 +4,7 @@ wrong can be taken out, so that what it costs is known. Times are ns.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -30,6 +30,20 @@ class Op:
     kernel: str = COMPUTE_KERNEL
     call: str = ""
     root: int | None = None
+    #: Of which ranks it is, all if None; and ns that their GPU is another's before it.
+    ranks: Sequence[int] | None = None
+    lost: By = lambda *_: 0
+
+
+@dataclass(frozen=True)
+class Machine:
+    """ns by rank: from a launch to its work, between work that follows on, from work's end to that of a call that
+    waits for it.
+    """
+
+    to_gpu: Mapping[int, int] = field(default_factory=dict)
+    gap: Mapping[int, int] = field(default_factory=dict)
+    sync: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -60,8 +74,9 @@ class Run:
         return (mean if of_mean else median)(after - before for before, after in pairwise(self.begins[0]))
 
 
-def run(parts: Sequence[Part], ranks: int = 4, steps: int = 40) -> Run:
+def run(parts: Sequence[Part], ranks: int = 4, steps: int = 40, machine: Machine | None = None) -> Run:
     """All ranks step by step."""
+    own = machine or Machine()
     every = range(ranks)
     host, free = [_BEGIN] * ranks, [dict[int, int]() for _ in every]
     found = Run([[] for _ in every], [[] for _ in every], [[] for _ in every], [[] for _ in every])
@@ -71,23 +86,25 @@ def run(parts: Sequence[Part], ranks: int = 4, steps: int = 40) -> Run:
             for rank in every:
                 host[rank] += one.work(rank, step)
             for op in one.ops:
-                begins = []
-                for rank in every:
+                begins = {}
+                for rank in every if op.ranks is None else op.ranks:
                     before = [free[rank].get(op.stream, 0), *(ends[rank][key] for key in op.after)]
-                    begins.append(max(host[rank] + _TO_GPU, *(end + _GAP for end in before)))
-                come = max(begins) if op.root is None else begins[op.root]
-                for rank in every:
-                    met = begins[rank] if not op.call or rank == op.root else max(begins[rank], come)
+                    begins[rank] = op.lost(rank, step) + max(
+                        host[rank] + own.to_gpu.get(rank, _TO_GPU), *(end + own.gap.get(rank, _GAP) for end in before)
+                    )
+                come = max(begins.values()) if op.root is None else begins[op.root]
+                for rank, begin in begins.items():
+                    met = begin if not op.call or rank == op.root else max(begin, come)
                     end = met + op.ns(rank, step)
-                    found.kernels[rank].append((op, host[rank], begins[rank], end, step, one.graph))
+                    found.kernels[rank].append((op, host[rank], begin, end, step, one.graph))
                     if not number and op is one.ops[0]:
-                        found.begins[rank].append(begins[rank])
+                        found.begins[rank].append(begin)
                     free[rank][op.stream] = ends[rank][op.key] = end
                     host[rank] += 0 if one.graph else _CALL
             for rank in every if one.graph else ():
                 host[rank] += _REPLAY
             for rank in every if one.waits else ():
-                done = max(ends[rank][op.key] for op in one.ops) + _SYNC
+                done = max(ends[rank].get(op.key, 0) for op in one.ops) + own.sync.get(rank, _SYNC)
                 begin, over = host[rank] + 500, max(done, host[rank] + 1_500)
                 while one.polls and begin + 500 < done:
                     found.queries[rank].append((begin, begin + 500))

@@ -62,8 +62,9 @@ def no_skew(chosen: _Mask, levels: Levels | None = None) -> Edit:
         turn, target = turn[own], target[own]
         less = np.maximum(basis.delays.lane[target] - known.lane[target], 0)
         cross[turn] = np.maximum(cross[turn] - less, 0)
-        gone = np.flatnonzero(known.gone)
-        cross[gone[chosen[basis.graph.edges.target[gone]]]] = NEVER
+        sooner = np.flatnonzero(known.cross < basis.delays.cross)
+        sooner = sooner[chosen[known.owner[sooner]]]
+        cross[sooner] = known.cross[sooner]
 
     return edit
 

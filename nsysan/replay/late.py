@@ -113,13 +113,13 @@ def _told(
 ) -> list[LateRanks]:
     late = list(others)
     causes = causes_of(basis)
-    excess = basis.delays.lane - basis.levels.lane
+    longer = basis.levels.longer(basis.delays)
     by_cause = {
         (rank, cause): (basis.node_rank == rank) & (causes == number)
         for rank in late
         for number, cause in enumerate(CAUSES)
     }
-    asked = [key for key, nodes in by_cause.items() if (excess[nodes] > 0).any()]
+    asked = [key for key, nodes in by_cause.items() if longer[nodes].any()]
     parts = replays.timed([_but(basis, late, by_cause[key]) for key in asked])
     found = []
     for rank in late:
@@ -184,7 +184,11 @@ def causes_of(basis: Basis) -> I64:
     graph = basis.graph
     causes = np.full(len(graph.time), CAUSES.index("host"), dtype=np.int64)
     of_work = by_class(graph, {name: CAUSES.index(cause) for name, cause in _OF_WORK.items()}, _COMMUNICATION)
-    causes[graph.first_operation : graph.first_arrival] = np.repeat(of_work, 2)
+    ends = slice(graph.first_operation + 1, graph.first_arrival, 2)
+    begins = slice(graph.first_operation, graph.first_arrival, 2)
+    # A gap before communication is the GPU's own.
+    causes[begins] = np.where(of_work == _COMMUNICATION, CAUSES.index("compute"), of_work)
+    causes[ends] = of_work
     return causes
 
 

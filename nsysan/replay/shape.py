@@ -58,10 +58,18 @@ class Delays(NamedTuple):
 
 @dataclass(frozen=True)
 class Levels:
-    """lane: the delay of each node in its lane, where it takes no more than its place does elsewhere; ns.
+    """lane: the delay of each node in its lane, where it takes no more than its place does elsewhere; cross: of each
+    edge; ns. The launch of work that most ranks do not have is NEVER.
 
-    gone: whether an edge is the launch of work that most ranks do not have.
+    owner: of each edge the node of the rank that it is of, -1 where that is none's own.
     """
 
     lane: I64
-    gone: npt.NDArray[np.bool_]
+    cross: I64
+    owner: I64
+
+    def longer(self, delays: Delays) -> npt.NDArray[np.bool_]:
+        """Whether a node takes longer than its level, or an edge that is of it."""
+        found: npt.NDArray[np.bool_] = delays.lane > self.lane
+        found[self.owner[self.cross < delays.cross]] = True
+        return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
 
 from nsysan.replay.alongside import works_alone
@@ -102,7 +103,8 @@ def in_place(levels: Levels, graph: Graph, delays: Delays) -> Levels:
     """The levels, with what the hosts do as it is."""
     lane = levels.lane.copy()
     lane[: graph.first_operation] = delays.lane[: graph.first_operation]
-    return Levels(lane, levels.gone)
+    cross = np.where(levels.owner < graph.first_operation, delays.cross, levels.cross)
+    return Levels(lane, cross, levels.owner)
 
 
 def waits_for_work(graph: Graph) -> bool:

@@ -18,7 +18,7 @@ from nsysan.replay.engine import I64
 from nsysan.replay.links import Link
 from nsysan.replay.prepared import Prepared
 from nsysan.replay.results import LEAST_HOST
-from nsysan.replay.shape import Delays, Graph
+from nsysan.replay.shape import Delays, Graph, Levels
 from nsysan.replay.subjects import gaps, host_work, scale
 from nsysan.text import duration
 
@@ -114,22 +114,23 @@ def _rebuilt(ready: Prepared, hosts: float, left: float) -> Prepared:
     basis, graph = ready.basis, ready.basis.graph
     edit = _scaled(ready, hosts, left)
     old = basis.delays
-    lane, cross, usual_lane, usual_cross, levels = (
-        times.copy() for times in (old.lane, old.cross, old.usual_lane, old.usual_cross, basis.levels.lane)
+    lane, cross, usual_lane, usual_cross = (
+        times.copy() for times in (old.lane, old.cross, old.usual_lane, old.usual_cross)
     )
     edit(basis, lane, cross)
     edit(basis, usual_lane, usual_cross)
-    edit(basis, levels, cross.copy())
     time = ready.times([edit]).of(0)
     faster = replace(graph, time=time, delay=time[graph.edges.target] - time[graph.edges.source])
     delays = Delays(lane, cross, _binding(faster, lane, cross), usual_lane, usual_cross)
-    changed = replace(basis, graph=faster, delays=delays, levels=replace(basis.levels, lane=levels))
-    unseen = ready.unseen
-    if unseen is not None:
-        balanced = unseen.lane.copy()
-        edit(basis, balanced, cross.copy())
-        unseen = replace(unseen, lane=balanced)
+    changed = replace(basis, graph=faster, delays=delays, levels=_scaled_levels(basis, basis.levels, edit))
+    unseen = None if ready.unseen is None else _scaled_levels(basis, ready.unseen, edit)
     return replace(ready, basis=changed, unseen=unseen)
+
+
+def _scaled_levels(basis: Basis, levels: Levels, edit: Edit) -> Levels:
+    lane, cross = levels.lane.copy(), levels.cross.copy()
+    edit(basis, lane, cross)
+    return replace(levels, lane=lane, cross=cross)
 
 
 def _binding(graph: Graph, lane: I64, cross: I64) -> I64:
