@@ -21,7 +21,7 @@ from nsysan.metrics.scenarios import LATE_SHARE, Scenario
 from nsysan.model import classes, host_clock, launchers, load
 from nsysan.model.classes import load_catalogue
 from nsysan.model.steps import numbering, period, populations
-from nsysan.replay import activity, edits, graph, hosts_meet, levels, places, results, stretches, trust
+from nsysan.replay import activity, by_step, edits, graph, hosts_meet, levels, places, results, right, stretches, trust
 from nsysan.run import clock, matching, messages, nccl_fit, rank_clocks, together
 from nsysan.run.run import Run
 from nsysan.trace import gpu_work
@@ -150,8 +150,11 @@ NUMBERS = [
         "7",
         f"Above {percent(savings.SURE_ERROR)} `sure` is not high, above {percent(results.MAX_ERROR)} savings are null",
     ),
-    ("7", f"exceeds the level by {levels._ERRORS:g} standard errors"),
-    ("7", f"by {levels._DEVIATIONS:g} standard deviations and {percent(levels._SHARE)} of the period"),
+    ("7", f"exceeds the level by {right.ERRORS:g} standard errors"),
+    ("7", f"(over {right._STEPS} steps or more)"),
+    ("7", f"exceeds its own usual by {right._DEVIATIONS:g} standard deviations"),
+    ("7", f"by {right._DEVIATIONS:g} standard deviations and {percent(levels._SHARE)} of the period"),
+    ("7", f"({by_step._STEPS} steps or more; what is usual"),
     ("7", f"With fewer than {skew.TELLING_STEPS} steady steps the report says that they tell nothing"),
     ("6", f"where its p95 is over {percent(quality_ranks.MAX_RESIDUAL)} of a step"),
     ("8", f"all but one in {1 / host_clock._STRAY:,.0f}".replace(",", " ")),

@@ -69,6 +69,21 @@ def late_in_short(diagnosis: Diagnosis, quality: Sequence[Quality], period: int 
     return f"{beside}{'; and '.join(told)}"
 
 
+def late_in_others(diagnosis: Diagnosis, quality: Sequence[Quality]) -> str:
+    """Clauses: who is late in other kinds of decode steps; "" where nobody is."""
+    told = [(one, late_in_short(one.diagnosis, quality, one.period)) for one in diagnosis.others]
+    told = [(one, short or turns_in_short(one.diagnosis, one.period)) for one, short in told]
+    return "".join(
+        f"; in steps of {one.id} ({pct(one.share)} of the decode time), {short}" for one, short in told if short
+    )
+
+
+def turns_in_short(diagnosis: Diagnosis, period: int) -> str:
+    """What another rank late in each step costs, in a few words; "" where that is not so."""
+    lost = diagnosis.rotation
+    return f"another rank is late in each: {rough(lost)} ({pct(lost / period)})" if lost and period else ""
+
+
 def _most_alone(late: Sequence[Late], one: Late, period: int) -> str:
     """Clause: what that of several saves alone that saves most; "" where that is little."""
     alone = max(alone_of(late, one), key=lambda rank: weight(rank, period).saves, default=one)

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import polars as pl
 
-from nsysan.diagnosis.diagnosis import MAX_REJECTED, Diagnosis, RankSpread
+from nsysan.diagnosis.diagnosis import MAX_REJECTED, Diagnosis, OtherKind, RankSpread
 from nsysan.diagnosis.evidence import Aspect, Status
 from nsysan.diagnosis.latecomers import late_ranks, straggler_of
 from nsysan.diagnosis.losses import losses_of
@@ -31,6 +31,7 @@ from nsysan.metrics.tail import humps, tail_rows
 from nsysan.model.classes import WorkClass
 from nsysan.model.matches import Match
 from nsysan.run.all_decode import summed_over
+from nsysan.run.other_steps import other_kinds
 from nsysan.run.run import Run
 from nsysan.timings import stage
 
@@ -101,7 +102,9 @@ def diagnose(run: Run, pace_of: Pacing | None = None) -> Diagnosis:
     )
     quality = assess(run, found)
     untold = any(row.id == Aspect.STRAGGLER and row.status == Status.NOT_MEASURABLE for row in quality)
-    return replace(found, verdict=weighed(every, found, quality), late_told=not untold)
+    others = [] if every.summed else other_kinds(run)
+    found = replace(found, verdict=weighed(every, found, quality), late_told=not untold)
+    return replace(found, others=[OtherKind(*one[:4], diagnose(one.run)) for one in others])
 
 
 def _within_a_stage(run: Run) -> pl.Expr:

@@ -37,6 +37,20 @@ class RankSpread:
 
 
 @dataclass(frozen=True)
+class OtherKind:
+    """Decode steps of another kind than those that a diagnosis heads with, and theirs.
+
+    steps: how many; share: of the time of all decode steps; period: ns of the median one.
+    """
+
+    id: str
+    steps: int
+    share: float
+    period: int
+    diagnosis: Diagnosis
+
+
+@dataclass(frozen=True)
 class Diagnosis:
     """gaps: rank, cause, ns (median a step). caused: step, rank, ns that the rank's late arrivals cost.
 
@@ -48,7 +62,8 @@ class Diagnosis:
     of the steps tells, None without a steady step.
     path: the critical path, as savings.path_of gives it. untraced: the step without nsys, where its time was given; of
     it are then pace, what_if, path, late, straggler and verdict. summed: the populations that these are a sum over,
-    none where they are of one; coverage is then of all of them. headline: the population of all medians.
+    none where they are of one; coverage is then of all of them. headline: the population of all medians. others: other
+    kinds of decode steps that take much of the time, where it is of one.
     """
 
     straggler: Straggler | None
@@ -73,6 +88,7 @@ class Diagnosis:
     summed: Sequence[Summed] = ()
     headline: str = ""
     late_told: bool = True
+    others: Sequence[OtherKind] = ()
 
     @property
     def summed_sentence(self) -> str:

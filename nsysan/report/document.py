@@ -27,7 +27,7 @@ from nsysan.report.indented_json import indented
 from nsysan.report.kernel_values import kernel_values
 from nsysan.report.light_json import light_values
 from nsysan.report.nccl_json import nccl_values
-from nsysan.report.pace_json import pace_values
+from nsysan.report.pace_json import late_values, pace_values
 from nsysan.report.replica import GroupRow, PopulationRow, Replica
 from nsysan.report.report import Report
 from nsysan.timings import stage
@@ -78,7 +78,7 @@ def to_document(report: Report) -> dict[str, Any]:
             "coverage": _coverage(report.replicas[report.replica]),
         },
         "replicas": [_replica(replica, headline=replica.id == report.replica) for replica in report.replicas],
-        "populations": [_population(one, r.id) for r in report.replicas for one in r.populations],
+        "populations": [_population(one, r) for r in report.replicas for one in r.populations],
         "per_step": [row for r in report.replicas for row in _rows(_of_replica(r.per_step, r), _PER_STEP)],
         "per_rank": [row for r in report.replicas for row in _rows(r.per_rank, _PER_RANK)],
         "collectives": [_family(family, r.id) for r in report.replicas for family in r.collectives],
@@ -167,9 +167,10 @@ def _replica(replica: Replica, *, headline: bool) -> dict[str, Any]:
     }
 
 
-def _population(one: PopulationRow, replica: int) -> dict[str, Any]:
+def _population(one: PopulationRow, replica: Replica) -> dict[str, Any]:
+    told = {other.id: late_values(other.diagnosis) for other in replica.diagnosis.others}
     return {
-        "replica": replica,
+        "replica": replica.id,
         "id": one.id,
         "kind": one.kind,
         "batch": one.batch,
@@ -179,6 +180,7 @@ def _population(one: PopulationRow, replica: int) -> dict[str, Any]:
         "tokens_per_s": one.tokens_per_s,
         "share_of_time": one.share_of_time,
         "headline": one.headline,
+        "late": told.get(one.id),
     }
 
 

@@ -14,12 +14,17 @@ def pace_values(diagnosis: Diagnosis) -> dict[str, Any]:
     """The keys that rest on a replay."""
     return {
         "straggler": _straggler(diagnosis.straggler),
-        "late": [_late(one) for one in diagnosis.late] if diagnosis.late_told else None,
+        "late": late_values(diagnosis),
         "critical_path": [{"class": cls, "rank": rank, "ns": ns} for (cls, rank), ns in diagnosis.path.items() if ns],
         "what_if": _what_if(diagnosis),
         "untraced": _untraced(diagnosis.untraced),
         "hosts": _hosts(diagnosis),
     }
+
+
+def late_values(diagnosis: Diagnosis) -> list[dict[str, Any]] | None:
+    """The late ranks, None where that cannot be told."""
+    return [_late(one) for one in diagnosis.late] if diagnosis.late_told else None
 
 
 def _hosts(diagnosis: Diagnosis) -> list[dict[str, Any]] | None:

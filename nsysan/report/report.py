@@ -9,7 +9,7 @@ import polars as pl
 
 from nsysan import notebook
 from nsysan.diagnosis.algorithms import Algorithm
-from nsysan.diagnosis.answers import late_in_short, late_sentence, savings_sentence
+from nsysan.diagnosis.answers import late_in_others, late_in_short, late_sentence, savings_sentence
 from nsysan.diagnosis.collectives import CollectiveFamily
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.evidence import Aspect, Quality, Status
@@ -145,12 +145,15 @@ class Report:
 
     def late_sentence(self) -> str:
         """Who is late, by how much, and why; or why nobody is named."""
-        return late_sentence(self.diagnosis, self.quality, self.paced_period) + self._late_elsewhere()
+        own = late_sentence(self.diagnosis, self.quality, self.paced_period)
+        return own + late_in_others(self.diagnosis, self.quality) + self._late_elsewhere()
 
     def late_in_short(self) -> str:
         """Who is late and by what, or that nobody is, in a few words."""
         own = late_in_short(self.diagnosis, self.quality, self.paced_period)
-        return own + self._late_elsewhere() if own else self.late_sentence()
+        return (
+            own + late_in_others(self.diagnosis, self.quality) + self._late_elsewhere() if own else self.late_sentence()
+        )
 
     def _late_elsewhere(self) -> str:
         """Clause: who is late in other replicas than the one that is shown; "" where nobody is."""

@@ -3,11 +3,48 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import polars as pl
 
-from nsysan.run.all_decode import with_figures_of
+from nsysan.model.steps.step_kind import StepKind
+from nsysan.run.all_decode import typical_period, with_figures_of
 from nsysan.run.run import Run
+
+#: Other kinds of decode steps are looked into that take so much of the time of all, in so many steady steps; so many.
+MUCH, FEW, MOST = 0.1, 5, 3
+
+
+class Headed(NamedTuple):
+    """Steps of one kind: how many, their share of the time of all decode steps, their median period (ns), and the run
+    whose figures are of them.
+    """
+
+    id: str
+    steps: int
+    share: float
+    period: int
+    run: Run
+
+
+def other_kinds(run: Run) -> list[Headed]:
+    """The decode populations of one replica besides its headline that take much of the time, most time first; none
+    where the user has asked for one.
+    """
+    if len(run.steps_of) > 1 or run.steps.asked or not run.steps.populations:
+        return []
+    decode = [one.id for one in run.steps.populations if one.kind is StepKind.DECODE]
+    of_kind = run.windows.filter(pl.col("population").is_in(decode)).group_by("population", "step")
+    time = of_kind.agg(pl.median("extent"), steady=pl.col("left_out").is_null().all())
+    kinds = time.group_by("population").agg(pl.sum("extent", "steady"), steps=pl.len())
+    kinds = kinds.with_columns(share=pl.col("extent") / pl.col("extent").sum())
+    told = pl.col("share").ge(MUCH) & pl.col("steady").ge(FEW) & (pl.col("population") != run.steps.populations[0].id)
+    found = []
+    for one in kinds.filter(told).sort("share", "population", descending=[True, False]).head(MOST).to_dicts():
+        headed = headed_by(run, one["population"])
+        period = typical_period(headed.ledger.filter("steady"))
+        found.append(Headed(one["population"], one["steps"], one["share"], period, headed))
+    return found
 
 
 def headed_by(run: Run, population: str) -> Run:

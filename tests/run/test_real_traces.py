@@ -238,7 +238,7 @@ def test_the_hosts_of_tp4_eager_pace_it_one_after_the_other(reported: Callable[[
     assert late is not None
     assert (late.rank, late.cause) == (0, "host")
     assert late.caused == pytest.approx(7_706_000, rel=0.02)
-    assert what.saves(Scenario.NO_SKEW) == pytest.approx(8_888_000, rel=0.02)
+    assert what.saves(Scenario.NO_SKEW) == pytest.approx(8_927_000, rel=0.02)
     assert [(one.ranks, one.cause) for one in diagnosis.pace.late] == [
         ((0, 1, 2), "host"),
         ((0,), "host"),

@@ -19,6 +19,7 @@ from nsysan.diagnosis.findings import (
     late_ranks,
     launching,
     nodes,
+    other_kinds,
     outside,
     recording,
 )
@@ -43,6 +44,7 @@ _SUBJECTS = (
     expected,
     bubble,
     late_ranks,
+    other_kinds,
     launching,
     all_hosts,
     outside,
