@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,14 @@ def test_balanced_kinds_have_nobody_late(tmp_path: Path) -> None:
     assert [(kind.id, kind.diagnosis.late) for kind in report.diagnosis.others] == [("decode_4", [])]
     assert "in steps of" not in report.late_sentence()
     assert "late_in_other_steps" not in {one.id for one in report.findings}
+
+
+@pytest.mark.parametrize(("at", "decodes"), [(range(30, 48), True), ((10, 20, 30), False)])
+def test_more_requests_make_longer_decode_steps(tmp_path: Path, at: Sequence[int], decodes: bool) -> None:
+    """2.3 times the compute in steps whose ranges say that they decode: on end, or (a prefill) now and then."""
+    ops: list[Op] = []
+    for layer in range(6):
+        ops += [Op(f"{layer}", takes(20_000, lambda _, step: 26_000 if step in at else 0)), reduced(f"sum{layer}")]
+    run_ = nsysan.analyze(write(tmp_path / "t.sqlite", run([Part(takes(10_000), ops)], 4, 48)))
+    longer = next(one for one in run_.steps.populations if set(one.steps) == set(at))
+    assert longer.kind.value == ("decode" if decodes else "prefill")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
-from nsysan.model.steps.replays import cycles
+from nsysan.model.steps.replays import cycles, of_targets
 
 TARGET, DRAFT, OTHER = 2, 3, 4
 
@@ -29,3 +31,31 @@ def test_a_target_with_its_drafts_is_a_step(block: list[int], reads: list[int], 
     whole = list(zip(graphs[heads].tolist(), found.tolist(), strict=True))
     of_target = [number for number, (graph, _) in enumerate(whole) if graph == TARGET][1]
     assert [length for _, length in whole[of_target : of_target + len(lengths)]] == lengths
+
+
+@pytest.mark.parametrize(
+    ("reads", "behind"), [("target", False), ("each", False), ("last draft", True), ("none", False)]
+)
+def test_another_number_of_drafts_goes_with_each_target(reads: str, behind: bool) -> None:
+    """What is read back: the target, each replay, the last draft behind a target, or nothing."""
+    drafts = [1, 3, 2, 5, 4, 3, 1, 2, 2, 4]
+    if behind:
+        drafts.append(2)
+    nodes = [n for one in drafts for n in [3] * one + [20]]
+    if behind:
+        nodes = nodes[:-1]
+    last = [draft == 3 and following == 20 for draft, following in pairwise([*nodes, 20])]
+    told = {"target": [own == 20 for own in nodes], "last draft": last, "none": [False] * len(nodes)}
+    read = told.get(reads, [True] * len(nodes))
+    found = of_targets(np.array(nodes), np.array(read))
+    assert found is not None
+    heads, lengths = found
+    assert len(heads) == 10
+    kept = drafts[1:] if behind else drafts
+    # The first step has the drafts that come before any target, too.
+    assert lengths.tolist()[1:] == [one + 1 for one in kept[1:]]
+
+
+@pytest.mark.parametrize("nodes", [[3, 3, 3, 20] * 8, [20, 20, 19, 21] * 8, [20] * 16])
+def test_what_repeats_needs_no_targets(nodes: list[int]) -> None:
+    assert of_targets(np.array(nodes), np.array([own == 20 for own in nodes])) is None

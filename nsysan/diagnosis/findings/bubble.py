@@ -78,6 +78,8 @@ def uneven_stages(case: Case) -> Iterator[Finding]:
         if paced
         else "with one batch in flight its stages add up, however they are cut, and evening them saves nothing"
     )
+    # Of steps of which nothing is concluded no stage is known to pace any.
+    known = paced and case.what is not None and not case.what.why
     works = ", ".join(f"stage {stage.number} {duration(stage.work)}" for stage in bubble.stages)
     yield Finding(
         BubbleFinding.UNEVEN_STAGES,
@@ -86,7 +88,7 @@ def uneven_stages(case: Case) -> Iterator[Finding]:
         f"works {pct(ratio - 1)} longer than stage {lightest.number}",
         f"of a step, without waiting and idle time: {works}; {told}",
         case.fixes.layers.format(stage=busiest.number),
-        more if paced else None,
+        more if known else None,
         list(busiest.ranks),
         figures={"ratio": ratio, "more_ns": more, **{f"stage_{s.number}_ns": s.work for s in bubble.stages}},
         thresholds={"uneven_stages": UNEVEN_STAGES, **severity_limits()},

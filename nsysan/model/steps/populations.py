@@ -67,8 +67,8 @@ def find_populations(
 
     NsysanError where the one asked for is not there.
 
-    windows: step, rank_key, begin, finish, extent, kind, batch where ranges tell, and GRAPHS where they do not and some
-    are replayed. counts: step, rank_key, name, n, collectives, ns. sizes: of the messages of each step.
+    windows: step, rank_key, begin, finish, extent, label, kind, batch where ranges tell, and GRAPHS where they do not
+    and some are replayed. counts: step, rank_key, name, n, collectives, ns. sizes: of the messages of each step.
     """
     chosen = pl.col("step").is_in(list(candidates))
     counts = counts.filter(chosen).group_by("rank_key", "step", "name").agg(pl.sum("n", "collectives", "ns"))
@@ -84,7 +84,8 @@ def find_populations(
         for own in _alike(counts, sizes, steps):
             usual, longer = (own, []) if kind is not None else _by_duration(counts, own)
             found.append(Population("", kind or StepKind.DECODE, batch, tuple(usual)))
-            found += [Population("", StepKind.PREFILL, batch, tuple(longer))] if longer else []
+            kind_of_longer = StepKind.DECODE if _decode_more(windows, longer) else StepKind.PREFILL
+            found += [Population("", kind_of_longer, batch, tuple(longer))] if longer else []
     if not found:
         return []
     named = _named(found)
@@ -188,6 +189,13 @@ def _by_duration(counts: pl.DataFrame, steps: list[int]) -> tuple[list[int], lis
     least = timed.with_columns(ratio=ratio).group_by("step").agg(pl.min("ratio"))
     longer = set(least.filter(pl.col("ratio") >= LONGER)["step"].to_list())
     return [step for step in steps if step not in longer], sorted(longer)
+
+
+def _decode_more(windows: pl.DataFrame, longer: Sequence[int]) -> bool:
+    """Whether longer steps decode more sequences: where their ranges say that they decode, and they come on end."""
+    labels = windows.filter(pl.col("step").is_in(list(longer)))["label"]
+    runs = sum(step - 1 not in longer for step in longer)
+    return len(longer) >= _FEW * max(runs, 1) and bool(labels.str.contains("(?i)decode").all())
 
 
 def _named(found: Sequence[Population]) -> list[Population]:

@@ -16,11 +16,18 @@ from nsysan.model.steps.step_windows import Membership, StepMethod, StepWindows,
 _I64 = npt.NDArray[np.int64]
 #: Of more stretches than this, each of which repeats something else, the replays are steps of their own.
 _MOST_STRETCHES = 256
-_OF_REPLAYS = ("begin", "end", "correlation", "graph", "graph_node", "type", "name")
+#: A draft has so many times fewer kernels than its target.
+_FEWER = 2
+#: Hosts that wait for each replay do so after such a share.
+_MOSTLY = 0.9
+_OF_REPLAYS = ("begin", "end", "correlation", "graph", "graph_node", "type", "name", "thread")
 
 
-def by_replays(work: Operations) -> StepWindows | None:
-    """Steps from CUDA graph replays: the whole cycle that ends in a token, which may be one replay or many."""
+def by_replays(work: Operations, waits: pl.DataFrame) -> StepWindows | None:
+    """Steps from CUDA graph replays: the whole cycle that ends in a token, which may be one replay or many.
+
+    waits: thread, end of the calls in which hosts wait.
+    """
     if "graph_node" not in work.stored and not (work.descriptions["type"] == "graph").any():
         return None
     found, lengths, replays, stepped = Membership(work), set(), 0, 0
@@ -30,7 +37,8 @@ def by_replays(work: Operations) -> StepWindows | None:
         if group.is_empty():
             continue
         replays += len(group)
-        steps = _replay_steps(group, own)
+        waited = waits.filter(pl.col("thread").is_in(own["thread"].unique().implode()))["end"].sort().to_numpy()
+        steps = _replay_steps(group, own, waited)
         lengths.add(steps.usual)
         stepped += steps.replays
         if len(steps.starts) >= 2:
@@ -48,12 +56,18 @@ def by_replays(work: Operations) -> StepWindows | None:
 
 
 def _replays(own: pl.DataFrame) -> pl.DataFrame:
-    """begin, end, graph_id of each replay of one owner, in order."""
+    """begin, end, graph_id, nodes, work (number of what it runs, null where no node shows) of each replay, in order."""
     replayed = own.filter(pl.col("graph_node").is_not_null() | (pl.col("type") == "graph"))
     return (
         replayed.with_columns(graph_id=pl.coalesce("graph", pl.col("graph_node") // (1 << 32)))
         .group_by("correlation")
-        .agg(pl.min("begin"), pl.max("end"), pl.first("graph_id"))
+        .agg(
+            pl.min("begin"),
+            pl.max("end"),
+            pl.first("graph_id"),
+            nodes=pl.len().cast(pl.Int64),
+            work=pl.when(pl.col("graph_node").is_not_null().all()).then(pl.struct("name").hash().sum()),
+        )
         .sort("begin")
     )
 
@@ -67,8 +81,8 @@ class _ReplaySteps(NamedTuple):
     replays: int
 
 
-def _replay_steps(replays: pl.DataFrame, work: pl.DataFrame) -> _ReplaySteps:
-    """The steps of one rank.
+def _replay_steps(replays: pl.DataFrame, work: pl.DataFrame, waited: _I64) -> _ReplaySteps:
+    """The steps of one rank; waited: when its host has waited, ascending.
 
     Between two replays of a decode loop runs the same work each time (sampling, or nothing). A replay that
     other work sets apart, such as a warm-up before a barrier, is no step of the loop.
@@ -76,7 +90,11 @@ def _replay_steps(replays: pl.DataFrame, work: pl.DataFrame) -> _ReplaySteps:
     begins, last_ends = replays["begin"].to_numpy(), replays["end"].cum_max().to_numpy()
     outside = work.filter(pl.col("graph_node").is_null() & (pl.col("type") != "graph"))
     between = _between(outside, begins, last_ends)
-    heads, lengths = cycles(replays["graph_id"].fill_null(-1).to_numpy(), *between, begins, last_ends)
+    targets = of_targets(replays["nodes"].to_numpy(), between[1])
+    if targets is None:
+        heads, lengths = cycles(_graphs(replays, begins, waited), *between, begins, last_ends)
+    else:
+        heads, lengths = targets
     starts, ends = begins[heads], last_ends[heads + lengths - 1]
     usual = int(np.bincount(lengths).argmax()) if len(lengths) else 1
     if len(starts) < 2:
@@ -86,6 +104,18 @@ def _replay_steps(replays: pl.DataFrame, work: pl.DataFrame) -> _ReplaySteps:
     finish = np.where(loop[1:] & follows, np.concatenate((starts[1:], ends[-1:])), ends)
     in_run = loop[:-1] | loop[1:]
     return _ReplaySteps(starts[in_run], finish[in_run], usual, int(lengths[in_run].sum()))
+
+
+def _graphs(replays: pl.DataFrame, begins: _I64, waited: _I64) -> _I64:
+    """The graph of each replay, by number.
+
+    Where the host waits for each, as for a token, those that run the same work are one: two take turns.
+    """
+    graphs = replays["graph_id"].fill_null(-1)
+    waits = np.diff(np.searchsorted(waited, np.append(begins, np.iinfo(np.int64).max))) > 0
+    if waits.mean() <= _MOSTLY or replays["work"].has_nulls():
+        return graphs.to_numpy()
+    return replays["work"].rank("dense").cast(pl.Int64).to_numpy()
 
 
 def _between(outside: pl.DataFrame, begins: _I64, ends: _I64) -> tuple[_I64, npt.NDArray[np.bool_]]:
@@ -143,6 +173,28 @@ def cycles(graphs: _I64, between: _I64, reads: npt.NDArray[np.bool_], begins: _I
         lengths += [1] * (last - first)
     order = np.argsort(np.array(heads, dtype=np.int64), kind="stable")
     return np.array(heads, dtype=np.int64)[order], np.array(lengths, dtype=np.int64)[order]
+
+
+def of_targets(nodes: _I64, reads: npt.NDArray[np.bool_]) -> tuple[_I64, _I64] | None:
+    """First replay of each step, and how many it has, where another number of drafts goes with each target, or each is
+    read back: graphs of far fewer kernels, in runs before a graph that is none. None: it is not so.
+
+    nodes: kernels of each replay; reads: as in cycles.
+    """
+    target = _FEWER * nodes > nodes.max()
+    last, closed = np.flatnonzero(target), np.flatnonzero(target)
+    if len(last) < MIN_REPEATS or target.all():
+        return None
+    drafts = np.diff(last, prepend=-1)[1:] - 1
+    if (drafts > 0).mean() <= _MOSTLY or not (drafts.min() < drafts.max() or reads.all()):
+        return None
+    if reads.any() and reads[last].mean() <= _MOSTLY:
+        # What is read back is of the drafts behind a target.
+        closed = np.append(last[1:] - 1, len(nodes) - 1)
+        if reads[closed].mean() <= _MOSTLY:
+            return None
+    heads = np.concatenate([[0], closed[:-1] + 1])
+    return heads, closed + 1 - heads
 
 
 def _parts(

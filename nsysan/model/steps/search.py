@@ -46,10 +46,14 @@ def find_windows(trace: Trace, work: Operations, pattern: str | None = None, *, 
     else:
         found = _by_engines(trace, work) if use_nvtx else None
     if found is None:
-        return by_replays(work) or by_period(work, trace.synchronise_calls) or _whole(work)
+        return _by_work(trace, work) or _whole(work)
     lacking = _without_steps(work, found)
-    other = (by_replays(work) or by_period(work, trace.synchronise_calls)) if lacking and pattern is None else None
+    other = _by_work(trace, work) if lacking and pattern is None else None
     return found if other is None else _completed(work, found, other, lacking)
+
+
+def _by_work(trace: Trace, work: Operations) -> StepWindows | None:
+    return by_replays(work, trace.synchronise_calls) or by_period(work, trace.synchronise_calls)
 
 
 def _without_steps(work: Operations, found: StepWindows) -> list[int]:
