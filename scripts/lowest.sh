@@ -10,7 +10,7 @@ import tomllib
 with open("pyproject.toml", "rb") as file:
     project = tomllib.load(file)["project"]
 extras = project["optional-dependencies"]
-tools = [name for name in extras["dev"] if name.startswith(("pytest>", "hypothesis", "jsonschema>"))]
+tools = [name for name in extras["dev"] if name.startswith(("pytest>", "hypothesis", "jsonschema-rs"))]
 print(*(name.replace(">=", "==") for name in (*project["dependencies"], *extras["cluster"], *tools)))
 EOF
 )

@@ -8,7 +8,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from jsonschema import Draft202012Validator
+from jsonschema_rs import Draft202012Validator
 
 from nsysan.compare.as_json import to_json as comparison_json
 from nsysan.compare.comparison import Comparison
@@ -46,7 +46,7 @@ def held(text: str) -> dict[str, Any]:
     """The document in a text; a failure of the test where it is not as its schema says."""
     document: dict[str, Any] = json.loads(text, parse_constant=refuse_constant)
     wrong = validator(document["schema"]).iter_errors(document)
-    told = [f"{error.json_path}: {error.message[:200]}" for _, error in zip(range(_SHOWN), wrong, strict=False)]
+    told = [f"{error.instance_path}: {error.message[:200]}" for _, error in zip(range(_SHOWN), wrong, strict=False)]
     assert told == [], "; ".join(told)
     return document
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator
+from jsonschema_rs import meta
 
 import nsysan
 from nsysan.compare import comparison
@@ -183,8 +183,8 @@ def types(node: dict[str, Any]) -> set[str]:
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_schema_is_one_and_names_no_host_but_its_own_dialect(name: str) -> None:
     schema = schema_of(name)
-    Draft202012Validator.check_schema(schema)
-    assert schema.pop("$schema") == Draft202012Validator.META_SCHEMA["$id"]
+    meta.validate(schema)
+    assert schema.pop("$schema") == "https://json-schema.org/draft/2020-12/schema"
     assert schema["title"] == schema["properties"]["schema"]["const"] == name
     assert "$id" not in json.dumps(schema)
     assert "://" not in json.dumps(schema)
@@ -296,7 +296,7 @@ def test_a_document_that_is_otherwise_is_not_let_through(tmp_path: Path) -> None
     document = paper_document(tmp_path)
     held(json.dumps(document))
     del document["per_rank"]
-    with pytest.raises(AssertionError, match="'per_rank' is a required property"):
+    with pytest.raises(AssertionError, match='"per_rank" is a required property'):
         held(json.dumps(document))
     with pytest.raises(AssertionError, match="NaN in a JSON document"):
         held('{"schema": NaN}')
