@@ -49,7 +49,9 @@ from nsysan.cli.trace_options import trace_options
     metavar="NAME",
     help="Name of the trace; %q{ENV}, %h, %p and %n as in nsys.",
 )
-@click.option("-f", "--force-overwrite", is_flag=True, help="Replace a trace of that name.")
+@click.option(
+    "-f", "--force-overwrite", is_flag=True, help="Replace a trace of that name, its topology and NCCL's logs too."
+)
 @click.option("--nsys", metavar="PATH", help=NSYS)
 @click.option(
     "-c",

@@ -97,6 +97,14 @@ def test_numbered_files_of_an_earlier_repeat_stay(desk: Desk) -> None:
     assert desk.files() == ["trace.2.sqlite"]
 
 
+def test_reports_that_nobody_numbered_take_free_numbers(desk: Desk) -> None:
+    (desk.folder / "trace.1.sqlite").write_text("precious")
+    assert desk.capture(*workload(""), behaviour="two ranges").code == 0
+    new = [f"trace.{number}.{suffix}" for number in (2, 3) for suffix in ("nsys-rep", "sqlite")]
+    assert desk.files() == ["trace.1.sqlite", *new]
+    assert (desk.folder / "trace.1.sqlite").read_text() == "precious"
+
+
 def test_a_page_that_exists_is_seen_before_the_workload_runs(desk: Desk) -> None:
     (desk.folder / "trace.html").write_text("precious")
     ended = desk.capture("--report", *workload("open('ran', 'w')"))
