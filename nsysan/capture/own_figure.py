@@ -10,11 +10,13 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, TextIO
 
 from nsysan._errors import ExitCode, NsysanError
+from nsysan.capture.processes import handing_on
 
 #: A whole number as English, C and Python print it, with thousands or an exponent; no part of what is none.
 _PLAIN, _GROUPED = r"[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?", r"[0-9]{1,3}(?:[,_][0-9]{3})+(?:\.[0-9]+)?"
@@ -59,6 +61,7 @@ _LATENCY_TOKENS = 128
 _PLAUSIBLE_NS = (1_000, 60_000_000_000)
 _LONGEST_LINE = 1 << 16
 _END_S = 10.0
+_POLL_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,10 @@ def untraced(
     for reader in readers:
         reader.start()
     try:
-        code = process.wait()
+        with handing_on(lambda: [process.pid]):
+            # A signal that comes to the thread of a reader does not end a wait.
+            while (code := process.poll()) is None:
+                time.sleep(_POLL_S)
     except BaseException:
         _end(process, kill_after)
         raise

@@ -21,7 +21,7 @@ from nsysan.capture.no_report import ending, no_report, no_window
 from nsysan.capture.nsys import Nsys, abilities_of
 from nsysan.capture.nvidia_smi import record_topology
 from nsysan.capture.own_figure import OwnFigure, untraced
-from nsysan.capture.processes import exit_on
+from nsysan.capture.processes import ENDING, exit_on, handing_on
 from nsysan.capture.runner import Outcome, run_capture
 from nsysan.capture.serving import Serve, Serving
 from nsysan.capture.started import read_workload
@@ -133,14 +133,14 @@ class Session:
         self.staging.rmdir()
         # As under nsys, but for what only nsys looks at and what makes NCCL speak.
         planned = {name: value for name, value in self.plan().environment.items() if not name.startswith(_OF_NSYS)}
-        with exit_on(signal.SIGTERM, signal.SIGHUP):
+        with exit_on(*ENDING):
             return untraced(self.request.command, surroundings(planned), say, kill_after=self.kill_after)
 
     def run(self, say: Say, *, progress: bool = False) -> Result:
         """Run the workload under nsys, and export and check what comes back."""
         self.check_command()
         replaced = self.check_output()
-        with exit_on(signal.SIGTERM, signal.SIGHUP):
+        with exit_on(*ENDING), handing_on(list):
             return self._run(say, replaced, progress=progress)
 
     def _run(self, say: Say, replaced: list[Path], *, progress: bool) -> Result:
