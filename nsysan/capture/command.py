@@ -11,6 +11,8 @@ from pathlib import Path
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.capture.nsys import Abilities, Nsys
 from nsysan.capture.started import Workload, read_workload
+from nsysan.trace.nccl_files import logs_named
+from nsysan.trace.topology import topology_file
 
 #: Marks every process of one capture, so that none outlives it unseen.
 MARKER = "NSYSAN_CAPTURE"
@@ -153,9 +155,16 @@ def expand_output(pattern: str, environment: dict[str, str], ending: str = "") -
     if "\0" not in expanded:
         return Path(expanded)
     numbered = (Path(expanded.replace("\0", str(n))) for n in range(1, 100_000))
-    return next(path for path in numbered if not any(map(os.path.lexists, outputs_of(path))))
+    return next(path for path in numbered if not files_of(path))
 
 
 def outputs_of(name: Path) -> tuple[Path, Path]:
     """The recording and the export of a capture by that name."""
     return name.with_name(name.name + ".nsys-rep"), name.with_name(name.name + ".sqlite")
+
+
+def files_of(name: Path, *, logs: bool = True) -> list[Path]:
+    """What is there under the names of a capture: recording, export and topology, and NCCL's logs if asked for."""
+    recording, export = outputs_of(name)
+    found = [path for path in (recording, export, topology_file(recording)) if os.path.lexists(path)]
+    return found + (logs_named(name.parent, name.name) if logs else [])

@@ -114,7 +114,8 @@ class EndOfRun:
 
         hung_s: for how long nsys has done nothing already, where that is why; it is part of those seconds.
         """
-        self._told = number
+        # Ctrl-\ would have it dump its memory, and write nothing of what nsys collected in it.
+        self._told = signal.SIGINT if number is signal.SIGQUIT else number
         self.told_to_end = time.monotonic() - hung_s
         if not hung_s:
             self._watch()

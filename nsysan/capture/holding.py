@@ -14,7 +14,7 @@ from pathlib import Path
 
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.budgets import NOTE_BYTES
-from nsysan.capture.command import outputs_of
+from nsysan.capture.command import files_of, outputs_of
 from nsysan.capture.exported import Captured, Say, exported
 from nsysan.capture.held import Held, alive, plan_held
 from nsysan.capture.nccl_debug import take_logs
@@ -47,11 +47,11 @@ def note_file(output: Path) -> Path:
 def hold(session: Session, say: Say) -> int:
     """Run the workload until it ends, with no window open; its exit code."""
     session.check_command()
-    session.check_output()
     plan, held = plan_held(session.request, session.nsys)
+    replaced = session.check_output()
     # NCCL is set up once, so what it says lies beside all windows.
     plan = session.speaking(plan, session.output)
-    take_logs(session.staging, session.output, keep=True)
+    take_logs(session.staging, session.output, keep=True, replaced=replaced)
     path = note_file(session.output)
     try:
         _write(path, Note(held, os.getpid(), session.expected_ranks))
@@ -86,7 +86,7 @@ def open_window(output: Path, say: Say) -> Path:
             ExitCode.OUTPUT_EXISTS,
         )
     numbered = (output.with_name(f"{output.name}.{k}") for k in range(1, _MOST_WINDOWS))
-    name = next((path for path in numbered if not any(map(os.path.lexists, outputs_of(path)))), None)
+    name = next((path for path in numbered if not files_of(path)), None)
     if name is None:
         raise NsysanError(f"{output}: has {_MOST_WINDOWS:,} windows here; use another name", ExitCode.OUTPUT_EXISTS)
     note.held.open_window(name.absolute(), say)

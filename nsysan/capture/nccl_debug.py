@@ -83,15 +83,15 @@ def surroundings(added: Mapping[str, str]) -> dict[str, str]:
     return {**os.environ, **added}
 
 
-def take_logs(staging: Path, output: Path, *, keep: bool) -> list[Path]:
-    """Move the logs beside `output`, in place of an earlier capture's; not to be kept, they go.
+def take_logs(staging: Path, output: Path, *, keep: bool, replaced: Iterable[Path] = ()) -> list[Path]:
+    """Move the logs beside `output`, in place of those among `replaced`; not to be kept, they go.
 
     staging: the folder that they were written into. The logs under their final names come back.
     """
     written = logs_named(staging, output.name)
     targets = [output.with_name(path.name) for path in written] if keep else []
     with contextlib.suppress(OSError):
-        for path in logs_named(output.absolute().parent, output.name) if keep else written:
+        for path in set(replaced) & set(logs_named(output.parent, output.name)) if keep else written:
             path.unlink(missing_ok=True)
         for path, target in zip(written, targets, strict=False):
             shutil.move(path, target)

@@ -10,15 +10,20 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, TextIO
 
 from nsysan._errors import ExitCode, NsysanError
+from nsysan.capture.processes import handing_on
 
-_NUMBER = r"([0-9]+(?:\.[0-9]+)?)"
+#: A whole number as English, C and Python print it, with thousands or an exponent; no part of what is none.
+_PLAIN, _GROUPED = r"[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?", r"[0-9]{1,3}(?:[,_][0-9]{3})+(?:\.[0-9]+)?"
+_NUMBER = rf"(?<![\w.,+-])({_GROUPED}|{_PLAIN})(?![.,_]?[0-9]|[eE][+-]?[0-9])"
 #: How engines and their benchmarks print the time of a step, as a request sees it: pattern, ns of its unit (negative:
-#: of its inverse), what it is. The first that is found counts, and of several times the last.
+#: of its inverse), what it is. The first that is found counts, and of several times the last; a line that tells two
+#: times tells none, but for what stands in parentheses.
 _LINES: tuple[tuple[re.Pattern[str], float, str], ...] = tuple(
     (re.compile(pattern), unit, what)
     for pattern, unit, what in (
@@ -56,6 +61,7 @@ _LATENCY_TOKENS = 128
 _PLAUSIBLE_NS = (1_000, 60_000_000_000)
 _LONGEST_LINE = 1 << 16
 _END_S = 10.0
+_POLL_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -83,14 +89,14 @@ class Listener:
             if value is not None:
                 self._note(rank, value * unit, name)
         for rank, (pattern, unit, what) in enumerate(_LINES, len(_KEYS)):
-            for number in pattern.findall(line):
-                value = float(number)
-                if value > 0:
-                    self._note(rank, value * unit if unit > 0 else -unit / value, what)
+            value = _of_line(line, pattern)
+            if value:
+                self._note(rank, value * unit if unit > 0 else -unit / value, what)
 
-        if self._tokens and (latency := _LATENCY.search(line)):
+        latency = _of_line(line, _LATENCY) if self._tokens else None
+        if self._tokens and latency is not None:
             what = f"average latency by its {self._tokens} tokens, prefill among them"
-            self._note(len(_KEYS) + len(_LINES), float(latency[1]) * 1e9 / self._tokens, what)
+            self._note(len(_KEYS) + len(_LINES), latency * 1e9 / self._tokens, what)
 
     def _note(self, rank: int, ns: float, what: str) -> None:
         if _PLAUSIBLE_NS[0] <= ns <= _PLAUSIBLE_NS[1]:
@@ -125,7 +131,10 @@ def untraced(
     for reader in readers:
         reader.start()
     try:
-        code = process.wait()
+        with handing_on(lambda: [process.pid]):
+            # A signal that comes to the thread of a reader does not end a wait.
+            while (code := process.poll()) is None:
+                time.sleep(_POLL_S)
     except BaseException:
         _end(process, kill_after)
         raise
@@ -140,7 +149,9 @@ def untraced(
         )
     figure = listener.figure
     if figure is None:
-        say("the command says nothing of the time of a token or step (ms a token, ITL, TPOT): nothing to compare with")
+        say(
+            "the command tells no time of a token or step (ms a token, ITL, TPOT), or two in a line: nothing to compare"
+        )
     return figure
 
 
@@ -152,15 +163,25 @@ def tokens_of_latency(command: Sequence[str]) -> int | None:
     return int(told[1]) if told else _LATENCY_TOKENS
 
 
+def _of_line(line: str, pattern: re.Pattern[str]) -> float | None:
+    """The number that a line tells, None where it tells none or several; what stands in parentheses is an aside."""
+    told: dict[bool, set[float]] = {True: set(), False: set()}
+    for match in pattern.finditer(line):
+        aside = line.count("(", 0, match.start()) > line.count(")", 0, match.start())
+        told[aside].add(float(match[1].replace(",", "")))
+    numbers = told[False] or told[True]
+    return numbers.pop() if len(numbers) == 1 else None
+
+
 def _of_json(line: str, name: str) -> float | None:
     begin = line.find("{")
     if begin < 0 or len(line) > _LONGEST_LINE:
         return None
     try:
         value = json.loads(line[begin:])[name]
-    except (ValueError, KeyError, TypeError, RecursionError):
+        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and value > 0 else None
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
         return None
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and value > 0 else None
 
 
 def _pass_on(source: IO[bytes], target: TextIO, listener: Listener) -> None:

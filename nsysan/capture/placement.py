@@ -13,7 +13,7 @@ from nsysan.capture.cures import temporary_folder_of_another
 from nsysan.capture.launches import Launch
 from nsysan.capture.parallel_sizes import number_of
 from nsysan.capture.started import Workload
-from nsysan.model.launchers import places
+from nsysan.model.launchers import places_of_its_own
 from nsysan.text import counted
 
 #: Processes of one launcher on this node.
@@ -28,7 +28,6 @@ _LOCAL_SIZES = (
 _NODES = (
     ("GROUP_RANK", "GROUP_WORLD_SIZE"),
     ("SLURM_NODEID", "SLURM_STEP_NUM_NODES"),
-    ("SLURM_NODEID", "SLURM_NNODES"),
 )
 _NUMBER = re.compile(r"[0-9]{1,6}")
 #: MB of an export that a second of decoding adds for each rank: 16 layers in CUDA graphs, TP=2 and 4, vLLM 0.22.
@@ -59,15 +58,16 @@ class Seat:
 
 def seat_of(workload: Workload, environment: Mapping[str, str]) -> Seat | None:
     """The place of a capture inside a launcher; None outside of any."""
-    known = ((place.number, place.world) for place in places(environment) if place.world is not None)
+    own = places_of_its_own(environment)
+    known = ((place.number, place.world) for place in own if place.world is not None)
     found = next(known, None)
     if found is None:
         return None
     number, world = found
     multiplies = any((launch.tasks or 1) > 1 for launch in workload.launches)
-    alone = multiplies or _local_size(environment) == 1
     # As many as the launcher started: the command is one rank of those that its options speak of.
-    if alone and (workload.ranks or 1) > 1 and workload.world != world:
+    alone = _local_size(environment) == 1 and workload.world != world
+    if (multiplies or alone) and (workload.ranks or 1) > 1:
         return Seat(number, world, True, f"_node_{number}", "_node_*")
     node = _node(environment)
     if node is None:

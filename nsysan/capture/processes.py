@@ -6,13 +6,15 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 
 from nsysan.capture.command import MARKER
 from nsysan.capture.idleness import Stat, running
 
+#: What ends a run but for Ctrl-C: Ctrl-\, and what a system sends.
+ENDING = (signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP)
 _PROFILER_NAMES = ("nsys", "QdstrmImporter", "quadd")
 #: prctl: orphans below this process become its children, whatever they did to their session and environment.
 _SUBREAPER = 36
@@ -32,6 +34,12 @@ class Family:
     def workload(self) -> list[int]:
         """Process ids of the workload: all that are not part of the profiler."""
         return [p.pid for p in self._members() if not name_of(p.pid).startswith(_PROFILER_NAMES)]
+
+    def command(self) -> list[int]:
+        """Process ids of what nsys itself started, and not of what that started in turn."""
+        members = self._members()
+        profiler = {p.pid for p in members if name_of(p.pid).startswith(_PROFILER_NAMES)}
+        return [p.pid for p in members if p.pid not in profiler and p.parent in profiler]
 
     def profiler(self) -> list[int]:
         """Process ids of the profiler: nsys itself, its agent and its launcher."""
@@ -123,14 +131,24 @@ def _ancestors(process: Stat, table: Mapping[int, Stat]) -> list[Stat]:
 @contextlib.contextmanager
 def exit_on(*numbers: signal.Signals) -> Iterator[None]:
     """Leave in order on these signals, as on Ctrl-C, so that no child and no unfinished file stays."""
+    with handling(numbers, lambda number, _: sys.exit(128 + number)):
+        yield
 
-    def leave(number: int, frame: FrameType | None) -> None:
-        del frame
-        sys.exit(128 + number)
 
-    previous = {n: signal.signal(n, leave) for n in numbers if signal.getsignal(n) is not signal.SIG_IGN}
+@contextlib.contextmanager
+def handing_on(receivers: Callable[[], list[int]]) -> Iterator[None]:
+    """Send these processes what a workload may use, and what SLURM sends before it ends a job: SIGUSR1 and SIGUSR2."""
+    numbers = (signal.SIGUSR1, signal.SIGUSR2)
+    with handling(numbers, lambda number, _: send(receivers(), signal.Signals(number))):
+        yield
+
+
+@contextlib.contextmanager
+def handling(numbers: Iterable[signal.Signals], handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
+    """Handle these signals so, but for those that are ignored, as SIGHUP is under nohup."""
+    previous = {n: signal.signal(n, handler) for n in numbers if signal.getsignal(n) is not signal.SIG_IGN}
     try:
         yield
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        for number, before in previous.items():
+            signal.signal(number, before)

@@ -15,6 +15,7 @@ from nsysan.text import counted, numbered
 #: Rows of communicators that are looked at: more say the same again.
 _MOST = 4096
 _LET_END = "let the workers end by themselves (--kill-after gives them longer), so that they write what they have"
+_MORE = "say with --tp how many the command starts, so that ranks that are missing are seen"
 _LAUNCHED = "or give each rank its own nsysan capture inside the launcher"
 
 
@@ -41,6 +42,8 @@ def check_ranks(export: Export, expected: int | None, engine: Engine | None, *, 
     world, here = _communicator(export, {process for process, _ in busy})
     wanted = expected or world
     seen = f"{len(busy)} with GPU work" + (f", {expected} expected" if expected else "")
+    if expected and len(busy) > expected:
+        return Check("ranks", WARN, f"{seen}: {len(busy) - expected} more", _MORE)
     if not wanted or len(busy) >= wanted:
         return Check("ranks", OK, seen)
     if not expected:

@@ -18,10 +18,9 @@ from nsysan.capture.command import MARKER, Plan
 from nsysan.capture.cures import temporary_folder
 from nsysan.capture.end_of_run import END_OF_COLLECTION_S, Driver, EndOfRun, patience_of
 from nsysan.capture.nsys import Nsys
-from nsysan.capture.processes import adopting_orphans, open_files
+from nsysan.capture.processes import ENDING, adopting_orphans, handing_on, handling, open_files
 
 _POLL_S = 0.1
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _RECORDINGS = ("*.nsys-rep", "*.qdrep", "*.qdstrm")
 
 
@@ -64,7 +63,12 @@ def run_capture(
     before = set(_left_in_temporary_folder())
     run = EndOfRun(kill_after, lambda: _written(staging, before), say or _silent, driver)
     environment = {**os.environ, **plan.environment, MARKER: run.mark}
-    with _handling(run), adopting_orphans():
+    with (
+        handling((signal.SIGINT, *ENDING), run.on_signal),
+        handing_on(run.family.command),
+        _ends_of_children(),
+        adopting_orphans(),
+    ):
         started = time.monotonic()
         deadline = None if ends_after is None else started + ends_after + kill_after + END_OF_COLLECTION_S
         # In a session of its own: the terminal's Ctrl-C must reach the workload before it reaches nsys.
@@ -94,18 +98,15 @@ def run_capture(
 
 
 @contextmanager
-def _handling(run: EndOfRun) -> Iterator[None]:
-    # Not those that are ignored, as SIGHUP is under nohup.
-    handled = [number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN]
-    previous = {number: signal.signal(number, run.on_signal) for number in handled}
-    # Where that of a child's end is ignored, the system throws exit codes away.
-    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
-        previous[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+def _ends_of_children() -> Iterator[None]:
+    """Where the signal of a child's end is ignored, the system throws exit codes away."""
+    previous = signal.getsignal(signal.SIGCHLD)
+    if previous is signal.SIG_IGN:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:
         yield
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        signal.signal(signal.SIGCHLD, previous)
 
 
 def _recordings(folder: Path) -> list[Path]:

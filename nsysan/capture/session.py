@@ -8,10 +8,11 @@ import re
 import shutil
 import signal
 from dataclasses import dataclass, replace
+from itertools import count, islice
 from pathlib import Path
 
 from nsysan._errors import ExitCode, NsysanError
-from nsysan.capture.command import Plan, Request, outputs_of, plan_capture
+from nsysan.capture.command import Plan, Request, files_of, outputs_of, plan_capture
 from nsysan.capture.end_of_run import patience_of
 from nsysan.capture.exported import Captured, Say, exported
 from nsysan.capture.held import plan_held
@@ -20,7 +21,7 @@ from nsysan.capture.no_report import ending, no_report, no_window
 from nsysan.capture.nsys import Nsys, abilities_of
 from nsysan.capture.nvidia_smi import record_topology
 from nsysan.capture.own_figure import OwnFigure, untraced
-from nsysan.capture.processes import exit_on
+from nsysan.capture.processes import ENDING, exit_on, handing_on
 from nsysan.capture.runner import Outcome, run_capture
 from nsysan.capture.serving import Serve, Serving
 from nsysan.capture.started import read_workload
@@ -80,8 +81,11 @@ class Session:
         words = (*self.request.command, *self.request.extra)
         return nccl_debug(surroundings(self.request.environment), words, target, tuning=self.nccl_tuning)
 
-    def check_output(self) -> None:
-        """NsysanError where the results could not be put, before anything is started."""
+    def check_output(self) -> list[Path]:
+        """What is there already and may be replaced; NsysanError where the results could not be put.
+
+        To be called before anything is started.
+        """
         folder = self.output.absolute().parent
         if not folder.is_dir():
             raise NsysanError(
@@ -104,14 +108,16 @@ class Session:
             raise NsysanError(
                 f"{self.output}: cannot be written: {error.strerror}", ExitCode.OUTPUT_UNWRITABLE
             ) from error
+        return existing
 
     def _existing(self) -> list[Path]:
         """Files that this capture would replace; a range that repeats gives numbered ones."""
-        found = [path for path in outputs_of(self.output) if os.path.lexists(path)]
+        # Logs are in the way of ours. Old ones go with --force in any case: they would pass for this trace's.
+        found = files_of(self.output, logs=self.force or bool(self._nccl(self.output).environment))
         windows = self.serve is not None and self.serve.windows > 1
         if windows or any("repeat" in word for word in (self.request.capture_range_end or "", *self.request.extra)):
-            numbered = re.compile(re.escape(self.output.name) + r"\.\d+\.(?:nsys-rep|sqlite)")
-            found += sorted(p for p in self.output.absolute().parent.iterdir() if numbered.fullmatch(p.name))
+            numbered = re.compile(re.escape(self.output.name) + r"\.\d+\.(?:nsys-rep|sqlite|topology\.txt)")
+            found += sorted(p for p in self.output.parent.iterdir() if numbered.fullmatch(p.name))
         return found
 
     def check_command(self) -> None:
@@ -127,17 +133,17 @@ class Session:
         self.staging.rmdir()
         # As under nsys, but for what only nsys looks at and what makes NCCL speak.
         planned = {name: value for name, value in self.plan().environment.items() if not name.startswith(_OF_NSYS)}
-        with exit_on(signal.SIGTERM, signal.SIGHUP):
+        with exit_on(*ENDING):
             return untraced(self.request.command, surroundings(planned), say, kill_after=self.kill_after)
 
     def run(self, say: Say, *, progress: bool = False) -> Result:
         """Run the workload under nsys, and export and check what comes back."""
         self.check_command()
-        self.check_output()
-        with exit_on(signal.SIGTERM, signal.SIGHUP):
-            return self._run(say, progress=progress)
+        replaced = self.check_output()
+        with exit_on(*ENDING), handing_on(list):
+            return self._run(say, replaced, progress=progress)
 
-    def _run(self, say: Say, *, progress: bool) -> Result:
+    def _run(self, say: Say, replaced: list[Path], *, progress: bool) -> Result:
         plan, serving = self.plan(), None
         if self.serve is not None:
             plan, held = plan_held(self.request, self.nsys)
@@ -155,19 +161,19 @@ class Session:
                 spares=self._spares_workload(),
                 say=say,
             )
-            logs = take_logs(self.staging, self.output, keep=bool(outcome.reports))
+            logs = take_logs(self.staging, self.output, keep=bool(outcome.reports), replaced=replaced)
             if serving is not None:
                 serving.join()
                 if not outcome.reports and (serving.failure or not serving.taken):
                     raise serving.failure or no_window(self.output, outcome)
             if outcome.killed:
                 say("the workload did not end by itself and was killed")
-            recordings = self._take(outcome, say)
+            recordings = self._take(outcome, replaced, say)
         finally:
             # A folder that still holds something is the user's to look at.
             with contextlib.suppress(OSError):
                 self.staging.rmdir()
-        self._note_topology(recordings, say)
+        self._note_topology(recordings, replaced, say)
         patience = patience_of(self.kill_after, stuck=outcome.stuck)
         captured = [self._exported(one, logs, say, progress=progress, patience=patience) for one in recordings]
         if serving is None or outcome.interrupted is not None:
@@ -188,7 +194,7 @@ class Session:
         """Whether nsys was asked to leave processes running."""
         return re.search(r"--kill[= ]none|(?:--wait|-w)[= ](?:primary|false)", " ".join(self.request.extra)) is not None
 
-    def _take(self, outcome: Outcome, say: Say) -> list[Path]:
+    def _take(self, outcome: Outcome, replaced: list[Path], say: Say) -> list[Path]:
         """Move the reports to their final names; NsysanError if there is none."""
         if not outcome.reports:
             raise no_report(self.request, self.output, self.staging, outcome)
@@ -197,28 +203,31 @@ class Session:
         recording, _ = outputs_of(self.output)
         targets = [recording]
         if len(outcome.reports) > 1:
-            targets = [
-                recording.with_name(f"{self.output.name}.{i}.nsys-rep") for i in range(1, len(outcome.reports) + 1)
-            ]
+            numbered = (recording.with_name(f"{self.output.name}.{i}.nsys-rep") for i in count(1))
+            # Nobody may have asked for several.
+            free = (path for path in numbered if set(files_of(path.with_suffix(""), logs=False)) <= set(replaced))
+            targets = list(islice(free, len(outcome.reports)))
         for source, target in zip(outcome.reports, targets, strict=True):
             shutil.move(source, target)
             # An older export must not pass for one of this recording, should the export fail.
             target.with_suffix(".sqlite").unlink(missing_ok=True)
         return targets
 
-    def _note_topology(self, recordings: list[Path], say: Say) -> None:
+    def _note_topology(self, recordings: list[Path], replaced: list[Path], say: Say) -> None:
         """Record the links between the GPUs beside each report, where nvidia-smi tells them."""
-        first, *others = [topology_file(recording) for recording in recordings]
-        for path in (first, *others):
+        wanted = [topology_file(recording) for recording in recordings]
+        for path in set(wanted) & set(replaced):
             # Of an earlier capture to this name, perhaps on another machine.
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
-        if not record_topology(first):
+        # The workload may have written one itself.
+        free = [path for path in wanted if not os.path.lexists(path)]
+        if not free or not record_topology(free[0]):
             return
-        for path in others:
+        for path in free[1:]:
             with contextlib.suppress(OSError):
-                shutil.copyfile(first, path)
-        say(f"the links between the GPUs are in {first.name}")
+                shutil.copyfile(free[0], path)
+        say(f"the links between the GPUs are in {free[0].name}")
 
     def _exported(self, recording: Path, logs: list[Path], say: Say, *, progress: bool, patience: float) -> Captured:
         late = self.request.capture_range is not None or self.serve is not None

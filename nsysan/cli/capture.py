@@ -38,7 +38,7 @@ from nsysan.cli.trace_options import trace_options
         ExitCode.EXPORT_FAILED,
         ExitCode.NSYS_DIED,
         before="the workload's own",
-        after="; 129, 130 and 143 after a signal",
+        after="; 129, 130, 131 and 143 after a signal",
     ),
 )
 @click.option(
@@ -49,7 +49,9 @@ from nsysan.cli.trace_options import trace_options
     metavar="NAME",
     help="Name of the trace; %q{ENV}, %h, %p and %n as in nsys.",
 )
-@click.option("-f", "--force-overwrite", is_flag=True, help="Replace a trace of that name.")
+@click.option(
+    "-f", "--force-overwrite", is_flag=True, help="Replace a trace of that name, its topology and NCCL's logs too."
+)
 @click.option("--nsys", metavar="PATH", help=NSYS)
 @click.option(
     "-c",
@@ -178,7 +180,8 @@ def command(
     --hold it runs on, and `nsysan window` takes as many windows as wanted. Neither needs a profiler switch in the
     server; where its command has --profiler-config.profiler cuda, vLLM names its steps in the windows of --serve.
 
-    Ctrl-C ends the workload and keeps the trace; a second one ends everything.
+    Ctrl-C ends the workload and keeps the trace; a second one ends everything. So do SIGQUIT, SIGTERM and SIGHUP;
+    SIGUSR1 and SIGUSR2 go to COMMAND itself, which may use them.
 
     \b
     Examples:

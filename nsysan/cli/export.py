@@ -11,9 +11,10 @@ from nsysan._version import __version__
 from nsysan.cli.exits import OUTPUT, RUN, exit_codes
 from nsysan.cli.inputs import analysed, expand, spread
 from nsysan.cli.options import NO_NVTX, STEPS
+from nsysan.cli.outputs import outputs_of, written
 from nsysan.cli.redacted import redaction_if
-from nsysan.output import check_writable, write_bytes
-from nsysan.text import counted, numbered, plain
+from nsysan.output import write_bytes
+from nsysan.text import counted, numbered
 
 _PATH = click.Path(path_type=Path)
 
@@ -26,7 +27,7 @@ _PATH = click.Path(path_type=Path)
     type=_PATH,
     required=True,
     metavar="FILE",
-    help="Chrome trace JSON to write; packed where the name ends in .gz.",
+    help="Chrome trace JSON to write, packed where the name ends in .gz; - for standard output.",
 )
 @click.option(
     "--trace-steps",
@@ -66,8 +67,7 @@ def command(
       nsysan export --perfetto shared.json.gz trace.sqlite --redact
     """
     paths = expand(traces)
-    for source in paths:
-        check_writable(output, force=force, source=source)
+    files, to_stdout = outputs_of({"--perfetto": output}, paths, force=force)
 
     from nsysan.perfetto import choose_steps, packed, parse_steps, to_perfetto
 
@@ -83,9 +83,12 @@ def command(
             text = to_perfetto(run, chosen, __version__)
         if redaction:
             redaction.check({"the Perfetto file": text})
-    write_bytes(output, packed(text) if output.suffix == ".gz" else text.encode("utf-8"), force=force)
-    if not quiet:
+    for path in files.values():
+        write_bytes(path, packed(text) if path.suffix == ".gz" else text.encode("utf-8"), force=force)
+    if to_stdout is not None:
+        click.echo(text, nl=False)
+    elif not quiet:
         click.echo(
-            f"wrote {plain(str(output), 4_096)}: {numbered('step', chosen)} of {counted(len(run.ranks), 'rank')}; "
+            f"{written(files.values())}: {numbered('step', chosen)} of {counted(len(run.ranks), 'rank')}; "
             f"open it at https://ui.perfetto.dev"
         )

@@ -6,6 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+#: Tasks of a step, which srun alone tells: a batch script is process 0 of all tasks of its job without being one, and
+#: the shell of an interactive job is a step of one.
+_STEP = "SLURM_STEP_NUM_TASKS"
 #: A process' number, and where the number of all of them may stand; the most telling first. What torchrun and MPI's
 #: starters set, they set for this process alone; SLURM's may be those of the shell in which they were called.
 LAUNCHERS: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -13,7 +16,7 @@ LAUNCHERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("OMPI_COMM_WORLD_RANK", ("OMPI_COMM_WORLD_SIZE",)),
     ("PMIX_RANK", ()),
     ("PMI_RANK", ("PMI_SIZE",)),
-    ("SLURM_PROCID", ("SLURM_NTASKS", "SLURM_NPROCS")),
+    ("SLURM_PROCID", (_STEP, "SLURM_NTASKS", "SLURM_NPROCS")),
 )
 #: Every variable of theirs.
 VARIABLES = frozenset(name for rank, worlds in LAUNCHERS for name in (rank, *worlds))
@@ -43,6 +46,12 @@ def places(environment: Mapping[str, str]) -> list[Place]:
         if number is not None and (world is None or (world > 1 and number < world)):
             found.append(Place(variable, number, world))
     return found
+
+
+def places_of_its_own(environment: Mapping[str, str]) -> list[Place]:
+    """Of its `places` those that were given to this process, and not to a shell or batch script around it."""
+    in_step = _number(environment.get(_STEP)) is not None
+    return [place for place in places(environment) if place.is_own or in_step]
 
 
 def launched_together(environments: Sequence[Mapping[str, str]]) -> bool:

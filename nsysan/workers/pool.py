@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from ctypes import c_longlong
-from multiprocessing import get_context
+from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnContext
 from typing import TYPE_CHECKING, TypeVar, cast
@@ -29,6 +31,7 @@ _T = TypeVar("_T")
 _MOST_LOSSES = 2
 _SHOWN_EVERY_S = 0.25
 _LOST = object()
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 Request = tuple[str, tuple[object, ...]]
 
 
@@ -160,7 +163,8 @@ class _Process:
         self.connection, theirs = self._context.Pipe()
         arguments = (theirs, self._threads, self.rows, timings.wanted())
         self._process = self._context.Process(target=_serve, args=arguments, daemon=True)
-        self._process.start()
+        with _undisturbed():
+            self._process.start()
         theirs.close()
 
     def send(self, request: Request) -> None:
@@ -186,6 +190,31 @@ class _Process:
         self._process.join()
 
 
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let what ends us wait until a process is told what it is for: without, it would end with a traceback."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    resource_tracker.ensure_running()  # its start lets SIGINT through again
+    came: list[int] = []
+    before = {n: signal.signal(n, lambda number, _: came.append(number)) for n in _ENDING if _is_heard(n)}
+    # Ctrl-C reaches the new process, too, which ignores it only once it serves; until then it inherits this.
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for late in came:
+            signal.raise_signal(late)
+
+
+def _is_heard(number: signal.Signals) -> bool:
+    return signal.getsignal(number) not in (signal.SIG_IGN, None)
+
+
 class _Raised:
     """An error on its way from a process."""
 
@@ -205,6 +234,7 @@ def _serve(connection: Connection, threads: int, rows: c_longlong, timed: bool) 
     progress.tell(count)
     # Ctrl-C reaches all processes of a terminal; the first ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     settle(threads)
     if timed:
         timings.begin()

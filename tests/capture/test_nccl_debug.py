@@ -9,7 +9,7 @@ import pytest
 from nsysan.capture.nccl_debug import nccl_debug
 from nsysan.capture.postflight import OK, WARN
 from nsysan.trace.nccl_files import read_logs_beside
-from tests.capture.desk import Desk, workload
+from tests.capture.desk import WRITTEN, Desk, workload
 from tests.nccllogs import RankLog
 
 COMMAND = ("python", "decode.py")
@@ -88,7 +88,10 @@ open(file, "w").write("\\n".join(lines) + "\\n")
 def test_the_logs_come_to_lie_beside_the_trace(desk: Desk) -> None:
     stale = desk.folder / "trace.nccl.node-z.9.log"
     stale.touch()
-    ended = desk.capture(*workload(_PRINTS.format(lines=RankLog(0).lines())))
+    refused = desk.capture(*workload("open('ran', 'w')"))
+    assert (refused.code, desk.files()) == (9, [stale.name])
+    assert f"nsysan: {stale.name}: exists already; pass --force-overwrite" in refused.err
+    ended = desk.capture("-f", *workload(_PRINTS.format(lines=RankLog(0).lines())))
     assert ended.code == 0
     # That of an earlier capture is gone.
     assert desk.files() == ["trace.nccl.node-a.1000.log", "trace.nsys-rep", "trace.sqlite"]
@@ -96,6 +99,27 @@ def test_the_logs_come_to_lie_beside_the_trace(desk: Desk) -> None:
     found = read_logs_beside(desk.folder / "trace.sqlite")
     assert found is not None
     assert [process.pid for process in found.processes] == [1000]
+
+
+_OWN = "import os; open(os.environ['NCCL_' + 'DEBUG_FILE'].replace('%p', '7'), 'w').write('mine')"
+
+
+def test_a_log_that_the_workload_writes_by_itself_stays(desk: Desk) -> None:
+    stale = desk.folder / "trace.nccl.6.log"
+    stale.touch()
+    # The very name that a report reads.
+    desk.environment["NCCL_DEBUG_FILE"] = str(desk.folder / "trace.nccl.%p.log")
+    assert desk.capture(*workload(_OWN)).code == 0
+    assert desk.files() == [stale.name, "trace.nccl.7.log", *WRITTEN]
+    (desk.folder / "trace.nccl.7.log").unlink()
+    assert desk.capture("-f", *workload(_OWN)).code == 0
+    assert desk.files() == ["trace.nccl.7.log", *WRITTEN]
+
+
+def test_a_free_number_is_one_without_logs(desk: Desk) -> None:
+    (desk.folder / "t1.nccl.node-z.9.log").touch()
+    assert desk.capture("-o", "t%n", *workload("")).code == 0
+    assert desk.files() == ["t1.nccl.node-z.9.log", "t2.nsys-rep", "t2.sqlite"]
 
 
 def test_without_a_trace_no_log_stays(desk: Desk) -> None:

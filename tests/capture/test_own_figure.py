@@ -43,6 +43,19 @@ def heard(text: str) -> tuple[int, str] | None:
         ("Per User Output Speed [1/TPOT] (tokens/sec/user): 5.0", (200_000_000, "tokens a second and user")),
         ("DONE tp=4 window_off 4.37 window_on 5.40 ms a token", (5_400_000, "ms a token")),
         ("step: 850 us/step", (850_000, "us a token")),
+        ("6,640.2 us per token", (6_640_200, "us a token")),
+        ("6_640.2 us per token", (6_640_200, "us a token")),
+        ("1.2e+01 ms per token", (12_000_000, "ms a token")),
+        ("Median ITL (ms):   1,234.50", (1_234_500_000, "median ITL")),
+        ("Decode.  median latency: 1.5E-2 s, median", (15_000_000, "median decode latency")),
+        # What is no number in English is none; nor is what is no whole one.
+        ("Median ITL (ms): 7,32\n6 640,2 us per token\n7.1.2 ms/step\nv3.1 ms/step\n+0.2 ms/step\n1e999 ms/step", None),
+        ("Median ITL (ms): 12,34.5\n3-5 ms/step\n1,23,456 us per token\nMedian ITL (ms): 1e+1e5", None),
+        # What it is held against is not what it took; of two there is no telling.
+        ("step 17: 3.1 ms per step (target: 2.0 ms per step)", (3_100_000, "ms a token")),
+        ("took 4.0 s (3.1 ms per step)", (3_100_000, "ms a token")),
+        ("target 2.0 ms per step, took 3.1 ms per step", None),
+        ('{"ms_a_token": 1' + "0" * 400 + "}", None),
         # Of throughput no step can be told without the batch; what no step takes is none.
         ("Throughput: 10.2 requests/s, 2600.0 total tokens/s, 1300.0 output tokens/s", None),
         ('{"host_us_a_step": "many"}\n{"host_us_a_step": 0}\n{broken "host_us_a_step"', None),

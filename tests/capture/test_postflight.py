@@ -70,6 +70,12 @@ def test_ranks_missing(tmp_path: Path) -> None:
     assert "VLLM_WORKER_MULTIPROC_METHOD=spawn" in checks["ranks"].line()
 
 
+def test_more_ranks_than_expected(tmp_path: Path) -> None:
+    check = checked(loop(), tmp_path, expected=1)["ranks"]
+    assert (check.status, check.seen) == (WARN, "4 with GPU work, 1 expected: 3 more")
+    assert "--tp" in check.remedy
+
+
 def test_a_process_that_never_communicates_is_no_rank(tmp_path: Path) -> None:
     builder = loop(ranks=3)
     builder.process(9000, device=3).kernel(COMPUTE_KERNEL, 2_000_000, 2_010_000)

@@ -97,6 +97,14 @@ def test_numbered_files_of_an_earlier_repeat_stay(desk: Desk) -> None:
     assert desk.files() == ["trace.2.sqlite"]
 
 
+def test_reports_that_nobody_numbered_take_free_numbers(desk: Desk) -> None:
+    (desk.folder / "trace.1.sqlite").write_text("precious")
+    assert desk.capture(*workload(""), behaviour="two ranges").code == 0
+    new = [f"trace.{number}.{suffix}" for number in (2, 3) for suffix in ("nsys-rep", "sqlite")]
+    assert desk.files() == ["trace.1.sqlite", *new]
+    assert (desk.folder / "trace.1.sqlite").read_text() == "precious"
+
+
 def test_a_page_that_exists_is_seen_before_the_workload_runs(desk: Desk) -> None:
     (desk.folder / "trace.html").write_text("precious")
     ended = desk.capture("--report", *workload("open('ran', 'w')"))
@@ -260,14 +268,42 @@ time.sleep(600)
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
 def test_a_signal_ends_the_workload_and_keeps_the_report(desk: Desk, number: signal.Signals) -> None:
     process = desk.start(*workload(_ON_SIGNALS))
     desk.wait_for("started")
     process.send_signal(number)
     assert finished(process).code == 128 + number
-    assert (desk.folder / "told").read_text() == str(int(number))
+    # By Ctrl-\ it would dump its memory.
+    told = signal.SIGINT if number == signal.SIGQUIT else number
+    assert (desk.folder / "told").read_text() == str(int(told))
     assert desk.files() == ["started", "told", *WRITTEN]
+
+
+_USES_SIGNALS = """
+import os, signal, subprocess, sys, time
+if os.path.exists("10"):
+    sys.exit(0)
+for number in (signal.SIGUSR1, signal.SIGUSR2):
+    signal.signal(number, lambda number, frame: open(str(int(number)), "w"))
+child = subprocess.Popen(["sleep", "600"])
+open("started", "w")
+while not (os.path.exists("10") and os.path.exists("12")):
+    time.sleep(0.02)
+# The signals are for the command, whatever it started.
+assert child.poll() is None
+child.kill()
+"""
+
+
+@pytest.mark.parametrize("options", [(), ("--untraced-first",)], ids=["", "untraced"])
+def test_signals_of_the_workloads_own_reach_it_and_end_nothing(desk: Desk, options: tuple[str, ...]) -> None:
+    process = desk.start(*options, *workload(_USES_SIGNALS))
+    desk.wait_for("started")
+    for number in (signal.SIGUSR1, signal.SIGUSR2):
+        process.send_signal(number)
+    assert finished(process).code == 0
+    assert desk.files() == [str(int(signal.SIGUSR1)), str(int(signal.SIGUSR2)), "started", *WRITTEN]
 
 
 def test_nohup_is_respected(desk: Desk) -> None:
@@ -320,11 +356,16 @@ def test_a_deaf_workload_is_killed_after_the_grace(desk: Desk) -> None:
     assert desk.files() == ["started", "told", *WRITTEN]
 
 
-def test_a_signal_during_the_export_leaves_the_recording_and_nothing_half_done(desk: Desk) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGQUIT])
+def test_a_signal_during_the_export_leaves_the_recording_and_nothing_half_done(
+    desk: Desk, number: signal.Signals
+) -> None:
     process = desk.start(*workload(""), behaviour="export hangs")
     desk.wait_for(".trace.sqlite.part")
-    process.send_signal(signal.SIGTERM)
-    assert finished(process).code == 143
+    # There is no workload any more to use it.
+    process.send_signal(signal.SIGUSR1)
+    process.send_signal(number)
+    assert finished(process).code == 128 + number
     assert desk.files() == ["trace.nsys-rep"]
 
 

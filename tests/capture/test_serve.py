@@ -209,6 +209,19 @@ def test_a_held_workload_is_captured_from_another_terminal(desk: Desk) -> None:
     assert (code, "nothing is held under that name" in said) == (3, True)
 
 
+def test_no_log_goes_unasked_where_a_workload_is_held(desk: Desk) -> None:
+    stale = desk.folder / "trace.nccl.node-z.9.log"
+    stale.touch()
+    assert (desk.capture("--hold", "--", "true").code, desk.files()) == (9, [stale.name])
+    assert (desk.capture("--hold", "--no-nccl-log", "--", "true").code, desk.files()) == (0, [stale.name])
+    assert (desk.capture("--hold", "-f", "--", "true").code, desk.files()) == (0, [])
+
+
+def test_an_nsys_that_cannot_hold_leaves_nothing(desk: Desk, tmp_path: Path) -> None:
+    fake_nsys(tmp_path, "2024.2.3")
+    assert (desk.capture("--hold", "--", "true").code, desk.files()) == (20, [])
+
+
 @pytest.mark.parametrize(
     "told",
     ["", "[]", "{}", '{"format": "nsysan.hold/2"}', '{"format": "nsysan.hold/1", "session": "; rm"}', "[" * 5000],

@@ -440,12 +440,26 @@ def test_what_the_command_sets_is_left_to_it() -> None:
 # --- inside a launcher -----------------------------------------------------------------------------------------------
 
 
+def step(number: int, tasks: int) -> dict[str, str]:
+    """What srun sets for a task of its step."""
+    return {"SLURM_PROCID": str(number), "SLURM_NTASKS": str(tasks), "SLURM_STEP_NUM_TASKS": str(tasks)}
+
+
 @pytest.mark.parametrize(
     ("line", "environment", "expected"),
     [
         ("decode.py", {}, None),
         ("decode.py", {"RANK": "3", "WORLD_SIZE": "4"}, ("_rank_3", "_rank_*")),
-        ("decode.py --tp 8", {"SLURM_PROCID": "0", "SLURM_NTASKS": "8"}, ("_rank_0", "_rank_*")),
+        ("decode.py --tp 8", step(0, 8), ("_rank_0", "_rank_*")),
+        # A batch script is no task, whatever it starts, nor is the shell of an interactive job.
+        ("decode.py --tp 8", {"SLURM_PROCID": "0", "SLURM_NTASKS": "8"}, None),
+        ("torchrun --nproc-per-node 8 x.py", {"SLURM_PROCID": "0", "SLURM_NTASKS": "8", "SLURM_STEP_ID": "-5"}, None),
+        ("vllm serve M -tp 8", {**step(0, 1), "SLURM_NTASKS": "8"}, None),
+        (
+            "decode.py",
+            {"SLURM_NODEID": "0", "SLURM_NNODES": "2", "RANK": "3", "WORLD_SIZE": "4"},
+            ("_rank_3", "_rank_*"),
+        ),
         ("decode.py", {"OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": "8"}, ("_rank_1", "_rank_*")),
         ("decode.py", {"PMI_RANK": "1", "PMI_SIZE": "8"}, ("_rank_1", "_rank_*")),
         ("decode.py", {"RANK": "0", "WORLD_SIZE": "1"}, None),
@@ -460,24 +474,26 @@ def test_what_the_command_sets_is_left_to_it() -> None:
         ),
         (
             "decode.py --tp 16",
-            {"SLURM_PROCID": "9", "SLURM_NTASKS": "16", "SLURM_NODEID": "1", "SLURM_NNODES": "2"},
+            {**step(9, 16), "SLURM_NODEID": "1", "SLURM_STEP_NUM_NODES": "2"},
             ("_node_1_rank_9", "_node_*_rank_*"),
         ),
         # One process a node, which starts the ranks of the node.
         (
             "torchrun --nnodes 2 --nproc-per-node 8 decode.py",
-            {"SLURM_PROCID": "1", "SLURM_NTASKS": "2"},
+            step(1, 2),
             ("_node_1", "_node_*"),
         ),
+        # What starts several is none of them, though it starts as many.
+        ("mpirun -np 2 decode.py", step(1, 2), ("_node_1", "_node_*")),
         (
             "python -m sglang.launch_server --tp 16 --nnodes 2 --node-rank 1",
-            {"SLURM_PROCID": "1", "SLURM_NTASKS": "2", "SLURM_STEP_TASKS_PER_NODE": "1(x2)"},
+            {**step(1, 2), "SLURM_STEP_TASKS_PER_NODE": "1(x2)"},
             ("_node_1", "_node_*"),
         ),
         # As many as the command's options speak of: a rank each, one on a node.
         (
             "decode.py --tp 2",
-            {"SLURM_PROCID": "1", "SLURM_NTASKS": "2", "SLURM_STEP_TASKS_PER_NODE": "1(x2)"},
+            {**step(1, 2), "SLURM_STEP_TASKS_PER_NODE": "1(x2)"},
             ("_rank_1", "_rank_*"),
         ),
     ],

@@ -106,7 +106,9 @@ def test_capture_records_it(
     fake_nsys(programs, "2025.3.1", paper_trace(tmp_path / "export.sqlite"))
     # Of an earlier capture, on a machine of other links.
     (desk / "run.topology.txt").write_text(_PCIE, encoding="utf-8")
-    result = run_cli(capsys, "capture", "-o", "run", "--", "true")
+    refused = run_cli(capsys, "capture", "-o", "run", "--", "true")
+    assert (refused.code, (desk / "run.topology.txt").read_text("utf-8")) == (9, _PCIE)
+    result = run_cli(capsys, "capture", "-f", "-o", "run", "--", "true")
     assert result.code == 0, result.err
     assert (desk / "run.topology.txt").exists() == with_smi
     assert ("the links between the GPUs are in run.topology.txt" in result.err) == with_smi
@@ -115,3 +117,14 @@ def test_capture_records_it(
         assert "$ nvidia-smi topo -m" in text
         assert "$ nvidia-smi nvlink --status" in text
         assert os.uname().nodename not in text
+
+
+def test_a_topology_that_the_workload_writes_stays(
+    programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(programs, smi(3, _NVSWITCH, _LINKS))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("NSYSAN_NSYS", raising=False)
+    fake_nsys(programs, "2025.3.1", paper_trace(tmp_path / "export.sqlite"))
+    assert run_cli(capsys, "capture", "-o", "run", "--", "sh", "-c", "echo mine >run.topology.txt").code == 0
+    assert (tmp_path / "run.topology.txt").read_text("utf-8") == "mine\n"

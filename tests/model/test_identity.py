@@ -214,6 +214,9 @@ def test_mpis_numbers_go_before_those_of_the_shell_around_it(tmp_path: Path) -> 
         ({"RANK": 9, "WORLD_SIZE": 8, "SLURM_PROCID": 1, "SLURM_NPROCS": 8}, (1, "environment SLURM_PROCID")),
         ({"PMIX_RANK": 5, "SLURM_PROCID": 0, "SLURM_NTASKS": 8}, (5, "environment PMIX_RANK")),
         ({"RANK": 6, "OMPI_COMM_WORLD_RANK": 1}, (6, "environment RANK")),
+        ({"SLURM_PROCID": 3, "SLURM_NTASKS": 2, "SLURM_STEP_NUM_TASKS": 8}, (3, "environment SLURM_PROCID")),
+        # The shell of an interactive job is a step of one.
+        ({"SLURM_PROCID": 0, "SLURM_NTASKS": 8, "SLURM_STEP_NUM_TASKS": 1}, (0, "order of process and device")),
         ({"SLURM_PROCID": 0, "SLURM_NTASKS": 1}, (0, "order of process and device")),
     ],
 )

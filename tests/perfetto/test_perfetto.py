@@ -307,6 +307,17 @@ def test_command_writes_the_same_bytes_each_time(tmp_path: Path, capsys: pytest.
     assert told["otherData"]["inputs"] == ["t.sqlite"]
 
 
+def test_command_writes_to_standard_output(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trace = paper_trace(tmp_path / "t.sqlite")
+    run_cli(capsys, "export", "--perfetto", tmp_path / "a.json", trace)
+    monkeypatch.chdir(tmp_path)
+    result = run_cli(capsys, "export", "--perfetto", "-", trace)
+    assert (result.code, result.out) == (0, (tmp_path / "a.json").read_text("utf-8"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "t.sqlite"]
+
+
 def test_command_never_replaces_a_file_unasked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     trace, output = paper_trace(tmp_path / "t.sqlite"), tmp_path / "a.json"
     output.write_text("mine")

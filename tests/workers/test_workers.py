@@ -165,6 +165,39 @@ def test_an_interrupt_ends_all_processes(paths: list[Path]) -> None:
             os.kill(pid, 0)
 
 
+#: The whole command line, sent signal argv[1] when it has begun its argv[2]-th process, and told it nothing yet.
+_ENDED_AT_A_START = """
+import os, signal, sys
+from multiprocessing import util
+from nsysan.cli import main
+which, moment = int(sys.argv[1]), int(sys.argv[2])
+begun = 0
+def counted(begin):
+    def spawn(*arguments):
+        global begun
+        pid = begin(*arguments)
+        begun += 1
+        if begun == moment:
+            os.kill(os.getpid(), which)
+        return pid
+    return spawn
+util.spawnv_passfds = counted(util.spawnv_passfds)
+sys.argv[1:] = sys.argv[3:]
+main()
+"""
+
+
+@pytest.mark.parametrize("which", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("moment", [1, 2, 3])
+def test_an_end_while_processes_start_is_that_of_all(paths: list[Path], which: signal.Signals, moment: int) -> None:
+    arguments = [str(int(which)), str(moment), "report", *map(str, paths), "--json", "-", "--jobs", "2"]
+    command = signalled(sys.executable, "-c", _ENDED_AT_A_START, *arguments)
+    # What is left holds the pipes open.
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    said = "nsysan: interrupted" if which == signal.SIGINT else ""
+    assert (result.returncode, result.stdout, result.stderr.strip()) == (128 + which, "", said)
+
+
 def test_frames_can_be_had_from_processes(pool: Pool, paths: list[Path]) -> None:
     run, here = analyze(paths[:2], trace_set=pool), analyze(paths[:2])
     assert run.work.equals(here.work)
