@@ -69,8 +69,8 @@ class Late:
     and by the mean, which has the tail; most: what is saved at most, None where saves is all; mean_period: the mean
     step, of which that is a part. cause: None where it is a host's, and nothing tells whether that is to blame. parts:
     of what it costs, by cause. kernels: those that take longer, most first, and by how much; apart: what of that no
-    other rank runs there. where: at which calls it is waited for, and idle: what it idles more than the others, by
-    cause; of one rank alone.
+    other rank runs there; between: whether its GPU loses most of that between kernels. where: at which calls it is
+    waited for, and idle: what it idles more than the others, by cause; of one rank alone.
     """
 
     ranks: tuple[int, ...]
@@ -82,6 +82,7 @@ class Late:
     parts: Mapping[LateCause, int]
     kernels: Sequence[tuple[str, int]] = ()
     apart: int = 0
+    between: bool = False
     where: Hotspot | None = None
     mean_period: int = 0
     most: int | None = None

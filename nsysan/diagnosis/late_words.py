@@ -91,6 +91,8 @@ def why_late(late: Late | Straggler) -> str:
     idles = "they idle" if several else "it idles"
     if late.cause is None:
         return f"{idles} longer, and nothing tells whether {'their hosts are' if several else 'its host is'} late"
+    if isinstance(late, Late) and late.cause == LateCause.COMPUTE and late.between:
+        return f"{'their GPUs take' if several else 'its GPU takes'} longer from one kernel to the next"
     if late.cause == LateCause.HOST and not by_host(late):
         return f"{idles} longer ({next(iter(late.idle)).words})"
     return (WHY_LATE_TOGETHER if several else WHY_LATE)[late.cause]

@@ -81,6 +81,7 @@ def _alone(
         parts=parts,
         kernels=[(name, ns) for name, ns in one.kernels if ns >= least][:_KERNELS],
         apart=one.apart,
+        between=one.between,
         where=find_hotspot(
             rank,
             calls,
@@ -104,6 +105,7 @@ def _together(one: LateRanks, alone: Mapping[int, Late]) -> Late:
         mean_costs=max(0, one.mean_costs),
         mean_saves=max(0, one.mean_saves),
         parts=dict.fromkeys(LATE_CAUSES, 0) | {cause: max(0, one.costs, one.mean_costs)},
+        between=all(alone[rank].between for rank in one.ranks if rank in alone),
     )
 
 

@@ -38,7 +38,7 @@ class Cells:
         return np.bincount(self.of, weights=values, minlength=len(self.rank)).astype(np.float64)
 
 
-def in_steps(cells: Cells, right: F64, ns: F64, then: F64, deviations: float, excess: int) -> F64:
+def in_steps(cells: Cells, right: F64, ns: F64, then: F64, deviations: float, excess: int, alike: float = 1.0) -> F64:
     """What rows take on a rank that is right, where so far each place was looked at by itself.
 
     right: what each takes by that; ns: as measured; then: what its place takes in that step elsewhere (lower median);
@@ -62,7 +62,8 @@ def in_steps(cells: Cells, right: F64, ns: F64, then: F64, deviations: float, ex
             at = (cells.rank == rank) & (cells.stage == stage)
             limit[at] = most
             # What most steps take longer beyond noise is no usual step of that rank.
-            centre[at] = shortest[rank][0] if abs(shortest[rank][0] - middle) <= most else middle
+            noise = max(most, (alike - 1) * float(np.median(elsewhere[at])))
+            centre[at] = shortest[rank][0] if abs(shortest[rank][0] - middle) <= noise else middle
     more = np.where(beyond - centre > limit, beyond - centre, 0.0)
     share = 1 - more / np.maximum(have, 1.0)
     taken = as_it_was - have

@@ -149,6 +149,7 @@ def _told(
                 parts=own,
                 kernels=_kernels(work),
                 apart=_apart(work),
+                between=_between(basis, rank),
             )
         )
     found.sort(key=lambda one: (-max(one.costs, one.mean_costs), one.ranks))
@@ -202,6 +203,13 @@ def _apart(work: pl.DataFrame) -> int:
     """Of that what no other rank has there: it is right without, ns a step."""
     own = work.filter(level=0)
     return round(float((own["more"] * own["part"]).sum()))
+
+
+def _between(basis: Basis, rank: int) -> bool:
+    """Whether the GPU of a rank loses more between its operations than in them."""
+    graph, own = basis.graph, basis.node_rank == rank
+    longer = np.where(own, basis.delays.lane - basis.levels.lane, 0)[graph.first_operation : graph.first_arrival]
+    return bool(longer[0::2].sum() > longer[1::2].sum())
 
 
 def _work(basis: Basis, replays: Replays, rank: int) -> pl.DataFrame:

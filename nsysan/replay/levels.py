@@ -21,6 +21,8 @@ from nsysan.replay.shape import Delays, Graph, Levels
 
 #: So large a share of the period is what few places or one step lose.
 _SHARE = 0.01
+#: Gaps of two GPUs of a model differ by up to 13 % with their clocks.
+_CLOCKS = 1.25
 
 
 def levels_of(graph: Graph, delays: Delays, period: int) -> Levels:
@@ -40,7 +42,9 @@ def levels_of(graph: Graph, delays: Delays, period: int) -> Levels:
     # Between the nodes of a graph no host comes in.
     inside = _inside_graphs(graph)
     gaps = work.with_columns(group=pl.lit(0), ns=pl.Series(delays.lane[first:end:2])).filter(pl.Series(inside))
-    lane[first:end:2][inside], _ = right_of(gaps, pl.col("name"), peers, excess, np.ones(len(gaps), dtype=np.bool_))
+    lane[first:end:2][inside], _ = right_of(
+        gaps, pl.col("name"), peers, excess, np.ones(len(gaps), dtype=np.bool_), _CLOCKS
+    )
     lane[first:end:2] = np.where(extra, 0, lane[first:end:2])
     kind = pl.concat_str("launch", "name", ignore_nulls=True)
     for offset, group in ((0, pl.lit(0)), (1, _group("launch"))):
@@ -55,7 +59,7 @@ def levels_of(graph: Graph, delays: Delays, period: int) -> Levels:
     own = graph.calls.select(pl.col("rank").n_unique().over("thread") == 1).to_series().to_numpy()
     for offset in (0, 1):
         lane[offset:first:2] = np.where(own, lane[offset:first:2], delays.lane[offset:first:2])
-    cross, owner = slow_edges(graph, delays, peers, own)
+    cross, owner = slow_edges(graph, delays, peers, own, excess)
     launches = np.flatnonzero(graph.link == Link.LAUNCH)
     gone = launches[extra[(graph.edges.target[launches] - first) // 2]]
     cross[gone], owner[gone] = NEVER, graph.edges.target[gone]

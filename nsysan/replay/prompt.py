@@ -8,17 +8,20 @@ import polars as pl
 
 from nsysan.replay.engine import I64
 from nsysan.replay.links import Link
-from nsysan.replay.right import BY_MAD, ERRORS, OF_MEDIAN, lower_median
+from nsysan.replay.right import BY_MAD, DEVIATIONS, ERRORS, OF_MEDIAN, lower_median
 from nsysan.replay.shape import Delays, Graph
 
 #: Fewer steps in which an edge bound what it leads to do not tell what it usually takes.
 _STEPS = 3
 
 
-def slow_edges(graph: Graph, delays: Delays, peers: pl.DataFrame, own: npt.NDArray[np.bool_]) -> tuple[I64, I64]:
+def slow_edges(
+    graph: Graph, delays: Delays, peers: pl.DataFrame, own: npt.NDArray[np.bool_], excess: int
+) -> tuple[I64, I64]:
     """Of each edge its delay where nothing is wrong with its rank, and the node of the host that it is of, -1 of none.
 
     peers: rank, stage, and how many ranks do the same; own: whether a call is of a thread that is of one rank.
+    excess: ns that a step must lose by it.
     """
     cross, owner = delays.cross.copy(), np.full(len(delays.cross), -1, dtype=np.int64)
     source, target, first = graph.edges.source, graph.edges.target, graph.first_operation
@@ -55,12 +58,16 @@ def slow_edges(graph: Graph, delays: Delays, peers: pl.DataFrame, own: npt.NDArr
         .filter(2 * pl.len().over(place) > pl.col("peers"))
     )
     usual = usual.with_columns(lower_median("usual").over(place).alias("level"), lower_median("spread").over(place))
-    slower = pl.col("usual") - pl.col("level") > ERRORS * OF_MEDIAN * pl.col("spread") / pl.col("steps").sqrt()
-    slow = usual.filter(slower).select("rank", *place, factor=pl.col("level") / pl.col("usual"))
-    if slow.is_empty():
-        return cross, owner
-    told = edges.join(slow, on=["rank", *place], how="inner").select(
-        "edge", right=(pl.col("ns") * pl.col("factor")).round()
+    told = edges.join(usual.drop("peers"), on=["rank", *place], how="inner")
+    ns, level = pl.col("ns"), pl.col("level")
+    slow = pl.col("usual") - level > ERRORS * OF_MEDIAN * pl.col("spread") / pl.col("steps").sqrt()
+    # Of a rank that is slow in most steps those stay that are not.
+    right = (
+        pl.when(ns - pl.max_horizontal("usual", level) > pl.max_horizontal(DEVIATIONS * pl.col("spread"), excess))
+        .then(level)
+        .when(slow)
+        .then(pl.max_horizontal(ns * level / pl.col("usual"), pl.min_horizontal(ns, level)))
+        .otherwise(ns)
     )
-    cross[told["edge"].to_numpy()] = told["right"].cast(pl.Int64).to_numpy()
+    cross[told["edge"].to_numpy()] = told.select(right.round().cast(pl.Int64)).to_series().to_numpy()
     return cross, owner

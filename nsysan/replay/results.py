@@ -37,7 +37,8 @@ class LateRanks:
 
     costs: of the step as it is when the other late ranks are right. saves: where these alone are put right; both also
     by mean, with the steps that are in the tail. parts: of what it costs, by cause; kernels: what these take longer;
-    apart: what of that is work that no other rank has there. most: what these alone may save where hosts that wait are
+    apart: what of that is work that no other rank has there; between: whether most of what its GPU takes longer lies
+    between its operations. most: what these alone may save where hosts that wait are
     told of results at once, None where that is not asked (see replay.replies.unheard).
     """
 
@@ -50,6 +51,7 @@ class LateRanks:
     parts: Mapping[str, int] = field(default_factory=dict)
     kernels: Sequence[tuple[str, int]] = ()
     apart: int = 0
+    between: bool = False
     most: int | None = None
 
     def times(self, ratio: Fraction) -> LateRanks:

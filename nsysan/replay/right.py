@@ -13,7 +13,7 @@ from nsysan.replay.engine import I64
 #: So many standard errors lie between what is noise and what is not, of a place or group over the steps.
 ERRORS = 4.0
 #: So many standard deviations, and so large a share of the period, is a step's own excess at a place.
-_DEVIATIONS = 6.0
+DEVIATIONS = 6.0
 #: Other work in the place of what a rank lacks is as good as that unless it takes longer by this share.
 _ALIKE = 0.05
 _PAIR = 2
@@ -26,14 +26,20 @@ BY_MAD, OF_MEDIAN = 1.4826, 1.2533
 
 
 def right_of(
-    rows: pl.DataFrame, kind: pl.Expr, peers: pl.DataFrame, excess: int, summed: npt.NDArray[np.bool_] | None = None
+    rows: pl.DataFrame,
+    kind: pl.Expr,
+    peers: pl.DataFrame,
+    excess: int,
+    summed: npt.NDArray[np.bool_] | None = None,
+    alike: float = 1.0,
 ) -> tuple[I64, npt.NDArray[np.bool_]]:
     """What each row takes on a rank that is right; and whether it is what most ranks do not have.
 
     rows: stretch, step, rank, segment, place (null where nothing is alike on other ranks), group (a number), ns, and
     what kind each is told by. peers: rank, stage, and how many ranks do the same. excess: ns that a step must lose.
     summed: the rows that may together lose them, others only one by one. Not those of hosts, whose noise is of the
-    step: what one is held up by it is at many places.
+    step: what one is held up by it is at many places. alike: up to so many times as long as its level a rank is right
+    in most steps.
     """
     if rows.is_empty():
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.bool_)
@@ -63,7 +69,7 @@ def right_of(
         at_once = _without_moved(rows.with_columns(kind=kind), at_once)
         instead = _instead(rows, at_once)
     rows = rows.hstack(at_once.sort("at").select("n", "total", "then", "extra")[at])
-    usual = _usual(rows)
+    usual = _usual(rows, alike)
     told = rows.select("rank", "segment", "place", "ns", "then", "extra", "own").hstack(
         usual.sort("own").select("usual", "level", "deviation", "in_common", "late", "factor")[own]
     )
@@ -74,7 +80,7 @@ def right_of(
     told = told.with_columns(
         other=pl.col("extra") & pl.col("instead").is_not_null(), constant=pl.Series(_is_constant(told))
     )
-    ns, wide, longer = pl.col("ns"), _DEVIATIONS * pl.col("deviation"), pl.col("usual") - pl.col("level")
+    ns, wide, longer = pl.col("ns"), DEVIATIONS * pl.col("deviation"), pl.col("usual") - pl.col("level")
     cells = Cells.of_rows(rows)
     # By itself no place need show it: another layer's expert has most of the work.
     beyond = told.select(ns - pl.max_horizontal("usual", "then"), wide=wide)
@@ -100,7 +106,7 @@ def right_of(
     told = told.with_columns(right=pl.when(common).then(right.cast(pl.Float64)))
     if summed is not None:
         have, measured, elsewhere = (told[name].cast(pl.Float64).to_numpy() for name in ("right", "ns", "then"))
-        found = in_steps(cells, np.where(summed, have, np.nan), measured, elsewhere, _DEVIATIONS, excess)
+        found = in_steps(cells, np.where(summed, have, np.nan), measured, elsewhere, DEVIATIONS, excess, alike)
         told = told.with_columns(right=pl.Series(np.where(summed, found, have)).fill_nan(None))
     extra = pl.col("extra") & ~pl.col("other")
     whole = (
@@ -110,7 +116,7 @@ def right_of(
     return result["right"].to_numpy(), result["extra"].to_numpy()
 
 
-def _usual(rows: pl.DataFrame) -> pl.DataFrame:
+def _usual(rows: pl.DataFrame, alike: float) -> pl.DataFrame:
     """own, usual, level, deviation, in_common, late, factor of each place of each rank; rows: as right_of has them.
 
     What varies on all ranks alike is taken beside what the others take in that step: usual and level are then as in a
@@ -142,7 +148,9 @@ def _usual(rows: pl.DataFrame) -> pl.DataFrame:
         deviation=pl.when("in_common").then("apart").otherwise("spread"),
     )
     error = ERRORS * OF_MEDIAN * pl.col("deviation") / pl.col("steps").sqrt()
-    usual = usual.with_columns(late=pl.col("usual") - pl.col("level") > error)
+    usual = usual.with_columns(
+        late=(pl.col("usual") - pl.col("level") > error) & (pl.col("usual") > alike * pl.col("level"))
+    )
     # Of what no place shows alone the places of a group may show it together.
     # A place of few steps is no more of a step than that, and tells no noise.
     most = pl.col("steps").max().over("rank")
@@ -155,7 +163,7 @@ def _usual(rows: pl.DataFrame) -> pl.DataFrame:
         .agg(pl.sum("total"), error=pl.col("error").sum().sqrt())
     )
     rest = rest.with_columns(level=lower_median("total").over("group"))
-    slower = pl.col("total") - pl.col("level") > pl.col("error")
+    slower = (pl.col("total") - pl.col("level") > pl.col("error")) & (pl.col("total") > alike * pl.col("level"))
     rest = rest.select("rank", "group", factor=pl.when(slower).then(pl.col("level") / pl.col("total")).otherwise(1.0))
     return usual.join(rest, on=["rank", "group"], how="left").with_columns(pl.col("factor").fill_null(1.0))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,20 @@ def test_what_one_rank_takes_between_its_work(
     report = told(tmp_path, now)
     held(report, now, server(ops, right), {late})
     assert report.diagnosis.late[0].cause == cause
+    assert ("from one kernel to the next" in report.late_sentence()) == bool(wrong.gap)
+
+
+def test_launches_that_wait_for_another_process_in_most_steps(tmp_path: Path) -> None:
+    """In five of eight steps rank 2's work begins 300 us after its launch: the others stay as they are."""
+    held_up = [step % 8 < 5 for step in range(60)]
+    ops = large()
+    ops[0] = replace(ops[0], lost=lambda rank, step: 300_000 * (rank == 2 and held_up[step]))
+    now = server(ops)
+    report = told(tmp_path, now)
+    held(report, now, server(large()), {2})
+    right = server(large())
+    lost = now.period(of_mean=True) - right.period(of_mean=True)
+    assert report.diagnosis.late[0].mean_saves == pytest.approx(lost, abs=EXACT * now.period(of_mean=True))
 
 
 def test_a_slow_clock_is_slow_between_kernels_too(tmp_path: Path) -> None:
