@@ -62,14 +62,26 @@ def spread(command: _Command) -> _Command:
 
 
 def expand(names: tuple[str, ...]) -> list[Path]:
-    """Files that the user named: as they are, by glob pattern, or the exports in a folder, each once."""
+    """Files that the user named: as they are, by glob pattern, or the exports in a folder, each once by any name."""
     found: list[Path] = []
     for name in names:
         try:
             found += _expanded(name)
         except OSError as error:
             raise NsysanError(f"{name}: cannot be read: {error.strerror}", ExitCode.NO_SUCH_FILE) from error
-    return list(dict.fromkeys(found))
+    once: dict[Path | tuple[int, int], Path] = {}
+    for path in found:
+        once.setdefault(_file(path), path)
+    return list(once.values())
+
+
+def _file(path: Path) -> Path | tuple[int, int]:
+    """What is one for all paths of a file: links and spellings do not matter. Where none is there, the path."""
+    try:
+        there = path.stat()
+    except OSError:
+        return path
+    return there.st_dev, there.st_ino
 
 
 def _expanded(name: str) -> list[Path]:

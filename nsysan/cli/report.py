@@ -162,7 +162,8 @@ def command(
     TRACE is what `nsys export --type sqlite`, parquetdir or arrowdir writes (with --include-json true --include-blobs
     true where it has them, for message sizes), of any nsys since 2020; or an .nsys-rep where nsys is installed.
     Several, a folder or a glob are the traces of one run, one a rank or a host, and are put on one clock; one that
-    cannot be read is named and left out. They are only read. The summary goes to standard output, the page to a file.
+    cannot be read, or is a copy of another, is named and left out. They are only read. The summary goes to standard
+    output, the page to a file.
 
     \b
     Examples:

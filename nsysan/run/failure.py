@@ -1,4 +1,4 @@
-"""A trace of a run that could not be read."""
+"""A trace that does not count in a run: one that could not be read, or a copy of another."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from nsysan._errors import NsysanError
 
 @dataclass(frozen=True)
 class Failure:
-    """A trace that could not be read, and why."""
+    """A trace that is left out, and why. is_copy: another shows all that it shows."""
 
     name: str
     path: str
     error: NsysanError
+    is_copy: bool = False
 
     @property
     def why(self) -> str:
