@@ -13,7 +13,7 @@ from statistics import median
 from nsysan.check.collective import collective_words, hot_collective, is_alike, of_steps, percentile, same_collective
 from nsysan.check.kernel_rules import UNITS as KERNEL_UNITS
 from nsysan.check.kernel_rules import KernelAddress, kernel_figure, named_kernels
-from nsysan.check.late_told import late_is_told, late_of
+from nsysan.check.late_told import caused_of, late_is_told, late_of
 from nsysan.check.rules import PERCENTILES, SHARES, SPREAD, STRAGGLER, TAIL, TOKENS, Rule
 from nsysan.report.read_back import Collective, ReportDocument
 from nsysan.text import counted, duration, numbered
@@ -162,9 +162,9 @@ def exit_code(outcomes: list[Outcome]) -> int:
 
 def _share(document: ReportDocument, name: str) -> float | None:
     """In per cent of the period; of what late ranks cause, of that of the step of which it is told."""
-    found = late_of(document) if name == "caused" else None
-    if found is not None:
-        return 100 * found.share
+    if name == "caused":
+        found = caused_of(document)
+        return None if found is None else 100 * found[1]
     part, period = metric_of(document, name), _median(document, "period")
     return 100 * part / period if part is not None and period else None
 
@@ -183,7 +183,8 @@ def metric_of(document: ReportDocument, name: str) -> float | None:
     if name in SHARES:
         return _share(document, name.removesuffix("_share"))
     if name == "caused":
-        return _caused(document)
+        found = caused_of(document)
+        return None if found is None else float(found[0])
     if name in PERCENTILES:
         hot = hot_collective(document)
         return None if hot is None else percentile(hot, name)
@@ -223,14 +224,11 @@ def _check_straggler(rule: Rule, document: ReportDocument) -> Outcome:
         return Outcome(rule, RuleVerdict.FAIL, found.words)
     if not late_is_told(document):
         return Outcome(rule, RuleVerdict.CANNOT_TELL, "whether a rank is late is not known in this run")
-    return Outcome(rule, RuleVerdict.PASS, "no rank is late")
-
-
-def _caused(document: ReportDocument) -> float | None:
-    found = late_of(document)
-    if found is not None:
-        return float(found.saves)
-    return 0.0 if late_is_told(document) else None
+    turns = caused_of(document)
+    in_turn = (
+        f" by itself; ranks are late in turn, which costs {duration(turns[0])} a step" if turns and turns[0] else ""
+    )
+    return Outcome(rule, RuleVerdict.PASS, f"no rank is late{in_turn}")
 
 
 def _of_spread(document: ReportDocument, name: str) -> float | None:

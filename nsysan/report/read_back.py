@@ -18,8 +18,10 @@ from nsysan.report.kernel_read_back import KernelFigures, kernel_groups_from, ke
 from nsysan.report.nccl_read_back import NcclSays, nccl_from
 from nsysan.report.pace_read_back import (
     ANY,
+    Caused,
     Late,
     LateRank,
+    caused_from,
     durations,
     late_from,
     replay_error_from,
@@ -135,6 +137,7 @@ class ReportDocument:
     kernel_groups: list[KernelFigures]
     straggler: LateRank | None
     late: list[Late]
+    caused: Caused | None
     replay_error: float | None
     what_if: Mapping[str, int | None]
     verdict: str
@@ -191,6 +194,7 @@ def report_document(values: object, name: str) -> ReportDocument:
         kernel_groups=kernel_groups_from(fields, replica, population),
         straggler=straggler_from(fields.below_or_none("straggler")),
         late=[late_from(row) for row in fields.rows("late")] if fields.values.get("late") is not None else [],
+        caused=caused_from(fields),
         replay_error=replay_error_from(fields.below_or_none("what_if")),
         what_if=what_if_from(fields.below_or_none("what_if")),
         verdict=_KINDS.get(kind := verdict.text("kind"), kind),
