@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from nsysan.cli.exits import OUTPUT, RUN, exit_codes
+from nsysan.cli.options import WORDS
 from nsysan.cli.screen import columns, in_colour, say
 from nsysan.cli.suggesting import Suggesting
 from nsysan.output import check_writable, own_page, write_text
-from nsysan.text import plain, table
+from nsysan.text import encodable, plain, table
 
 if TYPE_CHECKING:
     from nsysan.history.cells import Row
@@ -84,12 +85,13 @@ def command() -> None:
 @command.command("add", short_help="Add a run: its trace, or the JSON of its report.")
 @click.argument("traces", nargs=-1, required=True, metavar="TRACE...")
 @_db_option
-@click.option("--name", metavar="TEXT", help="Name of the run.  [default: the trace's]")
-@click.option("--host", metavar="ALIAS", help="Where it ran, by a name of your choice.")
-@click.option("--commit", metavar="TEXT", help="Commit that ran.")
-@click.option("--tag", "tags", multiple=True, metavar="WORD", help="A word to find it by; repeatable.")
+@click.option("--name", type=WORDS, metavar="TEXT", help="Name of the run.  [default: the trace's]")
+@click.option("--host", type=WORDS, metavar="ALIAS", help="Where it ran, by a name of your choice.")
+@click.option("--commit", type=WORDS, metavar="TEXT", help="Commit that ran.")
+@click.option("--tag", "tags", type=WORDS, multiple=True, metavar="WORD", help="A word to find it by; repeatable.")
 @click.option(
     "--workload",
+    type=WORDS,
     metavar="TEXT",
     help="What ran: runs of one workload are one line of the plot.  [default: by GPUs, ranks, graphs and messages]",
 )
@@ -135,12 +137,12 @@ def _page(named: Path | None, traces: tuple[str, ...]) -> str | None:
     first = Path(traces[0])
     beside = [folder / f"{first.stem}.html" for folder in (Path(), first.parent)] if len(traces) == 1 else []
     found = named or next((path for path in beside if own_page(path)), None)
-    return None if found is None else str(found.absolute())
+    return None if found is None else encodable(str(found.absolute()))
 
 
 @command.command("list", short_help="List the runs, oldest first.")
 @_db_option
-@click.option("--tag", "tags", multiple=True, metavar="WORD", help="Only runs with this tag; repeatable.")
+@click.option("--tag", "tags", type=WORDS, multiple=True, metavar="WORD", help="Only runs with this tag; repeatable.")
 @_figure_option
 @_format_option
 @in_colour
@@ -200,7 +202,7 @@ def show(run: int, db: Path, kind: str) -> None:
 
 @command.command("plot", short_help="Write a page with the trends over the runs.")
 @_db_option
-@click.option("--tag", "tags", multiple=True, metavar="WORD", help="Only runs with this tag; repeatable.")
+@click.option("--tag", "tags", type=WORDS, multiple=True, metavar="WORD", help="Only runs with this tag; repeatable.")
 @_figure_option
 @click.option(
     "-o",

@@ -16,7 +16,7 @@ from nsysan import progress, timings
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.columns.memory import settle
 from nsysan.scratch import scratch
-from nsysan.text import plain
+from nsysan.text import encodable, plain
 
 if TYPE_CHECKING:
     from nsysan.capture.nsys import Nsys
@@ -149,7 +149,7 @@ def analysed(
                 export = path if scheduler else stack.enter_context(source)
                 exports[path] = redaction.copy(path, export) if redaction else export
             except NsysanError as error:
-                failures.append(Failure(path.name, str(path), error))
+                failures.append(Failure(encodable(path.name), str(path), error))
         if not exports:
             raise failures[0].error
         trace_set = stack.enter_context(trace_set_for(list(exports.values()), jobs, scheduler))

@@ -16,6 +16,7 @@ from nsysan.run.failure import Failure
 from nsysan.run.merge import merge
 from nsysan.run.run import Run
 from nsysan.run.trace_set import LocalTraces, TraceSet
+from nsysan.text import encodable
 from nsysan.trace.trace import Trace
 
 
@@ -46,7 +47,7 @@ def analyze(
     found = trace_set.read([ReadRequest(source, steps, use_nvtx, selection) for source in sources])
     summaries = {number: summary for number, summary in enumerate(found) if isinstance(summary, TraceSummary)}
     failures = [
-        Failure(source.name, _path(source), summary)
+        Failure(encodable(source.name), _path(source), summary)
         for source, summary in zip(sources, found, strict=True)
         if isinstance(summary, NsysanError)
     ]
@@ -70,4 +71,4 @@ def _copy(source: Trace | Path, first: str) -> Failure:
     """A copy of the trace that is called `first`."""
     path = _path(source)
     error = NsysanError(f"{path}: shows the same processes at the same times as {first}", ExitCode.NOT_ONE_RUN)
-    return Failure(source.name, path, error, is_copy=True)
+    return Failure(encodable(source.name), path, error, is_copy=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nsysan._errors import NsysanError
+from nsysan.text import encodable
 
 
 @dataclass(frozen=True)
@@ -19,4 +20,4 @@ class Failure:
     @property
     def why(self) -> str:
         """The error without the file and its folder, which may say more than a report should."""
-        return str(self.error).removeprefix(f"{self.path}: ").replace(self.path, self.name)
+        return encodable(str(self.error).removeprefix(f"{self.path}: ").replace(self.path, self.name))
