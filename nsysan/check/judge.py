@@ -16,7 +16,7 @@ from nsysan.check.kernel_rules import KernelAddress, kernel_figure, named_kernel
 from nsysan.check.late_told import caused_of, late_is_told, late_of
 from nsysan.check.rules import PERCENTILES, SHARES, SPREAD, STRAGGLER, TAIL, TOKENS, Rule
 from nsysan.report.read_back import Collective, ReportDocument
-from nsysan.text import counted, duration, numbered
+from nsysan.text import counted, duration, listed, numbered
 
 
 class RuleVerdict(StrEnum):
@@ -92,6 +92,10 @@ def _unlike(document: ReportDocument, baseline: ReportDocument) -> str:
     many = [len(one.ranks) for one in (document, baseline)]
     if all(many) and many[0] != many[1]:
         return f"the baseline is of {counted(many[1], 'rank')}, this run of {many[0]}"
+    gpus = [set(one.gpu_models) for one in (document, baseline)]
+    if None not in gpus[0] | gpus[1] and gpus[0] != gpus[1]:
+        names = [listed(sorted(map(str, models))) for models in gpus]
+        return f"the baseline is of {names[1]}, this run of {names[0]}: changes of other GPUs tell nothing of this one"
     return ""
 
 
