@@ -21,6 +21,7 @@ from nsysan.text import encodable, plain, table
 if TYPE_CHECKING:
     from nsysan.history.cells import Row
     from nsysan.history.kept_kernels import KernelFigure
+    from nsysan.report.read_back import ReportDocument
 
 _Command = TypeVar("_Command", bound=Callable[..., None])
 #: Columns that keep a list as JSON.
@@ -126,17 +127,20 @@ def add(
     from nsysan.history.database import Labels, add_run, opened_history
 
     document = document_of(traces, quiet=quiet)
+    labels = Labels(name, host, commit, tags, workload, _page(page, traces, document))
     with opened_history(db, create=True) as database:
-        run, new = add_run(database, document, Labels(name, host, commit, tags, workload, _page(page, traces)))
+        run, new = add_run(database, document, labels)
     if not quiet:
         click.echo(f"{'added run' if new else 'already there as run'} {run} in {plain(str(db), 4_096)}")
 
 
-def _page(named: Path | None, traces: tuple[str, ...]) -> str | None:
-    """Where the page of a run's report lies: as the user says, else where `nsysan report` writes it."""
-    first = Path(traces[0])
+def _page(named: Path | None, traces: tuple[str, ...], document: ReportDocument) -> str | None:
+    """Where the page of a run's report lies: as the user says, else where `nsysan report` writes it, if it is of it."""
+    from nsysan.report.page_subject import recorded
+
+    first, of = Path(traces[0]), recorded(document.inputs)
     beside = [folder / f"{first.stem}.html" for folder in (Path(), first.parent)] if len(traces) == 1 else []
-    found = named or next((path for path in beside if own_page(path)), None)
+    found = named or next((path for path in beside if own_page(path, of)), None)
     return None if found is None else encodable(str(found.absolute()))
 
 
@@ -238,7 +242,7 @@ def plot(db: Path, tags: tuple[str, ...], figures: tuple[str, ...], output: Path
     with opened_history(db) as database:
         wanted, steps = asked or groups_in(database), periods_of(database)
         runs = with_figures(database, list_runs(database, tags), wanted)
-    page = to_html(runs, db.name, steps, output.absolute().parent, [one.text for one in wanted])
+    page = to_html(runs, db, steps, output.absolute().parent, [one.text for one in wanted])
     write_text(output, page, force=force)
     click.echo(f"wrote {plain(str(output), 4_096)}")
 

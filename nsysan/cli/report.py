@@ -23,7 +23,7 @@ from nsysan.cli.options import (
     possible_untraced,
     steps_of,
 )
-from nsysan.cli.outputs import alike, outputs_of, written
+from nsysan.cli.outputs import alike, check_page, outputs_of, written
 from nsysan.cli.redacted import redaction_if
 from nsysan.cli.screen import columns, in_colour, say
 from nsysan.cli.timed import timed
@@ -204,6 +204,7 @@ def command(
         from nsysan.page import png as pictures
     charts = pictures.paths(png) if png else {}
     files, to_stdout = outputs_of(named, paths, force=force, others=charts.values())
+    check_page(html, paths, force=force)
     everything = files | {f"--png ({chart})": path for chart, path in charts.items()}
     if twice := alike(everything):
         raise click.UsageError(f"{' and '.join(twice)} both name {everything[twice[0]]}")

@@ -43,11 +43,12 @@ _HOW = "write one with `nsysan report TRACE --json FILE`"
 
 @dataclass(frozen=True)
 class Input:
-    """A trace that was read."""
+    """A trace that was read. session_start: None where it is not told."""
 
     name: str
     nsys_version: str | None
     graph_trace: str
+    session_start: int | None
 
 
 @dataclass(frozen=True)
@@ -238,7 +239,8 @@ def _schema(told: object, name: str) -> int:
 
 
 def _input(row: Fields) -> Input:
-    return Input(row.text("name"), row.text_or_none("nsys_version"), row.text("graph_trace"))
+    start = row.whole_or_none("session_start_utc_ns") if "session_start_utc_ns" in row.values else None
+    return Input(row.text("name"), row.text_or_none("nsys_version"), row.text("graph_trace"), start)
 
 
 def _ranks(rows: list[Fields]) -> list[RankFigures]:

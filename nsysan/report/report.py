@@ -46,12 +46,13 @@ GRAPHS = {
 
 @dataclass(frozen=True)
 class Input:
-    """One export that was read."""
+    """One export that was read. session_start: ns since 1970, None where it does not tell."""
 
     name: str
     nsys_version: str | None
     schema_version: str | None
     graph_trace: GraphMode
+    session_start: int | None = None
 
 
 @dataclass(frozen=True)
