@@ -75,7 +75,7 @@ def _check(path: Path, *, force: bool, source: Path | None, of: str | None) -> N
         raise NsysanError(f"{path}: is the trace itself; name another output with -o", ExitCode.OUTPUT_UNWRITABLE)
     # A link that leads nowhere is a name that somebody gave, too.
     if os.path.lexists(path) and not force and not own_page(path, of):
-        raise exists(path)
+        raise exists(path, of)
     folder = path.absolute().parent
     if not folder.is_dir():
         raise NsysanError(f"{path}: there is no folder {path.parent}; create it first", ExitCode.OUTPUT_UNWRITABLE)
@@ -96,7 +96,8 @@ def write_bytes(path: Path, content: bytes, *, force: bool) -> None:
     Of several that write one new file at once, without `force`, one does; the others' NsysanError says that it exists.
     """
     signature = _signature_of(content)
-    of = None if signature is None else signature[1].decode()
+    # What is no page replaces none.
+    of = "" if signature is None else signature[1].decode()
     check_writable(path, force=force, of=of)
     # Named before it is made: an interrupt between its making and its naming would leave it behind.
     temporary = scratch.unfinished(path.absolute().parent)
@@ -140,9 +141,9 @@ def _put_without_links(made: Path, path: Path) -> None:
     made.replace(path)
 
 
-def exists(path: Path) -> NsysanError:
-    """The error for an output that is there already."""
-    which = ", a page of another trace, comparison or history" if own_page(path) else ""
+def exists(path: Path, of: str | None = None) -> NsysanError:
+    """The error for an output that is there already; of: the subject of the page that would replace it."""
+    which = ", a page of another trace, comparison or history" if of and own_page(path) else ""
     return NsysanError(
         f"{path}: exists already{which}; pass --force to replace it, or another name{' (-o)' if which else ''}",
         ExitCode.OUTPUT_EXISTS,

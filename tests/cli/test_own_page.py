@@ -63,6 +63,8 @@ def test_a_page_of_something_else_stays(tmp_path: Path) -> None:
     assert not own_page(path, subject(["another trace"]))
     with pytest.raises(NsysanError, match=r"exists already, a page of another trace.*--force .*\(-o\)"):
         write_text(path, other, force=False)
+    with pytest.raises(NsysanError, match=r"exists already; pass --force"):
+        write_text(path, "{}\n", force=False)
     write_text(path, other, force=True)
     assert path.read_text("utf-8") == other
 

@@ -155,7 +155,7 @@ def test_a_trace_against_itself_differs_in_nothing(tmp_path: Path, seed: int, ji
     one = compared_run("A", run, nsysan.__version__)
     comparison = compare([one, replace(one, label="B")], nsysan.__version__)
     # Of two steps nobody can be told late.
-    late = {row.id: row.status for row in one.report.quality}["straggler"]
+    late = next(row.status for row in one.report.quality if row.id == "straggler")
     figures = [figure for figure in comparison.figures if figure.id != "skew.caused" or late == "ok"]
     told = {change.verdict for figure in figures for change in figure.changes}
     assert told <= {NOISE, FEW}
