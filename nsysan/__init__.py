@@ -109,8 +109,8 @@ def analyze(
 
     steps: regular expression for the NVTX ranges that mark decode steps; by default they are found. use_nvtx=False:
     find them without ranges. selection: which part of the run, by time or by step.
-    A trace that cannot be read is left out (`Run.failures`); NsysanError if that leaves none, or they are not of one
-    run.
+    A trace that cannot be read, or is a copy of one before it, is left out (`Run.failures`); NsysanError if that leaves
+    none, or they are not of one run.
     """
     from nsysan.model.selection import WHOLE
     from nsysan.run.analyze import analyze

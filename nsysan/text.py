@@ -20,6 +20,8 @@ _CONTROL = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff" + MARKS + "]"
 )
 
+#: Halves of characters: undecodable bytes.
+_HALVES = re.compile(r"[\ud800-\udfff]")
 #: Between a number and its unit.
 UNIT = re.compile(r"(?<=[\d-]) (?=(?:µs|%|GB/s|KiB|MiB|GiB)(?![\w/]))")
 #: Between columns of a table; a name in it keeps so many letters.
@@ -33,6 +35,11 @@ def plain(text: str, width: int = 120) -> str:
     """Text from a trace as one safe line: line breaks made spaces, control characters replaced, cut at `width`."""
     cleaned = _CONTROL.sub("?", _BREAK.sub(" ", text))
     return cleaned if len(cleaned) <= width else cleaned[: width - 3] + "..."
+
+
+def encodable(text: str) -> str:
+    """What the system gave (the name of a file, an argument) as text of UTF-8: undecodable bytes become U+FFFD."""
+    return _HALVES.sub("\ufffd", text)
 
 
 def whole(text: str | None, digits: int = 18) -> int | None:

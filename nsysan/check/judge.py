@@ -13,10 +13,10 @@ from statistics import median
 from nsysan.check.collective import collective_words, hot_collective, is_alike, of_steps, percentile, same_collective
 from nsysan.check.kernel_rules import UNITS as KERNEL_UNITS
 from nsysan.check.kernel_rules import KernelAddress, kernel_figure, named_kernels
-from nsysan.check.late_told import late_is_told, late_of
+from nsysan.check.late_told import caused_of, late_is_told, late_of
 from nsysan.check.rules import PERCENTILES, SHARES, SPREAD, STRAGGLER, TAIL, TOKENS, Rule
 from nsysan.report.read_back import Collective, ReportDocument
-from nsysan.text import counted, duration, numbered
+from nsysan.text import counted, duration, listed, numbered
 
 
 class RuleVerdict(StrEnum):
@@ -92,6 +92,10 @@ def _unlike(document: ReportDocument, baseline: ReportDocument) -> str:
     many = [len(one.ranks) for one in (document, baseline)]
     if all(many) and many[0] != many[1]:
         return f"the baseline is of {counted(many[1], 'rank')}, this run of {many[0]}"
+    gpus = [set(one.gpu_models) for one in (document, baseline)]
+    if None not in gpus[0] | gpus[1] and gpus[0] != gpus[1]:
+        names = [listed(sorted(map(str, models))) for models in gpus]
+        return f"the baseline is of {names[1]}, this run of {names[0]}: changes of other GPUs tell nothing of this one"
     return ""
 
 
@@ -162,9 +166,9 @@ def exit_code(outcomes: list[Outcome]) -> int:
 
 def _share(document: ReportDocument, name: str) -> float | None:
     """In per cent of the period; of what late ranks cause, of that of the step of which it is told."""
-    found = late_of(document) if name == "caused" else None
-    if found is not None:
-        return 100 * found.share
+    if name == "caused":
+        found = caused_of(document)
+        return None if found is None else 100 * found[1]
     part, period = metric_of(document, name), _median(document, "period")
     return 100 * part / period if part is not None and period else None
 
@@ -183,7 +187,8 @@ def metric_of(document: ReportDocument, name: str) -> float | None:
     if name in SHARES:
         return _share(document, name.removesuffix("_share"))
     if name == "caused":
-        return _caused(document)
+        found = caused_of(document)
+        return None if found is None else float(found[0])
     if name in PERCENTILES:
         hot = hot_collective(document)
         return None if hot is None else percentile(hot, name)
@@ -223,14 +228,11 @@ def _check_straggler(rule: Rule, document: ReportDocument) -> Outcome:
         return Outcome(rule, RuleVerdict.FAIL, found.words)
     if not late_is_told(document):
         return Outcome(rule, RuleVerdict.CANNOT_TELL, "whether a rank is late is not known in this run")
-    return Outcome(rule, RuleVerdict.PASS, "no rank is late")
-
-
-def _caused(document: ReportDocument) -> float | None:
-    found = late_of(document)
-    if found is not None:
-        return float(found.saves)
-    return 0.0 if late_is_told(document) else None
+    turns = caused_of(document)
+    in_turn = (
+        f" by itself; ranks are late in turn, which costs {duration(turns[0])} a step" if turns and turns[0] else ""
+    )
+    return Outcome(rule, RuleVerdict.PASS, f"no rank is late{in_turn}")
 
 
 def _of_spread(document: ReportDocument, name: str) -> float | None:

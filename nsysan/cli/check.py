@@ -21,7 +21,7 @@ from nsysan.text import plain
 _DURATION = fill(
     f"a duration in ns, us, ms or s. period, {', '.join(OF_LEDGER)}: median over the ranks of a rank's median step; "
     "wire_p50, wire_p95, wire_p99, wire_max and the same of wait_: calls of the hottest collective; caused: what "
-    "the late ranks save where they are put right",
+    "all late ranks save, put right together, as the report tells it",
     width=77,
     initial_indent=6 * " ",
     subsequent_indent=6 * " ",

@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from nsysan.cli.exits import OUTPUT, RUN, exit_codes
+from nsysan.cli.options import WORDS
 from nsysan.cli.screen import columns, in_colour, say
 from nsysan.cli.suggesting import Suggesting
 from nsysan.output import check_writable, own_page, write_text
-from nsysan.text import plain, table
+from nsysan.text import encodable, plain, table
 
 if TYPE_CHECKING:
     from nsysan.history.cells import Row
     from nsysan.history.kept_kernels import KernelFigure
+    from nsysan.report.read_back import ReportDocument
 
 _Command = TypeVar("_Command", bound=Callable[..., None])
 #: Columns that keep a list as JSON.
@@ -84,12 +86,13 @@ def command() -> None:
 @command.command("add", short_help="Add a run: its trace, or the JSON of its report.")
 @click.argument("traces", nargs=-1, required=True, metavar="TRACE...")
 @_db_option
-@click.option("--name", metavar="TEXT", help="Name of the run.  [default: the trace's]")
-@click.option("--host", metavar="ALIAS", help="Where it ran, by a name of your choice.")
-@click.option("--commit", metavar="TEXT", help="Commit that ran.")
-@click.option("--tag", "tags", multiple=True, metavar="WORD", help="A word to find it by; repeatable.")
+@click.option("--name", type=WORDS, metavar="TEXT", help="Name of the run.  [default: the trace's]")
+@click.option("--host", type=WORDS, metavar="ALIAS", help="Where it ran, by a name of your choice.")
+@click.option("--commit", type=WORDS, metavar="TEXT", help="Commit that ran.")
+@click.option("--tag", "tags", type=WORDS, multiple=True, metavar="WORD", help="A word to find it by; repeatable.")
 @click.option(
     "--workload",
+    type=WORDS,
     metavar="TEXT",
     help="What ran: runs of one workload are one line of the plot.  [default: by GPUs, ranks, graphs and messages]",
 )
@@ -124,23 +127,26 @@ def add(
     from nsysan.history.database import Labels, add_run, opened_history
 
     document = document_of(traces, quiet=quiet)
+    labels = Labels(name, host, commit, tags, workload, _page(page, traces, document))
     with opened_history(db, create=True) as database:
-        run, new = add_run(database, document, Labels(name, host, commit, tags, workload, _page(page, traces)))
+        run, new = add_run(database, document, labels)
     if not quiet:
         click.echo(f"{'added run' if new else 'already there as run'} {run} in {plain(str(db), 4_096)}")
 
 
-def _page(named: Path | None, traces: tuple[str, ...]) -> str | None:
-    """Where the page of a run's report lies: as the user says, else where `nsysan report` writes it."""
-    first = Path(traces[0])
+def _page(named: Path | None, traces: tuple[str, ...], document: ReportDocument) -> str | None:
+    """Where the page of a run's report lies: as the user says, else where `nsysan report` writes it, if it is of it."""
+    from nsysan.report.page_subject import recorded
+
+    first, of = Path(traces[0]), recorded(document.inputs)
     beside = [folder / f"{first.stem}.html" for folder in (Path(), first.parent)] if len(traces) == 1 else []
-    found = named or next((path for path in beside if own_page(path)), None)
-    return None if found is None else str(found.absolute())
+    found = named or next((path for path in beside if own_page(path, of)), None)
+    return None if found is None else encodable(str(found.absolute()))
 
 
 @command.command("list", short_help="List the runs, oldest first.")
 @_db_option
-@click.option("--tag", "tags", multiple=True, metavar="WORD", help="Only runs with this tag; repeatable.")
+@click.option("--tag", "tags", type=WORDS, multiple=True, metavar="WORD", help="Only runs with this tag; repeatable.")
 @_figure_option
 @_format_option
 @in_colour
@@ -200,7 +206,7 @@ def show(run: int, db: Path, kind: str) -> None:
 
 @command.command("plot", short_help="Write a page with the trends over the runs.")
 @_db_option
-@click.option("--tag", "tags", multiple=True, metavar="WORD", help="Only runs with this tag; repeatable.")
+@click.option("--tag", "tags", type=WORDS, multiple=True, metavar="WORD", help="Only runs with this tag; repeatable.")
 @_figure_option
 @click.option(
     "-o",
@@ -236,7 +242,7 @@ def plot(db: Path, tags: tuple[str, ...], figures: tuple[str, ...], output: Path
     with opened_history(db) as database:
         wanted, steps = asked or groups_in(database), periods_of(database)
         runs = with_figures(database, list_runs(database, tags), wanted)
-    page = to_html(runs, db.name, steps, output.absolute().parent, [one.text for one in wanted])
+    page = to_html(runs, db, steps, output.absolute().parent, [one.text for one in wanted])
     write_text(output, page, force=force)
     click.echo(f"wrote {plain(str(output), 4_096)}")
 

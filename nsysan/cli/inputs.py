@@ -16,7 +16,7 @@ from nsysan import progress, timings
 from nsysan._errors import ExitCode, NsysanError
 from nsysan.columns.memory import settle
 from nsysan.scratch import scratch
-from nsysan.text import plain
+from nsysan.text import encodable, plain
 
 if TYPE_CHECKING:
     from nsysan.capture.nsys import Nsys
@@ -62,14 +62,26 @@ def spread(command: _Command) -> _Command:
 
 
 def expand(names: tuple[str, ...]) -> list[Path]:
-    """Files that the user named: as they are, by glob pattern, or the exports in a folder, each once."""
+    """Files that the user named: as they are, by glob pattern, or the exports in a folder, each once by any name."""
     found: list[Path] = []
     for name in names:
         try:
             found += _expanded(name)
         except OSError as error:
             raise NsysanError(f"{name}: cannot be read: {error.strerror}", ExitCode.NO_SUCH_FILE) from error
-    return list(dict.fromkeys(found))
+    once: dict[Path | tuple[int, int], Path] = {}
+    for path in found:
+        once.setdefault(_file(path), path)
+    return list(once.values())
+
+
+def _file(path: Path) -> Path | tuple[int, int]:
+    """What is one for all paths of a file: links and spellings do not matter. Where none is there, the path."""
+    try:
+        there = path.stat()
+    except OSError:
+        return path
+    return there.st_dev, there.st_ino
 
 
 def _expanded(name: str) -> list[Path]:
@@ -137,7 +149,7 @@ def analysed(
                 export = path if scheduler else stack.enter_context(source)
                 exports[path] = redaction.copy(path, export) if redaction else export
             except NsysanError as error:
-                failures.append(Failure(path.name, str(path), error))
+                failures.append(Failure(encodable(path.name), str(path), error))
         if not exports:
             raise failures[0].error
         trace_set = stack.enter_context(trace_set_for(list(exports.values()), jobs, scheduler))

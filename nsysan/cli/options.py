@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from nsysan.text import encodable
+
 if TYPE_CHECKING:
     _OfNumber = click.ParamType[int]
     _OfNumbers = click.ParamType[frozenset[int]]
+    _OfText = click.ParamType[str]
 else:  # click is generic from 8.3 on only
-    _OfNumber = _OfNumbers = click.ParamType
+    _OfNumber = _OfNumbers = _OfText = click.ParamType
 
 #: Help of --nsys.
 NSYS = "The nsys to use.  [default: NSYSAN_NSYS, PATH, the usual folders, the one inside Nsight Compute]"
@@ -59,6 +62,19 @@ class _Numbers(_OfNumbers):
 
 
 TIME = _Time()
+
+
+class _Words(_OfText):
+    """A text that is kept: what is no UTF-8 in it is replaced."""
+
+    name = "text"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        del param, ctx
+        return encodable(str(value))
+
+
+WORDS = _Words()
 _Command = TypeVar("_Command", bound=Callable[..., None])
 
 
@@ -144,4 +160,4 @@ def steps_of(values: Sequence[str]) -> tuple[str | None, tuple[int, int] | None]
         numbers = (first, int(chosen[0][2] or first))
         if numbers[0] > numbers[1]:
             raise click.UsageError(f"--steps {chosen[0][0]}: the first step comes first")
-    return (patterns[0] if patterns else None), numbers
+    return (encodable(patterns[0]) if patterns else None), numbers

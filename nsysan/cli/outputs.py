@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import combinations
 from pathlib import Path
 
 import click
 
-from nsysan.output import check_writable
+from nsysan.output import check_writable, own_page
 from nsysan.text import plain
 
 _PAGE = "-o"  # a page is always a file
@@ -31,6 +31,18 @@ def outputs_of(
         for source in sources:
             check_writable(path, force=force, source=source)
     return files, (to_stdout[0] if to_stdout else None)
+
+
+def check_page(page: Path | None, traces: Sequence[Path], *, force: bool) -> None:
+    """NsysanError, before a trace is read, where the page that is there is of another; of several, writing tells."""
+    if page is None or force or len(traces) != 1 or not own_page(page):
+        return
+    from nsysan.report.page_subject import Named, recorded
+    from nsysan.run.trace_set import started
+
+    start = started(traces[0])
+    if start is not None:
+        check_writable(page, force=force, of=recorded([Named(traces[0].name, start)]))
 
 
 def alike(files: dict[str, Path]) -> list[str]:

@@ -23,7 +23,7 @@ from nsysan.cli.options import (
     possible_untraced,
     steps_of,
 )
-from nsysan.cli.outputs import alike, outputs_of, written
+from nsysan.cli.outputs import alike, check_page, outputs_of, written
 from nsysan.cli.redacted import redaction_if
 from nsysan.cli.screen import columns, in_colour, say
 from nsysan.cli.timed import timed
@@ -162,7 +162,8 @@ def command(
     TRACE is what `nsys export --type sqlite`, parquetdir or arrowdir writes (with --include-json true --include-blobs
     true where it has them, for message sizes), of any nsys since 2020; or an .nsys-rep where nsys is installed.
     Several, a folder or a glob are the traces of one run, one a rank or a host, and are put on one clock; one that
-    cannot be read is named and left out. They are only read. The summary goes to standard output, the page to a file.
+    cannot be read, or is a copy of another, is named and left out. They are only read. The summary goes to standard
+    output, the page to a file.
 
     \b
     Examples:
@@ -203,6 +204,7 @@ def command(
         from nsysan.page import png as pictures
     charts = pictures.paths(png) if png else {}
     files, to_stdout = outputs_of(named, paths, force=force, others=charts.values())
+    check_page(html, paths, force=force)
     everything = files | {f"--png ({chart})": path for chart, path in charts.items()}
     if twice := alike(everything):
         raise click.UsageError(f"{' and '.join(twice)} both name {everything[twice[0]]}")

@@ -15,6 +15,7 @@ from nsysan.cli.outputs import outputs_of, written
 from nsysan.cli.screen import columns, in_colour, say
 from nsysan.output import write_text
 from nsysan.styled import painting
+from nsysan.text import encodable
 
 
 @click.command("whatif", epilog=exit_codes(*RUN, *OUTPUT, ExitCode.NO_STEPS))
@@ -114,7 +115,7 @@ def command(
                 found = answer(run, expressions, chosen_replica(run.replicas, replica), untraced)
         except BadExpression as error:
             raise click.UsageError(f"--set {error}") from error
-    document = to_json(found, __version__, [path.name for path in paths])
+    document = to_json(found, __version__, [encodable(path.name) for path in paths])
     for path in files.values():
         write_text(path, document, force=force)
     if to_stdout is not None:

@@ -27,10 +27,12 @@ from nsysan.compare.wording import (
     side_sentence,
 )
 from nsysan.metrics.lines import LINES
+from nsysan.output import subject
 from nsysan.page.elements import plot, render, safe, section, table
 from nsysan.page.glossary import term
 from nsysan.page.pace_section import bar
 from nsysan.page.palette import NAMES, paint
+from nsysan.report.page_subject import recorded
 from nsysan.text import counted, duration, us
 
 _LEDGER_NOTE = "Where a step's time is on each side: medians over the steady steps and the ranks."
@@ -74,6 +76,7 @@ def to_html(comparison: Comparison) -> str:
         "\n".join(body for _, _, body in shown),
         plots,
         comparison.version,
+        of=subject(recorded(side.report.inputs) for side in comparison.sides),
         links=[(anchor, name) for anchor, name, _ in shown],
     )
 

@@ -12,6 +12,8 @@ from nsysan.compare.comparison import F64, ComparedRun, Measured
 from nsysan.compare.kernel_figures import kernel_figures
 from nsysan.compare.modelled import modelled
 from nsysan.compare.step_work import step_work
+from nsysan.diagnosis.caused import caused_by
+from nsysan.diagnosis.evidence import Aspect, Status
 from nsysan.diagnosis.savings import REPLAYED
 from nsysan.light.stated import Model
 from nsysan.metrics.ledger import FIGURES
@@ -154,15 +156,19 @@ def _figure(steady: pl.DataFrame, figure: str) -> Measured:
 
 
 def _caused(report: Report, steady: pl.DataFrame) -> Measured:
-    """What late last arrivals cost a step, over all ranks."""
-    caused = report.diagnosis.caused
-    if caused.is_empty():
-        # One rank alone waits for nobody.
-        silent = steady["comm_ns"].null_count() == 0 and steady["comm_ns"].sum() == 0
-        return Measured(0.0, np.zeros(steady["step"].n_unique())) if silent else Measured(None, _NOTHING)
-    per_step = caused.group_by("step").agg(pl.sum("ns"))
-    values = steady.select("step").unique().sort("step").join(per_step, on="step", how="left").fill_null(0)["ns"]
-    return Measured(float(values.median()), values.to_numpy().astype(np.float64))  # type: ignore[arg-type]
+    """What the late ranks put right together save a step."""
+    found, pace = caused_by(report.diagnosis), report.diagnosis.pace
+    if found is None or (not found.saves and not _nobody_is_late(report)):
+        return Measured(None, _NOTHING)
+    if pace is None or not found.saves:
+        return Measured(0.0, np.zeros(steady["step"].n_unique()))
+    right = "late" if found.ranks else REPLAYED[Scenario.NO_SKEW]
+    return Measured(float(found.saves), _by_step(pace.per_step, "measured") - _by_step(pace.per_step, right))
+
+
+def _nobody_is_late(report: Report) -> bool:
+    """Whether nobody being named says so."""
+    return any(row.id == Aspect.STRAGGLER and row.status == Status.OK for row in report.quality)
 
 
 def _idle(gaps: pl.DataFrame, steady: pl.DataFrame) -> dict[str, Measured]:

@@ -150,8 +150,8 @@ class ComparedRun:
         """The reason for a null figure, from the report's quality rows."""
         rows = {row.id: row for row in self.report.quality}
         named = [rows[name] for name in _REASONS[id_.partition(".")[0]] if name in rows]
-        chosen = next((row for row in named if row.status == Status.NOT_MEASURABLE), None)
-        return chosen.reason if chosen else "it was not measured"
+        untold = sorted((row for row in named if row.status != Status.OK), key=lambda r: r.status == Status.ESTIMATED)
+        return untold[0].reason if untold else "it was not measured"
 
 
 @dataclass(frozen=True)

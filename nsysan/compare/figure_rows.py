@@ -16,6 +16,7 @@ from nsysan.compare.comparison import (
     FamilyOnSide,
     Measured,
 )
+from nsysan.diagnosis.caused import caused_by
 from nsysan.metrics.causes import GapCause
 from nsysan.metrics.lines import BESIDE, COMMUNICATION_LINES, LINES, ROW, Kind, Line
 from nsysan.metrics.scenarios import SCENARIOS, Scenario
@@ -54,7 +55,7 @@ def find_rows(sides: list[ComparedRun], families: list[Family]) -> dict[str, lis
         "ledger": _ledger_rows(sides),
         "collectives": [row for n, family in enumerate(families) for row in _family_rows(n, family, sides)],
         "bandwidth": [row for n, family in enumerate(families) for row in _bandwidth_rows(n, family, sides)],
-        "skew": [_row(sides, "skew.caused", "caused by late ranks")],
+        "skew": [_caused_row(sides)],
         "idle": _idle_rows(sides),
         "whatif": [
             _row(sides, f"whatif.{scenario}", row.title)
@@ -89,6 +90,14 @@ def _ledger_rows(sides: list[ComparedRun]) -> list[Row]:
     names = [*LINES, *(["transfer"] if fused else []), *BESIDE]
     shown = [name for name in names if any(side.value(f"ledger.{name}") for side in sides)]
     return [_row(sides, f"ledger.{name}", _LABEL.get(name, name)) for name in shown]
+
+
+def _caused_row(sides: list[ComparedRun]) -> Row:
+    """What late ranks cost, of the mean where that is where they are late."""
+    late = [told for side in sides if (told := caused_by(side.report.diagnosis)) is not None and told.ranks]
+    where = ", in the mean" if late and all(told.mean for told in late) else ""
+    row = _row(sides, "skew.caused", f"caused by late ranks{where}")
+    return replace(row, of_mean=any(told.mean for told in late))
 
 
 def _idle_rows(sides: list[ComparedRun]) -> list[Row]:

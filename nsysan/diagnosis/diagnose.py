@@ -11,7 +11,7 @@ import polars as pl
 
 from nsysan.diagnosis.diagnosis import MAX_REJECTED, Diagnosis, OtherKind, RankSpread
 from nsysan.diagnosis.evidence import Aspect, Status
-from nsysan.diagnosis.latecomers import late_ranks, straggler_of
+from nsysan.diagnosis.latecomers import late_as_one, late_ranks, straggler_of
 from nsysan.diagnosis.losses import losses_of
 from nsysan.diagnosis.os_told import os_traced
 from nsysan.diagnosis.paced import Pacing, pacing
@@ -94,6 +94,7 @@ def diagnose(run: Run, pace_of: Pacing | None = None) -> Diagnosis:
         bubble=bubble,
         pace=pace,
         late=late,
+        late_as_one=late_as_one(late, pace),
         path=path,
         rotation=turns,
         untraced=without,

@@ -55,11 +55,11 @@ class Diagnosis:
     """gaps: rank, cause, ns (median a step). caused: step, rank, ns that the rank's late arrivals cost.
 
     arrived: as skew.arrivals gives it. rejected: share of the collectives that failed the gate. hotspot: where and by
-    which kernel the straggler falls behind. late: the late ranks, of which the straggler saves most; late_told: whether
-    there being none says that nobody is. rotation: ns a step that another rank costs in each step, 0 where it is not
-    the same. bubble: of a pipeline, None where there is one stage. tail: what lies between the mean and the median
-    period. humps: None where the median stands for some step. coverage: None without a steady step. pace: what a replay
-    of the steps tells, None without a steady step.
+    which kernel the straggler falls behind. late: the late ranks, of which the straggler saves most; late_as_one: all
+    of them put right together, None where nobody is; late_told: whether there being none says that nobody is. rotation:
+    ns a step that another rank costs in each step, 0 where it is not the same. bubble: of a pipeline, None where there
+    is one stage. tail: what lies between the mean and the median period. humps: None where the median stands for some
+    step. coverage: None without a steady step. pace: what a replay of the steps tells, None without a steady step.
     path: the critical path, as savings.path_of gives it. untraced: the step without nsys, where its time was given; of
     it are then pace, what_if, path, late, straggler and verdict. summed: the populations that these are a sum over,
     none where they are of one; coverage is then of all of them. headline: the population of all medians. others: other
@@ -82,6 +82,7 @@ class Diagnosis:
     humps: tuple[Hump, Hump] | None = None
     pace: Pace | None = None
     late: list[Late] = field(default_factory=list)
+    late_as_one: Late | None = None
     path: dict[tuple[str, int], int] = field(default_factory=dict)
     rotation: int = 0
     untraced: WithoutNsys | None = None

@@ -47,6 +47,15 @@ def late_ranks(
     return [replace(one, most=told.most) for one, told in zip(found, pace.late, strict=True)]
 
 
+def late_as_one(late: Sequence[Late], pace: Pace | None) -> Late | None:
+    """All of the late ranks as one, None where nobody is late."""
+    one = None if pace is None else pace.late_as_one
+    if not late or one is None:
+        return None
+    most = None if late[0].most is None else one.most
+    return replace(_together(one, {}), most=most, mean_period=late[0].mean_period)
+
+
 def straggler_of(late: Sequence[Late], period: int) -> Straggler | None:
     """The late rank that saves most by itself."""
     alone = [one for one in late if len(one.ranks) == 1]

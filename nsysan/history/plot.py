@@ -13,10 +13,11 @@ from nsysan.history.marks import Mark, marks_of
 from nsysan.history.trends import calls, kernel_times, label, ledgers, periods, what_if
 from nsysan.history.workloads import by_workload, workload_of
 from nsysan.metrics.change_rule import WORDS
+from nsysan.output import subject
 from nsysan.page.elements import plot, render, safe, section, table
 from nsysan.page.figure import Figure
 from nsysan.page.palette import SERIES
-from nsysan.text import counted, duration, signed, signed_pct, us
+from nsysan.text import counted, duration, encodable, signed, signed_pct, us
 
 _NOTE = "One point a run, in the order in which runs were added; {what}."
 _MARKS_NOTE = (
@@ -29,9 +30,9 @@ _HEADED, _MARKS = 4, 60
 
 
 def to_html(
-    runs: list[Row], source: str, steps: Mapping[int, Sequence[int]], folder: Path, kernels: Sequence[str] = ()
+    runs: list[Row], source: Path, steps: Mapping[int, Sequence[int]], folder: Path, kernels: Sequence[str] = ()
 ) -> str:
-    """The page of these runs (rows of the table `runs`); everything from the database is escaped.
+    """The page of these runs (rows of the table `runs`); everything from the database, source, is escaped.
 
     steps: ns of the steady steps of a run, by its number. folder: where the page will lie, for its links to others.
     kernels: columns of the rows that are figures of kernels, ns.
@@ -58,11 +59,12 @@ def to_html(
     ]  # fmt: skip
     shown = [part for part in parts if part[2]]
     return render(
-        f"nsysan: {source}",
+        f"nsysan: {encodable(source.name)}",
         f"{counted(len(runs), 'run')} of {counted(len(groups), 'workload')}",
         "\n".join(body for _, _, body in shown),
         plots,
         __version__,
+        of=subject(["history", source.absolute()]),
         links=[(anchor, name) for anchor, name, _ in shown],
     )
 

@@ -55,6 +55,7 @@ def render(
     plots: dict[str, str],
     version: str,
     *,
+    of: str,
     links: Sequence[tuple[str, str]] = (),
     data: str = "null",
     columns: Callable[[], str] = str,
@@ -62,8 +63,9 @@ def render(
 ) -> str:
     """The page; only its own scripts may run.
 
-    body: HTML of our own making; plots: as `plot` filled it; links: anchor and title of the navigation; data: JSON
-    for the page's timeline; columns: gives the bytes that it describes, packed; plotlyjs: pack.INLINE or pack.CDN.
+    body: HTML of our own making; plots: as `plot` filled it; of: its subject (see output.subject); links: anchor and
+    title of the navigation; data: JSON for the page's timeline; columns: gives the bytes that it describes, packed;
+    plotlyjs: pack.INLINE or pack.CDN.
     """
     script = "".join(_UNREAD.sub("", _asset(name)) for name in _SCRIPTS)
     plotly = library(plotlyjs)
@@ -84,7 +86,7 @@ def render(
         script=script,
         version=safe(version),
     )
-    return signed(page)
+    return signed(page, of)
 
 
 def _skips(anchors: Sequence[str]) -> str:

@@ -17,6 +17,7 @@ from nsysan.page.pack import INLINE, Packing
 from nsysan.page.planes import Planes
 from nsysan.page.timeline_section import timeline_section
 from nsysan.page.verdict_section import lead
+from nsysan.report.page_subject import recorded
 from nsysan.report.replica import layout_sentence
 from nsysan.report.report import GRAPHS, Report
 from nsysan.report.verdict_text import judged_steps
@@ -43,6 +44,7 @@ def to_html(report: Report, plotlyjs: str = INLINE) -> str:
             "\n".join(body for _, _, body in shown),
             plots,
             report.version,
+            of=recorded(report.inputs),
             links=[(anchor, title) for anchor, title, _ in shown],
             data=data,
             columns=columns.packed,

@@ -67,7 +67,8 @@ class Redaction:
         """What is left of a failure in a report that is given away."""
         code = ExitCode(failure.error.exit_code)
         name = Path(failure.path).name if self._is_ours(failure.path) else self._name(Path(failure.path))
-        return Failure(name, name, NsysanError(code.words, code))
+        words = "a copy of another trace" if failure.is_copy else code.words
+        return Failure(name, name, NsysanError(words, code), failure.is_copy)
 
     def check(self, outputs: Mapping[str, str | bytes]) -> None:
         """NsysanError if a search finds anything in one of the outputs, by name; `outputs` are not written yet."""

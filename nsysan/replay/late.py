@@ -93,6 +93,17 @@ def find_late(
     return found, False
 
 
+def as_one(replays: Replays, measured: Timed, late: Sequence[LateRanks]) -> LateRanks:
+    """All the late ranks, by whatever they are late, put right together; late: as find_late gives them."""
+    ranks = tuple(sorted({rank for one in late for rank in one.ranks}))
+    known = next((one for one in late if one.ranks == ranks), None)
+    if known is not None:
+        return known
+    (right,) = replays.timed([put_right(ranks)])
+    median, mean = measured.median - right.median, measured.mean - right.mean
+    return LateRanks(ranks, late[0].cause, costs=median, saves=median, mean_costs=mean, mean_saves=mean)
+
+
 def _all_but_each(late: Sequence[int]) -> list[Edit]:
     """All of these put right, and all but each."""
     return [put_right(late), *(put_right([r for r in late if r != rank]) for rank in late)]

@@ -16,7 +16,7 @@ from nsysan.replay.ahead import launches_ahead
 from nsysan.replay.busy_stages import no_bubble
 from nsysan.replay.engine import NotAcyclic
 from nsysan.replay.host_times import host_times
-from nsysan.replay.late import find_late
+from nsysan.replay.late import as_one, find_late
 from nsysan.replay.links import Link
 from nsysan.replay.meetings import from_last_to_first
 from nsysan.replay.path import classes, shares, walk
@@ -75,6 +75,7 @@ def pace_of(ready: Prepared) -> Pace:
     bounds = {name: (min(low, told[name].median), told[name].median) for name, (low, _) in bounds.items()}
     unsplit = _unsplit(found, graph, measured.median)
     late: list[LateRanks] = []
+    every: LateRanks | None = None
     rotates = False
     if unsplit > MAX_UNSPLIT:
         for name in list(told):
@@ -84,11 +85,14 @@ def pace_of(ready: Prepared) -> Pace:
     else:
         lost = measured.median - told["no_skew"].median
         late, rotates = find_late(basis, ready, measured, replayed["no_skew"], without, alone, lost)
-        if late and held_up is not None:
-            late = _may_save(late, ready, measured, held_up)
+        every = as_one(ready, measured, late) if late else None
+        if every is not None and held_up is not None:
+            *late, every = _may_save([*late, every], ready, measured, held_up)
     path, chain, inferred = _path(ready, measured.median)
     frame = ready.counted.select("stretch", "step", "rank")
     frame = frame.with_columns(pl.Series(name, periods[:, i]) for i, name in enumerate(names))
+    if every is not None:
+        frame = frame.with_columns(late=pl.Series(ready.periods(edits.put_right(every.ranks))))
     return Pace(
         period=measured,
         replayed=measured.median,
@@ -100,6 +104,7 @@ def pace_of(ready: Prepared) -> Pace:
         pieces=chain,
         inferred=inferred,
         late=late,
+        late_as_one=every,
         unsplit=unsplit,
         rotation=measured.median - told["no_skew"].median if rotates else 0,
         per_step=frame,

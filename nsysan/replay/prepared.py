@@ -131,6 +131,10 @@ class Prepared:
         """The same, whatever hosts need."""
         return self.over_steps(self._told(asked)[0])
 
+    def periods(self, edit: edits.Edit) -> I64:
+        """The period of each step that is counted on each rank."""
+        return self._told([edit])[0][:, 0]
+
     def medians(self, asked: list[edits.Edit]) -> list[float]:
         """The median periods of edits, not rounded."""
         return [float(period) for period in self._medians(self.replayed(asked)[1])]

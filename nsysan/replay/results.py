@@ -98,18 +98,18 @@ class Pace:
     rank put right; bounds: least and most of a what-if that the trace cannot tell better, the period itself being the
     most. error: replay_error. path: ns of a step by (class, rank), summing to the period; pieces: of the path in each
     step that was counted, as pieces.pieces gives them; inferred: whether it goes from stream to stream where no table
-    tells of an order. late: see find_late;
+    tells of an order. late: see find_late; late_as_one: all of them put right together, None where nobody is late;
     rotation: ns that another rank costs in each step, where it is not the same. unsplit: share of the period
     in communication that cannot be split; where it is large, what rests on waiting is left out.
-    per_step: stretch, step, rank and a column a scenario. nodes: of the graph; whole: whether it is
-    of all steady steps. closed: whether it is known what the first stage of a pipeline waits for before its next step;
-    inferred: whether no call of the trace says so. answered: whether hosts wait for results by way of another thread,
-    as is inferred (see replay.replies). met: whether hosts wait for each other in their steps, as is inferred (see
-    replay.hosts_meet, replay.seen_waits). ahead: whether hosts launch a step before they have the results of the one
-    before (see replay.ahead). hosts: of the ranks whose calls into the operating system are in the trace; waits:
-    for what these wait, as told_waits.told_waits has it. unseen: share of the time of those steps that answers are of
-    whose kind none of the replayed ones has. unlike: whether the error is that the replayed steps take longer, or less,
-    than those they stand for.
+    per_step: stretch, step, rank and a column a scenario, and `late`: with all late ranks right. nodes: of the graph;
+    whole: whether it is of all steady steps. closed: whether it is known what the first stage of a pipeline waits for
+    before its next step; inferred: whether no call of the trace says so. answered: whether hosts wait for results by
+    way of another thread, as is inferred (see replay.replies). met: whether hosts wait for each other in their steps,
+    as is inferred (see replay.hosts_meet, replay.seen_waits). ahead: whether hosts launch a step before they have the
+    results of the one before (see replay.ahead). hosts: of the ranks whose calls into the operating system are in the
+    trace; waits: for what these wait, as told_waits.told_waits has it. unseen: share of the time of those steps that
+    answers are of whose kind none of the replayed ones has. unlike: whether the error is that the replayed steps take
+    longer, or less, than those they stand for.
     """
 
     period: Timed
@@ -133,6 +133,7 @@ class Pace:
     answered: bool = False
     ahead: bool = False
     met: bool = False
+    late_as_one: LateRanks | None = None
     hosts: Sequence[HostTime] = ()
     waits: pl.DataFrame = field(default_factory=pl.DataFrame)
     unseen: float = 0.0
@@ -158,5 +159,6 @@ class Pace:
             ranks={rank: one.times(ratio) for rank, one in self.ranks.items()},
             bounds={name: (round(low * ratio), round(high * ratio)) for name, (low, high) in self.bounds.items()},
             late=[one.times(ratio) for one in self.late],
+            late_as_one=None if self.late_as_one is None else self.late_as_one.times(ratio),
             rotation=round(self.rotation * ratio),
         )

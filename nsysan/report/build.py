@@ -113,7 +113,9 @@ def build_report(
     replicas = [replace(one, collectives=with_peaks(one.collectives, link.peak_gbps)) for one in replicas]
     return Report(
         version=version,
-        inputs=[Input(t.name, t.nsys_version, t.schema_version, t.graph_mode) for t in run.metadata],
+        inputs=[
+            Input(t.name, t.nsys_version, t.schema_version, t.graph_mode, t.session_start_utc_ns) for t in run.metadata
+        ],
         left_out=[failure.name for failure in run.failures],
         ranks=own.ranks,
         size=own.size,

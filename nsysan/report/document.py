@@ -48,6 +48,7 @@ def to_document(report: Report) -> dict[str, Any]:
                 "nsys_version": i.nsys_version,
                 "schema_version": i.schema_version,
                 "graph_trace": i.graph_trace,
+                "session_start_utc_ns": i.session_start,
             }
             for i in report.inputs
         ],

@@ -58,9 +58,10 @@ class LayerTable:
 
 @stage("layers")
 def find_layer_tables(own: Run) -> list[LayerTable]:
-    """One a pipeline stage, of its first rank; none where no block repeats."""
+    """One a pipeline stage, of its first rank; none where no block repeats, or no decode step is found in which."""
     steps = own.steady_steps
-    if not steps:
+    # The whole capture as one window is of no population.
+    if not steps or not own.steps.populations:
         return []
     ranks = [min(stage) for stage in own.layout.stages] or [min(rank.rank for rank in own.ranks)]
     return [_table(one) for found in own.ask(layers_of, ranks, steps) for one in found]

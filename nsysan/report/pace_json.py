@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from nsysan.diagnosis.caused import caused_by
 from nsysan.diagnosis.diagnosis import Diagnosis
 from nsysan.diagnosis.hotspot import Late
 from nsysan.diagnosis.without_nsys import WithoutNsys
@@ -15,6 +16,7 @@ def pace_values(diagnosis: Diagnosis) -> dict[str, Any]:
     return {
         "straggler": _straggler(diagnosis.straggler),
         "late": late_values(diagnosis),
+        "caused": _caused(diagnosis),
         "critical_path": [{"class": cls, "rank": rank, "ns": ns} for (cls, rank), ns in diagnosis.path.items() if ns],
         "what_if": _what_if(diagnosis),
         "untraced": _untraced(diagnosis.untraced),
@@ -54,6 +56,14 @@ def _straggler(late: Straggler | None) -> dict[str, Any] | None:
         "parts_ns": late.parts,
         "idle_ns": late.idle,
     }
+
+
+def _caused(diagnosis: Diagnosis) -> dict[str, Any] | None:
+    found = caused_by(diagnosis)
+    if found is None:
+        return None
+    of = "mean" if found.mean else "median"
+    return {"ranks": list(found.ranks), "saves_ns": found.saves, "period_ns": found.of, "of": of}
 
 
 def _late(one: Late) -> dict[str, Any]:

@@ -41,6 +41,18 @@ class Late:
     mean_period_ns: int = 0
 
 
+@dataclass(frozen=True)
+class Caused:
+    """What all late ranks put right together save, ns of a step of period_ns: the median one, or the mean one if
+    `mean`. ranks: none where nobody is late, or each in turn.
+    """
+
+    ranks: tuple[int, ...]
+    saves_ns: int
+    period_ns: int
+    mean: bool
+
+
 def durations(row: Fields, least: int) -> dict[str, int | None]:
     """What a row has in ns, by its keys without their unit."""
     return {key.removesuffix("_ns"): row.whole_or_none(key, least) for key in row.keys("_ns")}
@@ -55,12 +67,25 @@ def straggler_from(row: Fields | None) -> LateRank | None:
     )
 
 
+def _ranks(row: Fields, least: int) -> tuple[int, ...]:
+    """The key ranks."""
+    ranks = row.values.get("ranks")
+    if not isinstance(ranks, list) or len(ranks) < least or not all(type(rank) is int for rank in ranks):
+        raise UnusableJson(f"{row.place}.ranks is no list of ranks")
+    return tuple(ranks)
+
+
+def caused_from(row: Fields) -> Caused | None:
+    """caused of a document or a replica; None where it is null, or not told yet by the nsysan that wrote it."""
+    found = row.below_or_none("caused") if "caused" in row.values else None
+    if found is None:
+        return None
+    return Caused(_ranks(found, 0), found.whole("saves_ns"), found.whole("period_ns"), found.text("of") == "mean")
+
+
 def late_from(row: Fields) -> Late:
     """A row of late[]."""
-    ranks = row.values.get("ranks")
-    numbers = tuple(ranks) if isinstance(ranks, list) and all(type(rank) is int for rank in ranks) else ()
-    if not numbers:
-        raise UnusableJson(f"{row.place}.ranks is no list of ranks")
+    numbers = _ranks(row, 1)
     mean = [row.whole(key) if key in row.values else 0 for key in _OF_MEAN]
     return Late(numbers, row.text_or_none("cause"), row.whole("costs_ns"), row.whole("saves_ns"), *mean)
 

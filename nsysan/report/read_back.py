@@ -18,8 +18,10 @@ from nsysan.report.kernel_read_back import KernelFigures, kernel_groups_from, ke
 from nsysan.report.nccl_read_back import NcclSays, nccl_from
 from nsysan.report.pace_read_back import (
     ANY,
+    Caused,
     Late,
     LateRank,
+    caused_from,
     durations,
     late_from,
     replay_error_from,
@@ -41,11 +43,12 @@ _HOW = "write one with `nsysan report TRACE --json FILE`"
 
 @dataclass(frozen=True)
 class Input:
-    """A trace that was read."""
+    """A trace that was read. session_start: None where it is not told."""
 
     name: str
     nsys_version: str | None
     graph_trace: str
+    session_start: int | None
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,7 @@ class ReportDocument:
     kernel_groups: list[KernelFigures]
     straggler: LateRank | None
     late: list[Late]
+    caused: Caused | None
     replay_error: float | None
     what_if: Mapping[str, int | None]
     verdict: str
@@ -191,6 +195,7 @@ def report_document(values: object, name: str) -> ReportDocument:
         kernel_groups=kernel_groups_from(fields, replica, population),
         straggler=straggler_from(fields.below_or_none("straggler")),
         late=[late_from(row) for row in fields.rows("late")] if fields.values.get("late") is not None else [],
+        caused=caused_from(fields),
         replay_error=replay_error_from(fields.below_or_none("what_if")),
         what_if=what_if_from(fields.below_or_none("what_if")),
         verdict=_KINDS.get(kind := verdict.text("kind"), kind),
@@ -234,7 +239,8 @@ def _schema(told: object, name: str) -> int:
 
 
 def _input(row: Fields) -> Input:
-    return Input(row.text("name"), row.text_or_none("nsys_version"), row.text("graph_trace"))
+    start = row.whole_or_none("session_start_utc_ns") if "session_start_utc_ns" in row.values else None
+    return Input(row.text("name"), row.text_or_none("nsys_version"), row.text("graph_trace"), start)
 
 
 def _ranks(rows: list[Fields]) -> list[RankFigures]:

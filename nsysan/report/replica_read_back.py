@@ -7,7 +7,7 @@ from typing import Any
 
 from nsysan.report.json_values import Fields
 from nsysan.report.kernel_read_back import kernel_groups_from, kernels_from
-from nsysan.report.pace_read_back import late_from, replay_error_from, straggler_from, what_if_from
+from nsysan.report.pace_read_back import caused_from, late_from, replay_error_from, straggler_from, what_if_from
 from nsysan.report.steps_read_back import steady_periods
 
 
@@ -68,6 +68,7 @@ def _own(fields: Fields, row: Fields, population: str | None) -> dict[str, Any]:
         "kernel_groups": kernel_groups_from(fields, replica, population),
         "straggler": straggler_from(row.below_or_none("straggler")),
         "late": [late_from(one) for one in row.rows("late")] if row.values.get("late") is not None else [],
+        "caused": caused_from(row),
         "replay_error": replay_error_from(what),
         "what_if": what_if_from(what),
         "verdict": verdict.text("kind"),

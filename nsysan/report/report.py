@@ -46,12 +46,13 @@ GRAPHS = {
 
 @dataclass(frozen=True)
 class Input:
-    """One export that was read."""
+    """One export that was read. session_start: ns since 1970, None where it does not tell."""
 
     name: str
     nsys_version: str | None
     schema_version: str | None
     graph_trace: GraphMode
+    session_start: int | None = None
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class Report:
 
     per_step: the ledger (see metrics.ledger.build_ledger). per_rank: rank and the median of each figure over the
     steady steps, null where no steady step has it. headline: the median of per_rank over the ranks.
-    left_out: names of traces that could not be read (the quality row `reports` says why).
+    left_out: names of traces that do not count (the quality row `reports` says why).
     size: ranks of the world (see Run.size), None where no trace tells. expectation: what the user states
     of the model, beside the measured. findings: most severe first.
     counters: empty where no GPU metrics were captured. counter_lanes: one frame a timeline (see

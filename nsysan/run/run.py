@@ -53,8 +53,8 @@ class Run:
     groups: who communicates with whom. steps_of: the steps of each replica, by its ranks. windows: step, rank, begin,
     finish, label, excluded (see model.steps.numbering.Steps); steps are numbered within each replica. collectives:
     calls inside steps with the columns of run.matching.match_collectives.
-    trace_set: its traces, wherever they are held. metadata: what is known of each; failures: those that could not be
-    read. trace_of: number of the trace that shows a rank. missing_ranks: those of the world that no trace shows.
+    trace_set: its traces, wherever they are held. metadata: what is known of each; failures: those that are left out.
+    trace_of: number of the trace that shows a rank. missing_ranks: those of the world that no trace shows.
     stated_bytes: size of all-reduces of which no trace tells one, where the user states it, or sizes by step.
     names: name, n, collectives of the operations in steps, memory sets aside; n of them, and how many communicate.
     summed: the populations whose steady steps these are, where they are of several (see run.all_decode).

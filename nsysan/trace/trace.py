@@ -13,7 +13,7 @@ import polars as pl
 
 from nsysan import notebook
 from nsysan._errors import NsysanError
-from nsysan.text import counted
+from nsysan.text import counted, encodable
 from nsysan.trace import calls as host_calls
 from nsysan.trace import flushes, gpu_work, machine, nvtx, os_calls, provenance
 from nsysan.trace.calls import QUERIES, RUNTIME, SYNCHRONISES, Calls, graph_nodes, read_calls
@@ -59,8 +59,8 @@ class Trace:
 
     @property
     def name(self) -> str:
-        """The file's name without its folder, which may say more than a report should."""
-        return self.path.name
+        """The file's name, as text, without its folder, which may say more than a report should."""
+        return encodable(self.path.name)
 
     @property
     def tables(self) -> tuple[str, ...]:

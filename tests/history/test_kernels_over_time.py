@@ -70,4 +70,6 @@ def test_a_trend_is_of_times_and_names_are_escaped(history: Path, capsys: Capsys
     assert "a trend is of ns or call_ns" in refused.err
     name = "kernel[<img src=x>].ns"
     run: Row = {"id": 1, "name": "a", "added": "", "host": None, "commit": None, name: 5_000}
-    assert "<img" not in to_html([run], "h.db", {}, Path(), [name]).partition("<body")[2].replace("\\u003c", "<lt>")
+    assert "<img" not in to_html([run], Path("h.db"), {}, Path(), [name]).partition("<body")[2].replace(
+        "\\u003c", "<lt>"
+    )

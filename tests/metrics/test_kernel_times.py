@@ -13,11 +13,15 @@ import pytest
 import nsysan
 from nsysan.metrics.layers import MOST_KERNELS, Layers, find_layers
 from nsysan.report.build import build_report
+from nsysan.report.document import to_document
 from nsysan.report.kernel_table import ComputeRow, KernelRow, find_compute
 from nsysan.report.layer_table import LayerTable
 from nsysan.run.run import Run
 from nsysan.run.trace_set import LocalTraces
 from tests.clitools import graph_level_trace
+from tests.copies import changed
+from tests.simulator import cases
+from tests.simulator.export import export
 from tests.tracebuilder import TraceBuilder, decode_loop
 
 Analyze = Callable[[str], Run]
@@ -179,3 +183,14 @@ def test_a_layer_table_tells_where_the_first_differs(tmp_path: Path) -> None:
     assert (table.count, [kernel.ns for kernel in table.kernels]) == (4, [10_000, 1_000, 8_000])
     assert [kernel.first for kernel in table.kernels] == [None, ("first_rms_norm_kernel", 1_000), None]
     assert [kernel.group for kernel in table.kernels][1:] == ["norm", None]
+
+
+def test_a_capture_without_steps_has_no_layers_of_one(tmp_path: Path) -> None:
+    trace = changed(
+        export(cases.sync_in_the_step(), tmp_path / "t.sqlite"),
+        "drop table CUPTI_ACTIVITY_KIND_RUNTIME",
+        "update CUPTI_ACTIVITY_KIND_KERNEL set contextId = -contextId where rowid % 7 = 3",
+    )
+    report = build_report(nsysan.analyze(trace), "0", timelines=False)
+    assert report.steps.method == "window"
+    assert to_document(report)["layers"] == []

@@ -337,9 +337,10 @@ def test_the_name_of_a_trace_is_a_field_and_no_word(
 def test_a_report_that_cannot_be_read_is_named_by_its_number(
     real_trace: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sources = [tmp_path / f"wesker_rank_{i}.sqlite" for i in range(3)]
+    sources = [tmp_path / f"wesker_rank_{i}.sqlite" for i in range(4)]
     for i, source in enumerate(sources[:2]):
         shutil.copyfile(real_trace(f"rank_{i}"), source)
+    shutil.copyfile(sources[0], sources[3])
     sources[2].write_bytes(sources[1].read_bytes()[:5_000])
     data = tmp_path / "r.json"
     result = run_cli(capsys, "report", *sources, "--redact", "--json", data, "-q")
@@ -347,7 +348,9 @@ def test_a_report_that_cannot_be_read_is_named_by_its_number(
     assert str(sources[2]) in result.err
     assert "wesker" not in data.read_text()
     rows = {row["id"]: row["reason"] for row in json.loads(data.read_text())["quality"]}
-    assert rows["reports"] == "1 of 3 traces left out: trace 3 (rank_2): damaged or cut off"
+    assert rows["reports"] == (
+        "2 of 4 traces left out: trace 3 (rank_2): damaged or cut off; trace 4 (rank_3): a copy of another trace"
+    )
     assert [rank["report"] for rank in json.loads(data.read_text())["ranks"]] == [
         "trace 1 (rank_0)",
         "trace 2 (rank_1)",

@@ -375,7 +375,7 @@ def test_a_document_is_refused_in_one_line_or_of_use_to_everybody(tmp_path: Path
     for run in (runs[0], runs[-1]):
         json.dumps(get_run(database, int(run["id"] or 0)), allow_nan=False)
     json.dumps(runs, allow_nan=False)
-    assert "</script><script>x" not in to_html(runs[-40:], "h.db", periods_of(database), tmp_path)
+    assert "</script><script>x" not in to_html(runs[-40:], Path("h.db"), periods_of(database), tmp_path)
 
 
 def _used(path: Path, base: ReportDocument, rules: list[Rule], database: sqlite_utils.Database) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import nsysan
 from nsysan.report.build import build_report
 from nsysan.report.report import Report
 from nsysan.run.run import Run
-from tests.clitools import run_cli
+from tests.clitools import paper_trace, run_cli
 from tests.copies import altered
 from tests.tracebuilder import ALLREDUCE_KERNEL, TraceBuilder, decode_loop
 
@@ -190,7 +191,8 @@ def test_reports_of_two_real_runs_are_refused(real_trace: RealTrace, tmp_path: P
 
 
 def test_two_reports_of_one_rank_are_refused(tmp_path: Path, capsys: Capsys) -> None:
-    first, second = one_rank(tmp_path / "a.sqlite", 1), one_rank(tmp_path / "b.sqlite", 1)
+    first = one_rank(tmp_path / "a.sqlite", 1)
+    second = one_rank(tmp_path / "b.sqlite", 1, utc=1_795_224_063_000_000_001)
     assert "b.sqlite: is rank 1, as a.sqlite is" in refused(capsys, tmp_path, first, second)
 
 
@@ -407,8 +409,34 @@ def test_files_a_folder_and_a_glob_are_the_same_run(tmp_path: Path, capsys: Caps
     assert {(row["rank"], row["wait_ns"]) for row in by_file["per_rank"]} == {(0, 6_000), (1, 0)}
     assert document(capsys, tmp_path) == by_file
     assert document(capsys, f"{tmp_path}/r?.sqlite") == by_file
-    # A file that is named twice is read once.
-    assert document(capsys, tmp_path, paths[1]) == by_file
+    # A file that is named twice is read once, whatever it is called.
+    links = tmp_path / "links"
+    links.mkdir()
+    (links / "soft.sqlite").symlink_to(paths[0])
+    (links / "hard.sqlite").hardlink_to(paths[1])
+    others = (paths[1], links, f"{tmp_path}/links/../r0.sqlite")
+    assert document(capsys, tmp_path, *others) == by_file
+    # What is not there is said of the name.
+    assert "gone.sqlite: no such file" in run_cli(capsys, "report", tmp_path / "gone.sqlite").err
+
+
+def test_a_copy_of_a_trace_is_named_and_left_out(tmp_path: Path, capsys: Capsys) -> None:
+    trace = paper_trace(tmp_path / "trace.sqlite")
+    alone = document(capsys, trace)
+    shutil.copyfile(trace, tmp_path / "trace_copy.sqlite")
+    result = run_cli(capsys, "report", tmp_path, "--json", "-")
+    assert "left out: " in result.err
+    assert "trace_copy.sqlite: shows the same processes at the same times as trace.sqlite\n" in result.err
+    both = json.loads(result.out)
+    rows = {row["id"]: row for row in both.pop("quality")}
+    assert rows.pop("reports")["status"] == "ok"
+    assert list(rows.values()) == alone.pop("quality")
+    assert both == alone
+
+
+def test_the_next_recording_of_the_same_processes_is_no_copy(tmp_path: Path) -> None:
+    paths = [one_rank(tmp_path / f"{utc}.sqlite", 0, comm=None, utc=1_795_224_063_000_000_000 + utc) for utc in (0, 9)]
+    assert not analyzed_files(paths).failures
 
 
 def test_a_folder_without_exports_and_a_glob_without_files(tmp_path: Path, capsys: Capsys) -> None:

@@ -37,7 +37,7 @@ HOST = {"what_if", "late", "straggler", "critical_path", "verdict", "gaps"}
 STEPS = {"method", "source"}
 #: What each table of an export is needed for, and the quality row that says so where it is missing.
 NEEDS: Mapping[str, tuple[set[str], str | None]] = {
-    "TARGET_INFO_SESSION_START_TIME": (set(), None),
+    "TARGET_INFO_SESSION_START_TIME": ({"session_start_utc_ns"}, None),
     "TARGET_INFO_CUDA_DEVICE": (set(), None),
     "DIAGNOSTIC_EVENT": ({"sure", "because", "surer"}, None),
     "META_DATA_CAPTURE": (set(), None),

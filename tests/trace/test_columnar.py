@@ -66,11 +66,13 @@ def test_info_of_a_folder(exports: Path, capsys: Capsys) -> None:
 
 
 def test_a_folder_of_folders_is_several_reports(exports: Path, tmp_path: Path, capsys: Capsys) -> None:
-    for name in ("a_pqtdir", "b_pqtdir"):
-        shutil.copytree(exports / "tp2_pqtdir", tmp_path / name)
-    outcome = run_cli(capsys, "report", tmp_path, "--json", "-")
-    # Both are the same ranks of the same run.
-    assert outcome.code == ExitCode.NOT_ONE_RUN, outcome.err
+    for name in FOLDERS:
+        shutil.copytree(exports / name, tmp_path / name)
+    outcome = run_cli(capsys, "report", tmp_path, exports / "tp2.sqlite", "--json", "-")
+    assert outcome.code == 0, outcome.err
+    # All are of one recording.
+    assert [one["name"] for one in json.loads(outcome.out)["inputs"]] == ["tp2_arwdir"]
+    assert outcome.err.count("shows the same processes at the same times as tp2_arwdir") == 2
 
 
 def parquet(path: Path, **columns: pa.Array) -> Path:
