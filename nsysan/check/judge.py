@@ -226,6 +226,11 @@ def _check_straggler(rule: Rule, document: ReportDocument) -> Outcome:
     found = late_of(document)
     if found is not None:
         return Outcome(rule, RuleVerdict.FAIL, found.words)
+    if document.late_in_others:
+        told = [
+            f"in steps of {kind}, {numbered('rank', own, most=16)}" for kind, own in document.late_in_others.items()
+        ]
+        return Outcome(rule, RuleVerdict.FAIL, f"late {'; '.join(told)}")
     if not late_is_told(document):
         return Outcome(rule, RuleVerdict.CANNOT_TELL, "whether a rank is late is not known in this run")
     turns = caused_of(document)

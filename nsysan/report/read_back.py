@@ -120,7 +120,8 @@ class ReportDocument:
     NCCL's log says, None without one. digest: the same for documents of the same content. step_periods: ns of
     the steady steps by number. replica, ranks, layout: of what it heads with, as all that is of one replica; per_rank
     and collectives are of all. replicas: the same of each, where there are several; is_headline: whether it
-    is what the report heads with, which findings, quality and nccl are of.
+    is what the report heads with, which findings, quality and nccl are of. late_in_others: the late ranks of other
+    kinds of steps that take much of the time, by population.
     """
 
     schema: int
@@ -153,6 +154,7 @@ class ReportDocument:
     layout: str | None = None
     replicas: tuple[ReportDocument, ...] = ()
     is_headline: bool = True
+    late_in_others: Mapping[str, list[int]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         of = notebook.names(source.name for source in self.inputs)

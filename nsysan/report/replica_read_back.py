@@ -46,7 +46,16 @@ def place_of(fields: Fields, replica: int | None) -> dict[str, Any]:
         "ranks": tuple(rank for rank in ranks if type(rank) is int) if isinstance(ranks, list) else (),
         "layout": row.text_or_none("layout") if "layout" in row.values else None,
         "period": _periods(row.below_or_none("period_ns")),
+        "late_in_others": _late_in_others(fields, row.whole("id")),
     }
+
+
+def _late_in_others(fields: Fields, replica: int) -> dict[str, list[int]]:
+    """The late ranks of kinds of steps besides the headline's, by population; of those of which some are told."""
+    rows = fields.rows("populations") if "populations" in fields.values else []
+    told = [row for row in rows if row.whole("replica") == replica and row.values.get("late") is not None]
+    late = {row.text("id"): [late_from(one) for one in row.rows("late")] for row in told}
+    return {kind: sorted({rank for one in found for rank in one.ranks}) for kind, found in late.items() if found}
 
 
 def each_replica(fields: Fields) -> list[dict[str, Any]]:

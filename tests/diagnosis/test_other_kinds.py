@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 import nsysan
+from nsysan.check.judge import check
+from nsysan.check.rules import parse_rule
 from nsysan.report.build import build_report
+from nsysan.report.read_back import report_document
 from tests.copies import changed
 from tests.documents import document_of
 from tests.replay.test_small_servers import reduced, takes
@@ -79,3 +82,13 @@ def test_more_requests_make_longer_decode_steps(tmp_path: Path, at: Sequence[int
     run_ = nsysan.analyze(write(tmp_path / "t.sqlite", run([Part(takes(10_000), ops)], 4, 48)))
     longer = next(one for one in run_.steps.populations if set(one.steps) == set(at))
     assert longer.kind.value == ("decode" if decodes else "prefill")
+
+
+@pytest.mark.parametrize(
+    ("slower", "verdict", "says"), [(25_000, "fail", "in steps of decode_4, rank 2"), (0, "pass", "")]
+)
+def test_check_asks_all_kinds(tmp_path: Path, slower: int, verdict: str, says: str) -> None:
+    report = build_report(nsysan.analyze(written(tmp_path, server(slower))), "0", timelines=False)
+    outcome = check(parse_rule("straggler"), report_document(document_of(report), "r.json"), None)
+    assert outcome.verdict == verdict
+    assert says in outcome.what
