@@ -52,8 +52,8 @@ def command(trace: Path, output: Path, force: bool, quiet: bool) -> None:
     packages' files; the digests by which torch.compile names its graphs.
 
     What cannot be known, so look for it: a code name that is only a word (of a project, a model, a customer), a short
-    password that looks like one, a number that is only a number, a secret cut up over several names. And the names
-    and shapes of kernels tell which model ran.
+    password that looks like one, a number that is only a number, a short or common name of a user or host within a
+    longer word, a secret cut up over several names. And the names and shapes of kernels tell which model ran.
 
     For a page instead of a trace: `nsysan report TRACE --redact`; for Perfetto: `nsysan export --redact`. To see it
     fail to leak: `python scripts/plant.py TRACE planted.sqlite`, which hides every kind of secret in a trace.
