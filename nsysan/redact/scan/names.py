@@ -29,6 +29,8 @@ _ORIGIN = re.compile(r"(?:\x1b\[[\d;]*m|(?<![\w.-]))([\w.-]+):\d+:\d+ (?:\[\d|NC
 #: Names that are looked for one by one; of more, those that begin as something in the text does.
 _FEW = 32
 _BEGINS = (3, 10)
+#: Pairs of texts that are remembered, and their letters.
+_REMEMBERED, _SHORT = 100_000, 512
 _ENDS = re.compile(r"[^\w.@-]")
 
 
@@ -135,15 +137,27 @@ def names_in(lines: Iterable[str]) -> Names:
 def _collected(rows: Iterable[tuple[str, str]]) -> Names:
     """Names from the texts of an export, each with the text that stands before it in its row."""
     found: dict[str, str] = {}
-    for label, text in rows:
+    for label, text in _once(rows):
         for entry in re.split(r"[\0\n]", text):
+            found |= dict(_telling(*_kind(label, entry)))
             variable, equals, value = entry.partition("=")
-            for named, told in ((label, entry), (variable.strip().rpartition(" ")[2], value if equals else "")):
-                found |= dict(_telling(*_kind(named, told)))
+            if equals:
+                found |= dict(_telling(*_kind(variable.strip().rpartition(" ")[2], value)))
         for mark in _HOME:
             for part in text.split(mark)[1:]:
                 found |= dict(_telling("user name", [_ENDS.split(part, 1)[0]]))
     return _with_stems(found)
+
+
+def _once(rows: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Pairs without those that were there before, as far as short ones are remembered."""
+    seen: set[tuple[str, str]] = set()
+    for row in rows:
+        if row in seen:
+            continue
+        if len(seen) < _REMEMBERED and sum(map(len, row)) <= _SHORT:
+            seen.add(row)
+        yield row
 
 
 def _with_stems(kinds: dict[str, str]) -> Names:
